@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Bench } from './cases.ts';
-import { LAUNCHER, query, readCpuMs, runMeasured, urlFor, withDatabase } from './processes.ts';
+import { addLogin, LAUNCHER, query, readCpuMs, runMeasured, withDatabase } from './processes.ts';
 import { fill } from './views.ts';
 
 const INSTANCE = '5c0000000000000000000001';
@@ -38,7 +38,7 @@ export async function billing({ postgres, sizes, settings, report }: Bench): Pro
       const measure = async (args: readonly string[]) => {
         const before = readCpuMs(postgres.pid);
         const { document: _, ...used } = await runMeasured(LAUNCHER, [...args, '--json'], {
-          env: { ...own, DATABASE_URL: urlFor(args, databaseUrl) },
+          env: { ...own, DATABASE_URL: addLogin(args, databaseUrl) },
           nodeFlags: settings.nodeFlags,
         });
         const name = args.filter((each) => !each.includes('/')).join(' ');
@@ -73,5 +73,5 @@ export async function billing({ postgres, sizes, settings, report }: Bench): Pro
 
 /** Changes what only the program may, which is the writer's. */
 async function asProgram(databaseUrl: string, statements: string): Promise<void> {
-  await query(urlFor(['run'], databaseUrl), `set losant_usage.program = 'bench'; ${statements}`);
+  await query(addLogin(['run'], databaseUrl), `set losant_usage.program = 'bench'; ${statements}`);
 }

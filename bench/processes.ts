@@ -8,7 +8,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import type { OwnPostgres } from '../test/support/own-postgres.ts';
-import { loginAs, nameless, readRolesSql, roleFor } from '../test/support/roles.ts';
+import { getRole, loginAs, readRolesSql, removeLogin } from '../test/support/roles.ts';
 import type { Usage } from './usage.ts';
 
 export interface Measured<T> extends Usage {
@@ -100,7 +100,7 @@ export async function runExport(
     LOSANT_API_URL: url,
     LOSANT_API_TOKEN: token,
     LOSANT_INSTANCE_ID: instanceId,
-    DATABASE_URL: urlFor(args, databaseUrl),
+    DATABASE_URL: addLogin(args, databaseUrl),
     REQUEST_CONCURRENCY: String(concurrency),
     REQUESTS_PER_SECOND: '10000',
     LOG_LEVEL: 'warn',
@@ -117,12 +117,12 @@ export async function createTemplate(postgres: OwnPostgres): Promise<void> {
   const databaseUrl = urlOf(postgres, TEMPLATE);
   await query(databaseUrl, readRolesSql());
   const args = ['migrate', '--json'];
-  await runMeasured(LAUNCHER, args, { env: { DATABASE_URL: urlFor(args, databaseUrl) } });
+  await runMeasured(LAUNCHER, args, { env: { DATABASE_URL: addLogin(args, databaseUrl) } });
 }
 
 /** Returns the URL of a database for a command, with the login of the role that its user has. */
-export function urlFor(args: readonly string[], databaseUrl: string): string {
-  return loginAs(roleFor(args), nameless(databaseUrl));
+export function addLogin(args: readonly string[], databaseUrl: string): string {
+  return loginAs(getRole(args), removeLogin(databaseUrl));
 }
 
 /** Runs a function with a copy of the template, or with an empty database, and drops it. The URL is the superuser's. */

@@ -1,6 +1,6 @@
 /** The case of what people and dashboards ask of the views of a database that is months old. */
 import { readFileSync } from 'node:fs';
-import { loginAs, nameless } from '../test/support/roles.ts';
+import { loginAs, removeLogin } from '../test/support/roles.ts';
 import type { Bench } from './cases.ts';
 import { query, withDatabase } from './processes.ts';
 
@@ -73,7 +73,7 @@ interface Explained {
 }
 
 async function time(databaseUrl: string, statement: string): Promise<number> {
-  const url = `${loginAs('reader', nameless(databaseUrl))}?options=-c%20search_path%3Dlosant_usage`;
+  const url = `${loginAs('reader', removeLogin(databaseUrl))}?options=-c%20search_path%3Dlosant_usage`;
   const explain = `explain (analyze, timing off, format json) ${statement}`;
   const [row] = await query<{ 'QUERY PLAN': readonly [Explained] }>(url, explain);
   const { 'Execution Time': execution, 'Planning Time': planning } = row?.['QUERY PLAN'][0] ?? {};

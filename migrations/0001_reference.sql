@@ -1,5 +1,5 @@
--- The two schemas, what is counted, and the functions that everything else uses. Every time is UTC; a usage date is a UTC
--- day. Each file is plain SQL that psql can run as it stands.
+-- The two schemas, the streams and metrics, and the functions that everything else uses. Every time is UTC; a usage
+-- date is a UTC day. Each file is plain SQL that psql can run.
 
 do $$
 begin
@@ -10,7 +10,9 @@ end
 $$;
 
 -- Best first, so that max() is the standing of the worst cell.
-create type losant_usage.standing as enum ('final', 'waived', 'stored', 'waiting', 'unavailable', 'in_doubt', 'missing');
+create type losant_usage.standing as enum (
+  'final', 'waived', 'stored', 'waiting', 'unavailable', 'in_doubt', 'missing'
+);
 
 create table losant_usage.streams (
   stream text collate "C" primary key,
@@ -58,43 +60,48 @@ return date_trunc('month', day::timestamp)::date;
 create function losant_usage_internal.month_end(month date) returns date language sql immutable parallel safe
 return (month + interval '1 month')::date - 1;
 
--- A number that is not stored six hours after the end of its day is late.
+-- A cell that is not stored six hours after the end of its day is late.
 create function losant_usage_internal.late_before() returns date language sql stable parallel safe
 return (now() at time zone 'UTC' - interval '6 hours')::date;
 
 -- A cell that is waiting and late is missing, without any response: the only change of standing that time alone
 -- makes. A day has the worst standing of its cells, and a flag for a waiting one.
-create function losant_usage_internal.current_day_standing(standing losant_usage.standing, is_waiting boolean, usage_date date)
-returns losant_usage.standing language sql stable parallel safe
+create function losant_usage_internal.current_day_standing(
+  standing losant_usage.standing, is_waiting boolean, usage_date date
+) returns losant_usage.standing language sql stable parallel safe
 return case when is_waiting and usage_date < losant_usage_internal.late_before()
   then 'missing'::losant_usage.standing else standing end;
 
-create function losant_usage_internal.current_standing(standing losant_usage.standing, usage_date date) returns losant_usage.standing
-language sql stable parallel safe
+create function losant_usage_internal.current_standing(standing losant_usage.standing, usage_date date)
+returns losant_usage.standing language sql stable parallel safe
 return losant_usage_internal.current_day_standing(standing, standing = 'waiting', usage_date);
 
--- Sums of bigint as bigint: sum() gives a numeric and takes three times as long over many groups. A month of numbers
--- below 2^53 is far from the limit.
-create aggregate losant_usage_internal.total(bigint) (sfunc = int8pl, stype = bigint, combinefunc = int8pl, parallel = safe);
+-- Sums of bigint as bigint: sum() returns a numeric and takes three times as long over many groups. A month of
+-- values below 2^53 is far from the limit.
+create aggregate losant_usage_internal.total(bigint) (
+  sfunc = int8pl, stype = bigint, combinefunc = int8pl, parallel = safe
+);
 
 -- The program marks its transactions with a setting. This stops mistakes, not intent: the owner of the tables can
 -- set it too.
 create function losant_usage_internal.is_manual_write() returns boolean language sql stable parallel safe
 return coalesce(current_setting('losant_usage.program', true), '') = '';
 
--- Refuses a statement. The program may pass a trigger that is named reject_manual_write, and one named append_only to insert.
+-- Rejects a statement. A trigger named reject_manual_write lets all statements of the program pass, one named
+-- reject_rewrite only its inserts.
 create function losant_usage_internal.reject_write() returns trigger language plpgsql as $$
 begin
-  if not losant_usage_internal.is_manual_write() and (tg_name = 'reject_manual_write' or (tg_name = 'append_only' and tg_op = 'INSERT')) then
+  if not losant_usage_internal.is_manual_write()
+    and (tg_name = 'reject_manual_write' or (tg_name = 'reject_rewrite' and tg_op = 'INSERT')) then
     return null;
   end if;
   raise exception 'losant_usage.%: % is not allowed', tg_table_name, lower(tg_op) using hint = tg_argv[0];
 end
 $$;
 
-create trigger fixed before insert or update or delete or truncate on losant_usage.streams
+create trigger reject_change before insert or update or delete or truncate on losant_usage.streams
   execute function losant_usage_internal.reject_write('streams and metrics are changed only by migrations');
-create trigger fixed before insert or update or delete or truncate on losant_usage.metrics
+create trigger reject_change before insert or update or delete or truncate on losant_usage.metrics
   execute function losant_usage_internal.reject_write('streams and metrics are changed only by migrations');
 
 comment on schema losant_usage is 'Usage of a Losant instance by organization and UTC day, for billing and BI.';

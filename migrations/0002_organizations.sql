@@ -1,4 +1,4 @@
--- Instances, the leases under which they are exported, organizations with their history, and the runs.
+-- Instances, the leases under which they are loaded, organizations with their history, and the runs.
 
 create table losant_usage.instances (
   instance_id text collate "C" primary key check (instance_id ~ '^[0-9a-f]{24}$'),
@@ -64,9 +64,9 @@ create unique index organization_history_current on losant_usage.organization_hi
 
 create view losant_usage.organization_tags as
 select o.org_id, tag.item ->> 'key' as key, tag.item ->> 'value' as value,
-  row_number() over (partition by o.org_id, tag.item ->> 'key' order by tag.place)::integer as nth
+  row_number() over (partition by o.org_id, tag.item ->> 'key' order by tag.position)::integer as nth
 from losant_usage.organizations o
-cross join lateral jsonb_array_elements(o.tags) with ordinality as tag (item, place);
+cross join lateral jsonb_array_elements(o.tags) with ordinality as tag (item, position);
 
 create table losant_usage.runs (
   run_id uuid primary key,
@@ -88,14 +88,18 @@ create index runs_instance on losant_usage.runs (instance_id, started_at desc);
 create index runs_started on losant_usage.runs (started_at desc);
 
 create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.instances
-  execute function losant_usage_internal.reject_write('change the settings instead; losant-usage retire --instance ID retires an instance');
-create trigger append_only before truncate on losant_usage.leases
-  execute function losant_usage_internal.reject_write('a lease expires by itself, a minute after its process last renewed it');
+  execute function losant_usage_internal.reject_write(
+    'change the settings instead; losant-usage retire --instance ID retires an instance');
+create trigger reject_rewrite before truncate on losant_usage.leases
+  execute function losant_usage_internal.reject_write(
+    'a lease expires by itself, a minute after its process last renewed it');
 create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.organizations
-  execute function losant_usage_internal.reject_write('organizations mirror Losant: losant-usage run reads the list, losant-usage org set changes one');
+  execute function losant_usage_internal.reject_write(
+    'organizations mirror Losant: losant-usage run reads the list, losant-usage org set changes one');
 create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.organization_history
-  execute function losant_usage_internal.reject_write('the history of organizations is append-only: losant-usage run adds to it, losant-usage org set changes an organization');
-create trigger append_only before truncate on losant_usage.runs
+  execute function losant_usage_internal.reject_write('the history of organizations is append-only: '
+    'losant-usage run adds to it, losant-usage org set changes an organization');
+create trigger reject_rewrite before truncate on losant_usage.runs
   execute function losant_usage_internal.reject_write('the record of runs is append-only');
 
 comment on table losant_usage.instances is 'The Losant instances that this database tracks, one row each. Written by losant-usage.';

@@ -1,5 +1,5 @@
--- The ledger: a row for every cell (organization, stream, usage date) that is wanted, one row with all numbers of an
--- organization's day, and the record of what changed, was set aside, or was accepted by a person.
+-- The ledger: a row for every expected cell (organization, stream, usage day), a row with all values of an
+-- organization's day, and the record of what was restated, quarantined and waived.
 
 -- Cells exist for every day from first_day up to, not including, next_day. Days from next_day to the earlier of
 -- last_day and yesterday are still to be created.
@@ -45,15 +45,15 @@ create table losant_usage.coverage (
 create index coverage_due on losant_usage.coverage (org_id, next_read_at) where next_read_at is not null;
 -- Waiting cells have an index of their own: every cell waits once, and would bloat the index of those that are
 -- counted.
-create index coverage_exceptions on losant_usage.coverage (org_id, month) include (usage_date, standing, is_stored, is_reported, stream)
+create index coverage_exceptions on losant_usage.coverage (org_id, month)
+  include (usage_date, standing, is_stored, is_reported, stream)
   where standing <> 'waiting' and (standing <> 'final' or not is_reported);
 create index coverage_failing on losant_usage.coverage (usage_date) where failed_reads > 0;
 create index coverage_lacking on losant_usage.coverage (org_id, month)
   where standing in ('waived', 'waiting', 'unavailable', 'in_doubt', 'missing');
 
--- Numbers of a cell are stored together or not at all; null: not stored. What the day's cells are together stands in the
--- row, because most of what is read are days and months: it begins with its first row of coverage, as waiting, and
--- roll_up_days keeps it.
+-- The values of a cell are stored together or not at all; null: not stored. A day is created with its first cell, as
+-- waiting; roll_up_days keeps what it says about its cells.
 create table losant_usage.usage_days (
   usage_date date not null check (usage_date between '2015-01-01' and '2049-12-31'),
   month date not null generated always as (date_trunc('month', usage_date::timestamp)::date) stored,
@@ -82,7 +82,8 @@ create table losant_usage.usage_days (
   constraint device_counts_whole check (num_nulls(devices_created, devices_deleted, devices_total) in (0, 3)),
   constraint notebook_minutes_whole check (num_nulls(notebook_minutes, notebook_completed, notebook_canceled,
     notebook_errored, notebook_timeout) in (0, 5)),
-  constraint payload_totals_whole check (num_nulls(payload_billable_count, payload_all_count, payload_all_bytes) in (0, 3)),
+  constraint payload_totals_whole check (num_nulls(payload_billable_count, payload_all_count, payload_all_bytes)
+    in (0, 3)),
   constraint payload_sources_whole check (num_nulls(payload_source_count, payload_sources) in (0, 2)),
   constraint payload_hours_whole check (num_nulls(hours_billable_count, hours_all_count, hours_all_bytes) in (0, 3))
 );
@@ -115,7 +116,9 @@ create table losant_usage.waivers (
   stream text collate "C" not null,
   usage_date date not null,
   reason text not null,
+  kind text not null generated always as (case when waived_by_run is null then 'person' else 'program' end) stored,
   waived_by text not null default session_user,
+  waived_by_run uuid,
   waived_at timestamptz not null default clock_timestamp(),
   lifted_at timestamptz check (lifted_at >= waived_at),
   lifted_by_run uuid
@@ -139,47 +142,56 @@ create table losant_usage.quarantine (
 );
 create index quarantine_slice on losant_usage.quarantine (org_id, stream, first_day, last_day, id);
 
--- Writes into a day what its cells are together. Its row is locked first: the statement after sees what another
--- transaction has changed in other cells of the day meanwhile. A session keeps its plans: one that was made while nothing
--- is there would read all organizations of a day for each of them.
+-- A day repeats what its cells are together, because almost every query is about days or months. A statement trigger
+-- keeps the copy, once per statement and not per cell. Two transactions may change different cells of a day at the
+-- same time, and neither sees the other's change. So the day rows are locked first, in key order, and the cells are
+-- read by a second statement: in read committed it takes a new snapshot, and sees what was committed while this one
+-- waited. In a single statement the second transaction would overwrite the day with a state from before the first.
+-- The lateral joins force lookups by key: a session keeps plans that were made while the tables were empty, and such
+-- a plan would read all organizations of a day for each of them.
 create function losant_usage_internal.roll_up_days() returns trigger language plpgsql as $$
 begin
-  if not exists (select from changed) then return null; end if;
-  perform from (select distinct usage_date, org_id from changed order by usage_date, org_id) as k
+  if not exists (select from changed_cells) then return null; end if;
+  perform from (select distinct usage_date, org_id from changed_cells order by usage_date, org_id) as k
   cross join lateral (
     select from losant_usage.usage_days where usage_date = k.usage_date and org_id = k.org_id for update
   ) as d;
   update losant_usage.usage_days d set
     standing = c.standing, is_waiting = c.is_waiting, is_stored = c.is_stored, is_reported = c.is_reported
-  from (select distinct usage_date, org_id from changed) as k
+  from (select distinct usage_date, org_id from changed_cells) as k
   cross join lateral (
     select max(standing) as standing, bool_or(standing = 'waiting') as is_waiting, bool_and(is_stored) as is_stored,
       bool_and(is_reported or not is_stored) as is_reported
     from losant_usage.coverage where usage_date = k.usage_date and org_id = k.org_id
   ) as c
   where d.usage_date = k.usage_date and d.org_id = k.org_id and c.standing is not null
-    and (d.standing, d.is_waiting, d.is_stored, d.is_reported) <> (c.standing, c.is_waiting, c.is_stored, c.is_reported);
+    and (d.standing, d.is_waiting, d.is_stored, d.is_reported)
+      <> (c.standing, c.is_waiting, c.is_stored, c.is_reported);
   return null;
 end
 $$;
-create trigger updated after update on losant_usage.coverage referencing new table as changed
+create trigger roll_up_days after update on losant_usage.coverage referencing new table as changed_cells
   for each statement execute function losant_usage_internal.roll_up_days();
 
--- The ledger says what the program read and decided. A statement by hand would make it say something else.
+-- The ledger records what the program read and decided; a manual change would be neither.
 create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.tracks
-  execute function losant_usage_internal.reject_write('LOSANT_ORG_IDS and STREAMS say what is tracked; losant-usage backfill adds earlier days');
+  execute function losant_usage_internal.reject_write(
+    'LOSANT_ORG_IDS and STREAMS say what is tracked; losant-usage backfill adds earlier days');
 create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.coverage
-  execute function losant_usage_internal.reject_write('losant-usage backfill --force reads days again; losant-usage waive accepts cells as they stand');
+  execute function losant_usage_internal.reject_write(
+    'losant-usage backfill --force reads days again; losant-usage waive accepts cells as they stand');
 create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.usage_days
-  execute function losant_usage_internal.reject_write('losant-usage backfill --force reads days again; losant-usage waive accepts cells as they stand');
-create trigger append_only before insert or update or delete or truncate on losant_usage.revisions
-  execute function losant_usage_internal.reject_write('the record of changes is append-only: losant-usage backfill --force reads days again and adds what differs');
+  execute function losant_usage_internal.reject_write(
+    'losant-usage backfill --force reads days again; losant-usage waive accepts cells as they stand');
+create trigger reject_rewrite before insert or update or delete or truncate on losant_usage.revisions
+  execute function losant_usage_internal.reject_write('the record of changes is append-only: '
+    'losant-usage backfill --force reads days again and adds what differs');
 create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.waivers
   execute function losant_usage_internal.reject_write('losant-usage waive accepts a cell; the next good read lifts it');
-create trigger append_only before insert or update or delete or truncate on losant_usage.quarantine
+create trigger reject_rewrite before insert or update or delete or truncate on losant_usage.quarantine
   execute function losant_usage_internal.reject_write('quarantine is append-only; only loads write it');
 
--- What is over and has no row yet: empty while something runs, because a run makes the rows first.
+-- Expected cells of days that have ended without a row: there are none during a run, which creates the rows first.
 create view losant_usage_internal.unrecorded_cells as
 select t.org_id, t.stream, day::date as usage_date, losant_usage_internal.month_of(day::date) as month
 from losant_usage.tracks t
@@ -187,41 +199,44 @@ cross join lateral generate_series(t.next_day::timestamp,
   least(t.last_day, losant_usage_internal.today() - 1)::timestamp, interval '1 day') as day
 where t.next_day < losant_usage_internal.today() and (t.last_day is null or t.next_day <= t.last_day);
 
--- Every wanted cell, with the standing that is stored and that of now. The types of both sides are the same, or else the
--- planner looks up no cell by its key.
+-- Every expected cell with its stored and its current standing. Both sides of the union have the same types: otherwise
+-- the planner looks up no cell by its key.
 create view losant_usage_internal.expected_cells as
-select usage_date, month, org_id, stream, standing as stored_standing, losant_usage_internal.current_standing(standing, usage_date) as standing,
-  reason, detail, is_stored, is_reported, omissions, revision, last_read_at, next_read_at, failed_reads, last_attempt_at, first_loaded_at,
-  finalized_at, run_id, response_sha256
+select usage_date, month, org_id, stream, standing as stored_standing,
+  losant_usage_internal.current_standing(standing, usage_date) as standing, reason, detail, is_stored, is_reported,
+  omissions, revision, last_read_at, next_read_at, failed_reads, last_attempt_at, first_loaded_at, finalized_at, run_id,
+  response_sha256
 from losant_usage.coverage
 union all
 select usage_date, month, org_id, stream, 'waiting', losant_usage_internal.current_standing('waiting', usage_date),
   'never_read', null, false, false, 0::smallint, 0, null, null, 0, null, null, null, null, null
 from losant_usage_internal.unrecorded_cells;
 
--- Cells that are not final or that Losant never named, and those without a number to rely on: each has its index.
+-- Cells that are not final, or that Losant did not report. The conditions are those of two indexes.
 create view losant_usage_internal.exception_cells as
-select usage_date, month, org_id, stream, losant_usage_internal.current_standing(standing, usage_date) as standing, is_stored, is_reported,
-  failed_reads, reason, detail
+select usage_date, month, org_id, stream, losant_usage_internal.current_standing(standing, usage_date) as standing,
+  is_stored, is_reported, failed_reads, reason, detail
 from losant_usage.coverage where standing <> 'waiting' and (standing <> 'final' or not is_reported)
 union all
-select usage_date, month, org_id, stream, losant_usage_internal.current_standing(standing, usage_date), is_stored, is_reported,
-  failed_reads, reason, detail
+select usage_date, month, org_id, stream, losant_usage_internal.current_standing(standing, usage_date),
+  is_stored, is_reported, failed_reads, reason, detail
 from losant_usage.coverage where standing = 'waiting'
 union all
-select usage_date, month, org_id, stream, losant_usage_internal.current_standing('waiting', usage_date), false, false, 0, 'never_read', null
+select usage_date, month, org_id, stream, losant_usage_internal.current_standing('waiting', usage_date),
+  false, false, 0, 'never_read', null
 from losant_usage_internal.unrecorded_cells;
 
+-- Cells that are not stored or in doubt, and not waived. The condition implies that of the index coverage_lacking.
 create view losant_usage_internal.lacking_cells as
 select usage_date, month, org_id, stream, standing, reason, detail, failed_reads, next_read_at, last_attempt_at
 from losant_usage_internal.expected_cells where stored_standing in ('waiting', 'unavailable', 'in_doubt', 'missing');
 
--- Every wanted day up to yesterday: the rows there are, and those that no run has made yet.
+-- Every expected day through yesterday: the rows that exist, and those that no run has created yet.
 create view losant_usage_internal.org_days as
 select d.* from losant_usage.usage_days d
 union all
 select r.*
-from (select distinct u.usage_date, u.month, u.org_id from losant_usage_internal.unrecorded_cells u) as u
+from (select distinct usage_date, month, org_id from losant_usage_internal.unrecorded_cells) as u
 cross join lateral jsonb_populate_record(null::losant_usage.usage_days,
   jsonb_build_object('usage_date', u.usage_date, 'month', u.month, 'org_id', u.org_id, 'standing', 'waiting',
     'is_waiting', true, 'is_stored', false, 'is_reported', true)) as r
@@ -229,8 +244,9 @@ where not exists (select from losant_usage.usage_days d where d.usage_date = u.u
 
 -- Joined through the day, which is found by organization and by date; a cell is found by its date alone.
 create view losant_usage.cells as
-select o.instance_id, d.org_id, c.stream, d.usage_date, c.standing, c.reason, c.detail, c.is_stored, c.is_reported, c.omissions, c.revision,
-  c.last_read_at, c.next_read_at, c.failed_reads, c.last_attempt_at, c.first_loaded_at, c.finalized_at, c.run_id, c.response_sha256
+select o.instance_id, d.org_id, c.stream, d.usage_date, c.standing, c.reason, c.detail, c.is_stored, c.is_reported,
+  c.omissions, c.revision, c.last_read_at, c.next_read_at, c.failed_reads, c.last_attempt_at, c.first_loaded_at,
+  c.finalized_at, c.run_id, c.response_sha256
 from losant_usage_internal.org_days d
 join losant_usage_internal.expected_cells c on c.usage_date = d.usage_date and c.org_id = d.org_id
 join losant_usage.organizations o on o.org_id = d.org_id;
@@ -253,11 +269,12 @@ comment on column losant_usage.usage_days.payload_sources is 'Payloads by type a
 comment on table losant_usage.revisions is 'Every change of a stored number; append-only. The first load is not a change.';
 comment on column losant_usage.revisions.new is 'The same values after the change; null: not there.';
 comment on column losant_usage.revisions.old is 'Values that changed, by column and key of usage_days, before the change; null: not there.';
-comment on table losant_usage.waivers is 'Waivers, one row per cell; kept after they are lifted. Written by losant-usage waive.';
-comment on column losant_usage.waivers.lifted_at is 'When a good read or another waiver ended it (UTC); null while it is in force.';
-comment on column losant_usage.waivers.lifted_by_run is 'Run whose good read lifted it; null while it is in force, or if another waiver ended it.';
+comment on table losant_usage.waivers is 'Waivers, one row per cell; kept after they are lifted. Written by losant-usage waive and by runs.';
+comment on column losant_usage.waivers.lifted_at is 'When a good read, another waiver or a creation date that moved back ended it (UTC); null while it is in force.';
+comment on column losant_usage.waivers.lifted_by_run is 'Run that lifted it; null while it is in force, or if another waiver ended it.';
 comment on column losant_usage.waivers.waived_at is 'When the cell was waived (UTC).';
 comment on column losant_usage.waivers.waived_by is 'Database user who waived the cell.';
+comment on column losant_usage.waivers.waived_by_run is 'Run that waived the cell; null if a person did.';
 comment on table losant_usage.quarantine is 'Invalid responses, which were not loaded; append-only. A response that equals the last one of its days is not stored again.';
 comment on column losant_usage.quarantine.body_gzip is 'Response bodies as received, joined by line breaks, gzip; at most 256 Ki characters; null if there were none.';
 comment on column losant_usage.quarantine.body_sha256 is 'SHA-256 over the bodies.';

@@ -1,12 +1,12 @@
--- What changed, and what was known at a as_of.
+-- Restatements, and usage as it was known at an instant.
 
--- One row per changed number. Of payloads by source the types and sources, and not their sum, so that nothing counts
--- twice; of hours each hour, under names of their own.
+-- Payloads by source have a row per type and source and none for their sum, so that nothing counts twice. Hours have a
+-- row each, named after their column.
 create view losant_usage.restatements as
 select o.instance_id, r.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, r.stream, r.usage_date,
   n.metric, n.payload_type, n.source, n.hour, n.old_quantity, n.new_quantity,
-  coalesce(n.new_quantity, 0) - coalesce(n.old_quantity, 0) as difference, n.unit, r.revision, r.was_final, r.run_id, r.changed_at,
-  r.id as revision_id
+  coalesce(n.new_quantity, 0) - coalesce(n.old_quantity, 0) as difference, n.unit, r.revision, r.was_final, r.run_id,
+  r.changed_at, r.id as revision_id
 from losant_usage.revisions r
 join losant_usage.organizations o on o.org_id = r.org_id
 cross join lateral (
@@ -18,7 +18,8 @@ cross join lateral (
   select 'payload_source_count', t.type, s.source, null, (r.old -> 'payload_sources' -> t.type ->> s.source)::bigint,
     (r.new -> 'payload_sources' -> t.type ->> s.source)::bigint, 'payloads'
   from jsonb_object_keys(coalesce(r.new -> 'payload_sources', '{}')) as t (type)
-  cross join lateral jsonb_object_keys(coalesce(nullif(r.new -> 'payload_sources' -> t.type, 'null'), r.old -> 'payload_sources' -> t.type)) as s (source)
+  cross join lateral jsonb_object_keys(
+    coalesce(nullif(r.new -> 'payload_sources' -> t.type, 'null'), r.old -> 'payload_sources' -> t.type)) as s (source)
   union all
   select c.key, null, null, h.key::integer, (r.old -> c.key ->> h.key)::bigint, h.value::bigint,
     case c.key when 'hours_all_bytes' then 'bytes' else 'payloads' end
@@ -27,17 +28,17 @@ cross join lateral (
   where r.stream = 'payload_hours'
 ) as n;
 
--- A number at a as_of is the number of now, unless it was first loaded later, or a later revision has its old value.
+-- A value at an instant is the current one, unless it was first loaded later or a later revision has its old value.
 create function losant_usage.usage_as_of(as_of timestamptz) returns setof losant_usage.daily_usage
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select n.*
   from losant_usage.daily_usage d
   left join (
-    select c.usage_date, c.org_id, jsonb_object_agg(m.metric, null) as numbers, true as is_unknown
+    select c.usage_date, c.org_id, jsonb_object_agg(m.metric, null) as numbers
     from losant_usage.coverage c join losant_usage.metrics m on m.stream = c.stream
     where c.first_loaded_at > as_of
     group by c.usage_date, c.org_id
-  ) as later on later.usage_date = d.usage_date and later.org_id = d.org_id
+  ) as first_loads on first_loads.usage_date = d.usage_date and first_loads.org_id = d.org_id
   left join (
     select r.usage_date, r.org_id, jsonb_object_agg(r.key, r.value) as numbers
     from (
@@ -45,14 +46,15 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
       from losant_usage.revisions r cross join lateral jsonb_each(r.old) as n
       where r.changed_at > as_of order by r.usage_date, r.org_id, n.key, r.id
     ) as r group by r.usage_date, r.org_id
-  ) as changed on changed.usage_date = d.usage_date and changed.org_id = d.org_id
+  ) as restatements on restatements.usage_date = d.usage_date and restatements.org_id = d.org_id
   left join (
-    select c.usage_date, c.org_id, bool_or(c.finalized_at is null or c.finalized_at > as_of) as is_open
+    select c.usage_date, c.org_id, true as has_any
     from losant_usage.coverage c where c.finalized_at is null or c.finalized_at > as_of
     group by c.usage_date, c.org_id
-  ) as open on open.usage_date = d.usage_date and open.org_id = d.org_id
-  cross join lateral jsonb_populate_record(d, coalesce(changed.numbers, '{}') || coalesce(later.numbers, '{}')
-    || jsonb_build_object('is_final', d.is_final and open.is_open is not true)) as n
+  ) as unfinal_cells on unfinal_cells.usage_date = d.usage_date and unfinal_cells.org_id = d.org_id
+  cross join lateral jsonb_populate_record(d,
+    coalesce(restatements.numbers, '{}') || coalesce(first_loads.numbers, '{}')
+      || jsonb_build_object('is_final', d.is_final and unfinal_cells.has_any is not true)) as n
 $$;
 
 create function losant_usage.changes_since(as_of timestamptz) returns table (
@@ -72,11 +74,12 @@ create function losant_usage.changes_since(as_of timestamptz) returns table (
   join losant_usage.usage_days u on u.usage_date = c.usage_date and u.org_id = c.org_id
   join losant_usage.organizations o on o.org_id = c.org_id
   join losant_usage.metrics m on m.stream = c.stream
-  -- The number that was loaded first is the old value of the first revision that has it, so that differences add up.
+  -- The value of the first load is the old value of the first revision that has the metric.
   cross join lateral (
     select coalesce(case when c.revision > 1 then (
       select r.old ->> m.metric from losant_usage.revisions r
-      where r.org_id = c.org_id and r.usage_date = c.usage_date and r.stream = c.stream and r.old ? m.metric order by r.id limit 1
+      where r.org_id = c.org_id and r.usage_date = c.usage_date and r.stream = c.stream and r.old ? m.metric
+      order by r.id limit 1
     ) end, to_jsonb(u) ->> m.metric)::bigint as quantity
   ) as q
   where c.first_loaded_at > as_of

@@ -1,5 +1,5 @@
--- Closed months: statements with their lines and proof packs, which nothing changes, and what differs since. Two functions
--- write them, begin_statement and add_pack_file, in one transaction of the closer's role.
+-- Closed months: statements with their lines and proof packs, which are immutable, and the differences since. Two
+-- functions write them, begin_statement and add_pack_file, in one transaction of the role closer.
 
 create table losant_usage.statements (
   statement_id uuid primary key,
@@ -21,7 +21,7 @@ create table losant_usage.statements (
 create unique index statements_closing on losant_usage.statements (instance_id, month) where kind = 'closing';
 create index statements_month on losant_usage.statements (month);
 
--- No foreign keys, which are checked line by line: only begin_statement inserts here, out of a join with metrics.
+-- No foreign keys, which are checked line by line: rows only come from begin_statement, from a join with metrics.
 create table losant_usage.statement_lines (
   statement_id uuid not null,
   org_id text collate "C" not null,
@@ -68,7 +68,7 @@ create table losant_usage.statement_blockers (
   primary key (statement_id, position)
 );
 
--- The names are those that a pack has, and no other: they become names of files on somebody's disk.
+-- Only the names of a pack are allowed, because they become file names on somebody's disk.
 create table losant_usage.statement_files (
   statement_id uuid not null references losant_usage.statements deferrable initially deferred,
   name text not null check (name in ('totals.csv', 'lines.csv', 'sources.csv', 'days.csv', 'cells.csv',
@@ -79,161 +79,186 @@ create table losant_usage.statement_files (
 );
 
 -- The closing functions set the setting that is_manual_write asks for.
-create trigger reject_manual_write before insert on losant_usage.statements for each statement when (losant_usage_internal.is_manual_write())
+create trigger reject_manual_write before insert on losant_usage.statements for each statement
+  when (losant_usage_internal.is_manual_write())
   execute function losant_usage_internal.reject_write('only losant-usage close creates statements');
-create trigger reject_manual_write before insert on losant_usage.statement_lines for each statement when (losant_usage_internal.is_manual_write())
+create trigger reject_manual_write before insert on losant_usage.statement_lines for each statement
+  when (losant_usage_internal.is_manual_write())
   execute function losant_usage_internal.reject_write('only losant-usage close creates statements');
-create trigger reject_manual_write before insert on losant_usage.statement_blockers for each statement when (losant_usage_internal.is_manual_write())
+create trigger reject_manual_write before insert on losant_usage.statement_blockers for each statement
+  when (losant_usage_internal.is_manual_write())
   execute function losant_usage_internal.reject_write('only losant-usage close creates statements');
-create trigger reject_manual_write before insert on losant_usage.statement_files for each statement when (losant_usage_internal.is_manual_write())
+create trigger reject_manual_write before insert on losant_usage.statement_files for each statement
+  when (losant_usage_internal.is_manual_write())
   execute function losant_usage_internal.reject_write('only losant-usage close creates statements');
-create trigger append_only before delete or truncate on losant_usage.statements for each statement
-  execute function losant_usage_internal.reject_write('statements are immutable; losant-usage close --adjust creates another one');
-create trigger sealed_once before update on losant_usage.statements for each row when (old.manifest is not null)
-  execute function losant_usage_internal.reject_write('statements are immutable; losant-usage close --adjust creates another one');
-create trigger append_only before update or delete or truncate on losant_usage.statement_lines for each statement
-  execute function losant_usage_internal.reject_write('statements are immutable; losant-usage close --adjust creates another one');
-create trigger append_only before update or delete or truncate on losant_usage.statement_blockers for each statement
-  execute function losant_usage_internal.reject_write('statements are immutable; losant-usage close --adjust creates another one');
-create trigger append_only before update or delete or truncate on losant_usage.statement_files for each statement
-  execute function losant_usage_internal.reject_write('statements are immutable; losant-usage close --adjust creates another one');
+create trigger reject_rewrite before delete or truncate on losant_usage.statements for each statement
+  execute function losant_usage_internal.reject_write(
+    'statements are immutable; losant-usage close --adjust creates another one');
+create trigger reject_resealing before update on losant_usage.statements for each row when (old.manifest is not null)
+  execute function losant_usage_internal.reject_write(
+    'statements are immutable; losant-usage close --adjust creates another one');
+create trigger reject_rewrite before update or delete or truncate on losant_usage.statement_lines for each statement
+  execute function losant_usage_internal.reject_write(
+    'statements are immutable; losant-usage close --adjust creates another one');
+create trigger reject_rewrite before update or delete or truncate on losant_usage.statement_blockers for each statement
+  execute function losant_usage_internal.reject_write(
+    'statements are immutable; losant-usage close --adjust creates another one');
+create trigger reject_rewrite before update or delete or truncate on losant_usage.statement_files for each statement
+  execute function losant_usage_internal.reject_write(
+    'statements are immutable; losant-usage close --adjust creates another one');
 
 create function losant_usage_internal.require_seal() returns trigger language plpgsql as $$
 begin
-  if exists (select from losant_usage.statements s where s.statement_id = new.statement_id and s.manifest_sha256 is null) then
+  if exists (
+    select from losant_usage.statements s where s.statement_id = new.statement_id and s.manifest_sha256 is null
+  ) then
     raise exception 'losant_usage.statements: a statement must have its proof pack' using hint = 'losant-usage close';
   end if;
   return null;
 end
 $$;
-create constraint trigger sealed after insert on losant_usage.statements deferrable initially deferred
+create constraint trigger require_seal after insert on losant_usage.statements deferrable initially deferred
   for each row execute function losant_usage_internal.require_seal();
 
--- Locking a view locks its tables, in this order and with the rights of its owner, so that the closer can wait for loads
--- under way without a right to the tables. A join cannot be written to.
+-- Locking a view locks its tables, in this order and with the rights of its owner: the closer has none to the tables.
+-- Nobody can write to the view, because it is a join.
 create view losant_usage_internal.ledger_lock as
-select true as is_locked from losant_usage.organizations, losant_usage.tracks, losant_usage.coverage, losant_usage.usage_days,
-  losant_usage.instance_totals where false;
+select true as is_locked from losant_usage.organizations, losant_usage.tracks, losant_usage.coverage,
+  losant_usage.usage_days, losant_usage.instance_totals where false;
 
 -- One statement at a time across all instances, so that an organization that was transferred is billed once.
 create view losant_usage_internal.closing_lock as
 select true as is_locked from losant_usage.statements a, losant_usage.statements b where false;
 
--- What the lines of a month say so far, whatever instance billed them.
+-- The newest line of a month, organization and metric, with the sum of all of them, whatever instance billed them.
 create view losant_usage_internal.billed_lines as
-select distinct on (l.month, l.org_id, l.metric) l.month, l.org_id, l.metric, l.org_name, l.referral_id, l.plan_id, l.customer_id,
-  l.total, l.maximum, l.average, l.sources, s.closed_at,
+select distinct on (l.month, l.org_id, l.metric) l.month, l.org_id, l.metric, l.org_name, l.referral_id, l.plan_id,
+  l.customer_id, l.total, l.maximum, l.average, l.sources, s.closed_at,
   sum(l.quantity) over (partition by l.month, l.org_id, l.metric)::bigint as quantity
 from losant_usage.statement_lines l join losant_usage.statements s on s.statement_id = l.statement_id
 order by l.month, l.org_id, l.metric, s.closed_at desc, s.number desc;
 
--- What can make a closed month differ from what was billed, by organization: cells that are not final now, days that were
--- not settled or not stored when they were billed, numbers changed or first loaded since, and organizations of another
--- instance before. What has none of it has the numbers that were billed.
-create index statement_lines_open on losant_usage.statement_lines (month, org_id)
+create index statement_lines_incomplete on losant_usage.statement_lines (month, org_id)
   where days_final + days_waived < days_expected or days_stored < days_expected;
 create index revisions_day on losant_usage.revisions (usage_date, changed_at);
 create index coverage_loaded_late on losant_usage.coverage (month, first_loaded_at)
   where first_loaded_at >= (month + interval '1 month') at time zone 'UTC';
 
+-- Adding up a closed month again for all organizations takes seconds; usually a handful has changed. So after the first
+-- close only these are looked at: organizations with a cell that is not final, with a line that was incomplete when it
+-- was billed, with a revision or a first load since the close, or that came from another instance. The list may be too
+-- long, since month_lines compares the quantities, but it must never be too short: whoever is not on it is taken to be
+-- unchanged without a look. Whatever can change a quantity of a closed month has to leave a trace in one of these five,
+-- and each of them needs an index that finds the trace without reading the month.
 create view losant_usage_internal.orgs_to_recheck as
-with closed as (select s.month, min(s.closed_at) as closed_at from losant_usage.statements s group by s.month)
-select c.month, o.org_id from closed c join losant_usage_internal.exception_cells o on o.month = c.month where o.standing <> 'final'
+with closed_months as (select s.month, min(s.closed_at) as closed_at from losant_usage.statements s group by s.month)
+select m.month, c.org_id from closed_months m
+join losant_usage_internal.exception_cells c on c.month = m.month where c.standing <> 'final'
 union
 select l.month, l.org_id from losant_usage.statement_lines l
 where l.days_final + l.days_waived < l.days_expected or l.days_stored < l.days_expected
 union
-select c.month, r.org_id from closed c
-join losant_usage.revisions r on r.usage_date between c.month and losant_usage_internal.month_end(c.month) and r.changed_at >= c.closed_at
+select m.month, r.org_id from closed_months m
+join losant_usage.revisions r on r.usage_date between m.month and losant_usage_internal.month_end(m.month)
+  and r.changed_at >= m.closed_at
 union
-select c.month, v.org_id from closed c
-join losant_usage.coverage v on v.month = c.month and v.first_loaded_at >= c.closed_at
-  and v.first_loaded_at >= (v.month + interval '1 month') at time zone 'UTC'
+select m.month, c.org_id from closed_months m
+join losant_usage.coverage c on c.month = m.month and c.first_loaded_at >= m.closed_at
+  and c.first_loaded_at >= (c.month + interval '1 month') at time zone 'UTC'
 union
-select c.month, o.org_id from closed c cross join losant_usage.organizations o
-where exists (select from losant_usage.organization_history h where h.org_id = o.org_id and h.instance_id <> o.instance_id);
+select m.month, o.org_id from closed_months m cross join losant_usage.organizations o
+where exists (
+  select from losant_usage.organization_history h where h.org_id = o.org_id and h.instance_id <> o.instance_id);
 
--- The numbers of a month that no statement has as they are now; of a month that the instance has closed, only the
--- organizations that can differ are added up. Only cells that are final or accepted count: the
--- total leaves out what is stored and not settled, and after the first statement a line waits until all of it is settled.
--- In plpgsql and planned at each call, which may be for one organization or for all; not compiled, because the planner takes
--- each object for a thousand rows, and compiling takes longer than the query. With the rights of its owner and in UTC: the
--- roles that read its views have no privileges on internal views, and their sessions can have any time zone.
-create function losant_usage_internal.month_lines(p_instance_id text, p_month date, p_statement_id uuid default null) returns table (
-  line losant_usage.statement_lines, stream text, is_settled boolean, billed_at timestamptz
-) language plpgsql stable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC'
+-- The lines of a month whose quantities differ from what was billed, whatever instance billed it; of a month that the
+-- instance has closed, only organizations to recheck are computed. Only settled cells count: the total leaves out what
+-- is stored and not settled, and after the first statement a line waits until all of its cells are settled.
+-- In plpgsql and planned at each call, which may be for one organization or for all. Without JIT, because the planner
+-- takes each object for a thousand rows, and compiling takes longer than the query. With the rights of its owner and in
+-- UTC: the roles that read its views have no privileges on internal views, and any time zone.
+create function losant_usage_internal.month_lines(p_instance_id text, p_month date, p_statement_id uuid default null)
+returns table (line losant_usage.statement_lines, stream text, is_settled boolean, billed_at timestamptz)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC'
 set plan_cache_mode = force_custom_plan set jit = off set work_mem = '64MB' as $$
 #variable_conflict use_column
 declare
   month_end constant date := losant_usage_internal.month_end(p_month);
-  month_over constant timestamptz := (month_end + 1)::timestamp at time zone 'UTC';
-  -- Each day by itself finds some organizations by the key; a range of days would read the month of all.
-  of_days constant date[] := array(select generate_series(p_month, month_end, interval '1 day')::date);
-  of_orgs text[];
+  next_month_start constant timestamptz := (month_end + 1)::timestamp at time zone 'UTC';
+  -- A list of days finds some organizations by the key; a range of days would read the month of all.
+  month_days constant date[] := array(select generate_series(p_month, month_end, interval '1 day')::date);
+  recheck_ids text[];
 begin
   if exists (
-    select from losant_usage.statements s where s.instance_id = p_instance_id and s.month = p_month and s.kind = 'closing'
+    select from losant_usage.statements s
+    where s.instance_id = p_instance_id and s.month = p_month and s.kind = 'closing'
   ) then
-    of_orgs := array(select c.org_id from losant_usage_internal.orgs_to_recheck c where c.month = p_month);
-    if of_orgs = '{}' then return; end if;
+    recheck_ids := array(select r.org_id from losant_usage_internal.orgs_to_recheck r where r.month = p_month);
+    if recheck_ids = '{}' then return; end if;
   end if;
   return query
   with orgs as (
-    select o.org_id, coalesce(h.name, o.name) as org_name, case when h.name is null then o.referral_id else h.referral_id end as referral_id,
+    select o.org_id, coalesce(h.name, o.name) as org_name,
+      case when h.name is null then o.referral_id else h.referral_id end as referral_id,
       case when h.name is null then o.plan_id else h.plan_id end as plan_id,
       case when h.name is null then o.customer_id else h.customer_id end as customer_id,
       exists (
         select from losant_usage.organization_history e
-        where e.org_id = o.org_id and e.valid_from < month_over and coalesce(e.valid_to, 'infinity') > p_month::timestamp at time zone 'UTC'
-          and row(e.customer_id, e.plan_id) is distinct from row(h.customer_id, h.plan_id)) as is_changed
+        where e.org_id = o.org_id and e.valid_from < next_month_start
+          and coalesce(e.valid_to, 'infinity') > p_month::timestamp at time zone 'UTC'
+          and row(e.customer_id, e.plan_id) is distinct from row(h.customer_id, h.plan_id)) as is_customer_changed
     from losant_usage.organizations o
     left join lateral (
-      select h.* from losant_usage.organization_history h
-      where h.org_id = o.org_id order by h.valid_from < month_over desc, abs(extract(epoch from h.valid_from - month_over)) limit 1
+      select h.* from losant_usage.organization_history h where h.org_id = o.org_id
+      order by h.valid_from < next_month_start desc, abs(extract(epoch from h.valid_from - next_month_start)) limit 1
     ) as h on true
-    where o.instance_id = p_instance_id and (of_orgs is null or o.org_id = any (of_orgs))
+    where o.instance_id = p_instance_id and (recheck_ids is null or o.org_id = any (recheck_ids))
   ),
-  open as (
-    select c.org_id, c.stream, c.usage_date, c.standing, c.is_stored, c.is_reported, c.is_stored and c.standing not in ('final', 'waived') as is_withheld
-    from losant_usage_internal.exception_cells c where c.month = p_month and (of_orgs is null or c.org_id = any (of_orgs))
+  exceptions as (
+    select c.org_id, c.stream, c.usage_date, c.standing, c.is_stored, c.is_reported,
+      c.is_stored and c.standing not in ('final', 'waived') as is_withheld
+    from losant_usage_internal.exception_cells c
+    where c.month = p_month and (recheck_ids is null or c.org_id = any (recheck_ids))
   ),
-  wanted as (
-    select w.org_id, w.stream, count(*)::integer as days
+  expected_counts as (
+    select c.org_id, c.stream, count(*)::integer as days
     from (
       select c.org_id, c.stream from losant_usage.coverage c
-      where c.usage_date = any (of_days) and (of_orgs is null or c.org_id = any (of_orgs))
+      where c.usage_date = any (month_days) and (recheck_ids is null or c.org_id = any (recheck_ids))
       union all
       select u.org_id, u.stream from losant_usage_internal.unrecorded_cells u where u.month = p_month
-    ) as w group by w.org_id, w.stream
+    ) as c group by c.org_id, c.stream
   ),
-  -- What is not open is final.
-  cells as (
-    select w.org_id, w.stream, w.days, count(*) filter (where not c.is_stored)::integer as not_stored,
+  -- A cell that is no exception is final.
+  standing_counts as (
+    select e.org_id, e.stream, e.days, count(*) filter (where not c.is_stored)::integer as not_stored,
       count(*) filter (where c.standing <> 'final')::integer as not_final,
       count(*) filter (where c.standing = 'waived')::integer as waived,
-      count(*) filter (where c.standing in ('stored', 'waiting'))::integer as open,
+      count(*) filter (where c.standing in ('stored', 'waiting'))::integer as pending,
       count(*) filter (where c.standing = 'unavailable')::integer as unavailable,
       count(*) filter (where c.standing = 'in_doubt')::integer as in_doubt,
       count(*) filter (where c.standing = 'missing')::integer as missing,
-      count(*) filter (where c.is_stored and not c.is_reported)::integer as unreported, coalesce(bool_or(c.is_withheld), false) as is_withheld
-    from wanted w left join open c on c.org_id = w.org_id and c.stream = w.stream
-    group by w.org_id, w.stream, w.days
+      count(*) filter (where c.is_stored and not c.is_reported)::integer as unreported,
+      coalesce(bool_or(c.is_withheld), false) as is_withheld
+    from expected_counts e left join exceptions c on c.org_id = e.org_id and c.stream = e.stream
+    group by e.org_id, e.stream, e.days
   ),
   sums as materialized (
     select s.org_id, to_jsonb(s) as numbers from losant_usage_internal.usage_sums s
-    where s.period = 'month' and s.period_start = p_month and (of_orgs is null or s.org_id = any (of_orgs))
+    where s.range_kind = 'month' and s.period_start = p_month
+      and (recheck_ids is null or s.org_id = any (recheck_ids))
   ),
-  -- Where a number is stored and not settled, the others are added up again, without it.
-  settled as (
-    select c.org_id, m.metric, losant_usage_internal.total(n.quantity) as sum, max(n.quantity) as maximum,
+  -- Where a value is withheld, the others are added up again, without it.
+  settled_sums as (
+    select c.org_id, m.metric, losant_usage_internal.total(n.quantity) as total, max(n.quantity) as maximum,
       round(avg(n.quantity), 2) as average,
-      (array_agg(n.quantity order by d.usage_date desc) filter (where n.quantity is not null))[1] as last
-    from cells c
+      (array_agg(n.quantity order by d.usage_date desc) filter (where n.quantity is not null))[1] as last_quantity
+    from standing_counts c
     join losant_usage.metrics m on m.stream = c.stream
     join losant_usage.usage_days d on d.org_id = c.org_id and d.usage_date between p_month and month_end
     cross join lateral (select (to_jsonb(d) ->> m.metric)::bigint as quantity) as n
     where c.is_withheld and not exists (
-      select from open h where h.is_withheld and h.org_id = c.org_id and h.stream = c.stream and h.usage_date = d.usage_date)
+      select from exceptions e
+      where e.is_withheld and e.org_id = c.org_id and e.stream = c.stream and e.usage_date = d.usage_date)
     group by c.org_id, m.metric
   ),
   -- The keys of an object and its values come in the same order, and both one by one: jsonb_each fills a table for each
@@ -247,52 +272,64 @@ begin
         from (
           select t.org_id, t.type, jsonb_object_keys(t.sources) as source, jsonb_path_query(t.sources, '$.*') as count
           from (
-            select d.org_id, jsonb_object_keys(d.payload_sources) as type, jsonb_path_query(d.payload_sources, '$.*') as sources
+            select d.org_id, jsonb_object_keys(d.payload_sources) as type,
+              jsonb_path_query(d.payload_sources, '$.*') as sources
             from losant_usage.usage_days d
-            where d.month = p_month and (of_orgs is null or d.org_id = any (of_orgs)) and not exists (
-              select from open h where h.is_withheld and h.stream = 'payload_sources' and h.org_id = d.org_id and h.usage_date = d.usage_date)
+            where d.month = p_month and (recheck_ids is null or d.org_id = any (recheck_ids)) and not exists (
+              select from exceptions e where e.is_withheld and e.stream = 'payload_sources'
+                and e.org_id = d.org_id and e.usage_date = d.usage_date)
           ) as t
         ) as c group by c.org_id, c.type, c.source
       ) as s group by s.org_id, s.type
     ) as t group by t.org_id
   ),
-  billed as (
-    select b.* from losant_usage_internal.billed_lines b where b.month = p_month and (of_orgs is null or b.org_id = any (of_orgs))
+  billed_lines as (
+    select b.* from losant_usage_internal.billed_lines b
+    where b.month = p_month and (recheck_ids is null or b.org_id = any (recheck_ids))
   )
   select row(p_statement_id, o.org_id, m.metric, p_month, coalesce(b.org_name, o.org_name),
-      case when b.org_id is null then o.referral_id else b.referral_id end, case when b.org_id is null then o.plan_id else b.plan_id end,
-      case when b.org_id is null then o.customer_id else b.customer_id end, o.is_changed, m.unit, m.kind,
+      case when b.org_id is null then o.referral_id else b.referral_id end,
+      case when b.org_id is null then o.plan_id else b.plan_id end,
+      case when b.org_id is null then o.customer_id else b.customer_id end, o.is_customer_changed, m.unit, m.kind,
       -- A line that was never billed counts as billed with 0.
-      case when b.org_id is null then n.total else n.total - coalesce(b.quantity, 0) end, b.quantity, n.total, n.maximum, n.average,
-      case when m.metric = 'payload_source_count' and n.total is not null then coalesce(s.sources, '{}') end, c.days, c.days - c.not_stored,
-      c.days - c.not_final, c.waived, c.open, c.unavailable, c.in_doubt, c.missing, c.unreported)::losant_usage.statement_lines,
+      case when b.org_id is null then n.total else n.total - coalesce(b.quantity, 0) end, b.quantity,
+      n.total, n.maximum, n.average,
+      case when m.metric = 'payload_source_count' and n.total is not null then coalesce(s.sources, '{}') end,
+      c.days, c.days - c.not_stored, c.days - c.not_final, c.waived, c.pending, c.unavailable, c.in_doubt, c.missing,
+      c.unreported)::losant_usage.statement_lines,
     m.stream, c.not_final = c.waived, b.closed_at
   from orgs o
-  join cells c on c.org_id = o.org_id
+  join standing_counts c on c.org_id = o.org_id
   join losant_usage.metrics m on m.stream = c.stream
   join sums u on u.org_id = o.org_id
-  left join settled h on c.is_withheld and h.org_id = c.org_id and h.metric = m.metric
+  left join settled_sums w on c.is_withheld and w.org_id = c.org_id and w.metric = m.metric
   left join sources s on m.metric = 'payload_source_count' and s.org_id = o.org_id
   cross join lateral (
-    select case when not c.is_withheld then (u.numbers ->> m.metric)::bigint when m.kind = 'flow' then h.sum else h.last end as total,
-      case when m.kind = 'flow' then null when c.is_withheld then h.maximum else (u.numbers ->> (m.metric || '_max'))::bigint end as maximum,
-      case when m.kind = 'flow' then null when c.is_withheld then h.average else (u.numbers ->> (m.metric || '_avg'))::numeric end as average
+    select
+      case when not c.is_withheld then (u.numbers ->> m.metric)::bigint
+        when m.kind = 'flow' then w.total else w.last_quantity end as total,
+      case when m.kind = 'flow' then null when c.is_withheld then w.maximum
+        else (u.numbers ->> (m.metric || '_max'))::bigint end as maximum,
+      case when m.kind = 'flow' then null when c.is_withheld then w.average
+        else (u.numbers ->> (m.metric || '_avg'))::numeric end as average
   ) as n
-  left join billed b on b.org_id = o.org_id and b.metric = m.metric
+  left join billed_lines b on b.org_id = o.org_id and b.metric = m.metric
   where b.org_id is null or row(n.total, n.maximum, n.average) is distinct from row(b.total, b.maximum, b.average)
-    or (m.metric = 'payload_source_count' and n.total is not null and coalesce(s.sources, '{}') is distinct from b.sources);
+    or (m.metric = 'payload_source_count' and n.total is not null
+      and coalesce(s.sources, '{}') is distinct from b.sources);
 end
 $$;
 
--- What a statement made now would have: of a closing also what was billed by another instance and differs since.
-create function losant_usage.statement_draft(p_instance_id text, p_month date, is_adjustment boolean, p_statement_id uuid default null)
-returns setof losant_usage.statement_lines language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+-- The draft of a closing also has lines that another instance billed and that differ since.
+create function losant_usage.statement_draft(
+  p_instance_id text, p_month date, is_adjustment boolean, p_statement_id uuid default null
+) returns setof losant_usage.statement_lines
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select (l.line).* from losant_usage_internal.month_lines(p_instance_id, p_month, p_statement_id) l
   where (l.is_settled and (l.line).quantity is not null) or (not is_adjustment and l.billed_at is null)
 $$;
 
--- How the month compares with Losant's totals and with what counts the same elsewhere, by days; also what was not
--- compared at all.
+-- The second part has the days for which no control total was requested.
 create function losant_usage.month_reconciliation(p_instance_id text, p_month date) returns table (
   stream text, compared_with text, outcome text, reason text, days integer
 ) language sql stable strict security definer set search_path = pg_catalog, pg_temp as $$
@@ -302,14 +339,17 @@ create function losant_usage.month_reconciliation(p_instance_id text, p_month da
   union all
   select t.stream, 'losant', 'not_compared', 'no_total', count(*)::integer
   from (
-    select t.stream, min(t.first_day) as first_day, max(coalesce(t.last_day, losant_usage_internal.month_end(p_month))) as last_day
-    from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id and o.instance_id = p_instance_id
+    select t.stream, min(t.first_day) as first_day,
+      max(coalesce(t.last_day, losant_usage_internal.month_end(p_month))) as last_day
+    from losant_usage.tracks t
+    join losant_usage.organizations o on o.org_id = t.org_id and o.instance_id = p_instance_id
     group by t.stream
   ) as t
   cross join lateral generate_series(greatest(t.first_day, p_month)::timestamp,
     least(t.last_day, losant_usage_internal.month_end(p_month))::timestamp, interval '1 day') as day
   where exists (select from losant_usage.metrics m where m.stream = t.stream) and not exists (
-    select from losant_usage.instance_totals i join losant_usage.metrics m on m.metric = i.metric and m.stream = t.stream
+    select from losant_usage.instance_totals i
+    join losant_usage.metrics m on m.metric = i.metric and m.stream = t.stream
     where i.instance_id = p_instance_id and i.usage_date = day::date)
   group by t.stream
 $$;
@@ -322,7 +362,8 @@ create function losant_usage.check_closable(
 declare
   month_name constant text := to_char(p_month, 'YYYY-MM');
   title constant text := (
-    select format('%s of instance %s', month_name, case when i.name is null then i.instance_id else format('%s (%s)', i.name, i.instance_id) end)
+    select format('%s of instance %s', month_name,
+      case when i.name is null then i.instance_id else format('%s (%s)', i.name, i.instance_id) end)
     from losant_usage.instances i where i.instance_id = p_instance_id);
   closing losant_usage.statements;
   blockers text;
@@ -330,7 +371,8 @@ declare
 begin
   if losant_usage_internal.month_end(p_month) >= (as_of at time zone 'UTC')::date then
     raise exception '% is not over: its last day is % (UTC)', month_name, losant_usage_internal.month_end(p_month)
-      using errcode = 'LU001', hint = 'close a month once its last days are final: by default 72 hours after it ends (FINAL_AFTER_HOURS)';
+      using errcode = 'LU001',
+        hint = 'close a month once its last days are final: by default 72 hours after it ends (FINAL_AFTER_HOURS)';
   end if;
   select * into closing from losant_usage.statements s
   where s.instance_id = p_instance_id and s.month = p_month and s.kind = 'closing';
@@ -340,15 +382,18 @@ begin
   end if;
   if not is_adjustment and closing.statement_id is not null then
     raise exception '% was already closed at % by %', title,
-      to_char(closing.closed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), closing.closed_by using errcode = 'LU001',
-      hint = format('a closed month does not change; bill later changes with: losant-usage close --month %s --adjust', month_name);
+      to_char(closing.closed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), closing.closed_by
+      using errcode = 'LU001', hint = format(
+        'a closed month does not change; bill later changes with: losant-usage close --month %s --adjust', month_name);
   end if;
-  select string_agg(concat_ws(' ', coalesce(b.org_id, '-'), b.cause, b.first_day, b.last_day, b.usage_dates, b.streams), E'\n'
+  select string_agg(
+    concat_ws(' ', coalesce(b.org_id, '-'), b.cause, b.first_day, b.last_day, b.usage_dates, b.streams), E'\n'
     order by b.org_id collate "C", b.cause, b.first_day) into blockers
   from losant_usage.month_blockers b where b.instance_id = p_instance_id and b.month = p_month;
   if blockers is not null then
     select left(encode(sha256(convert_to(concat_ws(E'\n', blockers, string_agg(
-      concat_ws(' ', d.org_id, d.metric, coalesce(d.quantity::text, '-')), E'\n' order by d.org_id collate "C", d.metric collate "C"
+      concat_ws(' ', d.org_id, d.metric, coalesce(d.quantity::text, '-')), E'\n'
+      order by d.org_id collate "C", d.metric collate "C"
     )), 'UTF8')), 'hex'), 12) into current_hash
     from losant_usage.statement_draft(p_instance_id, p_month, is_adjustment) d;
   elsif blockers_hash is not null then
@@ -356,64 +401,73 @@ begin
       hint = 'review it again, and close it without --accept-blockers';
   end if;
   if current_hash <> blockers_hash then
-    raise exception 'The blockers of %, or what would be billed, have changed: --accept-blockers % no longer matches, the hash is now %', title, blockers_hash, current_hash
-      using errcode = 'LU001', hint = 'review the list again: run the same command without --accept-blockers and --reason';
+    raise exception 'The blockers of %, or what would be billed, have changed: '
+        '--accept-blockers % no longer matches, the hash is now %', title, blockers_hash, current_hash
+      using errcode = 'LU001',
+        hint = 'review the list again: run the same command without --accept-blockers and --reason';
   end if;
   return current_hash;
 end
 $$;
 
--- The statement as its manifest has it. It follows every statement of the month before it that billed one of its
--- organizations, and those of its own instance.
+-- Returns a statement as its manifest has it. `earlier` lists the statements of the month before it: those of its own
+-- instance, and those that billed one of its organizations.
 create function losant_usage_internal.statement_document(p_statement_id uuid) returns jsonb language sql stable as $$
   select jsonb_build_object('id', s.statement_id, 'instanceId', s.instance_id, 'month', to_char(s.month, 'YYYY-MM'),
     'number', s.number, 'kind', s.kind, 'reason', s.reason, 'orgs', s.orgs,
     'closedAt', to_char(s.closed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'closedBy', s.closed_by,
     'rules', s.rules, 'reconciliation', s.reconciliation, 'previousSha256', encode(s.previous_sha256, 'hex'),
     'earlier', (
-      select coalesce(jsonb_agg(jsonb_build_object('instanceId', e.instance_id, 'number', e.number, 'sha256', encode(e.manifest_sha256, 'hex'))
+      select coalesce(jsonb_agg(
+        jsonb_build_object('instanceId', e.instance_id, 'number', e.number, 'sha256', encode(e.manifest_sha256, 'hex'))
         order by e.closed_at, e.instance_id, e.number), '[]')
       from losant_usage.statements e
       where e.month = s.month and e.statement_id <> s.statement_id and e.closed_at <= s.closed_at
         and (e.instance_id <> s.instance_id or e.number < s.number)
         and (e.instance_id = s.instance_id or exists (
-          select from losant_usage.statement_lines l join losant_usage.statement_lines b on b.statement_id = e.statement_id and b.org_id = l.org_id
+          select from losant_usage.statement_lines l
+          join losant_usage.statement_lines b on b.statement_id = e.statement_id and b.org_id = l.org_id
           where l.statement_id = s.statement_id))))
   from losant_usage.statements s where s.statement_id = p_statement_id
 $$;
 
--- Begins a statement of what the transaction sees, which is the ledger at the as_of given. Answers the statement's
--- document; or null, and keeps nothing, if there is nothing to bill, or something blocks the month and was not accepted.
+-- Begins a statement of what the transaction sees, which is the ledger at `as_of`. Returns its document; or null, and
+-- stores nothing, if there is nothing to bill, or if the month has blockers that are not accepted.
 create function losant_usage.begin_statement(
-  p_instance_id text, p_month date, is_adjustment boolean, incomplete_reason text, blockers_hash text, as_of timestamptz
+  p_instance_id text, p_month date, is_adjustment boolean, acceptance_reason text, blockers_hash text, as_of timestamptz
 ) returns jsonb language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   new_id constant uuid := gen_random_uuid();
   current_hash text;
   lines integer;
 begin
-  -- In another isolation, blockers, lines and files would be of different moments.
-  if current_setting('transaction_isolation') <> 'repeatable read' or as_of not between now() and clock_timestamp() then
-    raise exception 'a statement must be created in a repeatable read transaction, as of a time within it' using hint = 'losant-usage close';
+  -- In another isolation level, blockers, lines and files would each be of another moment.
+  if current_setting('transaction_isolation') <> 'repeatable read'
+    or as_of not between now() and clock_timestamp() then
+    raise exception 'a statement must be created in a repeatable read transaction, as of a time within it'
+      using hint = 'losant-usage close';
   end if;
   -- Not a SET clause of the function: only a superuser may create a function with this one.
   perform set_config('losant_usage.program', 'close', true);
   current_hash := losant_usage.check_closable(p_instance_id, p_month, is_adjustment, blockers_hash, as_of);
-  if current_hash is not null and (blockers_hash is null or incomplete_reason is null) then return null; end if;
+  if current_hash is not null and (blockers_hash is null or acceptance_reason is null) then return null; end if;
   insert into losant_usage.statement_lines
   select * from losant_usage.statement_draft(p_instance_id, p_month, is_adjustment, new_id);
   get diagnostics lines = row_count;
   if lines = 0 then return null; end if;
-  -- The files of the pack are read by these lines, of which the planner knows nothing yet.
+  -- The queries of the pack's files join these lines, which the planner has no statistics of yet.
   analyze losant_usage.statement_lines;
-  insert into losant_usage.statement_blockers (statement_id, position, org_id, org_name, cause, days, first_day, last_day, streams, detail, remedy)
-  select new_id, row_number() over (order by b.org_name, b.org_id, b.cause, b.first_day), b.org_id, b.org_name, b.cause, b.days,
-    b.first_day, b.last_day, b.streams, b.detail, b.remedy
-  from losant_usage.month_blockers b where current_hash is not null and b.instance_id = p_instance_id and b.month = p_month;
+  insert into losant_usage.statement_blockers
+    (statement_id, position, org_id, org_name, cause, days, first_day, last_day, streams, detail, remedy)
+  select new_id, row_number() over (order by b.org_name, b.org_id, b.cause, b.first_day), b.org_id, b.org_name,
+    b.cause, b.days, b.first_day, b.last_day, b.streams, b.detail, b.remedy
+  from losant_usage.month_blockers b
+  where current_hash is not null and b.instance_id = p_instance_id and b.month = p_month;
   insert into losant_usage.statements
     (statement_id, instance_id, month, number, kind, reason, orgs, rules, reconciliation, closed_at, previous_sha256)
-  select new_id, i.instance_id, p_month, coalesce(p.number, 0) + 1, case when is_adjustment then 'adjustment' else 'closing' end,
-    case when current_hash is not null then incomplete_reason end,
+  select new_id, i.instance_id, p_month, coalesce(p.number, 0) + 1,
+    case when is_adjustment then 'adjustment' else 'closing' end,
+    case when current_hash is not null then acceptance_reason end,
     (select count(distinct l.org_id) from losant_usage.statement_lines l where l.statement_id = new_id),
     i.policy || jsonb_build_object('controlTotals', i.control_totals),
     (select coalesce(jsonb_agg(to_jsonb(c) order by c.stream, c.compared_with, c.outcome, c.reason), '[]')
@@ -421,19 +475,24 @@ begin
     as_of, p.manifest_sha256
   from losant_usage.instances i
   left join lateral (
-    select s.number, s.manifest_sha256 from losant_usage.statements s where s.instance_id = p_instance_id order by s.number desc limit 1
+    select s.number, s.manifest_sha256 from losant_usage.statements s where s.instance_id = p_instance_id
+    order by s.number desc limit 1
   ) as p on true
   where i.instance_id = p_instance_id;
   return losant_usage_internal.statement_document(new_id);
 end
 $$;
 
--- Keeps a part of a file of the pack, gzip; the manifest comes last, as it is, and seals the statement.
+-- Stores a part of a file of the pack, which is compressed with gzip. The manifest is added last, uncompressed, and
+-- seals the statement.
 create function losant_usage.add_pack_file(p_statement_id uuid, file_name text, content bytea) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  if not exists (select from losant_usage.statements s where s.statement_id = p_statement_id and s.manifest is null) then
-    raise exception 'losant_usage.statement_files: the statement is sealed or does not exist' using hint = 'losant-usage close';
+  if not exists (
+    select from losant_usage.statements s where s.statement_id = p_statement_id and s.manifest is null
+  ) then
+    raise exception 'losant_usage.statement_files: the statement is sealed or does not exist'
+      using hint = 'losant-usage close';
   end if;
   perform set_config('losant_usage.program', 'close', true);
   if file_name <> 'manifest.json' then
@@ -442,8 +501,10 @@ begin
     from losant_usage.statement_files f where f.statement_id = p_statement_id and f.name = file_name;
     return;
   end if;
-  if convert_from(content, 'UTF8')::jsonb -> 'statement' is distinct from losant_usage_internal.statement_document(p_statement_id) then
-    raise exception 'losant_usage.statements: the manifest belongs to another statement' using hint = 'losant-usage close';
+  if convert_from(content, 'UTF8')::jsonb -> 'statement'
+    is distinct from losant_usage_internal.statement_document(p_statement_id) then
+    raise exception 'losant_usage.statements: the manifest belongs to another statement'
+      using hint = 'losant-usage close';
   end if;
   update losant_usage.statements s set manifest = convert_from(content, 'UTF8'), manifest_sha256 = sha256(content)
   where s.statement_id = p_statement_id;
@@ -455,15 +516,15 @@ create view losant_usage.adjustments as
 select s.instance_id, s.month, n.org_id, n.org_name, n.referral_id, n.plan_id, n.customer_id, n.metric, n.unit, n.kind,
   n.billed_before as billed_quantity, n.total as quantity, case when l.is_settled then n.quantity end as difference,
   case when l.billed_at is null then 'not_in_statement'
-    when exists (select from losant_usage.revisions r where r.org_id = n.org_id and r.stream = l.stream and r.changed_at > l.billed_at
-      and r.usage_date between s.month and losant_usage_internal.month_end(s.month)) then 'restated'
+    when exists (select from losant_usage.revisions r
+      where r.org_id = n.org_id and r.stream = l.stream and r.changed_at > l.billed_at
+        and r.usage_date between s.month and losant_usage_internal.month_end(s.month)) then 'restated'
     else 'settled_later' end as cause
 from losant_usage.statements s
 cross join lateral losant_usage_internal.month_lines(s.instance_id, s.month) as l
 cross join lateral (select (l.line).*) as n
 where s.kind = 'closing';
 
--- The months of each instance: open, blocked, closed, or different from what was closed.
 create view losant_usage.months as
 select m.instance_id, m.month, m.is_over,
   case when c.closed_at is not null then case when d.orgs > 0 then 'needs_adjustment' else 'closed' end
@@ -478,9 +539,10 @@ left join lateral (
   select min(s.closed_at) filter (where s.kind = 'closing') as closed_at, count(*)::integer as statements
   from losant_usage.statements s where s.instance_id = m.instance_id and s.month = m.month
 ) as c on true
--- Blockers are found once, not again for each month.
+-- Not lateral, so that the blockers of all months are computed once.
 left join (
-  select b.instance_id, b.month, array_agg(distinct b.cause order by b.cause) as causes, count(distinct b.org_id)::integer as orgs
+  select b.instance_id, b.month, array_agg(distinct b.cause order by b.cause) as causes,
+    count(distinct b.org_id)::integer as orgs
   from losant_usage.month_blockers b where b.cause <> 'not_over' group by b.instance_id, b.month
 ) as b on b.instance_id = m.instance_id and b.month = m.month and m.is_over and c.closed_at is null
 left join lateral (
@@ -488,25 +550,28 @@ left join lateral (
   from losant_usage_internal.month_lines(m.instance_id, m.month) as l where c.closed_at is not null
 ) as d on c.closed_at is not null;
 
--- For systems that meter: what a statement bills, as a difference. The time of an event depends on its statement alone.
+-- The time of an event depends on its statement alone, so an event never changes.
 create view losant_usage.meter_events as
 select concat_ws(':', s.instance_id, l.org_id, l.metric, to_char(l.month, 'YYYY-MM'), s.number) as event_id,
   s.instance_id, s.month, s.number, s.statement_id, s.kind as statement_kind, s.closed_at, l.org_id, l.org_name,
-  nullif(l.customer_id, '') as customer_id, l.referral_id, l.plan_id, l.metric, l.unit, l.kind, l.quantity as difference,
-  case when s.kind = 'closing' and s.closed_at < (losant_usage_internal.month_end(s.month) + 28)::timestamp at time zone 'UTC'
+  nullif(l.customer_id, '') as customer_id, l.referral_id, l.plan_id, l.metric, l.unit, l.kind,
+  l.quantity as difference,
+  case when s.kind = 'closing'
+      and s.closed_at < (losant_usage_internal.month_end(s.month) + 28)::timestamp at time zone 'UTC'
     then (losant_usage_internal.month_end(s.month) + 1)::timestamp at time zone 'UTC' - interval '1 second'
     else date_trunc('second', s.closed_at) end as occurred_at
 from losant_usage.statements s
 join losant_usage.statement_lines l on l.statement_id = s.statement_id
 where l.quantity <> 0;
 
--- What a customer was billed for a month, over all statements. An organization without a customer stands for itself.
+-- An organization without a customer has rows of its own.
 create view losant_usage.customer_statements as
 select c.customer_id, c.org_id, l.month, l.metric, l.unit, l.kind, sum(l.quantity) as quantity,
   count(distinct l.org_id)::integer as orgs, count(distinct l.statement_id)::integer as statements
 from losant_usage.statement_lines l
 cross join lateral (
-  select nullif(l.customer_id, '') as customer_id, case when nullif(l.customer_id, '') is null then l.org_id end as org_id
+  select nullif(l.customer_id, '') as customer_id,
+    case when nullif(l.customer_id, '') is null then l.org_id end as org_id
 ) as c
 group by c.customer_id, c.org_id, l.month, l.metric, l.unit, l.kind;
 

@@ -4,7 +4,8 @@
 -- Where organizations_missing is above 0, the sums lack the usage of these organizations.
 select usage_date, sum(payload_billable_count) as payload_billable_count, sum(payload_all_bytes) as payload_all_bytes,
   sum(notebook_minutes) as notebook_minutes, sum(devices_total) as devices_total, count(*) as organizations,
-  count(*) filter (where standing in ('waiting', 'unavailable', 'missing')) as organizations_missing, max(standing) as standing
+  count(*) filter (where standing in ('waiting', 'unavailable', 'missing')) as organizations_missing,
+  max(standing) as standing
 from losant_usage.daily_usage
 where usage_date >= (now() at time zone 'UTC')::date - 30
 group by usage_date

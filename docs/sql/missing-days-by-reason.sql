@@ -6,6 +6,7 @@
 select stream, standing, reason, count(*) as cells, count(distinct org_id) as organizations,
   min(usage_date) as oldest_day, max(usage_date) as newest_day
 from losant_usage.cells
-where usage_date >= (now() at time zone 'UTC')::date - 90 and standing in ('in_doubt', 'missing', 'unavailable', 'waived')
+where usage_date >= (now() at time zone 'UTC')::date - 90
+  and standing in ('in_doubt', 'missing', 'unavailable', 'waived')
 group by stream, standing, reason
 order by cells desc, stream, standing, reason;

@@ -5,7 +5,8 @@
 -- days_stored counts the others.
 select org_id, org_name, extract(hour from hour at time zone 'UTC')::integer as hour_of_day,
   sum(payload_billable_count) as payloads, max(payload_billable_count) as most,
-  round(sum(payload_billable_count) / nullif(sum(sum(payload_billable_count)) over (partition by org_id), 0), 4) as share,
+  round(sum(payload_billable_count)
+    / nullif(sum(sum(payload_billable_count)) over (partition by org_id), 0), 4) as share,
   count(distinct usage_date) as days_stored
 from losant_usage.hourly_usage
 where usage_date between date_trunc('month', now() at time zone 'UTC' - interval '1 month')::date

@@ -25,13 +25,12 @@ export interface Acceptance {
 
 export interface CloseRequest {
   readonly month: Month;
-  /** The blockers that are accepted; null to close the month only if nothing blocks it. */
+  /** Null to close the month only if nothing blocks it. */
   readonly acceptance: Acceptance | null;
-  /** Whether to bill what has changed since the month was closed. */
   readonly isAdjustment: boolean;
-  /** Whether to store nothing, which needs the right to read only. */
+  /** A dry run stores nothing, and needs only the role reader. */
   readonly isDryRun: boolean;
-  /** The Ed25519 key that signs the manifest; null to sign nothing. */
+  /** Ed25519; null to leave the manifest unsigned. */
   readonly signingKey: KeyObject | null;
   readonly signal: AbortSignal;
 }
@@ -47,10 +46,9 @@ export interface CloseOutcome extends ClosePreview {
 }
 
 /**
- * Closes a month of an instance, or bills what has changed since, in one transaction on one connection:
- * statement, lines and proof pack, or nothing. The database computes and writes them. Throws SettingsError if
- * the month is not over or is already closed, for an adjustment if it is not closed, and for a hash that is
- * not of what blocks it now.
+ * Closes a month of an instance, or bills what has changed since it was closed. Statement, lines and proof pack are
+ * stored in one transaction, or none of them. Throws SettingsError if the month is not over or is already closed, for
+ * an adjustment if it is not closed, and if the accepted hash is not that of the current blockers.
  */
 export async function closeMonth(
   { db }: Pick<DatabaseHandle, 'db'>,
@@ -63,17 +61,17 @@ export async function closeMonth(
     return await db.transaction().execute(async (trx) => {
       // In SQL, because kysely's driver for PGlite ignores the isolation level of a transaction.
       await sql`set transaction isolation level repeatable read`.execute(trx);
-      // A dry run takes no lock, so a load under way may count in part.
-      const opened = isDryRun ? null : await beginStatement(trx, instanceId, request);
-      if (opened === null) return await readDraft(trx, instance, request);
-      await createPack(trx, opened, request);
+      // A dry run takes no lock, so it may see a part of a load in progress.
+      const document = isDryRun ? null : await beginStatement(trx, instanceId, request);
+      if (document === null) return await readDraft(trx, instance, request);
+      await createPack(trx, document, request);
       const statements = await readStatements(trx, { month, instanceIds: [instanceId] });
       const lines = sql<Line>`(select * from losant_usage.statement_lines
-        where statement_id = ${opened.id}::uuid)`;
+        where statement_id = ${document.id}::uuid)`;
       const blockersHash = acceptance?.blockersHash ?? null;
       return {
         kind: 'closed',
-        statement: statements.find(({ statementId }) => statementId === opened.id) ?? null,
+        statement: statements.find(({ statementId }) => statementId === document.id) ?? null,
         ...(await readClosePreview(trx, { month, instanceId }, { blockersHash, lines })),
       };
     });
@@ -93,14 +91,15 @@ async function beginStatement(
   instanceId: string,
   { month, isAdjustment, acceptance }: CloseRequest,
 ): Promise<StatementDocument | null> {
-  const moment = await fixSnapshot(trx);
-  const opened = sql<StatementDocument | null>`losant_usage.begin_statement(${instanceId}, ${firstOf(month)},
-    ${isAdjustment}, ${acceptance?.reason ?? null}, ${acceptance?.blockersHash ?? null},
-    ${moment}::timestamptz)`;
-  return (await trx.selectNoFrom(opened.as('opened')).executeTakeFirstOrThrow()).opened;
+  const asOf = await fixSnapshot(trx);
+  const statement = sql<StatementDocument | null>`losant_usage.begin_statement(${instanceId},
+    ${toFirstDay(month)}, ${isAdjustment}, ${acceptance?.reason ?? null}, ${acceptance?.blockersHash ?? null},
+    ${asOf}::timestamptz)`;
+  const { document } = await trx.selectNoFrom(statement.as('document')).executeTakeFirstOrThrow();
+  return document;
 }
 
-/** Reads what would be billed, and what keeps it from being billed; nothing of it is stored. */
+/** Reads only: what would be billed, and what blocks it. */
 async function readDraft(
   trx: Kysely<Schema>,
   instance: BilledInstance,
@@ -108,19 +107,19 @@ async function readDraft(
 ): Promise<CloseOutcome> {
   const { month, isAdjustment, acceptance } = request;
   const { instanceId } = instance;
-  const first = firstOf(month);
-  const hash = sql<string | null>`losant_usage.check_closable(${instanceId}, ${first}, ${isAdjustment},
+  const firstDay = toFirstDay(month);
+  const hash = sql<string | null>`losant_usage.check_closable(${instanceId}, ${firstDay}, ${isAdjustment},
     ${acceptance?.blockersHash ?? null}, clock_timestamp())`;
   const { blockersHash } = await trx.selectNoFrom(hash.as('blockersHash')).executeTakeFirstOrThrow();
-  const lines = sql<Line>`losant_usage.statement_draft(${instanceId}, ${first}, ${isAdjustment})`;
+  const lines = sql<Line>`losant_usage.statement_draft(${instanceId}, ${firstDay}, ${isAdjustment})`;
   const preview = await readClosePreview(trx, { month, instanceId }, { blockersHash, lines });
-  const all = { ...preview, statement: null };
-  if (blockersHash !== null && acceptance === null) return { kind: 'refused', ...all };
-  if (preview.lineCount > 0) return { kind: 'closed', ...all };
+  const draft = { ...preview, statement: null };
+  if (blockersHash !== null && acceptance === null) return { kind: 'refused', ...draft };
+  if (preview.lineCount > 0) return { kind: 'closed', ...draft };
   if (isAdjustment) {
-    const differing = trx.selectFrom('adjustments').select('metric').where('instance_id', '=', instanceId);
-    const one = await differing.where('month', '=', `${month}-01`).limit(1).executeTakeFirst();
-    return { kind: one === undefined ? 'unchanged' : 'unsettled', ...all };
+    const differences = trx.selectFrom('adjustments').select('metric').where('instance_id', '=', instanceId);
+    const difference = await differences.where('month', '=', `${month}-01`).limit(1).executeTakeFirst();
+    return { kind: difference === undefined ? 'unchanged' : 'unsettled', ...draft };
   }
   throw new SettingsError(`${formatMonthName(instance, month)} has no data, so there is nothing to close`, {
     hint: 'losant-usage status shows which days are stored; losant-usage backfill loads earlier ones',
@@ -128,11 +127,16 @@ async function readDraft(
 }
 
 /**
- * Waits for other statements and for the loads under way, fixes what the transaction sees, and lets loads go
- * on. The tables are locked before the first query, which fixes the snapshot, and given back with the
- * savepoint. Returns the moment in microseconds, UTC.
+ * A statement must contain everything that was loaded before `closed_at` and nothing after it, because later changes
+ * are found by comparing their times with it. A snapshot alone does not ensure that: a load may take its time before
+ * the snapshot and commit after it. So this locks the ledger in SHARE mode, which waits for loads in flight and keeps
+ * new ones out, and only then runs its first query, which reads the clock and fixes the repeatable-read snapshot.
+ * Rolling back to the savepoint releases the locks and keeps the snapshot: loads are held up for a moment, however long
+ * the close takes. Loads do their part by taking their times after their locks (writeCells). The closer has no rights
+ * to the ledger tables; it locks the view ledger_lock, with the rights of its owner.
  */
 async function fixSnapshot(trx: Kysely<Schema>): Promise<string> {
+  // One statement at a time, see closing_lock.
   await sql`lock table losant_usage_internal.closing_lock in share row exclusive mode`.execute(trx);
   await sql`savepoint loads`.execute(trx);
   await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(trx);
@@ -144,11 +148,11 @@ async function fixSnapshot(trx: Kysely<Schema>): Promise<string> {
   return at;
 }
 
-function firstOf(month: Month): RawBuilder<string> {
+function toFirstDay(month: Month): RawBuilder<string> {
   return sql<string>`${`${month}-01`}::date`;
 }
 
-/** The number of lines that are shown: those of some fifty organizations. */
+/** The lines of some fifty organizations. */
 const MAX_TABLE_ROWS = 600;
 
 type Line = Schema['statement_lines'];
@@ -161,19 +165,19 @@ async function readClosePreview(
   { month, instanceId }: { readonly month: Month; readonly instanceId: string },
   { blockersHash, lines }: { readonly blockersHash: string | null; readonly lines: RawBuilder<Line> },
 ) {
-  const compared = sql<
+  const reconciliationRows = sql<
     StatementDocument['reconciliation'][number]
   >`losant_usage.month_reconciliation(${instanceId},
-    ${firstOf(month)})`;
+    ${toFirstDay(month)})`;
   const reconciliation = await trx
-    .selectFrom(compared.as('c'))
+    .selectFrom(reconciliationRows.as('c'))
     .selectAll()
     .orderBy(sql`stream, compared_with, outcome, reason`)
     .execute();
   const blockers = blockersHash === null ? [] : await readBlockers(trx, { month, instanceId });
-  const bill = await readLineSummary(trx, lines);
-  const lineCount = bill.totals.reduce((sum, { orgs }) => sum + orgs, 0);
-  return { ...bill, lineCount, reconciliation, blockers, blockersHash };
+  const summary = await readLineSummary(trx, lines);
+  const lineCount = summary.totals.reduce((sum, { orgs }) => sum + orgs, 0);
+  return { ...summary, lineCount, reconciliation, blockers, blockersHash };
 }
 
 /**
@@ -182,7 +186,7 @@ async function readClosePreview(
  */
 async function readLineSummary(trx: Kysely<Schema>, lines: RawBuilder<Line>) {
   return await trx
-    .with('bill', (db) =>
+    .with('billable_lines', (db) =>
       db
         .selectFrom(lines.as('l'))
         .innerJoin('metrics as m', 'm.metric', 'l.metric')
@@ -192,16 +196,16 @@ async function readLineSummary(trx: Kysely<Schema>, lines: RawBuilder<Line>) {
     .selectNoFrom((eb) => [
       jsonArrayFrom(
         eb
-          .selectFrom('bill')
+          .selectFrom('billable_lines')
           .select(['metric', 'unit'])
           .select((of) => of.fn.countAll<number>().as('orgs'))
-          .select((of) => asText(of.fn.sum('quantity')).as('quantity'))
+          .select((of) => toText(of.fn.sum('quantity')).as('quantity'))
           .groupBy(['metric', 'unit', 'position'])
           .orderBy('position'),
       ).as('totals'),
       jsonArrayFrom(
         eb
-          .selectFrom('bill')
+          .selectFrom('billable_lines')
           .select([
             'org_id as orgId',
             'org_name as orgName',
@@ -210,11 +214,11 @@ async function readLineSummary(trx: Kysely<Schema>, lines: RawBuilder<Line>) {
           ])
           .select(['customer_id as customerId', 'is_customer_changed as isCustomerChanged'])
           .select(['metric', 'unit', 'kind'])
-          .select((of) => asText(of.ref('quantity')).as('quantity'))
-          .select((of) => asText(of.ref('billed_before')).as('billedBefore'))
-          .select((of) => asText(of.ref('total')).as('total'))
-          .select((of) => asText(of.ref('maximum')).as('maximum'))
-          .select((of) => asText(of.ref('average')).as('average'))
+          .select((of) => toText(of.ref('quantity')).as('quantity'))
+          .select((of) => toText(of.ref('billed_before')).as('billedBefore'))
+          .select((of) => toText(of.ref('total')).as('total'))
+          .select((of) => toText(of.ref('maximum')).as('maximum'))
+          .select((of) => toText(of.ref('average')).as('average'))
           .select(['days_expected as daysExpected', 'days_final as daysFinal', 'days_waived as daysWaived'])
           .select(['days_pending as daysPending', 'days_unavailable as daysUnavailable'])
           .select(['days_in_doubt as daysInDoubt', 'days_missing as daysMissing'])
@@ -226,6 +230,6 @@ async function readLineSummary(trx: Kysely<Schema>, lines: RawBuilder<Line>) {
     .executeTakeFirstOrThrow();
 }
 
-function asText(value: Expression<unknown>) {
+function toText(value: Expression<unknown>) {
   return sql<string | null>`${value}::text`;
 }

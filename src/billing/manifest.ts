@@ -6,16 +6,16 @@ import { SettingsError } from '../errors.ts';
 import { codeOf } from '../files/atomic-file.ts';
 import { parseMonth } from '../usage/day.ts';
 
-/** The file that names every other file of a proof pack with its hash. */
+/** The file that lists every other file of a proof pack with its hash. */
 export const MANIFEST_NAME = 'manifest.json';
 
-/** The Ed25519 signature of the manifest's bytes, beside it where it is signed: 64 bytes. */
+/** The Ed25519 signature of the manifest's bytes, 64 bytes; only in a signed pack. */
 export const SIGNATURE_NAME = 'manifest.json.sig';
 
-/** The queries that check the pack, as they were when it was made. */
+/** The checks of the release that created the pack. */
 export const CHECKS_NAME = 'pack-checks.sql';
 
-/** The files of rows that a pack has, in the order in which they are made. */
+/** The files with rows, in the order in which they are created. */
 export const CSV_NAMES = [
   'totals.csv',
   'lines.csv',
@@ -41,9 +41,9 @@ const statementSchema = z.strictObject({
   number,
   kind: z.enum(['closing', 'adjustment']),
   reason: z.string().nullable(),
-  /** The number of organizations with a line. */
+  /** Organizations with a line. */
   orgs: number,
-  /** In microseconds, UTC. */
+  /** UTC, in microseconds. */
   closedAt: z.string(),
   closedBy: z.string(),
   /** The policy in force, with `controlTotals`. */
@@ -58,27 +58,27 @@ const statementSchema = z.strictObject({
       days: count,
     }),
   ),
-  /** The SHA-256 of the manifest of the instance's statement before it; null of the first. */
+  /** The SHA-256 of the manifest of the instance's previous statement; null for the first. */
   previousSha256: sha256.nullable(),
-  /** The statements of the same month that it follows. */
+  /** The earlier statements of the month. */
   earlier: z.array(z.strictObject({ instanceId, number, sha256 })),
 });
 
-/** A statement as its manifest has it: what the database says of it. */
+/** A statement as it is in its manifest; the database computes it. */
 export type StatementDocument = z.infer<typeof statementSchema>;
 
-/** The manifest of a proof pack. Its own SHA-256 is in `statements.manifest_sha256`. */
+/** The SHA-256 of the manifest itself is in `statements.manifest_sha256`. */
 export const manifestSchema = z.strictObject({
   format: z.literal(2),
   /** The version of `pack-checks.sql`. */
   checks: number,
   statement: statementSchema,
-  /** The SHA-256 of the public key (SPKI, DER) that its signature fits; null if it is not signed. */
+  /** The SHA-256 of the public key (SPKI, DER); null if the pack is not signed. */
   signedBy: sha256.nullable(),
   files: z
     .array(z.strictObject({ name: z.enum([...CSV_NAMES, CHECKS_NAME]), bytes: count, sha256 }))
     .length(CSV_NAMES.length + 1, 'does not list every file of a pack exactly once')
-    .refine((files) => new Set(files.map(({ name }) => name)).size === files.length, 'names a file twice'),
+    .refine((files) => new Set(files.map(({ name }) => name)).size === files.length, 'lists a file twice'),
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;
@@ -107,24 +107,24 @@ export function hashOf(content: string | Uint8Array): string {
   return createHash('sha256').update(content).digest('hex');
 }
 
-/** Returns the SHA-256 of the public key of a key, in hex. */
+/** Returns the SHA-256 of a public key, or of that of a private key, in hex. */
 export function fingerprintOf(key: KeyObject): string {
   const publicKey = key.type === 'private' ? createPublicKey(key) : key;
   return hashOf(publicKey.export({ type: 'spki', format: 'der' }));
 }
 
-/** Reads the private key of STATEMENT_KEY_FILE. Throws SettingsError if the file has none. */
+/** Reads a private key. Throws SettingsError if the file has none. */
 export async function readSigningKey(path: string): Promise<KeyObject> {
   return await readKey(path, createPrivateKey, {
-    what: `STATEMENT_KEY_FILE ${path}`,
+    label: `STATEMENT_KEY_FILE ${path}`,
     hint: 'create one with: openssl genpkey -algorithm ed25519 -out FILE',
   });
 }
 
-/** Reads a public key, also out of a private one. Throws SettingsError if the file has none. */
+/** Reads a public key, or derives it from a private one. Throws SettingsError if the file has neither. */
 export async function readPublicKey(path: string): Promise<KeyObject> {
   return await readKey(path, createPublicKey, {
-    what: `--key ${path}`,
+    label: `--key ${path}`,
     hint: 'derive one from the private key with: openssl pkey -pubout -in PRIVATE -out FILE',
   });
 }
@@ -132,10 +132,10 @@ export async function readPublicKey(path: string): Promise<KeyObject> {
 async function readKey(
   path: string,
   parse: (pem: Buffer) => KeyObject,
-  { what, hint }: { readonly what: string; readonly hint: string },
+  { label, hint }: { readonly label: string; readonly hint: string },
 ): Promise<KeyObject> {
   const pem = await readFile(path).catch((error: unknown) => {
-    const problem = `cannot read ${what} (${codeOf(error) ?? 'unknown error'})`;
+    const problem = `cannot read ${label} (${codeOf(error) ?? 'unknown error'})`;
     throw new SettingsError(problem, { hint: 'give a file that this user can read', cause: error });
   });
   let problem = 'contains no unencrypted PEM key';
@@ -146,5 +146,5 @@ async function readKey(
   } catch {
     // The cause is dropped because it may quote the key.
   }
-  throw new SettingsError(`${what} ${problem}`, { hint });
+  throw new SettingsError(`${label} ${problem}`, { hint });
 }

@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { codeOf } from '../files/atomic-file.ts';
 import type { Manifest } from './manifest.ts';
 
-/** A problem of one file. */
+/** A file of a pack is not as it should be; the message says why. */
 export class FileProblem extends Error {}
 
-/** Opens a regular file, and no link, device or pipe, which may never end. Throws FileProblem for these. */
-async function openRegular(path: string): Promise<FileHandle> {
+/** Throws FileProblem for a link, a device or a pipe: reading one may never end. */
+async function openRegularFile(path: string): Promise<FileHandle> {
   let file: FileHandle;
   try {
     file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -26,11 +26,11 @@ async function openRegular(path: string): Promise<FileHandle> {
   throw new FileProblem('is not a regular file');
 }
 
-/** Reads a file of at most so many bytes. Throws FileProblem for a larger one. */
-export async function readSmall(path: string, most: number): Promise<Buffer> {
-  await using file = await openRegular(path);
+/** Throws FileProblem for a file of more than `maxBytes`. */
+export async function readSmallFile(path: string, maxBytes: number): Promise<Buffer> {
+  await using file = await openRegularFile(path);
   const { size } = await file.stat();
-  if (size > most) throw new FileProblem(`is too large (${size} bytes)`);
+  if (size > maxBytes) throw new FileProblem(`is too large (${size} bytes)`);
   return await file.readFile();
 }
 
@@ -40,12 +40,12 @@ const CHUNK_BYTES = 131_072;
  * Yields the bytes of a listed file in one reused buffer; copy what must survive the next chunk. Throws
  * FileProblem for a wrong size before reading, and for a wrong hash after the last chunk.
  */
-export async function* readNamed(
-  { place, manifest }: { readonly place: string; readonly manifest: Manifest },
+export async function* readListedFile(
+  { path, manifest }: { readonly path: string; readonly manifest: Manifest },
   name: string,
 ): AsyncGenerator<Uint8Array> {
   const entry = manifest.files.find((each) => each.name === name);
-  await using file = await openRegular(join(place, name));
+  await using file = await openRegularFile(join(path, name));
   const { size } = await file.stat();
   if (size !== entry?.bytes)
     throw new FileProblem(`was changed: it has ${size} bytes instead of ${entry?.bytes}`);
@@ -62,33 +62,32 @@ export async function* readNamed(
 }
 
 /** Bounds a record whose quote is never closed. */
-const RECORD_MAX = 1_000_000;
+const MAX_RECORD_LENGTH = 1_000_000;
 
-const CELL = /(?:"((?:[^"]|"")*)"|([^",]*))(,|$)/y;
+const FIELD = /(?:"((?:[^"]|"")*)"|([^",]*))(,|$)/y;
 
 /**
- * Yields the records of CSV, in pages, as the sqlite3 shell reads them: every cell as text, the first record too.
- * Throws FileProblem for what is no CSV. A record without quotes is split at its commas, which takes a tenth of the
- * time.
+ * Yields the records of a CSV file in pages, with every field as text, as the sqlite3 shell does. Throws FileProblem
+ * if it is not valid CSV. A record without quotes is split at its commas, which takes a tenth of the time.
  */
 export async function* readRecords(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string[][]> {
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   let remainder = '';
-  // The beginning of a record whose quotes go over a line end.
+  // The beginning of a record with a line break inside quotes.
   let partialLine = '';
   for await (const chunk of chunks) {
     const lines = `${remainder}${decoder.decode(chunk, { stream: true })}`.split('\n');
     remainder = lines.pop() ?? '';
     const records: string[][] = [];
     for (const line of lines) {
-      const isOdd = line.includes('"') && line.split('"').length % 2 === 0;
-      const isInside = (partialLine === '') === isOdd;
+      const hasOddQuotes = line.includes('"') && line.split('"').length % 2 === 0;
+      const isInsideQuotes = (partialLine === '') === hasOddQuotes;
       const record = `${partialLine}${line}`;
-      partialLine = isInside ? `${record}\n` : '';
-      if (!isInside) records.push(parseRecord(record.endsWith('\r') ? record.slice(0, -1) : record));
+      partialLine = isInsideQuotes ? `${record}\n` : '';
+      if (!isInsideQuotes) records.push(parseRecord(record.endsWith('\r') ? record.slice(0, -1) : record));
     }
     yield records;
-    if (remainder.length + partialLine.length > RECORD_MAX)
+    if (remainder.length + partialLine.length > MAX_RECORD_LENGTH)
       throw new FileProblem('is not valid CSV: a line is too long, or a quote is not closed');
   }
   if (partialLine !== '' || remainder !== '') yield [parseRecord(`${partialLine}${remainder}`)];
@@ -96,13 +95,13 @@ export async function* readRecords(chunks: AsyncIterable<Uint8Array>): AsyncGene
 
 function parseRecord(record: string): string[] {
   if (!record.includes('"')) return record.split(',');
-  const cells: string[] = [];
-  CELL.lastIndex = 0;
+  const fields: string[] = [];
+  FIELD.lastIndex = 0;
   for (;;) {
-    const match = CELL.exec(record);
+    const match = FIELD.exec(record);
     if (match === null) throw new FileProblem(`is not valid CSV: bad quoting in ${record.slice(0, 100)}`);
     const [, quoted, plain = '', end] = match;
-    cells.push(quoted === undefined ? plain : quoted.replaceAll('""', '"'));
-    if (end === '') return cells;
+    fields.push(quoted === undefined ? plain : quoted.replaceAll('""', '"'));
+    if (end === '') return fields;
   }
 }

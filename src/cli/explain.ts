@@ -56,9 +56,10 @@ function renderCell(cell: CellExplanation, nowMs: number): string[] {
       const wasFinal = change.wasFinal ? ' (after it was final)' : '';
       return `  ${revision}: ${metric}: ${change.old ?? 'none'} → ${change.new ?? 'none'}${wasFinal}`;
     }),
-    ...waivers.map(({ reason, waivedBy, waivedAt, liftedAt }) => {
+    ...waivers.map(({ kind, reason, waivedBy, waivedByRun, waivedAt, liftedAt }) => {
       const lifting = liftedAt === null ? '' : `, lifted ${showInstant(liftedAt)}`;
-      return `  waived by ${waivedBy}, ${showInstant(waivedAt)}${lifting}: ${reason}`;
+      const author = kind === 'person' ? waivedBy : `run ${waivedByRun}`;
+      return `  waived by ${author}, ${showInstant(waivedAt)}${lifting}: ${reason}`;
     }),
     ...quarantine.map((response) => {
       const { reason, detail, seenAt } = response;

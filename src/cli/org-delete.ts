@@ -21,6 +21,8 @@ interface DeleteContext extends CommandContext {
   readonly handle: DatabaseHandle;
   readonly lookup: OrgLookup;
   readonly now: () => number;
+  /** The run that loads the last days and marks the others unavailable. */
+  readonly runId: string;
 }
 
 /**
@@ -50,7 +52,8 @@ export const orgDelete = defineCommand({
     }
     await using handle = await openSchema(context, { writes: !dryRun });
     const now = await readClock(context, handle);
-    return await loadAndDelete({ ...context, handle, lookup, now }, dryRun);
+    const runId = context.newId();
+    return await loadAndDelete({ ...context, handle, lookup, now, runId }, dryRun);
   },
 });
 
@@ -102,7 +105,7 @@ async function loadLastDays(context: DeleteContext): Promise<RunOutcome> {
   const from = earliestDay(yesterday, ...pendingCells.map(({ first }) => first));
   return await runInstance(createInstanceContext({ ...context, gates: new Map() }, lookup.instance), {
     kind: 'backfill',
-    runId: context.newId(),
+    runId: context.runId,
     orgIds: [lookup.orgId],
     streams: null,
     range: { from: latestDay(from, horizonStart(now(), config.policy)), to: yesterday },
@@ -125,13 +128,13 @@ function renderCells(cells: NonFinalCells): string[] {
 
 /** Deletes the organization in Losant, ends its tracks and creates their last cells. Returns the day of deletion. */
 async function deleteOrg(context: DeleteContext): Promise<string> {
-  const { output, config, logger, signal, handle, lookup, now } = context;
+  const { output, config, logger, signal, handle, lookup, now, runId } = context;
   const { orgId, instance } = lookup;
   const { instanceId, streams, orgs: selection } = instance;
   signal.throwIfAborted();
   await changeOrg(context, lookup, null);
   const today = dayAt(now());
-  const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null };
+  const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null, runId };
   try {
     await markDeleted(ledger, { orgIds: [orgId], today });
     await syncTracks(ledger, { streams, selection });

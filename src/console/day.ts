@@ -83,7 +83,9 @@ const CHANGES: Columns<CellExplanation['changes'][number]> = {
 };
 const WAIVERS: Columns<CellExplanation['waivers'][number]> = {
   waivedAt: 'Waived at',
+  kind: 'Kind',
   waivedBy: 'Waived by',
+  waivedByRun: 'Waived by run',
   reason: 'Reason',
   liftedAt: 'Lifted at',
   liftedByRun: 'Lifted by run',

@@ -19,9 +19,9 @@ export interface SchemaState {
   /** `ahead`: it has migrations after this program's last one. `other`: it was created by different migrations. */
   readonly state: 'empty' | 'at_head' | 'behind' | 'ahead' | 'other';
   readonly applied: readonly string[];
-  /** The migrations of this program that the database does not have at the same index. */
+  /** The migrations that this program would apply, in order. */
   readonly pending: readonly string[];
-  /** The migrations of the database that this program does not have at the same index. */
+  /** The migrations that the database has and this program does not. */
   readonly unknown: readonly string[];
 }
 
@@ -35,8 +35,8 @@ export interface RequireOptions {
 const TABLE = 'migrations';
 const ALWAYS = 'always';
 const MIGRATOR = 'losant_usage_migrator';
-/** The longest wait for another process that is migrating. */
-const MIGRATION_LOCK_TIMEOUT_MS = 600_000;
+/** The longest wait of a migration for a lock that another session holds. */
+const LOCK_WAIT_MS = 600_000;
 
 /**
  * Applies all pending migrations in one transaction and returns their names. Of two processes that do this at once, one
@@ -45,48 +45,55 @@ const MIGRATION_LOCK_TIMEOUT_MS = 600_000;
  */
 export async function migrateToHead(handle: DatabaseHandle, folder?: string): Promise<string[]> {
   await readPending(handle, folder);
-  const { migrations, always } = await readMigrationFiles(folder);
+  const files = await readMigrationFiles(folder);
   try {
     return await handle.runLong(async (db) => {
-      await sql`select set_config('lock_timeout', ${`${MIGRATION_LOCK_TIMEOUT_MS}`}, false)`.execute(db);
-      return await db
-        .withoutPlugins()
-        .transaction()
-        .execute(async (trx) => {
-          const { error, results = [] } = await createMigrator(trx, migrations).migrateToLatest();
-          if (error instanceof Error) throw error;
-          const applied = results.filter(({ status }) => status === 'Success');
-          const isAlwaysDue = (await readAlways(trx)) !== always.id;
-          if (isAlwaysDue) await applyAlways(trx, always);
-          return [
-            ...applied.map(({ migrationName }) => toFileName(migrationName)),
-            ...(isAlwaysDue ? [ALWAYS] : []),
-          ];
-        });
+      await sql`select set_config('lock_timeout', ${`${LOCK_WAIT_MS}`}, false)`.execute(db);
+      const root = db.withoutPlugins();
+      const { error, results = [] } = await createMigrator(root, files).migrateToLatest();
+      if (error instanceof Error) throw error;
+      const applied = results.filter(({ status }) => status === 'Success');
+      if (applied.length > 0)
+        return [...applied.map(({ migrationName }) => toFileName(migrationName)), ALWAYS];
+      return (await reapplyAlways(root, files.always)) ? [ALWAYS] : [];
     });
   } catch (error) {
     throw describeDatabaseError(error, { where: handle.label, role: MIGRATOR }) ?? error;
   }
 }
 
-function createMigrator(db: Kysely<Schema>, files: readonly MigrationFile[]): Migrator {
-  const migrations = files.map((file) => [file.id, toMigration(file)] as const);
+function createMigrator(db: Kysely<Schema>, { migrations, always }: MigrationFiles): Migrator {
+  const last = migrations.at(-1);
+  const toMigration = (file: MigrationFile): Migration => ({
+    up: async (trx: Kysely<Schema>) => {
+      await executeFile(trx, file);
+      // With the last one, to be in the Migrator's transaction: its lock ends before an outer one would.
+      if (file === last) await applyAlways(trx, always);
+    },
+  });
+  const byId = Object.fromEntries(migrations.map((file) => [file.id, toMigration(file)]));
   return new Migrator({
     db,
-    provider: { getMigrations: () => Promise.resolve(Object.fromEntries(migrations)) },
+    provider: { getMigrations: () => Promise.resolve(byId) },
     migrationTableSchema: SCHEMA_NAME,
     migrationTableName: TABLE,
     migrationLockTableName: `${TABLE}_lock`,
   });
 }
 
-function toMigration(file: MigrationFile): Migration {
-  return { up: async (db: Kysely<Schema>) => await executeFile(db, file) };
+async function applyAlways(trx: Kysely<Schema>, always: MigrationFile): Promise<void> {
+  await executeFile(trx, always);
+  await sql`comment on table losant_usage.migrations is ${sql.lit(always.id)}`.execute(trx);
 }
 
-async function applyAlways(db: Kysely<Schema>, always: MigrationFile): Promise<void> {
-  await executeFile(db, always);
-  await sql`comment on table ${sql.table(`${SCHEMA_NAME}.${TABLE}`)} is ${sql.lit(always.id)}`.execute(db);
+/** Applies `always.sql` where its text has changed. Returns whether it did; another process may have been faster. */
+async function reapplyAlways(db: Kysely<Schema>, always: MigrationFile): Promise<boolean> {
+  return await db.transaction().execute(async (trx) => {
+    await sql`lock table losant_usage.migrations in exclusive mode`.execute(trx);
+    const isChanged = (await readAlways(trx)) !== always.id;
+    if (isChanged) await applyAlways(trx, always);
+    return isChanged;
+  });
 }
 
 async function executeFile(db: Kysely<Schema>, { id, text }: MigrationFile): Promise<void> {
@@ -106,8 +113,10 @@ export async function readSchemaState(handle: DatabaseHandle, folder?: string): 
   const files = migrations.map(({ id }) => id);
   const applied = await readApplied(handle);
   const pending = files.filter((each, index) => each !== applied[index]).map(toFileName);
-  if (applied.length > 0 && (await readAlways(handle.db)) !== always.id) pending.push(ALWAYS);
   const unknown = applied.filter((each, index) => each !== files[index]).map(toFileName);
+  // Next to unknown migrations, a different `always.sql` says nothing: it belongs to them.
+  const isAlwaysChanged = async () => unknown.length === 0 && (await readAlways(handle.db)) !== always.id;
+  if (pending.length > 0 || (await isAlwaysChanged())) pending.push(ALWAYS);
   const lists = { applied: applied.map(toFileName), pending, unknown };
   if (applied.length === 0) return { state: 'empty', ...lists };
   if (unknown.length > 0) return { state: pending.length > 0 ? 'other' : 'ahead', ...lists };
@@ -195,8 +204,14 @@ const MIGRATIONS_FOLDER = join(dirname(findPackageJSON(import.meta.url) as strin
 
 const FILE_NAME = /^(\d{4}_[a-z0-9_]+)\.sql$/;
 
-/** Reads the migrations of a folder in order, and the file that is applied after them; ignores other files. */
-async function readMigrationFiles(folder = MIGRATIONS_FOLDER) {
+interface MigrationFiles {
+  /** In order. */
+  readonly migrations: readonly MigrationFile[];
+  readonly always: MigrationFile;
+}
+
+/** Returns the files of a folder; ignores those with other names. */
+async function readMigrationFiles(folder = MIGRATIONS_FOLDER): Promise<MigrationFiles> {
   const names = (await readdir(folder)).toSorted().flatMap((file) => FILE_NAME.exec(file)?.[1] ?? []);
   const readMigration = async (name: string): Promise<MigrationFile> => {
     const text = (await readFile(join(folder, `${name}.sql`), 'utf8')).replaceAll('\r\n', '\n');

@@ -736,6 +736,7 @@ export interface UsageVsLimits {
 
 export interface Waivers {
   id: Generated<number>;
+  kind: Generated<string>;
   lifted_at: Instant | null;
   lifted_by_run: string | null;
   org_id: string;
@@ -744,6 +745,7 @@ export interface Waivers {
   usage_date: UsageDay;
   waived_at: Generated<Instant>;
   waived_by: Generated<string>;
+  waived_by_run: string | null;
 }
 
 /** Every table and view by its name. */

@@ -36,22 +36,27 @@ export function isCellOfOrgs(orgIds: readonly string[], { from, to }: DayRange):
     where d.org_id = any (${orgIds}::text[]) and d.usage_date between ${from}::date and ${to}::date)`;
 }
 
-/**
- * Sets columns of the cells `c` that match, after locking them in key order. The condition may refer to their
- * organization as `o`. Returns the number of cells.
- */
-export async function setCells(
-  trx: Kysely<Schema>,
-  { set, where }: { readonly set: RawBuilder<unknown>; readonly where: RawBuilder<unknown> },
-): Promise<number> {
-  const { numAffectedRows = 0n } = await sql`
+/** The columns to set of cells `c`, and a condition that may name their organizations `o`. */
+interface CellChange {
+  readonly set: RawBuilder<unknown>;
+  readonly where: RawBuilder<unknown>;
+}
+
+/** Returns an update of the cells that match, which locks them in key order. */
+export function updateCells({ set, where }: CellChange): RawBuilder<unknown> {
+  return sql`
     update losant_usage.coverage c set ${set}
     from (
       select c.usage_date, c.org_id, c.stream
       from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
       where ${where} order by c.usage_date, c.org_id, c.stream for update of c
     ) as k
-    where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`.execute(trx);
+    where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`;
+}
+
+/** Changes the cells that match, and returns their number. */
+export async function setCells(trx: Kysely<Schema>, change: CellChange): Promise<number> {
+  const { numAffectedRows = 0n } = await updateCells(change).execute(trx);
   return Number(numAffectedRows);
 }
 

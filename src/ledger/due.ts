@@ -2,7 +2,7 @@
 import { type Kysely, sql } from 'kysely';
 import { isAmong } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
-import type { CellKey } from '../usage/cell.ts';
+import { BEFORE_CREATION, type CellKey } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
 import { horizonStart, LAST_DAY, type Policy } from '../usage/policy.ts';
 import { isCellOfOrgs, setCells } from './coverage.ts';
@@ -132,7 +132,7 @@ export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
     await setCells(trx, {
       set: sql`next_read_at = ${nextReadAt}`,
       where: sql`${isCellOfOrgs(orgIds, { from: horizonStart(nowMs, policy), to: LAST_DAY })}
-        and c.reason is distinct from 'before_creation' and c.next_read_at is distinct from ${nextReadAt}`,
+        and c.reason is distinct from ${BEFORE_CREATION} and c.next_read_at is distinct from ${nextReadAt}`,
     });
   });
   await inTransaction(ledger, async (trx) => {

@@ -6,12 +6,14 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { isAmong } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
-import { ORG_DELETED, PAST_HORIZON } from '../usage/cell.ts';
+import { BEFORE_CREATION, ORG_DELETED, PAST_HORIZON } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY, horizonStart, LAST_DAY, lastEndedDay, type Policy } from '../usage/policy.ts';
+import { liftWaiversBeforeCreation, waiveCellsBeforeCreation } from './before-creation.ts';
 import { isCellOfOrgs, requireAll, setCells } from './coverage.ts';
 import type { DueScope } from './due.ts';
 import { eachPage, type InstanceLedger, inTransaction, type LedgerWriter } from './lease.ts';
+import type { RunLedger } from './load.ts';
 
 /** The organizations and streams that the settings choose. */
 interface TrackedScope {
@@ -85,7 +87,7 @@ export async function syncTracks(
 }
 
 /** Creates the expected cells up to yesterday, and marks cells unavailable that can no longer be read. Idempotent. */
-export async function createExpectedCells(ledger: LedgerWriter): Promise<void> {
+export async function createExpectedCells(ledger: RunLedger): Promise<void> {
   const matches = sql`exists (
     select from losant_usage.tracks t where t.org_id = o.org_id and t.next_day < losant_usage_internal.today()
       and (t.last_day is null or t.next_day <= t.last_day))`;
@@ -170,16 +172,15 @@ async function insertCells(
 }
 
 /**
- * Closes what can no longer be read: cells past the horizon and cells of deleted organizations have no next read, and
- * are `unavailable` unless they are final or accepted. Cells without a number from before a creation date that moved
- * later are accepted, and open again should it move back.
+ * Marks cells that can no longer be read: cells past the horizon and cells of deleted organizations have no next read,
+ * and are `unavailable` unless they are final or waived. Cells before a creation date that moved later are waived, and
+ * can be read again if it moves back.
  */
-async function markCellsUnavailable(ledger: LedgerWriter): Promise<void> {
+async function markCellsUnavailable(ledger: RunLedger): Promise<void> {
   const { instanceId, policy } = ledger;
   const nowMs = ledger.now();
   const horizon = horizonStart(nowMs, policy);
   const isOurs = sql`o.instance_id = ${instanceId}`;
-  const isBeforeCreation = sql`c.standing = 'waived' and c.reason = 'before_creation'`;
   const notKept = { reason: PAST_HORIZON, detail: 'Losant no longer retains this day' };
   const deleted = { reason: ORG_DELETED, detail: 'the organization was deleted' };
   await inTransaction(ledger, async (trx) => {
@@ -193,29 +194,20 @@ async function markCellsUnavailable(ledger: LedgerWriter): Promise<void> {
     await sql`update losant_usage.instances set horizon_day = ${horizon}::date
       where instance_id = ${instanceId} and horizon_day is distinct from ${horizon}::date`.execute(trx);
   });
-  const isKept = sql`c.usage_date >= ${horizon}::date`;
-  const others = [
-    {
-      set: unavailableColumns(deleted),
-      where: sql`${isOurs} and o.deleted_on is not null and c.next_read_at is not null`,
-    },
-    {
-      set: sql`next_read_at = null, standing = 'waived', reason = 'before_creation',
-        detail = 'the organization was created later'`,
-      where: sql`${isOurs} and c.usage_date < o.created_on and not c.is_stored
-        and c.standing in ('waiting', 'missing', 'unavailable')`,
-    },
-    {
-      set: sql`next_read_at = case when ${isKept} then ${new Date(nowMs).toISOString()}::timestamptz end,
-        standing = (case when ${isKept} then 'waiting' else 'unavailable' end)::losant_usage.standing,
-        reason = case when ${isKept} then 'never_read' else ${notKept.reason} end,
-        detail = case when not ${isKept} then ${notKept.detail} end`,
-      where: sql`${isOurs} and ${isBeforeCreation} and c.usage_date >= o.created_on and o.deleted_on is null`,
-    },
-  ];
   // One transaction each: a transaction that has changed days must not lock more cells, which come first in the
   // lock order.
-  for (const cells of others) await inTransaction(ledger, (trx) => setCells(trx, cells));
+  await inTransaction(ledger, async (trx) => {
+    const where = sql`${isOurs} and o.deleted_on is not null and c.next_read_at is not null`;
+    await setCells(trx, { set: unavailableColumns(deleted), where });
+  });
+  await inTransaction(ledger, (trx) => waiveCellsBeforeCreation(trx, ledger));
+  const isReadable = sql`c.usage_date >= ${horizon}::date`;
+  const columns = sql`
+    next_read_at = case when ${isReadable} then ${new Date(nowMs).toISOString()}::timestamptz end,
+    standing = (case when ${isReadable} then 'waiting' else 'unavailable' end)::losant_usage.standing,
+    reason = case when ${isReadable} then 'never_read' else ${notKept.reason} end,
+    detail = case when not ${isReadable} then ${notKept.detail} end`;
+  await inTransaction(ledger, (trx) => liftWaiversBeforeCreation(trx, ledger, columns));
 }
 
 /** Returns the columns of a cell that can no longer be read. */
@@ -262,7 +254,7 @@ export async function markDaysDue(ledger: LedgerWriter, options: MarkDueOptions)
     markedCells += await setCells(trx, {
       set: sql`next_read_at = ${now}`,
       where: sql`${isCellOfOrgs(orgIds, { from, to })} and ${isAmong('c.stream', streams)} and o.deleted_on is null
-        and c.reason is distinct from 'before_creation'
+        and c.reason is distinct from ${BEFORE_CREATION}
         and (${force}::boolean or (not c.is_stored and (c.next_read_at <= ${now}) is not true))`,
     });
   });

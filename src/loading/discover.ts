@@ -116,7 +116,7 @@ async function refreshOrganizations(context: DiscoveryContext): Promise<readonly
   let step = await pages.next();
   // The next page is requested while this one is stored.
   while (!step.done) [step] = await Promise.all([pages.next(), store(step.value)]);
-  const { reason, listed: listedOrgs } = step.value;
+  const { reason, listedOrgs } = step.value;
   if (reason !== null) {
     await updateInstance(ledger, { list_problem: reason });
     return [...failures.values()];

@@ -34,14 +34,14 @@ export class AttemptError extends LosantError {
   constructor({ action, ids = {} }: ApiRequest, failure: Failure, token?: string) {
     const scrub = (text: string) => (token === undefined ? text : text.replaceAll(token, '[token]'));
     const names = Object.entries(ids).map(([name, value]) => `${name} ${value}`);
-    const about = names.length === 0 ? '' : ` (${names.join(', ')})`;
+    const subject = names.length === 0 ? '' : ` (${names.join(', ')})`;
     const { kind, problem, status = null, retryAfterMs = null } = failure;
     const body = failure.body === undefined ? null : scrub(failure.body);
     // Neither a database nor a terminal can take control characters and lone surrogates.
     const safeProblem = scrub(problem)
       .toWellFormed()
       .replaceAll(/\p{Cc}/gu, '\uFFFD');
-    super(kind, `${action}${about}: ${safeProblem}`, { action, status, body, hint: getHint(action, kind) });
+    super(kind, `${action}${subject}: ${safeProblem}`, { action, status, body, hint: getHint(action, kind) });
     this.retryAfterMs = retryAfterMs;
   }
 }

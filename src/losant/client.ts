@@ -58,7 +58,7 @@ const RETRY: RetryOptions = {
 
 /** The attempts of one request so far, and the waits that the API asked for. */
 interface AttemptTally {
-  sent: number;
+  attempts: number;
   waits: number;
   waitedMs: number;
 }
@@ -72,7 +72,7 @@ export function createLosantClient(options: LosantClientOptions) {
     const startedAtMs = now();
     let status: number | null = 200;
     let retryReason: LosantErrorKind | null = null;
-    tally.sent += 1;
+    tally.attempts += 1;
     try {
       const response = await send('GET', url, request);
       const failure = findClockProblem(response, request);
@@ -97,11 +97,11 @@ export function createLosantClient(options: LosantClientOptions) {
     async get(request: GetRequest): Promise<ApiResponse> {
       const { path, signal } = request;
       const query = new URLSearchParams({ ...COMMON_QUERY, ...request.query });
-      const tally: AttemptTally = { sent: 0, waits: 0, waitedMs: 0 };
+      const tally: AttemptTally = { attempts: 0, waits: 0, waitedMs: 0 };
       let response = null as ApiResponse | null;
       const fetch = async (input: Request | URL | string) => {
         const url = input instanceof Request ? input.url : String(input);
-        const failures = tally.sent - tally.waits;
+        const failures = tally.attempts - tally.waits;
         if (failures > 0) await sleep(computeBackoffMs(failures, random(), backoffMs), undefined, { signal });
         await gate.run(async (waitedMs) => {
           response = await sendOnce(request, url, tally, waitedMs);
@@ -112,8 +112,8 @@ export function createLosantClient(options: LosantClientOptions) {
         await api.get(`${path}?${query.toString()}`, { fetch });
       } catch (error) {
         signal.throwIfAborted();
-        const wasRetried = error instanceof AttemptError && tally.sent > 1;
-        if (wasRetried) error.message += ` (after ${tally.sent} attempts)`;
+        const wasRetried = error instanceof AttemptError && tally.attempts > 1;
+        if (wasRetried) error.message += ` (after ${tally.attempts} attempts)`;
         throw error;
       }
       return response as ApiResponse;
@@ -131,7 +131,7 @@ function planRetry(
   { attempts, gate }: LosantClientOptions,
 ): boolean {
   const { kind, retryAfterMs } = failure;
-  if (kind !== 'rate_limited') return FAILURES[kind].isRetried && tally.sent - tally.waits < attempts;
+  if (kind !== 'rate_limited') return FAILURES[kind].isRetried && tally.attempts - tally.waits < attempts;
   const pauseMs = computePauseMs(retryAfterMs, tally.waits);
   gate.pauseFor(pauseMs);
   tally.waits += 1;

@@ -17,7 +17,7 @@ export interface OrgListResult {
   /** Why the list is not complete; null if it has as many different organizations as its `totalCount`. */
   readonly reason: string | null;
   /** The number of different IDs. */
-  readonly listed: number;
+  readonly listedOrgs: number;
   /** Whether the pages belong to different states of the list, for example because one was deleted meanwhile. */
   readonly hasShifted: boolean;
 }
@@ -50,7 +50,7 @@ async function* readList(
   client: LosantClient,
   options: ListOptions,
 ): AsyncGenerator<OrgPage, OrgListResult, undefined> {
-  let listed = 0;
+  let listedOrgs = 0;
   let unidentified = 0;
   let itemCount = 0;
   let pageSize = 0;
@@ -62,7 +62,7 @@ async function* readList(
   for (let page = 0, count = 1; page < PAGES_MAX; ) {
     const requests = Array.from({ length: count }, (_, offset) => readPage(client, options, page + offset));
     const pages = await Promise.all(requests);
-    const earlierItems = listed + unidentified;
+    const earlierItems = listedOrgs + unidentified;
     for (const [index, { totalCount: pageTotal, items }] of pages.entries()) {
       if (page + index === 0) pageSize = items.length;
       else if (pageTotal !== totalCount) isSteady = false;
@@ -71,7 +71,7 @@ async function* readList(
         if (orgId === null) unidentified += 1;
         else if (orgId <= lastId) isSorted = false;
         else {
-          listed += 1;
+          listedOrgs += 1;
           lastId = orgId;
         }
       }
@@ -81,7 +81,7 @@ async function* readList(
     page += count;
     const pagesLeft = pageSize === 0 ? 0 : Math.ceil(totalCount / pageSize) - page;
     // A list with more or fewer items than its total is read on as long as there are new ones.
-    const hasNewItems = listed + unidentified > earlierItems;
+    const hasNewItems = listedOrgs + unidentified > earlierItems;
     if (pagesLeft <= 0 && (itemCount === totalCount || !hasNewItems)) break;
     count = Math.min(Math.max(pagesLeft, 1), PAGES_AT_ONCE);
   }
@@ -89,11 +89,11 @@ async function* readList(
   if (!isSteady) reasons.push('it kept changing while it was read');
   if (!isSorted) reasons.push('it is not sorted by ID, or lists an organization twice');
   if (unidentified > 0) reasons.push(`${unidentified} of its items have no readable ID`);
-  if (isSorted && listed + unidentified !== totalCount) {
-    reasons.push(`it lists ${listed} organizations but reports a total of ${totalCount}`);
+  if (isSorted && listedOrgs + unidentified !== totalCount) {
+    reasons.push(`it lists ${listedOrgs} organizations but reports a total of ${totalCount}`);
   }
   const reason = reasons.length === 0 ? null : reasons.join('; ');
-  return { reason, listed, hasShifted: !isSteady || !isSorted };
+  return { reason, listedOrgs, hasShifted: !isSteady || !isSorted };
 }
 
 const pageBody = z.object({

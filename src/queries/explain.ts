@@ -128,7 +128,8 @@ async function readChanges(db: Kysely<Schema>, { orgId, day }: Cell) {
 async function readWaivers(db: Kysely<Schema>, { orgId, day }: Cell) {
   return await db
     .selectFrom('waivers')
-    .select(['stream', 'reason', 'waived_by as waivedBy', 'waived_at as waivedAt'])
+    .select((eb) => ['stream', eb.ref('kind').$castTo<'person' | 'program'>().as('kind'), 'reason'])
+    .select(['waived_by as waivedBy', 'waived_by_run as waivedByRun', 'waived_at as waivedAt'])
     .select(['lifted_at as liftedAt', 'lifted_by_run as liftedByRun'])
     .where('usage_date', '=', day)
     .where('org_id', '=', orgId)

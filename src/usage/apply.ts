@@ -133,8 +133,8 @@ function findObjection({ response, counterparts }: ApplyInput, verdict: Omission
   const pending = counterparts.find(({ stream }) => stream === waitsFor);
   if (!pending || pending.numbers !== null || pending.cell.nextReadAtMs === null) return null;
   const { reason } = pending.cell;
-  const why = reason === null || reason === 'never_read' ? '' : ` (${reason})`;
-  const detail = `Losant omitted numbers, and ${waitsFor} is not stored for the day yet${why}`;
+  const cause = reason === null || reason === 'never_read' ? '' : ` (${reason})`;
+  const detail = `Losant omitted numbers, and ${waitsFor} is not stored for the day yet${cause}`;
   return { code: 'unconfirmed', detail };
 }
 
@@ -278,11 +278,11 @@ function toReasonColumns({ code, detail }: Reason): Pick<Cell, 'reason' | 'detai
   return { reason: code, detail };
 }
 
-function describeOmission(what: string): Reason {
-  const detail = `Losant omitted ${what}, but a nonzero number is stored`;
+function describeOmission(numberNames: string): Reason {
+  const detail = `Losant omitted ${numberNames}, but a nonzero number is stored`;
   return { code: 'omitted', detail };
 }
 
-function describeContradiction(why: string): Reason {
-  return { code: 'contradicted', detail: `Losant omitted numbers for the day, but ${why}` };
+function describeContradiction(evidence: string): Reason {
+  return { code: 'contradicted', detail: `Losant omitted numbers for the day, but ${evidence}` };
 }

@@ -54,8 +54,8 @@ function countKeys(value: unknown, depth = 0): number {
 
 function parseMarked(text: string): unknown {
   let keys = 0;
-  const numbered = text.replace(STRING, (string, rest: string, colon: string) =>
-    colon === '' ? string : `"${keys++} ${rest}:`,
+  const numbered = text.replace(STRING, (string, content: string, colon: string) =>
+    colon === '' ? string : `"${keys++} ${content}:`,
   );
   return JSON.parse(numbered, (_, value: unknown, ...[context]: { source?: string }[]) => {
     if (typeof value === 'number') return markNumber(value, context?.source ?? '');

@@ -70,6 +70,8 @@ export type CellResult = 'loaded' | 'unchanged' | 'omitted' | 'failed' | 'quaran
 
 /** The reason of a waived cell. */
 export const WAIVED = 'waived';
+/** The reason of a cell that the program waived, and of its waiver: the organization was created later. */
+export const BEFORE_CREATION = 'before_creation';
 /** The reasons of unavailable cells: the organization is deleted, or Losant no longer retains the day. */
 export const ORG_DELETED = 'org_deleted';
 export const PAST_HORIZON = 'past_horizon';

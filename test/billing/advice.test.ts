@@ -1,4 +1,4 @@
-/** What is advised against each blocker, followed literally until it is gone. */
+/** The remedy of each blocker, followed literally until the blocker is gone. */
 import { expect, test } from 'vitest';
 import { createTimedInstallation, type TimedInstallation } from '../e2e/installation.ts';
 import { asProgram } from '../support/by-hand.ts';
@@ -6,20 +6,20 @@ import { asWriter } from '../support/databases.ts';
 
 let played: TimedInstallation;
 
-/** The blockers of a month, by cause, each with its commands. */
-async function readAdvice(month: string): Promise<Record<string, string[]>> {
+/** Returns the commands against the blockers of a month, by cause. */
+async function readRemedies(month: string): Promise<Record<string, string[]>> {
   const rows = await played.query(`select cause, remedy from losant_usage.month_blockers
     where month = '${month}-01' order by cause, org_id`);
-  const advice: Record<string, string[]> = {};
+  const remedies: Record<string, string[]> = {};
   for (const { cause, remedy } of rows) {
-    advice[String(cause)] = [...(advice[String(cause)] ?? []), ...String(remedy).split('\n')];
+    remedies[String(cause)] = [...(remedies[String(cause)] ?? []), ...String(remedy).split('\n')];
   }
-  return advice;
+  return remedies;
 }
 
-/** Gives the commands as a shell would take them. */
+/** Runs the commands as a shell would parse them. */
 async function follow(month: string, cause: string): Promise<void> {
-  const { [cause]: commands = [] } = await readAdvice(month);
+  const { [cause]: commands = [] } = await readRemedies(month);
   expect([cause, commands.length > 0]).toEqual([cause, true]);
   for (const command of commands) {
     const [program, ...args] = command.match(/"[^"]*"|\S+/g) ?? [];
@@ -28,11 +28,11 @@ async function follow(month: string, cause: string): Promise<void> {
     expect([command, code, code === 2 ? stderr : '']).toEqual([command, expect.any(Number), '']);
     expect([0, 3]).toContain(code);
   }
-  expect(Object.keys(await readAdvice(month))).not.toContain(cause);
+  expect(Object.keys(await readRemedies(month))).not.toContain(cause);
 }
 
 // Guarantee (Billing): The commands in the remedy of a blocker resolve it.
-test('each blocker goes when its advice is followed', { timeout: 600_000 }, async () => {
+test('each blocker is resolved by its remedy', { timeout: 600_000 }, async () => {
   played = await createTimedInstallation('2026-11-01T10:30:00Z', { orgs: 2 });
   const { platform, run, orgIds, moveTo } = played;
   const [first = '', second = ''] = orgIds;
@@ -42,12 +42,12 @@ test('each blocker goes when its advice is followed', { timeout: 600_000 }, asyn
     await run(['backfill', '--from', '2026-10-05', '--to', '2026-10-31', ...args]);
 
   await backfill();
-  expect(Object.keys(await readAdvice('2026-10'))).toEqual(['not_final', 'not_fully_tracked']);
+  expect(Object.keys(await readRemedies('2026-10'))).toEqual(['not_final', 'not_fully_tracked']);
   await follow('2026-10', 'not_fully_tracked');
-  expect(await readAdvice('2026-11')).toMatchObject({ not_over: ['wait until the month is over'] });
+  expect(await readRemedies('2026-11')).toMatchObject({ not_over: ['wait until the month is over'] });
   await moveTo('2026-11-05T10:30:00Z');
   await follow('2026-10', 'not_final');
-  expect(await readAdvice('2026-10')).toEqual({});
+  expect(await readRemedies('2026-10')).toEqual({});
 
   await platform.control('config', { list: { emptyPages: [0] } });
   expect((await run(['run'])).code).toBe(3);
@@ -71,11 +71,11 @@ test('each blocker goes when its advice is followed', { timeout: 600_000 }, asyn
   await asWriter(played.place.url, asProgram(forget));
   await platform.control('restate', { orgId: first, day: '2026-10-14' });
   await run(['run']);
-  await follow('2026-10', 'contradicted');
+  await follow('2026-10', 'not_reconciled');
 
   await omit(first, '2026-11-02', true);
   await moveTo('2027-02-05T10:30:00Z');
-  expect(Object.keys(await readAdvice('2026-11'))).not.toContain('not_over');
+  expect(Object.keys(await readRemedies('2026-11'))).not.toContain('not_over');
   await run(['run']);
   await follow('2026-11', 'unavailable');
 });

@@ -1,4 +1,4 @@
-/** A ledger whose cells are written as they are wanted, and what is closed of it. */
+/** A ledger whose cells tests write directly, and the statements that are made from it. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,7 +29,7 @@ export const TOTALS: Numbers = {
   payload_all_count: 12,
   payload_all_bytes: 1_200,
 };
-const USUAL: Readonly<Record<string, Numbers>> = {
+const DEFAULT_NUMBERS: Readonly<Record<string, Numbers>> = {
   device_counts: DEVICES,
   payload_totals: TOTALS,
   payload_sources: {
@@ -49,7 +49,7 @@ interface CellOptions {
   /** Numbers to store; null stores none. */
   readonly numbers?: Numbers | null;
   readonly isReported?: boolean;
-  /** Whether they are loaded now, e.g. after their month was closed, and not Next day their day. */
+  /** Whether they are loaded now, such as after their month was closed, and not a day after their own. */
   readonly isLate?: boolean;
 }
 
@@ -134,9 +134,14 @@ export class Books extends Ledger {
     return orgId;
   }
 
-  /** Adds cells of a stream, final and with the usual numbers, read four days after their day. */
+  /** Adds cells of a stream, by default final and with the default numbers, read four days after their day. */
   async addCells({ orgId, from, to = from, stream = 'device_counts', ...cell }: CellOptions): Promise<void> {
-    const { standing = 'final', numbers = USUAL[stream] ?? null, isReported = true, isLate = false } = cell;
+    const {
+      standing = 'final',
+      numbers = DEFAULT_NUMBERS[stream] ?? null,
+      isReported = true,
+      isLate = false,
+    } = cell;
     const isStored = numbers !== null;
     const reason = ['final', 'stored'].includes(standing) ? null : 'never_read';
     await this.asProgram(
@@ -157,14 +162,14 @@ export class Books extends Ledger {
       sql`insert into losant_usage.usage_days (usage_date, org_id)
         select day::date, ${orgId} from generate_series(${from}::date, ${to}::date, interval '1 day') as day
         on conflict do nothing`,
-      // Their days get the standings of their cells.
-      sql`update losant_usage.coverage set attempts = attempts
+      // Rolls the cells up into their days.
+      sql`update losant_usage.coverage set failed_reads = failed_reads
         where org_id = ${orgId} and usage_date between ${from}::date and ${to}::date`,
       ...(numbers === null ? [] : [setNumbers(orgId, from, to, numbers)]),
     );
   }
 
-  /** Changes a number of a day, with the change on record; hours on record alone. */
+  /** Changes numbers of a day and records the revision; of hours it only records the revision. */
   async restate(orgId: string, day: string, { stream = 'device_counts', old, numbers }: Restatement) {
     await this.asProgram(
       ...(stream === 'payload_hours' ? [] : [setNumbers(orgId, day, day, numbers)]),
@@ -178,7 +183,6 @@ export class Books extends Ledger {
     );
   }
 
-  /** Decides a cell anew. */
   async setStanding(orgId: string, day: string, standing: string, stream = 'device_counts'): Promise<void> {
     await this.asProgram(sql`update losant_usage.coverage set standing = ${standing}::losant_usage.standing,
         reason = case when ${standing} in ('final', 'stored') then null else 'contradicted' end,
@@ -206,26 +210,26 @@ export class Books extends Ledger {
     );
   }
 
-  /** A second passes, so that nothing happens at the moment of a statement. */
+  /** Lets a second pass, so that nothing happens at the instant of a statement. */
   async #tick(): Promise<void> {
     await this.setTime(new Date(this.nowMs + 1_000).toISOString());
   }
 
   async close(month: string, options: CloseOptions = {}): Promise<CloseOutcome> {
-    const { instanceId = INSTANCE, on = this.closer, ...own } = options;
-    const nothing = { acceptance: null, isAdjustment: false, isDryRun: false, signingKey: null };
+    const { instanceId = INSTANCE, on = this.closer, ...changes } = options;
+    const defaults = { acceptance: null, isAdjustment: false, isDryRun: false, signingKey: null };
     await this.#tick();
-    const request = { month, ...nothing, signal: SIGNAL, ...own };
+    const request = { month, ...defaults, signal: SIGNAL, ...changes };
     const outcome = await closeMonth(on, { instanceId, name: null }, request);
     await this.#tick();
     return outcome;
   }
 
-  /** Closes a month, although something may block it. */
+  /** Closes a month, accepting its blockers if there are any. */
   async accept(month: string, options: CloseOptions = {}): Promise<CloseOutcome> {
-    const refused = await this.close(month, options);
-    if (refused.kind !== 'refused') return refused;
-    const acceptance = { reason: 'agreed', blockersHash: refused.blockersHash ?? '' };
+    const outcome = await this.close(month, options);
+    if (outcome.kind !== 'refused') return outcome;
+    const acceptance = { reason: 'agreed', blockersHash: outcome.blockersHash ?? '' };
     return await this.close(month, { ...options, acceptance });
   }
 
@@ -243,14 +247,14 @@ export class Books extends Ledger {
     const { db } = this.closer;
     const statements = await readStatements(db, { month, instanceIds: [INSTANCE, OTHER_INSTANCE] });
     await writePacks(this.closer, statements, { out, signal: SIGNAL });
-    const found = await readPacks(out, []);
-    await checkPacks(found, SIGNAL);
-    await compareWithDatabase(db, found, SIGNAL);
-    return { out, problems: found.problems };
+    const verification = await readPacks(out, []);
+    await checkPacks(verification, SIGNAL);
+    await compareWithDatabase(db, verification, SIGNAL);
+    return { out, problems: verification.problems };
   }
 }
 
-/** One for the tests of a file. */
+/** Opens books for the tests of a file. */
 export function useBooks(): Books {
   return useOpened(
     () => Books.open(),
@@ -258,7 +262,7 @@ export function useBooks(): Books {
   );
 }
 
-/** The quantities of an outcome of one organization, by metric. */
+/** Returns the quantities of an outcome with one organization, by metric. */
 export function quantitiesOf({ lines }: CloseOutcome): Record<string, string | null> {
   return Object.fromEntries(lines.map(({ metric, quantity }) => [metric, quantity]));
 }

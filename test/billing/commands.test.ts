@@ -1,4 +1,4 @@
-/** `close` and `statement` as a clerk gives them, and the views that others bill from. */
+/** `close` and `statement` from the command line, and the views that other systems bill from. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql } from 'kysely';
@@ -39,19 +39,19 @@ const listMonths = async (): Promise<readonly object[]> =>
   jsonOf<{ months: readonly object[] }>(await close('--json')).months;
 
 describe('a month end', () => {
-  test('begins with the list of months', async () => {
+  test('starts with the list of months', async () => {
     expect(await listMonths()).toMatchObject([
-      { period: '2026-11', state: 'open', isOver: false },
-      { period: '2026-10', state: 'open', isOver: true, orgsBlocked: 0 },
-      { period: '2026-09', state: 'blocked', causes: ['unavailable'], orgsBlocked: 1 },
-      { period: '2026-08', state: 'open', causes: null, orgsToAdjust: null, linesToAdjust: null },
+      { month: '2026-11', state: 'in_progress', isOver: false },
+      { month: '2026-10', state: 'ready', isOver: true, orgsBlocked: 0 },
+      { month: '2026-09', state: 'blocked', causes: ['unavailable'], orgsBlocked: 1 },
+      { month: '2026-08', state: 'ready', causes: null, orgsToAdjust: null, linesToAdjust: null },
     ]);
     expect((await close()).stdout).toMatch(
       /2026-09 +blocked +unavailable: 1 organization +losant-usage close --month 2026-09 --dry-run/,
     );
   });
 
-  test('says what was not compared at all, and never that nothing differs', async () => {
+  test('shows what was not compared, instead of no difference', async () => {
     const { stdout } = await close('--month', '2026-08', '--dry-run');
     expect(stdout).toMatch(/device_counts +Losant's own total +22 days not compared +no total/);
     const { reconciliation } = await closeJson('--month', '2026-08', '--dry-run');
@@ -59,13 +59,13 @@ describe('a month end', () => {
     expect(reconciliation).toEqual([{ stream: 'device_counts', ...control, days: 22 }]);
   });
 
-  test('refuses a blocked month with the commands that help, and with the one that accepts it', async () => {
+  test('does not close a blocked month, and prints the commands that resolve or accept the blockers', async () => {
     const refused = await closeJson('--month', '2026-09');
     expect(refused).toMatchObject({ code: 3, outcome: 'refused', blockers: [{ cause: 'unavailable' }] });
     const { stdout } = await close('--month', '2026-09');
     for (const command of refused.blockers?.[0]?.remedy.split('\n') ?? []) expect(stdout).toContain(command);
     expect(stdout).toContain(
-      `\n  losant-usage close --month 2026-09 --instance ${INSTANCE} --accept-blockers ${refused.blockersHash} --reason TEXT\n`,
+      `losant-usage close --month 2026-09 --accept-blockers ${refused.blockersHash} --reason TEXT`,
     );
   });
 
@@ -80,7 +80,7 @@ describe('a month end', () => {
     [[...AUGUST, ...AGREED, ...HASH], '2026-08 is no longer blocked'],
     [['--month', '2026-11', ...AGREED, ...HASH], '2026-11 is not over'],
     [[...AUGUST, '--adjust'], 'is not closed, so there is nothing to adjust'],
-  ] as const)('is no end: %j', async ([args, problem]) => {
+  ] as const)('rejects the options %j', async ([args, problem]) => {
     const ended = await close(...args);
     expect([ended.code, ended.stderr]).toEqual([2, expect.stringContaining(problem)]);
   });
@@ -99,7 +99,7 @@ describe('a month end', () => {
       /^Nothing has changed since the last statement: 2026-08 of/,
     );
     await books.restate(acme, '2026-08-31', { old: { devices_total: 17 }, numbers: { devices_total: 15 } });
-    const different = { period: '2026-08', state: 'different', orgsToAdjust: 1, linesToAdjust: 1 };
+    const different = { month: '2026-08', state: 'needs_adjustment', orgsToAdjust: 1, linesToAdjust: 1 };
     expect((await listMonths()).at(-1)).toMatchObject(different);
     const adjusted = await close('--month', '2026-08', '--adjust');
     const closed = { ...different, state: 'closed', orgsToAdjust: 0, linesToAdjust: 0 };
@@ -113,7 +113,7 @@ describe('a month end', () => {
     });
     const verified = await run('verify', out);
     expect(verified.code).toBe(0);
-    expect(verified.stdout).toContain('The same, byte for byte, as in the database');
+    expect(verified.stdout).toContain('Identical, byte for byte, to the copy in the database');
     expect(await readFile(join(out, 'lines.csv'), 'utf8')).toContain('cus_acme');
     expect((await run('statement', '--month', '2026-10', '--out', join(books.folder, 'x'))).code).toBe(2);
   });
@@ -121,7 +121,7 @@ describe('a month end', () => {
 
 describe('meter_events', () => {
   // Guarantee (Billing): Events for other systems keep their ID, time and value once a month is closed.
-  test('has a difference a line, whose id stays the same', async () => {
+  test('has an event per line, with a stable ID', async () => {
     const events = sql`select event_id, metric, difference, customer_id, length(event_id) <= 100
       from losant_usage.meter_events where month = '2026-08-01' order by number, metric`;
     const event = (metric: string, number: number, difference: number) =>
@@ -134,7 +134,7 @@ describe('meter_events', () => {
     ]);
   });
 
-  test('is dated into its month while a meter takes that, and into the present later', async () => {
+  test('dates an event within its month if the month was closed in time, and at the close otherwise', async () => {
     await books.close('2026-10');
     const times = sql`select distinct to_char(occurred_at at time zone 'UTC', 'MM-DD HH24:MI') as at
       from losant_usage.meter_events where (month, number) in (('2026-10-01', 3), ('2026-08-01', 1)) order by 1`;
@@ -143,7 +143,7 @@ describe('meter_events', () => {
 });
 
 describe('customer_statements', () => {
-  test('adds up what a customer was billed, and keeps who has no customer apart', async () => {
+  test('adds up what a customer was billed, and lists organizations without a customer separately', async () => {
     const days = { from: '2026-07-10', to: '2026-07-11' };
     const [nobody, other] = [await books.addOrg({ ...days, customerId: '' }), await books.addOrg(days)];
     for (const orgId of [nobody, other]) await books.addCells({ orgId, ...days });

@@ -1,4 +1,4 @@
-/** A month with the embedded database, for trying it out: the same numbers, statement and proof. */
+/** A month in the embedded database: the same numbers, statement and proof pack. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,7 +32,7 @@ test('a month is stored far from UTC, closed and verified with the embedded data
     const ended = await exported.run(['close', '--month', lastDay.slice(0, 7), '--json', ...args]);
     return jsonOf<Closed>(ended).instances[0];
   };
-  // The first days of the month are not collected, so something blocks it on every day of the year.
+  // Only the last day of the month is loaded, so it is blocked on every day of the year.
   const refused = await close();
   expect(refused?.outcome).toBe('refused');
   const closed = await close('--reason', 'tried', '--accept-blockers', refused?.blockersHash ?? '');
@@ -40,5 +40,5 @@ test('a month is stored far from UTC, closed and verified with the embedded data
   const out = join(folder, 'pack');
   expect((await exported.run(['statement', '--month', lastDay.slice(0, 7), '--out', out])).code).toBe(0);
   const verified = await exported.run(['verify', out]);
-  expect([verified.code, verified.stdout]).toEqual([0, expect.stringContaining('The same, byte for byte')]);
+  expect([verified.code, verified.stdout]).toEqual([0, expect.stringContaining('Identical, byte for byte')]);
 });

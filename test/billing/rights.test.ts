@@ -1,4 +1,4 @@
-/** Who may close: the closer by the closing functions alone, and nobody else by anything. */
+/** Only the closer can close a month, and only through the closing functions. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import { queryOnce } from '../support/databases.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
@@ -16,21 +16,20 @@ beforeAll(async () => {
   await books.close('2026-03');
 });
 
-/** What Postgres and the closing functions say to it. */
+/** The errors of Postgres, the triggers and the closing functions. */
 const REFUSED = new RegExp(
   [
     'permission denied',
     'cannot (delete|insert|update)',
-    'without its proof pack',
-    'is not of this statement',
-    'nothing can be added',
+    'must have its proof pack',
+    'belongs to another statement',
+    'is sealed or does not exist',
     'violates check constraint',
-    'is refused',
+    'is not allowed',
   ].join('|'),
 );
 
-/** What a forger tries, with what each role is told: most have no right to it,
-  and the closer's functions take no lies. */
+/** What a forger tries: most roles have no privilege, and the closing functions check their arguments. */
 const FORGERIES: readonly string[] = [
   `insert into losant_usage.statements (statement_id, instance_id, month, number, kind, orgs, rules, reconciliation,
     closed_at, closed_by)
@@ -100,7 +99,7 @@ describe('a closed month', () => {
 });
 
 describe('a statement', () => {
-  test.for(['reader', 'writer', 'closer'] as const)('is forged by no %s', async (role) => {
+  test.for(['reader', 'writer', 'closer'] as const)('cannot be forged by the %s', async (role) => {
     const statements = () =>
       queryOnce(books.url, 'select statement_id, number, manifest_sha256 from losant_usage.statements');
     const before = await statements();
@@ -112,7 +111,7 @@ describe('a statement', () => {
 
   // Guarantee (Billing): Only the closer role can create statements, and each has the name of the database user who
   // closed.
-  test('is drafted by the reader, made by the closer, and carries the name of whoever closed', async () => {
+  test('is drafted by the reader and created by the closer, with the name of the database user', async () => {
     const asRole = async (role: Role, ...args: readonly string[]) =>
       await runProgram(['close', '--month', '2026-04', '--instance', INSTANCE, '--json', ...args], {
         DATABASE_URL: loginAs(role, books.url),

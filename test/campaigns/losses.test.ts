@@ -6,7 +6,7 @@ import { asOwner, asWriter, makeFastFolder, queryOnce, withDatabase } from '../s
 import { daysAgo } from '../support/days.ts';
 import { OwnPostgres } from '../support/own-postgres.ts';
 import { jsonOf, type Refusal, type Running } from '../support/program.ts';
-import { nameless, readRolesSql } from '../support/roles.ts';
+import { readRolesSql, removeLogin } from '../support/roles.ts';
 import { until } from '../support/wait.ts';
 
 const [FROM, TO] = [daysAgo(9), daysAgo(1)];
@@ -77,7 +77,7 @@ describe('a database failure', () => {
     await queryOnce(server.url, 'create database usage');
     const adminUrl = withDatabase(server.url, 'usage');
     await queryOnce(adminUrl, readRolesSql());
-    const url = nameless(adminUrl);
+    const url = removeLogin(adminUrl);
     const { run, platform } = installation;
     expect(await run(['migrate', '--json'], { DATABASE_URL: url })).toMatchObject({ code: 0 });
     const program = await startBackfill(installation, url);

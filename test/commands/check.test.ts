@@ -13,7 +13,7 @@ import {
 import { daysAgo } from '../support/days.ts';
 import { freePort } from '../support/ports.ts';
 import { type Env, jsonOf, type Refusal, runProgram } from '../support/program.ts';
-import { loginAs, nameOf } from '../support/roles.ts';
+import { loginAs, toRoleName } from '../support/roles.ts';
 import { settingsOf } from '../worker/process.ts';
 
 interface Check {
@@ -174,7 +174,7 @@ describe('a database', () => {
   });
 
   it('that rejects the password, or writes, exits 2 and shows no password', async () => {
-    const wrongLogin = { username: nameOf('writer'), password: 'wrong-password' };
+    const wrongLogin = { username: toRoleName('writer'), password: 'wrong-password' };
     const { href } = Object.assign(new URL(database.url), wrongLogin);
     const { code, failed, stdout, stderr } = await check({ DATABASE_URL: href });
     expect(failed).toMatchObject([{ name: 'database', hint: 'check user and password in DATABASE_URL' }]);

@@ -1,5 +1,6 @@
 /** One loaded instance, inspected, waived in part and retired. Each test builds on the last. */
 import { beforeAll, expect, it } from 'vitest';
+import type { DayRange } from '../../src/usage/day.ts';
 import { orgIdsOf, useInstallation } from '../e2e/installation.ts';
 import { createPlace } from '../e2e/usage.ts';
 import { asProgram, loseNumbers } from '../support/by-hand.ts';
@@ -10,19 +11,19 @@ import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
 const day = daysAgo(1);
 const earlier = daysAgo(2);
 const UNKNOWN = 'ffffffffffffffffffffffff';
-const exported = useInstallation({ orgs: 2, hostile: false });
+const installation = useInstallation({ orgs: 2, hostile: false });
 let instanceId: string;
 let orgId: string;
 let runId: string;
 
 beforeAll(async () => {
-  instanceId = exported.platform.instanceId.toLowerCase();
-  [orgId = ''] = await orgIdsOf(exported.platform);
-  runId = jsonOf(await exported.run(['run', '--json'])).runId ?? '';
+  instanceId = installation.platform.instanceId.toLowerCase();
+  [orgId = ''] = await orgIdsOf(installation.platform);
+  runId = jsonOf(await installation.run(['run', '--json'])).runId ?? '';
 });
 
 /** Runs a command with no setting but the database's. */
-const look = (...args: string[]) => runProgram(args, { DATABASE_URL: exported.place.url });
+const look = (...args: string[]) => runProgram(args, { DATABASE_URL: installation.place.url });
 
 const explain = (...args: string[]) =>
   look('explain', '--org', orgId, '--day', day, '--stream', 'device_counts', ...args);
@@ -31,7 +32,7 @@ const waive = (days: string) =>
   look('waive', '--org', orgId, '--day', days, '--reason', 'Acme agreed', '--json');
 
 const standings = async () =>
-  await exported.place.query(
+  await installation.place.query(
     `select usage_date::text as day, standing, detail from losant_usage.cells
      where org_id = '${orgId}' and stream = 'device_counts' order by usage_date`,
   );
@@ -71,7 +72,10 @@ it('status shows how complete each stream is, and the last runs', async () => {
 
 it('status exits 3 while organizations may be missing, and reports that', async () => {
   const setProblem = (problem: string) =>
-    asWriter(exported.place.url, asProgram(`update losant_usage.instances set list_problem = ${problem}`));
+    asWriter(
+      installation.place.url,
+      asProgram(`update losant_usage.instances set list_problem = ${problem}`),
+    );
   await setProblem(`'page 2 did not come'`);
   const ended = await look('status');
   await setProblem('null');
@@ -81,9 +85,27 @@ it('status exits 3 while organizations may be missing, and reports that', async 
   );
 });
 
+it('reconcile starts 30 days before --to, or earlier if an older month is not closed', async () => {
+  const rangeOf = async (...args: string[]) => {
+    const { from, to } = jsonOf<DayRange>(await look('reconcile', '--json', ...args));
+    return { from, to };
+  };
+  expect(await rangeOf()).toEqual({ from: daysAgo(31), to: day });
+  expect(await rangeOf('--to', daysAgo(5))).toEqual({ from: daysAgo(35), to: daysAgo(5) });
+  expect(await rangeOf('--from', earlier)).toEqual({ from: earlier, to: day });
+  await installation.place.query(
+    asProgram(`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
+      values ('${instanceId}', '${daysAgo(70)}', 'devices_total')`),
+  );
+  expect(await rangeOf('--to', daysAgo(5))).toEqual({ from: daysAgo(70), to: daysAgo(5) });
+  await installation.place.query(
+    asProgram(`delete from losant_usage.instance_totals where usage_date = '${daysAgo(70)}'`),
+  );
+});
+
 // Guarantee (Changes): The command explain shows where a number comes from and how it changed.
 it('explain shows the response and the run that a number comes from', async () => {
-  const [stored] = await exported.place.query(
+  const [stored] = await installation.place.query(
     `select created, deleted, total from losant_usage.device_counts where org_id = '${orgId}'`,
   );
   const numbers = Object.entries(stored ?? {}).map(([name, value]) => {
@@ -134,8 +156,8 @@ it.each([
 // Guarantee (Missing numbers): The commands status and gaps exit with 3 while there is a gap; a run exits with 0 only
 // if everything that was due is stored.
 it('status, gaps and explain show a reader what is missing, and the next commands', async () => {
-  await exported.run(['backfill', '--from', earlier, '--to', earlier]);
-  await asWriter(exported.place.url, loseNumbers('device_counts', orgId));
+  await installation.run(['backfill', '--from', earlier, '--to', earlier]);
+  await asWriter(installation.place.url, loseNumbers('device_counts', orgId));
 
   const status = await look('status');
   expect(status.code).toBe(3);
@@ -178,7 +200,7 @@ it('waive applies to missing cells only, and the next good read lifts it', async
     { day, ...waived },
   ]);
   expect((await look('gaps')).code).toBe(0);
-  expect(await exported.run(['run', '--day', day])).toMatchObject({ code: 0 });
+  expect(await installation.run(['run', '--day', day])).toMatchObject({ code: 0 });
   expect(await standings()).toEqual([
     { day: earlier, ...waived },
     { day, standing: 'stored', detail: null },
@@ -187,7 +209,7 @@ it('waive applies to missing cells only, and the next good read lifts it', async
 
 it('gaps lists unavailable and waived cells with --all, and does not exit 3 for them', async () => {
   await asWriter(
-    exported.place.url,
+    installation.place.url,
     asProgram(`update losant_usage.coverage set standing = 'unavailable', next_read_at = null, reason = 'past_horizon'
       where org_id = '${orgId}' and stream = 'payload_totals'`),
   );
@@ -203,7 +225,7 @@ it('gaps lists unavailable and waived cells with --all, and does not exit 3 for 
 
 it('status tells how to retire an instance that is not in the settings, and retire ends its tracks', async () => {
   const configured = '0123456789abcdef01234567';
-  const env = { ...exported.env, LOSANT_INSTANCE_ID: configured };
+  const env = { ...installation.env, LOSANT_INSTANCE_ID: configured };
   const { code, stdout } = await runProgram(['status'], env);
   expect(code).toBe(0);
   expect(stdout).not.toContain(`Instance ${instanceId}\n`);
@@ -217,7 +239,9 @@ it('status tells how to retire an instance that is not in the settings, and reti
   const ended = await runProgram(['retire', '--instance', instanceId, '--json'], env);
   expect(ended.code).toBe(0);
   expect(jsonOf(ended)).toEqual({ instanceId });
-  expect(await exported.place.query('select from losant_usage.tracks where last_day is null')).toEqual([]);
+  expect(await installation.place.query('select from losant_usage.tracks where last_day is null')).toEqual(
+    [],
+  );
   const none = { instances: [], unconfiguredInstances: [] };
   expect(jsonOf<object>(await runProgram(['status', '--json'], env))).toMatchObject(none);
 });

@@ -9,7 +9,7 @@ const yesterday = daysAgo(1);
 const ADMIN = 'admin-token';
 const READER = 'reader-token';
 
-const exported = useInstallation({ orgs: 0, hostile: false });
+const installation = useInstallation({ orgs: 0, hostile: false });
 let proxy: RecordingProxy;
 let env: Env;
 
@@ -22,7 +22,11 @@ async function addOrg(name: string): Promise<string> {
     referralId: 'C-1',
   };
   const creationDate = '2026-01-01T00:00:00.000Z';
-  const { orgId } = (await exported.platform.control('orgs', { attributes, creationDate, size: 0.5 })) as {
+  const { orgId } = (await installation.platform.control('orgs', {
+    attributes,
+    creationDate,
+    size: 0.5,
+  })) as {
     orgId: string;
   };
   return orgId;
@@ -31,7 +35,7 @@ async function addOrg(name: string): Promise<string> {
 const ids: Record<string, string> = {};
 
 beforeAll(async () => {
-  const { platform } = exported;
+  const { platform } = installation;
   proxy = await startRecordingProxy(platform.url);
   await platform.control('tokens', { token: ADMIN, scopes: ['instanceOrg.patch', 'instanceOrg.delete'] });
   await platform.control('tokens', { token: READER, scopes: ['all.Instance.read'] });
@@ -40,7 +44,7 @@ beforeAll(async () => {
     ids[name] = await addOrg(name);
   }
   await platform.control('omit', { orgId: ids['Gappy'], day: daysAgo(2), action: 'deviceCounts' });
-  const { code, stderr } = await exported.run(['run'], env);
+  const { code, stderr } = await installation.run(['run'], env);
   if (code !== 0) throw new Error(stderr);
 });
 afterAll(async () => {
@@ -48,13 +52,13 @@ afterAll(async () => {
 });
 
 const org = (verb: string, name: string, args: readonly string[] = [], changes: Env = {}) =>
-  exported.run(['org', verb, '--org', ids[name] ?? '', ...args], { ...env, ...changes });
+  installation.run(['org', verb, '--org', ids[name] ?? '', ...args], { ...env, ...changes });
 
 /** Returns the requests other than GET since the last call. */
 const changesSent = () => proxy.seen.splice(0).filter((each) => !each.startsWith('GET '));
 
 const deletedOn = async (name: string) => {
-  const [row] = await exported.place.query(
+  const [row] = await installation.place.query(
     `select deleted_on::text from losant_usage.organizations where org_id = '${ids[name]}'`,
   );
   return row?.['deleted_on'] ?? null;
@@ -62,7 +66,7 @@ const deletedOn = async (name: string) => {
 
 /** Changes an organization as somebody else would, not through the proxy. */
 async function changeElsewhere(name: string, patch: object): Promise<void> {
-  const { url, instanceId } = exported.platform;
+  const { url, instanceId } = installation.platform;
   const { status } = await fetch(`${url}/instances/${instanceId}/orgs/${ids[name]}`, {
     method: 'PATCH',
     headers: { authorization: `Bearer ${ADMIN}`, 'content-type': 'application/json' },
@@ -76,7 +80,8 @@ const rowsOf = (stdout: string) => stdout.split('\n').map((line) => line.trim().
 
 const GET_ORG = /^GET \/instances\/\w+\/orgs\/\w+(\?|$)/;
 
-const isThere = async (name: string) => (await exported.platform.get(`/orgs/${ids[name]}`)).status === 200;
+const isThere = async (name: string) =>
+  (await installation.platform.get(`/orgs/${ids[name]}`)).status === 200;
 
 it.each<[unknown, string[]]>([
   ['no object', ['- the patch is not a map of attributes']],
@@ -151,7 +156,7 @@ describe('org set', () => {
     expect(lines).toEqual(expect.arrayContaining(shown));
     const document = jsonOf<object>(await set('Changed', CHANGE, '--dry-run', '--json'));
     expect(document).toMatchObject({
-      instanceId: exported.platform.instanceId.toLowerCase(),
+      instanceId: installation.platform.instanceId.toLowerCase(),
       orgId: ids['Changed'],
       name: 'Changed',
       isChanged: false,
@@ -170,7 +175,7 @@ describe('org set', () => {
       limits: { device: 5, payload: 5_000 },
     });
     expect(changesSent()).toEqual([
-      `PATCH /instances/${exported.platform.instanceId}/orgs/${ids['Changed']}`,
+      `PATCH /instances/${installation.platform.instanceId}/orgs/${ids['Changed']}`,
     ]);
     const again = await set('Changed', CHANGE);
     expect(again.code).toBe(0);
@@ -237,11 +242,11 @@ describe('org delete', () => {
   // is confirmed.
   it('reads the last days once more, deletes, confirms and marks the deletion', async () => {
     const stored = () =>
-      exported.place.query(
+      installation.place.query(
         `select all_count from losant_usage.payload_totals where org_id = '${ids['Ended']}' and usage_date = '${yesterday}'`,
       );
     const before = await stored();
-    await exported.platform.control('restate', {
+    await installation.platform.control('restate', {
       orgId: ids['Ended'],
       day: yesterday,
       counter: 'payloadCountsBreakdown',
@@ -255,14 +260,16 @@ describe('org delete', () => {
       name: 'Ended',
       run: { status: 'complete' },
     });
-    expect(changesSent()).toEqual([`DELETE /instances/${exported.platform.instanceId}/orgs/${ids['Ended']}`]);
+    expect(changesSent()).toEqual([
+      `DELETE /instances/${installation.platform.instanceId}/orgs/${ids['Ended']}`,
+    ]);
     expect(await stored()).not.toEqual(before);
     expect(await isThere('Ended')).toBe(false);
     expect(await deletedOn('Ended')).not.toBeNull();
     const noMore = await org('delete', 'Ended', [...confirm('Ended'), '--json']);
     expect(noMore.code).toBe(2);
     expect(jsonOf<Refusal>(noMore).error.message).toBe(
-      `--org ${ids['Ended']}: not found in instance ${exported.platform.instanceId}`,
+      `--org ${ids['Ended']}: not found in instance ${installation.platform.instanceId}`,
     );
   });
 
@@ -270,7 +277,7 @@ describe('org delete', () => {
     changesSent();
     const from = daysAgo(2);
     const gappy = ['--org', ids['Gappy'] ?? ''];
-    expect((await exported.run(['backfill', ...gappy, '--from', from], env)).code).toBe(3);
+    expect((await installation.run(['backfill', ...gappy, '--from', from], env)).code).toBe(3);
     const refused = await org('delete', 'Gappy', confirm('Gappy'));
     expect(refused.code).toBe(3);
     expect(refused.stderr).toContain('not deleted: 1 cell is missing');
@@ -278,7 +285,7 @@ describe('org delete', () => {
     expect(changesSent()).toEqual([]);
     expect(await isThere('Gappy')).toBe(true);
 
-    await exported.run(['waive', ...gappy, '--day', from, '--reason', 'Acme agreed'], env);
+    await installation.run(['waive', ...gappy, '--day', from, '--reason', 'Acme agreed'], env);
     const ended = await org('delete', 'Gappy', confirm('Gappy'));
     expect(ended.code).toBe(0);
     expect(await deletedOn('Gappy')).not.toBeNull();

@@ -8,12 +8,12 @@ import { freePort } from '../support/ports.ts';
 import { jsonOf, type Refusal, runProgram, startProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 
-const exported = useInstallation({ orgs: 2 });
+const installation = useInstallation({ orgs: 2 });
 
 const readListeners = () => process.eventNames().map((name) => [name, process.listenerCount(name)]);
 
 const readSessions = () =>
-  exported.place.query(
+  installation.place.query(
     `select application_name from pg_stat_activity
      where datname = current_database() and application_name like 'losant-usage%'`,
   );
@@ -21,25 +21,25 @@ const readSessions = () =>
 /** A session of the database ends a moment after its connection. */
 const hasNoSession = () => until('no session is left', async () => (await readSessions()).length === 0);
 
-const hold = () => asWriter(exported.place.url, holdLease(exported.platform.instanceId));
-const release = () => asWriter(exported.place.url, 'delete from losant_usage.leases');
+const hold = () => asWriter(installation.place.url, holdLease(installation.platform.instanceId));
+const release = () => asWriter(installation.place.url, 'delete from losant_usage.leases');
 
 test('a run leaves no listener on the process and no session of the database', async () => {
   const before = readListeners();
-  expect((await exported.run(['run', '--json'])).code).toBe(0);
+  expect((await installation.run(['run', '--json'])).code).toBe(0);
   expect(readListeners()).toEqual(before);
   await hasNoSession();
 });
 
 test('a backfill waits for the process that has the lease, which reads its days', async () => {
   await hold();
-  const running = exported.start(['backfill', '--from', daysAgo(3), '--to', daysAgo(2)]);
+  const running = installation.start(['backfill', '--from', daysAgo(3), '--to', daysAgo(2)]);
   await until('it waits', () => running.stderr().includes('; waiting'));
   expect(running.stderr()).toMatch(
     /is being loaded by a process on elsewhere since .*; waiting \(it still has 16 cells to read\)\n/,
   );
   // Its days are due before it has the lease.
-  const due = await exported.place.query(
+  const due = await installation.place.query(
     `select count(*)::integer from losant_usage.cells where usage_date < '${daysAgo(1)}' and next_read_at <= now()`,
   );
   expect(due).toEqual([{ count: 16 }]);
@@ -49,8 +49,8 @@ test('a backfill waits for the process that has the lease, which reads its days'
 
 test('a run exits 4 without waiting, unless --wait is set', async () => {
   await hold();
-  expect(await exported.run(['run'])).toMatchObject({ code: 4 });
-  const running = exported.start(['run', '--wait', '60']);
+  expect(await installation.run(['run'])).toMatchObject({ code: 4 });
+  const running = installation.start(['run', '--wait', '60']);
   await until('it waits', () => running.stderr().includes('; waiting (it still has 0 cells to read)'));
   await release();
   expect(await running.ended).toMatchObject({ code: 0 });
@@ -58,7 +58,7 @@ test('a run exits 4 without waiting, unless --wait is set', async () => {
 
 test('a worker stops when its signal aborts, and leaves nothing behind', async () => {
   const before = readListeners();
-  const worker = exported.start(['worker'], { HTTP_PORT: '0', SCHEDULE: '0 0 1 1 *' });
+  const worker = installation.start(['worker'], { HTTP_PORT: '0', SCHEDULE: '0 0 1 1 *' });
   await until('it waits', () => worker.stderr().includes('waiting for the next wake-up'));
   expect((await readSessions()).length).toBeGreaterThan(0);
   worker.kill('SIGTERM');
@@ -88,7 +88,7 @@ test('two simulators in one process have separate output, options and signals', 
 test.each([[['backfill', '--json', '--from', daysAgo(9)]], [['check', '--json']]])(
   'an interruption of %j is one document, with a hint that nothing is half done',
   async (args) => {
-    const { platform } = exported;
+    const { platform } = installation;
     const faults = { kinds: ['hang'], actions: ['deviceCounts'], forever: true, slowMs: 600_000 };
     await platform.control('config', { faults });
     const hangs = async () => {
@@ -96,7 +96,7 @@ test.each([[['backfill', '--json', '--from', daysAgo(9)]], [['check', '--json']]
       return stats.faults['hang'] ?? 0;
     };
     const before = await hangs();
-    const running = exported.start(args);
+    const running = installation.start(args);
     await until('a response hangs', async () => (await hangs()) > before);
     running.kill('SIGINT');
     const ended = await running.ended;

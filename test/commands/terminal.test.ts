@@ -10,21 +10,21 @@ import { CLOCK, type Env, LAUNCHER, runProgram, withLogin } from '../support/pro
 const day = daysAgo(1);
 const EVIL = 'evil\x1b[2J\x1b[31mRED\ttab\nline\u009b31m\u202eoverride';
 
-const exported = useInstallation({ orgs: 3 });
+const installation = useInstallation({ orgs: 3 });
 let orgId: string;
 
 beforeAll(async () => {
-  [orgId = ''] = await orgIdsOf(exported.platform);
-  await exported.platform.send('PATCH', `/orgs/${orgId}`, { name: EVIL });
+  [orgId = ''] = await orgIdsOf(installation.platform);
+  await installation.platform.send('PATCH', `/orgs/${orgId}`, { name: EVIL });
   // Its device counts stay missing.
   const faults = { kinds: ['server_error'], orgIds: [orgId], actions: ['deviceCounts'], forever: true };
-  await exported.platform.control('config', { faults });
-  await exported.run(['run'], { REQUEST_ATTEMPTS: '1' });
+  await installation.platform.control('config', { faults });
+  await installation.run(['run'], { REQUEST_ATTEMPTS: '1' });
 });
 
 /** Without LOG_LEVEL, which would show the log on a terminal. */
 function env(changes: Env = {}): Env {
-  const { LOG_LEVEL: _, ...settings } = exported.env;
+  const { LOG_LEVEL: _, ...settings } = installation.env;
   return { ...settings, REQUEST_ATTEMPTS: '1', ...changes };
 }
 
@@ -71,7 +71,7 @@ interface Pipes {
 async function runInto({ stdout, closed = [] }: Pipes, args: readonly string[]) {
   const { PATH = '', HOME = '' } = process.env;
   const child = spawn(process.execPath, [LAUNCHER, ...args], {
-    env: { PATH, HOME, ...CLOCK, ...withLogin(args, exported.env), REQUEST_ATTEMPTS: '1' },
+    env: { PATH, HOME, ...CLOCK, ...withLogin(args, installation.env), REQUEST_ATTEMPTS: '1' },
     stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
   });
   for (const name of closed) child[name]?.destroy();

@@ -1,4 +1,4 @@
-/** Databases that cannot be opened, sessions that are lost, and what a session has set. */
+/** Databases that cannot be opened, lost sessions, and the settings of a session. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -21,12 +21,12 @@ import {
   openAs,
   type TestDatabase,
 } from '../support/databases.ts';
-import { passwordOf } from '../support/roles.ts';
+import { toPassword } from '../support/roles.ts';
 import { portOf, through } from '../support/wire.ts';
 
 const CANARY = 'canary-9f2c';
 
-const password = passwordOf('writer');
+const password = toPassword('writer');
 let database: TestDatabase;
 
 beforeAll(async () => {
@@ -39,14 +39,14 @@ function open(url: string, options = {}): Promise<DatabaseHandle> {
   return openAs('writer', url, { applicationName: 'connection test', ...options });
 }
 
-/** The database as another user would reach it. */
+/** Returns the URL of the database for another user. */
 function urlFor(changes: Partial<Record<'username' | 'password' | 'host' | 'pathname', string>>): string {
   const url = new URL(database.url);
   return Object.assign(url, { username: 'losant_usage_writer', password, ...changes }).href;
 }
 
-/** Returns the error of what must fail, of which no part has the password. */
-async function failure(promise: Promise<unknown>): Promise<unknown> {
+/** Returns the error of a promise that must reject, and expects no password in it. */
+async function catchError(promise: Promise<unknown>): Promise<unknown> {
   const error = await promise.then(
     () => null,
     (reason: unknown) => reason,
@@ -59,8 +59,8 @@ async function failure(promise: Promise<unknown>): Promise<unknown> {
   return error;
 }
 
-/** Returns how opening by way of a listener of one's own fails; it is given a connection to the server too. */
-async function failureBehind(url: string, listener: (client: Socket, upstream: Socket) => void) {
+/** Returns the error of opening the database through a listener, which also gets a connection to the server. */
+async function catchErrorBehind(url: string, listener: (client: Socket, upstream: Socket) => void) {
   const server = createServer((client) => {
     const upstream = connect(portOf(database.url), '127.0.0.1');
     client.once('close', () => upstream.destroy());
@@ -69,7 +69,7 @@ async function failureBehind(url: string, listener: (client: Socket, upstream: S
   await once(server, 'listening');
   const { port } = server.address() as { readonly port: number };
   try {
-    return await failure(open(through({ port }, url), { connectTimeoutMs: 1_000 }));
+    return await catchError(open(through({ port }, url), { connectTimeoutMs: 1_000 }));
   } finally {
     server.close();
   }
@@ -88,14 +88,14 @@ describe('a database that cannot be opened', () => {
     ['the password is wrong', { password: CANARY }, 'database_refused', WRONG],
     ['the password is required', { password: '' }, 'database_refused', /password/],
     ['there is no such name', { pathname: '/nowhere' }, 'database_refused', /"nowhere" does not exist/],
-  ])('says so where %s', async (_, changes, kind, message) => {
-    const error = await failure(open(urlFor(changes)));
+  ])('reports that %s', async (_, changes, kind, message) => {
+    const error = await catchError(open(urlFor(changes)));
     expect(error).toMatchObject({ kind, message: expect.stringMatching(message) as unknown });
   });
 
-  test('leaves no session there that waits for a password', async () => {
+  test('leaves no session that waits for a password', async () => {
     let sessions = 0;
-    await failureBehind(urlFor({ password: '' }), (client, upstream) => {
+    await catchErrorBehind(urlFor({ password: '' }), (client, upstream) => {
       sessions += 1;
       client.once('close', () => (sessions -= 1));
       client.pipe(upstream).pipe(client);
@@ -103,18 +103,18 @@ describe('a database that cannot be opened', () => {
     await expect.poll(() => sessions).toBe(0);
   });
 
-  test('is unreachable when it never answers', async () => {
-    const error = await failureBehind(database.url, (client) => {
+  test('is unreachable if it never responds', async () => {
+    const error = await catchErrorBehind(database.url, (client) => {
       setTimeout(() => client.destroy(), 2_000);
     });
     expect(error).toMatchObject({ kind: 'database_unreachable' });
   });
 
   test('is too old below Postgres 15', async () => {
-    // A server that says of itself that it is older: the only text of six bytes in a row of a result.
+    // Changes the version that the server reports: the only text of six bytes in a result row.
     const length = '\0\0\0\x06';
     const version = new RegExp(`${length}\\d{6}`, 'g');
-    const error = await failureBehind(database.url, (client, upstream) => {
+    const error = await catchErrorBehind(database.url, (client, upstream) => {
       client.pipe(upstream);
       upstream.on('data', (bytes) => {
         const text = bytes.toString('latin1').replaceAll(version, `${length}140013`);
@@ -131,9 +131,9 @@ describe('a database that cannot be opened', () => {
   test.each([
     'postgres://user:canary-9f2c@host:99999/name',
     'postgres://host/name?sslmode=verify-full&sslrootcert=/nowhere/ca.pem',
-  ])('is a wrong setting as %j', async (url) => {
+  ])('is a settings error with the URL %j', async (url) => {
     const message = expect.stringContaining('DATABASE_URL') as unknown;
-    expect(await failure(open(url))).toMatchObject({ name: 'SettingsError', message });
+    expect(await catchError(open(url))).toMatchObject({ name: 'SettingsError', message });
   });
 });
 
@@ -144,7 +144,7 @@ describe('an open database', () => {
     await handle.close();
   });
 
-  test('survives the loss of a connection in the middle of a transaction', async () => {
+  test('survives the loss of a connection during a transaction', async () => {
     const handle = await open(database.url);
     const lost = handle.db.transaction().execute(async (trx) => {
       const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(trx);
@@ -152,7 +152,7 @@ describe('an open database', () => {
       await new Promise((resolve) => setTimeout(resolve, 50));
       await sql`select 1`.execute(trx);
     });
-    const error = await failure(lost);
+    const error = await catchError(lost);
     expect(isConnectionLost(error)).toBe(true);
     const work = { where: 'there', role: 'losant_usage_writer' } as const;
     expect(describeDatabaseError(error, work)).toMatchObject({ kind: 'database_unreachable' });
@@ -160,7 +160,7 @@ describe('an open database', () => {
     await handle.close();
   });
 
-  test('survives the loss of an idle connection and says so', async () => {
+  test('survives the loss of an idle connection and logs it', async () => {
     const lines: string[] = [];
     const logger = { info: (_: object, text: string) => lines.push(text) };
     const handle = await open(database.url, { logger });
@@ -173,7 +173,7 @@ describe('an open database', () => {
     await handle.close();
   });
 
-  test('gives up on a server that falls silent', async () => {
+  test('stops waiting for a server that falls silent', async () => {
     const Client = createBoundedClient({
       connectTimeoutMs: 5_000,
       silenceMs: 100,
@@ -181,12 +181,12 @@ describe('an open database', () => {
     });
     const client = new Client();
     await client.connect();
-    const error = await failure(client.query('select pg_sleep(10)'));
+    const error = await catchError(client.query('select pg_sleep(10)'));
     expect(isConnectionLost(error)).toBe(true);
     await client.end();
   });
 
-  test('lets many wait for few connections for longer than connecting may take', async () => {
+  test('lets callers wait for a free connection longer than the connect timeout', async () => {
     const handle = await open(database.url, { poolSize: 1, connectTimeoutMs: 500 });
     const waits = Array.from({ length: 3 }, () => sql`select pg_sleep(0.3)`.execute(handle.db));
     expect(await Promise.all(waits)).toHaveLength(3);
@@ -202,8 +202,8 @@ test.each([
   ['idle_in_transaction_session_timeout', '5s', '1min'],
   ['synchronous_commit', 'off', 'on'],
   ['synchronous_commit', 'remote_apply', 'remote_apply'],
-])('a session relies on no default: %s = %s becomes %s', async (name, usual, setting) => {
-  await asOwner(database.url, `alter database ${database.name} set ${name} = '${usual}'`);
+])('a session does not rely on defaults: %s = %s becomes %s', async (name, defaultValue, setting) => {
+  await asOwner(database.url, `alter database ${database.name} set ${name} = '${defaultValue}'`);
   const handle = await open(database.url);
   const { rows } = await sql`select current_setting(${name}) as setting`.execute(handle.db);
   expect(rows).toEqual([{ setting }]);
@@ -224,35 +224,35 @@ describe('an embedded folder', () => {
     await once(holder.stdout, 'data');
     for (const folder of [embedded.folder, alias]) {
       const message = `Another process is using the embedded database in ${folder}`;
-      const held = { name: 'BusyError', kind: 'folder_locked', message };
-      expect(await failure(open(`embedded:${folder}`))).toMatchObject(held);
+      const busy = { name: 'BusyError', kind: 'folder_locked', message };
+      expect(await catchError(open(`embedded:${folder}`))).toMatchObject(busy);
     }
     holder.kill('SIGKILL');
     await once(holder, 'exit');
     const handle = await open(embedded.url);
-    expect((await sql`select value from held`.execute(handle.db)).rows).toEqual([{ value: 42 }]);
-    expect(await failure(open(embedded.url))).toMatchObject({ kind: 'folder_locked' });
+    expect((await sql`select value from committed`.execute(handle.db)).rows).toEqual([{ value: 42 }]);
+    expect(await catchError(open(embedded.url))).toMatchObject({ kind: 'folder_locked' });
     await handle.close();
   });
 
-  test('written by another version of Postgres does not open, and is not kept locked', async () => {
+  test('written by another version of Postgres cannot be opened, and does not stay locked', async () => {
     const embedded = createEmbeddedFolder();
     onTestFinished(() => embedded.remove());
     mkdirSync(join(embedded.folder, 'pgdata'));
     writeFileSync(join(embedded.folder, 'pgdata', 'PG_VERSION'), '14\n');
-    const error = await failure(open(embedded.url));
+    const error = await catchError(open(embedded.url));
     expect(error).toMatchObject({ kind: 'database_unreachable' });
-    expect(String(error)).toContain(`in ${embedded.folder}, written by Postgres 14, does not open`);
-    expect(await failure(open(embedded.url))).toMatchObject({ kind: 'database_unreachable' });
+    expect(String(error)).toContain(`in ${embedded.folder}, written by Postgres 14, cannot be opened`);
+    expect(await catchError(open(embedded.url))).toMatchObject({ kind: 'database_unreachable' });
   });
 
-  test('on a full disk is refused with a sentence, and not begun', () => {
+  test('on a full disk is refused before anything is written', () => {
     const free = (bytes: number) => ({ bavail: bytes, bsize: 1 });
     expect(() => requireDiskSpace('/data', free(64_000_000))).not.toThrow();
     expect(() => requireDiskSpace('/data', free(63_999_999))).toThrow(
       expect.objectContaining({
         kind: 'database_failed',
-        message: 'The disk of the embedded database in /data is full: 63 MB are free, and it needs 64',
+        message: 'The disk of the embedded database in /data is full: 63 MB free, 64 MB needed',
         hint: 'free disk space; the stored data is intact',
       }),
     );

@@ -31,13 +31,17 @@ const SECOND = `alter table losant_usage.first add column note text;
 insert into losant_usage.first (value, note) values (losant_usage.twice(21), 'second');
 `;
 
+/** The repeatable migration of the folder; it fails when it comes before the first one. */
+const ALWAYS = `comment on column losant_usage.first.value is 'Twice as much.';
+`;
+
 let folder: string;
 let database: TestDatabase;
 let handle: DatabaseHandle;
 
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'losant-usage-migrations-'));
-  write('0001_first', FIRST);
+  writeAll({ '0001_first': FIRST });
   database = await createTestDatabase({ template: false });
   handle = await open(database.url);
 });
@@ -52,10 +56,10 @@ function write(name: string, text: string): void {
   writeFileSync(join(folder, `${name}.sql`), text);
 }
 
-/** Makes these the only files of the folder. */
+/** Makes these and a repeatable migration the only files of the folder. */
 function writeAll(files: Readonly<Record<string, string>>): void {
   for (const name of readdirSync(folder)) rmSync(join(folder, name));
-  for (const [name, text] of Object.entries(files)) write(name, text);
+  for (const [name, text] of Object.entries({ always: ALWAYS, ...files })) write(name, text);
 }
 
 function open(url: string, options = {}): Promise<DatabaseHandle> {
@@ -73,9 +77,10 @@ describe('migrating', () => {
   test('brings an empty database to head, and does nothing the second time', async () => {
     write('0002_second', SECOND);
     const both = ['0001_first', '0002_second'];
+    const all = [...both, 'always'];
     const state = () => readSchemaState(handle, folder);
-    expect(await state()).toMatchObject({ state: 'empty', applied: [], pending: both });
-    expect(await migrateToHead(handle, folder)).toEqual(both);
+    expect(await state()).toMatchObject({ state: 'empty', applied: [], pending: all });
+    expect(await migrateToHead(handle, folder)).toEqual(all);
     expect(await migrateToHead(handle, folder)).toEqual([]);
     expect(await state()).toMatchObject({ state: 'at_head', applied: both, pending: [] });
     const rows = await asOwner(database.url, 'select * from losant_usage.first');
@@ -97,28 +102,30 @@ describe('migrating', () => {
     const applied = await Promise.all([migrateToHead(handle, folder), migrateToHead(other, folder)]);
     await other.close();
     expect(applied).toHaveLength(2);
-    expect(applied).toContainEqual(['0001_first', '0002_slow']);
+    expect(applied).toContainEqual(['0001_first', '0002_slow', 'always']);
     expect(applied).toContainEqual([]);
   });
 
   test('may take longer than other statements may', async () => {
     write('0002_slow', 'select pg_sleep(0.3)\n');
     const hasty = await open(database.url, { statementTimeoutMs: 200 });
-    expect(await migrateToHead(hasty, folder)).toEqual(['0001_first', '0002_slow']);
+    expect(await migrateToHead(hasty, folder)).toEqual(['0001_first', '0002_slow', 'always']);
     await hasty.close();
   });
 
   test('does not mind a file whose line ends were converted', async () => {
     await migrateToHead(handle, folder);
     write('0001_first', FIRST.replaceAll('\n', '\r\n'));
+    write('always', ALWAYS.replaceAll('\n', '\r\n'));
     expect(await readSchemaState(handle, folder)).toMatchObject({ state: 'at_head' });
   });
 
   test('also completes a half-created embedded database', async () => {
     const embedded = await copyEmbeddedDatabase();
     const small = await open(embedded.url);
-    const applied = readdirSync('migrations').map((name) => name.replace('.sql', ''));
-    expect(await readSchemaState(small)).toMatchObject({ state: 'at_head', applied: applied.toSorted() });
+    const names = readdirSync('migrations').map((name) => name.replace('.sql', ''));
+    const applied = names.filter((name) => name !== 'always').toSorted();
+    expect(await readSchemaState(small)).toMatchObject({ state: 'at_head', applied });
     await small.close();
     embedded.remove();
   });
@@ -128,6 +135,7 @@ describe('a database that is not at head', () => {
   type Files = Readonly<Record<string, string>>;
   const ONE = { '0001_first': FIRST };
   const TWO = { ...ONE, '0002_second': SECOND };
+  const NEWER = { ...TWO, always: '-- Nothing more.\n' };
   const CHANGED = { ...ONE, '0002_second': `${SECOND}create table losant_usage.later ();\n` };
 
   test('is created when it is empty, if that is allowed', async () => {
@@ -136,13 +144,14 @@ describe('a database that is not at head', () => {
     const refused = { kind: 'database_too_old', hint: 'run `losant-usage migrate`' };
     await expect(require(false)).rejects.toMatchObject(refused);
     expect(await leftovers()).toBe(0);
-    expect(await require(true)).toEqual(['0001_first']);
+    expect(await require(true)).toEqual(['0001_first', 'always']);
     expect(await require(false)).toEqual([]);
   });
 
   // Guarantee (Database): A database with another version or layout is rejected and left unchanged.
   test.for<readonly [what: string, applied: Files, files: Files, state: 'ahead' | 'other', unknown: string]>([
     ['is newer than the program', TWO, ONE, 'ahead', '0002_second'],
+    ['is newer, with other rights and comments', NEWER, ONE, 'ahead', '0002_second'],
     ['was made before the first release', { '0000_earlier': FIRST }, ONE, 'other', '0000_earlier'],
     ['was made by a file that was changed', TWO, CHANGED, 'other', '0002_second'],
   ])('is left alone when it %s', async ([, applied, files, state, unknown]) => {
@@ -169,7 +178,7 @@ test('a migrator who does not own the database migrates in the schemas that were
   const refused = { kind: 'database_refused', message };
   const options = { createIfEmpty: true, autoMigrate: true };
   await expect(requireSchema(writer, options, folder)).rejects.toMatchObject(refused);
-  expect(await migrateToHead(handle, folder)).toEqual(['0001_first']);
+  expect(await migrateToHead(handle, folder)).toEqual(['0001_first', 'always']);
   expect(await readSchemaState(writer, folder)).toMatchObject({ state: 'at_head' });
   await asOwner(
     database.url,

@@ -1,7 +1,4 @@
-/**
- * The first migration after a release: a column of organizations that a database with data gets, and a view that
- * shows it.
- */
+/** The first migration after a release adds a column to organizations with data, and to a view. */
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +10,6 @@ import { cellResponse, useLedger } from '../ledger/ledger.ts';
 import { openAs } from '../support/databases.ts';
 import { devices, report } from '../usage/cells.ts';
 
-/** A column of organizations with its data, and a view that shows it. */
 const COST_CENTER = `
 alter table losant_usage.organizations add column cost_center text;
 comment on column losant_usage.organizations.cost_center is 'Cost center: the tag as last seen; null if it has none.';
@@ -29,7 +25,6 @@ cross join lateral (
   from jsonb_array_elements(o.tags) with ordinality as t (item, place)
 ) as tag;
 comment on column losant_usage.organization_tags.cost_center is 'Cost center of the organization.';
-select losant_usage.grant_rights();
 `;
 
 const ledger = useLedger('2026-11-24T12:00:00.000Z');
@@ -59,19 +54,19 @@ afterAll(async () => {
 
 const daily = () => ledger.queryRows(sql`select * from losant_usage.daily_usage order by usage_date`);
 
-test('the new version does not start before it, and says what is pending', async () => {
+test('the new version does not start before the migration, and tells what is pending', async () => {
   const started = requireSchema(ledger.handle, { createIfEmpty: true, autoMigrate: false }, folder);
   const message = expect.stringContaining('it lacks 0099_cost_center') as unknown;
   const refused = { kind: 'database_too_old', message, hint: 'run `losant-usage migrate`' };
   await expect(started).rejects.toMatchObject(refused);
-  expect(await readPending(ledger.handle, folder)).toEqual(['0099_cost_center']);
+  expect(await readPending(ledger.handle, folder)).toEqual(['0099_cost_center', 'always']);
 });
 
 test('upgrade: numbers stay, the column is filled, the schema is complete', async () => {
   const before = await daily();
   expect(before).toHaveLength(2);
   const options = { createIfEmpty: false, autoMigrate: true };
-  expect(await requireSchema(migrator, options, folder)).toEqual(['0099_cost_center']);
+  expect(await requireSchema(migrator, options, folder)).toEqual(['0099_cost_center', 'always']);
   expect(await daily()).toEqual(before);
   expect(await ledger.list(sql`select cost_center from losant_usage.organizations`)).toEqual(['4711']);
   expect(await readSchemaState(ledger.handle, folder)).toMatchObject({ state: 'at_head' });

@@ -1,4 +1,4 @@
-/** Views written to files: their rows as text, in a fixed order, a page at a time. */
+/** The rows of views for files: as text, in a fixed order, a page at a time. */
 import { sql } from 'kysely';
 import { beforeAll, expect, test } from 'vitest';
 import type { TextRow } from '../../src/files/formats.ts';
@@ -52,7 +52,7 @@ async function read(name: string, asked: Partial<Omit<ViewRequest, 'name' | 'vie
   return { columns, pages, rows };
 }
 
-test('each value comes as its exact text, in the order of date and key', async () => {
+test('returns values as exact text, in the order of date and key', async () => {
   const { rows } = await read('daily_usage', { range: { from: '2026-11-20', to: '2026-11-21' } });
   expect(rows.map(({ usage_date, org_id }) => [usage_date, org_id])).toEqual([
     ['2026-11-20', one],
@@ -70,12 +70,12 @@ test('each value comes as its exact text, in the order of date and key', async (
   });
 });
 
-test('rows come page by page, all of them', async () => {
+test('returns all rows, page by page', async () => {
   const { pages } = await read('cells');
   expect(pages.map(({ length }) => length)).toEqual([250, 54]);
 });
 
-test('a month is there if one of its days is asked for, and its sum is exact', async () => {
+test('includes a month if one of its days is requested, with an exact sum', async () => {
   const range = { from: '2026-11-10', to: '2026-11-11' };
   const { rows } = await read('monthly_usage', { range });
   expect(rows.filter(({ org_id }) => org_id === two)).toMatchObject([
@@ -83,7 +83,7 @@ test('a month is there if one of its days is asked for, and its sum is exact', a
   ]);
 });
 
-test.each(exportedViewNames)('%s can be read by the columns that it is said to have', async (name) => {
+test.each(exportedViewNames)('%s has the columns that its order and days need', async (name) => {
   const { columns } = await read(name);
   const { date, end = date, key } = findExportedView(name) ?? { date: '', key: [] };
   const kinds = new Map(columns.map((column) => [column.name, column.kind]));
@@ -91,11 +91,11 @@ test.each(exportedViewNames)('%s can be read by the columns that it is said to h
   expect(date === null || kinds.get(date) === 'day').toBe(true);
 });
 
-test('every view of the contract with a day or a month can be exported', async () => {
+test('every public view with a day or a month can be exported', async () => {
   const views = await ledger.list(sql`select distinct c.relname::text as name from pg_class c
     join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and a.atttypid = 'date'::regtype
     where c.relnamespace = 'losant_usage'::regnamespace and c.relkind = 'v'`);
-  // States of now.
+  // These show only the current state.
   const states = ['freshness', 'health'];
   expect(views.filter((name) => !states.includes(name) && !exportedViewNames.includes(name))).toEqual([]);
 });

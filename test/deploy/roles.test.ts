@@ -66,6 +66,7 @@ test('the migrator migrates, the writer loads, the closer and the reader read, i
 const WAIVE = ['waive', '--org', '0'.repeat(24), '--day', daysAgo(1), '--reason', 'x'];
 const MONTH = daysAgo(70).slice(0, 7);
 const CLOSE = ['close', '--month', MONTH];
+const RETIRE = ['retire', '--instance', '5'.repeat(24)];
 
 test.for<readonly [User, readonly string[], requiredRole: (typeof ROLES)[number]]>([
   ['losant_usage_reader', ['run'], 'losant_usage_writer'],
@@ -76,6 +77,7 @@ test.for<readonly [User, readonly string[], requiredRole: (typeof ROLES)[number]
   ['losant_usage_closer', ['check'], 'losant_usage_writer'],
   ['losant_usage_reader', WAIVE, 'losant_usage_writer'],
   ['losant_usage_closer', WAIVE, 'losant_usage_writer'],
+  ['losant_usage_closer', RETIRE, 'losant_usage_writer'],
   ['losant_usage_reader', CLOSE, 'losant_usage_closer'],
   ['losant_usage_writer', CLOSE, 'losant_usage_closer'],
   ['losant_usage_reader', ['migrate'], 'losant_usage_migrator'],

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { useOpened } from '../opened.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, type Env, jsonOf, type Refusal } from '../support/program.ts';
-import { loginAs, nameOf } from '../support/roles.ts';
+import { loginAs, toRoleName } from '../support/roles.ts';
 import { useInstallation } from './installation.ts';
 import { createPlace } from './usage.ts';
 
@@ -56,7 +56,7 @@ it('an unreachable database is named with the reason, exit code 1; a rejected pa
   const { code, message } = await expectError(['run'], { DATABASE_URL: away }, 1);
   expect(code).toBe('database_unreachable');
   expect(message).toBe('Cannot reach the database at 127.0.0.1:1/billing: connect ECONNREFUSED 127.0.0.1:1');
-  const user = { username: nameOf('writer'), password: PASSWORD };
+  const user = { username: toRoleName('writer'), password: PASSWORD };
   const wrongPassword = Object.assign(new URL(emptyDatabase.url), user).href;
   const rejection = await expectError(['run'], { DATABASE_URL: wrongPassword }, 2);
   expect(rejection.code).toBe('database_refused');

@@ -12,7 +12,7 @@ beforeEach(() => {
 });
 
 // Guarantee (Operation): An exported file is either complete or does not exist.
-test('takes its place when it is whole, and not before', async () => {
+test('replaces an existing file once it is complete, and not before', async () => {
   const path = join(folder, 'a.csv');
   writeFileSync(path, 'before');
   const file = await createAtomicFile(path, 'id');
@@ -30,20 +30,20 @@ test('takes its place when it is whole, and not before', async () => {
 });
 
 test.each([
-  ['nowhere/a.csv', /nowhere\/a\.csv cannot be written: folder … does not exist .*nowhere$/, /name a place/],
-  ['taken', /taken is a folder, not a file$/, /give a file name/],
+  ['nowhere/a.csv', /nowhere\/a\.csv cannot be written: folder \S+nowhere does not exist$/, /^give a path/],
+  ['folder', /folder is a folder, not a file$/, /give a file name/],
   [
     'file/a.csv',
     /file\/a\.csv cannot be written: ENOTDIR: not a directory$/,
-    /place where this user may write/,
+    /that this user can write to, on a disk with free space$/,
   ],
   ['/dev/full', /^\/dev\/full is a device or pipe, not a file$/, /give a file name/],
   ['/proc/a.csv', /^\/proc\/a\.csv cannot be written: /, /./],
-])('is refused at %s', async (path, message, hint) => {
-  mkdirSync(join(folder, 'taken'));
+])('is refused at the path %s', async (path, message, hint) => {
+  mkdirSync(join(folder, 'folder'));
   writeFileSync(join(folder, 'file'), '');
-  const place = path.startsWith('/') ? path : join(folder, path);
-  const error: unknown = await createAtomicFile(place, 'id').catch((thrown: unknown) => thrown);
+  const target = path.startsWith('/') ? path : join(folder, path);
+  const error: unknown = await createAtomicFile(target, 'id').catch((thrown: unknown) => thrown);
   expect(error).toBeInstanceOf(SettingsError);
   expect((error as SettingsError).message).toMatch(message);
   expect((error as SettingsError).hint).toMatch(hint);

@@ -286,10 +286,10 @@ describe('our sums of the day', () => {
     );
     const statement = (source as { prosrc: string }).prosrc
       .replaceAll('p_instance_id', `'${INSTANCE}'`)
-      .replaceAll('most_days', '10');
+      .replaceAll('max_days', '10');
     const joinOf = async (query: string) => {
       const lines = await ledger.list(sql`explain (costs off) ${sql.raw(query)}`, ledger.db);
-      return lines.slice(lines.indexOf('  CTE summed')).join('\n');
+      return lines.slice(lines.indexOf('  CTE updated_totals')).join('\n');
     };
     expect(await joinOf(statement)).not.toContain('Aggregate');
     // Without the fences, the nested loops would aggregate once per row.

@@ -65,7 +65,7 @@ describe('a list that does not change is complete', () => {
   it.each([0, 1, 10, 30, 31])('with %i organizations in pages of 10', async (count) => {
     const read = await readList(orgsOf(count), 10);
     const requests = Math.max(1, Math.ceil(count / 10));
-    expect(read).toMatchObject({ reason: null, listed: count, ids: idsTo(count), requests });
+    expect(read).toMatchObject({ reason: null, listedOrgs: count, ids: idsTo(count), requests });
   });
 
   it('if the API returns smaller pages than requested, and does not report it', async () => {
@@ -102,8 +102,8 @@ describe('a response that is not the requested page', () => {
   });
 });
 
-const describeCounts = (listed: number, total: number) =>
-  `it lists ${listed} organizations but reports a total of ${total}`;
+const describeCounts = (listedOrgs: number, total: number) =>
+  `it lists ${listedOrgs} organizations but reports a total of ${total}`;
 
 describe('a list that contradicts itself is not complete', () => {
   it.each<[string, NonNullable<ServerOptions['edit']>, string, number]>([
@@ -117,16 +117,16 @@ describe('a list that contradicts itself is not complete', () => {
     ['when the requested page number is ignored', (body) => ({ ...body, items: orgsOf(10) }), UNSORTED, 10],
     ['when it reports a total of 0', (body) => ({ ...body, totalCount: 0 }), describeCounts(30, 0), 30],
     ['when it reports a smaller total', (body) => ({ ...body, totalCount: 15 }), describeCounts(30, 15), 30],
-  ])('%s', async (_, edit, reason, listed) => {
+  ])('%s', async (_, edit, reason, listedOrgs) => {
     const read = await readList(orgsOf(30), 10, { edit });
-    expect(read).toMatchObject({ reason, listed });
-    expect(new Set(read.ids).size).toBe(listed);
+    expect(read).toMatchObject({ reason, listedOrgs });
+    expect(new Set(read.ids).size).toBe(listedOrgs);
     expect(read.requests).toBeLessThanOrEqual(6);
   });
 
   it('when it lists an organization twice', async () => {
     const read = await readList([orgOf(0), orgOf(1), orgOf(1), orgOf(2)], 10);
-    expect(read).toMatchObject({ reason: UNSORTED, listed: 3 });
+    expect(read).toMatchObject({ reason: UNSORTED, listedOrgs: 3 });
     expect(new Set(read.ids)).toEqual(new Set(idsTo(3)));
   });
 });
@@ -137,7 +137,7 @@ describe('a list that shifts while it is read', () => {
       if (number === 60) world.items = world.items.filter((_, index) => index !== 3);
     };
     const read = await readList(orgsOf(200), 2, { before });
-    expect(read).toMatchObject({ reason: null, listed: 199 });
+    expect(read).toMatchObject({ reason: null, listedOrgs: 199 });
     expect(new Set(read.ids)).toEqual(new Set(idsTo(200)));
     expect(read.requests).toBe(200);
   });
@@ -198,7 +198,7 @@ it('unreadable items are reported by ID or counted, and those without an ID make
   const read = await readList([orgOf(0), ...withoutId, { id: orgId(1), name: null }, orgOf(2)], 10);
   expect(read).toMatchObject({
     reason: '3 of its items have no readable ID',
-    listed: 3,
+    listedOrgs: 3,
     ids: [orgId(0), orgId(2)],
     unreadable: [null, null, null, orgId(1)],
   });

@@ -85,7 +85,7 @@ export const ledgerMutants = [
       ],
       'A stored number takes precedence over a creation date that moved later': [
         `and not c.is_stored
-        and c.standing in ('waiting', 'missing', 'unavailable')`,
+      and c.standing in ('waiting', 'missing', 'unavailable')`,
         `and c.standing <> 'waived'`,
       ],
       'Cells before a creation date are due again when it moves back': [

@@ -181,7 +181,7 @@ export const loadingMutants = [
     },
     {
       'A complete list without organizations marks the last ones as deleted': [
-        'if (listed === 0) return',
+        'if (listedOrgs === 0) return',
         'if (listed < 0) return',
       ],
     },

@@ -104,12 +104,12 @@ export const losantMutants = [
     { file: 'src/losant/client.ts', test: 'test/losant/failures.test.ts' },
     {
       'A request that Losant rejects is not retried': [
-        'return FAILURES[kind].isRetried && tally.sent',
-        'return tally.sent',
+        'return FAILURES[kind].isRetried && tally.attempts',
+        'return tally.attempts',
       ],
       'A request is sent as often as configured and not more': [
-        'tally.sent - tally.waits < attempts',
-        'tally.sent - tally.waits <= attempts',
+        'tally.attempts - tally.waits < attempts',
+        'tally.attempts - tally.waits <= attempts',
       ],
     },
   ),
@@ -138,7 +138,7 @@ export const losantMutants = [
     { file: 'src/losant/org-list.ts', test: 'test/losant/org-list.test.ts' },
     {
       'A list of organizations with fewer than its total is not complete': [
-        'if (isSorted && listed + unidentified !== totalCount) {',
+        'if (isSorted && listedOrgs + unidentified !== totalCount) {',
         'if (totalCount < 0) {',
       ],
       'A list with an item without a readable ID is not complete': [

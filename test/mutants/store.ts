@@ -214,7 +214,8 @@ export const storeMutants = [
     { file: 'migrations/0006_months.sql', test: 'test/views/views.test.ts' },
     {
       'A level is never summed over days': [
-        `(max(array[d.usage_date - date '2000-01-01', d.devices_total]) filter (where d.devices_total is not null))[2] as devices_total,`,
+        `(max(array[d.usage_date - date '2000-01-01', d.devices_total])
+    filter (where d.devices_total is not null))[2] as devices_total,`,
         'losant_usage_internal.total(d.devices_total) as devices_total,',
       ],
       'A month of an organization with a blocker is not billable': [
@@ -254,28 +255,28 @@ export const storeMutants = [
     },
   ),
   plant(
-    { file: 'migrations/0010_rights.sql', test: 'test/schema/rights.test.ts', only: 'reads every table' },
+    { file: 'migrations/always.sql', test: 'test/schema/rights.test.ts', only: 'reads every table' },
     {
       'A role may execute the functions of the views that it reads': [
-        `losant_usage_internal.what_to_do,
-      losant_usage_internal.month_lines to`,
-        'losant_usage_internal.what_to_do to',
+        `losant_usage_internal.remedy, losant_usage_internal.month_lines`,
+        'losant_usage_internal.remedy',
       ],
     },
   ),
   plant(
     { file: 'migrations/0009_statements.sql', test: 'test/schema/rights.test.ts', only: 'reads every table' },
     {
-      'The reader reads what differs in a closed month': [
-        `stable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC'`,
-        'stable',
+      'The reader reads the adjustments of a closed month': [
+        `language plpgsql stable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC'
+set plan_cache_mode`,
+        'language plpgsql stable set plan_cache_mode',
       ],
     },
   ),
   plant(
-    { file: 'deploy/postgres/roles.sql', test: 'test/schema/rights.test.ts', only: 'everybody else' },
+    { file: 'deploy/postgres/roles.sql', test: 'test/schema/rights.test.ts', only: 'other roles' },
     {
-      'A function that is made later is nobody else’s': [
+      'PUBLIC may not execute a function that is created later': [
         'alter default privileges for role losant_usage_migrator revoke execute on functions from public;',
         '',
       ],
@@ -284,7 +285,10 @@ export const storeMutants = [
   plant(
     { file: 'src/database/sqlstate.ts', test: 'test/deploy/roles.test.ts' },
     {
-      'Who lacks a right is told the role of the command': ['hintOf(role)', `hintOf('losant_usage_writer')`],
+      'The hint to a user without a privilege names the role of the command': [
+        'hintSource(role)',
+        `hintSource('losant_usage_writer')`,
+      ],
     },
   ),
 ].flat();

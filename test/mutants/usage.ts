@@ -116,7 +116,11 @@ export const usageMutants = [
     },
   ),
   plant(
-    { file: 'src/usage/apply.ts', test: 'test/ledger/expected.test.ts', only: 'with all its cells due' },
+    {
+      file: 'src/usage/apply.ts',
+      test: 'test/ledger/expected.test.ts',
+      only: 'with all of its cells due after a deletion',
+    },
     {
       'The cells of an organization that has returned are read again': [
         'cell.reason === ORG_DELETED && cell.nextReadAtMs === null',

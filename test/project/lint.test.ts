@@ -1,6 +1,15 @@
 /** Lints a tree of files with the project's own settings. Every rule has a planted violation in it. */
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { expect, test } from 'vitest';
@@ -129,6 +138,18 @@ test('the linter reports every planted violation at its line, and nothing else',
       .map((path) => `${path}:1 imports-point-down`)
       .toSorted(),
   );
+});
+
+test('a line of SQL has at most 120 characters, except for comments on objects', () => {
+  const files = globSync(['migrations/*.sql', 'pack-checks/*.sql', 'bench/*.sql', 'docs/sql/*.sql']);
+  const lines = files.flatMap((file) =>
+    readFileSync(file, 'utf8')
+      .split('\n')
+      .map((line, index) => ({ at: `${file}:${index + 1}`, line })),
+  );
+  expect(lines.length).toBeGreaterThan(1_000);
+  const long = lines.filter(({ line }) => line.length > 120 && !line.startsWith('comment on '));
+  expect(long.map(({ at }) => at)).toEqual([]);
 });
 
 interface Diagnostic {

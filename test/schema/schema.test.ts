@@ -45,6 +45,18 @@ test('every table, view, column and function of the contract says what it is', a
   expect(names.filter((each) => !ofMigrator(each))).toEqual([]);
 });
 
+test('every line of the dictionary of comments is about a column', async () => {
+  const lines = readFileSync('migrations/always.sql', 'utf8').matchAll(/^ {4}\('([\w.]+)', '/gm);
+  const names = Array.from(lines, ([, name]) => name);
+  const { rows } = await sql<{ column: string }>`
+    select c.relname || '.' || a.attname as column from pg_class c join pg_attribute a on a.attrelid = c.oid
+    where c.relnamespace = 'losant_usage'::regnamespace and a.attnum > 0`.execute(db());
+  const columns = new Set(rows.flatMap(({ column }) => [column, column.split('.')[1]]));
+  expect(names.length).toBeGreaterThan(100);
+  expect(names.filter((name) => !columns.has(name))).toEqual([]);
+  expect(new Set(names).size).toBe(names.length);
+});
+
 const PATH = 'docs/tables.md';
 const TABLE = /<!-- comments: (?<names>[^>]+) -->\n(?:\n\|.*(?:\n\|.*)*\n)?/g;
 

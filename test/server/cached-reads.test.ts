@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { cacheRead, limitReads, ReadTimeoutError, shareRead } from '../../src/console/cached-reads.ts';
 
-test('a read is shared by all who ask meanwhile and for a while after', async () => {
+test('a read is shared by all callers while it runs and until its result expires', async () => {
   let nowMs = 0;
   let reads = 0;
   const read = () => Promise.resolve((reads += 1));
@@ -27,7 +27,7 @@ test('callers give up on a hanging read, which is not started a second time', as
   expect(reads).toBe(1);
 });
 
-test('a read that fails after a while rests for as long', async () => {
+test('a read that fails is not repeated for as long as it took', async () => {
   let nowMs = 0;
   let reads = 0;
   const read = () => {
@@ -36,20 +36,20 @@ test('a read that fails after a while rests for as long', async () => {
     return Promise.reject(new Error('statement timeout'));
   };
   const shared = shareRead(read, { keepMs: 1_000, timeoutMs: 1_000, now: () => nowMs });
-  for (const [atMs, begun] of [
+  for (const [atMs, startedReads] of [
     [0, 1],
     [119_999, 1],
     [120_000, 2],
   ] as const) {
     nowMs = atMs;
     await expect(shared()).rejects.toThrow('statement timeout');
-    expect(reads).toBe(begun);
+    expect(reads).toBe(startedReads);
   }
 });
 
-test('the last good answer stays while a newer one is slow or fails, and the failure is told once', async () => {
+test('the last snapshot stays while a newer read is slow or fails, and the failure is reported once', async () => {
   let nowMs = 1_000;
-  const told: unknown[] = [];
+  const failures: unknown[] = [];
   const late = Promise.withResolvers<string>();
   const steps: (() => Promise<string>)[] = [
     () => Promise.resolve('good'),
@@ -57,28 +57,28 @@ test('the last good answer stays while a newer one is slow or fails, and the fai
     () => Promise.reject(new Error('gone still')),
     () => late.promise,
   ];
-  const kept = cacheRead(() => (steps.shift() as () => Promise<string>)(), {
+  const readSnapshot = cacheRead(() => (steps.shift() as () => Promise<string>)(), {
     keepMs: 1_000,
     timeoutMs: 20,
     now: () => nowMs,
-    onFailure: (error) => told.push(error),
+    onFailure: (error) => failures.push(error),
   });
   const good = { value: 'good', atMs: 1_000 };
-  expect(await kept()).toEqual(good);
+  expect(await readSnapshot()).toEqual(good);
   nowMs = 2_000;
-  for (let asked = 0; asked < 3; asked += 1) expect(await kept()).toEqual(good);
-  expect(told.map(String)).toEqual(['Error: gone']);
+  for (let call = 0; call < 3; call += 1) expect(await readSnapshot()).toEqual(good);
+  expect(failures.map(String)).toEqual(['Error: gone']);
   nowMs = 9_000;
   late.resolve('late');
-  expect(await kept()).toEqual({ value: 'late', atMs: 9_000 });
+  expect(await readSnapshot()).toEqual({ value: 'late', atMs: 9_000 });
 });
 
 test('reads beyond the limit are rejected until one finishes', async () => {
-  const bound = limitReads({ max: 2, timeoutMs: 20 });
+  const limit = limitReads({ max: 2, timeoutMs: 20 });
   const first = Promise.withResolvers<string>();
-  const hanging = [bound(() => first.promise), bound(() => new Promise<string>(() => {}))];
+  const hanging = [limit(() => first.promise), limit(() => new Promise<string>(() => {}))];
   for (const read of hanging) await expect(read).rejects.toBeInstanceOf(ReadTimeoutError);
-  await expect(bound(() => Promise.resolve('third'))).rejects.toBeInstanceOf(ReadTimeoutError);
+  await expect(limit(() => Promise.resolve('third'))).rejects.toBeInstanceOf(ReadTimeoutError);
   first.resolve('late');
-  await expect.poll(() => bound(() => Promise.resolve('third')).catch(() => 'refused')).toBe('third');
+  await expect.poll(() => limit(() => Promise.resolve('third')).catch(() => 'refused')).toBe('third');
 });

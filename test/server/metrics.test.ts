@@ -1,11 +1,11 @@
-/** What a scrape says, as a function of the state of everything and of what the process has done. */
+/** The samples of a scrape: those of the ledger, and the process's own counts. */
 import { expect, test } from 'vitest';
 import { createMetrics } from '../../src/server/metrics.ts';
 import { HEALTH, INSTANCE, NOW_MS, viewOf } from './pages.ts';
 
 const open = () => createMetrics({ version: '1.2.3', instanceIds: [INSTANCE], startedAtMs: NOW_MS - 60_000 });
 
-/** The samples of a scrape, by name with labels. */
+/** Returns the samples of a scrape by name with labels. */
 async function scrape(metrics: ReturnType<typeof open>) {
   const text = await metrics.render(viewOf(HEALTH, { ageMs: 2_000 }), NOW_MS);
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
@@ -16,7 +16,7 @@ const ofInstance = (name: string) => `losant_usage_${name}{instance_id="${INSTAN
 const ofStream = (name: string) => `losant_usage_${name}{instance_id="${INSTANCE}",stream="device_counts"}`;
 const secondsOf = (instant: string) => Date.parse(instant) / 1_000;
 
-test('the ledger is shown by instance, by stream and by standing', async () => {
+test('the ledger has samples by instance, by stream and by standing', async () => {
   const samples = await scrape(open());
   expect(samples).toMatchObject({
     [ofInstance('oldest_gap_age_seconds')]: secondsOf(HEALTH.at) - secondsOf('2026-11-12T00:00:00Z'),
@@ -39,7 +39,7 @@ test('the ledger is shown by instance, by stream and by standing', async () => {
   }
 });
 
-test('runs and requests are counted, beside what every process has', async () => {
+test('runs and requests are counted, next to the metrics of every process', async () => {
   const metrics = open();
   metrics.countRun(INSTANCE, { result: 'partial', durationMs: 2_000 });
   metrics.countRequest({

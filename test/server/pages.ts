@@ -28,7 +28,7 @@ const STREAM: StreamHealth = {
   newestReadDay: '2026-11-23',
 };
 
-/** The state of an instance with a stream of which something is required. */
+/** The health of an instance with a stream that has gaps. */
 export const HEALTH: Health = {
   at: '2026-11-24T10:30:00.000Z',
   gaps: 3,
@@ -53,7 +53,7 @@ export const HEALTH: Health = {
   runs: [],
 };
 
-/** What a worker says of the instance after a complete run. */
+/** The status of the instance after a complete run. */
 export const INSTANCE_STATUS: InstanceStatus = {
   instanceId: INSTANCE,
   state: 'idle',
@@ -71,7 +71,7 @@ export const STATUS: WorkerStatus = {
   instances: [INSTANCE_STATUS],
 };
 
-/** A database that has just been read. */
+/** Returns the view of a database whose snapshot has an age. */
 export function viewOf(
   health: Health | null,
   options: { isUp?: boolean; ageMs?: number } = {},
@@ -80,7 +80,7 @@ export function viewOf(
   return { isUp, snapshot: health === null ? null : { value: health, atMs: NOW_MS - ageMs } };
 }
 
-/** Serves the pages alone. */
+/** Serves the pages without a database. */
 export async function startPages(options: { token?: string; sources?: Partial<AppSources> } = {}) {
   const { token = null, sources = {} } = options;
   const logged: string[] = [];
@@ -107,7 +107,7 @@ export async function startPages(options: { token?: string; sources?: Partial<Ap
     let text = '';
     socket.setEncoding('latin1').on('data', (chunk: string) => (text += chunk));
     const { promise: closed, resolve } = Promise.withResolvers<void>();
-    // A reset is one way to be turned away.
+    // A reset is one way to be refused.
     socket.on('error', () => {});
     socket.on('close', () => resolve());
     await new Promise<void>((connected) => socket.once('connect', connected));
@@ -115,9 +115,9 @@ export async function startPages(options: { token?: string; sources?: Partial<Ap
   };
   return {
     logged,
-    /** Opens a connection of one's own. */
+    /** Opens a separate connection. */
     open,
-    /** Sends text as it is and returns all that comes back until the connection ends. */
+    /** Sends raw text and returns the response up to the end of the connection. */
     raw: async (message: string | Buffer) => {
       const { socket, text, closed } = await open();
       socket.write(message);

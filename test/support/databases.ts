@@ -17,7 +17,7 @@ import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { migrateToHead } from '../../src/database/migrate.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import type { PostgresOptions } from '../../src/database/postgres.ts';
-import { loginAs, nameless, nameOf, type Role } from './roles.ts';
+import { loginAs, type Role, removeLogin, toRoleName } from './roles.ts';
 import { until } from './wait.ts';
 
 /** A database with the schema at head, to clone. */
@@ -50,7 +50,7 @@ export function newDatabaseName(): string {
 
 /** Returns the URL of a database of the test server, which names nobody. */
 export function urlOf(name: string): string {
-  return nameless(withDatabase(inject('postgresAdminUrl'), name));
+  return removeLogin(withDatabase(inject('postgresAdminUrl'), name));
 }
 
 /** Runs a statement as the cluster's administrator, who makes databases, ends sessions, and fills a large database. */
@@ -64,9 +64,9 @@ export async function copyDatabase(name: string, source: string): Promise<void> 
   // Postgres copies a database to which nobody is connected.
   await disconnect(urlOf(source));
   await asAdministrator(
-    `create database ${name} template ${source} owner ${nameOf('migrator')} strategy file_copy`,
+    `create database ${name} template ${source} owner ${toRoleName('migrator')} strategy file_copy`,
   );
-  const others = (['writer', 'closer', 'reader'] as const).map(nameOf).join(', ');
+  const others = (['writer', 'closer', 'reader'] as const).map(toRoleName).join(', ');
   await asAdministrator(
     `revoke all on database ${name} from public; grant connect on database ${name} to ${others}`,
   );
@@ -83,7 +83,7 @@ export async function openAs(
   url: string,
   options: Partial<PostgresOptions> = {},
 ): Promise<DatabaseHandle> {
-  const login = { url: loginAs(role, url), role: nameOf(role) };
+  const login = { url: loginAs(role, url), role: toRoleName(role) };
   return await createDatabase({ applicationName: 'test', poolSize: 2, ...options, ...login });
 }
 

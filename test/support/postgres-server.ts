@@ -15,7 +15,7 @@ import {
   withDatabase,
 } from './databases.ts';
 import { OwnPostgres } from './own-postgres.ts';
-import { loginAs, nameless, nameOf, readRolesSql } from './roles.ts';
+import { loginAs, readRolesSql, removeLogin, toRoleName } from './roles.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -82,10 +82,10 @@ async function makeTemplates(adminUrl: string): Promise<void> {
   for (const name of [TEMPLATE, CLOCK_TEMPLATE]) {
     await queryOnce(
       adminUrl,
-      `create database ${name} template ${EMPTY_TEMPLATE} owner ${nameOf('migrator')}`,
+      `create database ${name} template ${EMPTY_TEMPLATE} owner ${toRoleName('migrator')}`,
     );
   }
-  const asMigrator = (name: string) => loginAs('migrator', nameless(urlOf(name)));
+  const asMigrator = (name: string) => loginAs('migrator', removeLogin(urlOf(name)));
   await Promise.all([createSchema(asMigrator(TEMPLATE)), createClockSchema(asMigrator(CLOCK_TEMPLATE))]);
   for (const name of [TEMPLATE, CLOCK_TEMPLATE]) await disconnect(urlOf(name));
 }

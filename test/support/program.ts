@@ -9,7 +9,7 @@ import type { Io } from '../../src/cli/command.ts';
 import { InterruptedError } from '../../src/errors.ts';
 import type { RunReport } from '../../src/loading/report.ts';
 import { run } from '../../src/run.ts';
-import { loginAs, roleFor } from './roles.ts';
+import { getRole, loginAs } from './roles.ts';
 
 /** The version in package.json. */
 export const VERSION = (JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }).version;
@@ -83,7 +83,7 @@ export function startProgram(args: readonly string[], env: Env, more: Surroundin
 /** Returns the variables with a login for the database: that of the role which the command's user has. */
 export function withLogin(args: readonly string[], env: Env): Env {
   const { DATABASE_URL: url } = env;
-  return url === undefined ? env : { ...env, DATABASE_URL: loginAs(roleFor(args), url) };
+  return url === undefined ? env : { ...env, DATABASE_URL: loginAs(getRole(args), url) };
 }
 
 /** A stream that keeps its text. */

@@ -105,7 +105,7 @@ const CASES: readonly Case[] = [
   ],
   ['differs -', 'a total read before a deletion', deleteOn('2026-10-26'), totalWithoutIt],
   ['not_compared selection', 'a selection of organizations', () => setInstance(sql`new_orgs_from = null`)],
-  ['not_compared organization_moved', 'a day before an organization was transferred', transferOrg],
+  ['not_compared organization_transferred', 'a day before an organization was transferred', transferOrg],
 ];
 
 test.for(CASES)('%s: %s', async ([expected, , ...acts]) => {

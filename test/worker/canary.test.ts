@@ -5,14 +5,14 @@ import { type ReceivedRequest, startServer } from '../losant/server.ts';
 import { usePlatform } from '../simulator/platform.ts';
 import { asOwner, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { runProgram, spawnProgram } from '../support/program.ts';
-import { passwordOf } from '../support/roles.ts';
+import { toPassword } from '../support/roles.ts';
 import { until } from '../support/wait.ts';
 import { type StartedWorker, settingsOf, startTestWorker, startWorker } from './process.ts';
 
 /** One for each secret, so that whatever shows up tells which one leaked. */
 const CANARY = {
   token: 'canary-losant-token-5eb1f0',
-  password: passwordOf('writer'),
+  password: toPassword('writer'),
   httpToken: 'canary-http-token-90cc41',
   heartbeat: 'canary-heartbeat-3d0b8e',
 };

@@ -13,7 +13,7 @@ import {
 } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, runProgram, spawnProgram } from '../support/program.ts';
-import { nameOf } from '../support/roles.ts';
+import { toRoleName } from '../support/roles.ts';
 import { until } from '../support/wait.ts';
 import { type StartedWorker, settingsOf, startTestWorker, startWorker } from './process.ts';
 
@@ -129,7 +129,7 @@ test('logs once that an instance in the database is not in the settings', async 
 test('a database password is read from its file for the next connection, without a restart', async () => {
   const role = `${database.name}_rotated`;
   // A login of somebody who belongs to the writer.
-  await asAdministrator(`create role ${role} login password 'first' in role ${nameOf('writer')}`);
+  await asAdministrator(`create role ${role} login password 'first' in role ${toRoleName('writer')}`);
   onTestFinished(() => asAdministrator(`drop role ${role}`));
   const file = join(makeFastFolder('losant-usage-rotation-'), 'url');
   const keep = (password: string) =>

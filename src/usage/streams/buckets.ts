@@ -92,13 +92,13 @@ function quarantine(detail: string): DayVerdict {
 function parseBuckets(body: unknown, range: DayRange, schema: BucketSchema, lengthMs: number): Buckets {
   const { data, error } = envelope.safeParse(body);
   if (error) throw new UnplaceableBodyError(describeProblems(error));
-  const { start, end, counts, ...rest } = data;
+  const { start, end, counts, ...otherKeys } = data;
   requireRange(range, start, end);
   const firstMs = dayStartMs(range.from);
   const endMs = dayEndMs(range.to);
   const at = new Map<number, Bucket>();
   let outsideBuckets = 0;
-  let unknownKeys = countUnknown(rest);
+  let unknownKeys = countUnknown(otherKeys);
   for (const { date, ...numbers } of counts) {
     if (date % lengthMs !== 0) {
       const boundary = lengthMs === DAY_MS ? 'at UTC midnight' : 'on the hour';
@@ -134,8 +134,8 @@ function requireRange(range: DayRange, start: number | undefined, end: number | 
 }
 
 /** Counts the keys unknown to this version. Keys that start with `_` belong to the API's envelope. */
-function countUnknown(object: object, known: object = {}): number {
-  return Object.keys(object).filter((key) => !Object.hasOwn(known, key) && !key.startsWith('_')).length;
+function countUnknown(object: object, knownKeys: object = {}): number {
+  return Object.keys(object).filter((key) => !Object.hasOwn(knownKeys, key) && !key.startsWith('_')).length;
 }
 
 function showInstant(epochMs: number | undefined): string {

@@ -98,7 +98,8 @@ const RULES: Readonly<Record<string, string>> = {
   'nobody waived what is accepted, or what was waived is not': `
     select concat_ws(' ', stream, org_id, usage_date, c.standing, c.reason) as what from losant_usage.coverage c
     full join (select * from losant_usage.waivers where lifted_at is null) w using (usage_date, org_id, stream)
-    where (c.standing = 'waived' and c.reason = 'waived') is distinct from (w.id is not null)`,
+    where (c.standing = 'waived') is distinct from (w.id is not null)
+      or c.standing = 'waived' and (c.reason = 'before_creation') <> (w.kind = 'program')`,
   'a sum over organizations is another one': `
     select concat_ws(' ', t.instance_id, t.usage_date, t.metric, t.our_sum, s.sum) as what
     from losant_usage.instance_totals t join losant_usage.instances i using (instance_id)
