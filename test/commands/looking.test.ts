@@ -145,7 +145,7 @@ it.each([
     earlier,
     `Nothing was waived: no cells of organization $ORG are expected from ${earlier} to ${earlier}`,
   ],
-  ['a day that is not over', daysAgo(0), `--day ${daysAgo(0)} is not over yet (UTC)`],
+  ['a day that has not ended', daysAgo(0), `--day ${daysAgo(0)} has not ended yet (UTC)`],
 ])('waive refuses %s, and changes nothing', async (_what, days, message) => {
   const ended = await waive(days);
   expect(ended.code).toBe(2);

@@ -35,14 +35,14 @@ const [TODAY, UNKNOWN_ORG] = [daysAgo(0), 'f'.repeat(24)];
 const [FROM, TO] = [daysAgo(3), daysAgo(2)];
 
 it.each([
-  [['run', '--day', TODAY], `--day ${TODAY} is not over yet (UTC)`],
+  [['run', '--day', TODAY], `--day ${TODAY} has not ended yet (UTC)`],
   [['run', '--org', UNKNOWN_ORG], `--org ${UNKNOWN_ORG}: not tracked`],
   [['run', '--org', UNKNOWN_ORG, '--dry-run'], `--org ${UNKNOWN_ORG}: not tracked`],
   [
     ['backfill', '--from', FROM, '--to', TO, '--org', UNKNOWN_ORG, '--dry-run'],
     `--org ${UNKNOWN_ORG}: not tracked`,
   ],
-  [['backfill', '--from', TO, '--to', TODAY], `--to ${TODAY} is not over yet (UTC)`],
+  [['backfill', '--from', TO, '--to', TODAY], `--to ${TODAY} has not ended yet (UTC)`],
   [['run', '--stream', 'payload_hours'], '--stream payload_hours: not tracked'],
 ])('%j is an error that names the option and the problem', async (args, problem) => {
   const { code, message } = await expectError(args, {}, 2);

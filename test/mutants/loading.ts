@@ -117,7 +117,7 @@ export const loadingMutants = [
     },
   ),
   plant(
-    { file: 'src/errors.ts', test: 'test/e2e/refusals.test.ts', only: 'refuses the token' },
+    { file: 'src/errors.ts', test: 'test/e2e/refusals.test.ts', only: 'rejects the token' },
     {
       'A rejected token or scope ends with exit code 5': [
         'unauthorized: EXIT.refused,',
@@ -240,7 +240,7 @@ export const loadingMutants = [
     },
   ),
   plant(
-    { file: 'src/cli/run.ts', test: 'test/e2e/refusals.test.ts', only: 'refuses one scope' },
+    { file: 'src/cli/run.ts', test: 'test/e2e/refusals.test.ts', only: 'rejects one scope' },
     {
       'A run that loads some streams and lacks the scope of another ends with exit code 5': [
         'if (refusal) return EXIT.refused;',
