@@ -111,7 +111,7 @@ export async function runProgram(
 /** A database with the program's tables, to copy. */
 export const TEMPLATE = 'bench_template';
 
-/** Creates the template, with the roles. */
+/** Creates the roles and the template. */
 export async function createTemplate(postgres: OwnPostgres): Promise<void> {
   await query(postgres.url, `create database ${TEMPLATE}`);
   const databaseUrl = toDatabaseUrl(postgres, TEMPLATE);
@@ -120,12 +120,12 @@ export async function createTemplate(postgres: OwnPostgres): Promise<void> {
   await runMeasured(LAUNCHER, args, { env: { DATABASE_URL: addLogin(args, databaseUrl) } });
 }
 
-/** Returns the URL of a database for a command, with the login of the role that its user has. */
+/** Returns the URL of a database with the login of the role that a command's user has. */
 export function addLogin(args: readonly string[], databaseUrl: string): string {
   return loginAs(getRole(args), removeLogin(databaseUrl));
 }
 
-/** Runs a function with a copy of the template, or with an empty database, and drops it. The URL is the superuser's. */
+/** Runs a function with a copy of the template, or with an empty database, and drops it. Its URL is the superuser's. */
 export async function withDatabase<T>(
   postgres: OwnPostgres,
   use: (databaseUrl: string) => Promise<T>,

@@ -42,7 +42,7 @@ export interface Command<O extends Options = Options> {
   /** The settings that must be set. Null: the command gets the defaults, and no setting can fail it. */
   readonly needs: readonly Need[] | null;
   readonly options: O;
-  /** The database role that the command needs. The default is the reader. */
+  /** The database role that the command needs, by default losant_usage_reader. */
   readonly role?: Role;
   /** Whether its log is its result. Any other command logs only warnings to a terminal. */
   readonly isService?: boolean;

@@ -14,7 +14,7 @@ export interface PostgresOptions {
   readonly url: string;
   /** Reads the URL again for each new connection, so that a new password needs no restart. */
   readonly readUrl?: (() => string) | undefined;
-  /** The role that the work takes, for the hint to a user who lacks a right. */
+  /** The role that the work needs, for the hint to a user who lacks a privilege. */
   readonly role: Role;
   /** The name shown in `pg_stat_activity`. */
   readonly applicationName: string;

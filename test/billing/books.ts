@@ -94,7 +94,7 @@ export const renewHistory = (orgId: string, customerId: string, at: string) => [
 
 export class Books extends Ledger {
   folder = '';
-  /** The closer's. */
+  /** Of the closer. */
   #closer: DatabaseHandle | null = null;
 
   static async open(): Promise<Books> {

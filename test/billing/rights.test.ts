@@ -77,15 +77,15 @@ describe('a closed month', () => {
     },
   );
 
-  test('is adjusted by the closer, as the reader is shown', async () => {
+  test('is adjusted by the closer, with the lines that a dry run shows to the reader', async () => {
     await books.restate(orgId, '2026-03-11', {
       old: { devices_created: 4 },
       numbers: { devices_created: 6 },
     });
     const line = { metric: 'devices_created', quantity: '2' };
     const adjust = ['--month', '2026-03', '--adjust'];
-    const shown = await asRole('reader', ...adjust, '--dry-run');
-    expect([shown.code, jsonOf(shown)]).toMatchObject([
+    const preview = await asRole('reader', ...adjust, '--dry-run');
+    expect([preview.code, jsonOf(preview)]).toMatchObject([
       0,
       { instances: [{ outcome: 'dry_run', lines: [line] }] },
     ]);
@@ -103,7 +103,7 @@ describe('a statement', () => {
     const statements = () =>
       queryOnce(books.url, 'select statement_id, number, manifest_sha256 from losant_usage.statements');
     const before = await statements();
-    // The reader's transactions only read, which keeps out slips: a forger asks for others.
+    // The reader's transactions are read-only by default, which a forger changes.
     const forger = `${loginAs(role, books.url)}?options=-c%20default_transaction_read_only%3Doff`;
     for (const forgery of FORGERIES) await expect(queryOnce(forger, forgery)).rejects.toThrow(REFUSED);
     expect(await statements()).toEqual(before);

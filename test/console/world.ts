@@ -175,11 +175,11 @@ export type World = Awaited<ReturnType<typeof openWorld>>;
 export async function openWorld() {
   const database = await createClockDatabase();
   await database.stopClock(NOW);
-  // As the owner, because it has statements and waivers of people who are not there to make them.
+  // As the owner, because no other role may insert statements, or waivers of other people.
   await asOwner(database.url, asProgram(FILL));
   await asOwner(database.url, 'analyze');
   const logger = createLogger({ level: 'silent', pretty: false, destination: process.stderr });
-  // The console is the worker's.
+  // The worker serves the console, as the writer.
   const handle = await openAs('writer', database.url, { logger, poolSize: 4 });
   const health = await readHealth(handle.db, { nowMs: NOW, instanceIds: [INSTANCE] });
   const sources: PageSources = {

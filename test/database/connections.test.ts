@@ -154,8 +154,8 @@ describe('an open database', () => {
     });
     const error = await catchError(lost);
     expect(isConnectionLost(error)).toBe(true);
-    const work = { where: 'there', role: 'losant_usage_writer' } as const;
-    expect(describeDatabaseError(error, work)).toMatchObject({ kind: 'database_unreachable' });
+    const context = { where: 'there', role: 'losant_usage_writer' } as const;
+    expect(describeDatabaseError(error, context)).toMatchObject({ kind: 'database_unreachable' });
     expect((await sql`select 1 as one`.execute(handle.db)).rows).toEqual([{ one: 1 }]);
     await handle.close();
   });

@@ -170,7 +170,7 @@ describe('a database that is not at head', () => {
   });
 });
 
-test('a migrator who does not own the database migrates in the schemas that were made for it, and nobody else', async () => {
+test('only the migrator migrates in the schemas that were created for it, even if it does not own the database', async () => {
   await asAdministrator(`alter database ${database.name} owner to postgres`);
   await asAdministrator(`grant connect on database ${database.name} to losant_usage_migrator`);
   const writer = await openAs('writer', database.url);

@@ -1,6 +1,7 @@
 /**
- * Each role of deploy/postgres/roles.sql can do its work, and any other user is told which role a command needs. As on a
- * managed server, an administrator who is not a superuser creates them. test/schema checks that they can do nothing else.
+ * Each role of deploy/postgres/roles.sql can do its work, and an error tells any other user which role a command needs.
+ * As on a managed server, an administrator who is not a superuser creates the roles. test/schema checks that they can
+ * do nothing else.
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -77,7 +78,7 @@ test.for<readonly [User, readonly string[], requiredRole: (typeof ROLES)[number]
   ['losant_usage_closer', ['check'], 'losant_usage_writer'],
   ['losant_usage_reader', WAIVE, 'losant_usage_writer'],
   ['losant_usage_closer', WAIVE, 'losant_usage_writer'],
-  ['losant_usage_closer', RETIRE, 'losant_usage_writer'],
+  ['losant_usage_reader', RETIRE, 'losant_usage_writer'],
   ['losant_usage_reader', CLOSE, 'losant_usage_closer'],
   ['losant_usage_writer', CLOSE, 'losant_usage_closer'],
   ['losant_usage_reader', ['migrate'], 'losant_usage_migrator'],

@@ -4,9 +4,9 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   asAdministrator,
   asOwner,
+  createDatabaseName,
   createEmbeddedFolder,
   dropDatabase,
-  newDatabaseName,
   queryOnce,
   urlOf,
 } from '../support/databases.ts';
@@ -52,7 +52,7 @@ it('every sslmode that encrypts verifies the certificate', async () => {
 });
 
 it('a database whose encoding cannot store every name is rejected, and no table is created', async () => {
-  const name = newDatabaseName();
+  const name = createDatabaseName();
   await asAdministrator(`create database ${name} encoding 'LATIN1' locale 'C' template template0`);
   onTestFinished(() => dropDatabase(name));
   const url = urlOf(name);

@@ -44,7 +44,7 @@ interface LedgerDatabase {
 }
 
 export class Ledger {
-  /** The writer's. */
+  /** Of the writer. */
   readonly handle: DatabaseHandle;
   readonly db: Kysely<Schema>;
   readonly reader: DatabaseHandle;
@@ -72,7 +72,7 @@ export class Ledger {
     await asOwner(this.url, stopClockAt(this.#nowMs));
   }
 
-  /** Returns the rows of a query as plain objects, as the reader sees them, or as the owner of `db` does. */
+  /** Returns the rows of a query as plain objects, as the reader sees them; with `db`, as its role does. */
   async queryRows(query: RawBuilder<unknown>, db: Kysely<Schema> = this.reader.db): Promise<object[]> {
     const { rows } = await query.execute(db);
     return rows.map((row) => ({ ...(row as object) }));

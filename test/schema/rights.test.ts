@@ -1,6 +1,6 @@
 /**
- * The privileges of each role. A role has those that its reads need, also once a month is closed, and any other role has
- * none. `npm run schema` writes rights.txt anew.
+ * The privileges of each role. A role has those that its reads need, also once a month is closed, and any other role
+ * has none. `npm run schema` regenerates rights.txt.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { INSTANCE, OTHER, openWorld, type World } from '../console/world.ts';
@@ -79,7 +79,8 @@ const OTHER_GRANTS = `
     left join pg_proc p on o.kind = 'function' and p.oid = o.oid
     left join pg_namespace n on o.kind = 'schema' and n.oid = o.oid
     cross join lateral aclexplode(coalesce(c.relacl, t.attacl, p.proacl, n.nspacl, acldefault(
-      (case o.kind when 'table' then 'r' when 'column' then 'c' when 'function' then 'f' else 'n' end)::"char", o.owner))) a
+      (case o.kind when 'table' then 'r' when 'column' then 'c' when 'function' then 'f' else 'n' end)::"char",
+      o.owner))) a
   ) as a where a.grantee::regrole::text not in ('losant_usage_${ROLES.join(`', 'losant_usage_`)}')`;
 
 test('other roles may do nothing, and not execute a function that is created later', async () => {
@@ -129,8 +130,8 @@ describe.for(READERS)('the %s, while two months are closed', (role) => {
 });
 
 /**
- * Functions for whose calls Postgres records no dependency: people call those of the contract, and the program's statements
- * or the text of a body call the others. The tests that act as the role show that none is missing here.
+ * Functions for whose calls Postgres records no dependency: people call those of the contract, and the program's
+ * statements or the text of a body call the others. The tests that act as the role show that none is missing here.
  */
 const CALLED: Readonly<Record<Reader, readonly string[]>> = {
   reader: Object.keys(CALLS).map((name) => `losant_usage.${name}`),

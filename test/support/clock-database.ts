@@ -6,11 +6,11 @@ import {
   asAdministrator,
   asOwner,
   copyDatabase,
+  createDatabaseName,
   createSchema,
   createTestDatabase,
   disconnect,
   dropDatabase,
-  newDatabaseName,
   TEMPLATE,
   type TestDatabase,
   urlOf,
@@ -65,7 +65,7 @@ export function stopClockAt(ms: number): string {
 /** A database with the schema at head and a clock, to copy. */
 export const CLOCK_TEMPLATE = `${TEMPLATE}_clock`;
 
-/** Gives an empty database a clock, and the schema. The URL logs in as its owner. */
+/** Creates the clock and the schema in an empty database. The URL is its owner's. */
 export async function createClockSchema(url: string): Promise<void> {
   await asOwner(url, CLOCK);
   await useClock(url, CLOCK_TEMPLATE);
@@ -75,7 +75,7 @@ export async function createClockSchema(url: string): Promise<void> {
 
 /**
  * Creates a database with the schema at head whose `now()` and `clock_timestamp()` are the test's,
- * also in the schema's own triggers, views and defaults; or a copy of one. The clock is the owner's.
+ * also in the schema's own triggers, views and defaults; or a copy of one. Only the owner can set the clock.
  */
 export async function createClockDatabase(copied?: ClockDatabase): Promise<ClockDatabase> {
   const database = await createTestDatabase({ template: copied?.name ?? CLOCK_TEMPLATE });
@@ -96,7 +96,7 @@ export async function createClockDatabase(copied?: ClockDatabase): Promise<Clock
     },
     makeStandby: async () => {
       await dropStandby();
-      const copy = newDatabaseName();
+      const copy = createDatabaseName();
       await endSessions();
       await copyDatabase(copy, name);
       await useClock(urlOf(copy), copy);

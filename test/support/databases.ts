@@ -22,11 +22,11 @@ import { until } from './wait.ts';
 
 /** A database with the schema at head, to clone. */
 export const TEMPLATE = 'losant_usage_template';
-/** A database in which roles.sql has been run, and nothing else. */
+/** A database in which only roles.sql has been run. */
 export const EMPTY_TEMPLATE = `${TEMPLATE}_empty`;
 
 export interface TestDatabase {
-  /** For DATABASE_URL, or to query. It names nobody: whoever uses it logs in as the role that a user would have. */
+  /** Has no user: who uses it, also as DATABASE_URL, logs in as the role that a user would have. */
   readonly url: string;
   readonly name: string;
   drop(): Promise<void>;
@@ -37,29 +37,29 @@ export async function createTestDatabase(
   options: { template?: boolean | string } = {},
 ): Promise<TestDatabase> {
   const { template = true } = options;
-  const usual = template ? TEMPLATE : EMPTY_TEMPLATE;
-  const name = newDatabaseName();
-  await copyDatabase(name, typeof template === 'string' ? template : usual);
+  const defaultTemplate = template ? TEMPLATE : EMPTY_TEMPLATE;
+  const name = createDatabaseName();
+  await copyDatabase(name, typeof template === 'string' ? template : defaultTemplate);
   const url = urlOf(name);
   return { url, name, drop: () => dropDatabase(name) };
 }
 
-export function newDatabaseName(): string {
+export function createDatabaseName(): string {
   return `losant_usage_test_${randomBytes(6).toString('hex')}`;
 }
 
-/** Returns the URL of a database of the test server, which names nobody. */
+/** Returns the URL of a database of the test server, without a user. */
 export function urlOf(name: string): string {
   return removeLogin(withDatabase(inject('postgresAdminUrl'), name));
 }
 
-/** Runs a statement as the cluster's administrator, who makes databases, ends sessions, and fills a large database. */
+/** Runs a statement as the administrator of the server, in their own database or in a named one. */
 export async function asAdministrator(statement: string, name?: string): Promise<void> {
   const url = inject('postgresAdminUrl');
   await queryOnce(name === undefined ? url : withDatabase(url, name), statement);
 }
 
-/** Makes a database of the migrator, to which the other roles may connect and nobody else: a copy has no such grants. */
+/** Copies a database, with the migrator as its owner. Only the roles can connect. */
 export async function copyDatabase(name: string, source: string): Promise<void> {
   // Postgres copies a database to which nobody is connected.
   await disconnect(urlOf(source));
@@ -150,7 +150,7 @@ function poolOf(url: string): pg.Pool {
   return pool;
 }
 
-/** Ends the connections of all roles to a database, so that the next statement finds what was set for it since. */
+/** Ends the connections of all roles to a database, because settings of a database apply only to new ones. */
 export async function disconnect(url: string): Promise<void> {
   const { host, pathname } = new URL(url);
   for (const [login, pool] of pools) {
@@ -162,8 +162,8 @@ export async function disconnect(url: string): Promise<void> {
 }
 
 /**
- * Runs one statement outside the code under test, over a connection on which no other one has left anything: as the
- * reader, unless the URL names somebody.
+ * Runs one statement outside the code under test, over a connection without a trace of earlier ones. Unless the URL has
+ * a user, the reader runs it.
  */
 export async function queryOnce(url: string, statement: string): Promise<Record<string, unknown>[]> {
   const client = await poolOf(loginAs('reader', url)).connect();
@@ -178,12 +178,12 @@ export async function queryOnce(url: string, statement: string): Promise<Record<
   }
 }
 
-/** Runs a statement as the writer: what its runs would do, or what only it may see. */
+/** Runs a statement as the writer, such as to write what a run would, or to read what the reader may not. */
 export async function asWriter(url: string, statement: string): Promise<Record<string, unknown>[]> {
   return await queryOnce(loginAs('writer', url), statement);
 }
 
-/** Runs a statement as the owner of the tables, for tests of migrations and to plant what no other role may write. */
+/** Runs a statement as the owner of the tables, for what no other role may do. */
 export async function asOwner(url: string, statement: string): Promise<Record<string, unknown>[]> {
   return await queryOnce(loginAs('migrator', url), statement);
 }

@@ -1,6 +1,6 @@
 /**
- * Vitest's global setup: one Postgres for the complete test run, with the roles of deploy/postgres/roles.sql and templates
- * of databases. It is a server of its own, or that of TEST_DATABASE_URL, which names an administrator.
+ * Vitest's global setup: one Postgres for the complete test run, with the roles of deploy/postgres/roles.sql and
+ * template databases. It starts a server, or uses that of TEST_DATABASE_URL, the URL of an administrator.
  */
 import { rmSync } from 'node:fs';
 import type { TestProject } from 'vitest/node';
@@ -60,17 +60,17 @@ async function openServer(): Promise<{ readonly adminUrl: string; readonly stop:
   return { adminUrl: server.url, stop: () => server.stop() };
 }
 
-/** Throws unless the server says that tests may do with its databases and roles what they like. */
+/** Throws unless the server declares that tests may drop its databases and change its roles. */
 export async function requireDisposable(url: string): Promise<void> {
   const [row] = await queryOnce(url, `select current_setting('losant_usage.disposable', true) as disposable`);
   if (row?.['disposable'] === 'on') return;
   throw new Error(
-    'The server of TEST_DATABASE_URL does not say that it is disposable, and tests drop databases and change roles ' +
-      'there. Start one for them with losant_usage.disposable = on',
+    'The server of TEST_DATABASE_URL does not say that it is disposable, but tests drop databases and change roles ' +
+      'there. Start a server for them, with the setting losant_usage.disposable = on',
   );
 }
 
-/** Makes the roles, and the templates: a schema takes a second to make, a copy 25 ms. */
+/** Creates the roles and the templates. To create a schema takes a second, and to copy a template 25 ms. */
 async function makeTemplates(adminUrl: string): Promise<void> {
   const urlOf = (name: string) => withDatabase(adminUrl, name);
   for (const name of [CLOCK_TEMPLATE, TEMPLATE, EMPTY_TEMPLATE]) {

@@ -80,7 +80,7 @@ export function startProgram(args: readonly string[], env: Env, more: Surroundin
   };
 }
 
-/** Returns the variables with a login for the database: that of the role which the command's user has. */
+/** Returns the variables with DATABASE_URL for the role of the command's user. */
 export function withLogin(args: readonly string[], env: Env): Env {
   const { DATABASE_URL: url } = env;
   return url === undefined ? env : { ...env, DATABASE_URL: loginAs(getRole(args), url) };

@@ -1,6 +1,6 @@
 /**
- * The roles of deploy/postgres/roles.sql on a server of tests. The URL of a test database has no user: tests log in as one of
- * the roles, and never as the owner of the tables by accident. Nothing here needs vitest.
+ * The roles of deploy/postgres/roles.sql on a server of tests. The URL of a test database has no user: tests log in as
+ * one of the roles, and never as the owner of the tables by accident. Nothing here needs vitest.
  */
 import { readFileSync } from 'node:fs';
 

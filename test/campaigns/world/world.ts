@@ -247,5 +247,5 @@ export async function runCommand(
   return await finishCommand(world, startCommand(world, args, options));
 }
 
-/** As the writer, who may end the sessions of its runs. */
+/** Runs a statement as the writer, who may end the sessions of its runs. */
 export const query = ({ database }: World, statement: string) => asWriter(database.url, statement);
