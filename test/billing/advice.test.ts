@@ -66,9 +66,9 @@ test('each blocker is resolved by its remedy', { timeout: 600_000 }, async () =>
   await backfill('--org', second, '--force');
   await follow('2026-10', 'in_doubt');
 
-  const forget = `update losant_usage.instance_totals set quantity = null, last_read_at = null
+  const resetTotal = `update losant_usage.instance_totals set quantity = null, last_read_at = null
     where usage_date = '2026-10-14'`;
-  await asWriter(played.place.url, asProgram(forget));
+  await asWriter(played.store.url, asProgram(resetTotal));
   await platform.control('restate', { orgId: first, day: '2026-10-14' });
   await run(['run']);
   await follow('2026-10', 'not_reconciled');

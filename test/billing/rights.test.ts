@@ -70,7 +70,7 @@ describe('a closed month', () => {
     async (role) => {
       const { code, stderr, stdout } = await asRole(role);
       expect([code, stderr]).toEqual([0, '']);
-      const month = { period: '2026-03', state: 'closed', linesToAdjust: 0 };
+      const month = { month: '2026-03', state: 'closed', linesToAdjust: 0 };
       expect((JSON.parse(stdout) as { months: object[] }).months).toContainEqual(
         expect.objectContaining(month),
       );

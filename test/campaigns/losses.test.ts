@@ -37,11 +37,11 @@ describe('a database failure', () => {
   // number.
   test('a full disk during a load leaves nothing partial, and the next run continues', async () => {
     await using installation = await createSlowInstallation();
-    const { place } = installation;
+    const { store } = installation;
     const program = await startBackfill(installation);
     // Only now, because a run does not start while a foreign trigger exists.
     await asOwner(
-      place.url,
+      store.url,
       `create function public.full_disk() returns trigger language plpgsql as $$ begin
         if new.payload_sources is null then return new; end if;
         raise exception 'could not extend file: No space left on device' using errcode = '53100';
@@ -56,11 +56,11 @@ describe('a database failure', () => {
       message: expect.stringContaining('No space left on device') as string,
       hint: 'free disk space on the database server; the next run continues',
     });
-    expect(await place.query('select status from losant_usage.runs')).toEqual([{ status: 'failed' }]);
+    expect(await store.query('select status from losant_usage.runs')).toEqual([{ status: 'failed' }]);
     const partialCells = `select from losant_usage.coverage c join losant_usage.usage_days d using (usage_date, org_id)
       where c.stream = 'payload_sources' and c.is_stored <> (d.payload_sources is not null)`;
-    expect(await asWriter(place.url, partialCells)).toEqual([]);
-    await asOwner(place.url, 'drop function public.full_disk() cascade');
+    expect(await asWriter(store.url, partialCells)).toEqual([]);
+    await asOwner(store.url, 'drop function public.full_disk() cascade');
     await expectCompletion(installation);
   });
 

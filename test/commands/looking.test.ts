@@ -2,7 +2,7 @@
 import { beforeAll, expect, it } from 'vitest';
 import type { DayRange } from '../../src/usage/day.ts';
 import { orgIdsOf, useInstallation } from '../e2e/installation.ts';
-import { createPlace } from '../e2e/usage.ts';
+import { createStore } from '../e2e/usage.ts';
 import { asProgram, loseNumbers } from '../support/by-hand.ts';
 import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 
 /** Runs a command with no setting but the database's. */
-const look = (...args: string[]) => runProgram(args, { DATABASE_URL: installation.place.url });
+const look = (...args: string[]) => runProgram(args, { DATABASE_URL: installation.store.url });
 
 const explain = (...args: string[]) =>
   look('explain', '--org', orgId, '--day', day, '--stream', 'device_counts', ...args);
@@ -32,13 +32,13 @@ const waive = (days: string) =>
   look('waive', '--org', orgId, '--day', days, '--reason', 'Acme agreed', '--json');
 
 const standings = async () =>
-  await installation.place.query(
+  await installation.store.query(
     `select usage_date::text as day, standing, detail from losant_usage.cells
      where org_id = '${orgId}' and stream = 'device_counts' order by usage_date`,
   );
 
 it('status tells what to do about a database without tables', async () => {
-  const empty = await createPlace('empty');
+  const empty = await createStore('empty');
   const ended = await runProgram(['status', '--json'], { DATABASE_URL: empty.url });
   await empty.remove();
   expect(ended.code).toBe(2);
@@ -73,7 +73,7 @@ it('status shows how complete each stream is, and the last runs', async () => {
 it('status exits 3 while organizations may be missing, and reports that', async () => {
   const setProblem = (problem: string) =>
     asWriter(
-      installation.place.url,
+      installation.store.url,
       asProgram(`update losant_usage.instances set list_problem = ${problem}`),
     );
   await setProblem(`'page 2 did not come'`);
@@ -93,19 +93,19 @@ it('reconcile starts 30 days before --to, or earlier if an older month is not cl
   expect(await rangeOf()).toEqual({ from: daysAgo(31), to: day });
   expect(await rangeOf('--to', daysAgo(5))).toEqual({ from: daysAgo(35), to: daysAgo(5) });
   expect(await rangeOf('--from', earlier)).toEqual({ from: earlier, to: day });
-  await installation.place.query(
+  await installation.store.query(
     asProgram(`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
       values ('${instanceId}', '${daysAgo(70)}', 'devices_total')`),
   );
   expect(await rangeOf('--to', daysAgo(5))).toEqual({ from: daysAgo(70), to: daysAgo(5) });
-  await installation.place.query(
+  await installation.store.query(
     asProgram(`delete from losant_usage.instance_totals where usage_date = '${daysAgo(70)}'`),
   );
 });
 
 // Guarantee (Changes): The command explain shows where a number comes from and how it changed.
 it('explain shows the response and the run that a number comes from', async () => {
-  const [stored] = await installation.place.query(
+  const [stored] = await installation.store.query(
     `select created, deleted, total from losant_usage.device_counts where org_id = '${orgId}'`,
   );
   const numbers = Object.entries(stored ?? {}).map(([name, value]) => {
@@ -157,7 +157,7 @@ it.each([
 // if everything that was due is stored.
 it('status, gaps and explain show a reader what is missing, and the next commands', async () => {
   await installation.run(['backfill', '--from', earlier, '--to', earlier]);
-  await asWriter(installation.place.url, loseNumbers('device_counts', orgId));
+  await asWriter(installation.store.url, loseNumbers('device_counts', orgId));
 
   const status = await look('status');
   expect(status.code).toBe(3);
@@ -209,7 +209,7 @@ it('waive applies to missing cells only, and the next good read lifts it', async
 
 it('gaps lists unavailable and waived cells with --all, and does not exit 3 for them', async () => {
   await asWriter(
-    installation.place.url,
+    installation.store.url,
     asProgram(`update losant_usage.coverage set standing = 'unavailable', next_read_at = null, reason = 'past_horizon'
       where org_id = '${orgId}' and stream = 'payload_totals'`),
   );
@@ -239,7 +239,7 @@ it('status tells how to retire an instance that is not in the settings, and reti
   const ended = await runProgram(['retire', '--instance', instanceId, '--json'], env);
   expect(ended.code).toBe(0);
   expect(jsonOf(ended)).toEqual({ instanceId });
-  expect(await installation.place.query('select from losant_usage.tracks where last_day is null')).toEqual(
+  expect(await installation.store.query('select from losant_usage.tracks where last_day is null')).toEqual(
     [],
   );
   const none = { instances: [], unconfiguredInstances: [] };

@@ -13,7 +13,7 @@ const installation = useInstallation({ orgs: 2 });
 const readListeners = () => process.eventNames().map((name) => [name, process.listenerCount(name)]);
 
 const readSessions = () =>
-  installation.place.query(
+  installation.store.query(
     `select application_name from pg_stat_activity
      where datname = current_database() and application_name like 'losant-usage%'`,
   );
@@ -21,8 +21,8 @@ const readSessions = () =>
 /** A session of the database ends a moment after its connection. */
 const hasNoSession = () => until('no session is left', async () => (await readSessions()).length === 0);
 
-const hold = () => asWriter(installation.place.url, holdLease(installation.platform.instanceId));
-const release = () => asWriter(installation.place.url, 'delete from losant_usage.leases');
+const hold = () => asWriter(installation.store.url, holdLease(installation.platform.instanceId));
+const release = () => asWriter(installation.store.url, 'delete from losant_usage.leases');
 
 test('a run leaves no listener on the process and no session of the database', async () => {
   const before = readListeners();
@@ -39,7 +39,7 @@ test('a backfill waits for the process that has the lease, which reads its days'
     /is being loaded by a process on elsewhere since .*; waiting \(it still has 16 cells to read\)\n/,
   );
   // Its days are due before it has the lease.
-  const due = await installation.place.query(
+  const due = await installation.store.query(
     `select count(*)::integer from losant_usage.cells where usage_date < '${daysAgo(1)}' and next_read_at <= now()`,
   );
   expect(due).toEqual([{ count: 16 }]);

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createInstallation, type Installation } from '../e2e/installation.ts';
-import { createPlace, firstDifference, type Place, readStored, readTruth } from '../e2e/usage.ts';
+import { createStore, firstDifference, type Place, readStored, readTruth } from '../e2e/usage.ts';
 import { startPlatform } from '../simulator/platform.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { asWriter } from '../support/databases.ts';
@@ -31,7 +31,7 @@ async function expectTruth({ place, platform }: Installation): Promise<void> {
 }
 
 /** Returns what was stored more than once: revisions, and cells that have any. */
-async function readRevised({ query }: Pick<Place, 'query'>): Promise<Record<string, unknown>[]> {
+async function readRevised({ query }: Pick<Store, 'query'>): Promise<Record<string, unknown>[]> {
   return await query(`
     select 'revision' as source, stream, org_id from losant_usage.revisions
     union all
@@ -43,7 +43,7 @@ const STUCK = `select from pg_stat_activity where datname = current_database()
   and state = 'idle in transaction' and state_change < clock_timestamp() - interval '400 ms'`;
 
 /** Suspends a process outside of a transaction, which Postgres would end after a minute. */
-async function suspend({ kill }: Spawned, { url }: Pick<Place, 'url'>): Promise<void> {
+async function suspend({ kill }: Spawned, { url }: Pick<Store, 'url'>): Promise<void> {
   for (;;) {
     kill('SIGSTOP');
     await sleep(500);
@@ -77,7 +77,7 @@ describe('several processes', { timeout: 300_000 }, () => {
     await runAll([...backfill(FROM, TO), '--force'], [...backfill(MIDDLE, TO), '--force'], rerun);
     await expectTruth(installation);
     const revisions = 'select revision, count(*)::integer from losant_usage.revisions group by 1';
-    expect(await place.query(revisions)).toEqual([{ revision: 2, count: 16 }]);
+    expect(await store.query(revisions)).toEqual([{ revision: 2, count: 16 }]);
   });
 
   // Guarantee (Runs): While a backfill waits for another process, that process reads its days, even if the backfill is
@@ -87,7 +87,7 @@ describe('several processes', { timeout: 300_000 }, () => {
     const { place, start, spawn, platform } = installation;
     const holder = start(['run', '--json'], { REQUEST_CONCURRENCY: '1' });
     const running = `select from losant_usage.runs where status = 'running'`;
-    await expect.poll(async () => (await place.query(running)).length, PATIENTLY).toBe(1);
+    await expect.poll(async () => (await store.query(running)).length, PATIENTLY).toBe(1);
     const waiting = spawn(backfill(FROM, TO));
     const notice = /is being loaded by a process on \S+ since .*; waiting \(it still has \d+ cells to read/;
     await expect.poll(waiting.stderr, PATIENTLY).toMatch(notice);
@@ -102,7 +102,7 @@ describe('several processes', { timeout: 300_000 }, () => {
   // Guarantee (Runs): Only one process at a time runs for an instance; one that has lost its lease cannot load.
   // Guarantee (Operation): Workers take over each other's instances if one is killed or suspended.
   test('if one of two workers is killed and one suspended, others take over and store every number once', async () => {
-    const place = await createPlace();
+    const place = await createStore();
     onTestFinished(() => place.remove());
     const startSlowly = async (seed: string) => {
       const platform = await startPlatform({ now: Date.now, orgs: 20, hostile: false, seed, latencyMs: 300 });
@@ -114,16 +114,16 @@ describe('several processes', { timeout: 300_000 }, () => {
     };
     const workers = [await startSlowly('one'), await startSlowly('two')] as const;
     const [killed, suspended] = workers;
-    await expect.poll(async () => (await place.query(WORKING)).length, PATIENTLY).toBe(2);
+    await expect.poll(async () => (await store.query(WORKING)).length, PATIENTLY).toBe(2);
     killed.worker.running.kill('SIGKILL');
     await killed.worker.running.ended;
     await suspend(suspended.worker.running, place);
     for (const { platform } of workers) await platform.control('config', { latencyMs: 0 });
     if (FREEZE_SECONDS) await sleep(Number(FREEZE_SECONDS) * 1_000);
-    else await asWriter(place.url, asProgram('update losant_usage.leases set expires_at = now()'));
+    else await asWriter(store.url, asProgram('update losant_usage.leases set expires_at = now()'));
     for (const { settings } of workers) await startTestWorker(settings);
     await expect
-      .poll(() => place.query(STATUSES), PATIENTLY)
+      .poll(() => store.query(STATUSES), PATIENTLY)
       .toEqual([
         { status: 'complete', count: 2 },
         { status: 'interrupted', count: 2 },

@@ -60,7 +60,7 @@ describe('a run in which eight of twelve organizations have invalid responses fo
     expect(await readStored(installation.place)).toEqual(truth.filter((line) => !isFailing(line)));
     const standings = `select standing, reason is null as is_good, count(*)::int
       from losant_usage.cells group by 1, 2 order by 1`;
-    expect(await installation.place.query(standings)).toEqual([
+    expect(await installation.store.query(standings)).toEqual([
       { standing: 'stored', is_good: true, count: 39 },
       { standing: 'missing', is_good: false, count: 9 },
     ]);
@@ -68,7 +68,7 @@ describe('a run in which eight of twelve organizations have invalid responses fo
 
   it('quarantines each invalid body as received', async () => {
     const entryQuery = 'select org_id, reason, body_gzip from losant_usage.quarantine';
-    const rows = await asWriter(installation.place.url, entryQuery);
+    const rows = await asWriter(installation.store.url, entryQuery);
     const entries = FAULTS.slice(0, 8).map(([kind, reason], index) => {
       const orgRows = rows.filter(({ org_id }) => org_id === orgIds[index]);
       expect(orgRows).toMatchObject([{ reason }]);
@@ -101,7 +101,7 @@ it('an omitted device count is missing, and the run is not complete', async () =
   const failures = [{ orgId, stream: 'device_counts', from: omittedDay, to: omittedDay, code: 'omitted' }];
   expect(jsonOf(ended)).toMatchObject({ status: 'partial', cells: { omitted: 1, failed: 0 }, failures });
   expect(ended.code).toBe(3);
-  const rows = await place.query(`select standing, reason from losant_usage.cells
+  const rows = await store.query(`select standing, reason from losant_usage.cells
     where stream = 'device_counts' and usage_date = '${omittedDay}' and org_id = '${orgId}'`);
   expect(rows).toEqual([{ standing: 'missing', reason: 'omitted' }]);
 });

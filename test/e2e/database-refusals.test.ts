@@ -15,7 +15,7 @@ import { jsonOf, type Refusal } from '../support/program.ts';
 import { loginAs } from '../support/roles.ts';
 import { CERTIFICATE_FILE, startTlsProxy } from '../support/tls-proxy.ts';
 import { useInstallation } from './installation.ts';
-import { createPlace } from './usage.ts';
+import { createStore } from './usage.ts';
 
 const installation = useInstallation({ orgs: 1 });
 const ORG = ['--org', '0'.repeat(24), '--day', daysAgo(1)];
@@ -63,27 +63,27 @@ it('a database whose encoding cannot store every name is rejected, and no table 
 });
 
 it('for a read-only user, errors name the role that writes, and read-only commands work', async () => {
-  const { place } = installation;
-  const { host, pathname } = new URL(place.url);
-  const url = loginAs('reader', place.url);
+  const { store } = installation;
+  const { host, pathname } = new URL(store.url);
+  const url = loginAs('reader', store.url);
   for (const args of [['run'], ['waive', ...ORG, '--stream', 'device_counts', '--reason', 'x']]) {
     expect(await expectError(args, url)).toMatchObject({
       message: `User losant_usage_reader is read-only on ${host}${pathname}`,
       hint: 'connect as losant_usage_writer',
     });
   }
-  const readOnlyWriter = `${loginAs('writer', place.url)}?options=-c%20default_transaction_read_only%3Don`;
+  const readOnlyWriter = `${loginAs('writer', store.url)}?options=-c%20default_transaction_read_only%3Don`;
   const { hint } = await expectError(['run'], readOnlyWriter);
   expect(hint).toBe('set default_transaction_read_only = off for this user');
   expect((await installation.run(['run', '--dry-run'], { DATABASE_URL: url })).code).toBe(0);
 });
 
 it('a read-only database may recover: exit code 1', async () => {
-  const place = await createPlace();
+  const place = await createStore();
   onTestFinished(() => place.remove());
-  const name = new URL(place.url).pathname.slice(1);
-  await asOwner(place.url, `alter database ${name} set default_transaction_read_only = on`);
-  const ended = await installation.run(['run', '--json'], { DATABASE_URL: place.url });
+  const name = new URL(store.url).pathname.slice(1);
+  await asOwner(store.url, `alter database ${name} set default_transaction_read_only = on`);
+  const ended = await installation.run(['run', '--json'], { DATABASE_URL: store.url });
   expect(ended.code).toBe(1);
   expect(jsonOf<Refusal>(ended).error.message).toMatch(/^.* is read-only for every user$/);
 });

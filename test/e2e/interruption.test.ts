@@ -11,7 +11,7 @@ beforeAll(async () => {
   await installation.run(['run']);
 });
 
-const runs = () => installation.place.query('select status from losant_usage.runs order by started_at');
+const runs = () => installation.store.query('select status from losant_usage.runs order by started_at');
 
 /** Starts to read a day, sends the signal once a part of it is stored, and waits for the end. */
 async function interrupt(day: string, signal: NodeJS.Signals, begin: 'start' | 'spawn') {
@@ -21,7 +21,7 @@ async function interrupt(day: string, signal: NodeJS.Signals, begin: 'start' | '
   const program = installation[begin](args, { REQUEST_CONCURRENCY: '2' });
   await until('a cell is stored', async () => {
     const storedCell = `select from losant_usage.cells where usage_date = '${day}' and is_stored limit 1`;
-    return (await place.query(storedCell)).length > 0;
+    return (await store.query(storedCell)).length > 0;
   });
   (program.kill as (signal: NodeJS.Signals) => void)(signal);
   const ended = await program.ended;
@@ -53,6 +53,6 @@ it.each<{ signal: NodeJS.Signals; code: number; kind: string; back: number; begi
     hint: 'nothing was left half done; run the same command again, or wait for the next run',
   });
   expect((await runs()).at(-1)).toEqual({ status: 'interrupted' });
-  expect(await installation.place.query('select run_id from losant_usage.leases')).toEqual([]);
+  expect(await installation.store.query('select run_id from losant_usage.leases')).toEqual([]);
   await expectCompletion(day);
 });

@@ -5,14 +5,14 @@ import { daysAgo } from '../support/days.ts';
 import { type Ended, type Env, jsonOf, type Refusal } from '../support/program.ts';
 import { loginAs, toRoleName } from '../support/roles.ts';
 import { useInstallation } from './installation.ts';
-import { createPlace } from './usage.ts';
+import { createStore } from './usage.ts';
 
 const PASSWORD = 'canary-password';
 
 const installation = useInstallation({ orgs: 3 });
 /** A database without the schema, in which a failed run must not create it. */
 const emptyDatabase = useOpened(
-  () => createPlace('empty'),
+  () => createStore('empty'),
   (place) => place.remove(),
 );
 
@@ -48,7 +48,7 @@ it.each([
   const { code, message } = await expectError(args, {}, 2);
   expect(code).toBe('settings');
   expect(message).toContain(problem);
-  expect(await installation.place.query('select from losant_usage.cells where is_stored')).toEqual([]);
+  expect(await installation.store.query('select from losant_usage.cells where is_stored')).toEqual([]);
 });
 
 it('an unreachable database is named with the reason, exit code 1; a rejected password has exit code 2', async () => {

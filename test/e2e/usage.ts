@@ -23,7 +23,7 @@ export interface Place {
 }
 
 /** Creates a database: with the current schema, or empty. */
-export async function createPlace(kind: Place['kind'] | 'empty' = 'postgres'): Promise<Place> {
+export async function createStore(kind: Place['kind'] | 'empty' = 'postgres'): Promise<Place> {
   if (kind === 'embedded') {
     const embedded = await copyEmbeddedDatabase();
     const { folder, url } = embedded;
@@ -63,7 +63,7 @@ const HOURS = `select concat_ws(' ', 'payload_hours', org_id, usage_date::text,
   from losant_usage.hourly_usage where payload_all_count is not null group by org_id, usage_date`;
 
 /** Returns every row of the four tables, and the hours. */
-export async function readStored({ query }: Pick<Place, 'query'>): Promise<string[]> {
+export async function readStored({ query }: Pick<Store, 'query'>): Promise<string[]> {
   const parts = TABLES.map((table) => {
     const columns = COLUMNS[table].map((column) => `${column}::text`);
     return `select concat_ws(' ', '${table}', org_id, usage_date::text, ${columns.join(', ')}) as line

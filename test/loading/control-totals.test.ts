@@ -37,8 +37,8 @@ const breakTotals = ({ platform }: Stage, kind: string, action: string) =>
   platform.control('config', { faults: { kinds: [kind], forever: true, actions: [action] } });
 
 /** Makes the totals due. */
-const invalidateTotals = ({ place }: Stage) =>
-  asWriter(place.url, asProgram('update losant_usage.instance_totals set last_read_at = null'));
+const invalidateTotals = ({ store }: Stage) =>
+  asWriter(store.url, asProgram('update losant_usage.instance_totals set last_read_at = null'));
 
 it('control totals of final days equal our sums and are not read again; until then they are pending', async () => {
   const stage = await createStage({ orgs: 3 });

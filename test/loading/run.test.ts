@@ -83,7 +83,7 @@ it('quarantines numbers that the database rejects, and loads the rest of the bat
   const stage = await createStage();
   const [orgId = ''] = stage.orgIds;
   await asOwner(
-    stage.place.url,
+    stage.store.url,
     `alter table losant_usage.usage_days add check (org_id <> '${orgId}' or devices_total is null)`,
   );
   const { report } = await stage.run();
@@ -94,7 +94,7 @@ it('quarantines numbers that the database rejects, and loads the rest of the bat
 it('a load that ends in a deadlock is retried', async () => {
   const stage = await createStage({ orgs: 2 });
   await asOwner(
-    stage.place.url,
+    stage.store.url,
     `create sequence public.loads;
     create function public.fail_once() returns boolean language plpgsql security definer as $$
       begin if nextval('public.loads') = 1 then raise deadlock_detected; end if; return true; end $$;
@@ -198,7 +198,7 @@ it('a run of a day that is not expected is an error with a hint; so is one of an
 it('a foreign rule on a table is named before anything is read', async () => {
   const stage = await createStage({ orgs: 1 });
   await asOwner(
-    stage.place.url,
+    stage.store.url,
     'create rule nothing as on insert to losant_usage.coverage do instead nothing',
   );
   const message = expect.stringContaining('rule nothing') as unknown;
