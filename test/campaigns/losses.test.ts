@@ -26,10 +26,10 @@ async function startBackfill({ platform, start }: Installation, url?: string): P
 }
 
 /** Expects that a run without delay completes what another one began. */
-async function expectCompletion({ platform, place, run }: Installation): Promise<void> {
+async function expectCompletion({ platform, store, run }: Installation): Promise<void> {
   await platform.control('config', { latencyMs: 0 });
   expect(await run(BACKFILL)).toMatchObject({ code: 0 });
-  expect(firstDifference(await readStored(place), await readTruth(platform, FROM, TO))).toBeNull();
+  expect(firstDifference(await readStored(store), await readTruth(platform, FROM, TO))).toBeNull();
 }
 
 describe('a database failure', () => {

@@ -179,7 +179,7 @@ it('status, gaps and explain show a reader what is missing, and the next command
 
   const { stdout } = await explain();
   expect(stdout).toContain('device_counts: missing: server_error, HTTP 502\n');
-  expect(stdout).toContain('  next: the next run reads it\n');
+  expect(stdout).toContain('\n  the next run reads it\n');
   const cell = `--org ${orgId} --stream device_counts`;
   expect(stdout).toContain(
     `  to retry now:  losant-usage backfill --from ${day} --to ${day} ${cell} --force\n`,

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createInstallation, type Installation } from '../e2e/installation.ts';
-import { createStore, firstDifference, type Place, readStored, readTruth } from '../e2e/usage.ts';
+import { createStore, firstDifference, readStored, readTruth, type Store } from '../e2e/usage.ts';
 import { startPlatform } from '../simulator/platform.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { asWriter } from '../support/databases.ts';
@@ -26,8 +26,8 @@ async function createSlowInstallation(latencyMs = 0): Promise<Installation> {
   return installation;
 }
 
-async function expectTruth({ place, platform }: Installation): Promise<void> {
-  expect(firstDifference(await readStored(place), await readTruth(platform, FROM, TO))).toBeNull();
+async function expectTruth({ store, platform }: Installation): Promise<void> {
+  expect(firstDifference(await readStored(store), await readTruth(platform, FROM, TO))).toBeNull();
 }
 
 /** Returns what was stored more than once: revisions, and cells that have any. */
@@ -62,14 +62,14 @@ describe('several processes', { timeout: 300_000 }, () => {
   // Guarantee (Runs): Any mix of processes on one database leads to the same numbers, each stored once.
   test('a run and overlapping backfills at the same time lead to the same numbers as one after the other', async () => {
     const installation = await createSlowInstallation();
-    const { run, place, platform } = installation;
+    const { run, store, platform } = installation;
     const runAll = async (...commands: readonly string[][]) => {
       const ends = await Promise.all(commands.map((args) => run(args)));
       expect(ends.map(({ code, stderr }) => (code === 0 ? 'ok' : stderr))).toEqual(commands.map(() => 'ok'));
     };
     await runAll(backfill(FROM, TO), backfill(MIDDLE, TO), ['run', '--wait', '60']);
     await expectTruth(installation);
-    expect(await readRevised(place)).toEqual([]);
+    expect(await readRevised(store)).toEqual([]);
     // Restated days that several processes read again at the same time get one revision each.
     const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string }[] };
     for (const { orgId } of orgs) await platform.control('restate', { orgId, day: MIDDLE });
@@ -84,7 +84,7 @@ describe('several processes', { timeout: 300_000 }, () => {
   // killed.
   test('a waiting backfill reports what remains, and the run reads its days even if it is killed', async () => {
     const installation = await createSlowInstallation(3_000);
-    const { place, start, spawn, platform } = installation;
+    const { store, start, spawn, platform } = installation;
     const holder = start(['run', '--json'], { REQUEST_CONCURRENCY: '1' });
     const running = `select from losant_usage.runs where status = 'running'`;
     await expect.poll(async () => (await store.query(running)).length, PATIENTLY).toBe(1);
@@ -96,18 +96,18 @@ describe('several processes', { timeout: 300_000 }, () => {
     await platform.control('config', { latencyMs: 0 });
     expect(await holder.ended).toMatchObject({ code: 0 });
     await expectTruth(installation);
-    expect(await readRevised(place)).toEqual([]);
+    expect(await readRevised(store)).toEqual([]);
   });
 
   // Guarantee (Runs): Only one process at a time runs for an instance; one that has lost its lease cannot load.
   // Guarantee (Operation): Workers take over each other's instances if one is killed or suspended.
   test('if one of two workers is killed and one suspended, others take over and store every number once', async () => {
-    const place = await createStore();
-    onTestFinished(() => place.remove());
+    const store = await createStore();
+    onTestFinished(() => store.remove());
     const startSlowly = async (seed: string) => {
       const platform = await startPlatform({ now: Date.now, orgs: 20, hostile: false, seed, latencyMs: 300 });
       onTestFinished(() => platform[Symbol.asyncDispose]());
-      const settings = { ...settingsOf(platform, place), REQUEST_CONCURRENCY: '2' };
+      const settings = { ...settingsOf(platform, store), REQUEST_CONCURRENCY: '2' };
       const worker = await startWorker(settings, spawnProgram);
       onTestFinished(() => worker.running.kill('SIGKILL'));
       return { platform, settings, worker };
@@ -117,7 +117,7 @@ describe('several processes', { timeout: 300_000 }, () => {
     await expect.poll(async () => (await store.query(WORKING)).length, PATIENTLY).toBe(2);
     killed.worker.running.kill('SIGKILL');
     await killed.worker.running.ended;
-    await suspend(suspended.worker.running, place);
+    await suspend(suspended.worker.running, store);
     for (const { platform } of workers) await platform.control('config', { latencyMs: 0 });
     if (FREEZE_SECONDS) await sleep(Number(FREEZE_SECONDS) * 1_000);
     else await asWriter(store.url, asProgram('update losant_usage.leases set expires_at = now()'));
@@ -133,8 +133,8 @@ describe('several processes', { timeout: 300_000 }, () => {
       suspended.worker.running.stderr().includes('"msg":"standing by"'),
     );
     const truth = await Promise.all(workers.map(({ platform }) => readTruth(platform, TO, TO)));
-    expect(firstDifference(await readStored(place), truth.flat().sort())).toBeNull();
-    expect(await readRevised(place)).toEqual([]);
+    expect(firstDifference(await readStored(store), truth.flat().sort())).toBeNull();
+    expect(await readRevised(store)).toEqual([]);
     expect((await suspended.worker.get('/healthz')).status).toBe(200);
     expect((await suspended.worker.stop()).code).toBe(0);
   });

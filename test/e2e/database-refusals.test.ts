@@ -29,7 +29,7 @@ async function expectError(args: readonly string[], url: string): Promise<Refusa
 }
 
 it('every sslmode that encrypts verifies the certificate', async () => {
-  const { url } = installation.place;
+  const { url } = installation.store;
   const proxy = await startTlsProxy(url);
   onTestFinished(() => proxy.close());
   const trusted = `&sslrootcert=${CERTIFICATE_FILE}`;
@@ -79,8 +79,8 @@ it('for a read-only user, errors name the role that writes, and read-only comman
 });
 
 it('a read-only database may recover: exit code 1', async () => {
-  const place = await createStore();
-  onTestFinished(() => place.remove());
+  const store = await createStore();
+  onTestFinished(() => store.remove());
   const name = new URL(store.url).pathname.slice(1);
   await asOwner(store.url, `alter database ${name} set default_transaction_read_only = on`);
   const ended = await installation.run(['run', '--json'], { DATABASE_URL: store.url });
@@ -90,9 +90,9 @@ it('a read-only database may recover: exit code 1', async () => {
 
 describe('an embedded database', () => {
   const missingFolder = () => {
-    const place = createEmbeddedFolder();
-    place.remove();
-    return place.folder;
+    const store = createEmbeddedFolder();
+    store.remove();
+    return store.folder;
   };
 
   it('that does not exist is an error, except for a dry run of a run, and is not created', async () => {

@@ -15,7 +15,7 @@ const runs = () => installation.store.query('select status from losant_usage.run
 
 /** Starts to read a day, sends the signal once a part of it is stored, and waits for the end. */
 async function interrupt(day: string, signal: NodeJS.Signals, begin: 'start' | 'spawn') {
-  const { platform, place } = installation;
+  const { platform, store } = installation;
   await platform.control('config', { latencyMs: 60 });
   const args = ['backfill', '--json', '--from', day, '--to', day];
   const program = installation[begin](args, { REQUEST_CONCURRENCY: '2' });
@@ -31,11 +31,11 @@ async function interrupt(day: string, signal: NodeJS.Signals, begin: 'start' | '
 
 /** Expects that the next run reads what the interrupted one has not stored. */
 async function expectCompletion(day: string): Promise<void> {
-  const { platform, place, run } = installation;
+  const { platform, store, run } = installation;
   const ended = await run(['backfill', '--json', '--from', day, '--to', day]);
   expect(ended.code).toBe(0);
   expect(jsonOf(ended).cells['planned']).toBeLessThan(80);
-  expect(await readStored(place)).toEqual(await readTruth(platform, day, daysAgo(1)));
+  expect(await readStored(store)).toEqual(await readTruth(platform, day, daysAgo(1)));
 }
 
 it.each<{ signal: NodeJS.Signals; code: number; kind: string; back: number; begin: 'start' | 'spawn' }>([

@@ -13,7 +13,7 @@ const installation = useInstallation({ orgs: 3 });
 /** A database without the schema, in which a failed run must not create it. */
 const emptyDatabase = useOpened(
   () => createStore('empty'),
-  (place) => place.remove(),
+  (store) => store.remove(),
 );
 
 /** Expects an error, checks what is true of every one, and returns it as `--json` prints it. */

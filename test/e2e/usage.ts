@@ -10,7 +10,7 @@ import { copyEmbeddedDatabase, createTestDatabase, queryOnce } from '../support/
 export type Row = Record<string, unknown>;
 
 /** A database of an installation. */
-export interface Place {
+export interface Store {
   readonly kind: 'postgres' | 'embedded';
   /** For DATABASE_URL. */
   readonly url: string;
@@ -23,7 +23,7 @@ export interface Place {
 }
 
 /** Creates a database: with the current schema, or empty. */
-export async function createStore(kind: Place['kind'] | 'empty' = 'postgres'): Promise<Place> {
+export async function createStore(kind: Store['kind'] | 'empty' = 'postgres'): Promise<Store> {
   if (kind === 'embedded') {
     const embedded = await copyEmbeddedDatabase();
     const { folder, url } = embedded;

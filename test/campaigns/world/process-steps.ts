@@ -82,11 +82,11 @@ async function waitForSessions(world: World): Promise<void> {
 async function freeze(world: World, dice: Dice): Promise<string> {
   const args = await pickRun(world, dice);
   await using wire = await startWire(portOf(world.database.url));
-  const moment = pickStatement(dice);
+  const statementNumber = pickStatement(dice);
   let hasEnded = false;
   const freezePoint = new Promise<void>((resolve) => {
     wire.onSent = (nth) => {
-      if (nth !== moment || hasEnded) return 'pass';
+      if (nth !== statementNumber || hasEnded) return 'pass';
       resolve();
       return 'freeze';
     };
@@ -103,7 +103,7 @@ async function freeze(world: World, dice: Dice): Promise<string> {
     world.violations.push('a process that was suspended for more than a minute still blocks others');
   wire.thaw();
   const ended = await finishCommand(world, first, startedAtMs);
-  return `${args.join(' ')} at statement ${moment}: ${ended.code}, meanwhile ${code}`;
+  return `${args.join(' ')} at statement ${statementNumber}: ${ended.code}, meanwhile ${code}`;
 }
 
 /** A backfill waits for a run and may be killed while it does. Its days stay due and are read nevertheless. */

@@ -145,8 +145,8 @@ export class TruthBook {
 
   /** Records which buckets faults have omitted from responses since the last call. */
   async recordFaults(): Promise<void> {
-    const answer = await this.#platforms[0]?.control('faults?kind=missing_bucket');
-    const { faults } = answer as { faults: { at: string; orgId: string; action: string; day: string }[] };
+    const response = await this.#platforms[0]?.control('faults?kind=missing_bucket');
+    const { faults } = response as { faults: { at: string; orgId: string; action: string; day: string }[] };
     for (const { at, orgId, action, day } of faults.slice(this.#faultsRead)) {
       const key = `${STREAM_OF[action]} ${orgId} ${day}`;
       this.#faults.set(key, [...(this.#faults.get(key) ?? []), Date.parse(at)]);
