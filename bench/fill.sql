@@ -1,87 +1,92 @@
--- Fills a database as it is after months: every organization and day read and final, except for the last three
--- days, days that fail here and there, and days left out of one stream. Sent as one script, with :orgs and :days
--- replaced, by a superuser, because triggers are bypassed.
+-- Fills a database with months of data: every cell was read and is final, except for the last three days, a few failed
+-- days, and one stream that Losant omits for some organizations. Sent as one script with :orgs and :days replaced, by a
+-- superuser, because it bypasses the triggers.
 set session_replication_role = replica;
 set synchronous_commit = off;
 set maintenance_work_mem = '512MB';
 set work_mem = '128MB';
-drop index losant_usage.coverage_due, losant_usage.coverage_open, losant_usage.coverage_trouble;
+drop index losant_usage.coverage_due, losant_usage.coverage_exceptions, losant_usage.coverage_lacking;
 
-insert into losant_usage.instances (instance_id, api_url, all_from, policy)
+insert into losant_usage.instances (instance_id, api_url, new_orgs_from, policy)
 values ('5c0000000000000000000001', 'https://api.example.com', current_date - :days,
-  '{"readAtHours":[0,6,24,48,72,168,720],"finalAtHours":72,"horizonDays":90}');
+  '{"readAtHours":[0,6,24,48,72,168,720],"finalAfterHours":72,"horizonDays":90}');
 insert into losant_usage.organizations
-  (org_id, instance_id, name, created_on, first_seen_at, last_seen_at, current_period_start, current_period_end, referral_id,
-    plan_id, tags, limits)
+  (org_id, instance_id, name, created_on, first_seen_at, last_seen_at, current_period_start, current_period_end,
+    referral_id, plan_id, tags, limits)
 select '5d' || lpad(to_hex(i), 22, '0'), '5c0000000000000000000001', 'Org ' || i, current_date - 900,
-  now() - interval '800 days', now(), date_trunc('month', now()) - interval '20 days', date_trunc('month', now()) + interval '10 days',
-  'C-' || i, 'plan' || (i % 3), '[{"key":"region","value":"eu"}]',
+  now() - interval '800 days', now(), date_trunc('month', now()) - interval '20 days',
+  date_trunc('month', now()) + interval '10 days', 'C-' || i, 'plan' || (i % 3), '[{"key":"region","value":"eu"}]',
   '{"payload":20000000,"device":1000,"notebookMinutesPerMonth":3000}'
 from generate_series(1, :orgs) i;
 insert into losant_usage.tracks (org_id, stream, first_day, next_day)
 select o.org_id, s.stream, current_date - :days, current_date
 from losant_usage.organizations o, losant_usage.streams s where s.stream <> 'payload_hours' order by 1, 2;
 
--- Days that failed, of one in 20,000 cells of the last two months.
-create temp table trouble as
-select current_date - ago as usage_date, o.org_id
-from generate_series(1, least(60, :days)) as ago,
+-- Days that failed: one in 20,000 of the last two months.
+create temp table failed_days as
+select current_date - age as usage_date, o.org_id
+from generate_series(1, least(60, :days)) as age,
   (select org_id, row_number() over (order by org_id) as n from losant_usage.organizations) as o
-where (o.n * 7919 + ago) % 20011 = 0;
+where (o.n * 7919 + age) % 20011 = 0;
 
 insert into losant_usage.usage_days (usage_date, org_id, standing, is_waiting, is_stored, is_reported,
   devices_created, devices_deleted, devices_total, notebook_minutes,
   notebook_completed, notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count, payload_all_count,
   payload_all_bytes, payload_source_count, payload_sources)
-select day.usage_date, o.org_id, case when day.ago > 3 then 'final' else 'stored' end::losant_usage.standing, false, true,
-  -- One organization in fifty has no notebooks: Losant leaves its days out.
-  o.place % 50 <> 0, n % 5, n % 3, 100 + n % 1000, n % 60, n % 9, n % 2, n % 3, n % 2,
+select day.usage_date, o.org_id, case when day.age > 3 then 'final' else 'stored' end::losant_usage.standing, false,
+  -- One organization in fifty has no notebooks: Losant omits its days.
+  true, o.position % 50 <> 0, n % 5, n % 3, 100 + n % 1000, n % 60, n % 9, n % 2, n % 3, n % 2,
   n * 17 % 1000000, n * 19 % 1200000, n * 19 % 1200000 * 300, n * 19 % 1200000,
   jsonb_build_object('deviceState', jsonb_build_object('device.mqtt', n * 19 % 1200000 - n * 19 % 1200000 / 3 * 2),
-    'timer', jsonb_build_object('timer.flow', n * 19 % 1200000 / 3), 'webhook', jsonb_build_object('public.rest', n * 19 % 1200000 / 3))
-from (select current_date - ago as usage_date, ago from generate_series(:days, 1, -1) as ago) as day
+    'timer', jsonb_build_object('timer.flow', n * 19 % 1200000 / 3),
+    'webhook', jsonb_build_object('public.rest', n * 19 % 1200000 / 3))
+from (select current_date - age as usage_date, age from generate_series(:days, 1, -1) as age) as day
 cross join lateral (
-  select org_id, row_number() over (order by org_id) as place, (row_number() over (order by org_id)) * 31 + day.ago * 7 as n
+  select org_id, row_number() over (order by org_id) as position,
+    (row_number() over (order by org_id)) * 31 + day.age * 7 as n
   from losant_usage.organizations
 ) as o
-where not exists (select from trouble t where t.usage_date = day.usage_date and t.org_id = o.org_id)
+where not exists (select from failed_days f where f.usage_date = day.usage_date and f.org_id = o.org_id)
 order by 1, 2;
-insert into losant_usage.usage_days (usage_date, org_id, standing, is_waiting) select usage_date, org_id, 'missing', false from trouble;
+insert into losant_usage.usage_days (usage_date, org_id, standing, is_waiting)
+select usage_date, org_id, 'missing', false from failed_days;
 
-insert into losant_usage.coverage (usage_date, stream, org_id, standing, is_stored, is_reported, silences, revision,
-  verified_at, next_read_at, attempts, attempted_at, first_loaded_at, finalized_at, run_id, response_sha256, reason, message)
+insert into losant_usage.coverage (usage_date, stream, org_id, standing, is_stored, is_reported, omissions, revision,
+  last_read_at, next_read_at, failed_reads, last_attempt_at, first_loaded_at, finalized_at, run_id, response_sha256,
+  reason, detail)
 select day.usage_date, s.stream, o.org_id,
-  case when t.org_id is not null then 'missing' when day.ago > 3 then 'final' else 'stored' end::losant_usage.standing,
-  t.org_id is null,
-  t.org_id is null and (s.stream <> 'notebook_minutes' or o.n % 50 <> 0),
-  case when s.stream = 'notebook_minutes' and o.n % 50 = 0 and t.org_id is null then least(3, day.ago) else 0 end,
-  (t.org_id is null)::integer,
-  case when t.org_id is null then day.read_at end,
-  case when t.org_id is not null then now() + interval '1 hour'
-    when day.ago <= 31 then (select min(at) from (
+  case when f.org_id is not null then 'missing' when day.age > 3 then 'final' else 'stored' end::losant_usage.standing,
+  f.org_id is null,
+  f.org_id is null and (s.stream <> 'notebook_minutes' or o.n % 50 <> 0),
+  case when s.stream = 'notebook_minutes' and o.n % 50 = 0 and f.org_id is null then least(3, day.age) else 0 end,
+  (f.org_id is null)::integer,
+  case when f.org_id is null then day.read_at end,
+  case when f.org_id is not null then now() + interval '1 hour'
+    when day.age <= 31 then (select min(at) from (
       select (day.usage_date + 1)::timestamp at time zone 'UTC' + hours * interval '1 hour' as at
       from unnest(array[0, 6, 24, 48, 72, 168, 720]) as hours) as c where at > now()) end,
-  (t.org_id is not null)::integer, day.read_at,
-  case when t.org_id is null then day.first_at end,
-  case when day.ago > 3 and t.org_id is null then day.first_at + interval '3 days' end,
+  (f.org_id is not null)::integer, day.read_at,
+  case when f.org_id is null then day.first_at end,
+  case when day.age > 3 and f.org_id is null then day.first_at + interval '3 days' end,
   '00000000-0000-4000-8000-000000000001', sha256(o.org_id::bytea),
-  case when t.org_id is not null then 'server_error' end, case when t.org_id is not null then 'answered HTTP 500' end
+  case when f.org_id is not null then 'server_error' end, case when f.org_id is not null then 'HTTP 500' end
 from (
-  select current_date - ago as usage_date, ago,
-    (current_date - ago + 1)::timestamp at time zone 'UTC' + interval '15 minutes' as first_at,
-    (current_date - ago + 1 + least(ago - 1, 30))::timestamp at time zone 'UTC' + interval '15 minutes' as read_at
-  from generate_series(:days, 1, -1) as ago
+  select current_date - age as usage_date, age,
+    (current_date - age + 1)::timestamp at time zone 'UTC' + interval '15 minutes' as first_at,
+    (current_date - age + 1 + least(age - 1, 30))::timestamp at time zone 'UTC' + interval '15 minutes' as read_at
+  from generate_series(:days, 1, -1) as age
 ) as day
 join losant_usage.streams s on s.stream <> 'payload_hours'
 cross join (select org_id, row_number() over (order by org_id) as n from losant_usage.organizations) as o
-left join trouble t on t.usage_date = day.usage_date and t.org_id = o.org_id
+left join failed_days f on f.usage_date = day.usage_date and f.org_id = o.org_id
 order by 1, 3, 2;
 
 -- One cell in a hundred of one stream was restated when it became final.
 insert into losant_usage.revisions (stream, org_id, usage_date, revision, old, new, changed_at, was_final, run_id)
 select 'payload_totals', org_id, usage_date, 2,
   jsonb_build_object('payload_billable_count', 1, 'payload_all_count', 1, 'payload_all_bytes', 1),
-  jsonb_build_object('payload_billable_count', payload_billable_count, 'payload_all_count', payload_all_count, 'payload_all_bytes', payload_all_bytes),
+  jsonb_build_object('payload_billable_count', payload_billable_count, 'payload_all_count', payload_all_count,
+    'payload_all_bytes', payload_all_bytes),
   (usage_date + 4)::timestamp at time zone 'UTC', false, '00000000-0000-4000-8000-000000000001'
 from losant_usage.usage_days where payload_billable_count % 100 = 0 and usage_date < current_date - 4;
 update losant_usage.coverage c set revision = r.revision from losant_usage.revisions r
@@ -89,13 +94,16 @@ where c.stream = r.stream and c.org_id = r.org_id and c.usage_date = r.usage_dat
 
 -- Losant's own totals of each day, equal to the sums.
 insert into losant_usage.instance_totals (instance_id, usage_date, metric)
-select '5c0000000000000000000001', current_date - ago, m.metric from generate_series(1, :days) ago, losant_usage.metrics m;
-select losant_usage_internal.sum_days('5c0000000000000000000001');
-update losant_usage.instance_totals set quantity = our_sum, verified_at = (usage_date + 8)::timestamp at time zone 'UTC';
+select '5c0000000000000000000001', current_date - age, m.metric
+from generate_series(1, :days) as age, losant_usage.metrics m;
+select losant_usage_internal.compute_our_sums('5c0000000000000000000001');
+update losant_usage.instance_totals
+set quantity = our_sum, last_read_at = (usage_date + 8)::timestamp at time zone 'UTC';
 
 create index coverage_due on losant_usage.coverage (org_id, next_read_at) where next_read_at is not null;
-create index coverage_open on losant_usage.coverage (org_id, month) include (usage_date, standing, is_stored, is_reported, stream)
+create index coverage_exceptions on losant_usage.coverage (org_id, month)
+  include (usage_date, standing, is_stored, is_reported, stream)
   where standing <> 'waiting' and (standing <> 'final' or not is_reported);
-create index coverage_trouble on losant_usage.coverage (org_id, month)
-  where standing in ('accepted', 'waiting', 'unavailable', 'in_doubt', 'missing');
+create index coverage_lacking on losant_usage.coverage (org_id, month)
+  where standing in ('waived', 'waiting', 'unavailable', 'in_doubt', 'missing');
 set session_replication_role = origin;

@@ -1,12 +1,11 @@
 #!/usr/bin/env node
 /**
- * Starts the program: `src/main.ts` in a checkout, `dist/src/main.js` where it is installed (Node does
- * not run TypeScript below node_modules). The program runs in this process, so that arguments and
- * signals reach main unchanged. Everything up to the version check is syntax that Node 12 parses, so
- * that an old Node prints the sentence and not a syntax error.
+ * Starts the program: `src/main.ts` in a checkout, `dist/src/main.js` where it is installed, because Node does not run
+ * TypeScript below node_modules. The program runs in this process, so arguments and signals reach it unchanged. This
+ * file has only syntax that Node 12 parses, so an old Node prints the sentence below and not a syntax error.
  */
 const REQUIRED_NODE_MAJOR = 24;
-/** Node's own exit code when a top-level await never ends. */
+/** Node's exit code for a top-level await that never settles. */
 const EXIT_UNSETTLED_AWAIT = 13;
 
 if (Number(process.versions.node.split('.')[0]) < REQUIRED_NODE_MAJOR) {
@@ -20,11 +19,11 @@ if (Number(process.versions.node.split('.')[0]) < REQUIRED_NODE_MAJOR) {
 
 function start() {
   let settled = false;
-  // Node reports a main that waits forever only when main is the entry file. Imported from here, it would end
-  // with exit code 0: success, with nothing done.
+  // Node reports a top-level await that never settles only in the entry file. In an imported main it would exit with
+  // 0: success, with nothing done.
   process.once('beforeExit', () => {
     if (settled || process.exitCode) return;
-    process.stderr.write('losant-usage stopped before it was finished: this is a defect.\n');
+    process.stderr.write('losant-usage stopped before it had finished. This is a bug; please report it.\n');
     process.exitCode = EXIT_UNSETTLED_AWAIT;
   });
   const settle = () => {
@@ -32,8 +31,8 @@ function start() {
   };
   import('node:module')
     .then((module) => {
-      // Compiled code is cached beside the program, where only its installer may write; it saves a third of
-      // the CPU of a start. Where the cache cannot be written, each start compiles.
+      // Caching compiled code saves a third of the CPU of a start. The cache is next to the program, where only its
+      // installer can write; if it cannot be written, each start compiles.
       module.enableCompileCache(import.meta.dirname + '/../.cache/compile');
       return import('node:fs');
     })

@@ -1,9 +1,8 @@
 /**
- * Forbids `new Date()` and `Date()` without arguments, a rule that the linter lacks: they read the
- * host's clock. `now` travels as a value instead, so that every decision can be tested with a literal
- * instant.
+ * Forbids `new Date()` and `Date()` without arguments, for which the linter has no rule: they read the host's clock.
+ * `now` is passed as a value instead, so that tests can use literal instants.
  */
-const MESSAGE = 'Take `now` as a parameter: the clock is read only in main.';
+const MESSAGE = 'Only main reads the clock; take `now` as a parameter.';
 
 const noAmbientDate = {
   create(context) {

@@ -1,8 +1,8 @@
 import { dirname, join, relative, resolve, sep } from 'node:path';
 
 /**
- * The parts of the project from top to bottom. A file may import its own part and every part below it; parts on
- * one line do not import each other. A file in no part may import nothing of the project.
+ * The parts of the project from top to bottom. A file may import from its own part and from those below it, but not
+ * from others on the same line. A file outside all parts may not import from the project.
  */
 export const LAYERS = [
   ['test'],
@@ -16,7 +16,7 @@ export const LAYERS = [
   ['src/server'],
   ['src/console'],
   ['src/billing'],
-  ['src/export'],
+  ['src/loading'],
   ['src/queries'],
   ['src/ledger'],
   ['src/losant', 'src/database'],
@@ -26,29 +26,26 @@ export const LAYERS = [
   ['src/errors.ts'],
 ];
 
-/** The imports forbidden although they point down: only an export and the commands talk to Losant. */
+/** Forbidden although they point down: only runs and commands talk to Losant. */
 const NEVER = {
-  'src/console': ['src/losant', 'src/export'],
-  'src/server': ['src/losant', 'src/export'],
-  'src/billing': ['src/losant', 'src/export'],
+  'src/console': ['src/losant', 'src/loading'],
+  'src/server': ['src/losant', 'src/loading'],
+  'src/billing': ['src/losant', 'src/loading'],
   'src/queries': ['src/losant'],
   'src/ledger': ['src/losant'],
   simulator: ['src'],
 };
 
-/** Packages that only some parts of src may call; any file may name their types. */
+/** Packages that only some parts of src may call. Any file may import their types. */
 export const ONLY_IN = {
   ky: ['src/losant', 'src/worker'],
   undici: ['src/losant'],
   pg: ['src/database'],
-  kysely: ['src/database', 'src/ledger', 'src/queries', 'src/export', 'src/billing', 'src/console'],
+  kysely: ['src/database', 'src/ledger', 'src/queries', 'src/loading', 'src/billing', 'src/console'],
   '@electric-sql/pglite': ['src/database'],
 };
 
-/**
- * Files that only a few files of src may import, even for types: the code that can write to Losant,
- * and the simulator.
- */
+/** Files that only a few files of src may import, even for types: the code that writes to Losant, and the simulator. */
 export const ONLY_FOR = {
   'src/losant/admin.ts': ['src/cli/org'],
   'src/losant/transport.ts': ['src/losant/client.ts', 'src/losant/admin.ts'],
@@ -57,7 +54,7 @@ export const ONLY_FOR = {
 
 const ROOT = resolve(import.meta.dirname, '..');
 
-/** Returns whether `path` is the part, in its folder, or a file whose name begins with it, as `part-rows.ts`. */
+/** Returns whether `path` is the part, is in its folder, or begins with its name, such as `part-rows.ts`. */
 function isUnder(path, part) {
   return (
     path === part || path.startsWith(`${part}/`) || path.startsWith(`${part}.`) || path.startsWith(`${part}-`)
@@ -85,7 +82,8 @@ function describeBreach(path, specifier, isType) {
     return `Only ${ONLY_FOR[only].join(' and ')} may import ${only}.`;
   }
   const part = partOf(path);
-  if (part === undefined) return `${path} has no place in lint/imports-point-down.js.`;
+  if (part === undefined)
+    return `${path} is in no part of the project; add it to lint/imports-point-down.js.`;
   const isNever = (NEVER[part] ?? []).some((each) => isUnder(imported, each));
   if (isUnder(imported, part) || (layerOf(partOf(imported)) > layerOf(part) && !isNever)) return null;
   return `${part} may not import ${imported}: imports point down, see lint/imports-point-down.js.`;

@@ -1,5 +1,5 @@
-/** Limits the length of a line, which the linter lacks and the formatter leaves alone in texts and comments. */
-const CHARACTERS_MAX = 120;
+/** Limits the length of lines: the linter has no rule for it, and the formatter does not wrap texts and comments. */
+const MAX_CHARACTERS = 120;
 
 const lineLength = {
   create(context) {
@@ -7,12 +7,15 @@ const lineLength = {
       Program() {
         const { lines } = context.sourceCode;
         for (const [index, { length }] of lines.entries()) {
-          if (length <= CHARACTERS_MAX) continue;
+          if (length <= MAX_CHARACTERS) continue;
           const loc = {
-            start: { line: index + 1, column: CHARACTERS_MAX },
+            start: { line: index + 1, column: MAX_CHARACTERS },
             end: { line: index + 1, column: length },
           };
-          context.report({ loc, message: `${length} characters; ${CHARACTERS_MAX} are the most.` });
+          context.report({
+            loc,
+            message: `The line has ${length} characters; the limit is ${MAX_CHARACTERS}.`,
+          });
         }
       },
     };

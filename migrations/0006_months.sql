@@ -1,23 +1,24 @@
--- Calendar months and each organization's own billing period: sums, what speaks against invoicing them, what they are
--- compared with, and limits.
+-- Calendar months and each organization's own billing period: sums, blockers, comparisons, activity and limits.
 
-create view losant_usage_internal.own_periods as
+create view losant_usage_internal.billing_periods as
 select org_id, (current_period_start at time zone 'UTC')::date as period_start,
   ((current_period_end - interval '1 millisecond') at time zone 'UTC')::date as period_end
 from losant_usage.organizations where current_period_start is not null and current_period_end is not null;
 
--- The sum of a period, which nothing else adds up: period is 'month' or 'own'.
-create view losant_usage_internal.period_sums as
-select d.period, d.period_start, d.org_id, count(*)::integer as days_expected,
+-- Usage by organization and calendar month or billing period, as range_kind says.
+create view losant_usage_internal.usage_sums as
+select d.range_kind, d.period_start, d.org_id, count(*)::integer as days_expected,
   count(*) filter (where d.is_stored)::integer as days_stored,
   count(*) filter (where d.standing = 'final')::integer as days_final,
-  count(*) filter (where d.standing_now = 'accepted')::integer as days_accepted,
-  count(*) filter (where d.standing_now = 'unavailable')::integer as days_unavailable,
+  count(*) filter (where d.current_standing = 'waived')::integer as days_waived,
+  count(*) filter (where d.current_standing = 'unavailable')::integer as days_unavailable,
   count(*) filter (where not d.is_reported)::integer as days_unreported,
-  max(d.standing_now) as standing,
+  max(d.current_standing) as standing,
   losant_usage_internal.total(d.devices_created) as devices_created,
   losant_usage_internal.total(d.devices_deleted) as devices_deleted,
-  (max(array[d.usage_date - date '2000-01-01', d.devices_total]) filter (where d.devices_total is not null))[2] as devices_total,
+  -- The level of the last day that has one.
+  (max(array[d.usage_date - date '2000-01-01', d.devices_total])
+    filter (where d.devices_total is not null))[2] as devices_total,
   max(d.devices_total) as devices_total_max,
   round(avg(d.devices_total), 2) as devices_total_avg,
   losant_usage_internal.total(d.notebook_minutes) as notebook_minutes,
@@ -30,31 +31,36 @@ select d.period, d.period_start, d.org_id, count(*)::integer as days_expected,
   losant_usage_internal.total(d.payload_all_bytes) as payload_all_bytes,
   losant_usage_internal.total(d.payload_source_count) as payload_source_count
 from (
-  select 'month' as period, d.month as period_start, d.*,
-    losant_usage_internal.day_as_of_now(d.standing, d.is_waiting, d.usage_date) as standing_now
+  select 'month' as range_kind, d.month as period_start, d.*,
+    losant_usage_internal.current_day_standing(d.standing, d.is_waiting, d.usage_date) as current_standing
   from losant_usage_internal.org_days d
   union all
-  select 'own', p.period_start, d.*, losant_usage_internal.day_as_of_now(d.standing, d.is_waiting, d.usage_date)
-  from losant_usage_internal.own_periods p
+  select 'billing_period', p.period_start, d.*,
+    losant_usage_internal.current_day_standing(d.standing, d.is_waiting, d.usage_date)
+  from losant_usage_internal.billing_periods p
   join losant_usage_internal.org_days d on d.org_id = p.org_id and d.usage_date between p.period_start and p.period_end
-    -- So that only days that lie in one of them are read.
-    and d.usage_date between (select min(period_start) from losant_usage_internal.own_periods)
-      and (select max(period_end) from losant_usage_internal.own_periods)
+    -- Limits the scan to the days of all billing periods.
+    and d.usage_date between (select min(period_start) from losant_usage_internal.billing_periods)
+      and (select max(period_end) from losant_usage_internal.billing_periods)
 ) as d
-group by d.period, d.period_start, d.org_id;
+group by d.range_kind, d.period_start, d.org_id;
 
--- What runs as it stands; each line is a command.
-create function losant_usage_internal.what_to_do(cause text, org_id text, first_day date, last_day date, streams text[]) returns text
-language sql immutable parallel safe
+-- Returns what resolves a blocker: each line is a command that runs as pasted, or a sentence.
+create function losant_usage_internal.remedy(
+  cause text, org_id text, first_day date, last_day date, streams text[]
+) returns text language sql immutable parallel safe
 return case
-  when cause = 'not_over' then 'wait until the month is over'
+  when cause = 'not_over' then 'wait until the month has ended'
   when cause in ('list_incomplete', 'not_final') then 'losant-usage run'
-  when cause in ('missing', 'not_fully_tracked') then format('losant-usage backfill --org %s --from %s --to %s', org_id, first_day, last_day)
-  when cause = 'contradicted' then
-    format(E'losant-usage backfill --force --from %1$s --to %2$s --stream %3$s\nlosant-usage reconcile --from %1$s --to %2$s',
-      first_day, last_day, array_to_string(streams, ' --stream '))
-  else format(E'losant-usage explain --org %1$s --day %2$s\nlosant-usage waive --org %1$s --day %2$s..%3$s --stream %4$s --reason "…"',
-    org_id, first_day, last_day, array_to_string(streams, ' --stream ')) end;
+  when cause in ('missing', 'not_fully_tracked') then
+    format('losant-usage backfill --org %s --from %s --to %s', org_id, first_day, last_day)
+  when cause = 'not_reconciled' then
+    format(E'losant-usage backfill --force --from %1$s --to %2$s --stream %3$s\n'
+      'losant-usage reconcile --from %1$s --to %2$s', first_day, last_day, array_to_string(streams, ' --stream '))
+  else
+    format(E'losant-usage explain --org %1$s --day %2$s\n'
+      'losant-usage waive --org %1$s --day %2$s..%3$s --stream %4$s --reason TEXT',
+      org_id, first_day, last_day, array_to_string(streams, ' --stream ')) end;
 
 -- The months of each instance since its first day.
 create view losant_usage_internal.instance_months as
@@ -65,18 +71,20 @@ cross join lateral generate_series((
   join losant_usage.organizations o on o.org_id = t.org_id where o.instance_id = i.instance_id
 ), losant_usage_internal.today()::timestamp, interval '1 month') as month;
 
--- What keeps every organization of an instance from being invoiced for a month.
+-- Blockers that concern the whole instance.
 create view losant_usage_internal.instance_blockers as
-select i.instance_id, m.month, 'not_over' as cause, m.month as first_day, losant_usage_internal.month_end(m.month) as last_day,
-  null::date[] as usage_dates, null::text[] as streams, null::text as message
+select i.instance_id, m.month, 'not_over' as cause, m.month as first_day,
+  losant_usage_internal.month_end(m.month) as last_day, null::date[] as usage_dates, null::text[] as streams,
+  null::text as detail
 from losant_usage.instances i
 cross join (select losant_usage_internal.month_of(losant_usage_internal.today()) as month) as m
 union all
-select m.instance_id, m.month, 'list_incomplete', m.month, losant_usage_internal.month_end(m.month), null, null, m.list_problem
+select m.instance_id, m.month, 'list_incomplete', m.month, losant_usage_internal.month_end(m.month), null, null,
+  m.list_problem
 from losant_usage_internal.instance_months m where m.list_problem is not null
 union all
--- Also a settled day of a month that is over and was not compared yet.
-select c.instance_id, c.month, 'contradicted', min(c.usage_date), max(c.usage_date),
+-- In a month that has ended, days that are not compared yet block too.
+select c.instance_id, c.month, 'not_reconciled', min(c.usage_date), max(c.usage_date),
   array_agg(distinct c.usage_date), array_agg(distinct c.stream::text), string_agg(distinct c.result, ', ')
 from losant_usage_internal.comparisons c
 where c.control_totals = 'block' and c.may_differ
@@ -84,169 +92,182 @@ where c.control_totals = 'block' and c.may_differ
     then array['differs', 'not_summed', 'not_read', 'total_not_final'] else array['differs'] end)
 group by c.instance_id, c.month;
 
--- What keeps one organization from being invoiced for a month.
+-- Blockers of one organization.
 create view losant_usage_internal.org_blockers as
--- What is stored is still to be read again, and what waits is not late yet: why a read fails is said where one does.
-select c.org_id, c.month, case when c.standing in ('stored', 'waiting') then 'not_final' else c.standing::text end as cause,
+-- Stored and waiting cells will be read (again), so they have a detail only if their reads fail.
+select c.org_id, c.month,
+  case when c.standing in ('stored', 'waiting') then 'not_final' else c.standing::text end as cause,
   min(c.usage_date) as first_day, max(c.usage_date) as last_day,
   array_agg(distinct c.usage_date) as usage_dates, array_agg(distinct c.stream::text) as streams,
-  max(coalesce(c.message, c.reason)) filter (where c.attempts > 0 or c.standing not in ('stored', 'waiting')) as message
-from losant_usage_internal.open_cells c
-where c.standing not in ('final', 'accepted')
+  max(coalesce(c.detail, c.reason))
+    filter (where c.failed_reads > 0 or c.standing not in ('stored', 'waiting')) as detail
+from losant_usage_internal.exception_cells c
+where c.standing not in ('final', 'waived')
 group by c.org_id, c.month, case when c.standing in ('stored', 'waiting') then 'not_final' else c.standing::text end
 union all
--- A day on which the organization existed has no row of a stream that another day of the month has: the month in which a
--- track begins or ends tells, or days that a backfill added after the last of them had ended.
+-- A stream is expected on some days of the month, and not on another day on which the organization existed: because a
+-- track begins or ends within the month, or because a backfill added days after every track had ended.
 select k.org_id, k.month, 'not_fully_tracked', e.first_day, e.last_day, null,
   array_agg(distinct k.stream::text) filter (where k.stream is not null), null
 from (
-  select t.org_id, t.stream, losant_usage_internal.month_of(b.day) as month, t.first_day, t.to_day, null::integer as days
-  from losant_usage.tracks t cross join lateral (values (t.first_day), (t.to_day)) as b (day) where b.day is not null
+  select t.org_id, t.stream, losant_usage_internal.month_of(b.day) as month, t.first_day, t.last_day,
+    null::integer as days
+  from losant_usage.tracks t cross join lateral (values (t.first_day), (t.last_day)) as b (day) where b.day is not null
   union all
   select d.org_id, null, d.month, null, null, count(distinct d.usage_date)::integer
   from losant_usage.tracks t
-  join losant_usage.usage_days d on d.org_id = t.org_id and d.month > t.to_day
-  where t.to_day is not null and not exists (
-    select from losant_usage.tracks l where l.org_id = d.org_id and (l.to_day is null or l.to_day >= d.month)
+  join losant_usage.usage_days d on d.org_id = t.org_id and d.month > t.last_day
+  where t.last_day is not null and not exists (
+    select from losant_usage.tracks l where l.org_id = d.org_id and (l.last_day is null or l.last_day >= d.month)
   )
   group by d.org_id, d.month
 ) as k
 join losant_usage.organizations o on o.org_id = k.org_id
 cross join lateral (
   select greatest(k.month, o.created_on) as first_day,
-    least(losant_usage_internal.month_end(k.month), o.removed_on - 1, losant_usage_internal.today() - 1) as last_day
+    least(losant_usage_internal.month_end(k.month), o.deleted_on - 1, losant_usage_internal.today() - 1) as last_day
 ) as e
 where e.last_day >= e.first_day and (
-  (k.first_day <= e.last_day and (k.to_day is null or k.to_day >= e.first_day) and (k.first_day > e.first_day or k.to_day < e.last_day))
+  (k.first_day <= e.last_day and (k.last_day is null or k.last_day >= e.first_day)
+    and (k.first_day > e.first_day or k.last_day < e.last_day))
   or k.days < e.last_day - e.first_day + 1
 )
 group by k.org_id, k.month, e.first_day, e.last_day;
 
--- What keeps a month from being invoiced, by organization or, with org_id null, for the whole instance.
-create view losant_usage.period_blockers as
-select b.instance_id, null::text as org_id, null::text as org_name, null::text as referral_id, null::text as plan_id, null::text as customer_id,
-  b.month, b.cause, cardinality(b.usage_dates) as days, b.first_day, b.last_day, b.usage_dates, b.streams, b.message,
-  losant_usage_internal.what_to_do(b.cause, null, b.first_day, b.last_day, b.streams) as what_to_do
+create view losant_usage.month_blockers as
+select b.instance_id, null::text as org_id, null::text as org_name, null::text as referral_id, null::text as plan_id,
+  null::text as customer_id, b.month, b.cause, cardinality(b.usage_dates) as days, b.first_day, b.last_day,
+  b.usage_dates, b.streams, b.detail,
+  losant_usage_internal.remedy(b.cause, null, b.first_day, b.last_day, b.streams) as remedy
 from losant_usage_internal.instance_blockers b
 union all
 select o.instance_id, b.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
-  b.month, b.cause, cardinality(b.usage_dates), b.first_day, b.last_day, b.usage_dates, b.streams, b.message,
-  losant_usage_internal.what_to_do(b.cause, b.org_id, b.first_day, b.last_day, b.streams)
+  b.month, b.cause, cardinality(b.usage_dates), b.first_day, b.last_day, b.usage_dates, b.streams, b.detail,
+  losant_usage_internal.remedy(b.cause, b.org_id, b.first_day, b.last_day, b.streams)
 from losant_usage_internal.org_blockers b
 join losant_usage.organizations o on o.org_id = b.org_id;
 
--- A month or a period with its standing. Nothing blocks a month that is billable: the joins only look whether there is
--- a row of period_blockers, and go where is_billable is not asked for. "is not true", because the planner expects one row
--- of "is null", and loops over all that a month is made of.
+-- The two joins only look for a blocker; the planner removes them from a query that does not select is_billable.
+-- "is not true" instead of "is null": from "is null" the planner expects one row, and loops over the month.
 create view losant_usage.monthly_usage as
-select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, o.tags, s.period_start as month,
+select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, o.tags,
+  s.period_start as month,
   losant_usage_internal.month_end(s.period_start) - s.period_start + 1 as days_in_month, s.days_expected,
-  s.days_stored, s.days_final, s.days_accepted, s.days_unavailable, s.days_unreported, s.standing,
+  s.days_stored, s.days_final, s.days_waived, s.days_unavailable, s.days_unreported, s.standing,
   losant_usage_internal.month_end(s.period_start) < losant_usage_internal.today() as is_over,
   losant_usage_internal.month_end(s.period_start) < losant_usage_internal.today() and s.standing = 'final' as is_final,
   b.is_blocked is not true and i.is_blocked is not true as is_billable,
   s.devices_created, s.devices_deleted, s.devices_total, s.devices_total_max, s.devices_total_avg, s.notebook_minutes,
   s.notebook_completed, s.notebook_canceled, s.notebook_errored, s.notebook_timeout, s.payload_billable_count,
   s.payload_all_count, s.payload_all_bytes, s.payload_source_count
-from losant_usage_internal.period_sums s
+from losant_usage_internal.usage_sums s
 join losant_usage.organizations o on o.org_id = s.org_id
-left join (select org_id, month, true as is_blocked from losant_usage_internal.org_blockers group by org_id, month) as b
-  on b.org_id = s.org_id and b.month = s.period_start
-left join (select instance_id, month, true as is_blocked from losant_usage_internal.instance_blockers group by instance_id, month) as i
-  on i.instance_id = o.instance_id and i.month = s.period_start
-where s.period = 'month';
+left join (
+  select org_id, month, true as is_blocked from losant_usage_internal.org_blockers group by org_id, month
+) as b on b.org_id = s.org_id and b.month = s.period_start
+left join (
+  select instance_id, month, true as is_blocked from losant_usage_internal.instance_blockers group by instance_id, month
+) as i on i.instance_id = o.instance_id and i.month = s.period_start
+where s.range_kind = 'month';
 
-create view losant_usage.period_usage as
-select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, o.tags, s.period_start, p.period_end,
-  p.period_end - s.period_start + 1 as days_in_period, s.days_expected,
-  s.days_stored, s.days_final, s.days_accepted, s.days_unavailable, s.days_unreported, s.standing,
+create view losant_usage.billing_period_usage as
+select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, o.tags, s.period_start,
+  p.period_end, p.period_end - s.period_start + 1 as days_in_period, s.days_expected,
+  s.days_stored, s.days_final, s.days_waived, s.days_unavailable, s.days_unreported, s.standing,
   p.period_end < losant_usage_internal.today() as is_over,
   p.period_end < losant_usage_internal.today() and s.standing = 'final' as is_final,
   s.devices_created, s.devices_deleted, s.devices_total, s.devices_total_max, s.devices_total_avg, s.notebook_minutes,
   s.notebook_completed, s.notebook_canceled, s.notebook_errored, s.notebook_timeout, s.payload_billable_count,
   s.payload_all_count, s.payload_all_bytes, s.payload_source_count
-from losant_usage_internal.period_sums s
+from losant_usage_internal.usage_sums s
 join losant_usage.organizations o on o.org_id = s.org_id
-join losant_usage_internal.own_periods p on p.org_id = s.org_id
-where s.period = 'own';
+join losant_usage_internal.billing_periods p on p.org_id = s.org_id
+where s.range_kind = 'billing_period';
 
--- A table that a function returns would have the database's collation, and a query for one organization no index.
+-- A type instead of "returns table": the columns of that would have the database's collation, and a query for one
+-- organization could use no index.
 create type losant_usage_internal.compared_day as (
-  instance_id text collate "C", org_id text collate "C", usage_date date, quantity bigint, before_date date, before_quantity bigint
+  instance_id text collate "C", org_id text collate "C", usage_date date, quantity bigint,
+  previous_date date, previous_quantity bigint
 );
 
--- A number of each organization and day of a range beside that of the day with which it is compared, which is as many days
--- before as the range has, as many whole weeks, or 52 weeks. Add up the rows in which neither is null: before an
--- organization existed and after it left it has used nothing; nothing is known of a day that is missing or was not
--- wanted. Inlined, so that a query for one organization reads one.
-create function losant_usage.usage_beside(metric text, first_day date, last_day date, comparison text)
+-- A metric per organization and day, with its value on the day that it is compared with: as many days earlier as
+-- the range has, the same weekdays earlier, or 364 days. Sum only rows in which neither is null. Before an
+-- organization was created and after it was deleted its usage is 0; a day that is missing or not expected is null.
+-- Inlined, so that a query for one organization reads one.
+create function losant_usage.usage_compared(metric text, first_day date, last_day date, comparison text)
 returns setof losant_usage_internal.compared_day language sql stable parallel safe
 begin atomic
   select o.instance_id, p.org_id, p.usage_date,
-    coalesce(p.quantity, case when p.usage_date < o.created_on or p.usage_date >= o.removed_on then 0 end),
-    p.before_date,
-    coalesce(p.before_quantity, case when p.before_date < o.created_on or p.before_date >= o.removed_on then 0 end)
+    coalesce(p.quantity, case when p.usage_date < o.created_on or p.usage_date >= o.deleted_on then 0 end),
+    p.previous_date,
+    coalesce(p.previous_quantity,
+      case when p.previous_date < o.created_on or p.previous_date >= o.deleted_on then 0 end)
   from (
-    select case comparison when 'before' then last_day - first_day + 1 when 'weekdays' then (last_day - first_day + 7) / 7 * 7
-      when 'year' then 364 end as days
-  ) as back
+    select case comparison when 'previous_days' then last_day - first_day + 1
+      when 'same_weekdays' then (last_day - first_day + 7) / 7 * 7 when 'previous_year' then 364 end as days
+  ) as shift
   cross join lateral (
-    select d.org_id, d.usage_date, d.usage_date - back.days as before_date, max(d.quantity) as quantity,
-      max(d.before_quantity) as before_quantity
+    select d.org_id, d.usage_date, d.usage_date - shift.days as previous_date, max(d.quantity) as quantity,
+      max(d.previous_quantity) as previous_quantity
     from (
-      select d.org_id, d.usage_date, losant_usage_internal.number_of(d, metric) as quantity, null::bigint as before_quantity
+      select d.org_id, d.usage_date, losant_usage_internal.number_of(d, metric) as quantity,
+        null::bigint as previous_quantity
       from losant_usage.daily_usage d where d.usage_date between first_day and last_day
       union all
-      select d.org_id, d.usage_date + back.days, null, losant_usage_internal.number_of(d, metric)
-      from losant_usage.daily_usage d where d.usage_date between first_day - back.days and last_day - back.days
+      select d.org_id, d.usage_date + shift.days, null, losant_usage_internal.number_of(d, metric)
+      from losant_usage.daily_usage d where d.usage_date between first_day - shift.days and last_day - shift.days
     ) as d
     group by d.org_id, d.usage_date
   ) as p
   join losant_usage.organizations o on o.org_id = p.org_id;
 end;
 
--- What each organization did lately. Its last 7 days stand beside the mean of the same weekdays of the 4 weeks before,
--- over the weekdays that have both; it moved if that is half as much again or half as much, and is silent if its last
--- three days are zeros after any other number.
+-- The last 7 days are compared with the mean of the same weekdays of the 4 weeks before, over weekdays that have both.
 create view losant_usage.organization_activity as
-select o.instance_id, o.org_id, y.month, s.payload_billable_count, s.days_missing, s.devices_total, w.week_quantity, w.usual_quantity,
-  round(w.week_quantity / nullif(w.usual_quantity, 0) - 1, 4) as change,
-  coalesce(o.created_on >= y.today - 7, false) as is_new, coalesce(o.removed_on >= y.today - 7, false) as is_left,
-  o.removed_on is null and s.zero_days = 3 and s.last_active_on is not null as is_silent, s.last_active_on,
-  o.removed_on is null and coalesce(abs(w.week_quantity / nullif(w.usual_quantity, 0) - 1) >= 0.5, false) as is_moved
+select o.instance_id, o.org_id, y.month, s.payload_billable_count, s.days_not_stored, s.devices_total,
+  w.last_7_days_quantity, w.baseline_quantity,
+  round(w.last_7_days_quantity / nullif(w.baseline_quantity, 0) - 1, 4) as change_ratio,
+  coalesce(o.created_on >= y.today - 7, false) as is_new,
+  coalesce(o.deleted_on >= y.today - 7, false) as is_recently_deleted,
+  o.deleted_on is null and s.zero_days = 3 and s.last_active_on is not null as is_silent, s.last_active_on,
+  o.deleted_on is null
+    and coalesce(abs(w.last_7_days_quantity / nullif(w.baseline_quantity, 0) - 1) >= 0.5, false) as has_large_change
 from (
-  select losant_usage_internal.today() as today, losant_usage_internal.month_of(losant_usage_internal.today() - 1) as month
+  select losant_usage_internal.today() as today,
+    losant_usage_internal.month_of(losant_usage_internal.today() - 1) as month
 ) as y
 cross join losant_usage.organizations o
 left join (
   select d.org_id,
-    losant_usage_internal.total(d.payload_billable_count)
-      filter (where d.month = losant_usage_internal.month_of(losant_usage_internal.today() - 1)) as payload_billable_count,
+    losant_usage_internal.total(d.payload_billable_count) filter (
+      where d.month = losant_usage_internal.month_of(losant_usage_internal.today() - 1)) as payload_billable_count,
     count(*) filter (where d.month = losant_usage_internal.month_of(losant_usage_internal.today() - 1)
-      and d.payload_billable_count is null)::integer as days_missing,
-    count(*) filter (where d.usage_date >= losant_usage_internal.today() - 3 and d.payload_billable_count = 0) as zero_days,
+      and d.payload_billable_count is null)::integer as days_not_stored,
+    count(*) filter (
+      where d.usage_date >= losant_usage_internal.today() - 3 and d.payload_billable_count = 0) as zero_days,
     max(d.usage_date) filter (where d.payload_billable_count > 0) as last_active_on,
-    (array_agg(d.devices_total order by d.usage_date desc)
-      filter (where d.usage_date >= losant_usage_internal.today() - 3 and d.devices_total is not null))[1] as devices_total
+    (array_agg(d.devices_total order by d.usage_date desc) filter (
+      where d.usage_date >= losant_usage_internal.today() - 3 and d.devices_total is not null))[1] as devices_total
   from losant_usage_internal.org_days d
   where d.usage_date between losant_usage_internal.today() - 35 and losant_usage_internal.today() - 1
   group by d.org_id
 ) as s on s.org_id = o.org_id
 left join (
-  select p.org_id, sum(p.week) as week_quantity, round(sum(p.usual), 2) as usual_quantity
+  select d.org_id, sum(d.last_quantity) as last_7_days_quantity, round(sum(d.baseline), 2) as baseline_quantity
   from (
     select d.org_id,
-      max(d.payload_billable_count) filter (where d.usage_date >= losant_usage_internal.today() - 7) as week,
-      avg(d.payload_billable_count) filter (where d.usage_date < losant_usage_internal.today() - 7) as usual
+      max(d.payload_billable_count) filter (where d.usage_date >= losant_usage_internal.today() - 7) as last_quantity,
+      avg(d.payload_billable_count) filter (where d.usage_date < losant_usage_internal.today() - 7) as baseline
     from losant_usage.usage_days d
     where d.usage_date between losant_usage_internal.today() - 35 and losant_usage_internal.today() - 1
     group by d.org_id, extract(isodow from d.usage_date)
-  ) as p
-  where p.week is not null and p.usual is not null
-  group by p.org_id
+  ) as d
+  where d.last_quantity is not null and d.baseline is not null
+  group by d.org_id
 ) as w on w.org_id = o.org_id;
 
--- What an organization uses by weekday, Monday first: the mean over the last 28 days. The one projection of a flow.
+-- The mean of each flow by weekday over the last 28 days, Monday first.
 create view losant_usage_internal.weekday_rates as
 select d.org_id, m.metric, array[
   avg(n.quantity) filter (where n.weekday = 1), avg(n.quantity) filter (where n.weekday = 2),
@@ -262,13 +283,13 @@ where m.kind = 'flow' and m.limit_name is not null
   and d.usage_date between losant_usage_internal.today() - 28 and losant_usage_internal.today() - 1
 group by d.org_id, m.metric;
 
--- The month of yesterday beside the limits. A flow goes on by its weekdays to the end of the month, a level stays.
 create view losant_usage.usage_vs_limits as
 select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, s.period_start as month,
   losant_usage_internal.month_end(s.period_start) - s.period_start + 1 as days_in_month, s.days_expected, s.days_stored,
-  l.key as limit_name, m.metric, m.unit, m.kind, n.limit_quantity, n.quantity, round(n.quantity / nullif(n.limit_quantity, 0), 4) as share,
-  f.projected_quantity, round(f.projected_quantity / nullif(n.limit_quantity, 0), 4) as projected_share, f.crosses_on
-from losant_usage_internal.period_sums s
+  l.key as limit_name, m.metric, m.unit, m.kind, n.limit_quantity, n.quantity,
+  round(n.quantity / nullif(n.limit_quantity, 0), 4) as share,
+  f.projected_quantity, round(f.projected_quantity / nullif(n.limit_quantity, 0), 4) as projected_share, f.exceeds_on
+from losant_usage_internal.usage_sums s
 join losant_usage.organizations o on o.org_id = s.org_id
 cross join lateral jsonb_each(o.limits) as l
 left join losant_usage.metrics m on m.limit_name = l.key
@@ -277,136 +298,41 @@ cross join lateral (
   select trunc(l.value::text::numeric) as limit_quantity, (to_jsonb(s) ->> m.metric)::numeric as quantity
 ) as n
 cross join lateral (
-  select round(n.quantity + coalesce(max(d.more), 0)) as projected_quantity,
-    min(d.day) filter (where n.quantity <= n.limit_quantity and round(n.quantity + d.more) > n.limit_quantity) as crosses_on
+  select round(n.quantity + coalesce(max(d.growth), 0)) as projected_quantity,
+    min(d.day) filter (
+      where n.quantity <= n.limit_quantity and round(n.quantity + d.growth) > n.limit_quantity) as exceeds_on
   from (
-    select day::date as day, sum(r.rates[extract(isodow from day)::integer]) over (order by day) as more
+    select day::date as day, sum(r.rates[extract(isodow from day)::integer]) over (order by day) as growth
     from generate_series(losant_usage_internal.today()::timestamp,
       losant_usage_internal.month_end(s.period_start)::timestamp, interval '1 day') as day
-    where m.kind = 'flow' and o.removed_on is null
+    where m.kind = 'flow' and o.deleted_on is null
   ) as d
 ) as f
-where s.period = 'month' and s.period_start = losant_usage_internal.month_of(losant_usage_internal.today() - 1)
+where s.range_kind = 'month' and s.period_start = losant_usage_internal.month_of(losant_usage_internal.today() - 1)
   and jsonb_typeof(l.value) = 'number';
 
-comment on view losant_usage.period_blockers is 'What keeps a month from being invoiced: no row, and it is billable. With org_id null it concerns the whole instance. Source: coverage, tracks, instances, reconciliation.';
-comment on column losant_usage.period_blockers.instance_id is 'Losant instance id, 24 lower-case hex characters.';
-comment on column losant_usage.period_blockers.org_id is 'Organization; null: every organization of the instance.';
-comment on column losant_usage.period_blockers.org_name is 'Name of the organization as last seen; null for the whole instance.';
-comment on column losant_usage.period_blockers.referral_id is 'Referral id of the organization as last seen, the place for your own customer number; null if it has none.';
-comment on column losant_usage.period_blockers.plan_id is 'Billing plan id of the organization as last seen; null if it has none.';
-comment on column losant_usage.period_blockers.customer_id is 'Customer id of the organization as last seen; null if it has none.';
-comment on column losant_usage.period_blockers.month is 'First day of the calendar month (UTC).';
-comment on column losant_usage.period_blockers.cause is 'not_over, list_incomplete, not_final, missing, in_doubt, unavailable, not_fully_tracked or contradicted.';
-comment on column losant_usage.period_blockers.days is 'Days concerned (count); null where it is not about days.';
-comment on column losant_usage.period_blockers.first_day is 'First day concerned (UTC).';
-comment on column losant_usage.period_blockers.last_day is 'Last day concerned (UTC).';
-comment on column losant_usage.period_blockers.usage_dates is 'Days concerned (UTC); null where it is not about days.';
-comment on column losant_usage.period_blockers.streams is 'Streams concerned; null where it is not about streams.';
-comment on column losant_usage.period_blockers.message is 'What is wrong, for people; null if the cause says it.';
-comment on column losant_usage.period_blockers.what_to_do is 'Commands that help, one a line.';
-comment on view losant_usage.monthly_usage is 'Sums by organization and calendar month (UTC). Flows are summed; a level is its last days number, its maximum and its average. Source: usage_days, coverage, period_blockers.';
-comment on column losant_usage.monthly_usage.instance_id is 'Losant instance id, 24 lower-case hex characters.';
-comment on column losant_usage.monthly_usage.org_id is 'Losant organization id, 24 lower-case hex characters.';
-comment on column losant_usage.monthly_usage.org_name is 'Name of the organization as last seen.';
-comment on column losant_usage.monthly_usage.referral_id is 'Referral id of the organization as last seen, the place for your own customer number; null if it has none.';
-comment on column losant_usage.monthly_usage.plan_id is 'Billing plan id of the organization as last seen; null if it has none.';
-comment on column losant_usage.monthly_usage.customer_id is 'Customer id of the organization as last seen; null if it has none.';
-comment on column losant_usage.monthly_usage.tags is 'Tags as last seen: array of {key, value}; one row per tag in organization_tags.';
-comment on column losant_usage.monthly_usage.month is 'First day of the calendar month (UTC).';
-comment on column losant_usage.monthly_usage.days_in_month is 'Days of the month (count).';
-comment on column losant_usage.monthly_usage.days_expected is 'Days that are wanted (count).';
-comment on column losant_usage.monthly_usage.days_stored is 'Days of these of which every number is stored (count).';
-comment on column losant_usage.monthly_usage.days_final is 'Days of these of which every number is final (count).';
-comment on column losant_usage.monthly_usage.days_accepted is 'Days with a number that a person accepted (count).';
-comment on column losant_usage.monthly_usage.days_unavailable is 'Days with a number that can no longer be read (count).';
-comment on column losant_usage.monthly_usage.days_unreported is 'Days with zeros that Losant never named (count).';
-comment on column losant_usage.monthly_usage.standing is 'Standing of the worst cell of the month, see cells.';
-comment on column losant_usage.monthly_usage.is_over is 'Whether its last day is over (UTC).';
-comment on column losant_usage.monthly_usage.is_final is 'Whether the month is over and every number of it is final.';
-comment on column losant_usage.monthly_usage.is_billable is 'Whether it may be invoiced: period_blockers has no row of it or of its instance.';
-comment on column losant_usage.monthly_usage.devices_created is 'Devices created (devices, flow); null: not stored.';
-comment on column losant_usage.monthly_usage.devices_deleted is 'Devices deleted (devices, flow); null: not stored.';
-comment on column losant_usage.monthly_usage.devices_total is 'Devices at about the end of the day (devices, level); null: not stored.';
-comment on column losant_usage.monthly_usage.devices_total_max is 'Highest number of devices (devices); null: not stored.';
-comment on column losant_usage.monthly_usage.devices_total_avg is 'Average number of devices (devices); null: not stored.';
-comment on column losant_usage.monthly_usage.notebook_minutes is 'Notebook execution time (minutes, flow); null: not stored.';
-comment on column losant_usage.monthly_usage.notebook_completed is 'Notebook executions that completed (executions, flow); null: not stored.';
-comment on column losant_usage.monthly_usage.notebook_canceled is 'Notebook executions that were canceled (executions, flow); null: not stored.';
-comment on column losant_usage.monthly_usage.notebook_errored is 'Notebook executions that failed (executions, flow); null: not stored.';
-comment on column losant_usage.monthly_usage.notebook_timeout is 'Notebook executions that ran out of time (executions, flow); null: not stored.';
-comment on column losant_usage.monthly_usage.payload_billable_count is 'Billable payloads (payloads, flow); null: not stored.';
-comment on column losant_usage.monthly_usage.payload_all_count is 'All payloads, billable or not (payloads, flow); null: not stored.';
-comment on column losant_usage.monthly_usage.payload_all_bytes is 'Size of all payloads, billable or not (bytes, flow); null: not stored.';
-comment on column losant_usage.monthly_usage.payload_source_count is 'Payloads of all types and sources (payloads, flow); null: not stored.';
-comment on view losant_usage.period_usage is 'The same sums by each organizations own billing period in Losant, to look at; months are what is closed. Source: as monthly_usage.';
-comment on column losant_usage.period_usage.instance_id is 'Losant instance id, 24 lower-case hex characters.';
-comment on column losant_usage.period_usage.org_id is 'Losant organization id, 24 lower-case hex characters.';
-comment on column losant_usage.period_usage.org_name is 'Name of the organization as last seen.';
-comment on column losant_usage.period_usage.referral_id is 'Referral id of the organization as last seen, the place for your own customer number; null if it has none.';
-comment on column losant_usage.period_usage.plan_id is 'Billing plan id of the organization as last seen; null if it has none.';
-comment on column losant_usage.period_usage.customer_id is 'Customer id of the organization as last seen; null if it has none.';
-comment on column losant_usage.period_usage.tags is 'Tags as last seen: array of {key, value}; one row per tag in organization_tags.';
-comment on column losant_usage.period_usage.period_start is 'First day of the period (UTC).';
-comment on column losant_usage.period_usage.period_end is 'Last day of the period (UTC).';
-comment on column losant_usage.period_usage.days_in_period is 'Days of the period (count).';
-comment on column losant_usage.period_usage.days_expected is 'Days that are wanted (count).';
-comment on column losant_usage.period_usage.days_stored is 'Days of these of which every number is stored (count).';
-comment on column losant_usage.period_usage.days_final is 'Days of these of which every number is final (count).';
-comment on column losant_usage.period_usage.days_accepted is 'Days with a number that a person accepted (count).';
-comment on column losant_usage.period_usage.days_unavailable is 'Days with a number that can no longer be read (count).';
-comment on column losant_usage.period_usage.days_unreported is 'Days with zeros that Losant never named (count).';
-comment on column losant_usage.period_usage.standing is 'Standing of the worst cell of the period, see cells.';
-comment on column losant_usage.period_usage.is_over is 'Whether its last day is over (UTC).';
-comment on column losant_usage.period_usage.is_final is 'Whether the period is over and every number of it is final.';
-comment on column losant_usage.period_usage.devices_created is 'Devices created (devices, flow); null: not stored.';
-comment on column losant_usage.period_usage.devices_deleted is 'Devices deleted (devices, flow); null: not stored.';
-comment on column losant_usage.period_usage.devices_total is 'Devices at about the end of the day (devices, level); null: not stored.';
-comment on column losant_usage.period_usage.devices_total_max is 'Highest number of devices (devices); null: not stored.';
-comment on column losant_usage.period_usage.devices_total_avg is 'Average number of devices (devices); null: not stored.';
-comment on column losant_usage.period_usage.notebook_minutes is 'Notebook execution time (minutes, flow); null: not stored.';
-comment on column losant_usage.period_usage.notebook_completed is 'Notebook executions that completed (executions, flow); null: not stored.';
-comment on column losant_usage.period_usage.notebook_canceled is 'Notebook executions that were canceled (executions, flow); null: not stored.';
-comment on column losant_usage.period_usage.notebook_errored is 'Notebook executions that failed (executions, flow); null: not stored.';
-comment on column losant_usage.period_usage.notebook_timeout is 'Notebook executions that ran out of time (executions, flow); null: not stored.';
-comment on column losant_usage.period_usage.payload_billable_count is 'Billable payloads (payloads, flow); null: not stored.';
-comment on column losant_usage.period_usage.payload_all_count is 'All payloads, billable or not (payloads, flow); null: not stored.';
-comment on column losant_usage.period_usage.payload_all_bytes is 'Size of all payloads, billable or not (bytes, flow); null: not stored.';
-comment on column losant_usage.period_usage.payload_source_count is 'Payloads of all types and sources (payloads, flow); null: not stored.';
-comment on function losant_usage.usage_beside is 'A metric by organization and day of a range beside the day with which it is compared: before (as many days), weekdays (as many whole weeks) or year (52 weeks). Add up the rows in which neither number is null. Source: daily_usage.';
-comment on view losant_usage.organization_activity is 'What each organization did lately: its month to date, its last 7 days beside the 4 weeks before, and whether it is new, left, silent or moved. Source: usage_days.';
-comment on column losant_usage.organization_activity.instance_id is 'Losant instance id, 24 lower-case hex characters.';
-comment on column losant_usage.organization_activity.org_id is 'Losant organization id, 24 lower-case hex characters.';
-comment on column losant_usage.organization_activity.month is 'First day of the calendar month of yesterday (UTC).';
-comment on column losant_usage.organization_activity.payload_billable_count is 'Billable payloads of the month to date; null: none is stored.';
-comment on column losant_usage.organization_activity.days_missing is 'Wanted days of the month to date without them (count); null: no day of the last 35 is wanted.';
-comment on column losant_usage.organization_activity.devices_total is 'Devices on the newest of the last three days that is stored; null: none is.';
-comment on column losant_usage.organization_activity.week_quantity is 'Billable payloads of the weekdays of the last 7 days that have a counterpart; null: none has.';
-comment on column losant_usage.organization_activity.usual_quantity is 'The mean of the same weekdays of the 4 weeks before; null: none has a counterpart.';
-comment on column losant_usage.organization_activity.change is 'week_quantity beside usual_quantity: 0.5 is half as much again; null: nothing to compare with.';
-comment on column losant_usage.organization_activity.is_new is 'Whether it was created in the last 7 days.';
-comment on column losant_usage.organization_activity.is_left is 'Whether it was found deleted in the last 7 days.';
-comment on column losant_usage.organization_activity.is_silent is 'Whether its last three days are zeros after any other number of the last 35 days; null: no day of them is wanted.';
-comment on column losant_usage.organization_activity.last_active_on is 'Last usage date of the last 35 days with billable payloads (UTC); null: none has.';
-comment on column losant_usage.organization_activity.is_moved is 'Whether its last 7 days are half as much again as usual or more, or half of it or less.';
-comment on view losant_usage.usage_vs_limits is 'The month of yesterday beside the organizations limits. A flow is projected by the same weekdays of the last 28 days, a level as it is. Source: usage_days, organizations.limits.';
-comment on column losant_usage.usage_vs_limits.instance_id is 'Losant instance id, 24 lower-case hex characters.';
-comment on column losant_usage.usage_vs_limits.org_id is 'Losant organization id, 24 lower-case hex characters.';
-comment on column losant_usage.usage_vs_limits.org_name is 'Name of the organization as last seen.';
-comment on column losant_usage.usage_vs_limits.referral_id is 'Referral id of the organization as last seen, the place for your own customer number; null if it has none.';
-comment on column losant_usage.usage_vs_limits.plan_id is 'Billing plan id of the organization as last seen; null if it has none.';
-comment on column losant_usage.usage_vs_limits.customer_id is 'Customer id of the organization as last seen; null if it has none.';
-comment on column losant_usage.usage_vs_limits.month is 'First day of the calendar month (UTC).';
-comment on column losant_usage.usage_vs_limits.days_in_month is 'Days of the month (count).';
-comment on column losant_usage.usage_vs_limits.days_expected is 'Days that are wanted (count).';
-comment on column losant_usage.usage_vs_limits.days_stored is 'Days of these of which every number is stored (count).';
-comment on column losant_usage.usage_vs_limits.limit_name is 'Name of the limit in Losant.';
-comment on column losant_usage.usage_vs_limits.metric is 'Metric that the limit is of; null if it is of none.';
-comment on column losant_usage.usage_vs_limits.unit is 'Unit; null without a metric.';
-comment on column losant_usage.usage_vs_limits.kind is 'flow or level; null without a metric.';
+comment on view losant_usage.month_blockers is 'What blocks closing a month, by organization or, if org_id is null, for the whole instance. Nothing blocks a month without rows. Source: coverage, tracks, instances, reconciliation.';
+comment on column losant_usage.month_blockers.usage_dates is 'Affected days (UTC); null if the cause is not about days.';
+comment on view losant_usage.monthly_usage is 'Usage by organization and calendar month (UTC). Flows are summed; a level is its last number, with its maximum and average. Source: usage_days, coverage, month_blockers.';
+comment on column losant_usage.monthly_usage.is_billable is 'Whether nothing blocks the month for the organization: no row in month_blockers for it or its instance.';
+comment on view losant_usage.billing_period_usage is 'Usage by organization and its own billing period in Losant, for information; only calendar months are closed. Source: as monthly_usage.';
+comment on column losant_usage.billing_period_usage.days_in_period is 'Days in the period (count).';
+comment on column losant_usage.billing_period_usage.period_end is 'Last day of the period (UTC).';
+comment on column losant_usage.billing_period_usage.period_start is 'First day of the period (UTC).';
+comment on function losant_usage.usage_compared is 'A metric by organization and day, with its number on the compared day: previous_days, same_weekdays or previous_year (52 weeks). Sum only rows in which neither number is null. Source: daily_usage.';
+comment on view losant_usage.organization_activity is 'Recent activity by organization: month to date, the last 7 days compared with the 4 weeks before, and whether it is new, recently deleted, silent or strongly changed. Source: usage_days.';
+comment on column losant_usage.organization_activity.baseline_quantity is 'Mean billable payloads of the same weekdays in the 4 weeks before; null if none can be compared.';
+comment on column losant_usage.organization_activity.change_ratio is 'last_7_days_quantity relative to baseline_quantity: 0.5 is half as much again; null if there is no baseline.';
+comment on column losant_usage.organization_activity.days_not_stored is 'Expected days of the month to date that are not stored (count); null if no day of the last 35 is expected.';
+comment on column losant_usage.organization_activity.has_large_change is 'Whether its last 7 days are at least half as much again as the baseline, or at most half of it.';
+comment on column losant_usage.organization_activity.is_new is 'Whether the organization was created in the last 7 days.';
+comment on column losant_usage.organization_activity.is_recently_deleted is 'Whether its deletion was noticed in the last 7 days.';
+comment on column losant_usage.organization_activity.is_silent is 'Whether its last three days are zeros after any other number in the last 35 days; null if no day of them is expected.';
+comment on column losant_usage.organization_activity.last_7_days_quantity is 'Billable payloads of the last 7 days, on the days that can be compared; null if none can.';
+comment on column losant_usage.organization_activity.last_active_on is 'Last day with billable payloads within the last 35 days (UTC); null if there is none.';
+comment on view losant_usage.usage_vs_limits is 'Month to date, projection and limit by organization. A flow is projected with the same weekdays of the last 28 days; a level stays. Source: usage_days, organizations.';
+comment on column losant_usage.usage_vs_limits.exceeds_on is 'Day on which the projection exceeds the limit (UTC); null if it does not, or already has.';
 comment on column losant_usage.usage_vs_limits.limit_quantity is 'The limit.';
-comment on column losant_usage.usage_vs_limits.quantity is 'The month to date; null if it is not stored.';
-comment on column losant_usage.usage_vs_limits.share is 'Month to date as a share of the limit; null if one of them is.';
-comment on column losant_usage.usage_vs_limits.projected_quantity is 'The month at its end; null without a metric.';
-comment on column losant_usage.usage_vs_limits.projected_share is 'The same as a share of the limit; null without a metric.';
-comment on column losant_usage.usage_vs_limits.crosses_on is 'Day on which the projection passes the limit (UTC); null if it does not, or has already.';
+comment on column losant_usage.usage_vs_limits.projected_quantity is 'Projected quantity at the end of the month; null if the limit has no metric.';
+comment on column losant_usage.usage_vs_limits.projected_share is 'Projected quantity as a share of the limit; null if the limit has no metric.';
+comment on column losant_usage.usage_vs_limits.share is 'Month to date as a share of the limit; null if either is.';

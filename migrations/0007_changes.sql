@@ -1,12 +1,12 @@
--- What changed, and what was known at a moment.
+-- Restatements, and usage as it was known at an instant.
 
--- One row per changed number. Of payloads by source the types and sources, and not their sum, so that nothing counts
--- twice; of hours each hour, under names of their own.
+-- Payloads by source have a row per type and source and none for their sum, so that nothing counts twice. Hours have a
+-- row each, named after their column.
 create view losant_usage.restatements as
 select o.instance_id, r.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, r.stream, r.usage_date,
   n.metric, n.payload_type, n.source, n.hour, n.old_quantity, n.new_quantity,
-  coalesce(n.new_quantity, 0) - coalesce(n.old_quantity, 0) as difference, n.unit, r.revision, r.was_final, r.run_id, r.changed_at,
-  r.id as revision_id
+  coalesce(n.new_quantity, 0) - coalesce(n.old_quantity, 0) as difference, n.unit, r.revision, r.was_final, r.run_id,
+  r.changed_at, r.id as revision_id
 from losant_usage.revisions r
 join losant_usage.organizations o on o.org_id = r.org_id
 cross join lateral (
@@ -18,7 +18,8 @@ cross join lateral (
   select 'payload_source_count', t.type, s.source, null, (r.old -> 'payload_sources' -> t.type ->> s.source)::bigint,
     (r.new -> 'payload_sources' -> t.type ->> s.source)::bigint, 'payloads'
   from jsonb_object_keys(coalesce(r.new -> 'payload_sources', '{}')) as t (type)
-  cross join lateral jsonb_object_keys(coalesce(nullif(r.new -> 'payload_sources' -> t.type, 'null'), r.old -> 'payload_sources' -> t.type)) as s (source)
+  cross join lateral jsonb_object_keys(
+    coalesce(nullif(r.new -> 'payload_sources' -> t.type, 'null'), r.old -> 'payload_sources' -> t.type)) as s (source)
   union all
   select c.key, null, null, h.key::integer, (r.old -> c.key ->> h.key)::bigint, h.value::bigint,
     case c.key when 'hours_all_bytes' then 'bytes' else 'payloads' end
@@ -27,35 +28,36 @@ cross join lateral (
   where r.stream = 'payload_hours'
 ) as n;
 
--- A number at a moment is the number of now, unless it was first loaded later, or a later revision has its old value.
-create function losant_usage.usage_as_of(moment timestamptz) returns setof losant_usage.daily_usage
+-- A value at an instant is the current one, unless it was first loaded later or a later revision has its old value.
+create function losant_usage.usage_as_of(as_of timestamptz) returns setof losant_usage.daily_usage
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select n.*
   from losant_usage.daily_usage d
   left join (
-    select c.usage_date, c.org_id, jsonb_object_agg(m.metric, null) as numbers, true as is_unknown
+    select c.usage_date, c.org_id, jsonb_object_agg(m.metric, null) as numbers
     from losant_usage.coverage c join losant_usage.metrics m on m.stream = c.stream
-    where c.first_loaded_at > moment
+    where c.first_loaded_at > as_of
     group by c.usage_date, c.org_id
-  ) as later on later.usage_date = d.usage_date and later.org_id = d.org_id
+  ) as first_loads on first_loads.usage_date = d.usage_date and first_loads.org_id = d.org_id
   left join (
     select r.usage_date, r.org_id, jsonb_object_agg(r.key, r.value) as numbers
     from (
       select distinct on (r.usage_date, r.org_id, n.key) r.usage_date, r.org_id, n.key, n.value
       from losant_usage.revisions r cross join lateral jsonb_each(r.old) as n
-      where r.changed_at > moment order by r.usage_date, r.org_id, n.key, r.id
+      where r.changed_at > as_of order by r.usage_date, r.org_id, n.key, r.id
     ) as r group by r.usage_date, r.org_id
-  ) as changed on changed.usage_date = d.usage_date and changed.org_id = d.org_id
+  ) as restatements on restatements.usage_date = d.usage_date and restatements.org_id = d.org_id
   left join (
-    select c.usage_date, c.org_id, bool_or(c.finalized_at is null or c.finalized_at > moment) as is_open
-    from losant_usage.coverage c where c.finalized_at is null or c.finalized_at > moment
+    select c.usage_date, c.org_id, true as has_any
+    from losant_usage.coverage c where c.finalized_at is null or c.finalized_at > as_of
     group by c.usage_date, c.org_id
-  ) as open on open.usage_date = d.usage_date and open.org_id = d.org_id
-  cross join lateral jsonb_populate_record(d, coalesce(changed.numbers, '{}') || coalesce(later.numbers, '{}')
-    || jsonb_build_object('is_final', d.is_final and open.is_open is not true)) as n
+  ) as unfinal_cells on unfinal_cells.usage_date = d.usage_date and unfinal_cells.org_id = d.org_id
+  cross join lateral jsonb_populate_record(d,
+    coalesce(restatements.numbers, '{}') || coalesce(first_loads.numbers, '{}')
+      || jsonb_build_object('is_final', d.is_final and unfinal_cells.has_any is not true)) as n
 $$;
 
-create function losant_usage.changes_since(moment timestamptz) returns table (
+create function losant_usage.changes_since(as_of timestamptz) returns table (
   instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text,
   usage_date date, stream text, metric text, unit text, payload_type text, source text,
   change text, old_quantity bigint, new_quantity bigint, difference bigint, was_final boolean, changed_at timestamptz
@@ -63,7 +65,7 @@ create function losant_usage.changes_since(moment timestamptz) returns table (
   select r.instance_id, r.org_id, r.org_name, r.referral_id, r.plan_id, r.customer_id,
     r.usage_date, r.stream, r.metric, r.unit, r.payload_type, r.source,
     'restated', r.old_quantity, r.new_quantity, r.difference, r.was_final, r.changed_at
-  from losant_usage.restatements r where r.changed_at > moment and r.hour is null
+  from losant_usage.restatements r where r.changed_at > as_of and r.hour is null
   union all
   select o.instance_id, c.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
     c.usage_date, c.stream, m.metric, m.unit, null, null,
@@ -72,37 +74,20 @@ create function losant_usage.changes_since(moment timestamptz) returns table (
   join losant_usage.usage_days u on u.usage_date = c.usage_date and u.org_id = c.org_id
   join losant_usage.organizations o on o.org_id = c.org_id
   join losant_usage.metrics m on m.stream = c.stream
-  -- The number that was loaded first is the old value of the first revision that has it, so that differences add up.
+  -- The value of the first load is the old value of the first revision that has the metric.
   cross join lateral (
     select coalesce(case when c.revision > 1 then (
       select r.old ->> m.metric from losant_usage.revisions r
-      where r.org_id = c.org_id and r.usage_date = c.usage_date and r.stream = c.stream and r.old ? m.metric order by r.id limit 1
+      where r.org_id = c.org_id and r.usage_date = c.usage_date and r.stream = c.stream and r.old ? m.metric
+      order by r.id limit 1
     ) end, to_jsonb(u) ->> m.metric)::bigint as quantity
   ) as q
-  where c.first_loaded_at > moment
+  where c.first_loaded_at > as_of
 $$;
 
-comment on view losant_usage.restatements is 'What changed after it was stored, one row per number. Of payloads by source the types and sources, of hours each hour, under names of their own. Source: revisions.';
-comment on column losant_usage.restatements.instance_id is 'Losant instance id, 24 lower-case hex characters.';
-comment on column losant_usage.restatements.org_id is 'Losant organization id, 24 lower-case hex characters.';
-comment on column losant_usage.restatements.org_name is 'Name of the organization as last seen.';
-comment on column losant_usage.restatements.referral_id is 'Referral id of the organization as last seen, the place for your own customer number; null if it has none.';
-comment on column losant_usage.restatements.plan_id is 'Billing plan id of the organization as last seen; null if it has none.';
-comment on column losant_usage.restatements.customer_id is 'Customer id of the organization as last seen; null if it has none.';
-comment on column losant_usage.restatements.stream is 'Stream, see streams.';
-comment on column losant_usage.restatements.usage_date is 'Usage date (UTC).';
-comment on column losant_usage.restatements.metric is 'Metric; of hours the column of usage_days.';
-comment on column losant_usage.restatements.payload_type is 'Payload type; null where it does not apply.';
-comment on column losant_usage.restatements.source is 'Source of the payloads; null where it does not apply.';
-comment on column losant_usage.restatements.hour is 'UTC hour of the day; null where it does not apply.';
-comment on column losant_usage.restatements.old_quantity is 'What was stored; null if it was not there.';
-comment on column losant_usage.restatements.new_quantity is 'What is stored since; null if it is not there.';
-comment on column losant_usage.restatements.difference is 'New minus old.';
-comment on column losant_usage.restatements.unit is 'Unit of the quantity.';
-comment on column losant_usage.restatements.revision is 'Version of the cells numbers that the change made.';
-comment on column losant_usage.restatements.was_final is 'Whether it was final before.';
-comment on column losant_usage.restatements.run_id is 'Run that changed it.';
-comment on column losant_usage.restatements.changed_at is 'When it was changed (UTC).';
+comment on view losant_usage.restatements is 'Changes of stored numbers, one row per number. Payloads by source and by hour are separate rows, so nothing counts twice. Source: revisions.';
+comment on column losant_usage.restatements.new_quantity is 'Value after the change; null if there is none.';
+comment on column losant_usage.restatements.old_quantity is 'Value before the change; null if there was none.';
 comment on column losant_usage.restatements.revision_id is 'Row of revisions.';
-comment on function losant_usage.usage_as_of is 'daily_usage with the numbers that were known at a moment. Source: usage_days, revisions.';
-comment on function losant_usage.changes_since is 'What was first loaded or changed after a moment, one row per number and change: the differences of a number add up to what changed since. Hours are in restatements only. Source: coverage, revisions.';
+comment on function losant_usage.usage_as_of is 'daily_usage with the numbers that were known at an instant. Source: usage_days, revisions.';
+comment on function losant_usage.changes_since is 'Numbers first loaded or changed after an instant, one row per change; the differences add up to the total change. Hourly numbers are in restatements only. Source: coverage, revisions.';

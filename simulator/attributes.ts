@@ -1,5 +1,5 @@
 import { DAY_MS, isoMs } from './calendar.ts';
-import { fraction, hashText, hexFor, mix } from './hash.ts';
+import { fraction, hashText, mix, toHex } from './hash.ts';
 import type { UsageProfile } from './profile.ts';
 
 export interface Tag {
@@ -7,10 +7,7 @@ export interface Tag {
   readonly value: string;
 }
 
-/**
- * An organization as the API serves it, without what changes by itself (period, links, etag). A test may
- * set any attribute to any JSON.
- */
+/** The attributes that the API serves, without computed ones (period, links, etag). Tests may set any JSON. */
 export interface OrgAttributes {
   readonly id: string;
   readonly name: string;
@@ -18,7 +15,7 @@ export interface OrgAttributes {
   readonly [name: string]: unknown;
 }
 
-/** The traits of the first organizations, in their order; the others have none. */
+/** The traits of the first organizations, in order; the others have none. */
 const PLANNED_TRAITS = [
   ['large'],
   ['maximal'],
@@ -33,16 +30,15 @@ const PLANNED_TRAITS = [
 ] as const;
 export type OrgTrait = (typeof PLANNED_TRAITS)[number][number];
 
-/** The traits that real organizations have; the others are merely valid by the schemas. */
-const ORDINARY: readonly OrgTrait[] = ['large', 'idle', 'disabled', 'read_only'];
+/** Traits of real organizations. The others are valid by the schemas, but unusual. */
+const ORDINARY_TRAITS: readonly OrgTrait[] = ['large', 'idle', 'disabled', 'read_only'];
 
-/** Returns the traits of the organization with this number. */
-export function traitsAt(index: number, hostile: boolean): OrgTrait[] {
+export function getTraits(index: number, hostile: boolean): OrgTrait[] {
   const traits: readonly OrgTrait[] = PLANNED_TRAITS[index] ?? [];
-  return traits.filter((trait) => hostile || ORDINARY.includes(trait));
+  return traits.filter((trait) => hostile || ORDINARY_TRAITS.includes(trait));
 }
 
-/** What the attributes of an organization are computed from. */
+/** The input from which the attributes of an organization are computed. */
 export interface Origin {
   readonly seed: string;
   readonly key: string;
@@ -52,12 +48,12 @@ export interface Origin {
   readonly hostile: boolean;
 }
 
-/** Returns the attributes that an organization has until somebody changes them. */
-export function attributesFor(origin: Origin, profile: UsageProfile): OrgAttributes {
+/** Creates the attributes of an organization that nobody has changed. */
+export function createAttributes(origin: Origin, profile: UsageProfile): OrgAttributes {
   const { seed, key, index, traits, createdMs, hostile } = origin;
   const id = traits.includes('upper_case_id') ? key.toUpperCase() : key;
   const salt = hashText(`${seed}|attributes|${key}`);
-  const name = hostile ? hostileName(salt, index, traits.includes('long_name')) : plainName(index);
+  const name = hostile ? createHostileName(salt, index, traits.includes('long_name')) : createName(index);
   if (traits.includes('bare')) return { id, name };
   const referral = { referralId: `CUST-${String(index).padStart(5, '0')}/${salt % 97}` };
   return {
@@ -67,11 +63,11 @@ export function attributesFor(origin: Origin, profile: UsageProfile): OrgAttribu
     creationDate: isoMs(createdMs),
     lastUpdated: isoMs(createdMs + Math.floor(fraction(salt, 1) * DAY_MS)),
     description: `Organization number ${index}`,
-    tags: tagsFor(salt, index, traits),
+    tags: createTags(salt, index, traits),
     ...(mix(salt, 2) % 6 === 0 ? {} : referral),
     planId: ['plan_starter', 'plan_business', 'plan_enterprise'][salt % 3],
-    customerId: `cus_${hexFor(`${salt}|customer`, 14)}`,
-    limits: limitsFor(profile),
+    customerId: `cus_${toHex(`${salt}|customer`, 14)}`,
+    limits: createLimits(profile),
     disabledAt: traits.includes('disabled') ? isoMs(createdMs + 90 * DAY_MS) : false,
     isReadOnly: traits.includes('read_only'),
     auditLogEnabled: salt % 2 === 0,
@@ -79,7 +75,7 @@ export function attributesFor(origin: Origin, profile: UsageProfile): OrgAttribu
   };
 }
 
-function tagsFor(salt: number, index: number, traits: readonly OrgTrait[]): Tag[] {
+function createTags(salt: number, index: number, traits: readonly OrgTrait[]): Tag[] {
   const tags: Tag[] = [
     { key: 'region', value: ['eu', 'us', 'apac'][salt % 3] ?? 'eu' },
     { key: 'account_number', value: String(10_000 + index) },
@@ -88,18 +84,18 @@ function tagsFor(salt: number, index: number, traits: readonly OrgTrait[]): Tag[
   return [...tags, { key: 'region', value: 'Überall "und" nirgends 🌍' }, { key: 'region', value: 'eu' }];
 }
 
-/** Returns the limits of a plan that suits the size today; growing organizations exceed theirs. */
-function limitsFor({ devices, payloadsPerDay, notebookRunsPerDay }: UsageProfile) {
+/** Creates limits for the initial size, so that growing organizations exceed them. */
+function createLimits({ devices, payloadsPerDay, notebookRunsPerDay }: UsageProfile) {
   return {
-    device: roomFor(devices, 100),
-    payload: roomFor(payloadsPerDay * 30, 100_000),
-    notebookMinutesPerMonth: roomFor(notebookRunsPerDay * 30, 1_000),
+    device: toLimit(devices, 100),
+    payload: toLimit(payloadsPerDay * 30, 100_000),
+    notebookMinutesPerMonth: toLimit(notebookRunsPerDay * 30, 1_000),
   };
 }
 
-/** Returns the next of 1, 2 or 5 times a power of ten, and no less than `least`. */
-function roomFor(usage: number, least: number): number {
-  const step = 10 ** Math.floor(Math.log10(Math.max(least, usage)));
+/** Rounds up to 1, 2 or 5 times a power of ten, at least `min`. */
+function toLimit(usage: number, min: number): number {
+  const step = 10 ** Math.floor(Math.log10(Math.max(min, usage)));
   return ([1, 2, 5].find((times) => times * step >= usage) ?? 10) * step;
 }
 
@@ -110,8 +106,8 @@ const COMPANIES = (
 ).split('|');
 const TRADES = 'Water|Energy|Cold Chain|Fleet|Buildings|Agriculture|Mining|Metering'.split('|');
 
-/** Returns a plausible company name, a different one for each index. */
-function plainName(index: number): string {
+/** Creates a plausible company name, different for each index. */
+function createName(index: number): string {
   const round = Math.floor(index / (COMPANIES.length * TRADES.length));
   const company = COMPANIES[(index * 7) % COMPANIES.length];
   const trade = TRADES[(index + Math.floor(index / COMPANIES.length)) % TRADES.length];
@@ -128,8 +124,8 @@ const ODD_NAMES: readonly string[] = [
   '  spaces around  ',
 ];
 
-/** Returns a name that, now and then, breaks code that takes names for plain text. */
-function hostileName(salt: number, index: number, isLong: boolean): string {
+/** Creates a name. Some break code that does not escape names. */
+function createHostileName(salt: number, index: number, isLong: boolean): string {
   if (isLong) return `Long name ${'x'.repeat(244)}é`;
   const odd = index >= 3 && index % 2 === 1 ? ODD_NAMES[((index - 3) / 2) % 13] : undefined;
   return odd ?? `${FOREIGN[salt % FOREIGN.length]} ${TRADES[mix(salt, 3) % TRADES.length]} ${index}`;

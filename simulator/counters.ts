@@ -1,23 +1,23 @@
-import { type Amount, add, jsonAmount, sumOf } from './amount.ts';
+import { type Amount, add, sumUp, toJsonAmount } from './amount.ts';
 import { DAY_MS, dayOf, HOUR_MS, isoMs, type Window } from './calendar.ts';
-import { type Answered, type CounterAction, UNCHANGED } from './edits.ts';
+import { type CounterAction, type CounterVariant, NO_EDITS } from './edits.ts';
 import { type Meter, type SourceAmount, SourceSum } from './meter.ts';
-import { type CounterQuery, oldestDay, readCounterQuery } from './params.ts';
-import type { Body } from './refusal.ts';
+import { type CounterQuery, findOldestDay, parseCounterQuery } from './params.ts';
+import type { Body } from './rejection.ts';
 import type { Settings } from './settings.ts';
 import type { Bucket } from './value-faults.ts';
 import type { World } from './world.ts';
 
-interface Question {
+interface CounterRequest {
   readonly settings: Settings;
   readonly meter: Meter;
-  readonly answer: Answered;
+  readonly target: CounterVariant;
   readonly query: CounterQuery;
   readonly nowMs: number;
 }
 
-/** Returns the body of a counter, without its envelope of links. Throws a refusal for a query that is not allowed. */
-export function answerCounter(
+/** Creates the body of a counter, without the envelope. Throws a rejection for an invalid query. */
+export function createCounterBody(
   world: World,
   meter: Meter,
   action: CounterAction,
@@ -25,54 +25,55 @@ export function answerCounter(
 ): { readonly body: Body; readonly window: Window } {
   const { settings } = world;
   const nowMs = world.now();
-  const query = readCounterQuery(parameters, settings, nowMs);
+  const query = parseCounterQuery(parameters, settings, nowMs);
   const { window, asBytes, includeNonBillable } = query;
-  const isVaried = action === 'payloadCountsBreakdown';
+  const hasVariants = action === 'payloadCountsBreakdown';
   const variant = `${includeNonBillable ? 'all' : 'billable'}_${asBytes ? 'bytes' : 'count'}` as const;
-  const answer = { action, variant: isVaried ? variant : null };
-  const question: Question = { settings, meter, answer, query, nowMs };
-  if (action === 'payloadCounts') return { window, body: sourceMap(question) };
+  const target = { action, variant: hasVariants ? variant : null };
+  const request: CounterRequest = { settings, meter, target, query, nowMs };
+  if (action === 'payloadCounts') return { window, body: createSourceMap(request) };
   const echo = settings.echoWindow ? { start: isoMs(window.startMs), end: isoMs(window.endMs) } : {};
-  const counts = isVaried ? payloadBuckets(question) : dayBuckets(question);
+  const counts = hasVariants ? createPayloadBuckets(request) : createDayBuckets(request);
   return { window, body: { ...echo, counts } };
 }
 
 /**
- * Yields the days that a window touches, that have begun and are not left out, and whether their
- * detail is gone. However much of a day the window covers, it is counted as a whole.
+ * Yields the days that the range touches, except future and omitted ones. A day counts in full, however much of it the
+ * range covers. `isExpired`: its detail is no longer retained.
  */
-function* daysOf(question: Question): Generator<{ day: number; gone: boolean }> {
-  const { settings, meter, answer, query, nowMs } = question;
-  const oldest = oldestDay(settings, nowMs);
+function* listDays(request: CounterRequest): Generator<{ day: number; isExpired: boolean }> {
+  const { settings, meter, target, query, nowMs } = request;
+  const oldest = findOldestDay(settings, nowMs);
   const first = dayOf(query.window.startMs);
   const last = Math.min(dayOf(query.window.endMs), dayOf(nowMs));
   for (let day = settings.retention === 'zeros' ? first : Math.max(first, oldest); day <= last; day++) {
-    if (!meter.editsOf(day).isOmitted(answer)) yield { day, gone: day < oldest };
+    if (!meter.getEdits(day).isOmitted(target)) yield { day, isExpired: day < oldest };
   }
 }
 
-/** Returns the buckets of devices or notebooks. */
-function dayBuckets(question: Question): Bucket[] {
-  const { meter, settings, answer } = question;
-  const isDevices = answer.action === 'deviceCounts';
-  const biased = isDevices ? 'total' : 'minutes';
+function createDayBuckets(request: CounterRequest): Bucket[] {
+  const { meter, settings, target } = request;
+  const isDevices = target.action === 'deviceCounts';
+  const biasedField = isDevices ? 'total' : 'minutes';
   const buckets: Bucket[] = [];
-  for (const { day, gone } of daysOf(question)) {
-    const counted = Object.entries(isDevices ? meter.devices(day) : meter.notebooks(day));
-    const values = counted.map(([field, value]): [string, Amount] => [field, gone ? 0 : value]);
+  for (const { day, isExpired } of listDays(request)) {
+    const fields = Object.entries(isDevices ? meter.devices(day) : meter.notebooks(day));
+    const values = fields.map(([field, value]): [string, Amount] => [field, isExpired ? 0 : value]);
     if (settings.omitZeroDays && values.every(([, value]) => value === 0)) continue;
     const bucket: Bucket = { date: isoMs(day * DAY_MS) };
     for (const [field, value] of values) {
-      bucket[field] = jsonAmount(field === biased ? add(value, meter.biasOf(day, answer.action)) : value);
+      bucket[field] = toJsonAmount(
+        field === biasedField ? add(value, meter.getBias(day, target.action)) : value,
+      );
     }
     buckets.push(bucket);
   }
   return buckets;
 }
 
-/** Returns the buckets of payloads, by day or by the hours that the window touches. */
-function payloadBuckets(question: Question): Bucket[] {
-  const { meter, settings, query, answer, nowMs } = question;
+/** Creates buckets by day, or by hour for the hours that the range touches. */
+function createPayloadBuckets(request: CounterRequest): Bucket[] {
+  const { meter, settings, query, target, nowMs } = request;
   const { resolution, asBytes, includeNonBillable, window } = query;
   const isHourly = resolution === HOUR_MS;
   const omitsZeros = isHourly ? settings.omitZeroHours : settings.omitZeroDays;
@@ -81,34 +82,34 @@ function payloadBuckets(question: Question): Bucket[] {
     return asBytes ? row.bytes : row.count;
   };
   const buckets: Bucket[] = [];
-  for (const { day, gone } of daysOf(question)) {
-    const { hours } = isHourly && !gone ? meter.editsOf(day) : UNCHANGED;
+  for (const { day, isExpired } of listDays(request)) {
+    const { hourOffsets } = isHourly && !isExpired ? meter.getEdits(day) : NO_EDITS;
     for (let fromMs = 0; fromMs < DAY_MS; fromMs += resolution) {
       const startMs = day * DAY_MS + fromMs;
       const toMs = fromMs + resolution;
       if (startMs + resolution <= window.startMs || startMs > Math.min(window.endMs, nowMs)) continue;
-      const sum = gone ? 0 : sumOf(meter.payloads(day, fromMs, toMs), read);
-      const value = add(sum, hours.get(fromMs / HOUR_MS) ?? 0);
+      const sum = isExpired ? 0 : sumUp(meter.payloads(day, fromMs, toMs), read);
+      const value = add(sum, hourOffsets.get(fromMs / HOUR_MS) ?? 0);
       if (value === 0 && omitsZeros) continue;
-      const biased = add(value, meter.biasOf(day, answer.action));
-      buckets.push({ date: isoMs(startMs), value: jsonAmount(biased) });
+      const biasedValue = add(value, meter.getBias(day, target.action));
+      buckets.push({ date: isoMs(startMs), value: toJsonAmount(biasedValue) });
     }
   }
   return buckets;
 }
 
-function sourceMap(question: Question): Body {
-  const { meter, query, answer } = question;
+function createSourceMap(request: CounterRequest): Body {
+  const { meter, query, target } = request;
   const sum = new SourceSum();
-  for (const { day, gone } of daysOf(question)) {
-    if (!gone) sum.add(meter.payloads(day, 0, DAY_MS));
-    const by = meter.biasOf(day, answer.action);
-    const biased = { type: 'event', source: 'application.rest', billable: true, count: by, bytes: by };
-    if (by !== 0) sum.add([biased]);
+  for (const { day, isExpired } of listDays(request)) {
+    if (!isExpired) sum.add(meter.payloads(day, 0, DAY_MS));
+    const by = meter.getBias(day, target.action);
+    const row = { type: 'event', source: 'application.rest', billable: true, count: by, bytes: by };
+    if (by !== 0) sum.add([row]);
   }
   const types: Record<string, Body> = {};
-  for (const row of sum.rows()) {
-    (types[row.type] ??= {})[row.source] = jsonAmount(query.asBytes ? row.bytes : row.count);
+  for (const row of sum.toRows()) {
+    (types[row.type] ??= {})[row.source] = toJsonAmount(query.asBytes ? row.bytes : row.count);
   }
   return types;
 }

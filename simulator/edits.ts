@@ -10,16 +10,13 @@ export type CounterAction = (typeof COUNTER_ACTIONS)[number];
 export const BREAKDOWN_VARIANTS = ['billable_count', 'billable_bytes', 'all_count', 'all_bytes'] as const;
 export type BreakdownVariant = (typeof BREAKDOWN_VARIANTS)[number];
 
-/** An answer of a counter. The variant is null for counters that have none; in an edit it stands for all. */
-export interface Answered {
+/** A kind of counter response. The variant is null for counters without variants; in an edit null means all. */
+export interface CounterVariant {
   readonly action: CounterAction;
   readonly variant: BreakdownVariant | null;
 }
 
-/**
- * Counters that share their numbers: both payload actions count the same payloads. `sources` is the
- * split of payloads alone, which changes no total.
- */
+/** Counters with common numbers: both payload actions count the same. `sources` is only their split by source. */
 export type CounterGroup = 'devices' | 'notebooks' | 'payloads' | 'sources';
 
 export function groupOf(action: CounterAction): CounterGroup {
@@ -27,45 +24,43 @@ export function groupOf(action: CounterAction): CounterGroup {
   return action === 'notebookMinuteCounts' ? 'notebooks' : 'payloads';
 }
 
-/** The changes made on purpose to one day of an organization. */
+/** The changes of a test to one day of an organization. */
 export class DayEdits {
-  /** How often the numbers were restated. */
-  readonly restated: Record<CounterGroup, number> = { devices: 0, notebooks: 0, payloads: 0, sources: 0 };
-  /** The groups that have no usage although their organization was active. */
-  readonly emptied = new Set<CounterGroup>();
-  /** By how much hours of payloads are wrong, which the day's own numbers do not show. */
-  readonly hours = new Map<number, number>();
-  readonly #omitted = new Set<string>();
+  /** Numbers of restatements. */
+  readonly restatements: Record<CounterGroup, number> = { devices: 0, notebooks: 0, payloads: 0, sources: 0 };
+  /** The groups without usage although the organization was active. */
+  readonly emptyGroups = new Set<CounterGroup>();
+  /** Added to hours of payloads in hourly responses, and not in the day's total. */
+  readonly hourOffsets = new Map<number, number>();
+  readonly #omittedVariants = new Set<string>();
 
-  /** Whether the day's bucket is left out of the answer. */
-  isOmitted({ action, variant }: Answered): boolean {
-    return this.#omitted.has(`${action} ${variant}`);
+  isOmitted({ action, variant }: CounterVariant): boolean {
+    return this.#omittedVariants.has(`${action} ${variant}`);
   }
 
-  setOmitted({ action, variant }: Answered, omitted: boolean): void {
+  setOmitted({ action, variant }: CounterVariant, isOmitted: boolean): void {
     for (const each of variant === null ? [null, ...BREAKDOWN_VARIANTS] : [variant]) {
-      if (omitted) this.#omitted.add(`${action} ${each}`);
-      else this.#omitted.delete(`${action} ${each}`);
+      if (isOmitted) this.#omittedVariants.add(`${action} ${each}`);
+      else this.#omittedVariants.delete(`${action} ${each}`);
     }
   }
 }
 
-/** The changes made to past usage, by organization and day. */
+/** The edits by organization and day. */
 export class Edits {
   readonly #days = new Map<string, DayEdits>();
 
-  /** Returns the changes of a day, which must not be changed themselves. */
-  of(orgKey: string, day: number): DayEdits {
-    return this.#days.get(`${orgKey} ${day}`) ?? UNCHANGED;
+  /** Returns the edits of a day, which must not be changed. */
+  read(orgKey: string, day: number): DayEdits {
+    return this.#days.get(`${orgKey} ${day}`) ?? NO_EDITS;
   }
 
-  /** Returns the changes of a day to be added to. */
-  change(orgKey: string, day: number): DayEdits {
+  /** Returns the edits of a day, which may be changed. */
+  edit(orgKey: string, day: number): DayEdits {
     const edits = this.#days.get(`${orgKey} ${day}`) ?? new DayEdits();
     this.#days.set(`${orgKey} ${day}`, edits);
     return edits;
   }
 }
 
-/** The edits of a day that nobody changed. */
-export const UNCHANGED = new DayEdits();
+export const NO_EDITS = new DayEdits();

@@ -1,15 +1,15 @@
 import { z } from 'zod';
-import { DELIVERIES } from './deliver.ts';
-import { ANSWERS, REPLIES } from './fault-replies.ts';
+import { DELIVERIES } from './delivery.ts';
+import { FAULT_RESPONSES, TRANSIENT_RESPONSES } from './fault-responses.ts';
 import { hashText, mix } from './hash.ts';
 import { VALUE_FAULTS, type ValueKind } from './value-faults.ts';
 
-export const REPLY_KINDS = Object.keys(REPLIES) as (keyof typeof REPLIES)[];
+export const TRANSIENT_KINDS = Object.keys(TRANSIENT_RESPONSES) as (keyof typeof TRANSIENT_RESPONSES)[];
 export const DELIVERY_KINDS = Object.keys(DELIVERIES) as (keyof typeof DELIVERIES)[];
 export const VALUE_KINDS = Object.keys(VALUE_FAULTS) as ValueKind[];
-const ANSWER_KINDS = Object.keys(ANSWERS) as (keyof typeof ANSWERS)[];
+const RESPONSE_KINDS = Object.keys(FAULT_RESPONSES) as (keyof typeof FAULT_RESPONSES)[];
 
-const kinds = z.enum([...ANSWER_KINDS, ...DELIVERY_KINDS, ...VALUE_KINDS]);
+const kinds = z.enum([...RESPONSE_KINDS, ...DELIVERY_KINDS, ...VALUE_KINDS]);
 export type FaultKind = z.output<typeof kinds>;
 
 export function isDeliveryKind(kind: FaultKind): kind is keyof typeof DELIVERIES {
@@ -20,84 +20,83 @@ export function isValueKind(kind: FaultKind): kind is ValueKind {
   return kind in VALUE_FAULTS;
 }
 
-/** A plan of which requests fail and how. Only reads fail, `/control` never does. */
+/** Describes which requests fail and how. Only reads of the API fail. */
 export const faultPlan = z.strictObject({
   kinds: z.array(kinds).readonly(),
-  /** The share of requests, from 0 to 1. */
+  /** The share of requests that fail, from 0 to 1. */
   rate: z.number().default(1),
-  /** Alternative to `rate`: one in this many requests, and every n-th repetition of the same request. */
+  /** Instead of `rate`: one in this many requests, and each n-th repetition of the same request. */
   every: z.number().optional(),
-  /** The number of faults in a row after which the same request is answered properly once. */
+  /** After so many faults in a row, the same request succeeds once. */
   maxPerRequest: z.number().default(3),
-  /** Whether faults go on without that bound. */
+  /** Whether `maxPerRequest` is ignored. */
   forever: z.boolean().default(false),
-  /** The only organizations whose requests fail, in any case. */
+  /** The organizations whose requests fail, in any case; all by default. */
   orgIds: z.array(z.string()).readonly().optional(),
-  /** The only actions that fail, e.g. `instanceOrg.deviceCounts` or just `deviceCounts`. */
+  /** The actions that fail, for example `instanceOrg.deviceCounts` or just `deviceCounts`; all by default. */
   actions: z.array(z.string()).readonly().optional(),
-  /** The seconds in Retry-After, for the kinds that send one. */
+  /** The Retry-After of the kinds that have one. */
   retryAfterSeconds: z.number().default(1),
   /** The duration of `slow_body` and `hang`. */
   slowMs: z.number().default(60_000),
-  /** The unpacked size of `huge_body`. */
+  /** The decompressed size of `huge_body`. */
   hugeBytes: z.number().default(64 * 2 ** 20),
 });
 export type FaultPlan = z.input<typeof faultPlan>;
 type CompletePlan = z.output<typeof faultPlan>;
 
-/** A request that may meet a fault. */
-export interface FaultQuestion {
+export interface FaultRequest {
   readonly method: string;
   readonly path: string;
   readonly query: URLSearchParams;
   readonly action: string;
   readonly orgId: string | null;
-  /** Whether a fault can be applied to this answer; faults that cannot are skipped. */
+  /** Returns whether a kind can be applied to the response; other kinds are skipped. */
   readonly isPossible: (kind: FaultKind) => boolean;
 }
 
 export interface ChosenFault {
   readonly kind: FaultKind;
   readonly plan: CompletePlan;
-  /** Selects the bucket, field or status; equal for the same question. */
+  /** Selects the bucket, field or status. The same for the same request. */
   readonly pick: number;
 }
 
-/** A fault that was served, and the cell it affected. */
+/** A fault with the cell that it affected. */
 export interface ServedFault {
   readonly at: string;
   readonly kind: FaultKind;
   readonly action: string;
   readonly orgId: string | null;
-  /** The UTC day that a value fault changed; null for other kinds. */
+  /** The day that a value fault changed; null for other kinds. */
   readonly day: string | null;
 }
 
 /**
- * The faults served so far, oldest first, and the choice of the next. Whether a request meets one depends on the seed,
- * the request and how often it was made, not on other requests.
+ * Chooses faults and records those that were served, oldest first. Whether a request is affected depends only on the
+ * seed, the request and how often it was sent.
  */
 export class Faults {
   readonly served: ServedFault[] = [];
   readonly #seed: string;
-  /** How often each request was made, and how many faults in a row it has met. */
+  /** By request: how often it was sent, and its faults in a row. */
   readonly #requests = new Map<string, { readonly nth: number; readonly inRow: number }>();
 
   constructor(seed: string) {
     this.#seed = seed;
   }
 
-  /** Counts the request, and returns the fault that it meets, or null. */
-  choose(plans: readonly CompletePlan[], question: FaultQuestion): ChosenFault | null {
-    const identity = identityOf(question);
+  /** Counts the request. Returns its fault, or null. */
+  choose(plans: readonly CompletePlan[], request: FaultRequest): ChosenFault | null {
+    const identity = identify(request);
     const { nth, inRow } = this.#requests.get(identity) ?? { nth: 0, inRow: 0 };
     const chances = plans.map((plan, index): ChosenFault | null => {
-      if (!concerns(plan, question) || (!plan.forever && inRow >= plan.maxPerRequest)) return null;
+      if (!isTargeted(plan, request) || (!plan.forever && inRow >= plan.maxPerRequest)) return null;
       const hash = hashText(`${this.#seed}|fault|${index}|${identity}`);
       const roll = mix(hash, nth);
-      const isStruck =
+      const isAffected =
         plan.every === undefined ? roll / 2 ** 32 < plan.rate : (hash + nth) % plan.every === 0;
-      const possible = isStruck ? plan.kinds.filter(question.isPossible) : [];
+      const possible = isAffected ? plan.kinds.filter(request.isPossible) : [];
       const kind = possible[mix(roll, 1) % possible.length];
       return kind === undefined ? null : { kind, plan, pick: mix(roll, 2) };
     });
@@ -107,14 +106,14 @@ export class Faults {
   }
 }
 
-/** Returns the request without the switches for links and the like, and its parameters in one order. */
-function identityOf({ method, path, query }: FaultQuestion): string {
+/** Returns a key of the request: without switches such as `_links`, and with sorted parameters. */
+function identify({ method, path, query }: FaultRequest): string {
   const meaningful = [...query].filter(([key]) => !key.startsWith('_'));
   const parameters = meaningful.map(([key, value]) => `${key}=${value}`);
   return `${method} ${path.toLowerCase()} ${parameters.sort().join('&')}`;
 }
 
-function concerns(plan: CompletePlan, { action, orgId }: FaultQuestion): boolean {
+function isTargeted(plan: CompletePlan, { action, orgId }: FaultRequest): boolean {
   const bare = action.slice(action.indexOf('.') + 1);
   if (plan.actions?.some((each) => each === action || each === bare) === false) return false;
   return plan.orgIds?.some((id) => id.toLowerCase() === orgId?.toLowerCase()) ?? true;

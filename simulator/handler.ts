@@ -1,45 +1,42 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { type ApiAnswer, type ApiRequest, answerRequest, matchRoute, type Route } from './api.ts';
+import { type ApiRequest, type ApiResponse, handleRequest, matchRoute, type Route } from './api.ts';
 import { isoMs } from './calendar.ts';
-import { answerControl } from './control.ts';
-import { DELIVERIES, deliver, jsonReply, later } from './deliver.ts';
-import { ANSWERS } from './fault-replies.ts';
+import { handleControl } from './control.ts';
+import { createJsonResponse, DELIVERIES, deliver, runLater } from './delivery.ts';
+import { FAULT_RESPONSES } from './fault-responses.ts';
 import { type ChosenFault, type FaultKind, isDeliveryKind, isValueKind } from './faults.ts';
 import { createInstanceMeter, type Meter } from './meter.ts';
-import { errorBody } from './refusal.ts';
-import { repeatKeys, type Spoiled, spoil, type ValueKind } from './value-faults.ts';
+import { createErrorBody } from './rejection.ts';
+import { repeatKeys, type SpoiledBody, spoilBody, type ValueKind } from './value-faults.ts';
 import type { World } from './world.ts';
 
-interface Exchange extends ApiRequest {
+interface HttpExchange extends ApiRequest {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
 }
 
-/**
- * Returns the handler of all requests to the simulator: `/control/*` is answered at once, the API with
- * its delay and its faults.
- */
+/** Creates the handler of all requests: `/control/*` without delay, the API with its delay and faults. */
 export function createHandler(world: World): RequestListener {
   const instanceMeter = createInstanceMeter(world);
   const isAdmitted = createRateLimit();
-  const answer = (exchange: Exchange) => {
+  const handle = (exchange: HttpExchange) => {
     const { res, method, path } = exchange;
     const { latencyMs, requestsPerSecond } = world.settings;
     if (method !== 'GET') world.version++;
     setDate(world, res);
     if (path.startsWith('/control/')) {
-      const { status, body } = answerControl(world, exchange);
-      return deliver(res, jsonReply(status, body));
+      const { status, body } = handleControl(world, exchange);
+      return deliver(res, createJsonResponse(status, body));
     }
     if (requestsPerSecond !== null && !isAdmitted(requestsPerSecond)) {
       world.stats.count(matchRoute(method, path)?.action ?? 'unmapped', '429');
-      const body = errorBody('TooManyRequests', 'Too many requests');
-      return deliver(res, jsonReply(429, body, { 'Retry-After': '1' }));
+      const body = createErrorBody('TooManyRequests', 'Too many requests');
+      return deliver(res, createJsonResponse(429, body, { 'Retry-After': '1' }));
     }
-    const answerNow = () => answerApi(world, exchange, instanceMeter);
-    if (latencyMs > 0) later(res, latencyMs, answerNow);
-    else answerNow();
+    const respond = () => handleApi(world, exchange, instanceMeter);
+    if (latencyMs > 0) runLater(res, latencyMs, respond);
+    else respond();
   };
   return (req, res) => {
     const { method = 'GET', url = '/' } = req;
@@ -47,15 +44,15 @@ export function createHandler(world: World): RequestListener {
     const [path = '/', ...query] = url.split('?');
     const request = { method, path, query: new URLSearchParams(query.join('?')), authorization };
     const end = () => res.destroy();
-    text(req).then((body) => answer({ ...request, text: body, req, res }), end);
+    text(req).then((body) => handle({ ...request, text: body, req, res }), end);
   };
 }
 
-/** Returns a test of whether a request that comes now is one of the first within any second. */
+/** Creates a function that returns whether a request is within the rate of any second. */
 function createRateLimit(): (perSecond: number) => boolean {
   let admittedMs: number[] = [];
   return (perSecond) => {
-    // The monotonic clock, because the world's may be set.
+    // The monotonic clock, because tests change the world's.
     const nowMs = performance.now();
     admittedMs = admittedMs.filter((ms) => nowMs - ms < 1_000);
     if (admittedMs.length >= perSecond) return false;
@@ -68,8 +65,7 @@ function setDate({ now, settings }: World, res: ServerResponse): void {
   res.setHeader('Date', new Date(now() + settings.dateOffsetMs).toUTCString());
 }
 
-/** Moves the clock before an answer, if a jump is due. */
-function countDownToJump(world: World): void {
+function moveClockIfDue(world: World): void {
   const { clock, clockJump } = world.settings;
   if (clockJump === null) return;
   const { afterRequests, byMs } = clockJump;
@@ -79,44 +75,49 @@ function countDownToJump(world: World): void {
       : { ...world.settings, clockJump: null, clock: { offsetMs: clock.offsetMs + byMs } };
 }
 
-function answerApi(world: World, exchange: Exchange, instanceMeter: Meter): void {
-  countDownToJump(world);
+function handleApi(world: World, exchange: HttpExchange, instanceMeter: Meter): void {
+  moveClockIfDue(world);
   setDate(world, exchange.res);
   const route = matchRoute(exchange.method, exchange.path);
-  const answer = answerRequest(world, route, exchange, instanceMeter);
-  const fault = route === null ? null : faultFor(world, exchange, route, answer);
-  if (route !== null && fault !== null) return deliverFaulty(world, { exchange, route, answer }, fault);
-  deliver(exchange.res, jsonReply(answer.status, answer.body));
-  world.stats.count(route?.action ?? 'unmapped', String(answer.status));
+  const response = handleRequest(world, route, exchange, instanceMeter);
+  const fault = route === null ? null : chooseFault(world, exchange, route, response);
+  if (route !== null && fault !== null) return deliverFault(world, { exchange, route, response }, fault);
+  deliver(exchange.res, createJsonResponse(response.status, response.body));
+  world.stats.count(route?.action ?? 'unmapped', String(response.status));
 }
 
-/** Returns the fault that an answer meets. One refused for its token meets none: nothing may hide a 401 or 403. */
-function faultFor(world: World, request: ApiRequest, route: Route, answer: ApiAnswer): ChosenFault | null {
+/** Returns the fault of a response; null for 401 and 403, which no fault may hide. */
+function chooseFault(
+  world: World,
+  request: ApiRequest,
+  route: Route,
+  response: ApiResponse,
+): ChosenFault | null {
   const { faults: plans } = world.settings;
-  const isRefused = answer.status === 401 || answer.status === 403;
-  if (request.method !== 'GET' || plans.length === 0 || isRefused) return null;
-  const isPossible = (kind: FaultKind) => !isValueKind(kind) || spoilAnswer(kind, answer, 0) !== null;
+  const isRejected = response.status === 401 || response.status === 403;
+  if (request.method !== 'GET' || plans.length === 0 || isRejected) return null;
+  const isPossible = (kind: FaultKind) => !isValueKind(kind) || spoilResponse(kind, response, 0) !== null;
   return world.faults.choose(plans, { ...request, ...route, isPossible });
 }
 
-function spoilAnswer(kind: ValueKind, { body, window }: ApiAnswer, pick: number): Spoiled | null {
-  return window === undefined ? null : spoil(kind, body, window, pick);
+function spoilResponse(kind: ValueKind, { body, window }: ApiResponse, pick: number): SpoiledBody | null {
+  return window === undefined ? null : spoilBody(kind, body, window, pick);
 }
 
-function deliverFaulty(
+function deliverFault(
   world: World,
-  { exchange, route, answer }: { exchange: Exchange; route: Route; answer: ApiAnswer },
+  { exchange, route, response }: { exchange: HttpExchange; route: Route; response: ApiResponse },
   { kind, plan, pick }: ChosenFault,
 ): void {
   const { req, res } = exchange;
   const { action } = route;
   const nowMs = world.now();
-  const spoiled = isValueKind(kind) ? spoilAnswer(kind, answer, pick) : null;
+  const faultyBody = isValueKind(kind) ? spoilResponse(kind, response, pick) : null;
   const orgId = route.orgId?.toLowerCase() ?? null;
-  world.faults.served.push({ at: isoMs(nowMs), kind, action, orgId, day: spoiled?.day ?? null });
+  world.faults.served.push({ at: isoMs(nowMs), kind, action, orgId, day: faultyBody?.day ?? null });
   world.stats.countFault(kind);
   res.setHeader('x-simulated-fault', kind);
-  const good = jsonReply(answer.status, spoiled?.body ?? answer.body);
+  const good = createJsonResponse(response.status, faultyBody?.body ?? response.body);
   const url = `http://${req.headers.host ?? '127.0.0.1'}`;
   const acceptsGzip = /\bgzip\b/.test(String(req.headers['accept-encoding'] ?? ''));
   const context = { ...plan, pick, nowMs, url, acceptsGzip };
@@ -125,7 +126,9 @@ function deliverFaulty(
     world.stats.count(action, kind === 'reset' || kind === 'hang' ? kind : String(good.status));
     return;
   }
-  const reply = isValueKind(kind) ? { ...good, text: repeatKeys(good.text) } : ANSWERS[kind](good, context);
-  deliver(res, reply);
-  world.stats.count(action, String(reply.status));
+  const faultResponse = isValueKind(kind)
+    ? { ...good, text: repeatKeys(good.text) }
+    : FAULT_RESPONSES[kind](good, context);
+  deliver(res, faultResponse);
+  world.stats.count(action, String(faultResponse.status));
 }

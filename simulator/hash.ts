@@ -1,9 +1,6 @@
-/**
- * Deterministic noise. Every number of the simulator comes from its seed through these functions, so
- * that the same question has the same answer in any process.
- */
+/** Deterministic noise: the same seed gives the same numbers in every process. */
 
-/** Returns a well-spread 32-bit unsigned integer for two integers (murmur3's finalizer). */
+/** Returns a 32-bit unsigned integer for two integers (the finalizer of murmur3). */
 export function mix(a: number, b: number): number {
   let h = Math.imul(a ^ Math.imul(b + 0x9e3779b9, 0x85ebca6b), 0xc2b2ae35);
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
@@ -24,7 +21,7 @@ export function fraction(a: number, b: number): number {
 }
 
 /** Returns `length` lower-case hex digits for a text. */
-export function hexFor(text: string, length: number): string {
+export function toHex(text: string, length: number): string {
   let hex = '';
   for (let i = 0; hex.length < length; i++) hex += hashText(`${i}/${text}`).toString(16).padStart(8, '0');
   return hex.slice(0, length);

@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { DAY_MS, dayOf, type Window } from './calendar.ts';
-import { checked, invalid } from './refusal.ts';
+import { checkValue, createValidationError } from './rejection.ts';
 import type { Settings } from './settings.ts';
 
-/** The least plausible instant, in 1973-03: anything below is seconds, not milliseconds. */
+/** An instant in 1973-03: anything below is in seconds. */
 const SMALLEST_MS = 1e11;
-/** The last instant that a JavaScript date can represent. */
+/** The last instant of a JavaScript Date. */
 const LARGEST_MS = 8.64e15;
 
 const isInstant = (ms: number) => ms <= 0 || (ms >= SMALLEST_MS && ms <= LARGEST_MS);
@@ -24,31 +24,28 @@ const counterQuery = z.object({
 
 export type CounterQuery = Omit<z.output<typeof counterQuery>, 'start' | 'end'> & { readonly window: Window };
 
-/** Returns the query of a counter. Throws a refusal if a parameter or the range is not allowed. */
-export function readCounterQuery(query: URLSearchParams, settings: Settings, nowMs: number): CounterQuery {
-  const { start, end, ...rest } = checked(counterQuery, fieldsOf(query));
-  const [startMs, endMs] = [absolute(start, nowMs), absolute(end, nowMs)];
+/** Parses the query of a counter. Throws a rejection if a parameter or the range is invalid. */
+export function parseCounterQuery(query: URLSearchParams, settings: Settings, nowMs: number): CounterQuery {
+  const { start, end, ...rest } = checkValue(counterQuery, toFields(query));
+  const [startMs, endMs] = [toInstant(start, nowMs), toInstant(end, nowMs)];
   const { maxRangeDays, retention, detailDays } = settings;
-  if (endMs < startMs) throw invalid('end', 'must not be before start');
+  if (endMs < startMs) throw createValidationError('end', 'must not be before start');
   if (maxRangeDays !== null && endMs - startMs > maxRangeDays * DAY_MS) {
-    throw invalid('start', `must not be more than ${maxRangeDays} days before end`);
+    throw createValidationError('start', `must not be more than ${maxRangeDays} days before end`);
   }
-  if (retention === 'refuse' && dayOf(startMs) < oldestDay(settings, nowMs)) {
-    throw invalid('start', `must not be more than ${detailDays} days ago`);
+  if (retention === 'refuse' && dayOf(startMs) < findOldestDay(settings, nowMs)) {
+    throw createValidationError('start', `must not be more than ${detailDays} days ago`);
   }
   return { window: { startMs, endMs }, ...rest };
 }
 
-/** Returns the oldest day whose detail is kept. */
-export function oldestDay({ detailDays }: Settings, nowMs: number): number {
+/** Returns the oldest day whose detail is retained. */
+export function findOldestDay({ detailDays }: Settings, nowMs: number): number {
   return dayOf(nowMs) - detailDays;
 }
 
-/**
- * Returns the instant that a parameter stands for. 0, a negative number or nothing means "relative to
- * now", as elsewhere in the API: a request without `start` gets a window that begins and ends now.
- */
-function absolute(ms: number, nowMs: number): number {
+/** Returns the instant of a parameter. 0, a negative number and the default mean relative to now. */
+function toInstant(ms: number, nowMs: number): number {
   return ms > 0 ? ms : Math.max(0, nowMs + ms);
 }
 
@@ -60,13 +57,13 @@ const listQuery = z.object({
 });
 export type ListQuery = z.output<typeof listQuery>;
 
-/** Returns the query of the organization list. Throws a refusal if a parameter is not allowed. */
-export function readListQuery(query: URLSearchParams): ListQuery {
-  return checked(listQuery, fieldsOf(query));
+/** Parses the query of the organization list. Throws a rejection if a parameter is invalid. */
+export function parseListQuery(query: URLSearchParams): ListQuery {
+  return checkValue(listQuery, toFields(query));
 }
 
-/** Returns the parameters that are not blank. A repeated one is an array to the API and thus never valid. */
-function fieldsOf(query: URLSearchParams): Record<string, unknown> {
+/** Returns the parameters that are not blank. A repeated one is an array for the API, and so never valid. */
+function toFields(query: URLSearchParams): Record<string, unknown> {
   const entries = [...query.keys()].map((key) => [key, query.getAll(key)] as const);
   const values = entries.map(([key, all]) => [key, all.length > 1 ? all : all[0]] as const);
   return Object.fromEntries(values.filter(([, value]) => value !== ''));

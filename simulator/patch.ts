@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import type { OrgAttributes } from './attributes.ts';
 import { isoMs } from './calendar.ts';
-import { checked } from './refusal.ts';
+import { checkValue } from './rejection.ts';
 
-const COUNTED =
+const COUNT_LIMITS =
   'apitoken application applicationcertificate applicationcertificateauthority applicationkey credential dashboard ' +
   'datatable device devicerecipe experiencedomain experienceendpoint experiencegroup experienceslug experienceuser ' +
   'experienceversion experienceview file flow integration notebook privatefile resourcejob webhook member payload ' +
   'storage notebookMinutesPerRun notebookMinutesPerMonth notebookInParallel experienceFlowSlots applicationFlowSlots';
-const counts = COUNTED.split(' ').map((name) => [name, z.int().min(0)] as const);
+const counts = COUNT_LIMITS.split(' ').map((name) => [name, z.int().min(0)] as const);
 const intervals = { dataTTL: z.int().min(86_400), systemInterval: z.int().min(5).max(3600) };
 const limits = z.strictObject({ ...Object.fromEntries(counts), ...intervals }).partial();
 
@@ -40,10 +40,10 @@ const orgPatch = z
   })
   .partial();
 
-/** Returns the attributes after the patch. Throws a refusal if it breaks the schema. */
+/** Returns the attributes after the patch. Throws a rejection if the patch does not match the schema. */
 export function applyPatch(attributes: OrgAttributes, patch: unknown, nowMs: number): OrgAttributes {
-  const { disabledAt: wanted = attributes['disabledAt'], ...rest } = checked(orgPatch, patch);
+  const { disabledAt: newValue = attributes['disabledAt'], ...rest } = checkValue(orgPatch, patch);
   const nowText = isoMs(nowMs);
-  const disabledAt = wanted === true ? nowText : wanted;
+  const disabledAt = newValue === true ? nowText : newValue;
   return Object.assign({ ...attributes, lastUpdated: nowText }, rest, { disabledAt });
 }

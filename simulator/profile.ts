@@ -1,6 +1,6 @@
 import { fraction, hashText, mix } from './hash.ts';
 
-/** A (payload type, source) pair that an organization sends. */
+/** A payload type and source that an organization uses. */
 export interface SourceProfile {
   readonly type: string;
   readonly source: string;
@@ -8,18 +8,18 @@ export interface SourceProfile {
   /** The share of the organization's volume. */
   readonly weight: number;
   readonly bytesEach: number;
-  /** Whether it is seen only on some days. */
+  /** Whether it occurs only on some days. */
   readonly sporadic: boolean;
 }
 
 /** The parameters of an organization's usage, which never change after its creation. */
 export interface UsageProfile {
   readonly salt: number;
-  /** The first UTC day with usage, as a day number. */
+  /** The first day with usage. */
   readonly createdDay: number;
-  /** Whether it never used anything. */
+  /** Whether it has no usage. */
   readonly idle: boolean;
-  /** Whether some days have no payload and no notebook run. */
+  /** Whether some days have no payloads and no notebook runs. */
   readonly hasIdleDays: boolean;
   /** Whether its bytes reach 2^53 − 1 on some days. */
   readonly maximal: boolean;
@@ -31,7 +31,7 @@ export interface UsageProfile {
   readonly sources: readonly SourceProfile[];
 }
 
-/** Types and sources as live bodies have them, and whether they are billed; the last is in no published list. */
+/** Types and sources of live bodies, and whether they are billable. The last one is in no published list. */
 const KNOWN_SOURCES: readonly (readonly [string, string, boolean])[] = [
   ['deviceConnect', 'device.mqtt', false],
   ['deviceState', 'device.mqtt', true],
@@ -58,14 +58,14 @@ const KNOWN_SOURCES: readonly (readonly [string, string, boolean])[] = [
 
 type Traits = Pick<UsageProfile, 'createdDay' | 'idle' | 'maximal'>;
 
-/** Returns the profile of an organization; `size` is from 0, tiny, to 1, largest, or from the seed. */
-export function profileFor(
+/** Creates the profile of an organization. `size` is from 0 (tiny) to 1 (largest); by default from the seed. */
+export function createProfile(
   seed: string,
   key: string,
-  { size: givenSize, ...traits }: Traits & { readonly size: number | undefined },
+  { size: requestedSize, ...traits }: Traits & { readonly size: number | undefined },
 ): UsageProfile {
   const salt = hashText(`${seed}|usage|${key}`);
-  const size = givenSize ?? fraction(salt, 1);
+  const size = requestedSize ?? fraction(salt, 1);
   return {
     ...traits,
     salt,
@@ -74,18 +74,18 @@ export function profileFor(
     growth: fraction(salt, 3) * 1.1 - 0.2,
     payloadsPerDay: 10 ** (1 + 5.5 * size),
     notebookRunsPerDay: mix(salt, 4) % 5 < 2 ? 0 : 1 + 60 * size * fraction(salt, 5),
-    sources: sourcesFor(salt, traits.maximal),
+    sources: chooseSources(salt, traits.maximal),
   };
 }
 
-/** Returns the first three sources, and up to eight of the others. */
-function sourcesFor(salt: number, maximal: boolean): SourceProfile[] {
+/** Chooses the first three sources and up to eight of the others. */
+function chooseSources(salt: number, maximal: boolean): SourceProfile[] {
   const others = KNOWN_SOURCES.slice(3)
     .map((entry, i) => ({ entry, order: mix(salt, 100 + i) }))
     .sort((a, b) => a.order - b.order)
     .slice(0, mix(salt, 6) % 9);
-  const chosen = [...KNOWN_SOURCES.slice(0, 3), ...others.map(({ entry }) => entry)];
-  return chosen.map(([type, source, billable], i) => ({
+  const selection = [...KNOWN_SOURCES.slice(0, 3), ...others.map(({ entry }) => entry)];
+  return selection.map(([type, source, billable], i) => ({
     type,
     source,
     billable,

@@ -3,26 +3,26 @@ import type { AddressInfo } from 'node:net';
 import { Edits } from './edits.ts';
 import { Faults } from './faults.ts';
 import { createHandler } from './handler.ts';
-import { hexFor } from './hash.ts';
+import { toHex } from './hash.ts';
 import { Organizations } from './organizations.ts';
 import { type SettingsInput, settings } from './settings.ts';
 import { Stats, type World } from './world.ts';
 
-/** The settings of the world, and what cannot change while it runs. */
+/** The initial settings, and options that cannot change later. */
 export interface SimulatorOptions extends SettingsInput {
-  /** The port on 127.0.0.1; 0, the default, for a free one. */
+  /** The port on 127.0.0.1; by default 0, which picks a free port. */
   readonly port?: number | undefined;
-  /** The number of organizations; default 25. */
+  /** The number of organizations; 25 by default. */
   readonly orgs?: number | undefined;
-  /** The seed that everything is computed from; default '1'. */
+  /** The seed that everything is computed from; '1' by default. */
   readonly seed?: string | undefined;
-  /** The token with full access; by default made from the seed. */
+  /** The token with full access; derived from the seed by default. */
   readonly token?: string | undefined;
-  /** The instance id, 24 hex digits; by default made from the seed. */
+  /** The instance ID, 24 hex digits; derived from the seed by default. */
   readonly instanceId?: string | undefined;
   /** The host's time, in ms since epoch. */
   readonly now?: (() => number) | undefined;
-  /** Whether organizations have names, ids and byte counts that are valid but unexpected; default false. */
+  /** Whether organizations have names, IDs and byte counts that are valid but unusual; false by default. */
   readonly hostile?: boolean | undefined;
 }
 
@@ -31,23 +31,20 @@ export interface Simulator {
   readonly url: string;
   readonly instanceId: string;
   readonly token: string;
-  /** Drops the requests in progress and frees the port. */
+  /** Ends open requests and releases the port. */
   close(): Promise<void>;
 }
 
-/**
- * The time that an idle connection stays open: longer than any client keeps one, so that no request
- * meets a closing connection.
- */
+/** Longer than any client keeps an idle connection, so that no request meets a closing connection. */
 const KEEP_ALIVE_MS = 120_000;
 
-/** Starts a simulated platform on loopback. Rejects if the port is taken or the instance id is not valid. */
+/** Starts a simulated platform on loopback. Rejects if the port is in use or the instance ID is invalid. */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const { port, orgs = 25, seed = '1', token, instanceId, now = Date.now, hostile, ...input } = options;
-  const key = token ?? `simulated-${hexFor(`${seed}|token`, 32)}`;
+  const key = token ?? `simulated-${toHex(`${seed}|token`, 32)}`;
   const world: World = {
     seed,
-    instanceId: (instanceId ?? hexFor(`${seed}|instance`, 24)).toLowerCase(),
+    instanceId: (instanceId ?? toHex(`${seed}|instance`, 24)).toLowerCase(),
     settings: settings.parse(input),
     organizations: new Organizations(seed, orgs, hostile ?? false),
     edits: new Edits(),

@@ -1,26 +1,26 @@
 import { DAY_MS, dayOf, dayText, HOUR_MS, isoMs, type Window } from './calendar.ts';
-import type { Body } from './refusal.ts';
+import type { Body } from './rejection.ts';
 
 export type Bucket = { date: string } & Body;
 
-/** A body with one fault, and the UTC day whose answer was changed. */
-export interface Spoiled {
+/** A body with one fault, and the day that it affects. */
+export interface SpoiledBody {
   readonly body: Body;
   readonly day: string;
 }
 
-/** The prefix of a key that stands for a repetition of the same key, which no object can have. */
-const AGAIN = '@again ';
+/** Marks a repeated key, which no object can have. */
+const REPEATED_PREFIX = '@again ';
 
-/** Returns the text of a spoiled body, with repeated keys written twice. */
+/** Replaces marked keys in the text of a body by repeated ones. */
 export function repeatKeys(text: string): string {
-  return text.replaceAll(`"${AGAIN}`, '"');
+  return text.replaceAll(`"${REPEATED_PREFIX}`, '"');
 }
 
-/** Faults of a single number: what its field, or one added, has instead. */
+/** Faults of a single number: by kind, the changed or added field. */
 const VALUES = {
   negative: (value: number, field: string) => ({ [field]: -value - 1 }),
-  // Beyond 2^50 the number itself would lose the fraction.
+  // Beyond 2^50 a double would lose the fraction.
   fractional: (value: number, field: string) => ({ [field]: value > 2 ** 50 ? 0.5 : value + 0.5 }),
   text_number: (value: number, field: string) => ({ [field]: String(value) }),
   null_value: (_: number, field: string) => ({ [field]: null }),
@@ -29,10 +29,10 @@ const VALUES = {
   // JSON.parse reads both of these as integers.
   rounded: (value: number, field: string) => ({ [field]: JSON.rawJSON(`${value}.00000000000000000001`) }),
   near_zero: (_: number, field: string) => ({ [field]: JSON.rawJSON('1e-400') }),
-  repeated_key: (value: number, field: string) => ({ [`${AGAIN}${field}`]: value }),
+  repeated_key: (value: number, field: string) => ({ [`${REPEATED_PREFIX}${field}`]: value }),
 };
 
-/** Faults of a bucket: what is there instead of it. */
+/** Faults of a bucket: by kind, the buckets in its place. */
 const BUCKETS = {
   missing_value: (bucket: Bucket, field: string) => [{ ...bucket, [field]: undefined }],
   missing_bucket: () => [],
@@ -41,7 +41,7 @@ const BUCKETS = {
   unknown_keys: (bucket: Bucket) => [{ ...bucket, archived: 3 }],
 };
 
-/** Faults of an answer as a whole: what it has instead. */
+/** Faults of a whole body: by kind, its changed keys. */
 const BODIES = {
   outside_bucket: (counts: Bucket[], { startMs }: Window) => {
     const date = isoMs((dayOf(startMs) - 1) * DAY_MS);
@@ -54,15 +54,12 @@ const BODIES = {
   no_counts: () => ({ counts: undefined }),
 };
 
-/** Faults of single values, buckets or the window in an answer that is otherwise good. */
+/** All faults in an otherwise good body. */
 export const VALUE_FAULTS = { ...VALUES, ...BUCKETS, ...BODIES };
 export type ValueKind = keyof typeof VALUE_FAULTS;
 
-/**
- * Returns the body of a counter with one fault; `pick` chooses the bucket and the field. Returns null
- * if the fault cannot be applied. The given body is not changed.
- */
-export function spoil(kind: ValueKind, body: Body, window: Window, pick: number): Spoiled | null {
+/** Returns a copy of the body with a fault in the bucket and field that `pick` selects; null if that is impossible. */
+export function spoilBody(kind: ValueKind, body: Body, window: Window, pick: number): SpoiledBody | null {
   const counts = body['counts'] as Bucket[] | undefined;
   const day = dayText(dayOf(window.startMs));
   if (counts === undefined) return spoilSources(kind, body, day, pick);
@@ -83,8 +80,8 @@ export function spoil(kind: ValueKind, body: Body, window: Window, pick: number)
   return { body: { ...body, ...granularity, counts: spoiledCounts }, day: bucket.date.slice(0, 10) };
 }
 
-/** Returns the body of `payloadCounts` with one fault. */
-function spoilSources(kind: ValueKind, body: Body, day: string, pick: number): Spoiled | null {
+/** Like {@link spoilBody}, for a body of `payloadCounts`. */
+function spoilSources(kind: ValueKind, body: Body, day: string, pick: number): SpoiledBody | null {
   if (kind === 'unknown_keys') return { body: { ...body, _granularity: 'total' }, day };
   const fields = Object.entries(body)
     .filter(([type]) => !type.startsWith('_'))

@@ -1,17 +1,16 @@
 /**
- * The errors that this program raises on purpose. Each has a `kind` to branch on, a message that names
- * the thing and the value, and a `hint` with the operator's next step. None ever contains a secret.
- * Any other error that is thrown is a defect.
+ * The errors that this program throws on purpose; any other error is a bug. Each has a `kind` to branch on, a message
+ * that names the thing and the value, and a `hint`. None contains a secret.
  */
 
 export interface ErrorDetails {
+  /** The operator's next step. */
   readonly hint: string;
   readonly cause?: unknown;
 }
 
-export class ExportError extends Error {
+export class AppError extends Error {
   readonly kind: string;
-  /** The operator's next step. */
   readonly hint: string;
 
   constructor(kind: string, message: string, { hint, cause }: ErrorDetails) {
@@ -22,8 +21,7 @@ export class ExportError extends Error {
   }
 }
 
-/** An error of one of a few kinds. */
-abstract class KindError<Kind extends string> extends ExportError {
+abstract class KindError<Kind extends string> extends AppError {
   declare readonly kind: Kind;
 
   constructor(kind: Kind, message: string, details: ErrorDetails) {
@@ -31,88 +29,87 @@ abstract class KindError<Kind extends string> extends ExportError {
   }
 }
 
-/** Wrong settings or a wrong command line; nothing was started. */
-export class SettingsError extends ExportError {
+/** Invalid settings or an invalid command line; nothing was started. */
+export class SettingsError extends AppError {
   constructor(message: string, details: ErrorDetails) {
     super('settings', message, details);
   }
 }
 
 export type DatabaseErrorKind =
-  /** No connection: wrong host or port, server down, connection lost for good. */
+  /** No connection: wrong host or port, server down, connection lost. */
   | 'database_unreachable'
-  /** The server refused: password, rights, unknown database, encryption. */
+  /** The server rejected the program: password, privileges, unknown database, encryption. */
   | 'database_refused'
-  /** The server could not do it now: disk full, a statement that took too long, a lock that is held. */
+  /** The server failed at a statement: disk full, statement timeout, lock timeout. */
   | 'database_failed'
-  /** The schema is older than the program, or missing; or the server is below Postgres 15. */
+  /** The schema is missing or older than the program, or the server is older than Postgres 15. */
   | 'database_too_old'
   /** The schema is newer than the program. */
   | 'database_too_new'
-  /** The database already belongs to something else, e.g. another API URL. */
+  /** The database belongs to something else, for example another API URL. */
   | 'database_mismatch';
 
 export class DatabaseError extends KindError<DatabaseErrorKind> {}
 
-/** Another process holds the instance's lease or the embedded folder, which only one may have. */
-export class HeldError extends KindError<'lease_held' | 'lease_lost' | 'folder_locked'> {}
+/** Another process has the lease of the instance, or the embedded folder. */
+export class BusyError extends KindError<'lease_busy' | 'lease_lost' | 'folder_locked'> {}
 
-/** The consequences of a failed request to Losant. */
+/** What follows from a failed request to Losant. */
 interface FailureRule {
-  /** Whether the same request may succeed if it is sent again: it is, as another attempt of the same run. */
-  readonly isRepeated: boolean;
-  /** When what could not be read is due again: a failure that mostly passes by itself, at the next wake-up. */
-  readonly dueAgain: 'at_next_wake_up' | 'after_backoff';
-  /** Whether it is the API's answer to the question; otherwise the question is still open. */
-  readonly isAnswer: boolean;
+  /** Whether another attempt in the same run may succeed; if so, one follows. */
+  readonly isRetried: boolean;
+  /** When the cells are due again. Failures that usually pass by themselves are retried at the next wake-up. */
+  readonly retryWhen: 'at_next_wake_up' | 'after_backoff';
+  /** Whether Losant has decided the request. If not, another attempt may end differently. */
+  readonly isDefinitive: boolean;
 }
 
 /**
- * The one table of failures, by kind. All but `rate_limited` end their attempt: a wait that the API asks for
- * spends none.
+ * The failures of requests by kind. Where `isRetried`, the last attempt has failed as well. For `rate_limited` the
+ * client waits instead, up to a bound that does not depend on the number of attempts.
  */
 export const FAILURES = {
   /** 401: the token is unknown, expired or revoked. */
-  unauthorized: { isRepeated: false, dueAgain: 'after_backoff', isAnswer: true },
+  unauthorized: { isRetried: false, retryWhen: 'after_backoff', isDefinitive: true },
   /** 403: the token lacks the scope. */
-  forbidden: { isRepeated: false, dueAgain: 'after_backoff', isAnswer: true },
+  forbidden: { isRetried: false, retryWhen: 'after_backoff', isDefinitive: true },
   /** 404: unknown, deleted, or not visible to this token. */
-  not_found: { isRepeated: false, dueAgain: 'after_backoff', isAnswer: true },
-  /** 405: an install too old for the endpoint. */
-  not_supported: { isRepeated: false, dueAgain: 'after_backoff', isAnswer: true },
-  /** 400, 413 or another final 4xx: asking again the same way cannot help. */
-  refused: { isRepeated: false, dueAgain: 'after_backoff', isAnswer: true },
-  /** 429, or 503 with Retry-After, until the bound on waiting was reached. */
-  rate_limited: { isRepeated: false, dueAgain: 'after_backoff', isAnswer: false },
-  /** 5xx, after all attempts. */
-  server_error: { isRepeated: true, dueAgain: 'at_next_wake_up', isAnswer: false },
-  /** No connection, a reset, or a body that ended early, after all attempts. */
-  unreachable: { isRepeated: true, dueAgain: 'at_next_wake_up', isAnswer: false },
-  /** No complete answer within the time bound, after all attempts. */
-  timeout: { isRepeated: true, dueAgain: 'at_next_wake_up', isAnswer: false },
-  /** An answer made at another time by its own Date or Age, as a cache's is, after all attempts. */
-  wrong_date: { isRepeated: true, dueAgain: 'at_next_wake_up', isAnswer: false },
-  /** A 200 whose body is not JSON or larger than the bound, or 204, 206 or 304 in its place, after all attempts. */
-  bad_body: { isRepeated: true, dueAgain: 'after_backoff', isAnswer: false },
+  not_found: { isRetried: false, retryWhen: 'after_backoff', isDefinitive: true },
+  /** 405: the install is too old for the endpoint. */
+  not_supported: { isRetried: false, retryWhen: 'after_backoff', isDefinitive: true },
+  /** 400, 413 or another 4xx: sending the same request again cannot help. */
+  refused: { isRetried: false, retryWhen: 'after_backoff', isDefinitive: true },
+  /** 429, or 503 with Retry-After, beyond the bound on waiting. */
+  rate_limited: { isRetried: false, retryWhen: 'after_backoff', isDefinitive: false },
+  /** 5xx. */
+  server_error: { isRetried: true, retryWhen: 'at_next_wake_up', isDefinitive: false },
+  /** No connection, a reset, or a body that ended early. */
+  unreachable: { isRetried: true, retryWhen: 'at_next_wake_up', isDefinitive: false },
+  /** No complete response within the timeout. */
+  timeout: { isRetried: true, retryWhen: 'at_next_wake_up', isDefinitive: false },
+  /** A response that is not from now by its Date or Age, such as a cached one. */
+  wrong_date: { isRetried: true, retryWhen: 'at_next_wake_up', isDefinitive: false },
+  /** A 200 whose body is not JSON or too large, or 204, 206 or 304 instead of 200. */
+  bad_body: { isRetried: true, retryWhen: 'after_backoff', isDefinitive: false },
 } as const satisfies Readonly<Record<string, FailureRule>>;
 
 export type LosantErrorKind = keyof typeof FAILURES;
 
-/** Returns whether a code is one of the table of failures. */
 export function isFailure(code: string): code is LosantErrorKind {
   return Object.hasOwn(FAILURES, code);
 }
 
 interface LosantErrorDetails extends ErrorDetails {
-  /** The action asked for, e.g. `instanceOrg.deviceCounts`: also the name of its scope. */
+  /** For example `instanceOrg.deviceCounts`: also the name of its scope. */
   readonly action: string;
-  /** HTTP status of the last answer, or null if there was none. */
+  /** The HTTP status of the last attempt; null without a response. */
   readonly status: number | null;
-  /** The last answer's body as received, capped; null if there was none. */
+  /** The beginning of the body of the last attempt; null without a response. */
   readonly body: string | null;
 }
 
-/** A request to Losant that did not end in a JSON body. */
+/** A request to Losant did not end in a usable JSON body. */
 export class LosantError extends KindError<LosantErrorKind> {
   readonly action: LosantErrorDetails['action'];
   readonly status: LosantErrorDetails['status'];
@@ -126,54 +123,54 @@ export class LosantError extends KindError<LosantErrorKind> {
   }
 }
 
-/** The process was asked to end. Nothing is wrong; the next run goes on. */
-export class InterruptedError extends ExportError {
+/** The process was asked to stop. Nothing is wrong; the next run continues. */
+export class InterruptedError extends AppError {
   constructor(signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP') {
     super(signal === 'SIGINT' ? 'interrupted' : 'terminated', `Interrupted by ${signal}`, {
-      hint: 'nothing is half done: the next run goes on, or the same command',
+      hint: 'nothing was left half done; run the same command again, or wait for the next run',
     });
   }
 }
 
-/** Returns an error in the form that people and `--json` see. */
+/** Describes an error for people and `--json`. */
 export function describeError(error: unknown): { code: string; message: string; hint: string } {
-  if (error instanceof ExportError) return { code: error.kind, message: error.message, hint: error.hint };
+  if (error instanceof AppError) return { code: error.kind, message: error.message, hint: error.hint };
   const message = error instanceof Error ? error.message : String(error);
-  return { code: 'unexpected', message, hint: 'this is a defect: please report it with the log' };
+  return { code: 'unexpected', message, hint: 'this is a bug; please report it with the log' };
 }
 
-/** Returns the places of a stack alone: its first lines may repeat properties. */
-export function framesOf({ stack = '' }: Error): string[] {
+/** Returns only the frames: the first lines of a stack may repeat the error's properties. */
+export function getStackFrames({ stack = '' }: Error): string[] {
   return stack.split('\n').filter((each) => /^ {4}at /.test(each));
 }
 
-/** The exit codes of the process, a contract with whoever starts it. */
+/** The exit codes of the process; scripts depend on them. */
 export const EXIT = {
-  /** Nothing due is missing. */
+  /** Everything due is loaded; there are no gaps. */
   ok: 0,
   /** Unexpected failure, or the database cannot be reached. */
   failure: 1,
-  /** Wrong usage or settings: starting again cannot help. */
+  /** Invalid usage or settings: starting again cannot help. */
   usage: 2,
-  /** Finished, but something due is missing. */
+  /** Finished, but something due is not loaded, or there are gaps. */
   incomplete: 3,
-  /** Another process holds the lease or the embedded folder. */
-  held: 4,
-  /** Losant refused the token or a scope. */
+  /** Another process has the lease or the embedded folder. */
+  busy: 4,
+  /** Losant rejected the token or a scope. */
   refused: 5,
   interrupted: 130,
   terminated: 143,
 } as const;
 
-const BY_KIND: Readonly<Record<string, number>> = {
+const EXIT_CODES: Readonly<Record<string, number>> = {
   settings: EXIT.usage,
   database_refused: EXIT.usage,
   database_too_old: EXIT.usage,
   database_too_new: EXIT.usage,
   database_mismatch: EXIT.usage,
-  lease_held: EXIT.held,
-  lease_lost: EXIT.held,
-  folder_locked: EXIT.held,
+  lease_busy: EXIT.busy,
+  lease_lost: EXIT.busy,
+  folder_locked: EXIT.busy,
   unauthorized: EXIT.refused,
   forbidden: EXIT.refused,
   interrupted: EXIT.interrupted,
@@ -182,18 +179,18 @@ const BY_KIND: Readonly<Record<string, number>> = {
 
 export function exitCodeOf(error: unknown): number {
   if (error instanceof LosantError && isMisuse(error)) return EXIT.usage;
-  return error instanceof ExportError ? (BY_KIND[error.kind] ?? EXIT.failure) : EXIT.failure;
+  return error instanceof AppError ? (EXIT_CODES[error.kind] ?? EXIT.failure) : EXIT.failure;
 }
 
-/** Returns whether the instance is unknown, or Losant does not take a change. */
+/** Returns whether the instance is unknown, or Losant rejected a change. */
 function isMisuse({ action, kind }: LosantError): boolean {
   if (action === 'instance.get') return kind === 'not_found';
   const isChange = action === 'instanceOrg.patch' || action === 'instanceOrg.delete';
   return isChange && ['refused', 'not_found', 'not_supported'].includes(kind);
 }
 
-/** The exit codes from worst to best, for a command over several instances. */
-const SEVERITY = [130, 143, EXIT.failure, EXIT.usage, EXIT.refused, EXIT.held, EXIT.incomplete];
+/** From worst to best, for a command over several instances. */
+const SEVERITY = [130, 143, EXIT.failure, EXIT.usage, EXIT.refused, EXIT.busy, EXIT.incomplete];
 
 export function worstExitCode(codes: readonly number[]): number {
   return SEVERITY.find((code) => codes.includes(code)) ?? EXIT.ok;

@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
-import { ExportError, framesOf } from './errors.ts';
+import { AppError, getStackFrames } from './errors.ts';
 import { escapeControls, escapeJson } from './terminal/text.ts';
 
 export type { Logger } from 'pino';
@@ -8,25 +8,24 @@ export type { Logger } from 'pino';
 export interface LoggerOptions {
   /** A level of pino, or `silent`. */
   readonly level: string;
-  /** Whether lines are formatted for people on a terminal instead of as JSON. */
+  /** Whether lines are formatted for a terminal instead of as JSON. */
   readonly pretty: boolean;
-  /** The destination of lines: stderr, because stdout carries results. */
+  /** Stderr, because stdout carries results. */
   readonly destination: DestinationStream;
 }
 
 const CENSOR = '[redacted]';
 
-/** Keys whose value is never printed, in lower case and without `_` and `-`. */
+/** Matches keys whose value is never printed, in lower case and without `_` and `-`. */
 const SECRET_KEY =
   /(token|password|passwd|secret|authorization|cookie|apikey|databaseurl|heartbeaturl|connectionstring)$/;
 
-/** The deepest nesting that is logged: deeper than anything logged on purpose, and a bound for anything else. */
-const DEEPEST = 6;
+/** Deeper than anything that is logged on purpose. */
+const MAX_DEPTH = 6;
 
 /**
- * Creates a logger that writes one JSON line per event, with an ISO time in UTC. No line shows
- * a secret: not under a secret's key, in an error's properties, in an object of a class (a request, a pool),
- * in a URL or in a bearer header.
+ * Creates a logger that writes one JSON line per event, with an ISO time in UTC. No line shows a secret: not under the
+ * key of a secret, in properties of an error or of a class instance such as a pool, in a URL or in a bearer header.
  */
 export function createLogger({ level, pretty, destination }: LoggerOptions): Logger {
   return pino(
@@ -34,12 +33,12 @@ export function createLogger({ level, pretty, destination }: LoggerOptions): Log
       level,
       base: null,
       timestamp: stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }), log: (fields) => showMap(fields, 0) },
-      // The formatter above has already described the error, so pino's own serializer is replaced.
-      serializers: { err: (shown: unknown) => shown },
+      formatters: { level: (label) => ({ level: label }), log: (fields) => toPlainMap(fields, 0) },
+      // The formatter above has already converted the error, so pino's own serializer is replaced.
+      serializers: { err: (fields: unknown) => fields },
       hooks: { streamWrite: scrubLine },
     },
-    // In the same call, so that no line is lost before an exit.
+    // Written synchronously: a line that waits is lost when the process exits.
     pretty ? { write: (line) => destination.write(formatLine(line)) } : destination,
   );
 }
@@ -51,65 +50,64 @@ const COLORS: Readonly<Record<string, Parameters<typeof styleText>[0]>> = {
   info: 'green',
 };
 
-/** Returns a line for people. */
+/** Formats a JSON line for a terminal. */
 function formatLine(text: string): string {
-  // A logged value may contain anything, so control characters are escaped; only the colours keep theirs.
+  // A logged value may contain anything, so its control characters are escaped; those of the colors are added below.
   const escape = (_key: string, value: unknown) =>
     typeof value === 'string' ? escapeControls(value) : value;
   const { level, time, msg = '', ...fields } = JSON.parse(text, escape) as Record<string, string>;
-  const name = styleText(COLORS[level ?? ''] ?? 'gray', (level ?? '').toUpperCase(), {
+  const levelText = styleText(COLORS[level ?? ''] ?? 'gray', (level ?? '').toUpperCase(), {
     validateStream: false,
   });
   const lines = Object.entries(fields).map(([key, value]: [string, unknown]) => {
-    const shown =
+    const valueText =
       typeof value === 'string' ? value : JSON.stringify(value, null, 2).replaceAll('\n', '\n    ');
-    return `    ${key}: ${shown}\n`;
+    return `    ${key}: ${valueText}\n`;
   });
-  return `[${(time ?? '').slice(11, 19)}Z] ${name}: ${msg}\n${lines.join('')}`;
+  return `[${(time ?? '').slice(11, 19)}Z] ${levelText}: ${msg}\n${lines.join('')}`;
 }
 
 /**
- * Returns what may be shown of an error: the kind and the next step of one of ours, the place of a defect, and the
- * chain of causes. Other properties are never shown, because they contain requests with their headers or URLs with
- * their passwords.
+ * Returns what may be logged of an error: kind and hint of an AppError, the stack of a bug, and the chain of causes.
+ * Other properties are dropped, because they may contain requests with their headers or URLs with their passwords.
  */
-function describeError(error: Error, depth = 0): Record<string, unknown> {
+function toLogFields(error: Error, depth = 0): Record<string, unknown> {
   const { name, message, cause } = error;
-  const code = 'code' in error && (typeof error.code === 'string' || typeof error.code === 'number');
-  const isOurs = error instanceof ExportError;
+  const hasCode = 'code' in error && (typeof error.code === 'string' || typeof error.code === 'number');
+  const isAppError = error instanceof AppError;
   return {
     name,
     message,
-    ...(code ? { code: error.code } : {}),
-    ...(isOurs ? { kind: error.kind, hint: error.hint } : {}),
-    ...(cause instanceof Error && depth < DEEPEST ? { cause: describeError(cause, depth + 1) } : {}),
-    ...(isOurs || depth > 0 ? {} : { stack: framesOf(error).map((each) => each.trim()) }),
+    ...(hasCode ? { code: error.code } : {}),
+    ...(isAppError ? { kind: error.kind, hint: error.hint } : {}),
+    ...(cause instanceof Error && depth < MAX_DEPTH ? { cause: toLogFields(cause, depth + 1) } : {}),
+    ...(isAppError || depth > 0 ? {} : { stack: getStackFrames(error).map((each) => each.trim()) }),
   };
 }
 
-function show(value: unknown, depth: number): unknown {
+function toPlainValue(value: unknown, depth: number): unknown {
   if (typeof value === 'bigint' || typeof value === 'symbol') return String(value);
   if (typeof value !== 'object' || value === null) return value;
-  if (value instanceof Error) return describeError(value);
+  if (value instanceof Error) return toLogFields(value);
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString();
-  if (depth >= DEEPEST) return '[too deep]';
-  if (Array.isArray(value)) return value.map((item: unknown) => show(item, depth + 1));
+  if (depth >= MAX_DEPTH) return '[truncated]';
+  if (Array.isArray(value)) return value.map((item: unknown) => toPlainValue(item, depth + 1));
   const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype === Object.prototype || prototype === null) return showMap(value, depth);
+  if (prototype === Object.prototype || prototype === null) return toPlainMap(value, depth);
   return `[${value.constructor.name}]`;
 }
 
-function showMap(map: object, depth: number): Record<string, unknown> {
+function toPlainMap(map: object, depth: number): Record<string, unknown> {
   const fields = Object.entries(map).map(([key, value]: [string, unknown]) => {
     const isSecret = value != null && SECRET_KEY.test(key.replaceAll(/[_-]/g, '').toLowerCase());
-    return [key, isSecret ? CENSOR : show(value, depth + 1)] as const;
+    return [key, isSecret ? CENSOR : toPlainValue(value, depth + 1)] as const;
   });
   return Object.fromEntries(fields);
 }
 
 /**
- * Removes secrets that a message may quote, as the last safeguard: a bearer token, or the part of
- * a URL before its host. Characters that could control a terminal are escaped.
+ * Removes secrets that a message may quote, as the last safeguard: bearer tokens and the credentials in URLs. Escapes
+ * characters that could control a terminal.
  */
 function scrubLine(line: string): string {
   return `${escapeJson(line.trimEnd())}\n`

@@ -1,4 +1,4 @@
-/** The process: passes arguments, environment, streams and signals to `run`, and ends with its exit code. */
+/** The entry of the process: passes arguments, environment, streams and signals to `run`, and sets its exit code. */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
@@ -7,11 +7,11 @@ import { EXIT, exitCodeOf, InterruptedError } from './errors.ts';
 import { limitGarbage } from './memory.ts';
 import { run } from './run.ts';
 
-/** The time after `run` by which the process ends although something, such as a connection, is still open. */
-const LEFT_OPEN_MS = 500;
+/** How long the process waits after `run` for what is still open, such as a connection, before it exits. */
+const EXIT_GRACE_MS = 500;
 
 limitGarbage();
-endOnDefect();
+exitOnBug();
 process.exitCode = await run(process.argv.slice(2), {
   env: process.env,
   stdout: process.stdout,
@@ -23,12 +23,12 @@ process.exitCode = await run(process.argv.slice(2), {
   host: hostname(),
   version: readVersion(),
 });
-setTimeout(() => process.exit(), LEFT_OPEN_MS).unref();
+setTimeout(() => process.exit(), EXIT_GRACE_MS).unref();
 
-/** Returns a signal that aborts at the first signal; the second ends the process. */
+/** Returns an AbortSignal for the first signal of the system. The second one ends the process. */
 function listenToSignals(): AbortSignal {
   const interruption = new AbortController();
-  // Without a listener, Node opens a debugger on this signal, to whoever can reach its port.
+  // Without a listener, this signal makes Node open a debugger on a port that others may reach.
   process.on('SIGUSR1', () => {});
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(name, () => {
@@ -39,10 +39,10 @@ function listenToSignals(): AbortSignal {
   return interruption.signal;
 }
 
-/** A promise or a listener that nobody watches: one last line that says where, and nothing of what it carried. */
-function endOnDefect(): void {
-  const end = (error: unknown) => {
-    const shown = error instanceof Error ? error : { name: `no error, but ${typeof error}` };
+/** Logs an uncaught error as a last line, with its stack but without its properties, and exits. */
+function exitOnBug(): void {
+  const logAndExit = (error: unknown) => {
+    const err = error instanceof Error ? error : { name: `not an Error but a ${typeof error}` };
     const exit = () => process.exit(EXIT.failure);
     import('./logger.ts')
       .then(({ createLogger }) => {
@@ -51,12 +51,12 @@ function endOnDefect(): void {
           pretty: process.stderr.isTTY,
           destination: { write: (text) => void process.stderr.write(text) },
         });
-        logger.fatal({ err: shown }, 'ended by a defect: please report this line');
+        logger.fatal({ err }, 'stopped by a bug; please report this line');
       })
       .then(exit, exit);
   };
-  process.on('uncaughtException', end);
-  process.on('unhandledRejection', end);
+  process.on('uncaughtException', logAndExit);
+  process.on('unhandledRejection', logAndExit);
 }
 
 function readVersion(): string {

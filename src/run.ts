@@ -2,17 +2,17 @@ import type { Command, Io } from './cli/command.ts';
 import { parseCommandLine } from './cli/commands.ts';
 import type { Options, OptionValues } from './cli/options.ts';
 import { describeDatabaseError } from './database/sqlstate.ts';
-import { describeError, EXIT, ExportError, exitCodeOf, framesOf, SettingsError } from './errors.ts';
+import { AppError, describeError, EXIT, exitCodeOf, getStackFrames, SettingsError } from './errors.ts';
 import { createOutput, type Output, Sink } from './terminal/output.ts';
 
 /**
- * Runs the program: command line → settings → command → exit code. Resolves once everything is written
- * and closed. All input from outside is in `io`, and a call leaves nothing behind for the next.
+ * Runs the program: command line → settings → command → exit code. All input from outside is in `io`. Resolves once
+ * everything is written and closed, so that calls do not affect each other.
  */
 export async function run(argv: readonly string[], io: Io): Promise<number> {
   const out = new Sink(io.stdout);
   const err = new Sink(io.stderr);
-  const output = createOutput(io, { out, err }, { json: asksForJson(argv) });
+  const output = createOutput(io, { out, err }, { json: argv.includes('--json') });
   let exitCode: number = EXIT.ok;
   try {
     const invocation = await parseCommandLine(argv, io.version);
@@ -29,11 +29,6 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   return await finish(exitCode, { out, err });
 }
 
-/** Whether the result is a document, also that of a mistake. `org set` has a value behind its option of that name. */
-function asksForJson(argv: readonly string[]): boolean {
-  return argv.some((each, index) => each === '--json' && !argv[index + 1]?.trim().startsWith('{'));
-}
-
 async function execute(
   command: Command,
   options: OptionValues<Options>,
@@ -46,42 +41,43 @@ async function execute(
     configFile: typeof options['config'] === 'string' ? options['config'] : null,
     needs: command.needs ?? [],
   });
-  // On a terminal the result says what the log would, unless the log is asked for.
-  const isLogWanted = command.isService === true || (io.env['LOG_LEVEL'] ?? '').trim() !== '';
+  // On a terminal the result repeats what the log says at level info.
+  const needsLog = command.isService === true || (io.env['LOG_LEVEL'] ?? '').trim() !== '';
   const logger = createLogger({
-    level: output.isTerminal && !isLogWanted ? 'warn' : config.logLevel,
+    level: output.isTerminal && !needsLog ? 'warn' : config.logLevel,
     pretty: io.stderr.isTTY === true,
     destination: { write: (text: string) => err.write(text) },
   });
   for (const warning of config.warnings) logger.warn(warning);
+  const { role = 'losant_usage_reader' } = command;
   try {
-    const ending = await command.run({ ...io, output, config, logger }, options);
-    if (ending.document !== undefined) output.printJson(ending.document);
-    output.print(...(ending.lines ?? []));
-    return ending.exitCode ?? EXIT.ok;
+    const result = await command.run({ ...io, output, config, logger, role }, options);
+    if (result.document !== undefined) output.printJson(result.document);
+    output.print(...(result.lines ?? []));
+    return result.exitCode ?? EXIT.ok;
   } catch (error) {
-    if (config.databaseUrl === null || error instanceof ExportError) throw error;
+    if (config.databaseUrl === null || error instanceof AppError) throw error;
     const { describeUrl } = await import('./database/open.ts');
-    throw describeDatabaseError(error, describeUrl(config.databaseUrl)) ?? error;
+    throw describeDatabaseError(error, { where: describeUrl(config.databaseUrl), role }) ?? error;
   }
 }
 
-/** Waits until all is written. What could not be is a failure, unless its reader went away. */
+/** Waits until everything is written. A write error is a failure, unless the reader has closed the pipe. */
 async function finish(exitCode: number, { out, err }: { out: Sink; err: Sink }): Promise<number> {
   await out.drain();
   const { failure } = out;
-  if (failure !== null) err.write(`losant-usage: the result cannot be written: ${failure.message}\n`);
+  if (failure !== null) err.write(`losant-usage: could not write the result: ${failure.message}\n`);
   await err.drain();
   return failure === null ? exitCode : EXIT.failure;
 }
 
-/** Prints an error, with `--json` also as the document. */
+/** Prints an error to stderr, and with `--json` also to stdout. */
 function printError(output: Output, error: unknown): void {
-  const described = describeError(error);
-  output.printJson({ error: described });
-  // Only settings are shown in several lines, all of them this program's own.
-  const lines = error instanceof SettingsError ? described.message.split('\n') : [described.message];
+  const description = describeError(error);
+  output.printJson({ error: description });
+  // Only the messages about settings have several lines on purpose.
+  const lines = error instanceof SettingsError ? description.message.split('\n') : [description.message];
   const [first = '', ...more] = lines;
-  const stack = error instanceof Error && !(error instanceof ExportError) ? framesOf(error) : [];
-  output.remark(`losant-usage: ${first}`, ...more, `  ${described.hint}`, ...stack);
+  const stack = error instanceof Error && !(error instanceof AppError) ? getStackFrames(error) : [];
+  output.remark(`losant-usage: ${first}`, ...more, `  ${description.hint}`, ...stack);
 }

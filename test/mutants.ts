@@ -1,41 +1,21 @@
 /**
- * `npm run mutants` plants one defect after another in a copy of the program and expects the test that is named for it
- * to fail. Arguments are parts of promises or of paths of files and tests: only mutants with one of them are run.
+ * `npm run mutants` plants one defect after another in a copy of the program and expects its test to fail. With
+ * arguments, only the mutants run whose guarantee, file or test contains one of them.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { billingMutants } from './mutants/billing.ts';
-import { exportMutants } from './mutants/export.ts';
-import { ledgerMutants } from './mutants/ledger.ts';
-import { losantMutants } from './mutants/losant.ts';
+import { MUTANTS } from './mutants/catalog.ts';
 import type { Mutant } from './mutants/mutant.ts';
-import { storeMutants } from './mutants/store.ts';
-import { streamMutants } from './mutants/streams.ts';
-import { usageMutants } from './mutants/usage.ts';
-import { workerMutants } from './mutants/worker.ts';
-import { worldMutants } from './mutants/world.ts';
 
-const ALL = [
-  usageMutants,
-  streamMutants,
-  ledgerMutants,
-  storeMutants,
-  losantMutants,
-  exportMutants,
-  billingMutants,
-  workerMutants,
-  worldMutants,
-].flat();
-
-/** The number of copies in which tests run at once. */
+/** The number of copies in which tests run at the same time. */
 const LANES = 2;
-const LONGEST_MS = 900_000;
-/** Enough for the world to find any of its defects; it ends with the first failure. */
+const TEST_TIMEOUT_MS = 900_000;
+/** Enough seeds and steps for the world to find each of its defects; it stops at the first failure. */
 const WORLD = { WORLD_SEEDS: '24', WORLD_STEPS: '40' };
 
-/** What of vitest's report in JSON is read. */
+/** The part of vitest's JSON report that is read. */
 interface Report {
   readonly testResults: readonly {
     readonly name: string;
@@ -60,12 +40,12 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
-/** Ends a test run with all that it has started. */
+/** Ends a test run with every process that it has started. */
 function stop({ pid }: ChildProcess): void {
   if (pid !== undefined) process.kill(-pid, 'SIGTERM');
 }
 
-/** Makes a copy of the program that shares its packages, and returns its folder. */
+/** Copies the program, linked to the same packages, and returns the folder. */
 function copyTree(lane: number): string {
   const copy = join(folder, String(lane));
   const isCopied = (path: string) => !['node_modules', '.git', 'dist'].includes(basename(path));
@@ -74,7 +54,7 @@ function copyTree(lane: number): string {
   return copy;
 }
 
-/** Runs tests in a copy and returns the report; null if there is none in time. */
+/** Runs tests in a copy and returns the report; null if there is none, or none in time. */
 async function runTests(copy: string, args: readonly string[]): Promise<Report | null> {
   const output = join(copy, 'mutants-report.json');
   rmSync(output, { force: true });
@@ -84,15 +64,15 @@ async function runTests(copy: string, args: readonly string[]): Promise<Report |
   const options = { cwd: copy, env, stdio: 'ignore', detached: true } as const;
   const child = spawn(process.execPath, [vitest, 'run', ...args, ...report], options);
   running.add(child);
-  const timer = setTimeout(() => stop(child), LONGEST_MS);
+  const timer = setTimeout(() => stop(child), TEST_TIMEOUT_MS);
   await new Promise((resolve) => child.once('exit', resolve));
   clearTimeout(timer);
   running.delete(child);
   return existsSync(output) ? (JSON.parse(readFileSync(output, 'utf8')) as Report) : null;
 }
 
-/** Returns what vitest says of the mutant, and the test that found it. */
-async function judge(copy: string, mutant: Mutant): Promise<{ verdict: Verdict; by?: string }> {
+/** Runs the test of a mutant. Returns the verdict, and the test that failed. */
+async function runMutant(copy: string, mutant: Mutant): Promise<{ verdict: Verdict; by?: string }> {
   const { file, find, replace, test, only } = mutant;
   const path = join(copy, file);
   const source = existsSync(path) ? readFileSync(path, 'utf8') : '';
@@ -101,11 +81,12 @@ async function judge(copy: string, mutant: Mutant): Promise<{ verdict: Verdict; 
   const startedAtMs = performance.now();
   writeFileSync(path, parts.join(replace));
   try {
-    const chosen = only === undefined ? [] : ['-t', only.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')];
-    const report = await runTests(copy, [test, ...chosen, '--bail=1', '--testTimeout=20000']);
+    const filter = only === undefined ? [] : ['-t', only.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')];
+    const report = await runTests(copy, [test, ...filter, '--bail=1', '--testTimeout=20000']);
     if (report === null) {
       return {
-        verdict: performance.now() - startedAtMs < LONGEST_MS ? 'DOES NOT LOAD' : 'killed by the time limit',
+        verdict:
+          performance.now() - startedAtMs < TEST_TIMEOUT_MS ? 'DOES NOT LOAD' : 'killed by the time limit',
       };
     }
     const failed = report.testResults.find(({ status }) => status === 'failed');
@@ -118,7 +99,7 @@ async function judge(copy: string, mutant: Mutant): Promise<{ verdict: Verdict; 
   }
 }
 
-/** Runs the tests as they are: one that is broken would kill every mutant. */
+/** Runs the tests without a defect: a broken test would kill every mutant. */
 async function requirePassing(copy: string, tests: readonly string[]): Promise<void> {
   const report = await runTests(copy, [...tests, `--maxWorkers=${LANES}`]);
   const passed =
@@ -127,10 +108,11 @@ async function requirePassing(copy: string, tests: readonly string[]): Promise<v
   if (broken.length > 0) throw new Error(`Without any defect these do not pass: ${broken.join(', ')}`);
 }
 
-const wanted = process.argv.slice(2);
-const mutants = ALL.filter(
-  ({ promise, file, test }) =>
-    wanted.length === 0 || wanted.some((part) => [promise, file, test].some((text) => text.includes(part))),
+const filters = process.argv.slice(2);
+const mutants = MUTANTS.filter(
+  ({ guarantee, file, test }) =>
+    filters.length === 0 ||
+    filters.some((part) => [guarantee, file, test].some((text) => text.includes(part))),
 );
 const copies = Array.from({ length: LANES }, (_, lane) => copyTree(lane));
 await requirePassing(copies[0] as string, [...new Set(mutants.map(({ test }) => test))]);
@@ -139,10 +121,10 @@ let killed = 0;
 const work = async (copy: string) => {
   for (let mutant = queue.shift(); mutant; mutant = queue.shift()) {
     const startedAtMs = performance.now();
-    const { verdict, by = '' } = await judge(copy, mutant);
+    const { verdict, by = '' } = await runMutant(copy, mutant);
     if (verdict.startsWith('killed')) killed += 1;
     const seconds = ((performance.now() - startedAtMs) / 1_000).toFixed(1);
-    print(`${verdict}: ${mutant.promise}, ${seconds} s: ${by.split('\n')[0]}`);
+    print(`${verdict}: ${mutant.guarantee}, ${seconds} s: ${by.split('\n')[0]}`);
   }
 };
 await Promise.all(copies.map(work));

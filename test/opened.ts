@@ -1,6 +1,6 @@
 import { afterAll, beforeAll } from 'vitest';
 
-/** What is opened before the tests of a file or a group and closed after them, for tests and hooks alone. */
+/** Opens a resource before the tests of a file or group and closes it after them. Only tests and hooks can use it. */
 export function useOpened<T extends object>(open: () => Promise<T>, close: (opened: T) => unknown): T {
   let opened: T | undefined;
   beforeAll(async () => {

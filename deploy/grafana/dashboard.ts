@@ -1,45 +1,44 @@
-/** What the dashboards have in common. */
+/** The parts that the dashboards share. */
 import {
   type PanelDescription,
-  renderMark,
+  renderAnnotation,
   renderPanels,
   renderQueryVariable,
   renderSource,
 } from './panels.ts';
 
-/** First and last UTC day of the time range, the last at most yesterday. */
+/** The first and last UTC day of the time range; the last is at most yesterday. */
 export const FIRST_DAY = `($__timeFrom()::timestamptz at time zone 'UTC')::date`;
 const YESTERDAY = `(now() at time zone 'UTC')::date - 1`;
 export const LAST_DAY = `least(($__timeTo()::timestamptz at time zone 'UTC')::date, ${YESTERDAY})`;
 export const IN_RANGE = `usage_date between ${FIRST_DAY} and ${LAST_DAY}`;
 export const OF_INSTANCES = 'instance_id in (${instance:sqlstring})';
 
-const MARKS = [
-  renderMark(
-    'Restatements',
+const ANNOTATIONS = [
+  renderAnnotation(
+    'Final restatements',
     'purple',
-    `select date_trunc('hour', changed_at) as "time", count(*) || ' final numbers changed' as "text",
+    `select date_trunc('hour', changed_at) as "time", count(*) || ' final numbers restated' as "text",
   'restatement' as "tags"
 from losant_usage.restatements
 where ${OF_INSTANCES} and was_final and changed_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
 group by 1
 order by 1`,
   ),
-  renderMark(
+  renderAnnotation(
     'Closings',
     'blue',
-    `select closed_at as "time", to_char(month::timestamp, 'YYYY-MM') || ', ' || kind || ' by '
-  || closed_by as "text", kind as "tags"
+    `select closed_at as "time",
+  to_char(month::timestamp, 'YYYY-MM') || ', ' || kind || ' by ' || closed_by as "text", kind as "tags"
 from losant_usage.statements
 where ${OF_INSTANCES} and closed_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
 order by 1`,
   ),
-  renderMark(
-    'Incomplete runs',
+  renderAnnotation(
+    'Unsuccessful runs',
     'red',
-    `select started_at as "time", finished_at as "timeend", kind || ' run ' || status || coalesce(': ' || error,
-  '') as "text",
-  status as "tags"
+    `select started_at as "time", finished_at as "timeend",
+  kind || ' run ' || status || coalesce(': ' || error, '') as "text", status as "tags"
 from losant_usage.runs
 where ${OF_INSTANCES} and started_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
   and status in ('failed', 'interrupted', 'partial')
@@ -65,12 +64,12 @@ export interface DashboardDescription {
   readonly uid: string;
   readonly title: string;
   readonly description: string;
-  /** Variables beside the database and the instance. */
+  /** The variables other than the database and the instance. */
   readonly variables: readonly object[];
   readonly panels: readonly PanelDescription[];
 }
 
-/** Returns the dashboard as Grafana imports it: days of UTC, the last 30 of them. */
+/** Returns the dashboard in the form that Grafana imports. It shows the last 30 days, in UTC. */
 export function renderDashboard({
   uid,
   title,
@@ -100,7 +99,7 @@ export function renderDashboard({
       },
     ],
     templating: { list: [DATABASE_SOURCE, INSTANCE, ...variables] },
-    annotations: { list: MARKS },
+    annotations: { list: ANNOTATIONS },
     panels: renderPanels(panels),
   };
 }

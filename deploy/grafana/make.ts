@@ -1,7 +1,4 @@
-/**
- * Writes the dashboards: `npm run dashboards`. Each is described once, in usage.ts and quality.ts; a test compares the
- * files with what this makes.
- */
+/** Writes the dashboards from usage.ts and quality.ts: `npm run dashboards`. A test compares the files with them. */
 import { writeFileSync } from 'node:fs';
 import { quality } from './quality.ts';
 import { usage } from './usage.ts';

@@ -1,4 +1,4 @@
-/** What a panel of a dashboard is made of, in the words of this project, and what Grafana 11 wants to read instead. */
+/** Renders short descriptions of panels, annotations and variables in the form that Grafana 11 imports. */
 
 export interface PanelText {
   readonly title: string;
@@ -10,8 +10,8 @@ export interface PanelText {
 export interface SqlPanel extends PanelText {
   readonly type: 'stat' | 'table' | 'days' | 'stack';
   readonly sql: string;
-  /** Unit of each column with a number; `share` is a ratio, `missing` a count that is orange above 0. */
-  readonly columns: Readonly<Record<string, 'count' | 'bytes' | 'minutes' | 'share' | 'missing'>>;
+  /** The unit of each numeric column: `share` is a ratio, `problems` a count that is highlighted above 0. */
+  readonly columns: Readonly<Record<string, 'count' | 'bytes' | 'minutes' | 'share' | 'problems'>>;
 }
 
 export interface PrometheusPanel extends PanelText {
@@ -26,12 +26,12 @@ export type PanelDescription = SqlPanel | PrometheusPanel;
 const DATABASE = { type: 'grafana-postgresql-datasource', uid: '${database}' };
 const PROMETHEUS = { type: 'prometheus', uid: '${prometheus}' };
 
-const UNITS = { count: 'locale', bytes: 'decbytes', minutes: 'm', share: 'percentunit', missing: 'locale' };
+const UNITS = { count: 'locale', bytes: 'decbytes', minutes: 'm', share: 'percentunit', problems: 'locale' };
 
-/** The colours of standings, as the console has them. */
+/** The colors of standings. */
 const STANDINGS = {
   final: 'green',
-  accepted: 'blue',
+  waived: 'blue',
   stored: 'light-green',
   waiting: 'text',
   unavailable: 'purple',
@@ -54,8 +54,8 @@ const ORANGE_ABOVE_ZERO = {
   ],
 };
 
-/** A number that is not stored, on the right axis of a chart, as bars. */
-const AS_BARS = {
+/** Red bars on the right axis, for values that are not stored. */
+const RED_BARS = {
   'custom.drawStyle': 'bars',
   'custom.fillOpacity': 40,
   'custom.lineWidth': 0,
@@ -66,26 +66,27 @@ const AS_BARS = {
 
 function overridesOf({ type, columns }: SqlPanel): object[] {
   const units = Object.entries(columns).map(([name, unit]) => {
-    const isMark = unit === 'missing';
-    const mark =
+    const highlight =
       type === 'days'
-        ? AS_BARS
+        ? RED_BARS
         : { thresholds: ORANGE_ABOVE_ZERO, 'custom.cellOptions': { type: 'color-text' } };
-    return byName(name, { unit: UNITS[unit], ...(isMark ? mark : {}) });
+    return byName(name, { unit: UNITS[unit], ...(unit === 'problems' ? highlight : {}) });
   });
   const colors = Object.entries(STANDINGS).map(([name, fixedColor]) =>
     byName(name, { color: { mode: 'fixed', fixedColor } }),
   );
-  const standing = Object.entries(STANDINGS).map(([name, color], index) => [name, { color, index }] as const);
-  const mapped = byName('standing', {
-    mappings: [{ type: 'value', options: Object.fromEntries(standing) }],
+  const standings = Object.entries(STANDINGS).map(
+    ([name, color], index) => [name, { color, index }] as const,
+  );
+  const standingColumn = byName('Standing', {
+    mappings: [{ type: 'value', options: Object.fromEntries(standings) }],
     'custom.cellOptions': { type: 'color-text' },
   });
-  return [...units, ...(type === 'stack' ? colors : []), ...(type === 'table' ? [mapped] : [])];
+  return [...units, ...(type === 'stack' ? colors : []), ...(type === 'table' ? [standingColumn] : [])];
 }
 
-/** How a chart is drawn: nothing joins the days on both sides of one that is missing. */
-function chart(isStacked: boolean): object {
+/** Returns the style of a chart. No line connects the days on both sides of one that is not stored. */
+function getChartStyle(isStacked: boolean): object {
   return {
     drawStyle: isStacked ? 'bars' : 'line',
     lineWidth: isStacked ? 0 : 2,
@@ -118,13 +119,13 @@ function renderSql(panel: SqlPanel): object {
     stack: { legend: LEGEND, tooltip: { mode: 'multi', sort: 'none' } },
   };
   const custom = isChart
-    ? chart(panel.type === 'stack')
+    ? getChartStyle(panel.type === 'stack')
     : { align: 'auto', filterable: panel.type === 'table' };
   return {
     type: isChart ? 'timeseries' : panel.type,
     datasource: DATABASE,
     fieldConfig: {
-      defaults: { unit: 'locale', ...(panel.type === 'stat' ? { noValue: 'missing' } : { custom }) },
+      defaults: { unit: 'locale', ...(panel.type === 'stat' ? { noValue: '–' } : { custom }) },
       overrides: overridesOf(panel),
     },
     options: options[panel.type],
@@ -144,13 +145,13 @@ function renderPrometheus({ unit, series }: PrometheusPanel): object {
   return {
     type: 'timeseries',
     datasource: PROMETHEUS,
-    fieldConfig: { defaults: { unit, custom: chart(false) }, overrides: [] },
+    fieldConfig: { defaults: { unit, custom: getChartStyle(false) }, overrides: [] },
     options: { legend: LEGEND, tooltip: { mode: 'multi', sort: 'desc' } },
     targets,
   };
 }
 
-/** Returns the panels with their places: from left to right, a new line where one does not fit. */
+/** Lays panels out from left to right, with a new line before one that does not fit. */
 export function renderPanels(panels: readonly PanelDescription[]): object[] {
   let [x, y, line] = [0, 0, 0];
   return panels.map((panel, index) => {
@@ -164,8 +165,8 @@ export function renderPanels(panels: readonly PanelDescription[]): object[] {
   });
 }
 
-/** Returns an annotation: a query of `time`, `text` and `tags`. */
-export function renderMark(name: string, iconColor: string, sql: string): object {
+/** Renders an annotation, whose query returns `time`, `text` and `tags`. */
+export function renderAnnotation(name: string, iconColor: string, sql: string): object {
   return {
     name,
     enable: true,
@@ -181,7 +182,7 @@ interface VariableText {
   readonly description: string;
 }
 
-/** Returns a variable whose values a query lists, as `__value` and `__text`. */
+/** Renders a variable whose query returns the values, as `__value` and `__text`. */
 export function renderQueryVariable(
   text: VariableText,
   sql: string,
@@ -201,21 +202,21 @@ export function renderQueryVariable(
   };
 }
 
-/** Returns a variable with the values that are given, label → value. */
+/** Renders a variable with fixed choices: label → value. */
 export function renderChoice(text: VariableText, choices: Readonly<Record<string, string>>): object {
-  const [[first, value] = []] = Object.entries(choices);
-  const query = Object.entries(choices).map(([label, each]) => `${label} : ${each}`);
+  const [[firstLabel, firstValue] = []] = Object.entries(choices);
+  const query = Object.entries(choices).map(([label, value]) => `${label} : ${value}`);
   return {
     ...text,
     type: 'custom',
     query: query.join(', '),
-    current: { text: first, value },
+    current: { text: firstLabel, value: firstValue },
     includeAll: false,
     multi: false,
   };
 }
 
-/** Returns a variable for a data source, with the one that is provisioned chosen. */
+/** Renders a variable for a data source, with the provisioned one selected. */
 export function renderSource(name: string, label: string, type: string, uid: string): object {
   return {
     name,

@@ -1,20 +1,21 @@
-/** The dashboard of data quality and the worker: what is missing or changed, and whether the service is well. */
+/** The dashboard of data quality and the worker: what is missing, in doubt or restated, and worker health. */
 import { IN_RANGE, OF_INSTANCES, renderDashboard } from './dashboard.ts';
 import { renderSource } from './panels.ts';
 
 const ledger = [
   {
     type: 'table',
-    title: 'How far each stream reaches',
+    title: 'Completeness by stream',
     description:
-      'Whatever the time range: the last day up to which nothing is missing, and the organizations behind it.',
+      'Independent of the time range: the last day through which each stream is complete, ' +
+      'and how many organizations are.',
     width: 24,
     height: 7,
-    columns: { Organizations: 'count', 'Of these complete': 'count', Gaps: 'missing' },
+    columns: { Organizations: 'count', 'Complete organizations': 'count', Gaps: 'problems' },
     sql: `select coalesce(i.name, i.instance_id) as "Instance", f.stream as "Stream",
   to_char(f.complete_to::timestamp, 'YYYY-MM-DD') as "Complete to",
-  f.orgs as "Organizations", f.orgs_complete as "Of these complete", f.gaps as "Gaps",
-  to_char(f.oldest_gap::timestamp, 'YYYY-MM-DD') as "Oldest gap", i.list_problem as "Wrong with the list"
+  f.orgs as "Organizations", f.orgs_complete as "Complete organizations", f.gaps as "Gaps",
+  to_char(f.oldest_gap::timestamp, 'YYYY-MM-DD') as "Oldest gap", i.list_problem as "List problem"
 from losant_usage.freshness f
 join losant_usage.instances i on i.instance_id = f.instance_id
 where f.${OF_INSTANCES}
@@ -22,9 +23,10 @@ order by 1, f.instance_id, f.stream`,
   },
   {
     type: 'stack',
-    title: 'Numbers that are not final, by standing',
+    title: 'Cells that are not final, by standing',
     description:
-      'One is an organization, stream and day. Missing and in doubt are gaps; unavailable can no longer be read.',
+      'A cell is one organization, stream and day. Missing and in-doubt cells are gaps; ' +
+      'unavailable cells can no longer be read.',
     width: 12,
     height: 9,
     columns: {},
@@ -36,15 +38,15 @@ order by 1, standing`,
   },
   {
     type: 'table',
-    title: 'Gaps by cause',
-    description: 'Of all days, not only those of the time range. Each is read again by itself.',
+    title: 'Gaps by reason',
+    description:
+      'All days, not only the time range. Gaps are retried automatically until they pass the horizon.',
     width: 12,
     height: 9,
-    columns: { Numbers: 'missing', Organizations: 'count' },
-    sql: `select stream as "Stream", standing::text as "standing", reason as "Reason", count(*) as "Numbers",
-  count(distinct org_id) as "Organizations",
-  to_char(min(usage_date)::timestamp, 'YYYY-MM-DD') as "Oldest", to_char(max(usage_date)::timestamp,
-  'YYYY-MM-DD') as "Newest"
+    columns: { Cells: 'problems', Organizations: 'count' },
+    sql: `select stream as "Stream", standing::text as "Standing", reason as "Reason", count(*) as "Cells",
+  count(distinct org_id) as "Organizations", to_char(min(usage_date)::timestamp, 'YYYY-MM-DD') as "Oldest",
+  to_char(max(usage_date)::timestamp, 'YYYY-MM-DD') as "Newest"
 from losant_usage.coverage_gaps
 where ${OF_INSTANCES}
 group by stream, standing, reason
@@ -52,15 +54,14 @@ order by 4 desc, 1, 2, 3`,
   },
   {
     type: 'table',
-    title: 'What keeps last month from being invoiced',
-    description: 'By cause. Organizations is empty where the cause concerns all of the instance.',
+    title: 'What blocks closing last month',
+    description: 'By cause. Organizations is empty if the cause concerns the whole instance.',
     width: 12,
     height: 8,
-    columns: { Organizations: 'missing' },
-    sql: `select coalesce(i.name, i.instance_id) as "Instance", b.cause as "Cause", nullif(count(b.org_id),
-  0) as "Organizations",
-  min(b.what_to_do) as "For instance"
-from losant_usage.period_blockers b
+    columns: { Organizations: 'problems' },
+    sql: `select coalesce(i.name, i.instance_id) as "Instance", b.cause as "Cause",
+  nullif(count(b.org_id), 0) as "Organizations", min(b.remedy) as "Example remedy"
+from losant_usage.month_blockers b
 join losant_usage.instances i on i.instance_id = b.instance_id
 where b.${OF_INSTANCES} and b.month = date_trunc('month', now() at time zone 'UTC' - interval '1 month')::date
 group by i.instance_id, i.name, b.cause
@@ -68,14 +69,15 @@ order by 1, i.instance_id, b.cause`,
   },
   {
     type: 'table',
-    title: 'Sums that differ from what is counted elsewhere',
+    title: 'Sums that do not reconcile',
     description:
-      'Settled numbers beside Losant’s own totals, and beside the stream that counts the same payloads.',
+      'Settled sums that differ from Losant’s own totals, ' +
+      'or from the counterpart stream that counts the same payloads.',
     width: 12,
     height: 8,
-    columns: { Ours: 'count', Other: 'count', Difference: 'missing' },
+    columns: { 'Our sum': 'count', Other: 'count', Difference: 'problems' },
     sql: `select to_char(usage_date::timestamp, 'YYYY-MM-DD') as "Day", metric as "Metric",
-  compared_with as "Compared with", quantity as "Ours", total as "Other",
+  compared_with as "Compared with", quantity as "Our sum", total as "Other",
   difference as "Difference", orgs_differing as "Organizations"
 from losant_usage.reconciliation
 where ${OF_INSTANCES} and ${IN_RANGE} and outcome = 'differs'
@@ -83,16 +85,15 @@ order by usage_date desc, instance_id, metric, compared_with`,
   },
   {
     type: 'table',
-    title: 'Changes of numbers',
-    description:
-      'What changed after it was stored, newest first, at most 100. Restated: the number was final.',
+    title: 'Restatements',
+    description: 'Numbers that changed after they were stored, newest first, at most 100.',
     width: 12,
     height: 9,
     columns: { Old: 'count', New: 'count', Difference: 'count' },
-    sql: `select changed_at as "Changed", org_name as "Organization", to_char(usage_date::timestamp,
-  'YYYY-MM-DD') as "Day", metric as "Metric",
+    sql: `select changed_at as "Changed at", org_name as "Organization",
+  to_char(usage_date::timestamp, 'YYYY-MM-DD') as "Day", metric as "Metric",
   payload_type as "Type", source as "Source", old_quantity as "Old", new_quantity as "New",
-  difference as "Difference", was_final as "Restated"
+  difference as "Difference", was_final as "Was final"
 from losant_usage.restatements
 where ${OF_INSTANCES} and hour is null and changed_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
 order by changed_at desc, revision_id desc, metric, payload_type, source
@@ -100,15 +101,14 @@ limit 100`,
   },
   {
     type: 'table',
-    title: 'Answers set aside',
-    description:
-      'Answers of the time range that were invalid and were not loaded, newest first, at most 100.',
+    title: 'Quarantined responses',
+    description: 'Invalid responses within the time range, which were not loaded. Newest first, at most 100.',
     width: 12,
     height: 9,
     columns: {},
-    sql: `select q.seen_at as "Seen", o.name as "Organization", q.stream as "Stream",
-  to_char(q.from_date::timestamp, 'YYYY-MM-DD') as "First day",
-  to_char(q.to_date::timestamp, 'YYYY-MM-DD') as "Last day", q.code as "Code", q.problem as "Problem"
+    sql: `select q.seen_at as "Received", o.name as "Organization", q.stream as "Stream",
+  to_char(q.first_day::timestamp, 'YYYY-MM-DD') as "First day",
+  to_char(q.last_day::timestamp, 'YYYY-MM-DD') as "Last day", q.reason as "Reason", q.detail as "Detail"
 from losant_usage.quarantine q
 join losant_usage.organizations o on o.org_id = q.org_id
 where o.${OF_INSTANCES} and q.seen_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
@@ -118,12 +118,12 @@ limit 100`,
   {
     type: 'table',
     title: 'Runs',
-    description: 'Runs of the time range, newest first, at most 100.',
+    description: 'Runs within the time range, newest first, at most 100.',
     width: 24,
     height: 9,
-    columns: { Planned: 'count', Failed: 'missing' },
-    sql: `select r.started_at as "Started", r.finished_at as "Ended", r.kind as "Kind", r.status as "Status",
-  (r.counts -> 'cells' ->> 'planned')::bigint as "Planned",
+    columns: { Due: 'count', Failed: 'problems' },
+    sql: `select r.started_at as "Started", r.finished_at as "Finished", r.kind as "Kind", r.status as "Status",
+  (r.counts -> 'cells' ->> 'planned')::bigint as "Due",
   (r.counts -> 'cells' ->> 'failed')::bigint as "Failed", r.error as "Error", r.version as "Version"
 from losant_usage.runs r
 where r.${OF_INSTANCES} and r.started_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
@@ -132,24 +132,26 @@ limit 100`,
   },
 ] as const;
 
-const DURATION = 'losant_usage_run_duration_seconds';
+const REQUEST_DURATION = 'sum by (le) (rate(losant_usage_request_duration_seconds_bucket[$__rate_interval]))';
+const RUN_DURATION = 'losant_usage_run_duration_seconds';
 
 const worker = [
   {
     type: 'line',
-    title: 'Wanted numbers of yesterday that are open',
-    description: 'Waiting, in doubt or missing; it falls to 0 soon after midnight UTC.',
+    title: 'Incomplete cells of yesterday',
+    description:
+      'Cells that are waiting, in doubt or missing. Falls to 0 once the first run after midnight UTC has read the day.',
     width: 12,
     height: 8,
     unit: 'short',
     series: {
-      '{{instance_id}} {{stream}}': 'max by (instance_id, stream) (losant_usage_yesterday_open_cells)',
+      '{{instance_id}} {{stream}}': 'max by (instance_id, stream) (losant_usage_yesterday_incomplete_cells)',
     },
   },
   {
     type: 'line',
-    title: 'Runs by how they ended',
-    description: 'Runs of an instance in an hour.',
+    title: 'Runs by result',
+    description: 'Runs per hour, over all instances.',
     width: 12,
     height: 8,
     unit: 'short',
@@ -158,46 +160,45 @@ const worker = [
   {
     type: 'line',
     title: 'Requests to Losant',
-    description: 'Requests a second by class of the answer, and those that were sent again.',
+    description: 'Requests per second by response class, and retries.',
     width: 12,
     height: 8,
     unit: 'reqps',
     series: {
       '{{status}}': 'sum by (status) (rate(losant_usage_requests_total[$__rate_interval]))',
-      'again: {{reason}}': 'sum by (reason) (rate(losant_usage_request_retries_total[$__rate_interval]))',
+      'retry: {{reason}}': 'sum by (reason) (rate(losant_usage_request_retries_total[$__rate_interval]))',
     },
   },
   {
     type: 'line',
-    title: 'Time of a request',
+    title: 'Request duration',
     description:
-      'From sending it to the end of its answer, and how long requests wait for a slot, the rate or a pause, a second.',
+      'From sending a request to the end of its response; and, per second, the time requests spend waiting ' +
+      'for a slot, the rate limit or a pause.',
     width: 12,
     height: 8,
     unit: 's',
     series: {
-      median:
-        'histogram_quantile(0.5, sum by (le) (rate(losant_usage_request_duration_seconds_bucket[$__rate_interval])))',
-      '95 %':
-        'histogram_quantile(0.95, sum by (le) (rate(losant_usage_request_duration_seconds_bucket[$__rate_interval])))',
-      'waiting, a second': 'sum(rate(losant_usage_rate_limit_wait_seconds_total[$__rate_interval]))',
+      median: `histogram_quantile(0.5, ${REQUEST_DURATION})`,
+      p95: `histogram_quantile(0.95, ${REQUEST_DURATION})`,
+      'waiting, per second': 'sum(rate(losant_usage_rate_limit_wait_seconds_total[$__rate_interval]))',
     },
   },
   {
     type: 'line',
-    title: 'Duration of a run',
-    description: 'The mean over an hour.',
+    title: 'Run duration',
+    description: 'Mean over one hour.',
     width: 12,
     height: 8,
     unit: 's',
     series: {
-      mean: `sum(rate(${DURATION}_sum[1h])) / sum(rate(${DURATION}_count[1h]))`,
+      mean: `sum(rate(${RUN_DURATION}_sum[1h])) / sum(rate(${RUN_DURATION}_count[1h]))`,
     },
   },
   {
     type: 'line',
-    title: 'Memory of the worker',
-    description: 'Resident memory of each process; the limit of the shipped files is 512 MiB.',
+    title: 'Worker memory',
+    description: 'Resident memory of each process; the shipped deployments limit it to 512 MiB.',
     width: 12,
     height: 8,
     unit: 'bytes',
@@ -208,8 +209,7 @@ const worker = [
 export const quality = renderDashboard({
   uid: 'losant-usage-quality',
   title: 'Losant usage: quality and worker',
-  description:
-    'What is missing, in doubt or changed, what keeps a month from being invoiced, and whether the worker is well.',
+  description: 'What is missing, in doubt or restated, what blocks closing a month, and worker health.',
   variables: [renderSource('prometheus', 'Losant usage metrics', 'prometheus', 'losant-usage-prometheus')],
   panels: [...ledger, ...worker],
 });

@@ -1,14 +1,14 @@
-/** The dashboard of usage: all organizations, who changed, and one organization. */
+/** The dashboard of usage: all organizations, those that changed most, and one organization. */
 import { FIRST_DAY, IN_RANGE, LAST_DAY, OF_INSTANCES, renderDashboard } from './dashboard.ts';
 import { renderChoice, renderQueryVariable } from './panels.ts';
 
 const RANGE = `${FIRST_DAY}, ${LAST_DAY}`;
-const BESIDE = `losant_usage.usage_beside(\${metric:sqlstring}, ${RANGE}, \${comparison:sqlstring}) as b`;
-const IS_KNOWN = 'b.quantity is not null and b.before_quantity is not null';
+const COMPARED = `losant_usage.usage_compared(\${metric:sqlstring}, ${RANGE}, \${comparison:sqlstring}) as u`;
+const IS_COMPARABLE = 'u.quantity is not null and u.previous_quantity is not null';
 
 const variables = [
   renderQueryVariable(
-    { name: 'metric', label: 'Metric', description: 'What the charts of all organizations show.' },
+    { name: 'metric', label: 'Metric', description: 'Metric shown in the charts.' },
     `select metric as __value, description as __text
 from losant_usage.metrics
 where kind = 'flow'
@@ -16,11 +16,15 @@ order by metric <> 'payload_billable_count', position`,
     { isMulti: false },
   ),
   renderChoice(
-    { name: 'comparison', label: 'Compared with', description: 'Which days each day stands beside.' },
-    { 'the same weekdays before': 'weekdays', 'as many days before': 'before', '52 weeks before': 'year' },
+    { name: 'comparison', label: 'Compared with', description: 'Days that each day is compared with.' },
+    {
+      'same weekdays before': 'same_weekdays',
+      'previous days': 'previous_days',
+      'same weekdays a year earlier': 'previous_year',
+    },
   ),
   renderQueryVariable(
-    { name: 'org', label: 'Organization', description: 'What the lower half shows.' },
+    { name: 'org', label: 'Organization', description: 'Organization shown in the lower half.' },
     `select org_id as __value, name || coalesce(' (' || referral_id || ')', '') as __text
 from losant_usage.organizations
 where ${OF_INSTANCES}
@@ -32,88 +36,89 @@ order by 2, 1`,
 const allOrganizations = [
   {
     type: 'stat',
-    title: 'How far the numbers reach',
+    title: 'Completeness',
     description:
-      'Whatever the time range: the last day up to which nothing is missing. A gap is missing or in doubt.',
+      'Independent of the time range. Complete to: the last day through which no cell is waiting, in doubt or ' +
+      'missing. Gaps: cells missing or in doubt.',
     width: 12,
     height: 4,
-    columns: { Organizations: 'count', Gaps: 'missing', 'Organizations with gaps': 'missing' },
-    sql: `select case when bool_and(complete_to is not null) then to_char(min(complete_to)::timestamp,
-  'YYYY-MM-DD') end as "Complete to",
+    columns: { Organizations: 'count', Gaps: 'problems', 'Organizations with gaps': 'problems' },
+    sql: `select case when bool_and(complete_to is not null)
+    then to_char(min(complete_to)::timestamp, 'YYYY-MM-DD') end as "Complete to",
   max(orgs) as "Organizations", sum(gaps) as "Gaps", max(orgs_with_gaps) as "Organizations with gaps"
 from losant_usage.freshness
 where ${OF_INSTANCES}`,
   },
   {
     type: 'stat',
-    title: 'The time range beside the days before',
-    description:
-      'The sum over days of organizations that are known on both sides; Not known counts the others.',
+    title: 'Time range vs. compared days',
+    description: 'Sums over organization days stored on both sides; “Not comparable” counts the rest.',
     width: 12,
     height: 4,
-    columns: { 'In the range': 'count', Before: 'count', Change: 'share', 'Not known': 'missing' },
-    sql: `select sum(b.quantity) filter (where ${IS_KNOWN}) as "In the range",
-  sum(b.before_quantity) filter (where ${IS_KNOWN}) as "Before",
-  sum(b.quantity) filter (where ${IS_KNOWN}) / nullif(sum(b.before_quantity) filter (where ${IS_KNOWN}),
-  0) - 1 as "Change",
-  count(*) filter (where not (${IS_KNOWN})) as "Not known"
-from ${BESIDE}
-where b.${OF_INSTANCES}`,
+    columns: { 'In range': 'count', 'Compared days': 'count', Change: 'share', 'Not comparable': 'problems' },
+    sql: `select sum(u.quantity) filter (where ${IS_COMPARABLE}) as "In range",
+  sum(u.previous_quantity) filter (where ${IS_COMPARABLE}) as "Compared days",
+  sum(u.quantity) filter (where ${IS_COMPARABLE})
+    / nullif(sum(u.previous_quantity) filter (where ${IS_COMPARABLE}), 0) - 1 as "Change",
+  count(*) filter (where not (${IS_COMPARABLE})) as "Not comparable"
+from ${COMPARED}
+where u.${OF_INSTANCES}`,
   },
   {
     type: 'days',
     title: 'All organizations by day',
     description:
-      'The metric beside the days before. Red bars, on the right: organizations without a number, which the sum lacks.',
+      'The metric and the compared days. Red bars (right axis): organizations whose number is not stored, ' +
+      'so the sum excludes them.',
     width: 24,
     height: 9,
-    columns: { 'This day': 'count', 'Compared day': 'count', 'Organizations missing': 'missing' },
-    sql: `select b.usage_date::timestamp at time zone 'UTC' as "time", sum(b.quantity) as "This day",
-  sum(b.before_quantity) as "Compared day",
-  count(*) filter (where b.quantity is null) as "Organizations missing"
-from ${BESIDE}
-where b.${OF_INSTANCES}
-group by b.usage_date
+    columns: { Day: 'count', 'Compared day': 'count', 'Organizations not stored': 'problems' },
+    sql: `select u.usage_date::timestamp at time zone 'UTC' as "time", sum(u.quantity) as "Day",
+  sum(u.previous_quantity) as "Compared day",
+  count(*) filter (where u.quantity is null) as "Organizations not stored"
+from ${COMPARED}
+where u.${OF_INSTANCES}
+group by u.usage_date
 order by 1`,
   },
   {
     type: 'table',
     title: 'Organizations that changed most',
-    description: 'Days that are known on both sides are added up; Days not known says how many are not.',
+    description: 'Sums over days stored on both sides; “Days not comparable” counts the rest.',
     width: 24,
     height: 11,
     columns: {
-      'In the range': 'count',
-      Before: 'count',
+      'In range': 'count',
+      'Compared days': 'count',
       Difference: 'count',
-      Share: 'share',
-      'Days not known': 'missing',
+      Change: 'share',
+      'Days not comparable': 'problems',
     },
-    sql: `select o.name as "Organization", o.referral_id as "Referral id", o.plan_id as "Plan",
-  sum(b.quantity) filter (where ${IS_KNOWN}) as "In the range",
-  sum(b.before_quantity) filter (where ${IS_KNOWN}) as "Before",
-  sum(b.quantity - b.before_quantity) as "Difference",
-  sum(b.quantity - b.before_quantity) / nullif(sum(b.before_quantity) filter (where ${IS_KNOWN}), 0) as "Share",
-  count(*) filter (where not (${IS_KNOWN})) as "Days not known"
-from ${BESIDE}
-join losant_usage.organizations o on o.org_id = b.org_id
-where b.${OF_INSTANCES}
-group by b.org_id, o.name, o.referral_id, o.plan_id
-order by abs(sum(b.quantity - b.before_quantity)) desc nulls last, o.name, b.org_id
+    sql: `select o.name as "Organization", o.referral_id as "Referral ID", o.plan_id as "Plan",
+  sum(u.quantity) filter (where ${IS_COMPARABLE}) as "In range",
+  sum(u.previous_quantity) filter (where ${IS_COMPARABLE}) as "Compared days",
+  sum(u.quantity - u.previous_quantity) as "Difference",
+  sum(u.quantity - u.previous_quantity)
+    / nullif(sum(u.previous_quantity) filter (where ${IS_COMPARABLE}), 0) as "Change",
+  count(*) filter (where not (${IS_COMPARABLE})) as "Days not comparable"
+from ${COMPARED}
+join losant_usage.organizations o on o.org_id = u.org_id
+where u.${OF_INSTANCES}
+group by u.org_id, o.name, o.referral_id, o.plan_id
+order by abs(sum(u.quantity - u.previous_quantity)) desc nulls last, o.name, u.org_id
 limit 50`,
   },
   {
     type: 'table',
     title: 'Months',
     description:
-      'The newest four months: open, blocked and by what, closed, or different from what was invoiced.',
+      'The last four months: in progress, ready, blocked (and by what), closed, or in need of an adjustment.',
     width: 24,
     height: 6,
-    columns: { 'Organizations blocked': 'missing', 'Organizations different': 'missing' },
+    columns: { 'Organizations blocked': 'problems', 'Organizations to adjust': 'problems' },
     sql: `select to_char(m.month::timestamp, 'YYYY-MM') as "Month", coalesce(i.name, i.instance_id) as "Instance",
-  m.state as "State",
-  array_to_string(m.causes, ', ') as "Blocked by", m.orgs_blocked as "Organizations blocked",
-  m.orgs_different as "Organizations different"
+  m.state as "State", array_to_string(m.causes, ', ') as "Blocked by", m.orgs_blocked as "Organizations blocked",
+  m.orgs_to_adjust as "Organizations to adjust"
 from losant_usage.months m
 join losant_usage.instances i on i.instance_id = m.instance_id
 where m.${OF_INSTANCES} and m.month >= date_trunc('month', now() at time zone 'UTC' - interval '3 months')::date
@@ -124,23 +129,23 @@ order by m.month desc, 2, m.instance_id`,
 const oneOrganization = [
   {
     type: 'days',
-    title: 'The organization: the metric by day',
-    description: 'Beside the days before. A day that is not stored has no point, and a red bar.',
+    title: 'Organization: metric by day',
+    description: 'With the compared days. A day that is not stored has a red bar instead of a point.',
     width: 12,
     height: 9,
-    columns: { 'This day': 'count', 'Compared day': 'count', Missing: 'missing' },
-    sql: `select b.usage_date::timestamp at time zone 'UTC' as "time", b.quantity as "This day",
-  b.before_quantity as "Compared day",
-  case when b.quantity is null then 1 else 0 end as "Missing"
-from ${BESIDE}
-where b.org_id = \${org:sqlstring}
+    columns: { Day: 'count', 'Compared day': 'count', 'Not stored': 'problems' },
+    sql: `select u.usage_date::timestamp at time zone 'UTC' as "time", u.quantity as "Day",
+  u.previous_quantity as "Compared day",
+  case when u.quantity is null then 1 else 0 end as "Not stored"
+from ${COMPARED}
+where u.org_id = \${org:sqlstring}
 order by 1`,
   },
   {
     type: 'stack',
-    title: 'The organization: payloads by type',
+    title: 'Organization: payloads by type',
     description:
-      'All payloads, billable or not, by the type that Losant names. A day of which none is stored has no bar.',
+      'All payloads, billable or not, by payload type as reported by Losant. A day that is not stored has no bar.',
     width: 12,
     height: 9,
     columns: {},
@@ -152,44 +157,44 @@ order by 1, 2`,
   },
   {
     type: 'days',
-    title: 'The organization: devices',
-    description: 'Devices at about the end of each day, and how many were created and deleted on it.',
+    title: 'Organization: devices',
+    description: 'Devices near the end of each day, and devices created and deleted during it.',
     width: 12,
     height: 9,
     columns: { Devices: 'count', Created: 'count', Deleted: 'count' },
     sql: `select usage_date::timestamp at time zone 'UTC' as "time", devices_total as "Devices",
-  devices_created as "Created",
-  devices_deleted as "Deleted"
+  devices_created as "Created", devices_deleted as "Deleted"
 from losant_usage.daily_usage
 where org_id = \${org:sqlstring} and ${IN_RANGE}
 order by 1`,
   },
   {
     type: 'table',
-    title: 'The organization: limits of this month',
+    title: 'Organization: limits this month',
     description:
-      'To date, and as the same weekdays of the last 28 days would end it, with the day on which the limit is passed.',
+      'Month to date and the projected month end, based on the same weekdays of the last 28 days, ' +
+      'with the day on which the limit is exceeded.',
     width: 12,
     height: 9,
     columns: {
       Used: 'count',
       Limit: 'count',
       Share: 'share',
-      'At the end': 'count',
-      'Days missing': 'missing',
+      Projected: 'count',
+      'Days not stored': 'problems',
     },
-    sql: `select limit_name as "Limit of", quantity as "Used", limit_quantity as "Limit", share as "Share",
-  projected_quantity as "At the end",
-  to_char(crosses_on::timestamp, 'YYYY-MM-DD') as "Passed on", days_expected - days_stored as "Days missing"
+    sql: `select limit_name as "Limit name", quantity as "Used", limit_quantity as "Limit", share as "Share",
+  projected_quantity as "Projected",
+  to_char(exceeds_on::timestamp, 'YYYY-MM-DD') as "Exceeds on", days_expected - days_stored as "Days not stored"
 from losant_usage.usage_vs_limits
 where org_id = \${org:sqlstring} and metric is not null
 order by share desc nulls last, limit_name`,
   },
   {
     type: 'table',
-    title: 'The organization: its months',
+    title: 'Organization: months',
     description:
-      'The last twelve. Flows are sums, devices the last day. Standing is that of the worst number.',
+      'The last twelve months. Flows are summed; devices are as of the last day. Standing is the worst of any cell.',
     width: 24,
     height: 9,
     columns: {
@@ -197,16 +202,14 @@ order by share desc nulls last, limit_name`,
       Bytes: 'bytes',
       'Notebook minutes': 'minutes',
       Devices: 'count',
-      'Days missing': 'missing',
+      'Days not stored': 'problems',
     },
     sql: `select to_char(month::timestamp, 'YYYY-MM') as "Month", payload_billable_count as "Billable payloads",
-  payload_all_bytes as "Bytes",
-  notebook_minutes as "Notebook minutes", devices_total as "Devices", standing::text as "standing",
-  is_billable as "Billable",
-  days_expected - days_stored as "Days missing"
+  payload_all_bytes as "Bytes", notebook_minutes as "Notebook minutes", devices_total as "Devices",
+  standing::text as "Standing", is_billable as "Billable", days_expected - days_stored as "Days not stored"
 from losant_usage.monthly_usage
-where org_id = \${org:sqlstring} and month >= date_trunc('month',
-  now() at time zone 'UTC' - interval '11 months')::date
+where org_id = \${org:sqlstring}
+  and month >= date_trunc('month', now() at time zone 'UTC' - interval '11 months')::date
 order by month desc`,
   },
 ] as const;
@@ -215,7 +218,8 @@ export const usage = renderDashboard({
   uid: 'losant-usage',
   title: 'Losant usage',
   description:
-    'Usage by UTC day beside other days, and one organization. A number that is not stored is never shown as 0.',
+    'Usage by UTC day, compared with other days, for all organizations and for one. ' +
+    'A number that is not stored is never shown as 0.',
   variables,
   panels: [...allOrganizations, ...oneOrganization],
 });

@@ -1,6 +1,6 @@
--- Gives the roles of roles.sql their passwords, each read by psql from a file on the machine psql runs on,
--- so that none stands in an argument, a variable or this file. Used by deploy/compose.yaml; elsewhere set
--- SECRETS to the folder of the files, or use psql's \password.
+-- Gives the roles of roles.sql their passwords. psql reads each from a file on its own machine, so that none appears in
+-- an argument or in this file. deploy/compose.yaml uses this; elsewhere set SECRETS to the folder of the files, or use
+-- psql's \password.
 \getenv secrets SECRETS
 \if :{?secrets}
 \else

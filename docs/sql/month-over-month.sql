@@ -1,17 +1,20 @@
 -- Question: How did each organization's usage change from the month before last to last month?
--- Units: payloads, minutes; changes as the difference, and as a share by day (0.25 is 25 % more), as months differ in length.
--- Filter: other months: put their first days in both places. A change is null where a day of either month is missing.
-select m.org_name, m.referral_id, b.payload_billable_count as payloads_before, m.payload_billable_count as payloads,
-  case when c.is_whole then m.payload_billable_count - b.payload_billable_count end as payloads_change,
-  case when c.is_whole then round((m.payload_billable_count::numeric / m.days_expected)
-    / nullif(b.payload_billable_count::numeric / b.days_expected, 0) - 1, 4) end as payloads_share_by_day,
-  case when c.is_whole then m.notebook_minutes - b.notebook_minutes end as minutes_change,
-  m.days_expected - m.days_stored as days_missing, b.days_expected - b.days_stored as days_missing_before, m.standing, m.org_id
+-- Units: payloads, minutes; changes as a difference, and as a share per day (0.25 is 25% more), because months differ
+-- in length.
+-- Change: for other months, replace both dates with their first days. A change is null if a day of either month is not
+-- stored.
+select m.org_name, m.referral_id, p.payload_billable_count as payloads_before, m.payload_billable_count as payloads,
+  case when c.is_complete then m.payload_billable_count - p.payload_billable_count end as payloads_change,
+  case when c.is_complete then round((m.payload_billable_count::numeric / m.days_expected)
+    / nullif(p.payload_billable_count::numeric / p.days_expected, 0) - 1, 4) end as payloads_share_by_day,
+  case when c.is_complete then m.notebook_minutes - p.notebook_minutes end as minutes_change,
+  m.days_expected - m.days_stored as days_not_stored, p.days_expected - p.days_stored as days_not_stored_before,
+  m.standing, m.org_id
 from losant_usage.monthly_usage m
-left join losant_usage.monthly_usage b
-  on b.org_id = m.org_id and b.month = date_trunc('month', now() at time zone 'UTC' - interval '2 months')::date
+left join losant_usage.monthly_usage p
+  on p.org_id = m.org_id and p.month = date_trunc('month', now() at time zone 'UTC' - interval '2 months')::date
 cross join lateral (
-  select m.days_stored = m.days_expected and b.days_stored = b.days_expected as is_whole
+  select m.days_stored = m.days_expected and p.days_stored = p.days_expected as is_complete
 ) as c
 where m.month = date_trunc('month', now() at time zone 'UTC' - interval '1 month')::date
-order by abs(m.payload_billable_count - b.payload_billable_count) desc nulls last, m.org_name, m.org_id;
+order by abs(m.payload_billable_count - p.payload_billable_count) desc nulls last, m.org_name, m.org_id;

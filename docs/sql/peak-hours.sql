@@ -1,10 +1,12 @@
--- Question: In which hour of the day do an organization's payloads come?
--- Units: payloads, billable, in each hour of the day over the days of last month; share of all of them (0.25 is 25 %).
--- Filter: another month: put its first and last day. An organization: add `and org_id = '…'`. Another time zone: put its name
--- in the place of UTC. It needs the stream payload_hours; days that are not stored are not in it, and days_stored counts the others.
+-- Question: At which hour of the day does an organization send payloads?
+-- Units: billable payloads in each hour of the day, over the days of last month; share of all of them (0.25 is 25%).
+-- Change: for another month, use its first and last day. For an organization, add `and org_id = '…'`. For another time
+-- zone, use its name instead of UTC. Needs the stream payload_hours. Days that are not stored are not included;
+-- days_stored counts the others.
 select org_id, org_name, extract(hour from hour at time zone 'UTC')::integer as hour_of_day,
   sum(payload_billable_count) as payloads, max(payload_billable_count) as most,
-  round(sum(payload_billable_count) / nullif(sum(sum(payload_billable_count)) over (partition by org_id), 0), 4) as share,
+  round(sum(payload_billable_count)
+    / nullif(sum(sum(payload_billable_count)) over (partition by org_id), 0), 4) as share,
   count(distinct usage_date) as days_stored
 from losant_usage.hourly_usage
 where usage_date between date_trunc('month', now() at time zone 'UTC' - interval '1 month')::date

@@ -1,8 +1,9 @@
 -- Question: Which organizations sent payloads in the last five weeks and none in the last three days?
--- Units: payloads, billable; days (UTC). A day that is not stored is no silence.
--- Filter: one instance: add `and a.instance_id = '…'`.
-select o.name as org_name, o.referral_id, a.last_active_on as last_day_with_payloads, a.usual_quantity as payloads_of_a_usual_week, a.org_id
+-- Units: billable payloads; days (UTC). A day that is not stored does not count as silent.
+-- Change: for an instance, add `and a.instance_id = '…'`.
+select o.name as org_name, o.referral_id, a.last_active_on as last_day_with_payloads,
+  a.baseline_quantity as payloads_in_baseline_week, a.org_id
 from losant_usage.organization_activity a
 join losant_usage.organizations o on o.org_id = a.org_id
 where a.is_silent
-order by a.usual_quantity desc nulls last, o.name, a.org_id;
+order by a.baseline_quantity desc nulls last, o.name, a.org_id;

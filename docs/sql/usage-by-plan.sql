@@ -1,10 +1,10 @@
 -- Question: What did the organizations of each plan use last month?
--- Units: organizations, payloads, bytes, minutes; days_missing are days of organizations (UTC).
--- Filter: another month: put its first day after `month =`. The plan is the one that each organization has today; what it
--- was before is in losant_usage.organization_history.
+-- Units: organizations, payloads, bytes, minutes; days_not_stored are days of organizations (UTC).
+-- Change: for another month, replace the date after `month =` with its first day. Plans are the current ones; earlier
+-- ones are in losant_usage.organization_history.
 select coalesce(plan_id, 'no plan') as plan, count(*) as organizations, count(*) filter (where is_billable) as billable,
   sum(payload_billable_count) as payload_billable_count, sum(payload_all_bytes) as payload_all_bytes,
-  sum(notebook_minutes) as notebook_minutes, sum(days_expected - days_stored) as days_missing
+  sum(notebook_minutes) as notebook_minutes, sum(days_expected - days_stored) as days_not_stored
 from losant_usage.monthly_usage
 where month = date_trunc('month', now() at time zone 'UTC' - interval '1 month')::date
 group by coalesce(plan_id, 'no plan')

@@ -1,10 +1,10 @@
 -- Question: What did all organizations together use in each of the last twelve months?
--- Units: payloads, bytes, minutes; days_missing are days of organizations (UTC).
--- Filter: another span: change both intervals. One instance: add `and instance_id = '…'` before `group by`. Where
--- days_missing is above 0, the sums are too low by what is missing.
+-- Units: payloads, bytes, minutes; days_not_stored are days of organizations (UTC).
+-- Change: for another range, change both intervals. For an instance, add `and instance_id = '…'` before `group by`.
+-- Where days_not_stored is above 0, the sums lack these days.
 select month, count(*) as organizations, sum(payload_billable_count) as payload_billable_count,
   sum(payload_all_bytes) as payload_all_bytes, sum(notebook_minutes) as notebook_minutes,
-  sum(days_expected - days_stored) as days_missing, max(standing) as standing
+  sum(days_expected - days_stored) as days_not_stored, max(standing) as standing
 from losant_usage.monthly_usage
 where month >= date_trunc('month', now() at time zone 'UTC' - interval '12 months')::date
   and month < date_trunc('month', now() at time zone 'UTC')::date

@@ -1,31 +1,31 @@
-/** The files of a proof pack: their bytes against its manifest, and their rows against each other. */
+/** Checks the files of proof packs: their bytes against the manifest, and their rows against each other. */
 import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { CHECKS_NAME, hashOf } from './manifest.ts';
-import { findPack, type Pack, type Verification } from './open-packs.ts';
-import { FileProblem, readNamed, readRecords } from './pack-files.ts';
+import { FileProblem, readListedFile, readRecords } from './pack-files.ts';
+import { findPack, type Pack, type Verification } from './read-packs.ts';
 
-/** A pack with a database for its rows, in a temporary file, so that memory stays flat. */
-interface Check {
+/** A pack under check. Its rows go into a temporary SQLite file, so that memory does not grow with the pack. */
+interface PackCheck {
   readonly pack: Pack;
   readonly db: DatabaseSync;
-  readonly found: Verification;
+  readonly verification: Verification;
   readonly signal: AbortSignal;
 }
 
 /**
- * Checks every pack by itself, and what its lines say was billed before by the packs that it follows, if all are
- * there. Rows are checked where every file has the bytes that the manifest names.
+ * Checks each pack on its own, and its `billed_before` against the earlier packs if all of them are present. Rows
+ * are checked only if every file matches the manifest.
  */
-export async function checkPacks(found: Verification, signal: AbortSignal): Promise<void> {
-  for (const pack of found.packs) {
+export async function checkPacks(verification: Verification, signal: AbortSignal): Promise<void> {
+  for (const pack of verification.packs) {
     const path = join(tmpdir(), `losant-usage-verify-${randomUUID()}.sqlite`);
     try {
       using db = new DatabaseSync(path);
-      await checkPack({ pack, db, found, signal });
+      await checkPack({ pack, db, verification, signal });
     } finally {
       await rm(path, { force: true });
     }
@@ -36,99 +36,104 @@ export async function checkPacks(found: Verification, signal: AbortSignal): Prom
 const MARKER = /^-- -{20,}.*$/m;
 const IMPORT = /^\.import --csv (\S+) (\S+)$/gm;
 
-async function checkPack(check: Check): Promise<void> {
-  const { pack, db, found, signal } = check;
+async function checkPack(check: PackCheck): Promise<void> {
+  const { pack, db, verification, signal } = check;
   const [shell = '', queries = ''] = pack.checksSql.split(MARKER);
   db.exec('pragma page_size = 65536; pragma journal_mode = off; pragma synchronous = off');
   db.exec('pragma cache_size = -16000; pragma temp_store = file');
-  // The shell has it; the only file that is read in this way is the manifest.
+  // A function of the shell, which the checks call for the manifest only.
   db.function('readfile', (_name) => pack.bytes);
-  // One transaction, which nobody needs to end.
+  // One transaction that is never committed: the database is thrown away.
   db.exec(`begin; ${shell.replaceAll(/^\..*$/gm, '')}`);
   const tables = new Map(Array.from(shell.matchAll(IMPORT), ([, file, table]) => [file, table]));
-  const before = found.problems.length;
+  const problemCount = verification.problems.length;
   for (const { name, sha256 } of pack.manifest.files) {
-    await found.look(
-      pack.folder,
-      name,
-      async () => await load(check, { from: pack, name, table: tables.get(name) }),
+    await verification.capture(pack.folder, name, () =>
+      importFile(check, { pack, name, table: tables.get(name) }),
     );
     if (name === CHECKS_NAME && hashOf(pack.checksSql) !== sha256)
-      found.notes.push(`${join(pack.folder, name)} is not that of the release, which was used instead.`);
+      verification.notes.push(
+        `${join(pack.folder, name)} differs from the released version, which was used instead.`,
+      );
   }
-  if (found.problems.length > before) return;
+  if (verification.problems.length > problemCount) return;
   for (const query of queries.split(/;\n/)) {
     signal.throwIfAborted();
     runQuery(check, query);
   }
-  await compareBefore(check);
+  await checkBilledBefore(check);
 }
 
-interface Load {
-  readonly from: Pack;
+interface FileImport {
+  readonly pack: Pack;
   readonly name: string;
+  /** Undefined for a file without rows, which is read for its hash only. */
   readonly table: string | undefined;
 }
 
 /**
- * Reads a file to its end, and imports it into a table, if there is one for it, as the shell does: all of it is
- * text, and rows that are too short end with null. Throws FileProblem.
+ * Imports a file the way the sqlite3 shell does: every field is text, and short rows end with nulls. Throws
+ * FileProblem.
  */
-async function load({ db, signal }: Check, { from, name, table }: Load): Promise<void> {
-  const chunks = readNamed(from, name);
+async function importFile({ db, signal }: PackCheck, { pack, name, table }: FileImport): Promise<void> {
+  const chunks = readListedFile(pack, name);
   if (table === undefined) {
     while (!(await chunks.next()).done) signal.throwIfAborted();
     return;
   }
   const columns = db.prepare(`select * from ${table}`).columns().length;
   const insert = db.prepare(`insert into ${table} values (${Array(columns).fill('?').join()})`);
-  const nothing = Array<null>(columns).fill(null);
-  let number = 0;
+  const nulls = Array<null>(columns).fill(null);
+  let lineNumber = 0;
   for await (const page of readRecords(chunks)) {
     signal.throwIfAborted();
     for (const record of page) {
-      number += 1;
+      lineNumber += 1;
       if (record.length > columns)
-        throw new FileProblem(`line ${number} has ${record.length} cells instead of ${columns}`);
+        throw new FileProblem(`line ${lineNumber} has ${record.length} fields instead of ${columns}`);
       if (record.length === columns) insert.run(...record);
-      else insert.run(...[...record, ...nothing].slice(0, columns));
+      else insert.run(...[...record, ...nulls].slice(0, columns));
     }
   }
 }
 
-/** Tells what a query finds; one that fails is a problem of the pack's numbers. */
-function runQuery({ pack, db, found }: Check, query: string): void {
+/**
+ * Adds a problem per row that a check returns. A check that fails, such as by an overflow, is a problem of the
+ * pack too.
+ */
+function runQuery({ pack, db, verification }: PackCheck, query: string): void {
   if (query.trim() === '') return;
   try {
     for (const row of db.prepare(query).iterate()) {
       const [file = '', problem] = Object.values(row).map(String);
-      if (problem !== undefined) found.say(pack.folder, file, problem);
-      else found.rows += Number(/^checked (\d+) rows/.exec(file)?.[1] ?? 0);
+      if (problem !== undefined) verification.addProblem(pack.folder, file, problem);
+      else verification.rows += Number(/^checked (\d+) rows/.exec(file)?.[1] ?? 0);
     }
   } catch (error) {
     if (!(error instanceof Error)) throw error;
-    found.say(pack.folder, 'lines.csv', `the checks could not be made: ${error.message}`);
+    verification.addProblem(pack.folder, 'lines.csv', `could not run the checks: ${error.message}`);
   }
 }
 
-/** Compares what lines say was billed before with the packs that this one follows. */
-async function compareBefore(check: Check): Promise<void> {
-  const { pack, db, found } = check;
+/** Compares `billed_before` with the lines of the earlier packs of the month. */
+async function checkBilledBefore(check: PackCheck): Promise<void> {
+  const { pack, db, verification } = check;
   const { number, month, earlier } = pack.manifest.statement;
-  const before = earlier.map((each) => findPack(found.packs, each));
-  if (!before.every((each) => each !== undefined)) {
-    found.notes.push(
-      `What number ${number} of ${month} says was billed before was not checked: ` +
-        'not all statements that it follows are here.',
+  const earlierPacks = earlier.map((link) => findPack(verification.packs, link));
+  if (!earlierPacks.every((earlierPack) => earlierPack !== undefined)) {
+    verification.notes.push(
+      `Earlier billing in statement ${number} of ${month} was not checked: ` +
+        'not all earlier statements are in this folder.',
     );
     return;
   }
   db.exec('create table earlier_csv as select * from lines_csv where false');
   try {
-    for (const from of before) await load(check, { from, name: 'lines.csv', table: 'earlier_csv' });
+    for (const earlierPack of earlierPacks)
+      await importFile(check, { pack: earlierPack, name: 'lines.csv', table: 'earlier_csv' });
   } catch (error) {
     if (!(error instanceof FileProblem)) throw error;
-    // Told with the pack that has it.
+    // Already reported with the pack that has it.
     return;
   }
   runQuery(

@@ -1,17 +1,23 @@
 import type { KeyObject } from 'node:crypto';
 import { type Expression, type Kysely, type RawBuilder, sql } from 'kysely';
 import { jsonArrayFrom } from 'kysely/helpers/postgres';
-import { CLOCK, instantText } from '../database/expressions.ts';
+import { CLOCK, toInstantText } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { readClosingRefusal } from '../database/sqlstate.ts';
 import { SettingsError } from '../errors.ts';
 import type { Month } from '../usage/day.ts';
 import type { StatementDocument } from './manifest.ts';
-import { makePack } from './pack.ts';
-import { type BilledInstance, nameOf, readBlockers, readStatements, type Statement } from './statements.ts';
+import { createPack } from './pack.ts';
+import {
+  type BilledInstance,
+  formatMonthName,
+  readBlockers,
+  readStatements,
+  type Statement,
+} from './statements.ts';
 
-/** The acceptance of blockers: the hash is that of the list that was shown. */
+/** An acceptance names the list that was shown by its hash, so that nothing else can be accepted. */
 export interface Acceptance {
   readonly reason: string;
   readonly blockersHash: string;
@@ -19,32 +25,30 @@ export interface Acceptance {
 
 export interface CloseRequest {
   readonly month: Month;
-  /** The blockers that are accepted; null to close the month only if nothing blocks it. */
+  /** Null to close the month only if nothing blocks it. */
   readonly acceptance: Acceptance | null;
-  /** Whether to bill what has changed since the month was closed. */
   readonly isAdjustment: boolean;
-  /** Whether to store nothing, which needs the right to read only. */
+  /** A dry run stores nothing, and needs only the role reader. */
   readonly isDryRun: boolean;
-  /** The Ed25519 key that signs the manifest; null to sign nothing. */
+  /** Ed25519; null to leave the manifest unsigned. */
   readonly signingKey: KeyObject | null;
   readonly signal: AbortSignal;
 }
 
-export interface CloseOutcome extends Shown {
+export interface CloseOutcome extends ClosePreview {
   /**
-   * `refused`: nothing was stored, and the lines are what would be billed. `unchanged`: nothing differs from
-   * what was closed. `unsettled`: something differs, and none of it can be billed yet. `closed` without a
-   * statement: a dry run.
+   * `refused`: blocked; nothing was stored, and the lines are what would be billed. `unchanged`: nothing differs
+   * from the statements. `unsettled`: something differs, but is not settled yet. A dry run is `closed` without a
+   * statement.
    */
   readonly kind: 'closed' | 'refused' | 'unchanged' | 'unsettled';
   readonly statement: Statement | null;
 }
 
 /**
- * Closes a month of an instance, or bills what has changed since, in one transaction on one connection:
- * statement, lines and proof pack, or nothing. The database computes and writes them. Throws SettingsError if
- * the month is not over or is already closed, for an adjustment if it is not closed, and for a hash that is
- * not of what blocks it now.
+ * Closes a month of an instance, or bills what has changed since it was closed. Statement, lines and proof pack are
+ * stored in one transaction, or none of them. Throws SettingsError if the month has not ended or is already closed, for
+ * an adjustment if it is not closed, and if the accepted hash is not that of the current blockers.
  */
 export async function closeMonth(
   { db }: Pick<DatabaseHandle, 'db'>,
@@ -55,20 +59,20 @@ export async function closeMonth(
   const { instanceId } = instance;
   try {
     return await db.transaction().execute(async (trx) => {
-      // Said in SQL, as kysely's driver for PGlite ignores a level that is set on the transaction.
+      // In SQL, because kysely's driver for PGlite ignores the isolation level of a transaction.
       await sql`set transaction isolation level repeatable read`.execute(trx);
-      // A dry run takes no lock, so a load under way may count in part.
-      const opened = isDryRun ? null : await openStatement(trx, instanceId, request);
-      if (opened === null) return await readDraft(trx, instance, request);
-      await makePack(trx, opened, request);
-      const made = await readStatements(trx, { month, instanceIds: [instanceId] });
+      // A dry run takes no lock, so it may see a part of a load in progress.
+      const document = isDryRun ? null : await beginStatement(trx, instanceId, request);
+      if (document === null) return await readDraft(trx, instance, request);
+      await createPack(trx, document, request);
+      const statements = await readStatements(trx, { month, instanceIds: [instanceId] });
       const lines = sql<Line>`(select * from losant_usage.statement_lines
-        where statement_id = ${opened.id}::uuid)`;
+        where statement_id = ${document.id}::uuid)`;
       const blockersHash = acceptance?.blockersHash ?? null;
       return {
         kind: 'closed',
-        statement: made.find(({ statementId }) => statementId === opened.id) ?? null,
-        ...(await readShown(trx, { month, instanceId }, { blockersHash, lines })),
+        statement: statements.find(({ statementId }) => statementId === document.id) ?? null,
+        ...(await readClosePreview(trx, { month, instanceId }, { blockersHash, lines })),
       };
     });
   } catch (error) {
@@ -79,23 +83,23 @@ export async function closeMonth(
 }
 
 /**
- * Begins a statement on the numbers as of one moment; null if there is nothing to bill, or something blocks the
- * month. The moment is exact: no load is under way while it is taken, so everything recorded before it is seen
- * and everything else is recorded after it.
+ * Begins a statement as of one moment (see fixSnapshot). Returns null if there is nothing to bill or the month is
+ * blocked.
  */
-async function openStatement(
+async function beginStatement(
   trx: Kysely<Schema>,
   instanceId: string,
   { month, isAdjustment, acceptance }: CloseRequest,
 ): Promise<StatementDocument | null> {
-  const moment = await takeMoment(trx);
-  const opened = sql<StatementDocument | null>`losant_usage.open_statement(${instanceId}, ${firstOf(month)},
-    ${isAdjustment}, ${acceptance?.reason ?? null}, ${acceptance?.blockersHash ?? null},
-    ${moment}::timestamptz)`;
-  return (await trx.selectNoFrom(opened.as('opened')).executeTakeFirstOrThrow()).opened;
+  const asOf = await fixSnapshot(trx);
+  const statement = sql<StatementDocument | null>`losant_usage.begin_statement(${instanceId},
+    ${toFirstDay(month)}, ${isAdjustment}, ${acceptance?.reason ?? null}, ${acceptance?.blockersHash ?? null},
+    ${asOf}::timestamptz)`;
+  const { document } = await trx.selectNoFrom(statement.as('document')).executeTakeFirstOrThrow();
+  return document;
 }
 
-/** Reads what would be billed, and what keeps it from being billed; nothing of it is stored. */
+/** Reads only: what would be billed, and what blocks it. */
 async function readDraft(
   trx: Kysely<Schema>,
   instance: BilledInstance,
@@ -103,83 +107,86 @@ async function readDraft(
 ): Promise<CloseOutcome> {
   const { month, isAdjustment, acceptance } = request;
   const { instanceId } = instance;
-  const first = firstOf(month);
-  const hash = sql<string | null>`losant_usage.require_closable(${instanceId}, ${first}, ${isAdjustment},
+  const firstDay = toFirstDay(month);
+  const hash = sql<string | null>`losant_usage.check_closable(${instanceId}, ${firstDay}, ${isAdjustment},
     ${acceptance?.blockersHash ?? null}, clock_timestamp())`;
   const { blockersHash } = await trx.selectNoFrom(hash.as('blockersHash')).executeTakeFirstOrThrow();
-  const lines = sql<Line>`losant_usage.statement_draft(${instanceId}, ${first}, ${isAdjustment})`;
-  const shown = await readShown(trx, { month, instanceId }, { blockersHash, lines });
-  const all = { ...shown, statement: null };
-  if (blockersHash !== null && acceptance === null) return { kind: 'refused', ...all };
-  if (shown.lineCount > 0) return { kind: 'closed', ...all };
+  const lines = sql<Line>`losant_usage.statement_draft(${instanceId}, ${firstDay}, ${isAdjustment})`;
+  const preview = await readClosePreview(trx, { month, instanceId }, { blockersHash, lines });
+  const draft = { ...preview, statement: null };
+  if (blockersHash !== null && acceptance === null) return { kind: 'refused', ...draft };
+  if (preview.lineCount > 0) return { kind: 'closed', ...draft };
   if (isAdjustment) {
-    const differing = trx.selectFrom('adjustments').select('metric').where('instance_id', '=', instanceId);
-    const one = await differing.where('month', '=', `${month}-01`).limit(1).executeTakeFirst();
-    return { kind: one === undefined ? 'unchanged' : 'unsettled', ...all };
+    const differences = trx.selectFrom('adjustments').select('metric').where('instance_id', '=', instanceId);
+    const difference = await differences.where('month', '=', `${month}-01`).limit(1).executeTakeFirst();
+    return { kind: difference === undefined ? 'unchanged' : 'unsettled', ...draft };
   }
-  throw new SettingsError(`${nameOf(instance, month)} has no day of any organization: nothing to close`, {
-    hint: 'losant-usage status shows since when numbers are collected; losant-usage backfill collects earlier days',
+  throw new SettingsError(`${formatMonthName(instance, month)} has no data, so there is nothing to close`, {
+    hint: 'losant-usage status shows which days are stored; losant-usage backfill loads earlier ones',
   });
 }
 
 /**
- * Waits for other statements and for the loads under way, fixes what the transaction sees, and lets loads go
- * on. The tables are locked before the first query, which fixes the snapshot, and given back with the
- * savepoint. Returns the moment in microseconds, UTC.
+ * A statement must contain everything that was loaded before `closed_at` and nothing after it, because later changes
+ * are found by comparing their times with it. A snapshot alone does not ensure that: a load may take its time before
+ * the snapshot and commit after it. So this locks the ledger in SHARE mode, which waits for loads in flight and keeps
+ * new ones out, and only then runs its first query, which reads the clock and fixes the repeatable-read snapshot.
+ * Rolling back to the savepoint releases the locks and keeps the snapshot: loads are held up for a moment, however long
+ * the close takes. Loads do their part by taking their times after their locks (writeCells). The closer has no rights
+ * to the ledger tables; it locks the view ledger_lock, with the rights of its owner.
  */
-async function takeMoment(trx: Kysely<Schema>): Promise<string> {
+async function fixSnapshot(trx: Kysely<Schema>): Promise<string> {
+  // One statement at a time, see closing_lock.
   await sql`lock table losant_usage_internal.closing_lock in share row exclusive mode`.execute(trx);
   await sql`savepoint loads`.execute(trx);
   await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(trx);
-  const { at } = await trx.selectNoFrom(instantText(CLOCK).as('at')).executeTakeFirstOrThrow();
+  const { at } = await trx.selectNoFrom(toInstantText(CLOCK).as('at')).executeTakeFirstOrThrow();
   await sql`rollback to savepoint loads`.execute(trx);
-  // A pooler may have given a session of which the program has set nothing.
+  // Set here, because a pooler may hand out a session that prepareSession has not seen.
   await sql`select set_config('synchronous_commit', case current_setting('synchronous_commit')
     when 'off' then 'on' else current_setting('synchronous_commit') end, true)`.execute(trx);
   return at;
 }
 
-function firstOf(month: Month): RawBuilder<string> {
+function toFirstDay(month: Month): RawBuilder<string> {
   return sql<string>`${`${month}-01`}::date`;
 }
 
-/** The number of lines that are shown: those of some fifty organizations. */
-const LINES_MAX = 600;
+/** The lines of some fifty organizations. */
+const MAX_TABLE_ROWS = 600;
 
 type Line = Schema['statement_lines'];
 
-/** A month as it is shown. */
-type Shown = Awaited<ReturnType<typeof readShown>>;
+type ClosePreview = Awaited<ReturnType<typeof readClosePreview>>;
 
-/**
- * Reads what is shown of lines, given as a table of a query; beside them the blockers, whose hash is given if
- * there are any, and how the month compares.
- */
-async function readShown(
+/** Reads a preview of the month: sums and first lines of `lines`, blockers, their hash, and the reconciliation. */
+async function readClosePreview(
   trx: Kysely<Schema>,
   { month, instanceId }: { readonly month: Month; readonly instanceId: string },
   { blockersHash, lines }: { readonly blockersHash: string | null; readonly lines: RawBuilder<Line> },
 ) {
-  const compared = sql<StatementDocument['controls'][number]>`losant_usage.month_controls(${instanceId},
-    ${firstOf(month)})`;
-  const controls = await trx
-    .selectFrom(compared.as('c'))
+  const reconciliationRows = sql<
+    StatementDocument['reconciliation'][number]
+  >`losant_usage.month_reconciliation(${instanceId},
+    ${toFirstDay(month)})`;
+  const reconciliation = await trx
+    .selectFrom(reconciliationRows.as('c'))
     .selectAll()
     .orderBy(sql`stream, compared_with, outcome, reason`)
     .execute();
   const blockers = blockersHash === null ? [] : await readBlockers(trx, { month, instanceId });
-  const bill = await readBill(trx, lines);
-  const lineCount = bill.totals.reduce((sum, { orgs }) => sum + orgs, 0);
-  return { ...bill, lineCount, controls, blockers, blockersHash };
+  const summary = await readLineSummary(trx, lines);
+  const lineCount = summary.totals.reduce((sum, { orgs }) => sum + orgs, 0);
+  return { ...summary, lineCount, reconciliation, blockers, blockersHash };
 }
 
 /**
  * Reads the sums of lines by metric, and the first lines, by organization; quantities as text, because they may
  * exceed a JavaScript number.
  */
-async function readBill(trx: Kysely<Schema>, lines: RawBuilder<Line>) {
+async function readLineSummary(trx: Kysely<Schema>, lines: RawBuilder<Line>) {
   return await trx
-    .with('bill', (db) =>
+    .with('billable_lines', (db) =>
       db
         .selectFrom(lines.as('l'))
         .innerJoin('metrics as m', 'm.metric', 'l.metric')
@@ -189,16 +196,16 @@ async function readBill(trx: Kysely<Schema>, lines: RawBuilder<Line>) {
     .selectNoFrom((eb) => [
       jsonArrayFrom(
         eb
-          .selectFrom('bill')
+          .selectFrom('billable_lines')
           .select(['metric', 'unit'])
           .select((of) => of.fn.countAll<number>().as('orgs'))
-          .select((of) => asText(of.fn.sum('quantity')).as('quantity'))
+          .select((of) => toText(of.fn.sum('quantity')).as('quantity'))
           .groupBy(['metric', 'unit', 'position'])
           .orderBy('position'),
       ).as('totals'),
       jsonArrayFrom(
         eb
-          .selectFrom('bill')
+          .selectFrom('billable_lines')
           .select([
             'org_id as orgId',
             'org_name as orgName',
@@ -207,26 +214,22 @@ async function readBill(trx: Kysely<Schema>, lines: RawBuilder<Line>) {
           ])
           .select(['customer_id as customerId', 'is_customer_changed as isCustomerChanged'])
           .select(['metric', 'unit', 'kind'])
-          .select((of) => asText(of.ref('quantity')).as('quantity'))
-          .select((of) => asText(of.ref('billed_before')).as('billedBefore'))
-          .select((of) => asText(of.ref('total')).as('total'))
-          .select((of) => asText(of.ref('maximum')).as('maximum'))
-          .select((of) => asText(of.ref('average')).as('average'))
-          .select([
-            'days_expected as daysExpected',
-            'days_final as daysFinal',
-            'days_accepted as daysAccepted',
-          ])
-          .select(['days_open as daysOpen', 'days_unavailable as daysUnavailable'])
+          .select((of) => toText(of.ref('quantity')).as('quantity'))
+          .select((of) => toText(of.ref('billed_before')).as('billedBefore'))
+          .select((of) => toText(of.ref('total')).as('total'))
+          .select((of) => toText(of.ref('maximum')).as('maximum'))
+          .select((of) => toText(of.ref('average')).as('average'))
+          .select(['days_expected as daysExpected', 'days_final as daysFinal', 'days_waived as daysWaived'])
+          .select(['days_pending as daysPending', 'days_unavailable as daysUnavailable'])
           .select(['days_in_doubt as daysInDoubt', 'days_missing as daysMissing'])
           .select('days_unreported as daysUnreported')
           .orderBy(sql`lower(org_name), org_id, position`)
-          .limit(LINES_MAX),
+          .limit(MAX_TABLE_ROWS),
       ).as('lines'),
     ])
     .executeTakeFirstOrThrow();
 }
 
-function asText(value: Expression<unknown>) {
+function toText(value: Expression<unknown>) {
   return sql<string | null>`${value}::text`;
 }

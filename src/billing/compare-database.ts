@@ -1,67 +1,68 @@
-/** Proof packs against the database that they are from. */
+/** Compares proof packs with the database that they come from. */
 import { createHash, type Hash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { CSV_NAMES, hashOf, MANIFEST_NAME, SIGNATURE_NAME } from './manifest.ts';
-import type { Pack, Verification } from './open-packs.ts';
 import { readFiles } from './pack.ts';
-import { renderTable } from './pack-tables.ts';
+import { streamPackFile } from './pack-tables.ts';
+import type { Pack, Verification } from './read-packs.ts';
 import { readStatements } from './statements.ts';
 
-/** The files whose rows are those of the ledger, which changes after a statement is closed. */
-const OF_LEDGER: readonly string[] = ['days.csv', 'cells.csv', 'revisions.csv', 'waivers.csv'];
+/** Their rows come from the ledger, which goes on changing after the close, so only the stored copies are compared. */
+const LEDGER_FILES: readonly string[] = ['days.csv', 'cells.csv', 'revisions.csv', 'waivers.csv'];
 
 /**
- * Compares packs that hold by themselves with the database: that it has each statement, with this manifest,
- * these files and these rows. The files of a pack have the hashes of its manifest, so the hashes of what the
- * database has are compared with these. A note tells what the database has of the packs' months and the packs do
- * not: an archive may be older than an adjustment. Reads only.
+ * Compares packs that passed their own checks with the database: statement, manifest, files and rows. Hashes
+ * suffice, because every file already matches its manifest. A statement that only the database has is a note and
+ * no problem: an archive may be older than an adjustment. Reads only.
  */
 export async function compareWithDatabase(
   db: Kysely<Schema>,
-  found: Verification,
+  verification: Verification,
   signal: AbortSignal,
 ): Promise<void> {
-  const absent = new Set<string>();
-  const ids = new Set(found.packs.map(({ manifest }) => manifest.statement.id));
-  for (const pack of found.packs) {
+  const missingStatements = new Set<string>();
+  const ids = new Set(verification.packs.map(({ manifest }) => manifest.statement.id));
+  for (const pack of verification.packs) {
     signal.throwIfAborted();
     const { id, month, instanceId } = pack.manifest.statement;
-    const known = await readStatements(db, { month, instanceIds: [instanceId] });
-    for (const { statementId, kind, number, closedAt } of known) {
+    const statements = await readStatements(db, { month, instanceIds: [instanceId] });
+    for (const { statementId, kind, number, closedAt } of statements) {
       if (ids.has(statementId)) continue;
-      const made = `The ${kind} of ${month} with the number ${number}, made ${closedAt}`;
-      absent.add(`${made}, is not here; the database has it.`);
+      const label = `The database also has the ${kind} of ${month}, number ${number}, created ${closedAt}`;
+      missingStatements.add(`${label}; it is not in this folder.`);
     }
-    if (known.some(({ statementId }) => statementId === id))
-      await db.transaction().execute(async (trx) => await comparePack(trx, pack, found));
-    else found.say(pack.folder, MANIFEST_NAME, `the database has no statement ${id} of ${month}`);
+    if (statements.some(({ statementId }) => statementId === id))
+      await db.transaction().execute(async (trx) => await comparePack(trx, pack, verification));
+    else
+      verification.addProblem(pack.folder, MANIFEST_NAME, `the database has no statement ${id} of ${month}`);
   }
-  found.notes.push(...absent);
+  verification.notes.push(...missingStatements);
 }
 
-async function comparePack(trx: Kysely<Schema>, pack: Pack, found: Verification): Promise<void> {
+async function comparePack(trx: Kysely<Schema>, pack: Pack, verification: Verification): Promise<void> {
   const { statement, files, signedBy } = pack.manifest;
-  const expected = new Map<string, string>(files.map(({ name, sha256 }) => [name, sha256]));
-  expected.set(MANIFEST_NAME, pack.manifestSha256);
+  const expectedHashes = new Map<string, string>(files.map(({ name, sha256 }) => [name, sha256]));
+  expectedHashes.set(MANIFEST_NAME, pack.manifestSha256);
   if (signedBy !== null)
-    expected.set(SIGNATURE_NAME, hashOf(await readFile(join(pack.place, SIGNATURE_NAME))));
-  const stored = new Map<string, Hash>();
+    expectedHashes.set(SIGNATURE_NAME, hashOf(await readFile(join(pack.path, SIGNATURE_NAME))));
+  const storedHashes = new Map<string, Hash>();
   for await (const [name, content] of readFiles(trx, statement.id)) {
-    const hash = stored.get(name) ?? createHash('sha256');
-    stored.set(name, hash.update(content));
+    const hash = storedHashes.get(name) ?? createHash('sha256');
+    storedHashes.set(name, hash.update(content));
   }
-  for (const [name, sha256] of expected) {
-    if (stored.get(name)?.digest('hex') !== sha256)
-      found.say(pack.folder, name, 'is not the one that the database keeps');
+  for (const [name, sha256] of expectedHashes) {
+    if (storedHashes.get(name)?.digest('hex') !== sha256)
+      verification.addProblem(pack.folder, name, 'differs from the copy in the database');
   }
   for (const name of CSV_NAMES) {
-    if (OF_LEDGER.includes(name)) continue;
+    if (LEDGER_FILES.includes(name)) continue;
     const hash = createHash('sha256');
-    for await (const part of renderTable(trx, statement, { name, checks: pack.checksSql })) hash.update(part);
-    if (hash.digest('hex') !== expected.get(name))
-      found.say(pack.folder, name, 'is not that of the tables of the statement in the database');
+    for await (const part of streamPackFile(trx, statement, { name, checks: pack.checksSql }))
+      hash.update(part);
+    if (hash.digest('hex') !== expectedHashes.get(name))
+      verification.addProblem(pack.folder, name, "does not match the statement's rows in the database");
   }
 }

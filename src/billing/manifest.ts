@@ -3,19 +3,19 @@ import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'n
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { SettingsError } from '../errors.ts';
-import { codeOf } from '../files/whole-file.ts';
+import { codeOf } from '../files/atomic-file.ts';
 import { parseMonth } from '../usage/day.ts';
 
-/** The file that names every other file of a proof pack with its hash. */
+/** The file that lists every other file of a proof pack with its hash. */
 export const MANIFEST_NAME = 'manifest.json';
 
-/** The Ed25519 signature of the manifest's bytes, beside it where it is signed: 64 bytes. */
+/** The Ed25519 signature of the manifest's bytes, 64 bytes; only in a signed pack. */
 export const SIGNATURE_NAME = 'manifest.json.sig';
 
-/** The queries that check the pack, as they were when it was made. */
+/** The checks of the release that created the pack. */
 export const CHECKS_NAME = 'pack-checks.sql';
 
-/** The files of rows that a pack has, in the order in which they are made. */
+/** The files with rows, in the order in which they are created. */
 export const CSV_NAMES = [
   'totals.csv',
   'lines.csv',
@@ -37,19 +37,19 @@ const statementSchema = z.strictObject({
   id: z.uuid(),
   instanceId,
   month: z.string().refine((text) => parseMonth(text) !== null),
-  /** The place among all statements of the instance. */
+  /** Sequence number among all statements of the instance, from 1. */
   number,
   kind: z.enum(['closing', 'adjustment']),
   reason: z.string().nullable(),
-  /** The number of organizations with a line. */
+  /** Organizations with a line. */
   orgs: number,
-  /** In microseconds, UTC. */
+  /** UTC, in microseconds. */
   closedAt: z.string(),
   closedBy: z.string(),
-  /** The rules by which the numbers became final. */
+  /** The policy in force, with `controlTotals`. */
   rules: z.record(z.string(), z.unknown()),
-  /** How the month compared with other counts, by days. */
-  controls: z.array(
+  /** The reconciliation of the month: days by metric, comparison and outcome. */
+  reconciliation: z.array(
     z.strictObject({
       stream: z.string(),
       compared_with: z.string(),
@@ -58,27 +58,27 @@ const statementSchema = z.strictObject({
       days: count,
     }),
   ),
-  /** The SHA-256 of the manifest of the instance's statement before it; null of the first. */
+  /** The SHA-256 of the manifest of the instance's previous statement; null for the first. */
   previousSha256: sha256.nullable(),
-  /** The statements of the same month that it follows. */
+  /** The earlier statements of the month. */
   earlier: z.array(z.strictObject({ instanceId, number, sha256 })),
 });
 
-/** A statement as its manifest has it: what the database says of it. */
+/** A statement as it is in its manifest; the database computes it. */
 export type StatementDocument = z.infer<typeof statementSchema>;
 
-/** The manifest of a proof pack. Its own SHA-256 is in `statements.manifest_sha256`. */
+/** The SHA-256 of the manifest itself is in `statements.manifest_sha256`. */
 export const manifestSchema = z.strictObject({
   format: z.literal(2),
   /** The version of `pack-checks.sql`. */
   checks: number,
   statement: statementSchema,
-  /** The SHA-256 of the public key (SPKI, DER) that its signature fits; null if it is not signed. */
+  /** The SHA-256 of the public key (SPKI, DER); null if the pack is not signed. */
   signedBy: sha256.nullable(),
   files: z
     .array(z.strictObject({ name: z.enum([...CSV_NAMES, CHECKS_NAME]), bytes: count, sha256 }))
-    .length(CSV_NAMES.length + 1, 'does not name every file of a pack once')
-    .refine((files) => new Set(files.map(({ name }) => name)).size === files.length, 'names a file twice'),
+    .length(CSV_NAMES.length + 1, 'does not list every file of a pack exactly once')
+    .refine((files) => new Set(files.map(({ name }) => name)).size === files.length, 'lists a file twice'),
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;
@@ -87,64 +87,64 @@ export function renderManifest(manifest: Manifest): string {
   return `${JSON.stringify(manifest, null, 2)}\n`;
 }
 
-/** Returns the manifest of a text, or why it is none. */
+/** Parses a manifest. Returns the problem as a string if it is not valid. */
 export function parseManifest(text: string): Manifest | string {
   let document: unknown;
   try {
     document = JSON.parse(text);
   } catch {
-    return 'is no JSON document';
+    return 'is not valid JSON';
   }
   const { success, data, error } = manifestSchema.safeParse(document);
   if (!success) {
     const [issue] = error.issues;
-    return `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'is wrong'}`;
+    return `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'is invalid'}`;
   }
-  return text === renderManifest(data) ? data : 'is not written as close writes it: it was changed';
+  return text === renderManifest(data) ? data : 'was changed: it is not formatted the way close writes it';
 }
 
 export function hashOf(content: string | Uint8Array): string {
   return createHash('sha256').update(content).digest('hex');
 }
 
-/** Returns the SHA-256 of the public key of a key, in hex. */
+/** Returns the SHA-256 of a public key, or of that of a private key, in hex. */
 export function fingerprintOf(key: KeyObject): string {
   const publicKey = key.type === 'private' ? createPublicKey(key) : key;
   return hashOf(publicKey.export({ type: 'spki', format: 'der' }));
 }
 
-/** Reads the private key of STATEMENT_KEY_FILE. Throws SettingsError if the file has none. */
+/** Reads a private key. Throws SettingsError if the file has none. */
 export async function readSigningKey(path: string): Promise<KeyObject> {
   return await readKey(path, createPrivateKey, {
-    what: `STATEMENT_KEY_FILE ${path}`,
-    hint: 'make one with: openssl genpkey -algorithm ed25519 -out FILE',
+    label: `STATEMENT_KEY_FILE ${path}`,
+    hint: 'create one with: openssl genpkey -algorithm ed25519 -out FILE',
   });
 }
 
-/** Reads a public key, also out of a private one. Throws SettingsError if the file has none. */
+/** Reads a public key, or derives it from a private one. Throws SettingsError if the file has neither. */
 export async function readPublicKey(path: string): Promise<KeyObject> {
   return await readKey(path, createPublicKey, {
-    what: `--key ${path}`,
-    hint: 'make one from the private key with: openssl pkey -pubout -in PRIVATE -out FILE',
+    label: `--key ${path}`,
+    hint: 'derive one from the private key with: openssl pkey -pubout -in PRIVATE -out FILE',
   });
 }
 
 async function readKey(
   path: string,
   parse: (pem: Buffer) => KeyObject,
-  { what, hint }: { readonly what: string; readonly hint: string },
+  { label, hint }: { readonly label: string; readonly hint: string },
 ): Promise<KeyObject> {
   const pem = await readFile(path).catch((error: unknown) => {
-    const problem = `${what} cannot be read (${codeOf(error) ?? 'unknown'})`;
-    throw new SettingsError(problem, { hint: 'name a file that this user may read', cause: error });
+    const problem = `cannot read ${label} (${codeOf(error) ?? 'unknown error'})`;
+    throw new SettingsError(problem, { hint: 'give a file that this user can read', cause: error });
   });
-  let problem = 'has no key in PEM that is not encrypted';
+  let problem = 'contains no unencrypted PEM key';
   try {
     const key = parse(pem);
     if (key.asymmetricKeyType === 'ed25519') return key;
-    problem = `has a key of type ${key.asymmetricKeyType}, not Ed25519`;
+    problem = `contains a key of type ${key.asymmetricKeyType}, not Ed25519`;
   } catch {
-    // The error is not kept: it may quote the file.
+    // The cause is dropped because it may quote the key.
   }
-  throw new SettingsError(`${what} ${problem}`, { hint });
+  throw new SettingsError(`${label} ${problem}`, { hint });
 }

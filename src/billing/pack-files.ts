@@ -1,54 +1,54 @@
-/** The files of a proof pack in a folder, of which nothing is believed. */
+/** Reads the files of a proof pack. They are untrusted: type, size, hash and CSV form are checked. */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { codeOf } from '../files/whole-file.ts';
+import { codeOf } from '../files/atomic-file.ts';
 import type { Manifest } from './manifest.ts';
 
-/** A problem of one file. */
+/** A file of a pack is not as it should be; the message says why. */
 export class FileProblem extends Error {}
 
-/** Opens a regular file, and no link, device or pipe, which may never end. Throws FileProblem for these. */
-async function openRegular(path: string): Promise<FileHandle> {
+/** Throws FileProblem for a link, a device or a pipe: reading one may never end. */
+async function openRegularFile(path: string): Promise<FileHandle> {
   let file: FileHandle;
   try {
     file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     const code = codeOf(error);
     if (code === 'ENOENT') throw new FileProblem('is missing');
-    if (code === 'ELOOP' || code === 'ENXIO') throw new FileProblem('is no regular file');
-    if (code === 'EACCES') throw new FileProblem('cannot be read by this user');
+    if (code === 'ELOOP' || code === 'ENXIO') throw new FileProblem('is not a regular file');
+    if (code === 'EACCES') throw new FileProblem('is not readable by this user');
     throw error;
   }
   if ((await file.stat()).isFile()) return file;
   await file.close();
-  throw new FileProblem('is no regular file');
+  throw new FileProblem('is not a regular file');
 }
 
-/** Reads a file of at most so many bytes. Throws FileProblem for a larger one. */
-export async function readSmall(path: string, most: number): Promise<Buffer> {
-  await using file = await openRegular(path);
+/** Throws FileProblem for a file of more than `maxBytes`. */
+export async function readSmallFile(path: string, maxBytes: number): Promise<Buffer> {
+  await using file = await openRegularFile(path);
   const { size } = await file.stat();
-  if (size > most) throw new FileProblem(`has ${size} bytes: too many`);
+  if (size > maxBytes) throw new FileProblem(`is too large (${size} bytes)`);
   return await file.readFile();
 }
 
 const CHUNK_BYTES = 131_072;
 
 /**
- * Yields the bytes of a file that a manifest names, in one buffer, whose bytes are others with each chunk. Throws
- * FileProblem for another size, before it reads, and for another hash, when all was read.
+ * Yields the bytes of a listed file in one reused buffer; copy what must survive the next chunk. Throws
+ * FileProblem for a wrong size before reading, and for a wrong hash after the last chunk.
  */
-export async function* readNamed(
-  { place, manifest }: { readonly place: string; readonly manifest: Manifest },
+export async function* readListedFile(
+  { path, manifest }: { readonly path: string; readonly manifest: Manifest },
   name: string,
 ): AsyncGenerator<Uint8Array> {
-  const named = manifest.files.find((each) => each.name === name);
-  await using file = await openRegular(join(place, name));
+  const entry = manifest.files.find((each) => each.name === name);
+  await using file = await openRegularFile(join(path, name));
   const { size } = await file.stat();
-  if (size !== named?.bytes)
-    throw new FileProblem(`was changed: it has ${size} bytes instead of ${named?.bytes}`);
+  if (size !== entry?.bytes)
+    throw new FileProblem(`was changed: it has ${size} bytes instead of ${entry?.bytes}`);
   const hash = createHash('sha256');
   const buffer = Buffer.alloc(CHUNK_BYTES);
   for (;;) {
@@ -58,51 +58,50 @@ export async function* readNamed(
     hash.update(chunk);
     yield chunk;
   }
-  if (hash.digest('hex') !== named.sha256) throw new FileProblem('was changed: its SHA-256 is another');
+  if (hash.digest('hex') !== entry.sha256) throw new FileProblem('was changed: its SHA-256 does not match');
 }
 
-/** The longest record, against a quote that is never closed. */
-const RECORD_MAX = 1_000_000;
+/** Bounds a record whose quote is never closed. */
+const MAX_RECORD_LENGTH = 1_000_000;
 
-const CELL = /(?:"((?:[^"]|"")*)"|([^",]*))(,|$)/y;
+const FIELD = /(?:"((?:[^"]|"")*)"|([^",]*))(,|$)/y;
 
 /**
- * Yields the records of CSV, in pages, as the sqlite3 shell reads them: every cell as text, the first record too.
- * Throws FileProblem for what is no CSV. A record without quotes is split at its commas, which takes a tenth of the
- * time.
+ * Yields the records of a CSV file in pages, with every field as text, as the sqlite3 shell does. Throws FileProblem
+ * if it is not valid CSV. A record without quotes is split at its commas, which takes a tenth of the time.
  */
 export async function* readRecords(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string[][]> {
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-  let rest = '';
-  // The beginning of a record whose quotes go over a line end.
-  let open = '';
+  let remainder = '';
+  // The beginning of a record with a line break inside quotes.
+  let partialLine = '';
   for await (const chunk of chunks) {
-    const lines = `${rest}${decoder.decode(chunk, { stream: true })}`.split('\n');
-    rest = lines.pop() ?? '';
+    const lines = `${remainder}${decoder.decode(chunk, { stream: true })}`.split('\n');
+    remainder = lines.pop() ?? '';
     const records: string[][] = [];
     for (const line of lines) {
-      const isOdd = line.includes('"') && line.split('"').length % 2 === 0;
-      const isInside = (open === '') === isOdd;
-      const record = `${open}${line}`;
-      open = isInside ? `${record}\n` : '';
-      if (!isInside) records.push(parseRecord(record.endsWith('\r') ? record.slice(0, -1) : record));
+      const hasOddQuotes = line.includes('"') && line.split('"').length % 2 === 0;
+      const isInsideQuotes = (partialLine === '') === hasOddQuotes;
+      const record = `${partialLine}${line}`;
+      partialLine = isInsideQuotes ? `${record}\n` : '';
+      if (!isInsideQuotes) records.push(parseRecord(record.endsWith('\r') ? record.slice(0, -1) : record));
     }
     yield records;
-    if (rest.length + open.length > RECORD_MAX)
-      throw new FileProblem('is no CSV: a line is too long, or a quote is not closed');
+    if (remainder.length + partialLine.length > MAX_RECORD_LENGTH)
+      throw new FileProblem('is not valid CSV: a line is too long, or a quote is not closed');
   }
-  if (open !== '' || rest !== '') yield [parseRecord(`${open}${rest}`)];
+  if (partialLine !== '' || remainder !== '') yield [parseRecord(`${partialLine}${remainder}`)];
 }
 
 function parseRecord(record: string): string[] {
   if (!record.includes('"')) return record.split(',');
-  const cells: string[] = [];
-  CELL.lastIndex = 0;
+  const fields: string[] = [];
+  FIELD.lastIndex = 0;
   for (;;) {
-    const match = CELL.exec(record);
-    if (match === null) throw new FileProblem(`is no CSV: the quotes of ${record.slice(0, 100)} are wrong`);
+    const match = FIELD.exec(record);
+    if (match === null) throw new FileProblem(`is not valid CSV: bad quoting in ${record.slice(0, 100)}`);
     const [, quoted, plain = '', end] = match;
-    cells.push(quoted === undefined ? plain : quoted.replaceAll('""', '"'));
-    if (end === '') return cells;
+    fields.push(quoted === undefined ? plain : quoted.replaceAll('""', '"'));
+    if (end === '') return fields;
   }
 }

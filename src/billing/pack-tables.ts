@@ -1,28 +1,30 @@
-/** The rows of a proof pack's files, out of the tables behind a statement. */
+/** Renders the files of a proof pack from the tables behind a statement. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { instantText } from '../database/expressions.ts';
+import { toInstantText } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { renderCsvHeader, renderCsvRows } from '../files/csv.ts';
 import { readInPages } from '../queries/view-rows.ts';
 import { daysOfMonth } from '../usage/day.ts';
 import type { CsvName, StatementDocument } from './manifest.ts';
 
-/** The rows of a file, ordered. */
 interface PackTable {
-  /** The SQL that follows `from`; the rows are called `t`, and have the columns that the checks import. */
+  /** The SQL after `from`: a table `t` with the columns that the checks import. */
   readonly from: RawBuilder<unknown>;
   readonly order: RawBuilder<unknown>;
-  /** Whether it has a row for each day of an organization, and no text that needs quotes. */
-  readonly isLong?: boolean;
+  /**
+   * Whether it has a row per organization and day and no text to quote; Postgres then renders the CSV, in a third
+   * of the time.
+   */
+  readonly hasRowPerDay?: boolean;
 }
 
-/** Rows read at a time: so few that a page is garbage before V8 takes its strings for old objects, collected late. */
+/** Rows per page: so few that V8 collects a page before it promotes its strings to old objects. */
 const PAGE_ROWS = 250;
-/** Organizations read at a time where the database puts the rows of a day together. */
+/** Organizations per page where the database joins the rows of a day. */
 const PAGE_ORGS = 500;
 
-/** Columns with text from outside, which must form no formula. */
-const OUTSIDE = [
+/** Columns with untrusted text, which must not become a formula in a spreadsheet. */
+const UNTRUSTED_COLUMNS = [
   'org_name',
   'referral_id',
   'plan_id',
@@ -31,14 +33,14 @@ const OUTSIDE = [
   'source',
   'reason',
   'waived_by',
-  'message',
+  'detail',
 ];
 
 /**
- * Yields a file of a statement's pack as text, in parts; its columns are those into which `checks` import it.
- * Must be called inside a transaction.
+ * Yields a file of a statement's pack as text, in parts. Its columns are those of the table into which `checks` import
+ * it. Must be called inside a transaction.
  */
-export async function* renderTable(
+export async function* streamPackFile(
   trx: Kysely<Schema>,
   statement: StatementDocument,
   { name, checks }: { readonly name: CsvName; readonly checks: string },
@@ -46,66 +48,66 @@ export async function* renderTable(
   const table = name.replace('.csv', '_csv');
   const [, header = ''] = new RegExp(`^create table ${table} \\(([^)]*)\\);`, 'm').exec(checks) ?? [];
   const names = header.split(',').map((column) => column.trim().replace(/ text$/, ''));
-  const columns = names.map((column) => ({ name: column, isText: OUTSIDE.includes(column) }));
+  const columns = names.map((column) => ({ name: column, isText: UNTRUSTED_COLUMNS.includes(column) }));
   yield renderCsvHeader(columns);
-  const { from, order, isLong = false } = TABLES[name](statement);
-  if (isLong) {
+  const { from, order, hasRowPerDay = false } = TABLES[name](statement);
+  if (hasRowPerDay) {
     const query = queryDays(statement, { names, from, order });
     for await (const page of readInPages(trx, query, { cursor: table, size: PAGE_ORGS }))
       yield page.map(({ rows }) => `${rows}\r\n`).join('');
     return;
   }
-  const query = sql<{ cells: (string | null)[] }>`
-    select json_build_array(${sql.join(names.map(valueOf))}) as cells from ${from} order by ${order}`;
+  const query = sql<{ fields: (string | null)[] }>`
+    select json_build_array(${sql.join(names.map(selectText))}) as fields from ${from} order by ${order}`;
   for await (const page of readInPages(trx, query, { cursor: table, size: PAGE_ROWS }))
     yield renderCsvRows(
       columns,
-      page.map(({ cells }) => cells),
+      page.map(({ fields }) => fields),
     );
 }
 
 /**
- * Returns a query of the rows of an organization's day as lines of CSV. The rows of a day lie together and are
- * found by the key, whether of all organizations or of one. The database puts the rows of an organization
- * together, which takes a third of the time of doing it here, in the order of the subquery.
+ * Returns a query of the rows of an organization's day as lines of CSV. The rows of a day lie together and are found by
+ * the key, whether of all organizations or of one. The database joins the lines of an organization in the order of the
+ * subquery, in a third of the time that this process would take.
  */
 function queryDays(
   { month }: StatementDocument,
   { names, from, order }: PackTable & { readonly names: readonly string[] },
 ) {
   const days = daysOfMonth(month);
-  const cells = sql.join(names.map((name) => sql`coalesce(${valueOf(name)}, '')`));
+  const fields = sql.join(names.map((name) => sql`coalesce(${selectText(name)}, '')`));
   return sql<{ rows: string }>`
     select d.rows from generate_series(${days.from}::timestamp, ${days.to}::timestamp, interval '1 day') as day
     cross join lateral (
       select string_agg(l.line, E'\\r\\n') as rows
       from (
-        select t.org_id, concat_ws(',', ${cells}) as line from ${from} where t.usage_date = day::date
+        select t.org_id, concat_ws(',', ${fields}) as line from ${from} where t.usage_date = day::date
         order by t.org_id collate "C", ${order}
       ) as l
       group by l.org_id order by l.org_id collate "C"
     ) as d`;
 }
 
-function valueOf(name: string): RawBuilder<string> {
+function selectText(name: string): RawBuilder<string> {
   const column = sql`t.${sql.ref(name)}`;
-  if (name.endsWith('_at')) return instantText(column);
+  if (name.endsWith('_at')) return toInstantText(column);
   if (name.endsWith('_sha256')) return sql`encode(${column}, 'hex')`;
   return name === 'streams' ? sql`array_to_string(${column}, ' ')` : sql`${column}::text`;
 }
 
-const ofStatement = (table: string, { id }: StatementDocument) =>
+const selectOfStatement = (table: string, { id }: StatementDocument) =>
   sql`(select * from ${sql.table(`losant_usage.${table}`)} where statement_id = ${id}::uuid) as t`;
 
-/** Rows of the month and of the statement's organizations. */
-function ofMonth(view: string, { id, month }: StatementDocument): RawBuilder<unknown> {
+/** Selects the rows of the month and of the statement's organizations. */
+function selectOfMonth(view: string, { id, month }: StatementDocument): RawBuilder<unknown> {
   const { from, to } = daysOfMonth(month);
   return sql`(select * from ${sql.table(`losant_usage.${view}`)} v
     where v.usage_date between ${from}::date and ${to}::date and exists (
       select from losant_usage.statement_lines l where l.statement_id = ${id}::uuid and l.org_id = v.org_id)) as t`;
 }
 
-const BY_CELL = sql`t.org_id collate "C", t.usage_date, t.stream collate "C", t.id`;
+const CELL_ORDER = sql`t.org_id collate "C", t.usage_date, t.stream collate "C", t.id`;
 
 const TABLES: Readonly<Record<CsvName, (statement: StatementDocument) => PackTable>> = {
   'totals.csv': ({ id }) => ({
@@ -116,30 +118,30 @@ const TABLES: Readonly<Record<CsvName, (statement: StatementDocument) => PackTab
     order: sql`t.position`,
   }),
   'lines.csv': (statement) => ({
-    from: ofStatement('statement_lines', statement),
+    from: selectOfStatement('statement_lines', statement),
     order: sql`t.org_id collate "C", t.metric collate "C"`,
   }),
   'sources.csv': ({ id }) => ({
     from: sql`(
-      select l.org_id, y.key as payload_type, s.key as source, s.value as total
-      from losant_usage.statement_lines l cross join lateral jsonb_each(l.sources) as y
-      cross join lateral jsonb_each_text(y.value) as s where l.statement_id = ${id}::uuid) as t`,
+      select l.org_id, types.key as payload_type, sources.key as source, sources.value as total
+      from losant_usage.statement_lines l cross join lateral jsonb_each(l.sources) as types
+      cross join lateral jsonb_each_text(types.value) as sources where l.statement_id = ${id}::uuid) as t`,
     order: sql`t.org_id collate "C", t.payload_type collate "C", t.source collate "C"`,
   }),
   'days.csv': (statement) => ({
-    from: ofMonth('daily_usage', statement),
+    from: selectOfMonth('daily_usage', statement),
     order: sql`t.org_id`,
-    isLong: true,
+    hasRowPerDay: true,
   }),
   'cells.csv': (statement) => ({
-    from: ofMonth('cells', statement),
+    from: selectOfMonth('cells', statement),
     order: sql`t.stream collate "C"`,
-    isLong: true,
+    hasRowPerDay: true,
   }),
-  'revisions.csv': (statement) => ({ from: ofMonth('revisions', statement), order: BY_CELL }),
-  'waivers.csv': (statement) => ({ from: ofMonth('waivers', statement), order: BY_CELL }),
+  'revisions.csv': (statement) => ({ from: selectOfMonth('revisions', statement), order: CELL_ORDER }),
+  'waivers.csv': (statement) => ({ from: selectOfMonth('waivers', statement), order: CELL_ORDER }),
   'blockers.csv': (statement) => ({
-    from: ofStatement('statement_blockers', statement),
+    from: selectOfStatement('statement_blockers', statement),
     order: sql`t.position`,
   }),
 };

@@ -1,4 +1,4 @@
-/** The proof pack of a statement: made and kept in the database, and written into a folder from there. */
+/** The proof pack of a statement: created and stored in the database, and written to a folder from there. */
 import { createHash, type KeyObject, randomUUID, sign } from 'node:crypto';
 import { appendFile, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { findPackageJSON } from 'node:module';
@@ -9,7 +9,7 @@ import { type Kysely, sql } from 'kysely';
 import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
-import { cannotBegin, cannotGoOn, codeOf } from '../files/whole-file.ts';
+import { codeOf, toCreateError, toWriteError } from '../files/atomic-file.ts';
 import {
   CHECKS_NAME,
   CSV_NAMES,
@@ -21,13 +21,13 @@ import {
   SIGNATURE_NAME,
   type StatementDocument,
 } from './manifest.ts';
-import { renderTable } from './pack-tables.ts';
+import { streamPackFile } from './pack-tables.ts';
 import type { Statement } from './statements.ts';
 
-/** The version of the checks that a pack made now is checked with. */
+/** The version of the checks of new packs. */
 const CHECKS_VERSION = 1;
 
-/** The queries that check a pack, a file for each version; also of versions that are no longer made. */
+/** The checks, one file per version; every version of an existing pack is there. */
 const CHECKS_FOLDER = join(dirname(findPackageJSON(import.meta.url) ?? ''), 'pack-checks');
 
 export async function readChecks(version: number): Promise<string> {
@@ -35,37 +35,40 @@ export async function readChecks(version: number): Promise<string> {
 }
 
 /**
- * Makes the proof pack of a statement that was begun, from what the transaction sees, and hands it to the
- * database, which seals the statement with it: the ledger changes later, the pack does not.
+ * Creates the proof pack of a statement that was begun, from what the transaction sees, and stores it in the database,
+ * which seals the statement.
  */
-export async function makePack(
+export async function createPack(
   trx: Kysely<Schema>,
   statement: StatementDocument,
   { signingKey, signal }: { readonly signingKey: KeyObject | null; readonly signal: AbortSignal },
 ): Promise<void> {
-  const seal = async (name: string, content: Buffer) =>
-    await sql`select losant_usage.seal_statement(${statement.id}::uuid, ${name}, ${content})`.execute(trx);
+  const storePart = async (name: string, content: Buffer) =>
+    await sql`select losant_usage.add_pack_file(${statement.id}::uuid, ${name}, ${content})`.execute(trx);
   const files: Manifest['files'] = [];
-  const keep = async (name: Manifest['files'][number]['name'], parts: AsyncIterable<string> | string[]) => {
+  const addFile = async (
+    name: Manifest['files'][number]['name'],
+    parts: AsyncIterable<string> | string[],
+  ) => {
     const hash = createHash('sha256');
     let bytes = 0;
-    // A part is compressed while the database makes the next one.
-    let pending: Promise<Buffer> | null = null;
-    for await (const part of joined(parts)) {
+    // A part is compressed while the database renders the next one.
+    let pendingPart: Promise<Buffer> | null = null;
+    for await (const part of joinTexts(parts)) {
       signal.throwIfAborted();
       const content = Buffer.from(part);
       hash.update(content);
       bytes += content.length;
-      if (pending !== null) await seal(name, await pending);
-      pending = compress(content);
+      if (pendingPart !== null) await storePart(name, await pendingPart);
+      pendingPart = compress(content);
     }
-    if (pending !== null) await seal(name, await pending);
+    if (pendingPart !== null) await storePart(name, await pendingPart);
     files.push({ name, bytes, sha256: hash.digest('hex') });
   };
   const checks = await readChecks(CHECKS_VERSION);
-  for (const name of CSV_NAMES) await keep(name, renderTable(trx, statement, { name, checks }));
-  await keep(CHECKS_NAME, [checks]);
-  // Parsed for the order of its keys, which is that of the schema.
+  for (const name of CSV_NAMES) await addFile(name, streamPackFile(trx, statement, { name, checks }));
+  await addFile(CHECKS_NAME, [checks]);
+  // Parsing puts the keys in schema order, which is the order that is hashed and signed.
   const manifest = manifestSchema.parse({
     format: 2,
     checks: CHECKS_VERSION,
@@ -74,15 +77,14 @@ export async function makePack(
     files,
   });
   const content = Buffer.from(renderManifest(manifest));
-  if (signingKey !== null) await seal(SIGNATURE_NAME, await compress(sign(null, content, signingKey)));
-  await seal(MANIFEST_NAME, content);
+  if (signingKey !== null) await storePart(SIGNATURE_NAME, await compress(sign(null, content, signingKey)));
+  await storePart(MANIFEST_NAME, content);
 }
 
-/** The length of a part of a file, in characters. */
+/** The smallest length of a part of a file, in characters; only the last part is shorter. */
 const PART_LENGTH = 2 ** 20;
 
-/** Joins texts to parts that are large enough to be compressed and stored by themselves. */
-async function* joined(texts: AsyncIterable<string> | string[]): AsyncGenerator<string> {
+async function* joinTexts(texts: AsyncIterable<string> | string[]): AsyncGenerator<string> {
   let part = '';
   for await (const text of texts) {
     part += text;
@@ -93,15 +95,18 @@ async function* joined(texts: AsyncIterable<string> | string[]): AsyncGenerator<
   if (part !== '') yield part;
 }
 
-/** Compresses at the lowest level: hashes and ids hardly shrink, and a higher one takes three times as long. */
+/** Compresses at the lowest level: hashes and IDs hardly shrink, and a higher level takes three times as long. */
 async function compress(content: Buffer): Promise<Buffer> {
   return await promisify(gzip)(content, { level: 1 });
 }
 
-/** The names of files that a database may hand out: it may be another one than it seems. */
-const NAMES: ReadonlySet<string> = new Set([...CSV_NAMES, CHECKS_NAME, SIGNATURE_NAME]);
+/**
+ * File names are checked although they come from the database: they become paths, and the database may not be what
+ * it seems.
+ */
+const PACK_FILE_NAMES: ReadonlySet<string> = new Set([...CSV_NAMES, CHECKS_NAME, SIGNATURE_NAME]);
 
-/** Yields the files of a statement as they were made, file by file, part by part, its manifest last. */
+/** Yields the files of a statement's pack in parts; the manifest is last. */
 export async function* readFiles(
   db: Kysely<Schema>,
   statementId: string,
@@ -112,82 +117,83 @@ export async function* readFiles(
     .orderBy('name')
     .orderBy('part')
     .execute()) {
-    if (!NAMES.has(name)) throw new Error(`the database has a file of a pack called ${JSON.stringify(name)}`);
-    const one = files.select('content_gzip').where('name', '=', name).where('part', '=', part);
-    const { content_gzip } = await one.executeTakeFirstOrThrow();
+    if (!PACK_FILE_NAMES.has(name))
+      throw new Error(`the database has a file of a pack called ${JSON.stringify(name)}`);
+    const storedPart = files.select('content_gzip').where('name', '=', name).where('part', '=', part);
+    const { content_gzip } = await storedPart.executeTakeFirstOrThrow();
     yield [name, gunzipSync(content_gzip)];
   }
   const sealed = db.selectFrom('statements').select('manifest').where('statement_id', '=', statementId);
   const { manifest } = await sealed.executeTakeFirstOrThrow();
-  // Only the transaction that makes it sees a statement without one.
+  // Only the closing transaction sees a statement without a manifest.
   yield [MANIFEST_NAME, Buffer.from(manifest ?? '')];
 }
 
-/** A statement's pack and its folder, relative to that of all packs; '.' for that folder itself. */
-interface PackPlace {
+interface PackFolder {
   readonly statement: Statement;
+  /** Relative to the folder of all packs; '.' for that folder. */
   readonly folder: string;
 }
 
 /**
- * Writes the packs as they were made when the month was closed, with the same bytes each time. The folder is
- * created completely or not at all. Returns where each pack is. Throws SettingsError if it cannot be created or
- * is not empty, ExportError if writing it fails.
+ * Writes packs as they are stored, so with the same bytes each time. The folder is created completely or not at all.
+ * Returns the folder of each pack. Throws SettingsError if `out` cannot be created or is not empty, AppError if
+ * writing fails.
  */
 export async function writePacks(
   { db }: Pick<DatabaseHandle, 'db'>,
   statements: readonly Statement[],
   { out, signal }: { readonly out: string; readonly signal: AbortSignal },
-): Promise<PackPlace[]> {
-  const places = placePacks(statements);
+): Promise<PackFolder[]> {
+  const packFolders = assignFolders(statements);
   const target = resolve(out);
-  // The name is nobody else's, so that nothing of the user's is ever removed.
-  const partial = `${target}.unfinished-${randomUUID()}`;
+  // A unique name, so that cleaning up never removes a file of the user's.
+  const unfinishedPath = `${target}.unfinished-${randomUUID()}`;
   try {
-    await requireFree(target, out);
-    await mkdir(partial);
+    await requireEmptyFolder(target, out);
+    await mkdir(unfinishedPath);
   } catch (error) {
-    throw cannotBegin(error, out);
+    throw toCreateError(error, out);
   }
   try {
-    for (const { statement, folder } of places) {
-      await mkdir(join(partial, folder), { recursive: true });
+    for (const { statement, folder } of packFolders) {
+      await mkdir(join(unfinishedPath, folder), { recursive: true });
       for await (const [name, content] of readFiles(db, statement.statementId)) {
         signal.throwIfAborted();
-        await appendFile(join(partial, folder, name), content);
+        await appendFile(join(unfinishedPath, folder, name), content);
       }
     }
     // The rename also replaces an empty folder.
-    await rename(partial, target);
-    return places;
+    await rename(unfinishedPath, target);
+    return packFolders;
   } catch (error) {
-    await rm(partial, { recursive: true, force: true });
-    throw cannotGoOn(error, out);
+    await rm(unfinishedPath, { recursive: true, force: true });
+    throw toWriteError(error, out);
   }
 }
 
 /**
- * Returns the folders of a month's packs: the closing in the folder itself, adjustments in folders below it.
- * With several instances, each has a folder named by its id.
+ * Assigns folders to the packs of a month: the closing gets the folder of all packs, adjustments get folders in it.
+ * With several instances, each has a folder named by its ID.
  */
-function placePacks(statements: readonly Statement[]): PackPlace[] {
+function assignFolders(statements: readonly Statement[]): PackFolder[] {
   const instances = Map.groupBy(statements, ({ instanceId }) => instanceId);
-  return [...instances].flatMap(([instanceId, each]) =>
-    each.map((statement, place) => {
+  return [...instances].flatMap(([instanceId, instanceStatements]) =>
+    instanceStatements.map((statement, index) => {
       const parts = instances.size > 1 ? [instanceId] : [];
-      if (place > 0) parts.push(`adjustment-${place}`);
+      if (index > 0) parts.push(`adjustment-${index}`);
       return { statement, folder: join(...parts, '') };
     }),
   );
 }
 
-async function requireFree(target: string, out: string): Promise<void> {
-  const found = await readdir(target).catch((error: unknown) => {
+async function requireEmptyFolder(target: string, out: string): Promise<void> {
+  const entries = await readdir(target).catch((error: unknown) => {
     if (codeOf(error) === 'ENOENT') return [];
     throw error;
   });
-  if (found.length === 0) return;
-  throw new SettingsError(`${out} cannot be written: the folder is not empty`, {
-    hint: 'name a new folder, or empty this one',
+  if (entries.length === 0) return;
+  throw new SettingsError(`cannot write to ${out}: the folder is not empty`, {
+    hint: 'give a new folder, or empty this one',
   });
 }

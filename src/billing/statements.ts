@@ -1,9 +1,8 @@
-/** Months and their statements as the database has them. */
+/** Reads months, statements and blockers from the database. */
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { Month } from '../usage/day.ts';
 
-/** An instance that this database collects. */
 export type BilledInstance = Awaited<ReturnType<typeof readBilledInstances>>[number];
 
 export async function readBilledInstances(db: Kysely<Schema>) {
@@ -14,15 +13,14 @@ export async function readBilledInstances(db: Kysely<Schema>) {
     .execute();
 }
 
-/** Returns the name of an instance's month in messages. */
-export function nameOf({ instanceId, name }: BilledInstance, month: Month): string {
+export function formatMonthName({ instanceId, name }: BilledInstance, month: Month): string {
   return `${month} of instance ${name === null ? instanceId : `${name} (${instanceId})`}`;
 }
 
-/** A closing or an adjustment of a month, numbered by instance; hashes of manifests in hex. */
+/** A closing or an adjustment of a month; `manifestSha256` is in hex. */
 export type Statement = Awaited<ReturnType<typeof readStatements>>[number];
 
-/** Returns the statements of a month by instance, in the order in which they were made. */
+/** Returns the statements of a month, ordered by instance and number. */
 export async function readStatements(
   db: Kysely<Schema>,
   { month, instanceIds }: { readonly month: Month; readonly instanceIds: readonly string[] },
@@ -38,7 +36,7 @@ export async function readStatements(
       'orgs',
       'closed_at as closedAt',
       'closed_by as closedBy',
-      // Only the transaction that closes it sees one without.
+      // Not null: only the closing transaction sees a statement without a manifest.
       sql<string>`encode(manifest_sha256, 'hex')`.as('manifestSha256'),
     ])
     .where('month', '=', `${month}-01`)
@@ -49,20 +47,19 @@ export async function readStatements(
 }
 
 /**
- * A cause that keeps a month from being invoiced: a row of the view period_blockers. Without an organization it
- * is of every organization of the instance, without a number of days it is not about days.
+ * A row of `month_blockers`. `orgId` is null if the cause concerns the whole instance, `days` if it is not about
+ * days.
  */
 export type Blocker = Awaited<ReturnType<typeof readBlockers>>[number];
 
-/** Returns what keeps a month of an instance from being closed or adjusted. */
 export async function readBlockers(
   db: Kysely<Schema>,
   { month, instanceId }: { readonly month: Month; readonly instanceId: string },
 ) {
   return await db
-    .selectFrom('period_blockers')
+    .selectFrom('month_blockers')
     .select(['instance_id as instanceId', 'org_id as orgId', 'org_name as orgName', 'cause', 'days'])
-    .select(['first_day as firstDay', 'last_day as lastDay', 'streams', 'message', 'what_to_do as whatToDo'])
+    .select(['first_day as firstDay', 'last_day as lastDay', 'streams', 'detail', 'remedy'])
     .where('month', '=', `${month}-01`)
     .where('instance_id', '=', instanceId)
     .orderBy('org_name')
@@ -71,44 +68,43 @@ export async function readBlockers(
     .execute();
 }
 
-/** Causes whose name does not say it to people who do not know the codes of the view. */
+/** Words for the causes whose codes do not read well. */
 const CAUSES: Readonly<Record<string, string>> = {
   list_incomplete: 'organizations may be missing',
-  not_fully_tracked: 'not every day is collected',
+  not_fully_tracked: 'not every day is tracked',
   not_final: 'not final yet',
-  contradicted: 'contradicted by another count',
+  not_reconciled: 'does not reconcile',
 };
 
-/** Returns the cause in words, e.g. `3 days missing (payload_totals)`. */
+/** Returns a blocker in words, such as `3 days missing (payload_totals)`. */
 export function describeBlocker({ cause, days, streams }: Blocker): string {
   const text = describeCause(cause);
-  const counted = days === null ? text : `${days} ${days === 1 ? 'day' : 'days'} ${text}`;
-  return streams === null ? counted : `${counted} (${streams.join(', ')})`;
+  const phrase = days === null ? text : `${days} ${days === 1 ? 'day' : 'days'} ${text}`;
+  return streams === null ? phrase : `${phrase} (${streams.join(', ')})`;
 }
 
 export function describeCause(cause: string): string {
   return CAUSES[cause] ?? cause.replaceAll('_', ' ');
 }
 
-/** A month of an instance since its first day. */
 export type MonthState = Awaited<ReturnType<typeof readMonthStates>>[number];
 
-/**
- * Returns the months of instances, newest first. Adds up every closed month, which takes seconds for each at
- * 10,000 organizations.
- */
+/** Returns the months of instances, newest first. At 10,000 organizations, each closed month takes seconds. */
 export async function readMonthStates(db: Kysely<Schema>, instanceIds: readonly string[]) {
   return await db
     .selectFrom('months')
     .select((eb) => [
       'instance_id as instanceId',
-      sql<Month>`to_char(month, 'YYYY-MM')`.as('period'),
+      sql<Month>`to_char(month, 'YYYY-MM')`.as('month'),
       'is_over as isOver',
-      eb.ref('state').$castTo<'open' | 'blocked' | 'closed' | 'different'>().as('state'),
+      eb
+        .ref('state')
+        .$castTo<'in_progress' | 'ready' | 'blocked' | 'closed' | 'needs_adjustment'>()
+        .as('state'),
       'causes',
       'orgs_blocked as orgsBlocked',
-      'orgs_different as orgsDifferent',
-      'lines_different as linesDifferent',
+      'orgs_to_adjust as orgsToAdjust',
+      'lines_to_adjust as linesToAdjust',
       'closed_at as closedAt',
       'statements',
     ])

@@ -1,11 +1,11 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
 import { describeUrl } from '../database/open.ts';
-import { describeDatabaseError } from '../database/sqlstate.ts';
-import { DatabaseError, EXIT, ExportError, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
-import { readClock, requireApiClock } from '../export/context.ts';
-import { extractSlice } from '../export/extract.ts';
+import { describeDatabaseError, toRoleHint } from '../database/sqlstate.ts';
+import { AppError, DatabaseError, EXIT, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
 import { requireApiUrl } from '../ledger/instances.ts';
+import { readClock, requireApiClock } from '../loading/context.ts';
+import { extractSlice } from '../loading/extract.ts';
 import type { LosantClient } from '../losant/client.ts';
 import { listOrgPages } from '../losant/org-list.ts';
 import { getInstance, getOrg } from '../losant/orgs.ts';
@@ -14,53 +14,56 @@ import type { InstanceConfig } from '../settings/config.ts';
 import { count } from '../terminal/words.ts';
 import { addDays, type UsageDay } from '../usage/day.ts';
 import { WHOLE_INSTANCE } from '../usage/plan.ts';
-import { lastCompleteDay } from '../usage/policy.ts';
-import { streamNamed } from '../usage/streams/catalog.ts';
-import { isGood, probeHeartbeat } from '../worker/heartbeat.ts';
+import { lastEndedDay } from '../usage/policy.ts';
+import { getStream } from '../usage/streams/catalog.ts';
+import { isDelivered, probeHeartbeat } from '../worker/heartbeat.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openDatabase, requireCreatable, requireWritable } from './database.ts';
-import { flag } from './options.ts';
-import { openReading } from './org.ts';
+import { flagOption } from './options.ts';
+import { createReadClient } from './org.ts';
 
-/** Goes on after a failure and changes nothing. Exits with the code of the worst failure. */
+/** Runs all checks, also after a failure, and changes nothing. Exits with the code of the worst failure. */
 export const check = defineCommand({
   needs: ['losant', 'database'],
-  options: { probe: flag('also find out what the documentation of the API leaves open') },
+  role: 'losant_usage_writer',
+  options: { probe: flagOption('also test what the API documentation leaves open') },
   async run(context, { probe }) {
     const { config } = context;
-    const all: Check[] = [];
-    const checking: Checking = { ...context, all, where: describeUrl(config.readDatabaseUrl()) };
-    await run(checking, 'settings', () => ({ message: config.instances.map(describeInstance).join('; ') }));
+    const reports: CheckReport[] = [];
+    const checking: CheckContext = { ...context, reports, where: describeUrl(config.readDatabaseUrl()) };
+    await runCheck(checking, 'settings', () => ({
+      message: config.instances.map(describeInstance).join('; '),
+    }));
     await checkDatabase(checking);
     for (const instance of config.instances) {
       const target = await checkInstance(checking, instance);
       if (probe && target !== null) await probeOrg(checking, target);
     }
     const { heartbeatUrl } = config;
-    if (heartbeatUrl !== null) await run(checking, 'heartbeat', () => checkHeartbeat(heartbeatUrl));
-    const failed = all.filter(({ ok }) => !ok);
-    const worst = worstExitCode(all.map(({ exitCode }) => exitCode));
-    const checks = all.map(({ exitCode: _, ...shown }) => shown);
-    const head = worst === EXIT.ok ? 'Everything works.' : `${count(failed.length, 'check')} failed.`;
+    if (heartbeatUrl !== null) await runCheck(checking, 'heartbeat', () => checkHeartbeat(heartbeatUrl));
+    const failures = reports.filter(({ ok }) => !ok);
+    const worst = worstExitCode(reports.map(({ exitCode }) => exitCode));
+    const checks = reports.map(({ exitCode: _, ...document }) => document);
+    const head = worst === EXIT.ok ? 'All checks passed.' : `${count(failures.length, 'check')} failed.`;
     return {
       document: { ok: worst === EXIT.ok, checks },
-      lines: [head, ...[...failed, ...all.filter(({ ok }) => ok)].flatMap(renderCheck)],
+      lines: [head, ...[...failures, ...reports.filter(({ ok }) => ok)].flatMap(renderCheck)],
       exitCode: worst,
     };
   },
 });
 
-/** The result of a check that did not fail; one that fails throws. */
-interface Finding<T = unknown> {
+/** The result of a check that passed; one that fails throws. */
+interface CheckResult<T = unknown> {
   readonly message: string;
-  /** Something to look at. */
+  /** Advice although the check passed. */
   readonly hint?: string;
-  /** The value for later checks. */
+  /** A value for later checks. */
   readonly value?: T;
 }
 
-interface Check {
-  /** The thing checked. For a question to Losant it is the action, which is also the name of its scope. */
+interface CheckReport {
+  /** What is checked. For a request to Losant it is the action, which is also the name of its scope. */
   readonly name: string;
   readonly ok: boolean;
   readonly message: string;
@@ -69,112 +72,116 @@ interface Check {
   readonly exitCode: number;
 }
 
-/** The tools of all checks; each adds its result to `all`. */
-interface Checking extends CommandContext {
-  readonly all: Check[];
+/** The tools of all checks; each adds its result to `reports`. */
+interface CheckContext extends CommandContext {
+  readonly reports: CheckReport[];
   /** The database, without its password. */
   readonly where: string;
 }
 
-function renderCheck({ name, ok, message, hint }: Check): string[] {
+function renderCheck({ name, ok, message, hint }: CheckReport): string[] {
   // Losant's errors begin with the action, which is the name.
-  const shown = message.startsWith(name) ? message : `${name}: ${message}`;
+  const line = message.startsWith(name) ? message : `${name}: ${message}`;
   const hints = hint === null ? [] : hint.split('\n').map((text) => `          ${text}`);
-  return [`${ok ? 'ok    ' : 'FAILED'}  ${shown}`, ...hints];
+  return [`${ok ? 'ok    ' : 'FAILED'}  ${line}`, ...hints];
 }
 
-/** The bound on each question, even if Losant asks to wait. */
-const QUESTION_MS = 60_000;
+/** The limit on each check, even if Losant asks for a pause. */
+const CHECK_TIMEOUT_MS = 60_000;
 
-const TOO_SLOW = new ExportError('timeout', `no answer within ${QUESTION_MS / 1_000} s`, {
-  hint: 'it is slow, or asks to wait: try again later, or lower REQUESTS_PER_SECOND',
+const TOO_SLOW = new AppError('timeout', `no response within ${CHECK_TIMEOUT_MS / 1_000} s`, {
+  hint: 'Losant is slow or is rate-limiting this token; try again later, or lower REQUESTS_PER_SECOND',
 });
 
 /**
- * Adds the finding or the failure of `work`, and returns both. Throws the signal's reason, when interrupted, and what
- * is a defect of this program and no failure of what is checked.
+ * Runs a check and records its result or failure. Rethrows an interruption and anything that is a bug of this
+ * program.
  */
-async function run<T>(
-  { all, signal, where }: Checking,
+async function runCheck<T>(
+  { reports, signal, where, role }: CheckContext,
   name: string,
-  work: (signal: AbortSignal) => Promise<Finding<T>> | Finding<T>,
+  work: (signal: AbortSignal) => Promise<CheckResult<T>> | CheckResult<T>,
 ): Promise<{ readonly value?: T | undefined; readonly error: unknown }> {
-  const limit = AbortSignal.timeout(QUESTION_MS);
+  const limit = AbortSignal.timeout(CHECK_TIMEOUT_MS);
   try {
     const { message, hint = null, value } = await work(AbortSignal.any([signal, limit]));
-    all.push({ name, ok: true, message, hint, exitCode: EXIT.ok });
+    reports.push({ name, ok: true, message, hint, exitCode: EXIT.ok });
     return { value, error: null };
   } catch (thrown) {
     signal.throwIfAborted();
-    const error = limit.aborted ? TOO_SLOW : (describeDatabaseError(thrown, where) ?? thrown);
-    if (!(error instanceof ExportError)) throw thrown;
-    all.push({ name, ok: false, message: error.message, hint: error.hint, exitCode: exitCodeOf(error) });
+    const error = limit.aborted ? TOO_SLOW : (describeDatabaseError(thrown, { where, role }) ?? thrown);
+    if (!(error instanceof AppError)) throw thrown;
+    reports.push({ name, ok: false, message: error.message, hint: error.hint, exitCode: exitCodeOf(error) });
     return { error };
   }
 }
 
 function describeInstance({ instanceId, apiUrl, orgs, streams }: InstanceConfig): string {
-  const which = orgs === null ? 'all organizations' : count(orgs.length, 'organization');
-  return `instance ${instanceId} at ${apiUrl}, ${which}, ${streams.join(', ')}`;
+  const selection = orgs === null ? 'all organizations' : count(orgs.length, 'organization');
+  return `instance ${instanceId} at ${apiUrl}, ${selection}, ${streams.join(', ')}`;
 }
 
-/** Checks connection, schema, rights, clock, and that the numbers are of the same API. Reads only. */
-async function checkDatabase(checking: Checking): Promise<void> {
+/** Checks connection, schema, rights, clock, and that stored usage is from the same API. Reads only. */
+async function checkDatabase(checking: CheckContext): Promise<void> {
   const { config, hostNow } = checking;
-  const { value: opened } = await run(checking, 'database', async () => {
+  const { value: database } = await runCheck(checking, 'database', async () => {
     const value = await openDatabase(checking, { ifMissing: 'stand_in' });
-    return { message: value.describe, value };
+    return { message: value.label, value };
   });
-  if (opened === undefined) return;
-  await using handle = opened;
-  const schema = await run(checking, 'schema', () => checkSchema(checking, handle));
-  await run(checking, 'rights', () => checkRights(handle, schema.value === 'empty'));
-  await run(checking, 'clock.database', async () => {
+  if (database === undefined) return;
+  await using handle = database;
+  const schema = await runCheck(checking, 'schema', () => checkSchema(checking, handle));
+  await runCheck(checking, 'rights', () => checkRights(checking, handle, schema.value === 'empty'));
+  await runCheck(checking, 'clock.database', async () => {
     const now = await readClock(checking, handle);
     return { message: describeClock(now() - hostNow()) };
   });
   if (schema.value !== 'at_head') return;
   for (const instance of config.instances) {
-    await run(checking, 'api_url', async () => {
+    await runCheck(checking, 'api_url', async () => {
       await requireApiUrl(handle.db, instance);
-      return { message: `the database has numbers of ${instance.apiUrl} or none yet` };
+      return { message: `the database holds usage from ${instance.apiUrl}, or none yet` };
     });
   }
 }
 
 function describeClock(aheadMs: number): string {
-  return `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'ahead of' : 'behind'} the clock used here`;
+  return `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'ahead of' : 'behind'} this host's clock`;
 }
 
 async function checkSchema(
   { config }: CommandContext,
   handle: DatabaseHandle,
-): Promise<Finding<SchemaState['state']>> {
+): Promise<CheckResult<SchemaState['state']>> {
   const { state, applied, pending } = await readSchemaState(handle);
-  if (state === 'empty') return { message: 'no tables yet: run creates them', value: state };
+  if (state === 'empty') return { message: 'no tables yet; the first run creates them', value: state };
   if (state === 'behind' && config.autoMigrate) {
-    const message = `${pending.join(', ')} not applied yet: the next run does it, as AUTO_MIGRATE is true`;
+    const message = `${pending.join(', ')} not applied yet; the next run applies them (AUTO_MIGRATE is true)`;
     return { message, value: state };
   }
   await requireSchema(handle, { createIfEmpty: false, autoMigrate: false });
-  return { message: `at ${applied.at(-1)}, as this program`, value: state };
+  return { message: `up to date (${applied.at(-1)})`, value: state };
 }
 
-async function checkRights(handle: DatabaseHandle, isEmpty: boolean): Promise<Finding> {
-  requireWritable(handle);
+async function checkRights(
+  { role }: CheckContext,
+  handle: DatabaseHandle,
+  isEmpty: boolean,
+): Promise<CheckResult> {
+  requireWritable(handle, role);
   if (isEmpty) {
     await requireCreatable(handle);
-    return { message: 'may create the tables' };
+    return { message: 'allowed to create the tables' };
   }
   const { serverVersion, user, missing } = await readAccess(handle.db);
-  const who = `The user ${user} of Postgres ${serverVersion}`;
-  if (missing.length === 0) return { message: `${who} may read and write every table that a run writes` };
-  throw new DatabaseError('database_refused', `${who} lacks ${missing.join(', ')}`, {
-    hint: `grant to ${user} what is missing, in schema losant_usage`,
+  const subject = `User ${user} (Postgres ${serverVersion})`;
+  if (missing.length === 0) return { message: `${subject} can read and write every table that a run needs` };
+  throw new DatabaseError('database_refused', `${subject} lacks these privileges: ${missing.join(', ')}`, {
+    hint: toRoleHint(role),
   });
 }
 
-/** An organization, or the whole instance, and how to ask about it, with the day to ask for. */
+/** An organization or the whole instance, a day, and the client to read it with. */
 interface Target {
   readonly client: LosantClient;
   readonly instanceId: string;
@@ -184,48 +191,48 @@ interface Target {
   readonly signal: AbortSignal;
 }
 
-/** The attempts per request, for brief failures only: a check that retries for minutes shows less. */
+/** Enough for a brief failure: a check that retries for minutes hides one. */
 const ATTEMPTS = 2;
 
-/** Checks what a run asks of Losant. Returns an organization to ask more about, or null. */
-async function checkInstance(checking: Checking, instance: InstanceConfig): Promise<Target | null> {
+/** Checks every request of a run. Returns an organization for further checks, or null. */
+async function checkInstance(checking: CheckContext, instance: InstanceConfig): Promise<Target | null> {
   const { instanceId, orgs, streams } = instance;
   let aheadMs: number | null = null;
-  const client = openReading(checking, instance, {
+  const client = createReadClient(checking, instance, {
     attempts: Math.min(ATTEMPTS, checking.config.request.attempts),
     onClock: (ms) => {
       aheadMs = ms;
     },
   });
-  const { error } = await run(checking, 'instance.get', async (signal) => {
+  const { error } = await runCheck(checking, 'instance.get', async (signal) => {
     const { name } = await getInstance(client, { instanceId, signal });
     return { message: `instance ${instanceId}${name === null ? '' : `, ${name}`}` };
   });
-  await run(checking, 'clock.losant', () => {
+  await runCheck(checking, 'clock.losant', () => {
     requireApiClock(aheadMs);
-    return { message: aheadMs === null ? 'not known, as it did not answer' : describeClock(aheadMs) };
+    return { message: aheadMs === null ? 'unknown, because Losant did not respond' : describeClock(aheadMs) };
   });
-  const mayGoOn = error instanceof LosantError && ['forbidden', 'not_supported'].includes(error.kind);
-  if (error !== null && !mayGoOn) return null;
-  const listed = await run(checking, 'instanceOrgs.get', async (signal) => {
+  const canContinue = error instanceof LosantError && ['forbidden', 'not_supported'].includes(error.kind);
+  if (error !== null && !canContinue) return null;
+  const listCheck = await runCheck(checking, 'instanceOrgs.get', async (signal) => {
     for await (const { items, totalCount } of listOrgPages(client, { instanceId, signal })) {
       const value = items.find((item) => item.orgId !== null)?.orgId;
-      if (value != null) return { message: `${totalCount} organizations`, value };
+      if (value != null) return { message: count(totalCount, 'organization'), value };
     }
-    const hint = 'nothing will be loaded: see which organizations the instance has';
-    return { message: 'no organization', hint };
+    const hint = 'a run would load nothing; check that this is the right instance';
+    return { message: 'the instance has no organizations', hint };
   });
-  const orgId = orgs === null ? listed.value : orgs[0];
+  const orgId = orgs === null ? listCheck.value : orgs[0];
   if (orgId === undefined) return null;
   const { signal, hostNow: now } = checking;
-  const target = { client, instanceId, orgId, day: lastCompleteDay(now()), now, signal };
-  await run(checking, 'instanceOrg.get', async (limit) => {
+  const target = { client, instanceId, orgId, day: lastEndedDay(now()), now, signal };
+  await runCheck(checking, 'instanceOrg.get', async (limit) => {
     const { organization } = await getOrg(client, { instanceId, orgId, signal: limit });
     return { message: `organization ${orgId}, ${organization.name}` };
   });
   for (const stream of streams) {
-    const name = `instanceOrg.${streamNamed(stream).requests[0]?.action ?? stream}`;
-    await run(checking, name, async (limit) => {
+    const name = `instanceOrg.${getStream(stream).requests[0]?.action ?? stream}`;
+    await runCheck(checking, name, async (limit) => {
       const numbers = await readNumbers({ ...target, signal: limit }, stream);
       return { message: `${target.day}: ${showNumbers(numbers)}` };
     });
@@ -233,93 +240,102 @@ async function checkInstance(checking: Checking, instance: InstanceConfig): Prom
   return target;
 }
 
-/** Reads the numbers of a day by column, as a run does; none for a day that was left out. */
+/** Reads the numbers of a day by column, as a run does; none for an omitted day. */
 async function readNumbers(
   { day, ...target }: Target,
   stream: string,
 ): Promise<Readonly<Record<string, number>>> {
-  const slice = { orgId: target.orgId, stream, window: { from: day, to: day }, days: [day] };
+  const slice = { orgId: target.orgId, stream, range: { from: day, to: day }, days: [day] };
   const [result] = await extractSlice(slice, target, target.signal);
   if (result?.error) throw result.error;
-  const verdict = result?.answers[0]?.verdict;
+  const verdict = result?.responses[0]?.verdict;
   if (verdict?.kind === 'quarantined') {
-    throw new ExportError('bad_body', verdict.message, {
-      hint: 'a run would quarantine this answer: ask Losant, or check that LOSANT_API_URL is the API itself',
+    throw new AppError('bad_body', verdict.detail, {
+      hint:
+        'a run would quarantine this response; ' +
+        'check that LOSANT_API_URL reaches the API itself, or ask Losant support',
     });
   }
-  const all = verdict?.kind === 'named' ? Object.entries(verdict.numbers) : [];
+  const all = verdict?.kind === 'reported' ? Object.entries(verdict.numbers) : [];
   return Object.fromEntries(all.filter((each): each is [string, number] => typeof each[1] === 'number'));
 }
 
-/** Asks whether the monitor of HEARTBEAT_URL answers, without telling it anything. */
-async function checkHeartbeat(url: string): Promise<Finding> {
-  const answer = await probeHeartbeat(url);
-  if (isGood(answer)) return { message: 'the monitor answers' };
-  if (typeof answer === 'string') {
-    throw new ExportError('unreachable', `the monitor of HEARTBEAT_URL does not answer: ${answer}`, {
+/** Checks that the monitor of HEARTBEAT_URL responds, without reporting a run to it. */
+async function checkHeartbeat(url: string): Promise<CheckResult> {
+  const response = await probeHeartbeat(url);
+  if (isDelivered(response)) return { message: 'the monitor responds' };
+  if (typeof response === 'string') {
+    throw new AppError('unreachable', `HEARTBEAT_URL does not respond: ${response}`, {
       hint: 'check the address and the network',
     });
   }
-  const hint = 'with Healthchecks the id is wrong; another monitor may just not know /log';
-  return { message: `the monitor answers HTTP ${answer}`, hint };
+  const hint = 'on Healthchecks this means the ID is wrong; other monitors may not support /log';
+  return { message: `HEARTBEAT_URL responded with HTTP ${response}`, hint };
 }
 
-/** Asks what the documentation leaves open, and says what that touches. A refusal is an answer too. */
-async function probeOrg(checking: Checking, place: Target): Promise<void> {
-  const probe = async (name: string, touches: string, ask: (target: Target) => Promise<string>) => {
-    await run(checking, `probe.${name}`, async (signal) => {
-      const answer = await ask({ ...place, signal }).catch((error: unknown) => {
+/**
+ * Tests what the API documentation leaves open, and reports what each result affects. A rejection is a result too.
+ */
+async function probeOrg(checking: CheckContext, target: Target): Promise<void> {
+  const probe = async (name: string, effects: string, work: (target: Target) => Promise<string>) => {
+    await runCheck(checking, `probe.${name}`, async (signal) => {
+      const result = await work({ ...target, signal }).catch((error: unknown) => {
         signal.throwIfAborted();
-        if (error instanceof ExportError) return error.message;
+        if (error instanceof AppError) return error.message;
         throw error;
       });
-      return { message: `${answer} (touches ${touches})` };
+      return { message: `${result} (affects ${effects})` };
     });
   };
   for (const age of [100, 400]) {
     await probe(`day_${age}_days_ago`, 'HORIZON_DAYS', async (target) => {
-      const old = { ...target, day: addDays(target.day, -age) };
-      return showNumbers(await readNumbers(old, 'payload_totals'));
+      const oldDay = { ...target, day: addDays(target.day, -age) };
+      return showNumbers(await readNumbers(oldDay, 'payload_totals'));
     });
   }
-  const touches = 'which of them you bill, reconciliation and CONTROL_TOTALS';
-  await probe('payloads_in_two_ways', touches, async (target) => {
+  const effects = 'which count you bill, reconciliation and CONTROL_TOTALS';
+  await probe('payloads_in_two_ways', effects, async (target) => {
     const sources = await readNumbers(target, 'payload_sources');
     return showNumbers({ ...sources, ...(await readNumbers(target, 'payload_totals')) });
   });
   await probe('instance_totals', 'reconciliation and CONTROL_TOTALS', probeTotals);
 }
 
-/** The most organizations added up. Each is asked twice, and a probe is a few questions, not an export. */
+/** The most organizations added up: each takes two requests, and a probe makes only a few. */
 const ORGS_MAX = 25;
 
 /** The age of a day that is final by the default policy. */
-const FINAL_DAYS = 4;
+const FINAL_DAY_AGE = 4;
 
 async function probeTotals(target: Target): Promise<string> {
   const { client, instanceId, signal } = target;
-  const first = await listOrgPages(client, { instanceId, perPage: ORGS_MAX, signal }).next();
-  if (first.done === true) return 'there is no organization';
-  const { items, totalCount } = first.value;
+  const firstPage = await listOrgPages(client, { instanceId, perPage: ORGS_MAX, signal }).next();
+  if (firstPage.done === true) return 'the instance has no organizations';
+  const { items, totalCount } = firstPage.value;
   if (totalCount > ORGS_MAX) {
-    return `not asked of ${totalCount} organizations: see losant-usage reconcile after some days`;
+    const orgs = count(totalCount, 'organization');
+    return `skipped, because there are ${orgs}; after a few days of runs, see losant-usage reconcile`;
   }
-  const old = { ...target, day: addDays(target.day, -FINAL_DAYS) };
-  const answers: string[] = [];
+  const finalDay = { ...target, day: addDays(target.day, -FINAL_DAY_AGE) };
+  const comparisons: string[] = [];
   for (const stream of ['device_counts', 'payload_totals']) {
     const sums: Record<string, number> = {};
     for (const orgId of items.flatMap((item) => item.orgId ?? [])) {
-      for (const [column, value] of Object.entries(await readNumbers({ ...old, orgId }, stream))) {
+      for (const [column, value] of Object.entries(await readNumbers({ ...finalDay, orgId }, stream))) {
         sums[column] = (sums[column] ?? 0) + value;
       }
     }
-    const totals = Object.entries(await readNumbers({ ...old, orgId: WHOLE_INSTANCE }, stream));
-    answers.push(...totals.map(([column, total]) => `${column} ${sums[column] ?? 'nothing'} of ${total}`));
+    const totals = Object.entries(await readNumbers({ ...finalDay, orgId: WHOLE_INSTANCE }, stream));
+    comparisons.push(
+      ...totals.map(
+        ([column, total]) => `${column}: organizations ${sums[column] ?? 'none'}, instance ${total}`,
+      ),
+    );
   }
-  return `${old.day}, ${totalCount} organizations: ${answers.join('; ')}`;
+  return `${finalDay.day}, ${count(totalCount, 'organization')}: ${comparisons.join('; ')}`;
 }
 
 function showNumbers(numbers: Readonly<Record<string, number>>): string {
-  const shown = Object.entries(numbers).map((each) => each.join(' '));
-  return shown.length === 0 ? 'no number' : shown.join(', ');
+  const fields = Object.entries(numbers).map((each) => each.join(' '));
+  return fields.length === 0 ? 'no numbers' : fields.join(', ');
 }

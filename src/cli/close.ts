@@ -5,102 +5,124 @@ import {
   type Blocker,
   describeBlocker,
   describeCause,
+  formatMonthName,
   type MonthState,
-  nameOf,
   readMonthStates,
 } from '../billing/statements.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { describeError, EXIT, SettingsError, worstExitCode } from '../errors.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
-import { renderTable } from '../terminal/text.ts';
+import { formatTable } from '../terminal/text.ts';
 import { capitalize, count, showQuantity } from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/day.ts';
-import { type CommandContext, defineCommand, type Ending } from './command.ts';
-import { chooseBilledInstances, openSchema } from './database.ts';
-import { flag, instances, month, type OptionValues, optional, reason, text } from './options.ts';
+import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
+import { openSchema, selectInstances } from './database.ts';
+import {
+  flagOption,
+  instancesOption,
+  month,
+  type OptionValues,
+  optionalOption,
+  reason,
+  text,
+} from './options.ts';
 
 const closeOptions = {
-  period: optional('YYYY-MM', 'the month', month, 'all months are listed'),
-  instance: instances,
-  incomplete: optional('REASON', 'do it though something blocks it, and why: both stay on record', reason),
-  blockers: optional(
+  month: optionalOption('YYYY-MM', 'the month', month, 'list all months'),
+  instance: instancesOption,
+  acceptBlockers: optionalOption(
     'HASH',
-    'what is accepted with --incomplete: the hash that was printed with the list',
+    'accept exactly the blockers with this hash, printed with the list',
     text,
   ),
-  adjust: flag('settle what changed since it was closed, as a statement of differences'),
-  dryRun: flag('show the statement, and keep nothing'),
+  reason: optionalOption(
+    'TEXT',
+    'close the month despite its blockers, for this reason (both are recorded)',
+    reason,
+  ),
+  adjust: flagOption('bill what changed since the month was closed, as an adjustment'),
+  dryRun: flagOption('show the statement without saving it'),
 };
 
 type CloseOptions = OptionValues<typeof closeOptions>;
-type MonthOptions = CloseOptions & { readonly period: Month };
+type MonthOptions = CloseOptions & { readonly month: Month };
 
 export const close = defineCommand({
   needs: ['database'],
+  role: 'losant_usage_closer',
   options: closeOptions,
   async run(context, options) {
-    const { period, incomplete, blockers, adjust, dryRun } = options;
-    if ((incomplete === null) !== (blockers === null)) {
-      throw new SettingsError('--incomplete and --blockers go together', {
-        hint: 'the list of what blocks a month ends with the command that accepts exactly this list',
+    const { month, acceptBlockers, adjust, dryRun } = options;
+    if ((options.reason === null) !== (acceptBlockers === null)) {
+      throw new SettingsError('--accept-blockers and --reason must be given together', {
+        hint: 'the list of blockers ends with the command that accepts exactly that list',
       });
     }
-    if (period === null && (adjust || dryRun || incomplete !== null)) {
-      throw new SettingsError('--period is missing', { hint: 'losant-usage close lists the months' });
+    if (month === null && (adjust || dryRun || acceptBlockers !== null)) {
+      throw new SettingsError('--month is required with --adjust, --dry-run and --accept-blockers', {
+        hint: 'losant-usage close lists the months',
+      });
     }
-    // A month of the ledger is sorted for the proof pack, which takes long on a server with other work.
-    const bounds = { writes: period !== null && !dryRun, statementTimeoutMs: VIEW_STATEMENT_MS };
+    // The proof pack sorts a month of the ledger, which takes long on a busy server.
+    const bounds = { writes: month !== null && !dryRun, statementTimeoutMs: VIEW_STATEMENT_MS };
     await using handle = await openSchema(context, bounds);
-    const billed = await chooseBilledInstances(context, handle, options.instance);
-    return period === null
-      ? await listMonths(handle, billed)
-      : await closeInstances(context, handle, { billed, options: { ...options, period } });
+    const selected = await selectInstances(context, handle, options.instance);
+    return month === null
+      ? await listMonths(handle, selected)
+      : await closeInstances(context, handle, { selected, options: { ...options, month } });
   },
 });
 
-async function listMonths({ db }: DatabaseHandle, instances: readonly BilledInstance[]): Promise<Ending> {
+async function listMonths(
+  { db }: DatabaseHandle,
+  instances: readonly BilledInstance[],
+): Promise<CommandResult> {
   const months = await readMonthStates(
     db,
     instances.map(({ instanceId }) => instanceId),
   );
-  const rows = months.map((state) => [state.instanceId, state.period, state.state, ...describeMonth(state)]);
-  const head = ['instance', 'month', 'state', 'why', 'next'];
-  return { document: { months }, lines: renderTable({ head, rows }) };
+  const rows = months.map((state) => [state.instanceId, state.month, state.state, ...describeMonth(state)]);
+  const head = ['instance', 'month', 'state', 'reason', 'next command'];
+  return { document: { months }, lines: formatTable({ head, rows }) };
 }
 
-/** Returns why a month has its state, and the command that goes on with it. */
+/** Returns why a month has its state, and the next command. */
 function describeMonth(state: MonthState): [string, string] {
-  const { period, causes, orgsBlocked, orgsDifferent, linesDifferent, closedAt } = state;
-  const command = `losant-usage close --period ${period}`;
+  const { month, causes, orgsBlocked, orgsToAdjust, linesToAdjust, closedAt } = state;
+  const command = `losant-usage close --month ${month}`;
   if (state.state === 'blocked') {
     const orgs = orgsBlocked === 0 ? '' : `: ${count(orgsBlocked ?? 0, 'organization')}`;
     return [`${(causes ?? []).map(describeCause).join(', ')}${orgs}`, `${command} --dry-run`];
   }
-  if (state.state === 'different') {
-    const differ = `${count(linesDifferent ?? 0, 'number')} of ${count(orgsDifferent ?? 0, 'organization')}`;
-    return [`${differ} differ from what was invoiced`, `${command} --adjust --dry-run`];
+  if (state.state === 'needs_adjustment') {
+    const lines = `${count(linesToAdjust ?? 0, 'line')} of ${count(orgsToAdjust ?? 0, 'organization')}`;
+    return [
+      `${lines} ${linesToAdjust === 1 ? 'differs' : 'differ'} from what was billed`,
+      `${command} --adjust --dry-run`,
+    ];
   }
-  if (state.state === 'open') return state.isOver ? ['nothing blocks it', command] : ['not over', ''];
+  if (state.state === 'ready') return ['ready to close', command];
+  if (state.state === 'in_progress') return ['the month has not ended', ''];
   return [`${count(state.statements, 'statement')}, closed ${closedAt ?? ''}`, ''];
 }
 
-/** A connection may be lost after the statement was kept and before that was told. */
-const GO_ON =
-  'a statement is kept completely or not at all: give the same command again, which says if the month is closed';
+/** The connection can fail after the commit and before the reply. */
+const RETRY_HINT =
+  'a statement is saved completely or not at all; run the same command again to see whether the month is closed';
 
-/** The rows of a table that are shown to people; `--json` has all. */
-const SHOWN_MAX = 100;
+/** The rows shown to people; `--json` has all. */
+const MAX_TABLE_ROWS = 100;
 
 /** Closes the month of each instance separately: a failure of one does not stop another. */
 async function closeInstances(
-  { output, signal, config }: CommandContext,
+  { output, signal, config, role }: CommandContext,
   handle: DatabaseHandle,
-  { billed, options }: { readonly billed: readonly BilledInstance[]; readonly options: MonthOptions },
-): Promise<Ending> {
-  const { period, incomplete: reason, blockers: blockersHash } = options;
+  { selected, options }: { readonly selected: readonly BilledInstance[]; readonly options: MonthOptions },
+): Promise<CommandResult> {
+  const { month, reason, acceptBlockers: blockersHash } = options;
   const request = {
-    month: period,
+    month,
     acceptance: reason === null || blockersHash === null ? null : { reason, blockersHash },
     isAdjustment: options.adjust,
     isDryRun: options.dryRun,
@@ -109,80 +131,87 @@ async function closeInstances(
   };
   const documents: object[] = [];
   const codes: number[] = [];
-  for (const instance of billed) {
+  for (const instance of selected) {
     try {
       const outcome = await closeMonth(handle, instance, request);
       const isDone = outcome.kind === 'closed' || outcome.kind === 'unchanged';
       codes.push(isDone ? EXIT.ok : EXIT.incomplete);
       documents.push(toDocument(instance, outcome));
-      output.print(...renderOutcome(nameOf(instance, period), outcome, options));
+      output.print(...renderOutcome(instance, outcome, options));
     } catch (error) {
-      if (!(error instanceof SettingsError) || billed.length === 1) {
-        throw describeDatabaseError(error, handle.describe, GO_ON) ?? error;
+      if (!(error instanceof SettingsError) || selected.length === 1) {
+        throw describeDatabaseError(error, { where: handle.label, role, nextStep: RETRY_HINT }) ?? error;
       }
       codes.push(EXIT.usage);
       documents.push({ instanceId: instance.instanceId, outcome: 'failed', error: describeError(error) });
       output.print(`${error.message}.`, `  ${error.hint}`);
     }
   }
-  return { document: { period, instances: documents }, exitCode: worstExitCode(codes) };
+  return { document: { month, instances: documents }, exitCode: worstExitCode(codes) };
 }
 
 /** Returns the outcome of an instance as `--json` prints it, quantities as text. */
-function toDocument({ instanceId }: BilledInstance, { kind, statement, ...shown }: CloseOutcome): object {
+function toDocument({ instanceId }: BilledInstance, { kind, statement, ...details }: CloseOutcome): object {
   const outcome = kind === 'closed' && statement === null ? 'dry_run' : kind;
-  return { instanceId, ...statement, outcome, ...shown };
+  return { instanceId, ...statement, outcome, ...details };
 }
 
-/** Renders every outcome in the same order: what it is, what is billed, what blocks it, and what to do. */
-function renderOutcome(name: string, outcome: CloseOutcome, options: MonthOptions): string[] {
+/** Renders every outcome in the same order: the outcome, what is billed, the blockers, and the next command. */
+function renderOutcome(instance: BilledInstance, outcome: CloseOutcome, options: MonthOptions): string[] {
   const { kind, blockers, blockersHash, lineCount, statement } = outcome;
-  const { period } = options;
-  const command = `losant-usage close --period ${period}${options.adjust ? ' --adjust' : ''}`;
+  const { month, adjust } = options;
   const size = lineCount === 0 ? '' : `, ${count(lineCount, 'line')}`;
-  const lines: string[] = [`${describeOutcome(outcome, options)}: ${name}${size}.`];
-  if (lineCount > 0) lines.push(...renderBill(outcome, period));
+  const lines: string[] = [
+    `${describeOutcome(outcome, options)}: ${formatMonthName(instance, month)}${size}.`,
+  ];
+  if (lineCount > 0) lines.push(...renderStatement(outcome, month));
   if (blockers.length > 0) lines.push('', ...renderBlockers(blockers), '');
   if (kind === 'refused') {
-    lines.push('To accept exactly this list and these numbers, on record:');
-    lines.push(`  ${command} --incomplete REASON --blockers ${blockersHash}`);
-  } else if (blockers.length > 0) lines.push(`Incomplete: ${options.incomplete}`);
+    lines.push('To accept exactly these blockers and quantities (recorded):');
+    // The hash is of this instance, and without --instance the command would close every other one too.
+    const scope = `--month ${month} --instance ${instance.instanceId}${adjust ? ' --adjust' : ''}`;
+    lines.push(`  losant-usage close ${scope} --accept-blockers ${blockersHash} --reason TEXT`);
+  } else if (blockers.length > 0) lines.push(`Closed despite these blockers: ${options.reason}`);
   if (statement !== null) {
     const { number, statementId, manifestSha256 } = statement;
     lines.push('', `Statement ${number}, ${statementId}, manifest SHA-256 ${manifestSha256}.`);
-    lines.push(`Its proof pack: losant-usage statement --period ${period} --out DIR`);
+    lines.push(`Write its proof pack: losant-usage statement --month ${month} --out DIR`);
   }
   return lines;
 }
 
-/** Returns what became of a month, in the words that docs/billing.md uses. */
+/** Returns the outcome in the words of docs/billing.md. */
 function describeOutcome({ kind, statement }: CloseOutcome, { adjust }: CloseOptions): string {
-  if (kind === 'refused') return adjust ? 'Cannot be adjusted' : 'Cannot be closed';
-  if (kind === 'unchanged') return 'Nothing has changed since the newest statement';
-  if (kind === 'unsettled') return 'Nothing can be billed yet of what the view adjustments has';
-  const done = adjust ? 'adjusted' : 'closed';
-  return statement === null ? `Would have ${done}, and kept nothing` : capitalize(done);
+  if (kind === 'refused') return adjust ? 'Blocked, not adjusted' : 'Blocked, not closed';
+  if (kind === 'unchanged') return 'Nothing has changed since the last statement';
+  if (kind === 'unsettled') return 'The differences cannot be billed yet (see the view adjustments)';
+  const outcome = adjust ? 'adjusted' : 'closed';
+  return statement === null ? `Dry run, nothing saved; would be ${outcome}` : capitalize(outcome);
 }
 
-/** The table says why, and below it stand the commands by themselves, to be pasted. */
+/** The table gives the reasons; the commands follow on lines of their own, to be pasted. */
 function renderBlockers(blockers: readonly Blocker[]): string[] {
   const rows = blockers.map((blocker) => [
     blocker.orgId ?? 'all organizations',
     blocker.orgName ?? '',
     `${blocker.firstDay} to ${blocker.lastDay}`,
     describeBlocker(blocker),
-    blocker.message ?? '',
+    blocker.detail ?? '',
   ]);
-  const commands = [...new Set(blockers.flatMap(({ whatToDo }) => whatToDo.split('\n')))];
+  const commands = [...new Set(blockers.flatMap(({ remedy }) => remedy.split('\n')))];
   return [
-    ...renderTable({ head: ['organization', 'name', 'days', 'why', ''], rows, most: SHOWN_MAX }),
+    ...formatTable({
+      head: ['organization', 'name', 'days', 'blocker', 'detail'],
+      rows,
+      most: MAX_TABLE_ROWS,
+    }),
     '',
-    'What to do:',
-    ...renderTable({ rows: commands.map((each) => [each]), most: SHOWN_MAX }),
+    'To resolve:',
+    ...formatTable({ rows: commands.map((each) => [each]), most: MAX_TABLE_ROWS }),
   ];
 }
 
-function renderBill({ totals, controls, lines }: CloseOutcome, period: Month): string[] {
+function renderStatement({ totals, reconciliation, lines }: CloseOutcome, month: Month): string[] {
   const sums = totals.map(({ metric, orgs, quantity, unit }) => [
     metric,
     `${orgs}`,
@@ -192,36 +221,36 @@ function renderBill({ totals, controls, lines }: CloseOutcome, period: Month): s
   const rows = lines.map((each) => [
     each.orgName,
     each.orgId,
-    `${each.customerId ?? each.referralId ?? '-'}${each.isCustomerChanged ? ' (changed in the month)' : ''}`,
+    `${each.customerId ?? each.referralId ?? '-'}${each.isCustomerChanged ? ' (changed during the month)' : ''}`,
     each.metric,
     showQuantity(each.quantity),
     `${each.daysFinal} of ${each.daysExpected}`,
   ]);
-  const head = ['name', 'organization', 'customer or referral', 'metric', 'quantity', 'final days'];
+  const head = ['name', 'organization', 'customer or referral ID', 'metric', 'quantity', 'final days'];
   return [
     '',
-    ...renderTable({ head: ['metric', 'organizations', 'quantity', 'unit'], rows: sums, right: [1, 2] }),
-    ...renderControls(controls, period),
+    ...formatTable({ head: ['metric', 'organizations', 'quantity', 'unit'], rows: sums, right: [1, 2] }),
+    ...renderReconciliation(reconciliation, month),
     '',
-    ...renderTable({ head, rows, right: [4, 5], most: SHOWN_MAX }),
+    ...formatTable({ head, rows, right: [4, 5], most: MAX_TABLE_ROWS }),
   ];
 }
 
-/** Renders what does not agree with another count; what could not be compared at all is no agreement. */
-function renderControls(controls: CloseOutcome['controls'], period: Month): string[] {
-  const rows = controls
+/** Renders what is not equal. A sum that could not be compared is not equal either. */
+function renderReconciliation(reconciliation: CloseOutcome['reconciliation'], month: Month): string[] {
+  const rows = reconciliation
     .filter(({ outcome }) => outcome !== 'equal')
-    .map(({ stream, compared_with: other, outcome, reason: why, days }) => [
+    .map(({ stream, compared_with: comparedWith, outcome, reason: cause, days }) => [
       stream,
-      other === 'losant' ? "Losant's own total" : other,
+      comparedWith === 'losant' ? "Losant's own total" : comparedWith,
       `${count(days, 'day')} ${outcome.replaceAll('_', ' ')}`,
-      why?.replaceAll('_', ' ') ?? '',
+      cause?.replaceAll('_', ' ') ?? '',
     ]);
   if (rows.length === 0) return [];
-  const { from, to } = daysOfMonth(period);
+  const { from, to } = daysOfMonth(month);
   return [
     '',
-    ...renderTable({ head: ['stream', 'compared with', 'outcome', 'why'], rows }),
+    ...formatTable({ head: ['stream', 'compared with', 'outcome', 'reason'], rows }),
     `  losant-usage reconcile --from ${from} --to ${to}`,
   ];
 }

@@ -1,3 +1,4 @@
+import type { Role } from '../database/handle.ts';
 import type { Logger } from '../logger.ts';
 import type { Config } from '../settings/config.ts';
 import type { Need } from '../settings/settings.ts';
@@ -9,7 +10,7 @@ export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdout: OutStream;
   readonly stderr: OutStream;
-  /** Aborts with an InterruptedError when the program is asked to end. */
+  /** Aborts with an InterruptedError when the process is asked to stop. */
   readonly signal: AbortSignal;
   /** Returns the time in ms by this host's clock. */
   readonly hostNow: () => number;
@@ -19,34 +20,36 @@ export interface Io {
   readonly version: string;
 }
 
-/** The tools of a command. */
 export interface CommandContext extends Io {
   readonly output: Output;
   readonly config: Config;
   readonly logger: Logger;
+  readonly role: Role;
 }
 
-/** The end of a command: what it printed before is not part of it. */
-export interface Ending {
-  /** The document of `--json`; none if it was printed before. */
+/** What a command returns, beyond what it has already printed. */
+export interface CommandResult {
+  /** The document of `--json`; absent if the command has printed it. */
   readonly document?: unknown;
-  /** The same for people. */
+  /** The same result for people. */
   readonly lines?: readonly string[];
-  /** By default, 0. */
+  /** 0 by default. */
   readonly exitCode?: number;
 }
 
-/** A verb of the command line; its name and its summary are beside the list of commands. */
+/** A command. Its name and its summary are in commands.ts. */
 export interface Command<O extends Options = Options> {
-  /** The settings that it cannot do without. Null: it gets the defaults, so that no setting can be wrong. */
+  /** The settings that must be set. Null: the command gets the defaults, and no setting can fail it. */
   readonly needs: readonly Need[] | null;
   readonly options: O;
-  /** Whether its log is what it shows; a terminal shows only warnings of any other. */
+  /** The database role that the command needs, by default losant_usage_reader. */
+  readonly role?: Role;
+  /** Whether its log is its result. Any other command logs only warnings to a terminal. */
   readonly isService?: boolean;
-  run(context: CommandContext, options: OptionValues<O>): Promise<Ending>;
+  run(context: CommandContext, options: OptionValues<O>): Promise<CommandResult>;
 }
 
-/** Returns the command, with its options checked against those that its `run` takes. */
+/** Returns the command; the compiler checks `run` against `options`. */
 export function defineCommand<O extends Options>(command: Command<O>): Command<O> {
   return command;
 }

@@ -11,64 +11,64 @@ import { createMetrics } from '../server/metrics.ts';
 import { readConfig } from '../settings/config.ts';
 import type { Output } from '../terminal/output.ts';
 import { addDays, dayAt } from '../usage/day.ts';
-import { type CommandContext, defineCommand, type Ending } from './command.ts';
+import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openDatabase } from './database.ts';
-import { backfill, run } from './run.ts';
+import { backfill, runOnce } from './run.ts';
 import { status } from './status.ts';
 
 const ORGS = 25;
 const LOOPBACK = '127.0.0.1';
 
 /**
- * Runs the commands one after the other, with the simulator and a fresh folder that stays. On a terminal it ends by
- * serving the console until the signal aborts; interrupted before that, it rejects.
+ * Runs the commands one after the other, with a simulated Losant and a new folder, which it keeps. On a terminal it
+ * then serves the console until the signal aborts; interrupted before that, it rejects.
  */
-export const demo = defineCommand({ needs: null, options: {}, run: showProduct });
+export const demo = defineCommand({ needs: null, options: {}, run: runDemo });
 
-async function showProduct(base: CommandContext): Promise<Ending> {
+async function runDemo(base: CommandContext): Promise<CommandResult> {
   const { output, signal, hostNow, env } = base;
-  const everything = { instance: null, org: null, stream: null, dryRun: false };
+  const noSelection = { instance: null, org: null, stream: null, dryRun: false };
   await using closing = new AsyncDisposableStack();
   const simulator = await startSimulator({ orgs: ORGS });
   closing.defer(() => simulator.close());
-  output.print(`1/4  A simulated Losant with ${ORGS} organizations listens on ${simulator.url}.`);
+  output.print(`1/4  Started a simulated Losant with ${ORGS} organizations at ${simulator.url}.`);
   const folder = await mkdtemp(join(env['TMPDIR'] ?? tmpdir(), 'losant-usage-demo-'));
   const databaseUrl = `embedded:${folder}`;
   signal.throwIfAborted();
-  const context = demoContext(base, simulator, databaseUrl);
+  const context = createDemoContext(base, simulator, databaseUrl);
   const day = addDays(dayAt(hostNow()), -1);
   output.print(
-    `2/4  The first run creates an embedded Postgres in ${folder}, which stays, and exports yesterday, ${day}.`,
+    `2/4  The first run creates an embedded Postgres in ${folder} (kept afterward) and loads yesterday, ${day}.`,
   );
-  showOk(output, await run.run(context, { ...everything, date: null, wait: null, end: null }));
+  printStep(output, await runOnce.run(context, { ...noSelection, day: null, wait: null }));
   signal.throwIfAborted();
   const from = `${addDays(`${day.slice(0, 7)}-01`, -1).slice(0, 7)}-01`;
-  output.print(`3/4  A backfill loads the days before, from ${from}: this month and the one before it.`);
+  output.print(`3/4  A backfill loads the rest of this month and all of last month, from ${from}.`);
   const days = { from, to: addDays(day, -1), force: false };
-  showOk(output, await backfill.run(context, { ...everything, ...days }));
+  printStep(output, await backfill.run(context, { ...noSelection, ...days }));
   signal.throwIfAborted();
-  output.print('4/4  How far the numbers reach:', '');
-  showOk(output, await status.run(context, {}));
-  if (output.isTerminal && !output.json) await showConsole(context);
+  output.print('4/4  Status:', '');
+  printStep(output, await status.run(context, {}));
+  if (output.isTerminal && !output.json) await serveConsole(context);
   return {
     document: { folder, databaseUrl, instanceId: simulator.instanceId, from, to: day },
     lines: [
       '',
-      'The simulated Losant of the demo is gone, the database is not. To look at it again:',
+      'The simulated Losant has stopped; the database is still there. To look at it again:',
       `  DATABASE_URL='${databaseUrl}' npx losant-usage status`,
-      'A simulated Losant to try everything else on, with the settings for it:',
+      'To start a simulated Losant of your own, with the settings for it:',
       '  npx losant-usage simulator',
     ],
   };
 }
 
-/** Shows what a command ends with, without its document: that of `--json` is the demo's own. */
-function showOk(output: Output, { lines = [], exitCode = EXIT.ok }: Ending): void {
+/** Prints the lines of a command's result; the document of `--json` is the demo's own. */
+function printStep(output: Output, { lines = [], exitCode = EXIT.ok }: CommandResult): void {
   output.print(...lines);
-  if (exitCode !== EXIT.ok) throw new Error(`a step ended with ${exitCode}`);
+  if (exitCode !== EXIT.ok) throw new Error(`a demo step exited with code ${exitCode}`);
 }
 
-function demoContext(
+function createDemoContext(
   base: CommandContext,
   { url, instanceId, token }: Simulator,
   databaseUrl: string,
@@ -78,7 +78,7 @@ function demoContext(
     LOSANT_INSTANCE_ID: instanceId,
     LOSANT_API_TOKEN: token,
     DATABASE_URL: databaseUrl,
-    // The rate is slow enough to be seen and fast enough that nobody waits.
+    // Slow enough for progress to show, fast enough that nobody waits.
     REQUESTS_PER_SECOND: '500',
     REQUEST_CONCURRENCY: '16',
     LOG_LEVEL: 'warn',
@@ -89,14 +89,14 @@ function demoContext(
   return { ...base, config, logger };
 }
 
-/** Serves the worker's console on a free port of loopback until the signal; no run follows. */
-async function showConsole(context: CommandContext): Promise<void> {
+/** Serves the worker's console on a free loopback port until the signal; no run follows. */
+async function serveConsole(context: CommandContext): Promise<void> {
   const { config, version, logger, hostNow, output, signal } = context;
   const startedAtMs = hostNow();
   const lastRun = { finishedAt: new Date(startedAtMs).toISOString(), result: 'complete' as const };
   const instanceIds = config.instances.map(({ instanceId }) => instanceId);
   const statuses = instanceIds.map((instanceId) => {
-    return { instanceId, state: 'idle' as const, progress: null, trouble: null, lastRun };
+    return { instanceId, state: 'idle' as const, progress: null, problem: null, lastRun };
   });
   const schedule = { nextWakeAt: () => null };
   await using reader = await openDatabase(context);
@@ -104,7 +104,7 @@ async function showConsole(context: CommandContext): Promise<void> {
   const app = createApp({ ...sources, metrics: createMetrics({ version, instanceIds, startedAtMs }) });
   const listening = await listen(app, { host: LOOPBACK, port: 0, token: null, logger });
   const address = `http://${LOOPBACK}:${listening.port}/`;
-  output.print('', `The console shows the same on ${address} until you press Ctrl-C.`);
+  output.print('', `The console is at ${address}. Press Ctrl-C to stop.`);
   if (!signal.aborted) await once(signal, 'abort');
   await listening.close();
 }

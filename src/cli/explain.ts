@@ -1,84 +1,89 @@
 import { SettingsError } from '../errors.ts';
-import { type CellStory, type DayStory, readDayStory } from '../queries/explain.ts';
-import { renderTable } from '../terminal/text.ts';
+import { type CellExplanation, type DayExplanation, explainDay } from '../queries/explain.ts';
+import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showInstant, showNumber, showWhen } from '../terminal/words.ts';
 import { STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
-import { day, org, required, streams } from './options.ts';
+import { day, orgOption, requiredOption, streamsOption } from './options.ts';
 
 export const explain = defineCommand({
   needs: ['database'],
   options: {
-    org,
-    day: required('YYYY-MM-DD', 'the day', day),
-    stream: streams,
+    org: orgOption,
+    day: requiredOption('YYYY-MM-DD', 'the day', day),
+    stream: streamsOption,
   },
-  async run(context, { org: orgId, day: asked, stream }) {
+  async run(context, { org: orgId, day: requestedDay, stream }) {
     const nowMs = context.hostNow();
     await using handle = await openSchema(context);
-    const story = await readDayStory(handle.db, { orgId, day: asked, streams: stream }, { nowMs });
-    if (!story) {
-      throw new SettingsError(`--org ${orgId}: this database has never seen that organization`, {
-        hint: 'check the id; losant_usage.organizations lists those it knows',
+    const scope = { orgId, day: requestedDay, streams: stream };
+    const explanation = await explainDay(handle.db, scope, { nowMs });
+    if (!explanation) {
+      throw new SettingsError(`--org ${orgId}: not in this database`, {
+        hint: 'check the ID; losant_usage.organizations lists the known ones',
       });
     }
-    return { document: story, lines: renderStory(story, nowMs) };
+    return { document: explanation, lines: renderExplanation(explanation, nowMs) };
   },
 });
 
-function renderStory({ org, day: asked, cells }: DayStory, nowMs: number): string[] {
-  const removed = org.removedOn === null ? '' : `, found deleted ${org.removedOn}`;
+function renderExplanation({ org, day: usageDay, cells }: DayExplanation, nowMs: number): string[] {
+  const deletion = org.deletedOn === null ? '' : `, deleted ${org.deletedOn}`;
   return [
-    `${org.orgName} (${org.orgId}, instance ${org.instanceId}${removed}), ${asked}`,
+    `${org.orgName} (${org.orgId}, instance ${org.instanceId}${deletion}), ${usageDay}`,
     ...cells.flatMap((cell) => ['', renderStanding(cell), ...renderCell(cell, nowMs)]),
   ];
 }
 
-/** Says what is not right first. */
-function renderStanding({ stream: name, standing, ledger }: CellStory): string {
-  if (standing === null) return `${name}: not wanted`;
+function renderStanding({ stream: name, standing, ledger }: CellExplanation): string {
+  if (standing === null) return `${name}: not expected`;
   const { label, sentence } = STANDINGS[standing];
-  const why = [ledger?.reason, ledger?.message].filter((part) => part != null).join(', ');
-  return `${name}: ${label}: ${why === '' ? sentence : why}`;
+  const cause = [ledger?.reason, ledger?.detail].filter((part) => part != null).join(', ');
+  return `${name}: ${label}: ${cause === '' ? sentence : cause}`;
 }
 
-function renderCell(cell: CellStory, nowMs: number): string[] {
+function renderCell(cell: CellExplanation, nowMs: number): string[] {
   const { numbers, ledger, changes, waivers, quarantine, advice } = cell;
   const rows = numbers.map(({ metric, quantity }) => [metric, showNumber(quantity)]);
   return [
-    ...renderTable({ rows, right: [1] }),
+    ...formatTable({ rows, right: [1] }),
     ...(ledger === null ? [] : renderLedger(ledger, nowMs)),
     ...changes.map((change) => {
       const part = [change.type, change.source, change.hour].filter((each) => each !== null).join(', ');
-      const what = `${change.metric}${part === '' ? '' : ` (${part})`}`;
-      const when = `revision ${change.revision}, ${showInstant(change.changedAt)}`;
-      const final = change.wasFinal ? ', after it was final' : '';
-      return `  ${when}: ${what}: ${change.old ?? 'nothing'} became ${change.new ?? 'nothing'}${final}`;
+      const metric = `${change.metric}${part === '' ? '' : ` (${part})`}`;
+      const revision = `revision ${change.revision}, ${showInstant(change.changedAt)}`;
+      const wasFinal = change.wasFinal ? ' (after it was final)' : '';
+      return `  ${revision}: ${metric}: ${change.old ?? 'none'} → ${change.new ?? 'none'}${wasFinal}`;
     }),
-    ...waivers.map(({ reason, waivedBy, waivedAt, liftedAt }) => {
-      const lifted = liftedAt === null ? '' : `, lifted ${showInstant(liftedAt)}`;
-      return `  waived by ${waivedBy}, ${showInstant(waivedAt)}${lifted}: ${reason}`;
+    ...waivers.map(({ kind, reason, waivedBy, waivedByRun, waivedAt, liftedAt }) => {
+      const lifting = liftedAt === null ? '' : `, lifted ${showInstant(liftedAt)}`;
+      const author = kind === 'person' ? waivedBy : `run ${waivedByRun}`;
+      return `  waived by ${author}, ${showInstant(waivedAt)}${lifting}: ${reason}`;
     }),
-    ...quarantine.map((answer) => {
-      return `  quarantine ${showDays(answer)}: ${answer.code}: ${answer.problem} (${showInstant(answer.seenAt)})`;
+    ...quarantine.map((response) => {
+      const { reason, detail, seenAt } = response;
+      return `  quarantined response, ${showDays(response)}: ${reason}: ${detail} (${showInstant(seenAt)})`;
     }),
-    `  next: ${advice.text}`,
+    `  ${advice.text}`,
     ...advice.commands.map(({ when, command }) => `  ${when}:  ${command}`),
   ];
 }
 
-function renderLedger(ledger: NonNullable<CellStory['ledger']>, nowMs: number): string[] {
-  const { verifiedAt, firstLoadedAt, finalizedAt, responseSha256, runId } = ledger;
-  const unnamed = ledger.isStored && !ledger.isReported;
+function renderLedger(ledger: NonNullable<CellExplanation['ledger']>, nowMs: number): string[] {
+  const { lastReadAt, firstLoadedAt, finalizedAt, responseSha256, runId } = ledger;
+  const isAssumedZero = ledger.isStored && !ledger.isReported;
   const facts: readonly (readonly [string, string | null])[] = [
     ['revision', ledger.revision > 0 ? `${ledger.revision}` : null],
-    ['not named by Losant', unnamed ? `a zero, left out ${count(ledger.silences, 'time')}` : null],
-    ['read', verifiedAt && showWhen(verifiedAt, nowMs)],
-    ['failed', ledger.attempts > 0 ? `${count(ledger.attempts, 'read')} in a row` : null],
+    [
+      'not reported by Losant',
+      isAssumedZero ? `stored as zero; omitted from ${count(ledger.omissions, 'response')}` : null,
+    ],
+    ['last read', lastReadAt && showWhen(lastReadAt, nowMs)],
+    ['failed reads', ledger.failedReads > 0 ? `${ledger.failedReads} in a row` : null],
     ['first loaded', firstLoadedAt && showInstant(firstLoadedAt)],
     ['final since', finalizedAt && showInstant(finalizedAt)],
-    ['answer', responseSha256 && `sha256 ${responseSha256}, run ${runId ?? 'unknown'}`],
+    ['response', responseSha256 && `sha256 ${responseSha256}, run ${runId ?? 'unknown'}`],
   ];
   return facts.flatMap(([name, value]) => (value === null ? [] : [`  ${name}: ${value}`]));
 }

@@ -1,10 +1,10 @@
-/** Options of commands. A command declares a shape of these schemas; types, help and errors come from it. */
+/** A command declares its options as a shape of these schemas; types, help and errors come from it. */
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { SettingsError } from '../errors.ts';
-import { choice, describeProblem, id, line, list } from '../settings/kinds.ts';
-import { nearestName } from '../terminal/spelling.ts';
-import { renderTable } from '../terminal/text.ts';
+import { choice, describeValueProblem, idText, line, list } from '../settings/kinds.ts';
+import { findNearestName } from '../terminal/spelling.ts';
+import { formatTable } from '../terminal/text.ts';
 import { addDays, type DayRange, dayAt, parseDay, parseMonth } from '../usage/day.ts';
 import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
@@ -12,99 +12,97 @@ import { streamNames } from '../usage/streams/catalog.ts';
 export type Options = Readonly<Record<string, z.ZodType>>;
 export type OptionValues<O extends Options> = z.output<z.ZodObject<O>>;
 
-/** The text of an option in help; its name is the key under which it is declared, in kebab case. */
+/** The help of an option. Its name is the key under which it is declared, in kebab case. */
 interface Help {
   /** The placeholder of its value; null for a switch. */
   readonly value: string | null;
   readonly summary: string;
-  /** Whether it takes several values: repeated, or listed with commas. */
+  /** Whether it takes several values, repeated or comma-separated. */
   readonly isList?: boolean;
-  /** Whether it is given by its place, without a name. */
-  readonly isArgument?: boolean;
+  readonly isPositional?: boolean;
 }
 
 const helps = z.registry<Help>();
 
-function helpOf(schema: z.ZodType | undefined): Help {
+function getHelp(schema: z.ZodType | undefined): Help {
   return (schema && helps.get(schema)) ?? { value: null, summary: '' };
 }
 
-/** A kind of value, read from one text. */
+/** The schema of a value in a text. */
 type Kind<T> = z.ZodType<T, string>;
 
-/** The texts given for an option, one each time; an empty one for a switch. */
+/** The texts of an option, one per occurrence; '' for a switch. */
 const texts = z.array(z.string());
-const one = texts.max(1, 'was given several times').transform(([given = '']) => given);
+const singleText = texts.max(1, 'can be given only once').transform(([value = '']) => value);
 
-export function flag(summary: string) {
-  const isGiven = texts.transform(() => true);
-  return isGiven.default(false).register(helps, { value: null, summary });
+export function flagOption(summary: string) {
+  const isPresent = texts.transform(() => true);
+  return isPresent.default(false).register(helps, { value: null, summary });
 }
 
-export function required<T>(value: string, summary: string, kind: Kind<T>) {
-  return one.pipe(kind).register(helps, { value, summary: `${summary} (required)` });
+export function requiredOption<T>(value: string, summary: string, kind: Kind<T>) {
+  return singleText.pipe(kind).register(helps, { value, summary: `${summary} (required)` });
 }
 
-/** An option that is null when it is not given, which help says means `usually`. */
-export function optional<T>(value: string, summary: string, kind: Kind<T>, usually?: string) {
-  const shown = usually === undefined ? summary : `${summary} (default: ${usually})`;
-  return one.pipe(kind).nullable().default(null).register(helps, { value, summary: shown });
+/** An option that is null if omitted; `defaultText` is the default that help shows. */
+export function optionalOption<T>(value: string, summary: string, kind: Kind<T>, defaultText?: string) {
+  const description = defaultText === undefined ? summary : `${summary} (default: ${defaultText})`;
+  return singleText.pipe(kind).nullable().default(null).register(helps, { value, summary: description });
 }
 
-/** An option that takes several values; null when it is not given. */
-export function several<T>(value: string, summary: string, kind: Kind<T>) {
-  const listed = texts.transform((all) => all.join(',')).pipe(list(kind));
-  const help = { value: `${value}...`, summary: `${summary} (repeat it, or use commas)`, isList: true };
-  return listed.nullable().default(null).register(helps, help);
+/** An option that takes several values; null if omitted. */
+export function listOption<T>(value: string, summary: string, kind: Kind<T>) {
+  const values = texts.transform((all) => all.join(',')).pipe(list(kind));
+  const help = { value: `${value}...`, summary: `${summary} (repeatable, or comma-separated)`, isList: true };
+  return values.nullable().default(null).register(helps, help);
 }
 
-/** A value that is given by its place. */
-export function argument<T>(value: string, summary: string, kind: Kind<T>) {
-  return one.pipe(kind).register(helps, { value, summary, isArgument: true });
+export function positional<T>(value: string, summary: string, kind: Kind<T>) {
+  return singleText.pipe(kind).register(helps, { value, summary, isPositional: true });
 }
 
 export const text = z.string();
 
-/** A reason for the record, for whoever bills. */
+/** A reason for the record. A placeholder of a printed command is not a reason. */
 export const reason = line.refine(
-  (given) => !['', 'TEXT', 'REASON'].includes(given),
-  'is no reason; say why, for whoever bills',
+  (value) => !['', 'TEXT', 'REASON'].includes(value.replaceAll(/\P{L}/gu, '').toUpperCase()),
+  'is not a reason; say why, for whoever bills',
 );
 
-export const day = line.transform((given, context) => {
-  const read = parseDay(given);
-  if (read !== null && read >= FIRST_DAY && read <= LAST_DAY) return read;
-  context.addIssue(`is not a day from ${FIRST_DAY} to ${LAST_DAY}; write YYYY-MM-DD`);
+export const day = line.transform((input, context) => {
+  const value = parseDay(input);
+  if (value !== null && value >= FIRST_DAY && value <= LAST_DAY) return value;
+  context.addIssue(`is not a day from ${FIRST_DAY} to ${LAST_DAY}; use YYYY-MM-DD`);
   return z.NEVER;
 });
 
-/** A day, or the first and the last with `..` between them. */
-export const days = line.transform((given, context): DayRange => {
-  const [from, to = from, ...rest] = given.split('..').map((each) => day.safeParse(each).data);
-  if (from !== undefined && to !== undefined && rest.length === 0 && from <= to) return { from, to };
-  context.addIssue('is neither a day nor two in order; write YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD');
+/** A day, or the first and the last day of a range with `..` between them. */
+export const days = line.transform((input, context): DayRange => {
+  const [from, to = from, ...extraDays] = input.split('..').map((each) => day.safeParse(each).data);
+  if (from !== undefined && to !== undefined && extraDays.length === 0 && from <= to) return { from, to };
+  context.addIssue('is not a day or an ordered range; use YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD');
   return z.NEVER;
 });
 
 export const month = line.refine(
-  (given) => parseMonth(given) !== null,
-  'is not a month from 2015-01 to 2049-12; write YYYY-MM',
+  (value) => parseMonth(value) !== null,
+  'is not a month from 2015-01 to 2049-12; use YYYY-MM',
 );
 
-export const org = required('ID', 'the organization', id('organization'));
-export const instances = several('ID', 'only these instances', id('instance'));
-export const streams = several('NAME', 'only these streams', choice(streamNames));
+export const orgOption = requiredOption('ID', 'the organization', idText('organization'));
+export const instancesOption = listOption('ID', 'only these instances', idText('instance'));
+export const streamsOption = listOption('NAME', 'only these streams', choice(streamNames));
 
-/** Throws SettingsError unless the days are in order and over in UTC; `first` and `last` are their options. */
-export function requirePastDays(
+/** Throws SettingsError unless the days have ended and are in order; `first` and `last` name their options. */
+export function requireEndedDays(
   { from, to }: DayRange,
   [first, last]: readonly [string, string],
   nowMs: number,
 ): void {
   const today = dayAt(nowMs);
   if (to >= today) {
-    throw new SettingsError(`${last} ${to}: that day is not over in UTC`, {
-      hint: `the newest day that can be read is ${addDays(today, -1)}`,
+    throw new SettingsError(`${last} ${to} has not ended yet (UTC)`, {
+      hint: `the latest day that can be read is ${addDays(today, -1)}`,
     });
   }
   requireOrder({ from, to }, [first, last]);
@@ -113,45 +111,48 @@ export function requirePastDays(
 export function requireOrder({ from, to }: DayRange, [first, last]: readonly [string, string]): void {
   if (from <= to) return;
   throw new SettingsError(`${first} ${from} is later than ${last} ${to}`, {
-    hint: 'give the earlier day first; both are included',
+    hint: 'put the earlier day first; both days are included',
   });
 }
 
-/** Returns the options that every command has; one of its own may take the name of another. */
+/** Returns the options that every command has. */
 export function commonOptions(readsSettings: boolean): Options {
-  const config = optional('FILE', 'settings file for several instances', text, 'LOSANT_USAGE_CONFIG');
-  return { json: flag('print one JSON document instead of text'), ...(readsSettings && { config }) };
+  const config = optionalOption('FILE', 'settings file, for several instances', text, 'LOSANT_USAGE_CONFIG');
+  return { json: flagOption('print one JSON document instead of text'), ...(readsSettings && { config }) };
 }
 
-/** Returns the name as written on the command line, without its dashes: `dry-run` for `dryRun`. */
-function longName(name: string): string {
+/** Returns the name on the command line, without the leading dashes: `dry-run` for `dryRun`. */
+function toLongName(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-function camelName(name: string): string {
+function toCamelCase(name: string): string {
   return name.replaceAll(/-[a-z]/g, (letter) => letter.slice(1).toUpperCase());
 }
 
-function termOf(name: string, schema: z.ZodType | undefined): string {
-  const { value, isArgument } = helpOf(schema);
-  if (isArgument) return `<${name}>`;
-  return `--${longName(name)}${value === null ? '' : ` <${value}>`}`;
+function formatTerm(name: string, schema: z.ZodType | undefined): string {
+  const { value, isPositional } = getHelp(schema);
+  if (isPositional) return `<${name}>`;
+  return `--${toLongName(name)}${value === null ? '' : ` <${value}>`}`;
 }
 
-function placesOf(shape: Options): string[] {
-  return Object.keys(shape).filter((name) => helpOf(shape[name]).isArgument);
+function listPositionals(shape: Options): string[] {
+  return Object.keys(shape).filter((name) => getHelp(shape[name]).isPositional);
 }
 
 export function renderUsage(command: string, summary: string, shape: Options): string[] {
-  const places = placesOf(shape).map((name) => ` ${termOf(name, shape[name])}`);
+  const positionals = listPositionals(shape).map((name) => ` ${formatTerm(name, shape[name])}`);
   return [
-    `Usage: losant-usage ${command} [options]${places.join('')}`,
+    `Usage: losant-usage ${command} [options]${positionals.join('')}`,
     '',
     summary,
     '',
     'Options:',
-    ...renderTable({
-      rows: Object.entries(shape).map(([name, schema]) => [termOf(name, schema), helpOf(schema).summary]),
+    ...formatTable({
+      rows: Object.entries(shape).map(([name, schema]) => [
+        formatTerm(name, schema),
+        getHelp(schema).summary,
+      ]),
     }),
   ];
 }
@@ -162,43 +163,43 @@ export function readOptions<O extends Options>(
   args: readonly string[],
   shape: O,
 ): OptionValues<O> {
-  const mistake: Mistake = (message) => {
+  const toError: ToError = (message) => {
     return new SettingsError(message, { hint: `losant-usage ${command} --help lists its options` });
   };
-  const given = readGiven(args, shape, mistake);
-  const parsed = z.object(shape).safeParse(given, { reportInput: true });
+  const values = readValues(args, shape, toError);
+  const parsed = z.object(shape).safeParse(values, { reportInput: true });
   if (parsed.success) return parsed.data;
   const { path = [], input, message = '' } = parsed.error.issues[0] ?? {};
   const name = String(path[0]);
-  if (given[name] === undefined) throw mistake(`${termOf(name, shape[name])} is missing`);
-  const shown = typeof input === 'string' || typeof input === 'number' ? `${input}` : null;
-  throw mistake(describeProblem(termOf(name, shape[name]).replace(/ .*/, ''), shown, message));
+  if (values[name] === undefined) throw toError(`${formatTerm(name, shape[name])} is required`);
+  const printable = typeof input === 'string' || typeof input === 'number' ? `${input}` : null;
+  throw toError(describeValueProblem(formatTerm(name, shape[name]).replace(/ .*/, ''), printable, message));
 }
 
-type Mistake = (message: string) => SettingsError;
+type ToError = (message: string) => SettingsError;
 
-/** Returns the texts of each option by its name. */
-function readGiven(args: readonly string[], shape: Options, mistake: Mistake): Record<string, string[]> {
-  const places = placesOf(shape);
-  const given: Record<string, string[]> = {};
-  /** The option that the values before this one belong to, if it takes several. */
+/** Returns the texts of each option by name. */
+function readValues(args: readonly string[], shape: Options, toError: ToError): Record<string, string[]> {
+  const positionals = listPositionals(shape);
+  const values: Record<string, string[]> = {};
+  /** The option of the values before, if it takes several. */
   let list: string | undefined;
-  for (const token of tokensOf(args, shape, mistake)) {
+  for (const token of parseTokens(args, shape, toError)) {
     if (token.kind === 'option-terminator') continue;
     const isOption = token.kind === 'option';
-    const name = isOption ? camelName(token.name) : (list ?? places.shift());
-    if (name === undefined) throw mistake(`'${token.value}' is too much: it belongs to no option`);
-    given[name] = [...(given[name] ?? []), token.value ?? ''];
-    if (isOption) list = helpOf(shape[name]).isList ? name : undefined;
+    const name = isOption ? toCamelCase(token.name) : (list ?? positionals.shift());
+    if (name === undefined) throw toError(`unexpected argument '${token.value}'`);
+    values[name] = [...(values[name] ?? []), token.value ?? ''];
+    if (isOption) list = getHelp(shape[name]).isList ? name : undefined;
   }
-  return given;
+  return values;
 }
 
-function tokensOf(args: readonly string[], shape: Options, mistake: Mistake) {
+function parseTokens(args: readonly string[], shape: Options, toError: ToError) {
   const options = Object.fromEntries(
     Object.entries(shape).map(([name, schema]) => {
-      const type: 'boolean' | 'string' = helpOf(schema).value === null ? 'boolean' : 'string';
-      return [longName(name), { type, multiple: true }] as const;
+      const type: 'boolean' | 'string' = getHelp(schema).value === null ? 'boolean' : 'string';
+      return [toLongName(name), { type, multiple: true }] as const;
     }),
   );
   try {
@@ -206,9 +207,9 @@ function tokensOf(args: readonly string[], shape: Options, mistake: Mistake) {
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     const [, unknown] = /^Unknown option '(.*?)'/.exec(error.message) ?? [];
-    if (unknown === undefined) throw mistake(error.message.replaceAll('\n', ' '));
-    const known = Object.keys(options).map((name) => `--${name}`);
-    const near = nearestName(unknown, known);
-    throw mistake(`unknown option '${unknown}'${near === null ? '' : `. Did you mean ${near}?`}`);
+    if (unknown === undefined) throw toError(error.message.replaceAll('\n', ' '));
+    const optionNames = Object.keys(options).map((name) => `--${name}`);
+    const nearest = findNearestName(unknown, optionNames);
+    throw toError(`unknown option '${unknown}'${nearest === null ? '' : `. Did you mean ${nearest}?`}`);
   }
 }

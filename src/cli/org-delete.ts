@@ -1,105 +1,112 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { EXIT, SettingsError } from '../errors.ts';
-import { readClock } from '../export/context.ts';
-import type { RunOutcome } from '../export/report.ts';
-import { runInstance } from '../export/run.ts';
-import { applyTracks, fillInstance } from '../ledger/fill.ts';
-import { markRemoved } from '../ledger/organizations.ts';
-import { type OpenCells, readOpenCells } from '../queries/gaps.ts';
-import { renderTable } from '../terminal/text.ts';
+import { createExpectedCells, syncTracks } from '../ledger/expected.ts';
+import { markDeleted } from '../ledger/organizations.ts';
+import { readClock } from '../loading/context.ts';
+import type { RunOutcome } from '../loading/report.ts';
+import { runInstance } from '../loading/run.ts';
+import { type NonFinalCells, readNonFinalCells } from '../queries/gaps.ts';
+import { formatTable } from '../terminal/text.ts';
 import { count, showDays } from '../terminal/words.ts';
 import { addDays, dayAt, earliestDay, latestDay } from '../usage/day.ts';
 import { horizonStart } from '../usage/policy.ts';
 import { isGap, isSettled, STANDINGS } from '../usage/standing.ts';
-import { type CommandContext, defineCommand, type Ending } from './command.ts';
+import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
-import { flag, optional, org, text } from './options.ts';
-import { changeOrg, type FoundOrg, findOrg } from './org.ts';
+import { flagOption, optionalOption, orgOption, text } from './options.ts';
+import { changeOrg, findOrg, type OrgLookup } from './org.ts';
 import { renderRun } from './run.ts';
 
-interface Work extends CommandContext {
+interface DeleteContext extends CommandContext {
   readonly handle: DatabaseHandle;
-  readonly found: FoundOrg;
+  readonly lookup: OrgLookup;
   readonly now: () => number;
+  /** The run that loads the last days and marks the others unavailable. */
+  readonly runId: string;
 }
 
 /**
- * Deletes an organization in Losant, after everything that can still be read of it has been exported, nothing is
- * missing and its name has been repeated. Any failure before that leaves it as it is.
+ * Deletes an organization in Losant once its name is confirmed, everything of it that can still be read is loaded, and
+ * nothing is missing. Any failure before that deletes nothing.
  */
 export const orgDelete = defineCommand({
   needs: ['losant', 'database', 'admin'],
+  role: 'losant_usage_writer',
   options: {
-    org,
-    nameAgain: optional('NAME', 'its name, repeated exactly', text),
-    dryRun: flag('show what would end; export and delete nothing'),
+    org: orgOption,
+    confirm: optionalOption('NAME', "the organization's exact name, to confirm", text),
+    dryRun: flagOption('show what would be lost; load and delete nothing'),
   },
-  async run(context, { org: orgId, nameAgain, dryRun }) {
-    if (nameAgain === null && !dryRun) {
-      throw new SettingsError('The name of the organization was not repeated', {
-        hint: `losant-usage org delete --org ${orgId} --dry-run shows what would end, and the command for it`,
+  async run(context, { org: orgId, confirm, dryRun }) {
+    if (confirm === null && !dryRun) {
+      throw new SettingsError('Deleting an organization requires --confirm NAME', {
+        hint: `losant-usage org delete --org ${orgId} --dry-run shows what would be lost, and the command to run`,
       });
     }
-    const found = await findOrg(context, orgId);
-    const { name } = found.organization;
-    if (nameAgain !== null && nameAgain !== name) {
-      throw new SettingsError(`--name-again ${nameAgain}: organization ${orgId} is called ${name}`, {
-        hint: 'nothing was deleted; repeat the name exactly, if it is the right organization',
+    const lookup = await findOrg(context, orgId);
+    const { name } = lookup.organization;
+    if (confirm !== null && confirm !== name) {
+      throw new SettingsError(`--confirm ${confirm} does not match: organization ${orgId} is named ${name}`, {
+        hint: 'nothing was deleted; if this is the right organization, give its exact name',
       });
     }
     await using handle = await openSchema(context, { writes: !dryRun });
     const now = await readClock(context, handle);
-    return await endOrg({ ...context, handle, found, now }, dryRun);
+    const runId = context.newId();
+    return await loadAndDelete({ ...context, handle, lookup, now, runId }, dryRun);
   },
 });
 
-async function endOrg(work: Work, isDryRun: boolean): Promise<Ending> {
-  const { output, handle, now } = work;
-  const { organization, orgId, instance } = work.found;
+async function loadAndDelete(context: DeleteContext, isDryRun: boolean): Promise<CommandResult> {
+  const { output, handle, now } = context;
+  const { organization, orgId, instance } = context.lookup;
   const { instanceId } = instance;
   const { name } = organization;
-  const outcome = isDryRun ? null : await exportLastDays(work);
-  const open = (await readOpenCells(handle.db, orgId)).filter(({ standing }) => !isSettled(standing));
-  const missing = open.filter(isMissing).reduce((sum, { days }) => sum + days, 0);
+  const outcome = isDryRun ? null : await loadLastDays(context);
+  const unsettledCells = (await readNonFinalCells(handle.db, orgId)).filter(
+    ({ standing }) => !isSettled(standing),
+  );
+  const missing = unsettledCells.filter(isMissing).reduce((sum, { days }) => sum + days, 0);
   output.print(
     ...(outcome === null ? [] : renderRun(instanceId, outcome)),
     `${name} (${orgId}) of instance ${instanceId}:`,
-    ...renderTable({ rows: open.map(renderOpen) }),
-    `  Lost for good: the usage of today, ${dayAt(now())}, which is never read.`,
+    ...formatTable({ rows: unsettledCells.map(renderCells) }),
+    `  Lost for good: today's usage (${dayAt(now())}), which is never read.`,
   );
   const isRead = outcome?.report.failures.every((failure) => failure.orgId !== orgId) ?? false;
-  const removedOn = isRead && missing === 0 ? await removeOrg(work) : null;
-  const facts = { instanceId, orgId, name, isDeleted: removedOn !== null, removedOn, missing, open };
-  const document = { ...facts, export: outcome?.report ?? null };
+  const deletedOn = isRead && missing === 0 ? await deleteOrg(context) : null;
+  const facts = { instanceId, orgId, name, isDeleted: deletedOn !== null, deletedOn };
+  const document = { ...facts, missing, unsettledCells, run: outcome?.report ?? null };
   if (outcome === null) {
     const next =
-      'Nothing was exported or deleted (--dry-run). To export what can be read and then delete it:';
-    const nameAgain = `'${name.replaceAll("'", `'\\''`)}'`;
-    const command = `  losant-usage org delete --org ${orgId} --name-again ${nameAgain}`;
+      'Dry run: nothing was loaded or deleted. To load the remaining days and delete the organization:';
+    const confirm = `'${name.replaceAll("'", `'\\''`)}'`;
+    const command = `  losant-usage org delete --org ${orgId} --confirm ${confirm}`;
     return { document, lines: [next, command] };
   }
-  if (removedOn === null) {
-    const what = missing > 0 ? `missing are ${count(missing, 'number')}` : 'not all of it could be read';
+  if (deletedOn === null) {
+    const cause =
+      missing > 0 ? `${count(missing, 'cell is', 'cells are')} missing` : 'some days could not be read';
     output.remark(
-      `losant-usage: Not deleted: ${what}, and nobody could read it any more`,
-      '  losant-usage gaps says why; repair it, or accept it with losant-usage waive, and start again',
+      `losant-usage: not deleted: ${cause}, and after the deletion nobody could read them`,
+      '  see losant-usage gaps for the reasons; fix them or waive the cells, then run this again',
     );
     return { document, exitCode: outcome.refusal === null ? EXIT.incomplete : EXIT.refused };
   }
-  return { document, lines: [`Deleted: ${name}. Its numbers stay in the database.`] };
+  return { document, lines: [`Deleted ${name}. Its usage stays in the database.`] };
 }
 
-/** Reads what is due, and once more all days of which something is missing or could still change. */
-async function exportLastDays(work: Work): Promise<RunOutcome> {
-  const { config, handle, found, now, signal } = work;
+/** Loads what is due, then once more every day that is missing or could still change. */
+async function loadLastDays(context: DeleteContext): Promise<RunOutcome> {
+  const { config, handle, lookup, now, signal } = context;
   const yesterday = addDays(dayAt(now()), -1);
-  const open = await readOpenCells(handle.db, found.orgId);
-  const unsettled = open.filter((cells) => isMissing(cells) || cells.standing === 'stored');
-  const from = earliestDay(yesterday, ...unsettled.map(({ first }) => first));
-  return await runInstance({ ...work, rates: new Map() }, found.instance, {
+  const nonFinalCells = await readNonFinalCells(handle.db, lookup.orgId);
+  const pendingCells = nonFinalCells.filter((cells) => isMissing(cells) || cells.standing === 'stored');
+  const from = earliestDay(yesterday, ...pendingCells.map(({ first }) => first));
+  return await runInstance({ ...context, rates: new Map() }, lookup.instance, {
     kind: 'backfill',
-    runId: work.newId(),
-    orgIds: [found.orgId],
+    runId: context.runId,
+    orgIds: [lookup.orgId],
     streams: null,
     range: { from: latestDay(from, horizonStart(now(), config.policy)), to: yesterday },
     force: true,
@@ -108,32 +115,34 @@ async function exportLastDays(work: Work): Promise<RunOutcome> {
   });
 }
 
-/** Whether the cells are gaps, or would be once they are late. */
-function isMissing({ standing }: OpenCells): boolean {
+/** Returns whether the cells are gaps, or become gaps once they are late. */
+function isMissing({ standing }: NonFinalCells): boolean {
   return isGap(standing) || standing === 'waiting';
 }
 
-function renderOpen(cells: OpenCells): string[] {
-  const { stream, standing, reason, message, first, last, days } = cells;
+function renderCells(cells: NonFinalCells): string[] {
+  const { stream, standing, reason, detail, first, last, days } = cells;
   const { label } = STANDINGS[standing];
-  return [label, stream, showDays({ from: first, to: last }), count(days, 'day'), message ?? reason ?? ''];
+  return [label, stream, showDays({ from: first, to: last }), count(days, 'day'), detail ?? reason ?? ''];
 }
 
-/** Deletes it in Losant, ends its tracks and closes what is open. Returns the day on which it was removed. */
-async function removeOrg(work: Work): Promise<string> {
-  const { output, config, logger, signal, handle, found, now } = work;
-  const { orgId, instance } = found;
+/** Deletes the organization in Losant, ends its tracks and creates their last cells. Returns the day of deletion. */
+async function deleteOrg(context: DeleteContext): Promise<string> {
+  const { output, config, logger, signal, handle, lookup, now, runId } = context;
+  const { orgId, instance } = lookup;
   const { instanceId, streams, orgs: selection } = instance;
   signal.throwIfAborted();
-  await changeOrg(work, found, null);
+  await changeOrg(context, lookup, null);
   const today = dayAt(now());
-  const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null };
+  const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null, runId };
   try {
-    await markRemoved(ledger, { orgIds: [orgId], today });
-    await applyTracks(ledger, { streams, selection });
-    await fillInstance(ledger);
+    await markDeleted(ledger, { orgIds: [orgId], today });
+    await syncTracks(ledger, { streams, selection });
+    await createExpectedCells(ledger);
   } catch (error) {
-    output.remark(`Organization ${orgId} was deleted in Losant; that the next run finds out by itself.`);
+    output.remark(
+      `Organization ${orgId} was deleted in Losant, but the database was not updated; the next run does that.`,
+    );
     throw error;
   }
   logger.info({ org_id: orgId, instance_id: instanceId }, 'organization deleted');

@@ -1,83 +1,84 @@
 import { z } from 'zod';
 import { LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
-import { mayHaveHappened, type OrgPatch, orgPatch, sendChange } from '../losant/admin.ts';
+import { mayHaveChanged, type OrgPatch, orgPatch, sendChange } from '../losant/admin.ts';
 import { createLosantClient, type LosantClient, type LosantClientOptions } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getOrg, type OrgResource } from '../losant/orgs.ts';
 import { Rate } from '../losant/rate.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import { renderTable } from '../terminal/text.ts';
+import { formatTable } from '../terminal/text.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { flag, org, required, text } from './options.ts';
+import { flagOption, orgOption, requiredOption, text } from './options.ts';
 
 type Resource = OrgResource['resource'];
 
-export interface FoundOrg extends OrgResource {
+export interface OrgLookup extends OrgResource {
   readonly instance: InstanceConfig;
   readonly orgId: string;
-  /** The client for reading from that instance; it sends nothing but GET. */
+  /** Reads from that instance; sends GET requests only. */
   readonly client: LosantClient;
 }
 
 export const orgShow = defineCommand({
   needs: ['losant'],
-  options: { org },
+  options: { org: orgOption },
   async run(context, { org: orgId }) {
     const { resource, organization, instance } = await findOrg(context, orgId);
-    const rows = [['instance', instance.instanceId], ...fieldsOf(resource)];
-    return { document: resource, lines: [organization.name, ...renderTable({ rows })] };
+    const rows = [['instance', instance.instanceId], ...listFields(resource)];
+    return { document: resource, lines: [organization.name, ...formatTable({ rows })] };
   },
 });
 
 export const orgSet = defineCommand({
   needs: ['losant', 'admin'],
   options: {
-    org,
-    // In place of the switch that every other command has.
-    json: required('PATCH', 'the fields to change, as a JSON object', text),
-    dryRun: flag('show what would change and send no change'),
+    org: orgOption,
+    patch: requiredOption('JSON', 'the fields to change, as a JSON object', text),
+    dryRun: flagOption('show what would change without sending it'),
   },
-  async run(context, { org: orgId, json, dryRun }) {
+  async run(context, { org: orgId, patch: json, dryRun }) {
     const { output, signal } = context;
-    const wanted = readPatch(json);
-    const found = await findOrg(context, orgId);
-    const patch = completePatch(wanted, found.resource);
-    const changes = compareOrgs(found.resource, withPatch(found.resource, patch));
-    const name = found.organization.name;
+    const requestedPatch = parsePatch(json);
+    const currentOrg = await findOrg(context, orgId);
+    const patch = completePatch(requestedPatch, currentOrg.resource);
+    const changes = compareOrgs(currentOrg.resource, applyPatch(currentOrg.resource, patch));
+    const { name } = currentOrg.organization;
+    const facts = { instanceId: currentOrg.instance.instanceId, orgId, name, changes };
     if (changes.length === 0) {
-      return { lines: [`${name} (${orgId}): nothing to change, it is so already; nothing was sent.`] };
+      const lines = [`${name} (${orgId}): already up to date; nothing was sent.`];
+      return { document: { ...facts, isChanged: false }, lines };
     }
     const show = (value: string | null) => value ?? 'not set';
     const rows = changes.map(({ field, old, new: next }) => [field, show(old), show(next)]);
-    output.print(`${name} (${orgId})`, ...renderTable({ head: ['field', 'now', 'new'], rows }));
-    if (dryRun) return { lines: ['Nothing was sent (--dry-run).'] };
+    output.print(`${name} (${orgId})`, ...formatTable({ head: ['field', 'now', 'new'], rows }));
+    if (dryRun) return { document: { ...facts, isChanged: false }, lines: ['Dry run: nothing was sent.'] };
     signal.throwIfAborted();
-    await changeOrg(context, found, patch);
+    await changeOrg(context, currentOrg, patch);
     const fields = changes.map(({ field }) => field);
     context.logger.info({ org_id: orgId, fields }, 'organization changed');
     const next =
-      'The database follows with the next listing of the organizations: a run by hand, or once a UTC day.';
-    return { lines: ['Changed: Losant has it so now.', next] };
+      'The database picks this up the next time organizations are listed: with losant-usage run, or once per UTC day.';
+    return { document: { ...facts, isChanged: true }, lines: ['Changed in Losant.', next] };
   },
 });
 
-/** Asks the instances one after the other for the organization. Throws SettingsError if none has it. */
-export async function findOrg(context: CommandContext, orgId: string): Promise<FoundOrg> {
+/** Looks the organization up in one instance after the other. Throws SettingsError if none has it. */
+export async function findOrg(context: CommandContext, orgId: string): Promise<OrgLookup> {
   const { instances } = context.config;
   for (const instance of instances) {
-    const place = { instance, orgId, client: openReading(context, instance) };
-    const found = await readOrg(place, context.signal);
-    if (found !== null) return { ...found, ...place };
+    const target = { instance, orgId, client: createReadClient(context, instance) };
+    const currentOrg = await readOrg(target, context.signal);
+    if (currentOrg !== null) return { ...currentOrg, ...target };
   }
   const where = instances.map(({ instanceId }) => instanceId).join(', ');
-  throw new SettingsError(`--org ${orgId}: Losant knows no such organization of instance ${where}`, {
-    hint: 'check the id; the organization may be deleted, or the token may belong to another instance',
+  throw new SettingsError(`--org ${orgId}: not found in instance ${where}`, {
+    hint: 'check the ID; the organization may have been deleted, or the token may belong to another instance',
   });
 }
 
-/** Returns null for an organization that Losant does not know. */
+/** Returns null if the instance does not have the organization. */
 async function readOrg(
-  { client, instance, orgId }: Omit<FoundOrg, keyof OrgResource>,
+  { client, instance, orgId }: Omit<OrgLookup, keyof OrgResource>,
   signal: AbortSignal,
 ): Promise<OrgResource | null> {
   try {
@@ -88,114 +89,119 @@ async function readOrg(
   }
 }
 
-export function openReading(
+export function createReadClient(
   { config, version, random, hostNow }: CommandContext,
   { apiUrl, domain, readToken, requestConcurrency: concurrency, requestsPerSecond }: InstanceConfig,
   more: Partial<LosantClientOptions> = {},
 ): LosantClient {
   const gate = new Gate({ concurrency, rate: new Rate(requestsPerSecond) });
-  const place = { apiUrl, domain, token: readToken(), version };
-  return createLosantClient({ ...config.request, ...place, random, gate, now: hostNow, ...more });
+  const connection = { apiUrl, domain, token: readToken(), version };
+  return createLosantClient({ ...config.request, ...connection, random, gate, now: hostNow, ...more });
 }
 
-/** The time for which the result of a change is asked for, even while the process is asked to end. */
-const LOOK_AGAIN_MS = 60_000;
+/** The limit on reading a change back, which a signal does not interrupt. */
+const READ_BACK_TIMEOUT_MS = 60_000;
 
 /**
- * Sends a patch, or deletes the organization if it is null, once, and reads the organization back. Throws
- * SettingsError before anything is sent if it is no longer as it was found, and LosantError if the change was refused,
- * if it was not made, or if nobody can say.
+ * Sends a patch (null: the deletion) once and reads the organization back. Throws SettingsError, before sending, if it
+ * changed since it was read. Throws LosantError if the change was rejected, did not take effect, or cannot be
+ * confirmed.
  */
 export async function changeOrg(
   context: CommandContext,
-  found: FoundOrg,
+  lookup: OrgLookup,
   patch: OrgPatch | null,
 ): Promise<void> {
-  const { orgId, instance, resource } = found;
-  const before = await readOrg(found, context.signal);
-  const changes = before === null ? ['it was deleted'] : compareOrgs(resource, before.resource).map(describe);
+  const { orgId, instance, resource } = lookup;
+  const before = await readOrg(lookup, context.signal);
+  const changes =
+    before === null ? ['it was deleted'] : compareOrgs(resource, before.resource).map(describeChange);
   if (changes.length > 0) {
-    const what = `nothing was sent, as somebody else changed it meanwhile: ${changes.join('; ')}`;
-    throw new SettingsError(`Organization ${orgId}: ${what}`, {
-      hint: 'give the command again if that is still what you want: it starts from what is so now',
+    const reason = `someone changed it in the meantime: ${changes.join('; ')}`;
+    throw new SettingsError(`Organization ${orgId}: nothing was sent, because ${reason}`, {
+      hint: 'run the command again if you still want the change; it starts from the current state',
     });
   }
   const { config, version, hostNow: now } = context;
   const { apiUrl, domain } = instance;
-  // Commands that change something need the token, so that the settings have it.
+  // Commands that change something need the token, so it is set.
   const token = config.adminToken as string;
   const admin = { apiUrl, domain, token, now, timeoutMs: config.request.timeoutMs, version };
-  let lost: LosantError | null = null;
+  let lostResponse: LosantError | null = null;
   try {
     await sendChange(admin, { instanceId: instance.instanceId, orgId }, patch);
   } catch (error) {
-    if (!mayHaveHappened(error)) throw error;
-    lost = error;
-    context.output.remark(`${error.message}: reading the organization back`);
+    if (!mayHaveChanged(error)) throw error;
+    lostResponse = error;
+    context.output.remark(`${error.message}; reading the organization back to check`);
   }
-  const fail = (kind: LosantErrorKind, message: string) => {
+  const toError = (kind: LosantErrorKind, message: string) => {
     const action = patch === null ? 'instanceOrg.delete' : 'instanceOrg.patch';
-    const hint = 'losant-usage org show says what is so; a slow request may still be carried out';
-    const rest = { hint, cause: lost, action, status: null, body: null };
-    return new LosantError(kind, `${action} (org ${orgId}): ${message}`, rest);
+    const hint = 'check with losant-usage org show; a slow request may still take effect';
+    const details = { hint, cause: lostResponse, action, status: null, body: null };
+    return new LosantError(kind, `${action} (org ${orgId}): ${message}`, details);
   };
-  const after = await readOrg(found, AbortSignal.timeout(LOOK_AGAIN_MS)).catch((error: unknown) => {
+  const after = await readOrg(lookup, AbortSignal.timeout(READ_BACK_TIMEOUT_MS)).catch((error: unknown) => {
     if (!(error instanceof LosantError)) throw error;
-    throw fail(error.kind, `it may be done, which cannot be confirmed: ${error.message}`);
+    throw toError(
+      error.kind,
+      `the change may have been made, but this could not be confirmed: ${error.message}`,
+    );
   });
-  const missed = findMissed(resource, patch, after?.resource ?? null);
-  if (missed.length > 0) throw fail(lost?.kind ?? 'bad_body', `not done: ${missed.join('; ')}`);
+  const unapplied = findUnapplied(resource, patch, after?.resource ?? null);
+  if (unapplied.length > 0)
+    throw toError(lostResponse?.kind ?? 'bad_body', `the change was not made: ${unapplied.join('; ')}`);
 }
 
-/** Returns what is not as the change asked, of an organization as it is after it, null if it is gone. */
-function findMissed(before: Resource, patch: OrgPatch | null, after: Resource | null): string[] {
-  if (patch === null) return after === null ? [] : ['the organization is still there'];
-  if (after === null) return ['the organization is gone'];
-  const expected = withPatch(before, patch);
+/** Returns the changes that did not take effect. `after` is null if the organization is gone. */
+function findUnapplied(before: Resource, patch: OrgPatch | null, after: Resource | null): string[] {
+  if (patch === null) return after === null ? [] : ['the organization still exists'];
+  if (after === null) return ['the organization no longer exists'];
+  const expected = applyPatch(before, patch);
   const fields = compareOrgs(before, expected).map(({ field }) => field);
   return compareOrgs(expected, after)
     .filter(({ field }) => fields.includes(field))
-    .map(describe);
+    .map(describeChange);
 }
 
-/** Returns the differences in what can be changed, and in the date of the last change; null is a field not set. */
+/** Returns the differences in the fields that can be changed and in `lastUpdated`; null if a field is not set. */
 function compareOrgs(before: Resource, after: Resource) {
-  const [old, now] = [fieldsOf(before), fieldsOf(after)];
+  const [old, now] = [listFields(before), listFields(after)];
   return [...new Set([...old.keys(), ...now.keys()])]
     .filter((field) => field === 'lastUpdated' || (field.split('.')[0] ?? '') in orgPatch.shape)
     .map((field) => ({ field, old: old.get(field) ?? null, new: now.get(field) ?? null }))
     .filter((each) => each.old !== each.new);
 }
 
-function describe({ field, old, new: now }: ReturnType<typeof compareOrgs>[number]): string {
-  return `${field} is ${now ?? 'not set'} and not ${old ?? 'unset'}`;
+function describeChange({ field, old, new: now }: ReturnType<typeof compareOrgs>[number]): string {
+  return `${field} is ${now ?? 'not set'} instead of ${old ?? 'not set'}`;
 }
 
-/** Returns the fields of an organization as texts, those of a map by themselves, as `limits.device`. */
-function fieldsOf(resource: Resource): ReadonlyMap<string, string> {
+/** Returns the fields of an organization as texts, one entry per key of a map, such as `limits.device`. */
+function listFields(resource: Resource): ReadonlyMap<string, string> {
   const entries = Object.entries(resource).flatMap(([name, value]) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return [[name, value] as const];
     return Object.entries(value).map(([key, each]) => [`${name}.${key}`, each as unknown] as const);
   });
-  // An organization that is not disabled has `false`, or no such field.
+  // An organization that is not disabled has `disabledAt: false`, or no such field.
   const isSet = (name: string, value: unknown) =>
     value !== null && value !== undefined && value !== '' && (name !== 'disabledAt' || value !== false);
   return new Map(
-    entries.filter(([name, value]) => isSet(name, value)).map(([name, value]) => [name, textOf(value)]),
+    entries.filter(([name, value]) => isSet(name, value)).map(([name, value]) => [name, formatValue(value)]),
   );
 }
 
-/** Returns a value as text, lists in one order; a tag as `key=value`. */
-function textOf(value: unknown): string {
-  if (Array.isArray(value)) return value.map(textOf).toSorted().join(', ');
+/** Formats a value, lists in a fixed order, a tag as `key=value`. */
+function formatValue(value: unknown): string {
+  if (Array.isArray(value)) return value.map(formatValue).toSorted().join(', ');
   if (typeof value === 'object' && value !== null) {
     const parts = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1));
-    return parts.map(([, each]) => textOf(each)).join('=');
+    return parts.map(([, each]) => formatValue(each)).join('=');
   }
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
-/** A patch as text. What is no JSON is null, as no patch is. */
+/** Turns invalid JSON into null, which the schema of a patch rejects with its own message. */
 const jsonPatch = z.preprocess((json) => {
   try {
     return JSON.parse(String(json)) as unknown;
@@ -204,8 +210,8 @@ const jsonPatch = z.preprocess((json) => {
   }
 }, orgPatch);
 
-/** Reads a patch, dates in the spelling of Losant. Throws one SettingsError with all problems. */
-export function readPatch(json: string): OrgPatch {
+/** Parses a patch, with dates as Losant writes them. Throws one SettingsError with all problems. */
+export function parsePatch(json: string): OrgPatch {
   const { success, data, error } = jsonPatch.safeParse(json);
   if (success) {
     const { disabledAt } = data;
@@ -214,30 +220,30 @@ export function readPatch(json: string): OrgPatch {
       : data;
   }
   const problems = error.issues.map((issue) => {
-    const place = z.core.toDotPath(issue.path) || 'the patch';
+    const path = z.core.toDotPath(issue.path) || 'the patch';
     return issue.code === 'unrecognized_keys'
-      ? `- ${place} has no field ${issue.keys.join(', ')}`
-      : `- ${place} ${issue.message}`;
+      ? `- ${path} has no field ${issue.keys.join(', ')}`
+      : `- ${path} ${issue.message}`;
   });
-  throw new SettingsError(['--json is not a patch that Losant takes:', ...problems].join('\n'), {
-    hint: 'Nothing was sent. https://docs.losant.com/rest-api/instance-org has the schema of the patch.',
+  throw new SettingsError(['--patch is not valid:', ...problems].join('\n'), {
+    hint: 'Nothing was sent. The schema is at https://docs.losant.com/rest-api/instance-org.',
   });
 }
 
 /**
- * Returns the patch with all limits of the organization, because the documentation does not say whether Losant keeps
- * those that a map leaves out.
+ * Returns the patch with all limits of the organization, because the documentation does not say whether limits that a
+ * patch omits stay.
  */
 export function completePatch(patch: OrgPatch, { limits = {} }: Resource): OrgPatch {
   if (patch.limits === undefined) return patch;
   const isLimit = ([name, value]: readonly [string, unknown]) =>
     orgPatch.safeParse({ limits: { [name]: value } }).success;
-  const kept = Object.fromEntries(Object.entries(limits ?? {}).filter(isLimit));
-  return { ...patch, limits: { ...kept, ...patch.limits } };
+  const limitFields = Object.fromEntries(Object.entries(limits ?? {}).filter(isLimit));
+  return { ...patch, limits: { ...limitFields, ...patch.limits } };
 }
 
-/** Returns an organization with a patch applied. Limits that the patch does not name stay. */
-function withPatch(resource: Resource, patch: OrgPatch): Resource {
+/** Returns an organization with a patch applied. Limits that the patch omits stay. */
+function applyPatch(resource: Resource, patch: OrgPatch): Resource {
   const limits = { ...(resource['limits'] as object | undefined), ...patch.limits };
   return { ...resource, ...patch, limits };
 }

@@ -2,29 +2,35 @@ import { EXIT } from '../errors.ts';
 import {
   type Comparison,
   countComparisons,
-  readOpenRange,
+  readReconcileStart,
   readReconciliation,
 } from '../queries/reconciliation.ts';
-import { renderTable } from '../terminal/text.ts';
+import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showQuantity } from '../terminal/words.ts';
-import type { DayRange } from '../usage/day.ts';
+import { addDays, type DayRange, dayAt } from '../usage/day.ts';
 import { defineCommand } from './command.ts';
-import { chooseJudged, openSchema } from './database.ts';
-import { day, optional, requirePastDays } from './options.ts';
+import { openSchema, selectInstanceIds } from './database.ts';
+import { day, optionalOption, requireEndedDays } from './options.ts';
 
 export const reconcile = defineCommand({
   needs: ['database'],
   options: {
-    from: optional('YYYY-MM-DD', 'first day', day, 'that of the oldest open month, or 30 days before --to'),
-    to: optional('YYYY-MM-DD', 'last day, included', day, 'yesterday'),
+    from: optionalOption(
+      'YYYY-MM-DD',
+      'first day',
+      day,
+      '30 days before --to, earlier if an older month is not closed',
+    ),
+    to: optionalOption('YYYY-MM-DD', 'last day, included', day, 'yesterday'),
   },
   async run(context, { from, to }) {
     const nowMs = context.hostNow();
+    const lastDay = to ?? addDays(dayAt(nowMs), -1);
+    requireEndedDays({ from: from ?? lastDay, to: lastDay }, ['--from', '--to'], nowMs);
     await using handle = await openSchema(context);
-    const instanceIds = await chooseJudged(context, handle);
-    const open = await readOpenRange(handle.db, { instanceIds, nowMs });
-    const range = { from: from ?? open.from, to: to ?? open.to };
-    requirePastDays(range, ['--from', '--to'], nowMs);
+    const instanceIds = await selectInstanceIds(context, handle);
+    const firstDay = from ?? (await readReconcileStart(handle.db, { instanceIds, to: lastDay }));
+    const range = { from: firstDay, to: lastDay };
     const counts = await countComparisons(handle.db, { instanceIds, range });
     const rows = await readReconciliation(handle.db, { instanceIds, range });
     const differences = rows.filter(({ outcome }) => outcome === 'differs').length;
@@ -36,27 +42,28 @@ export const reconcile = defineCommand({
   },
 });
 
-const LINES_MAX = 200;
+const MAX_TABLE_ROWS = 200;
 
-interface Found {
+interface Reconciliation {
   readonly range: DayRange;
   readonly counts: Awaited<ReturnType<typeof countComparisons>>;
   /** The comparisons that are not equal. */
   readonly rows: readonly Comparison[];
 }
 
-function renderReconciliation({ range, counts, rows }: Found): string[] {
+function renderReconciliation({ range, counts, rows }: Reconciliation): string[] {
   if (counts.comparisons === 0) {
-    const why = "no total of Losant's own has been read, and no counterparts are stored";
-    return [`Nothing to compare for ${showDays(range)}: ${why}.`];
+    const cause = 'no control total has been read, and no counterpart is stored';
+    return [`Nothing to compare for ${showDays(range)}: ${cause}.`];
   }
-  const countOf = (wanted: Comparison['outcome']) => rows.filter(({ outcome }) => outcome === wanted).length;
-  const others = `${counts.equal} are equal, ${countOf('pending')} pending, ${countOf('not_compared')} not compared`;
-  const head = ['day', 'metric', 'compared with', 'ours', 'theirs', 'difference', 'instance', ''];
+  const countOf = (outcome: Comparison['outcome']) => rows.filter((row) => row.outcome === outcome).length;
+  const settled = `${countOf('differs')} differing, ${counts.equal} equal`;
+  const others = `${countOf('pending')} pending, ${countOf('not_compared')} not compared`;
+  const head = ['day', 'metric', 'compared with', 'our sum', 'other', 'difference', 'instance', 'outcome'];
   return [
-    `Our sums beside Losant's totals, and counterparts beside each other, ${showDays(range)}:`,
-    `of ${count(counts.comparisons, 'number')} ${countOf('differs')} differ, ${others}.`,
-    ...renderTable({ head, rows: rows.map(renderComparison), right: [3, 4, 5], most: LINES_MAX }),
+    `Our sums compared with Losant's totals and with counterparts, ${showDays(range)}:`,
+    `${count(counts.comparisons, 'comparison')}: ${settled}, ${others}.`,
+    ...formatTable({ head, rows: rows.map(renderComparison), right: [3, 4, 5], most: MAX_TABLE_ROWS }),
   ];
 }
 
@@ -64,8 +71,8 @@ function renderComparison(row: Comparison): string[] {
   const { outcome, orgsMissing, orgsDiffering, reason } = row;
   const parts = [outcome.replaceAll('_', ' ')];
   if (orgsMissing) parts.push(`${count(orgsMissing, 'organization')} missing from the sum`);
-  if (orgsDiffering) parts.push(`${count(orgsDiffering, 'organization')} differ`);
-  if (reason !== null) parts.push(reason);
+  if (orgsDiffering) parts.push(`${count(orgsDiffering, 'organization differs', 'organizations differ')}`);
+  if (reason !== null) parts.push(reason.replaceAll('_', ' '));
   const amounts = [row.quantity, row.total, row.difference].map(showQuantity);
   return [row.day, row.metric, row.comparedWith, ...amounts, row.instanceId, parts.join(', ')];
 }

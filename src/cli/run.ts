@@ -1,194 +1,209 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { describeError, EXIT, exitCodeOf, HeldError, SettingsError, worstExitCode } from '../errors.ts';
-import { openInstance, type Progress, type Rates, type RunOptions, readClock } from '../export/context.ts';
-import { type PlanSummary, previewRun } from '../export/preview.ts';
-import { findNextCommand, logRun, type RunOutcome, type RunReport } from '../export/report.ts';
-import { runInstance } from '../export/run.ts';
-import { applyTracks } from '../ledger/fill.ts';
-import { recordRetirement } from '../ledger/instances.ts';
+import { BusyError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode } from '../errors.ts';
 import type { FailureGroup } from '../ledger/runs.ts';
+import {
+  createInstanceContext,
+  type Progress,
+  type Rates,
+  type RunOptions,
+  readClock,
+} from '../loading/context.ts';
+import { type PlanSummary, previewRun } from '../loading/preview.ts';
+import { findNextCommand, logRun, type RunOutcome, type RunReport } from '../loading/report.ts';
+import { runInstance } from '../loading/run.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import { id, number } from '../settings/kinds.ts';
-import { renderTable } from '../terminal/text.ts';
+import { idText, number } from '../settings/kinds.ts';
+import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
-import { type CommandContext, defineCommand, type Ending } from './command.ts';
+import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openDatabase, openSchema } from './database.ts';
 import {
   day,
-  flag,
-  instances,
+  flagOption,
+  instancesOption,
+  listOption,
   type OptionValues,
-  optional,
-  required,
-  requirePastDays,
-  several,
-  streams,
+  optionalOption,
+  requiredOption,
+  requireEndedDays,
+  streamsOption,
 } from './options.ts';
 
-const scopeOptions = {
-  instance: instances,
-  org: several('ID', 'only these organizations', id('organization')),
-  stream: streams,
-  dryRun: flag('print the plan and change nothing'),
+const selectionOptions = {
+  instance: instancesOption,
+  org: listOption('ID', 'only these organizations', idText('organization')),
+  stream: streamsOption,
+  dryRun: flagOption('print the plan and change nothing'),
 };
 
-type Scope = OptionValues<typeof scopeOptions>;
+type Selection = OptionValues<typeof selectionOptions>;
 
-export const run = defineCommand({
+export const runOnce = defineCommand({
   needs: ['losant', 'database'],
+  role: 'losant_usage_writer',
   options: {
-    date: optional('YYYY-MM-DD', 'read this day again, due or not', day),
-    ...scopeOptions,
-    wait: optional('SECONDS', 'wait up to this long for another process', number(0, 86_400, 'seconds'), '0'),
-    end: optional('ID', 'end an instance that left the settings with yesterday', id('instance')),
+    day: optionalOption('YYYY-MM-DD', 'read this day again even if it is not due', day),
+    ...selectionOptions,
+    wait: optionalOption(
+      'SECONDS',
+      'how long to wait for another process that is running for this instance',
+      number(0, 86_400, 'seconds'),
+      '0',
+    ),
   },
-  async run(context, { date, end, wait, ...scope }) {
-    if (end !== null) return await endLeftInstance(context, end);
-    const range = date === null ? null : { from: date, to: date };
-    if (range !== null) requirePastDays(range, ['--date', '--date'], context.hostNow());
-    const wanted = { kind: 'manual', range, force: false, streams: scope.stream } as const;
-    const request = { wanted, scope, waitMs: (wait ?? 0) * 1_000 };
-    // A part cannot show to the monitor that nothing is missing.
-    const isPart = [range, scope.instance, scope.org, scope.stream].some((part) => part !== null);
-    if (isPart || scope.dryRun) return await exportInstances(context, request);
-    return await withHeartbeat(context, () => exportInstances(context, request));
+  async run(context, { day: requestedDay, wait, ...selection }) {
+    const range = requestedDay === null ? null : { from: requestedDay, to: requestedDay };
+    if (range !== null) requireEndedDays(range, ['--day', '--day'], context.hostNow());
+    const runOptions = { kind: 'manual', range, force: false, streams: selection.stream } as const;
+    const request = { runOptions, selection, waitMs: (wait ?? 0) * 1_000 };
+    // A run of a part cannot vouch that nothing is missing, so it does not ping the monitor.
+    const isPart = [range, selection.instance, selection.org, selection.stream].some((part) => part !== null);
+    if (isPart || selection.dryRun) return await loadInstances(context, request);
+    return await withHeartbeat(context, () => loadInstances(context, request));
   },
 });
 
 export const backfill = defineCommand({
   needs: ['losant', 'database'],
+  role: 'losant_usage_writer',
   options: {
-    from: required('YYYY-MM-DD', 'first day', day),
-    to: optional('YYYY-MM-DD', 'last day, included', day, 'yesterday'),
-    ...scopeOptions,
-    force: flag('read the days that are stored again'),
+    from: requiredOption('YYYY-MM-DD', 'first day', day),
+    to: optionalOption('YYYY-MM-DD', 'last day, included', day, 'yesterday'),
+    ...selectionOptions,
+    force: flagOption('also read days that are already stored'),
   },
-  async run(context, { from, to, force, ...scope }) {
+  async run(context, { from, to, force, ...selection }) {
     const range = { from, to: to ?? addDays(dayAt(context.hostNow()), -1) };
-    requirePastDays(range, ['--from', '--to'], context.hostNow());
-    const wanted = { kind: 'backfill', range, force, streams: scope.stream } as const;
-    return await exportInstances(context, { wanted, scope, waitMs: Number.POSITIVE_INFINITY });
+    requireEndedDays(range, ['--from', '--to'], context.hostNow());
+    const runOptions = { kind: 'backfill', range, force, streams: selection.stream } as const;
+    return await loadInstances(context, { runOptions, selection, waitMs: Number.POSITIVE_INFINITY });
   },
 });
 
-interface ExportRequest {
-  /** The part of each instance that is asked for. */
-  readonly wanted: Pick<RunOptions, 'kind' | 'range' | 'force' | 'streams'>;
-  readonly scope: Scope;
+interface LoadRequest {
+  readonly runOptions: Pick<RunOptions, 'kind' | 'range' | 'force' | 'streams'>;
+  readonly selection: Selection;
   /** The longest wait for other processes. */
   readonly waitMs: number;
 }
 
 /** The tools that all instances of a command share. */
-interface ExportWork extends CommandContext, ExportRequest {
+interface LoadContext extends CommandContext, LoadRequest {
   readonly handle: DatabaseHandle;
   readonly now: () => number;
   readonly rates: Rates;
-  /** The time until which the command waits for other processes. */
+  /** The host's time until which the command waits for other processes. */
   readonly giveUpAtMs: number;
 }
 
-/** Exports one instance after the other, or only plans it. Throws only if nothing could begin, or on a signal. */
-async function exportInstances(context: CommandContext, request: ExportRequest): Promise<Ending> {
-  const { output, signal, logger } = context;
-  const { dryRun } = request.scope;
-  const chosen = chooseInstances(context.config.instances, request.scope);
+/** Loads one instance after the other, or only plans it. Throws only if nothing could start, or on a signal. */
+async function loadInstances(context: CommandContext, request: LoadRequest): Promise<CommandResult> {
+  const { output, signal, logger, role } = context;
+  const { dryRun } = request.selection;
+  const candidates = selectCandidates(context.config.instances, request.selection);
   const giveUpAtMs = context.hostNow() + request.waitMs;
   await using handle = dryRun
     ? await openDatabase(context, { ifMissing: 'stand_in' })
     : await openSchema(context, { creates: true });
   const now = await readClock(context, handle);
-  const work: ExportWork = { ...context, ...request, handle, now, rates: new Map(), giveUpAtMs };
-  const parts = await chooseByOrg(work, chosen);
-  const ends: Ending[] = [];
-  for (const part of parts) {
-    const { instanceId } = part.instance;
-    const end = await (dryRun ? planPart(work, part) : exportPart(work, part)).catch((thrown: unknown) => {
+  const loading: LoadContext = { ...context, ...request, handle, now, rates: new Map(), giveUpAtMs };
+  const scopes = await assignOrgs(loading, candidates);
+  const results: CommandResult[] = [];
+  for (const scope of scopes) {
+    const { instanceId } = scope.instance;
+    const work = dryRun ? planInstance(loading, scope) : loadInstance(loading, scope);
+    const result = await work.catch((thrown: unknown) => {
       // With a single instance its error is the command's, and so is a signal.
-      if (signal.aborted || parts.length === 1) throw thrown;
-      const error = describeDatabaseError(thrown, handle.describe) ?? thrown;
-      logger.error({ err: error, instance_id: instanceId }, 'instance not exported');
-      const described = describeError(error);
-      const lines = [`Instance ${instanceId}: not exported. ${described.message}`, `  ${described.hint}`];
-      return { document: { error: described }, lines, exitCode: exitCodeOf(error) };
+      if (signal.aborted || scopes.length === 1) throw thrown;
+      const error = describeDatabaseError(thrown, { where: handle.label, role }) ?? thrown;
+      logger.error({ err: error, instance_id: instanceId }, 'instance not loaded');
+      const description = describeError(error);
+      const lines = [`Instance ${instanceId}: not loaded. ${description.message}`, `  ${description.hint}`];
+      return { document: { error: description }, lines, exitCode: exitCodeOf(error) };
     });
-    output.print(...(end.lines ?? []));
-    ends.push(end);
+    output.print(...(result.lines ?? []));
+    results.push(result);
   }
-  const documents = ends.map(({ document }) => document);
-  const exitCode = worstExitCode(ends.map((end) => end.exitCode ?? EXIT.ok));
+  const documents = results.map(({ document }) => document);
+  const exitCode = worstExitCode(results.map((result) => result.exitCode ?? EXIT.ok));
   return { document: documents.length === 1 ? documents[0] : documents, exitCode };
 }
 
 /**
- * Returns the instances that were named, or all; of them those whose settings name one of the streams, or all if none
- * does, as a track may have ended. Throws SettingsError for one that is not in the settings.
+ * Returns the instances of `--instance`, or all; of them those configured with one of the streams of `--stream`, or all
+ * if none is, because a track may have ended. Throws SettingsError for an instance that is not in the settings.
  */
-function chooseInstances(
+function selectCandidates(
   instances: readonly InstanceConfig[],
-  { instance: wanted, stream: streams }: Scope,
+  { instance: requestedIds, stream: streams }: Selection,
 ): readonly InstanceConfig[] {
-  const unknown = wanted?.filter((each) => !instances.some(({ instanceId }) => instanceId === each)) ?? [];
+  const unknown = requestedIds?.filter((id) => !instances.some((each) => each.instanceId === id)) ?? [];
   if (unknown.length > 0) {
-    throw new SettingsError(`--instance ${unknown.join(', ')}: not an instance of the settings`, {
-      hint: `configured are ${instances.map(({ instanceId }) => instanceId).join(', ')}`,
+    throw new SettingsError(`--instance ${unknown.join(', ')}: not in the settings`, {
+      hint: `configured instances: ${instances.map(({ instanceId }) => instanceId).join(', ')}`,
     });
   }
-  const named = instances.filter(({ instanceId }) => wanted?.includes(instanceId) ?? true);
-  const own = named.filter((each) => streams?.some((name) => each.streams.includes(name)) ?? true);
-  return own.length === 0 ? named : own;
+  const candidates = instances.filter(({ instanceId }) => requestedIds?.includes(instanceId) ?? true);
+  const matches = candidates.filter((each) => streams?.some((name) => each.streams.includes(name)) ?? true);
+  return matches.length === 0 ? candidates : matches;
 }
 
-/** An instance with the organizations that were named; null for all. */
-interface Part {
+/** An instance with the organizations to load; null for all. */
+interface InstanceScope {
   readonly instance: InstanceConfig;
   readonly orgIds: readonly string[] | null;
 }
 
 /**
- * Returns the instances that have the organizations that were named, by the database, and all instances if none was
- * named. A single instance is asked for any organization. Throws SettingsError for one that no instance has.
+ * Returns the instances that have the organizations of `--org` in the database, or all without that option. A single
+ * instance is queried for any organization. Throws SettingsError for an organization that no instance has.
  */
-async function chooseByOrg(
-  { scope: { org: wanted }, handle }: ExportWork,
-  chosen: readonly InstanceConfig[],
-): Promise<readonly Part[]> {
-  if (wanted === null || chosen.length === 1) {
-    return chosen.map((instance) => ({ instance, orgIds: wanted }));
+async function assignOrgs(
+  { selection: { org: requestedIds }, handle }: LoadContext,
+  candidates: readonly InstanceConfig[],
+): Promise<readonly InstanceScope[]> {
+  if (requestedIds === null || candidates.length === 1) {
+    return candidates.map((instance) => ({ instance, orgIds: requestedIds }));
   }
   const isEmpty = (await readSchemaState(handle)).state === 'empty';
-  const known = handle.db.selectFrom('organizations').select(['org_id', 'instance_id']);
-  const rows = isEmpty ? [] : await known.where('org_id', 'in', wanted).execute();
-  const parts = chosen.map((instance) => {
-    const own = rows.filter(({ instance_id }) => instance_id === instance.instanceId);
-    return { instance, orgIds: own.map(({ org_id }) => org_id) };
+  const query = handle.db.selectFrom('organizations').select(['org_id', 'instance_id']);
+  const rows = isEmpty ? [] : await query.where('org_id', 'in', requestedIds).execute();
+  const scopes = candidates.map((instance) => {
+    const instanceOrgs = rows.filter(({ instance_id }) => instance_id === instance.instanceId);
+    return { instance, orgIds: instanceOrgs.map(({ org_id }) => org_id) };
   });
-  const unknown = wanted.filter((each) => parts.every(({ orgIds }) => !orgIds.includes(each)));
-  if (unknown.length === 0) return parts.filter(({ orgIds }) => orgIds.length > 0);
-  throw new SettingsError(`--org ${unknown.join(', ')}: not known of any of ${chosen.length} instances`, {
-    hint: 'check the id; of an organization that was never listed, name the instance with --instance',
-  });
+  const unknown = requestedIds.filter((id) => scopes.every(({ orgIds }) => !orgIds.includes(id)));
+  if (unknown.length === 0) return scopes.filter(({ orgIds }) => orgIds.length > 0);
+  throw new SettingsError(
+    `--org ${unknown.join(', ')}: not found in any of ${candidates.length} configured instances`,
+    {
+      hint: 'check the ID; if the organization was never listed, name its instance with --instance',
+    },
+  );
 }
 
-async function exportPart(work: ExportWork, { instance, orgIds }: Part): Promise<Ending> {
-  const { output, signal, logger, wanted, hostNow, giveUpAtMs } = work;
+async function loadInstance(
+  loading: LoadContext,
+  { instance, orgIds }: InstanceScope,
+): Promise<CommandResult> {
+  const { output, signal, logger, runOptions, hostNow, giveUpAtMs } = loading;
   const { instanceId } = instance;
-  const outcome = await runInstance(work, instance, {
-    ...wanted,
-    runId: work.newId(),
+  const outcome = await runInstance(loading, instance, {
+    ...runOptions,
+    runId: loading.newId(),
     orgIds,
     signal,
     waitMs: Math.max(0, giveUpAtMs - hostNow()),
-    onHeld: ({ message, cellsLeft }) => {
-      output.remark(`${message}; waiting (it still has ${count(cellsLeft, 'number')} to read)`);
+    onBusy: ({ message, cellsLeft }) => {
+      output.remark(`${message}; waiting (it still has ${count(cellsLeft, 'cell')} to read)`);
     },
-    onProgress: output.json ? undefined : createProgress(work),
+    onProgress: output.json ? undefined : createProgress(loading),
   });
-  // On a terminal the result says the same, unless the log is asked for.
+  // On a terminal the result says the same, unless the operator has set a log level.
   if (!output.isTerminal || logger.isLevelEnabled('info')) logRun(logger, instanceId, outcome);
   const { report } = outcome;
   return { document: report, lines: renderRun(instanceId, outcome), exitCode: exitCodeOfRun(outcome) };
@@ -199,41 +214,44 @@ function exitCodeOfRun({ report, refusal }: RunOutcome): number {
   return report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
 }
 
-/** Returns what would be read. Writes nothing. */
-async function planPart(work: ExportWork, { instance, orgIds }: Part): Promise<Ending> {
-  const { signal, wanted } = work;
-  const plan = await previewRun(openInstance(work, instance), { ...wanted, orgIds, signal });
+/** Returns what a run would read. Writes nothing. */
+async function planInstance(
+  loading: LoadContext,
+  { instance, orgIds }: InstanceScope,
+): Promise<CommandResult> {
+  const { signal, runOptions } = loading;
+  const plan = await previewRun(createInstanceContext(loading, instance), { ...runOptions, orgIds, signal });
   return { document: plan, lines: renderPlan(plan, instance.requestsPerSecond) };
 }
 
-const PROGRESS_EVERY_MS = 10_000;
+const PROGRESS_INTERVAL_MS = 10_000;
 
-/** Says at times what is done of what is due so far, which may still grow. */
+/** Reports now and then how many of the due cells are done; their number may still grow. */
 function createProgress({ output, hostNow }: CommandContext): (progress: Progress) => void {
   const startedAtMs = hostNow();
-  let shownAtMs = startedAtMs;
-  return ({ planned, done }) => {
+  let reportedAtMs = startedAtMs;
+  return ({ plannedCells, readCells }) => {
     const nowMs = hostNow();
-    if (done === 0 || nowMs - shownAtMs < PROGRESS_EVERY_MS) return;
-    shownAtMs = nowMs;
-    const total = Math.max(done, planned);
-    const left = showDuration(((total - done) * (nowMs - startedAtMs)) / done);
-    output.remark(`${showNumber(done)} of ${count(total, 'number')} done, about ${left} left`);
+    if (readCells === 0 || nowMs - reportedAtMs < PROGRESS_INTERVAL_MS) return;
+    reportedAtMs = nowMs;
+    const total = Math.max(readCells, plannedCells);
+    const remaining = showDuration(((total - readCells) * (nowMs - startedAtMs)) / readCells);
+    output.remark(`${showNumber(readCells)} of ${count(total, 'cell')} done, about ${remaining} left`);
   };
 }
 
 async function withHeartbeat(
   { config, logger }: CommandContext,
-  work: () => Promise<Ending>,
-): Promise<Ending> {
+  work: () => Promise<CommandResult>,
+): Promise<CommandResult> {
   const heartbeat = createHeartbeat({ url: config.heartbeatUrl, logger });
   try {
-    const ending = await work();
-    await heartbeat.send(ending.exitCode === EXIT.ok);
-    return ending;
+    const result = await work();
+    await heartbeat.send(result.exitCode === EXIT.ok);
+    return result;
   } catch (error) {
-    // Another process at work reports its own end.
-    const isBusy = error instanceof HeldError && error.kind === 'lease_held';
+    // The process that runs the instance reports its own result.
+    const isBusy = error instanceof BusyError && error.kind === 'lease_busy';
     if (!isBusy) await heartbeat.send(false);
     throw error;
   }
@@ -245,16 +263,18 @@ export function renderRun(instanceId: string, outcome: RunOutcome): string[] {
   const restated = tally.rows.updated;
   const lines = [renderHead(instanceId, report)];
   if (report.from !== null) {
-    const results = Object.entries(report.cells).filter(([name, number]) => name !== 'planned' && number > 0);
-    const shown = results.map(([name, number]) => `${showNumber(number)} ${name.replaceAll('_', ' ')}`);
-    lines.push(`  ${count(report.cells.planned, 'number')} asked for: ${shown.join(', ')}`);
+    const results = Object.entries(report.cells).filter(([name, cells]) => name !== 'planned' && cells > 0);
+    const parts = results.map(([name, cells]) => `${showNumber(cells)} ${name}`);
+    lines.push(`  ${count(report.cells.planned, 'cell')} read: ${parts.join(', ')}`);
   }
   if (restated > 0) {
-    const what = `${count(restated, 'number')} restated by Losant, ${showNumber(restatedFinal)} of them final`;
-    lines.push(`  ${what}: see the view losant_usage.restatements`);
+    lines.push(
+      `  ${count(restated, 'cell')} restated by Losant, ${showNumber(restatedFinal)} of them already final: ` +
+        'see the view losant_usage.restatements',
+    );
   }
   lines.push(...renderFailures(tally.groupFailures()));
-  if (refusal) lines.push(`  Losant refused: ${refusal.message}`, `  ${refusal.hint}`);
+  if (refusal) lines.push(`  Losant rejected the request: ${refusal.message}`, `  ${refusal.hint}`);
   if (report.status !== 'complete') lines.push(`  To see what is wrong and why: ${findNextCommand(outcome)}`);
   return lines;
 }
@@ -265,60 +285,38 @@ function renderHead(instanceId: string, report: RunReport): string {
   if (from === null || to === null) {
     return `Instance ${instanceId}: ${isComplete ? 'nothing is due' : 'nothing was read'}`;
   }
-  const state = isComplete ? 'complete' : 'incomplete';
+  const status = isComplete ? 'complete' : 'partial';
   const facts = `${count(orgs, 'organization')}, ${count(requests, 'request')}, ${showDuration(durationMs)}`;
-  return `Instance ${instanceId}: ${state}, ${showDays({ from, to })}, ${facts}`;
+  return `Instance ${instanceId}: ${status}, ${showDays({ from, to })}, ${facts}`;
 }
 
-/** The number of causes shown to people; the document of `--json` has all. */
-const CAUSES_SHOWN = 10;
+/** The causes shown to people; the document of `--json` has all. */
+const MAX_CAUSES = 10;
 
 function renderFailures(groups: readonly FailureGroup[]): string[] {
   const rows = groups.map(({ code, message, stream: name, cells, orgs, example }) => {
     const where = [
-      cells > 0 ? count(cells, 'number') : '',
+      cells > 0 ? count(cells, 'cell') : '',
       orgs > 0 ? count(orgs, 'organization') : '',
       example === null ? '' : `e.g. ${example}`,
     ].filter((part) => part !== '');
     return [code, name ?? '', where.join(', '), message];
   });
-  return renderTable({ rows, most: CAUSES_SHOWN });
+  return formatTable({ rows, most: MAX_CAUSES });
 }
 
-/** Renders what a run would read, at so many requests per second. */
 function renderPlan(plan: PlanSummary, rate: number): string[] {
   const { instanceId, from, to, orgs, cells, requests, pastHorizon } = plan;
   const lines = [`Instance ${instanceId}: plan for ${count(orgs, 'organization')}`];
   if (from === null || to === null) lines.push('  nothing to read');
   else {
     const time = showDuration((requests / rate) * 1_000);
-    lines.push(`  ${showDays({ from, to })}: ${count(cells, 'number')} to read`);
+    lines.push(`  ${showDays({ from, to })}: ${count(cells, 'cell')} to read`);
     lines.push(`  ${count(requests, 'request')}, about ${time} at ${rate} per second`);
   }
   if (pastHorizon > 0) {
     const days = count(pastHorizon, 'day');
-    lines.push(`  ${days} past the horizon left out: Losant no longer keeps them (HORIZON_DAYS)`);
+    lines.push(`  skipping ${days} past the horizon, which Losant no longer retains (HORIZON_DAYS)`);
   }
   return lines;
-}
-
-/** Ends the tracks of an instance that is no longer in the settings. What was wanted stays on record. */
-async function endLeftInstance(context: CommandContext, instanceId: string): Promise<Ending> {
-  const { config } = context;
-  if (config.instances.some((each) => each.instanceId === instanceId)) {
-    throw new SettingsError(`--end ${instanceId}: this instance is in the settings`, {
-      hint: 'take it out of them first, or leave out --end',
-    });
-  }
-  await using handle = await openSchema(context, { writes: true });
-  const now = await readClock(context, handle);
-  const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null };
-  if (!(await recordRetirement(handle.db, instanceId))) {
-    throw new SettingsError(`--end ${instanceId}: the database has no such instance`, {
-      hint: 'losant-usage status names the instances that have left the settings',
-    });
-  }
-  await applyTracks(ledger, { streams: [], selection: [] });
-  const lines = [`Instance ${instanceId} has ended with yesterday. Its numbers stay.`];
-  return { document: { instanceId }, lines };
 }

@@ -4,50 +4,54 @@ import { SettingsError } from '../errors.ts';
 import { number } from '../settings/kinds.ts';
 import { count } from '../terminal/words.ts';
 import { defineCommand } from './command.ts';
-import { optional, text } from './options.ts';
+import { optionalOption, text } from './options.ts';
 
-/** The size of a fleet that is quick to look through. */
 const ORGS = 25;
 
 export const simulator = defineCommand({
   needs: null,
   options: {
-    port: optional('PORT', 'port', number(0, 65_535, '0: a free one'), 'a free one'),
-    orgs: optional('N', 'organizations', number(0, 1_000_000, 'organizations'), `${ORGS}`),
-    seed: optional('TEXT', 'everything is computed from it', text, '1'),
-    token: optional('TOKEN', 'the token that has access', text, 'one made from the seed'),
+    port: optionalOption(
+      'PORT',
+      'port to listen on',
+      number(0, 65_535, '0 picks a free port'),
+      'any free port',
+    ),
+    orgs: optionalOption('N', 'number of organizations', number(0, 1_000_000, 'organizations'), `${ORGS}`),
+    seed: optionalOption('TEXT', 'seed that all data is generated from', text, '1'),
+    token: optionalOption('TOKEN', 'the API token to accept', text, 'derived from the seed'),
   },
   async run({ output, signal }, { port, orgs, seed, token }) {
     const size = orgs ?? ORGS;
-    const running = await start({
+    const platform = await startOnPort({
       port: port ?? 0,
       orgs: size,
       seed: seed ?? '1',
       token: token ?? undefined,
     });
-    const { url, instanceId } = running;
-    output.printJson({ url, instanceId, token: running.token });
+    const { url, instanceId, token: apiToken } = platform;
+    output.printJson({ url, instanceId, token: apiToken });
     output.print(
-      `A simulated Losant with ${count(size, 'organization')} listens on ${url}. Stop it with Ctrl-C.`,
+      `Simulated Losant with ${count(size, 'organization')} at ${url}. Press Ctrl-C to stop.`,
       'In another terminal:',
       '',
-      `  export LOSANT_API_URL=${url} LOSANT_INSTANCE_ID=${instanceId} LOSANT_API_TOKEN=${running.token}`,
+      `  export LOSANT_API_URL=${url} LOSANT_INSTANCE_ID=${instanceId} LOSANT_API_TOKEN=${apiToken}`,
       '  export DATABASE_URL=embedded:./usage-data',
       '  npx losant-usage run',
     );
     if (!signal.aborted) await once(signal, 'abort');
-    await running.close();
+    await platform.close();
     return {};
   },
 });
 
-async function start(options: SimulatorOptions & { readonly port: number }): Promise<Simulator> {
+async function startOnPort(options: SimulatorOptions & { readonly port: number }): Promise<Simulator> {
   try {
     return await startSimulator(options);
   } catch (error) {
     if (!(error instanceof Error && 'syscall' in error)) throw error;
     throw new SettingsError(`--port ${options.port}: ${error.message}`, {
-      hint: 'use another port, or leave --port out to get a free one',
+      hint: 'use another port, or omit --port for a free one',
       cause: error,
     });
   }

@@ -6,13 +6,13 @@ import {
   readHealth,
   type StreamHealth,
 } from '../queries/health.ts';
-import { renderTable } from '../terminal/text.ts';
+import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showInstant, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { STANDINGS, standings, sumStandings } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
-import { chooseJudged, openSchema } from './database.ts';
-import { renderNeverRead } from './gaps.ts';
+import { openSchema, selectInstanceIds } from './database.ts';
+import { formatNeverRead } from './gaps.ts';
 
 export const status = defineCommand({
   needs: ['database'],
@@ -20,7 +20,7 @@ export const status = defineCommand({
   async run(context) {
     const nowMs = context.hostNow();
     await using handle = await openSchema(context);
-    const instanceIds = await chooseJudged(context, handle);
+    const instanceIds = await selectInstanceIds(context, handle);
     const health = await readHealth(handle.db, { nowMs, instanceIds });
     const isComplete =
       health.gaps === 0 &&
@@ -30,85 +30,95 @@ export const status = defineCommand({
   },
 });
 
-function renderStatus({ instances, runs, notInSettings }: Health, nowMs: number): string[] {
+function renderStatus({ instances, runs, unconfiguredInstances }: Health, nowMs: number): string[] {
   const lines: string[] = instances.flatMap((instance, index) => {
-    const own = runs.filter(({ instanceId }) => instanceId === instance.instanceId);
-    return [...(index === 0 ? [] : ['']), ...renderInstance(instance, own, nowMs)];
+    const instanceRuns = runs.filter(({ instanceId }) => instanceId === instance.instanceId);
+    return [...(index === 0 ? [] : ['']), ...renderInstance(instance, instanceRuns, nowMs)];
   });
-  if (instances.length === 0) lines.push('Nothing has been exported yet. Start with: losant-usage run');
-  for (const id of notInSettings) {
-    lines.push('', `Instance ${id} is in the database and not in the settings: it is not judged.`);
-    lines.push('To end it, unless another program has it:', `  losant-usage run --end ${id}`);
+  if (instances.length === 0) lines.push('Nothing has been loaded yet. Start with: losant-usage run');
+  for (const id of unconfiguredInstances) {
+    lines.push('', `Instance ${id} is in the database but not in the settings, so it is not monitored.`);
+    lines.push('To retire it, unless another deployment loads it:', `  losant-usage retire --instance ${id}`);
   }
   return lines;
 }
 
 function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], nowMs: number): string[] {
-  const { leaseSince, finalChanges30Days: changed, listProblem, neverReadSince, streams } = instance;
-  const head = ['stream', 'organizations', 'newest', 'complete to', 'gaps'];
+  const {
+    leaseAcquiredAt,
+    finalRestatements30Days: restated,
+    listProblem,
+    neverReadSince,
+    streams,
+  } = instance;
+  const head = ['stream', 'organizations', 'last day', 'complete to', 'gaps'];
   const lines: string[] = [
     ...(neverReadSince === null
       ? [`Instance ${instance.instanceId}`, `  ${renderYesterday(streams, nowMs)}`]
-      : renderNeverRead({ ...instance, neverReadSince })),
-    ...renderTable({ head, rows: streams.map(renderStream), right: [1] }),
+      : formatNeverRead({ ...instance, neverReadSince })),
+    ...formatTable({ head, rows: streams.map(renderStream), right: [1] }),
     runs.length === 0 ? '  no runs on record' : '  last runs:',
-    ...renderTable({ rows: runs.map(renderRun), indent: 4 }),
+    ...formatTable({ rows: runs.map(renderRun), indent: 4 }),
   ];
   const sumOf = (key: 'quarantined' | 'failing' | 'gaps') =>
     streams.reduce((sum, each) => sum + each[key], 0);
-  if (leaseSince !== null) lines.push(`  exported now, since ${showInstant(leaseSince)}`);
+  if (leaseAcquiredAt !== null) lines.push(`  run in progress since ${showInstant(leaseAcquiredAt)}`);
   if (listProblem !== null) {
-    lines.push(`  organizations may be missing: the list was not complete, ${listProblem}`);
+    lines.push(`  organizations may be missing, because the last list was incomplete: ${listProblem}`);
   }
-  if (sumOf('quarantined') > 0) lines.push(`  ${count(sumOf('quarantined'), 'answer')} in quarantine`);
-  if (sumOf('failing') > 0) lines.push(`  reads of ${count(sumOf('failing'), 'stored number')} keep failing`);
-  if (changed > 0) {
-    lines.push(`  ${count(changed, 'final number')} changed in the last 30 days: see the view restatements`);
+  if (sumOf('quarantined') > 0) {
+    lines.push(`  ${count(sumOf('quarantined'), 'cell')} whose last response was quarantined`);
   }
-  if (sumOf('gaps') > 0) lines.push('  Next: losant-usage gaps lists the gaps, and why');
+  if (sumOf('failing') > 0) {
+    lines.push(`  ${count(sumOf('failing'), 'stored cell')} whose reads keep failing`);
+  }
+  if (restated > 0) {
+    lines.push(`  ${count(restated, 'final cell')} restated in the last 30 days (see the view restatements)`);
+  }
+  if (sumOf('gaps') > 0) lines.push('  To list the gaps with their reasons: losant-usage gaps');
   return lines;
 }
 
 function renderYesterday(streams: readonly StreamHealth[], nowMs: number): string {
   const yesterday = addDays(dayAt(nowMs), -1);
   if (streams.every(({ lastDay }) => lastDay === null || lastDay < yesterday)) {
-    return `Yesterday, ${yesterday}, is not wanted.`;
+    return `No stream expects yesterday, ${yesterday}.`;
   }
-  const open = sumStandings(streams.map((stream) => stream.yesterday));
+  const standingCounts = sumStandings(streams.map((stream) => stream.yesterday));
   const counts = standings
     .toReversed()
-    .filter((standing) => open[standing] > 0)
-    .map((standing) => `${showNumber(open[standing])} ${STANDINGS[standing].label}`);
-  const state = counts.length === 0 ? 'complete' : `not complete: ${counts.join(', ')}`;
+    .filter((standing) => standingCounts[standing] > 0)
+    .map((standing) => `${showNumber(standingCounts[standing])} ${STANDINGS[standing].label}`);
+  const state = counts.length === 0 ? 'complete' : `incomplete: ${counts.join(', ')}`;
   return `Yesterday, ${yesterday}, is ${state}.`;
 }
 
 function renderStream(each: StreamHealth): string[] {
   const { stream, lastDay, completeTo, gaps, orgs, orgsComplete, orgsWithGaps, oldestGap } = each;
-  const all = showNumber(orgs);
-  const some = `${count(gaps, 'number')} of ${count(orgsWithGaps, 'organization')} since ${oldestGap}`;
+  const total = showNumber(orgs);
+  const gapSummary = `${count(gaps, 'cell')} of ${count(orgsWithGaps, 'organization')} since ${oldestGap}`;
   return [
     stream,
-    orgsComplete >= orgs ? all : `${showNumber(orgsComplete)} of ${all} complete`,
-    lastDay ?? 'nothing yet',
-    completeTo ?? 'no day',
-    gaps === 0 ? 'none' : some,
+    orgsComplete >= orgs ? total : `${showNumber(orgsComplete)} of ${total} complete`,
+    lastDay ?? 'none yet',
+    completeTo ?? 'none',
+    gaps === 0 ? 'none' : gapSummary,
   ];
 }
 
 function renderRun(run: RunRecord): string[] {
   const { startedAt, finishedAt, from, to, error } = run;
   const { planned = 0, failed = 0, quarantined = 0 } = run.counts.cells ?? {};
-  const what = [count(planned, 'number')];
-  if (failed > 0) what.push(`${showNumber(failed)} failed`);
-  if (quarantined > 0) what.push(`${showNumber(quarantined)} in quarantine`);
-  if (error !== null) what.push(error);
+  const facts = [count(planned, 'cell')];
+  if (failed > 0) facts.push(`${showNumber(failed)} failed`);
+  if (quarantined > 0) facts.push(`${showNumber(quarantined)} quarantined`);
+  if (error !== null) facts.push(error);
   return [
     showInstant(startedAt),
     from === null || to === null ? '' : showDays({ from, to }),
     finishedAt === null ? '' : showDuration(Date.parse(finishedAt) - Date.parse(startedAt)),
     run.kind,
     run.status,
-    what.join(', '),
+    facts.join(', '),
   ];
 }

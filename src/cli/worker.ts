@@ -1,35 +1,36 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { describeError, SettingsError } from '../errors.ts';
-import { readClock } from '../export/context.ts';
+import { readClock } from '../loading/context.ts';
 import { readHealth } from '../queries/health.ts';
 import { type AppSources, createApp, createSources, openReader } from '../server/app.ts';
 import { type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
 import { WorkerLoop } from '../worker/loop.ts';
 import { armSchedule, type Schedule } from '../worker/schedule.ts';
-import { type CommandContext, defineCommand, type Ending } from './command.ts';
+import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
 
-/** The time that a run may take to end when the process is asked to; orchestrators kill after 30 s. */
+/** How long a run may take to stop on a signal; orchestrators kill after 30 s. */
 const SHUTDOWN_MS = 25_000;
 
-/** Exits with 0 after a signal. Fails if it cannot start; later, nothing but a defect ends it. */
+/** Fails if it cannot start. After that only a signal, with exit code 0, or a bug stops it. */
 export const worker = defineCommand({
   needs: ['losant', 'database'],
+  role: 'losant_usage_writer',
   options: {},
   isService: true,
   run: serveWorker,
 });
 
-async function serveWorker(context: CommandContext): Promise<Ending> {
+async function serveWorker(context: CommandContext): Promise<CommandResult> {
   const { config, logger, signal } = context;
   if (config.readDatabaseUrl().startsWith('embedded:')) {
     throw new SettingsError('The worker does not run on an embedded database', {
       hint: 'set DATABASE_URL to a Postgres server; `losant-usage run` works with embedded:',
     });
   }
-  const sayEnding = () => logger.info({ reason: describeError(signal.reason).message }, 'asked to end');
-  signal.addEventListener('abort', sayEnding, { once: true });
+  const logShutdown = () => logger.info({ reason: describeError(signal.reason).message }, 'shutting down');
+  signal.addEventListener('abort', logShutdown, { once: true });
   const startedAtMs = context.hostNow();
   const handle = await openSchema(context, { creates: true });
   const reader = await openReader(context).catch(async (error: unknown) => {
@@ -51,11 +52,11 @@ async function serveWorker(context: CommandContext): Promise<Ending> {
     const sources = createSources(context, { reader, loop, schedule, startedAtMs });
     listening = await serve(context, { ...sources, metrics });
     logger.info({ version: context.version, schedule: config.schedule }, 'worker started');
-    await warnOfLeft(context, reader, instanceIds);
+    await warnAboutUnconfigured(context, reader, instanceIds);
     if (!(await endsInTime(loop.run(), signal))) {
-      logger.warn('the run did not end in time, its lease lapses by itself');
+      logger.warn('the run did not stop in time; its lease will expire');
     }
-    logger.info('worker ended');
+    logger.info('worker stopped');
     return {};
   } finally {
     await schedule.stop();
@@ -64,47 +65,47 @@ async function serveWorker(context: CommandContext): Promise<Ending> {
   }
 }
 
-/** Says once that an instance which left the settings goes on in the database: it is judged and alarmed for nowhere. */
-async function warnOfLeft(
+/** Logs once which instances of the database are not in the settings, because nothing monitors or alerts on them. */
+async function warnAboutUnconfigured(
   { logger, hostNow }: CommandContext,
   { db }: DatabaseHandle,
   instanceIds: readonly string[],
 ): Promise<void> {
   try {
-    const { notInSettings } = await readHealth(db, { nowMs: hostNow(), instanceIds });
-    for (const instance_id of notInSettings) {
-      const hint = `to end it, unless another program has it: losant-usage run --end ${instance_id}`;
-      logger.warn({ instance_id, hint }, 'an instance in the database is not in the settings');
+    const { unconfiguredInstances } = await readHealth(db, { nowMs: hostNow(), instanceIds });
+    for (const instance_id of unconfiguredInstances) {
+      const hint = `to retire it, unless another deployment loads it: losant-usage retire --instance ${instance_id}`;
+      logger.warn({ instance_id, hint }, 'instance in the database is not in the settings');
     }
   } catch (error) {
-    logger.warn({ err: error }, 'instances of the database not read');
+    logger.warn({ err: error }, 'could not read the instances in the database');
   }
 }
 
-/** Serves the pages, unless they are turned off, and logs their address and how to open them. */
+/** Serves health, metrics and the console, unless they are turned off, and logs how to open them. */
 async function serve({ config, logger }: CommandContext, sources: AppSources): Promise<Listening | null> {
   const { host: address, port, token } = config.http;
   if (port === 0) return null;
   const listening = await listen(createApp(sources), { ...config.http, logger });
   const login = token === null ? undefined : 'any user name, HTTP_TOKEN as the password';
-  const name = address.includes(':') && !address.startsWith('[') ? `[${address}]` : address;
-  logger.info({ url: `http://${name}:${listening.port}/`, login }, 'pages served');
+  const hostname = address.includes(':') && !address.startsWith('[') ? `[${address}]` : address;
+  logger.info({ url: `http://${hostname}:${listening.port}/`, login }, 'console listening');
   return listening;
 }
 
-/** Waits for the work, at most 25 s after the abort. Throws what the work throws. */
+/** Waits for the work, at most 25 s after the abort; returns whether it ended. Throws what the work throws. */
 export async function endsInTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
   const { promise: late, resolve } = Promise.withResolvers<'late'>();
   let timer: NodeJS.Timeout | undefined;
-  const begin = () => {
+  const startTimer = () => {
     timer = setTimeout(resolve, SHUTDOWN_MS, 'late');
   };
-  signal.addEventListener('abort', begin);
-  if (signal.aborted) begin();
+  signal.addEventListener('abort', startTimer);
+  if (signal.aborted) startTimer();
   try {
     return (await Promise.race([work, late])) !== 'late';
   } finally {
-    signal.removeEventListener('abort', begin);
+    signal.removeEventListener('abort', startTimer);
     clearTimeout(timer);
   }
 }

@@ -1,19 +1,19 @@
 import { sql } from 'kysely';
-import { optionsOf, SEARCH, showDifference, tablePage } from './table.ts';
+import { createTablePage, optionsOf, SEARCH, showDifference } from './table.ts';
 
 type ChangeRow = { readonly difference: number };
 
-export const changesPage = tablePage<ChangeRow>('/changes', '/changes', ({ instanceIds }) => ({
+export const changesPage = createTablePage<ChangeRow>('/changes', '/changes', ({ instanceIds }) => ({
   title: 'Changes',
   sentence:
-    'Numbers that Losant changed after they were stored, newest first. Hours are left out: they change with their day.',
+    'Numbers that Losant changed after they were stored, newest first. Hourly numbers are not listed, but days are.',
   rows: sql`
     select c.org_id, c.org_name, c.referral_id, c.usage_date, c.metric, c.payload_type, c.source, c.old_quantity,
       c.new_quantity, c.difference, c.was_final, exists (
         select from losant_usage.statements s
         where s.instance_id = c.instance_id and s.kind = 'closing' and s.closed_at < c.changed_at
           and s.month = date_trunc('month', c.usage_date::timestamp)::date
-      ) as is_closed, c.changed_at, c.run_id, c.revision_id
+      ) as is_after_closing, c.changed_at, c.run_id, c.revision_id
     from losant_usage.restatements c
     where c.hour is null and c.instance_id = any (${instanceIds}::text[])`,
   order: sql`r.changed_at desc, r.revision_id, r.metric, r.payload_type, r.source`,
@@ -29,12 +29,12 @@ export const changesPage = tablePage<ChangeRow>('/changes', '/changes', ({ insta
       ]),
     },
     which: {
-      label: 'Only',
-      options: { final: 'were final', closed: 'since the month was invoiced' },
-      where: (which) => (which === 'final' ? sql`r.was_final` : sql`r.is_closed`),
+      label: 'Show only',
+      options: { final: 'numbers that were final', closed: 'changes after the month was closed' },
+      where: (choice) => (choice === 'final' ? sql`r.was_final` : sql`r.is_after_closing`),
     },
-    from: { label: 'Usage days from', options: 'day', where: (day) => sql`r.usage_date >= ${day}::date` },
-    to: { label: 'to', options: 'day', where: (day) => sql`r.usage_date <= ${day}::date` },
+    from: { label: 'From', options: 'day', where: (day) => sql`r.usage_date >= ${day}::date` },
+    to: { label: 'To', options: 'day', where: (day) => sql`r.usage_date <= ${day}::date` },
     run: { label: 'Run', options: 'text', where: (run) => sql`r.run_id::text = ${run}` },
   },
   columns: {
@@ -43,11 +43,11 @@ export const changesPage = tablePage<ChangeRow>('/changes', '/changes', ({ insta
     metric: 'Metric',
     payload_type: 'Type',
     source: 'Source',
-    old_quantity: 'Was',
-    new_quantity: 'Is',
+    old_quantity: 'Old',
+    new_quantity: 'New',
     difference: ['Difference', ({ difference }) => showDifference(difference)],
     was_final: 'Was final',
-    is_closed: 'Invoiced',
-    changed_at: 'Changed',
+    is_after_closing: 'After closing',
+    changed_at: 'Changed at',
   },
 }));

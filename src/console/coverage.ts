@@ -6,8 +6,8 @@ import { addDays, type DayRange, dayAt, eachDay, type UsageDay } from '../usage/
 import { FIRST_DAY } from '../usage/policy.ts';
 import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
 import { STREAM } from './gaps.ts';
-import { type ConsolePage, type Html, type PageRequest, plain, showMonth } from './page.ts';
-import { addressOf, isFound, readPage, readValues, renderForm, renderPages, SEARCH } from './table.ts';
+import { type ConsolePage, type Html, type PageRequest, showMonth, toPlainText } from './page.ts';
+import { addressOf, matchesSearch, readPage, readValues, renderForm, renderPages, SEARCH } from './table.ts';
 
 const PATH = '/coverage';
 const LINES_PER_PAGE = 50;
@@ -21,11 +21,11 @@ interface MapQuery {
   readonly page: number;
 }
 
-/** The cells of a day, of one organization or of all. */
+/** The expected cells of a day, of one organization or of all. */
 interface MapDay {
   readonly day: UsageDay;
   readonly standing: Standing;
-  /** Cells that are wanted, and those of them that are missing or in doubt (counts). */
+  /** All cells, and those that are missing or in doubt (counts). */
   readonly cells: number;
   readonly gaps: number;
 }
@@ -36,26 +36,26 @@ interface MapLine {
   readonly days: readonly MapDay[];
 }
 
-/** One map of organizations by days, the worst first, under a line of all of them. */
+/** A map of organizations by day, the worst first, below a line for all of them. */
 export const coveragePage: ConsolePage = {
   path: PATH,
-  place: PATH,
+  navPath: PATH,
   show: async (request) => {
     const query = readQuery(request);
     const { all, lines } = await request.read(async (db) => ({
-      all: await readAll(db, query),
+      all: await readAllDays(db, query),
       lines: await readLines(db, query),
     }));
     return { title: 'Coverage', body: renderCoverage(query, all, lines) };
   },
 };
 
-const FILTERS = { q: SEARCH, stream: STREAM, to: { label: 'Up to', options: 'day' } } as const;
+const FILTERS = { q: SEARCH, stream: STREAM, to: { label: 'Through', options: 'day' } } as const;
 
 function readQuery({ query, instanceIds, nowMs }: PageRequest): MapQuery {
   const yesterday = addDays(dayAt(nowMs), -1);
-  const { q: search = '', stream = '', to: asked = '' } = readValues(FILTERS, query);
-  const to = asked > yesterday || asked < addDays(FIRST_DAY, DAYS) ? yesterday : asked;
+  const { q: search = '', stream = '', to: lastDay = '' } = readValues(FILTERS, query);
+  const to = lastDay > yesterday || lastDay < addDays(FIRST_DAY, DAYS) ? yesterday : lastDay;
   return { instanceIds, range: { from: addDays(to, 1 - DAYS), to }, stream, search, page: readPage(query) };
 }
 
@@ -66,12 +66,12 @@ function selectGaps({ instanceIds, range, stream }: MapQuery) {
       and g.usage_date between ${range.from}::date and ${range.to}::date`;
 }
 
-/** Returns the days of all organizations with what is missing or in doubt; the rest of a day is no gap. */
-async function readAll(db: Kysely<Schema>, query: MapQuery): Promise<readonly MapDay[]> {
+/** Returns the days of all organizations. A day without gaps counts as final, whatever its cells are. */
+async function readAllDays(db: Kysely<Schema>, query: MapQuery): Promise<readonly MapDay[]> {
   const { instanceIds, range, stream } = query;
   const { rows } = await sql<MapDay>`
     with tracks as (
-      select t.first_day, coalesce(t.to_day, ${range.to}::date) as last_day, count(*) as cells
+      select t.first_day, coalesce(t.last_day, ${range.to}::date) as last_day, count(*) as cells
       from losant_usage.tracks t
       join losant_usage.organizations o on o.org_id = t.org_id and o.instance_id = any (${instanceIds}::text[])
       where ${stream} in ('', t.stream)
@@ -87,7 +87,7 @@ async function readAll(db: Kysely<Schema>, query: MapQuery): Promise<readonly Ma
   return rows;
 }
 
-/** Returns a page of organizations, those with the most missing and in doubt in the range first, then by name. */
+/** Returns a page of organizations: those with the worst and most gaps in the range first, then by name. */
 async function readLines(db: Kysely<Schema>, query: MapQuery): Promise<readonly MapLine[]> {
   const { instanceIds, range, stream, search, page } = query;
   const { rows } = await sql<Omit<MapLine, 'days'>>`
@@ -99,11 +99,11 @@ async function readLines(db: Kysely<Schema>, query: MapQuery): Promise<readonly 
     left join (
       select g.org_id, max(g.standing) as standing, count(*) as gaps from (${selectGaps(query)}) as g group by g.org_id
     ) as g on g.org_id = r.org_id
-    where ${search === '' ? sql`true` : isFound(search)}
+    where ${search === '' ? sql`true` : matchesSearch(search)}
     order by g.standing desc nulls last, g.gaps desc nulls last, r.org_name, r.org_id
     limit ${LINES_PER_PAGE + 1} offset ${(page - 1) * LINES_PER_PAGE}`.execute(db);
   const ids = rows.map(({ org_id: id }) => id);
-  // Days and organizations are given one by one, so that each row of the ledger is looked up by its key.
+  // Arrays of days and organizations, because Postgres then looks up each cell by its key.
   const { rows: days } = await sql<MapDay & { readonly org_id: string }>`
     select c.org_id, c.usage_date as day, max(c.standing) as standing, count(*) as cells,
       count(*) filter (where c.standing in ('in_doubt', 'missing')) as gaps
@@ -111,8 +111,8 @@ async function readLines(db: Kysely<Schema>, query: MapQuery): Promise<readonly 
     where c.usage_date = any (${eachDay(range)}::date[]) and c.org_id = any (${ids}::text[])
       and ${stream} in ('', c.stream)
     group by c.org_id, c.usage_date`.execute(db);
-  const byOrg = Map.groupBy(days, ({ org_id: id }) => id);
-  return rows.map((line) => ({ ...line, days: byOrg.get(line.org_id) ?? [] }));
+  const daysByOrg = Map.groupBy(days, ({ org_id: id }) => id);
+  return rows.map((line) => ({ ...line, days: daysByOrg.get(line.org_id) ?? [] }));
 }
 
 function renderCoverage(query: MapQuery, all: readonly MapDay[], lines: readonly MapLine[]): Html {
@@ -123,13 +123,13 @@ function renderCoverage(query: MapQuery, all: readonly MapDay[], lines: readonly
   const gaps = all.reduce((sum, day) => sum + day.gaps, 0);
   const cells = all.reduce((sum, day) => sum + day.cells, 0);
   return html`<h1>Coverage</h1>
-<p>${showNumber(gaps)} of ${showNumber(cells)} numbers of ${range.from} to ${range.to} are missing or in doubt. The
-  map is shaded by their share of a day; the worst organizations come first.
+<p>${showNumber(gaps)} of ${showNumber(cells)} cells from ${range.from} to ${range.to} are missing or in doubt.
+  Darker squares have a larger share of gaps; the worst organizations come first.
 <a href="/gaps">All gaps</a> · <a href="/quarantine">Quarantine</a></p>
 ${renderForm(PATH, { filters: FILTERS, values })}
 <p><a href="${address({ to: addDays(range.from, -1) })}">Earlier</a> ·
 <a href="${address({ to: addDays(range.to, DAYS) })}">Later</a></p>
-<p class="quiet keys">${standings.map(renderKey)}<span class="whole">blank: not wanted</span></p>
+<p class="quiet keys">${standings.map(renderKey)}<span class="whole">blank: not expected</span></p>
 ${renderGrid(all, lines.slice(0, LINES_PER_PAGE), days)}
 ${renderPages(page, lines.length > LINES_PER_PAGE, (to) => address({ page: `${to}` }))}`;
 }
@@ -141,46 +141,46 @@ function renderKey(standing: Standing): Html {
 }
 
 function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], days: readonly UsageDay[]): Html {
-  const heads = days.map((day, place) => {
-    const isFirst = place === 0 || day.endsWith('-01');
+  const headCells = days.map((day, index) => {
+    const isFirst = index === 0 || day.endsWith('-01');
     return html`<th scope="col">${isFirst ? showMonth(day).slice(0, 3) : day.slice(8)}</th>`;
   });
   return html`<div class="map" role="region" tabindex="0"
-    aria-label="Organizations by days; scrolls sideways where it is wider than the screen">
-<table class="grid"><caption class="hidden">How each day of each organization stands</caption>
+    aria-label="Organizations by day; scrolls horizontally">
+<table class="grid"><caption class="hidden">Standing of each organization on each day</caption>
 <colgroup><col class="names"><col span="${days.length}"></colgroup>
-<thead><tr><th class="name" scope="col">Organization</th>${heads}</tr></thead>
+<thead><tr><th class="name" scope="col">Organization</th>${headCells}</tr></thead>
 <tbody><tr><th class="name" scope="row">All</th>${renderDays(days, all, '/gaps?usage_date=')}</tr>
 ${lines.map(
-  ({ org_id: orgId, name, days: own }) =>
-    html`<tr><th class="name" scope="row"><a href="/organizations/${orgId}">${plain(name)}</a></th>${renderDays(
+  ({ org_id: orgId, name, days: orgDays }) =>
+    html`<tr><th class="name" scope="row"><a href="/organizations/${orgId}">${toPlainText(name)}</a></th>${renderDays(
       days,
-      own,
+      orgDays,
       `${PATH}/${orgId}/`,
     )}</tr>\n`,
 )}</tbody></table></div>`;
 }
 
 /**
- * Renders the cells of a line; each with a gap leads to `address` of the day. What they are made of, days, counts and
- * addresses of this server, needs no escaping.
+ * Renders the squares of a line; one with a gap links to `address` plus its day. They consist of days, counts and
+ * addresses of this server, which need no escaping.
  */
-function renderDays(days: readonly UsageDay[], own: readonly MapDay[], address: string): Html {
-  const known = new Map(own.map((day) => [day.day, day]));
+function renderDays(days: readonly UsageDay[], mapDays: readonly MapDay[], address: string): Html {
+  const cellByDay = new Map(mapDays.map((day) => [day.day, day]));
   const cells = days.map((day) => {
-    const cell = known.get(day);
+    const cell = cellByDay.get(day);
     if (cell === undefined) return '<td></td>';
     const { tone, symbol } = STANDINGS[cell.standing];
-    if (cell.gaps === 0) return `<td class=m-${tone}>${tone === 'known' ? symbol : ''}</td>`;
+    if (cell.gaps === 0) return `<td class=m-${tone}>${tone === 'lost' ? symbol : ''}</td>`;
     const title = `${day}: ${showNumber(cell.gaps)} of ${showNumber(cell.cells)} missing or in doubt`;
-    // Hundreds of stops for a keyboard: the list of gaps has the same links.
+    // Not a tab stop: there may be hundreds, and the list of gaps has the same links.
     const link = `<a href="${address}${day}" tabindex=-1 title="${title}">${symbol}</a>`;
-    return `<td class="m-${tone} s-${shadeOf(cell)}">${link}</td>`;
+    return `<td class="m-${tone} s-${getShade(cell)}">${link}</td>`;
   });
   return html`${raw(cells.join(''))}`;
 }
 
-/** Returns the shade of a share, from 1 for up to 1 % to 4 for more than half. */
-function shadeOf({ gaps, cells }: MapDay): number {
+/** Returns the shade of the share of gaps: from 1, up to 1%, to 4, above 50%. */
+function getShade({ gaps, cells }: MapDay): number {
   return [0.01, 0.1, 0.5].filter((bound) => gaps / cells > bound).length + 1;
 }

@@ -1,15 +1,14 @@
 import { sql } from 'kysely';
 import { streamNames } from '../usage/streams/catalog.ts';
-import { optionsOf, SEARCH, tablePage } from './table.ts';
+import { createTablePage, optionsOf, SEARCH } from './table.ts';
 
 export const STREAM = { label: 'Stream', options: optionsOf(streamNames) };
 
-/** The cells that are missing or in doubt. */
-export const gapsPage = tablePage('/gaps', '/coverage', ({ instanceIds }) => ({
+export const gapsPage = createTablePage('/gaps', '/coverage', ({ instanceIds }) => ({
   title: 'Gaps',
-  sentence: 'Numbers that are missing or in doubt, the worst and newest first.',
+  sentence: 'Cells that are missing or in doubt, worst and newest first.',
   rows: sql`
-    select org_id, org_name, referral_id, usage_date, stream, standing, reason, message, attempts, next_read_at
+    select org_id, org_name, referral_id, usage_date, stream, standing, reason, detail, failed_reads, next_read_at
     from losant_usage.coverage_gaps where instance_id = any (${instanceIds}::text[])`,
   order: sql`r.standing desc, r.usage_date desc, r.org_id, r.stream`,
   filters: {
@@ -24,24 +23,23 @@ export const gapsPage = tablePage('/gaps', '/coverage', ({ instanceIds }) => ({
     stream: 'Stream',
     standing: 'Standing',
     reason: 'Reason',
-    message: 'What was wrong',
-    attempts: 'Failed reads',
+    detail: 'Detail',
+    failed_reads: 'Failed reads',
     next_read_at: 'Next read',
   },
 }));
 
-/** Invalid answers, which no good one has followed. */
-export const quarantinePage = tablePage('/quarantine', '/coverage', ({ instanceIds }) => ({
+export const quarantinePage = createTablePage('/quarantine', '/coverage', ({ instanceIds }) => ({
   title: 'Quarantine',
-  sentence: 'Invalid answers that no good one has followed, newest first.',
+  sentence: 'Invalid responses not yet followed by a valid one, newest first.',
   rows: sql`
-    select q.id, q.org_id, o.name as org_name, o.referral_id, q.from_date as first_day, q.to_date as last_day, q.stream,
-      q.code, q.problem, q.seen_at
+    select q.id, q.org_id, o.name as org_name, o.referral_id, q.first_day, q.last_day, q.stream,
+      q.reason, q.detail, q.seen_at
     from losant_usage.quarantine q join losant_usage.organizations o on o.org_id = q.org_id
     where o.instance_id = any (${instanceIds}::text[]) and exists (
       select from losant_usage.cells c
-      where c.org_id = q.org_id and c.stream = q.stream and c.usage_date between q.from_date and q.to_date
-        and (c.verified_at is null or c.verified_at < q.seen_at) and c.attempts > 0
+      where c.org_id = q.org_id and c.stream = q.stream and c.usage_date between q.first_day and q.last_day
+        and (c.last_read_at is null or c.last_read_at < q.seen_at) and c.failed_reads > 0
     )`,
   order: sql`r.seen_at desc, r.id`,
   filters: { q: SEARCH, stream: STREAM },
@@ -50,8 +48,8 @@ export const quarantinePage = tablePage('/quarantine', '/coverage', ({ instanceI
     first_day: 'First day',
     last_day: 'Last day',
     stream: 'Stream',
-    code: 'Code',
-    problem: 'What was wrong',
-    seen_at: 'Seen',
+    reason: 'Reason',
+    detail: 'Detail',
+    seen_at: 'Received',
   },
 }));

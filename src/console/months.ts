@@ -3,116 +3,122 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
 import { type DayRange, daysOfMonth, parseMonth } from '../usage/day.ts';
-import { type MonthRow, selectBlockers, selectFindings } from './counts.ts';
+import { type MonthRow, selectBlockers, selectMonthIssues } from './counts.ts';
 import {
-  AGAIN_S,
   COUNTING,
   type ConsolePage,
   type Html,
   type PageRequest,
-  plain,
+  RELOAD_SECONDS,
   renderCommands,
   showMonth,
+  toPlainText,
 } from './page.ts';
 import {
   addressOf,
   type Columns,
   optionsOf,
-  renderTable,
+  renderHtmlTable,
   SEARCH,
   showDifference,
   showTable,
 } from './table.ts';
 
-const PLACE = '/months';
+const PATH = '/months';
 
 const TONES: Readonly<Record<MonthRow['state'], string>> = {
-  'not over': 'quiet',
-  open: 'warn',
+  in_progress: 'quiet',
+  ready: 'warn',
   blocked: 'bad',
   closed: 'good',
-  different: 'bad',
+  needs_adjustment: 'bad',
 };
 
 const MONTHS: Columns<MonthRow> = {
-  month: ['Month', ({ month }) => html`<a href="${PLACE}/${month.slice(0, 7)}">${showMonth(month)}</a>`],
+  month: ['Month', ({ month }) => html`<a href="${PATH}/${month.slice(0, 7)}">${showMonth(month)}</a>`],
   instance_name: 'Instance',
-  state: ['State', ({ state }) => html`<span class="${TONES[state]}">${state}</span>`],
+  state: ['State', ({ state }) => html`<span class="${TONES[state]}">${state.replaceAll('_', ' ')}</span>`],
   causes: 'Blocked by',
-  orgs: 'Organizations',
-  at_stake: 'Billable payloads at stake',
-  difference: ['Billable payloads differ by', ({ difference }) => showDifference(difference ?? 0)],
-  examples: 'First of all',
-  closed_at: 'Closed',
+  orgs: 'Organizations affected',
+  affected_payloads: 'Billable payloads affected',
+  difference: ['Difference in billable payloads', ({ difference }) => showDifference(difference ?? 0)],
+  examples: 'Most affected',
+  closed_at: 'Closed at',
 };
 
 export function renderMonths(months: readonly MonthRow[]): Html {
-  return renderTable(months, MONTHS);
+  return renderHtmlTable(months, MONTHS);
 }
 
 export const monthsPage: ConsolePage = {
-  path: PLACE,
-  place: PLACE,
-  show: async ({ counts }) => {
-    const counted = await counts();
-    const body = html`<h1>Months</h1><p class="quiet">Which months are open, blocked, closed, or differ from what was
-      invoiced.</p>${counted === null ? COUNTING : renderMonths(counted.months)}`;
-    return { title: 'Months', body, again: counted === null ? AGAIN_S : 0 };
+  path: PATH,
+  navPath: PATH,
+  show: async ({ getCounts }) => {
+    const counts = await getCounts();
+    const body = html`<h1>Months</h1><p class="quiet">Months that are in progress, ready, blocked, closed, or in need
+      of an adjustment.</p>${counts === null ? COUNTING : renderMonths(counts.months)}`;
+    return { title: 'Months', body, reloadSeconds: counts === null ? RELOAD_SECONDS : 0 };
   },
 };
 
-/** The numbers of today and those that were invoiced, of a month of an organization. */
-export type Invoiced = {
+/** The current and the billed quantities of a month of an organization. */
+export type BilledQuantities = {
   readonly payloads: number | null;
-  readonly payloads_invoiced: number | null;
+  readonly payloads_billed: number | null;
   readonly minutes: number | null;
-  readonly minutes_invoiced: number | null;
+  readonly minutes_billed: number | null;
 };
 
-export const INVOICED: Columns<Invoiced> = {
-  payloads: 'Payloads',
-  payloads_invoiced: ['Invoiced', ({ payloads, payloads_invoiced: sum }) => renderInvoiced(payloads, sum)],
-  minutes: 'Minutes',
-  minutes_invoiced: ['Invoiced', ({ minutes, minutes_invoiced: sum }) => renderInvoiced(minutes, sum)],
+export const BILLED_COLUMNS: Columns<BilledQuantities> = {
+  payloads: 'Billable payloads',
+  payloads_billed: [
+    'Payloads billed',
+    ({ payloads, payloads_billed: billed }) => renderBilledQuantity(payloads, billed),
+  ],
+  minutes: 'Notebook minutes',
+  minutes_billed: [
+    'Minutes billed',
+    ({ minutes, minutes_billed: billed }) => renderBilledQuantity(minutes, billed),
+  ],
 };
 
-type OrgRow = Invoiced & { readonly difference: number | null; readonly what_to_do: string | null };
+type OrgRow = BilledQuantities & { readonly difference: number | null; readonly remedy: string | null };
 
 const ORGANIZATIONS: Columns<OrgRow> = {
   org_name: 'Organization',
-  referral_id: 'Referral id',
-  ...INVOICED,
-  difference: ['Payloads differ by', ({ difference }) => showDifference(difference ?? 0)],
+  referral_id: 'Referral ID',
+  ...BILLED_COLUMNS,
+  difference: ['Difference in billable payloads', ({ difference }) => showDifference(difference ?? 0)],
   causes: 'Blocked by',
-  what_to_do: ['What to do', ({ what_to_do: lines }) => renderAdvice(lines ?? '')],
+  remedy: ['Remedy', ({ remedy }) => renderRemedy(remedy ?? '')],
 };
 
-/** The blockers of a month, first those of all of it; then each organization. */
+/** The blockers of a month that concern an entire instance, then each organization with its own. */
 export const monthPage: ConsolePage = {
   path: '/months/:month',
-  place: PLACE,
+  navPath: PATH,
   show: async (request) => {
-    const name = parseMonth(request.params['month'] ?? '');
-    if (name === null) return null;
-    const days = daysOfMonth(name);
-    const counted = await request.counts();
-    if (counted === null) return { title: showMonth(days.from), body: COUNTING, again: AGAIN_S };
+    const month = parseMonth(request.params['month'] ?? '');
+    if (month === null) return null;
+    const days = daysOfMonth(month);
+    const counts = await request.getCounts();
+    if (counts === null)
+      return { title: showMonth(days.from), body: COUNTING, reloadSeconds: RELOAD_SECONDS };
     return await showTable<OrgRow>(request, {
       title: showMonth(days.from),
-      sentence:
-        'What blocks it, the most payloads first; then the number that was invoiced beside that of today.',
-      intro: (db) => renderBlockers(db, request, { days, months: counted.months }),
+      sentence: 'Blocked organizations first, by payloads. Billed and current numbers are side by side.',
+      intro: (db) => renderBlockers(db, request, { days, months: counts.months }),
       rows: selectOrganizations(request, days),
-      order: sql`r.amount desc nulls last, r.org_name, r.org_id`,
+      order: sql`r.affected_payloads desc nulls last, r.org_name, r.org_id`,
       filters: {
         q: SEARCH,
         only: {
-          label: 'Only',
-          options: optionsOf(['blocked', 'different']),
+          label: 'Show only',
+          options: optionsOf(['blocked', 'to_adjust']),
           where: (only) =>
             only === 'blocked'
               ? sql`r.causes is not null`
-              : sql`(r.payloads <> r.payloads_invoiced or r.minutes <> r.minutes_invoiced)`,
+              : sql`(r.payloads <> r.payloads_billed or r.minutes <> r.minutes_billed)`,
         },
       },
       columns: ORGANIZATIONS,
@@ -120,53 +126,57 @@ export const monthPage: ConsolePage = {
   },
 };
 
-/** Renders how the month stands, what blocks all of it, and how to close it. */
+/** Renders the state of the month, the blockers of entire instances, and the command that previews its closing. */
 async function renderBlockers(
   db: Kysely<Schema>,
   { instanceIds }: PageRequest,
-  { days, months: all }: { readonly days: DayRange; readonly months: readonly MonthRow[] },
+  { days, months: allMonths }: { readonly days: DayRange; readonly months: readonly MonthRow[] },
 ): Promise<Html> {
-  const months = all.filter(({ month }) => month === days.from);
-  const { rows: blocked } = await sql<OrgRow & { readonly org_name: string; readonly causes: string }>`
-    select f.* from (${selectBlockers(days.from)}) as f
-    where f.org_id is null and f.instance_id = any (${instanceIds}::text[])`.execute(db);
-  const adjust = months.some((each) => each.closed_at !== null) ? ' --adjust' : '';
-  return html`${months.length > 0 && renderMonths(months)}${blocked.map(
-    ({ org_name: instance, causes, what_to_do: lines }) =>
-      html`<p class="bad">All of ${plain(instance)}: ${causes}</p>${renderAdvice(lines ?? '')}`,
-  )}${renderCommands([`losant-usage close --period ${days.from.slice(0, 7)}${adjust} --dry-run`])}
-<p><a href="${addressOf('/changes', { ...days, which: 'closed' })}">What changed since it was invoiced</a></p>`;
+  const months = allMonths.filter(({ month }) => month === days.from);
+  const { rows: blockers } = await sql<OrgRow & { readonly org_name: string; readonly causes: string }>`
+    select b.* from (${selectBlockers(days.from)}) as b
+    where b.org_id is null and b.instance_id = any (${instanceIds}::text[])`.execute(db);
+  const isClosed = months.some((each) => each.closed_at !== null);
+  const command = `losant-usage close --month ${days.from.slice(0, 7)}${isClosed ? ' --adjust' : ''} --dry-run`;
+  return html`${months.length > 0 && renderMonths(months)}${blockers.map(
+    ({ org_name: instance, causes, remedy }) =>
+      html`<p class="bad">Entire instance ${toPlainText(instance)}: ${causes}</p>${renderRemedy(remedy ?? '')}`,
+  )}${renderCommands([command])}${
+    isClosed &&
+    html`<p><a href="${addressOf('/changes', { ...days, which: 'closed' })}">Changes since the month was closed</a></p>`
+  }`;
 }
 
-/** Selects the organizations of a month. The sums are of one each, so that only those on the page are added up. */
+/** Selects the organizations of a month. Each sum is a subquery, so that only those on the page are computed. */
 function selectOrganizations({ instanceIds }: PageRequest, { from, to }: DayRange) {
   const sum = (metric: string) =>
     sql`(select sum(d.${sql.ref(metric)})::bigint from losant_usage.usage_days d
       where d.org_id = o.org_id and d.usage_date between ${from}::date and ${to}::date)`;
-  const invoiced = (metric: string) =>
+  const sumBilled = (metric: string) =>
     sql`(select sum(l.quantity)::bigint from losant_usage.statement_lines l
       where l.month = ${from}::date and l.org_id = o.org_id and l.metric = ${metric})`;
-  const [payloads, payloadsInvoiced] = [sum('payload_billable_count'), invoiced('payload_billable_count')];
+  const [payloads, payloadsBilled] = [sum('payload_billable_count'), sumBilled('payload_billable_count')];
   return sql`
-    select o.org_id, o.name as org_name, o.referral_id, o.customer_id, o.plan_id, f.causes, f.what_to_do, f.amount,
-      ${payloads} as payloads, ${payloadsInvoiced} as payloads_invoiced,
-      nullif(${payloads} - ${payloadsInvoiced}, 0) as difference,
-      ${sum('notebook_minutes')} as minutes, ${invoiced('notebook_minutes')} as minutes_invoiced
+    select o.org_id, o.name as org_name, o.referral_id, o.customer_id, o.plan_id, s.causes, s.remedy,
+      s.affected_payloads, ${payloads} as payloads, ${payloadsBilled} as payloads_billed,
+      nullif(${payloads} - ${payloadsBilled}, 0) as difference,
+      ${sum('notebook_minutes')} as minutes, ${sumBilled('notebook_minutes')} as minutes_billed
     from losant_usage.organizations o
-    left join (${selectFindings(from)}) as f on f.org_id = o.org_id
+    left join (${selectMonthIssues(from)}) as s on s.org_id = o.org_id
     where o.instance_id = any (${instanceIds}::text[]) and exists (
       select from losant_usage.tracks t
-      where t.org_id = o.org_id and t.first_day <= ${to}::date and (t.to_day is null or t.to_day >= ${from}::date))`;
+      where t.org_id = o.org_id and t.first_day <= ${to}::date
+        and (t.last_day is null or t.last_day >= ${from}::date))`;
 }
 
-/** Renders the number that was invoiced, marked where it is not that of today. */
-function renderInvoiced(now: number | null, invoiced: number | null): Html | string {
-  if (invoiced === null) return '–';
-  if (now === invoiced) return showNumber(invoiced);
-  return html`<span class="bad" title="today's number differs">${showNumber(invoiced)} ≠</span>`;
+/** Renders the billed quantity, marked if the current one differs. */
+function renderBilledQuantity(current: number | null, billed: number | null): Html | string {
+  if (billed === null) return '–';
+  if (current === billed) return showNumber(billed);
+  return html`<span class="bad" title="the current number differs">${showNumber(billed)} ≠</span>`;
 }
 
-function renderAdvice(lines: string): Html | string {
-  const commands = lines.split('\n');
-  return commands.every((line) => line.startsWith('losant-usage ')) ? renderCommands(commands) : lines;
+function renderRemedy(remedy: string): Html | string {
+  const lines = remedy.split('\n');
+  return lines.every((line) => line.startsWith('losant-usage ')) ? renderCommands(lines) : remedy;
 }

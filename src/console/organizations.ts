@@ -1,75 +1,78 @@
 import { html } from 'hono/html';
 import { sql } from 'kysely';
-import { showNumber } from '../terminal/words.ts';
+import { count, showNumber } from '../terminal/words.ts';
 import type { Activity } from './counts.ts';
-import { AGAIN_S, COUNTING, type ConsolePage, type Html } from './page.ts';
+import { COUNTING, type ConsolePage, type Html, RELOAD_SECONDS } from './page.ts';
 import { type Columns, escapeLike, SEARCH, showChange, showTable } from './table.ts';
 
-const ONLY: Readonly<Record<string, readonly [text: string, condition: string]>> = {
+const ONLY: Readonly<Record<string, readonly [label: string, condition: string]>> = {
   new: ['new: created in the last 7 days', 'r.is_new'],
-  left: ['left: deleted in the last 7 days', 'r.is_left'],
-  silent: ['silent: zeros since three days', 'r.is_silent'],
-  moved: ['moved: by half or more in 7 days', 'r.is_moved'],
-  crossing: ['passes a limit this month', 'r.crosses_on is not null or r.limit_share > 1'],
-  near: ['at 80 % of a limit or more', 'r.limit_share >= 0.8'],
+  deleted: ['deleted in the last 7 days', 'r.is_recently_deleted'],
+  silent: ['silent: zero payloads for three days', 'r.is_silent'],
+  changed: ['changed by half or more in 7 days', 'r.has_large_change'],
+  exceeding: ['exceeds a limit this month', 'r.exceeds_on is not null or r.limit_share > 1'],
+  near_limit: ['at 80% of a limit or more', 'r.limit_share >= 0.8'],
   no_plan: ['no plan', 'r.plan_id is null'],
   no_limit: ['no limit', 'r.has_no_limit'],
-  existing: ['exists', 'r.removed_on is null'],
+  not_deleted: ['not deleted', 'r.deleted_on is null'],
 };
 
 const COLUMNS: Columns<Activity> = {
   org_name: 'Name',
-  referral_id: 'Referral id',
+  referral_id: 'Referral ID',
   plan_id: 'Plan',
   payload_billable_count: [
-    'Payloads',
-    ({ payload_billable_count: payloads, days_missing: days }) =>
+    'Billable payloads',
+    ({ payload_billable_count: payloads, days_not_stored: days }) =>
       html`${showNumber(payloads ?? 0)}${
-        days !== null && days > 0 && html` <span class="bad" title="${days} days are missing of it">?</span>`
+        days !== null &&
+        days > 0 &&
+        html` <span class="bad" title="${count(days, 'day is', 'days are')} not stored">?</span>`
       }`,
   ],
-  change: ['Last 7 days', ({ change }) => showChange(change ?? 0)],
+  change_ratio: ['7-day change', ({ change_ratio: change }) => showChange(change ?? 0)],
   devices_total: 'Devices',
-  limit_share: ['Of its limit', ({ limit_share: share }) => renderBar(share ?? 0)],
+  limit_share: ['Limit used', ({ limit_share: share }) => renderBar(share ?? 0)],
   limit_name: 'Limit',
-  crosses_on: 'Passes it',
-  last_active_on: 'Last payloads',
+  exceeds_on: 'Exceeds on',
+  last_active_on: 'Last active',
   created_on: 'Created',
-  removed_on: 'Left',
+  deleted_on: 'Deleted',
   tags: 'Tags',
 };
 
 export const organizationsPage: ConsolePage = {
   path: '/organizations',
-  place: '/organizations',
+  navPath: '/organizations',
   show: async (request) => {
-    const counts = await request.counts();
+    const counts = await request.getCounts();
     const isFile = request.query['format'] === 'csv';
-    if (counts === null && isFile) return { title: 'Organizations', body: COUNTING, again: AGAIN_S };
+    if (counts === null && isFile)
+      return { title: 'Organizations', body: COUNTING, reloadSeconds: RELOAD_SECONDS };
     const table = await showTable<Activity>(request, {
       title: 'Organizations',
       sentence:
-        'Billable payloads of this month; the last 7 days beside the 4 weeks before; the limit first passed.',
+        'Billable payloads this month, the last 7 days compared with the 4 weeks before, and the limit exceeded first.',
       rows: sql`
         select o.org_id, coalesce(i.name, i.instance_id) as instance_name, o.name as org_name, o.referral_id, o.plan_id,
           (select string_agg(concat_ws('=', t.item ->> 'key', t.item ->> 'value'), ', ' order by t.nth)
             from jsonb_array_elements(o.tags) with ordinality as t (item, nth)) as tags,
-          o.limits = '{}' as has_no_limit, o.created_on, o.removed_on, a.payload_billable_count, a.days_missing,
-          a.change, a.devices_total, a.last_active_on, a.limit_name, a.limit_share, a.crosses_on, a.is_new, a.is_left,
-          a.is_silent, a.is_moved
+          o.limits = '{}' as has_no_limit, o.created_on, o.deleted_on, a.payload_billable_count, a.days_not_stored,
+          a.change_ratio, a.devices_total, a.last_active_on, a.limit_name, a.limit_share, a.exceeds_on, a.is_new,
+          a.is_recently_deleted, a.is_silent, a.has_large_change
         from losant_usage.organizations o
         join losant_usage.instances i on i.instance_id = o.instance_id
-        left join json_to_recordset(${counts?.activity ?? '[]'}::json) as a (org_id text, payload_billable_count bigint,
-          days_missing bigint, change float8, devices_total bigint, last_active_on date, is_new boolean,
-          is_left boolean, is_silent boolean, is_moved boolean, limit_name text, limit_share float8, crosses_on date)
-          on a.org_id = o.org_id
+        left join json_to_recordset(${counts?.organizationsJson ?? '[]'}::json) as a (org_id text,
+          payload_billable_count bigint, days_not_stored bigint, change_ratio float8, devices_total bigint,
+          last_active_on date, is_new boolean, is_recently_deleted boolean, is_silent boolean,
+          has_large_change boolean, limit_name text, limit_share float8, exceeds_on date) on a.org_id = o.org_id
         where o.instance_id = any (${request.instanceIds}::text[])`,
       order: sql`r.org_name, r.org_id`,
       filters: {
         q: SEARCH,
         only: {
-          label: 'Only',
-          options: Object.fromEntries(Object.entries(ONLY).map(([name, [text]]) => [name, text])),
+          label: 'Show only',
+          options: Object.fromEntries(Object.entries(ONLY).map(([name, [label]]) => [name, label])),
           where: (name) => sql`(${sql.raw(ONLY[name]?.[1] ?? 'true')})`,
         },
         plan_id: { label: 'Plan', options: 'text' },
@@ -82,14 +85,16 @@ export const organizationsPage: ConsolePage = {
       },
       columns: COLUMNS,
     });
-    return counts === null && !(table instanceof Response) ? { ...table, again: AGAIN_S } : table;
+    return counts === null && !(table instanceof Response)
+      ? { ...table, reloadSeconds: RELOAD_SECONDS }
+      : table;
   },
 };
 
 /** Renders a share of a limit as a number and a bar. */
 export function renderBar(share: number): Html {
   const width = Math.round(Math.min(share, 1) * 60);
-  return html`${Math.floor(share * 100)} %<svg class="bar" aria-hidden="true" width="60" height="10"><rect
+  return html`${Math.floor(share * 100)}%<svg class="bar" aria-hidden="true" width="60" height="10"><rect
     class="bar-room" width="60" height="10"/><rect class="${share > 1 ? 'bar-over' : 'bar-used'}" width="${width}"
       height="10"/></svg>`;
 }

@@ -8,10 +8,9 @@ import { STYLE } from './style.ts';
 
 export type Html = ReturnType<typeof html>;
 
-/** The request of a page. */
 export interface PageRequest extends PageSources {
-  /** Returns what is counted over all organizations; null before it was. */
-  readonly counts: () => Promise<Counts | null>;
+  /** Returns the counts over all organizations; null until they have been read. */
+  readonly getCounts: () => Promise<Counts | null>;
   readonly nowMs: number;
   readonly path: string;
   readonly params: Readonly<Record<string, string>>;
@@ -22,20 +21,19 @@ export interface ConsolePage {
   /** The route as hono writes it, e.g. `/organizations/:id`. */
   readonly path: string;
   /** The path of the page in the navigation. */
-  readonly place: string;
-  /** Returns what is shown, a file, or null if the address names nothing that there is. */
-  readonly show: (request: PageRequest) => Promise<Shown | Response | null>;
+  readonly navPath: string;
+  /** Returns the page, or a file. Null: the address names nothing that exists. */
+  readonly show: (request: PageRequest) => Promise<PageContent | Response | null>;
 }
 
-interface Shown {
+interface PageContent {
   readonly title: string;
   readonly body: Html;
-  /** The number of seconds after which it is loaded again; by default it is not. */
-  readonly again?: number;
+  /** By default, the page is not reloaded. */
+  readonly reloadSeconds?: number;
 }
 
-/** The navigation: each page that is not part of another one. */
-const PAGES = [
+const NAVIGATION = [
   ['/', 'Home'],
   ['/organizations', 'Organizations'],
   ['/coverage', 'Coverage'],
@@ -44,42 +42,47 @@ const PAGES = [
   ['/runs', 'Runs'],
 ] as const;
 
-/** The icon of the browser's tab: a bar chart in a square. */
+/** The icon of the browser tab: a bar chart in a square. */
 export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3"
   fill="#0a58b0"/><path d="M4 12V8M8 12V4M12 12V6" stroke="#fff" stroke-width="2.2"/></svg>`;
 
 /**
- * The script of every page: one that shows what is under way is loaded again, but not while somebody types or
- * selects. Nothing on a page needs it to be read.
+ * The script of every page. It reloads a page whose content is still changing, unless somebody is typing or selecting
+ * text. Pages can be read without it.
  */
 const SCRIPT = `
-const again = Number(document.body.dataset.again ?? 0);
-if (again > 0) setInterval(() => {
+const reloadSeconds = Number(document.body.dataset.reloadSeconds ?? 0);
+if (reloadSeconds > 0) setInterval(() => {
   const isTyping = document.activeElement.closest('input, select, textarea') !== null ||
     document.getElementById('find').value !== '';
   if (!document.hidden && !isTyping && String(getSelection()) === '') location.reload();
-}, again * 1000);
+}, reloadSeconds * 1000);
 `;
 
 /** The source for the Content-Security-Policy: the only script that may run. */
 export const SCRIPT_SOURCE = `'sha256-${createHash('sha256').update(SCRIPT).digest('base64')}'`;
 
-export function renderPage({ title, place, body, again = 0 }: Shown & Pick<ConsolePage, 'place'>): Html {
+export function renderPage({
+  title,
+  navPath,
+  body,
+  reloadSeconds = 0,
+}: PageContent & Pick<ConsolePage, 'navPath'>): Html {
   return html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${plain(title)} · Losant usage</title>
+<title>${toPlainText(title)} · Losant usage</title>
 <link rel="icon" href="/icon.svg" type="image/svg+xml">
 <style>${raw(STYLE)}</style>
 </head>
-<body data-again="${again}">
-<a class="skip" href="#main">Skip to the content</a>
+<body data-reload-seconds="${reloadSeconds}">
+<a class="skip" href="#main">Skip to content</a>
 <header><strong>Losant usage</strong>
-<nav aria-label="Pages">${PAGES.map(([href, name]) => renderLink(href, name, href === place, 'page'))}</nav>
+<nav aria-label="Pages">${NAVIGATION.map(([href, name]) => renderLink(href, name, href === navPath, 'page'))}</nav>
 <form class="find" method="get" action="/organizations" role="search" aria-label="Organizations"><label class="hidden"
-  for="find">Find an organization by name, referral id or id</label>
+  for="find">Find an organization by name, referral ID or ID</label>
 <input id="find" name="q" type="search" placeholder="Find an organization"></form></header>
 <main id="main" tabindex="-1">
 ${body}
@@ -89,37 +92,39 @@ ${body}
 </html>`;
 }
 
-/** The number of seconds after which a page is loaded again that shows something before it was counted. */
-export const AGAIN_S = 3;
-export const COUNTING = html`<p class="quiet">It is being counted; the page follows by itself.</p>`;
+/** For a page whose counts have not been read yet. */
+export const RELOAD_SECONDS = 3;
+export const COUNTING = html`<p class="quiet">Counting… this page refreshes by itself.</p>`;
 
-/** Renders the page for an address that names nothing; its status is 404. */
-export function renderMissing(place: string): Html {
-  const title = 'There is no such page';
-  const body = html`<h1>${title}</h1><p><a href="${place}">All there are</a></p>`;
-  return renderPage({ title, place, body });
+/** Renders the page for an address that names nothing that exists. */
+export function renderNotFound(navPath: string): Html {
+  const title = 'Page not found';
+  const [, parent = ''] = NAVIGATION.find(([href]) => href === navPath) ?? [];
+  const body = html`<h1>${title}</h1><p><a href="${navPath}">Back to ${parent}</a></p>`;
+  return renderPage({ title, navPath, body });
 }
 
-/** Renders one of several links; the one to what is shown is marked. */
+/** Renders one of several links, marked if it leads to the current page. */
 export function renderLink(address: string, text: string, isCurrent: boolean, current = 'true'): Html {
   return html`<a href="${address}"${isCurrent && html` aria-current="${current}"`}>${text}</a> `;
 }
 
-/** Matches characters that show nothing, or change what stands beside them. */
-const UNSEEN = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
+/** Matches characters that are invisible, or change how their neighbors are displayed. */
+const INVISIBLE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
 
-/** Returns text from outside without control characters and marks of direction. */
-export function plain(text: string): string {
-  return text.replaceAll(UNSEEN, '\ufffd');
+/** Returns untrusted text without control characters and direction marks. */
+export function toPlainText(text: string): string {
+  return text.replaceAll(INVISIBLE, '\ufffd');
 }
 
 export function linkToOrganization(orgId: string, name: string): Html {
-  return html`<a href="/organizations/${orgId}" title="${plain(name)}, ${orgId}">${plain(name)}</a>`;
+  return html`<a href="/organizations/${orgId}" title="${toPlainText(name)}, ${orgId}">${toPlainText(name)}</a>`;
 }
 
-/** Renders commands that work as pasted; a click selects all of one. */
+/** Renders commands; a click selects an entire one. */
 export function renderCommands(commands: readonly string[]): Html {
-  return html`<ul class="commands">${commands.map((command) => html`<li><code>${plain(command)}</code></li>`)}</ul>`;
+  const items = commands.map((command) => html`<li><code>${toPlainText(command)}</code></li>`);
+  return html`<ul class="commands">${items}</ul>`;
 }
 
 export function renderInstant(instant: string): Html {
@@ -128,25 +133,25 @@ export function renderInstant(instant: string): Html {
 
 const MONTHS = new Intl.DateTimeFormat('en-US', { month: 'long', year: 'numeric', timeZone: 'UTC' });
 
-/** Returns the month of a day in words, e.g. `October 2026`. */
+/** Formats the month of a day: `October 2026`. */
 export function showMonth(day: string): string {
   return MONTHS.format(Date.parse(`${day.slice(0, 7)}-01T00:00:00.000Z`));
 }
 
-/** Shows sign and word of a standing; null stands for not wanted. */
+/** Renders a standing with its symbol; null means not expected. */
 export function renderStanding(standing: Standing | null): Html {
-  if (standing === null) return html`<span class="quiet">not wanted</span>`;
+  if (standing === null) return html`<span class="quiet">not expected</span>`;
   const { symbol, label, sentence, tone } = STANDINGS[standing];
   return html`<span class="t-${tone} whole" title="${sentence}"><span aria-hidden="true">${symbol}</span>
     ${label}</span>`;
 }
 
-/** Renders what is known by name; what is null, false or empty is left out. */
+/** Renders a list of facts by name, without those that are null, false or empty. */
 export function renderFacts(facts: Readonly<Record<string, Html | string | false | null>>): Html {
-  const known = Object.entries(facts).filter(
+  const visibleFacts = Object.entries(facts).filter(
     ([, value]) => value !== null && value !== false && value !== '',
   );
-  return html`<dl class="facts">${known.map(
+  return html`<dl class="facts">${visibleFacts.map(
     ([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>\n`,
   )}</dl>`;
 }

@@ -1,18 +1,18 @@
 import type { Context, Hono } from 'hono';
 import { html } from 'hono/html';
+import { cacheRead } from './cached-reads.ts';
 import { changesPage } from './changes.ts';
 import { readCounts } from './counts.ts';
 import { coveragePage } from './coverage.ts';
+import { dayPage } from './day.ts';
 import { gapsPage, quarantinePage } from './gaps.ts';
 import { homePage } from './home.ts';
 import { monthPage, monthsPage } from './months.ts';
 import { organizationPage } from './organization.ts';
 import { organizationsPage } from './organizations.ts';
-import { type ConsolePage, renderMissing, renderPage } from './page.ts';
-import { keepReading } from './readings.ts';
+import { type ConsolePage, renderNotFound, renderPage } from './page.ts';
 import { runsPage } from './runs.ts';
 import type { PageSources } from './sources.ts';
-import { storyPage } from './story.ts';
 
 export const PAGES: readonly ConsolePage[] = [
   homePage,
@@ -21,41 +21,39 @@ export const PAGES: readonly ConsolePage[] = [
   monthsPage,
   monthPage,
   coveragePage,
-  storyPage,
+  dayPage,
   gapsPage,
   quarantinePage,
   changesPage,
   runsPage,
 ];
 
-/** Counts are a minute old at most, unless counting takes long; nobody waits until they are there. */
+/** Counting many organizations takes seconds, so pages hardly wait for it: they say that it goes on, and reload. */
 const COUNTS = { keepMs: 60_000, timeoutMs: 50 };
 
-/** Adds every page to the routes. */
 export function addPages(app: Hono, sources: PageSources): void {
   const { read, instanceIds, now, logger } = sources;
-  const onFailure = (error: unknown) => logger.warn({ err: error }, 'database not read for a page');
-  const kept = keepReading(() => readCounts(read, instanceIds), { ...COUNTS, now, onFailure });
-  const counts = async () => (await kept())?.value ?? null;
-  for (const { path, place, show } of PAGES) {
+  const onFailure = (error: unknown) => logger.warn({ err: error }, 'page query failed');
+  const countsCache = cacheRead(() => readCounts(read, instanceIds), { ...COUNTS, now, onFailure });
+  const getCounts = async () => (await countsCache())?.value ?? null;
+  for (const { path, navPath, show } of PAGES) {
     app.get(path, async (c: Context) => {
-      const { path: asked } = c.req;
       try {
-        const shown = await show({
+        const content = await show({
           ...sources,
-          counts,
+          getCounts,
           nowMs: now(),
-          path: asked,
+          path: c.req.path,
           params: c.req.param(),
           query: c.req.query(),
         });
-        if (shown instanceof Response) return shown;
-        if (shown === null) return await c.html(renderMissing(place), 404);
-        return await c.html(renderPage({ ...shown, place }));
+        if (content instanceof Response) return content;
+        if (content === null) return await c.html(renderNotFound(navPath), 404);
+        return await c.html(renderPage({ ...content, navPath }));
       } catch (error) {
         onFailure(error);
-        const body = html`<h1>The database does not answer in time</h1><p>Try again in a moment.</p>`;
-        return c.html(renderPage({ title: 'No answer', place, body }), 503);
+        const body = html`<h1>The database is not responding</h1><p>Try again in a moment.</p>`;
+        return c.html(renderPage({ title: 'Not responding', navPath, body }), 503);
       }
     });
   }

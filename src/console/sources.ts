@@ -1,17 +1,17 @@
-/** The sources of what pages show. */
+/** The data sources of the pages. */
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { Logger } from '../logger.ts';
 import type { Health } from '../queries/health.ts';
-import type { Reading } from './readings.ts';
+import type { Snapshot } from './cached-reads.ts';
 
 export interface PageSources {
   readonly status: () => WorkerStatus;
-  /** Returns the state of the database; waits `waitMs` for a new reading if there is one that is not old. */
+  /** Returns the state of the database. Waits at most `waitMs` for a new snapshot if the last one is not old. */
   readonly database: (waitMs?: number) => Promise<DatabaseView>;
-  /** Asks the database for one page. Rejects if it does not answer in time, or if too many pages ask at once. */
+  /** Runs the query of a page. Rejects if it takes too long, or if too many page queries are already running. */
   readonly read: ReadPage;
-  /** The instances in the settings: pages show and judge no other. */
+  /** The instances in the settings; pages show no other. */
   readonly instanceIds: readonly string[];
   readonly logger: Logger;
   /** Returns the time in ms since 1970. */
@@ -20,20 +20,20 @@ export interface PageSources {
 
 export type ReadPage = <T>(query: (db: Kysely<Schema>) => Promise<T>) => Promise<T>;
 
-/** The state of the database, as this process knows it. */
+/** The state of the database as this process knows it. */
 export interface DatabaseView {
-  /** Whether it answers a trivial query in time. */
+  /** Whether it responds to a trivial query in time. */
   readonly isUp: boolean;
-  /** The newest reading of the state of everything; null before the first. */
-  readonly reading: Reading<Health> | null;
+  /** The last snapshot of the status; null before the first. */
+  readonly snapshot: Snapshot<Health> | null;
 }
 
-/** Returns the health that may be shown; none while the database is unreachable, because it may differ by now. */
-export function shownHealth({ isUp, reading }: DatabaseView): Health | null {
-  return isUp ? (reading?.value ?? null) : null;
+/** Returns the health to show; null while the database is not responding, because it may have changed. */
+export function toVisibleHealth({ isUp, snapshot }: DatabaseView): Health | null {
+  return isUp ? (snapshot?.value ?? null) : null;
 }
 
-/** The state that one worker process knows about itself; the database's part is {@link Health}. */
+/** What one worker process knows about itself; {@link Health} is what the database knows. */
 export interface WorkerStatus {
   readonly version: string;
   readonly host: string;
@@ -45,37 +45,36 @@ export interface WorkerStatus {
 
 export interface InstanceStatus {
   readonly instanceId: string;
-  /** The state; `standby` means that another process exports it. */
+  /** `standby`: another process runs the instance. */
   readonly state: 'starting' | 'working' | 'idle' | 'standby';
-  /** The progress of the run under way; null if there is none. */
+  /** Null if no run is in progress. */
   readonly progress: RunProgress | null;
   readonly lastRun: { readonly finishedAt: string; readonly result: RunResult } | null;
-  /** The failures of the newest run other than gaps, about which the database knows more; null if none. */
-  readonly trouble: Trouble | null;
+  /** The failure of the last run, other than gaps, about which the database knows more; null if it had none. */
+  readonly problem: Problem | null;
 }
 
 export interface RunProgress {
   readonly runId: string;
   readonly startedAt: string;
-  /** Cells found due so far (count); more are found while the first are read. */
-  readonly planned: number;
-  readonly done: number;
-  /** Those of them whose read failed. */
+  /** Cells that were due so far (count); it grows while cells are read. */
+  readonly plannedCells: number;
+  readonly readCells: number;
+  /** Cells whose read failed (count). */
   readonly failedReads: number;
 }
 
-export interface Trouble {
+export interface Problem {
   readonly code: string;
   readonly message: string;
   readonly hint: string;
 }
 
-/** The result of a run of one instance. */
 export type RunResult = (typeof RUN_RESULTS)[number];
 
 /**
- * `complete`: it did all that it had to, whatever gaps are older. `partial`: something due is missing. `refused`:
- * Losant refuses the token or a scope. `failed`: it broke off. `standby`: another process has the instance.
- * `interrupted`: the process was asked to end.
+ * `complete`: everything that was due is loaded; older gaps do not count. `partial`: something due is missing.
+ * `refused`: Losant rejected the token or a scope. `failed`: an error ended it. `standby`: another process runs
+ * the instance. `interrupted`: the process was asked to stop.
  */
 export const RUN_RESULTS = ['complete', 'partial', 'refused', 'failed', 'standby', 'interrupted'] as const;

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** Colours by purpose, light and dark; text on `ground` and `panel` has a contrast of at least 4.5. */
+/** Colors by purpose, light and dark; text on `ground` and `panel` has a contrast of at least 4.5. */
 const COLORS = {
   ground: ['#ffffff', '#14181f'],
   panel: ['#f5f7fa', '#1c222c'],
@@ -30,7 +30,7 @@ p { margin: .35rem 0 } time, .whole { white-space: nowrap; overflow-wrap: normal
 a { color: var(--link); text-decoration: none } a:hover { text-decoration: underline }
 :is(p, dd, th, .attention, .legend) a { text-decoration: underline var(--line); text-underline-offset: 3px }
 :is(a, input, button, select, summary, [tabindex]):focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
-.quiet, .t-known, .t-open { color: var(--quiet) } .good, .t-good { color: var(--good) }
+.quiet, .t-lost, .t-pending { color: var(--quiet) } .good, .t-good { color: var(--good) }
 .bad, .t-bad { color: var(--bad); font-weight: 600 } .warn { color: var(--warn); font-weight: 600 }
 code, pre { font: .87rem/1.5 ui-monospace, monospace }
 pre, .commands code { background: var(--panel); border: 1px solid var(--line); border-radius: 4px; padding: .2rem .5rem;
@@ -70,7 +70,7 @@ progress { width: 100%; height: .75rem; accent-color: var(--mark) }
 .cell { border-left: 4px solid var(--line); padding-left: .9rem; margin: 1.25rem 0 }
 `;
 
-/** Tables keep their columns on narrow screens: they scroll sideways under their first column. */
+/** On narrow screens, tables scroll horizontally, and their first column stays. */
 const TABLES = `
 .scroll { overflow-x: auto; position: relative; margin: .5rem 0 } table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: baseline;
@@ -82,12 +82,12 @@ td { white-space: nowrap } td.t { white-space: normal; overflow-wrap: anywhere; 
 tbody tr:hover td { background: var(--panel) }
 :is(th, td):first-child { position: sticky; left: 0; z-index: 1; background: var(--ground) }
 td:first-child { max-width: 16rem } .bar { display: inline-block; vertical-align: -1px; margin-left: .4rem }
-${[9, 18, 27, 36, 45].map((share, place) => `.shade-${place + 1} { ${mix('mark', share)} }`).join(' ')}
+${[9, 18, 27, 36, 45].map((share, index) => `.shade-${index + 1} { ${mix('mark', share)} }`).join(' ')}
 .bar-room { fill: var(--line) } .bar-used { fill: var(--mark) } .bar-over { fill: var(--bad) }
 @media (max-width: 37.5rem) { td:first-child { max-width: 9rem; white-space: normal; overflow-wrap: break-word } }
 `;
 
-/** The map of coverage is as wide as its days, in a box that scrolls by itself and begins with the newest days. */
+/** The coverage map is as wide as its days, in a box that scrolls and starts at the newest days. */
 const MAP = `
 .map { direction: rtl; overflow-x: auto; margin: .5rem 0 } .grid { direction: ltr; table-layout: fixed;
   border-collapse: separate; border-spacing: 0; forced-color-adjust: none; min-width: 60rem }
@@ -98,9 +98,9 @@ const MAP = `
 .grid td a, .key { display: block; min-width: 24px; line-height: 1.6rem; font-size: .8rem; font-weight: 700;
   color: var(--text) }
 .key { display: inline-block; text-align: center; forced-color-adjust: none }
-.m-good { ${mix('good', 22)} } .m-known { background: var(--line) }
-.m-calm { ${mix('mark', 30)} } .m-open { background: var(--panel) }
-${[18, 34, 52, 72].map((share, place) => `.s-${place + 1}.m-bad { ${mix('bad', share)} }`).join(' ')}
+.m-good { ${mix('good', 22)} } .m-lost { background: var(--line) }
+.m-calm { ${mix('mark', 30)} } .m-pending { background: var(--panel) }
+${[18, 34, 52, 72].map((share, index) => `.s-${index + 1}.m-bad { ${mix('bad', share)} }`).join(' ')}
 `;
 
 function mix(color: keyof typeof COLORS, share: number): string {
@@ -113,8 +113,8 @@ svg { display: block } .chart { margin: .75rem 0 } .plot { display: flex; contai
 .plot svg { overflow: visible } .plot text { font-size: 12px; fill: var(--quiet) }
 .swatch { display: inline; margin-right: .4rem }
 .rule { stroke: var(--line) } .value { fill: var(--mark) } .day { fill: transparent }
-.day:hover { fill: var(--text); opacity: .12 } .absent { fill: var(--bad); fill-opacity: .25; stroke: var(--bad) }
-.before { stroke: var(--text); stroke-width: 1.5; stroke-dasharray: 4 3; fill: none }
+.day:hover { fill: var(--text); opacity: .12 } .not-stored { fill: var(--bad); fill-opacity: .25; stroke: var(--bad) }
+.compared { stroke: var(--text); stroke-width: 1.5; stroke-dasharray: 4 3; fill: none }
 `;
 
 const PRINT = `
@@ -126,7 +126,6 @@ const PRINT = `
 }
 `;
 
-/** The style sheet. */
 export const STYLE = `
 :root { color-scheme: light dark; ${LIGHT} }
 @media (prefers-color-scheme: dark) { :root { ${DARK} } }

@@ -1,4 +1,4 @@
-/** Tables: of rows at hand, and of a query, which Postgres filters, sorts and pages. */
+/** Tables of rows, and pages with the table of a query, which Postgres filters, sorts and pages. */
 import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
@@ -12,49 +12,49 @@ import {
   type Html,
   linkToOrganization,
   type PageRequest,
-  plain,
   renderInstant,
   renderStanding,
+  toPlainText,
 } from './page.ts';
 
 type Value = string | number | boolean | null | readonly (string | number)[];
-export type Row = Readonly<Record<string, Value>>;
+export type TableRow = Readonly<Record<string, Value>>;
 
-/** The columns that are shown, by name in the row: the label, with what is shown in place of the value. */
+/** The visible columns by their names in the row: the label, and a function that renders the cell. */
 export type Columns<R> = Readonly<
   Record<string, string | readonly [label: string, cell: (row: R) => Html | string]>
 >;
 
-/** Renders a table. A column without a value in any row is left out. */
-export function renderTable<R extends Row>(
+/** Renders a table. A column that has no value in any row is omitted. */
+export function renderHtmlTable<R extends TableRow>(
   rows: readonly R[],
   columns: Columns<R>,
   renderHead: (name: string, label: string, isNumber: boolean) => Html | string = (_, label) => label,
 ): Html {
-  const shown = Object.entries(columns).flatMap(([name, column]) => {
+  const visibleColumns = Object.entries(columns).flatMap(([name, column]) => {
     const values = rows.map((row) => row[name] ?? null).filter((value) => value !== null && value !== '');
     if (values.length === 0) return [];
     const [label, cell] = typeof column === 'string' ? [column] : column;
     const isNumber = values.some((value) => typeof value === 'number');
-    const isLong = values.some((value) => String(value).length > TEXT_LENGTH);
+    const isLong = values.some((value) => String(value).length > MAX_UNBROKEN_LENGTH);
     const style = [isNumber ? 'n' : '', isLong ? 't' : ''].join('');
     const render = (row: R) => (row[name] == null ? '–' : (cell?.(row) ?? renderValue(row, name)));
     return [{ head: renderHead(name, label, isNumber), style, render }];
   });
   return html`<div class="scroll" role="group" tabindex="0" aria-label="Table"><table>
-<thead><tr>${shown.map(({ head, style }) => html`<th scope="col" class="${style}">${head}</th>`)}</tr></thead>
+<thead><tr>${visibleColumns.map(({ head, style }) => html`<th scope="col" class="${style}">${head}</th>`)}</tr></thead>
 <tbody>${rows.map(
     (row) =>
-      html`<tr>${shown.map(({ style, render }) => html`<td class="${style}">${render(row)}</td>`)}</tr>\n`,
+      html`<tr>${visibleColumns.map(({ style, render }) => html`<td class="${style}">${render(row)}</td>`)}</tr>\n`,
   )}</tbody></table></div>`;
 }
 
-/** The length above which text may break: an instant or an id does not. */
-const TEXT_LENGTH = 27;
+/** Longer text may wrap. Instants and IDs are shorter, and must not. */
+const MAX_UNBROKEN_LENGTH = 27;
 const INSTANT = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/;
 
-/** Renders a value by its type; names and days of an organization are links. */
-function renderValue(row: Row, name: string): Html | string {
+/** Renders a value by its type. Names and days of an organization are links. */
+function renderValue(row: TableRow, name: string): Html | string {
   const value = row[name] ?? null;
   const orgId = row['org_id'];
   if (value === null || value === '') return '–';
@@ -65,122 +65,121 @@ function renderValue(row: Row, name: string): Html | string {
   if (typeof orgId === 'string' && name === 'org_name') return linkToOrganization(orgId, text);
   if (typeof orgId === 'string' && /^(?:usage_date|first_day|last_day)$/.test(name))
     return html`<a href="/coverage/${orgId}/${text}">${text}</a>`;
-  return INSTANT.test(text) ? renderInstant(text) : plain(text);
+  return INSTANT.test(text) ? renderInstant(text) : toPlainText(text);
 }
 
-/** Shows a difference with its sign: `+1,234`, `-5`, `0`. */
+/** Formats a difference with its sign: `+1,234`, `-5`, `0`. */
 export function showDifference(difference: number): string {
   return `${difference > 0 ? '+' : ''}${showNumber(difference)}`;
 }
 
-/** Shows a share as a change in percent: `+50 %`. */
+/** Formats a ratio as a change in percent: `+50%` for 0.5. */
 export function showChange(change: number): string {
   // The sum turns -0 into 0.
-  return `${showDifference(Math.round(change * 100) + 0)} %`;
+  return `${showDifference(Math.round(change * 100) + 0)}%`;
 }
 
-/** The options of a field by value, any text, or a day. */
+/** The labels of a field's options by value, or any text, or a day. */
 type Options = Readonly<Record<string, string>> | 'text' | 'day';
 
-/** A field of the form, and what it selects. */
+/** A field of the form, and the rows that it selects. */
 interface Filter {
   readonly label: string;
   readonly options: Options;
-  /** The condition on a row `r`; by default that the column of the filter's name has the value. */
+  /** Returns the condition on a row `r`. By default, the column with the name of the filter must have the value. */
   readonly where?: (value: string) => RawBuilder<unknown>;
 }
 
 type Filters = Readonly<Record<string, Filter>>;
 
-/** A page of rows that Postgres selects. */
 interface Table<R> {
   readonly title: string;
   readonly sentence: string;
   readonly rows: RawBuilder<unknown>;
   readonly columns: Columns<R>;
   readonly filters: Filters;
-  /** The order of rows `r`, unless another is asked for, which this one completes. */
+  /** The default order of rows `r`, which also completes any other. */
   readonly order: RawBuilder<unknown>;
-  /** Returns what stands above the rows. */
+  /** Renders what comes above the form. */
   readonly intro?: (db: Kysely<Schema>) => Promise<Html>;
 }
 
-/** Makes a page that is a table and its file. */
-export function tablePage<R extends Row>(
+/** Creates a page with a table, which can also be downloaded as a file. */
+export function createTablePage<R extends TableRow>(
   path: string,
-  place: string,
-  declare: (request: PageRequest) => Table<R>,
+  navPath: string,
+  defineTable: (request: PageRequest) => Table<R>,
 ): ConsolePage {
-  return { path, place, show: (request) => showTable(request, declare(request)) };
+  return { path, navPath, show: (request) => showTable(request, defineTable(request)) };
 }
 
 const ROWS_PER_PAGE = 50;
-/** The most rows of a file; `losant-usage export` has any number. */
-const FILE_ROWS_MAX = 100_000;
+/** Rows of a file; `losant-usage export` has no limit. */
+const MAX_FILE_ROWS = 100_000;
 
-/** Returns the page of a table, or its file with `format=csv`; what is invalid in the address is left out. */
-export async function showTable<R extends Row>(request: PageRequest, table: Table<R>) {
+/** Returns the page of a table, or its file with `format=csv`. Ignores what is invalid in the address. */
+export async function showTable<R extends TableRow>(request: PageRequest, table: Table<R>) {
   const { read, path, query } = request;
   const { title, sentence, filters, columns, intro } = table;
   const values = readValues(filters, query);
-  const wanted = query['sort'] ?? '';
-  const sort = Object.hasOwn(columns, wanted.replace(/^-/, '')) ? wanted : '';
-  const matching = sql`(${table.rows}) as r where ${conditionsOf(filters, values)}`;
+  const sortParam = query['sort'] ?? '';
+  const sort = Object.hasOwn(columns, sortParam.replace(/^-/, '')) ? sortParam : '';
+  const matching = sql`(${table.rows}) as r where ${toConditions(filters, values)}`;
   const order = sort === '' ? table.order : sql`${orderBy(sort)}, ${table.order}`;
   if (query['format'] === 'csv') {
-    const select = sql<R>`select r.* from ${matching} order by ${order} limit ${FILE_ROWS_MAX}`;
+    const select = sql<R>`select r.* from ${matching} order by ${order} limit ${MAX_FILE_ROWS}`;
     const { rows } = await read((db) => select.execute(db));
     return renderFile(path, Object.keys(rows[0] ?? columns), rows);
   }
   const page = readPage(query);
-  const select = sql<R & { readonly found: number }>`
-    select r.*, count(*) over () as found from ${matching}
+  const select = sql<R & { readonly total_rows: number }>`
+    select r.*, count(*) over () as total_rows from ${matching}
     order by ${order} limit ${ROWS_PER_PAGE} offset ${(page - 1) * ROWS_PER_PAGE}`;
   const { head, rows } = await read(async (db) => ({
     head: (await intro?.(db)) ?? '',
     rows: (await select.execute(db)).rows,
   }));
-  const found = rows[0]?.found ?? 0;
+  const totalRows = rows[0]?.total_rows ?? 0;
   const address = (change: Readonly<Record<string, string>>) =>
     addressOf(path, { ...values, sort, ...change });
   const renderHead = (name: string, label: string, isNumber: boolean) => {
-    const isTurned = sort === name || (isNumber && sort !== `-${name}`);
-    const sign = { [name]: ' ▲', [`-${name}`]: ' ▼' }[sort] ?? '';
-    return html`<a href="${address({ sort: isTurned ? `-${name}` : name })}">${label}${sign}</a>`;
+    const sortsDescending = sort === name || (isNumber && sort !== `-${name}`);
+    const arrow = { [name]: ' ▲', [`-${name}`]: ' ▼' }[sort] ?? '';
+    return html`<a href="${address({ sort: sortsDescending ? `-${name}` : name })}">${label}${arrow}</a>`;
   };
   const body = html`<h1>${title}</h1><p class="quiet">${sentence}</p>
 ${head}${renderForm(path, { filters, values, sort })}
-<p>${count(found, 'row')} · <a
+<p>${count(totalRows, 'row')} · <a
   href="${address({ format: 'csv' })}" download>Download as CSV</a></p>
-${rows.length > 0 && renderTable(rows, columns, renderHead)}
-${renderPages(page, page * ROWS_PER_PAGE < found, (to) => address({ page: `${to}` }))}`;
+${rows.length > 0 && renderHtmlTable(rows, columns, renderHead)}
+${renderPages(page, page * ROWS_PER_PAGE < totalRows, (to) => address({ page: `${to}` }))}`;
   return { title, body };
 }
 
-const SEARCH_LENGTH_MAX = 100;
+const MAX_SEARCH_LENGTH = 100;
 
 type Values = Readonly<Record<string, string>>;
 
-/** Returns what is asked of each filter; what is invalid is empty. */
+/** Reads the value of each filter from the address. A missing or invalid one is empty. */
 export function readValues(filters: Filters, query: PageRequest['query']): Values {
   const names = Object.entries(filters);
   return Object.fromEntries(names.map(([name, { options }]) => [name, readValue(query[name], options)]));
 }
 
-function readValue(given: string | undefined, options: Options): string {
-  if (given === undefined) return '';
-  // Postgres takes neither NUL nor lone surrogates.
-  if (options === 'text') return given.replaceAll('\0', '').trim().slice(0, SEARCH_LENGTH_MAX).toWellFormed();
-  if (options === 'day') return given >= FIRST_DAY && given <= LAST_DAY ? (parseDay(given) ?? '') : '';
-  return Object.hasOwn(options, given) ? given : '';
+function readValue(param: string | undefined, options: Options): string {
+  if (param === undefined) return '';
+  // Postgres accepts neither NUL nor lone surrogates.
+  if (options === 'text') return param.replaceAll('\0', '').trim().slice(0, MAX_SEARCH_LENGTH).toWellFormed();
+  if (options === 'day') return param >= FIRST_DAY && param <= LAST_DAY ? (parseDay(param) ?? '') : '';
+  return Object.hasOwn(options, param) ? param : '';
 }
 
-/** Returns the number of the page that is asked for, from 1. */
+/** Reads the number of the page from the address, from 1. */
 export function readPage({ page = '' }: PageRequest['query']): number {
   return /^[1-9]\d{0,4}$/.test(page) ? Number(page) : 1;
 }
 
-function conditionsOf(filters: Filters, values: Values): RawBuilder<unknown> {
+function toConditions(filters: Filters, values: Values): RawBuilder<unknown> {
   const conditions = Object.entries(filters).flatMap(([name, { where }]) => {
     const value = values[name] ?? '';
     if (value === '') return [];
@@ -194,11 +193,11 @@ function orderBy(sort: string): RawBuilder<unknown> {
   return sort.startsWith('-') ? sql`${column} desc nulls last` : sql`${column} nulls last`;
 }
 
-/** The filter of organizations, of rows with these columns. */
-export const SEARCH: Filter = { label: 'Name, referral id or id', options: 'text', where: isFound };
+/** Finds organizations, in rows that have their columns `org_id`, `org_name` and `referral_id`. */
+export const SEARCH: Filter = { label: 'Name, referral ID or ID', options: 'text', where: matchesSearch };
 
-/** Returns the condition that a row `r` is of an organization with this in its name or referral id, or as its id. */
-export function isFound(search: string): RawBuilder<unknown> {
+/** Returns the condition that the name, referral ID or ID of a row `r` contains the text. */
+export function matchesSearch(search: string): RawBuilder<unknown> {
   const text = `%${escapeLike(search)}%`;
   return sql`(r.org_name ilike ${text} or r.referral_id ilike ${text} or r.org_id like lower(${text}))`;
 }
@@ -207,7 +206,7 @@ export function escapeLike(text: string): string {
   return text.replaceAll(/[\\%_]/g, String.raw`\$&`);
 }
 
-/** Returns options whose words are their values. */
+/** Returns options whose labels are their values. */
 export function optionsOf(values: readonly string[]): Readonly<Record<string, string>> {
   return Object.fromEntries(values.map((value) => [value, value.replaceAll('_', ' ')]));
 }
@@ -218,35 +217,34 @@ interface FormState {
   readonly sort?: string;
 }
 
-/** Renders the fields of the filters; the order stays as it is. */
+/** Renders the fields of the filters. The sort order stays. */
 export function renderForm(path: string, { filters, values, sort = '' }: FormState): Html {
   const fields = Object.entries(filters).map(([name, { label, options }]) => {
     const value = values[name] ?? '';
     if (options === 'text') {
       return html`<label class="wide">${label}<input name="${name}" type="search" value="${value}"></label>\n`;
     }
-    if (options !== 'day') return renderSelect(name, label, { '': 'all', ...options }, value);
+    if (options !== 'day') return renderSelect(name, label, { '': 'All', ...options }, value);
     return html`<label>${label}<input name="${name}" type="date" value="${value}"></label>\n`;
   });
   return html`<form method="get" action="${path}">${fields}${
     sort !== '' && html`<input type="hidden" name="sort" value="${sort}">`
-  }<button type="submit">Show</button></form>`;
+  }<button type="submit">Apply</button></form>`;
 }
 
-/** Renders a select field with its label. */
 export function renderSelect(
   name: string,
   label: string,
   options: Readonly<Record<string, string>>,
-  chosen: string,
+  selectedValue: string,
 ): Html {
   return html`<label>${label}<select name="${name}">${Object.entries(options).map(
     ([value, text]) =>
-      html`<option value="${value}"${value === chosen && ' selected'}>${plain(text)}</option>`,
+      html`<option value="${value}"${value === selectedValue && ' selected'}>${toPlainText(text)}</option>`,
   )}</select></label>\n`;
 }
 
-/** Links to the pages before and after. */
+/** Renders links to the previous and next page. */
 export function renderPages(page: number, hasNext: boolean, addressOfPage: (page: number) => string): Html {
   return html`<nav aria-label="Pages of the list">${
     page > 1 && html`<a href="${addressOfPage(page - 1)}">Previous</a>`
@@ -255,14 +253,14 @@ export function renderPages(page: number, hasNext: boolean, addressOfPage: (page
   }</nav>`;
 }
 
-/** Returns an address of this server with a query; empty values are left out. */
+/** Returns an address of this server with a query, without empty values. */
 export function addressOf(path: string, query: Readonly<Record<string, string>>): string {
-  const given = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ''));
-  return given.size === 0 ? path : `${path}?${given.toString()}`;
+  const params = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ''));
+  return params.size === 0 ? path : `${path}?${params.toString()}`;
 }
 
-/** Renders every column of every row as a file, in the order of the page. */
-function renderFile(path: string, names: readonly string[], rows: readonly Row[]): Response {
+/** Renders all columns of all rows as a CSV file, in the order of the page. */
+function renderFile(path: string, names: readonly string[], rows: readonly TableRow[]): Response {
   const columns = names.map((name) => ({ name, isText: true }));
   const cells = rows.map((row) =>
     Object.values(row).map((value) =>

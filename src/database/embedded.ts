@@ -4,22 +4,22 @@ import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { PGlite } from '@electric-sql/pglite';
 import { Kysely, type KyselyPlugin, PGliteDialect } from 'kysely';
-import { DatabaseError, HeldError } from '../errors.ts';
+import { BusyError, DatabaseError } from '../errors.ts';
 import { type DatabaseHandle, type IfMissing, SCHEMA_NAME } from './handle.ts';
 import { PARSERS } from './parsers.ts';
 import type { Schema } from './schema.ts';
 
 /**
- * Opens PGlite in `folder` for this process alone: PGlite itself has no lock, and two processes on one folder lose
- * committed rows. It has one connection, so a query on `db` inside a transaction of `db` would wait for itself.
+ * Opens PGlite in `folder` and locks it for this process: PGlite has no lock, and two processes on one folder lose
+ * committed rows. PGlite has one connection, so a query on `db` inside a transaction of `db` would deadlock.
  */
 export async function openEmbedded(folder: string, ifMissing: IfMissing): Promise<DatabaseHandle> {
-  // PGlite creates its cluster only in an empty folder, so the lock file cannot be in it.
+  // PGlite creates a cluster only in an empty folder, so the lock file is outside.
   const dataDir = join(folder, 'pgdata');
   if (ifMissing !== 'create' && !existsSync(dataDir)) {
     if (ifMissing === 'stand_in') return toHandle(folder, await startPGlite(undefined), null);
     throw new DatabaseError('database_refused', `There is no embedded database in ${folder}`, {
-      hint: 'correct the folder in DATABASE_URL; `losant-usage run` begins a new database there',
+      hint: 'correct the folder in DATABASE_URL; `losant-usage run` creates a new database there',
     });
   }
   const lock = lockFolder(folder);
@@ -29,36 +29,36 @@ export async function openEmbedded(folder: string, ifMissing: IfMissing): Promis
     lock.close();
     const version = await readFile(join(dataDir, 'PG_VERSION'), 'utf8').catch(() => 'an unknown version of');
     const message =
-      `The embedded database in ${folder}, written by Postgres ${version.trim()}, does not open: ` +
-      messageOf(error);
+      `The embedded database in ${folder}, written by Postgres ${version.trim()}, cannot be opened: ` +
+      getMessage(error);
     throw new DatabaseError('database_unreachable', message, {
-      hint: 'open it with the version of losant-usage that wrote it, or move it away and start a new one',
+      hint: 'open it with the version of losant-usage that wrote it, or move it away and create a new one',
       cause: error,
     });
   }
 }
 
 function toHandle(folder: string, pglite: PGlite, lock: DatabaseSync | null): DatabaseHandle {
-  const roomFirst: KyselyPlugin = {
+  const checkDiskSpace: KyselyPlugin = {
     transformQuery: ({ node }) => {
-      if (lock !== null) requireRoom(folder);
+      if (lock !== null) requireDiskSpace(folder);
       return node;
     },
     transformResult: ({ result }) => Promise.resolve(result),
   };
-  const root = new Kysely<Schema>({ dialect: new PGliteDialect({ pglite }), plugins: [roomFirst] });
+  const root = new Kysely<Schema>({ dialect: new PGliteDialect({ pglite }), plugins: [checkDiskSpace] });
   const db = root.withSchema(SCHEMA_NAME);
   return {
     db,
     leaseDb: db,
     kind: 'embedded',
-    describe: folder,
+    label: folder,
     readOnly: null,
     runLong: (work) => work(db),
     close: async () => {
       try {
         await root.destroy();
-        // kysely closes it only if it has run a query.
+        // kysely closes PGlite only if it has run a query.
         if (!pglite.closed) await pglite.close();
       } finally {
         lock?.close();
@@ -69,7 +69,7 @@ function toHandle(folder: string, pglite: PGlite, lock: DatabaseSync | null): Da
 
 async function openFolder(dataDir: string): Promise<PGlite> {
   if (!existsSync(dataDir)) {
-    // The cluster is made under another name and renamed when complete: one half made by a killed process
+    // Created under another name and renamed when complete: a cluster that a killed process left incomplete
     // would never open.
     const unfinished = `${dataDir}.new`;
     await rm(unfinished, { recursive: true, force: true });
@@ -80,7 +80,7 @@ async function openFolder(dataDir: string): Promise<PGlite> {
 }
 
 async function startPGlite(dataDir: string | undefined): Promise<PGlite> {
-  // PGlite is loaded only here: it is several megabytes that a worker on Postgres never needs.
+  // Imported only here: PGlite has several megabytes that a worker on Postgres never needs.
   const { PGlite } = await import('@electric-sql/pglite');
   const pglite = await PGlite.create({
     ...(dataDir === undefined ? {} : { dataDir }),
@@ -93,23 +93,23 @@ async function startPGlite(dataDir: string | undefined): Promise<PGlite> {
 const SQLITE_BUSY = 5;
 
 /**
- * Takes the folder for this process alone, creating it if it is missing. The lock is SQLite's file lock on an empty
- * file, so the operating system releases it however the process dies. Throws HeldError if another handle has it,
- * DatabaseError if the folder cannot be made or its disk is full.
+ * Locks the folder for this process, creating it if it is missing. The lock is SQLite's file lock on an empty file,
+ * which the operating system releases however the process dies. Throws BusyError if another handle has the lock,
+ * DatabaseError if the folder cannot be created or its disk is full.
  */
 function lockFolder(folder: string): DatabaseSync {
   let lock: DatabaseSync;
   try {
-    makeFolder(folder);
-    requireRoom(folder);
+    createFolder(folder);
+    requireDiskSpace(folder);
     lock = new DatabaseSync(join(folder, 'losant-usage.lock'), { timeout: 0 });
   } catch (error) {
     if (error instanceof DatabaseError) throw error;
     throw new DatabaseError(
       'database_refused',
-      `The folder ${folder} cannot be written: ${messageOf(error)}`,
+      `Cannot write to the folder ${folder}: ${getMessage(error)}`,
       {
-        hint: 'give DATABASE_URL=embedded:DIR a folder that this user may write',
+        hint: 'point DATABASE_URL=embedded:DIR at a folder that this user can write to',
         cause: error,
       },
     );
@@ -119,42 +119,41 @@ function lockFolder(folder: string): DatabaseSync {
   } catch (error) {
     lock.close();
     if (!(error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY)) throw error;
-    throw new HeldError('folder_locked', `Another process is using the embedded database in ${folder}`, {
+    throw new BusyError('folder_locked', `Another process is using the embedded database in ${folder}`, {
       hint: 'stop that process, or set DATABASE_URL to a Postgres server, which many processes can share',
     });
   }
   return lock;
 }
 
-/** Goes level by level: creating all at once never ends below /proc, which takes no folder. */
-function makeFolder(folder: string): void {
+/** Level by level: a recursive mkdir below /proc never returns. */
+function createFolder(folder: string): void {
   if (existsSync(folder)) return;
-  makeFolder(dirname(folder));
+  createFolder(dirname(folder));
   mkdirSync(folder);
 }
 
 /**
- * The room that opening and each statement need: a new cluster with this schema takes 41 MB, and a segment of its log
- * 16 MB. PGlite does not fail where the disk has no room for the next segment: it computes for ever, so that no signal
- * and no timer is heard.
+ * Free space required at opening and before each statement: a new cluster takes 41 MB, a log segment 16 MB. With a
+ * full disk PGlite does not fail but spins forever, deaf to signals and timers.
  */
-const ROOM_MB = 64;
+const DISK_SPACE_MB = 64;
 
-/** Throws DatabaseError if too few bytes are free for the embedded database. */
-export function requireRoom(
+/** Throws DatabaseError if the disk has too little free space. */
+export function requireDiskSpace(
   folder: string,
   stat: Pick<StatsFs, 'bavail' | 'bsize'> = statfsSync(folder),
 ): void {
   const free = Math.floor((stat.bavail * stat.bsize) / 1_000_000);
-  if (free >= ROOM_MB) return;
+  if (free >= DISK_SPACE_MB) return;
   const message =
     `The disk of the embedded database in ${folder} is full: ` +
-    `${free} MB are free, and it needs ${ROOM_MB}`;
+    `${free} MB free, ${DISK_SPACE_MB} MB needed`;
   throw new DatabaseError('database_failed', message, {
-    hint: 'free disk space; what is stored there stays as it is',
+    hint: 'free disk space; the stored data is intact',
   });
 }
 
-function messageOf(error: unknown): string {
+function getMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,8 @@
 /**
- * Brings a database to this program's schema by kysely's Migrator. A migration is named by its file and the checksum of
- * its text, so that `losant_usage.migrations`, which the Migrator keeps, says exactly which text was applied.
+ * Migrates a database with kysely's Migrator. A migration is named by its file and the checksum of its text, so the
+ * Migrator's table `losant_usage.migrations` records exactly which text was applied. Rights and column comments are in
+ * `always.sql`, which is applied with the last migration, and alone if only its text has changed; the comment of that
+ * table records its checksum.
  */
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
@@ -11,33 +13,35 @@ import { type Migration, Migrator } from 'kysely/migration';
 import { DatabaseError } from '../errors.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
 import type { Schema } from './schema.ts';
-import { describeDatabaseError, isUndefined } from './sqlstate.ts';
+import { describeDatabaseError, isOperationalError, isUndefined } from './sqlstate.ts';
 
 export interface SchemaState {
-  /** `ahead`: it has migrations after the last one of this program. `other`: it was made by other migrations. */
+  /** `ahead`: it has migrations after this program's last one. `other`: it was created by different migrations. */
   readonly state: 'empty' | 'at_head' | 'behind' | 'ahead' | 'other';
   readonly applied: readonly string[];
-  /** The migrations that this program has in its place and the database does not. */
+  /** The migrations that this program would apply, in order. */
   readonly pending: readonly string[];
-  /** The migrations that the database has in its place and this program does not. */
+  /** The migrations that the database has and this program does not. */
   readonly unknown: readonly string[];
 }
 
 export interface RequireOptions {
   readonly createIfEmpty: boolean;
   readonly autoMigrate: boolean;
-  /** The state as it was just read; read here if not given. */
-  readonly found?: SchemaState | undefined;
+  /** The state, if the caller has just read it. */
+  readonly schemaState?: SchemaState | undefined;
 }
 
 const TABLE = 'migrations';
-/** The longest wait for another process that migrates. */
+const ALWAYS = 'always';
+const MIGRATOR = 'losant_usage_migrator';
+/** The longest wait for a lock that another session holds. */
 const LOCK_WAIT_MS = 600_000;
 
 /**
- * Applies all pending migrations in one transaction and returns their names. If two processes do this at once, one
- * applies them and the other waits and returns none. Throws DatabaseError if the database is ahead or another one, or
- * refuses.
+ * Applies all pending migrations in one transaction and returns their names. Of two processes that do this at once, one
+ * applies them, and the other waits and returns none. Throws DatabaseError if the database is `ahead` or `other`, or
+ * rejects a migration.
  */
 export async function migrateToHead(handle: DatabaseHandle, folder?: string): Promise<string[]> {
   await readPending(handle, folder);
@@ -45,86 +49,112 @@ export async function migrateToHead(handle: DatabaseHandle, folder?: string): Pr
   try {
     return await handle.runLong(async (db) => {
       await sql`select set_config('lock_timeout', ${`${LOCK_WAIT_MS}`}, false)`.execute(db);
-      const { error, results = [] } = await createMigrator(db.withoutPlugins(), files).migrateToLatest();
+      const root = db.withoutPlugins();
+      const { error, results = [] } = await createMigrator(root, files).migrateToLatest();
       if (error instanceof Error) throw error;
-      return results
-        .filter(({ status }) => status === 'Success')
-        .map(({ migrationName }) => fileOf(migrationName));
+      const applied = results.filter(({ status }) => status === 'Success');
+      if (applied.length > 0)
+        return [...applied.map(({ migrationName }) => toFileName(migrationName)), ALWAYS];
+      return (await reapplyAlways(root, files.always)) ? [ALWAYS] : [];
     });
   } catch (error) {
-    throw describeDatabaseError(error, handle.describe) ?? error;
+    throw describeDatabaseError(error, { where: handle.label, role: MIGRATOR }) ?? error;
   }
 }
 
-function createMigrator(db: Kysely<Schema>, files: readonly MigrationFile[]): Migrator {
-  const migrations = files.map((file) => [file.id, toMigration(file)] as const);
+function createMigrator(db: Kysely<Schema>, { migrations, always }: MigrationFiles): Migrator {
+  const last = migrations.at(-1);
+  const toMigration = (file: MigrationFile): Migration => ({
+    up: async (trx: Kysely<Schema>) => {
+      await executeFile(trx, file);
+      // Here, to be in the Migrator's transaction and under its lock.
+      if (file === last) await applyAlways(trx, always);
+    },
+  });
+  const byId = Object.fromEntries(migrations.map((file) => [file.id, toMigration(file)]));
   return new Migrator({
     db,
-    provider: { getMigrations: () => Promise.resolve(Object.fromEntries(migrations)) },
+    provider: { getMigrations: () => Promise.resolve(byId) },
     migrationTableSchema: SCHEMA_NAME,
     migrationTableName: TABLE,
     migrationLockTableName: `${TABLE}_lock`,
   });
 }
 
-function toMigration({ id, text }: MigrationFile): Migration {
-  return {
-    up: async (db) => {
-      try {
-        // PGlite takes one statement at a time.
-        await sql`do $migration$ begin execute ${sql.lit(text)}; end $migration$`.execute(db);
-      } catch (error) {
-        // Rights and connection are the operator's concern; any other error is about this file.
-        if (!(error instanceof Error) || describeDatabaseError(error, '') !== null) throw error;
-        throw new Error(`Migration ${fileOf(id)}: ${error.message}`, { cause: error });
-      }
-    },
-  };
+async function applyAlways(trx: Kysely<Schema>, always: MigrationFile): Promise<void> {
+  await executeFile(trx, always);
+  await sql`comment on table losant_usage.migrations is ${sql.lit(always.id)}`.execute(trx);
 }
 
-/** Compares the database with the program's files, or those of a folder. Reads only. */
+/** Applies `always.sql` if its text has changed. Returns whether it did: another process may have been faster. */
+async function reapplyAlways(db: Kysely<Schema>, always: MigrationFile): Promise<boolean> {
+  return await db.transaction().execute(async (trx) => {
+    await sql`lock table losant_usage.migrations in exclusive mode`.execute(trx);
+    const isChanged = (await readAlways(trx)) !== always.id;
+    if (isChanged) await applyAlways(trx, always);
+    return isChanged;
+  });
+}
+
+async function executeFile(db: Kysely<Schema>, { id, text }: MigrationFile): Promise<void> {
+  try {
+    // PGlite executes one statement at a time.
+    await sql`do $migration$ begin execute ${sql.lit(text)}; end $migration$`.execute(db);
+  } catch (error) {
+    // Errors of rights and connection are the operator's; any other is a bug in this file.
+    if (!(error instanceof Error) || isOperationalError(error)) throw error;
+    throw new Error(`Migration ${toFileName(id)}: ${error.message}`, { cause: error });
+  }
+}
+
+/** Compares the database with the migrations of the program, or of a folder. Reads only. */
 export async function readSchemaState(handle: DatabaseHandle, folder?: string): Promise<SchemaState> {
-  const files = (await readMigrationFiles(folder)).map(({ id }) => id);
+  const { migrations, always } = await readMigrationFiles(folder);
+  const files = migrations.map(({ id }) => id);
   const applied = await readApplied(handle);
-  const pending = files.filter((each, place) => each !== applied[place]).map(fileOf);
-  const unknown = applied.filter((each, place) => each !== files[place]).map(fileOf);
-  const lists = { applied: applied.map(fileOf), pending, unknown };
+  const pending = files.filter((each, index) => each !== applied[index]).map(toFileName);
+  const unknown = applied.filter((each, index) => each !== files[index]).map(toFileName);
+  // With unknown migrations a different `always.sql` is expected: it belongs to them.
+  const isAlwaysChanged = async () => unknown.length === 0 && (await readAlways(handle.db)) !== always.id;
+  if (pending.length > 0 || (await isAlwaysChanged())) pending.push(ALWAYS);
+  const lists = { applied: applied.map(toFileName), pending, unknown };
   if (applied.length === 0) return { state: 'empty', ...lists };
   if (unknown.length > 0) return { state: pending.length > 0 ? 'other' : 'ahead', ...lists };
   return { state: pending.length > 0 ? 'behind' : 'at_head', ...lists };
 }
 
 /**
- * Returns once the schema is this program's, migrating if the options allow, with the names of the migrations applied.
- * Throws DatabaseError `database_too_old`, `database_too_new` or `database_mismatch`.
+ * Requires this program's schema, migrating to it if the options allow. Returns the names of the migrations that it
+ * applied. Throws DatabaseError `database_too_old`, `database_too_new` or `database_mismatch`.
  */
 export async function requireSchema(
   handle: DatabaseHandle,
   options: RequireOptions,
   folder?: string,
 ): Promise<string[]> {
-  const { found = await readSchemaState(handle, folder) } = options;
-  if (found.state === 'at_head') return [];
-  const mayMigrate =
-    (found.state === 'empty' && options.createIfEmpty) || (found.state === 'behind' && options.autoMigrate);
-  if (mayMigrate) return await migrateToHead(handle, folder);
-  throw refusal(handle, found);
+  const { schemaState = await readSchemaState(handle, folder) } = options;
+  if (schemaState.state === 'at_head') return [];
+  const canMigrate =
+    (schemaState.state === 'empty' && options.createIfEmpty) ||
+    (schemaState.state === 'behind' && options.autoMigrate);
+  if (canMigrate) return await migrateToHead(handle, folder);
+  throw toSchemaError(handle, schemaState);
 }
 
-/** Returns the names of the migrations that are to be applied. Throws DatabaseError as `migrateToHead` does. */
+/** Returns the names of the pending migrations. Throws DatabaseError if the database is `ahead` or `other`. */
 export async function readPending(handle: DatabaseHandle, folder?: string): Promise<readonly string[]> {
-  const found = await readSchemaState(handle, folder);
-  if (found.unknown.length > 0) throw refusal(handle, found);
-  return found.pending;
+  const schemaState = await readSchemaState(handle, folder);
+  if (schemaState.unknown.length > 0) throw toSchemaError(handle, schemaState);
+  return schemaState.pending;
 }
 
-/** Returns the refusal of a database that is not at head: what is wrong with it, and the next step. */
-function refusal({ describe }: DatabaseHandle, { state, pending, unknown }: SchemaState): DatabaseError {
-  const at = `The database at ${describe}`;
+/** Returns the error for a database that is not at head. */
+function toSchemaError({ label }: DatabaseHandle, { state, pending, unknown }: SchemaState): DatabaseError {
+  const at = `The database at ${label}`;
   if (state === 'other') {
-    const message = `${at} was made by other migrations than this program has: ${unknown.join(', ')}`;
+    const message = `${at} was created by different migrations than this program's: ${unknown.join(', ')}`;
     return new DatabaseError('database_mismatch', message, {
-      hint: 'install the release that made it, or make a new database and `backfill` what Losant still has',
+      hint: 'install the release that created it, or create a new database and `backfill` what Losant still retains',
     });
   }
   if (state === 'ahead') {
@@ -133,47 +163,59 @@ function refusal({ describe }: DatabaseHandle, { state, pending, unknown }: Sche
       hint: 'use the version of losant-usage that migrated it; `losant-usage migrate` only goes forward',
     });
   }
-  const lacks = `is older than this program: it lacks ${pending.join(', ')}`;
-  const message = `${at} ${state === 'behind' ? lacks : 'has no tables of losant-usage yet'}`;
+  const problem =
+    state === 'behind'
+      ? `is older than this program: it lacks ${pending.join(', ')}`
+      : 'has no losant-usage tables yet';
+  const message = `${at} ${problem}`;
   return new DatabaseError('database_too_old', message, { hint: 'run `losant-usage migrate`' });
 }
 
-/** Returns what was applied, each by its file and checksum, in order; nothing if there is no table yet. */
-async function readApplied({ db, describe }: DatabaseHandle): Promise<readonly string[]> {
+/** Returns the IDs of the applied migrations in order; none if there is no table yet. */
+async function readApplied({ db }: DatabaseHandle): Promise<readonly string[]> {
   try {
     const { rows } = await sql<{ name: string }>`select name from losant_usage.migrations`.execute(db);
     return rows.map(({ name }) => name).sort();
   } catch (error) {
     if (isUndefined(error)) return [];
-    throw describeDatabaseError(error, describe) ?? error;
+    throw error;
   }
 }
 
-function fileOf(id: string): string {
+/** Returns the ID of the `always.sql` that was applied last; null if none was. */
+async function readAlways(db: Kysely<Schema>): Promise<string | null> {
+  const { rows } = await sql<{ id: string | null }>`
+    select obj_description('losant_usage.migrations'::regclass, 'pg_class') as id`.execute(db);
+  return rows[0]?.id ?? null;
+}
+
+function toFileName(id: string): string {
   return id.split(' ')[0] as string;
 }
 
 interface MigrationFile {
-  /**
-   * The file's name without `.sql`, `NNNN_name`, and the checksum of the text with LF line ends, so that a checkout
-   * that converts them agrees.
-   */
+  /** File name without `.sql`, and checksum of the text; with LF line ends, in case a checkout converts them. */
   readonly id: string;
   readonly text: string;
 }
 
-/** The folder in the package's root, above `src` in a checkout and above `dist/src` where it is installed. */
+/** In the package's root: above `src` in a checkout, above `dist/src` where the package is installed. */
 const MIGRATIONS_FOLDER = join(dirname(findPackageJSON(import.meta.url) as string), 'migrations');
 
 const FILE_NAME = /^(\d{4}_[a-z0-9_]+)\.sql$/;
 
-/** Returns the migrations of a folder in order, and ignores other files. */
-async function readMigrationFiles(folder = MIGRATIONS_FOLDER): Promise<MigrationFile[]> {
+interface MigrationFiles {
+  /** In order. */
+  readonly migrations: readonly MigrationFile[];
+  readonly always: MigrationFile;
+}
+
+/** Returns the files of a folder; ignores those with other names. */
+async function readMigrationFiles(folder = MIGRATIONS_FOLDER): Promise<MigrationFiles> {
   const names = (await readdir(folder)).toSorted().flatMap((file) => FILE_NAME.exec(file)?.[1] ?? []);
-  return await Promise.all(
-    names.map(async (name) => {
-      const text = (await readFile(join(folder, `${name}.sql`), 'utf8')).replaceAll('\r\n', '\n');
-      return { id: `${name} ${createHash('sha256').update(text).digest('hex')}`, text };
-    }),
-  );
+  const readMigration = async (name: string): Promise<MigrationFile> => {
+    const text = (await readFile(join(folder, `${name}.sql`), 'utf8')).replaceAll('\r\n', '\n');
+    return { id: `${name} ${createHash('sha256').update(text).digest('hex')}`, text };
+  };
+  return { migrations: await Promise.all(names.map(readMigration)), always: await readMigration(ALWAYS) };
 }

@@ -1,14 +1,11 @@
-/**
- * Parsers of the values that come out of the database. Each reads Postgres' text form, so that the
- * values are the same from pg and PGlite and in any local time zone.
- */
+/** Parsers of values from the database. They read Postgres' text form, so pg and PGlite return the same values. */
 import pg from 'pg';
 
 export type ValueParser = (text: string) => unknown;
 
 /**
- * Returns a `bigint`. Stored numbers are exact: checks bound them to 2^53 - 1. A sum above it is the nearest double,
- * which is near enough to be shown and must not take a whole page from everybody. What is billed is read as text.
+ * Parses a bigint. Stored numbers are exact, because checks limit them to 2^53 - 1. A sum above that becomes the
+ * nearest double, which is good enough to show: a page must not fail for it. Billed quantities are read as text.
  */
 const parseInt8: ValueParser = (text) => Number(text);
 
@@ -17,7 +14,7 @@ function parseDate(text: string): string {
   return text;
 }
 
-/** Returns `YYYY-MM-DDTHH:MM:SS.mmmZ`; sessions are in UTC. Microseconds are cut off: compare in SQL. */
+/** Returns `YYYY-MM-DDTHH:MM:SS.mmmZ`; sessions are in UTC. Truncates microseconds, so compare instants in SQL. */
 function parseTimestamptz(text: string): string {
   const [, date, time, ms = ''] = /^(\d{4}-[\d-]+) ([\d:]+)(?:\.(\d{1,3})\d*)?\+00$/.exec(text) ?? [];
   if (date === undefined) throw new RangeError(`timestamptz ${text} from the database is not an instant`);
@@ -29,14 +26,14 @@ function parseBytea(text: string): Buffer {
   return Buffer.from(text.slice(2), 'hex');
 }
 
-const asText: ValueParser = (text) => text;
+const keepText: ValueParser = (text) => text;
 
 const TEXT_ARRAY_OID = 1009;
-// The types of pg say that a parser takes a number.
+// The types of pg claim that a parser takes a number.
 const parseTextArray = new pg.TypeOverrides().getTypeParser(TEXT_ARRAY_OID) as unknown as ValueParser;
 
 /** Returns a parser of arrays. Nested arrays keep their shape, nulls stay null. */
-function arrayOf(parse: ValueParser): ValueParser {
+function toArrayParser(parse: ValueParser): ValueParser {
   const parseElement = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(parseElement);
     return typeof value === 'string' ? parse(value) : null;
@@ -44,20 +41,20 @@ function arrayOf(parse: ValueParser): ValueParser {
   return (text) => parseElement(parseTextArray(text));
 }
 
-/** The parsers by type OID (pg_type.dat of the Postgres sources): the type, then its array. Others are alike. */
+/** By type OID (pg_type.dat of the Postgres sources). pg and PGlite parse all other types alike. */
 const TYPES: readonly (readonly [oid: number, arrayOid: number, parse: ValueParser])[] = [
   [17, 1001, parseBytea],
   [20, 1016, parseInt8],
   [1082, 1182, parseDate],
-  // Without a zone it is no instant, so it stays as written and is not read as local time.
-  [1114, 1115, asText],
+  // A timestamp without a zone is not an instant: as text, it cannot be read as local time.
+  [1114, 1115, keepText],
   [1184, 1185, parseTimestamptz],
-  [1700, 1231, asText],
+  [1700, 1231, keepText],
 ];
 
 export const PARSERS: Readonly<Record<number, ValueParser>> = Object.fromEntries(
   TYPES.flatMap(([oid, arrayOid, parse]) => [
     [oid, parse],
-    [arrayOid, arrayOf(parse)],
+    [arrayOid, toArrayParser(parse)],
   ]),
 );

@@ -4,7 +4,7 @@ import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { DatabaseError, SettingsError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import { type DatabaseHandle, type ReadOnly, SCHEMA_NAME } from './handle.ts';
+import { type DatabaseHandle, type ReadOnly, type Role, SCHEMA_NAME } from './handle.ts';
 import { PARSERS } from './parsers.ts';
 import type { Schema } from './schema.ts';
 import { describeDatabaseError } from './sqlstate.ts';
@@ -14,11 +14,13 @@ export interface PostgresOptions {
   readonly url: string;
   /** Reads the URL again for each new connection, so that a new password needs no restart. */
   readonly readUrl?: (() => string) | undefined;
+  /** The role that the work needs, for the hint to a user who lacks a privilege. */
+  readonly role: Role;
   /** The name shown in `pg_stat_activity`. */
   readonly applicationName: string;
   /** The number of connections. */
   readonly poolSize: number;
-  /** The time that the server lets one statement run. */
+  /** The server's limit on one statement. */
   readonly statementTimeoutMs?: number | undefined;
   readonly connectTimeoutMs?: number | undefined;
   readonly logger?: Pick<Logger, 'info'> | undefined;
@@ -27,31 +29,31 @@ export interface PostgresOptions {
 const STATEMENT_TIMEOUT_MS = 60_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** The limit for long statements, enough to rewrite or index a table with years of data. */
+/** Enough to rewrite or index a table with years of data. */
 const LONG_STATEMENT_MS = 3_600_000;
 
-/** By how much the client waits longer than the server's own timeout, so that it gives up only if the server cannot. */
+/** Added to the server's own timeout, so that the client gives up only if the server could not. */
 const SILENCE_MARGIN_MS = 15_000;
 
-/** The delay that finds a peer which vanished between two statements within a minute. */
+/** So short that a peer that vanished between two statements is noticed within a minute. */
 const KEEP_ALIVE_DELAY_MS = 30_000;
 
-/** The limit for the renewal of a lease, of which several fit into the time that it lasts. */
-const RENEWAL_MS = 10_000;
+/** Several renewals of a lease fit into the time that it lasts. */
+const RENEWAL_TIMEOUT_MS = 10_000;
 
-/** Throws SettingsError or DatabaseError, neither with the password. */
+/** Throws SettingsError or DatabaseError, without the password. */
 export async function openPostgres(options: PostgresOptions): Promise<DatabaseHandle> {
-  const where = locate(options.url);
+  const where = describeTarget(options.url);
   let readOnly: ReadOnly | null = null;
   const pool = createPool(options, where, (reason) => {
     readOnly = reason;
   });
-  const leasePool = createPool({ ...options, poolSize: 1, statementTimeoutMs: RENEWAL_MS }, where);
+  const leasePool = createPool({ ...options, poolSize: 1, statementTimeoutMs: RENEWAL_TIMEOUT_MS }, where);
   try {
     (await pool.connect()).release();
   } catch (error) {
     await pool.end();
-    throw describeDatabaseError(error, where) ?? error;
+    throw describeDatabaseError(error, { where, role: options.role }) ?? error;
   }
   const root = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   const leaseRoot = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: leasePool }) });
@@ -59,7 +61,7 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
     db: root.withSchema(SCHEMA_NAME),
     leaseDb: leaseRoot.withSchema(SCHEMA_NAME),
     kind: 'postgres',
-    describe: where,
+    label: where,
     readOnly,
     runLong: async (work) => {
       const long = await openPostgres({ ...options, poolSize: 1, statementTimeoutMs: LONG_STATEMENT_MS });
@@ -71,13 +73,13 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
     },
     close: async () => {
       await Promise.all([root.destroy(), leaseRoot.destroy()]);
-      // kysely ends the pool only if it has run a query.
+      // kysely ends a pool only if it has run a query.
       for (const each of [pool, leasePool]) if (!each.ended) await each.end();
     },
   };
 }
 
-/** Returns a pool that opens its connections when they are used, and tells of each whether it can write. */
+/** Creates a pool that opens connections on demand, and reports of each whether it can write. */
 function createPool(
   options: PostgresOptions,
   where: string,
@@ -86,7 +88,7 @@ function createPool(
   const { connectTimeoutMs = CONNECT_TIMEOUT_MS, statementTimeoutMs = STATEMENT_TIMEOUT_MS } = options;
   const types = new pg.TypeOverrides();
   for (const [oid, parse] of Object.entries(PARSERS)) types.setTypeParser(Number(oid), parse);
-  // The pool waits for this, although its types do not say so.
+  // The pool awaits this, although its types do not say so.
   const prepare: (client: pg.ClientBase) => unknown = async (client) => {
     const readOnly = await prepareSession(client, statementTimeoutMs, where);
     onConnect?.(readOnly);
@@ -97,21 +99,24 @@ function createPool(
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
     types,
-    Client: boundedClient({
+    Client: createBoundedClient({
       connectTimeoutMs,
       silenceMs: statementTimeoutMs + SILENCE_MARGIN_MS,
       readUrl: () => readUrlAgain(options),
     }),
     onConnect: prepare,
   });
-  // Without a listener, an idle connection that is lost would end the process. The pool replaces it.
+  // Without a listener, the loss of an idle connection would end the process. The pool replaces the connection.
   pool.on('error', (error) => {
     options.logger?.info({ database: where, error: error.message }, 'idle database connection lost');
   });
   return pool;
 }
 
-/** Returns the URL as it is now; as it was, if it cannot be read, because its file may be about to be replaced. */
+/**
+ * Reads the URL again. Keeps the last one if its file cannot be read, which may be in the middle of being
+ * replaced.
+ */
 function readUrlAgain({ url, readUrl }: PostgresOptions): string {
   try {
     return readUrl?.() ?? url;
@@ -124,10 +129,10 @@ function readUrlAgain({ url, readUrl }: PostgresOptions): string {
 /** The oldest version of Postgres whose features the migrations use. */
 const OLDEST_MAJOR = 15;
 
-/** The longest wait for a lock: beyond it a session elsewhere is stuck, which is not contention. */
+/** A lock that takes longer is not contention: another session is stuck. */
 const LOCK_TIMEOUT_MS = 30_000;
 
-/** No transaction here waits for anything but the database: one that is idle for long belongs to a paused process. */
+/** Transactions here wait only for the database, so one that is idle for long belongs to a suspended process. */
 const IDLE_IN_TRANSACTION_MS = 60_000;
 
 /** The encodings that can represent every character of a name or tag. */
@@ -141,8 +146,9 @@ interface Facts {
 }
 
 /**
- * Gives a new session the settings that this program relies on, by query, because connection poolers refuse startup
- * parameters. Returns why it cannot write, if so. Throws DatabaseError for a server that cannot be used.
+ * Sets what this program relies on in a new session, with a query, because connection poolers reject startup
+ * parameters. Returns why the session cannot write; null if it can. Throws DatabaseError for a server that cannot be
+ * used.
  */
 async function prepareSession(
   client: pg.ClientBase,
@@ -153,9 +159,9 @@ async function prepareSession(
     statement_timeout: `${statementTimeoutMs}`,
     lock_timeout: `${LOCK_TIMEOUT_MS}`,
     idle_in_transaction_session_timeout: `${IDLE_IN_TRANSACTION_MS}`,
-    // The program's statements are short: compiling one takes longer than running it.
+    // Compiling one of the program's short statements takes longer than running it.
     jit: 'off',
-    // The parsers of values read these formats.
+    // The formats that the parsers read.
     timezone: 'UTC',
     datestyle: 'ISO',
     bytea_output: 'hex',
@@ -163,8 +169,8 @@ async function prepareSession(
     array_nulls: 'on',
   };
   const { rows } = await client.query<Facts>(
-    // Committed data survives a crash, whatever the server's default; a stronger choice of the operator
-    // stays. A server that only reads for every user may recover by itself, e.g. once a full disk has room again.
+    // Committed data must survive a crash, whatever the server's default; a stronger setting stays. A server that is
+    // read-only for every user may recover, such as once a full disk has space again.
     `select set_config(name, value, false),
             set_config('synchronous_commit', case current_setting('synchronous_commit')
               when 'off' then 'on' else current_setting('synchronous_commit') end, false),
@@ -188,15 +194,14 @@ async function prepareSession(
   }
   if (!ENCODINGS.includes(encoding)) {
     throw new DatabaseError('database_refused', `The database at ${where} is encoded in ${encoding}`, {
-      hint: `names may contain any character: create the database again with encoding 'UTF8' (template template0)`,
+      hint: `names may contain any character, so recreate the database with encoding 'UTF8' (template template0)`,
     });
   }
   return reason === null ? null : { reason, user };
 }
 
-/** Returns `host:port/name` as pg will use it. Its own errors repeat the URL. */
-/** Returns `host:port/name` of a URL. Throws SettingsError. */
-export function locate(connectionString: string): string {
+/** Returns `host:port/name` as pg will use it. Throws SettingsError, because pg's own error would repeat the URL. */
+export function describeTarget(connectionString: string): string {
   try {
     const { host, port, database } = new pg.Client({ connectionString });
     return `${host.includes(':') ? `[${host}]` : host}:${port}/${database}`;
@@ -213,32 +218,32 @@ export function locate(connectionString: string): string {
 }
 
 /**
- * Returns a pg client class whose every wait ends, even if the server or the network in between falls silent: a
- * connection that answers too late is destroyed, and its queries fail as lost. (pg's own `query_timeout` would return
- * the busy connection to the pool; the pool's `connectionTimeoutMillis` would also fail those who merely wait for a
- * free connection.) Supports queries by promise only.
+ * Returns a pg client class that never waits forever, even if the server or the network falls silent: a connection
+ * without a response in time is destroyed, and its queries fail as lost. (pg's own `query_timeout` would return the
+ * busy connection to the pool; the pool's `connectionTimeoutMillis` would also fail callers that merely wait for a free
+ * connection.) Supports queries by promise only.
  */
-export function boundedClient({
+export function createBoundedClient({
   connectTimeoutMs,
   silenceMs,
   readUrl,
 }: {
   readonly connectTimeoutMs: number;
-  /** The time that a query may stay unanswered, above the server's own statement timeout. */
+  /** The longest time without a response to a query, above the server's own statement timeout. */
   readonly silenceMs: number;
   readonly readUrl: () => string;
 }): typeof pg.Client {
   return class BoundedClient extends pg.Client {
     constructor(config: pg.ClientConfig) {
       super({ ...config, connectionString: readUrl(), connectionTimeoutMillis: connectTimeoutMs });
-      // An error on a checked-out but idle connection would have no listener and end the process; the next
-      // query reports the loss.
+      // Without a listener, an error on a checked-out but idle connection would end the process. The next query
+      // reports the loss.
       this.on('error', () => {});
-      // Without a password, say, the driver gives up and leaves the server to wait for it, a minute long.
-      connectionOf(this).on('error', () => connectionOf(this).stream.destroy());
+      // On some errors, such as a missing password, the driver gives up and leaves the server waiting for a minute.
+      getConnection(this).on('error', () => getConnection(this).stream.destroy());
       const query = this.query.bind(this) as (...args: readonly unknown[]) => Promise<unknown>;
       const bounded = (...args: readonly unknown[]): Promise<unknown> => {
-        const timer = setTimeout(() => connectionOf(this).stream.destroy(), silenceMs);
+        const timer = setTimeout(() => getConnection(this).stream.destroy(), silenceMs);
         return query(...args).finally(() => clearTimeout(timer));
       };
       this.query = bounded as typeof this.query;
@@ -246,6 +251,6 @@ export function boundedClient({
   };
 }
 
-function connectionOf(client: pg.Client): EventEmitter & { readonly stream: Socket } {
+function getConnection(client: pg.Client): EventEmitter & { readonly stream: Socket } {
   return (client as pg.Client & { connection: EventEmitter & { stream: Socket } }).connection;
 }

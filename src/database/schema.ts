@@ -32,7 +32,7 @@ export type JsonValue = JsonArray | JsonObject | JsonPrimitive;
 
 export type Numeric = ColumnType<string, number | string, number | string>;
 
-export type Standing = 'accepted' | 'final' | 'in_doubt' | 'missing' | 'stored' | 'unavailable' | 'waiting';
+export type Standing = 'final' | 'in_doubt' | 'missing' | 'stored' | 'unavailable' | 'waiting' | 'waived';
 
 export interface Adjustments {
   billed_quantity: number | null;
@@ -51,56 +51,92 @@ export interface Adjustments {
   unit: string;
 }
 
+export interface BillingPeriodUsage {
+  customer_id: string | null;
+  days_expected: number;
+  days_final: number;
+  days_in_period: number;
+  days_stored: number;
+  days_unavailable: number;
+  days_unreported: number;
+  days_waived: number;
+  devices_created: number | null;
+  devices_deleted: number | null;
+  devices_total: number | null;
+  devices_total_avg: Numeric | null;
+  devices_total_max: number | null;
+  instance_id: string;
+  is_final: boolean;
+  is_over: boolean;
+  notebook_canceled: number | null;
+  notebook_completed: number | null;
+  notebook_errored: number | null;
+  notebook_minutes: number | null;
+  notebook_timeout: number | null;
+  org_id: string;
+  org_name: string;
+  payload_all_bytes: number | null;
+  payload_all_count: number | null;
+  payload_billable_count: number | null;
+  payload_source_count: number | null;
+  period_end: UsageDay;
+  period_start: UsageDay;
+  plan_id: string | null;
+  referral_id: string | null;
+  standing: Standing;
+  tags: Json;
+}
+
 export interface Cells {
-  attempted_at: Instant | null;
-  attempts: number;
+  detail: string | null;
+  failed_reads: number;
   finalized_at: Instant | null;
   first_loaded_at: Instant | null;
   instance_id: string;
   is_reported: boolean;
   is_stored: boolean;
-  message: string | null;
+  last_attempt_at: Instant | null;
+  last_read_at: Instant | null;
   next_read_at: Instant | null;
+  omissions: number;
   org_id: string;
   reason: string | null;
   response_sha256: Buffer | null;
   revision: number;
   run_id: string | null;
-  silences: number;
   standing: Standing;
   stream: string;
   usage_date: UsageDay;
-  verified_at: Instant | null;
 }
 
 export interface Coverage {
-  attempted_at: Instant | null;
-  attempts: Generated<number>;
+  detail: string | null;
+  failed_reads: Generated<number>;
   finalized_at: Instant | null;
   first_loaded_at: Instant | null;
   is_reported: Generated<boolean>;
   is_stored: Generated<boolean>;
-  message: string | null;
+  last_attempt_at: Instant | null;
+  last_read_at: Instant | null;
   month: Generated<UsageDay>;
   next_read_at: Instant | null;
+  omissions: Generated<number>;
   org_id: string;
   reason: string | null;
   response_sha256: Buffer | null;
   revision: Generated<number>;
   run_id: string | null;
-  silences: Generated<number>;
   standing: Generated<Standing>;
   stream: string;
   usage_date: UsageDay;
-  verified_at: Instant | null;
 }
 
 export interface CoverageGaps {
-  attempted_at: Instant | null;
-  attempts: number;
   customer_id: string | null;
+  detail: string | null;
+  failed_reads: number;
   instance_id: string;
-  message: string | null;
+  last_attempt_at: Instant | null;
   next_read_at: Instant | null;
   org_id: string;
   org_name: string;
@@ -191,7 +227,6 @@ export interface Freshness {
 }
 
 export interface Health {
-  accepted: number;
   api_url: string | null;
   complete_to: UsageDay | null;
   failing: number;
@@ -208,8 +243,8 @@ export interface Health {
   last_day: UsageDay | null;
   last_error: string | null;
   last_run_at: Instant | null;
+  lease_acquired_at: Instant | null;
   lease_run_id: string | null;
-  lease_since: Instant | null;
   list_problem: string | null;
   listed_at: Instant | null;
   missing: number;
@@ -217,7 +252,7 @@ export interface Health {
   newest_read_day: UsageDay | null;
   oldest_gap: UsageDay | null;
   organizations: number;
-  organizations_removed: number;
+  organizations_deleted: number;
   orgs: number;
   orgs_complete: number;
   orgs_with_gaps: number;
@@ -228,6 +263,7 @@ export interface Health {
   unavailable: number;
   unreported: number;
   waiting: number;
+  waived: number;
   yesterday_in_doubt: number;
   yesterday_missing: number;
   yesterday_unavailable: number;
@@ -252,7 +288,6 @@ export interface HourlyUsage {
 }
 
 export interface Instances {
-  all_from: UsageDay | null;
   api_url: string | null;
   control_totals: Generated<string>;
   first_attempt_at: Generated<Instant>;
@@ -263,7 +298,8 @@ export interface Instances {
   list_problem: string | null;
   listed_at: Instant | null;
   name: string | null;
-  org_moved_on: UsageDay | null;
+  new_orgs_from: UsageDay | null;
+  org_transferred_on: UsageDay | null;
   policy: Generated<Json>;
   retired_at: Instant | null;
   totals_problem: string | null;
@@ -274,24 +310,24 @@ export interface InstanceTotals {
   counterpart_own_sum: Numeric | null;
   counterpart_sum: Numeric | null;
   instance_id: string;
+  last_read_at: Instant | null;
   metric: string;
   orgs_differing: number | null;
   orgs_expected: number | null;
-  orgs_open: number | null;
   orgs_summed: number | null;
+  orgs_unsettled: number | null;
   our_sum: Numeric | null;
   quantity: number | null;
   usage_date: UsageDay;
-  verified_at: Instant | null;
 }
 
 export interface Leases {
+  acquired_at: Instant;
   epoch: Generated<number>;
+  expires_at: Instant;
   host: string;
   instance_id: string;
   run_id: string;
-  since: Instant;
-  until: Instant;
 }
 
 export interface MeterEvents {
@@ -334,15 +370,33 @@ export interface MigrationsLock {
   is_locked: Generated<number>;
 }
 
+export interface MonthBlockers {
+  cause: string;
+  customer_id: string | null;
+  days: number | null;
+  detail: string | null;
+  first_day: UsageDay;
+  instance_id: string;
+  last_day: UsageDay;
+  month: UsageDay;
+  org_id: string | null;
+  org_name: string | null;
+  plan_id: string | null;
+  referral_id: string | null;
+  remedy: string;
+  streams: string[] | null;
+  usage_dates: ArrayType<UsageDay> | null;
+}
+
 export interface MonthlyUsage {
   customer_id: string | null;
-  days_accepted: number;
   days_expected: number;
   days_final: number;
   days_in_month: number;
   days_stored: number;
   days_unavailable: number;
   days_unreported: number;
+  days_waived: number;
   devices_created: number | null;
   devices_deleted: number | null;
   devices_total: number | null;
@@ -375,10 +429,10 @@ export interface Months {
   closed_at: Instant | null;
   instance_id: string;
   is_over: boolean;
-  lines_different: number | null;
+  lines_to_adjust: number | null;
   month: UsageDay;
   orgs_blocked: number | null;
-  orgs_different: number | null;
+  orgs_to_adjust: number | null;
   state: string;
   statements: number;
 }
@@ -394,20 +448,20 @@ export interface NotebookMinutes {
 }
 
 export interface OrganizationActivity {
-  change: Numeric | null;
-  days_missing: number | null;
+  baseline_quantity: Numeric | null;
+  change_ratio: Numeric | null;
+  days_not_stored: number | null;
   devices_total: number | null;
+  has_large_change: boolean;
   instance_id: string;
-  is_left: boolean;
-  is_moved: boolean;
   is_new: boolean;
+  is_recently_deleted: boolean;
   is_silent: boolean | null;
+  last_7_days_quantity: Numeric | null;
   last_active_on: UsageDay | null;
   month: UsageDay;
   org_id: string;
   payload_billable_count: number | null;
-  usual_quantity: Numeric | null;
-  week_quantity: Numeric | null;
 }
 
 export interface OrganizationHistory {
@@ -431,6 +485,7 @@ export interface Organizations {
   current_period_end: Instant | null;
   current_period_start: Instant | null;
   customer_id: string | null;
+  deleted_on: UsageDay | null;
   first_seen_at: Instant;
   instance_id: string;
   last_seen_at: Instant;
@@ -440,7 +495,6 @@ export interface Organizations {
   plan_id: string | null;
   problem: string | null;
   referral_id: string | null;
-  removed_on: UsageDay | null;
   tags: Generated<Json>;
   unlisted_days: Generated<number>;
   unlisted_on: UsageDay | null;
@@ -469,73 +523,19 @@ export interface PayloadTotals {
   usage_date: UsageDay;
 }
 
-export interface PeriodBlockers {
-  cause: string;
-  customer_id: string | null;
-  days: number | null;
-  first_day: UsageDay;
-  instance_id: string;
-  last_day: UsageDay;
-  message: string | null;
-  month: UsageDay;
-  org_id: string | null;
-  org_name: string | null;
-  plan_id: string | null;
-  referral_id: string | null;
-  streams: string[] | null;
-  usage_dates: ArrayType<UsageDay> | null;
-  what_to_do: string;
-}
-
-export interface PeriodUsage {
-  customer_id: string | null;
-  days_accepted: number;
-  days_expected: number;
-  days_final: number;
-  days_in_period: number;
-  days_stored: number;
-  days_unavailable: number;
-  days_unreported: number;
-  devices_created: number | null;
-  devices_deleted: number | null;
-  devices_total: number | null;
-  devices_total_avg: Numeric | null;
-  devices_total_max: number | null;
-  instance_id: string;
-  is_final: boolean;
-  is_over: boolean;
-  notebook_canceled: number | null;
-  notebook_completed: number | null;
-  notebook_errored: number | null;
-  notebook_minutes: number | null;
-  notebook_timeout: number | null;
-  org_id: string;
-  org_name: string;
-  payload_all_bytes: number | null;
-  payload_all_count: number | null;
-  payload_billable_count: number | null;
-  payload_source_count: number | null;
-  period_end: UsageDay;
-  period_start: UsageDay;
-  plan_id: string | null;
-  referral_id: string | null;
-  standing: Standing;
-  tags: Json;
-}
-
 export interface Quarantine {
   body_gzip: Buffer | null;
   body_sha256: Buffer;
   body_truncated: boolean;
-  code: string;
-  from_date: UsageDay;
+  detail: string;
+  first_day: UsageDay;
   id: Generated<number>;
+  last_day: UsageDay;
   org_id: string;
-  problem: string;
+  reason: string;
   run_id: string;
   seen_at: Generated<Instant>;
   stream: string;
-  to_date: UsageDay;
 }
 
 export interface Reconciliation {
@@ -543,6 +543,7 @@ export interface Reconciliation {
   difference: Numeric | null;
   instance_id: string;
   kind: string;
+  last_read_at: Instant | null;
   metric: string;
   month: UsageDay;
   orgs_differing: number | null;
@@ -554,7 +555,6 @@ export interface Reconciliation {
   total: Numeric | null;
   unit: string;
   usage_date: UsageDay;
-  verified_at: Instant | null;
 }
 
 export interface Restatements {
@@ -599,30 +599,30 @@ export interface Runs {
   error: string | null;
   failures: Generated<Json>;
   finished_at: Instant | null;
-  from_date: UsageDay | null;
+  first_day: UsageDay | null;
   host: string;
   instance_id: string;
   is_full: boolean;
   kind: string;
+  last_day: UsageDay | null;
   run_id: string;
   started_at: Instant;
   status: string;
-  to_date: UsageDay | null;
   version: string;
 }
 
 export interface StatementBlockers {
   cause: string;
   days: number | null;
+  detail: string | null;
   first_day: UsageDay;
   last_day: UsageDay;
-  message: string | null;
   org_id: string | null;
   org_name: string | null;
   position: number;
+  remedy: string;
   statement_id: string;
   streams: string[] | null;
-  what_to_do: string;
 }
 
 export interface StatementFiles {
@@ -636,15 +636,15 @@ export interface StatementLines {
   average: Numeric | null;
   billed_before: number | null;
   customer_id: string | null;
-  days_accepted: number;
   days_expected: number;
   days_final: number;
   days_in_doubt: number;
   days_missing: number;
-  days_open: number;
+  days_pending: number;
   days_stored: number;
   days_unavailable: number;
   days_unreported: number;
+  days_waived: number;
   is_customer_changed: boolean;
   kind: string;
   maximum: number | null;
@@ -664,7 +664,6 @@ export interface StatementLines {
 export interface Statements {
   closed_at: Instant;
   closed_by: Generated<string>;
-  controls: Json;
   instance_id: string;
   kind: string;
   manifest: string | null;
@@ -674,6 +673,7 @@ export interface Statements {
   orgs: number;
   previous_sha256: Buffer | null;
   reason: string | null;
+  reconciliation: Json;
   rules: Json;
   statement_id: string;
 }
@@ -686,10 +686,10 @@ export interface Streams {
 
 export interface Tracks {
   first_day: UsageDay;
+  last_day: UsageDay | null;
   next_day: UsageDay;
   org_id: string;
   stream: string;
-  to_day: UsageDay | null;
 }
 
 export interface UsageDays {
@@ -719,11 +719,11 @@ export interface UsageDays {
 }
 
 export interface UsageVsLimits {
-  crosses_on: UsageDay | null;
   customer_id: string | null;
   days_expected: number;
   days_in_month: number;
   days_stored: number;
+  exceeds_on: UsageDay | null;
   instance_id: string;
   kind: string | null;
   limit_name: string;
@@ -743,6 +743,7 @@ export interface UsageVsLimits {
 
 export interface Waivers {
   id: Generated<number>;
+  kind: Generated<string>;
   lifted_at: Instant | null;
   lifted_by_run: string | null;
   org_id: string;
@@ -751,11 +752,13 @@ export interface Waivers {
   usage_date: UsageDay;
   waived_at: Generated<Instant>;
   waived_by: Generated<string>;
+  waived_by_run: string | null;
 }
 
 /** Every table and view by its name. */
 export interface Schema {
   adjustments: Adjustments;
+  billing_period_usage: BillingPeriodUsage;
   cells: Cells;
   coverage: Coverage;
   coverage_gaps: CoverageGaps;
@@ -773,6 +776,7 @@ export interface Schema {
   metrics: Metrics;
   migrations: Migrations;
   migrations_lock: MigrationsLock;
+  month_blockers: MonthBlockers;
   monthly_usage: MonthlyUsage;
   months: Months;
   notebook_minutes: NotebookMinutes;
@@ -782,8 +786,6 @@ export interface Schema {
   organizations: Organizations;
   payload_sources: PayloadSources;
   payload_totals: PayloadTotals;
-  period_blockers: PeriodBlockers;
-  period_usage: PeriodUsage;
   quarantine: Quarantine;
   reconciliation: Reconciliation;
   restatements: Restatements;

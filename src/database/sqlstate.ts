@@ -1,21 +1,28 @@
 /**
- * The meaning of a database error, by SQLSTATE (the same from pg and PGlite) or, where no server answered, by the code
- * of the system or of OpenSSL.
+ * What a database error means: by its SQLSTATE, which is the same from pg and PGlite, or, without a response of the
+ * server, by the code of the system or of OpenSSL.
  */
 import { DatabaseError } from '../errors.ts';
+import type { Role } from './handle.ts';
 
-/** The kinds of trouble, with how their messages begin. Nothing of the transaction was kept. */
-const TROUBLES = {
-  unreachable: { kind: 'database_unreachable', begins: (at: string) => `Cannot reach the database at ${at}` },
-  failed: { kind: 'database_failed', begins: (at: string) => `The database at ${at} failed` },
-  refused: { kind: 'database_refused', begins: (at: string) => `The database at ${at} refused` },
+/** The kinds of failure, with the start of their messages. The transaction was not committed in any of them. */
+const FAILURE_KINDS = {
+  unreachable: {
+    kind: 'database_unreachable',
+    toPrefix: (at: string) => `Cannot reach the database at ${at}`,
+  },
+  failed: { kind: 'database_failed', toPrefix: (at: string) => `The database at ${at} failed` },
+  refused: {
+    kind: 'database_refused',
+    toPrefix: (at: string) => `The database at ${at} rejected the request`,
+  },
   unencrypted: {
     kind: 'database_refused',
-    begins: (at: string) => `No encrypted connection to the database at ${at}`,
+    toPrefix: (at: string) => `No encrypted connection to the database at ${at}`,
   },
 } as const;
 
-/** SQLSTATEs of a server that ends the session, codes of sockets and name lookups, messages of pg without a code. */
+/** SQLSTATEs of a lost session, codes of sockets and name lookups, and messages of pg that have no code. */
 const NO_CONNECTION = new RegExp(
   '^(08...$|57P01|57P02|57P03|57P05|25P03|' +
     'ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ECONNRESET|ECONNABORTED|EPIPE|ENETDOWN|' +
@@ -24,50 +31,66 @@ const NO_CONNECTION = new RegExp(
     'timeout exceeded when trying to connect|PGlite is closed)',
 );
 
-/** The meaning of each code, and the operator's next step. */
-const MEANINGS: readonly (readonly [trouble: keyof typeof TROUBLES, codes: RegExp, hint: string])[] = [
+/** Returns the next step for a user who lacks a privilege. */
+export function toRoleHint(role: Role): string {
+  return `this needs the role ${role}; if the user has it, run deploy/postgres/roles.sql again`;
+}
+
+type Hint = string | ((role: Role) => string);
+
+/** What each code means, and the operator's next step. */
+const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: RegExp, hint: Hint])[] = [
   [
     'unreachable',
     NO_CONNECTION,
     'check that the server runs and that host and port in DATABASE_URL are right',
   ],
-  ['unreachable', /^53300$/, 'the server has no free connection: see who has them, or raise max_connections'],
+  [
+    'unreachable',
+    /^53300$/,
+    'the server has no free connections; see pg_stat_activity, or raise max_connections',
+  ],
   [
     'failed',
     /^25006$/,
-    'transactions only read here: the server is a standby, its disk is full, or the user may only read; ' +
-      'point DATABASE_URL at the primary, with the user that writes',
+    (role) =>
+      "transactions are read-only here (a standby, a full disk, or a reader's role); " +
+      `point DATABASE_URL at the primary, as ${role}`,
   ],
   ['failed', /^53100$/, 'free disk space on the database server'],
   ['failed', /^53200$/, 'give the database server more memory'],
-  ['failed', /^55P03$/, 'another session has held a lock for a long time: see pg_locks and pg_stat_activity'],
-  ['failed', /^57014$/, 'the statement took too long or was cancelled: see what else the server is doing'],
-  // A server that takes no unencrypted connections sends this too.
+  ['failed', /^55P03$/, 'another session has held a lock for too long; see pg_locks and pg_stat_activity'],
+  ['failed', /^57014$/, 'the statement took too long or was canceled; see what else the server is doing'],
+  // A server that requires TLS sends this too.
   [
     'refused',
     /^28000$/,
-    'check user and password in DATABASE_URL; a server that only takes TLS wants ?sslmode=verify-full',
+    'check user and password in DATABASE_URL; a server that requires TLS needs ?sslmode=verify-full',
   ],
   // pg raises a missing or malformed password in the SCRAM exchange without a code.
   ['refused', /^(28...$|SASL)/, 'check user and password in DATABASE_URL'],
   ['refused', /^3D000$/, 'create the database, or correct its name in DATABASE_URL'],
-  ['refused', /^42501$/, 'grant the missing right to the user in DATABASE_URL'],
+  ['refused', /^42501$/, toRoleHint],
   [
     'unencrypted',
     /^The server does not support SSL connections/,
-    'switch TLS on at the server, or leave sslmode out of DATABASE_URL if nobody can listen in between',
+    'enable TLS on the server, or remove sslmode from DATABASE_URL if the network path is trusted',
   ],
   [
     'unencrypted',
     /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_\w+|CERT_SIGNATURE_FAILURE)$/,
-    'name the file of the authority that signed it: DATABASE_URL=…?sslmode=verify-full&sslrootcert=/path/ca.pem',
+    'set sslrootcert to the authority that signed it: DATABASE_URL=…?sslmode=verify-full&sslrootcert=/path/ca.pem',
   ],
   [
     'unencrypted',
     /^ERR_TLS_CERT_ALTNAME_INVALID$/,
-    'use the host name that the certificate names in DATABASE_URL',
+    'in DATABASE_URL, use a host name that the certificate covers',
   ],
-  ['unencrypted', /^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/, "renew the server's certificate, or set the clocks"],
+  [
+    'unencrypted',
+    /^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/,
+    "renew the server's certificate, or synchronize the clocks",
+  ],
   [
     'unencrypted',
     /^ERR_(SSL|TLS|OSSL)_/,
@@ -75,71 +98,84 @@ const MEANINGS: readonly (readonly [trouble: keyof typeof TROUBLES, codes: RegEx
   ],
 ];
 
-/** Returns whether the database refuses the values themselves, so that sending the same batch again cannot help. */
+/** Returns whether the database rejects the values, so that sending the same batch again cannot help. */
 export function isRefusedForData(error: unknown): boolean {
-  return /^(22|23|54)/.test(sqlstate(error) ?? '');
+  return /^(22|23|54)/.test(getSqlstate(error) ?? '');
 }
 
-/** Returns whether it is a conflict or a deadlock, after which the same transaction may be run again. */
+/** Returns whether it is a conflict or a deadlock, after which the same transaction can be retried. */
 export function isRetryable(error: unknown): boolean {
-  return /^(40001|40P01)$/.test(sqlstate(error) ?? '');
+  return /^(40001|40P01)$/.test(getSqlstate(error) ?? '');
 }
 
-/** Returns whether a table or function that the statement names does not exist. */
+/** Returns whether a table or function of the statement does not exist. */
 export function isUndefined(error: unknown): boolean {
-  return /^(42P01|42883)$/.test(sqlstate(error) ?? '');
+  return /^(42P01|42883)$/.test(getSqlstate(error) ?? '');
 }
 
-/** The code with which functions of the schema refuse to close a period, with a message and a hint for people. */
+/** The SQLSTATE that the closing functions raise, with a message and a hint for people. */
 const CLOSING_REFUSED = 'LU001';
 
-/** Returns the words with which the database refused to close a month; null for any other error. */
+/** Returns the message and hint with which the database refused to close a month; null for any other error. */
 export function readClosingRefusal(error: unknown): { message: string; hint: string } | null {
-  if (sqlstate(error) !== CLOSING_REFUSED || !(error instanceof Error)) return null;
+  if (getSqlstate(error) !== CLOSING_REFUSED || !(error instanceof Error)) return null;
   return { message: error.message, hint: 'hint' in error ? String(error.hint) : '' };
 }
 
-/**
- * Returns whether the connection is gone or could not be made; it is unknown whether the last statement took effect.
- */
+/** Returns whether the connection is lost or was never made; whether the last statement took effect is unknown. */
 export function isConnectionLost(error: unknown): boolean {
-  return NO_CONNECTION.test(codeOf(error));
+  return NO_CONNECTION.test(getErrorCode(error));
 }
 
-/**
- * Returns the error as one that the operator can act on, or null if it does not concern connection, rights or a server
- * in trouble. `where` names the database without its password. `goOn` says how the work goes on afterwards.
- */
+/** Returns whether the error is about connection, privileges or a failing server. */
+export function isOperationalError(error: unknown): boolean {
+  return error instanceof DatabaseError || findMeaning(error) !== undefined;
+}
+
+function findMeaning(error: unknown): (typeof MEANINGS)[number] | undefined {
+  return MEANINGS.find(([, codes]) => codes.test(getErrorCode(error)));
+}
+
+interface DatabaseErrorContext {
+  /** The database, without its password. */
+  readonly where: string;
+  /** The role that the work needs. */
+  readonly role: Role;
+  /** How the work continues after that. */
+  readonly nextStep?: string;
+}
+
+/** Returns an operational error as one that the operator can act on; null for any other. */
 export function describeDatabaseError(
   error: unknown,
-  where: string,
-  goOn: string | null = null,
+  { where, role, nextStep }: DatabaseErrorContext,
 ): DatabaseError | null {
   if (error instanceof DatabaseError) return error;
-  const code = codeOf(error);
-  const meaning = MEANINGS.find(([, codes]) => codes.test(code));
+  const meaning = findMeaning(error);
   if (meaning === undefined || !(error instanceof Error)) return null;
-  const [trouble, , hint] = meaning;
-  const { kind, begins } = TROUBLES[trouble];
-  // An error of several addresses has no message.
+  const code = getErrorCode(error);
+  const [failure, , hintSource] = meaning;
+  const hint = typeof hintSource === 'string' ? hintSource : hintSource(role);
+  const { kind, toPrefix } = FAILURE_KINDS[failure];
+  // The error of a host with several addresses has no message.
   const reason = error.message === '' ? code : error.message;
-  const next = kind === 'database_failed' ? (goOn ?? 'the next run does the rest') : goOn;
-  return new DatabaseError(kind, `${begins(where)}: ${reason}`, {
+  const next = nextStep ?? (kind === 'database_failed' ? 'the next run continues' : null);
+  return new DatabaseError(kind, `${toPrefix(where)}: ${reason}`, {
     hint: next === null || kind === 'database_refused' ? hint : `${hint}; ${next}`,
-    // Drivers attach the client to their errors, and with it the password.
+    // Drivers attach the client, and with it the password, to their errors.
     cause: Object.assign(new Error(reason), { code }),
   });
 }
 
-/** Returns the SQLSTATE, else the system's code, else the message, which is all that some errors of pg have. */
-function codeOf(error: unknown): string {
+/** Returns the SQLSTATE, or the system's code, or the message, because some errors of pg have nothing else. */
+function getErrorCode(error: unknown): string {
   if (!(error instanceof Error)) return '';
-  // Codes of the socket's file mean something else elsewhere.
+  // Codes of opening a socket file, such as ENOENT, mean other things elsewhere.
   if ('syscall' in error && error.syscall === 'connect') return 'ECONNREFUSED';
   return 'code' in error && typeof error.code === 'string' ? error.code : error.message;
 }
 
-/** Returns the SQLSTATE of a server's error; system codes such as `EPIPE` look alike. */
-function sqlstate(error: unknown): string | null {
-  return error instanceof Error && 'severity' in error ? codeOf(error) : null;
+/** Returns the SQLSTATE of a server's error; null for system codes such as `EPIPE`, which look alike. */
+function getSqlstate(error: unknown): string | null {
+  return error instanceof Error && 'severity' in error ? getErrorCode(error) : null;
 }

@@ -1,6 +1,6 @@
-/** Columns and rows, and how a file of each format comes from them. */
+/** The formats of `export`: how rows become a file. */
 import { ByteWriter, type ColumnSource, ParquetWriter, type SchemaElement } from 'hyparquet-writer';
-import { daysFrom } from '../usage/day.ts';
+import { countDays } from '../usage/day.ts';
 import { renderCsvHeader, renderCsvRows } from './csv.ts';
 
 /** The form in which a column's values are written; `decimal` may have a fraction. */
@@ -16,34 +16,41 @@ export interface Column {
  * decimal digits, `true` and `false`, days as `YYYY-MM-DD`, instants as `YYYY-MM-DDTHH:MM:SS.uuuuuuZ`,
  * JSON without white space between its parts. A missing value is null.
  */
-export type Row = readonly (string | null)[];
+export type TextRow = readonly (string | null)[];
 
-export type Part = string | Uint8Array;
+export type FileChunk = string | Uint8Array;
 
 /** Renders a file from its rows in chunks, with at most some thousands of rows in memory. */
 export interface Renderer {
-  begin(): Part;
-  /** Returns the part that can be written once these rows are known. */
-  add(rows: readonly Row[]): Part | Promise<Part>;
-  end(): Part | Promise<Part>;
+  begin(): FileChunk;
+  /** Returns what can be written after these rows; '' if nothing yet. */
+  add(rows: readonly TextRow[]): FileChunk | Promise<FileChunk>;
+  end(): FileChunk | Promise<FileChunk>;
 }
 
-/** Creates the renderer of each format. */
-export const formats = { csv: createCsv, ndjson: createNdjson, parquet: createParquet };
+export const formats = {
+  csv: createCsvRenderer,
+  ndjson: createNdjsonRenderer,
+  parquet: createParquetRenderer,
+};
 
 export type FormatName = keyof typeof formats;
 
 export const formatNames = Object.keys(formats) as readonly FormatName[];
 
-function createCsv(columns: readonly Column[]): Renderer {
-  const cells = columns.map(({ name, kind }) => ({ name, isText: kind === 'text' }));
-  return { begin: () => renderCsvHeader(cells), add: (rows) => renderCsvRows(cells, rows), end: () => '' };
+function createCsvRenderer(columns: readonly Column[]): Renderer {
+  const csvColumns = columns.map(({ name, kind }) => ({ name, isText: kind === 'text' }));
+  return {
+    begin: () => renderCsvHeader(csvColumns),
+    add: (rows) => renderCsvRows(csvColumns, rows),
+    end: () => '',
+  };
 }
 
-/** Renders a JSON object per line, with all digits of a number above 2^53. */
-function createNdjson(columns: readonly Column[]): Renderer {
+/** Renders a JSON object per line; numbers above 2^53 keep all digits. */
+function createNdjsonRenderer(columns: readonly Column[]): Renderer {
   const keys = columns.map(({ name }) => JSON.stringify(name));
-  const renderLine = (row: Row) => {
+  const renderLine = (row: TextRow) => {
     const values = columns.map(({ kind }, index) => `${keys[index]}:${toJson(kind, row[index] ?? null)}`);
     return `{${values.join(',')}}\n`;
   };
@@ -53,12 +60,12 @@ function createNdjson(columns: readonly Column[]): Renderer {
 function toJson(kind: ColumnKind, text: string | null): string {
   if (text === null) return 'null';
   if (kind === 'integer' || kind === 'boolean' || kind === 'json') return text;
-  // A decimal of a database may be NaN or Infinity, which JSON has only as text.
+  // A decimal may be NaN or Infinity, which JSON can only express as text.
   return kind === 'decimal' && /\d$/.test(text) ? text : JSON.stringify(text);
 }
 
-/** The rows of a row group, which stays in memory until it is complete: for 24 columns a few megabytes. */
-const GROUP_ROWS = 2_500;
+/** A row group stays in memory until it is complete: a few megabytes for 24 columns. */
+const ROWS_PER_GROUP = 2_500;
 
 const EPOCH = '1970-01-01';
 
@@ -73,12 +80,12 @@ const encoder = new TextEncoder();
 
 const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
   integer: { element: { type: 'INT64' }, convert: BigInt },
-  // The value is an average; a count is an integer.
+  // Only averages are decimals, so a double is exact enough.
   decimal: { element: { type: 'DOUBLE' }, convert: Number },
   boolean: { element: { type: 'BOOLEAN' }, convert: (text) => text === 'true' },
   day: {
     element: { type: 'INT32', converted_type: 'DATE', logical_type: { type: 'DATE' } },
-    convert: (day) => daysFrom(EPOCH, day),
+    convert: (day) => countDays(EPOCH, day),
   },
   instant: {
     element: {
@@ -88,7 +95,7 @@ const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
     },
     convert: toMicros,
   },
-  // The text is written as bytes: the library would parse and rewrite it, and round its numbers.
+  // As bytes, because the library would parse and rewrite a text, and round its numbers.
   json: {
     element: { type: 'BYTE_ARRAY', logical_type: { type: 'JSON' } },
     convert: (text) => encoder.encode(text),
@@ -100,44 +107,48 @@ const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
 };
 
 /** Returns a renderer of Apache Parquet, compressed by Snappy, with nullable columns. */
-function createParquet(columns: readonly Column[]): Renderer {
+function createParquetRenderer(columns: readonly Column[]): Renderer {
   const converters = columns.map(({ kind }) => TYPES[kind].convert);
   const bytes = new ByteWriter();
-  const file = new ParquetWriter({ writer: bytes, schema: schemaOf(columns), createdBy: 'losant-usage' });
+  const file = new ParquetWriter({
+    writer: bytes,
+    schema: toParquetSchema(columns),
+    createdBy: 'losant-usage',
+  });
   let group: Value[][] = columns.map(() => []);
   const writeGroup = async () => {
     const columnData: ColumnSource[] = columns.map(({ name }, index) => ({ name, data: group[index] ?? [] }));
-    await file.write({ columnData, rowGroupSize: GROUP_ROWS });
+    await file.write({ columnData, rowGroupSize: ROWS_PER_GROUP });
     group = columns.map(() => []);
   };
   return {
-    begin: () => take(bytes),
+    begin: () => takeBytes(bytes),
     add: async (rows) => {
       for (const row of rows) {
         for (const [index, convert] of converters.entries()) {
           const text = row[index] ?? null;
           group[index]?.push(text === null ? null : convert(text));
         }
-        if (group[0]?.length === GROUP_ROWS) await writeGroup();
+        if (group[0]?.length === ROWS_PER_GROUP) await writeGroup();
       }
-      return take(bytes);
+      return takeBytes(bytes);
     },
     end: async () => {
       if (group[0]?.length) await writeGroup();
       await file.finish();
-      return take(bytes);
+      return takeBytes(bytes);
     },
   };
 }
 
-/** Returns the bytes written since the last call; the library continues its count. */
-function take(bytes: ByteWriter): Part {
-  const part = bytes.getBytes().slice();
+/** Returns the bytes written since the last call. The library goes on counting from the start of the file. */
+function takeBytes(bytes: ByteWriter): FileChunk {
+  const chunk = bytes.getBytes().slice();
   bytes.index = 0;
-  return part;
+  return chunk;
 }
 
-function schemaOf(columns: readonly Column[]): SchemaElement[] {
+function toParquetSchema(columns: readonly Column[]): SchemaElement[] {
   return [
     { name: 'root', num_children: columns.length },
     ...columns.map(({ name, kind }) => ({

@@ -1,16 +1,16 @@
-/** Rows of `coverage` and the numbers of their days: locked, read and updated, always in key order. */
+/** Locks, reads and updates rows of `coverage` and the numbers of their days, always in key order. */
 import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
-import { unnested } from '../database/expressions.ts';
+import { unnestRows } from '../database/expressions.ts';
 import type { Instant, Schema, UsageDays } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
-import type { Applied, StoredCell } from '../usage/apply.ts';
+import type { CellUpdate, StoredCell } from '../usage/apply.ts';
 import { type Cell, type CellKey, cellId, compareText } from '../usage/cell.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import type { Numbers } from '../usage/numbers.ts';
 import type { Standing } from '../usage/standing.ts';
-import { streamNamed } from '../usage/streams/catalog.ts';
+import { getStream } from '../usage/streams/catalog.ts';
 
-/** An organization's day. */
+/** The key of a row of `usage_days`. */
 export interface OrgDay {
   readonly day: UsageDay;
   readonly orgId: string;
@@ -19,48 +19,55 @@ export interface OrgDay {
 const KEY_TYPES = { usage_date: 'date', org_id: 'text', stream: 'text' } as const;
 const DAY_TYPES = { usage_date: 'date', org_id: 'text' } as const;
 
-/** Returns cells as a table `k` of a statement. */
+/** Returns the keys of cells as a table `k` of a statement. */
 export function keysOf(keys: readonly CellKey[]) {
   const rows = keys.map(({ day, orgId, stream }) => ({ usage_date: day, org_id: orgId, stream }));
-  return unnested('k', rows, KEY_TYPES);
+  return unnestRows('k', rows, KEY_TYPES);
 }
 
 /**
- * Returns the condition that a cell `c` is of one of the organizations and of a day of the range. It is found by way of
- * its day: the key of cells begins with the date, and would be read over the whole range for each organization.
+ * Returns the condition that a cell `c` belongs to one of the organizations and to a day of the range. Cells are found
+ * through `usage_days`, which has an index by organization: their own key begins with the date, so each organization
+ * would read all cells of the range.
  */
-export function isOf(orgIds: readonly string[], { from, to }: DayRange): RawBuilder<boolean> {
+export function isCellOfOrgs(orgIds: readonly string[], { from, to }: DayRange): RawBuilder<boolean> {
   return sql<boolean>`(c.usage_date, c.org_id) in (
     select d.usage_date, d.org_id from losant_usage.usage_days d
     where d.org_id = any (${orgIds}::text[]) and d.usage_date between ${from}::date and ${to}::date)`;
 }
 
-/**
- * Sets columns of the cells `c` that match, which it locks in key order; the condition may name their organizations
- * `o`. Returns the number of cells.
- */
-export async function setCells(
-  trx: Kysely<Schema>,
-  { set, where }: { readonly set: RawBuilder<unknown>; readonly where: RawBuilder<unknown> },
-): Promise<number> {
-  const { numAffectedRows = 0n } = await sql`
+/** The columns to set of cells `c`, and a condition that may name their organizations `o`. */
+interface CellChange {
+  readonly set: RawBuilder<unknown>;
+  readonly where: RawBuilder<unknown>;
+}
+
+/** Returns an update of the cells that match, which locks them in key order. */
+export function updateCells({ set, where }: CellChange): RawBuilder<unknown> {
+  return sql`
     update losant_usage.coverage c set ${set}
     from (
       select c.usage_date, c.org_id, c.stream
       from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
       where ${where} order by c.usage_date, c.org_id, c.stream for update of c
     ) as k
-    where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`.execute(trx);
+    where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`;
+}
+
+/** Changes the cells that match, and returns their number. */
+export async function setCells(trx: Kysely<Schema>, change: CellChange): Promise<number> {
+  const { numAffectedRows = 0n } = await updateCells(change).execute(trx);
   return Number(numAffectedRows);
 }
 
 const msOf = (column: string) => sql`(extract(epoch from ${sql.ref(column)}) * 1000)::bigint`;
 
-/** The columns of `coverage` as a cell; {@link columnsOf} is the other way. */
+/** The columns of `coverage` as a {@link Cell}; {@link columnsOf} is the inverse. */
 const CELL = sql`usage_date as day, org_id as "orgId", stream, standing, is_stored as "isStored",
-  is_reported as "isReported", silences, revision, ${msOf('verified_at')} as "verifiedAtMs",
-  ${msOf('attempted_at')} as "attemptedAtMs", attempts, ${msOf('next_read_at')} as "nextReadAtMs",
-  finalized_at is not null as "wasFinal", reason, message, encode(response_sha256, 'hex') as sha256`;
+  is_reported as "isReported", omissions, revision, ${msOf('last_read_at')} as "lastReadAtMs",
+  ${msOf('last_attempt_at')} as "lastAttemptAtMs", failed_reads as "failedReads",
+  ${msOf('next_read_at')} as "nextReadAtMs",
+  finalized_at is not null as "wasFinal", reason, detail, encode(response_sha256, 'hex') as sha256`;
 
 /** Locks the cells of these days and streams, and their numbers, in key order. Returns them by {@link cellId}. */
 export async function lockCells(
@@ -71,17 +78,17 @@ export async function lockCells(
   const keys = [...new Map(days.map((each) => [dayId(each), each])).entries()]
     .sort(([a], [b]) => compareText(a, b))
     .map(([, { day, orgId }]) => ({ usage_date: day, org_id: orgId }));
-  const wanted = unnested('k', keys, DAY_TYPES);
-  // Rows are looked up one by one through the index: a join would be planned by statistics, which a table just filled
+  const keyRows = unnestRows('k', keys, DAY_TYPES);
+  // Looked up one by one through the index: a join would be planned from statistics, which a freshly filled table
   // does not have.
   const { rows: cells } = await sql<CellKey & Cell>`
-    select c.* from ${wanted} cross join lateral (
+    select c.* from ${keyRows} cross join lateral (
       select ${CELL} from losant_usage.coverage c
       where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = any (${streams}::text[])
       order by c.stream for update
     ) as c`.execute(trx);
   const { rows: numbers } = await sql<Selectable<UsageDays>>`
-    select d.* from ${wanted} cross join lateral (
+    select d.* from ${keyRows} cross join lateral (
       select * from losant_usage.usage_days d
       where d.usage_date = k.usage_date and d.org_id = k.org_id for update
     ) as d`.execute(trx);
@@ -98,22 +105,19 @@ function dayId({ day, orgId }: OrgDay): string {
 }
 
 function toNumbers(row: Readonly<Record<string, unknown>> | undefined, stream: string): Numbers | null {
-  const { columns } = streamNamed(stream);
+  const { columns } = getStream(stream);
   if (row === undefined || columns.some((column) => row[column] === null)) return null;
   return Object.fromEntries(columns.map((column) => [column, row[column]])) as Numbers;
 }
 
-/** An answer applied to its locked cell. */
-export interface LoadedCell extends CellKey, Applied {
-  readonly before: Cell;
-  /** Its standing now. */
+/** The update of a locked cell. */
+export interface LoadedCell extends CellKey, CellUpdate {
+  readonly previous: Cell;
+  /** `missing` for a stored `waiting` that is late. */
   readonly standing: Standing;
 }
 
-/**
- * Writes the new rows of locked cells. What the database took is compared with what was sent: throws DatabaseError if
- * it swallowed or changed a write.
- */
+/** Updates the rows of locked cells. Throws DatabaseError if the database dropped or changed a write. */
 export async function writeCells(
   trx: Kysely<Schema>,
   cells: readonly LoadedCell[],
@@ -124,44 +128,44 @@ export async function writeCells(
   const columns = Object.keys(columnsOf(first.cell)).map((column) => sql.ref(column));
   const sets = columns.map((column) => sql`${column} = n.${column}`);
   const areAsSent = columns.map((column) => sql`c.${column} is not distinct from n.${column}`);
-  // The times are taken under the lock: a closing that this transaction waited for did not know the row. Once, because
-  // equal times take a fourth of the room in the index of what was loaded late.
-  const { rows: written } = await sql<{ isAsSent: boolean }>`
+  // Taken after the lock: a close that this transaction waited for must count as earlier. Evaluated once, because
+  // equal times take a quarter of the space in the index of late loads.
+  const { rows: updatedRows } = await sql<{ isAsSent: boolean }>`
     update losant_usage.coverage c set ${sql.join(sets)}, run_id = ${runId},
       first_loaded_at = coalesce(c.first_loaded_at, case when n.is_stored then (select clock_timestamp()) end),
       finalized_at = coalesce(c.finalized_at, case when n.finalized_at is not null then (select clock_timestamp()) end)
     from ${recordsOf('coverage', cells.map(toRow))} as n
     where c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream
     returning ${sql.join(areAsSent, sql` and `)} as "isAsSent"`.execute(trx);
-  requireAll('coverage', cells.length, written.filter((row) => row.isAsSent).length);
+  requireAll('coverage', cells.length, updatedRows.filter((row) => row.isAsSent).length);
 }
 
 function toRow({ day, orgId, stream, cell }: LoadedCell) {
-  const finalized_at = cell.wasFinal ? instantOf(cell.attemptedAtMs) : null;
+  const finalized_at = cell.wasFinal ? instantOf(cell.lastAttemptAtMs) : null;
   return { usage_date: day, org_id: orgId, stream, finalized_at, ...columnsOf(cell) };
 }
 
-/** Returns the columns that a cell is written to as they are. */
+/** Returns the columns that hold a cell unchanged; `finalized_at` is the exception. */
 function columnsOf(cell: Cell) {
   return {
     standing: cell.standing,
     is_stored: cell.isStored,
     is_reported: cell.isReported,
-    silences: cell.silences,
+    omissions: cell.omissions,
     revision: cell.revision,
-    attempts: cell.attempts,
-    verified_at: instantOf(cell.verifiedAtMs),
+    failed_reads: cell.failedReads,
+    last_read_at: instantOf(cell.lastReadAtMs),
     next_read_at: instantOf(cell.nextReadAtMs),
-    attempted_at: instantOf(cell.attemptedAtMs),
+    last_attempt_at: instantOf(cell.lastAttemptAtMs),
     reason: cell.reason,
-    message: cell.message,
+    detail: cell.detail,
     response_sha256: cell.sha256 === null ? null : `\\x${cell.sha256}`,
   };
 }
 
 /**
- * Updates each day once, with the new numbers of all its cells; a column without a new number stays as it is. Throws
- * DatabaseError if the database swallowed or changed a write.
+ * Writes the new numbers of cells, with one update per day; columns without a new number stay. Throws DatabaseError if
+ * the database dropped or changed a write.
  */
 export async function writeNumbers(trx: Kysely<Schema>, loaded: readonly LoadedCell[]): Promise<void> {
   const cells = loaded.filter(({ numbers }) => numbers !== null);
@@ -171,35 +175,35 @@ export async function writeNumbers(trx: Kysely<Schema>, loaded: readonly LoadedC
     const id = dayId({ day, orgId });
     days.set(id, { usage_date: day, org_id: orgId, ...days.get(id), ...numbers });
   }
-  const names = new Set(cells.flatMap(({ stream }) => streamNamed(stream).columns));
+  const names = new Set(cells.flatMap(({ stream }) => getStream(stream).columns));
   const columns = [...names].sort(compareText).map((name) => sql.ref(name));
   const sets = columns.map((column) => sql`${column} = coalesce(n.${column}, d.${column})`);
   const areAsSent = columns.map((column) => sql`(n.${column} is null or d.${column} = n.${column}) is true`);
-  const { rows: written } = await sql<{ isAsSent: boolean }>`
+  const { rows: updatedRows } = await sql<{ isAsSent: boolean }>`
     update losant_usage.usage_days as d set ${sql.join(sets)}
     from ${recordsOf('usage_days', [...days.values()])} as n
     where d.usage_date = n.usage_date and d.org_id = n.org_id
     returning ${sql.join(areAsSent, sql` and `)} as "isAsSent"`.execute(trx);
-  requireAll('usage_days', days.size, written.filter((row) => row.isAsSent).length);
+  requireAll('usage_days', days.size, updatedRows.filter((row) => row.isAsSent).length);
 }
 
-/** Returns objects as rows of a table, by the names and types of its columns. */
+/** Returns objects as rows of a table; their keys are column names. */
 export function recordsOf(table: keyof Schema, rows: readonly object[]): RawBuilder<unknown> {
   const name = sql.table(`losant_usage.${table}`);
   return sql`json_populate_recordset(null::${name}, ${JSON.stringify(rows)}::text::json)`;
 }
 
-/** Throws DatabaseError if fewer rows were written as they were sent. */
-export function requireAll(table: string, sent: number, written: number): void {
-  if (written === sent) return;
+/** Throws DatabaseError unless every row was written as sent. */
+export function requireAll(table: string, sentRows: number, storedRows: number): void {
+  if (storedRows === sentRows) return;
   throw new DatabaseError(
     'database_mismatch',
-    `The database took ${written} of ${sent} rows of losant_usage.${table} as they were sent`,
-    {
-      hint: 'a trigger, rule or policy of somebody else changes or swallows writes: \\d losant_usage.* shows it',
-    },
+    `The database stored only ${storedRows} of ${sentRows} rows of losant_usage.${table} as sent`,
+    { hint: `${FOREIGN_OBJECT} drops or changes writes: \\d losant_usage.* shows it` },
   );
 }
+
+const FOREIGN_OBJECT = 'a trigger, rule or policy that is not part of this schema';
 
 function instantOf(ms: number | null): Instant | null {
   return ms === null ? null : new Date(ms).toISOString();

@@ -1,25 +1,24 @@
 import type { Kysely, Updateable } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Instances, Schema } from '../database/schema.ts';
-import { DatabaseError } from '../errors.ts';
-import { storable } from '../usage/body.ts';
+import { DatabaseError, SettingsError } from '../errors.ts';
+import { toStorableText } from '../usage/body.ts';
 import { inTransaction, type LedgerWriter } from './lease.ts';
 
-/** An instance as this database knows it. */
 export type StoredInstance = NonNullable<Awaited<ReturnType<typeof readInstance>>>;
 
-/** Returns the instance, or null if no run has tried to read it into this database. */
+/** Returns null if no run has tried to read the instance into this database. */
 export async function readInstance(db: Kysely<Schema>, instanceId: string) {
   const row = await db
     .selectFrom('instances')
     .select(['api_url as apiUrl', 'listed_at as listedAt', 'list_problem as listProblem'])
-    .select(['all_from as allFrom', 'totals_problem as totalsProblem'])
+    .select(['new_orgs_from as newOrgsFrom', 'totals_problem as totalsProblem'])
     .where('instance_id', '=', instanceId)
     .executeTakeFirst();
   return row ?? null;
 }
 
-/** Records that a run tries to read the instance, which is there from its first attempt on and no longer retired. */
+/** Records that a run tries to read the instance. The first attempt adds it; a later one ends a retirement. */
 export async function recordAttempt(db: Kysely<Schema>, instanceId: string): Promise<void> {
   await inTransaction({ db, lease: null }, async (trx) => {
     await trx
@@ -32,13 +31,13 @@ export async function recordAttempt(db: Kysely<Schema>, instanceId: string): Pro
   });
 }
 
-/** Records why an attempt broke off; null if it did not, which is mostly known. */
-export async function recordAttemptEnd(
+/** Records why an attempt failed; null if it did not. */
+export async function recordAttemptError(
   db: Kysely<Schema>,
   instanceId: string,
   error: string | null,
 ): Promise<void> {
-  const last_error = error && storable(error);
+  const last_error = error && toStorableText(error);
   await inTransaction({ db, lease: null }, async (trx) => {
     await trx
       .updateTable('instances')
@@ -49,8 +48,8 @@ export async function recordAttemptEnd(
   });
 }
 
-/** Records that a person retires an instance. Returns false if the database has no such instance. */
-export async function recordRetirement(db: Kysely<Schema>, instanceId: string): Promise<boolean> {
+/** Throws SettingsError if the database has no such instance. */
+export async function recordRetirement(db: Kysely<Schema>, instanceId: string): Promise<void> {
   const { numUpdatedRows } = await inTransaction({ db, lease: null }, (trx) =>
     trx
       .updateTable('instances')
@@ -58,40 +57,43 @@ export async function recordRetirement(db: Kysely<Schema>, instanceId: string): 
       .where('instance_id', '=', instanceId)
       .executeTakeFirstOrThrow(),
   );
-  return numUpdatedRows > 0n;
+  if (numUpdatedRows > 0n) return;
+  throw new SettingsError(`The database has no instance ${instanceId}`, {
+    hint: 'losant-usage status lists the instances that are not in the settings',
+  });
 }
 
-interface RegisteredInstance {
+interface InstanceRegistration {
   readonly instanceId: string;
   readonly apiUrl: string;
-  /** Whether a response confirmed that the API has the instance, which is then read from no other one. */
+  /** Whether a response of this API confirmed the instance, which is then loaded from no other API. */
   readonly isConfirmed: boolean;
-  /** The name; null if Losant did not say, so that the known one stays. */
+  /** Null if it could not be read; the stored name stays. */
   readonly name: string | null;
   readonly controlTotals: 'block' | 'show';
 }
 
-/** Throws DatabaseError `database_mismatch` if the instance's numbers came from another API. */
+/** Throws DatabaseError `database_mismatch` if the stored numbers of the instance come from another API. */
 export async function requireApiUrl(
   db: Kysely<Schema>,
-  { instanceId, apiUrl }: Pick<RegisteredInstance, 'instanceId' | 'apiUrl'>,
+  { instanceId, apiUrl }: Pick<InstanceRegistration, 'instanceId' | 'apiUrl'>,
 ): Promise<void> {
   const pinnedUrl = (await readInstance(db, instanceId))?.apiUrl ?? apiUrl;
   if (pinnedUrl === apiUrl) return;
   throw new DatabaseError(
     'database_mismatch',
-    `Instance ${instanceId} was collected from ${pinnedUrl}, not from ${apiUrl}`,
+    `Instance ${instanceId} was loaded from ${pinnedUrl}, not from ${apiUrl}`,
     { hint: 'use another database for another API' },
   );
 }
 
 /**
- * Brings the name and the settings of the instance up to date, and pins its API once it is confirmed. Throws
- * DatabaseError `database_mismatch` if another process has pinned another one meanwhile.
+ * Updates the name and settings of the instance, and pins its API once that is confirmed. Throws DatabaseError
+ * `database_mismatch` if another process has pinned another API in the meantime.
  */
 export async function registerInstance(
   db: Kysely<Schema>,
-  { instanceId, apiUrl, isConfirmed, name, controlTotals }: RegisteredInstance,
+  { instanceId, apiUrl, isConfirmed, name, controlTotals }: InstanceRegistration,
 ): Promise<void> {
   await inTransaction({ db, lease: null }, async (trx) => {
     await trx
@@ -107,7 +109,7 @@ export async function registerInstance(
   });
 }
 
-/** Records what a run has found of an instance. */
+/** Records what a run has learned about the instance. */
 export async function updateInstance(ledger: LedgerWriter, changes: Updateable<Instances>): Promise<void> {
   const { instanceId } = ledger;
   await inTransaction(ledger, async (trx) => {

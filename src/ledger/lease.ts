@@ -1,103 +1,98 @@
-/**
- * Leases: one process at a time exports an instance. Only the database's clock counts. A transaction in which the
- * program writes begins by them.
- */
+/** Leases: only one process at a time runs for an instance. Every transaction that writes checks its lease first. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
-import { ExportError, HeldError } from '../errors.ts';
+import { AppError, BusyError } from '../errors.ts';
 import type { Policy } from '../usage/policy.ts';
 
-/** The time that a lease lasts without renewal; a dead holder is succeeded within it. */
+/** The time until a lease expires unless it is renewed: the longest that a dead holder keeps others waiting. */
 export const LEASE_MS = 60_000;
-/** The interval of renewals. Four attempts fit into a lease. */
-export const RENEW_MS = 15_000;
+/** Four renewals fit into a lease, so a few may fail. */
+export const RENEWAL_INTERVAL_MS = 15_000;
 
-/** A lease that was taken. The epoch distinguishes it from every earlier or later one. */
-export interface LeaseHold {
+export interface Lease {
   readonly instanceId: string;
+  /** The fencing number: it rises with every lease of any instance. */
   readonly epoch: number;
 }
 
-const UNTIL = sql<Instant>`clock_timestamp() + ${LEASE_MS} * interval '1 ms'`;
+const EXPIRY = sql<Instant>`clock_timestamp() + ${LEASE_MS} * interval '1 ms'`;
 
 /**
- * Takes the lease of an instance unless somebody holds it; one that has lapsed is taken over. Throws HeldError
- * `lease_held` with the holder and the time of expiry.
+ * Acquires the lease of an instance; one that has expired is taken over. Throws BusyError `lease_busy`, which names
+ * the holder and the time of expiry.
  */
-export async function takeLease(
+export async function acquireLease(
   db: Kysely<Schema>,
   { instanceId, runId, host }: Readonly<Record<'instanceId' | 'runId' | 'host', string>>,
-): Promise<LeaseHold> {
-  const taken = await db
+): Promise<Lease> {
+  const lease = await db
     .insertInto('leases')
-    .values({ instance_id: instanceId, run_id: runId, host, since: CLOCK, until: UNTIL })
+    .values({ instance_id: instanceId, run_id: runId, host, acquired_at: CLOCK, expires_at: EXPIRY })
     .onConflict((conflict) =>
       conflict
         .column('instance_id')
         .doUpdateSet((eb) => ({
           run_id: eb.ref('excluded.run_id'),
           host: eb.ref('excluded.host'),
-          since: eb.ref('excluded.since'),
-          until: eb.ref('excluded.until'),
+          acquired_at: eb.ref('excluded.acquired_at'),
+          expires_at: eb.ref('excluded.expires_at'),
           epoch: sql`default`,
         }))
-        .where('leases.until', '<=', CLOCK),
+        .where('leases.expires_at', '<=', CLOCK),
     )
     .returning('epoch')
     .executeTakeFirst();
-  if (taken) return { instanceId, epoch: taken.epoch };
+  if (lease) return { instanceId, epoch: lease.epoch };
   const holder = await db
     .selectFrom('leases')
-    .select(['host', 'since', 'until'])
+    .select(['host', 'acquired_at as acquiredAt', 'expires_at as expiresAt'])
     .where('instance_id', '=', instanceId)
     .executeTakeFirst();
-  // Without a row the holder has just ended; whoever waits tries again.
-  const who = holder
-    ? `by a process on ${holder.host} since ${holder.since}`
-    : 'by a process that is just ending';
-  throw new HeldError('lease_held', `Instance ${instanceId} is being exported ${who}`, {
-    hint: `wait for it, or pass --wait SECONDS${holder ? `; if it is dead, its lease lapses at ${holder.until}` : ''}`,
+  // Without a row the holder has just released it.
+  const holderText = holder
+    ? `by a process on ${holder.host} since ${holder.acquiredAt}`
+    : 'by a process that is just finishing';
+  const expiryText = holder ? `; if it has died, its lease expires at ${holder.expiresAt}` : '';
+  throw new BusyError('lease_busy', `Instance ${instanceId} is being loaded ${holderText}`, {
+    hint: `wait for it, or pass --wait SECONDS${expiryText}`,
   });
 }
 
-/** Extends the lease. Throws HeldError `lease_lost` if another process has taken it over. */
-export async function renewLease(db: Kysely<Schema>, { instanceId, epoch }: LeaseHold): Promise<void> {
+/** Extends the lease. Throws BusyError `lease_lost` if another process has taken it over. */
+export async function renewLease(db: Kysely<Schema>, { instanceId, epoch }: Lease): Promise<void> {
   const { numUpdatedRows } = await db
     .updateTable('leases')
-    .set({ until: UNTIL })
+    .set({ expires_at: EXPIRY })
     .where('instance_id', '=', instanceId)
     .where('epoch', '=', epoch)
     .executeTakeFirstOrThrow();
-  if (numUpdatedRows !== 1n) throw leaseLost(instanceId);
+  if (numUpdatedRows !== 1n) throw toLeaseLostError(instanceId);
 }
 
-/** Releases the lease if it is still this one. */
-export async function releaseLease(db: Kysely<Schema>, { instanceId, epoch }: LeaseHold): Promise<void> {
+/** Releases the lease. Leaves the lease of a successor alone. */
+export async function releaseLease(db: Kysely<Schema>, { instanceId, epoch }: Lease): Promise<void> {
   await db.deleteFrom('leases').where('instance_id', '=', instanceId).where('epoch', '=', epoch).execute();
 }
 
-function leaseLost(instanceId: string): HeldError {
-  return new HeldError('lease_lost', `Another process has taken over the export of instance ${instanceId}`, {
-    hint: 'this process was paused or cut off for longer than its lease; the other one goes on, nothing is lost',
+function toLeaseLostError(instanceId: string): BusyError {
+  return new BusyError('lease_lost', `Another process has taken over instance ${instanceId}`, {
+    hint: 'this process was paused or cut off for longer than its lease; the other one continues, and nothing is lost',
   });
 }
 
-/** The difference between host and database clock beyond which it is unclear which day is over. */
+/** The difference between the clocks of host and database beyond which it is unclear which day has ended. */
 export const DATABASE_SKEW_MAX_MS = 30_000;
 
-/** The conditions of a transaction in which the program writes. */
+/** The conditions under which a transaction may write. */
 export interface BeginOptions {
-  /** The lease that the transaction depends on; null for what needs none. */
-  readonly lease: LeaseHold | null;
-  /**
-   * Returns the time in ms by the database's clock as the run sees it, to be compared with the database;
-   * undefined to skip the check.
-   */
+  /** Null for what needs no lease. */
+  readonly lease: Lease | null;
+  /** The run's idea of the database's time, in ms, to be compared with it; undefined to skip the check. */
   readonly now?: (() => number) | undefined;
 }
 
-/** An instance in a database. */
+/** An instance in a database, for reading. */
 export interface InstanceLedger {
   readonly db: Kysely<Schema>;
   readonly instanceId: string;
@@ -109,7 +104,7 @@ export interface InstanceLedger {
 /** The ledger of an instance as one process writes it. */
 export interface LedgerWriter extends InstanceLedger, Pick<BeginOptions, 'lease'> {}
 
-/** Calls `work` in a transaction that begins by {@link beginWriting}, with the time by the database's clock. */
+/** Calls `work` with the database's time in ms, in a transaction that {@link beginWriting} has begun. */
 export async function inTransaction<T>(
   { db, ...options }: BeginOptions & Pick<InstanceLedger, 'db'>,
   work: (trx: Kysely<Schema>, atMs: number) => Promise<T>,
@@ -118,10 +113,15 @@ export async function inTransaction<T>(
 }
 
 /**
- * Begins a transaction in which the program writes: tells the triggers that nobody writes by hand, commits
- * synchronously whatever the server's default, and locks the lease's row until the end, so that nobody takes over
- * meanwhile. Returns the time in ms by the database's clock. Throws HeldError
- * `lease_lost`, or ExportError if the clocks have moved apart.
+ * An expired lease does not stop its holder: a process can be suspended, lose its network, and wake up after another
+ * one has taken over. So the lease is checked where it counts, in every transaction that loads. Its row is locked FOR
+ * SHARE by instance and epoch until the commit. A takeover updates that row, so it waits for loads in flight;
+ * afterward the epoch, which only rises, matches nothing, and every later transaction of the old holder fails before
+ * it writes. Only the database's clock decides about expiry. The host's clock is merely compared with it, because a
+ * host that is off would read days that have not ended.
+ *
+ * This also marks the transaction for the triggers and forces synchronous commit. Returns the database's time in ms.
+ * Throws BusyError `lease_lost`, or AppError `clock_skew`.
  */
 export async function beginWriting(
   trx: Kysely<Schema>,
@@ -138,16 +138,16 @@ export async function beginWriting(
       set_config('synchronous_commit', case current_setting('synchronous_commit')
         when 'off' then 'on' else current_setting('synchronous_commit') end, true)`.execute(trx);
   const { at, leases } = rows[0] as { at: Instant; leases: number };
-  if (lease && leases === 0) throw leaseLost(lease.instanceId);
+  if (lease && leases === 0) throw toLeaseLostError(lease.instanceId);
   const atMs = Date.parse(at);
   if (now) requireDatabaseClock(now() - atMs);
   return atMs;
 }
 
-/** The organizations that one transaction concerns. */
-const ORGS_PER_PAGE = 500;
+/** Bounds what one transaction locks. */
+const TRANSACTION_ORGS = 500;
 
-/** Calls `work` in a transaction for each page of the organizations `o` that match, in the order of ids. */
+/** Calls `work` in a transaction per page of the organizations `o` that match, in the order of their IDs. */
 export async function eachPage(
   ledger: LedgerWriter,
   matches: RawBuilder<unknown>,
@@ -158,22 +158,24 @@ export async function eachPage(
     const { rows } = await sql<{ org_id: string }>`
       select o.org_id from losant_usage.organizations o
       where o.instance_id = ${instanceId} and o.org_id > ${afterOrgId} and ${matches}
-      order by o.org_id limit ${ORGS_PER_PAGE}`.execute(db);
+      order by o.org_id limit ${TRANSACTION_ORGS}`.execute(db);
     const orgIds = rows.map(({ org_id }) => org_id);
-    const last = orgIds.at(-1);
-    if (last === undefined) return;
-    afterOrgId = last;
+    const lastOrgId = orgIds.at(-1);
+    if (lastOrgId === undefined) return;
+    afterOrgId = lastOrgId;
     await inTransaction(ledger, (trx) => work(trx, orgIds));
   }
 }
 
-/** Throws ExportError if the clock of the run is more than 30 s off the database's, `aheadMs` ahead of it. */
+/** Throws AppError `clock_skew` if the run's clock, `aheadMs` ahead of the database's, is too far off. */
 export function requireDatabaseClock(aheadMs: number): void {
   if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;
   const seconds = Math.round(Math.abs(aheadMs) / 1_000);
-  throw new ExportError(
+  throw new AppError(
     'clock_skew',
-    `This host's clock has moved by ${seconds} s against the database's since the run began`,
-    { hint: 'set the clocks (NTP); nothing more was loaded, because it is unclear which day is over' },
+    `This host's clock has drifted ${seconds} s from the database's since the run started`,
+    {
+      hint: 'synchronize the clocks (NTP); nothing more was loaded, because it is unclear which day has ended',
+    },
   );
 }

@@ -1,13 +1,13 @@
-/** Loads answers: each is applied to its locked cell, and numbers, revisions and ledger are written together. */
+/** Loads responses: applies each to its locked cell, and writes numbers, revisions and ledger in one transaction. */
 import { type Kysely, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
-import { apply, type StoredCell } from '../usage/apply.ts';
-import { type CellAnswer, type CellKey, cellId } from '../usage/cell.ts';
+import { applyResponse, type StoredCell } from '../usage/apply.ts';
+import { type CellKey, type CellResponse, cellId } from '../usage/cell.ts';
 import { dayEndMs } from '../usage/day.ts';
 import { isLate } from '../usage/policy.ts';
 import { isSettled } from '../usage/standing.ts';
-import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
+import { getStream, streamNames } from '../usage/streams/catalog.ts';
 import {
   keysOf,
   type LoadedCell,
@@ -18,7 +18,7 @@ import {
   writeNumbers,
 } from './coverage.ts';
 import { inTransaction, type LedgerWriter, requireDatabaseClock } from './lease.ts';
-import { type Answered, recordQuarantine } from './quarantine.ts';
+import { recordQuarantine, type SliceResponse } from './quarantine.ts';
 
 /** The ledger of an instance as a run writes it. */
 export interface RunLedger extends LedgerWriter {
@@ -26,77 +26,78 @@ export interface RunLedger extends LedgerWriter {
 }
 
 /**
- * Loads a batch in one transaction: coverage, numbers and revisions together or not at all. The rows of coverage come
- * first, in key order, and serve as locks. Throws HeldError `lease_lost` if another process has taken over, ExportError
- * if the clocks have moved apart, DatabaseError if a write was swallowed or changed.
+ * Loads a batch in one transaction, whose first locks are the rows of `coverage` in key order. Throws BusyError
+ * `lease_lost` if another process has taken over, AppError `clock_skew` if clocks have drifted apart, and DatabaseError
+ * if the database dropped or changed a write.
  */
-export async function loadBatch(ledger: RunLedger, batch: readonly Answered[]): Promise<LoadedCell[]> {
+export async function loadBatch(ledger: RunLedger, batch: readonly SliceResponse[]): Promise<LoadedCell[]> {
   const { runId, instanceId, policy } = ledger;
-  const answers = batch.flatMap((slice) => slice.answers);
+  const responses = batch.flatMap((slice) => slice.responses);
   return await inTransaction(ledger, async (trx, atMs) => {
-    for (const answer of answers) requireSentInTime(answer, atMs);
-    const named = new Set(answers.map(({ stream }) => stream));
+    for (const response of responses) requireSentInTime(response, atMs);
+    const batchStreams = new Set(responses.map(({ stream }) => stream));
     const streams = streamNames.filter(
-      (name) => named.has(name) || streamNamed(name).counterparts.some((each) => named.has(each)),
+      (name) => batchStreams.has(name) || getStream(name).counterparts.some((each) => batchStreams.has(each)),
     );
-    const locked = await lockCells(trx, answers, streams);
-    const cells = applyAnswers(answers, locked, { policy, atMs });
+    const lockedCells = await lockCells(trx, responses, streams);
+    const cells = applyResponses(responses, lockedCells, { policy, atMs });
     await writeCells(trx, cells, runId);
     await writeNumbers(trx, cells);
     await recordRevisions(trx, cells, runId);
-    await unsetSums(trx, instanceId, cells);
+    await invalidateSums(trx, instanceId, cells);
     await recordQuarantine(trx, batch, runId);
-    await liftWaivers(trx, cells.filter(isLifted), runId);
+    await liftWaivers(trx, cells.filter(isWaiverLifted), runId);
     return cells;
   });
 }
 
-/** A clock that jumped and came back shows in what was sent in between. */
-function requireSentInTime({ day, sentAtMs }: CellAnswer, atMs: number): void {
+/** Catches a clock that jumped and came back: every request is sent after its day has ended, and not in the future. */
+function requireSentInTime({ day, sentAtMs }: CellResponse, atMs: number): void {
   requireDatabaseClock(Math.max(0, sentAtMs - atMs, dayEndMs(day) - sentAtMs));
 }
 
-/** Applies the answers, those first for which others of their day wait. */
-function applyAnswers(
-  answers: readonly CellAnswer[],
-  locked: ReadonlyMap<string, StoredCell>,
+/** Applies the responses, in the order in which streams wait for each other. */
+function applyResponses(
+  responses: readonly CellResponse[],
+  lockedCells: ReadonlyMap<string, StoredCell>,
   { policy, atMs }: Pick<RunLedger, 'policy'> & { readonly atMs: number },
 ): LoadedCell[] {
-  const stored = new Map(locked);
-  const order = ({ stream }: CellAnswer) => streamNames.indexOf(stream);
-  const sorted = answers.toSorted((a, b) => order(a) - order(b));
-  return sorted.map((answer) => {
-    const { orgId, stream, day } = answer;
-    const before = stored.get(cellId(answer));
-    if (before === undefined) throw new Error(`the cell ${cellId(answer)} has no row`);
-    const counterparts = streamNamed(stream).counterparts.flatMap((name) => {
-      const counterpart = stored.get(cellId({ orgId, stream: name, day }));
+  const cellsById = new Map(lockedCells);
+  const order = ({ stream }: CellResponse) => streamNames.indexOf(stream);
+  const sorted = responses.toSorted((a, b) => order(a) - order(b));
+  return sorted.map((response) => {
+    const { orgId, stream, day } = response;
+    const id = cellId(response);
+    const storedCell = cellsById.get(id);
+    if (storedCell === undefined) throw new Error(`the cell ${id} has no row`);
+    const counterparts = getStream(stream).counterparts.flatMap((name) => {
+      const counterpart = cellsById.get(cellId({ orgId, stream: name, day }));
       return counterpart === undefined ? [] : [{ stream: name, ...counterpart }];
     });
-    const applied = apply({ ...before, answer, counterparts, policy });
-    const { cell, numbers } = applied;
+    const update = applyResponse({ ...storedCell, response, counterparts, policy });
+    const { cell, numbers } = update;
     const { standing } = cell;
-    stored.set(cellId(answer), { cell, numbers: numbers ?? before.numbers });
+    cellsById.set(id, { cell, numbers: numbers ?? storedCell.numbers });
     return {
-      ...applied,
+      ...update,
       orgId,
       stream,
       day,
-      before: before.cell,
+      previous: storedCell.cell,
       standing: standing === 'waiting' && isLate(day, atMs) ? 'missing' : standing,
     };
   });
 }
 
-/** Puts changed numbers on record; a first load is no change. */
+/** Adds a revision for each change of stored numbers. The first load of a cell is not a change. */
 async function recordRevisions(
   trx: Kysely<Schema>,
   cells: readonly LoadedCell[],
   runId: string,
 ): Promise<void> {
-  const rows = cells.flatMap(({ orgId, stream, day, before, cell, differences }) => {
+  const rows = cells.flatMap(({ orgId, stream, day, previous, cell, differences }) => {
     const key = { org_id: orgId, stream, usage_date: day, run_id: runId, revision: cell.revision };
-    return differences === null ? [] : [{ ...key, ...differences, was_final: before.wasFinal }];
+    return differences === null ? [] : [{ ...key, ...differences, was_final: previous.wasFinal }];
   });
   if (rows.length === 0) return;
   const { numAffectedRows = 0n } = await sql`
@@ -106,26 +107,29 @@ async function recordRevisions(
   requireAll('revisions', rows.length, Number(numAffectedRows));
 }
 
-/** Unsets our sums of days on which a number changed or was settled; the end of the run adds them up again. */
-async function unsetSums(
+/** Invalidates our sums of days on which numbers changed, or cells became settled or unsettled. */
+async function invalidateSums(
   trx: Kysely<Schema>,
   instanceId: string,
   cells: readonly LoadedCell[],
 ): Promise<void> {
-  const moved = cells.filter(
-    ({ before, cell, numbers }) =>
-      numbers !== null || isSettled(before.standing) !== isSettled(cell.standing),
+  const affectedCells = cells.filter(
+    ({ previous, cell, numbers }) =>
+      numbers !== null || isSettled(previous.standing) !== isSettled(cell.standing),
   );
-  const changed = moved.filter(({ numbers }) => numbers !== null);
-  await unsetSumsOf(trx, instanceId, moved, changed);
+  const changedCells = affectedCells.filter(({ numbers }) => numbers !== null);
+  await invalidateSumsOf(trx, instanceId, affectedCells, changedCells);
 }
 
-/** Unsets our sums of the days of these cells. Losant's totals of numbers that changed are asked for again. */
-export async function unsetSumsOf(
+/**
+ * Invalidates our sums of the days of these cells, for the end of a run to compute. Control totals of `changedCells`
+ * are requested again.
+ */
+export async function invalidateSumsOf(
   trx: Kysely<Schema>,
   instanceId: string,
   cells: readonly CellKey[],
-  changed: readonly CellKey[] = [],
+  changedCells: readonly CellKey[] = [],
 ): Promise<void> {
   if (cells.length === 0) return;
   const days = [...new Set(cells.map(({ day }) => day))];
@@ -137,25 +141,25 @@ export async function unsetSumsOf(
     on conflict do nothing`.execute(trx);
   await sql`
     update losant_usage.instance_totals t set our_sum = null,
-      verified_at = case when not n.has_changed then t.verified_at end
+      last_read_at = case when not n.has_changed then t.last_read_at end
     from (
       select t.usage_date, t.metric, (t.usage_date, t.metric) in (
-        select k.usage_date, m.metric from ${keysOf(changed)} join losant_usage.metrics m on m.stream = k.stream
+        select k.usage_date, m.metric from ${keysOf(changedCells)} join losant_usage.metrics m on m.stream = k.stream
       ) as has_changed
       from losant_usage.instance_totals t
       where t.instance_id = ${instanceId} and t.usage_date = any (${days}::date[])
-        and (t.our_sum is not null or t.verified_at is not null)
+        and (t.our_sum is not null or t.last_read_at is not null)
       order by t.usage_date, t.metric for update
     ) as n
     where t.instance_id = ${instanceId} and t.usage_date = n.usage_date and t.metric = n.metric
       and (t.our_sum is not null or n.has_changed)`.execute(trx);
 }
 
-function isLifted({ before, cell }: LoadedCell): boolean {
-  return before.standing === 'accepted' && cell.standing !== 'accepted';
+function isWaiverLifted({ previous, cell }: LoadedCell): boolean {
+  return previous.standing === 'waived' && cell.standing !== 'waived';
 }
 
-/** Ends the waivers of cells that had a good read or get another reason. */
+/** Lifts the waivers of cells that had a good read, or that are about to get another one. */
 export async function liftWaivers(
   trx: Kysely<Schema>,
   keys: readonly CellKey[],

@@ -2,12 +2,12 @@ import { type Kysely, type NotNull, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Organization, UnreadableOrg } from '../usage/organization.ts';
-import { lastCompleteDay } from '../usage/policy.ts';
-import { reopenCells } from './due.ts';
+import { lastEndedDay } from '../usage/policy.ts';
+import { requeueCells } from './due.ts';
 import { inTransaction, type LedgerWriter } from './lease.ts';
 
-/** The columns that Losant's answer fills. */
-const ATTRIBUTES = [
+/** The columns that come from Losant. */
+const ATTRIBUTE_COLUMNS = [
   'name',
   'referral_id',
   'plan_id',
@@ -17,22 +17,22 @@ const ATTRIBUTES = [
   'current_period_start',
   'current_period_end',
 ];
-/** The columns whose change makes a new version in the history. */
-const HISTORY = ['instance_id', ...ATTRIBUTES, 'created_on'];
+/** The columns whose change begins a new row of `organization_history`. */
+const HISTORY_COLUMNS = ['instance_id', ...ATTRIBUTE_COLUMNS, 'created_on'];
 
-const listed = (columns: readonly string[], alias = '') =>
+const listColumns = (columns: readonly string[], alias = '') =>
   sql.join(columns.map((column) => sql.ref(`${alias}${column}`)));
 
-/** An organization that stays with the instance that has it. */
+/** An organization that belongs to another instance. */
 interface ForeignOrg {
   readonly orgId: string;
   readonly ownerId: string;
 }
 
 /**
- * Stores organizations as seen: a new one is added, a removed one returns with all its cells due, and a change of
- * attributes makes a new version in the history. One of another instance is taken over with all its days where that
- * one's complete list lacks it, or it was not seen there for a week; the others are returned untouched.
+ * Stores listed organizations and their history. A deleted organization is restored, with all of its cells due. An
+ * organization of another instance is transferred, with all of its days, if that instance's complete list lacks it, or
+ * if it has not been listed there for a week. Returns those that still belong to another instance and are not stored.
  */
 export async function upsertOrganizations(
   ledger: LedgerWriter,
@@ -40,61 +40,63 @@ export async function upsertOrganizations(
 ): Promise<ForeignOrg[]> {
   const { instanceId, policy } = ledger;
   const nowMs = ledger.now();
-  // One statement cannot touch a row twice, so the later entry of an organization listed twice counts.
+  // An upsert cannot touch a row twice, so the later entry of an organization that is listed twice counts.
   const rows = new Map<string, object>();
   for (const org of organizations) if (org.orgId !== null) rows.set(org.orgId, toRow(org));
   if (rows.size === 0) return [];
   const seenAt = new Date(nowMs).toISOString();
   return await inTransaction(ledger, async (trx) => {
-    const known = await lockUnusual(trx, { instanceId, orgIds: [...rows.keys()], seenAt });
-    const others = known.filter(({ ownerId }) => ownerId !== instanceId);
-    const foreign = others.filter(({ hasLeft }) => !hasLeft);
-    for (const { orgId } of foreign) rows.delete(orgId);
+    const lockedOrgs = await lockDeletedAndForeign(trx, { instanceId, orgIds: [...rows.keys()], seenAt });
+    const otherOrgs = lockedOrgs.filter(({ ownerId }) => ownerId !== instanceId);
+    const foreignOrgs = otherOrgs.filter(({ canTransfer }) => !canTransfer);
+    for (const { orgId } of foreignOrgs) rows.delete(orgId);
     await upsertRows(trx, [...rows.values()], { instanceId, seenAt });
     await recordVersions(trx, [...rows.keys()], seenAt);
-    const returned = known.filter(({ isRemoved }) => isRemoved).map(({ orgId }) => orgId);
-    await reopenCells(trx, returned, { nowMs, policy });
-    const owners = others.filter(({ hasLeft }) => hasLeft).map(({ ownerId }) => ownerId);
-    if (owners.length > 0) await markMoved(trx, [...owners, instanceId], lastCompleteDay(nowMs));
-    return foreign;
+    const returnedOrgIds = lockedOrgs.filter(({ isDeleted }) => isDeleted).map(({ orgId }) => orgId);
+    await requeueCells(trx, returnedOrgIds, { nowMs, policy });
+    const formerOwnerIds = otherOrgs.filter(({ canTransfer }) => canTransfer).map(({ ownerId }) => ownerId);
+    if (formerOwnerIds.length > 0) {
+      await markTransferred(trx, [...formerOwnerIds, instanceId], lastEndedDay(nowMs));
+    }
+    return foreignOrgs;
   });
 }
 
-/** Locks those of the organizations that were removed, or that another instance has. */
-async function lockUnusual(
+/** Locks and returns those of the organizations that are deleted or belong to another instance. */
+async function lockDeletedAndForeign(
   trx: Kysely<Schema>,
   { instanceId, orgIds, seenAt }: { instanceId: string; orgIds: readonly string[]; seenAt: Instant },
 ) {
-  const { rows } = await sql<ForeignOrg & { isRemoved: boolean; hasLeft: boolean }>`
-    select o.org_id as "orgId", o.instance_id as "ownerId", o.removed_on is not null as "isRemoved",
-      o.removed_on is not null or o.unlisted_on is not null
-        or o.last_seen_at < ${seenAt}::timestamptz - interval '7 days' as "hasLeft"
+  const { rows } = await sql<ForeignOrg & { isDeleted: boolean; canTransfer: boolean }>`
+    select o.org_id as "orgId", o.instance_id as "ownerId", o.deleted_on is not null as "isDeleted",
+      o.deleted_on is not null or o.unlisted_on is not null
+        or o.last_seen_at < ${seenAt}::timestamptz - interval '7 days' as "canTransfer"
     from losant_usage.organizations o
-    where o.org_id = any (${orgIds}::text[]) and (o.instance_id <> ${instanceId} or o.removed_on is not null)
+    where o.org_id = any (${orgIds}::text[]) and (o.instance_id <> ${instanceId} or o.deleted_on is not null)
     order by o.org_id for update`.execute(trx);
   return rows;
 }
 
-/** A stored number of an earlier day keeps the first day of an organization whose creation date moved later. */
+/** If Losant moves a creation date later, `created_on` stays at the first stored day before it. */
 async function upsertRows(
   trx: Kysely<Schema>,
   rows: readonly object[],
   { instanceId, seenAt }: { instanceId: string; seenAt: Instant },
 ): Promise<void> {
-  const renewed = ATTRIBUTES.map((column) => {
+  const attributeUpdates = ATTRIBUTE_COLUMNS.map((column) => {
     const name = sql.ref(column);
     return sql`${name} = case when excluded.problem is null then excluded.${name} else o.${name} end`;
   });
   await sql`
     insert into losant_usage.organizations as o
-      (org_id, instance_id, ${listed(ATTRIBUTES)}, created_on, problem, first_seen_at, last_seen_at)
+      (org_id, instance_id, ${listColumns(ATTRIBUTE_COLUMNS)}, created_on, problem, first_seen_at, last_seen_at)
     select n.org_id, ${instanceId}, n.name, n.referral_id, n.plan_id, n.customer_id, coalesce(n.tags, '[]'),
       coalesce(n.limits, '{}'), n.current_period_start, n.current_period_end, n.created_on, n.problem,
       ${seenAt}::timestamptz, ${seenAt}::timestamptz
     from jsonb_populate_recordset(null::losant_usage.organizations, ${JSON.stringify(rows)}::text::jsonb) as n
     order by n.org_id
     on conflict (org_id) do update set
-      instance_id = excluded.instance_id, ${sql.join(renewed)},
+      instance_id = excluded.instance_id, ${sql.join(attributeUpdates)},
       created_on = case when excluded.created_on is null then o.created_on
         when excluded.created_on <= o.created_on then excluded.created_on
         else least(excluded.created_on, (
@@ -104,20 +106,21 @@ async function upsertRows(
             where c.usage_date = u.usage_date and c.org_id = u.org_id and c.is_stored)
           order by u.usage_date limit 1)) end,
       problem = excluded.problem, last_seen_at = excluded.last_seen_at,
-      removed_on = null, unlisted_on = null, unlisted_days = 0`.execute(trx);
+      deleted_on = null, unlisted_on = null, unlisted_days = 0`.execute(trx);
 }
 
 /**
- * Marks instances between which organizations have moved: their totals up to yesterday cannot be compared, and days
- * past the horizon may have come that are still open.
+ * Marks both instances of a transfer: their totals up to yesterday are not comparable, and cells past the horizon may
+ * have arrived that are not marked unavailable yet.
  */
-async function markMoved(
+async function markTransferred(
   trx: Kysely<Schema>,
   instanceIds: readonly string[],
   yesterday: UsageDay,
 ): Promise<void> {
   await sql`
-    update losant_usage.instances i set org_moved_on = greatest(i.org_moved_on, ${yesterday}::date), horizon_day = null
+    update losant_usage.instances i set horizon_day = null,
+      org_transferred_on = greatest(i.org_transferred_on, ${yesterday}::date)
     from (
       select instance_id from losant_usage.instances where instance_id = any (${instanceIds}::text[])
       order by instance_id for update
@@ -126,8 +129,8 @@ async function markMoved(
 }
 
 /**
- * Closes the current version of each organization that has changed and opens its new one. Versions are looked up by
- * key: a join would scan all of them while statistics do not know them yet.
+ * Ends the current history row of each organization that has changed, and begins a new one. The rows are looked up by
+ * key: a join would scan all of them as long as the table has no statistics.
  */
 async function recordVersions(
   trx: Kysely<Schema>,
@@ -139,15 +142,16 @@ async function recordVersions(
       select o.org_id, v.valid_from from losant_usage.organizations o cross join lateral (
         select v.valid_from from losant_usage.organization_history v
         where v.org_id = o.org_id and v.valid_to is null and v.valid_from < ${seenAt}
-          and (${listed(HISTORY, 'v.')}) is distinct from (${listed(HISTORY, 'o.')}) for update
+          and (${listColumns(HISTORY_COLUMNS, 'v.')}) is distinct from (${listColumns(HISTORY_COLUMNS, 'o.')})
+        for update
       ) as v
       where o.org_id = any (${orgIds}::text[])
     )
     update losant_usage.organization_history h set valid_to = ${seenAt} from changed c
     where h.org_id = c.org_id and h.valid_from = c.valid_from`.execute(trx);
   await sql`
-    insert into losant_usage.organization_history (org_id, valid_from, ${listed(HISTORY)})
-    select o.org_id, ${seenAt}, ${listed(HISTORY, 'o.')}
+    insert into losant_usage.organization_history (org_id, valid_from, ${listColumns(HISTORY_COLUMNS)})
+    select o.org_id, ${seenAt}, ${listColumns(HISTORY_COLUMNS, 'o.')}
     from losant_usage.organizations o
     where o.org_id = any (${orgIds}::text[]) and not exists (
       select from losant_usage.organization_history h where h.org_id = o.org_id and h.valid_to is null)
@@ -155,21 +159,21 @@ async function recordVersions(
     on conflict do nothing`.execute(trx);
 }
 
-/** Returns the organizations whose attributes could not be read when they were last listed, at most 100. */
-export async function readUnreadable(db: Kysely<Schema>, instanceId: string) {
+/** Returns the organizations whose attributes were invalid when they were last listed, at most 100. */
+export async function readUnreadableOrgs(db: Kysely<Schema>, instanceId: string) {
   return await db
     .selectFrom('organizations')
     .select(['org_id as orgId', 'problem'])
     .where('instance_id', '=', instanceId)
     .where('problem', 'is not', null)
-    .where('removed_on', 'is', null)
+    .where('deleted_on', 'is', null)
     .orderBy('org_id')
     .limit(100)
     .$narrowType<{ problem: NotNull }>()
     .execute();
 }
 
-/** Returns the organizations that exist as far as is known, or those of them that were not seen since a time. */
+/** Returns the organizations that are not known to be deleted, or those of them that were not listed since a time. */
 export async function readOrgIds(
   db: Kysely<Schema>,
   instanceId: string,
@@ -179,19 +183,19 @@ export async function readOrgIds(
     .selectFrom('organizations')
     .select('org_id')
     .where('instance_id', '=', instanceId)
-    .where('removed_on', 'is', null)
+    .where('deleted_on', 'is', null)
     .orderBy('org_id');
   if (unseenSince !== undefined) existing = existing.where('last_seen_at', '<', unseenSince);
   return (await existing.execute()).map(({ org_id }) => org_id);
 }
 
-/** Counts a day on which a complete list lacked the organizations. Returns how many there were, by organization. */
-export async function noteUnlisted(
+/** Counts a day on which a complete list lacked the organizations. Returns the number of such days by organization. */
+export async function countUnlistedDay(
   ledger: LedgerWriter,
   { orgIds, today }: { readonly orgIds: readonly string[]; readonly today: UsageDay },
 ): Promise<Map<string, number>> {
-  const rows = await inTransaction(ledger, async (trx) => {
-    const { rows: noted } = await sql<{ orgId: string; days: number }>`
+  return await inTransaction(ledger, async (trx) => {
+    const { rows } = await sql<{ orgId: string; days: number }>`
       update losant_usage.organizations o set unlisted_on = ${today}::date,
         unlisted_days = o.unlisted_days + (o.unlisted_on is distinct from ${today}::date)::integer
       from (
@@ -200,21 +204,20 @@ export async function noteUnlisted(
       ) as k
       where o.org_id = k.org_id
       returning o.org_id as "orgId", o.unlisted_days as days`.execute(trx);
-    return noted;
+    return new Map(rows.map(({ orgId, days }) => [orgId, days]));
   });
-  return new Map(rows.map(({ orgId, days }) => [orgId, days]));
 }
 
-/** Records that organizations were found to be deleted. What is left of their cells is closed by the fill. */
-export async function markRemoved(
+/** Records the deletion of organizations. Their cells become unavailable when expected cells are next created. */
+export async function markDeleted(
   ledger: LedgerWriter,
   { orgIds, today }: { readonly orgIds: readonly string[]; readonly today: UsageDay },
 ): Promise<void> {
   await inTransaction(ledger, async (trx) => {
     await sql`
-      update losant_usage.organizations o set removed_on = ${today}::date
+      update losant_usage.organizations o set deleted_on = ${today}::date
       from (
-        select org_id from losant_usage.organizations where org_id = any (${orgIds}::text[]) and removed_on is null
+        select org_id from losant_usage.organizations where org_id = any (${orgIds}::text[]) and deleted_on is null
         order by org_id for update
       ) as k
       where o.org_id = k.org_id`.execute(trx);

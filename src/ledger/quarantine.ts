@@ -3,55 +3,56 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { type CellAnswer, cellId, compareText } from '../usage/cell.ts';
+import { type CellResponse, cellId, compareText } from '../usage/cell.ts';
 import { mergeDays } from '../usage/day.ts';
 
-/** The length of a body that is kept, in UTF-16 code units before compression. */
+/** Longer bodies are cut: UTF-16 code units, before compression. */
 const BODY_LENGTH_MAX = 256 * 1024;
 
 const compress = promisify(gzip);
 
-/** The answers to a slice, and the bodies that they were read from, as received and in request order. */
-export interface Answered {
-  readonly answers: readonly CellAnswer[];
+/** The responses to a slice, cell by cell. */
+export interface SliceResponse {
+  readonly responses: readonly CellResponse[];
+  /** The bodies as received, in request order. */
   readonly texts: readonly string[];
 }
 
 /**
- * Keeps the bodies of quarantined cells, in the run's transaction: once for each problem and the days in a row that
- * have it, unless equal to the newest of these days.
+ * Quarantines the bodies of invalid responses: a row per problem and range of consecutive days. A row that would equal
+ * the newest one of its days is not added.
  */
 export async function recordQuarantine(
   trx: Kysely<Schema>,
-  batch: readonly Answered[],
+  batch: readonly SliceResponse[],
   runId: string,
 ): Promise<void> {
-  const found = batch.flatMap(findProblems).toSorted((a, b) => compareText(cellId(a), cellId(b)));
-  for (const { orgId, stream, from, to, code, message, texts } of found) {
+  const problems = batch.flatMap(findProblems).toSorted((a, b) => compareText(cellId(a), cellId(b)));
+  for (const { orgId, stream, from, to, code, detail, texts } of problems) {
     const text = texts.join('\n');
     const sha256 = hash('sha256', text, 'buffer');
     const body = texts.length === 0 ? null : await compress(text.slice(0, BODY_LENGTH_MAX));
     await sql`
       insert into losant_usage.quarantine
-        (org_id, stream, from_date, to_date, code, problem, body_gzip, body_sha256, body_truncated, run_id)
-      select ${orgId}, ${stream}, ${from}::date, ${to}::date, ${code}, ${message}, ${body}::bytea, ${sha256}::bytea,
+        (org_id, stream, first_day, last_day, reason, detail, body_gzip, body_sha256, body_truncated, run_id)
+      select ${orgId}, ${stream}, ${from}::date, ${to}::date, ${code}, ${detail}, ${body}::bytea, ${sha256}::bytea,
         ${text.length > BODY_LENGTH_MAX}::boolean, ${runId}::uuid
       where (
-        select q.code = ${code} and q.body_sha256 = ${sha256}::bytea from losant_usage.quarantine q
-        where q.org_id = ${orgId} and q.stream = ${stream} and q.from_date = ${from}::date and q.to_date = ${to}::date
+        select q.reason = ${code} and q.body_sha256 = ${sha256}::bytea from losant_usage.quarantine q
+        where q.org_id = ${orgId} and q.stream = ${stream} and q.first_day = ${from}::date and q.last_day = ${to}::date
         order by q.id desc limit 1
       ) is not true`.execute(trx);
   }
 }
 
-/** Returns what was wrong with the answers to a slice. */
-function findProblems({ answers, texts }: Answered) {
-  const bad = answers.flatMap(({ verdict, ...key }) => {
+/** Returns the problems of a slice, each with a range of consecutive days. */
+function findProblems({ responses, texts }: SliceResponse) {
+  const quarantined = responses.flatMap(({ verdict, ...key }) => {
     return verdict.kind === 'quarantined' ? [{ ...key, ...verdict }] : [];
   });
-  const groups = Map.groupBy(bad, ({ code, message }) => `${code} ${message}`);
+  const groups = Map.groupBy(quarantined, ({ code, detail }) => `${code} ${detail}`);
   return [...groups.values()].flatMap((group) => {
-    const first = group[0] as (typeof bad)[number];
+    const first = group[0] as (typeof quarantined)[number];
     return mergeDays(group.map(({ day }) => day)).map((range) => ({ ...first, ...range, texts }));
   });
 }

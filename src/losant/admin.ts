@@ -1,17 +1,17 @@
 import { z } from 'zod';
 import { FAILURES, LosantError } from '../errors.ts';
-import { unusableAnswer } from './attempt.ts';
+import { unexpectedBody } from './attempt.ts';
 import { orgPath } from './orgs.ts';
 import { createTransport, type TransportOptions } from './transport.ts';
 
 type AdminOptions = Omit<TransportOptions, 'connections'>;
 
 /**
- * Sends the patch of an organization, or deletes it where that is null: the only code of this program that changes
- * anything in Losant. The token that reads needs no such right. The request is sent once and never repeated, and
- * waited for even if the process was asked to end. What a patch is answered is not looked at: read the organization
- * back. Throws a `LosantError` that never contains the token. After one for which {@link mayHaveHappened} is true, only
- * reading the organization back shows whether the change was made.
+ * Patches an organization, or deletes it if the patch is null. No other code of this program changes anything in
+ * Losant, so the token that reads needs no right to. The request is sent once and never retried, and an interruption
+ * does not cancel it. The response to a patch is ignored: read the organization back. Throws a `LosantError` that never
+ * contains the token. After one for which {@link mayHaveChanged} is true, only reading the organization back shows
+ * whether the change was made.
  */
 export async function sendChange(
   options: AdminOptions,
@@ -21,24 +21,25 @@ export async function sendChange(
   const send = createTransport({ ...options, connections: 1 });
   const url = `${options.apiUrl.replace(/\/+$/, '')}/${orgPath(instanceId, orgId)}`;
   const { signal } = new AbortController();
-  const ask = (action: string) => ({ action: `instanceOrg.${action}`, ids: { org: orgId }, signal });
+  const verb = patch === null ? 'delete' : 'patch';
+  const request = { action: `instanceOrg.${verb}`, ids: { org: orgId }, signal };
   if (patch !== null) {
-    await send('PATCH', url, ask('patch'), JSON.stringify(patch));
+    await send('PATCH', url, request, JSON.stringify(patch));
     return;
   }
-  const answer = await send('DELETE', url, ask('delete'));
-  if (deleted.safeParse(answer.body).success) return;
-  throw unusableAnswer(ask('delete'), answer, 'it does not say that it was deleted');
+  const response = await send('DELETE', url, request);
+  if (deletionBody.safeParse(response.body).success) return;
+  throw unexpectedBody(request, response, 'it does not confirm the deletion');
 }
 
-const deleted = z.object({ success: z.literal(true) });
+const deletionBody = z.object({ success: z.literal(true) });
 
-/** Returns whether the change may have been made although its answer was lost. */
-export function mayHaveHappened(error: unknown): error is LosantError {
-  return error instanceof LosantError && !FAILURES[error.kind].isAnswer && error.kind !== 'rate_limited';
+/** Returns whether the change may have been made despite the error, for example because the response was lost. */
+export function mayHaveChanged(error: unknown): error is LosantError {
+  return error instanceof LosantError && !FAILURES[error.kind].isDefinitive && error.kind !== 'rate_limited';
 }
 
-/** The limits that can be changed, by the schema of the API's Patch, version 1.30.0: counts but for the last two. */
+/** The limits of the API's schema of Patch, version 1.30.0. All but the last two are counts. */
 const LIMITS = {
   ...counts('apitoken', 'application', 'applicationcertificate', 'applicationcertificateauthority'),
   ...counts('applicationkey', 'credential', 'dashboard', 'datatable', 'device', 'devicerecipe'),
@@ -52,34 +53,37 @@ const LIMITS = {
   systemInterval: whole(5, 3600),
 };
 
-const NO_DATE = 'is neither false nor a date such as 2026-11-25T00:00:00Z';
-const NO_KEY = 'is not made of 1 to 255 letters, digits, _ and -';
+const DATE_PROBLEM = 'must be false or a date such as 2026-11-25T00:00:00Z';
+const KEY_PROBLEM = 'must be 1 to 255 letters, digits, _ or -';
 const MODES = ['notRequired', 'adminRequired', 'required'] as const;
 const LEVELS = ['info', 'warning', 'critical'] as const;
-const TAG = { key: z.string(NO_KEY).regex(/^[0-9a-zA-Z_-]{1,255}$/, NO_KEY), value: text(1, 255) };
+const TAG = { key: z.string(KEY_PROBLEM).regex(/^[0-9a-zA-Z_-]{1,255}$/, KEY_PROBLEM), value: text(1, 255) };
 const BANNER = {
   message: text(0, 2048).optional(),
-  level: z.enum(LEVELS, `is none of ${LEVELS.join(', ')}`).optional(),
+  level: z.enum(LEVELS, `must be one of ${LEVELS.join(', ')}`).optional(),
 };
 
-const flag = z.boolean('is neither true nor false');
+const booleanField = z.boolean('must be true or false');
 
-/** A message completes the sentence that its path begins. */
+/** Each message completes a sentence that begins with the path. */
 const SHAPE = {
   name: text(1, 255),
   description: text(0, 32_767),
   iconColor: text(0, 64),
   limits: z.strictObject(LIMITS, 'is not a map of limits').partial(),
   whitelistedEmailDomains: z.array(text(3, 45), 'is not a list of domains'),
-  auditLogEnabled: flag,
-  /** Losant also takes `true`; a date records since when, and can be compared with the answer. */
-  disabledAt: z.union([z.literal(false), z.iso.datetime({ offset: true, error: NO_DATE })], NO_DATE),
-  isReadOnly: flag,
+  auditLogEnabled: booleanField,
+  /** Losant also takes `true`; a date can be compared with the organization that is read back. */
+  disabledAt: z.union(
+    [z.literal(false), z.iso.datetime({ offset: true, error: DATE_PROBLEM })],
+    DATE_PROBLEM,
+  ),
+  isReadOnly: booleanField,
   tags: z
     .array(z.strictObject(TAG, 'is not a pair of key and value'), 'is not a list of tags')
     .max(100, 'has more than 100 tags'),
   referralId: text(0, 1024),
-  mfaMode: z.enum(MODES, `is none of ${MODES.join(', ')}`),
+  mfaMode: z.enum(MODES, `must be one of ${MODES.join(', ')}`),
   banner: z.strictObject(BANNER, 'is not a map of message and level'),
 };
 
@@ -94,11 +98,11 @@ function counts<N extends string>(...names: readonly N[]): Record<N, z.ZodType<n
 
 function whole(min: number, max: number): z.ZodType<number> {
   const bound = max === Number.MAX_SAFE_INTEGER ? `of ${min} or more` : `from ${min} to ${max}`;
-  const error = `is not a whole number ${bound}`;
+  const error = `must be a whole number ${bound}`;
   return z.int(error).min(min, error).max(max, error);
 }
 
 function text(min: number, max: number): z.ZodType<string> {
-  const error = min === 0 ? `is longer than ${max} characters` : `has not ${min} to ${max} characters`;
-  return z.string('is not a text').min(min, error).max(max, error);
+  const error = min === 0 ? `is longer than ${max} characters` : `must have ${min} to ${max} characters`;
+  return z.string('is not a string').min(min, error).max(max, error);
 }

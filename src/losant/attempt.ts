@@ -1,75 +1,77 @@
 import { z } from 'zod';
 import { LosantError, type LosantErrorKind } from '../errors.ts';
-import { hintFor } from './hints.ts';
+import { getHint } from './hints.ts';
 
-/** A question to the API, as every error names it, until the signal aborts. */
-export interface Question {
-  /** The action, e.g. `instanceOrg.deviceCounts`, which is also the name of the scope it needs. */
+/** What errors tell about a request, and the signal that cancels it. */
+export interface ApiRequest {
+  /** For example `instanceOrg.deviceCounts`: also the name of the scope that it needs. */
   readonly action: string;
-  /** Names for the message, e.g. `{ org: '575…', days: '2026-11-01..2026-11-23' }`. */
+  /** For the message, for example `{ org: '575…', days: '2026-11-01..2026-11-23' }`. */
   readonly ids?: Readonly<Record<string, string>> | undefined;
   readonly signal: AbortSignal;
 }
 
-/** The way in which an attempt of a request did not end in a JSON body. */
+/** Why an attempt did not end in a JSON body. */
 export interface Failure {
   readonly kind: LosantErrorKind;
   readonly problem: string;
-  /** The HTTP status; unset if there was no answer. */
+  /** The HTTP status; unset without a response. */
   readonly status?: number;
-  /** The beginning of the answer's body; unset if there was none. */
+  /** The beginning of the body; unset without a response. */
   readonly body?: string;
-  /** The wait in ms that the answer asks for; null if it names none. */
+  /** The wait in ms that the response asks for; null if it asks for none. */
   readonly retryAfterMs?: number | null;
 }
 
 /**
- * The error of an attempt. It is built from plain texts only and has no cause, because a proxy's error page or a
- * library's error may quote the token. Its message contains no control characters, and its body is kept as
- * received except for the token.
+ * The error of an attempt. It consists of plain texts without a cause, because a proxy's error page or a library's
+ * error may quote the token. The message has no control characters; the body is as received except for the token.
  */
 export class AttemptError extends LosantError {
   readonly retryAfterMs: number | null;
-  /** Whether the request is sent again. */
-  isRepeated = false;
+  isRetried = false;
 
-  constructor({ action, ids = {} }: Question, failure: Failure, token?: string) {
+  constructor({ action, ids = {} }: ApiRequest, failure: Failure, token?: string) {
     const scrub = (text: string) => (token === undefined ? text : text.replaceAll(token, '[token]'));
     const names = Object.entries(ids).map(([name, value]) => `${name} ${value}`);
-    const about = names.length === 0 ? '' : ` (${names.join(', ')})`;
+    const subject = names.length === 0 ? '' : ` (${names.join(', ')})`;
     const { kind, problem, status = null, retryAfterMs = null } = failure;
     const body = failure.body === undefined ? null : scrub(failure.body);
-    // Neither a database nor a terminal takes control characters and lone surrogates.
-    const harmless = scrub(problem)
+    // Neither a database nor a terminal can take control characters and lone surrogates.
+    const safeProblem = scrub(problem)
       .toWellFormed()
       .replaceAll(/\p{Cc}/gu, '\uFFFD');
-    super(kind, `${action}${about}: ${harmless}`, { action, status, body, hint: hintFor(action, kind) });
+    super(kind, `${action}${subject}: ${safeProblem}`, { action, status, body, hint: getHint(action, kind) });
     this.retryAfterMs = retryAfterMs;
   }
 }
 
-/** Bytes kept of a body that could not be used: enough to recognize it. */
-export const KEPT_BODY_BYTES = 64 * 1024;
+/** Bytes of an unusable body that its error contains: enough to recognize it. Chosen. */
+export const ERROR_BODY_BYTES = 64 * 1024;
 
-function keptText(content: Uint8Array): string {
-  return new TextDecoder().decode(content.subarray(0, KEPT_BODY_BYTES));
+function decodeExcerpt(content: Uint8Array): string {
+  return new TextDecoder().decode(content.subarray(0, ERROR_BODY_BYTES));
 }
 
-/** Returns the failure of a status of 200 whose body cannot be used. */
+/** Returns the failure of a response with status 200 and an unusable body. */
 export function badBody(problem: string, content: Uint8Array): Failure {
-  return { kind: 'bad_body', problem, status: 200, body: keptText(content) };
+  return { kind: 'bad_body', problem, status: 200, body: decodeExcerpt(content) };
 }
 
-/** Returns the error for an answer of status 200 that does not have the expected form. */
-export function unusableAnswer(asked: Question, { text }: { text: string }, problem: string): AttemptError {
-  return new AttemptError(asked, badBody(`unexpected body: ${problem}`, Buffer.from(text)));
+/** Returns the error for a JSON body that does not have the expected form. */
+export function unexpectedBody(
+  request: ApiRequest,
+  { text }: { text: string },
+  problem: string,
+): AttemptError {
+  return new AttemptError(request, badBody(`unexpected body: ${problem}`, Buffer.from(text)));
 }
 
-/** Returns the failure of a status other than 200. A body that is cut, slow or huge only shortens the message. */
+/** Returns the failure of a status other than 200, whose body may be incomplete: it only adds to the message. */
 export function failureOfStatus(status: number, content: Uint8Array, retryAfterMs: number | null): Failure {
-  const body = keptText(content);
+  const body = decodeExcerpt(content);
   const kind = kindOfStatus(status, retryAfterMs);
-  const problem = `answered ${describeStatus(status, kind)}${describeApiError(body)}`;
+  const problem = `responded ${describeStatus(status, kind)}${describeApiError(body)}`;
   return { kind, problem, status, body, retryAfterMs };
 }
 
@@ -86,32 +88,33 @@ function kindOfStatus(status: number, retryAfterMs: number | null): LosantErrorK
   if (status === 503 && retryAfterMs !== null) return 'rate_limited';
   if (status >= 500) return 'server_error';
   if (status >= 400) return KINDS[status] ?? 'refused';
-  // Only something other than the API redirects; 304 points nowhere. Below, the body is missing or partial.
+  // The API never redirects, so a redirect comes from something else; 304 is none. Below 300, the body is incomplete.
   return status >= 300 && status !== 304 ? 'unreachable' : 'bad_body';
 }
 
 function describeStatus(status: number, kind: LosantErrorKind): string {
   if (kind === 'unreachable') return `with a redirect (HTTP ${status}), which is never followed`;
-  return `HTTP ${status}${kind === 'bad_body' ? ' instead of 200 with a complete body' : ''}`;
+  return `with HTTP ${status}${kind === 'bad_body' ? ' instead of 200 with a complete body' : ''}`;
 }
 
 const word = z.string().catch('');
 const words = z.record(z.string(), word).transform((map) => Object.values(map).join(' ').trim());
 
-/** The API's own `{type, message}`. A 400 sometimes also lists where the body or query is wrong, and how. */
+/** The API's error body. A 400 sometimes also lists what is wrong in the body or query. */
 const apiError = z.object({
   type: word,
   message: word,
   validationErrors: z.array(z.union([z.string(), words])).catch([]),
 });
 
-/** Returns the API's own words, if the body has them. */
+/** Returns the API's explanation, or '' if the body has none. */
 function describeApiError(body: string): string {
   try {
     const { type, message, validationErrors } = apiError.parse(JSON.parse(body));
     const text = [type, message].filter(Boolean).join(': ');
-    const all = [text, ...validationErrors.filter((each) => !text.includes(each))].filter(Boolean).join('; ');
-    return all && `: ${all.slice(0, 500)}`;
+    const parts = [text, ...validationErrors.filter((each) => !text.includes(each))];
+    const explanation = parts.filter(Boolean).join('; ');
+    return explanation && `: ${explanation.slice(0, 500)}`;
   } catch {
     return '';
   }

@@ -1,18 +1,18 @@
-import type { Question } from './attempt.ts';
+import type { ApiRequest } from './attempt.ts';
 import type { Rate } from './rate.ts';
 
 export interface GateOptions {
-  /** The most requests under way at once. */
+  /** The most requests at the same time. */
   readonly concurrency: number;
   /** The rate of the token, which other gates may share. */
   readonly rate: Rate;
 }
 
-/** The only way out for the requests of an instance: it bounds how many are under way, at the rate of their token. */
+/** All requests of an instance go through its gate. It limits how many run at the same time, at the rate of the token. */
 export class Gate {
   readonly concurrency: number;
   readonly rate: Rate;
-  #underWay = 0;
+  #running = 0;
 
   constructor({ concurrency, rate }: GateOptions) {
     this.concurrency = concurrency;
@@ -20,21 +20,21 @@ export class Gate {
   }
 
   /**
-   * Runs `task` when its turn comes and passes it the time it waited. While it waits, the promise rejects as that of
-   * {@link Rate.waitForTurn}. Once started, the task has to watch the signal itself.
+   * Runs `task` when its turn comes, with the time that it waited. Rejects while it waits as {@link Rate.waitForTurn}
+   * does. A running task must watch the signal itself.
    */
-  async run<T>(task: (waitedMs: number) => Promise<T>, question: Question): Promise<T> {
-    const sinceMs = performance.now();
-    await this.rate.waitForTurn(question, {
-      mayStart: () => this.#underWay < this.concurrency,
+  async run<T>(task: (waitedMs: number) => Promise<T>, request: ApiRequest): Promise<T> {
+    const arrivedAtMs = performance.now();
+    await this.rate.waitForTurn(request, {
+      canStart: () => this.#running < this.concurrency,
       start: () => {
-        this.#underWay += 1;
+        this.#running += 1;
       },
     });
     try {
-      return await task(performance.now() - sinceMs);
+      return await task(performance.now() - arrivedAtMs);
     } finally {
-      this.#underWay -= 1;
+      this.#running -= 1;
       this.rate.startWaiters();
     }
   }

@@ -1,25 +1,24 @@
 import { z } from 'zod';
 import { describeProblems } from '../usage/body.ts';
 import type { Organization, UnreadableOrg } from '../usage/organization.ts';
-import { unusableAnswer } from './attempt.ts';
+import { unexpectedBody } from './attempt.ts';
 import type { LosantClient } from './client.ts';
-import { readOrganization } from './organization.ts';
+import { parseOrganization } from './organization.ts';
 import { instancePath } from './orgs.ts';
 
 /** One or more pages of the list. */
 export interface OrgPage {
-  /** The number of organizations of the instance according to the newest of these. */
+  /** The number of organizations of the instance, by the newest of these pages. */
   readonly totalCount: number;
   readonly items: readonly (Organization | UnreadableOrg)[];
 }
 
-/** The result of reading a list, by its own account. */
-export interface OrgListVerdict {
-  /** Null if as many different organizations came as `totalCount` says; else the reason why it is not complete. */
+export interface OrgListResult {
+  /** Why the list is not complete; null if it has as many different organizations as its `totalCount`. */
   readonly reason: string | null;
-  /** The number of different ids that came. */
-  readonly listed: number;
-  /** Whether the pages do not belong to one state of the list, as after a deletion meanwhile. */
+  /** The number of different IDs. */
+  readonly listedOrgs: number;
+  /** Whether the pages belong to different states of the list, for example because one was deleted meanwhile. */
   readonly hasShifted: boolean;
 }
 
@@ -29,20 +28,20 @@ export interface ListOptions {
   readonly signal: AbortSignal;
 }
 
-/** The bound for a list without an end, longer than any list of this API. */
+/** Stops the reading of an endless list: longer than any list of this API. */
 const PAGES_MAX = 100_000;
-/** The number of pages asked for at once, and stored together. */
+/** Pages that are requested at the same time and stored together. Chosen. */
 const PAGES_AT_ONCE = 5;
 
 /**
- * Lists all organizations of an instance, some pages at a time, sorted by id, so that a rename cannot move one to a
- * page already read. A list whose pages shift meanwhile is read once more: its organizations then come twice. Returns
- * whether the list is complete. Throws a `LosantError`.
+ * Yields all organizations of an instance, some pages at a time, sorted by ID, so that a rename cannot move one to a
+ * page that was read before. A list whose pages shift meanwhile is read a second time, and its organizations are
+ * yielded twice. Returns whether the list is complete. Throws a `LosantError`.
  */
 export async function* listOrgPages(
   client: LosantClient,
   options: ListOptions,
-): AsyncGenerator<OrgPage, OrgListVerdict, undefined> {
+): AsyncGenerator<OrgPage, OrgListResult, undefined> {
   const first = yield* readList(client, options);
   return first.hasShifted ? yield* readList(client, options) : first;
 }
@@ -50,51 +49,51 @@ export async function* listOrgPages(
 async function* readList(
   client: LosantClient,
   options: ListOptions,
-): AsyncGenerator<OrgPage, OrgListVerdict, undefined> {
-  let listed = 0;
+): AsyncGenerator<OrgPage, OrgListResult, undefined> {
+  let listedOrgs = 0;
   let unidentified = 0;
-  let received = 0;
+  let itemCount = 0;
   let pageSize = 0;
   let totalCount = 0;
   let lastId = '';
   let isSteady = true;
   let isSorted = true;
-  // The first page, which says how many there are, is asked for alone.
+  // The first page is requested alone, because it has the total.
   for (let page = 0, count = 1; page < PAGES_MAX; ) {
-    const asked = Array.from({ length: count }, (_, place) => readPage(client, options, page + place));
-    const pages = await Promise.all(asked);
-    const before = listed + unidentified;
-    for (const [place, read] of pages.entries()) {
-      if (page + place === 0) pageSize = read.items.length;
-      else if (read.totalCount !== totalCount) isSteady = false;
-      ({ totalCount } = read);
-      for (const { orgId } of read.items) {
+    const requests = Array.from({ length: count }, (_, offset) => readPage(client, options, page + offset));
+    const pages = await Promise.all(requests);
+    const earlierItems = listedOrgs + unidentified;
+    for (const [index, { totalCount: pageTotal, items }] of pages.entries()) {
+      if (page + index === 0) pageSize = items.length;
+      else if (pageTotal !== totalCount) isSteady = false;
+      totalCount = pageTotal;
+      for (const { orgId } of items) {
         if (orgId === null) unidentified += 1;
         else if (orgId <= lastId) isSorted = false;
         else {
-          listed += 1;
+          listedOrgs += 1;
           lastId = orgId;
         }
       }
-      received += read.items.length;
+      itemCount += items.length;
     }
     yield { totalCount, items: pages.flatMap(({ items }) => items) };
     page += count;
-    const left = pageSize === 0 ? 0 : Math.ceil(totalCount / pageSize) - page;
-    // A list that has more or fewer on its pages than it says is read as long as it has something new.
-    const isNew = listed + unidentified > before;
-    if (left <= 0 && (received === totalCount || !isNew)) break;
-    count = Math.min(Math.max(left, 1), PAGES_AT_ONCE);
+    const pagesLeft = pageSize === 0 ? 0 : Math.ceil(totalCount / pageSize) - page;
+    // A list with more or fewer items than its total is read on as long as there are new ones.
+    const hasNewItems = listedOrgs + unidentified > earlierItems;
+    if (pagesLeft <= 0 && (itemCount === totalCount || !hasNewItems)) break;
+    count = Math.min(Math.max(pagesLeft, 1), PAGES_AT_ONCE);
   }
   const reasons: string[] = [];
   if (!isSteady) reasons.push('it kept changing while it was read');
-  if (!isSorted) reasons.push('it is not sorted by id, or names an organization twice');
-  if (unidentified > 0) reasons.push(`${unidentified} of its items have no readable id`);
-  if (isSorted && listed + unidentified !== totalCount) {
-    reasons.push(`it lists ${listed} organizations and has ${totalCount} by its own account`);
+  if (!isSorted) reasons.push('it is not sorted by ID, or lists an organization twice');
+  if (unidentified > 0) reasons.push(`${unidentified} of its items have no readable ID`);
+  if (isSorted && listedOrgs + unidentified !== totalCount) {
+    reasons.push(`it lists ${listedOrgs} organizations but reports a total of ${totalCount}`);
   }
   const reason = reasons.length === 0 ? null : reasons.join('; ');
-  return { reason, listed, hasShifted: !isSteady || !isSorted };
+  return { reason, listedOrgs, hasShifted: !isSteady || !isSorted };
 }
 
 const pageBody = z.object({
@@ -108,16 +107,17 @@ async function readPage(
   { instanceId, perPage = 100, signal }: ListOptions,
   page: number,
 ): Promise<OrgPage> {
-  const asked = { action: 'instanceOrgs.get', ids: { instance: instanceId, page: String(page) }, signal };
-  const answer = await client.get({
-    ...asked,
+  const request = { action: 'instanceOrgs.get', ids: { instance: instanceId, page: String(page) }, signal };
+  const response = await client.get({
+    ...request,
     path: `${instancePath(instanceId)}/orgs`,
     query: { page: String(page), perPage: String(perPage), sortField: 'id', sortDirection: 'asc' },
   });
-  const { data, error } = pageBody.safeParse(answer.body);
-  if (error) throw unusableAnswer(asked, answer, describeProblems(error));
-  const { items, totalCount, page: echoed } = data;
-  if (echoed != null && echoed !== page) throw unusableAnswer(asked, answer, `answered with page ${echoed}`);
-  const answeredAtMs = answer.dateMs ?? answer.receivedAtMs;
-  return { totalCount, items: items.map((item) => readOrganization(item, answeredAtMs)) };
+  const { data, error } = pageBody.safeParse(response.body);
+  if (error) throw unexpectedBody(request, response, describeProblems(error));
+  const { items, totalCount, page: otherPage } = data;
+  if (otherPage != null && otherPage !== page)
+    throw unexpectedBody(request, response, `it is page ${otherPage}`);
+  const respondedAtMs = response.dateMs ?? response.receivedAtMs;
+  return { totalCount, items: items.map((item) => parseOrganization(item, respondedAtMs)) };
 }

@@ -1,15 +1,15 @@
 import { z } from 'zod';
-import { describeProblems, hexId, InexactNumber, instant, storable } from '../usage/body.ts';
+import { describeProblems, hexId, InexactNumber, instant, toStorableText } from '../usage/body.ts';
 import type { Organization, UnreadableOrg } from '../usage/organization.ts';
 
-/** A creation time this long after the answer was sent is not believed; clocks may differ by less. */
+/** A creation time further in the future than this, by the response's own clock, is ignored. */
 const FUTURE_MS = 5 * 60_000;
 
-/** Numbers and booleans are taken as text: an odd type must not cost the organization. */
-const text = z.preprocess((value) => textOf(value) ?? value, z.string());
+/** Accepts numbers and booleans as text: an unexpected type must not make the organization unreadable. */
+const text = z.preprocess((value) => toText(value) ?? value, z.string());
 const tag = z.object({ key: text, value: text });
 
-/** Only the name is required by the API's published schema; unknown keys are tolerated. */
+/** The API's published schema requires only the name. */
 const apiOrganization = z.object({
   orgId: hexId.nullish(),
   id: hexId.nullish(),
@@ -26,29 +26,29 @@ const apiOrganization = z.object({
 });
 
 /**
- * Reads one organization. `answeredAtMs` is when the API sent it, by its own clock. Never throws, because one that
- * cannot be read must not hide the others on its page.
+ * Parses one organization. `respondedAtMs` is by the API's clock. Never throws, because one organization that cannot be
+ * read must not hide the others on its page.
  */
-export function readOrganization(raw: unknown, answeredAtMs: number): Organization | UnreadableOrg {
+export function parseOrganization(raw: unknown, respondedAtMs: number): Organization | UnreadableOrg {
   const { data, error } = apiOrganization.safeParse(raw);
   if (error) return { orgId: anyId.safeParse(raw).data ?? null, problem: describeProblems(error) };
   const orgId = data.orgId ?? data.id;
-  if (orgId == null) return { orgId: null, problem: 'orgId: missing' };
+  if (orgId == null) return { orgId: null, problem: 'orgId: is missing' };
   const createdMs = data.creationDate ?? null;
-  const isToCome = createdMs !== null && createdMs > answeredAtMs + FUTURE_MS;
+  const isInFuture = createdMs !== null && createdMs > respondedAtMs + FUTURE_MS;
   return {
     orgId,
     instanceId: data.instanceId ?? null,
     name: data.name,
-    // A tag that lacks its key or its value is left out.
+    // Invalid tags are ignored.
     tags: (data.tags ?? []).flatMap((each) => tag.safeParse(each).data ?? []),
     referralId: data.referralId ?? null,
     planId: data.planId ?? null,
     customerId: data.customerId ?? null,
-    limits: numbersOf(data.limits ?? {}),
-    currentPeriodStart: readTime(data.currentPeriodStart),
-    currentPeriodEnd: readTime(halfOpen(data.currentPeriodEnd ?? null)),
-    createdOn: isToCome ? null : (readTime(createdMs)?.slice(0, 10) ?? null),
+    limits: toNumbers(data.limits ?? {}),
+    currentPeriodStart: toTimeText(data.currentPeriodStart),
+    currentPeriodEnd: toTimeText(toHalfOpen(data.currentPeriodEnd ?? null)),
+    createdOn: isInFuture ? null : (toTimeText(createdMs)?.slice(0, 10) ?? null),
   };
 }
 
@@ -57,28 +57,25 @@ const anyId = z.union([
   z.object({ id: hexId }).transform((it) => it.id),
 ]);
 
-/**
- * Returns the end of a period as a half-open bound. The API sends the last millisecond,
- * `…59.999Z`; an end on a whole second is already half-open.
- */
-function halfOpen(endMs: number | null): number | null {
+/** Returns an exclusive end. The API sends the last millisecond, `…59.999Z`; a whole second is already exclusive. */
+function toHalfOpen(endMs: number | null): number | null {
   return endMs !== null && (endMs + 1) % 1000 === 0 ? endMs + 1 : endMs;
 }
 
-/** Returns the time as text; null for a year outside 1 to 9999, which Postgres refuses. */
-function readTime(ms: number | null | undefined): string | null {
+/** Returns null for a year outside 1 to 9999, which Postgres rejects. */
+function toTimeText(ms: number | null | undefined): string | null {
   const text = ms == null ? '' : new Date(ms).toISOString();
   return /^\d{4}-/.test(text) && text >= '0001' ? text : null;
 }
 
-/** Returns the value as text that can be stored; null if it is not a scalar. */
-function textOf(value: unknown): string | null {
-  if (typeof value === 'string') return storable(value);
+/** Returns null if the value is not a scalar. */
+function toText(value: unknown): string | null {
+  if (typeof value === 'string') return toStorableText(value);
   if (value instanceof InexactNumber) return value.text;
   return typeof value === 'number' || typeof value === 'boolean' ? String(value) : null;
 }
 
-function numbersOf(limits: Record<string, unknown>): Record<string, number> {
+function toNumbers(limits: Record<string, unknown>): Record<string, number> {
   const numbers = Object.entries(limits).filter((entry) => Number.isFinite(entry[1]));
-  return Object.fromEntries(numbers.map(([key, value]) => [storable(key), value as number]));
+  return Object.fromEntries(numbers.map(([key, value]) => [toStorableText(key), value as number]));
 }

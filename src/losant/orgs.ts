@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { describeProblems, storable } from '../usage/body.ts';
+import { describeProblems, toStorableText } from '../usage/body.ts';
 import type { Organization } from '../usage/organization.ts';
-import { unusableAnswer } from './attempt.ts';
+import { unexpectedBody } from './attempt.ts';
 import type { LosantClient } from './client.ts';
-import { readOrganization } from './organization.ts';
+import { parseOrganization } from './organization.ts';
 
 const instanceBody = z.object({
   id: z.string().optional(),
@@ -11,50 +11,48 @@ const instanceBody = z.object({
   name: z.string().nullish(),
 });
 
-/** Returns the name of an instance. Throws a `LosantError`: `not_found` if the token does not know the instance. */
+/** Throws a `LosantError`: `not_found` if the token cannot see the instance. */
 export async function getInstance(
   client: LosantClient,
   { instanceId, signal }: { readonly instanceId: string; readonly signal: AbortSignal },
 ): Promise<{ readonly name: string | null }> {
-  const asked = { action: 'instance.get', ids: { instance: instanceId }, signal };
-  const answer = await client.get({ ...asked, path: instancePath(instanceId) });
-  const { data, error } = instanceBody.safeParse(answer.body);
-  if (error) throw unusableAnswer(asked, answer, describeProblems(error));
-  const { id, instanceId: otherId, name = null } = data;
-  // The fields of this body are not documented: a body that only names the instance is enough.
-  const answeredId = id ?? otherId ?? (name === null ? 'unnamed' : instanceId);
-  if (answeredId.toLowerCase() !== instanceId.toLowerCase()) {
-    throw unusableAnswer(asked, answer, `answered for instance ${answeredId}`);
+  const request = { action: 'instance.get', ids: { instance: instanceId }, signal };
+  const response = await client.get({ ...request, path: instancePath(instanceId) });
+  const { data, error } = instanceBody.safeParse(response.body);
+  if (error) throw unexpectedBody(request, response, describeProblems(error));
+  const { id, instanceId: alternativeId, name = null } = data;
+  // The fields of this body are not documented, so a body with nothing but a name is accepted.
+  const responseId = id ?? alternativeId ?? (name === null ? null : instanceId);
+  if (responseId === null) throw unexpectedBody(request, response, 'it has neither an ID nor a name');
+  if (responseId.toLowerCase() !== instanceId.toLowerCase()) {
+    throw unexpectedBody(request, response, `it is about instance ${responseId}`);
   }
-  return { name: name && storable(name) };
+  return { name: name && toStorableText(name) };
 }
 
-/** An organization as this program reads it, with Losant's answer as a JSON object. */
 export interface OrgResource {
   readonly organization: Organization;
+  /** The complete body. */
   readonly resource: Readonly<Record<string, unknown>>;
 }
 
-/**
- * Returns one organization. Throws a `LosantError`: `not_found` if it is unknown, `bad_body` if its attributes
- * cannot be read.
- */
+/** Throws a `LosantError`: `not_found` if the organization is unknown, `bad_body` if its attributes cannot be read. */
 export async function getOrg(
   client: LosantClient,
-  place: { readonly instanceId: string; readonly orgId: string; readonly signal: AbortSignal },
+  target: { readonly instanceId: string; readonly orgId: string; readonly signal: AbortSignal },
 ): Promise<OrgResource> {
-  const { instanceId, orgId, signal } = place;
-  const asked = { action: 'instanceOrg.get', ids: { org: orgId }, signal };
-  const answer = await client.get({ ...asked, path: orgPath(instanceId, orgId) });
-  const organization = readOrganization(answer.body, answer.dateMs ?? answer.receivedAtMs);
-  if ('problem' in organization) throw unusableAnswer(asked, answer, organization.problem);
+  const { instanceId, orgId, signal } = target;
+  const request = { action: 'instanceOrg.get', ids: { org: orgId }, signal };
+  const response = await client.get({ ...request, path: orgPath(instanceId, orgId) });
+  const organization = parseOrganization(response.body, response.dateMs ?? response.receivedAtMs);
+  if ('problem' in organization) throw unexpectedBody(request, response, organization.problem);
   if (organization.orgId !== orgId.toLowerCase()) {
-    throw unusableAnswer(asked, answer, `answered for organization ${organization.orgId}`);
+    throw unexpectedBody(request, response, `it is about organization ${organization.orgId}`);
   }
-  return { organization, resource: JSON.parse(answer.text) as OrgResource['resource'] };
+  return { organization, resource: JSON.parse(response.text) as OrgResource['resource'] };
 }
 
-/** Returns the path of an instance below the API URL. */
+/** Returns a path below the API URL. */
 export function instancePath(instanceId: string): string {
   return `instances/${encodeURIComponent(instanceId)}`;
 }

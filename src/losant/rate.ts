@@ -1,93 +1,101 @@
-import { AttemptError, type Question } from './attempt.ts';
+import { type ApiRequest, AttemptError } from './attempt.ts';
 
-/** The longest pause a request waits for: a run that ends goes on at the next wake-up, one that sleeps blocks it. */
+/**
+ * A request gives up rather than wait longer: the run ends and continues at the next wake-up, instead of sleeping
+ * under its lease.
+ */
 export const LONGEST_WAIT_MS = 15 * 60_000;
 
-/** The longest pause that is believed, so that one absurd Retry-After cannot stop a worker for days. */
+/** A Retry-After beyond this is capped, so that one absurd value cannot stop a worker for days. */
 const LONGEST_PAUSE_MS = 60 * 60_000;
 
-/** The most that late starts catch up. Without catching up, each late timer would lower the rate. */
+/**
+ * How far late starts may catch up. Without it every late timer would lower the rate; without a bound a burst
+ * would follow a stall.
+ */
 const CATCH_UP_MS = 100;
 
-/** A request that waits for its turn. */
 interface Waiter {
-  readonly question: Question;
-  /** Whether its gate lets one more request go. */
-  readonly mayStart: () => boolean;
+  readonly request: ApiRequest;
+  /** Returns whether its gate has room for another request. */
+  readonly canStart: () => boolean;
   start(): void;
-  refuse(reason: unknown): void;
+  reject(reason: unknown): void;
 }
 
-/** Returns the error for a pause longer than {@link LONGEST_WAIT_MS}; the request was not sent. */
-function pausedTooLong(question: Question, pauseMs: number): AttemptError {
-  const problem = `all requests of this token are paused for another ${Math.ceil(pauseMs / 1000)} s`;
-  return new AttemptError(question, { kind: 'rate_limited', problem });
+/** Creates the error of a request that was not sent because of a pause longer than {@link LONGEST_WAIT_MS}. */
+function createPauseError(request: ApiRequest, pauseMs: number): AttemptError {
+  const problem = `all requests with this token are paused for another ${Math.ceil(pauseMs / 1000)} s`;
+  return new AttemptError(request, { kind: 'rate_limited', problem });
 }
 
 /**
- * The rate of a token, shared by the gates of all its instances: it spaces the starts of requests evenly, in the order
- * in which they come, and stops them all while the API asks for a pause. A request whose gate is full holds up none of
- * another gate. All times are on the monotonic clock.
+ * The rate of a token, shared by the gates of its instances. It spaces the starts of requests evenly, in order of
+ * arrival, and holds them while the API asks for a pause. A full gate delays no request of another gate. All times are
+ * on the monotonic clock.
  */
 export class Rate {
-  /** Waiting requests in order of arrival. */
+  /** In order of arrival. */
   readonly #waiters = new Set<Waiter>();
-  /** The time between two starts. */
+  /** Between two starts. */
   #spacingMs: number;
   #nextStartMs = 0;
   #pausedUntilMs = 0;
-  /** The timer for the next start, set only while nothing but time prevents it. */
+  /** Set only while nothing but time prevents the next start. */
   #timer: NodeJS.Timeout | undefined;
 
-  /** Takes the number of requests started per second; may be a fraction. */
+  /** Takes the number of requests started per second, which may be a fraction. */
   constructor(requestsPerSecond: number) {
     this.#spacingMs = 1000 / requestsPerSecond;
   }
 
-  /** The milliseconds until the pause ends; 0 without a pause. */
+  /** 0 without a pause. */
   get pauseLeftMs(): number {
     return Math.max(0, this.#pausedUntilMs - performance.now());
   }
 
-  /** Lowers the rate to this one, unless it is lower already: the instances of a token may be set to several. */
+  /** Lowers the rate, never raises it: the instances of a token may have different settings. */
   limitTo(requestsPerSecond: number): void {
     this.#spacingMs = Math.max(this.#spacingMs, 1000 / requestsPerSecond);
   }
 
-  /** Starts no request for `ms`. A later end stays in force; requests under way go on. */
+  /** Starts no request for `ms`. A pause that ends later stays in force; running requests continue. */
   pauseFor(ms: number): void {
     const pauseMs = Math.min(ms, LONGEST_PAUSE_MS);
     if (pauseMs <= this.pauseLeftMs) return;
     this.#pausedUntilMs = performance.now() + pauseMs;
     this.#nextStartMs = Math.max(this.#nextStartMs, this.#pausedUntilMs);
     if (pauseMs <= LONGEST_WAIT_MS) return;
-    for (const waiter of this.#waiters) waiter.refuse(pausedTooLong(waiter.question, pauseMs));
+    for (const waiter of this.#waiters) waiter.reject(createPauseError(waiter.request, pauseMs));
   }
 
   /**
-   * Calls `start` when the request's turn has come, and resolves. Rejects with the signal's reason as soon as the
-   * signal aborts, or with an {@link AttemptError} if the pause is too long.
+   * Calls `start` and resolves when the request's turn has come. Rejects with the signal's reason as soon as the signal
+   * aborts, with an {@link AttemptError} if the pause is too long.
    */
   async waitForTurn(
-    question: Question,
-    { mayStart, start }: Pick<Waiter, 'mayStart' | 'start'>,
+    request: ApiRequest,
+    { canStart, start }: Pick<Waiter, 'canStart' | 'start'>,
   ): Promise<void> {
-    const { signal } = question;
+    const { signal } = request;
     signal.throwIfAborted();
     const { pauseLeftMs } = this;
-    if (pauseLeftMs > LONGEST_WAIT_MS) throw pausedTooLong(question, pauseLeftMs);
+    if (pauseLeftMs > LONGEST_WAIT_MS) throw createPauseError(request, pauseLeftMs);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const refuse = (reason: unknown) => {
-      this.#waiters.delete(waiter);
-      reject(reason);
+    const waiter: Waiter = {
+      request,
+      canStart,
+      start: () => {
+        start();
+        resolve();
+      },
+      reject: (reason) => {
+        this.#waiters.delete(waiter);
+        reject(reason);
+      },
     };
-    const begin = () => {
-      start();
-      resolve();
-    };
-    const waiter: Waiter = { question, mayStart, start: begin, refuse };
-    const abort = () => refuse(signal.reason);
-    // A schedule in the past, with nothing waiting, meant no demand and is not caught up.
+    const abort = () => waiter.reject(signal.reason);
+    // With nobody waiting, a start time in the past means there was no demand; nothing to catch up.
     if (this.#waiters.size === 0) this.#nextStartMs = Math.max(this.#nextStartMs, performance.now());
     this.#waiters.add(waiter);
     signal.addEventListener('abort', abort);
@@ -103,11 +111,11 @@ export class Rate {
     }
   }
 
-  /** Starts every request whose turn has come and sets the timer for the next. */
+  /** Starts the requests whose turn has come, and sets the timer for the next. */
   startWaiters(): void {
     for (const waiter of this.#waiters) {
-      if (!waiter.mayStart()) continue;
-      // The clock is read once: if the turn came between two readings, nothing would ever start the request.
+      if (!waiter.canStart()) continue;
+      // Read once: if the turn came between two reads of the clock, nothing would ever start the request.
       const nowMs = performance.now();
       if (this.#nextStartMs > nowMs) {
         // A timer that fires too early is set again.

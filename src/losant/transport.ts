@@ -1,87 +1,94 @@
 import { unzipSync } from 'node:zlib';
 import { type Dispatcher, EnvHttpProxyAgent, getGlobalDispatcher, Pool } from 'undici';
 import { parseJson } from '../usage/body.ts';
-import { type Answer, type AnswerHeaders, headerOf, readAge, readDate, readRetryAfter } from './answer.ts';
 import {
+  type ApiRequest,
   AttemptError,
   badBody,
+  ERROR_BODY_BYTES,
   type Failure,
   failureOfStatus,
-  KEPT_BODY_BYTES,
-  type Question,
 } from './attempt.ts';
+import {
+  type ApiResponse,
+  getHeader,
+  parseAge,
+  parseDateHeader,
+  parseRetryAfter,
+  type ResponseHeaders,
+} from './response.ts';
 
 export interface TransportOptions {
-  /** The API's address, e.g. `https://api.losant.com`; it may have a path. */
+  /** For example `https://api.losant.com`; may have a path. */
   readonly apiUrl: string;
   readonly token: string;
   /** The domain of a white-label install, sent as the `losantdomain` header. */
   readonly domain?: string | null | undefined;
   /** The version of this program. */
   readonly version: string;
-  /** The bound on each request, from waiting for a connection to the end of the body. */
+  /** Limits each request, from waiting for a connection to the end of the body. */
   readonly timeoutMs: number;
-  /** The most connections, which is also the most requests under way. */
+  /** The most connections, and so the most requests at the same time. */
   readonly connections: number;
   readonly now: () => number;
-  /** Called with the API's clock minus `now`, in ms, for every answer that has a Date header (whole seconds). */
+  /** Called with the API's clock minus `now`, in ms, for every response with a Date header (whole seconds). */
   readonly onClock?: ((aheadMs: number) => void) | undefined;
 }
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
- * Returns what sends one request and reads its answer to the end. A body that is slow, cut, huge or not JSON fails the
- * attempt; a redirect is not followed. Throws an {@link AttemptError} for anything but an answer, and the signal's
- * reason as soon as the signal aborts.
+ * Creates a function that sends one request and reads the response to the end. A body that is slow, cut, huge or not
+ * JSON fails the attempt; a redirect is not followed. The function throws an {@link AttemptError} for anything but a
+ * JSON response with status 200, and the signal's reason as soon as the signal aborts.
  *
- * The function sends any method, so only client.ts, which sends nothing but GET, and admin.ts may import it.
+ * It can send any method, so only client.ts, which sends nothing but GET, and admin.ts may import it.
  */
 export function createTransport(options: TransportOptions) {
   const { token, timeoutMs, now, onClock } = options;
   const { origin } = new URL(options.apiUrl);
   const dispatcher = createDispatcher(origin, options.connections);
-  const headers = headersFor(options);
+  const headers = createHeaders(options);
   return async (
     method: 'GET' | 'PATCH' | 'DELETE',
     url: string,
-    question: Question,
+    request: ApiRequest,
     json: string | null = null,
-  ): Promise<Answer> => {
-    const { signal } = question;
+  ): Promise<ApiResponse> => {
+    const { signal } = request;
     signal.throwIfAborted();
     const type = json === null ? {} : { 'content-type': 'application/json' };
     const path = url.slice(origin.length);
-    const request = { origin, path, method, headers: { ...headers, ...type }, body: json };
+    const httpRequest = { origin, path, method, headers: { ...headers, ...type }, body: json };
     const sentAtMs = now();
-    const received = await exchange(dispatcher, request, { timeoutMs, signal });
+    const raw = await exchange(dispatcher, httpRequest, { timeoutMs, signal });
     signal.throwIfAborted();
     const receivedAtMs = now();
-    const dateMs = readDate(received.headers);
+    const dateMs = parseDateHeader(raw.headers);
     if (dateMs !== null) onClock?.(dateMs - receivedAtMs);
-    const ageSeconds = readAge(received.headers);
-    let answer: Answer = { body: undefined, text: '', sentAtMs, receivedAtMs, dateMs, ageSeconds };
+    const ageSeconds = parseAge(raw.headers);
+    let response: ApiResponse = { body: undefined, text: '', sentAtMs, receivedAtMs, dateMs, ageSeconds };
     try {
-      const text = strictUtf8.decode(received.content);
-      answer = { ...answer, body: parseJson(text), text };
+      const text = strictUtf8.decode(raw.content);
+      response = { ...response, body: parseJson(text), text };
     } catch {
-      // The body is not JSON, which its status may explain.
+      // The body is not JSON, which the status may explain.
     }
-    const failure = failureOf(received, answer, token);
-    if (failure !== null) throw new AttemptError(question, failure, token);
-    return answer;
+    const failure = findFailure(raw, response, token);
+    if (failure !== null) throw new AttemptError(request, failure, token);
+    return response;
   };
 }
 
-function headersFor({ token, domain, version }: TransportOptions): Record<string, string> {
+function createHeaders({ token, domain, version }: TransportOptions): Record<string, string> {
   return {
     accept: 'application/json',
-    // A day of an organization is below 2 kB: decompressing would cost more than it saves.
+    // A day of an organization has less than 2 kB: decompressing would cost more than it saves.
     'accept-encoding': 'identity',
     authorization: `Bearer ${token}`,
-    // A number that a cache keeps may be one of before its day was over.
+    // A cached response may be from before the end of its day.
     'cache-control': 'no-cache',
-    // The official clients of the API version whose schemas this program follows send this.
+    // The official clients of API version 1.30.0, whose schemas this program follows, send this.
     'accept-version': '^1.30.0',
     'user-agent': `losant-usage-export/${version}`,
     ...(domain == null ? {} : { losantdomain: domain }),
@@ -89,57 +96,57 @@ function headersFor({ token, domain, version }: TransportOptions): Record<string
 }
 
 /**
- * Returns the connections to one origin. Proxies are used where Node's own fetch would use them: with
- * NODE_USE_ENV_PROXY or --use-env-proxy, recognized by the global dispatcher.
+ * Creates the connections to one origin. They use a proxy if Node's own fetch would: with NODE_USE_ENV_PROXY or
+ * --use-env-proxy, which the global dispatcher shows.
  */
 function createDispatcher(origin: string, connections: number): Dispatcher {
-  // The bound on the whole request is enough. Idle connections end soon, so that a run leaves none behind.
+  // The timeout of the whole request is enough. Idle connections close soon, so that a run leaves none open.
   const timeouts = { headersTimeout: 0, bodyTimeout: 0, keepAliveMaxTimeout: 4_000 };
-  // A connection becomes free only a moment after its answer: without the bound there would be twice as many.
+  // A connection is released a moment after its response; without the bound there would be twice as many.
   const options = { connections, pipelining: 1, ...timeouts };
   const usesProxies = getGlobalDispatcher().constructor.name === EnvHttpProxyAgent.name;
   return usesProxies ? new EnvHttpProxyAgent(options) : new Pool(origin, options);
 }
 
-/** An answer as far as it came: without a status if nothing came, with a failure if its content is not complete. */
-type Received = Awaited<ReturnType<typeof exchange>>;
+/** A response as far as it was received. `status` is null if nothing was; `failure` is null if all of it was. */
+type RawResponse = Awaited<ReturnType<typeof exchange>>;
 
-/** The bound on one body; a year of all counters is below 1 MiB. */
+/** A year of all counters has less than 1 MiB. */
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
 
-/** Sends a request and reads its answer to the end, or to a bound. A server may compress it unasked. */
+/** Sends a request and reads the response to its end or to a bound. A server may compress it unrequested. */
 async function exchange(
   dispatcher: Dispatcher,
   request: Dispatcher.RequestOptions,
   { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal },
 ) {
-  const bound = new AbortController();
-  const stop = () => bound.abort();
+  const abortion = new AbortController();
+  const stop = () => abortion.abort();
   const timer = setTimeout(stop, timeoutMs);
   signal.addEventListener('abort', stop);
   let status: number | null = null;
-  let headers: AnswerHeaders = {};
+  let headers: ResponseHeaders = {};
   let failure: Failure | null = null;
   const chunks: Buffer[] = [];
   let size = 0;
   try {
-    const answer = await dispatcher.request({ ...request, signal: bound.signal });
-    ({ statusCode: status, headers } = answer);
-    for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+    const response = await dispatcher.request({ ...request, signal: abortion.signal });
+    ({ statusCode: status, headers } = response);
+    for await (const chunk of response.body as AsyncIterable<Buffer>) {
       chunks.push(chunk);
       size += chunk.length;
-      if (size > (status === 200 ? MAX_BODY_BYTES : KEPT_BODY_BYTES)) break;
+      if (size > (status === 200 ? MAX_BODY_BYTES : ERROR_BODY_BYTES)) break;
     }
   } catch (error) {
-    failure = bound.signal.aborted
-      ? { kind: 'timeout', problem: `no complete answer within ${timeoutMs} ms` }
+    failure = abortion.signal.aborted
+      ? { kind: 'timeout', problem: `no complete response within ${timeoutMs} ms` }
       : { kind: 'unreachable', problem: `connection failed: ${describeCause(error)}` };
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', stop);
   }
   let content = Buffer.concat(chunks);
-  const encoding = headerOf(headers, 'content-encoding') ?? 'identity';
+  const encoding = getHeader(headers, 'content-encoding') ?? 'identity';
   if (encoding !== 'identity' && size > 0) {
     try {
       content = unzipSync(content, { maxOutputLength: MAX_BODY_BYTES });
@@ -151,29 +158,28 @@ async function exchange(
   return { status, headers, content, failure };
 }
 
-/** Returns why an answer cannot be used; null if it can. Its status alone decides an error, which the body explains. */
-function failureOf(received: Received, answer: Answer, token: string): Failure | null {
-  const { status, headers, content, failure } = received;
+/** Returns null if the response can be used. A status other than 200 is the failure, whatever the body is. */
+function findFailure(raw: RawResponse, response: ApiResponse, token: string): Failure | null {
+  const { status, headers, content, failure } = raw;
   if (status !== null && status !== 200) {
-    return failureOfStatus(status, content, readRetryAfter(headers, answer.receivedAtMs));
+    return failureOfStatus(status, content, parseRetryAfter(headers, response.receivedAtMs));
   }
   if (failure !== null) return failure;
   if (content.length > MAX_BODY_BYTES) {
     return badBody(`the body is larger than ${MAX_BODY_BYTES} bytes`, content);
   }
-  if (answer.body === undefined) {
-    const type = headerOf(headers, 'content-type') ?? 'unknown';
+  if (response.body === undefined) {
+    const type = getHeader(headers, 'content-type') ?? 'unknown';
     return badBody(`the body is not JSON (content type ${type})`, content);
   }
-  // Bodies may be kept for people to read, so one that repeats the request's headers is refused.
-  if (!answer.text.includes(token)) return null;
-  return badBody('the body repeats the token, as a proxy that shows requests would', content);
+  // Bodies may be quarantined for people to read, so one that repeats the request's headers is rejected.
+  if (!response.text.includes(token)) return null;
+  return badBody('the body contains the token, as if a proxy had echoed the request', content);
 }
 
 function describeCause(error: unknown): string {
   const { message, code } = error as NodeJS.ErrnoException;
-  // OpenSSL's own words are of its source; this one mostly means an http port.
-  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER')
-    return `no TLS is spoken there, as on a port for http (${code})`;
+  // OpenSSL's message quotes its source code. The error usually means a port for http.
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return `the server does not speak TLS on that port (${code})`;
   return code === undefined || message.includes(code) ? message : `${message} (${code})`;
 }

@@ -2,19 +2,19 @@ import { type Kysely, sql } from 'kysely';
 import { SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 
-/** The connected user's rights, as far as this program needs them. */
-export interface Access {
+/** The privileges of the connected user that this program needs. */
+export interface DatabaseAccess {
   /** The server's version, e.g. `18.4`. */
   readonly serverVersion: string;
   readonly user: string;
-  /** Whether the user may create the schema's tables. */
+  /** Whether the user may create tables in the schema. */
   readonly mayCreate: boolean;
-  /** Rights on existing tables that a run needs and the user lacks, e.g. `update on coverage`. */
+  /** Privileges on existing tables that a run needs and the user lacks, e.g. `update on coverage`. */
   readonly missing: readonly string[];
 }
 
-/** Tables in which a run inserts and updates. */
-const WRITTEN = [
+/** Tables in which a run inserts and updates rows. */
+const UPSERTED_TABLES = [
   'instances',
   'organizations',
   'organization_history',
@@ -25,15 +25,12 @@ const WRITTEN = [
   'instance_totals',
   'leases',
 ];
-/** Tables to which a run only adds. */
-const APPENDED = ['revisions', 'quarantine'];
+/** Tables to which a run only adds rows. */
+const APPEND_ONLY_TABLES = ['revisions', 'quarantine'];
 
-/**
- * Reads only the catalog, so that any user may ask. A table that does not exist lacks no
- * right.
- */
-export async function readAccess(db: Kysely<Schema>): Promise<Access> {
-  const { rows } = await sql<Access>`
+/** Reads only the catalog, which any user may do. A table that does not exist yet has no missing privileges. */
+export async function readAccess(db: Kysely<Schema>): Promise<DatabaseAccess> {
+  const { rows } = await sql<DatabaseAccess>`
     select current_setting('server_version') as "serverVersion",
       current_user::text as "user",
       coalesce(
@@ -45,13 +42,13 @@ export async function readAccess(db: Kysely<Schema>): Promise<Access> {
         select 'usage on schema ' || nspname from pg_namespace
         where nspname = ${SCHEMA_NAME} and not has_schema_privilege(oid, 'usage')
       ) || array(
-        select needed.right || ' on ' || relname
+        select p.privilege || ' on ' || relname
         from pg_class join pg_namespace n on n.oid = relnamespace,
-          unnest(array['select', 'insert', 'update']) with ordinality as needed ("right", place)
-        where nspname = ${SCHEMA_NAME} and relkind = 'r'
-          and (relname = any (${WRITTEN}::text[]) or (relname = any (${APPENDED}::text[]) and needed.right <> 'update'))
-          and not has_table_privilege(pg_class.oid, needed.right)
-        order by relname, place
+          unnest(array['select', 'insert', 'update']) with ordinality as p (privilege, position)
+        where nspname = ${SCHEMA_NAME} and relkind = 'r' and (relname = any (${UPSERTED_TABLES}::text[])
+            or (relname = any (${APPEND_ONLY_TABLES}::text[]) and p.privilege <> 'update'))
+          and not has_table_privilege(pg_class.oid, p.privilege)
+        order by relname, p.position
       ) as missing`.execute(db);
-  return rows[0] as Access;
+  return rows[0] as DatabaseAccess;
 }

@@ -1,25 +1,25 @@
-/** The story of an organization's day: where its numbers come from, what became of them, and what can be done. */
+/** Explains a day of an organization: where its numbers come from, how they changed, and what can be done. */
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showWhen } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
-import { worstStanding } from '../usage/standing.ts';
+import { findWorstStanding } from '../usage/standing.ts';
 
-export type DayStory = NonNullable<Awaited<ReturnType<typeof readDayStory>>>;
-export type CellStory = DayStory['cells'][number];
+export type DayExplanation = NonNullable<Awaited<ReturnType<typeof explainDay>>>;
+export type CellExplanation = DayExplanation['cells'][number];
 export type LedgerRow = Awaited<ReturnType<typeof readLedgerRows>>[number];
 
-export interface StoryQuery {
+export interface ExplainRequest {
   readonly orgId: string;
   readonly day: UsageDay;
   /** The streams; null for all. */
   readonly streams: readonly string[] | null;
 }
 
-/** Reads, as of one moment, the story of an organization's day; null if the organization was never seen. */
-export async function readDayStory(
+/** Explains a day of an organization as of one instant. Returns null if the organization was never seen. */
+export async function explainDay(
   db: Kysely<Schema>,
-  { orgId, day, streams }: StoryQuery,
+  { orgId, day, streams }: ExplainRequest,
   { nowMs }: { readonly nowMs: number },
 ) {
   return await db
@@ -30,45 +30,50 @@ export async function readDayStory(
       const cell = { orgId, day };
       const org = await readOrg(trx, cell);
       if (org === undefined) return null;
-      const wanted = await trx.selectFrom('streams').select('stream').orderBy('position').execute();
+      const streamOrder = await trx.selectFrom('streams').select('stream').orderBy('position').execute();
       const ledger = await readLedgerRows(trx, cell);
       const numbers = await readNumbers(trx, cell);
       const changes = await readChanges(trx, cell);
       const waivers = await readWaivers(trx, cell);
       const quarantine = await readQuarantine(trx, cell);
-      const cells = wanted
+      const cells = streamOrder
         .filter(({ stream }) => streams === null || streams.includes(stream))
         .map(({ stream }) => {
-          const isOfStream = (row: { readonly stream: string }) => row.stream === stream;
-          const row = ledger.find(isOfStream) ?? null;
+          const isStreamRow = (row: { readonly stream: string }) => row.stream === stream;
+          const row = ledger.find(isStreamRow) ?? null;
           return {
             stream,
-            /** Null if the cell is not wanted. */
+            /** Null if the cell is not expected. */
             standing: row?.standing ?? null,
             ledger: row,
-            numbers: numbers.filter(isOfStream),
+            numbers: numbers.filter(isStreamRow),
             /** Every change after the first load, oldest first. */
-            changes: changes.filter(isOfStream),
-            waivers: waivers.filter(isOfStream),
-            quarantine: quarantine.filter(isOfStream),
-            advice: adviseCell(row, { ...cell, stream, org, nowMs }),
+            changes: changes.filter(isStreamRow),
+            waivers: waivers.filter(isStreamRow),
+            quarantine: quarantine.filter(isStreamRow),
+            advice: getAdvice(row, { ...cell, stream, org, nowMs }),
           };
         });
-      /** The standing is that of the worst wanted cell asked for; null if none is wanted. */
-      return { org, day, standing: worstStanding(cells.flatMap(({ standing }) => standing ?? [])), cells };
+      // The worst standing of the requested cells; null if none of them is expected.
+      return {
+        org,
+        day,
+        standing: findWorstStanding(cells.flatMap(({ standing }) => standing ?? [])),
+        cells,
+      };
     });
 }
 
-type Cell = Omit<StoryQuery, 'streams'>;
+type Cell = Omit<ExplainRequest, 'streams'>;
 
 async function readOrg(db: Kysely<Schema>, { orgId, day }: Cell) {
   return await db
     .selectFrom('organizations as o')
     .innerJoin('instances as i', 'i.instance_id', 'o.instance_id')
     .select(['o.org_id as orgId', 'o.name as orgName', 'o.instance_id as instanceId'])
-    .select(['o.created_on as createdOn', 'o.removed_on as removedOn'])
+    .select(['o.created_on as createdOn', 'o.deleted_on as deletedOn'])
     .select([
-      /** Whether the day has ended in UTC, and whether Losant should no longer keep it. */
+      // Whether the day has ended (UTC), and whether Losant no longer retains it.
       sql<boolean>`${day}::date < (now() at time zone 'UTC')::date`.as('isOver'),
       sql<boolean>`${day}::date < (now() at time zone 'UTC')::date - (i.policy ->> 'horizonDays')::integer`.as(
         'isPastHorizon',
@@ -83,8 +88,8 @@ async function readLedgerRows(db: Kysely<Schema>, { orgId, day }: Cell) {
     .selectFrom('cells as c')
     .leftJoin('runs as r', 'r.run_id', 'c.run_id')
     .select(['c.stream', 'c.standing', 'c.is_stored as isStored', 'c.is_reported as isReported'])
-    .select(['c.silences', 'c.revision', 'c.verified_at as verifiedAt', 'c.next_read_at as nextReadAt'])
-    .select(['c.attempts', 'c.attempted_at as attemptedAt', 'c.reason', 'c.message'])
+    .select(['c.omissions', 'c.revision', 'c.last_read_at as lastReadAt', 'c.next_read_at as nextReadAt'])
+    .select(['c.failed_reads as failedReads', 'c.last_attempt_at as lastAttemptAt', 'c.reason', 'c.detail'])
     .select(['c.first_loaded_at as firstLoadedAt', 'c.finalized_at as finalizedAt'])
     .select((eb) => eb.fn<string | null>('encode', ['c.response_sha256', eb.val('hex')]).as('responseSha256'))
     .select(['c.run_id as runId', 'r.kind as runKind', 'r.version as runVersion'])
@@ -123,7 +128,8 @@ async function readChanges(db: Kysely<Schema>, { orgId, day }: Cell) {
 async function readWaivers(db: Kysely<Schema>, { orgId, day }: Cell) {
   return await db
     .selectFrom('waivers')
-    .select(['stream', 'reason', 'waived_by as waivedBy', 'waived_at as waivedAt'])
+    .select((eb) => ['stream', eb.ref('kind').$castTo<'person' | 'program'>().as('kind'), 'reason'])
+    .select(['waived_by as waivedBy', 'waived_by_run as waivedByRun', 'waived_at as waivedAt'])
     .select(['lifted_at as liftedAt', 'lifted_by_run as liftedByRun'])
     .where('usage_date', '=', day)
     .where('org_id', '=', orgId)
@@ -131,71 +137,74 @@ async function readWaivers(db: Kysely<Schema>, { orgId, day }: Cell) {
     .execute();
 }
 
-/** The most answers that are returned. */
-const ANSWERS_MAX = 8;
+/** More are rare: a response equal to the last one is not stored again. */
+const MAX_QUARANTINED = 8;
 
-/** Returns the invalid answers, newest first, without their bodies: not everybody may see those. */
+/** Returns the invalid responses, newest first, without their bodies, which not every reader may see. */
 async function readQuarantine(db: Kysely<Schema>, { orgId, day }: Cell) {
   return await db
     .selectFrom('quarantine')
-    .select(['stream', 'from_date as from', 'to_date as to', 'code', 'problem', 'seen_at as seenAt'])
+    .select(['stream', 'first_day as from', 'last_day as to', 'reason', 'detail', 'seen_at as seenAt'])
     .where('org_id', '=', orgId)
-    .where('from_date', '<=', day)
-    .where('to_date', '>=', day)
+    .where('first_day', '<=', day)
+    .where('last_day', '>=', day)
     .orderBy('id', 'desc')
-    .limit(ANSWERS_MAX)
+    .limit(MAX_QUARANTINED)
     .execute();
 }
 
-/** The commands that can help a cell. */
 interface Advice {
-  /** The part that happens by itself. */
+  /** What happens without anybody's help. */
   readonly text: string;
-  /** Commands that work as pasted, each with when to run it. */
+  /** Commands that work as pasted, each with its purpose. */
   readonly commands: readonly { readonly when: string; readonly command: string }[];
 }
 
-interface Place extends Cell {
+interface CellContext extends Cell {
   readonly stream: string;
   readonly org: NonNullable<Awaited<ReturnType<typeof readOrg>>>;
   readonly nowMs: number;
 }
 
-function adviseCell(ledger: LedgerRow | null, { orgId, day, stream, org, nowMs }: Place): Advice {
+function getAdvice(ledger: LedgerRow | null, { orgId, day, stream, org, nowMs }: CellContext): Advice {
   const scope = `--org ${orgId} --stream ${stream}`;
-  const backfill = `losant-usage backfill --from ${day} --to ${day} ${scope}`;
-  const waive = `losant-usage waive --day ${day} ${scope} --reason TEXT`;
-  const canBeRead = org.removedOn === null && !org.isPastHorizon;
-  const atOnce = canBeRead ? [{ when: 'at once', command: `${backfill} --force` }] : [];
-  if (!org.isOver) return { text: 'the day is not over in UTC: it is read afterwards', commands: [] };
+  const backfillCommand = `losant-usage backfill --from ${day} --to ${day} ${scope}`;
+  const waiveCommand = `losant-usage waive --day ${day} ${scope} --reason TEXT`;
+  const canBeRead = org.deletedOn === null && !org.isPastHorizon;
+  const retryCommands = canBeRead ? [{ when: 'to retry now', command: `${backfillCommand} --force` }] : [];
+  if (!org.isOver)
+    return { text: 'the day has not ended yet (UTC); it will be read afterward', commands: [] };
   if (ledger === null) {
-    if (!canBeRead) return { text: 'the number is not wanted, and can no longer be read', commands: [] };
-    return { text: 'the number is not wanted', commands: [{ when: 'to read it', command: backfill }] };
+    if (!canBeRead) return { text: 'not expected, and no longer readable', commands: [] };
+    return { text: 'not expected', commands: [{ when: 'to load it', command: backfillCommand }] };
   }
   const next = describeNextRead(ledger, nowMs);
   switch (ledger.standing) {
     case 'final':
     case 'stored':
     case 'waiting':
-      if (ledger.attempts === 0) return { text: next ?? 'nothing to do', commands: [] };
-      return { text: `its newest read failed: ${next ?? 'it is not read again'}`, commands: atOnce };
-    case 'accepted':
+      if (ledger.failedReads === 0) return { text: next ?? 'nothing to do', commands: [] };
+      return {
+        text: `the last read failed; ${next ?? 'no further read is scheduled'}`,
+        commands: retryCommands,
+      };
+    case 'waived':
       return { text: 'nothing to do; a good read lifts the waiver', commands: [] };
     case 'unavailable':
-      return { text: 'it can no longer be read', commands: [{ when: 'to accept it', command: waive }] };
+      return { text: 'no longer readable', commands: [{ when: 'to waive it', command: waiveCommand }] };
     case 'in_doubt':
     case 'missing':
       return {
-        text: next ?? 'it is not read again by itself',
-        commands: [...atOnce, { when: 'to accept it as it stands', command: waive }],
+        text: next ?? 'no automatic retry',
+        commands: [...retryCommands, { when: 'to waive it', command: waiveCommand }],
       };
   }
 }
 
-/** Says when a cell is read next; null if it is not. */
+/** Describes when a cell is read next; null if no read is planned. */
 function describeNextRead({ nextReadAt }: LedgerRow, nowMs: number): string | null {
   if (nextReadAt === null) return null;
   return Date.parse(nextReadAt) > nowMs
-    ? `read again ${showWhen(nextReadAt, nowMs)}`
-    : 'read by the next run';
+    ? `next read ${showWhen(nextReadAt, nowMs)}`
+    : 'the next run reads it';
 }

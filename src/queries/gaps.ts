@@ -1,31 +1,31 @@
-/** Cells that are not all right: gaps, and what is known never to come. */
+/** Gaps, and cells that are unavailable or waived. */
 import { type Kysely, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { eachDay, type UsageDay } from '../usage/day.ts';
 
-/** A cell that is in doubt or missing, or unavailable or accepted. Without a next read it is not read again. */
+/** A cell that is in doubt, missing, unavailable or waived. `nextReadAt` is null if no read is planned. */
 export type Gap = Awaited<ReturnType<typeof readGaps>>[number];
 
 export interface GapScope {
-  /** The instances in the settings: the gaps of others are nobody's. */
+  /** The instances in the settings; gaps of others are not reported. */
   readonly instanceIds: readonly string[];
-  /** Whether to include what is unavailable or accepted, which is no gap. */
-  readonly withKnown: boolean;
+  /** Whether to include unavailable and waived cells, which are not gaps. */
+  readonly includeResolved: boolean;
 }
 
-/** Returns the gaps, newest day first; then what is unavailable or accepted. */
-export async function readGaps(db: Kysely<Schema>, { instanceIds, withKnown }: GapScope) {
-  // The view of gaps has the same columns and is quick, because it has no others.
-  const view = (withKnown ? 'cells as c' : 'coverage_gaps as c') as 'cells as c';
+/** Returns the gaps, newest day first, then the unavailable and waived cells. */
+export async function readGaps(db: Kysely<Schema>, { instanceIds, includeResolved }: GapScope) {
+  // The view of gaps has the same columns, and is fast because it reads no other cells.
+  const view = (includeResolved ? 'cells as c' : 'coverage_gaps as c') as 'cells as c';
   return await db
     .selectFrom(view)
     .innerJoin('organizations as o', 'o.org_id', 'c.org_id')
     .select(['c.instance_id as instanceId', 'c.org_id as orgId', 'o.name as orgName', 'c.stream'])
-    .select(['c.usage_date as day', 'c.standing', 'c.reason', 'c.message', 'c.next_read_at as nextReadAt'])
-    .where('c.standing', 'in', ['in_doubt', 'missing', 'unavailable', 'accepted'])
+    .select(['c.usage_date as day', 'c.standing', 'c.reason', 'c.detail', 'c.next_read_at as nextReadAt'])
+    .where('c.standing', 'in', ['in_doubt', 'missing', 'unavailable', 'waived'])
     .where(isAny('c.instance_id', instanceIds))
-    .orderBy((eb) => eb('c.standing', 'in', ['unavailable', 'accepted']))
+    .orderBy((eb) => eb('c.standing', 'in', ['unavailable', 'waived']))
     .orderBy('c.usage_date', 'desc')
     .orderBy('c.instance_id')
     .orderBy('c.org_id')
@@ -33,10 +33,10 @@ export async function readGaps(db: Kysely<Schema>, { instanceIds, withKnown }: G
     .execute();
 }
 
-/** An instance that was never read: everything of it is missing. */
-export type NeverRead = Awaited<ReturnType<typeof readNeverRead>>[number];
+/** An instance of which no cell is tracked yet. */
+export type NeverReadInstance = Awaited<ReturnType<typeof readNeverReadInstances>>[number];
 
-export async function readNeverRead(db: Kysely<Schema>, instanceIds: readonly string[]) {
+export async function readNeverReadInstances(db: Kysely<Schema>, instanceIds: readonly string[]) {
   return await db
     .selectFrom('health')
     .select(['instance_id as instanceId', 'first_attempt_at as neverReadSince', 'last_error as lastError'])
@@ -47,10 +47,10 @@ export async function readNeverRead(db: Kysely<Schema>, instanceIds: readonly st
 }
 
 /** The cells of a stream of an organization that share a standing and a reason. */
-export type OpenCells = Awaited<ReturnType<typeof readOpenCells>>[number];
+export type NonFinalCells = Awaited<ReturnType<typeof readNonFinalCells>>[number];
 
-/** Returns the cells of an organization up to yesterday that are not final, the worst and newest first. */
-export async function readOpenCells(db: Kysely<Schema>, orgId: string) {
+/** Returns the cells of an organization through yesterday that are not final, worst and newest first. */
+export async function readNonFinalCells(db: Kysely<Schema>, orgId: string) {
   const { first, last } = await db
     .selectFrom('tracks')
     .select(({ fn }) => [
@@ -59,17 +59,17 @@ export async function readOpenCells(db: Kysely<Schema>, orgId: string) {
     ])
     .where('org_id', '=', orgId)
     .executeTakeFirstOrThrow();
-  // Days are given one by one, so that each row of the ledger is looked up by its key.
+  // An array of days, because Postgres then looks up each cell by its key.
   const days = first === null ? [] : eachDay({ from: first, to: last });
   return await db
     .selectFrom('cells')
     .select(['stream', 'standing', 'reason'])
     .select(({ fn }) => [
-      fn.min('message').as('message'),
+      fn.min('detail').as('detail'),
       fn.min('usage_date').as('first'),
       fn.max('usage_date').as('last'),
       fn.countAll<number>().as('days'),
-      /** Whether any of them is read again. */
+      // Null if none of them is read again.
       fn.max('next_read_at').as('nextReadAt'),
     ])
     .where('org_id', '=', orgId)

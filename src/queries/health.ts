@@ -1,4 +1,4 @@
-/** The state of everything that is wanted, the same for every process that asks. */
+/** The status of all expected cells, the same in every process. */
 import { type InferResult, type Kysely, type Selectable, sql } from 'kysely';
 import { CLOCK, isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
@@ -6,24 +6,24 @@ import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs
 import { DAY_MS } from '../usage/day.ts';
 import { sumStandings } from '../usage/standing.ts';
 
-/** The document of `status --json`, and the part `ledger` of `/status.json`. */
+/** The document of `status --json`, and all of `/status.json` but its `worker`. */
 export interface Health {
-  /** The time of the reading. */
+  /** When it was read. */
   readonly at: Instant;
-  /** The gaps of all instances and streams (count). */
+  /** Gaps of all instances and streams (count). */
   readonly gaps: number;
   readonly instances: readonly InstanceHealth[];
-  /** Ids of instances that are not in the settings and were not retired. */
-  readonly notInSettings: readonly string[];
+  /** IDs of instances that are not in the settings and were not retired. */
+  readonly unconfiguredInstances: readonly string[];
   /** The newest runs of each instance, the newest of all first. */
   readonly runs: readonly RunRecord[];
 }
 
-/** A run with everything recorded about it that a reader may see. */
+/** A run, with every column that the reader role may read. */
 export type RunRecord = InferResult<ReturnType<typeof selectRuns>>[number];
 
 export type InstanceHealth = Awaited<ReturnType<typeof readInstances>>[number] & {
-  /** The first attempt to read it, if it was never read; null once it was. */
+  /** The first attempt to read it; null once a run has read it. */
   readonly neverReadSince: Instant | null;
   /** The streams in the order of the view `streams`. */
   readonly streams: readonly StreamHealth[];
@@ -33,15 +33,14 @@ export type StreamHealth = Omit<ReturnType<typeof toStreamHealth>, 'instanceId'>
 
 export interface HealthOptions {
   readonly nowMs: number;
-  /** The instances in the settings: no other is judged. */
+  /** The instances in the settings; no other is included. */
   readonly instanceIds: readonly string[];
 }
 
-/** The number of days for which a changed final number is shown. */
-const CHANGES_SHOWN_DAYS = 30;
+/** The number of days for which a final restatement is reported. */
+const RECENT_RESTATEMENT_DAYS = 30;
 const RUNS_PER_INSTANCE = 10;
 
-/** Reads the state of the instances in the settings, in half a second at 10,000 organizations. */
 export async function readHealth(db: Kysely<Schema>, { nowMs, instanceIds }: HealthOptions): Promise<Health> {
   const rows = await readRows(db, instanceIds);
   const streams = rows.flatMap((row) =>
@@ -60,12 +59,12 @@ export async function readHealth(db: Kysely<Schema>, { nowMs, instanceIds }: Hea
         .filter(({ instanceId }) => instanceId === instance.instanceId)
         .map(({ instanceId: _, ...stream }) => stream),
     })),
-    notInSettings: await readOthers(db, instanceIds),
-    runs: await readLastRuns(db, instanceIds),
+    unconfiguredInstances: await readUnconfigured(db, instanceIds),
+    runs: await readRecentRuns(db, instanceIds),
   };
 }
 
-/** Resolves if the database answers at all. It touches no table. */
+/** Resolves if the database responds. Touches no table. */
 export async function pingDatabase(db: Kysely<Schema>): Promise<void> {
   await sql`select`.execute(db);
 }
@@ -85,21 +84,22 @@ function toStreamHealth(row: Selectable<Schema['health']> & { readonly stream: s
   return {
     instanceId: row.instance_id,
     stream: row.stream,
-    /** Wanted cells up to yesterday by standing. */
+    /** Expected cells through yesterday, by standing (counts). */
     cells: sumStandings([row]),
-    /** Cells of yesterday that are waiting or worse, by standing; the others of yesterday are stored or better. */
+    /** Cells of yesterday that are waiting or worse, by standing (counts). */
     yesterday: {
       waiting: row.yesterday_waiting,
       unavailable: row.yesterday_unavailable,
       in_doubt: row.yesterday_in_doubt,
       missing: row.yesterday_missing,
     },
-    /** The newest day of the last ten that was read for any organization; null if none was. */
+    /** The newest of the last ten days that was read for any organization; null if none was. */
     newestReadDay: row.newest_read_day,
-    /** The last wanted day, and the last up to which nothing is missing. */
+    /** The last expected day. */
     lastDay: row.last_day,
+    /** The last day through which the stream is complete; null if its first day is not. */
     completeTo: row.complete_to,
-    /** The organizations that are tracked, and those of them without a missing day. */
+    /** Organizations that are tracked, and those of them that are complete (counts). */
     orgs: row.orgs,
     orgsComplete: row.orgs_complete,
     gaps: row.gaps,
@@ -107,50 +107,50 @@ function toStreamHealth(row: Selectable<Schema['health']> & { readonly stream: s
     oldestGap: row.oldest_gap,
     /** Gaps whose day passes the horizon within 7 days (count). */
     expiring: row.gaps_expiring,
-    /** Stored cells whose reads keep failing, and cells whose newest answer is in quarantine (counts). */
+    /** Stored cells whose reads keep failing, and cells whose last response was quarantined (counts). */
     failing: row.failing,
     quarantined: row.quarantined,
   };
 }
 
 async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthOptions) {
-  const since = new Date(nowMs - CHANGES_SHOWN_DAYS * DAY_MS).toISOString();
-  const finalChanges = sql`(select r.changed_at from losant_usage.revisions r
+  const recentFrom = new Date(nowMs - RECENT_RESTATEMENT_DAYS * DAY_MS).toISOString();
+  const finalRestatements = sql`(select r.changed_at from losant_usage.revisions r
     join losant_usage.organizations o on o.org_id = r.org_id and o.instance_id = i.instance_id where r.was_final)`;
   return await db
     .selectFrom('instances as i')
     .leftJoin('leases as l', (join) =>
-      join.onRef('l.instance_id', '=', 'i.instance_id').on('l.until', '>', CLOCK),
+      join.onRef('l.instance_id', '=', 'i.instance_id').on('l.expires_at', '>', CLOCK),
     )
     .select(['i.instance_id as instanceId', 'i.name', 'i.listed_at as listedAt'])
-    /** Reasons why the newest list of organizations was not complete, and why totals could not be read. */
+    // Why the last list of organizations was incomplete, and why control totals could not be read; null if neither.
     .select(['i.list_problem as listProblem', 'i.totals_problem as totalsProblem'])
     /** When a run last tried to read it, and why that broke off. */
     .select(['i.last_attempt_at as lastAttemptAt', 'i.last_error as lastError'])
     .select([
       sql<number>`(select count(*) from losant_usage.organizations o
-        where o.instance_id = i.instance_id and o.removed_on is null)`.as('organizations'),
+        where o.instance_id = i.instance_id and o.deleted_on is null)`.as('organizations'),
       sql<Instant | null>`(select max(r.finished_at) from losant_usage.runs r
         where r.instance_id = i.instance_id)`.as('lastRunAt'),
       sql<Instant | null>`(select max(r.finished_at) from losant_usage.runs r
         where r.instance_id = i.instance_id and r.is_full and r.status = 'complete')`.as('lastCompleteRunAt'),
-      /** Numbers that changed although they were final: ever, and in the last 30 days (counts). */
-      sql<number>`(select count(*) from ${finalChanges} as f)`.as('finalChanges'),
-      sql<number>`(select count(*) from ${finalChanges} as f where f.changed_at >= ${since})`.as(
-        'finalChanges30Days',
+      // Final restatements: all of them, and those of the last 30 days (counts).
+      sql<number>`(select count(*) from ${finalRestatements} as f)`.as('finalRestatements'),
+      sql<number>`(select count(*) from ${finalRestatements} as f where f.changed_at >= ${recentFrom})`.as(
+        'finalRestatements30Days',
       ),
-      /** Settled numbers that differ from Losant's own totals or from their counterparts (count). */
+      // Settled sums that differ from control totals or counterparts (count).
       sql<number>`(select count(*) from losant_usage.reconciliation c
         where c.instance_id = i.instance_id and c.outcome = 'differs')`.as('differences'),
     ])
-    /** Since when a run exports it; null if none does. */
-    .select('l.since as leaseSince')
+    // When the current lease was acquired; null if no run holds one.
+    .select('l.acquired_at as leaseAcquiredAt')
     .where(isAny('i.instance_id', instanceIds))
     .orderBy('i.instance_id')
     .execute();
 }
 
-async function readOthers(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<string[]> {
+async function readUnconfigured(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<string[]> {
   const rows = await db
     .selectFrom('instances as i')
     .select('i.instance_id')
@@ -161,7 +161,7 @@ async function readOthers(db: Kysely<Schema>, instanceIds: readonly string[]): P
   return rows.map(({ instance_id }) => instance_id);
 }
 
-async function readLastRuns(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<RunRecord[]> {
+async function readRecentRuns(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<RunRecord[]> {
   return await db
     .selectFrom('instances as i')
     .innerJoinLateral(
@@ -182,7 +182,7 @@ async function readLastRuns(db: Kysely<Schema>, instanceIds: readonly string[]):
 function selectRuns(db: Kysely<Schema>) {
   return db
     .selectFrom('runs as r')
-    .select(['r.run_id as runId', 'r.instance_id as instanceId', 'r.from_date as from', 'r.to_date as to'])
+    .select(['r.run_id as runId', 'r.instance_id as instanceId', 'r.first_day as from', 'r.last_day as to'])
     .select(['r.started_at as startedAt', 'r.finished_at as finishedAt', 'r.version', 'r.error'])
     .select((eb) => [
       eb.ref('r.kind').$castTo<RunKind>().as('kind'),

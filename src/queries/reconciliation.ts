@@ -1,12 +1,12 @@
 import { type Kysely, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
-import { addDays, type DayRange, dayAt } from '../usage/day.ts';
+import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
 
-/** `pending`: something is not settled, read or summed yet. */
+/** `pending`: a cell is not settled, a total not read, or a sum not computed yet. */
 export type Outcome = 'equal' | 'differs' | 'pending' | 'not_compared';
 
-/** Two numbers that should be equal: a row of the view `reconciliation`, sums as text because they may pass 2^53. */
+/** A row of the view `reconciliation`. Sums are text, because they may exceed 2^53. */
 export type Comparison = Awaited<ReturnType<typeof readReconciliation>>[number];
 
 export interface ReconciliationScope {
@@ -14,7 +14,7 @@ export interface ReconciliationScope {
   readonly range: DayRange;
 }
 
-/** Returns the comparisons of a range of days that are not equal, newest first. */
+/** Returns the comparisons that are not equal, newest day first. */
 export async function readReconciliation(db: Kysely<Schema>, { instanceIds, range }: ReconciliationScope) {
   return await db
     .selectFrom('reconciliation as r')
@@ -22,7 +22,7 @@ export async function readReconciliation(db: Kysely<Schema>, { instanceIds, rang
     .select(['r.instance_id as instanceId', 'r.usage_date as day', 'r.stream', 'r.metric', 'r.unit'])
     .select(['r.compared_with as comparedWith', 'r.quantity', 'r.total', 'r.difference'])
     .select(['r.orgs_missing as orgsMissing', 'r.orgs_differing as orgsDiffering', 'r.reason'])
-    .select(['r.verified_at as verifiedAt', (eb) => eb.ref('r.outcome').$castTo<Outcome>().as('outcome')])
+    .select(['r.last_read_at as lastReadAt', (eb) => eb.ref('r.outcome').$castTo<Outcome>().as('outcome')])
     .where(isAny('r.instance_id', instanceIds))
     .where((eb) => eb.between('r.usage_date', range.from, range.to))
     .where('r.outcome', '<>', 'equal')
@@ -33,7 +33,7 @@ export async function readReconciliation(db: Kysely<Schema>, { instanceIds, rang
     .execute();
 }
 
-/** Returns the days of the instances that have comparisons, and how many of them are equal (counts). */
+/** Counts the days of instances that have comparisons, the comparisons, and those that are equal. */
 export async function countComparisons(db: Kysely<Schema>, { instanceIds, range }: ReconciliationScope) {
   return await db
     .selectFrom('reconciliation')
@@ -47,16 +47,18 @@ export async function countComparisons(db: Kysely<Schema>, { instanceIds, range 
     .executeTakeFirstOrThrow();
 }
 
-/** The days that are shown by default: within them a day, and with it the instance's totals, is read again. */
-const DAYS_SHOWN = 31;
+/** By default, cells and control totals of a day are read again within this time. */
+const RECENT_DAYS = 30;
 
-/** Returns the last 31 days, or more where an older month is not closed and has comparisons. */
-export async function readOpenRange(
+/**
+ * Returns the first day to compare by default: 30 days before `to`, or the oldest compared day of a month that is not
+ * closed, if that is earlier.
+ */
+export async function readReconcileStart(
   db: Kysely<Schema>,
-  { instanceIds, nowMs }: { readonly instanceIds: readonly string[]; readonly nowMs: number },
-): Promise<DayRange> {
-  const to = addDays(dayAt(nowMs), -1);
-  const recent = addDays(to, 1 - DAYS_SHOWN);
+  { instanceIds, to }: { readonly instanceIds: readonly string[]; readonly to: UsageDay },
+): Promise<UsageDay> {
+  const firstRecentDay = addDays(to, -RECENT_DAYS);
   const { oldest } = await db
     .selectFrom('instance_totals as t')
     .select((eb) => eb.fn.min('t.usage_date').as('oldest'))
@@ -73,5 +75,5 @@ export async function readOpenRange(
       ),
     )
     .executeTakeFirstOrThrow();
-  return { from: oldest === null || oldest > recent ? recent : oldest, to };
+  return oldest === null || oldest > firstRecentDay ? firstRecentDay : oldest;
 }

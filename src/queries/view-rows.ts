@@ -1,29 +1,29 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { instantText } from '../database/expressions.ts';
+import { toInstantText } from '../database/expressions.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
-import type { Column, ColumnKind, Row } from '../files/formats.ts';
+import type { Column, ColumnKind, TextRow } from '../files/formats.ts';
 import type { DayRange } from '../usage/day.ts';
 
 /** A view that can be written to a file. */
 export interface ExportedView {
-  /** The column of its days or months, by which its rows are ordered first; null if they are of no day. */
+  /** The column of the day or month, by which rows are sorted first; null for a view without days. */
   readonly date: string | null;
-  /** The column of the last day of a row; without it a row stands for one day, or for the month `date`. */
+  /** The column of the last day of a row. Without it a row covers one day, or the month in `date`. */
   readonly end?: string;
-  /** The columns that, with the date, identify its rows and order them. */
+  /** The columns that identify a row together with the date; rows are sorted by them next. */
   readonly key: readonly string[];
 }
 
-/** The views, and tables that may be read as they are. A new one needs a line here. */
+/** The views, and the tables that the reader role may read. */
 const VIEWS: Readonly<Record<string, ExportedView>> = {
   daily_usage: { date: 'usage_date', key: ['org_id'] },
   daily_usage_long: { date: 'usage_date', key: ['org_id', 'metric'] },
   monthly_usage: { date: 'month', key: ['org_id'] },
-  period_usage: { date: 'period_start', end: 'period_end', key: ['org_id'] },
+  billing_period_usage: { date: 'period_start', end: 'period_end', key: ['org_id'] },
   usage_vs_limits: { date: 'month', key: ['org_id', 'limit_name'] },
   months: { date: 'month', key: ['instance_id'] },
-  period_blockers: { date: 'month', key: ['instance_id', 'org_id', 'cause'] },
+  month_blockers: { date: 'month', key: ['instance_id', 'org_id', 'cause'] },
   statement_lines: { date: 'month', key: ['org_id', 'metric', 'statement_id'] },
   adjustments: { date: 'month', key: ['org_id', 'metric'] },
   meter_events: { date: 'month', key: ['event_id'] },
@@ -44,7 +44,7 @@ const VIEWS: Readonly<Record<string, ExportedView>> = {
 
 export const exportedViewNames: readonly string[] = Object.keys(VIEWS);
 
-export function exportedView(name: string): ExportedView | null {
+export function findExportedView(name: string): ExportedView | null {
   return (Object.hasOwn(VIEWS, name) && VIEWS[name]) || null;
 }
 
@@ -53,21 +53,18 @@ export interface ViewRequest {
   readonly view: ExportedView;
   /** The columns as {@link readViewColumns} returns them. */
   readonly columns: readonly Column[];
-  /** The days of the rows; months and periods that contain one of them are included. Null for a view without days. */
+  /** Months and billing periods that contain one of the days are included. Null for a view without days. */
   readonly range: DayRange | null;
 }
 
-/** The number of rows in memory at once, a few hundred kilobytes. */
+/** Rows in memory at once: a few hundred kilobytes. */
 const CHUNK_ROWS = 250;
 
-/** The time that the server may take until it has sorted the rows. */
+/** Sorting a large view may take minutes before the first row arrives. */
 export const VIEW_STATEMENT_MS = 15 * 60_000;
 
-/**
- * The longest pause of a reader of the stream, because an open transaction keeps the server from
- * cleaning up.
- */
-const PAUSE_MS = 15 * 60_000;
+/** Limits how long a reader of the stream may pause: an open transaction keeps the server from vacuuming. */
+const IDLE_TRANSACTION_MS = 15 * 60_000;
 
 const KINDS: Readonly<Record<string, ColumnKind>> = {
   bigint: 'integer',
@@ -82,7 +79,7 @@ const KINDS: Readonly<Record<string, ColumnKind>> = {
   json: 'json',
 };
 
-/** Returns the columns of a view or table in its own order, by their types in the catalog. */
+/** Returns the columns of a view or table in the order of the catalog. */
 export async function readViewColumns(db: Kysely<Schema>, name: string): Promise<Column[]> {
   const { rows } = await sql<{ name: string; type: string }>`
     select a.attname::text as name, format_type(a.atttypid, null) as type
@@ -93,26 +90,26 @@ export async function readViewColumns(db: Kysely<Schema>, name: string): Promise
 }
 
 /**
- * Passes the rows of a view to `take` in chunks, ordered by date and key, all as of one
- * moment, and reads more once they are taken; `take` ends it by returning false. An abort of `signal`
- * cancels the statement on the server and rejects with its reason.
+ * Passes the rows of a view to `take` in chunks, sorted by date and key and all as of one instant. The next chunk is
+ * read once `take` has resolved; if it resolves to false, the stream ends. An abort of `signal` cancels the statement
+ * on the server, and the function rejects with the reason of the abort.
  */
 export async function streamView(
   { db, kind }: Pick<DatabaseHandle, 'db' | 'kind'>,
   request: ViewRequest,
-  { signal, take }: { signal: AbortSignal; take: (rows: readonly Row[]) => Promise<boolean> },
+  { signal, take }: { signal: AbortSignal; take: (rows: readonly TextRow[]) => Promise<boolean> },
 ): Promise<void> {
   const transaction = db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only');
   const work = transaction.execute(async (trx) => {
-    // Bounds for this transaction alone.
+    // true: for this transaction only.
     const { rows: session } = await sql<{ pid: number }>`
       select pg_backend_pid() as pid, set_config('statement_timeout', ${`${VIEW_STATEMENT_MS}`}, true),
-        set_config('idle_in_transaction_session_timeout', ${`${PAUSE_MS}`}, true)`.execute(trx);
-    // Kysely would cancel from the connection that waits. The embedded database has no second one to do it from.
-    let cancelling: Promise<unknown> = Promise.resolve();
+        set_config('idle_in_transaction_session_timeout', ${`${IDLE_TRANSACTION_MS}`}, true)`.execute(trx);
+    // Kysely would cancel on the connection that is busy. The embedded database has no other connection to cancel from.
+    let cancellation: Promise<unknown> = Promise.resolve();
     const cancel = () => {
       const { pid } = session[0] ?? {};
-      if (kind === 'postgres') cancelling = sql`select pg_cancel_backend(${pid}::integer)`.execute(db);
+      if (kind === 'postgres') cancellation = sql`select pg_cancel_backend(${pid}::integer)`.execute(db);
     };
     signal.throwIfAborted();
     signal.addEventListener('abort', cancel, { once: true });
@@ -124,7 +121,7 @@ export async function streamView(
       }
     } finally {
       signal.removeEventListener('abort', cancel);
-      await cancelling;
+      await cancellation;
     }
   });
   await work.finally(() => signal.throwIfAborted());
@@ -132,20 +129,24 @@ export async function streamView(
 
 function selectRows(request: ViewRequest): RawBuilder<Readonly<Record<string, string | null>>> {
   const { name, view, columns, range } = request;
-  const wanted = range === null || view.date === null ? [] : inside(view, view.date, range);
+  const dateConditions = range === null || view.date === null ? [] : toDateConditions(view, view.date, range);
   const order = [...(view.date === null ? [] : [view.date]), ...view.key].map((key) => {
-    // Text is ordered the same on every server, whatever the database's language.
+    // Text is sorted the same on every server, whatever the collation of the database.
     const isText = columns.some((column) => column.name === key && column.kind === 'text');
     return isText ? sql`v.${sql.ref(key)}::text collate "C"` : sql`v.${sql.ref(key)}`;
   });
   return sql<Readonly<Record<string, string | null>>>`
     select ${sql.join(columns.map(toText))}
     from ${sql.table(`${SCHEMA_NAME}.${name}`)} v
-    where ${sql.join([sql`true`, ...wanted], sql` and `)}
+    where ${sql.join([sql`true`, ...dateConditions], sql` and `)}
     order by ${sql.join(order)}`;
 }
 
-function inside({ end }: ExportedView, column: string, { from, to }: DayRange): RawBuilder<unknown>[] {
+function toDateConditions(
+  { end }: ExportedView,
+  column: string,
+  { from, to }: DayRange,
+): RawBuilder<unknown>[] {
   const date = sql`v.${sql.ref(column)}`;
   if (end !== undefined) return [sql`${date} <= ${to}::date`, sql`v.${sql.ref(end)} >= ${from}::date`];
   const first = column === 'month' ? sql`date_trunc('month', ${from}::date)::date` : sql`${from}::date`;
@@ -154,28 +155,25 @@ function inside({ end }: ExportedView, column: string, { from, to }: DayRange): 
 
 function toText({ name, kind }: Column): RawBuilder<unknown> {
   const value = sql`v.${sql.ref(name)}`;
-  const text = kind === 'instant' ? instantText(value) : sql`${value}::text`;
+  const text = kind === 'instant' ? toInstantText(value) : sql`${value}::text`;
   return sql`${text} as ${sql.ref(name)}`;
 }
 
-/**
- * Yields the rows of a query in pages of a given size. The transaction must have no other cursor of
- * the name.
- */
+/** Yields the rows of a query in pages. The name of the cursor must be unique in the transaction. */
 export async function* readInPages<T>(
   trx: Kysely<Schema>,
   query: RawBuilder<T>,
   { cursor, size }: { readonly cursor: string; readonly size: number },
 ): AsyncGenerator<readonly T[]> {
   const name = sql.id(cursor);
-  // All rows are read, so the plan must not favour the first few.
+  // All rows are read, so the planner must not optimize for the first few.
   await sql`select set_config('cursor_tuple_fraction', '1', true)`.execute(trx);
   await sql`declare ${name} no scroll cursor for ${query}`.execute(trx);
-  let isMore = true;
-  while (isMore) {
+  let hasMore = true;
+  while (hasMore) {
     const { rows } = await sql<T>`fetch ${sql.lit(size)} from ${name}`.execute(trx);
     if (rows.length > 0) yield rows;
-    isMore = rows.length === size;
+    hasMore = rows.length === size;
   }
   await sql`close ${name}`.execute(trx);
 }

@@ -1,9 +1,9 @@
 import { type Context, Hono } from 'hono';
 import { compress } from 'hono/compress';
-import { ICON, renderMissing } from '../console/page.ts';
+import { cacheRead, limitReads, shareRead } from '../console/cached-reads.ts';
+import { ICON, renderNotFound } from '../console/page.ts';
 import { addPages } from '../console/pages.ts';
-import { boundReads, keepReading, shareReading } from '../console/readings.ts';
-import { type InstanceStatus, type PageSources, shownHealth } from '../console/sources.ts';
+import { type InstanceStatus, type PageSources, toVisibleHealth } from '../console/sources.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { createDatabase } from '../database/open.ts';
@@ -15,11 +15,11 @@ import type { Metrics } from './metrics.ts';
 
 export interface AppSources extends PageSources {
   readonly metrics: Metrics;
-  /** Returns the reasons why this process is not ready, for anybody who asks; empty if it is. */
+  /** Returns why this process is not ready, without anything confidential; empty if it is ready. */
   readonly readiness: () => Promise<readonly string[]>;
 }
 
-/** Creates the routes. The guard has already decided who may see them. */
+/** Creates the routes. Requests have already passed the guard (see `findRefusal`). */
 export function createApp({ metrics, readiness, ...sources }: AppSources): Hono {
   const { status, database, logger, now } = sources;
   const app = new Hono();
@@ -33,28 +33,28 @@ export function createApp({ metrics, readiness, ...sources }: AppSources): Hono 
     const text = await metrics.render(await database(), now());
     return c.body(text, 200, { 'content-type': metrics.contentType });
   });
-  // The document of `status --json`, and what this process knows besides.
+  // The document of `status --json`, with the state of this process.
   app.get('/status.json', async (c) => {
     const view = await database();
-    const ageMs = view.reading && Math.max(0, now() - view.reading.atMs);
+    const ageMs = view.snapshot && Math.max(0, now() - view.snapshot.atMs);
     return c.json({
-      ...shownHealth(view),
-      worker: { ...status(), databaseUp: view.isUp, readingAgeMs: ageMs },
+      ...toVisibleHealth(view),
+      worker: { ...status(), databaseUp: view.isUp, snapshotAgeMs: ageMs },
     });
   });
   addPages(app, sources);
   app.get('/icon.svg', (c) => c.body(ICON, 200, { 'content-type': 'image/svg+xml' }));
-  app.notFound((c) => c.html(renderMissing('/'), 404));
+  app.notFound((c) => c.html(renderNotFound('/'), 404));
   app.onError((error, c: Context) => {
     logger.error({ err: error, path: c.req.path }, 'page failed');
-    return c.text('This page failed; the log says why\n', 500);
+    return c.text('This page failed; see the log\n', 500);
   });
   return app;
 }
 
-/** The readers' own connections: for the state of everything, the probes, pages and a file. */
+/** Connections for readers only: health, probes, pages and files. */
 const READER = { poolSize: 8, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
-/** A caller waits this long for a new reading of the state, and then gets the last good one with its age. */
+/** A caller waits this long for a new snapshot, and then gets the last one with its age. */
 const HEALTH = { keepMs: 3_000, timeoutMs: 3_000 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
 const PAGE_READS = { max: 4, timeoutMs: 10_000 };
@@ -74,8 +74,8 @@ export async function openReader({
   logger,
 }: Pick<ServingProcess, 'config' | 'logger'>): Promise<DatabaseHandle> {
   const { readDatabaseUrl: readUrl } = config;
-  const options = { readUrl, applicationName: 'losant-usage pages', logger, ...READER };
-  return await createDatabase({ url: readUrl(), ...options });
+  const options = { readUrl, role: 'losant_usage_writer', applicationName: 'losant-usage pages' } as const;
+  return await createDatabase({ url: readUrl(), logger, ...options, ...READER });
 }
 
 export interface SourceOptions {
@@ -90,26 +90,26 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
   const { reader, loop, schedule } = options;
   const { db } = reader;
   const instanceIds = config.instances.map(({ instanceId }) => instanceId);
-  const ping = shareReading(() => pingDatabase(db), { ...PING, now });
-  const health = keepReading(() => readHealth(db, { nowMs: now(), instanceIds }), {
+  const ping = shareRead(() => pingDatabase(db), { ...PING, now });
+  const health = cacheRead(() => readHealth(db, { nowMs: now(), instanceIds }), {
     ...HEALTH,
     now,
     onFailure: (error) =>
-      logger.warn({ err: error }, 'database not read for the pages, the last reading stays'),
+      logger.warn({ err: error }, 'could not refresh the status; showing the last snapshot'),
   });
-  const bound = boundReads(PAGE_READS);
+  const limit = limitReads(PAGE_READS);
   return {
     logger,
     now,
     instanceIds,
-    read: (query) => bound(() => query(db)),
+    read: (query) => limit(() => query(db)),
     database: async (waitMs = HEALTH.timeoutMs) => {
       const isUp = ping().then(
         () => true,
         () => false,
       );
-      const [up, reading] = await Promise.all([isUp, health(waitMs)]);
-      return { isUp: up, reading };
+      const [up, snapshot] = await Promise.all([isUp, health(waitMs)]);
+      return { isUp: up, snapshot };
     },
     status: () => ({
       version,
@@ -123,20 +123,21 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
   };
 }
 
-/** Says whether the database answers or refuses, without its name or the user's: anybody may ask. */
+/** Tells an unreachable database from a rejected login, without naming either: the probes need no token. */
 function createReadiness(
   { hostNow: now, signal }: ServingProcess,
   reader: DatabaseHandle,
 ): () => Promise<readonly string[]> {
-  const schema = shareReading(() => readSchemaState(reader), { ...READINESS, now });
+  const schema = shareRead(() => readSchemaState(reader), { ...READINESS, now });
   return async () => {
-    const problems = signal.aborted ? ['the worker is ending'] : [];
+    const problems = signal.aborted ? ['the worker is shutting down'] : [];
     try {
       const { state } = await schema();
       if (state !== 'at_head') problems.push(`the schema of the database is ${state}`);
     } catch (error) {
-      const isRefused = describeDatabaseError(error, '')?.kind === 'database_refused';
-      problems.push(isRefused ? 'the database refuses this login' : 'the database does not answer');
+      const context = { where: '', role: 'losant_usage_writer' } as const;
+      const isRefused = describeDatabaseError(error, context)?.kind === 'database_refused';
+      problems.push(isRefused ? 'the database rejects this login' : 'the database is not responding');
     }
     return problems;
   };

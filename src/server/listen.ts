@@ -6,40 +6,40 @@ import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
 import { SCRIPT_SOURCE } from '../console/page.ts';
 import { STYLE_SOURCE } from '../console/style.ts';
-import { ExportError } from '../errors.ts';
+import { AppError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { isLoopback } from '../settings/kinds.ts';
 
-/** The address at which the server listens, and the token that it asks of readers; null if it is not set. */
-export interface Access {
+/** The address that the server listens on, and the token that it requires; null if none is set. */
+export interface AccessPolicy {
   readonly host: string;
   readonly token: string | null;
 }
 
-export interface ListenOptions extends Access {
-  /** The port; 0 takes a free one. */
+export interface ListenOptions extends AccessPolicy {
+  /** 0 picks a free port. */
   readonly port: number;
   readonly logger: Logger;
 }
 
 export interface Listening {
   readonly port: number;
-  /** Accepts no more connections and drops the open ones. */
+  /** Stops accepting connections and drops the open ones. */
   close(): Promise<void>;
 }
 
 const LIMITS = {
-  // A head comes in one packet or two; a slower client only occupies a connection.
+  // A request head fits one or two packets; a slower client only occupies a connection.
   headersTimeout: 5_000,
   requestTimeout: 10_000,
   keepAliveTimeout: 5_000,
   connectionsCheckingInterval: 1_000,
   maxHeaderSize: 8 * 1024,
 };
-/** The longest time in which nothing moves on a connection, in either direction. */
-const SILENCE_MS = 15_000;
-/** The most connections: a monitor and some readers need few, and more would only cost memory. */
-const CONNECTIONS_MAX = 64;
+/** The longest time without a byte on a connection, in either direction. */
+const IDLE_TIMEOUT_MS = 15_000;
+/** A monitor and some readers need few connections, and more would only cost memory. */
+const MAX_CONNECTIONS = 64;
 
 const HEADERS: Readonly<Record<string, string>> = {
   'cache-control': 'no-store',
@@ -55,26 +55,26 @@ const HEADERS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Serves the app behind the guard. Throws ExportError `port_in_use` if the port is taken or the address is not up, and
- * `settings` if it cannot be used. Slow, oversized and malformed requests end in an error answer or a closed
+ * Serves the app behind the guard. Throws AppError `port_in_use` if the port is taken or the address is not up, and
+ * `settings` if it cannot be used. Slow, oversized and malformed requests end in an error response or a closed
  * connection.
  */
 export async function listen(app: Hono, options: ListenOptions): Promise<Listening> {
   const { logger } = options;
-  const answer = getRequestListener(app.fetch, {
+  const respond = getRequestListener(app.fetch, {
     overrideGlobalObjects: false,
     errorHandler: () => new Response('This request failed\n', { status: 500 }),
   });
   const server = createServer(LIMITS, (request, response) => {
     if (!admit(options, request, response)) return;
-    answer(request, response).catch((error: unknown) => {
-      logger.error({ err: error }, 'answer failed');
+    respond(request, response).catch((error: unknown) => {
+      logger.error({ err: error }, 'response failed');
       response.destroy();
     });
   });
-  server.maxConnections = CONNECTIONS_MAX;
-  server.timeout = SILENCE_MS;
-  await begin(server, options);
+  server.maxConnections = MAX_CONNECTIONS;
+  server.timeout = IDLE_TIMEOUT_MS;
+  await startListening(server, options);
   server.on('error', (error) => logger.error({ err: error }, 'http server failed'));
   return {
     port: (server.address() as AddressInfo).port,
@@ -85,92 +85,91 @@ export async function listen(app: Hono, options: ListenOptions): Promise<Listeni
   };
 }
 
-/** Returns whether a request is to be answered; it has been refused otherwise. */
-function admit(access: Access, request: IncomingMessage, response: ServerResponse): boolean {
+/** Returns whether the app may handle a request; any other has been refused. */
+function admit(policy: AccessPolicy, request: IncomingMessage, response: ServerResponse): boolean {
   for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
-  const refusal = refuse(access, request);
-  if (refusal === null) return true;
+  const toRefusal = findRefusal(policy, request);
+  if (toRefusal === null) return true;
   // Closing the connection also avoids reading a body that follows.
   const plain = { 'content-type': 'text/plain; charset=utf-8', connection: 'close' };
-  response.writeHead(refusal.status, { ...refusal.headers, ...plain });
-  response.end(request.method === 'HEAD' ? undefined : refusal.text);
+  response.writeHead(toRefusal.status, { ...toRefusal.headers, ...plain });
+  response.end(request.method === 'HEAD' ? undefined : toRefusal.text);
   return false;
 }
 
-const NOT_UP =
-  'start again once this machine has that address, or correct HTTP_HOST: 0.0.0.0 is every address';
+const ADDRESS_HINT =
+  'start again once this machine has that address, or correct HTTP_HOST; 0.0.0.0 means every address';
 
-/** The reasons not to listen that may pass by themselves, each with what to do. */
-const PASSING: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'choose another HTTP_PORT (0 turns the server off), or stop the process that has it',
-  EADDRNOTAVAIL: NOT_UP,
-  ENOTFOUND: NOT_UP,
-  EAI_AGAIN: NOT_UP,
+/** The errors that may resolve without a change of settings, each with its hint. */
+const TRANSIENT: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'choose another HTTP_PORT (0 turns the server off), or stop the process that uses it',
+  EADDRNOTAVAIL: ADDRESS_HINT,
+  ENOTFOUND: ADDRESS_HINT,
+  EAI_AGAIN: ADDRESS_HINT,
 };
 
-async function begin(server: Server, { host, port }: ListenOptions): Promise<void> {
+async function startListening(server: Server, { host, port }: ListenOptions): Promise<void> {
   server.listen(port, host.replace(/^\[|\]$/g, ''));
   try {
     await once(server, 'listening');
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-    // A port may become free, and an address or name come up, by itself.
-    const kind = Object.hasOwn(PASSING, code) ? 'port_in_use' : 'settings';
-    const hint = PASSING[code] ?? 'choose another HTTP_HOST or HTTP_PORT (0 turns the server off)';
+    const kind = Object.hasOwn(TRANSIENT, code) ? 'port_in_use' : 'settings';
+    const hint = TRANSIENT[code] ?? 'choose another HTTP_HOST or HTTP_PORT (0 turns the server off)';
     const message = `Cannot listen on HTTP_HOST ${host}, HTTP_PORT ${port}: ${code}`;
-    throw new ExportError(kind, message, { hint, cause: error });
+    throw new AppError(kind, message, { hint, cause: error });
   }
 }
 
-export interface Refusal {
+export interface HttpRefusal {
   readonly status: number;
   readonly text: string;
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Probes of orchestrators, which reveal nothing but up or down. */
+/** The probes of orchestrators, which reveal only whether the process is up and ready. */
 const PROBES: readonly string[] = ['/healthz', '/readyz'];
 
 export type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
 
-/** Returns the reason why a request is not answered, or null, from its head alone. */
-export function refuse(access: Access, head: RequestHead): Refusal | null {
+/** Decides from the head of a request why it is refused; null if it is not. */
+export function findRefusal(policy: AccessPolicy, head: RequestHead): HttpRefusal | null {
   const { url = '', method = '', headers } = head;
-  // A URL takes a backslash for a slash, and what follows two of them for a host.
-  if (!url.startsWith('/') || /^\/[/\\]/.test(url)) return refusal(400, 'The request needs a plain path');
-  if (!isAllowedHost(access, headers.host ?? '')) return refusal(421, 'Not served under this name');
+  // URL parsers read a backslash as a slash, and what follows two slashes as a host.
+  if (!url.startsWith('/') || /^\/[/\\]/.test(url)) return refusal(400, 'The request path is not valid');
+  if (!isAllowedHost(policy, headers.host ?? '')) return refusal(421, 'Host not served here');
   if (method !== 'GET' && method !== 'HEAD') {
-    return refusal(405, 'Only GET and HEAD are answered', { allow: 'GET, HEAD' });
+    return refusal(405, 'Only GET and HEAD are supported', { allow: 'GET, HEAD' });
   }
-  const isKnown = isAuthorized(access, headers.authorization);
-  return isKnown || PROBES.includes(url.split('?', 1)[0] ?? '') ? null : requireToken(access);
+  const isAdmitted = isAuthorized(policy, headers.authorization);
+  return isAdmitted || PROBES.includes(url.split('?', 1)[0] ?? '') ? null : toTokenRefusal(policy);
 }
 
 /**
- * Returns whether a request may call the server by this name. On loopback, where no token may be needed, only its own
- * names are served, against pages of other sites that let theirs point here. Elsewhere, whoever has no token gets
- * nothing but the probes under any name.
+ * Returns whether the Host header is allowed. A server on loopback may need no token, so it accepts only loopback
+ * names: a page of another site could otherwise read from it, by pointing its own name here. Elsewhere any name will
+ * do, because without a token only the probes are served.
  */
-function isAllowedHost({ host }: Access, given: string): boolean {
-  const [, name] = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?$/i.exec(given) ?? [];
-  // A host that no URL can contain, such as a port of 99999, would fail as one in the app.
-  if (name === undefined || !URL.canParse(`http://${given}`)) return false;
+function isAllowedHost({ host }: AccessPolicy, hostHeader: string): boolean {
+  const [, name] = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?$/i.exec(hostHeader) ?? [];
+  // The app would fail on a host that no URL can contain, such as one with port 99999.
+  if (name === undefined || !URL.canParse(`http://${hostHeader}`)) return false;
   return isLoopback(name) || !isLoopback(host);
 }
 
-/** Admits requests with the token; without a token set, those from this machine. */
-function isAuthorized({ host, token }: Access, authorization: string | undefined): boolean {
+/** Returns whether a request has the token, or comes from this machine if none is set. */
+function isAuthorized({ host, token }: AccessPolicy, authorization: string | undefined): boolean {
   if (token === null) return isLoopback(host);
-  const presented = readCredentials(authorization ?? '');
-  // Hashes have one length and are compared in constant time, so that the duration reveals nothing.
+  const credential = parseCredential(authorization ?? '');
+  // Hashes have equal lengths, which the comparison in constant time needs.
   return (
-    presented !== null &&
-    timingSafeEqual(hash('sha256', presented, 'buffer'), hash('sha256', token, 'buffer'))
+    credential !== null &&
+    timingSafeEqual(hash('sha256', credential, 'buffer'), hash('sha256', token, 'buffer'))
   );
 }
 
 /** Returns the token of `Bearer`, or the password of `Basic` with any user name. */
-function readCredentials(authorization: string): string | null {
+function parseCredential(authorization: string): string | null {
   const bearer = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
   if (bearer !== undefined) return bearer;
   const basic = /^Basic +([\w+/=-]+) *$/i.exec(authorization)?.[1];
@@ -180,14 +179,14 @@ function readCredentials(authorization: string): string | null {
   return colon === -1 ? null : pair.slice(colon + 1);
 }
 
-function requireToken({ token }: Access): Refusal {
-  const text = 'HTTP_HOST is not a loopback address: without HTTP_TOKEN only the probes are answered';
+function toTokenRefusal({ token }: AccessPolicy): HttpRefusal {
+  const text = 'HTTP_TOKEN is not set, so only the health probes are served to other machines';
   if (token === null) return refusal(403, text);
-  return refusal(401, 'The token is missing or wrong', {
+  return refusal(401, 'Missing or invalid token', {
     'www-authenticate': 'Basic realm="losant-usage", charset="UTF-8", Bearer realm="losant-usage"',
   });
 }
 
-function refusal(status: number, text: string, headers: Record<string, string> = {}): Refusal {
+function refusal(status: number, text: string, headers: Record<string, string> = {}): HttpRefusal {
   return { status, text: `${text}\n`, headers };
 }

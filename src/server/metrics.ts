@@ -1,11 +1,11 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { type DatabaseView, RUN_RESULTS, type RunResult, shownHealth } from '../console/sources.ts';
+import { type DatabaseView, RUN_RESULTS, type RunResult, toVisibleHealth } from '../console/sources.ts';
 import type { InstanceHealth, StreamHealth } from '../queries/health.ts';
 import { dayEndMs, dayStartMs } from '../usage/day.ts';
 import { standings } from '../usage/standing.ts';
 
 export interface RequestFacts {
-  /** The action asked for: one of a few names, never an id. */
+  /** The action of the request: one of a few names, never an ID. */
   readonly action: string;
   readonly status: number | null;
   readonly durationMs: number;
@@ -21,10 +21,10 @@ export interface MetricsOptions {
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
-/** The metrics of a process that help to see what is wrong: spaces of the heap and percentiles do not. */
+/** The process metrics that help with a diagnosis; heap spaces and percentiles do not. */
 const USEFUL = /^(process_.*|nodejs_(eventloop_lag_seconds|heap_size_(total|used)_bytes|version_info))$/;
 
-/** Creates the worker's metrics, beside the usual ones of a process. Names and labels are a stable contract. */
+/** Creates the metrics of the worker and of its process. Names and labels are a stable contract. */
 export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOptions) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -53,7 +53,7 @@ export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOpti
       work.tokenRefused.set({ instance_id }, isRefused ? 1 : 0),
     showLastRunFailed: (instance_id: string, hasFailed: boolean) =>
       work.lastRunFailed.set({ instance_id }, hasFailed ? 1 : 0),
-    /** Returns the text of a scrape. While the database does not answer, its numbers are left out. */
+    /** Returns the text of a scrape. It omits the ledger's metrics while the database does not respond. */
     render: async (view: DatabaseView, nowMs: number) =>
       await Registry.merge([registry, readLedger(view, nowMs, startedAtMs)]).metrics(),
   };
@@ -69,50 +69,53 @@ function createWorkMetrics(registry: Registry) {
   const options = optionsIn(registry);
   return {
     buildInfo: new Gauge(options('build_info', 'Always 1, with the version.', 'version')),
-    runs: new Counter(
-      options('runs_total', 'Runs of this process, by how they ended.', 'instance_id', 'result'),
-    ),
+    runs: new Counter(options('runs_total', 'Runs by this process, by result.', 'instance_id', 'result')),
     runSeconds: new Histogram({
       ...options('run_duration_seconds', 'Duration of runs of an instance.'),
       buckets: [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 14_400],
     }),
     requests: new Counter(
-      options('requests_total', 'Requests to Losant, by class of the answer.', 'endpoint', 'status'),
+      options('requests_total', 'Requests to Losant, by response class.', 'endpoint', 'status'),
     ),
     requestSeconds: new Histogram({
-      ...options('request_duration_seconds', 'Time from sending to the end of the answer.', 'endpoint'),
+      ...options(
+        'request_duration_seconds',
+        'Time from sending a request to the end of its response.',
+        'endpoint',
+      ),
       buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
     }),
-    retries: new Counter(
-      options('request_retries_total', 'Requests sent again, by what was wrong.', 'reason'),
-    ),
+    retries: new Counter(options('request_retries_total', 'Retried requests, by reason.', 'reason')),
     waitSeconds: new Counter(
       options(
         'rate_limit_wait_seconds_total',
-        'Waits for a free slot, the rate, and pauses that Losant asked for.',
+        'Time spent waiting for a free slot, the rate limit, and pauses requested by Losant.',
       ),
     ),
-    tokenRefused: new Gauge(options('token_refused', 'Whether Losant refuses the token.', 'instance_id')),
+    tokenRefused: new Gauge(options('token_rejected', 'Whether Losant rejects the token.', 'instance_id')),
     lastRunFailed: new Gauge(
       options(
         'last_run_failed',
-        'Whether the last run of this process broke off, and none has read anything since.',
+        'Whether the last run of this process failed before it read anything.',
         'instance_id',
       ),
     ),
   };
 }
 
-/** Numbers of the ledger by name: the help, and the value; null for no sample. */
+/** Metrics of the ledger by name: the help, and the value; null for no sample. */
 type Declared<Row> = Readonly<
   Record<string, readonly [help: string, valueOf: (row: Row, nowMs: number) => number | null]>
 >;
 
 const OF_DATABASE: Declared<{ readonly view: DatabaseView; readonly startedAtMs: number }> = {
-  database_up: ['Whether the database answered a trivial query in time.', ({ view }) => Number(view.isUp)],
-  database_reading_age_seconds: [
-    'Age of the reading that the gauges of organizations, cells and gaps show; since the start before the first.',
-    ({ view, startedAtMs }, nowMs) => Math.max(0, nowMs - (view.reading?.atMs ?? startedAtMs)) / 1_000,
+  database_up: [
+    'Whether the database responded to a trivial query in time.',
+    ({ view }) => Number(view.isUp),
+  ],
+  ledger_snapshot_age_seconds: [
+    'Age of the snapshot behind the organization, cell and gap gauges; time since start before the first snapshot.',
+    ({ view, startedAtMs }, nowMs) => Math.max(0, nowMs - (view.snapshot?.atMs ?? startedAtMs)) / 1_000,
   ],
 };
 
@@ -125,7 +128,7 @@ const OF_INSTANCE: Declared<InstanceHealth> = {
     },
   ],
   gaps_expiring: [
-    'Gaps that pass the horizon within 7 days and are then no longer available.',
+    'Gaps that pass the horizon within 7 days, after which Losant no longer has the data.',
     ({ streams }) => streams.reduce((sum, { expiring }) => sum + expiring, 0),
   ],
   instance_never_read_seconds: [
@@ -134,47 +137,47 @@ const OF_INSTANCE: Declared<InstanceHealth> = {
       neverReadSince === null ? 0 : Math.max(0, nowMs - Date.parse(neverReadSince)) / 1_000,
   ],
   organization_list_incomplete: [
-    'Whether the newest list of organizations was not complete, so that some may be missing.',
+    'Whether the last organization list was incomplete, so that organizations may be missing.',
     ({ listProblem }) => (listProblem === null ? 0 : 1),
   ],
   reconciliation_differences: [
-    "Settled numbers that differ from Losant's own totals, or from their counterparts.",
+    "Settled sums that differ from Losant's own totals or from their counterparts.",
     (each) => each.differences,
   ],
-  final_changes_total: [
-    'Numbers that changed although they were final, restated by Losant, as the database has them on record.',
-    (each) => each.finalChanges,
+  final_restatements_total: [
+    'Final cells that Losant restated, as recorded in the database.',
+    (each) => each.finalRestatements,
   ],
 };
 
 const OF_STREAM: Declared<StreamHealth> = {
-  organizations_tracked: ['Organizations that are exported now.', (each) => each.orgs],
+  organizations_tracked: ['Organizations currently tracked.', (each) => each.orgs],
   organizations_complete: [
-    'Organizations that are exported now of which nothing is missing.',
+    'Organizations currently tracked whose stream is complete.',
     (each) => each.orgsComplete,
   ],
   complete_to_timestamp_seconds: [
-    'Start of the last usage day up to which nothing is missing; no sample if even the first wanted day is.',
+    'Start of the last usage day through which the stream is complete; no sample if its first expected day is not.',
     ({ completeTo }) => (completeTo === null ? null : dayStartMs(completeTo) / 1_000),
   ],
-  newest_day_read_timestamp_seconds: [
+  newest_read_day_end_timestamp_seconds: [
     'End of the newest usage day of the last ten that was read for any organization; no sample if none was.',
     ({ newestReadDay }) => (newestReadDay === null ? null : dayEndMs(newestReadDay) / 1_000),
   ],
-  yesterday_open_cells: [
-    'Wanted cells of yesterday that are waiting, in doubt or missing; 0 once yesterday is complete.',
+  yesterday_incomplete_cells: [
+    'Expected cells of yesterday that are waiting, in doubt or missing; 0 once yesterday is complete.',
     ({ yesterday: { waiting, in_doubt, missing } }) => waiting + in_doubt + missing,
   ],
 };
 
 const OF_STANDING: Declared<number> = {
   cells: [
-    'Wanted cells (organization, stream and usage day) up to yesterday, by standing.',
+    'Expected cells (organization, stream and usage day) through yesterday, by standing.',
     (cells) => cells,
   ],
 };
 
-/** Returns what the database has at a scrape, so that every replica shows the same. */
+/** Returns metrics computed from the database at each scrape, so every replica exposes the same values. */
 function readLedger(view: DatabaseView, nowMs: number, startedAtMs: number): Registry {
   const registry = new Registry();
   const show = <Row>(declared: Declared<Row>, rows: readonly (readonly [Row, Record<string, string>])[]) => {
@@ -190,7 +193,7 @@ function readLedger(view: DatabaseView, nowMs: number, startedAtMs: number): Reg
     }
   };
   show(OF_DATABASE, [[{ view, startedAtMs }, {}]]);
-  const instances = shownHealth(view)?.instances ?? [];
+  const instances = toVisibleHealth(view)?.instances ?? [];
   const streams = instances.flatMap((each) =>
     each.streams.map((health) => [health, { instance_id: each.instanceId, stream: health.stream }] as const),
   );

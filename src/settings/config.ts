@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { SettingsError } from '../errors.ts';
-import { nearestName, quote } from '../terminal/spelling.ts';
-import { describeProblem, isLoopback, isPlainText } from './kinds.ts';
+import { findNearestName, quote } from '../terminal/spelling.ts';
+import { describeValueProblem, isLoopback, isPlainText } from './kinds.ts';
 import {
-  aboutSetting,
+  getSettingInfo,
   instanceSettings,
   type Need,
   type SettingName,
@@ -11,46 +11,46 @@ import {
   settings,
   sharedSettings,
 } from './settings.ts';
-import { type Reading, readSettingsFile, readText, type Source } from './sources.ts';
+import { type ReadContext, readSettingsFile, readText, type Source } from './sources.ts';
 
 export type Config = ReturnType<typeof readConfig>;
 export type InstanceConfig = Config['instances'][number];
 
 export interface ConfigOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** The path given with `--config`, which takes precedence over `LOSANT_USAGE_CONFIG`; null without it. */
+  /** The path of `--config`, which takes precedence over `LOSANT_USAGE_CONFIG`; null without that option. */
   readonly configFile: string | null;
-  /** The settings that the command cannot do without. Tokens that only other commands need are not looked at. */
+  /** The settings that the command needs. Tokens that only other commands need are not read. */
   readonly needs: readonly Need[];
 }
 
-/** Throws one SettingsError that lists all problems, one per line, without any secret. */
+/** Throws one SettingsError that lists all problems, one per line, without secrets. */
 export function readConfig({ env, configFile, needs }: ConfigOptions) {
-  const problems = unknownOf(env);
-  const reading: Reading = { needs, problems };
+  const problems = findUnknownVariables(env);
+  const context: ReadContext = { needs, problems };
   const environment = { texts: env, prefix: '', folder: '' };
-  const instances = findInstances(environment, configFile, reading).flatMap((source) => {
-    const values = parseTexts(instanceSettings, source, reading);
+  const instances = findInstanceSources(environment, configFile, context).flatMap((source) => {
+    const values = parseTexts(instanceSettings, source, context);
     return values === undefined ? [] : [toInstance(values, source)];
   });
-  const shared = parseTexts(sharedSettings, environment, reading);
+  const shared = parseTexts(sharedSettings, environment, context);
   if (problems.length > 0 || shared === undefined) {
-    const title = problems.length === 1 ? '1 setting is wrong:' : `${problems.length} settings are wrong:`;
+    const title = problems.length === 1 ? '1 invalid setting:' : `${problems.length} invalid settings:`;
     throw new SettingsError([title, ...problems.map((each) => `- ${each}`)].join('\n'), {
       hint: 'Nothing was started. See docs/settings.md.',
     });
   }
   return {
-    /** The instances; empty only if none is set and the command does not need Losant. */
+    /** Empty only if no instance is set and the command does not need Losant. */
     instances,
     databaseUrl: shared.DATABASE_URL,
     /** Reads DATABASE_URL again, so that a new password needs no restart. Throws SettingsError. */
-    readDatabaseUrl: () => readAgain('DATABASE_URL', environment),
+    readDatabaseUrl: () => rereadSecret('DATABASE_URL', environment),
     autoMigrate: shared.AUTO_MIGRATE,
     schedule: shared.SCHEDULE,
     policy: {
       readAtHours: shared.READ_AT_HOURS as readonly number[],
-      finalAtHours: shared.FINAL_AT_HOURS,
+      finalAfterHours: shared.FINAL_AFTER_HOURS,
       horizonDays: shared.HORIZON_DAYS,
     },
     controlTotals: shared.CONTROL_TOTALS,
@@ -60,7 +60,7 @@ export function readConfig({ env, configFile, needs }: ConfigOptions) {
     heartbeatUrl: shared.HEARTBEAT_URL,
     logLevel: shared.LOG_LEVEL,
     adminToken: shared.LOSANT_ADMIN_TOKEN,
-    warnings: warningsOf(env, shared),
+    warnings: findWarnings(env, shared),
   };
 }
 
@@ -74,90 +74,99 @@ function toInstance(values: z.output<typeof instanceSettings>, source: Source) {
     requestsPerSecond: values.REQUESTS_PER_SECOND,
     requestConcurrency: values.REQUEST_CONCURRENCY,
     /** Reads the current token, so that a new one needs no restart. Throws SettingsError. */
-    readToken: () => readAgain('LOSANT_API_TOKEN', source),
+    readToken: () => rereadSecret('LOSANT_API_TOKEN', source),
   };
 }
 
-/** Returns where instances are described: in the environment, or in the settings file. */
-function findInstances(environment: Source, configFile: string | null, reading: Reading): readonly Source[] {
+/** Returns the sources of the instances: the environment, or the entries of the settings file. */
+function findInstanceSources(
+  environment: Source,
+  configFile: string | null,
+  context: ReadContext,
+): readonly Source[] {
   const { texts: env } = environment;
   const path = configFile ?? env['LOSANT_USAGE_CONFIG'] ?? '';
   if (configFile === null && path.trim() === '') {
-    const isDescribed = reading.needs.includes('losant') || env['LOSANT_INSTANCE_ID'] !== undefined;
-    return isDescribed ? [environment] : [];
+    const isConfigured = context.needs.includes('losant') || env['LOSANT_INSTANCE_ID'] !== undefined;
+    return isConfigured ? [environment] : [];
   }
   for (const variable of VARIABLES.filter((each) => each.replace(/_FILE$/, '') in instanceSettings.shape)) {
-    const message = `is set, but instances are described by ${path}; remove it, or set it there`;
-    if (env[variable]?.trim()) reading.problems.push(`${variable} ${message}`);
+    const message = `cannot be combined with the settings file ${path}; remove it, or set it there`;
+    if (env[variable]?.trim()) context.problems.push(`${variable} ${message}`);
   }
-  return readSettingsFile({ name: configFile === null ? 'LOSANT_USAGE_CONFIG' : '--config', path }, reading);
+  return readSettingsFile({ name: configFile === null ? 'LOSANT_USAGE_CONFIG' : '--config', path }, context);
 }
 
-/** Parses the texts of a source, and reports what is wrong with them; undefined where values are. */
-function parseTexts<S extends z.ZodRawShape>(schema: z.ZodObject<S>, source: Source, reading: Reading) {
+/** Parses the texts of a source and adds their problems; undefined if there are any. */
+function parseTexts<S extends z.ZodRawShape>(schema: z.ZodObject<S>, source: Source, context: ReadContext) {
   const names = Object.keys(schema.shape) as SettingName[];
-  const raw = Object.fromEntries(names.map((name) => [name, readText(name, source, reading)]));
+  const raw = Object.fromEntries(names.map((name) => [name, readText(name, source, context)]));
   const { data, error } = schema.safeParse(raw, { reportInput: true });
-  for (const issue of error?.issues ?? []) reading.problems.push(describeIssue(issue, source));
+  for (const issue of error?.issues ?? []) context.problems.push(describeIssue(issue, source));
   return data;
 }
 
 function describeIssue({ path, input, message }: z.core.$ZodIssue, { texts, prefix }: Source): string {
   const setting = path[0] as SettingName;
-  const { isSecret, remedy } = aboutSetting(setting);
+  const { isSecret, remedy } = getSettingInfo(setting);
   const isInFile = isSecret && (prefix !== '' || Boolean(texts[`${setting}_FILE`]?.trim()));
   const name = `${prefix}${setting}${isInFile ? '_FILE' : ''}`;
   if (input === undefined) {
-    const orFile = isSecret && !isInFile ? `; or name its file in ${setting}_FILE` : '';
+    const orFile =
+      isSecret && !isInFile ? `; or put the path of a file that contains it in ${setting}_FILE` : '';
     return `${name} is not set; ${remedy}${orFile}`;
   }
-  // A part of a URL may be a password or token.
+  // Part of a URL may be a password or token.
   const value = typeof input === 'string' || typeof input === 'number' ? `${input}` : '';
-  const isShown = !isSecret && value !== '' && !/[@?#]/.test(value);
-  return describeProblem(name, isShown ? value : null, message, remedy);
+  const isPrintable = !isSecret && value !== '' && !/[@?#]/.test(value);
+  return describeValueProblem(name, isPrintable ? value : null, message, remedy);
 }
 
-/** Reads one secret again, from where it was. Throws SettingsError. */
-function readAgain(name: 'DATABASE_URL' | 'LOSANT_API_TOKEN', source: Source): string {
-  const reading: Reading = { needs: ['losant', 'database'], problems: [] };
-  const value = parseTexts(z.object({ [name]: settings.shape[name] }), source, reading)?.[name];
-  const [problem] = reading.problems;
+/** Reads a secret again from its source. Throws SettingsError. */
+function rereadSecret(name: 'DATABASE_URL' | 'LOSANT_API_TOKEN', source: Source): string {
+  const context: ReadContext = { needs: ['losant', 'database'], problems: [] };
+  const value = parseTexts(z.object({ [name]: settings.shape[name] }), source, context)?.[name];
+  const [problem] = context.problems;
   if (typeof value === 'string' && problem === undefined) return value;
-  throw new SettingsError(problem ?? '', { hint: 'it is read again at the next run' });
+  throw new SettingsError(problem ?? '', { hint: 'the next run reads it again' });
 }
 
 const VARIABLES = settingNames.flatMap((name) =>
-  aboutSetting(name).isSecret ? [name, `${name}_FILE`] : [name],
+  getSettingInfo(name).isSecret ? [name, `${name}_FILE`] : [name],
 );
 const LOSANT_VARIABLES = ['LOSANT_USAGE_CONFIG', ...VARIABLES.filter((name) => name.startsWith('LOSANT_'))];
 
-/** Returns the `LOSANT_*` variables that are no settings, most likely misspelt; without values, which may be tokens. */
-function unknownOf(env: Source['texts']): string[] {
+/** Returns a problem for each `LOSANT_*` variable that is not a setting; without values, which may be tokens. */
+function findUnknownVariables(env: Source['texts']): string[] {
   const unknown = Object.keys(env).filter(
     (name) => name.startsWith('LOSANT_') && !LOSANT_VARIABLES.includes(name),
   );
   return unknown.sort().map((name) => {
-    const rest = name.slice('LOSANT_'.length);
-    const near = VARIABLES.includes(rest) ? rest : nearestName(name, LOSANT_VARIABLES);
-    const known = `remove it; known are ${LOSANT_VARIABLES.join(', ')}`;
-    return `${name} is not a setting; ${near === null ? known : `did you mean ${near}?`}`;
+    const suffix = name.slice('LOSANT_'.length);
+    const nearest = VARIABLES.includes(suffix) ? suffix : findNearestName(name, LOSANT_VARIABLES);
+    const advice = `remove it; known variables: ${LOSANT_VARIABLES.join(', ')}`;
+    return `${name} is not a setting; ${nearest === null ? advice : `did you mean ${nearest}?`}`;
   });
 }
 
-function warningsOf(env: Source['texts'], shared: z.output<typeof sharedSettings>): string[] {
-  const others = Object.keys(env).filter((name) => !name.startsWith('LOSANT_') && !VARIABLES.includes(name));
-  const warnings = others.sort().flatMap((name) => {
-    const meant = nearestName(name, VARIABLES, 1);
-    return meant === null ? [] : [`${name} is not a setting and has no effect; did you mean ${meant}?`];
+function findWarnings(env: Source['texts'], shared: z.output<typeof sharedSettings>): string[] {
+  const otherNames = Object.keys(env).filter(
+    (name) => !name.startsWith('LOSANT_') && !VARIABLES.includes(name),
+  );
+  const warnings = otherNames.sort().flatMap((name) => {
+    const suggestion = findNearestName(name, VARIABLES, 1);
+    return suggestion === null
+      ? []
+      : [`${name} is not a setting and has no effect; did you mean ${suggestion}?`];
   });
   const { HTTP_HOST: host, HTTP_PORT: port, HTTP_TOKEN: token, DATABASE_URL: url } = shared;
   if (port !== 0 && token === null && !isLoopback(host)) {
-    const harm = 'readers get nothing but the probes /healthz and /readyz; set HTTP_TOKEN';
-    warnings.push(`HTTP_HOST=${quote(host)} without HTTP_TOKEN: ${harm}`);
+    const effect = 'other machines can only reach /healthz and /readyz; set HTTP_TOKEN';
+    warnings.push(`HTTP_HOST=${quote(host)} without HTTP_TOKEN: ${effect}`);
   }
   if (url !== null && isPlainText(url)) {
-    const remedy = 'add ?sslmode=verify-full, unless nobody can listen in between';
-    warnings.push(`DATABASE_URL: password and numbers are sent unencrypted; ${remedy}`);
+    const remedy = 'add ?sslmode=verify-full, unless the network path is trusted';
+    warnings.push(`DATABASE_URL: the password and all data are sent unencrypted; ${remedy}`);
   }
   return warnings;
 }

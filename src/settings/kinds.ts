@@ -1,20 +1,25 @@
 /**
- * Schemas of values, of settings and of options on the command line. A message completes the sentence that the name
- * begins; the text after a `;` is the remedy, in place of the setting's own.
+ * Schemas of values in settings and command-line options. A message continues the sentence that begins with the name;
+ * the text after a `;` is the remedy, which replaces the setting's general one.
  */
 import { validate } from 'node-cron';
 import { z } from 'zod';
-import { nearestName, oneOf, quote } from '../terminal/spelling.ts';
+import { findNearestName, joinWithOr, quote } from '../terminal/spelling.ts';
 
-/** Returns the sentence about a wrong value. The remedy is for a message that has none behind a `;`. */
-export function describeProblem(name: string, value: string | null, message: string, remedy = ''): string {
+/** Returns the sentence about an invalid value. `remedy` is added unless the message has one after a `;`. */
+export function describeValueProblem(
+  name: string,
+  value: string | null,
+  message: string,
+  remedy = '',
+): string {
   const sentence = `${name}${value === null ? '' : `=${quote(value)}`} ${message}`;
   return message.includes('; ') || remedy === '' ? sentence : `${sentence}; ${remedy}`;
 }
 
 export const line = z.string().trim();
 
-/** Returns the schema of a list that is written with commas between its entries, of which none may come twice. */
+/** Returns the schema of a comma-separated list without duplicates. */
 export function list<T>(entry: z.ZodType<T, string>) {
   return z
     .string()
@@ -25,15 +30,15 @@ export function list<T>(entry: z.ZodType<T, string>) {
 
 export function choice<T extends string>(choices: readonly T[]): z.ZodType<T, string> {
   const error = ({ input }: { input?: unknown }) => {
-    const near = nearestName(String(input), choices);
-    return `is not known; ${near === null ? `use ${oneOf(choices)}` : `did you mean ${near}?`}`;
+    const nearest = findNearestName(String(input), choices);
+    return `is not a known value; ${nearest === null ? `use ${joinWithOr(choices)}` : `did you mean ${nearest}?`}`;
   };
   return line.pipe(z.enum(choices, { error }));
 }
 
-export const flag = choice(['true', 'false']).transform((given) => given === 'true');
+export const booleanText = choice(['true', 'false']).transform((value) => value === 'true');
 
-/** Returns the schema of a number, which is an integer if `min` is. */
+/** Returns the schema of a number; it is an integer if `min` is one. */
 export function number(min: number, max: number, unit: string): z.ZodType<number, string> {
   const isWhole = Number.isInteger(min);
   const error = `is not a ${isWhole ? 'whole ' : ''}number from ${min} to ${max} (${unit})`;
@@ -43,28 +48,28 @@ export function number(min: number, max: number, unit: string): z.ZodType<number
     .refine((value) => value >= min && value <= max, { error, abort: true });
 }
 
-/** Returns the schema of an id in lower case: https://docs.losant.com/rest-api/instance-org has its form. */
-export function id(what: 'instance' | 'organization') {
-  return line.regex(/^[0-9a-f]{24}$/i, `is not an ${what} id (24 hex characters)`).toLowerCase();
+/** Returns the schema of an ID in lower case, in the form of https://docs.losant.com/rest-api/instance-org. */
+export function idText(noun: 'instance' | 'organization') {
+  return line.regex(/^[0-9a-f]{24}$/i, `is not an ${noun} ID (24 hex characters)`).toLowerCase();
 }
 
-/** `all`, which is null, or ids. */
+/** `all`, which becomes null, or IDs. */
 export const orgSelection = list(
-  line.regex(/^([0-9a-f]{24}|all)$/i, 'is not an organization id (24 hex characters)').toLowerCase(),
+  line.regex(/^([0-9a-f]{24}|all)$/i, 'is not an organization ID (24 hex characters)').toLowerCase(),
 )
-  .refine((ids) => ids.length === 1 || !ids.includes('all'), 'mixes all with ids; use either all or ids')
+  .refine((ids) => ids.length === 1 || !ids.includes('all'), 'mixes all with IDs; use either all or IDs')
   .transform((ids): readonly string[] | null => (ids.includes('all') ? null : ids));
 
-/** Returns the schema of a secret that a header carries as it is, so that nothing around it is dropped. */
+/** Returns the schema of a secret, which a header carries unchanged, so it is not trimmed. */
 export function token(minLength: number): z.ZodType<string> {
-  const error = 'has quotes, spaces, line breaks or non-ASCII characters; give the token alone';
+  const error = 'contains quotes, spaces, line breaks or non-ASCII characters; give only the token';
   return z
     .string()
     .regex(/^(?!["'`])[\x21-\x7e]+$/, { error, abort: true })
     .min(minLength, `is shorter than ${minLength} characters`);
 }
 
-/** Returns whether a host of HTTP_HOST or of a URL is this machine alone. */
+/** Returns whether a host is a loopback address. */
 export function isLoopback(host: string): boolean {
   return /^(127\.\d+\.\d+\.\d+|\[::1\]|::1|localhost)$/i.test(host);
 }
@@ -75,15 +80,18 @@ const isEncrypted = (text: string) => /^https:/i.test(text) || isLoopback(URL.pa
 export const apiUrl = line
   .pipe(z.url({ protocol: HTTP, error: 'is not an https URL', abort: true }))
   .refine((text) => !/[@?#]/.test(text), {
-    error: 'has a login, a query or a fragment; give the address alone: the token is enough',
+    error: 'contains credentials, a query or a fragment; give only the address',
     abort: true,
   })
-  .refine(isEncrypted, 'would send the token unencrypted; use https; plain http is only for this machine')
+  .refine(
+    isEncrypted,
+    'would send the token unencrypted; use https (plain http is allowed only for this machine)',
+  )
   .transform((text) => new URL(text).href.replace(/\/+$/, ''));
 
 export const heartbeatUrl = line
   .pipe(z.url({ protocol: HTTP, error: 'is not an http or https URL (not shown)', abort: true }))
-  .refine((text) => !text.includes('@'), 'has a login in it, which cannot be sent; use an address without');
+  .refine((text) => !text.includes('@'), 'contains credentials, which cannot be sent; remove them');
 
 const NAME = '[a-z\\d_]([a-z\\d._-]*[a-z\\d])?';
 
@@ -95,51 +103,52 @@ export const schedule = line
   .transform((text) => text.replace(/\s+/g, ' '))
   .refine(
     (text) => text.split(' ').length === 5 && validate(text),
-    'is not a cron expression of five fields, in UTC',
+    'is not a five-field cron expression (UTC)',
   );
 
-/** The parameters that have an effect. With a misspelt sslmode, which it ignores, the driver connects without TLS. */
+/** The parameters that have an effect. The driver ignores a misspelled sslmode and connects without TLS. */
 const PARAMETERS =
   'sslmode, sslrootcert, sslcert, sslkey, uselibpqcompat, host, options, application_name, client_encoding';
 const SSL_MODES = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full', 'no-verify'];
 
 /**
- * The URL of a server, or `embedded:DIR`. Connecting says better what else is wrong. An unencoded / ? or # in a
- * password would end the host part there and show the rest in messages: what follows it may not have an @.
+ * The URL of a server, or `embedded:DIR`. Only what connecting would not report well is checked. An unencoded / ? or #
+ * in a password would end the host part there and show the rest in messages, so no @ may follow it.
  */
 export const databaseUrl = line
   .regex(/^(postgres(ql)?:\/\/[^/?#\s]*([/?][^#@\s]*)?|embedded:[^\r\n]+)$/, {
-    error: 'is not a database URL, without quotes (not shown)',
+    error: 'is not an unquoted database URL (value not shown)',
     abort: true,
   })
   .refine(
-    (url) => !partsOf(url).hosts.includes(','),
-    'names several hosts; name the one that writes, or a name that follows it',
+    (url) => !splitDatabaseUrl(url).hosts.includes(','),
+    'names several hosts; use the primary, or a name that always points to it',
   )
   .refine(
-    (url) => [...partsOf(url).parameters.keys()].every((each) => PARAMETERS.split(', ').includes(each)),
-    `has a parameter (not shown) that has no effect; known are ${PARAMETERS}`,
+    (url) =>
+      [...splitDatabaseUrl(url).parameters.keys()].every((each) => PARAMETERS.split(', ').includes(each)),
+    `has a parameter (not shown) that has no effect; supported parameters are ${PARAMETERS}`,
   )
   .refine(
-    (url) => SSL_MODES.includes(partsOf(url).parameters.get('sslmode') ?? 'disable'),
-    `has an sslmode that is not known, which would mean no encryption; use ${oneOf(SSL_MODES)}`,
+    (url) => SSL_MODES.includes(splitDatabaseUrl(url).parameters.get('sslmode') ?? 'disable'),
+    `has an unknown sslmode, which would disable encryption; use ${joinWithOr(SSL_MODES)}`,
   )
-  // How the driver treats them, but with eight lines of warning for the other names. Who asks for libpq's weaker
-  // meaning keeps it.
+  // The driver treats these modes as verify-full too, but warns about them in eight lines. With uselibpqcompat they
+  // have libpq's weaker meaning.
   .transform((url) =>
     url.includes('uselibpqcompat=')
       ? url
       : url.replace(/(?<=sslmode=)(prefer|require|verify-ca)/, 'verify-full'),
   );
 
-function partsOf(url: string): { hosts: string; parameters: URLSearchParams } {
+function splitDatabaseUrl(url: string): { hosts: string; parameters: URLSearchParams } {
   const [, hosts = '', query = ''] = /^postgres(?:ql)?:\/\/(?:[^/?]*@)?([^/?]*)[^?]*\??(.*)$/.exec(url) ?? [];
   return { hosts, parameters: new URLSearchParams(query) };
 }
 
-/** Returns whether others can read what goes to the database. With TLS asked for, nothing connects without. */
+/** Returns whether data goes to the database unencrypted. With TLS in the URL, the driver never connects without. */
 export function isPlainText(url: string): boolean {
-  const { hosts, parameters } = partsOf(url);
+  const { hosts, parameters } = splitDatabaseUrl(url);
   const host = hosts.replace(/:\d*$/, '');
   const isSocket = host === '' || host.startsWith('%2F') || (parameters.get('host') ?? '').startsWith('/');
   return !isSocket && !isLoopback(host) && (parameters.get('sslmode') ?? 'disable') === 'disable';

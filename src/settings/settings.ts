@@ -1,33 +1,33 @@
 /**
  * Every setting, as one schema of texts by variable. Types, errors, the tables of docs/settings.md and .env.example
- * come from it: a new one needs an entry here, and `npx vitest run test/settings --update`.
+ * come from it: a new setting needs an entry here, and `npm run schema`.
  */
 import { z } from 'zod';
-import { streamNames, usualStreamNames } from '../usage/streams/catalog.ts';
+import { defaultStreamNames, streamNames } from '../usage/streams/catalog.ts';
 import * as kinds from './kinds.ts';
 
-/** A need of a command: reading Losant, the database, or changing things in Losant. */
+/** What a command needs settings for: reading Losant, the database, or changing organizations in Losant. */
 export type Need = 'losant' | 'database' | 'admin';
 
-/** The facts of a setting that its schema does not say. */
-interface About {
+/** What the schema of a setting does not say. */
+interface SettingInfo {
   readonly description: string;
-  /** The remedy of a wrong value; without it, to use the example. */
+  /** The remedy for an invalid value; by default, the example. */
   readonly remedy?: string;
-  /** A value for documents; without it, the default. */
+  /** A value for the documents; by default, the default of the setting. */
   readonly example?: string;
-  /** Whether it may also be in the file that a variable with the ending `_FILE` names. */
+  /** Whether a variable with the suffix `_FILE` may name a file that contains it. */
   readonly isSecret?: true;
-  /** The need of the commands that must have it; to all others a token is null, and a database may be. */
+  /** The commands that require it. For all others a token is null, and a database may be. */
   readonly neededBy?: Need;
 }
 
-const abouts = z.registry<About>();
+const descriptions = z.registry<SettingInfo>();
 
 const optional = <T>(schema: z.ZodType<T>) => schema.nullable().default(null);
 
 /**
- * The longest horizon, against typing mistakes. Losant keeps the detail for about 90 days:
+ * The longest horizon, to catch typos. Losant retains the detail for about 90 days:
  * https://docs.losant.com/references/data-retention
  */
 const LONGEST_HORIZON_DAYS = 3650;
@@ -41,112 +41,116 @@ const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'
 
 /** The settings of one Losant instance. */
 export const instanceSettings = z.object({
-  LOSANT_INSTANCE_ID: kinds.id('instance').register(abouts, {
-    description: 'the instance whose organizations are exported',
-    remedy: 'copy it from the address of the instance in Losant',
+  LOSANT_INSTANCE_ID: kinds.idText('instance').register(descriptions, {
+    description: 'instance whose organizations are loaded',
+    remedy: 'copy it from the URL of the instance in Losant',
     example: '575ec8687ae143cd83dc4a97',
   }),
-  LOSANT_API_TOKEN: kinds.token(1).nullable().register(abouts, {
-    description: 'an instance API token that may read the instance, its organizations and their usage',
+  LOSANT_API_TOKEN: kinds.token(1).nullable().register(descriptions, {
+    description: 'instance API token that can read the instance, its organizations and their usage',
     isSecret: true,
     neededBy: 'losant',
     remedy: 'create an instance API token in Losant',
   }),
-  /** The address without a trailing slash; may have a path. */
-  LOSANT_API_URL: kinds.apiUrl.prefault('https://api.losant.com').register(abouts, {
-    description: 'address of the API, for private installs; https, or http to this machine only',
+  /** Without a trailing slash; may have a path. */
+  LOSANT_API_URL: kinds.apiUrl.prefault('https://api.losant.com').register(descriptions, {
+    description: 'base URL of the API, for private installs; https, or http on this machine only',
   }),
-  LOSANT_DOMAIN: optional(kinds.domain).register(abouts, {
+  LOSANT_DOMAIN: optional(kinds.domain).register(descriptions, {
     description: 'domain of a white-label install, sent with each request',
     example: 'usage.example.com',
   }),
-  LOSANT_ORG_IDS: kinds.orgSelection.prefault('all').register(abouts, {
-    description: 'the organizations: `all`, or ids with commas between them',
-    remedy: 'use all, or list the id of each organization',
+  LOSANT_ORG_IDS: kinds.orgSelection.prefault('all').register(descriptions, {
+    description: 'organizations to track: `all`, or comma-separated IDs',
+    remedy: 'use all, or list the ID of each organization',
   }),
-  /** The streams in the order of the catalog. Hours are exported only where they are named. */
-  STREAMS: streams.prefault(usualStreamNames.join(',')).register(abouts, {
-    description: 'the kinds of usage, with commas between them; see below',
+  /** In the order of the catalog. Hours are loaded only if listed. */
+  STREAMS: streams.prefault(defaultStreamNames.join(',')).register(descriptions, {
+    description: 'streams to load, comma-separated; see below',
   }),
-  REQUESTS_PER_SECOND: kinds.number(0.1, 10_000, 'requests per second').prefault('20').register(abouts, {
-    description: 'most requests started per second, evenly spaced; fractions too',
-  }),
-  REQUEST_CONCURRENCY: kinds.number(1, 1000, 'requests at once').prefault('8').register(abouts, {
-    description: 'most requests under way at once',
+  REQUESTS_PER_SECOND: kinds
+    .number(0.1, 10_000, 'requests per second')
+    .prefault('20')
+    .register(descriptions, {
+      description: 'maximum requests started per second, evenly spaced; can be a fraction',
+    }),
+  REQUEST_CONCURRENCY: kinds.number(1, 1000, 'requests at once').prefault('8').register(descriptions, {
+    description: 'maximum requests in flight',
   }),
 });
 
-/** The settings that hold for all instances, each by itself. */
+/** The settings that all instances share, each checked on its own. */
 const sharedShape = z.object({
   /** `postgres://…` or `embedded:DIR`. */
-  DATABASE_URL: kinds.databaseUrl.nullable().register(abouts, {
-    description: '`postgres://…`; or `embedded:` and a folder, to try the program out without a server',
+  DATABASE_URL: kinds.databaseUrl.nullable().register(descriptions, {
+    description: '`postgres://…`, or `embedded:DIR` to try the program without a server',
     isSecret: true,
     neededBy: 'database',
     remedy:
-      'set it to postgres://USER:PASSWORD@HOST:5432/NAME, or to embedded:DIR for trying out without a server; ' +
+      'set it to postgres://USER:PASSWORD@HOST:5432/NAME, or to embedded:DIR to try the program without a server; ' +
       'in user and password, percent-encode @ : / ? # and spaces',
     example: 'postgres://usage:PASSWORD@db.example.com:5432/billing?sslmode=verify-full',
   }),
-  AUTO_MIGRATE: kinds.flag.prefault('false').register(abouts, {
-    description: '`true` lets a start bring an existing database to this version; else only `migrate` does',
+  AUTO_MIGRATE: kinds.booleanText.prefault('false').register(descriptions, {
+    description: '`true` migrates an existing database at startup; otherwise only `migrate` does',
   }),
-  SCHEDULE: kinds.schedule.prefault('15 * * * *').register(abouts, {
-    description: 'when the worker wakes up: cron with five fields, always UTC',
+  SCHEDULE: kinds.schedule.prefault('15 * * * *').register(descriptions, {
+    description: 'when the worker wakes up: five-field cron expression, in UTC',
   }),
-  READ_AT_HOURS: readAtHours.prefault('0,6,24,48,72,168,720').register(abouts, {
-    description: 'the checkpoints: hours after the end of a usage day at which it is read',
+  READ_AT_HOURS: readAtHours.prefault('0,6,24,48,72,168,720').register(descriptions, {
+    description: 'checkpoints: hours after the end of a usage day at which it is read',
   }),
-  FINAL_AT_HOURS: hours.prefault('72').register(abouts, {
-    description: 'hours after its end from which a read makes the day final; at most the last checkpoint',
+  FINAL_AFTER_HOURS: hours.prefault('72').register(descriptions, {
+    description:
+      'a read at least this many hours after the end of a day makes it final; at most the last checkpoint',
   }),
-  HORIZON_DAYS: kinds.number(1, LONGEST_HORIZON_DAYS, 'days').prefault('90').register(abouts, {
-    description: 'days for which Losant keeps the detail; older days are not asked for',
+  HORIZON_DAYS: kinds.number(1, LONGEST_HORIZON_DAYS, 'days').prefault('90').register(descriptions, {
+    description: 'days of detail that Losant retains; older days are never requested',
   }),
-  CONTROL_TOTALS: kinds.choice(['block', 'show']).prefault('block').register(abouts, {
-    description: "whether a total of Losant's own that differs is to `block` the month, or only to `show`",
+  CONTROL_TOTALS: kinds.choice(['block', 'show']).prefault('block').register(descriptions, {
+    description: "what a difference from Losant's own totals does: `block` the month, or only `show`",
   }),
-  /** The file of the Ed25519 key (PEM); only `close` reads it. */
-  STATEMENT_KEY_FILE: optional(kinds.line).register(abouts, {
-    description: 'file of an Ed25519 key (PEM) with which `close` signs [statements](billing.md)',
+  /** Only `close` reads the file. */
+  STATEMENT_KEY_FILE: optional(kinds.line).register(descriptions, {
+    description: 'path of the Ed25519 private key (PEM) with which `close` signs [statements](billing.md)',
     example: '/etc/losant-usage/statement.key',
   }),
-  REQUEST_TIMEOUT_MS: kinds.number(100, 600_000, 'milliseconds').prefault('30000').register(abouts, {
-    description: 'bound on one attempt, to the end of the body, in milliseconds',
+  REQUEST_TIMEOUT_MS: kinds.number(100, 600_000, 'milliseconds').prefault('30000').register(descriptions, {
+    description: 'timeout of one attempt in milliseconds, including the response body',
   }),
-  REQUEST_ATTEMPTS: kinds.number(1, 20, 'attempts').prefault('5').register(abouts, {
-    description: 'attempts per request; waits that Losant asks for (429, Retry-After) do not count',
+  REQUEST_ATTEMPTS: kinds.number(1, 20, 'attempts').prefault('5').register(descriptions, {
+    description: 'attempts per request; pauses that Losant requests (429, Retry-After) do not count',
   }),
-  HTTP_HOST: kinds.host.prefault('127.0.0.1').register(abouts, {
-    description: 'address on which the worker serves health, metrics and its pages',
-    remedy: 'use 127.0.0.1, or 0.0.0.0 to be reached from elsewhere',
+  HTTP_HOST: kinds.host.prefault('127.0.0.1').register(descriptions, {
+    description: 'address on which the worker serves health probes, metrics and the console',
+    remedy: 'use 127.0.0.1, or 0.0.0.0 to accept requests from other machines',
   }),
-  HTTP_PORT: kinds.number(0, 65_535, '0: no server').prefault('9464').register(abouts, {
-    description: 'its port; `0` turns the server off',
+  HTTP_PORT: kinds.number(0, 65_535, '0 turns the server off').prefault('9464').register(descriptions, {
+    description: 'port of that server; `0` turns it off',
   }),
-  // A token of 16 characters is beyond guessing over the network.
-  HTTP_TOKEN: optional(kinds.token(16)).register(abouts, {
-    description: 'token that readers must send; at least 16 characters',
+  // A token of 16 characters cannot be guessed over the network.
+  HTTP_TOKEN: optional(kinds.token(16)).register(descriptions, {
+    description: 'token required to read metrics and the console; at least 16 characters',
     isSecret: true,
     remedy: 'use a longer random one, e.g. from: openssl rand -hex 32',
   }),
-  HEARTBEAT_URL: optional(kinds.heartbeatUrl).register(abouts, {
-    description: "address that a dead man's switch gives; treated as a secret",
+  HEARTBEAT_URL: optional(kinds.heartbeatUrl).register(descriptions, {
+    description: "ping URL of a dead man's switch, such as Healthchecks; treated as a secret",
     isSecret: true,
     example: 'https://hc.example.com/ping/UUID',
   }),
-  LOG_LEVEL: kinds.choice(LOG_LEVELS).prefault('info').register(abouts, {
-    description: '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`',
+  LOG_LEVEL: kinds.choice(LOG_LEVELS).prefault('info').register(descriptions, {
+    description: 'log level: `fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`',
   }),
-  LOSANT_ADMIN_TOKEN: kinds.token(1).nullable().register(abouts, {
-    description: 'a token that may change or delete organizations; only `org set` and `org delete` read it',
+  LOSANT_ADMIN_TOKEN: kinds.token(1).nullable().register(descriptions, {
+    description: 'token that can change and delete organizations; only `org set` and `org delete` read it',
     isSecret: true,
     neededBy: 'admin',
-    remedy: 'create a token in Losant that may change organizations, and give it to this command only',
+    remedy: 'create a token in Losant that can change organizations, and provide it only to this command',
   }),
 });
 
-export const sharedSettings = sharedShape.superRefine(refuseContradictions);
+export const sharedSettings = sharedShape.superRefine(addContradictions);
 
 export const settings = sharedSettings.extend(instanceSettings.shape);
 
@@ -154,32 +158,36 @@ export type SettingName = keyof typeof settings.shape;
 
 export const settingNames = Object.keys(settings.shape) as readonly SettingName[];
 
-/** Returns the default, as a variable would have it; null if there is none. */
-export function usualValue(name: SettingName): string | null {
+/** Returns the default as the text of a variable; null if there is none. */
+export function getDefault(name: SettingName): string | null {
   const schema = settings.shape[name];
   return schema instanceof z.ZodPrefault ? schema.def.defaultValue : null;
 }
 
-export function aboutSetting(name: SettingName): About & { readonly remedy: string } {
-  const about = abouts.get(settings.shape[name]) as About;
-  return { remedy: `use e.g. ${about.example ?? usualValue(name) ?? ''}`, ...about };
+export function getSettingInfo(name: SettingName): SettingInfo & { readonly remedy: string } {
+  const info = descriptions.get(settings.shape[name]) as SettingInfo;
+  return { remedy: `use e.g. ${info.example ?? getDefault(name) ?? ''}`, ...info };
 }
 
-/** Refuses settings that are each valid but contradict one another. */
-function refuseContradictions(
-  { READ_AT_HOURS: readAt, FINAL_AT_HOURS: finalAt, HORIZON_DAYS: horizonDays }: z.output<typeof sharedShape>,
+/** Adds a problem for settings that are valid alone but contradict each other. */
+function addContradictions(
+  {
+    READ_AT_HOURS: readAtHours,
+    FINAL_AFTER_HOURS: finalAfter,
+    HORIZON_DAYS: horizonDays,
+  }: z.output<typeof sharedShape>,
   context: z.core.$RefinementCtx,
 ): void {
-  const last = readAt.at(-1) ?? 0;
-  const after = `the last checkpoint of READ_AT_HOURS, ${last} hours`;
-  if (finalAt > last) {
-    const message = `is later than ${after}: no day would become final; use at most ${last}`;
-    context.addIssue({ code: 'custom', path: ['FINAL_AT_HOURS'], input: finalAt, message });
+  const last = readAtHours.at(-1) ?? 0;
+  const lastCheckpoint = `the last checkpoint of READ_AT_HOURS, ${last} hours`;
+  if (finalAfter > last) {
+    const message = `is later than ${lastCheckpoint}, so no day would become final; use at most ${last}`;
+    context.addIssue({ code: 'custom', path: ['FINAL_AFTER_HOURS'], input: finalAfter, message });
   }
-  // The day must still be inside the horizon on the date on which the checkpoint comes.
+  // The day must still be inside the horizon when its last checkpoint comes.
   const neededDays = Math.floor(last / 24) + 1;
   if (horizonDays < neededDays) {
-    const message = `ends before ${after}; use at least ${neededDays}`;
+    const message = `is too short for ${lastCheckpoint}; use at least ${neededDays}`;
     context.addIssue({ code: 'custom', path: ['HORIZON_DAYS'], input: horizonDays, message });
   }
 }

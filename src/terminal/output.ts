@@ -3,15 +3,15 @@ import { escapeControls, escapeJson, escapeLines } from './text.ts';
 /** The destination of a command's result. Logs go to stderr, by the logger. */
 export interface Output {
   readonly json: boolean;
-  /** Whether a person watches: stdout and stderr are a terminal. */
+  /** Whether a person watches: both stdout and stderr are a terminal. */
   readonly isTerminal: boolean;
   /** Writes lines of the result for people; nothing with `--json`. */
   readonly print: (...lines: readonly string[]) => void;
   /** Writes the document of the result; nothing without `--json`. */
   readonly printJson: (document: unknown) => void;
-  /** Writes a part of a file to stdout. Resolves to false if no more can be written. */
+  /** Writes a part of a file to stdout. Resolves to false if nothing more can be written. */
   readonly writePart: (part: string | Uint8Array) => Promise<boolean>;
-  /** Writes lines besides the result to stderr: progress, hints. */
+  /** Writes lines that are not the result to stderr: progress, hints. */
   readonly remark: (...lines: readonly string[]) => void;
 }
 
@@ -25,16 +25,16 @@ interface Streams {
   readonly stderr: OutStream;
 }
 
-/** Creates the one boundary to the terminal: only line breaks of control characters pass. */
+/** Creates the only boundary to the terminal. Of all control characters, only line breaks pass. */
 export function createOutput(
   { stdout, stderr }: Streams,
   { out, err }: { out: Sink; err: Sink },
   { json }: { json: boolean },
 ): Output {
-  const isShown = stdout.isTTY === true;
+  const isTerminal = stdout.isTTY === true;
   return {
     json,
-    isTerminal: isShown && stderr.isTTY === true,
+    isTerminal: isTerminal && stderr.isTTY === true,
     print: (...lines) => {
       if (!json) writeLines(out, lines);
     },
@@ -42,9 +42,9 @@ export function createOutput(
       if (json) out.write(`${escapeJson(JSON.stringify(document))}\n`);
     },
     writePart: async (part) => {
-      out.write(isShown && typeof part === 'string' ? escapeLines(part) : part);
+      out.write(isTerminal && typeof part === 'string' ? escapeLines(part) : part);
       await out.drain();
-      return !out.isOver;
+      return !out.isClosed;
     },
     remark: (...lines) => writeLines(err, lines),
   };
@@ -55,15 +55,14 @@ function writeLines(sink: Sink, lines: readonly string[]): void {
 }
 
 /**
- * Sink is stdout or stderr, whose reader may go away and whose disk may be full; neither ever throws.
- * A closed pipe ends the writing silently, because the reader has seen enough. Any other failure is
- * kept for the caller.
+ * Stdout or stderr. The reader may go away and the disk may be full, but nothing here throws. A closed pipe silently
+ * ends the writing, because the reader has seen enough. Any other failure is recorded for the caller.
  */
 export class Sink {
-  /** The reason why the text could not be written; null if it could, or if nobody reads it any more. */
+  /** Why the text could not be written; null if it could, or if the reader is gone. */
   failure: NodeJS.ErrnoException | null = null;
   readonly #stream: OutStream;
-  #isOver = false;
+  #isClosed = false;
   #pending = 0;
   #waiting: (() => void)[] = [];
 
@@ -73,27 +72,27 @@ export class Sink {
   }
 
   write(part: string | Uint8Array): void {
-    if (this.#isOver) return;
+    if (this.#isClosed) return;
     this.#pending += 1;
     this.#stream.write(part, (error) => {
       this.#pending -= 1;
       if (error) this.#end(error);
-      if (this.#pending === 0 || this.#isOver) for (const resolve of this.#waiting.splice(0)) resolve();
+      if (this.#pending === 0 || this.#isClosed) for (const resolve of this.#waiting.splice(0)) resolve();
     });
   }
 
-  get isOver(): boolean {
-    return this.#isOver;
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
-  /** Resolves once everything is written, or cannot be. */
+  /** Resolves once everything is written, or nothing more can be. */
   async drain(): Promise<void> {
-    if (this.#pending === 0 || this.#isOver) return;
+    if (this.#pending === 0 || this.#isClosed) return;
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
   #end(error: NodeJS.ErrnoException): void {
-    if (!this.#isOver && error.code !== 'EPIPE') this.failure = error;
-    this.#isOver = true;
+    if (!this.#isClosed && error.code !== 'EPIPE') this.failure = error;
+    this.#isClosed = true;
   }
 }

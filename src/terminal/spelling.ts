@@ -1,33 +1,31 @@
-/** Words for what was misspelt. */
+/** So few that a secret in the wrong place stays mostly hidden. */
+const MAX_QUOTED_CHARACTERS = 40;
 
-/** The characters of a value that are shown; a secret in the wrong place stays mostly hidden. */
-const SHOWN_CHARACTERS = 40;
-
-/** Returns the text on one line in double quotes, cut if it is long. */
+/** Returns the text on one line in double quotes, shortened if it is long. */
 export function quote(text: string): string {
-  if (text.length <= SHOWN_CHARACTERS) return JSON.stringify(text);
-  return `${JSON.stringify(`${text.slice(0, SHOWN_CHARACTERS)}…`)} (${text.length} characters)`;
+  if (text.length <= MAX_QUOTED_CHARACTERS) return JSON.stringify(text);
+  return `${JSON.stringify(`${text.slice(0, MAX_QUOTED_CHARACTERS)}…`)} (${text.length} characters)`;
 }
 
 /** Returns `a, b or c`. */
-export function oneOf(choices: readonly string[]): string {
+export function joinWithOr(choices: readonly string[]): string {
   return choices.length < 2 ? choices.join('') : `${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}`;
 }
 
-/** Returns the candidate that the name most likely misspells, by at most so many slips; null if none is near. */
-export function nearestName<T extends string>(
+/** Returns the candidate that the name most likely misspells, with at most `maxTypos`; null if there is none. */
+export function findNearestName<T extends string>(
   name: string,
   candidates: readonly T[],
-  slipsMax = name.length / 3,
+  maxTypos = name.length / 3,
 ): T | null {
   const [best] = candidates
-    .map((candidate) => ({ candidate, slips: countSlips(name, candidate) }))
-    .sort((a, b) => a.slips - b.slips);
-  return best !== undefined && best.slips <= slipsMax ? best.candidate : null;
+    .map((candidate) => ({ candidate, typos: countTypos(name, candidate) }))
+    .sort((a, b) => a.typos - b.typos);
+  return best !== undefined && best.typos <= maxTypos ? best.candidate : null;
 }
 
 /** Returns the optimal string alignment distance of two texts. */
-function countSlips(a: string, b: string): number {
+function countTypos(a: string, b: string): number {
   let previous: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 0; i < a.length; i += 1) {

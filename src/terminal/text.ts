@@ -1,12 +1,12 @@
 /**
- * Lines for people. Parts of a line may come from anywhere (names, tags, messages of a server), so that every control
+ * Lines for people. They contain untrusted text, such as names, tags and messages of a server, so every control
  * character is escaped on the way to a terminal.
  */
-import { count } from './words.ts';
+import { showNumber } from './words.ts';
 
 /**
- * The characters that must not reach a terminal: C0, DEL and C1 controls, the separators that break
- * lines, and the marks that change the direction of text or hide in it.
+ * The characters that must not reach a terminal: C0, DEL and C1 controls, line separators, and marks that change the
+ * direction of text or are invisible.
  */
 const UNSAFE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu;
 
@@ -22,7 +22,7 @@ export function escapeLines(text: string): string {
   return text.split(/\r?\n/).map(escapeControls).join('\n');
 }
 
-/** Escapes the same characters in JSON, whose meaning stays. */
+/** Escapes the same characters in JSON without changing its meaning. */
 export function escapeJson(json: string): string {
   return json.replaceAll(UNSAFE, (character) => unicodeEscape(character.charCodeAt(0)));
 }
@@ -36,21 +36,21 @@ function unicodeEscape(code: number): string {
 }
 
 export interface Table {
-  /** The titles; a table without them only has aligned columns. */
+  /** The titles of the columns. */
   readonly head?: readonly string[];
   readonly rows: readonly (readonly string[])[];
-  /** The columns of numbers, by their place. */
+  /** The indexes of right-aligned columns. */
   readonly right?: readonly number[];
   readonly indent?: number;
-  /** The most rows that are shown to people; a line below counts the rest. */
+  /** The most rows to show; a line below counts the rest. */
   readonly most?: number;
 }
 
-/** Returns lines whose columns are as wide as their widest cell; none without rows. */
-export function renderTable({ head, rows, right = [], indent = 2, most }: Table): string[] {
+/** Returns no lines if there are no rows. */
+export function formatTable({ head, rows, right = [], indent = 2, most }: Table): string[] {
   if (rows.length === 0) return [];
-  const shown = rows.slice(0, most);
-  const all = [...(head === undefined ? [] : [head]), ...shown].map((row) => row.map(escapeControls));
+  const visibleRows = rows.slice(0, most);
+  const all = [...(head === undefined ? [] : [head]), ...visibleRows].map((row) => row.map(escapeControls));
   const columns = Math.max(...all.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, column) =>
     Math.max(...all.map((row) => row[column]?.length ?? 0)),
@@ -63,7 +63,9 @@ export function renderTable({ head, rows, right = [], indent = 2, most }: Table)
     });
     return ' '.repeat(indent) + cells.join('  ');
   });
-  const hidden = rows.length - shown.length;
-  if (hidden > 0) lines.push(`${' '.repeat(indent)}and ${count(hidden, 'more', 'more')} (--json has all)`);
+  const hiddenRows = rows.length - visibleRows.length;
+  if (hiddenRows > 0) {
+    lines.push(`${' '.repeat(indent)}… and ${showNumber(hiddenRows)} more (use --json for all)`);
+  }
   return lines;
 }

@@ -1,4 +1,4 @@
-/** Numbers, days, durations and instants in words, the same in every command; every instant is in UTC. */
+/** Numbers, days, durations and instants as text, the same in every command and page; every instant is in UTC. */
 import { DAY_MS, HOUR_MS } from '../usage/day.ts';
 
 /** Returns the number with thousands separators: `1,234`. */
@@ -6,17 +6,17 @@ export function showNumber(value: number | bigint): string {
   return value.toLocaleString('en-US');
 }
 
-/** Returns whole digits with separators, of any length; `-` for none. */
+/** Returns an integer of any length with thousands separators; `-` for null. */
 export function showQuantity(digits: string | null): string {
   return digits === null ? '-' : showNumber(BigInt(digits));
 }
 
-/** Returns a count with its noun: `1 number`, `1,234 numbers`. */
+/** Returns a count with its noun: `1 cell`, `1,234 cells`. */
 export function count(number: number, noun: string, plural = `${noun}s`): string {
   return `${showNumber(number)} ${number === 1 ? noun : plural}`;
 }
 
-/** Returns a day, or the first and last of several. */
+/** Returns a single day, or the first and the last with `..` between them. */
 export function showDays({ from, to }: { from: string; to: string }): string {
   return from === to ? from : `${from}..${to}`;
 }
@@ -32,17 +32,19 @@ const MINUTE_MS = 60 * SECOND_MS;
 export function showDuration(ms: number): string {
   if (ms < 10 * SECOND_MS) return `${(ms / SECOND_MS).toFixed(1)} s`;
   if (ms < MINUTE_MS) return `${Math.floor(ms / SECOND_MS)} s`;
-  if (ms < HOUR_MS) return inUnits(ms, [MINUTE_MS, 'min'], [SECOND_MS, 's']);
-  if (ms < DAY_MS) return inUnits(ms, [HOUR_MS, 'h'], [MINUTE_MS, 'min']);
-  return inUnits(ms, [DAY_MS, 'd'], [HOUR_MS, 'h']);
+  if (ms < HOUR_MS) return formatUnits(ms, [MINUTE_MS, 'min'], [SECOND_MS, 's']);
+  if (ms < DAY_MS) return formatUnits(ms, [HOUR_MS, 'h'], [MINUTE_MS, 'min']);
+  return formatUnits(ms, [DAY_MS, 'd'], [HOUR_MS, 'h']);
 }
 
 type Unit = readonly [ms: number, name: string];
 
-function inUnits(ms: number, [large, largeName]: Unit, [small, smallName]: Unit): string {
-  const larges = Math.floor(ms / large);
-  const smalls = Math.floor((ms % large) / small);
-  return smalls === 0 ? `${larges} ${largeName}` : `${larges} ${largeName} ${smalls} ${smallName}`;
+function formatUnits(ms: number, [large, largeName]: Unit, [small, smallName]: Unit): string {
+  const largeUnits = Math.floor(ms / large);
+  const smallUnits = Math.floor((ms % large) / small);
+  return smallUnits === 0
+    ? `${largeUnits} ${largeName}`
+    : `${largeUnits} ${largeName} ${smallUnits} ${smallName}`;
 }
 
 /** Returns an ISO instant as `2026-11-25 00:57 UTC`. */
@@ -50,17 +52,17 @@ export function showInstant(instant: string): string {
   return `${instant.slice(0, 10)} ${instant.slice(11, 16)} UTC`;
 }
 
-/** Returns `00:57 UTC (in 2 h)`, with the date if it is not that of `nowMs`. */
+/** Returns `00:57 UTC (in 2 h)`, with the date if it is not today. */
 export function showWhen(instant: string, nowMs: number): string {
   const isToday = instant.slice(0, 10) === new Date(nowMs).toISOString().slice(0, 10);
-  const shown = isToday ? `${instant.slice(11, 16)} UTC` : showInstant(instant);
-  return `${shown} (${showDistance(Date.parse(instant) - nowMs)})`;
+  const text = isToday ? `${instant.slice(11, 16)} UTC` : showInstant(instant);
+  return `${text} (${showDistance(Date.parse(instant) - nowMs)})`;
 }
 
 /** Returns `in 2 h`, `3 min ago`, `61 d 2 h ago`, `just now` or `in a moment`. */
 export function showDistance(ms: number): string {
   const size = Math.abs(ms);
   if (size < MINUTE_MS) return ms > 0 ? 'in a moment' : 'just now';
-  const shown = size < HOUR_MS ? `${Math.floor(size / MINUTE_MS)} min` : showDuration(size);
-  return ms < 0 ? `${shown} ago` : `in ${shown}`;
+  const text = size < HOUR_MS ? `${Math.floor(size / MINUTE_MS)} min` : showDuration(size);
+  return ms < 0 ? `${text} ago` : `in ${text}`;
 }

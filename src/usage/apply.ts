@@ -1,272 +1,288 @@
 /**
- * The effect of an answer on a cell: its new row in the ledger, with its standing and the time of its next read, and
- * its new numbers. Pure; nothing else decides a standing from an answer. docs/architecture.md has it as a table.
+ * Pure functions that apply a response to a cell: its new row in the ledger, with its standing and next read, and its
+ * new numbers. No other code decides a standing from a response. docs/architecture.md has the rules as a table.
  */
 import {
   type Cell,
-  type CellAnswer,
+  type CellResponse,
   type CellResult,
   ORG_DELETED,
   type Reason,
   type Verdict,
 } from './cell.ts';
 import { DAY_MS, HOUR_MS } from './day.ts';
-import { differencesOf, hasAnyNumber, type Numbers, numberAt, type Part } from './numbers.ts';
+import { findDifferences, getNumber, hasNonzero, type NumberRef, type Numbers } from './numbers.ts';
 import {
+  floorToWakeUp,
   horizonStart,
   isFinalRead,
   nextCheckpointMs,
+  OMISSIONS_NEEDED,
   type Policy,
+  recheckDelayMs,
   retryAtMs,
-  SILENCES_NEEDED,
-  waitMs,
-  wakeUpMs,
 } from './policy.ts';
-import { streamNamed } from './streams/catalog.ts';
+import { isSettled } from './standing.ts';
+import { getStream } from './streams/catalog.ts';
 
-/** A cell as it is in the ledger. */
 export interface StoredCell {
   readonly cell: Cell;
-  /** The stored numbers; null if none are. */
+  /** Null if none are stored. */
   readonly numbers: Numbers | null;
 }
 
-/** Another stream's cell of the same organization and day, which counts the same payloads. */
+/** The cell of another stream that counts the same payloads, for the same organization and day. */
 export interface Counterpart extends StoredCell {
   readonly stream: string;
 }
 
-/** A cell, an answer for it, and what its counterparts have on the same day. */
-export interface Situation extends StoredCell {
-  readonly answer: CellAnswer;
+export interface ApplyInput extends StoredCell {
+  readonly response: CellResponse;
   readonly counterparts: readonly Counterpart[];
   readonly policy: Policy;
 }
 
-export interface Applied {
+export interface CellUpdate {
   readonly result: CellResult;
   readonly cell: Cell;
-  /** The new numbers; null if they stay. */
+  /** The numbers to store; null if they do not change. */
   readonly numbers: Numbers | null;
-  /** The differences of the new numbers from stored ones; null if there are none. */
-  readonly differences: ReturnType<typeof differencesOf>;
-  /** The reason and its message; null if nothing was wrong. */
+  /** The changes of stored numbers; null if nothing was stored or nothing changes. */
+  readonly differences: ReturnType<typeof findDifferences>;
+  /** Null if nothing was wrong. */
   readonly problem: Reason | null;
 }
 
-/** The numbers of a cell that stay as they are. */
-const KEPT = { numbers: null, differences: null } as const;
+const NUMBERS_UNCHANGED = { numbers: null, differences: null } as const;
 
-/** Applies an answer to a cell. A number that was stored is never taken away, and never replaced by silence. */
-export function apply(situation: Situation): Applied {
-  const { cell, answer, policy } = situation;
-  const { verdict } = answer;
-  const isComplete = verdict.kind === 'named' && verdict.leftOut.length === 0;
-  // An organization that has returned has its cells due again.
-  const isGone = cell.reason === ORG_DELETED && cell.nextReadAtMs === null;
-  const isPast = answer.day < horizonStart(answer.sentAtMs, policy);
-  if ((isGone || isPast) && (cell.isStored || !isComplete)) return stay(situation);
-  if (isComplete) return write(situation, verdict.numbers, { isReported: true, silences: 0 });
-  if ('code' in verdict) return fail(situation, verdict, verdict.kind);
-  return cell.standing === 'accepted' ? keepAccepted(situation) : applySilence(situation, verdict);
+/**
+ * Applies a response to a cell.
+ *
+ * Losant may omit zeros. A day without payloads is missing from a response, and so is a day that Losant has not
+ * counted yet or has lost; the response alone cannot tell them apart. So an omission becomes a zero only if nothing
+ * contradicts it: no stored number other than zero (then: in doubt), no counterpart that counted something
+ * (`contradicted`), no counterpart that is still to be read (`unconfirmed`: wait for it). A zero that nothing confirms
+ * is stored at once, but is final only after three omissions an hour apart; a counterpart that is zero too, reported or
+ * omitted by another endpoint, confirms it immediately. A level is never assumed: an omitted device count is not zero.
+ * No response removes a stored number, and a failed read of one changes only its retry and its reason, except that
+ * unavailable becomes in doubt.
+ */
+export function applyResponse(input: ApplyInput): CellUpdate {
+  const { cell, response, policy } = input;
+  const { verdict } = response;
+  const isComplete = verdict.kind === 'reported' && verdict.omitted.length === 0;
+  // If the organization has returned, the cell has a next read.
+  const isDeleted = cell.reason === ORG_DELETED && cell.nextReadAtMs === null;
+  const isPastHorizon = response.day < horizonStart(response.sentAtMs, policy);
+  if ((isDeleted || isPastHorizon) && (cell.isStored || !isComplete)) return leaveUnchanged(input);
+  if (isComplete) return storeNumbers(input, verdict.numbers, { isReported: true, omissions: 0 });
+  if ('code' in verdict) return recordFailedRead(input, verdict, verdict.kind);
+  return cell.standing === 'waived' ? keepWaived(input) : applyOmission(input, verdict);
 }
 
-/** An answer that left out numbers of the day, or all of them. */
-type Silence = Extract<Verdict, { kind: 'named' | 'left_out' }>;
+/** The verdict of a response that omitted some numbers of the day, or all of them. */
+type Omission = Extract<Verdict, { kind: 'reported' | 'omitted' }>;
 
-/** Takes the numbers that Losant left out for zeros, unless something speaks against them. */
-function applySilence(situation: Situation, verdict: Silence): Applied {
-  const { cell, numbers, answer } = situation;
-  if (streamNamed(answer.stream).kind === 'level') {
-    if (numbers !== null) return doubt(situation, leftOut('the day'));
-    return leaveOpen(situation, { code: 'left_out', message: 'Losant has no number for this day' });
+function applyOmission(input: ApplyInput, verdict: Omission): CellUpdate {
+  const { cell, numbers, response } = input;
+  if (getStream(response.stream).kind === 'level') {
+    if (numbers !== null) return markInDoubt(input, describeOmission('the day'));
+    return leaveUnstored(input, { code: 'omitted', detail: 'Losant reports no number for this day' });
   }
-  const lost = numbers === null ? null : nameLost(numbers, verdict);
-  if (lost !== null) return doubt(situation, leftOut(lost));
-  const objection = objectionTo(situation, verdict);
-  if (objection !== null && numbers === null) return leaveOpen(situation, objection);
-  if (objection?.code === 'contradicted') return doubt(situation, objection);
-  const next = verdict.kind === 'named' ? verdict.numbers : (numbers ?? zerosOf(answer.stream));
-  if (verdict.kind === 'named' && verdict.doubt) return writeInDoubt(situation, next, verdict.doubt);
+  const lostNumbers = numbers === null ? null : describeLostNumbers(numbers, verdict);
+  if (lostNumbers !== null) return markInDoubt(input, describeOmission(lostNumbers));
+  const objection = findObjection(input, verdict);
+  if (objection !== null && numbers === null) return leaveUnstored(input, objection);
+  if (objection?.code === 'contradicted') return markInDoubt(input, objection);
+  const next = verdict.kind === 'reported' ? verdict.numbers : (numbers ?? createZeros(response.stream));
+  if (verdict.kind === 'reported' && verdict.doubt) return storeInDoubt(input, next, verdict.doubt);
   const isReported = cell.isStored && cell.isReported;
-  return write(situation, next, { isReported, silences: isReported ? 0 : silencesAfter(situation) });
+  return storeNumbers(input, next, { isReported, omissions: isReported ? 0 : countOmissions(input) });
 }
 
-/** Names what was left out of stored numbers other than zero; null if nothing was. */
-function nameLost(numbers: Numbers, verdict: Silence): string | null {
-  if (verdict.kind === 'left_out') return hasAnyNumber(numbers) ? 'the day' : null;
-  const lost = verdict.leftOut.filter((part) => numberAt(numbers, part) !== 0);
-  const columns = new Set(lost.map(({ column }) => column));
+/** Names the stored nonzero numbers that the response omitted; null if there are none. */
+function describeLostNumbers(numbers: Numbers, verdict: Omission): string | null {
+  if (verdict.kind === 'omitted') return hasNonzero(numbers) ? 'the day' : null;
+  const lostParts = verdict.omitted.filter((part) => getNumber(numbers, part) !== 0);
+  const columns = new Set(lostParts.map(({ column }) => column));
   return columns.size === 0 ? null : [...columns].join(', ');
 }
 
-/** Returns the zeros that a flow has on a day that was left out. */
-export function zerosOf(stream: string): Numbers {
-  const zeroOf = (column: string) => {
+/** Returns the numbers of a flow on a day without usage. */
+export function createZeros(stream: string): Numbers {
+  const createZero = (column: string) => {
     if (column === 'payload_sources') return {};
     return column.startsWith('hours_') ? Array.from({ length: 24 }, () => 0) : 0;
   };
-  return Object.fromEntries(streamNamed(stream).columns.map((column) => [column, zeroOf(column)]));
+  return Object.fromEntries(getStream(stream).columns.map((column) => [column, createZero(column)]));
 }
 
-/** Returns what speaks against zeros that Losant did not name; null if nothing does. */
-function objectionTo({ answer, counterparts }: Situation, verdict: Silence): Reason | null {
-  const { includes = {}, waitsFor } = streamNamed(answer.stream);
-  if (verdict.kind === 'named') {
-    const { numbers, leftOut: parts } = verdict;
-    const isIncluded = ({ column, hour }: Part) =>
-      (includes[column] ?? []).some((other) => numberAt(numbers, { column: other, hour }) > 0);
-    if (parts.some(isIncluded)) return contradicted('other numbers of the same answer are not zero');
-    if (hasAnyNumber(numbers)) return null;
+/** Returns what contradicts zeros that were only omitted; null if nothing does. */
+function findObjection({ response, counterparts }: ApplyInput, verdict: Omission): Reason | null {
+  const { includes = {}, waitsFor } = getStream(response.stream);
+  if (verdict.kind === 'reported') {
+    const { numbers, omitted: parts } = verdict;
+    const isIncluded = ({ column, hour }: NumberRef) =>
+      (includes[column] ?? []).some((other) => getNumber(numbers, { column: other, hour }) > 0);
+    if (parts.some(isIncluded))
+      return describeContradiction('other numbers in the same response are not zero');
+    if (hasNonzero(numbers)) return null;
   }
-  const counted = counterparts.find(({ numbers }) => numbers !== null && hasAnyNumber(numbers));
-  if (counted) return contradicted(`its ${counted.stream} are not zero`);
-  const awaited = counterparts.find(({ stream }) => stream === waitsFor);
-  if (!awaited || awaited.numbers !== null || awaited.cell.nextReadAtMs === null) return null;
-  const { reason } = awaited.cell;
-  const why = reason === null || reason === 'never_read' ? '' : ` (${reason})`;
-  const message = `Losant left out numbers, and the ${waitsFor} of the day are not stored yet${why}`;
-  return { code: 'unconfirmed', message };
+  const nonzero = counterparts.find((each) => each.numbers !== null && hasNonzero(each.numbers));
+  if (nonzero) return describeContradiction(`${nonzero.stream} is not zero`);
+  const pending = counterparts.find(({ stream }) => stream === waitsFor);
+  if (!pending || pending.numbers !== null || pending.cell.nextReadAtMs === null) return null;
+  const { reason } = pending.cell;
+  const cause = reason === null || reason === 'never_read' ? '' : ` (${reason})`;
+  const detail = `Losant omitted numbers, and ${waitsFor} is not stored for the day yet${cause}`;
+  return { code: 'unconfirmed', detail };
 }
 
 /**
- * Returns how often zeros have been left out, with this answer: answers count that are an hour apart. A counterpart
- * that named zero, or that another endpoint left out too, confirms them at once.
+ * Counts responses, an hour apart, that omitted the zeros, including this one. A counterpart that reported zero,
+ * or that another endpoint omitted too, confirms them at once.
  */
-function silencesAfter({ cell, answer, counterparts }: Situation): number {
-  const endpointOf = (stream: string) => streamNamed(stream).requests[0]?.action;
+function countOmissions({ cell, response, counterparts }: ApplyInput): number {
+  const getEndpoint = (stream: string) => getStream(stream).requests[0]?.action;
   const isConfirmed = counterparts.some(
     ({ stream, cell: other, numbers }) =>
       numbers !== null &&
-      !hasAnyNumber(numbers) &&
-      (other.isReported || endpointOf(stream) !== endpointOf(answer.stream)),
+      !hasNonzero(numbers) &&
+      (other.isReported || getEndpoint(stream) !== getEndpoint(response.stream)),
   );
-  if (isConfirmed) return SILENCES_NEEDED;
-  const before = cell.isStored && !cell.isReported ? cell.silences : 0;
-  const isApart = cell.verifiedAtMs === null || answer.sentAtMs - cell.verifiedAtMs >= HOUR_MS;
-  return before > 0 && !isApart ? before : Math.min(SILENCES_NEEDED, before + 1);
+  if (isConfirmed) return OMISSIONS_NEEDED;
+  const earlierOmissions = cell.isStored && !cell.isReported ? cell.omissions : 0;
+  const isHourApart = cell.lastReadAtMs === null || response.sentAtMs - cell.lastReadAtMs >= HOUR_MS;
+  if (earlierOmissions > 0 && !isHourApart) return earlierOmissions;
+  return Math.min(OMISSIONS_NEEDED, earlierOmissions + 1);
 }
 
-/** Writes the numbers of an accepted answer, final if it was sent late enough and nothing is left to confirm. */
-function write(situation: Situation, next: Numbers, known: Pick<Cell, 'isReported' | 'silences'>): Applied {
-  const { cell, numbers, answer, policy } = situation;
-  const differences = numbers === null ? null : differencesOf(numbers, next);
+/** Stores numbers: final if the request was sent late enough and no zero is left to confirm. */
+function storeNumbers(
+  input: ApplyInput,
+  next: Numbers,
+  evidence: Pick<Cell, 'isReported' | 'omissions'>,
+): CellUpdate {
+  const { cell, numbers, response, policy } = input;
+  const differences = numbers === null ? null : findDifferences(numbers, next);
   const isEqual = numbers !== null && differences === null;
-  const isSure = known.isReported || known.silences >= SILENCES_NEEDED;
-  const isLate = isFinalRead(answer.day, answer.sentAtMs, policy);
-  const isFinal = isSure && (cell.wasFinal || isLate);
-  const read: Cell = {
-    ...readNow(situation),
-    ...known,
+  const isConfirmed = evidence.isReported || evidence.omissions >= OMISSIONS_NEEDED;
+  const isLate = isFinalRead(response.day, response.sentAtMs, policy);
+  const isFinal = isConfirmed && (cell.wasFinal || isLate);
+  const newCell: Cell = {
+    ...recordRead(input),
+    ...evidence,
     isStored: true,
     revision: cell.revision + (isEqual ? 0 : 1),
     standing: isFinal ? 'final' : 'stored',
     wasFinal: cell.wasFinal || isFinal,
     reason: null,
-    message: null,
+    detail: null,
   };
-  const soonMs = isLate && !isSure ? answer.sentAtMs + HOUR_MS : null;
+  const recheckMs = isLate && !isConfirmed ? response.sentAtMs + HOUR_MS : null;
   return {
     result: isEqual ? 'unchanged' : 'loaded',
-    cell: planNextRead(situation, read, soonMs),
+    cell: planNextRead(input, newCell, recheckMs),
     numbers: isEqual ? null : next,
     differences,
     problem: null,
   };
 }
 
-/** Writes numbers although something speaks against the answer that named them. */
-function writeInDoubt(situation: Situation, next: Numbers, problem: Reason): Applied {
-  const applied = write(situation, next, { isReported: false, silences: 0 });
-  const cell: Cell = { ...applied.cell, standing: 'in_doubt', ...reasonOf(problem) };
-  return { ...applied, result: 'failed', cell: planNextRead(situation, cell), problem };
+/** Stores reported numbers in doubt, because something contradicts the response. */
+function storeInDoubt(input: ApplyInput, next: Numbers, problem: Reason): CellUpdate {
+  const update = storeNumbers(input, next, { isReported: false, omissions: 0 });
+  const cell: Cell = { ...update.cell, standing: 'in_doubt', ...toReasonColumns(problem) };
+  return { ...update, result: 'failed', cell: planNextRead(input, cell), problem };
 }
 
-/** Leaves the cell without a number, after an answer that does not give one. */
-function leaveOpen(situation: Situation, problem: Reason): Applied {
-  const { day, sentAtMs } = situation.answer;
-  const read: Cell = { ...readNow(situation), ...reasonOf(problem), standing: 'waiting' };
-  const soonMs = problem.code === 'unconfirmed' ? sentAtMs + waitMs(day, sentAtMs) : null;
-  return { result: 'left_out', cell: planNextRead(situation, read, soonMs), ...KEPT, problem };
+/** Leaves the cell without a number. */
+function leaveUnstored(input: ApplyInput, problem: Reason): CellUpdate {
+  const { day, sentAtMs } = input.response;
+  const newCell: Cell = { ...recordRead(input), ...toReasonColumns(problem), standing: 'waiting' };
+  const recheckMs = problem.code === 'unconfirmed' ? sentAtMs + recheckDelayMs(day, sentAtMs) : null;
+  return { result: 'omitted', cell: planNextRead(input, newCell, recheckMs), ...NUMBERS_UNCHANGED, problem };
 }
 
-/** Puts a stored number in doubt. */
-function doubt(situation: Situation, problem: Reason): Applied {
-  const cell: Cell = { ...situation.cell, ...reasonOf(problem), standing: 'in_doubt' };
-  return fail({ ...situation, cell }, problem, 'failed');
+function markInDoubt(input: ApplyInput, problem: Reason): CellUpdate {
+  const cell: Cell = { ...input.cell, ...toReasonColumns(problem), standing: 'in_doubt' };
+  return recordFailedRead({ ...input, cell }, problem, 'failed');
 }
 
-/** Records a failed read, which takes away no number and no standing. */
-function fail(situation: Situation, problem: Reason, result: 'failed' | 'quarantined'): Applied {
-  const { cell, answer } = situation;
-  // A batch whose end was not seen is loaded again.
-  const attempts = cell.attemptedAtMs === answer.sentAtMs ? cell.attempts : cell.attempts + 1;
-  const keepsReason = cell.standing === 'accepted' || cell.standing === 'in_doubt';
-  const read: Cell = {
+function recordFailedRead(input: ApplyInput, problem: Reason, result: 'failed' | 'quarantined'): CellUpdate {
+  const { cell, response } = input;
+  // A batch is loaded a second time if the outcome of its commit is unknown.
+  const failedReads = cell.lastAttemptAtMs === response.sentAtMs ? cell.failedReads : cell.failedReads + 1;
+  const keepsReason = cell.standing === 'waived' || cell.standing === 'in_doubt';
+  const newCell: Cell = {
     ...cell,
-    ...(keepsReason ? {} : reasonOf(problem)),
-    standing: standingAfterFailure(cell),
-    attemptedAtMs: answer.sentAtMs,
-    attempts,
+    ...(keepsReason ? {} : toReasonColumns(problem)),
+    standing: toStandingAfterFailure(cell),
+    lastAttemptAtMs: response.sentAtMs,
+    failedReads,
   };
-  const retryMs = retryAtMs(answer.sentAtMs, attempts, problem.code);
-  const { code, message } = problem;
-  return { result, cell: planNextRead(situation, read, retryMs), ...KEPT, problem: { code, message } };
+  const retryMs = retryAtMs(response.sentAtMs, failedReads, problem.code);
+  const { code, detail } = problem;
+  return {
+    result,
+    cell: planNextRead(input, newCell, retryMs),
+    ...NUMBERS_UNCHANGED,
+    problem: { code, detail },
+  };
 }
 
-function standingAfterFailure({ standing, isStored }: Cell): Cell['standing'] {
-  if (standing === 'accepted') return standing;
+function toStandingAfterFailure({ standing, isStored }: Cell): Cell['standing'] {
+  if (standing === 'waived') return standing;
   if (!isStored) return 'missing';
-  // The cell could no longer be read, and can again.
+  // The cell is read again, so it is no longer unavailable; its number is in doubt until a read succeeds.
   return standing === 'unavailable' ? 'in_doubt' : standing;
 }
 
-/** Keeps an accepted cell as it is until Losant names the number. */
-function keepAccepted(situation: Situation): Applied {
-  const { verifiedAtMs, sha256 } = situation.cell;
-  const read = { ...readNow(situation), verifiedAtMs, sha256 };
-  return { result: 'unchanged', cell: planNextRead(situation, read), ...KEPT, problem: null };
+/** Keeps a waived cell waived until Losant reports its numbers. */
+function keepWaived(input: ApplyInput): CellUpdate {
+  const { lastReadAtMs, sha256 } = input.cell;
+  const newCell = { ...recordRead(input), lastReadAtMs, sha256 };
+  return { result: 'unchanged', cell: planNextRead(input, newCell), ...NUMBERS_UNCHANGED, problem: null };
 }
 
-/** Leaves a cell as it is whose day is past the horizon or whose organization is gone. */
-function stay({ cell }: Situation): Applied {
-  const result = cell.isStored || cell.standing === 'accepted' ? 'unchanged' : 'unavailable';
-  return { result, cell: { ...cell, nextReadAtMs: null }, ...KEPT, problem: null };
+/** Only ends the reads of a cell whose day is past the horizon or whose organization is deleted. */
+function leaveUnchanged({ cell }: ApplyInput): CellUpdate {
+  const result = cell.isStored || cell.standing === 'waived' ? 'unchanged' : 'unavailable';
+  return { result, cell: { ...cell, nextReadAtMs: null }, ...NUMBERS_UNCHANGED, problem: null };
 }
 
-function readNow({ cell, answer: { sentAtMs, sha256 } }: Situation): Cell {
-  return { ...cell, verifiedAtMs: sentAtMs, attemptedAtMs: sentAtMs, attempts: 0, sha256 };
+function recordRead({ cell, response: { sentAtMs, sha256 } }: ApplyInput): Cell {
+  return { ...cell, lastReadAtMs: sentAtMs, lastAttemptAtMs: sentAtMs, failedReads: 0, sha256 };
 }
 
 /**
- * Returns the cell with its next read: the earliest of the next checkpoint, of `soonMs`, and of a time that was set
- * after the answer's request was sent. One that is neither final nor accepted has one a day until the horizon.
+ * Returns the cell with its next read: the earliest of the next checkpoint, of `recheckMs`, and of a time that was set
+ * after the request was sent. After the last checkpoint a cell that is not settled is read daily until the horizon.
  */
 function planNextRead(
-  { cell: before, answer, policy }: Situation,
+  { cell: oldCell, response, policy }: ApplyInput,
   cell: Cell,
-  soonMs: number | null = null,
+  recheckMs: number | null = null,
 ): Cell {
-  const { day, sentAtMs } = answer;
+  const { day, sentAtMs } = response;
   if (day < horizonStart(sentAtMs, policy)) return { ...cell, nextReadAtMs: null };
   const checkpointMs = nextCheckpointMs(day, sentAtMs, policy);
-  const isClosed = cell.standing === 'final' || cell.standing === 'accepted';
-  const dailyMs = checkpointMs === null && !isClosed ? sentAtMs + DAY_MS : null;
-  const setMs = (before.nextReadAtMs ?? 0) > sentAtMs ? before.nextReadAtMs : null;
-  const soon = [soonMs, dailyMs].filter((each) => each != null).map(wakeUpMs);
-  const times = [checkpointMs, setMs, ...soon].filter((each) => each !== null);
+  const dailyMs = checkpointMs === null && !isSettled(cell.standing) ? sentAtMs + DAY_MS : null;
+  const requeuedMs = (oldCell.nextReadAtMs ?? 0) > sentAtMs ? oldCell.nextReadAtMs : null;
+  const roundedMs = [recheckMs, dailyMs].filter((each) => each !== null).map(floorToWakeUp);
+  const times = [checkpointMs, requeuedMs, ...roundedMs].filter((each) => each !== null);
   return { ...cell, nextReadAtMs: times.length === 0 ? null : Math.min(...times) };
 }
 
-function reasonOf({ code, message }: Reason): Pick<Cell, 'reason' | 'message'> {
-  return { reason: code, message };
+function toReasonColumns({ code, detail }: Reason): Pick<Cell, 'reason' | 'detail'> {
+  return { reason: code, detail };
 }
 
-function leftOut(what: string): Reason {
-  const message = `Losant left out ${what}, for which a number other than zero is stored`;
-  return { code: 'left_out', message };
+function describeOmission(numberNames: string): Reason {
+  const detail = `Losant omitted ${numberNames}, but a nonzero number is stored`;
+  return { code: 'omitted', detail };
 }
 
-function contradicted(why: string): Reason {
-  return { code: 'contradicted', message: `Losant left out numbers of the day, but ${why}` };
+function describeContradiction(evidence: string): Reason {
+  return { code: 'contradicted', detail: `Losant omitted numbers for the day, but ${evidence}` };
 }

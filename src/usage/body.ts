@@ -1,7 +1,7 @@
-/** Bodies of the API: their JSON without rounded numbers, schemas for its parts, and what does not fit them. */
+/** Parses bodies of the API: JSON without rounded numbers, and schemas for its parts. */
 import * as z from 'zod';
 
-/** A number whose nearest double is a different integer; its text is cut to a length for messages. */
+/** A number that a double would turn into a different integer. Its text is cut for messages. */
 export class InexactNumber {
   readonly text: string;
 
@@ -10,13 +10,13 @@ export class InexactNumber {
   }
 }
 
-/** The value of a key that occurs more than once in its object. */
+/** The value of a key that its object has more than once. */
 export const REPEATED_KEY = Symbol('repeated key');
 
-/** The greatest nesting, deeper than any body of this API. */
+/** Deeper than any body of this API, and no danger to the stack. */
 const DEPTH_MAX = 200;
 
-/** Matches a number that a double may round: one of 16 digits, with a fraction or with an exponent. */
+/** Matches a number that a double may round: it has 16 digits, a fraction or an exponent. */
 const MAY_BE_INEXACT = /(?:^|[:,[\s])-?(?:\d{16}|\d+[.eE])[\d.eE+-]*\s*(?:[,\]}]|$)/;
 
 /** Matches the end of a key; a string may contain text that looks like one. */
@@ -26,38 +26,36 @@ const KEY_END = /"\s*:/g;
 const STRING = /"((?:[^"\\]+|\\.)*"\s*)(:?)/g;
 
 /**
- * Reads a JSON text as `JSON.parse` does, but with a marker wherever that would change what was sent:
- * an {@link InexactNumber} for a rounded number, {@link REPEATED_KEY} for a key that its object has
- * more than once. Only the cells that depend on such a place are then refused. Fractions are as
- * `JSON.parse` reads them. Throws SyntaxError for a text that is not JSON or is nested more than 200
- * deep.
+ * Parses JSON like `JSON.parse`, but with a marker, {@link InexactNumber} or {@link REPEATED_KEY}, where that would
+ * change what was sent. Throws SyntaxError for invalid JSON and for nesting beyond 200.
+ *
+ * JSON.parse loses two things that matter for billing: it rounds integers above 2^53, and of repeated keys it keeps the
+ * last. A reviver cannot see either, because both happen before it runs. So the text is parsed normally first. If the
+ * result has as many keys as the text has `"…":`, and no number is long enough to be rounded, nothing was lost.
+ * Otherwise (a string that merely looks like a key is enough) every key gets a sequence number, so that none replaces
+ * another, and the text is parsed again with the source text of each number, whose digits are compared with the
+ * double's. What differs becomes a marker. Schemas reject markers, so only cells that use such a value are quarantined;
+ * the rest of the response is loaded.
  */
 export function parseJson(text: string): unknown {
   const value: unknown = JSON.parse(text);
-  const isWhole = countKeys(value) === (text.match(KEY_END)?.length ?? 0);
-  return isWhole && !MAY_BE_INEXACT.test(text) ? value : parseMarked(text);
+  const hasAllKeys = countKeys(value) === (text.match(KEY_END)?.length ?? 0);
+  return hasAllKeys && !MAY_BE_INEXACT.test(text) ? value : parseMarked(text);
 }
 
-/**
- * Returns the number of keys of all objects in the value, which is lower than in its text if one is
- * repeated.
- */
+/** Counts the keys of all objects in the value: fewer than in its text if one is repeated. */
 function countKeys(value: unknown, depth = 0): number {
   if (typeof value !== 'object' || value === null) return 0;
   if (depth >= DEPTH_MAX) throw new SyntaxError(`nested more than ${DEPTH_MAX} deep`);
   let keys = Array.isArray(value) ? 0 : Object.keys(value).length;
-  for (const held of Object.values(value)) keys += countKeys(held, depth + 1);
+  for (const child of Object.values(value)) keys += countKeys(child, depth + 1);
   return keys;
 }
 
-/**
- * Reads a valid text. Each key is numbered before the text is parsed, so that none replaces
- * another.
- */
 function parseMarked(text: string): unknown {
   let keys = 0;
-  const numbered = text.replace(STRING, (string, rest: string, colon: string) =>
-    colon === '' ? string : `"${keys++} ${rest}:`,
+  const numbered = text.replace(STRING, (string, content: string, colon: string) =>
+    colon === '' ? string : `"${keys++} ${content}:`,
   );
   return JSON.parse(numbered, (_, value: unknown, ...[context]: { source?: string }[]) => {
     if (typeof value === 'number') return markNumber(value, context?.source ?? '');
@@ -74,24 +72,21 @@ function markKeys(numbered: object): object {
   return Object.fromEntries(map);
 }
 
-/** Returns the number if it is no integer, or the one that its text says; otherwise a marker. */
+/** Returns the number if it has a fraction or is exactly the integer in the text; otherwise a marker. */
 function markNumber(value: number, text: string): number | InexactNumber {
-  const [written, shortest] = [digitsOf(text), digitsOf(String(value))];
-  const isSame = written.padEnd(shortest.length, '0') === shortest.padEnd(written.length, '0');
+  const [digits, shortest] = [extractDigits(text), extractDigits(String(value))];
+  const isSame = digits.padEnd(shortest.length, '0') === shortest.padEnd(digits.length, '0');
   const isFraction = Number.isFinite(value) && !Number.isInteger(value);
   return isFraction || (Number.isInteger(value) && isSame) ? value : new InexactNumber(text);
 }
 
-/** Returns the digits of a number from the first that is not 0, without its sign, point and exponent. */
-function digitsOf(text: string): string {
+/** Returns the significant digits of a number, without sign, point, exponent and leading zeros. */
+function extractDigits(text: string): string {
   return text.replace(/e.*/i, '').replace(/[-.]/g, '').replace(/^0+/, '');
 }
 
-/**
- * A billed number: an integer from 0 to 2^53 − 1, exactly as it is written in the body. A missing one
- * is an error like any other.
- */
-export const billed = z.custom<number>((value) => findProblem(value) === null, {
+/** A required integer from 0 to 2^53 − 1, exactly as written in the body. */
+export const billedNumber = z.custom<number>((value) => findProblem(value) === null, {
   error: ({ input }) => findProblem(input) ?? undefined,
 });
 
@@ -102,38 +97,35 @@ function findProblem(value: unknown): string | null {
     return Number.isSafeInteger(value) ? null : `is above 2^53 − 1 (${value})`;
   }
   if (value === undefined) return 'is missing';
-  if (value === REPEATED_KEY) return 'occurs twice';
+  if (value === REPEATED_KEY) return 'appears twice';
   if (value instanceof InexactNumber) return `is ${value.text}, which cannot be stored without rounding`;
-  return `is not a number but ${storable(JSON.stringify(value).slice(0, 40))}`;
+  return `is not a number but ${toStorableText(JSON.stringify(value).slice(0, 40))}`;
 }
 
-/** Returns the message for a key that its object has more than once; zod describes any other problem. */
-export const ifRepeated = ({ input }: { readonly input?: unknown }) =>
-  input === REPEATED_KEY ? 'occurs twice' : undefined;
+/** An error map for zod, which describes any other problem itself. */
+export const describeRepeatedKey = ({ input }: { readonly input?: unknown }) =>
+  input === REPEATED_KEY ? 'appears twice' : undefined;
 
-/** A time with its zone, as ms since 1970. */
+/** An ISO time with its zone, transformed into ms since 1970. */
 export const instant = z.iso
-  .datetime({ offset: true, error: ifRepeated })
+  .datetime({ offset: true, error: describeRepeatedKey })
   .transform((iso) => Date.parse(iso));
 
-/** An id, in lower case. */
+/** An ID, transformed to lower case. */
 export const hexId = z
   .string()
-  .regex(/^[A-Fa-f\d]{24}$/, 'not an id of 24 hex digits')
+  .regex(/^[A-Fa-f\d]{24}$/, 'is not an ID of 24 hex digits')
   .transform((id) => id.toLowerCase());
 
-/**
- * Returns the text with U+FFFD for NUL and lone surrogates, which neither text nor JSON in Postgres
- * can contain.
- */
-export function storable(text: string): string {
+/** Replaces NUL and lone surrogates, which neither text nor JSON in Postgres can contain, by U+FFFD. */
+export function toStorableText(text: string): string {
   return text.toWellFormed().replaceAll('\0', '\uFFFD');
 }
 
-/** Returns one storable line with the first three problems, each with its path. */
+/** Formats the first three problems with their paths, as a line that Postgres can store. */
 export function describeProblems({ issues }: z.ZodError): string {
   const problems = issues.slice(0, 3).map(({ path, message }) => {
-    const keys = path.map((key) => storable(String(key).slice(0, 40)));
+    const keys = path.map((key) => toStorableText(String(key).slice(0, 40)));
     return `${keys.join('.') || 'body'}: ${message}`;
   });
   return problems.join('; ') + (issues.length > 3 ? ` and ${issues.length - 3} more` : '');

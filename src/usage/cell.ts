@@ -1,78 +1,77 @@
 import type { UsageDay } from './day.ts';
-import type { Numbers, Part } from './numbers.ts';
+import type { NumberRef, Numbers } from './numbers.ts';
 import type { Standing } from './standing.ts';
 
-/** A cell: organization × stream × usage day, the unit of truth. */
+/** The key of a cell: organization × stream × usage day. */
 export interface CellKey {
   readonly orgId: string;
   readonly stream: string;
   readonly day: UsageDay;
 }
 
-/** Returns a unique text for a cell, for maps. Its order is the order in which every writer locks cells. */
+/** Returns a unique text for a cell. Its order is the order in which every writer locks cells. */
 export function cellId({ day, orgId, stream }: CellKey): string {
   return `${day} ${orgId} ${stream}`;
 }
 
-/** Compares ids, days and stream names in the order of the database: by code units, as its collation "C" does. */
+/** Compares by code units, as the collation "C" of the database does. */
 export function compareText(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
 }
 
-/** The row of a cell in the ledger, `coverage`; the comments of its columns define each. */
+/** A row of `coverage`, whose column comments define each field. */
 export interface Cell {
   readonly standing: Standing;
   readonly isStored: boolean;
   readonly isReported: boolean;
-  readonly silences: number;
+  readonly omissions: number;
   readonly revision: number;
-  readonly verifiedAtMs: number | null;
-  readonly attemptedAtMs: number | null;
-  readonly attempts: number;
-  /** The time of the next read; null if there is none. */
+  readonly lastReadAtMs: number | null;
+  readonly lastAttemptAtMs: number | null;
+  readonly failedReads: number;
+  /** Null if the cell is not read again. */
   readonly nextReadAtMs: number | null;
-  /** Whether it was ever final; a later change is a restatement. */
   readonly wasFinal: boolean;
   readonly reason: string | null;
-  readonly message: string | null;
+  readonly detail: string | null;
   /** In hex. */
   readonly sha256: string | null;
 }
 
-/** A code to group by, without ids or dates, and a message for people. */
+/** A code to group by, without IDs or dates, and a sentence to read. */
 export interface Reason {
   readonly code: string;
-  readonly message: string;
+  readonly detail: string;
 }
 
-/** The part of an answer about one cell. */
+/** The part of a response that concerns one cell. */
 export type Verdict =
-  /** Losant named the day; parts that it left out read zero in `numbers`. `doubt` is what speaks against the answer. */
+  /** Omitted parts are 0 in `numbers`. `doubt` is what contradicts the response. */
   | {
-      readonly kind: 'named';
+      readonly kind: 'reported';
       readonly numbers: Numbers;
-      readonly leftOut: readonly Part[];
+      readonly omitted: readonly NumberRef[];
       readonly doubt?: Reason;
     }
-  /** Losant answered and left the day out. */
-  | { readonly kind: 'left_out' }
+  | { readonly kind: 'omitted' }
   | ({ readonly kind: 'failed' | 'quarantined' } & Reason);
 
-/** The answer that a run has for one cell. */
-export interface CellAnswer extends CellKey {
-  /** The time at which the first request was sent, in ms by the database's clock. */
+export interface CellResponse extends CellKey {
+  /** When the first request was sent, in ms by the database's clock. */
   readonly sentAtMs: number;
-  /** The SHA-256 (hex) over the bodies in request order; null without a complete answer. */
+  /** The SHA-256 (hex) over the bodies in request order; null without a complete response. */
   readonly sha256: string | null;
   readonly verdict: Verdict;
 }
 
 /** The result of a cell as a run counts it. */
-export type CellResult = 'loaded' | 'unchanged' | 'left_out' | 'failed' | 'quarantined' | 'unavailable';
+export type CellResult = 'loaded' | 'unchanged' | 'omitted' | 'failed' | 'quarantined' | 'unavailable';
 
-/** The reason of an accepted cell. */
+/** The reason of a waived cell. */
 export const WAIVED = 'waived';
-/** The reasons of cells that are no longer read: the organization is gone, or Losant no longer keeps the detail. */
+/** The reason of a cell that the program waived, and of its waiver: the organization was created later. */
+export const BEFORE_CREATION = 'before_creation';
+/** The reasons of unavailable cells: the organization is deleted, or Losant no longer retains the day. */
 export const ORG_DELETED = 'org_deleted';
 export const PAST_HORIZON = 'past_horizon';

@@ -19,48 +19,47 @@ export function parseDay(text: string): UsageDay | null {
   return Number.isNaN(ms) || dayAt(ms) !== text ? null : text;
 }
 
-/** Returns the UTC day that contains the instant `epochMs`. */
+/** Returns the UTC day that contains the instant. */
 export function dayAt(epochMs: number): UsageDay {
   return new Date(epochMs).toISOString().slice(0, 10);
 }
 
-/** Returns the first millisecond of the day. */
 export function dayStartMs(day: UsageDay): number {
   return Date.parse(`${day}T00:00:00.000Z`);
 }
 
-/** Returns the end of the day: the first millisecond of the next one. */
+/** Returns the end of the day, exclusive: the first millisecond of the next one. */
 export function dayEndMs(day: UsageDay): number {
   return dayStartMs(day) + DAY_MS;
 }
 
-/** Returns the day `count` days after `day` (before it, if negative). */
+/** Adds days; a negative count goes back. */
 export function addDays(day: UsageDay, count: number): UsageDay {
   return dayAt(dayStartMs(day) + count * DAY_MS);
 }
 
-/** Returns the number of days from `from` to `to`; negative if `to` is earlier. */
-export function daysFrom(from: UsageDay, to: UsageDay): number {
+/** Counts the days from `from` to `to`, exclusive; negative if `to` is earlier. */
+export function countDays(from: UsageDay, to: UsageDay): number {
   return (dayStartMs(to) - dayStartMs(from)) / DAY_MS;
 }
 
-/** Returns every day of the inclusive range, oldest first; none if it is empty. */
+/** Returns the days of the range, oldest first; none if `to` is before `from`. */
 export function eachDay(range: DayRange): UsageDay[] {
-  const length = Math.max(0, daysFrom(range.from, range.to) + 1);
+  const length = Math.max(0, countDays(range.from, range.to) + 1);
   return Array.from({ length }, (_, index) => addDays(range.from, index));
 }
 
-/** Returns the latest of the days, of which at least one must be given. Null and undefined are skipped. */
+/** Returns the latest day. Skips null and undefined; at least one must be a day. */
 export function latestDay(...days: readonly (UsageDay | null | undefined)[]): UsageDay {
   return days.filter((day) => day != null).reduce((a, b) => (a > b ? a : b));
 }
 
-/** Returns the earliest of the days, of which at least one must be given. Null and undefined are skipped. */
+/** Returns the earliest day. Skips null and undefined; at least one must be a day. */
 export function earliestDay(...days: readonly (UsageDay | null | undefined)[]): UsageDay {
   return days.filter((day) => day != null).reduce((a, b) => (a < b ? a : b));
 }
 
-/** Joins neighbouring days into ranges, oldest first. */
+/** Joins consecutive days into ranges, oldest first. */
 export function mergeDays(days: readonly UsageDay[]): DayRange[] {
   const ranges: { from: UsageDay; to: UsageDay }[] = [];
   for (const day of days.toSorted()) {
@@ -81,7 +80,6 @@ export function parseMonth(text: string): Month | null {
   return MONTH.test(text) ? text : null;
 }
 
-/** Returns the first and last day of the month. */
 export function daysOfMonth(month: Month): DayRange {
   const [year, number] = month.split('-').map(Number) as [number, number];
   return { from: `${month}-01`, to: dayAt(Date.UTC(year, number, 0)) };

@@ -1,51 +1,49 @@
 import { type CellKey, compareText } from './cell.ts';
 import { addDays, type DayRange, type UsageDay } from './day.ts';
-import { streamNamed, streamNames } from './streams/catalog.ts';
+import { getStream, streamNames } from './streams/catalog.ts';
 
-/** In the place of an organization: the totals of all of them, as Losant itself adds them up. */
+/** Stands for the whole instance in place of an organization ID, for Losant's own totals. */
 export const WHOLE_INSTANCE = '';
 
-/** One fetch: a window of one stream of one organization, and the days of it that are loaded, newest first. */
+/** One stream of one organization, or of the whole instance, on consecutive days: the unit that is requested. */
 export interface Slice {
   readonly orgId: string;
   readonly stream: string;
-  readonly window: DayRange;
+  /** The days that are requested. */
+  readonly range: DayRange;
+  /** The days of the range that are loaded, newest first. */
   readonly days: readonly UsageDay[];
 }
 
 /**
- * Cuts due cells into as few windows as possible, newest first. Within an organization and window, a stream comes after
- * those that it waits for. Pure: the same cells give the same slices.
+ * Cuts cells into as few slices as possible, newest first. Slices of an organization that end on the same day are in
+ * stream order, so that a stream comes after those that it waits for. Pure function.
  */
 export function planSlices(cells: readonly CellKey[]): Slice[] {
-  const tracks = Map.groupBy(cells, ({ orgId, stream }) => `${orgId} ${stream}`);
-  const slices = [...tracks.values()].flatMap((track) => {
-    const { orgId, stream } = track[0] as CellKey;
-    const days = track.map(({ day }) => day).sort((a, b) => compareText(b, a));
-    const windows = cutWindows(days, streamNamed(stream).windowDays);
-    return windows.map((window): Slice => ({ orgId, stream, ...window }));
+  const groups = Map.groupBy(cells, ({ orgId, stream }) => `${orgId} ${stream}`);
+  const slices = [...groups.values()].flatMap((group) => {
+    const { orgId, stream } = group[0] as CellKey;
+    const days = group.map(({ day }) => day).sort((a, b) => compareText(b, a));
+    return cutRanges(days, getStream(stream).maxDays).map((part): Slice => ({ orgId, stream, ...part }));
   });
   return slices.sort(
     (a, b) =>
-      compareText(b.window.to, a.window.to) ||
+      compareText(b.range.to, a.range.to) ||
       compareText(a.orgId, b.orgId) ||
       streamNames.indexOf(a.stream) - streamNames.indexOf(b.stream),
   );
 }
 
-/** Returns the fewest windows that cover the days (newest first), each at most as long as a request may be. */
-function cutWindows(
-  days: readonly UsageDay[],
-  windowDays: number,
-): { readonly window: DayRange; readonly days: readonly UsageDay[] }[] {
-  const windows = [];
-  let rest = days;
-  while (rest[0] !== undefined) {
-    const to = rest[0];
-    const oldest = addDays(to, 1 - windowDays);
-    const inside = rest.filter((day) => day >= oldest);
-    windows.push({ window: { from: inside.at(-1) as UsageDay, to }, days: inside });
-    rest = rest.slice(inside.length);
+/** Returns the fewest ranges of at most `maxDays` that cover the days, which are newest first. */
+function cutRanges(days: readonly UsageDay[], maxDays: number): Pick<Slice, 'range' | 'days'>[] {
+  const parts = [];
+  let remaining = days;
+  while (remaining[0] !== undefined) {
+    const to = remaining[0];
+    const oldest = addDays(to, 1 - maxDays);
+    const partDays = remaining.filter((day) => day >= oldest);
+    parts.push({ range: { from: partDays.at(-1) as UsageDay, to }, days: partDays });
+    remaining = remaining.slice(partDays.length);
   }
-  return windows;
+  return parts;
 }

@@ -2,51 +2,51 @@ import ky, { isHTTPError, isTimeoutError } from 'ky';
 import type { RunResult } from '../console/sources.ts';
 import type { Logger } from '../logger.ts';
 
-/** What became of an instance since the wake-up before. */
+/** What an instance has done since the last wake-up. */
 export interface InstanceActivity {
-  /** The results of the runs of this process that have ended since. */
+  /** The results of the runs that have finished. */
   readonly results: readonly RunResult[];
-  /** The run under way, of this process or a backfill of another one; null without any. */
-  readonly runUnderWay: {
-    /** Whether it has stored a slice since the wake-up before. */
-    readonly hasStored: boolean;
+  /** The run in progress, of this process or a backfill of another one; null if there is none. */
+  readonly currentRun: {
+    /** Whether it has read cells since the last wake-up. */
+    readonly hasProgress: boolean;
     readonly hasFailedReads: boolean;
   } | null;
 }
 
-export interface JudgedMoment {
-  /** Whether the next wake-up has come, so that runs under way are waited for no longer. */
+export interface WakeUpMoment {
+  /** Whether the next wake-up has come, which does not wait for runs in progress. */
   readonly isWakeUp: boolean;
-  /** Whether a run has ended since the process started. */
-  readonly hasEndedRun: boolean;
+  /** Whether a run has finished since the process started. */
+  readonly hasFinishedRun: boolean;
 }
 
 /**
- * Returns whether a wake-up went well over all instances that this process runs: each has ended a run since, and all
- * were complete; a run under way counts as one that stores what it reads. Null if there is nothing to tell, or not yet.
+ * Returns whether the runs since the last wake-up left nothing due in any instance that this process runs. A run in
+ * progress counts as complete if it has read cells, and no read failed. Null if there is nothing to report, or not yet.
  */
-export function judgeWakeUp(
+export function assessWakeUp(
   activities: readonly InstanceActivity[],
-  { isWakeUp, hasEndedRun }: JudgedMoment,
+  { isWakeUp, hasFinishedRun }: WakeUpMoment,
 ): boolean | null {
-  const active = activities.filter(
-    ({ results, runUnderWay }) => runUnderWay !== null || results.some(isOfThisProcess),
+  const activeInstances = activities.filter(
+    ({ results, currentRun }) => currentRun !== null || results.some(isFinishedHere),
   );
-  const isUnderWay = active.some(({ runUnderWay }) => runUnderWay !== null);
-  if (!hasEndedRun || active.length === 0 || (isUnderWay && !isWakeUp)) return null;
-  return active.every(isWell);
+  const isRunning = activeInstances.some(({ currentRun }) => currentRun !== null);
+  if (!hasFinishedRun || activeInstances.length === 0 || (isRunning && !isWakeUp)) return null;
+  return activeInstances.every(isComplete);
 }
 
-/** Returns whether a run was one of this process: where another one has the instance, that one tells of it. */
-export function isOfThisProcess(result: RunResult): boolean {
+/** Returns whether this process finished the run. A process that runs the instance instead reports it. */
+export function isFinishedHere(result: RunResult): boolean {
   return result !== 'standby' && result !== 'interrupted';
 }
 
-function isWell({ results, runUnderWay }: InstanceActivity): boolean {
-  if (runUnderWay?.hasFailedReads === true) return false;
-  const ownResults = results.filter(isOfThisProcess);
-  if (ownResults.length === 0) return runUnderWay?.hasStored === true;
-  return ownResults.every((result) => result === 'complete');
+function isComplete({ results, currentRun }: InstanceActivity): boolean {
+  if (currentRun?.hasFailedReads === true) return false;
+  const finishedResults = results.filter(isFinishedHere);
+  if (finishedResults.length === 0) return currentRun?.hasProgress === true;
+  return finishedResults.every((result) => result === 'complete');
 }
 
 export interface HeartbeatOptions {
@@ -62,43 +62,43 @@ const monitor = ky.create({
   retry: { limit: 1, shouldRetry: () => true, delay: () => 1_000 },
 });
 
-/** The reports to a dead man's switch, whose answers never change a run. */
+/** The reports to a dead man's switch, whose success or failure never changes a run. */
 export type Heartbeat = ReturnType<typeof createHeartbeat>;
 
 /**
- * Returns what pings by the Healthchecks convention: GET `URL` for success, `URL/fail` otherwise, in the order of the
- * calls. A ping that fails is logged without its address.
+ * Sends pings by the Healthchecks convention: GET `URL` for success, `URL/fail` otherwise, in the order of the calls. A
+ * ping that fails is logged without its address.
  */
 export function createHeartbeat({ url, logger }: HeartbeatOptions) {
   const ping = async (suffix: '' | '/fail') => {
-    const answer = url === null ? 200 : await ask(url, suffix);
-    if (isGood(answer)) return;
-    const reason = typeof answer === 'number' ? `HTTP ${answer}` : answer;
+    const outcome = url === null ? 200 : await sendPing(url, suffix);
+    if (isDelivered(outcome)) return;
+    const reason = typeof outcome === 'number' ? `HTTP ${outcome}` : outcome;
     logger.warn({ ping: suffix === '' ? 'success' : 'fail', reason }, 'heartbeat not delivered');
   };
-  let sent = Promise.resolve();
+  let lastPing = Promise.resolve();
   return {
-    /** Resolves once this ping and those before have been answered, or given up. */
-    async send(isWell: boolean): Promise<void> {
-      sent = sent.then(() => ping(isWell ? '' : '/fail'));
-      await sent;
+    /** Resolves once this ping and those before it were delivered or have failed. */
+    async send(isSuccess: boolean): Promise<void> {
+      lastPing = lastPing.then(() => ping(isSuccess ? '' : '/fail'));
+      await lastPing;
     },
   };
 }
 
-/** The status of the monitor's answer, or why there is none, in words that cannot contain the address. */
-type MonitorAnswer = number | 'timeout' | 'no connection';
+/** The status of the monitor's response, or why there is none, in words that cannot contain the address. */
+type PingOutcome = number | 'timeout' | 'no connection';
 
-export function isGood(answer: MonitorAnswer): boolean {
-  return typeof answer === 'number' && answer >= 200 && answer < 300;
+export function isDelivered(outcome: PingOutcome): boolean {
+  return typeof outcome === 'number' && outcome >= 200 && outcome < 300;
 }
 
-/** Asks by the one address of the convention that changes no state. */
-export async function probeHeartbeat(url: string): Promise<MonitorAnswer> {
-  return await ask(url, '/log');
+/** Pings the one address of the convention that changes no state. */
+export async function probeHeartbeat(url: string): Promise<PingOutcome> {
+  return await sendPing(url, '/log');
 }
 
-async function ask(url: string, suffix: string): Promise<MonitorAnswer> {
+async function sendPing(url: string, suffix: string): Promise<PingOutcome> {
   try {
     const target = new URL(url);
     if (suffix !== '') target.pathname = target.pathname.replace(/\/+$/, '') + suffix;

@@ -1,15 +1,15 @@
-import type { RunProgress, RunResult, Trouble } from '../console/sources.ts';
+import type { Problem, RunProgress, RunResult } from '../console/sources.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { describeError, ExportError, HeldError, LosantError } from '../errors.ts';
-import type { ExportEnvironment } from '../export/context.ts';
-import { findNextCommand, logRun, type RunOutcome } from '../export/report.ts';
-import { runInstance } from '../export/run.ts';
+import { AppError, BusyError, describeError, LosantError } from '../errors.ts';
 import { readBackfill, recordFailedRun } from '../ledger/runs.ts';
+import type { RunEnvironment } from '../loading/context.ts';
+import { findNextCommand, logRun, type RunOutcome } from '../loading/report.ts';
+import { runInstance } from '../loading/run.ts';
 import type { Metrics } from '../server/metrics.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 
 /** The tools of the worker, the same for all its instances and runs. */
-export interface RunTools extends Omit<ExportEnvironment, 'now'> {
+export interface RunTools extends Omit<RunEnvironment, 'now'> {
   readonly config: Config;
   readonly signal: AbortSignal;
   readonly newId: () => string;
@@ -19,38 +19,38 @@ export interface RunTools extends Omit<ExportEnvironment, 'now'> {
   readonly nextWakeAt: () => Date | null;
 }
 
-export interface RunEnd {
+export interface WorkerRunResult {
   readonly result: RunResult;
-  readonly trouble: Trouble | null;
-  /** The error that broke the run off, for the log; undefined if none did. */
+  readonly problem: Problem | null;
+  /** The error that ended the run, for the log; undefined if none did. */
   readonly error?: unknown;
-  /** The backfill of another process for which this one stands by; null or undefined if there is none. */
+  /** The backfill of another process for which this one stands by, if there is one. */
   readonly backfill?: Awaited<ReturnType<typeof readBackfill>>;
 }
 
 /** Never throws: a failure of one instance must not stop the others. */
-export async function exportInstance(
+export async function loadOnSchedule(
   tools: RunTools,
   instance: InstanceConfig,
   onProgress: (progress: RunProgress) => void,
-): Promise<RunEnd> {
+): Promise<WorkerRunResult> {
   const { handle, metrics, logger, hostNow, signal, nextWakeAt } = tools;
   const { instanceId } = instance;
   const runId = tools.newId();
   let now: (() => number) | null = null;
   let startedAtMs = hostNow();
-  let end: RunEnd;
+  let end: WorkerRunResult;
   try {
     now = await tools.readNow();
     startedAtMs = now();
     const startedAt = new Date(startedAtMs).toISOString();
     const log = logProgress(tools, { instance_id: instanceId, run_id: runId });
-    let isAnswered = false;
-    const onAttempt: ExportEnvironment['onAttempt'] = (request) => {
+    let hasResponse = false;
+    const onAttempt: RunEnvironment['onAttempt'] = (request) => {
       metrics.countRequest(request);
-      isAnswered ||= request.status === 200;
+      hasResponse ||= request.status === 200;
     };
-    // The token is read in it, so that a replaced one is used without a restart.
+    // It reads the token, so that a replaced one is used without a restart.
     const outcome = await runInstance({ ...tools, now, onAttempt }, instance, {
       kind: 'scheduled',
       runId,
@@ -69,10 +69,11 @@ export async function exportInstance(
     logRun(logger, instanceId, outcome);
     end = endOf(outcome);
     if (end.result === 'refused') metrics.showTokenRefused(instanceId, true);
-    // An outage does not tell whether Losant takes the token.
-    else if (isAnswered) metrics.showTokenRefused(instanceId, false);
+    // An outage does not show whether Losant accepts the token.
+    else if (hasResponse) metrics.showTokenRefused(instanceId, false);
   } catch (error) {
-    end = judgeFailure(describeDatabaseError(error, handle.describe) ?? error, signal.aborted);
+    const context = { where: handle.label, role: 'losant_usage_writer' } as const;
+    end = classifyFailure(describeDatabaseError(error, context) ?? error, signal.aborted);
     if (end.result === 'refused') metrics.showTokenRefused(instanceId, true);
     if (end.result === 'standby') end = { ...end, backfill: await findBackfill(tools, instanceId) };
     else if (now !== null) await recordFailure(tools, instanceId, { runId, end });
@@ -82,41 +83,40 @@ export async function exportInstance(
   return end;
 }
 
-function endOf(outcome: RunOutcome): RunEnd {
+function endOf(outcome: RunOutcome): WorkerRunResult {
   const { report, refusal } = outcome;
-  if (refusal) return { result: 'refused', trouble: describe(refusal) };
-  if (report.status === 'complete') return { result: 'complete', trouble: null };
+  if (refusal) return { result: 'refused', problem: describe(refusal) };
+  if (report.status === 'complete') return { result: 'complete', problem: null };
   const [first] = report.failures;
   const { code, message } = first ?? { code: 'incomplete', message: 'something that was due is missing' };
   const hint = `${findNextCommand(outcome)} shows what is wrong; the worker keeps trying`;
-  return { result: 'partial', trouble: { code, message, hint } };
+  return { result: 'partial', problem: { code, message, hint } };
 }
 
-/** Returns the end of a run that broke off. Pure. */
-export function judgeFailure(error: unknown, isAskedToEnd: boolean): RunEnd {
-  if (isAskedToEnd) return { result: 'interrupted', trouble: null };
-  if (error instanceof HeldError) return { result: 'standby', trouble: null };
+export function classifyFailure(error: unknown, isAskedToEnd: boolean): WorkerRunResult {
+  if (isAskedToEnd) return { result: 'interrupted', problem: null };
+  if (error instanceof BusyError) return { result: 'standby', problem: null };
   const isRefusal = error instanceof LosantError && ['unauthorized', 'forbidden'].includes(error.kind);
-  return { result: isRefusal ? 'refused' : 'failed', trouble: describe(error), error };
+  return { result: isRefusal ? 'refused' : 'failed', problem: describe(error), error };
 }
 
-/** Returns the backfill for which this process stands by; null also if the database does not say. */
+/** Returns the backfill for which this process stands by; null also if it could not be read. */
 async function findBackfill({ handle, logger }: RunTools, instanceId: string) {
   return await readBackfill(handle.db, instanceId).catch((error: unknown) => {
-    logger.warn({ err: error, instance_id: instanceId }, 'holder of the lease not read');
+    logger.warn({ err: error, instance_id: instanceId }, 'could not read which run has the lease');
     return null;
   });
 }
 
-/** Whether to look again before the next wake-up: what kept this run away may be gone soon. */
-export function looksAgain({ result, trouble }: RunEnd): boolean {
-  return result === 'standby' || (result === 'failed' && trouble?.code === 'database_unreachable');
+/** Returns whether to retry before the next wake-up, because the obstacle may be gone soon. */
+export function isRetriedSoon({ result, problem }: WorkerRunResult): boolean {
+  return result === 'standby' || (result === 'failed' && problem?.code === 'database_unreachable');
 }
 
 /** Returns what may be shown to readers: the message of an error that is not ours may contain anything. */
-function describe(error: unknown): Trouble {
-  if (error instanceof ExportError) return describeError(error);
-  return { code: 'unexpected', message: 'an unexpected failure', hint: 'the log says where it happened' };
+function describe(error: unknown): Problem {
+  if (error instanceof AppError) return describeError(error);
+  return { code: 'unexpected', message: 'unexpected failure', hint: 'see the log' };
 }
 
 /** The errors after which nothing is written: no database answers, or its schema is not this program's. */
@@ -126,29 +126,29 @@ const NOT_RECORDED = ['database_unreachable', 'database_too_old', 'database_too_
 async function recordFailure(
   { handle, host, version, logger }: RunTools,
   instanceId: string,
-  { runId, end }: { readonly runId: string; readonly end: RunEnd },
+  { runId, end }: { readonly runId: string; readonly end: WorkerRunResult },
 ): Promise<void> {
-  if (end.trouble === null || NOT_RECORDED.includes(end.trouble.code)) return;
-  const place = { run_id: runId, instance_id: instanceId, host, version };
-  const run = { ...place, kind: 'scheduled', is_full: true } as const;
-  await recordFailedRun(handle.db, run, end.trouble.message).catch((error: unknown) => {
+  if (end.problem === null || NOT_RECORDED.includes(end.problem.code)) return;
+  const origin = { run_id: runId, instance_id: instanceId, host, version };
+  const run = { ...origin, kind: 'scheduled', is_full: true } as const;
+  await recordFailedRun(handle.db, run, end.problem.message).catch((error: unknown) => {
     logger.warn({ err: error, instance_id: instanceId }, 'failed run not recorded');
   });
 }
 
 /** The interval of progress lines: short enough to see a long run move, long enough for a log. */
-const LINE_EVERY_MS = 60_000;
+const PROGRESS_LOG_INTERVAL_MS = 60_000;
 
 /** Logs the beginning of a run at its first progress, and then its progress once a minute. */
 export function logProgress(
-  { logger, hostNow }: Pick<ExportEnvironment, 'logger' | 'hostNow'>,
+  { logger, hostNow }: Pick<RunEnvironment, 'logger' | 'hostNow'>,
   fields: { readonly instance_id: string; readonly run_id: string },
-): (progress: Pick<RunProgress, 'planned' | 'done'>) => void {
+): (progress: Pick<RunProgress, 'plannedCells' | 'readCells'>) => void {
   let lastLineMs: number | null = null;
-  return ({ planned, done }) => {
-    if (lastLineMs !== null && hostNow() - lastLineMs < LINE_EVERY_MS) return;
+  return ({ plannedCells, readCells }) => {
+    if (lastLineMs !== null && hostNow() - lastLineMs < PROGRESS_LOG_INTERVAL_MS) return;
     if (lastLineMs === null) logger.info(fields, 'run started');
-    else logger.info({ ...fields, cells_planned: planned, cells_done: done }, 'run under way');
+    else logger.info({ ...fields, cells_planned: plannedCells, cells_done: readCells }, 'run in progress');
     lastLineMs = hostNow();
   };
 }

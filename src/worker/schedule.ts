@@ -3,26 +3,26 @@ import { type Logger as CronLogger, createTask } from 'node-cron';
 export type Schedule = Awaited<ReturnType<typeof armSchedule>>;
 
 /**
- * Calls `onWake`, which must not throw, at the times of a cron expression, in UTC, with the number of times before that
- * passed while the process was paused or blocked: they are one wake-up together. It decides nothing: due days are read
- * from the ledger, so no missed or doubled wake-up can lose a day.
+ * Calls `onWake`, which must not throw, at the times of a cron expression, in UTC. Times that passed while the process
+ * was suspended or blocked are counted, and make one call together. Due days are read from the ledger, so a missed or
+ * doubled wake-up loses nothing.
  */
-export async function armSchedule(expression: string, onWake: (missed: number) => void) {
-  let missed = 0;
-  let isCalled = false;
-  // A process that goes on is told of each time that it missed, and of the one that has come, all at once.
+export async function armSchedule(expression: string, onWake: (missedWakeUps: number) => void) {
+  let missedWakeUps = 0;
+  let isCallPending = false;
+  // A process that resumes gets an event for each missed time and for the current one, all at once.
   const callOnce = () => {
-    if (isCalled) return;
-    isCalled = true;
+    if (isCallPending) return;
+    isCallPending = true;
     setImmediate(() => {
-      onWake(missed);
-      missed = 0;
-      isCalled = false;
+      onWake(missedWakeUps);
+      missedWakeUps = 0;
+      isCallPending = false;
     });
   };
-  const task = createTask(expression, callOnce, { name: 'export', timezone: 'UTC', logger: silent });
+  const task = createTask(expression, callOnce, { name: 'load', timezone: 'UTC', logger: silentLogger });
   task.on('execution:missed', () => {
-    missed += 1;
+    missedWakeUps += 1;
     callOnce();
   });
   await task.start();
@@ -32,5 +32,5 @@ export async function armSchedule(expression: string, onWake: (missed: number) =
   };
 }
 
-/** node-cron's own logger would print to stdout; `onWake` reports what matters. */
-const silent: CronLogger = { info: () => {}, warn: () => {}, error: () => {}, debug: () => {} };
+/** node-cron's logger would print to stdout; `onWake` reports what matters. */
+const silentLogger: CronLogger = { info: () => {}, warn: () => {}, error: () => {}, debug: () => {} };

@@ -1,4 +1,4 @@
-/** Settling what changed after a month was closed: once, to whom it was billed, whatever instance billed it. */
+/** Adjusting a closed month: each difference once, to the customer of its line, whichever instance billed it. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import {
@@ -13,7 +13,7 @@ import {
 
 const books = useBooks();
 let months = 0;
-/** A month of 2025 that no other test has. */
+/** Returns a month of 2025 that no other test has. */
 const takeMonth = (): string => {
   months += 1;
   return `2025-0${months}`;
@@ -41,9 +41,9 @@ const moveTo = (instanceId: string, orgId: string) =>
   );
 
 describe('an adjustment', () => {
-  // Promise (Billing): What differs after the closing is billed once, to the customer of the line that it corrects,
-  // whatever instance billed it.
-  test('bills the difference once', async () => {
+  // Guarantee (Billing): A difference after closing is billed once, to the customer of the line it corrects, whichever
+  // instance billed it.
+  test('bills a difference once', async () => {
     const month = takeMonth();
     const orgId = await orgIn(month);
     await books.close(month);
@@ -61,7 +61,7 @@ describe('an adjustment', () => {
     expect((await books.verifyMonth(month)).problems).toEqual([]);
   });
 
-  test('has a line of zero where only sources, or only a maximum, differ', async () => {
+  test('has a line of 0 if only sources or only a maximum differ', async () => {
     const month = takeMonth();
     const orgId = await orgIn(month);
     await books.addCells({ orgId, from: `${month}-10`, to: `${month}-12`, stream: 'payload_sources' });
@@ -79,7 +79,7 @@ describe('an adjustment', () => {
     expect((await books.verifyMonth(month)).problems).toEqual([]);
   });
 
-  test('of an organization that appeared since bills all of it', async () => {
+  test('bills all usage of an organization that appeared since the closing', async () => {
     const month = takeMonth();
     await orgIn(month);
     await books.close(month);
@@ -92,7 +92,7 @@ describe('an adjustment', () => {
     expect((await books.verifyMonth(month)).problems).toEqual([]);
   });
 
-  test('goes to the customer of the line that it corrects, and a closing to that of the last day', async () => {
+  test('goes to the customer of the line it corrects, and a closing to the customer of the last day', async () => {
     const month = takeMonth();
     const orgId = await orgIn(month, { customerId: 'C-old' });
     const changeCustomer = async (customerId: string, at: string) =>
@@ -112,8 +112,8 @@ describe('an adjustment', () => {
   });
 });
 
-describe('an organization that moves to another instance', () => {
-  test('is billed once, and what changes later is settled by the instance that has it', async () => {
+describe('an organization that is transferred to another instance', () => {
+  test('is billed once, and later changes are adjusted by the instance that has it', async () => {
     const month = takeMonth();
     const moving = await orgIn(month, { customerId: 'C-1' });
     const other = await orgIn(month, { instanceId: OTHER_INSTANCE, customerId: 'C-1' });
@@ -133,7 +133,7 @@ describe('an organization that moves to another instance', () => {
     expect((await books.verifyMonth(month)).problems).toEqual([]);
   });
 
-  test('is billed by the instance that has it, if no instance has billed it', async () => {
+  test('is billed by the instance that has it if no instance has billed it', async () => {
     const month = takeMonth();
     const moving = await orgIn(month);
     await orgIn(month, { instanceId: OTHER_INSTANCE });
@@ -146,7 +146,7 @@ describe('an organization that moves to another instance', () => {
   });
 });
 
-test('the numbers of a statement may exceed what JavaScript counts', async () => {
+test('quantities of a statement may exceed 2^53', async () => {
   const month = takeMonth();
   const days = { from: `${month}-10`, to: `${month}-12` };
   const numbers = { ...TOTALS, payload_all_bytes: Number.MAX_SAFE_INTEGER };

@@ -1,4 +1,4 @@
-/** A ledger whose cells are written as they are wanted, and what is closed of it. */
+/** A ledger whose cells tests write directly, and the statements that are made from it. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,12 +6,13 @@ import { sql } from 'kysely';
 import { checkPacks } from '../../src/billing/check-pack.ts';
 import { type CloseOutcome, type CloseRequest, closeMonth } from '../../src/billing/close.ts';
 import { compareWithDatabase } from '../../src/billing/compare-database.ts';
-import { openPacks, type PackProblem } from '../../src/billing/open-packs.ts';
 import { writePacks } from '../../src/billing/pack.ts';
+import { type PackProblem, readPacks } from '../../src/billing/read-packs.ts';
 import { readBlockers, readStatements } from '../../src/billing/statements.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
-import { INSTANCE, Ledger, makeGround } from '../ledger/ledger.ts';
+import { createLedgerDatabase, INSTANCE, Ledger } from '../ledger/ledger.ts';
 import { useOpened } from '../opened.ts';
+import { openAs } from '../support/databases.ts';
 import { hours, minutes, POLICY } from '../usage/cells.ts';
 
 export { INSTANCE } from '../ledger/ledger.ts';
@@ -28,7 +29,7 @@ export const TOTALS: Numbers = {
   payload_all_count: 12,
   payload_all_bytes: 1_200,
 };
-const USUAL: Readonly<Record<string, Numbers>> = {
+const DEFAULT_NUMBERS: Readonly<Record<string, Numbers>> = {
   device_counts: DEVICES,
   payload_totals: TOTALS,
   payload_sources: {
@@ -48,7 +49,7 @@ interface CellOptions {
   /** Numbers to store; null stores none. */
   readonly numbers?: Numbers | null;
   readonly isReported?: boolean;
-  /** Whether they are loaded now, e.g. after their month was closed, and not the day after their day. */
+  /** Whether they are loaded now, such as after their month was closed, and not a day after their own. */
   readonly isLate?: boolean;
 }
 
@@ -93,29 +94,38 @@ export const renewHistory = (orgId: string, customerId: string, at: string) => [
 
 export class Books extends Ledger {
   folder = '';
+  /** Of the closer. */
+  #closer: DatabaseHandle | null = null;
 
   static async open(): Promise<Books> {
-    const books = new Books(await makeGround(NOW));
+    const books = new Books(await createLedgerDatabase(NOW));
+    books.#closer = await openAs('closer', books.url);
     books.folder = await mkdtemp(join(tmpdir(), 'statement-'));
     await books.asProgram(
       sql`insert into losant_usage.instances (instance_id, api_url)
         values (${OTHER_INSTANCE}, 'https://api.example.com')`,
-      sql`update losant_usage.instances set policy = ${JSON.stringify(POLICY)}::text::jsonb, all_from = '2025-01-01',
+      sql`update losant_usage.instances set policy = ${JSON.stringify(POLICY)}::text::jsonb, new_orgs_from = '2025-01-01',
         listed_at = now()`,
     );
     return books;
   }
 
-  override async end(): Promise<void> {
-    await super.end();
+  get closer(): DatabaseHandle {
+    if (this.#closer === null) throw new Error('the books are not open');
+    return this.#closer;
+  }
+
+  override async drop(): Promise<void> {
+    await this.closer.close();
+    await super.drop();
     await rm(this.folder, { recursive: true });
   }
 
   async addOrg({ from, to = null, name = 'Acme', customerId = null, instanceId = INSTANCE }: OrgOptions) {
-    const orgId = await this.newOrg({ createdOn: from, instanceId });
+    const orgId = await this.createOrg({ createdOn: from, instanceId });
     await this.asProgram(
       sql`update losant_usage.organizations set name = ${name}, customer_id = ${customerId},
-        removed_on = ${to}::date + 1 where org_id = ${orgId}`,
+        deleted_on = ${to}::date + 1 where org_id = ${orgId}`,
       sql`insert into losant_usage.organization_history
           (org_id, valid_from, instance_id, name, customer_id, tags, limits, created_on)
         select org_id, created_on, instance_id, name, customer_id, tags, limits, created_on
@@ -124,19 +134,24 @@ export class Books extends Ledger {
     return orgId;
   }
 
-  /** Adds cells of a stream, final and with the usual numbers, read four days after their day. */
+  /** Adds cells of a stream, by default final and with the default numbers, read four days after their day. */
   async addCells({ orgId, from, to = from, stream = 'device_counts', ...cell }: CellOptions): Promise<void> {
-    const { standing = 'final', numbers = USUAL[stream] ?? null, isReported = true, isLate = false } = cell;
+    const {
+      standing = 'final',
+      numbers = DEFAULT_NUMBERS[stream] ?? null,
+      isReported = true,
+      isLate = false,
+    } = cell;
     const isStored = numbers !== null;
     const reason = ['final', 'stored'].includes(standing) ? null : 'never_read';
     await this.asProgram(
-      sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
+      sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
         values (${orgId}, ${stream}, ${from}, ${to}::date + 1, ${to})
         on conflict (org_id, stream) do update set first_day = least(tracks.first_day, excluded.first_day),
           next_day = greatest(tracks.next_day, excluded.next_day),
-          to_day = greatest(tracks.to_day, excluded.to_day)`,
+          last_day = greatest(tracks.last_day, excluded.last_day)`,
       sql`insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision,
-          verified_at, attempted_at, first_loaded_at, finalized_at, reason, response_sha256)
+          last_read_at, last_attempt_at, first_loaded_at, finalized_at, reason, response_sha256)
         select day::date, ${orgId}, ${stream}, ${standing}::losant_usage.standing, ${isStored},
           ${isStored && isReported}, ${isStored ? 1 : 0}, day + interval '4 days', day + interval '4 days',
           case when ${isStored} then case when ${isLate} then now() else day + interval '1 day' end end,
@@ -147,14 +162,14 @@ export class Books extends Ledger {
       sql`insert into losant_usage.usage_days (usage_date, org_id)
         select day::date, ${orgId} from generate_series(${from}::date, ${to}::date, interval '1 day') as day
         on conflict do nothing`,
-      // Their days get the standings of their cells.
-      sql`update losant_usage.coverage set attempts = attempts
+      // Rolls the cells up into their days.
+      sql`update losant_usage.coverage set failed_reads = failed_reads
         where org_id = ${orgId} and usage_date between ${from}::date and ${to}::date`,
       ...(numbers === null ? [] : [setNumbers(orgId, from, to, numbers)]),
     );
   }
 
-  /** Changes a number of a day, with the change on record; hours on record alone. */
+  /** Changes numbers of a day and records the revision; of hours it only records the revision. */
   async restate(orgId: string, day: string, { stream = 'device_counts', old, numbers }: Restatement) {
     await this.asProgram(
       ...(stream === 'payload_hours' ? [] : [setNumbers(orgId, day, day, numbers)]),
@@ -168,7 +183,6 @@ export class Books extends Ledger {
     );
   }
 
-  /** Decides a cell anew. */
   async setStanding(orgId: string, day: string, standing: string, stream = 'device_counts'): Promise<void> {
     await this.asProgram(sql`update losant_usage.coverage set standing = ${standing}::losant_usage.standing,
         reason = case when ${standing} in ('final', 'stored') then null else 'contradicted' end,
@@ -181,7 +195,7 @@ export class Books extends Ledger {
     await this.asProgram(
       setNumbers(orgId, day, day, numbers),
       sql`update losant_usage.coverage set standing = 'final', is_stored = true, is_reported = true, revision = 1,
-          first_loaded_at = now(), finalized_at = now(), verified_at = now(), response_sha256 = sha256('x'),
+          first_loaded_at = now(), finalized_at = now(), last_read_at = now(), response_sha256 = sha256('x'),
           reason = null
         where ${isCell(orgId, day, stream)}`,
     );
@@ -191,31 +205,31 @@ export class Books extends Ledger {
     await this.asProgram(
       sql`insert into losant_usage.waivers (org_id, stream, usage_date, reason)
         values (${orgId}, ${stream}, ${day}, 'agreed')`,
-      sql`update losant_usage.coverage set standing = 'accepted', reason = coalesce(reason, 'waived')
+      sql`update losant_usage.coverage set standing = 'waived', reason = coalesce(reason, 'waived')
         where ${isCell(orgId, day, stream)}`,
     );
   }
 
-  /** A second passes, so that nothing happens at the moment of a statement. */
+  /** Lets a second pass, so that nothing happens at the instant of a statement. */
   async #tick(): Promise<void> {
     await this.setTime(new Date(this.nowMs + 1_000).toISOString());
   }
 
   async close(month: string, options: CloseOptions = {}): Promise<CloseOutcome> {
-    const { instanceId = INSTANCE, on = this.handle, ...own } = options;
-    const nothing = { acceptance: null, isAdjustment: false, isDryRun: false, signingKey: null };
+    const { instanceId = INSTANCE, on = this.closer, ...changes } = options;
+    const defaults = { acceptance: null, isAdjustment: false, isDryRun: false, signingKey: null };
     await this.#tick();
-    const request = { month, ...nothing, signal: SIGNAL, ...own };
+    const request = { month, ...defaults, signal: SIGNAL, ...changes };
     const outcome = await closeMonth(on, { instanceId, name: null }, request);
     await this.#tick();
     return outcome;
   }
 
-  /** Closes a month, although something may block it. */
+  /** Closes a month, accepting its blockers if there are any. */
   async accept(month: string, options: CloseOptions = {}): Promise<CloseOutcome> {
-    const refused = await this.close(month, options);
-    if (refused.kind !== 'refused') return refused;
-    const acceptance = { reason: 'agreed', blockersHash: refused.blockersHash ?? '' };
+    const outcome = await this.close(month, options);
+    if (outcome.kind !== 'refused') return outcome;
+    const acceptance = { reason: 'agreed', blockersHash: outcome.blockersHash ?? '' };
     return await this.close(month, { ...options, acceptance });
   }
 
@@ -224,30 +238,31 @@ export class Books extends Ledger {
   }
 
   async causesOf(month: string): Promise<string[]> {
-    return (await readBlockers(this.db, { month, instanceId: INSTANCE })).map(({ cause }) => cause);
+    return (await readBlockers(this.reader.db, { month, instanceId: INSTANCE })).map(({ cause }) => cause);
   }
 
   /** Writes the packs of a month to a new folder, and checks them offline and against the database. */
   async verifyMonth(month: string): Promise<{ out: string; problems: readonly PackProblem[] }> {
     const out = await mkdtemp(join(this.folder, `${month}-`));
-    const statements = await readStatements(this.db, { month, instanceIds: [INSTANCE, OTHER_INSTANCE] });
-    await writePacks(this.handle, statements, { out, signal: SIGNAL });
-    const found = await openPacks(out, []);
-    await checkPacks(found, SIGNAL);
-    await compareWithDatabase(this.db, found, SIGNAL);
-    return { out, problems: found.problems };
+    const { db } = this.closer;
+    const statements = await readStatements(db, { month, instanceIds: [INSTANCE, OTHER_INSTANCE] });
+    await writePacks(this.closer, statements, { out, signal: SIGNAL });
+    const verification = await readPacks(out, []);
+    await checkPacks(verification, SIGNAL);
+    await compareWithDatabase(db, verification, SIGNAL);
+    return { out, problems: verification.problems };
   }
 }
 
-/** One for the tests of a file. */
+/** Opens books for the tests of a file. */
 export function useBooks(): Books {
   return useOpened(
     () => Books.open(),
-    (books) => books.end(),
+    (books) => books.drop(),
   );
 }
 
-/** The quantities of an outcome of one organization, by metric. */
+/** Returns the quantities of an outcome with one organization, by metric. */
 export function quantitiesOf({ lines }: CloseOutcome): Record<string, string | null> {
   return Object.fromEntries(lines.map(({ metric, quantity }) => [metric, quantity]));
 }

@@ -1,10 +1,10 @@
-/** Closing a month: what is refused, and what a statement holds. */
+/** Closing a month: what is rejected, and what a statement contains. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import type { CloseOutcome } from '../../src/billing/close.ts';
-import { createDatabase } from '../../src/database/open.ts';
 import { beginWriting } from '../../src/ledger/lease.ts';
-import { queryOnce } from '../support/databases.ts';
+import { asOwner, openAs, queryOnce } from '../support/databases.ts';
+import { loginAs } from '../support/roles.ts';
 import { DEVICES, INSTANCE, quantitiesOf, useBooks } from './books.ts';
 
 const books = useBooks();
@@ -22,9 +22,9 @@ const linesOf = (orgId: string) =>
     where l.org_id = ${orgId} order by s.number, l.metric`);
 
 describe('a month', () => {
-  // Promise (Billing): A closed month never changes: neither its lines nor its pack can be changed, removed or added
-  // to.
-  test('that nothing blocks is closed once, with its numbers, and stays as it is', async () => {
+  // Guarantee (Billing): A closed month never changes: its lines and its proof pack cannot be changed, removed or
+  // extended.
+  test('without blockers is closed once, with its quantities', async () => {
     const orgId = await orgOn('2026-03-10', '2026-03-12');
     expect(await books.close('2026-03')).toMatchObject({
       kind: 'closed',
@@ -42,7 +42,7 @@ describe('a month', () => {
       'closing devices_total 17 17 17 17.00 3 3',
     ]);
     await expect(books.close('2026-03')).rejects.toThrow(
-      /^2026-03 of instance 5c0000000000000000000001 is closed already/,
+      /^2026-03 of instance 5c0000000000000000000001 was already closed at/,
     );
   });
 
@@ -56,30 +56,32 @@ describe('a month', () => {
     `insert into losant_usage.statement_files select statement_id, 'lines.csv', 9, '' from losant_usage.statements`,
     `insert into losant_usage.statement_lines select * from losant_usage.statement_lines limit 1`,
     `begin; set local losant_usage.program = 'x'; update losant_usage.statements set orgs = 2`,
-    `select losant_usage.seal_statement(statement_id, 'lines.csv', '') from losant_usage.statements limit 1`,
-  ])('that is closed refuses: %s', async (statement) => {
-    await expect(queryOnce(books.url, statement)).rejects.toThrow(/is refused|nothing can be added/);
+    `select losant_usage.add_pack_file(statement_id, 'lines.csv', '') from losant_usage.statements limit 1`,
+  ])('that is closed rejects, even from the owner: %s', async (statement) => {
+    await expect(asOwner(books.url, statement)).rejects.toThrow(/is not allowed|is sealed or does not exist/);
   });
 
-  test('that is not over, or of which nothing is collected, is not closed', async () => {
+  test('is not closed before it is over, or without data', async () => {
     await expect(books.close('2049-12')).rejects.toThrow(
       '2049-12 is not over: its last day is 2049-12-31 (UTC)',
     );
     await expect(books.close('2026-11')).rejects.toThrow('2026-11 is not over');
-    await expect(books.close('2024-02')).rejects.toThrow(/^2024-02 of instance .* has no day of any/);
+    await expect(books.close('2024-02')).rejects.toThrow(
+      /^2024-02 of instance .* has no data, so there is nothing to close/,
+    );
   });
 
-  test('is not closed at all when its closing is interrupted, and is closed on one connection', async () => {
+  test('is not closed if the closing is interrupted, and can be closed on one connection', async () => {
     const orgId = await orgOn('2025-08-05', '2025-08-06');
     const signal = AbortSignal.abort(new Error('interrupted'));
     await expect(books.close('2025-08', { signal })).rejects.toThrow('interrupted');
     expect(await linesOf(orgId)).toEqual([]);
-    const single = await createDatabase({ url: books.url, applicationName: 'one', poolSize: 1 });
+    const single = await openAs('closer', books.url, { poolSize: 1 });
     expect(await books.close('2025-08', { on: single })).toMatchObject({ kind: 'closed' });
     await single.close();
   });
 
-  test('waits for a load under way, and has all of it', async () => {
+  test('is closed after a load in progress, with all of it', async () => {
     const orgId = await orgOn('2025-07-05', '2025-07-06');
     const started = Promise.withResolvers<void>();
     const finish = Promise.withResolvers<void>();
@@ -100,25 +102,26 @@ describe('a month', () => {
     expect(quantitiesOf(await closing)).toMatchObject({ devices_created: '10' });
   });
 
-  // Promise (Billing): A statement is of one moment; what is loaded later is not in it, also by a load that waited.
-  test('is of one moment, and of no other', async () => {
+  // Guarantee (Billing): A statement is as of one instant; nothing loaded later is in it, not even by a load that waited
+  // for it.
+  test('is closed as of an instant of its transaction, which has one snapshot', async () => {
     await orgOn('2025-10-05', '2025-10-06');
-    const open = (isolation: string, moment: string) =>
+    const begin = (isolation: string, asOf: string) =>
       queryOnce(
-        books.url,
+        loginAs('closer', books.url),
         `begin isolation level ${isolation};
-         select losant_usage.open_statement('${INSTANCE}', '2025-10-01', false, null, null, ${moment}); commit`,
+         select losant_usage.begin_statement('${INSTANCE}', '2025-10-01', false, null, null, ${asOf}); commit`,
       );
-    const [moment, pack] = ['a statement is of one moment', 'a statement without its proof pack is refused'];
-    await expect(open('read committed', 'now()')).rejects.toThrow(moment);
-    await expect(open('repeatable read', `now() - interval '1 day'`)).rejects.toThrow(moment);
-    await expect(open('repeatable read', 'now()')).rejects.toThrow(pack);
+    const wrongTime = 'a statement must be created in a repeatable read transaction, as of a time within it';
+    await expect(begin('read committed', 'now()')).rejects.toThrow(wrongTime);
+    await expect(begin('repeatable read', `now() - interval '1 day'`)).rejects.toThrow(wrongTime);
+    await expect(begin('repeatable read', 'now()')).rejects.toThrow('a statement must have its proof pack');
   });
 });
 
-describe('a number that is missing', () => {
-  // Promise (Billing): A missing number is no zero: only what is final or accepted is billed or adjusted.
-  test('is no zero: the rest is billed when it is accepted, and the number once it is there', async () => {
+describe('a cell that is not settled', () => {
+  // Guarantee (Billing): A missing number is not a zero: only final and waived cells are billed or adjusted.
+  test('if missing, is not billed as zero: the rest is billed once the blocker is accepted', async () => {
     const orgId = await books.addOrg({ from: '2026-04-10', to: '2026-04-12' });
     await books.addCells({ orgId, from: '2026-04-10', to: '2026-04-11' });
     await books.addCells({ orgId, from: '2026-04-12', standing: 'missing', numbers: null });
@@ -131,7 +134,7 @@ describe('a number that is missing', () => {
     expect((await books.verifyMonth('2026-04')).problems).toEqual([]);
   });
 
-  test('and what is stored and in doubt are not billed, nor is a total of what is left adjusted', async () => {
+  test('if in doubt, is not billed, nor is an adjustment of its metric until it is settled', async () => {
     const orgId = await books.addOrg({ from: '2026-05-10', to: '2026-05-13' });
     await books.addCells({ orgId, from: '2026-05-10', to: '2026-05-12' });
     await books.addCells({ orgId, from: '2026-05-13', numbers: { ...DEVICES, devices_total: 99 } });
@@ -151,9 +154,10 @@ describe('a number that is missing', () => {
   });
 });
 
-describe('what blocks a month', () => {
-  // Promise (Billing): A month that something blocks is closed only as it was shown, with a reason on record.
-  test('is accepted as it was shown, and not when another number would be billed', async () => {
+describe('the blockers of a month', () => {
+  // Guarantee (Billing): A blocked month can be closed only with exactly the blockers that were shown, and with a
+  // recorded reason.
+  test('are accepted as shown, and not if another quantity would be billed', async () => {
     const month = '2026-01';
     const orgId = await books.addOrg({ from: '2026-01-10', to: '2026-01-12' });
     await books.addCells({ orgId, from: '2026-01-10', to: '2026-01-11' });
@@ -162,42 +166,51 @@ describe('what blocks a month', () => {
     expect(blockersHash).toMatch(/^[0-9a-f]{12}$/);
     const acceptance = { reason: 'agreed', blockersHash: blockersHash ?? '' };
     const other = books.close(month, { acceptance: { ...acceptance, blockersHash: '0'.repeat(12) } });
-    await expect(other).rejects.toThrow(/is not what --blockers 0{12} accepts: it is [0-9a-f]{12} now/);
+    await expect(other).rejects.toThrow(
+      /--accept-blockers 0{12} no longer matches, the hash is now [0-9a-f]{12}/,
+    );
     const numbers = { devices_created: 5_000_000 };
     await books.restate(orgId, '2026-01-11', { old: { devices_created: 4 }, numbers });
     for (const isDryRun of [false, true]) {
-      await expect(books.close(month, { acceptance, isDryRun })).rejects.toThrow(/is not what --blockers/);
+      await expect(books.close(month, { acceptance, isDryRun })).rejects.toThrow(
+        /--accept-blockers [0-9a-f]{12} no longer matches/,
+      );
     }
     expect(await books.accept(month)).toMatchObject({ kind: 'closed' });
   });
 
-  test('is not accepted for other days of the same cause', async () => {
+  test('are not accepted for other days of the same cause', async () => {
     const month = '2025-11';
     const days = { from: '2025-11-10', to: '2025-11-12' };
     const orgId = await books.addOrg(days);
     await books.addCells({ orgId, ...days });
-    const lost = { stream: 'payload_hours', standing: 'missing', numbers: null };
-    await books.addCells({ orgId, ...days, ...lost });
+    const missing = { stream: 'payload_hours', standing: 'missing', numbers: null };
+    await books.addCells({ orgId, ...days, ...missing });
     const { blockersHash } = await books.close(month, { isDryRun: true });
     const acceptance = { reason: 'agreed', blockersHash: blockersHash ?? '' };
     await books.waive(orgId, '2025-11-10', 'payload_hours');
-    await expect(books.close(month, { acceptance })).rejects.toThrow(/is not what --blockers/);
+    await expect(books.close(month, { acceptance })).rejects.toThrow(
+      /--accept-blockers [0-9a-f]{12} no longer matches/,
+    );
     for (const day of ['2025-11-11', '2025-11-12']) await books.waive(orgId, day, 'payload_hours');
-    await expect(books.close(month, { acceptance })).rejects.toThrow('nothing blocks 2025-11 any more');
+    await expect(books.close(month, { acceptance })).rejects.toThrow('2025-11 is no longer blocked');
     expect(await books.close(month)).toMatchObject({ kind: 'closed' });
   });
 });
 
-test('month_lines has the fence that the plan without it shows to be needed', async () => {
+test('month_lines has the one fence without which its plan is slow', async () => {
+  // The owner explains it, because the function executes with the rights of its owner.
   const explain = async (query: string) =>
-    (await queryOnce(books.url, `explain (verbose) ${query}`)).map((row) => String(row['QUERY PLAN']));
+    (await asOwner(books.url, `explain (verbose) ${query}`)).map((row) => String(row['QUERY PLAN']));
   const source = sql`select prosrc, proconfig from pg_proc where proname = 'month_lines'`;
-  const [{ prosrc, proconfig }] = (await books.ask(source)) as [{ prosrc: string; proconfig: string[] }];
+  const [{ prosrc, proconfig }] = (await books.queryRows(source)) as [
+    { prosrc: string; proconfig: string[] },
+  ];
   expect(prosrc.match(/\w+ as materialized/g)).toEqual(['sums as materialized']);
   expect(prosrc).not.toMatch(/offset 0|enable_/);
   // Without it, the document of all sums is made again for every metric, above the join.
   const [, sums] = await explain(`select s.numbers ->> m.metric from (
-    select to_jsonb(u) as numbers from losant_usage_internal.period_sums u) as s cross join losant_usage.metrics m`);
+    select to_jsonb(u) as numbers from losant_usage_internal.usage_sums u) as s cross join losant_usage.metrics m`);
   expect(sums).toMatch(/Output: \(to_jsonb\(/);
   // Compiled, it is for a thousand types of each organization's day, and as many sources of each of them.
   const types = await explain(

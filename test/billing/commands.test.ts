@@ -1,4 +1,4 @@
-/** `close` and `statement` as a clerk gives them, and the views that others bill from. */
+/** `close` and `statement` from the command line, and the views that other systems bill from. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql } from 'kysely';
@@ -26,8 +26,8 @@ const close = async (...args: readonly string[]): Promise<Ended> =>
 
 interface Closed {
   readonly blockersHash: string | null;
-  readonly blockers: readonly { readonly whatToDo: string }[];
-  readonly controls: readonly object[];
+  readonly blockers: readonly { readonly remedy: string }[];
+  readonly reconciliation: readonly object[];
 }
 
 const closeJson = async (...args: readonly string[]) => {
@@ -39,55 +39,55 @@ const listMonths = async (): Promise<readonly object[]> =>
   jsonOf<{ months: readonly object[] }>(await close('--json')).months;
 
 describe('a month end', () => {
-  test('begins with the list of months', async () => {
+  test('starts with the list of months', async () => {
     expect(await listMonths()).toMatchObject([
-      { period: '2026-11', state: 'open', isOver: false },
-      { period: '2026-10', state: 'open', isOver: true, orgsBlocked: 0 },
-      { period: '2026-09', state: 'blocked', causes: ['unavailable'], orgsBlocked: 1 },
-      { period: '2026-08', state: 'open', causes: null, orgsDifferent: null, linesDifferent: null },
+      { month: '2026-11', state: 'in_progress', isOver: false },
+      { month: '2026-10', state: 'ready', isOver: true, orgsBlocked: 0 },
+      { month: '2026-09', state: 'blocked', causes: ['unavailable'], orgsBlocked: 1 },
+      { month: '2026-08', state: 'ready', causes: null, orgsToAdjust: null, linesToAdjust: null },
     ]);
     expect((await close()).stdout).toMatch(
-      /2026-09 +blocked +unavailable: 1 organization +losant-usage close --period 2026-09 --dry-run/,
+      /2026-09 +blocked +unavailable: 1 organization +losant-usage close --month 2026-09 --dry-run/,
     );
   });
 
-  test('says what was not compared at all, and never that nothing differs', async () => {
-    const { stdout } = await close('--period', '2026-08', '--dry-run');
+  test('shows what was not compared, instead of no difference', async () => {
+    const { stdout } = await close('--month', '2026-08', '--dry-run');
     expect(stdout).toMatch(/device_counts +Losant's own total +22 days not compared +no total/);
-    const { controls } = await closeJson('--period', '2026-08', '--dry-run');
+    const { reconciliation } = await closeJson('--month', '2026-08', '--dry-run');
     const control = { compared_with: 'losant', outcome: 'not_compared', reason: 'no_total' };
-    expect(controls).toEqual([{ stream: 'device_counts', ...control, days: 22 }]);
+    expect(reconciliation).toEqual([{ stream: 'device_counts', ...control, days: 22 }]);
   });
 
-  test('refuses a blocked month with the commands that help, and with the one that accepts it', async () => {
-    const refused = await closeJson('--period', '2026-09');
+  test('does not close a blocked month, and prints the commands that resolve or accept the blockers', async () => {
+    const refused = await closeJson('--month', '2026-09');
     expect(refused).toMatchObject({ code: 3, outcome: 'refused', blockers: [{ cause: 'unavailable' }] });
-    const { stdout } = await close('--period', '2026-09');
-    for (const command of refused.blockers?.[0]?.whatToDo.split('\n') ?? [])
-      expect(stdout).toContain(command);
+    const { stdout } = await close('--month', '2026-09');
+    for (const command of refused.blockers?.[0]?.remedy.split('\n') ?? []) expect(stdout).toContain(command);
     expect(stdout).toContain(
-      `losant-usage close --period 2026-09 --incomplete REASON --blockers ${refused.blockersHash}`,
+      `\n  losant-usage close --month 2026-09 --instance ${INSTANCE} ` +
+        `--accept-blockers ${refused.blockersHash} --reason TEXT\n`,
     );
   });
 
-  const AUGUST = ['--period', '2026-08'];
-  const HASH = ['--blockers', '0123456789ab'];
-  const AGREED = ['--incomplete', 'agreed'];
+  const AUGUST = ['--month', '2026-08'];
+  const HASH = ['--accept-blockers', '0123456789ab'];
+  const AGREED = ['--reason', 'agreed'];
   test.for([
-    [['--adjust'], '--period is missing'],
-    [[...AUGUST, ...AGREED], '--incomplete and --blockers go together'],
-    [[...AUGUST, ...HASH], '--incomplete and --blockers go together'],
-    [[...AUGUST, '--incomplete', ' ', ...HASH], 'say why'],
-    [[...AUGUST, ...AGREED, ...HASH], 'nothing blocks 2026-08 any more'],
-    [['--period', '2026-11', ...AGREED, ...HASH], '2026-11 is not over'],
+    [['--adjust'], '--month is required with --adjust, --dry-run and --accept-blockers'],
+    [[...AUGUST, ...AGREED], '--accept-blockers and --reason must be given together'],
+    [[...AUGUST, ...HASH], '--accept-blockers and --reason must be given together'],
+    [[...AUGUST, '--reason', ' ', ...HASH], 'say why'],
+    [[...AUGUST, ...AGREED, ...HASH], '2026-08 is no longer blocked'],
+    [['--month', '2026-11', ...AGREED, ...HASH], '2026-11 is not over'],
     [[...AUGUST, '--adjust'], 'is not closed, so there is nothing to adjust'],
-  ] as const)('is no end: %j', async ([args, problem]) => {
+  ] as const)('rejects the options %j', async ([args, problem]) => {
     const ended = await close(...args);
     expect([ended.code, ended.stderr]).toEqual([2, expect.stringContaining(problem)]);
   });
 
   test('closes, adjusts, writes the packs and verifies them', async () => {
-    expect(await closeJson('--period', '2026-08')).toMatchObject({
+    expect(await closeJson('--month', '2026-08')).toMatchObject({
       code: 0,
       outcome: 'closed',
       lines: [
@@ -96,33 +96,33 @@ describe('a month end', () => {
         { metric: 'devices_total', quantity: '17' },
       ],
     });
-    expect((await close('--period', '2026-08', '--adjust')).stdout).toMatch(
-      /^Nothing has changed since the newest statement: 2026-08 of/,
+    expect((await close('--month', '2026-08', '--adjust')).stdout).toMatch(
+      /^Nothing has changed since the last statement: 2026-08 of/,
     );
     await books.restate(acme, '2026-08-31', { old: { devices_total: 17 }, numbers: { devices_total: 15 } });
-    const different = { period: '2026-08', state: 'different', orgsDifferent: 1, linesDifferent: 1 };
+    const different = { month: '2026-08', state: 'needs_adjustment', orgsToAdjust: 1, linesToAdjust: 1 };
     expect((await listMonths()).at(-1)).toMatchObject(different);
-    const adjusted = await close('--period', '2026-08', '--adjust');
-    const closed = { ...different, state: 'closed', orgsDifferent: 0, linesDifferent: 0 };
+    const adjusted = await close('--month', '2026-08', '--adjust');
+    const closed = { ...different, state: 'closed', orgsToAdjust: 0, linesToAdjust: 0 };
     expect((await listMonths()).at(-1)).toMatchObject(closed);
     expect(adjusted.code).toBe(0);
     expect(adjusted.stdout).toMatch(/devices_total +1 +-2 +devices/);
     const out = join(books.folder, 'august');
-    const where = ['--period', '2026-08', '--instance', INSTANCE, '--out', out];
+    const where = ['--month', '2026-08', '--instance', INSTANCE, '--out', out];
     expect(jsonOf(await run('statement', ...where, '--json'))).toMatchObject({
       statements: [{ folder: '.' }, { folder: 'adjustment-1' }],
     });
     const verified = await run('verify', out);
     expect(verified.code).toBe(0);
-    expect(verified.stdout).toContain('The same, byte for byte, as in the database');
+    expect(verified.stdout).toContain('Identical, byte for byte, to the copy in the database');
     expect(await readFile(join(out, 'lines.csv'), 'utf8')).toContain('cus_acme');
-    expect((await run('statement', '--period', '2026-10', '--out', join(books.folder, 'x'))).code).toBe(2);
+    expect((await run('statement', '--month', '2026-10', '--out', join(books.folder, 'x'))).code).toBe(2);
   });
 });
 
 describe('meter_events', () => {
-  // Promise (Billing): What other systems are told of a closed month keeps its id, its time and its value.
-  test('has a difference a line, whose id stays the same', async () => {
+  // Guarantee (Billing): Events for other systems keep their ID, time and value once a month is closed.
+  test('has an event per line, with a stable ID', async () => {
     const events = sql`select event_id, metric, difference, customer_id, length(event_id) <= 100
       from losant_usage.meter_events where month = '2026-08-01' order by number, metric`;
     const event = (metric: string, number: number, difference: number) =>
@@ -135,7 +135,7 @@ describe('meter_events', () => {
     ]);
   });
 
-  test('is dated into its month while a meter takes that, and into the present later', async () => {
+  test('dates an event within its month if the month was closed in time, and at the close otherwise', async () => {
     await books.close('2026-10');
     const times = sql`select distinct to_char(occurred_at at time zone 'UTC', 'MM-DD HH24:MI') as at
       from losant_usage.meter_events where (month, number) in (('2026-10-01', 3), ('2026-08-01', 1)) order by 1`;
@@ -144,7 +144,7 @@ describe('meter_events', () => {
 });
 
 describe('customer_statements', () => {
-  test('adds up what a customer was billed, and keeps who has no customer apart', async () => {
+  test('adds up what a customer was billed, and lists organizations without a customer separately', async () => {
     const days = { from: '2026-07-10', to: '2026-07-11' };
     const [nobody, other] = [await books.addOrg({ ...days, customerId: '' }), await books.addOrg(days)];
     for (const orgId of [nobody, other]) await books.addCells({ orgId, ...days });

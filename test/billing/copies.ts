@@ -1,23 +1,26 @@
-/** Proof packs for somebody to change, with hashes and chain written anew. */
+/** Copies of proof packs that tests change, with new hashes and a new chain. */
 import { createHash, randomUUID } from 'node:crypto';
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import { stringify } from 'csv-stringify/sync';
+import { createExpectedCells } from '../../src/ledger/expected.ts';
 import { type Books, DEVICES } from './books.ts';
 
 export const MONTH = '2026-03';
 export const ADJUSTMENT = 'adjustment-1';
 
-/** Organizations of the packs: Acme has every stream and restated days, Beta an accepted day,
-  Gamma a day that was late. */
+/**
+ * The organizations of the packs: Acme has every stream and restated days, Beta a day that a person waived and one that
+ * the program did, Gamma a late day.
+ */
 export const ORG = {
   acme: '5d0000000000000000000001',
   beta: '5d0000000000000000000002',
   gamma: '5d0000000000000000000003',
 } as const;
 
-/** Closes March, with a blocker that was accepted, and adjusts it. Returns the folder of both packs. */
+/** Closes March with an accepted blocker, and adjusts it. Returns the folder of both packs. */
 export async function closeMarch(books: Books, options: Parameters<Books['close']>[1] = {}): Promise<string> {
   const days = { from: `${MONTH}-10`, to: `${MONTH}-12` };
   for (const name of ['Acme', 'Beta', 'Gamma'])
@@ -35,6 +38,9 @@ export async function closeMarch(books: Books, options: Parameters<Books['close'
   await restate(6, 5);
   const [old, numbers] = [{ hours_all_count: { '5': 1, '7': 0 } }, { hours_all_count: { '5': 0, '7': 1 } }];
   await books.restate(acme, `${MONTH}-12`, { stream: 'payload_hours', old, numbers });
+  await books.addCells({ orgId: beta, from: `${MONTH}-09`, standing: 'missing', numbers: null });
+  // The program waives it, because Beta was created a day later.
+  await createExpectedCells(books.writer());
   await books.addCells({ orgId: beta, from: `${MONTH}-10`, to: `${MONTH}-11` });
   await books.addCells({ orgId: beta, from: `${MONTH}-12`, standing: 'missing', numbers: null });
   await books.waive(beta, `${MONTH}-12`);
@@ -51,7 +57,8 @@ export async function closeMarch(books: Books, options: Parameters<Books['close'
   await books.restate(acme, `${MONTH}-10`, later);
   await books.adjust(MONTH, options);
   const { out, problems } = await books.verifyMonth(MONTH);
-  if (problems.length > 0) throw new Error(`an honest pack does not hold: ${JSON.stringify(problems)}`);
+  if (problems.length > 0)
+    throw new Error(`a pack that nobody changed is not valid: ${JSON.stringify(problems)}`);
   return out;
 }
 
@@ -63,7 +70,6 @@ interface ManifestText {
   files: { name: string; bytes: number; sha256: string }[];
 }
 
-/** A copy of packs for somebody to change. */
 export class Copy {
   readonly out: string;
 
@@ -97,7 +103,7 @@ export class Copy {
     });
   }
 
-  /** Changes a file and writes its hash and size anew, and the chain behind it. */
+  /** Changes a file, and its hash and size in the manifest, and the chain after it. */
   async forge(name: string, change: (text: string) => string, folder = ''): Promise<void> {
     await this.edit(join(folder, name), change);
     const text = await readFile(this.path(folder, name), 'utf8');
@@ -120,7 +126,7 @@ export class Copy {
     await this.forge(name, changeText, folder);
   }
 
-  /** Lets the adjustment follow the closing as it is now. */
+  /** Links the adjustment to the closing in its current state. */
   async chain(): Promise<void> {
     const sha256 = createHash('sha256')
       .update(await readFile(this.path('manifest.json')))
@@ -132,8 +138,8 @@ export class Copy {
   }
 }
 
-/** A change of one or more files of packs; the first is where a problem is expected. */
 interface Change {
+  /** The file in which a problem is expected. */
   readonly file: string;
   readonly make: (copy: Copy) => Promise<void>;
 }
@@ -152,7 +158,7 @@ const forgeRows = (name: string, folder: string, change: (rows: Row[]) => Row[])
   make: async (copy) => await copy.forgeRows(name, change, folder),
 });
 
-/** Changes what the manifest of the closing says of its statement. */
+/** Changes the statement in the manifest of the closing. */
 export const setStatement = (facts: Readonly<Record<string, unknown>>): Change => ({
   file: 'manifest.json',
   make: async (copy) => {
@@ -161,21 +167,21 @@ export const setStatement = (facts: Readonly<Record<string, unknown>>): Change =
   },
 });
 
-/** Sets cells of the first row that has these values. */
-export const set = (name: string, where: Where, cells: Row, folder = ''): Change =>
+/** Sets fields of the first row that matches. */
+export const set = (name: string, where: Where, fields: Row, folder = ''): Change =>
   forgeRows(name, folder, (rows) => {
     const row = rows.find(isIn(where));
     if (row === undefined) throw new Error(`${name} has no row ${JSON.stringify(where)}`);
-    Object.assign(row, cells);
+    Object.assign(row, fields);
     return rows;
   });
 
 export const remove = (name: string, where: Where): Change =>
   forgeRows(name, '', (rows) => rows.filter((row) => !isIn(where)(row)));
 
-/** Adds a row that is like one that is there. */
-export const add = (name: string, where: Where, cells: Row): Change =>
-  forgeRows(name, '', (rows) => [...rows, { ...rows.find(isIn(where)), ...cells }]);
+/** Adds a copy of the first row that matches, with other fields. */
+export const add = (name: string, where: Where, fields: Row): Change =>
+  forgeRows(name, '', (rows) => [...rows, { ...rows.find(isIn(where)), ...fields }]);
 
 export const all = (first: Change, second: Change): Change => ({
   file: first.file,
@@ -185,5 +191,5 @@ export const all = (first: Change, second: Change): Change => ({
   },
 });
 
-/** What is done to the packs, and the problem that is named for it, of another file where one is given. */
+/** A change of the packs, its problem, and the file of the problem if that is not the changed one. */
 export type Tampering = readonly [change: Change, problem: RegExp, file?: string];

@@ -1,7 +1,7 @@
-/** What statements have to say, reckoned without the program from the numbers that were served. */
+/** Computes the expected statements without the program, from the numbers that were stored. */
 import { daysOfMonth } from '../../src/usage/day.ts';
 
-/** The metrics that are played, by stream; `devices_total` is the one level. */
+/** The metrics, by stream; `devices_total` is the only level. */
 export const METRICS: Readonly<Record<string, readonly string[]>> = {
   device_counts: ['devices_created', 'devices_deleted', 'devices_total'],
   payload_totals: ['payload_billable_count', 'payload_all_count', 'payload_all_bytes'],
@@ -12,46 +12,47 @@ export interface ReckonedCell {
   readonly orgId: string;
   readonly day: string;
   readonly stream: string;
-  /** The numbers by metric; null where none are stored. */
+  /** By metric; null if none are stored. */
   numbers: Record<string, number> | null;
   isSettled: boolean;
 }
 
-/** A line as both sides say it: organization, metric, quantity, total, customer. */
+/** A line as both sides have it: organization, metric, quantity, total, customer. */
 export type ReckonedLine = readonly [string, string, string | null, string | null, string | null];
 
-interface Billed {
-  quantity: bigint;
-  said: string;
-  customer: string | null;
+interface BilledLine {
+  readonly quantity: bigint;
+  /** The total, and of a level also its maximum and sum. */
+  readonly totals: string;
+  readonly customer: string | null;
 }
 
 export class Reckoning {
   readonly cells = new Map<string, ReckonedCell>();
-  /** The instance of each organization, and who its customer is from which day on, oldest first. */
+  /** By organization: its instance, and its customers with their first days, oldest first. */
   readonly instances = new Map<string, string>();
   readonly customers = new Map<string, (readonly [string, string])[]>();
-  readonly #billed = new Map<string, Billed>();
+  readonly #billed = new Map<string, BilledLine>();
 
   add(cell: ReckonedCell): void {
     this.cells.set(`${cell.orgId} ${cell.day} ${cell.stream}`, cell);
   }
 
-  /** Returns the lines of a statement that is made now, and bills them. */
+  /** Returns the lines of a statement that is created now, and bills them. */
   bill(instanceId: string, month: string, isAdjustment: boolean): ReckonedLine[] {
     const lines: ReckonedLine[] = [];
     const cells = [...this.cells.values()].filter(
       ({ orgId, day }) => this.instances.get(orgId) === instanceId && day.startsWith(month),
     );
-    for (const own of Map.groupBy(cells, ({ orgId, stream }) => `${orgId} ${stream}`).values()) {
-      const inOrder = own.toSorted((a, b) => (a.day < b.day ? -1 : 1));
+    for (const streamCells of Map.groupBy(cells, ({ orgId, stream }) => `${orgId} ${stream}`).values()) {
+      const inOrder = streamCells.toSorted((a, b) => (a.day < b.day ? -1 : 1));
       for (const metric of METRICS[inOrder[0]?.stream ?? ''] ?? [])
         lines.push(...this.#billMetric(inOrder, metric, isAdjustment));
     }
     return lines.toSorted(byKey);
   }
 
-  /** Returns a line, or none; the cells are those of a month, an organization and a stream. */
+  /** Returns a line or none, from the cells of a month, organization and stream. */
   #billMetric(cells: readonly ReckonedCell[], metric: string, isAdjustment: boolean): ReckonedLine[] {
     const { orgId, day } = cells[0] as ReckonedCell;
     const month = day.slice(0, 7);
@@ -62,21 +63,21 @@ export class Reckoning {
     const isLevel = metric === 'devices_total';
     const sum = values.reduce((all, each) => all + each, 0n);
     const total = isLevel || values.length === 0 ? (values.at(-1) ?? null) : sum;
-    const said = `${total}${isLevel ? ` of ${values.toSorted((a, b) => (a < b ? -1 : 1)).at(-1)}, ${sum}` : ''}`;
+    const totals = `${total}${isLevel ? ` of ${values.toSorted((a, b) => (a < b ? -1 : 1)).at(-1)}, ${sum}` : ''}`;
     const key = `${orgId} ${month} ${metric}`;
     const billed = this.#billed.get(key);
-    const isOpen = !isSettled || total === null;
-    if (isOpen && (isAdjustment || billed !== undefined)) return [];
-    if (billed?.said === said) return [];
+    const isWithheld = !isSettled || total === null;
+    if (isWithheld && (isAdjustment || billed !== undefined)) return [];
+    if (billed?.totals === totals) return [];
     const customer = billed?.customer ?? this.#customerOf(orgId, daysOfMonth(month).to);
-    this.#billed.set(key, { quantity: total ?? 0n, said, customer });
+    this.#billed.set(key, { quantity: total ?? 0n, totals, customer });
     if (total === null) return [[orgId, metric, null, null, customer]];
     return [[orgId, metric, `${total - (billed?.quantity ?? 0n)}`, `${total}`, customer]];
   }
 
   #customerOf(orgId: string, day: string): string | null {
-    const known = this.customers.get(orgId) ?? [];
-    return known.findLast(([from]) => from <= day)?.[1] ?? known[0]?.[1] ?? null;
+    const customers = this.customers.get(orgId) ?? [];
+    return customers.findLast(([from]) => from <= day)?.[1] ?? customers[0]?.[1] ?? null;
   }
 
   /** Returns what was billed over all statements, by organization, month and metric. */

@@ -1,4 +1,4 @@
-/** Packs written into a folder, and `verify`: bytes, signature, chain and set, and all of it against the database. */
+/** Packs in a folder, and `verify`: bytes, signatures, chain and completeness, and all of it against the database. */
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
@@ -6,14 +6,14 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { writePacks } from '../../src/billing/pack.ts';
 import { readStatements } from '../../src/billing/statements.ts';
-import { queryOnce } from '../support/databases.ts';
+import { asOwner } from '../support/databases.ts';
 import { type Ended, jsonOf, runProgram } from '../support/program.ts';
 import { INSTANCE, SIGNAL, useBooks } from './books.ts';
 import { ADJUSTMENT, Copy, closeMarch, MONTH } from './copies.ts';
 
 const books = useBooks();
 const [first, second] = [generateKeyPairSync('ed25519'), generateKeyPairSync('ed25519')];
-/** March unsigned; April closed by one key and adjusted by another. */
+/** March is unsigned; April was closed with one key and adjusted with another. */
 let march: string;
 let april: string;
 
@@ -45,15 +45,15 @@ const withDatabase = async (out: string): Promise<Ended> =>
 const keyOption = (...names: readonly string[]) =>
   names.flatMap((name) => ['--key', join(books.folder, `${name}.pub`)]);
 
-/** Returns what is said of a folder, which must hold. */
-async function holding(ending: Promise<Ended>): Promise<Verified> {
+/** Returns the verification of a folder, which must be valid. */
+async function expectValid(ending: Promise<Ended>): Promise<Verified> {
   const ended = await ending;
   const verified = jsonOf<Verified>(ended);
   expect([ended.code, verified]).toMatchObject([0, { ok: true, problems: [] }]);
   return verified;
 }
 
-/** Expects that the folder does not hold, and that this problem is told of this file. */
+/** Expects that the folder is not valid, and that the file has the problem. */
 async function expectProblem(ending: Promise<Ended>, file: string, problem: RegExp): Promise<void> {
   const ended = await ending;
   expect([ended.code, ended.stderr]).toEqual([3, '']);
@@ -62,17 +62,17 @@ async function expectProblem(ending: Promise<Ended>, file: string, problem: RegE
   expect(problems).toContainEqual({ file, problem: expect.stringMatching(problem) as string });
 }
 
-describe('packs as they were made', () => {
-  test('hold, offline and against the database, and it is said how much was checked', async () => {
-    const { rows, ...offline } = await holding(verifyIn(march));
-    const notes = ['Not signed: whoever can write the files can write all of them anew.'];
+describe('packs that nobody changed', () => {
+  test('are valid, offline and against the database, with the number of rows that were checked', async () => {
+    const { rows, ...offline } = await expectValid(verifyIn(march));
+    const notes = ['Not signed: anyone who can write these files could have replaced all of them.'];
     expect(offline.notes).toEqual(notes);
     expect(rows).toBeGreaterThan(50);
-    await holding(withDatabase(march));
+    await expectValid(withDatabase(march));
   });
 
-  // Promise (Billing): A proof pack is the same bytes whenever it is made.
-  test('are the same bytes whenever they are made', async () => {
+  // Guarantee (Billing): A proof pack has the same bytes whenever it is written.
+  test('have the same bytes whenever they are written', async () => {
     const { out } = await books.verifyMonth(MONTH);
     for (const name of await readdir(march)) {
       if (name === ADJUSTMENT) continue;
@@ -95,43 +95,59 @@ const OF_ADJUSTMENT = `${ADJUSTMENT}/manifest.json`;
 
 const CHANGES: readonly (readonly [file: string, change: Change, problem: RegExp])[] = [
   ['lines.csv', edit('lines.csv', (text) => `${text} `), /was changed: it has \d+ bytes instead of \d+/],
-  ['lines.csv', edit('lines.csv', (text) => text.replace('Acme', 'Acne')), /its SHA-256 is another/],
+  ['lines.csv', edit('lines.csv', (text) => text.replace('Acme', 'Acne')), /its SHA-256 does not match/],
   ['cells.csv', (copy) => rm(copy.path('cells.csv')), /^is missing$/],
-  ['notes.txt', (copy) => writeFile(copy.path('notes.txt'), ''), /^is in no manifest$/],
-  ['manifest.json', (copy) => writeFile(copy.path('manifest.json'), '{'), /^is no JSON document$/],
-  ['manifest.json', edit('manifest.json', (text) => `${text}\n`), /^is not written as close writes it/],
+  ['notes.txt', (copy) => writeFile(copy.path('notes.txt'), ''), /^is not listed in the manifest$/],
+  ['manifest.json', (copy) => writeFile(copy.path('manifest.json'), '{'), /^is not valid JSON$/],
+  [
+    'manifest.json',
+    edit('manifest.json', (text) => `${text}\n`),
+    /^was changed: it is not formatted the way close writes it$/,
+  ],
   ['manifest.json', editManifest(({ files }) => files.push(EVIL)), /^files/],
-  ['manifest.json', editManifest(({ files }) => files.pop()), /^files: does not name every file/],
-  ['manifest.json', editManifest((manifest) => (manifest.checks = 99)), /is checked by version 99/],
-  ['manifest.json', (copy) => truncate(copy.path('manifest.json'), 3e9), /has 3000000000 bytes: too many/],
+  [
+    'manifest.json',
+    editManifest(({ files }) => files.pop()),
+    /^files: does not list every file of a pack exactly once/,
+  ],
+  [
+    'manifest.json',
+    editManifest((manifest) => (manifest.checks = 99)),
+    /^needs version 99 of pack-checks.sql/,
+  ],
+  [
+    'manifest.json',
+    (copy) => truncate(copy.path('manifest.json'), 3e9),
+    /^is too large \(3000000000 bytes\)$/,
+  ],
   ['cells.csv', (copy) => truncate(copy.path('cells.csv'), 30e9), /has 30000000000 bytes instead of/],
-  ['lines.csv', forge('lines.csv', (text) => `${text}"`), /is no CSV|is not written/],
-  ['days.csv', forge('days.csv', (text) => text.replace(/\r\n$/, ',1\r\n')), /has 17 cells instead of 16/],
-  // A closing that those after it do not follow.
-  [OF_ADJUSTMENT, closedByCfo, /^follows number 1 with the SHA/],
+  ['lines.csv', forge('lines.csv', (text) => `${text}"`), /is not valid CSV|is not a valid line/],
+  ['days.csv', forge('days.csv', (text) => text.replace(/\r\n$/, ',1\r\n')), /has 17 fields instead of 16/],
+  // A closing that was replaced after its adjustment was made.
+  [OF_ADJUSTMENT, closedByCfo, /^refers to statement 1 with SHA-256 \w+, but manifest.json has \w+$/],
   // An adjustment without its closing.
   [
     OF_ADJUSTMENT,
     async (copy) => {
       for (const name of await readdir(copy.out)) if (name !== ADJUSTMENT) await rm(copy.path(name));
     },
-    /^follows statement 1 of 2026-03, which is missing$/,
+    /^refers to statement 1 of 2026-03, which is missing$/,
   ],
   // A statement twice.
   [
-    'again/manifest.json',
-    (copy) => cp(march, copy.path('again'), { recursive: true }),
-    /^has the number 1, as has manifest.json$/,
+    'twice/manifest.json',
+    (copy) => cp(march, copy.path('twice'), { recursive: true }),
+    /^has the same number \(1\) as manifest.json$/,
   ],
   // A month that was billed twice, with an adjustment called a closing.
   [
     OF_ADJUSTMENT,
     setStatement({ kind: 'closing', earlier: [] }, ADJUSTMENT),
-    /^does not know manifest.json, a statement of 2026-03 before it$/,
+    /^does not refer to manifest.json, an earlier statement of 2026-03$/,
   ],
 ];
 
-test.for(CHANGES)('a change of %s is told its place: %#', async ([file, change, problem]) => {
+test.for(CHANGES)('a change is a problem of %s: change %#', async ([file, change, problem]) => {
   const copy = await Copy.of(march);
   await change(copy);
   await expectProblem(verifyIn(copy.out), file, problem);
@@ -139,7 +155,7 @@ test.for(CHANGES)('a change of %s is told its place: %#', async ([file, change, 
 
 describe('files of a pack', () => {
   test.for(['manifest.json', 'cells.csv', 'pack-checks.sql'])(
-    '%s that is a pipe, a link or a device',
+    '%s is not read if it is a pipe, a link or a device',
     async (name) => {
       for (const make of [
         async (path: string) => void execFileSync('mkfifo', [path]),
@@ -150,20 +166,20 @@ describe('files of a pack', () => {
         const copy = await Copy.of(march);
         await rm(copy.path(name));
         await make(copy.path(name));
-        await expectProblem(verifyIn(copy.out), name, /^is no regular file$/);
+        await expectProblem(verifyIn(copy.out), name, /^is not a regular file$/);
       }
     },
   );
 
-  test('checks that are not those of the release are not used, and it is said', async () => {
+  test('checks that differ from the release are not used, and a note says so', async () => {
     const copy = await Copy.of(march);
     await copy.forge('pack-checks.sql', () => `select 'checked 1 rows of 1 files';\n`);
-    const { notes, rows } = await holding(verifyIn(copy.out));
-    expect(notes).toContain('pack-checks.sql is not that of the release, which was used instead.');
+    const { notes, rows } = await expectValid(verifyIn(copy.out));
+    expect(notes).toContain('pack-checks.sql differs from the released version, which was used instead.');
     expect(rows).toBeGreaterThan(50);
   });
 
-  test('a folder that is none, or has no pack, is a mistake of whoever asks', async () => {
+  test('a path that is not a folder, or has no pack, is a usage error', async () => {
     const empty = await mkdtemp(join(books.folder, 'empty-'));
     for (const dir of [join(books.folder, 'none'), empty, join(march, 'lines.csv'), '']) {
       expect((await verifyIn(dir)).code).toBe(2);
@@ -172,27 +188,29 @@ describe('files of a pack', () => {
 });
 
 describe('the chain', () => {
-  test('a chain that begins in the middle is said', async () => {
-    const { notes } = await holding(verifyIn(april, ...keyOption('first', 'second')));
-    const begins = /^Statement 2 of instance \w+ is not here: the chain before number 3 was not checked\.$/;
+  test('without its beginning is valid, with a note', async () => {
+    const { notes } = await expectValid(verifyIn(april, ...keyOption('first', 'second')));
+    const begins =
+      /^Statement 2 of instance \w+ is not in this folder, so the chain before number 3 was not checked\.$/;
     expect(notes).toEqual([expect.stringMatching(begins)]);
   });
 
-  test('an archived closing whose adjustment is not there holds, and the database tells of it', async () => {
+  test('of an archive without a later adjustment is valid, and the database has a note about it', async () => {
     const copy = await Copy.of(march);
     await rm(copy.path(ADJUSTMENT), { recursive: true });
-    await holding(verifyIn(copy.out));
-    const { notes } = await holding(withDatabase(copy.out));
-    const missing = /^The adjustment of 2026-03 with the number 2, made .*, is not here/;
+    await expectValid(verifyIn(copy.out));
+    const { notes } = await expectValid(withDatabase(copy.out));
+    const missing =
+      /^The database also has the adjustment of 2026-03, number 2, created .*; it is not in this folder\.$/;
     expect(notes).toContainEqual(expect.stringMatching(missing));
   });
 });
 
 describe('signatures', () => {
-  test('by two keys hold in one call, and what was not checked is said', async () => {
-    await holding(verifyIn(april, ...keyOption('first', 'second')));
-    const { notes } = await holding(verifyIn(april));
-    const unchecked = /^Signed with the key [0-9a-f]{64}, which was not checked: give --key FILE\.$/;
+  test('by two keys are valid in one call, and signatures that were not checked have notes', async () => {
+    await expectValid(verifyIn(april, ...keyOption('first', 'second')));
+    const { notes } = await expectValid(verifyIn(april));
+    const unchecked = /^Signed with key [0-9a-f]{64}; the signature was not checked \(give --key FILE\)\.$/;
     expect(notes.filter((note) => unchecked.test(note))).toHaveLength(2);
   });
 
@@ -200,29 +218,41 @@ describe('signatures', () => {
   test.for<
     readonly [what: string, keys: readonly string[], change: Change | null, file: string, problem: RegExp]
   >([
-    ['of another key', ['first'], null, `${ADJUSTMENT}/${SIGNED}`, /^is of the key \w+, and given is \w+$/],
+    [
+      'by another key',
+      ['first'],
+      null,
+      `${ADJUSTMENT}/${SIGNED}`,
+      /^was signed with key \w+, but the given key is \w+$/,
+    ],
     ['missing', ['first', 'second'], (copy) => rm(copy.path(SIGNED)), SIGNED, /^is missing$/],
-    ['too long', [], (copy) => writeFile(copy.path(SIGNED), 'x'.repeat(65)), SIGNED, /too many/],
-    ['of another manifest', ['first', 'second'], closedByCfo, SIGNED, /^does not fit the manifest/],
-  ])('that are %s', async ([, keys, change, file, problem]) => {
+    [
+      'too long',
+      [],
+      (copy) => writeFile(copy.path(SIGNED), 'x'.repeat(65)),
+      SIGNED,
+      /^is too large \(65 bytes\)$/,
+    ],
+    ['of another manifest', ['first', 'second'], closedByCfo, SIGNED, /^does not match the manifest/],
+  ])('are a problem if they are %s', async ([, keys, change, file, problem]) => {
     const copy = await Copy.of(april);
     await change?.(copy);
     await expectProblem(verifyIn(copy.out, ...keyOption(...keys)), file, problem);
   });
 
-  test('are wanted of every pack when a key is given', async () => {
+  test('are required of every pack when a key is given', async () => {
     const verified = verifyIn(march, ...keyOption('first'));
-    await expectProblem(verified, 'manifest.json', /^is not signed, and --key was given$/);
+    await expectProblem(verified, 'manifest.json', /^is not signed, but --key was given$/);
   });
 
   test.for([
-    ['no key', 'x', 'has no key in PEM that is not encrypted'],
+    ['a file without a key', 'x', 'contains no unencrypted PEM key'],
     [
-      'a key of RSA',
+      'an RSA key',
       pemOf(generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey),
-      'has a key of type rsa, not Ed25519',
+      'contains a key of type rsa, not Ed25519',
     ],
-  ] as const)('are not checked with %s', async ([name, pem, problem]) => {
+  ] as const)('cannot be checked with %s', async ([name, pem, problem]) => {
     const path = join(books.folder, `${name}.pub`);
     await writeFile(path, pem);
     const ended = await runProgram(['verify', april, '--key', path], {});
@@ -230,20 +260,26 @@ describe('signatures', () => {
   });
 });
 
-/** Does what no trigger is asked about. */
-const forceInto = (statement: string) =>
-  queryOnce(books.url, `set session_replication_role = replica; ${statement}`);
+/** Runs a statement without the triggers of a table, which only its owner can disable. */
+const forceInto = (table: string, statement: string) =>
+  asOwner(
+    books.url,
+    `alter table losant_usage.${table} disable trigger user; ${statement};
+     set constraints all immediate; alter table losant_usage.${table} enable trigger user`,
+  );
 
 describe('against the database', () => {
-  test('a pack that agrees with itself and is another does not hold', async () => {
+  test('a pack without contradictions that differs is a problem', async () => {
     const copy = await Copy.of(march);
-    await copy.forgeRows('waivers.csv', (rows) => rows.map((row) => ({ ...row, reason: 'forged' })));
-    await holding(verifyIn(copy.out));
-    const kept = /^is not the one that the database keeps$/;
-    await expectProblem(withDatabase(copy.out), 'waivers.csv', kept);
+    await copy.forgeRows('waivers.csv', (rows) =>
+      rows.map((row) => (row['kind'] === 'person' ? { ...row, reason: 'forged' } : row)),
+    );
+    await expectValid(verifyIn(copy.out));
+    const differs = /^differs from the copy in the database$/;
+    await expectProblem(withDatabase(copy.out), 'waivers.csv', differs);
   });
 
-  test('of another installation is unknown', async () => {
+  test('a pack of another installation is unknown', async () => {
     const copy = await Copy.of(march);
     const id = '00000000-0000-4000-8000-000000000000';
     await setStatement({ id })(copy);
@@ -252,22 +288,29 @@ describe('against the database', () => {
     await expectProblem(withDatabase(copy.out), 'manifest.json', unknown);
   });
 
-  test('a line that was changed in the database does not hold', async () => {
-    await forceInto(`update losant_usage.statement_lines set plan_id = 'gold'
-      where org_name = 'Gamma' and metric = 'devices_total'`);
-    await expectProblem(withDatabase(march), 'lines.csv', /^is not that of the tables of the statement/);
-    await forceInto(`update losant_usage.statement_lines set plan_id = null`);
-    await holding(withDatabase(march));
+  test('a line that was changed in the database is a problem', async () => {
+    const isGamma = `org_name = 'Gamma' and metric = 'devices_total'`;
+    await forceInto(
+      'statement_lines',
+      `update losant_usage.statement_lines set plan_id = 'gold' where ${isGamma}`,
+    );
+    await expectProblem(
+      withDatabase(march),
+      'lines.csv',
+      /^does not match the statement's rows in the database$/,
+    );
+    await forceInto('statement_lines', 'update losant_usage.statement_lines set plan_id = null');
+    await expectValid(withDatabase(march));
   });
 });
 
 describe('writing packs', () => {
   const write = async (out: string, signal = SIGNAL) => {
-    const statements = await readStatements(books.db, { month: MONTH, instanceIds: [INSTANCE] });
-    await writePacks(books.handle, statements, { out, signal });
+    const statements = await readStatements(books.closer.db, { month: MONTH, instanceIds: [INSTANCE] });
+    await writePacks(books.closer, statements, { out, signal });
   };
 
-  test('leaves what is the user’s, and nothing of its own behind', async () => {
+  test('removes its own files and never the user’s', async () => {
     const out = await mkdtemp(join(books.folder, 'taken-'));
     await writeFile(join(out, 'mine'), '');
     await expect(write(out)).rejects.toThrow('the folder is not empty');
@@ -279,10 +322,13 @@ describe('writing packs', () => {
     expect(torn).toEqual(['torn.partial-1']);
   });
 
-  test('writes no file that a pack has not, whatever the database says', async () => {
-    await forceInto(`alter table losant_usage.statement_files drop constraint statement_files_name_check;
-      insert into losant_usage.statement_files
-        select statement_id, '../../evil.txt', 0, '' from losant_usage.statements where kind = 'closing'`);
+  test('writes only files of a pack, whatever the database has', async () => {
+    await forceInto(
+      'statement_files',
+      `alter table losant_usage.statement_files drop constraint statement_files_name_check;
+       insert into losant_usage.statement_files
+         select statement_id, '../../evil.txt', 0, '' from losant_usage.statements where kind = 'closing'`,
+    );
     const evil = 'the database has a file of a pack called "../../evil.txt"';
     await expect(write(join(books.folder, 'evil'))).rejects.toThrow(evil);
   });

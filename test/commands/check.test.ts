@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import {
+  asOwner,
   createEmbeddedFolder,
   createTestDatabase,
   queryOnce,
@@ -12,6 +13,7 @@ import {
 import { daysAgo } from '../support/days.ts';
 import { freePort } from '../support/ports.ts';
 import { type Env, jsonOf, type Refusal, runProgram } from '../support/program.ts';
+import { loginAs, toRoleName } from '../support/roles.ts';
 import { settingsOf } from '../worker/process.ts';
 
 interface Check {
@@ -38,7 +40,7 @@ beforeEach(async () => {
 });
 afterEach(() => platform[Symbol.asyncDispose]());
 
-/** Checks with settings under which everything is fine, but for the changes. */
+/** Runs `check` with valid settings, except for the changes. */
 async function check(changes: Env = {}, ...args: readonly string[]) {
   const env = { ...settingsOf(platform, database), ...changes };
   const ended = await runProgram(['check', '--json', ...args], env);
@@ -71,19 +73,19 @@ it('checks settings, database, clocks and each endpoint for the newest day, writ
   expect(await queryOnce(database.url, 'select from losant_usage.instances')).toEqual([]);
 });
 
-it('prints what is wrong first and what to do, and then what is right', async () => {
+it('prints failures first, with hints, and then the checks that passed', async () => {
   await platform.control('tokens/revoke', { token: platform.token });
   const { code, stdout } = await runProgram(['check'], settingsOf(platform, database));
   expect(code).toBe(5);
   expect(stdout).toMatch(
-    /^1 check failed\.\nFAILED {2}instance\.get.*\n {10}.*create a new instance API token.*\nok {6}settings: /,
+    /^1 check failed\.\nFAILED {2}instance\.get.*\n {10}.*Create a new instance API token.*\nok {6}settings: /,
   );
   expect(stdout).not.toContain(platform.token);
 });
 
-it('shows a defect of the program as one, with its place, and not as a failed check', async () => {
+it('reports a bug of the program as one, with its stack, and not as a failed check', async () => {
   const broken = await createTestDatabase();
-  await queryOnce(broken.url, 'alter table losant_usage.instances rename column api_url to address');
+  await asOwner(broken.url, 'alter table losant_usage.instances rename column api_url to address');
   const ended = await runProgram(['check', '--json'], {
     ...settingsOf(platform, database),
     DATABASE_URL: broken.url,
@@ -91,75 +93,77 @@ it('shows a defect of the program as one, with its place, and not as a failed ch
   await broken.drop();
   expect(ended.code).toBe(1);
   expect(jsonOf<Refusal>(ended).error).toMatchObject({ code: 'unexpected' });
-  expect(ended.stderr).toMatch(/api_url.*\n {2}this is a defect: please report it.*\n {4}at /);
+  expect(ended.stderr).toMatch(/api_url.*\n {2}this is a bug; please report it.*\n {4}at /);
 });
 
-it('exits 1 with a clock that is minutes off the one of Losant, and says to set it', async () => {
+it('exits 1 if the host’s clock is minutes off Losant’s, and tells to set it', async () => {
   await platform.control('config', { clock: { offsetMs: 360_000 } });
   const { code, failed, failedNames } = await check();
   expect(failedNames).toEqual(['instance.get', 'clock.losant']);
-  expect(failed.at(-1)?.hint).toContain('set the clock');
+  expect(failed.at(-1)?.hint).toContain('synchronize the clocks');
   expect(code).toBe(1);
 });
 
 describe('the token', () => {
-  it('without a scope fails at that endpoint alone, which the hint names', async () => {
+  it('without a scope fails only at that endpoint, which the hint names', async () => {
     const missing = 'instanceOrg.notebookMinuteCounts';
     const scopes = ['instance.get', 'instanceOrgs.get', ...ORG].filter((scope) => scope !== missing);
     const { code, failed, names } = await check(await withScopes(...scopes));
     expect(failed).toMatchObject([
-      { name: missing, hint: expect.stringContaining(`add ${missing} to it`) as string },
+      { name: missing, hint: expect.stringContaining(`add ${missing},`) as string },
     ]);
     expect(names).toContain('instanceOrg.payloadCounts');
     expect(code).toBe(5);
   });
 
-  it('that may not list organizations leaves nothing to ask, unless they are named', async () => {
+  it('that cannot list organizations can only be checked for configured ones', async () => {
     const changes = await withScopes('instance.get', ...ORG);
-    const without = await check(changes);
-    expect(without.failedNames).toEqual(['instanceOrgs.get']);
-    expect(without.names).not.toContain('instanceOrg.payloadCounts');
+    const unconfigured = await check(changes);
+    expect(unconfigured.failedNames).toEqual(['instanceOrgs.get']);
+    expect(unconfigured.names).not.toContain('instanceOrg.payloadCounts');
     const orgId = (await platform.orgWith('large')).slice('/orgs/'.length);
-    const named = await check({ ...changes, LOSANT_ORG_IDS: orgId });
-    expect(named.failedNames).toEqual(['instanceOrgs.get']);
-    expect(named.names).toContain('instanceOrg.payloadCounts');
-    expect(named.code).toBe(5);
+    const configured = await check({ ...changes, LOSANT_ORG_IDS: orgId });
+    expect(configured.failedNames).toEqual(['instanceOrgs.get']);
+    expect(configured.names).toContain('instanceOrg.payloadCounts');
+    expect(configured.code).toBe(5);
   });
 });
 
 describe('a database', () => {
-  it('that is empty stays empty, and run creates the tables', async () => {
+  it('that is empty stays empty, and a user without rights cannot create the tables', async () => {
     const empty = await createTestDatabase({ template: false });
-    const { code, document } = await check({ DATABASE_URL: empty.url });
-    const username = `${empty.name}_reader`;
-    await queryOnce(empty.url, `create role ${username} login password 'reader'`);
-    const url = Object.assign(new URL(empty.url), { username, password: 'reader' }).href;
-    const poor = await check({ DATABASE_URL: url });
-    const run = await runProgram(['run'], { ...settingsOf(platform, database), DATABASE_URL: url });
-    const [namespace] = await queryOnce(empty.url, `select from pg_namespace where nspname = 'losant_usage'`);
+    const { code, document } = await check({ DATABASE_URL: loginAs('migrator', empty.url) });
+    const poor = await check({ DATABASE_URL: empty.url });
+    const run = await runProgram(['run'], settingsOf(platform, empty));
+    const tables = `select from pg_class where relnamespace::regnamespace::text like 'losant_usage%'`;
+    const createdTables = await queryOnce(empty.url, tables);
     await empty.drop();
-    await queryOnce(database.url, `drop role ${username}`);
-    const refusal = `the user ${username} may not create them\n  run \`losant-usage migrate\` as the migrator`;
+    const refusal =
+      'user losant_usage_writer is not allowed to create them\n' +
+      '  run `losant-usage migrate` as losant_usage_migrator';
     expect([poor.failedNames, poor.code, run.code]).toEqual([['rights'], 2, 2]);
     expect(run.stderr).toContain(refusal);
-    expect(document.checks[2]).toMatchObject({ ok: true, message: 'no tables yet: run creates them' });
-    expect(namespace).toBeUndefined();
+    expect(document.checks[2]).toMatchObject({
+      ok: true,
+      message: 'no tables yet; the first run creates them',
+    });
+    expect(createdTables).toEqual([]);
     expect(code).toBe(0);
   });
 
-  // Promise (Operation): A command that only looks, and a dry run, create nothing.
-  it('that is embedded and not there yet is not made', async () => {
+  // Guarantee (Operation): Read-only commands and dry runs create nothing.
+  it('that is embedded and does not exist is not created', async () => {
     const place = createEmbeddedFolder();
     place.remove();
     const { url, folder } = place;
     const { code, document } = await check({ DATABASE_URL: url });
     expect(document.checks[1]?.message).toBe(folder);
-    expect(document.checks[2]?.message).toBe('no tables yet: run creates them');
+    expect(document.checks[2]?.message).toBe('no tables yet; the first run creates them');
     expect(code).toBe(0);
     expect(existsSync(folder)).toBe(false);
   });
 
-  it('that is down exits 1, and Losant is checked all the same', async () => {
+  it('that is down exits 1, and Losant is still checked', async () => {
     const DATABASE_URL = `postgres://me:secret@127.0.0.1:${await freePort()}/usage`;
     const { code, failed, names } = await check({ DATABASE_URL });
     expect(failed).toMatchObject([
@@ -169,56 +173,52 @@ describe('a database', () => {
     expect(code).toBe(1);
   });
 
-  it('that refuses the password, or to be written, exits 2 and shows no password', async () => {
-    const username = `${database.name}_reader`;
-    await queryOnce(database.url, `create role ${username} login password 'right-password'`);
-    const as = (password: string) => Object.assign(new URL(database.url), { username, password }).href;
-    try {
-      const { code, failed, stdout, stderr } = await check({ DATABASE_URL: as('wrong-password') });
-      expect(failed).toMatchObject([{ name: 'database', hint: 'check user and password in DATABASE_URL' }]);
-      expect(code).toBe(2);
-      expect(stdout + stderr).not.toContain('wrong-password');
-      const poor = await check({ DATABASE_URL: as('right-password') });
-      expect(poor.failedNames).toContain('rights');
-      expect(poor.code).toBe(2);
-    } finally {
-      await queryOnce(database.url, `drop role ${username}`);
+  it('that rejects the password, or writes, exits 2 and shows no password', async () => {
+    const wrongLogin = { username: toRoleName('writer'), password: 'wrong-password' };
+    const { href } = Object.assign(new URL(database.url), wrongLogin);
+    const { code, failed, stdout, stderr } = await check({ DATABASE_URL: href });
+    expect(failed).toMatchObject([{ name: 'database', hint: 'check user and password in DATABASE_URL' }]);
+    expect(code).toBe(2);
+    expect(stdout + stderr).not.toContain('wrong-password');
+    for (const role of ['reader', 'closer'] as const) {
+      const poor = await check({ DATABASE_URL: loginAs(role, database.url) });
+      expect([role, poor.failedNames, poor.code]).toEqual([role, ['rights'], 2]);
     }
   });
 });
 
-it('asks the monitor of HEARTBEAT_URL by the address that changes no state', async () => {
-  const asked: string[] = [];
+it('checks HEARTBEAT_URL at the address that changes no state of the monitor', async () => {
+  const requests: string[] = [];
   const server = createServer((request, response) => {
-    asked.push(`${request.method} ${request.url}`);
-    response.writeHead(asked.length === 1 ? 200 : 404).end();
+    requests.push(`${request.method} ${request.url}`);
+    response.writeHead(requests.length === 1 ? 200 : 404).end();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const HEARTBEAT_URL = `http://127.0.0.1:${(server.address() as AddressInfo).port}/ping/canary`;
   const last = async (url: string) => (await check({ HEARTBEAT_URL: url })).document.checks.at(-1);
-  expect(await last(HEARTBEAT_URL)).toMatchObject({ ok: true, message: 'the monitor answers', hint: null });
-  expect(asked).toEqual(['GET /ping/canary/log']);
-  const unknown = { ok: true, message: 'the monitor answers HTTP 404' };
+  expect(await last(HEARTBEAT_URL)).toMatchObject({ ok: true, message: 'the monitor responds', hint: null });
+  expect(requests).toEqual(['GET /ping/canary/log']);
+  const unknown = { ok: true, message: 'HEARTBEAT_URL responded with HTTP 404' };
   expect(await last(HEARTBEAT_URL)).toMatchObject({ ...unknown, hint: expect.stringContaining('/log') });
   server.close();
   expect(await last('http://127.0.0.1:1/ping/canary')).toMatchObject({
     ok: false,
-    message: 'the monitor of HEARTBEAT_URL does not answer: no connection',
+    message: 'HEARTBEAT_URL does not respond: no connection',
   });
 });
 
-it('answers with --probe what the documentation leaves open', async () => {
+it('tests with --probe what the documentation leaves open', async () => {
   const { code, document } = await check({}, '--probe');
   const probes = document.checks.filter(({ name }) => name.startsWith('probe.'));
-  const answers = probes.map(({ name, message }) => `${name}: ${message.replace(/ \(touches .*/, '')}`);
-  expect(answers).toEqual([
-    'probe.day_100_days_ago: no number',
-    'probe.day_400_days_ago: no number',
+  const results = probes.map(({ name, message }) => `${name}: ${message.replace(/ \(affects .*/, '')}`);
+  expect(results).toEqual([
+    'probe.day_100_days_ago: no numbers',
+    'probe.day_400_days_ago: no numbers',
     expect.stringMatching(
       /^probe.payloads_in_two_ways: payload_source_count (\d+), .*payload_all_count \1, /,
     ),
     expect.stringMatching(
-      /^probe.instance_totals: \S+, 3 organizations: devices_created (\d+) of \1; .* (\d+) of \2$/,
+      /^probe.instance_totals: \S+, 3 organizations: devices_created: organizations (\d+), instance \1; .* organizations (\d+), instance \2$/,
     ),
   ]);
   expect(code).toBe(0);

@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { asProgram } from '../support/by-hand.ts';
-import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { asOwner, asWriter, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import {
   jsonOf,
   LAUNCHER,
@@ -22,6 +22,7 @@ import {
   startProcess,
   startProgram,
 } from '../support/program.ts';
+import { loginAs } from '../support/roles.ts';
 import { until } from '../support/wait.ts';
 
 const INSTANCE = '5c0000000000000000000001';
@@ -35,7 +36,7 @@ let out: string;
 /** Two days of two organizations, one of a hostile name. */
 beforeAll(async () => {
   database = await createTestDatabase();
-  await queryOnce(
+  await asWriter(
     database.url,
     asProgram(`
       insert into losant_usage.instances (instance_id, api_url) values ('${INSTANCE}', 'https://api.losant.com');
@@ -71,7 +72,7 @@ const FILE = [
 ].join('\r\n');
 
 describe('a view', () => {
-  test('goes to stdout byte by byte, with a summary beside it', async () => {
+  test('goes to stdout byte by byte, with a summary on stderr', async () => {
     expect(await run(...CSV)).toEqual({
       code: 0,
       signal: null,
@@ -81,7 +82,7 @@ describe('a view', () => {
     expect(await run(...CSV, '--out', '/dev/stdout')).toMatchObject({ code: 0, stdout: FILE });
   });
 
-  test('has no formula, no empty text in place of nothing, and no control character on a terminal', async () => {
+  test('has no formula, tells empty text from null, and puts no control character on a terminal', async () => {
     const daily = ['export', '--view', 'daily_usage', ...DAYS, '--format', 'csv'];
     const { stdout } = await run(...daily);
     expect(stdout).toContain(`${INSTANCE},${EVIL},"'=cmd|""x""\u001b[2J","",`);
@@ -91,10 +92,10 @@ describe('a view', () => {
     const parquet = ['export', ...VIEW, ...DAYS, '--format', 'parquet'];
     const refused = await runProgram(parquet, { DATABASE_URL: database.url }, { isTerminal: true });
     expect(refused.code).toBe(2);
-    expect(refused.stdout).toContain('name the file with --out');
+    expect(refused.stdout).toContain('use --out FILE');
   });
 
-  test('goes to a file through a link, with its mode kept, and says what it is', async () => {
+  test('goes to a file through a link, keeps its mode, and reports size and hash', async () => {
     writeFileSync(out, 'before', { mode: 0o600 });
     symlinkSync(out, join(folder, 'link'));
     const ended = await run(...CSV, '--out', join(folder, 'link'), '--json');
@@ -114,19 +115,28 @@ describe('a view', () => {
   });
 });
 
-describe('what cannot be is refused with exit code 2', () => {
-  const USUAL = { view: 'daily_usage', from: '2026-10-01', to: '2026-10-31', format: 'csv', out: '/tmp/x' };
+describe('invalid options are refused with exit code 2', () => {
+  const DEFAULTS = {
+    view: 'daily_usage',
+    from: '2026-10-01',
+    to: '2026-10-31',
+    format: 'csv',
+    out: '/tmp/x',
+  };
 
   test.each([
-    [{ view: 'usage' }, /^--view="usage" is not known; use daily_usage, daily_usage_long, monthly_usage, /],
-    [{ format: 'xlsx' }, /^--format="xlsx" is not known; use csv, ndjson or parquet$/],
-    [{ view: 'organizations' }, /: the rows of organizations are of no day$/],
-    [{ from: null, to: null }, /^daily_usage needs --from and --to, its first and last day$/],
+    [
+      { view: 'usage' },
+      /^--view="usage" is not a known value; use daily_usage, daily_usage_long, monthly_usage, /,
+    ],
+    [{ format: 'xlsx' }, /^--format="xlsx" is not a known value; use csv, ndjson or parquet$/],
+    [{ view: 'organizations' }, /^organizations has no days, so --from and --to do not apply$/],
+    [{ from: null, to: null }, /^daily_usage requires --from and --to$/],
     [{ from: '2026-11-01' }, /^--from 2026-11-01 is later than --to 2026-10-31$/],
     [{ out: '' }, /^--out is empty$/],
-    [{ out: '-' }, /^--json describes a file, and the file itself would go to stdout$/],
+    [{ out: '-' }, /^--json cannot be combined with writing the file to stdout$/],
   ])('%j', async (changes, message) => {
-    const options = Object.entries({ ...USUAL, ...changes }).filter(([, value]) => value !== null);
+    const options = Object.entries({ ...DEFAULTS, ...changes }).filter(([, value]) => value !== null);
     const args = options.flatMap(([name, value]) => [`--${name}`, String(value)]);
     const { code, stdout } = await runProgram(['export', ...args, '--json'], {
       DATABASE_URL: 'postgres://nowhere',
@@ -137,7 +147,7 @@ describe('what cannot be is refused with exit code 2', () => {
   });
 });
 
-describe('a file that is not finished leaves nothing behind, and what was there stays', () => {
+describe('an unfinished file leaves nothing behind, and an existing one unchanged,', () => {
   beforeEach(() => writeFileSync(out, 'before'));
 
   const isUntouched = () => {
@@ -145,8 +155,8 @@ describe('a file that is not finished leaves nothing behind, and what was there 
     expect(readFileSync(out, 'utf8')).toBe('before');
   };
 
-  /** What the server's sessions that read rows of a view wait for. */
-  const readings = async () => {
+  /** Returns what the sessions that read rows of a view are waiting for. */
+  const readWaits = async () => {
     const rows = await queryOnce(
       database.url,
       `select wait_event as waits from pg_stat_activity
@@ -155,53 +165,48 @@ describe('a file that is not finished leaves nothing behind, and what was there 
     return rows.map(({ waits }) => waits);
   };
 
-  /** The URL of a reader to whom each row of the usage takes the server a minute. */
-  const openToSlowReader = async () => {
-    const url = new URL(database.url);
-    const role = `slow_${url.pathname.slice(1)}`;
-    await queryOnce(
+  /** Makes the server take a minute for each organization that a reader reads. */
+  const slowDownReads = () =>
+    asOwner(
       database.url,
-      `create role ${role} login password 'reader';
-       grant usage on schema losant_usage to ${role};
-       grant select on all tables in schema losant_usage to ${role};
-       alter table losant_usage.organizations enable row level security;
-       create policy slow on losant_usage.organizations for select to ${role} using (pg_sleep(60) is not null)`,
+      `alter table losant_usage.organizations enable row level security;
+       create policy slow on losant_usage.organizations for select to losant_usage_reader
+         using (pg_sleep(60) is not null)`,
     );
-    return Object.assign(url, { username: role, password: 'reader' }).href;
-  };
 
-  test('when it is interrupted, even while the server is still at work', async () => {
-    const sources = ['export', '--view', 'organizations', '--format', 'csv', '--out', out];
-    const running = startProgram(sources, { DATABASE_URL: await openToSlowReader() });
+  test('when it is interrupted, even while the server is busy', async () => {
+    await slowDownReads();
+    const args = ['export', '--view', 'organizations', '--format', 'csv', '--out', out];
+    const running = startProgram(args, { DATABASE_URL: database.url });
     await until('the server is at work on the rows', async () => {
-      return (await readings()).includes('PgSleep') && readdirSync(folder).length === 2;
+      return (await readWaits()).includes('PgSleep') && readdirSync(folder).length === 2;
     });
     running.kill('SIGINT');
     expect(await running.ended).toMatchObject({ code: 130, signal: null });
-    expect(await readings()).toEqual([]);
+    expect(await readWaits()).toEqual([]);
     isUntouched();
   });
 
-  test('when there is no room for it', async () => {
+  test('when the disk is full', async () => {
     // 1 KiB a file, which is less than 40 rows.
-    await queryOnce(
+    await asWriter(
       database.url,
       asProgram(`insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total)
         select '2025-01-01'::date + n, '${ACME}', 0, 0, 5 from generate_series(0, 99) as n`),
     );
     const command = `ulimit -f 1; exec '${process.execPath}' '${LAUNCHER}' ${CSV.join(' ')} --from 2025-01-01 --out '${out}'`;
     const ended = await startProcess('sh', ['-c', command.replace('--from 2026-10-01 ', '')], {
-      DATABASE_URL: database.url,
+      DATABASE_URL: loginAs('reader', database.url),
     }).ended;
     expect(ended.stderr).toMatch(
-      /usage\.csv cannot be written: EFBIG: file too large\n {2}name a place .* which has room/,
+      /usage\.csv cannot be written: EFBIG: file too large\n {2}give a path .* on a disk with free space/,
     );
     expect(ended.code).toBe(1);
     isUntouched();
   });
 });
 
-test('a reader that goes away is no failure, and ends the reading', async () => {
+test('a reader that goes away is not a failure, and ends the query', async () => {
   const running = spawnProgram([...CSV.slice(0, -1), 'ndjson'], { DATABASE_URL: database.url });
   running.process.stdout?.destroy();
   expect(await running.ended).toEqual({ code: 0, signal: null, stdout: '', stderr: '' });

@@ -1,26 +1,29 @@
-/** One export, looked at by status, gaps and explain, accepted by waive, and ended. The tests go on from each other. */
+/** One loaded instance, inspected, waived in part and retired. Each test builds on the last. */
 import { beforeAll, expect, it } from 'vitest';
-import { orgIdsOf, useExport } from '../e2e/export.ts';
-import { createPlace } from '../e2e/usage.ts';
+import type { DayRange } from '../../src/usage/day.ts';
+import { orgIdsOf, useInstallation } from '../e2e/installation.ts';
+import { createStore } from '../e2e/usage.ts';
 import { asProgram, loseNumbers } from '../support/by-hand.ts';
+import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
 
 const day = daysAgo(1);
 const earlier = daysAgo(2);
-const exported = useExport({ orgs: 2, hostile: false });
+const UNKNOWN = 'ffffffffffffffffffffffff';
+const installation = useInstallation({ orgs: 2, hostile: false });
 let instanceId: string;
 let orgId: string;
 let runId: string;
 
 beforeAll(async () => {
-  instanceId = exported.platform.instanceId.toLowerCase();
-  [orgId = ''] = await orgIdsOf(exported.platform);
-  runId = jsonOf(await exported.run(['run', '--json'])).runId ?? '';
+  instanceId = installation.platform.instanceId.toLowerCase();
+  [orgId = ''] = await orgIdsOf(installation.platform);
+  runId = jsonOf(await installation.run(['run', '--json'])).runId ?? '';
 });
 
-/** Without any setting but the database's. */
-const look = (...args: string[]) => runProgram(args, { DATABASE_URL: exported.place.url });
+/** Runs a command with no setting but the database's. */
+const look = (...args: string[]) => runProgram(args, { DATABASE_URL: installation.store.url });
 
 const explain = (...args: string[]) =>
   look('explain', '--org', orgId, '--day', day, '--stream', 'device_counts', ...args);
@@ -29,13 +32,13 @@ const waive = (days: string) =>
   look('waive', '--org', orgId, '--day', days, '--reason', 'Acme agreed', '--json');
 
 const standings = async () =>
-  await exported.place.query(
-    `select usage_date::text as day, standing, message from losant_usage.coverage
+  await installation.store.query(
+    `select usage_date::text as day, standing, detail from losant_usage.cells
      where org_id = '${orgId}' and stream = 'device_counts' order by usage_date`,
   );
 
-it('status says what to do about a database without tables', async () => {
-  const empty = await createPlace('empty');
+it('status tells what to do about a database without tables', async () => {
+  const empty = await createStore('empty');
   const ended = await runProgram(['status', '--json'], { DATABASE_URL: empty.url });
   await empty.remove();
   expect(ended.code).toBe(2);
@@ -43,7 +46,7 @@ it('status says what to do about a database without tables', async () => {
   expect(jsonOf<Refusal>(ended).error).toMatchObject({ code: 'database_too_old', hint });
 });
 
-it('status says how far each stream reaches, and the last runs', async () => {
+it('status shows how complete each stream is, and the last runs', async () => {
   const ended = await look('status', '--json');
   expect(ended.code).toBe(0);
   const reach = { orgs: 2, orgsComplete: 2, lastDay: day, completeTo: day, gaps: 0 };
@@ -51,37 +54,58 @@ it('status says how far each stream reaches, and the last runs', async () => {
   const counts = { cells: { planned: 8, failed: 0 } };
   expect(jsonOf(ended)).toMatchObject({
     gaps: 0,
-    instances: [{ instanceId, leaseSince: null, streams: streams.map((stream) => ({ ...reach, stream })) }],
-    notInSettings: [],
+    instances: [
+      { instanceId, leaseAcquiredAt: null, streams: streams.map((stream) => ({ ...reach, stream })) },
+    ],
+    unconfiguredInstances: [],
     runs: [{ instanceId, kind: 'manual', status: 'complete', from: day, to: day, counts }],
   });
   const { stdout } = await look('status');
   expect(stdout.split('\n').slice(0, 4)).toEqual([
     `Instance ${instanceId}`,
     `  Yesterday, ${day}, is complete.`,
-    '  stream            organizations  newest      complete to  gaps',
+    '  stream            organizations  last day    complete to  gaps',
     `  device_counts                 2  ${day}  ${day}   none`,
   ]);
-  expect(stdout).toMatch(
-    /\n {2}last runs:\n {4}.* UTC {2}\S+ {2}\S+ s {2}manual {2}complete {2}8 numbers\n$/,
-  );
+  expect(stdout).toMatch(/\n {2}last runs:\n {4}.* UTC {2}\S+ {2}\S+ s {2}manual {2}complete {2}8 cells\n$/);
 });
 
-it('status exits 3 while organizations may be missing from the list, and says so', async () => {
+it('status exits 3 while organizations may be missing, and reports that', async () => {
   const setProblem = (problem: string) =>
-    exported.place.query(asProgram(`update losant_usage.instances set list_problem = ${problem}`));
+    asWriter(
+      installation.store.url,
+      asProgram(`update losant_usage.instances set list_problem = ${problem}`),
+    );
   await setProblem(`'page 2 did not come'`);
   const ended = await look('status');
   await setProblem('null');
   expect(ended.code).toBe(3);
   expect(ended.stdout).toContain(
-    'organizations may be missing: the list was not complete, page 2 did not come',
+    'organizations may be missing, because the last list was incomplete: page 2 did not come',
   );
 });
 
-// Promise (Changes): The command explain shows where a number comes from, and what became of it.
-it('explain says which answer and run a number comes from', async () => {
-  const [stored] = await exported.place.query(
+it('reconcile starts 30 days before --to, or earlier if an older month is not closed', async () => {
+  const rangeOf = async (...args: string[]) => {
+    const { from, to } = jsonOf<DayRange>(await look('reconcile', '--json', ...args));
+    return { from, to };
+  };
+  expect(await rangeOf()).toEqual({ from: daysAgo(31), to: day });
+  expect(await rangeOf('--to', daysAgo(5))).toEqual({ from: daysAgo(35), to: daysAgo(5) });
+  expect(await rangeOf('--from', earlier)).toEqual({ from: earlier, to: day });
+  await installation.store.query(
+    asProgram(`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
+      values ('${instanceId}', '${daysAgo(70)}', 'devices_total')`),
+  );
+  expect(await rangeOf('--to', daysAgo(5))).toEqual({ from: daysAgo(70), to: daysAgo(5) });
+  await installation.store.query(
+    asProgram(`delete from losant_usage.instance_totals where usage_date = '${daysAgo(70)}'`),
+  );
+});
+
+// Guarantee (Changes): The command explain shows where a number comes from and how it changed.
+it('explain shows the response and the run that a number comes from', async () => {
+  const [stored] = await installation.store.query(
     `select created, deleted, total from losant_usage.device_counts where org_id = '${orgId}'`,
   );
   const numbers = Object.entries(stored ?? {}).map(([name, value]) => {
@@ -90,7 +114,7 @@ it('explain says which answer and run a number comes from', async () => {
   const ended = await explain('--json');
   expect(ended.code).toBe(0);
   expect(jsonOf(ended)).toMatchObject({
-    org: { orgId, removedOn: null },
+    org: { orgId, deletedOn: null },
     day,
     cells: [
       {
@@ -100,95 +124,92 @@ it('explain says which answer and run a number comes from', async () => {
         numbers,
         changes: [],
         quarantine: [],
-        advice: { text: expect.stringMatching(/^read again .*\d\d:\d\d UTC \(in .+\)$/), commands: [] },
+        advice: { text: expect.stringMatching(/^next read .*\d\d:\d\d UTC \(in .+\)$/), commands: [] },
       },
     ],
   });
   const { stdout } = await explain();
-  expect(stdout).toContain('device_counts: stored: stored, still to be read again\n');
+  expect(stdout).toContain('device_counts: stored: stored, to be read again\n');
   expect(stdout).toMatch(/\n {2}devices_total +[\d,]+\n/);
-  expect(stdout).toMatch(new RegExp(`\n {2}answer: sha256 [0-9a-f]{64}, run ${runId}\n`));
+  expect(stdout).toMatch(new RegExp(`\n {2}response: sha256 [0-9a-f]{64}, run ${runId}\n`));
 });
 
 it.each([
   [
-    'a number that is all right',
+    'a stored cell',
     `${day}..${day}`,
-    `Nothing was waived: every number of organization $ORG from ${day} to ${day} is all right, or will be read again`,
+    `Nothing was waived: every cell of organization $ORG from ${day} to ${day} is fine or will be read again`,
   ],
   [
-    'days that nobody wants',
+    'a day that is not expected',
     earlier,
-    `Nothing was waived: nothing of organization $ORG is wanted from ${earlier} to ${earlier}`,
+    `Nothing was waived: no cells of organization $ORG are expected from ${earlier} to ${earlier}`,
   ],
-  ['a day that is not over', daysAgo(0), `--day ${daysAgo(0)}: that day is not over in UTC`],
-])('waive refuses %s, and leaves it', async (_what, days, message) => {
+  ['a day that has not ended', daysAgo(0), `--day ${daysAgo(0)} has not ended yet (UTC)`],
+])('waive refuses %s, and changes nothing', async (_what, days, message) => {
   const ended = await waive(days);
   expect(ended.code).toBe(2);
   expect(jsonOf<Refusal>(ended).error.message).toBe(message.replace('$ORG', orgId));
-  expect(await standings()).toEqual([{ day, standing: 'stored', message: null }]);
+  expect(await standings()).toEqual([{ day, standing: 'stored', detail: null }]);
 });
 
-// Promise (Missing numbers): The commands status and gaps exit with 3 while there is a gap, and a run whose due
-// numbers are not all stored does not exit with 0.
-it('status, gaps and explain name what is missing and what to do, also for who may only read', async () => {
-  await exported.run(['backfill', '--from', earlier, '--to', earlier]);
-  await exported.place.query(loseNumbers('device_counts', orgId));
-  const role = `reader_${new URL(exported.place.url).pathname.slice(1)}`;
-  await exported.place.query(`create role ${role} login password 'reader';
-    grant usage on schema losant_usage to ${role};
-    grant select on all tables in schema losant_usage to ${role}`);
-  const url = Object.assign(new URL(exported.place.url), { username: role, password: 'reader' }).href;
-  const read = (...args: string[]) => runProgram(args, { DATABASE_URL: url });
+// Guarantee (Missing numbers): The commands status and gaps exit with 3 while there is a gap; a run exits with 0 only
+// if everything that was due is stored.
+it('status, gaps and explain show a reader what is missing, and the next commands', async () => {
+  await installation.run(['backfill', '--from', earlier, '--to', earlier]);
+  await asWriter(installation.store.url, loseNumbers('device_counts', orgId));
 
-  const status = await read('status');
+  const status = await look('status');
   expect(status.code).toBe(3);
-  expect(status.stdout).toContain(`2 numbers of 1 organization since ${earlier}`);
-  expect(status.stdout).toContain('  Next: losant-usage gaps lists the gaps, and why\n');
+  expect(status.stdout).toContain(`2 cells of 1 organization since ${earlier}`);
+  expect(status.stdout).toContain('  To list the gaps with their reasons: losant-usage gaps\n');
 
-  const gaps = await read('gaps', '--json');
+  const gaps = await look('gaps', '--json');
   expect(gaps.code).toBe(3);
   const gap = { instanceId, orgId, stream: 'device_counts', standing: 'missing', reason: 'server_error' };
-  const rest = { message: 'HTTP 502', nextReadAt: expect.any(String) as string };
+  const rest = { detail: 'HTTP 502', nextReadAt: expect.any(String) as string };
   expect(jsonOf(gaps)).toEqual([
     { ...gap, day, ...rest },
     { ...gap, day: earlier, ...rest },
   ]);
-  expect(await read('gaps')).toMatchObject({
+  expect(await look('gaps')).toMatchObject({
     code: 3,
-    stdout: expect.stringContaining('missing: server_error, HTTP 502 (2 numbers)\n') as string,
+    stdout: expect.stringContaining('missing: server_error, HTTP 502 (2 cells)\n') as string,
   });
 
   const { stdout } = await explain();
   expect(stdout).toContain('device_counts: missing: server_error, HTTP 502\n');
-  expect(stdout).toContain('  next: read by the next run\n');
+  expect(stdout).toContain('\n  the next run reads it\n');
   const cell = `--org ${orgId} --stream device_counts`;
-  expect(stdout).toContain(`  at once:  losant-usage backfill --from ${day} --to ${day} ${cell} --force\n`);
+  expect(stdout).toContain(
+    `  to retry now:  losant-usage backfill --from ${day} --to ${day} ${cell} --force\n`,
+  );
   expect(stdout).toContain(`losant-usage waive --day ${day} ${cell} --reason TEXT\n`);
 });
 
-// Promise (Missing numbers): Only a number that is missing, in doubt, unavailable or will not become final can be
-// accepted, with a reason on record; a good read lifts it.
-it('waive accepts what is missing and passes over the rest, and the next good read lifts it', async () => {
+// Guarantee (Missing numbers): Only a cell that is missing, in doubt, unavailable or will not become final can be
+// waived, with a recorded reason; a good read lifts the waiver.
+it('waive applies to missing cells only, and the next good read lifts it', async () => {
   const ended = await waive(`${earlier}..${day}`);
   expect(ended.code).toBe(0);
   const cells = [earlier, day].map((each) => ({ stream: 'device_counts', day: each }));
   expect(jsonOf(ended)).toEqual({ orgId, reason: 'Acme agreed', cells });
-  const accepted = { standing: 'accepted', message: 'Acme agreed' };
+  const waived = { standing: 'waived', detail: 'Acme agreed' };
   expect(await standings()).toEqual([
-    { day: earlier, ...accepted },
-    { day, ...accepted },
+    { day: earlier, ...waived },
+    { day, ...waived },
   ]);
   expect((await look('gaps')).code).toBe(0);
-  expect(await exported.run(['run', '--date', day])).toMatchObject({ code: 0 });
+  expect(await installation.run(['run', '--day', day])).toMatchObject({ code: 0 });
   expect(await standings()).toEqual([
-    { day: earlier, ...accepted },
-    { day, standing: 'stored', message: null },
+    { day: earlier, ...waived },
+    { day, standing: 'stored', detail: null },
   ]);
 });
 
-it('gaps lists what is unavailable or accepted only with --all, which is no reason for exit code 3', async () => {
-  await exported.place.query(
+it('gaps lists unavailable and waived cells with --all, and does not exit 3 for them', async () => {
+  await asWriter(
+    installation.store.url,
     asProgram(`update losant_usage.coverage set standing = 'unavailable', next_read_at = null, reason = 'past_horizon'
       where org_id = '${orgId}' and stream = 'payload_totals'`),
   );
@@ -197,21 +218,30 @@ it('gaps lists what is unavailable or accepted only with --all, which is no reas
   expect(all.code).toBe(0);
   expect(jsonOf<object[]>(all)).toMatchObject([
     { day, stream: 'payload_totals', standing: 'unavailable', reason: 'past_horizon', nextReadAt: null },
-    { day: earlier, stream: 'device_counts', standing: 'accepted' },
+    { day: earlier, stream: 'device_counts', standing: 'waived' },
     { day: earlier, stream: 'payload_totals', standing: 'unavailable' },
   ]);
 });
 
-it('status judges no instance that left the settings, says how to end it, and run --end ends its tracks', async () => {
-  const env = { ...exported.env, LOSANT_INSTANCE_ID: '0123456789abcdef01234567' };
+it('status tells how to retire an instance that is not in the settings, and retire ends its tracks', async () => {
+  const configured = '0123456789abcdef01234567';
+  const env = { ...installation.env, LOSANT_INSTANCE_ID: configured };
   const { code, stdout } = await runProgram(['status'], env);
   expect(code).toBe(0);
   expect(stdout).not.toContain(`Instance ${instanceId}\n`);
-  expect(stdout).toContain(`\n  losant-usage run --end ${instanceId}\n`);
-  const ended = await runProgram(['run', '--end', instanceId, '--json'], env);
+  expect(stdout).toContain(`\n  losant-usage retire --instance ${instanceId}\n`);
+  const typo = await runProgram(['retire', '--instance', UNKNOWN, '--json'], env);
+  expect(typo.code).toBe(2);
+  expect(jsonOf<Refusal>(typo).error).toMatchObject({
+    message: `The database has no instance ${UNKNOWN}`,
+    hint: 'losant-usage status lists the instances that are not in the settings',
+  });
+  const ended = await runProgram(['retire', '--instance', instanceId, '--json'], env);
   expect(ended.code).toBe(0);
   expect(jsonOf(ended)).toEqual({ instanceId });
-  expect(await exported.place.query('select from losant_usage.tracks where to_day is null')).toEqual([]);
-  const none = { instances: [], notInSettings: [] };
+  expect(await installation.store.query('select from losant_usage.tracks where last_day is null')).toEqual(
+    [],
+  );
+  const none = { instances: [], unconfiguredInstances: [] };
   expect(jsonOf<object>(await runProgram(['status', '--json'], env))).toMatchObject(none);
 });

@@ -1,6 +1,6 @@
-/** An instance that was never read: named by every command that says how things stand, until it is read or retired. */
+/** An instance that was never read: every status command reports it until it is read or retired. */
 import { beforeEach, expect, it, onTestFinished } from 'vitest';
-import { createPlace, type Place } from '../e2e/usage.ts';
+import { createStore, type Store } from '../e2e/usage.ts';
 import { usePlatform } from '../simulator/platform.ts';
 import { type Env, jsonOf, type Refusal, runProgram } from '../support/program.ts';
 import { settingsOf } from '../worker/process.ts';
@@ -8,14 +8,14 @@ import { settingsOf } from '../worker/process.ts';
 const platform = usePlatform({ orgs: 2, now: Date.now });
 const NEW = '5c00000000000000000000e1';
 
-let place: Place;
+let store: Store;
 let newcomer: Env;
 
 beforeEach(async () => {
-  place = await createPlace();
-  onTestFinished(() => place.remove());
+  store = await createStore();
+  onTestFinished(() => store.remove());
   newcomer = {
-    ...settingsOf(platform, place),
+    ...settingsOf(platform, store),
     LOSANT_INSTANCE_ID: NEW,
     LOSANT_API_URL: 'http://127.0.0.1:1',
     REQUEST_ATTEMPTS: '1',
@@ -28,7 +28,7 @@ interface Document {
     readonly neverReadSince: string | null;
     readonly lastError: string | null;
   }[];
-  readonly notInSettings: readonly string[];
+  readonly unconfiguredInstances: readonly string[];
 }
 
 const REASON = expect.stringMatching(
@@ -39,18 +39,18 @@ const statusOf = async (env: Env) => {
   return { code: ended.code, ...jsonOf<Document>(ended) };
 };
 
-// Promise (Missing numbers): An instance that was never read is named, with the reason, and is no success anywhere.
-it('is named with why the last run broke off, and exits with 3, beside healthy ones too', async () => {
+// Guarantee (Missing numbers): An instance that was never read is reported with the reason, and counts as incomplete.
+it('is reported with the error of its last run and exit code 3, also next to complete instances', async () => {
   expect((await runProgram(['run'], newcomer)).code).toBe(1);
-  expect(await place.query('select api_url, last_error from losant_usage.instances')).toEqual([
+  expect(await store.query('select api_url, last_error from losant_usage.instances')).toEqual([
     { api_url: null, last_error: REASON },
   ]);
   const since = expect.stringMatching(/^\d{4}-\d\d-\d\dT/) as string;
   const entry = { instanceId: NEW, neverReadSince: since, lastError: REASON, streams: [] };
-  expect(await statusOf(newcomer)).toMatchObject({ code: 3, instances: [entry], notInSettings: [] });
+  expect(await statusOf(newcomer)).toMatchObject({ code: 3, instances: [entry], unconfiguredInstances: [] });
 
-  expect((await runProgram(['run'], settingsOf(platform, place))).code).toBe(0);
-  const reader = { DATABASE_URL: place.url };
+  expect((await runProgram(['run'], settingsOf(platform, store))).code).toBe(0);
+  const reader = { DATABASE_URL: store.url };
   const healthy = { instanceId: platform.instanceId.toLowerCase(), neverReadSince: null, lastError: null };
   const { code, instances } = await statusOf(reader);
   expect(code).toBe(3);
@@ -60,20 +60,20 @@ it('is named with why the last run broke off, and exits with 3, beside healthy o
   const gap = { orgId: null, stream: null, day: null, standing: 'missing', reason: 'never_read' };
   const gaps = await runProgram(['gaps', '--json'], reader);
   expect(gaps.code).toBe(3);
-  expect(jsonOf(gaps)).toEqual([{ instanceId: NEW, ...gap, message: REASON, nextReadAt: null }]);
+  expect(jsonOf(gaps)).toEqual([{ instanceId: NEW, ...gap, detail: REASON, nextReadAt: null }]);
   for (const command of ['status', 'gaps']) {
     const { code: exitCode, stdout } = await runProgram([command], reader);
     expect(exitCode).toBe(3);
     expect(stdout).toMatch(
-      new RegExp(`Instance ${NEW} was never read: the first attempt was .* UTC\\.
-  The last run broke off: instance\\.get .*ECONNREFUSED.*
-  To find out what is wrong: losant-usage check\n`),
+      new RegExp(`Instance ${NEW} was never read; the first attempt was .* UTC\\.
+  The last run failed: instance\\.get .*ECONNREFUSED.*
+  To see what is wrong: losant-usage check\n`),
     );
     expect(stdout).not.toContain('No gaps.');
   }
 });
 
-it('may still get another address, and is read then like any other', async () => {
+it('can still be loaded from another API, and then is like any other', async () => {
   expect((await runProgram(['run'], newcomer)).code).toBe(1);
   const { instanceId } = platform;
   const wrong = { ...newcomer, LOSANT_INSTANCE_ID: instanceId };
@@ -81,30 +81,30 @@ it('may still get another address, and is read then like any other', async () =>
     (await runProgram(['run', '--dry-run', '--json'], { ...wrong, LOSANT_API_URL: platform.url })).code,
   ).toBe(0);
   expect((await runProgram(['run'], wrong)).code).toBe(1);
-  const planned = await runProgram(['run', '--dry-run', '--json'], settingsOf(platform, place));
+  const planned = await runProgram(['run', '--dry-run', '--json'], settingsOf(platform, store));
   expect(jsonOf(planned)).toMatchObject({ orgs: 2, cells: 8 });
-  expect((await runProgram(['run'], settingsOf(platform, place))).code).toBe(0);
-  expect(await statusOf(settingsOf(platform, place))).toMatchObject({
+  expect((await runProgram(['run'], settingsOf(platform, store))).code).toBe(0);
+  expect(await statusOf(settingsOf(platform, store))).toMatchObject({
     code: 0,
     instances: [{ neverReadSince: null, lastError: null }],
-    notInSettings: [NEW],
+    unconfiguredInstances: [NEW],
   });
   const ended = await runProgram(['run', '--json'], wrong);
   expect(jsonOf<Refusal>(ended).error.code).toBe('database_mismatch');
 });
 
-it('is named after it has left the settings, until it is retired, and again once it is tried', async () => {
+it('is reported after it was removed from the settings until it is retired, and again once it is tried', async () => {
   await runProgram(['run'], newcomer);
-  const others = settingsOf(platform, place);
+  const others = settingsOf(platform, store);
   await runProgram(['run'], others);
-  expect(await statusOf(others)).toMatchObject({ code: 0, notInSettings: [NEW] });
-  expect((await runProgram(['status'], others)).stdout).toContain(`\n  losant-usage run --end ${NEW}\n`);
-  const unknown = await runProgram(['run', '--end', '5c00000000000000000000e2', '--json'], others);
+  expect(await statusOf(others)).toMatchObject({ code: 0, unconfiguredInstances: [NEW] });
+  expect((await runProgram(['status'], others)).stdout).toContain(`\n  losant-usage retire --instance ${NEW}\n`);
+  const unknown = await runProgram(['retire', '--instance', '5c00000000000000000000e2', '--json'], others);
   expect(unknown.code).toBe(2);
-  expect(jsonOf<Refusal>(unknown).error.message).toContain('the database has no such instance');
-  expect((await runProgram(['run', '--end', NEW], others)).code).toBe(0);
-  expect(await statusOf(others)).toMatchObject({ code: 0, notInSettings: [] });
-  const reader = { DATABASE_URL: place.url };
+  expect(jsonOf<Refusal>(unknown).error.message).toContain('The database has no instance');
+  expect((await runProgram(['retire', '--instance', NEW], others)).code).toBe(0);
+  expect(await statusOf(others)).toMatchObject({ code: 0, unconfiguredInstances: [] });
+  const reader = { DATABASE_URL: store.url };
   expect(await statusOf(reader)).toMatchObject({ code: 0 });
   expect(await runProgram(['gaps', '--json'], reader)).toMatchObject({ code: 0, stdout: '[]\n' });
   await runProgram(['run'], newcomer);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { completePatch, readPatch } from '../../src/cli/org.ts';
-import { useExport } from '../e2e/export.ts';
+import { completePatch, parsePatch } from '../../src/cli/org.ts';
+import { useInstallation } from '../e2e/installation.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Env, jsonOf, type Refusal } from '../support/program.ts';
 import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
@@ -9,11 +9,11 @@ const yesterday = daysAgo(1);
 const ADMIN = 'admin-token';
 const READER = 'reader-token';
 
-const exported = useExport({ orgs: 0, hostile: false });
+const installation = useInstallation({ orgs: 0, hostile: false });
 let proxy: RecordingProxy;
 let env: Env;
 
-/** An organization with this name, which the first run knows. */
+/** Creates an organization before the first run. */
 async function addOrg(name: string): Promise<string> {
   const attributes = {
     name,
@@ -22,7 +22,11 @@ async function addOrg(name: string): Promise<string> {
     referralId: 'C-1',
   };
   const creationDate = '2026-01-01T00:00:00.000Z';
-  const { orgId } = (await exported.platform.control('orgs', { attributes, creationDate, size: 0.5 })) as {
+  const { orgId } = (await installation.platform.control('orgs', {
+    attributes,
+    creationDate,
+    size: 0.5,
+  })) as {
     orgId: string;
   };
   return orgId;
@@ -31,7 +35,7 @@ async function addOrg(name: string): Promise<string> {
 const ids: Record<string, string> = {};
 
 beforeAll(async () => {
-  const { platform } = exported;
+  const { platform } = installation;
   proxy = await startRecordingProxy(platform.url);
   await platform.control('tokens', { token: ADMIN, scopes: ['instanceOrg.patch', 'instanceOrg.delete'] });
   await platform.control('tokens', { token: READER, scopes: ['all.Instance.read'] });
@@ -40,7 +44,7 @@ beforeAll(async () => {
     ids[name] = await addOrg(name);
   }
   await platform.control('omit', { orgId: ids['Gappy'], day: daysAgo(2), action: 'deviceCounts' });
-  const { code, stderr } = await exported.run(['run'], env);
+  const { code, stderr } = await installation.run(['run'], env);
   if (code !== 0) throw new Error(stderr);
 });
 afterAll(async () => {
@@ -48,21 +52,21 @@ afterAll(async () => {
 });
 
 const org = (verb: string, name: string, args: readonly string[] = [], changes: Env = {}) =>
-  exported.run(['org', verb, '--org', ids[name] ?? '', ...args], { ...env, ...changes });
+  installation.run(['org', verb, '--org', ids[name] ?? '', ...args], { ...env, ...changes });
 
-/** What was sent to change anything, since the last time. */
+/** Returns the requests other than GET since the last call. */
 const changesSent = () => proxy.seen.splice(0).filter((each) => !each.startsWith('GET '));
 
-const removedOn = async (name: string) => {
-  const [row] = await exported.place.query(
-    `select removed_on::text from losant_usage.organizations where org_id = '${ids[name]}'`,
+const deletedOn = async (name: string) => {
+  const [row] = await installation.store.query(
+    `select deleted_on::text from losant_usage.organizations where org_id = '${ids[name]}'`,
   );
-  return row?.['removed_on'] ?? null;
+  return row?.['deleted_on'] ?? null;
 };
 
-/** Somebody else changes an organization, past the proxy. */
+/** Changes an organization as somebody else would, not through the proxy. */
 async function changeElsewhere(name: string, patch: object): Promise<void> {
-  const { url, instanceId } = exported.platform;
+  const { url, instanceId } = installation.platform;
   const { status } = await fetch(`${url}/instances/${instanceId}/orgs/${ids[name]}`, {
     method: 'PATCH',
     headers: { authorization: `Bearer ${ADMIN}`, 'content-type': 'application/json' },
@@ -76,7 +80,8 @@ const rowsOf = (stdout: string) => stdout.split('\n').map((line) => line.trim().
 
 const GET_ORG = /^GET \/instances\/\w+\/orgs\/\w+(\?|$)/;
 
-const isThere = async (name: string) => (await exported.platform.get(`/orgs/${ids[name]}`)).status === 200;
+const isThere = async (name: string) =>
+  (await installation.platform.get(`/orgs/${ids[name]}`)).status === 200;
 
 it.each<[unknown, string[]]>([
   ['no object', ['- the patch is not a map of attributes']],
@@ -84,26 +89,26 @@ it.each<[unknown, string[]]>([
     { nam: 'x', limits: { devise: 1, gold: 2 } },
     ['- limits has no field devise, gold', '- the patch has no field nam'],
   ],
-  [{ limits: { device: '5' } }, ['- limits.device is not a whole number of 0 or more']],
-  [{ limits: { dataTTL: 60 } }, ['- limits.dataTTL is not a whole number of 86400 or more']],
-  [{ disabledAt: '2026-02-30' }, ['- disabledAt is neither false nor a date such as 2026-11-25T00:00:00Z']],
+  [{ limits: { device: '5' } }, ['- limits.device must be a whole number of 0 or more']],
+  [{ limits: { dataTTL: 60 } }, ['- limits.dataTTL must be a whole number of 86400 or more']],
+  [{ disabledAt: '2026-02-30' }, ['- disabledAt must be false or a date such as 2026-11-25T00:00:00Z']],
   [
     { tags: [{ key: 'a b', value: '', extra: 1 }], mfaMode: 'never' },
     [
-      '- tags[0].key is not made of 1 to 255 letters, digits, _ and -',
-      '- tags[0].value has not 1 to 255 characters',
+      '- tags[0].key must be 1 to 255 letters, digits, _ or -',
+      '- tags[0].value must have 1 to 255 characters',
       '- tags[0] has no field extra',
-      '- mfaMode is none of notRequired, adminRequired, required',
+      '- mfaMode must be one of notRequired, adminRequired, required',
     ],
   ],
-])('the patch %j is refused with everything that Losant would not take', (patch, problems) => {
-  const read = () => readPatch(JSON.stringify(patch));
-  expect(read).toThrow(['--json is not a patch that Losant takes:', ...problems].join('\n'));
+])('the patch %j is rejected with all its problems', (patch, problems) => {
+  const read = () => parsePatch(JSON.stringify(patch));
+  expect(read).toThrow(['--patch is not valid:', ...problems].join('\n'));
 });
 
-it('a patch has dates in one spelling, and all limits that Losant knows', () => {
-  expect(() => readPatch('{')).toThrow('- the patch is not a map of attributes');
-  expect(readPatch('{"disabledAt":"2026-01-01T01:00:00+01:00"}')).toEqual({
+it('a patch gets dates as Losant writes them, and all limits of the organization', () => {
+  expect(() => parsePatch('{')).toThrow('- the patch is not a map of attributes');
+  expect(parsePatch('{"disabledAt":"2026-01-01T01:00:00+01:00"}')).toEqual({
     disabledAt: '2026-01-01T00:00:00.000Z',
   });
   const limits = { device: 100, payload: 1_000, unheardOf: 3 };
@@ -112,7 +117,7 @@ it('a patch has dates in one spelling, and all limits that Losant knows', () => 
   });
 });
 
-it('org show prints the fields without control characters, and Losant’s complete answer as JSON', async () => {
+it('org show prints the fields without control characters, and Losant’s complete response as JSON', async () => {
   const name = 'Shown \x1b[31m';
   const { code, stdout } = await org('show', name);
   expect(code).toBe(0);
@@ -130,7 +135,7 @@ it('org show prints the fields without control characters, and Losant’s comple
 
 describe('org set', () => {
   const set = (name: string, patch: object, ...more: string[]) =>
-    org('set', name, ['--json', JSON.stringify(patch), ...more]);
+    org('set', name, ['--patch', JSON.stringify(patch), ...more]);
   const CHANGE = {
     limits: { device: 5 },
     tags: [
@@ -147,131 +152,153 @@ describe('org set', () => {
     const lines = rowsOf(stdout);
     expect(lines.slice(0, 2)).toEqual([`Changed (${ids['Changed']})`, 'field | now | new']);
     const tags = 'tags | region=eu | region=eu, tier=gold';
-    const shown = ['limits.device | 100 | 5', tags, 'Nothing was sent (--dry-run).'];
+    const shown = ['limits.device | 100 | 5', tags, 'Dry run: nothing was sent.'];
     expect(lines).toEqual(expect.arrayContaining(shown));
+    const document = jsonOf<object>(await set('Changed', CHANGE, '--dry-run', '--json'));
+    expect(document).toMatchObject({
+      instanceId: installation.platform.instanceId.toLowerCase(),
+      orgId: ids['Changed'],
+      name: 'Changed',
+      isChanged: false,
+      changes: expect.arrayContaining([{ field: 'limits.device', old: '100', new: '5' }]) as unknown,
+    });
     expect(changesSent()).toEqual([]);
   });
 
-  it('sends one patch, keeps what was not named, and then has nothing to change', async () => {
+  it('sends one patch, keeps other fields, and then has nothing to change', async () => {
     const ended = await set('Changed', CHANGE);
     expect(ended.code).toBe(0);
     expect(ended.stderr).toContain('"msg":"organization changed"');
-    expect(ended.stdout).toContain('Changed: Losant has it so now.');
+    expect(ended.stdout).toContain('Changed in Losant.');
     expect(jsonOf(await org('show', 'Changed', ['--json']))).toMatchObject({
       ...CHANGE,
       limits: { device: 5, payload: 5_000 },
     });
     expect(changesSent()).toEqual([
-      `PATCH /instances/${exported.platform.instanceId}/orgs/${ids['Changed']}`,
+      `PATCH /instances/${installation.platform.instanceId}/orgs/${ids['Changed']}`,
     ]);
     const again = await set('Changed', CHANGE);
     expect(again.code).toBe(0);
-    expect(again.stdout).toContain('nothing to change, it is so already; nothing was sent.');
+    expect(again.stdout).toContain('already up to date; nothing was sent.');
+    expect(jsonOf<object>(await set('Changed', CHANGE, '--json'))).toMatchObject({
+      changes: [],
+      isChanged: false,
+    });
     expect(changesSent()).toEqual([]);
   });
 
-  // Promise (Losant): A change in Losant is checked, shown, sent once and read back, and not sent over one that
-  // somebody else made.
-  it('sends nothing over a change by somebody else, shows it, and takes the command again', async () => {
+  // Guarantee (Losant): A change in Losant is validated, shown, sent once and read back, and never overwrites a change
+  // that somebody else made.
+  it('sends nothing over a change by somebody else, shows it, and can be repeated', async () => {
     const patch = { limits: { device: 5 } };
     proxy.afterAnswerTo(GET_ORG, () => changeElsewhere('Shared', { limits: { device: 50, payload: 5_000 } }));
     const refused = await set('Shared', patch);
     expect(refused.code).toBe(2);
     expect(refused.stderr).toContain(
-      `Organization ${ids['Shared']}: nothing was sent, as somebody else changed it meanwhile: `,
+      `Organization ${ids['Shared']}: nothing was sent, because someone changed it in the meantime: `,
     );
-    expect(refused.stderr).toContain('; limits.device is 50 and not 100\n');
+    expect(refused.stderr).toContain('; limits.device is 50 instead of 100\n');
     expect(changesSent()).toEqual([]);
-    const again = await set('Shared', patch);
+    const again = await set('Shared', patch, '--json');
     expect(again.code).toBe(0);
-    expect(again.stdout).toMatch(/limits\.device +50 +5\n/);
+    const changes = [{ field: 'limits.device', old: '50', new: '5' }];
+    expect(jsonOf<object>(again)).toMatchObject({ changes, isChanged: true });
     expect(changesSent()).toHaveLength(1);
   });
 });
 
 describe('org delete', () => {
-  const again = (name: string) => ['--name-again', name];
+  const confirm = (name: string) => ['--confirm', name];
 
-  it('wants the name repeated exactly, and before that does nothing', async () => {
+  it('does nothing unless the name is confirmed exactly', async () => {
     changesSent();
-    expect((await org('delete', 'Ended')).stderr).toContain('The name of the organization was not repeated');
-    const { code, stderr } = await org('delete', 'Ended', again('ended'));
+    expect((await org('delete', 'Ended')).stderr).toContain(
+      'Deleting an organization requires --confirm NAME',
+    );
+    const { code, stderr } = await org('delete', 'Ended', confirm('ended'));
     expect(code).toBe(2);
-    expect(stderr).toContain(`--name-again ended: organization ${ids['Ended']} is called Ended`);
+    expect(stderr).toContain(`--confirm ended does not match: organization ${ids['Ended']} is named Ended`);
     expect(changesSent()).toEqual([]);
   });
 
-  it('shows what would end, and in a dry run neither exports nor deletes', async () => {
+  it('shows in a dry run what would be lost, and neither loads nor deletes', async () => {
     const { code, stdout } = await org('delete', 'Ended', ['--dry-run']);
     expect(code).toBe(0);
     expect(stdout).toMatch(new RegExp(`stored +payload_totals +${yesterday} +1 day`));
-    expect(stdout).toContain(`Lost for good: the usage of today, ${daysAgo(0)}`);
-    expect(stdout).toContain(`  losant-usage org delete --org ${ids['Ended']} --name-again 'Ended'\n`);
+    expect(stdout).toContain(`Lost for good: today's usage (${daysAgo(0)})`);
+    expect(stdout).toContain(`  losant-usage org delete --org ${ids['Ended']} --confirm 'Ended'\n`);
     expect(changesSent()).toEqual([]);
     expect(await isThere('Ended')).toBe(true);
   });
 
-  it('does not delete with a token that may not, and marks nothing', async () => {
-    const { code, stderr } = await org('delete', 'Ended', again('Ended'), { LOSANT_ADMIN_TOKEN: READER });
+  it('deletes and marks nothing with a token that lacks the scope', async () => {
+    const { code, stderr } = await org('delete', 'Ended', confirm('Ended'), { LOSANT_ADMIN_TOKEN: READER });
     expect(code).toBe(5);
-    expect(stderr).toContain('add instanceOrg.delete to it');
-    expect(await removedOn('Ended')).toBeNull();
+    expect(stderr).toContain('add instanceOrg.delete, or all.Instance');
+    expect(await deletedOn('Ended')).toBeNull();
   });
 
-  // Promise (Losant): An organization is deleted only once its last readable days are stored or accepted, and its
-  // name is repeated.
-  it('reads the last days once more, deletes, confirms and marks it removed', async () => {
+  // Guarantee (Losant): An organization is deleted only once its last readable days are stored or waived and its name
+  // is confirmed.
+  it('reads the last days once more, deletes, confirms and marks the deletion', async () => {
     const stored = () =>
-      exported.place.query(
+      installation.store.query(
         `select all_count from losant_usage.payload_totals where org_id = '${ids['Ended']}' and usage_date = '${yesterday}'`,
       );
     const before = await stored();
-    await exported.platform.control('restate', {
+    await installation.platform.control('restate', {
       orgId: ids['Ended'],
       day: yesterday,
       counter: 'payloadCountsBreakdown',
     });
     changesSent();
-    const ended = await org('delete', 'Ended', [...again('Ended'), '--json']);
+    const ended = await org('delete', 'Ended', [...confirm('Ended'), '--json']);
     expect(ended.code).toBe(0);
-    expect(jsonOf(ended)).toMatchObject({ isDeleted: true, missing: 0, name: 'Ended' });
-    expect(changesSent()).toEqual([`DELETE /instances/${exported.platform.instanceId}/orgs/${ids['Ended']}`]);
+    expect(jsonOf(ended)).toMatchObject({
+      isDeleted: true,
+      missing: 0,
+      name: 'Ended',
+      run: { status: 'complete' },
+    });
+    expect(changesSent()).toEqual([
+      `DELETE /instances/${installation.platform.instanceId}/orgs/${ids['Ended']}`,
+    ]);
     expect(await stored()).not.toEqual(before);
     expect(await isThere('Ended')).toBe(false);
-    expect(await removedOn('Ended')).not.toBeNull();
-    const noMore = await org('delete', 'Ended', [...again('Ended'), '--json']);
+    expect(await deletedOn('Ended')).not.toBeNull();
+    const noMore = await org('delete', 'Ended', [...confirm('Ended'), '--json']);
     expect(noMore.code).toBe(2);
     expect(jsonOf<Refusal>(noMore).error.message).toBe(
-      `--org ${ids['Ended']}: Losant knows no such organization of instance ${exported.platform.instanceId}`,
+      `--org ${ids['Ended']}: not found in instance ${installation.platform.instanceId}`,
     );
   });
 
-  it('is refused while a wanted number is missing, until that is accepted', async () => {
+  it('deletes nothing while an expected cell is missing, until that is waived', async () => {
     changesSent();
     const from = daysAgo(2);
     const gappy = ['--org', ids['Gappy'] ?? ''];
-    expect((await exported.run(['backfill', ...gappy, '--from', from], env)).code).toBe(3);
-    const refused = await org('delete', 'Gappy', again('Gappy'));
+    expect((await installation.run(['backfill', ...gappy, '--from', from], env)).code).toBe(3);
+    const refused = await org('delete', 'Gappy', confirm('Gappy'));
     expect(refused.code).toBe(3);
-    expect(refused.stderr).toContain('Not deleted: missing are 1 number');
+    expect(refused.stderr).toContain('not deleted: 1 cell is missing');
     expect(refused.stdout).toMatch(new RegExp(`missing +device_counts +${from}`));
     expect(changesSent()).toEqual([]);
     expect(await isThere('Gappy')).toBe(true);
 
-    await exported.run(['waive', ...gappy, '--day', from, '--reason', 'Acme agreed'], env);
-    const ended = await org('delete', 'Gappy', again('Gappy'));
+    await installation.run(['waive', ...gappy, '--day', from, '--reason', 'Acme agreed'], env);
+    const ended = await org('delete', 'Gappy', confirm('Gappy'));
     expect(ended.code).toBe(0);
-    expect(await removedOn('Gappy')).not.toBeNull();
+    expect(await deletedOn('Gappy')).not.toBeNull();
   });
 
-  it('finds out by reading back when the answer is lost', async () => {
+  it('reads back whether the deletion took effect if the response is lost', async () => {
     changesSent();
     proxy.losesAnswersTo.add('DELETE');
-    const { code, stderr } = await org('delete', 'Lost', again('Lost'));
+    const { code, stderr } = await org('delete', 'Lost', confirm('Lost'));
     proxy.losesAnswersTo.clear();
     expect(code).toBe(0);
     expect(stderr).toContain('reading the organization back');
     expect(changesSent()).toHaveLength(1);
-    expect(await removedOn('Lost')).not.toBeNull();
+    expect(await deletedOn('Lost')).not.toBeNull();
   });
 });

@@ -1,9 +1,9 @@
-/** What people read of a run and of gaps. */
+/** The text of runs and gaps. */
 import { describe, expect, test } from 'vitest';
 import { renderGaps } from '../../src/cli/gaps.ts';
 import { renderRun } from '../../src/cli/run.ts';
 import { LosantError } from '../../src/errors.ts';
-import { type Failure, findNextCommand, type RunReport, Tally } from '../../src/export/report.ts';
+import { findNextCommand, type RunFailure, type RunReport, Tally } from '../../src/loading/report.ts';
 import type { Gap } from '../../src/queries/gaps.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 21, 57);
@@ -11,8 +11,8 @@ const instanceId = '575ec8687ae143cd83dc4a97';
 
 const orgOf = (number: number) => number.toString(16).padStart(24, '0');
 
-test('a run names what changed, failures by cause, so that one does not hide another, and what to do', () => {
-  const nothing = { loaded: 0, unchanged: 0, left_out: 0, failed: 0, quarantined: 0, unavailable: 0 };
+test('a run shows what changed, failures grouped by cause, and what to do', () => {
+  const nothing = { loaded: 0, unchanged: 0, omitted: 0, failed: 0, quarantined: 0, unavailable: 0 };
   const report: RunReport = {
     runId: '00000000-0000-4000-8000-000000000001',
     kind: 'manual',
@@ -20,13 +20,13 @@ test('a run names what changed, failures by cause, so that one does not hide ano
     from: '2026-11-23',
     to: '2026-11-23',
     orgs: 1_234,
-    cells: { ...nothing, planned: 4_936, loaded: 4_929, unchanged: 6, left_out: 1 },
+    cells: { ...nothing, planned: 4_936, loaded: 4_929, unchanged: 6, omitted: 1 },
     rows: { inserted: 7_000, updated: 0, deleted: 0, unchanged: 0 },
     requests: 7_405,
     durationMs: 372_000,
     failures: [],
   };
-  const refused = (org: number): Failure => ({
+  const refused = (org: number): RunFailure => ({
     instanceId,
     orgId: orgOf(org),
     stream: 'device_counts',
@@ -46,12 +46,12 @@ test('a run names what changed, failures by cause, so that one does not hide ano
     hint: 'add instanceOrg.deviceCounts to it',
   });
   expect(renderRun(instanceId, { report, tally, refusal })).toEqual([
-    `Instance ${instanceId}: incomplete, 2026-11-23, 1,234 organizations, 7,405 requests, 6 min 12 s`,
-    '  4,936 numbers asked for: 4,929 loaded, 6 unchanged, 1 left out',
-    '  3 numbers restated by Losant, 1 of them final: see the view losant_usage.restatements',
-    `  forbidden  device_counts  203 numbers, 203 organizations, e.g. ${orgOf(0)}  instanceOrg.deviceCounts: HTTP 403`,
-    `  bad_body                  1 organization, e.g. ${orgOf(9)}                  no name`,
-    '  Losant refused: instanceOrg.deviceCounts: HTTP 403',
+    `Instance ${instanceId}: partial, 2026-11-23, 1,234 organizations, 7,405 requests, 6 min 12 s`,
+    '  4,936 cells read: 4,929 loaded, 6 unchanged, 1 omitted',
+    '  3 cells restated by Losant, 1 of them already final: see the view losant_usage.restatements',
+    `  forbidden  device_counts  203 cells, 203 organizations, e.g. ${orgOf(0)}  instanceOrg.deviceCounts: HTTP 403`,
+    `  bad_body                  1 organization, e.g. ${orgOf(9)}                no name`,
+    '  Losant rejected the request: instanceOrg.deviceCounts: HTTP 403',
     '  add instanceOrg.deviceCounts to it',
     '  To see what is wrong and why: losant-usage status',
   ]);
@@ -64,15 +64,15 @@ test('a run names what changed, failures by cause, so that one does not hide ano
   expect(nothingDue).toEqual([`Instance ${instanceId}: nothing is due`]);
 });
 
-const failureOf = (more: Partial<Failure>): Failure => {
+const failureOf = (more: Partial<RunFailure>): RunFailure => {
   const nothing = { orgId: null, stream: null, from: null, to: null };
   return { instanceId, code: 'timeout', message: 'no answer', ...nothing, ...more };
 };
 const cells = { orgId: orgOf(7), stream: 'device_counts', from: '2026-11-20', to: '2026-11-23' };
 const unknown = { orgId: orgOf(8), code: 'org_unknown' };
 
-test.each<[what: string, hasGaps: boolean, failures: readonly Partial<Failure>[], command: string]>([
-  ['a number is missing', true, [unknown, cells], 'losant-usage gaps'],
+test.each<[what: string, hasGaps: boolean, failures: readonly Partial<RunFailure>[], command: string]>([
+  ['a number is required', true, [unknown, cells], 'losant-usage gaps'],
   [
     'only reads of stored numbers failed',
     false,
@@ -94,55 +94,55 @@ describe('gaps', () => {
     stream: 'device_counts',
     standing: 'missing',
     reason: 'server_error',
-    message: `instanceOrg.deviceCounts (org ${orgOf(org)}, days ${day}): HTTP 502`,
+    detail: `instanceOrg.deviceCounts (org ${orgOf(org)}, days ${day}): HTTP 502`,
     nextReadAt: '2026-11-24T23:57:00.000Z',
     ...more,
   });
-  const shown = (gaps: readonly Gap[]) => renderGaps(gaps, [], NOW);
+  const render = (gaps: readonly Gap[]) => renderGaps(gaps, [], NOW);
 
-  test('of one cause are together, neighbouring days in one line, and end with a command to paste', () => {
+  test('are grouped by cause, with consecutive days in one line and a command to paste', () => {
     const gaps = [
       gap(1, '2026-11-23'),
       gap(1, '2026-11-22', { nextReadAt: '2026-11-24T23:57:02.123Z' }),
       gap(1, '2026-11-20'),
       gap(2, '2026-11-23'),
-      gap(3, '2026-11-23', { reason: 'never_read', message: null, nextReadAt: null }),
+      gap(3, '2026-11-23', { reason: 'never_read', detail: null, nextReadAt: null }),
     ];
-    expect(shown(gaps)).toEqual([
-      '5 numbers of 3 organizations are missing or in doubt.',
+    expect(render(gaps)).toEqual([
+      '5 cells of 3 organizations are missing or in doubt.',
       '',
-      'missing: server_error, instanceOrg.deviceCounts: HTTP 502 (4 numbers)',
-      `  2026-11-22..2026-11-23  device_counts  next try 23:57 UTC (in 2 h)  ${orgOf(1)}  Org 1`,
-      `  2026-11-20              device_counts  next try 23:57 UTC (in 2 h)  ${orgOf(1)}  Org 1`,
-      `  2026-11-23              device_counts  next try 23:57 UTC (in 2 h)  ${orgOf(2)}  Org 2`,
+      'missing: server_error, instanceOrg.deviceCounts: HTTP 502 (4 cells)',
+      `  2026-11-22..2026-11-23  device_counts  next retry 23:57 UTC (in 2 h)  ${orgOf(1)}  Org 1`,
+      `  2026-11-20              device_counts  next retry 23:57 UTC (in 2 h)  ${orgOf(1)}  Org 1`,
+      `  2026-11-23              device_counts  next retry 23:57 UTC (in 2 h)  ${orgOf(2)}  Org 2`,
       '',
-      'missing: never_read (1 number)',
-      `  2026-11-23  device_counts  not read again by itself  ${orgOf(3)}  Org 3`,
+      'missing: never_read (1 cell)',
+      `  2026-11-23  device_counts  no automatic retry  ${orgOf(3)}  Org 3`,
       '',
-      'What one is about, and the commands that can help:',
+      'To see one in detail, with commands that help:',
       `  losant-usage explain --org ${orgOf(1)} --day 2026-11-23 --stream device_counts`,
     ]);
   });
 
-  test('are not what is accepted or unavailable, which is listed below', () => {
-    const known = [
-      gap(1, '2026-08-03', { standing: 'unavailable', reason: 'past_horizon', message: null }),
-      gap(1, '2026-07-01', { standing: 'unavailable', reason: 'past_horizon', message: null }),
-      gap(2, '2026-08-03', { standing: 'accepted', reason: 'waived', message: 'agreed on 2026-11-20' }),
+  test('do not include waived and unavailable cells, which follow', () => {
+    const resolved = [
+      gap(1, '2026-08-03', { standing: 'unavailable', reason: 'past_horizon', detail: null }),
+      gap(1, '2026-07-01', { standing: 'unavailable', reason: 'past_horizon', detail: null }),
+      gap(2, '2026-08-03', { standing: 'waived', reason: 'waived', detail: 'agreed on 2026-11-20' }),
     ];
-    expect(shown(known)).toEqual([
+    expect(render(resolved)).toEqual([
       'No gaps.',
       '',
-      '3 numbers of 2 organizations are accepted or unavailable.',
+      '3 cells of 2 organizations are waived or unavailable.',
       '',
-      'unavailable: past_horizon (2 numbers)',
+      'unavailable: past_horizon (2 cells)',
       `  2026-08-03  device_counts    ${orgOf(1)}  Org 1`,
       `  2026-07-01  device_counts    ${orgOf(1)}  Org 1`,
       '',
-      'accepted: waived, agreed on 2026-11-20 (1 number)',
+      'waived: waived, agreed on 2026-11-20 (1 cell)',
       `  2026-08-03  device_counts    ${orgOf(2)}  Org 2`,
       '',
-      'What one is about, and the commands that can help:',
+      'To see one in detail, with commands that help:',
       `  losant-usage explain --org ${orgOf(1)} --day 2026-08-03 --stream device_counts`,
     ]);
   });

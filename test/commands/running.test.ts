@@ -1,19 +1,20 @@
-/** The program within another one: who waits for whom, what an interruption says, and that nothing of a call stays. */
+/** Commands that wait for each other or are interrupted, and leave nothing behind in their process. */
 import { expect, test } from 'vitest';
-import { useExport } from '../e2e/export.ts';
+import { useInstallation } from '../e2e/installation.ts';
 import { startServer } from '../losant/server.ts';
 import { asProgram, holdLease } from '../support/by-hand.ts';
+import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { freePort } from '../support/ports.ts';
 import { type Ended, jsonOf, type Refusal, runProgram, startProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 
-const exported = useExport({ orgs: 2 });
+const installation = useInstallation({ orgs: 2 });
 
 const readListeners = () => process.eventNames().map((name) => [name, process.listenerCount(name)]);
 
 const readSessions = () =>
-  exported.place.query(
+  installation.store.query(
     `select application_name from pg_stat_activity
      where datname = current_database() and application_name like 'losant-usage%'`,
   );
@@ -21,66 +22,66 @@ const readSessions = () =>
 /** A session of the database ends a moment after its connection. */
 const hasNoSession = () => until('no session is left', async () => (await readSessions()).length === 0);
 
-const hold = () => exported.place.query(holdLease(exported.platform.instanceId));
-const release = () => exported.place.query('delete from losant_usage.leases');
+const hold = () => asWriter(installation.store.url, holdLease(installation.platform.instanceId));
+const release = () => asWriter(installation.store.url, 'delete from losant_usage.leases');
 
 test('a run leaves no listener on the process and no session of the database', async () => {
   const before = readListeners();
-  expect((await exported.run(['run', '--json'])).code).toBe(0);
+  expect((await installation.run(['run', '--json'])).code).toBe(0);
   expect(readListeners()).toEqual(before);
   await hasNoSession();
 });
 
-test('a backfill waits for whoever has the lease, says so with what is left, and is read by them', async () => {
+test('a backfill waits for the process that has the lease, which reads its days', async () => {
   await hold();
-  const running = exported.start(['backfill', '--from', daysAgo(3), '--to', daysAgo(2)]);
+  const running = installation.start(['backfill', '--from', daysAgo(3), '--to', daysAgo(2)]);
   await until('it waits', () => running.stderr().includes('; waiting'));
   expect(running.stderr()).toMatch(
-    /is being exported by a process on elsewhere since .*; waiting \(it still has 16 numbers to read\)\n/,
+    /is being loaded by a process on elsewhere since .*; waiting \(it still has 16 cells to read\)\n/,
   );
   // Its days are due before it has the lease.
-  const due = await exported.place.query(
-    `select count(*)::integer from losant_usage.coverage where usage_date < '${daysAgo(1)}' and next_read_at <= now()`,
+  const due = await installation.store.query(
+    `select count(*)::integer from losant_usage.cells where usage_date < '${daysAgo(1)}' and next_read_at <= now()`,
   );
   expect(due).toEqual([{ count: 16 }]);
   await release();
   expect(await running.ended).toMatchObject({ code: 0 });
 });
 
-test('a run does not wait unless it is told to, and exits 4', async () => {
+test('a run exits 4 without waiting, unless --wait is set', async () => {
   await hold();
-  expect(await exported.run(['run'])).toMatchObject({ code: 4 });
-  const running = exported.start(['run', '--wait', '60']);
-  await until('it waits', () => running.stderr().includes('; waiting (it still has 0 numbers to read)'));
+  expect(await installation.run(['run'])).toMatchObject({ code: 4 });
+  const running = installation.start(['run', '--wait', '60']);
+  await until('it waits', () => running.stderr().includes('; waiting (it still has 0 cells to read)'));
   await release();
   expect(await running.ended).toMatchObject({ code: 0 });
 });
 
-test('a run by hand tells the monitor how it went, also when it breaks off; while another one runs, nothing', async () => {
+test('a manual run reports its result to the monitor, also when it fails; while another run is active, nothing', async () => {
   await using monitor = await startServer((_request, response) => void response.end());
   const env = { HEARTBEAT_URL: `${monitor.url}/ping` };
-  const hears = async (code: number, ending: Promise<Ended>) => {
+  const pingsOf = async (code: number, ending: Promise<Ended>) => {
     monitor.received.length = 0;
     expect((await ending).code).toBe(code);
     return monitor.received.map(({ path }) => path);
   };
-  expect(await hears(0, exported.run(['run'], env))).toEqual(['/ping']);
-  expect(await hears(0, exported.run(['run', '--date', daysAgo(1)], env))).toEqual([]);
-  const dead = { LOSANT_API_URL: 'http://127.0.0.1:1', REQUEST_ATTEMPTS: '1' };
-  await exported.place.query(asProgram('update losant_usage.instances set api_url = null'));
-  expect(await hears(1, exported.run(['run'], { ...env, ...dead }))).toEqual(['/ping/fail']);
+  expect(await pingsOf(0, installation.run(['run'], env))).toEqual(['/ping']);
+  expect(await pingsOf(0, installation.run(['run', '--day', daysAgo(1)], env))).toEqual([]);
+  const unreachable = { LOSANT_API_URL: 'http://127.0.0.1:1', REQUEST_ATTEMPTS: '1' };
+  await asWriter(installation.store.url, asProgram('update losant_usage.instances set api_url = null'));
+  expect(await pingsOf(1, installation.run(['run'], { ...env, ...unreachable }))).toEqual(['/ping/fail']);
   await hold();
-  expect(await hears(4, exported.run(['run'], env))).toEqual([]);
-  const waiting = exported.start(['run', '--wait', '60'], env);
+  expect(await pingsOf(4, installation.run(['run'], env))).toEqual([]);
+  const waiting = installation.start(['run', '--wait', '60'], env);
   await until('it waits', () => waiting.stderr().includes('; waiting'));
   waiting.kill('SIGINT');
-  expect(await hears(130, waiting.ended)).toEqual(['/ping/fail']);
+  expect(await pingsOf(130, waiting.ended)).toEqual(['/ping/fail']);
   await release();
 });
 
-test('a worker ends when its signal aborts, and leaves as little', async () => {
+test('a worker stops when its signal aborts, and leaves nothing behind', async () => {
   const before = readListeners();
-  const worker = exported.start(['worker'], { HTTP_PORT: '0', SCHEDULE: '0 0 1 1 *' });
+  const worker = installation.start(['worker'], { HTTP_PORT: '0', SCHEDULE: '0 0 1 1 *' });
   await until('it waits', () => worker.stderr().includes('waiting for the next wake-up'));
   expect((await readSessions()).length).toBeGreaterThan(0);
   worker.kill('SIGTERM');
@@ -89,7 +90,7 @@ test('a worker ends when its signal aborts, and leaves as little', async () => {
   await hasNoSession();
 });
 
-test('two simulators at once keep their output, their variables and their interruption apart', async () => {
+test('two simulators in one process have separate output, options and signals', async () => {
   const port = await freePort();
   const first = startProgram(['simulator', '--json', '--token', 'one', '--port', `${port}`], {});
   const second = startProgram(['simulator', '--json', '--token', 'two', '--orgs', '3'], {});
@@ -101,16 +102,16 @@ test('two simulators at once keep their output, their variables and their interr
   expect(jsonOf<object>(await first.ended)).toMatchObject({ token: 'one', url: `http://127.0.0.1:${port}` });
   const { url, instanceId, token } = JSON.parse(second.stdout()) as Record<string, string>;
   const headers = { authorization: `Bearer ${token}` };
-  const answer = await fetch(`${url}/instances/${instanceId}/orgs`, { headers });
-  expect(await answer.json()).toMatchObject({ totalCount: 3 });
+  const response = await fetch(`${url}/instances/${instanceId}/orgs`, { headers });
+  expect(await response.json()).toMatchObject({ totalCount: 3 });
   second.kill('SIGTERM');
   expect((await second.ended).code).toBe(0);
 });
 
 test.each([[['backfill', '--json', '--from', daysAgo(9)]], [['check', '--json']]])(
-  'an interruption of %j is one document, and says that nothing is half done',
+  'an interruption of %j is one document, with a hint that nothing is half done',
   async (args) => {
-    const { platform } = exported;
+    const { platform } = installation;
     const faults = { kinds: ['hang'], actions: ['deviceCounts'], forever: true, slowMs: 600_000 };
     await platform.control('config', { faults });
     const hangs = async () => {
@@ -118,14 +119,14 @@ test.each([[['backfill', '--json', '--from', daysAgo(9)]], [['check', '--json']]
       return stats.faults['hang'] ?? 0;
     };
     const before = await hangs();
-    const running = exported.start(args);
-    await until('an answer hangs', async () => (await hangs()) > before);
+    const running = installation.start(args);
+    await until('a response hangs', async () => (await hangs()) > before);
     running.kill('SIGINT');
     const ended = await running.ended;
     expect(jsonOf<Refusal>(ended).error).toEqual({
       code: 'interrupted',
       message: 'Interrupted by SIGINT',
-      hint: 'nothing is half done: the next run goes on, or the same command',
+      hint: 'nothing was left half done; run the same command again, or wait for the next run',
     });
     expect(ended.code).toBe(130);
   },

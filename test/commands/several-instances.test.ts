@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { orgIdsOf } from '../e2e/export.ts';
-import { createPlace, type Place } from '../e2e/usage.ts';
+import { orgIdsOf } from '../e2e/installation.ts';
+import { createStore, type Store } from '../e2e/usage.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, type Report, runProgram } from '../support/program.ts';
@@ -12,7 +12,7 @@ const day = daysAgo(1);
 const UNKNOWN = 'ffffffffffffffffffffffff';
 
 let folder: string;
-let place: Place;
+let store: Store;
 let east: Platform;
 let west: Platform;
 let eastOrg: string;
@@ -20,7 +20,7 @@ let westOrg: string;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'losant-usage-several-'));
-  place = await createPlace();
+  store = await createStore();
   east = await startPlatform({ now: Date.now, orgs: 3, seed: 'east' });
   west = await startPlatform({ now: Date.now, orgs: 2, seed: 'west' });
   [eastOrg = ''] = await orgIdsOf(east);
@@ -29,13 +29,13 @@ beforeAll(async () => {
 afterAll(async () => {
   await east[Symbol.asyncDispose]();
   await west[Symbol.asyncDispose]();
-  await place.remove();
+  await store.remove();
   rmSync(folder, { recursive: true });
 });
 
 const idOf = ({ instanceId }: Platform) => instanceId.toLowerCase();
 
-/** A settings file for both; `changes` by their name. */
+/** Writes a settings file for both instances and returns its path. */
 function settings(changes: { readonly west?: string } = {}): string {
   const instance = ({ instanceId, url, token }: Platform, name: string, more = '') => {
     writeFileSync(join(folder, name), token);
@@ -50,39 +50,39 @@ ${more}`;
   return path;
 }
 
-const usage = (args: readonly string[], changes = {}, url = place.url) =>
+const usage = (args: readonly string[], changes = {}, url = store.url) =>
   runProgram([...args, '--config', settings(changes), '--json'], { DATABASE_URL: url });
 
 describe('--org', () => {
   it.each([[['run', '--dry-run']], [['backfill', '--from', daysAgo(3), '--to', day]]])(
-    'of %j that no instance has is refused with exit code 2',
+    'of %j is refused with exit code 2 if no instance has the organization',
     async (args) => {
       const ended = await usage([...args, '--org', `${eastOrg},${UNKNOWN}`]);
       expect(ended.code).toBe(2);
       expect(jsonOf<Refusal>(ended).error.message).toBe(
-        `--org ${eastOrg}, ${UNKNOWN}: not known of any of 2 instances`,
+        `--org ${eastOrg}, ${UNKNOWN}: not found in any of 2 configured instances`,
       );
     },
   );
 
-  it('takes the instances that have the organizations, and leaves the others alone', async () => {
+  it('runs only the instances that have the organizations', async () => {
     const ended = await usage(['run', '--org', westOrg, '--instance', idOf(west)]);
     expect(ended.code).toBe(0);
     const complete = { status: 'complete', orgs: 1, cells: { planned: 4, loaded: 4 } };
     expect(jsonOf<Report>(ended)).toMatchObject(complete);
-    const instances = await place.query('select instance_id from losant_usage.instances');
+    const instances = await store.query('select instance_id from losant_usage.instances');
     expect(instances).toEqual([{ instance_id: idOf(west) }]);
 
     await usage(['run', '--org', eastOrg, '--instance', idOf(east)]);
-    const again = await usage(['run', '--date', day, '--org', eastOrg]);
+    const again = await usage(['run', '--day', day, '--org', eastOrg]);
     expect(jsonOf<Report>(again)).toMatchObject({ orgs: 1, cells: { planned: 4 } });
-    const both = await usage(['run', '--date', day, '--org', eastOrg, westOrg]);
+    const both = await usage(['run', '--day', day, '--org', eastOrg, westOrg]);
     expect(jsonOf<Report[]>(both).map(({ orgs }) => orgs)).toEqual([1, 1]);
   });
 
-  it('of an instance that cannot be asked is that instance’s trouble, and stops no other', async () => {
+  it('fails only for the instance that rejects the token', async () => {
     await east.control('tokens/revoke', { token: east.token });
-    const refused = await usage(['run', '--date', day, '--org', eastOrg, westOrg]);
+    const refused = await usage(['run', '--day', day, '--org', eastOrg, westOrg]);
     await east.control('tokens', { token: east.token, scopes: ['all.Instance'] });
     expect(refused.code).toBe(5);
     const documents = jsonOf<[Refusal, Report]>(refused);
@@ -91,9 +91,9 @@ describe('--org', () => {
 });
 
 describe('--stream', () => {
-  it('takes the instances that export the stream, and is refused if it was never tracked', async () => {
+  it('runs only the instances that load the stream, and is refused if no track has it', async () => {
     const changes = { west: '    STREAMS: [device_counts]\n' };
-    const ended = await usage(['run', '--date', day, '--stream', 'payload_totals'], changes);
+    const ended = await usage(['run', '--day', day, '--stream', 'payload_totals'], changes);
     expect(ended.code).toBe(0);
     expect(jsonOf<Report>(ended)).toMatchObject({ orgs: 3, cells: { planned: 3 } });
     const refused = await usage(['run', '--stream', 'payload_hours', '--instance', idOf(west)], changes);

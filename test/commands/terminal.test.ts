@@ -1,30 +1,30 @@
-/** What reaches a terminal, a pipe whose reader is gone, and a disk without room. */
+/** Output to a terminal, to a pipe whose reader is gone, and to a full disk. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { orgIdsOf, useExport } from '../e2e/export.ts';
+import { orgIdsOf, useInstallation } from '../e2e/installation.ts';
 import { daysAgo } from '../support/days.ts';
-import { CLOCK, type Env, LAUNCHER, runProgram } from '../support/program.ts';
+import { CLOCK, type Env, LAUNCHER, runProgram, withLogin } from '../support/program.ts';
 
 const day = daysAgo(1);
 const EVIL = 'evil\x1b[2J\x1b[31mRED\ttab\nline\u009b31m\u202eoverride';
 
-const exported = useExport({ orgs: 3 });
+const installation = useInstallation({ orgs: 3 });
 let orgId: string;
 
 beforeAll(async () => {
-  [orgId = ''] = await orgIdsOf(exported.platform);
-  await exported.platform.send('PATCH', `/orgs/${orgId}`, { name: EVIL });
-  // Its devices are missing, whatever is tried.
+  [orgId = ''] = await orgIdsOf(installation.platform);
+  await installation.platform.send('PATCH', `/orgs/${orgId}`, { name: EVIL });
+  // Its device counts stay missing.
   const faults = { kinds: ['server_error'], orgIds: [orgId], actions: ['deviceCounts'], forever: true };
-  await exported.platform.control('config', { faults });
-  await exported.run(['run'], { REQUEST_ATTEMPTS: '1' });
+  await installation.platform.control('config', { faults });
+  await installation.run(['run'], { REQUEST_ATTEMPTS: '1' });
 });
 
-/** Without a LOG_LEVEL, which asks for the log. */
+/** Without LOG_LEVEL, which would show the log on a terminal. */
 function env(changes: Env = {}): Env {
-  const { LOG_LEVEL: _, ...settings } = exported.env;
+  const { LOG_LEVEL: _, ...settings } = installation.env;
   return { ...settings, REQUEST_ATTEMPTS: '1', ...changes };
 }
 
@@ -32,10 +32,10 @@ const onTerminal = (args: readonly string[], changes?: Env) =>
   runProgram(args, env(changes), { isTerminal: true });
 
 describe('a hostile name', () => {
-  const SHOWN = 'evil\\x1b[2J\\x1b[31mRED\\ttab\\nline\\x9b31m\\u202eoverride';
+  const ESCAPED = 'evil\\x1b[2J\\x1b[31mRED\\ttab\\nline\\x9b31m\\u202eoverride';
 
-  // Promise (Operation): Whatever a name, tag or key contains, no terminal gets a control character of it, no page
-  // markup, no CSV cell a formula.
+  // Guarantee (Operation): Names, tags and keys never put control characters on a terminal, markup in a page or
+  // formulas in a CSV file.
   it.each([
     [['gaps']],
     [['explain', '--org', '$ORG', '--day', day]],
@@ -44,36 +44,34 @@ describe('a hostile name', () => {
   ])('reaches no terminal and breaks no line in %j', async (args) => {
     const { stdout } = await onTerminal(args.map((arg) => (arg === '$ORG' ? orgId : arg)));
     expect(stdout.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\u202e]/u);
-    if (args[0] !== 'check') expect(stdout).toContain(SHOWN);
+    if (args[0] !== 'check') expect(stdout).toContain(ESCAPED);
   });
 });
 
 describe('a terminal', () => {
-  it('shows a short summary of a run and no log, unless that is asked for', async () => {
-    const { code, stdout } = await onTerminal(['run', '--date', day]);
+  it('shows a short summary of a run, and the log only with LOG_LEVEL', async () => {
+    const { code, stdout } = await onTerminal(['run', '--day', day]);
     expect(code).toBe(3);
     const lines = stdout.split('\n');
     expect(lines[0]).toMatch(
-      /^Instance [0-9a-f]{24}: incomplete, \S+, 3 organizations, \d+ requests, [\d.]+ s$/,
+      /^Instance [0-9a-f]{24}: partial, \S+, 3 organizations, \d+ requests, [\d.]+ s$/,
     );
-    expect(lines[1]).toBe('  12 numbers asked for: 11 unchanged, 1 failed');
+    expect(lines[1]).toBe('  12 cells read: 11 unchanged, 1 failed');
     expect(stdout).not.toMatch(/INFO|WARN|"level"/);
-    expect((await onTerminal(['run', '--date', day], { LOG_LEVEL: 'info' })).stdout).toContain(
-      'run finished',
-    );
+    expect((await onTerminal(['run', '--day', day], { LOG_LEVEL: 'info' })).stdout).toContain('run finished');
   });
 });
 
 interface Pipes {
   readonly stdout?: number;
-  /** Streams whose reader goes away before the first line. */
+  /** The streams whose reader closes them before the first line. */
   readonly closed?: readonly ('stdout' | 'stderr')[];
 }
 
 async function runInto({ stdout, closed = [] }: Pipes, args: readonly string[]) {
   const { PATH = '', HOME = '' } = process.env;
   const child = spawn(process.execPath, [LAUNCHER, ...args], {
-    env: { PATH, HOME, ...CLOCK, ...exported.env, REQUEST_ATTEMPTS: '1' },
+    env: { PATH, HOME, ...CLOCK, ...withLogin(args, installation.env), REQUEST_ATTEMPTS: '1' },
     stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
   });
   for (const name of closed) child[name]?.destroy();
@@ -83,14 +81,14 @@ async function runInto({ stdout, closed = [] }: Pipes, args: readonly string[]) 
   return { code, stderr };
 }
 
-// Promise (Operation): An exit code is the same whether or not anybody reads the output.
+// Guarantee (Operation): The exit code does not depend on whether anyone reads the output.
 it.each([
   [3, ['gaps', '--json']],
-  [3, ['run', '--date', day]],
-  [2, ['run', '--date', 'never', '--json']],
+  [3, ['run', '--day', day]],
+  [2, ['run', '--day', 'never', '--json']],
 ])('a reader that goes away keeps exit code %i of %j', async (exitCode, args) => {
   const { code, stderr } = await runInto({ closed: ['stdout'] }, args);
-  expect(stderr).not.toMatch(/defect|EPIPE/);
+  expect(stderr).not.toMatch(/bug|EPIPE/);
   expect(code).toBe(exitCode);
   expect((await runInto({ closed: ['stdout', 'stderr'] }, args)).code).toBe(exitCode);
 });
@@ -99,7 +97,7 @@ it.each([[['gaps', '--json']], [['--help']]])(
   'a full disk under stdout of %j is exit code 1',
   async (args) => {
     const { code, stderr } = await runInto({ stdout: openSync('/dev/full', 'w') }, args);
-    expect(stderr).toMatch(/^losant-usage: the result cannot be written: ENOSPC: no space left on device/m);
+    expect(stderr).toMatch(/^losant-usage: could not write the result: ENOSPC: no space left on device/m);
     expect(code).toBe(1);
   },
 );

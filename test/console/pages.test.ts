@@ -9,7 +9,7 @@ const world = useOpened(openWorld, (opened) => opened.close());
 const PATHS = [
   '/',
   '/organizations',
-  '/organizations?sort=-change&only=existing',
+  '/organizations?sort=-change_ratio&only=not_deleted',
   `/organizations/${ORGS.hostile}`,
   `/organizations/${ORGS.hourly}?tab=hours`,
   '/coverage',
@@ -21,7 +21,7 @@ const PATHS = [
   '/months/2026-10',
   '/changes',
   '/runs',
-  // What makes no sense is left out.
+  // Invalid parameters are ignored.
   '/organizations?sort=nothing&page=0&only=nothing&q=%00%25',
   '/changes?from=0000-01-01&to=9999-99-99&run=x',
   '/coverage?to=0001-01-01&page=999999999',
@@ -30,7 +30,7 @@ const PATHS = [
 ];
 
 test.for(PATHS)(
-  '%s shows no markup, controls or styles of others, and nothing of an instance that is not in the settings',
+  '%s shows no foreign markup, control characters or styles, and no instance that is not in the settings',
   async (path) => {
     const response = await world.open(path);
     expect(response.status).toBe(200);
@@ -48,10 +48,10 @@ test.for([
   '/coverage/x/2026-11-27',
   `/coverage/${ORGS.office}/2026-02-30`,
   '/months/2026-13',
-])('%s is no page', async (path) => {
+])('%s is not found', async (path) => {
   const response = await world.open(path);
   expect(response.status).toBe(404);
-  expect(await response.text()).toContain('There is no such');
+  expect(await response.text()).toContain('Page not found');
 });
 
 describe('a table', () => {
@@ -61,22 +61,22 @@ describe('a table', () => {
   };
 
   it.for([
-    ['sort=-payload_billable_count&plan_id=gold', 'Office Doubled Left Gappy Silent Newcomer'],
-    ['sort=removed_on&plan_id=gold', 'Left Doubled Gappy Newcomer Office Silent'],
+    ['sort=-payload_billable_count&plan_id=gold', 'Office Doubled Deleted Gappy Silent Newcomer'],
+    ['sort=deleted_on&plan_id=gold', 'Deleted Doubled Gappy Newcomer Office Silent'],
     ['q=off', 'Office'],
     ['q=C-2', 'Doubled'],
-    [`q=${ORGS.left}`, 'Left'],
+    [`q=${ORGS.deleted}`, 'Deleted'],
     ['tag=region%3Deu', 'Office'],
-  ] as const)('is filtered and sorted by the database, no value last: %s', async ([query, expected]) => {
+  ] as const)('is filtered and sorted by the database, empty values last: %s', async ([query, expected]) => {
     expect((await names(`/organizations?${query}`)).join(' ')).toBe(expected);
   });
 
-  it('keeps what was asked', async () => {
+  it('keeps the search text in its field', async () => {
     const page = await (await world.open('/organizations?q=off')).text();
     expect(page).toContain('name="q" type="search" value="off"');
   });
 
-  it('is a file of all its rows, in which no text forms a formula', async () => {
+  it('can be downloaded as a CSV file', async () => {
     const response = await world.open('/organizations?format=csv&q=Silent');
     expect(response.headers.get('content-disposition')).toBe('attachment; filename="organizations.csv"');
     const [head, row] = (await response.text()).split('\r\n');
@@ -86,51 +86,53 @@ describe('a table', () => {
 });
 
 describe('an organization', () => {
-  // 10 October is missing: with it the day 28 days later is left out.
+  const newcomer =
+    '250 over 5 stored days. +250 compared with the same weekdays before: 250 and 0 over 5 days';
+  const deleted = '16,800 over 24 stored days. -11% compared with the same weekdays before';
+  // 10 October is missing, so the day 28 days later is not compared either.
   const gappy =
-    '10,400 on 26 stored days. 0 % beside the same weekdays before: 10,000 and 10,000 on the 25 days';
-  const newcomer = '250 on 5 stored days. +250 beside the same weekdays before: 250 and 0 on the 5 days';
+    '10,400 over 26 stored days. 0% compared with the same weekdays before: 10,000 and 10,000 over 25 days';
 
   it.for([
-    ['lacks nothing before it existed', ORGS.newcomer, newcomer],
-    ['lacks nothing after it left', ORGS.left, '16,800 on 24 stored days. -11 % beside'],
-    ['is compared over the days that have both numbers', ORGS.gappy, gappy],
-    ['says what is missing', ORGS.gappy, '1 day is not stored and in no sum.'],
-    ['has the number that was invoiced beside that of today', ORGS.office, 'September 2026 22,800 22,300 ≠'],
+    ['has no gap before its creation', ORGS.newcomer, newcomer],
+    ['has no gap after its deletion', ORGS.deleted, deleted],
+    ['is compared over the days that are stored on both sides', ORGS.gappy, gappy],
+    ['shows how many days are not stored', ORGS.gappy, '1 day is not stored and not included.'],
+    ['shows billed and current quantities side by side', ORGS.office, 'September 2026 22,800 22,300 ≠'],
     ['shows the hours of its week', `${ORGS.hourly}?tab=hours`, '08:00 24 24 24 24 24 24 24'],
-    ['shows the hours of no zone in UTC', `${ORGS.hourly}?tab=hours&zone=X`, 'in UTC, as X is no time zone'],
     [
-      'shows a name as it is, but for what cannot be seen',
-      ORGS.hostile,
-      `${HOSTILE_NAME.slice(0, -2)}\ufffd\ufffd`,
+      'shows the hours in UTC if the time zone is not valid',
+      `${ORGS.hourly}?tab=hours&zone=X`,
+      'in UTC (X is not a time zone)',
     ],
+    ['shows its name without invisible characters', ORGS.hostile, `${HOSTILE_NAME.slice(0, -2)}\ufffd\ufffd`],
   ] as const)('%s', async ([title, path, expected]) => {
     const page = await world.text(`/organizations/${path}`);
     expect(page).toContain(expected);
-    if (title.startsWith('lacks nothing')) expect(page).not.toContain('not stored:');
+    if (title.startsWith('has no gap')) expect(page).not.toContain('not stored:');
   });
 
-  it('shades the hours by their share of the greatest', async () => {
+  it('shades the hours by their share of the maximum', async () => {
     const page = await (await world.open(`/organizations/${ORGS.hourly}?tab=hours`)).text();
     expect(page).toContain('class="n shade-5">24<');
     expect(STYLE).toContain('.shade-5 {');
   });
 });
 
-test('a level is not added up', () => {
-  const days = ['2026-11-01', '2026-11-02'].map((day, place) => ({
+test('a level is not summed over days', () => {
+  const days = ['2026-11-01', '2026-11-02'].map((day, index) => ({
     day,
     standing: 'final' as const,
-    quantity: 10 + place,
-    beforeDay: day,
-    before: 5,
+    quantity: 10 + index,
+    comparedDay: day,
+    comparedQuantity: 5,
   }));
-  expect(describeDays({ metric: 'devices_total', comparison: 'before' }, days)).toBe(
-    '11 on 2026-11-02. +120 % beside the days before: 11 and 5 on the 2 days that have both.',
+  expect(describeDays({ metric: 'devices_total', comparison: 'previous_days' }, days)).toBe(
+    '11 on 2026-11-02. +120% compared with the previous days: 11 and 5 over 2 days stored on both sides.',
   );
 });
 
-test('the map is shaded by the share of a day that is missing, the worst organization first', async () => {
+test('the map is shaded by the share of gaps of a day, the worst organization first', async () => {
   const page = await (await world.open('/coverage')).text();
   expect(page).toContain(
     'm-bad s-2"><a href="/gaps?usage_date=2026-11-27" tabindex=-1 title="2026-11-27: 1 of 29 missing or in doubt"',
@@ -139,59 +141,59 @@ test('the map is shaded by the share of a day that is missing, the worst organiz
   expect(first?.[1]).toBe('Gappy');
 });
 
-/** Returns the only value of a query of the base tables, with thousands separators. */
+/** Returns the single value of a query on the base tables, with thousands separators. */
 async function number(query: string): Promise<string> {
   const [row] = await world.ask(query);
   return Number(Object.values(row ?? {})[0]).toLocaleString('en-US');
 }
 
-describe('twelve questions, each answered as the base tables do', () => {
-  it('is yesterday complete, and who is missing?', async () => {
+describe('the pages answer questions as the base tables do', () => {
+  it('is yesterday complete, and who has gaps?', async () => {
     const stored =
       await number(`select count(*) from losant_usage.coverage c join losant_usage.organizations o using (org_id)
       where o.name <> 'Foreign' and c.usage_date = '2026-11-27' and c.is_stored`);
     const home = await world.text('/');
     expect(home).toContain('Yesterday: incomplete');
-    expect(home).toContain(`${stored} of 29 numbers of 2026-11-27 are stored; 1 missing.`);
-    expect(home).toContain('2 numbers of 1 organization are missing: Gappy (2026-11-27)');
+    expect(home).toContain(`${stored} of 29 expected cells for 2026-11-27 are stored; 1 missing.`);
+    expect(home).toContain('2 cells of 1 organization are missing: Gappy (2026-11-27)');
   });
 
-  it('what do I do first?', async () => {
+  it('what needs attention first?', async () => {
     const home = await world.text('/');
-    const [, attention = ''] = home.split('What needs a person');
-    expect(attention.trim()).toMatch(/^2 numbers of 1 organization are missing/);
-    expect(attention).toContain('1 organization moved by half or more: Doubled (+100 %)');
+    const [, attention = ''] = home.split('Needs attention');
+    expect(attention.trim()).toMatch(/^2 cells of 1 organization are missing/);
+    expect(attention).toContain('1 organization changed by half or more in 7 days: Doubled (+100%)');
     const gaps = await world.text('/gaps?standing=missing');
     expect(gaps).toMatch(/Gappy 2026-11-27 payload_totals ✕ missing server_error HTTP 500/);
   });
 
-  it('who passes a limit, and when?', async () => {
+  it('who will exceed a limit, and when?', async () => {
     expect(await world.text('/')).toContain(
-      '1 organization will pass a limit this month: Office (2026-11-30)',
+      '1 organization on track to exceed a limit this month: Office (2026-11-30)',
     );
     const used = await number(`select sum(payload_billable_count) from losant_usage.usage_days
       where org_id = '${ORGS.office}' and usage_date between '2026-11-01' and '2026-11-27'`);
     const page = await world.text(`/organizations/${ORGS.office}`);
-    expect(page).toContain(`payload 21,500 ${used} 96 % 21,900 2026-11-30`);
+    expect(page).toContain(`payload 21,500 ${used} 96% 21,900 2026-11-30`);
   });
 
   it.for([
     ['who is silent?', 'silent', /1 row .*Silent.* 2026-11-24 /],
-    ['who moved?', 'moved', /1 row .*Doubled.* \+100 % /],
+    ['whose usage changed?', 'changed', /1 row .*Doubled.* \+100% /],
     ['who has no plan?', 'no_plan', /1 row .*Hourly/],
     ['who has no limit?', 'no_limit', /1 row .*Hourly/],
   ] as const)('%s', async ([, only, expected]) => {
     expect(await world.text(`/organizations?only=${only}`)).toMatch(expected);
   });
 
-  it('may I invoice October, why not, and how much is at stake?', async () => {
-    const stake = await number(`select sum(payload_billable_count) from losant_usage.usage_days
+  it('what blocks October, and how much usage is affected?', async () => {
+    const affected = await number(`select sum(payload_billable_count) from losant_usage.usage_days
       where org_id = '${ORGS.gappy}' and usage_date between '2026-10-01' and '2026-10-31'`);
-    expect(await world.text('/')).toContain(`October 2026 blocked missing 1 ${stake} – Gappy`);
-    expect(await world.text('/months/2026-10')).toContain(`October 2026 blocked missing 1 ${stake} Gappy`);
+    expect(await world.text('/')).toContain(`October 2026 blocked missing 1 ${affected} – Gappy`);
+    expect(await world.text('/months/2026-10')).toContain(`October 2026 blocked missing 1 ${affected} Gappy`);
     const blockers = await world.text('/months/2026-10?only=blocked');
-    expect(blockers).toContain(`1 row`);
-    expect(blockers).toContain(`Gappy ${stake} 155 missing 2026-10-10..2026-10-10 HTTP 500`);
+    expect(blockers).toContain('1 row');
+    expect(blockers).toContain(`Gappy ${affected} 155 missing 2026-10-10..2026-10-10 HTTP 500`);
     expect(blockers).toContain(`losant-usage backfill --org ${ORGS.gappy} --from 2026-10-10 --to 2026-10-10`);
   });
 
@@ -201,68 +203,69 @@ describe('twelve questions, each answered as the base tables do', () => {
       from losant_usage.usage_days where org_id = '${ORGS.doubled}' and usage_date between '2026-10-01' and
         '2026-10-31'`);
     const page = await world.text(`/organizations/${ORGS.doubled}?from=2026-10-01&to=2026-10-31`);
-    expect(page).toContain(`mqtt device ${Number(row?.device).toLocaleString('en-US')} 75 %`);
-    expect(page).toContain(`timer timer.flow ${Number(row?.flow).toLocaleString('en-US')} 25 %`);
+    expect(page).toContain(`mqtt device ${Number(row?.device).toLocaleString('en-US')} 75%`);
+    expect(page).toContain(`timer timer.flow ${Number(row?.flow).toLocaleString('en-US')} 25%`);
   });
 
-  it('why is this cell not right?', async () => {
-    const story = await world.text(`/coverage/${ORGS.gappy}/2026-11-27`);
-    expect(story).toMatch(
-      /Gappy, 2026-11-27: ✕ missing .*payload_totals: ✕ missing Not stored and late.*server_error: HTTP 500/,
-    );
-    expect(story).toContain(
+  it('why is this cell missing?', async () => {
+    const page = await world.text(`/coverage/${ORGS.gappy}/2026-11-27`);
+    expect(page).toContain('Gappy, 2026-11-27: ✕ missing');
+    expect(page).toMatch(/payload_totals: ✕ missing Not stored, and either late.*server_error: HTTP 500/);
+    expect(page).toContain(
       `losant-usage backfill --from 2026-11-27 --to 2026-11-27 --org ${ORGS.gappy} --stream payload_totals --force`,
     );
-    expect(story).toContain('invalid_value total: not a number');
+    expect(page).toContain('invalid_value total: not a number');
   });
 
-  it('what changed since we invoiced, and by how much?', async () => {
+  it('what changed since the month was closed, and by how much?', async () => {
     const home = await world.text('/');
-    expect(home).toContain('1 final number changed in the last 30 days');
-    expect(home).toContain('September 2026 different – 1 – +500 Office');
+    expect(home).toContain('1 final cell restated in the last 30 days');
+    expect(home).toContain('September 2026 needs adjustment – 1 – +500 Office');
     const changes = await world.text('/changes?which=closed');
     expect(changes).toContain('1 row');
     expect(changes).toContain('Office 2026-09-15 payload_billable_count 500 1,000 +500 yes yes');
-    const month = await world.text('/months/2026-09?only=different');
-    const now = await number(`select sum(payload_billable_count) from losant_usage.usage_days
+    const month = await world.text('/months/2026-09?only=to_adjust');
+    const current = await number(`select sum(payload_billable_count) from losant_usage.usage_days
       where org_id = '${ORGS.office}' and month = '2026-09-01'`);
-    expect(month).toContain(`Office C-1 ${now} 22,300 ≠ 150 150 +500`);
+    expect(month).toContain(`Office C-1 ${current} 22,300 ≠ 150 150 +500`);
   });
 
   it("what did last night's run do?", async () => {
     expect(await world.text('/runs')).toContain(
-      `2026-11-28 00:15 UTC 2 min 5 s Main scheduled partial 40 38 2 1 44 server_error (2, e.g. ${ORGS.gappy}): <i>HTTP 500</i>`,
+      '2026-11-28 00:15 UTC 2 min 5 s Main scheduled partial 40 38 2 1 44 ' +
+        `server_error (2, e.g. ${ORGS.gappy}): <i>HTTP 500</i>`,
     );
   });
 
-  it('how is our total by day against the weeks before?', async () => {
-    // Only days on which both are known: a newcomer and one that left have used nothing before and after.
+  it('how does this month compare with the weeks before?', async () => {
+    // Only days that are known on both sides. Before its creation and after its deletion, an organization used nothing.
     const total = await number(`select sum(payload_billable_count) from losant_usage.usage_days d
       join losant_usage.organizations o using (org_id) where o.name <> 'Foreign' and usage_date between '2026-11-01'
         and '2026-11-27'`);
     const [row] = await world.ask(`
       with pairs as (
         select o.org_id, day::date as day,
-          coalesce(n.payload_billable_count, case when day >= o.removed_on or day < o.created_on then 0 end) as now,
-          coalesce(b.payload_billable_count, case when day - interval '28 days' < o.created_on then 0 end) as before
+          coalesce(c.payload_billable_count, case when day < o.created_on or day >= o.deleted_on then 0 end)
+            as quantity,
+          coalesce(p.payload_billable_count, case when day - interval '28 days' < o.created_on then 0 end) as previous
         from losant_usage.organizations o
         cross join generate_series(timestamp '2026-11-01', '2026-11-27', interval '1 day') as day
-        left join losant_usage.usage_days n on n.org_id = o.org_id and n.usage_date = day::date
-        left join losant_usage.usage_days b on b.org_id = o.org_id and b.usage_date = day::date - 28
+        left join losant_usage.usage_days c on c.org_id = o.org_id and c.usage_date = day::date
+        left join losant_usage.usage_days p on p.org_id = o.org_id and p.usage_date = day::date - 28
         where o.name <> 'Foreign'
       )
-      select round((sum(now) / sum(before) - 1) * 100)::integer as change from pairs where now is not null and before
-        is not null`);
+      select round((sum(quantity) / sum(previous) - 1) * 100)::integer as change from pairs
+      where quantity is not null and previous is not null`);
     const change = Number(row?.change);
     const home = await world.text('/');
     expect(home).toContain('November 2026 so far');
     expect(home).toContain(
-      `Billable payloads ${total} ? ${change > 0 ? '+' : ''}${change} %; 2 numbers are missing`,
+      `Billable payloads ${total} ? ${change > 0 ? '+' : ''}${change}%; 2 values are not stored`,
     );
   });
 });
 
-test('which months are open, blocked or closed is asked without adding up those that are closed', async () => {
+test('the states of months are read without adding up the closed ones', async () => {
   const plan = await world.ask('explain select month, is_over, causes, closed_at from losant_usage.months');
   expect(JSON.stringify(plan)).toContain('statements');
   expect(JSON.stringify(plan)).not.toContain('month_lines');

@@ -1,113 +1,109 @@
-/**
- * A small database with something for each page, dashboard and question to show, at a fixed time. Tests read it and
- * none changes it.
- */
+/** A small database with something to show on each page and dashboard, at a fixed time. No test changes it. */
 import { Hono } from 'hono';
 import { addPages } from '../../src/console/pages.ts';
 import type { PageSources } from '../../src/console/sources.ts';
-import { createDatabase } from '../../src/database/open.ts';
 import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { createClockDatabase } from '../support/clock-database.ts';
-import { queryOnce } from '../support/databases.ts';
+import { asOwner, asWriter, openAs } from '../support/databases.ts';
 
 export const INSTANCE = '5c0000000000000000000001';
-/** An instance that is not in the settings, of which Losant counts a device more than its organization has. */
+/** An instance that is not in the settings. Losant's total of its devices is one more than our sum. */
 export const OTHER = '5c0000000000000000000002';
 const NOW = Date.parse('2026-11-28T12:00:00Z');
 const RUN = '00000000-0000-4000-8000-000000000001';
 
 const idOf = (number: number) => `0a${`${number}`.padStart(22, '0')}`;
 
-/** Organizations by what they are there for. */
 export const ORGS = {
-  /** 1,000 payloads on office days and 100 on others, with a limit that it passes on the 30th. */
+  /** Has 1,000 payloads on weekdays and 100 on weekends, and will exceed its limit on the 30th. */
   office: idOf(1),
-  /** Twice as many payloads in the last 7 days. */
+  /** Has twice as many payloads in the last 7 days. */
   doubled: idOf(2),
-  /** Zeros since the 25th. */
+  /** Has zero payloads since the 25th. */
   silent: idOf(3),
   /** Created on the 23rd. */
   newcomer: idOf(4),
-  /** Deleted; its last day is the 24th. */
-  left: idOf(5),
-  /** Missing on 10 October and yesterday, in doubt on the 20th. */
+  /** Was deleted on the 25th. */
+  deleted: idOf(5),
+  /** Has a missing cell on 10 October and one yesterday, and one in doubt on the 20th. */
   gappy: idOf(6),
-  /** Has payloads by hour, and no plan and no limit. */
+  /** Has payloads by hour, but neither plan nor limits. */
   hourly: idOf(7),
-  /** Hostile by name. */
+  /** Has a hostile name. */
   hostile: idOf(8),
 } as const;
 
-/** The only one of the other instance. */
+/** The only organization of the other instance. */
 export const FOREIGN = idOf(9);
 
 export const HOSTILE_NAME = '<img src=x onerror=alert(1)>\u202e\u0007';
 
-/** Rows of organizations: name, referral id, plan and limits, created on, removed on. */
+/** Name, referral ID, plan, limits, creation and deletion day of each organization. */
 const ROWS: Readonly<Record<keyof typeof ORGS, string>> = {
   office: `'Office', 'C-1', 'gold', '{"payload": 21500}', '2025-01-01', null`,
   doubled: `'Doubled', 'C-2', 'gold', '{"payload": 1000000}', '2025-01-01', null`,
   silent: `'Silent', 'C-3', 'gold', '{"payload": 1000000}', '2025-01-01', null`,
   newcomer: `'Newcomer', null, 'gold', '{"payload": 1000000}', '2026-11-23', null`,
-  left: `'Left', null, 'gold', '{"payload": 1000000}', '2025-01-01', '2026-11-25'`,
+  deleted: `'Deleted', null, 'gold', '{"payload": 1000000}', '2025-01-01', '2026-11-25'`,
   gappy: `'Gappy', null, 'gold', '{"payload": 1000000}', '2025-01-01', null`,
   hourly: `'Hourly', null, null, '{}', '2025-01-01', null`,
   hostile: `U&'<img src=x onerror=alert(1)>\\202e\\0007', null, 'gold', '{"payload": 1000000}', '2025-01-01', null`,
 };
 
 const MISSING = `stream = 'payload_totals' and org_id = '${ORGS.gappy}' and usage_date in ('2026-10-10', '2026-11-27')`;
-const ACCEPTED = `stream = 'payload_totals' and org_id = '${ORGS.hostile}' and usage_date = '2026-11-10'`;
-const DOUBTED = `stream = 'device_counts' and org_id = '${ORGS.gappy}' and usage_date = '2026-11-20'`;
+const WAIVED = `stream = 'payload_totals' and org_id = '${ORGS.hostile}' and usage_date = '2026-11-10'`;
+const IN_DOUBT = `stream = 'device_counts' and org_id = '${ORGS.gappy}' and usage_date = '2026-11-20'`;
 
-const NOT_STORED = `is_stored = false, is_reported = false, revision = 0, first_loaded_at = null, verified_at = null,
+const NOT_STORED = `is_stored = false, is_reported = false, revision = 0, first_loaded_at = null, last_read_at = null,
   finalized_at = null`;
 
-const PAYLOADS = `case d.org_id when '${ORGS.office}' then case when extract(isodow from d.usage_date) < 6 then 1000 else 100 end
+const PAYLOADS = `case d.org_id
+  when '${ORGS.office}' then case when extract(isodow from d.usage_date) < 6 then 1000 else 100 end
   when '${ORGS.doubled}' then case when d.usage_date >= '2026-11-21' then 1000 else 500 end
   when '${ORGS.silent}' then case when d.usage_date >= '2026-11-25' then 0 else 300 end
-  when '${ORGS.newcomer}' then 50 when '${ORGS.left}' then 700 when '${ORGS.gappy}' then 400 else 240 end::bigint`;
+  when '${ORGS.newcomer}' then 50 when '${ORGS.deleted}' then 700 when '${ORGS.gappy}' then 400 else 240 end::bigint`;
 
-/** Months that are closed, with their statements. */
+/** The closed months, with their statements. */
 const CLOSED = `(values
   ('00000000-0000-4000-8000-000000000009'::uuid, '${INSTANCE}', date '2026-09-01', timestamptz '2026-10-05T08:00Z'),
   ('00000000-0000-4000-8000-000000000010'::uuid, '${OTHER}', date '2026-10-01', timestamptz '2026-11-04T00:00Z')
 ) as s (id, instance_id, month, closed_at)`;
 
 const FILL = `
-insert into losant_usage.instances (instance_id, name, api_url, policy, all_from, listed_at)
-select id, name, 'https://api.example.com', '{"finalAtHours": 72, "horizonDays": 90}', '2026-08-01', now()
+insert into losant_usage.instances (instance_id, name, api_url, policy, new_orgs_from, listed_at)
+select id, name, 'https://api.example.com', '{"finalAfterHours": 72, "horizonDays": 90}', '2026-08-01', now()
 from (values ('${INSTANCE}', 'Main'), ('${OTHER}', 'Other')) as i (id, name);
 ${Object.entries({ ...ROWS, foreign: `'Foreign', null, 'gold', '{}', '2025-01-01', null` })
   .map(
-    ([name, row], place) => `insert into losant_usage.organizations (org_id, instance_id, tags, first_seen_at,
-  last_seen_at, name, referral_id, plan_id, limits, created_on, removed_on)
-values ('${idOf(place + 1)}', '${name === 'foreign' ? OTHER : INSTANCE}',
+    ([name, row], index) => `insert into losant_usage.organizations (org_id, instance_id, tags, first_seen_at,
+  last_seen_at, name, referral_id, plan_id, limits, created_on, deleted_on)
+values ('${idOf(index + 1)}', '${name === 'foreign' ? OTHER : INSTANCE}',
   '${name === 'office' ? '[{"key": "region", "value": "eu"}]' : '[]'}', '2026-08-01', now(), ${row});`,
   )
   .join('\n')}
-insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
-select o.org_id, s.stream, greatest(date '2026-08-01', o.created_on), coalesce(o.removed_on, date '2026-11-28'),
-  o.removed_on - 1
+insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
+select o.org_id, s.stream, greatest(date '2026-08-01', o.created_on), coalesce(o.deleted_on, date '2026-11-28'),
+  o.deleted_on - 1
 from losant_usage.organizations o cross join losant_usage.streams s
 where s.stream <> 'payload_hours' or o.org_id = '${ORGS.hourly}';
 insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision,
-  first_loaded_at, verified_at, finalized_at)
-select d.day, t.org_id, t.stream, case when d.is_final then 'final' else 'stored' end::losant_usage.standing, true, true,
-  1, d.day_end, d.day_end, case when d.is_final then d.day_end end
+  first_loaded_at, last_read_at, finalized_at)
+select d.day, t.org_id, t.stream, case when d.is_final then 'final' else 'stored' end::losant_usage.standing, true,
+  true, 1, d.day_end, d.day_end, case when d.is_final then d.day_end end
 from losant_usage.tracks t
 cross join lateral (
   select day::date, day < '2026-11-25' as is_final, (day + interval '1 day') at time zone 'UTC' as day_end
   from generate_series(t.first_day::timestamp, t.next_day - 1, interval '1 day') as day
 ) as d;
-update losant_usage.coverage set standing = 'missing', reason = 'server_error', message = 'HTTP 500', ${NOT_STORED},
-  attempts = 2, attempted_at = '2026-11-28T11:00Z' where ${MISSING};
-update losant_usage.coverage set standing = 'accepted', reason = 'waived', message = 'a test', ${NOT_STORED}
-where ${ACCEPTED};
-update losant_usage.coverage set standing = 'in_doubt', reason = 'contradicted', message = 'sources are above zero',
-  finalized_at = null where ${DOUBTED};
-update losant_usage.coverage set next_read_at = '2026-11-28T13:00Z' where standing not in ('final', 'accepted');
+update losant_usage.coverage set standing = 'missing', reason = 'server_error', detail = 'HTTP 500', ${NOT_STORED},
+  failed_reads = 2, last_attempt_at = '2026-11-28T11:00Z' where ${MISSING};
+update losant_usage.coverage set standing = 'waived', reason = 'waived', detail = 'a test', ${NOT_STORED}
+where ${WAIVED};
+update losant_usage.coverage set standing = 'in_doubt', reason = 'contradicted', detail = 'sources are above zero',
+  finalized_at = null where ${IN_DOUBT};
+update losant_usage.coverage set next_read_at = '2026-11-28T13:00Z' where standing not in ('final', 'waived');
 
 insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total,
   notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count,
@@ -126,15 +122,15 @@ cross join lateral (
 update losant_usage.usage_days u set payload_billable_count = null, payload_all_count = null, payload_all_bytes = null
 from losant_usage.coverage c
 where c.usage_date = u.usage_date and c.org_id = u.org_id and c.stream = 'payload_totals' and not c.is_stored;
-update losant_usage.coverage set attempts = attempts;
+update losant_usage.coverage set failed_reads = failed_reads;
 
 insert into losant_usage.waivers (org_id, stream, usage_date, reason, waived_by) values ('${ORGS.hostile}',
   'payload_totals', '2026-11-10', 'a test', 'anna');
-insert into losant_usage.quarantine (org_id, stream, from_date, to_date, code, problem, body_sha256,
+insert into losant_usage.quarantine (org_id, stream, first_day, last_day, reason, detail, body_sha256,
   body_truncated, run_id, seen_at)
 values ('${ORGS.gappy}', 'payload_totals', '2026-11-27', '2026-11-27', 'invalid_value', 'total: not a number',
   decode(repeat('00', 32), 'hex'), false, '${RUN}', '2026-11-28T11:00Z');
-insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, from_date, to_date, counts, failures,
+insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, first_day, last_day, counts, failures,
   started_at, finished_at, host, version) values
   ('${RUN}', '${INSTANCE}', 'scheduled', true, 'partial', '2026-11-21', '2026-11-27',
     '{"orgs": 8, "cells": {"planned": 40, "loaded": 38, "failed": 2},
@@ -143,21 +139,22 @@ insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, from_
       "example": "${ORGS.gappy}"}]',
     '2026-11-28T00:15Z', '2026-11-28T00:17:05Z', 'pod-1', '1.2.3');
 
-insert into losant_usage.instance_totals (instance_id, usage_date, metric, quantity, verified_at)
+insert into losant_usage.instance_totals (instance_id, usage_date, metric, quantity, last_read_at)
 values ('${OTHER}', '2026-11-10', 'devices_total', 11, '2026-11-14T00:15Z');
-select losant_usage_internal.sum_days('${OTHER}');
+select losant_usage_internal.compute_our_sums('${OTHER}');
 
--- September is closed, and 500 payloads of the office came later; so is October elsewhere, where 3 minutes did.
+-- September is closed, and 500 payloads of the office were loaded later. October of the other instance is closed too,
+-- and 3 minutes were loaded later.
 with closing as (
-  insert into losant_usage.statements (statement_id, instance_id, month, number, kind, orgs, rules, controls, closed_at,
-    closed_by, manifest, manifest_sha256)
+  insert into losant_usage.statements (statement_id, instance_id, month, number, kind, orgs, rules, reconciliation,
+    closed_at, closed_by, manifest, manifest_sha256)
   select id, instance_id, month, 1, 'closing', 8, '{}', '{}', closed_at, 'clerk', '{}', sha256('') from ${CLOSED}
 )
 insert into losant_usage.statement_lines
 select s.id, d.org_id, d.metric, d.month, d.org_name, d.referral_id, d.plan_id,
   d.customer_id, d.is_customer_changed, d.unit, d.kind,
   d.quantity - x.less, d.billed_before, d.total - x.less, d.maximum, d.average, d.sources, d.days_expected,
-    d.days_stored, d.days_final, d.days_accepted, d.days_open,
+    d.days_stored, d.days_final, d.days_waived, d.days_pending,
   d.days_unavailable, d.days_in_doubt, d.days_missing, d.days_unreported
 from ${CLOSED}
 cross join lateral losant_usage.statement_draft(s.instance_id, s.month, false) d
@@ -178,10 +175,12 @@ export type World = Awaited<ReturnType<typeof openWorld>>;
 export async function openWorld() {
   const database = await createClockDatabase();
   await database.stopClock(NOW);
-  await queryOnce(database.url, asProgram(FILL));
-  await queryOnce(database.url, 'analyze');
+  // As the owner, because no other role may insert statements, or waivers of other people.
+  await asOwner(database.url, asProgram(FILL));
+  await asOwner(database.url, 'analyze');
   const logger = createLogger({ level: 'silent', pretty: false, destination: process.stderr });
-  const handle = await createDatabase({ url: database.url, applicationName: 'test', logger, poolSize: 4 });
+  // The worker serves the console, as the writer.
+  const handle = await openAs('writer', database.url, { logger, poolSize: 4 });
   const health = await readHealth(handle.db, { nowMs: NOW, instanceIds: [INSTANCE] });
   const sources: PageSources = {
     status: () => ({
@@ -190,9 +189,9 @@ export async function openWorld() {
       startedAt: '2026-11-28T00:00:00.000Z',
       schedule: '15 * * * *',
       nextWakeAt: '2026-11-28T12:15:00.000Z',
-      instances: [{ instanceId: INSTANCE, state: 'idle', progress: null, lastRun: null, trouble: null }],
+      instances: [{ instanceId: INSTANCE, state: 'idle', progress: null, lastRun: null, problem: null }],
     }),
-    database: () => Promise.resolve({ isUp: true, reading: { value: health, atMs: NOW } }),
+    database: () => Promise.resolve({ isUp: true, snapshot: { value: health, atMs: NOW } }),
     read: (query) => query(handle.db),
     instanceIds: [INSTANCE],
     logger,
@@ -201,19 +200,20 @@ export async function openWorld() {
   const app = new Hono();
   addPages(app, sources);
   const open = async (path: string) => {
-    // A page that is still being counted says so, and is asked again.
+    // A page without counts says so, and is requested again.
     for (;;) {
       const response = await app.request(path);
-      const shown = await response.clone().text();
-      if (!shown.includes('being counted')) return response;
+      const page = await response.clone().text();
+      if (!page.includes('Counting…')) return response;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   };
   return {
     open,
-    /** Returns what a page shows, without markup and with single spaces. */
+    /** Returns the visible text of a page, with single spaces. */
     text: async (path: string) => textOf(await (await open(path)).text()),
-    ask: async (query: string) => await queryOnce(database.url, query),
+    /** Reads the tables behind the pages. */
+    ask: async (query: string) => await asWriter(database.url, query),
     url: database.url,
     handle,
     close: async () => {
@@ -223,7 +223,7 @@ export async function openWorld() {
   };
 }
 
-/** Returns the text of a page as people read it: the main part, without titles and markup. */
+/** Returns the text of the main part of a page, without titles and markup. */
 function textOf(page: string): string {
   const main = page.slice(page.indexOf('<main'), page.indexOf('</main>'));
   return main

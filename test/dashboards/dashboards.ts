@@ -1,4 +1,4 @@
-/** The dashboards of deploy/grafana as people import them, with their queries as Grafana sends them, and docs/sql. */
+/** Reads the dashboards of deploy/grafana with their queries, as Grafana sends them, and those of docs/sql. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { INSTANCE, ORGS, OTHER } from '../console/world.ts';
@@ -35,7 +35,6 @@ export interface Dashboard {
   readonly annotations: { readonly list: readonly { readonly name: string; readonly target: Target }[] };
 }
 
-/** Each with its text, in the order of the names of the files. */
 export const dashboards: readonly (Dashboard & { readonly text: string; readonly file: string })[] =
   readdirSync(FOLDER)
     .toSorted()
@@ -45,38 +44,38 @@ export const dashboards: readonly (Dashboard & { readonly text: string; readonly
     });
 
 interface SqlQuery {
-  /** Dashboard and panel, variable or annotation. */
+  /** The dashboard, and the panel, variable or annotation. */
   readonly name: string;
   readonly sql: string;
   readonly panel: Panel | null;
 }
 
-/** Returns every query of a dashboard that goes to Postgres, with Grafana's variables and macros still in it. */
+/** Returns all queries that a dashboard sends to Postgres, with Grafana's variables and macros. */
 export function sqlQueries({ title, panels, templating, annotations }: Dashboard): SqlQuery[] {
-  const ofPanels = panels.flatMap((panel) =>
+  const panelQueries = panels.flatMap((panel) =>
     panel.targets.flatMap(({ rawSql }) =>
       rawSql === undefined ? [] : [{ name: `${title} / ${panel.title}`, sql: rawSql, panel }],
     ),
   );
-  const ofVariables = templating.list
+  const variableQueries = templating.list
     .filter(({ type }) => type === 'query')
     .map(({ name, query }) => ({ name: `${title} / $${name}`, sql: query, panel: null }));
-  const ofMarks = annotations.list.map(({ name, target }) => ({
-    name: `${title} / mark ${name}`,
+  const annotationQueries = annotations.list.map(({ name, target }) => ({
+    name: `${title} / annotation ${name}`,
     sql: target.rawSql ?? '',
     panel: null,
   }));
-  return [...ofPanels, ...ofVariables, ...ofMarks];
+  return [...panelQueries, ...variableQueries, ...annotationQueries];
 }
 
 export interface Expression {
   readonly name: string;
   readonly expr: string;
-  /** The labels that its legend shows. */
+  /** The labels in its legend. */
   readonly labels: readonly string[];
 }
 
-/** Returns every expression for Prometheus, with Grafana's variables still in it. */
+/** Returns all expressions that a dashboard sends to Prometheus, with Grafana's variables. */
 export function expressions({ title, panels }: Dashboard): Expression[] {
   return panels.flatMap((panel) =>
     panel.targets.flatMap(({ expr, legendFormat = '' }) => {
@@ -87,40 +86,40 @@ export function expressions({ title, panels }: Dashboard): Expression[] {
   );
 }
 
-/** What somebody chose: from 31 October in Los Angeles to 29 November in Kiritimati. */
-const CHOSEN: Readonly<Record<string, string>> = {
+/** The variables that Grafana fills in. The range is from 31 October in Los Angeles to 29 November in Kiritimati. */
+const VALUES: Readonly<Record<string, string>> = {
   '$__timeFrom()': `'2026-11-01T06:30:00Z'`,
   '$__timeTo()': `'2026-11-28T11:30:00Z'`,
   '${instance:sqlstring}': `'${INSTANCE}','${OTHER}'`,
   '${metric:sqlstring}': `'payload_billable_count'`,
-  '${comparison:sqlstring}': `'weekdays'`,
+  '${comparison:sqlstring}': `'same_weekdays'`,
   '${org:sqlstring}': `'${ORGS.gappy}'`,
 };
 
-/** Returns the SQL that reaches Postgres: variables by their format `sqlstring`, and the two macros of the range. */
+/** Fills in the variables in the format `sqlstring` and the two macros of the time range. */
 export function fillIn(sql: string): string {
-  return sql.replaceAll(/\$(?:\{\w+:sqlstring\}|__timeFrom\(\)|__timeTo\(\))?/g, (found) => {
-    const value = CHOSEN[found];
+  return sql.replaceAll(/\$(?:\{\w+:sqlstring\}|__timeFrom\(\)|__timeTo\(\))?/g, (variable) => {
+    const value = VALUES[variable];
     if (value !== undefined) return value;
-    throw new Error(`${found}: only variables as sqlstring, $__timeFrom() and $__timeTo(): ${sql}`);
+    throw new Error(`${variable}: use variables as sqlstring, $__timeFrom() or $__timeTo(): ${sql}`);
   });
 }
 
-/** Returns the expression that reaches Prometheus. */
+/** Fills in the variable of an expression for Prometheus. */
 export function fillInExpression(expr: string): string {
   const filled = expr.replaceAll('$__rate_interval', '5m');
-  if (filled.includes('$')) throw new Error(`Grafana's variables are left in: ${filled}`);
+  if (filled.includes('$')) throw new Error(`unknown variable: ${filled}`);
   return filled;
 }
 
-/** Returns the names of our metrics in an expression, as /metrics declares them: histograms without their suffix. */
+/** Returns the names of our metrics in an expression as /metrics declares them: histograms without a suffix. */
 export function metricsIn(expr: string): string[] {
   return (expr.match(/\blosant_usage_\w+/g) ?? []).map((name) => name.replace(/_(?:bucket|sum|count)$/, ''));
 }
 
 const SQL_FOLDER = 'docs/sql';
 
-/** The questions of docs/sql, by the names of their files. */
+/** The questions of docs/sql, sorted by file name. */
 export const questions: readonly { readonly name: string; readonly sql: string }[] = readdirSync(SQL_FOLDER)
   .filter((name) => name.endsWith('.sql'))
   .toSorted()

@@ -1,4 +1,4 @@
-/** The files of deploy/grafana as Grafana loads them: what they name exists. */
+/** The files of deploy/grafana refer only to what exists. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
@@ -19,42 +19,42 @@ const { datasources } = parse(provisioned) as {
   }[];
 };
 
-test('the files are what `npm run dashboards` makes of their descriptions', () => {
+test('the files are up to date: `npm run dashboards` writes the same', () => {
   const files = Object.fromEntries(dashboards.map(({ file, text }) => [file, JSON.parse(text) as unknown]));
   expect(files).toEqual({ 'quality.json': quality, 'usage.json': usage });
 });
 
 describe.each(dashboards)('$title', ({ panels, templating, text }) => {
-  test('breaks a line where a number is missing', () => {
+  test('no line connects the days on both sides of one that is not stored', () => {
     const charts = panels.filter(({ type }) => type === 'timeseries');
     expect(charts.length).toBeGreaterThan(1);
     for (const { fieldConfig } of charts) expect(fieldConfig.defaults.custom?.spanNulls).toBe(false);
   });
 
-  test('asks only data sources that are provisioned, and uses only variables that it has', () => {
+  test('uses only provisioned data sources and its own variables', () => {
     const sources = templating.list.filter(({ type }) => type === 'datasource');
     for (const { query, current } of sources) {
       expect(datasources).toContainEqual(expect.objectContaining({ type: query, uid: current.value }));
     }
-    const named = [...text.matchAll(/\$\{(\w+)(?::\w+)?\}/g)].map(([, name]) => name);
-    const known = templating.list.map(({ name }) => name);
-    expect([...new Set(named)].filter((name) => !known.includes(name ?? ''))).toEqual([]);
+    const references = [...text.matchAll(/\$\{(\w+)(?::\w+)?\}/g)].map(([, name]) => name);
+    const variables = templating.list.map(({ name }) => name);
+    expect([...new Set(references)].filter((name) => !variables.includes(name ?? ''))).toEqual([]);
   });
 });
 
-test('the worker has every metric that a dashboard or an alert reads', async () => {
+test('the worker exports every metric that a dashboard or an alert uses', async () => {
   const instanceIds = ['5c0000000000000000000001'];
   const metrics = createMetrics({ version: '1.2.3', instanceIds, startedAtMs: 0 });
   const text = await metrics.render(viewOf(HEALTH), 0);
   const alerts = readFileSync('deploy/monitoring/alerts.yml', 'utf8');
-  const read = new Set(
+  const names = new Set(
     [...dashboards.flatMap(expressions).map(({ expr }) => expr), alerts].flatMap(metricsIn),
   );
-  expect(read.size).toBeGreaterThan(15);
-  expect([...read].filter((name) => !text.includes(`# TYPE ${name} `))).toEqual([]);
+  expect(names.size).toBeGreaterThan(15);
+  expect([...names].filter((name) => !text.includes(`# TYPE ${name} `))).toEqual([]);
 });
 
-test('no secret stands in the files: the password comes from the environment, for the role that may only read', () => {
+test('the data source uses the reader role, with a password from the environment', () => {
   const [postgres, prometheus] = datasources;
   expect(postgres).toMatchObject({
     user: 'losant_usage_reader',

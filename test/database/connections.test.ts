@@ -1,4 +1,4 @@
-/** Databases that cannot be opened, sessions that are lost, and what a session has set. */
+/** Databases that cannot be opened, lost sessions, and the settings of a session. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -7,61 +7,60 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { requireRoom } from '../../src/database/embedded.ts';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { requireDiskSpace } from '../../src/database/embedded.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
-import { createDatabase } from '../../src/database/open.ts';
-import { boundedClient } from '../../src/database/postgres.ts';
+import { createBoundedClient } from '../../src/database/postgres.ts';
 import { describeDatabaseError, isConnectionLost } from '../../src/database/sqlstate.ts';
 import {
+  asOwner,
+  asWriter,
   copyEmbeddedDatabase,
   createEmbeddedFolder,
   createTestDatabase,
-  queryOnce,
+  openAs,
   type TestDatabase,
 } from '../support/databases.ts';
+import { toPassword } from '../support/roles.ts';
 import { portOf, through } from '../support/wire.ts';
 
 const CANARY = 'canary-9f2c';
 
+const password = toPassword('writer');
 let database: TestDatabase;
-let role: string;
 
 beforeAll(async () => {
   database = await createTestDatabase({ template: false });
-  role = `reader_${database.name}`;
-  await queryOnce(database.url, `create role ${role} login password '${CANARY}'`);
 });
 
-afterAll(async () => {
-  await database.drop();
-  await queryOnce(inject('postgresAdminUrl'), `drop role ${role}`);
-});
+afterAll(() => database.drop());
 
 function open(url: string, options = {}): Promise<DatabaseHandle> {
-  return createDatabase({ url, applicationName: 'connection test', poolSize: 2, ...options });
+  return openAs('writer', url, { applicationName: 'connection test', ...options });
 }
 
-/** The database as another user would reach it. */
+/** Returns the URL of the database for another user. */
 function urlFor(changes: Partial<Record<'username' | 'password' | 'host' | 'pathname', string>>): string {
-  const url = Object.assign(new URL(database.url), { username: role, password: CANARY, ...changes });
-  return url.href;
+  const url = new URL(database.url);
+  return Object.assign(url, { username: 'losant_usage_writer', password, ...changes }).href;
 }
 
-/** Returns the error of what must fail, of which no part has the password. */
-async function failure(promise: Promise<unknown>): Promise<unknown> {
+/** Returns the error of a promise that must reject, and expects no password in it. */
+async function catchError(promise: Promise<unknown>): Promise<unknown> {
   const error = await promise.then(
     () => null,
     (reason: unknown) => reason,
   );
   expect(error).toBeInstanceOf(Error);
-  expect(inspect(error, { showHidden: true, depth: Infinity })).not.toContain(CANARY);
-  expect(error instanceof Error && error.stack).not.toContain(CANARY);
+  for (const secret of [CANARY, password]) {
+    expect(inspect(error, { showHidden: true, depth: Infinity })).not.toContain(secret);
+    expect(error instanceof Error && error.stack).not.toContain(secret);
+  }
   return error;
 }
 
-/** Returns how opening by way of a listener of one's own fails; it is given a connection to the server too. */
-async function failureBehind(url: string, listener: (client: Socket, upstream: Socket) => void) {
+/** Returns the error of opening the database through a listener, which also gets a connection to the server. */
+async function catchErrorBehind(url: string, listener: (client: Socket, upstream: Socket) => void) {
   const server = createServer((client) => {
     const upstream = connect(portOf(database.url), '127.0.0.1');
     client.once('close', () => upstream.destroy());
@@ -70,7 +69,7 @@ async function failureBehind(url: string, listener: (client: Socket, upstream: S
   await once(server, 'listening');
   const { port } = server.address() as { readonly port: number };
   try {
-    return await failure(open(through({ port }, url), { connectTimeoutMs: 1_000 }));
+    return await catchError(open(through({ port }, url), { connectTimeoutMs: 1_000 }));
   } finally {
     server.close();
   }
@@ -81,22 +80,22 @@ describe('a database that cannot be opened', () => {
     /^Cannot reach the database at 127\.0\.0\.1:1\/\w+: connect ECONNREFUSED 127\.0\.0\.1:1$/;
   const NO_ADDRESS = /^Cannot reach the database at database\.invalid:5432.*(ENOTFOUND|EAI_AGAIN)/;
   const WRONG =
-    /^The database at 127\.0\.0\.1:\d+\/\w+ refused: password authentication failed for user "reader_\w+"$/;
+    /^The database at 127\.0\.0\.1:\d+\/\w+ rejected the request: password authentication failed for user "losant_usage_writer"$/;
 
   test.each([
     ['nothing listens there', { host: '127.0.0.1:1' }, 'database_unreachable', UNREACHABLE],
     ['its host has no address', { host: 'database.invalid:5432' }, 'database_unreachable', NO_ADDRESS],
-    ['the password is wrong', { password: `${CANARY}-wrong` }, 'database_refused', WRONG],
-    ['the password is missing', { password: '' }, 'database_refused', /password/],
+    ['the password is wrong', { password: CANARY }, 'database_refused', WRONG],
+    ['the password is required', { password: '' }, 'database_refused', /password/],
     ['there is no such name', { pathname: '/nowhere' }, 'database_refused', /"nowhere" does not exist/],
-  ])('says so where %s', async (_, changes, kind, message) => {
-    const error = await failure(open(urlFor(changes)));
+  ])('reports that %s', async (_, changes, kind, message) => {
+    const error = await catchError(open(urlFor(changes)));
     expect(error).toMatchObject({ kind, message: expect.stringMatching(message) as unknown });
   });
 
-  test('leaves no session there that waits for a password', async () => {
+  test('leaves no session that waits for a password', async () => {
     let sessions = 0;
-    await failureBehind(urlFor({ password: '' }), (client, upstream) => {
+    await catchErrorBehind(urlFor({ password: '' }), (client, upstream) => {
       sessions += 1;
       client.once('close', () => (sessions -= 1));
       client.pipe(upstream).pipe(client);
@@ -104,18 +103,18 @@ describe('a database that cannot be opened', () => {
     await expect.poll(() => sessions).toBe(0);
   });
 
-  test('is unreachable when it never answers', async () => {
-    const error = await failureBehind(database.url, (client) => {
+  test('is unreachable if it never responds', async () => {
+    const error = await catchErrorBehind(database.url, (client) => {
       setTimeout(() => client.destroy(), 2_000);
     });
     expect(error).toMatchObject({ kind: 'database_unreachable' });
   });
 
   test('is too old below Postgres 15', async () => {
-    // A server that says of itself that it is older: the only text of six bytes in a row of a result.
+    // Changes the version that the server reports: the only text of six bytes in a result row.
     const length = '\0\0\0\x06';
     const version = new RegExp(`${length}\\d{6}`, 'g');
-    const error = await failureBehind(database.url, (client, upstream) => {
+    const error = await catchErrorBehind(database.url, (client, upstream) => {
       client.pipe(upstream);
       upstream.on('data', (bytes) => {
         const text = bytes.toString('latin1').replaceAll(version, `${length}140013`);
@@ -132,57 +131,62 @@ describe('a database that cannot be opened', () => {
   test.each([
     'postgres://user:canary-9f2c@host:99999/name',
     'postgres://host/name?sslmode=verify-full&sslrootcert=/nowhere/ca.pem',
-  ])('is a wrong setting as %j', async (url) => {
+  ])('is a settings error with the URL %j', async (url) => {
     const message = expect.stringContaining('DATABASE_URL') as unknown;
-    expect(await failure(open(url))).toMatchObject({ name: 'SettingsError', message });
+    expect(await catchError(open(url))).toMatchObject({ name: 'SettingsError', message });
   });
 });
 
 describe('an open database', () => {
-  test('keeps its password to itself', async () => {
+  test('never shows its password', async () => {
     const handle = await open(urlFor({}));
-    expect(inspect(handle, { showHidden: true, depth: Infinity })).not.toContain(CANARY);
+    expect(inspect(handle, { showHidden: true, depth: Infinity })).not.toContain(password);
     await handle.close();
   });
 
-  test('survives the loss of a connection in the middle of a transaction', async () => {
+  test('survives the loss of a connection during a transaction', async () => {
     const handle = await open(database.url);
     const lost = handle.db.transaction().execute(async (trx) => {
       const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(trx);
-      await queryOnce(database.url, `select pg_terminate_backend(${rows[0]?.pid}, 5000)`);
+      await asWriter(database.url, `select pg_terminate_backend(${rows[0]?.pid}, 5000)`);
       await new Promise((resolve) => setTimeout(resolve, 50));
       await sql`select 1`.execute(trx);
     });
-    const error = await failure(lost);
+    const error = await catchError(lost);
     expect(isConnectionLost(error)).toBe(true);
-    expect(describeDatabaseError(error, 'there')).toMatchObject({ kind: 'database_unreachable' });
+    const context = { where: 'there', role: 'losant_usage_writer' } as const;
+    expect(describeDatabaseError(error, context)).toMatchObject({ kind: 'database_unreachable' });
     expect((await sql`select 1 as one`.execute(handle.db)).rows).toEqual([{ one: 1 }]);
     await handle.close();
   });
 
-  test('survives the loss of an idle connection and says so', async () => {
+  test('survives the loss of an idle connection and logs it', async () => {
     const lines: string[] = [];
     const logger = { info: (_: object, text: string) => lines.push(text) };
     const handle = await open(database.url, { logger });
     const sessions = `from pg_stat_activity where application_name = 'connection test' and state = 'idle'
       and datname = current_database()`;
-    await expect.poll(() => queryOnce(database.url, `select ${sessions}`)).not.toEqual([]);
-    await queryOnce(database.url, `select pg_terminate_backend(pid, 5000) ${sessions}`);
+    await expect.poll(() => asWriter(database.url, `select ${sessions}`)).not.toEqual([]);
+    await asWriter(database.url, `select pg_terminate_backend(pid, 5000) ${sessions}`);
     await expect.poll(() => lines).toEqual([expect.stringContaining('idle database connection lost')]);
     expect((await sql`select 1 as one`.execute(handle.db)).rows).toEqual([{ one: 1 }]);
     await handle.close();
   });
 
-  test('gives up on a server that falls silent', async () => {
-    const Client = boundedClient({ connectTimeoutMs: 5_000, silenceMs: 100, readUrl: () => database.url });
+  test('stops waiting for a server that falls silent', async () => {
+    const Client = createBoundedClient({
+      connectTimeoutMs: 5_000,
+      silenceMs: 100,
+      readUrl: () => urlFor({}),
+    });
     const client = new Client();
     await client.connect();
-    const error = await failure(client.query('select pg_sleep(10)'));
+    const error = await catchError(client.query('select pg_sleep(10)'));
     expect(isConnectionLost(error)).toBe(true);
     await client.end();
   });
 
-  test('lets many wait for few connections for longer than connecting may take', async () => {
+  test('lets callers wait for a free connection longer than the connect timeout', async () => {
     const handle = await open(database.url, { poolSize: 1, connectTimeoutMs: 500 });
     const waits = Array.from({ length: 3 }, () => sql`select pg_sleep(0.3)`.execute(handle.db));
     expect(await Promise.all(waits)).toHaveLength(3);
@@ -198,56 +202,58 @@ test.each([
   ['idle_in_transaction_session_timeout', '5s', '1min'],
   ['synchronous_commit', 'off', 'on'],
   ['synchronous_commit', 'remote_apply', 'remote_apply'],
-])('a session relies on no default: %s = %s becomes %s', async (name, usual, setting) => {
-  await queryOnce(database.url, `alter database ${database.name} set ${name} = '${usual}'`);
+])('a session does not rely on defaults: %s = %s becomes %s', async (name, defaultValue, setting) => {
+  await asOwner(database.url, `alter database ${database.name} set ${name} = '${defaultValue}'`);
   const handle = await open(database.url);
   const { rows } = await sql`select current_setting(${name}) as setting`.execute(handle.db);
   expect(rows).toEqual([{ setting }]);
   await handle.close();
-  await queryOnce(database.url, `alter database ${database.name} reset ${name}`);
+  await asOwner(database.url, `alter database ${database.name} reset ${name}`);
 });
 
 describe('an embedded folder', () => {
-  test('belongs to one process, until that dies in whatever way, and keeps what was committed', async () => {
+  test('belongs to one process until it dies, however it dies, and keeps what was committed', async () => {
     const embedded = await copyEmbeddedDatabase();
+    onTestFinished(() => embedded.remove());
     const alias = join(embedded.folder, 'alias');
     symlinkSync(embedded.folder, alias);
     const file = fileURLToPath(new URL('./hold-folder.ts', import.meta.url));
     const holder = spawn(process.execPath, [file, embedded.url], { stdio: ['ignore', 'pipe', 'inherit'] });
+    // A holder that outlives a failed test would keep vitest from ending.
+    onTestFinished(() => void holder.kill('SIGKILL'));
     await once(holder.stdout, 'data');
     for (const folder of [embedded.folder, alias]) {
       const message = `Another process is using the embedded database in ${folder}`;
-      const held = { name: 'HeldError', kind: 'folder_locked', message };
-      expect(await failure(open(`embedded:${folder}`))).toMatchObject(held);
+      const busy = { name: 'BusyError', kind: 'folder_locked', message };
+      expect(await catchError(open(`embedded:${folder}`))).toMatchObject(busy);
     }
     holder.kill('SIGKILL');
     await once(holder, 'exit');
     const handle = await open(embedded.url);
-    expect((await sql`select value from held`.execute(handle.db)).rows).toEqual([{ value: 42 }]);
-    expect(await failure(open(embedded.url))).toMatchObject({ kind: 'folder_locked' });
+    expect((await sql`select value from committed`.execute(handle.db)).rows).toEqual([{ value: 42 }]);
+    expect(await catchError(open(embedded.url))).toMatchObject({ kind: 'folder_locked' });
     await handle.close();
-    embedded.remove();
   });
 
-  test('written by another version of Postgres does not open, and is not kept locked', async () => {
+  test('written by another version of Postgres cannot be opened, and does not stay locked', async () => {
     const embedded = createEmbeddedFolder();
+    onTestFinished(() => embedded.remove());
     mkdirSync(join(embedded.folder, 'pgdata'));
     writeFileSync(join(embedded.folder, 'pgdata', 'PG_VERSION'), '14\n');
-    const error = await failure(open(embedded.url));
+    const error = await catchError(open(embedded.url));
     expect(error).toMatchObject({ kind: 'database_unreachable' });
-    expect(String(error)).toContain(`in ${embedded.folder}, written by Postgres 14, does not open`);
-    expect(await failure(open(embedded.url))).toMatchObject({ kind: 'database_unreachable' });
-    embedded.remove();
+    expect(String(error)).toContain(`in ${embedded.folder}, written by Postgres 14, cannot be opened`);
+    expect(await catchError(open(embedded.url))).toMatchObject({ kind: 'database_unreachable' });
   });
 
-  test('on a full disk is refused with a sentence, and not begun', () => {
+  test('on a full disk is refused before anything is written', () => {
     const free = (bytes: number) => ({ bavail: bytes, bsize: 1 });
-    expect(() => requireRoom('/data', free(64_000_000))).not.toThrow();
-    expect(() => requireRoom('/data', free(63_999_999))).toThrow(
+    expect(() => requireDiskSpace('/data', free(64_000_000))).not.toThrow();
+    expect(() => requireDiskSpace('/data', free(63_999_999))).toThrow(
       expect.objectContaining({
         kind: 'database_failed',
-        message: 'The disk of the embedded database in /data is full: 63 MB are free, and it needs 64',
-        hint: 'free disk space; what is stored there stays as it is',
+        message: 'The disk of the embedded database in /data is full: 63 MB free, 64 MB needed',
+        hint: 'free disk space; the stored data is intact',
       }),
     );
   });

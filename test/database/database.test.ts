@@ -1,16 +1,16 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
-import { createDatabase } from '../../src/database/open.ts';
 import { isRefusedForData } from '../../src/database/sqlstate.ts';
 import {
   copyEmbeddedDatabase,
   createTestDatabase,
   type EmbeddedFolder,
+  openAs,
   type TestDatabase,
 } from '../support/databases.ts';
 
-/** SQL expressions and the JavaScript value that either driver must give for each. */
+/** SQL expressions with the JavaScript value that both drivers must return. */
 const VALUES: readonly (readonly [expression: string, value: unknown])[] = [
   ['0::bigint', 0],
   ['9007199254740991::bigint', 9007199254740991],
@@ -44,7 +44,7 @@ beforeAll(async () => {
   server = await createTestDatabase({ template: false });
   embedded = await copyEmbeddedDatabase();
   for (const url of [server.url, embedded.url]) {
-    const handle = await createDatabase({ url, applicationName: 'database test', poolSize: 4 });
+    const handle = await openAs('migrator', url, { poolSize: 4 });
     handles.set(handle.kind, handle);
   }
 });
@@ -68,11 +68,11 @@ async function valueOf(kind: string, expression: string): Promise<unknown> {
 }
 
 describe.each(['postgres', 'embedded'])('the %s database', (kind) => {
-  test.each(VALUES)('gives %s as %j', async (expression, value) => {
+  test.each(VALUES)('returns %s as %j', async (expression, value) => {
     expect(await valueOf(kind, expression)).toEqual(value);
   });
 
-  test('gives a sum above 2^53 - 1 as the nearest number there is, and not an error', async () => {
+  test('returns a sum above 2^53 - 1 as the nearest double, and does not fail', async () => {
     expect(await valueOf(kind, '9007199254740993::bigint')).toBe(9_007_199_254_740_992);
     expect(await valueOf(kind, 'array[-9223372036854775808]::bigint[]')).toEqual([
       -9_223_372_036_854_775_808,
@@ -83,12 +83,12 @@ describe.each(['postgres', 'embedded'])('the %s database', (kind) => {
     ["'infinity'::date", /infinity/],
     ["'infinity'::timestamptz", /infinity/],
     ["timestamptz '10000-01-01 00:00:00+00'", /10000-01-01/],
-  ])('refuses to give %s and goes on working', async (expression, message) => {
+  ])('throws for %s and continues to work', async (expression, message) => {
     await expect(valueOf(kind, expression)).rejects.toThrow(message);
     expect(await valueOf(kind, '1::bigint')).toBe(1);
   });
 
-  test('takes columns as arrays, nulls among them', async () => {
+  test('accepts columns as arrays with nulls', async () => {
     const days = ['2026-11-23', '2026-11-24', null];
     const names = ['a,"b"', null, 'ü {}\\'];
     const counts = [Number.MAX_SAFE_INTEGER, 0, null];
@@ -107,7 +107,7 @@ describe.each(['postgres', 'embedded'])('the %s database', (kind) => {
     ]);
   });
 
-  test('keeps bytes as they are', async () => {
+  test('stores bytes unchanged', async () => {
     const bytes = Buffer.from([0, 1, 254, 255, 39, 92]);
     const { rows } = await sql<{ bytes: Buffer }>`select ${bytes}::bytea as bytes`.execute(open(kind).db);
     expect(rows[0]?.bytes).toEqual(bytes);
@@ -116,25 +116,25 @@ describe.each(['postgres', 'embedded'])('the %s database', (kind) => {
   test.each([
     ['a number out of range', sql`select (${'9223372036854775808'}::text)::bigint`],
     ['a NUL in a text', sql`select ${'a\u0000b'}::text`],
-    ['a text that is no date', sql`select (${'2026-02-30'}::text)::date`],
+    ['a text that is not a date', sql`select (${'2026-02-30'}::text)::date`],
     ['a broken check', sql`do $$ begin raise check_violation; end $$`],
-  ])('refuses %s as a matter of data', async (_, query) => {
+  ])('rejects %s because of its data', async (_, query) => {
     const error: unknown = await query.execute(open(kind).db).catch((reason: unknown) => reason);
     expect(isRefusedForData(error)).toBe(true);
   });
 
-  test('keeps a transaction apart from the queries beside it', async () => {
+  test('isolates a transaction from concurrent queries', async () => {
     const { db } = open(kind);
-    await sql`create table beside (value bigint)`.execute(db);
+    await sql`create table isolated (value bigint)`.execute(db);
     const failed = db.transaction().execute(async (trx) => {
-      await sql`insert into beside values (1)`.execute(trx);
+      await sql`insert into isolated values (1)`.execute(trx);
       await new Promise((resolve) => setTimeout(resolve, 50));
       throw new Error('roll back');
     });
-    const beside = sql`insert into beside values (2)`.execute(db);
+    const concurrent = sql`insert into isolated values (2)`.execute(db);
     await expect(failed).rejects.toThrow('roll back');
-    await beside;
-    const { rows } = await sql`select value from beside`.execute(db);
+    await concurrent;
+    const { rows } = await sql`select value from isolated`.execute(db);
     expect(rows).toEqual([{ value: 2 }]);
   });
 });

@@ -1,4 +1,4 @@
-/** A migration that is killed: nothing of it is left half, and the next one makes the rest. */
+/** A killed migration leaves nothing partial, and the next one completes the schema. */
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { spawnProgram, startProgram } from '../support/program.ts';
@@ -15,14 +15,14 @@ const tables = `select coalesce(json_agg(concat_ws(' ', n.nspname, c.relkind, c.
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where n.nspname = 'losant_usage' and c.relname not like 'migrations%'`;
 
-/** Returns what the database has of the schema, besides the tables of kysely's Migrator. */
+/** Returns the relations of the schema, except the tables of kysely's Migrator. */
 async function schemaOf(url: string): Promise<unknown> {
   return (await queryOnce(url, tables))[0]?.['names'];
 }
 
 const migrate = (url: string) => startProgram(['migrate', '--json'], { DATABASE_URL: url }).ended;
 
-/** Kills a process of `migrate` as it sends its nth piece; returns whether it got so far. */
+/** Kills `migrate` when it sends its nth packet; returns whether it got that far. */
 async function killAt(nth: number): Promise<boolean> {
   await using wire = await startWire(portOf(database.url));
   const process = spawnProgram(['migrate'], { DATABASE_URL: through(wire, database.url) });
@@ -34,21 +34,21 @@ async function killAt(nth: number): Promise<boolean> {
   return (await process.ended).signal === 'SIGKILL';
 }
 
-// Promise (Database): The command migrate, killed anywhere, leaves no schema or a whole one.
-test('killed anywhere while the schema is made, `migrate` makes it whole the next time', async () => {
+// Guarantee (Database): The command migrate, killed at any point, leaves either no schema or a complete one.
+test('after `migrate` is killed while it creates the schema, the next one completes it', async () => {
   await using wire = await startWire(portOf(database.url));
   expect(await migrate(through(wire, database.url))).toMatchObject({ code: 0 });
-  const [pieces, whole] = [wire.sent, await schemaOf(database.url)];
+  const [packets, complete] = [wire.sent, await schemaOf(database.url)];
   for (const share of [0.2, 0.5, 0.8, 1]) {
-    const point = Math.max(2, Math.floor(pieces * share));
+    const point = Math.max(2, Math.floor(packets * share));
     await database.drop();
     database = await createTestDatabase({ template: false });
     expect([point, await killAt(point)]).toEqual([point, true]);
-    // The server ends what the dead process had begun.
+    // Wait until the server has ended the session of the killed process.
     await expect.poll(() => queryOnce(database.url, SESSIONS), { timeout: 30_000 }).toEqual([]);
-    expect([[], whole]).toContainEqual(await schemaOf(database.url));
+    expect([[], complete]).toContainEqual(await schemaOf(database.url));
     expect([point, await migrate(database.url)]).toMatchObject([point, { code: 0 }]);
-    expect(await schemaOf(database.url)).toEqual(whole);
+    expect(await schemaOf(database.url)).toEqual(complete);
   }
 }, 240_000);
 

@@ -1,16 +1,16 @@
-/** Views written to files: their rows as text, in a fixed order, a page at a time. */
+/** The rows of views for files: as text, in a fixed order, a page at a time. */
 import { sql } from 'kysely';
 import { beforeAll, expect, test } from 'vitest';
-import type { Row } from '../../src/files/formats.ts';
+import type { TextRow } from '../../src/files/formats.ts';
 import {
-  exportedView,
   exportedViewNames,
+  findExportedView,
   readViewColumns,
   streamView,
   type ViewRequest,
 } from '../../src/queries/view-rows.ts';
-import { answer, useLedger } from '../ledger/ledger.ts';
-import { devices, named, totals } from '../usage/cells.ts';
+import { cellResponse, useLedger } from '../ledger/ledger.ts';
+import { devices, report, totals } from '../usage/cells.ts';
 
 const ledger = useLedger('2026-11-24T12:00:00.000Z');
 const NEVER = new AbortController().signal;
@@ -20,12 +20,15 @@ let two: string;
 
 /** Two organizations, the second with a hostile name, and 296 days of the first. */
 beforeAll(async () => {
-  one = await ledger.want(DAYS, ['device_counts']);
-  two = await ledger.want({ from: '2026-11-20', to: '2026-11-23' }, ['device_counts', 'payload_totals']);
+  one = await ledger.expectDays(DAYS, ['device_counts']);
+  two = await ledger.expectDays({ from: '2026-11-20', to: '2026-11-23' }, [
+    'device_counts',
+    'payload_totals',
+  ]);
   await ledger.load([
-    answer(two, 'device_counts', '2026-11-20', named(devices(4, 1, 17))),
-    answer(two, 'payload_totals', '2026-11-20', named(totals(1, 1, 9_007_199_254_740_991))),
-    answer(two, 'payload_totals', '2026-11-21', named(totals(1, 1, 9_007_199_254_740_991))),
+    cellResponse(two, 'device_counts', '2026-11-20', report(devices(4, 1, 17))),
+    cellResponse(two, 'payload_totals', '2026-11-20', report(totals(1, 1, 9_007_199_254_740_991))),
+    cellResponse(two, 'payload_totals', '2026-11-21', report(totals(1, 1, 9_007_199_254_740_991))),
   ]);
   await ledger.asProgram(sql`update losant_usage.organizations set name = ${'=cmd|"x"\u001b[2J\n'}, referral_id = '',
     tags = ${JSON.stringify([{ key: 'a "b": c', value: '1, 2' }])}::text::jsonb where org_id = ${two}`);
@@ -34,11 +37,11 @@ beforeAll(async () => {
 async function read(name: string, asked: Partial<Omit<ViewRequest, 'name' | 'view' | 'columns'>> = {}) {
   const { db } = ledger;
   const columns = await readViewColumns(db, name);
-  const view = exportedView(name);
+  const view = findExportedView(name);
   if (view === null) throw new Error(`${name} is not exported`);
-  const pages: (readonly Row[])[] = [];
+  const pages: (readonly TextRow[])[] = [];
   const request = { range: DAYS, ...asked, name, view, columns };
-  const take = async (rows: readonly Row[]) => {
+  const take = async (rows: readonly TextRow[]) => {
     pages.push(rows);
     return await Promise.resolve(pages.length < 10);
   };
@@ -49,7 +52,7 @@ async function read(name: string, asked: Partial<Omit<ViewRequest, 'name' | 'vie
   return { columns, pages, rows };
 }
 
-test('each value comes as its exact text, in the order of date and key', async () => {
+test('returns values as exact text, in the order of date and key', async () => {
   const { rows } = await read('daily_usage', { range: { from: '2026-11-20', to: '2026-11-21' } });
   expect(rows.map(({ usage_date, org_id }) => [usage_date, org_id])).toEqual([
     ['2026-11-20', one],
@@ -67,12 +70,12 @@ test('each value comes as its exact text, in the order of date and key', async (
   });
 });
 
-test('rows come page by page, all of them', async () => {
+test('returns all rows, page by page', async () => {
   const { pages } = await read('cells');
   expect(pages.map(({ length }) => length)).toEqual([250, 54]);
 });
 
-test('a month is there if one of its days is asked for, and its sum is exact', async () => {
+test('includes a month if one of its days is requested, with an exact sum', async () => {
   const range = { from: '2026-11-10', to: '2026-11-11' };
   const { rows } = await read('monthly_usage', { range });
   expect(rows.filter(({ org_id }) => org_id === two)).toMatchObject([
@@ -80,19 +83,19 @@ test('a month is there if one of its days is asked for, and its sum is exact', a
   ]);
 });
 
-test.each(exportedViewNames)('%s can be read by the columns that it is said to have', async (name) => {
+test.each(exportedViewNames)('%s has the columns that its order and days need', async (name) => {
   const { columns } = await read(name);
-  const { date, end = date, key } = exportedView(name) ?? { date: '', key: [] };
+  const { date, end = date, key } = findExportedView(name) ?? { date: '', key: [] };
   const kinds = new Map(columns.map((column) => [column.name, column.kind]));
   expect([end, ...key].filter((column) => column !== null && !kinds.has(column))).toEqual([]);
   expect(date === null || kinds.get(date) === 'day').toBe(true);
 });
 
-test('every view of the contract with a day or a month can be exported', async () => {
+test('every public view with a day or a month can be exported', async () => {
   const views = await ledger.list(sql`select distinct c.relname::text as name from pg_class c
     join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and a.atttypid = 'date'::regtype
     where c.relnamespace = 'losant_usage'::regnamespace and c.relkind = 'v'`);
-  // States of now.
+  // These show only the current state.
   const states = ['freshness', 'health'];
   expect(views.filter((name) => !states.includes(name) && !exportedViewNames.includes(name))).toEqual([]);
 });

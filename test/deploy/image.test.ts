@@ -3,13 +3,13 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { expect, test } from 'vitest';
-import { lastOf, readCopy, readInstructions } from './dockerfile.ts';
+import { getLast, readCopy, readInstructions } from './dockerfile.ts';
 
 const project = JSON.parse(readFileSync('package.json', 'utf8')) as {
   readonly devDependencies: { readonly node: string };
 };
 
-test('every stage starts from the Node of this project, by its whole version', () => {
+test('every stage starts from the Node version of this project', () => {
   const bases = readInstructions().filter(
     ({ name, text }) => name === 'FROM' || text.includes('NODE_IMAGE='),
   );
@@ -19,23 +19,23 @@ test('every stage starts from the Node of this project, by its whole version', (
   ]);
 });
 
-test('whatever is copied exists, and is let through to the builder', () => {
-  const copied = readInstructions()
+test('everything that is copied exists, and .dockerignore lets it pass', () => {
+  const sources = readInstructions()
     .filter(({ name }) => name === 'COPY')
     .map(({ text }) => readCopy(text))
     .filter(({ from }) => from === null)
-    .flatMap(({ sources }) => sources);
+    .flatMap((copy) => copy.sources);
   const ignore = readFileSync('.dockerignore', 'utf8')
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#'));
-  expect(copied.filter((source) => !existsSync(source))).toEqual([]);
+  expect(sources.filter((source) => !existsSync(source))).toEqual([]);
   expect(ignore.shift()).toBe('*');
-  expect(ignore.map((line) => line.slice(1)).toSorted()).toEqual([...new Set(copied)].toSorted());
+  expect(ignore.map((line) => line.slice(1)).toSorted()).toEqual([...new Set(sources)].toSorted());
 });
 
-/** Returns the exit code of the image's health check, with a server that answers so; null: nobody listens. */
-async function healthcheck(status: number | null): Promise<number | null> {
-  const [node = '', ...args] = JSON.parse(lastOf('HEALTHCHECK').replace(/^.*?CMD /, '')) as string[];
+/** Returns the exit code of the image's health check with a server that responds with `status`; null: no server. */
+async function runHealthcheck(status: number | null): Promise<number | null> {
+  const [node = '', ...args] = JSON.parse(getLast('HEALTHCHECK').replace(/^.*?CMD /, '')) as string[];
   expect(node).toBe('node');
   const server = createServer((request, response) => {
     response.writeHead(request.url === '/healthz' ? (status ?? 0) : 404).end();
@@ -50,6 +50,8 @@ async function healthcheck(status: number | null): Promise<number | null> {
   return code;
 }
 
-test('the image is healthy when /healthz answers 200, and not when it answers 503 or nobody does', async () => {
-  expect([await healthcheck(200), await healthcheck(503), await healthcheck(null)]).toEqual([0, 1, 1]);
+test('the image is healthy if /healthz responds with 200, and not with 503 or without a response', async () => {
+  expect([await runHealthcheck(200), await runHealthcheck(503), await runHealthcheck(null)]).toEqual([
+    0, 1, 1,
+  ]);
 });

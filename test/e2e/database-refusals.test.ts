@@ -1,109 +1,119 @@
-/** Databases that a run refuses, with what to do about it. */
+/** Databases that commands reject, and their hints. */
 import { existsSync } from 'node:fs';
-import { describe, expect, inject, it, onTestFinished } from 'vitest';
-import { createEmbeddedFolder, queryOnce, withDatabase } from '../support/databases.ts';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import {
+  asAdministrator,
+  asOwner,
+  createDatabaseName,
+  createEmbeddedFolder,
+  dropDatabase,
+  queryOnce,
+  urlOf,
+} from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal } from '../support/program.ts';
+import { loginAs } from '../support/roles.ts';
 import { CERTIFICATE_FILE, startTlsProxy } from '../support/tls-proxy.ts';
-import { useExport } from './export.ts';
-import { createPlace } from './usage.ts';
+import { useInstallation } from './installation.ts';
+import { createStore } from './usage.ts';
 
-const exported = useExport({ orgs: 1 });
+const installation = useInstallation({ orgs: 1 });
 const ORG = ['--org', '0'.repeat(24), '--day', daysAgo(1)];
 
-/** Returns what is said of a refusal with exit code 2, which is no mistake of the program's own. */
-async function refusalOf(args: readonly string[], url: string): Promise<Refusal['error']> {
-  const ended = await exported.run([...args, '--json'], { DATABASE_URL: url });
+/** Expects an error with exit code 2 that does not look like a bug, and returns it. */
+async function expectError(args: readonly string[], url: string): Promise<Refusal['error']> {
+  const ended = await installation.run([...args, '--json'], { DATABASE_URL: url });
   expect(ended.stderr).not.toMatch(/defect|report it|\n {4}at /);
   expect(ended.code).toBe(2);
   return jsonOf<Refusal>(ended).error;
 }
 
-it('an encrypted connection is verified in full, in whatever words it is asked for', async () => {
-  const { url } = exported.place;
+it('every sslmode that encrypts verifies the certificate', async () => {
+  const { url } = installation.store;
   const proxy = await startTlsProxy(url);
   onTestFinished(() => proxy.close());
-  const known = `&sslrootcert=${CERTIFICATE_FILE}`;
+  const trusted = `&sslrootcert=${CERTIFICATE_FILE}`;
   for (const mode of ['verify-full', 'verify-ca', 'require', 'prefer']) {
-    const DATABASE_URL = proxy.urlVia('localhost', `?sslmode=${mode}${known}`);
-    expect(await exported.run(['status'], { DATABASE_URL })).toMatchObject({ code: 0, stderr: '' });
-    const { message } = await refusalOf(['status'], proxy.urlVia('localhost', `?sslmode=${mode}`));
+    const DATABASE_URL = proxy.urlVia('localhost', `?sslmode=${mode}${trusted}`);
+    expect(await installation.run(['status'], { DATABASE_URL })).toMatchObject({ code: 0, stderr: '' });
+    const { message } = await expectError(['status'], proxy.urlVia('localhost', `?sslmode=${mode}`));
     expect(message).toMatch(/^No encrypted connection to .*: self-signed certificate\b/);
   }
-  const elsewhere = await refusalOf(['run'], proxy.urlVia('127.0.0.1', `?sslmode=verify-full${known}`));
-  const other = /^No encrypted connection to .*: Hostname\/IP does not match certificate's altnames/;
-  expect(elsewhere.message).toMatch(other);
-  expect(elsewhere.hint).toBe('use the host name that the certificate names in DATABASE_URL');
-  const where = `the database at ${url.slice(url.indexOf('@') + 1)}`;
-  expect(await refusalOf(['run'], `${url}?sslmode=require`)).toEqual({
+  const wrongHost = await expectError(['run'], proxy.urlVia('127.0.0.1', `?sslmode=verify-full${trusted}`));
+  const wrongName = /^No encrypted connection to .*: Hostname\/IP does not match certificate's altnames/;
+  expect(wrongHost.message).toMatch(wrongName);
+  expect(wrongHost.hint).toBe('in DATABASE_URL, use a host name that the certificate covers');
+  const database = `the database at ${url.slice(url.indexOf('//') + 2)}`;
+  expect(await expectError(['run'], `${url}?sslmode=require`)).toEqual({
     code: 'database_refused',
-    message: `No encrypted connection to ${where}: The server does not support SSL connections`,
-    hint: 'switch TLS on at the server, or leave sslmode out of DATABASE_URL if nobody can listen in between',
+    message: `No encrypted connection to ${database}: The server does not support SSL connections`,
+    hint: 'enable TLS on the server, or remove sslmode from DATABASE_URL if the network path is trusted',
   });
 });
 
-it('a database that cannot hold every name is refused by its encoding, and no table is made', async () => {
-  const adminUrl = inject('postgresAdminUrl');
-  const name = `losant_usage_test_latin1_${process.pid}`;
-  await queryOnce(adminUrl, `create database ${name} encoding 'LATIN1' locale 'C' template template0`);
-  const url = withDatabase(adminUrl, name);
-  onTestFinished(async () => void (await queryOnce(adminUrl, `drop database ${name} with (force)`)));
-  const { message, hint } = await refusalOf(['run'], url);
+it('a database whose encoding cannot store every name is rejected, and no table is created', async () => {
+  const name = createDatabaseName();
+  await asAdministrator(`create database ${name} encoding 'LATIN1' locale 'C' template template0`);
+  onTestFinished(() => dropDatabase(name));
+  const url = urlOf(name);
+  const { message, hint } = await expectError(['run'], url);
   expect(message).toBe(`The database at ${new URL(url).host}/${name} is encoded in LATIN1`);
   expect(hint).toContain(`encoding 'UTF8'`);
   expect(await queryOnce(url, `select from pg_namespace where nspname = 'losant_usage'`)).toEqual([]);
 });
 
-it('a user whose transactions only read is told that another one writes; what only looks works', async () => {
-  const { place } = exported;
-  const role = `only_reads_${process.pid}`;
-  await place.query(`create role ${role} login superuser password 'reads'`);
-  onTestFinished(async () => void (await place.query(`drop role ${role}`)));
-  await place.query(`alter role ${role} set default_transaction_read_only = on`);
-  const url = Object.assign(new URL(place.url), { username: role, password: 'reads' });
+it('for a read-only user, errors name the role that writes, and read-only commands work', async () => {
+  const { store } = installation;
+  const { host, pathname } = new URL(store.url);
+  const url = loginAs('reader', store.url);
   for (const args of [['run'], ['waive', ...ORG, '--stream', 'device_counts', '--reason', 'x']]) {
-    expect(await refusalOf(args, url.href)).toMatchObject({
-      message: `Transactions of the user ${role} on ${url.host}${url.pathname} only read`,
-      hint: 'use the user that writes (losant_usage_writer), or set default_transaction_read_only to off for this one',
+    expect(await expectError(args, url)).toMatchObject({
+      message: `User losant_usage_reader is read-only on ${host}${pathname}`,
+      hint: 'connect as losant_usage_writer',
     });
   }
-  expect((await exported.run(['run', '--dry-run'], { DATABASE_URL: url.href })).code).toBe(0);
+  const readOnlyWriter = `${loginAs('writer', store.url)}?options=-c%20default_transaction_read_only%3Don`;
+  const { hint } = await expectError(['run'], readOnlyWriter);
+  expect(hint).toBe('set default_transaction_read_only = off for this user');
+  expect((await installation.run(['run', '--dry-run'], { DATABASE_URL: url })).code).toBe(0);
 });
 
-it('a database that only reads, whoever asks, may pass: exit code 1', async () => {
-  const place = await createPlace();
-  onTestFinished(() => place.remove());
-  await place.query(`do $$ begin
-    execute format('alter database %I set default_transaction_read_only = on', current_database()); end $$`);
-  const ended = await exported.run(['run', '--json'], { DATABASE_URL: place.url });
+it('a read-only database may recover: exit code 1', async () => {
+  const store = await createStore();
+  onTestFinished(() => store.remove());
+  const name = new URL(store.url).pathname.slice(1);
+  await asOwner(store.url, `alter database ${name} set default_transaction_read_only = on`);
+  const ended = await installation.run(['run', '--json'], { DATABASE_URL: store.url });
   expect(ended.code).toBe(1);
-  expect(jsonOf<Refusal>(ended).error.message).toMatch(/^Transactions on .* only read, whoever begins them$/);
+  expect(jsonOf<Refusal>(ended).error.message).toMatch(/^.* is read-only for every user$/);
 });
 
 describe('an embedded database', () => {
   const missingFolder = () => {
-    const place = createEmbeddedFolder();
-    place.remove();
-    return place.folder;
+    const store = createEmbeddedFolder();
+    store.remove();
+    return store.folder;
   };
 
-  it('that does not exist is refused by what only looks, planned for by a dry run, and not made', async () => {
+  it('that does not exist is an error, except for a dry run of a run, and is not created', async () => {
     const folder = missingFolder();
     for (const args of [['status'], ['gaps'], ['explain', ...ORG]]) {
-      const { message, hint } = await refusalOf(args, `embedded:${folder}`);
+      const { message, hint } = await expectError(args, `embedded:${folder}`);
       expect(message).toBe(`There is no embedded database in ${folder}`);
-      expect(hint).toBe('correct the folder in DATABASE_URL; `losant-usage run` begins a new database there');
+      expect(hint).toBe(
+        'correct the folder in DATABASE_URL; `losant-usage run` creates a new database there',
+      );
     }
-    const planned = await exported.run(['run', '--dry-run'], { DATABASE_URL: `embedded:${folder}` });
-    expect(planned.code).toBe(0);
+    const dryRun = await installation.run(['run', '--dry-run'], { DATABASE_URL: `embedded:${folder}` });
+    expect(dryRun.code).toBe(0);
     expect(existsSync(folder)).toBe(false);
   });
 
-  it('where no folder can be made is refused at once', async () => {
+  it('whose folder cannot be created is an error at once', async () => {
     for (const folder of ['/proc/losant-usage/data', '/dev/null/data']) {
-      const { message, hint } = await refusalOf(['run'], `embedded:${folder}`);
-      expect(message).toContain(`The folder ${folder} cannot be written: `);
-      expect(hint).toBe('give DATABASE_URL=embedded:DIR a folder that this user may write');
+      const { message, hint } = await expectError(['run'], `embedded:${folder}`);
+      expect(message).toContain(`Cannot write to the folder ${folder}: `);
+      expect(hint).toBe('point DATABASE_URL=embedded:DIR at a folder that this user can write to');
     }
   });
 });

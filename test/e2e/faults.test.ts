@@ -2,35 +2,34 @@ import { expect, it } from 'vitest';
 import { streamNames } from '../../src/usage/streams/catalog.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf } from '../support/program.ts';
-import { orgIdsOf, useExport } from './export.ts';
+import { orgIdsOf, useInstallation } from './installation.ts';
 import { readStored, readTruth, type Table } from './usage.ts';
 
-const ANSWERS = ['unavailable', 'server_error', 'html_ok', 'html_error'];
+const RESPONSES = ['unavailable', 'server_error', 'html_ok', 'html_error'];
 const DELIVERIES = ['cut_body', 'slow_body', 'reset', 'hang', 'not_json', 'empty_body'];
-const TENTH = [...ANSWERS, ...DELIVERIES];
-/** Each stops all requests for a second, so they come once and not in a tenth of the requests. */
+const TENTH = [...RESPONSES, ...DELIVERIES];
+/** Each pauses all requests for a second, so each comes once and not in a tenth of the requests. */
 const WAITS = ['rate_limit', 'rate_limit_seconds', 'rate_limit_date', 'unavailable_after'];
 const DAY = daysAgo(1);
 
-const exported = useExport({ orgs: 80 });
+const installation = useInstallation({ orgs: 80 });
 
-// Promise (Numbers): What is stored is what Losant answered, to the last digit, also when every tenth request goes
-// wrong.
-it('holds exactly what is true although every tenth request goes wrong, in any way that passes', async () => {
-  const { platform, place, run } = exported;
-  const [stubborn = '', ...others] = await orgIdsOf(platform);
+// Guarantee (Numbers): Stored numbers equal Losant's to the last digit, even if every tenth request fails.
+it('the database equals the platform although every tenth request fails, in every transient way', async () => {
+  const { platform, store, run } = installation;
+  const [slowOrg = '', ...otherOrgs] = await orgIdsOf(platform);
   const waits = WAITS.map((kind, index) => ({
     kinds: [kind],
-    orgIds: [others[15 * index]],
+    orgIds: [otherOrgs[15 * index]],
     actions: ['notebookMinuteCounts'],
     maxPerRequest: 1,
   }));
   await platform.control('config', {
     faults: [
-      // Four failures in a row: the fifth and last attempt is answered.
-      { kinds: ANSWERS, orgIds: [stubborn], actions: ['deviceCounts'], maxPerRequest: 4 },
+      // Four failures in a row: only the fifth and last attempt succeeds.
+      { kinds: RESPONSES, orgIds: [slowOrg], actions: ['deviceCounts'], maxPerRequest: 4 },
       ...waits,
-      { kinds: TENTH, every: 10, slowMs: 60_000 },
+      { kinds: TENTH, orgIds: otherOrgs, every: 10, slowMs: 60_000 },
     ],
   });
   const ended = await run(['run', '--json'], { REQUEST_TIMEOUT_MS: '3000', STREAMS: streamNames.join() });
@@ -39,7 +38,7 @@ it('holds exactly what is true although every tenth request goes wrong, in any w
   expect(ended.code).toBe(0);
   expect(report.cells).toMatchObject({ planned: 400, loaded: 400, failed: 0, quarantined: 0 });
   const truth = await readTruth(platform, DAY, DAY, streamNames as readonly Table[]);
-  expect(await readStored(place)).toEqual(truth);
+  expect(await readStored(store)).toEqual(truth);
   const stats = (await platform.control('stats')) as { faults: Record<string, number>; requests: number };
   expect(Object.keys(stats.faults).sort()).toEqual([...TENTH, ...WAITS].sort());
   expect(report.requests).toBe(stats.requests);

@@ -1,23 +1,24 @@
-/** What a run refuses before it begins: settings, command line, database and Losant. */
+/** Errors before a run begins: command line, settings, database and Losant. */
 import { describe, expect, it } from 'vitest';
 import { useOpened } from '../opened.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, type Env, jsonOf, type Refusal } from '../support/program.ts';
-import { useExport } from './export.ts';
-import { createPlace } from './usage.ts';
+import { loginAs, toRoleName } from '../support/roles.ts';
+import { useInstallation } from './installation.ts';
+import { createStore } from './usage.ts';
 
 const PASSWORD = 'canary-password';
 
-const exported = useExport({ orgs: 3 });
-/** A database that another program's tables could be in: none of ours may come to be. */
-const untouched = useOpened(
-  () => createPlace('empty'),
-  (place) => place.remove(),
+const installation = useInstallation({ orgs: 3 });
+/** A database without the schema, in which a failed run must not create it. */
+const emptyDatabase = useOpened(
+  () => createStore('empty'),
+  (store) => store.remove(),
 );
 
-/** Returns what `--json` says of the refusal, after checking what holds for every one. */
-async function refusalOf(args: readonly string[], env: Env, code: number): Promise<Refusal['error']> {
-  const ended = await exported.run([...args, '--json'], env);
+/** Expects an error, checks what is true of every one, and returns it as `--json` prints it. */
+async function expectError(args: readonly string[], env: Env, code: number): Promise<Refusal['error']> {
+  const ended = await installation.run([...args, '--json'], env);
   expect(ended).toMatchObject({ code });
   const { error } = jsonOf<Refusal>(ended);
   expect(Object.keys(error)).toEqual(['code', 'message', 'hint']);
@@ -27,44 +28,49 @@ async function refusalOf(args: readonly string[], env: Env, code: number): Promi
 }
 
 function expectNoSecret({ stdout, stderr }: Ended): void {
-  for (const secret of [PASSWORD, exported.platform.token]) expect(stdout + stderr).not.toContain(secret);
+  for (const secret of [PASSWORD, installation.platform.token]) expect(stdout + stderr).not.toContain(secret);
 }
 
-const [TODAY, STRAY] = [daysAgo(0), 'f'.repeat(24)];
+const [TODAY, UNKNOWN_ORG] = [daysAgo(0), 'f'.repeat(24)];
 const [FROM, TO] = [daysAgo(3), daysAgo(2)];
 
 it.each([
-  [['run', '--date', TODAY], `--date ${TODAY}: that day is not over in UTC`],
-  [['run', '--org', STRAY], `--org ${STRAY}: not exported`],
-  [['run', '--org', STRAY, '--dry-run'], `--org ${STRAY}: not exported`],
-  [['backfill', '--from', FROM, '--to', TO, '--org', STRAY, '--dry-run'], `--org ${STRAY}: not exported`],
-  [['backfill', '--from', TO, '--to', TODAY], `--to ${TODAY}: that day is not over`],
-  [['run', '--stream', 'payload_hours'], '--stream payload_hours: not exported'],
-])('%j is refused, naming what is wrong', async (args, named) => {
-  const { code, message } = await refusalOf(args, {}, 2);
+  [['run', '--day', TODAY], `--day ${TODAY} has not ended yet (UTC)`],
+  [['run', '--org', UNKNOWN_ORG], `--org ${UNKNOWN_ORG}: not tracked`],
+  [['run', '--org', UNKNOWN_ORG, '--dry-run'], `--org ${UNKNOWN_ORG}: not tracked`],
+  [
+    ['backfill', '--from', FROM, '--to', TO, '--org', UNKNOWN_ORG, '--dry-run'],
+    `--org ${UNKNOWN_ORG}: not tracked`,
+  ],
+  [['backfill', '--from', TO, '--to', TODAY], `--to ${TODAY} has not ended yet (UTC)`],
+  [['run', '--stream', 'payload_hours'], '--stream payload_hours: not tracked'],
+])('%j is an error that names the option and the problem', async (args, problem) => {
+  const { code, message } = await expectError(args, {}, 2);
   expect(code).toBe('settings');
-  expect(message).toContain(named);
-  expect(await exported.place.query('select from losant_usage.coverage where is_stored')).toEqual([]);
+  expect(message).toContain(problem);
+  expect(await installation.store.query('select from losant_usage.cells where is_stored')).toEqual([]);
 });
 
-it('a database out of reach is named with the reason, exit code 1; one that refuses the password, 2', async () => {
+it('an unreachable database is named with the reason, exit code 1; a rejected password has exit code 2', async () => {
   const away = `postgres://usage:${PASSWORD}@127.0.0.1:1/billing`;
-  const { code, message } = await refusalOf(['run'], { DATABASE_URL: away }, 1);
+  const { code, message } = await expectError(['run'], { DATABASE_URL: away }, 1);
   expect(code).toBe('database_unreachable');
   expect(message).toBe('Cannot reach the database at 127.0.0.1:1/billing: connect ECONNREFUSED 127.0.0.1:1');
-  const wrong = Object.assign(new URL(untouched.url), { username: 'postgres', password: PASSWORD }).href;
-  const refused = await refusalOf(['run'], { DATABASE_URL: wrong }, 2);
-  expect(refused.code).toBe('database_refused');
-  expect(refused.message).toContain('password authentication failed');
+  const user = { username: toRoleName('writer'), password: PASSWORD };
+  const wrongPassword = Object.assign(new URL(emptyDatabase.url), user).href;
+  const rejection = await expectError(['run'], { DATABASE_URL: wrongPassword }, 2);
+  expect(rejection.code).toBe('database_refused');
+  expect(rejection.message).toContain('password authentication failed');
 });
 
 describe('Losant', () => {
-  const DATABASE = () => ({ DATABASE_URL: untouched.url });
-  const cells = () => untouched.query('select * from losant_usage.coverage');
+  // The migrator is the role whose first run may create the tables.
+  const DATABASE = () => ({ DATABASE_URL: loginAs('migrator', emptyDatabase.url) });
+  const cells = () => emptyDatabase.query('select * from losant_usage.cells');
 
-  it('refuses the token: exit code 5, naming the setting, and no cell is touched', async () => {
+  it('rejects the token: exit code 5, a hint that names the setting, and no cell changes', async () => {
     const env = { ...DATABASE(), LOSANT_API_TOKEN: PASSWORD };
-    const { code, message, hint } = await refusalOf(['run'], env, 5);
+    const { code, message, hint } = await expectError(['run'], env, 5);
     expect(code).toBe('unauthorized');
     expect(message).toContain('instance.get');
     expect(hint).toContain('LOSANT_API_TOKEN');
@@ -73,34 +79,37 @@ describe('Losant', () => {
 
   it('does not know the instance: exit code 2, which is on record', async () => {
     const env = { ...DATABASE(), LOSANT_INSTANCE_ID: '0123456789abcdef01234567' };
-    const { message, hint } = await refusalOf(['run'], env, 2);
+    const { message, hint } = await expectError(['run'], env, 2);
     expect(message).toContain('0123456789abcdef01234567');
     expect(hint).toContain('LOSANT_INSTANCE_ID');
-    const tried = `select api_url, last_error from losant_usage.instances where instance_id = '0123456789abcdef01234567'`;
-    expect(await untouched.query(tried)).toEqual([{ api_url: null, last_error: message }]);
+    const attempt = `select api_url, last_error from losant_usage.instances where instance_id = '0123456789abcdef01234567'`;
+    expect(await emptyDatabase.query(attempt)).toEqual([{ api_url: null, last_error: message }]);
   });
 
-  // Promise (Runs): Clocks that disagree load nothing, at the start of a run and in each of its loads.
-  it.each([6, -6])('has a clock %i minutes off: exit code 1, and nothing is loaded', async (minutes) => {
-    const { platform } = exported;
-    await platform.control('config', { clock: { offsetMs: minutes * 60_000 } });
-    try {
-      const { code, message } = await refusalOf(['run'], { ...DATABASE(), REQUEST_ATTEMPTS: '2' }, 1);
-      expect(code).toBe('clock_skew');
-      expect(message).toMatch(/clock is 3[56]\d s (ahead of|behind) the Losant API's/);
-      expect(await cells()).toEqual([]);
-    } finally {
-      await platform.control('config', { clock: { offsetMs: 0 } });
-    }
-  });
+  // Guarantee (Runs): Nothing is loaded while clocks disagree; this is checked at the start of a run and in every load.
+  it.each([6, -6])(
+    'has a clock that is %i minutes off: exit code 1, and nothing is loaded',
+    async (minutes) => {
+      const { platform } = installation;
+      await platform.control('config', { clock: { offsetMs: minutes * 60_000 } });
+      try {
+        const { code, message } = await expectError(['run'], { ...DATABASE(), REQUEST_ATTEMPTS: '2' }, 1);
+        expect(code).toBe('clock_skew');
+        expect(message).toMatch(/clock is 3[56]\d s (ahead of|behind) the Losant API's/);
+        expect(await cells()).toEqual([]);
+      } finally {
+        await platform.control('config', { clock: { offsetMs: 0 } });
+      }
+    },
+  );
 
-  it('refuses one scope: the other streams load, and endpoint and scope are named', async () => {
+  it('rejects one scope: the other streams load, and the failures name the scope', async () => {
     const token = 'token-without-notebooks';
     const scopes = ['instance.get', 'instanceOrgs.get', 'instanceOrg.get', 'instanceOrg.deviceCounts'].concat(
       ['instanceOrg.payloadCounts', 'instanceOrg.payloadCountsBreakdown'],
     );
-    await exported.platform.control('tokens', { token, scopes });
-    const ended = await exported.run(['run', '--json'], { ...DATABASE(), LOSANT_API_TOKEN: token });
+    await installation.platform.control('tokens', { token, scopes });
+    const ended = await installation.run(['run', '--json'], { ...DATABASE(), LOSANT_API_TOKEN: token });
     expect(ended.code).toBe(5);
     const report = jsonOf(ended);
     expect(report).toMatchObject({ status: 'partial', cells: { planned: 12, loaded: 9, failed: 3 } });
@@ -109,7 +118,7 @@ describe('Losant', () => {
       expect([stream, code]).toEqual(['notebook_minutes', 'forbidden']);
       expect(message).toContain('instanceOrg.notebookMinuteCounts');
     }
-    const healed = await exported.run(['run', '--json'], DATABASE());
+    const healed = await installation.run(['run', '--json'], DATABASE());
     expect(healed.code).toBe(0);
     expect(jsonOf(healed).cells).toMatchObject({ planned: 3, loaded: 3 });
   });

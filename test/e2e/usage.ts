@@ -1,6 +1,6 @@
 /**
- * The numbers of an export in two ways that share no code with the program: what the platform says is true, and what
- * the database holds. Both as sorted lines of text, `TABLE ORG DAY VALUES…`, so that every digit counts.
+ * The numbers of the platform and those of the database, read without code of the program. Both are sorted lines of
+ * text, `TABLE ORG DAY VALUES…`, so that every digit counts.
  */
 import { join } from 'node:path';
 import { PGlite } from '@electric-sql/pglite';
@@ -9,18 +9,21 @@ import { copyEmbeddedDatabase, createTestDatabase, queryOnce } from '../support/
 
 export type Row = Record<string, unknown>;
 
-/** A database for one export. */
-export interface Place {
+/** A database of an installation. */
+export interface Store {
   readonly kind: 'postgres' | 'embedded';
   /** For DATABASE_URL. */
   readonly url: string;
-  /** Rows of a query; of the embedded database only while no process has it. */
+  /**
+   * Returns the rows of a query, as the reader sees them. An embedded database can be queried only while no process has
+   * it open.
+   */
   readonly query: (statement: string) => Promise<Row[]>;
   remove(): Promise<void>;
 }
 
-/** A fresh place: with the schema at head, or an empty database on the server. */
-export async function createPlace(kind: Place['kind'] | 'empty' = 'postgres'): Promise<Place> {
+/** Creates a database: with the current schema, or empty. */
+export async function createStore(kind: Store['kind'] | 'empty' = 'postgres'): Promise<Store> {
   if (kind === 'embedded') {
     const embedded = await copyEmbeddedDatabase();
     const { folder, url } = embedded;
@@ -53,14 +56,14 @@ const COLUMNS = {
 export type Table = keyof typeof COLUMNS;
 const TABLES = ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources'] as const;
 
-/** The hours of every day that has some, in the order of COLUMNS. */
+/** The hours of every day that has any, in the order of COLUMNS. */
 const HOURS = `select concat_ws(' ', 'payload_hours', org_id, usage_date::text,
-    array_to_string(hours_billable_count, ','), array_to_string(hours_all_count, ','),
-    array_to_string(hours_all_bytes, ',')) as line
-  from losant_usage.usage_days where hours_all_count is not null`;
+    string_agg(payload_billable_count::text, ',' order by hour), string_agg(payload_all_count::text, ',' order by hour),
+    string_agg(payload_all_bytes::text, ',' order by hour)) as line
+  from losant_usage.hourly_usage where payload_all_count is not null group by org_id, usage_date`;
 
-/** Every row of the four tables, and the hours. */
-export async function readStored({ query }: Pick<Place, 'query'>): Promise<string[]> {
+/** Returns every row of the four tables, and the hours. */
+export async function readStored({ query }: Pick<Store, 'query'>): Promise<string[]> {
   const parts = TABLES.map((table) => {
     const columns = COLUMNS[table].map((column) => `${column}::text`);
     return `select concat_ws(' ', '${table}', org_id, usage_date::text, ${columns.join(', ')}) as line
@@ -84,7 +87,7 @@ interface TruthPage {
   }[];
 }
 
-/** Every row that an export of these days must hold, of all organizations that are not deleted. */
+/** Returns every row that the database must have for these days, of all organizations that are not deleted. */
 export async function readTruth(
   platform: Pick<Platform, 'control'>,
   from: string,
@@ -113,7 +116,7 @@ function linesOf(orgId: string, day: TruthDay, tables: readonly Table[]): string
   });
 }
 
-/** The first line in which the two differ; null if there is none. For more lines than a failed test could show. */
+/** Returns the first line in which the two differ, or null: a failed test could not show all of them. */
 export function firstDifference(stored: readonly string[], truth: readonly string[]) {
   const length = Math.max(stored.length, truth.length);
   for (let index = 0; index < length; index += 1) {

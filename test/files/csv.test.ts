@@ -9,7 +9,7 @@ const COLUMNS: readonly CsvColumn[] = [
   { name: 'quantity', isText: false },
 ];
 
-test('a file is its header and a line for each row, all ended by CRLF', () => {
+test('a file has a header and a line per row, each ended by CRLF', () => {
   const rows: CsvValue[][] = [
     ['Acme, "Inc"', '2026-11-24', 9007199254740993n],
     ['two\nlines', '2026-11-24', -5],
@@ -28,7 +28,7 @@ test('a file is its header and a line for each row, all ended by CRLF', () => {
   expect(renderCsvRows(COLUMNS, [])).toBe('');
 });
 
-describe('a text that a spreadsheet takes for a formula is neutralised', () => {
+describe('a text that a spreadsheet would read as a formula is neutralized', () => {
   test.each([
     ['=HYPERLINK("http://x")', '"\'=HYPERLINK(""http://x"")"'],
     ['+1', "'+1"],
@@ -42,20 +42,20 @@ describe('a text that a spreadsheet takes for a formula is neutralised', () => {
     ["'=1", "''=1"],
     ["'quoted'", "'quoted'"],
     ['', '""'],
-  ])('%j', (text, cell) => {
-    expect(renderCsvRows([{ name: 'text', isText: true }], [[text]])).toBe(`${cell}\r\n`);
+  ])('%j', (text, field) => {
+    expect(renderCsvRows([{ name: 'text', isText: true }], [[text]])).toBe(`${field}\r\n`);
   });
 });
 
-// Promise (Operation): Whatever a name, tag or key contains, no terminal gets a control character of it, no page
-// markup, no CSV cell a formula.
-test('an independent reader finds every text, and none begins a formula', () => {
-  const anything = fc.oneof(
+// Guarantee (Operation): Names, tags and keys never put control characters on a terminal, markup in a page or formulas
+// in a CSV file.
+test('an independent parser reads every text, and none starts a formula', () => {
+  const anyText = fc.oneof(
     fc.string({ unit: 'binary' }),
     fc.string({ unit: fc.constantFrom('=', '-', "'", '"', ',', ' ', '\t', '\r', '\n', 'a', '\ufeff') }),
   );
   fc.assert(
-    fc.property(fc.array(fc.tuple(anything, anything), { minLength: 1 }), (rows) => {
+    fc.property(fc.array(fc.tuple(anyText, anyText), { minLength: 1 }), (rows) => {
       const text = renderCsvRows(
         [
           { name: 'free', isText: true },
@@ -63,9 +63,9 @@ test('an independent reader finds every text, and none begins a formula', () => 
         ],
         rows,
       );
-      const read: string[][] = parse(text, { record_delimiter: '\r\n' });
-      expect(read.map(([, raw]) => raw)).toEqual(rows.map(([, raw]) => raw));
-      for (const [index, [free = '']] of read.entries()) {
+      const records: string[][] = parse(text, { record_delimiter: '\r\n' });
+      expect(records.map(([, raw]) => raw)).toEqual(rows.map(([, raw]) => raw));
+      for (const [index, [free = '']] of records.entries()) {
         expect(free).not.toMatch(/^\s*[=+\-@\t\r]/);
         expect([free, free.slice(1)]).toContain(rows[index]?.[0]);
       }

@@ -1,6 +1,12 @@
 import { parquetMetadata, parquetReadObjects } from 'hyparquet';
 import { expect, test } from 'vitest';
-import { type Column, type FormatName, formats, type Renderer, type Row } from '../../src/files/formats.ts';
+import {
+  type Column,
+  type FormatName,
+  formats,
+  type Renderer,
+  type TextRow,
+} from '../../src/files/formats.ts';
 
 const COLUMNS: readonly Column[] = [
   { name: 'org_name', kind: 'text' },
@@ -12,7 +18,7 @@ const COLUMNS: readonly Column[] = [
   { name: 'tags', kind: 'json' },
 ];
 
-const ROWS: readonly Row[] = [
+const ROWS: readonly TextRow[] = [
   [
     '=1+1',
     '2026-11-24',
@@ -27,7 +33,7 @@ const ROWS: readonly Row[] = [
   [null, null, null, null, null, null, null],
 ];
 
-async function render(format: FormatName, chunks: readonly (readonly Row[])[]): Promise<Buffer> {
+async function render(format: FormatName, chunks: readonly (readonly TextRow[])[]): Promise<Buffer> {
   const renderer: Renderer = formats[format](COLUMNS);
   const parts = [renderer.begin()];
   for (const chunk of chunks) parts.push(await renderer.add(chunk));
@@ -37,7 +43,7 @@ async function render(format: FormatName, chunks: readonly (readonly Row[])[]): 
 
 const CHUNKS = [ROWS.slice(0, 1), ROWS.slice(1)];
 
-test('NDJSON is an object a line, with numbers of any size in all their digits', async () => {
+test('NDJSON has an object per line, and numbers of any size keep all digits', async () => {
   const lines = (await render('ndjson', CHUNKS)).toString().split('\n');
   expect(lines).toEqual([
     '{"org_name":"=1+1","usage_date":"2026-11-24","quantity":9223372036854775807,"average":100.5,"is_final":true,"changed_at":"2026-11-24T23:59:59.999999Z","tags":[{"key":"a b"}]}',
@@ -48,11 +54,11 @@ test('NDJSON is an object a line, with numbers of any size in all their digits',
   ]);
 });
 
-/** Of a Buffer as a reader takes it. */
-const bufferOf = (file: Buffer) => new Uint8Array(file).buffer;
+/** Returns the ArrayBuffer that the reader expects. */
+const toArrayBuffer = (file: Buffer) => new Uint8Array(file).buffer;
 
-test('Parquet holds every value with its type', async () => {
-  const file = bufferOf(await render('parquet', CHUNKS));
+test('Parquet has every value with its type', async () => {
+  const file = toArrayBuffer(await render('parquet', CHUNKS));
   const { schema } = parquetMetadata(file);
   expect(schema.slice(1).map(({ name, type, logical_type }) => [name, type, logical_type?.type])).toEqual([
     ['org_name', 'BYTE_ARRAY', 'STRING'],
@@ -63,7 +69,7 @@ test('Parquet holds every value with its type', async () => {
     ['changed_at', 'INT64', 'TIMESTAMP'],
     ['tags', 'BYTE_ARRAY', 'JSON'],
   ]);
-  // Instants are whole microseconds there, which a Date would cut.
+  // Instants are microseconds, which a Date would truncate.
   const rows = await parquetReadObjects({
     file,
     parsers: {
@@ -81,16 +87,16 @@ test('Parquet holds every value with its type', async () => {
   ]);
 });
 
-test('Parquet is written in groups of 2,500 rows, and every format without any row', async () => {
-  const row: Row = ['Acme', '2026-11-24', '1', '1', 'true', '2026-11-24T00:00:00.000000Z', '[]'];
+test('Parquet has groups of 2,500 rows, and every format works without rows', async () => {
+  const row: TextRow = ['Acme', '2026-11-24', '1', '1', 'true', '2026-11-24T00:00:00.000000Z', '[]'];
   const thousand = Array.from({ length: 1_000 }, () => row);
-  const file = bufferOf(await render('parquet', [...Array.from({ length: 5 }, () => thousand), [row]]));
+  const file = toArrayBuffer(await render('parquet', [...Array.from({ length: 5 }, () => thousand), [row]]));
   const { row_groups: groups } = parquetMetadata(file);
   expect(groups.map(({ num_rows }) => num_rows)).toEqual([2500n, 2500n, 1n]);
   expect(await parquetReadObjects({ file, rowStart: 5_000 })).toMatchObject([
     { org_name: 'Acme', quantity: 1n },
   ]);
-  expect(await parquetReadObjects({ file: bufferOf(await render('parquet', [])) })).toEqual([]);
+  expect(await parquetReadObjects({ file: toArrayBuffer(await render('parquet', [])) })).toEqual([]);
   expect((await render('ndjson', [])).toString()).toBe('');
   expect((await render('csv', [])).toString()).toBe(
     'org_name,usage_date,quantity,average,is_final,changed_at,tags\r\n',

@@ -1,22 +1,21 @@
-/** A ledger in a database whose clock the test sets, and rows of it as runs leave them. */
+/** A ledger in a database whose clock the test sets, filled by the functions that a run calls. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { beforeEach } from 'vitest';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
-import { createDatabase } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
 import type { LoadedCell } from '../../src/ledger/coverage.ts';
 import { applyPolicy } from '../../src/ledger/due.ts';
-import { applyTracks, fillInstance } from '../../src/ledger/fill.ts';
+import { createExpectedCells, syncTracks } from '../../src/ledger/expected.ts';
 import { beginWriting } from '../../src/ledger/lease.ts';
 import { loadBatch, type RunLedger } from '../../src/ledger/load.ts';
-import type { CellAnswer, Verdict } from '../../src/usage/cell.ts';
+import type { CellResponse, Verdict } from '../../src/usage/cell.ts';
 import type { DayRange } from '../../src/usage/day.ts';
 import type { Policy } from '../../src/usage/policy.ts';
-import { usualStreamNames } from '../../src/usage/streams/catalog.ts';
+import { defaultStreamNames } from '../../src/usage/streams/catalog.ts';
 import { useOpened } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { createClockDatabase, stopClockAt } from '../support/clock-database.ts';
-import { queryOnce } from '../support/databases.ts';
+import { asOwner, asWriter, openAs } from '../support/databases.ts';
 import { POLICY } from '../usage/cells.ts';
 
 export const INSTANCE = '5c0000000000000000000001';
@@ -31,30 +30,33 @@ export interface RunSettings {
   readonly policy?: Policy;
 }
 
-/** An answer for a cell; it is asked for at the ledger's time unless told. */
-export interface GivenAnswer extends Omit<CellAnswer, 'sentAtMs' | 'sha256'> {
+/** A response for a cell; the request was sent at the ledger's time by default. */
+export interface TestResponse extends Omit<CellResponse, 'sentAtMs' | 'sha256'> {
   readonly sentAtMs?: number;
 }
 
-/** What a ledger stands on. */
-interface Ground {
+interface LedgerDatabase {
   readonly handle: DatabaseHandle;
+  readonly reader: DatabaseHandle;
   readonly url: string;
   readonly nowMs: number;
   readonly drop: () => Promise<void>;
 }
 
 export class Ledger {
+  /** Of the writer. */
   readonly handle: DatabaseHandle;
   readonly db: Kysely<Schema>;
+  readonly reader: DatabaseHandle;
   readonly url: string;
   readonly #drop: () => Promise<void>;
   #nowMs: number;
   #orgs = 0;
 
-  constructor({ handle, url, nowMs, drop }: Ground) {
+  constructor({ handle, reader, url, nowMs, drop }: LedgerDatabase) {
     this.handle = handle;
     this.db = handle.db;
+    this.reader = reader;
     this.url = url;
     this.#nowMs = nowMs;
     this.#drop = drop;
@@ -64,21 +66,21 @@ export class Ledger {
     return this.#nowMs;
   }
 
-  /** Sets the clock of the database, and of the runs. */
+  /** Sets the clock of the database and of runs. */
   async setTime(instant: string): Promise<void> {
     this.#nowMs = at(instant);
-    await queryOnce(this.url, stopClockAt(this.#nowMs));
+    await asOwner(this.url, stopClockAt(this.#nowMs));
   }
 
-  /** Returns the rows of a query as plain objects. */
-  async ask(query: RawBuilder<unknown>): Promise<object[]> {
-    const { rows } = await query.execute(this.db);
+  /** Returns the rows of a query as plain objects, as the reader sees them; with `db`, as its role does. */
+  async queryRows(query: RawBuilder<unknown>, db: Kysely<Schema> = this.reader.db): Promise<object[]> {
+    const { rows } = await query.execute(db);
     return rows.map((row) => ({ ...(row as object) }));
   }
 
   /** Returns the rows of a query as lines of text, null as `-`. */
-  async list(query: RawBuilder<unknown>): Promise<string[]> {
-    const rows = await this.ask(query);
+  async list(query: RawBuilder<unknown>, db?: Kysely<Schema>): Promise<string[]> {
+    const rows = await this.queryRows(query, db);
     const textOf = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
     return rows.map((row) =>
       Object.values(row)
@@ -87,7 +89,7 @@ export class Ledger {
     );
   }
 
-  /** Does what only the program may. */
+  /** Executes statements that only the program may. */
   async asProgram(...statements: readonly RawBuilder<unknown>[]): Promise<void> {
     await this.db.transaction().execute(async (trx) => {
       await beginWriting(trx);
@@ -95,8 +97,8 @@ export class Ledger {
     });
   }
 
-  /** Adds an organization that nobody else uses, and returns its id. */
-  async newOrg({ createdOn = null as string | null, instanceId = INSTANCE } = {}) {
+  /** Adds an organization and returns its ID. */
+  async createOrg({ createdOn = null as string | null, instanceId = INSTANCE } = {}) {
     this.#orgs += 1;
     const orgId = `5d${String(this.#orgs).padStart(22, '0')}`;
     await this.asProgram(
@@ -106,8 +108,8 @@ export class Ledger {
     return orgId;
   }
 
-  /** Adds organizations whose ids are their places, from 1. */
-  async newOrgs(count: number): Promise<void> {
+  /** Adds organizations with the IDs from 1 on. */
+  async createOrgs(count: number): Promise<void> {
     await this.asProgram(
       sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
         select lpad(n::text, 24, '0'), ${INSTANCE}, 'Acme', now(), now()
@@ -115,128 +117,134 @@ export class Ledger {
     );
   }
 
-  /** Has somebody's trigger run `body` for each row of a table while `work` goes on. */
-  async meddle(table: string, body: string, work: () => Promise<unknown>, when = 'before insert') {
-    await queryOnce(
+  /** Runs `work` while a foreign trigger executes `body` for each row of a table. */
+  async withTrigger(table: string, body: string, work: () => Promise<unknown>, when = 'before insert') {
+    await asOwner(
       this.url,
-      `create function public.meddle() returns trigger language plpgsql as $$ begin ${body} end $$;
-      create trigger meddle ${when} on losant_usage.${table} for each row execute function public.meddle()`,
+      `create function public.foreign_object() returns trigger language plpgsql as $$ begin ${body} end $$;
+      create trigger foreign_object ${when} on losant_usage.${table} for each row execute function public.foreign_object()`,
     );
     try {
       await work();
     } finally {
-      await queryOnce(this.url, 'drop function public.meddle() cascade');
+      await asOwner(this.url, 'drop function public.foreign_object() cascade');
     }
   }
 
-  /** Removes all organizations with all that hangs on them, and all that a run knows of the instance. */
+  /** Deletes all organizations with their rows, and resets the instance. */
   async clear(): Promise<void> {
     const ofOrgs = ['coverage', 'usage_days', 'tracks', 'waivers', 'organization_history', 'organizations'];
+    const tables = ['instance_totals', ...ofOrgs];
+    await asOwner(this.url, asProgram(tables.map((table) => `delete from losant_usage.${table}`).join(';')));
     await this.asProgram(
-      ...['instance_totals', ...ofOrgs].map(
-        (table) => sql`delete from ${sql.table(`losant_usage.${table}`)}`,
-      ),
-      sql`update losant_usage.instances set all_from = null, horizon_day = null, policy = '{}', org_moved_on = null`,
+      sql`update losant_usage.instances set new_orgs_from = null, horizon_day = null, policy = '{}', org_transferred_on = null`,
     );
   }
 
-  /** Returns the ledger as the first run writes it. */
+  /** Returns the ledger for a run without a lease, because nobody else writes. */
   writer(changes: Partial<RunLedger> = {}): RunLedger {
-    const place = { db: this.db, instanceId: INSTANCE, policy: POLICY, now: () => this.#nowMs };
-    // No lease, because nobody else writes.
-    return { ...place, runId: RUN_1, lease: null, ...changes };
+    const instance = { db: this.db, instanceId: INSTANCE, policy: POLICY, now: () => this.#nowMs };
+    return { ...instance, runId: RUN_1, lease: null, ...changes };
   }
 
-  /** Does what a run does before it reads: policy, ends, tracks, rows and closings. */
+  /** Does what a run does before it reads. */
   async prepare(settings: RunSettings = {}): Promise<void> {
-    const { streams = usualStreamNames, selection = null, policy = POLICY } = settings;
+    const { streams = defaultStreamNames, selection = null, policy = POLICY } = settings;
     const writer = this.writer({ policy });
     await applyPolicy(writer);
-    await applyTracks(writer, { streams, selection });
-    await fillInstance(writer);
+    await syncTracks(writer, { streams, selection });
+    await createExpectedCells(writer);
   }
 
-  /** Makes the rows of streams of a new organization for the days before now, and nothing else. */
-  async want(days: DayRange, streams: readonly string[], orgId?: string): Promise<string> {
-    const id = orgId ?? (await this.newOrg());
+  /** Creates the cells of days of an organization, by default a new one, by a track that ends with them. */
+  async expectDays(days: DayRange, streams: readonly string[], orgId?: string): Promise<string> {
+    const id = orgId ?? (await this.createOrg());
     await this.asProgram(
-      sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
+      sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
         select ${id}, stream, ${days.from}, ${days.from}, ${days.to} from unnest(${streams}::text[]) as stream`,
     );
-    await fillInstance(this.writer());
+    await createExpectedCells(this.writer());
     return id;
   }
 
-  /** Loads answers, each for itself complete; for one of a later time the clocks stand at that time meanwhile. */
-  async load(answers: readonly GivenAnswer[], changes: Partial<RunLedger> = {}): Promise<LoadedCell[]> {
-    const usual = { sentAtMs: this.#nowMs, sha256: 'a'.repeat(64) };
-    const sent = answers.map((each): CellAnswer => ({ ...usual, ...each }));
+  /** Loads responses in one batch. If one is sent later than the ledger's time, all clocks show that time while it loads. */
+  async load(batch: readonly TestResponse[], changes: Partial<RunLedger> = {}): Promise<LoadedCell[]> {
+    const defaults = { sentAtMs: this.#nowMs, sha256: 'a'.repeat(64) };
+    const responses = batch.map((each): CellResponse => ({ ...defaults, ...each }));
     const nowMs = this.#nowMs;
-    const sentAtMs = Math.max(nowMs, ...sent.map((each) => each.sentAtMs));
+    const sentAtMs = Math.max(nowMs, ...responses.map((each) => each.sentAtMs));
     const isLater = sentAtMs > nowMs && changes.now === undefined;
     if (isLater) await this.setTime(new Date(sentAtMs).toISOString());
     try {
-      return await loadBatch(this.writer(changes), [{ answers: sent, texts: [] }]);
+      return await loadBatch(this.writer(changes), [{ responses, texts: [] }]);
     } finally {
       if (isLater) await this.setTime(new Date(nowMs).toISOString());
     }
   }
 
-  /** Returns the cells of an organization in a few words. */
+  /** Returns the cells of an organization as lines: day, stream, standing, reason, next read. */
   async cells(orgId: string): Promise<string[]> {
-    return await this.list(sql`
+    return await this.list(
+      sql`
       select to_char(usage_date, 'MM-DD') as day, stream, standing, coalesce(reason, ''),
-        coalesce(to_char(next_read_at at time zone 'UTC', 'MM-DD"T"HH24:MI'), 'closed') as next
-      from losant_usage.coverage where org_id = ${orgId} order by usage_date, stream`);
+        coalesce(to_char(next_read_at at time zone 'UTC', 'MM-DD"T"HH24:MI'), 'never') as next
+      from losant_usage.coverage where org_id = ${orgId} order by usage_date, stream`,
+      this.db,
+    );
   }
 
-  /** Returns the days of an organization that have a row of a stream, as ranges. */
+  /** Returns the days of an organization that have a cell of a stream, as ranges with their lengths. */
   async daysOf(orgId: string, stream = 'device_counts'): Promise<string[]> {
-    return await this.list(sql`
+    return await this.list(
+      sql`
       select to_char(min(usage_date), 'MM-DD') || '..' || to_char(max(usage_date), 'MM-DD') as days, count(*)
       from (
-        select usage_date, usage_date - row_number() over (order by usage_date)::integer as place
+        select usage_date, usage_date - row_number() over (order by usage_date)::integer as start
         from losant_usage.coverage where org_id = ${orgId} and stream = ${stream}
-      ) as c group by place order by 1`);
+      ) as c group by start order by 1`,
+      this.db,
+    );
   }
 
   /** Returns the tracks of an organization: first, next and last day. */
   async tracks(orgId: string): Promise<string[]> {
     return await this.list(sql`
       select stream, to_char(first_day, 'MM-DD') as first, to_char(next_day, 'MM-DD') as next,
-        coalesce(to_char(to_day, 'MM-DD'), '') as last
+        coalesce(to_char(last_day, 'MM-DD'), '') as last
       from losant_usage.tracks where org_id = ${orgId} order by stream`);
   }
 
-  async end(): Promise<void> {
+  async drop(): Promise<void> {
     await this.handle.close();
+    await this.reader.close();
     await this.#drop();
   }
 }
 
-/** Makes the ground of a ledger with one instance, whose clock stands at `now`. */
-export async function makeGround(now: string): Promise<Ground> {
+/** Creates a database with one instance, whose clock stands at `now`. */
+export async function createLedgerDatabase(now: string): Promise<LedgerDatabase> {
   const database = await createClockDatabase();
   const { url } = database;
   await database.stopClock(at(now));
-  const handle = await createDatabase({ url, applicationName: 'ledger test', poolSize: 6 });
-  await queryOnce(
+  const handle = await openAs('writer', url, { poolSize: 6 });
+  const reader = await openAs('reader', url);
+  await asWriter(
     url,
     asProgram(`insert into losant_usage.instances (instance_id, api_url)
       values ('${INSTANCE}', 'https://api.example.com')`),
   );
-  return { handle, url, nowMs: at(now), drop: () => database.drop() };
+  return { handle, reader, url, nowMs: at(now), drop: () => database.drop() };
 }
 
-/** A ledger for the tests of a file, which is there as long as they run. */
+/** A ledger for all tests of a file. */
 export function useLedger(now: string): Ledger {
   return useOpened(
-    async () => new Ledger(await makeGround(now)),
-    (ledger) => ledger.end(),
+    async () => new Ledger(await createLedgerDatabase(now)),
+    (ledger) => ledger.drop(),
   );
 }
 
-/** One that each test finds empty, at the same time. */
+/** A ledger that is empty, and at the same time, for each test. */
 export function useFreshLedger(now: string): Ledger {
   const ledger = useLedger(now);
   beforeEach(async () => {
@@ -246,7 +254,6 @@ export function useFreshLedger(now: string): Ledger {
   return ledger;
 }
 
-/** Returns an answer for a cell. */
-export function answer(orgId: string, stream: string, day: string, verdict: Verdict): GivenAnswer {
+export function cellResponse(orgId: string, stream: string, day: string, verdict: Verdict): TestResponse {
   return { orgId, stream, day, verdict };
 }

@@ -1,24 +1,24 @@
-/** Every writer locks rows in the order of their keys: one that waits holds none that comes later. */
+/** Every writer locks rows in the order of their keys: while it waits for a row, it has locked no later one. */
 import { type RawBuilder, sql } from 'kysely';
 import { beforeEach, expect, test } from 'vitest';
-import { applyPolicy, retryFailed } from '../../src/ledger/due.ts';
-import { addDays, applyTracks, fillInstance } from '../../src/ledger/fill.ts';
-import { markRemoved } from '../../src/ledger/organizations.ts';
+import { applyPolicy, retryFailedCells } from '../../src/ledger/due.ts';
+import { createExpectedCells, markDaysDue, syncTracks } from '../../src/ledger/expected.ts';
+import { markDeleted } from '../../src/ledger/organizations.ts';
 import { until } from '../support/wait.ts';
-import { devices, named, POLICY } from '../usage/cells.ts';
-import { answer, INSTANCE, useLedger } from './ledger.ts';
+import { devices, POLICY, report } from '../usage/cells.ts';
+import { cellResponse, INSTANCE, useLedger } from './ledger.ts';
 
 const NOW = '2026-11-24T00:15:00.000Z';
 const A = '5a000000000000000000000a';
 const B = '5b000000000000000000000b';
 const ledger = useLedger(NOW);
 
-/** Two organizations with two days each, whose rows lie in the tables the wrong way round. */
+/** Two organizations with two days each, whose rows are stored in reverse order. */
 beforeEach(async () => {
   await ledger.clear();
   const days = sql`(values (date '2026-11-21'), ('2026-11-20')) as d (day)`;
   await ledger.asProgram(
-    sql`update losant_usage.instances set horizon_day = '2026-08-20', all_from = '2026-11-20'`,
+    sql`update losant_usage.instances set horizon_day = '2026-08-20', new_orgs_from = '2026-11-20'`,
     ...[B, A].flatMap((orgId) => [
       sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
         values (${orgId}, ${INSTANCE}, 'Acme', now(), now())`,
@@ -26,7 +26,7 @@ beforeEach(async () => {
         values (${orgId}, 'notebook_minutes', '2026-11-20', '2026-11-22'), (${orgId}, 'device_counts',
         '2026-11-20', '2026-11-22')`,
     ]),
-    sql`insert into losant_usage.coverage (usage_date, org_id, stream, reason, attempts, standing, next_read_at)
+    sql`insert into losant_usage.coverage (usage_date, org_id, stream, reason, failed_reads, standing, next_read_at)
       select d.day, o.org_id, 'device_counts', 'server_error', 1, 'missing', now() + interval '1 hour'
       from ${days}, (values (${B}), (${A})) as o (org_id)`,
     sql`insert into losant_usage.usage_days (usage_date, org_id) select d.day, o.org_id
@@ -39,7 +39,7 @@ const lastTrack = sql`select from losant_usage.tracks where org_id = ${B} and st
 const firstCell = sql`select from losant_usage.coverage where org_id = ${A} and usage_date = '2026-11-20'`;
 const lastCell = sql`select from losant_usage.coverage where org_id = ${B} and usage_date = '2026-11-21'`;
 
-/** Begins `work` while somebody has locked `first`, and returns whether `last` is still free then. */
+/** Starts `work` while `first` is locked, and returns whether `last` is still free when it waits. */
 async function leavesFree(
   work: () => Promise<unknown>,
   first: RawBuilder<unknown>,
@@ -48,8 +48,8 @@ async function leavesFree(
   const { db } = ledger;
   let working: Promise<unknown> = Promise.resolve();
   const isFree = await db.transaction().execute(async (trx) => {
-    const locked = await sql`${first} for update`.execute(trx);
-    expect(locked.rows).toHaveLength(1);
+    const lock = await sql`${first} for update`.execute(trx);
+    expect(lock.rows).toHaveLength(1);
     working = work();
     await until('the writer waits', async () => {
       const { rows } = await sql`select from pg_stat_activity
@@ -65,52 +65,54 @@ async function leavesFree(
 
 const range = { from: '2026-11-18', to: '2026-11-21' };
 const ALL = { orgIds: null, streams: null, range };
-const BACKFILL = { ...ALL, makesRows: true, force: false };
-const WITHOUT = { streams: [], selection: null } as const;
+const BACKFILL = { ...ALL, insertsCells: true, force: false };
+const NO_STREAMS = { streams: [], selection: null } as const;
 
 type Work = () => Promise<unknown>;
 
 test.each<[string, Work]>([
-  ['streams that are taken out', () => applyTracks(ledger.writer(), WITHOUT)],
-  ['rows that are made', () => fillInstance(ledger.writer())],
-  ['a backfill', () => addDays(ledger.writer(), BACKFILL)],
-])('of tracks: %s', async (_, work) => {
+  ['streams that leave the settings', () => syncTracks(ledger.writer(), NO_STREAMS)],
+  ['cells that are created', () => createExpectedCells(ledger.writer())],
+  ['a backfill', () => markDaysDue(ledger.writer(), BACKFILL)],
+])('tracks: %s', async (_, work) => {
   expect(await leavesFree(work, firstTrack, lastTrack)).toBe(true);
 });
 
-const FORGETFUL = { ...POLICY, horizonDays: 1 };
-const answers = [B, A].flatMap((orgId) =>
-  ['2026-11-21', '2026-11-20'].map((day) => answer(orgId, 'device_counts', day, named(devices(1, 1, 1)))),
+const SHORT_HORIZON = { ...POLICY, horizonDays: 1 };
+const batch = [B, A].flatMap((orgId) =>
+  ['2026-11-21', '2026-11-20'].map((day) =>
+    cellResponse(orgId, 'device_counts', day, report(devices(1, 1, 1))),
+  ),
 );
 
 const OTHER_POLICY = { ...POLICY, readAtHours: [0, 49, 73] };
-const closeRemoved: Work = async () => {
-  await markRemoved(ledger.writer(), { orgIds: [A, B], today: '2026-11-22' });
-  await fillInstance(ledger.writer());
+const deleteBoth: Work = async () => {
+  await markDeleted(ledger.writer(), { orgIds: [A, B], today: '2026-11-22' });
+  await createExpectedCells(ledger.writer());
 };
 
 test.each<[string, Work]>([
-  ['days that are read again', () => addDays(ledger.writer(), { ...ALL, makesRows: false, force: true })],
-  ['reads that failed', () => retryFailed(ledger.writer(), ALL)],
-  ['another policy', () => applyPolicy(ledger.writer({ policy: OTHER_POLICY }))],
-  ['days past the horizon', () => fillInstance(ledger.writer({ policy: FORGETFUL }))],
-  ['deleted organizations', closeRemoved],
-  ['a load', () => ledger.load(answers)],
-])('of the ledger: %s', async (_, work) => {
+  ['forced days', () => markDaysDue(ledger.writer(), { ...ALL, insertsCells: false, force: true })],
+  ['failed reads', () => retryFailedCells(ledger.writer(), ALL)],
+  ['a changed policy', () => applyPolicy(ledger.writer({ policy: OTHER_POLICY }))],
+  ['days past the horizon', () => createExpectedCells(ledger.writer({ policy: SHORT_HORIZON }))],
+  ['deleted organizations', deleteBoth],
+  ['a load', () => ledger.load(batch)],
+])('coverage: %s', async (_, work) => {
   expect(await leavesFree(work, firstCell, lastCell)).toBe(true);
 });
 
-test('of days: a backfill holds none while it waits for a cell', async () => {
+test('usage_days: a backfill has locked no day while it waits for a cell', async () => {
   const day = sql`select from losant_usage.usage_days where org_id = ${A} and usage_date = '2026-11-20'`;
-  const work = () => addDays(ledger.writer(), { ...BACKFILL, force: true });
+  const work = () => markDaysDue(ledger.writer(), { ...BACKFILL, force: true });
   expect(await leavesFree(work, firstCell, day)).toBe(true);
 });
 
-test('of days: closing holds none of one organization while it waits for a cell of another', async () => {
+test('usage_days: whoever marks cells unavailable has locked no day while it waits for another cell', async () => {
   await ledger.asProgram(
-    sql`update losant_usage.organizations set removed_on = '2026-11-22' where org_id = ${B}`,
+    sql`update losant_usage.organizations set deleted_on = '2026-11-22' where org_id = ${B}`,
     sql`update losant_usage.organizations set created_on = '2026-11-22' where org_id = ${A}`,
   );
   const day = sql`select from losant_usage.usage_days where org_id = ${B} and usage_date = '2026-11-21'`;
-  expect(await leavesFree(() => fillInstance(ledger.writer()), firstCell, day)).toBe(true);
+  expect(await leavesFree(() => createExpectedCells(ledger.writer()), firstCell, day)).toBe(true);
 });

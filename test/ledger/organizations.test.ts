@@ -1,16 +1,16 @@
-/** Organizations as Losant lists them: their attributes, their history, and whom they belong to. */
+/** Organizations as Losant lists them: attributes, history, and the instance that owns them. */
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import {
-  markRemoved,
-  noteUnlisted,
+  countUnlistedDay,
+  markDeleted,
   readOrgIds,
-  readUnreadable,
+  readUnreadableOrgs,
   upsertOrganizations,
 } from '../../src/ledger/organizations.ts';
 import type { Organization, UnreadableOrg } from '../../src/usage/organization.ts';
-import { devices, named } from '../usage/cells.ts';
-import { answer, INSTANCE, useLedger } from './ledger.ts';
+import { devices, report } from '../usage/cells.ts';
+import { cellResponse, INSTANCE, useLedger } from './ledger.ts';
 
 const MONDAY = '2026-11-23T00:15:00.000Z';
 const TUESDAY = '2026-11-24T00:15:00.000Z';
@@ -25,7 +25,7 @@ beforeEach(async () => {
   await ledger.clear();
   await ledger.asProgram(
     sql`insert into losant_usage.instances (instance_id, api_url) values (${OTHER}, 'https://api.example.com')
-      on conflict (instance_id) do update set org_moved_on = null`,
+      on conflict (instance_id) do update set org_transferred_on = null`,
   );
 });
 
@@ -49,7 +49,7 @@ function acme(changes: Partial<Organization> = {}): Organization {
   };
 }
 
-const see = async (
+const storeAt = async (
   seenAt: string,
   organizations: readonly (Organization | UnreadableOrg)[],
   { instanceId = INSTANCE } = {},
@@ -57,16 +57,16 @@ const see = async (
   await ledger.setTime(seenAt);
   return await upsertOrganizations(ledger.writer({ instanceId }), organizations);
 };
-const stored = () => ledger.ask(sql`select * from losant_usage.organizations order by org_id`);
+const stored = () => ledger.queryRows(sql`select * from losant_usage.organizations order by org_id`);
 const history = () =>
-  ledger.ask(sql`select org_id, name, valid_from, valid_to
+  ledger.queryRows(sql`select org_id, name, valid_from, valid_to
     from losant_usage.organization_history order by org_id, valid_from`);
 
-describe('an organization that is seen', () => {
-  test('for the first time is stored with all it has, and begins its history', async () => {
-    await see(MONDAY, [acme()]);
+describe('a listed organization', () => {
+  test('is stored with all attributes the first time, and begins its history', async () => {
+    await storeAt(MONDAY, [acme()]);
     const row = sql`select org_id, instance_id, name, tags, referral_id, plan_id, customer_id, limits,
-      current_period_start, current_period_end, created_on, removed_on, first_seen_at, last_seen_at, problem
+      current_period_start, current_period_end, created_on, deleted_on, first_seen_at, last_seen_at, problem
       from losant_usage.organizations`;
     expect(await ledger.list(row)).toEqual([
       [
@@ -86,135 +86,140 @@ describe('an organization that is seen', () => {
     ['another referral id', { referralId: 'C-1002' }, 2],
     ['a customer', { customerId: 'cus_1' }, 2],
     ['another billing period', { currentPeriodEnd: '2027-01-01T00:00:00.000Z' }, 2],
-  ])('with %s: %j has %d versions', async (_, changes, versions) => {
-    await see(MONDAY, [acme()]);
-    await see(TUESDAY, [acme(changes)]);
+  ])('with %s: %j has %d history rows', async (_, changes, rowCount) => {
+    await storeAt(MONDAY, [acme()]);
+    await storeAt(TUESDAY, [acme(changes)]);
     expect(await stored()).toMatchObject([{ first_seen_at: MONDAY, last_seen_at: TUESDAY }]);
     const [first, second] = [
       { valid_from: MONDAY, valid_to: TUESDAY },
       { valid_from: TUESDAY, valid_to: null },
     ];
-    expect(await history()).toMatchObject(versions > 1 ? [first, second] : [{ valid_from: MONDAY }]);
+    expect(await history()).toMatchObject(rowCount > 1 ? [first, second] : [{ valid_from: MONDAY }]);
   });
 
-  test('by a process that is late does not end a version that began after it', async () => {
-    await see(TUESDAY, [acme()]);
-    await see(MONDAY, [acme({ name: 'Acme GmbH' })]);
+  test('does not end a history row that began after it was listed', async () => {
+    await storeAt(TUESDAY, [acme()]);
+    await storeAt(MONDAY, [acme({ name: 'Acme GmbH' })]);
     expect(await history()).toMatchObject([{ name: 'Acme', valid_from: TUESDAY, valid_to: null }]);
-    await see(WEDNESDAY, [acme({ name: 'Acme GmbH' })]);
+    await storeAt(WEDNESDAY, [acme({ name: 'Acme GmbH' })]);
     expect(await history()).toMatchObject([
       { name: 'Acme', valid_to: WEDNESDAY },
       { name: 'Acme GmbH', valid_from: WEDNESDAY, valid_to: null },
     ]);
   });
 
-  test('keeps whatever text it carries, and is stored as it was listed last', async () => {
+  test('is stored with any text, and as it was listed last', async () => {
     const name = `'); drop table x; -- "ü" \\ \u{1F600} \uFFFD`;
-    await see(MONDAY, [acme(), acme({ name, referralId: '' })]);
+    await storeAt(MONDAY, [acme(), acme({ name, referralId: '' })]);
     expect(await stored()).toMatchObject([{ name, referral_id: '' }]);
     expect(await history()).toHaveLength(1);
   });
 
   test.each<[string, string | null, string | null, string]>([
-    ['that is not said', '2025-03-04', null, '2025-03-04'],
+    ['that is not reported', '2025-03-04', null, '2025-03-04'],
     ['that moved earlier', '2025-03-04', '2024-01-01', '2024-01-01'],
-    ['that moved later, before what is stored', '2025-03-04', '2026-11-01', '2026-11-01'],
-    ['that moved later, after what is stored', '2025-03-04', '2026-11-23', '2026-11-20'],
-    ['that was not known before', null, '2026-11-01', '2026-11-01'],
-  ])('with a creation date %s takes no stored number away', async (_, first, next, expected) => {
-    await see(MONDAY, [acme({ createdOn: first })]);
-    await ledger.want({ from: '2026-11-18', to: '2026-11-22' }, ['device_counts'], A);
-    await ledger.load([answer(A, 'device_counts', '2026-11-20', named(devices(4, 1, 17)))]);
-    await see(TUESDAY, [acme({ createdOn: next })]);
+    ['that moved later, before the first stored day', '2025-03-04', '2026-11-01', '2026-11-01'],
+    ['that moved later, after the first stored day', '2025-03-04', '2026-11-23', '2026-11-20'],
+    ['that was unknown before', null, '2026-11-01', '2026-11-01'],
+  ])('with a creation date %s keeps every stored day', async (_, first, next, expected) => {
+    await storeAt(MONDAY, [acme({ createdOn: first })]);
+    await ledger.expectDays({ from: '2026-11-18', to: '2026-11-22' }, ['device_counts'], A);
+    await ledger.load([cellResponse(A, 'device_counts', '2026-11-20', report(devices(4, 1, 17)))]);
+    await storeAt(TUESDAY, [acme({ createdOn: next })]);
     expect(await stored()).toMatchObject([{ created_on: expected }]);
   });
 });
 
-test('an organization that cannot be read keeps what is known of it, and says so until it can be', async () => {
-  await see(MONDAY, [acme()]);
-  const [own, other] = [
+test('an unreadable organization keeps its attributes, and its problem until it is readable', async () => {
+  await storeAt(MONDAY, [acme()]);
+  const [knownOrg, newOrg] = [
     { orgId: A, problem: 'no id' },
     { orgId: B, problem: 'tags: not a list' },
   ];
-  await see(TUESDAY, [{ orgId: A, problem: 'no name' }, own, other, { orgId: null, problem: 'no id' }]);
-  expect(await readUnreadable(ledger.db, INSTANCE)).toEqual([own, other]);
+  await storeAt(TUESDAY, [
+    { orgId: A, problem: 'no name' },
+    knownOrg,
+    newOrg,
+    { orgId: null, problem: 'no id' },
+  ]);
+  expect(await readUnreadableOrgs(ledger.db, INSTANCE)).toEqual([knownOrg, newOrg]);
   expect(await stored()).toMatchObject([{ name: 'Acme', referral_id: 'C-1001' }, { name: B }]);
-  await see(WEDNESDAY, [acme(), acme({ orgId: B })]);
-  expect(await readUnreadable(ledger.db, INSTANCE)).toEqual([]);
+  await storeAt(WEDNESDAY, [acme(), acme({ orgId: B })]);
+  expect(await readUnreadableOrgs(ledger.db, INSTANCE)).toEqual([]);
 });
 
-describe('an organization that is not seen any more', () => {
+describe('an organization that is no longer listed', () => {
   beforeEach(async () => {
-    await see(MONDAY, [acme({ orgId: C }), acme({ orgId: A }), acme({ orgId: B })]);
-    await see(TUESDAY, [acme({ orgId: B })]);
+    await storeAt(MONDAY, [acme({ orgId: C }), acme({ orgId: A }), acme({ orgId: B })]);
+    await storeAt(TUESDAY, [acme({ orgId: B })]);
   });
 
-  test('is found by when it was last seen, in the order of ids', async () => {
+  test('is found by the time at which it was last listed, in the order of IDs', async () => {
     expect(await readOrgIds(ledger.db, INSTANCE)).toEqual([A, B, C]);
     expect(await readOrgIds(ledger.db, INSTANCE, { unseenSince: TUESDAY })).toEqual([A, C]);
   });
 
   test('is counted once a day, until it is listed again', async () => {
-    const note = async (today: string) => {
-      const counts = await noteUnlisted(ledger.writer(), { orgIds: [A, C], today });
+    const countDay = async (today: string) => {
+      const counts = await countUnlistedDay(ledger.writer(), { orgIds: [A, C], today });
       return [counts.get(A), counts.get(C)];
     };
-    expect(await note('2026-11-24')).toEqual([1, 1]);
-    expect(await note('2026-11-24')).toEqual([1, 1]);
-    expect(await note('2026-11-25')).toEqual([2, 2]);
-    await see(WEDNESDAY, [acme()]);
-    expect(await note('2026-11-26')).toEqual([1, 3]);
+    expect(await countDay('2026-11-24')).toEqual([1, 1]);
+    expect(await countDay('2026-11-24')).toEqual([1, 1]);
+    expect(await countDay('2026-11-25')).toEqual([2, 2]);
+    await storeAt(WEDNESDAY, [acme()]);
+    expect(await countDay('2026-11-26')).toEqual([1, 3]);
   });
 
-  test('stays with its history once it is removed, and keeps the day on which that was found', async () => {
-    await markRemoved(ledger.writer(), { orgIds: [A], today: '2026-11-24' });
-    await markRemoved(ledger.writer(), { orgIds: [A], today: '2026-11-25' });
-    expect(await stored()).toMatchObject([{ removed_on: '2026-11-24' }, { removed_on: null }, {}]);
+  test('keeps its history after its deletion, and the day on which that was noticed', async () => {
+    await markDeleted(ledger.writer(), { orgIds: [A], today: '2026-11-24' });
+    await markDeleted(ledger.writer(), { orgIds: [A], today: '2026-11-25' });
+    expect(await stored()).toMatchObject([{ deleted_on: '2026-11-24' }, { deleted_on: null }, {}]);
     expect(await history()).toHaveLength(3);
     expect(await readOrgIds(ledger.db, INSTANCE)).toEqual([B, C]);
-    await see(WEDNESDAY, [acme()]);
-    expect(await stored()).toMatchObject([{ removed_on: null, first_seen_at: MONDAY }, {}, {}]);
+    await storeAt(WEDNESDAY, [acme()]);
+    expect(await stored()).toMatchObject([{ deleted_on: null, first_seen_at: MONDAY }, {}, {}]);
   });
 });
 
-describe('an organization that another instance has', () => {
-  const GONE = { orgIds: [A], today: '2026-11-24' };
+describe('an organization of another instance', () => {
+  const DELETION = { orgIds: [A], today: '2026-11-24' };
   const ownersOf = () => ledger.list(sql`select instance_id from losant_usage.organizations`);
-  const movedOn = () =>
+  const transferDays = () =>
     ledger.list(
-      sql`select to_char(org_moved_on, 'MM-DD') as day from losant_usage.instances order by instance_id`,
+      sql`select to_char(org_transferred_on, 'MM-DD') as day from losant_usage.instances order by instance_id`,
     );
 
-  test('stays there as long as it is listed there, and is returned as foreign', async () => {
-    await see(MONDAY, [acme()], { instanceId: OTHER });
-    expect(await see(TUESDAY, [acme({ name: 'Mine' })])).toMatchObject([{ orgId: A, ownerId: OTHER }]);
+  test('stays there while it is listed there, and is returned', async () => {
+    await storeAt(MONDAY, [acme()], { instanceId: OTHER });
+    expect(await storeAt(TUESDAY, [acme({ name: 'Mine' })])).toMatchObject([{ orgId: A, ownerId: OTHER }]);
     expect(await stored()).toMatchObject([{ instance_id: OTHER, name: 'Acme' }]);
-    expect(await movedOn()).toEqual(['-', '-']);
+    expect(await transferDays()).toEqual(['-', '-']);
   });
 
   test.each<[string, () => Promise<unknown>, string]>([
-    ['a complete list there lacked it', () => noteUnlisted(ledger.writer(), GONE), TUESDAY],
-    ['it was found deleted there', () => markRemoved(ledger.writer(), GONE), TUESDAY],
-    ['it was not seen there for a week', async () => undefined, '2026-11-30T00:15:00.001Z'],
-  ])('is taken over with all its days once %s', async (_, leave, seenAt) => {
-    await see(MONDAY, [acme()], { instanceId: OTHER });
+    ['a complete list there lacks it', () => countUnlistedDay(ledger.writer(), DELETION), TUESDAY],
+    ['it is deleted there', () => markDeleted(ledger.writer(), DELETION), TUESDAY],
+    ['it has not been listed there for a week', async () => undefined, '2026-11-30T00:15:00.001Z'],
+  ])('is transferred with all of its days once %s', async (_, leave, seenAt) => {
+    await storeAt(MONDAY, [acme()], { instanceId: OTHER });
     await leave();
-    expect(await see(seenAt, [acme()])).toEqual([]);
+    expect(await storeAt(seenAt, [acme()])).toEqual([]);
     expect(await ownersOf()).toEqual([INSTANCE]);
     const yesterday = seenAt === TUESDAY ? '11-23' : '11-29';
-    expect(await movedOn()).toEqual([yesterday, yesterday]);
+    expect(await transferDays()).toEqual([yesterday, yesterday]);
     expect(await history()).toHaveLength(2);
   });
 
-  test('has its days past the horizon closed here, although others of such days were closed before', async () => {
-    await see(MONDAY, [acme()], { instanceId: OTHER });
+  test('has its cells past the horizon marked unavailable, even if older cells were marked before', async () => {
+    await storeAt(MONDAY, [acme()], { instanceId: OTHER });
     await ledger.asProgram(
       sql`insert into losant_usage.coverage (usage_date, org_id, stream, next_read_at, reason)
         values ('2026-08-01', ${A}, 'device_counts', now(), 'never_read')`,
     );
     await ledger.prepare();
-    await see('2026-11-30T00:15:00.001Z', [acme()]);
+    await storeAt('2026-11-30T00:15:00.001Z', [acme()]);
     await ledger.prepare();
-    expect((await ledger.cells(A))[0]).toBe('08-01 device_counts unavailable past_horizon closed');
+    expect((await ledger.cells(A))[0]).toBe('08-01 device_counts unavailable past_horizon never');
   });
 });

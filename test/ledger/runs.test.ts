@@ -1,16 +1,16 @@
-/** The instance that is exported, the lease under which that happens, and the record of runs. */
+/** Instances, leases, and the record of runs. */
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import {
   readInstance,
   recordAttempt,
-  recordAttemptEnd,
+  recordAttemptError,
   recordRetirement,
   registerInstance,
   requireApiUrl,
   updateInstance,
 } from '../../src/ledger/instances.ts';
-import { beginWriting, type LeaseHold, releaseLease, renewLease, takeLease } from '../../src/ledger/lease.ts';
+import { acquireLease, beginWriting, type Lease, releaseLease, renewLease } from '../../src/ledger/lease.ts';
 import {
   finishRun,
   interruptDeadRuns,
@@ -18,66 +18,75 @@ import {
   recordFailedRun,
   startRun,
 } from '../../src/ledger/runs.ts';
+import { asOwner } from '../support/databases.ts';
 import { INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
 
 const ledger = useLedger('2026-11-24T12:00:00.000Z');
 
 describe('a lease', () => {
   beforeEach(async () => {
-    await ledger.ask(sql`delete from losant_usage.leases`);
+    await sql`delete from losant_usage.leases`.execute(ledger.db);
   });
 
-  const write = (lease: LeaseHold) => ledger.db.transaction().execute((trx) => beginWriting(trx, { lease }));
-  const take = (runId = RUN_1, host = 'one') => takeLease(ledger.db, { instanceId: INSTANCE, runId, host });
+  const write = (lease: Lease) => ledger.db.transaction().execute((trx) => beginWriting(trx, { lease }));
+  const acquire = (runId = RUN_1, host = 'one') =>
+    acquireLease(ledger.db, { instanceId: INSTANCE, runId, host });
   const leases = () =>
-    ledger.list(sql`select right(run_id::text, 1), host,
-      round(extract(epoch from until - clock_timestamp()))::integer as left from losant_usage.leases order by epoch`);
+    ledger.list(
+      sql`select right(run_id::text, 1), host,
+      round(extract(epoch from expires_at - clock_timestamp()))::integer as seconds
+      from losant_usage.leases order by epoch`,
+      ledger.db,
+    );
   const letPass = (interval: string) =>
-    sql`update losant_usage.leases set until = until - ${interval}::interval`.execute(ledger.db);
+    sql`update losant_usage.leases set expires_at = expires_at - ${interval}::interval`.execute(ledger.db);
 
-  test('is taken for a minute by the clock of the database, and prolonged by its holder', async () => {
-    const lease = await take();
+  test('lasts a minute by the clock of the database, and is extended by its holder', async () => {
+    const lease = await acquire();
     expect(await leases()).toEqual(['1 one 60']);
     await letPass('45 seconds');
     await renewLease(ledger.db, lease);
     expect(await leases()).toEqual(['1 one 60']);
   });
 
-  test('is had by one of many who ask at once; the next is told who has it, since when and until when', async () => {
-    const asked = await Promise.allSettled(Array.from({ length: 5 }, () => take()));
-    expect(asked.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
-    const since = /^Instance 5c0000000000000000000001 .* on one since \d{4}-\d\d-\d\dT[\d:.]+Z/;
-    await expect(take(RUN_2, 'two')).rejects.toMatchObject({
-      name: 'HeldError',
-      kind: 'lease_held',
-      message: expect.stringMatching(since) as unknown,
-      hint: expect.stringMatching(/--wait SECONDS.* lapses at \d{4}-\d\d-\d\dT[\d:.]+Z/) as unknown,
+  test('goes to one of many processes; the error of the next names the holder, its start and the expiry', async () => {
+    const attempts = await Promise.allSettled(Array.from({ length: 5 }, () => acquire()));
+    expect(attempts.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    const message =
+      /^Instance 5c0000000000000000000001 is being loaded by a process on one since \d{4}-\d\d-\d\dT/;
+    await expect(acquire(RUN_2, 'two')).rejects.toMatchObject({
+      name: 'BusyError',
+      kind: 'lease_busy',
+      message: expect.stringMatching(message) as unknown,
+      hint: expect.stringMatching(
+        /--wait SECONDS; .* its lease expires at \d{4}-\d\d-\d\dT[\d:.]+Z/,
+      ) as unknown,
     });
   });
 
-  // Promise (Runs): One process at a time exports an instance; one that lost its lease loads nothing more.
-  test('that lapsed goes to the next, with a higher epoch; the first has lost it and cannot give it up', async () => {
-    const first = await take();
+  // Guarantee (Runs): Only one process at a time runs for an instance; one that has lost its lease cannot load.
+  test('is taken over with a higher epoch once it has expired, and no longer released by its first holder', async () => {
+    const first = await acquire();
     await letPass('60 seconds');
-    const second = await take(RUN_2, 'two');
+    const second = await acquire(RUN_2, 'two');
     expect(second.epoch).toBeGreaterThan(first.epoch);
-    const lost = { name: 'HeldError', kind: 'lease_lost' };
-    await expect(renewLease(ledger.db, first)).rejects.toMatchObject(lost);
-    await expect(write(first)).rejects.toMatchObject(lost);
+    const leaseLost = { name: 'BusyError', kind: 'lease_lost' };
+    await expect(renewLease(ledger.db, first)).rejects.toMatchObject(leaseLost);
+    await expect(write(first)).rejects.toMatchObject(leaseLost);
     await write(second);
     await releaseLease(ledger.db, first);
     expect(await leases()).toEqual(['2 two 60']);
   });
 
-  test('that lapsed and nobody took is still its holder’s; one that was given up can be taken at once', async () => {
-    const lease = await take();
+  test('stays with its holder after it has expired until it is taken over; a released one is free at once', async () => {
+    const lease = await acquire();
     await letPass('10 minutes');
     await write(lease);
     await renewLease(ledger.db, lease);
-    await expect(take(RUN_2, 'two')).rejects.toMatchObject({ kind: 'lease_held' });
+    await expect(acquire(RUN_2, 'two')).rejects.toMatchObject({ kind: 'lease_busy' });
     await releaseLease(ledger.db, lease);
     await expect(renewLease(ledger.db, lease)).rejects.toMatchObject({ kind: 'lease_lost' });
-    expect((await take(RUN_2, 'two')).epoch).toBeGreaterThan(lease.epoch);
+    expect((await acquire(RUN_2, 'two')).epoch).toBeGreaterThan(lease.epoch);
   });
 });
 
@@ -85,9 +94,9 @@ test.each([
   ['off', 'on'],
   ['local', 'local'],
   ['on', 'on'],
-])('with synchronous_commit = %s the program commits with %s', async (usual, expected) => {
+])('with synchronous_commit = %s the program commits with %s', async (serverSetting, expected) => {
   const setting = await ledger.db.transaction().execute(async (trx) => {
-    await sql`select set_config('synchronous_commit', ${usual}, true)`.execute(trx);
+    await sql`select set_config('synchronous_commit', ${serverSetting}, true)`.execute(trx);
     await beginWriting(trx);
     return await sql<{ now: string }>`select current_setting('synchronous_commit') as now`.execute(trx);
   });
@@ -96,12 +105,12 @@ test.each([
 
 describe('a run', () => {
   beforeEach(async () => {
-    await ledger.ask(sql`delete from losant_usage.runs`);
+    await asOwner(ledger.url, 'delete from losant_usage.runs');
   });
 
-  const usual = { kind: 'manual', is_full: true, host: 'one', version: '1.2.3' } as const;
+  const defaults = { kind: 'manual', is_full: true, host: 'one', version: '1.2.3' } as const;
   const newRun = (runId: string, instanceId = INSTANCE) => ({
-    ...usual,
+    ...defaults,
     run_id: runId,
     instance_id: instanceId,
   });
@@ -111,32 +120,32 @@ describe('a run', () => {
       from losant_usage.runs order by run_id`);
   const COUNTS: RunCounts = {
     orgs: 2,
-    cells: { planned: 21, loaded: 1, unchanged: 2, left_out: 3, failed: 4, quarantined: 5, unavailable: 6 },
+    cells: { planned: 21, loaded: 1, unchanged: 2, omitted: 3, failed: 4, quarantined: 5, unavailable: 6 },
     rows: { inserted: 7, updated: 8, deleted: 9, unchanged: 10 },
     requests: 11,
   };
   const END = { range: null, counts: COUNTS, failures: [], error: null };
 
-  test('is on record from its start, and its end keeps what it read, how it ended and each count', async () => {
+  test('is recorded from its start, and at its end with range, status, counts and failures', async () => {
     await start(RUN_1);
     expect(await runs()).toEqual(['1 running - false']);
     const failures = [
-      { code: 'timeout', message: 'no answer', stream: 'device_counts', cells: 4, orgs: 2, example: null },
+      { code: 'timeout', message: 'no response', stream: 'device_counts', cells: 4, orgs: 2, example: null },
     ];
     const end = { ...END, status: 'partial' as const, failures, error: 'a\0b' };
     await finishRun(ledger.db, RUN_1, { ...end, range: { from: '2026-10-24', to: '2026-11-23' } });
-    expect(await ledger.ask(sql`select counts, failures from losant_usage.runs`)).toEqual([
+    expect(await ledger.queryRows(sql`select counts, failures from losant_usage.runs`)).toEqual([
       { counts: COUNTS, failures },
     ]);
-    const rest = sql`select kind, is_full, status, host, version, from_date, to_date, error, started_at, finished_at
+    const columns = sql`select kind, is_full, status, host, version, first_day, last_day, error, started_at, finished_at
       from losant_usage.runs`;
     const at = '2026-11-24T12:00:00.000Z';
-    expect(await ledger.list(rest)).toEqual([
+    expect(await ledger.list(columns, ledger.db)).toEqual([
       `manual true partial one 1.2.3 2026-10-24 2026-11-23 a\uFFFDb ${at} ${at}`,
     ]);
   });
 
-  test('that did not end before the next one took its lease was interrupted, unless it was only paused', async () => {
+  test('that has not ended when the next one has its lease is interrupted, until it ends after all', async () => {
     await start(RUN_1);
     await start(RUN_2);
     await finishRun(ledger.db, RUN_2, { ...END, status: 'failed', error: 'no space left' });
@@ -147,15 +156,15 @@ describe('a run', () => {
     expect(await runs()).toEqual(['1 complete - true', second]);
   });
 
-  test('that failed before it began is recorded once, of instances that are known', async () => {
-    await recordFailedRun(ledger.db, newRun(RUN_1), 'the token is refused');
-    await recordFailedRun(ledger.db, newRun(RUN_1), 'again');
+  test('that failed before it began is recorded once, for registered instances', async () => {
+    await recordFailedRun(ledger.db, newRun(RUN_1), 'the token is rejected');
+    await recordFailedRun(ledger.db, newRun(RUN_1), 'the token is rejected twice');
     await recordFailedRun(ledger.db, newRun(RUN_2, 'f'.repeat(24)), 'unknown');
-    expect(await runs()).toEqual(['1 failed the token is refused true']);
+    expect(await runs()).toEqual(['1 failed the token is rejected true']);
   });
 });
 
-test('an instance keeps its API, and a name that Losant does not say again', async () => {
+test('an instance keeps its API, and its name if that cannot be read', async () => {
   const { db } = ledger;
   const instanceId = '5c00000000000000000000ff';
   const apiUrl = 'https://api.example.com';
@@ -171,10 +180,10 @@ test('an instance keeps its API, and a name that Losant does not say again', asy
   await requireApiUrl(db, instance);
   const mismatch = {
     kind: 'database_mismatch',
-    message: `Instance ${instanceId} was collected from ${apiUrl}, not from ${elsewhere.apiUrl}`,
+    message: `Instance ${instanceId} was loaded from ${apiUrl}, not from ${elsewhere.apiUrl}`,
   };
   await expect(requireApiUrl(db, elsewhere)).rejects.toMatchObject(mismatch);
-  // It was pinned while this run asked.
+  // Another process may pin the API after that check.
   await expect(registerInstance(db, elsewhere)).rejects.toMatchObject(mismatch);
   const changes = { listed_at: '2026-11-24T00:15:00.000Z', list_problem: 'page 2 failed' };
   await updateInstance(ledger.writer({ instanceId }), changes);
@@ -184,21 +193,21 @@ test('an instance keeps its API, and a name that Losant does not say again', asy
   });
 });
 
-test('an instance has its row from the first attempt on, with why the last run broke off, until it is retired', async () => {
+test('an instance is recorded from the first attempt on, with the error of its last run, until it is retired', async () => {
   const { db } = ledger;
   const instanceId = '5c00000000000000000000aa';
   const read = () =>
     ledger.list(sql`select to_char(first_attempt_at, 'HH24:MI') as first, to_char(last_attempt_at, 'HH24:MI') as last,
       api_url, last_error, retired_at is not null as is_retired from losant_usage.instances where instance_id = ${instanceId}`);
-  expect(await recordRetirement(db, instanceId)).toBe(false);
+  await expect(recordRetirement(db, instanceId)).rejects.toThrow(`The database has no instance ${instanceId}`);
   await recordAttempt(db, instanceId);
-  await recordAttemptEnd(db, instanceId, 'HTTP 502\0');
+  await recordAttemptError(db, instanceId, 'HTTP 502\0');
   expect(await read()).toEqual(['12:00 12:00 - HTTP 502\uFFFD false']);
-  expect(await recordRetirement(db, instanceId)).toBe(true);
+  await recordRetirement(db, instanceId);
   expect(await read()).toEqual(['12:00 12:00 - HTTP 502\uFFFD true']);
   await ledger.setTime('2026-11-24T13:00:00.000Z');
   await recordAttempt(db, instanceId);
-  await recordAttemptEnd(db, instanceId, null);
+  await recordAttemptError(db, instanceId, null);
   expect(await read()).toEqual(['12:00 13:00 - - false']);
   await ledger.setTime('2026-11-24T12:00:00.000Z');
 });

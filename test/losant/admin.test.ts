@@ -2,22 +2,22 @@ import type { ServerResponse } from 'node:http';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { exitCodeOf } from '../../src/errors.ts';
-import { mayHaveHappened, type OrgPatch, sendChange } from '../../src/losant/admin.ts';
-import { errorOf, type Received, sendJson, startServer, type TestServer } from './server.ts';
+import { mayHaveChanged, type OrgPatch, sendChange } from '../../src/losant/admin.ts';
+import { errorOf, type ReceivedRequest, sendJson, startServer, type TestServer } from './server.ts';
 
 const TOKEN = 'canary-admin-0f3a';
-const PLACE = { instanceId: '1'.repeat(24), orgId: '2'.repeat(24) };
-const PATH = `/instances/${PLACE.instanceId}/orgs/${PLACE.orgId}`;
+const TARGET = { instanceId: '1'.repeat(24), orgId: '2'.repeat(24) };
+const PATH = `/instances/${TARGET.instanceId}/orgs/${TARGET.orgId}`;
 
-/** Sends a patch, or a deletion. Only tests that expect silence shorten the timeout: any answer has enough time. */
+/** Sends a patch or a deletion. Only tests without a response shorten the timeout. */
 const change = ({ url }: TestServer, patch: OrgPatch | null = null, timeoutMs = 10_000) =>
   sendChange(
     { apiUrl: url, token: TOKEN, domain: 'usage.example.com', timeoutMs, version: '0', now: Date.now },
-    PLACE,
+    TARGET,
     patch,
   );
 
-const refuse = (status: number, body: object) => (_: Received, response: ServerResponse) =>
+const respondWith = (status: number, body: object) => (_: ReceivedRequest, response: ServerResponse) =>
   sendJson(response, body, { status, headers: { 'retry-after': '1' } });
 
 const WRONG = 'Validation: The body does not fit the schema; limits.device must be >= 0; name is taken';
@@ -27,7 +27,7 @@ const INVALID = {
   validationErrors: [{ path: 'limits.device', message: 'must be >= 0' }, 'name is taken'],
 };
 
-it('a patch is sent once, whatever of the organization is answered', async () => {
+it('a patch is sent once, and the body of the response is ignored', async () => {
   const bodies: string[] = [];
   await using server = await startServer((request, response) => {
     request.stream.setEncoding('utf8').on('data', (text: string) => bodies.push(text));
@@ -48,46 +48,55 @@ it('a deletion is sent once', async () => {
 
 type Case = readonly [
   what: string,
-  answer: (request: Received, response: ServerResponse) => void,
+  respond: (request: ReceivedRequest, response: ServerResponse) => void,
   kind: string,
   exitCode: number,
   message: string,
 ];
 
-const REFUSED: readonly Case[] = [
-  ['a body that Losant finds wrong', refuse(400, INVALID), 'refused', 2, `HTTP 400: ${WRONG}`],
-  ['an unknown token', refuse(401, { message: `bad ${TOKEN}` }), 'unauthorized', 5, 'HTTP 401: bad [token]'],
-  ['a missing scope', refuse(403, { type: 'Forbidden' }), 'forbidden', 5, 'HTTP 403: Forbidden'],
-  ['an organization that is gone', refuse(404, {}), 'not_found', 2, 'HTTP 404'],
-  ['an old install', refuse(405, {}), 'not_supported', 2, 'HTTP 405'],
-  ['too many requests', refuse(429, {}), 'rate_limited', 1, 'HTTP 429'],
+const REJECTED: readonly Case[] = [
+  ['an invalid body', respondWith(400, INVALID), 'refused', 2, `HTTP 400: ${WRONG}`],
+  [
+    'an unknown token',
+    respondWith(401, { message: `bad ${TOKEN}` }),
+    'unauthorized',
+    5,
+    'HTTP 401: bad [token]',
+  ],
+  ['a missing scope', respondWith(403, { type: 'Forbidden' }), 'forbidden', 5, 'HTTP 403: Forbidden'],
+  ['an unknown organization', respondWith(404, {}), 'not_found', 2, 'HTTP 404'],
+  ['an old install', respondWith(405, {}), 'not_supported', 2, 'HTTP 405'],
+  ['too many requests', respondWith(429, {}), 'rate_limited', 1, 'HTTP 429'],
 ];
 
-const NOTHING_SAID = 'does not say that it was deleted';
+const UNCONFIRMED = 'it does not confirm the deletion';
 
-const LOST: readonly Case[] = [
-  ['an error of the server', refuse(500, {}), 'server_error', 1, 'HTTP 500'],
+const UNCERTAIN: readonly Case[] = [
+  ['a server error', respondWith(500, {}), 'server_error', 1, 'HTTP 500'],
   ['a redirect', (_, response) => response.writeHead(307).end(), 'unreachable', 1, 'redirect (HTTP 307)'],
   ['a reset', (_, response) => response.destroy(), 'unreachable', 1, 'connection failed'],
-  ['silence', () => undefined, 'timeout', 1, 'no complete answer within 300 ms'],
-  ['an empty answer', (_, response) => sendJson(response, {}), 'bad_body', 1, NOTHING_SAID],
+  ['no response', () => undefined, 'timeout', 1, 'no complete response within 300 ms'],
+  ['an empty object', (_, response) => sendJson(response, {}), 'bad_body', 1, UNCONFIRMED],
 ];
 
 describe.each([
-  { cases: REFUSED, what: 'refused', isUncertain: false },
-  { cases: LOST, what: 'perhaps made', isUncertain: true },
+  { cases: REJECTED, what: 'rejected', isUncertain: false },
+  { cases: UNCERTAIN, what: 'possibly made', isUncertain: true },
 ])('a change that is $what', ({ cases, isUncertain }) => {
-  it.each(cases)('after %s is not sent again and is shown without the token', async (...row) => {
-    const [, answer, kind, exitCode, message] = row;
-    await using server = await startServer(answer);
-    const error = await errorOf(change(server, null, kind === 'timeout' ? 300 : undefined));
-    expect(server.received).toHaveLength(1);
-    expect(error.kind).toBe(kind);
-    expect(exitCodeOf(error)).toBe(exitCode);
-    expect(error.message).toContain(`instanceOrg.delete (org ${PLACE.orgId}): `);
-    expect(error.message).toContain(message);
-    expect(mayHaveHappened(error)).toBe(isUncertain);
-    expect(error.hint).toContain(isUncertain ? 'The change may have been made' : '');
-    expect(inspect(error, { depth: null, showHidden: true })).not.toContain(TOKEN);
-  });
+  it.each(cases)(
+    'because of %s is not sent again, and its error does not contain the token',
+    async (...row) => {
+      const [, respond, kind, exitCode, message] = row;
+      await using server = await startServer(respond);
+      const error = await errorOf(change(server, null, kind === 'timeout' ? 300 : undefined));
+      expect(server.received).toHaveLength(1);
+      expect(error.kind).toBe(kind);
+      expect(exitCodeOf(error)).toBe(exitCode);
+      expect(error.message).toContain(`instanceOrg.delete (org ${TARGET.orgId}): `);
+      expect(error.message).toContain(message);
+      expect(mayHaveChanged(error)).toBe(isUncertain);
+      expect(error.hint).toContain(isUncertain ? 'The change may have been made' : '');
+      expect(inspect(error, { depth: null, showHidden: true })).not.toContain(TOKEN);
+    },
+  );
 });

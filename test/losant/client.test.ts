@@ -2,23 +2,23 @@ import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deflateSync, gzipSync } from 'node:zlib';
 import { describe, expect, it, vi } from 'vitest';
-import { readRetryAfter } from '../../src/losant/answer.ts';
-import { type AttemptReport, backoffOf, pauseOf } from '../../src/losant/client.ts';
+import { type AttemptReport, computeBackoffMs, computePauseMs } from '../../src/losant/client.ts';
 import { Gate } from '../../src/losant/gate.ts';
 import { Rate } from '../../src/losant/rate.ts';
-import { ask, clientFor, errorOf, sendJson, startServer } from './server.ts';
+import { parseRetryAfter } from '../../src/losant/response.ts';
+import { clientFor, errorOf, REQUEST, sendJson, startServer } from './server.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 0, 1);
 const now = () => NOW;
-const date = (text: string) => ({ date: new Date(text).toUTCString() });
+const dateHeader = (text: string) => ({ date: new Date(text).toUTCString() });
 
 describe('a request', () => {
-  it('is a GET without a body, with the token and the API version, whatever is smuggled into it', async () => {
+  it('is a GET without a body, with the token and the API version, whatever else is passed', async () => {
     await using server = await startServer((_, response) => sendJson(response, {}));
     const client = clientFor(server, { domain: 'example.test', version: '1.2.3' });
     const headers = { 'x-http-method-override': 'DELETE' };
-    const smuggled = { ...ask, method: 'DELETE', body: 'x', json: {}, headers };
-    await client.get(smuggled);
+    const extended = { ...REQUEST, method: 'DELETE', body: 'x', json: {}, headers };
+    await client.get(extended);
     expect(Object.keys(client)).toEqual(['get']);
     expect(server.received).toHaveLength(1);
     expect(server.received[0]).toMatchObject({
@@ -26,8 +26,8 @@ describe('a request', () => {
       path: '/instances/abc/orgs/def/deviceCounts',
       query: { start: '1764028800000', _actions: 'false', _links: 'false', _embedded: 'false' },
     });
-    const { host: _host, connection: _connection, ...sent } = server.received[0]?.headers ?? {};
-    expect(sent).toEqual({
+    const { host: _host, connection: _connection, ...rest } = server.received[0]?.headers ?? {};
+    expect(rest).toEqual({
       authorization: 'Bearer canary-token',
       accept: 'application/json',
       'accept-encoding': 'identity',
@@ -40,83 +40,83 @@ describe('a request', () => {
 
   it('keeps the path of the API URL, with or without a trailing slash', async () => {
     await using server = await startServer((_, response) => sendJson(response, {}));
-    await clientFor(server, { apiUrl: `${server.url}/api/v1` }).get(ask);
-    await clientFor(server, { apiUrl: `${server.url}/api/v1/` }).get(ask);
+    await clientFor(server, { apiUrl: `${server.url}/api/v1` }).get(REQUEST);
+    await clientFor(server, { apiUrl: `${server.url}/api/v1/` }).get(REQUEST);
     const path = '/api/v1/instances/abc/orgs/def/deviceCounts';
     expect(server.received.map((request) => request.path)).toEqual([path, path]);
   });
 
-  it('goes out on connections that are kept, no more of them than requests under way', async () => {
+  it('reuses connections, and opens no more of them than there are concurrent requests', async () => {
     const sockets = new Set<unknown>();
     await using server = await startServer((_, response) => {
       sockets.add(response.socket);
       setTimeout(() => sendJson(response, {}), 5);
     });
     const client = clientFor(server, { gate: new Gate({ concurrency: 3, rate: new Rate(10_000) }) });
-    await Promise.all(Array.from({ length: 30 }, () => client.get(ask)));
+    await Promise.all(Array.from({ length: 30 }, () => client.get(REQUEST)));
     expect(sockets.size).toBe(3);
   });
 });
 
-describe('an answer', () => {
+describe('a response', () => {
   it('contains body, text and the times of the attempt that succeeded', async () => {
-    const headers = date('2026-11-24T00:01:00Z');
+    const headers = dateHeader('2026-11-24T00:01:00Z');
     await using server = await startServer((_, response, number) =>
       sendJson(response, { counts: [] }, number === 1 ? { status: 500 } : { headers }),
     );
     let clock = NOW;
-    const answer = await clientFor(server, { now: () => (clock += 1) }).get(ask);
-    expect(answer).toMatchObject({ body: { counts: [] }, text: '{"counts":[]}', dateMs: NOW });
-    expect(answer.receivedAtMs).toBeGreaterThan(answer.sentAtMs);
-    expect(answer.sentAtMs).toBeGreaterThan(NOW + 2);
+    const response = await clientFor(server, { now: () => (clock += 1) }).get(REQUEST);
+    expect(response).toMatchObject({ body: { counts: [] }, text: '{"counts":[]}', dateMs: NOW });
+    expect(response.receivedAtMs).toBeGreaterThan(response.sentAtMs);
+    expect(response.sentAtMs).toBeGreaterThan(NOW + 2);
   });
 
-  it('is read after an interim one, in spite of headers that no Response takes, or that are there twice', async () => {
+  it('is read after an interim one, and despite headers that are repeated or not Latin-1', async () => {
     await using server = await startServer((_, response) => {
       const interim = 'HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n';
       const head = 'HTTP/1.1 200 OK\r\nx-name: M\u00fcller \u20ac\r\nage: 5\r\nage: 6\r\ncontent-length: 2';
       response.socket?.end(`${interim}${head}\r\n\r\n{}`);
     });
-    expect(await clientFor(server).get(ask)).toMatchObject({ body: {}, dateMs: null, ageSeconds: 5 });
+    expect(await clientFor(server).get(REQUEST)).toMatchObject({ body: {}, dateMs: null, ageSeconds: 5 });
   });
 
   it.each<[string, Uint8Array]>([
     ['gzip', gzipSync('{"name":"Müller"}')],
     ['deflate', deflateSync('{"name":"Müller"}')],
     ['identity', Buffer.from('{"name":"Müller"}')],
-  ])('is read where a server sends it as %s, which was not asked for', async (encoding, body) => {
+  ])('is read if the server sends it as %s without being asked to', async (encoding, body) => {
     await using server = await startServer((_, response) =>
       response.writeHead(200, { 'content-encoding': encoding }).end(body),
     );
-    expect((await clientFor(server).get(ask)).body).toEqual({ name: 'Müller' });
+    expect((await clientFor(server).get(REQUEST)).body).toEqual({ name: 'Müller' });
   });
 });
 
-describe('an answer made at another time', () => {
-  const dated = { ...ask, notBeforeMs: Date.UTC(2026, 10, 24) };
-  const soon = date('2026-11-24T00:01:00Z');
+describe('the time of a response', () => {
+  const dated = { ...REQUEST, notBeforeMs: Date.UTC(2026, 10, 24) };
+  const soon = dateHeader('2026-11-24T00:01:00Z');
 
   it.each([
-    ['of five minutes ago', date('2026-11-23T23:56:00Z')],
-    ['of a clock five minutes ahead', date('2026-11-24T00:06:00Z')],
-    ['of a cache that made it after the day', { ...soon, age: '60' }],
-    ['with an age that is none', { ...soon, age: 'soon' }],
-  ])('is none: %s', async (_, headers) => {
+    ['five minutes ago', dateHeader('2026-11-23T23:56:00Z')],
+    ['five minutes ahead', dateHeader('2026-11-24T00:06:00Z')],
+    ['cached after the end of the day', { ...soon, age: '60' }],
+    ['with an invalid age', { ...soon, age: 'soon' }],
+  ])('is accepted: %s', async (_, headers) => {
     await using server = await startServer((_request, response) => sendJson(response, {}, { headers }));
     await clientFor(server, { now }).get(dated);
     expect(server.received).toHaveLength(1);
   });
 
   it.each([
-    [date('2026-11-23T23:55:00Z'), 'the answer was made 6 min ago by its Date'],
-    [date('2026-11-20T12:01:00Z'), 'the answer was made 3 d 12 h ago by its Date'],
-    [date('2026-11-24T00:07:00Z'), 'the answer was made 6 min from now by its Date'],
-    [{ ...soon, age: '3600' }, 'a cache has kept the answer for 1 h, by its Age'],
+    [dateHeader('2026-11-23T23:55:00Z'), 'the response is dated 6 min ago (Date header)'],
+    [dateHeader('2026-11-20T12:01:00Z'), 'the response is dated 3 d 12 h ago (Date header)'],
+    [dateHeader('2026-11-24T00:07:00Z'), 'the response is dated 6 min in the future (Date header)'],
+    [{ ...soon, age: '3600' }, 'a cache served a response that is 1 h old (Age header)'],
     [
       { ...soon, age: '61' },
-      'a cache has kept the answer since before the days were over: for 61 s, by its Age',
+      'a cache served a response from before the days had ended: 61 s old (Age header)',
     ],
-  ])('is asked for again, and refused if it stays so: %j', async (headers, message) => {
+  ])('is wrong, and the request is retried and then fails: %j', async (headers, message) => {
     await using server = await startServer((_request, response, number) =>
       sendJson(response, { number }, { headers: number <= 3 ? headers : soon }),
     );
@@ -130,13 +130,23 @@ describe('an answer made at another time', () => {
 
 describe('the wait before another attempt', () => {
   it('is doubled for each attempt, up to a bound, and half of it is random', () => {
-    const waits = [backoffOf(1, 0), backoffOf(1, 0.5), backoffOf(2, 0), backoffOf(6, 0.5), backoffOf(30, 0)];
+    const waits = [
+      computeBackoffMs(1, 0),
+      computeBackoffMs(1, 0.5),
+      computeBackoffMs(2, 0),
+      computeBackoffMs(6, 0.5),
+      computeBackoffMs(30, 0),
+    ];
     expect(waits).toEqual([250, 375, 500, 12_000, 10_000]);
   });
 
-  it('where Losant asks for one, is as long as asked, but at least a second; else a second, doubled', () => {
-    expect([pauseOf(7_000, 0), pauseOf(3_600_000, 3), pauseOf(0, 0)]).toEqual([7_000, 3_600_000, 1_000]);
-    expect([pauseOf(null, 0), pauseOf(null, 5), pauseOf(null, 40)]).toEqual([1_000, 32_000, 60_000]);
+  it('is as long as Losant asks for, but at least a second; by default a second, doubled each time', () => {
+    expect([computePauseMs(7_000, 0), computePauseMs(3_600_000, 3), computePauseMs(0, 0)]).toEqual([
+      7_000, 3_600_000, 1_000,
+    ]);
+    expect([computePauseMs(null, 0), computePauseMs(null, 5), computePauseMs(null, 40)]).toEqual([
+      1_000, 32_000, 60_000,
+    ]);
   });
 
   it.each([
@@ -146,10 +156,10 @@ describe('the wait before another attempt', () => {
     [' 120 ', 120_000],
     ['Tue, 24 Nov 2026 12:00:30 GMT', 30_000],
     ['Tue, 24 Nov 2026 11:59:00 GMT', 0],
-  ])('with Retry-After %j is %s ms, by the clock of the API', (header, ms) => {
+  ])('is by the clock of the API: Retry-After %j means %s ms', (header, ms) => {
     const headers = { 'retry-after': header };
-    expect(readRetryAfter({ ...headers, date: 'Tue, 24 Nov 2026 12:00:00 GMT' }, 0)).toBe(ms);
-    expect(readRetryAfter(headers, Date.parse('2026-11-24T12:00:00Z'))).toBe(ms);
+    expect(parseRetryAfter({ ...headers, date: 'Tue, 24 Nov 2026 12:00:00 GMT' }, 0)).toBe(ms);
+    expect(parseRetryAfter(headers, Date.parse('2026-11-24T12:00:00Z'))).toBe(ms);
   });
 });
 
@@ -166,16 +176,16 @@ describe('a pause that Losant asks for', () => {
   const tooMany = (response: ServerResponse, seconds: string) =>
     sendJson(response, {}, { status: 429, headers: { 'retry-after': seconds } });
 
-  it('holds every request of the token for as long as asked and spends no attempt', async () => {
+  it('holds every request of the token for as long as Losant asks, and costs no attempt', async () => {
     await using server = await startServer((_, response, number) =>
       number > 1 ? sendJson(response, {}) : tooMany(response, '1'),
     );
     const rate = new Rate(1000);
     const pause = vi.spyOn(rate, 'pauseFor');
     const client = clientFor(server, { attempts: 1, gate: new Gate({ concurrency: 4, rate }) });
-    const first = client.get(ask);
+    const first = client.get(REQUEST);
     while (rate.pauseLeftMs === 0) await sleep(5);
-    const others = [client.get(ask), client.get(ask)];
+    const others = [client.get(REQUEST), client.get(REQUEST)];
     await sleep(50);
     expect(server.received).toHaveLength(1);
     await Promise.all([first, ...others]);
@@ -183,32 +193,32 @@ describe('a pause that Losant asks for', () => {
     expect(pause.mock.calls).toEqual([[1_000]]);
   });
 
-  it('comes with 503 and a date too', async () => {
+  it('can also be a 503 with a date', async () => {
     const headers = { date: 'Tue, 24 Nov 2020 12:00:00 GMT', 'retry-after': 'Tue, 24 Nov 2020 12:00:07 GMT' };
     await using server = await startServer((_, response, number) =>
       number > 1 ? sendJson(response, {}) : sendJson(response, {}, { status: 503, headers }),
     );
     const rate = new SwiftRate(1000);
-    await clientFor(server, { attempts: 1, gate: new Gate({ concurrency: 4, rate }) }).get(ask);
+    await clientFor(server, { attempts: 1, gate: new Gate({ concurrency: 4, rate }) }).get(REQUEST);
     expect(rate.pauses).toEqual([7_000]);
   });
 
-  it('ends with 15 minutes per request, whatever lies between; it is still due for the others', async () => {
+  it('ends after 15 minutes per request, whatever happens in between', async () => {
     await using server = await startServer((_, response, number) =>
       number === 3 ? sendJson(response, {}, { status: 500 }) : tooMany(response, '300'),
     );
     const rate = new SwiftRate(1000);
-    const error = await errorOf(clientFor(server, { gate: new Gate({ concurrency: 4, rate }) }).get(ask));
+    const error = await errorOf(clientFor(server, { gate: new Gate({ concurrency: 4, rate }) }).get(REQUEST));
     expect(error).toMatchObject({ kind: 'rate_limited', status: 429 });
     expect(error.message).toContain('(after 5 attempts)');
     expect(rate.pauses).toEqual([300_000, 300_000, 300_000, 300_000]);
   });
 
-  it('of more than 15 minutes ends all requests of the token without sending more', async () => {
+  it('of more than 15 minutes fails all requests of the token without sending them', async () => {
     await using server = await startServer((_, response) => tooMany(response, '3600'));
     const client = clientFor(server);
-    expect(await errorOf(client.get(ask))).toMatchObject({ kind: 'rate_limited', status: 429 });
-    const unsent = await errorOf(client.get(ask));
+    expect(await errorOf(client.get(REQUEST))).toMatchObject({ kind: 'rate_limited', status: 429 });
+    const unsent = await errorOf(client.get(REQUEST));
     expect(unsent).toMatchObject({ kind: 'rate_limited', status: null });
     expect(unsent.message).toContain('paused for another');
     expect(server.received).toHaveLength(1);
@@ -216,27 +226,29 @@ describe('a pause that Losant asks for', () => {
 });
 
 describe('an abort', () => {
-  it('ends every request, under way or waiting, at once with its reason', async () => {
+  it('ends every request, running or waiting, immediately with its reason', async () => {
     await using server = await startServer(() => undefined);
     const stop = new AbortController();
     const reports: AttemptReport[] = [];
     const client = clientFor(server, { timeoutMs: 60_000, onAttempt: (report) => reports.push(report) });
-    const asked = Array.from({ length: 10 }, () => client.get({ ...ask, signal: stop.signal }));
-    const settled = Promise.allSettled(asked);
+    const requests = Array.from({ length: 10 }, () => client.get({ ...REQUEST, signal: stop.signal }));
+    const settled = Promise.allSettled(requests);
     while (server.received.length < 4) await sleep(5);
     stop.abort(new Error('stopped'));
     const stopped = { status: 'rejected', reason: { message: 'stopped' } };
     expect(await settled).toMatchObject(Array(10).fill(stopped));
     expect(reports).toHaveLength(4);
     expect(reports[0]).toMatchObject({ status: null, retryReason: null });
-    await expect(client.get({ ...ask, signal: stop.signal })).rejects.toThrow('stopped');
+    await expect(client.get({ ...REQUEST, signal: stop.signal })).rejects.toThrow('stopped');
     expect(server.received).toHaveLength(4);
   });
 
   it('ends the wait before a retry', async () => {
     await using server = await startServer((_, response) => sendJson(response, {}, { status: 500 }));
     const signal = AbortSignal.timeout(200);
-    await expect(clientFor(server, { backoffMs: 60_000 }).get({ ...ask, signal })).rejects.toThrow('timeout');
+    await expect(clientFor(server, { backoffMs: 60_000 }).get({ ...REQUEST, signal })).rejects.toThrow(
+      'timeout',
+    );
     expect(server.received).toHaveLength(1);
   });
 });
@@ -248,13 +260,13 @@ it('reports each attempt once', async () => {
   });
   const reports: AttemptReport[] = [];
   const client = clientFor(server, { onAttempt: (report) => reports.push(report) });
-  await client.get(ask);
-  await errorOf(client.get(ask));
+  await client.get(REQUEST);
+  await errorOf(client.get(REQUEST));
   const times = { durationMs: expect.any(Number) as number, gateWaitMs: expect.any(Number) as number };
   expect(reports).toEqual([
-    { action: ask.action, status: 502, retryReason: 'server_error', ...times },
-    { action: ask.action, status: null, retryReason: 'unreachable', ...times },
-    { action: ask.action, status: 200, retryReason: null, ...times },
-    { action: ask.action, status: 404, retryReason: null, ...times },
+    { action: REQUEST.action, status: 502, retryReason: 'server_error', ...times },
+    { action: REQUEST.action, status: null, retryReason: 'unreachable', ...times },
+    { action: REQUEST.action, status: 200, retryReason: null, ...times },
+    { action: REQUEST.action, status: 404, retryReason: null, ...times },
   ]);
 });

@@ -23,12 +23,12 @@ const CODE = `
   });
   const signal = new AbortController().signal;
   const request = { action: 'instance.get', path: 'instances/abc', query: {}, signal };
-  const said = await client.get(request).then(({ text }) => text, (error) => error.message);
-  process.stdout.write(said);
+  const output = await client.get(request).then(({ text }) => text, (error) => error.message);
+  process.stdout.write(output);
 `;
 
-/** Returns the API's answer to a process with these variables; the process has to end by itself. */
-async function askFrom(env: Readonly<Record<string, string>>): Promise<string> {
+/** Sends a request from a process with these variables. Returns the body or the message of the error. */
+async function requestFrom(env: Readonly<Record<string, string>>): Promise<string> {
   const { code, stdout, stderr } = await startProcess(
     process.execPath,
     ['--input-type=module', '-e', CODE],
@@ -40,7 +40,7 @@ async function askFrom(env: Readonly<Record<string, string>>): Promise<string> {
 
 interface Proxy extends AsyncDisposable {
   readonly url: string;
-  /** The hosts that it was asked to connect to. */
+  /** The hosts to which it has connected. */
   readonly tunnels: string[];
 }
 
@@ -71,34 +71,34 @@ async function close(server: Server): Promise<void> {
 
 describe('a proxy', () => {
   it.each<[string, number, Record<string, string>]>([
-    ['is taken by the variables and the switch that Node itself has for it', 1, { NODE_USE_ENV_PROXY: '1' }],
-    ['is passed by for the hosts of NO_PROXY', 0, { NODE_USE_ENV_PROXY: '1', NO_PROXY: '127.0.0.1' }],
-    ['is passed by without the switch', 0, {}],
+    ['is used if NODE_USE_ENV_PROXY is set', 1, { NODE_USE_ENV_PROXY: '1' }],
+    ['is not used for hosts in NO_PROXY', 0, { NODE_USE_ENV_PROXY: '1', NO_PROXY: '127.0.0.1' }],
+    ['is not used without NODE_USE_ENV_PROXY', 0, {}],
   ])('%s', async (_, tunnels, env) => {
     await using server = await startServer((_request, response) => sendJson(response, { fine: true }));
     await using proxy = await startProxy();
-    const said = await askFrom({ API_URL: server.url, HTTP_PROXY: proxy.url, ...env });
-    expect(said).toBe('{"fine":true}');
+    const output = await requestFrom({ API_URL: server.url, HTTP_PROXY: proxy.url, ...env });
+    expect(output).toBe('{"fine":true}');
     expect(proxy.tunnels).toEqual(Array(tunnels).fill(new URL(server.url).host));
     expect(server.received).toHaveLength(1);
   });
 });
 
 describe('a server with a private certificate', () => {
-  async function askTls(env: Readonly<Record<string, string>>): Promise<string> {
+  async function requestTls(env: Readonly<Record<string, string>>): Promise<string> {
     const key = readFileSync(CERTIFICATE_FILE.replace('certificate.pem', 'key.pem'));
     const options = { key, cert: readFileSync(CERTIFICATE_FILE) };
     const server = createTlsServer(options, (_, response) => sendJson(response, { fine: true }));
     const { port } = new URL(await listen(server));
     try {
-      return await askFrom({ API_URL: `https://localhost:${port}`, ...env });
+      return await requestFrom({ API_URL: `https://localhost:${port}`, ...env });
     } finally {
       await close(server);
     }
   }
 
-  it('is refused, but for NODE_EXTRA_CA_CERTS', async () => {
-    expect(await askTls({})).toMatch(/^instance.get: connection failed: .*self-signed certificate/);
-    expect(await askTls({ NODE_EXTRA_CA_CERTS: CERTIFICATE_FILE })).toBe('{"fine":true}');
+  it('is rejected unless NODE_EXTRA_CA_CERTS contains it', async () => {
+    expect(await requestTls({})).toMatch(/^instance.get: connection failed: .*self-signed certificate/);
+    expect(await requestTls({ NODE_EXTRA_CA_CERTS: CERTIFICATE_FILE })).toBe('{"fine":true}');
   });
 });

@@ -3,29 +3,29 @@ import { AttemptError } from '../../src/losant/attempt.ts';
 import { Gate } from '../../src/losant/gate.ts';
 import { Rate } from '../../src/losant/rate.ts';
 
-const asking = (signal = new AbortController().signal) => ({ action: 'instance.get', signal });
-const never = asking();
-const gateOf = (options: { concurrency?: number; requestsPerSecond?: number } = {}) => {
+const createRequest = (signal = new AbortController().signal) => ({ action: 'instance.get', signal });
+const REQUEST = createRequest();
+const createGate = (options: { concurrency?: number; requestsPerSecond?: number } = {}) => {
   const { concurrency = 4, requestsPerSecond = 1000 } = options;
   return new Gate({ concurrency, rate: new Rate(requestsPerSecond) });
 };
 
-/** A task that takes this long. */
-const takes = (ms: number) => () => new Promise<void>((resolve) => setTimeout(resolve, ms));
+/** Returns a task that takes this long. */
+const createTask = (ms: number) => () => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
-/** Starts `count` tasks and records when each began, in ms since the beginning of the test. */
-function startMany(gate: Gate, count: number, question = never) {
+/** Queues `count` tasks and records when each starts, in ms since the start of the test. */
+function queueTasks(gate: Gate, count: number, request = REQUEST) {
   const starts: number[] = [];
   const done = Array.from({ length: count }, () =>
     gate.run(async () => {
       starts.push(performance.now());
-    }, question),
+    }, request),
   );
   return { starts, done };
 }
 
-/** Lets all that is under way come to its end, on a clock that is set. */
-async function ended<T>(done: Promise<T>[]): Promise<T[]> {
+/** Runs all fake timers until the tasks are done. */
+async function finishAll<T>(done: Promise<T>[]): Promise<T[]> {
   await vi.runAllTimersAsync();
   return Promise.all(done);
 }
@@ -40,18 +40,18 @@ afterEach(() => {
 });
 
 describe('Gate', () => {
-  it('lets no more tasks run at once than allowed', async () => {
-    const gate = gateOf({ concurrency: 3 });
+  it('runs no more tasks at the same time than allowed', async () => {
+    const gate = createGate({ concurrency: 3 });
     let running = 0;
-    let most = 0;
+    let maxRunning = 0;
     const task = async () => {
       running += 1;
-      most = Math.max(most, running);
-      await takes(10)();
+      maxRunning = Math.max(maxRunning, running);
+      await createTask(10)();
       running -= 1;
     };
-    await ended(Array.from({ length: 12 }, () => gate.run(task, never)));
-    expect(most).toBe(3);
+    await finishAll(Array.from({ length: 12 }, () => gate.run(task, REQUEST)));
+    expect(maxRunning).toBe(3);
   });
 
   it.each([
@@ -59,31 +59,31 @@ describe('Gate', () => {
     { requestsPerSecond: 0.5, count: 3, spacingMs: 2_000 },
   ])('spaces starts evenly at $requestsPerSecond per second', async (options) => {
     const { requestsPerSecond, count, spacingMs } = options;
-    const { starts, done } = startMany(gateOf({ concurrency: 50, requestsPerSecond }), count);
-    await ended(done);
+    const { starts, done } = queueTasks(createGate({ concurrency: 50, requestsPerSecond }), count);
+    await finishAll(done);
     expect(starts).toEqual(starts.map((_, index) => (starts[0] as number) + index * spacingMs));
   });
 
-  // Promise (Losant): Requests keep the rate and the concurrency that are set, and pauses that Losant asks for hold
-  // all requests of a token.
+  // Guarantee (Losant): Requests respect the configured rate and concurrency, and a pause requested by Losant applies
+  // to all requests of a token.
   it('starts no more than the rate in any stretch of time', async () => {
-    const { starts, done } = startMany(gateOf({ concurrency: 500, requestsPerSecond: 400 }), 300);
-    await ended(done);
+    const { starts, done } = queueTasks(createGate({ concurrency: 500, requestsPerSecond: 400 }), 300);
+    await finishAll(done);
     const counts = starts.map((from) => starts.filter((at) => at >= from && at < from + 200).length);
     expect(Math.max(...counts)).toBe(80);
     const tookMs = (starts.at(-1) as number) - (starts[0] as number);
     expect(Math.abs(tookMs - 299 * 2.5)).toBeLessThanOrEqual(20);
   });
 
-  it('starts what waits also where its turn comes between two readings of the clock', async () => {
+  it('starts a waiting task even if its turn comes between two reads of the clock', async () => {
     const clock = vi.spyOn(performance, 'now');
     for (const endsAtMs of [99.55, 99.65, 99.75, 99.85, 99.95, 100.05]) {
       let timeMs = 0;
       clock.mockImplementation(() => timeMs);
-      const gate = gateOf({ concurrency: 1, requestsPerSecond: 10 });
+      const gate = createGate({ concurrency: 1, requestsPerSecond: 10 });
       const first = Promise.withResolvers<void>();
-      const done = gate.run(() => first.promise, never);
-      const waiting = gate.run(() => Promise.resolve('started'), never);
+      const done = gate.run(() => first.promise, REQUEST);
+      const waiting = gate.run(() => Promise.resolve('started'), REQUEST);
       clock.mockImplementation(() => (timeMs += 0.1));
       timeMs = endsAtMs;
       first.resolve();
@@ -93,11 +93,11 @@ describe('Gate', () => {
     }
   }, 5_000);
 
-  it('keeps the rate up though timers are late, and makes up for no more than 100 ms', async () => {
+  it('keeps the rate despite late timers, catching up by at most 100 ms', async () => {
     let lateMs = 0;
     const now = performance.now.bind(performance);
     vi.spyOn(performance, 'now').mockImplementation(() => now() + lateMs);
-    const { starts, done } = startMany(gateOf({ concurrency: 500, requestsPerSecond: 40 }), 61);
+    const { starts, done } = queueTasks(createGate({ concurrency: 500, requestsPerSecond: 40 }), 61);
     while (starts.length < 41) {
       lateMs += 30;
       await vi.advanceTimersToNextTimerAsync();
@@ -107,13 +107,13 @@ describe('Gate', () => {
     lateMs += 1_000;
     await vi.advanceTimersToNextTimerAsync();
     expect(starts.length - before).toBe(5);
-    await ended(done);
+    await finishAll(done);
   });
 
-  it('frees waiting tasks as soon as the signal aborts, and runs none of them', async () => {
-    const gate = gateOf({ concurrency: 2, requestsPerSecond: 0.01 });
+  it('rejects waiting tasks as soon as the signal aborts, and runs none of them', async () => {
+    const gate = createGate({ concurrency: 2, requestsPerSecond: 0.01 });
     const stop = new AbortController();
-    const { starts, done } = startMany(gate, 6, asking(stop.signal));
+    const { starts, done } = queueTasks(gate, 6, createRequest(stop.signal));
     await done[0];
     stop.abort(new Error('stopped'));
     const results = await Promise.allSettled(done);
@@ -123,36 +123,36 @@ describe('Gate', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('pauses every task, also those that wait already, and goes on afterwards', async () => {
-    const gate = gateOf({ requestsPerSecond: 20 });
-    const { starts, done } = startMany(gate, 3);
+  it('pauses all tasks, including waiting ones, and continues afterward', async () => {
+    const gate = createGate({ requestsPerSecond: 20 });
+    const { starts, done } = queueTasks(gate, 3);
     await done[0];
     gate.rate.pauseFor(300);
     gate.rate.pauseFor(1);
-    const waited = gate.run(async (ms) => ms, never);
-    await ended(done);
+    const waitMs = gate.run(async (ms) => ms, REQUEST);
+    await finishAll(done);
     expect(starts).toEqual([0, 300, 350]);
-    expect(await waited).toBe(400);
+    expect(await waitMs).toBe(400);
     expect(gate.rate.pauseLeftMs).toBe(0);
   });
 
-  it('refuses all waiting and new tasks at a pause longer than 15 minutes, but not those under way', async () => {
-    const gate = gateOf({ concurrency: 2, requestsPerSecond: 1000 });
-    const underWay = [1, 2].map(async (name) => {
-      await gate.run(takes(50), never);
+  it('rejects all waiting and new tasks at a pause longer than 15 minutes, but not running ones', async () => {
+    const gate = createGate({ concurrency: 2, requestsPerSecond: 1000 });
+    const running = [1, 2].map(async (name) => {
+      await gate.run(createTask(50), REQUEST);
       return `done ${name}`;
     });
-    const waiting = [1, 2, 3].map(() => gate.run(takes(1_000), never));
-    const refused = Promise.allSettled(waiting);
+    const waiting = [1, 2, 3].map(() => gate.run(createTask(1_000), REQUEST));
+    const results = Promise.allSettled(waiting);
     vi.advanceTimersByTime(10);
     gate.rate.pauseFor(16 * 60_000);
     const limited = { status: 'rejected', reason: { kind: 'rate_limited' } };
-    expect(await refused).toMatchObject([limited, limited, limited]);
-    await expect(gate.run(async () => undefined, never)).rejects.toThrow(AttemptError);
-    expect(await ended(underWay)).toEqual(['done 1', 'done 2']);
+    expect(await results).toMatchObject([limited, limited, limited]);
+    await expect(gate.run(async () => undefined, REQUEST)).rejects.toThrow(AttemptError);
+    expect(await finishAll(running)).toEqual(['done 1', 'done 2']);
   });
 
-  it('believes no pause longer than an hour', () => {
+  it('caps a pause at an hour', () => {
     const rate = new Rate(1000);
     rate.pauseFor(86_400_000);
     expect(rate.pauseLeftMs).toBe(3_600_000);
@@ -160,59 +160,59 @@ describe('Gate', () => {
 });
 
 describe('Gates of one rate', () => {
-  const startsOf = (gate: Gate, count: number, ms = 0) => {
+  const start = (gate: Gate, count: number, ms = 0) => {
     const starts: number[] = [];
     const done = Array.from({ length: count }, () =>
       gate.run(async () => {
         starts.push(performance.now());
-        await takes(ms)();
-      }, never),
+        await createTask(ms)();
+      }, REQUEST),
     );
     return { starts, done };
   };
 
-  // Promise (Losant): Instances of one token share its rate and its pauses; one that hangs takes no turn of another.
-  it('share it in the order in which requests come', async () => {
+  // Guarantee (Losant): Instances with the same token share its rate and its pauses; a hanging one delays no other.
+  it('share it in the order in which requests arrive', async () => {
     const rate = new Rate(100);
-    const [first, second] = [1, 2].map(() => startsOf(new Gate({ concurrency: 50, rate }), 3)) as [
-      ReturnType<typeof startsOf>,
-      ReturnType<typeof startsOf>,
+    const [first, second] = [1, 2].map(() => start(new Gate({ concurrency: 50, rate }), 3)) as [
+      ReturnType<typeof start>,
+      ReturnType<typeof start>,
     ];
-    await ended([...first.done, ...second.done]);
+    await finishAll([...first.done, ...second.done]);
     expect([first.starts, second.starts]).toEqual([
       [0, 10, 20],
       [30, 40, 50],
     ]);
   });
 
-  it('have each its own concurrency, so that one whose requests hang holds up no other', async () => {
+  it('each have a concurrency, so that a gate whose requests hang delays no other', async () => {
     const rate = new Rate(100);
-    const hanging = startsOf(new Gate({ concurrency: 2, rate }), 5, 60_000);
-    const swift = startsOf(new Gate({ concurrency: 2, rate }), 3);
+    const hanging = start(new Gate({ concurrency: 2, rate }), 5, 60_000);
+    const swift = start(new Gate({ concurrency: 2, rate }), 3);
     await vi.advanceTimersByTimeAsync(1_000);
     expect([hanging.starts, swift.starts]).toEqual([
       [0, 10],
       [20, 30, 40],
     ]);
-    await ended([...hanging.done, ...swift.done]);
+    await finishAll([...hanging.done, ...swift.done]);
     expect(hanging.starts).toEqual([0, 10, 60_000, 60_010, 120_000]);
   });
 
-  it('all wait while one of them was asked to', async () => {
+  it('all wait for a pause that one of them was asked for', async () => {
     const rate = new Rate(1000);
-    const [one, other] = [1, 2].map(() => new Gate({ concurrency: 4, rate })) as [Gate, Gate];
-    one.rate.pauseFor(300);
-    const { starts, done } = startsOf(other, 1);
-    await ended(done);
+    const [first, second] = [1, 2].map(() => new Gate({ concurrency: 4, rate })) as [Gate, Gate];
+    first.rate.pauseFor(300);
+    const { starts, done } = start(second, 1);
+    await finishAll(done);
     expect(starts).toEqual([300]);
   });
 
-  it('keep the lowest of the rates that are set for them', async () => {
+  it('use the lowest of the rates that are set', async () => {
     const rate = new Rate(100);
     rate.limitTo(1000);
     rate.limitTo(50);
-    const { starts, done } = startsOf(new Gate({ concurrency: 4, rate }), 3);
-    await ended(done);
+    const { starts, done } = start(new Gate({ concurrency: 4, rate }), 3);
+    await finishAll(done);
     expect(starts).toEqual([0, 20, 40]);
   });
 });

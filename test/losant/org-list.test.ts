@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { collect } from 'streaming-iterables';
 import { describe, expect, it } from 'vitest';
-import { listOrgPages, type OrgListVerdict, type OrgPage } from '../../src/losant/org-list.ts';
+import { listOrgPages, type OrgListResult, type OrgPage } from '../../src/losant/org-list.ts';
 import { clientFor, sendJson, startServer } from './server.ts';
 
 const INSTANCE = '5c0000000000000000000001';
@@ -10,134 +10,139 @@ const orgsOf = (count: number): Item[] => Array.from({ length: count }, (_, i) =
 const orgOf = (number: number): Item => ({ id: orgId(number), name: `Org ${number}` });
 
 const { signal } = new AbortController();
-const QUERY_FOR_ALL = { _actions: 'false', _links: 'false', _embedded: 'false' };
+const COMMON_QUERY = { _actions: 'false', _links: 'false', _embedded: 'false' };
 
 type Item = { id: string; name: string; [key: string]: unknown };
 
 interface World {
-  /** The items, sorted by id as the API does; tests change them while the list is read. */
+  /** Sorted by ID as by the API; tests change them while the list is read. */
   items: unknown[];
 }
 
-interface Serving {
-  /** Changes the world before it answers the request with this number, counted from 1. */
+interface ServerOptions {
+  /** Changes the world before the response to the request with this number, counted from 1. */
   readonly before?: (world: World, number: number) => void;
-  /** Changes an answer. */
-  readonly answer?: (body: { readonly items: readonly unknown[] }, page: number) => object;
+  /** Changes a response. */
+  readonly edit?: (body: { readonly items: readonly unknown[] }, page: number) => object;
 }
 
-interface Read extends OrgListVerdict {
+interface ListRead extends OrgListResult {
   readonly ids: readonly (string | null)[];
-  readonly rejected: readonly (string | null)[];
+  readonly unreadable: readonly (string | null)[];
   readonly requests: number;
 }
 
 /** Reads the complete list of a server. */
-async function readList(items: unknown[], perPage: number, serving: Serving = {}): Promise<Read> {
+async function readList(items: unknown[], perPage: number, options: ServerOptions = {}): Promise<ListRead> {
   const world = { items };
   await using server = await startServer(({ query }, response, number) => {
-    serving.before?.(world, number);
+    options.before?.(world, number);
     const page = Number(query['page']);
     const size = Number(query['perPage']);
     const items = world.items.slice(page * size, (page + 1) * size);
     const body = { items, totalCount: world.items.length };
-    sendJson(response, serving.answer?.(body, page) ?? body);
+    sendJson(response, options.edit?.(body, page) ?? body);
   });
-  const seen: OrgPage[] = [];
+  const orgPages: OrgPage[] = [];
   const pages = listOrgPages(clientFor(server), { instanceId: INSTANCE, perPage, signal });
   for (;;) {
     const { done, value } = await pages.next();
     if (done) {
-      const items = seen.flatMap((page) => page.items);
+      const items = orgPages.flatMap((page) => page.items);
       const idsOf = (each: OrgPage['items']) => each.map(({ orgId: id }) => id);
-      const rejected = idsOf(items.filter((item) => 'problem' in item));
+      const unreadable = idsOf(items.filter((item) => 'problem' in item));
       const ids = idsOf(items.filter((item) => !('problem' in item)));
-      return { ...value, ids, rejected, requests: server.received.length };
+      return { ...value, ids, unreadable, requests: server.received.length };
     }
-    seen.push(value);
+    orgPages.push(value);
   }
 }
 
-const UNSORTED = 'it is not sorted by id, or names an organization twice';
-const upTo = (count: number) => Array.from({ length: count }, (_, i) => orgId(i));
+const UNSORTED = 'it is not sorted by ID, or lists an organization twice';
+const idsTo = (count: number) => Array.from({ length: count }, (_, i) => orgId(i));
 
 describe('a list that does not change is complete', () => {
   it.each([0, 1, 10, 30, 31])('with %i organizations in pages of 10', async (count) => {
     const read = await readList(orgsOf(count), 10);
     const requests = Math.max(1, Math.ceil(count / 10));
-    expect(read).toMatchObject({ reason: null, listed: count, ids: upTo(count), requests });
+    expect(read).toMatchObject({ reason: null, listedOrgs: count, ids: idsTo(count), requests });
   });
 
-  it('where the API caps the page below what was asked for, and does not say so', async () => {
+  it('if the API returns smaller pages than requested, and does not report it', async () => {
     const cap = 3;
     await using server = await startServer(({ query }, response) => {
       const first = Number(query['page']) * cap;
       sendJson(response, { items: orgsOf(7).slice(first, first + cap), totalCount: 7, perPage: 100 });
     });
     const pages = await collect(listOrgPages(clientFor(server), { instanceId: INSTANCE, signal }));
-    expect(pages.flatMap(({ items }) => items.map((org) => org.orgId))).toEqual(upTo(7));
+    expect(pages.flatMap(({ items }) => items.map((org) => org.orgId))).toEqual(idsTo(7));
     const received = server.received.toSorted((a, b) => Number(a.query['page']) - Number(b.query['page']));
     expect(received.map(({ path, query }) => [path, query])).toEqual(
       ['0', '1', '2'].map((page) => [
         `/instances/${INSTANCE}/orgs`,
-        { page, perPage: '100', sortField: 'id', sortDirection: 'asc', ...QUERY_FOR_ALL },
+        { page, perPage: '100', sortField: 'id', sortDirection: 'asc', ...COMMON_QUERY },
       ]),
     );
   });
 });
 
-describe('an answer that is no page of the list', () => {
+describe('a response that is not the requested page', () => {
   it.each([
     ['no totalCount', { items: [] }, 'totalCount'],
     ['no items', { totalCount: 0 }, 'items'],
     ['another page', { items: [], totalCount: 0, page: 4 }, 'page 4'],
     ['an array', [], 'body'],
-  ])('with %s is refused and not asked for again', async (_, body, named) => {
+  ])('with %s is rejected and not requested again', async (_, body, detail) => {
     await using server = await startServer((__, response) => sendJson(response, body));
     const list = collect(listOrgPages(clientFor(server), { instanceId: INSTANCE, signal }));
-    const refused = { kind: 'bad_body', action: 'instanceOrgs.get', body: JSON.stringify(body) };
-    const message = expect.stringContaining(named) as unknown;
-    await expect(list).rejects.toMatchObject({ ...refused, message });
+    const rejection = { kind: 'bad_body', action: 'instanceOrgs.get', body: JSON.stringify(body) };
+    const message = expect.stringContaining(detail) as unknown;
+    await expect(list).rejects.toMatchObject({ ...rejection, message });
     expect(server.received).toHaveLength(1);
   });
 });
 
-const itLists = (listed: number, total: number) =>
-  `it lists ${listed} organizations and has ${total} by its own account`;
+const describeCounts = (listedOrgs: number, total: number) =>
+  `it lists ${listedOrgs} organizations but reports a total of ${total}`;
 
 describe('a list that contradicts itself is not complete', () => {
-  it.each<[string, NonNullable<Serving['answer']>, string, number]>([
-    ['with an empty page', (body, page) => (page === 1 ? { ...body, items: [] } : body), itLists(20, 30), 20],
-    ['with an empty first page', (body) => ({ ...body, items: [] }), itLists(0, 30), 0],
-    ['when the page that is asked for is ignored', (body) => ({ ...body, items: orgsOf(10) }), UNSORTED, 10],
-    ['when it says that it has none', (body) => ({ ...body, totalCount: 0 }), itLists(30, 0), 30],
-    ['when it says that it has fewer', (body) => ({ ...body, totalCount: 15 }), itLists(30, 15), 30],
-  ])('%s', async (_, answer, reason, listed) => {
-    const read = await readList(orgsOf(30), 10, { answer });
-    expect(read).toMatchObject({ reason, listed });
-    expect(new Set(read.ids).size).toBe(listed);
+  it.each<[string, NonNullable<ServerOptions['edit']>, string, number]>([
+    [
+      'with an empty page',
+      (body, page) => (page === 1 ? { ...body, items: [] } : body),
+      describeCounts(20, 30),
+      20,
+    ],
+    ['with an empty first page', (body) => ({ ...body, items: [] }), describeCounts(0, 30), 0],
+    ['when the requested page number is ignored', (body) => ({ ...body, items: orgsOf(10) }), UNSORTED, 10],
+    ['when it reports a total of 0', (body) => ({ ...body, totalCount: 0 }), describeCounts(30, 0), 30],
+    ['when it reports a smaller total', (body) => ({ ...body, totalCount: 15 }), describeCounts(30, 15), 30],
+  ])('%s', async (_, edit, reason, listedOrgs) => {
+    const read = await readList(orgsOf(30), 10, { edit });
+    expect(read).toMatchObject({ reason, listedOrgs });
+    expect(new Set(read.ids).size).toBe(listedOrgs);
     expect(read.requests).toBeLessThanOrEqual(6);
   });
 
-  it('when it has the same organization twice', async () => {
+  it('when it lists an organization twice', async () => {
     const read = await readList([orgOf(0), orgOf(1), orgOf(1), orgOf(2)], 10);
-    expect(read).toMatchObject({ reason: UNSORTED, listed: 3 });
-    expect(new Set(read.ids)).toEqual(new Set(upTo(3)));
+    expect(read).toMatchObject({ reason: UNSORTED, listedOrgs: 3 });
+    expect(new Set(read.ids)).toEqual(new Set(idsTo(3)));
   });
 });
 
 describe('a list that shifts while it is read', () => {
-  it('is read once more, as it is then', async () => {
+  it('reads the list once more, in its new state', async () => {
     const before = (world: World, number: number) => {
       if (number === 60) world.items = world.items.filter((_, index) => index !== 3);
     };
     const read = await readList(orgsOf(200), 2, { before });
-    expect(read).toMatchObject({ reason: null, listed: 199 });
-    expect(new Set(read.ids)).toEqual(new Set(upTo(200)));
+    expect(read).toMatchObject({ reason: null, listedOrgs: 199 });
+    expect(new Set(read.ids)).toEqual(new Set(idsTo(200)));
     expect(read.requests).toBe(200);
   });
 
-  it('is not complete if it shifts without end, and comes to an end', async () => {
+  it('is not complete if it keeps shifting, and is not read forever', async () => {
     const before = (world: World) => {
       world.items = world.items.slice(1);
     };
@@ -145,28 +150,28 @@ describe('a list that shifts while it is read', () => {
     expect(reason).toContain('it kept changing while it was read');
   });
 
-  // Promise (Missing numbers): A list of organizations counts only if it is complete by its own account; until then
-  // each run says that others may be missing.
-  it('loses nobody that was there all the time, whenever it calls itself complete', async () => {
-    /** At which request an organization goes, or another one comes. */
+  // Guarantee (Missing numbers): An organization list counts only if it matches its own total; until then every run
+  // reports that organizations may be missing.
+  it('has every organization that existed throughout, if it counts as complete', async () => {
+    /** The request at which an organization is deleted, or a new one (-1) created. */
     const event = fc.tuple(fc.integer({ min: 1, max: 20 }), fc.integer({ min: -1, max: 24 }));
     const play = async (count: number, perPage: number, events: readonly [number, number][]) => {
-      const stayed = new Set(upTo(count));
+      const lastingIds = new Set(idsTo(count));
       let next = count;
       const before = (world: World, number: number) => {
-        // The changes come one at a time: two that cancel each other out leave no trace in a count.
+        // One change at a time: two that cancel each other out would leave no trace in the total.
         const [, changed] = events.find(([at]) => at === number) ?? [];
         if (changed === -1) {
           world.items = [...world.items, orgOf(next)];
           next += 1;
         } else if (changed !== undefined) {
           world.items = world.items.filter((item) => (item as Item).id !== orgId(changed));
-          stayed.delete(orgId(changed));
+          lastingIds.delete(orgId(changed));
         }
       };
       const read = await readList(orgsOf(count), perPage, { before });
-      const missed = [...stayed].filter((id) => !read.ids.includes(id));
-      if (read.reason === null) expect(missed).toEqual([]);
+      const absentIds = [...lastingIds].filter((id) => !read.ids.includes(id));
+      if (read.reason === null) expect(absentIds).toEqual([]);
       // A single change must not make the list incomplete.
       if (events.length <= 1) expect(read.reason).toBeNull();
     };
@@ -176,25 +181,25 @@ describe('a list that shifts while it is read', () => {
   });
 });
 
-describe('a list that is not sorted, as it was asked for, is not complete', () => {
+describe('a list that is not sorted as requested is not complete', () => {
   it.each([
-    ['at all', orgsOf(30).reverse(), 7],
-    ['though each page is', [orgOf(5), orgOf(6), orgOf(1), orgOf(2), orgOf(9), orgOf(10)], 2],
-    ['and repeats some', [orgOf(5), orgOf(1), orgOf(3), orgOf(1), orgOf(2), orgOf(5)], 2],
-  ])('%s, and every organization on it is listed', async (_, items, perPage) => {
+    ['in reverse order', orgsOf(30).reverse(), 7],
+    ['with sorted pages', [orgOf(5), orgOf(6), orgOf(1), orgOf(2), orgOf(9), orgOf(10)], 2],
+    ['with repeated organizations', [orgOf(5), orgOf(1), orgOf(3), orgOf(1), orgOf(2), orgOf(5)], 2],
+  ])('%s, but every organization on it is listed', async (_, items, perPage) => {
     const read = await readList(items, perPage);
     expect(read).toMatchObject({ reason: UNSORTED });
     expect(new Set(read.ids)).toEqual(new Set(items.map(({ id }) => id)));
   });
 });
 
-it('items that cannot be read are reported by id, or counted, and make the list incomplete', async () => {
+it('unreadable items are reported by ID or counted, and those without an ID make the list incomplete', async () => {
   const withoutId = [null, { name: 'without an id' }, { id: 17, name: 'with a number for an id' }];
   const read = await readList([orgOf(0), ...withoutId, { id: orgId(1), name: null }, orgOf(2)], 10);
   expect(read).toMatchObject({
-    reason: '3 of its items have no readable id',
-    listed: 3,
+    reason: '3 of its items have no readable ID',
+    listedOrgs: 3,
     ids: [orgId(0), orgId(2)],
-    rejected: [null, null, null, orgId(1)],
+    unreadable: [null, null, null, orgId(1)],
   });
 });

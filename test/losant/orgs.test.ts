@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { readOrganization } from '../../src/losant/organization.ts';
+import { parseOrganization } from '../../src/losant/organization.ts';
 import { getInstance, getOrg } from '../../src/losant/orgs.ts';
-import { usageRequest } from '../../src/losant/usage.ts';
+import { createUsageRequest } from '../../src/losant/usage.ts';
 import { parseJson } from '../../src/usage/body.ts';
 import { clientFor, sendJson, startServer, type TestServer } from './server.ts';
 
@@ -13,19 +13,19 @@ describe('getOrg', () => {
   const read = (server: TestServer) =>
     getOrg(clientFor(server), { instanceId: INSTANCE, orgId: orgId(1), signal });
 
-  it('returns the organization, and what was answered', async () => {
-    const answer = { id: orgId(1), name: 'Acme', isReadOnly: true };
-    await using server = await startServer((_, response) => sendJson(response, answer));
-    expect(await read(server)).toMatchObject({ organization: { name: 'Acme' }, resource: answer });
+  it('returns the organization and the whole body', async () => {
+    const body = { id: orgId(1), name: 'Acme', isReadOnly: true };
+    await using server = await startServer((_, response) => sendJson(response, body));
+    expect(await read(server)).toMatchObject({ organization: { name: 'Acme' }, resource: body });
     expect(server.received[0]?.path).toBe(`/instances/${INSTANCE}/orgs/${orgId(1)}`);
   });
 
   it.each([
     ['of another organization', { id: orgId(2), name: 'Other' }, orgId(2)],
     ['without a name', { id: orgId(1) }, 'name: '],
-  ])('refuses a body %s', async (_, body, named) => {
+  ])('rejects a body %s', async (_, body, detail) => {
     await using server = await startServer((__, response) => sendJson(response, body));
-    const message = expect.stringContaining(named) as unknown;
+    const message = expect.stringContaining(detail) as unknown;
     await expect(read(server)).rejects.toMatchObject({ kind: 'bad_body', message });
   });
 });
@@ -34,8 +34,8 @@ describe('getInstance', () => {
   const read = (server: TestServer) => getInstance(clientFor(server), { instanceId: INSTANCE, signal });
 
   it('returns the name', async () => {
-    const answer = { id: INSTANCE.toUpperCase(), name: 'Main' };
-    await using server = await startServer((_, response) => sendJson(response, answer));
+    const body = { id: INSTANCE.toUpperCase(), name: 'Main' };
+    await using server = await startServer((_, response) => sendJson(response, body));
     expect(await read(server)).toEqual({ name: 'Main' });
     expect(server.received[0]?.path).toBe(`/instances/${INSTANCE}`);
   });
@@ -49,39 +49,39 @@ describe('getInstance', () => {
   it.each([
     ['of something else', { status: 'ok' }],
     ['of another instance', { id: orgId(1), name: 'Other' }],
-  ])('refuses the body %s', async (_, body) => {
+  ])('rejects a body %s', async (_, body) => {
     await using server = await startServer((__, response) => sendJson(response, body));
     await expect(read(server)).rejects.toMatchObject({ kind: 'bad_body', action: 'instance.get' });
   });
 });
 
-const question = {
+const usage = {
   instanceId: INSTANCE,
   orgId: orgId(1),
   action: 'payloadCountsBreakdown',
   query: { resolution: '86400000', asBytes: 'true', includeNonBillable: 'true' },
-  window: { from: '2025-11-25', to: '2025-11-26' },
+  range: { from: '2025-11-25', to: '2025-11-26' },
   signal,
 } as const;
 
-describe('usageRequest', () => {
-  it('asks for whole UTC days, from the first to the last millisecond', async () => {
+describe('createUsageRequest', () => {
+  it('requests whole UTC days, from the first to the last millisecond', async () => {
     await using server = await startServer((_, response) => sendJson(response, { counts: [] }));
-    const answer = await clientFor(server).get(usageRequest(question));
-    expect(answer.body).toEqual({ counts: [] });
+    const response = await clientFor(server).get(createUsageRequest(usage));
+    expect(response.body).toEqual({ counts: [] });
     const [{ path, query } = {}] = server.received;
     expect(path).toBe(`/instances/${INSTANCE}/orgs/${orgId(1)}/payloadCountsBreakdown`);
-    expect(query).toMatchObject({ start: '1764028800000', end: '1764201599999', ...question.query });
+    expect(query).toMatchObject({ start: '1764028800000', end: '1764201599999', ...usage.query });
   });
 
-  it('names action, organization and days when it fails, and the scope that is missing', async () => {
+  it('creates a request whose error names action, organization, days and the missing scope', async () => {
     await using server = await startServer((_, response) => sendJson(response, {}, { status: 403 }));
     const action = 'instanceOrg.payloadCountsBreakdown';
-    await expect(clientFor(server).get(usageRequest(question))).rejects.toMatchObject({
+    await expect(clientFor(server).get(createUsageRequest(usage))).rejects.toMatchObject({
       kind: 'forbidden',
       action,
-      message: `${action} (org ${orgId(1)}, days 2025-11-25..2025-11-26): answered HTTP 403`,
-      hint: expect.stringContaining(`add ${action} to it, or all.Instance.read`) as unknown,
+      message: `${action} (org ${orgId(1)}, days 2025-11-25..2025-11-26): responded with HTTP 403`,
+      hint: expect.stringContaining(`add ${action}, or all.Instance.read`) as unknown,
     });
   });
 
@@ -90,37 +90,37 @@ describe('usageRequest', () => {
     { from: '2025-11-31', to: '2025-12-01' },
     { from: '1970-01-01', to: '1970-01-02' },
     { from: '', to: '' },
-  ])('sends nothing for $from..$to, which is no window', (window) => {
-    expect(() => usageRequest({ ...question, window })).toThrow('not a window');
+  ])('throws for the invalid range $from..$to', (range) => {
+    expect(() => createUsageRequest({ ...usage, range })).toThrow('not a range');
   });
 });
 
 const NOW = Date.parse('2026-11-24T12:00:00.000Z');
 
-const readAttributes = (attributes: object) =>
-  readOrganization({ id: orgId(1), name: 'Acme', ...attributes }, NOW);
+const parseAttributes = (attributes: object) =>
+  parseOrganization({ id: orgId(1), name: 'Acme', ...attributes }, NOW);
 
-/** Returns the organization; fails if it cannot be read. */
-function readable(attributes: object) {
-  const reading = readAttributes(attributes);
-  if ('problem' in reading) throw new Error(reading.problem);
-  return reading;
+/** Throws if the attributes are unreadable. */
+function parseReadable(attributes: object) {
+  const organization = parseAttributes(attributes);
+  if ('problem' in organization) throw new Error(organization.problem);
+  return organization;
 }
 
-it('has every attribute, times as UTC with milliseconds', () => {
+it('an organization has all attributes, with times in UTC with milliseconds', () => {
   const tags = ['gold', 'old'].map((value) => ({ key: 'tier', value }));
   const ids = { referralId: 'C-1001', planId: 'plan', customerId: 'cus_1' };
   const currentPeriodStart = '2026-11-01T00:00:00.000Z';
-  const given = {
+  const body = {
     orgId: orgId(1).toUpperCase(),
     instanceId: INSTANCE.toUpperCase(),
-    description: 'not kept',
+    description: 'not stored',
     creationDate: '2025-03-01T10:00:00+02:00',
     limits: { payload: 1000, device: 0, someday: null },
     disabledAt: '2026-11-01T00:00:00.000Z',
     currentPeriodEnd: '2026-11-30T23:59:59.999Z',
   };
-  expect(readable({ ...given, tags, ...ids, currentPeriodStart })).toEqual({
+  expect(parseReadable({ ...body, tags, ...ids, currentPeriodStart })).toEqual({
     orgId: orgId(1),
     instanceId: INSTANCE,
     name: 'Acme',
@@ -133,14 +133,14 @@ it('has every attribute, times as UTC with milliseconds', () => {
   });
 });
 
-it('needs no more than an id and a name', () => {
-  const known = { orgId: orgId(1), instanceId: null, name: 'Acme', tags: [], limits: {}, createdOn: null };
+it('an organization needs only an ID and a name', () => {
+  const defaults = { orgId: orgId(1), instanceId: null, name: 'Acme', tags: [], limits: {}, createdOn: null };
   const ids = { referralId: null, planId: null, customerId: null };
   const period = { currentPeriodStart: null, currentPeriodEnd: null };
-  expect(readable({ disabledAt: false, referralId: null })).toEqual({ ...known, ...ids, ...period });
+  expect(parseReadable({ disabledAt: false, referralId: null })).toEqual({ ...defaults, ...ids, ...period });
 });
 
-describe('a date that is odd but valid never costs the organization', () => {
+describe('an unusual but valid date does not make the organization unreadable', () => {
   it.each([
     ['9999-12-31T23:59:59.999Z', null],
     ['9999-12-31T23:59:59.000Z', '9999-12-31T23:59:59.000Z'],
@@ -150,24 +150,24 @@ describe('a date that is odd but valid never costs the organization', () => {
     ['1969-12-31T23:59:59.999Z', '1970-01-01T00:00:00.000Z'],
     ['2026-12-01T00:00:00.000Z', '2026-12-01T00:00:00.000Z'],
   ])('a period that ends %s ends before %s', (currentPeriodEnd, end) => {
-    expect(readable({ currentPeriodEnd }).currentPeriodEnd).toBe(end);
+    expect(parseReadable({ currentPeriodEnd }).currentPeriodEnd).toBe(end);
   });
 
-  it('nor does the year 0 elsewhere', () => {
+  it('a year 0 in other fields is ignored as well', () => {
     const year0 = '0000-06-01T00:00:00.000Z';
-    const organization = readable({ creationDate: year0, currentPeriodStart: year0 });
+    const organization = parseReadable({ creationDate: year0, currentPeriodStart: year0 });
     expect(organization).toMatchObject({ createdOn: null, currentPeriodStart: null });
   });
 });
 
-it('has no creation that is yet to come by more than five minutes', () => {
-  const createdOn = (creationDate: string) => readable({ creationDate }).createdOn;
+it('a creation date more than five minutes in the future is ignored', () => {
+  const createdOn = (creationDate: string) => parseReadable({ creationDate }).createdOn;
   expect(createdOn('2026-11-24T12:05:00.000Z')).toBe('2026-11-24');
   expect(createdOn('2026-11-24T12:05:00.001Z')).toBeNull();
   expect(createdOn('9999-12-31T23:59:59.999Z')).toBeNull();
 });
 
-describe('a tag that is no pair of texts', () => {
+describe('a tag that is not a pair of strings', () => {
   it.each<[string, { key: string; value: string }[]]>([
     ['{"key":"n","value":5}', [{ key: 'n', value: '5' }]],
     ['{"key":"n","value":1.50}', [{ key: 'n', value: '1.5' }]],
@@ -177,35 +177,39 @@ describe('a tag that is no pair of texts', () => {
     ['{"key":"n","value":{}}', []],
     ['{"key":"n","value":"a","value":"b"}', []],
     ['null', []],
-  ])('%s is made text or left out, and the others stay', (tag, read) => {
+  ])('%s is converted or ignored, without affecting other tags', (tag, expected) => {
     const tags = parseJson(`[{"key":"a","value":"1"},${tag},{"key":"b","value":"2"}]`);
-    expect(readable({ tags }).tags).toEqual([{ key: 'a', value: '1' }, ...read, { key: 'b', value: '2' }]);
+    expect(parseReadable({ tags }).tags).toEqual([
+      { key: 'a', value: '1' },
+      ...expected,
+      { key: 'b', value: '2' },
+    ]);
   });
 });
 
-it('takes a number for a name, and counts it', () => {
-  const organization = readable({ name: 17, referralId: 5, planId: true, customerId: null });
+it('numbers and booleans become text', () => {
+  const organization = parseReadable({ name: 17, referralId: 5, planId: true, customerId: null });
   expect(organization).toMatchObject({ name: '17', referralId: '5', planId: 'true', customerId: null });
 });
 
-describe('what cannot be read', () => {
+describe('an unreadable organization', () => {
   it.each([
     ['no name', { name: null }],
     ['a name that is a map', { name: {} }],
-    ['tags that are no list', { tags: 'none' }],
-    ['a creation that is no date', { creationDate: 'yesterday' }],
+    ['tags that are not a list', { tags: 'none' }],
+    ['an invalid creation date', { creationDate: 'yesterday' }],
     ['a customer that is a list', { customerId: [] }],
-  ])('is reported by its id: %s', (_, attributes) => {
-    expect(readAttributes(attributes)).toMatchObject({
+  ])('is reported by its ID: %s', (_, attributes) => {
+    expect(parseAttributes(attributes)).toMatchObject({
       orgId: orgId(1),
       problem: expect.any(String) as unknown,
     });
   });
 
   it.each([null, undefined, 'text', 5, [], {}, { id: 'short', name: 'x' }, { id: 17, name: 'x' }])(
-    'has no id: %j',
+    'has no ID: %j',
     (raw) => {
-      expect(readOrganization(raw, NOW)).toMatchObject({
+      expect(parseOrganization(raw, NOW)).toMatchObject({
         orgId: null,
         problem: expect.any(String) as unknown,
       });

@@ -10,26 +10,26 @@ import {
 import { Gate } from '../../src/losant/gate.ts';
 import { Rate } from '../../src/losant/rate.ts';
 
-export interface Received {
+export interface ReceivedRequest {
   readonly method: string;
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
   readonly headers: IncomingMessage['headers'];
-  /** The stream of the request's body. */
+  /** The body. */
   readonly stream: IncomingMessage;
 }
 
 export interface TestServer extends AsyncDisposable {
   readonly url: string;
-  readonly received: Received[];
+  readonly received: ReceivedRequest[];
 }
 
-/** Answers the request with this number, counted from 1. */
-type Handler = (request: Received, response: ServerResponse, number: number) => void;
+/** Responds to the request with this number, counted from 1. */
+type Handler = (request: ReceivedRequest, response: ServerResponse, number: number) => void;
 
 /** Starts a real HTTP server on loopback that records its requests. */
 export async function startServer(handler: Handler): Promise<TestServer> {
-  const received: Received[] = [];
+  const received: ReceivedRequest[] = [];
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://localhost');
     const { method = '', headers } = request;
@@ -59,8 +59,8 @@ export function sendJson(
   response.end(JSON.stringify(body));
 }
 
-/** A request as good as any other. */
-export const ask: GetRequest = {
+/** A valid request. */
+export const REQUEST: GetRequest = {
   action: 'instanceOrg.deviceCounts',
   path: 'instances/abc/orgs/def/deviceCounts',
   query: { start: '1764028800000' },
@@ -68,7 +68,7 @@ export const ask: GetRequest = {
   signal: new AbortController().signal,
 };
 
-/** Returns a client that waits no longer than necessary. */
+/** Creates a client that waits no longer than necessary. */
 export function clientFor(server: TestServer, options: Partial<LosantClientOptions> = {}): LosantClient {
   return createLosantClient({
     apiUrl: server.url,
@@ -87,7 +87,7 @@ export function clientFor(server: TestServer, options: Partial<LosantClientOptio
 /** Returns the error that the promise rejects with, which must be a `LosantError`. */
 export async function errorOf(promise: Promise<unknown>): Promise<LosantError> {
   const error = await promise.then(
-    () => 'no error at all',
+    () => 'no error',
     (reason: unknown) => reason,
   );
   if (error instanceof LosantError) return error;

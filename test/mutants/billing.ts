@@ -5,95 +5,95 @@ export const billingMutants = [
   plant(
     { file: 'migrations/0009_statements.sql', test: 'test/billing/close.test.ts' },
     {
-      'Only cells that are final or accepted are billed': [
-        `c.is_stored and c.standing not in ('final', 'accepted') as is_held`,
-        `c.is_stored and c.standing not in ('final', 'accepted', 'in_doubt') as is_held`,
+      'Only final and waived cells are billed': [
+        `c.is_stored and c.standing not in ('final', 'waived') as is_withheld`,
+        `c.is_stored and c.standing not in ('final', 'waived', 'in_doubt') as is_withheld`,
       ],
       'An adjustment waits until every day of a metric is settled': [
         'where (l.is_settled and (l.line).quantity is not null) or',
         'where (l.line).quantity is not null or',
       ],
-      'A day that was not settled when it was billed shows once it is': [
-        'where l.days_final + l.days_accepted < l.days_expected or l.days_stored < l.days_expected',
+      'A day that was not settled when it was billed is adjusted once it is': [
+        'where l.days_final + l.days_waived < l.days_expected or l.days_stored < l.days_expected',
         'where false',
       ],
-      'What is accepted is bound to what would be billed': [
+      'An acceptance covers the quantities that would be billed': [
         "concat_ws(' ', d.org_id, d.metric, coalesce(d.quantity::text, '-'))",
         "concat_ws(' ', d.org_id, d.metric)",
       ],
-      'What is accepted is bound to the blockers with their days': [
+      'An acceptance covers the blockers with their days': [
         "b.cause, b.first_day, b.last_day, b.usage_dates, b.streams), E'\\n'",
         "b.cause), E'\\n'",
       ],
-      'Another list than the one that was shown is refused': [
-        'if found_hash <> accepted_hash then',
+      'A list of blockers other than the one that was shown is not accepted': [
+        'if current_hash <> blockers_hash then',
         'if false then',
       ],
-      'A reason for a month that nothing blocks any more is refused': [
-        'elsif accepted_hash is not null then',
+      'An acceptance for a month without blockers is rejected': [
+        'elsif blockers_hash is not null then',
         'elsif false then',
       ],
-      'A month that something blocks is not closed without a reason': [
-        'if found_hash is not null and (accepted_hash is null or incomplete_reason is null) then return null; end if;',
+      'A blocked month is not closed without an acceptance': [
+        'if current_hash is not null and (blockers_hash is null or acceptance_reason is null) then return null; end if;',
         '',
       ],
       'A month is closed after its last day': [
-        `losant_usage_internal.month_end(of_month) >= (moment at time zone 'UTC')::date`,
-        `of_month > (moment at time zone 'UTC')::date`,
+        `losant_usage_internal.month_end(p_month) >= (as_of at time zone 'UTC')::date`,
+        `p_month > (as_of at time zone 'UTC')::date`,
       ],
-      'A statement is of one moment': [
-        `current_setting('transaction_isolation') <> 'repeatable read' or moment`,
-        'moment',
+      'A statement is as of one instant': [
+        `current_setting('transaction_isolation') <> 'repeatable read'\n    or as_of`,
+        'as_of',
       ],
     },
   ),
   plant(
     { file: 'migrations/0009_statements.sql', test: 'test/billing/adjust.test.ts' },
     {
-      'A number that changed since the closing shows as a difference': [
-        'and r.changed_at >= c.closed_at',
-        'and r.changed_at < c.closed_at',
+      'A number that changed since the closing is a difference': [
+        'and r.changed_at >= m.closed_at',
+        'and r.changed_at < m.closed_at',
       ],
-      'A number that was loaded after the closing shows as a difference': [
-        'and v.first_loaded_at >= c.closed_at',
-        'and v.first_loaded_at < c.closed_at',
+      'A number that was loaded after the closing is a difference': [
+        'and c.first_loaded_at >= m.closed_at',
+        'and c.first_loaded_at < m.closed_at',
       ],
-      'An organization of another instance before shows if it was never billed': [
+      'An organization that was transferred from another instance is a difference if it was never billed': [
         'h.org_id = o.org_id and h.instance_id <> o.instance_id',
         'h.org_id = o.org_id and false',
       ],
-      'A line is the number of the month minus what earlier lines say': [
+      'A line is the total of the month minus what earlier lines billed': [
         'else n.total - coalesce(b.quantity, 0) end',
         'else n.total end',
       ],
-      'What earlier lines say counts, whatever instance billed them': [
-        'select b.* from losant_usage_internal.billed b where b.month = of_month and (',
-        `select b.* from losant_usage_internal.billed b where b.month = of_month and exists (
+      'Earlier lines count, whichever instance billed them': [
+        'where b.month = p_month and (',
+        `where b.month = p_month and exists (
       select from losant_usage.statements s join losant_usage.statement_lines x on x.statement_id = s.statement_id
-      where s.instance_id = for_instance and x.org_id = b.org_id and x.month = of_month) and (`,
+      where s.instance_id = p_instance_id and x.org_id = b.org_id and x.month = p_month) and (`,
       ],
-      'An adjustment keeps the customer of the newest line that it corrects': [
+      'An adjustment keeps the customer of the newest line it corrects': [
         'case when b.org_id is null then o.customer_id else b.customer_id end',
         '(select x.customer_id from losant_usage.organizations x where x.org_id = o.org_id)',
       ],
-      'A closing names the customer of the last day of the month': [
-        'order by h.valid_from < month_over desc, abs(extract(epoch from h.valid_from - month_over)) limit 1',
+      'A closing has the customer of the last day of the month': [
+        'order by h.valid_from < next_month_start desc, abs(extract(epoch from h.valid_from - next_month_start)) limit 1',
         'order by h.valid_from limit 1',
       ],
-      'A customer that changed within the month is said': [
+      'A line says whether its customer changed within the month': [
         'row(e.customer_id, e.plan_id) is distinct from row(h.customer_id, h.plan_id)',
         'e.org_id is null',
       ],
-      'Payloads that moved from one source to another are a line of zero': [
+      'Payloads that moved from one source to another give a line of 0': [
         `and coalesce(s.sources, '{}') is distinct from b.sources)`,
         'and false)',
       ],
     },
   ),
   plant(
-    { file: 'src/billing/close.ts', test: 'test/billing/close.test.ts', only: 'waits for a load under way' },
+    { file: 'src/billing/close.ts', test: 'test/billing/close.test.ts', only: 'after a load in progress' },
     {
-      'A statement has all of a load or nothing': [
+      'A statement contains a load completely or not at all': [
         'await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(trx);',
         '',
       ],
@@ -102,7 +102,7 @@ export const billingMutants = [
   plant(
     { file: 'migrations/0009_statements.sql', test: 'test/billing/rights.test.ts' },
     {
-      'The names of files of a pack are those that a pack has': [
+      'Only the file names of a pack are stored': [
         `'revisions.csv', 'waivers.csv', 'blockers.csv', 'pack-checks.sql', 'manifest.json.sig'))`,
         `'revisions.csv', 'waivers.csv', 'blockers.csv', 'pack-checks.sql', 'manifest.json.sig') or true)`,
       ],
@@ -115,42 +115,42 @@ export const billingMutants = [
         'constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK',
         'constants.O_RDONLY | constants.O_NONBLOCK',
       ],
-      'A file whose bytes are others is told': [
-        `if (hash.digest('hex') !== named.sha256) throw`,
-        `if (named.sha256 === '') throw`,
+      'A file with other bytes is a problem': [
+        `if (hash.digest('hex') !== entry.sha256) throw`,
+        `if (entry.sha256 === '') throw`,
       ],
     },
   ),
   plant(
-    { file: 'src/billing/open-packs.ts', test: 'test/billing/verify.test.ts' },
+    { file: 'src/billing/read-packs.ts', test: 'test/billing/verify.test.ts' },
     {
-      'A file that no manifest names is told': [
-        'for (const name of names) found.say',
-        'for (const name of [...names].slice(1)) found.say',
+      'A file that the manifest does not list is a problem': [
+        'for (const name of unlistedNames) verification',
+        'for (const name of [...unlistedNames].slice(1)) verification',
       ],
-      'A signature fits the manifest and one of the keys': [
+      'A signature matches the manifest and one of the keys': [
         'if (!verify(null, bytes, key, signature))',
         'if (signature.length === 0)',
       ],
-      'A manifest follows the one with the number before it': [
-        'before !== undefined && before.manifestSha256 !== link.sha256',
-        'before !== undefined && link.sha256 === null',
+      'A manifest refers to the one with the previous number': [
+        'linkedPack !== undefined && linkedPack.manifestSha256 !== link.sha256',
+        'linkedPack !== undefined && link.sha256 === null',
       ],
     },
   ),
   plant(
-    { file: 'src/billing/open-packs.ts', test: 'test/billing/verify.test.ts' },
+    { file: 'src/billing/read-packs.ts', test: 'test/billing/verify.test.ts' },
     {
-      'A pack is checked by the queries of the release, and not by its own': [
+      'A pack is checked with the checks of the release, not with its own': [
         'const checksSql = await readChecks(checks).catch(() => {',
-        "const checksSql = await import('node:fs/promises').then(({ readFile }) => readFile(join(place, 'pack-checks.sql'), 'utf8')).catch(() => {",
+        "const checksSql = await import('node:fs/promises').then(({ readFile }) => readFile(join(path, 'pack-checks.sql'), 'utf8')).catch(() => {",
       ],
     },
   ),
   plant(
     { file: 'src/billing/check-pack.ts', test: 'test/billing/tampered.test.ts' },
     {
-      'What a line says was billed before is what the statements before it billed': [
+      'billed_before of a line is what the earlier statements billed': [
         'where l.billed_before is not e.quantity limit 20',
         'where false',
       ],
@@ -159,7 +159,7 @@ export const billingMutants = [
   plant(
     { file: 'pack-checks/1.sql', test: 'test/billing/tampered.test.ts' },
     {
-      'A number is written in digits, and as it would be written': [
+      'An integer is valid only as it would be written back': [
         `(total = '' or (cast(total as integer) || '' = total and total >= '0'))`,
         `(total = '' or total >= '0')`,
       ],
@@ -167,21 +167,29 @@ export const billingMutants = [
         `where l.kind = 'flow' and l.total is not case l.metric`,
         `where l.kind = 'none' and l.total is not case l.metric`,
       ],
-      'No cell was read before its day was over': [
-        "c.verified_at >= c.usage_date || 'T24'",
-        'c.verified_at >= c.usage_date',
+      'No cell was read before its day ended': [
+        "c.last_read_at >= c.usage_date || 'T24'",
+        'c.last_read_at >= c.usage_date',
       ],
-      'A row that is not right by itself is told': [
-        'select file from files where rows > typed;',
+      'A row that is not valid is a problem': [
+        'select file from files where rows > valid_rows;',
         'select file from files where false;',
       ],
-      'A cell of version four has three changes on record': [
+      'A cell at revision four has three revisions on record': [
         'having count(r.revision) <> c.revision - 1 limit 20;',
         'having count(r.revision) > c.revision limit 20;',
       ],
-      'A change begins with what the one before it made': [
-        'and c.place = a.place and c.revision < a.revision) and a.old is not b.new limit 20;',
-        'and c.place = a.place and c.revision < a.revision) and false limit 20;',
+      'A revision begins with what the one before it stored': [
+        'and c.path = a.path and c.revision < a.revision) and a.old is not b.new limit 20;',
+        'and c.path = a.path and c.revision < a.revision) and false limit 20;',
+      ],
+      'A waived cell has a waiver in force': [
+        'where c.rank = 2 and not exists (',
+        'where false and not exists (',
+      ],
+      'A waiver of the program has a run and its one reason': [
+        `when 'program' then waived_by_run <> '' and reason = 'before_creation' else false end`,
+        `when 'program' then true else false end`,
       ],
     },
   ),

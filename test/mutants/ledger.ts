@@ -1,128 +1,135 @@
-/** Defects in what is due, wanted, accepted and known of organizations. */
+/** Defects in what is due, expected, waived, and known about organizations. */
 import { plant } from './mutant.ts';
 
 export const ledgerMutants = [
   plant(
     { file: 'src/ledger/due.ts', test: 'test/ledger/due.test.ts' },
     {
-      'A cell is due when its next read has come, and not before': [
+      'A cell is due at its next read time, and not before': [
         'return sql`c.next_read_at <= ',
         "return sql`c.next_read_at - interval '1 hour' <= ",
       ],
-      'A day past the horizon is not asked for, even if it was set due': [
+      'A day past the horizon is not requested, even if it was set due': [
         'latestDay(from, range?.from, horizonStart(nowMs, policy))',
         `latestDay(from, range?.from, '2015-01-01')`,
       ],
-      'An export reads only organizations of its instance': [
-        'where o.instance_id = ${ledger.instanceId} and o.org_id > ${place.afterOrgId}',
-        "where ${ledger.instanceId} <> '' and o.org_id > ${place.afterOrgId}",
+      'A run reads only organizations of its instance': [
+        'where o.instance_id = ${ledger.instanceId} and o.org_id > ${cursor.afterOrgId}',
+        "where ${ledger.instanceId} <> '' and o.org_id > ${cursor.afterOrgId}",
       ],
-      'A stream that was stopped is not asked for again in the run': [
-        'c.stream <> all (${stopped}::text[])\n    and (${since}',
-        'cardinality(${stopped}::text[]) >= 0\n    and (${since}',
+      'A rejected stream is not requested again in the run': [
+        'c.stream <> all (${refusedStreams}::text[])\n    and (${sinceAt}',
+        'cardinality(${refusedStreams}::text[]) >= 0\n    and (${sinceAt}',
       ],
-      'A run by hand reads no cell before its checkpoint that has not failed': [
-        'where: sql`c.attempts > 0 and c.next_read_at',
+      'A manual run reads a cell before its checkpoint only if it has failed': [
+        'where: sql`c.failed_reads > 0 and c.next_read_at',
         'where: sql`c.next_read_at',
       ],
-      'Another policy keeps the hour after which a zero that nobody named is asked for again': [
+      'A changed policy does not delay the next read of an unconfirmed zero': [
         'sql`least(c.next_read_at, (',
         'sql`least(null::timestamptz, (',
       ],
-      'A higher horizon opens what failed before it was closed': [
-        'else coalesce(${sooner}, ${now}::timestamptz) end',
-        'else ${sooner} end',
+      'A longer horizon makes cells due again that failed before they became unavailable': [
+        'else coalesce(${nextByPolicy}, ${now}::timestamptz) end',
+        'else ${nextByPolicy} end',
       ],
-      'Another policy opens nothing final unless a checkpoint lies ahead': [
-        "('final', 'accepted') then ${sooner}",
-        "('accepted') then ${sooner}",
+      'A changed policy makes a final cell due only if a checkpoint lies ahead': [
+        "('final', 'waived') then ${nextByPolicy}",
+        "('waived') then ${nextByPolicy}",
       ],
     },
   ),
   plant(
-    { file: 'src/ledger/fill.ts', test: 'test/ledger/fill.test.ts' },
+    { file: 'src/ledger/expected.ts', test: 'test/ledger/expected.test.ts' },
     {
-      'A track begins with the creation day of its organization at the earliest': [
+      'A track begins on the creation day of its organization at the earliest': [
         'select greatest(o.created_on, case',
         'select greatest(case',
       ],
-      'An organization that appears later is collected from its creation day': [
-        'then greatest(i.all_from, ${horizon}::date) else',
+      'An organization that appears later is tracked from its creation day': [
+        'then greatest(i.new_orgs_from, ${horizon}::date) else',
         'then ${yesterday}::date else',
       ],
-      'What comes back goes on where it ended': [
+      'An organization that returns is tracked from where it ended': [
         'next_day = greatest(t.next_day, ${horizon}::date)`',
         'next_day = ${yesterday}::date`',
       ],
-      'What comes back after the horizon goes on at the horizon': [
+      'An organization that returns after the horizon is tracked from the horizon': [
         'next_day = greatest(t.next_day, ${horizon}::date)`',
         'next_day = t.next_day`',
       ],
-      'A deletion ends with the day before it was found': [
-        'least(o.removed_on - 1, case',
-        'least(o.removed_on - 2, case',
+      'The track of a deleted organization ends on the day before the deletion was noticed': [
+        'least(o.deleted_on - 1, case',
+        'least(o.deleted_on - 2, case',
       ],
-      'A stream that was taken out ends with yesterday': [
+      'The track of a removed stream ends yesterday': [
         'case when not ${isChosen} then ${yesterday}::date end',
         'case when false then ${yesterday}::date end',
       ],
-      'A row that the database swallows ends the fill': [
-        `  requireAll('coverage', rows[0]?.wanted ?? 0, rows[0]?.there ?? 0);
+      'A row that the database drops ends the creation of cells': [
+        `  requireAll('coverage', rows[0]?.expected ?? 0, rows[0]?.present ?? 0);
 `,
         '',
       ],
-      'Cells past the horizon are closed, and unavailable unless final or accepted': [
+      'Cells past the horizon are retired, and unavailable unless final or waived': [
         `then c.standing else 'unavailable' end`,
         'then c.standing else c.standing end',
       ],
       'A final cell stays final when its day can no longer be read': [
         'standing = case when ${isSettled} then',
-        `standing = case when c.standing = 'accepted' then`,
+        `standing = case when c.standing = 'waived' then`,
       ],
-      'Cells of a deleted organization are closed': [
-        'o.removed_on is not null and c.next_read_at is not null`',
+      'Cells of a deleted organization are retired': [
+        'o.deleted_on is not null and c.next_read_at is not null`',
         'false`',
-      ],
-      'A number that is stored beats a creation date that moved later': [
-        `and not c.is_stored
-        and c.standing in ('waiting', 'missing', 'unavailable')`,
-        `and c.standing <> 'accepted'`,
-      ],
-      'Cells before a creation date open again when it moves back': [
-        'and c.usage_date >= o.created_on and o.removed_on is null',
-        'and c.usage_date > o.created_on and o.removed_on is null',
       ],
     },
   ),
   plant(
-    { file: 'src/ledger/fill.ts', test: 'test/ledger/lock-order.test.ts' },
+    { file: 'src/ledger/before-creation.ts', test: 'test/ledger/expected.test.ts' },
+    {
+      'A stored cell takes precedence over a creation date that moved later': [
+        `and not c.is_stored
+      and c.standing in ('waiting', 'missing', 'unavailable')`,
+        `and c.standing <> 'waived'`,
+      ],
+      'Cells before a creation date are due again when it moves back': [
+        'and c.usage_date >= o.created_on',
+        'and c.usage_date > o.created_on',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/expected.ts', test: 'test/ledger/lock-order.test.ts' },
     {
       'A backfill locks cells before their days': [
         'await lockOrgs(trx, orgIds, from);',
         'await lockTracks(trx, orgIds);',
       ],
-      'Closing goes on to no cells with days locked': [
-        'for (const cells of others) await inTransaction(ledger, (trx) => setCells(trx, cells));',
-        'await inTransaction(ledger, async (trx) => { for (const cells of others) await setCells(trx, cells); });',
+      'No cells are marked unavailable while days of others are locked': [
+        `  });
+  await inTransaction(ledger, (trx) => waiveCellsBeforeCreation(trx, ledger));`,
+        `    await waiveCellsBeforeCreation(trx, ledger);
+  });`,
       ],
     },
   ),
   plant(
-    { file: 'src/ledger/fill.ts', test: 'test/ledger/backfill.test.ts' },
+    { file: 'src/ledger/expected.ts', test: 'test/ledger/backfill.test.ts' },
     {
-      'A backfill makes no day before the organization was created': [
+      'A backfill creates no cells before the organization was created': [
         'sql`greatest(${from}::date, o.created_on)`',
         'sql`${from}::date`',
       ],
-      'A backfill makes no day before the horizon': [
+      'A backfill creates no cells before the horizon': [
         'const from = latestDay(range.from, horizonStart(nowMs, ledger.policy));',
         'const { from } = range;',
       ],
-      'A backfill does not reach into a day that is not over': [
-        'const to = earliestDay(range.to, lastCompleteDay(nowMs));',
+      'A backfill does not include a day that has not ended': [
+        'const to = earliestDay(range.to, lastEndedDay(nowMs));',
         'const { to } = range;',
       ],
-      'A backfill makes the rows between its range and the first day': [
+      'A backfill creates the cells between its range and the first day': [
         'greatest(t.first_day - 1,\n',
         'greatest(null::date,\n',
       ],
@@ -130,22 +137,22 @@ export const ledgerMutants = [
         'and (${force}::boolean or (not c.is_stored and',
         'and (${force}::boolean or (true and',
       ],
-      'A backfill by force reads stored days as well': [
+      'A backfill with --force reads stored days as well': [
         'and (${force}::boolean or (not c.is_stored and',
         'and (${force}::boolean is not null and (not c.is_stored and',
       ],
-      'A backfill of an organization that has no track is refused': [
+      'A backfill of an organization without a track is rejected': [
         'if (org === undefined && stream === undefined) return;',
         'if (stream === undefined) return;',
       ],
     },
   ),
   plant(
-    { file: 'src/ledger/fill.ts', test: 'test/views/views.test.ts' },
+    { file: 'src/ledger/expected.ts', test: 'test/views/views.test.ts' },
     {
-      'A track that has ended reaches as far as its rows do': [
-        't.to_day is not null and ${first} <=',
-        't.to_day is null and ${first} <=',
+      'An ended track is extended only if the new days join it without a hole': [
+        't.last_day is not null and ${first} <=',
+        't.last_day is null and ${first} <=',
       ],
     },
   ),
@@ -153,41 +160,41 @@ export const ledgerMutants = [
     { file: 'src/ledger/organizations.ts', test: 'test/ledger/organizations.test.ts' },
     {
       'An organization that is listed again is no longer deleted': [
-        'removed_on = null, unlisted_on = null',
+        'deleted_on = null, unlisted_on = null',
         'unlisted_on = null',
       ],
-      'A change of an attribute makes a new version in the history of the organization': [
-        "and (${listed(HISTORY, 'v.')}) is distinct from",
-        "and v.name is null and (${listed(HISTORY, 'v.')}) is distinct from",
+      "A changed attribute adds a row to the organization's history": [
+        "and (${listColumns(HISTORY_COLUMNS, 'v.')}) is distinct from",
+        "and v.name is null and (${listColumns(HISTORY_COLUMNS, 'v.')}) is distinct from",
       ],
-      'An organization that is seen unchanged makes no new version': [
-        "and (${listed(HISTORY, 'v.')}) is distinct from",
-        "and (${listed(HISTORY, 'v.')}) is not distinct from",
+      'An unchanged organization adds no row to its history': [
+        "and (${listColumns(HISTORY_COLUMNS, 'v.')}) is distinct from",
+        "and (${listColumns(HISTORY_COLUMNS, 'v.')}) is not distinct from",
       ],
-      'An organization that is seen without its creation date keeps the one that is known': [
+      'An organization that is listed without its creation date keeps the stored one': [
         'case when excluded.created_on is null then o.created_on',
         'case when excluded.created_on is null then null',
       ],
-      'Only organizations that the newest list lacks are suspected to be deleted': [
+      'Only organizations that the latest list lacks may be deleted': [
         `existing.where('last_seen_at', '<', unseenSince)`,
         `existing.where('last_seen_at', '<=', unseenSince)`,
       ],
-      'An organization that another instance lists stays there': [
-        'const foreign = others.filter(({ hasLeft }) => !hasLeft);',
-        'const foreign = others.filter(() => false);',
+      'An organization that another instance still lists is not transferred': [
+        'const foreignOrgs = otherOrgs.filter(({ canTransfer }) => !canTransfer);',
+        'const foreignOrgs = otherOrgs.filter(() => false);',
       ],
     },
   ),
   plant(
     { file: 'src/ledger/waive.ts', test: 'test/ledger/waive.test.ts' },
     {
-      'A cell that is waived again has the new reason in force, and the old one on record': [
-        'await liftWaivers(trx, accepted, null);',
+      'A repeated waiver replaces the reason and keeps the earlier one on record': [
+        'await liftWaivers(trx, waivableCells, null);',
         '',
       ],
-      'A day that no run has made a row for can be waived': ['await fillOrgs(trx, [orgId], policy);', ''],
+      'A day without a cell can be waived': ['await createExpectedCellsOf(trx, [orgId], policy);', ''],
       'A waived cell is settled in the sums of its day': [
-        'await unsetSumsOf(trx, first.instanceId, accepted);',
+        'await invalidateSumsOf(trx, first.instanceId, waivableCells);',
         '',
       ],
     },

@@ -1,7 +1,7 @@
 /** A defect in one place of the program that a test must find. */
 export interface Mutant {
-  /** What holds without the defect; it stays true when the line moves. */
-  readonly promise: string;
+  /** What is true of the program without the defect. */
+  readonly guarantee: string;
   readonly file: string;
   /** A text that occurs exactly once in the file. */
   readonly find: string;
@@ -12,10 +12,15 @@ export interface Mutant {
   readonly only?: string;
 }
 
-/** Returns mutants of one file that one test file must find, by what they break: the text to find, and its replacement. */
+/** Returns mutants of one file that one test file must find: by guarantee, the text to find and its replacement. */
 export function plant(
-  place: Pick<Mutant, 'file' | 'test' | 'only'>,
+  target: Pick<Mutant, 'file' | 'test' | 'only'>,
   defects: Readonly<Record<string, readonly [find: string, replace: string]>>,
 ): Mutant[] {
-  return Object.entries(defects).map(([promise, [find, replace]]) => ({ ...place, promise, find, replace }));
+  return Object.entries(defects).map(([guarantee, [find, replace]]) => ({
+    ...target,
+    guarantee,
+    find,
+    replace,
+  }));
 }

@@ -1,26 +1,26 @@
-/** Defects in loading, leases, quarantine, and in what views say of numbers on record. */
+/** Defects in loads, leases, quarantine, and the views on what is stored. */
 import { plant } from './mutant.ts';
 
 export const storeMutants = [
   plant(
     { file: 'src/ledger/load.ts', test: 'test/ledger/load.test.ts' },
     {
-      'An answer that was sent before its day was over, or after now, by the clock of the database, is not loaded':
-        ['for (const answer of answers) requireSentInTime(answer, atMs);', ''],
-      'A number that changes is on record': ['await recordRevisions(trx, cells, runId);', ''],
+      "A response that was sent before the end of its day, or in the future by the database's clock, is not loaded":
+        ['for (const response of responses) requireSentInTime(response, atMs);', ''],
+      'Every change of a number is on record': ['await recordRevisions(trx, cells, runId);', ''],
       'Zeros are compared with counterparts that are stored': [
-        'streamNamed(stream).counterparts.flatMap(',
-        'streamNamed(stream).counterparts.filter(() => false).flatMap(',
+        'getStream(stream).counterparts.flatMap(',
+        'getStream(stream).counterparts.filter(() => false).flatMap(',
       ],
-      'A load that changes a number unsets our sum of its day': [
-        'await unsetSums(trx, instanceId, cells);',
+      'A load that changes a number invalidates our sum of its day': [
+        'await invalidateSums(trx, instanceId, cells);',
         '',
       ],
-      'A load that settles a cell unsets our sum of its day': [
-        'numbers !== null || isSettled(before.standing) !== isSettled(cell.standing),',
+      'A load that settles a cell invalidates our sum of its day': [
+        'numbers !== null || isSettled(previous.standing) !== isSettled(cell.standing),',
         'numbers !== null,',
       ],
-      'What was left out and is late is reported missing': [
+      'An omitted cell that is late is missing': [
         `standing: standing === 'waiting' && isLate(day, atMs) ? 'missing' : standing,`,
         'standing,',
       ],
@@ -29,8 +29,8 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/load.ts', test: 'test/ledger/waive.test.ts' },
     {
-      'A good answer ends the waiver of its cell, which stays on record': [
-        'await liftWaivers(trx, cells.filter(isLifted), runId);',
+      'A good response lifts the waiver of its cell, which stays on record': [
+        'await liftWaivers(trx, cells.filter(isWaiverLifted), runId);',
         '',
       ],
     },
@@ -38,7 +38,7 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/load.ts', test: 'test/ledger/load.test.ts', only: 'of the same batch' },
     {
-      'Answers of a batch are applied sources first, whatever their order': [
+      'The responses of a batch are applied sources first, whatever their order': [
         'order(a) - order(b)',
         'order(b) - order(a)',
       ],
@@ -47,33 +47,33 @@ export const storeMutants = [
   plant(
     { file: 'src/usage/apply.ts', test: 'test/ledger/load.test.ts' },
     {
-      'A batch whose end was not seen counts once': [
-        'cell.attemptedAtMs === answer.sentAtMs ? cell.attempts : cell.attempts + 1',
-        'cell.attempts + 1',
+      'A batch that is loaded a second time counts as one failed read': [
+        'cell.lastAttemptAtMs === response.sentAtMs ? cell.failedReads : cell.failedReads + 1',
+        'cell.failedReads + 1',
       ],
     },
   ),
   plant(
     { file: 'src/ledger/coverage.ts', test: 'test/ledger/guards.test.ts' },
     {
-      'A row that the database swallows or changes ends the load': [
-        'if (written === sent) return;',
-        'if (written <= sent) return;',
+      'A row that the database drops or changes ends the load': [
+        'if (storedRows === sentRows) return;',
+        'if (storedRows <= sentRows) return;',
       ],
       'A row of the ledger that the database changes ends the load': [
-        `requireAll('coverage', cells.length, written.filter((row) => row.isAsSent).length);`,
-        `requireAll('coverage', cells.length, written.length);`,
+        `requireAll('coverage', cells.length, updatedRows.filter((row) => row.isAsSent).length);`,
+        `requireAll('coverage', cells.length, updatedRows.length);`,
       ],
       'A number that the database changes ends the load': [
-        `requireAll('usage_days', days.size, written.filter((row) => row.isAsSent).length);`,
-        `requireAll('usage_days', days.size, written.length);`,
+        `requireAll('usage_days', days.size, updatedRows.filter((row) => row.isAsSent).length);`,
+        `requireAll('usage_days', days.size, updatedRows.length);`,
       ],
     },
   ),
   plant(
     { file: 'src/ledger/coverage.ts', test: 'test/ledger/load.test.ts' },
     {
-      'Loading one stream leaves the numbers of the others of its day as they are': [
+      'Loading one stream does not change the other streams of the day': [
         '= coalesce(n.${column}, d.${column})`',
         '= n.${column}`',
       ],
@@ -91,7 +91,7 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/coverage.ts', test: 'test/views/history.test.ts' },
     {
-      'The time at which a number was first stored is kept': [
+      'The time at which a number was first stored never changes': [
         'coalesce(c.first_loaded_at, case when n.is_stored then (select clock_timestamp()) end)',
         'case when n.is_stored then (select clock_timestamp()) end',
       ],
@@ -100,15 +100,15 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/lease.ts', test: 'test/ledger/load.test.ts' },
     {
-      'A process whose lease another has taken over loads nothing more': [
-        'if (lease && leases === 0) throw leaseLost(lease.instanceId);',
+      'A process that has lost its lease loads nothing': [
+        'if (lease && leases === 0) throw toLeaseLostError(lease.instanceId);',
         '',
       ],
-      'The lease of a successor is not taken for one’s own: each has another epoch': [
+      "A process does not mistake its successor's lease for its own: the epoch differs": [
         'and epoch = ${lease?.epoch ?? null}::bigint',
         'and ${lease?.epoch ?? null}::bigint is not null',
       ],
-      'A run whose clock moves against that of the database loads nothing more': [
+      "A run whose clock drifts from the database's loads nothing": [
         'if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;',
         'if (Number.isFinite(aheadMs)) return;',
       ],
@@ -117,24 +117,24 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/lease.ts', test: 'test/ledger/runs.test.ts' },
     {
-      'A lease that has not lapsed is not taken from its holder': [
-        `        .where('leases.until', '<=', CLOCK),`,
+      'A lease that has not expired is not taken over': [
+        `        .where('leases.expires_at', '<=', CLOCK),`,
         '',
       ],
-      'A lease that another process has taken over cannot be renewed': [
+      'A lease that was taken over cannot be renewed': [
         `    .where('epoch', '=', epoch)
     .executeTakeFirstOrThrow();`,
         '    .executeTakeFirstOrThrow();',
       ],
-      'A process does not give up the lease of its successor': [
+      "A process does not release its successor's lease": [
         `.where('epoch', '=', epoch).execute();`,
         '.execute();',
       ],
-      'A dead holder of a lease is succeeded within a minute': [
+      'The lease of a dead process is taken over within a minute': [
         'export const LEASE_MS = 60_000;',
         'export const LEASE_MS = 3_600_000;',
       ],
-      'What the program writes is on disk when it is committed, whatever the default of the server': [
+      "Commits are on disk, whatever the server's default": [
         `when 'off' then 'on' else`,
         `when 'off' then 'off' else`,
       ],
@@ -143,26 +143,45 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/quarantine.ts', test: 'test/ledger/load.test.ts' },
     {
-      'A bad body is kept as it came, up to a bound': [
+      'An invalid body is stored as received, up to a limit': [
         'compress(text.slice(0, BODY_LENGTH_MAX))',
         'compress(text)',
       ],
-      'A bad body that stays the same is kept once': [') is not true`', ') is null or true`'],
+      'An invalid body that stays the same is stored once': [') is not true`', ') is null or true`'],
+    },
+  ),
+  plant(
+    { file: 'src/database/migrate.ts', test: 'test/database/migrate-always.test.ts' },
+    {
+      'What a migration creates gets its rights and comments': [
+        'if (file === last) await applyAlways(trx, always);',
+        'if (file === last) await sql`select 1`.execute(trx);',
+      ],
+      'Of two processes, one applies changed rights and comments': [
+        'await sql`lock table losant_usage.migrations in exclusive mode`.execute(trx);',
+        '',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/database/migrate.ts', test: 'test/database/migrate.test.ts', only: 'is newer' },
+    {
+      'A newer database with other rights and comments is newer': ['unknown.length === 0 && ', ''],
     },
   ),
   plant(
     { file: 'migrations/0003_ledger.sql', test: 'test/ledger/guards.test.ts' },
     {
-      'The ledger is changed by the program alone': [
-        'create trigger by_hand before insert or update or delete or truncate on losant_usage.coverage',
-        'create trigger by_hand before insert on losant_usage.coverage',
+      'Only the program can change the ledger': [
+        'create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.coverage',
+        'create trigger reject_manual_write before insert on losant_usage.coverage',
       ],
     },
   ),
   plant(
     { file: 'migrations/0001_reference.sql', test: 'test/views/views.test.ts' },
     {
-      'A missing number is a gap six hours after its day, by the same rule in SQL as in the program': [
+      'A cell is late six hours after its day, by the same rule in SQL and in the program': [
         `interval '6 hours'`,
         `interval '7 hours'`,
       ],
@@ -178,10 +197,10 @@ export const storeMutants = [
     },
   ),
   plant(
-    { file: 'src/ledger/fill.ts', test: 'test/views/views.test.ts' },
+    { file: 'src/ledger/expected.ts', test: 'test/views/views.test.ts' },
     {
-      'A day is not final while a stream that wants it has no row for it': [
-        'await fillOrgs(trx, page, policy);',
+      'A day is not final while a cell that is expected has not been created': [
+        'await createExpectedCellsOf(trx, page, policy);',
         '',
       ],
     },
@@ -189,7 +208,7 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0001_reference.sql', test: 'test/views/views.test.ts' },
     {
-      'A day of which a cell is waiting and late is missing, whatever its other cells are': [
+      'A day with a late waiting cell is missing, whatever its other cells are': [
         'return case when is_waiting and usage_date < losant_usage_internal.late_before()',
         `return case when standing = 'waiting' and usage_date < losant_usage_internal.late_before()`,
       ],
@@ -198,8 +217,8 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0003_ledger.sql', test: 'test/views/views.test.ts' },
     {
-      'A day that no run has made a row for is missing': [
-        `'waiting', losant_usage_internal.as_of_now('waiting', usage_date),`,
+      'A late day whose cells have not been created is missing': [
+        `'waiting', losant_usage_internal.current_standing('waiting', usage_date),`,
         `'waiting', 'waiting',`,
       ],
     },
@@ -207,8 +226,8 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0008_health.sql', test: 'test/views/views.test.ts' },
     {
-      'Days that no run has filled are not counted as final, nor taken from those that are': [
-        'sum(greatest(t.next_day, least(t.to_day, losant_usage_internal.today() - 1) + 1) - t.first_day)',
+      'Days whose cells have not been created neither count as final nor reduce that count': [
+        'sum(greatest(t.next_day, least(t.last_day, losant_usage_internal.today() - 1) + 1) - t.first_day)',
         'sum(t.next_day - t.first_day)',
       ],
     },
@@ -217,10 +236,11 @@ export const storeMutants = [
     { file: 'migrations/0006_months.sql', test: 'test/views/views.test.ts' },
     {
       'A level is never summed over days': [
-        `(max(array[d.usage_date - date '2000-01-01', d.devices_total]) filter (where d.devices_total is not null))[2] as devices_total,`,
+        `(max(array[d.usage_date - date '2000-01-01', d.devices_total])
+    filter (where d.devices_total is not null))[2] as devices_total,`,
         'losant_usage_internal.total(d.devices_total) as devices_total,',
       ],
-      'A month of an organization that something blocks is not billable': [
+      'A month of an organization with a blocker is not billable': [
         'b.is_blocked is not true and i.is_blocked is not true as is_billable,',
         'i.is_blocked is not true as is_billable,',
       ],
@@ -229,12 +249,12 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0005_totals.sql', test: 'test/views/reconciliation.test.ts' },
     {
-      'Counterparts that differ for single organizations differ, also where their sums agree': [
+      'Counterparts that differ for single organizations differ, even if their sums are equal': [
         `when t.orgs_differing > 0 then 'differs'`,
         `when t.counterpart_sum <> t.counterpart_own_sum then 'differs'`,
       ],
       'A total that may still change is pending': [
-        `when t.verified_at >= f.final_at is not true then 'total_not_final'`,
+        `when t.last_read_at >= f.final_at is not true then 'total_not_final'`,
         '',
       ],
       'A sum that lacks an organization is not compared': [
@@ -246,13 +266,50 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0007_changes.sql', test: 'test/views/history.test.ts' },
     {
-      'The differences of a number since a moment add up to what changed': [
+      'The differences of a number since an instant add up to what changed': [
         'select coalesce(case when c.revision > 1 then (',
         'select coalesce(case when c.revision < 0 then (',
       ],
-      'A number at a moment is the one that was known then': [
-        'where r.changed_at > moment order by',
-        'where r.changed_at < moment order by',
+      'A number as of an instant is the one that was known then': [
+        'where r.changed_at > as_of order by',
+        'where r.changed_at < as_of order by',
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/always.sql', test: 'test/schema/rights.test.ts', only: 'reads every table' },
+    {
+      'A role may execute the functions of the views that it reads': [
+        `losant_usage_internal.remedy, losant_usage_internal.month_lines`,
+        'losant_usage_internal.remedy',
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0009_statements.sql', test: 'test/schema/rights.test.ts', only: 'reads every table' },
+    {
+      'The reader reads the adjustments of a closed month': [
+        `language plpgsql stable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC'
+set plan_cache_mode`,
+        'language plpgsql stable set plan_cache_mode',
+      ],
+    },
+  ),
+  plant(
+    { file: 'deploy/postgres/roles.sql', test: 'test/schema/rights.test.ts', only: 'other roles' },
+    {
+      'PUBLIC may not execute a function that is created later': [
+        'alter default privileges for role losant_usage_migrator revoke execute on functions from public;',
+        '',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/database/sqlstate.ts', test: 'test/deploy/roles.test.ts' },
+    {
+      'The hint to a user without a privilege names the role of the command': [
+        'hintSource(role)',
+        `hintSource('losant_usage_writer')`,
       ],
     },
   ),

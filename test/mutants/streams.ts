@@ -1,4 +1,4 @@
-/** Defects in plans and the reading of bodies. */
+/** Defects in planning requests and reading bodies. */
 import { plant } from './mutant.ts';
 
 export const streamMutants = [
@@ -6,18 +6,18 @@ export const streamMutants = [
     { file: 'src/usage/plan.ts', test: 'test/usage/plan.test.ts' },
     {
       'A request covers no more days than Losant allows': [
-        'const oldest = addDays(to, 1 - windowDays);',
-        'const oldest = addDays(to, -windowDays);',
+        'const oldest = addDays(to, 1 - maxDays);',
+        'const oldest = addDays(to, -maxDays);',
       ],
-      'Windows cover every due day': [
-        'rest = rest.slice(inside.length);',
-        'rest = rest.slice(inside.length + 1);',
+      'Slices have every due day': [
+        'remaining = remaining.slice(partDays.length);',
+        'remaining = remaining.slice(partDays.length + 1);',
       ],
-      'The newest days are read first, of all organizations': [
-        'compareText(b.window.to, a.window.to) ||',
-        'compareText(a.window.to, b.window.to) ||',
+      'The newest days of all organizations are read first': [
+        'compareText(b.range.to, a.range.to) ||',
+        'compareText(a.range.to, b.range.to) ||',
       ],
-      'Of an organization and window, sources come before the streams that wait for them': [
+      'Sources of an organization come before the streams that wait for them': [
         'streamNames.indexOf(a.stream) - streamNames.indexOf(b.stream)',
         'streamNames.indexOf(b.stream) - streamNames.indexOf(a.stream)',
       ],
@@ -26,7 +26,7 @@ export const streamMutants = [
   plant(
     { file: 'src/usage/day.ts', test: 'test/usage/day.test.ts' },
     {
-      'A date that the calendar does not have is refused and not moved to another day': [
+      'A date that does not exist is rejected, not moved to another day': [
         'Number.isNaN(ms) || dayAt(ms) !== text ? null : text',
         'Number.isNaN(ms) ? null : text',
       ],
@@ -45,10 +45,10 @@ export const streamMutants = [
         'return value > 0 ? null :',
       ],
       'A number that a double would round is quarantined with its text': [
-        'return isWhole && !MAY_BE_INEXACT.test(text) ? value : parseMarked(text);',
-        'return isWhole ? value : parseMarked(text);',
+        'return hasAllKeys && !MAY_BE_INEXACT.test(text) ? value : parseMarked(text);',
+        'return hasAllKeys ? value : parseMarked(text);',
       ],
-      'A number whose key occurs twice is quarantined': [
+      'A number whose key appears twice is quarantined': [
         'map.set(key, map.has(key) ? REPEATED_KEY : value);',
         'map.set(key, value);',
       ],
@@ -57,32 +57,37 @@ export const streamMutants = [
   plant(
     { file: 'src/usage/streams/buckets.ts', test: 'test/usage/streams.test.ts' },
     {
-      'A body with a bucket that does not begin at UTC midnight is refused as a whole': [
+      'A body with a bucket that does not start at UTC midnight is rejected as a whole': [
         'if (date % lengthMs !== 0) {',
         'if (date % 1 !== 0) {',
       ],
-      'A body that has a day twice is refused as a whole': ['if (at.has(date)) throw', 'if (date < 0) throw'],
-      'Days that were not asked for are dropped and counted': [
+      'A body that has a day twice is rejected as a whole': [
+        'if (at.has(date)) throw',
+        'if (date < 0) throw',
+      ],
+      'Days that were not requested are dropped and counted': [
         'if (date < firstMs || date >= endMs) {',
         'if (date < firstMs) {',
       ],
-      'A body that states a window which begins after the one asked for is refused': [
-        'const late = start !== undefined && start > dayStartMs(window.from);',
-        'const late = false;',
+      'A body that states a later start than requested is rejected': [
+        'const startsLate = start !== undefined && start > dayStartMs(range.from);',
+        'const startsLate = false;',
       ],
-      'A body that states a window which ends before the one asked for is refused': [
-        'const early = end !== undefined && end < dayEndMs(window.to) - 1;',
-        'const early = false;',
+      'A body that states an earlier end than requested is rejected': [
+        'const endsEarly = end !== undefined && end < dayEndMs(range.to) - 1;',
+        'const endsEarly = false;',
       ],
-      'A body that has buckets of other days only and states no window is refused, and no day of it is zero':
-        ['if (at.size === 0 && outsideBuckets > 0 && !statesWindow) {', 'if (outsideBuckets < 0) {'],
-      'A day with a number that cannot be billed is quarantined alone: the others of its window load': [
-        'at.set(date, read.success ? Object.values(read.data) : describeProblems(read.error));',
-        `if (!read.success) throw new UnplaceableBodyError(describeProblems(read.error));
-    at.set(date, Object.values(read.data));`,
+      'A body with only buckets of other days, which does not state its range, is rejected and no zero': [
+        'if (at.size === 0 && outsideBuckets > 0 && !statesRange) {',
+        'if (outsideBuckets < 0) {',
       ],
-      'A part of a day that a body leaves out is told apart from a zero that it names': [
-        `if (bucket === undefined) leftOut.push({ column, hour });
+      'A day with an invalid number is quarantined, and the other days of its slice are loaded': [
+        'at.set(date, bucket.success ? Object.values(bucket.data) : describeProblems(bucket.error));',
+        `if (!bucket.success) throw new UnplaceableBodyError(describeProblems(bucket.error));
+    at.set(date, Object.values(bucket.data));`,
+      ],
+      'An omitted part of a day is distinguished from a reported zero': [
+        `if (bucket === undefined) omitted.push({ column, hour });
         else if`,
         'if',
       ],
@@ -100,13 +105,13 @@ export const streamMutants = [
   plant(
     { file: 'src/usage/streams/payload-hours.ts', test: 'test/usage/streams.test.ts' },
     {
-      'An answer of midnights only, over two days or more, is doubted': [
-        'if (window.from === window.to || !hasOnlyMidnights(reading)) return reading;',
-        'return reading;',
+      'A response with only midnights, over two days or more, is doubted': [
+        'if (range.from === range.to || !hasOnlyMidnights(content)) return content;',
+        'return content;',
       ],
-      'A single day may have had payloads at midnight only': [
-        'if (window.from === window.to || !hasOnlyMidnights(reading)) return reading;',
-        'if (!hasOnlyMidnights(reading)) return reading;',
+      'A single day may have payloads at midnight only': [
+        'if (range.from === range.to || !hasOnlyMidnights(content)) return content;',
+        'if (!hasOnlyMidnights(content)) return content;',
       ],
     },
   ),
@@ -117,7 +122,7 @@ export const streamMutants = [
         "if (!text.isWellFormed() || text.includes('\\0')) {",
         "if (text === '\\n') {",
       ],
-      'Keys of the envelope are no payload types': [`.filter(([type]) => !type.startsWith('_'))`, ''],
+      'Keys of the envelope are not payload types': [`.filter(([type]) => !type.startsWith('_'))`, ''],
       'Counts whose sum cannot be stored exactly are quarantined': [
         '(types) => Number.isSafeInteger(sumOf(types)),',
         '(types) => sumOf(types) >= 0,',
@@ -127,7 +132,7 @@ export const streamMutants = [
   plant(
     { file: 'src/usage/streams/payload-totals.ts', test: 'test/usage/streams.test.ts' },
     {
-      'The counts and bytes of all payloads include those that are not billable': [
+      'The counts and bytes of all payloads include non-billable ones': [
         `{}, { includeNonBillable: 'true' },`,
         '{}, {},',
       ],
@@ -136,7 +141,7 @@ export const streamMutants = [
   plant(
     { file: 'src/usage/streams/device-counts.ts', test: 'test/usage/apply.test.ts' },
     {
-      'A level that Losant leaves out is missing and never zero': [`kind: 'level',`, `kind: 'flow',`],
+      'An omitted level is not stored, and never zero': [`kind: 'level',`, `kind: 'flow',`],
     },
   ),
 ].flat();

@@ -1,27 +1,27 @@
-/** Defects in the rules: what becomes of a cell with an answer, when days are read, and what numbers are the same. */
+/** Defects in the rules: what a response does to a cell, when days are read, and which numbers are equal. */
 import { plant } from './mutant.ts';
 
 export const usageMutants = [
   plant(
     { file: 'src/usage/apply.ts', test: 'test/usage/apply.test.ts' },
     {
-      'A day that Losant leaves out never replaces a stored number by zero': [
-        `if (verdict.kind === 'left_out') return hasAnyNumber(numbers) ? 'the day' : null;`,
-        `if (verdict.kind === 'left_out') return null;`,
+      'An omitted day never replaces a stored number by zero': [
+        `if (verdict.kind === 'omitted') return hasNonzero(numbers) ? 'the day' : null;`,
+        `if (verdict.kind === 'omitted') return null;`,
       ],
-      'A column that one of several answers leaves out never replaces its stored number by zero': [
+      'A column that one of several responses omits never replaces its stored number by zero': [
         `return columns.size === 0 ? null : [...columns].join(', ');`,
         'return null;',
       ],
-      'Hours of which only midnights came are in doubt': [
-        `if (verdict.kind === 'named' && verdict.doubt) return`,
-        `if (verdict.kind === 'left_out') return`,
+      'Hours are in doubt if only midnight buckets came': [
+        `if (verdict.kind === 'reported' && verdict.doubt) return`,
+        `if (verdict.kind === 'omitted') return`,
       ],
-      'A stored number that an answer speaks against is shown as in doubt': [
-        `...reasonOf(problem), standing: 'in_doubt' }`,
-        '...reasonOf(problem) }',
+      'A stored number that a response contradicts is in doubt': [
+        `...toReasonColumns(problem), standing: 'in_doubt' }`,
+        '...toReasonColumns(problem) }',
       ],
-      'Numbers that are read again and equal write no revision': [
+      'Reading equal numbers again writes no revision': [
         'revision: cell.revision + (isEqual ? 0 : 1)',
         'revision: cell.revision + 1',
       ],
@@ -29,79 +29,70 @@ export const usageMutants = [
         'revision: cell.revision + (isEqual ? 0 : 1)',
         'revision: cell.revision + (cell.isStored ? 0 : 1)',
       ],
-      'Past the horizon a stored number stays as it stands': [
-        '(cell.isStored || !isComplete)) return stay',
-        '!isComplete) return stay',
+      'Past the horizon a stored number keeps its standing': [
+        '(cell.isStored || !isComplete)) return',
+        '!isComplete) return',
       ],
-      'Past the horizon an answer that lacks a column fills nothing': [
-        `const isComplete = verdict.kind === 'named' && verdict.leftOut.length === 0;`,
-        `const isComplete = verdict.kind === 'named';`,
+      'Past the horizon a response that omits a column stores nothing': [
+        `const isComplete = verdict.kind === 'reported' && verdict.omitted.length === 0;`,
+        `const isComplete = verdict.kind === 'reported';`,
       ],
-      'A read that failed is tried again': [
-        'planNextRead(situation, read, retryMs)',
-        'planNextRead(situation, read)',
+      'A failed read is retried': ['planNextRead(input, newCell, retryMs)', 'planNextRead(input, newCell)'],
+      'Failed reads in a row are counted, so that each delays the next read longer': [
+        '? cell.failedReads : cell.failedReads + 1;',
+        '? cell.failedReads : 1;',
       ],
-      'Failures in a row are counted, so that each waits longer than the one before': [
-        '? cell.attempts : cell.attempts + 1;',
-        '? cell.attempts : 1;',
-      ],
-      'A failed read takes nothing from a stored number: it stays stored or final': [
+      'After a failed read a stored number stays stored or final': [
         `if (!isStored) return 'missing';`,
         `if (standing !== 'in_doubt') return 'missing';`,
       ],
-      'A good answer ends the failures before it': [
-        'return { ...cell, verifiedAtMs: sentAtMs, attemptedAtMs: sentAtMs, attempts: 0, sha256 };',
-        'return { ...cell, verifiedAtMs: sentAtMs, attemptedAtMs: sentAtMs, sha256 };',
+      'A good read resets the number of failed reads': [
+        'return { ...cell, lastReadAtMs: sentAtMs, lastAttemptAtMs: sentAtMs, failedReads: 0, sha256 };',
+        'return { ...cell, lastReadAtMs: sentAtMs, lastAttemptAtMs: sentAtMs, sha256 };',
       ],
-      'A number that was read is read again at its next checkpoint': [
-        'const times = [checkpointMs, ',
-        'const times = [',
+      'A cell is read again at its next checkpoint': ['const times = [checkpointMs, ', 'const times = ['],
+      'A waived cell stays waived while Losant omits it': [
+        `return cell.standing === 'waived' ? keepWaived(input) : applyOmission(input, verdict);`,
+        'return applyOmission(input, verdict);',
       ],
-      'A number that a person accepted stays accepted while Losant leaves it out': [
-        `return cell.standing === 'accepted' ? keepAccepted(situation) : applySilence(situation, verdict);`,
-        'return applySilence(situation, verdict);',
+      'After the last checkpoint a cell that is not settled is read daily': [
+        'const dailyMs = checkpointMs === null && !isSettled(cell.standing) ? sentAtMs + DAY_MS : null;',
+        'const dailyMs = isSettled(cell.standing) ? sentAtMs + DAY_MS : null;',
       ],
-      'A cell that is neither final nor accepted is read once a day until the horizon': [
-        'const dailyMs = checkpointMs === null && !isClosed ? sentAtMs + DAY_MS : null;',
-        'const dailyMs = isClosed ? sentAtMs + DAY_MS : null;',
-      ],
-      'Totals and hours that were left out wait for sources that are still to be read': [
-        'if (!awaited || awaited.numbers !== null || awaited.cell.nextReadAtMs === null) return null;',
+      'Omitted totals and hours wait for sources that are still to be read': [
+        'if (!pending || pending.numbers !== null || pending.cell.nextReadAtMs === null) return null;',
         'return null;',
       ],
       'Totals and hours wait only while sources are still to be read': [
-        'awaited.numbers !== null || awaited.cell.nextReadAtMs === null',
-        'awaited.numbers !== null',
+        'pending.numbers !== null || pending.cell.nextReadAtMs === null',
+        'pending.numbers !== null',
       ],
-      'The same endpoint asked twice is one witness of a zero': [
-        '(other.isReported || endpointOf(stream) !== endpointOf(answer.stream))',
+      'Two responses of the same endpoint do not confirm a zero': [
+        '(other.isReported || getEndpoint(stream) !== getEndpoint(response.stream))',
         'true',
       ],
-      'A zero is confirmed at once where two endpoints agree': [
-        'if (isConfirmed) return SILENCES_NEEDED;',
-        '',
+      'A zero is confirmed at once if two endpoints agree': ['if (isConfirmed) return OMISSIONS_NEEDED;', ''],
+      'An omitted count of all payloads is contradicted by billable ones': [
+        'if (parts.some(isIncluded))',
+        'if (parts.length < 0)',
       ],
-      'All payloads that are left out beside billable ones are contradicted': [
-        'if (parts.some(isIncluded)) return contradicted',
-        'if (parts.length < 0) return contradicted',
-      ],
-      'Zeros that no answer named are not called reported': [
+      'Omitted zeros do not count as reported': [
         'const isReported = cell.isStored && cell.isReported;',
         'const isReported = true;',
       ],
-      'Only answers an hour apart count towards the three that make a zero final which nobody named': [
-        'answer.sentAtMs - cell.verifiedAtMs >= HOUR_MS;',
-        'answer.sentAtMs - cell.verifiedAtMs >= 0;',
+      'Only omissions an hour apart count toward the three that make a zero final': [
+        'response.sentAtMs - cell.lastReadAtMs >= HOUR_MS;',
+        'response.sentAtMs - cell.lastReadAtMs >= 0;',
       ],
-      'A number that is named begins the count of silences anew': [
-        'const before = cell.isStored && !cell.isReported ? cell.silences : 0;',
-        'const before = SILENCES_NEEDED;',
+      'A reported number resets the count of omissions': [
+        'const earlierOmissions = cell.isStored && !cell.isReported ? cell.omissions : 0;',
+        'const earlierOmissions = OMISSIONS_NEEDED;',
       ],
-      'A zero that is not sure at the final age is read again within the hour': [
-        'const soonMs = isLate && !isSure ? answer.sentAtMs + HOUR_MS : null;',
-        'const soonMs = null;',
+      'A zero that is not confirmed at the final threshold is read again after an hour': [
+        'const recheckMs = isLate && !isConfirmed ? response.sentAtMs + HOUR_MS : null;',
+        'const recheckMs = null;',
       ],
-      'That a number was final is kept, so that a later change counts as a restatement': [
+      'A change of a number that was final counts as a final restatement': [
         'wasFinal: cell.wasFinal || isFinal,',
         'wasFinal: isFinal && cell.wasFinal,',
       ],
@@ -110,59 +101,63 @@ export const usageMutants = [
   plant(
     { file: 'src/usage/apply.ts', test: 'test/usage/orders.test.ts' },
     {
-      'Zeros that nobody named are never stored beside a counterpart above zero': [
-        'if (counted) return contradicted(`its ${counted.stream} are not zero`);',
+      'Omitted zeros are never stored if a counterpart is above zero': [
+        'if (nonzero) return describeContradiction(`${nonzero.stream} is not zero`);',
         '',
       ],
       'A restated number replaces the stored one': [
         'numbers: isEqual ? null : next,',
         'numbers: cell.isStored ? null : next,',
       ],
-      'A zero that nobody named is not final with its first answer, however late that is': [
-        'const isFinal = isSure && (',
+      'An omitted zero is not final after one response, however late that is': [
+        'const isFinal = isConfirmed && (',
         'const isFinal = (',
       ],
     },
   ),
   plant(
-    { file: 'src/usage/apply.ts', test: 'test/ledger/fill.test.ts', only: 'with all its cells due' },
     {
-      'The cells of an organization that has come back are read again': [
+      file: 'src/usage/apply.ts',
+      test: 'test/ledger/expected.test.ts',
+      only: 'with all of its cells due after a deletion',
+    },
+    {
+      'The cells of an organization that has returned are read again': [
         'cell.reason === ORG_DELETED && cell.nextReadAtMs === null',
         'cell.reason === ORG_DELETED',
       ],
     },
   ),
   plant(
-    { file: 'src/usage/apply.ts', test: 'test/usage/apply.test.ts', only: 'at a time that was set after' },
+    { file: 'src/usage/apply.ts', test: 'test/usage/apply.test.ts', only: 'keeps a time that was set after' },
     {
-      'A time that was set after the request was sent is kept': [
-        '(before.nextReadAtMs ?? 0) > sentAtMs ? before.nextReadAtMs : null',
-        '(before.nextReadAtMs ?? 0) < 0 ? before.nextReadAtMs : null',
+      'A next read that was set after the request was sent stays': [
+        '(oldCell.nextReadAtMs ?? 0) > sentAtMs ? oldCell.nextReadAtMs : null',
+        '(oldCell.nextReadAtMs ?? 0) < 0 ? oldCell.nextReadAtMs : null',
       ],
     },
   ),
   plant(
     { file: 'src/usage/policy.ts', test: 'test/usage/apply.test.ts' },
     {
-      'A zero that nobody named is final only after three answers have left it out': [
-        'export const SILENCES_NEEDED = 3;',
-        'export const SILENCES_NEEDED = 2;',
+      'An omitted zero is final only after three omissions': [
+        'export const OMISSIONS_NEEDED = 3;',
+        'export const OMISSIONS_NEEDED = 2;',
       ],
-      'A number is final only by a read at the final age or later': [
-        'return sentAtMs >= dayEndMs(day) + finalAtHours * HOUR_MS;',
-        'return sentAtMs + finalAtHours >= 0;',
+      'A number is final only by a read at the final threshold or later': [
+        'return sentAtMs >= dayEndMs(day) + finalAfterHours * HOUR_MS;',
+        'return sentAtMs + finalAfterHours >= 0;',
       ],
     },
   ),
   plant(
-    { file: 'src/ledger/waive.ts', test: 'test/ledger/waive.test.ts', only: 'only waiting' },
+    { file: 'src/ledger/waive.ts', test: 'test/ledger/waive.test.ts', only: 'does not waive waiting cells' },
     {
-      'A person cannot accept what is only waiting': [
+      'A person cannot waive a cell that is only waiting': [
         `('missing', 'in_doubt', 'unavailable')`,
         `('missing', 'waiting', 'in_doubt', 'unavailable')`,
       ],
-      'A person cannot accept a number that will still be read': [
+      'A person cannot waive a stored number that will be read again': [
         "standing = 'stored' and next_read_at is null",
         "standing = 'stored'",
       ],
@@ -175,11 +170,11 @@ export const usageMutants = [
         'return a === b ? null : { old: a, new: b };',
         'return (a === null) === (b === null) ? null : { old: a, new: b };',
       ],
-      'A source that Losant no longer names is a restatement of the day': [
+      'A source that disappears is a restatement': [
         'new Set([...a.keys(), ...b.keys()])',
         'new Set(b.keys())',
       ],
-      'A source called __proto__ is compared as any other': [
+      'A source called __proto__ is compared like any other': [
         'Object.entries(value) : []',
         `Object.entries(value).filter(([key]) => key !== '__proto__') : []`,
       ],
@@ -188,32 +183,32 @@ export const usageMutants = [
   plant(
     { file: 'src/usage/policy.ts', test: 'test/usage/policy.test.ts' },
     {
-      'A day that is not over is never loaded': ['return addDays(dayAt(nowMs), -1);', 'return dayAt(nowMs);'],
+      'A day that has not ended is never loaded': [
+        'return addDays(dayAt(nowMs), -1);',
+        'return dayAt(nowMs);',
+      ],
       'The oldest day of the horizon is still read': [
         'addDays(dayAt(nowMs), -horizonDays)',
         'addDays(dayAt(nowMs), 1 - horizonDays)',
       ],
-      'A read exactly at a checkpoint counts for it: the next one comes later': [
+      'A read exactly at a checkpoint counts for that checkpoint': [
         'endMs + each * HOUR_MS > afterMs',
         'endMs + each * HOUR_MS >= afterMs',
       ],
-      'A number that is not stored is late six hours after its day': [
+      'A cell that is not stored is late six hours after its day': [
         'const LATE_AFTER_HOURS = 6;',
         'const LATE_AFTER_HOURS = 7;',
       ],
-      'A first failure that mostly passes by itself is tried again at the next wake-up': [
-        'if (attempts === 1 && mostlyPasses) return wakeUpMs(failedAtMs);',
+      'A first transient failure is retried at the next wake-up': [
+        'if (failedReads === 1 && isTransient) return floorToWakeUp(failedAtMs);',
         '',
       ],
-      'A second failure in a row waits for hours, whatever it is': [
-        'if (attempts === 1 && mostlyPasses)',
-        'if (mostlyPasses)',
+      'A second failure in a row is retried after hours, even if it is transient': [
+        'if (failedReads === 1 && isTransient)',
+        'if (isTransient)',
       ],
-      'A cell that fails is tried again at least once a day': [
-        'Math.min(2 ** attempts, 24)',
-        '2 ** attempts',
-      ],
-      'A retry is rounded down, so that it does not miss the wake-up some seconds before it': [
+      'A failing cell is retried at least once a day': ['Math.min(2 ** failedReads, 24)', '2 ** failedReads'],
+      'A retry is rounded down, so that it does not just miss a wake-up': [
         'return atMs - (atMs % STEP_MS);',
         'return atMs;',
       ],

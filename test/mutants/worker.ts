@@ -23,7 +23,7 @@ export const workerMutants = [
   plant(
     { file: 'src/worker/instance-loop.ts', test: 'test/worker/heartbeat.test.ts', only: 'a monitor' },
     {
-      'A run under way that hangs is no success at the next wake-up': [
+      'A run in progress that hangs is no success at the next wake-up': [
         'done > doneAtWakeUp',
         'done >= doneAtWakeUp',
       ],
@@ -40,7 +40,7 @@ export const workerMutants = [
       'A monitor hears of a wake-up once its last run has ended': ['(isUnderWay && !isWakeUp)', 'false'],
       'A monitor hears nothing before the first run has ended': ['!hasEndedRun || ', ''],
       'A process that only stands by tells a monitor nothing': ['active.length === 0 || ', ''],
-      'A run under way a read of which failed is no success': [
+      'A run in progress a read of which failed is no success': [
         'if (runUnderWay?.hasFailedReads === true) return false;',
         '',
       ],
@@ -82,7 +82,7 @@ export const workerMutants = [
     { file: 'src/server/app.ts', test: 'test/worker/ending.test.ts', only: 'is not ready' },
     {
       'A worker that is ending is not ready': [
-        `signal.aborted ? ['the worker is ending'] : []`,
+        `signal.aborted ? ['the worker is shutting down'] : []`,
         `[''].slice(1)`,
       ],
     },
@@ -111,7 +111,7 @@ export const workerMutants = [
     },
   ),
   plant(
-    { file: 'src/ledger/lease.ts', test: 'test/export/run.test.ts', only: 'a lease is renewed' },
+    { file: 'src/ledger/lease.ts', test: 'test/loading/run.test.ts', only: 'a lease is renewed' },
     {
       'Several renewals of a lease may fail before it lapses': [
         'export const RENEW_MS = 15_000;',
@@ -120,7 +120,7 @@ export const workerMutants = [
     },
   ),
   plant(
-    { file: 'src/export/session.ts', test: 'test/export/run.test.ts', only: 'a lease is renewed' },
+    { file: 'src/loading/session.ts', test: 'test/loading/run.test.ts', only: 'a lease is renewed' },
     {
       'The renewal of a lease waits for no load': [
         'await renewLease(handle.leaseDb, this.#lease);',
@@ -139,10 +139,8 @@ export const workerMutants = [
         'where i.retired_at is null\n    and not exists',
         'where not exists',
       ],
-      'An instance whose list has no organization is not one that was never read': [
-        'and (i.listed_at is null or i.all_from is null or exists (',
-        'and (true or exists (',
-      ],
+      'An instance whose list has the instance has the instance has the instance has no organizationsss is not one that was never read':
+        ['and (i.listed_at is null or i.new_orgs_from is null or exists (', 'and (true or exists ('],
     },
   ),
   plant(
@@ -159,7 +157,7 @@ export const workerMutants = [
     },
   ),
   plant(
-    { file: 'src/export/run.ts', test: 'test/commands/never-read.test.ts' },
+    { file: 'src/loading/run.ts', test: 'test/commands/never-read.test.ts' },
     {
       'The reason why a run broke off is kept with its instance': [
         'await recordAttemptEnd(handle.db, instanceId, message)',
@@ -180,7 +178,7 @@ export const workerMutants = [
     },
   ),
   plant(
-    { file: 'src/export/report.ts', test: 'test/e2e/bad-answers.test.ts', only: 'names the command' },
+    { file: 'src/loading/report.ts', test: 'test/e2e/bad-answers.test.ts', only: 'names the command' },
     {
       'A command that shows nothing is not named': [
         'if (!isGap(standing)) this.#gaps.delete(cellId(loaded));\n    else if (',

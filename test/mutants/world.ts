@@ -1,44 +1,44 @@
-/** Defects that the world has to find, whose checker shares no code with the program: they try the checker itself. */
+/** Defects that the world must find. Its checker shares no code with the program, so these test the checker. */
 import { plant } from './mutant.ts';
 
 export const worldMutants = [
   plant(
     { file: 'src/usage/apply.ts', test: 'test/campaigns/world/world.test.ts' },
     {
-      'The world finds a number that was replaced by zero because its day was left out': [
-        'if (lost !== null) return doubt(situation, leftOut(lost));',
-        `if (lost !== null)
-    return write(situation, zerosOf(answer.stream), { isReported: true, silences: 0 });`,
+      'The world finds a number that was replaced by zero because its day was omitted': [
+        'if (lostNumbers !== null) return markInDoubt(input, describeOmission(lostNumbers));',
+        `if (lostNumbers !== null)
+    return storeNumbers(input, createZeros(response.stream), { isReported: true, omissions: 0 });`,
       ],
       'The world finds a number that is final a day after its day': [
-        'isFinalRead(answer.day, answer.sentAtMs, policy);',
-        'isFinalRead(answer.day, answer.sentAtMs, { ...policy, finalAtHours: 24 });',
+        'isFinalRead(response.day, response.sentAtMs, policy);',
+        'isFinalRead(response.day, response.sentAtMs, { ...policy, finalAfterHours: 24 });',
       ],
-      'The world finds a stored number that nobody reads again': [
+      'The world finds a stored number that is never read again': [
         'times.length === 0 ? null',
         'times.length === 0 || cell.isStored ? null',
       ],
-      'The world finds a read that failed and counts as one that was good': [
-        `    attempts,
+      'The world finds a failed read that counts as a good one': [
+        `    failedReads,
   };`,
-        `    attempts: cell.isStored ? 0 : attempts,
-    verifiedAtMs: cell.isStored ? answer.sentAtMs : cell.verifiedAtMs,
+        `    failedReads: cell.isStored ? 0 : failedReads,
+    lastReadAtMs: cell.isStored ? response.sentAtMs : cell.lastReadAtMs,
   };`,
       ],
-      'The world finds a zero that Losant did not name and that is final at once': [
-        'const isSure = known.isReported || known.silences >= SILENCES_NEEDED;',
-        'const isSure = true;',
+      'The world finds an omitted zero that is final at once': [
+        'const isConfirmed = evidence.isReported || evidence.omissions >= OMISSIONS_NEEDED;',
+        'const isConfirmed = true;',
       ],
-      'The world finds a waiver that ended although Losant named nothing': [
-        `return cell.standing === 'accepted' ? keepAccepted(situation) : applySilence(situation, verdict);`,
-        'return applySilence(situation, verdict);',
+      'The world finds a waiver that was lifted by an omission': [
+        `return cell.standing === 'waived' ? keepWaived(input) : applyOmission(input, verdict);`,
+        'return applyOmission(input, verdict);',
       ],
     },
   ),
   plant(
     { file: 'src/losant/client.ts', test: 'test/campaigns/world/world.test.ts' },
     {
-      'The world finds a number from an answer of another time': [
+      'The world finds a number from a response that is not from now': [
         'if (failure !== null) throw new AttemptError(request, failure);',
         '',
       ],
@@ -47,31 +47,31 @@ export const worldMutants = [
   plant(
     { file: 'src/ledger/due.ts', test: 'test/campaigns/world/world.test.ts' },
     {
-      'The world finds a stream of which nothing is found due': [
+      'The world finds a stream that is never due': [
         '  return rows;',
         `  return rows.filter(({ stream }) => stream !== 'notebook_minutes');`,
       ],
     },
   ),
   plant(
-    { file: 'src/export/run.ts', test: 'test/campaigns/world/world.test.ts' },
+    { file: 'src/loading/run.ts', test: 'test/campaigns/world/world.test.ts' },
     {
-      'The world finds a run that is green while something is missing': ['tally.hasFailedCells', 'false'],
+      'The world finds a run that succeeds while something is missing': ['tally.hasFailedCells', 'false'],
     },
   ),
   plant(
-    { file: 'src/ledger/fill.ts', test: 'test/campaigns/world/world.test.ts' },
+    { file: 'src/ledger/expected.ts', test: 'test/campaigns/world/world.test.ts' },
     {
-      'The world finds a backfill that adds only its first day': [
-        '  const to = earliestDay(range.to, lastCompleteDay(nowMs));',
-        '  const to = earliestDay(range.from, lastCompleteDay(nowMs));',
+      'The world finds a backfill that marks only its first day due': [
+        '  const to = earliestDay(range.to, lastEndedDay(nowMs));',
+        '  const to = earliestDay(range.from, lastEndedDay(nowMs));',
       ],
     },
   ),
   plant(
     { file: 'migrations/0001_reference.sql', test: 'test/campaigns/world/world.test.ts' },
     {
-      'The world finds a view of gaps that is blind for half a day': [
+      'The world finds a gap that is hidden for half a day': [
         `interval '6 hours')::date;`,
         `interval '18 hours')::date;`,
       ],

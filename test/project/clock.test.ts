@@ -4,7 +4,7 @@ import { startProcess } from '../support/program.ts';
 
 const HOUR_MS = 3_600_000;
 
-test('Postgres and programs that tests start have the clock of the tests, also where that is moved', async () => {
+test('Postgres and the processes that tests start share the clock of the tests, even if it is moved', async () => {
   const sql = 'select extract(epoch from clock_timestamp()) * 1000 as now';
   const [row] = await queryOnce(inject('postgresAdminUrl'), sql);
   expect(Math.abs(Number(row?.['now']) - Date.now())).toBeLessThan(HOUR_MS);

@@ -2,9 +2,9 @@ import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { commands } from '../../src/cli/commands.ts';
-import { EXIT } from '../../src/errors.ts';
+import { EXIT, FAILURES } from '../../src/errors.ts';
 import { VERSION } from '../support/program.ts';
-import { anchorsIn, linkedAnchors, linkedFiles } from './links.ts';
+import { findLinkedAnchors, findLinkedFiles, listAnchors } from './links.ts';
 
 const scripts = Object.keys(
   (JSON.parse(readFileSync('package.json', 'utf8')) as { readonly scripts: Record<string, string> }).scripts,
@@ -21,47 +21,49 @@ const documents = [
     .map((path) => join('docs', path)),
 ];
 
-/** Paths of the checkout written as code or listed at the start of a line. Placeholders are none. */
-function namedPaths(text: string): string[] {
+/** Returns the paths in the checkout that are written as code or begin a line. Skips placeholders. */
+function findPaths(text: string): string[] {
   const path =
     /(?:`|^)((?:src|simulator|test|bench|bin|docs|deploy|lint|migrations|\.ci)\/[\w./-]*)(?=`| |$)/gm;
   const paths = [...text.matchAll(path)].map((match) => match[1] ?? '');
   return paths.filter((each) => !/NNNN|NAME/.test(each));
 }
 
-function namedScripts(text: string): string[] {
+function findScripts(text: string): string[] {
   return [...text.matchAll(/\bnpm run ([a-z][\w:-]*)/g)].map((match) => match[1] ?? '');
 }
 
 describe.each(documents)('%s', (document) => {
   const text = existsSync(document) ? readFileSync(document, 'utf8') : '';
 
-  test('is there', () => {
+  test('exists', () => {
     expect(text).not.toBe('');
   });
 
   test('links only to files that exist', () => {
-    expect(linkedFiles(text).filter((target) => !existsSync(join(dirname(document), target)))).toEqual([]);
+    expect(findLinkedFiles(text).filter((target) => !existsSync(join(dirname(document), target)))).toEqual(
+      [],
+    );
   });
 
   test('links only to headings that exist', () => {
-    const missing = linkedAnchors(text).filter(({ file, anchor }) => {
+    const missing = findLinkedAnchors(text).filter(({ file, anchor }) => {
       const target = file === '' ? text : readFileSync(join(dirname(document), file), 'utf8');
-      return !anchorsIn(target).includes(anchor);
+      return !listAnchors(target).includes(anchor);
     });
     expect(missing).toEqual([]);
   });
 
-  test('names only files and folders that exist', () => {
-    expect(namedPaths(text).filter((path) => !existsSync(path))).toEqual([]);
+  test('mentions only files and folders that exist', () => {
+    expect(findPaths(text).filter((path) => !existsSync(path))).toEqual([]);
   });
 
-  test('names only scripts of package.json', () => {
-    expect(namedScripts(text).filter((script) => !scripts.includes(script))).toEqual([]);
+  test('mentions only scripts of package.json', () => {
+    expect(findScripts(text).filter((script) => !scripts.includes(script))).toEqual([]);
   });
 });
 
-/** The first cells of the rows of all tables below a heading of the second level. */
+/** Returns the first cells of the tables in a section of the second level. */
 function firstCells(text: string, heading: string): string[] {
   const [, after = ''] = text.split(`\n## ${heading}\n`);
   const [section = ''] = after.split('\n## ');
@@ -81,23 +83,44 @@ test('docs/runbook.md describes every exit code and no other', () => {
   expect(described).toEqual(Object.values(EXIT));
 });
 
-test('docs/runbook.md says for each alert what to do', () => {
+test('docs/runbook.md describes every alert and no other', () => {
   const headings = readFileSync('docs/runbook.md', 'utf8').matchAll(/^### (LosantUsage.*)$/gm);
   const described = [...headings].flatMap(([, names = '']) => names.split(', '));
   const alerts = readFileSync('deploy/monitoring/alerts.yml', 'utf8').matchAll(/- alert: (\w+)/g);
   expect(described.toSorted()).toEqual([...alerts].map(([, name = '']) => name).toSorted());
 });
 
+/** Failures that are never the reason of a cell: one ends the run, the other is stored as `unplaceable_body`. */
+const NO_REASONS = ['unauthorized', 'bad_body'];
+
+test('docs/runbook.md describes every reason of a gap and no other', () => {
+  const [, section = ''] = readFileSync('docs/runbook.md', 'utf8').split('\n## Reasons\n');
+  const described = [...section.matchAll(/^- (`[a-z_]+`(?:, `[a-z_]+`)*): /gm)].flatMap(([, names = '']) =>
+    names.replaceAll('`', '').split(', '),
+  );
+  const failures = Object.keys(FAILURES).filter((kind) => !NO_REASONS.includes(kind));
+  const verdicts = [
+    'omitted',
+    'contradicted',
+    'unconfirmed',
+    'not_hourly',
+    'invalid_value',
+    'unplaceable_body',
+  ];
+  const reasons = [...failures, ...verdicts, 'never_read', 'database_refused'];
+  expect(described.toSorted()).toEqual(reasons.toSorted());
+});
+
 test('docs/architecture.md has a line for each folder of src and no other', () => {
-  const shown = readFileSync('docs/architecture.md', 'utf8').matchAll(/^(src\/[\w/]+)\/ /gm);
+  const lines = readFileSync('docs/architecture.md', 'utf8').matchAll(/^(src\/[\w/]+)\/ /gm);
   const folders = readdirSync('src', { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  expect([...shown].map(([, folder = '']) => folder).toSorted()).toEqual(
+  expect([...lines].map(([, folder = '']) => folder).toSorted()).toEqual(
     folders.map(({ name }) => join('src', name)).toSorted(),
   );
 });
 
-test('files that name the version name that of package.json, and the changelog has it with its date', () => {
-  const named: readonly (readonly [string, RegExp])[] = [
+test('every file has the version of package.json, and the changelog has it with its date', () => {
+  const mentions: readonly (readonly [string, RegExp])[] = [
     ...globSync('deploy/kubernetes/**/*.yaml').map(
       (file) => [file, /(?:losant-usage:|newTag: )([\d.]+)/g] as const,
     ),
@@ -105,7 +128,7 @@ test('files that name the version name that of package.json, and the changelog h
     ['Dockerfile', /VERSION=([\d.]+)/g],
     ['package-lock.json', /"losant-usage-export",\s+"version": "([\d.]+)"/g],
   ];
-  const versions = named.flatMap(([file, pattern]) =>
+  const versions = mentions.flatMap(([file, pattern]) =>
     [...readFileSync(file, 'utf8').matchAll(pattern)].map(([, version]) => version),
   );
   expect(versions.length).toBeGreaterThanOrEqual(9);

@@ -1,6 +1,6 @@
 /**
- * docs/guarantees.md lists the promises that stand above the tests that hold them: `npm run guarantees` writes it.
- * `// Promise (Subject): Text.` stands above a test, in one line or several; a test may hold several promises.
+ * `npm run guarantees` collects docs/guarantees.md from the comments `// Guarantee (Subject): Text.` above tests. A
+ * comment may take several lines, and a test may have several of them.
  */
 import { globSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
@@ -16,17 +16,19 @@ const SUBJECTS = [
   'Billing',
   'Operation',
 ];
-const [BEGIN, END] = ['<!-- promises -->', '<!-- end of promises -->'];
+const [BEGIN, END] = ['<!-- guarantees -->', '<!-- end of guarantees -->'];
 
-interface Promised {
+interface Guarantee {
   readonly subject: string;
   readonly text: string;
   readonly file: string;
 }
 
-const COMMENT = /^ *\/\/ Promise \((?<subject>[A-Z][a-z ]+)\): (?<text>.*(?:\n *\/\/ (?!Promise).*)*)/gm;
-/** Returns the promises of a test file. Throws if there is no test below one. */
-function readPromises(file: string): Promised[] {
+const COMMENT =
+  /^ *\/\/ Guarantee \((?<subject>[A-Z][a-z ]+)\): (?<text>.*(?:\n *\/\/ (?!Guarantee \().*)*)/gm;
+
+/** Returns the guarantees of a test file. Throws if no test follows one. */
+function readGuarantees(file: string): Guarantee[] {
   const text = readFileSync(file, 'utf8');
   return [...text.matchAll(COMMENT)].map(({ index, 0: comment, groups }) => {
     const isAbove = /^\n *(?:\/\/.*\n *)*(?:test|it)\b/.test(text.slice(index + comment.length));
@@ -39,16 +41,16 @@ function readPromises(file: string): Promised[] {
   });
 }
 
-const promises = globSync('test/**/*.test.ts').toSorted().flatMap(readPromises);
+const guarantees = globSync('test/**/*.test.ts').toSorted().flatMap(readGuarantees);
 
-function render(): string {
+function renderList(): string {
   const sections = SUBJECTS.map((subject) => {
-    const own = Map.groupBy(
-      promises.filter((each) => each.subject === subject),
+    const byText = Map.groupBy(
+      guarantees.filter((each) => each.subject === subject),
       ({ text }) => text,
     );
-    const items = [...own].map(([text, all]) => {
-      const files = [...new Set(all.map(({ file }) => `\`${file}\``))];
+    const items = [...byText].map(([text, group]) => {
+      const files = [...new Set(group.map(({ file }) => `\`${file}\``))];
       return `- ${text} (${files.join(', ')})`;
     });
     return `### ${subject}\n\n${items.join('\n')}`;
@@ -56,15 +58,15 @@ function render(): string {
   return `${BEGIN}\n\n${sections.join('\n\n')}\n\n${END}`;
 }
 
-test('docs/guarantees.md lists the promises of the tests', async () => {
+test('docs/guarantees.md lists the guarantees of the tests', async () => {
   const text = readFileSync(PATH, 'utf8');
   const [before = '', rest = ''] = text.split(BEGIN);
   const [, after = ''] = rest.split(END);
-  await expect(`${before}${render()}${after}`).toMatchFileSnapshot(`../../${PATH}`);
+  await expect(`${before}${renderList()}${after}`).toMatchFileSnapshot(`../../${PATH}`);
 });
 
-test('each promise is a sentence under a known subject', () => {
-  expect(promises.filter(({ subject }) => !SUBJECTS.includes(subject))).toEqual([]);
-  expect(promises.filter(({ text }) => !/^[A-Z].*\.$/.test(text))).toEqual([]);
-  expect(SUBJECTS.filter((subject) => !promises.some((each) => each.subject === subject))).toEqual([]);
+test('each guarantee is a sentence under a known subject', () => {
+  expect(guarantees.filter(({ subject }) => !SUBJECTS.includes(subject))).toEqual([]);
+  expect(guarantees.filter(({ text }) => !/^[A-Z].*\.$/.test(text))).toEqual([]);
+  expect(SUBJECTS.filter((subject) => !guarantees.some((each) => each.subject === subject))).toEqual([]);
 });

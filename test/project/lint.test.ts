@@ -1,16 +1,25 @@
-/** The linter's settings, by what they say of a tree of files in which everything is planted that they forbid. */
+/** Lints a tree of files with the project's own settings. Every rule has a planted violation in it. */
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { expect, test } from 'vitest';
 
 type Files = Readonly<Record<string, string>>;
 
-/** What one file of the program may not have, each line with the rule that names it, or two. */
+/** A file of the program with a violation per line, each with the one or two rules that report it. */
 const PLANTED = `
 import { Stats } from 'node:fs'; export const stats: Stats | null = null; // consistent-type-imports
-export function load(): void { Promise.resolve(1); } // no-floating-promises
+export function begin(): void { Promise.resolve(1); } // no-floating-promises
 export function leave(): void { void Promise.resolve(1); } // no-floating-promises
 export const due = (async () => true)() ? 'due' : 'not due'; // no-misused-promises
 export const one = await 1; // await-thenable no-unnecessary-await
@@ -19,7 +28,7 @@ export const total = (text: string): unknown => JSON.parse(text).total; // no-un
 export const first = [1][0]!; // no-non-null-assertion
 console.log('started'); // no-console
 export function parse(text: string): void { try { BigInt(text); } catch {} } // no-empty
-try { load(); } catch (error) { throw new Error(String(error)); } // preserve-caught-error
+try { begin(); } catch (error) { throw new Error(String(error)); } // preserve-caught-error
 export function same(a: string, b: string): boolean { return a == b; } // eqeqeq
 export default 1; // no-default-export
 export const zone = process.env['TZ']; // no-restricted-properties
@@ -32,38 +41,60 @@ export const jitter = Math.random(); // no-restricted-properties
 export const both = { ...{ a: 1, b: 2 } }; // no-useless-spread
 // ${'x'.repeat(106)} line-length
 `;
-/** Files that import what they may not, on their first line; main may do the rest. */
+/** Files with a forbidden import on the first line. The rest of main is allowed. */
 const IMPORTS: Files = {
   'src/ledger/above.ts': `import '../billing/close.ts';`,
-  'src/losant/beside.ts': `import '../database/open.ts';`,
+  'src/losant/sibling.ts': `import '../database/open.ts';`,
   'src/console/losant.ts': `import '../losant/client.ts';`,
-  'src/export/writes.ts': `import '../losant/admin.ts';`,
+  'src/loading/writes.ts': `import '../losant/admin.ts';`,
   'src/worker/simulator.ts': `import '../../simulator/server.ts';`,
   'simulator/program.ts': `import '../src/usage/day.ts';`,
   'src/main.ts': `import '../test/support/days.ts';\nexport const at = [Date.now(), new Date(), process.env['TZ']];`,
-  'src/export/package.ts': `import ky from 'ky'; ky('');`,
-  'src/elsewhere/placeless.ts': `import '../errors.ts';`,
+  'src/loading/package.ts': `import ky from 'ky'; ky('');`,
+  'src/elsewhere/outside.ts': `import '../errors.ts';`,
   'src/losant/type.ts': `import type { Load } from '../ledger/load.ts'; export type A = Load;`,
   'src/losant/inline.ts': `export type A = import('../ledger/load.ts').Load;`,
-  'src/losant/again.ts': `export { load } from '../ledger/load.ts';`,
+  'src/losant/reexport.ts': `export { load } from '../ledger/load.ts';`,
   'src/losant/dynamic.ts': `export const load = await import('../ledger/load.ts');`,
   'src/losant/template.ts': 'export const load = await import(`../ledger/load.ts`);',
 };
 
-/** Files with what they may not have, each line with the rule that names it. */
+/** Each way to declare a name, with a name that hides its noun. */
+const NAMES = `
+export const found = 1; // no-bare-word
+export const [first, kept] = [1, 2]; // no-bare-word
+export const turn = (given: number) => given + first; // no-bare-word
+export function shown(): void {} // no-bare-word
+export function pair({ left = 1 }): number { return left; } // no-bare-word
+export function others({ first: one = 1, ...rest }): object { return { one, ...rest }; } // no-bare-word
+try { turn(1); } catch (said) { turn(Number(said)); } // no-bare-word
+export interface Totals { readonly theirs: number; } // no-bare-word
+export interface Run { told(): void } // no-bare-word
+export class Count {
+  readonly #made = 1; // no-bare-word
+  constructor(private readonly own: number) {} // no-bare-word
+  asked(): number { return this.#made + this.own; } // no-bare-word
+}
+`;
+
+/** Files with violations, each line with the rule that reports it. */
 const OTHERS: Files = {
-  'src/export/planted.ts': PLANTED,
+  'src/loading/planted.ts': PLANTED,
+  'src/loading/names.ts': NAMES,
+  'src/loading/tally.ts': `export const tally = 1; // no-shared-export\nexport type Tally = 1; // no-shared-export\n`,
+  'src/usage/tally.ts': `export async function tally() {} // no-shared-export
+export interface Tally { a: 1 } // no-shared-export\n`,
   'src/usage/barrel.ts': `export * from './any.ts'; // no-barrel-file`,
-  'src/usage/long.ts': `export const all = [\n${'  1,\n'.repeat(398)}];\nexport const one = 1; // max-lines`,
+  'src/usage/long.ts': `export const all = [\n${'  1,\n'.repeat(398)}];\nexport const two = 1; // max-lines`,
   'src/usage/large.ts': `export function sum(): void { // max-lines-per-function\n${'  void 0;\n'.repeat(59)}}\n`,
-  // A circle of imports, one of types, in the simulator too, and one that import() closes, over a file between.
-  'src/export/a.ts': `import { b } from './b.ts'; // no-cycle\nexport const a = () => b;\n`,
-  'src/export/b.ts': `import { a } from './a.ts'; // no-cycle\nexport const b = () => a;\n`,
+  // A cycle of imports, one of types in the simulator, and one that import() closes over a third file.
+  'src/loading/a.ts': `import { b } from './b.ts'; // no-cycle\nexport const a = () => b;\n`,
+  'src/loading/b.ts': `import { a } from './a.ts'; // no-cycle\nexport const b = () => a;\n`,
   'simulator/c.ts': `import type { D } from './d.ts'; // no-cycle\nexport interface C {\n  d: D;\n}\n`,
   'simulator/d.ts': `import type { C } from './c.ts'; // no-cycle\nexport interface D {\n  c: C;\n}\n`,
-  'src/export/e.ts': `export const e = async () => await import('./f.ts'); // no-dynamic-circle\n`,
-  'src/export/f.ts': `export { g } from './g.ts';\nexport const f = 1;\n`,
-  'src/export/g.ts': `import type { e } from './e.ts';\nexport const g: typeof e | null = null;\n`,
+  'src/loading/e.ts': `export const e = async () => await import('./f.ts'); // no-dynamic-cycle\n`,
+  'src/loading/f.ts': `export { g } from './g.ts';\nexport const f = 1;\n`,
+  'src/loading/g.ts': `import type { e } from './e.ts';\nexport const g: typeof e | null = null;\n`,
   'src/ledger/query.ts': `import type { Kysely } from 'kysely';
 export const write = (db: Kysely<{ runs: { run_id: string } }>) =>
   db.transaction().execute(async (tx) => {
@@ -74,7 +105,7 @@ export const write = (db: Kysely<{ runs: { run_id: string } }>) =>
 test.only('two', () => { expect(2).toBe(2); }); // no-focused-tests\n`,
 };
 
-/** What the linter has to say of files, by the comments at the ends of their lines. */
+/** The expected reports, from the comments at the ends of lines. */
 const planted = Object.entries(OTHERS).flatMap(([file, text]) =>
   text.split('\n').flatMap((line, index) => {
     const rules = /\/\/ (?:x+ )?([\w -]+)$/.exec(line)?.[1]?.split(' ') ?? [];
@@ -82,28 +113,43 @@ const planted = Object.entries(OTHERS).flatMap(([file, text]) =>
   }),
 );
 
-/** What is free at the edges, a date of a given instant anywhere, and imports of what lies below. */
+/** Files without a violation: free access at the edges, dates of an instant, imports that point down. */
 const GOOD: Files = {
   'simulator/serve.ts': `export const started = [process.env['TZ'], process.argv];
 process.exitCode = Math.random() > 1 ? 1 : 0;\n`,
-  'src/export/plan.ts': `export const day = new Date(0).toISOString().slice(0, 10);\n`,
+  'src/loading/plan.ts': `export const day = new Date(0).toISOString().slice(0, 10);\n`,
+  'src/loading/words.ts': `export const givenDays = { found: 1 };\nexport const days = givenDays.found;\n`,
+  'src/database/schema.ts': `export interface Lease { a: 1 }\n`,
+  'src/usage/lease.ts': `export interface Lease { a: 2 }\n`,
   'src/billing/below.ts': `import '../ledger/load.ts';\nimport '../usage/day.ts';\nimport './close.ts';\n`,
   'src/losant/below.ts': `import '../errors.ts';\nimport 'ky';\n`,
   'src/cli/org.ts': `import '../losant/admin.ts';\n`,
   'test/below.ts': `import '../simulator/server.ts';\nimport 'pg';\n`,
 };
 
-test('the linter names what is planted, each with its line, and nothing else', () => {
+test('the linter reports every planted violation at its line, and nothing else', () => {
   const { status, problems } = lintTree({ ...IMPORTS, ...OTHERS, ...GOOD });
   expect(status).toBe(1);
-  const isOfImports = (problem: string) => (problem.split(':')[0] as string) in IMPORTS;
-  expect(problems.filter((each) => !isOfImports(each))).toEqual(planted.toSorted());
-  const breaches = problems.filter((each) => isOfImports(each) && each.endsWith('imports-point-down'));
+  const isInImports = (problem: string) => (problem.split(':')[0] as string) in IMPORTS;
+  expect(problems.filter((each) => !isInImports(each))).toEqual(planted.toSorted());
+  const breaches = problems.filter((each) => isInImports(each) && each.endsWith('imports-point-down'));
   expect(breaches).toEqual(
     Object.keys(IMPORTS)
       .map((path) => `${path}:1 imports-point-down`)
       .toSorted(),
   );
+});
+
+test('a line of SQL has at most 120 characters, except for comments on objects', () => {
+  const files = globSync(['migrations/*.sql', 'pack-checks/*.sql', 'bench/*.sql', 'docs/sql/*.sql']);
+  const lines = files.flatMap((file) =>
+    readFileSync(file, 'utf8')
+      .split('\n')
+      .map((line, index) => ({ at: `${file}:${index + 1}`, line })),
+  );
+  expect(lines.length).toBeGreaterThan(1_000);
+  const long = lines.filter(({ line }) => line.length > 120 && !line.startsWith('comment on '));
+  expect(long.map(({ at }) => at)).toEqual([]);
 });
 
 interface Diagnostic {
@@ -112,10 +158,7 @@ interface Diagnostic {
   readonly labels: readonly { readonly span: { readonly line: number } }[];
 }
 
-/**
- * Returns what the linter says of files in an empty folder, as `file:line rule`. The settings are copied, so the rules at
- * work are the ones that guard the project itself.
- */
+/** Lints files in an empty folder with a copy of the project's settings. Returns the reports as `file:line rule`. */
 function lintTree(files: Files): { readonly status: number | null; readonly problems: readonly string[] } {
   const root = mkdtempSync(join(tmpdir(), 'losant-usage-lint-'));
   try {

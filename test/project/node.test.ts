@@ -14,8 +14,8 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** A folder shaped like the project: the launcher, and a main of the test's choosing. */
-function launcherBeside(main: { path: 'src/main.ts' | 'dist/src/main.js'; text: string }): string {
+/** Creates a folder like the project's, with the launcher and a main for the test. Returns the launcher's path. */
+function installLauncher(main: { path: 'src/main.ts' | 'dist/src/main.js'; text: string }): string {
   mkdirSync(join(folder, 'bin'));
   mkdirSync(join(folder, main.path, '..'), { recursive: true });
   writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
@@ -30,12 +30,12 @@ function runNode(...args: readonly string[]) {
   return { status, stdout, stderr };
 }
 
-test('the scripts of package.json run on Node 24, whatever Node the machine has', () => {
+test('the scripts of package.json run on Node 24, whichever Node the machine has', () => {
   expect(process.version).toMatch(/^v24\./);
 });
 
-test('an older Node is refused in one line with exit code 2 before main is read', () => {
-  const launcher = launcherBeside({ path: 'src/main.ts', text: 'process.stdout.write("started");' });
+test('an older Node is rejected in one line with exit code 2 before main is read', () => {
+  const launcher = installLauncher({ path: 'src/main.ts', text: 'process.stdout.write("started");' });
   const shim = join(folder, 'old-node.cjs');
   writeFileSync(
     shim,
@@ -51,25 +51,25 @@ test('an older Node is refused in one line with exit code 2 before main is read'
 
 const ARGS = 'const args: string[] = process.argv.slice(2); process.stdout.write(JSON.stringify(args));';
 const THROWN = expect.stringContaining('no main today') as string;
-const WAITS = 'losant-usage stopped before it was finished: this is a defect.\n';
+const UNFINISHED = 'losant-usage stopped before it had finished. This is a bug; please report it.\n';
 
 test.each([
-  ['with the arguments untouched', ARGS, 0, '["run","--date","2026-11-23",""]', ''],
-  ['whose exit code is kept', 'process.exitCode = 3;', 3, '', ''],
-  ['that throws, with its error on stderr', 'throw new Error("no main today");', 1, '', THROWN],
-  ['that waits for what never comes, without success', 'await new Promise(() => {});', 13, '', WAITS],
-])('the launcher runs in a checkout a src/main.ts %s', (_, text, ...[status, stdout, stderr]) => {
-  const launcher = launcherBeside({ path: 'src/main.ts', text });
-  expect(runNode(launcher, 'run', '--date', '2026-11-23', '')).toEqual({ status, stdout, stderr });
+  ['and passes the arguments unchanged', ARGS, 0, '["run","--day","2026-11-23",""]', ''],
+  ['and exits with its exit code', 'process.exitCode = 3;', 3, '', ''],
+  ['and prints an error that it throws', 'throw new Error("no main today");', 1, '', THROWN],
+  ['and fails if it never finishes', 'await new Promise(() => {});', 13, '', UNFINISHED],
+])('in a checkout the launcher runs src/main.ts %s', (_, text, ...[status, stdout, stderr]) => {
+  const launcher = installLauncher({ path: 'src/main.ts', text });
+  expect(runNode(launcher, 'run', '--day', '2026-11-23', '')).toEqual({ status, stdout, stderr });
 });
 
-test('the launcher runs dist/src/main.js where src is not installed', () => {
-  const launcher = launcherBeside({ path: 'dist/src/main.js', text: 'process.stdout.write("built");' });
+test('without src the launcher runs dist/src/main.js', () => {
+  const launcher = installLauncher({ path: 'dist/src/main.js', text: 'process.stdout.write("built");' });
   expect(runNode(launcher)).toEqual({ status: 0, stdout: 'built', stderr: '' });
 });
 
-test('a signal reaches main, in the same process', () => {
-  const launcher = launcherBeside({
+test('a signal reaches main in the same process', () => {
+  const launcher = installLauncher({
     path: 'src/main.ts',
     text: `process.once('SIGTERM', () => { process.exitCode = 143; clearInterval(timer); });
            const timer = setInterval(() => {}, 1000);

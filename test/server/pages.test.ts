@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { useOpened } from '../opened.ts';
 import { HEALTH, INSTANCE_STATUS, STATUS, startPages, TOKEN, viewOf } from './pages.ts';
 
-test('every answer forbids scripts, framing, sniffing and caching', async () => {
+test('every response forbids foreign scripts, framing, sniffing and caching', async () => {
   await using pages = await startPages();
   for (const path of ['/', '/metrics', '/healthz', '/nowhere']) {
     const { headers } = await pages.get(path);
@@ -15,60 +15,62 @@ test('every answer forbids scripts, framing, sniffing and caching', async () => 
   }
 });
 
-test('a page that fails says nothing of why, the log does', async () => {
+test('a page that fails shows no cause; the log does', async () => {
   const status = () => {
     throw new TypeError('secret detail');
   };
   await using pages = await startPages({ sources: { status } });
   const response = await pages.get('/status.json');
-  expect([response.status, await response.text()]).toEqual([500, 'This page failed; the log says why\n']);
+  expect([response.status, await response.text()]).toEqual([500, 'This page failed; see the log\n']);
   expect(pages.logged.join('')).toContain('secret detail');
 });
 
-test('is not ready for as long as something is in the way, and says what', async () => {
-  const readiness = () => Promise.resolve(['the database does not answer']);
+test('the readiness probe fails with the reason', async () => {
+  const readiness = () => Promise.resolve(['the database is not responding']);
   await using pages = await startPages({ sources: { readiness } });
   const response = await pages.get('/readyz');
   expect([response.status, await response.text()]).toEqual([
     503,
-    'not ready: the database does not answer\n',
+    'not ready: the database is not responding\n',
   ]);
   expect((await pages.get('/healthz')).status).toBe(200);
 });
 
-test('without the database it still answers, and says so', async () => {
+test('still responds when the database is down, and says so', async () => {
   const database = () => Promise.resolve(viewOf(HEALTH, { isUp: false }));
   await using pages = await startPages({ sources: { database } });
   const text = await (await pages.get('/metrics')).text();
   expect(text).toContain('\nlosant_usage_database_up 0\n');
   expect(text).not.toMatch(/^losant_usage_(cells|organizations|gaps|final)/m);
-  expect(await (await pages.get('/')).text()).toContain('The database does not answer, or is being read.');
+  expect(await (await pages.get('/')).text()).toContain(
+    'The database is not responding, or is still being read.',
+  );
   expect(await (await pages.get('/status.json')).json()).toMatchObject({ worker: { databaseUp: false } });
 });
 
-test('a database that answers, but is slow to read, is up: the last reading stays, with its age', async () => {
+test('a database that responds but is slow to read is up: the last snapshot stays, with its age', async () => {
   await using pages = await startPages({
     sources: { database: () => Promise.resolve(viewOf(HEALTH, { ageMs: 600_000 })) },
   });
   const text = await (await pages.get('/metrics')).text();
   expect(text).toContain('\nlosant_usage_database_up 1\n');
-  expect(text).toContain('\nlosant_usage_database_reading_age_seconds 600\n');
+  expect(text).toContain('\nlosant_usage_ledger_snapshot_age_seconds 600\n');
   expect(text).toMatch(/^losant_usage_cells\{.*standing="missing"\} 2$/m);
-  expect(await (await pages.get('/')).text()).toContain('numbers as of 10 min ago');
+  expect(await (await pages.get('/')).text()).toContain('data as of 10 min ago');
   const status = (await (await pages.get('/status.json')).json()) as object;
-  expect(status).toMatchObject({ at: HEALTH.at, worker: { databaseUp: true, readingAgeMs: 600_000 } });
+  expect(status).toMatchObject({ at: HEALTH.at, worker: { databaseUp: true, snapshotAgeMs: 600_000 } });
 });
 
-test('shows texts of others as text', async () => {
-  const trouble = { code: 'x', message: '<script>alert(1)</script>', hint: '"><img src=x>' };
-  const instances = [{ ...INSTANCE_STATUS, lastRun: null, trouble }];
+test('escapes untrusted text', async () => {
+  const problem = { code: 'x', message: '<script>alert(1)</script>', hint: '"><img src=x>' };
+  const instances = [{ ...INSTANCE_STATUS, lastRun: null, problem }];
   await using pages = await startPages({ sources: { status: () => ({ ...STATUS, instances }) } });
   const text = await (await pages.get('/')).text();
   expect(text).toContain('&lt;script&gt;alert(1)&lt;/script&gt;');
   expect(text).not.toContain('<img');
 });
 
-test('asks for the token by challenge, and takes it', async () => {
+test('requires the token with a challenge, and accepts it', async () => {
   await using pages = await startPages({ token: TOKEN });
   const response = await pages.get('/metrics');
   expect(response.status).toBe(401);
@@ -76,35 +78,35 @@ test('asks for the token by challenge, and takes it', async () => {
   expect((await pages.get('/metrics', { headers: { authorization: `Bearer ${TOKEN}` } })).status).toBe(200);
 });
 
-describe('whoever means no good', () => {
-  const pages = useOpened(startPages, (opened) => opened[Symbol.asyncDispose]());
+describe('a malicious client', () => {
+  const pages = useOpened(startPages, (instance) => instance[Symbol.asyncDispose]());
 
   const firstLine = (text: string) => text.split('\r\n', 1)[0];
   const host = 'Host: 127.0.0.1\r\n';
   const POST = `POST / HTTP/1.1\r\n${host}Content-Length: 0\r\n\r\n`;
 
-  /** Whatever was done to it before, the server goes on answering. */
+  /** Expects the server to respond, whatever happened to it before. */
   async function expectAlive(): Promise<void> {
     const response = await pages.get('/healthz', { headers: { connection: 'close' } });
     expect([response.status, await response.text()]).toEqual([200, 'ok\n']);
   }
 
   test.for([
-    ['a method that changes things', POST, 405],
+    ['a method other than GET', POST, 405],
     ['a foreign Host', 'GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n', 421],
     ['no Host', 'GET / HTTP/1.1\r\n\r\n', 400],
     ['the absolute form', `GET http://evil.example/ HTTP/1.1\r\n${host}\r\n`, 400],
     ['a path that reads like a host', `GET //evil.example/ HTTP/1.1\r\n${host}\r\n`, 400],
     ['a header of 20 KB', `GET / HTTP/1.1\r\n${host}X-Big: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
-    ['noise', Buffer.from('\x00\xff\xfe\x01 noise \r\n\r\n', 'latin1'), 400],
-    ['one before another in the same packet', `${POST}GET /healthz HTTP/1.1\r\n${host}\r\n`, 405],
-    ['HEAD of what is refused', 'HEAD / HTTP/1.1\r\nHost: evil.example\r\n\r\n', 421],
+    ['random bytes', Buffer.from('\x00\xff\xfe\x01 noise \r\n\r\n', 'latin1'), 400],
+    ['two requests in one packet', `${POST}GET /healthz HTTP/1.1\r\n${host}\r\n`, 405],
+    ['HEAD of a refused path', 'HEAD / HTTP/1.1\r\nHost: evil.example\r\n\r\n', 421],
     ['HEAD of a probe', `HEAD /healthz HTTP/1.1\r\n${host}Connection: close\r\n\r\n`, 200],
-  ] as const)('%s is answered as it should be', async ([, message, status]) => {
-    const answer = await pages.raw(message);
-    expect(firstLine(answer)).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
-    expect(answer).not.toMatch(/node:internal|ok\n/);
-    if (message.includes('HEAD')) expect(answer).toMatch(/\r\n\r\n$/);
+  ] as const)('%s gets status %3$i', async ([, message, status]) => {
+    const response = await pages.raw(message);
+    expect(firstLine(response)).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    expect(response).not.toMatch(/node:internal|ok\n/);
+    if (message.includes('HEAD')) expect(response).toMatch(/\r\n\r\n$/);
     await expectAlive();
   });
 
@@ -119,7 +121,7 @@ describe('whoever means no good', () => {
     expect(pages.logged.filter((line) => line.includes('"level":"error"'))).toEqual([]);
   });
 
-  test('a head sent a byte at a time is cut off, and so is a connection that says nothing', async () => {
+  test('a slow request head is cut off, and so is a silent connection', async () => {
     const slow = await pages.open();
     const silent = await pages.open();
     slow.socket.write('GET / HTTP/1.1\r\n');
@@ -131,7 +133,7 @@ describe('whoever means no good', () => {
     await expectAlive();
   });
 
-  test('more connections than are served at once are dropped, and the next one is served again', async () => {
+  test('connections beyond the limit are dropped, and later ones are served again', async () => {
     const sockets: Socket[] = [];
     for (let number = 0; number < 200; number += 1) sockets.push((await pages.open()).socket);
     const countDropped = () => sockets.filter(({ closed }) => closed).length;

@@ -13,7 +13,7 @@ export const NOW_MS = Date.parse('2026-11-24T10:30:00.000Z');
 
 const STREAM: StreamHealth = {
   stream: 'device_counts',
-  cells: { final: 20, accepted: 1, stored: 3, waiting: 2, unavailable: 1, in_doubt: 1, missing: 2 },
+  cells: { final: 20, waived: 1, stored: 3, waiting: 2, unavailable: 1, in_doubt: 1, missing: 2 },
   yesterday: { waiting: 2, unavailable: 0, in_doubt: 0, missing: 1 },
   lastDay: '2026-11-23',
   completeTo: '2026-11-10',
@@ -28,7 +28,7 @@ const STREAM: StreamHealth = {
   newestReadDay: '2026-11-23',
 };
 
-/** The state of an instance with a stream of which something is missing. */
+/** The health of an instance with a stream that has gaps. */
 export const HEALTH: Health = {
   at: '2026-11-24T10:30:00.000Z',
   gaps: 3,
@@ -42,27 +42,27 @@ export const HEALTH: Health = {
       totalsProblem: null,
       lastRunAt: '2026-11-24T10:00:00.000Z',
       lastCompleteRunAt: '2026-11-24T10:00:00.000Z',
-      leaseSince: null,
+      leaseAcquiredAt: null,
       neverReadSince: null,
       lastAttemptAt: '2026-11-24T10:00:00.000Z',
       lastError: null,
-      finalChanges30Days: 0,
-      finalChanges: 7,
+      finalRestatements30Days: 0,
+      finalRestatements: 7,
       differences: 6,
       streams: [STREAM],
     },
   ],
-  notInSettings: [],
+  unconfiguredInstances: [],
   runs: [],
 };
 
-/** What a worker says of the instance after a complete run. */
+/** The status of the instance after a complete run. */
 export const INSTANCE_STATUS: InstanceStatus = {
   instanceId: INSTANCE,
   state: 'idle',
   progress: null,
   lastRun: { finishedAt: '2026-11-24T10:00:00.000Z', result: 'complete' },
-  trouble: null,
+  problem: null,
 };
 
 export const STATUS: WorkerStatus = {
@@ -74,16 +74,16 @@ export const STATUS: WorkerStatus = {
   instances: [INSTANCE_STATUS],
 };
 
-/** A database that has just been read. */
+/** Returns the view of a database whose snapshot has an age. */
 export function viewOf(
   health: Health | null,
   options: { isUp?: boolean; ageMs?: number } = {},
 ): DatabaseView {
   const { isUp = true, ageMs = 0 } = options;
-  return { isUp, reading: health === null ? null : { value: health, atMs: NOW_MS - ageMs } };
+  return { isUp, snapshot: health === null ? null : { value: health, atMs: NOW_MS - ageMs } };
 }
 
-/** Serves the pages alone. */
+/** Serves the pages without a database. */
 export async function startPages(options: { token?: string; sources?: Partial<AppSources> } = {}) {
   const { token = null, sources = {} } = options;
   const logged: string[] = [];
@@ -110,7 +110,7 @@ export async function startPages(options: { token?: string; sources?: Partial<Ap
     let text = '';
     socket.setEncoding('latin1').on('data', (chunk: string) => (text += chunk));
     const { promise: closed, resolve } = Promise.withResolvers<void>();
-    // A reset is one way to be turned away.
+    // A reset is one way to be refused.
     socket.on('error', () => {});
     socket.on('close', () => resolve());
     await new Promise<void>((connected) => socket.once('connect', connected));
@@ -118,9 +118,9 @@ export async function startPages(options: { token?: string; sources?: Partial<Ap
   };
   return {
     logged,
-    /** Opens a connection of one's own. */
+    /** Opens a separate connection. */
     open,
-    /** Sends text as it is and returns all that comes back until the connection ends. */
+    /** Sends raw text and returns the response up to the end of the connection. */
     raw: async (message: string | Buffer) => {
       const { socket, text, closed } = await open();
       socket.write(message);

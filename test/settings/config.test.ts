@@ -9,14 +9,14 @@ import { settingNames } from '../../src/settings/settings.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-/** The least that `run` needs. */
-const ENOUGH: Env = { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97', LOSANT_API_TOKEN: 'eyJ.token' };
+/** The minimum that `run` needs. */
+const MINIMUM: Env = { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97', LOSANT_API_TOKEN: 'eyJ.token' };
 
-/** A settings file with an instance and its token, up to where a test goes on. */
+/** The start of a settings file, with an instance and its token. */
 const ONE =
   'instances:\n  - LOSANT_INSTANCE_ID: 575ec8687ae143cd83dc4a97\n    LOSANT_API_TOKEN_FILE: token\n';
 
-/** The folder of secrets. `DIR` in settings and messages stands for it. */
+/** The folder of settings file and secrets. `DIR` stands for it in settings and messages. */
 const folder = mkdtempSync(join(tmpdir(), 'settings-'));
 writeFileSync(join(folder, 'token'), 'file-token\n');
 writeFileSync(join(folder, 'empty'), '\n');
@@ -29,21 +29,21 @@ function writeSettings(yaml: string): string {
   return join(folder, 'usage.yaml');
 }
 
-/** Reads the configuration of this environment, and of this settings file if there is one. */
+/** Reads the configuration from an environment, and from a settings file if there is one. */
 function read(env: Env, yaml?: string) {
   const located = Object.entries(env).map(([name, text]) => [name, text?.replaceAll('DIR', folder)]);
   const configFile = yaml === undefined ? null : writeSettings(yaml);
   return readConfig({ env: Object.fromEntries(located) as Env, configFile, needs: ['losant'] });
 }
 
-/** Returns the problems that a message names, and what is thrown. */
-function refusalOf(run: () => unknown): { problems: readonly string[]; error: SettingsError } {
+/** Returns the error that is thrown, and the problems in its message. */
+function catchProblems(run: () => unknown): { problems: readonly string[]; error: SettingsError } {
   try {
     run();
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error;
     const [title, ...lines] = error.message.split('\n');
-    expect(title).toBe(lines.length === 1 ? '1 setting is wrong:' : `${lines.length} settings are wrong:`);
+    expect(title).toBe(lines.length === 1 ? '1 invalid setting:' : `${lines.length} invalid settings:`);
     expect(error.hint).toBe('Nothing was started. See docs/settings.md.');
     const problems = lines.map((line) => line.replace(/^- /, '').replaceAll(folder, 'DIR'));
     return { problems, error };
@@ -51,9 +51,9 @@ function refusalOf(run: () => unknown): { problems: readonly string[]; error: Se
   throw new Error('nothing was thrown');
 }
 
-describe('an instance by environment', () => {
-  test('needs its id and token; everything else has a default', () => {
-    const { instances, ...others } = read(ENOUGH);
+describe('an instance in the environment', () => {
+  test('needs an ID and a token; everything else has a default', () => {
+    const { instances, ...others } = read(MINIMUM);
     expect(instances).toMatchObject([
       { instanceId: '575ec8687ae143cd83dc4a97', domain: null, orgs: null, requestsPerSecond: 20 },
     ]);
@@ -65,8 +65,8 @@ describe('an instance by environment', () => {
     });
   });
 
-  test('takes every setting', () => {
-    const { instances, readDatabaseUrl, ...rest } = read({
+  test('can have every setting', () => {
+    const { instances, readDatabaseUrl, ...shared } = read({
       LOSANT_INSTANCE_ID: '575EC8687AE143CD83DC4A97',
       LOSANT_API_TOKEN: 'eyJ.token',
       LOSANT_API_URL: 'https://LOSANT.example.com:8443/api//',
@@ -78,7 +78,7 @@ describe('an instance by environment', () => {
       CONTROL_TOTALS: 'show',
       STATEMENT_KEY_FILE: '/etc/losant-usage/statement.key',
       READ_AT_HOURS: '48,0,24',
-      FINAL_AT_HOURS: '48',
+      FINAL_AFTER_HOURS: '48',
       HORIZON_DAYS: '3',
       REQUEST_CONCURRENCY: '2',
       REQUESTS_PER_SECOND: '0.5',
@@ -102,10 +102,10 @@ describe('an instance by environment', () => {
         requestConcurrency: 2,
       },
     ]);
-    expect(readDatabaseUrl()).toBe(rest.databaseUrl);
-    expect(rest).toEqual({
+    expect(readDatabaseUrl()).toBe(shared.databaseUrl);
+    expect(shared).toEqual({
       databaseUrl: 'postgres://usage:secret@db:5432/billing?sslmode=verify-full',
-      policy: { readAtHours: [0, 24, 48], finalAtHours: 48, horizonDays: 3 },
+      policy: { readAtHours: [0, 24, 48], finalAfterHours: 48, horizonDays: 3 },
       schedule: '0 3 * * *',
       controlTotals: 'show',
       statementKeyFile: '/etc/losant-usage/statement.key',
@@ -119,23 +119,23 @@ describe('an instance by environment', () => {
     });
   });
 
-  test('takes an empty setting as not given, and plain http to this machine', () => {
+  test('can have empty settings, which count as not set, and plain http on this machine', () => {
     const empty = Object.fromEntries(settingNames.map((name) => [name, '']));
     const others = { LOSANT_USAGE_CONFIG: '', HTTP_TOKEN_FILE: '', LOSANT_ORG_IDS: 'all' };
     for (const url of ['http://127.8.9.10:8080', 'http://[::1]:8080', 'http://localhost:8080']) {
-      const config = read({ ...empty, ...others, ...ENOUGH, LOSANT_API_URL: `${url}/` });
+      const config = read({ ...empty, ...others, ...MINIMUM, LOSANT_API_URL: `${url}/` });
       expect(config).toMatchObject({ heartbeatUrl: null, logLevel: 'info', http: { token: null } });
       expect(config.instances[0]?.apiUrl).toBe(url);
     }
   });
 
-  test('reads each secret from its file, without the newline at its end, and again when asked', () => {
+  test('reads secrets from files, without the final newline, and reads them again on demand', () => {
     const path = (name: string) => join(folder, name);
     writeFileSync(path('database'), 'postgres://usage:secret@db/billing\r\n');
     writeFileSync(path('http'), '0123456789abcdef\n');
     writeFileSync(path('rotated'), 'first\n');
     const config = read({
-      ...ENOUGH,
+      ...MINIMUM,
       LOSANT_API_TOKEN: '',
       LOSANT_API_TOKEN_FILE: 'DIR/rotated',
       DATABASE_URL_FILE: 'DIR/database',
@@ -156,7 +156,7 @@ describe('an instance by environment', () => {
 });
 
 describe('a settings file', () => {
-  test('describes several instances, as the example does', () => {
+  test('can list several instances, as the example does', () => {
     const yaml = readFileSync('deploy/losant-usage.example.yaml', 'utf8').replaceAll(
       /\/run\/secrets\/[\w-]+/g,
       'token',
@@ -177,7 +177,7 @@ describe('a settings file', () => {
     ]);
   });
 
-  test('keeps an id that YAML would read as a number', () => {
+  test('keeps an ID that YAML would read as a number', () => {
     const yaml = `${ONE}    LOSANT_ORG_IDS: [575000000000000000e00096]`.replace(
       /575\w+97/,
       '575000000000000000000096',
@@ -187,7 +187,7 @@ describe('a settings file', () => {
     expect(instance?.orgs).toEqual(['575000000000000000e00096']);
   });
 
-  test('may be named by a variable, and the command line wins', () => {
+  test('can be named by a variable; the command line takes precedence', () => {
     const path = writeSettings(ONE);
     const readFrom = (LOSANT_USAGE_CONFIG: string, configFile: string | null) =>
       readConfig({ env: { LOSANT_USAGE_CONFIG }, configFile, needs: ['losant'] });
@@ -196,14 +196,14 @@ describe('a settings file', () => {
   });
 });
 
-test('a server open to the network without a token, and a variable one slip away from a setting, are warnings', () => {
+test('warns of a server on the network without a token, and of variables one typo away from a setting', () => {
   const others = { PATH: '/bin', HTTP_PROXY: 'x', PORT: '1', PGSSLMODE: 'x' };
-  const slips = { DATABSE_URL: '', HEARTBEAT_ULR: '', HORIZON_DAY: '3' };
-  expect(read({ ...ENOUGH, ...others, ...slips, HTTP_HOST: '0.0.0.0' }).warnings).toEqual([
+  const typos = { DATABSE_URL: '', HEARTBEAT_ULR: '', HORIZON_DAY: '3' };
+  expect(read({ ...MINIMUM, ...others, ...typos, HTTP_HOST: '0.0.0.0' }).warnings).toEqual([
     'DATABSE_URL is not a setting and has no effect; did you mean DATABASE_URL?',
     'HEARTBEAT_ULR is not a setting and has no effect; did you mean HEARTBEAT_URL?',
     'HORIZON_DAY is not a setting and has no effect; did you mean HORIZON_DAYS?',
-    'HTTP_HOST="0.0.0.0" without HTTP_TOKEN: readers get nothing but the probes /healthz and /readyz; set HTTP_TOKEN',
+    'HTTP_HOST="0.0.0.0" without HTTP_TOKEN: other machines can only reach /healthz and /readyz; set HTTP_TOKEN',
   ]);
 });
 
@@ -215,13 +215,13 @@ test.each([
   ['postgres://u:p@[::1]/x', false],
   ['postgres:///x?host=/run/postgresql', false],
   ['embedded:usage', false],
-] as const)('a connection that others can read is a warning: %s, %s', (url, isWarnedOf) => {
-  const { warnings } = read({ ...ENOUGH, DATABASE_URL: url });
-  expect(warnings.some((each) => each.includes('are sent unencrypted'))).toBe(isWarnedOf);
+] as const)('warns of an unencrypted connection: %s, %s', (url, isWarning) => {
+  const { warnings } = read({ ...MINIMUM, DATABASE_URL: url });
+  expect(warnings.some((each) => each.includes('are sent unencrypted'))).toBe(isWarning);
 });
 
-test('no error shows a secret in any of its properties, however wrong it is', () => {
-  const { problems, error } = refusalOf(() =>
+test('no property of an error contains a secret, however invalid it is', () => {
+  const { problems, error } = catchProblems(() =>
     read({
       LOSANT_INSTANCE_ID: 'acme',
       LOSANT_API_TOKEN: 'CANARY CANARY',
@@ -238,26 +238,28 @@ test('no error shows a secret in any of its properties, however wrong it is', ()
   expect(inspect(error, { depth: null, showHidden: true })).not.toContain('CANARY');
 });
 
-describe('what a command needs', () => {
-  // Promise (Operation): Wrong settings are all named at once, and nothing is started.
-  test('is missing in the same message as everything that is wrong', () => {
-    const { problems } = refusalOf(() =>
+describe('a setting that a command needs', () => {
+  // Guarantee (Operation): All invalid settings are reported at once, and nothing is started.
+  test('is reported as missing in the same message as invalid settings', () => {
+    const { problems } = catchProblems(() =>
       readConfig({ env: { LOG_LEVEL: 'loud' }, configFile: null, needs: ['losant', 'database'] }),
     );
     expect(problems).toEqual([
-      'LOSANT_INSTANCE_ID is not set; copy it from the address of the instance in Losant',
-      'LOSANT_API_TOKEN is not set; create an instance API token in Losant; or name its file in LOSANT_API_TOKEN_FILE',
-      expect.stringMatching(/^DATABASE_URL is not set; set it to .*; or name its file in DATABASE_URL_FILE$/),
-      'LOG_LEVEL="loud" is not known; use fatal, error, warn, info, debug, trace or silent',
+      'LOSANT_INSTANCE_ID is not set; copy it from the URL of the instance in Losant',
+      'LOSANT_API_TOKEN is not set; create an instance API token in Losant; or put the path of a file that contains it in LOSANT_API_TOKEN_FILE',
+      expect.stringMatching(
+        /^DATABASE_URL is not set; set it to .*; or put the path of a file that contains it in DATABASE_URL_FILE$/,
+      ),
+      'LOG_LEVEL="loud" is not a known value; use fatal, error, warn, info, debug, trace or silent',
     ]);
   });
 
-  test('may leave out Losant', () => {
+  test('does not include Losant’s for a command of the database', () => {
     const env = { DATABASE_URL: 'embedded:data' };
     expect(readConfig({ env, configFile: null, needs: ['database'] }).instances).toEqual([]);
   });
 
-  test('may leave out the token', () => {
+  test('does not include the token for a command of the database', () => {
     const env = { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97', DATABASE_URL: 'embedded:data' };
     const [instance] = readConfig({ env, configFile: null, needs: ['database'] }).instances;
     expect(instance?.instanceId).toBe('575ec8687ae143cd83dc4a97');
@@ -265,44 +267,48 @@ describe('what a command needs', () => {
   });
 });
 
-test('a token that may change things in Losant is looked at only where it is needed, and may be in a file', () => {
+test('the admin token is read only for commands that need it, and can be in a file', () => {
   const readFor = (need: 'losant' | 'admin', env: Env) =>
     readConfig({ env, configFile: null, needs: [need] });
-  const wrong = { ...ENOUGH, LOSANT_ADMIN_TOKEN: 'two words', LOSANT_ADMIN_TOKEN_FILE: '/missing' };
-  expect(readFor('losant', wrong).adminToken).toBeNull();
-  const inFile = { ...ENOUGH, LOSANT_ADMIN_TOKEN_FILE: join(folder, 'token') };
+  const invalid = { ...MINIMUM, LOSANT_ADMIN_TOKEN: 'two words', LOSANT_ADMIN_TOKEN_FILE: '/missing' };
+  expect(readFor('losant', invalid).adminToken).toBeNull();
+  const inFile = { ...MINIMUM, LOSANT_ADMIN_TOKEN_FILE: join(folder, 'token') };
   expect(readFor('admin', inFile).adminToken).toBe('file-token');
-  expect(() => readFor('admin', ENOUGH)).toThrow('LOSANT_ADMIN_TOKEN is not set; create a token in Losant');
+  expect(() => readFor('admin', MINIMUM)).toThrow('LOSANT_ADMIN_TOKEN is not set; create a token in Losant');
 });
 
-interface Wrong {
-  readonly what: string;
+interface InvalidSettings {
+  readonly title: string;
   readonly env: Env;
   readonly file: string | undefined;
   readonly message: readonly string[];
 }
 
-/** Each way in which a setting can be wrong, with the message: `wrong.txt` has them. */
-const wrong = readFileSync(`${import.meta.dirname}/wrong.txt`, 'utf8')
+/** The cases of `invalid.txt`: invalid settings with their messages. */
+const cases = readFileSync(`${import.meta.dirname}/invalid.txt`, 'utf8')
   .trimEnd()
   .split(/\n(?=\S)/)
   .filter((text) => !text.startsWith('#'))
-  .map((text): Wrong => {
-    const [what = '', ...rest] = text.split('\n').map((line, index) => (index === 0 ? line : line.slice(2)));
-    const following = (mark: string) =>
-      rest.filter((line) => line.startsWith(mark)).map((line) => line.slice(mark.length).replace(/^ /, ''));
-    const variables = rest.filter((line) => /^[A-Z_]+(=|$)/.test(line));
+  .map((text): InvalidSettings => {
+    const [title = '', ...details] = text
+      .split('\n')
+      .map((line, index) => (index === 0 ? line : line.slice(2)));
+    const linesAfter = (mark: string) =>
+      details
+        .filter((line) => line.startsWith(mark))
+        .map((line) => line.slice(mark.length).replace(/^ /, ''));
+    const variables = details.filter((line) => /^[A-Z_]+(=|$)/.test(line));
     const env = Object.fromEntries(
       variables.map((line) => {
         return [line.replace(/=.*/, ''), /=(.*)/.exec(line)?.[1]];
       }),
     );
-    const lines = following('|');
-    const begun = lines.map((line) => (line === 'ONE' ? ONE.trimEnd() : line)).join('\n');
-    return { what, env, file: lines.length === 0 ? undefined : begun, message: following('-') };
+    const lines = linesAfter('|');
+    const yaml = lines.map((line) => (line === 'ONE' ? ONE.trimEnd() : line)).join('\n');
+    return { title, env, file: lines.length === 0 ? undefined : yaml, message: linesAfter('-') };
   });
 
-test.each(wrong)('$what is refused', ({ env, file, message }) => {
-  const given = file === undefined ? { ...ENOUGH, ...env } : env;
-  expect(refusalOf(() => read(given, file)).problems).toEqual(message);
+test.each(cases)('$title is refused', ({ env, file, message }) => {
+  const variables = file === undefined ? { ...MINIMUM, ...env } : env;
+  expect(catchProblems(() => read(variables, file)).problems).toEqual(message);
 });

@@ -1,23 +1,23 @@
-/** docs/settings.md and .env.example come from the schema: `npx vitest run test/settings --update` writes them. */
+/** docs/settings.md and .env.example come from the schema: `npm run schema` writes them. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { aboutSetting, type SettingName, settingNames, usualValue } from '../../src/settings/settings.ts';
+import { getDefault, getSettingInfo, type SettingName, settingNames } from '../../src/settings/settings.ts';
 import { streamNames } from '../../src/usage/streams/catalog.ts';
 
 function isRequired(name: SettingName): boolean {
-  const { neededBy } = aboutSetting(name);
+  const { neededBy } = getSettingInfo(name);
   return (neededBy !== undefined && neededBy !== 'admin') || name === 'LOSANT_INSTANCE_ID';
 }
 
-/** The row of a table of docs/settings.md. */
-function rowOf(name: SettingName): string {
-  const { description, example } = aboutSetting(name);
-  const usual = usualValue(name);
+/** Renders the row of a setting in docs/settings.md. */
+function renderRow(name: SettingName): string {
+  const { description, example } = getSettingInfo(name);
+  const defaultText = getDefault(name);
   const absent = isRequired(name) ? 'required' : 'none';
   const cells = [
     `\`${name}\``,
     description,
-    usual === null ? absent : `\`${usual}\``,
+    defaultText === null ? absent : `\`${defaultText}\``,
     example && `\`${example}\``,
   ];
   return `| ${cells.join(' | ')} |`;
@@ -25,12 +25,12 @@ function rowOf(name: SettingName): string {
 
 const HEAD = ['| setting | meaning | default | example |', '| --- | --- | --- | --- |'];
 
-/** Writes each table anew: after a marker with the names of its settings, up to the next empty line. */
+/** Replaces each table: it follows a marker with the names of its settings, and ends with an empty line. */
 function renderDocs(text: string): string {
   return text.replaceAll(
     /(<!-- settings: ([A-Z_, ]+) -->\n)\n?(?:\|.*\n)*\n*/g,
     (_, marker: string, names: string) => {
-      const rows = names.split(', ').map((name) => rowOf(name as SettingName));
+      const rows = names.split(', ').map((name) => renderRow(name as SettingName));
       return `${marker}\n${[...HEAD, ...rows].join('\n')}\n\n`;
     },
   );
@@ -38,17 +38,17 @@ function renderDocs(text: string): string {
 
 function renderExample(): string {
   const lines = settingNames.flatMap((name) => {
-    const { isSecret, example, description } = aboutSetting(name);
-    const value = example ?? usualValue(name) ?? '';
+    const { isSecret, example, description } = getSettingInfo(name);
+    const value = example ?? getDefault(name) ?? '';
     const meaning = description.replaceAll('`', '').replaceAll(/\[(\w+)\]\([^)]*\)/g, '$1');
-    const quoted = /[ *&?;$]/.test(value) ? `'${value}'` : value;
+    const valueText = /[ *&?;$]/.test(value) ? `'${value}'` : value;
     const file = isSecret ? [`# ${name}_FILE=`] : [];
-    return [`# ${meaning}`, `${isRequired(name) ? '' : '# '}${name}=${quoted}`, ...file, ''];
+    return [`# ${meaning}`, `${isRequired(name) ? '' : '# '}${name}=${valueText}`, ...file, ''];
   });
   return [
-    '# Settings of losant-usage: copy this file to .env, fill in what is not commented out, and keep it to yourself',
-    '# (chmod 600). It is read by docker compose, by systemd, by `node --env-file=.env bin/losant-usage.js run`, and by a',
-    '# shell (set -a; . ./.env; set +a). docs/settings.md has the details.',
+    '# Settings of losant-usage. Copy this file to .env, fill in what is not commented out, and protect it (chmod 600).',
+    '# Docker Compose, systemd, `node --env-file=.env bin/losant-usage.js run` and a shell (set -a; . ./.env; set +a)',
+    '# can read it. docs/settings.md has the details.',
     '',
     ...lines,
   ].join('\n');
@@ -65,11 +65,11 @@ test('.env.example is a template of every setting', async () => {
   await expect(renderExample()).toMatchFileSnapshot('../../.env.example');
 });
 
-test('docs/settings.md describes every setting once and nothing else, and names every stream and secret', () => {
-  const described = [...text.matchAll(/^\| `([A-Z_]+)`/gm)].map(([, name]) => name ?? '');
-  expect(described.toSorted()).toEqual([...settingNames].toSorted());
+test('docs/settings.md describes every setting exactly once, and lists every stream and secret', () => {
+  const names = [...text.matchAll(/^\| `([A-Z_]+)`/gm)].map(([, name]) => name ?? '');
+  expect(names.toSorted()).toEqual([...settingNames].toSorted());
   expect(streamNames.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
   const inFiles = /^These can also be read from a file.*$/m.exec(text)?.[0] ?? '';
-  const secrets = settingNames.filter((name) => aboutSetting(name).isSecret);
+  const secrets = settingNames.filter((name) => getSettingInfo(name).isSecret);
   expect(secrets.filter((name) => !inFiles.includes(`\`${name}\``))).toEqual([]);
 });

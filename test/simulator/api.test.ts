@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 
 describe('the token', () => {
-  it('opens what its scopes name and nothing else', async () => {
+  it('allows only what its scopes name', async () => {
     const status = async (scopes: string[], path: string) => {
       await platform.control('tokens', { token: 'narrow', scopes });
       return (await platform.get(path, { authorization: 'Bearer narrow' })).status;
@@ -30,7 +30,7 @@ describe('the token', () => {
     expect(deleted.status).toBe(403);
   });
 
-  it('that is missing, unknown or revoked is refused with 401', async () => {
+  it('is rejected with 401 if it is missing, unknown or revoked', async () => {
     await platform.control('tokens', { token: 'good', scopes: ['all.Instance'] });
     const status = async (authorization: string) => (await platform.get('', { authorization })).status;
     await platform.control('tokens/revoke', { token: 'good' });
@@ -40,8 +40,8 @@ describe('the token', () => {
   });
 });
 
-describe('what is not there', () => {
-  it('is 404 for an unknown organization or another instance, 400 for what is no id, 405 for the rest', async () => {
+describe('an unknown path', () => {
+  it('gets 404 for an unknown organization or instance, 400 for an invalid ID, otherwise 405', async () => {
     const auth = { authorization: `Bearer ${platform.token}` };
     const unknown = '0123456789abcdef01234567';
     const org = await platform.get(`/orgs/${unknown}/deviceCounts`);
@@ -56,14 +56,14 @@ describe('what is not there', () => {
   });
 });
 
-describe('a query the API does not understand', () => {
+describe('an invalid query', () => {
   it.each([
     ['deviceCounts?start=1793491200'],
     ['deviceCounts?start=1793491200000&end=1793404800000'],
     ['deviceCounts?start=1793491200000&start=1793491200000'],
     [`payloadCountsBreakdown?${WINDOW}&resolution=360000`],
     [`payloadCountsBreakdown?${WINDOW}&includeNonBillable=1`],
-  ])('is refused with 400: %s', async (path) => {
+  ])('gets 400: %s', async (path) => {
     expect(await platform.get(`${large}/${path}`)).toMatchObject({
       status: 400,
       body: { type: 'Validation', validationErrors: [{ message: expect.any(String) as string }] },
@@ -72,7 +72,7 @@ describe('a query the API does not understand', () => {
 });
 
 describe('an organization', () => {
-  it('is gone for good once it is deleted, and with it what the instance counted of it', async () => {
+  it('is removed by a deletion, together with its share of the instance totals', async () => {
     await using platform = await startPlatform({ orgs: 2 });
     const path = await platform.orgWith('large');
     const total = async (of: string) =>
@@ -86,7 +86,7 @@ describe('an organization', () => {
     expect(await total('')).toBe(others + 5);
   });
 
-  it('has sums over the instance that a double holds exactly, on every day', async () => {
+  it('has sums over the instance that fit into a double on every day', async () => {
     await using platform = await startPlatform();
     const query = `${days('2026-10-20', '2026-11-23')}&asBytes=true&includeNonBillable=true`;
     const values = (await platform.counts(`/payloadCountsBreakdown?${query}`)).map(
@@ -103,10 +103,10 @@ describe('an organization', () => {
     [{ limits: { dataTTL: 3600 } }],
     [{ disabledAt: 'soon' }],
     [[]],
-  ])('is not changed by a patch that breaks the schema: %j', async (patch) => {
+  ])('is not changed by a patch that does not match the schema: %j', async (patch) => {
     const before = (await platform.get(large)).text;
-    const refused = await platform.send('PATCH', large, patch);
-    expect(refused).toMatchObject({ status: 400, body: { type: 'Validation' } });
+    const response = await platform.send('PATCH', large, patch);
+    expect(response).toMatchObject({ status: 400, body: { type: 'Validation' } });
     expect((await platform.get(large)).text).toBe(before);
   });
 });

@@ -1,4 +1,4 @@
-/** What goes wrong on demand; kinds whose trouble an end-to-end test asserts are not repeated. */
+/** Faults on demand. Kinds whose effect an end-to-end test asserts are not repeated here. */
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { FaultKind, FaultPlan } from '../../simulator/faults.ts';
 import { type Counts, days, startPlatform, usePlatform } from './platform.ts';
@@ -15,13 +15,13 @@ beforeEach(async () => {
   await platform.control('config', { faults: null, list: null });
 });
 
-/** Makes all requests meet the fault. */
-const breakBy = (kind: FaultKind, plan: Partial<FaultPlan> = {}) =>
+/** Applies a fault to all requests. */
+const applyFault = (kind: FaultKind, plan: Partial<FaultPlan> = {}) =>
   platform.control('config', { faults: { kinds: [kind], forever: true, ...plan } });
 
 const deviceCounts = () => platform.get(`${large}/deviceCounts?${TWO_DAYS}`);
 
-describe('a fault of a value', () => {
+describe('a value fault', () => {
   it.each<[FaultKind, RegExp]>([
     ['rounded', /"(created|deleted|total)":\d+\.00000000000000000001[,}]/],
     ['near_zero', /"(created|deleted|total)":1e-400[,}]/],
@@ -30,20 +30,20 @@ describe('a fault of a value', () => {
     ['outside_bucket', /"date":"2026-11-09T.*"date":"2026-11-10T.*"date":"2026-11-11T/],
     ['wrong_window', /"start":"2026-11-09T00:00:00.000Z","end":"2026-11-10T23:59:59.999Z"/],
   ])('%s is in the text', async (kind, pattern) => {
-    await breakBy(kind);
+    await applyFault(kind);
     expect((await deviceCounts()).text).toMatch(pattern);
   });
 
-  it('missing_bucket leaves out a day, of which the control routes tell', async () => {
-    await breakBy('missing_bucket');
+  it('missing_bucket omits a day, which /control/faults reports', async () => {
+    await applyFault('missing_bucket');
     const { counts } = (await deviceCounts()).body as Counts;
     expect(counts).toHaveLength(1);
     const day = counts[0]?.date.slice(0, 10) === '2026-11-10' ? '2026-11-11' : '2026-11-10';
     expect(await platform.control('faults?kind=missing_bucket')).toMatchObject({ faults: [{ day }] });
   });
 
-  it('spoils a source of payloadCounts, and passes over what cannot be spoiled', async () => {
-    await breakBy('repeated_key');
+  it('changes a source of payloadCounts, and skips a body without sources', async () => {
+    await applyFault('repeated_key');
     const day = `payloadCounts?_links=false&${days('2026-11-10')}`;
     expect((await platform.get(`${large}/${day}`)).text).toMatch(/"([\w.-]+)":(\d+)[^}]*"\1":\2}/);
     const empty = await platform.get(`${await platform.orgWith('idle')}/${day}`);
@@ -51,32 +51,32 @@ describe('a fault of a value', () => {
   });
 });
 
-describe('a plan of faults', () => {
-  it('strikes the same requests in whatever order they come', async () => {
-    const struck = async (faults: FaultPlan | FaultPlan[], steps: readonly number[]) => {
-      await using few = await startPlatform({ orgs: 3, faults });
-      const faulty: number[] = [];
+describe('a fault plan', () => {
+  it('affects the same requests in any order', async () => {
+    const findAffected = async (faults: FaultPlan | FaultPlan[], steps: readonly number[]) => {
+      await using platform = await startPlatform({ orgs: 3, faults });
+      const affected: number[] = [];
       for (const step of steps) {
-        if ((await few.get(`/deviceCounts?start=-${step}000`)).status === 503) faulty.push(step);
+        if ((await platform.get(`/deviceCounts?start=-${step}000`)).status === 503) affected.push(step);
       }
-      return new Set(faulty);
+      return new Set(affected);
     };
     const plan: FaultPlan = { kinds: ['unavailable'], rate: 0.4 };
     const steps = Array.from({ length: 40 }, (_, step) => step);
-    const faulty = await struck(plan, steps);
-    expect(faulty.size).toBe(18);
-    expect(await struck([plan], steps.toReversed())).toEqual(faulty);
+    const affected = await findAffected(plan, steps);
+    expect(affected.size).toBe(18);
+    expect(await findAffected([plan], steps.toReversed())).toEqual(affected);
   });
 
-  it('lets the same request through after its bound, unless it is forever', async () => {
+  it('lets the same request succeed after its bound, unless it is forever', async () => {
     const statuses = async () => {
-      const seen: number[] = [];
-      for (let i = 0; i < 6; i++) seen.push((await platform.get('/orgs')).status);
-      return seen;
+      const list: number[] = [];
+      for (let i = 0; i < 6; i++) list.push((await platform.get('/orgs')).status);
+      return list;
     };
     await platform.control('config', { faults: { kinds: ['unavailable'], rate: 1, maxPerRequest: 2 } });
     expect(await statuses()).toEqual([503, 503, 200, 503, 503, 200]);
-    await breakBy('unavailable');
+    await applyFault('unavailable');
     expect(await statuses()).toEqual([503, 503, 503, 503, 503, 503]);
   });
 });

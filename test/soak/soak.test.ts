@@ -1,4 +1,4 @@
-/** A year of hourly wake-ups in simulated time: two replicas of the worker by turns, all with one clock. */
+/** A year of hourly wake-ups in simulated time, by two replicas of the worker in turn. All parts share one clock. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
@@ -11,11 +11,11 @@ import { queryOnce } from '../support/databases.ts';
 import { portOf, startWire, through, type Wire } from '../support/wire.ts';
 import { instanceOf, openReplica } from '../worker/loop.ts';
 
-/** Set by `npm run test:soak`, without which this is not run; at least 8. */
+/** At least 8. `npm run test:soak` sets it; no other command runs this test. */
 const DAYS = Number(process.env['SOAK_DAYS']);
 const HOURS = DAYS * 24;
 const QUARTERS = 4;
-/** A quarter past midnight, as the default schedule wakes; long ago by any host's clock. */
+/** A wake-up of the default schedule, long ago by any host's clock. */
 const STARTED_AT = Date.UTC(2024, 5, 1, 0, 15);
 const [FIRST_DAY, LAST_DAY] = [-24, HOURS - 5 * 24].map((hour) =>
   new Date(STARTED_AT + hour * HOUR_MS).toISOString().slice(0, 10),
@@ -46,7 +46,7 @@ const database =
   ({ wires }) =>
     wires.forEach((wire) => wire[act]());
 
-/** What happens before the wake-up of an hour, counted from the start. */
+/** What happens before a wake-up, by the hours since the start. */
 const EVENTS: ReadonlyMap<number, Act> = new Map([
   [6, faults(OUTAGE)],
   [7, faults(null)],
@@ -61,17 +61,18 @@ const EVENTS: ReadonlyMap<number, Act> = new Map([
   [420, database('cut')],
   [423, database('mend')],
   [480, restate('2024-06-15')],
-  // Seen a month after its end.
+  // Read a month after the day has ended.
   [45 * 24, restate('2024-06-20')],
   [90 * 24 + 7, control('orgs', () => ({}))],
-  // The copy lacks what the wake-up after midnight reads, and the list of organizations of the day.
+  // The copy lacks what the wake-up after midnight loads, and the organization list of the day.
   [130 * 24, (world) => world.database.makeStandby()],
   [130 * 24 + 9, (world) => world.database.failOver()],
 ]);
 
-/** Days that ended before the last 96 hours, in which a day becomes final; and what may be left nowhere. */
-const LEFT = `select
-  (select count(*)::integer from losant_usage.cells where standing <> 'final' and usage_date <= '${LAST_DAY}') as open,
+/** Cells that are not final although their days ended more than 96 hours ago, and what must not remain anywhere. */
+const REMAINDERS = `select
+  (select count(*)::integer from losant_usage.cells
+    where standing <> 'final' and usage_date <= '${LAST_DAY}') as not_final,
   (select count(*)::integer from losant_usage.runs where status = 'running') as running,
   (select count(*)::integer from losant_usage.leases) as leases,
   (select count(*)::integer from losant_usage.coverage_gaps) as gaps`;
@@ -79,9 +80,10 @@ const LEFT = `select
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
-// Promise (Operation): After a year of outages and a failover nothing is missing, and memory is flat.
+// Guarantee (Operation): After a simulated year with outages and a failover, nothing is missing and memory use has not
+// grown.
 test(
-  `after ${DAYS} days of hourly wake-ups with outages and a failover nothing is missing, and memory is flat`,
+  `after ${DAYS} days of hourly wake-ups with outages and a failover, nothing is missing and memory use has not grown`,
   async () => {
     await using stack = new AsyncDisposableStack();
     let nowMs = STARTED_AT;
@@ -89,24 +91,24 @@ test(
     const platform = stack.use(await startPlatform({ orgs: 3, now }));
     const database = await createClockDatabase();
     stack.defer(() => database.drop());
-    const open = async (host: string) => {
+    const startReplica = async (host: string) => {
       const wire = stack.use(await startWire(portOf(database.url)));
       const replica = await openReplica({
         databaseUrl: through(wire, database.url),
         instances: [{ ...instanceOf(platform), streams: streamNames }],
         now,
         host,
-        // Each is woken by the test alone.
-        lookAgainMs: 2 ** 31 - 1,
-        // A busy machine must not look like an outage, nor an outage take long.
+        // Only the test wakes it.
+        retryIntervalMs: 2 ** 31 - 1,
+        // Long enough that a busy machine does not look like an outage; one attempt, so that an outage is short.
         config: { request: { timeoutMs: 30_000, attempts: 1 } },
       });
       stack.defer(() => replica.close());
       return { wire, replica };
     };
-    const replicas = [await open('replica-a'), await open('replica-b')];
+    const replicas = [await startReplica('replica-a'), await startReplica('replica-b')];
     const world = { platform, database, wires: replicas.map(({ wire }) => wire) };
-    // In MB after a collection, at each quarter of the time.
+    // After a garbage collection, at each quarter of the time.
     const heapsMb: number[] = [];
     for (let hour = 0; hour < HOURS; hour += 1) {
       nowMs = STARTED_AT + hour * HOUR_MS;
@@ -124,9 +126,9 @@ test(
     const stored = (await readStored({ query })).filter((line) => (line.split(' ')[2] ?? '') <= LAST_DAY);
     const truth = await readTruth(platform, FIRST_DAY, LAST_DAY, streamNames as readonly Table[]);
     expect(firstDifference(stored, truth)).toBeNull();
-    expect(await query(LEFT)).toEqual([{ open: 0, running: 0, leases: 0, gaps: 0 }]);
+    expect(await query(REMAINDERS)).toEqual([{ not_final: 0, running: 0, leases: 0, gaps: 0 }]);
     expect((heapsMb.at(-1) ?? 0) - (heapsMb[0] ?? 0)).toBeLessThan(10);
   },
-  // Generous: on a busy machine it takes several times as long.
+  // A busy machine takes several times as long.
   60_000 + DAYS * 30_000,
 );

@@ -8,7 +8,7 @@ export function asProgram(statement: string): string {
 /** Returns the statement by which another process takes the lease of an instance, in place of its holder. */
 export function holdLease(instanceId: string, until = "now() + interval '1 hour'"): string {
   return `delete from losant_usage.leases where instance_id = '${instanceId}';
-    insert into losant_usage.leases (instance_id, run_id, host, since, until)
+    insert into losant_usage.leases (instance_id, run_id, host, acquired_at, expires_at)
     values ('${instanceId}', gen_random_uuid(), 'elsewhere', now(), ${until})`;
 }
 
@@ -20,8 +20,8 @@ const COLUMNS = {
 /** Returns the statement after which an organization's numbers of a stream are missing, as after a failed read. */
 export function loseNumbers(stream: keyof typeof COLUMNS, orgId: string): string {
   return asProgram(`
-    update losant_usage.coverage set standing = 'missing', is_stored = false, is_reported = false, attempts = 1,
-      reason = 'server_error', message = 'HTTP 502', next_read_at = now() - interval '1 minute'
+    update losant_usage.coverage set standing = 'missing', is_stored = false, is_reported = false, failed_reads = 1,
+      reason = 'server_error', detail = 'HTTP 502', next_read_at = now() - interval '1 minute'
     where org_id = '${orgId}' and stream = '${stream}';
     update losant_usage.usage_days set ${COLUMNS[stream]} where org_id = '${orgId}'`);
 }

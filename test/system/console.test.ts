@@ -10,9 +10,9 @@ import { SITUATIONS, type Situation } from './console/situations.ts';
 
 type Name = keyof typeof SITUATIONS;
 
-/** The situation in which every page has most to show. */
+/** The situation with the most content on every page. */
 const FULL: Name = 'months with gaps';
-/** The pictures of README.md; they are replaced when `UPDATE_IMAGES` is set. */
+/** Where screenshots for README.md go: into docs if `UPDATE_IMAGES` is set, otherwise into an ignored folder. */
 const IMAGES = fileURLToPath(
   new URL(
     process.env['UPDATE_IMAGES'] === undefined ? '../../screenshots/' : '../../docs/images/',
@@ -21,13 +21,13 @@ const IMAGES = fileURLToPath(
 );
 
 let browser: Browser;
-const begun = new Map<Name, Promise<Situation>>();
+const situations = new Map<Name, Promise<Situation>>();
 
-/** A situation is started once, for all tests that look at it. */
-async function at(name: Name): Promise<Situation> {
-  const known = begun.get(name) ?? SITUATIONS[name]();
-  begun.set(name, known);
-  return await known;
+/** Starts a situation, once for all tests. */
+async function getSituation(name: Name): Promise<Situation> {
+  const situation = situations.get(name) ?? SITUATIONS[name]();
+  situations.set(name, situation);
+  return await situation;
 }
 
 beforeAll(async () => {
@@ -35,52 +35,52 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await browser[Symbol.asyncDispose]();
-  for (const situation of begun.values()) await (await situation)[Symbol.asyncDispose]();
+  for (const situation of situations.values()) await (await situation)[Symbol.asyncDispose]();
 });
 
-function pictureOf(name: Name, path: string): string {
+function formatPictureName(name: Name, path: string): string {
   return `${name}-${path === '/' ? 'home' : path.slice(1)}`.replaceAll(/[ /:]+/g, '-');
 }
 
-async function headlineOf(page: Page, url: string): Promise<string> {
+async function readHeadline(page: Page, url: string): Promise<string> {
   await page.goto(url);
   return await page.innerText('h1');
 }
 
-/** What stands on top of the home page in each situation. */
+/** The headline of the home page in each situation. */
 const HEADLINES: Readonly<Record<Name, RegExp>> = {
   'the first run': /^Yesterday: not read yet$/,
   'many organizations': /^Yesterday: complete$/,
-  'a database that is away': /^Yesterday: not known$/,
+  'a database that is away': /^Yesterday: unknown$/,
   'names with markup': /^Yesterday: complete$/,
   'months with gaps': /^Yesterday: complete$/,
 };
 
 const NAMES = Object.keys(HEADLINES) as Name[];
 
-test.for(NAMES)('every page can be read, wide and narrow, light and dark: %s', async (name) => {
-  const situation = await at(name);
-  // The next one comes about while the browser is at work on this one.
+test.for(NAMES)('every page is accessible and fits, wide and narrow, light and dark: %s', async (name) => {
+  const situation = await getSituation(name);
+  // Starts the next one while the browser audits this one.
   const next = NAMES[NAMES.indexOf(name) + 1];
-  if (next !== undefined) at(next).catch(() => {});
+  if (next !== undefined) getSituation(next).catch(() => {});
   const { worker, token } = situation;
   await using tab = await browser.open({ token });
-  // A page that loads itself again is not to do so while it is looked at.
+  // Pages must not reload during the audit.
   await tab.page.addInitScript('window.setInterval = () => 0');
   const problems: string[] = [];
-  await expect.poll(() => headlineOf(tab.page, worker.url), { timeout: 20_000 }).toMatch(HEADLINES[name]);
+  await expect.poll(() => readHeadline(tab.page, worker.url), { timeout: 20_000 }).toMatch(HEADLINES[name]);
   const pages = await reachPages(situation);
   if (name === FULL) expect([...pages.keys()].sort()).toEqual([...PATHS].sort());
   for (const [path, address] of pages) {
     await tab.page.goto(worker.url + address);
     const looks = name === FULL ? MORE_LOOKS : LOOKS;
-    problems.push(...(await auditPage(tab.page, pictureOf(name, path), looks)));
+    problems.push(...(await auditPage(tab.page, formatPictureName(name, path), looks)));
   }
   expect([...problems, ...tab.problems]).toEqual([]);
 });
 
-test('with HTTP_TOKEN a browser is asked for a password, and the one that the log names opens every page', async () => {
-  const { worker, token } = await at(FULL);
+test('with HTTP_TOKEN a browser needs a password, and the one mentioned in the log opens every page', async () => {
+  const { worker, token } = await getSituation(FULL);
   await using stranger = await browser.open();
   await expect(stranger.page.goto(worker.url)).rejects.toThrow('ERR_INVALID_AUTH_CREDENTIALS');
   expect(worker.running.stderr()).toContain('"login":"any user name, HTTP_TOKEN as the password"');
@@ -89,7 +89,7 @@ test('with HTTP_TOKEN a browser is asked for a password, and the one that the lo
 });
 
 test('README.md has small pictures of the home page and an organization', async () => {
-  const { worker, token, orgId } = await at(FULL);
+  const { worker, token, orgId } = await getSituation(FULL);
   await using tab = await browser.open({ token });
   await tab.page.setViewportSize({ width: 1280, height: 800 });
   for (const [image, address] of [

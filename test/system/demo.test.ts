@@ -6,7 +6,7 @@ import { daysAgo } from '../support/days.ts';
 import { type Env, runProgram, startProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 
-/** What the user has set already, all of it wrong or out of reach. */
+/** Settings that the user may have, all of them invalid or unreachable. */
 const SETTINGS: Env = {
   LOSANT_API_URL: 'not a url',
   LOSANT_INSTANCE_ID: 'x',
@@ -14,11 +14,11 @@ const SETTINGS: Env = {
   DATABASE_URL: 'postgres://nobody:nothing@127.0.0.1:1/none',
 };
 
-/** The first of the month before yesterday's: from there on the demo loads every day. */
+/** The first day that the demo loads: the first of the month before yesterday's. */
 const [year = 0, month = 0] = daysAgo(1).split('-').map(Number);
 const FROM_DAY = new Date(Date.UTC(year, month - 2, 1)).toISOString().slice(0, 10);
 
-/** Ends what hangs. How long a demo computes is up to the machine. */
+/** A bound for a demo that hangs; the machine determines how long one takes. */
 const LIMIT_MS = 300_000;
 
 let temp: string;
@@ -28,28 +28,27 @@ beforeAll(() => {
 afterAll(() => rmSync(temp, { recursive: true, force: true }));
 
 it(
-  'demo shows the product in four steps, whatever is set, serves the console until Ctrl-C, and says how to go on',
+  'demo shows the product in four steps, ignores settings, serves the console until Ctrl-C, and says how to continue',
   async () => {
     const demo = startProgram(['demo'], { ...SETTINGS, TMPDIR: temp }, { isTerminal: true });
-    const address = () => /The console shows the same on (\S+) until/.exec(demo.stdout())?.[1];
+    const address = () => /The console is at (\S+)\. Press Ctrl-C/.exec(demo.stdout())?.[1];
     await until('the console is served', () => address() !== undefined, LIMIT_MS);
-    const shown = demo.stdout();
-    const folder = / an embedded Postgres in (\S+), which stays/.exec(shown)?.[1] ?? '';
-    const steps = shown.split('\n').filter((line) => /^\d\/\d/.test(line));
+    const printed = demo.stdout();
+    const folder = / an embedded Postgres in (\S+) \(kept afterward\)/.exec(printed)?.[1] ?? '';
+    const steps = printed.split('\n').filter((line) => /^\d\/\d/.test(line));
     expect(steps.map((step) => step.replaceAll(/http\S+/g, '…'))).toEqual([
-      '1/4  A simulated Losant with 25 organizations listens on …',
-      `2/4  The first run creates an embedded Postgres in ${folder}, which stays, and exports yesterday, ${daysAgo(1)}.`,
-      `3/4  A backfill loads the days before, from ${FROM_DAY}: this month and the one before it.`,
-      '4/4  How far the numbers reach:',
+      '1/4  Started a simulated Losant with 25 organizations at …',
+      `2/4  The first run creates an embedded Postgres in ${folder} (kept afterward) and loads yesterday, ${daysAgo(1)}.`,
+      `3/4  A backfill loads the rest of this month and all of last month, from ${FROM_DAY}.`,
+      '4/4  Status:',
     ]);
     expect(existsSync(join(folder, 'pgdata'))).toBe(true);
     const streams = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals'];
     const reach = new RegExp(`^ {2}(\\S+) +25 {2}${daysAgo(1)} {2}${daysAgo(1)} +none$`, 'gm');
-    expect([...shown.matchAll(reach)].map(([, stream = '']) => stream).toSorted()).toEqual(streams);
+    expect([...printed.matchAll(reach)].map(([, stream = '']) => stream).toSorted()).toEqual(streams);
     const page = await (await fetch(address() ?? '')).text();
     expect(page).toContain('<h1>Yesterday: <span class="good">complete</span></h1>');
-    expect(shown).not.toContain('npx');
-    // As Ctrl-C does.
+    expect(printed).not.toContain('npx');
     demo.kill('SIGINT');
     const { code, stdout } = await demo.ended;
     expect(code).toBe(0);
@@ -62,7 +61,7 @@ it(
 it('demo ends at once with exit code 130 on Ctrl-C', async () => {
   const before = readdirSync(temp).length;
   const demo = startProgram(['demo'], { TMPDIR: temp });
-  await until('the first step is told', () => demo.stdout().includes('1/4'));
+  await until('the first step is printed', () => demo.stdout().includes('1/4'));
   demo.kill('SIGINT');
   const { code, stderr } = await demo.ended;
   expect(stderr).toContain('losant-usage: Interrupted by SIGINT');

@@ -1,4 +1,4 @@
-/** The folders of deploy/kubernetes, built by kubectl as an operator builds them. */
+/** Builds the folders of deploy/kubernetes with kubectl, as an operator does. */
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -24,7 +24,7 @@ let folder: string;
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'losant-usage kubernetes-'));
-  // Not deploy/secrets, in which another test plants a file.
+  // Without deploy/secrets, in which another test creates a file.
   for (const part of ['deploy/kubernetes', 'deploy/monitoring'])
     cpSync(part, join(folder, part), { recursive: true });
 });
@@ -32,50 +32,52 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-function read(text: string): Manifest[] {
+function parseManifests(text: string): Manifest[] {
   return parseAllDocuments(text, { uniqueKeys: true }).map((each) => each.toJS() as Manifest);
 }
 
 function build(path: string): Manifest[] {
   const options = { cwd: folder, encoding: 'utf8', timeout: 60_000 } as const;
-  return read(execFileSync('kubectl', ['kustomize', path], options));
+  return parseManifests(execFileSync('kubectl', ['kustomize', path], options));
 }
 
-function one(manifests: readonly Manifest[], kind: string): Manifest {
-  const found = manifests.filter((each) => each.kind === kind);
-  if (found.length !== 1 || found[0] === undefined) throw new Error(`${found.length} of ${kind}`);
-  return found[0];
+function getOne(manifests: readonly Manifest[], kind: string): Manifest {
+  const matches = manifests.filter((each) => each.kind === kind);
+  if (matches.length !== 1 || matches[0] === undefined) throw new Error(`${matches.length} of ${kind}`);
+  return matches[0];
 }
 
-test('the base builds a worker with its settings, its port and what it may talk to', () => {
+test('the base builds a worker with its settings, its port and its network policy', () => {
   const base = build('deploy/kubernetes/base');
   const kinds = base.map(({ kind }) => kind).toSorted();
   expect(kinds).toEqual(['ConfigMap', 'Deployment', 'NetworkPolicy', 'Service']);
   const labels = { 'app.kubernetes.io/name': 'losant-usage' };
   const containers = [{ ports: [{ name: 'http' }] }];
-  expect(one(base, 'Deployment').spec.template).toMatchObject({ metadata: { labels }, spec: { containers } });
-  expect(one(base, 'Service').spec).toMatchObject({ selector: labels, ports: [{ targetPort: 'http' }] });
+  expect(getOne(base, 'Deployment').spec.template).toMatchObject({
+    metadata: { labels },
+    spec: { containers },
+  });
+  expect(getOne(base, 'Service').spec).toMatchObject({ selector: labels, ports: [{ targetPort: 'http' }] });
 });
 
-// Promise (Operation): The Kubernetes base and overlay build, and every settings file of deploy/ is one that the
-// program takes.
-test('a copy of the overlay builds: its namespace, image, replicas and settings, and a target for Prometheus', () => {
-  const own = 'deploy/kubernetes/overlays/production';
-  cpSync('deploy/kubernetes/overlays/example', join(folder, own), { recursive: true });
-  const overlay = build(own);
+// Guarantee (Operation): The Kubernetes base and overlay build, and the program accepts every settings file in deploy/.
+test('a copy of the overlay builds with its namespace, image, replicas, settings and a target for Prometheus', () => {
+  const copy = 'deploy/kubernetes/overlays/production';
+  cpSync('deploy/kubernetes/overlays/example', join(folder, copy), { recursive: true });
+  const overlay = build(copy);
   expect(new Set(overlay.map(({ metadata }) => metadata.namespace))).toEqual(new Set(['billing']));
   const image = expect.stringMatching(/^images\.example\.com\/losant-usage:\d/) as unknown;
   const template = { spec: { containers: [{ image }] } };
-  expect(one(overlay, 'Deployment').spec).toMatchObject({ replicas: 2, template });
+  expect(getOne(overlay, 'Deployment').spec).toMatchObject({ replicas: 2, template });
   const data = { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97' };
-  expect(one(overlay, 'ConfigMap')).toMatchObject({ data });
-  expect(one(overlay, 'PodMonitor')).toMatchObject({ metadata: { name: 'losant-usage' } });
+  expect(getOne(overlay, 'ConfigMap')).toMatchObject({ data });
+  expect(getOne(overlay, 'PodMonitor')).toMatchObject({ metadata: { name: 'losant-usage' } });
 });
 
 test.each(['base/worker.yaml', 'jobs/migrate.yaml', 'jobs/backfill.yaml'])(
-  'the pod of %s has no rights and a bound on memory, and mounts secrets as folders, so that a new token arrives',
+  'the pod of %s is unprivileged, has a memory limit, and mounts secrets as folders, so that a new token arrives',
   (file) => {
-    const manifests = read(readFileSync(`deploy/kubernetes/${file}`, 'utf8'));
+    const manifests = parseManifests(readFileSync(`deploy/kubernetes/${file}`, 'utf8'));
     const pod = manifests.flatMap(({ spec }) => spec.template?.spec ?? [])[0] as PodSpec;
     const [container = { env: [], volumeMounts: [] }] = pod.containers;
     expect(pod).toMatchObject({

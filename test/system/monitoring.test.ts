@@ -1,4 +1,4 @@
-/** The files of deploy/monitoring, judged by the tools that read them, and with a real worker. */
+/** Checks the files of deploy/monitoring with the tools that read them, and with a real worker. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -54,49 +54,49 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-function ask(tool: 'promtool' | 'amtool', args: readonly string[], input = '') {
+function runTool(tool: 'promtool' | 'amtool', args: readonly string[], input = '') {
   const options = { cwd: FOLDER, encoding: 'utf8', timeout: 60_000, input } as const;
   const { status, stdout, stderr, error } = spawnSync(tool, args, options);
   if (error) throw error;
   return { status, stdout, output: stdout + stderr };
 }
 
-test('the alerts fire in the situations they are for, and in no other', () => {
-  const { status, output } = ask('promtool', ['test', 'rules', 'alerts.test.yml']);
+test('each alert fires in its situations and in no other', () => {
+  const { status, output } = runTool('promtool', ['test', 'rules', 'alerts.test.yml']);
   expect(output).not.toContain('FAILED');
   expect(output).toContain('SUCCESS');
   expect(status).toBe(0);
 });
 
-test('the documented line makes of the alerts the rule of the Prometheus operator', () => {
+test("the documented line turns the alerts into the Prometheus operator's rule", () => {
   const documented = readFileSync(`${FOLDER}/kustomization.yaml`, 'utf8');
   const line = /^# +(\(cat .*\)) \| kubectl apply -f -$/m.exec(documented);
   const text = execFileSync('sh', ['-c', line?.[1] ?? 'false'], { cwd: FOLDER, encoding: 'utf8' });
   expect(parse(text)).toMatchObject({ kind: 'PrometheusRule', spec: { groups } });
 });
 
-test('what is critical goes to both receivers, the rest to Slack', () => {
-  expect(ask('amtool', ['check-config', 'alertmanager.yml']).output).toContain('SUCCESS');
+test('critical alerts go to both receivers, the others to Slack', () => {
+  expect(runTool('amtool', ['check-config', 'alertmanager.yml']).output).toContain('SUCCESS');
   for (const [severity, receivers] of [
     ['critical', 'pagerduty,slack'],
     ['warning', 'slack'],
   ]) {
     const labels = ['alertname=LosantUsageGap', 'instance_id=a', `severity=${severity}`];
     const args = ['config', 'routes', 'test', '--config.file=alertmanager.yml', ...labels];
-    expect(ask('amtool', args).stdout.trim()).toBe(receivers);
+    expect(runTool('amtool', args).stdout.trim()).toBe(receivers);
   }
 });
 
-test('no alert hides one that wakes somebody', () => {
+test('no alert inhibits a critical one', () => {
   for (const { target_matchers } of config.inhibit_rules) {
     const pattern = /^alertname=~"(.+)"$/.exec(target_matchers.join())?.[1];
-    const hidden = rules.filter(({ alert }) => new RegExp(`^(?:${pattern})$`).test(alert));
-    expect(hidden.length).toBeGreaterThan(0);
-    expect(hidden.filter(({ labels }) => labels.severity === 'critical')).toEqual([]);
+    const inhibited = rules.filter(({ alert }) => new RegExp(`^(?:${pattern})$`).test(alert));
+    expect(inhibited.length).toBeGreaterThan(0);
+    expect(inhibited.filter(({ labels }) => labels.severity === 'critical')).toEqual([]);
   }
 });
 
-/** Returns the shipped routes with waits of a second, and their receivers with addresses of a server here. */
+/** Returns the shipped routes with waits of a second, and their receivers with the addresses of a local server. */
 function withReceiver(url: string): string {
   const shorten = (route: Route): Route => ({
     ...route,
@@ -120,7 +120,7 @@ function withReceiver(url: string): string {
 
 const ROUTING_KEY = 'c0ffee0123456789c0ffee0123456789';
 
-/** What is sent to PagerDuty's Events API v2, of which it demands these three and refuses an empty one. */
+/** An event of PagerDuty's Events API v2, which requires these three fields of a payload. */
 interface Page {
   readonly routing_key: string;
   readonly event_action: string;
@@ -131,14 +131,14 @@ interface SlackMessage {
   readonly attachments: readonly { readonly title: string; readonly text: string }[];
 }
 
-/** Starts a server in the place of PagerDuty and Slack, which answers as they do. */
+/** Starts a server that responds as PagerDuty and Slack do. */
 async function startReceiver() {
   const pages: Page[] = [];
-  const told: SlackMessage[] = [];
+  const messages: SlackMessage[] = [];
   const server = createServer((request, response) => {
-    const take = (body: unknown) => {
+    const record = (body: unknown) => {
       if (request.url === '/slack') {
-        told.push(body as SlackMessage);
+        messages.push(body as SlackMessage);
         return void response.end('ok');
       }
       const page = body as Page;
@@ -146,15 +146,15 @@ async function startReceiver() {
       const isValid = [page.payload.summary, page.payload.source, page.payload.severity].every(Boolean);
       response.writeHead(isValid ? 202 : 400).end('{}');
     };
-    json(request).then(take, () => response.destroy());
+    json(request).then(record, () => response.destroy());
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  return { pages, told, server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+  return { pages, messages, server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
 }
 
-// Promise (Operation): A dead worker wakes somebody, once, with the shipped rules and routes.
-test('a worker that is gone wakes somebody, once, and says of what, and nothing else beside it', async () => {
-  const { pages, told, server, url: receiverUrl } = await startReceiver();
+// Guarantee (Operation): With the shipped rules and routes, a dead worker pages somebody exactly once.
+test('a dead worker pages once, with a summary, and causes no other message', async () => {
+  const { pages, messages, server, url: receiverUrl } = await startReceiver();
   const file = join(folder, 'alertmanager.yml');
   writeFileSync(file, withReceiver(receiverUrl));
   const address = `127.0.0.1:${await freePort()}`;
@@ -163,34 +163,38 @@ test('a worker that is gone wakes somebody, once, and says of what, and nothing 
   const alertmanager = startTool('prometheus-alertmanager', [`--config.file=${file}`, storage, ...listen]);
   try {
     const url = `http://${address}`;
-    await until('it is ready', async () => (await answerOf(`${url}/-/ready`)) !== null);
+    await until('Alertmanager is ready', async () => (await fetchText(`${url}/-/ready`)) !== null);
     const missing = ['a', 'b'].flatMap((instance_id) =>
       ['device_counts', 'payload_totals'].map((stream) => ({
-        labels: { alertname: 'LosantUsageYesterdayMissing', severity: 'critical', instance_id, stream },
-        annotations: { summary: `Yesterday's ${stream} of Losant instance ${instance_id} were not read` },
+        labels: { alertname: 'LosantUsageDayOverdue', severity: 'critical', instance_id, stream },
+        annotations: {
+          summary: `A usage day of ${stream} is overdue for Losant instance ${instance_id}`,
+        },
       })),
     );
     const down = { labels: { alertname: 'LosantUsageDown', severity: 'warning' } };
     const headers = { 'content-type': 'application/json' };
     const body = JSON.stringify([down, ...missing]);
     await fetch(`${url}/api/v2/alerts`, { method: 'POST', headers, body });
-    await until('both receivers were told', () => told.length >= 2 && pages.length > 0);
+    await until('both receivers have messages', () => messages.length >= 2 && pages.length > 0);
     expect(pages).toEqual([
       {
         ...pages[0],
         routing_key: ROUTING_KEY,
         event_action: 'trigger',
         payload: expect.objectContaining({
-          summary: "Yesterday's device_counts of Losant instance a were not read (1 of 4 alerts)",
+          summary: 'A usage day of device_counts is overdue for Losant instance a (1 of 4 alerts)',
           severity: 'critical',
         }) as Page['payload'],
       },
     ]);
-    const messages = told.flatMap(({ attachments }) => attachments);
-    expect(new Set(messages.map(({ title }) => title))).toEqual(
-      new Set(['FIRING: LosantUsageYesterdayMissing']),
+    const attachments = messages.flatMap((each) => each.attachments);
+    expect(new Set(attachments.map(({ title }) => title))).toEqual(
+      new Set(['FIRING: LosantUsageDayOverdue']),
     );
-    expect(messages.map(({ text }) => text).join('\n')).toContain('payload_totals of Losant instance b');
+    expect(attachments.map(({ text }) => text).join('\n')).toContain(
+      'payload_totals is overdue for Losant instance b',
+    );
   } finally {
     alertmanager.kill();
     server.close();
@@ -200,8 +204,8 @@ test('a worker that is gone wakes somebody, once, and says of what, and nothing 
 const startTool = (name: string, args: readonly string[]): ChildProcess =>
   spawn(name, args, { stdio: 'ignore' });
 
-/** Returns the text of a good answer; null for any other, and while nobody answers. */
-async function answerOf(url: string): Promise<string | null> {
+/** Returns the text of a successful response; null for any other, and while nothing listens. */
+async function fetchText(url: string): Promise<string | null> {
   const response = await fetch(url).catch(() => null);
   return response?.ok ? await response.text() : null;
 }
@@ -218,11 +222,11 @@ describe('Prometheus with a real worker', () => {
     const database = await createTestDatabase();
     stack.defer(() => database.drop());
     instanceId = platform.instanceId;
-    // A process of its own, for which the metrics of the process are.
+    // A separate process, because some metrics are about the process.
     worker = await startWorker({ ...settingsOf(platform, database), HTTP_TOKEN }, spawnProgram);
     stack.defer(async () => void (await worker.stop()));
     address = `127.0.0.1:${await freePort()}`;
-    // The scrape configuration that people are told to copy.
+    // The documented scrape configuration.
     const text = readFileSync(`${FOLDER}/prometheus.yml`, 'utf8')
       .replace('127.0.0.1:9464', new URL(worker.url).host)
       .replace('/etc/prometheus/losant-usage-http-token', join(folder, 'http-token'))
@@ -245,32 +249,34 @@ describe('Prometheus with a real worker', () => {
   }
 
   async function api<T>(path: string): Promise<T | null> {
-    const text = await answerOf(`http://${address}/api/v1/${path}`);
+    const text = await fetchText(`http://${address}/api/v1/${path}`);
     return text === null ? null : (JSON.parse(text) as { readonly data: T }).data;
   }
 
   /** Returns the first sample of an expression, once there is one. */
-  async function sampleOf(expression: string): Promise<Sample> {
-    let found: Sample | undefined;
+  async function awaitSample(expression: string): Promise<Sample> {
+    let sample: Sample | undefined;
     await until(expression, async () => {
       const path = `query?query=${encodeURIComponent(expression)}`;
-      found = (await api<{ readonly result: readonly Sample[] }>(path))?.result[0];
-      return found !== undefined;
+      sample = (await api<{ readonly result: readonly Sample[] }>(path))?.result[0];
+      return sample !== undefined;
     });
-    return found as Sample;
+    return sample as Sample;
   }
 
-  test('sees that yesterday was read, and no gap', async () => {
-    const read = await sampleOf('losant_usage_newest_day_read_timestamp_seconds{stream="payload_totals"}');
+  test('shows that yesterday was read, and no gap', async () => {
+    const read = await awaitSample(
+      'losant_usage_newest_read_day_end_timestamp_seconds{stream="payload_totals"}',
+    );
     expect(read.metric).toMatchObject({ job: 'losant-usage', instance_id: instanceId });
     expect(Date.now() - Number(read.value[1]) * 1_000).toBeLessThan(48 * 3_600_000);
-    const shown = ['oldest_gap_age_seconds', 'gaps_expiring', 'token_refused', 'database_up'];
-    const samples = await Promise.all(shown.map((name) => sampleOf(`losant_usage_${name}`)));
+    const names = ['oldest_gap_age_seconds', 'gaps_expiring', 'token_rejected', 'database_up'];
+    const samples = await Promise.all(names.map((name) => awaitSample(`losant_usage_${name}`)));
     expect(samples.map(({ value }) => value[1])).toEqual(['0', '0', '0', '1']);
   });
 
-  // Promise (Operation): Every metric that an alert or a dashboard reads is one that the worker has.
-  test('takes the alerts, at most thirteen, evaluates each without an error, and none fires', async () => {
+  // Guarantee (Operation): Every metric used by an alert or dashboard exists.
+  test('evaluates the alerts, at most thirteen, without an error, and none fires', async () => {
     let evaluated: { health: string; state: string }[] = [];
     await until('every rule was evaluated', async () => {
       const all = await api<{ groups: { rules: typeof evaluated }[] }>('rules');
@@ -282,22 +288,22 @@ describe('Prometheus with a real worker', () => {
     expect(evaluated.filter(({ state }) => state === 'firing')).toEqual([]);
   });
 
-  /** Nothing of them has happened in a world without faults. */
-  const SILENT = ['losant_usage_request_retries_total', 'losant_usage_rate_limit_wait_seconds_total'];
+  /** Without faults these have no samples. */
+  const EMPTY_METRICS = ['losant_usage_request_retries_total', 'losant_usage_rate_limit_wait_seconds_total'];
 
-  test('answers every expression of the dashboards, each of metrics and labels that the worker has', async () => {
+  test('has samples for every expression of the dashboards, with metrics and labels of the worker', async () => {
     const { text } = await worker.get('/metrics');
     for (const { name, expr, labels } of dashboards.flatMap(expressions)) {
       const metrics = metricsIn(expr);
       expect([name, metrics.filter((metric) => !text.includes(`# TYPE ${metric} `))]).toEqual([name, []]);
-      if (metrics.some((metric) => SILENT.includes(metric))) continue;
-      const { metric } = await sampleOf(fillInExpression(expr));
+      if (metrics.some((metric) => EMPTY_METRICS.includes(metric))) continue;
+      const { metric } = await awaitSample(fillInExpression(expr));
       expect([name, labels.filter((label) => metric[label] === undefined)]).toEqual([name, []]);
     }
   });
 
-  test('finds nothing wrong with the names and types of the metrics', async () => {
+  test('finds no problem in the names and types of the metrics', async () => {
     const { text } = await worker.get('/metrics');
-    expect(ask('promtool', ['check', 'metrics'], text)).toMatchObject({ status: 0, output: '' });
+    expect(runTool('promtool', ['check', 'metrics'], text)).toMatchObject({ status: 0, output: '' });
   });
 });

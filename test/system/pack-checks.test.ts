@@ -1,4 +1,4 @@
-/** What a stranger does with a proof pack: `sqlite3 :memory: < pack-checks.sql` in its folder, and nothing else. */
+/** Checks proof packs without the program: `sqlite3 :memory: < pack-checks.sql` in their folders. */
 import { execFile } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { checkPacks } from '../../src/billing/check-pack.ts';
-import { openPacks } from '../../src/billing/open-packs.ts';
+import { readPacks } from '../../src/billing/read-packs.ts';
 import { SIGNAL, useBooks } from '../billing/books.ts';
 import { ADJUSTMENT, Copy, closeMarch } from '../billing/copies.ts';
 import { TAMPERINGS } from '../billing/tamperings.ts';
@@ -19,18 +19,17 @@ beforeAll(async () => {
 });
 
 const run = promisify(execFile);
-/** What a program that failed has said. */
-const outputOf = (error: unknown) => error as { stdout: string; stderr: string };
+const toOutput = (error: unknown) => error as { stdout: string; stderr: string };
 
-/** Runs the checks of the pack in a folder; the shell reads the file from its stdin. */
+/** Runs the checks of the pack in a folder. */
 async function runShell(folder: string): Promise<{ readonly rows: string[]; readonly stderr: string }> {
   const running = run('sqlite3', [':memory:'], { cwd: folder });
   running.child.stdin?.end(await readFile(join(folder, 'pack-checks.sql')));
-  const { stdout, stderr } = await running.catch(outputOf);
+  const { stdout, stderr } = await running.catch(toOutput);
   return { rows: stdout.split('\n').filter((row) => row !== ''), stderr };
 }
 
-test('a pack is checked without this program, as docs/billing.md shows it', async () => {
+test('a pack can be verified without this program, as docs/billing.md documents', async () => {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   const key = join(books.folder, 'statement.pub');
   await writeFile(key, publicKey.export({ type: 'spki', format: 'pem' }));
@@ -39,40 +38,42 @@ test('a pack is checked without this program, as docs/billing.md shows it', asyn
   await books.close('2026-05', { signingKey: privateKey });
   const { out } = await books.verifyMonth('2026-05');
   const text = await readFile('docs/billing.md', 'utf8');
-  const [, script = ''] = /### Without this program[^]*?```sh\n([^]*?)```/.exec(text) ?? [];
+  const [, script = ''] = /### Verify without this program[^]*?```sh\n([^]*?)```/.exec(text) ?? [];
   const env = { ...process.env, KEY: key };
-  const check = async () => await run('sh', ['-c', `cd ${out}; ${script}`], { env }).catch(outputOf);
+  const check = async () => await run('sh', ['-c', `cd ${out}; ${script}`], { env }).catch(toOutput);
   const { stdout, stderr } = await check();
-  expect(stdout).toMatch(/^Signature Verified Successfully\nchecked \d+ rows of 8 files\n$/);
+  expect(stdout).toMatch(/^Signature Verified Successfully\nchecked \d+ rows in 8 files\n$/);
   expect(stderr).toBe('');
   const lines = await readFile(join(out, 'lines.csv'), 'utf8');
   await writeFile(join(out, 'lines.csv'), lines.replace(',8,,8,', ',9,,8,'));
-  expect((await check()).stdout).toMatch(/lines.csv: FAILED[^]*lines.csv\|.*quantity is not its total/);
+  expect((await check()).stdout).toMatch(
+    /lines.csv: FAILED[^]*lines.csv\|.*quantity is not total minus billed_before/,
+  );
 });
 
 describe('the sqlite3 shell', () => {
-  test('says of honest packs how much it has checked, and nothing else', async () => {
+  test('reports only the number of checked rows for valid packs', async () => {
     for (const folder of [march, join(march, ADJUSTMENT)]) {
-      const rows = [expect.stringMatching(/^checked \d+ rows of 8 files$/) as string];
+      const rows = [expect.stringMatching(/^checked \d+ rows in 8 files$/) as string];
       expect(await runShell(folder)).toEqual({ rows, stderr: '' });
     }
   });
 
-  /** Between packs only verify looks. */
-  const isOfVerify = (problem: string) => /billed_before is/.test(problem);
+  /** Only verify compares packs with each other. */
+  const isAcrossPacks = (problem: string) => /billed_before is/.test(problem);
 
-  test.for(TAMPERINGS)('finds what verify finds: tampering %#', async ([change]) => {
+  test.for(TAMPERINGS)('reports the same problems as verify: tampering %#', async ([change]) => {
     const copy = await Copy.of(march);
     await change.make(copy);
-    const verification = await openPacks(copy.out, []);
+    const verification = await readPacks(copy.out, []);
     await checkPacks(verification, SIGNAL);
     const { problems } = verification;
-    const own = problems.filter(({ problem }) => !isOfVerify(problem));
-    const found: string[] = [];
+    const expected = problems.filter(({ problem }) => !isAcrossPacks(problem));
+    const reported: string[] = [];
     for (const folder of ['', ADJUSTMENT]) {
       const { rows } = await runShell(copy.path(folder));
-      found.push(...rows.filter((row) => !row.startsWith('checked ')).map((row) => join(folder, row)));
+      reported.push(...rows.filter((row) => !row.startsWith('checked ')).map((row) => join(folder, row)));
     }
-    expect(found.toSorted()).toEqual(own.map(({ file, problem }) => `${file}|${problem}`).toSorted());
+    expect(reported.toSorted()).toEqual(expected.map(({ file, problem }) => `${file}|${problem}`).toSorted());
   });
 });

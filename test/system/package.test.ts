@@ -1,11 +1,11 @@
-/** The package as a user installs it, and the image, which is made of the same files. */
+/** The package as a user installs it, and the image, which is built from the same files. */
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { lastOf, readCopy, readInstructions } from '../deploy/dockerfile.ts';
-import { linkedFiles } from '../project/links.ts';
+import { getLast, readCopy, readInstructions } from '../deploy/dockerfile.ts';
+import { findLinkedFiles } from '../project/links.ts';
 import { usePlatform } from '../simulator/platform.ts';
 import { type Ended, startProcess, VERSION } from '../support/program.ts';
 import { settingsOf } from '../worker/process.ts';
@@ -20,7 +20,7 @@ const platform = usePlatform({ now: Date.now, orgs: 3 });
 let folder: string;
 let packed: readonly string[];
 
-/** A file as an operator has it: it must never leave the machine with the package. */
+/** A secret like an operator's, which must not be in the package. */
 const SECRET = 'deploy/secrets/planted-by-a-test';
 
 beforeAll(() => {
@@ -35,9 +35,9 @@ beforeAll(() => {
   }[];
   packed = (tarball?.files ?? []).map(({ path }) => path);
   writeFileSync(join(folder, 'package.json'), '{"private":true,"allowScripts":{"node":true}}');
-  const wanted = [join(folder, tarball?.filename ?? ''), `node@${devDependencies.node}`];
+  const packages = [join(folder, tarball?.filename ?? ''), `node@${devDependencies.node}`];
   const flags = ['--prefix', folder, '--prefer-offline', '--no-audit', '--no-fund'];
-  execFileSync('npm', ['install', ...flags, ...wanted], { ...options, cwd: folder });
+  execFileSync('npm', ['install', ...flags, ...packages], { ...options, cwd: folder });
 }, INSTALL_TIMEOUT_MS * 2);
 
 afterAll(() => {
@@ -45,11 +45,11 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test('the package holds what is needed to run and to read, and no source or test', () => {
+test('the package has what is needed to run and read it, and no sources or tests', () => {
   const roots = [...new Set(packed.map((path) => path.split('/')[0] ?? ''))].toSorted();
   const texts = ['.env.example', 'CHANGELOG.md', 'CONTRIBUTING.md', 'LICENSE', 'README.md', 'SECURITY.md'];
   const folders = ['bin', 'deploy', 'dist', 'docs', 'migrations', 'pack-checks', 'package.json'];
-  // Of the simulator only its README.
+  // The simulator's README only.
   expect(roots).toEqual([...texts, ...folders, 'simulator']);
   expect(packed).toContain('bin/losant-usage.js');
   expect(packed).toContain('dist/src/main.js');
@@ -57,18 +57,20 @@ test('the package holds what is needed to run and to read, and no source or test
   expect(packed).not.toContain(SECRET);
 });
 
-test('the package holds everything that its documents link to', () => {
+test('the package has everything that its documents link to', () => {
   const linked = packed
     .filter((path) => path.endsWith('.md'))
-    .flatMap((path) => linkedFiles(readFileSync(path, 'utf8')).map((target) => join(dirname(path), target)));
+    .flatMap((path) =>
+      findLinkedFiles(readFileSync(path, 'utf8')).map((target) => join(dirname(path), target)),
+    );
   const isPacked = (target: string) =>
     packed.some((path) => path === target || path.startsWith(`${target}/`));
   expect(linked.length).toBeGreaterThan(20);
   expect(linked.filter((target) => !isPacked(target))).toEqual([]);
 });
 
-/** Does what the last stage of the Dockerfile copies: what it takes of other stages is as npm has installed it. */
-function makeImage(): string {
+/** Copies the files that the last stage of the Dockerfile copies; those of other stages come from npm's install. */
+function buildImage(): string {
   const app = join(folder, 'image');
   mkdirSync(app);
   symlinkSync(join(folder, 'node_modules'), join(app, 'node_modules'));
@@ -89,11 +91,11 @@ test.each([
   [
     'the image',
     () => {
-      const [, ...entry] = JSON.parse(lastOf('ENTRYPOINT')) as string[];
-      return entry.map((word) => (word.startsWith('-') ? word : join(makeImage(), word)));
+      const [, ...entry] = JSON.parse(getLast('ENTRYPOINT')) as string[];
+      return entry.map((word) => (word.startsWith('-') ? word : join(buildImage(), word)));
     },
   ],
-])('%s tells its version, makes a database and exports into it', async (name, entry) => {
+])('%s prints its version, creates a database and loads usage into it', async (name, entry) => {
   const node = join(folder, 'node_modules/.bin/node');
   const command = entry();
   const env = { ...settingsOf(platform, { url: `embedded:${join(folder, `${name} data`)}` }), HOME: folder };

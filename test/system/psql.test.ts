@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createSchema, disconnect, makeFastFolder, queryOnce, withDatabase } from '../support/databases.ts';
 import { OwnPostgres } from '../support/own-postgres.ts';
 
-/** Roles belong to a whole server, and the schemas of other tests would have rights for them. */
+/** A separate server, because roles belong to a whole server, and grants in other tests' schemas would use them. */
 let server: OwnPostgres;
 let database: string;
 let secrets: string;
@@ -27,7 +27,7 @@ afterAll(async () => {
   await server.stop();
 });
 
-/** psql as the documentation calls it, for the database in place of `-d billing`. */
+/** Runs psql as documented, with the test's database instead of `-d billing`. */
 function psql(file: string) {
   const args = ['-X', '-v', 'ON_ERROR_STOP=1', '--single-transaction', '-d', database, '-f', file];
   const env = { PATH: process.env['PATH'], SECRETS: secrets };
@@ -36,12 +36,12 @@ function psql(file: string) {
   return { status, stderr };
 }
 
-test('one psql command creates the roles, and again changes nothing', () => {
+test('one psql command creates the roles, and can be repeated', () => {
   expect(psql('deploy/postgres/roles.sql')).toEqual({ status: 0, stderr: '' });
   expect(psql('deploy/postgres/roles.sql')).toMatchObject({ status: 0 });
 });
 
-test('passwords come from files, whatever is in them', async () => {
+test('passwords come from files and may have any characters', async () => {
   expect(psql('deploy/postgres/passwords.sql')).toEqual({ status: 0, stderr: '' });
   const url = new URL(database);
   url.username = 'losant_usage_reader';
@@ -50,7 +50,7 @@ test('passwords come from files, whatever is in them', async () => {
   expect(rows).toEqual([{ name: 'losant_usage_reader' }]);
 });
 
-/** Everything of both schemas with its definition, but for the list of migrations, which only the program keeps. */
+/** Every object of both schemas with its definition, except the list of migrations, which only the program writes. */
 const OBJECTS = `
   with schemas as (select 'losant_usage'::regnamespace as oid union all select 'losant_usage_internal'::regnamespace),
   relations as (
@@ -73,8 +73,8 @@ const OBJECTS = `
   join schemas s on s.oid = f.pronamespace
   order by 1, 2`;
 
-// Promise (Database): The migrations are plain SQL: psql makes of them the schema that migrate makes.
-test('psql makes of the migrations, as they are, the schema that migrate makes', async () => {
+// Guarantee (Database): The migrations are plain SQL: psql creates the same schema from them as migrate.
+test('psql creates the same schema from the migrations as migrate', async () => {
   await queryOnce(server.url, 'create database migrated');
   const migrated = withDatabase(server.url, 'migrated');
   await createSchema(migrated);

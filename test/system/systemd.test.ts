@@ -23,8 +23,8 @@ function analyze(...args: readonly string[]) {
   return { status, output: stdout + stderr };
 }
 
-/** The unit with Node and program where this machine has them: systemd looks for what it would start. */
-function unitOfThisMachine(): string {
+/** Writes the unit with this machine's paths of Node and the program, because systemd looks for them. */
+function writeLocalUnit(): string {
   const text = readFileSync(UNIT, 'utf8')
     .replace('/usr/bin/node', `"${process.execPath}"`)
     .replace(
@@ -36,12 +36,12 @@ function unitOfThisMachine(): string {
   return path;
 }
 
-test('systemd finds nothing wrong with the unit', () => {
-  expect(analyze('verify', unitOfThisMachine())).toEqual({ status: 0, output: '' });
+test('systemd finds no problem in the unit', () => {
+  expect(analyze('verify', writeLocalUnit())).toEqual({ status: 0, output: '' });
 });
 
-test('systemd rates the unit as exposing little: at most 2.0 of 10', () => {
-  const { status, output } = analyze('security', '--offline=true', '--threshold=20', unitOfThisMachine());
+test('systemd rates the exposure of the unit at most 2.0 of 10', () => {
+  const { status, output } = analyze('security', '--offline=true', '--threshold=20', writeLocalUnit());
   expect(output).toMatch(/Overall exposure level for losant-usage\.service: [01]\.\d OK/);
   expect(status).toBe(0);
 });

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { LosantError, SettingsError } from '../../src/errors.ts';
 import { createLogger, type Logger } from '../../src/logger.ts';
 
-/** What is written when `log` uses a logger, and its JSON lines without their times. */
+/** Returns the output of `log`, and its JSON lines without their times. */
 function logged(log: (logger: Logger) => void, { level = 'info', pretty = false } = {}) {
   let text = '';
   const destination = {
@@ -21,37 +21,37 @@ function logged(log: (logger: Logger) => void, { level = 'info', pretty = false 
 }
 
 describe('a line', () => {
-  test('is JSON with a level, an ISO time in UTC, the fields and a message, and nothing of the host', () => {
+  test('is JSON with level, ISO time in UTC, fields and message, and without the host', () => {
     const { text } = logged((logger) => logger.info({ run_id: 'r1', orgs: 3 }, 'run finished'));
     expect(text).toMatch(
       /^\{"level":"info","time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z","run_id":"r1","orgs":3,"msg":"run finished"\}\n$/,
     );
   });
 
-  test('shows values that JSON has no form for', () => {
+  test('shows values that JSON cannot represent', () => {
     const fields = { bytes: 12n, at: new Date(0), never: new Date(Number.NaN), map: new Map([[1, 2]]) };
     const { lines } = logged((logger) => logger.info(fields, 'values'));
-    const shown = { bytes: '12', at: '1970-01-01T00:00:00.000Z', never: null, map: '[Map]' };
-    expect(lines()).toEqual([{ level: 'info', ...shown, msg: 'values' }]);
+    const values = { bytes: '12', at: '1970-01-01T00:00:00.000Z', never: null, map: '[Map]' };
+    expect(lines()).toEqual([{ level: 'info', ...values, msg: 'values' }]);
   });
 
-  test('ends where fields hold themselves, and where causes go round in a circle', () => {
+  test('ends at circular fields and circular causes', () => {
     const fields: Record<string, unknown> = { day: '2026-11-23' };
     fields['self'] = fields;
-    expect(logged((logger) => logger.info(fields, 'circle')).text).toContain('[too deep]');
+    expect(logged((logger) => logger.info(fields, 'circle')).text).toContain('[truncated]');
     const error = new Error('first');
     error.cause = new Error('second', { cause: error });
     expect(logged((logger) => logger.error(error)).text).toContain('second');
   });
 
-  test('is for people on a terminal: coloured, at once, with the time in UTC', () => {
+  test('is colored text on a terminal, with the time in UTC', () => {
     const { text } = logged((logger) => logger.info({ orgs: 3 }, 'run finished'), { pretty: true });
     expect(stripVTControlCharacters(text)).toMatch(/^\[\d\d:\d\d:\d\dZ\] INFO: run finished\n {4}orgs: 3\n$/);
   });
 });
 
 describe('an error', () => {
-  test('of ours shows its kind, the next step and its causes', () => {
+  test('of this program shows its kind, hint and causes', () => {
     const cause = Object.assign(new Error('read failed'), {
       code: 'ECONNRESET',
       request: { token: 'CANARY' },
@@ -64,19 +64,19 @@ describe('an error', () => {
       cause: new Error('fetch failed', { cause }),
     });
     const { text, lines } = logged((logger) => logger.error({ err: error }, 'run failed'));
-    const read = { name: 'Error', message: 'read failed', code: 'ECONNRESET' };
+    const readError = { name: 'Error', message: 'read failed', code: 'ECONNRESET' };
     const err = {
       name: 'LosantError',
       message: 'Losant cannot be reached',
       kind: 'unreachable',
       hint: 'check the network',
-      cause: { name: 'Error', message: 'fetch failed', cause: read },
+      cause: { name: 'Error', message: 'fetch failed', cause: readError },
     };
     expect(lines()).toEqual([{ level: 'error', msg: 'run failed', err }]);
     expect(text).not.toContain('CANARY');
   });
 
-  test('that is a defect shows where it happened', () => {
+  test('that is a bug shows its stack', () => {
     const { lines } = logged((logger) => logger.fatal(new TypeError('x is not a function')));
     const stack = expect.arrayContaining([expect.stringMatching(/^at .*logger\.test\.ts/)]) as unknown;
     expect(lines()).toMatchObject([
@@ -91,7 +91,7 @@ describe('no secret is printed', () => {
   const ways = {
     field: (logger: Logger) => logger.info({ token: secret, databaseUrl: secret, heartbeatUrl: secret }, 'x'),
     nested: (logger: Logger) => logger.info({ a: { b: [{ Authorization: secret }] } }, 'x'),
-    carrier: (logger: Logger) => logger.info({ why: new Carrier(secret) }, 'x'),
+    carrier: (logger: Logger) => logger.info({ cause: new Carrier(secret) }, 'x'),
     environment: (logger: Logger) => logger.info({ LOSANT_API_TOKEN: secret, DATABASE_URL: secret }, 'x'),
     request: (logger: Logger) => logger.info({ request: bearerRequest(secret) }, 'x'),
     headers: (logger: Logger) => logger.info({ headers: bearerRequest(secret).headers }, 'x'),
@@ -117,14 +117,14 @@ describe('no control character reaches a terminal', () => {
     logger.warn({ name: evil, err: new SettingsError(evil, { hint: evil }) }, `about ${evil}`);
   };
 
-  test('but the colours of a line for people', () => {
+  test('but the colors of a line for people', () => {
     const { text } = logged(logEvil, { pretty: true });
-    const shown = stripVTControlCharacters(text).replaceAll('\n', '');
-    expect(shown).not.toMatch(/[\p{Cc}\u202e]/u);
-    expect(shown.match(/evil\\+x1b\[2J/g)).toHaveLength(4);
+    const visibleText = stripVTControlCharacters(text).replaceAll('\n', '');
+    expect(visibleText).not.toMatch(/[\p{Cc}\u202e]/u);
+    expect(visibleText.match(/evil\\+x1b\[2J/g)).toHaveLength(4);
   });
 
-  test('from a JSON line, which has them escaped and means the same', () => {
+  test('from a JSON line, which has them escaped with the same meaning', () => {
     const { text, lines } = logged(logEvil);
     expect(text.trimEnd()).not.toMatch(/[\p{Cc}\u202e]/u);
     expect(lines()).toMatchObject([{ name: evil, msg: `about ${evil}` }]);

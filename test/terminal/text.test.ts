@@ -1,21 +1,21 @@
 import { describe, expect, test } from 'vitest';
-import { escapeControls, escapeJson, renderTable } from '../../src/terminal/text.ts';
+import { escapeControls, escapeJson, formatTable } from '../../src/terminal/text.ts';
 import { count, showDays, showDuration, showWhen } from '../../src/terminal/words.ts';
 
-describe('text from anywhere', () => {
+describe('untrusted text', () => {
   test.each([
-    ['clear screen and colour', 'evil\x1b[2J\x1b[31mRED', 'evil\\x1b[2J\\x1b[31mRED'],
+    ['clear screen and color', 'evil\x1b[2J\x1b[31mRED', 'evil\\x1b[2J\\x1b[31mRED'],
     ['tab and line breaks', 'a\tb\nc\rd', 'a\\tb\\nc\\rd'],
     ['NUL, bell and backspace', '\0\x07\b', '\\x00\\x07\\x08'],
     ['DEL and C1', 'a\x7f\x9b31m', 'a\\x7f\\x9b31m'],
     ['bidi overrides', 'a\u202eb\u2066c\u200fd\u061ce', 'a\\u202eb\\u2066c\\u200fd\\u061ce'],
     ['separators that break lines', 'a\u2028b\u2029c', 'a\\u2028b\\u2029c'],
     ['letters of any language and pictographs', 'Пример 例 مثال 👩‍🔧 é', 'Пример 例 مثال 👩‍🔧 é'],
-  ])('%s', (_what, text, shown) => {
-    expect(escapeControls(text)).toBe(shown);
+  ])('%s', (_title, text, escaped) => {
+    expect(escapeControls(text)).toBe(escaped);
   });
 
-  test('as JSON is the same document without raw controls', () => {
+  test('in JSON is the same document without raw control characters', () => {
     const document = { name: 'a\x1b\x9b\u202e\u2028b', count: 1 };
     const json = escapeJson(JSON.stringify(document));
     expect(json).toBe('{"name":"a\\u001b\\u009b\\u202e\\u2028b","count":1}');
@@ -23,18 +23,18 @@ describe('text from anywhere', () => {
   });
 });
 
-test('columns are as wide as their widest cell, numbers to the right, and what is not shown is counted', () => {
+test('columns are as wide as their widest cell, numbers are right-aligned, and hidden rows are counted', () => {
   const rows = [
     ['device_counts', '20', 'nothing'],
-    ['a\nb', '1,234', 'two numbers of one organization'],
+    ['a\nb', '1,234', 'two cells of one organization'],
     ['notebook_minutes', '1', ''],
   ];
-  const table = renderTable({ head: ['stream', 'orgs', 'missing'], rows, right: [1], most: 2 });
+  const table = formatTable({ head: ['stream', 'orgs', 'missing'], rows, right: [1], most: 2 });
   expect(table).toEqual([
     '  stream          orgs  missing',
     '  device_counts     20  nothing',
-    '  a\\nb           1,234  two numbers of one organization',
-    '  and 1 more (--json has all)',
+    '  a\\nb           1,234  two cells of one organization',
+    '  … and 1 more (use --json for all)',
   ]);
 });
 
@@ -49,8 +49,8 @@ test.each([
   [4 * MINUTE + 35 * SECOND, '4 min 35 s'],
   [2 * HOUR, '2 h'],
   [74 * HOUR, '3 d 2 h'],
-])('%i ms are %s', (ms, shown) => {
-  expect(showDuration(ms)).toBe(shown);
+])('%i ms are %s', (ms, text) => {
+  expect(showDuration(ms)).toBe(text);
 });
 
 test.each([
@@ -61,12 +61,12 @@ test.each([
   ['2026-11-24T22:56:30.000Z', '22:56 UTC (just now)'],
   ['2027-01-22T22:57:00.000Z', '2027-01-22 22:57 UTC (in 59 d)'],
   ['2026-09-24T20:57:00.000Z', '2026-09-24 20:57 UTC (61 d 2 h ago)'],
-])('the instant %s is shown as %s', (instant, shown) => {
-  expect(showWhen(instant, NOW)).toBe(shown);
+])('the instant %s is shown as %s', (instant, text) => {
+  expect(showWhen(instant, NOW)).toBe(text);
 });
 
-test('counts have separators and their noun, days are one or a range', () => {
-  expect([1, 1_234_567].map((number) => count(number, 'number'))).toEqual(['1 number', '1,234,567 numbers']);
+test('counts have separators and a noun, and days are a single day or a range', () => {
+  expect([1, 1_234_567].map((number) => count(number, 'cell'))).toEqual(['1 cell', '1,234,567 cells']);
   expect(showDays({ from: '2026-11-23', to: '2026-11-23' })).toBe('2026-11-23');
   expect(showDays({ from: '2026-11-01', to: '2026-11-23' })).toBe('2026-11-01..2026-11-23');
 });

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import {
   addDays,
+  countDays,
   dayAt,
   dayEndMs,
   dayStartMs,
-  daysFrom,
   daysOfMonth,
   eachDay,
   earliestDay,
@@ -28,11 +28,11 @@ test.each([
   ['2026-11-24\n', null],
   ['yesterday', null],
   ['', null],
-])('reads %j as %j', (text, day) => {
+])('%j is parsed as %j', (text, day) => {
   expect(parseDay(text)).toBe(day);
 });
 
-test('lets a day begin at UTC midnight and end where the next one begins', () => {
+test('a day starts at UTC midnight and ends at the start of the next', () => {
   expect(dayStartMs('2025-11-25')).toBe(1_764_028_800_000);
   expect(dayEndMs('2025-11-25')).toBe(1_764_115_200_000);
   expect([dayAt(1_764_115_199_999), dayAt(1_764_115_200_000)]).toEqual(['2025-11-25', '2025-11-26']);
@@ -47,9 +47,9 @@ test.each([
   ['2026-09-27', 1, '2026-09-28'],
   ['2026-11-24', 0, '2026-11-24'],
   ['2026-11-24', -90, '2026-08-26'],
-])('%s moved by %d days is %s', (day, count, moved) => {
-  expect(addDays(day, count)).toBe(moved);
-  expect(daysFrom(day, moved)).toBe(count);
+])('%s plus %d days is %s', (day, count, result) => {
+  expect(addDays(day, count)).toBe(result);
+  expect(countDays(day, result)).toBe(count);
 });
 
 test.each([
@@ -60,7 +60,7 @@ test.each([
   expect(eachDay({ from, to })).toEqual(days);
 });
 
-test('finds the latest and the earliest day, and passes over what is none', () => {
+test('finds the latest and earliest day, ignoring null and undefined', () => {
   const days = [null, '2026-09-30', '2026-10-01', undefined, '2025-12-31'];
   expect([latestDay(...days), earliestDay(...days)]).toEqual(['2026-10-01', '2025-12-31']);
 });
@@ -72,7 +72,7 @@ test.each([
     ['2026-12-01', '2026-11-30', '2026-11-28'],
     ['2026-11-28..2026-11-28', '2026-11-30..2026-12-01'],
   ],
-])('%j are the ranges %j', (days, ranges) => {
+])('the days %j become the ranges %j', (days, ranges) => {
   expect(mergeDays(days).map(({ from, to }) => `${from}..${to}`)).toEqual(ranges);
 });
 

@@ -16,19 +16,19 @@ describe('a number that a double would turn into another integer', () => {
     expect(parseJson(number)).toEqual(new InexactNumber(number));
   });
 
-  test('is marked with the beginning of a very long text, in no time', () => {
+  test('is marked with the beginning of its text if that is very long, and parsing stays fast', () => {
     expect((parseJson(`1.${'0'.repeat(1_000_000)}1`) as InexactNumber).text).toHaveLength(61);
   });
 });
 
-test('a number that is exact, or a fraction in any case, is kept', () => {
+test('an exact integer and any fraction are unchanged', () => {
   const text = '[5.0, 1e2, 1.50e1, 500e-2, -0, 0e999999999999, 0e-999999999999, 0.1, 123.4567890123456791]';
   expect(parseJson(text)).toEqual([5, 100, 15, 5, -0, 0, 0, 0.1, 123.456_789_012_345_68]);
   const large = '[9007199254740991, 9007199254740992, 9007199254740991.000]';
   expect(parseJson(large)).toEqual([2 ** 53 - 1, 2 ** 53, 2 ** 53 - 1]);
 });
 
-describe('a key that is repeated', () => {
+describe('a repeated key', () => {
   test.each<[string, unknown]>([
     ['{"a":1,"a":1}', { a: REPEATED_KEY }],
     ['{"a":1,"b":2,"a":3,"a":4}', { a: REPEATED_KEY, b: 2 }],
@@ -41,63 +41,64 @@ describe('a key that is repeated', () => {
     expect(parseJson(text)).toEqual(value);
   });
 
-  test('is not seen where a string only looks like one', () => {
+  test('is not found in strings that look like keys', () => {
     const value = { a: '"a":1,"a":2', b: 'x\\', c: ':', '"': 1, '\\"': 2, '': { '': 3 } };
     expect(parseJson(JSON.stringify(value))).toEqual(value);
   });
 });
 
 test.each(['', '{', '{"a":}', '[1,]', '01', '.5', '1.', 'NaN', '"\u0001"', '{"a":1}x'])(
-  'what is not JSON is refused: %j',
+  'invalid JSON is rejected: %j',
   (text) => {
     expect(() => parseJson(text)).toThrow(SyntaxError);
   },
 );
 
-test('what is nested without end is refused and does not exhaust the stack', () => {
+test('very deep nesting is rejected and does not exhaust the stack', () => {
   expect(() => parseJson(`${'['.repeat(500_000)}1.0${']'.repeat(500_000)}`)).toThrow(
     'nested more than 200 deep',
   );
 });
 
-/** Of those, JSON.stringify writes the shortest digits that give the double, which need not be its value. */
+/** JSON.stringify writes an unsafe integer by the shortest digits that identify the double, not by its value. */
 function zeroForUnsafe(_key: string, value: unknown): unknown {
   return Number.isInteger(value) && !Number.isSafeInteger(value) ? 0 : value;
 }
 
-test('any other JSON reads as JSON.parse reads it, by either way', () => {
+test('any other JSON is parsed as by JSON.parse, in either way', () => {
   fc.assert(
     fc.property(fc.jsonValue(), fc.constantFrom(0, 2, '\t'), (value, space) => {
       const text = JSON.stringify(value, zeroForUnsafe, space);
       expect(parseJson(text)).toEqual(JSON.parse(text));
-      // A number with a fraction sends the whole text the slow way.
+      // A number with a fraction makes the parser take the slow way.
       const slow = `{"slow":1.0,"value":${text}}`;
       expect(parseJson(slow)).toEqual(JSON.parse(slow));
     }),
   );
 });
 
-// Promise (Numbers): Numbers are judged from the text of the answer: what a double would round, and a key that stands
-// twice, is refused.
-test('any decimal number is a fraction, exact or marked; above 2^53 it is refused in either form', () => {
+// Guarantee (Numbers): Numbers are validated in the text of the response: numbers that a double would round and
+// repeated keys are rejected.
+test('any decimal number is a fraction, exact or marked', () => {
   const digits = fc.stringMatching(/^(0|[1-9]\d{0,20})$/);
   const fraction = fc.stringMatching(/^\d{0,25}$/);
   fc.assert(
     fc.property(digits, fraction, fc.integer({ min: -30, max: 30 }), (whole, part, exponent) => {
       const text = `${whole}${part === '' ? '' : `.${part}`}e${exponent}`;
       const double = Number(text);
-      const read = parseJson(text);
+      const value = parseJson(text);
+      // Schemas reject larger numbers, exact or marked.
       if (double > Number.MAX_SAFE_INTEGER) return;
       const shift = part.length - exponent;
       const scaled = BigInt(whole + part) * 10n ** BigInt(Math.max(0, -shift));
       const one = 10n ** BigInt(Math.max(0, shift));
-      const isKept = !Number.isInteger(double) || BigInt(double) * one === scaled;
-      expect(read).toEqual(isKept ? double : new InexactNumber(text));
+      const isExact = !Number.isInteger(double) || BigInt(double) * one === scaled;
+      expect(value).toEqual(isExact ? double : new InexactNumber(text));
     }),
   );
 });
 
-test('what only looks like a number or a key in a string changes nothing, in no time', () => {
+test('numbers and keys inside strings change nothing, and parsing stays fast', () => {
   const text = JSON.stringify({ a: ', 1.5, ":', b: `:${'1'.repeat(1_000_000)}x`, c: '\\": 1e400,' });
   expect(parseJson(text)).toEqual(JSON.parse(text));
 });

@@ -1,9 +1,15 @@
-/** Numbers compared, and what differs between two versions. */
+/** The comparison of numbers. */
 import { describe, expect, test } from 'vitest';
-import { differencesOf, hasAnyNumber, type Numbers, nameOf, numberAt } from '../../src/usage/numbers.ts';
+import {
+  describeNumber,
+  findDifferences,
+  getNumber,
+  hasNonzero,
+  type Numbers,
+} from '../../src/usage/numbers.ts';
 import { hours, totals } from './cells.ts';
 
-/** Sources under keys that JavaScript has its own meaning for. */
+/** Returns sources under keys that have a meaning in JavaScript. */
 const hostile = (count: number): Numbers => ({
   payload_source_count: count,
   payload_sources: JSON.parse(`{"__proto__": {"constructor": ${count}}, "toString": {"__proto__": 1}}`),
@@ -16,11 +22,11 @@ test.each<[string, Numbers, boolean]>([
   ['a source', { payload_source_count: 0, payload_sources: { a: { b: 0, c: 1 } } }, true],
   ['one hour', hours(0, 1, 0), true],
   ['a hostile key', hostile(1), true],
-])('has a number other than zero: %s', (_, numbers, has) => {
-  expect(hasAnyNumber(numbers)).toBe(has);
+])('has a nonzero number: %s', (_, numbers, expected) => {
+  expect(hasNonzero(numbers)).toBe(expected);
 });
 
-describe('what differs', () => {
+describe('the differences', () => {
   const hour5 = { ...hours(1, 2, 3), hours_all_count: hours(1, 9, 3)['hours_all_count'] ?? 0 };
 
   test.each<[string, Numbers, Numbers]>([
@@ -28,8 +34,8 @@ describe('what differs', () => {
     ['columns in another order', { a: 1, b: 2 }, { b: 2, a: 1 }],
     ['hours', hours(1, 2, 3), hours(1, 2, 3)],
     ['hostile keys', hostile(2), hostile(2)],
-  ])('nothing, of equal %s', (_, a, b) => {
-    expect(differencesOf(a, b)).toBeNull();
+  ])('of equal %s are null', (_, a, b) => {
+    expect(findDifferences(a, b)).toBeNull();
   });
 
   test.each<[string, Numbers, Numbers, object, object]>([
@@ -56,17 +62,17 @@ describe('what differs', () => {
       { payload_source_count: 2, payload_sources: JSON.parse('{"__proto__":{"constructor":2}}') },
       { payload_source_count: 3, payload_sources: JSON.parse('{"__proto__":{"constructor":3}}') },
     ],
-  ])('%s', (_, old, ...[next, expectedOld, expectedNew]) => {
-    expect(differencesOf(old, next)).toEqual({ old: expectedOld, new: expectedNew });
-    expect(differencesOf(next, old)).toEqual({ old: expectedNew, new: expectedOld });
+  ])('of %s', (_, old, ...[next, expectedOld, expectedNew]) => {
+    expect(findDifferences(old, next)).toEqual({ old: expectedOld, new: expectedNew });
+    expect(findDifferences(next, old)).toEqual({ old: expectedNew, new: expectedOld });
   });
 });
 
-test('a part is called by its column and hour, and reads 0 where there is none', () => {
-  expect(nameOf({ column: 'hours_all_count', hour: 5 })).toBe('hours_all_count 05:00');
-  expect(nameOf({ column: 'payload_all_count', hour: null })).toBe('payload_all_count');
-  expect(numberAt(hours(1, 2, 3), { column: 'hours_all_count', hour: 5 })).toBe(2);
-  expect(numberAt(hours(1, 2, 3), { column: 'hours_all_count', hour: 6 })).toBe(0);
-  expect(numberAt(totals(1, 2, 3), { column: 'payload_all_bytes', hour: null })).toBe(3);
-  expect(numberAt(totals(1, 2, 3), { column: 'other', hour: null })).toBe(0);
+test('a number is named by column and hour, and is 0 if absent', () => {
+  expect(describeNumber({ column: 'hours_all_count', hour: 5 })).toBe('hours_all_count 05:00');
+  expect(describeNumber({ column: 'payload_all_count', hour: null })).toBe('payload_all_count');
+  expect(getNumber(hours(1, 2, 3), { column: 'hours_all_count', hour: 5 })).toBe(2);
+  expect(getNumber(hours(1, 2, 3), { column: 'hours_all_count', hour: 6 })).toBe(0);
+  expect(getNumber(totals(1, 2, 3), { column: 'payload_all_bytes', hour: null })).toBe(3);
+  expect(getNumber(totals(1, 2, 3), { column: 'other', hour: null })).toBe(0);
 });

@@ -1,14 +1,14 @@
-/** When days are read, late, final and past the horizon. The clock of the process is in Auckland. */
+/** When days are read, late, final and past the horizon. Tests run in the time zone of Auckland. */
 import { expect, test } from 'vitest';
 import {
+  floorToWakeUp,
   horizonStart,
   isFinalRead,
   isLate,
-  lastCompleteDay,
+  lastEndedDay,
   nextCheckpointMs,
+  recheckDelayMs,
   retryAtMs,
-  waitMs,
-  wakeUpMs,
 } from '../../src/usage/policy.ts';
 import { HOUR_MS, POLICY } from './cells.ts';
 
@@ -19,8 +19,8 @@ test.each([
   ['2026-11-24T23:59:59.999Z', '2026-11-23'],
   ['2024-03-01T00:15:00.000Z', '2024-02-29'],
   ['2027-01-01T00:15:00.000Z', '2026-12-31'],
-])('at %s the newest day that is over is %s', (now, day) => {
-  expect(lastCompleteDay(at(now))).toBe(day);
+])('at %s the last ended day is %s', (now, day) => {
+  expect(lastEndedDay(at(now))).toBe(day);
 });
 
 test.each([
@@ -49,7 +49,7 @@ test.each([
   ['2026-11-24T06:00:00.000Z', true, false],
   ['2026-11-26T23:59:59.999Z', true, false],
   ['2026-11-27T00:00:00.000Z', true, true],
-])('at %s 2026-11-23 is late: %s, and a read is final: %s', (now, late, final) => {
+])('at %s a cell of 2026-11-23 is late: %s, and a read makes it final: %s', (now, late, final) => {
   expect(isLate('2026-11-23', at(now))).toBe(late);
   expect(isFinalRead('2026-11-23', at(now), POLICY)).toBe(final);
 });
@@ -60,19 +60,22 @@ test.each([
   ['timeout', 2, 4],
   ['not_found', 1, 2],
   ['invalid_value', 1, 2],
-  ['left_out', 3, 8],
-  ['left_out', 4, 16],
-  ['left_out', 5, 24],
-  ['left_out', 1_000, 24],
+  ['omitted', 3, 8],
+  ['omitted', 4, 16],
+  ['omitted', 5, 24],
+  ['omitted', 1_000, 24],
   ['toString', 1, 2],
-])('%s, failed for the %d. time in a row, is read again %d hours later', (code, attempts, hours) => {
-  const failedAtMs = at('2026-11-24T00:15:00.000Z');
-  expect(retryAtMs(failedAtMs, attempts, code)).toBe(failedAtMs + hours * HOUR_MS);
-});
+])(
+  'after %s, with %d failed reads in a row, a cell is read again %d hours later',
+  (code, failedReads, hours) => {
+    const failedAtMs = at('2026-11-24T00:15:00.000Z');
+    expect(retryAtMs(failedAtMs, failedReads, code)).toBe(failedAtMs + hours * HOUR_MS);
+  },
+);
 
-test('times are rounded down to five minutes, so that none misses the wake-up some seconds before it', () => {
-  expect(wakeUpMs(at('2026-11-24T00:15:04.250Z'))).toBe(at('2026-11-24T00:15:00.000Z'));
-  expect(wakeUpMs(at('2026-11-24T00:19:59.999Z'))).toBe(at('2026-11-24T00:15:00.000Z'));
+test('times are rounded down to five minutes, so that none just misses a wake-up', () => {
+  expect(floorToWakeUp(at('2026-11-24T00:15:04.250Z'))).toBe(at('2026-11-24T00:15:00.000Z'));
+  expect(floorToWakeUp(at('2026-11-24T00:19:59.999Z'))).toBe(at('2026-11-24T00:15:00.000Z'));
   expect(retryAtMs(at('2026-11-24T00:19:59.999Z'), 2, 'timeout')).toBe(at('2026-11-24T04:15:00.000Z'));
 });
 
@@ -80,6 +83,6 @@ test.each([
   ['2026-11-24T00:15:00.000Z', 1],
   ['2026-11-24T23:59:59.999Z', 1],
   ['2026-11-25T00:00:00.000Z', 24],
-])('at %s a number of 2026-11-23 that waits for another one is asked for %d hours later', (sentAt, hours) => {
-  expect(waitMs('2026-11-23', at(sentAt))).toBe(hours * HOUR_MS);
+])('at %s a cell of 2026-11-23 that waits for its counterpart is read %d hours later', (sentAt, hours) => {
+  expect(recheckDelayMs('2026-11-23', at(sentAt))).toBe(hours * HOUR_MS);
 });

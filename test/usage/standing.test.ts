@@ -1,23 +1,26 @@
 import { expect, test } from 'vitest';
 import {
+  findWorstCounted,
+  findWorstStanding,
   isGap,
   isSettled,
   standings,
   sumStandings,
-  worstOf,
-  worstStanding,
 } from '../../src/usage/standing.ts';
 
 test('standings are listed from best to worst; two are gaps, and two are settled', () => {
-  expect(standings).toEqual(['final', 'accepted', 'stored', 'waiting', 'unavailable', 'in_doubt', 'missing']);
-  expect(standings.filter(isSettled)).toEqual(['final', 'accepted']);
+  expect(standings).toEqual(['final', 'waived', 'stored', 'waiting', 'unavailable', 'in_doubt', 'missing']);
+  expect(standings.filter(isSettled)).toEqual(['final', 'waived']);
   expect(standings.filter(isGap)).toEqual(['in_doubt', 'missing']);
 });
 
-test('counts are added up by standing; what they are together is the worst', () => {
+test('counts add up by standing, and the worst standing counts for all', () => {
   const sums = sumStandings([{ final: 2, missing: 1 }, { final: 1, in_doubt: 3 }, {}]);
-  const none = { accepted: 0, stored: 0, waiting: 0, unavailable: 0 };
-  expect(sums).toEqual({ ...none, final: 3, in_doubt: 3, missing: 1 });
-  expect([worstOf(sums), worstOf({ final: 0 })]).toEqual(['missing', null]);
-  expect([worstStanding(['stored', 'final', 'waiting']), worstStanding([])]).toEqual(['waiting', null]);
+  const zeros = { waived: 0, stored: 0, waiting: 0, unavailable: 0 };
+  expect(sums).toEqual({ ...zeros, final: 3, in_doubt: 3, missing: 1 });
+  expect([findWorstCounted(sums), findWorstCounted({ final: 0 })]).toEqual(['missing', null]);
+  expect([findWorstStanding(['stored', 'final', 'waiting']), findWorstStanding([])]).toEqual([
+    'waiting',
+    null,
+  ]);
 });

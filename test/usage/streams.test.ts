@@ -1,9 +1,9 @@
-/** What the bodies of a stream say of each day: buckets of a day or an hour, or one map of types and sources. */
+/** How bodies are parsed: daily or hourly buckets, or one map of types and sources. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parseJson } from '../../src/usage/body.ts';
 import type { DayRange } from '../../src/usage/day.ts';
-import { nameOf } from '../../src/usage/numbers.ts';
+import { describeNumber } from '../../src/usage/numbers.ts';
 import { deviceCounts } from '../../src/usage/streams/device-counts.ts';
 import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
 import { payloadHours } from '../../src/usage/streams/payload-hours.ts';
@@ -20,19 +20,19 @@ function readFixture(name: string): unknown {
 }
 
 /**
- * Returns what bodies say of each day: its numbers in the order of the columns, then the names of those that were left
- * out; or what is wrong with the day; or why the bodies cannot be placed.
+ * Returns by day the numbers in column order, then the names of omitted ones; or the problem of the day. Returns the
+ * message if the bodies cannot be assigned to days.
  */
-function daysIn(
+function parseDays(
   stream: Stream,
   bodies: readonly unknown[],
   window = ONE_DAY,
 ): Record<string, unknown> | string {
   try {
-    const { days } = stream.readBodies(bodies, window);
-    const entries = [...days].map(([day, reading]): [string, unknown] => {
-      if (reading.kind !== 'named') return [day, `${reading.code}: ${reading.message}`];
-      return [day, [...Object.values(reading.numbers), ...reading.leftOut.map((part) => nameOf(part))]];
+    const { days } = stream.parseBodies(bodies, window);
+    const entries = [...days].map(([day, verdict]): [string, unknown] => {
+      if (verdict.kind !== 'reported') return [day, `${verdict.code}: ${verdict.detail}`];
+      return [day, [...Object.values(verdict.numbers), ...verdict.omitted.map(describeNumber)]];
     });
     return Object.fromEntries(entries);
   } catch (error) {
@@ -43,9 +43,9 @@ function daysIn(
 
 const DAY = '2025-11-25T00:00:00.000Z';
 const GOOD = `{"date":"${DAY}","created":4,"deleted":1,"total":17}`;
-/** The bucket of another start. */
-const at = (date: string) => GOOD.replace(DAY, date);
-const devicesIn = (json: string, window = ONE_DAY) => daysIn(deviceCounts, [parseJson(json)], window);
+/** Returns the bucket with another start. */
+const bucketAt = (date: string) => GOOD.replace(DAY, date);
+const devicesIn = (json: string, window = ONE_DAY) => parseDays(deviceCounts, [parseJson(json)], window);
 
 const KINDS = ['billable-count', 'all-count', 'all-bytes'];
 const TOTALS = KINDS.map((name) => readFixture(`payload-totals-${name}`));
@@ -60,8 +60,8 @@ test.each([
   [notebookMinutes, [readFixture('notebook-minutes')], { '2025-11-25': [17, 4, 0, 1, 0] }, 0],
   [payloadTotals, TOTALS, { '2025-11-25': [17, 21, 4_294_967_297] }, 3], // resolution
 ])('the recorded bodies of $name', (stream, bodies, days, unknownKeys) => {
-  expect(daysIn(stream, bodies, TWO_DAYS)).toEqual(days);
-  expect(stream.readBodies(bodies, TWO_DAYS)).toMatchObject({ unknownKeys, outsideBuckets: 0 });
+  expect(parseDays(stream, bodies, TWO_DAYS)).toEqual(days);
+  expect(stream.parseBodies(bodies, TWO_DAYS)).toMatchObject({ unknownKeys, outsideBuckets: 0 });
 });
 
 test.each([
@@ -76,16 +76,16 @@ test.each([
   ['[]', 'is not a number but []'],
   ['{}', 'is not a number but {}'],
   ['true', 'is not a number but true'],
-  ['17,"total":17', 'occurs twice'],
-])('the number %s puts only its day in doubt', (json, problem) => {
-  const body = `{"counts":[${GOOD.replace('17', json)},${at('2025-11-26T00:00:00.000Z')}]}`;
+  ['17,"total":17', 'appears twice'],
+])('the number %s quarantines only its day', (json, problem) => {
+  const body = `{"counts":[${GOOD.replace('17', json)},${bucketAt('2025-11-26T00:00:00.000Z')}]}`;
   const days = { '2025-11-25': `invalid_value: total: ${problem}`, '2025-11-26': [4, 1, 17] };
   expect(devicesIn(body, TWO_DAYS)).toEqual(days);
 });
 
-test('every bad number of a day is named, and each is required', () => {
+test('every invalid or absent number of a day is reported', () => {
   const bucket = { date: DAY, minutes: 0.5, completed: 4, canceled: null, errored: 1 };
-  const [problem] = Object.values(daysIn(notebookMinutes, [{ counts: [bucket] }]));
+  const [problem] = Object.values(parseDays(notebookMinutes, [{ counts: [bucket] }]));
   expect(problem).toMatch(/^invalid_value: minutes: .*; canceled: .*; timeout: is missing$/);
 });
 
@@ -95,80 +95,88 @@ test.each([
   ['1e3', 1000],
   ['7.0', 7],
   ['90071992547409910e-1', 9_007_199_254_740_991],
-])('reads %s exactly', (json, value) => {
+])('the number %s is exact', (json, value) => {
   expect(devicesIn(`{"counts":[${GOOD.replace('17', json)}]}`)).toEqual({ '2025-11-25': [4, 1, value] });
 });
 
 test.each([
   ['no counts', `{"start":"${DAY}"}`, /^counts: /],
-  ['counts that are no list', `{"counts":{"2025-11-25":${GOOD}}}`, /^counts: /],
+  ['counts that are not a list', `{"counts":{"2025-11-25":${GOOD}}}`, /^counts: /],
   ['null', 'null', /^body: /],
   ['text', '"Service Unavailable"', /^body: /],
-  ['a bucket that is no map', '{"counts":[17]}', /^counts\.0: /],
+  ['a bucket that is not a map', '{"counts":[17]}', /^counts\.0: /],
   ['a bucket without a date', '{"counts":[{"total":17}]}', /^counts\.0\.date: /],
   ['a date in milliseconds', '{"counts":[{"date":1764028800000}]}', /^counts\.0\.date: /],
-  ['a date without a time', `{"counts":[${at('2025-11-25')}]}`, /^counts\.0\.date: /],
-  ['a time without a zone', `{"counts":[${at('2025-11-25T00:00:00.000')}]}`, /^counts\.0\.date: /],
-  ['an impossible date', `{"counts":[${at('2025-02-30T00:00:00.000Z')}]}`, /^counts\.0\.date: /],
-  ['a bucket at five', `{"counts":[${at('2025-11-25T05:00:00.000Z')}]}`, /T05:.* start at UTC midnight/],
-  ['a day twice', `{"counts":[${GOOD},${GOOD}]}`, /bucket 2025-11-25T00:00:00.000Z is in the body twice/],
+  ['a date without a time', `{"counts":[${bucketAt('2025-11-25')}]}`, /^counts\.0\.date: /],
+  ['a time without a zone', `{"counts":[${bucketAt('2025-11-25T00:00:00.000')}]}`, /^counts\.0\.date: /],
+  ['an impossible date', `{"counts":[${bucketAt('2025-02-30T00:00:00.000Z')}]}`, /^counts\.0\.date: /],
   [
-    'a window that starts later',
+    'a bucket at five',
+    `{"counts":[${bucketAt('2025-11-25T05:00:00.000Z')}]}`,
+    /T05:.* start at UTC midnight/,
+  ],
+  [
+    'a day twice',
+    `{"counts":[${GOOD},${GOOD}]}`,
+    /bucket 2025-11-25T00:00:00.000Z appears twice in the body/,
+  ],
+  [
+    'a range that starts later',
     `{"start":"2025-11-25T00:00:00.001Z","counts":[${GOOD}]}`,
-    /covers 2025-11-25T00:00:00\.001Z to \(not said\), but the request was for 2025-11-25 to 2025-11-25/,
+    /covers 2025-11-25T00:00:00\.001Z to \(not given\), but the request was for 2025-11-25 to 2025-11-25/,
   ],
-  ['a window that ends earlier', `{"end":"2025-11-25T23:59:59.998Z","counts":[${GOOD}]}`, /the request was/],
-  ['a window that is no time', '{"start":"yesterday","counts":[]}', /^start: /],
+  ['a range that ends earlier', `{"end":"2025-11-25T23:59:59.998Z","counts":[${GOOD}]}`, /the request was/],
+  ['a range that is not a time', '{"start":"yesterday","counts":[]}', /^start: /],
   [
-    'another day only, and half a window',
-    `{"start":"2025-11-24T00:00:00.000Z","counts":[${at('2025-11-24T00:00:00.000Z')}]}`,
-    /none of its 1 buckets is of the days asked for, 2025-11-25 to 2025-11-25/,
+    'only another day, and half a range',
+    `{"start":"2025-11-24T00:00:00.000Z","counts":[${bucketAt('2025-11-24T00:00:00.000Z')}]}`,
+    /none of its 1 buckets is within the requested days, 2025-11-25 to 2025-11-25/,
   ],
-  ['counts twice', '{"counts":[],"counts":[]}', /^counts: occurs twice$/],
-  ['a date twice', `{"counts":[{"date":"${DAY}","date":"${DAY}"}]}`, /^counts\.0\.date: occurs twice$/],
-  ['a start twice', `{"start":"${DAY}","start":1,"counts":[]}`, /^start: occurs twice$/],
-])('a body with %s is refused as a whole', (_, json, problem) => {
+  ['counts twice', '{"counts":[],"counts":[]}', /^counts: appears twice$/],
+  ['a date twice', `{"counts":[{"date":"${DAY}","date":"${DAY}"}]}`, /^counts\.0\.date: appears twice$/],
+  ['a start twice', `{"start":"${DAY}","start":1,"counts":[]}`, /^start: appears twice$/],
+])('a body with %s is rejected as a whole', (_, json, problem) => {
   expect(devicesIn(json)).toMatch(problem);
 });
 
-describe('a body that can be placed', () => {
-  const outside = (json: string) => deviceCounts.readBodies([parseJson(json)], ONE_DAY).outsideBuckets;
+describe('a body that can be assigned to days', () => {
+  const countOutside = (json: string) => deviceCounts.parseBodies([parseJson(json)], ONE_DAY).outsideBuckets;
 
   test.each([
     ['keys in any order', `{"counts":[{"total":17,"deleted":1,"created":4,"date":"${DAY}"}]}`],
-    ['UTC midnight in another zone', `{"counts":[${at('2025-11-24T19:00:00.000-05:00')}]}`],
+    ['UTC midnight in another zone', `{"counts":[${bucketAt('2025-11-24T19:00:00.000-05:00')}]}`],
     [
       'a repeated or inexact value that is not billed',
       `{"_x":1,"_x":2,"counts":[${GOOD.replace('"total"', '"mean":0.1e-400,"total"')}]}`,
     ],
-  ])('may have %s', (_, json) => {
+  ])('can have %s', (_, json) => {
     expect(devicesIn(json)).toEqual({ '2025-11-25': [4, 1, 17] });
   });
 
-  test('may cover more than was asked: buckets outside are dropped and counted, bad numbers among them too', () => {
-    const before = at('2025-11-24T00:00:00.000Z');
+  test('buckets outside the requested days are dropped and counted, even invalid ones', () => {
+    const before = bucketAt('2025-11-24T00:00:00.000Z');
     const after = '{"date":"2025-11-26T00:00:00.000Z","created":-1}';
     const bodyOf = (...buckets: readonly string[]) =>
       `{"start":"2025-11-24T00:00:00.000Z","end":"2025-11-27T00:00:00.000Z","counts":[${buckets.join()}]}`;
     expect(devicesIn(bodyOf(before, GOOD, after))).toEqual({ '2025-11-25': [4, 1, 17] });
-    expect(outside(bodyOf(before, GOOD, after))).toBe(2);
-    // It may have buckets of other days only, as it states that it covers the window.
-    expect([devicesIn(bodyOf(before)), outside(bodyOf(before))]).toEqual([{}, 1]);
+    expect(countOutside(bodyOf(before, GOOD, after))).toBe(2);
+    // It may have only buckets of other days, because it states that it covers the requested ones.
+    expect([devicesIn(bodyOf(before)), countOutside(bodyOf(before))]).toEqual([{}, 1]);
   });
 
-  test('may list its days in any order, and leave some or all out', () => {
-    const days = devicesIn(`{"counts":[${at('2025-11-26T00:00:00.000Z')},${GOOD}]}`, TWO_DAYS);
+  test('can list its days in any order, and omit some or all', () => {
+    const days = devicesIn(`{"counts":[${bucketAt('2025-11-26T00:00:00.000Z')},${GOOD}]}`, TWO_DAYS);
     expect(Object.keys(days)).toEqual(['2025-11-25', '2025-11-26']);
     expect(devicesIn('{"counts":[]}', TWO_DAYS)).toEqual({});
   });
 });
 
 describe('totals', () => {
-  /** The three bodies of one day; null leaves the bucket out. */
+  /** Returns the three bodies of one day; null omits the bucket. */
   const bodiesOf = (values: readonly (number | null)[], date = DAY) =>
     values.map((value) => ({ counts: value === null ? [] : [{ date, value }] }));
 
-  test('are asked for as billable payloads, all of them, and their bytes; as are hours', () => {
+  test('are requested as billable payloads, all payloads, and all bytes; so are hours', () => {
     const queries = [{}, { includeNonBillable: 'true' }, { asBytes: 'true', includeNonBillable: 'true' }];
     const requestsBy = (resolution: string) =>
       queries.map((query) => ({ action: 'payloadCountsBreakdown', query: { resolution, ...query } }));
@@ -182,41 +190,41 @@ describe('totals', () => {
     [[17, null, null], { '2025-11-25': [17, 0, 0, 'payload_all_count', 'payload_all_bytes'] }],
     [[null, null, null], {}],
     [[null, 21, -900], { '2025-11-25': 'invalid_value: payload_all_bytes: value: is negative (-900)' }],
-  ])('of bodies with %j read 0 where one leaves the day out, and say so', (values, expected) => {
-    expect(daysIn(payloadTotals, bodiesOf(values))).toEqual(expected);
+  ])('of bodies with %j are 0 where one omits the day, and are listed as omitted', (values, expected) => {
+    expect(parseDays(payloadTotals, bodiesOf(values))).toEqual(expected);
   });
 
-  test('cannot be placed if one of the bodies cannot, and count buckets outside over all three', () => {
-    const lacking = [...TOTALS.slice(0, 2), { type: 'NotFound' }];
-    expect(daysIn(payloadTotals, lacking, TWO_DAYS)).toMatch(/^counts: /);
-    const window = { start: DAY, end: '2025-11-27T23:59:59.999Z' };
-    const late = bodiesOf([17, 21, 900], '2025-11-27T00:00:00.000Z').map((body) => ({ ...body, ...window }));
-    expect(payloadTotals.readBodies(late, TWO_DAYS)).toMatchObject({ days: new Map(), outsideBuckets: 3 });
+  test('are rejected if one of the bodies is, and count outside buckets over all three', () => {
+    const incomplete = [...TOTALS.slice(0, 2), { type: 'NotFound' }];
+    expect(parseDays(payloadTotals, incomplete, TWO_DAYS)).toMatch(/^counts: /);
+    const range = { start: DAY, end: '2025-11-27T23:59:59.999Z' };
+    const late = bodiesOf([17, 21, 900], '2025-11-27T00:00:00.000Z').map((body) => ({ ...body, ...range }));
+    expect(payloadTotals.parseBodies(late, TWO_DAYS)).toMatchObject({ days: new Map(), outsideBuckets: 3 });
   });
 });
 
 const bucket = (date: string, value: unknown) => ({ date, value });
 const hourOf = (hour: number, day = '2025-11-25') => `${day}T${String(hour).padStart(2, '0')}:00:00.000Z`;
-/** The 24 buckets of a day, with a value of each hour. */
+/** Returns the 24 buckets of a day. */
 const dayOf = (valueOf: (hour: number) => unknown, day?: string) =>
   Array.from({ length: 24 }, (_, hour) => bucket(hourOf(hour, day), valueOf(hour)));
-const bodies = (...several: readonly (readonly unknown[])[]) => several.map((counts) => ({ counts }));
-/** The same counts in all three bodies. */
-const same = (counts: readonly unknown[]) => bodies(counts, counts, counts);
+const bodies = (...lists: readonly (readonly unknown[])[]) => lists.map((counts) => ({ counts }));
+/** Returns three bodies with the same counts. */
+const sameBodies = (counts: readonly unknown[]) => bodies(counts, counts, counts);
 
-test('a day is 24 numbers of each kind, whatever the order of its buckets', () => {
+test('a day has 24 numbers of each kind, in any order of its buckets', () => {
   const later = dayOf((hour) => hour + 100).toReversed();
   const counts = [dayOf((hour) => hour), later, dayOf((hour) => hour * 2 ** 32)];
   const each = Array.from({ length: 24 }, (_, hour) => hour);
   const numbers = [each, each.map((hour) => hour + 100), each.map((hour) => hour * 2 ** 32)];
-  expect(daysIn(payloadHours, bodies(...counts))).toEqual({ '2025-11-25': numbers });
+  expect(parseDays(payloadHours, bodies(...counts))).toEqual({ '2025-11-25': numbers });
 });
 
-test('hours that are left out read 0 and are named, each in the number that lacks it', () => {
-  const lacking = dayOf(() => 7).filter((_, hour) => hour !== 5);
+test('omitted hours are 0 and listed as omitted, by column', () => {
+  const incomplete = dayOf(() => 7).filter((_, hour) => hour !== 5);
   const zeroAt5 = Array.from({ length: 24 }, (_, hour) => (hour === 5 ? 0 : 7));
   const all = dayOf(() => 8);
-  expect(daysIn(payloadHours, bodies(lacking, all, lacking), TWO_DAYS)).toEqual({
+  expect(parseDays(payloadHours, bodies(incomplete, all, incomplete), TWO_DAYS)).toEqual({
     '2025-11-25': [zeroAt5, all.map(() => 8), zeroAt5, 'hours_billable_count 05:00', 'hours_all_bytes 05:00'],
   });
 });
@@ -225,10 +233,10 @@ test.each([
   [-1, 'hours_billable_count 03:00: value: is negative (-1)'],
   [undefined, 'hours_billable_count 03:00: value: is missing'],
   [2 ** 53 - 1, 'hours_billable_count: the hours add up to more than 2^53 - 1'],
-])('an hour of %s quarantines its day alone', (value, message) => {
+])('an hour of %s quarantines only its day', (value, message) => {
   const counts = [...dayOf((hour) => (hour === 3 ? value : 1)), ...dayOf(() => 2, '2025-11-26')];
   const two = Array.from({ length: 24 }, () => 2);
-  expect(daysIn(payloadHours, same(counts), TWO_DAYS)).toEqual({
+  expect(parseDays(payloadHours, sameBodies(counts), TWO_DAYS)).toEqual({
     '2025-11-25': `invalid_value: ${message}`,
     '2025-11-26': [two, two, two],
   });
@@ -236,23 +244,25 @@ test.each([
 
 test.each<[string, unknown[], RegExp]>([
   ['off the hour', [bucket('2025-11-25T05:30:00.000Z', 1)], /05:30:00.000Z does not start on the hour/],
-  ['twice', [bucket(hourOf(5), 1), bucket(hourOf(5), 1)], /T05:00:00.000Z is in the body twice$/],
-])('hours %s make the answer unplaceable', (_, counts, message) => {
-  expect(daysIn(payloadHours, same(counts))).toMatch(message);
+  ['twice', [bucket(hourOf(5), 1), bucket(hourOf(5), 1)], /T05:00:00.000Z appears twice in the body$/],
+])('a response with hours %s is rejected as a whole', (_, counts, message) => {
+  expect(parseDays(payloadHours, sameBodies(counts))).toMatch(message);
 });
 
-test('hours of other days are dropped and counted, also where the window has no such hour; so are unknown keys', () => {
+test('hours of other days are dropped and counted, and so are unknown keys', () => {
   const other = { ...bucket(hourOf(22, '2025-11-27'), 9), archived: 3, _links: {} };
   const counts = [...dayOf(() => 1).slice(0, 22), other];
-  expect(payloadHours.readBodies(same(counts), TWO_DAYS)).toMatchObject({ outsideBuckets: 3 });
-  const [[, ...named] = []] = Object.values(daysIn(payloadHours, same(counts), TWO_DAYS)) as unknown[][];
-  expect(named).toContain('hours_all_count 22:00');
-  const known = [{ ...bucket(hourOf(7), 1), archived: 3, _links: {} }];
-  const unknown = same(known).map((body) => ({ ...body, granularity: 1 }));
-  expect(payloadHours.readBodies(unknown, TWO_DAYS).unknownKeys).toBe(6);
+  expect(payloadHours.parseBodies(sameBodies(counts), TWO_DAYS)).toMatchObject({ outsideBuckets: 3 });
+  const [[, ...values] = []] = Object.values(
+    parseDays(payloadHours, sameBodies(counts), TWO_DAYS),
+  ) as unknown[][];
+  expect(values).toContain('hours_all_count 22:00');
+  const extended = [{ ...bucket(hourOf(7), 1), archived: 3, _links: {} }];
+  const unknown = sameBodies(extended).map((body) => ({ ...body, granularity: 1 }));
+  expect(payloadHours.parseBodies(unknown, TWO_DAYS).unknownKeys).toBe(6);
 });
 
-describe('an answer by day instead of by hour', () => {
+describe('a response with days instead of hours', () => {
   const midnight = (day: string, value = 7) => bucket(hourOf(0, day), value);
 
   const two = [midnight('2025-11-25'), midnight('2025-11-26')];
@@ -261,17 +271,17 @@ describe('an answer by day instead of by hour', () => {
     ['two midnights', two, TWO_DAYS, ['not_hourly', 'not_hourly']],
     ['one of two days', two.slice(1), TWO_DAYS, ['not_hourly']],
     ['another hour anywhere', [...two, bucket(hourOf(7, '2025-11-26'), 1)], TWO_DAYS, [null, null]],
-    ['no day at all', [], TWO_DAYS, []],
-    ['one midnight where one day was asked for', two.slice(0, 1), ONE_DAY, [null]],
-  ])('with %s is doubted or not', (_, counts, window, codes) => {
-    const { days } = payloadHours.readBodies(same(counts), window);
-    const found = [...days.values()].map((day) => day.kind === 'named' && (day.doubt?.code ?? null));
-    expect(found).toEqual(codes);
+    ['no days', [], TWO_DAYS, []],
+    ['one midnight for one requested day', two.slice(0, 1), ONE_DAY, [null]],
+  ])('%s: has the expected doubt', (_, counts, window, codes) => {
+    const { days } = payloadHours.parseBodies(sameBodies(counts), window);
+    const doubts = [...days.values()].map((day) => day.kind === 'reported' && (day.doubt?.code ?? null));
+    expect(doubts).toEqual(codes);
   });
 });
 
 const dayIn = (json: string) => {
-  const days = daysIn(payloadSources, [parseJson(json)]);
+  const days = parseDays(payloadSources, [parseJson(json)]);
   return typeof days === 'string' ? days : days['2025-11-25'];
 };
 const K200 = 'k'.repeat(200);
@@ -280,7 +290,7 @@ test('the recorded body gives a count for each type and source', () => {
   const deviceState = { 'flow.flow': 5215, 'device.mqtt': 1_244_049 };
   const types = { timer: { 'timer.flow': 19_772 }, deviceState, webhook: { 'public.rest': 1_713_284 } };
   const days = { '2025-11-25': [2_982_320, types] };
-  expect(daysIn(payloadSources, [readFixture('payload-sources')])).toEqual(days);
+  expect(parseDays(payloadSources, [readFixture('payload-sources')])).toEqual(days);
 });
 
 test.each([
@@ -292,16 +302,16 @@ test.each([
   ['names of JavaScript itself', '{"toString":{"__proto__":1,"constructor":2}}', 3],
   ['an emoji, a whole surrogate pair', '{"a":{"\\ud83d\\ude00":1}}', 1],
   ['a key of 200 characters', `{"a":{"${K200}":1}}`, 1],
-])('types and sources are an open map, kept as they come: %s', (_, json, sum) => {
+])('types and sources are an open map and stored unchanged: %s', (_, json, sum) => {
   expect(dayIn(json)).toEqual([sum, JSON.parse(json)]);
 });
 
-test('keys that start with _ at the top are envelope, whatever they hold, and a type without sources is none', () => {
+test('top-level keys that start with _ and types without sources are ignored', () => {
   const json = '{"_type":"x","_links":{"a":{"href":"/"}},"_future":{"b":-1},"none":{},"a":{"b":1}}';
   expect(dayIn(json)).toEqual([1, { a: { b: 1 } }]);
 });
 
-test.each(['{}', '{"_type":"payloadStats"}', '{"timer":{}}'])('%s leaves the day out', (json) => {
+test.each(['{}', '{"_type":"payloadStats"}', '{"timer":{}}'])('%s omits the day', (json) => {
   expect(dayIn(json)).toBeUndefined();
 });
 
@@ -310,23 +320,23 @@ test.each([
   ['a count is text', '{"a":{"b":"1"}}', /^a\.b: /],
   ['a count is inexact', '{"a":{"b":9007199254740991.4}}', /^a\.b: is 9007199254740991\.4/],
   ['their sum cannot be stored', '{"a":{"b":9007199254740991,"c":1}}', /^body: the counts add up/],
-  ['a source is there twice', '{"a":{"b":1,"b":1}}', /^a\.b: occurs twice/],
-  ['a type is there twice', '{"a":{"b":1},"a":{"c":1}}', /^a: occurs twice/],
-  ['a count stands where sources belong', '{"a":17}', /^a: not a map of sources/],
+  ['a source appears twice', '{"a":{"b":1,"b":1}}', /^a\.b: appears twice/],
+  ['a type appears twice', '{"a":{"b":1},"a":{"c":1}}', /^a: appears twice/],
+  ['a type has a count instead of sources', '{"a":17}', /^a: not a map of sources/],
   ['a type is a list', '{"a":[1]}', /^a: not a map of sources/],
   ['sources are nested deeper', '{"a":{"b":{"c":1}}}', /^a\.b: /],
-  ['a source holds a NUL', '{"a":{"x\\u0000y":1}}', /NUL or a lone surrogate/],
-  ['a type holds a lone surrogate', '{"\\ude00":{"b":1}}', /NUL or a lone surrogate/],
-  ['a type holds a NUL and no sources', '{"x\\u0000y":{}}', /NUL or a lone surrogate/],
-  ['a type holds a NUL and no map', '{"x\\u0000y":17}', /^[^\0]*NUL or a lone surrogate[^\0]*$/],
+  ['a source contains a NUL', '{"a":{"x\\u0000y":1}}', /NUL or a lone surrogate/],
+  ['a type contains a lone surrogate', '{"\\ude00":{"b":1}}', /NUL or a lone surrogate/],
+  ['a type contains a NUL and has no sources', '{"x\\u0000y":{}}', /NUL or a lone surrogate/],
+  ['a type contains a NUL and is not a map', '{"x\\u0000y":17}', /^[^\0]*NUL or a lone surrogate[^\0]*$/],
   ['a source has 201 characters', `{"a":{"${K200}k":1}}`, /has 201 characters, at most 200/],
-  ['a type of 201 characters is no map', `{"${K200}k":17}`, /at most 200/],
-])('the day is in doubt, with all its rows, when %s', (_, json, problem) => {
+  ['a type of 201 characters is not a map', `{"${K200}k":17}`, /at most 200/],
+])('the whole day is quarantined when %s', (_, json, problem) => {
   const [code, ...message] = String(dayIn(json)).split(': ');
   expect(code).toBe('invalid_value');
   expect(message.join(': ')).toMatch(problem);
 });
 
-test.each(['null', '[]', '"Service Unavailable"', '17'])('the body %s cannot be placed', (json) => {
+test.each(['null', '[]', '"Service Unavailable"', '17'])('the body %s is rejected as a whole', (json) => {
   expect(dayIn(json)).toBe('the body is not a map of payload types');
 });

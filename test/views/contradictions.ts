@@ -1,18 +1,18 @@
-/** What holds in any ledger, with the query of what contradicts it. */
+/** Invariants of any ledger, each with a query for the rows that contradict it. */
 export const CONTRADICTIONS: Readonly<Record<string, string>> = {
-  'coverage_gaps has the cells that are missing or in doubt': `
+  'coverage_gaps has exactly the cells that are missing or in doubt': `
     select g.org_id, c.org_id from losant_usage.coverage_gaps g
     full join (select * from losant_usage.cells where standing in ('missing', 'in_doubt')) as c
       using (usage_date, org_id, stream, standing)
     where g.org_id is null or c.org_id is null`,
-  'a day has the worst standing of its cells, and what is not named is said': `
+  'a day has the worst standing of its cells, and is reported only if all of them are': `
     select * from losant_usage.daily_usage d
     full join (
       select usage_date, org_id, max(standing) as standing, bool_and(is_reported or not is_stored) as is_reported
       from losant_usage.cells group by usage_date, org_id
     ) as c using (usage_date, org_id, standing, is_reported)
     where c is null or d is null or d.is_final <> (standing = 'final')`,
-  'each number of a day stands by itself with its standing, and is null where its cell is not stored': `
+  'each number of a day has the standing of its cell, and is null if that is not stored': `
     select * from losant_usage.daily_usage_long l
     full join (
       select c.*, m.metric, m.unit, m.kind, (to_jsonb(d) ->> m.metric)::bigint as quantity
@@ -22,7 +22,7 @@ export const CONTRADICTIONS: Readonly<Record<string, string>> = {
     where l is null or c is null or (c.quantity is null) = c.is_stored or l.quantity is distinct from c.quantity
       or (l.standing, l.is_final, l.is_reported, l.unit, l.kind)
         <> (c.standing, c.standing = 'final', c.is_reported, c.unit, c.kind)`,
-  'a month adds up flows over its days': `
+  'a month sums flows over its days': `
     select * from losant_usage.monthly_usage m
     join losant_usage.metrics k on k.kind = 'flow'
     full join (
@@ -30,27 +30,28 @@ export const CONTRADICTIONS: Readonly<Record<string, string>> = {
       from losant_usage.daily_usage_long where kind = 'flow' group by org_id, 2, metric
     ) as d on d.org_id = m.org_id and d.month = m.month and d.metric = k.metric
     where (to_jsonb(m) ->> k.metric)::numeric is distinct from d.quantity`,
-  'a period adds up flows over its days': `
-    select * from losant_usage.period_usage p
+  'a billing period sums flows over its days': `
+    select * from losant_usage.billing_period_usage p
     cross join losant_usage.metrics k
     cross join lateral (
       select sum(quantity) as quantity from losant_usage.daily_usage_long l
       where l.org_id = p.org_id and l.metric = k.metric and l.usage_date between p.period_start and p.period_end
     ) as d
     where k.kind = 'flow' and (to_jsonb(p) ->> k.metric)::numeric is distinct from d.quantity`,
-  'a month has the days of its standings': `
+  'a month counts its days by standing': `
     select * from losant_usage.monthly_usage m
     full join (
       select org_id, date_trunc('month', usage_date)::date as month, max(standing) as standing, count(*) as days,
-        count(*) filter (where standing = 'final') as final, count(*) filter (where standing = 'accepted') as accepted,
-        count(*) filter (where standing = 'unavailable') as unavailable, count(*) filter (where not is_reported) as unreported
+        count(*) filter (where standing = 'final') as final, count(*) filter (where standing = 'waived') as waived,
+        count(*) filter (where standing = 'unavailable') as unavailable,
+        count(*) filter (where not is_reported) as unreported
       from losant_usage.daily_usage group by org_id, 2
     ) as d using (org_id, month)
-    where (m.days_expected, m.days_final, m.days_accepted, m.days_unavailable, m.days_unreported, m.standing)
-      is distinct from (d.days, d.final, d.accepted, d.unavailable, d.unreported, d.standing)`,
-  'a month is billable that nothing blocks': `
+    where (m.days_expected, m.days_final, m.days_waived, m.days_unavailable, m.days_unreported, m.standing)
+      is distinct from (d.days, d.final, d.waived, d.unavailable, d.unreported, d.standing)`,
+  'a month is billable if nothing blocks it': `
     select * from losant_usage.monthly_usage m
-    where m.is_billable = exists (select from losant_usage.period_blockers b where b.month = m.month
+    where m.is_billable = exists (select from losant_usage.month_blockers b where b.month = m.month
       and (b.org_id = m.org_id or b.org_id is null and b.instance_id = m.instance_id))`,
   'health counts the cells of an instance and stream by standing': `
     select * from losant_usage.health h
@@ -64,12 +65,12 @@ export const CONTRADICTIONS: Readonly<Record<string, string>> = {
       where (to_jsonb(h) ->> s::text)::integer <> coalesce((c.counts ->> s::text)::integer, 0)
     )`,
   'the sources of a day add up to its payloads by source': `
-    select * from losant_usage.usage_days d
+    select * from losant_usage.daily_usage d
     left join (
       select usage_date, org_id, sum(count) as count from losant_usage.payload_sources group by usage_date, org_id
     ) as s using (usage_date, org_id)
     where d.payload_source_count is distinct from s.count`,
-  'a day has 24 hours, all of its standing, with a number if they are stored': `
+  'a day has 24 hours, all with its standing, and with numbers if they are stored': `
     select * from (select * from losant_usage.cells where stream = 'payload_hours') as c
     full join (
       select usage_date, org_id, standing, count(*) as hours, count(payload_all_count) > 0 as is_stored,
@@ -80,12 +81,12 @@ export const CONTRADICTIONS: Readonly<Record<string, string>> = {
       is distinct from (h.is_stored, h.hours, h.first, h.last)`,
 };
 
-/** Returns the query of days of a time zone that are not what their hours add up to. */
+/** Returns a query for the local days of a time zone that differ from the sum of their hours. */
 export const contradictionsOfLocalDays = (zone: string): string => `
   select * from losant_usage.local_daily_usage('${zone}') as d
   full join (
-    select org_id, local_date, max(standing) as standing, sum(payload_all_count) as count, sum(payload_all_bytes) as bytes,
-      count(payload_all_count) as stored,
+    select org_id, local_date, max(standing) as standing, sum(payload_all_count) as count,
+      sum(payload_all_bytes) as bytes, count(payload_all_count) as stored,
       extract(epoch from ((local_date + 1)::timestamp at time zone '${zone}')
         - (local_date::timestamp at time zone '${zone}')) / 3600 as hours
     from (select *, (hour at time zone '${zone}')::date as local_date from losant_usage.hourly_usage) as h

@@ -1,13 +1,13 @@
-/** What was known at a moment, and what changed since, along a random history of loads. */
+/** The numbers known at an instant, and the changes since, along a random history of loads. */
 import { sql } from 'kysely';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Verdict } from '../../src/usage/cell.ts';
 import type { PayloadSources } from '../../src/usage/numbers.ts';
 import { streamNames } from '../../src/usage/streams/catalog.ts';
 import { rollFrom } from '../campaigns/world/dice.ts';
-import { answer, at, RUN_1, useLedger } from '../ledger/ledger.ts';
-import { queryOnce } from '../support/databases.ts';
-import { devices, failed, hours, minutes, named, silence, totals } from '../usage/cells.ts';
+import { at, cellResponse, RUN_1, useLedger } from '../ledger/ledger.ts';
+import { asOwner, asWriter } from '../support/databases.ts';
+import { devices, failed, hours, minutes, omitted, report, totals } from '../usage/cells.ts';
 
 const START = '2026-11-20T06:00:00.000Z';
 const ledger = useLedger(START);
@@ -16,68 +16,75 @@ const split = (sources: PayloadSources) => {
   const count = Object.values(sources)
     .flatMap((each) => Object.values(each))
     .reduce((a, b) => a + b, 0);
-  return named({ payload_source_count: count, payload_sources: sources });
+  return report({ payload_source_count: count, payload_sources: sources });
 };
 
 describe('along a random history', () => {
-  const TIMES = sql`(select distinct at from public.moments)`;
-  const THEN = sql`(select t.at, d.* from ${TIMES} t cross join lateral losant_usage.usage_as_of(t.at) d)`;
+  const INSTANTS = sql`(select distinct at from public.instants)`;
+  const AS_OF = sql`(select t.at, d.* from ${INSTANTS} t cross join lateral losant_usage.usage_as_of(t.at) d)`;
 
   beforeAll(async () => {
     await ledger.clear();
     const [from, to] = ['2026-11-18', '2026-11-19'];
-    const orgs = [await ledger.want({ from, to }, streamNames), await ledger.want({ from, to }, streamNames)];
+    const orgs = [
+      await ledger.expectDays({ from, to }, streamNames),
+      await ledger.expectDays({ from, to }, streamNames),
+    ];
     const dice = rollFrom(11);
     const count = () => dice.below(4);
     const numbersOf = (stream: string): Verdict => {
-      if (stream === 'device_counts') return named(devices(count(), count(), count()));
-      if (stream === 'notebook_minutes') return named(minutes(count(), count()));
-      if (stream === 'payload_totals') return named(totals(count(), count(), count()));
-      if (stream === 'payload_hours') return named(hours(count(), count(), count()));
+      if (stream === 'device_counts') return report(devices(count(), count(), count()));
+      if (stream === 'notebook_minutes') return report(minutes(count(), count()));
+      if (stream === 'payload_totals') return report(totals(count(), count(), count()));
+      if (stream === 'payload_hours') return report(hours(count(), count(), count()));
       return split({ [dice.pick(['timer', '__proto__x', 'webhook'])]: { [dice.pick(['a', 'b'])]: count() } });
     };
     const verdictOf = (stream: string) =>
-      dice.chance(0.25) ? dice.pick([silence, silence, failed]) : numbersOf(stream);
-    await queryOnce(
+      dice.chance(0.25) ? dice.pick([omitted, omitted, failed]) : numbersOf(stream);
+    // The schema has no table of past states, so the test creates one.
+    await asOwner(
       ledger.url,
-      'create table public.moments as select now() as at, * from losant_usage.daily_usage with no data',
+      `create table public.instants as select now() as at, * from losant_usage.daily_usage with no data;
+       grant select, insert on public.instants to losant_usage_writer, losant_usage_reader`,
     );
     for (let step = 0; step < 40; step += 1) {
       await ledger.setTime(new Date(at(START) + step * 3 * 3_600_000).toISOString());
       const cells = orgs.flatMap((orgId) =>
         [from, to].flatMap((day) => streamNames.map((stream) => [orgId, stream, day] as const)),
       );
-      const read = cells.filter(() => dice.chance(0.3));
-      await ledger.load(read.map(([orgId, stream, day]) => answer(orgId, stream, day, verdictOf(stream))));
-      await queryOnce(ledger.url, 'insert into public.moments select now(), * from losant_usage.daily_usage');
+      const cellsToLoad = cells.filter(() => dice.chance(0.3));
+      await ledger.load(
+        cellsToLoad.map(([orgId, stream, day]) => cellResponse(orgId, stream, day, verdictOf(stream))),
+      );
+      await asWriter(ledger.url, 'insert into public.instants select now(), * from losant_usage.daily_usage');
     }
   });
 
-  // Promise (Changes): The numbers as they were known at any moment can be read.
-  test('usage_as_of tells every moment as it was', async () => {
-    const wrong = await ledger.list(sql`select m.at, m.usage_date, m.org_id, k.metric from ${THEN} d
-      join public.moments m using (at, usage_date, org_id) cross join losant_usage.metrics k
-      where to_jsonb(d) -> k.metric is distinct from to_jsonb(m) -> k.metric`);
+  // Guarantee (Changes): Numbers can be queried as they were known at any instant.
+  test('usage_as_of returns the numbers as they were known at each instant', async () => {
+    const wrong = await ledger.list(sql`select i.at, i.usage_date, i.org_id, k.metric from ${AS_OF} d
+      join public.instants i using (at, usage_date, org_id) cross join losant_usage.metrics k
+      where to_jsonb(d) -> k.metric is distinct from to_jsonb(i) -> k.metric`);
     expect(wrong).toEqual([]);
   });
 
   test('usage_as_of calls nothing final that was not final yet', async () => {
-    const finalThen = sql`${THEN} d join losant_usage.coverage c using (usage_date, org_id) where d.is_final`;
-    const early = sql`select at, usage_date, org_id from ${finalThen}
+    const finalDays = sql`${AS_OF} d join losant_usage.cells c using (usage_date, org_id) where d.is_final`;
+    const tooEarly = sql`select at, usage_date, org_id from ${finalDays}
       and (c.finalized_at is null or c.finalized_at > at)`;
-    expect(await ledger.list(early)).toEqual([]);
-    expect(await ledger.list(sql`select count(*) > 0 from ${finalThen}`)).toEqual(['true']);
+    expect(await ledger.list(tooEarly)).toEqual([]);
+    expect(await ledger.list(sql`select count(*) > 0 from ${finalDays}`)).toEqual(['true']);
   });
 
-  // Promise (Changes): The function changes_since leads from what was known then to what is known now.
-  test('changes_since a moment lead from what was known then to what is known now', async () => {
-    const wrong = await ledger.list(sql`select m.at, m.usage_date, m.org_id, k.metric from public.moments m
+  // Guarantee (Changes): The numbers known at an instant, plus changes_since, give the numbers known now.
+  test('numbers as of an instant plus changes_since give the current numbers', async () => {
+    const wrong = await ledger.list(sql`select i.at, i.usage_date, i.org_id, k.metric from public.instants i
       join losant_usage.daily_usage d using (usage_date, org_id) cross join losant_usage.metrics k
       left join (
         select t.at, c.usage_date, c.org_id, c.metric, sum(c.difference) as difference
-        from ${TIMES} t cross join lateral losant_usage.changes_since(t.at) c group by 1, 2, 3, 4
-      ) as c on (c.at, c.usage_date, c.org_id, c.metric) = (m.at, m.usage_date, m.org_id, k.metric)
-      where coalesce((to_jsonb(m) ->> k.metric)::bigint, 0) + coalesce(c.difference, 0)
+        from ${INSTANTS} t cross join lateral losant_usage.changes_since(t.at) c group by 1, 2, 3, 4
+      ) as c on (c.at, c.usage_date, c.org_id, c.metric) = (i.at, i.usage_date, i.org_id, k.metric)
+      where coalesce((to_jsonb(i) ->> k.metric)::bigint, 0) + coalesce(c.difference, 0)
         <> coalesce((to_jsonb(d) ->> k.metric)::bigint, 0)`);
     expect(wrong).toEqual([]);
   });
@@ -89,63 +96,63 @@ describe('a restatement', () => {
     await ledger.setTime(START);
   });
 
-  const restate = async (stream: string, ...verdicts: readonly Parameters<typeof answer>[3][]) => {
-    const orgId = await ledger.want({ from: '2026-11-18', to: '2026-11-18' }, [stream]);
+  /** Loads one verdict after another, and returns the restatements. */
+  const restate = async (stream: string, ...verdicts: readonly Parameters<typeof cellResponse>[3][]) => {
+    const orgId = await ledger.expectDays({ from: '2026-11-18', to: '2026-11-18' }, [stream]);
     for (const [index, verdict] of verdicts.entries()) {
       await ledger.load([
-        { ...answer(orgId, stream, '2026-11-18', verdict), sentAtMs: ledger.nowMs + index * 1_000 },
+        { ...cellResponse(orgId, stream, '2026-11-18', verdict), sentAtMs: ledger.nowMs + index * 1_000 },
       ]);
     }
-    return await ledger.list(sql`select metric, payload_type, source, hour, old_quantity, new_quantity, difference,
-      unit,
-        revision, was_final from losant_usage.restatements where org_id = ${orgId}
-        order by revision_id, metric, payload_type, source, hour`);
+    return await ledger.list(sql`
+      select metric, payload_type, source, hour, old_quantity, new_quantity, difference, unit, revision, was_final
+      from losant_usage.restatements where org_id = ${orgId}
+      order by revision_id, metric, payload_type, source, hour`);
   };
 
-  test('names each number that changed, with old and new', async () => {
+  test('lists each number that changed, with old and new', async () => {
     expect(
       await restate(
         'device_counts',
-        named(devices(4, 1, 17)),
-        named(devices(4, 2, 18)),
-        named(devices(4, 2, 18)),
+        report(devices(4, 1, 17)),
+        report(devices(4, 2, 18)),
+        report(devices(4, 2, 18)),
       ),
     ).toEqual(['devices_deleted - - - 1 2 1 devices 2 false', 'devices_total - - - 17 18 1 devices 2 false']);
   });
 
-  test('of sources names those that came, went and changed, and not their sum', async () => {
+  test('of sources lists added, removed and changed sources, not their sum', async () => {
     expect(
       await restate(
         'payload_sources',
-        split({ a: { b: 1, c: 2 }, gone: { d: 3 } }),
-        split({ a: { b: 1, c: 5 }, come: { e: 6 } }),
+        split({ a: { b: 1, c: 2 }, removed: { d: 3 } }),
+        split({ a: { b: 1, c: 5 }, added: { e: 6 } }),
       ),
     ).toEqual([
       'payload_source_count a c - 2 5 3 payloads 2 false',
-      'payload_source_count come e - - 6 6 payloads 2 false',
-      'payload_source_count gone d - 3 - -3 payloads 2 false',
+      'payload_source_count added e - - 6 6 payloads 2 false',
+      'payload_source_count removed d - 3 - -3 payloads 2 false',
     ]);
   });
 
-  test('of hours names each hour, under names of their own', async () => {
-    expect(await restate('payload_hours', named(hours(17, 21, 900)), named(hours(17, 22, 950)))).toEqual([
+  test('of hours lists each hour, with metrics of its own', async () => {
+    expect(await restate('payload_hours', report(hours(17, 21, 900)), report(hours(17, 22, 950)))).toEqual([
       'hours_all_bytes - - 5 900 950 50 bytes 2 false',
       'hours_all_count - - 5 21 22 1 payloads 2 false',
     ]);
   });
 
-  test('of hours is no change of the day’s numbers, so that nothing counts twice', async () => {
-    await restate('payload_hours', named(hours(17, 21, 900)), named(hours(17, 22, 950)));
+  test('of hours is not a change of the day’s numbers, so nothing counts twice', async () => {
+    await restate('payload_hours', report(hours(17, 21, 900)), report(hours(17, 22, 950)));
     const changes = sql`select count(*) as n from losant_usage.changes_since('2026-01-01')`;
     expect(await ledger.list(changes)).toEqual(['0']);
   });
 
-  test('of a final number says so, in both views', async () => {
+  test('of a final number is marked as one, in restatements and changes_since', async () => {
     await ledger.setTime('2026-11-23T06:00:00.000Z');
-    await restate('device_counts', named(devices(4, 1, 17)), named(devices(5, 1, 17)));
+    await restate('device_counts', report(devices(4, 1, 17)), report(devices(5, 1, 17)));
     const rows = sql`select change, metric, old_quantity, new_quantity, was_final
-      from losant_usage.changes_since('2026-11-23')
-      where change = 'restated'`;
+      from losant_usage.changes_since('2026-11-23') where change = 'restated'`;
     expect(await ledger.list(rows)).toEqual(['restated devices_created 4 5 true']);
     const runs = sql`select distinct run_id from losant_usage.restatements`;
     expect(await ledger.list(runs)).toEqual([RUN_1]);

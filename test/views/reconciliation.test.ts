@@ -1,67 +1,68 @@
-/** Losant's own totals and counterparts beside our sums: what is compared, what differs, and why something is not. */
+/** The comparison of our sums with control totals and counterparts: what differs, and why something is not compared. */
 import { type RawBuilder, sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { answer, INSTANCE, useLedger } from '../ledger/ledger.ts';
-import { devices, hours, named, POLICY, sources, totals } from '../usage/cells.ts';
+import { cellResponse, INSTANCE, useLedger } from '../ledger/ledger.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { asOwner } from '../support/databases.ts';
+import { devices, hours, POLICY, report, sources, totals } from '../usage/cells.ts';
 
 const DAY = '2026-10-20';
 const STREAMS = ['device_counts', 'payload_sources', 'payload_totals', 'payload_hours'];
 const ledger = useLedger('2026-11-02T12:00:00.000Z');
 let orgs: string[];
 
-/** Two organizations with final numbers of a day, and Losant's total of their devices. */
+/** Two organizations with final numbers on one day, and the control total of their devices. */
 beforeEach(async () => {
   await ledger.clear();
   orgs = [];
-  for (const [place, total] of [17, 3].entries()) {
-    const orgId = await ledger.want({ from: DAY, to: DAY }, STREAMS);
+  for (const [index, total] of [17, 3].entries()) {
+    const orgId = await ledger.expectDays({ from: DAY, to: DAY }, STREAMS);
     orgs.push(orgId);
     await ledger.load([
-      answer(orgId, 'device_counts', DAY, named(devices(1, 0, total))),
-      answer(orgId, 'payload_sources', DAY, named(sources(21 + place))),
-      answer(orgId, 'payload_totals', DAY, named(totals(17, 21 + place, 900))),
-      answer(orgId, 'payload_hours', DAY, named(hours(17, 21 + place, 900))),
+      cellResponse(orgId, 'device_counts', DAY, report(devices(1, 0, total))),
+      cellResponse(orgId, 'payload_sources', DAY, report(sources(21 + index))),
+      cellResponse(orgId, 'payload_totals', DAY, report(totals(17, 21 + index, 900))),
+      cellResponse(orgId, 'payload_hours', DAY, report(hours(17, 21 + index, 900))),
     ]);
   }
   const policy = JSON.stringify(POLICY);
   await ledger.asProgram(
-    sql`update losant_usage.instances set all_from = '2026-10-01', policy = ${policy}::text::jsonb,
-      control_totals = 'block',
-      totals_problem = null`,
+    sql`update losant_usage.instances set new_orgs_from = '2026-10-01', policy = ${policy}::text::jsonb,
+      control_totals = 'block', totals_problem = null`,
     sql`update losant_usage.organizations set created_on = '2026-10-01'`,
   );
   await setTotal(20);
 });
 
-const sum = sql`select losant_usage_internal.sum_days(${INSTANCE})`;
-/** Gives Losant's total of the devices, and when it was read; 25 October is late enough. */
-const setTotal = (quantity: number | null, verifiedAt: string | null = '2026-10-25') =>
+const COMPUTE_SUMS = sql`select losant_usage_internal.compute_our_sums(${INSTANCE})`;
+/** Sets the control total of the devices, and when it was read; 25 October is late enough. */
+const setTotal = (quantity: number | null, lastReadAt: string | null = '2026-10-25') =>
   ledger.asProgram(
-    sql`update losant_usage.instance_totals set quantity = ${quantity}, verified_at = ${verifiedAt}
+    sql`update losant_usage.instance_totals set quantity = ${quantity}, last_read_at = ${lastReadAt}
       where metric = 'devices_total'`,
-    sum,
+    COMPUTE_SUMS,
   );
-const setInstance = (what: RawBuilder<unknown>) =>
-  ledger.asProgram(sql`update losant_usage.instances set ${what}`);
+const setInstance = (assignment: RawBuilder<unknown>) =>
+  ledger.asProgram(sql`update losant_usage.instances set ${assignment}`);
 const outcome = async (comparedWith = 'losant', metric = 'devices_total') => {
   const [line] = await ledger.list(sql`select outcome, reason from losant_usage.reconciliation
     where compared_with = ${comparedWith} and metric = ${metric}`);
   return line;
 };
-const UNSET = sql`update losant_usage.instance_totals set our_sum = null`;
-/** Marks the sums as changed and adds them up again, after a change. */
+const INVALIDATE_SUMS = sql`update losant_usage.instance_totals set our_sum = null`;
+/** Runs statements, and computes the sums after them. */
 const change = async (...statements: RawBuilder<unknown>[]) => {
-  await ledger.asProgram(...statements, UNSET, sum);
+  await ledger.asProgram(...statements, INVALIDATE_SUMS, COMPUTE_SUMS);
 };
 
-/** Adds an organization without a row of the day. */
-const addOrg = (createdOn: string | null, removedOn: string | null) =>
-  change(sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, removed_on, first_seen_at,
-    last_seen_at) values ('5d00000000000000000000ff', ${INSTANCE}, 'x', ${createdOn}, ${removedOn}, now(), now())`);
+/** Adds an organization without cells. */
+const addOrg = (createdOn: string | null, deletedOn: string | null) =>
+  change(sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, deleted_on, first_seen_at,
+    last_seen_at) values ('5d00000000000000000000ff', ${INSTANCE}, 'x', ${createdOn}, ${deletedOn}, now(), now())`);
 const setStanding = (standing: string, where: RawBuilder<unknown>) =>
   change(sql`update losant_usage.coverage set standing = ${standing}, reason = 'waived' where ${where}`);
 
-test('numbers that agree are equal, with both of them beside each other', async () => {
+test('equal sums are shown with both numbers', async () => {
   const rows = sql`select usage_date, month, stream, kind, compared_with, quantity, total, difference, orgs_missing,
     outcome, reason from losant_usage.reconciliation where metric = 'devices_total'`;
   expect(await ledger.list(rows)).toEqual([
@@ -69,33 +70,42 @@ test('numbers that agree are equal, with both of them beside each other', async 
   ]);
 });
 
-/** Deletes the second organization, which has 3 of the 20 devices. */
+/** Returns an act that deletes the second organization, which has 3 of the 20 devices. */
 const deleteOn = (day: string) => () =>
-  ledger.asProgram(sql`update losant_usage.organizations set removed_on = ${day} where org_id = ${orgs[1]}`);
-const LESS = () => setTotal(17);
-const moveOrg = () => setInstance(sql`org_moved_on = ${DAY}`);
-const refuseTotals = () => setInstance(sql`totals_problem = 'HTTP 403'`);
-const ofDevices = () => sql`stream = 'device_counts' and org_id = ${orgs[0]}`;
+  ledger.asProgram(sql`update losant_usage.organizations set deleted_on = ${day} where org_id = ${orgs[1]}`);
+const totalWithoutIt = () => setTotal(17);
+const transferOrg = () => setInstance(sql`org_transferred_on = ${DAY}`);
+const rejectTotals = () => setInstance(sql`totals_problem = 'HTTP 403'`);
+const isDeviceCell = () => sql`stream = 'device_counts' and org_id = ${orgs[0]}`;
 
 type Case = readonly [expected: string, name: string, ...acts: readonly (() => Promise<unknown>)[]];
 const CASES: readonly Case[] = [
-  ['differs -', 'settled numbers that differ', () => setTotal(21)],
+  ['differs -', 'settled sums that differ', () => setTotal(21)],
   ['pending total_not_final', 'a total that may still change', () => setTotal(21, '2026-10-22')],
   ['equal -', 'an early total that is equal', () => setTotal(20, '2026-10-22')],
-  ['not_compared left_out', 'a total that was left out for good', () => setTotal(null)],
+  ['not_compared omitted', 'a total that Losant omitted for good', () => setTotal(null)],
   ['pending not_read', 'a total that was not read yet', () => setTotal(null, null)],
-  ['not_compared refused', 'totals that Losant refuses', () => setTotal(null, null), refuseTotals],
-  ['pending not_summed', 'a sum that is not added up', () => ledger.asProgram(UNSET)],
-  ['pending not_final', 'a number that is not settled', () => setStanding('stored', ofDevices())],
-  ['equal -', 'an accepted number, which is settled', () => setStanding('accepted', ofDevices())],
-  ['equal -', 'another stream that is open', () => setStanding('stored', sql`stream = 'payload_totals'`)],
-  ['not_compared orgs_missing', 'an organization that existed and has no row', () => addOrg(DAY, null)],
-  ['equal -', 'an organization that was created the day after', () => addOrg('2026-10-21', null)],
-  ['not_compared orgs_missing', 'an organization that was deleted before', () => addOrg(null, DAY)],
-  ['not_compared organization_deleted', 'one that differs since a deletion', deleteOn('2026-10-24'), LESS],
-  ['differs -', 'one that differed before an organization was deleted', deleteOn('2026-10-26'), LESS],
-  ['not_compared selection', 'a selection of organizations', () => setInstance(sql`all_from = null`)],
-  ['not_compared organization_moved', 'a day before an organization moved', moveOrg],
+  ['not_compared refused', 'totals that Losant rejects', () => setTotal(null, null), rejectTotals],
+  ['pending not_summed', 'a sum that is not computed', () => ledger.asProgram(INVALIDATE_SUMS)],
+  ['pending not_final', 'a cell that is not settled', () => setStanding('stored', isDeviceCell())],
+  ['equal -', 'a waived cell, which is settled', () => setStanding('waived', isDeviceCell())],
+  [
+    'equal -',
+    'an unsettled cell of another stream',
+    () => setStanding('stored', sql`stream = 'payload_totals'`),
+  ],
+  ['not_compared orgs_missing', 'an organization that existed and has no cell', () => addOrg(DAY, null)],
+  ['equal -', 'an organization that was created on the next day', () => addOrg('2026-10-21', null)],
+  ['not_compared orgs_missing', 'an organization that was deleted on the day', () => addOrg(null, DAY)],
+  [
+    'not_compared organization_deleted',
+    'a total read after a deletion',
+    deleteOn('2026-10-24'),
+    totalWithoutIt,
+  ],
+  ['differs -', 'a total read before a deletion', deleteOn('2026-10-26'), totalWithoutIt],
+  ['not_compared selection', 'a selection of organizations', () => setInstance(sql`new_orgs_from = null`)],
+  ['not_compared organization_transferred', 'a day before an organization was transferred', transferOrg],
 ];
 
 test.for(CASES)('%s: %s', async ([expected, , ...acts]) => {
@@ -104,26 +114,25 @@ test.for(CASES)('%s: %s', async ([expected, , ...acts]) => {
 });
 
 describe('counterparts', () => {
-  test('that agree are equal: sources beside totals, totals beside hours', async () => {
+  test('are compared: sources with totals, and totals with hours', async () => {
     expect(await outcome('payload_totals', 'payload_source_count')).toBe('equal -');
     for (const metric of ['payload_billable_count', 'payload_all_count', 'payload_all_bytes']) {
       expect(await outcome('payload_hours', metric)).toBe('equal -');
     }
   });
 
-  test('that differ are shown with the number of organizations, also where their sums agree', async () => {
+  test('that differ are shown with the number of organizations, even if their sums are equal', async () => {
     await change(
       sql`update losant_usage.usage_days set payload_all_count = payload_all_count +
         case org_id when ${orgs[0]} then 1 else -1 end`,
     );
     expect(await outcome('payload_totals', 'payload_source_count')).toBe('differs -');
     const rows = sql`select orgs_differing, difference from losant_usage.reconciliation
-      where compared_with = 'payload_hours'
-      and metric = 'payload_all_count'`;
+      where compared_with = 'payload_hours' and metric = 'payload_all_count'`;
     expect(await ledger.list(rows)).toEqual(['2 0']);
   });
 
-  test('are compared where both are settled', async () => {
+  test('are compared only if both are settled', async () => {
     await change(
       sql`update losant_usage.usage_days set payload_all_count = 99 where org_id = ${orgs[0]}`,
       sql`update losant_usage.coverage set standing = 'stored' where stream = 'payload_totals' and org_id = ${orgs[0]}`,
@@ -132,29 +141,31 @@ describe('counterparts', () => {
   });
 });
 
-describe('a month that is over is blocked', () => {
+describe('a past month is blocked', () => {
   const blockers = () =>
-    ledger.list(sql`select cause, array_to_string(streams, ' ') as streams, days, message
-      from losant_usage.period_blockers
-      where cause = 'contradicted'`);
+    ledger.list(sql`select cause, array_to_string(streams, ' ') as streams, days, detail
+      from losant_usage.month_blockers where cause = 'not_reconciled'`);
 
   const onlyShow = () => setInstance(sql`control_totals = 'show'`);
   const BLOCKING: readonly Case[] = [
-    ['contradicted device_counts 1 differs', 'by a difference', () => setTotal(21)],
-    ['contradicted device_counts 1 not_read', 'by a day not compared yet', () => setTotal(null, null)],
-    ['', 'not where totals are only shown', () => setTotal(21), onlyShow],
-    ['', 'not by what cannot be compared', () => setTotal(null)],
+    ['not_reconciled device_counts 1 differs', 'by a difference', () => setTotal(21)],
+    ['not_reconciled device_counts 1 not_read', 'by a day not compared yet', () => setTotal(null, null)],
+    ['', 'not if CONTROL_TOTALS is show', () => setTotal(21), onlyShow],
+    ['', 'not by a total that cannot be compared', () => setTotal(null)],
   ];
 
   test.for(BLOCKING)('%s: %s', async ([expected, , ...acts]) => {
-    // The other metrics have no total of Losant here.
-    await ledger.asProgram(sql`delete from losant_usage.instance_totals where metric <> 'devices_total'`);
+    // The other metrics have no control total here.
+    await asOwner(
+      ledger.url,
+      asProgram(`delete from losant_usage.instance_totals where metric <> 'devices_total'`),
+    );
     for (const act of acts) await act();
     expect((await blockers()).join()).toBe(expected);
   });
 });
 
-test('sums above what a double can count are exact, and take no page away', async () => {
+test('sums beyond 2^53 are exact', async () => {
   await change(
     sql`update losant_usage.usage_days set payload_all_bytes = 9007199254740991,
       hours_all_bytes[1] = 9007199254740991 - 900`,

@@ -1,14 +1,15 @@
-/** What the views of completeness, days, hours and months have of a small ledger, and what holds in any. */
+/** The views on cells, days, hours and months of a small ledger, and invariants of any ledger. */
 import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { applyTracks, addDays as backfill } from '../../src/ledger/fill.ts';
+import { markDaysDue, syncTracks } from '../../src/ledger/expected.ts';
 import { beginWriting } from '../../src/ledger/lease.ts';
 import { addDays } from '../../src/usage/day.ts';
 import { isLate } from '../../src/usage/policy.ts';
-import { standings, worstStanding } from '../../src/usage/standing.ts';
-import { streamNamed, streamNames } from '../../src/usage/streams/catalog.ts';
+import { findWorstStanding, standings } from '../../src/usage/standing.ts';
+import { getStream, streamNames } from '../../src/usage/streams/catalog.ts';
 import { at, INSTANCE, useLedger } from '../ledger/ledger.ts';
-import { queryOnce } from '../support/databases.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { asOwner, queryOnce } from '../support/databases.ts';
 import { CONTRADICTIONS, contradictionsOfLocalDays } from './contradictions.ts';
 import { makeWorld, NOW, ORGS, OTHER_INSTANCE } from './world.ts';
 
@@ -18,8 +19,8 @@ const rows = (query: string) => ledger.list(sql.raw(query));
 
 beforeAll(() => makeWorld(ledger));
 
-// Promise (Missing numbers): Every wanted number has one standing, in the database and in the program alike.
-test('cells has every wanted cell up to yesterday with its standing as of now', async () => {
+// Guarantee (Missing numbers): Every expected cell has exactly one standing, the same in database and program.
+test('cells has every expected cell through yesterday with its current standing', async () => {
   expect(
     await rows(`select right(org_id, 2), stream, to_char(usage_date, 'MM-DD'), standing, is_stored, is_reported
       from losant_usage.cells where standing <> 'final' or not is_reported order by 1, usage_date, stream`),
@@ -28,7 +29,7 @@ test('cells has every wanted cell up to yesterday with its standing as of now', 
     'a1 payload_totals 10-05 in_doubt true true',
     'a1 payload_sources 10-06 unavailable false false',
     'a1 payload_hours 10-30 missing false false',
-    'a1 device_counts 11-02 accepted false false',
+    'a1 device_counts 11-02 waived false false',
     'a1 payload_totals 11-20 missing false false',
     'a1 notebook_minutes 11-21 stored true true',
     'a1 payload_hours 11-22 unavailable true true',
@@ -42,7 +43,7 @@ test('cells has every wanted cell up to yesterday with its standing as of now', 
     'a4 payload_hours 11-22 missing false false',
     'a4 device_counts 11-23 waiting false false',
     'a4 payload_hours 11-23 waiting false false',
-    'a5 device_counts 10-20 accepted true true',
+    'a5 device_counts 10-20 waived true true',
     'a5 device_counts 10-21 final true false',
   ]);
   expect(
@@ -57,16 +58,17 @@ test('cells has every wanted cell up to yesterday with its standing as of now', 
   ]);
 });
 
-// Promise (Missing numbers): What is late and not stored, or in doubt, is in coverage_gaps, and nothing else is.
-// Promise (Missing numbers): A number that is not stored is null, never 0, and every wanted day has a row.
+// Guarantee (Missing numbers): The view coverage_gaps has exactly the cells that are in doubt, or late and not stored,
+// or failed.
+// Guarantee (Missing numbers): A number that is not stored is null, never 0, and every expected day has a row.
 test.each(Object.entries(CONTRADICTIONS))('%s', async (_, contradictions) => {
   expect(await rows(contradictions)).toEqual([]);
 });
 
-test('health says what of yesterday is open, whose reads keep failing, and who was deleted', async () => {
+test('health counts the unread cells of yesterday, failing reads and deleted organizations', async () => {
   expect(
     await rows(`select right(instance_id, 2), stream, unreported, yesterday_waiting, yesterday_unavailable,
-        yesterday_in_doubt, yesterday_missing, failing, organizations, organizations_removed, complete_to
+        yesterday_in_doubt, yesterday_missing, failing, organizations, organizations_deleted, complete_to
       from losant_usage.health order by 1, 2`),
   ).toEqual([
     '01 device_counts 1 1 0 1 0 1 3 1 2026-09-24',
@@ -78,22 +80,32 @@ test('health says what of yesterday is open, whose reads keep failing, and who w
   ]);
 });
 
-test.each<[what: string, changes: string, removedOn: string | null, expected: string]>([
+test.each<[what: string, changes: string, deletedOn: string | null, expected: string]>([
   ['that was only tried', 'listed_at = null', null, '1 t'],
-  ['that has no organization', `listed_at = now(), all_from = '2026-11-23'`, null, '0'],
+  ['that has no organization', `listed_at = now(), new_orgs_from = '2026-11-23'`, null, '0'],
   ['that has none of the named organizations', 'listed_at = now()', null, '1 t'],
-  ['of whose organizations nothing is tracked', `listed_at = now(), all_from = '2026-11-23'`, 'null', '1 t'],
-  ['whose only organization was deleted at once', `listed_at = now(), all_from = '2026-11-23'`, 'now()', '0'],
+  [
+    'of whose organizations nothing is tracked',
+    `listed_at = now(), new_orgs_from = '2026-11-23'`,
+    'null',
+    '1 t',
+  ],
+  [
+    'whose only organization was deleted at once',
+    `listed_at = now(), new_orgs_from = '2026-11-23'`,
+    'now()',
+    '0',
+  ],
   ['that was retired', 'retired_at = now()', null, '0'],
 ])('health has a row without a stream of an instance that was never read: one %s', async (...situation) => {
-  const [, changes, removedOn, expected] = situation;
+  const [, changes, deletedOn, expected] = situation;
   const id = '5c00000000000000000000ee';
   const statements = [
     `insert into losant_usage.instances (instance_id, last_error) values ('${id}', 'HTTP 502')`,
     `update losant_usage.instances set ${changes} where instance_id = '${id}'`,
-    `insert into losant_usage.organizations (org_id, instance_id, name, removed_on, first_seen_at, last_seen_at)
-     select '5d00000000000000000000ee', '${id}', 'New', ${removedOn ?? 'null'}, now(), now()
-     where ${removedOn !== null}`,
+    `insert into losant_usage.organizations (org_id, instance_id, name, deleted_on, first_seen_at, last_seen_at)
+     select '5d00000000000000000000ee', '${id}', 'New', ${deletedOn ?? 'null'}, now(), now()
+     where ${deletedOn !== null}`,
   ];
   const row = `select concat_ws(' ', count(*),
       bool_and(first_attempt_at is not null and last_error = 'HTTP 502' and gaps + final = 0)) as line
@@ -118,12 +130,13 @@ test('health counts gaps that pass the horizon within a week', async () => {
   await ledger.setTime(NOW);
 });
 
-// Promise (Missing numbers): The standing of a day, an organization and a month is that of its worst number.
+// Guarantee (Missing numbers): The standing of a day, an organization or a month is that of its worst cell.
 test('the standing of a day is that of its worst cell, in the database and in the program', async () => {
   expect(await rows('select unnest(enum_range(null::losant_usage.standing))')).toEqual(standings);
   const worst = await rows(`select a as one, b as other, greatest(a, b)
-    from unnest(enum_range(null::losant_usage.standing)) a, unnest(enum_range(null::losant_usage.standing)) b`);
-  const pairs = standings.flatMap((a) => standings.map((b) => `${a} ${b} ${worstStanding([a, b])}`));
+    from unnest(enum_range(null::losant_usage.standing)) a,
+      unnest(enum_range(null::losant_usage.standing)) b`);
+  const pairs = standings.flatMap((a) => standings.map((b) => `${a} ${b} ${findWorstStanding([a, b])}`));
   expect(worst.sort()).toEqual(pairs.sort());
 });
 
@@ -134,95 +147,104 @@ test.each([
   ['2026-11-24T23:59:59.999Z', '2026-11-23'],
   ['2028-03-01T05:59:59.999Z', '2028-02-28'],
   ['2028-03-01T06:00:00.000Z', '2028-02-29'],
-])('at %s the last day that is late is %s, in the database and in the program', async (now, last) => {
+])('at %s the last day that is late is %s, in the database and in the program', async (now, lateDay) => {
   await ledger.setTime(now);
-  expect(await rows('select losant_usage_internal.late_before() - 1')).toEqual([last]);
-  expect([isLate(last, at(now)), isLate(addDays(last, 1), at(now))]).toEqual([true, false]);
+  const lateBefore = sql`select losant_usage_internal.late_before() - 1`;
+  expect(await ledger.list(lateBefore, ledger.db)).toEqual([lateDay]);
+  expect([isLate(lateDay, at(now)), isLate(addDays(lateDay, 1), at(now))]).toEqual([true, false]);
   await ledger.setTime(NOW);
 });
 
-/** The views with the columns whose comments do not speak of a null: the program takes such a column to have a value. */
-const WITHOUT_NULLS = `
+/** Selects the views with the columns whose comments do not mention null. The program relies on their having values. */
+const COLUMNS_WITHOUT_NULLS = `
   select c.relname as view, array_agg(quote_ident(a.attname)) as columns
   from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
   where c.relnamespace = 'losant_usage'::regnamespace and c.relkind = 'v'
     and col_description(c.oid, a.attnum) !~* 'null'
   group by c.relname`;
 
-test('no view has a null that the comment of its column does not speak of', async () => {
-  for (const { view, columns } of await queryOnce(ledger.url, WITHOUT_NULLS)) {
+test('no view has a null that the comment of its column does not mention', async () => {
+  for (const { view, columns } of await queryOnce(ledger.url, COLUMNS_WITHOUT_NULLS)) {
     const conditions = (columns as string[]).map((column) => `${column} is null`);
     const nulls = await rows(`select * from losant_usage.${String(view)} where ${conditions.join(' or ')}`);
     expect([view, nulls]).toEqual([view, []]);
   }
 });
 
-test('the program has the streams and metrics of the tables, which usage_days has as columns', async () => {
+test('streams and metrics are the same in the program, the tables and the columns of usage_days', async () => {
   expect(await rows('select stream from losant_usage.streams order by position')).toEqual(streamNames);
   const isMetric = (column: string) => column !== 'payload_sources' && !column.startsWith('hours_');
-  const counted = streamNames.flatMap((stream) =>
-    streamNamed(stream)
+  const metrics = streamNames.flatMap((stream) =>
+    getStream(stream)
       .columns.filter(isMetric)
       .map((metric) => `${stream} ${metric}`),
   );
-  expect((await rows('select stream, metric from losant_usage.metrics')).sort()).toEqual(counted.sort());
+  expect((await rows('select stream, metric from losant_usage.metrics')).sort()).toEqual(metrics.sort());
   const columns = await rows(`select attname from pg_attribute
     where attrelid = 'losant_usage.usage_days'::regclass and attnum > 0 and not attisdropped`);
-  const kept = ['usage_date', 'month', 'org_id', 'standing', 'is_waiting', 'is_stored', 'is_reported'];
-  expect(columns.sort()).toEqual(
-    [...kept, ...streamNames.flatMap((name) => streamNamed(name).columns)].sort(),
-  );
+  const otherColumns = [
+    'usage_date',
+    'month',
+    'org_id',
+    'standing',
+    'is_waiting',
+    'is_stored',
+    'is_reported',
+  ];
+  const streamColumns = streamNames.flatMap((name) => getStream(name).columns);
+  expect(columns.sort()).toEqual([...otherColumns, ...streamColumns].sort());
 });
 
-test('our sums beside the totals of Losant are those of every metric', async () => {
+test('our sums are the sums over organizations of every metric', async () => {
   await ledger.asProgram(
     sql`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
       select ${INSTANCE}, '2026-11-02', metric from losant_usage.metrics`,
-    sql`select losant_usage_internal.sum_days(${INSTANCE})`,
+    sql`select losant_usage_internal.compute_our_sums(${INSTANCE})`,
   );
-  const wrong = `select * from losant_usage.instance_totals t where our_sum is distinct from coalesce((
+  const differing = `select * from losant_usage.instance_totals t where our_sum is distinct from coalesce((
     select sum(quantity) from losant_usage.daily_usage_long l where l.usage_date = t.usage_date
       and l.metric = t.metric and l.instance_id = t.instance_id), 0)`;
-  expect(await rows(wrong)).toEqual([]);
-  const some = `select our_sum from losant_usage.instance_totals where metric = 'payload_all_bytes'`;
-  expect(await rows(some)).toEqual(['9007199254740996']);
-  await ledger.asProgram(sql`delete from losant_usage.instance_totals`);
+  expect(await rows(differing)).toEqual([]);
+  const bytes = `select our_sum from losant_usage.instance_totals where metric = 'payload_all_bytes'`;
+  expect(await rows(bytes)).toEqual(['9007199254740996']);
+  await asOwner(ledger.url, asProgram('delete from losant_usage.instance_totals'));
 });
 
 test('organization_tags has a row for each tag, and counts the repetitions of a key', async () => {
-  const tags = `select key, value, nth from losant_usage.organization_tags where org_id = '${ORGS.whole}' order by 1, 3`;
+  const tags = `select key, value, nth from losant_usage.organization_tags
+    where org_id = '${ORGS.whole}' order by 1, 3`;
   expect(await rows(tags)).toEqual(['area north 1', 'tier gold 1', 'tier silver 2']);
 });
 
-describe('days of a time zone', () => {
+describe('local_daily_usage', () => {
   test.each(['UTC', 'America/New_York', 'Pacific/Auckland', 'Europe/Berlin'])(
-    'add up the UTC hours of %s, and are null unless all are stored',
+    'sums the UTC hours of a day in %s, and is null unless all are stored',
     async (zone) => expect(await rows(contradictionsOfLocalDays(zone))).toEqual([]),
   );
 
   test.each([
-    ['Asia/Kolkata', 'off UTC by a part of an hour'],
-    ['Australia/Lord_Howe', 'off UTC by a part of an hour'],
+    ['Asia/Kolkata', 'differs from UTC by a fraction of an hour'],
+    ['Australia/Lord_Howe', 'differs from UTC by a fraction of an hour'],
     ['Mars/Olympus', 'time zone'],
-  ])('of %s are refused', async (zone, message) => {
+  ])('rejects %s', async (zone, message) => {
     await expect(rows(`select from losant_usage.local_daily_usage('${zone}')`)).rejects.toThrow(message);
   });
 });
 
-// Promise (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
-test('every view is the same whatever the time zone of the session', async () => {
+// Guarantee (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
+test('every view returns the same in any time zone of the session', async () => {
   const views = [
     'cells',
     'daily_usage',
     'monthly_usage',
-    'period_usage',
-    'period_blockers',
+    'billing_period_usage',
+    'month_blockers',
     'freshness',
     'hourly_usage',
   ];
   const sums = views.map((view) => `(select sum(hash_record(v)) from losant_usage.${view} v) as ${view}`);
   const read = (zone: string) =>
-    ledger.db.transaction().execute(async (trx) => {
+    ledger.reader.db.transaction().execute(async (trx) => {
       await sql`select set_config('timezone', ${zone}, true)`.execute(trx);
       return (await sql.raw(`select ${sums.join()}`).execute(trx)).rows;
     });
@@ -232,10 +254,10 @@ test('every view is the same whatever the time zone of the session', async () =>
 });
 
 describe('a month', () => {
-  test('counts its days, takes the last level, and says whether it can be billed', async () => {
+  test('counts its days by standing, and tells whether it is billable', async () => {
     expect(
       await rows(`select right(org_id, 2), to_char(month, 'MM'), days_in_month, days_expected, days_stored, days_final,
-          days_accepted, days_unavailable, days_unreported, standing, is_over, is_final, is_billable
+          days_waived, days_unavailable, days_unreported, standing, is_over, is_final, is_billable
         from losant_usage.monthly_usage order by 1, 2`),
     ).toEqual([
       'a1 09 30 11 10 10 0 0 0 missing true false false',
@@ -249,7 +271,7 @@ describe('a month', () => {
       'a4 10 31 4 4 4 0 0 0 final true true true',
       'a4 11 30 23 19 19 0 0 0 missing false false false',
       'a5 09 30 11 11 11 0 0 0 final true true false',
-      'a5 10 31 31 31 30 1 0 1 accepted true false true',
+      'a5 10 31 31 31 30 1 0 1 waived true false true',
       'a5 11 30 23 23 23 0 0 0 final false false false',
     ]);
     expect(
@@ -258,11 +280,11 @@ describe('a month', () => {
     ).toEqual(['09 10 20 15.00 250', '10 9 39 24.00 496', '11 17 39 27.55 274']);
   });
 
-  test('names what keeps it from being invoiced', async () => {
+  test('lists its blockers', async () => {
     expect(
       await rows(`select right(coalesce(org_id, instance_id), 2), to_char(month, 'MM'), cause,
           array_to_string(streams, ' '), days, first_day, last_day
-        from losant_usage.period_blockers order by 1, 2, 3`),
+        from losant_usage.month_blockers order by 1, 2, 3`),
     ).toEqual([
       '01 11 not_over - - 2026-11-01 2026-11-30',
       'a1 09 missing device_counts 1 2026-09-25 2026-09-25',
@@ -283,7 +305,7 @@ describe('a month', () => {
     ]);
   });
 
-  test('is shared among the limits, of whatever size', async () => {
+  test('is compared with limits of any size', async () => {
     expect(
       await rows(`select limit_name, metric, limit_quantity, quantity, share from losant_usage.usage_vs_limits
         where org_id = '${ORGS.whole}' order by 1`),
@@ -296,17 +318,17 @@ describe('a month', () => {
   });
 });
 
-test('period_usage is of each organization’s own period', async () => {
+test('billing_period_usage covers the billing period of each organization', async () => {
   expect(
     await rows(`select right(org_id, 2), period_start, period_end, days_in_period, days_expected, days_stored, standing,
         is_over, devices_total, devices_total_max
-      from losant_usage.period_usage order by 1`),
+      from losant_usage.billing_period_usage order by 1`),
   ).toEqual([
     'a1 2026-10-10 2026-11-09 31 31 29 missing true 31 39',
     'a2 2026-10-10 2026-11-09 31 26 26 final true 31 39',
     'a3 2026-10-10 2026-11-09 31 31 31 final true 31 39',
     'a4 2026-10-10 2026-11-09 31 13 13 final true 31 39',
-    'a5 2026-10-10 2026-11-09 31 31 31 accepted true 31 39',
+    'a5 2026-10-10 2026-11-09 31 31 31 waived true 31 39',
   ]);
 });
 
@@ -316,44 +338,54 @@ test('an incomplete list blocks every month of its instance', async () => {
       sql`update losant_usage.instances set list_problem = ${problem} where instance_id = ${OTHER_INSTANCE}`,
     );
   await setProblem('page 2 failed');
-  const blockers = `select to_char(month, 'MM'), message, what_to_do from losant_usage.period_blockers
+  const blockers = `select to_char(month, 'MM'), detail, remedy from losant_usage.month_blockers
     where cause = 'list_incomplete' and instance_id = '${OTHER_INSTANCE}' order by 1`;
   expect(await rows(blockers)).toEqual(
     ['09', '10', '11'].map((month) => `${month} page 2 failed losant-usage run`),
   );
-  const billable = `select month from losant_usage.monthly_usage where is_billable and instance_id = '${OTHER_INSTANCE}'`;
+  const billable = `select month from losant_usage.monthly_usage
+    where is_billable and instance_id = '${OTHER_INSTANCE}'`;
   expect(await rows(billable)).toEqual([]);
   await setProblem(null);
 });
 
-test('a stream that was taken out is no longer in the way once its days were added, as advised', async () => {
+test('a stream whose track has ended no longer blocks the month once a backfill has added its days', async () => {
   const orgId = ORGS.whole;
   await ledger.asProgram(
-    sql`update losant_usage.tracks set to_day = '2026-11-12', next_day = '2026-11-13'
+    sql`update losant_usage.tracks set last_day = '2026-11-12', next_day = '2026-11-13'
       where org_id = ${orgId} and stream = 'payload_hours'`,
-    sql`delete from losant_usage.coverage where org_id = ${orgId} and stream = 'payload_hours'
-      and usage_date > '2026-11-12'`,
   );
-  const blocker = `select streams[1], first_day, last_day from losant_usage.period_blockers
+  const ended = `delete from losant_usage.coverage where org_id = '${orgId}' and stream = 'payload_hours'
+    and usage_date > '2026-11-12'`;
+  await asOwner(ledger.url, asProgram(ended));
+  const blocker = `select streams[1], first_day, last_day from losant_usage.month_blockers
     where org_id = '${orgId}' and cause = 'not_fully_tracked' and month = '2026-11-01'`;
   expect(await rows(blocker)).toEqual(['payload_hours 2026-11-01 2026-11-23']);
   const range = { from: '2026-11-01', to: '2026-11-23' };
-  await backfill(ledger.writer(), { orgIds: [orgId], streams: null, range, makesRows: true, force: false });
+  await markDaysDue(ledger.writer(), {
+    orgIds: [orgId],
+    streams: null,
+    range,
+    insertsCells: true,
+    force: false,
+  });
   expect(await rows(blocker)).toEqual([]);
   expect((await ledger.tracks(orgId)).find((track) => track.startsWith('payload_hours'))).toBe(
     'payload_hours 10-24 11-24 11-23',
   );
 });
 
-test('days that were added after all streams had ended are not a whole month', async () => {
+test('days that were added after all tracks had ended do not cover the month', async () => {
   const orgId = ORGS.foreign;
-  const added = sql`org_id = ${orgId} and usage_date > '2026-09-30' and usage_date <> '2026-10-15'`;
   await ledger.asProgram(
-    sql`update losant_usage.tracks set to_day = '2026-09-30', next_day = '2026-10-01' where org_id = ${orgId}`,
-    sql`delete from losant_usage.coverage where ${added}`,
-    sql`delete from losant_usage.usage_days where ${added}`,
+    sql`update losant_usage.tracks set last_day = '2026-09-30', next_day = '2026-10-01' where org_id = ${orgId}`,
   );
-  const blockers = `select month, streams[1], first_day, last_day from losant_usage.period_blockers
+  const added = `org_id = '${orgId}' and usage_date > '2026-09-30' and usage_date <> '2026-10-15'`;
+  const deletes = ['coverage', 'usage_days'].map(
+    (table) => `delete from losant_usage.${table} where ${added}`,
+  );
+  await asOwner(ledger.url, asProgram(deletes.join(';')));
+  const blockers = `select month, streams[1], first_day, last_day from losant_usage.month_blockers
     where org_id = '${orgId}' and cause = 'not_fully_tracked' order by 1`;
   expect(await rows(blockers)).toEqual([
     '2026-09-01 device_counts 2026-09-01 2026-09-30',
@@ -361,44 +393,45 @@ test('days that were added after all streams had ended are not a whole month', a
   ]);
 });
 
-// Promise (Missing numbers): A day is not final while a stream that wants it has no row for it.
-test('a stream that begins or comes back makes the days of others wait until it is read', async () => {
-  const orgId = ORGS.removed;
+// Guarantee (Missing numbers): A day is not final while a cell that is expected has not been created.
+test('a stream that begins or returns makes days of other streams wait until it is read', async () => {
+  const orgId = ORGS.deleted;
   const days = sql.raw(`usage_date between '2026-10-01' and '2026-10-03' and org_id = '${orgId}'`);
   const standingsOfDays = `select distinct standing from losant_usage.daily_usage
     where org_id = '${orgId}' and usage_date between '2026-10-01' and '2026-10-03'`;
   expect(await rows(standingsOfDays)).toEqual(['final']);
   await ledger.asProgram(
-    sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
+    sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
       values (${orgId}, 'payload_totals', '2026-09-30', '2026-10-01', '2026-09-30')`,
-    sql`update losant_usage.organizations set removed_on = null where org_id = ${orgId}`,
+    sql`update losant_usage.organizations set deleted_on = null where org_id = ${orgId}`,
   );
-  await applyTracks(ledger.writer(), { streams: ['device_counts', 'payload_totals'], selection: [orgId] });
+  await syncTracks(ledger.writer(), { streams: ['device_counts', 'payload_totals'], selection: [orgId] });
   expect(await rows(standingsOfDays)).toEqual(['missing']);
   await ledger.asProgram(
     sql`update losant_usage.coverage set standing = 'final', is_stored = true, revision = 1, first_loaded_at = now(),
-      finalized_at = now(), verified_at = now() where ${days}`,
+      finalized_at = now(), last_read_at = now() where ${days}`,
   );
   expect(await rows(standingsOfDays)).toEqual(['final']);
-  // Late, a cell that waits is worse than one that is unavailable.
+  // A late waiting cell is missing, which is worse than unavailable.
   await ledger.asProgram(sql`update losant_usage.coverage set is_stored = false, reason = 'why',
     standing = (case stream when 'payload_totals' then 'unavailable' else 'waiting' end)::losant_usage.standing
     where ${days}`);
   expect(await rows(standingsOfDays)).toEqual(['missing']);
 });
 
-test('one organization is found by its key, and a month of all by the month', async () => {
-  await ledger.db.transaction().execute(async (trx) => {
+test('one organization is read through its index, and a month through that of the month', async () => {
+  await ledger.reader.db.transaction().execute(async (trx) => {
     await sql`set local enable_seqscan = off`.execute(trx);
-    const planOf = async (source: string) => {
+    const explain = async (source: string) => {
       const { rows: plan } = await sql`explain select * from ${sql.raw(source)}`.execute(trx);
       return JSON.stringify(plan);
     };
-    const ofOrg = `org_id = '${ORGS.whole}'`;
-    const months = "losant_usage_internal.period_sums where period = 'month'";
-    expect(await planOf(`${months} and period_start = '2026-11-01'`)).toContain('usage_days_month');
-    expect(await planOf(`${months} and ${ofOrg}`)).toContain('usage_days_org');
-    const compared = "losant_usage.usage_beside('devices_total', '2026-11-01', '2026-11-07', 'before')";
-    expect(await planOf(`${compared} where ${ofOrg}`)).toContain(`Index Cond: (org_id = '${ORGS.whole}'`);
+    const isOrg = `org_id = '${ORGS.whole}'`;
+    const months = 'losant_usage.monthly_usage';
+    expect(await explain(`${months} where month = '2026-11-01'`)).toContain('usage_days_month');
+    expect(await explain(`${months} where ${isOrg}`)).toContain('usage_days_org');
+    const compared =
+      "losant_usage.usage_compared('devices_total', '2026-11-01', '2026-11-07', 'previous_days')";
+    expect(await explain(`${compared} where ${isOrg}`)).toContain(`Index Cond: (org_id = '${ORGS.whole}'`);
   });
 });

@@ -1,25 +1,25 @@
-/** A small ledger as runs may have left it, for every view to show something of. */
+/** A small ledger as runs may leave it, with something to show in every view. */
 import { type RawBuilder, sql } from 'kysely';
 import { INSTANCE, type Ledger } from '../ledger/ledger.ts';
 import { POLICY } from '../usage/cells.ts';
 
-/** Yesterday, the 23rd, is not late yet. */
+/** Yesterday is the 23rd, which is not late yet. */
 export const NOW = '2026-11-24T03:00:00.000Z';
 export const OTHER_INSTANCE = '5c00000000000000000000ff';
 
-const orgNamed = (last: string) => `5d00000000000000000000${last}`;
+const idOf = (lastDigits: string) => `5d00000000000000000000${lastDigits}`;
 
 export const ORGS = {
-  /** Has all streams, the hours since 24 October, and one of each standing. */
-  whole: orgNamed('a1'),
-  /** Created on 15 October. */
-  newcomer: orgNamed('a2'),
-  /** Deleted on 10 November. */
-  removed: orgNamed('a3'),
-  /** No run has made its rows since 20 November yet. */
-  unfilled: orgNamed('a4'),
-  /** Final, but for what nobody named and what a person accepted; of the other instance. */
-  foreign: orgNamed('a5'),
+  /** Has all streams, hours since 24 October, and cells of every standing. */
+  whole: idOf('a1'),
+  /** Was created on 15 October. */
+  newcomer: idOf('a2'),
+  /** Was deleted on 10 November. */
+  deleted: idOf('a3'),
+  /** Has no cells since 20 November, because no run has created them. */
+  unrecorded: idOf('a4'),
+  /** Belongs to the other instance, and is final except for a waived and an unreported cell. */
+  foreign: idOf('a5'),
 } as const;
 
 const END = '2026-11-24';
@@ -27,26 +27,26 @@ const TRACKS = `
   ('${ORGS.whole}', 'device_counts notebook_minutes payload_sources payload_totals', '2026-09-20', '${END}', null),
   ('${ORGS.whole}', 'payload_hours', '2026-10-24', '${END}', null),
   ('${ORGS.newcomer}', 'device_counts payload_totals', '2026-10-15', '${END}', null),
-  ('${ORGS.removed}', 'device_counts', '2026-09-20', '2026-11-10', '2026-11-09'),
-  ('${ORGS.unfilled}', 'device_counts payload_hours', '2026-10-28', '2026-11-20', null),
+  ('${ORGS.deleted}', 'device_counts', '2026-09-20', '2026-11-10', '2026-11-09'),
+  ('${ORGS.unrecorded}', 'device_counts payload_hours', '2026-10-28', '2026-11-20', null),
   ('${ORGS.foreign}', 'device_counts', '2026-09-20', '${END}', null)`;
 
-/** What is not final: organization, stream, day, standing, whether it is stored and named, failed reads. */
-const ODD = `
+/** Cells that are not final, or not reported: key, standing, is_stored, is_reported and failed reads. */
+const EXCEPTIONS = `
   ('${ORGS.whole}', 'device_counts', '2026-09-25', 'missing', false, false, 1),
   ('${ORGS.whole}', 'payload_totals', '2026-10-05', 'in_doubt', true, true, 2),
   ('${ORGS.whole}', 'payload_sources', '2026-10-06', 'unavailable', false, false, 0),
   ('${ORGS.whole}', 'payload_hours', '2026-10-30', 'waiting', false, false, 0),
-  ('${ORGS.whole}', 'device_counts', '2026-11-02', 'accepted', false, false, 0),
+  ('${ORGS.whole}', 'device_counts', '2026-11-02', 'waived', false, false, 0),
   ('${ORGS.whole}', 'payload_totals', '2026-11-20', 'waiting', false, false, 0),
   ('${ORGS.whole}', 'notebook_minutes', '2026-11-21', 'stored', true, true, 1),
   ('${ORGS.whole}', 'payload_hours', '2026-11-22', 'unavailable', true, true, 0),
   ('${ORGS.whole}', 'payload_totals', '2026-11-23', 'waiting', false, false, 0),
   ('${ORGS.newcomer}', 'device_counts', '2026-11-23', 'in_doubt', true, false, 2),
-  ('${ORGS.foreign}', 'device_counts', '2026-10-20', 'accepted', true, true, 0),
+  ('${ORGS.foreign}', 'device_counts', '2026-10-20', 'waived', true, true, 0),
   ('${ORGS.foreign}', 'device_counts', '2026-10-21', 'final', true, false, 0)`;
 
-/** Numbers by the day of the month, from which their sums are easily known; bytes by the month are above a double. */
+/** Numbers computed from the day of the month, so that sums are easy to check. The bytes of a month exceed 2^53. */
 const NUMBERS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   device_counts: { devices_created: 'dom', devices_deleted: '0', devices_total: '40 - dom' },
   notebook_minutes: {
@@ -73,7 +73,7 @@ const NUMBERS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
 };
 
-/** Returns the expression of a column of a day, null where its stream is not stored. */
+/** Returns the expression of a column, which is null on days on which its stream is not stored. */
 function columnOf(stream: string, expression: string): string {
   const hours = (_: string, base: string) =>
     `array(select ${base} + dom * 24 + hour from generate_series(0, 23) as hour order by hour)::bigint[]`;
@@ -86,27 +86,31 @@ const columns = Object.entries(NUMBERS).flatMap(([stream, each]) =>
 
 const FILL = [
   `insert into losant_usage.instances (instance_id, api_url) values ('${OTHER_INSTANCE}', 'https://api.example.com')`,
-  `update losant_usage.instances set all_from = '2026-09-20', policy = '${JSON.stringify(POLICY)}'`,
-  `insert into losant_usage.organizations (org_id, instance_id, name, referral_id, tags, limits, created_on, removed_on,
+  `update losant_usage.instances set new_orgs_from = '2026-09-20', policy = '${JSON.stringify(POLICY)}'`,
+  `insert into losant_usage.organizations (org_id, instance_id, name, referral_id, tags, limits, created_on, deleted_on,
     first_seen_at, last_seen_at, current_period_start, current_period_end)
   select org_id, instance_id, 'Acme', 'C-1', '[{"key": "tier", "value": "gold"}, {"key": "area", "value": "north"},
       {"key": "tier", "value": "silver"}]',
     '{"payload": 10000, "device": 50, "notebookMinutesPerMonth": -9.3e18, "unknown": 7, "text": "x"}',
-    created_on::date, removed_on::date, now(), now(), '2026-10-10T00:00Z', '2026-11-10T00:00Z'
-  from (values ('${ORGS.whole}', '${INSTANCE}', '2024-01-01', null), ('${ORGS.newcomer}', '${INSTANCE}', '2026-10-15', null),
-    ('${ORGS.removed}', '${INSTANCE}', '2024-01-01', '2026-11-10'), ('${ORGS.unfilled}', '${INSTANCE}', '2026-10-28', null),
-    ('${ORGS.foreign}', '${OTHER_INSTANCE}', null, null)) as o (org_id, instance_id, created_on, removed_on)`,
-  `insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
-  select org_id, unnest(string_to_array(streams, ' ')), first_day::date, next_day::date, to_day::date
-  from (values ${TRACKS}) as t (org_id, streams, first_day, next_day, to_day)`,
+    created_on::date, deleted_on::date, now(), now(), '2026-10-10T00:00Z', '2026-11-10T00:00Z'
+  from (values
+    ('${ORGS.whole}', '${INSTANCE}', '2024-01-01', null),
+    ('${ORGS.newcomer}', '${INSTANCE}', '2026-10-15', null),
+    ('${ORGS.deleted}', '${INSTANCE}', '2024-01-01', '2026-11-10'),
+    ('${ORGS.unrecorded}', '${INSTANCE}', '2026-10-28', null),
+    ('${ORGS.foreign}', '${OTHER_INSTANCE}', null, null)) as o (org_id, instance_id, created_on, deleted_on)`,
+  `insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
+  select org_id, unnest(string_to_array(streams, ' ')), first_day::date, next_day::date, last_day::date
+  from (values ${TRACKS}) as t (org_id, streams, first_day, next_day, last_day)`,
   `insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision, reason,
-    attempts, first_loaded_at, verified_at, finalized_at)
+    failed_reads, first_loaded_at, last_read_at, finalized_at)
   select day::date, t.org_id, t.stream, coalesce(o.standing, 'final')::losant_usage.standing, stored.is_stored,
-    coalesce(o.is_reported, true), stored.is_stored::integer, 'why_' || o.standing, coalesce(o.attempts, 0),
+    coalesce(o.is_reported, true), stored.is_stored::integer, 'why_' || o.standing, coalesce(o.failed_reads, 0),
     case when stored.is_stored then now() end, now(), case when coalesce(o.standing, 'final') = 'final' then now() end
   from losant_usage.tracks t
   cross join lateral generate_series(t.first_day::timestamp, t.next_day - 1, interval '1 day') as day
-  left join (values ${ODD}) as o (org_id, stream, usage_date, standing, is_stored, is_reported, attempts)
+  left join (values ${EXCEPTIONS})
+    as o (org_id, stream, usage_date, standing, is_stored, is_reported, failed_reads)
     on o.org_id = t.org_id and o.stream = t.stream and o.usage_date::date = day
   cross join lateral (select coalesce(o.is_stored, true) as is_stored) as stored`,
   `insert into losant_usage.usage_days (usage_date, org_id, ${columns.map(([name]) => name).join(', ')})
@@ -116,8 +120,8 @@ const FILL = [
       array_agg(stream::text) filter (where is_stored) as stored
     from losant_usage.coverage group by usage_date, org_id
   ) as d`,
-  // The days get the standings of their cells.
-  'update losant_usage.coverage set attempts = attempts',
+  // The trigger rolls the cells up into their days.
+  'update losant_usage.coverage set failed_reads = failed_reads',
 ];
 
 export async function makeWorld(ledger: Ledger): Promise<void> {

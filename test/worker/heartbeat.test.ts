@@ -2,7 +2,7 @@
 import type { ServerResponse } from 'node:http';
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { RunResult } from '../../src/console/sources.ts';
-import { createHeartbeat, type InstanceActivity, judgeWakeUp } from '../../src/worker/heartbeat.ts';
+import { assessWakeUp, createHeartbeat, type InstanceActivity } from '../../src/worker/heartbeat.ts';
 import { startServer, type TestServer } from '../losant/server.ts';
 import { usePlatform } from '../simulator/platform.ts';
 import { asProgram, holdLease } from '../support/by-hand.ts';
@@ -11,10 +11,10 @@ import { until } from '../support/wait.ts';
 import { portOf, startWire, through } from '../support/wire.ts';
 import { instanceOf, openReplica, type Replica, type ReplicaOptions, recordLog } from './loop.ts';
 
-const ended = (...results: RunResult[]): InstanceActivity => ({ results, runUnderWay: null });
+const ended = (...results: RunResult[]): InstanceActivity => ({ results, currentRun: null });
 const underWay = (run: 'stores' | 'hangs' | 'fails', ...results: RunResult[]): InstanceActivity => ({
   results,
-  runUnderWay: { hasStored: run !== 'hangs', hasFailedReads: run === 'fails' },
+  currentRun: { hasProgress: run !== 'hangs', hasFailedReads: run === 'fails' },
 });
 
 type Situation = readonly [what: string, activities: readonly InstanceActivity[], isWell: boolean | null];
@@ -33,7 +33,7 @@ describe('once a run has ended', () => {
     ['waits for a run under way', [ended('complete'), underWay('stores')], null],
     ['waits for the next run of an instance', [underWay('hangs', 'complete')], null],
   ])('a wake-up whose last run has ended %s', (_, activities, isWell) => {
-    expect(judgeWakeUp(activities, { isWakeUp: false, hasEndedRun: true })).toBe(isWell);
+    expect(assessWakeUp(activities, { isWakeUp: false, hasFinishedRun: true })).toBe(isWell);
   });
 
   test.each<Situation>([
@@ -46,13 +46,13 @@ describe('once a run has ended', () => {
     ['is not if that one hangs', [underWay('hangs', 'standby')], false],
     ['tells nothing while all stand by', [ended('standby')], null],
   ])('at the next wake-up it %s', (_, activities, isWell) => {
-    expect(judgeWakeUp(activities, { isWakeUp: true, hasEndedRun: true })).toBe(isWell);
+    expect(assessWakeUp(activities, { isWakeUp: true, hasFinishedRun: true })).toBe(isWell);
   });
 });
 
 test.each([true, false])('before the first run has ended nothing is told (wake-up: %s)', (isWakeUp) => {
   const activities = [underWay('stores'), underWay('hangs')];
-  expect(judgeWakeUp(activities, { isWakeUp, hasEndedRun: false })).toBeNull();
+  expect(assessWakeUp(activities, { isWakeUp, hasFinishedRun: false })).toBeNull();
 });
 
 describe('a monitor', () => {
@@ -75,7 +75,13 @@ describe('a monitor', () => {
 
   async function open(options: Partial<ReplicaOptions>): Promise<Replica> {
     const heartbeatUrl = `${monitor.url}/ping`;
-    const common = { databaseUrl: database.url, heartbeatUrl, instances: [], now: Date.now, lookAgainMs: 50 };
+    const common = {
+      databaseUrl: database.url,
+      heartbeatUrl,
+      instances: [],
+      now: Date.now,
+      retryIntervalMs: 50,
+    };
     const replica = await openReplica({ ...common, ...options });
     onTestFinished(() => replica.close());
     return replica;
@@ -89,13 +95,13 @@ describe('a monitor', () => {
   const hang = { kinds: ['hang'], forever: true, slowMs: 600_000 };
   const patient = { request: { timeoutMs: 120_000, attempts: 1 } };
 
-  // Promise (Operation): The dead man's switch hears of success only if every instance was read completely.
+  // Guarantee (Operation): The dead man's switch hears of success only if every instance was read completely.
   test('hears once of each wake-up, of its failure at each, and not of the looks between', async () => {
     await using wire = await startWire(portOf(database.url));
     const instance = { ...instanceOf(platform), apiUrl: 'http://127.0.0.1:1' };
     const databaseUrl = through(wire, database.url);
     const replica = await open({ instances: [instance], attempts: 1, databaseUrl });
-    const errors = () => replica.logged.filter((line) => line.includes('instance not exported')).length;
+    const errors = () => replica.logged.filter((line) => line.includes('could not load the instance')).length;
     await replica.runAll();
     await replica.runAll();
     await hears('/fail', '/fail');
@@ -136,7 +142,7 @@ describe('a monitor', () => {
     const replica = await open({ instances: [instanceOf(platform), slow], config: patient });
     await other.control('config', { latencyMs: 250 });
     replica.wake();
-    const doneOf = () => replica.loop.statuses[1]?.progress?.done ?? 0;
+    const doneOf = () => replica.loop.statuses[1]?.progress?.readCells ?? 0;
     for (const pings of [['success'], ['success', 'success']]) {
       const before = doneOf();
       await until('the other one has ended', async () => (await completeRuns(replica)) === pings.length);

@@ -1,10 +1,10 @@
 import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import type { RunResult } from '../../src/console/sources.ts';
-import { DatabaseError, HeldError, LosantError } from '../../src/errors.ts';
-import { judgeFailure, logProgress, looksAgain } from '../../src/worker/instance-run.ts';
+import { BusyError, DatabaseError, LosantError } from '../../src/errors.ts';
+import { classifyFailure, isRetriedSoon, logProgress } from '../../src/worker/instance-run.ts';
 import { type Platform, startPlatform, usePlatform } from '../simulator/platform.ts';
 import { asProgram, holdLease as holdLeaseOf } from '../support/by-hand.ts';
-import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { asOwner, asWriter, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { until } from '../support/wait.ts';
 import { instanceOf, openReplica, type Replica, type ReplicaOptions, recordLog } from './loop.ts';
 import { readMetric } from './process.ts';
@@ -31,13 +31,13 @@ async function open(options: Partial<ReplicaOptions> = {}): Promise<Replica> {
 
 const runs = ({ instanceId }: Platform, result: string) =>
   `losant_usage_runs_total{instance_id="${instanceId}",result="${result}"}`;
-const refused = ({ instanceId }: Platform) => `losant_usage_token_refused{instance_id="${instanceId}"}`;
+const refused = ({ instanceId }: Platform) => `losant_usage_token_rejected{instance_id="${instanceId}"}`;
 
 async function holdLease(until: string): Promise<void> {
-  await queryOnce(database.url, holdLeaseOf(platform.instanceId, until));
+  await asWriter(database.url, holdLeaseOf(platform.instanceId, until));
 }
 
-// Promise (Runs): The failure of one instance or organization never stops another.
+// Guarantee (Runs): The failure of one instance or organization never stops another.
 test('a wake-up over several instances exports each, whatever befalls another', async () => {
   const broken = {
     ...instanceOf(platform),
@@ -60,14 +60,14 @@ test('a wake-up over several instances exports each, whatever befalls another', 
     { last_error: expect.stringContaining('ECONNREFUSED') as string },
     { last_error: 'token file gone' },
   ]);
-  expect(replica.loop.statuses.map(({ trouble }) => trouble?.code ?? null)).toEqual([
+  expect(replica.loop.statuses.map(({ problem }) => problem?.code ?? null)).toEqual([
     'unexpected',
     'unreachable',
     null,
   ]);
 });
 
-// Promise (Runs): A slow, hanging or broken instance delays no other one.
+// Guarantee (Runs): A slow, hanging or broken instance delays no other one.
 test('a slow, a hanging and a broken instance delay no wake-up of a good one, and keep no connection', async () => {
   const [hanging, slow] = [
     await startPlatform({ orgs: 2, now: Date.now, seed: 'hanging' }),
@@ -119,12 +119,12 @@ test('a wake-up reads the token anew, so that one in place of a refused one is u
   const replica = await open({ instances: [instanceOf(platform, () => token)] });
   await replica.runAll();
   expect(await replica.metric(refused(platform))).toBe(1);
-  expect(replica.loop.statuses[0]?.trouble?.code).toBe('unauthorized');
+  expect(replica.loop.statuses[0]?.problem?.code).toBe('unauthorized');
   token = platform.token;
   await replica.runAll();
   expect(await replica.metric(refused(platform))).toBe(0);
   expect(await replica.metric(runs(platform, 'complete'))).toBe(1);
-  expect(replica.loop.statuses[0]?.trouble).toBeNull();
+  expect(replica.loop.statuses[0]?.problem).toBeNull();
   token = 'revoked again';
   await replica.runAll();
   const recorded = await queryOnce(
@@ -171,19 +171,19 @@ test('a run tells how far it is', async () => {
   const running = replica.runAll();
   const progressOf = () => replica.loop.statuses[0]?.progress ?? null;
   await until('it works', () => Promise.resolve(progressOf() !== null));
-  expect(progressOf()).toMatchObject({ planned: 8 });
+  expect(progressOf()).toMatchObject({ plannedCells: 8 });
   await platform.control('config', { latencyMs: 0 });
   await running;
   expect(progressOf()).toBeNull();
 });
 
 test('the loop stands by while another process exports, and takes over soon after its lease lapses', async () => {
-  const replica = await open({ lookAgainMs: 50 });
+  const replica = await open({ retryIntervalMs: 50 });
   await replica.runAll();
   await holdLease(`now() + interval '1 minute'`);
   replica.wake();
   await until('it stands by', async () => (await replica.metric(runs(platform, 'standby'))) !== 0);
-  expect(replica.loop.statuses[0]).toMatchObject({ state: 'standby', trouble: null });
+  expect(replica.loop.statuses[0]).toMatchObject({ state: 'standby', problem: null });
   await holdLease('now()');
   await until('it works', async () => (await replica.metric(runs(platform, 'complete'))) === 2);
   await until('it is idle', () => replica.loop.statuses[0]?.state === 'idle');
@@ -191,7 +191,7 @@ test('the loop stands by while another process exports, and takes over soon afte
   expect(said).toHaveLength(2);
 });
 
-// Promise (Operation): Workers take over each other's instances when one is killed or frozen.
+// Guarantee (Operation): Workers take over each other's instances when one is killed or frozen.
 test('a standby looks again every 20 seconds', async () => {
   const replica = await open();
   // The one request of a look waits for no timer.
@@ -225,16 +225,16 @@ test('a wake-up in the middle of a run is not lost: another run follows', async 
 async function readWriters(): Promise<unknown> {
   const tables = ['instances', 'runs', 'coverage', 'usage_days', 'organizations', 'tracks', 'leases'];
   const rows = tables.map((table) => `select '${table}', xmin::text from losant_usage.${table}`);
-  return await queryOnce(database.url, `${rows.join(' union all ')} order by 1, 2`);
+  return await asWriter(database.url, `${rows.join(' union all ')} order by 1, 2`);
 }
 
-// Promise (Runs): A worker writes nothing into a database that a newer version has migrated meanwhile.
+// Guarantee (Runs): A worker writes nothing to a database that a newer version has migrated in the meantime.
 test('a worker whose database was migrated by a newer version writes nothing, and says why', async () => {
   const replica = await open();
   await replica.runAll();
   // Everything is due again.
-  await queryOnce(database.url, asProgram('update losant_usage.coverage set next_read_at = now()'));
-  await queryOnce(
+  await asWriter(database.url, asProgram('update losant_usage.coverage set next_read_at = now()'));
+  await asOwner(
     database.url,
     `insert into losant_usage.migrations (name, timestamp) values ('0999_newer ${'0'.repeat(64)}', '2026-01-01')`,
   );
@@ -243,7 +243,7 @@ test('a worker whose database was migrated by a newer version writes nothing, an
   expect(await readWriters()).toEqual(before);
   expect(replica.loop.statuses[0]).toMatchObject({
     lastRun: { result: 'failed' },
-    trouble: { code: 'database_too_new' },
+    problem: { code: 'database_too_new' },
   });
 });
 
@@ -251,7 +251,7 @@ test('the beginning of a run is logged, and then how far it is, once a minute', 
   const { logged, logger } = recordLog();
   let nowMs = 0;
   const log = logProgress({ logger, hostNow: () => nowMs }, { instance_id: 'i', run_id: 'r' });
-  for (nowMs of [0, 59_999, 60_000, 61_000]) log({ planned: 400, done: nowMs / 1_000 });
+  for (nowMs of [0, 59_999, 60_000, 61_000]) log({ plannedCells: 400, readCells: nowMs / 1_000 });
   expect(logged).toEqual([
     { instance_id: 'i', run_id: 'r', msg: 'run started' },
     { instance_id: 'i', run_id: 'r', cells_planned: 400, cells_done: 60, msg: 'run under way' },
@@ -262,14 +262,14 @@ const details = { hint: '' };
 const answer = { ...details, action: 'instance.get', body: null };
 
 test.each<[string, unknown, RunResult, boolean]>([
-  ['another process', new HeldError('lease_held', '', details), 'standby', true],
-  ['a lost lease', new HeldError('lease_lost', '', details), 'standby', true],
+  ['another process', new BusyError('lease_busy', '', details), 'standby', true],
+  ['a lost lease', new BusyError('lease_lost', '', details), 'standby', true],
   ['a refused token', new LosantError('unauthorized', '', { ...answer, status: 401 }), 'refused', false],
   ['no API', new LosantError('unreachable', '', { ...answer, status: null }), 'failed', false],
   ['no database', new DatabaseError('database_unreachable', '', details), 'failed', true],
   ['a defect', new Error('defect'), 'failed', false],
 ])('a run that could not begin because of %s', (_, error, result, again) => {
-  const end = judgeFailure(error, false);
-  expect([end.result, looksAgain(end)]).toEqual([result, again]);
-  expect(judgeFailure(error, true).result).toBe('interrupted');
+  const end = classifyFailure(error, false);
+  expect([end.result, isRetriedSoon(end)]).toEqual([result, again]);
+  expect(classifyFailure(error, true).result).toBe('interrupted');
 });

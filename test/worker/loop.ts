@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { DatabaseView } from '../../src/console/sources.ts';
-import { createDatabase } from '../../src/database/open.ts';
 import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 import { type Config, type InstanceConfig, readConfig } from '../../src/settings/config.ts';
-import { usualStreamNames } from '../../src/usage/streams/catalog.ts';
+import { defaultStreamNames } from '../../src/usage/streams/catalog.ts';
 import { WorkerLoop } from '../../src/worker/loop.ts';
+import { openAs } from '../support/databases.ts';
 import { readMetric } from './process.ts';
 
 /** One replica of the worker inside this process, with a clock of the caller's. */
@@ -20,7 +20,7 @@ export interface ReplicaOptions {
   readonly now: () => number;
   readonly host?: string;
   readonly heartbeatUrl?: string | null;
-  readonly lookAgainMs?: number;
+  readonly retryIntervalMs?: number;
   readonly attempts?: number;
   /** The settings that differ from the usual ones. */
   readonly config?: Partial<Config>;
@@ -37,7 +37,7 @@ export async function openReplica(options: ReplicaOptions) {
     if (logged.length > LOG_LINES) logged.shift();
   };
   const logger = createLogger({ level: 'info', pretty: false, destination: { write } });
-  const handle = await createDatabase({ url, applicationName: host, poolSize: 4, connectTimeoutMs: 2_000 });
+  const handle = await openAs('writer', url, { applicationName: host, poolSize: 4, connectTimeoutMs: 2_000 });
   const stop = new AbortController();
   const env = { DATABASE_URL: url, REQUEST_TIMEOUT_MS: '2000', REQUEST_ATTEMPTS: `${attempts}` };
   const usual = readConfig({ env, configFile: null, needs: ['database'] });
@@ -57,11 +57,11 @@ export async function openReplica(options: ReplicaOptions) {
     version: '1.2.3',
     readNow: () => Promise.resolve(now),
     nextWakeAt: () => null,
-    ...(options.lookAgainMs === undefined ? {} : { lookAgainMs: options.lookAgainMs }),
+    ...(options.retryIntervalMs === undefined ? {} : { retryIntervalMs: options.retryIntervalMs }),
   });
   const read = async (): Promise<DatabaseView> => {
     const value = await readHealth(handle.db, { nowMs: now(), instanceIds }).catch(() => null);
-    return { isUp: value !== null, reading: value === null ? null : { value, atMs: now() } };
+    return { isUp: value !== null, snapshot: value === null ? null : { value, atMs: now() } };
   };
   const scrape = async () => await metrics.render(await read(), now());
   let running: Promise<void> | null = null;
@@ -103,7 +103,7 @@ export function instanceOf(
     apiUrl: url,
     domain: null,
     readToken,
-    streams: usualStreamNames,
+    streams: defaultStreamNames,
     orgs: null,
     requestsPerSecond: 5_000,
     requestConcurrency: 8,

@@ -3,9 +3,17 @@ import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { startPlatform, usePlatform } from '../simulator/platform.ts';
 import { asProgram, loseNumbers } from '../support/by-hand.ts';
-import { createTestDatabase, makeFastFolder, queryOnce, type TestDatabase } from '../support/databases.ts';
+import {
+  asAdministrator,
+  asWriter,
+  createTestDatabase,
+  makeFastFolder,
+  queryOnce,
+  type TestDatabase,
+} from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, runProgram, spawnProgram } from '../support/program.ts';
+import { toRoleName } from '../support/roles.ts';
 import { until } from '../support/wait.ts';
 import { type StartedWorker, settingsOf, startTestWorker, startWorker } from './process.ts';
 
@@ -23,6 +31,7 @@ const runs = (result: string) =>
   `losant_usage_runs_total{instance_id="${platform.instanceId}",result="${result}"}`;
 
 const ask = async (sql: string) => await queryOnce(database.url, sql);
+const write = async (sql: string) => await asWriter(database.url, sql);
 const count = async (sql: string) => (await ask(sql))[0]?.['count'];
 const command = async (...args: string[]) => await runProgram(args, settings());
 
@@ -33,22 +42,20 @@ async function startIdle(env: Record<string, string>): Promise<StartedWorker> {
   return worker;
 }
 
-test('exports at the start, is ready, tells of it, and ends with 0 on SIGTERM without a lease', async () => {
+test('runs at startup, becomes ready, reports it, and exits 0 on SIGTERM without a lease', async () => {
   const worker = await startIdle(settings());
   expect(await worker.metric(runs('complete'))).toBe(1);
   const requests = 'losant_usage_requests_total{endpoint="instanceOrg.deviceCounts",status="2xx"}';
   expect(await worker.metric(requests)).toBe(3);
   expect(await worker.get('/healthz')).toEqual({ status: 200, text: 'ok\n' });
   expect(await worker.get('/readyz')).toEqual({ status: 200, text: 'ready\n' });
-  expect(await count("select count(*)::integer from losant_usage.coverage where standing = 'stored'")).toBe(
-    12,
-  );
+  expect(await count("select count(*)::integer from losant_usage.cells where standing = 'stored'")).toBe(12);
   const labels = `instance_id="${platform.instanceId}",stream="device_counts",standing="stored"`;
   await until('the gauges show it', async () => (await worker.metric(`losant_usage_cells{${labels}}`)) === 3);
   expect((await worker.get('/')).text).toContain('Yesterday');
   const status = JSON.parse((await worker.get('/status.json')).text) as Record<string, unknown>;
   expect(status).toMatchObject({
-    worker: { databaseUp: true, schedule: '0 0 1 1 *', instances: [{ state: 'idle', trouble: null }] },
+    worker: { databaseUp: true, schedule: '0 0 1 1 *', instances: [{ state: 'idle', problem: null }] },
     runs: [{ status: 'complete', kind: 'scheduled', counts: { cells: { planned: 12 } } }],
   });
   const printed = jsonOf<object>(await command('status', '--json'));
@@ -57,15 +64,15 @@ test('exports at the start, is ready, tells of it, and ends with 0 on SIGTERM wi
   expect([code, stdout]).toEqual([0, '']);
   const said = stderr.split('\n').flatMap((line) => /"msg":"([^"]*)"}$/.exec(line)?.[1] ?? []);
   expect(said).toEqual([
-    'pages served',
+    'console listening',
     'worker started',
     'run started',
     'run finished',
     'waiting for the next wake-up',
-    'asked to end',
-    'worker ended',
+    'shutting down',
+    'worker stopped',
   ]);
-  expect(stderr).toContain(`"url":"${worker.url}/","msg":"pages served"`);
+  expect(stderr).toContain(`"url":"${worker.url}/","msg":"console listening"`);
   expect(stderr).toMatch(/"next_wake_at":"\d{4}-01-01T00:00:00.000Z","msg":"waiting for the next wake-up"/);
   expect(await count('select count(*)::integer from losant_usage.leases')).toBe(0);
 });
@@ -85,7 +92,7 @@ test('SIGHUP in the middle of a run: no answer is waited for, the lease is given
   worker.running.kill('SIGHUP');
   const { code, stderr } = await worker.running.ended;
   expect(code).toBe(0);
-  expect(stderr).toContain('"reason":"Interrupted by SIGHUP","msg":"asked to end"');
+  expect(stderr).toContain('"reason":"Interrupted by SIGHUP","msg":"shutting down"');
   expect(await count(leases)).toBe(0);
   expect(await queryOnce(database.url, 'select status from losant_usage.runs')).toEqual([
     { status: 'interrupted' },
@@ -105,7 +112,7 @@ test('a port that is taken and an address that is not up end the start with exit
   expect(embedded.stderr).toContain('The worker does not run on an embedded database');
 });
 
-test('an instance of the database that left the settings is named once', async () => {
+test('logs once that an instance in the database is not in the settings', async () => {
   await runProgram(['run'], settings());
   const other = await startPlatform({ orgs: 1, now: Date.now, seed: 'other' });
   onTestFinished(() => other[Symbol.asyncDispose]());
@@ -115,29 +122,27 @@ test('an instance of the database that left the settings is named once', async (
     .split('\n')
     .filter((line) => line.includes('is not in the settings'));
   expect(said).toHaveLength(1);
-  expect(said[0]).toContain(`losant-usage run --end ${platform.instanceId}`);
+  expect(said[0]).toContain(`losant-usage retire --instance ${platform.instanceId}`);
   expect((await worker.get('/metrics')).text).not.toContain(platform.instanceId);
 });
 
 test('a database password is read from its file for the next connection, without a restart', async () => {
   const role = `${database.name}_rotated`;
-  await queryOnce(database.url, `create role ${role} superuser login password 'first'`);
-  onTestFinished(async () => {
-    await queryOnce(database.url, `drop role ${role}`);
-  });
+  // A login of somebody who belongs to the writer.
+  await asAdministrator(`create role ${role} login password 'first' in role ${toRoleName('writer')}`);
+  onTestFinished(() => asAdministrator(`drop role ${role}`));
   const file = join(makeFastFolder('losant-usage-rotation-'), 'url');
-  const write = (password: string) =>
+  const keep = (password: string) =>
     writeFileSync(file, Object.assign(new URL(database.url), { username: role, password }).href);
-  write('first');
+  keep('first');
   const { DATABASE_URL: _, ...others } = settings();
   const worker = await startIdle({ ...others, DATABASE_URL_FILE: file });
 
-  await queryOnce(database.url, `alter role ${role} password 'second'`);
-  await queryOnce(
-    database.url,
-    `select pg_terminate_backend(pid) from pg_stat_activity where usename = '${role}'`,
+  await asAdministrator(`alter role ${role} password 'second'`);
+  await asAdministrator(`select pg_terminate_backend(pid) from pg_stat_activity where usename = '${role}'`);
+  await until('the login is rejected', async () =>
+    (await worker.get('/readyz')).text.includes('rejects this login'),
   );
-  await until('it is refused', async () => (await worker.get('/readyz')).text.includes('refuses this login'));
   write('second');
   await until('it is let in', async () => (await worker.get('/readyz')).status === 200);
   expect(await worker.metric('losant_usage_database_up')).toBe(1);
@@ -145,7 +150,7 @@ test('a database password is read from its file for the next connection, without
 
 interface Document {
   readonly instances: readonly {
-    readonly finalChanges: number;
+    readonly finalRestatements: number;
     readonly streams: readonly { readonly stream: string; readonly completeTo: string | null }[];
   }[];
 }
@@ -158,10 +163,10 @@ const firstOrg = async () => {
   return orgs[0]?.orgId ?? '';
 };
 
-// Promise (Missing numbers): Commands, views, metrics and the console count the same gaps and reach to the same day.
-test('the day up to which nothing is missing is the same in /status.json, status, view and metric', async () => {
+// Guarantee (Missing numbers): Commands, views, metrics and the console show the same gaps and the same complete_to.
+test('the day up to which nothing is required is the same in /status.json, status, view and metric', async () => {
   await command('run');
-  await ask(`${loseNumbers('payload_totals', await firstOrg())};
+  await write(`${loseNumbers('payload_totals', await firstOrg())};
     update losant_usage.coverage set next_read_at = now() + interval '1 day' where standing = 'missing'`);
   const worker = await startIdle(settings());
   const completeTo = ({ instances }: Document) =>
@@ -183,25 +188,25 @@ test('the day up to which nothing is missing is the same in /status.json, status
   expect(new Set(await everywhere())).toEqual(new Set([daysAgo(1)]));
 });
 
-// Promise (Changes): A final number that changes reaches metric, console and status, whichever process loaded it.
+// Guarantee (Changes): A final restatement appears in metrics, console and status, whichever process loaded it.
 test('a final number that a command found restated reaches metric, /status.json and status', async () => {
   await command('run');
-  await ask(
+  await write(
     asProgram(
       `update losant_usage.coverage set standing = 'final', finalized_at = now() - interval '1 hour', next_read_at = null`,
     ),
   );
   const worker = await startIdle(settings());
-  const restated = `losant_usage_final_changes_total{instance_id="${platform.instanceId}"}`;
+  const restated = `losant_usage_final_restatements_total{instance_id="${platform.instanceId}"}`;
   expect(await worker.metric(restated)).toBe(0);
   const orgId = await firstOrg();
   await platform.control('restate', { orgId, day: daysAgo(1), counter: 'payload_totals' });
-  const ended = await command('run', '--date', daysAgo(1), '--org', orgId);
-  expect(ended.stderr).toContain('final numbers were restated');
+  const ended = await command('run', '--day', daysAgo(1), '--org', orgId);
+  expect(ended.stderr).toContain('final cells were restated');
   const changes = Number(await count('select count(*) from losant_usage.revisions where was_final'));
   expect(changes).toBeGreaterThan(0);
   await until('the metric has it', async () => (await worker.metric(restated)) === changes);
-  expect((await statusOf(worker)).instances[0]?.finalChanges).toBe(changes);
+  expect((await statusOf(worker)).instances[0]?.finalRestatements).toBe(changes);
   const status = jsonOf<Document>(await command('status', '--json'));
-  expect(status.instances[0]?.finalChanges).toBe(changes);
+  expect(status.instances[0]?.finalRestatements).toBe(changes);
 });

@@ -5,7 +5,7 @@ import { payloadSources } from './payload-sources.ts';
 import { payloadTotals } from './payload-totals.ts';
 import type { Stream } from './stream.ts';
 
-/** All streams in the order in which they are read: those that others wait for come first. */
+/** All streams in the order in which they are read: those that others wait for first. */
 export const streams: readonly Stream[] = [
   deviceCounts,
   notebookMinutes,
@@ -16,11 +16,11 @@ export const streams: readonly Stream[] = [
 
 export const streamNames: readonly string[] = streams.map((stream) => stream.name);
 
-/** The streams that are exported unless the setting STREAMS names others. */
-export const usualStreamNames: readonly string[] = streamNames.filter((name) => name !== payloadHours.name);
+/** The default of the setting STREAMS. */
+export const defaultStreamNames: readonly string[] = streamNames.filter((name) => name !== payloadHours.name);
 
-/** Returns the stream called `name`. Only for names checked at the border: an unknown one is a defect. */
-export function streamNamed(name: string): Stream {
+/** Returns a stream. Names are validated where they enter the program, so an unknown one is a bug. */
+export function getStream(name: string): Stream {
   const stream = streams.find((each) => each.name === name);
   if (!stream) throw new Error(`no stream is called ${name}`);
   return stream;

@@ -1,4 +1,4 @@
-import { readsBuckets } from './buckets.ts';
+import { createBucketParser } from './buckets.ts';
 import type { Stream } from './stream.ts';
 
 const columns = {
@@ -9,13 +9,13 @@ const columns = {
   timeout: 'notebook_timeout',
 };
 
-/** Notebook executions: minutes used, and runs by how they ended. */
+/** Notebook executions: minutes used, and executions by result. */
 export const notebookMinutes: Stream = {
   name: 'notebook_minutes',
   requests: [{ action: 'notebookMinuteCounts', query: {} }],
-  windowDays: 31,
+  maxDays: 31,
   columns: Object.values(columns),
   kind: 'flow',
   counterparts: [],
-  readBodies: readsBuckets({ bodies: [columns], hours: [null] }),
+  parseBodies: createBucketParser({ bodies: [columns], hours: [null] }),
 };

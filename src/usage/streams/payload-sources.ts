@@ -1,7 +1,7 @@
 import * as z from 'zod';
-import { billed, describeProblems, ifRepeated } from '../body.ts';
+import { billedNumber, describeProblems, describeRepeatedKey } from '../body.ts';
 import type { UsageDay } from '../day.ts';
-import { type DayReading, type Stream, UnplaceableBodyError } from './stream.ts';
+import { type DayVerdict, type Stream, UnplaceableBodyError } from './stream.ts';
 
 /** The longest payload type or source that is stored, in UTF-16 code units. */
 const KEY_LENGTH_MAX = 200;
@@ -16,47 +16,49 @@ const key = z.string().superRefine((text, context) => {
   }
 });
 
-/** Returns the schema of a map with arbitrary keys. It parses entries, because `z.record` drops a key `__proto__`. */
+/** Creates the schema of a map with arbitrary keys. It parses entries, because `z.record` drops a key `__proto__`. */
 function openMap<T extends z.ZodType>(value: T, problem: string) {
-  const error: z.core.$ZodErrorMap = (issue) => ifRepeated(issue) ?? problem;
+  const error: z.core.$ZodErrorMap = (issue) => describeRepeatedKey(issue) ?? problem;
   const toMap = (input: unknown) => (isMap(input) ? new Map(Object.entries(input)) : input);
   return z.preprocess(toMap, z.map(key, value, { error }));
 }
 
-const payloadCounts = openMap(openMap(billed, 'not a map of sources'), 'not a map of payload types').refine(
-  (types) => Number.isSafeInteger(sumOf(types)),
-  'the counts add up to more than 2^53 - 1',
-);
+const payloadCounts = openMap(
+  openMap(billedNumber, 'not a map of sources'),
+  'not a map of payload types',
+).refine((types) => Number.isSafeInteger(sumOf(types)), 'the counts add up to more than 2^53 - 1');
 
 /**
- * Payloads by type and source. The body is one undated total for the complete range asked, so a slice is always one
- * day. Types and sources are an open map: new ones appear without notice and are stored as they come.
+ * Payloads by type and source. The body is one undated total for the whole requested range, so a slice is always one
+ * day. New types and sources appear without notice, so all of them are stored unchanged.
  */
 export const payloadSources: Stream = {
   name: 'payload_sources',
   requests: [{ action: 'payloadCounts', query: {} }],
-  windowDays: 1,
+  maxDays: 1,
   columns: ['payload_source_count', 'payload_sources'],
   kind: 'flow',
   counterparts: ['payload_totals', 'payload_hours'],
-  readBodies([body], { from: day }) {
+  parseBodies([body], { from: day }) {
     if (!isMap(body)) throw new UnplaceableBodyError('the body is not a map of payload types');
     const types = Object.entries(body).filter(([type]) => !type.startsWith('_'));
-    const reading = readTypes(Object.fromEntries(types));
-    const days = new Map<UsageDay, DayReading>(reading === null ? [] : [[day, reading]]);
+    const verdict = parseTypes(Object.fromEntries(types));
+    const days = new Map<UsageDay, DayVerdict>(verdict === null ? [] : [[day, verdict]]);
     return { days, outsideBuckets: 0, unknownKeys: 0 };
   },
 };
 
-/** Returns the day's payloads by type and source; null if there is none, which leaves the day out. */
-function readTypes(types: unknown): DayReading | null {
+/** Returns null if there are no payloads: the day is omitted. */
+function parseTypes(types: unknown): DayVerdict | null {
   const { data, error } = payloadCounts.safeParse(types);
-  if (error) return { kind: 'quarantined', code: 'invalid_value', message: describeProblems(error) };
-  const named = [...data].filter(([, sources]) => sources.size > 0);
-  if (named.length === 0) return null;
-  const sources = Object.fromEntries(named.map(([type, counts]) => [type, Object.fromEntries(counts)]));
+  if (error) return { kind: 'quarantined', code: 'invalid_value', detail: describeProblems(error) };
+  const reportedTypes = [...data].filter(([, sources]) => sources.size > 0);
+  if (reportedTypes.length === 0) return null;
+  const sources = Object.fromEntries(
+    reportedTypes.map(([type, counts]) => [type, Object.fromEntries(counts)]),
+  );
   const numbers = { payload_source_count: sumOf(data), payload_sources: sources };
-  return { kind: 'named', numbers, leftOut: [] };
+  return { kind: 'reported', numbers, omitted: [] };
 }
 
 function sumOf(types: ReadonlyMap<string, ReadonlyMap<string, number>>): number {

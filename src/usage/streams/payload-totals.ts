@@ -1,19 +1,19 @@
-import { readsBuckets } from './buckets.ts';
+import { createBucketParser } from './buckets.ts';
 import type { Stream, UsageRequest } from './stream.ts';
 
-/** Returns a request for each column. Without `includeNonBillable` the breakdown counts billable payloads only. */
-export function breakdownBy(resolution: string): UsageRequest[] {
+/** Creates a request for each column. Without `includeNonBillable` the breakdown counts billable payloads only. */
+export function createBreakdownRequests(resolution: string): UsageRequest[] {
   const queries = [{}, { includeNonBillable: 'true' }, { asBytes: 'true', includeNonBillable: 'true' }];
   return queries.map((query) => ({ action: 'payloadCountsBreakdown', query: { resolution, ...query } }));
 }
 
 const columns = ['payload_billable_count', 'payload_all_count', 'payload_all_bytes'];
 
-/** Payloads per day: billable ones, all of them, and the bytes of all of them. */
+/** Payloads per day: billable ones, all, and the bytes of all. */
 export const payloadTotals: Stream = {
   name: 'payload_totals',
-  requests: breakdownBy('86400000'),
-  windowDays: 31,
+  requests: createBreakdownRequests('86400000'),
+  maxDays: 31,
   columns,
   kind: 'flow',
   counterparts: ['payload_sources', 'payload_hours'],
@@ -22,5 +22,5 @@ export const payloadTotals: Stream = {
     payload_all_count: ['payload_billable_count', 'payload_all_bytes'],
     payload_all_bytes: ['payload_billable_count', 'payload_all_count'],
   },
-  readBodies: readsBuckets({ bodies: columns.map((column) => ({ value: column })), hours: [null] }),
+  parseBodies: createBucketParser({ bodies: columns.map((column) => ({ value: column })), hours: [null] }),
 };

@@ -3,28 +3,32 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BrowserContext, type ConsoleMessage, chromium, type Page } from 'playwright-core';
 
-/** Debian's: this project never downloads a browser. */
+/** Debian's browser: this project never downloads one. */
 const CHROMIUM = '/usr/bin/chromium';
 
-/** Nothing is asked of the browser's maker, not even at the start. */
-const QUIET = ['--disable-background-networking', '--disable-component-update', '--disable-sync'];
-const FLAGS = ['--disable-gpu', '--disable-quic', '--no-first-run', ...QUIET];
+/** Turns off all requests to the browser's vendor. */
+const NO_VENDOR_REQUESTS = [
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+const FLAGS = ['--disable-gpu', '--disable-quic', '--no-first-run', ...NO_VENDOR_REQUESTS];
 
 const isRoot = process.getuid?.() === 0;
 
 export interface Browser extends AsyncDisposable {
-  /** A tab of a fresh profile. What is wrong with what it loads is added to `problems`. */
+  /** Opens a tab with a new profile. */
   open(options?: TabOptions): Promise<Tab>;
 }
 
 export interface TabOptions {
-  /** Presented as the password, as a person would when the browser asks. */
+  /** The password for the browser's login dialog. */
   readonly token?: string | undefined;
 }
 
 export interface Tab extends AsyncDisposable {
   readonly page: Page;
-  /** Errors of scripts, refusals by the policy of the page, requests to anywhere else. */
+  /** Script errors, violations of the page's policy, requests to other hosts. */
   readonly problems: string[];
 }
 
@@ -62,7 +66,7 @@ async function openTab(context: BrowserContext): Promise<Tab> {
   return { page, problems, [Symbol.asyncDispose]: () => context.close() };
 }
 
-/** That a page itself is answered 404 or 503 is what its status says; whoever opened it has looked at it. */
+/** Returns whether a message reports a problem. The test that opens a page checks the page's own status. */
 function isProblem(message: ConsoleMessage): boolean {
   const isOwnStatus = message.text().startsWith('Failed to load resource') && isPage(message.location().url);
   return ['error', 'warning', 'assert'].includes(message.type()) && !isOwnStatus;

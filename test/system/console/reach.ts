@@ -1,15 +1,15 @@
 import { PAGES } from '../../../src/console/pages.ts';
 import type { Situation } from './situations.ts';
 
-/** The paths of all pages; a file such as `usage.csv` is none. */
+/** The paths of all pages, without files such as `usage.csv`. */
 export const PATHS = PAGES.map(({ path }) => path).filter((path) => !/\.\w+$/.test(path));
 
-/** Links that a page of the console has, as they are written. */
+/** Matches the links of a page. */
 const LINKS = /<a [^>]*href="(\/[^"]*)"/g;
 
 /**
- * An address of each page that there is: those without parameters, and for the others the first that is linked from the
- * ones before. Fails for a link that leads nowhere.
+ * Returns an address of each page that can be reached: of a page with parameters, the first that another page links to.
+ * Throws for a broken link.
  */
 export async function reachPages(situation: Situation): Promise<Map<string, string>> {
   const patterns = PATHS.map((path) => ({
@@ -32,9 +32,9 @@ export async function reachPages(situation: Situation): Promise<Map<string, stri
 }
 
 async function readLinks({ worker, token = '' }: Situation, address: string): Promise<string[]> {
-  // However long a busy machine takes for it.
+  // Without a timeout, because a busy machine may take long.
   const response = await fetch(worker.url + address, { headers: { authorization: `Bearer ${token}` } });
   const { status } = response;
-  if (status !== 200 && status !== 503) throw new Error(`${address} is linked, and answered ${status}`);
+  if (status !== 200 && status !== 503) throw new Error(`${address} is linked, but its status is ${status}`);
   return [...(await response.text()).matchAll(LINKS)].map(([, link = '']) => link.replaceAll('&amp;', '&'));
 }

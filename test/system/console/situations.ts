@@ -2,18 +2,24 @@ import { readFileSync } from 'node:fs';
 import type { FaultPlan } from '../../../simulator/faults.ts';
 import { type Platform, startPlatform } from '../../simulator/platform.ts';
 import { asProgram } from '../../support/by-hand.ts';
-import { createTestDatabase, queryOnce, type TestDatabase } from '../../support/databases.ts';
+import {
+  asAdministrator,
+  asWriter,
+  createTestDatabase,
+  queryOnce,
+  type TestDatabase,
+} from '../../support/databases.ts';
 import { daysAgo } from '../../support/days.ts';
 import { type Env, runProgram, startProgram } from '../../support/program.ts';
 import { until } from '../../support/wait.ts';
 import { type StartedWorker, settingsOf, startWorker } from '../../worker/process.ts';
 
-/** A worker in some situation, whose console is to be looked at. */
+/** A worker whose console is tested. */
 export interface Situation extends AsyncDisposable {
   readonly worker: StartedWorker;
   readonly database: TestDatabase;
   readonly platform: Platform;
-  /** An organization whose pages are opened. */
+  /** The organization whose pages are opened. */
   readonly orgId: string;
   readonly token: string | undefined;
 }
@@ -21,17 +27,17 @@ export interface Situation extends AsyncDisposable {
 const TOKEN = 'a-token-for-the-console';
 /** A whole month and parts of two others. */
 const HISTORY_DAYS = 62;
-/** How many days ago: final, and in one month or the other. */
-const TROUBLE_DAY = 9;
+/** A day on which requests fail, in days before today; its cells are final. */
+const FAULT_DAY = 9;
 
 interface Start {
   readonly orgs: number;
   readonly hostile?: boolean;
   readonly faults?: FaultPlan;
   readonly env?: Env;
-  /** Before the worker starts. */
+  /** Runs before the worker starts. */
   readonly prepare?: (platform: Platform, database: TestDatabase) => Promise<void>;
-  /** What `/status.json` says once the situation is there. */
+  /** Matches `/status.json` once the situation is complete. */
   readonly status: RegExp;
 }
 
@@ -45,14 +51,14 @@ async function start({ env = {}, prepare, status, ...options }: Start): Promise<
   stack.defer(async () => void (await worker.stop()));
   await untilStatus(worker, status);
   const orgs = await queryOnce(database.url, 'select org_id from losant_usage.organizations order by name');
-  const kept = stack.move();
+  const resources = stack.move();
   return {
     worker,
     database,
     platform,
     token: env['HTTP_TOKEN'],
     orgId: String(orgs[0]?.['org_id']),
-    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
 }
 
@@ -64,15 +70,15 @@ async function untilStatus(worker: StartedWorker, pattern: RegExp): Promise<void
 
 const ENDED = /"result":/;
 
-/** By name, each to be started by itself. */
+/** Starts each situation, by name. */
 export const SITUATIONS = {
-  // It stays the first: no total is answered, and the chart of every organization links yesterday as not stored.
+  // The first run never ends: totals get no response, so the chart of every organization links yesterday as not stored.
   'the first run': () =>
     start({
       orgs: 40,
       faults: { kinds: ['hang'], forever: true, actions: ['payloadCountsBreakdown'], slowMs: 600_000 },
       env: { REQUEST_TIMEOUT_MS: '300000' },
-      status: /"done":[1-9]/,
+      status: /"readCells":[1-9]/,
     }),
   'many organizations': () => start({ orgs: 0, prepare: fillMany, status: /"state":"standby"/ }),
   'months with gaps': () =>
@@ -91,30 +97,30 @@ export const SITUATIONS = {
   },
 } satisfies Record<string, () => Promise<Situation>>;
 
-/** Of an instance that another process exports, so that nothing is asked of the platform. */
-async function fillMany({ instanceId, url: apiUrl }: Platform, { url }: TestDatabase): Promise<void> {
+/** Fills an instance for which another process holds the lease, so that no usage is requested. */
+async function fillMany({ instanceId, url: apiUrl }: Platform, { url, name }: TestDatabase): Promise<void> {
   const script = readFileSync(new URL('../../../bench/fill.sql', import.meta.url), 'utf8');
   const filled = script.replaceAll(':orgs', '5000').replaceAll(':days', '8');
-  await queryOnce(url, filled.replaceAll('5c0000000000000000000001', instanceId));
-  await queryOnce(
+  await asAdministrator(filled.replaceAll('5c0000000000000000000001', instanceId), name);
+  await asWriter(
     url,
     asProgram(`update losant_usage.instances set api_url = '${apiUrl}';
-      insert into losant_usage.leases (instance_id, run_id, host, since, until)
+      insert into losant_usage.leases (instance_id, run_id, host, acquired_at, expires_at)
         select instance_id, gen_random_uuid(), 'another-host', now(), now() + interval '1 hour'
         from losant_usage.instances;
       insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, started_at, finished_at, host, version)
         select gen_random_uuid(), instance_id, 'scheduled', true, 'partial', now() - interval '40 minutes',
           now() - interval '38 minutes', 'another-host', '1.2.3' from losant_usage.instances`),
   );
-  await queryOnce(url, 'analyze');
+  await asAdministrator('analyze', name);
 }
 
-/** Two months of a few organizations, and on one day all that can happen to a number. */
+/** Plays two months of a few organizations; on one day, everything that can happen to a number. */
 async function playMonths(platform: Platform, database: TestDatabase): Promise<void> {
   const settings = { ...settingsOf(platform, database), REQUEST_CONCURRENCY: '16' };
   const program = async (...args: string[]) => {
     const { code, stderr } = await runProgram(args, settings);
-    // The planted trouble is an incomplete run.
+    // The planted faults make a run incomplete.
     if (code !== 0 && code !== 3) throw new Error(`${args.join(' ')} ended with ${code}: ${stderr}`);
   };
   const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string; traits: string[] }[] };
@@ -127,14 +133,14 @@ async function playMonths(platform: Platform, database: TestDatabase): Promise<v
     { kinds: ['too_large'], rate: 1, forever: true, orgIds: [third], actions: ['payloadCounts'] },
   ];
   await platform.control('config', { faults });
-  // The days up to yesterday are read with it, and once more without trouble.
-  await backfill(TROUBLE_DAY, TROUBLE_DAY);
+  // The first backfill reads these days with faults; the next ones read them without.
+  await backfill(FAULT_DAY, FAULT_DAY);
   await platform.control('config', { faults: [] });
-  await backfill(TROUBLE_DAY - 1, 1);
-  await backfill(HISTORY_DAYS, TROUBLE_DAY + 1);
-  const cell = ['--org', third ?? '', '--day', daysAgo(TROUBLE_DAY), '--stream', 'payload_sources'];
+  await backfill(FAULT_DAY - 1, 1);
+  await backfill(HISTORY_DAYS, FAULT_DAY + 1);
+  const cell = ['--org', third ?? '', '--day', daysAgo(FAULT_DAY), '--stream', 'payload_sources'];
   await program('waive', ...cell, '--reason', 'The customer left that week');
-  const restated = daysAgo(TROUBLE_DAY + 3);
+  const restated = daysAgo(FAULT_DAY + 3);
   await platform.control('restate', { orgId: first, day: restated, counter: 'payload_totals' });
   await program('backfill', '--from', restated, '--to', restated, '--org', first ?? '', '--force');
 }

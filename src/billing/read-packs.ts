@@ -1,0 +1,202 @@
+/** Reads the proof packs of a folder: their manifests, their signatures, and the chain of all of them. */
+import { type KeyObject, verify } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import {
+  CHECKS_NAME,
+  fingerprintOf,
+  hashOf,
+  MANIFEST_NAME,
+  type Manifest,
+  parseManifest,
+  SIGNATURE_NAME,
+} from './manifest.ts';
+import { readChecks } from './pack.ts';
+import { FileProblem, readSmallFile } from './pack-files.ts';
+
+export interface PackProblem {
+  /** The file with its folder. */
+  readonly file: string;
+  readonly problem: string;
+}
+
+export interface Pack {
+  /** Relative to the folder that is verified; '' for that folder. */
+  readonly folder: string;
+  /** The path of its folder. */
+  readonly path: string;
+  readonly manifest: Manifest;
+  /** The bytes of the manifest, which the signature covers. */
+  readonly bytes: Buffer;
+  readonly manifestSha256: string;
+  /** The checks of the manifest's version, as this program includes them. */
+  readonly checksSql: string;
+}
+
+/** The result of verifying packs, to which each step adds. */
+export class Verification {
+  /** Ordered by instance and number. */
+  readonly packs: Pack[] = [];
+  readonly problems: PackProblem[] = [];
+  /** Sentences about what was not checked. */
+  readonly notes: string[] = [];
+  /** Rows checked. */
+  rows = 0;
+
+  addProblem(folder: string, name: string, problem: string): void {
+    this.problems.push({ file: join(folder, name), problem });
+  }
+
+  /** Runs `work` on a file. Records a FileProblem and returns null. */
+  async capture<T>(folder: string, name: string, work: () => Promise<T>): Promise<T | null> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof FileProblem)) throw error;
+      this.addProblem(folder, name, error.message);
+      return null;
+    }
+  }
+}
+
+/** A manifest is a few kilobytes; a larger file is not one. */
+const MAX_MANIFEST_BYTES = 1_048_576;
+const SIGNATURE_BYTES = 64;
+
+/**
+ * Reads the manifest of every pack in `root` and below it, and checks the list of files, the signatures (if there are
+ * keys) and the chain. Rejects with the error of the file system if `root` cannot be read as a folder.
+ */
+export async function readPacks(root: string, keys: readonly KeyObject[]): Promise<Verification> {
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => !entry.isDirectory());
+  const verification = new Verification();
+  for (const [folderPath, folderFiles] of Map.groupBy(files, ({ parentPath }) => parentPath)) {
+    const unlistedNames = new Set(folderFiles.map(({ name }) => name));
+    if (!unlistedNames.delete(MANIFEST_NAME)) continue;
+    const folder = relative(root, folderPath);
+    const pack = await verification.capture(
+      folder,
+      MANIFEST_NAME,
+      async () => await readPack(folderPath, folder),
+    );
+    if (pack === null) continue;
+    verification.packs.push(pack);
+    const { files: listedFiles, signedBy } = pack.manifest;
+    for (const { name } of listedFiles) unlistedNames.delete(name);
+    if (signedBy !== null) unlistedNames.delete(SIGNATURE_NAME);
+    for (const name of unlistedNames) verification.addProblem(folder, name, 'is not listed in the manifest');
+    const signatureFile = signedBy === null ? MANIFEST_NAME : SIGNATURE_NAME;
+    await verification.capture(folder, signatureFile, async () => await checkSignature(pack, keys));
+  }
+  verification.packs.sort(compareNumbers);
+  checkChain(verification);
+  describeUnchecked(verification, keys);
+  return verification;
+}
+
+async function readPack(path: string, folder: string): Promise<Pack> {
+  const bytes = await readSmallFile(join(path, MANIFEST_NAME), MAX_MANIFEST_BYTES);
+  const manifest = parseManifest(bytes.toString('utf8'));
+  if (typeof manifest === 'string') throw new FileProblem(manifest);
+  const { checks } = manifest;
+  const checksSql = await readChecks(checks).catch(() => {
+    throw new FileProblem(`needs version ${checks} of ${CHECKS_NAME}, which this program does not include`);
+  });
+  return { folder, path, manifest, bytes, manifestSha256: hashOf(bytes), checksSql };
+}
+
+async function checkSignature(
+  { manifest: { signedBy }, bytes, path }: Pack,
+  keys: readonly KeyObject[],
+): Promise<void> {
+  if (signedBy === null) {
+    if (keys.length > 0) throw new FileProblem('is not signed, but --key was given');
+    return;
+  }
+  const signature = await readSmallFile(join(path, SIGNATURE_NAME), SIGNATURE_BYTES);
+  if (keys.length === 0) return;
+  const key = keys.find((candidate) => fingerprintOf(candidate) === signedBy);
+  if (key === undefined) {
+    const fingerprints = keys.map(fingerprintOf).join(', ');
+    const given = keys.length === 1 ? 'the given key is' : 'the given keys are';
+    throw new FileProblem(`was signed with key ${signedBy}, but ${given} ${fingerprints}`);
+  }
+  if (!verify(null, bytes, key, signature))
+    throw new FileProblem('does not match the manifest; one of the two was changed');
+}
+
+/**
+ * Checks the chain: no number twice, and each manifest lists the earlier statements of its month with their
+ * hashes.
+ */
+function checkChain(verification: Verification): void {
+  const { packs } = verification;
+  const manifestOf = ({ folder }: Pack) => join(folder, MANIFEST_NAME);
+  for (const pack of packs) {
+    const { statement } = pack.manifest;
+    const { instanceId, number, month, kind, previousSha256, earlier } = statement;
+    const addProblem = (problem: string) => verification.addProblem(pack.folder, MANIFEST_NAME, problem);
+    const namesake = findPack(packs, statement) ?? pack;
+    if (namesake !== pack) addProblem(`has the same number (${number}) as ${manifestOf(namesake)}`);
+    const instanceNumbers = new Set(
+      earlier.filter((link) => link.instanceId === instanceId).map((link) => link.number),
+    );
+    if ((kind === 'closing') === instanceNumbers.size > 0)
+      addProblem(`is a ${kind}, which does not match the earlier statements of ${month} that it lists`);
+    for (const link of [{ instanceId, number: number - 1, sha256: previousSha256 }, ...earlier]) {
+      const linkedPack = findPack(packs, link);
+      if (linkedPack !== undefined && linkedPack.manifestSha256 !== link.sha256)
+        addProblem(
+          `refers to statement ${link.number} with SHA-256 ${link.sha256 ?? 'none'}, ` +
+            `but ${manifestOf(linkedPack)} has ${linkedPack.manifestSha256}`,
+        );
+    }
+    for (const link of earlier) {
+      const earlierPack = findPack(packs, link);
+      if (earlierPack === undefined && link.instanceId === instanceId)
+        addProblem(`refers to statement ${link.number} of ${month}, which is missing`);
+      if (earlierPack !== undefined && earlierPack.manifest.statement.month !== month)
+        addProblem(`refers to ${manifestOf(earlierPack)} as a statement of ${month}, but it is not one`);
+    }
+    for (const other of packs) {
+      const { statement: candidate } = other.manifest;
+      const isEarlier =
+        candidate.instanceId === instanceId && candidate.month === month && candidate.number < number;
+      if (isEarlier && !instanceNumbers.has(candidate.number))
+        addProblem(`does not refer to ${manifestOf(other)}, an earlier statement of ${month}`);
+    }
+  }
+}
+
+export function findPack(
+  packs: readonly Pack[],
+  { instanceId, number }: { readonly instanceId: string; readonly number: number },
+): Pack | undefined {
+  return packs.find(
+    ({ manifest: { statement } }) => statement.instanceId === instanceId && statement.number === number,
+  );
+}
+
+/** Adds notes on what cannot be checked: signatures without a key, and the chain before a missing pack. */
+function describeUnchecked({ packs, notes }: Verification, keys: readonly KeyObject[]): void {
+  const signers = new Set(packs.flatMap(({ manifest: { signedBy } }) => signedBy ?? []));
+  for (const signer of keys.length === 0 ? signers : [])
+    notes.push(`Signed with key ${signer}; the signature was not checked (give --key FILE).`);
+  if (signers.size === 0 && packs.length > 0)
+    notes.push('Not signed: anyone who can write these files could have replaced all of them.');
+  for (const { manifest } of packs) {
+    const { instanceId, number } = manifest.statement;
+    if (number > 1 && findPack(packs, { instanceId, number: number - 1 }) === undefined)
+      notes.push(
+        `Statement ${number - 1} of instance ${instanceId} is not in this folder, so ` +
+          `the chain before number ${number} was not checked.`,
+      );
+  }
+}
+
+function compareNumbers(left: Pack, right: Pack): number {
+  const [a, b] = [left.manifest.statement, right.manifest.statement];
+  if (a.instanceId !== b.instanceId) return a.instanceId < b.instanceId ? -1 : 1;
+  return a.number - b.number || (left.folder < right.folder ? -1 : 1);
+}

@@ -1,0 +1,35 @@
+import { SettingsError } from '../errors.ts';
+import { syncTracks } from '../ledger/expected.ts';
+import { recordRetirement } from '../ledger/instances.ts';
+import { readClock } from '../loading/context.ts';
+import { idText } from '../settings/kinds.ts';
+import { defineCommand } from './command.ts';
+import { openSchema } from './database.ts';
+import { requiredOption } from './options.ts';
+
+export const retire = defineCommand({
+  needs: ['database'],
+  role: 'losant_usage_writer',
+  options: {
+    instance: requiredOption(
+      'ID',
+      'the instance; yesterday becomes its last expected day',
+      idText('instance'),
+    ),
+  },
+  async run(context, { instance: instanceId }) {
+    const { config } = context;
+    if (config.instances.some((each) => each.instanceId === instanceId)) {
+      throw new SettingsError(`--instance ${instanceId}: this instance is still in the settings`, {
+        hint: 'remove it from the settings first, and restart the worker',
+      });
+    }
+    await using handle = await openSchema(context, { writes: true });
+    const now = await readClock(context, handle);
+    const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null };
+    await recordRetirement(handle.db, instanceId);
+    await syncTracks(ledger, { streams: [], selection: [] });
+    const lines = [`Instance ${instanceId} is retired; yesterday is its last expected day. Its data stays.`];
+    return { document: { instanceId }, lines };
+  },
+});

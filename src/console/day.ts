@@ -1,0 +1,123 @@
+import { html } from 'hono/html';
+import { type CellExplanation, type DayExplanation, explainDay, type LedgerRow } from '../queries/explain.ts';
+import { capitalize, showNumber } from '../terminal/words.ts';
+import { addDays, parseDay } from '../usage/day.ts';
+import { isLosantId } from '../usage/organization.ts';
+import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
+import { isGap, STANDINGS, standings } from '../usage/standing.ts';
+import {
+  type ConsolePage,
+  type Html,
+  linkToOrganization,
+  renderCommands,
+  renderFacts,
+  renderInstant,
+  renderStanding,
+  toPlainText,
+} from './page.ts';
+import { type Columns, renderHtmlTable, type TableRow } from './table.ts';
+
+/** Explains a day of an organization: each cell with its numbers, history and advice, the worst first. */
+export const dayPage: ConsolePage = {
+  path: '/coverage/:org/:day',
+  navPath: '/coverage',
+  show: async ({ params, read, instanceIds, nowMs }) => {
+    const orgId = params['org'] ?? '';
+    const day = parseDay(params['day'] ?? '');
+    if (!isLosantId(orgId) || day === null || day < FIRST_DAY || day > LAST_DAY) return null;
+    const explanation = await read((db) => explainDay(db, { orgId, day, streams: null }, { nowMs }));
+    if (explanation === null || !instanceIds.includes(explanation.org.instanceId)) return null;
+    return { title: `${explanation.org.orgName}, ${day}`, body: renderDayExplanation(explanation) };
+  },
+};
+
+function renderDayExplanation({ org, day, standing, cells }: DayExplanation): Html {
+  const { orgId, orgName, deletedOn } = org;
+  const severity = (cell: CellExplanation) =>
+    cell.standing === null ? -1 : standings.indexOf(cell.standing);
+  const sortedCells = cells.toSorted((a, b) => severity(b) - severity(a));
+  const streamsNotExpected = sortedCells.flatMap(({ stream, standing }) =>
+    standing === null ? [stream] : [],
+  );
+  return html`<h1>${toPlainText(orgName)}, ${day}: ${renderStanding(standing)}</h1>
+<p>${linkToOrganization(orgId, orgName)} · <a href="/coverage/${orgId}/${addDays(day, -1)}">Previous day</a> · <a
+  href="/coverage/${orgId}/${addDays(day, 1)}">Next day</a>${
+    deletedOn !== null && ` · deleted (noticed ${deletedOn})`
+  }</p>
+${sortedCells.filter((cell) => cell.standing !== null).map(renderCell)}
+${
+  streamsNotExpected.length > 0 &&
+  html`<p class="quiet">Not expected on this day: ${streamsNotExpected.join(', ')}.</p>`
+}`;
+}
+
+function renderCell(cell: CellExplanation): Html {
+  const { stream, standing, ledger, changes, waivers, quarantine, advice } = cell;
+  const { reason = null, detail = null } = ledger ?? {};
+  return html`<section class="cell ${standing !== null && isGap(standing) && 'on-bad'}"><h2>${stream}: ${renderStanding(
+    standing,
+  )}</h2>
+<p>${standing !== null && `${capitalize(STANDINGS[standing].sentence)}. `}<strong>${reason}</strong>${
+    detail !== null && `: ${toPlainText(detail)}`
+  }</p>
+<p>${capitalize(advice.text)}.</p>
+${advice.commands.map(
+  ({ when, command }) => html`<p class="quiet">${capitalize(when)}:</p>${renderCommands([command])}`,
+)}
+${cell.numbers.length > 0 && renderHtmlTable(cell.numbers, { metric: 'Metric', quantity: 'Quantity' })}
+${renderList('Changes', changes, CHANGES)}
+${renderList('Waivers', waivers, WAIVERS)}
+${renderList('Quarantined responses', quarantine, QUARANTINE)}
+${ledger !== null && renderReads(ledger)}</section>\n`;
+}
+
+const CHANGES: Columns<CellExplanation['changes'][number]> = {
+  changedAt: 'Changed at',
+  metric: 'Metric',
+  type: 'Type',
+  source: 'Source',
+  hour: 'Hour',
+  old: 'Old',
+  new: 'New',
+  wasFinal: 'Was final',
+};
+const WAIVERS: Columns<CellExplanation['waivers'][number]> = {
+  waivedAt: 'Waived at',
+  kind: 'Kind',
+  waivedBy: 'Waived by',
+  waivedByRun: 'Waived by run',
+  reason: 'Reason',
+  liftedAt: 'Lifted at',
+  liftedByRun: 'Lifted by run',
+};
+const QUARANTINE: Columns<CellExplanation['quarantine'][number]> = {
+  seenAt: 'Received',
+  from: 'First day',
+  to: 'Last day',
+  reason: 'Reason',
+  detail: 'Detail',
+};
+
+function renderList<R extends TableRow>(title: string, rows: readonly R[], columns: Columns<R>): Html {
+  return html`${rows.length > 0 && html`<h3>${title}</h3>${renderHtmlTable(rows, columns)}`}`;
+}
+
+/** Renders the read history of a cell, collapsed. */
+function renderReads({
+  firstLoadedAt,
+  lastReadAt,
+  finalizedAt,
+  failedReads,
+  omissions,
+  runId,
+}: LedgerRow): Html {
+  const facts = {
+    'First stored': firstLoadedAt !== null && renderInstant(firstLoadedAt),
+    'Last read': lastReadAt !== null && renderInstant(lastReadAt),
+    'Final since': finalizedAt !== null && renderInstant(finalizedAt),
+    'Failed reads in a row': failedReads > 0 && showNumber(failedReads),
+    'Responses that omitted it': omissions > 0 && showNumber(omissions),
+    Run: runId,
+  };
+  return html`<details><summary>Read history</summary>${renderFacts(facts)}</details>`;
+}

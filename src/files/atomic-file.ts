@@ -1,0 +1,106 @@
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { access, open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { AppError, SettingsError } from '../errors.ts';
+import type { FileChunk } from './formats.ts';
+
+/** A file that exists completely or not at all. Methods throw AppError if writing it fails. */
+export interface AtomicFile {
+  write(chunk: FileChunk): Promise<void>;
+  /** Syncs the file to disk and moves it to its final path; an existing file stays until then. */
+  finish(): Promise<{ readonly bytes: number; readonly sha256: string }>;
+  /** Removes the unfinished file. Does nothing after `finish`. */
+  discard(): Promise<void>;
+}
+
+/** Creates the file next to its final path as `.NAME.ID.unfinished`. Throws SettingsError if that is not possible. */
+export async function createAtomicFile(path: string, id: string): Promise<AtomicFile> {
+  const { target, unfinished, handle } = await openUnfinished(path, id);
+  const hash = createHash('sha256');
+  let size = 0;
+  const attempt = async (work: () => Promise<void>) => {
+    await work().catch((error: unknown) => {
+      throw toWriteError(error, target);
+    });
+  };
+  return {
+    write: async (chunk) => {
+      const bytes = typeof chunk === 'string' ? Buffer.from(chunk, 'utf8') : chunk;
+      hash.update(bytes);
+      size += bytes.length;
+      await attempt(() => handle.writeFile(bytes));
+    },
+    finish: async () => {
+      await attempt(async () => {
+        await handle.sync();
+        await handle.close();
+        await rename(unfinished, target);
+      });
+      return { bytes: size, sha256: hash.digest('hex') };
+    },
+    discard: async () => {
+      await handle.close();
+      await rm(unfinished, { force: true });
+    },
+  };
+}
+
+async function openUnfinished(path: string, id: string) {
+  try {
+    const { path: target, mode } = await findTarget(path);
+    const unfinished = join(dirname(target), `.${basename(target)}.${id}.unfinished`);
+    const handle = await open(unfinished, 'wx');
+    if (mode !== null) await handle.chmod(mode);
+    return { target, unfinished, handle };
+  } catch (error) {
+    throw toCreateError(error, path);
+  }
+}
+
+/** Returns the file to replace, following links. Throws if it is not a writable regular file. */
+async function findTarget(path: string): Promise<{ readonly path: string; readonly mode: number | null }> {
+  try {
+    const stats = await stat(path);
+    if (!stats.isFile()) {
+      const fileType = stats.isDirectory() ? 'a folder' : 'a device or pipe';
+      throw new SettingsError(`${path} is ${fileType}, not a file`, { hint: 'give a file name' });
+    }
+    await access(path, constants.W_OK);
+    return { path: await realpath(path), mode: stats.mode & 0o777 };
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+    return { path, mode: null };
+  }
+}
+
+/** Turns the error of creating a file or folder into one for the operator; returns any other error unchanged. */
+export function toCreateError(error: unknown, path: string): unknown {
+  const fileProblem = describeFileProblem(error, path);
+  return fileProblem === null
+    ? error
+    : new SettingsError(fileProblem.message, { hint: fileProblem.hint, cause: error });
+}
+
+/** Like {@link toCreateError}, for a write that has started; the partial file has been removed. */
+export function toWriteError(error: unknown, path: string): unknown {
+  const fileProblem = describeFileProblem(error, path);
+  if (fileProblem === null) return error;
+  const hint = `${fileProblem.hint}, then try again; no partial file was left behind`;
+  return new AppError('file_failed', fileProblem.message, { hint, cause: error });
+}
+
+/** Describes an error of the file system; null for any other error. */
+function describeFileProblem(error: unknown, path: string): { message: string; hint: string } | null {
+  const code = codeOf(error);
+  if (code === null || !(error instanceof Error && 'syscall' in error)) return null;
+  // The text is `EACCES: permission denied`, without the call and the path that Node adds.
+  const problem =
+    code === 'ENOENT' ? `folder ${dirname(resolve(path))} does not exist` : error.message.split(', ')[0];
+  const hint = 'give a path that this user can write to, on a disk with free space';
+  return { message: `${path} cannot be written: ${problem}`, hint };
+}
+
+export function codeOf(error: unknown): string | null {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
+}

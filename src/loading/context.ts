@@ -1,0 +1,181 @@
+import { CLOCK } from '../database/expressions.ts';
+import type { DatabaseHandle } from '../database/handle.ts';
+import { AppError, LosantError } from '../errors.ts';
+import type { DueScope } from '../ledger/due.ts';
+import { DATABASE_SKEW_MAX_MS, type InstanceLedger } from '../ledger/lease.ts';
+import type { RunKind } from '../ledger/runs.ts';
+import type { Logger } from '../logger.ts';
+import { type AttemptReport, createLosantClient, type LosantClient } from '../losant/client.ts';
+import { Gate } from '../losant/gate.ts';
+import { getInstance } from '../losant/orgs.ts';
+import { Rate } from '../losant/rate.ts';
+import { RESPONSE_SKEW_MAX_MS } from '../losant/response.ts';
+import type { Config, InstanceConfig } from '../settings/config.ts';
+import type { DayRange } from '../usage/day.ts';
+
+/** Everything that a run of an instance needs. */
+export interface InstanceContext
+  extends InstanceLedger,
+    Pick<InstanceConfig, 'apiUrl' | 'streams'>,
+    Pick<Config, 'controlTotals'>,
+    Pick<RunEnvironment, 'handle' | 'logger' | 'host' | 'version'> {
+  readonly client: LosantClient;
+  /** The organizations that the settings choose; null for all. */
+  readonly selection: readonly string[] | null;
+  readonly concurrency: number;
+  /** Returns the API's clock minus `now` in ms, as of the newest response; null before the first. */
+  readonly apiAheadMs: () => number | null;
+  /** Returns the number of requests so far. */
+  readonly requestCount: () => number;
+}
+
+export interface Progress {
+  readonly plannedCells: number;
+  readonly readCells: number;
+  /** Cells whose read failed or whose response was quarantined. */
+  readonly failedReads: number;
+}
+
+/** The process that runs the instance, and how many cells it still has to read. */
+export interface BusyLease {
+  readonly message: string;
+  readonly cellsLeft: number;
+}
+
+export interface RunOptions extends DueScope {
+  readonly kind: RunKind;
+  readonly runId: string;
+  /** The days of a backfill, or the one day to read again; null for everything that is due. */
+  readonly range: DayRange | null;
+  /** Whether a backfill reads stored cells again. */
+  readonly force: boolean;
+  readonly signal: AbortSignal;
+  /** The longest wait for a process that runs the instance; 0 by default. */
+  readonly waitMs?: number | undefined;
+  /** Called when such a wait begins, and then once a minute. */
+  readonly onBusy?: ((lease: BusyLease) => void) | undefined;
+  /** Returns the next wake-up, at which recent days take precedence over older ones; in 15 minutes by default. */
+  readonly nextWakeAt?: (() => Date | null) | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+/** The rates by token. They outlive a run, because a pause that Losant has requested does too. */
+export type Rates = Map<string, Rate>;
+
+/** What the runs of all instances share. */
+export interface RunEnvironment {
+  readonly config: Pick<Config, 'policy' | 'request' | 'controlTotals'>;
+  readonly logger: Logger;
+  /** Returns the time in ms by this host's clock. */
+  readonly hostNow: () => number;
+  /** Returns the time in ms by the database's clock. */
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly host: string;
+  readonly version: string;
+  readonly handle: DatabaseHandle;
+  /** All callers pass the same map, so that instances with the same token share its rate. */
+  readonly rates: Rates;
+  readonly onAttempt?: ((report: AttemptReport) => void) | undefined;
+}
+
+/** Reads the token, which may have been rotated since the last run. Throws SettingsError if there is none. */
+export function createInstanceContext(
+  environment: RunEnvironment,
+  instance: InstanceConfig,
+): InstanceContext {
+  const { config, logger, host, version, random, handle, now, rates, onAttempt } = environment;
+  const { instanceId, apiUrl, domain, streams, orgs: selection } = instance;
+  const { requestConcurrency: concurrency, requestsPerSecond } = instance;
+  const { policy, controlTotals } = config;
+  const token = instance.readToken();
+  const rate = rates.get(token) ?? new Rate(requestsPerSecond);
+  rate.limitTo(requestsPerSecond);
+  rates.set(token, rate);
+  let aheadMs: number | null = null;
+  let requests = 0;
+  const client = createLosantClient({
+    ...config.request,
+    apiUrl,
+    domain,
+    token,
+    version,
+    random,
+    gate: new Gate({ concurrency, rate }),
+    now,
+    onClock: (ms) => {
+      aheadMs = ms;
+    },
+    onAttempt: (report) => {
+      requests += 1;
+      onAttempt?.(report);
+    },
+  });
+  return {
+    handle,
+    db: handle.db,
+    client,
+    now,
+    logger,
+    host,
+    version,
+    instanceId,
+    apiUrl,
+    selection,
+    streams,
+    policy,
+    controlTotals,
+    concurrency,
+    apiAheadMs: () => aheadMs,
+    requestCount: () => requests,
+  };
+}
+
+/** Throws AppError `clock_skew` if the API's clock is too far off. Null is unknown and passes. */
+export function requireApiClock(aheadMs: number | null): void {
+  requireClockWithin(RESPONSE_SKEW_MAX_MS, aheadMs ?? 0, "the Losant API's");
+}
+
+/**
+ * Reads Losant's clock again, after a response with a wrong date. Returns if only that response was wrong, as a cached
+ * one is. Throws AppError `clock_skew` if a clock has drifted.
+ */
+export async function recheckApiClock(
+  { client, instanceId, apiAheadMs }: Pick<InstanceContext, 'client' | 'instanceId' | 'apiAheadMs'>,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await getInstance(client, { instanceId, signal });
+  } catch (error) {
+    if (!(error instanceof LosantError)) throw error;
+    if (error.kind === 'wrong_date') requireApiClock(apiAheadMs());
+  }
+}
+
+/**
+ * Returns a clock that advances with the host's and shows the database's time. It never goes back: what is due stays
+ * due if the host's clock is set back. Throws AppError `clock_skew` if host and database are more than 30 s apart.
+ */
+export async function readClock(
+  { hostNow }: { readonly hostNow: () => number },
+  { db, label }: DatabaseHandle,
+): Promise<() => number> {
+  const sentAtMs = hostNow();
+  const { at } = await db.selectNoFrom(CLOCK.as('at')).executeTakeFirstOrThrow();
+  const offsetMs = Math.round(Date.parse(at) - (sentAtMs + hostNow()) / 2);
+  requireClockWithin(DATABASE_SKEW_MAX_MS, offsetMs, `that of the database at ${label}`);
+  let latestMs = 0;
+  return () => {
+    latestMs = Math.max(latestMs, hostNow() + offsetMs);
+    return latestMs;
+  };
+}
+
+/** Throws AppError `clock_skew` if another clock is more than `limitMs` from this host's. */
+function requireClockWithin(limitMs: number, aheadMs: number, otherClock: string): void {
+  if (Math.abs(aheadMs) <= limitMs) return;
+  const distance = `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'behind' : 'ahead of'}`;
+  throw new AppError('clock_skew', `This host's clock is ${distance} ${otherClock}`, {
+    hint: 'synchronize the clocks (NTP); nothing was loaded, because it is unclear which day has ended',
+  });
+}

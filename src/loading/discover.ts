@@ -1,0 +1,194 @@
+import { transform } from 'streaming-iterables';
+import { LosantError } from '../errors.ts';
+import { readInstance, type StoredInstance, updateInstance } from '../ledger/instances.ts';
+import {
+  countUnlistedDay,
+  markDeleted,
+  readOrgIds,
+  readUnreadableOrgs,
+  upsertOrganizations,
+} from '../ledger/organizations.ts';
+import { listOrgPages, type OrgPage } from '../losant/org-list.ts';
+import { getInstance, getOrg } from '../losant/orgs.ts';
+import { dayAt } from '../usage/day.ts';
+import type { InstanceContext } from './context.ts';
+import type { RunFailure } from './report.ts';
+import type { Session } from './session.ts';
+
+type DiscoveryContext = InstanceContext & Pick<Session, 'signal' | 'ledger'>;
+
+/** `orgId` is null if the failure may concern any organization. */
+export type DiscoveryFailure = Pick<RunFailure, 'orgId' | 'code' | 'message'>;
+
+export interface Discovery {
+  readonly failures: readonly DiscoveryFailure[];
+  /** Losant's rejection of the scope to list organizations; stored ones are loaded nevertheless. */
+  readonly refusal: LosantError | null;
+}
+
+/**
+ * Updates the organizations from Losant's list. A complete list is read once per UTC day, unless `forceRefresh` is set
+ * or a configured organization is unknown. If the list cannot be read, the run continues with the stored organizations.
+ * Throws LosantError for a rejected token, or if no organization is stored.
+ */
+export async function discoverOrganizations(
+  session: Pick<Session, 'context' | 'signal' | 'ledger'>,
+  { forceRefresh }: { readonly forceRefresh: boolean },
+): Promise<Discovery> {
+  const context = { ...session.context, signal: session.signal, ledger: session.ledger };
+  const isStale = forceRefresh || (await isListStale(context));
+  const { failures, refusal } = isStale ? await refreshIfPossible(context) : { failures: [], refusal: null };
+  return { failures: [...failures, ...(await readOpenProblems(context, failures))], refusal };
+}
+
+/** Whether the organizations have not been listed completely on this UTC day, or the selection has changed. */
+async function isListStale(context: DiscoveryContext): Promise<boolean> {
+  const { selection, now } = context;
+  const { listedAt, listProblem, newOrgsFrom } = await getStoredInstance(context);
+  if (listedAt === null || listProblem !== null || dayAt(Date.parse(listedAt)) < dayAt(now())) return true;
+  return (selection === null) !== (newOrgsFrom !== null) || (await readUnknownOrgIds(context)).length > 0;
+}
+
+async function getStoredInstance({ db, instanceId }: DiscoveryContext): Promise<StoredInstance> {
+  const instance = await readInstance(db, instanceId);
+  if (!instance) throw new Error(`instance ${instanceId} is not registered`);
+  return instance;
+}
+
+/** Returns the configured organizations that are not stored as the instance's. */
+async function readUnknownOrgIds({ db, instanceId, selection }: DiscoveryContext): Promise<string[]> {
+  if (selection === null) return [];
+  const storedOrgIds = new Set(await readOrgIds(db, instanceId));
+  return selection.filter((orgId) => !storedOrgIds.has(orgId));
+}
+
+/** Returns the failures that every run reports until they are resolved. */
+async function readOpenProblems(
+  context: DiscoveryContext,
+  newFailures: readonly DiscoveryFailure[],
+): Promise<readonly DiscoveryFailure[]> {
+  const { db, instanceId } = context;
+  const { listProblem } = await getStoredInstance(context);
+  const failures: DiscoveryFailure[] = [];
+  if (listProblem !== null) {
+    const message = `organizations may be missing, because the list was incomplete: ${listProblem}`;
+    failures.push({ orgId: null, code: 'list_incomplete', message });
+  }
+  for (const orgId of listProblem === null ? await readUnknownOrgIds(context) : []) {
+    if (newFailures.some((failure) => failure.orgId === orgId)) continue;
+    const message = `organization ${orgId} is configured but does not exist in instance ${instanceId}`;
+    failures.push({ orgId, code: 'org_unknown', message });
+  }
+  for (const { orgId, problem } of await readUnreadableOrgs(db, instanceId)) {
+    failures.push({ orgId, code: 'org_unreadable', message: `attributes cannot be read: ${problem}` });
+  }
+  return failures;
+}
+
+async function refreshIfPossible(context: DiscoveryContext): Promise<Discovery> {
+  try {
+    return { failures: await refreshOrganizations(context), refusal: null };
+  } catch (error) {
+    const canContinue = error instanceof LosantError && error.kind !== 'unauthorized';
+    if (!canContinue || (await readOrgIds(context.db, context.instanceId)).length === 0) throw error;
+    await updateInstance(context.ledger, { list_problem: error.message });
+    return { failures: [], refusal: error.kind === 'forbidden' ? error : null };
+  }
+}
+
+/**
+ * Stores the selected organizations of Losant's list, a page at a time. A list counts only if it is complete by its own
+ * totalCount; otherwise the next run reads it again.
+ */
+async function refreshOrganizations(context: DiscoveryContext): Promise<readonly DiscoveryFailure[]> {
+  const { db, ledger, client, instanceId, selection, signal, now } = context;
+  const isSelected = ({ orgId }: { readonly orgId: string | null }) =>
+    selection === null || selection.includes(orgId ?? '');
+  const startedAt = new Date(now()).toISOString();
+  const pages = listOrgPages(client, { instanceId, signal });
+  const failures = new Map<string, DiscoveryFailure>();
+  const store = async ({ items }: OrgPage) => {
+    for (const { orgId, ownerId } of await upsertOrganizations(ledger, items.filter(isSelected))) {
+      const message = `organization ${orgId} still belongs to instance ${ownerId}`;
+      failures.set(orgId, { orgId, code: 'org_of_other_instance', message });
+    }
+  };
+  let step = await pages.next();
+  // A token without the scope for the instance itself confirms it by its list.
+  if (step.done !== true && (await getStoredInstance(context)).apiUrl === null)
+    await updateInstance(ledger, { api_url: context.apiUrl });
+  // The next page is requested while this one is stored.
+  while (!step.done) [step] = await Promise.all([pages.next(), store(step.value)]);
+  const { reason, listedOrgs } = step.value;
+  if (reason !== null) {
+    await updateInstance(ledger, { list_problem: reason });
+    return [...failures.values()];
+  }
+  await updateInstance(ledger, { listed_at: startedAt, list_problem: null });
+  if (listedOrgs === 0) return [...failures.values()];
+  const unlisted = await readOrgIds(db, instanceId, { unseenSince: startedAt });
+  const deletionFailures = await detectDeletions(
+    context,
+    unlisted.filter((orgId) => isSelected({ orgId })),
+  );
+  return [...failures.values(), ...deletionFailures];
+}
+
+/** More deletions than this are not confirmed at once: a wrong token or a broken list looks just like them. */
+const DELETIONS_MAX = 1;
+const DELETIONS_SHARE_MAX = 0.05;
+/** More deletions are confirmed once complete lists of this many days have lacked the organizations. */
+const UNLISTED_DAYS_NEEDED = 3;
+
+/**
+ * Believing a false deletion gives up days that could still be read; missing a true one costs a few failed requests. A
+ * truncated list, a token of the wrong instance and an outage all look like deletions. So three things must agree: a
+ * list that is complete by its own totalCount lacks the organization, a lookup by ID returns 404, and the same token
+ * can still read the instance. Even then a run accepts one organization, or 5% of them; more than that are accepted
+ * only once complete lists of three days have lacked them. If a deleted organization is listed again, it is restored
+ * and all of its cells inside the horizon are due.
+ */
+async function detectDeletions(
+  context: DiscoveryContext,
+  unlistedIds: readonly string[],
+): Promise<DiscoveryFailure[]> {
+  if (unlistedIds.length === 0) return [];
+  const { db, ledger, client, instanceId, signal, concurrency, now } = context;
+  const today = dayAt(now());
+  const unlistedDays = await countUnlistedDay(ledger, { orgIds: unlistedIds, today });
+  const existing = (await readOrgIds(db, instanceId)).length;
+  const allowed = Math.max(DELETIONS_MAX, Math.floor(existing * DELETIONS_SHARE_MAX));
+  const isLongUnlisted = (orgId: string) => (unlistedDays.get(orgId) ?? 0) >= UNLISTED_DAYS_NEEDED;
+  // One more than allowed is enough to know that there are too many.
+  const recentIds = unlistedIds.filter((id) => !isLongUnlisted(id)).slice(0, allowed + 1);
+  const candidates = [...unlistedIds.filter(isLongUnlisted), ...recentIds];
+  const deletedIds: string[] = [];
+  const lookUp = async (orgId: string) => ({ orgId, isNotFound: await isOrgNotFound(context, orgId) });
+  for await (const { orgId, isNotFound } of transform(concurrency, lookUp, candidates)) {
+    if (isNotFound) deletedIds.push(orgId);
+  }
+  if (deletedIds.length === 0) return [];
+  await getInstance(client, { instanceId, signal });
+  const confirmedIds = deletedIds.length <= allowed ? deletedIds : deletedIds.filter(isLongUnlisted);
+  if (confirmedIds.length > 0) await markDeleted(ledger, { orgIds: confirmedIds, today });
+  if (confirmedIds.length === deletedIds.length) return [];
+  const count = deletedIds.length - confirmedIds.length;
+  const problem = `at least ${count} organizations appear to have been deleted at once`;
+  const days = `${UNLISTED_DAYS_NEEDED} days of complete lists without them`;
+  const rule = `more than ${allowed} at a time are confirmed only after ${days}`;
+  return [{ orgId: null, code: 'deletions_not_confirmed', message: `${problem}: ${rule}` }];
+}
+
+/** Whether Get organization returns 404. Another failure of one lookup must not stop the others. */
+async function isOrgNotFound(
+  { client, instanceId, signal }: DiscoveryContext,
+  orgId: string,
+): Promise<boolean> {
+  try {
+    await getOrg(client, { instanceId, orgId, signal });
+    return false;
+  } catch (error) {
+    if (!(error instanceof LosantError) || error.kind === 'unauthorized') throw error;
+    return error.kind === 'not_found';
+  }
+}

@@ -1,0 +1,104 @@
+import { hash } from 'node:crypto';
+import { LosantError } from '../errors.ts';
+import type { SliceResponse } from '../ledger/quarantine.ts';
+import type { ApiResponse } from '../losant/response.ts';
+import { createUsageRequest } from '../losant/usage.ts';
+import type { CellResponse, Verdict } from '../usage/cell.ts';
+import { addDays, countDays } from '../usage/day.ts';
+import { planSlices, type Slice } from '../usage/plan.ts';
+import { getStream } from '../usage/streams/catalog.ts';
+import { type BodyContent, UnplaceableBodyError } from '../usage/streams/stream.ts';
+import type { InstanceContext } from './context.ts';
+import { withoutIdsAndDays } from './report.ts';
+
+/**
+ * Requests the usage of a slice and splits the responses into its days. A slice that is too long for Losant is halved,
+ * down to a single day, and each part has a result of its own. An error of Losant becomes a verdict. Throws only if
+ * `signal` aborts.
+ */
+export async function extractSlice(
+  slice: Slice,
+  context: Pick<InstanceContext, 'client' | 'instanceId' | 'now'>,
+  signal: AbortSignal,
+): Promise<SliceResult[]> {
+  const { client, instanceId, now } = context;
+  const { orgId, stream, range } = slice;
+  const { requests, parseBodies } = getStream(stream);
+  const startedAtMs = now();
+  const apiResponses: ApiResponse[] = [];
+  try {
+    for (const request of requests) {
+      apiResponses.push(
+        await client.get(createUsageRequest({ instanceId, orgId, range, signal, ...request })),
+      );
+    }
+  } catch (error) {
+    if (!(error instanceof LosantError)) throw error;
+    const halves = canSucceedInHalves(error) ? halveSlice(slice) : null;
+    if (halves) return (await Promise.all(halves.map((half) => extractSlice(half, context, signal)))).flat();
+    return [toFailedResult(slice, error, startedAtMs)];
+  }
+  const texts = apiResponses.map(({ text }) => text);
+  const { sentAtMs } = apiResponses[0] as ApiResponse;
+  try {
+    const { days, ...counts } = parseBodies(
+      apiResponses.map(({ body }) => body),
+      range,
+    );
+    const sha256 = hash('sha256', texts.join(''), 'hex');
+    const responses = slice.days.map((day): CellResponse => {
+      return { orgId, stream, day, sentAtMs, sha256, verdict: days.get(day) ?? OMITTED };
+    });
+    return [{ slice, responses, texts, error: null, ...counts }];
+  } catch (error) {
+    if (!(error instanceof UnplaceableBodyError)) throw error;
+    const verdict = { kind: 'quarantined', code: UNPLACEABLE, detail: error.message } as const;
+    return [sameVerdictForAll(slice, verdict, { sentAtMs, texts, error: null })];
+  }
+}
+
+/** Whether Losant may respond to a shorter range. */
+function canSucceedInHalves({ kind }: LosantError): boolean {
+  return kind === 'refused' || kind === 'timeout';
+}
+
+/** Returns the halves of a slice, each with the range that its days need; null for a range of one day. */
+function halveSlice({ orgId, stream, range: { from, to }, days }: Slice): Slice[] | null {
+  const length = countDays(from, to) + 1;
+  if (length === 1) return null;
+  const middle = addDays(from, Math.floor(length / 2));
+  const halves = [days.filter((day) => day >= middle), days.filter((day) => day < middle)];
+  return halves.flatMap((half) => planSlices(half.map((day) => ({ orgId, stream, day }))));
+}
+
+/** A finished slice, ready to be loaded: a response for each of its cells. */
+export interface SliceResult extends SliceResponse, Omit<BodyContent, 'days'> {
+  readonly slice: Slice;
+  /** The error that ended the request; null if Losant responded. */
+  readonly error: LosantError | null;
+}
+
+/** Turns the error of a request into a result. An unusable body is quarantined with its slice. */
+export function toFailedResult(slice: Slice, error: LosantError, sentAtMs: number): SliceResult {
+  const { kind: code, body } = error;
+  const detail = withoutIdsAndDays(error.message);
+  if (code !== 'bad_body') {
+    return sameVerdictForAll(slice, { kind: 'failed', code, detail }, { sentAtMs, texts: [], error });
+  }
+  const verdict = { kind: 'quarantined', code: UNPLACEABLE, detail } as const;
+  return sameVerdictForAll(slice, verdict, { sentAtMs, texts: body === null ? [] : [body], error });
+}
+
+function sameVerdictForAll(
+  slice: Slice,
+  verdict: Verdict,
+  { sentAtMs, ...details }: Pick<SliceResult, 'texts' | 'error'> & Pick<CellResponse, 'sentAtMs'>,
+): SliceResult {
+  const { orgId, stream, days } = slice;
+  const responses = days.map((day) => ({ orgId, stream, day, sentAtMs, sha256: null, verdict }));
+  return { slice, responses, outsideBuckets: 0, unknownKeys: 0, ...details };
+}
+
+/** The code of a body whose values cannot be attributed to days. */
+const UNPLACEABLE = 'unplaceable_body';
+const OMITTED: Verdict = { kind: 'omitted' };

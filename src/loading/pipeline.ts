@@ -1,0 +1,233 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { batchWithTimeout, flatTransform } from 'streaming-iterables';
+import { isConnectionLost, isRefusedForData, isRetryable } from '../database/sqlstate.ts';
+import type { LosantError } from '../errors.ts';
+import type { LoadedCell } from '../ledger/coverage.ts';
+import { countDueCells, type DueScope, readDuePage } from '../ledger/due.ts';
+import { loadBatch, type RunLedger } from '../ledger/load.ts';
+import type { CellKey } from '../usage/cell.ts';
+import { addDays, dayAt, HOUR_MS } from '../usage/day.ts';
+import { planSlices, type Slice } from '../usage/plan.ts';
+import { recheckApiClock } from './context.ts';
+import { extractSlice, type SliceResult, toFailedResult } from './extract.ts';
+import type { Session } from './session.ts';
+
+/** The length of a pass if no schedule ends it. */
+const DEFAULT_PASS_MS = HOUR_MS / 4;
+
+/**
+ * A backfill can be due for hours, and yesterday becomes due in the middle of it. So cells are read in passes. A pass
+ * first reads the last seven days of all organizations, completely; then older days, starting at the organization where
+ * the last pass stopped, until the next wake-up or midnight. It reads at least one page of them, or frequent wake-ups
+ * would starve them. Once a pass has reached the last organization, `sinceMs` limits the next one to cells that were
+ * set due in the meantime and after their last read, so that a cell is read once per run; a new day lifts the limit.
+ * The run ends when a pass from the first organization finds nothing.
+ *
+ * Calls `onNewDay` when a day has ended. Returns Losant's rejection of the token or of a scope, or null. Throws when
+ * the session's signal aborts, when clocks drift apart, and when the database stays unreachable.
+ */
+export async function loadDue(
+  session: Session,
+  scope: DueScope,
+  onNewDay: () => Promise<void>,
+): Promise<LosantError | null> {
+  const { tally, ledger } = session;
+  const { onProgress, nextWakeAt } = session.options;
+  const { now } = ledger;
+  const cellsDue = onProgress ? await countDueCells(ledger, scope) : 0;
+  const reportProgress = () => {
+    const { planned, failedReads } = tally;
+    onProgress?.({ plannedCells: Math.max(cellsDue, planned), readCells: planned, failedReads });
+  };
+  let roundStartMs = now();
+  let sinceMs: number | null = null;
+  for (let olderCursor = ''; ; ) {
+    const today = dayAt(now());
+    const endMs = nextWakeAt?.()?.getTime() ?? now() + DEFAULT_PASS_MS;
+    const pass: Pass = { scope, endMs, sinceMs, olderCursor, isAtEnd: false, hasFoundCells: false };
+    await loadPass(session, pass, reportProgress);
+    if (pass.isAtEnd && !pass.hasFoundCells && olderCursor === '') return session.refusals.worst;
+    olderCursor = pass.isAtEnd ? '' : pass.olderCursor;
+    const isNewDay = dayAt(now()) !== today;
+    if (isNewDay || pass.isAtEnd) {
+      sinceMs = isNewDay ? null : roundStartMs;
+      roundStartMs = now();
+    }
+    if (isNewDay) await onNewDay();
+  }
+}
+
+/** One pass over what is due in a scope; see {@link loadDue}. */
+export interface Pass {
+  readonly scope: DueScope;
+  /** The time in ms from which a new pass goes before older days. */
+  readonly endMs: number;
+  /** Limits the pass to cells that were set due after this time; null for all. */
+  readonly sinceMs: number | null;
+  /** The last organization whose older days were read; empty at first. */
+  olderCursor: string;
+  /** Whether the older days of the last organization were read. */
+  isAtEnd: boolean;
+  hasFoundCells: boolean;
+}
+
+/** A pass reads days up to this age first, for all organizations. */
+const RECENT_DAYS = 7;
+
+/** Yields the due cells of a pass, a page of organizations at a time; see {@link loadDue}. */
+export async function* readDuePages(
+  { ledger, refusals }: Pick<Session, 'ledger' | 'refusals'>,
+  pass: Pass,
+): AsyncGenerator<CellKey[]> {
+  const { scope, endMs, sinceMs } = pass;
+  const { now } = ledger;
+  const today = dayAt(now());
+  const recentRange = { from: addDays(today, -RECENT_DAYS), to: null };
+  const olderRange = { from: null, to: addDays(recentRange.from, -1) };
+  const readPage = async (range: typeof recentRange | typeof olderRange, afterOrgId: string) => {
+    const cursor = { refusedStreams: refusals.refusedStreams, sinceMs, afterOrgId, ...range };
+    const cells = refusals.isTokenRefused ? [] : await readDuePage(ledger, scope, cursor);
+    pass.hasFoundCells ||= cells.length > 0;
+    return cells;
+  };
+  for (let afterOrgId = ''; dayAt(now()) === today; ) {
+    const cells = await readPage(recentRange, afterOrgId);
+    if (cells.length === 0) break;
+    afterOrgId = lastOrgId(cells);
+    yield cells;
+  }
+  for (let isFirst = true; dayAt(now()) === today && (isFirst || now() < endMs); isFirst = false) {
+    const cells = await readPage(olderRange, pass.olderCursor);
+    pass.isAtEnd = cells.length === 0;
+    if (pass.isAtEnd) return;
+    pass.olderCursor = lastOrgId(cells);
+    yield cells;
+  }
+}
+
+function lastOrgId(cells: readonly CellKey[]): string {
+  return (cells.at(-1) as CellKey).orgId;
+}
+
+/** The most slices in one transaction, and the longest wait for them. */
+const BATCH_SLICES = 400;
+const BATCH_WAIT_MS = 1_000;
+
+/**
+ * Plans, extracts and loads the slices of a pass, and counts them in the tally. One batch is loaded while the next is
+ * extracted.
+ */
+async function loadPass(session: Session, pass: Pass, reportProgress: () => void): Promise<void> {
+  const { context, tally, refusals } = session;
+  const stop = new AbortController();
+  const signal = AbortSignal.any([session.signal, stop.signal]);
+  const slices = planPassSlices(session, pass, reportProgress);
+  const extract = async (slice: Slice) => {
+    signal.throwIfAborted();
+    const earlierRefusal = refusals.forStream(slice.stream);
+    if (earlierRefusal) return [toFailedResult(slice, earlierRefusal, context.now())];
+    const results = await extractSlice(slice, context, signal);
+    for (const { error } of results) refusals.record(slice, error, tally.orgIds.size);
+    return results;
+  };
+  const results = flatTransform(2 * context.concurrency, extract, slices);
+  let pendingLoad = Promise.resolve();
+  try {
+    for await (const batch of batchWithTimeout(BATCH_SLICES, BATCH_WAIT_MS, results)) {
+      await pendingLoad;
+      pendingLoad = loadResults(batch, session, signal).then(reportProgress);
+      // Once a load has failed, the requests that run at the same time are of no use.
+      pendingLoad.catch((error: unknown) => stop.abort(error));
+    }
+    await pendingLoad;
+  } catch (error) {
+    await pendingLoad;
+    throw error;
+  } finally {
+    stop.abort(new Error('the pass has ended'));
+    await pendingLoad.catch(() => {});
+    await slices.return(undefined);
+  }
+}
+
+/** Yields the slices of a pass. Records the run once there is something to read. */
+async function* planPassSlices(
+  session: Session,
+  pass: Pass,
+  reportProgress: () => void,
+): AsyncGenerator<Slice> {
+  for await (const cells of readDuePages(session, pass)) {
+    session.signal.throwIfAborted();
+    if (!session.isRecorded) {
+      await session.begin();
+      reportProgress();
+    }
+    for (const { orgId } of cells) session.tally.orgIds.add(orgId);
+    yield* planSlices(cells);
+  }
+}
+
+/**
+ * Loads results. A rejected token or scope is counted but not loaded: it says nothing about the cells, and loading
+ * it would postpone their retry.
+ */
+async function loadResults(
+  results: readonly SliceResult[],
+  { context, tally, refusals, ledger }: Session,
+  signal: AbortSignal,
+): Promise<void> {
+  if (results.some(({ error }) => error?.kind === 'wrong_date')) await recheckApiClock(context, signal);
+  const loadable: SliceResult[] = [];
+  for (const result of results) {
+    tally.unknownKeys += result.unknownKeys;
+    tally.outsideBuckets += result.outsideBuckets;
+    if (refusals.isGlobal(result)) tally.addRejected(result.responses);
+    else loadable.push(result);
+  }
+  if (loadable.length === 0) return;
+  for (const cell of await loadSlices(ledger, loadable, { signal })) tally.addCell(cell);
+}
+
+/** The waits between attempts to load after a conflict or a lost connection: half a minute in all. */
+const RETRY_AFTER_MS = [100, 500, 1_000, 2_000, 4_000, 8_000, 15_000];
+
+interface LoadAttempt {
+  readonly signal: AbortSignal;
+  /** The number of earlier attempts. */
+  readonly failures?: number;
+  /** Whether the verdicts are quarantined already. */
+  readonly isQuarantined?: boolean;
+}
+
+/**
+ * Loads slices in one transaction. Conflicts and lost connections are retried, so a batch may be loaded twice. A batch
+ * whose data the database refuses is halved until the bad slice is alone; its cells are quarantined. Throws any other
+ * error, such as a lost lease or a database that stays unreachable.
+ */
+async function loadSlices(
+  ledger: RunLedger,
+  slices: readonly SliceResult[],
+  { signal, failures = 0, isQuarantined = false }: LoadAttempt,
+): Promise<LoadedCell[]> {
+  try {
+    return await loadBatch(ledger, slices);
+  } catch (error) {
+    const waitMs = RETRY_AFTER_MS[failures];
+    if ((isRetryable(error) || isConnectionLost(error)) && waitMs !== undefined) {
+      await sleep(waitMs, undefined, { signal });
+      return await loadSlices(ledger, slices, { signal, failures: failures + 1, isQuarantined });
+    }
+    if (!isRefusedForData(error) || isQuarantined) throw error;
+    if (slices.length > 1) {
+      const middle = Math.ceil(slices.length / 2);
+      const firstHalf = await loadSlices(ledger, slices.slice(0, middle), { signal });
+      return [...firstHalf, ...(await loadSlices(ledger, slices.slice(middle), { signal }))];
+    }
+    const detail = error instanceof Error ? error.message : String(error);
+    const verdict = { kind: 'quarantined', code: 'database_refused', detail } as const;
+    const quarantined = slices.map((slice) => {
+      return { ...slice, responses: slice.responses.map((each) => ({ ...each, sha256: null, verdict })) };
+    });
+    return await loadSlices(ledger, quarantined, { signal, isQuarantined: true });
+  }
+}

@@ -1,0 +1,127 @@
+import { type RawBuilder, sql } from 'kysely';
+import { isAmong, unnestRows } from '../database/expressions.ts';
+import { isUndefined } from '../database/sqlstate.ts';
+import { requireTracks, selectBackfillCells, toUntrackedError } from '../ledger/expected.ts';
+import { readInstance } from '../ledger/instances.ts';
+import { listOrgPages } from '../losant/org-list.ts';
+import { countDays, earliestDay, HOUR_MS, latestDay, type UsageDay } from '../usage/day.ts';
+import { horizonStart, lastEndedDay } from '../usage/policy.ts';
+import { getStream, streamNames } from '../usage/streams/catalog.ts';
+import type { InstanceContext, RunOptions } from './context.ts';
+
+/** What a run would read. */
+export interface PlanSummary {
+  readonly instanceId: string;
+  /** The oldest and the newest day; null if there is nothing to read. */
+  readonly from: UsageDay | null;
+  readonly to: UsageDay | null;
+  readonly orgs: number;
+  readonly cells: number;
+  /** An estimate, without retries and discovery. */
+  readonly requests: number;
+  /** The number of days of the range that are skipped because they are past the horizon. */
+  readonly pastHorizon: number;
+}
+
+type PreviewOptions = Pick<RunOptions, 'kind' | 'orgIds' | 'streams' | 'range' | 'force' | 'signal'>;
+
+/**
+ * Sums up what a run would read. Reads only. An instance whose organizations were never listed is planned from Losant's
+ * list, like its first run.
+ */
+export async function previewRun(context: InstanceContext, options: PreviewOptions): Promise<PlanSummary> {
+  const { db, instanceId, policy, now } = context;
+  const { range } = options;
+  const isFirstRun = !(await isListed(context));
+  if (!isFirstRun) await requireTracks(context, options);
+  const cells = isFirstRun ? await selectListedCells(context, options) : selectRunCells(context, options);
+  const streams = streamNames.map((stream) => {
+    const { maxDays, requests } = getStream(stream);
+    return { stream, window_days: maxDays, requests: requests.length };
+  });
+  const types = { stream: 'text', window_days: 'integer', requests: 'integer' };
+  const { rows } = await sql<Omit<PlanSummary, 'instanceId' | 'pastHorizon'>>`
+    with w as (
+      select c.org_id, c.stream, c.day, s.requests, (c.day - date '2015-01-01') / s.window_days as slice
+      from (${cells}) as c join ${unnestRows('s', streams, types)} on s.stream = c.stream
+    )
+    select min(w.day) as "from", max(w.day) as "to", count(distinct w.org_id) as orgs, count(*) as cells,
+      coalesce((select sum(d.requests) from (
+        select distinct w.org_id, w.stream, w.slice, w.requests from w) as d), 0)::bigint as requests
+    from w`.execute(db);
+  const [sums] = rows;
+  if (sums === undefined) throw new Error('no sums');
+  const daysPastHorizon = range === null ? 0 : countDays(range.from, horizonStart(now(), policy));
+  const days = range === null ? 0 : countDays(range.from, range.to) + 1;
+  return { instanceId, ...sums, pastHorizon: Math.max(0, Math.min(daysPastHorizon, days)) };
+}
+
+async function isListed({ db, instanceId }: InstanceContext): Promise<boolean> {
+  try {
+    const { listedAt = null, listProblem = null } = (await readInstance(db, instanceId)) ?? {};
+    return listedAt !== null || listProblem !== null;
+  } catch (error) {
+    if (isUndefined(error)) return false;
+    throw error;
+  }
+}
+
+/** Returns a query for the cells that are due, or that the run would set due or create. */
+function selectRunCells(
+  { instanceId, policy, now }: InstanceContext,
+  { kind, range, orgIds, streams, force }: PreviewOptions,
+): RawBuilder<unknown> {
+  const nowMs = now();
+  const at = new Date(nowMs).toISOString();
+  const [yesterday, horizon] = [lastEndedDay(nowMs), horizonStart(nowMs, policy)];
+  const lastReadableDay = lastEndedDay(nowMs - Math.min(...policy.readAtHours) * HOUR_MS);
+  const isBackfill = kind === 'backfill';
+  const [from, to] = [range?.from ?? null, range?.to ?? null];
+  const backfillRange = { from: latestDay(from, horizon), to: earliestDay(to, yesterday) };
+  return sql`
+    select w.org_id, w.stream, w.usage_date as day
+    from (
+      select c.org_id, c.stream, c.usage_date from losant_usage.cells c
+      where c.instance_id = ${instanceId} and (c.next_read_at <= ${at}::timestamptz
+        or (${kind === 'manual' && range === null}::boolean and c.failed_reads > 0 and c.next_read_at is not null)
+        or (c.usage_date between ${from}::date and ${to}::date
+          and (${force || !isBackfill}::boolean or not c.is_stored))
+        or (c.reason = 'never_read' and c.next_read_at is null and c.usage_date <= ${lastReadableDay}::date))
+      union
+      select n.org_id, n.stream, n.usage_date
+      from (${selectBackfillCells(backfillRange, sql`o.instance_id = ${instanceId} and ${isBackfill}::boolean`)}) as n
+      where not exists (select from losant_usage.coverage c
+        where c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream)
+    ) as w
+    join losant_usage.organizations o on o.org_id = w.org_id
+    where o.instance_id = ${instanceId} and o.deleted_on is null and w.usage_date >= ${horizon}::date
+      and ${isAmong('w.org_id', orgIds)} and ${isAmong('w.stream', streams)}
+      and (${isBackfill || range === null}::boolean or w.usage_date between ${from}::date and ${to}::date)`;
+}
+
+/** Returns a query for the cells that a first run would create from Losant's list. The query reads no table. */
+async function selectListedCells(
+  { client, instanceId, selection, streams, policy, now }: InstanceContext,
+  { orgIds, streams: requestedStreams, range, signal }: PreviewOptions,
+): Promise<RawBuilder<unknown>> {
+  const yesterday = lastEndedDay(now());
+  const firstDays = new Map<string, UsageDay>();
+  for await (const { items } of listOrgPages(client, { instanceId, signal })) {
+    for (const item of items) {
+      const createdOn = 'problem' in item ? null : item.createdOn;
+      const firstDay = latestDay(range?.from ?? yesterday, createdOn, horizonStart(now(), policy));
+      if (item.orgId !== null) firstDays.set(item.orgId, firstDay);
+    }
+  }
+  const unlistedOrgId = orgIds?.find((orgId) => !firstDays.has(orgId));
+  if (unlistedOrgId !== undefined) throw toUntrackedError(`--org ${unlistedOrgId}`, instanceId);
+  const orgs = [...firstDays]
+    .filter(([orgId]) => selection?.includes(orgId) ?? true)
+    .filter(([orgId]) => orgIds?.includes(orgId) ?? true)
+    .map(([org_id, first_day]) => ({ org_id, first_day }));
+  return sql`
+    select o.org_id, s.stream, day::date
+    from ${unnestRows('o', orgs, { org_id: 'text', first_day: 'date' })}
+    cross join unnest(${requestedStreams ?? streams}::text[]) as s (stream)
+    cross join generate_series(o.first_day::timestamp, ${range?.to ?? yesterday}::timestamp, interval '1 day') as day`;
+}

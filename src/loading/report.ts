@@ -1,0 +1,265 @@
+import type { LosantError } from '../errors.ts';
+import type { LoadedCell } from '../ledger/coverage.ts';
+import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
+import type { Logger } from '../logger.ts';
+import { type CellKey, type CellResponse, type CellResult, cellId, type Reason } from '../usage/cell.ts';
+import { type DayRange, earliestDay, latestDay, mergeDays, type UsageDay } from '../usage/day.ts';
+import { isGap } from '../usage/standing.ts';
+
+/** Bounds the memory for failures. Further ones are counted but not reported. */
+const FAILURES_MAX = 10_000;
+
+/** A failed part of a run. */
+export interface RunFailure {
+  readonly instanceId: string;
+  /** Null if the failure may concern any organization. */
+  readonly orgId: string | null;
+  readonly stream: string | null;
+  /** The first and the last day; null if the failure is not about days. */
+  readonly from: UsageDay | null;
+  readonly to: UsageDay | null;
+  readonly code: string;
+  readonly message: string;
+}
+
+/** The result of a run, as `--json` prints it. */
+export interface RunReport extends RunCounts {
+  /** Null if nothing was due: such a run is not recorded. */
+  readonly runId: string | null;
+  readonly kind: RunKind;
+  readonly status: Exclude<RunStatus, 'running'>;
+  readonly from: UsageDay | null;
+  readonly to: UsageDay | null;
+  readonly durationMs: number;
+  readonly failures: readonly RunFailure[];
+}
+
+const NOT_FOUND = 'not_found';
+
+/** Counts the cells of a run by result, and collects its failures. */
+export class Tally {
+  readonly cells = { loaded: 0, unchanged: 0, omitted: 0, failed: 0, quarantined: 0, unavailable: 0 };
+  readonly rows = { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
+  readonly orgIds = new Set<string>();
+  restatedFinal = 0;
+  unknownKeys = 0;
+  outsideBuckets = 0;
+  range: DayRange | null = null;
+  readonly #instanceId: string;
+  readonly #requestCount: () => number;
+  /** Failures that are not about cells. */
+  readonly #otherFailures: RunFailure[] = [];
+  /** Failures by cell. A good read in a later pass removes its own. */
+  readonly #cellFailures = new Map<string, RunFailure>();
+  /** The number of failures beyond {@link FAILURES_MAX}. */
+  #droppedFailures = 0;
+  /** The ids of failed cells that are missing or in doubt. */
+  readonly #gaps = new Set<string>();
+
+  constructor(instanceId: string, requestCount: () => number) {
+    this.#instanceId = instanceId;
+    this.#requestCount = requestCount;
+  }
+
+  get planned(): number {
+    return Object.values(this.cells).reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Cells whose read failed or whose response was quarantined. */
+  get failedReads(): number {
+    return this.cells.failed + this.cells.quarantined;
+  }
+
+  get counts(): RunCounts {
+    const cells = { planned: this.planned, ...this.cells };
+    return { orgs: this.orgIds.size, cells, rows: { ...this.rows }, requests: this.#requestCount() };
+  }
+
+  /** Whether a cell that was due is now missing or in doubt, or its read failed. */
+  get hasFailedCells(): boolean {
+    return this.#cellFailures.size > 0 || this.#droppedFailures > 0;
+  }
+
+  /** Whether a cell that was due is now missing or in doubt. */
+  get hasGaps(): boolean {
+    return this.#gaps.size > 0;
+  }
+
+  /** Adds failures that are not about cells of this run. */
+  addFailures(
+    failures: readonly (Pick<RunFailure, 'orgId' | 'code' | 'message'> & Partial<RunFailure>)[],
+  ): void {
+    for (const failure of failures) {
+      this.#otherFailures.push({
+        instanceId: this.#instanceId,
+        stream: null,
+        from: null,
+        to: null,
+        ...failure,
+      });
+    }
+  }
+
+  addCell(loadedCell: LoadedCell): void {
+    const { previous, numbers, differences, cell, result, problem, standing } = loadedCell;
+    this.#count(loadedCell, result);
+    if (numbers !== null) this.rows[differences === null ? 'inserted' : 'updated'] += 1;
+    else if (cell.isStored && result === 'unchanged') this.rows.unchanged += 1;
+    if (differences !== null && previous.wasFinal) this.restatedFinal += 1;
+    const isRead = result !== 'failed' && result !== 'quarantined';
+    const isGood = standing === 'waived' || (isRead && standing !== 'missing' && standing !== 'in_doubt');
+    if (!isGap(standing)) this.#gaps.delete(cellId(loadedCell));
+    else if (this.#gaps.size < FAILURES_MAX) this.#gaps.add(cellId(loadedCell));
+    if (isGood) this.#cellFailures.delete(cellId(loadedCell));
+    else this.#addFailure(loadedCell, problem ?? { code: standing, detail: `it is ${standing}` });
+  }
+
+  /** Adds cells that were not read because Losant rejects the token or a scope. */
+  addRejected(responses: readonly CellResponse[]): void {
+    for (const response of responses) {
+      this.#count(response, 'failed');
+      if (response.verdict.kind === 'failed') this.#addFailure(response, response.verdict);
+    }
+  }
+
+  /** Whether Losant returned 404 for the usage of an organization. */
+  get hasNotFoundErrors(): boolean {
+    return [...this.#cellFailures.values()].some(({ code }) => code === NOT_FOUND);
+  }
+
+  /**
+   * Counts cells of organizations that turned out to be deleted, and are not in `orgIds`, as unavailable instead
+   * of failed.
+   */
+  reclassifyDeleted(orgIds: ReadonlySet<string | null>): void {
+    for (const [id, { orgId, code }] of this.#cellFailures) {
+      if (code !== NOT_FOUND || orgIds.has(orgId)) continue;
+      this.#cellFailures.delete(id);
+      this.cells.failed -= 1;
+      this.cells.unavailable += 1;
+    }
+  }
+
+  /** Returns the failures by cause, the one with the most cells first. */
+  groupFailures(): FailureGroup[] {
+    const groups = Map.groupBy(
+      [...this.#otherFailures, ...this.#cellFailures.values()],
+      ({ code, stream, message }) => {
+        return `${code} ${stream} ${withoutIdsAndDays(message)}`;
+      },
+    );
+    return [...groups.values()]
+      .map((group): FailureGroup => {
+        const { code, message, stream, orgId } = group[0] as RunFailure;
+        return {
+          code,
+          message: withoutIdsAndDays(message),
+          stream,
+          cells: group.filter(({ from }) => from !== null).length,
+          orgs: new Set(group.flatMap((failure) => failure.orgId ?? [])).size,
+          example: orgId,
+        };
+      })
+      .toSorted((a, b) => b.cells - a.cells)
+      .slice(0, GROUPS_MAX);
+  }
+
+  toReport(run: Pick<RunReport, 'runId' | 'kind' | 'status' | 'durationMs'>): RunReport {
+    const { from, to } = this.range ?? { from: null, to: null };
+    const { durationMs, ...head } = run;
+    const failures = [...this.#otherFailures, ...joinFailures([...this.#cellFailures.values()])];
+    return { ...head, from, to, ...this.counts, durationMs, failures };
+  }
+
+  #count({ day }: CellKey, result: CellResult): void {
+    this.cells[result] += 1;
+    this.range = { from: earliestDay(this.range?.from, day), to: latestDay(this.range?.to, day) };
+  }
+
+  #addFailure({ orgId, stream, day }: CellKey, { code, detail }: Reason): void {
+    const id = cellId({ orgId, stream, day });
+    const failure = {
+      instanceId: this.#instanceId,
+      orgId,
+      stream,
+      from: day,
+      to: day,
+      code,
+      message: detail,
+    };
+    if (this.#cellFailures.size < FAILURES_MAX || this.#cellFailures.has(id))
+      this.#cellFailures.set(id, failure);
+    else this.#droppedFailures += 1;
+  }
+}
+
+const GROUPS_MAX = 20;
+
+/** Returns a message without IDs and days, so that equal messages can be grouped. */
+export function withoutIdsAndDays(message: string): string {
+  return message
+    .replaceAll(/ \((?:instance|org|days) [^()]*\)/g, '')
+    .replaceAll(/\b[0-9a-f]{24}\b/g, 'ID')
+    .replaceAll(/\b\d{4}-\d{2}-\d{2}(?:\.\.\d{4}-\d{2}-\d{2})?\b/g, 'DAY');
+}
+
+/** Joins equal failures of consecutive days into one with a range, newest first. */
+function joinFailures(failures: readonly RunFailure[]): RunFailure[] {
+  const groups = Map.groupBy(failures, ({ orgId, stream, code, message }) =>
+    JSON.stringify([orgId, stream, code, message]),
+  );
+  return [...groups.values()].flatMap((group) => {
+    const ranges = mergeDays(group.flatMap(({ from }) => from ?? [])).toReversed();
+    return ranges.map((range) => ({ ...(group[0] as RunFailure), ...range }));
+  });
+}
+
+/** A finished run. */
+export interface RunOutcome {
+  readonly report: RunReport;
+  readonly tally: Tally;
+  /** Losant's rejection of the token or of a scope; null if there was none. */
+  readonly refusal: LosantError | null;
+}
+
+/** Returns the command that shows what is wrong after a run that is not complete. */
+export function findNextCommand({
+  report,
+  tally,
+}: {
+  readonly report: Pick<RunReport, 'failures'>;
+  readonly tally: Pick<Tally, 'hasGaps'>;
+}): string {
+  if (tally.hasGaps) return 'losant-usage gaps';
+  const failure = report.failures.find(
+    ({ orgId, stream, to }) => orgId !== null && stream !== null && to !== null,
+  );
+  if (failure === undefined) return 'losant-usage status';
+  // A stored cell whose last read failed is not a gap.
+  const { orgId, stream, to } = failure;
+  return `losant-usage explain --org ${orgId} --day ${to} --stream ${stream}`;
+}
+
+/** Logs a line for a run, and another if final cells were restated. */
+export function logRun(logger: Logger, instanceId: string, { report, tally, refusal }: RunOutcome): void {
+  const { runId, durationMs, failures, ...facts } = report;
+  const { status } = report;
+  const fields = {
+    instance_id: instanceId,
+    run_id: runId,
+    ...facts,
+    duration_ms: durationMs,
+    restated: tally.rows.updated,
+    restated_final: tally.restatedFinal,
+    unknown_keys: tally.unknownKeys,
+    outside_buckets: tally.outsideBuckets,
+    failures: failures.length,
+    rejection: refusal?.message,
+  };
+  if (status === 'complete' && !refusal) logger.info(fields, 'run finished');
+  else logger.warn({ ...fields, first_failure: failures[0] }, 'run finished with missing data');
+  if (tally.restatedFinal > 0) {
+    const restatement = { run_id: runId, cells: tally.restatedFinal };
+    logger.warn(restatement, 'final cells were restated; see the view restatements');
+  }
+}

@@ -1,0 +1,227 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { requireSchema } from '../database/migrate.ts';
+import { BusyError, LosantError, SettingsError } from '../errors.ts';
+import { applyPolicy, countDueCells, type DueScope, hasGaps, retryFailedCells } from '../ledger/due.ts';
+import { createExpectedCells, markDaysDue, requireTracks, syncTracks } from '../ledger/expected.ts';
+import { rejectForeignObjects } from '../ledger/guard.ts';
+import { recordAttempt, recordAttemptError, registerInstance, requireApiUrl } from '../ledger/instances.ts';
+import { acquireLease, type Lease } from '../ledger/lease.ts';
+import { readOrgIds } from '../ledger/organizations.ts';
+import { getInstance } from '../losant/orgs.ts';
+import type { InstanceConfig } from '../settings/config.ts';
+import { addDays, type DayRange, earliestDay } from '../usage/day.ts';
+import { horizonStart } from '../usage/policy.ts';
+import {
+  createInstanceContext,
+  type InstanceContext,
+  type RunEnvironment,
+  type RunOptions,
+  requireApiClock,
+} from './context.ts';
+import { readControlTotals } from './control-totals.ts';
+import { type Discovery, type DiscoveryFailure, discoverOrganizations } from './discover.ts';
+import { loadDue } from './pipeline.ts';
+import type { RunOutcome } from './report.ts';
+import { runUnderLease, type Session } from './session.ts';
+
+/**
+ * Executes a run of one instance under its lease. What was loaded stays loaded, however the run ends. The instance is in
+ * the database from the first attempt on, with the reason why the last one failed. Throws BusyError if another process
+ * runs the instance; DatabaseError, LosantError or SettingsError if the run cannot begin; or the signal's reason.
+ */
+export async function runInstance(
+  environment: RunEnvironment,
+  instance: InstanceConfig,
+  options: RunOptions,
+): Promise<RunOutcome> {
+  const { handle, logger } = environment;
+  const { instanceId } = instance;
+  await requireSchema(handle, { createIfEmpty: false, autoMigrate: false });
+  await rejectForeignObjects(handle.db);
+  await recordAttempt(handle.db, instanceId);
+  try {
+    const outcome = await executeRun(createInstanceContext(environment, instance), options);
+    await recordAttemptError(handle.db, instanceId, null);
+    return outcome;
+  } catch (error) {
+    if (error instanceof BusyError || options.signal.aborted) throw error;
+    const message = error instanceof Error ? error.message : String(error);
+    await recordAttemptError(handle.db, instanceId, message).catch((err: unknown) => {
+      logger.warn({ err, instance_id: instanceId }, 'could not record why the run failed');
+    });
+    throw error;
+  }
+}
+
+async function executeRun(context: InstanceContext, options: RunOptions): Promise<RunOutcome> {
+  const { db, instanceId, apiUrl, controlTotals, now } = context;
+  const { runId, kind } = options;
+  const startedAtMs = now();
+  await requireApiUrl(db, { instanceId, apiUrl });
+  const confirmation = await confirmInstance(context, options.signal);
+  await registerInstance(db, { instanceId, apiUrl, controlTotals, ...confirmation });
+  const { lease, isMarkedDue } = await waitForLease(context, options);
+  return await runUnderLease(context, options, lease, async (session) => {
+    // A newer version may have migrated the database while this one waited.
+    await requireSchema(context.handle, { createIfEmpty: false, autoMigrate: false });
+    const { refusal, status } = await loadUnderLease(session, isMarkedDue);
+    const { tally, isRecorded } = session;
+    const durationMs = Math.round(now() - startedAtMs);
+    const report = tally.toReport({ runId: isRecorded ? runId : null, kind, status, durationMs });
+    return { report, tally, refusal };
+  });
+}
+
+/**
+ * Returns whether Losant confirms the instance, with its name. A token that lacks the scope for it may still have those
+ * of the counters; then the first list confirms the instance. Throws LosantError if Losant does not know the instance,
+ * and AppError `clock_skew`: even a rejection has a Date.
+ */
+async function confirmInstance(
+  { client, instanceId, apiAheadMs, logger }: InstanceContext,
+  signal: AbortSignal,
+): Promise<{ readonly isConfirmed: boolean; readonly name: string | null }> {
+  try {
+    const { name } = await getInstance(client, { instanceId, signal });
+    return { isConfirmed: true, name };
+  } catch (error) {
+    const canContinue = error instanceof LosantError && ['forbidden', 'not_supported'].includes(error.kind);
+    if (!canContinue) throw error;
+    logger.warn({ instance_id: instanceId, err: error }, 'could not read the instance; continuing');
+    return { isConfirmed: false, name: null };
+  } finally {
+    requireApiClock(apiAheadMs());
+  }
+}
+
+const LEASE_RETRY_INTERVAL_MS = 1_000;
+const WAIT_NOTICE_INTERVAL_MS = 60_000;
+
+/**
+ * Waits for the lease as long as the options allow. A backfill marks its days due first, so that the process that
+ * holds the lease reads them.
+ */
+async function waitForLease(
+  context: InstanceContext,
+  options: RunOptions,
+): Promise<{ lease: Lease; isMarkedDue: boolean }> {
+  const { db, instanceId, host, now } = context;
+  const { runId, kind, signal, waitMs = 0, onBusy } = options;
+  const startedAtMs = now();
+  let isMarkedDue = false;
+  let lastNoticeAtMs = Number.NEGATIVE_INFINITY;
+  for (;;) {
+    try {
+      return { lease: await acquireLease(db, { instanceId, runId, host }), isMarkedDue };
+    } catch (error) {
+      const canWait = error instanceof BusyError && now() - startedAtMs < waitMs;
+      if (!canWait) throw error;
+      if (kind === 'backfill' && !isMarkedDue) isMarkedDue = await markDueIfTracked(context, options);
+      if (now() - lastNoticeAtMs >= WAIT_NOTICE_INTERVAL_MS) {
+        lastNoticeAtMs = now();
+        const cellsLeft = await countDueCells(context, { orgIds: null, streams: null, range: null });
+        onBusy?.({ message: error.message, cellsLeft });
+      }
+      await sleep(LEASE_RETRY_INTERVAL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
+    }
+  }
+}
+
+/**
+ * Marks the days of a backfill due before it has the lease. Returns false if something has no track: discovery, under
+ * the lease, may create it.
+ */
+async function markDueIfTracked(context: InstanceContext, options: RunOptions): Promise<boolean> {
+  const range = options.range as DayRange;
+  try {
+    await markDaysDue({ ...context, lease: null }, { ...options, range, insertsCells: true });
+    return true;
+  } catch (error) {
+    if (error instanceof SettingsError) return false;
+    throw error;
+  }
+}
+
+/**
+ * Discovers, creates expected cells, loads what is due, reads control totals. If the command named days, its
+ * status comes from the ledger, whoever loaded them; otherwise from what this run did with what was due.
+ */
+async function loadUnderLease(session: Session, isMarkedDue: boolean) {
+  const { tally, ledger, options } = session;
+  const { kind, orgIds, range } = options;
+  // A backfill adds to what is due, and then reads all that is due.
+  const scope: DueScope = kind === 'backfill' ? { ...options, range: null } : options;
+  await applyPolicy(ledger);
+  let discovery = await prepareCells(session, { forceRefresh: kind !== 'scheduled' });
+  let isClamped = false;
+  if (range !== null) isClamped = await markRequestedDaysDue(session, range, isMarkedDue);
+  else {
+    await requireTracks(ledger, scope);
+    if (kind === 'manual') await retryFailedCells(ledger, scope);
+  }
+  const usageRefusal = await loadDue(session, scope, async () => {
+    discovery = await prepareCells(session, { forceRefresh: false });
+  });
+  if (usageRefusal?.kind !== 'unauthorized' && tally.hasNotFoundErrors) {
+    // Losant returns 404 for an organization that was deleted since the list was read.
+    discovery = await prepareCells(session, { forceRefresh: true });
+    tally.reclassifyDeleted(new Set(await readOrgIds(ledger.db, ledger.instanceId)));
+  }
+  tally.addFailures(discovery.failures);
+  const refusal = usageRefusal ?? discovery.refusal;
+  if (refusal?.kind !== 'unauthorized') await readControlTotals(session);
+  const isInScope = ({ orgId }: DiscoveryFailure) =>
+    orgIds === null || (orgId !== null && orgIds.includes(orgId));
+  const isPartial =
+    refusal !== null ||
+    isClamped ||
+    discovery.failures.some(isInScope) ||
+    (range === null ? tally.hasFailedCells : await hasGaps(ledger, options));
+  return { refusal, status: isPartial ? ('partial' as const) : ('complete' as const) };
+}
+
+/** Updates organizations, then tracks, then expected cells. */
+async function prepareCells(
+  session: Session,
+  options: { readonly forceRefresh: boolean },
+): Promise<Discovery> {
+  const discovery = await discoverOrganizations(session, options);
+  await syncTracks(session.ledger, session.context);
+  await createExpectedCells(session.ledger);
+  return discovery;
+}
+
+/**
+ * Marks the days that the command names due. Returns whether they begin before the horizon. Throws SettingsError if no
+ * cell of the one day to read again is expected.
+ */
+async function markRequestedDaysDue(
+  session: Session,
+  range: DayRange,
+  isMarkedDue: boolean,
+): Promise<boolean> {
+  const { options, ledger, tally } = session;
+  const { policy, now } = ledger;
+  const { kind, orgIds, force } = options;
+  const isBackfill = kind === 'backfill';
+  const horizon = horizonStart(now(), policy);
+  const isClamped = range.from < horizon;
+  const markedCells = await markDaysDue(ledger, {
+    ...options,
+    range,
+    insertsCells: isBackfill,
+    // Days that were marked while the run waited may have been read since.
+    force: !isBackfill || (force && !isMarkedDue),
+  });
+  if (isClamped) {
+    const horizonNote = `Losant retains ${policy.horizonDays} days of detail, so earlier days are skipped`;
+    const message = `${horizonNote}; raise HORIZON_DAYS only if your install retains more`;
+    const days = { from: range.from, to: earliestDay(range.to, addDays(horizon, -1)) };
+    tally.addFailures([{ orgId: null, ...days, code: 'past_horizon', message }]);
+  }
+  if (isBackfill || markedCells > 0 || isClamped) return isClamped;
+  const orgOptions = (orgIds ?? []).map((orgId) => ` --org ${orgId}`).join('');
+  throw new SettingsError(`--day ${range.from}: no organization in scope expects that day`, {
+    hint: `losant-usage backfill --from ${range.from} --to ${range.to}${orgOptions} adds the day`,
+  });
+}

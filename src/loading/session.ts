@@ -1,0 +1,108 @@
+import { BusyError } from '../errors.ts';
+import { LEASE_MS, type Lease, RENEWAL_INTERVAL_MS, releaseLease, renewLease } from '../ledger/lease.ts';
+import type { RunLedger } from '../ledger/load.ts';
+import { finishRun, interruptDeadRuns, type RunStatus, recordProgress, startRun } from '../ledger/runs.ts';
+import type { InstanceContext, RunOptions } from './context.ts';
+import { Refusals } from './refusals.ts';
+import { type RunOutcome, Tally } from './report.ts';
+
+/**
+ * Renews the lease while `work` runs, records the end of the run, and releases the lease. Throws BusyError `lease_lost`
+ * if another process has taken over, or the reason why the run had to end.
+ */
+export async function runUnderLease(
+  context: InstanceContext,
+  options: RunOptions,
+  lease: Lease,
+  work: (session: Session) => Promise<RunOutcome>,
+): Promise<RunOutcome> {
+  const { db, instanceId, logger } = context;
+  const session = new Session(context, options, lease);
+  const renewals = setInterval(() => void session.renew(), RENEWAL_INTERVAL_MS);
+  try {
+    await interruptDeadRuns(db, instanceId);
+    const outcome = await work(session);
+    await session.end(outcome.report.status, null);
+    return outcome;
+  } catch (error) {
+    const reason: unknown = session.signal.aborted ? session.signal.reason : error;
+    const isInterrupted = options.signal.aborted || reason instanceof BusyError;
+    const message = reason instanceof Error ? reason.message : String(reason);
+    // The original error matters more than a failed record of it; the next run completes the record.
+    await session.end(isInterrupted ? 'interrupted' : 'failed', message).catch((err: unknown) => {
+      logger.warn({ err, run_id: options.runId }, 'could not record the end of the run');
+    });
+    throw reason;
+  } finally {
+    clearInterval(renewals);
+    await releaseLease(db, lease).catch((err: unknown) => {
+      logger.warn({ err, instance_id: instanceId }, 'lease not released; it will expire');
+    });
+  }
+}
+
+/** A run under its lease. */
+export class Session {
+  readonly context: InstanceContext;
+  readonly options: RunOptions;
+  readonly tally: Tally;
+  readonly refusals = new Refusals();
+  /**
+   * Aborts when the run must end: the process is stopping, the lease is lost, or the database has been unreachable for
+   * as long as a lease lasts.
+   */
+  readonly signal: AbortSignal;
+  readonly ledger: RunLedger;
+  isRecorded = false;
+  readonly #lease: Lease;
+  readonly #stop = new AbortController();
+  #renewedAtMs: number;
+  /** Renewals of all runs in a process share a connection, so one may wait for others. */
+  #isRenewing = false;
+
+  constructor(context: InstanceContext, options: RunOptions, lease: Lease) {
+    this.context = context;
+    this.options = options;
+    this.tally = new Tally(context.instanceId, context.requestCount);
+    this.signal = AbortSignal.any([options.signal, this.#stop.signal]);
+    const { db, instanceId, policy, now } = context;
+    this.ledger = { db, instanceId, policy, now, lease, runId: options.runId };
+    this.#lease = lease;
+    this.#renewedAtMs = now();
+  }
+
+  /** Records the run. A run without anything to read is never recorded. */
+  async begin(): Promise<void> {
+    const { db, instanceId, host, version } = this.context;
+    const { runId: run_id, kind, range, orgIds, streams } = this.options;
+    const is_full = kind !== 'backfill' && range === null && orgIds === null && streams === null;
+    await startRun(db, { run_id, instance_id: instanceId, kind, is_full, host, version });
+    this.isRecorded = true;
+  }
+
+  /**
+   * Renews the lease and records the progress of the run. Aborts the run if the lease is lost or could not be renewed for
+   * too long.
+   */
+  async renew(): Promise<void> {
+    if (this.#isRenewing) return;
+    const { handle, now } = this.context;
+    this.#isRenewing = true;
+    try {
+      await renewLease(handle.leaseDb, this.#lease);
+      this.#renewedAtMs = now();
+      if (this.isRecorded) await recordProgress(handle.leaseDb, this.options.runId, this.tally.counts);
+    } catch (error) {
+      if (error instanceof BusyError || now() - this.#renewedAtMs >= LEASE_MS) this.#stop.abort(error);
+    } finally {
+      this.#isRenewing = false;
+    }
+  }
+
+  async end(status: Exclude<RunStatus, 'running'>, error: string | null): Promise<void> {
+    if (!this.isRecorded) return;
+    const { range, counts } = this.tally;
+    const failures = this.tally.groupFailures();
+    await finishRun(this.context.db, this.options.runId, { status, range, counts, failures, error });
+  }
+}

@@ -1,0 +1,123 @@
+import { gunzipSync } from 'node:zlib';
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { asWriter } from '../support/databases.ts';
+import { daysAgo } from '../support/days.ts';
+import { type Ended, jsonOf } from '../support/program.ts';
+import { createInstallation, orgIdsOf, useInstallation } from './installation.ts';
+import { readStored, readTruth } from './usage.ts';
+
+const day = daysAgo(1);
+
+/** A fault of the device counts of one organization each, and its code; the last organization gets no response. */
+const FAULTS = [
+  ['negative', 'invalid_value'],
+  ['fractional', 'invalid_value'],
+  ['text_number', 'invalid_value'],
+  ['missing_value', 'invalid_value'],
+  ['duplicate_bucket', 'unplaceable_body'],
+  ['no_counts', 'unplaceable_body'],
+  ['html_ok', 'unplaceable_body'],
+  ['empty_body', 'unplaceable_body'],
+  ['server_error', 'server_error'],
+] as const;
+
+const installation = useInstallation({ orgs: 12 });
+
+describe('a run in which eight of twelve organizations have invalid responses for a stream, and one has none', () => {
+  let orgIds: string[];
+  let ended: Ended;
+
+  beforeAll(async () => {
+    const { platform, run } = installation;
+    orgIds = await orgIdsOf(platform);
+    const always = { actions: ['deviceCounts'], forever: true };
+    const faults = FAULTS.map(([kind], index) => ({ kinds: [kind], orgIds: [orgIds[index]], ...always }));
+    await platform.control('config', { faults });
+    ended = await run(['run', '--json'], { REQUEST_ATTEMPTS: '2' });
+  });
+
+  // Guarantee (Missing numbers): The commands status and gaps exit with 3 while there is a gap; a run exits with 0 only
+  // if everything that was due is stored.
+  it('exits with 3, its counts add up, and it reports each failure', () => {
+    expect(ended.code).toBe(3);
+    const { status, cells, failures } = jsonOf(ended);
+    expect(status).toBe('partial');
+    const none = { unchanged: 0, omitted: 0, unavailable: 0 };
+    expect(cells).toEqual({ ...none, planned: 48, loaded: 39, failed: 1, quarantined: 8 });
+    const reported = failures.map(({ orgId, stream, code, from, to }) =>
+      [orgId, stream, code, from, to].join(' '),
+    );
+    const failing = FAULTS.map(([, code], index) => `${orgIds[index]} device_counts ${code} ${day} ${day}`);
+    expect(reported.toSorted()).toEqual(failing.toSorted());
+  });
+
+  // Guarantee (Numbers): Only whole numbers from 0 to 2^53 − 1, as written in the body, are stored; other days of the
+  // response still load.
+  it('stores exactly the other cells', async () => {
+    const isFailing = (line: string) =>
+      FAULTS.some((_, index) => line.startsWith(`device_counts ${orgIds[index]} ${day} `));
+    const truth = await readTruth(installation.platform, day, day);
+    expect(await readStored(installation.store)).toEqual(truth.filter((line) => !isFailing(line)));
+    const standings = `select standing, reason is null as is_good, count(*)::int
+      from losant_usage.cells group by 1, 2 order by 1`;
+    expect(await installation.store.query(standings)).toEqual([
+      { standing: 'stored', is_good: true, count: 39 },
+      { standing: 'missing', is_good: false, count: 9 },
+    ]);
+  });
+
+  it('quarantines each invalid body as received', async () => {
+    const entryQuery = 'select org_id, reason, body_gzip from losant_usage.quarantine';
+    const rows = await asWriter(installation.store.url, entryQuery);
+    const entries = FAULTS.slice(0, 8).map(([kind, reason], index) => {
+      const orgRows = rows.filter(({ org_id }) => org_id === orgIds[index]);
+      expect(orgRows).toMatchObject([{ reason }]);
+      return [kind, gunzipSync(orgRows[0]?.['body_gzip'] as Buffer).toString('utf8')] as const;
+    });
+    const bodies = Object.fromEntries(entries);
+    expect(bodies['negative']).toMatch(new RegExp(`"date":"${day}T00:00:00.000Z",[^}]*":-\\d+[,}]`));
+    expect(bodies['no_counts']).toMatch(/^\{"start":.*"_type":"deviceCounts"/);
+    expect(bodies['html_ok']).toMatch(/^<!doctype html>/);
+    expect(bodies['empty_body']).toBe('');
+  });
+
+  it('is completed by the next run with valid responses', async () => {
+    const { platform, store, run } = installation;
+    await platform.control('config', { faults: null });
+    const healed = await run(['run', '--json', '--day', day]);
+    expect(healed.code).toBe(0);
+    expect(jsonOf(healed).cells).toMatchObject({ planned: 48, loaded: 9, unchanged: 39 });
+    expect(await readStored(store)).toEqual(await readTruth(platform, day, day));
+  });
+});
+
+it('a run whose responses for stored cells were quarantined names the command that shows them', async () => {
+  const singleOrg = await createInstallation({ orgs: 1 });
+  onTestFinished(() => singleOrg.close());
+  const { platform, run } = singleOrg;
+  expect((await run(['run'])).code).toBe(0);
+  await platform.control('config', {
+    faults: { kinds: ['negative'], rate: 1, forever: true, actions: ['deviceCounts'] },
+  });
+  const ended = await run(['run', '--day', daysAgo(1)]);
+  expect(ended.code).toBe(3);
+  expect((await run(['gaps'])).stdout).toBe('No gaps.\n');
+  const [, command = ''] = /To see what is wrong and why: losant-usage (.*)\n$/.exec(ended.stdout) ?? [];
+  expect(command).toMatch(/^explain --org [0-9a-f]{24} --day \S+ --stream device_counts$/);
+  expect((await run(command.split(' '))).stdout).toContain('quarantine');
+});
+
+// Guarantee (Numbers): A level that Losant omits is missing, not zero.
+it('an omitted device count is missing, and the run is not complete', async () => {
+  const { platform, store, run } = installation;
+  const [orgId = ''] = await orgIdsOf(platform);
+  const omittedDay = daysAgo(4);
+  await platform.control('omit', { orgId, day: omittedDay, action: 'device_counts' });
+  const ended = await run(['backfill', '--json', '--from', omittedDay, '--to', omittedDay]);
+  const failures = [{ orgId, stream: 'device_counts', from: omittedDay, to: omittedDay, code: 'omitted' }];
+  expect(jsonOf(ended)).toMatchObject({ status: 'partial', cells: { omitted: 1, failed: 0 }, failures });
+  expect(ended.code).toBe(3);
+  const rows = await store.query(`select standing, reason from losant_usage.cells
+    where stream = 'device_counts' and usage_date = '${omittedDay}' and org_id = '${orgId}'`);
+  expect(rows).toEqual([{ standing: 'missing', reason: 'omitted' }]);
+});

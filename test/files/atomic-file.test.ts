@@ -1,0 +1,50 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeEach, expect, test } from 'vitest';
+import { SettingsError } from '../../src/errors.ts';
+import { createAtomicFile } from '../../src/files/atomic-file.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'losant-usage-file-'));
+  return () => rmSync(folder, { recursive: true, force: true });
+});
+
+// Guarantee (Operation): An exported file is either complete or does not exist.
+test('replaces an existing file once it is complete, and not before', async () => {
+  const path = join(folder, 'a.csv');
+  writeFileSync(path, 'before');
+  const file = await createAtomicFile(path, 'id');
+  await file.write('é,');
+  await file.write(new Uint8Array([0x31, 0x0a]));
+  expect(readFileSync(path, 'utf8')).toBe('before');
+  expect(readdirSync(folder).toSorted()).toEqual(['.a.csv.id.unfinished', 'a.csv']);
+  expect(await file.finish()).toEqual({
+    bytes: 5,
+    sha256: 'e5cd851de011a15d713ad835d140049602cbb88cbe48bd353e4198144e4b1d27',
+  });
+  await file.discard();
+  expect(readFileSync(path, 'utf8')).toBe('é,1\n');
+  expect(readdirSync(folder)).toEqual(['a.csv']);
+});
+
+test.each([
+  ['nowhere/a.csv', /nowhere\/a\.csv cannot be written: folder \S+nowhere does not exist$/, /^give a path/],
+  ['folder', /folder is a folder, not a file$/, /give a file name/],
+  [
+    'file/a.csv',
+    /file\/a\.csv cannot be written: ENOTDIR: not a directory$/,
+    /that this user can write to, on a disk with free space$/,
+  ],
+  ['/dev/full', /^\/dev\/full is a device or pipe, not a file$/, /give a file name/],
+  ['/proc/a.csv', /^\/proc\/a\.csv cannot be written: /, /./],
+])('is refused at the path %s', async (path, message, hint) => {
+  mkdirSync(join(folder, 'folder'));
+  writeFileSync(join(folder, 'file'), '');
+  const target = path.startsWith('/') ? path : join(folder, path);
+  const error: unknown = await createAtomicFile(target, 'id').catch((thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(SettingsError);
+  expect((error as SettingsError).message).toMatch(message);
+  expect((error as SettingsError).hint).toMatch(hint);
+});

@@ -1,0 +1,317 @@
+/** Expected cells: tracks begin and end, cells are created up to yesterday, and become unavailable in the end. */
+import { sql } from 'kysely';
+import { describe, expect, test } from 'vitest';
+import { markDaysDue } from '../../src/ledger/expected.ts';
+import { markDeleted, upsertOrganizations } from '../../src/ledger/organizations.ts';
+import { devices, failed, minutes, omitted, POLICY, report } from '../usage/cells.ts';
+import { cellResponse, INSTANCE, type RunSettings, useFreshLedger } from './ledger.ts';
+
+const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
+const DEVICES = ['device_counts'];
+
+const prepareAt = async (instant: string, settings: RunSettings = {}) => {
+  await ledger.setTime(instant);
+  await ledger.prepare(settings);
+};
+const ONLY_DEVICES = { streams: DEVICES };
+const daysOf = (orgId: string, stream?: string) => ledger.daysOf(orgId, stream);
+const unrecorded = () => ledger.queryRows(sql`select from losant_usage_internal.unrecorded_cells`, ledger.db);
+const deleteOrg = (orgId: string, today: string) => markDeleted(ledger.writer(), { orgIds: [orgId], today });
+const relist = (orgId: string) => {
+  const nothing = { referralId: null, planId: null, customerId: null, createdOn: null, tags: [], limits: {} };
+  const period = { currentPeriodStart: null, currentPeriodEnd: null };
+  const organization = { orgId, instanceId: INSTANCE, name: 'Acme', ...nothing, ...period };
+  return upsertOrganizations(ledger.writer(), [organization]);
+};
+const deviceResponseAt = (orgId: string, day: string, sentAt: string) => ({
+  ...cellResponse(orgId, 'device_counts', day, report(devices(4, 1, 17))),
+  sentAtMs: Date.parse(sentAt),
+});
+const setCreated = (orgId: string, day: string) =>
+  ledger.asProgram(sql`update losant_usage.organizations set created_on = ${day} where org_id = ${orgId}`);
+
+describe('a track begins', () => {
+  test('with yesterday at the first run, whenever the organization was created', async () => {
+    const [oldOrg, undatedOrg] = [
+      await ledger.createOrg({ createdOn: '2024-01-01' }),
+      await ledger.createOrg(),
+    ];
+    await ledger.prepare();
+    for (const orgId of [oldOrg, undatedOrg]) {
+      expect(await ledger.tracks(orgId)).toHaveLength(4);
+      expect(await ledger.cells(orgId)).toEqual([
+        '11-23 device_counts waiting never_read 11-24T00:00',
+        '11-23 notebook_minutes waiting never_read 11-24T00:00',
+        '11-23 payload_sources waiting never_read 11-24T00:00',
+        '11-23 payload_totals waiting never_read 11-24T00:00',
+      ]);
+    }
+  });
+
+  test('with the creation day of an organization that is listed later, but not before the first run', async () => {
+    await ledger.prepare();
+    await ledger.setTime('2026-11-28T00:15:00.000Z');
+    const newOrg = await ledger.createOrg({ createdOn: '2026-11-25' });
+    const oldOrg = await ledger.createOrg({ createdOn: '2024-01-01' });
+    const orgOfToday = await ledger.createOrg({ createdOn: '2026-11-28' });
+    await ledger.prepare();
+    expect(await daysOf(newOrg)).toEqual(['11-25..11-27 3']);
+    expect(await daysOf(oldOrg)).toEqual(['11-23..11-27 5']);
+    expect(await daysOf(orgOfToday)).toEqual([]);
+    await prepareAt('2026-11-29T00:15:00.000Z');
+    expect(await daysOf(orgOfToday)).toEqual(['11-28..11-28 1']);
+  });
+
+  test('at the horizon at the earliest', async () => {
+    await ledger.prepare();
+    await ledger.setTime('2027-06-01T00:15:00.000Z');
+    const orgId = await ledger.createOrg({ createdOn: '2026-11-25' });
+    await ledger.prepare(ONLY_DEVICES);
+    expect((await ledger.tracks(orgId))[0]).toBe('device_counts 03-03 06-01 ');
+  });
+
+  test('with yesterday for an organization that the settings name, and for a stream that is enabled later', async () => {
+    await ledger.prepare();
+    const other = await ledger.createOrg();
+    await ledger.setTime('2026-11-28T00:15:00.000Z');
+    const orgId = await ledger.createOrg({ createdOn: '2026-11-25' });
+    await ledger.prepare({ streams: DEVICES, selection: [orgId] });
+    expect(await daysOf(orgId)).toEqual(['11-27..11-27 1']);
+    expect(await ledger.tracks(other)).toEqual([]);
+    await prepareAt('2026-11-30T00:15:00.000Z');
+    expect(await daysOf(orgId)).toEqual(['11-27..11-29 3']);
+    expect(await daysOf(orgId, 'payload_totals')).toEqual(['11-29..11-29 1']);
+  });
+});
+
+describe('a track ends', () => {
+  test('with yesterday if its organization or stream leaves the settings; earlier days are still read', async () => {
+    const orgId = await ledger.createOrg();
+    await ledger.prepare({ streams: ['device_counts', 'payload_totals'] });
+    await prepareAt('2026-11-26T00:15:00.000Z', ONLY_DEVICES);
+    expect(await ledger.tracks(orgId)).toEqual([
+      'device_counts 11-23 11-26 ',
+      'payload_totals 11-23 11-26 11-25',
+    ]);
+    expect(await daysOf(orgId, 'payload_totals')).toEqual(['11-23..11-25 3']);
+    await prepareAt('2026-11-28T00:15:00.000Z', { streams: DEVICES, selection: [] });
+    expect(await daysOf(orgId)).toEqual(['11-23..11-27 5']);
+    await prepareAt('2026-11-29T00:15:00.000Z', { selection: [] });
+    expect(await daysOf(orgId)).toEqual(['11-23..11-27 5']);
+    const due = sql`select count(*) from losant_usage.coverage where next_read_at is not null`;
+    expect(await ledger.list(due, ledger.db)).toEqual(['8']);
+  });
+
+  test('with the day before the deletion of its organization was noticed; its cells are unavailable', async () => {
+    const orgId = await ledger.createOrg();
+    await ledger.prepare(ONLY_DEVICES);
+    await prepareAt('2026-11-26T12:00:00.000Z', ONLY_DEVICES);
+    await ledger.load([
+      deviceResponseAt(orgId, '2026-11-23', '2026-11-27T00:00:00Z'),
+      deviceResponseAt(orgId, '2026-11-24', '2026-11-26T12:00:00Z'),
+    ]);
+    await deleteOrg(orgId, '2026-11-27');
+    await prepareAt('2026-11-27T12:00:00.000Z', ONLY_DEVICES);
+    expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-23 11-27 11-26']);
+    expect(await ledger.cells(orgId)).toEqual([
+      '11-23 device_counts final  never',
+      '11-24 device_counts unavailable org_deleted never',
+      '11-25 device_counts unavailable org_deleted never',
+      '11-26 device_counts unavailable org_deleted never',
+    ]);
+    await prepareAt('2026-11-30T12:00:00.000Z', ONLY_DEVICES);
+    expect(await daysOf(orgId)).toEqual(['11-23..11-26 4']);
+  });
+});
+
+describe('a track that returns continues', () => {
+  test('where it ended', async () => {
+    const orgId = await ledger.createOrg();
+    await ledger.prepare(ONLY_DEVICES);
+    await prepareAt('2026-11-26T00:15:00.000Z', { streams: [] });
+    await prepareAt('2026-11-30T00:15:00.000Z', ONLY_DEVICES);
+    expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-23 11-30 ']);
+    expect(await daysOf(orgId)).toEqual(['11-23..11-29 7']);
+  });
+
+  test('at the horizon if it ended before it', async () => {
+    const orgId = await ledger.createOrg();
+    await ledger.prepare(ONLY_DEVICES);
+    await ledger.prepare({ streams: [] });
+    await prepareAt('2027-06-01T00:15:00.000Z', ONLY_DEVICES);
+    expect(await daysOf(orgId)).toEqual(['03-03..05-31 90', '11-23..11-23 1']);
+    expect(await ledger.cells(orgId)).toContain('11-23 device_counts unavailable past_horizon never');
+  });
+
+  test('with all of its cells due after a deletion, and responses decide their standing', async () => {
+    const orgId = await ledger.createOrg();
+    const settings = { streams: ['device_counts', 'notebook_minutes'] };
+    await ledger.prepare(settings);
+    await ledger.load([cellResponse(orgId, 'device_counts', '2026-11-23', report(devices(4, 1, 17)))]);
+    await deleteOrg(orgId, '2026-11-25');
+    await prepareAt('2026-11-25T00:15:00.000Z', settings);
+    await ledger.setTime('2026-11-27T12:00:00.000Z');
+    await relist(orgId);
+    await ledger.prepare(settings);
+    expect(await ledger.cells(orgId)).toEqual([
+      '11-23 device_counts unavailable org_deleted 11-27T12:00',
+      '11-23 notebook_minutes unavailable org_deleted 11-27T12:00',
+      '11-24 device_counts unavailable org_deleted 11-27T12:00',
+      '11-24 notebook_minutes unavailable org_deleted 11-27T12:00',
+      '11-25 device_counts waiting never_read 11-26T00:00',
+      '11-25 notebook_minutes waiting never_read 11-26T00:00',
+      '11-26 device_counts waiting never_read 11-27T00:00',
+      '11-26 notebook_minutes waiting never_read 11-27T00:00',
+    ]);
+    await ledger.load([
+      cellResponse(orgId, 'device_counts', '2026-11-23', failed),
+      cellResponse(orgId, 'device_counts', '2026-11-24', failed),
+      cellResponse(orgId, 'notebook_minutes', '2026-11-23', report(minutes(0, 0))),
+      cellResponse(orgId, 'notebook_minutes', '2026-11-24', omitted),
+    ]);
+    expect((await ledger.cells(orgId)).slice(0, 4)).toEqual([
+      '11-23 device_counts in_doubt server_error 11-27T12:00',
+      '11-23 notebook_minutes final  12-01T00:00',
+      '11-24 device_counts missing server_error 11-27T12:00',
+      '11-24 notebook_minutes stored  11-28T00:00',
+    ]);
+  });
+});
+
+describe('expected cells', () => {
+  // Guarantee (Missing numbers): Expected days have no holes: days on which nothing ran are expected too, and are read
+  // as soon as possible.
+  test('are created once for all days without a run, and none after yesterday', async () => {
+    const orgId = await ledger.createOrg();
+    await ledger.prepare();
+    await ledger.setTime('2026-12-03T23:59:59.999Z');
+    expect(await unrecorded()).toHaveLength(4 * 9);
+    await ledger.prepare();
+    expect(await unrecorded()).toEqual([]);
+    expect(await daysOf(orgId)).toEqual(['11-23..12-02 10']);
+    const rowVersions = sql`select xmin, ctid::text from losant_usage.coverage order by usage_date, stream`;
+    const versionsBefore = await ledger.list(rowVersions, ledger.db);
+    await ledger.prepare();
+    expect(await ledger.list(rowVersions, ledger.db)).toEqual(versionsBefore);
+    const days = sql`select count(*) as rows, count(distinct usage_date) as days from losant_usage.usage_days`;
+    expect(await ledger.list(days, ledger.db)).toEqual(['10 10']);
+  });
+
+  test('become due at the first checkpoint of the policy', async () => {
+    const orgId = await ledger.createOrg();
+    await ledger.prepare({ streams: DEVICES, policy: { ...POLICY, readAtHours: [3, 72] } });
+    expect(await ledger.cells(orgId)).toEqual(['11-23 device_counts waiting never_read 11-24T03:00']);
+  });
+
+  test('and next_day change together: the next run completes one that was killed between two pages', async () => {
+    await ledger.createOrgs(501);
+    const prepare = () => ledger.prepare(ONLY_DEVICES);
+    const killAtLastOrg = "if new.org_id like '%501' then raise exception 'killed'; end if; return new;";
+    const counts = sql`select (select count(*) from losant_usage.tracks) as tracks,
+      (select count(*) from losant_usage.coverage) as cells,
+      (select count(*) from losant_usage.usage_days) as days,
+      (select count(*) from losant_usage_internal.unrecorded_cells) as unrecorded`;
+    await ledger.withTrigger('coverage', killAtLastOrg, () => expect(prepare()).rejects.toThrow('killed'));
+    expect(await ledger.list(counts, ledger.db)).toEqual(['500 500 500 0']);
+    await prepare();
+    expect(await ledger.list(counts, ledger.db)).toEqual(['501 501 501 0']);
+    await ledger.setTime('2026-11-25T12:00:00.000Z');
+    await ledger.withTrigger('coverage', killAtLastOrg, () => expect(prepare()).rejects.toThrow('killed'));
+    expect(await ledger.list(counts, ledger.db)).toEqual(['501 1001 1001 1']);
+    await prepare();
+    expect(await ledger.list(counts, ledger.db)).toEqual(['501 1002 1002 0']);
+    expect((await ledger.tracks('000000000000000000000501'))[0]).toBe('device_counts 11-23 11-25 ');
+  });
+
+  test.each(['coverage', 'usage_days'])('end the run if the database drops a row of %s', async (table) => {
+    const orgId = await ledger.createOrg();
+    await ledger.prepare(ONLY_DEVICES);
+    await ledger.setTime('2026-11-25T12:00:00.000Z');
+    const mismatch = { name: 'DatabaseError', kind: 'database_mismatch' };
+    await ledger.withTrigger(table, 'return null;', () =>
+      expect(ledger.prepare(ONLY_DEVICES)).rejects.toMatchObject(mismatch),
+    );
+    expect(await unrecorded()).toHaveLength(1);
+    await ledger.prepare(ONLY_DEVICES);
+    expect(await daysOf(orgId)).toEqual(['11-23..11-24 2']);
+  });
+
+  test('of another instance are not created', async () => {
+    const otherInstance = '5c00000000000000000000ff';
+    await ledger.asProgram(
+      sql`insert into losant_usage.instances (instance_id, api_url) values (${otherInstance}, 'https://api.example.com')
+        on conflict do nothing`,
+    );
+    const orgId = await ledger.createOrg({ instanceId: otherInstance });
+    await ledger.prepare();
+    expect(await ledger.tracks(orgId)).toEqual([]);
+  });
+});
+
+describe('cells that can no longer be read', () => {
+  test('past the horizon are unavailable, stored or not, unless they are final or waived', async () => {
+    const orgId = await ledger.expectDays({ from: '2026-11-18', to: '2026-11-23' }, DEVICES);
+    await ledger.load([
+      deviceResponseAt(orgId, '2026-11-18', '2026-11-23T12:00:00.000Z'),
+      deviceResponseAt(orgId, '2026-11-19', '2026-11-20T12:00:00.000Z'),
+      cellResponse(orgId, 'device_counts', '2026-11-20', omitted),
+      cellResponse(orgId, 'device_counts', '2026-11-21', failed),
+    ]);
+    // The retry of a final cell ends too.
+    await ledger.load([cellResponse(orgId, 'device_counts', '2026-11-18', failed)]);
+    await prepareAt('2027-02-20T00:15:00.000Z', { streams: [] });
+    const failedReads = sql`select failed_reads from losant_usage.coverage
+      where org_id = ${orgId} order by usage_date limit 1`;
+    expect(await ledger.list(failedReads, ledger.db)).toEqual(['0']);
+    expect((await ledger.cells(orgId)).slice(0, 5)).toEqual([
+      '11-18 device_counts final  never',
+      '11-19 device_counts unavailable past_horizon never',
+      '11-20 device_counts unavailable past_horizon never',
+      '11-21 device_counts unavailable past_horizon never',
+      '11-22 device_counts waiting never_read 11-23T00:00',
+    ]);
+    await prepareAt('2027-02-21T00:15:00.000Z', { streams: [] });
+    expect((await ledger.cells(orgId))[4]).toBe('11-22 device_counts unavailable past_horizon never');
+  });
+
+  test('before a creation date that moved later are waived unless stored, and due again if it moves back', async () => {
+    const orgId = await ledger.expectDays({ from: '2026-11-20', to: '2026-11-23' }, DEVICES);
+    await ledger.load([
+      cellResponse(orgId, 'device_counts', '2026-11-20', report(devices(4, 1, 17))),
+      cellResponse(orgId, 'device_counts', '2026-11-21', failed),
+    ]);
+    await setCreated(orgId, '2026-11-23');
+    await ledger.prepare(ONLY_DEVICES);
+    expect(await ledger.cells(orgId)).toEqual([
+      '11-20 device_counts final  11-28T00:00',
+      '11-21 device_counts waived before_creation never',
+      '11-22 device_counts waived before_creation never',
+      '11-23 device_counts waiting never_read 11-24T00:00',
+    ]);
+    // Neither a backfill nor a changed policy reads days on which the organization did not exist.
+    const range = { from: '2026-11-21', to: '2026-11-22' };
+    const options = { orgIds: null, streams: null, range, insertsCells: true, force: true };
+    expect(await markDaysDue(ledger.writer(), options)).toBe(0);
+    await ledger.prepare({ streams: DEVICES, policy: { ...POLICY, readAtHours: [0, 100, 720] } });
+    await ledger.prepare(ONLY_DEVICES);
+    for (const cell of (await ledger.cells(orgId)).slice(1, 3))
+      expect(cell).toContain('waived before_creation');
+    await setCreated(orgId, '2026-11-22');
+    await ledger.prepare(ONLY_DEVICES);
+    expect((await ledger.cells(orgId)).slice(1, 3)).toEqual([
+      '11-21 device_counts waived before_creation never',
+      '11-22 device_counts waiting never_read 11-24T00:15',
+    ]);
+  });
+
+  test('before such a date are unavailable if it moves back only after the horizon has passed', async () => {
+    const orgId = await ledger.expectDays({ from: '2026-11-21', to: '2026-11-23' }, DEVICES);
+    await setCreated(orgId, '2026-11-23');
+    await ledger.prepare(ONLY_DEVICES);
+    await prepareAt('2027-06-01T00:15:00.000Z', ONLY_DEVICES);
+    await setCreated(orgId, '2026-11-01');
+    await ledger.prepare(ONLY_DEVICES);
+    for (const cell of (await ledger.cells(orgId)).slice(0, 3))
+      expect(cell).toContain('unavailable past_horizon');
+  });
+});

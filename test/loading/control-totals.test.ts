@@ -1,0 +1,111 @@
+/** Control totals compared with our sums: equal ones, differences, and totals that cannot be read. */
+import { expect, it } from 'vitest';
+import { DAY_MS, HOUR_MS } from '../../src/usage/day.ts';
+import { NOW } from '../simulator/platform.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { asWriter } from '../support/databases.ts';
+import { createStage, type Stage } from './stage.ts';
+
+const DAY = '2026-11-23';
+/** The final threshold of the day. */
+const FINAL = NOW + 3 * DAY_MS;
+
+/** One day of three organizations, all cells final. */
+async function createFinalStage(): Promise<Stage> {
+  const stage = await createStage({ orgs: 3 });
+  await stage.run();
+  await stage.moveTo(FINAL);
+  await stage.run();
+  return stage;
+}
+
+const readOutcomes = async ({ query }: Stage, where = 'true') =>
+  await query(`select outcome, reason, count(*)::integer as metrics from losant_usage.reconciliation
+    where compared_with = 'losant' and usage_date = '${DAY}' and ${where} group by 1, 2 order by 1, 2`);
+
+const readDifferences = async ({ query }: Stage) =>
+  await query(`select metric, difference::integer from losant_usage.reconciliation
+    where compared_with = 'losant' and outcome = 'differs' order by 1`);
+
+const readBlockers = ({ query }: Stage) =>
+  query(`select first_day::text, streams from losant_usage.month_blockers where cause = 'not_reconciled'`);
+
+const bias = ({ platform }: Stage, by: number) =>
+  platform.control('config', { bias: by === 0 ? null : [{ counter: 'payload_totals', day: DAY, by }] });
+
+const breakTotals = ({ platform }: Stage, kind: string, action: string) =>
+  platform.control('config', { faults: { kinds: [kind], forever: true, actions: [action] } });
+
+/** Makes the totals due. */
+const invalidateTotals = ({ store }: Stage) =>
+  asWriter(store.url, asProgram('update losant_usage.instance_totals set last_read_at = null'));
+
+it('control totals of final days equal our sums and are not read again; until then they are pending', async () => {
+  const stage = await createStage({ orgs: 3 });
+  await stage.run();
+  expect(await readOutcomes(stage)).toEqual([{ outcome: 'pending', reason: expect.anything(), metrics: 12 }]);
+  await stage.moveTo(FINAL);
+  await stage.run();
+  expect(await readOutcomes(stage)).toEqual([{ outcome: 'equal', reason: null, metrics: 12 }]);
+  const { report } = await stage.run();
+  expect(report.requests).toBe(1);
+});
+
+// Guarantee (Losant): Losant's own totals are compared with our sums to the last payload. A difference changes no
+// number and fails no run; it blocks its month unless CONTROL_TOTALS is show.
+it('control totals that differ are shown, block the month unless CONTROL_TOTALS is show, and fail no run', async () => {
+  const stage = await createFinalStage();
+  await bias(stage, -7);
+  await invalidateTotals(stage);
+  expect((await stage.run()).report).toMatchObject({ status: 'complete', failures: [] });
+  const totals = ['payload_all_bytes', 'payload_all_count', 'payload_billable_count'];
+  expect(await readDifferences(stage)).toEqual(totals.map((metric) => ({ metric, difference: 7 })));
+  expect(await readBlockers(stage)).toEqual([{ first_day: DAY, streams: ['payload_totals'] }]);
+  await stage.run({}, { controlTotals: 'show' });
+  expect(await readBlockers(stage)).toEqual([]);
+  expect(await readDifferences(stage)).toHaveLength(3);
+});
+
+it('control totals are read again after a restatement', async () => {
+  const stage = await createFinalStage();
+  const [orgId = ''] = stage.orgIds;
+  await stage.platform.control('restate', { orgId, day: DAY, counter: 'device_counts' });
+  await breakTotals(stage, 'server_error', 'instance.deviceCounts');
+  const { report, tally } = await stage.run({ kind: 'manual', range: { from: DAY, to: DAY } });
+  expect(report).toMatchObject({ status: 'complete', cells: { loaded: 1 }, rows: { updated: 1 } });
+  expect(tally.restatedFinal).toBeGreaterThan(0);
+  await stage.platform.control('config', { faults: null });
+  await stage.moveTo(FINAL + HOUR_MS);
+  await stage.run();
+  expect(await readOutcomes(stage)).toEqual([{ outcome: 'equal', reason: null, metrics: 12 }]);
+});
+
+it('control totals of a rejected stream are a problem of the instance, and the others are compared', async () => {
+  const stage = await createStage({ orgs: 3 });
+  await breakTotals(stage, 'forbidden', 'instance.notebookMinuteCounts');
+  await stage.run();
+  await stage.moveTo(FINAL);
+  const { report, refusal } = await stage.run();
+  expect({ status: report.status, refusal }).toEqual({ status: 'complete', refusal: null });
+  expect(await readOutcomes(stage)).toEqual([
+    { outcome: 'equal', reason: null, metrics: 7 },
+    { outcome: 'not_compared', reason: 'refused', metrics: 5 },
+  ]);
+  const readProblem = () => stage.query('select totals_problem as text from losant_usage.instances');
+  expect(await readProblem()).toMatchObject([
+    { text: expect.stringContaining('instance.notebookMinuteCounts') },
+  ]);
+  await stage.platform.control('config', { faults: null });
+  await stage.run();
+  expect(await readProblem()).toEqual([{ text: null }]);
+  expect(await readOutcomes(stage)).toEqual([{ outcome: 'equal', reason: null, metrics: 12 }]);
+});
+
+it('control totals are neither read nor compared if only some organizations are selected', async () => {
+  const stage = await createStage({ orgs: 3 });
+  const { orgIds } = stage;
+  await stage.run({}, { selection: orgIds.slice(0, 1) });
+  expect(await readOutcomes(stage)).toEqual([{ outcome: 'not_compared', reason: 'selection', metrics: 12 }]);
+  const { actions } = (await stage.platform.control('stats')) as { actions: Record<string, object> };
+  expect(Object.keys(actions).filter((action) => action.startsWith('instance.'))).toEqual(['instance.get']);
+});

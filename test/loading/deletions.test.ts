@@ -1,0 +1,168 @@
+/** Organizations that are deleted, return, or belong to another instance. */
+import { randomUUID } from 'node:crypto';
+import { expect, it, onTestFinished } from 'vitest';
+import { discoverOrganizations } from '../../src/loading/discover.ts';
+import { AttemptError } from '../../src/losant/attempt.ts';
+import { DAY_MS, HOUR_MS } from '../../src/usage/day.ts';
+import { ALL_FINAL, standingsOf } from '../e2e/installation.ts';
+import { readStored, readTruth } from '../e2e/usage.ts';
+import { NOW, startPlatform } from '../simulator/platform.ts';
+import { createStage, type Stage } from './stage.ts';
+
+/** 2026-11-25 01:00 UTC. */
+const NIGHT = Date.UTC(2026, 10, 25, 1);
+
+const readDeletions = async ({ query }: Stage): Promise<unknown[]> => {
+  const rows = await query(`select org_id || ' ' || deleted_on as line from losant_usage.organizations
+    where deleted_on is not null order by 1`);
+  return rows.map(({ line }) => line);
+};
+
+const deleteOrg = ({ platform }: Pick<Stage, 'platform'>, orgId: string) =>
+  platform.send('DELETE', `/orgs/${orgId}`, {});
+
+// Guarantee (Missing numbers): Cells that can no longer be read are unavailable, with a reason; they do not disappear.
+it('an organization missing from the list of the next day is deleted; its unsettled cells are unavailable', async () => {
+  const stage = await createStage();
+  const [orgId = ''] = stage.orgIds;
+  expect((await stage.run()).report.status).toBe('complete');
+  await deleteOrg(stage, orgId);
+  await stage.moveTo(NOW + DAY_MS);
+  expect((await stage.run()).report).toMatchObject({ status: 'complete', failures: [] });
+  expect(await readDeletions(stage)).toEqual([`${orgId} 2026-11-25`]);
+  const cells = await stage.query(
+    `select standing, reason, next_read_at, array_agg(usage_date order by usage_date)::text as days
+      from losant_usage.cells where org_id = '${orgId}' and stream = 'device_counts' group by 1, 2, 3`,
+  );
+  const unavailable = { standing: 'unavailable', reason: 'org_deleted', next_read_at: null };
+  expect(cells).toEqual([{ ...unavailable, days: '{2026-11-23,2026-11-24}' }]);
+});
+
+it('the deletion of an organization after the list of the day was read is detected by its 404', async () => {
+  const stage = await createStage();
+  const [orgId = ''] = stage.orgIds;
+  await stage.moveTo(NIGHT);
+  await stage.run();
+  await deleteOrg(stage, orgId);
+  await stage.moveTo(NIGHT + 6 * HOUR_MS);
+  const { report } = await stage.run();
+  expect(report).toMatchObject({ status: 'complete', failures: [], cells: { failed: 0, unavailable: 4 } });
+  expect(await readDeletions(stage)).toEqual([`${orgId} 2026-11-25`]);
+});
+
+/** Reads the list again, and returns the organizations that are deleted. */
+async function discoverWith(stage: Stage, client = stage.context().client): Promise<unknown[]> {
+  const context = { ...stage.context(), client };
+  const ledger = { ...context, runId: randomUUID(), lease: null };
+  const { signal } = new AbortController();
+  await discoverOrganizations({ context, ledger, signal }, { forceRefresh: true });
+  return await readDeletions(stage);
+}
+
+it('an organization counts as deleted if list, lookup and instance agree, and not if only two do', async () => {
+  const stage = await createStage();
+  const { orgIds } = stage;
+  const [deletedOrg = '', existingOrg = ''] = orgIds;
+  await stage.run();
+  const control = (settings: object) => stage.platform.control('config', settings);
+  // A complete list lacks it, but Get organization returns it.
+  await control({ list: { hide: [existingOrg] } });
+  expect(await discoverWith(stage)).toEqual([]);
+  // Get organization returns 404, but the list has it.
+  await control({ list: {}, faults: { kinds: ['not_found'], orgIds: [existingOrg], forever: true } });
+  expect(await discoverWith(stage)).toEqual([]);
+  await control({ faults: null });
+  await deleteOrg(stage, deletedOrg);
+  // The list is incomplete, or empty.
+  await control({ list: { totalCount: 9 } });
+  expect(await discoverWith(stage)).toEqual([]);
+  await control({ list: { hide: orgIds } });
+  expect(await discoverWith(stage)).toEqual([]);
+  await control({ list: {} });
+  // Get instance returns 404.
+  const { client } = stage.context();
+  const notFound = { kind: 'not_found', problem: 'responded with HTTP 404', status: 404 } as const;
+  const withoutInstance: typeof client = {
+    get: async (request) => {
+      if (request.action === 'instance.get') throw new AttemptError(request, notFound);
+      return await client.get(request);
+    },
+  };
+  expect(await discoverWith(stage, withoutInstance)).toEqual([]);
+  expect(await discoverWith(stage)).toEqual([`${deletedOrg} 2026-11-24`]);
+});
+
+it('an empty list deletes no organization', async () => {
+  const stage = await createStage({ orgs: 1 });
+  const [orgId = ''] = stage.orgIds;
+  await stage.run();
+  await deleteOrg(stage, orgId);
+  await stage.moveTo(NOW + DAY_MS);
+  expect((await stage.run()).report.status).toBe('partial');
+  expect(await readDeletions(stage)).toEqual([]);
+});
+
+// Guarantee (Missing numbers): An organization counts as deleted only if list, lookup and instance agree; many at once
+// are confirmed only after three days.
+it('more deletions at once than allowed are confirmed after three days of complete lists', async () => {
+  const stage = await createStage();
+  const [first = '', second = ''] = stage.orgIds;
+  await stage.run();
+  await deleteOrg(stage, first);
+  await deleteOrg(stage, second);
+  for (const days of [1, 2]) {
+    await stage.moveTo(NOW + days * DAY_MS);
+    const { report } = await stage.run();
+    expect(report.status).toBe('partial');
+    expect(report.failures.map(({ code }) => code)).toContain('deletions_not_confirmed');
+    expect(await readDeletions(stage)).toEqual([]);
+    await stage.run();
+  }
+  await stage.moveTo(NOW + 3 * DAY_MS);
+  expect((await stage.run()).report).toMatchObject({ status: 'complete' });
+  expect(await readDeletions(stage)).toEqual(
+    [first, second].toSorted().map((orgId) => `${orgId} 2026-11-27`),
+  );
+});
+
+// Guarantee (Missing numbers): If a deleted organization returns, its unavailable days are read again.
+it('an organization that is listed again continues where it ended, and restatements in between are read', async () => {
+  const stage = await createStage();
+  const { platform } = stage;
+  const [orgId = ''] = stage.orgIds;
+  await stage.run();
+  await deleteOrg(stage, orgId);
+  await stage.moveTo(NOW + DAY_MS);
+  await stage.run();
+  expect(await readDeletions(stage)).toHaveLength(1);
+  await platform.control('orgs/restore', { orgId });
+  await platform.control('restate', { orgId, day: '2026-11-23' });
+  await stage.moveTo(NOW + 3 * DAY_MS);
+  expect((await stage.run()).report).toMatchObject({ status: 'complete', failures: [] });
+  expect(await readDeletions(stage)).toEqual([]);
+  expect(await readStored(stage)).toEqual(await readTruth(platform, '2026-11-23', '2026-11-26'));
+  expect(await standingsOf(stage, orgId, '2026-11-23')).toEqual(ALL_FINAL);
+});
+
+// Guarantee (Missing numbers): An organization that is transferred to another instance keeps its days and is never
+// counted twice.
+it('an organization of another instance is transferred once the list of that instance lacks it', async () => {
+  const stage = await createStage({ seed: 'one', orgs: 3 });
+  const options = { now: stage.now, hostile: false, seed: 'one', orgs: 3, instanceId: 'f'.repeat(24) };
+  const platform = await startPlatform(options);
+  onTestFinished(() => platform[Symbol.asyncDispose]());
+  const [orgId = '', ...otherOrgs] = stage.orgIds;
+  for (const otherOrg of otherOrgs) await deleteOrg({ platform }, otherOrg);
+  await stage.run();
+  const earlyReport = (await stage.run({}, { platform })).report;
+  const failures = [{ orgId, code: 'org_of_other_instance' }];
+  expect(earlyReport).toMatchObject({ status: 'partial', failures });
+  await deleteOrg(stage, orgId);
+  await stage.moveTo(NOW + DAY_MS);
+  await stage.run();
+  expect((await stage.run({}, { platform })).report).toMatchObject({ status: 'complete', failures: [] });
+  const owner = `select instance_id, deleted_on from losant_usage.organizations where org_id = '${orgId}'`;
+  expect(await stage.query(owner)).toEqual([{ instance_id: platform.instanceId, deleted_on: null }]);
+  const transferDays = 'select distinct org_transferred_on::text as day from losant_usage.instances';
+  expect(await stage.query(transferDays)).toEqual([{ day: '2026-11-24' }]);
+});

@@ -1,0 +1,315 @@
+import { expect, it, onTestFinished, vi } from 'vitest';
+import { SettingsError } from '../../src/errors.ts';
+import { readClock } from '../../src/loading/context.ts';
+import { readDuePages } from '../../src/loading/pipeline.ts';
+import { previewRun } from '../../src/loading/preview.ts';
+import { Refusals } from '../../src/loading/refusals.ts';
+import { DAY_MS, dayAt } from '../../src/usage/day.ts';
+import { asOwner, asWriter } from '../support/databases.ts';
+import { until } from '../support/wait.ts';
+import { POLICY } from '../usage/cells.ts';
+import { createStage, type Stage } from './stage.ts';
+
+const BACKFILL = { kind: 'backfill', range: { from: '2026-11-20', to: '2026-11-21' } } as const;
+
+const faults = ({ platform }: Stage, plan: object | null) => platform.control('config', { faults: plan });
+const countOf = async ({ query }: Stage, where: string) =>
+  (await query(`select count(*)::integer as n from losant_usage.cells where ${where}`))[0]?.['n'];
+
+// Guarantee (Runs): A run with nothing due requests no usage and leaves no record.
+it('a run with nothing due leaves no record and requests only the instance', async () => {
+  const stage = await createStage();
+  const complete = { status: 'complete', cells: { planned: 16, loaded: 16 } };
+  expect((await stage.run()).report).toMatchObject(complete);
+  const { report } = await stage.run();
+  const none = { runId: null, status: 'complete', orgs: 0, from: null, requests: 1 };
+  expect(report).toMatchObject({ ...none, cells: { planned: 0 } });
+  expect(await stage.query('select status, counts from losant_usage.runs')).toMatchObject([
+    { status: 'complete', counts: { orgs: 4, cells: { planned: 16 }, rows: { updated: 0 } } },
+  ]);
+});
+
+it('an instance whose name no database can store is loaded like any other', async () => {
+  const stage = await createStage({ orgs: 1, seed: 'a\0b' });
+  expect((await stage.run()).report).toMatchObject({ status: 'complete', cells: { loaded: 4 } });
+  expect(await stage.query('select name from losant_usage.instances')).toEqual([
+    { name: 'Simulated instance a\uFFFDb' },
+  ]);
+});
+
+// Guarantee (Runs): A run keeps its lease until it ends.
+it('a lease is renewed after a quarter of its duration, even while all other connections are busy', async () => {
+  const stage = await createStage({ orgs: 1 });
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  onTestFinished(() => void vi.useRealTimers());
+  await faults(stage, { kinds: ['hang'], actions: ['deviceCounts'], forever: true });
+  const stop = new AbortController();
+  const running = stage.run({ signal: stop.signal });
+  const progress = `select counts -> 'cells' ->> 'loaded' as loaded from losant_usage.runs where status = 'running'`;
+  await until('a run is recorded', async () => (await stage.query(progress)).length === 1);
+  const { promise: end, resolve: release } = Promise.withResolvers<void>();
+  const { db } = stage.handle;
+  const busyConnections = Array.from({ length: 5 }, () => db.connection().execute(() => end));
+  onTestFinished(() => {
+    release();
+    stop.abort(new Error('enough'));
+  });
+  const secondsLeft =
+    'select round(extract(epoch from expires_at - clock_timestamp()))::integer as left from losant_usage.leases';
+  await asWriter(
+    stage.database.url,
+    `update losant_usage.leases set expires_at = expires_at - interval '15 seconds'`,
+  );
+  vi.advanceTimersByTime(15_000);
+  await until('it is renewed', async () => Number((await stage.query(secondsLeft))[0]?.['left']) > 55);
+  // A renewal also records the progress of the run.
+  await until('it has counts', async () => (await stage.query(progress))[0]?.['loaded'] !== null);
+  release();
+  await Promise.all(busyConnections);
+  stop.abort(new Error('enough'));
+  await expect(running).rejects.toThrow('enough');
+});
+
+// Guarantee (Missing numbers): Failed reads are retried automatically; a manual run retries at once.
+it('a manual run retries failed reads at once, and a scheduled run at the time of the retry', async () => {
+  const stage = await createStage();
+  await faults(stage, { kinds: ['too_large'], actions: ['deviceCounts'], forever: true });
+  const { report } = await stage.run();
+  expect(report).toMatchObject({ status: 'partial', cells: { failed: 4, loaded: 12 } });
+  expect(await stage.query('select failures from losant_usage.runs')).toMatchObject([
+    { failures: [{ code: 'refused', stream: 'device_counts', cells: 4, orgs: 4 }] },
+  ]);
+  await faults(stage, null);
+  expect((await stage.run()).report.cells.planned).toBe(0);
+  const manualReport = (await stage.run({ kind: 'manual' })).report;
+  expect(manualReport).toMatchObject({ status: 'complete', cells: { loaded: 4 } });
+});
+
+it('the clock of a run does not go back if the clock of its host is set back', async () => {
+  const { context, now } = await createStage();
+  let behindMs = 0;
+  const clock = await readClock({ hostNow: () => now() - behindMs }, context().handle);
+  const firstMs = clock();
+  behindMs = 45_000;
+  expect(clock()).toBeGreaterThanOrEqual(firstMs);
+});
+
+// Guarantee (Runs): A missing scope only stops its stream, and an organization that rejects a stream only its own
+// cells.
+it('a stream that all organizations reject is not recorded as failed; one that a single one rejects is', async () => {
+  const stage = await createStage();
+  await faults(stage, { kinds: ['forbidden'], actions: ['deviceCounts'], forever: true });
+  const rejectedByAll = await stage.run();
+  expect(rejectedByAll.refusal?.kind).toBe('forbidden');
+  expect(rejectedByAll.report).toMatchObject({ status: 'partial', cells: { failed: 4, loaded: 12 } });
+  expect(await countOf(stage, "stream = 'device_counts' and failed_reads > 0")).toBe(0);
+  const [orgId = ''] = stage.orgIds;
+  await faults(stage, { kinds: ['forbidden'], actions: ['deviceCounts'], orgIds: [orgId], forever: true });
+  const rejectedByOne = await stage.run();
+  expect(rejectedByOne.refusal?.kind).toBe('forbidden');
+  expect(rejectedByOne.report.cells).toMatchObject({ failed: 1, loaded: 3 });
+  expect(await countOf(stage, `org_id = '${orgId}' and reason = 'forbidden'`)).toBe(1);
+});
+
+it('a rejected scope is reported even if no cell is missing', async () => {
+  const stage = await createStage({ orgs: 2 });
+  await stage.run();
+  await faults(stage, { kinds: ['forbidden'], actions: ['deviceCounts'], forever: true });
+  const range = { from: '2026-11-23', to: '2026-11-23' };
+  const { report, refusal } = await stage.run({ kind: 'manual', range });
+  expect(refusal?.kind).toBe('forbidden');
+  expect(report).toMatchObject({ status: 'partial', cells: { failed: 2, unchanged: 6 } });
+});
+
+it('quarantines numbers that the database rejects, and loads the rest of the batch', async () => {
+  const stage = await createStage();
+  const [orgId = ''] = stage.orgIds;
+  await asOwner(
+    stage.store.url,
+    `alter table losant_usage.usage_days add check (org_id <> '${orgId}' or devices_total is null)`,
+  );
+  const { report } = await stage.run();
+  expect(report.cells).toMatchObject({ planned: 16, loaded: 15, quarantined: 1 });
+  expect(report.failures).toMatchObject([{ orgId, stream: 'device_counts', code: 'database_refused' }]);
+});
+
+it('a load that ends in a deadlock is retried', async () => {
+  const stage = await createStage({ orgs: 2 });
+  await asOwner(
+    stage.store.url,
+    `create sequence public.loads;
+    create function public.fail_once() returns boolean language plpgsql security definer as $$
+      begin if nextval('public.loads') = 1 then raise deadlock_detected; end if; return true; end $$;
+    grant execute on function public.fail_once to losant_usage_writer;
+    alter table losant_usage.usage_days add check (devices_total is null or public.fail_once())`,
+  );
+  expect((await stage.run()).report).toMatchObject({ status: 'complete', cells: { loaded: 8 } });
+});
+
+it('a slice that Losant rejects for its length is requested in shorter ones', async () => {
+  const stage = await createStage({ orgs: 1, maxRangeDays: 3 });
+  const range = { from: '2026-11-14', to: '2026-11-23' };
+  const { report } = await stage.run({ kind: 'backfill', range });
+  expect(report).toMatchObject({ status: 'complete', cells: { loaded: 40 }, failures: [] });
+});
+
+// Guarantee (Missing numbers): An organization list counts only if it matches its own total; until then every run
+// reports that organizations may be missing.
+it('while the list is incomplete, the known organizations are loaded and the run is not complete', async () => {
+  const stage = await createStage({ orgs: 8, pageSizeMax: 4 });
+  await stage.platform.control('config', { list: { emptyPages: [1] } });
+  const cells = { loaded: 16 };
+  const failures = [{ code: 'list_incomplete' }];
+  expect((await stage.run()).report).toMatchObject({ status: 'partial', cells, failures });
+  await stage.platform.control('config', { list: {} });
+  expect((await stage.run()).report).toMatchObject({ status: 'complete', cells, failures: [] });
+});
+
+it('an unreadable organization is a failure of every run, and its usage is loaded nevertheless', async () => {
+  const stage = await createStage({ orgs: 4 });
+  const [orgId = ''] = stage.orgIds;
+  await stage.platform.control('config', { list: { items: { [orgId]: 'no_name' } } });
+  for (const planned of [16, 0]) {
+    const failures = [{ orgId, stream: null, code: 'org_unreadable' }];
+    const { report } = await stage.run({ kind: 'manual' });
+    expect(report).toMatchObject({ status: 'partial', cells: { planned }, failures });
+  }
+  expect(await countOf(stage, `org_id = '${orgId}' and is_stored`)).toBe(4);
+});
+
+it('a configured organization that the instance does not know fails the run, every time', async () => {
+  const stage = await createStage({ orgs: 2 });
+  const [known = ''] = stage.orgIds;
+  const unknown = 'f'.repeat(24);
+  for (const loaded of [4, 0]) {
+    const { report } = await stage.run({}, { selection: [known, unknown] });
+    const failures = [{ orgId: unknown, stream: null, code: 'org_unknown' }];
+    expect(report).toMatchObject({ status: 'partial', cells: { loaded, failed: 0 }, failures });
+  }
+  expect(await stage.query('select org_id from losant_usage.organizations')).toEqual([{ org_id: known }]);
+});
+
+it('a backfill loads its days and those up to the first run, and force reads stored cells again', async () => {
+  const stage = await createStage({ orgs: 2 });
+  await stage.run();
+  const days = { from: '2026-11-20', to: '2026-11-22' };
+  const options = { orgIds: null, streams: null, force: false, signal: new AbortController().signal };
+  const preview = await previewRun(stage.context(), { ...options, ...BACKFILL });
+  expect(preview).toMatchObject({ ...days, orgs: 2, cells: 24 });
+  const { report } = await stage.run(BACKFILL);
+  const rows = { inserted: 24, updated: 0, deleted: 0, unchanged: 0 };
+  expect(report).toMatchObject({ ...days, status: 'complete', cells: { planned: 24, loaded: 24 }, rows });
+  expect((await stage.run(BACKFILL)).report.cells.planned).toBe(0);
+  const forcedReport = (await stage.run({ ...BACKFILL, force: true })).report;
+  expect(forcedReport).toMatchObject({
+    cells: { planned: 16, unchanged: 16 },
+    rows: { inserted: 0, unchanged: 16 },
+  });
+  expect(await countOf(stage, "usage_date < '2026-11-20'")).toBe(0);
+});
+
+// Guarantee (Runs): A backfill beyond the horizon reports it and does not exit with 0.
+it('a backfill beyond the horizon is clamped and not complete; so is a run of such a day', async () => {
+  const stage = await createStage({ orgs: 1 });
+  const range = { from: '2026-08-20', to: '2026-08-27' };
+  const { report } = await stage.run({ kind: 'backfill', range });
+  expect(report.status).toBe('partial');
+  expect(report.failures).toMatchObject([{ code: 'past_horizon', from: '2026-08-20', to: '2026-08-25' }]);
+  expect(report).toMatchObject({ from: '2026-08-26', to: '2026-11-23' });
+  const beyond = { from: '2026-08-20', to: '2026-08-20' };
+  const day = (await stage.run({ kind: 'manual', range: beyond })).report;
+  const failures = [{ code: 'past_horizon' }];
+  expect(day).toMatchObject({ status: 'partial', cells: { planned: 0 }, failures });
+});
+
+it('a run of a day that is not expected is an error with a hint; so is one of an unknown organization', async () => {
+  const stage = await createStage({ orgs: 1 });
+  const range = { from: '2026-11-10', to: '2026-11-10' };
+  const manualRun = stage.run({ kind: 'manual', range });
+  await expect(manualRun).rejects.toBeInstanceOf(SettingsError);
+  const hint = expect.stringContaining('backfill --from 2026-11-10 --to 2026-11-10') as unknown;
+  await expect(manualRun).rejects.toMatchObject({ hint });
+  const yesterday = { kind: 'manual', range: { from: '2026-11-23', to: '2026-11-23' } } as const;
+  expect((await stage.run(yesterday)).report.cells).toMatchObject({ planned: 4, loaded: 4 });
+  expect((await stage.run(yesterday)).report.cells).toMatchObject({ unchanged: 4 });
+  await expect(stage.run({ kind: 'manual', orgIds: ['a'.repeat(24)] })).rejects.toBeInstanceOf(SettingsError);
+});
+
+// Guarantee (Changes): Foreign triggers, rules or policies on these tables are rejected, and a write that the database
+// drops ends the run.
+it('a foreign rule on a table is named before anything is read', async () => {
+  const stage = await createStage({ orgs: 1 });
+  await asOwner(
+    stage.store.url,
+    'create rule nothing as on insert to losant_usage.coverage do instead nothing',
+  );
+  const message = expect.stringContaining('rule nothing') as unknown;
+  await expect(stage.run()).rejects.toMatchObject({ kind: 'database_mismatch', message });
+});
+
+/** 101 organizations with five due days, two of them older than a week: two pages of recent and of older days. */
+async function createDueStage(): Promise<Stage> {
+  const stage = await createStage({ orgs: 101 });
+  await faults(stage, { kinds: ['forbidden'], actions: ['deviceCounts'], forever: true });
+  const setting = { streams: ['device_counts'] };
+  await stage.run({ kind: 'backfill', range: { from: '2026-11-15', to: '2026-11-19' } }, setting);
+  return stage;
+}
+
+const WAKE_UP_MS = 900_000;
+
+// Guarantee (Runs): A long backfill never delays yesterday.
+it('a pass reads the last week of all organizations first, then older days', async () => {
+  const pages = await readAll(await createDueStage(), {});
+  expect(pages).toEqual(['recent 1-100', 'recent 101', 'older 1-100', 'older 101']);
+});
+
+it('after a wake-up, a pass reads the last week again, and older days from where the last pass stopped', async () => {
+  const pages = await readAll(await createDueStage(), { 3: WAKE_UP_MS });
+  expect(pages).toEqual([
+    'recent 1-100',
+    'recent 101',
+    'older 1-100',
+    'recent 1-100',
+    'recent 101',
+    'older 101',
+  ]);
+});
+
+it('a pass ends at midnight, before the next page, and a new one starts', async () => {
+  const pages = await readAll(await createDueStage(), { 1: DAY_MS });
+  expect(pages).toEqual([
+    'recent 1-100',
+    'new day',
+    'recent 1-100',
+    'recent 101',
+    'older 1-100',
+    'older 101',
+  ]);
+});
+
+/** Returns the pages of all passes, by the positions of their organizations; `steps` moves the clock after a page. */
+async function readAll(stage: Stage, steps: Readonly<Record<number, number>>): Promise<string[]> {
+  const { db, instanceId } = stage.context();
+  const ids = stage.orgIds.toSorted();
+  const lines: string[] = [];
+  let nowMs = stage.now();
+  const scope = { orgIds: null, streams: null, range: null };
+  const pass = { scope, endMs: 0, sinceMs: null, olderCursor: '', isAtEnd: false, hasFoundCells: false };
+  const ledger = { db, instanceId, now: () => nowMs, policy: POLICY };
+  const session = { ledger: { ...ledger, lease: null, runId: '' }, refusals: new Refusals() };
+  for (let [pages, today] = [0, dayAt(nowMs)]; !pass.isAtEnd; ) {
+    pass.endMs = nowMs + WAKE_UP_MS;
+    for await (const cells of readDuePages(session, pass)) {
+      const positions = cells.map(({ orgId }) => ids.indexOf(orgId) + 1);
+      const [first, last] = [Math.min(...positions), Math.max(...positions)];
+      const isRecent = cells.every(({ day }) => day >= '2026-11-17');
+      lines.push(`${isRecent ? 'recent' : 'older'} ${first === last ? first : `${first}-${last}`}`);
+      pages += 1;
+      nowMs += steps[pages] ?? 0;
+    }
+    if (dayAt(nowMs) !== today) lines.push('new day');
+    today = dayAt(nowMs);
+  }
+  return lines;
+}

@@ -1,0 +1,21 @@
+import { billingMutants } from './billing.ts';
+import { commandMutants } from './commands.ts';
+import { ledgerMutants } from './ledger.ts';
+import { loadingMutants } from './loading.ts';
+import { losantMutants } from './losant.ts';
+import { storeMutants } from './store.ts';
+import { streamMutants } from './streams.ts';
+import { usageMutants } from './usage.ts';
+import { worldMutants } from './world.ts';
+
+export const MUTANTS = [
+  usageMutants,
+  streamMutants,
+  ledgerMutants,
+  storeMutants,
+  losantMutants,
+  loadingMutants,
+  billingMutants,
+  commandMutants,
+  worldMutants,
+].flat();

@@ -1,0 +1,272 @@
+/** Defects in a run: discovery, deletions, what is loaded, and how it ends. */
+import { plant } from './mutant.ts';
+
+export const loadingMutants = [
+  plant(
+    {
+      file: 'src/loading/discover.ts',
+      test: 'test/loading/run.test.ts',
+      only: 'while the list is incomplete',
+    },
+    {
+      'An incomplete list is a failure of every run until a complete one arrives': [
+        'if (reason !== null) {',
+        'if (listedOrgs < 0) {',
+      ],
+      'Every run reports that organizations may be missing until a complete list arrives': [
+        'if (listProblem !== null) {',
+        `if (listProblem === '') {`,
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/loading/discover.ts',
+      test: 'test/loading/deletions.test.ts',
+      only: 'more deletions at once',
+    },
+    {
+      'Too many deletions at once are not confirmed and are reported': [
+        'deletedIds.length <= allowed ? deletedIds : deletedIds.filter(isLongUnlisted)',
+        'deletedIds',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/loading/discover.ts',
+      test: 'test/loading/run.test.ts',
+      only: 'a configured organization that the instance does not know',
+    },
+    {
+      'A configured organization that the instance does not know fails every run': [
+        'listProblem === null ? await readUnknownOrgIds(context) : []',
+        '[]',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/loading/discover.ts', test: 'test/loading/deletions.test.ts', only: 'that is listed again' },
+    {
+      'Organizations are listed again on each UTC day': [
+        '|| dayAt(Date.parse(listedAt)) < dayAt(now())) return true;',
+        ') return true;',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/loading/discover.ts',
+      test: 'test/loading/run.test.ts',
+      only: 'an unreadable organization is a failure',
+    },
+    {
+      'An organization whose attributes cannot be read is a failure of every run': [
+        'of await readUnreadableOrgs(db, instanceId)) {',
+        'of (await readUnreadableOrgs(db, instanceId)).slice(0, 0)) {',
+      ],
+      'An organization whose attributes cannot be read is loaded nevertheless': [
+        'upsertOrganizations(ledger, items.filter(isSelected))',
+        `upsertOrganizations(ledger, items.filter((item) => isSelected(item) && !('problem' in item)))`,
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/loading/extract.ts',
+      test: 'test/e2e/bad-responses.test.ts',
+      only: 'eight of twelve organizations',
+    },
+    {
+      'An unreadable body is stored in the quarantine as received': [
+        `const verdict = { kind: 'quarantined', code: UNPLACEABLE, detail } as const;`,
+        `const verdict = { kind: 'failed', code: UNPLACEABLE, detail } as const;`,
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/loading/report.ts',
+      test: 'test/loading/run.test.ts',
+      only: 'a manual run retries failed reads',
+    },
+    {
+      'A run with a failure is not complete': [
+        'return this.#cellFailures.size > 0 || this.#droppedFailures > 0;',
+        'return this.#droppedFailures > 0;',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/loading/report.ts',
+      test: 'test/e2e/bad-responses.test.ts',
+      only: 'an omitted device count',
+    },
+    {
+      'A run that leaves a late cell missing is not complete, even if no read failed': [
+        ` && standing !== 'missing'`,
+        '',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/loading/run.ts',
+      test: 'test/loading/run.test.ts',
+      only: 'a rejected scope is reported',
+    },
+    {
+      'A run without a scope is not complete': ['refusal !== null ||\n', ''],
+    },
+  ),
+  plant(
+    { file: 'src/errors.ts', test: 'test/e2e/refusals.test.ts', only: 'rejects the token' },
+    {
+      'A rejected token or scope ends with exit code 5': [
+        'unauthorized: EXIT.refused,',
+        'unauthorized: EXIT.failure,',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/loading/report.ts',
+      test: 'test/loading/control-totals.test.ts',
+      only: 'are read again after a restatement',
+    },
+    {
+      'A final restatement is counted in the report of its run': [
+        'if (differences !== null && previous.wasFinal) this.restatedFinal += 1;',
+        '',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/loading/control-totals.ts',
+      test: 'test/loading/control-totals.test.ts',
+      only: 'control totals of a rejected stream',
+    },
+    {
+      'Control totals that cannot be read are reported as a problem, with the reason': [
+        'await updateInstance(session.ledger, { totals_problem: problem });',
+        '',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/loading/discover.ts',
+      test: 'test/loading/deletions.test.ts',
+      only: 'an organization counts as deleted if list, lookup and instance agree',
+    },
+    {
+      'No organization that can be read is marked as deleted': [
+        'if (isNotFound) deletedIds.push(orgId);',
+        'deletedIds.push(orgId);',
+      ],
+      'No organization is marked as deleted unless the instance can be read': [
+        'await getInstance(client, { instanceId, signal });',
+        '',
+      ],
+      'No organization that is listed is marked as deleted': ['{ unseenSince: startedAt }', '{}'],
+      'No organization is marked as deleted by an incomplete list': [
+        'if (reason !== null) {',
+        'if (listedOrgs < 0) {',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/loading/discover.ts',
+      test: 'test/loading/deletions.test.ts',
+      only: 'an empty list',
+    },
+    {
+      'An empty list marks no organization as deleted': [
+        'if (listedOrgs === 0) return',
+        'if (listed < 0) return',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/loading/context.ts', test: 'test/loading/run.test.ts', only: 'does not go back' },
+    {
+      "Due cells stay due if the host's clock is set back": [
+        'Math.max(latestMs, hostNow() + offsetMs)',
+        'hostNow() + offsetMs',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/loading/pipeline.ts',
+      test: 'test/loading/run.test.ts',
+      only: 'a stream that all organizations reject',
+    },
+    {
+      'A missing scope is not a failure of its cells and does not delay their next read': [
+        'if (refusals.isGlobal(result)) tally',
+        'if (refusals.isTokenRefused) tally',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/loading/pipeline.ts',
+      test: 'test/loading/run.test.ts',
+      only: 'quarantines numbers that the database rejects',
+    },
+    {
+      'Numbers that the database rejects do not affect the rest of the batch': [
+        'if (slices.length > 1) {',
+        'if (slices.length < 0) {',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/loading/pipeline.ts',
+      test: 'test/loading/run.test.ts',
+      only: 'a load that ends in a deadlock',
+    },
+    {
+      'A load with a conflict is retried': [
+        '(isRetryable(error) || isConnectionLost(error))',
+        'isConnectionLost(error)',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/loading/extract.ts',
+      test: 'test/loading/run.test.ts',
+      only: 'a slice that Losant rejects for its length',
+    },
+    {
+      'A slice that is rejected for its length is requested in shorter ones': [
+        'canSucceedInHalves(error) ? halveSlice(slice) : null;',
+        'null;',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/cli/run.ts', test: 'test/e2e/refusals.test.ts', only: 'rejects one scope' },
+    {
+      'A run that loads some streams and lacks the scope of another ends with exit code 5': [
+        'if (refusal) return EXIT.refused;',
+        '',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/cli/run.ts', test: 'test/commands/several-instances.test.ts' },
+    {
+      'A run over several instances ends with the worst exit code of any': [
+        'worstExitCode(results.map((',
+        'worstExitCode(results.slice(-1).map((',
+      ],
+    },
+  ),
+].flat();

@@ -1,0 +1,84 @@
+import { expect, test } from 'vitest';
+import { cacheRead, limitReads, ReadTimeoutError, shareRead } from '../../src/console/cached-reads.ts';
+
+test('a read is shared by all callers while it runs and until its result expires', async () => {
+  let nowMs = 0;
+  let reads = 0;
+  const read = () => Promise.resolve((reads += 1));
+  const shared = shareRead(read, { keepMs: 1_000, timeoutMs: 1_000, now: () => nowMs });
+  expect(await Promise.all([shared(), shared(), shared()])).toEqual([1, 1, 1]);
+  nowMs = 999;
+  expect(await shared()).toBe(1);
+  nowMs = 1_000;
+  expect(await shared()).toBe(2);
+});
+
+test('callers give up on a hanging read, which is not started a second time', async () => {
+  let reads = 0;
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const read = () => {
+    reads += 1;
+    return promise;
+  };
+  const shared = shareRead(read, { keepMs: 1_000, timeoutMs: 20, now: () => 0 });
+  await expect(shared()).rejects.toBeInstanceOf(ReadTimeoutError);
+  resolve('late');
+  expect(await shared()).toBe('late');
+  expect(reads).toBe(1);
+});
+
+test('a read that fails is not repeated for as long as it took', async () => {
+  let nowMs = 0;
+  let reads = 0;
+  const read = () => {
+    reads += 1;
+    nowMs += 60_000;
+    return Promise.reject(new Error('statement timeout'));
+  };
+  const shared = shareRead(read, { keepMs: 1_000, timeoutMs: 1_000, now: () => nowMs });
+  for (const [atMs, startedReads] of [
+    [0, 1],
+    [119_999, 1],
+    [120_000, 2],
+  ] as const) {
+    nowMs = atMs;
+    await expect(shared()).rejects.toThrow('statement timeout');
+    expect(reads).toBe(startedReads);
+  }
+});
+
+test('the last snapshot stays while a newer read is slow or fails, and the failure is reported once', async () => {
+  let nowMs = 1_000;
+  const failures: unknown[] = [];
+  const late = Promise.withResolvers<string>();
+  const steps: (() => Promise<string>)[] = [
+    () => Promise.resolve('good'),
+    () => Promise.reject(new Error('gone')),
+    () => Promise.reject(new Error('gone still')),
+    () => late.promise,
+  ];
+  const readSnapshot = cacheRead(() => (steps.shift() as () => Promise<string>)(), {
+    keepMs: 1_000,
+    timeoutMs: 20,
+    now: () => nowMs,
+    onFailure: (error) => failures.push(error),
+  });
+  const good = { value: 'good', atMs: 1_000 };
+  expect(await readSnapshot()).toEqual(good);
+  nowMs = 2_000;
+  for (let call = 0; call < 3; call += 1) expect(await readSnapshot()).toEqual(good);
+  expect(failures.map(String)).toEqual(['Error: gone']);
+  nowMs = 9_000;
+  late.resolve('late');
+  expect(await readSnapshot()).toEqual({ value: 'late', atMs: 9_000 });
+});
+
+test('reads beyond the limit are rejected until one finishes', async () => {
+  const limit = limitReads({ max: 2, timeoutMs: 20 });
+  const first = Promise.withResolvers<string>();
+  const hanging = [limit(() => first.promise), limit(() => new Promise<string>(() => {}))];
+  for (const read of hanging) await expect(read).rejects.toBeInstanceOf(ReadTimeoutError);
+  await expect(limit(() => Promise.resolve('third'))).rejects.toBeInstanceOf(ReadTimeoutError);
+  first.resolve('late');
+  await expect.poll(() => limit(() => Promise.resolve('third')).catch(() => 'refused')).toBe('third');
+});
