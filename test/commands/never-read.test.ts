@@ -98,7 +98,9 @@ it('is reported after it was removed from the settings until it is retired, and 
   const others = settingsOf(platform, store);
   await runProgram(['run'], others);
   expect(await statusOf(others)).toMatchObject({ code: 0, unconfiguredInstances: [NEW] });
-  expect((await runProgram(['status'], others)).stdout).toContain(`\n  losant-usage retire --instance ${NEW}\n`);
+  expect((await runProgram(['status'], others)).stdout).toContain(
+    `\n  losant-usage retire --instance ${NEW}\n`,
+  );
   const unknown = await runProgram(['retire', '--instance', '5c00000000000000000000e2', '--json'], others);
   expect(unknown.code).toBe(2);
   expect(jsonOf<Refusal>(unknown).error.message).toContain('The database has no instance');

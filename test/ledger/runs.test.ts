@@ -199,7 +199,9 @@ test('an instance is recorded from the first attempt on, with the error of its l
   const read = () =>
     ledger.list(sql`select to_char(first_attempt_at, 'HH24:MI') as first, to_char(last_attempt_at, 'HH24:MI') as last,
       api_url, last_error, retired_at is not null as is_retired from losant_usage.instances where instance_id = ${instanceId}`);
-  await expect(recordRetirement(db, instanceId)).rejects.toThrow(`The database has no instance ${instanceId}`);
+  await expect(recordRetirement(db, instanceId)).rejects.toThrow(
+    `The database has no instance ${instanceId}`,
+  );
   await recordAttempt(db, instanceId);
   await recordAttemptError(db, instanceId, 'HTTP 502\0');
   expect(await read()).toEqual(['12:00 12:00 - HTTP 502\uFFFD false']);
