@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { commands } from '../../src/cli/commands.ts';
 import { asProgram } from '../support/by-hand.ts';
+import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import type { Env } from '../support/program.ts';
 import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
@@ -18,7 +19,8 @@ beforeAll(async () => {
   proxy = await startRecordingProxy(installation.platform.url);
   env = { LOSANT_API_URL: proxy.url, LOSANT_ADMIN_TOKEN: installation.platform.token };
   [orgId = ''] = await orgIdsOf(installation.platform);
-  await installation.store.query(
+  await asWriter(
+    installation.store.url,
     asProgram(`insert into losant_usage.instances (instance_id, api_url)
       values ('${FORMER_INSTANCE}', 'https://api.example.com')`),
   );

@@ -128,20 +128,22 @@ test('logs once that an instance in the database is not in the settings', async 
 
 test('a database password is read from its file for the next connection, without a restart', async () => {
   const role = `${database.name}_rotated`;
-  // A login of somebody who belongs to the writer.
+  // A user who is a member of the writer.
   await asAdministrator(`create role ${role} login password 'first' in role ${toRoleName('writer')}`);
   onTestFinished(() => asAdministrator(`drop role ${role}`));
   const file = join(makeFastFolder('losant-usage-rotation-'), 'url');
-  const keep = (password: string) =>
+  const writeUrl = (password: string) =>
     writeFileSync(file, Object.assign(new URL(database.url), { username: role, password }).href);
-  keep('first');
+  writeUrl('first');
   const { DATABASE_URL: _, ...others } = settings();
   const worker = await startIdle({ ...others, DATABASE_URL_FILE: file });
 
   await asAdministrator(`alter role ${role} password 'second'`);
   await asAdministrator(`select pg_terminate_backend(pid) from pg_stat_activity where usename = '${role}'`);
-  await until('it is refused', async () => (await worker.get('/readyz')).text.includes('refuses this login'));
-  keep('second');
+  await until('the login is rejected', async () =>
+    (await worker.get('/readyz')).text.includes('rejects this login'),
+  );
+  writeUrl('second');
   await until('it is let in', async () => (await worker.get('/readyz')).status === 200);
   expect(await worker.metric('losant_usage_database_up')).toBe(1);
 });
