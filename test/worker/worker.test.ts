@@ -202,7 +202,7 @@ test('a final number that a command found restated reaches metric, /status.json 
   const orgId = await firstOrg();
   await platform.control('restate', { orgId, day: daysAgo(1), counter: 'payload_totals' });
   const ended = await command('run', '--day', daysAgo(1), '--org', orgId);
-  expect(ended.stderr).toContain('final numbers were restated');
+  expect(ended.stderr).toContain('final cells were restated');
   const changes = Number(await count('select count(*) from losant_usage.revisions where was_final'));
   expect(changes).toBeGreaterThan(0);
   await until('the metric has it', async () => (await worker.metric(restated)) === changes);
