@@ -142,8 +142,8 @@ describe('a load', () => {
       cellResponse(orgId, 'notebook_minutes', DAY, failed),
     ];
     expect(await ledger.load(batch, { runId: RUN_2 })).toMatchObject([
-      { result: 'failed', standing: 'in_doubt', problem: { code: 'omitted' } },
       { result: 'failed', standing: 'missing', problem: { code: 'server_error' } },
+      { result: 'failed', standing: 'in_doubt', problem: { code: 'omitted' } },
     ]);
     expect(await numbersOf(orgId)).toEqual(numbersBefore);
     const other = await createOrg('device_counts');
@@ -167,6 +167,36 @@ describe('counterparts', () => {
       'payload_sources undefined',
       'payload_totals contradicted',
       'payload_hours contradicted',
+    ]);
+  });
+
+  test('that their own batch reports are applied before what it omits, whatever the order of streams', async () => {
+    const expected = [
+      'payload_sources waiting contradicted',
+      'payload_totals stored -',
+      'payload_sources waiting contradicted',
+      'payload_totals waiting contradicted',
+    ];
+    const standings: string[] = [];
+    const partlyOmitted = report(totals(17, 0, 900), 'payload_all_count');
+    for (const verdict of [report(totals(309_000, 392_136, 5_000_000)), partlyOmitted]) {
+      const orgId = await createOrg('payload_totals', 'payload_sources');
+      await load(orgId, { payload_sources: omitted, payload_totals: verdict });
+      standings.push(
+        ...(await ledger.list(sql`select stream, standing, reason from losant_usage.coverage
+          where org_id = ${orgId} order by stream`)),
+      );
+    }
+    expect(standings).toEqual(expected);
+  });
+
+  test('that their own batch reports as zero confirm what it omits', async () => {
+    const orgId = await createOrg('payload_totals', 'payload_sources');
+    await load(orgId, { payload_totals: report(totals(17, 21, 900)) });
+    const cells = await load(orgId, { payload_sources: omitted, payload_totals: report(totals(0, 0, 0)) });
+    expect(cells.map(({ stream, standing }) => `${stream} ${standing}`)).toEqual([
+      'payload_totals stored',
+      'payload_sources stored',
     ]);
   });
 
