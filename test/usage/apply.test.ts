@@ -99,12 +99,12 @@ describe.each(FLOWS)('a day of %s is omitted', (stream) => {
     stored zero    | omitted | 24 h   | unchanged: stored, r1, 48 h
     stored zero o1 | omitted | 24 h   | unchanged: stored, r1, o2, 48 h
     final zero     | omitted | 24 h   | unchanged: final, r1, 48 h
-    stored some    | omitted | 24 h   | failed: in_doubt omitted, r1, f1, 26 h
-    final some     | omitted | 24 h   | failed: in_doubt omitted, r1, f1, 26 h
-    waived some    | omitted | 24 h   | unchanged: waived waived, r1, 48 h
+    stored some    | omitted | 24 h   | failed: in_doubt omitted, r1, d1, f1, 25 h
+    final some     | omitted | 24 h   | failed: in_doubt omitted, r1, d1, f1, 25 h
+    waived some    | omitted | 24 h   | unchanged: waived waived, r1, d1, 25 h
     waived zero    | omitted | 24 h   | unchanged: waived waived, r1, 48 h
     waived         | omitted | 24 h   | unchanged: waived waived, r0, 48 h
-    final some     | omitted | 1000 h | failed: in_doubt omitted, r1, f1, 1002 h
+    final some     | omitted | 1000 h | failed: in_doubt omitted, r1, d1, f1, 1001 h
     waiting        | omitted | 2184 h | unavailable: waiting never_read, r0, never
     stored some    | omitted | 2184 h | unchanged: stored, r1, never
     final zero     | omitted | 2184 h | unchanged: final, r1, never
@@ -119,8 +119,8 @@ describe('an omitted level is not zero', () => {
     waiting     | omitted | 24 h   | omitted: waiting omitted, r0, 48 h
     waiting     | omitted | 720 h  | omitted: waiting omitted, r0, 744 h
     missing f2  | omitted | 24 h   | omitted: waiting omitted, r0, 48 h
-    stored zero | omitted | 24 h   | failed: in_doubt omitted, r1, f1, 26 h
-    final some  | omitted | 80 h   | failed: in_doubt omitted, r1, f1, 82 h
+    stored zero | omitted | 24 h   | failed: in_doubt omitted, r1, d1, f1, 25 h
+    final some  | omitted | 80 h   | failed: in_doubt omitted, r1, d1, f1, 81 h
     waived      | omitted | 24 h   | unchanged: waived waived, r0, 48 h
     waiting     | omitted | 2184 h | unavailable: waiting never_read, r0, never`,
   );
@@ -133,7 +133,7 @@ describe('a column is omitted: billable payloads / all / bytes', () => {
     waiting            | -/21/900 | 24 h   | loaded: stored, r1, o1, 48 h, numbers
     stored 0/20/900    | -/21/900 | 24 h   | loaded: stored, r2, 48 h, numbers
     stored 0/21/900 o1 | -/21/900 | 24 h   | unchanged: stored, r1, o2, 48 h
-    stored 17/20/900   | -/21/900 | 24 h   | failed: in_doubt omitted, r1, f1, 26 h
+    stored 17/20/900   | -/21/900 | 24 h   | failed: in_doubt omitted, r1, d1, f1, 25 h
     waived 0/20/900    | -/21/900 | 24 h   | unchanged: waived waived, r1, 48 h
     waiting            | -/21/900 | 2184 h | unavailable: waiting never_read, r0, never
     waiting            | 17/-/900 | 24 h   | omitted: waiting contradicted, r0, 48 h
@@ -247,8 +247,102 @@ describe('omitted hours wait for sources, and omitted sources for nothing', () =
     'payload_sources',
     `
     waiting     | omitted with ${counterparts}            | 24 h | loaded: stored, r1, o1, 48 h, zeros
-    stored some | omitted with payload_totals stored zero | 24 h | failed: in_doubt omitted, r1, f1, 26 h`,
+    stored some | omitted with payload_totals stored zero | 24 h | failed: in_doubt omitted, r1, d1, f1, 25 h`,
   );
+});
+
+describe.each(FLOWS)(
+  'omissions of a stored number of %s are counted if they are in a row and an hour apart',
+  (stream) => {
+    testTable(
+      stream,
+      `
+    in_doubt omitted some d1     | omitted     | 24 h  | failed: in_doubt omitted, r1, d2, f1, 25 h
+    in_doubt omitted some d1 f1  | omitted     | 1.5 h | failed: in_doubt omitted, r1, d1, f2, 2.5 h
+    in_doubt omitted some d2 f2  | omitted     | 80 h  | failed: in_doubt omitted, r1, d3, f3, 88 h
+    in_doubt omitted some d3 f3  | omitted     | 80 h  | failed: in_doubt omitted, r1, d3, f4, 96 h
+    in_doubt omitted some d2 f2  | failed      | 24 h  | failed: in_doubt omitted, r1, d2, f3, 32 h
+    in_doubt omitted some d2 f2  | some        | 24 h  | unchanged: stored, r1, 48 h
+    stored some d2               | omitted     | 24 h  | failed: in_doubt omitted, r1, d1, f1, 25 h
+    waived some d1               | omitted     | 24 h  | unchanged: waived waived, r1, d2, 25 h
+    waived some d2               | omitted     | 24 h  | unchanged: waived waived, r1, d3, 48 h
+    waived some d3               | omitted     | 720 h | unchanged: waived waived, r1, d3, never`,
+    );
+  },
+);
+
+describe('the third omission of a stored number is zero beside a counterpart that has reported zero since', () => {
+  const table = (other: string) => `
+    in_doubt omitted some d2 f2 | omitted with ${other} stored zero         | 24 h  | loaded: stored, r2, o3, 48 h, zeros
+    in_doubt omitted some d2    | omitted with ${other} final zero          | 100 h | loaded: final, r2, o3, 168 h, zeros
+    in_doubt omitted some d2    | omitted with ${other} in_doubt zero       | 100 h | loaded: final, r2, o3, 168 h, zeros
+    in_doubt omitted some d3    | omitted with ${other} stored zero         | 100 h | loaded: final, r2, o3, 168 h, zeros
+    waived some d2              | omitted with ${other} stored zero         | 100 h | loaded: final, r2, o3, 168 h, zeros
+    stored some                 | omitted with ${other} stored zero         | 24 h  | failed: in_doubt omitted, r1, d1, f1, 25 h
+    in_doubt omitted some d1    | omitted with ${other} stored zero         | 24 h  | failed: in_doubt omitted, r1, d2, f1, 25 h
+    in_doubt omitted some d2 f2 | omitted with ${other} stored zero         | 1.5 h | failed: in_doubt omitted, r1, d2, f3, 2.5 h
+    in_doubt omitted some d2    | omitted with ${other} stored zero t0      | 24 h  | failed: in_doubt omitted, r1, d3, f1, 26 h
+    in_doubt omitted some d2    | omitted with ${other} stored zero o3      | 24 h  | failed: in_doubt omitted, r1, d3, f1, 26 h
+    in_doubt omitted some d2    | omitted with ${other} stored some         | 24 h  | failed: in_doubt omitted, r1, d3, f1, 26 h
+    in_doubt omitted some d2    | omitted with ${other} waiting             | 24 h  | failed: in_doubt omitted, r1, d3, f1, 26 h
+    waived some d2              | omitted with ${other} stored zero o3      | 24 h  | unchanged: waived waived, r1, d3, 48 h
+    in_doubt omitted some d2    | omitted with ${other} stored zero         | 2184 h | unchanged: in_doubt omitted, r1, d2, never`;
+  testTable('payload_sources', table('payload_totals'));
+  testTable('payload_totals', table('payload_sources'));
+  testTable('payload_hours', table('payload_totals'));
+
+  testTable(
+    'payload_sources',
+    `
+    in_doubt omitted some d2 | omitted with payload_totals stored zero t4 and payload_hours stored some t3 | 24 h | loaded: stored, r2, o3, 48 h, zeros
+    in_doubt omitted some d2 | omitted with payload_totals stored zero t3 and payload_hours stored some t4 | 24 h | failed: in_doubt omitted, r1, d3, f1, 26 h`,
+  );
+
+  testTable(
+    'payload_totals',
+    `
+    in_doubt omitted some d2 | 0/-/- with payload_sources stored zero    | 24 h | loaded: stored, r2, o3, 48 h, zeros
+    in_doubt omitted some d2 | -/21/900 with payload_sources stored zero | 24 h | failed: in_doubt omitted, r1, d3, f1, 26 h
+    in_doubt omitted some d2 | -/21/900 with payload_sources stored some | 24 h | failed: in_doubt omitted, r1, d3, f1, 26 h`,
+  );
+
+  test('the restatement is on record, and nothing is wrong with the cell after it', () => {
+    const line = 'in_doubt omitted some d2 | omitted with payload_totals stored zero | 100 h';
+    const update = applyTo(parseLine('payload_sources', line));
+    const timer = { 'timer.flow': 21 };
+    expect(update.differences).toEqual({
+      old: { payload_source_count: 21, payload_sources: { timer } },
+      new: { payload_source_count: 0, payload_sources: { timer: { 'timer.flow': null } } },
+    });
+    expect(update).toMatchObject({ problem: null, cell: { reason: null, detail: null, isReported: false } });
+  });
+
+  test('hours that were moved are stored once the totals equal the sum of those that were reported', () => {
+    const moved = hours(0, 0, 0);
+    for (const [column, value] of [
+      ['hours_billable_count', 17],
+      ['hours_all_count', 21],
+      ['hours_all_bytes', 900],
+    ] as const) {
+      Object.assign(moved, { [column]: Array.from({ length: 24 }, (_, hour) => (hour === 7 ? value : 0)) });
+    }
+    const others = [0, 1, 2, 3, 4, 5, 6, 8];
+    const parts = Object.keys(moved).flatMap((column) => others.map((hour) => ({ column, hour })));
+    const apply = (counterpart: string, verdict = report(moved, ...parts)) =>
+      formatUpdate(
+        applyTo({
+          ...parseLine('payload_hours', `in_doubt omitted some d2 | omitted with ${counterpart} | 24 h`),
+          verdict,
+        }),
+      );
+    const doubted = 'failed: in_doubt omitted, r1, d3, f1, 26 h';
+    expect(apply('payload_totals stored 17/21/900')).toBe('loaded: stored, r2, o3, 48 h, numbers');
+    expect(apply('payload_totals stored 17/21/899')).toBe(doubted);
+    expect(apply('payload_totals stored 17/21/900 t0')).toBe(doubted);
+    expect(apply('payload_sources stored some')).toBe(doubted);
+    const notHourly = { ...report(moved, ...parts), doubt: { code: 'not_hourly', detail: 'days' } };
+    expect(apply('payload_totals stored 17/21/900', notHourly)).toBe(doubted);
+  });
 });
 
 describe('a failed read', () => {
@@ -295,7 +389,7 @@ describe('the next read', () => {
     waiting     | some    | 72 h   | loaded: final, r1, 168 h, numbers
     waiting     | some    | 300 h  | loaded: final, r1, 720 h, numbers
     final some  | some    | 720 h  | unchanged: final, r1, never
-    waived some | omitted | 720 h  | unchanged: waived waived, r1, never
+    waived zero | omitted | 720 h  | unchanged: waived waived, r1, never
     waiting     | omitted | 721 h  | loaded: stored, r1, o1, 722 h, zeros`,
   );
 

@@ -4,7 +4,12 @@ import { createBreakdownRequests } from './payload-totals.ts';
 import type { BodyContent, DayVerdict, Stream } from './stream.ts';
 
 const HOURS = Array.from({ length: 24 }, (_, hour) => hour);
-const columns = ['hours_billable_count', 'hours_all_count', 'hours_all_bytes'];
+const totals = {
+  hours_billable_count: 'payload_billable_count',
+  hours_all_count: 'payload_all_count',
+  hours_all_bytes: 'payload_all_bytes',
+};
+const columns = Object.keys(totals);
 const parseHours = createBucketParser({ bodies: columns.map((column) => ({ value: column })), hours: HOURS });
 
 /** Payloads per UTC hour: what `payload_totals` counts per day. */
@@ -16,6 +21,7 @@ export const payloadHours: Stream = {
   kind: 'flow',
   counterparts: ['payload_sources', 'payload_totals'],
   waitsFor: 'payload_sources',
+  totals,
   includes: { hours_all_count: ['hours_billable_count'] },
   parseBodies(bodies, range) {
     const content = parseHours(bodies, range);
