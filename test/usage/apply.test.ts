@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import type { Verdict } from '../../src/usage/cell.ts';
-import { addDays } from '../../src/usage/day.ts';
+import { addDays, eachDay } from '../../src/usage/day.ts';
 import type { Standing } from '../../src/usage/standing.ts';
 import { payloadHours } from '../../src/usage/streams/payload-hours.ts';
 import {
@@ -161,15 +161,19 @@ describe('a column is omitted: billable payloads / all / bytes', () => {
   });
 });
 
-test('hours are stored in doubt if only midnight buckets came', () => {
-  const counts = [DAY, addDays(DAY, 1)].map((day) => ({ date: `${day}T00:00:00.000Z`, value: 9 }));
-  const bodies = Array.from({ length: 3 }, () => ({ counts }));
-  const verdict = payloadHours.parseBodies(bodies, { from: DAY, to: addDays(DAY, 1) }).days.get(DAY);
-  const input = { stream: 'payload_hours', cell: unread, numbers: null, verdict: verdict as Verdict };
-  const expected = 'failed: in_doubt not_hourly, r1, o0';
-  expect(formatUpdate(applyTo({ ...input, hours: 24 }))).toBe(`${expected}, 48 h, numbers`);
-  expect(formatUpdate(applyTo({ ...input, hours: 800 }))).toBe(`${expected}, 824 h, numbers`);
-});
+test.each([0, 1])(
+  'hours are stored in doubt, and never final, if only midnight buckets came: %d more days',
+  (more) => {
+    const range = { from: DAY, to: addDays(DAY, more) };
+    const counts = eachDay(range).map((day) => ({ date: `${day}T00:00:00.000Z`, value: 9 }));
+    const bodies = Array.from({ length: 3 }, () => ({ counts }));
+    const verdict = payloadHours.parseBodies(bodies, range).days.get(DAY);
+    const input = { stream: 'payload_hours', cell: unread, numbers: null, verdict: verdict as Verdict };
+    const expected = 'failed: in_doubt not_hourly, r1, o0';
+    expect(formatUpdate(applyTo({ ...input, hours: 24 }))).toBe(`${expected}, 48 h, numbers`);
+    expect(formatUpdate(applyTo({ ...input, hours: 800 }))).toBe(`${expected}, 824 h, numbers`);
+  },
+);
 
 /** A stream with a counterpart. */
 const PAIRS = [

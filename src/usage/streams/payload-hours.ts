@@ -1,4 +1,5 @@
 import type { Reason } from '../cell.ts';
+import { hasNonzero } from '../numbers.ts';
 import { createBucketParser } from './buckets.ts';
 import { createBreakdownRequests } from './payload-totals.ts';
 import type { BodyContent, DayVerdict, Stream } from './stream.ts';
@@ -25,9 +26,11 @@ export const payloadHours: Stream = {
   includes: { hours_all_count: ['hours_billable_count'] },
   parseBodies(bodies, range) {
     const content = parseHours(bodies, range);
-    if (range.from === range.to || !hasOnlyMidnights(content)) return content;
+    if (!hasOnlyMidnights(content)) return content;
     const addDoubt = (verdict: DayVerdict) =>
-      verdict.kind === 'reported' ? { ...verdict, doubt: NOT_HOURLY } : verdict;
+      verdict.kind === 'reported' && hasNonzero(verdict.numbers)
+        ? { ...verdict, doubt: NOT_HOURLY }
+        : verdict;
     return { ...content, days: new Map([...content.days].map(([day, verdict]) => [day, addDoubt(verdict)])) };
   },
 };
@@ -37,7 +40,10 @@ const NOT_HOURLY: Reason = {
   detail: 'only midnight buckets came: Losant responded with days instead of hours',
 };
 
-/** An install that ignores the resolution responds with days: each has a bucket at midnight only. */
+/**
+ * An install that ignores the resolution responds with days: each has a bucket at midnight only. A day that had payloads
+ * at midnight only may look the same; it is in doubt too, because nothing distinguishes the two.
+ */
 function hasOnlyMidnights({ days }: BodyContent): boolean {
   const otherHours = columns.length * (HOURS.length - 1);
   const reportedDays = [...days.values()].filter((day) => day.kind === 'reported');
