@@ -78,7 +78,7 @@ create table losant_usage.statement_files (
   primary key (statement_id, name, part)
 );
 
--- The closing functions set the setting that is_manual_write asks for.
+-- The closing functions set the setting that is_manual_write reads.
 create trigger reject_manual_write before insert on losant_usage.statements for each statement
   when (losant_usage_internal.is_manual_write())
   execute function losant_usage_internal.reject_write('only losant-usage close creates statements');
@@ -171,13 +171,15 @@ where exists (
   select from losant_usage.organization_history h where h.org_id = o.org_id and h.instance_id <> o.instance_id);
 
 -- The lines of a month whose quantities differ from what was billed, whatever instance billed it; of a month that the
--- instance has closed, only organizations to recheck are computed. Only settled cells count: the total leaves out what
+-- instance has closed, only organizations to recheck are computed. Only settled cells count: the total excludes what
 -- is stored and not settled, and after the first statement a line waits until all of its cells are settled.
 -- In plpgsql and planned at each call, which may be for one organization or for all. Without JIT, because the planner
--- takes each object for a thousand rows, and compiling takes longer than the query.
+-- takes each object for a thousand rows, and compiling takes longer than the query. With the rights of its owner and in
+-- UTC: the roles that read its views have no privileges on internal views, and any time zone.
 create function losant_usage_internal.month_lines(p_instance_id text, p_month date, p_statement_id uuid default null)
 returns table (line losant_usage.statement_lines, stream text, is_settled boolean, billed_at timestamptz)
-language plpgsql stable set plan_cache_mode = force_custom_plan set jit = off set work_mem = '64MB' as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC'
+set plan_cache_mode = force_custom_plan set jit = off set work_mem = '64MB' as $$
 #variable_conflict use_column
 declare
   month_end constant date := losant_usage_internal.month_end(p_month);
@@ -226,7 +228,7 @@ begin
       select u.org_id, u.stream from losant_usage_internal.unrecorded_cells u where u.month = p_month
     ) as c group by c.org_id, c.stream
   ),
-  -- A cell that is no exception is final.
+  -- All cells but the exceptions are final and reported.
   standing_counts as (
     select e.org_id, e.stream, e.days, count(*) filter (where not c.is_stored)::integer as not_stored,
       count(*) filter (where c.standing <> 'final')::integer as not_final,
@@ -481,8 +483,8 @@ begin
 end
 $$;
 
--- Stores a part of a file of the pack, which is compressed with gzip. The manifest is added last, uncompressed, and
--- seals the statement.
+-- Stores a part of a file of the pack, compressed with gzip. The manifest is added last, uncompressed, and seals the
+-- statement.
 create function losant_usage.add_pack_file(p_statement_id uuid, file_name text, content bytea) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -508,8 +510,6 @@ begin
   where s.statement_id = p_statement_id;
 end
 $$;
-revoke execute on function losant_usage.statement_draft, losant_usage.month_reconciliation, losant_usage.check_closable,
-  losant_usage.begin_statement, losant_usage.add_pack_file from public;
 
 -- Differences between what was billed and what would be billed now. `close --adjust` bills each once.
 create view losant_usage.adjustments as
@@ -604,7 +604,7 @@ comment on column losant_usage.adjustments.billed_quantity is 'What was billed; 
 comment on view losant_usage.months is 'The months of each instance since its first day, with their state. Source: statements, month_blockers, adjustments.';
 comment on column losant_usage.months.causes is 'Causes that block the month; see month_blockers; null unless blocked.';
 comment on column losant_usage.months.lines_to_adjust is 'Numbers that differ from what was billed (count); null unless the month is closed.';
-comment on column losant_usage.months.orgs_blocked is 'Blocked organizations (count); null unless the month is over and not closed.';
+comment on column losant_usage.months.orgs_blocked is 'Blocked organizations (count); null unless the month has ended and is not closed.';
 comment on column losant_usage.months.orgs_to_adjust is 'Organizations with a number that differs from what was billed (count); null unless the month is closed.';
 comment on column losant_usage.months.state is 'in_progress, ready, blocked, closed or needs_adjustment.';
 comment on view losant_usage.meter_events is 'What statements bill, one event per line, for metering systems. Send each event_id once. Source: statement_lines.';

@@ -1,11 +1,13 @@
 -- Rights and comments. This file is applied after the migrations, whenever one was applied or its own text has changed.
 -- It must be safe to run again.
 
--- The roles of deploy/postgres/roles.sql, where they exist, get the privileges named here and no others. The writer and
--- the closer are members of the reader.
+-- The roles of deploy/postgres/roles.sql, where they exist, get the privileges named here and no others, and no other
+-- role gets any. The writer and the closer are members of the reader.
 
 create or replace function losant_usage.grant_rights() returns void language plpgsql as $$
 begin
+  -- Postgres lets every role execute a new function.
+  revoke execute on all functions in schema losant_usage, losant_usage_internal from public;
   if exists (select from pg_roles where rolname = 'losant_usage_reader') then
     grant usage on schema losant_usage to losant_usage_reader;
     grant select on
@@ -22,8 +24,22 @@ begin
       losant_usage.customer_statements
       to losant_usage_reader;
     grant execute on function
-      losant_usage.statement_draft, losant_usage.month_reconciliation, losant_usage.check_closable
+      losant_usage.local_daily_usage, losant_usage.usage_compared, losant_usage.usage_as_of,
+      losant_usage.changes_since, losant_usage.statement_draft, losant_usage.month_reconciliation,
+      losant_usage.check_closable
       to losant_usage_reader;
+    -- A function in a view executes with the privileges of whoever reads the view. The reader cannot call these by
+    -- name, because it lacks the privilege on their schema.
+    grant execute on function
+      losant_usage_internal.today, losant_usage_internal.month_of, losant_usage_internal.month_end,
+      losant_usage_internal.late_before, losant_usage_internal.current_day_standing,
+      losant_usage_internal.current_standing, losant_usage_internal.total, losant_usage_internal.number_of,
+      losant_usage_internal.remedy, losant_usage_internal.month_lines
+      to losant_usage_reader;
+    -- The program reads the version of the schema here. A schema that was created with psql lacks the table.
+    if to_regclass('losant_usage.migrations') is not null then
+      grant select on losant_usage.migrations to losant_usage_reader;
+    end if;
     -- Bodies may contain anything that Losant or a proxy sent; hosts are nobody's business.
     grant select (id, org_id, stream, first_day, last_day, reason, detail, body_truncated, run_id, seen_at)
       on losant_usage.quarantine to losant_usage_reader;
@@ -36,6 +52,9 @@ begin
     grant select on losant_usage.coverage, losant_usage.usage_days, losant_usage.quarantine, losant_usage.leases,
       losant_usage.runs to losant_usage_writer;
     grant select on losant_usage_internal.unrecorded_cells to losant_usage_writer;
+    -- Triggers of the tables that it writes call the second one.
+    grant execute on function losant_usage_internal.compute_our_sums, losant_usage_internal.is_manual_write
+      to losant_usage_writer;
     grant insert, update on
       losant_usage.instances, losant_usage.organizations, losant_usage.organization_history, losant_usage.runs,
       losant_usage.tracks, losant_usage.coverage, losant_usage.usage_days, losant_usage.instance_totals
@@ -55,7 +74,6 @@ begin
   end if;
 end
 $$;
-revoke execute on function losant_usage.grant_rights from public;
 
 select losant_usage.grant_rights();
 comment on function losant_usage.grant_rights is 'Grants the roles of deploy/postgres/roles.sql their privileges. Run it again after creating roles.';
@@ -107,7 +125,7 @@ begin
     ('is_reported', 'Whether Losant has reported every stored number; false if a stored zero is an omission.'),
     ('is_final', 'Whether every number is final.'),
     ('reason', 'Code for what is wrong with the cell or with its last read; null if nothing is.'),
-    ('detail', 'The reason in words, with what the code leaves out; null if there is nothing to add.'),
+    ('detail', 'The reason in words, with what the code does not say; null if there is nothing to add.'),
     ('revision', 'Revision of the numbers: 0 for none yet, 1 for the first, one more with each change.'),
     ('omissions', 'Responses, at least an hour apart, that have omitted a stored zero that nothing confirms (count, '
       'at most 3).'),
@@ -151,7 +169,7 @@ begin
     ('adjustments.plan_id', 'Billing plan ID as in the newest line; null if there is none.'),
     ('adjustments.quantity', 'Quantity now, over settled days; null if none is stored.'),
     ('adjustments.referral_id', 'Referral ID as in the newest line; null if there is none.'),
-    ('billing_period_usage.is_final', 'Whether the period is over and every number of it is final.'),
+    ('billing_period_usage.is_final', 'Whether the period has ended and every number of it is final.'),
     ('billing_period_usage.standing', 'Worst standing of the period; see cells.'),
     ('coverage.standing', 'Standing as of the last response or decision; the view cells has it as of now.'),
     ('coverage_gaps.reason', 'Code for why it is a gap.'),
@@ -190,7 +208,7 @@ begin
     ('month_blockers.org_id', 'Losant organization ID (24 lowercase hex digits); null if the cause concerns the '
       'whole instance.'),
     ('month_blockers.org_name', 'Organization name as last seen; null if the cause concerns the whole instance.'),
-    ('monthly_usage.is_final', 'Whether the month is over and every number of it is final.'),
+    ('monthly_usage.is_final', 'Whether the month has ended and every number of it is final.'),
     ('monthly_usage.standing', 'Worst standing of the month; see cells.'),
     ('months.closed_at', 'When the month was closed (UTC); null if it was not.'),
     ('organization_activity.devices_total', 'Devices on the newest stored day of the last three; null if none is '

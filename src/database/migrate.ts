@@ -1,8 +1,8 @@
 /**
  * Migrates a database with kysely's Migrator. A migration is named by its file and the checksum of its text, so the
  * Migrator's table `losant_usage.migrations` records exactly which text was applied. Rights and column comments are in
- * `always.sql`, which is applied after the migrations whenever its text has changed; the comment of that table records
- * its checksum.
+ * `always.sql`, which is applied with the last migration, and alone if only its text has changed; the comment of that
+ * table records its checksum.
  */
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
@@ -13,7 +13,7 @@ import { type Migration, Migrator } from 'kysely/migration';
 import { DatabaseError } from '../errors.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
 import type { Schema } from './schema.ts';
-import { describeDatabaseError, isUndefined } from './sqlstate.ts';
+import { describeDatabaseError, isOperationalError, isUndefined } from './sqlstate.ts';
 
 export interface SchemaState {
   /** `ahead`: it has migrations after this program's last one. `other`: it was created by different migrations. */
@@ -34,7 +34,8 @@ export interface RequireOptions {
 
 const TABLE = 'migrations';
 const ALWAYS = 'always';
-/** The longest wait of a migration for a lock that another session holds. */
+const MIGRATOR = 'losant_usage_migrator';
+/** The longest wait for a lock that another session holds. */
 const LOCK_WAIT_MS = 600_000;
 
 /**
@@ -57,7 +58,7 @@ export async function migrateToHead(handle: DatabaseHandle, folder?: string): Pr
       return (await reapplyAlways(root, files.always)) ? [ALWAYS] : [];
     });
   } catch (error) {
-    throw describeDatabaseError(error, handle.label) ?? error;
+    throw describeDatabaseError(error, { where: handle.label, role: MIGRATOR }) ?? error;
   }
 }
 
@@ -66,7 +67,7 @@ function createMigrator(db: Kysely<Schema>, { migrations, always }: MigrationFil
   const toMigration = (file: MigrationFile): Migration => ({
     up: async (trx: Kysely<Schema>) => {
       await executeFile(trx, file);
-      // With the last one, to be in the Migrator's transaction: its lock ends before an outer one would.
+      // Here, to be in the Migrator's transaction and under its lock.
       if (file === last) await applyAlways(trx, always);
     },
   });
@@ -85,7 +86,7 @@ async function applyAlways(trx: Kysely<Schema>, always: MigrationFile): Promise<
   await sql`comment on table losant_usage.migrations is ${sql.lit(always.id)}`.execute(trx);
 }
 
-/** Applies `always.sql` where its text has changed. Returns whether it did; another process may have been faster. */
+/** Applies `always.sql` if its text has changed. Returns whether it did: another process may have been faster. */
 async function reapplyAlways(db: Kysely<Schema>, always: MigrationFile): Promise<boolean> {
   return await db.transaction().execute(async (trx) => {
     await sql`lock table losant_usage.migrations in exclusive mode`.execute(trx);
@@ -101,7 +102,7 @@ async function executeFile(db: Kysely<Schema>, { id, text }: MigrationFile): Pro
     await sql`do $migration$ begin execute ${sql.lit(text)}; end $migration$`.execute(db);
   } catch (error) {
     // Errors of rights and connection are the operator's; any other is a bug in this file.
-    if (!(error instanceof Error) || describeDatabaseError(error, '') !== null) throw error;
+    if (!(error instanceof Error) || isOperationalError(error)) throw error;
     throw new Error(`Migration ${toFileName(id)}: ${error.message}`, { cause: error });
   }
 }
@@ -113,7 +114,7 @@ export async function readSchemaState(handle: DatabaseHandle, folder?: string): 
   const applied = await readApplied(handle);
   const pending = files.filter((each, index) => each !== applied[index]).map(toFileName);
   const unknown = applied.filter((each, index) => each !== files[index]).map(toFileName);
-  // Next to unknown migrations, a different `always.sql` says nothing: it belongs to them.
+  // With unknown migrations a different `always.sql` is expected: it belongs to them.
   const isAlwaysChanged = async () => unknown.length === 0 && (await readAlways(handle.db)) !== always.id;
   if (pending.length > 0 || (await isAlwaysChanged())) pending.push(ALWAYS);
   const lists = { applied: applied.map(toFileName), pending, unknown };
@@ -171,13 +172,13 @@ function toSchemaError({ label }: DatabaseHandle, { state, pending, unknown }: S
 }
 
 /** Returns the IDs of the applied migrations in order; none if there is no table yet. */
-async function readApplied({ db, label }: DatabaseHandle): Promise<readonly string[]> {
+async function readApplied({ db }: DatabaseHandle): Promise<readonly string[]> {
   try {
     const { rows } = await sql<{ name: string }>`select name from losant_usage.migrations`.execute(db);
     return rows.map(({ name }) => name).sort();
   } catch (error) {
     if (isUndefined(error)) return [];
-    throw describeDatabaseError(error, label) ?? error;
+    throw error;
   }
 }
 

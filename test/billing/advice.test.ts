@@ -1,6 +1,8 @@
 /** The remedy of each blocker, followed literally until the blocker is gone. */
 import { expect, test } from 'vitest';
 import { createTimedInstallation, type TimedInstallation } from '../e2e/installation.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { asWriter } from '../support/databases.ts';
 
 let played: TimedInstallation;
 
@@ -15,14 +17,16 @@ async function readRemedies(month: string): Promise<Record<string, string[]>> {
   return remedies;
 }
 
-/** Runs the commands as a shell would parse them. */
+/** Runs the commands as a shell would parse them, with a reason in place of its placeholder. */
 async function follow(month: string, cause: string): Promise<void> {
   const { [cause]: commands = [] } = await readRemedies(month);
   expect([cause, commands.length > 0]).toEqual([cause, true]);
   for (const command of commands) {
     const [program, ...args] = command.match(/"[^"]*"|\S+/g) ?? [];
     expect([command, program]).toEqual([command, 'losant-usage']);
-    const { stderr, code } = await played.run(args.map((each) => each.replaceAll('"', '')));
+    const { stderr, code } = await played.run(
+      args.map((each) => (each === 'TEXT' ? 'the customer accepts it' : each)),
+    );
     expect([command, code, code === 2 ? stderr : '']).toEqual([command, expect.any(Number), '']);
     expect([0, 3]).toContain(code);
   }
@@ -32,7 +36,7 @@ async function follow(month: string, cause: string): Promise<void> {
 // Guarantee (Billing): The commands in the remedy of a blocker resolve it.
 test('each blocker is resolved by its remedy', { timeout: 600_000 }, async () => {
   played = await createTimedInstallation('2026-11-01T10:30:00Z', { orgs: 2 });
-  const { platform, run, query, orgIds, moveTo } = played;
+  const { platform, run, orgIds, moveTo } = played;
   const [first = '', second = ''] = orgIds;
   const omit = async (orgId: string, day: string, isOmitted: boolean) =>
     await platform.control('omit', { orgId, day, action: 'deviceCounts', omit: isOmitted });
@@ -42,7 +46,7 @@ test('each blocker is resolved by its remedy', { timeout: 600_000 }, async () =>
   await backfill();
   expect(Object.keys(await readRemedies('2026-10'))).toEqual(['not_final', 'not_fully_tracked']);
   await follow('2026-10', 'not_fully_tracked');
-  expect(await readRemedies('2026-11')).toMatchObject({ not_over: ['wait until the month is over'] });
+  expect(await readRemedies('2026-11')).toMatchObject({ not_over: ['wait until the month has ended'] });
   await moveTo('2026-11-05T10:30:00Z');
   await follow('2026-10', 'not_final');
   expect(await readRemedies('2026-10')).toEqual({});
@@ -64,8 +68,9 @@ test('each blocker is resolved by its remedy', { timeout: 600_000 }, async () =>
   await backfill('--org', second, '--force');
   await follow('2026-10', 'in_doubt');
 
-  await query(`begin; set local losant_usage.program = 'test';
-    update losant_usage.instance_totals set quantity = null, last_read_at = null where usage_date = '2026-10-14'; commit`);
+  const resetTotal = `update losant_usage.instance_totals set quantity = null, last_read_at = null
+    where usage_date = '2026-10-14'`;
+  await asWriter(played.store.url, asProgram(resetTotal));
   await platform.control('restate', { orgId: first, day: '2026-10-14' });
   await run(['run']);
   await follow('2026-10', 'not_reconciled');

@@ -10,17 +10,20 @@ import { copyEmbeddedDatabase, createTestDatabase, queryOnce } from '../support/
 export type Row = Record<string, unknown>;
 
 /** A database of an installation. */
-export interface Place {
+export interface Store {
   readonly kind: 'postgres' | 'embedded';
   /** For DATABASE_URL. */
   readonly url: string;
-  /** Returns the rows of a query. An embedded database can be queried only while no process has it open. */
+  /**
+   * Returns the rows of a query, as the reader sees them. An embedded database can be queried only while no process has
+   * it open.
+   */
   readonly query: (statement: string) => Promise<Row[]>;
   remove(): Promise<void>;
 }
 
 /** Creates a database: with the current schema, or empty. */
-export async function createPlace(kind: Place['kind'] | 'empty' = 'postgres'): Promise<Place> {
+export async function createStore(kind: Store['kind'] | 'empty' = 'postgres'): Promise<Store> {
   if (kind === 'embedded') {
     const embedded = await copyEmbeddedDatabase();
     const { folder, url } = embedded;
@@ -55,12 +58,12 @@ const TABLES = ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_
 
 /** The hours of every day that has any, in the order of COLUMNS. */
 const HOURS = `select concat_ws(' ', 'payload_hours', org_id, usage_date::text,
-    array_to_string(hours_billable_count, ','), array_to_string(hours_all_count, ','),
-    array_to_string(hours_all_bytes, ',')) as line
-  from losant_usage.usage_days where hours_all_count is not null`;
+    string_agg(payload_billable_count::text, ',' order by hour), string_agg(payload_all_count::text, ',' order by hour),
+    string_agg(payload_all_bytes::text, ',' order by hour)) as line
+  from losant_usage.hourly_usage where payload_all_count is not null group by org_id, usage_date`;
 
 /** Returns every row of the four tables, and the hours. */
-export async function readStored({ query }: Pick<Place, 'query'>): Promise<string[]> {
+export async function readStored({ query }: Pick<Store, 'query'>): Promise<string[]> {
   const parts = TABLES.map((table) => {
     const columns = COLUMNS[table].map((column) => `${column}::text`);
     return `select concat_ws(' ', '${table}', org_id, usage_date::text, ${columns.join(', ')}) as line

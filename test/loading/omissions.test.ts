@@ -25,7 +25,7 @@ async function createRestatedStage(): Promise<{ stage: Stage; orgId: string; sou
 async function readCells({ query }: Stage): Promise<string[]> {
   const rows = await query(`select concat_ws(' ', c.stream, c.standing, c.reason, 'r' || c.revision,
       case c.stream when 'payload_sources' then d.payload_source_count else d.payload_all_count end) as line
-    from losant_usage.cells c join losant_usage.usage_days d using (usage_date, org_id)
+    from losant_usage.cells c join losant_usage.daily_usage d using (usage_date, org_id)
     where c.usage_date = '${DAY}' and c.stream like 'payload%' order by c.stream`);
   return rows.map(({ line }) => String(line));
 }

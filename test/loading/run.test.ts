@@ -5,6 +5,7 @@ import { readDuePages } from '../../src/loading/pipeline.ts';
 import { previewRun } from '../../src/loading/preview.ts';
 import { Refusals } from '../../src/loading/refusals.ts';
 import { DAY_MS, dayAt } from '../../src/usage/day.ts';
+import { asOwner } from '../support/databases.ts';
 import { POLICY } from '../usage/cells.ts';
 import { createStage, type Stage } from './stage.ts';
 
@@ -79,11 +80,14 @@ it('a rejected scope is reported even if no cell is missing', async () => {
 });
 
 /** Lets the database reject the device count of an organization's day with an error. */
-async function rejectDevices({ query }: Stage, orgId: string, day: string, error: string): Promise<void> {
-  await query(`create function public.reject() returns boolean language plpgsql as $$
+async function rejectDevices(stage: Stage, orgId: string, day: string, error: string): Promise<void> {
+  await asOwner(
+    stage.store.url,
+    `create function public.reject() returns boolean language plpgsql as $$
       begin raise ${error}; end $$;
     alter table losant_usage.usage_days add check (
-      devices_total is null or org_id <> '${orgId}' or usage_date <> '${day}' or public.reject())`);
+      devices_total is null or org_id <> '${orgId}' or usage_date <> '${day}' or public.reject())`,
+  );
 }
 
 it('quarantines the day whose numbers the database rejects, and loads the other days and organizations', async () => {
@@ -113,10 +117,14 @@ it('a write that violates a check of the schema is a bug: it ends the run and qu
 
 it('a load that ends in a deadlock is retried', async () => {
   const stage = await createStage({ orgs: 2 });
-  await stage.query(`create sequence public.loads;
-    create function public.fail_once() returns boolean language plpgsql as $$
+  await asOwner(
+    stage.store.url,
+    `create sequence public.loads;
+    create function public.fail_once() returns boolean language plpgsql security definer as $$
       begin if nextval('public.loads') = 1 then raise deadlock_detected; end if; return true; end $$;
-    alter table losant_usage.usage_days add check (devices_total is null or public.fail_once())`);
+    grant execute on function public.fail_once to losant_usage_writer;
+    alter table losant_usage.usage_days add check (devices_total is null or public.fail_once())`,
+  );
   expect((await stage.run()).report).toMatchObject({ status: 'complete', cells: { loaded: 8 } });
 });
 
@@ -213,7 +221,10 @@ it('a run of a day that is not expected is an error with a hint; so is one of an
 // drops ends the run.
 it('a foreign rule on a table is named before anything is read', async () => {
   const stage = await createStage({ orgs: 1 });
-  await stage.query('create rule nothing as on insert to losant_usage.coverage do instead nothing');
+  await asOwner(
+    stage.store.url,
+    'create rule nothing as on insert to losant_usage.coverage do instead nothing',
+  );
   const message = expect.stringContaining('rule nothing') as unknown;
   await expect(stage.run()).rejects.toMatchObject({ kind: 'database_mismatch', message });
 });

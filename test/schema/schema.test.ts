@@ -1,19 +1,18 @@
 /**
- * What the migrations make: the types of the program, what each object says that it is, and who may do what.
- * `npm run schema` writes src/database/schema.ts, rights.txt and the tables of docs/tables.md anew.
+ * The schema that the migrations create: its types in the program, and its comments. `npm run schema` regenerates
+ * src/database/schema.ts, rights.txt and the tables of docs/tables.md.
  */
 import { readFileSync } from 'node:fs';
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
-import { createDatabase } from '../../src/database/open.ts';
 import { useOpened } from '../opened.ts';
-import { createTestDatabase } from '../support/databases.ts';
+import { createTestDatabase, openAs } from '../support/databases.ts';
 import { generateTypes } from './types.ts';
 
 const opened = useOpened(
   async () => {
     const database = await createTestDatabase();
-    const handle = await createDatabase({ url: database.url, applicationName: 'schema test', poolSize: 2 });
+    const handle = await openAs('migrator', database.url);
     return { database, handle };
   },
   async ({ database, handle }) => {
@@ -23,12 +22,12 @@ const opened = useOpened(
 );
 const db = () => opened.handle.db;
 
-test('the types of the program are those of the schema', async () => {
+test('src/database/schema.ts has the types of the schema', async () => {
   await expect(await generateTypes(db())).toMatchFileSnapshot('../../src/database/schema.ts');
 });
 
-test('every table, view, column and function of the contract says what it is', async () => {
-  const silent = sql<{ name: string }>`
+test('every table, view, column and function of the contract has a comment', async () => {
+  const undocumented = sql<{ name: string }>`
     select c.relname as name from pg_class c
     where c.relnamespace = 'losant_usage'::regnamespace and c.relkind in ('r', 'v')
     and obj_description(c.oid, 'pg_class') is null
@@ -40,10 +39,10 @@ test('every table, view, column and function of the contract says what it is', a
     union all
     select p.proname from pg_proc p where p.pronamespace = 'losant_usage'::regnamespace
     and obj_description(p.oid, 'pg_proc') is null`;
-  // Those two are kysely's own.
-  const ofMigrator = ({ name }: { name: string }) => /^migrations(_lock)?(\.|$)/.test(name);
-  const { rows: names } = await silent.execute(db());
-  expect(names.filter((each) => !ofMigrator(each))).toEqual([]);
+  // These two tables belong to kysely's Migrator.
+  const isOfMigrator = ({ name }: { name: string }) => /^migrations(_lock)?(\.|$)/.test(name);
+  const { rows } = await undocumented.execute(db());
+  expect(rows.filter((row) => !isOfMigrator(row))).toEqual([]);
 });
 
 test('every line of the dictionary of comments is about a column', async () => {
@@ -58,44 +57,6 @@ test('every line of the dictionary of comments is about a column', async () => {
   expect(new Set(names).size).toBe(names.length);
 });
 
-/** Roles are of the whole server: they are made in a transaction that is rolled back. */
-test('each role may do what is named, and nothing else', async () => {
-  const trx = await db().startTransaction().execute();
-  try {
-    await sql`
-      do $$ declare name text; begin
-        foreach name in array array['losant_usage_reader', 'losant_usage_writer', 'losant_usage_closer'] loop
-          if to_regrole(name) is null then execute format('create role %I', name); end if;
-        end loop;
-        perform losant_usage.grant_rights();
-      end $$`.execute(trx);
-    const { rows } = await sql<{ line: string }>`
-      select concat_ws(' ', replace(r.rolname, 'losant_usage_', ''), g.object) || ': '
-        || string_agg(lower(g.privilege), ', ' order by g.privilege) as line
-      from (
-        select a.grantee, n.nspname || '.' || c.relname as object, a.privilege_type as privilege
-        from pg_class c join pg_namespace n on n.oid = c.relnamespace cross join lateral aclexplode(c.relacl) a
-        union all
-        select a.grantee, n.nspname || '.' || c.relname || '.' || t.attname, a.privilege_type
-        from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute t on t.attrelid = c.oid
-        cross join lateral aclexplode(t.attacl) a
-        union all
-        select a.grantee, n.nspname || '.' || p.proname || '()', a.privilege_type
-        from pg_proc p join pg_namespace n on n.oid = p.pronamespace cross join lateral aclexplode(p.proacl) a
-        union all
-        select a.grantee, 'schema ' || n.nspname, a.privilege_type
-        from pg_namespace n cross join lateral aclexplode(n.nspacl) a
-      ) as g
-      join pg_roles r on r.oid = g.grantee and r.rolname in ('losant_usage_reader', 'losant_usage_writer',
-      'losant_usage_closer')
-      where g.object like '%losant_usage%'
-      group by r.rolname, g.object order by 1`.execute(trx);
-    await expect(rows.map(({ line }) => `${line}\n`).join('')).toMatchFileSnapshot('rights.txt');
-  } finally {
-    await trx.rollback().execute();
-  }
-});
-
 const PATH = 'docs/tables.md';
 const TABLE = /<!-- comments: (?<names>[^>]+) -->\n(?:\n\|.*(?:\n\|.*)*\n)?/g;
 
@@ -108,9 +69,9 @@ const COMMENTS = sql<Record<'name' | 'kind' | 'comment', string>>`
   where pronamespace = 'losant_usage'::regnamespace`;
 
 const text = readFileSync(PATH, 'utf8');
-const named = [...text.matchAll(TABLE)].flatMap(({ groups }) => (groups?.['names'] ?? '').split(', '));
+const listedNames = [...text.matchAll(TABLE)].flatMap(({ groups }) => (groups?.['names'] ?? '').split(', '));
 
-test('docs/tables.md names every view once, and has the comments of what it names', async () => {
+test('docs/tables.md lists every view once, with its comment', async () => {
   const { rows } = await COMMENTS.execute(db());
   const comments = new Map(rows.map(({ name, comment }) => [name, comment]));
   const rendered = text.replaceAll(TABLE, (_, names: string) => {
@@ -120,5 +81,5 @@ test('docs/tables.md names every view once, and has the comments of what it name
   expect(rendered).not.toContain('| unknown |');
   await expect(rendered).toMatchFileSnapshot(`../../${PATH}`);
   const views = rows.filter(({ kind }) => kind === 'v').map(({ name }) => name);
-  expect(named.filter((name) => !name.endsWith('()')).toSorted()).toEqual(views.toSorted());
+  expect(listedNames.filter((name) => !name.endsWith('()')).toSorted()).toEqual(views.toSorted());
 });
