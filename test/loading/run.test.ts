@@ -85,6 +85,7 @@ async function rejectDevices(stage: Stage, orgId: string, day: string, error: st
     stage.store.url,
     `create function public.reject() returns boolean language plpgsql as $$
       begin raise ${error}; end $$;
+    grant execute on function public.reject to losant_usage_writer;
     alter table losant_usage.usage_days add check (
       devices_total is null or org_id <> '${orgId}' or usage_date <> '${day}' or public.reject())`,
   );
