@@ -114,7 +114,7 @@ function describeLostNumbers({ numbers, response }: ApplyInput, verdict: Omissio
 /** Applies an omission of stored numbers: in doubt, unless it is the third and a counterpart has reported the same. */
 function applyLoss(input: ApplyInput, verdict: Omission, lostNumbers: string): CellUpdate {
   const { cell, response } = input;
-  const isCounting = cell.standing === 'waived' ? cell.isReported : cell.reason === 'omitted';
+  const isCounting = cell.standing === 'waived' || cell.reason === 'omitted';
   const omissions = addOmission(input, isCounting ? cell.omissions : 0);
   const isThird = omissions >= OMISSIONS_NEEDED;
   const next = verdict.kind === 'reported' ? verdict.numbers : createZeros(response.stream);

@@ -198,6 +198,16 @@ describe('counterparts', () => {
     ]);
   });
 
+  test('that their own batch reports as zero in part wait for what it omits', async () => {
+    const orgId = await createOrg('payload_totals', 'payload_sources');
+    const partlyOmitted = report(totals(0, 0, 0), 'payload_all_count', 'payload_all_bytes');
+    const cells = await load(orgId, { payload_totals: partlyOmitted, payload_sources: omitted });
+    expect(cells.map(({ stream, standing }) => `${stream} ${standing}`)).toEqual([
+      'payload_sources stored',
+      'payload_totals stored',
+    ]);
+  });
+
   test('that are stored contradict an omission and do not change', async () => {
     const orgId = await createOrg('payload_totals', 'payload_sources');
     await load(orgId, { payload_totals: report(totals(17, 21, 900)) });
