@@ -55,18 +55,21 @@ export interface CellUpdate {
 
 const NUMBERS_UNCHANGED = { numbers: null, differences: null } as const;
 
+/** What is known of the numbers of a cell: whether Losant reported all of them, or how often it omitted some. */
+type Evidence = Pick<Cell, 'isReported' | 'omissions' | 'lastOmittedAtMs'>;
+
+const REPORTED: Evidence = { isReported: true, omissions: 0, lastOmittedAtMs: null };
+
 /**
  * Applies a response to a cell.
  *
  * Losant may omit zeros. A day without payloads is missing from a response, and so is a day that Losant has not
- * counted yet or has lost; the response alone cannot tell them apart. So an omission becomes a zero only if nothing
- * contradicts it: no stored number other than zero, no counterpart that counted something (`contradicted`), no
- * counterpart that is still to be read (`unconfirmed`: wait for it). A zero that nothing confirms is stored at once,
- * but is final only after three omissions an hour apart; a counterpart that is zero too, reported or omitted by another
- * endpoint, confirms it immediately. A stored number other than zero is in doubt while it is omitted; only the third
- * omission, an hour apart, replaces it, and only beside a counterpart that has *reported* zero since: Losant may have no
- * other way to say that a day became zero. A level is never assumed: an omitted device count is not zero. A failed read
- * of a stored number changes only its retry and its reason, except that unavailable becomes in doubt.
+ * counted yet or has lost; the response alone cannot tell them apart. So an omission becomes a zero only if no
+ * counterpart counted something (`contradicted`) or is still to be read (`unconfirmed`). The zero is final only once a
+ * counterpart that is zero too confirms it, or three omissions an hour apart. A stored number other than zero is in doubt
+ * while it is omitted; the third omission replaces it only if a counterpart has *reported* zero since, because Losant may
+ * have no other way to say that a day became zero. A level is never assumed: an omitted device count is not zero. A
+ * failed read of a stored number changes only its retry and its reason, except that unavailable becomes in doubt.
  */
 export function applyResponse(input: ApplyInput): CellUpdate {
   const { cell, response, policy } = input;
@@ -76,7 +79,7 @@ export function applyResponse(input: ApplyInput): CellUpdate {
   const isDeleted = cell.reason === ORG_DELETED && cell.nextReadAtMs === null;
   const isPastHorizon = response.day < horizonStart(response.sentAtMs, policy);
   if ((isDeleted || isPastHorizon) && (cell.isStored || !isComplete)) return leaveUnchanged(input);
-  if (isComplete) return storeNumbers(input, verdict.numbers, { isReported: true, omissions: 0 });
+  if (isComplete) return storeNumbers(input, verdict.numbers, REPORTED);
   if ('code' in verdict) return recordFailedRead(input, verdict, verdict.kind);
   return applyOmission(input, verdict);
 }
@@ -98,7 +101,7 @@ function applyOmission(input: ApplyInput, verdict: Omission): CellUpdate {
   const next = verdict.kind === 'reported' ? verdict.numbers : (numbers ?? createZeros(response.stream));
   if (verdict.kind === 'reported' && verdict.doubt) return storeInDoubt(input, next, verdict.doubt);
   const isReported = cell.isStored && cell.isReported;
-  return storeNumbers(input, next, { isReported, omissions: isReported ? 0 : countOmissions(input) });
+  return storeNumbers(input, next, isReported ? REPORTED : { isReported, ...countOmissions(input) });
 }
 
 /** Names the stored numbers that the response omitted and that an omission must not replace; null if there are none. */
@@ -115,14 +118,14 @@ function describeLostNumbers({ numbers, response }: ApplyInput, verdict: Omissio
 function applyLoss(input: ApplyInput, verdict: Omission, lostNumbers: string): CellUpdate {
   const { cell, response } = input;
   const isCounting = cell.standing === 'waived' || cell.reason === 'omitted';
-  const omissions = addOmission(input, isCounting ? cell.omissions : 0);
-  const isThird = omissions >= OMISSIONS_NEEDED;
+  const count = addOmission(input, isCounting ? cell.omissions : 0);
+  const isThird = count.omissions >= OMISSIONS_NEEDED;
   const next = verdict.kind === 'reported' ? verdict.numbers : createZeros(response.stream);
   const isDoubted = verdict.kind === 'reported' && verdict.doubt !== undefined;
   if (isThird && !isDoubted && isReportedElsewhere(input, next)) {
-    return storeNumbers(input, next, { isReported: false, omissions });
+    return storeNumbers(input, next, { isReported: false, ...count });
   }
-  const countedInput = { ...input, cell: { ...cell, omissions } };
+  const countedInput = { ...input, cell: { ...cell, ...count } };
   const recheckMs = isThird ? null : response.sentAtMs + HOUR_MS;
   if (cell.standing === 'waived') return keepWaived(countedInput, recheckMs);
   return markInDoubt(countedInput, describeOmission(lostNumbers), recheckMs);
@@ -182,7 +185,7 @@ function findObjection({ response, counterparts }: ApplyInput, verdict: Omission
  * Counts responses, an hour apart, that omitted the zeros, including this one. A counterpart that reported zero,
  * or that another endpoint omitted too, confirms them at once.
  */
-function countOmissions(input: ApplyInput): number {
+function countOmissions(input: ApplyInput): OmissionCount {
   const { cell, response, counterparts } = input;
   const getEndpoint = (stream: string) => getStream(stream).requests[0]?.action;
   const isConfirmed = counterparts.some(
@@ -191,24 +194,22 @@ function countOmissions(input: ApplyInput): number {
       !hasNonzero(numbers) &&
       (other.isReported || getEndpoint(stream) !== getEndpoint(response.stream)),
   );
-  if (isConfirmed) return OMISSIONS_NEEDED;
+  if (isConfirmed) return { omissions: OMISSIONS_NEEDED, lastOmittedAtMs: response.sentAtMs };
   return addOmission(input, cell.isStored && !cell.isReported ? cell.omissions : 0);
 }
 
-/** Adds this omission to earlier ones if it is an hour later than the last read, by the time for which it was planned. */
-function addOmission({ cell: { lastAttemptAtMs }, response }: ApplyInput, earlierOmissions: number): number {
-  const isHourLater =
-    lastAttemptAtMs === null || response.sentAtMs >= floorToWakeUp(lastAttemptAtMs + HOUR_MS);
-  if (earlierOmissions > 0 && !isHourLater) return earlierOmissions;
-  return Math.min(OMISSIONS_NEEDED, earlierOmissions + 1);
+type OmissionCount = Pick<Cell, 'omissions' | 'lastOmittedAtMs'>;
+
+/** Adds this omission to earlier ones, unless it is within the hour after the last one, as that is planned. */
+function addOmission({ cell, response: { sentAtMs } }: ApplyInput, earlierOmissions: number): OmissionCount {
+  const { lastOmittedAtMs } = cell;
+  const isHourLater = lastOmittedAtMs === null || sentAtMs >= floorToWakeUp(lastOmittedAtMs + HOUR_MS);
+  if (earlierOmissions > 0 && !isHourLater) return { omissions: earlierOmissions, lastOmittedAtMs };
+  return { omissions: Math.min(OMISSIONS_NEEDED, earlierOmissions + 1), lastOmittedAtMs: sentAtMs };
 }
 
 /** Stores numbers: final if the request was sent late enough and no zero is left to confirm. */
-function storeNumbers(
-  input: ApplyInput,
-  next: Numbers,
-  evidence: Pick<Cell, 'isReported' | 'omissions'>,
-): CellUpdate {
+function storeNumbers(input: ApplyInput, next: Numbers, evidence: Evidence): CellUpdate {
   const { cell, numbers, response, policy } = input;
   const differences = numbers === null ? null : findDifferences(numbers, next);
   const isEqual = numbers !== null && differences === null;
@@ -237,7 +238,7 @@ function storeNumbers(
 
 /** Stores reported numbers in doubt, because something contradicts the response. */
 function storeInDoubt(input: ApplyInput, next: Numbers, problem: Reason): CellUpdate {
-  const update = storeNumbers(input, next, { isReported: false, omissions: 0 });
+  const update = storeNumbers(input, next, { ...REPORTED, isReported: false });
   const cell: Cell = { ...update.cell, standing: 'in_doubt', ...toReasonColumns(problem) };
   return { ...update, result: 'failed', cell: planNextRead(input, cell), problem };
 }

@@ -71,7 +71,10 @@ export const usageMutants = [
         '(other.isReported || getEndpoint(stream) !== getEndpoint(response.stream))',
         'true',
       ],
-      'A zero is confirmed at once if two endpoints agree': ['if (isConfirmed) return OMISSIONS_NEEDED;', ''],
+      'A zero is confirmed at once if two endpoints agree': [
+        'if (isConfirmed) return { omissions: OMISSIONS_NEEDED, lastOmittedAtMs: response.sentAtMs };',
+        '',
+      ],
       'An omitted count of all payloads is contradicted by billable ones': [
         'if (parts.some(isIncluded))',
         'if (parts.length < 0)',
@@ -81,8 +84,8 @@ export const usageMutants = [
         'const isReported = true;',
       ],
       'Only omissions an hour apart count toward the three that make a zero final': [
-        'response.sentAtMs >= floorToWakeUp(lastAttemptAtMs + HOUR_MS);',
-        'response.sentAtMs >= lastAttemptAtMs;',
+        'sentAtMs >= floorToWakeUp(lastOmittedAtMs + HOUR_MS);',
+        'sentAtMs >= lastOmittedAtMs;',
       ],
       'Omissions of a waived number are counted, too': [
         `cell.standing === 'waived' || cell.reason === 'omitted';`,
@@ -111,6 +114,10 @@ export const usageMutants = [
       'After the third omission a stored number in doubt is no longer read every hour': [
         'const recheckMs = isThird ? null : response.sentAtMs + HOUR_MS;',
         'const recheckMs = response.sentAtMs + HOUR_MS;',
+      ],
+      'Reads within the hour do not delay the count of omissions': [
+        'return { omissions: earlierOmissions, lastOmittedAtMs };',
+        'return { omissions: earlierOmissions, lastOmittedAtMs: sentAtMs };',
       ],
       'Omissions of a stored number count only in a row': [
         `cell.standing === 'waived' || cell.reason === 'omitted';`,

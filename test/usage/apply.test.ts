@@ -77,6 +77,7 @@ describe.each(STREAMS)('all numbers of %s are reported', (stream) => {
       isStored: true,
       isReported: true,
       omissions: 0,
+      lastOmittedAtMs: null,
       revision: 1,
       lastReadAtMs: age(72),
       lastAttemptAtMs: age(72),
@@ -275,7 +276,7 @@ describe.each(FLOWS)(
   },
 );
 
-describe('the third omission of a stored number is zero beside a counterpart that has reported zero since', () => {
+describe('the third omission of a stored number is zero next to a counterpart that has reported zero since', () => {
   const table = (other: string) => `
     in_doubt omitted some d2 f2 | omitted with ${other} stored zero         | 24 h  | loaded: stored, r2, o3, 48 h, zeros
     in_doubt omitted some d2    | omitted with ${other} final zero          | 100 h | loaded: final, r2, o3, 168 h, zeros
@@ -294,6 +295,26 @@ describe('the third omission of a stored number is zero beside a counterpart tha
   testTable('payload_sources', table('payload_totals'));
   testTable('payload_totals', table('payload_sources'));
   testTable('payload_hours', table('payload_totals'));
+
+  test('reads within the hour neither count nor delay the count', () => {
+    const line = 'stored some | omitted with payload_totals stored zero | 24 h';
+    const { cell: before, numbers, ...omission } = parseLine('payload_sources', line);
+    let state: State = { cell: before, numbers };
+    const results = [0, 20, 40, 60, 80, 100, 120].map((minute) => {
+      const update = applyTo({ ...omission, ...state, hours: 24 + minute / 60 });
+      state = { cell: update.cell, numbers: update.numbers ?? state.numbers };
+      return `${update.cell.standing} ${update.cell.omissions}`;
+    });
+    expect(results).toEqual([
+      'in_doubt 1',
+      'in_doubt 1',
+      'in_doubt 1',
+      'in_doubt 2',
+      'in_doubt 2',
+      'in_doubt 2',
+      'stored 3',
+    ]);
+  });
 
   testTable(
     'payload_sources',
@@ -441,6 +462,7 @@ describe('an omitted zero is final after three responses at least an hour apart'
     [[0, 55], 800, 'stored', 1, 801],
     [[0, 60, 90], 800, 'stored', 2, 802],
     [[0, 60, 120], 800, 'final', 3, null],
+    [[0, 20, 40, 60, 80, 100, 120], 800, 'final', 3, null],
     [[0, 1440, 2880], 800, 'final', 3, null],
     // Omissions before the final threshold count too; then only the threshold is left.
     [[0, 60, 120], 30, 'stored', 3, 48],

@@ -98,6 +98,7 @@ export function cell(standing: Standing, changes: Partial<Cell> = {}): Cell {
     isStored,
     isReported: isStored,
     omissions: 0,
+    lastOmittedAtMs: null,
     revision: isStored ? 1 : 0,
     lastReadAtMs: isStored ? age(1) : null,
     lastAttemptAtMs: isStored ? age(1) : null,
@@ -180,8 +181,8 @@ function parseState(stream: string, [standing, ...words]: readonly string[]): St
 function parseDetail(word: string): Partial<Cell> {
   const count = Number(word.slice(1));
   if (/^f\d+$/.test(word)) return { failedReads: count };
-  if (/^o\d$/.test(word)) return { omissions: count, isReported: false };
-  if (/^d\d$/.test(word)) return { omissions: count };
+  if (/^o\d$/.test(word)) return { omissions: count, lastOmittedAtMs: age(1), isReported: false };
+  if (/^d\d$/.test(word)) return { omissions: count, lastOmittedAtMs: age(1) };
   if (/^t\d$/.test(word)) return { lastReadAtMs: age(count) };
   return word === 'never' ? { nextReadAtMs: null } : { reason: word, detail: word };
 }

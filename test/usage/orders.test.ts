@@ -92,7 +92,7 @@ function isReportedElsewhere({ counterparts }: Step, before: cells.State, next: 
 
 let replacements = 0;
 
-/** An omission replaces numbers other than zero only as the third in a row, beside a counterpart that was reported. */
+/** An omission replaces numbers other than zero only as the third in a row, and as a counterpart reported. */
 function checkLoss(before: cells.State, step: Step, next: Numbers): void {
   const { update, omittedAtMs } = step;
   replacements += 1;
@@ -132,8 +132,8 @@ function checkStep(before: cells.State, step: Step): cells.State {
   return { cell, numbers };
 }
 
-// Guarantee (Numbers): Whatever Losant responds, in any order, no number is lost and no zero is invented; omissions alone
-// never replace a nonzero number, but only beside a zero that was reported.
+// Guarantee (Numbers): Whatever Losant responds, in any order, no number is lost and no zero is invented; an omission
+// alone never replaces a nonzero number, it does so only next to a zero that was reported.
 test('no number is lost and no zero is invented, in any order of responses', () => {
   const fresh: cells.State = { cell: unread, numbers: null };
   const play = (steps: readonly { stream: string; later: number; verdict: Verdict }[]) => {
