@@ -128,8 +128,10 @@ begin
     ('reason', 'Code for what is wrong with the cell or with its last read; null if nothing is.'),
     ('detail', 'The reason in words, with what the code does not say; null if there is nothing to add.'),
     ('revision', 'Revision of the numbers: 0 for none yet, 1 for the first, one more with each change.'),
-    ('omissions', 'Responses, at least an hour apart, that have omitted a stored zero that nothing confirms (count, '
-      'at most 3).'),
+    ('omissions', 'Responses in a row, an hour apart, that have omitted a stored zero that nothing confirms, or a '
+      'stored number other than zero (count, at most 3).'),
+    ('last_omitted_at', 'When the first request of the last response that counts in omissions was sent (UTC, database '
+      'clock); null if there was none.'),
     ('last_read_at', 'When the first request of the last good read was sent (UTC, database clock); null if there was '
       'none.'),
     ('next_read_at', 'When the cell is read next (UTC); null if it is not read again.'),
