@@ -130,7 +130,7 @@ cross join lateral (
       when t.last_read_at >= f.final_at is not true then 'total_not_final'
       -- It is not documented whether Losant's total includes an organization that was deleted since.
       when exists (select from losant_usage.organizations o where o.instance_id = t.instance_id
-        and o.deleted_on between t.usage_date and t.last_read_at) then 'organization_deleted'
+        and o.deleted_on between t.usage_date and (t.last_read_at at time zone 'UTC')::date) then 'organization_deleted'
       else 'differs' end as result,
     t.last_read_at
   union all
