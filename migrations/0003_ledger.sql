@@ -236,9 +236,11 @@ select d.* from losant_usage.usage_days d
 union all
 select r.*
 from (select distinct usage_date, month, org_id from losant_usage_internal.unrecorded_cells) as u
-cross join lateral jsonb_populate_record(null::losant_usage.usage_days,
+join lateral jsonb_populate_record(null::losant_usage.usage_days,
   jsonb_build_object('usage_date', u.usage_date, 'month', u.month, 'org_id', u.org_id, 'standing', 'waiting',
     'is_waiting', true, 'is_stored', false, 'is_reported', true)) as r
+  -- Always true. A condition on the day or the organization of a row reaches the tracks through it.
+  on r.usage_date = u.usage_date and r.org_id = u.org_id
 where not exists (select from losant_usage.usage_days d where d.usage_date = u.usage_date and d.org_id = u.org_id);
 
 -- Joined through the day, which is found by organization and by date; a cell is found by its date alone.
