@@ -1,6 +1,6 @@
 /**
- * `npm run bench`: what the program costs beside other ways to fetch and store the same numbers, and
- * what people ask of a full database. Program, simulator and Postgres are processes of their own.
+ * `npm run bench`: the cost of the program compared with other ways to load the same numbers, and of questions to a full
+ * database. Program, simulator and Postgres are separate processes.
  */
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -43,12 +43,12 @@ const QUICK: Sizes = {
 };
 
 const HELP = `npm run bench -- [options]
-  --only ${Object.keys(CASES).join(',')}   some of the cases
-  --quick         small sizes, in two minutes
-  --orgs N        so many organizations in every case
-  --days N        so many days of history
-  --node-flags    for the measured program, e.g. '--node-flags=--cpu-prof'
-  --out           file of the figures, as JSON (bench-results.json)`;
+  --only ${Object.keys(CASES).join(',')}   the cases to run
+  --quick         small sizes; takes two minutes
+  --orgs N        organizations in every case
+  --days N        days of history
+  --node-flags    Node flags of the measured program, such as '--node-flags=--cpu-prof'
+  --out           JSON file for the figures (bench-results.json)`;
 
 const { values } = parseArgs({
   options: {
@@ -67,8 +67,8 @@ else await bench(values.only.split(','));
 
 async function bench(names: readonly string[]): Promise<void> {
   const unknown = names.find((name) => CASES[name] === undefined);
-  if (unknown !== undefined) throw new Error(`--only ${unknown}: no such case\n${HELP}`);
-  // A commit waits for the disk, as on the server of an install.
+  if (unknown !== undefined) throw new Error(`--only ${unknown} is not a case\n${HELP}`);
+  // Commits wait for the disk, as in production.
   const folder = mkdtempSync(join(tmpdir(), 'losant-usage-bench-'));
   const postgres = await OwnPostgres.start(folder, { settings: ['max_wal_size=4GB'] });
   try {
@@ -84,14 +84,14 @@ async function bench(names: readonly string[]): Promise<void> {
 }
 
 function readSizes(): Sizes {
-  const usual = values.quick ? QUICK : FULL;
-  const days = values.days === undefined ? usual.days : Number(values.days);
-  if (values.orgs === undefined) return { ...usual, days };
+  const defaults = values.quick ? QUICK : FULL;
+  const days = values.days === undefined ? defaults.days : Number(values.days);
+  if (values.orgs === undefined) return { ...defaults, days };
   const orgs = Number(values.orgs);
-  return { ...usual, days, daily: [orgs], backfill: orgs, idle: orgs, views: orgs, billing: orgs };
+  return { ...defaults, days, daily: [orgs], backfill: orgs, idle: orgs, views: orgs, billing: orgs };
 }
 
-/** Runs a case. One that fails does not stop the others. */
+/** Runs a case. A failure does not stop the others. */
 async function runCase(name: string, bench: Bench): Promise<void> {
   const startedAt = performance.now();
   try {

@@ -11,7 +11,7 @@ import type { OwnPostgres } from '../test/support/own-postgres.ts';
 import type { Usage } from './usage.ts';
 
 export interface Measured<T> extends Usage {
-  /** The time from the start of the process to its end. */
+  /** From the start of the process to its end. */
   readonly wallMs: number;
   /** The document that it printed. */
   readonly document: T;
@@ -20,10 +20,10 @@ export interface Measured<T> extends Usage {
 const CHECKOUT = fileURLToPath(new URL('..', import.meta.url));
 export const LAUNCHER = 'bin/losant-usage.js';
 
-/** The time after which a process that has not ended counts as hanging. */
-const LONGEST_MS = 30 * 60_000;
+/** A process that has not ended by then counts as hanging. */
+const PROCESS_TIMEOUT_MS = 30 * 60_000;
 
-/** Runs a script of the checkout as a process of its own. Throws unless it ends with exit code 0. */
+/** Runs a script of the checkout as a process. Throws unless it exits with 0. */
 export async function runMeasured<T>(
   script: string,
   args: readonly string[],
@@ -39,7 +39,7 @@ export async function runMeasured<T>(
     cwd: CHECKOUT,
     env: { PATH, HOME, ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-    timeout: LONGEST_MS,
+    timeout: PROCESS_TIMEOUT_MS,
     killSignal: 'SIGKILL',
   });
   const outputs = [child.stdout, child.stderr, child.stdio[3]].map((stream) => text(stream as Readable));
@@ -56,7 +56,7 @@ export interface SimulatorProcess {
   readonly token: string;
 }
 
-/** Runs a function with `losant-usage simulator` as a process of its own. */
+/** Runs a function with `losant-usage simulator` as a process. */
 export async function withSimulator<T>(
   { orgs, latencyMs }: { readonly orgs: number; readonly latencyMs: number },
   use: (simulator: SimulatorProcess) => Promise<T>,
@@ -68,8 +68,8 @@ export async function withSimulator<T>(
     const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
     const simulator = JSON.parse(line) as SimulatorProcess;
     const body = JSON.stringify({ latencyMs });
-    const answer = await fetch(`${simulator.url}/control/config`, { method: 'POST', body });
-    if (!answer.ok) throw new Error(`the simulator refused its settings: ${await answer.text()}`);
+    const response = await fetch(`${simulator.url}/control/config`, { method: 'POST', body });
+    if (!response.ok) throw new Error(`the simulator rejected its settings: ${await response.text()}`);
     return await use(simulator);
   } finally {
     child.kill('SIGTERM');
@@ -78,7 +78,7 @@ export async function withSimulator<T>(
 }
 
 /** The part of the document of `run --json` and `backfill --json` that is read. */
-export interface ExportReport {
+export interface RunDocument {
   readonly requests: number;
   readonly cells: Readonly<Record<'planned', number>>;
   readonly rows: Readonly<Record<'inserted', number>>;
@@ -89,12 +89,12 @@ export interface ProgramSettings {
   readonly nodeFlags: readonly string[];
 }
 
-/** Runs one `run` or `backfill` of the program, at a rate that never limits it. */
-export async function runExport(
+/** Runs `run` or `backfill` at a rate that never limits it. */
+export async function runProgram(
   args: readonly string[],
   { url, instanceId, token, databaseUrl }: SimulatorProcess & { readonly databaseUrl: string },
   { concurrency, nodeFlags }: ProgramSettings,
-): Promise<Measured<ExportReport>> {
+): Promise<Measured<RunDocument>> {
   const env = {
     LOSANT_API_URL: url,
     LOSANT_API_TOKEN: token,
@@ -107,13 +107,12 @@ export async function runExport(
   return await runMeasured(LAUNCHER, [...args, '--json'], { env, nodeFlags });
 }
 
-/** The template of databases with the program's tables. */
+/** A database with the program's tables, to copy. */
 export const TEMPLATE = 'bench_template';
 
-/** Creates the template. */
 export async function createTemplate(postgres: OwnPostgres): Promise<void> {
   await query(postgres.url, `create database ${TEMPLATE}`);
-  const env = { DATABASE_URL: urlOf(postgres, TEMPLATE) };
+  const env = { DATABASE_URL: toDatabaseUrl(postgres, TEMPLATE) };
   await runMeasured(LAUNCHER, ['migrate', '--json'], { env });
 }
 
@@ -125,17 +124,17 @@ export async function withDatabase<T>(
 ): Promise<T> {
   await query(postgres.url, `create database bench template ${template}`);
   try {
-    return await use(urlOf(postgres, 'bench'));
+    return await use(toDatabaseUrl(postgres, 'bench'));
   } finally {
     await query(postgres.url, 'drop database bench with (force)');
   }
 }
 
-function urlOf({ url }: OwnPostgres, name: string): string {
+function toDatabaseUrl({ url }: OwnPostgres, name: string): string {
   return new URL(`/${name}`, url).href;
 }
 
-/** Runs one statement, or several without values, over a connection of its own. */
+/** Runs one statement or several on a new connection. */
 export async function query<T = Record<string, unknown>>(url: string, statement: string): Promise<T[]> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
@@ -146,17 +145,17 @@ export async function query<T = Record<string, unknown>>(url: string, statement:
   }
 }
 
-/** The unit of /proc/PID/stat on every Linux that Node runs on. */
+/** The unit of /proc/PID/stat on every Linux that Node supports. */
 const TICK_MS = 10;
 
 /** Returns the user and system time in ms of a server, including its present and past children. */
 export function readCpuMs(pid: number): number {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
-  return [pid, ...children.map(Number)].reduce((sum, each) => sum + ownCpuMs(each), 0);
+  return [pid, ...children.map(Number)].reduce((sum, each) => sum + readProcessCpuMs(each), 0);
 }
 
-/** Returns the time of a process and of the children it has waited for; 0 for one that has just ended. */
-function ownCpuMs(pid: number): number {
+/** Returns the time of a process and of the children it has waited for; 0 if it has just ended. */
+function readProcessCpuMs(pid: number): number {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The name in parentheses may contain spaces; utime, stime, cutime and cstime are fields 14 to 17.

@@ -1,12 +1,11 @@
 /**
- * A preload (`--import`) for a measured process, which reports its usage on file descriptor 3 as it
- * ends. The peak is the kernel's for the process itself, because `maxRSS` starts with the parent's.
+ * A preload (`--import`) for a measured process, which reports its usage on file descriptor 3 when it exits. The peak is
+ * the kernel's figure for the process, because `maxRSS` starts with that of the parent.
  */
 import { readFileSync, writeSync } from 'node:fs';
 
-/** The resources that a process used from its start to its end. */
 export interface Usage {
-  /** The user and system time of all threads. */
+  /** User and system time of all threads. */
   readonly cpuMs: number;
   readonly peakRssBytes: number;
 }

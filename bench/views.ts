@@ -1,4 +1,4 @@
-/** The case of what people and dashboards ask of the views of a database that is months old. */
+/** The case of questions that people and dashboards ask the views of a database with months of data. */
 import { readFileSync } from 'node:fs';
 import type { Bench } from './cases.ts';
 import { query, withDatabase } from './processes.ts';
@@ -6,11 +6,11 @@ import { query, withDatabase } from './processes.ts';
 const ORG = `org_id = '5d0000000000000000000064'`;
 const SOME_ORGS =
   'org_id = any (array(select org_id from losant_usage.organizations order by org_id limit 100))';
-const NEXT = `date_trunc('month', now() at time zone 'UTC')::date`;
-/** The last complete month, which an invoice asks for. */
-const MONTH = `(${NEXT} - interval '1 month')::date`;
-const BEFORE = `(${NEXT} - interval '2 months')::date`;
-const IN_MONTH = `usage_date >= ${MONTH} and usage_date < ${NEXT}`;
+const NEXT_MONTH = `date_trunc('month', now() at time zone 'UTC')::date`;
+/** The last month that is over. */
+const MONTH = `(${NEXT_MONTH} - interval '1 month')::date`;
+const PREVIOUS_MONTH = `(${NEXT_MONTH} - interval '2 months')::date`;
+const IN_MONTH = `usage_date >= ${MONTH} and usage_date < ${NEXT_MONTH}`;
 const DAY = `((now() at time zone 'UTC')::date - 1)`;
 
 const QUESTIONS: Readonly<Record<string, string>> = {
@@ -20,8 +20,8 @@ const QUESTIONS: Readonly<Record<string, string>> = {
   'a month, every column': `select * from monthly_usage where month = ${MONTH}`,
   'a month, the ten largest': `select org_id, payload_all_count from monthly_usage where month = ${MONTH}
     order by payload_all_count desc nulls last limit 10`,
-  'two months named, joined': `select a.org_id, a.payload_all_count - b.payload_all_count from monthly_usage a
-    join monthly_usage b on b.org_id = a.org_id and b.month = ${BEFORE} where a.month = ${MONTH}`,
+  'two months, joined': `select a.org_id, a.payload_all_count - b.payload_all_count from monthly_usage a
+    join monthly_usage b on b.org_id = a.org_id and b.month = ${PREVIOUS_MONTH} where a.month = ${MONTH}`,
   'one organization, its months': `select * from monthly_usage where ${ORG}`,
   'one organization, 365 days': `select * from daily_usage where ${ORG} and usage_date >= current_date - 365`,
   'cells of 100 organizations, 30 days': `select * from cells where ${SOME_ORGS} and usage_date >= current_date - 30`,
@@ -31,24 +31,24 @@ const QUESTIONS: Readonly<Record<string, string>> = {
   freshness: 'select * from freshness',
   health: 'select * from health',
   'blockers of a month': `select * from month_blockers where month = ${MONTH}`,
-  'own periods': 'select * from billing_period_usage',
+  'billing periods': 'select * from billing_period_usage',
   'reconciliation of a month': `select * from reconciliation where ${IN_MONTH}`,
-  'a month as of five days after it': `select * from usage_as_of(${NEXT} + interval '5 days') where ${IN_MONTH}`,
-  'changes of a month since its invoice': `select * from changes_since(${NEXT} + interval '1 day') where ${IN_MONTH}`,
+  'a month as of five days after it': `select * from usage_as_of(${NEXT_MONTH} + interval '5 days') where ${IN_MONTH}`,
+  'changes of a month since its closing': `select * from changes_since(${NEXT_MONTH} + interval '1 day') where ${IN_MONTH}`,
 };
 
 /**
- * Times each question in the server, with every column computed and no row sent: a client needs longer
- * to take them.
+ * Times each question in the server, with every column computed and no row sent, because a client takes longer to
+ * receive the rows.
  */
 export async function views({ postgres, sizes, report }: Bench): Promise<void> {
   const { views: orgs, days, rounds } = sizes;
   await withDatabase(postgres, async (databaseUrl) => {
-    await fill(databaseUrl, { orgs, days });
+    await fillDatabase(databaseUrl, { orgs, days });
     const rows = [];
     for (const [question, statement] of Object.entries(QUESTIONS)) {
       const times: number[] = [];
-      for (let round = 0; round < rounds; round += 1) times.push(await time(databaseUrl, statement));
+      for (let round = 0; round < rounds; round += 1) times.push(await measureQuery(databaseUrl, statement));
       times.sort((a, b) => a - b);
       rows.push({ question, wallMs: times[Math.ceil(times.length / 2) - 1] });
     }
@@ -56,8 +56,8 @@ export async function views({ postgres, sizes, report }: Bench): Promise<void> {
   });
 }
 
-/** Fills a database as it is after so many days. */
-export async function fill(
+/** Fills a database with `days` days of data. */
+export async function fillDatabase(
   databaseUrl: string,
   { orgs, days }: { readonly orgs: number; readonly days: number },
 ): Promise<void> {
@@ -66,15 +66,15 @@ export async function fill(
   await query(databaseUrl, 'vacuum (analyze)');
 }
 
-interface Explained {
+interface PlanTimes {
   readonly 'Execution Time': number;
   readonly 'Planning Time': number;
 }
 
-async function time(databaseUrl: string, statement: string): Promise<number> {
+async function measureQuery(databaseUrl: string, statement: string): Promise<number> {
   const url = `${databaseUrl}?options=-c%20search_path%3Dlosant_usage`;
   const explain = `explain (analyze, timing off, format json) ${statement}`;
-  const [row] = await query<{ 'QUERY PLAN': readonly [Explained] }>(url, explain);
+  const [row] = await query<{ 'QUERY PLAN': readonly [PlanTimes] }>(url, explain);
   const { 'Execution Time': execution, 'Planning Time': planning } = row?.['QUERY PLAN'][0] ?? {};
   return (execution ?? Number.NaN) + (planning ?? Number.NaN);
 }

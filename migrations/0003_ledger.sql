@@ -173,7 +173,7 @@ $$;
 create trigger roll_up_days after update on losant_usage.coverage referencing new table as changed_cells
   for each statement execute function losant_usage_internal.roll_up_days();
 
--- The ledger records what the program read and decided; a manual change would be neither.
+-- The ledger records what the program read and decided, so only the program writes it.
 create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.tracks
   execute function losant_usage_internal.reject_write(
     'LOSANT_ORG_IDS and STREAMS say what is tracked; losant-usage backfill adds earlier days');
@@ -225,7 +225,7 @@ select usage_date, month, org_id, stream, losant_usage_internal.current_standing
   false, false, 0, 'never_read', null
 from losant_usage_internal.unrecorded_cells;
 
--- Cells that are not stored or in doubt, and not waived. The condition implies that of the index coverage_lacking.
+-- Gaps, and cells that are waiting or unavailable. The condition implies that of the index coverage_lacking.
 create view losant_usage_internal.lacking_cells as
 select usage_date, month, org_id, stream, standing, reason, detail, failed_reads, next_read_at, last_attempt_at
 from losant_usage_internal.expected_cells where stored_standing in ('waiting', 'unavailable', 'in_doubt', 'missing');

@@ -78,7 +78,7 @@ create table losant_usage.statement_files (
   primary key (statement_id, name, part)
 );
 
--- The closing functions set the setting that is_manual_write asks for.
+-- The closing functions set the setting that is_manual_write reads.
 create trigger reject_manual_write before insert on losant_usage.statements for each statement
   when (losant_usage_internal.is_manual_write())
   execute function losant_usage_internal.reject_write('only losant-usage close creates statements');
@@ -227,7 +227,7 @@ begin
       select u.org_id, u.stream from losant_usage_internal.unrecorded_cells u where u.month = p_month
     ) as c group by c.org_id, c.stream
   ),
-  -- A cell that is no exception is final.
+  -- All cells but the exceptions are final and reported.
   standing_counts as (
     select e.org_id, e.stream, e.days, count(*) filter (where not c.is_stored)::integer as not_stored,
       count(*) filter (where c.standing <> 'final')::integer as not_final,
@@ -483,8 +483,8 @@ begin
 end
 $$;
 
--- Stores a part of a file of the pack, which is compressed with gzip. The manifest is added last, uncompressed, and
--- seals the statement.
+-- Stores a part of a file of the pack, compressed with gzip. The manifest is added last, uncompressed, and seals the
+-- statement.
 create function losant_usage.add_pack_file(p_statement_id uuid, file_name text, content bytea) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin

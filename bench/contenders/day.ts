@@ -1,11 +1,11 @@
-/** What every contender does: the requests of an organization's day, and the numbers it reads from them. */
+/** What every contender does: the requests for an organization's day, and the numbers in the responses. */
 import type pg from 'pg';
 
 export interface Task {
   readonly url: string;
   readonly instanceId: string;
   readonly token: string;
-  /** The day, YYYY-MM-DD. */
+  /** YYYY-MM-DD. */
   readonly day: string;
   readonly databaseUrl: string;
   readonly concurrency: number;
@@ -27,7 +27,7 @@ const PER_PAGE = 100;
 const HIDDEN = '_actions=false&_links=false&_embedded=false';
 const BREAKDOWN = 'payloadCountsBreakdown?resolution=86400000&';
 
-/** The requests of a day except for its sources, with the fields that are read from each answer. */
+/** The requests for a day except its sources, with the fields of each response. */
 const COUNTERS: readonly (readonly [path: string, fields: readonly string[]])[] = [
   ['deviceCounts?', ['created', 'deleted', 'total']],
   ['notebookMinuteCounts?', ['minutes', 'completed', 'canceled', 'errored', 'timeout']],
@@ -36,7 +36,7 @@ const COUNTERS: readonly (readonly [path: string, fields: readonly string[]])[] 
   [`${BREAKDOWN}asBytes=true&includeNonBillable=true&`, ['value']],
 ];
 
-/** The columns of `usage_days` beside its key. */
+/** The columns of `usage_days` except its key. */
 export const COLUMNS = [
   'devices_created',
   'devices_deleted',
@@ -58,38 +58,37 @@ export const CREATE_TABLES = `
   create table payload_sources (usage_date date, org_id text, payload_type text, source text,
     count bigint, primary key (usage_date, org_id, payload_type, source))`;
 
-/** The task given on the command line. */
 export const task = JSON.parse(process.argv[2] ?? '') as Task;
 
 export const headers = { authorization: `Bearer ${task.token}`, accept: 'application/json' };
 
 /**
- * Asks for the day of every organization, this many at once, and passes each on. Returns the number of
+ * Requests the day of every organization, `concurrency` at a time, and passes each to `store`. Returns the number of
  * requests, including those for the list of organizations.
  */
 export async function readDays(
   concurrency: number,
   get: Get,
-  take: (day: OrgDay) => void | Promise<void>,
+  store: (day: OrgDay) => void | Promise<void>,
 ): Promise<number> {
   let requests = 0;
-  const counted: Get = (path) => {
+  const countAndGet: Get = (path) => {
     requests += 1;
     return get(path);
   };
-  const left = (await listOrgIds(counted)).values();
+  const orgIds = (await listOrgIds(countAndGet)).values();
   const work = async () => {
-    for (const orgId of left) {
-      const answers: unknown[] = [];
-      for (const path of pathsOf(orgId)) answers.push(await counted(path));
-      await take({ orgId, ...readAnswers(answers) });
+    for (const orgId of orgIds) {
+      const responses: unknown[] = [];
+      for (const path of listPaths(orgId)) responses.push(await countAndGet(path));
+      await store({ orgId, ...readResponses(responses) });
     }
   };
   await Promise.all(Array.from({ length: concurrency }, work));
   return requests;
 }
 
-/** Stores days by one statement for each table. */
+/** Stores days with one statement per table. */
 export async function storeDays(client: pg.Client | pg.Pool, days: readonly OrgDay[]): Promise<void> {
   const columns = ['usage_date', 'org_id', ...COLUMNS];
   const arrays = columns.map((_, index) => `$${index + 1}::${['date', 'text'][index] ?? 'bigint'}[]`);
@@ -112,19 +111,19 @@ export async function storeDays(client: pg.Client | pg.Pool, days: readonly OrgD
   );
 }
 
-function pathsOf(orgId: string): string[] {
+function listPaths(orgId: string): string[] {
   const start = Date.parse(task.day);
-  const window = `start=${start}&end=${start + DAY_MS - 1}&${HIDDEN}`;
+  const range = `start=${start}&end=${start + DAY_MS - 1}&${HIDDEN}`;
   const actions = [...COUNTERS.map(([action]) => action), 'payloadCounts?'];
-  return actions.map((action) => `/instances/${task.instanceId}/orgs/${orgId}/${action}${window}`);
+  return actions.map((action) => `/instances/${task.instanceId}/orgs/${orgId}/${action}${range}`);
 }
 
-/** Reads the answers without checking them. */
-function readAnswers(answers: readonly unknown[]): Omit<OrgDay, 'orgId'> {
+/** Reads the responses without checking them. */
+function readResponses(responses: readonly unknown[]): Omit<OrgDay, 'orgId'> {
   const numbers = COUNTERS.flatMap(([, fields], index) =>
-    fields.map((field) => (answers[index] as Counts).counts[0]?.[field] ?? 0),
+    fields.map((field) => (responses[index] as Counts).counts[0]?.[field] ?? 0),
   );
-  const byType = answers.at(-1) as Record<string, Record<string, number>>;
+  const byType = responses.at(-1) as Record<string, Record<string, number>>;
   const sources = Object.entries(byType)
     .filter(([type]) => !type.startsWith('_'))
     .flatMap(([type, counts]) =>

@@ -1,14 +1,12 @@
 /**
- * An expert's script: a pool of connections, the program's number of requests at once, and batches
- * stored by `unnest`. It has no checks, no retries, no ledger and no history. Argument: a Task as
- * JSON.
+ * An expert's script: a pool of connections, as many requests at once as the program, and batches stored with `unnest`.
+ * It has no checks, retries, ledger or history. Argument: a Task as JSON.
  */
 import pg from 'pg';
 import { Pool } from 'undici';
 import { CREATE_TABLES, headers, type OrgDay, readDays, storeDays, task } from './day.ts';
 
-/** The number of organizations in a batch. */
-const BATCH = 200;
+const BATCH_ORGS = 200;
 
 const http = new Pool(task.url, { connections: task.concurrency });
 const db = new pg.Pool({ connectionString: task.databaseUrl, max: 2 });
@@ -23,10 +21,10 @@ await db.query(CREATE_TABLES);
 let batch: OrgDay[] = [];
 const requests = await readDays(task.concurrency, get, async (day) => {
   batch.push(day);
-  if (batch.length < BATCH) return;
-  const full = batch;
+  if (batch.length < BATCH_ORGS) return;
+  const fullBatch = batch;
   batch = [];
-  await storeDays(db, full);
+  await storeDays(db, fullBatch);
 });
 if (batch.length > 0) await storeDays(db, batch);
 await Promise.all([http.close(), db.end()]);

@@ -1,7 +1,6 @@
 /**
- * The floor under any export: requests by bare undici dispatch, their bodies parsed and nothing else,
- * and their rows stored by one statement for each table at the end, into a table with the same indexes
- * as the program's, and one for sources. Argument: a Task as JSON.
+ * The floor under any loader: requests with plain undici dispatch, whose bodies are only parsed, and one statement per
+ * table at the end, into a table with the program's indexes and one for sources. Argument: a Task as JSON.
  */
 import pg from 'pg';
 import { Pool } from 'undici';
@@ -35,8 +34,8 @@ await client.connect();
 await client.query(`
   create table usage_days (like losant_usage.usage_days
     including defaults including generated including indexes);
-  create table payload_sources (usage_date date not null, org_id text collate "C" not null, payload_type text collate "C" not null,
-    source text collate "C" not null, count bigint not null, primary key (usage_date, org_id, payload_type, source))`);
+  create table payload_sources (usage_date date not null, org_id text collate "C" not null,
+    payload_type text collate "C" not null, source text collate "C" not null, count bigint not null, primary key (usage_date, org_id, payload_type, source))`);
 await storeDays(client, days);
 await client.end();
 process.stdout.write(JSON.stringify({ requests }));

@@ -1,12 +1,12 @@
 /**
- * The obvious script, as written in an afternoon: fetch and await, one organization after the other,
- * one INSERT per row. Argument: a Task as JSON.
+ * The obvious script, as written in an afternoon: fetch and await, one organization after another, one INSERT per row.
+ * Argument: a Task as JSON.
  */
 import pg from 'pg';
 import { COLUMNS, CREATE_TABLES, headers, readDays, task } from './day.ts';
 
 const pool = new pg.Pool({ connectionString: task.databaseUrl });
-const places = COLUMNS.map((_, index) => `$${index + 3}`).join(', ');
+const placeholders = COLUMNS.map((_, index) => `$${index + 3}`).join(', ');
 const sets = COLUMNS.map((column) => `${column} = excluded.${column}`).join(', ');
 
 async function get(path: string): Promise<unknown> {
@@ -18,7 +18,7 @@ async function get(path: string): Promise<unknown> {
 await pool.query(CREATE_TABLES);
 const requests = await readDays(1, get, async ({ orgId, numbers, sources }) => {
   await pool.query(
-    `insert into usage_days (usage_date, org_id, ${COLUMNS.join(', ')}) values ($1, $2, ${places})
+    `insert into usage_days (usage_date, org_id, ${COLUMNS.join(', ')}) values ($1, $2, ${placeholders})
      on conflict (usage_date, org_id) do update set ${sets}`,
     [task.day, orgId, ...numbers],
   );

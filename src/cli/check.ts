@@ -120,7 +120,7 @@ function describeInstance({ instanceId, apiUrl, orgs, streams }: InstanceConfig)
   return `instance ${instanceId} at ${apiUrl}, ${selection}, ${streams.join(', ')}`;
 }
 
-/** Checks connection, schema, rights, clock and that the usage is of the same API. Reads only. */
+/** Checks connection, schema, rights, clock, and that stored usage is from the same API. Reads only. */
 async function checkDatabase(checking: CheckContext): Promise<void> {
   const { config, hostNow } = checking;
   const { value: database } = await runCheck(checking, 'database', async () => {

@@ -102,7 +102,7 @@ function describeMonth(state: MonthState): [string, string] {
     ];
   }
   if (state.state === 'ready') return ['ready to close', command];
-  if (state.state === 'in_progress') return ['month not over', ''];
+  if (state.state === 'in_progress') return ['the month has not ended', ''];
   return [`${count(state.statements, 'statement')}, closed ${closedAt ?? ''}`, ''];
 }
 

@@ -65,7 +65,7 @@ function renderCell(cell: CellExplanation, nowMs: number): string[] {
       const { reason, detail, seenAt } = response;
       return `  quarantined response, ${showDays(response)}: ${reason}: ${detail} (${showInstant(seenAt)})`;
     }),
-    `  next: ${advice.text}`,
+    `  ${advice.text}`,
     ...advice.commands.map(({ when, command }) => `  ${when}:  ${command}`),
   ];
 }

@@ -101,7 +101,7 @@ export function requireEndedDays(
 ): void {
   const today = dayAt(nowMs);
   if (to >= today) {
-    throw new SettingsError(`${last} ${to} is not over yet (UTC)`, {
+    throw new SettingsError(`${last} ${to} has not ended yet (UTC)`, {
       hint: `the latest day that can be read is ${addDays(today, -1)}`,
     });
   }

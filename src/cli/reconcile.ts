@@ -57,11 +57,12 @@ function renderReconciliation({ range, counts, rows }: Reconciliation): string[]
     return [`Nothing to compare for ${showDays(range)}: ${cause}.`];
   }
   const countOf = (outcome: Comparison['outcome']) => rows.filter((row) => row.outcome === outcome).length;
-  const others = `${counts.equal} are equal, ${countOf('pending')} pending, ${countOf('not_compared')} not compared`;
-  const head = ['day', 'metric', 'compared with', 'our sum', 'other', 'difference', 'instance', ''];
+  const settled = `${countOf('differs')} differing, ${counts.equal} equal`;
+  const others = `${countOf('pending')} pending, ${countOf('not_compared')} not compared`;
+  const head = ['day', 'metric', 'compared with', 'our sum', 'other', 'difference', 'instance', 'outcome'];
   return [
     `Our sums compared with Losant's totals and with counterparts, ${showDays(range)}:`,
-    `${count(counts.comparisons, 'comparison')}: ${countOf('differs')} differ, ${others}.`,
+    `${count(counts.comparisons, 'comparison')}: ${settled}, ${others}.`,
     ...formatTable({ head, rows: rows.map(renderComparison), right: [3, 4, 5], most: MAX_TABLE_ROWS }),
   ];
 }
@@ -71,7 +72,7 @@ function renderComparison(row: Comparison): string[] {
   const parts = [outcome.replaceAll('_', ' ')];
   if (orgsMissing) parts.push(`${count(orgsMissing, 'organization')} missing from the sum`);
   if (orgsDiffering) parts.push(`${count(orgsDiffering, 'organization differs', 'organizations differ')}`);
-  if (reason !== null) parts.push(reason);
+  if (reason !== null) parts.push(reason.replaceAll('_', ' '));
   const amounts = [row.quantity, row.total, row.difference].map(showQuantity);
   return [row.day, row.metric, row.comparedWith, ...amounts, row.instanceId, parts.join(', ')];
 }

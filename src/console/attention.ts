@@ -47,8 +47,8 @@ function renderExample({ org_id: orgId, org_name: name, detail }: Example, index
 }
 
 /** Formats a count with its noun and the rest of the sentence; '' for 0. */
-function countPhrase(number: number, noun: string, rest: string): string {
-  return number === 0 ? '' : `${count(number, noun)} ${rest}`;
+function countPhrase(number: number, noun: string, predicate: string): string {
+  return number === 0 ? '' : `${count(number, noun)} ${predicate}`;
 }
 
 function sumStreams(health: Health, value: (stream: StreamHealth) => number): number {
@@ -73,8 +73,8 @@ function listProblems({ health: { instances }, health, statuses, counts }: Atten
       const [orgs, examples] = findOrganizations(counts, (org) => org[`${standing}_on`]);
       // Cells may already be known while organizations are still being counted.
       const scope = orgs === 0 ? '' : `of ${count(orgs, 'organization')} `;
-      const rest = `${scope}${cells === 1 ? 'is' : 'are'} ${STANDINGS[standing].label}`;
-      return ['bad', `/gaps?standing=${standing}`, countPhrase(cells, 'cell', rest), '', examples];
+      const predicate = `${scope}${cells === 1 ? 'is' : 'are'} ${STANDINGS[standing].label}`;
+      return ['bad', `/gaps?standing=${standing}`, countPhrase(cells, 'cell', predicate), '', examples];
     }),
     [
       'bad',
@@ -98,9 +98,9 @@ function findOrganizations(counts: Counts | null, detailOf: DetailOf): readonly 
 }
 
 function listOrganizationLines(counts: Counts | null): Line[] {
-  const toLine = (tone: Line[0], only: string, rest: string, detailOf: DetailOf): Line => {
+  const toLine = (tone: Line[0], only: string, predicate: string, detailOf: DetailOf): Line => {
     const [orgs, examples] = findOrganizations(counts, detailOf);
-    return [tone, `/organizations?only=${only}`, countPhrase(orgs, 'organization', rest), '', examples];
+    return [tone, `/organizations?only=${only}`, countPhrase(orgs, 'organization', predicate), '', examples];
   };
   return [
     toLine('bad', 'exceeding', 'above a limit', (org) =>

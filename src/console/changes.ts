@@ -31,7 +31,7 @@ export const changesPage = createTablePage<ChangeRow>('/changes', '/changes', ({
     which: {
       label: 'Show only',
       options: { final: 'numbers that were final', closed: 'changes after the month was closed' },
-      where: (which) => (which === 'final' ? sql`r.was_final` : sql`r.is_after_closing`),
+      where: (choice) => (choice === 'final' ? sql`r.was_final` : sql`r.is_after_closing`),
     },
     from: { label: 'From', options: 'day', where: (day) => sql`r.usage_date >= ${day}::date` },
     to: { label: 'To', options: 'day', where: (day) => sql`r.usage_date <= ${day}::date` },

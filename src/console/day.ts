@@ -15,7 +15,7 @@ import {
   renderStanding,
   toPlainText,
 } from './page.ts';
-import { type Columns, type Row, renderHtmlTable } from './table.ts';
+import { type Columns, renderHtmlTable, type TableRow } from './table.ts';
 
 /** Explains a day of an organization: each cell with its numbers, history and advice, the worst first. */
 export const dayPage: ConsolePage = {
@@ -98,7 +98,7 @@ const QUARANTINE: Columns<CellExplanation['quarantine'][number]> = {
   detail: 'Detail',
 };
 
-function renderList<R extends Row>(title: string, rows: readonly R[], columns: Columns<R>): Html {
+function renderList<R extends TableRow>(title: string, rows: readonly R[], columns: Columns<R>): Html {
   return html`${rows.length > 0 && html`<h3>${title}</h3>${renderHtmlTable(rows, columns)}`}`;
 }
 

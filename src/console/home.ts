@@ -43,10 +43,10 @@ ${counts === null ? COUNTING : html`${renderBilling(counts)}${renderMonth(counts
 
 function renderProgress({ progress }: InstanceStatus): Html | string {
   if (progress === null) return '';
-  const { planned, done, startedAt } = progress;
-  return html`<p><progress max="${Math.max(planned, 1)}" value="${done}"
-  aria-label="Cells read, out of those due"></progress> ${showNumber(done)} of ${count(planned, 'cell')} read since
-  ${renderInstant(startedAt)}</p>`;
+  const { plannedCells, readCells, startedAt } = progress;
+  return html`<p><progress max="${Math.max(plannedCells, 1)}" value="${readCells}"
+  aria-label="Cells read, out of those due"></progress> ${showNumber(readCells)} of ${count(plannedCells, 'cell')}
+  read since ${renderInstant(startedAt)}</p>`;
 }
 
 interface YesterdayStatus {

@@ -57,8 +57,8 @@ export interface InstanceStatus {
 export interface RunProgress {
   readonly startedAt: string;
   /** Cells that were due so far (count); it grows while cells are read. */
-  readonly planned: number;
-  readonly done: number;
+  readonly plannedCells: number;
+  readonly readCells: number;
 }
 
 export interface Problem {

@@ -18,7 +18,7 @@ import {
 } from './page.ts';
 
 type Value = string | number | boolean | null | readonly (string | number)[];
-export type Row = Readonly<Record<string, Value>>;
+export type TableRow = Readonly<Record<string, Value>>;
 
 /** The visible columns by their names in the row: the label, and a function that renders the cell. */
 export type Columns<R> = Readonly<
@@ -26,7 +26,7 @@ export type Columns<R> = Readonly<
 >;
 
 /** Renders a table. A column that has no value in any row is omitted. */
-export function renderHtmlTable<R extends Row>(
+export function renderHtmlTable<R extends TableRow>(
   rows: readonly R[],
   columns: Columns<R>,
   renderHead: (name: string, label: string, isNumber: boolean) => Html | string = (_, label) => label,
@@ -54,7 +54,7 @@ const MAX_UNBROKEN_LENGTH = 27;
 const INSTANT = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/;
 
 /** Renders a value by its type. Names and days of an organization are links. */
-function renderValue(row: Row, name: string): Html | string {
+function renderValue(row: TableRow, name: string): Html | string {
   const value = row[name] ?? null;
   const orgId = row['org_id'];
   if (value === null || value === '') return '–';
@@ -105,7 +105,7 @@ interface Table<R> {
 }
 
 /** Creates a page with a table, which can also be downloaded as a file. */
-export function createTablePage<R extends Row>(
+export function createTablePage<R extends TableRow>(
   path: string,
   navPath: string,
   defineTable: (request: PageRequest) => Table<R>,
@@ -118,7 +118,7 @@ const ROWS_PER_PAGE = 50;
 const MAX_FILE_ROWS = 100_000;
 
 /** Returns the page of a table, or its file with `format=csv`. Ignores what is invalid in the address. */
-export async function showTable<R extends Row>(request: PageRequest, table: Table<R>) {
+export async function showTable<R extends TableRow>(request: PageRequest, table: Table<R>) {
   const { read, path, query } = request;
   const { title, sentence, filters, columns, intro } = table;
   const values = readValues(filters, query);
@@ -260,7 +260,7 @@ export function addressOf(path: string, query: Readonly<Record<string, string>>)
 }
 
 /** Renders all columns of all rows as a CSV file, in the order of the page. */
-function renderFile(path: string, names: readonly string[], rows: readonly Row[]): Response {
+function renderFile(path: string, names: readonly string[], rows: readonly TableRow[]): Response {
   const columns = names.map((name) => ({ name, isText: true }));
   const cells = rows.map((row) =>
     Object.values(row).map((value) =>

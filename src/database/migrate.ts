@@ -1,8 +1,8 @@
 /**
  * Migrates a database with kysely's Migrator. A migration is named by its file and the checksum of its text, so the
  * Migrator's table `losant_usage.migrations` records exactly which text was applied. Rights and column comments are in
- * `always.sql`, which is applied after the migrations whenever its text has changed; the comment of that table records
- * its checksum.
+ * `always.sql`, which is applied with the last migration, and alone if only its text has changed; the comment of that
+ * table records its checksum.
  */
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
@@ -34,7 +34,7 @@ export interface RequireOptions {
 
 const TABLE = 'migrations';
 const ALWAYS = 'always';
-/** The longest wait of a migration for a lock that another session holds. */
+/** The longest wait for a lock that another session holds. */
 const LOCK_WAIT_MS = 600_000;
 
 /**
@@ -66,7 +66,7 @@ function createMigrator(db: Kysely<Schema>, { migrations, always }: MigrationFil
   const toMigration = (file: MigrationFile): Migration => ({
     up: async (trx: Kysely<Schema>) => {
       await executeFile(trx, file);
-      // With the last one, to be in the Migrator's transaction: its lock ends before an outer one would.
+      // Here, to be in the Migrator's transaction and under its lock.
       if (file === last) await applyAlways(trx, always);
     },
   });
@@ -85,7 +85,7 @@ async function applyAlways(trx: Kysely<Schema>, always: MigrationFile): Promise<
   await sql`comment on table losant_usage.migrations is ${sql.lit(always.id)}`.execute(trx);
 }
 
-/** Applies `always.sql` where its text has changed. Returns whether it did; another process may have been faster. */
+/** Applies `always.sql` if its text has changed. Returns whether it did: another process may have been faster. */
 async function reapplyAlways(db: Kysely<Schema>, always: MigrationFile): Promise<boolean> {
   return await db.transaction().execute(async (trx) => {
     await sql`lock table losant_usage.migrations in exclusive mode`.execute(trx);
@@ -113,7 +113,7 @@ export async function readSchemaState(handle: DatabaseHandle, folder?: string): 
   const applied = await readApplied(handle);
   const pending = files.filter((each, index) => each !== applied[index]).map(toFileName);
   const unknown = applied.filter((each, index) => each !== files[index]).map(toFileName);
-  // Next to unknown migrations, a different `always.sql` says nothing: it belongs to them.
+  // With unknown migrations a different `always.sql` is expected: it belongs to them.
   const isAlwaysChanged = async () => unknown.length === 0 && (await readAlways(handle.db)) !== always.id;
   if (pending.length > 0 || (await isAlwaysChanged())) pending.push(ALWAYS);
   const lists = { applied: applied.map(toFileName), pending, unknown };

@@ -1,6 +1,6 @@
 /**
- * Waives the cells before a creation date that moved later, and lifts these waivers when the date moves back. A person's
- * waiver of such a cell stays.
+ * Waives the cells before a creation date that moved later, and lifts these waivers when the date moves back. Waivers of
+ * a person stay.
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
@@ -29,7 +29,7 @@ export async function waiveCellsBeforeCreation(
     order by usage_date, org_id, stream`.execute(trx);
 }
 
-/** Lifts the program's waivers of cells that no longer lie before the creation date, and sets these columns of the cells. */
+/** Lifts the program's waivers of cells that are no longer before the creation date, and sets columns of the cells. */
 export async function liftWaiversBeforeCreation(
   trx: Kysely<Schema>,
   { instanceId, runId }: Run,

@@ -180,13 +180,13 @@ async function markCellsUnavailable(ledger: RunLedger): Promise<void> {
   const { instanceId, policy } = ledger;
   const nowMs = ledger.now();
   const horizon = horizonStart(nowMs, policy);
-  const isOurs = sql`o.instance_id = ${instanceId}`;
-  const notKept = { reason: PAST_HORIZON, detail: 'Losant no longer retains this day' };
-  const deleted = { reason: ORG_DELETED, detail: 'the organization was deleted' };
+  const isOfInstance = sql`o.instance_id = ${instanceId}`;
+  const pastHorizon = { reason: PAST_HORIZON, detail: 'Losant no longer retains this day' };
+  const orgDeleted = { reason: ORG_DELETED, detail: 'the organization was deleted' };
   await inTransaction(ledger, async (trx) => {
     await setCells(trx, {
-      set: unavailableColumns(notKept),
-      where: sql`${isOurs} and c.usage_date < ${horizon}::date
+      set: unavailableColumns(pastHorizon),
+      where: sql`${isOfInstance} and c.usage_date < ${horizon}::date
         and c.usage_date >= (select coalesce(i.horizon_day, ${FIRST_DAY}::date) from losant_usage.instances i
           where i.instance_id = ${instanceId})
         and (c.next_read_at is not null or c.standing in ('stored', 'waiting', 'in_doubt', 'missing'))`,
@@ -197,16 +197,16 @@ async function markCellsUnavailable(ledger: RunLedger): Promise<void> {
   // One transaction each: a transaction that has changed days must not lock more cells, which come first in the
   // lock order.
   await inTransaction(ledger, async (trx) => {
-    const where = sql`${isOurs} and o.deleted_on is not null and c.next_read_at is not null`;
-    await setCells(trx, { set: unavailableColumns(deleted), where });
+    const where = sql`${isOfInstance} and o.deleted_on is not null and c.next_read_at is not null`;
+    await setCells(trx, { set: unavailableColumns(orgDeleted), where });
   });
   await inTransaction(ledger, (trx) => waiveCellsBeforeCreation(trx, ledger));
   const isReadable = sql`c.usage_date >= ${horizon}::date`;
   const columns = sql`
     next_read_at = case when ${isReadable} then ${new Date(nowMs).toISOString()}::timestamptz end,
     standing = (case when ${isReadable} then 'waiting' else 'unavailable' end)::losant_usage.standing,
-    reason = case when ${isReadable} then 'never_read' else ${notKept.reason} end,
-    detail = case when not ${isReadable} then ${notKept.detail} end`;
+    reason = case when ${isReadable} then 'never_read' else ${pastHorizon.reason} end,
+    detail = case when not ${isReadable} then ${pastHorizon.detail} end`;
   await inTransaction(ledger, (trx) => liftWaiversBeforeCreation(trx, ledger, columns));
 }
 

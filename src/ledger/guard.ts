@@ -24,9 +24,10 @@ export async function rejectForeignObjects(db: Kysely<Schema>): Promise<void> {
     select format('row security on %s', o.name) from tables o where o.has_security
     order by 1`.execute(db);
   if (rows.length === 0) return;
+  const objects = rows.map(({ object }) => object).join(', ');
   throw new DatabaseError(
     'database_mismatch',
-    `Tables in schema losant_usage have objects that do not belong to it: ${rows.map(({ object }) => object).join(', ')}`,
+    `Tables in schema losant_usage have objects that do not belong to it: ${objects}`,
     {
       hint: 'remove them, because they may drop or change data; your own views on top of the schema are fine',
     },

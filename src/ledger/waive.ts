@@ -11,7 +11,7 @@ import { invalidateSumsOf, liftWaivers } from './load.ts';
 
 export interface Waiver {
   readonly orgId: string;
-  /** The streams; null for all. */
+  /** Null for all streams. */
   readonly streams: readonly string[] | null;
   readonly range: DayRange;
   readonly reason: string;
@@ -22,25 +22,24 @@ export interface Waiver {
  * Whether a person may waive the cell: a gap, an unavailable cell, a stored one without a further read, or one
  * that was waived before.
  */
-const IS_ACCEPTABLE = sql<boolean>`standing in ('missing', 'in_doubt', 'unavailable')
+const IS_WAIVABLE = sql<boolean>`standing in ('missing', 'in_doubt', 'unavailable')
   or (standing = 'stored' and next_read_at is null) or (standing = 'waived' and reason = ${WAIVED})`;
 
 /**
- * Accepts the cells of the range that are missing, in doubt or unavailable now, or that will not become final, as they
- * stand, and records who and why; passes over the others. Checkpoints still ahead are read, and a good read lifts the
- * waiver. Repeating it for an accepted cell replaces the reason. Returns the cells, oldest first. Throws SettingsError
- * if there is none.
+ * Waives the cells of the range that a person may waive, and records who did it and why. Later checkpoints are read
+ * nevertheless, and a good read lifts the waiver. Repeating a waiver replaces its reason. Returns the cells, oldest
+ * first. Throws SettingsError if there are none.
  */
 export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<CellKey[]> {
   const { orgId, streams, range, reason, policy } = waiver;
   return await inTransaction({ db, lease: null }, async (trx) => {
     await lockOrgs(trx, [orgId], FIRST_DAY);
-    // A day that no run has made a row for is missing too.
+    // A cell that no run has created yet can be missing too.
     await createExpectedCellsOf(trx, [orgId], policy);
     const cells = await trx
       .selectFrom('cells')
       .select(['instance_id as instanceId', 'org_id as orgId', 'stream', 'usage_date as day'])
-      .select(IS_ACCEPTABLE.as('isAcceptable'))
+      .select(IS_WAIVABLE.as('isWaivable'))
       .where('org_id', '=', orgId)
       .where('usage_date', '>=', range.from)
       .where('usage_date', '<=', range.to)
@@ -48,31 +47,31 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Ce
       .orderBy('usage_date')
       .orderBy('stream')
       .execute();
-    const accepted = cells.filter(({ isAcceptable }) => isAcceptable);
-    const [first] = accepted;
-    if (first === undefined) throw refusal(waiver, cells.length);
+    const waivableCells = cells.filter(({ isWaivable }) => isWaivable);
+    const [first] = waivableCells;
+    if (first === undefined) throw toNothingWaivedError(waiver, cells.length);
     await setCells(trx, {
       set: sql`standing = 'waived', failed_reads = 0, reason = ${WAIVED}, detail = ${reason}`,
       where: sql`(c.usage_date, c.org_id, c.stream) in (
-        select k.usage_date, k.org_id, k.stream from ${keysOf(accepted)})`,
+        select k.usage_date, k.org_id, k.stream from ${keysOf(waivableCells)})`,
     });
-    await liftWaivers(trx, accepted, null);
+    await liftWaivers(trx, waivableCells, null);
     await trx
       .insertInto('waivers')
       .columns(['usage_date', 'stream', 'org_id', 'reason'])
       .expression((eb) =>
         eb
-          .selectFrom(keysOf(accepted))
+          .selectFrom(keysOf(waivableCells))
           .select(['k.usage_date', 'k.stream', 'k.org_id', sql<string>`${reason}`.as('reason')]),
       )
       .execute();
-    await invalidateSumsOf(trx, first.instanceId, accepted);
+    await invalidateSumsOf(trx, first.instanceId, waivableCells);
     await sql`select losant_usage_internal.compute_our_sums(${first.instanceId})`.execute(trx);
-    return accepted.map(({ orgId: org, stream, day }) => ({ orgId: org, stream, day }));
+    return waivableCells.map(({ orgId: org, stream, day }) => ({ orgId: org, stream, day }));
   });
 }
 
-function refusal({ orgId, range }: Waiver, cells: number): SettingsError {
+function toNothingWaivedError({ orgId, range }: Waiver, cells: number): SettingsError {
   const problem =
     cells === 0
       ? `no cells of organization ${orgId} are expected from ${range.from} to ${range.to}`

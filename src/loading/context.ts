@@ -76,7 +76,7 @@ export interface RunEnvironment {
   readonly onAttempt?: ((report: AttemptReport) => void) | undefined;
 }
 
-/** Reads the token anew, which may have been rotated since the last run. Throws SettingsError if there is none. */
+/** Reads the token, which may have been rotated since the last run. Throws SettingsError if there is none. */
 export function createInstanceContext(
   environment: RunEnvironment,
   instance: InstanceConfig,

@@ -3,7 +3,7 @@ import { SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 
 /** The privileges of the connected user that this program needs. */
-export interface Access {
+export interface DatabaseAccess {
   /** The server's version, e.g. `18.4`. */
   readonly serverVersion: string;
   readonly user: string;
@@ -29,8 +29,8 @@ const UPSERTED_TABLES = [
 const APPEND_ONLY_TABLES = ['revisions', 'quarantine'];
 
 /** Reads only the catalog, which any user may do. A table that does not exist yet has no missing privileges. */
-export async function readAccess(db: Kysely<Schema>): Promise<Access> {
-  const { rows } = await sql<Access>`
+export async function readAccess(db: Kysely<Schema>): Promise<DatabaseAccess> {
+  const { rows } = await sql<DatabaseAccess>`
     select current_setting('server_version') as "serverVersion",
       current_user::text as "user",
       coalesce(
@@ -50,5 +50,5 @@ export async function readAccess(db: Kysely<Schema>): Promise<Access> {
           and not has_table_privilege(pg_class.oid, p.privilege)
         order by relname, p.position
       ) as missing`.execute(db);
-  return rows[0] as Access;
+  return rows[0] as DatabaseAccess;
 }

@@ -27,13 +27,13 @@ export interface ConfigOptions {
 /** Throws one SettingsError that lists all problems, one per line, without secrets. */
 export function readConfig({ env, configFile, needs }: ConfigOptions) {
   const problems = findUnknownVariables(env);
-  const reading: ReadContext = { needs, problems };
+  const context: ReadContext = { needs, problems };
   const environment = { texts: env, prefix: '', folder: '' };
-  const instances = findInstanceSources(environment, configFile, reading).flatMap((source) => {
-    const values = parseTexts(instanceSettings, source, reading);
+  const instances = findInstanceSources(environment, configFile, context).flatMap((source) => {
+    const values = parseTexts(instanceSettings, source, context);
     return values === undefined ? [] : [toInstance(values, source)];
   });
-  const shared = parseTexts(sharedSettings, environment, reading);
+  const shared = parseTexts(sharedSettings, environment, context);
   if (problems.length > 0 || shared === undefined) {
     const title = problems.length === 1 ? '1 invalid setting:' : `${problems.length} invalid settings:`;
     throw new SettingsError([title, ...problems.map((each) => `- ${each}`)].join('\n'), {
@@ -82,27 +82,27 @@ function toInstance(values: z.output<typeof instanceSettings>, source: Source) {
 function findInstanceSources(
   environment: Source,
   configFile: string | null,
-  reading: ReadContext,
+  context: ReadContext,
 ): readonly Source[] {
   const { texts: env } = environment;
   const path = configFile ?? env['LOSANT_USAGE_CONFIG'] ?? '';
   if (configFile === null && path.trim() === '') {
-    const isConfigured = reading.needs.includes('losant') || env['LOSANT_INSTANCE_ID'] !== undefined;
+    const isConfigured = context.needs.includes('losant') || env['LOSANT_INSTANCE_ID'] !== undefined;
     return isConfigured ? [environment] : [];
   }
   for (const variable of VARIABLES.filter((each) => each.replace(/_FILE$/, '') in instanceSettings.shape)) {
     const message = `cannot be combined with the settings file ${path}; remove it, or set it there`;
-    if (env[variable]?.trim()) reading.problems.push(`${variable} ${message}`);
+    if (env[variable]?.trim()) context.problems.push(`${variable} ${message}`);
   }
-  return readSettingsFile({ name: configFile === null ? 'LOSANT_USAGE_CONFIG' : '--config', path }, reading);
+  return readSettingsFile({ name: configFile === null ? 'LOSANT_USAGE_CONFIG' : '--config', path }, context);
 }
 
 /** Parses the texts of a source and adds their problems; undefined if there are any. */
-function parseTexts<S extends z.ZodRawShape>(schema: z.ZodObject<S>, source: Source, reading: ReadContext) {
+function parseTexts<S extends z.ZodRawShape>(schema: z.ZodObject<S>, source: Source, context: ReadContext) {
   const names = Object.keys(schema.shape) as SettingName[];
-  const raw = Object.fromEntries(names.map((name) => [name, readText(name, source, reading)]));
+  const raw = Object.fromEntries(names.map((name) => [name, readText(name, source, context)]));
   const { data, error } = schema.safeParse(raw, { reportInput: true });
-  for (const issue of error?.issues ?? []) reading.problems.push(describeIssue(issue, source));
+  for (const issue of error?.issues ?? []) context.problems.push(describeIssue(issue, source));
   return data;
 }
 
@@ -124,9 +124,9 @@ function describeIssue({ path, input, message }: z.core.$ZodIssue, { texts, pref
 
 /** Reads a secret again from its source. Throws SettingsError. */
 function rereadSecret(name: 'DATABASE_URL' | 'LOSANT_API_TOKEN', source: Source): string {
-  const reading: ReadContext = { needs: ['losant', 'database'], problems: [] };
-  const value = parseTexts(z.object({ [name]: settings.shape[name] }), source, reading)?.[name];
-  const [problem] = reading.problems;
+  const context: ReadContext = { needs: ['losant', 'database'], problems: [] };
+  const value = parseTexts(z.object({ [name]: settings.shape[name] }), source, context)?.[name];
+  const [problem] = context.problems;
   if (typeof value === 'string' && problem === undefined) return value;
   throw new SettingsError(problem ?? '', { hint: 'the next run reads it again' });
 }

@@ -57,7 +57,7 @@ export async function exportInstance(
       signal,
       nextWakeAt,
       onProgress: ({ plannedCells, readCells }) => {
-        const progress = { planned: plannedCells, done: readCells };
+        const progress = { plannedCells, readCells };
         log(progress);
         onProgress({ startedAt, ...progress });
       },
@@ -127,12 +127,12 @@ const PROGRESS_LOG_INTERVAL_MS = 60_000;
 export function logProgress(
   { logger, hostNow }: Pick<RunEnvironment, 'logger' | 'hostNow'>,
   fields: { readonly instance_id: string; readonly run_id: string },
-): (progress: Pick<RunProgress, 'planned' | 'done'>) => void {
+): (progress: Pick<RunProgress, 'plannedCells' | 'readCells'>) => void {
   let lastLineMs: number | null = null;
-  return ({ planned, done }) => {
+  return ({ plannedCells, readCells }) => {
     if (lastLineMs !== null && hostNow() - lastLineMs < PROGRESS_LOG_INTERVAL_MS) return;
     if (lastLineMs === null) logger.info(fields, 'run started');
-    else logger.info({ ...fields, cells_planned: planned, cells_done: done }, 'run in progress');
+    else logger.info({ ...fields, cells_planned: plannedCells, cells_done: readCells }, 'run in progress');
     lastLineMs = hostNow();
   };
 }

@@ -65,7 +65,8 @@ describe('a month end', () => {
     const { stdout } = await close('--month', '2026-09');
     for (const command of refused.blockers?.[0]?.remedy.split('\n') ?? []) expect(stdout).toContain(command);
     expect(stdout).toContain(
-      `losant-usage close --month 2026-09 --accept-blockers ${refused.blockersHash} --reason TEXT`,
+      `\n  losant-usage close --month 2026-09 --instance ${INSTANCE} ` +
+        `--accept-blockers ${refused.blockersHash} --reason TEXT\n`,
     );
   });
 

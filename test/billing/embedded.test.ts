@@ -26,8 +26,8 @@ test('a month is stored far from UTC, closed and verified with the embedded data
   const lastDay = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth(), 0)).toISOString().slice(0, 10);
   process.env['TZ'] = 'America/St_Johns';
   expect((await exported.run(['backfill', '--from', lastDay, '--to', lastDay])).code).toBe(0);
-  const { place, platform } = exported;
-  expect(await readStored(place)).toEqual(await readTruth(platform, lastDay, daysAgo(1)));
+  const { store, platform } = exported;
+  expect(await readStored(store)).toEqual(await readTruth(platform, lastDay, daysAgo(1)));
   const close = async (...args: readonly string[]) => {
     const ended = await exported.run(['close', '--month', lastDay.slice(0, 7), '--json', ...args]);
     return jsonOf<Closed>(ended).instances[0];

@@ -25,10 +25,10 @@ async function startBackfill({ platform, start }: Installation, url?: string): P
 }
 
 /** Expects that a run without delay completes what another one began. */
-async function expectCompletion({ platform, place, run }: Installation): Promise<void> {
+async function expectCompletion({ platform, store, run }: Installation): Promise<void> {
   await platform.control('config', { latencyMs: 0 });
   expect(await run(BACKFILL)).toMatchObject({ code: 0 });
-  expect(firstDifference(await readStored(place), await readTruth(platform, FROM, TO))).toBeNull();
+  expect(firstDifference(await readStored(store), await readTruth(platform, FROM, TO))).toBeNull();
 }
 
 describe('a database failure', () => {
@@ -36,10 +36,10 @@ describe('a database failure', () => {
   // number.
   test('a full disk during a load leaves nothing partial, and the next run continues', async () => {
     await using installation = await createSlowInstallation();
-    const { place } = installation;
+    const { store } = installation;
     const program = await startBackfill(installation);
     // Only now, because a run does not start while a foreign trigger exists.
-    await place.query(`
+    await store.query(`
       create function public.full_disk() returns trigger language plpgsql as $$ begin
         if new.payload_sources is null then return new; end if;
         raise exception 'could not extend file: No space left on device' using errcode = '53100';
@@ -53,11 +53,11 @@ describe('a database failure', () => {
       message: expect.stringContaining('No space left on device') as string,
       hint: 'free disk space on the database server; the next run continues',
     });
-    expect(await place.query('select status from losant_usage.runs')).toEqual([{ status: 'failed' }]);
+    expect(await store.query('select status from losant_usage.runs')).toEqual([{ status: 'failed' }]);
     const partialCells = `select from losant_usage.coverage c join losant_usage.usage_days d using (usage_date, org_id)
       where c.stream = 'payload_sources' and c.is_stored <> (d.payload_sources is not null)`;
-    expect(await place.query(partialCells)).toEqual([]);
-    await place.query('drop function public.full_disk() cascade');
+    expect(await store.query(partialCells)).toEqual([]);
+    await store.query('drop function public.full_disk() cascade');
     await expectCompletion(installation);
   });
 

@@ -2,7 +2,7 @@
 import { beforeAll, expect, it } from 'vitest';
 import type { DayRange } from '../../src/usage/day.ts';
 import { orgIdsOf, useInstallation } from '../e2e/installation.ts';
-import { createPlace } from '../e2e/usage.ts';
+import { createStore } from '../e2e/usage.ts';
 import { asProgram, loseNumbers } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
@@ -22,7 +22,7 @@ beforeAll(async () => {
 });
 
 /** Runs a command with no setting but the database's. */
-const look = (...args: string[]) => runProgram(args, { DATABASE_URL: installation.place.url });
+const look = (...args: string[]) => runProgram(args, { DATABASE_URL: installation.store.url });
 
 const explain = (...args: string[]) =>
   look('explain', '--org', orgId, '--day', day, '--stream', 'device_counts', ...args);
@@ -31,13 +31,13 @@ const waive = (days: string) =>
   look('waive', '--org', orgId, '--day', days, '--reason', 'Acme agreed', '--json');
 
 const standings = async () =>
-  await installation.place.query(
+  await installation.store.query(
     `select usage_date::text as day, standing, detail from losant_usage.coverage
      where org_id = '${orgId}' and stream = 'device_counts' order by usage_date`,
   );
 
 it('status tells what to do about a database without tables', async () => {
-  const empty = await createPlace('empty');
+  const empty = await createStore('empty');
   const ended = await runProgram(['status', '--json'], { DATABASE_URL: empty.url });
   await empty.remove();
   expect(ended.code).toBe(2);
@@ -71,7 +71,7 @@ it('status shows how complete each stream is, and the last runs', async () => {
 
 it('status exits 3 while organizations may be missing, and reports that', async () => {
   const setProblem = (problem: string) =>
-    installation.place.query(asProgram(`update losant_usage.instances set list_problem = ${problem}`));
+    installation.store.query(asProgram(`update losant_usage.instances set list_problem = ${problem}`));
   await setProblem(`'page 2 did not come'`);
   const ended = await look('status');
   await setProblem('null');
@@ -89,19 +89,19 @@ it('reconcile starts 30 days before --to, or earlier if an older month is not cl
   expect(await rangeOf()).toEqual({ from: daysAgo(31), to: day });
   expect(await rangeOf('--to', daysAgo(5))).toEqual({ from: daysAgo(35), to: daysAgo(5) });
   expect(await rangeOf('--from', earlier)).toEqual({ from: earlier, to: day });
-  await installation.place.query(
+  await installation.store.query(
     asProgram(`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
       values ('${instanceId}', '${daysAgo(70)}', 'devices_total')`),
   );
   expect(await rangeOf('--to', daysAgo(5))).toEqual({ from: daysAgo(70), to: daysAgo(5) });
-  await installation.place.query(
+  await installation.store.query(
     asProgram(`delete from losant_usage.instance_totals where usage_date = '${daysAgo(70)}'`),
   );
 });
 
 // Guarantee (Changes): The command explain shows where a number comes from and how it changed.
 it('explain shows the response and the run that a number comes from', async () => {
-  const [stored] = await installation.place.query(
+  const [stored] = await installation.store.query(
     `select created, deleted, total from losant_usage.device_counts where org_id = '${orgId}'`,
   );
   const numbers = Object.entries(stored ?? {}).map(([name, value]) => {
@@ -141,7 +141,7 @@ it.each([
     earlier,
     `Nothing was waived: no cells of organization $ORG are expected from ${earlier} to ${earlier}`,
   ],
-  ['a day that is not over', daysAgo(0), `--day ${daysAgo(0)} is not over yet (UTC)`],
+  ['a day that has not ended', daysAgo(0), `--day ${daysAgo(0)} has not ended yet (UTC)`],
 ])('waive refuses %s, and changes nothing', async (_what, days, message) => {
   const ended = await waive(days);
   expect(ended.code).toBe(2);
@@ -153,12 +153,12 @@ it.each([
 // if everything that was due is stored.
 it('status, gaps and explain show a reader what is missing, and the next commands', async () => {
   await installation.run(['backfill', '--from', earlier, '--to', earlier]);
-  await installation.place.query(loseNumbers('device_counts', orgId));
-  const role = `reader_${new URL(installation.place.url).pathname.slice(1)}`;
-  await installation.place.query(`create role ${role} login password 'reader';
+  await installation.store.query(loseNumbers('device_counts', orgId));
+  const role = `reader_${new URL(installation.store.url).pathname.slice(1)}`;
+  await installation.store.query(`create role ${role} login password 'reader';
     grant usage on schema losant_usage to ${role};
     grant select on all tables in schema losant_usage to ${role}`);
-  const url = Object.assign(new URL(installation.place.url), { username: role, password: 'reader' }).href;
+  const url = Object.assign(new URL(installation.store.url), { username: role, password: 'reader' }).href;
   const read = (...args: string[]) => runProgram(args, { DATABASE_URL: url });
 
   const status = await read('status');
@@ -181,7 +181,7 @@ it('status, gaps and explain show a reader what is missing, and the next command
 
   const { stdout } = await explain();
   expect(stdout).toContain('device_counts: missing: server_error, HTTP 502\n');
-  expect(stdout).toContain('  next: the next run reads it\n');
+  expect(stdout).toContain('\n  the next run reads it\n');
   const cell = `--org ${orgId} --stream device_counts`;
   expect(stdout).toContain(
     `  to retry now:  losant-usage backfill --from ${day} --to ${day} ${cell} --force\n`,
@@ -210,7 +210,7 @@ it('waive applies to missing cells only, and the next good read lifts it', async
 });
 
 it('gaps lists unavailable and waived cells with --all, and does not exit 3 for them', async () => {
-  await installation.place.query(
+  await installation.store.query(
     asProgram(`update losant_usage.coverage set standing = 'unavailable', next_read_at = null, reason = 'past_horizon'
       where org_id = '${orgId}' and stream = 'payload_totals'`),
   );
@@ -240,7 +240,7 @@ it('status tells how to retire an instance that is not in the settings, and reti
   const ended = await runProgram(['retire', '--instance', instanceId, '--json'], env);
   expect(ended.code).toBe(0);
   expect(jsonOf(ended)).toEqual({ instanceId });
-  expect(await installation.place.query('select from losant_usage.tracks where last_day is null')).toEqual(
+  expect(await installation.store.query('select from losant_usage.tracks where last_day is null')).toEqual(
     [],
   );
   const none = { instances: [], unconfiguredInstances: [] };

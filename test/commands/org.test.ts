@@ -58,7 +58,7 @@ const org = (verb: string, name: string, args: readonly string[] = [], changes: 
 const changesSent = () => proxy.seen.splice(0).filter((each) => !each.startsWith('GET '));
 
 const deletedOn = async (name: string) => {
-  const [row] = await installation.place.query(
+  const [row] = await installation.store.query(
     `select deleted_on::text from losant_usage.organizations where org_id = '${ids[name]}'`,
   );
   return row?.['deleted_on'] ?? null;
@@ -242,7 +242,7 @@ describe('org delete', () => {
   // is confirmed.
   it('reads the last days once more, deletes, confirms and marks the deletion', async () => {
     const stored = () =>
-      installation.place.query(
+      installation.store.query(
         `select all_count from losant_usage.payload_totals where org_id = '${ids['Ended']}' and usage_date = '${yesterday}'`,
       );
     const before = await stored();

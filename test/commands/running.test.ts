@@ -12,7 +12,7 @@ const installation = useInstallation({ orgs: 2 });
 const readListeners = () => process.eventNames().map((name) => [name, process.listenerCount(name)]);
 
 const readSessions = () =>
-  installation.place.query(
+  installation.store.query(
     `select application_name from pg_stat_activity
      where datname = current_database() and application_name like 'losant-usage%'`,
   );
@@ -20,8 +20,8 @@ const readSessions = () =>
 /** A session of the database ends a moment after its connection. */
 const hasNoSession = () => until('no session is left', async () => (await readSessions()).length === 0);
 
-const hold = () => installation.place.query(holdLease(installation.platform.instanceId));
-const release = () => installation.place.query('delete from losant_usage.leases');
+const hold = () => installation.store.query(holdLease(installation.platform.instanceId));
+const release = () => installation.store.query('delete from losant_usage.leases');
 
 test('a run leaves no listener on the process and no session of the database', async () => {
   const before = readListeners();
@@ -38,7 +38,7 @@ test('a backfill waits for the process that has the lease, which reads its days'
     /is being loaded by a process on elsewhere since .*; waiting \(it still has 16 cells to read\)\n/,
   );
   // Its days are due before it has the lease.
-  const due = await installation.place.query(
+  const due = await installation.store.query(
     `select count(*)::integer from losant_usage.coverage where usage_date < '${daysAgo(1)}' and next_read_at <= now()`,
   );
   expect(due).toEqual([{ count: 16 }]);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { orgIdsOf } from '../e2e/installation.ts';
-import { createPlace, type Place } from '../e2e/usage.ts';
+import { createStore, type Store } from '../e2e/usage.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, type Report, runProgram } from '../support/program.ts';
@@ -12,7 +12,7 @@ const day = daysAgo(1);
 const UNKNOWN = 'ffffffffffffffffffffffff';
 
 let folder: string;
-let place: Place;
+let store: Store;
 let east: Platform;
 let west: Platform;
 let eastOrg: string;
@@ -20,7 +20,7 @@ let westOrg: string;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'losant-usage-several-'));
-  place = await createPlace();
+  store = await createStore();
   east = await startPlatform({ now: Date.now, orgs: 3, seed: 'east' });
   west = await startPlatform({ now: Date.now, orgs: 2, seed: 'west' });
   [eastOrg = ''] = await orgIdsOf(east);
@@ -29,7 +29,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await east[Symbol.asyncDispose]();
   await west[Symbol.asyncDispose]();
-  await place.remove();
+  await store.remove();
   rmSync(folder, { recursive: true });
 });
 
@@ -50,7 +50,7 @@ ${more}`;
   return path;
 }
 
-const usage = (args: readonly string[], changes = {}, url = place.url) =>
+const usage = (args: readonly string[], changes = {}, url = store.url) =>
   runProgram([...args, '--config', settings(changes), '--json'], { DATABASE_URL: url });
 
 describe('--org', () => {
@@ -70,7 +70,7 @@ describe('--org', () => {
     expect(ended.code).toBe(0);
     const complete = { status: 'complete', orgs: 1, cells: { planned: 4, loaded: 4 } };
     expect(jsonOf<Report>(ended)).toMatchObject(complete);
-    const instances = await place.query('select instance_id from losant_usage.instances');
+    const instances = await store.query('select instance_id from losant_usage.instances');
     expect(instances).toEqual([{ instance_id: idOf(west) }]);
 
     await usage(['run', '--org', eastOrg, '--instance', idOf(east)]);

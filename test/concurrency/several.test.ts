@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createInstallation, type Installation } from '../e2e/installation.ts';
-import { createPlace, firstDifference, type Place, readStored, readTruth } from '../e2e/usage.ts';
+import { createStore, firstDifference, readStored, readTruth, type Store } from '../e2e/usage.ts';
 import { startPlatform } from '../simulator/platform.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
@@ -25,12 +25,12 @@ async function createSlowInstallation(latencyMs = 0): Promise<Installation> {
   return installation;
 }
 
-async function expectTruth({ place, platform }: Installation): Promise<void> {
-  expect(firstDifference(await readStored(place), await readTruth(platform, FROM, TO))).toBeNull();
+async function expectTruth({ store, platform }: Installation): Promise<void> {
+  expect(firstDifference(await readStored(store), await readTruth(platform, FROM, TO))).toBeNull();
 }
 
 /** Returns what was stored more than once: revisions, and cells that have any. */
-async function readRevised({ query }: Pick<Place, 'query'>): Promise<Record<string, unknown>[]> {
+async function readRevised({ query }: Pick<Store, 'query'>): Promise<Record<string, unknown>[]> {
   return await query(`
     select 'revision' as source, stream, org_id from losant_usage.revisions
     union all
@@ -42,7 +42,7 @@ const STUCK = `select from pg_stat_activity where datname = current_database()
   and state = 'idle in transaction' and state_change < clock_timestamp() - interval '400 ms'`;
 
 /** Suspends a process outside of a transaction, which Postgres would end after a minute. */
-async function suspend({ kill }: Spawned, { query }: Pick<Place, 'query'>): Promise<void> {
+async function suspend({ kill }: Spawned, { query }: Pick<Store, 'query'>): Promise<void> {
   for (;;) {
     kill('SIGSTOP');
     await sleep(500);
@@ -61,14 +61,14 @@ describe('several processes', { timeout: 300_000 }, () => {
   // Guarantee (Runs): Any mix of processes on one database leads to the same numbers, each stored once.
   test('a run and overlapping backfills at the same time lead to the same numbers as one after the other', async () => {
     const installation = await createSlowInstallation();
-    const { run, place, platform } = installation;
+    const { run, store, platform } = installation;
     const runAll = async (...commands: readonly string[][]) => {
       const ends = await Promise.all(commands.map((args) => run(args)));
       expect(ends.map(({ code, stderr }) => (code === 0 ? 'ok' : stderr))).toEqual(commands.map(() => 'ok'));
     };
     await runAll(backfill(FROM, TO), backfill(MIDDLE, TO), ['run', '--wait', '60']);
     await expectTruth(installation);
-    expect(await readRevised(place)).toEqual([]);
+    expect(await readRevised(store)).toEqual([]);
     // Restated days that several processes read again at the same time get one revision each.
     const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string }[] };
     for (const { orgId } of orgs) await platform.control('restate', { orgId, day: MIDDLE });
@@ -76,17 +76,17 @@ describe('several processes', { timeout: 300_000 }, () => {
     await runAll([...backfill(FROM, TO), '--force'], [...backfill(MIDDLE, TO), '--force'], rerun);
     await expectTruth(installation);
     const revisions = 'select revision, count(*)::integer from losant_usage.revisions group by 1';
-    expect(await place.query(revisions)).toEqual([{ revision: 2, count: 16 }]);
+    expect(await store.query(revisions)).toEqual([{ revision: 2, count: 16 }]);
   });
 
   // Guarantee (Runs): While a backfill waits for another process, that process reads its days, even if the backfill is
   // killed.
   test('a waiting backfill reports what remains, and the run reads its days even if it is killed', async () => {
     const installation = await createSlowInstallation(3_000);
-    const { place, start, spawn, platform } = installation;
+    const { store, start, spawn, platform } = installation;
     const holder = start(['run', '--json'], { REQUEST_CONCURRENCY: '1' });
     const running = `select from losant_usage.runs where status = 'running'`;
-    await expect.poll(async () => (await place.query(running)).length, PATIENTLY).toBe(1);
+    await expect.poll(async () => (await store.query(running)).length, PATIENTLY).toBe(1);
     const waiting = spawn(backfill(FROM, TO));
     const notice = /is being loaded by a process on \S+ since .*; waiting \(it still has \d+ cells to read/;
     await expect.poll(waiting.stderr, PATIENTLY).toMatch(notice);
@@ -95,34 +95,34 @@ describe('several processes', { timeout: 300_000 }, () => {
     await platform.control('config', { latencyMs: 0 });
     expect(await holder.ended).toMatchObject({ code: 0 });
     await expectTruth(installation);
-    expect(await readRevised(place)).toEqual([]);
+    expect(await readRevised(store)).toEqual([]);
   });
 
   // Guarantee (Runs): Only one process at a time runs for an instance; one that has lost its lease cannot load.
   // Guarantee (Operation): Workers take over each other's instances if one is killed or suspended.
   test('if one of two workers is killed and one suspended, others take over and store every number once', async () => {
-    const place = await createPlace();
-    onTestFinished(() => place.remove());
+    const store = await createStore();
+    onTestFinished(() => store.remove());
     const startSlowly = async (seed: string) => {
       const platform = await startPlatform({ now: Date.now, orgs: 20, hostile: false, seed, latencyMs: 300 });
       onTestFinished(() => platform[Symbol.asyncDispose]());
-      const settings = { ...settingsOf(platform, place), REQUEST_CONCURRENCY: '2' };
+      const settings = { ...settingsOf(platform, store), REQUEST_CONCURRENCY: '2' };
       const worker = await startWorker(settings, spawnProgram);
       onTestFinished(() => worker.running.kill('SIGKILL'));
       return { platform, settings, worker };
     };
     const workers = [await startSlowly('one'), await startSlowly('two')] as const;
     const [killed, suspended] = workers;
-    await expect.poll(async () => (await place.query(WORKING)).length, PATIENTLY).toBe(2);
+    await expect.poll(async () => (await store.query(WORKING)).length, PATIENTLY).toBe(2);
     killed.worker.running.kill('SIGKILL');
     await killed.worker.running.ended;
-    await suspend(suspended.worker.running, place);
+    await suspend(suspended.worker.running, store);
     for (const { platform } of workers) await platform.control('config', { latencyMs: 0 });
     if (FREEZE_SECONDS) await sleep(Number(FREEZE_SECONDS) * 1_000);
-    else await place.query(asProgram('update losant_usage.leases set expires_at = now()'));
+    else await store.query(asProgram('update losant_usage.leases set expires_at = now()'));
     for (const { settings } of workers) await startTestWorker(settings);
     await expect
-      .poll(() => place.query(STATUSES), PATIENTLY)
+      .poll(() => store.query(STATUSES), PATIENTLY)
       .toEqual([
         { status: 'complete', count: 2 },
         { status: 'interrupted', count: 2 },
@@ -132,8 +132,8 @@ describe('several processes', { timeout: 300_000 }, () => {
       suspended.worker.running.stderr().includes('"msg":"standing by"'),
     );
     const truth = await Promise.all(workers.map(({ platform }) => readTruth(platform, TO, TO)));
-    expect(firstDifference(await readStored(place), truth.flat().sort())).toBeNull();
-    expect(await readRevised(place)).toEqual([]);
+    expect(firstDifference(await readStored(store), truth.flat().sort())).toBeNull();
+    expect(await readRevised(store)).toEqual([]);
     expect((await suspended.worker.get('/healthz')).status).toBe(200);
     expect((await suspended.worker.stop()).code).toBe(0);
   });

@@ -56,17 +56,17 @@ describe('a run in which eight of twelve organizations have invalid responses fo
     const isFailing = (line: string) =>
       FAULTS.some((_, index) => line.startsWith(`device_counts ${orgIds[index]} ${day} `));
     const truth = await readTruth(installation.platform, day, day);
-    expect(await readStored(installation.place)).toEqual(truth.filter((line) => !isFailing(line)));
+    expect(await readStored(installation.store)).toEqual(truth.filter((line) => !isFailing(line)));
     const standings = `select standing, reason is null as is_good, count(*)::int
       from losant_usage.coverage group by 1, 2 order by 1`;
-    expect(await installation.place.query(standings)).toEqual([
+    expect(await installation.store.query(standings)).toEqual([
       { standing: 'stored', is_good: true, count: 39 },
       { standing: 'missing', is_good: false, count: 9 },
     ]);
   });
 
   it('quarantines each invalid body as received', async () => {
-    const rows = await installation.place.query(
+    const rows = await installation.store.query(
       'select org_id, reason, body_gzip from losant_usage.quarantine',
     );
     const entries = FAULTS.slice(0, 8).map(([kind, reason], index) => {
@@ -82,18 +82,18 @@ describe('a run in which eight of twelve organizations have invalid responses fo
   });
 
   it('is completed by the next run with valid responses', async () => {
-    const { platform, place, run } = installation;
+    const { platform, store, run } = installation;
     await platform.control('config', { faults: null });
     const healed = await run(['run', '--json', '--day', day]);
     expect(healed.code).toBe(0);
     expect(jsonOf(healed).cells).toMatchObject({ planned: 48, loaded: 9, unchanged: 39 });
-    expect(await readStored(place)).toEqual(await readTruth(platform, day, day));
+    expect(await readStored(store)).toEqual(await readTruth(platform, day, day));
   });
 });
 
 // Guarantee (Numbers): A level that Losant omits is missing, not zero.
 it('an omitted device count is missing, and the run is not complete', async () => {
-  const { platform, place, run } = installation;
+  const { platform, store, run } = installation;
   const [orgId = ''] = await orgIdsOf(platform);
   const omittedDay = daysAgo(4);
   await platform.control('omit', { orgId, day: omittedDay, action: 'device_counts' });
@@ -101,7 +101,7 @@ it('an omitted device count is missing, and the run is not complete', async () =
   const failures = [{ orgId, stream: 'device_counts', from: omittedDay, to: omittedDay, code: 'omitted' }];
   expect(jsonOf(ended)).toMatchObject({ status: 'partial', cells: { omitted: 1, failed: 0 }, failures });
   expect(ended.code).toBe(3);
-  const rows = await place.query(`select standing, reason from losant_usage.cells
+  const rows = await store.query(`select standing, reason from losant_usage.cells
     where stream = 'device_counts' and usage_date = '${omittedDay}' and org_id = '${orgId}'`);
   expect(rows).toEqual([{ standing: 'missing', reason: 'omitted' }]);
 });

@@ -6,7 +6,7 @@ import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal } from '../support/program.ts';
 import { CERTIFICATE_FILE, startTlsProxy } from '../support/tls-proxy.ts';
 import { useInstallation } from './installation.ts';
-import { createPlace } from './usage.ts';
+import { createStore } from './usage.ts';
 
 const installation = useInstallation({ orgs: 1 });
 const ORG = ['--org', '0'.repeat(24), '--day', daysAgo(1)];
@@ -20,7 +20,7 @@ async function expectError(args: readonly string[], url: string): Promise<Refusa
 }
 
 it('every sslmode that encrypts verifies the certificate', async () => {
-  const { url } = installation.place;
+  const { url } = installation.store;
   const proxy = await startTlsProxy(url);
   onTestFinished(() => proxy.close());
   const trusted = `&sslrootcert=${CERTIFICATE_FILE}`;
@@ -55,12 +55,12 @@ it('a database whose encoding cannot store every name is rejected, and no table 
 });
 
 it('for a read-only user, errors name the role that writes, and read-only commands work', async () => {
-  const { place } = installation;
+  const { store } = installation;
   const role = `only_reads_${process.pid}`;
-  await place.query(`create role ${role} login superuser password 'reads'`);
-  onTestFinished(async () => void (await place.query(`drop role ${role}`)));
-  await place.query(`alter role ${role} set default_transaction_read_only = on`);
-  const url = Object.assign(new URL(place.url), { username: role, password: 'reads' });
+  await store.query(`create role ${role} login superuser password 'reads'`);
+  onTestFinished(async () => void (await store.query(`drop role ${role}`)));
+  await store.query(`alter role ${role} set default_transaction_read_only = on`);
+  const url = Object.assign(new URL(store.url), { username: role, password: 'reads' });
   for (const args of [['run'], ['waive', ...ORG, '--stream', 'device_counts', '--reason', 'x']]) {
     expect(await expectError(args, url.href)).toMatchObject({
       message: `User ${role} is read-only on ${url.host}${url.pathname}`,
@@ -71,20 +71,20 @@ it('for a read-only user, errors name the role that writes, and read-only comman
 });
 
 it('a read-only database may recover: exit code 1', async () => {
-  const place = await createPlace();
-  onTestFinished(() => place.remove());
-  await place.query(`do $$ begin
+  const store = await createStore();
+  onTestFinished(() => store.remove());
+  await store.query(`do $$ begin
     execute format('alter database %I set default_transaction_read_only = on', current_database()); end $$`);
-  const ended = await installation.run(['run', '--json'], { DATABASE_URL: place.url });
+  const ended = await installation.run(['run', '--json'], { DATABASE_URL: store.url });
   expect(ended.code).toBe(1);
   expect(jsonOf<Refusal>(ended).error.message).toMatch(/^.* is read-only for every user$/);
 });
 
 describe('an embedded database', () => {
   const missingFolder = () => {
-    const place = createEmbeddedFolder();
-    place.remove();
-    return place.folder;
+    const store = createEmbeddedFolder();
+    store.remove();
+    return store.folder;
   };
 
   it('that does not exist is an error, except for a dry run of a run, and is not created', async () => {

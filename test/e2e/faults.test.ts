@@ -16,7 +16,7 @@ const installation = useInstallation({ orgs: 80 });
 
 // Guarantee (Numbers): Stored numbers equal Losant's to the last digit, even if every tenth request fails.
 it('the database equals the platform although every tenth request fails, in every transient way', async () => {
-  const { platform, place, run } = installation;
+  const { platform, store, run } = installation;
   const [slowOrg = '', ...otherOrgs] = await orgIdsOf(platform);
   const waits = WAITS.map((kind, index) => ({
     kinds: [kind],
@@ -38,7 +38,7 @@ it('the database equals the platform although every tenth request fails, in ever
   expect(ended.code).toBe(0);
   expect(report.cells).toMatchObject({ planned: 400, loaded: 400, failed: 0, quarantined: 0 });
   const truth = await readTruth(platform, DAY, DAY, streamNames as readonly Table[]);
-  expect(await readStored(place)).toEqual(truth);
+  expect(await readStored(store)).toEqual(truth);
   const stats = (await platform.control('stats')) as { faults: Record<string, number>; requests: number };
   expect(Object.keys(stats.faults).sort()).toEqual([...TENTH, ...WAITS].sort());
   expect(report.requests).toBe(stats.requests);

@@ -14,7 +14,7 @@ import {
   spawnProgram,
   startProgram,
 } from '../support/program.ts';
-import { createPlace, type Place, type Row } from './usage.ts';
+import { createStore, type Row, type Store } from './usage.ts';
 
 /** Limits that never slow a test down. */
 const FAST: Env = { REQUESTS_PER_SECOND: '2000', REQUEST_CONCURRENCY: '32', LOG_LEVEL: 'info' };
@@ -22,7 +22,7 @@ const FAST: Env = { REQUESTS_PER_SECOND: '2000', REQUEST_CONCURRENCY: '32', LOG_
 /** A simulated platform at today's date, or at that of `now`, and a database for its usage. */
 export interface Installation {
   readonly platform: Platform;
-  readonly place: Place;
+  readonly store: Store;
   /** The program's settings, which a test can change for each process. */
   readonly env: Env;
   readonly run: (args: readonly string[], env?: Env) => Promise<Ended>;
@@ -34,28 +34,28 @@ export interface Installation {
 
 export async function createInstallation(
   options: SimulatorOptions = {},
-  database: Place['kind'] | Place = 'postgres',
+  database: Store['kind'] | Store = 'postgres',
 ): Promise<Installation> {
   const { now: hostNow = Date.now } = options;
   const platform = await startPlatform({ now: hostNow, ...options });
-  const place = typeof database === 'string' ? await createPlace(database) : database;
+  const store = typeof database === 'string' ? await createStore(database) : database;
   const env = {
     ...FAST,
     LOSANT_API_URL: platform.url,
     LOSANT_INSTANCE_ID: platform.instanceId,
     LOSANT_API_TOKEN: platform.token,
-    DATABASE_URL: place.url,
+    DATABASE_URL: store.url,
   };
   return {
     platform,
-    place,
+    store,
     env,
     run: (args, changes = {}) => runProgram(args, { ...env, ...changes }, { hostNow }),
     start: (args, changes = {}) => startProgram(args, { ...env, ...changes }, { hostNow }),
     spawn: (args, changes = {}) => spawnProgram(args, { ...env, ...changes }),
     close: async () => {
       await platform[Symbol.asyncDispose]();
-      await place.remove();
+      await store.remove();
     },
   };
 }
@@ -95,13 +95,13 @@ export async function createTimedInstallation(
   const database = await createClockDatabase();
   const { url } = database;
   const query = (statement: string) => queryOnce(url, statement);
-  const place: Place = { kind: 'postgres', url, query, remove: () => database.drop() };
+  const store: Store = { kind: 'postgres', url, query, remove: () => database.drop() };
   const moveTo = async (instant: string | number) => {
     behindMs = Date.now() - new Date(instant).getTime();
     await database.setBehind(behindMs);
   };
   await moveTo(at);
-  const installation = await createInstallation({ orgs: 3, hostile: false, now, ...options }, place);
+  const installation = await createInstallation({ orgs: 3, hostile: false, now, ...options }, store);
   onTestFinished(() => installation.close());
   return { ...installation, database, orgIds: await orgIdsOf(installation.platform), now, moveTo, query };
 }

@@ -11,17 +11,17 @@ beforeAll(async () => {
   await installation.run(['run']);
 });
 
-const runs = () => installation.place.query('select status from losant_usage.runs order by started_at');
+const runs = () => installation.store.query('select status from losant_usage.runs order by started_at');
 
 /** Starts to read a day, sends the signal once a part of it is stored, and waits for the end. */
 async function interrupt(day: string, signal: NodeJS.Signals, begin: 'start' | 'spawn') {
-  const { platform, place } = installation;
+  const { platform, store } = installation;
   await platform.control('config', { latencyMs: 60 });
   const args = ['backfill', '--json', '--from', day, '--to', day];
   const program = installation[begin](args, { REQUEST_CONCURRENCY: '2' });
   await until('a cell is stored', async () => {
     const storedCell = `select from losant_usage.coverage where usage_date = '${day}' and is_stored limit 1`;
-    return (await place.query(storedCell)).length > 0;
+    return (await store.query(storedCell)).length > 0;
   });
   (program.kill as (signal: NodeJS.Signals) => void)(signal);
   const ended = await program.ended;
@@ -31,11 +31,11 @@ async function interrupt(day: string, signal: NodeJS.Signals, begin: 'start' | '
 
 /** Expects that the next run reads what the interrupted one has not stored. */
 async function expectCompletion(day: string): Promise<void> {
-  const { platform, place, run } = installation;
+  const { platform, store, run } = installation;
   const ended = await run(['backfill', '--json', '--from', day, '--to', day]);
   expect(ended.code).toBe(0);
   expect(jsonOf(ended).cells['planned']).toBeLessThan(80);
-  expect(await readStored(place)).toEqual(await readTruth(platform, day, daysAgo(1)));
+  expect(await readStored(store)).toEqual(await readTruth(platform, day, daysAgo(1)));
 }
 
 it.each<{ signal: NodeJS.Signals; code: number; kind: string; back: number; begin: 'start' | 'spawn' }>([
@@ -53,6 +53,6 @@ it.each<{ signal: NodeJS.Signals; code: number; kind: string; back: number; begi
     hint: 'nothing was left half done; run the same command again, or wait for the next run',
   });
   expect((await runs()).at(-1)).toEqual({ status: 'interrupted' });
-  expect(await installation.place.query('select run_id from losant_usage.leases')).toEqual([]);
+  expect(await installation.store.query('select run_id from losant_usage.leases')).toEqual([]);
   await expectCompletion(day);
 });

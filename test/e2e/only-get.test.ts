@@ -18,7 +18,7 @@ beforeAll(async () => {
   proxy = await startRecordingProxy(installation.platform.url);
   env = { LOSANT_API_URL: proxy.url, LOSANT_ADMIN_TOKEN: installation.platform.token };
   [orgId = ''] = await orgIdsOf(installation.platform);
-  await installation.place.query(
+  await installation.store.query(
     asProgram(`insert into losant_usage.instances (instance_id, api_url)
       values ('${FORMER_INSTANCE}', 'https://api.example.com')`),
   );

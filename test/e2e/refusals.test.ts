@@ -4,15 +4,15 @@ import { useOpened } from '../opened.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, type Env, jsonOf, type Refusal } from '../support/program.ts';
 import { useInstallation } from './installation.ts';
-import { createPlace } from './usage.ts';
+import { createStore } from './usage.ts';
 
 const PASSWORD = 'canary-password';
 
 const installation = useInstallation({ orgs: 3 });
 /** A database without the schema, in which a failed run must not create it. */
 const emptyDatabase = useOpened(
-  () => createPlace('empty'),
-  (place) => place.remove(),
+  () => createStore('empty'),
+  (store) => store.remove(),
 );
 
 /** Expects an error, checks what is true of every one, and returns it as `--json` prints it. */
@@ -34,20 +34,20 @@ const [TODAY, UNKNOWN_ORG] = [daysAgo(0), 'f'.repeat(24)];
 const [FROM, TO] = [daysAgo(3), daysAgo(2)];
 
 it.each([
-  [['run', '--day', TODAY], `--day ${TODAY} is not over yet (UTC)`],
+  [['run', '--day', TODAY], `--day ${TODAY} has not ended yet (UTC)`],
   [['run', '--org', UNKNOWN_ORG], `--org ${UNKNOWN_ORG}: not tracked`],
   [['run', '--org', UNKNOWN_ORG, '--dry-run'], `--org ${UNKNOWN_ORG}: not tracked`],
   [
     ['backfill', '--from', FROM, '--to', TO, '--org', UNKNOWN_ORG, '--dry-run'],
     `--org ${UNKNOWN_ORG}: not tracked`,
   ],
-  [['backfill', '--from', TO, '--to', TODAY], `--to ${TODAY} is not over yet (UTC)`],
+  [['backfill', '--from', TO, '--to', TODAY], `--to ${TODAY} has not ended yet (UTC)`],
   [['run', '--stream', 'payload_hours'], '--stream payload_hours: not tracked'],
 ])('%j is an error that names the option and the problem', async (args, problem) => {
   const { code, message } = await expectError(args, {}, 2);
   expect(code).toBe('settings');
   expect(message).toContain(problem);
-  expect(await installation.place.query('select from losant_usage.coverage where is_stored')).toEqual([]);
+  expect(await installation.store.query('select from losant_usage.coverage where is_stored')).toEqual([]);
 });
 
 it('an unreachable database is named with the reason, exit code 1; a rejected password has exit code 2', async () => {

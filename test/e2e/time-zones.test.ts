@@ -2,7 +2,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf } from '../support/program.ts';
 import { useInstallation } from './installation.ts';
-import { createPlace, readStored, readTruth } from './usage.ts';
+import { createStore, readStored, readTruth } from './usage.ts';
 
 const ORGS = 5;
 
@@ -16,17 +16,17 @@ it.each([
   ['UTC', ['run'], 1],
   ['America/St_Johns', ['backfill', '--from', daysAgo(10), '--to', daysAgo(1)], 10],
 ] as const)('in time zone %s, the database equals the platform after %j', async (zone, args, days) => {
-  const place = await createPlace();
+  const store = await createStore();
   const originalZone = process.env['TZ'];
   onTestFinished(async () => {
     process.env['TZ'] = originalZone;
-    await place.remove();
+    await store.remove();
   });
   process.env['TZ'] = zone;
   expect(new Date('2026-01-01T00:00:00Z').getTimezoneOffset()).toBe(ZONES[zone]);
-  const ended = await installation.run([...args, '--json'], { DATABASE_URL: place.url });
+  const ended = await installation.run([...args, '--json'], { DATABASE_URL: store.url });
   const [from, to] = [daysAgo(days), daysAgo(1)];
   expect(jsonOf(ended)).toMatchObject({ status: 'complete', from, to, orgs: ORGS, failures: [] });
   expect(ended.code).toBe(0);
-  expect(await readStored(place)).toEqual(await readTruth(installation.platform, from, to));
+  expect(await readStored(store)).toEqual(await readTruth(installation.platform, from, to));
 });

@@ -10,7 +10,7 @@ import { copyEmbeddedDatabase, createTestDatabase, queryOnce } from '../support/
 export type Row = Record<string, unknown>;
 
 /** A database of an installation. */
-export interface Place {
+export interface Store {
   readonly kind: 'postgres' | 'embedded';
   /** For DATABASE_URL. */
   readonly url: string;
@@ -20,7 +20,7 @@ export interface Place {
 }
 
 /** Creates a database: with the current schema, or empty. */
-export async function createPlace(kind: Place['kind'] | 'empty' = 'postgres'): Promise<Place> {
+export async function createStore(kind: Store['kind'] | 'empty' = 'postgres'): Promise<Store> {
   if (kind === 'embedded') {
     const embedded = await copyEmbeddedDatabase();
     const { folder, url } = embedded;
@@ -60,7 +60,7 @@ const HOURS = `select concat_ws(' ', 'payload_hours', org_id, usage_date::text,
   from losant_usage.usage_days where hours_all_count is not null`;
 
 /** Returns every row of the four tables, and the hours. */
-export async function readStored({ query }: Pick<Place, 'query'>): Promise<string[]> {
+export async function readStored({ query }: Pick<Store, 'query'>): Promise<string[]> {
   const parts = TABLES.map((table) => {
     const columns = COLUMNS[table].map((column) => `${column}::text`);
     return `select concat_ws(' ', '${table}', org_id, usage_date::text, ${columns.join(', ')}) as line

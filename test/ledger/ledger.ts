@@ -165,7 +165,7 @@ export class Ledger {
     return id;
   }
 
-  /** Loads responses in one batch. If one is sent later than the ledger's time, all clocks show that time meanwhile. */
+  /** Loads responses in one batch. If one is sent later than the ledger's time, all clocks show that time while it loads. */
   async load(batch: readonly TestResponse[], changes: Partial<RunLedger> = {}): Promise<LoadedCell[]> {
     const defaults = { sentAtMs: this.#nowMs, sha256: 'a'.repeat(64) };
     const responses = batch.map((each): CellResponse => ({ ...defaults, ...each }));

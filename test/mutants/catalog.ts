@@ -1,4 +1,5 @@
 import { billingMutants } from './billing.ts';
+import { commandMutants } from './commands.ts';
 import { ledgerMutants } from './ledger.ts';
 import { loadingMutants } from './loading.ts';
 import { losantMutants } from './losant.ts';
@@ -15,5 +16,6 @@ export const MUTANTS = [
   losantMutants,
   loadingMutants,
   billingMutants,
+  commandMutants,
   worldMutants,
 ].flat();

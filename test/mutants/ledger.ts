@@ -14,15 +14,15 @@ export const ledgerMutants = [
         `latestDay(from, range?.from, '2015-01-01')`,
       ],
       'A run reads only organizations of its instance': [
-        'where o.instance_id = ${ledger.instanceId} and o.org_id > ${place.afterOrgId}',
-        "where ${ledger.instanceId} <> '' and o.org_id > ${place.afterOrgId}",
+        'where o.instance_id = ${ledger.instanceId} and o.org_id > ${cursor.afterOrgId}',
+        "where ${ledger.instanceId} <> '' and o.org_id > ${cursor.afterOrgId}",
       ],
-      'A stream that was stopped is not requested again in the run': [
-        'c.stream <> all (${stopped}::text[])\n    and (${since}',
-        'cardinality(${stopped}::text[]) >= 0\n    and (${since}',
+      'A rejected stream is not requested again in the run': [
+        'c.stream <> all (${refusedStreams}::text[])\n    and (${sinceAt}',
+        'cardinality(${refusedStreams}::text[]) >= 0\n    and (${sinceAt}',
       ],
       'A manual run reads a cell before its checkpoint only if it has failed': [
-        'where: sql`c.attempts > 0 and c.next_read_at',
+        'where: sql`c.failed_reads > 0 and c.next_read_at',
         'where: sql`c.next_read_at',
       ],
       'A changed policy does not delay the next read of an unconfirmed zero': [
@@ -30,12 +30,12 @@ export const ledgerMutants = [
         'sql`least(null::timestamptz, (',
       ],
       'A longer horizon makes cells due again that failed before they became unavailable': [
-        'else coalesce(${sooner}, ${now}::timestamptz) end',
-        'else ${sooner} end',
+        'else coalesce(${nextByPolicy}, ${now}::timestamptz) end',
+        'else ${nextByPolicy} end',
       ],
       'A changed policy makes a final cell due only if a checkpoint lies ahead': [
-        "('final', 'waived') then ${sooner}",
-        "('waived') then ${sooner}",
+        "('final', 'waived') then ${nextByPolicy}",
+        "('waived') then ${nextByPolicy}",
       ],
     },
   ),
@@ -67,7 +67,7 @@ export const ledgerMutants = [
         'case when false then ${yesterday}::date end',
       ],
       'A row that the database drops ends the creation of cells': [
-        `  requireAll('coverage', rows[0]?.wanted ?? 0, rows[0]?.there ?? 0);
+        `  requireAll('coverage', rows[0]?.expected ?? 0, rows[0]?.present ?? 0);
 `,
         '',
       ],
@@ -83,14 +83,19 @@ export const ledgerMutants = [
         'o.deleted_on is not null and c.next_read_at is not null`',
         'false`',
       ],
-      'A stored number takes precedence over a creation date that moved later': [
+    },
+  ),
+  plant(
+    { file: 'src/ledger/before-creation.ts', test: 'test/ledger/expected.test.ts' },
+    {
+      'A stored cell takes precedence over a creation date that moved later': [
         `and not c.is_stored
       and c.standing in ('waiting', 'missing', 'unavailable')`,
         `and c.standing <> 'waived'`,
       ],
       'Cells before a creation date are due again when it moves back': [
-        'and c.usage_date >= o.created_on and o.deleted_on is null',
-        'and c.usage_date > o.created_on and o.deleted_on is null',
+        'and c.usage_date >= o.created_on',
+        'and c.usage_date > o.created_on',
       ],
     },
   ),
@@ -101,9 +106,11 @@ export const ledgerMutants = [
         'await lockOrgs(trx, orgIds, from);',
         'await lockTracks(trx, orgIds);',
       ],
-      'No cells are retired while their days are locked': [
-        'for (const cells of others) await inTransaction(ledger, (trx) => setCells(trx, cells));',
-        'await inTransaction(ledger, async (trx) => { for (const cells of others) await setCells(trx, cells); });',
+      'No cells are marked unavailable while days of others are locked': [
+        `  });
+  await inTransaction(ledger, (trx) => waiveCellsBeforeCreation(trx, ledger));`,
+        `    await waiveCellsBeforeCreation(trx, ledger);
+  });`,
       ],
     },
   ),
@@ -119,7 +126,7 @@ export const ledgerMutants = [
         'const { from } = range;',
       ],
       'A backfill does not include a day that has not ended': [
-        'const to = earliestDay(range.to, lastCompleteDay(nowMs));',
+        'const to = earliestDay(range.to, lastEndedDay(nowMs));',
         'const { to } = range;',
       ],
       'A backfill creates the cells between its range and the first day': [
@@ -157,12 +164,12 @@ export const ledgerMutants = [
         'unlisted_on = null',
       ],
       "A changed attribute adds a row to the organization's history": [
-        "and (${listed(HISTORY, 'v.')}) is distinct from",
-        "and v.name is null and (${listed(HISTORY, 'v.')}) is distinct from",
+        "and (${listColumns(HISTORY_COLUMNS, 'v.')}) is distinct from",
+        "and v.name is null and (${listColumns(HISTORY_COLUMNS, 'v.')}) is distinct from",
       ],
       'An unchanged organization adds no row to its history': [
-        "and (${listed(HISTORY, 'v.')}) is distinct from",
-        "and (${listed(HISTORY, 'v.')}) is not distinct from",
+        "and (${listColumns(HISTORY_COLUMNS, 'v.')}) is distinct from",
+        "and (${listColumns(HISTORY_COLUMNS, 'v.')}) is not distinct from",
       ],
       'An organization that is listed without its creation date keeps the stored one': [
         'case when excluded.created_on is null then o.created_on',
@@ -173,8 +180,8 @@ export const ledgerMutants = [
         `existing.where('last_seen_at', '<=', unseenSince)`,
       ],
       'An organization that another instance still lists is not transferred': [
-        'const foreign = others.filter(({ hasLeft }) => !hasLeft);',
-        'const foreign = others.filter(() => false);',
+        'const foreignOrgs = otherOrgs.filter(({ canTransfer }) => !canTransfer);',
+        'const foreignOrgs = otherOrgs.filter(() => false);',
       ],
     },
   ),
@@ -182,12 +189,12 @@ export const ledgerMutants = [
     { file: 'src/ledger/waive.ts', test: 'test/ledger/waive.test.ts' },
     {
       'A repeated waiver replaces the reason and keeps the earlier one on record': [
-        'await liftWaivers(trx, accepted, null);',
+        'await liftWaivers(trx, waivableCells, null);',
         '',
       ],
-      'A day without a cell can be waived': ['await fillOrgs(trx, [orgId], policy);', ''],
+      'A day without a cell can be waived': ['await createExpectedCellsOf(trx, [orgId], policy);', ''],
       'A waived cell is settled in the sums of its day': [
-        'await unsetSumsOf(trx, first.instanceId, accepted);',
+        'await invalidateSumsOf(trx, first.instanceId, waivableCells);',
         '',
       ],
     },

@@ -11,7 +11,7 @@ export const loadingMutants = [
     {
       'An incomplete list is a failure of every run until a complete one arrives': [
         'if (reason !== null) {',
-        'if (listed < 0) {',
+        'if (listedOrgs < 0) {',
       ],
       'Every run reports that organizations may be missing until a complete list arrives': [
         'if (listProblem !== null) {',
@@ -23,12 +23,12 @@ export const loadingMutants = [
     {
       file: 'src/loading/discover.ts',
       test: 'test/loading/deletions.test.ts',
-      only: 'more removals at once',
+      only: 'more deletions at once',
     },
     {
       'Too many deletions at once are not confirmed and are reported': [
-        'gone.length <= allowed ? gone : gone.filter(isOld)',
-        'gone',
+        'deletedIds.length <= allowed ? deletedIds : deletedIds.filter(isLongUnlisted)',
+        'deletedIds',
       ],
     },
   ),
@@ -40,7 +40,7 @@ export const loadingMutants = [
     },
     {
       'A configured organization that the instance does not know fails every run': [
-        'listProblem === null ? await readUnknown(d) : []',
+        'listProblem === null ? await readUnknownOrgIds(context) : []',
         '[]',
       ],
     },
@@ -49,7 +49,7 @@ export const loadingMutants = [
     { file: 'src/loading/discover.ts', test: 'test/loading/deletions.test.ts', only: 'that is listed again' },
     {
       'Organizations are listed again on each UTC day': [
-        '|| dayAt(Date.parse(listedAt)) < dayAt(d.now())) return true;',
+        '|| dayAt(Date.parse(listedAt)) < dayAt(now())) return true;',
         ') return true;',
       ],
     },
@@ -58,12 +58,12 @@ export const loadingMutants = [
     {
       file: 'src/loading/discover.ts',
       test: 'test/loading/run.test.ts',
-      only: 'an organization that cannot be read',
+      only: 'an unreadable organization is a failure',
     },
     {
       'An organization whose attributes cannot be read is a failure of every run': [
-        'of await readUnreadable(db, instanceId)) {',
-        'of (await readUnreadable(db, instanceId)).slice(0, 0)) {',
+        'of await readUnreadableOrgs(db, instanceId)) {',
+        'of (await readUnreadableOrgs(db, instanceId)).slice(0, 0)) {',
       ],
       'An organization whose attributes cannot be read is loaded nevertheless': [
         'upsertOrganizations(ledger, items.filter(isSelected))',
@@ -75,21 +75,25 @@ export const loadingMutants = [
     {
       file: 'src/loading/extract.ts',
       test: 'test/e2e/bad-responses.test.ts',
-      only: 'of twelve organizations',
+      only: 'eight of twelve organizations',
     },
     {
       'An unreadable body is stored in the quarantine as received': [
-        `giveAll(slice, { kind: 'quarantined', code: UNPLACEABLE, message }`,
-        `giveAll(slice, { kind: 'failed', code: UNPLACEABLE, message }`,
+        `const verdict = { kind: 'quarantined', code: UNPLACEABLE, detail } as const;`,
+        `const verdict = { kind: 'failed', code: UNPLACEABLE, detail } as const;`,
       ],
     },
   ),
   plant(
-    { file: 'src/loading/report.ts', test: 'test/loading/run.test.ts', only: 'a run by hand tries' },
+    {
+      file: 'src/loading/report.ts',
+      test: 'test/loading/run.test.ts',
+      only: 'a manual run retries failed reads',
+    },
     {
       'A run with a failure is not complete': [
-        'return this.#ofCells.size > 0 || this.#unkept > 0;',
-        'return this.#unkept > 0;',
+        'return this.#cellFailures.size > 0 || this.#droppedFailures > 0;',
+        'return this.#droppedFailures > 0;',
       ],
     },
   ),
@@ -97,7 +101,7 @@ export const loadingMutants = [
     {
       file: 'src/loading/report.ts',
       test: 'test/e2e/bad-responses.test.ts',
-      only: 'a device count that is left out',
+      only: 'an omitted device count',
     },
     {
       'A run that leaves a late cell missing is not complete, even if no read failed': [
@@ -110,14 +114,14 @@ export const loadingMutants = [
     {
       file: 'src/loading/run.ts',
       test: 'test/loading/run.test.ts',
-      only: 'a scope that is refused where nothing is required',
+      only: 'a rejected scope is reported',
     },
     {
       'A run without a scope is not complete': ['refusal !== null ||\n', ''],
     },
   ),
   plant(
-    { file: 'src/errors.ts', test: 'test/e2e/refusals.test.ts', only: 'refuses the token' },
+    { file: 'src/errors.ts', test: 'test/e2e/refusals.test.ts', only: 'rejects the token' },
     {
       'A rejected token or scope ends with exit code 5': [
         'unauthorized: EXIT.refused,',
@@ -129,11 +133,11 @@ export const loadingMutants = [
     {
       file: 'src/loading/report.ts',
       test: 'test/loading/control-totals.test.ts',
-      only: 'are asked for again',
+      only: 'are read again after a restatement',
     },
     {
       'A final restatement is counted in the report of its run': [
-        'if (differences !== null && before.wasFinal) this.restatedFinal += 1;',
+        'if (differences !== null && previous.wasFinal) this.restatedFinal += 1;',
         '',
       ],
     },
@@ -142,7 +146,7 @@ export const loadingMutants = [
     {
       file: 'src/loading/control-totals.ts',
       test: 'test/loading/control-totals.test.ts',
-      only: 'of a stream that is refused',
+      only: 'control totals of a rejected stream',
     },
     {
       'Control totals that cannot be read are reported as a problem, with the reason': [
@@ -159,8 +163,8 @@ export const loadingMutants = [
     },
     {
       'No organization that can be read is marked as deleted': [
-        'if (each.isUnknown) gone.push(each.orgId);',
-        'gone.push(each.orgId);',
+        'if (isNotFound) deletedIds.push(orgId);',
+        'deletedIds.push(orgId);',
       ],
       'No organization is marked as deleted unless the instance can be read': [
         'await getInstance(client, { instanceId, signal });',
@@ -169,7 +173,7 @@ export const loadingMutants = [
       'No organization that is listed is marked as deleted': ['{ unseenSince: startedAt }', '{}'],
       'No organization is marked as deleted by an incomplete list': [
         'if (reason !== null) {',
-        'if (listed < 0) {',
+        'if (listedOrgs < 0) {',
       ],
     },
   ),
@@ -177,10 +181,10 @@ export const loadingMutants = [
     {
       file: 'src/loading/discover.ts',
       test: 'test/loading/deletions.test.ts',
-      only: 'a list without any organization',
+      only: 'an empty list',
     },
     {
-      'A complete list without organizations marks the last ones as deleted': [
+      'An empty list marks no organization as deleted': [
         'if (listedOrgs === 0) return',
         'if (listed < 0) return',
       ],
@@ -196,11 +200,15 @@ export const loadingMutants = [
     },
   ),
   plant(
-    { file: 'src/loading/pipeline.ts', test: 'test/loading/run.test.ts', only: 'a stream that all refuse' },
+    {
+      file: 'src/loading/pipeline.ts',
+      test: 'test/loading/run.test.ts',
+      only: 'a stream that all organizations reject',
+    },
     {
       'A missing scope is not a failure of its cells and does not delay their next read': [
-        'if (refusals.isOfAll(result)) tally',
-        'if (refusals.isTotal) tally',
+        'if (refusals.isGlobal(result)) tally',
+        'if (refusals.isTokenRefused) tally',
       ],
     },
   ),
@@ -218,7 +226,11 @@ export const loadingMutants = [
     },
   ),
   plant(
-    { file: 'src/loading/pipeline.ts', test: 'test/loading/run.test.ts', only: 'a load that met a deadlock' },
+    {
+      file: 'src/loading/pipeline.ts',
+      test: 'test/loading/run.test.ts',
+      only: 'a load that ends in a deadlock',
+    },
     {
       'A load with a conflict is retried': [
         '(isRetryable(error) || isConnectionLost(error))',
@@ -230,17 +242,17 @@ export const loadingMutants = [
     {
       file: 'src/loading/extract.ts',
       test: 'test/loading/run.test.ts',
-      only: 'a window that is refused for its length',
+      only: 'a slice that Losant rejects for its length',
     },
     {
-      'A range that is rejected for its length is requested in shorter ones': [
-        'isTooMuch(error) ? halve(slice) : null;',
+      'A slice that is rejected for its length is requested in shorter ones': [
+        'canSucceedInHalves(error) ? halveSlice(slice) : null;',
         'null;',
       ],
     },
   ),
   plant(
-    { file: 'src/cli/run.ts', test: 'test/e2e/refusals.test.ts', only: 'refuses one scope' },
+    { file: 'src/cli/run.ts', test: 'test/e2e/refusals.test.ts', only: 'rejects one scope' },
     {
       'A run that loads some streams and lacks the scope of another ends with exit code 5': [
         'if (refusal) return EXIT.refused;',

@@ -6,18 +6,18 @@ export const storeMutants = [
     { file: 'src/ledger/load.ts', test: 'test/ledger/load.test.ts' },
     {
       "A response that was sent before the end of its day, or in the future by the database's clock, is not loaded":
-        ['for (const answer of answers) requireSentInTime(answer, atMs);', ''],
+        ['for (const response of responses) requireSentInTime(response, atMs);', ''],
       'Every change of a number is on record': ['await recordRevisions(trx, cells, runId);', ''],
       'Zeros are compared with counterparts that are stored': [
-        'streamNamed(stream).counterparts.flatMap(',
-        'streamNamed(stream).counterparts.filter(() => false).flatMap(',
+        'getStream(stream).counterparts.flatMap(',
+        'getStream(stream).counterparts.filter(() => false).flatMap(',
       ],
       'A load that changes a number invalidates our sum of its day': [
-        'await unsetSums(trx, instanceId, cells);',
+        'await invalidateSums(trx, instanceId, cells);',
         '',
       ],
       'A load that settles a cell invalidates our sum of its day': [
-        'numbers !== null || isSettled(before.standing) !== isSettled(cell.standing),',
+        'numbers !== null || isSettled(previous.standing) !== isSettled(cell.standing),',
         'numbers !== null,',
       ],
       'An omitted cell that is late is missing': [
@@ -30,7 +30,7 @@ export const storeMutants = [
     { file: 'src/ledger/load.ts', test: 'test/ledger/waive.test.ts' },
     {
       'A good response lifts the waiver of its cell, which stays on record': [
-        'await liftWaivers(trx, cells.filter(isLifted), runId);',
+        'await liftWaivers(trx, cells.filter(isWaiverLifted), runId);',
         '',
       ],
     },
@@ -57,16 +57,16 @@ export const storeMutants = [
     { file: 'src/ledger/coverage.ts', test: 'test/ledger/guards.test.ts' },
     {
       'A row that the database drops or changes ends the load': [
-        'if (written === sent) return;',
-        'if (written <= sent) return;',
+        'if (storedRows === sentRows) return;',
+        'if (storedRows <= sentRows) return;',
       ],
       'A row of the ledger that the database changes ends the load': [
-        `requireAll('coverage', cells.length, written.filter((row) => row.isAsSent).length);`,
-        `requireAll('coverage', cells.length, written.length);`,
+        `requireAll('coverage', cells.length, updatedRows.filter((row) => row.isAsSent).length);`,
+        `requireAll('coverage', cells.length, updatedRows.length);`,
       ],
       'A number that the database changes ends the load': [
-        `requireAll('usage_days', days.size, written.filter((row) => row.isAsSent).length);`,
-        `requireAll('usage_days', days.size, written.length);`,
+        `requireAll('usage_days', days.size, updatedRows.filter((row) => row.isAsSent).length);`,
+        `requireAll('usage_days', days.size, updatedRows.length);`,
       ],
     },
   ),
@@ -101,7 +101,7 @@ export const storeMutants = [
     { file: 'src/ledger/lease.ts', test: 'test/ledger/load.test.ts' },
     {
       'A process that has lost its lease loads nothing': [
-        'if (lease && leases === 0) throw leaseLost(lease.instanceId);',
+        'if (lease && leases === 0) throw toLeaseLostError(lease.instanceId);',
         '',
       ],
       "A process does not mistake its successor's lease for its own: the epoch differs": [
@@ -117,7 +117,10 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/lease.ts', test: 'test/ledger/runs.test.ts' },
     {
-      'A lease that has not expired is not taken over': [`        .where('leases.until', '<=', CLOCK),`, ''],
+      'A lease that has not expired is not taken over': [
+        `        .where('leases.expires_at', '<=', CLOCK),`,
+        '',
+      ],
       'A lease that was taken over cannot be renewed': [
         `    .where('epoch', '=', epoch)
     .executeTakeFirstOrThrow();`,
@@ -145,6 +148,25 @@ export const storeMutants = [
         'compress(text)',
       ],
       'An invalid body that stays the same is stored once': [') is not true`', ') is null or true`'],
+    },
+  ),
+  plant(
+    { file: 'src/database/migrate.ts', test: 'test/database/migrate-always.test.ts' },
+    {
+      'What a migration creates gets its rights and comments': [
+        'if (file === last) await applyAlways(trx, always);',
+        'if (file === last) await sql`select 1`.execute(trx);',
+      ],
+      'Of two processes, one applies changed rights and comments': [
+        'await sql`lock table losant_usage.migrations in exclusive mode`.execute(trx);',
+        '',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/database/migrate.ts', test: 'test/database/migrate.test.ts', only: 'is newer' },
+    {
+      'A newer database with other rights and comments is newer': ['unknown.length === 0 && ', ''],
     },
   ),
   plant(

@@ -151,7 +151,7 @@ export const usageMutants = [
     },
   ),
   plant(
-    { file: 'src/ledger/waive.ts', test: 'test/ledger/waive.test.ts', only: 'only waiting' },
+    { file: 'src/ledger/waive.ts', test: 'test/ledger/waive.test.ts', only: 'does not waive waiting cells' },
     {
       'A person cannot waive a cell that is only waiting': [
         `('missing', 'in_doubt', 'unavailable')`,

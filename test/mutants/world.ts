@@ -63,8 +63,8 @@ export const worldMutants = [
     { file: 'src/ledger/expected.ts', test: 'test/campaigns/world/world.test.ts' },
     {
       'The world finds a backfill that marks only its first day due': [
-        '  const to = earliestDay(range.to, lastCompleteDay(nowMs));',
-        '  const to = earliestDay(range.from, lastCompleteDay(nowMs));',
+        '  const to = earliestDay(range.to, lastEndedDay(nowMs));',
+        '  const to = earliestDay(range.from, lastEndedDay(nowMs));',
       ],
     },
   ),

@@ -1,6 +1,6 @@
 /**
- * What the migrations make: the types of the program, what each object says that it is, and who may do what.
- * `npm run schema` writes src/database/schema.ts, rights.txt and the tables of docs/tables.md anew.
+ * The schema that the migrations create: its types in the program, its comments, and the privileges of each role.
+ * `npm run schema` regenerates src/database/schema.ts, rights.txt and the tables of docs/tables.md.
  */
 import { readFileSync } from 'node:fs';
 import { sql } from 'kysely';
@@ -23,12 +23,12 @@ const opened = useOpened(
 );
 const db = () => opened.handle.db;
 
-test('the types of the program are those of the schema', async () => {
+test('src/database/schema.ts has the types of the schema', async () => {
   await expect(await generateTypes(db())).toMatchFileSnapshot('../../src/database/schema.ts');
 });
 
-test('every table, view, column and function of the contract says what it is', async () => {
-  const silent = sql<{ name: string }>`
+test('every table, view, column and function of the contract has a comment', async () => {
+  const undocumented = sql<{ name: string }>`
     select c.relname as name from pg_class c
     where c.relnamespace = 'losant_usage'::regnamespace and c.relkind in ('r', 'v')
     and obj_description(c.oid, 'pg_class') is null
@@ -40,10 +40,10 @@ test('every table, view, column and function of the contract says what it is', a
     union all
     select p.proname from pg_proc p where p.pronamespace = 'losant_usage'::regnamespace
     and obj_description(p.oid, 'pg_proc') is null`;
-  // Those two are kysely's own.
-  const ofMigrator = ({ name }: { name: string }) => /^migrations(_lock)?(\.|$)/.test(name);
-  const { rows: names } = await silent.execute(db());
-  expect(names.filter((each) => !ofMigrator(each))).toEqual([]);
+  // These two tables belong to kysely's Migrator.
+  const isOfMigrator = ({ name }: { name: string }) => /^migrations(_lock)?(\.|$)/.test(name);
+  const { rows } = await undocumented.execute(db());
+  expect(rows.filter((row) => !isOfMigrator(row))).toEqual([]);
 });
 
 test('every line of the dictionary of comments is about a column', async () => {
@@ -58,8 +58,8 @@ test('every line of the dictionary of comments is about a column', async () => {
   expect(new Set(names).size).toBe(names.length);
 });
 
-/** Roles are of the whole server: they are made in a transaction that is rolled back. */
-test('each role may do what is named, and nothing else', async () => {
+/** Roles belong to the whole server, so they are created in a transaction that is rolled back. */
+test('each role has the privileges in rights.txt, and no others', async () => {
   const trx = await db().startTransaction().execute();
   try {
     await sql`
@@ -108,9 +108,9 @@ const COMMENTS = sql<Record<'name' | 'kind' | 'comment', string>>`
   where pronamespace = 'losant_usage'::regnamespace`;
 
 const text = readFileSync(PATH, 'utf8');
-const named = [...text.matchAll(TABLE)].flatMap(({ groups }) => (groups?.['names'] ?? '').split(', '));
+const listedNames = [...text.matchAll(TABLE)].flatMap(({ groups }) => (groups?.['names'] ?? '').split(', '));
 
-test('docs/tables.md names every view once, and has the comments of what it names', async () => {
+test('docs/tables.md lists every view once, with its comment', async () => {
   const { rows } = await COMMENTS.execute(db());
   const comments = new Map(rows.map(({ name, comment }) => [name, comment]));
   const rendered = text.replaceAll(TABLE, (_, names: string) => {
@@ -120,5 +120,5 @@ test('docs/tables.md names every view once, and has the comments of what it name
   expect(rendered).not.toContain('| unknown |');
   await expect(rendered).toMatchFileSnapshot(`../../${PATH}`);
   const views = rows.filter(({ kind }) => kind === 'v').map(({ name }) => name);
-  expect(named.filter((name) => !name.endsWith('()')).toSorted()).toEqual(views.toSorted());
+  expect(listedNames.filter((name) => !name.endsWith('()')).toSorted()).toEqual(views.toSorted());
 });

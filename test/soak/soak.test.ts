@@ -71,7 +71,8 @@ const EVENTS: ReadonlyMap<number, Act> = new Map([
 
 /** Cells that are not final although their days ended more than 96 hours ago, and what must not remain anywhere. */
 const REMAINDERS = `select
-  (select count(*)::integer from losant_usage.cells where standing <> 'final' and usage_date <= '${LAST_DAY}') as not_final,
+  (select count(*)::integer from losant_usage.cells
+    where standing <> 'final' and usage_date <= '${LAST_DAY}') as not_final,
   (select count(*)::integer from losant_usage.runs where status = 'running') as running,
   (select count(*)::integer from losant_usage.leases) as leases,
   (select count(*)::integer from losant_usage.coverage_gaps) as gaps`;

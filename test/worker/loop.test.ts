@@ -90,7 +90,7 @@ test('a run tells how far it is', async () => {
   const running = replica.runAll();
   const progressOf = () => replica.loop.statuses[0]?.progress ?? null;
   await until('it works', () => Promise.resolve(progressOf() !== null));
-  expect(progressOf()).toMatchObject({ planned: 8 });
+  expect(progressOf()).toMatchObject({ plannedCells: 8 });
   await platform.control('config', { latencyMs: 0 });
   await running;
   expect(progressOf()).toBeNull();
@@ -168,7 +168,7 @@ test('the beginning of a run is logged, and then how far it is, once a minute', 
   const { logged, logger } = recordLog();
   let nowMs = 0;
   const log = logProgress({ logger, hostNow: () => nowMs }, { instance_id: 'i', run_id: 'r' });
-  for (nowMs of [0, 59_999, 60_000, 61_000]) log({ planned: 400, done: nowMs / 1_000 });
+  for (nowMs of [0, 59_999, 60_000, 61_000]) log({ plannedCells: 400, readCells: nowMs / 1_000 });
   expect(logged).toEqual([
     { instance_id: 'i', run_id: 'r', msg: 'run started' },
     { instance_id: 'i', run_id: 'r', cells_planned: 400, cells_done: 60, msg: 'run in progress' },

@@ -1,128 +1,134 @@
 /**
- * Holds the tables against the platforms' truth, and against what they had before. Written from what is promised of the
- * tables; shares no code with the program. A broken promise is a line of text; no line means that all of them hold.
+ * Compares the tables with the truth of the platforms and with their previous state. Written from the guarantees about
+ * the tables, without code of the program. Each violation is a line of text.
  */
 import type { Ledger, LedgerCell, Revision } from './ledger.ts';
 import {
   COLUMNS,
+  cellName,
   DAY_MS,
   dayAt,
-  endOf,
+  dayEndMs,
   HOUR_MS,
   type Numbers,
-  nameOf,
   SKEW_MS,
   type TruthBook,
   type Version,
 } from './truth.ts';
 
-/** The time after its day from which a wanted number that is not stored is late. */
+/** The time after the end of a day from which an expected cell that is not stored is late. */
 const LATE_AFTER_MS = 6 * HOUR_MS;
 /** No policy of the worlds makes a day final earlier. */
 const FINAL_AFTER_MS = 48 * HOUR_MS;
-/** The number of answers that leave a zero out before it is final. */
-const SILENCES_NEEDED = 3;
+/** The number of responses that must omit a zero before it is final. */
+const OMISSIONS_NEEDED = 3;
 
-/** Returns what is wrong with the tables, and with what has changed in them since `before`. */
-export function checkTables(ledger: Ledger, before: Ledger, book: TruthBook): string[] {
+/** Returns what is wrong with the tables and with their changes since the previous state. */
+export function checkTables(ledger: Ledger, previous: Ledger, book: TruthBook): string[] {
   const lines = [...ledger.cells.values()].flatMap((cell) => {
-    const name = nameOf(cell);
-    const wrong = [
+    const name = cellName(cell);
+    const violations = [
       ...checkTimes(cell, ledger),
       ...checkNumbers(cell, book),
       ...checkChain(cell, ledger.revisions.get(name) ?? []),
-      ...checkChange(before.cells.get(name), cell, book),
+      ...checkChange(previous.cells.get(name), cell, book),
       ...(isGap(cell, ledger.nowMs) === ledger.gaps.has(name)
         ? []
-        : ['is a gap, or is none, against the view of gaps']),
+        : ['is a gap, or not, unlike in coverage_gaps']),
     ];
-    return wrong.map((line) => `${name}: ${line}`);
+    return violations.map((line) => `${name}: ${line}`);
   });
-  const gone = [...before.cells].filter(([name, { hasRow }]) => hasRow && !ledger.cells.get(name)?.hasRow);
-  return [...ledger.breaches, ...lines, ...gone.map(([name]) => `${name} had a row, and has none`)];
+  const missingRows = [...previous.cells].filter(
+    ([name, { hasRow }]) => hasRow && !ledger.cells.get(name)?.hasRow,
+  );
+  return [...ledger.breaches, ...lines, ...missingRows.map(([name]) => `${name} had a row, and has none`)];
 }
 
-/** Whether a wanted cell is required or in doubt: what `gaps` must show. */
+/** Whether an expected cell is missing or in doubt: what `gaps` must show. */
 export function isGap({ standing, day }: LedgerCell, atMs: number): boolean {
-  if (standing === 'waiting') return atMs >= endOf(day) + LATE_AFTER_MS;
+  if (standing === 'waiting') return atMs >= dayEndMs(day) + LATE_AFTER_MS;
   return standing === 'in_doubt' || standing === 'missing';
 }
 
-/** No answer comes from the future, none too early, and what is not settled is read again. */
+/** No read is in the future or before the end of its day, and unsettled cells are read again. */
 function checkTimes(cell: LedgerCell, { nowMs, instances, tracks }: Ledger): string[] {
   const { day, standing, lastReadAtMs, nextReadAtMs } = cell;
-  const wrong: string[] = [];
-  if (endOf(day) > nowMs) wrong.push('is of a day that is not over');
+  const violations: string[] = [];
+  if (dayEndMs(day) > nowMs) violations.push('is of a day that has not ended');
   if (lastReadAtMs !== null) {
-    if (lastReadAtMs > nowMs + SKEW_MS) wrong.push('was verified in the future');
-    if (lastReadAtMs < endOf(day) - SKEW_MS) wrong.push('was verified before the day was over');
-    const isEarly = lastReadAtMs < endOf(day) + FINAL_AFTER_MS - SKEW_MS;
-    if (standing === 'final' && isEarly) wrong.push('is final too early');
+    if (lastReadAtMs > nowMs + SKEW_MS) violations.push('was read in the future');
+    if (lastReadAtMs < dayEndMs(day) - SKEW_MS) violations.push('was read before the day ended');
+    const isEarly = lastReadAtMs < dayEndMs(day) + FINAL_AFTER_MS - SKEW_MS;
+    if (standing === 'final' && isEarly) violations.push('is final too early');
   }
   const { horizonDays } = instances.get(cell.instanceId) ?? {};
-  const isPast = day < dayAt(nowMs - (horizonDays ?? 0) * DAY_MS);
-  const isGone = tracks.some(({ orgId, removed }) => removed && orgId === cell.orgId);
-  const isClosed = nextReadAtMs === null && cell.hasRow;
-  if (isClosed && !['final', 'waived'].includes(standing) && !isPast && !isGone)
-    wrong.push('is never read again');
-  return wrong;
+  const isPastHorizon = day < dayAt(nowMs - (horizonDays ?? 0) * DAY_MS);
+  const isOrgDeleted = tracks.some(({ orgId, isDeleted }) => isDeleted && orgId === cell.orgId);
+  const isNeverRead = nextReadAtMs === null && cell.hasRow;
+  if (isNeverRead && !['final', 'waived'].includes(standing) && !isPastHorizon && !isOrgDeleted)
+    violations.push('is never read again');
+  return violations;
 }
 
-/** What is stored is what Losant said at the time of the answer, and nothing is sure by silence alone. */
+/** Stored numbers are those that Losant had when it responded, and an omission alone confirms nothing. */
 function checkNumbers(cell: LedgerCell, book: TruthBook): string[] {
   const { stream, standing, isStored, isReported, numbers, lastReadAtMs } = cell;
   if (isStored !== (numbers !== null))
     return [`is ${standing}, and its numbers are ${JSON.stringify(numbers)}`];
   if (numbers === null) return [];
-  const wrong: string[] = [];
-  if (lastReadAtMs === null) return ['is stored, and no answer was accepted'];
+  const violations: string[] = [];
+  if (lastReadAtMs === null) return ['is stored, but was never read'];
   const versions = book.at(cell, lastReadAtMs);
-  if (!versions.some((version) => canBe(numbers, version))) {
-    const known = JSON.stringify(versions);
-    wrong.push(`has ${JSON.stringify(numbers)}, and Losant could only say ${known} at ${lastReadAtMs}`);
+  if (!versions.some((version) => canResultFrom(numbers, version))) {
+    const possible = JSON.stringify(versions);
+    violations.push(
+      `has ${JSON.stringify(numbers)}, but Losant could only report ${possible} at ${lastReadAtMs}`,
+    );
   }
-  const isSure = standing === 'stored' || standing === 'final';
-  if (stream === 'device_counts' && isSure && !isReported) wrong.push('is a level that nobody named');
-  if (standing === 'final' && !isReported && cell.omissions < SILENCES_NEEDED)
-    wrong.push(`is a final zero that ${cell.omissions} answers left out`);
-  return wrong;
+  const isUndoubted = standing === 'stored' || standing === 'final';
+  if (stream === 'device_counts' && isUndoubted && !isReported)
+    violations.push('is a level that Losant omitted');
+  if (standing === 'final' && !isReported && cell.omissions < OMISSIONS_NEEDED)
+    violations.push(`is a final zero that only ${cell.omissions} responses omitted`);
+  return violations;
 }
 
-/** Whether an answer with this version can have led to these numbers: what it leaves out may be zero. */
-function canBe(numbers: Numbers, { numbers: said, omitted }: Version): boolean {
-  const isThere = (key: string) =>
+/** Whether a response with this version can have led to these numbers: what it omits may be zero. */
+function canResultFrom(numbers: Numbers, { numbers: reported, omitted }: Version): boolean {
+  const isCompared = (key: string) =>
     !omitted.some((column) => key.startsWith(column)) || (numbers[key] ?? 0) !== 0;
-  const expected = Object.entries(said).filter(([key]) => isThere(key));
-  const stored = Object.entries(numbers).filter(([key]) => isThere(key));
-  return inOrder(expected) === inOrder(stored);
+  const expected = Object.entries(reported).filter(([key]) => isCompared(key));
+  const stored = Object.entries(numbers).filter(([key]) => isCompared(key));
+  return toSortedText(expected) === toSortedText(stored);
 }
 
-const inOrder = (entries: readonly (readonly [string, number])[]) =>
+const toSortedText = (entries: readonly (readonly [string, number])[]) =>
   JSON.stringify(entries.toSorted(([a], [b]) => (a < b ? -1 : 1)));
 
-const sameNumbers = (a: Numbers, b: Numbers) => inOrder(Object.entries(a)) === inOrder(Object.entries(b));
+const areEqual = (a: Numbers, b: Numbers) =>
+  toSortedText(Object.entries(a)) === toSortedText(Object.entries(b));
 
-/** No revision is skipped, and back from what is stored each change begins with what it says it led to. */
+/** Revisions have no gap, and undoing them one by one from the stored numbers always meets their new values. */
 function checkChain({ revision, numbers }: LedgerCell, chain: readonly Revision[]): string[] {
-  const onRecord = chain.map((change) => change.revision).join();
+  const recorded = chain.map((change) => change.revision).join();
   const expected = Array.from({ length: Math.max(0, revision - 1) }, (_, index) => index + 2).join();
-  if (onRecord !== expected) return [`revision ${revision} with ${onRecord} on record`];
+  if (recorded !== expected) return [`revision ${revision} with the revisions ${recorded} on record`];
   const state: Record<string, number> = { ...numbers };
   for (const change of chain.toReversed()) {
-    const [old, now] = [leavesOf(change.old), leavesOf(change.now)];
-    if (Object.keys(now).length === 0) return ['a change of nothing is on record'];
+    const [old, now] = [flattenChange(change.old), flattenChange(change.now)];
+    if (Object.keys(now).length === 0) return ['a revision changes nothing'];
     for (const [key, value] of Object.entries(now)) {
-      if ((state[key] ?? null) !== value) return [`${key} became ${value} on record, and is ${state[key]}`];
-      const before = old[key] ?? null;
-      if (before === null) delete state[key];
-      else state[key] = before;
+      if ((state[key] ?? null) !== value) return [`${key} became ${value} on record, but is ${state[key]}`];
+      const oldValue = old[key] ?? null;
+      if (oldValue === null) delete state[key];
+      else state[key] = oldValue;
     }
   }
   return [];
 }
 
-/** Returns the numbers of a change; null for what is not there. */
-function leavesOf(change: object): Record<string, number | null> {
+/** Returns the numbers of a change; null for those that it adds or removes. */
+function flattenChange(change: object): Record<string, number | null> {
   const leaves: Record<string, number | null> = {};
   const walk = (value: unknown, key: string) => {
     if (typeof value !== 'object' || value === null) leaves[key] = value === null ? null : Number(value);
@@ -132,54 +138,59 @@ function leavesOf(change: object): Record<string, number | null> {
   return leaves;
 }
 
-/** A number changes by an answer that names the new one, and a doubt ends by an answer or a person. */
-function checkChange(before: LedgerCell | undefined, cell: LedgerCell, book: TruthBook): string[] {
-  if (!before?.hasRow) return [];
+/** A number changes only by a response that reports the new one, and a doubt ends by a response or a person. */
+function checkChange(previous: LedgerCell | undefined, cell: LedgerCell, book: TruthBook): string[] {
+  if (!previous?.hasRow) return [];
   const { revision, standing, lastReadAtMs, numbers } = cell;
-  const wrong: string[] = [];
-  if (revision < before.revision) wrong.push(`went back from revision ${before.revision} to ${revision}`);
-  if ((lastReadAtMs ?? 0) < (before.lastReadAtMs ?? 0)) wrong.push('was verified later than it is now');
-  if (before.numbers !== null && numbers !== null) {
-    if (revision === before.revision && !sameNumbers(before.numbers, numbers))
-      wrong.push('changed without a record');
-    const lost = Object.values(COLUMNS[cell.stream]).filter(
-      (column) => before.numbers?.[column] && numbers[column] === 0,
+  const violations: string[] = [];
+  if (revision < previous.revision)
+    violations.push(`went back from revision ${previous.revision} to ${revision}`);
+  if ((lastReadAtMs ?? 0) < (previous.lastReadAtMs ?? 0)) violations.push('was read later than it is now');
+  if (previous.numbers !== null && numbers !== null) {
+    if (revision === previous.revision && !areEqual(previous.numbers, numbers))
+      violations.push('changed without a record');
+    const zeroedColumns = Object.values(COLUMNS[cell.stream]).filter(
+      (column) => previous.numbers?.[column] && numbers[column] === 0,
     );
     const versions = book.at(cell, lastReadAtMs ?? 0);
-    const isNamed = (column: string) =>
+    const isZeroReported = (column: string) =>
       versions.some((version) => version.numbers[column] === 0 && !version.omitted.includes(column));
-    for (const column of lost)
-      if (!isNamed(column)) wrong.push(`${column} became zero, and Losant only left it out`);
+    for (const column of zeroedColumns)
+      if (!isZeroReported(column)) violations.push(`${column} became zero, but Losant only omitted it`);
   }
-  const isRead = cell.lastAttemptAtMs !== before.lastAttemptAtMs || lastReadAtMs !== before.lastReadAtMs;
+  const isRead = cell.lastAttemptAtMs !== previous.lastAttemptAtMs || lastReadAtMs !== previous.lastReadAtMs;
   const isDecided = ['in_doubt', 'waived', 'unavailable'].includes(standing);
-  if (before.standing === 'in_doubt' && !isRead && !isDecided)
-    wrong.push(`was in doubt, and is ${standing} though nobody read it`);
-  const isNamed = cell.isReported && lastReadAtMs !== before.lastReadAtMs;
-  if (before.reason === 'waived' && standing !== 'waived' && !isNamed)
-    wrong.push(`was accepted, and is ${standing} though Losant named nothing`);
-  return wrong;
+  if (previous.standing === 'in_doubt' && !isRead && !isDecided)
+    violations.push(`was in doubt, and is ${standing} although nobody read it`);
+  const isNewlyReported = cell.isReported && lastReadAtMs !== previous.lastReadAtMs;
+  if (previous.reason === 'waived' && standing !== 'waived' && !isNewlyReported)
+    violations.push(`was waived, and is ${standing} although Losant reported nothing`);
+  return violations;
 }
 
-/** After all troubles, when everything was read again, what is stored is what is true now, and all is settled. */
+/** Once all problems have ended and everything was read again, stored numbers are true and all cells are settled. */
 export function checkHealed(
   ledger: Ledger,
-  { book, living, lastDay }: { book: TruthBook; living: ReadonlySet<string>; lastDay: string },
+  {
+    book,
+    existingOrgIds,
+    lastDay,
+  }: { book: TruthBook; existingOrgIds: ReadonlySet<string>; lastDay: string },
 ): string[] {
   return [...ledger.cells.values()].flatMap((cell) => {
     const { standing, reason, orgId, numbers } = cell;
-    // Later ones are not final yet.
+    // Later cells are not final yet.
     if (cell.day > lastDay) return [];
-    const isGone = !living.has(orgId);
-    if (standing === 'waived' || (standing === 'unavailable' && (isGone || reason === 'past_horizon')))
+    const isDeleted = !existingOrgIds.has(orgId);
+    if (standing === 'waived' || (standing === 'unavailable' && (isDeleted || reason === 'past_horizon')))
       return [];
-    if (standing !== 'final') return [`${nameOf(cell)} is ${standing} (${reason}) in the end`];
-    const truth = book.now(cell);
-    const isRight = numbers !== null && truth !== undefined && sameNumbers(numbers, truth.numbers);
-    // What was final when its organization went, or its day left the horizon, stays as it was.
-    if (isRight || isGone || cell.nextReadAtMs === null) return [];
+    if (standing !== 'final') return [`${cellName(cell)} is ${standing} (${reason}) in the end`];
+    const truth = book.current(cell);
+    const isTrue = numbers !== null && truth !== undefined && areEqual(numbers, truth.numbers);
+    // A cell that was final when its organization was deleted, or its day passed the horizon, does not change.
+    if (isTrue || isDeleted || cell.nextReadAtMs === null) return [];
     return [
-      `${nameOf(cell)}: ${JSON.stringify(numbers)} in the end, and it is ${JSON.stringify(truth?.numbers)}`,
+      `${cellName(cell)}: ${JSON.stringify(numbers)} in the end, but true is ${JSON.stringify(truth?.numbers)}`,
     ];
   });
 }

@@ -1,4 +1,4 @@
-/** Numbers from a seed: the same seed, the same numbers. */
+/** Random numbers that a seed determines. */
 export interface Dice {
   /** From 0 up to 1. */
   next(): number;

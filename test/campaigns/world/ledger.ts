@@ -1,11 +1,11 @@
-/** What the tables have, as plain SQL finds it, and what must hold between them whoever wrote them last. */
+/** The contents of the tables, read by plain SQL, and rules between tables that always hold. */
 import { queryOnce } from '../../support/databases.ts';
-import { type Cell, COLUMNS, flatten, type Numbers, nameOf } from './truth.ts';
+import { type Cell, COLUMNS, cellName, flatten, type Numbers } from './truth.ts';
 
-/** A wanted cell up to Previous day the database's, or any other one that has a row. */
+/** A cell that is expected up to the database's yesterday, or that has a row. */
 export interface LedgerCell extends Cell {
   readonly instanceId: string;
-  /** Whether it has a row of the ledger. */
+  /** Whether it has a row in `coverage`. */
   readonly hasRow: boolean;
   readonly standing: string;
   readonly isStored: boolean;
@@ -15,9 +15,9 @@ export interface LedgerCell extends Cell {
   readonly lastReadAtMs: number | null;
   readonly lastAttemptAtMs: number | null;
   readonly nextReadAtMs: number | null;
-  readonly attempts: number;
+  readonly failedReads: number;
   readonly reason: string | null;
-  /** Null where not all columns have a number. */
+  /** Null unless all columns of the stream have a number. */
   readonly numbers: Numbers | null;
 }
 
@@ -31,8 +31,8 @@ export interface Track {
   readonly instanceId: string;
   readonly orgId: string;
   readonly stream: string;
-  readonly goesOn: boolean;
-  readonly removed: boolean;
+  readonly isActive: boolean;
+  readonly isDeleted: boolean;
   readonly createdOn: string | null;
 }
 
@@ -44,7 +44,7 @@ export interface Instance {
   readonly horizonDays: number | null;
 }
 
-/** Everything the checker reads of a database, of one moment. */
+/** Everything that the checker reads of a database, as of one instant. */
 export interface Ledger {
   readonly nowMs: number;
   readonly cells: ReadonlyMap<string, LedgerCell>;
@@ -53,7 +53,7 @@ export interface Ledger {
   readonly instances: ReadonlyMap<string, Instance>;
   /** The cells of the view of gaps. */
   readonly gaps: ReadonlySet<string>;
-  /** The breaches of the rules between the tables. */
+  /** Violations of the rules between tables. */
   readonly breaches: readonly string[];
 }
 
@@ -63,7 +63,7 @@ const CELLS = `
   select o.instance_id as "instanceId", c.org_id as "orgId", c.stream, c.usage_date::text as day, true as "hasRow",
     c.standing::text, c.is_stored as "isStored", c.is_reported as "isReported", c.omissions, c.revision,
     ${ms('c.last_read_at')} as "lastReadAtMs", ${ms('c.last_attempt_at')} as "lastAttemptAtMs",
-    ${ms('c.next_read_at')} as "nextReadAtMs", c.attempts, c.reason
+    ${ms('c.next_read_at')} as "nextReadAtMs", c.failed_reads as "failedReads", c.reason
   from losant_usage.coverage c join losant_usage.organizations o using (org_id)
   union all
   select o.instance_id, t.org_id, t.stream, day::date::text, false, 'waiting', false, false, 0, 0, null, null, null, 0,
@@ -77,31 +77,31 @@ const REVISIONS = `
   from losant_usage.revisions order by id`;
 
 const TRACKS = `
-  select o.instance_id as "instanceId", t.org_id as "orgId", t.stream, t.last_day is null as "goesOn",
-    o.deleted_on is not null as removed, o.created_on::text as "createdOn"
+  select o.instance_id as "instanceId", t.org_id as "orgId", t.stream, t.last_day is null as "isActive",
+    o.deleted_on is not null as "isDeleted", o.created_on::text as "createdOn"
   from losant_usage.tracks t join losant_usage.organizations o using (org_id)`;
 
 const INSTANCES = `
   select instance_id as "instanceId", ${ms('listed_at')} as "listedAtMs", list_problem as problem,
     (policy ->> 'horizonDays')::integer as "horizonDays" from losant_usage.instances`;
 
-/** Rule to the query that gives a text for each breach of it, written from the tables' comments. */
+/** The violation of a rule, and the query that names each, written from the comments on tables. */
 const RULES: Readonly<Record<string, string>> = {
-  'a wanted day has no row': `
-    select concat_ws(' ', t.stream, t.org_id, day::date) as what from losant_usage.tracks t
+  'an expected cell has no row': `
+    select concat_ws(' ', t.stream, t.org_id, day::date) as subject from losant_usage.tracks t
     cross join lateral generate_series(t.first_day::timestamp, t.next_day - interval '1 day', interval '1 day') as day
     where not exists (select from losant_usage.coverage c
       where c.org_id = t.org_id and c.stream = t.stream and c.usage_date = day::date)`,
-  'a row of the ledger has no row of numbers': `
-    select concat_ws(' ', c.stream, c.org_id, c.usage_date) as what from losant_usage.coverage c
+  'a cell has no row in usage_days': `
+    select concat_ws(' ', c.stream, c.org_id, c.usage_date) as subject from losant_usage.coverage c
     where not exists (select from losant_usage.usage_days d where d.usage_date = c.usage_date and d.org_id = c.org_id)`,
-  'nobody waived what is accepted, or what was waived is not': `
-    select concat_ws(' ', stream, org_id, usage_date, c.standing, c.reason) as what from losant_usage.coverage c
+  'a waived cell has no waiver, or a waiver has no waived cell': `
+    select concat_ws(' ', stream, org_id, usage_date, c.standing, c.reason) as subject from losant_usage.coverage c
     full join (select * from losant_usage.waivers where lifted_at is null) w using (usage_date, org_id, stream)
     where (c.standing = 'waived') is distinct from (w.id is not null)
       or c.standing = 'waived' and (c.reason = 'before_creation') <> (w.kind = 'program')`,
-  'a sum over organizations is another one': `
-    select concat_ws(' ', t.instance_id, t.usage_date, t.metric, t.our_sum, s.sum) as what
+  'our sum differs from the sum over organizations': `
+    select concat_ws(' ', t.instance_id, t.usage_date, t.metric, t.our_sum, s.sum) as subject
     from losant_usage.instance_totals t join losant_usage.instances i using (instance_id)
     cross join lateral (
       select sum((to_jsonb(d) ->> t.metric)::bigint) as sum from losant_usage.usage_days d
@@ -111,34 +111,35 @@ const RULES: Readonly<Record<string, string>> = {
     where t.our_sum <> coalesce(s.sum, 0) and (i.org_transferred_on is null or t.usage_date > i.org_transferred_on)`,
 };
 
-/** Reads everything, while nothing runs. */
+/** Reads everything while no command runs. */
 export async function readLedger(databaseUrl: string): Promise<Ledger> {
-  const rowsOf = async <T>(statement: string) => (await queryOnce(databaseUrl, statement)) as T[];
-  const days = await rowsOf<Record<string, unknown>>(
+  const readRows = async <T>(statement: string) => (await queryOnce(databaseUrl, statement)) as T[];
+  const days = await readRows<Record<string, unknown>>(
     `select d.*, usage_date::text as day from losant_usage.usage_days d`,
   );
   const byDay = new Map(days.map((row) => [`${String(row['org_id'])} ${String(row['day'])}`, row]));
-  const cells = await rowsOf<Omit<LedgerCell, 'numbers'>>(CELLS);
-  const gaps = await rowsOf<Cell>(
+  const cells = await readRows<Omit<LedgerCell, 'numbers'>>(CELLS);
+  const gaps = await readRows<Cell>(
     `select stream, org_id as "orgId", usage_date::text as day from losant_usage.coverage_gaps`,
   );
   const breaches: string[] = [];
   for (const [rule, query] of Object.entries(RULES)) {
-    for (const { what } of await rowsOf<{ what: string }>(query)) breaches.push(`${rule}: ${what}`);
+    for (const { subject } of await readRows<{ subject: string }>(query))
+      breaches.push(`${rule}: ${subject}`);
   }
-  const [clock] = await rowsOf<{ at: number }>(`select ${ms('now()')} as at`);
+  const [clock] = await readRows<{ at: number }>(`select ${ms('now()')} as at`);
   return {
     nowMs: clock?.at ?? Number.NaN,
-    cells: new Map(cells.map((cell) => [nameOf(cell), { ...cell, numbers: numbersOf(cell, byDay) }])),
-    revisions: Map.groupBy(await rowsOf<Revision>(REVISIONS), nameOf),
-    tracks: await rowsOf<Track>(TRACKS),
-    instances: new Map((await rowsOf<Instance>(INSTANCES)).map((each) => [each.instanceId, each])),
-    gaps: new Set(gaps.map(nameOf)),
+    cells: new Map(cells.map((cell) => [cellName(cell), { ...cell, numbers: readNumbers(cell, byDay) }])),
+    revisions: Map.groupBy(await readRows<Revision>(REVISIONS), cellName),
+    tracks: await readRows<Track>(TRACKS),
+    instances: new Map((await readRows<Instance>(INSTANCES)).map((each) => [each.instanceId, each])),
+    gaps: new Set(gaps.map(cellName)),
     breaches,
   };
 }
 
-function numbersOf(
+function readNumbers(
   { orgId, day, stream }: Cell,
   days: ReadonlyMap<string, Record<string, unknown>>,
 ): Numbers | null {

@@ -1,33 +1,33 @@
-/** What people do: accept what is required, change settings, and try what is refused. */
+/** Steps of people: they waive cells, also some that cannot be waived, and change settings. */
 import { isGap } from './checker.ts';
 import type { Dice } from './dice.ts';
 import { readLedger } from './ledger.ts';
 import { type Kinds, step } from './platform-steps.ts';
-import { nameOf, STREAMS } from './truth.ts';
-import { changeSettings, ownOf, POLICIES, run, type World } from './world.ts';
+import { cellName, STREAMS } from './truth.ts';
+import { changeSettings, POLICIES, readPlatformOrgs, runCommand, type World } from './world.ts';
 
-/** Accepts a number, after which it is no gap; one that is only waiting is not accepted. */
+/** Waives a cell, which is no gap afterward. A cell that is merely waiting must be rejected. */
 async function waive(world: World, dice: Dice): Promise<string> {
   const { database } = world;
   const { cells, nowMs } = await readLedger(database.url);
-  const all = [...cells.values()];
-  const open = all.filter((cell) => isGap(cell, nowMs) || cell.standing === 'unavailable');
-  const waiting = all.filter((cell) => cell.standing === 'waiting' && !isGap(cell, nowMs));
-  const isForbidden = waiting.length > 0 && dice.chance(0.3);
-  const from = isForbidden ? waiting : open;
-  if (from.length === 0) return 'no: nothing is open';
-  const cell = dice.pick(from);
+  const allCells = [...cells.values()];
+  const waivable = allCells.filter((cell) => isGap(cell, nowMs) || cell.standing === 'unavailable');
+  const waiting = allCells.filter((cell) => cell.standing === 'waiting' && !isGap(cell, nowMs));
+  const mustBeRejected = waiting.length > 0 && dice.chance(0.3);
+  const candidates = mustBeRejected ? waiting : waivable;
+  if (candidates.length === 0) return 'no: there is nothing to waive';
+  const cell = dice.pick(candidates);
   const args = ['--org', cell.orgId, '--stream', cell.stream, '--day', cell.day, '--reason', 'agreed'];
-  const { code, stdout } = await run(world, ['waive', ...args]);
-  const after = (await readLedger(database.url)).cells.get(nameOf(cell));
-  const isRight = isForbidden
-    ? code === 2 && after?.standing === 'waiting'
-    : code === 0 && after?.standing === 'waived';
-  if (!isRight)
-    world.complaints.push(
-      `${nameOf(cell)} was ${cell.standing}, waive ended with ${code}, and it is ${after?.standing}: ${stdout}`,
+  const { code, stdout } = await runCommand(world, ['waive', ...args]);
+  const cellAfter = (await readLedger(database.url)).cells.get(cellName(cell));
+  const isCorrect = mustBeRejected
+    ? code === 2 && cellAfter?.standing === 'waiting'
+    : code === 0 && cellAfter?.standing === 'waived';
+  if (!isCorrect)
+    world.violations.push(
+      `${cellName(cell)} was ${cell.standing}, waive ended with ${code}, and it is ${cellAfter?.standing}: ${stdout}`,
     );
-  return nameOf(cell);
+  return cellName(cell);
 }
 
 export const PEOPLE_STEPS = {
@@ -39,8 +39,10 @@ export const PEOPLE_STEPS = {
     return streams.join();
   }),
   change_organizations: step(2, async (world, dice) => {
-    const living = (await ownOf(world)).map(({ orgId }) => orgId);
-    const orgIds = dice.chance(0.5) ? null : living.filter((_, index) => index === 0 || dice.chance(0.7));
+    const existingOrgs = (await readPlatformOrgs(world)).map(({ orgId }) => orgId);
+    const orgIds = dice.chance(0.5)
+      ? null
+      : existingOrgs.filter((_, index) => index === 0 || dice.chance(0.7));
     changeSettings(world, { orgIds });
     return orgIds?.join() ?? 'all';
   }),

@@ -1,120 +1,134 @@
-/** What becomes of the program and its database: it runs, is killed, is frozen, loses its server or its time. */
+/** Steps of the program and its database: processes run, are killed or suspended, and lose the server or the time. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { portOf, startWire, through } from '../../support/wire.ts';
 import type { Dice } from './dice.ts';
 import { readLedger } from './ledger.ts';
 import { type Kinds, step } from './platform-steps.ts';
 import { DAY_MS, HOUR_MS } from './truth.ts';
-import { daysOf, finish, LEASE_OVER_MS, passTime, query, run, someOrg, start, type World } from './world.ts';
+import {
+  endedDays,
+  finishCommand,
+  LEASE_EXPIRED_MS,
+  passTime,
+  pickOrg,
+  query,
+  runCommand,
+  startCommand,
+  type World,
+} from './world.ts';
 
 const flags = (name: string, values: readonly string[] | null) =>
   values?.flatMap((value) => [name, value]) ?? [];
 
-/** Returns a backfill; the lease of a dead process, for which it would wait, has lapsed by then. */
-async function someBackfill(world: World, dice: Dice): Promise<string[]> {
-  await passTime(world, LEASE_OVER_MS);
-  const days = daysOf(world, 26);
+/** Draws a backfill. Lets the lease of a dead process expire first, because a backfill would wait for it. */
+async function pickBackfill(world: World, dice: Dice): Promise<string[]> {
+  await passTime(world, LEASE_EXPIRED_MS);
+  const days = endedDays(world, 26);
   const last = dice.chance(0.6) ? 0 : dice.below(12);
-  const orgIds = dice.chance(0.2) ? [await someOrg(world, dice)] : null;
+  const orgIds = dice.chance(0.2) ? [await pickOrg(world, dice)] : null;
   const streams = dice.chance(0.2) ? [dice.pick(world.settings.streams)] : null;
   const range = ['--from', days[last + dice.below(14)] as string, '--to', days[last] as string];
   const force = dice.chance(0.35) ? ['--force'] : [];
   return ['backfill', ...range, ...force, ...flags('--org', orgIds), ...flags('--stream', streams)];
 }
 
-const someDate = (world: World, dice: Dice) => ['run', '--day', dice.pick(daysOf(world, 8))];
+const pickDayRun = (world: World, dice: Dice) => ['run', '--day', dice.pick(endedDays(world, 8))];
 
-async function someExport(world: World, dice: Dice): Promise<string[]> {
+async function pickRun(world: World, dice: Dice): Promise<string[]> {
   const roll = dice.next();
   if (roll < 0.6) return ['run'];
-  return roll < 0.8 ? await someBackfill(world, dice) : someDate(world, dice);
+  return roll < 0.8 ? await pickBackfill(world, dice) : pickDayRun(world, dice);
 }
 
-/** The statement of a run at which something happens to it: mostly one of the first, where most is decided. */
-const someMoment = (dice: Dice) => 1 + Math.floor(4 ** (dice.next() * 3.4));
+/** Draws the statement at which a run is disturbed, mostly one of the first, where most is decided. */
+const pickStatement = (dice: Dice) => 1 + Math.floor(4 ** (dice.next() * 3.4));
 
-type Way = Record<'cut' | 'mend' | 'interrupt', () => void>;
+type WireControl = Record<'cut' | 'mend' | 'interrupt', () => void>;
 
-/** Runs an export by a way of its own to the database, and does something at one of its statements. */
-async function disturb(world: World, dice: Dice, act: (way: Way) => 'pass' | 'drop'): Promise<string> {
-  const args = await someExport(world, dice);
+/** Runs the program over a wire of its own to the database, and disturbs it at one of its statements. */
+async function disturb(
+  world: World,
+  dice: Dice,
+  disturbance: (way: WireControl) => 'pass' | 'drop',
+): Promise<string> {
+  const args = await pickRun(world, dice);
   await using wire = await startWire(portOf(world.database.url));
-  const moment = someMoment(dice);
-  let isPlayed = false;
+  const statementNumber = pickStatement(dice);
+  let isReached = false;
   wire.onSent = (nth) => {
-    if (nth !== moment) return 'pass';
-    isPlayed = true;
-    return act({
+    if (nth !== statementNumber) return 'pass';
+    isReached = true;
+    return disturbance({
       cut: () => wire.cut(),
       mend: () => wire.mend(),
       interrupt: () => started.running.kill('SIGTERM'),
     });
   };
-  const started = start(world, args, { databaseUrl: through(wire, world.database.url) });
-  const { code } = await finish(world, started);
-  await untilGone(world);
-  return `${args.join(' ')} at statement ${moment}${isPlayed ? '' : ', which it did not reach'}: ${code}`;
+  const started = startCommand(world, args, { databaseUrl: through(wire, world.database.url) });
+  const { code } = await finishCommand(world, started);
+  await waitForSessions(world);
+  return `${args.join(' ')} at statement ${statementNumber}${isReached ? '' : ', which it did not reach'}: ${code}`;
 }
 
 const SESSIONS = `from pg_stat_activity where datname = current_database()
   and application_name = 'losant-usage'`;
 
-/** Waits until the server has noticed that the sessions of commands are gone. */
-async function untilGone(world: World): Promise<void> {
+/** Waits until the server has ended the sessions of commands. */
+async function waitForSessions(world: World): Promise<void> {
   for (let tries = 0; tries < 200 && (await query(world, `select ${SESSIONS}`)).length > 0; tries += 1)
     await sleep(10);
 }
 
 async function freeze(world: World, dice: Dice): Promise<string> {
-  const args = await someExport(world, dice);
+  const args = await pickRun(world, dice);
   await using wire = await startWire(portOf(world.database.url));
-  const moment = someMoment(dice);
-  let isOver = false;
-  const frozen = new Promise<void>((resolve) => {
+  const statementNumber = pickStatement(dice);
+  let hasEnded = false;
+  const freezePoint = new Promise<void>((resolve) => {
     wire.onSent = (nth) => {
-      if (nth !== moment || isOver) return 'pass';
+      if (nth !== statementNumber || hasEnded) return 'pass';
       resolve();
       return 'freeze';
     };
   });
   const startedAtMs = world.nowMs;
-  const first = start(world, args, { databaseUrl: through(wire, world.database.url) });
-  await Promise.race([frozen, first.running.ended]);
-  isOver = true;
-  await passTime(world, LEASE_OVER_MS + dice.below(dice.chance(0.5) ? 60 : 30_000) * 1_000);
-  // What Postgres does after a minute with a session that does nothing in the midst of a transaction.
+  const first = startCommand(world, args, { databaseUrl: through(wire, world.database.url) });
+  await Promise.race([freezePoint, first.running.ended]);
+  hasEnded = true;
+  await passTime(world, LEASE_EXPIRED_MS + dice.below(dice.chance(0.5) ? 60 : 30_000) * 1_000);
+  // Postgres ends a session that idles in a transaction for a minute.
   await query(world, `select pg_terminate_backend(pid) ${SESSIONS} and state like 'idle in transaction%'`);
-  const { code } = await run(world, ['run']);
+  const { code } = await runCommand(world, ['run']);
   if (code === 4)
-    world.complaints.push('a process that was frozen for more than a minute still keeps others out');
+    world.violations.push('a process that was suspended for more than a minute still blocks others');
   wire.thaw();
-  const ended = await finish(world, first, startedAtMs);
-  return `${args.join(' ')} at statement ${moment}: ${ended.code}, beside it ${code}`;
+  const ended = await finishCommand(world, first, startedAtMs);
+  return `${args.join(' ')} at statement ${statementNumber}: ${ended.code}, meanwhile ${code}`;
 }
 
-/** A backfill that waits for a run, and may be killed meanwhile: its days stay due, and are read all the same. */
-async function backfillBeside(world: World, dice: Dice): Promise<string> {
-  const args = await someBackfill(world, dice);
+/** A backfill waits for a run and may be killed while it does. Its days stay due and are read nevertheless. */
+async function runWithBackfill(world: World, dice: Dice): Promise<string> {
+  const args = await pickBackfill(world, dice);
   await world.platform.control('config', { latencyMs: 40 });
-  const holder = run(world, ['run']);
+  const holder = runCommand(world, ['run']);
   await sleep(100);
-  const waiting = start(world, args);
+  const waiting = startCommand(world, args);
   const isKilled = dice.chance(0.5);
   if (isKilled) setTimeout(() => waiting.running.kill('SIGTERM'), dice.below(600));
-  const [second, first] = await Promise.all([finish(world, waiting), holder]);
+  const [second, first] = await Promise.all([finishCommand(world, waiting), holder]);
   await world.platform.control('config', { latencyMs: 0 });
   return `${args.join(' ')}${isKilled ? ', killed' : ''}: ${second.code}, the run ${first.code}`;
 }
 
-/** A host's clock that jumps while a command runs. */
-function jumpingClock(world: World, dice: Dice): { hostNow: () => number; byMs: number } {
+/** Returns a host clock that jumps while a command runs. */
+function createJumpingClock(world: World, dice: Dice): { hostNow: () => number; byMs: number } {
   const byMs = dice.pick([5_000, 45_000, 360_000, 7 * HOUR_MS, 4 * DAY_MS]) * (dice.chance(0.5) ? 1 : -1);
-  let left = 5 + dice.below(300);
-  return { byMs, hostNow: () => world.nowMs + (--left < 0 ? byMs : 0) };
+  let callsLeft = 5 + dice.below(300);
+  return { byMs, hostNow: () => world.nowMs + (--callsLeft < 0 ? byMs : 0) };
 }
 
 async function runLogged(world: World, args: readonly string[]): Promise<string> {
-  return `${args.join(' ')}: ${(await run(world, args)).code}`;
+  return `${args.join(' ')}: ${(await runCommand(world, args)).code}`;
 }
 
 export const PROCESS_STEPS = {
@@ -128,23 +142,25 @@ export const PROCESS_STEPS = {
     await passTime(world, hours * HOUR_MS);
     return `after ${hours} h: ${await runLogged(world, ['run'])}`;
   }),
-  run_day: step(2, (world, dice) => runLogged(world, someDate(world, dice))),
+  run_day: step(2, (world, dice) => runLogged(world, pickDayRun(world, dice))),
   run_part: step(2, async (world, dice) => {
-    const orgIds = dice.chance(0.5) ? [await someOrg(world, dice)] : null;
+    const orgIds = dice.chance(0.5) ? [await pickOrg(world, dice)] : null;
     const streams = orgIds && dice.chance(0.5) ? null : [dice.pick(world.settings.streams)];
     return await runLogged(world, ['run', ...flags('--org', orgIds), ...flags('--stream', streams)]);
   }),
-  backfill: step(4, async (world, dice) => await runLogged(world, await someBackfill(world, dice))),
-  backfill_beside: step(2, backfillBeside),
+  backfill: step(4, async (world, dice) => await runLogged(world, await pickBackfill(world, dice))),
+  run_with_backfill: step(2, runWithBackfill),
   two_runs: step(2, async (world) => {
-    await passTime(world, LEASE_OVER_MS);
-    const codes = (await Promise.all([run(world, ['run']), run(world, ['run'])])).map(({ code }) => code);
-    if (codes.every((code) => code === 4)) world.complaints.push('two runs kept each other out');
+    await passTime(world, LEASE_EXPIRED_MS);
+    const codes = (await Promise.all([runCommand(world, ['run']), runCommand(world, ['run'])])).map(
+      ({ code }) => code,
+    );
+    if (codes.every((code) => code === 4)) world.violations.push('two runs blocked each other');
     return codes.join();
   }),
   kill: step(5, (world, dice) =>
     disturb(world, dice, ({ cut, interrupt }) => {
-      // It may do nothing more: the database is out of its reach before it hears of its end.
+      // Cut first: a killed process must not write anything on its way out.
       setImmediate(() => {
         cut();
         interrupt();
@@ -183,22 +199,22 @@ export const PROCESS_STEPS = {
     return 'to the copy';
   }),
   host_clock: step(3, async (world, dice) => {
-    const args = dice.chance(0.6) ? ['run'] : await someBackfill(world, dice);
-    const { hostNow, byMs } = jumpingClock(world, dice);
-    const { code } = await run(world, args, { hostNow });
+    const args = dice.chance(0.6) ? ['run'] : await pickBackfill(world, dice);
+    const { hostNow, byMs } = createJumpingClock(world, dice);
+    const { code } = await runCommand(world, args, { hostNow });
     return `${args.join(' ')} by ${byMs} ms: ${code}`;
   }),
   platform_clock: step(2, async (world, dice) => {
     const byMs = dice.pick([45_000, 360_000, 7 * HOUR_MS, 4 * DAY_MS]) * (dice.chance(0.5) ? 1 : -1);
     await world.platform.control('config', { clockJump: { afterRequests: dice.below(60), byMs } });
-    const { code } = await run(world, ['run']);
+    const { code } = await runCommand(world, ['run']);
     await world.platform.control('config', { clockJump: null, clock: { offsetMs: 0 } });
     return `by ${byMs} ms: ${code}`;
   }),
-  migrate: step(1, async (world) => `${(await run(world, ['migrate'])).code}`),
+  migrate: step(1, async (world) => `${(await runCommand(world, ['migrate'])).code}`),
   look: step(2, async (world) => {
     const codes: (number | null)[] = [];
-    for (const command of ['gaps', 'status', 'check']) codes.push((await run(world, [command])).code);
+    for (const command of ['gaps', 'status', 'check']) codes.push((await runCommand(world, [command])).code);
     return codes.join();
   }),
 } as const satisfies Kinds;

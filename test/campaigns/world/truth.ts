@@ -1,15 +1,15 @@
 /**
- * What the simulated platforms say of themselves, by their control routes. Shares no code with the program: it is what
- * the program's tables are held against.
+ * The truth of the simulated platforms, from their control routes. The checker compares the program's tables with it;
+ * it shares no code with the program.
  */
 import type { Platform } from '../../simulator/platform.ts';
 
 export const HOUR_MS = 3_600_000;
 export const DAY_MS = 24 * HOUR_MS;
 export const dayAt = (ms: number) => new Date(ms).toISOString().slice(0, 10);
-export const endOf = (day: string) => Date.parse(day) + DAY_MS;
+export const dayEndMs = (day: string) => Date.parse(day) + DAY_MS;
 
-/** The columns of `usage_days` that have a stream's numbers, by the source's words. */
+/** The columns of `usage_days` with the numbers of a stream, by the platform's names. */
 export const COLUMNS = {
   device_counts: { created: 'devices_created', deleted: 'devices_deleted', total: 'devices_total' },
   notebook_minutes: {
@@ -29,7 +29,7 @@ export const COLUMNS = {
 export type StreamName = keyof typeof COLUMNS;
 export const STREAMS = Object.keys(COLUMNS) as StreamName[];
 
-/** The numbers of a cell, one for each column, and of sources one more for each type and source. */
+/** The numbers of a cell: one per column, and for sources another one per type and source. */
 export type Numbers = Readonly<Record<string, number>>;
 
 export interface Cell {
@@ -37,9 +37,9 @@ export interface Cell {
   readonly stream: StreamName;
   readonly day: string;
 }
-export const nameOf = ({ stream, orgId, day }: Cell) => `${stream} ${orgId} ${day}`;
+export const cellName = ({ stream, orgId, day }: Cell) => `${stream} ${orgId} ${day}`;
 
-/** Returns the numbers under the names of their columns, each key of a map of maps after its column's. */
+/** Returns the numbers by column; in a map of maps, the keys follow the name of the column. */
 export function flatten(value: unknown, prefix = ''): Numbers {
   if (typeof value !== 'object' || value === null) return { [prefix]: Number(value) };
   const parts = Object.entries(value).map(([key, part]) =>
@@ -48,10 +48,10 @@ export function flatten(value: unknown, prefix = ''): Numbers {
   return Object.assign({}, ...parts) as Numbers;
 }
 
-/** One version of a day's cell as Losant has it. */
+/** A version of a cell in Losant. */
 export interface Version {
   readonly numbers: Numbers;
-  /** The columns that answers leave out; for sources all of them or none. */
+  /** The columns that responses omit; for sources all of them or none. */
   readonly omitted: readonly string[];
 }
 
@@ -63,7 +63,7 @@ interface RawDay {
   readonly omitted_totals: readonly ('billable_count' | 'all_count' | 'all_bytes')[];
 }
 
-function versionOf(day: RawDay, stream: StreamName): Version {
+function toVersion(day: RawDay, stream: StreamName): Version {
   const all = Object.values(COLUMNS[stream]);
   const omitted = stream === 'payload_totals' ? day.omitted_totals.map((word) => COLUMNS[stream][word]) : [];
   if (stream !== 'payload_sources') {
@@ -80,7 +80,7 @@ function versionOf(day: RawDay, stream: StreamName): Version {
   return { numbers, omitted: day.omitted.payload_sources ? all : [] };
 }
 
-/** The actions of the API that answer for a stream. */
+/** The stream of an action of the API. */
 const STREAM_OF: Readonly<Record<string, StreamName>> = {
   'instanceOrg.deviceCounts': 'device_counts',
   'instanceOrg.notebookMinuteCounts': 'notebook_minutes',
@@ -92,17 +92,17 @@ export interface TruthOrg {
   readonly orgId: string;
   readonly deleted: boolean;
   readonly createdDay: string;
-  /** The instance that has it, or had it last. */
+  /** The instance that owns it, or owned it last. */
   readonly instanceId: string;
 }
 
-/** How far apart two times may be that are the same moment: by so much the program takes two clocks for one. */
+/** The difference of two clocks that the program tolerates. */
 export const SKEW_MS = 31_000;
 
-/** Every version of every number that the platforms had, with its time: what they can have answered when. */
+/** Every version of every cell on the platforms with its time, which tells what they could report when. */
 export class TruthBook {
   readonly #platforms: readonly Platform[];
-  readonly #versions = new Map<string, { readonly sinceMs: number; readonly version: Version }[]>();
+  readonly #versions = new Map<string, { readonly startMs: number; readonly version: Version }[]>();
   readonly #faults = new Map<string, number[]>();
   #faultsRead = 0;
 
@@ -110,43 +110,43 @@ export class TruthBook {
     this.#platforms = platforms;
   }
 
-  /** Returns the organizations of all platforms; one that has moved is that of the platform on which it lives. */
+  /** Returns the organizations of all platforms. One that was transferred belongs to the platform where it exists. */
   async orgs(): Promise<TruthOrg[]> {
-    const found = new Map<string, TruthOrg>();
+    const orgsById = new Map<string, TruthOrg>();
     for (const platform of this.#platforms) {
       const { instanceId } = platform;
       const { orgs } = (await platform.control('orgs')) as { orgs: TruthOrg[] };
       for (const { orgId, deleted, createdDay } of orgs) {
-        if (!deleted || !found.has(orgId)) found.set(orgId, { orgId, deleted, createdDay, instanceId });
+        if (!deleted || !orgsById.has(orgId)) orgsById.set(orgId, { orgId, deleted, createdDay, instanceId });
       }
     }
-    return [...found.values()];
+    return [...orgsById.values()];
   }
 
-  /** Writes down the present numbers of days that are over, of every organization or of one. */
-  async note(atMs: number, { from, to }: { from: string; to: string }, onlyOrg?: string): Promise<void> {
+  /** Records the current numbers of days that have ended, of every organization or of one. */
+  async record(atMs: number, { from, to }: { from: string; to: string }, onlyOrg?: string): Promise<void> {
     for (const { orgId, instanceId, deleted } of await this.orgs()) {
       if (deleted || orgId !== (onlyOrg ?? orgId)) continue;
       const platform = this.#platforms.find((each) => each.instanceId === instanceId);
-      const answer = await platform?.control(`truth?from=${from}&to=${to}&orgId=${orgId}`);
-      const { orgs } = answer as { orgs: { days: RawDay[] }[] };
+      const response = await platform?.control(`truth?from=${from}&to=${to}&orgId=${orgId}`);
+      const { orgs } = response as { orgs: { days: RawDay[] }[] };
       for (const day of orgs[0]?.days.filter(({ complete }) => complete) ?? []) {
         for (const stream of STREAMS)
-          this.#add({ orgId, stream, day: day.day }, versionOf(day, stream), atMs);
+          this.#add({ orgId, stream, day: day.day }, toVersion(day, stream), atMs);
       }
     }
   }
 
-  #add(cell: Cell, version: Version, sinceMs: number): void {
-    const known = this.#versions.get(nameOf(cell)) ?? [];
-    if (JSON.stringify(known.at(-1)?.version) === JSON.stringify(version)) return;
-    this.#versions.set(nameOf(cell), [...known, { sinceMs, version }]);
+  #add(cell: Cell, version: Version, startMs: number): void {
+    const knownVersions = this.#versions.get(cellName(cell)) ?? [];
+    if (JSON.stringify(knownVersions.at(-1)?.version) === JSON.stringify(version)) return;
+    this.#versions.set(cellName(cell), [...knownVersions, { startMs, version }]);
   }
 
-  /** Writes down which buckets faults have left out of answers since the last time. */
-  async noteFaults(): Promise<void> {
-    const answer = await this.#platforms[0]?.control('faults?kind=missing_bucket');
-    const { faults } = answer as { faults: { at: string; orgId: string; action: string; day: string }[] };
+  /** Records which buckets faults have omitted from responses since the last call. */
+  async recordFaults(): Promise<void> {
+    const response = await this.#platforms[0]?.control('faults?kind=missing_bucket');
+    const { faults } = response as { faults: { at: string; orgId: string; action: string; day: string }[] };
     for (const { at, orgId, action, day } of faults.slice(this.#faultsRead)) {
       const key = `${STREAM_OF[action]} ${orgId} ${day}`;
       this.#faults.set(key, [...(this.#faults.get(key) ?? []), Date.parse(at)]);
@@ -154,23 +154,22 @@ export class TruthBook {
     this.#faultsRead = faults.length;
   }
 
-  /** Returns the versions of a cell that an answer to a request of this time may have. */
+  /** Returns the versions of a cell that a response to a request of this time can have. */
   at(cell: Cell, atMs: number): readonly Version[] {
-    const versions = this.#versions.get(nameOf(cell)) ?? [];
-    const isLeftOut =
-      this.#faults.get(nameOf(cell))?.some((each) => Math.abs(each - atMs) <= SKEW_MS) ?? false;
+    const versions = this.#versions.get(cellName(cell)) ?? [];
+    const isOmitted =
+      this.#faults.get(cellName(cell))?.some((each) => Math.abs(each - atMs) <= SKEW_MS) ?? false;
     return versions
-      .filter(({ sinceMs }, index) => {
-        const untilMs = versions[index + 1]?.sinceMs ?? Number.POSITIVE_INFINITY;
-        return (index === 0 || sinceMs <= atMs + SKEW_MS) && untilMs >= atMs - SKEW_MS;
+      .filter(({ startMs }, index) => {
+        const endMs = versions[index + 1]?.startMs ?? Number.POSITIVE_INFINITY;
+        return (index === 0 || startMs <= atMs + SKEW_MS) && endMs >= atMs - SKEW_MS;
       })
       .map(({ version }) =>
-        isLeftOut ? { ...version, omitted: Object.values(COLUMNS[cell.stream]) } : version,
+        isOmitted ? { ...version, omitted: Object.values(COLUMNS[cell.stream]) } : version,
       );
   }
 
-  /** Returns the present version. */
-  now(cell: Cell): Version | undefined {
-    return this.#versions.get(nameOf(cell))?.at(-1)?.version;
+  current(cell: Cell): Version | undefined {
+    return this.#versions.get(cellName(cell))?.at(-1)?.version;
   }
 }

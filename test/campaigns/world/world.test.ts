@@ -1,27 +1,28 @@
 /**
- * Worlds in which everything happens at once, in any order: after each step the tables are held against the
- * platform's truth. WORLD_SEEDS sets how many worlds, from WORLD_FIRST on, and WORLD_STEPS how long they are; WORLD_SEED
- * repeats one, with WORLD_ONLY some of its steps. The first failure ends it, with its steps and the checker's sentences.
+ * Worlds in which everything happens concurrently and in any order. After each step, the tables are compared with the
+ * platform's truth. WORLD_SEEDS is the number of worlds, WORLD_FIRST the first seed, WORLD_STEPS the length of a world.
+ * WORLD_SEED repeats one world, and WORLD_ONLY only some of its steps. The first failure ends the test and shows the
+ * steps and what is wrong.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
 import { type ClockDatabase, createClockDatabase } from '../../support/clock-database.ts';
-import { playSteps, stepsOf } from './play.ts';
+import { drawSteps, playSteps } from './play.ts';
 
-const countFrom = (variable: string, usual: number) =>
+const readCount = (variable: string, defaultCount: number) =>
   z.coerce
     .number()
     .int()
     .min(1)
-    .parse(process.env[variable] ?? usual);
+    .parse(process.env[variable] ?? defaultCount);
 
 const IS_REPEATED = process.env['WORLD_SEED'] !== undefined;
-const FIRST = countFrom(IS_REPEATED ? 'WORLD_SEED' : 'WORLD_FIRST', 1);
-const SEEDS = IS_REPEATED ? 1 : countFrom('WORLD_SEEDS', 2);
-const STEPS = countFrom('WORLD_STEPS', 10);
+const FIRST = readCount(IS_REPEATED ? 'WORLD_SEED' : 'WORLD_FIRST', 1);
+const SEEDS = IS_REPEATED ? 1 : readCount('WORLD_SEEDS', 2);
+const STEPS = readCount('WORLD_STEPS', 10);
 /** The numbers of the steps that are repeated. */
 const ONLY_STEPS = process.env['WORLD_ONLY']?.split(',').map(Number);
-/** Some steps mostly wait for timeouts. */
+/** More worlds than cores, because some steps mostly wait for timeouts. */
 const LANES = 6;
 
 let template: ClockDatabase;
@@ -35,21 +36,22 @@ afterAll(() => template.drop());
 // Guarantee (Missing numbers): After an outage, all gaps inside the horizon are filled automatically.
 // Guarantee (Runs): The exit code and counts of a run agree with the ledger.
 test(
-  `${SEEDS} worlds in which everything happens at once have no wrong number, and nothing is required in silence`,
+  `${SEEDS} worlds in which everything happens concurrently have no wrong number, and no gap goes unnoticed`,
   async () => {
     const queue = Array.from({ length: SEEDS }, (_, index) => FIRST + index);
     const failures: string[] = [];
     const lane = async () => {
       for (let seed = queue.shift(); seed !== undefined && failures.length === 0; seed = queue.shift()) {
-        const steps = stepsOf(seed, STEPS).filter(({ number }) => ONLY_STEPS?.includes(number) ?? true);
-        const { log, wrong } = await playSteps(seed, steps, template);
-        const lines = [...log, ...wrong.slice(0, 8).map((line) => `→ ${line}`)];
-        if (wrong.length > 0) failures.push(`WORLD_SEED=${seed} WORLD_STEPS=${STEPS}\n${lines.join('\n')}`);
+        const steps = drawSteps(seed, STEPS).filter(({ number }) => ONLY_STEPS?.includes(number) ?? true);
+        const { log, violations } = await playSteps(seed, steps, template);
+        const lines = [...log, ...violations.slice(0, 8).map((line) => `→ ${line}`)];
+        if (violations.length > 0)
+          failures.push(`WORLD_SEED=${seed} WORLD_STEPS=${STEPS}\n${lines.join('\n')}`);
       }
     };
     await Promise.all(Array.from({ length: LANES }, lane));
     expect(failures.join('\n\n')).toBe('');
   },
-  // Generous: on a busy machine all of it takes several times as long.
+  // A busy machine takes several times as long.
   900_000 + SEEDS * STEPS * 1_500,
 );

@@ -16,28 +16,28 @@ export const POLICIES = {
   short: { readAtHours: [0, 6, 24, 48], finalAfterHours: 48, horizonDays: 9 },
 } as const;
 
-/** What the program is told; a change is known to what is started after it. */
+/** The settings of commands that are started from now on. */
 export interface Settings {
   readonly streams: readonly StreamName[];
-  /** The ids of organizations; null for all. */
+  /** The IDs of organizations; null for all. */
   readonly orgIds: readonly string[] | null;
   readonly policy: keyof typeof POLICIES;
 }
 
-/** What is wrong with the platform at present. */
+/** What is wrong with the platform now. */
 export interface Problem {
   readonly faults: readonly FaultPlan[];
   readonly list: ListFaults | null;
-  /** The scopes of the token; null for all, an empty list for a token that is revoked. */
+  /** The scopes of the token. Null means all; an empty list means that it is revoked. */
   readonly scopes: readonly string[] | null;
   readonly dateOffsetMs: number;
 }
 
-export const NO_TROUBLE: Problem = { faults: [], list: null, scopes: null, dateOffsetMs: 0 };
+export const NO_PROBLEM: Problem = { faults: [], list: null, scopes: null, dateOffsetMs: 0 };
 
 export interface World extends AsyncDisposable {
   readonly platform: Platform;
-  /** Another instance, to which organizations move. */
+  /** Another instance, to which organizations are transferred. */
   readonly other: Platform;
   readonly database: ClockDatabase;
   readonly book: TruthBook;
@@ -46,20 +46,20 @@ export interface World extends AsyncDisposable {
   problem: Problem;
   /** The tables after the last step. */
   ledger: Ledger;
-  /** What the current step has played so far. */
+  /** The commands that the current step has run so far. */
   outcomes: Outcome[];
-  /** What a step itself found wrong. */
-  complaints: string[];
-  /** The times from which organizations are in the list, by id. */
+  /** What the step itself found wrong. */
+  violations: string[];
+  /** The time from which an organization is in the list, by ID. */
   readonly listedSince: Map<string, number>;
-  /** The answers to waits and jitter, which depend on how busy the machine is. */
+  /** For jitter and delays. Separate from the dice of steps, because a busy machine draws more often. */
   readonly random: () => number;
 }
 
-/** Between two steps: less than a lease lasts, and more than clocks may differ. */
+/** The time between two steps: shorter than a lease, and longer than clocks may differ. */
 const TICK_MS = 40_000;
 
-export async function openWorld(seed: number, template: ClockDatabase): Promise<World> {
+export async function createWorld(seed: number, template: ClockDatabase): Promise<World> {
   const dice = rollFrom(seed * 7_919 + 1);
   const startMs = Date.UTC(2024, 1, 1) + dice.below(640) * DAY_MS + (1 + dice.below(20)) * HOUR_MS;
   const waits = rollFrom(seed);
@@ -84,15 +84,15 @@ export async function openWorld(seed: number, template: ClockDatabase): Promise<
     database,
     book: new TruthBook([platform, other]),
     settings: { streams: STREAMS, orgIds: null, policy: 'usual' as const },
-    problem: NO_TROUBLE,
+    problem: NO_PROBLEM,
     ledger: await readLedger(database.url),
     outcomes: [],
-    complaints: [],
+    violations: [],
     listedSince: new Map<string, number>(),
     random: () => waits.next(),
     [Symbol.asyncDispose]: () => closeWorld(world),
   });
-  await noteAll(world);
+  await recordTruth(world);
   return world;
 }
 
@@ -102,54 +102,58 @@ async function closeWorld(world: World): Promise<void> {
   await world.database.drop();
 }
 
-/** Moves the time of the platforms, the database, and the program with it. Within a step it stands still otherwise. */
+/** Advances the time of platforms, database and program, which otherwise stands still. */
 export async function passTime(world: World, ms: number = TICK_MS): Promise<void> {
-  const before = dayAt(world.nowMs);
+  const dayBefore = dayAt(world.nowMs);
   world.nowMs += Math.round(ms / 1_000) * 1_000;
   await world.database.stopClock(world.nowMs);
-  if (dayAt(world.nowMs) !== before) await noteAll(world, before);
+  if (dayAt(world.nowMs) !== dayBefore) await recordTruth(world, dayBefore);
 }
 
-/** After which the lease of a dead process has lapsed. */
-export const LEASE_OVER_MS = 61_000;
-/** The days before a world's beginning that a backfill may ask for, and some more. */
-const DAYS_BACK = 80;
+/** After this time the lease of a dead process has expired. */
+export const LEASE_EXPIRED_MS = 61_000;
+/** More days than backfills reach back before the start of a world. */
+const RECORDED_DAYS = 80;
 
-/** Writes down the numbers of days that are over, from `from` on or of all that may be asked for. */
-export async function noteAll(world: World, from = dayAt(world.nowMs - DAYS_BACK * DAY_MS)): Promise<void> {
+/** Records the numbers of days that have ended, by default of all that backfills can read. */
+export async function recordTruth(
+  world: World,
+  from = dayAt(world.nowMs - RECORDED_DAYS * DAY_MS),
+): Promise<void> {
   const { book, nowMs, listedSince } = world;
-  for (const { orgId } of await livingOf(world)) listedSince.set(orgId, listedSince.get(orgId) ?? nowMs);
-  await book.note(nowMs, { from, to: dayAt(nowMs - DAY_MS) });
+  for (const { orgId } of await readExistingOrgs(world))
+    listedSince.set(orgId, listedSince.get(orgId) ?? nowMs);
+  await book.record(nowMs, { from, to: dayAt(nowMs - DAY_MS) });
 }
 
-/** Returns the last days that are over, newest first. */
-export function daysOf({ nowMs }: Pick<World, 'nowMs'>, count: number): string[] {
+/** Returns the last days that have ended, newest first. */
+export function endedDays({ nowMs }: Pick<World, 'nowMs'>, count: number): string[] {
   return Array.from({ length: count }, (_, back) => dayAt(nowMs - (back + 1) * DAY_MS));
 }
 
 /** Returns the organizations that exist, on either platform. */
-export async function livingOf({ book }: World): Promise<TruthOrg[]> {
+export async function readExistingOrgs({ book }: World): Promise<TruthOrg[]> {
   return (await book.orgs()).filter(({ deleted }) => !deleted);
 }
 
-/** Returns the organizations of the first platform that are gone, and that the program does not know to be gone yet. */
-export async function unnoticedOf({ book, ledger, platform }: World): Promise<string[]> {
-  const known = ledger.tracks.filter((each) => !each.removed && each.instanceId === platform.instanceId);
+/** Returns the organizations that are no longer on the first platform, which the program has not noticed yet. */
+export async function findUnnoticedOrgs({ book, ledger, platform }: World): Promise<string[]> {
+  const known = ledger.tracks.filter((each) => !each.isDeleted && each.instanceId === platform.instanceId);
   const ids = new Set(known.map(({ orgId }) => orgId));
-  const gone = (org: TruthOrg) => org.deleted || org.instanceId !== platform.instanceId;
-  return (await book.orgs()).filter((org) => gone(org) && ids.has(org.orgId)).map(({ orgId }) => orgId);
+  const isGone = (org: TruthOrg) => org.deleted || org.instanceId !== platform.instanceId;
+  return (await book.orgs()).filter((org) => isGone(org) && ids.has(org.orgId)).map(({ orgId }) => orgId);
 }
 
-/** Returns one of the organizations that exist on the first platform. */
-export async function someOrg(world: World, dice: Dice): Promise<string> {
-  return dice.pick(await ownOf(world)).orgId;
+/** Draws an existing organization of the first platform. */
+export async function pickOrg(world: World, dice: Dice): Promise<string> {
+  return dice.pick(await readPlatformOrgs(world)).orgId;
 }
 
-export async function ownOf(world: World): Promise<TruthOrg[]> {
-  return (await livingOf(world)).filter(({ instanceId }) => instanceId === world.platform.instanceId);
+export async function readPlatformOrgs(world: World): Promise<TruthOrg[]> {
+  return (await readExistingOrgs(world)).filter(({ instanceId }) => instanceId === world.platform.instanceId);
 }
 
-export async function setTrouble(world: World, changes: Partial<Problem>): Promise<void> {
+export async function setProblem(world: World, changes: Partial<Problem>): Promise<void> {
   const { platform } = world;
   world.problem = { ...world.problem, ...changes };
   const { faults, list, scopes, dateOffsetMs } = world.problem;
@@ -158,27 +162,28 @@ export async function setTrouble(world: World, changes: Partial<Problem>): Promi
   await platform.control('tokens', { ...token, revoked: scopes?.length === 0 });
 }
 
-/** Changes what the program is told from now on. */
 export function changeSettings(world: World, changes: Partial<Settings>): void {
   world.settings = { ...world.settings, ...changes };
 }
 
 export interface StartOptions extends Pick<Surroundings, 'hostNow'> {
-  /** The database by another way than the usual one. */
+  /** Another way to the database. */
   readonly databaseUrl?: string;
   readonly platform?: Platform;
-  readonly more?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string>>;
 }
 
-/** A command that has been started. */
-interface Started {
+interface StartedCommand {
   readonly args: readonly string[];
   readonly instanceId: string;
   readonly running: Running;
 }
 
-/** Starts a command in this process. */
-export function start(world: World, args: readonly string[], options: StartOptions = {}): Started {
+export function startCommand(
+  world: World,
+  args: readonly string[],
+  options: StartOptions = {},
+): StartedCommand {
   const { settings, random } = world;
   const { url, token, instanceId } = options.platform ?? world.platform;
   const { readAtHours, finalAfterHours, horizonDays } = POLICIES[settings.policy];
@@ -198,15 +203,15 @@ export function start(world: World, args: readonly string[], options: StartOptio
     REQUEST_ATTEMPTS: '2',
     LOG_LEVEL: 'silent',
     TZ: 'Pacific/Auckland',
-    ...options.more,
+    ...options.env,
   };
   const hostNow = options.hostNow ?? (() => world.nowMs);
   const running = startProgram([...args, '--json'], env, { hostNow, random: () => random() / 4 });
   return { args, instanceId, running };
 }
 
-/** Returns what an export was about, by its arguments; null for other commands. */
-function scopeOf(args: readonly string[], instanceId: string): Scope | null {
+/** Returns the scope of a run from its arguments; null for other commands. */
+function readScope(args: readonly string[], instanceId: string): Scope | null {
   const valuesOf = (name: string) => {
     const values = args.filter((_, index) => args[index - 1] === name);
     return values.length === 0 ? null : values;
@@ -222,21 +227,24 @@ function scopeOf(args: readonly string[], instanceId: string): Scope | null {
   };
 }
 
-/** Waits for the end of a command and notes it for the checker. */
-export async function finish(
+/** Waits for the end of a command, and keeps its outcome for the checker. */
+export async function finishCommand(
   world: World,
-  { args, instanceId, running }: Started,
+  { args, instanceId, running }: StartedCommand,
   startedAtMs = world.nowMs,
 ): Promise<Ended> {
   const ended = await running.ended;
-  const scope = scopeOf(args, instanceId);
-  world.outcomes.push({ what: args.join(' '), scope, startedAtMs, ...ended });
+  const scope = readScope(args, instanceId);
+  world.outcomes.push({ command: args.join(' '), scope, startedAtMs, ...ended });
   return ended;
 }
 
-/** Runs a command to its end. */
-export async function run(world: World, args: readonly string[], options: StartOptions = {}): Promise<Ended> {
-  return await finish(world, start(world, args, options));
+export async function runCommand(
+  world: World,
+  args: readonly string[],
+  options: StartOptions = {},
+): Promise<Ended> {
+  return await finishCommand(world, startCommand(world, args, options));
 }
 
 export const query = ({ database }: World, statement: string) => queryOnce(database.url, statement);

@@ -72,7 +72,7 @@ export const SITUATIONS = {
       orgs: 40,
       faults: { kinds: ['hang'], forever: true, actions: ['payloadCountsBreakdown'], slowMs: 600_000 },
       env: { REQUEST_TIMEOUT_MS: '300000' },
-      status: /"done":[1-9]/,
+      status: /"readCells":[1-9]/,
     }),
   'many organizations': () => start({ orgs: 0, prepare: fillMany, status: /"state":"standby"/ }),
   'months with gaps': () =>
