@@ -28,11 +28,12 @@ cross join lateral (
   where r.stream = 'payload_hours'
 ) as n;
 
--- When the state of each cell that a run has created last mattered to its values.
+-- When the values of each cell were first stored, and when they became final.
 create view losant_usage_internal.cell_times as
 select usage_date, org_id, stream, revision, first_loaded_at, finalized_at from losant_usage.coverage;
 
--- Returns a value as it was: null if it was first loaded later, else its old value in the first later revision.
+-- Returns a value as it was at an instant: null if it was first loaded later; otherwise the old value of its first
+-- later revision, or the current value if there is none.
 create function losant_usage_internal.value_as_of(
   current_value bigint, metric text, later_metrics text[], old_values jsonb
 ) returns bigint language sql immutable parallel safe
@@ -116,5 +117,5 @@ comment on view losant_usage.restatements is 'Changes of stored numbers, one row
 comment on column losant_usage.restatements.new_quantity is 'Value after the change; null if there is none.';
 comment on column losant_usage.restatements.old_quantity is 'Value before the change; null if there was none.';
 comment on column losant_usage.restatements.revision_id is 'Row of revisions.';
-comment on function losant_usage.usage_as_of is 'daily_usage with the numbers that were known at an instant. Source: usage_days, revisions.';
+comment on function losant_usage.usage_as_of is 'daily_usage with the numbers that were known at an instant. The standing is the current one; null if a number was first loaded or became final since. Source: usage_days, coverage, revisions.';
 comment on function losant_usage.changes_since is 'Numbers first loaded or changed after an instant, one row per change; the differences add up to the total change. Hourly numbers are in restatements only. Source: coverage, revisions.';

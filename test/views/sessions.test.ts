@@ -16,24 +16,24 @@ const PROGRAM: Settings = { timezone: 'UTC', datestyle: 'ISO' };
 
 /** Santiago has no midnight on 6 September, and Beirut none on 29 March. */
 const SESSIONS: Readonly<Record<string, Settings>> = {
-  'in Santiago, with German dates': {
+  'Santiago with German dates': {
     timezone: 'America/Santiago',
     datestyle: 'German',
     intervalstyle: 'sql_standard',
   },
-  'in Beirut, with the day before the month': {
+  'Beirut with the day before the month': {
     timezone: 'Asia/Beirut',
     datestyle: 'SQL, DMY',
     intervalstyle: 'iso_8601',
     extra_float_digits: '-15',
   },
-  'that looks for functions in a foreign schema first': {
+  'Auckland with a foreign schema before that of Postgres': {
     timezone: 'Pacific/Auckland',
     datestyle: 'Postgres, MDY',
     search_path: 'shadow, pg_catalog',
     extra_float_digits: '3',
   },
-  'in another language, with queries compiled': {
+  'Los Angeles in the language of the server with compiled queries': {
     timezone: 'America/Los_Angeles',
     lc_time: TEST_LOCALE,
     lc_numeric: TEST_LOCALE,
@@ -220,24 +220,34 @@ test('every view and every call has rows', () => {
   expect(empty.map(([source]) => source)).toEqual([]);
 });
 
+// Guarantee (Numbers): Every view and function returns the same rows, whatever the settings of the session.
 // Guarantee (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
-test.each(Object.entries(SESSIONS))('every view and function has the same rows %s', async (_, settings) => {
-  expect(await readSources(settings)).toEqual(inProgram);
-});
+test.each(Object.entries(SESSIONS))(
+  'in a session in %s every view and function has the same rows',
+  async (_, settings) => {
+    expect(await readSources(settings)).toEqual(inProgram);
+  },
+);
 
-test.each(Object.entries(SESSIONS))('a rejection has the same text %s', async (_, settings) => {
-  expect(await readRejections(settings)).toEqual([
-    '2026-11 is not over: its last day is 2026-11-30 (UTC); ' +
-      'close a month once its last days are final: by default 72 hours after it ends (FINAL_AFTER_HOURS)',
-    expect.stringMatching(/^2026-09 of instance \w+ was already closed at 2026-11-22T12:00:03.000Z by /),
-    expect.stringContaining('differs from UTC by a fraction of an hour (on 2025-11-20)'),
-  ]);
-});
+test.each(Object.entries(SESSIONS))(
+  'in a session in %s a rejection has the same text',
+  async (_, settings) => {
+    expect(await readRejections(settings)).toEqual([
+      '2026-11 is not over: its last day is 2026-11-30 (UTC); ' +
+        'close a month once its last days are final: by default 72 hours after it ends (FINAL_AFTER_HOURS)',
+      expect.stringMatching(/^2026-09 of instance \w+ was already closed at 2026-11-22T12:00:03.000Z by /),
+      expect.stringContaining('differs from UTC by a fraction of an hour (on 2025-11-20)'),
+    ]);
+  },
+);
 
-test.each(Object.entries(SESSIONS))('a statement has the same texts %s', async (_, settings) => {
-  const [row] = inProgram[`check_closable(${CALLS['check_closable']?.[0]})`] ?? [];
-  const { check_closable: blockersHash } = JSON.parse(row ?? '{}') as { check_closable: string };
-  const texts = await readStatement(PROGRAM, blockersHash);
-  expect(texts.length).toBeGreaterThan(3);
-  expect(await readStatement(settings, blockersHash)).toEqual(texts);
-});
+test.each(Object.entries(SESSIONS))(
+  'in a session in %s a statement has the same texts',
+  async (_, settings) => {
+    const [row] = inProgram[`check_closable(${CALLS['check_closable']?.[0]})`] ?? [];
+    const { check_closable: blockersHash } = JSON.parse(row ?? '{}') as { check_closable: string };
+    const texts = await readStatement(PROGRAM, blockersHash);
+    expect(texts.length).toBeGreaterThan(3);
+    expect(await readStatement(settings, blockersHash)).toEqual(texts);
+  },
+);
