@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Bench } from './cases.ts';
-import { LAUNCHER, query, readCpuMs, runMeasured, withDatabase } from './processes.ts';
+import { addLogin, LAUNCHER, query, readCpuMs, runMeasured, withDatabase } from './processes.ts';
 import { fillDatabase } from './views.ts';
 
 const INSTANCE = '5c0000000000000000000001';
@@ -33,8 +33,7 @@ export async function billing({ postgres, sizes, settings, report }: Bench): Pro
          select org_id, stream, usage_date, 'bench' from cells;
          update losant_usage.instances set control_totals = 'show'`,
       );
-      const env = {
-        DATABASE_URL: databaseUrl,
+      const settingsEnv = {
         LOSANT_INSTANCE_ID: INSTANCE,
         LOSANT_API_URL: 'https://api.example.com',
         LOSANT_API_TOKEN: 'none',
@@ -44,7 +43,7 @@ export async function billing({ postgres, sizes, settings, report }: Bench): Pro
       const measure = async (args: readonly string[]) => {
         const before = readCpuMs(postgres.pid);
         const { document: _, ...figures } = await runMeasured(LAUNCHER, [...args, '--json'], {
-          env,
+          env: { ...settingsEnv, DATABASE_URL: addLogin(args, databaseUrl) },
           nodeFlags: settings.nodeFlags,
         });
         const name = args.filter((each) => !each.includes('/')).join(' ');
@@ -77,7 +76,7 @@ export async function billing({ postgres, sizes, settings, report }: Bench): Pro
   }
 }
 
-/** Runs statements that only the program may run. */
+/** Runs statements that only the program may run, as the writer. */
 async function asProgram(databaseUrl: string, statements: string): Promise<void> {
-  await query(databaseUrl, `set losant_usage.program = 'bench'; ${statements}`);
+  await query(addLogin(['run'], databaseUrl), `set losant_usage.program = 'bench'; ${statements}`);
 }

@@ -8,6 +8,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import type { OwnPostgres } from '../test/support/own-postgres.ts';
+import { getRole, loginAs, readRolesSql, removeLogin } from '../test/support/roles.ts';
 import type { Usage } from './usage.ts';
 
 export interface Measured<T> extends Usage {
@@ -99,7 +100,7 @@ export async function runProgram(
     LOSANT_API_URL: url,
     LOSANT_API_TOKEN: token,
     LOSANT_INSTANCE_ID: instanceId,
-    DATABASE_URL: databaseUrl,
+    DATABASE_URL: addLogin(args, databaseUrl),
     REQUEST_CONCURRENCY: String(concurrency),
     REQUESTS_PER_SECOND: '10000',
     LOG_LEVEL: 'warn',
@@ -110,13 +111,21 @@ export async function runProgram(
 /** A database with the program's tables, to copy. */
 export const TEMPLATE = 'bench_template';
 
+/** Creates the roles and the template. */
 export async function createTemplate(postgres: OwnPostgres): Promise<void> {
   await query(postgres.url, `create database ${TEMPLATE}`);
-  const env = { DATABASE_URL: toDatabaseUrl(postgres, TEMPLATE) };
-  await runMeasured(LAUNCHER, ['migrate', '--json'], { env });
+  const databaseUrl = toDatabaseUrl(postgres, TEMPLATE);
+  await query(databaseUrl, readRolesSql());
+  const args = ['migrate', '--json'];
+  await runMeasured(LAUNCHER, args, { env: { DATABASE_URL: addLogin(args, databaseUrl) } });
 }
 
-/** Runs a function with a copy of the template, or with an empty database, and drops it. */
+/** Returns the URL of a database with the login of the role that a command's user has. */
+export function addLogin(args: readonly string[], databaseUrl: string): string {
+  return loginAs(getRole(args), removeLogin(databaseUrl));
+}
+
+/** Runs a function with a copy of the template, or with an empty database, and drops it. Its URL is the superuser's. */
 export async function withDatabase<T>(
   postgres: OwnPostgres,
   use: (databaseUrl: string) => Promise<T>,

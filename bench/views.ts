@@ -1,5 +1,6 @@
 /** The case of questions that people and dashboards ask the views of a database with months of data. */
 import { readFileSync } from 'node:fs';
+import { loginAs, removeLogin } from '../test/support/roles.ts';
 import type { Bench } from './cases.ts';
 import { query, withDatabase } from './processes.ts';
 
@@ -72,7 +73,7 @@ interface PlanTimes {
 }
 
 async function measureQuery(databaseUrl: string, statement: string): Promise<number> {
-  const url = `${databaseUrl}?options=-c%20search_path%3Dlosant_usage`;
+  const url = `${loginAs('reader', removeLogin(databaseUrl))}?options=-c%20search_path%3Dlosant_usage`;
   const explain = `explain (analyze, timing off, format json) ${statement}`;
   const [row] = await query<{ 'QUERY PLAN': readonly [PlanTimes] }>(url, explain);
   const { 'Execution Time': execution, 'Planning Time': planning } = row?.['QUERY PLAN'][0] ?? {};

@@ -6,8 +6,6 @@ begin
   -- `create schema if not exists` needs the right to create schemas even where it exists.
   if to_regnamespace('losant_usage') is null then create schema losant_usage; end if;
   if to_regnamespace('losant_usage_internal') is null then create schema losant_usage_internal; end if;
-  -- Every reader of the schema may see its version; the right to the schema itself is the gate.
-  if to_regclass('losant_usage.migrations') is not null then grant select on losant_usage.migrations to public; end if;
 end
 $$;
 

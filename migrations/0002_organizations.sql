@@ -97,7 +97,8 @@ create trigger reject_manual_write before insert or update or delete or truncate
   execute function losant_usage_internal.reject_write(
     'organizations mirror Losant: losant-usage run reads the list, losant-usage org set changes one');
 create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.organization_history
-  execute function losant_usage_internal.reject_write('the history of organizations is append-only');
+  execute function losant_usage_internal.reject_write('the history of organizations is append-only: '
+    'losant-usage run adds to it, losant-usage org set changes an organization');
 create trigger reject_rewrite before truncate on losant_usage.runs
   execute function losant_usage_internal.reject_write('the record of runs is append-only');
 

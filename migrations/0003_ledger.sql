@@ -184,7 +184,8 @@ create trigger reject_manual_write before insert or update or delete or truncate
   execute function losant_usage_internal.reject_write(
     'losant-usage backfill --force reads days again; losant-usage waive accepts cells as they stand');
 create trigger reject_rewrite before insert or update or delete or truncate on losant_usage.revisions
-  execute function losant_usage_internal.reject_write('the record of changes is append-only; only loads write it');
+  execute function losant_usage_internal.reject_write('the record of changes is append-only: '
+    'losant-usage backfill --force reads days again and adds what differs');
 create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.waivers
   execute function losant_usage_internal.reject_write('losant-usage waive accepts a cell; the next good read lifts it');
 create trigger reject_rewrite before insert or update or delete or truncate on losant_usage.quarantine

@@ -1,6 +1,6 @@
 -- Views of usage by day for reading and BI. They are a stable contract: names and meanings stay, columns are only added
 -- at the end. A value that is not stored is null, never 0. Days are UTC days in every session: dates are compared with
--- dates, and become text by day_text.
+-- dates, and become text by to_char.
 --
 -- The functions with arguments are queries that the planner merges into the caller's, so that a condition on an
 -- organization or a day reaches the tables. Therefore they execute with the caller's rights, and have no settings. Each
@@ -94,7 +94,7 @@ begin
   if fractional_day is not null then
     raise exception 'time zone % differs from UTC by a fraction of an hour (on %), '
         'and usage is counted by UTC hour, so its days cannot be computed', time_zone,
-        losant_usage_internal.day_text(fractional_day::date)
+        to_char(fractional_day, 'YYYY-MM-DD')
       using errcode = '22023', hint = 'use a zone with whole-hour offsets, or the UTC days of daily_usage';
   end if;
   return query

@@ -175,10 +175,12 @@ where exists (
 -- instance has closed, only organizations to recheck are computed. Only settled cells count: the total leaves out what
 -- is stored and not settled, and after the first statement a line waits until all of its cells are settled.
 -- In plpgsql and planned at each call, which may be for one organization or for all. Without JIT, because the planner
--- takes each object for a thousand rows, and compiling takes longer than the query.
+-- takes each object for a thousand rows, and compiling takes longer than the query. With the rights of its owner and in
+-- UTC: the roles that read its views have no privileges on internal views, and any time zone.
 create function losant_usage_internal.month_lines(p_instance_id text, p_month date, p_statement_id uuid default null)
 returns table (line losant_usage.statement_lines, stream text, is_settled boolean, billed_at timestamptz)
-language plpgsql stable set plan_cache_mode = force_custom_plan set jit = off set work_mem = '64MB' as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC'
+set plan_cache_mode = force_custom_plan set jit = off set work_mem = '64MB' as $$
 #variable_conflict use_column
 declare
   month_end constant date := losant_usage_internal.month_end(p_month);
@@ -510,8 +512,6 @@ begin
   where s.statement_id = p_statement_id;
 end
 $$;
-revoke execute on function losant_usage.statement_draft, losant_usage.month_reconciliation, losant_usage.check_closable,
-  losant_usage.begin_statement, losant_usage.add_pack_file from public;
 
 -- Differences between what was billed and what would be billed now. `close --adjust` bills each once.
 create view losant_usage.adjustments as

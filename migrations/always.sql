@@ -1,11 +1,13 @@
 -- Rights and comments. This file is applied after the migrations, whenever one was applied or its own text has changed.
 -- It must be safe to run again.
 
--- The roles of deploy/postgres/roles.sql, where they exist, get the privileges named here and no others. The writer and
--- the closer are members of the reader.
+-- The roles of deploy/postgres/roles.sql, where they exist, get the privileges named here and no others, and no other
+-- role gets any. The writer and the closer are members of the reader.
 
 create or replace function losant_usage.grant_rights() returns void language plpgsql as $$
 begin
+  -- Postgres lets every role execute a new function.
+  revoke execute on all functions in schema losant_usage, losant_usage_internal from public;
   if exists (select from pg_roles where rolname = 'losant_usage_reader') then
     grant usage on schema losant_usage to losant_usage_reader;
     grant select on
@@ -21,9 +23,26 @@ begin
       losant_usage.statement_files, losant_usage.adjustments, losant_usage.months, losant_usage.meter_events,
       losant_usage.customer_statements
       to losant_usage_reader;
+    -- The functions with arguments read these with the privileges of their caller.
+    grant select on losant_usage_internal.hour_cells, losant_usage_internal.cell_times to losant_usage_reader;
     grant execute on function
-      losant_usage.statement_draft, losant_usage.month_reconciliation, losant_usage.check_closable
+      losant_usage.local_daily_usage, losant_usage.usage_compared, losant_usage.usage_as_of,
+      losant_usage.changes_since, losant_usage.statement_draft, losant_usage.month_reconciliation,
+      losant_usage.check_closable
       to losant_usage_reader;
+    -- A function in a view executes with the privileges of whoever reads the view. The reader can name neither these
+    -- nor the views above, because it lacks the privilege on their schema.
+    grant execute on function
+      losant_usage_internal.today, losant_usage_internal.month_of, losant_usage_internal.month_end,
+      losant_usage_internal.late_before, losant_usage_internal.current_day_standing,
+      losant_usage_internal.current_standing, losant_usage_internal.total, losant_usage_internal.number_of,
+      losant_usage_internal.day_text, losant_usage_internal.remedy, losant_usage_internal.month_lines,
+      losant_usage_internal.local_hours, losant_usage_internal.value_as_of
+      to losant_usage_reader;
+    -- The program reads the version of the schema here. A schema that was created with psql lacks the table.
+    if to_regclass('losant_usage.migrations') is not null then
+      grant select on losant_usage.migrations to losant_usage_reader;
+    end if;
     -- Bodies may contain anything that Losant or a proxy sent; hosts are nobody's business.
     grant select (id, org_id, stream, first_day, last_day, reason, detail, body_truncated, run_id, seen_at)
       on losant_usage.quarantine to losant_usage_reader;
@@ -36,6 +55,9 @@ begin
     grant select on losant_usage.coverage, losant_usage.usage_days, losant_usage.quarantine, losant_usage.leases,
       losant_usage.runs to losant_usage_writer;
     grant select on losant_usage_internal.unrecorded_cells to losant_usage_writer;
+    -- Triggers of the tables that it writes call the second one.
+    grant execute on function losant_usage_internal.compute_our_sums, losant_usage_internal.is_manual_write
+      to losant_usage_writer;
     grant insert, update on
       losant_usage.instances, losant_usage.organizations, losant_usage.organization_history, losant_usage.runs,
       losant_usage.tracks, losant_usage.coverage, losant_usage.usage_days, losant_usage.instance_totals
@@ -55,7 +77,6 @@ begin
   end if;
 end
 $$;
-revoke execute on function losant_usage.grant_rights from public;
 
 select losant_usage.grant_rights();
 comment on function losant_usage.grant_rights is 'Grants the roles of deploy/postgres/roles.sql their privileges. Run it again after creating roles.';

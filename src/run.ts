@@ -49,15 +49,16 @@ async function execute(
     destination: { write: (text: string) => err.write(text) },
   });
   for (const warning of config.warnings) logger.warn(warning);
+  const { role = 'losant_usage_reader' } = command;
   try {
-    const result = await command.run({ ...io, output, config, logger }, options);
+    const result = await command.run({ ...io, output, config, logger, role }, options);
     if (result.document !== undefined) output.printJson(result.document);
     output.print(...(result.lines ?? []));
     return result.exitCode ?? EXIT.ok;
   } catch (error) {
     if (config.databaseUrl === null || error instanceof AppError) throw error;
     const { describeUrl } = await import('./database/open.ts');
-    throw describeDatabaseError(error, describeUrl(config.databaseUrl)) ?? error;
+    throw describeDatabaseError(error, { where: describeUrl(config.databaseUrl), role }) ?? error;
   }
 }
 

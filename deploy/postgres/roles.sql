@@ -53,8 +53,11 @@ create schema if not exists losant_usage authorization losant_usage_migrator;
 create schema if not exists losant_usage_internal authorization losant_usage_migrator;
 grant usage on schema losant_usage to losant_usage_writer, losant_usage_closer, losant_usage_reader;
 
+-- Postgres lets every role execute a new function. Functions of the migrator are an exception.
+alter default privileges for role losant_usage_migrator revoke execute on functions from public;
+
 -- Privileges on tables, views and functions are listed in the schema itself (migrations/always.sql), and `migrate`
--- grants them; there are no default privileges. This block is for roles created after `migrate`.
+-- grants them; no privilege is granted by default. This block is for roles created after `migrate`.
 do $$
 begin
   if to_regprocedure('losant_usage.grant_rights()') is not null then

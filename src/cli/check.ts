@@ -1,7 +1,7 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
 import { describeUrl } from '../database/open.ts';
-import { describeDatabaseError } from '../database/sqlstate.ts';
+import { describeDatabaseError, toRoleHint } from '../database/sqlstate.ts';
 import { AppError, DatabaseError, EXIT, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
 import { requireApiUrl } from '../ledger/instances.ts';
 import { readClock, requireApiClock } from '../loading/context.ts';
@@ -25,6 +25,7 @@ import { createReadClient } from './org.ts';
 /** Runs all checks, also after a failure, and changes nothing. Exits with the code of the worst failure. */
 export const check = defineCommand({
   needs: ['losant', 'database'],
+  role: 'losant_usage_writer',
   options: { probe: flagOption('also test what the API documentation leaves open') },
   async run(context, { probe }) {
     const { config } = context;
@@ -97,7 +98,7 @@ const TOO_SLOW = new AppError('timeout', `no response within ${CHECK_TIMEOUT_MS 
  * program.
  */
 async function runCheck<T>(
-  { reports, signal, where }: CheckContext,
+  { reports, signal, where, role }: CheckContext,
   name: string,
   work: (signal: AbortSignal) => Promise<CheckResult<T>> | CheckResult<T>,
 ): Promise<{ readonly value?: T | undefined; readonly error: unknown }> {
@@ -108,7 +109,7 @@ async function runCheck<T>(
     return { value, error: null };
   } catch (thrown) {
     signal.throwIfAborted();
-    const error = limit.aborted ? TOO_SLOW : (describeDatabaseError(thrown, where) ?? thrown);
+    const error = limit.aborted ? TOO_SLOW : (describeDatabaseError(thrown, { where, role }) ?? thrown);
     if (!(error instanceof AppError)) throw thrown;
     reports.push({ name, ok: false, message: error.message, hint: error.hint, exitCode: exitCodeOf(error) });
     return { error };
@@ -130,7 +131,7 @@ async function checkDatabase(checking: CheckContext): Promise<void> {
   if (database === undefined) return;
   await using handle = database;
   const schema = await runCheck(checking, 'schema', () => checkSchema(checking, handle));
-  await runCheck(checking, 'rights', () => checkRights(handle, schema.value === 'empty'));
+  await runCheck(checking, 'rights', () => checkRights(checking, handle, schema.value === 'empty'));
   await runCheck(checking, 'clock.database', async () => {
     const now = await readClock(checking, handle);
     return { message: describeClock(now() - hostNow()) };
@@ -162,17 +163,21 @@ async function checkSchema(
   return { message: `up to date (${applied.at(-1)})`, value: state };
 }
 
-async function checkRights(handle: DatabaseHandle, isEmpty: boolean): Promise<CheckResult> {
-  requireWritable(handle);
+async function checkRights(
+  { role }: CheckContext,
+  handle: DatabaseHandle,
+  isEmpty: boolean,
+): Promise<CheckResult> {
+  requireWritable(handle, role);
   if (isEmpty) {
     await requireCreatable(handle);
     return { message: 'allowed to create the tables' };
   }
   const { serverVersion, user, missing } = await readAccess(handle.db);
-  const role = `User ${user} (Postgres ${serverVersion})`;
-  if (missing.length === 0) return { message: `${role} can read and write every table that a run needs` };
-  throw new DatabaseError('database_refused', `${role} lacks these privileges: ${missing.join(', ')}`, {
-    hint: `grant them to ${user} in schema losant_usage`,
+  const subject = `User ${user} (Postgres ${serverVersion})`;
+  if (missing.length === 0) return { message: `${subject} can read and write every table that a run needs` };
+  throw new DatabaseError('database_refused', `${subject} lacks these privileges: ${missing.join(', ')}`, {
+    hint: toRoleHint(role),
   });
 }
 

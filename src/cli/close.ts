@@ -50,6 +50,7 @@ type MonthOptions = CloseOptions & { readonly month: Month };
 
 export const close = defineCommand({
   needs: ['database'],
+  role: 'losant_usage_closer',
   options: closeOptions,
   async run(context, options) {
     const { month, acceptBlockers, adjust, dryRun } = options;
@@ -115,7 +116,7 @@ const MAX_TABLE_ROWS = 100;
 
 /** Closes the month of each instance separately: a failure of one does not stop another. */
 async function closeInstances(
-  { output, signal, config }: CommandContext,
+  { output, signal, config, role }: CommandContext,
   handle: DatabaseHandle,
   { selected, options }: { readonly selected: readonly BilledInstance[]; readonly options: MonthOptions },
 ): Promise<CommandResult> {
@@ -139,7 +140,7 @@ async function closeInstances(
       output.print(...renderOutcome(instance, outcome, options));
     } catch (error) {
       if (!(error instanceof SettingsError) || selected.length === 1) {
-        throw describeDatabaseError(error, handle.label, RETRY_HINT) ?? error;
+        throw describeDatabaseError(error, { where: handle.label, role, nextStep: RETRY_HINT }) ?? error;
       }
       codes.push(EXIT.usage);
       documents.push({ instanceId: instance.instanceId, outcome: 'failed', error: describeError(error) });

@@ -1,3 +1,4 @@
+import type { Role } from '../database/handle.ts';
 import type { Logger } from '../logger.ts';
 import type { Config } from '../settings/config.ts';
 import type { Need } from '../settings/settings.ts';
@@ -23,6 +24,7 @@ export interface CommandContext extends Io {
   readonly output: Output;
   readonly config: Config;
   readonly logger: Logger;
+  readonly role: Role;
 }
 
 /** What a command returns, beyond what it has already printed. */
@@ -40,6 +42,8 @@ export interface Command<O extends Options = Options> {
   /** The settings that must be set. Null: the command gets the defaults, and no setting can fail it. */
   readonly needs: readonly Need[] | null;
   readonly options: O;
+  /** The database role that the command needs, by default losant_usage_reader. */
+  readonly role?: Role;
   /** Whether its log is its result. Any other command logs only warnings to a terminal. */
   readonly isService?: boolean;
   run(context: CommandContext, options: OptionValues<O>): Promise<CommandResult>;

@@ -1,6 +1,6 @@
 /** The database of a command: opened with the required schema and rights, and the selection of its instances. */
 import { type BilledInstance, readBilledInstances } from '../billing/statements.ts';
-import type { DatabaseHandle } from '../database/handle.ts';
+import type { DatabaseHandle, Role } from '../database/handle.ts';
 import { readSchemaState, requireSchema } from '../database/migrate.ts';
 import { createDatabase, type DatabaseOptions } from '../database/open.ts';
 import { DatabaseError, SettingsError } from '../errors.ts';
@@ -12,11 +12,11 @@ const POOL_SIZE = 4;
 
 /** Opens the database whatever its schema; the end of the block closes it. */
 export async function openDatabase(
-  { config, logger }: CommandContext,
+  { config, logger, role }: CommandContext,
   options: Pick<DatabaseOptions, 'ifMissing' | 'statementTimeoutMs'> = {},
 ): Promise<DatabaseHandle & AsyncDisposable> {
   const { readDatabaseUrl: readUrl } = config;
-  const defaults = { readUrl, applicationName: 'losant-usage', poolSize: POOL_SIZE, logger };
+  const defaults = { readUrl, role, applicationName: 'losant-usage', poolSize: POOL_SIZE, logger };
   const handle = await createDatabase({ url: readUrl(), ...defaults, ...options });
   return { ...handle, [Symbol.asyncDispose]: () => handle.close() };
 }
@@ -34,7 +34,7 @@ export async function openSchema(
 ): Promise<DatabaseHandle & AsyncDisposable> {
   const handle = await openDatabase(context, { ifMissing: creates ? 'create' : 'refuse', ...bounds });
   try {
-    if (writes || creates) requireWritable(handle);
+    if (writes || creates) requireWritable(handle, context.role);
     const autoMigrate = creates && context.config.autoMigrate;
     const schemaState = await readSchemaState(handle);
     if (creates && schemaState.state === 'empty') await requireCreatable(handle);
@@ -64,7 +64,10 @@ export async function requireCreatable({ db, label }: DatabaseHandle): Promise<v
  * Throws DatabaseError if the database is read-only. Checked up front, because the error of a statement does not tell a
  * reader's role from a standby.
  */
-export function requireWritable({ label, readOnly }: Pick<DatabaseHandle, 'label' | 'readOnly'>): void {
+export function requireWritable(
+  { label, readOnly }: Pick<DatabaseHandle, 'label' | 'readOnly'>,
+  role: Role,
+): void {
   if (readOnly === null) return;
   const { reason, user } = readOnly;
   const message = {
@@ -73,7 +76,8 @@ export function requireWritable({ label, readOnly }: Pick<DatabaseHandle, 'label
     server: `${label} is read-only for every user`,
   }[reason];
   if (reason === 'user') {
-    const hint = 'connect as losant_usage_writer, or set default_transaction_read_only = off for this user';
+    const hint =
+      user === role ? 'set default_transaction_read_only = off for this user' : `connect as ${role}`;
     throw new DatabaseError('database_refused', message, { hint });
   }
   throw new DatabaseError('database_failed', message, {

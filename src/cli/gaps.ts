@@ -93,6 +93,7 @@ function describeRetry({ standing, nextReadAt }: Gap, nowMs: number): string {
 
 export const waive = defineCommand({
   needs: ['database'],
+  role: 'losant_usage_writer',
   options: {
     org: orgOption,
     day: requiredOption('YYYY-MM-DD[..YYYY-MM-DD]', 'a day, or a range of days', days),

@@ -6,10 +6,11 @@ import { flagOption } from './options.ts';
 
 export const migrate = defineCommand({
   needs: ['database'],
+  role: 'losant_usage_migrator',
   options: { dryRun: flagOption('list pending migrations without applying them') },
   async run(context, { dryRun }) {
     await using handle = await openDatabase(context, { ifMissing: dryRun ? 'stand_in' : 'create' });
-    if (!dryRun) requireWritable(handle);
+    if (!dryRun) requireWritable(handle, context.role);
     const names = dryRun ? await readPending(handle) : await migrateToHead(handle);
     const document = dryRun ? { pending: names } : { applied: names };
     return { document, lines: renderMigrations(handle.label, names, dryRun) };

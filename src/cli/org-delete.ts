@@ -31,6 +31,7 @@ interface DeleteContext extends CommandContext {
  */
 export const orgDelete = defineCommand({
   needs: ['losant', 'database', 'admin'],
+  role: 'losant_usage_writer',
   options: {
     org: orgOption,
     confirm: optionalOption('NAME', "the organization's exact name, to confirm", text),

@@ -8,6 +8,7 @@ import { requiredOption } from './options.ts';
 
 export const retire = defineCommand({
   needs: ['database'],
+  role: 'losant_usage_writer',
   options: {
     instance: requiredOption(
       'ID',

@@ -44,6 +44,7 @@ type Selection = OptionValues<typeof selectionOptions>;
 
 export const runOnce = defineCommand({
   needs: ['losant', 'database'],
+  role: 'losant_usage_writer',
   options: {
     day: optionalOption('YYYY-MM-DD', 'read this day again even if it is not due', day),
     ...selectionOptions,
@@ -68,6 +69,7 @@ export const runOnce = defineCommand({
 
 export const backfill = defineCommand({
   needs: ['losant', 'database'],
+  role: 'losant_usage_writer',
   options: {
     from: requiredOption('YYYY-MM-DD', 'first day', day),
     to: optionalOption('YYYY-MM-DD', 'last day, included', day, 'yesterday'),
@@ -100,7 +102,7 @@ interface LoadContext extends CommandContext, LoadRequest {
 
 /** Loads one instance after the other, or only plans it. Throws only if nothing could start, or on a signal. */
 async function loadInstances(context: CommandContext, request: LoadRequest): Promise<CommandResult> {
-  const { output, signal, logger } = context;
+  const { output, signal, logger, role } = context;
   const { dryRun } = request.selection;
   const candidates = selectCandidates(context.config.instances, request.selection);
   const giveUpAtMs = context.hostNow() + request.waitMs;
@@ -117,7 +119,7 @@ async function loadInstances(context: CommandContext, request: LoadRequest): Pro
     const result = await work.catch((thrown: unknown) => {
       // With a single instance its error is the command's, and so is a signal.
       if (signal.aborted || scopes.length === 1) throw thrown;
-      const error = describeDatabaseError(thrown, handle.label) ?? thrown;
+      const error = describeDatabaseError(thrown, { where: handle.label, role }) ?? thrown;
       logger.error({ err: error, instance_id: instanceId }, 'instance not loaded');
       const description = describeError(error);
       const lines = [`Instance ${instanceId}: not loaded. ${description.message}`, `  ${description.hint}`];

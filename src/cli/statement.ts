@@ -16,6 +16,7 @@ import { instancesOption, listOption, month, positional, requiredOption, text } 
 
 export const statement = defineCommand({
   needs: ['database'],
+  role: 'losant_usage_closer',
   options: {
     month: requiredOption('YYYY-MM', 'the closed month', month),
     out: requiredOption('DIR', 'the folder to create', text),
@@ -44,6 +45,7 @@ export const statement = defineCommand({
 
 export const verify = defineCommand({
   needs: [],
+  role: 'losant_usage_closer',
   options: {
     dir: positional('DIR', 'a folder written by losant-usage statement', text),
     key: listOption('FILE', 'public keys (Ed25519, PEM); each signature must match one of them', line),

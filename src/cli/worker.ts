@@ -17,6 +17,7 @@ const SHUTDOWN_MS = 25_000;
 /** Fails if it cannot start. After that only a signal, with exit code 0, or a bug stops it. */
 export const worker = defineCommand({
   needs: ['losant', 'database'],
+  role: 'losant_usage_writer',
   options: {},
   isService: true,
   run: serveWorker,

@@ -4,6 +4,13 @@ import type { Schema } from './schema.ts';
 /** The schema of all tables of this program, in any database. */
 export const SCHEMA_NAME = 'losant_usage';
 
+/** The roles of deploy/postgres/roles.sql. */
+export type Role =
+  | 'losant_usage_migrator'
+  | 'losant_usage_writer'
+  | 'losant_usage_closer'
+  | 'losant_usage_reader';
+
 /** An open database, which its opener closes. */
 export interface DatabaseHandle {
   /** The query builder qualifies tables with the schema; raw `sql` must name it. */

@@ -13,7 +13,7 @@ import { type Migration, Migrator } from 'kysely/migration';
 import { DatabaseError } from '../errors.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
 import type { Schema } from './schema.ts';
-import { describeDatabaseError, isUndefined } from './sqlstate.ts';
+import { describeDatabaseError, isOperationalError, isUndefined } from './sqlstate.ts';
 
 export interface SchemaState {
   /** `ahead`: it has migrations after this program's last one. `other`: it was created by different migrations. */
@@ -34,6 +34,7 @@ export interface RequireOptions {
 
 const TABLE = 'migrations';
 const ALWAYS = 'always';
+const MIGRATOR = 'losant_usage_migrator';
 /** The longest wait for a lock that another session holds. */
 const LOCK_WAIT_MS = 600_000;
 
@@ -57,7 +58,7 @@ export async function migrateToHead(handle: DatabaseHandle, folder?: string): Pr
       return (await reapplyAlways(root, files.always)) ? [ALWAYS] : [];
     });
   } catch (error) {
-    throw describeDatabaseError(error, handle.label) ?? error;
+    throw describeDatabaseError(error, { where: handle.label, role: MIGRATOR }) ?? error;
   }
 }
 
@@ -101,7 +102,7 @@ async function executeFile(db: Kysely<Schema>, { id, text }: MigrationFile): Pro
     await sql`do $migration$ begin execute ${sql.lit(text)}; end $migration$`.execute(db);
   } catch (error) {
     // Errors of rights and connection are the operator's; any other is a bug in this file.
-    if (!(error instanceof Error) || describeDatabaseError(error, '') !== null) throw error;
+    if (!(error instanceof Error) || isOperationalError(error)) throw error;
     throw new Error(`Migration ${toFileName(id)}: ${error.message}`, { cause: error });
   }
 }
@@ -171,13 +172,13 @@ function toSchemaError({ label }: DatabaseHandle, { state, pending, unknown }: S
 }
 
 /** Returns the IDs of the applied migrations in order; none if there is no table yet. */
-async function readApplied({ db, label }: DatabaseHandle): Promise<readonly string[]> {
+async function readApplied({ db }: DatabaseHandle): Promise<readonly string[]> {
   try {
     const { rows } = await sql<{ name: string }>`select name from losant_usage.migrations`.execute(db);
     return rows.map(({ name }) => name).sort();
   } catch (error) {
     if (isUndefined(error)) return [];
-    throw describeDatabaseError(error, label) ?? error;
+    throw error;
   }
 }
 

@@ -4,7 +4,7 @@ import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { DatabaseError, SettingsError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import { type DatabaseHandle, type ReadOnly, SCHEMA_NAME } from './handle.ts';
+import { type DatabaseHandle, type ReadOnly, type Role, SCHEMA_NAME } from './handle.ts';
 import { PARSERS } from './parsers.ts';
 import type { Schema } from './schema.ts';
 import { describeDatabaseError } from './sqlstate.ts';
@@ -14,6 +14,8 @@ export interface PostgresOptions {
   readonly url: string;
   /** Reads the URL again for each new connection, so that a new password needs no restart. */
   readonly readUrl?: (() => string) | undefined;
+  /** The role that the work needs, for the hint to a user who lacks a privilege. */
+  readonly role: Role;
   /** The name shown in `pg_stat_activity`. */
   readonly applicationName: string;
   /** The number of connections. */
@@ -68,7 +70,7 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
     (await pool.connect()).release();
   } catch (error) {
     await pool.end();
-    throw describeDatabaseError(error, where) ?? error;
+    throw describeDatabaseError(error, { where, role: options.role }) ?? error;
   }
   const root = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   return {

@@ -3,6 +3,7 @@
  * server, by the code of the system or of OpenSSL.
  */
 import { DatabaseError } from '../errors.ts';
+import type { Role } from './handle.ts';
 
 /** The kinds of failure, with the start of their messages. The transaction was not committed in any of them. */
 const FAILURE_KINDS = {
@@ -30,8 +31,15 @@ const NO_CONNECTION = new RegExp(
     'timeout exceeded when trying to connect|PGlite is closed)',
 );
 
+/** Returns the next step for a user who lacks a privilege. */
+export function toRoleHint(role: Role): string {
+  return `this needs the role ${role}; if the user has it, run deploy/postgres/roles.sql again`;
+}
+
+type Hint = string | ((role: Role) => string);
+
 /** What each code means, and the operator's next step. */
-const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: RegExp, hint: string])[] = [
+const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: RegExp, hint: Hint])[] = [
   [
     'unreachable',
     NO_CONNECTION,
@@ -45,8 +53,9 @@ const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: 
   [
     'failed',
     /^25006$/,
-    "transactions are read-only here (a standby, a full disk, or a reader's role); " +
-      'point DATABASE_URL at the primary, as losant_usage_writer',
+    (role) =>
+      "transactions are read-only here (a standby, a full disk, or a reader's role); " +
+      `point DATABASE_URL at the primary, as ${role}`,
   ],
   ['failed', /^53100$/, 'free disk space on the database server'],
   ['failed', /^53200$/, 'give the database server more memory'],
@@ -61,7 +70,7 @@ const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: 
   // pg raises a missing or malformed password in the SCRAM exchange without a code.
   ['refused', /^(28...$|SASL)/, 'check user and password in DATABASE_URL'],
   ['refused', /^3D000$/, 'create the database, or correct its name in DATABASE_URL'],
-  ['refused', /^42501$/, 'grant the missing privilege to the user in DATABASE_URL'],
+  ['refused', /^42501$/, toRoleHint],
   [
     'unencrypted',
     /^The server does not support SSL connections/,
@@ -118,24 +127,39 @@ export function isConnectionLost(error: unknown): boolean {
   return NO_CONNECTION.test(getErrorCode(error));
 }
 
-/**
- * Returns the error as one that the operator can act on; null if it is not about connection, rights or a failing
- * server. `where` names the database without its password. `nextStep` says how the work continues after that.
- */
+/** Returns whether the error is about connection, privileges or a failing server. */
+export function isOperationalError(error: unknown): boolean {
+  return error instanceof DatabaseError || findMeaning(error) !== undefined;
+}
+
+function findMeaning(error: unknown): (typeof MEANINGS)[number] | undefined {
+  return MEANINGS.find(([, codes]) => codes.test(getErrorCode(error)));
+}
+
+interface DatabaseErrorContext {
+  /** The database, without its password. */
+  readonly where: string;
+  /** The role that the work needs. */
+  readonly role: Role;
+  /** How the work continues after that. */
+  readonly nextStep?: string;
+}
+
+/** Returns an operational error as one that the operator can act on; null for any other. */
 export function describeDatabaseError(
   error: unknown,
-  where: string,
-  nextStep: string | null = null,
+  { where, role, nextStep }: DatabaseErrorContext,
 ): DatabaseError | null {
   if (error instanceof DatabaseError) return error;
-  const code = getErrorCode(error);
-  const meaning = MEANINGS.find(([, codes]) => codes.test(code));
+  const meaning = findMeaning(error);
   if (meaning === undefined || !(error instanceof Error)) return null;
-  const [failure, , hint] = meaning;
+  const code = getErrorCode(error);
+  const [failure, , hintSource] = meaning;
+  const hint = typeof hintSource === 'string' ? hintSource : hintSource(role);
   const { kind, toPrefix } = FAILURE_KINDS[failure];
   // The error of a host with several addresses has no message.
   const reason = error.message === '' ? code : error.message;
-  const next = kind === 'database_failed' ? (nextStep ?? 'the next run continues') : nextStep;
+  const next = nextStep ?? (kind === 'database_failed' ? 'the next run continues' : null);
   return new DatabaseError(kind, `${toPrefix(where)}: ${reason}`, {
     hint: next === null || kind === 'database_refused' ? hint : `${hint}; ${next}`,
     // Drivers attach the client, and with it the password, to their errors.

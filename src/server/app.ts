@@ -74,8 +74,8 @@ export async function openReader({
   logger,
 }: Pick<ServingProcess, 'config' | 'logger'>): Promise<DatabaseHandle> {
   const { readDatabaseUrl: readUrl } = config;
-  const options = { readUrl, applicationName: 'losant-usage pages', logger, ...READER };
-  return await createDatabase({ url: readUrl(), ...options });
+  const options = { readUrl, role: 'losant_usage_writer', applicationName: 'losant-usage pages' } as const;
+  return await createDatabase({ url: readUrl(), logger, ...options, ...READER });
 }
 
 export interface SourceOptions {
@@ -135,7 +135,8 @@ function createReadiness(
       const { state } = await schema();
       if (state !== 'at_head') problems.push(`the schema of the database is ${state}`);
     } catch (error) {
-      const isRefused = describeDatabaseError(error, '')?.kind === 'database_refused';
+      const context = { where: '', role: 'losant_usage_writer' } as const;
+      const isRefused = describeDatabaseError(error, context)?.kind === 'database_refused';
       problems.push(isRefused ? 'the database rejects this login' : 'the database is not responding');
     }
     return problems;

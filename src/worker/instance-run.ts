@@ -65,7 +65,8 @@ export async function exportInstance(
     logRun(logger, instanceId, outcome);
     end = endOf(outcome);
   } catch (error) {
-    end = classifyFailure(describeDatabaseError(error, handle.label) ?? error, signal.aborted);
+    const context = { where: handle.label, role: 'losant_usage_writer' } as const;
+    end = classifyFailure(describeDatabaseError(error, context) ?? error, signal.aborted);
     if (now !== null) await recordFailure(tools, instanceId, { runId, end });
   }
   if (['complete', 'partial', 'refused'].includes(end.result)) {

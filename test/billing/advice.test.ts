@@ -1,6 +1,8 @@
 /** The remedy of each blocker, followed literally until the blocker is gone. */
 import { expect, test } from 'vitest';
 import { createTimedInstallation, type TimedInstallation } from '../e2e/installation.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { asWriter } from '../support/databases.ts';
 
 let played: TimedInstallation;
 
@@ -32,7 +34,7 @@ async function follow(month: string, cause: string): Promise<void> {
 // Guarantee (Billing): The commands in the remedy of a blocker resolve it.
 test('each blocker is resolved by its remedy', { timeout: 600_000 }, async () => {
   played = await createTimedInstallation('2026-11-01T10:30:00Z', { orgs: 2 });
-  const { platform, run, query, orgIds, moveTo } = played;
+  const { platform, run, orgIds, moveTo } = played;
   const [first = '', second = ''] = orgIds;
   const omit = async (orgId: string, day: string, isOmitted: boolean) =>
     await platform.control('omit', { orgId, day, action: 'deviceCounts', omit: isOmitted });
@@ -64,8 +66,9 @@ test('each blocker is resolved by its remedy', { timeout: 600_000 }, async () =>
   await backfill('--org', second, '--force');
   await follow('2026-10', 'in_doubt');
 
-  await query(`begin; set local losant_usage.program = 'test';
-    update losant_usage.instance_totals set quantity = null, last_read_at = null where usage_date = '2026-10-14'; commit`);
+  const resetTotal = `update losant_usage.instance_totals set quantity = null, last_read_at = null
+    where usage_date = '2026-10-14'`;
+  await asWriter(played.store.url, asProgram(resetTotal));
   await platform.control('restate', { orgId: first, day: '2026-10-14' });
   await run(['run']);
   await follow('2026-10', 'not_reconciled');

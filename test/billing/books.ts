@@ -12,6 +12,7 @@ import { readBlockers, readStatements } from '../../src/billing/statements.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createLedgerDatabase, INSTANCE, Ledger } from '../ledger/ledger.ts';
 import { useOpened } from '../opened.ts';
+import { openAs } from '../support/databases.ts';
 import { hours, minutes, POLICY } from '../usage/cells.ts';
 
 export { INSTANCE } from '../ledger/ledger.ts';
@@ -93,9 +94,12 @@ export const renewHistory = (orgId: string, customerId: string, at: string) => [
 
 export class Books extends Ledger {
   folder = '';
+  /** Of the closer. */
+  #closer: DatabaseHandle | null = null;
 
   static async open(): Promise<Books> {
     const books = new Books(await createLedgerDatabase(NOW));
+    books.#closer = await openAs('closer', books.url);
     books.folder = await mkdtemp(join(tmpdir(), 'statement-'));
     await books.asProgram(
       sql`insert into losant_usage.instances (instance_id, api_url)
@@ -106,7 +110,13 @@ export class Books extends Ledger {
     return books;
   }
 
+  get closer(): DatabaseHandle {
+    if (this.#closer === null) throw new Error('the books are not open');
+    return this.#closer;
+  }
+
   override async drop(): Promise<void> {
+    await this.closer.close();
     await super.drop();
     await rm(this.folder, { recursive: true });
   }
@@ -206,7 +216,7 @@ export class Books extends Ledger {
   }
 
   async close(month: string, options: CloseOptions = {}): Promise<CloseOutcome> {
-    const { instanceId = INSTANCE, on = this.handle, ...changes } = options;
+    const { instanceId = INSTANCE, on = this.closer, ...changes } = options;
     const defaults = { acceptance: null, isAdjustment: false, isDryRun: false, signingKey: null };
     await this.#tick();
     const request = { month, ...defaults, signal: SIGNAL, ...changes };
@@ -228,17 +238,18 @@ export class Books extends Ledger {
   }
 
   async causesOf(month: string): Promise<string[]> {
-    return (await readBlockers(this.db, { month, instanceId: INSTANCE })).map(({ cause }) => cause);
+    return (await readBlockers(this.reader.db, { month, instanceId: INSTANCE })).map(({ cause }) => cause);
   }
 
   /** Writes the packs of a month to a new folder, and checks them offline and against the database. */
   async verifyMonth(month: string): Promise<{ out: string; problems: readonly PackProblem[] }> {
     const out = await mkdtemp(join(this.folder, `${month}-`));
-    const statements = await readStatements(this.db, { month, instanceIds: [INSTANCE, OTHER_INSTANCE] });
-    await writePacks(this.handle, statements, { out, signal: SIGNAL });
+    const { db } = this.closer;
+    const statements = await readStatements(db, { month, instanceIds: [INSTANCE, OTHER_INSTANCE] });
+    await writePacks(this.closer, statements, { out, signal: SIGNAL });
     const verification = await readPacks(out, []);
     await checkPacks(verification, SIGNAL);
-    await compareWithDatabase(this.db, verification, SIGNAL);
+    await compareWithDatabase(db, verification, SIGNAL);
     return { out, problems: verification.problems };
   }
 }

@@ -1,51 +1,20 @@
 /** Only the closer can close a month, and only through the closing functions. */
-import { randomBytes } from 'node:crypto';
-import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { queryOnce } from '../support/databases.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
+import { loginAs, type Role } from '../support/roles.ts';
 import { INSTANCE, useBooks } from './books.ts';
 
 const books = useBooks();
-type Role = 'reader' | 'writer' | 'closer';
-const users = new Map<Role, string>();
+
+let orgId: string;
 
 beforeAll(async () => {
-  const orgId = await books.addOrg({ from: '2026-03-10', to: '2026-03-12' });
+  orgId = await books.addOrg({ from: '2026-03-10', to: '2026-03-12' });
   await books.addCells({ orgId, from: '2026-03-10', to: '2026-03-12' });
   await books.addCells({ orgId, from: '2026-04-10', to: '2026-04-12' });
   await books.close('2026-03');
-  for (const role of ['reader', 'writer', 'closer'] as const) users.set(role, await createUser(role));
 });
-
-afterAll(async () => {
-  for (const name of users.values()) await queryOnce(books.url, `drop owned by ${name}; drop role ${name}`);
-});
-
-/** Creates a user with the rights of a role of deploy/postgres/roles.sql, and of the reader. */
-async function createUser(role: Role): Promise<string> {
-  const { url } = books;
-  const name = `losant_usage_books_${role}_${randomBytes(4).toString('hex')}`;
-  await queryOnce(url, `create role ${name} login password 'for-this-test-only'`);
-  await queryOnce(url, `grant usage on schema simulated to ${name}`);
-  const [rights] = await queryOnce(
-    url,
-    `select prosrc from pg_proc where oid = 'losant_usage.grant_rights'::regproc`,
-  );
-  const granted = String(rights?.['prosrc'])
-    .replaceAll('losant_usage_reader', name)
-    .replaceAll(`losant_usage_${role}`, name)
-    .replaceAll(/'losant_usage_(writer|closer)'/g, `'losant_usage_nobody'`);
-  await queryOnce(url, `do $do$${granted}$do$`);
-  return name;
-}
-
-function urlOf(role: Role): string {
-  const url = new URL(books.url);
-  url.username = users.get(role) ?? '';
-  url.password = 'for-this-test-only';
-  return url.href;
-}
 
 /** The errors of Postgres, the triggers and the closing functions. */
 const REFUSED = new RegExp(
@@ -90,17 +59,53 @@ const FORGERIES: readonly string[] = [
   `select losant_usage.add_pack_file(gen_random_uuid(), 'lines.csv', '')`,
 ];
 
+describe('a closed month', () => {
+  const asRole = async (role: Role, ...args: readonly string[]) =>
+    await runProgram(['close', '--instance', INSTANCE, '--json', ...args], {
+      DATABASE_URL: loginAs(role, books.url),
+    });
+
+  test.for(['reader', 'writer', 'closer'] as const)(
+    'is listed by the %s, with what differs',
+    async (role) => {
+      const { code, stderr, stdout } = await asRole(role);
+      expect([code, stderr]).toEqual([0, '']);
+      const month = { month: '2026-03', state: 'closed', linesToAdjust: 0 };
+      expect((JSON.parse(stdout) as { months: object[] }).months).toContainEqual(
+        expect.objectContaining(month),
+      );
+    },
+  );
+
+  test('is adjusted by the closer, with the lines that a dry run shows to the reader', async () => {
+    await books.restate(orgId, '2026-03-11', {
+      old: { devices_created: 4 },
+      numbers: { devices_created: 6 },
+    });
+    const line = { metric: 'devices_created', quantity: '2' };
+    const adjust = ['--month', '2026-03', '--adjust'];
+    const preview = await asRole('reader', ...adjust, '--dry-run');
+    expect([preview.code, jsonOf(preview)]).toMatchObject([
+      0,
+      { instances: [{ outcome: 'dry_run', lines: [line] }] },
+    ]);
+    const adjusted = await asRole('closer', ...adjust);
+    expect([adjusted.code, jsonOf(adjusted)]).toMatchObject([
+      0,
+      { instances: [{ number: 2, lines: [line] }] },
+    ]);
+    expect((await books.verifyMonth('2026-03')).problems).toEqual([]);
+  });
+});
+
 describe('a statement', () => {
   test.for(['reader', 'writer', 'closer'] as const)('cannot be forged by the %s', async (role) => {
     const statements = () =>
       queryOnce(books.url, 'select statement_id, number, manifest_sha256 from losant_usage.statements');
     const before = await statements();
-    for (const forgery of FORGERIES) {
-      const client = new pg.Client({ connectionString: urlOf(role) });
-      await client.connect();
-      await expect(client.query(forgery)).rejects.toThrow(REFUSED);
-      await client.end();
-    }
+    // The reader's transactions are read-only by default, which a forger changes.
+    const forger = `${loginAs(role, books.url)}?options=-c%20default_transaction_read_only%3Doff`;
+    for (const forgery of FORGERIES) await expect(queryOnce(forger, forgery)).rejects.toThrow(REFUSED);
     expect(await statements()).toEqual(before);
   });
 
@@ -109,7 +114,7 @@ describe('a statement', () => {
   test('is drafted by the reader and created by the closer, with the name of the database user', async () => {
     const asRole = async (role: Role, ...args: readonly string[]) =>
       await runProgram(['close', '--month', '2026-04', '--instance', INSTANCE, '--json', ...args], {
-        DATABASE_URL: urlOf(role),
+        DATABASE_URL: loginAs(role, books.url),
       });
     const draft = await asRole('reader', '--dry-run');
     expect([draft.code, draft.stderr]).toEqual([0, '']);
@@ -118,7 +123,7 @@ describe('a statement', () => {
     expect((await asRole('reader')).code).toBe(2);
     expect((await asRole('writer')).code).toBe(2);
     const closed = await asRole('closer');
-    const statement = { outcome: 'closed', kind: 'closing', number: 2, closedBy: users.get('closer') };
+    const statement = { outcome: 'closed', kind: 'closing', number: 3, closedBy: 'losant_usage_closer' };
     expect([closed.code, jsonOf(closed)]).toMatchObject([0, { instances: [statement] }]);
     expect((await books.verifyMonth('2026-04')).problems).toEqual([]);
   });

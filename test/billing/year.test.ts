@@ -7,6 +7,7 @@ import { type Kysely, sql } from 'kysely';
 import { expect, test } from 'vitest';
 import type { Schema } from '../../src/database/schema.ts';
 import { daysOfMonth, eachDay } from '../../src/usage/day.ts';
+import { openAs } from '../support/databases.ts';
 import { INSTANCE, OTHER_INSTANCE, renewHistory, useBooks } from './books.ts';
 import { byKey, METRICS, type ReckonedCell, Reckoning } from './reckoning.ts';
 
@@ -99,14 +100,17 @@ async function compareWithFullSums(): Promise<number> {
       where s.kind = 'closing'`.execute(db);
     return rows.map(({ line }) => line).toSorted();
   };
-  const lines = await linesOf(books.db);
-  const trx = await books.db.startTransaction().execute();
+  // Only the owner may replace a view.
+  const owner = await openAs('migrator', books.url);
+  const lines = await linesOf(owner.db);
+  const trx = await owner.db.startTransaction().execute();
   await sql`create or replace view losant_usage_internal.orgs_to_recheck as
     select s.month, o.org_id from losant_usage.statements s cross join losant_usage.organizations o`.execute(
     trx,
   );
   expect(lines).toEqual(await linesOf(trx));
   await trx.rollback().execute();
+  await owner.close();
   return lines.length;
 }
 

@@ -2,10 +2,11 @@
 import { describe, expect, test } from 'vitest';
 import { createInstallation, type Installation } from '../e2e/installation.ts';
 import { firstDifference, readStored, readTruth } from '../e2e/usage.ts';
-import { makeFastFolder, queryOnce, withDatabase } from '../support/databases.ts';
+import { asOwner, asWriter, makeFastFolder, queryOnce, withDatabase } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { OwnPostgres } from '../support/own-postgres.ts';
 import { jsonOf, type Refusal, type Running } from '../support/program.ts';
+import { readRolesSql, removeLogin } from '../support/roles.ts';
 import { until } from '../support/wait.ts';
 
 const [FROM, TO] = [daysAgo(9), daysAgo(1)];
@@ -39,13 +40,15 @@ describe('a database failure', () => {
     const { store } = installation;
     const program = await startBackfill(installation);
     // Only now, because a run does not start while a foreign trigger exists.
-    await store.query(`
-      create function public.full_disk() returns trigger language plpgsql as $$ begin
+    await asOwner(
+      store.url,
+      `create function public.full_disk() returns trigger language plpgsql as $$ begin
         if new.payload_sources is null then return new; end if;
         raise exception 'could not extend file: No space left on device' using errcode = '53100';
       end $$;
       create trigger full_disk after update on losant_usage.usage_days
-        for each row execute function public.full_disk()`);
+        for each row execute function public.full_disk()`,
+    );
     const ended = await program.ended;
     expect(ended).toMatchObject({ code: 1 });
     expect(jsonOf<Refusal>(ended).error).toMatchObject({
@@ -56,8 +59,8 @@ describe('a database failure', () => {
     expect(await store.query('select status from losant_usage.runs')).toEqual([{ status: 'failed' }]);
     const partialCells = `select from losant_usage.coverage c join losant_usage.usage_days d using (usage_date, org_id)
       where c.stream = 'payload_sources' and c.is_stored <> (d.payload_sources is not null)`;
-    expect(await store.query(partialCells)).toEqual([]);
-    await store.query('drop function public.full_disk() cascade');
+    expect(await asWriter(store.url, partialCells)).toEqual([]);
+    await asOwner(store.url, 'drop function public.full_disk() cascade');
     await expectCompletion(installation);
   });
 
@@ -72,7 +75,9 @@ describe('a database failure', () => {
     });
     stack.defer(() => server.stop());
     await queryOnce(server.url, 'create database usage');
-    const url = withDatabase(server.url, 'usage');
+    const adminUrl = withDatabase(server.url, 'usage');
+    await queryOnce(adminUrl, readRolesSql());
+    const url = removeLogin(adminUrl);
     const { run, platform } = installation;
     expect(await run(['migrate', '--json'], { DATABASE_URL: url })).toMatchObject({ code: 0 });
     const program = await startBackfill(installation, url);
@@ -81,7 +86,7 @@ describe('a database failure', () => {
     expect([0, 1]).toContain((await program.ended).code);
     await platform.control('config', { latencyMs: 0 });
     // The next run would wait for a lease that could not be released.
-    await queryOnce(url, 'delete from losant_usage.leases');
+    await asWriter(url, 'delete from losant_usage.leases');
     expect(await run(BACKFILL, { DATABASE_URL: url })).toMatchObject({ code: 0 });
     await server.crash();
     const stored = await readStored({ query: (statement) => queryOnce(url, statement) });

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import {
+  asOwner,
   createEmbeddedFolder,
   createTestDatabase,
   queryOnce,
@@ -12,6 +13,7 @@ import {
 import { daysAgo } from '../support/days.ts';
 import { freePort } from '../support/ports.ts';
 import { type Env, jsonOf, type Refusal, runProgram } from '../support/program.ts';
+import { loginAs, toRoleName } from '../support/roles.ts';
 import { settingsOf } from '../worker/process.ts';
 
 interface Check {
@@ -83,7 +85,7 @@ it('prints failures first, with hints, and then the checks that passed', async (
 
 it('reports a bug of the program as one, with its stack, and not as a failed check', async () => {
   const broken = await createTestDatabase();
-  await queryOnce(broken.url, 'alter table losant_usage.instances rename column api_url to address');
+  await asOwner(broken.url, 'alter table losant_usage.instances rename column api_url to address');
   const ended = await runProgram(['check', '--json'], {
     ...settingsOf(platform, database),
     DATABASE_URL: broken.url,
@@ -130,17 +132,14 @@ describe('the token', () => {
 describe('a database', () => {
   it('that is empty stays empty, and a user without rights cannot create the tables', async () => {
     const empty = await createTestDatabase({ template: false });
-    const { code, document } = await check({ DATABASE_URL: empty.url });
-    const username = `${empty.name}_reader`;
-    await queryOnce(empty.url, `create role ${username} login password 'reader'`);
-    const url = Object.assign(new URL(empty.url), { username, password: 'reader' }).href;
-    const poor = await check({ DATABASE_URL: url });
-    const run = await runProgram(['run'], { ...settingsOf(platform, database), DATABASE_URL: url });
-    const [namespace] = await queryOnce(empty.url, `select from pg_namespace where nspname = 'losant_usage'`);
+    const { code, document } = await check({ DATABASE_URL: loginAs('migrator', empty.url) });
+    const poor = await check({ DATABASE_URL: empty.url });
+    const run = await runProgram(['run'], settingsOf(platform, empty));
+    const tables = `select from pg_class where relnamespace::regnamespace::text like 'losant_usage%'`;
+    const createdTables = await queryOnce(empty.url, tables);
     await empty.drop();
-    await queryOnce(database.url, `drop role ${username}`);
     const refusal =
-      `user ${username} is not allowed to create them\n` +
+      'user losant_usage_writer is not allowed to create them\n' +
       '  run `losant-usage migrate` as losant_usage_migrator';
     expect([poor.failedNames, poor.code, run.code]).toEqual([['rights'], 2, 2]);
     expect(run.stderr).toContain(refusal);
@@ -148,7 +147,7 @@ describe('a database', () => {
       ok: true,
       message: 'no tables yet; the first run creates them',
     });
-    expect(namespace).toBeUndefined();
+    expect(createdTables).toEqual([]);
     expect(code).toBe(0);
   });
 
@@ -175,19 +174,15 @@ describe('a database', () => {
   });
 
   it('that rejects the password, or writes, exits 2 and shows no password', async () => {
-    const username = `${database.name}_reader`;
-    await queryOnce(database.url, `create role ${username} login password 'right-password'`);
-    const as = (password: string) => Object.assign(new URL(database.url), { username, password }).href;
-    try {
-      const { code, failed, stdout, stderr } = await check({ DATABASE_URL: as('wrong-password') });
-      expect(failed).toMatchObject([{ name: 'database', hint: 'check user and password in DATABASE_URL' }]);
-      expect(code).toBe(2);
-      expect(stdout + stderr).not.toContain('wrong-password');
-      const poor = await check({ DATABASE_URL: as('right-password') });
-      expect(poor.failedNames).toContain('rights');
-      expect(poor.code).toBe(2);
-    } finally {
-      await queryOnce(database.url, `drop role ${username}`);
+    const wrongLogin = { username: toRoleName('writer'), password: 'wrong-password' };
+    const { href } = Object.assign(new URL(database.url), wrongLogin);
+    const { code, failed, stdout, stderr } = await check({ DATABASE_URL: href });
+    expect(failed).toMatchObject([{ name: 'database', hint: 'check user and password in DATABASE_URL' }]);
+    expect(code).toBe(2);
+    expect(stdout + stderr).not.toContain('wrong-password');
+    for (const role of ['reader', 'closer'] as const) {
+      const poor = await check({ DATABASE_URL: loginAs(role, database.url) });
+      expect([role, poor.failedNames, poor.code]).toEqual([role, ['rights'], 2]);
     }
   });
 });

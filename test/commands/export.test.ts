@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { asProgram } from '../support/by-hand.ts';
-import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { asOwner, asWriter, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import {
   jsonOf,
   LAUNCHER,
@@ -22,6 +22,7 @@ import {
   startProcess,
   startProgram,
 } from '../support/program.ts';
+import { loginAs } from '../support/roles.ts';
 import { until } from '../support/wait.ts';
 
 const INSTANCE = '5c0000000000000000000001';
@@ -35,7 +36,7 @@ let out: string;
 /** Two days of two organizations, one of a hostile name. */
 beforeAll(async () => {
   database = await createTestDatabase();
-  await queryOnce(
+  await asWriter(
     database.url,
     asProgram(`
       insert into losant_usage.instances (instance_id, api_url) values ('${INSTANCE}', 'https://api.losant.com');
@@ -164,24 +165,19 @@ describe('an unfinished file leaves nothing behind, and an existing one unchange
     return rows.map(({ waits }) => waits);
   };
 
-  /** Returns the URL of a reader for whom the server takes a minute per row. */
-  const openToSlowReader = async () => {
-    const url = new URL(database.url);
-    const role = `slow_${url.pathname.slice(1)}`;
-    await queryOnce(
+  /** Makes the server take a minute for each organization that a reader reads. */
+  const slowDownReads = () =>
+    asOwner(
       database.url,
-      `create role ${role} login password 'reader';
-       grant usage on schema losant_usage to ${role};
-       grant select on all tables in schema losant_usage to ${role};
-       alter table losant_usage.organizations enable row level security;
-       create policy slow on losant_usage.organizations for select to ${role} using (pg_sleep(60) is not null)`,
+      `alter table losant_usage.organizations enable row level security;
+       create policy slow on losant_usage.organizations for select to losant_usage_reader
+         using (pg_sleep(60) is not null)`,
     );
-    return Object.assign(url, { username: role, password: 'reader' }).href;
-  };
 
   test('when it is interrupted, even while the server is busy', async () => {
+    await slowDownReads();
     const args = ['export', '--view', 'organizations', '--format', 'csv', '--out', out];
-    const running = startProgram(args, { DATABASE_URL: await openToSlowReader() });
+    const running = startProgram(args, { DATABASE_URL: database.url });
     await until('the server is at work on the rows', async () => {
       return (await readWaits()).includes('PgSleep') && readdirSync(folder).length === 2;
     });
@@ -193,14 +189,14 @@ describe('an unfinished file leaves nothing behind, and an existing one unchange
 
   test('when the disk is full', async () => {
     // 1 KiB a file, which is less than 40 rows.
-    await queryOnce(
+    await asWriter(
       database.url,
       asProgram(`insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total)
         select '2025-01-01'::date + n, '${ACME}', 0, 0, 5 from generate_series(0, 99) as n`),
     );
     const command = `ulimit -f 1; exec '${process.execPath}' '${LAUNCHER}' ${CSV.join(' ')} --from 2025-01-01 --out '${out}'`;
     const ended = await startProcess('sh', ['-c', command.replace('--from 2026-10-01 ', '')], {
-      DATABASE_URL: database.url,
+      DATABASE_URL: loginAs('reader', database.url),
     }).ended;
     expect(ended.stderr).toMatch(
       /usage\.csv cannot be written: EFBIG: file too large\n {2}give a path .* on a disk with free space/,

@@ -4,6 +4,7 @@ import type { DayRange } from '../../src/usage/day.ts';
 import { orgIdsOf, useInstallation } from '../e2e/installation.ts';
 import { createStore } from '../e2e/usage.ts';
 import { asProgram, loseNumbers } from '../support/by-hand.ts';
+import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
 
@@ -32,7 +33,7 @@ const waive = (days: string) =>
 
 const standings = async () =>
   await installation.store.query(
-    `select usage_date::text as day, standing, detail from losant_usage.coverage
+    `select usage_date::text as day, standing, detail from losant_usage.cells
      where org_id = '${orgId}' and stream = 'device_counts' order by usage_date`,
   );
 
@@ -71,7 +72,10 @@ it('status shows how complete each stream is, and the last runs', async () => {
 
 it('status exits 3 while organizations may be missing, and reports that', async () => {
   const setProblem = (problem: string) =>
-    installation.store.query(asProgram(`update losant_usage.instances set list_problem = ${problem}`));
+    asWriter(
+      installation.store.url,
+      asProgram(`update losant_usage.instances set list_problem = ${problem}`),
+    );
   await setProblem(`'page 2 did not come'`);
   const ended = await look('status');
   await setProblem('null');
@@ -153,20 +157,14 @@ it.each([
 // if everything that was due is stored.
 it('status, gaps and explain show a reader what is missing, and the next commands', async () => {
   await installation.run(['backfill', '--from', earlier, '--to', earlier]);
-  await installation.store.query(loseNumbers('device_counts', orgId));
-  const role = `reader_${new URL(installation.store.url).pathname.slice(1)}`;
-  await installation.store.query(`create role ${role} login password 'reader';
-    grant usage on schema losant_usage to ${role};
-    grant select on all tables in schema losant_usage to ${role}`);
-  const url = Object.assign(new URL(installation.store.url), { username: role, password: 'reader' }).href;
-  const read = (...args: string[]) => runProgram(args, { DATABASE_URL: url });
+  await asWriter(installation.store.url, loseNumbers('device_counts', orgId));
 
-  const status = await read('status');
+  const status = await look('status');
   expect(status.code).toBe(3);
   expect(status.stdout).toContain(`2 cells of 1 organization since ${earlier}`);
   expect(status.stdout).toContain('  To list the gaps with their reasons: losant-usage gaps\n');
 
-  const gaps = await read('gaps', '--json');
+  const gaps = await look('gaps', '--json');
   expect(gaps.code).toBe(3);
   const gap = { instanceId, orgId, stream: 'device_counts', standing: 'missing', reason: 'server_error' };
   const rest = { detail: 'HTTP 502', nextReadAt: expect.any(String) as string };
@@ -174,7 +172,7 @@ it('status, gaps and explain show a reader what is missing, and the next command
     { ...gap, day, ...rest },
     { ...gap, day: earlier, ...rest },
   ]);
-  expect(await read('gaps')).toMatchObject({
+  expect(await look('gaps')).toMatchObject({
     code: 3,
     stdout: expect.stringContaining('missing: server_error, HTTP 502 (2 cells)\n') as string,
   });
@@ -210,7 +208,8 @@ it('waive applies to missing cells only, and the next good read lifts it', async
 });
 
 it('gaps lists unavailable and waived cells with --all, and does not exit 3 for them', async () => {
-  await installation.store.query(
+  await asWriter(
+    installation.store.url,
     asProgram(`update losant_usage.coverage set standing = 'unavailable', next_read_at = null, reason = 'past_horizon'
       where org_id = '${orgId}' and stream = 'payload_totals'`),
   );

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { useInstallation } from '../e2e/installation.ts';
 import { holdLease } from '../support/by-hand.ts';
+import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { freePort } from '../support/ports.ts';
 import { jsonOf, type Refusal, runProgram, startProgram } from '../support/program.ts';
@@ -20,8 +21,8 @@ const readSessions = () =>
 /** A session of the database ends a moment after its connection. */
 const hasNoSession = () => until('no session is left', async () => (await readSessions()).length === 0);
 
-const hold = () => installation.store.query(holdLease(installation.platform.instanceId));
-const release = () => installation.store.query('delete from losant_usage.leases');
+const hold = () => asWriter(installation.store.url, holdLease(installation.platform.instanceId));
+const release = () => asWriter(installation.store.url, 'delete from losant_usage.leases');
 
 test('a run leaves no listener on the process and no session of the database', async () => {
   const before = readListeners();
@@ -39,7 +40,7 @@ test('a backfill waits for the process that has the lease, which reads its days'
   );
   // Its days are due before it has the lease.
   const due = await installation.store.query(
-    `select count(*)::integer from losant_usage.coverage where usage_date < '${daysAgo(1)}' and next_read_at <= now()`,
+    `select count(*)::integer from losant_usage.cells where usage_date < '${daysAgo(1)}' and next_read_at <= now()`,
   );
   expect(due).toEqual([{ count: 16 }]);
   await release();

@@ -5,7 +5,7 @@ import { openSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { orgIdsOf, useInstallation } from '../e2e/installation.ts';
 import { daysAgo } from '../support/days.ts';
-import { CLOCK, type Env, LAUNCHER, runProgram } from '../support/program.ts';
+import { CLOCK, type Env, LAUNCHER, runProgram, withLogin } from '../support/program.ts';
 
 const day = daysAgo(1);
 const EVIL = 'evil\x1b[2J\x1b[31mRED\ttab\nline\u009b31m\u202eoverride';
@@ -71,7 +71,7 @@ interface Pipes {
 async function runInto({ stdout, closed = [] }: Pipes, args: readonly string[]) {
   const { PATH = '', HOME = '' } = process.env;
   const child = spawn(process.execPath, [LAUNCHER, ...args], {
-    env: { PATH, HOME, ...CLOCK, ...installation.env, REQUEST_ATTEMPTS: '1' },
+    env: { PATH, HOME, ...CLOCK, ...withLogin(args, installation.env), REQUEST_ATTEMPTS: '1' },
     stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
   });
   for (const name of closed) child[name]?.destroy();

@@ -5,6 +5,7 @@ import { createInstallation, type Installation } from '../e2e/installation.ts';
 import { createStore, firstDifference, readStored, readTruth, type Store } from '../e2e/usage.ts';
 import { startPlatform } from '../simulator/platform.ts';
 import { asProgram } from '../support/by-hand.ts';
+import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Spawned, spawnProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
@@ -34,7 +35,7 @@ async function readRevised({ query }: Pick<Store, 'query'>): Promise<Record<stri
   return await query(`
     select 'revision' as source, stream, org_id from losant_usage.revisions
     union all
-    select 'coverage', stream, org_id from losant_usage.coverage where revision <> 1`);
+    select 'cell', stream, org_id from losant_usage.cells where revision <> 1`);
 }
 
 /** A running process never leaves a transaction idle for so long. */
@@ -42,11 +43,11 @@ const STUCK = `select from pg_stat_activity where datname = current_database()
   and state = 'idle in transaction' and state_change < clock_timestamp() - interval '400 ms'`;
 
 /** Suspends a process outside of a transaction, which Postgres would end after a minute. */
-async function suspend({ kill }: Spawned, { query }: Pick<Store, 'query'>): Promise<void> {
+async function suspend({ kill }: Spawned, { url }: Pick<Store, 'url'>): Promise<void> {
   for (;;) {
     kill('SIGSTOP');
     await sleep(500);
-    if ((await query(STUCK)).length === 0) return;
+    if ((await asWriter(url, STUCK)).length === 0) return;
     kill('SIGCONT');
     await sleep(30);
   }
@@ -54,7 +55,7 @@ async function suspend({ kill }: Spawned, { query }: Pick<Store, 'query'>): Prom
 
 /** The runs in progress that have loaded something. */
 const WORKING = `select from losant_usage.runs r where r.status = 'running'
-  and exists (select from losant_usage.coverage c where c.run_id = r.run_id)`;
+  and exists (select from losant_usage.cells c where c.run_id = r.run_id)`;
 const STATUSES = 'select status, count(*)::integer from losant_usage.runs group by 1 order by 1';
 
 describe('several processes', { timeout: 300_000 }, () => {
@@ -119,7 +120,7 @@ describe('several processes', { timeout: 300_000 }, () => {
     await suspend(suspended.worker.running, store);
     for (const { platform } of workers) await platform.control('config', { latencyMs: 0 });
     if (FREEZE_SECONDS) await sleep(Number(FREEZE_SECONDS) * 1_000);
-    else await store.query(asProgram('update losant_usage.leases set expires_at = now()'));
+    else await asWriter(store.url, asProgram('update losant_usage.leases set expires_at = now()'));
     for (const { settings } of workers) await startTestWorker(settings);
     await expect
       .poll(() => store.query(STATUSES), PATIENTLY)

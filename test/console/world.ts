@@ -2,12 +2,11 @@
 import { Hono } from 'hono';
 import { addPages } from '../../src/console/pages.ts';
 import type { PageSources } from '../../src/console/sources.ts';
-import { createDatabase } from '../../src/database/open.ts';
 import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { createClockDatabase } from '../support/clock-database.ts';
-import { queryOnce } from '../support/databases.ts';
+import { asOwner, asWriter, openAs } from '../support/databases.ts';
 
 export const INSTANCE = '5c0000000000000000000001';
 /** An instance that is not in the settings. Losant's total of its devices is one more than our sum. */
@@ -176,10 +175,12 @@ export type World = Awaited<ReturnType<typeof openWorld>>;
 export async function openWorld() {
   const database = await createClockDatabase();
   await database.stopClock(NOW);
-  await queryOnce(database.url, asProgram(FILL));
-  await queryOnce(database.url, 'analyze');
+  // As the owner, because no other role may insert statements, or waivers of other people.
+  await asOwner(database.url, asProgram(FILL));
+  await asOwner(database.url, 'analyze');
   const logger = createLogger({ level: 'silent', pretty: false, destination: process.stderr });
-  const handle = await createDatabase({ url: database.url, applicationName: 'test', logger, poolSize: 4 });
+  // The worker serves the console, as the writer.
+  const handle = await openAs('writer', database.url, { logger, poolSize: 4 });
   const health = await readHealth(handle.db, { nowMs: NOW, instanceIds: [INSTANCE] });
   const sources: PageSources = {
     status: () => ({
@@ -211,7 +212,8 @@ export async function openWorld() {
     open,
     /** Returns the visible text of a page, with single spaces. */
     text: async (path: string) => textOf(await (await open(path)).text()),
-    ask: async (query: string) => await queryOnce(database.url, query),
+    /** Reads the tables behind the pages. */
+    ask: async (query: string) => await asWriter(database.url, query),
     url: database.url,
     handle,
     close: async () => {

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FOREIGN, HOSTILE_NAME, ORGS, openWorld, type World } from '../console/world.ts';
-import { queryOnce } from '../support/databases.ts';
+import { asOwner, queryOnce } from '../support/databases.ts';
+import { loginAs } from '../support/roles.ts';
 import { dashboards, fillIn, questions, sqlQueries } from './dashboards.ts';
 
 const ZONES = ['UTC', 'America/Los_Angeles', 'Pacific/Kiritimati'];
@@ -15,7 +16,7 @@ let world: World;
 let client: pg.Client;
 beforeAll(async () => {
   world = await openWorld();
-  client = new pg.Client({ connectionString: world.url });
+  client = new pg.Client({ connectionString: loginAs('reader', world.url) });
   await client.connect();
 });
 afterAll(async () => {
@@ -206,7 +207,7 @@ test.each(documentedBlocks.toSorted((a, b) => Number(isUninstall(a)) - Number(is
       await queryOnce(world.url, `begin read only; ${statements}; rollback`);
       return;
     }
-    await queryOnce(world.url, statements.split('\n')[0] ?? '');
+    await asOwner(world.url, statements.split('\n')[0] ?? '');
     const schemas = "select nspname from pg_namespace where nspname like 'losant%'";
     expect(await queryOnce(world.url, schemas)).toEqual([]);
   },

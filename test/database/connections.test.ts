@@ -7,45 +7,42 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { requireDiskSpace } from '../../src/database/embedded.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
-import { createDatabase } from '../../src/database/open.ts';
 import { createBoundedClient } from '../../src/database/postgres.ts';
 import { describeDatabaseError, isConnectionLost } from '../../src/database/sqlstate.ts';
 import {
+  asOwner,
+  asWriter,
   copyEmbeddedDatabase,
   createEmbeddedFolder,
   createTestDatabase,
-  queryOnce,
+  openAs,
   type TestDatabase,
 } from '../support/databases.ts';
+import { toPassword } from '../support/roles.ts';
 import { portOf, through } from '../support/wire.ts';
 
 const CANARY = 'canary-9f2c';
 
+const password = toPassword('writer');
 let database: TestDatabase;
-let role: string;
 
 beforeAll(async () => {
   database = await createTestDatabase({ template: false });
-  role = `reader_${database.name}`;
-  await queryOnce(database.url, `create role ${role} login password '${CANARY}'`);
 });
 
-afterAll(async () => {
-  await database.drop();
-  await queryOnce(inject('postgresAdminUrl'), `drop role ${role}`);
-});
+afterAll(() => database.drop());
 
 function open(url: string, options = {}): Promise<DatabaseHandle> {
-  return createDatabase({ url, applicationName: 'connection test', poolSize: 2, ...options });
+  return openAs('writer', url, { applicationName: 'connection test', ...options });
 }
 
 /** Returns the URL of the database for another user. */
 function urlFor(changes: Partial<Record<'username' | 'password' | 'host' | 'pathname', string>>): string {
-  const url = Object.assign(new URL(database.url), { username: role, password: CANARY, ...changes });
-  return url.href;
+  const url = new URL(database.url);
+  return Object.assign(url, { username: 'losant_usage_writer', password, ...changes }).href;
 }
 
 /** Returns the error of a promise that must reject, and expects no password in it. */
@@ -55,8 +52,10 @@ async function catchError(promise: Promise<unknown>): Promise<unknown> {
     (reason: unknown) => reason,
   );
   expect(error).toBeInstanceOf(Error);
-  expect(inspect(error, { showHidden: true, depth: Infinity })).not.toContain(CANARY);
-  expect(error instanceof Error && error.stack).not.toContain(CANARY);
+  for (const secret of [CANARY, password]) {
+    expect(inspect(error, { showHidden: true, depth: Infinity })).not.toContain(secret);
+    expect(error instanceof Error && error.stack).not.toContain(secret);
+  }
   return error;
 }
 
@@ -81,12 +80,12 @@ describe('a database that cannot be opened', () => {
     /^Cannot reach the database at 127\.0\.0\.1:1\/\w+: connect ECONNREFUSED 127\.0\.0\.1:1$/;
   const NO_ADDRESS = /^Cannot reach the database at database\.invalid:5432.*(ENOTFOUND|EAI_AGAIN)/;
   const WRONG =
-    /^The database at 127\.0\.0\.1:\d+\/\w+ rejected the request: password authentication failed for user "reader_\w+"$/;
+    /^The database at 127\.0\.0\.1:\d+\/\w+ rejected the request: password authentication failed for user "losant_usage_writer"$/;
 
   test.each([
     ['nothing listens there', { host: '127.0.0.1:1' }, 'database_unreachable', UNREACHABLE],
     ['its host has no address', { host: 'database.invalid:5432' }, 'database_unreachable', NO_ADDRESS],
-    ['the password is wrong', { password: `${CANARY}-wrong` }, 'database_refused', WRONG],
+    ['the password is wrong', { password: CANARY }, 'database_refused', WRONG],
     ['the password is required', { password: '' }, 'database_refused', /password/],
     ['there is no such name', { pathname: '/nowhere' }, 'database_refused', /"nowhere" does not exist/],
   ])('reports that %s', async (_, changes, kind, message) => {
@@ -141,7 +140,7 @@ describe('a database that cannot be opened', () => {
 describe('an open database', () => {
   test('never shows its password', async () => {
     const handle = await open(urlFor({}));
-    expect(inspect(handle, { showHidden: true, depth: Infinity })).not.toContain(CANARY);
+    expect(inspect(handle, { showHidden: true, depth: Infinity })).not.toContain(password);
     await handle.close();
   });
 
@@ -149,13 +148,14 @@ describe('an open database', () => {
     const handle = await open(database.url);
     const lost = handle.db.transaction().execute(async (trx) => {
       const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(trx);
-      await queryOnce(database.url, `select pg_terminate_backend(${rows[0]?.pid}, 5000)`);
+      await asWriter(database.url, `select pg_terminate_backend(${rows[0]?.pid}, 5000)`);
       await new Promise((resolve) => setTimeout(resolve, 50));
       await sql`select 1`.execute(trx);
     });
     const error = await catchError(lost);
     expect(isConnectionLost(error)).toBe(true);
-    expect(describeDatabaseError(error, 'there')).toMatchObject({ kind: 'database_unreachable' });
+    const context = { where: 'there', role: 'losant_usage_writer' } as const;
+    expect(describeDatabaseError(error, context)).toMatchObject({ kind: 'database_unreachable' });
     expect((await sql`select 1 as one`.execute(handle.db)).rows).toEqual([{ one: 1 }]);
     await handle.close();
   });
@@ -166,8 +166,8 @@ describe('an open database', () => {
     const handle = await open(database.url, { logger });
     const sessions = `from pg_stat_activity where application_name = 'connection test' and state = 'idle'
       and datname = current_database()`;
-    await expect.poll(() => queryOnce(database.url, `select ${sessions}`)).not.toEqual([]);
-    await queryOnce(database.url, `select pg_terminate_backend(pid, 5000) ${sessions}`);
+    await expect.poll(() => asWriter(database.url, `select ${sessions}`)).not.toEqual([]);
+    await asWriter(database.url, `select pg_terminate_backend(pid, 5000) ${sessions}`);
     await expect.poll(() => lines).toEqual([expect.stringContaining('idle database connection lost')]);
     expect((await sql`select 1 as one`.execute(handle.db)).rows).toEqual([{ one: 1 }]);
     await handle.close();
@@ -177,7 +177,7 @@ describe('an open database', () => {
     const Client = createBoundedClient({
       connectTimeoutMs: 5_000,
       silenceMs: 100,
-      readUrl: () => database.url,
+      readUrl: () => urlFor({}),
     });
     const client = new Client();
     await client.connect();
@@ -203,12 +203,12 @@ test.each([
   ['synchronous_commit', 'off', 'on'],
   ['synchronous_commit', 'remote_apply', 'remote_apply'],
 ])('a session does not rely on defaults: %s = %s becomes %s', async (name, defaultValue, setting) => {
-  await queryOnce(database.url, `alter database ${database.name} set ${name} = '${defaultValue}'`);
+  await asOwner(database.url, `alter database ${database.name} set ${name} = '${defaultValue}'`);
   const handle = await open(database.url);
   const { rows } = await sql`select current_setting(${name}) as setting`.execute(handle.db);
   expect(rows).toEqual([{ setting }]);
   await handle.close();
-  await queryOnce(database.url, `alter database ${database.name} reset ${name}`);
+  await asOwner(database.url, `alter database ${database.name} reset ${name}`);
 });
 
 describe('an embedded folder', () => {

@@ -1,12 +1,12 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
-import { createDatabase } from '../../src/database/open.ts';
 import { isRefusedForData } from '../../src/database/sqlstate.ts';
 import {
   copyEmbeddedDatabase,
   createTestDatabase,
   type EmbeddedFolder,
+  openAs,
   type TestDatabase,
 } from '../support/databases.ts';
 
@@ -44,7 +44,7 @@ beforeAll(async () => {
   server = await createTestDatabase({ template: false });
   embedded = await copyEmbeddedDatabase();
   for (const url of [server.url, embedded.url]) {
-    const handle = await createDatabase({ url, applicationName: 'database test', poolSize: 4 });
+    const handle = await openAs('migrator', url, { poolSize: 4 });
     handles.set(handle.kind, handle);
   }
 });

@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { migrateToHead, readSchemaState, requireSchema } from '../../src/database/migrate.ts';
-import { createDatabase } from '../../src/database/open.ts';
-import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { createTestDatabase, openAs, queryOnce, type TestDatabase } from '../support/databases.ts';
 
 let folder: string;
 let database: TestDatabase;
@@ -25,7 +24,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-const open = () => createDatabase({ url: database.url, applicationName: 'always test', poolSize: 2 });
+const open = () => openAs('migrator', database.url);
 const change = (text: string) => appendFileSync(join(folder, 'always.sql'), text);
 const addMigration = (text: string) => writeFileSync(join(folder, '0099_next.sql'), text);
 const commentOf = async (column: string) => {

@@ -1,13 +1,15 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { migrateToHead, readSchemaState, requireSchema } from '../../src/database/migrate.ts';
-import { createDatabase } from '../../src/database/open.ts';
 import {
+  asAdministrator,
+  asOwner,
   copyEmbeddedDatabase,
   createTestDatabase,
+  openAs,
   queryOnce,
   type TestDatabase,
 } from '../support/databases.ts';
@@ -16,7 +18,7 @@ const FIRST = `-- A comment; with a semicolon, and a 'quote.
 do $$ begin
   if to_regnamespace('losant_usage') is null then create schema losant_usage; end if;
 end $$;
-grant select on losant_usage.migrations to public;
+grant select on losant_usage.migrations to losant_usage_reader;
 create table losant_usage.first (value bigint not null);
 comment on table losant_usage.first is 'It''s; fine.';
 create function losant_usage.twice(value bigint) returns bigint language plpgsql as $$
@@ -61,7 +63,7 @@ function writeAll(files: Readonly<Record<string, string>>): void {
 }
 
 function open(url: string, options = {}): Promise<DatabaseHandle> {
-  return createDatabase({ url, applicationName: 'migrate test', poolSize: 2, ...options });
+  return openAs('migrator', url, options);
 }
 
 /** The number of tables and views in the schema besides those of kysely's Migrator. */
@@ -81,7 +83,7 @@ describe('migrating', () => {
     expect(await migrateToHead(handle, folder)).toEqual(all);
     expect(await migrateToHead(handle, folder)).toEqual([]);
     expect(await state()).toMatchObject({ state: 'at_head', applied: both, pending: [] });
-    const rows = await queryOnce(database.url, 'select * from losant_usage.first');
+    const rows = await asOwner(database.url, 'select * from losant_usage.first');
     expect(rows).toEqual([{ value: '42', note: 'second' }]);
   });
 
@@ -168,20 +170,20 @@ describe('a database that is not at head', () => {
   });
 });
 
-test('a user with few rights is refused, and migrates inside a schema that was made for it', async () => {
-  const role = `limited_${database.name}`;
-  await queryOnce(database.url, `create role ${role} login password 'limited'`);
-  const url = Object.assign(new URL(database.url), { username: role, password: 'limited' });
-  const limited = await open(url.href);
-  const options = { createIfEmpty: true, autoMigrate: true };
+test('only the migrator migrates in the schemas that were created for it, even if it does not own the database', async () => {
+  await asAdministrator(`alter database ${database.name} owner to postgres`);
+  await asAdministrator(`grant connect on database ${database.name} to losant_usage_migrator`);
+  const writer = await openAs('writer', database.url);
   const message = expect.stringContaining('permission denied for') as unknown;
   const refused = { kind: 'database_refused', message };
-  await expect(requireSchema(limited, options, folder)).rejects.toMatchObject(refused);
-  await queryOnce(database.url, `create schema losant_usage authorization ${role}`);
-  expect(await migrateToHead(limited, folder)).toEqual(['0001_first', 'always']);
-  await queryOnce(database.url, `revoke usage on schema losant_usage from ${role}`);
-  await expect(readSchemaState(limited, folder)).rejects.toMatchObject(refused);
-  await limited.close();
-  await queryOnce(database.url, `drop owned by ${role}`);
-  await queryOnce(inject('postgresAdminUrl'), `drop role ${role}`);
+  const options = { createIfEmpty: true, autoMigrate: true };
+  await expect(requireSchema(writer, options, folder)).rejects.toMatchObject(refused);
+  expect(await migrateToHead(handle, folder)).toEqual(['0001_first', 'always']);
+  expect(await readSchemaState(writer, folder)).toMatchObject({ state: 'at_head' });
+  await asOwner(
+    database.url,
+    'revoke usage on schema losant_usage from losant_usage_writer, losant_usage_reader',
+  );
+  await expect(readSchemaState(writer, folder)).rejects.toThrow('permission denied for schema losant_usage');
+  await writer.close();
 });

@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { migrateToHead, readPending, readSchemaState, requireSchema } from '../../src/database/migrate.ts';
 import { cellResponse, useLedger } from '../ledger/ledger.ts';
+import { openAs } from '../support/databases.ts';
 import { devices, report } from '../usage/cells.ts';
 
 const COST_CENTER = `
@@ -26,9 +28,11 @@ comment on column losant_usage.organization_tags.cost_center is 'Cost center of 
 `;
 
 const ledger = useLedger('2026-11-24T12:00:00.000Z');
+let migrator: DatabaseHandle;
 let folder: string;
 
 beforeAll(async () => {
+  migrator = await openAs('migrator', ledger.url);
   folder = mkdtempSync(join(tmpdir(), 'losant-usage-next-'));
   cpSync('migrations', folder, { recursive: true });
   writeFileSync(join(folder, '0099_cost_center.sql'), COST_CENTER);
@@ -43,7 +47,10 @@ beforeAll(async () => {
   );
 });
 
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(async () => {
+  await migrator.close();
+  rmSync(folder, { recursive: true });
+});
 
 const daily = () => ledger.queryRows(sql`select * from losant_usage.daily_usage order by usage_date`);
 
@@ -59,9 +66,9 @@ test('upgrade: numbers stay, the column is filled, the schema is complete', asyn
   const before = await daily();
   expect(before).toHaveLength(2);
   const options = { createIfEmpty: false, autoMigrate: true };
-  expect(await requireSchema(ledger.handle, options, folder)).toEqual(['0099_cost_center', 'always']);
+  expect(await requireSchema(migrator, options, folder)).toEqual(['0099_cost_center', 'always']);
   expect(await daily()).toEqual(before);
   expect(await ledger.list(sql`select cost_center from losant_usage.organizations`)).toEqual(['4711']);
   expect(await readSchemaState(ledger.handle, folder)).toMatchObject({ state: 'at_head' });
-  expect(await migrateToHead(ledger.handle, folder)).toEqual([]);
+  expect(await migrateToHead(migrator, folder)).toEqual([]);
 });

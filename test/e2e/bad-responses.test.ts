@@ -1,5 +1,6 @@
 import { gunzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, jsonOf } from '../support/program.ts';
 import { orgIdsOf, useInstallation } from './installation.ts';
@@ -58,7 +59,7 @@ describe('a run in which eight of twelve organizations have invalid responses fo
     const truth = await readTruth(installation.platform, day, day);
     expect(await readStored(installation.store)).toEqual(truth.filter((line) => !isFailing(line)));
     const standings = `select standing, reason is null as is_good, count(*)::int
-      from losant_usage.coverage group by 1, 2 order by 1`;
+      from losant_usage.cells group by 1, 2 order by 1`;
     expect(await installation.store.query(standings)).toEqual([
       { standing: 'stored', is_good: true, count: 39 },
       { standing: 'missing', is_good: false, count: 9 },
@@ -66,9 +67,8 @@ describe('a run in which eight of twelve organizations have invalid responses fo
   });
 
   it('quarantines each invalid body as received', async () => {
-    const rows = await installation.store.query(
-      'select org_id, reason, body_gzip from losant_usage.quarantine',
-    );
+    const entryQuery = 'select org_id, reason, body_gzip from losant_usage.quarantine';
+    const rows = await asWriter(installation.store.url, entryQuery);
     const entries = FAULTS.slice(0, 8).map(([kind, reason], index) => {
       const orgRows = rows.filter(({ org_id }) => org_id === orgIds[index]);
       expect(orgRows).toMatchObject([{ reason }]);

@@ -1,9 +1,18 @@
 /** Databases that commands reject, and their hints. */
 import { existsSync } from 'node:fs';
-import { describe, expect, inject, it, onTestFinished } from 'vitest';
-import { createEmbeddedFolder, queryOnce, withDatabase } from '../support/databases.ts';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import {
+  asAdministrator,
+  asOwner,
+  createDatabaseName,
+  createEmbeddedFolder,
+  dropDatabase,
+  queryOnce,
+  urlOf,
+} from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal } from '../support/program.ts';
+import { loginAs } from '../support/roles.ts';
 import { CERTIFICATE_FILE, startTlsProxy } from '../support/tls-proxy.ts';
 import { useInstallation } from './installation.ts';
 import { createStore } from './usage.ts';
@@ -34,7 +43,7 @@ it('every sslmode that encrypts verifies the certificate', async () => {
   const wrongName = /^No encrypted connection to .*: Hostname\/IP does not match certificate's altnames/;
   expect(wrongHost.message).toMatch(wrongName);
   expect(wrongHost.hint).toBe('in DATABASE_URL, use a host name that the certificate covers');
-  const database = `the database at ${url.slice(url.indexOf('@') + 1)}`;
+  const database = `the database at ${url.slice(url.indexOf('//') + 2)}`;
   expect(await expectError(['run'], `${url}?sslmode=require`)).toEqual({
     code: 'database_refused',
     message: `No encrypted connection to ${database}: The server does not support SSL connections`,
@@ -43,11 +52,10 @@ it('every sslmode that encrypts verifies the certificate', async () => {
 });
 
 it('a database whose encoding cannot store every name is rejected, and no table is created', async () => {
-  const adminUrl = inject('postgresAdminUrl');
-  const name = `losant_usage_test_latin1_${process.pid}`;
-  await queryOnce(adminUrl, `create database ${name} encoding 'LATIN1' locale 'C' template template0`);
-  const url = withDatabase(adminUrl, name);
-  onTestFinished(async () => void (await queryOnce(adminUrl, `drop database ${name} with (force)`)));
+  const name = createDatabaseName();
+  await asAdministrator(`create database ${name} encoding 'LATIN1' locale 'C' template template0`);
+  onTestFinished(() => dropDatabase(name));
+  const url = urlOf(name);
   const { message, hint } = await expectError(['run'], url);
   expect(message).toBe(`The database at ${new URL(url).host}/${name} is encoded in LATIN1`);
   expect(hint).toContain(`encoding 'UTF8'`);
@@ -56,25 +64,25 @@ it('a database whose encoding cannot store every name is rejected, and no table 
 
 it('for a read-only user, errors name the role that writes, and read-only commands work', async () => {
   const { store } = installation;
-  const role = `only_reads_${process.pid}`;
-  await store.query(`create role ${role} login superuser password 'reads'`);
-  onTestFinished(async () => void (await store.query(`drop role ${role}`)));
-  await store.query(`alter role ${role} set default_transaction_read_only = on`);
-  const url = Object.assign(new URL(store.url), { username: role, password: 'reads' });
+  const { host, pathname } = new URL(store.url);
+  const url = loginAs('reader', store.url);
   for (const args of [['run'], ['waive', ...ORG, '--stream', 'device_counts', '--reason', 'x']]) {
-    expect(await expectError(args, url.href)).toMatchObject({
-      message: `User ${role} is read-only on ${url.host}${url.pathname}`,
-      hint: 'connect as losant_usage_writer, or set default_transaction_read_only = off for this user',
+    expect(await expectError(args, url)).toMatchObject({
+      message: `User losant_usage_reader is read-only on ${host}${pathname}`,
+      hint: 'connect as losant_usage_writer',
     });
   }
-  expect((await installation.run(['run', '--dry-run'], { DATABASE_URL: url.href })).code).toBe(0);
+  const readOnlyWriter = `${loginAs('writer', store.url)}?options=-c%20default_transaction_read_only%3Don`;
+  const { hint } = await expectError(['run'], readOnlyWriter);
+  expect(hint).toBe('set default_transaction_read_only = off for this user');
+  expect((await installation.run(['run', '--dry-run'], { DATABASE_URL: url })).code).toBe(0);
 });
 
 it('a read-only database may recover: exit code 1', async () => {
   const store = await createStore();
   onTestFinished(() => store.remove());
-  await store.query(`do $$ begin
-    execute format('alter database %I set default_transaction_read_only = on', current_database()); end $$`);
+  const name = new URL(store.url).pathname.slice(1);
+  await asOwner(store.url, `alter database ${name} set default_transaction_read_only = on`);
   const ended = await installation.run(['run', '--json'], { DATABASE_URL: store.url });
   expect(ended.code).toBe(1);
   expect(jsonOf<Refusal>(ended).error.message).toMatch(/^.* is read-only for every user$/);

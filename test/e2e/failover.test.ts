@@ -1,7 +1,7 @@
 /** A database that fails over. */
 import { expect, onTestFinished, test } from 'vitest';
 import { asProgram } from '../support/by-hand.ts';
-import { queryOnce } from '../support/databases.ts';
+import { asWriter } from '../support/databases.ts';
 import { instanceOf, openReplica } from '../worker/loop.ts';
 import { createTimedInstallation } from './installation.ts';
 import { readStored, readTruth } from './usage.ts';
@@ -35,7 +35,7 @@ test('what a failover has lost is loaded again at the next wake-up', async () =>
     from losant_usage.organizations o join losant_usage.instances i using (instance_id) where org_id = '${orgId}'`);
   const columns = Object.keys(org as object).join(', ');
   const row = JSON.stringify(org).replaceAll("'", "''");
-  await queryOnce(
+  await asWriter(
     standby,
     asProgram(`insert into losant_usage.organizations (${columns})
        select ${columns} from jsonb_populate_record(null::losant_usage.organizations, '${row}');

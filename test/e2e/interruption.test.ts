@@ -20,7 +20,7 @@ async function interrupt(day: string, signal: NodeJS.Signals, begin: 'start' | '
   const args = ['backfill', '--json', '--from', day, '--to', day];
   const program = installation[begin](args, { REQUEST_CONCURRENCY: '2' });
   await until('a cell is stored', async () => {
-    const storedCell = `select from losant_usage.coverage where usage_date = '${day}' and is_stored limit 1`;
+    const storedCell = `select from losant_usage.cells where usage_date = '${day}' and is_stored limit 1`;
     return (await store.query(storedCell)).length > 0;
   });
   (program.kill as (signal: NodeJS.Signals) => void)(signal);

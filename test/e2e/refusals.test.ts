@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { useOpened } from '../opened.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, type Env, jsonOf, type Refusal } from '../support/program.ts';
+import { loginAs, toRoleName } from '../support/roles.ts';
 import { useInstallation } from './installation.ts';
 import { createStore } from './usage.ts';
 
@@ -47,7 +48,7 @@ it.each([
   const { code, message } = await expectError(args, {}, 2);
   expect(code).toBe('settings');
   expect(message).toContain(problem);
-  expect(await installation.store.query('select from losant_usage.coverage where is_stored')).toEqual([]);
+  expect(await installation.store.query('select from losant_usage.cells where is_stored')).toEqual([]);
 });
 
 it('an unreachable database is named with the reason, exit code 1; a rejected password has exit code 2', async () => {
@@ -55,18 +56,17 @@ it('an unreachable database is named with the reason, exit code 1; a rejected pa
   const { code, message } = await expectError(['run'], { DATABASE_URL: away }, 1);
   expect(code).toBe('database_unreachable');
   expect(message).toBe('Cannot reach the database at 127.0.0.1:1/billing: connect ECONNREFUSED 127.0.0.1:1');
-  const wrongPassword = Object.assign(new URL(emptyDatabase.url), {
-    username: 'postgres',
-    password: PASSWORD,
-  }).href;
+  const user = { username: toRoleName('writer'), password: PASSWORD };
+  const wrongPassword = Object.assign(new URL(emptyDatabase.url), user).href;
   const rejection = await expectError(['run'], { DATABASE_URL: wrongPassword }, 2);
   expect(rejection.code).toBe('database_refused');
   expect(rejection.message).toContain('password authentication failed');
 });
 
 describe('Losant', () => {
-  const DATABASE = () => ({ DATABASE_URL: emptyDatabase.url });
-  const cells = () => emptyDatabase.query('select * from losant_usage.coverage');
+  // The migrator is the role whose first run may create the tables.
+  const DATABASE = () => ({ DATABASE_URL: loginAs('migrator', emptyDatabase.url) });
+  const cells = () => emptyDatabase.query('select * from losant_usage.cells');
 
   it('rejects the token: exit code 5, a hint that names the setting, and no cell changes', async () => {
     const env = { ...DATABASE(), LOSANT_API_TOKEN: PASSWORD };

@@ -14,7 +14,10 @@ export interface Store {
   readonly kind: 'postgres' | 'embedded';
   /** For DATABASE_URL. */
   readonly url: string;
-  /** Returns the rows of a query. An embedded database can be queried only while no process has it open. */
+  /**
+   * Returns the rows of a query, as the reader sees them. An embedded database can be queried only while no process has
+   * it open.
+   */
   readonly query: (statement: string) => Promise<Row[]>;
   remove(): Promise<void>;
 }
@@ -55,9 +58,9 @@ const TABLES = ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_
 
 /** The hours of every day that has any, in the order of COLUMNS. */
 const HOURS = `select concat_ws(' ', 'payload_hours', org_id, usage_date::text,
-    array_to_string(hours_billable_count, ','), array_to_string(hours_all_count, ','),
-    array_to_string(hours_all_bytes, ',')) as line
-  from losant_usage.usage_days where hours_all_count is not null`;
+    string_agg(payload_billable_count::text, ',' order by hour), string_agg(payload_all_count::text, ',' order by hour),
+    string_agg(payload_all_bytes::text, ',' order by hour)) as line
+  from losant_usage.hourly_usage where payload_all_count is not null group by org_id, usage_date`;
 
 /** Returns every row of the four tables, and the hours. */
 export async function readStored({ query }: Pick<Store, 'query'>): Promise<string[]> {

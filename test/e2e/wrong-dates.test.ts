@@ -31,7 +31,7 @@ test('a cached response fails only its cells, removes no number, and is retried 
     device_counts: 'stored',
   });
   const isDue =
-    'select distinct next_read_at <= now() as is_due from losant_usage.coverage where failed_reads > 0';
+    'select distinct next_read_at <= now() as is_due from losant_usage.cells where failed_reads > 0';
   expect(await query(isDue)).toEqual([{ is_due: true }]);
   await platform.control('config', { faults: null });
   await runCompletely(installation);
@@ -45,7 +45,7 @@ test('a run ends if the clock of its host jumps, and everything loaded is true',
   await platform.control('config', { latencyMs: 40 });
   const program = start(['run', '--json'], { REQUEST_CONCURRENCY: '2', REQUEST_ATTEMPTS: '2' });
   const countCells = async () => {
-    const [row] = await query('select count(*)::int as n from losant_usage.coverage');
+    const [row] = await query('select count(*)::int as n from losant_usage.cells where is_stored');
     return Number(row?.['n']);
   };
   await until('there are cells', async () => (await countCells()) > 0);
@@ -55,7 +55,7 @@ test('a run ends if the clock of its host jumps, and everything loaded is true',
   const ended = await program.ended;
   expect(ended.code).toBe(1);
   expect(ended.stdout).toContain('clock_skew');
-  expect(await query(`select 1 from losant_usage.coverage where last_read_at > '2026-11-25'`)).toEqual([]);
+  expect(await query(`select 1 from losant_usage.cells where last_read_at > '2026-11-25'`)).toEqual([]);
   await moveTo('2026-11-24T10:40:00Z');
   await platform.control('config', { clock: { offsetMs: 0 }, latencyMs: 0 });
   await runCompletely(installation);

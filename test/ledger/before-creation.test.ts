@@ -15,8 +15,11 @@ const setCreated = async (orgId: string, day: string) => {
   await ledger.prepare(ONLY_DEVICES);
 };
 const standings = (orgId: string) =>
-  ledger.list(sql`select to_char(usage_date, 'MM-DD') as day, standing, coalesce(reason, '-')
-    from losant_usage.coverage where org_id = ${orgId} order by usage_date`);
+  ledger.list(
+    sql`select to_char(usage_date, 'MM-DD') as day, standing, coalesce(reason, '-')
+      from losant_usage.coverage where org_id = ${orgId} order by usage_date`,
+    ledger.db,
+  );
 const waivers = (orgId: string) =>
   ledger.list(sql`select to_char(usage_date, 'MM-DD') as day, kind, reason, waived_by_run,
       lifted_at is not null as is_lifted, lifted_by_run

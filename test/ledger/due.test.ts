@@ -223,7 +223,7 @@ describe('a changed policy reschedules the cells inside the horizon', () => {
     ]);
     await ledger.prepare({ streams: [], policy: { ...POLICY, horizonDays: 400 } });
     const due = sql`select standing, next_read_at <= now() as due from losant_usage.coverage where org_id = ${orgId}`;
-    expect(await ledger.list(due)).toEqual(['unavailable true', 'unavailable true']);
+    expect(await ledger.list(due, ledger.db)).toEqual(['unavailable true', 'unavailable true']);
     await ledger.load([deviceResponse(orgId, '2026-08-20')], { policy: { ...POLICY, horizonDays: 400 } });
     await ledger.prepare({ streams: [], policy: { ...POLICY, horizonDays: 60 } });
     expect(await ledger.cells(orgId)).toEqual([

@@ -15,7 +15,7 @@ const prepareAt = async (instant: string, settings: RunSettings = {}) => {
 };
 const ONLY_DEVICES = { streams: DEVICES };
 const daysOf = (orgId: string, stream?: string) => ledger.daysOf(orgId, stream);
-const unrecorded = () => ledger.queryRows(sql`select from losant_usage_internal.unrecorded_cells`);
+const unrecorded = () => ledger.queryRows(sql`select from losant_usage_internal.unrecorded_cells`, ledger.db);
 const deleteOrg = (orgId: string, today: string) => markDeleted(ledger.writer(), { orgIds: [orgId], today });
 const relist = (orgId: string) => {
   const nothing = { referralId: null, planId: null, customerId: null, createdOn: null, tags: [], limits: {} };
@@ -99,7 +99,7 @@ describe('a track ends', () => {
     await prepareAt('2026-11-29T00:15:00.000Z', { selection: [] });
     expect(await daysOf(orgId)).toEqual(['11-23..11-27 5']);
     const due = sql`select count(*) from losant_usage.coverage where next_read_at is not null`;
-    expect(await ledger.list(due)).toEqual(['8']);
+    expect(await ledger.list(due, ledger.db)).toEqual(['8']);
   });
 
   test('with the day before the deletion of its organization was noticed; its cells are unavailable', async () => {
@@ -190,11 +190,11 @@ describe('expected cells', () => {
     expect(await unrecorded()).toEqual([]);
     expect(await daysOf(orgId)).toEqual(['11-23..12-02 10']);
     const rowVersions = sql`select xmin, ctid::text from losant_usage.coverage order by usage_date, stream`;
-    const versionsBefore = await ledger.list(rowVersions);
+    const versionsBefore = await ledger.list(rowVersions, ledger.db);
     await ledger.prepare();
-    expect(await ledger.list(rowVersions)).toEqual(versionsBefore);
+    expect(await ledger.list(rowVersions, ledger.db)).toEqual(versionsBefore);
     const days = sql`select count(*) as rows, count(distinct usage_date) as days from losant_usage.usage_days`;
-    expect(await ledger.list(days)).toEqual(['10 10']);
+    expect(await ledger.list(days, ledger.db)).toEqual(['10 10']);
   });
 
   test('become due at the first checkpoint of the policy', async () => {
@@ -212,14 +212,14 @@ describe('expected cells', () => {
       (select count(*) from losant_usage.usage_days) as days,
       (select count(*) from losant_usage_internal.unrecorded_cells) as unrecorded`;
     await ledger.withTrigger('coverage', killAtLastOrg, () => expect(prepare()).rejects.toThrow('killed'));
-    expect(await ledger.list(counts)).toEqual(['500 500 500 0']);
+    expect(await ledger.list(counts, ledger.db)).toEqual(['500 500 500 0']);
     await prepare();
-    expect(await ledger.list(counts)).toEqual(['501 501 501 0']);
+    expect(await ledger.list(counts, ledger.db)).toEqual(['501 501 501 0']);
     await ledger.setTime('2026-11-25T12:00:00.000Z');
     await ledger.withTrigger('coverage', killAtLastOrg, () => expect(prepare()).rejects.toThrow('killed'));
-    expect(await ledger.list(counts)).toEqual(['501 1001 1001 1']);
+    expect(await ledger.list(counts, ledger.db)).toEqual(['501 1001 1001 1']);
     await prepare();
-    expect(await ledger.list(counts)).toEqual(['501 1002 1002 0']);
+    expect(await ledger.list(counts, ledger.db)).toEqual(['501 1002 1002 0']);
     expect((await ledger.tracks('000000000000000000000501'))[0]).toBe('device_counts 11-23 11-25 ');
   });
 
@@ -262,7 +262,7 @@ describe('cells that can no longer be read', () => {
     await prepareAt('2027-02-20T00:15:00.000Z', { streams: [] });
     const failedReads = sql`select failed_reads from losant_usage.coverage
       where org_id = ${orgId} order by usage_date limit 1`;
-    expect(await ledger.list(failedReads)).toEqual(['0']);
+    expect(await ledger.list(failedReads, ledger.db)).toEqual(['0']);
     expect((await ledger.cells(orgId)).slice(0, 5)).toEqual([
       '11-18 device_counts final  never',
       '11-19 device_counts unavailable past_horizon never',

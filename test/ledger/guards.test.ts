@@ -6,7 +6,8 @@ import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { rejectForeignObjects } from '../../src/ledger/guard.ts';
 import { FIRST_DAY, LAST_DAY } from '../../src/usage/policy.ts';
-import { queryOnce } from '../support/databases.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { asOwner } from '../support/databases.ts';
 import { devices, report } from '../usage/cells.ts';
 import { cellResponse, RUN_2, useLedger } from './ledger.ts';
 
@@ -19,7 +20,7 @@ beforeAll(async () => {
   await ledger.load([cellResponse(orgId, 'device_counts', DAY, report(devices(4, 1, 17)))]);
 });
 
-const writeManually = (statement: string) => queryOnce(ledger.url, statement);
+const writeManually = (statement: string) => asOwner(ledger.url, statement);
 
 /** A table, one of its columns, and the command or reason in the hint. */
 test.each([
@@ -27,11 +28,11 @@ test.each([
   ['metrics', 'position', 'migrations'],
   ['instances', 'name', 'losant-usage retire'],
   ['organizations', 'deleted_on', 'losant-usage org set'],
-  ['organization_history', 'name', 'append-only'],
+  ['organization_history', 'name', 'losant-usage run'],
   ['tracks', 'last_day', 'losant-usage backfill'],
   ['coverage', 'standing', 'losant-usage waive'],
   ['usage_days', 'devices_total', 'losant-usage backfill --force'],
-  ['revisions', 'revision', 'record'],
+  ['revisions', 'revision', 'losant-usage backfill --force'],
   ['waivers', 'reason', 'losant-usage waive'],
   ['quarantine', 'reason', 'append-only'],
   ['instance_totals', 'our_sum', 'losant-usage run'],
@@ -56,8 +57,8 @@ test.each([
 // Guarantee (Changes): The record of changes is append-only; numbers, ledger and record cannot be changed by hand.
 test('the record is append-only even for the program, which writes in marked transactions', async () => {
   for (const table of ['revisions', 'quarantine']) {
-    const deletion = sql.raw(`delete from losant_usage.${table}`);
-    await expect(ledger.asProgram(deletion)).rejects.toThrow(`losant_usage.${table}: delete is not allowed`);
+    const deletion = writeManually(asProgram(`delete from losant_usage.${table}`));
+    await expect(deletion).rejects.toThrow(`losant_usage.${table}: delete is not allowed`);
   }
   await ledger.asProgram(sql`update losant_usage.coverage set detail = detail`);
   const manualUpdate = writeManually('update losant_usage.coverage set detail = detail');
@@ -140,8 +141,8 @@ describe('a write that a foreign object drops or changes ends the load', () => {
       cellResponse(restatedOrg, 'device_counts', DAY, report(devices(4, 1, total))),
     ];
     await ledger.load(batch(17));
-    const numbers = () =>
-      ledger.queryRows(sql`select * from losant_usage.usage_days where org_id = ${restatedOrg}`);
+    const row = sql`select * from losant_usage.usage_days where org_id = ${restatedOrg}`;
+    const numbers = () => ledger.queryRows(row, ledger.db);
     const rowsBefore = [await numbers(), await ledger.cells(restatedOrg)];
     await loading(() => expect(ledger.load(batch(18), { runId: RUN_2 })).rejects.toMatchObject(error));
     expect([await numbers(), await ledger.cells(restatedOrg)]).toEqual(rowsBefore);

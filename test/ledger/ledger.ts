@@ -2,7 +2,6 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { beforeEach } from 'vitest';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
-import { createDatabase } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
 import type { LoadedCell } from '../../src/ledger/coverage.ts';
 import { applyPolicy } from '../../src/ledger/due.ts';
@@ -16,7 +15,7 @@ import { defaultStreamNames } from '../../src/usage/streams/catalog.ts';
 import { useOpened } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { createClockDatabase, stopClockAt } from '../support/clock-database.ts';
-import { queryOnce } from '../support/databases.ts';
+import { asOwner, asWriter, openAs } from '../support/databases.ts';
 import { POLICY } from '../usage/cells.ts';
 
 export const INSTANCE = '5c0000000000000000000001';
@@ -38,22 +37,26 @@ export interface TestResponse extends Omit<CellResponse, 'sentAtMs' | 'sha256'> 
 
 interface LedgerDatabase {
   readonly handle: DatabaseHandle;
+  readonly reader: DatabaseHandle;
   readonly url: string;
   readonly nowMs: number;
   readonly drop: () => Promise<void>;
 }
 
 export class Ledger {
+  /** Of the writer. */
   readonly handle: DatabaseHandle;
   readonly db: Kysely<Schema>;
+  readonly reader: DatabaseHandle;
   readonly url: string;
   readonly #drop: () => Promise<void>;
   #nowMs: number;
   #orgs = 0;
 
-  constructor({ handle, url, nowMs, drop }: LedgerDatabase) {
+  constructor({ handle, reader, url, nowMs, drop }: LedgerDatabase) {
     this.handle = handle;
     this.db = handle.db;
+    this.reader = reader;
     this.url = url;
     this.#nowMs = nowMs;
     this.#drop = drop;
@@ -66,18 +69,18 @@ export class Ledger {
   /** Sets the clock of the database and of runs. */
   async setTime(instant: string): Promise<void> {
     this.#nowMs = at(instant);
-    await queryOnce(this.url, stopClockAt(this.#nowMs));
+    await asOwner(this.url, stopClockAt(this.#nowMs));
   }
 
-  /** Returns the rows of a query as plain objects. */
-  async queryRows(query: RawBuilder<unknown>): Promise<object[]> {
-    const { rows } = await query.execute(this.db);
+  /** Returns the rows of a query as plain objects, as the reader sees them; with `db`, as its role does. */
+  async queryRows(query: RawBuilder<unknown>, db: Kysely<Schema> = this.reader.db): Promise<object[]> {
+    const { rows } = await query.execute(db);
     return rows.map((row) => ({ ...(row as object) }));
   }
 
   /** Returns the rows of a query as lines of text, null as `-`. */
-  async list(query: RawBuilder<unknown>): Promise<string[]> {
-    const rows = await this.queryRows(query);
+  async list(query: RawBuilder<unknown>, db?: Kysely<Schema>): Promise<string[]> {
+    const rows = await this.queryRows(query, db);
     const textOf = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
     return rows.map((row) =>
       Object.values(row)
@@ -116,7 +119,7 @@ export class Ledger {
 
   /** Runs `work` while a foreign trigger executes `body` for each row of a table. */
   async withTrigger(table: string, body: string, work: () => Promise<unknown>, when = 'before insert') {
-    await queryOnce(
+    await asOwner(
       this.url,
       `create function public.foreign_object() returns trigger language plpgsql as $$ begin ${body} end $$;
       create trigger foreign_object ${when} on losant_usage.${table} for each row execute function public.foreign_object()`,
@@ -124,17 +127,16 @@ export class Ledger {
     try {
       await work();
     } finally {
-      await queryOnce(this.url, 'drop function public.foreign_object() cascade');
+      await asOwner(this.url, 'drop function public.foreign_object() cascade');
     }
   }
 
   /** Deletes all organizations with their rows, and resets the instance. */
   async clear(): Promise<void> {
     const ofOrgs = ['coverage', 'usage_days', 'tracks', 'waivers', 'organization_history', 'organizations'];
+    const tables = ['instance_totals', ...ofOrgs];
+    await asOwner(this.url, asProgram(tables.map((table) => `delete from losant_usage.${table}`).join(';')));
     await this.asProgram(
-      ...['instance_totals', ...ofOrgs].map(
-        (table) => sql`delete from ${sql.table(`losant_usage.${table}`)}`,
-      ),
       sql`update losant_usage.instances set new_orgs_from = null, horizon_day = null, policy = '{}', org_transferred_on = null`,
     );
   }
@@ -182,20 +184,26 @@ export class Ledger {
 
   /** Returns the cells of an organization as lines: day, stream, standing, reason, next read. */
   async cells(orgId: string): Promise<string[]> {
-    return await this.list(sql`
+    return await this.list(
+      sql`
       select to_char(usage_date, 'MM-DD') as day, stream, standing, coalesce(reason, ''),
         coalesce(to_char(next_read_at at time zone 'UTC', 'MM-DD"T"HH24:MI'), 'never') as next
-      from losant_usage.coverage where org_id = ${orgId} order by usage_date, stream`);
+      from losant_usage.coverage where org_id = ${orgId} order by usage_date, stream`,
+      this.db,
+    );
   }
 
   /** Returns the days of an organization that have a cell of a stream, as ranges with their lengths. */
   async daysOf(orgId: string, stream = 'device_counts'): Promise<string[]> {
-    return await this.list(sql`
+    return await this.list(
+      sql`
       select to_char(min(usage_date), 'MM-DD') || '..' || to_char(max(usage_date), 'MM-DD') as days, count(*)
       from (
         select usage_date, usage_date - row_number() over (order by usage_date)::integer as start
         from losant_usage.coverage where org_id = ${orgId} and stream = ${stream}
-      ) as c group by start order by 1`);
+      ) as c group by start order by 1`,
+      this.db,
+    );
   }
 
   /** Returns the tracks of an organization: first, next and last day. */
@@ -208,6 +216,7 @@ export class Ledger {
 
   async drop(): Promise<void> {
     await this.handle.close();
+    await this.reader.close();
     await this.#drop();
   }
 }
@@ -217,13 +226,14 @@ export async function createLedgerDatabase(now: string): Promise<LedgerDatabase>
   const database = await createClockDatabase();
   const { url } = database;
   await database.stopClock(at(now));
-  const handle = await createDatabase({ url, applicationName: 'ledger test', poolSize: 6 });
-  await queryOnce(
+  const handle = await openAs('writer', url, { poolSize: 6 });
+  const reader = await openAs('reader', url);
+  await asWriter(
     url,
     asProgram(`insert into losant_usage.instances (instance_id, api_url)
       values ('${INSTANCE}', 'https://api.example.com')`),
   );
-  return { handle, url, nowMs: at(now), drop: () => database.drop() };
+  return { handle, reader, url, nowMs: at(now), drop: () => database.drop() };
 }
 
 /** A ledger for all tests of a file. */

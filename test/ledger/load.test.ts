@@ -23,14 +23,17 @@ const createOrg = (...streams: readonly string[]) => ledger.expectDays({ from: D
 const deviceResponse = (orgId: string, ...numbers: [number, number, number]) =>
   cellResponse(orgId, 'device_counts', DAY, report(devices(...numbers)));
 const numbersOf = (orgId: string) =>
-  ledger.queryRows(sql`select jsonb_strip_nulls(to_jsonb(d) - array['usage_date', 'month', 'org_id', 'standing',
+  ledger.queryRows(
+    sql`select jsonb_strip_nulls(to_jsonb(d) - array['usage_date', 'month', 'org_id', 'standing',
     'is_waiting', 'is_stored', 'is_reported']) as numbers
-    from losant_usage.usage_days d where org_id = ${orgId}`);
+    from losant_usage.usage_days d where org_id = ${orgId}`,
+    ledger.db,
+  );
 const revisionsOf = (orgId: string) =>
   ledger.list(sql`select stream, revision, old, new, was_final, run_id
     from losant_usage.revisions where org_id = ${orgId} order by id`);
 const rowVersionsOf = (orgId: string) =>
-  ledger.list(sql`select xmin, ctid::text from losant_usage.usage_days where org_id = ${orgId}`);
+  ledger.list(sql`select xmin, ctid::text from losant_usage.usage_days where org_id = ${orgId}`, ledger.db);
 
 describe('a load', () => {
   test('writes numbers of every kind and all columns of the ledger; the first load is not a revision', async () => {
@@ -51,7 +54,7 @@ describe('a load', () => {
       from losant_usage.coverage where org_id = ${orgId} and stream = 'device_counts'`;
     const sentAt = '2026-11-22T12:00:00.000Z';
     const times = `${sentAt} ${sentAt} ${sentAt} 2026-11-23T00:00:00.000Z -`;
-    expect(await ledger.list(row)).toEqual([
+    expect(await ledger.list(row, ledger.db)).toEqual([
       `stored true true 0 1 0 ${times} ${RUN_1} - - ${'a'.repeat(64)}`,
     ]);
     expect(await revisionsOf(orgId)).toEqual([]);
@@ -98,7 +101,7 @@ describe('a load', () => {
     ]);
     const standing = sql`select revision, standing, finalized_at from losant_usage.coverage where org_id = ${orgId}`;
     const final = '2 final 2026-11-24T12:00:00.000Z';
-    expect(await ledger.list(standing)).toEqual([final, final]);
+    expect(await ledger.list(standing, ledger.db)).toEqual([final, final]);
   });
 
   test('stores keys with a meaning in JavaScript, and any text', async () => {
@@ -196,14 +199,14 @@ describe('a batch', () => {
     const orgId = await createOrg('device_counts');
     const lease = await acquireLease(ledger.db, { instanceId: INSTANCE, runId: RUN_1, host: 'one' });
     await ledger.load([deviceResponse(orgId, 4, 1, 17)], { lease });
-    await ledger.queryRows(
-      sql`update losant_usage.leases set expires_at = expires_at - interval '2 minutes'`,
+    await sql`update losant_usage.leases set expires_at = expires_at - interval '2 minutes'`.execute(
+      ledger.db,
     );
     await acquireLease(ledger.db, { instanceId: INSTANCE, runId: RUN_2, host: 'two' });
     const loadByFormerHolder = ledger.load([deviceResponse(orgId, 9, 9, 9)], { lease });
     await expect(loadByFormerHolder).rejects.toMatchObject({ name: 'BusyError', kind: 'lease_lost' });
     expect(await numbersOf(orgId)).toEqual([{ numbers: devices(4, 1, 17) }]);
-    await ledger.queryRows(sql`delete from losant_usage.leases`);
+    await sql`delete from losant_usage.leases`.execute(ledger.db);
   });
 
   test('that is loaded twice, because its commit was not confirmed, counts once', async () => {
@@ -211,9 +214,9 @@ describe('a batch', () => {
     const batch = [deviceResponse(orgId, 4, 1, 17), cellResponse(orgId, 'notebook_minutes', DAY, failed)];
     await ledger.load(batch);
     const row = sql`select failed_reads, revision from losant_usage.coverage where org_id = ${orgId} order by stream`;
-    const rowsBefore = await ledger.list(row);
+    const rowsBefore = await ledger.list(row, ledger.db);
     expect(await ledger.load(batch)).toMatchObject([{ result: 'unchanged' }, { result: 'failed' }]);
-    expect(await ledger.list(row)).toEqual(rowsBefore);
+    expect(await ledger.list(row, ledger.db)).toEqual(rowsBefore);
     expect(rowsBefore[1]).toBe('1 0');
   });
 
@@ -285,7 +288,7 @@ describe('our sums of the day', () => {
       .replaceAll('p_instance_id', `'${INSTANCE}'`)
       .replaceAll('max_days', '10');
     const joinOf = async (query: string) => {
-      const lines = await ledger.list(sql`explain (costs off) ${sql.raw(query)}`);
+      const lines = await ledger.list(sql`explain (costs off) ${sql.raw(query)}`, ledger.db);
       return lines.slice(lines.indexOf('  CTE updated_totals')).join('\n');
     };
     expect(await joinOf(statement)).not.toContain('Aggregate');
@@ -310,9 +313,11 @@ describe('quarantined responses', () => {
     return { responses: days.map((day) => ({ orgId, stream, day, ...response })), texts };
   };
   const readQuarantine = async (orgId: string) => {
-    const rows =
-      await ledger.queryRows(sql`select first_day, reason, detail, body_truncated, run_id, body_gzip
-      from losant_usage.quarantine where org_id = ${orgId}`);
+    const rows = await ledger.queryRows(
+      sql`select first_day, reason, detail, body_truncated, run_id, body_gzip
+      from losant_usage.quarantine where org_id = ${orgId}`,
+      ledger.db,
+    );
     return rows.map((row) => {
       const { body_gzip: body, ...columns } = row as { body_gzip: Buffer };
       return { ...columns, body: gunzipSync(body).toString('utf8') };

@@ -10,22 +10,26 @@ import {
   recordFailedRun,
   startRun,
 } from '../../src/ledger/runs.ts';
+import { asOwner } from '../support/databases.ts';
 import { INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
 
 const ledger = useLedger('2026-11-24T12:00:00.000Z');
 
 describe('a lease', () => {
   beforeEach(async () => {
-    await ledger.queryRows(sql`delete from losant_usage.leases`);
+    await sql`delete from losant_usage.leases`.execute(ledger.db);
   });
 
   const write = (lease: Lease) => ledger.db.transaction().execute((trx) => beginWriting(trx, { lease }));
   const acquire = (runId = RUN_1, host = 'one') =>
     acquireLease(ledger.db, { instanceId: INSTANCE, runId, host });
   const leases = () =>
-    ledger.list(sql`select right(run_id::text, 1), host,
+    ledger.list(
+      sql`select right(run_id::text, 1), host,
       round(extract(epoch from expires_at - clock_timestamp()))::integer as seconds
-      from losant_usage.leases order by epoch`);
+      from losant_usage.leases order by epoch`,
+      ledger.db,
+    );
   const letPass = (interval: string) =>
     sql`update losant_usage.leases set expires_at = expires_at - ${interval}::interval`.execute(ledger.db);
 
@@ -93,7 +97,7 @@ test.each([
 
 describe('a run', () => {
   beforeEach(async () => {
-    await ledger.queryRows(sql`delete from losant_usage.runs`);
+    await asOwner(ledger.url, 'delete from losant_usage.runs');
   });
 
   const defaults = { kind: 'manual', is_full: true, host: 'one', version: '1.2.3' } as const;
@@ -128,7 +132,7 @@ describe('a run', () => {
     const columns = sql`select kind, is_full, status, host, version, first_day, last_day, error, started_at, finished_at
       from losant_usage.runs`;
     const at = '2026-11-24T12:00:00.000Z';
-    expect(await ledger.list(columns)).toEqual([
+    expect(await ledger.list(columns, ledger.db)).toEqual([
       `manual true partial one 1.2.3 2026-10-24 2026-11-23 a\uFFFDb ${at} ${at}`,
     ]);
   });

@@ -2,6 +2,8 @@
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { type Waiver, waiveCells } from '../../src/ledger/waive.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { asOwner } from '../support/databases.ts';
 import { devices, failed, omitted, POLICY, report } from '../usage/cells.ts';
 import { cellResponse, RUN_1, RUN_2, useFreshLedger } from './ledger.ts';
 
@@ -17,14 +19,17 @@ const waive = async (orgId: string, days: string, changes: Partial<Waiver> = {})
 const deviceResponse = (orgId: string, day: string) =>
   cellResponse(orgId, 'device_counts', day, report(devices(4, 1, 17)));
 const waivers = (orgId: string) =>
-  ledger.list(sql`select to_char(usage_date, 'MM-DD') as day, reason, waived_by = session_user as by_me,
+  ledger.list(
+    sql`select to_char(usage_date, 'MM-DD') as day, reason, waived_by = session_user as by_me,
       lifted_at is not null as is_lifted, lifted_by_run
-    from losant_usage.waivers where org_id = ${orgId} order by id`);
+    from losant_usage.waivers where org_id = ${orgId} order by id`,
+    ledger.db,
+  );
 
 test('waives cells that are missing, in doubt or unavailable, and passes over others', async () => {
   const orgId = await ledger.expectDays({ from: '2026-08-20', to: '2026-08-20' }, DEVICES);
   await ledger.prepare({ streams: [] });
-  await ledger.asProgram(sql`delete from losant_usage.tracks`);
+  await asOwner(ledger.url, asProgram('delete from losant_usage.tracks'));
   await ledger.expectDays({ from: '2026-11-19', to: '2026-11-23' }, DEVICES, orgId);
   await ledger.load([
     deviceResponse(orgId, '2026-11-19'),
@@ -49,7 +54,7 @@ test('waives cells that are missing, in doubt or unavailable, and passes over ot
   ]);
   expect(await waivers(orgId)).toEqual(waivedDays.map((day) => `${day} known outage true false -`));
   const details = sql`select distinct detail from losant_usage.coverage where standing = 'waived'`;
-  expect(await ledger.list(details)).toEqual(['known outage']);
+  expect(await ledger.list(details, ledger.db)).toEqual(['known outage']);
 });
 
 test('does not waive waiting cells, and fails if there is nothing to waive', async () => {
@@ -120,7 +125,8 @@ test('repeating a waiver replaces the reason and keeps the earlier one', async (
     '11-23 known outage true true -',
     '11-23 agreed with Acme true false -',
   ]);
-  expect(await ledger.list(sql`select detail from losant_usage.coverage`)).toEqual(['agreed with Acme']);
+  const details = sql`select detail from losant_usage.coverage`;
+  expect(await ledger.list(details, ledger.db)).toEqual(['agreed with Acme']);
   await Promise.all(['a', 'b'].map((reason) => waive(orgId, '2026-11-23', { reason })));
   expect((await waivers(orgId)).filter((line) => line.endsWith('false -'))).toHaveLength(1);
 });

@@ -2,6 +2,8 @@
 import { expect, it } from 'vitest';
 import { DAY_MS, HOUR_MS } from '../../src/usage/day.ts';
 import { NOW } from '../simulator/platform.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { asWriter } from '../support/databases.ts';
 import { createStage, type Stage } from './stage.ts';
 
 const DAY = '2026-11-23';
@@ -35,8 +37,8 @@ const breakTotals = ({ platform }: Stage, kind: string, action: string) =>
   platform.control('config', { faults: { kinds: [kind], forever: true, actions: [action] } });
 
 /** Makes the totals due. */
-const invalidateTotals = ({ query }: Stage) =>
-  query(`set losant_usage.program = 'test'; update losant_usage.instance_totals set last_read_at = null`);
+const invalidateTotals = ({ store }: Stage) =>
+  asWriter(store.url, asProgram('update losant_usage.instance_totals set last_read_at = null'));
 
 it('control totals of final days equal our sums and are not read again; until then they are pending', async () => {
   const stage = await createStage({ orgs: 3 });

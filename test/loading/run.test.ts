@@ -5,6 +5,7 @@ import { readDuePages } from '../../src/loading/pipeline.ts';
 import { previewRun } from '../../src/loading/preview.ts';
 import { Refusals } from '../../src/loading/refusals.ts';
 import { DAY_MS, dayAt } from '../../src/usage/day.ts';
+import { asOwner } from '../support/databases.ts';
 import { POLICY } from '../usage/cells.ts';
 import { createStage, type Stage } from './stage.ts';
 
@@ -81,7 +82,8 @@ it('a rejected scope is reported even if no cell is missing', async () => {
 it('quarantines numbers that the database rejects, and loads the rest of the batch', async () => {
   const stage = await createStage();
   const [orgId = ''] = stage.orgIds;
-  await stage.query(
+  await asOwner(
+    stage.store.url,
     `alter table losant_usage.usage_days add check (org_id <> '${orgId}' or devices_total is null)`,
   );
   const { report } = await stage.run();
@@ -91,10 +93,14 @@ it('quarantines numbers that the database rejects, and loads the rest of the bat
 
 it('a load that ends in a deadlock is retried', async () => {
   const stage = await createStage({ orgs: 2 });
-  await stage.query(`create sequence public.loads;
-    create function public.fail_once() returns boolean language plpgsql as $$
+  await asOwner(
+    stage.store.url,
+    `create sequence public.loads;
+    create function public.fail_once() returns boolean language plpgsql security definer as $$
       begin if nextval('public.loads') = 1 then raise deadlock_detected; end if; return true; end $$;
-    alter table losant_usage.usage_days add check (devices_total is null or public.fail_once())`);
+    grant execute on function public.fail_once to losant_usage_writer;
+    alter table losant_usage.usage_days add check (devices_total is null or public.fail_once())`,
+  );
   expect((await stage.run()).report).toMatchObject({ status: 'complete', cells: { loaded: 8 } });
 });
 
@@ -191,7 +197,10 @@ it('a run of a day that is not expected is an error with a hint; so is one of an
 // drops ends the run.
 it('a foreign rule on a table is named before anything is read', async () => {
   const stage = await createStage({ orgs: 1 });
-  await stage.query('create rule nothing as on insert to losant_usage.coverage do instead nothing');
+  await asOwner(
+    stage.store.url,
+    'create rule nothing as on insert to losant_usage.coverage do instead nothing',
+  );
   const message = expect.stringContaining('rule nothing') as unknown;
   await expect(stage.run()).rejects.toMatchObject({ kind: 'database_mismatch', message });
 });

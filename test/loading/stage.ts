@@ -3,12 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import type { SimulatorOptions } from '../../simulator/server.ts';
-import { createDatabase } from '../../src/database/open.ts';
 import { createInstanceContext, type InstanceContext, type RunOptions } from '../../src/loading/context.ts';
 import type { RunOutcome } from '../../src/loading/report.ts';
 import { runInstance } from '../../src/loading/run.ts';
 import { createTimedInstallation, type TimedInstallation } from '../e2e/installation.ts';
 import { NOW, type Platform } from '../simulator/platform.ts';
+import { openAs } from '../support/databases.ts';
 import { POLICY } from '../usage/cells.ts';
 
 export interface InstanceSettings {
@@ -28,11 +28,7 @@ const STREAMS = ['device_counts', 'notebook_minutes', 'payload_sources', 'payloa
 export async function createStage(options: SimulatorOptions = {}): Promise<Stage> {
   const installation = await createTimedInstallation(NOW, { orgs: 4, ...options });
   const { now } = installation;
-  const handle = await createDatabase({
-    url: installation.database.url,
-    applicationName: 'test',
-    poolSize: 5,
-  });
+  const handle = await openAs('writer', installation.database.url, { poolSize: 5 });
   onTestFinished(() => handle.close());
   const context = (settings: Partial<InstanceSettings> = {}) => {
     const { platform = installation.platform, selection = null, streams = STREAMS } = settings;

@@ -276,4 +276,41 @@ export const storeMutants = [
       ],
     },
   ),
+  plant(
+    { file: 'migrations/always.sql', test: 'test/schema/rights.test.ts', only: 'reads every table' },
+    {
+      'A role may execute the functions of the views that it reads': [
+        `losant_usage_internal.remedy, losant_usage_internal.month_lines`,
+        'losant_usage_internal.remedy',
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0009_statements.sql', test: 'test/schema/rights.test.ts', only: 'reads every table' },
+    {
+      'The reader reads the adjustments of a closed month': [
+        `language plpgsql stable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC'
+set plan_cache_mode`,
+        'language plpgsql stable set plan_cache_mode',
+      ],
+    },
+  ),
+  plant(
+    { file: 'deploy/postgres/roles.sql', test: 'test/schema/rights.test.ts', only: 'other roles' },
+    {
+      'PUBLIC may not execute a function that is created later': [
+        'alter default privileges for role losant_usage_migrator revoke execute on functions from public;',
+        '',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/database/sqlstate.ts', test: 'test/deploy/roles.test.ts' },
+    {
+      'The hint to a user without a privilege names the role of the command': [
+        'hintSource(role)',
+        `hintSource('losant_usage_writer')`,
+      ],
+    },
+  ),
 ].flat();

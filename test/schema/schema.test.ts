@@ -1,19 +1,18 @@
 /**
- * The schema that the migrations create: its types in the program, its comments, and the privileges of each role.
- * `npm run schema` regenerates src/database/schema.ts, rights.txt and the tables of docs/tables.md.
+ * The schema that the migrations create: its types in the program, and its comments. `npm run schema` regenerates
+ * src/database/schema.ts, rights.txt and the tables of docs/tables.md.
  */
 import { readFileSync } from 'node:fs';
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
-import { createDatabase } from '../../src/database/open.ts';
 import { useOpened } from '../opened.ts';
-import { createTestDatabase } from '../support/databases.ts';
+import { createTestDatabase, openAs } from '../support/databases.ts';
 import { generateTypes } from './types.ts';
 
 const opened = useOpened(
   async () => {
     const database = await createTestDatabase();
-    const handle = await createDatabase({ url: database.url, applicationName: 'schema test', poolSize: 2 });
+    const handle = await openAs('migrator', database.url);
     return { database, handle };
   },
   async ({ database, handle }) => {
@@ -56,44 +55,6 @@ test('every line of the dictionary of comments is about a column', async () => {
   expect(names.length).toBeGreaterThan(100);
   expect(names.filter((name) => !columns.has(name))).toEqual([]);
   expect(new Set(names).size).toBe(names.length);
-});
-
-/** Roles belong to the whole server, so they are created in a transaction that is rolled back. */
-test('each role has the privileges in rights.txt, and no others', async () => {
-  const trx = await db().startTransaction().execute();
-  try {
-    await sql`
-      do $$ declare name text; begin
-        foreach name in array array['losant_usage_reader', 'losant_usage_writer', 'losant_usage_closer'] loop
-          if to_regrole(name) is null then execute format('create role %I', name); end if;
-        end loop;
-        perform losant_usage.grant_rights();
-      end $$`.execute(trx);
-    const { rows } = await sql<{ line: string }>`
-      select concat_ws(' ', replace(r.rolname, 'losant_usage_', ''), g.object) || ': '
-        || string_agg(lower(g.privilege), ', ' order by g.privilege) as line
-      from (
-        select a.grantee, n.nspname || '.' || c.relname as object, a.privilege_type as privilege
-        from pg_class c join pg_namespace n on n.oid = c.relnamespace cross join lateral aclexplode(c.relacl) a
-        union all
-        select a.grantee, n.nspname || '.' || c.relname || '.' || t.attname, a.privilege_type
-        from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute t on t.attrelid = c.oid
-        cross join lateral aclexplode(t.attacl) a
-        union all
-        select a.grantee, n.nspname || '.' || p.proname || '()', a.privilege_type
-        from pg_proc p join pg_namespace n on n.oid = p.pronamespace cross join lateral aclexplode(p.proacl) a
-        union all
-        select a.grantee, 'schema ' || n.nspname, a.privilege_type
-        from pg_namespace n cross join lateral aclexplode(n.nspacl) a
-      ) as g
-      join pg_roles r on r.oid = g.grantee and r.rolname in ('losant_usage_reader', 'losant_usage_writer',
-      'losant_usage_closer')
-      where g.object like '%losant_usage%'
-      group by r.rolname, g.object order by 1`.execute(trx);
-    await expect(rows.map(({ line }) => `${line}\n`).join('')).toMatchFileSnapshot('rights.txt');
-  } finally {
-    await trx.rollback().execute();
-  }
 });
 
 const PATH = 'docs/tables.md';

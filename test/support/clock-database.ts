@@ -2,15 +2,18 @@
  * Databases whose clock is set by the test, because the program refuses to load by another clock than the database's.
  */
 
-import { randomBytes } from 'node:crypto';
 import {
+  asAdministrator,
+  asOwner,
+  copyDatabase,
+  createDatabaseName,
   createSchema,
   createTestDatabase,
   disconnect,
-  queryOnce,
+  dropDatabase,
   TEMPLATE,
   type TestDatabase,
-  withDatabase,
+  urlOf,
 } from './databases.ts';
 
 export interface ClockDatabase extends TestDatabase {
@@ -36,7 +39,8 @@ const CLOCK = `
   create function simulated.now() returns timestamptz language sql stable
     as 'select coalesce(stopped_at, pg_catalog.now() - behind) from simulated.clock';
   create function simulated.clock_timestamp() returns timestamptz language sql volatile
-    as 'select coalesce(stopped_at, pg_catalog.clock_timestamp() - behind) from simulated.clock'`;
+    as 'select coalesce(stopped_at, pg_catalog.clock_timestamp() - behind) from simulated.clock';
+  grant execute on all functions in schema simulated to public`;
 
 /** Makes functions with a search path of their own use the test's clock. */
 const USE_IN_FUNCTIONS = `
@@ -49,7 +53,7 @@ const USE_IN_FUNCTIONS = `
 
 /** This is a setting of the database itself, which neither a copy nor a dump includes. */
 async function useClock(url: string, name: string): Promise<void> {
-  await queryOnce(url, `alter database ${name} set search_path = ${SEARCH_PATH}, public`);
+  await asOwner(url, `alter database ${name} set search_path = ${SEARCH_PATH}, public`);
   await disconnect(url);
 }
 
@@ -59,33 +63,29 @@ export function stopClockAt(ms: number): string {
 }
 
 /** A database with the schema at head and a clock, to copy. */
-const CLOCK_TEMPLATE = `${TEMPLATE}_clock`;
+export const CLOCK_TEMPLATE = `${TEMPLATE}_clock`;
 
-/** Makes the template for all test files: a schema takes a second to make, a copy 25 ms. */
-export async function makeClockTemplate(adminUrl: string): Promise<void> {
-  const url = withDatabase(adminUrl, CLOCK_TEMPLATE);
-  await queryOnce(adminUrl, `create database ${CLOCK_TEMPLATE}`);
-  await queryOnce(url, CLOCK);
+/** Creates the clock and the schema in an empty database. The URL is its owner's. */
+export async function createClockSchema(url: string): Promise<void> {
+  await asOwner(url, CLOCK);
   await useClock(url, CLOCK_TEMPLATE);
   await createSchema(url);
-  await queryOnce(url, USE_IN_FUNCTIONS);
-  await disconnect(url);
+  await asOwner(url, USE_IN_FUNCTIONS);
 }
 
 /**
  * Creates a database with the schema at head whose `now()` and `clock_timestamp()` are the test's,
- * also in the schema's own triggers, views and defaults; or a copy of one.
+ * also in the schema's own triggers, views and defaults; or a copy of one. Only the owner can set the clock.
  */
 export async function createClockDatabase(copied?: ClockDatabase): Promise<ClockDatabase> {
   const database = await createTestDatabase({ template: copied?.name ?? CLOCK_TEMPLATE });
   const { url, name } = database;
   await useClock(url, name);
-  const admin = (statement: string) => queryOnce(withDatabase(url, 'postgres'), statement);
   const endSessions = () =>
-    admin(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`);
+    asAdministrator(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`);
   let standby: string | null = null;
   const dropStandby = async () => {
-    if (standby) await admin(`drop database ${standby} with (force)`);
+    if (standby) await dropDatabase(standby);
     standby = null;
   };
   return {
@@ -96,25 +96,25 @@ export async function createClockDatabase(copied?: ClockDatabase): Promise<Clock
     },
     makeStandby: async () => {
       await dropStandby();
-      const copy = `losant_usage_test_${randomBytes(6).toString('hex')}`;
+      const copy = createDatabaseName();
       await endSessions();
-      await admin(`create database ${copy} template ${name} strategy file_copy`);
-      await admin(`alter database ${copy} set search_path = ${SEARCH_PATH}, public`);
+      await copyDatabase(copy, name);
+      await useClock(urlOf(copy), copy);
       standby = copy;
-      return withDatabase(url, copy);
+      return urlOf(copy);
     },
     failOver: async () => {
       if (!standby) return false;
-      await disconnect(withDatabase(url, standby));
+      await disconnect(urlOf(standby));
       await endSessions();
-      await admin(`drop database ${name} with (force)`);
-      await admin(`alter database ${standby} rename to ${name}`);
+      await asAdministrator(`drop database ${name} with (force)`);
+      await asAdministrator(`alter database ${standby} rename to ${name}`);
       standby = null;
       return true;
     },
-    stopClock: async (atMs) => void (await queryOnce(url, stopClockAt(atMs))),
+    stopClock: async (atMs) => void (await asOwner(url, stopClockAt(atMs))),
     setBehind: async (ms) => {
-      await queryOnce(url, `update simulated.clock set stopped_at = null, behind = interval '1 ms' * ${ms}`);
+      await asOwner(url, `update simulated.clock set stopped_at = null, behind = interval '1 ms' * ${ms}`);
     },
   };
 }

@@ -13,14 +13,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { inject } from 'vitest';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { migrateToHead } from '../../src/database/migrate.ts';
 import { createDatabase } from '../../src/database/open.ts';
+import type { PostgresOptions } from '../../src/database/postgres.ts';
+import { loginAs, type Role, removeLogin, toRoleName } from './roles.ts';
 import { until } from './wait.ts';
 
 /** A database with the schema at head, to clone. */
 export const TEMPLATE = 'losant_usage_template';
+/** A database in which only roles.sql has been run. */
+export const EMPTY_TEMPLATE = `${TEMPLATE}_empty`;
 
 export interface TestDatabase {
+  /** Has no user: who uses it, also as DATABASE_URL, logs in as the role that a user would have. */
   readonly url: string;
   readonly name: string;
   drop(): Promise<void>;
@@ -31,22 +37,54 @@ export async function createTestDatabase(
   options: { template?: boolean | string } = {},
 ): Promise<TestDatabase> {
   const { template = true } = options;
-  const adminUrl = inject('postgresAdminUrl');
-  const name = `losant_usage_test_${randomBytes(6).toString('hex')}`;
-  const usual = template ? TEMPLATE : 'template1';
-  const source = typeof template === 'string' ? template : usual;
+  const defaultTemplate = template ? TEMPLATE : EMPTY_TEMPLATE;
+  const name = createDatabaseName();
+  await copyDatabase(name, typeof template === 'string' ? template : defaultTemplate);
+  const url = urlOf(name);
+  return { url, name, drop: () => dropDatabase(name) };
+}
+
+export function createDatabaseName(): string {
+  return `losant_usage_test_${randomBytes(6).toString('hex')}`;
+}
+
+/** Returns the URL of a database of the test server, without a user. */
+export function urlOf(name: string): string {
+  return removeLogin(withDatabase(inject('postgresAdminUrl'), name));
+}
+
+/** Runs a statement as the administrator of the server, in their own database or in a named one. */
+export async function asAdministrator(statement: string, name?: string): Promise<void> {
+  const url = inject('postgresAdminUrl');
+  await queryOnce(name === undefined ? url : withDatabase(url, name), statement);
+}
+
+/** Copies a database, with the migrator as its owner. Only the roles can connect. */
+export async function copyDatabase(name: string, source: string): Promise<void> {
   // Postgres copies a database to which nobody is connected.
-  await disconnect(withDatabase(adminUrl, source));
-  await queryOnce(adminUrl, `create database ${name} template ${source} strategy file_copy`);
-  const url = withDatabase(adminUrl, name);
-  return {
-    url,
-    name,
-    drop: async () => {
-      await disconnect(url);
-      await queryOnce(adminUrl, `drop database if exists ${name} with (force)`);
-    },
-  };
+  await disconnect(urlOf(source));
+  await asAdministrator(
+    `create database ${name} template ${source} owner ${toRoleName('migrator')} strategy file_copy`,
+  );
+  const others = (['writer', 'closer', 'reader'] as const).map(toRoleName).join(', ');
+  await asAdministrator(
+    `revoke all on database ${name} from public; grant connect on database ${name} to ${others}`,
+  );
+}
+
+export async function dropDatabase(name: string): Promise<void> {
+  await disconnect(urlOf(name));
+  await asAdministrator(`drop database if exists ${name} with (force)`);
+}
+
+/** Opens a database as a role. */
+export async function openAs(
+  role: Role,
+  url: string,
+  options: Partial<PostgresOptions> = {},
+): Promise<DatabaseHandle> {
+  const login = { url: loginAs(role, url), role: toRoleName(role) };
+  return await createDatabase({ applicationName: 'test', poolSize: 2, ...options, ...login });
 }
 
 export interface EmbeddedFolder {
@@ -89,9 +127,9 @@ async function makeEmbeddedTemplate(made: string): Promise<void> {
   renameSync(making, made);
 }
 
-/** Brings an empty database to head. */
+/** Brings an empty database to head, as the migrator. */
 export async function createSchema(url: string): Promise<void> {
-  const handle = await createDatabase({ url, applicationName: 'test template', poolSize: 1 });
+  const handle = await openAs('migrator', url);
   try {
     await migrateToHead(handle);
   } finally {
@@ -112,16 +150,23 @@ function poolOf(url: string): pg.Pool {
   return pool;
 }
 
-/** Ends the connections to a database, so that the next statement finds what was set for it since. */
+/** Ends the connections of all roles to a database, because settings of a database apply only to new ones. */
 export async function disconnect(url: string): Promise<void> {
-  const pool = pools.get(url);
-  pools.delete(url);
-  await pool?.end();
+  const { host, pathname } = new URL(url);
+  for (const [login, pool] of pools) {
+    const other = new URL(login);
+    if (other.host !== host || other.pathname !== pathname) continue;
+    pools.delete(login);
+    await pool.end();
+  }
 }
 
-/** Runs one statement outside the code under test, over a connection on which no other one has left anything. */
+/**
+ * Runs one statement outside the code under test, over a connection without a trace of earlier ones. Unless the URL has
+ * a user, the reader runs it.
+ */
 export async function queryOnce(url: string, statement: string): Promise<Record<string, unknown>[]> {
-  const client = await poolOf(url).connect();
+  const client = await poolOf(loginAs('reader', url)).connect();
   try {
     const { rows } = await client.query<Record<string, unknown>>(statement);
     return rows;
@@ -131,6 +176,16 @@ export async function queryOnce(url: string, statement: string): Promise<Record<
       () => client.release(true),
     );
   }
+}
+
+/** Runs a statement as the writer, such as to write what a run would, or to read what the reader may not. */
+export async function asWriter(url: string, statement: string): Promise<Record<string, unknown>[]> {
+  return await queryOnce(loginAs('writer', url), statement);
+}
+
+/** Runs a statement as the owner of the tables, for what no other role may do. */
+export async function asOwner(url: string, statement: string): Promise<Record<string, unknown>[]> {
+  return await queryOnce(loginAs('migrator', url), statement);
 }
 
 /** Returns the URL of another database with the same server and user. */

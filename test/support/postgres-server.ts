@@ -1,9 +1,21 @@
-/** Vitest's global setup: one Postgres for the complete test run, with a template of databases with the schema at head. */
+/**
+ * Vitest's global setup: one Postgres for the complete test run, with the roles of deploy/postgres/roles.sql and
+ * template databases. It starts a server, or uses that of TEST_DATABASE_URL, the URL of an administrator.
+ */
 import { rmSync } from 'node:fs';
 import type { TestProject } from 'vitest/node';
-import { makeClockTemplate } from './clock-database.ts';
-import { createSchema, makeFastFolder, queryOnce, TEMPLATE, withDatabase } from './databases.ts';
+import { CLOCK_TEMPLATE, createClockSchema } from './clock-database.ts';
+import {
+  createSchema,
+  disconnect,
+  EMPTY_TEMPLATE,
+  makeFastFolder,
+  queryOnce,
+  TEMPLATE,
+  withDatabase,
+} from './databases.ts';
 import { OwnPostgres } from './own-postgres.ts';
+import { loginAs, readRolesSql, removeLogin, toRoleName } from './roles.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -15,6 +27,23 @@ declare module 'vitest' {
 }
 
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const { adminUrl, stop } = await openServer();
+  await makeTemplates(adminUrl);
+  project.provide('postgresAdminUrl', adminUrl);
+  const embeddedTemplate = makeFastFolder('losant-usage-embedded-template-');
+  project.provide('embeddedTemplate', embeddedTemplate);
+  return async () => {
+    rmSync(embeddedTemplate, { recursive: true, force: true });
+    await stop();
+  };
+}
+
+async function openServer(): Promise<{ readonly adminUrl: string; readonly stop: () => Promise<void> }> {
+  const { TEST_DATABASE_URL: adminUrl } = process.env;
+  if (adminUrl !== undefined) {
+    await requireDisposable(adminUrl);
+    return { adminUrl, stop: () => disconnect(adminUrl) };
+  }
   const server = await OwnPostgres.start(makeFastFolder('losant-usage-postgres-'), {
     // Each connection verifies its password anew, and the tests make thousands.
     initdbFlags: ['--no-sync', '--set=scram_iterations=1'],
@@ -28,13 +57,35 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
       'autovacuum=off',
     ],
   });
-  await queryOnce(server.url, `create database ${TEMPLATE}`);
-  await Promise.all([createSchema(withDatabase(server.url, TEMPLATE)), makeClockTemplate(server.url)]);
-  project.provide('postgresAdminUrl', server.url);
-  const embeddedTemplate = makeFastFolder('losant-usage-embedded-template-');
-  project.provide('embeddedTemplate', embeddedTemplate);
-  return async () => {
-    rmSync(embeddedTemplate, { recursive: true, force: true });
-    await server.stop();
-  };
+  return { adminUrl: server.url, stop: () => server.stop() };
+}
+
+/** Throws unless the server declares that tests may drop its databases and change its roles. */
+export async function requireDisposable(url: string): Promise<void> {
+  const [row] = await queryOnce(url, `select current_setting('losant_usage.disposable', true) as disposable`);
+  if (row?.['disposable'] === 'on') return;
+  throw new Error(
+    'The server of TEST_DATABASE_URL does not say that it is disposable, but tests drop databases and change roles ' +
+      'there. Start a server for them, with the setting losant_usage.disposable = on',
+  );
+}
+
+/** Creates the roles and the templates. To create a schema takes a second, and to copy a template 25 ms. */
+async function makeTemplates(adminUrl: string): Promise<void> {
+  const urlOf = (name: string) => withDatabase(adminUrl, name);
+  for (const name of [CLOCK_TEMPLATE, TEMPLATE, EMPTY_TEMPLATE]) {
+    await queryOnce(adminUrl, `drop database if exists ${name} with (force)`);
+  }
+  await queryOnce(adminUrl, `create database ${EMPTY_TEMPLATE}`);
+  await queryOnce(urlOf(EMPTY_TEMPLATE), readRolesSql());
+  await disconnect(urlOf(EMPTY_TEMPLATE));
+  for (const name of [TEMPLATE, CLOCK_TEMPLATE]) {
+    await queryOnce(
+      adminUrl,
+      `create database ${name} template ${EMPTY_TEMPLATE} owner ${toRoleName('migrator')}`,
+    );
+  }
+  const asMigrator = (name: string) => loginAs('migrator', removeLogin(urlOf(name)));
+  await Promise.all([createSchema(asMigrator(TEMPLATE)), createClockSchema(asMigrator(CLOCK_TEMPLATE))]);
+  for (const name of [TEMPLATE, CLOCK_TEMPLATE]) await disconnect(urlOf(name));
 }

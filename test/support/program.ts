@@ -9,6 +9,7 @@ import type { Io } from '../../src/cli/command.ts';
 import { InterruptedError } from '../../src/errors.ts';
 import type { RunReport } from '../../src/loading/report.ts';
 import { run } from '../../src/run.ts';
+import { getRole, loginAs } from './roles.ts';
 
 /** The version in package.json. */
 export const VERSION = (JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }).version;
@@ -55,7 +56,7 @@ export function startProgram(args: readonly string[], env: Env, more: Surroundin
   const stderr = isTerminal ? stdout : new CapturedStream(false);
   const interruption = new AbortController();
   const ended = run(args, {
-    env,
+    env: withLogin(args, env),
     stdout,
     stderr,
     signal: interruption.signal,
@@ -77,6 +78,12 @@ export function startProgram(args: readonly string[], env: Env, more: Surroundin
     stderr: () => stderr.text(),
     kill: (signal) => interruption.abort(new InterruptedError(signal)),
   };
+}
+
+/** Returns the variables with DATABASE_URL for the role of the command's user. */
+export function withLogin(args: readonly string[], env: Env): Env {
+  const { DATABASE_URL: url } = env;
+  return url === undefined ? env : { ...env, DATABASE_URL: loginAs(getRole(args), url) };
 }
 
 /** A stream that keeps its text. */
@@ -123,7 +130,7 @@ const LONGEST_RUN_MS = 170_000;
  * Starts the program as a user does, for behaviour that needs a process: signals, pipes, being killed, a cold start.
  */
 export function spawnProgram(args: readonly string[], env: Env): Spawned {
-  return startProcess(process.execPath, [LAUNCHER, ...args], env);
+  return startProcess(process.execPath, [LAUNCHER, ...args], withLogin(args, env));
 }
 
 /** Starts any program with these variables, and PATH and HOME. */

@@ -44,7 +44,7 @@ test('a run ends at once, with a message, if the disk of the embedded database i
 const TABLES = `select c.relname as name from pg_class c
   where c.relnamespace = 'losant_usage'::regnamespace and c.relkind = 'r' order by 1`;
 
-/** Reads every row of every table, and every privilege on them. */
+/** Reads every row of every table, and every privilege. */
 async function readContents(server: DebianPostgres): Promise<unknown> {
   const url = server.urlOf('postgres');
   const tables: Record<string, unknown> = {};
@@ -53,7 +53,10 @@ async function readContents(server: DebianPostgres): Promise<unknown> {
     tables[String(name)] = (await queryOnce(url, rows)).map(({ row }) => row);
   }
   const rights = `select relname, array(select a::text from unnest(relacl) as a order by 1) as rights from pg_class
-    where relnamespace::regnamespace::text like 'losant_usage%' and relkind in ('r', 'v') order by 1`;
+    where relnamespace::regnamespace::text like 'losant_usage%' and relkind in ('r', 'v')
+    union all
+    select proname, array(select a::text from unnest(proacl) as a order by 1) from pg_proc
+    where pronamespace::regnamespace::text like 'losant_usage%' order by 1, 2`;
   return { tables, rights: await queryOnce(url, rights) };
 }
 

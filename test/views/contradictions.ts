@@ -65,7 +65,7 @@ export const CONTRADICTIONS: Readonly<Record<string, string>> = {
       where (to_jsonb(h) ->> s::text)::integer <> coalesce((c.counts ->> s::text)::integer, 0)
     )`,
   'the sources of a day add up to its payloads by source': `
-    select * from losant_usage.usage_days d
+    select * from losant_usage.daily_usage d
     left join (
       select usage_date, org_id, sum(count) as count from losant_usage.payload_sources group by usage_date, org_id
     ) as s using (usage_date, org_id)

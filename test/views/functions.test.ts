@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { createExpectedCells } from '../../src/ledger/expected.ts';
 import { useLedger } from '../ledger/ledger.ts';
-import { queryOnce } from '../support/databases.ts';
+import { asOwner, queryOnce } from '../support/databases.ts';
 
 const ledger = useLedger('2026-11-22T12:00:00.000Z');
 const ORG = '000000000000000000000017';
@@ -25,7 +25,7 @@ beforeAll(async () => {
         usage_date + interval '2 days'
       from losant_usage.coverage where stream = 'device_counts'`,
   );
-  await queryOnce(ledger.url, 'analyze');
+  await asOwner(ledger.url, 'analyze');
 });
 
 /** The functions, each with the column of its day. */

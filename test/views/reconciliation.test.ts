@@ -2,6 +2,8 @@
 import { type RawBuilder, sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { cellResponse, INSTANCE, useLedger } from '../ledger/ledger.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { asOwner } from '../support/databases.ts';
 import { devices, hours, POLICY, report, sources, totals } from '../usage/cells.ts';
 
 const DAY = '2026-10-20';
@@ -154,7 +156,10 @@ describe('a past month is blocked', () => {
 
   test.for(BLOCKING)('%s: %s', async ([expected, , ...acts]) => {
     // The other metrics have no control total here.
-    await ledger.asProgram(sql`delete from losant_usage.instance_totals where metric <> 'devices_total'`);
+    await asOwner(
+      ledger.url,
+      asProgram(`delete from losant_usage.instance_totals where metric <> 'devices_total'`),
+    );
     for (const act of acts) await act();
     expect((await blockers()).join()).toBe(expected);
   });

@@ -3,7 +3,8 @@ import { sql } from 'kysely';
 import pg from 'pg';
 import { beforeAll, expect, test } from 'vitest';
 import { INSTANCE, OTHER_INSTANCE, useBooks } from '../billing/books.ts';
-import { queryOnce } from '../support/databases.ts';
+import { asOwner, queryOnce } from '../support/databases.ts';
+import { loginAs, type Role } from '../support/roles.ts';
 import { totals } from '../usage/cells.ts';
 
 /** A locale of the server; the one that every server has, unless the environment names another. */
@@ -129,9 +130,13 @@ async function fillEdges(): Promise<void> {
 }
 
 /** Runs `work` in a session of a role with these settings. */
-async function inSession<T>(settings: Settings, work: (client: pg.Client) => Promise<T>): Promise<T> {
+async function inSession<T>(
+  role: Role,
+  settings: Settings,
+  work: (client: pg.Client) => Promise<T>,
+): Promise<T> {
   const types = { getTypeParser: () => String };
-  const client = new pg.Client({ connectionString: books.url, types });
+  const client = new pg.Client({ connectionString: loginAs(role, books.url), types });
   await client.connect();
   try {
     for (const [name, value] of Object.entries(settings)) {
@@ -154,7 +159,7 @@ async function readSources(settings: Settings): Promise<Record<string, string[]>
   );
   const calls = Object.entries(CALLS).flatMap(([name, each]) => each.map((args) => `${name}(${args})`));
   const sources = [...views.map(({ name }) => String(name)), ...calls];
-  return await inSession(settings, async (client) => {
+  return await inSession('reader', settings, async (client) => {
     for (const [index, source] of sources.entries()) {
       await client.query(`declare rows_${index} cursor with hold for select * from losant_usage.${source}`);
     }
@@ -170,7 +175,7 @@ async function readSources(settings: Settings): Promise<Record<string, string[]>
 
 /** Returns the texts of calls that are rejected. */
 async function readRejections(settings: Settings): Promise<string[]> {
-  return await inSession(settings, async (client) => {
+  return await inSession('reader', settings, async (client) => {
     const texts: string[] = [];
     for (const call of REJECTED_CALLS) {
       const error = await client.query(`select * from ${call}`).then(
@@ -190,7 +195,7 @@ async function readStatement(settings: Settings, blockersHash: string): Promise<
   const begin = `select losant_usage.begin_statement('${INSTANCE}', '2026-10-01', false, 'agreed', $1, '${at}')::text`;
   const texts = `select concat_ws(' ', cause, detail, remedy) as text from losant_usage.statement_blockers
     where statement_id = $1 order by position`;
-  return await inSession(settings, async (client) => {
+  return await inSession('closer', settings, async (client) => {
     await client.query('begin isolation level repeatable read');
     const {
       rows: [row],
@@ -202,7 +207,7 @@ async function readStatement(settings: Settings, blockersHash: string): Promise<
 }
 
 beforeAll(async () => {
-  await queryOnce(books.url, SHADOW);
+  await asOwner(books.url, SHADOW);
   await fillEdges();
   inProgram = await readSources(PROGRAM);
 });

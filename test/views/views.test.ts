@@ -7,7 +7,8 @@ import { isLate } from '../../src/usage/policy.ts';
 import { findWorstStanding, standings } from '../../src/usage/standing.ts';
 import { getStream, streamNames } from '../../src/usage/streams/catalog.ts';
 import { at, INSTANCE, useLedger } from '../ledger/ledger.ts';
-import { queryOnce } from '../support/databases.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { asOwner, queryOnce } from '../support/databases.ts';
 import { CONTRADICTIONS, contradictionsOfLocalDays } from './contradictions.ts';
 import { makeWorld, NOW, ORGS, OTHER_INSTANCE } from './world.ts';
 
@@ -105,7 +106,8 @@ test.each([
   ['2028-03-01T06:00:00.000Z', '2028-02-29'],
 ])('at %s the last day that is late is %s, in the database and in the program', async (now, lateDay) => {
   await ledger.setTime(now);
-  expect(await rows('select losant_usage_internal.late_before() - 1')).toEqual([lateDay]);
+  const lateBefore = sql`select losant_usage_internal.late_before() - 1`;
+  expect(await ledger.list(lateBefore, ledger.db)).toEqual([lateDay]);
   expect([isLate(lateDay, at(now)), isLate(addDays(lateDay, 1), at(now))]).toEqual([true, false]);
   await ledger.setTime(NOW);
 });
@@ -162,7 +164,7 @@ test('our sums are the sums over organizations of every metric', async () => {
   expect(await rows(differing)).toEqual([]);
   const bytes = `select our_sum from losant_usage.instance_totals where metric = 'payload_all_bytes'`;
   expect(await rows(bytes)).toEqual(['9007199254740996']);
-  await ledger.asProgram(sql`delete from losant_usage.instance_totals`);
+  await asOwner(ledger.url, asProgram('delete from losant_usage.instance_totals'));
 });
 
 test('organization_tags has a row for each tag, and counts the repetitions of a key', async () => {
@@ -287,9 +289,10 @@ test('a stream whose track has ended no longer blocks the month once a backfill 
   await ledger.asProgram(
     sql`update losant_usage.tracks set last_day = '2026-11-12', next_day = '2026-11-13'
       where org_id = ${orgId} and stream = 'payload_hours'`,
-    sql`delete from losant_usage.coverage where org_id = ${orgId} and stream = 'payload_hours'
-      and usage_date > '2026-11-12'`,
   );
+  const ended = `delete from losant_usage.coverage where org_id = '${orgId}' and stream = 'payload_hours'
+    and usage_date > '2026-11-12'`;
+  await asOwner(ledger.url, asProgram(ended));
   const blocker = `select streams[1], first_day, last_day from losant_usage.month_blockers
     where org_id = '${orgId}' and cause = 'not_fully_tracked' and month = '2026-11-01'`;
   expect(await rows(blocker)).toEqual(['payload_hours 2026-11-01 2026-11-23']);
@@ -309,12 +312,14 @@ test('a stream whose track has ended no longer blocks the month once a backfill 
 
 test('days that were added after all tracks had ended do not cover the month', async () => {
   const orgId = ORGS.foreign;
-  const laterDays = sql`org_id = ${orgId} and usage_date > '2026-09-30' and usage_date <> '2026-10-15'`;
   await ledger.asProgram(
     sql`update losant_usage.tracks set last_day = '2026-09-30', next_day = '2026-10-01' where org_id = ${orgId}`,
-    sql`delete from losant_usage.coverage where ${laterDays}`,
-    sql`delete from losant_usage.usage_days where ${laterDays}`,
   );
+  const added = `org_id = '${orgId}' and usage_date > '2026-09-30' and usage_date <> '2026-10-15'`;
+  const deletes = ['coverage', 'usage_days'].map(
+    (table) => `delete from losant_usage.${table} where ${added}`,
+  );
+  await asOwner(ledger.url, asProgram(deletes.join(';')));
   const blockers = `select month, streams[1], first_day, last_day from losant_usage.month_blockers
     where org_id = '${orgId}' and cause = 'not_fully_tracked' order by 1`;
   expect(await rows(blockers)).toEqual([
@@ -350,16 +355,16 @@ test('a stream that begins or returns makes days of other streams wait until it 
 });
 
 test('one organization is read through its index, and a month through that of the month', async () => {
-  await ledger.db.transaction().execute(async (trx) => {
+  await ledger.reader.db.transaction().execute(async (trx) => {
     await sql`set local enable_seqscan = off`.execute(trx);
     const explain = async (source: string) => {
       const { rows: plan } = await sql`explain select * from ${sql.raw(source)}`.execute(trx);
       return JSON.stringify(plan);
     };
     const isOrg = `org_id = '${ORGS.whole}'`;
-    const months = "losant_usage_internal.usage_sums where range_kind = 'month'";
-    expect(await explain(`${months} and period_start = '2026-11-01'`)).toContain('usage_days_month');
-    expect(await explain(`${months} and ${isOrg}`)).toContain('usage_days_org');
+    const months = 'losant_usage.monthly_usage';
+    expect(await explain(`${months} where month = '2026-11-01'`)).toContain('usage_days_month');
+    expect(await explain(`${months} where ${isOrg}`)).toContain('usage_days_org');
     const compared =
       "losant_usage.usage_compared('devices_total', '2026-11-01', '2026-11-07', 'previous_days')";
     expect(await explain(`${compared} where ${isOrg}`)).toContain(`Index Cond: (org_id = '${ORGS.whole}'`);

@@ -1,39 +1,28 @@
-import { randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { gunzipSync } from 'node:zlib';
-import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { type ReceivedRequest, startServer } from '../losant/server.ts';
 import { usePlatform } from '../simulator/platform.ts';
-import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { asOwner, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { runProgram, spawnProgram } from '../support/program.ts';
+import { toPassword } from '../support/roles.ts';
 import { until } from '../support/wait.ts';
 import { type StartedWorker, settingsOf, startTestWorker, startWorker } from './process.ts';
 
 /** One for each secret, so that whatever shows up tells which one leaked. */
 const CANARY = {
   token: 'canary-losant-token-5eb1f0',
-  password: 'canary-database-password-77a2',
+  password: toPassword('writer'),
   httpToken: 'canary-http-token-90cc41',
   heartbeat: 'canary-heartbeat-3d0b8e',
 };
-const ROLE = `losant_usage_canary_${randomBytes(4).toString('hex')}`;
-
 const platform = usePlatform({ orgs: 2, now: Date.now, token: CANARY.token });
-
-beforeAll(async () => {
-  const right = `create role ${ROLE} superuser login password '${CANARY.password}'`;
-  await queryOnce(inject('postgresAdminUrl'), right);
-});
-afterAll(async () => {
-  await queryOnce(inject('postgresAdminUrl'), `drop role ${ROLE}`);
-});
 
 async function settings(apiUrl: string): Promise<{ database: TestDatabase; env: Record<string, string> }> {
   const database = await createTestDatabase();
   onTestFinished(() => database.drop());
-  const url = Object.assign(new URL(database.url), { username: ROLE, password: CANARY.password }).href;
   const env = {
-    ...settingsOf(platform, { url }),
+    ...settingsOf(platform, database),
     LOSANT_API_URL: apiUrl,
     HTTP_TOKEN: CANARY.httpToken,
     // Nobody listens there, so that the failure is told.
@@ -63,9 +52,9 @@ async function dump({ url }: TestDatabase): Promise<string> {
   expect(tables.length).toBeGreaterThan(10);
   const texts: string[] = [];
   for (const { name } of tables) {
-    texts.push(JSON.stringify(await queryOnce(url, `select * from losant_usage.${String(name)}`)));
+    texts.push(JSON.stringify(await asOwner(url, `select * from losant_usage.${String(name)}`)));
   }
-  for (const { body_gzip } of await queryOnce(url, 'select body_gzip from losant_usage.quarantine')) {
+  for (const { body_gzip } of await asOwner(url, 'select body_gzip from losant_usage.quarantine')) {
     texts.push(gunzipSync(body_gzip as Buffer).toString('utf8'));
   }
   return texts.join('\n');

@@ -9,7 +9,7 @@ import { judgeRuns } from '../../src/worker/loop.ts';
 import { startServer } from '../losant/server.ts';
 import { type Platform, usePlatform } from '../simulator/platform.ts';
 import { asProgram, holdLease as holdLeaseOf } from '../support/by-hand.ts';
-import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { asOwner, asWriter, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { until } from '../support/wait.ts';
 import { instanceOf, openReplica, type Replica, type ReplicaOptions } from './loop.ts';
 
@@ -38,7 +38,7 @@ const runs = ({ instanceId }: Platform, result: string) =>
 const refused = ({ instanceId }: Platform) => `losant_usage_token_rejected{instance_id="${instanceId}"}`;
 
 async function holdLease(until: string): Promise<void> {
-  await queryOnce(database.url, holdLeaseOf(platform.instanceId, until));
+  await asWriter(database.url, holdLeaseOf(platform.instanceId, until));
 }
 
 // Guarantee (Runs): The failure of one instance or organization never stops another.
@@ -132,7 +132,7 @@ test('a wake-up in the middle of a run is not lost: another run follows', async 
 async function readWriters(): Promise<unknown> {
   const tables = ['instances', 'runs', 'coverage', 'usage_days', 'organizations', 'tracks', 'leases'];
   const rows = tables.map((table) => `select '${table}', xmin::text from losant_usage.${table}`);
-  return await queryOnce(database.url, `${rows.join(' union all ')} order by 1, 2`);
+  return await asWriter(database.url, `${rows.join(' union all ')} order by 1, 2`);
 }
 
 // Guarantee (Runs): A worker writes nothing to a database that a newer version has migrated in the meantime.
@@ -140,8 +140,8 @@ test('a worker whose database was migrated by a newer version writes nothing, an
   const replica = await open();
   await replica.runAll();
   // Everything is due again.
-  await queryOnce(database.url, asProgram('update losant_usage.coverage set next_read_at = now()'));
-  await queryOnce(
+  await asWriter(database.url, asProgram('update losant_usage.coverage set next_read_at = now()'));
+  await asOwner(
     database.url,
     `insert into losant_usage.migrations (name, timestamp) values ('0999_newer ${'0'.repeat(64)}', '2026-01-01')`,
   );

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { DatabaseView } from '../../src/console/sources.ts';
-import { createDatabase } from '../../src/database/open.ts';
 import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 import { type Config, type InstanceConfig, readConfig } from '../../src/settings/config.ts';
 import { defaultStreamNames } from '../../src/usage/streams/catalog.ts';
 import { WorkerLoop } from '../../src/worker/loop.ts';
+import { openAs } from '../support/databases.ts';
 import { readMetric } from './process.ts';
 
 /** One replica of the worker inside this process, with a clock of the caller's. */
@@ -35,7 +35,7 @@ export async function openReplica(options: ReplicaOptions) {
     if (logged.length > LOG_LINES) logged.shift();
   };
   const logger = createLogger({ level: 'info', pretty: false, destination: { write } });
-  const handle = await createDatabase({ url, applicationName: host, poolSize: 4, connectTimeoutMs: 2_000 });
+  const handle = await openAs('writer', url, { applicationName: host, poolSize: 4, connectTimeoutMs: 2_000 });
   const stop = new AbortController();
   const env = { DATABASE_URL: url, REQUEST_TIMEOUT_MS: '2000', REQUEST_ATTEMPTS: `${attempts}` };
   const usual = readConfig({ env, configFile: null, needs: ['database'] });

@@ -3,9 +3,17 @@ import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { startPlatform, usePlatform } from '../simulator/platform.ts';
 import { asProgram, loseNumbers } from '../support/by-hand.ts';
-import { createTestDatabase, makeFastFolder, queryOnce, type TestDatabase } from '../support/databases.ts';
+import {
+  asAdministrator,
+  asWriter,
+  createTestDatabase,
+  makeFastFolder,
+  queryOnce,
+  type TestDatabase,
+} from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, runProgram, spawnProgram } from '../support/program.ts';
+import { toRoleName } from '../support/roles.ts';
 import { until } from '../support/wait.ts';
 import { type StartedWorker, settingsOf, startTestWorker, startWorker } from './process.ts';
 
@@ -23,6 +31,7 @@ const runs = (result: string) =>
   `losant_usage_runs_total{instance_id="${platform.instanceId}",result="${result}"}`;
 
 const ask = async (sql: string) => await queryOnce(database.url, sql);
+const write = async (sql: string) => await asWriter(database.url, sql);
 const count = async (sql: string) => (await ask(sql))[0]?.['count'];
 const command = async (...args: string[]) => await runProgram(args, settings());
 
@@ -40,9 +49,7 @@ test('runs at startup, becomes ready, reports it, and exits 0 on SIGTERM without
   expect(await worker.metric(requests)).toBe(3);
   expect(await worker.get('/healthz')).toEqual({ status: 200, text: 'ok\n' });
   expect(await worker.get('/readyz')).toEqual({ status: 200, text: 'ready\n' });
-  expect(await count("select count(*)::integer from losant_usage.coverage where standing = 'stored'")).toBe(
-    12,
-  );
+  expect(await count("select count(*)::integer from losant_usage.cells where standing = 'stored'")).toBe(12);
   const labels = `instance_id="${platform.instanceId}",stream="device_counts",standing="stored"`;
   await until('the gauges show it', async () => (await worker.metric(`losant_usage_cells{${labels}}`)) === 3);
   expect((await worker.get('/')).text).toContain('Yesterday');
@@ -121,24 +128,20 @@ test('logs once that an instance in the database is not in the settings', async 
 
 test('a database password is read from its file for the next connection, without a restart', async () => {
   const role = `${database.name}_rotated`;
-  await queryOnce(database.url, `create role ${role} superuser login password 'first'`);
-  onTestFinished(async () => {
-    await queryOnce(database.url, `drop role ${role}`);
-  });
+  // A login of somebody who belongs to the writer.
+  await asAdministrator(`create role ${role} login password 'first' in role ${toRoleName('writer')}`);
+  onTestFinished(() => asAdministrator(`drop role ${role}`));
   const file = join(makeFastFolder('losant-usage-rotation-'), 'url');
-  const write = (password: string) =>
+  const keep = (password: string) =>
     writeFileSync(file, Object.assign(new URL(database.url), { username: role, password }).href);
-  write('first');
+  keep('first');
   const { DATABASE_URL: _, ...others } = settings();
   const worker = await startIdle({ ...others, DATABASE_URL_FILE: file });
 
-  await queryOnce(database.url, `alter role ${role} password 'second'`);
-  await queryOnce(
-    database.url,
-    `select pg_terminate_backend(pid) from pg_stat_activity where usename = '${role}'`,
-  );
+  await asAdministrator(`alter role ${role} password 'second'`);
+  await asAdministrator(`select pg_terminate_backend(pid) from pg_stat_activity where usename = '${role}'`);
   await until('it is refused', async () => (await worker.get('/readyz')).text.includes('refuses this login'));
-  write('second');
+  keep('second');
   await until('it is let in', async () => (await worker.get('/readyz')).status === 200);
   expect(await worker.metric('losant_usage_database_up')).toBe(1);
 });
@@ -161,7 +164,7 @@ const firstOrg = async () => {
 // Guarantee (Missing numbers): Commands, views, metrics and the console show the same gaps and the same complete_to.
 test('the day up to which nothing is required is the same in /status.json, status, view and metric', async () => {
   await command('run');
-  await ask(`${loseNumbers('payload_totals', await firstOrg())};
+  await write(`${loseNumbers('payload_totals', await firstOrg())};
     update losant_usage.coverage set next_read_at = now() + interval '1 day' where standing = 'missing'`);
   const worker = await startIdle(settings());
   const completeTo = ({ instances }: Document) =>
@@ -186,7 +189,7 @@ test('the day up to which nothing is required is the same in /status.json, statu
 // Guarantee (Changes): A final restatement appears in metrics, console and status, whichever process loaded it.
 test('a final number that a command found restated reaches metric, /status.json and status', async () => {
   await command('run');
-  await ask(
+  await write(
     asProgram(
       `update losant_usage.coverage set standing = 'final', finalized_at = now() - interval '1 hour', next_read_at = null`,
     ),

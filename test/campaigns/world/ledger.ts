@@ -1,5 +1,5 @@
 /** The contents of the tables, read by plain SQL, and rules between tables that always hold. */
-import { queryOnce } from '../../support/databases.ts';
+import { asWriter, queryOnce } from '../../support/databases.ts';
 import { type Cell, COLUMNS, cellName, flatten, type Numbers } from './truth.ts';
 
 /** A cell that is expected up to the database's yesterday, or that has a row. */
@@ -113,14 +113,17 @@ const RULES: Readonly<Record<string, string>> = {
 
 /** Reads everything while no command runs. */
 export async function readLedger(databaseUrl: string): Promise<Ledger> {
-  const readRows = async <T>(statement: string) => (await queryOnce(databaseUrl, statement)) as T[];
+  const readRows = async <T>(statement: string, runQuery = asWriter) =>
+    (await runQuery(databaseUrl, statement)) as T[];
   const days = await readRows<Record<string, unknown>>(
     `select d.*, usage_date::text as day from losant_usage.usage_days d`,
   );
   const byDay = new Map(days.map((row) => [`${String(row['org_id'])} ${String(row['day'])}`, row]));
   const cells = await readRows<Omit<LedgerCell, 'numbers'>>(CELLS);
+  // As the reader sees them.
   const gaps = await readRows<Cell>(
     `select stream, org_id as "orgId", usage_date::text as day from losant_usage.coverage_gaps`,
+    queryOnce,
   );
   const breaches: string[] = [];
   for (const [rule, query] of Object.entries(RULES)) {

@@ -3,7 +3,7 @@ import type { FaultPlan } from '../../../simulator/faults.ts';
 import type { ListFaults } from '../../../simulator/list-faults.ts';
 import { type Platform, startPlatform } from '../../simulator/platform.ts';
 import { type ClockDatabase, createClockDatabase } from '../../support/clock-database.ts';
-import { queryOnce } from '../../support/databases.ts';
+import { asWriter } from '../../support/databases.ts';
 import { type Ended, type Running, type Surroundings, startProgram } from '../../support/program.ts';
 import { type Dice, rollFrom } from './dice.ts';
 import { type Ledger, readLedger } from './ledger.ts';
@@ -247,4 +247,5 @@ export async function runCommand(
   return await finishCommand(world, startCommand(world, args, options));
 }
 
-export const query = ({ database }: World, statement: string) => queryOnce(database.url, statement);
+/** Runs a statement as the writer, who may end the sessions of its runs. */
+export const query = ({ database }: World, statement: string) => asWriter(database.url, statement);

@@ -2,7 +2,13 @@ import { readFileSync } from 'node:fs';
 import type { FaultPlan } from '../../../simulator/faults.ts';
 import { type Platform, startPlatform } from '../../simulator/platform.ts';
 import { asProgram } from '../../support/by-hand.ts';
-import { createTestDatabase, queryOnce, type TestDatabase } from '../../support/databases.ts';
+import {
+  asAdministrator,
+  asWriter,
+  createTestDatabase,
+  queryOnce,
+  type TestDatabase,
+} from '../../support/databases.ts';
 import { daysAgo } from '../../support/days.ts';
 import { type Env, runProgram, startProgram } from '../../support/program.ts';
 import { until } from '../../support/wait.ts';
@@ -92,11 +98,11 @@ export const SITUATIONS = {
 } satisfies Record<string, () => Promise<Situation>>;
 
 /** Fills an instance for which another process holds the lease, so that no usage is requested. */
-async function fillMany({ instanceId, url: apiUrl }: Platform, { url }: TestDatabase): Promise<void> {
+async function fillMany({ instanceId, url: apiUrl }: Platform, { url, name }: TestDatabase): Promise<void> {
   const script = readFileSync(new URL('../../../bench/fill.sql', import.meta.url), 'utf8');
   const filled = script.replaceAll(':orgs', '5000').replaceAll(':days', '8');
-  await queryOnce(url, filled.replaceAll('5c0000000000000000000001', instanceId));
-  await queryOnce(
+  await asAdministrator(filled.replaceAll('5c0000000000000000000001', instanceId), name);
+  await asWriter(
     url,
     asProgram(`update losant_usage.instances set api_url = '${apiUrl}';
       insert into losant_usage.leases (instance_id, run_id, host, acquired_at, expires_at)
@@ -106,7 +112,7 @@ async function fillMany({ instanceId, url: apiUrl }: Platform, { url }: TestData
         select gen_random_uuid(), instance_id, 'scheduled', true, 'partial', now() - interval '40 minutes',
           now() - interval '38 minutes', 'another-host', '1.2.3' from losant_usage.instances`),
   );
-  await queryOnce(url, 'analyze');
+  await asAdministrator('analyze', name);
 }
 
 /** Plays two months of a few organizations; on one day, everything that can happen to a number. */

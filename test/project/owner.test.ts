@@ -1,0 +1,44 @@
+import { globSync, readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+
+/** The tests that act as the owner of the tables, each with the work that no other role may do. */
+const REASONS: Readonly<Record<string, string>> = {
+  'test/billing/close.test.ts':
+    'writes manually, and explains a function that executes with the rights of its owner',
+  'test/billing/verify.test.ts': 'forges a statement with its triggers disabled',
+  'test/billing/year.test.ts': 'replaces a view',
+  'test/campaigns/losses.test.ts': 'adds a trigger that simulates a full disk',
+  'test/commands/check.test.ts': 'breaks the schema, and creates it',
+  'test/commands/export.test.ts': 'adds a policy that makes reads slow',
+  'test/console/world.ts': 'inserts statements and waivers of people',
+  'test/dashboards/queries.test.ts': 'uninstalls',
+  'test/database/connections.test.ts': 'changes the defaults of a database',
+  'test/database/database.test.ts': 'creates tables',
+  'test/database/migrate-always.test.ts': 'migrates',
+  'test/database/migrate.test.ts': 'migrates',
+  'test/database/next-release.test.ts': 'migrates',
+  'test/e2e/database-refusals.test.ts': 'makes a database read-only',
+  'test/e2e/refusals.test.ts': 'creates the schema by a run',
+  'test/ledger/guards.test.ts': 'writes manually, and adds rules and policies',
+  'test/ledger/ledger.ts': 'sets the clock, adds foreign triggers, and clears the tables between tests',
+  'test/ledger/runs.test.ts': 'clears the record of runs between tests',
+  'test/ledger/waive.test.ts': 'deletes tracks',
+  'test/loading/run.test.ts': 'adds checks and a rule that simulate failures',
+  'test/schema/rights.test.ts': 'creates a function',
+  'test/schema/schema.test.ts': 'reads the catalog of all objects',
+  'test/views/functions.test.ts': 'counts rows for the planner',
+  'test/views/history.test.ts': 'creates a table',
+  'test/views/reconciliation.test.ts': 'deletes totals',
+  'test/views/sessions.test.ts': 'adds a foreign schema',
+  'test/views/views.test.ts': 'deletes totals and cells',
+  'test/worker/canary.test.ts': 'reads every column of every table',
+  'test/worker/loop.test.ts': 'records a migration of a newer version',
+};
+
+test('only these tests act as the owner of the tables', () => {
+  const isOwner = (file: string) =>
+    /asOwner\(|(?:openAs|loginAs)\('migrator'/.test(readFileSync(file, 'utf8'));
+  const isTest = (file: string) => !/^test\/(support\/|project\/owner)/.test(file);
+  const files = globSync('test/**/*.ts').filter((file) => isTest(file) && isOwner(file));
+  expect(files.toSorted()).toEqual(Object.keys(REASONS).toSorted());
+});
