@@ -149,7 +149,8 @@ create index quarantine_slice on losant_usage.quarantine (org_id, stream, first_
 -- waited. In a single statement the second transaction would overwrite the day with a state from before the first.
 -- The lateral joins force lookups by key: a session keeps plans that were made while the tables were empty, and such
 -- a plan would read all organizations of a day for each of them.
-create function losant_usage_internal.roll_up_days() returns trigger language plpgsql as $$
+create function losant_usage_internal.roll_up_days() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   if not exists (select from changed_cells) then return null; end if;
   perform from (select distinct usage_date, org_id from changed_cells order by usage_date, org_id) as k

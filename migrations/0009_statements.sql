@@ -414,7 +414,8 @@ $$;
 
 -- Returns a statement as its manifest has it. `earlier` lists the statements of the month before it: those of its own
 -- instance, and those that billed one of its organizations.
-create function losant_usage_internal.statement_document(p_statement_id uuid) returns jsonb language sql stable as $$
+create function losant_usage_internal.statement_document(p_statement_id uuid) returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object('id', s.statement_id, 'instanceId', s.instance_id, 'month', to_char(s.month, 'YYYY-MM'),
     'number', s.number, 'kind', s.kind, 'reason', s.reason, 'orgs', s.orgs,
     'closedAt', to_char(s.closed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'closedBy', s.closed_by,

@@ -4,7 +4,8 @@
 -- The roles of deploy/postgres/roles.sql, where they exist, get the privileges named here and no others, and no other
 -- role gets any. The writer and the closer are members of the reader.
 
-create or replace function losant_usage.grant_rights() returns void language plpgsql as $$
+create or replace function losant_usage.grant_rights() returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   -- Postgres lets every role execute a new function.
   revoke execute on all functions in schema losant_usage, losant_usage_internal from public;

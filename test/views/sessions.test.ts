@@ -42,8 +42,6 @@ const SESSIONS: Readonly<Record<string, Settings>> = {
     search_path: "''",
     jit: 'on',
     jit_above_cost: '0',
-    jit_inline_above_cost: '0',
-    jit_optimize_above_cost: '0',
   },
 };
 
@@ -218,6 +216,15 @@ test('the calls are of every function that reads', async () => {
     `select proname as name from pg_proc where pronamespace = 'losant_usage'::regnamespace and provolatile <> 'v'`,
   );
   expect(functions.map(({ name }) => name).sort()).toEqual(Object.keys(CALLS));
+});
+
+test('every function that Postgres parses when it is called has a search path of its own', async () => {
+  const functions = await queryOnce(
+    books.url,
+    `select oid::regproc::text as name from pg_proc where pronamespace::regnamespace::text like 'losant_usage%'
+      and prokind = 'f' and prosqlbody is null and not coalesce(proconfig::text like '%search_path%', false)`,
+  );
+  expect(functions).toEqual([]);
 });
 
 test('every view and every call has rows', () => {
