@@ -50,7 +50,7 @@ create function losant_usage_internal.remedy(
   cause text, org_id text, first_day date, last_day date, streams text[]
 ) returns text language sql stable parallel safe
 return case
-  when cause = 'not_over' then 'wait until the month is over'
+  when cause = 'not_over' then 'wait until the month has ended'
   when cause in ('list_incomplete', 'not_final') then 'losant-usage run'
   when cause in ('missing', 'not_fully_tracked') then
     format('losant-usage backfill --org %s --from %s --to %s', org_id,
@@ -61,7 +61,7 @@ return case
       losant_usage_internal.day_text(last_day), array_to_string(streams, ' --stream '))
   else
     format(E'losant-usage explain --org %1$s --day %2$s\n'
-      'losant-usage waive --org %1$s --day %2$s..%3$s --stream %4$s --reason "…"',
+      'losant-usage waive --org %1$s --day %2$s..%3$s --stream %4$s --reason TEXT',
       org_id, losant_usage_internal.day_text(first_day), losant_usage_internal.day_text(last_day),
       array_to_string(streams, ' --stream ')) end;
 
@@ -86,7 +86,7 @@ select m.instance_id, m.month, 'list_incomplete', m.month, losant_usage_internal
   m.list_problem
 from losant_usage_internal.instance_months m where m.list_problem is not null
 union all
--- In a month that is over, days that are not compared yet block too.
+-- In a month that has ended, days that are not compared yet block too.
 select c.instance_id, c.month, 'not_reconciled', min(c.usage_date), max(c.usage_date),
   array_agg(distinct c.usage_date), array_agg(distinct c.stream::text), string_agg(distinct c.result, ', ')
 from losant_usage_internal.comparisons c

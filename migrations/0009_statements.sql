@@ -172,7 +172,7 @@ where exists (
   select from losant_usage.organization_history h where h.org_id = o.org_id and h.instance_id <> o.instance_id);
 
 -- The lines of a month whose quantities differ from what was billed, whatever instance billed it; of a month that the
--- instance has closed, only organizations to recheck are computed. Only settled cells count: the total leaves out what
+-- instance has closed, only organizations to recheck are computed. Only settled cells count: the total excludes what
 -- is stored and not settled, and after the first statement a line waits until all of its cells are settled.
 -- In plpgsql and planned at each call, which may be for one organization or for all. Without JIT, because the planner
 -- takes each object for a thousand rows, and compiling takes longer than the query. With the rights of its owner and in
@@ -607,7 +607,7 @@ comment on column losant_usage.adjustments.billed_quantity is 'What was billed; 
 comment on view losant_usage.months is 'The months of each instance since its first day, with their state. Source: statements, month_blockers, adjustments.';
 comment on column losant_usage.months.causes is 'Causes that block the month; see month_blockers; null unless blocked.';
 comment on column losant_usage.months.lines_to_adjust is 'Numbers that differ from what was billed (count); null unless the month is closed.';
-comment on column losant_usage.months.orgs_blocked is 'Blocked organizations (count); null unless the month is over and not closed.';
+comment on column losant_usage.months.orgs_blocked is 'Blocked organizations (count); null unless the month has ended and is not closed.';
 comment on column losant_usage.months.orgs_to_adjust is 'Organizations with a number that differs from what was billed (count); null unless the month is closed.';
 comment on column losant_usage.months.state is 'in_progress, ready, blocked, closed or needs_adjustment.';
 comment on view losant_usage.meter_events is 'What statements bill, one event per line, for metering systems. Send each event_id once. Source: statement_lines.';

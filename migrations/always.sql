@@ -129,7 +129,7 @@ begin
     ('is_reported', 'Whether Losant has reported every stored number; false if a stored zero is an omission.'),
     ('is_final', 'Whether every number is final.'),
     ('reason', 'Code for what is wrong with the cell or with its last read; null if nothing is.'),
-    ('detail', 'The reason in words, with what the code leaves out; null if there is nothing to add.'),
+    ('detail', 'The reason in words, with what the code does not say; null if there is nothing to add.'),
     ('revision', 'Revision of the numbers: 0 for none yet, 1 for the first, one more with each change.'),
     ('omissions', 'Responses, at least an hour apart, that have omitted a stored zero that nothing confirms (count, '
       'at most 3).'),
@@ -173,7 +173,7 @@ begin
     ('adjustments.plan_id', 'Billing plan ID as in the newest line; null if there is none.'),
     ('adjustments.quantity', 'Quantity now, over settled days; null if none is stored.'),
     ('adjustments.referral_id', 'Referral ID as in the newest line; null if there is none.'),
-    ('billing_period_usage.is_final', 'Whether the period is over and every number of it is final.'),
+    ('billing_period_usage.is_final', 'Whether the period has ended and every number of it is final.'),
     ('billing_period_usage.standing', 'Worst standing of the period; see cells.'),
     ('coverage.standing', 'Standing as of the last response or decision; the view cells has it as of now.'),
     ('coverage_gaps.reason', 'Code for why it is a gap.'),
@@ -212,7 +212,7 @@ begin
     ('month_blockers.org_id', 'Losant organization ID (24 lowercase hex digits); null if the cause concerns the '
       'whole instance.'),
     ('month_blockers.org_name', 'Organization name as last seen; null if the cause concerns the whole instance.'),
-    ('monthly_usage.is_final', 'Whether the month is over and every number of it is final.'),
+    ('monthly_usage.is_final', 'Whether the month has ended and every number of it is final.'),
     ('monthly_usage.standing', 'Worst standing of the month; see cells.'),
     ('months.closed_at', 'When the month was closed (UTC); null if it was not.'),
     ('organization_activity.devices_total', 'Devices on the newest stored day of the last three; null if none is '

@@ -344,7 +344,7 @@ drop table days_csv;
 drop table cells_csv;
 
 -- The statement.
-select 'manifest.json', 'was closed before its month was over' from statement
+select 'manifest.json', 'was closed before its month had ended' from statement
 where closed_at < date(month_end, '+1 day');
 select 'manifest.json', 'orgs is ' || orgs || ', but lines.csv has ' || (select count(*) from orgs) from statement
 where orgs <> (select count(*) from orgs);

@@ -47,7 +47,7 @@ export interface CloseOutcome extends ClosePreview {
 
 /**
  * Closes a month of an instance, or bills what has changed since it was closed. Statement, lines and proof pack are
- * stored in one transaction, or none of them. Throws SettingsError if the month is not over or is already closed, for
+ * stored in one transaction, or none of them. Throws SettingsError if the month has not ended or is already closed, for
  * an adjustment if it is not closed, and if the accepted hash is not that of the current blockers.
  */
 export async function closeMonth(

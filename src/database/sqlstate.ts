@@ -113,7 +113,7 @@ export function isUndefined(error: unknown): boolean {
   return /^(42P01|42883)$/.test(getSqlstate(error) ?? '');
 }
 
-/** The SQLSTATE with which the closing functions refuse, with a message and a hint for people. */
+/** The SQLSTATE that the closing functions raise, with a message and a hint for people. */
 const CLOSING_REFUSED = 'LU001';
 
 /** Returns the message and hint with which the database refused to close a month; null for any other error. */

@@ -1,6 +1,6 @@
 /**
- * Waives the cells before a creation date that moved later, and lifts these waivers when the date moves back. Waivers of
- * a person stay.
+ * Waives the cells before a creation date that moved later, and lifts these waivers when the date moves back. A waiver
+ * of a person stays.
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
@@ -11,7 +11,7 @@ import type { RunLedger } from './load.ts';
 
 type Run = Pick<RunLedger, 'instanceId' | 'runId'>;
 
-/** Waives the cells that are not stored and lie before the creation date of their organization. */
+/** Waives the cells before the creation date of their organization that are not stored. */
 export async function waiveCellsBeforeCreation(
   trx: Kysely<Schema>,
   { instanceId, runId }: Run,

@@ -26,9 +26,9 @@ export function keysOf(keys: readonly CellKey[]) {
 }
 
 /**
- * Returns the condition that a cell `c` is one of the organizations' on a day of the range. Cells are found through
- * `usage_days`, which has an index by organization: their own key begins with the date, so each organization would
- * read all cells of the range.
+ * Returns the condition that a cell `c` belongs to one of the organizations and to a day of the range. Cells are found
+ * through `usage_days`, which has an index by organization: their own key begins with the date, so each organization
+ * would read all cells of the range.
  */
 export function isCellOfOrgs(orgIds: readonly string[], { from, to }: DayRange): RawBuilder<boolean> {
   return sql<boolean>`(c.usage_date, c.org_id) in (

@@ -319,7 +319,7 @@ export async function requireTracks(
   throw toUntrackedError(option, instanceId);
 }
 
-/** Returns the error for an organization or stream, `what`, that a command names and that is not tracked. */
+/** Returns the error for a command whose option names an organization or stream that is not tracked. */
 export function toUntrackedError(option: string, instanceId: string): SettingsError {
   return new SettingsError(`${option}: not tracked in instance ${instanceId}`, {
     hint: 'check the value, and LOSANT_ORG_IDS and STREAMS, which say what is tracked',

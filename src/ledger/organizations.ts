@@ -30,9 +30,9 @@ interface ForeignOrg {
 }
 
 /**
- * Stores listed organizations and their history. A deleted one is restored with all of its cells due. One of another
- * instance is transferred with all of its days if that instance's complete list lacks it, or it has not been listed
- * there for a week. Returns those that still belong to another instance, which are not stored.
+ * Stores listed organizations and their history. A deleted organization is restored, with all of its cells due. An
+ * organization of another instance is transferred, with all of its days, if that instance's complete list lacks it, or
+ * if it has not been listed there for a week. Returns those that still belong to another instance and are not stored.
  */
 export async function upsertOrganizations(
   ledger: LedgerWriter,

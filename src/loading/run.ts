@@ -18,7 +18,7 @@ import type { RunOutcome } from './report.ts';
 import { runUnderLease, type Session } from './session.ts';
 
 /**
- * Runs one pass over one instance under its lease. What was loaded stays loaded, however the run ends. Throws BusyError
+ * Executes a run of one instance under its lease. What was loaded stays loaded, however the run ends. Throws BusyError
  * if another process runs the instance; DatabaseError, LosantError or SettingsError if the run cannot begin; or the
  * signal's reason.
  */

@@ -17,14 +17,16 @@ async function readRemedies(month: string): Promise<Record<string, string[]>> {
   return remedies;
 }
 
-/** Runs the commands as a shell would parse them. */
+/** Runs the commands as a shell would parse them, with a reason in place of its placeholder. */
 async function follow(month: string, cause: string): Promise<void> {
   const { [cause]: commands = [] } = await readRemedies(month);
   expect([cause, commands.length > 0]).toEqual([cause, true]);
   for (const command of commands) {
     const [program, ...args] = command.match(/"[^"]*"|\S+/g) ?? [];
     expect([command, program]).toEqual([command, 'losant-usage']);
-    const { stderr, code } = await played.run(args.map((each) => each.replaceAll('"', '')));
+    const { stderr, code } = await played.run(
+      args.map((each) => (each === 'TEXT' ? 'the customer accepts it' : each)),
+    );
     expect([command, code, code === 2 ? stderr : '']).toEqual([command, expect.any(Number), '']);
     expect([0, 3]).toContain(code);
   }
@@ -44,7 +46,7 @@ test('each blocker is resolved by its remedy', { timeout: 600_000 }, async () =>
   await backfill();
   expect(Object.keys(await readRemedies('2026-10'))).toEqual(['not_final', 'not_fully_tracked']);
   await follow('2026-10', 'not_fully_tracked');
-  expect(await readRemedies('2026-11')).toMatchObject({ not_over: ['wait until the month is over'] });
+  expect(await readRemedies('2026-11')).toMatchObject({ not_over: ['wait until the month has ended'] });
   await moveTo('2026-11-05T10:30:00Z');
   await follow('2026-10', 'not_final');
   expect(await readRemedies('2026-10')).toEqual({});

@@ -178,7 +178,7 @@ export const TAMPERINGS: readonly Tampering[] = [
   [setStatement({ reason: null }), /has no reason, although something blocked it/],
   [setStatement({ orgs: 2 }), /orgs is 2, but lines.csv has 3/],
   [setStatement({ closedAt: '1 May' }), /does not describe a statement/],
-  [setStatement({ closedAt: '2026-03-31T23:00:00.000000Z' }), /was closed before its month was over/],
+  [setStatement({ closedAt: '2026-03-31T23:00:00.000000Z' }), /was closed before its month had ended/],
   [set('blockers.csv', ofGamma, { first_day: day11, days: '2' }), /in_doubt: does not match cells.csv/],
   [set('blockers.csv', ofGamma, { cause: 'missing' }), /does not match cells.csv/],
   [set('blockers.csv', ofGamma, { streams: 'device_counts payload_totals' }), /does not match cells.csv/],

@@ -96,7 +96,7 @@ describe('migrating', () => {
     expect(await readSchemaState(handle, folder)).toMatchObject({ state: 'empty' });
   });
 
-  test('done by two processes at once succeeds in both, once', async () => {
+  test('in two processes at once succeeds in both, and applies each migration once', async () => {
     write('0002_slow', 'select pg_sleep(0.3)\n');
     const other = await open(database.url);
     const applied = await Promise.all([migrateToHead(handle, folder), migrateToHead(other, folder)]);
@@ -106,14 +106,14 @@ describe('migrating', () => {
     expect(applied).toContainEqual([]);
   });
 
-  test('may take longer than other statements may', async () => {
+  test('is not bound by the statement timeout', async () => {
     write('0002_slow', 'select pg_sleep(0.3)\n');
     const hasty = await open(database.url, { statementTimeoutMs: 200 });
     expect(await migrateToHead(hasty, folder)).toEqual(['0001_first', '0002_slow', 'always']);
     await hasty.close();
   });
 
-  test('does not mind a file whose line ends were converted', async () => {
+  test('ignores converted line ends', async () => {
     await migrateToHead(handle, folder);
     write('0001_first', FIRST.replaceAll('\n', '\r\n'));
     write('always', ALWAYS.replaceAll('\n', '\r\n'));
@@ -138,7 +138,7 @@ describe('a database that is not at head', () => {
   const NEWER = { ...TWO, always: '-- Nothing more.\n' };
   const CHANGED = { ...ONE, '0002_second': `${SECOND}create table losant_usage.later ();\n` };
 
-  test('is created when it is empty, if that is allowed', async () => {
+  test('is created if it is empty, and if that is allowed', async () => {
     const require = async (createIfEmpty: boolean) =>
       await requireSchema(handle, { createIfEmpty, autoMigrate: false }, folder);
     const refused = { kind: 'database_too_old', hint: 'run `losant-usage migrate`' };
@@ -152,9 +152,9 @@ describe('a database that is not at head', () => {
   test.for<readonly [what: string, applied: Files, files: Files, state: 'ahead' | 'other', unknown: string]>([
     ['is newer than the program', TWO, ONE, 'ahead', '0002_second'],
     ['is newer, with other rights and comments', NEWER, ONE, 'ahead', '0002_second'],
-    ['was made before the first release', { '0000_earlier': FIRST }, ONE, 'other', '0000_earlier'],
-    ['was made by a file that was changed', TWO, CHANGED, 'other', '0002_second'],
-  ])('is left alone when it %s', async ([, applied, files, state, unknown]) => {
+    ['was created before the first release', { '0000_earlier': FIRST }, ONE, 'other', '0000_earlier'],
+    ['was created by a file that has changed', TWO, CHANGED, 'other', '0002_second'],
+  ])('is left unchanged if it %s', async ([, applied, files, state, unknown]) => {
     writeAll(applied);
     await migrateToHead(handle, folder);
     writeAll(files);

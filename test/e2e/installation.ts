@@ -80,7 +80,7 @@ export interface TimedInstallation extends Installation {
   /** The IDs of all organizations, in order. */
   readonly orgIds: readonly string[];
   readonly now: () => number;
-  /** Moves the time to an instant, from which it runs on. */
+  /** Moves the clock to an instant; it runs on from there. */
   readonly moveTo: (instant: string | number) => Promise<void>;
   readonly query: (statement: string) => Promise<Row[]>;
 }

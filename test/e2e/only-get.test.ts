@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { commands } from '../../src/cli/commands.ts';
-import { asProgram } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import type { Env } from '../support/program.ts';
 import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
@@ -18,17 +17,12 @@ beforeAll(async () => {
   proxy = await startRecordingProxy(installation.platform.url);
   env = { LOSANT_API_URL: proxy.url, LOSANT_ADMIN_TOKEN: installation.platform.token };
   [orgId = ''] = await orgIdsOf(installation.platform);
-  await installation.store.query(
-    asProgram(`insert into losant_usage.instances (instance_id, api_url)
-      values ('${FORMER_INSTANCE}', 'https://api.example.com')`),
-  );
 });
 afterAll(async () => {
   await proxy[Symbol.asyncDispose]();
 });
 
 const yesterday = daysAgo(1);
-const FORMER_INSTANCE = 'f'.repeat(24);
 
 /** The calls of each command that reads the settings of Losant. The worker is started for one wake-up. */
 const CALLS: Readonly<Record<string, () => readonly (readonly string[])[]>> = {
@@ -36,7 +30,6 @@ const CALLS: Readonly<Record<string, () => readonly (readonly string[])[]>> = {
   run: () => [['run'], ['run', '--day', yesterday]],
   backfill: () => [['backfill', '--from', daysAgo(3), '--to', yesterday]],
   check: () => [['check', '--probe']],
-  retire: () => [['retire', '--instance', FORMER_INSTANCE]],
   'org show': () => [['org', 'show', '--org', orgId]],
   'org set': () => [['org', 'set', '--org', orgId, '--patch', '{"name":"Other"}', '--dry-run']],
   'org delete': () => [['org', 'delete', '--org', orgId, '--dry-run']],
@@ -61,7 +54,7 @@ describe('Losant receives only GET requests', () => {
       const { code, stderr } = await installation.run(args, env);
       expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' });
     }
-    expect(takeMethods()).toEqual(name === 'retire' ? [] : ['GET']);
+    expect(takeMethods()).toEqual(['GET']);
   });
 
   it('by all other commands, because they do not read the settings of Losant', async () => {

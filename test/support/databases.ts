@@ -120,7 +120,7 @@ async function makeEmbeddedTemplate(made: string): Promise<void> {
   } catch {
     return await until('the embedded database to copy is made', () => existsSync(made));
   }
-  // What a process left that was killed while it made one is no hindrance.
+  // A process that was killed while it created a folder leaves this, which must not prevent another attempt.
   mkdirSync(join(making, 'pgdata.new'));
   writeFileSync(join(making, 'pgdata.new', 'PG_VERSION'), '18\n');
   await createSchema(`embedded:${making}`);

@@ -8,7 +8,7 @@ export interface RecordingProxy extends AsyncDisposable {
   readonly seen: string[];
   /** The methods whose requests are carried out and whose answers are lost. */
   readonly losesAnswersTo: Set<string>;
-  /** Runs once, after the platform has answered the request and before the program has the answer. */
+  /** Runs once, after the platform has responded and before the program has the response. */
   afterAnswerTo(request: RegExp, run: () => Promise<void>): void;
 }
 

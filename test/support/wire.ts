@@ -1,6 +1,6 @@
 import { connect as connectTo, createServer, type Socket } from 'node:net';
 
-/** What becomes of a piece that the client has sent. */
+/** What happens to a chunk that the client has sent. */
 export type Fate = 'pass' | 'drop' | 'freeze';
 
 /**

@@ -140,8 +140,10 @@ test('a database password is read from its file for the next connection, without
 
   await asAdministrator(`alter role ${role} password 'second'`);
   await asAdministrator(`select pg_terminate_backend(pid) from pg_stat_activity where usename = '${role}'`);
-  await until('it is refused', async () => (await worker.get('/readyz')).text.includes('refuses this login'));
-  keep('second');
+  await until('the login is rejected', async () =>
+    (await worker.get('/readyz')).text.includes('rejects this login'),
+  );
+  write('second');
   await until('it is let in', async () => (await worker.get('/readyz')).status === 200);
   expect(await worker.metric('losant_usage_database_up')).toBe(1);
 });
@@ -200,7 +202,7 @@ test('a final number that a command found restated reaches metric, /status.json 
   const orgId = await firstOrg();
   await platform.control('restate', { orgId, day: daysAgo(1), counter: 'payload_totals' });
   const ended = await command('run', '--day', daysAgo(1), '--org', orgId);
-  expect(ended.stderr).toContain('final numbers were restated');
+  expect(ended.stderr).toContain('final cells were restated');
   const changes = Number(await count('select count(*) from losant_usage.revisions where was_final'));
   expect(changes).toBeGreaterThan(0);
   await until('the metric has it', async () => (await worker.metric(restated)) === changes);
