@@ -35,9 +35,9 @@ select usage_date, org_id, stream, revision, first_loaded_at, finalized_at from 
 -- Returns a value as it was at an instant: null if it was first loaded later; otherwise the old value of its first
 -- later revision, or the current value if there is none.
 create function losant_usage_internal.value_as_of(
-  current_value bigint, metric text, later_metrics text[], old_values jsonb
+  current_value bigint, metric text, new_metrics text[], old_values jsonb
 ) returns bigint language sql immutable parallel safe
-return case when metric = any (later_metrics) then null when old_values ? metric then (old_values ->> metric)::bigint
+return case when metric = any (new_metrics) then null when old_values ? metric then (old_values ->> metric)::bigint
   else current_value end;
 
 create type losant_usage_internal.past_day as (
@@ -53,21 +53,21 @@ language sql stable parallel safe
 begin atomic
   select d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, d.tags, d.usage_date,
     case when not c.has_changed then d.standing end, d.is_final and not c.has_changed, d.is_reported,
-    losant_usage_internal.value_as_of(d.devices_created, 'devices_created', c.later_metrics, r.old_values),
-    losant_usage_internal.value_as_of(d.devices_deleted, 'devices_deleted', c.later_metrics, r.old_values),
-    losant_usage_internal.value_as_of(d.devices_total, 'devices_total', c.later_metrics, r.old_values),
-    losant_usage_internal.value_as_of(d.notebook_minutes, 'notebook_minutes', c.later_metrics, r.old_values),
-    losant_usage_internal.value_as_of(d.notebook_completed, 'notebook_completed', c.later_metrics, r.old_values),
-    losant_usage_internal.value_as_of(d.notebook_canceled, 'notebook_canceled', c.later_metrics, r.old_values),
-    losant_usage_internal.value_as_of(d.notebook_errored, 'notebook_errored', c.later_metrics, r.old_values),
-    losant_usage_internal.value_as_of(d.notebook_timeout, 'notebook_timeout', c.later_metrics, r.old_values),
-    losant_usage_internal.value_as_of(d.payload_billable_count, 'payload_billable_count', c.later_metrics, r.old_values),
-    losant_usage_internal.value_as_of(d.payload_all_count, 'payload_all_count', c.later_metrics, r.old_values),
-    losant_usage_internal.value_as_of(d.payload_all_bytes, 'payload_all_bytes', c.later_metrics, r.old_values),
-    losant_usage_internal.value_as_of(d.payload_source_count, 'payload_source_count', c.later_metrics, r.old_values)
+    losant_usage_internal.value_as_of(d.devices_created, 'devices_created', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.devices_deleted, 'devices_deleted', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.devices_total, 'devices_total', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.notebook_minutes, 'notebook_minutes', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.notebook_completed, 'notebook_completed', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.notebook_canceled, 'notebook_canceled', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.notebook_errored, 'notebook_errored', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.notebook_timeout, 'notebook_timeout', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.payload_billable_count, 'payload_billable_count', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.payload_all_count, 'payload_all_count', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.payload_all_bytes, 'payload_all_bytes', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.payload_source_count, 'payload_source_count', c.new_metrics, r.old_values)
   from losant_usage.daily_usage d
   cross join lateral (
-    select count(*) > 0 as has_changed, array_agg(m.metric) filter (where c.first_loaded_at > as_of) as later_metrics
+    select count(*) > 0 as has_changed, array_agg(m.metric) filter (where c.first_loaded_at > as_of) as new_metrics
     from losant_usage_internal.cell_times c left join losant_usage.metrics m on m.stream = c.stream
     where c.usage_date = d.usage_date and c.org_id = d.org_id and greatest(c.first_loaded_at, c.finalized_at) > as_of
   ) as c

@@ -388,6 +388,7 @@ begin
       using errcode = 'LU001', hint = format(
         'a closed month does not change; bill later changes with: losant-usage close --month %s --adjust', month_name);
   end if;
+  -- JSON has one format for days; a cast to text follows the session.
   select string_agg(
     jsonb_build_array(b.org_id, b.cause, b.first_day, b.last_day, b.usage_dates, b.streams)::text, E'\n'
     order by b.org_id collate "C", b.cause collate "C", b.first_day) into blockers

@@ -49,9 +49,9 @@ interface Plan {
 /** Returns all nodes of the plan of a query. */
 async function explain(query: string): Promise<Plan[]> {
   const [row] = await queryOnce(ledger.url, `explain (format json) ${query}`);
-  const [{ Plan: root }] = row?.['QUERY PLAN'] as [{ Plan: Plan }];
+  const [plan] = row?.['QUERY PLAN'] as [{ readonly Plan: Plan }];
   const listNodes = (node: Plan): Plan[] => [node, ...(node.Plans ?? []).flatMap(listNodes)];
-  return listNodes(root);
+  return listNodes(plan.Plan);
 }
 
 /** Returns the scans of tables that have a row for each organization and day. */

@@ -215,7 +215,7 @@ test('the calls are of every function that reads', async () => {
     books.url,
     `select proname as name from pg_proc where pronamespace = 'losant_usage'::regnamespace and provolatile <> 'v'`,
   );
-  expect(functions.map(({ name }) => name).sort()).toEqual(Object.keys(CALLS));
+  expect(functions.map(({ name }) => String(name)).toSorted()).toEqual(Object.keys(CALLS));
 });
 
 test('every function that Postgres parses when it is called has a search path of its own', async () => {
