@@ -66,9 +66,9 @@ const REPORTED: Evidence = { isReported: true, omissions: 0, lastOmittedAtMs: nu
  * Losant may omit zeros. A day without payloads is missing from a response, and so is a day that Losant has not
  * counted yet or has lost; the response alone cannot tell them apart. So an omission becomes a zero only if no
  * counterpart counted something (`contradicted`) or is still to be read (`unconfirmed`). The zero is final only once a
- * counterpart that is zero too confirms it, or three omissions an hour apart. A stored number other than zero is in doubt
- * while it is omitted; the third omission replaces it only if a counterpart has *reported* zero since, because Losant may
- * have no other way to say that a day became zero. A level is never assumed: an omitted device count is not zero. A
+ * counterpart that is zero too confirms it, or three omissions an hour apart. A stored number other than zero is in
+ * doubt while it is omitted; the third omission replaces it only if a counterpart has *reported* zero since, because
+ * Losant may have no other way to say that a day became zero. A level is never assumed: an omitted device count is not zero. A
  * failed read of a stored number changes only its retry and its reason, except that unavailable becomes in doubt.
  */
 export function applyResponse(input: ApplyInput): CellUpdate {
@@ -132,8 +132,8 @@ function applyLoss(input: ApplyInput, verdict: Omission, lostNumbers: string): C
 }
 
 /**
- * Returns whether the newest counterpart that was reported since the last good read of the cell says the same: zero, or,
- * for hours, the totals that they add up to.
+ * Returns whether the newest counterpart that was reported since the last good read of the cell says the same: zero,
+ * or, for hours, the totals that they add up to.
  */
 function isReportedElsewhere({ cell, response, counterparts }: ApplyInput, next: Numbers): boolean {
   const { totals } = getStream(response.stream);

@@ -68,13 +68,13 @@ export async function loadOnSchedule(
     });
     logRun(logger, instanceId, outcome);
     end = endOf(outcome);
-    if (end.result === 'refused') metrics.showTokenRefused(instanceId, true);
+    if (end.result === 'refused') metrics.showTokenRejected(instanceId, true);
     // An outage does not show whether Losant accepts the token.
-    else if (hasResponse) metrics.showTokenRefused(instanceId, false);
+    else if (hasResponse) metrics.showTokenRejected(instanceId, false);
   } catch (error) {
     const context = { where: handle.label, role: 'losant_usage_writer' } as const;
     end = classifyFailure(describeDatabaseError(error, context) ?? error, signal.aborted);
-    if (end.result === 'refused') metrics.showTokenRefused(instanceId, true);
+    if (end.result === 'refused') metrics.showTokenRejected(instanceId, true);
     if (end.result === 'standby') end = { ...end, backfill: await findBackfill(tools, instanceId) };
     else if (now !== null) await recordFailure(tools, instanceId, { runId, end });
   }
@@ -119,7 +119,7 @@ function describe(error: unknown): Problem {
   return { code: 'unexpected', message: 'unexpected failure', hint: 'see the log' };
 }
 
-/** The errors after which nothing is written: no database answers, or its schema is not this program's. */
+/** The errors after which nothing is written: no database responds, or its schema is not this program's. */
 const NOT_RECORDED = ['database_unreachable', 'database_too_old', 'database_too_new', 'database_mismatch'];
 
 /** Records a run that could not even begin, for people who see only the database. */

@@ -49,7 +49,7 @@ interface Plan {
 /** Returns all nodes of the plan of a query. */
 async function explain(query: string): Promise<Plan[]> {
   const [row] = await queryOnce(ledger.url, `explain (format json) ${query}`);
-  const [plan] = row?.['QUERY PLAN'] as [{ readonly Plan: Plan }];
+  const [plan] = (row as { 'QUERY PLAN': [{ readonly Plan: Plan }] })['QUERY PLAN'];
   const listNodes = (node: Plan): Plan[] => [node, ...(node.Plans ?? []).flatMap(listNodes)];
   return listNodes(plan.Plan);
 }

@@ -41,8 +41,8 @@ const NOT_HOURLY: Reason = {
 };
 
 /**
- * An install that ignores the resolution responds with days: each has a bucket at midnight only. A day that had payloads
- * at midnight only may look the same; it is in doubt too, because nothing distinguishes the two.
+ * An install that ignores the resolution responds with days: each has a bucket at midnight only. A day that had
+ * payloads at midnight only may look the same; it is in doubt too, because nothing distinguishes the two.
  */
 function hasOnlyMidnights({ days }: BodyContent): boolean {
   const otherHours = columns.length * (HOURS.length - 1);
