@@ -46,7 +46,7 @@ async function serveWorker(context: CommandContext): Promise<CommandResult> {
     readNow: () => readClock(context, handle),
     nextWakeAt: () => schedule.nextWakeAt(),
   });
-  const schedule: Schedule = await armSchedule(config.schedule, (missed) => loop.wake(missed));
+  const schedule: Schedule = await armSchedule(config.schedule, (missedWakeUps) => loop.wake(missedWakeUps));
   let listening: Listening | null = null;
   try {
     const sources = createSources(context, { reader, loop, schedule, startedAtMs });

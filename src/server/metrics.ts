@@ -33,7 +33,7 @@ export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOpti
   const work = createWorkMetrics(registry);
   work.buildInfo.set({ version }, 1);
   for (const instance_id of instanceIds) {
-    work.tokenRefused.set({ instance_id }, 0);
+    work.tokenRejected.set({ instance_id }, 0);
     work.lastRunFailed.set({ instance_id }, 0);
     for (const result of RUN_RESULTS) work.runs.inc({ instance_id, result }, 0);
   }
@@ -50,7 +50,7 @@ export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOpti
       if (result !== 'standby') work.runSeconds.observe(durationMs / 1_000);
     },
     showTokenRefused: (instance_id: string, isRefused: boolean) =>
-      work.tokenRefused.set({ instance_id }, isRefused ? 1 : 0),
+      work.tokenRejected.set({ instance_id }, isRefused ? 1 : 0),
     showLastRunFailed: (instance_id: string, hasFailed: boolean) =>
       work.lastRunFailed.set({ instance_id }, hasFailed ? 1 : 0),
     /** Returns the text of a scrape. It omits the ledger's metrics while the database does not respond. */
@@ -92,7 +92,7 @@ function createWorkMetrics(registry: Registry) {
         'Time spent waiting for a free slot, the rate limit, and pauses requested by Losant.',
       ),
     ),
-    tokenRefused: new Gauge(options('token_rejected', 'Whether Losant rejects the token.', 'instance_id')),
+    tokenRejected: new Gauge(options('token_rejected', 'Whether Losant rejects the token.', 'instance_id')),
     lastRunFailed: new Gauge(
       options(
         'last_run_failed',

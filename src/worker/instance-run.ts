@@ -119,7 +119,7 @@ function describe(error: unknown): Problem {
   return { code: 'unexpected', message: 'unexpected failure', hint: 'see the log' };
 }
 
-/** The errors after which nothing is written: no database answers, or its schema is not this program's. */
+/** The errors after which nothing is written: no database responds, or its schema is not this program's. */
 const NOT_RECORDED = ['database_unreachable', 'database_too_old', 'database_too_new', 'database_mismatch'];
 
 /** Records a run that could not even begin, for people who see only the database. */

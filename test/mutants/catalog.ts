@@ -6,6 +6,7 @@ import { losantMutants } from './losant.ts';
 import { storeMutants } from './store.ts';
 import { streamMutants } from './streams.ts';
 import { usageMutants } from './usage.ts';
+import { workerMutants } from './worker.ts';
 import { worldMutants } from './world.ts';
 
 export const MUTANTS = [
@@ -17,5 +18,6 @@ export const MUTANTS = [
   loadingMutants,
   billingMutants,
   commandMutants,
+  workerMutants,
   worldMutants,
 ].flat();
