@@ -7,6 +7,7 @@ import { storeMutants } from './store.ts';
 import { streamMutants } from './streams.ts';
 import { usageMutants } from './usage.ts';
 import { viewMutants } from './views.ts';
+import { workerMutants } from './worker.ts';
 import { worldMutants } from './world.ts';
 
 export const MUTANTS = [
@@ -19,5 +20,6 @@ export const MUTANTS = [
   billingMutants,
   viewMutants,
   commandMutants,
+  workerMutants,
   worldMutants,
 ].flat();

@@ -24,7 +24,7 @@ export const commandMutants = [
     { file: 'src/cli/retire.ts', test: 'test/commands/looking.test.ts' },
     {
       'An instance that the database does not have is not reported as retired': [
-        'await selectInstances(context, handle, [instanceId]);',
+        'await recordRetirement(handle.db, instanceId);',
         '',
       ],
     },

@@ -1,4 +1,4 @@
-/** Defects in the worker: who waits for whom, what a monitor hears, and how it begins and ends. */
+/** Defects in the worker: what it waits for, what it reports to a monitor, and how it starts and stops. */
 import { plant } from './mutant.ts';
 
 export const workerMutants = [
@@ -12,85 +12,96 @@ export const workerMutants = [
     },
   ),
   plant(
-    { file: 'src/worker/instance-loop.ts', test: 'test/worker/loop.test.ts', only: 'a standby looks again' },
     {
-      'An instance whose lease has lapsed is taken over within a minute and a half': [
-        'const LOOK_AGAIN_MS = 20_000;',
-        'const LOOK_AGAIN_MS = 2_000_000;',
+      file: 'src/worker/instance-loop.ts',
+      test: 'test/worker/loop.test.ts',
+      only: 'a standby process retries',
+    },
+    {
+      'An expired lease is acquired within a minute and a half': [
+        'const RETRY_INTERVAL_MS = 20_000;',
+        'const RETRY_INTERVAL_MS = 2_000_000;',
       ],
     },
   ),
   plant(
     { file: 'src/worker/instance-loop.ts', test: 'test/worker/heartbeat.test.ts', only: 'a monitor' },
     {
-      'A run in progress that hangs is no success at the next wake-up': [
-        'done > doneAtWakeUp',
-        'done >= doneAtWakeUp',
+      'A run that hangs is not a success at the next wake-up': [
+        'readCells > readCellsAtWakeUp',
+        'readCells >= readCellsAtWakeUp',
       ],
-      'A backfill of another process is no standby': [
-        'if (end.backfill) this.#noteProgress(end.backfill);',
-        'if (end.backfill) this.#runUnderWay = null;',
+      'A backfill of another process counts as a run in progress': [
+        'if (run.backfill) this.#recordProgress(run.backfill);',
+        'if (run.backfill) this.#currentRun = null;',
       ],
     },
   ),
   plant(
     { file: 'src/worker/heartbeat.ts', test: 'test/worker/heartbeat.test.ts' },
     {
-      'A monitor that hangs holds nothing up for minutes': ['timeout: 5_000,', 'timeout: 500_000,'],
-      'A monitor hears of a wake-up once its last run has ended': ['(isUnderWay && !isWakeUp)', 'false'],
-      'A monitor hears nothing before the first run has ended': ['!hasEndedRun || ', ''],
-      'A process that only stands by tells a monitor nothing': ['active.length === 0 || ', ''],
-      'A run in progress a read of which failed is no success': [
-        'if (runUnderWay?.hasFailedReads === true) return false;',
+      'A monitor that hangs delays nothing for minutes': ['timeout: 5_000,', 'timeout: 500_000,'],
+      'A wake-up is reported once its last run has ended': ['(isRunning && !isWakeUp)', 'false'],
+      'Nothing is reported before the first run has ended': ['!hasFinishedRun || ', ''],
+      'A standby process reports nothing': ['activeInstances.length === 0 || ', ''],
+      'A run in progress with a failed read is not a success': [
+        'if (currentRun?.hasFailedReads === true) return false;',
         '',
       ],
-      'A run that left something missing is no success': [`result === 'complete');`, `result !== 'failed');`],
+      'A run that left something missing is not a success': [
+        `result === 'complete');`,
+        `result !== 'failed');`,
+      ],
     },
   ),
   plant(
     { file: 'src/worker/schedule.ts', test: 'test/worker/schedule.test.ts' },
     {
-      'The wake-ups that a pause has missed are one': ['if (isCalled) return;', ''],
+      'Wake-ups that were missed make one call': ['if (isCallPending) return;', ''],
     },
   ),
   plant(
-    { file: 'src/worker/instance-run.ts', test: 'test/worker/loop.test.ts', only: 'an outage does not tell' },
     {
-      'A run that Losant did not answer says nothing of its token': [
-        'else if (isAnswered) metrics',
+      file: 'src/worker/instance-run.ts',
+      test: 'test/worker/loop.test.ts',
+      only: 'an outage changes nothing',
+    },
+    {
+      'A run without a response does not show that the token is accepted': [
+        'else if (hasResponse) metrics',
         'else metrics',
       ],
-      'A run that broke off says nothing of its token': [
+      'A failed run does not show that the token is accepted': [
         `signal.aborted);
-    if (end.result === 'refused') metrics.showTokenRefused(instanceId, true);`,
+    if (end.result === 'refused') metrics.showTokenRejected(instanceId, true);`,
         `signal.aborted);
-    metrics.showTokenRefused(instanceId, end.result === 'refused');`,
+    metrics.showTokenRejected(instanceId, end.result === 'refused');`,
       ],
     },
   ),
   plant(
     { file: 'src/server/metrics.ts', test: 'test/server/metrics.test.ts' },
     {
-      'A look at the lease of another process is timed as no run': [
+      'A standby process measures no duration of a run': [
         `if (result !== 'standby') work.runSeconds`,
         'work.runSeconds',
       ],
-      'An instance that was never read is shown by its age': ['neverReadSince === null ? 0', 'true ? 0'],
+      'An instance that was never read has an age': ['neverReadSince === null ? 0', 'true ? 0'],
     },
   ),
   plant(
     { file: 'src/server/app.ts', test: 'test/worker/ending.test.ts', only: 'is not ready' },
     {
-      'A worker that is ending is not ready': [
+      'A worker that is shutting down is not ready': [
         `signal.aborted ? ['the worker is shutting down'] : []`,
         `[''].slice(1)`,
       ],
     },
   ),
   plant(
-    { file: 'src/cli/worker.ts', test: 'test/worker/ending.test.ts', only: 'waits for work' },
+    { file: 'src/cli/worker.ts', test: 'test/worker/ending.test.ts', only: 'a worker waits for work' },
     {
-      'A worker ends before an orchestrator kills it': [
+      'A worker stops before an orchestrator kills it': [
         'const SHUTDOWN_MS = 25_000;',
         'const SHUTDOWN_MS = 250_000;',
       ],
@@ -100,11 +111,11 @@ export const workerMutants = [
     {
       file: 'src/cli/run.ts',
       test: 'test/commands/running.test.ts',
-      only: 'a run by hand tells the monitor',
+      only: 'a manual run reports',
     },
     {
-      'A run by hand that breaks off tells the monitor': ['if (!isBusy) await heartbeat.send(false);', ''],
-      'A run by hand tells nothing of an instance that another process has': [
+      'A manual run that fails is reported to the monitor': ['if (!isBusy) await heartbeat.send(false);', ''],
+      'A manual run reports nothing while another process runs the instance': [
         'if (!isBusy) await heartbeat',
         'await heartbeat',
       ],
@@ -113,7 +124,7 @@ export const workerMutants = [
   plant(
     { file: 'src/ledger/lease.ts', test: 'test/loading/run.test.ts', only: 'a lease is renewed' },
     {
-      'Several renewals of a lease may fail before it lapses': [
+      'Several renewals of a lease may fail before it expires': [
         'export const RENEW_MS = 15_000;',
         'export const RENEW_MS = 55_000;',
       ],
@@ -131,16 +142,18 @@ export const workerMutants = [
   plant(
     { file: 'migrations/0008_health.sql', test: 'test/views/views.test.ts', only: 'health' },
     {
-      'Reads keep failing after the second that failed in a row': [
-        'c.is_stored and c.attempts > 1)',
-        'c.is_stored and c.attempts > 0)',
+      'A cell is failing after its second failed read in a row': [
+        'c.is_stored and c.failed_reads > 1)',
+        'c.is_stored and c.failed_reads > 0)',
       ],
-      'An instance that was retired is not one that was never read': [
+      'A retired instance is not reported as never read': [
         'where i.retired_at is null\n    and not exists',
         'where not exists',
       ],
-      'An instance whose list has the instance has the instance has the instance has no organizationsss is not one that was never read':
-        ['and (i.listed_at is null or i.new_orgs_from is null or exists (', 'and (true or exists ('],
+      'An instance without organizations is not reported as never read': [
+        'and (i.listed_at is null or i.new_orgs_from is null or exists (',
+        'and (true or exists (',
+      ],
     },
   ),
   plant(
@@ -150,7 +163,7 @@ export const workerMutants = [
         'eb.val(isConfirmed ? apiUrl : null)',
         'eb.val(apiUrl)',
       ],
-      'An API that another process has pinned meanwhile counts': [
+      'An API that another process has pinned in the meantime counts': [
         'await requireApiUrl(trx, { instanceId, apiUrl });',
         '',
       ],
@@ -159,9 +172,9 @@ export const workerMutants = [
   plant(
     { file: 'src/loading/run.ts', test: 'test/commands/never-read.test.ts' },
     {
-      'The reason why a run broke off is kept with its instance': [
-        'await recordAttemptEnd(handle.db, instanceId, message)',
-        'await recordAttemptEnd(handle.db, instanceId, null)',
+      'The reason why a run failed is stored with its instance': [
+        'await recordAttemptError(handle.db, instanceId, message)',
+        'await recordAttemptError(handle.db, instanceId, null)',
       ],
     },
   ),
@@ -174,14 +187,14 @@ export const workerMutants = [
   plant(
     { file: 'src/cli/gaps.ts', test: 'test/commands/never-read.test.ts' },
     {
-      'gaps exits with 3 for an instance that was never read': ['neverRead.length > 0 || found', 'found'],
+      'gaps exits with 3 for an instance that was never read': ['neverRead.length > 0 || cells', 'cells'],
     },
   ),
   plant(
-    { file: 'src/loading/report.ts', test: 'test/e2e/bad-answers.test.ts', only: 'names the command' },
+    { file: 'src/loading/report.ts', test: 'test/e2e/bad-responses.test.ts', only: 'names the command' },
     {
-      'A command that shows nothing is not named': [
-        'if (!isGap(standing)) this.#gaps.delete(cellId(loaded));\n    else if (',
+      'A command that shows nothing is not suggested': [
+        'if (!isGap(standing)) this.#gaps.delete(cellId(loadedCell));\n    else if (',
         'if (',
       ],
     },
@@ -189,7 +202,7 @@ export const workerMutants = [
   plant(
     { file: 'src/losant/orgs.ts', test: 'test/losant/orgs.test.ts' },
     {
-      'The name of an instance can be stored, whatever it has': ['name && storable(name)', 'name'],
+      'The name of an instance can be stored, whatever it contains': ['name && toStorableText(name)', 'name'],
     },
   ),
 ].flat();

@@ -38,7 +38,7 @@ async function holdLease(until: string): Promise<void> {
 }
 
 // Guarantee (Runs): The failure of one instance or organization never stops another.
-test('a wake-up over several instances exports each, whatever befalls another', async () => {
+test('a wake-up runs each instance, even if others fail', async () => {
   const broken = {
     ...instanceOf(platform),
     instanceId: '5c0000000000000000000009',
@@ -68,7 +68,7 @@ test('a wake-up over several instances exports each, whatever befalls another', 
 });
 
 // Guarantee (Runs): A slow, hanging or broken instance delays no other one.
-test('a slow, a hanging and a broken instance delay no wake-up of a good one, and keep no connection', async () => {
+test('a slow, a hanging and a broken instance delay no run of another one, and keep no transaction open', async () => {
   const [hanging, slow] = [
     await startPlatform({ orgs: 2, now: Date.now, seed: 'hanging' }),
     await startPlatform({ orgs: 30, now: Date.now, seed: 'slow', latencyMs: 300 }),
@@ -92,10 +92,10 @@ test('a slow, a hanging and a broken instance delay no wake-up of a good one, an
   await until('the slow one works', () => replica.loop.statuses[1]?.state === 'working');
   const transactions = `select from pg_stat_activity where application_name = 'replica-1'
     and datname = current_database() and clock_timestamp() - xact_start > interval '200 ms'`;
-  expect(await queryOnce(database.url, transactions)).toEqual([]);
+  expect(await asWriter(database.url, transactions)).toEqual([]);
 });
 
-test('twenty instances take turns in four connections, beside the one that renews leases', async () => {
+test('twenty instances share four connections and one that renews leases', async () => {
   const platforms = await Promise.all(
     Array.from({ length: 20 }, (_, index) => startPlatform({ orgs: 1, now: Date.now, seed: `${index}` })),
   );
@@ -110,11 +110,11 @@ test('twenty instances take turns in four connections, beside the one that renew
   );
   const sessions = `select count(*)::integer from pg_stat_activity where application_name = 'replica-1'
     and datname = current_database()`;
-  const [{ count } = {}] = await queryOnce(database.url, sessions);
+  const [{ count } = {}] = await asWriter(database.url, sessions);
   expect(count).toBeLessThanOrEqual(5);
 });
 
-test('a wake-up reads the token anew, so that one in place of a refused one is used by the next', async () => {
+test('each run reads the token again, so that a replaced one is used by the next', async () => {
   let token = 'revoked';
   const replica = await open({ instances: [instanceOf(platform, () => token)] });
   await replica.runAll();
@@ -135,7 +135,7 @@ test('a wake-up reads the token anew, so that one in place of a refused one is u
   expect(recorded[0]?.['error']).toContain('HTTP 401');
 });
 
-test('a token that was refused stays so until Losant takes one: an outage does not tell', async () => {
+test('a token is rejected until Losant accepts one; an outage changes nothing', async () => {
   let token = platform.token;
   const replica = await open({ instances: [instanceOf(platform, () => token)], attempts: 1 });
   const runTo = async (result: RunResult, isRefused: number) => {
@@ -153,19 +153,19 @@ test('a token that was refused stays so until Losant takes one: an outage does n
     await platform.control('config', { faults: { kinds: [kind], forever: true } });
     await runTo('failed', 1);
   }
-  // A token without the scope for the instance itself: the run goes on to numbers, of which none is answered.
+  // Without the scope for the instance itself the run continues, and gets no response for any cell.
   const counters = ['deviceCounts', 'notebookMinuteCounts', 'payloadCounts', 'payloadCountsBreakdown'];
   const scopes = counters.map((name) => `instanceOrg.${name}`);
   await platform.control('tokens', { token, scopes });
   await platform.control('config', { faults: { kinds: ['reset'], forever: true } });
-  await queryOnce(database.url, asProgram('update losant_usage.coverage set next_read_at = now()'));
+  await asWriter(database.url, asProgram('update losant_usage.coverage set next_read_at = now()'));
   await runTo('partial', 1);
   await platform.control('tokens', { token, scopes: ['all.Instance'] });
   await platform.control('config', { faults: null });
   await runTo('complete', 0);
 });
 
-test('a run tells how far it is', async () => {
+test('a run in progress has counts', async () => {
   const replica = await open();
   await platform.control('config', { latencyMs: 50 });
   const running = replica.runAll();
@@ -177,7 +177,7 @@ test('a run tells how far it is', async () => {
   expect(progressOf()).toBeNull();
 });
 
-test('the loop stands by while another process exports, and takes over soon after its lease lapses', async () => {
+test('a worker stands by while another process runs the instance, and runs it soon after that lease has expired', async () => {
   const replica = await open({ retryIntervalMs: 50 });
   await replica.runAll();
   await holdLease(`now() + interval '1 minute'`);
@@ -191,13 +191,13 @@ test('the loop stands by while another process exports, and takes over soon afte
   expect(said).toHaveLength(2);
 });
 
-// Guarantee (Operation): Workers take over each other's instances when one is killed or frozen.
-test('a standby looks again every 20 seconds', async () => {
+// Guarantee (Operation): Workers take over each other's instances if one is killed or suspended.
+test('a standby process retries every 20 seconds', async () => {
   const replica = await open();
   // The one request of a look waits for no timer.
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   onTestFinished(() => void vi.useRealTimers());
-  await queryOnce(
+  await asWriter(
     database.url,
     asProgram(`insert into losant_usage.instances (instance_id) values ('${platform.instanceId}');
       ${holdLeaseOf(platform.instanceId)}`),
@@ -217,8 +217,8 @@ test('a wake-up in the middle of a run is not lost: another run follows', async 
   await until('both runs', async () => (await replica.metric(runs(platform, 'complete'))) === 2);
   replica.loop.wake(3);
   await until('the third', async () => (await replica.metric(runs(platform, 'complete'))) === 3);
-  const missed = replica.logged.filter((line) => line.includes('missed wake-up, running now'));
-  expect(missed).toEqual([expect.stringContaining('"missed":3')]);
+  const missed = replica.logged.filter((line) => line.includes('missed a wake-up; running now'));
+  expect(missed).toEqual([expect.stringContaining('"missed_wake_ups":3')]);
 });
 
 /** The transactions that wrote the rows: any write changes them. */
@@ -247,29 +247,29 @@ test('a worker whose database was migrated by a newer version writes nothing, an
   });
 });
 
-test('the beginning of a run is logged, and then how far it is, once a minute', () => {
+test('the start of a run is logged, and then its progress once a minute', () => {
   const { logged, logger } = recordLog();
   let nowMs = 0;
   const log = logProgress({ logger, hostNow: () => nowMs }, { instance_id: 'i', run_id: 'r' });
   for (nowMs of [0, 59_999, 60_000, 61_000]) log({ plannedCells: 400, readCells: nowMs / 1_000 });
   expect(logged).toEqual([
     { instance_id: 'i', run_id: 'r', msg: 'run started' },
-    { instance_id: 'i', run_id: 'r', cells_planned: 400, cells_done: 60, msg: 'run under way' },
+    { instance_id: 'i', run_id: 'r', cells_planned: 400, cells_done: 60, msg: 'run in progress' },
   ]);
 });
 
 const details = { hint: '' };
-const answer = { ...details, action: 'instance.get', body: null };
+const response = { ...details, action: 'instance.get', body: null };
 
 test.each<[string, unknown, RunResult, boolean]>([
   ['another process', new BusyError('lease_busy', '', details), 'standby', true],
   ['a lost lease', new BusyError('lease_lost', '', details), 'standby', true],
-  ['a refused token', new LosantError('unauthorized', '', { ...answer, status: 401 }), 'refused', false],
-  ['no API', new LosantError('unreachable', '', { ...answer, status: null }), 'failed', false],
+  ['a rejected token', new LosantError('unauthorized', '', { ...response, status: 401 }), 'refused', false],
+  ['no API', new LosantError('unreachable', '', { ...response, status: null }), 'failed', false],
   ['no database', new DatabaseError('database_unreachable', '', details), 'failed', true],
   ['a defect', new Error('defect'), 'failed', false],
-])('a run that could not begin because of %s', (_, error, result, again) => {
-  const end = classifyFailure(error, false);
-  expect([end.result, isRetriedSoon(end)]).toEqual([result, again]);
+])('a run that could not begin because of %s', (_, error, result, isRetried) => {
+  const run = classifyFailure(error, false);
+  expect([run.result, isRetriedSoon(run)]).toEqual([result, isRetried]);
   expect(classifyFailure(error, true).result).toBe('interrupted');
 });

@@ -74,9 +74,9 @@ export async function openReplica(options: ReplicaOptions) {
     logged,
     /** Returns the whole text of a scrape; without the ledger's gauges if the database is away. */
     scrape,
-    /** Starts it, or wakes it up. */
+    /** Starts the loop, or wakes it up. */
     wake,
-    /** Starts it, or wakes it up, and waits until it waits for the next wake-up. */
+    /** Starts the loop, or wakes it up, and returns when it waits for the next wake-up. */
     runAll: async () => {
       const { promise, resolve } = Promise.withResolvers<void>();
       onWaiting = resolve;
@@ -84,7 +84,6 @@ export async function openReplica(options: ReplicaOptions) {
       await Promise.race([promise, running]);
     },
     metric: async (series: string) => readMetric(await scrape(), series),
-    /** Ends it. */
     close: async () => {
       stop.abort(new Error('the replica is closed'));
       await running;
@@ -110,7 +109,7 @@ export function instanceOf(
   };
 }
 
-/** Returns a logger, and the fields of what is logged by it. */
+/** Returns a logger and the fields of its lines. */
 export function recordLog() {
   const logged: Record<string, unknown>[] = [];
   const write = (line: string) => {

@@ -14,10 +14,10 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** Arms a wake-up each minute. Returns the numbers of missed ones with which it has called. */
+/** Schedules a wake-up each minute. Returns the numbers of missed wake-ups, one per call. */
 async function armEachMinute(): Promise<readonly number[]> {
   const calls: number[] = [];
-  const { stop } = await armSchedule('* * * * *', (missed) => calls.push(missed));
+  const { stop } = await armSchedule('* * * * *', (missedWakeUps) => calls.push(missedWakeUps));
   onTestFinished(stop);
   return calls;
 }
@@ -31,7 +31,7 @@ test('each time of the schedule is a wake-up', async () => {
   expect(calls).toEqual([0, 0, 0]);
 });
 
-test('the 2,880 times of a pause of two days are one wake-up, with the one that has come', async () => {
+test('2,880 wake-ups missed in two days make one call, together with the current one', async () => {
   const calls = await armEachMinute();
   vi.setSystemTime(Date.UTC(2026, 10, 26, 10, 0, 30));
   await vi.advanceTimersToNextTimerAsync();
