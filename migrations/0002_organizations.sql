@@ -3,7 +3,7 @@
 create table losant_usage.instances (
   instance_id text collate "C" primary key check (instance_id ~ '^[0-9a-f]{24}$'),
   name text,
-  api_url text not null,
+  api_url text,
   policy jsonb not null default '{}',
   control_totals text not null default 'block' check (control_totals in ('block', 'show')),
   new_orgs_from date,
@@ -11,7 +11,11 @@ create table losant_usage.instances (
   list_problem text,
   totals_problem text,
   org_transferred_on date,
-  horizon_day date
+  horizon_day date,
+  first_attempt_at timestamptz not null default clock_timestamp(),
+  last_attempt_at timestamptz not null default clock_timestamp(),
+  last_error text,
+  retired_at timestamptz
 );
 
 create table losant_usage.leases (
@@ -102,11 +106,12 @@ create trigger reject_manual_write before insert or update or delete or truncate
 create trigger reject_rewrite before truncate on losant_usage.runs
   execute function losant_usage_internal.reject_write('the record of runs is append-only');
 
-comment on table losant_usage.instances is 'The Losant instances that this database tracks, one row each. Written by losant-usage.';
+comment on table losant_usage.instances is 'The Losant instances that this database tracks, one row each from the first attempt to read one. Written by losant-usage.';
 comment on column losant_usage.instances.control_totals is 'Setting CONTROL_TOTALS: block, if a difference from a control total blocks the month, or show.';
 comment on column losant_usage.instances.horizon_day is 'Oldest day that could still be read when cells before it were last retired (UTC); null before the first run.';
 comment on column losant_usage.instances.new_orgs_from is 'First usage day of a newly listed organization (UTC): the day before the first run over all organizations; null while LOSANT_ORG_IDS selects some.';
 comment on column losant_usage.instances.org_transferred_on is 'Last usage day whose control totals are not comparable, because an organization was transferred from or to another instance (UTC); null if none was.';
+comment on column losant_usage.instances.retired_at is 'When the instance was retired (UTC); null while it is read, and again from the next attempt.';
 comment on column losant_usage.instances.policy is 'Settings from which next_read_at was last computed: readAtHours, finalAfterHours, horizonDays.';
 comment on table losant_usage.leases is 'Which process runs for which instance, one row per instance. Written by losant-usage.';
 comment on column losant_usage.leases.acquired_at is 'When the lease was acquired (UTC, database clock).';
@@ -127,7 +132,7 @@ comment on column losant_usage.organization_tags.key is 'Tag key.';
 comment on column losant_usage.organization_tags.nth is '1 for the first tag with this key, 2 for the second, and so on.';
 comment on column losant_usage.organization_tags.value is 'Tag value.';
 comment on table losant_usage.runs is 'Runs that had something to do, one row each.';
-comment on column losant_usage.runs.counts is 'What the run did: orgs, cells by result, rows, requests.';
+comment on column losant_usage.runs.counts is 'What the run did, or has done so far: orgs, cells by result, rows, requests.';
 comment on column losant_usage.runs.error is 'Why the run failed or was interrupted; null otherwise.';
 comment on column losant_usage.runs.failures is 'Failures by cause: array of {code, message, stream, cells, orgs, example}.';
 comment on column losant_usage.runs.finished_at is 'When the run finished (UTC); null while it is running.';

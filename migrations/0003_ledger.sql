@@ -21,6 +21,7 @@ create table losant_usage.coverage (
   is_stored boolean not null default false,
   is_reported boolean not null default false,
   omissions smallint not null default 0 check (omissions between 0 and 3),
+  last_omitted_at timestamptz,
   revision integer not null default 0,
   failed_reads integer not null default 0,
   last_read_at timestamptz,

@@ -30,7 +30,22 @@ left join (
 
 -- Final cells are not counted: they are the cells of the tracks without those that are not final.
 create view losant_usage.health as
-with tracked_cells as (
+with completeness as (
+  select f.instance_id, f.stream, f.first_day, f.orgs, f.last_day, f.complete_to, f.orgs_complete, f.gaps,
+    f.orgs_with_gaps, f.oldest_gap, f.newest_gap
+  from losant_usage.freshness f
+  union all
+  -- An instance that was never read has no tracks. One without organizations has none either, but a complete list.
+  select i.instance_id, null, null, 0, null, null, 0, 0, 0, null, null
+  from losant_usage.instances i
+  where i.retired_at is null
+    and not exists (
+      select from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
+      where o.instance_id = i.instance_id)
+    and (i.listed_at is null or i.new_orgs_from is null or exists (
+      select from losant_usage.organizations o where o.instance_id = i.instance_id and o.deleted_on is null))
+),
+tracked_cells as (
   select o.instance_id, t.stream,
     sum(greatest(t.next_day, least(t.last_day, losant_usage_internal.today() - 1) + 1) - t.first_day)::bigint as cells
   from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id group by o.instance_id, t.stream
@@ -75,22 +90,23 @@ last_runs as (
     max(finished_at) filter (where is_full and status = 'complete') as last_complete_run_at
   from losant_usage.runs group by instance_id
 )
-select f.instance_id, i.name as instance_name, i.api_url, i.listed_at, i.list_problem, i.totals_problem,
+select f.instance_id, i.name as instance_name, i.api_url, i.first_attempt_at, i.last_attempt_at, i.last_error,
+  i.listed_at, i.list_problem, i.totals_problem,
   coalesce(o.organizations, 0) as organizations, coalesce(o.organizations_deleted, 0) as organizations_deleted,
   r.last_run_at, r.last_complete_run_at, l.run_id as lease_run_id, l.acquired_at as lease_acquired_at, f.stream,
   f.first_day, f.last_day, f.complete_to, f.orgs, f.orgs_complete, f.gaps, f.orgs_with_gaps, f.oldest_gap, f.newest_gap,
   (select count(*) from losant_usage.coverage_gaps g where g.instance_id = f.instance_id and g.stream = f.stream
     and g.usage_date < losant_usage_internal.today() + 7 - (i.policy ->> 'horizonDays')::integer) as gaps_expiring,
-  greatest(0, t.cells - coalesce(c.not_final, 0)) as final, coalesce(c.waived, 0) as waived,
+  greatest(0, coalesce(t.cells, 0) - coalesce(c.not_final, 0)) as final, coalesce(c.waived, 0) as waived,
   coalesce(c.stored, 0) as stored, coalesce(c.waiting, 0) as waiting, coalesce(c.unavailable, 0) as unavailable,
   coalesce(c.in_doubt, 0) as in_doubt,
   coalesce(c.missing, 0) as missing, coalesce(c.unreported, 0) as unreported,
   coalesce(c.yesterday_waiting, 0) as yesterday_waiting, coalesce(c.yesterday_unavailable, 0) as yesterday_unavailable,
   coalesce(c.yesterday_in_doubt, 0) as yesterday_in_doubt, coalesce(c.yesterday_missing, 0) as yesterday_missing,
   d.newest_read_day, coalesce(n.failing, 0) as failing, coalesce(n.quarantined, 0) as quarantined
-from losant_usage.freshness f
+from completeness f
 join losant_usage.instances i on i.instance_id = f.instance_id
-join tracked_cells t on t.instance_id = f.instance_id and t.stream = f.stream
+left join tracked_cells t on t.instance_id = f.instance_id and t.stream = f.stream
 left join standing_counts c on c.instance_id = f.instance_id and c.stream = f.stream
 left join failure_counts n on n.instance_id = f.instance_id and n.stream = f.stream
 left join lateral (
@@ -105,7 +121,7 @@ left join last_runs r on r.instance_id = f.instance_id
 left join losant_usage.leases l on l.instance_id = f.instance_id and l.expires_at > now();
 
 comment on view losant_usage.freshness is 'Completeness by instance and stream, one row each. Source: tracks, coverage.';
-comment on view losant_usage.health is 'Status by instance and stream: what the console, /metrics, /status.json and losant-usage status show. Source: freshness, coverage, runs.';
+comment on view losant_usage.health is 'Status by instance and stream, with one row without a stream for an instance that was never read: what the console, /metrics, /status.json and losant-usage status show. Source: freshness, coverage, runs, instances.';
 comment on column losant_usage.health.failing is 'Stored cells whose last two reads failed (count).';
 comment on column losant_usage.health.final is 'Cells that are final (count).';
 comment on column losant_usage.health.gaps_expiring is 'Gaps that pass the horizon within 7 days (count).';

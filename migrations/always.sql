@@ -117,7 +117,8 @@ begin
       'none.'),
     ('current_period_end', 'End of the current billing period in Losant (UTC, exclusive); null if Losant reports '
       'none.'),
-    ('api_url', 'Base URL of the Losant API that the usage comes from; a run with another URL is rejected.'),
+    ('api_url', 'Base URL of the Losant API that the usage comes from: that of the first response that confirmed the '
+      'instance; null before. A run with another URL is rejected.'),
     ('listed_at', 'When the organizations were last listed completely (UTC); null if never.'),
     ('list_problem', 'Why the last list was incomplete, so that organizations may be missing; null if it was '
       'complete.'),
@@ -131,13 +132,17 @@ begin
     ('reason', 'Code for what is wrong with the cell or with its last read; null if nothing is.'),
     ('detail', 'The reason in words, with what the code does not say; null if there is nothing to add.'),
     ('revision', 'Revision of the numbers: 0 for none yet, 1 for the first, one more with each change.'),
-    ('omissions', 'Responses, at least an hour apart, that have omitted a stored zero that nothing confirms (count, '
-      'at most 3).'),
+    ('omissions', 'Responses in a row, an hour apart, that have omitted a stored zero that nothing confirms, or a '
+      'stored number other than zero (count, at most 3).'),
+    ('last_omitted_at', 'When the first request of the last response that counts in omissions was sent (UTC, database '
+      'clock); null if there was none.'),
     ('last_read_at', 'When the first request of the last good read was sent (UTC, database clock); null if there was '
       'none.'),
     ('next_read_at', 'When the cell is read next (UTC); null if it is not read again.'),
     ('failed_reads', 'Failed reads since the last good one (count).'),
     ('last_attempt_at', 'When the last request was sent, whatever its result (UTC, database clock); null if none was.'),
+    ('first_attempt_at', 'When a run first tried to read the instance (UTC, database clock).'),
+    ('last_error', 'Why the last run failed; null if it did not.'),
     ('first_loaded_at', 'When numbers were first stored (UTC); null if none are.'),
     ('finalized_at', 'When the cell first became final (UTC); null if it never did.'),
     ('was_final', 'Whether the cell was final before the change.'),
@@ -187,11 +192,14 @@ begin
     ('freshness.first_day', 'First expected day (UTC).'),
     ('freshness.last_day', 'Last expected day (UTC), at most yesterday.'),
     ('freshness.orgs', 'Organizations that are tracked (count).'),
-    ('health.first_day', 'First expected day (UTC).'),
-    ('health.last_day', 'Last expected day (UTC), at most yesterday.'),
+    ('health.first_day', 'First expected day (UTC); null for an instance that was never read.'),
+    ('health.last_attempt_at', 'When a run last tried to read the instance (UTC, database clock).'),
+    ('health.last_day', 'Last expected day (UTC), at most yesterday; null for an instance that was never read.'),
     ('health.orgs', 'Organizations that are tracked (count).'),
+    ('health.stream', 'Stream; see streams. Null for an instance that was never read.'),
     ('instance_totals.last_read_at', 'When the control total was requested (UTC); null if it was not.'),
     ('instance_totals.quantity', 'Control total of Losant; null if it was not read or was omitted.'),
+    ('instances.last_attempt_at', 'When a run last tried to read the instance (UTC, database clock).'),
     ('instances.name', 'Name as last seen; null if Losant reports none.'),
     ('leases.run_id', 'Run that holds the lease.'),
     ('meter_events.closed_at', 'When the statement was created (UTC).'),

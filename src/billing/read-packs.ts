@@ -119,8 +119,8 @@ async function checkSignature(
   const key = keys.find((candidate) => fingerprintOf(candidate) === signedBy);
   if (key === undefined) {
     const fingerprints = keys.map(fingerprintOf).join(', ');
-    const given = keys.length === 1 ? 'the given key is' : 'the given keys are';
-    throw new FileProblem(`was signed with key ${signedBy}, but ${given} ${fingerprints}`);
+    const subject = keys.length === 1 ? 'the given key is' : 'the given keys are';
+    throw new FileProblem(`was signed with key ${signedBy}, but ${subject} ${fingerprints}`);
   }
   if (!verify(null, bytes, key, signature))
     throw new FileProblem('does not match the manifest; one of the two was changed');
@@ -195,8 +195,8 @@ function describeUnchecked({ packs, notes }: Verification, keys: readonly KeyObj
   }
 }
 
-function compareNumbers(left: Pack, right: Pack): number {
-  const [a, b] = [left.manifest.statement, right.manifest.statement];
-  if (a.instanceId !== b.instanceId) return a.instanceId < b.instanceId ? -1 : 1;
-  return a.number - b.number || (left.folder < right.folder ? -1 : 1);
+function compareNumbers(a: Pack, b: Pack): number {
+  const [first, second] = [a.manifest.statement, b.manifest.statement];
+  if (first.instanceId !== second.instanceId) return first.instanceId < second.instanceId ? -1 : 1;
+  return first.number - second.number || (a.folder < b.folder ? -1 : 1);
 }

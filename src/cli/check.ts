@@ -16,7 +16,7 @@ import { addDays, type UsageDay } from '../usage/day.ts';
 import { WHOLE_INSTANCE } from '../usage/plan.ts';
 import { lastEndedDay } from '../usage/policy.ts';
 import { getStream } from '../usage/streams/catalog.ts';
-import { isGood, probeHeartbeat } from '../worker/heartbeat.ts';
+import { isDelivered, probeHeartbeat } from '../worker/heartbeat.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openDatabase, requireCreatable, requireWritable } from './database.ts';
 import { flagOption } from './options.ts';
@@ -263,7 +263,7 @@ async function readNumbers(
 /** Checks that the monitor of HEARTBEAT_URL responds, without reporting a run to it. */
 async function checkHeartbeat(url: string): Promise<CheckResult> {
   const response = await probeHeartbeat(url);
-  if (isGood(response)) return { message: 'the monitor responds' };
+  if (isDelivered(response)) return { message: 'the monitor responds' };
   if (typeof response === 'string') {
     throw new AppError('unreachable', `HEARTBEAT_URL does not respond: ${response}`, {
       hint: 'check the address and the network',

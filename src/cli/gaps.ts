@@ -1,9 +1,9 @@
 import { EXIT } from '../errors.ts';
 import { waiveCells } from '../ledger/waive.ts';
 import { withoutIdsAndDays } from '../loading/report.ts';
-import { type Gap, readGaps } from '../queries/gaps.ts';
+import { type Gap, type NeverReadInstance, readGaps, readNeverReadInstances } from '../queries/gaps.ts';
 import { formatTable } from '../terminal/text.ts';
-import { count, showDays, showWhen } from '../terminal/words.ts';
+import { count, showDays, showInstant, showWhen } from '../terminal/words.ts';
 import { mergeDays } from '../usage/day.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
@@ -25,24 +25,45 @@ export const gaps = defineCommand({
     await using handle = await openSchema(context);
     const instanceIds = await selectInstanceIds(context, handle);
     const cells = await readGaps(handle.db, { instanceIds, includeResolved: all });
+    const neverRead = await readNeverReadInstances(handle.db, instanceIds);
+    const isIncomplete = neverRead.length > 0 || cells.some(({ standing }) => isGap(standing));
     return {
-      document: cells.map(({ orgName: _, ...gap }) => gap),
-      lines: renderGaps(cells, context.hostNow()),
-      exitCode: cells.some(({ standing }) => isGap(standing)) ? EXIT.incomplete : EXIT.ok,
+      document: [...neverRead.map(toGap), ...cells.map(({ orgName: _, ...gap }) => gap)],
+      lines: [...neverRead.flatMap(formatNeverRead), ...renderGaps(cells, neverRead, context.hostNow())],
+      exitCode: isIncomplete ? EXIT.incomplete : EXIT.ok,
     };
   },
 });
 
+/** Returns an instance that was never read as a gap without an organization, a stream and a day. */
+function toGap({ instanceId, lastError }: NeverReadInstance) {
+  const noCell = { orgId: null, stream: null, day: null, nextReadAt: null };
+  return { instanceId, standing: 'missing', reason: 'never_read', detail: lastError, ...noCell };
+}
+
+/** Formats that an instance was never read, and why its last run failed. */
+export function formatNeverRead({ instanceId, neverReadSince, lastError }: NeverReadInstance): string[] {
+  return [
+    `Instance ${instanceId} was never read; the first attempt was ${showInstant(neverReadSince)}.`,
+    `  ${lastError === null ? 'No run has read anything yet.' : `The last run failed: ${lastError}`}`,
+    '  To see what is wrong: losant-usage check',
+  ];
+}
+
 /** The rows of a cause shown to people; `--json` has all. */
 const MAX_TABLE_ROWS = 100;
 
-export function renderGaps(cells: readonly Gap[], nowMs: number): string[] {
+export function renderGaps(
+  cells: readonly Gap[],
+  neverRead: readonly NeverReadInstance[],
+  nowMs: number,
+): string[] {
   const missing = cells.filter(({ standing }) => isGap(standing));
   const resolved = cells.filter(({ standing }) => !isGap(standing));
-  const lines: string[] =
-    missing.length === 0
-      ? ['No gaps.']
-      : [`${countCells(missing)} missing or in doubt.`, ...renderCauses(missing, nowMs)];
+  const lines: string[] = [];
+  if (missing.length > 0) {
+    lines.push(`${countCells(missing)} missing or in doubt.`, ...renderCauses(missing, nowMs));
+  } else if (neverRead.length === 0) lines.push('No gaps.');
   if (resolved.length > 0) {
     lines.push('', `${countCells(resolved)} waived or unavailable.`, ...renderCauses(resolved, nowMs));
   }

@@ -2,7 +2,7 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import { EXIT, SettingsError } from '../errors.ts';
 import { createExpectedCells, syncTracks } from '../ledger/expected.ts';
 import { markDeleted } from '../ledger/organizations.ts';
-import { createInstanceContext, readClock } from '../loading/context.ts';
+import { readClock } from '../loading/context.ts';
 import type { RunOutcome } from '../loading/report.ts';
 import { runInstance } from '../loading/run.ts';
 import { type NonFinalCells, readNonFinalCells } from '../queries/gaps.ts';
@@ -103,7 +103,7 @@ async function loadLastDays(context: DeleteContext): Promise<RunOutcome> {
   const nonFinalCells = await readNonFinalCells(handle.db, lookup.orgId);
   const pendingCells = nonFinalCells.filter((cells) => isMissing(cells) || cells.standing === 'stored');
   const from = earliestDay(yesterday, ...pendingCells.map(({ first }) => first));
-  return await runInstance(createInstanceContext({ ...context, gates: new Map() }, lookup.instance), {
+  return await runInstance({ ...context, rates: new Map() }, lookup.instance, {
     kind: 'backfill',
     runId: context.runId,
     orgIds: [lookup.orgId],

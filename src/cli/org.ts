@@ -4,6 +4,7 @@ import { mayHaveChanged, type OrgPatch, orgPatch, sendChange } from '../losant/a
 import { createLosantClient, type LosantClient, type LosantClientOptions } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getOrg, type OrgResource } from '../losant/orgs.ts';
+import { Rate } from '../losant/rate.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { formatTable } from '../terminal/text.ts';
 import { type CommandContext, defineCommand } from './command.ts';
@@ -93,7 +94,7 @@ export function createReadClient(
   { apiUrl, domain, readToken, requestConcurrency: concurrency, requestsPerSecond }: InstanceConfig,
   more: Partial<LosantClientOptions> = {},
 ): LosantClient {
-  const gate = new Gate({ concurrency, requestsPerSecond });
+  const gate = new Gate({ concurrency, rate: new Rate(requestsPerSecond) });
   const connection = { apiUrl, domain, token: readToken(), version };
   return createLosantClient({ ...config.request, ...connection, random, gate, now: hostNow, ...more });
 }

@@ -1,9 +1,10 @@
 import { SettingsError } from '../errors.ts';
 import { syncTracks } from '../ledger/expected.ts';
+import { recordRetirement } from '../ledger/instances.ts';
 import { readClock } from '../loading/context.ts';
 import { idText } from '../settings/kinds.ts';
 import { defineCommand } from './command.ts';
-import { openSchema, selectInstances } from './database.ts';
+import { openSchema } from './database.ts';
 import { requiredOption } from './options.ts';
 
 export const retire = defineCommand({
@@ -24,10 +25,9 @@ export const retire = defineCommand({
       });
     }
     await using handle = await openSchema(context, { writes: true });
-    // Throws if the database does not have the instance, such as for a typo.
-    await selectInstances(context, handle, [instanceId]);
     const now = await readClock(context, handle);
     const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null };
+    await recordRetirement(handle.db, instanceId);
     await syncTracks(ledger, { streams: [], selection: [] });
     const lines = [`Instance ${instanceId} is retired; yesterday is its last expected day. Its data stays.`];
     return { document: { instanceId }, lines };

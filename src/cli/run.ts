@@ -5,20 +5,20 @@ import { BusyError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCod
 import type { FailureGroup } from '../ledger/runs.ts';
 import {
   createInstanceContext,
-  type Gates,
   type Progress,
+  type Rates,
   type RunOptions,
   readClock,
 } from '../loading/context.ts';
 import { type PlanSummary, previewRun } from '../loading/preview.ts';
-import { logRun, type RunOutcome, type RunReport } from '../loading/report.ts';
+import { findNextCommand, logRun, type RunOutcome, type RunReport } from '../loading/report.ts';
 import { runInstance } from '../loading/run.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { idText, number } from '../settings/kinds.ts';
 import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
-import { beginHeartbeat } from '../worker/heartbeat.ts';
+import { createHeartbeat } from '../worker/heartbeat.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openDatabase, openSchema } from './database.ts';
 import {
@@ -95,7 +95,7 @@ interface LoadRequest {
 interface LoadContext extends CommandContext, LoadRequest {
   readonly handle: DatabaseHandle;
   readonly now: () => number;
-  readonly gates: Gates;
+  readonly rates: Rates;
   /** The host's time until which the command waits for other processes. */
   readonly giveUpAtMs: number;
 }
@@ -110,7 +110,7 @@ async function loadInstances(context: CommandContext, request: LoadRequest): Pro
     ? await openDatabase(context, { ifMissing: 'stand_in' })
     : await openSchema(context, { creates: true });
   const now = await readClock(context, handle);
-  const loading: LoadContext = { ...context, ...request, handle, now, gates: new Map(), giveUpAtMs };
+  const loading: LoadContext = { ...context, ...request, handle, now, rates: new Map(), giveUpAtMs };
   const scopes = await assignOrgs(loading, candidates);
   const results: CommandResult[] = [];
   for (const scope of scopes) {
@@ -192,7 +192,7 @@ async function loadInstance(
 ): Promise<CommandResult> {
   const { output, signal, logger, runOptions, hostNow, giveUpAtMs } = loading;
   const { instanceId } = instance;
-  const outcome = await runInstance(createInstanceContext(loading, instance), {
+  const outcome = await runInstance(loading, instance, {
     ...runOptions,
     runId: loading.newId(),
     orgIds,
@@ -241,22 +241,24 @@ function createProgress({ output, hostNow }: CommandContext): (progress: Progres
 }
 
 async function withHeartbeat(
-  { config, logger, signal }: CommandContext,
+  { config, logger }: CommandContext,
   work: () => Promise<CommandResult>,
 ): Promise<CommandResult> {
-  const heartbeat = beginHeartbeat({ url: config.heartbeatUrl, logger });
+  const heartbeat = createHeartbeat({ url: config.heartbeatUrl, logger });
   try {
     const result = await work();
-    await heartbeat.end(result.exitCode === EXIT.ok);
+    await heartbeat.send(result.exitCode === EXIT.ok);
     return result;
   } catch (error) {
-    // The process that runs the instance reports its own result, and a signal is not a failure.
-    if (!(error instanceof BusyError) && !signal.aborted) await heartbeat.end(false);
+    // The process that runs the instance reports its own result.
+    const isBusy = error instanceof BusyError && error.kind === 'lease_busy';
+    if (!isBusy) await heartbeat.send(false);
     throw error;
   }
 }
 
-export function renderRun(instanceId: string, { report, refusal, tally }: RunOutcome): string[] {
+export function renderRun(instanceId: string, outcome: RunOutcome): string[] {
+  const { report, refusal, tally } = outcome;
   const { restatedFinal } = tally;
   const restated = tally.rows.updated;
   const lines = [renderHead(instanceId, report)];
@@ -273,7 +275,7 @@ export function renderRun(instanceId: string, { report, refusal, tally }: RunOut
   }
   lines.push(...renderFailures(tally.groupFailures()));
   if (refusal) lines.push(`  Losant rejected the request: ${refusal.message}`, `  ${refusal.hint}`);
-  if (report.status !== 'complete') lines.push('  To see what is missing and why: losant-usage gaps');
+  if (report.status !== 'complete') lines.push(`  To see what is wrong and why: ${findNextCommand(outcome)}`);
   return lines;
 }
 

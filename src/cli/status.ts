@@ -12,6 +12,7 @@ import { addDays, dayAt } from '../usage/day.ts';
 import { STANDINGS, standings, sumStandings } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { openSchema, selectInstanceIds } from './database.ts';
+import { formatNeverRead } from './gaps.ts';
 
 export const status = defineCommand({
   needs: ['database'],
@@ -21,7 +22,9 @@ export const status = defineCommand({
     await using handle = await openSchema(context);
     const instanceIds = await selectInstanceIds(context, handle);
     const health = await readHealth(handle.db, { nowMs, instanceIds });
-    const isComplete = health.gaps === 0 && health.instances.every(({ listProblem }) => listProblem === null);
+    const isComplete =
+      health.gaps === 0 &&
+      health.instances.every((each) => each.listProblem === null && each.neverReadSince === null);
     const exitCode = isComplete ? EXIT.ok : EXIT.incomplete;
     return { document: health, lines: renderStatus(health, nowMs), exitCode };
   },
@@ -41,11 +44,18 @@ function renderStatus({ instances, runs, unconfiguredInstances }: Health, nowMs:
 }
 
 function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], nowMs: number): string[] {
-  const { instanceId, leaseAcquiredAt, finalRestatements30Days: restated, listProblem, streams } = instance;
+  const {
+    leaseAcquiredAt,
+    finalRestatements30Days: restated,
+    listProblem,
+    neverReadSince,
+    streams,
+  } = instance;
   const head = ['stream', 'organizations', 'last day', 'complete to', 'gaps'];
   const lines: string[] = [
-    `Instance ${instanceId}`,
-    `  ${renderYesterday(streams, nowMs)}`,
+    ...(neverReadSince === null
+      ? [`Instance ${instance.instanceId}`, `  ${renderYesterday(streams, nowMs)}`]
+      : formatNeverRead({ ...instance, neverReadSince })),
     ...formatTable({ head, rows: streams.map(renderStream), right: [1] }),
     runs.length === 0 ? '  no runs on record' : '  last runs:',
     ...formatTable({ rows: runs.map(renderRun), indent: 4 }),

@@ -1,5 +1,3 @@
-import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { describeError, SettingsError } from '../errors.ts';
 import { readClock } from '../loading/context.ts';
@@ -7,7 +5,8 @@ import { readHealth } from '../queries/health.ts';
 import { type AppSources, createApp, createSources, openReader } from '../server/app.ts';
 import { type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
-import { armSchedule, type Schedule, WorkerLoop } from '../worker/loop.ts';
+import { WorkerLoop } from '../worker/loop.ts';
+import { armSchedule, type Schedule } from '../worker/schedule.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
 
@@ -47,7 +46,7 @@ async function serveWorker(context: CommandContext): Promise<CommandResult> {
     readNow: () => readClock(context, handle),
     nextWakeAt: () => schedule.nextWakeAt(),
   });
-  const schedule: Schedule = await armSchedule(config.schedule, (isMissed) => loop.wake(isMissed));
+  const schedule: Schedule = await armSchedule(config.schedule, (missed) => loop.wake(missed));
   let listening: Listening | null = null;
   try {
     const sources = createSources(context, { reader, loop, schedule, startedAtMs });
@@ -95,15 +94,18 @@ async function serve({ config, logger }: CommandContext, sources: AppSources): P
 }
 
 /** Waits for the work, at most 25 s after the abort; returns whether it ended. Throws what the work throws. */
-async function endsInTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
-  const ended = new AbortController();
-  const waitUntilLate = async () => {
-    if (!signal.aborted) await once(signal, 'abort', { signal: ended.signal });
-    return await sleep(SHUTDOWN_MS, 'late', { signal: ended.signal });
+export async function endsInTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<'late'>();
+  let timer: NodeJS.Timeout | undefined;
+  const startTimer = () => {
+    timer = setTimeout(resolve, SHUTDOWN_MS, 'late');
   };
+  signal.addEventListener('abort', startTimer);
+  if (signal.aborted) startTimer();
   try {
-    return (await Promise.race([work, waitUntilLate()])) !== 'late';
+    return (await Promise.race([work, late])) !== 'late';
   } finally {
-    ended.abort();
+    signal.removeEventListener('abort', startTimer);
+    clearTimeout(timer);
   }
 }

@@ -59,10 +59,18 @@ function sumStreams(health: Health, value: (stream: StreamHealth) => number): nu
 function listProblems({ health: { instances }, health, statuses, counts }: AttentionFacts): Line[] {
   const differences = instances.reduce((total, each) => total + each.differences, 0);
   const incompleteInstances = instances.filter(({ listProblem }) => listProblem !== null);
+  // During its first run an instance is being read.
+  const unreadInstances = instances.filter(
+    (each) => each.neverReadSince !== null && each.leaseAcquiredAt === null,
+  );
   return [
     ...statuses.flatMap(({ problem }): Line[] =>
       problem === null ? [] : [['bad', '/runs', problem.message, problem.hint]],
     ),
+    ...unreadInstances.map(({ instanceId, name, lastError }): Line => {
+      const text = `Instance ${name ?? instanceId} was never read: ${lastError ?? 'no run has read anything yet'}`;
+      return ['bad', '/runs', text, 'losant-usage check shows what is wrong'];
+    }),
     ...incompleteInstances.map(({ instanceId, name, listProblem }): Line => {
       const reason = `the last list was incomplete (${listProblem})`;
       const text = `Organizations of ${name ?? instanceId} may be missing: ${reason}`;

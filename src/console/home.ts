@@ -67,7 +67,9 @@ function describeYesterday(
       label: 'unknown',
       sentence: 'The database is not responding, or is still being read.',
     };
-  const instances = health.instances.filter(({ lastRunAt }) => lastRunAt !== null);
+  const instances = health.instances.filter(
+    (each) => each.lastRunAt !== null && each.neverReadSince === null,
+  );
   if (instances.length === 0) {
     const isRunning = statuses.some(({ progress }) => progress !== null);
     const sentence = isRunning ? 'The first run is in progress.' : 'Nothing has been loaded yet.';

@@ -55,10 +55,13 @@ export interface InstanceStatus {
 }
 
 export interface RunProgress {
+  readonly runId: string;
   readonly startedAt: string;
   /** Cells that were due so far (count); it grows while cells are read. */
   readonly plannedCells: number;
   readonly readCells: number;
+  /** Cells whose read failed (count). */
+  readonly failedReads: number;
 }
 
 export interface Problem {

@@ -50,6 +50,7 @@ function toHandle(folder: string, pglite: PGlite, lock: DatabaseSync | null): Da
   const db = root.withSchema(SCHEMA_NAME);
   return {
     db,
+    leaseDb: db,
     kind: 'embedded',
     label: folder,
     readOnly: null,

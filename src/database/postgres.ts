@@ -38,16 +38,60 @@ const SILENCE_MARGIN_MS = 15_000;
 /** So short that a peer that vanished between two statements is noticed within a minute. */
 const KEEP_ALIVE_DELAY_MS = 30_000;
 
+/** Several renewals of a lease fit into the time that it lasts. */
+const RENEWAL_TIMEOUT_MS = 10_000;
+
 /** Throws SettingsError or DatabaseError, without the password. */
 export async function openPostgres(options: PostgresOptions): Promise<DatabaseHandle> {
-  const { connectTimeoutMs = CONNECT_TIMEOUT_MS, statementTimeoutMs = STATEMENT_TIMEOUT_MS } = options;
   const where = describeTarget(options.url);
+  let readOnly: ReadOnly | null = null;
+  const pool = createPool(options, where, (reason) => {
+    readOnly = reason;
+  });
+  const leasePool = createPool({ ...options, poolSize: 1, statementTimeoutMs: RENEWAL_TIMEOUT_MS }, where);
+  try {
+    (await pool.connect()).release();
+  } catch (error) {
+    await pool.end();
+    throw describeDatabaseError(error, { where, role: options.role }) ?? error;
+  }
+  const root = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  const leaseRoot = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: leasePool }) });
+  return {
+    db: root.withSchema(SCHEMA_NAME),
+    leaseDb: leaseRoot.withSchema(SCHEMA_NAME),
+    kind: 'postgres',
+    label: where,
+    readOnly,
+    runLong: async (work) => {
+      const long = await openPostgres({ ...options, poolSize: 1, statementTimeoutMs: LONG_STATEMENT_MS });
+      try {
+        return await work(long.db);
+      } finally {
+        await long.close();
+      }
+    },
+    close: async () => {
+      await Promise.all([root.destroy(), leaseRoot.destroy()]);
+      // kysely ends a pool only if it has run a query.
+      for (const each of [pool, leasePool]) if (!each.ended) await each.end();
+    },
+  };
+}
+
+/** Creates a pool that opens connections on demand, and reports of each whether it can write. */
+function createPool(
+  options: PostgresOptions,
+  where: string,
+  onConnect?: (readOnly: ReadOnly | null) => void,
+): pg.Pool {
+  const { connectTimeoutMs = CONNECT_TIMEOUT_MS, statementTimeoutMs = STATEMENT_TIMEOUT_MS } = options;
   const types = new pg.TypeOverrides();
   for (const [oid, parse] of Object.entries(PARSERS)) types.setTypeParser(Number(oid), parse);
-  let readOnly: ReadOnly | null = null;
   // The pool awaits this, although its types do not say so.
   const prepare: (client: pg.ClientBase) => unknown = async (client) => {
-    readOnly = await prepareSession(client, statementTimeoutMs, where);
+    const readOnly = await prepareSession(client, statementTimeoutMs, where);
+    onConnect?.(readOnly);
   };
   const pool = new pg.Pool({
     application_name: options.applicationName,
@@ -66,32 +110,7 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
   pool.on('error', (error) => {
     options.logger?.info({ database: where, error: error.message }, 'idle database connection lost');
   });
-  try {
-    (await pool.connect()).release();
-  } catch (error) {
-    await pool.end();
-    throw describeDatabaseError(error, { where, role: options.role }) ?? error;
-  }
-  const root = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
-  return {
-    db: root.withSchema(SCHEMA_NAME),
-    kind: 'postgres',
-    label: where,
-    readOnly,
-    runLong: async (work) => {
-      const long = await openPostgres({ ...options, poolSize: 1, statementTimeoutMs: LONG_STATEMENT_MS });
-      try {
-        return await work(long.db);
-      } finally {
-        await long.close();
-      }
-    },
-    close: async () => {
-      await root.destroy();
-      // kysely ends the pool only if it has run a query.
-      if (!pool.ended) await pool.end();
-    },
-  };
+  return pool;
 }
 
 /**

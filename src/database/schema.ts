@@ -117,6 +117,7 @@ export interface Coverage {
   is_reported: Generated<boolean>;
   is_stored: Generated<boolean>;
   last_attempt_at: Instant | null;
+  last_omitted_at: Instant | null;
   last_read_at: Instant | null;
   month: Generated<UsageDay>;
   next_read_at: Instant | null;
@@ -227,18 +228,21 @@ export interface Freshness {
 }
 
 export interface Health {
-  api_url: string;
+  api_url: string | null;
   complete_to: UsageDay | null;
   failing: number;
   final: number;
-  first_day: UsageDay;
+  first_attempt_at: Instant;
+  first_day: UsageDay | null;
   gaps: number;
   gaps_expiring: number;
   in_doubt: number;
   instance_id: string;
   instance_name: string | null;
+  last_attempt_at: Instant;
   last_complete_run_at: Instant | null;
-  last_day: UsageDay;
+  last_day: UsageDay | null;
+  last_error: string | null;
   last_run_at: Instant | null;
   lease_acquired_at: Instant | null;
   lease_run_id: string | null;
@@ -255,7 +259,7 @@ export interface Health {
   orgs_with_gaps: number;
   quarantined: number;
   stored: number;
-  stream: string;
+  stream: string | null;
   totals_problem: string | null;
   unavailable: number;
   unreported: number;
@@ -285,16 +289,20 @@ export interface HourlyUsage {
 }
 
 export interface Instances {
-  api_url: string;
+  api_url: string | null;
   control_totals: Generated<string>;
+  first_attempt_at: Generated<Instant>;
   horizon_day: UsageDay | null;
   instance_id: string;
+  last_attempt_at: Generated<Instant>;
+  last_error: string | null;
   list_problem: string | null;
   listed_at: Instant | null;
   name: string | null;
   new_orgs_from: UsageDay | null;
   org_transferred_on: UsageDay | null;
   policy: Generated<Json>;
+  retired_at: Instant | null;
   totals_problem: string | null;
 }
 

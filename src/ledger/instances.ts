@@ -1,11 +1,13 @@
 import type { Kysely, Updateable } from 'kysely';
+import { CLOCK } from '../database/expressions.ts';
 import type { Instances, Schema } from '../database/schema.ts';
-import { DatabaseError } from '../errors.ts';
+import { DatabaseError, SettingsError } from '../errors.ts';
+import { toStorableText } from '../usage/body.ts';
 import { inTransaction, type LedgerWriter } from './lease.ts';
 
 export type StoredInstance = NonNullable<Awaited<ReturnType<typeof readInstance>>>;
 
-/** Returns null if no run has registered the instance in this database. */
+/** Returns null if no run has tried to read the instance into this database. */
 export async function readInstance(db: Kysely<Schema>, instanceId: string) {
   const row = await db
     .selectFrom('instances')
@@ -16,9 +18,56 @@ export async function readInstance(db: Kysely<Schema>, instanceId: string) {
   return row ?? null;
 }
 
+/** Records that a run tries to read the instance. The first attempt adds it; a later one ends a retirement. */
+export async function recordAttempt(db: Kysely<Schema>, instanceId: string): Promise<void> {
+  await inTransaction({ db, lease: null }, async (trx) => {
+    await trx
+      .insertInto('instances')
+      .values({ instance_id: instanceId })
+      .onConflict((conflict) =>
+        conflict.column('instance_id').doUpdateSet({ last_attempt_at: CLOCK, retired_at: null }),
+      )
+      .execute();
+  });
+}
+
+/** Records why an attempt failed; null if it did not. */
+export async function recordAttemptError(
+  db: Kysely<Schema>,
+  instanceId: string,
+  error: string | null,
+): Promise<void> {
+  const last_error = error && toStorableText(error);
+  await inTransaction({ db, lease: null }, async (trx) => {
+    await trx
+      .updateTable('instances')
+      .set({ last_error })
+      .where('instance_id', '=', instanceId)
+      .where('last_error', 'is distinct from', last_error)
+      .execute();
+  });
+}
+
+/** Throws SettingsError if the database has no such instance. */
+export async function recordRetirement(db: Kysely<Schema>, instanceId: string): Promise<void> {
+  const { numUpdatedRows } = await inTransaction({ db, lease: null }, (trx) =>
+    trx
+      .updateTable('instances')
+      .set({ retired_at: CLOCK })
+      .where('instance_id', '=', instanceId)
+      .executeTakeFirstOrThrow(),
+  );
+  if (numUpdatedRows > 0n) return;
+  throw new SettingsError(`The database has no instance ${instanceId}`, {
+    hint: 'losant-usage status lists the instances that are not in the settings',
+  });
+}
+
 interface InstanceRegistration {
   readonly instanceId: string;
   readonly apiUrl: string;
+  /** Whether a response of this API confirmed the instance, which is then loaded from no other API. */
+  readonly isConfirmed: boolean;
   /** Null if it could not be read; the stored name stays. */
   readonly name: string | null;
   readonly controlTotals: 'block' | 'show';
@@ -29,31 +78,34 @@ export async function requireApiUrl(
   db: Kysely<Schema>,
   { instanceId, apiUrl }: Pick<InstanceRegistration, 'instanceId' | 'apiUrl'>,
 ): Promise<void> {
-  const instance = await readInstance(db, instanceId);
-  if (instance === null || instance.apiUrl === apiUrl) return;
+  const pinnedUrl = (await readInstance(db, instanceId))?.apiUrl ?? apiUrl;
+  if (pinnedUrl === apiUrl) return;
   throw new DatabaseError(
     'database_mismatch',
-    `Instance ${instanceId} was loaded from ${instance.apiUrl}, not from ${apiUrl}`,
+    `Instance ${instanceId} was loaded from ${pinnedUrl}, not from ${apiUrl}`,
     { hint: 'use another database for another API' },
   );
 }
 
-/** Adds the instance, or updates its name and settings. */
+/**
+ * Updates the name and settings of the instance, and pins its API once that is confirmed. Throws DatabaseError
+ * `database_mismatch` if another process has pinned another API in the meantime.
+ */
 export async function registerInstance(
   db: Kysely<Schema>,
-  { instanceId, apiUrl, name, controlTotals }: InstanceRegistration,
+  { instanceId, apiUrl, isConfirmed, name, controlTotals }: InstanceRegistration,
 ): Promise<void> {
   await inTransaction({ db, lease: null }, async (trx) => {
     await trx
-      .insertInto('instances')
-      .values({ instance_id: instanceId, api_url: apiUrl, name, control_totals: controlTotals })
-      .onConflict((conflict) =>
-        conflict.column('instance_id').doUpdateSet((eb) => ({
-          name: eb.fn.coalesce('excluded.name', 'instances.name'),
-          control_totals: eb.ref('excluded.control_totals'),
-        })),
-      )
+      .updateTable('instances')
+      .set((eb) => ({
+        name: eb.fn.coalesce(eb.val(name), 'name'),
+        api_url: eb.fn.coalesce('api_url', eb.val(isConfirmed ? apiUrl : null)),
+        control_totals: controlTotals,
+      }))
+      .where('instance_id', '=', instanceId)
       .execute();
+    await requireApiUrl(trx, { instanceId, apiUrl });
   });
 }
 

@@ -42,6 +42,35 @@ export async function startRun(db: Kysely<Schema>, run: NewRun): Promise<void> {
   await db.insertInto('runs').values(row).execute();
 }
 
+const toJson = (value: unknown) => sql<Json>`${JSON.stringify(value)}::text::jsonb`;
+
+/** Records the progress of a run, for other processes. */
+export async function recordProgress(db: Kysely<Schema>, runId: string, counts: RunCounts): Promise<void> {
+  await db
+    .updateTable('runs')
+    .set({ counts: toJson(counts) })
+    .where('run_id', '=', runId)
+    .where('status', '=', 'running')
+    .execute();
+}
+
+/** Returns the progress of the backfill that has the lease of an instance; null if none has. */
+export async function readBackfill(db: Kysely<Schema>, instanceId: string) {
+  const row = await db
+    .selectFrom('leases as l')
+    .innerJoin('runs as r', 'r.run_id', 'l.run_id')
+    .select('r.run_id as runId')
+    .select((eb) => eb.ref('r.counts').$castTo<Partial<RunCounts>>().as('counts'))
+    .where('l.instance_id', '=', instanceId)
+    .where('l.expires_at', '>', CLOCK)
+    .where('r.kind', '=', 'backfill')
+    .where('r.status', '=', 'running')
+    .executeTakeFirst();
+  if (row === undefined) return null;
+  const { planned: readCells = 0, failed = 0, quarantined = 0 } = row.counts.cells ?? {};
+  return { runId: row.runId, readCells, failedReads: failed + quarantined };
+}
+
 interface FinishedRun {
   readonly status: Exclude<RunStatus, 'running'>;
   readonly range: DayRange | null;
@@ -58,8 +87,8 @@ export async function finishRun(db: Kysely<Schema>, runId: string, run: Finished
       status,
       first_day: range?.from ?? null,
       last_day: range?.to ?? null,
-      counts: sql<Json>`${JSON.stringify(counts)}::text::jsonb`,
-      failures: sql<Json>`${JSON.stringify(failures)}::text::jsonb`,
+      counts: toJson(counts),
+      failures: toJson(failures),
       error: error === null ? null : toStorableText(error),
       finished_at: CLOCK,
     })

@@ -8,6 +8,7 @@ import type { Logger } from '../logger.ts';
 import { type AttemptReport, createLosantClient, type LosantClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getInstance } from '../losant/orgs.ts';
+import { Rate } from '../losant/rate.ts';
 import { RESPONSE_SKEW_MAX_MS } from '../losant/response.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { DayRange } from '../usage/day.ts';
@@ -31,6 +32,8 @@ export interface InstanceContext
 export interface Progress {
   readonly plannedCells: number;
   readonly readCells: number;
+  /** Cells whose read failed or whose response was quarantined. */
+  readonly failedReads: number;
 }
 
 /** The process that runs the instance, and how many cells it still has to read. */
@@ -56,8 +59,8 @@ export interface RunOptions extends DueScope {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
-/** The gates by token. They outlive a run, because a pause that Losant has requested does too. */
-export type Gates = Map<string, Gate>;
+/** The rates by token. They outlive a run, because a pause that Losant has requested does too. */
+export type Rates = Map<string, Rate>;
 
 /** What the runs of all instances share. */
 export interface RunEnvironment {
@@ -71,8 +74,8 @@ export interface RunEnvironment {
   readonly host: string;
   readonly version: string;
   readonly handle: DatabaseHandle;
-  /** All callers pass the same map, so that instances with the same token share a gate. */
-  readonly gates: Gates;
+  /** All callers pass the same map, so that instances with the same token share its rate. */
+  readonly rates: Rates;
   readonly onAttempt?: ((report: AttemptReport) => void) | undefined;
 }
 
@@ -81,13 +84,14 @@ export function createInstanceContext(
   environment: RunEnvironment,
   instance: InstanceConfig,
 ): InstanceContext {
-  const { config, logger, host, version, random, handle, now, gates, onAttempt } = environment;
+  const { config, logger, host, version, random, handle, now, rates, onAttempt } = environment;
   const { instanceId, apiUrl, domain, streams, orgs: selection } = instance;
   const { requestConcurrency: concurrency, requestsPerSecond } = instance;
   const { policy, controlTotals } = config;
   const token = instance.readToken();
-  const gate = gates.get(token) ?? new Gate({ concurrency, requestsPerSecond });
-  gates.set(token, gate);
+  const rate = rates.get(token) ?? new Rate(requestsPerSecond);
+  rate.limitTo(requestsPerSecond);
+  rates.set(token, rate);
   let aheadMs: number | null = null;
   let requests = 0;
   const client = createLosantClient({
@@ -97,7 +101,7 @@ export function createInstanceContext(
     token,
     version,
     random,
-    gate,
+    gate: new Gate({ concurrency, rate }),
     now,
     onClock: (ms) => {
       aheadMs = ms;

@@ -114,6 +114,9 @@ async function refreshOrganizations(context: DiscoveryContext): Promise<readonly
     }
   };
   let step = await pages.next();
+  // A token without the scope for the instance itself confirms it by its list.
+  if (step.done !== true && (await getStoredInstance(context)).apiUrl === null)
+    await updateInstance(ledger, { api_url: context.apiUrl });
   // The next page is requested while this one is stored.
   while (!step.done) [step] = await Promise.all([pages.next(), store(step.value)]);
   const { reason, listedOrgs } = step.value;

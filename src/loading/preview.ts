@@ -26,13 +26,13 @@ export interface PlanSummary {
 type PreviewOptions = Pick<RunOptions, 'kind' | 'orgIds' | 'streams' | 'range' | 'force' | 'signal'>;
 
 /**
- * Sums up what a run would read. Reads only. An instance that no run has registered is planned from Losant's list, like
- * its first run.
+ * Sums up what a run would read. Reads only. An instance whose organizations were never listed is planned from Losant's
+ * list, like its first run.
  */
 export async function previewRun(context: InstanceContext, options: PreviewOptions): Promise<PlanSummary> {
   const { db, instanceId, policy, now } = context;
   const { range } = options;
-  const isFirstRun = !(await isRegistered(context));
+  const isFirstRun = !(await isListed(context));
   if (!isFirstRun) await requireTracks(context, options);
   const cells = isFirstRun ? await selectListedCells(context, options) : selectRunCells(context, options);
   const streams = streamNames.map((stream) => {
@@ -56,9 +56,10 @@ export async function previewRun(context: InstanceContext, options: PreviewOptio
   return { instanceId, ...sums, pastHorizon: Math.max(0, Math.min(daysPastHorizon, days)) };
 }
 
-async function isRegistered({ db, instanceId }: InstanceContext): Promise<boolean> {
+async function isListed({ db, instanceId }: InstanceContext): Promise<boolean> {
   try {
-    return (await readInstance(db, instanceId)) !== null;
+    const { listedAt = null, listProblem = null } = (await readInstance(db, instanceId)) ?? {};
+    return listedAt !== null || listProblem !== null;
   } catch (error) {
     if (isUndefined(error)) return false;
     throw error;

@@ -4,6 +4,7 @@ import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs
 import type { Logger } from '../logger.ts';
 import { type CellKey, type CellResponse, type CellResult, cellId, type Reason } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, mergeDays, type UsageDay } from '../usage/day.ts';
+import { isGap } from '../usage/standing.ts';
 
 /** Bounds the memory for failures. Further ones are counted but not reported. */
 const FAILURES_MAX = 10_000;
@@ -52,6 +53,8 @@ export class Tally {
   readonly #cellFailures = new Map<string, RunFailure>();
   /** The number of failures beyond {@link FAILURES_MAX}. */
   #droppedFailures = 0;
+  /** The ids of failed cells that are missing or in doubt. */
+  readonly #gaps = new Set<string>();
 
   constructor(instanceId: string, requestCount: () => number) {
     this.#instanceId = instanceId;
@@ -62,6 +65,11 @@ export class Tally {
     return Object.values(this.cells).reduce((sum, count) => sum + count, 0);
   }
 
+  /** Cells whose read failed or whose response was quarantined. */
+  get failedReads(): number {
+    return this.cells.failed + this.cells.quarantined;
+  }
+
   get counts(): RunCounts {
     const cells = { planned: this.planned, ...this.cells };
     return { orgs: this.orgIds.size, cells, rows: { ...this.rows }, requests: this.#requestCount() };
@@ -70,6 +78,11 @@ export class Tally {
   /** Whether a cell that was due is now missing or in doubt, or its read failed. */
   get hasFailedCells(): boolean {
     return this.#cellFailures.size > 0 || this.#droppedFailures > 0;
+  }
+
+  /** Whether a cell that was due is now missing or in doubt. */
+  get hasGaps(): boolean {
+    return this.#gaps.size > 0;
   }
 
   /** Adds failures that are not about cells of this run. */
@@ -95,6 +108,8 @@ export class Tally {
     if (differences !== null && previous.wasFinal) this.restatedFinal += 1;
     const isRead = result !== 'failed' && result !== 'quarantined';
     const isGood = standing === 'waived' || (isRead && standing !== 'missing' && standing !== 'in_doubt');
+    if (!isGap(standing)) this.#gaps.delete(cellId(loadedCell));
+    else if (this.#gaps.size < FAILURES_MAX) this.#gaps.add(cellId(loadedCell));
     if (isGood) this.#cellFailures.delete(cellId(loadedCell));
     else this.#addFailure(loadedCell, problem ?? { code: standing, detail: `it is ${standing}` });
   }
@@ -205,6 +220,24 @@ export interface RunOutcome {
   readonly tally: Tally;
   /** Losant's rejection of the token or of a scope; null if there was none. */
   readonly refusal: LosantError | null;
+}
+
+/** Returns the command that shows what is wrong after a run that is not complete. */
+export function findNextCommand({
+  report,
+  tally,
+}: {
+  readonly report: Pick<RunReport, 'failures'>;
+  readonly tally: Pick<Tally, 'hasGaps'>;
+}): string {
+  if (tally.hasGaps) return 'losant-usage gaps';
+  const failure = report.failures.find(
+    ({ orgId, stream, to }) => orgId !== null && stream !== null && to !== null,
+  );
+  if (failure === undefined) return 'losant-usage status';
+  // A stored cell whose last read failed is not a gap.
+  const { orgId, stream, to } = failure;
+  return `losant-usage explain --org ${orgId} --day ${to} --stream ${stream}`;
 }
 
 /** Logs a line for a run, and another if final cells were restated. */

@@ -4,13 +4,20 @@ import { BusyError, LosantError, SettingsError } from '../errors.ts';
 import { applyPolicy, countDueCells, type DueScope, hasGaps, retryFailedCells } from '../ledger/due.ts';
 import { createExpectedCells, markDaysDue, requireTracks, syncTracks } from '../ledger/expected.ts';
 import { rejectForeignObjects } from '../ledger/guard.ts';
-import { registerInstance, requireApiUrl } from '../ledger/instances.ts';
+import { recordAttempt, recordAttemptError, registerInstance, requireApiUrl } from '../ledger/instances.ts';
 import { acquireLease, type Lease } from '../ledger/lease.ts';
 import { readOrgIds } from '../ledger/organizations.ts';
 import { getInstance } from '../losant/orgs.ts';
+import type { InstanceConfig } from '../settings/config.ts';
 import { addDays, type DayRange, earliestDay } from '../usage/day.ts';
 import { horizonStart } from '../usage/policy.ts';
-import { type InstanceContext, type RunOptions, requireApiClock } from './context.ts';
+import {
+  createInstanceContext,
+  type InstanceContext,
+  type RunEnvironment,
+  type RunOptions,
+  requireApiClock,
+} from './context.ts';
 import { readControlTotals } from './control-totals.ts';
 import { type Discovery, type DiscoveryFailure, discoverOrganizations } from './discover.ts';
 import { loadDue } from './pipeline.ts';
@@ -18,19 +25,41 @@ import type { RunOutcome } from './report.ts';
 import { runUnderLease, type Session } from './session.ts';
 
 /**
- * Executes a run of one instance under its lease. What was loaded stays loaded, however the run ends. Throws BusyError
- * if another process runs the instance; DatabaseError, LosantError or SettingsError if the run cannot begin; or the
- * signal's reason.
+ * Executes a run of one instance under its lease. What was loaded stays loaded, however the run ends. The instance is in
+ * the database from the first attempt on, with the reason why the last one failed. Throws BusyError if another process
+ * runs the instance; DatabaseError, LosantError or SettingsError if the run cannot begin; or the signal's reason.
  */
-export async function runInstance(context: InstanceContext, options: RunOptions): Promise<RunOutcome> {
+export async function runInstance(
+  environment: RunEnvironment,
+  instance: InstanceConfig,
+  options: RunOptions,
+): Promise<RunOutcome> {
+  const { handle, logger } = environment;
+  const { instanceId } = instance;
+  await requireSchema(handle, { createIfEmpty: false, autoMigrate: false });
+  await rejectForeignObjects(handle.db);
+  await recordAttempt(handle.db, instanceId);
+  try {
+    const outcome = await executeRun(createInstanceContext(environment, instance), options);
+    await recordAttemptError(handle.db, instanceId, null);
+    return outcome;
+  } catch (error) {
+    if (error instanceof BusyError || options.signal.aborted) throw error;
+    const message = error instanceof Error ? error.message : String(error);
+    await recordAttemptError(handle.db, instanceId, message).catch((err: unknown) => {
+      logger.warn({ err, instance_id: instanceId }, 'could not record why the run failed');
+    });
+    throw error;
+  }
+}
+
+async function executeRun(context: InstanceContext, options: RunOptions): Promise<RunOutcome> {
   const { db, instanceId, apiUrl, controlTotals, now } = context;
   const { runId, kind } = options;
   const startedAtMs = now();
-  await requireSchema(context.handle, { createIfEmpty: false, autoMigrate: false });
-  await rejectForeignObjects(db);
   await requireApiUrl(db, { instanceId, apiUrl });
-  const name = await readInstanceName(context, options.signal);
-  await registerInstance(db, { instanceId, apiUrl, name, controlTotals });
+  const confirmation = await confirmInstance(context, options.signal);
+  await registerInstance(db, { instanceId, apiUrl, controlTotals, ...confirmation });
   const { lease, isMarkedDue } = await waitForLease(context, options);
   return await runUnderLease(context, options, lease, async (session) => {
     // A newer version may have migrated the database while this one waited.
@@ -44,22 +73,22 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
 }
 
 /**
- * Returns the name of the instance, or null if the token lacks the scope for it: it may still have those of the
- * counters. Throws LosantError if Losant does not know the instance, and AppError `clock_skew`: even a rejection has a
- * Date.
+ * Returns whether Losant confirms the instance, with its name. A token that lacks the scope for it may still have those
+ * of the counters; then the first list confirms the instance. Throws LosantError if Losant does not know the instance,
+ * and AppError `clock_skew`: even a rejection has a Date.
  */
-async function readInstanceName(
+async function confirmInstance(
   { client, instanceId, apiAheadMs, logger }: InstanceContext,
   signal: AbortSignal,
-): Promise<string | null> {
+): Promise<{ readonly isConfirmed: boolean; readonly name: string | null }> {
   try {
     const { name } = await getInstance(client, { instanceId, signal });
-    return name;
+    return { isConfirmed: true, name };
   } catch (error) {
     const canContinue = error instanceof LosantError && ['forbidden', 'not_supported'].includes(error.kind);
     if (!canContinue) throw error;
     logger.warn({ instance_id: instanceId, err: error }, 'could not read the instance; continuing');
-    return null;
+    return { isConfirmed: false, name: null };
   } finally {
     requireApiClock(apiAheadMs());
   }

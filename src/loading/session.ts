@@ -1,7 +1,7 @@
 import { BusyError } from '../errors.ts';
 import { LEASE_MS, type Lease, RENEWAL_INTERVAL_MS, releaseLease, renewLease } from '../ledger/lease.ts';
 import type { RunLedger } from '../ledger/load.ts';
-import { finishRun, interruptDeadRuns, type RunStatus, startRun } from '../ledger/runs.ts';
+import { finishRun, interruptDeadRuns, type RunStatus, recordProgress, startRun } from '../ledger/runs.ts';
 import type { InstanceContext, RunOptions } from './context.ts';
 import { Refusals } from './refusals.ts';
 import { type RunOutcome, Tally } from './report.ts';
@@ -57,6 +57,8 @@ export class Session {
   readonly #lease: Lease;
   readonly #stop = new AbortController();
   #renewedAtMs: number;
+  /** Renewals of all runs in a process share a connection, so one may wait for others. */
+  #isRenewing = false;
 
   constructor(context: InstanceContext, options: RunOptions, lease: Lease) {
     this.context = context;
@@ -78,14 +80,22 @@ export class Session {
     this.isRecorded = true;
   }
 
-  /** Renews the lease. Aborts the run if the lease is lost or could not be renewed for too long. */
+  /**
+   * Renews the lease and records the progress of the run. Aborts the run if the lease is lost or could not be renewed for
+   * too long.
+   */
   async renew(): Promise<void> {
-    const { db, now } = this.context;
+    if (this.#isRenewing) return;
+    const { handle, now } = this.context;
+    this.#isRenewing = true;
     try {
-      await renewLease(db, this.#lease);
+      await renewLease(handle.leaseDb, this.#lease);
       this.#renewedAtMs = now();
+      if (this.isRecorded) await recordProgress(handle.leaseDb, this.options.runId, this.tally.counts);
     } catch (error) {
       if (error instanceof BusyError || now() - this.#renewedAtMs >= LEASE_MS) this.#stop.abort(error);
+    } finally {
+      this.#isRenewing = false;
     }
   }
 

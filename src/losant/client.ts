@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import ky, { type RetryOptions } from 'ky';
 import { FAILURES, type LosantErrorKind } from '../errors.ts';
 import { type ApiRequest, AttemptError } from './attempt.ts';
-import { type Gate, LONGEST_WAIT_MS } from './gate.ts';
+import type { Gate } from './gate.ts';
+import { LONGEST_WAIT_MS } from './rate.ts';
 import { type ApiResponse, findClockProblem } from './response.ts';
 import { createTransport, type TransportOptions } from './transport.ts';
 
@@ -133,7 +134,7 @@ function planRetry(
   const { kind, retryAfterMs } = failure;
   if (kind !== 'rate_limited') return FAILURES[kind].isRetried && tally.attempts - tally.waits < attempts;
   const pauseMs = computePauseMs(retryAfterMs, tally.waits);
-  gate.pauseFor(pauseMs);
+  gate.rate.pauseFor(pauseMs);
   tally.waits += 1;
   tally.waitedMs += pauseMs;
   return tally.waitedMs <= LONGEST_WAIT_MS;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { describeProblems } from '../usage/body.ts';
+import { describeProblems, toStorableText } from '../usage/body.ts';
 import type { Organization } from '../usage/organization.ts';
 import { unexpectedBody } from './attempt.ts';
 import type { LosantClient } from './client.ts';
@@ -27,7 +27,7 @@ export async function getInstance(
   if (responseId.toLowerCase() !== instanceId.toLowerCase()) {
     throw unexpectedBody(request, response, `it is about instance ${responseId}`);
   }
-  return { name };
+  return { name: name && toStorableText(name) };
 }
 
 export interface OrgResource {

@@ -33,6 +33,19 @@ export async function readGaps(db: Kysely<Schema>, { instanceIds, includeResolve
     .execute();
 }
 
+/** An instance of which no cell is tracked yet. */
+export type NeverReadInstance = Awaited<ReturnType<typeof readNeverReadInstances>>[number];
+
+export async function readNeverReadInstances(db: Kysely<Schema>, instanceIds: readonly string[]) {
+  return await db
+    .selectFrom('health')
+    .select(['instance_id as instanceId', 'first_attempt_at as neverReadSince', 'last_error as lastError'])
+    .where('stream', 'is', null)
+    .where(isAny('instance_id', instanceIds))
+    .orderBy('instance_id')
+    .execute();
+}
+
 /** The cells of a stream of an organization that share a standing and a reason. */
 export type NonFinalCells = Awaited<ReturnType<typeof readNonFinalCells>>[number];
 

@@ -1,5 +1,5 @@
 /** The status of all expected cells, the same in every process. */
-import { type InferResult, type Kysely, sql } from 'kysely';
+import { type InferResult, type Kysely, type Selectable, sql } from 'kysely';
 import { CLOCK, isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
@@ -13,7 +13,7 @@ export interface Health {
   /** Gaps of all instances and streams (count). */
   readonly gaps: number;
   readonly instances: readonly InstanceHealth[];
-  /** IDs of instances that have continuing tracks in the database but are not in the settings. */
+  /** IDs of instances that are not in the settings and were not retired. */
   readonly unconfiguredInstances: readonly string[];
   /** The newest runs of each instance, the newest of all first. */
   readonly runs: readonly RunRecord[];
@@ -23,11 +23,13 @@ export interface Health {
 export type RunRecord = InferResult<ReturnType<typeof selectRuns>>[number];
 
 export type InstanceHealth = Awaited<ReturnType<typeof readInstances>>[number] & {
+  /** The first attempt to read it; null once a run has read it. */
+  readonly neverReadSince: Instant | null;
   /** The streams in the order of the view `streams`. */
   readonly streams: readonly StreamHealth[];
 };
 
-export type StreamHealth = Omit<Awaited<ReturnType<typeof readStreams>>[number], 'instanceId'>;
+export type StreamHealth = Omit<ReturnType<typeof toStreamHealth>, 'instanceId'>;
 
 export interface HealthOptions {
   readonly nowMs: number;
@@ -40,13 +42,19 @@ const RECENT_RESTATEMENT_DAYS = 30;
 const RUNS_PER_INSTANCE = 10;
 
 export async function readHealth(db: Kysely<Schema>, { nowMs, instanceIds }: HealthOptions): Promise<Health> {
-  const streams = await readStreams(db, instanceIds);
+  const rows = await readRows(db, instanceIds);
+  const streams = rows.flatMap((row) =>
+    row.stream === null ? [] : [toStreamHealth({ ...row, stream: row.stream })],
+  );
+  const neverRead = rows.filter(({ stream }) => stream === null);
   const instances = await readInstances(db, { nowMs, instanceIds });
   return {
     at: new Date(nowMs).toISOString(),
     gaps: streams.reduce((sum, { gaps }) => sum + gaps, 0),
     instances: instances.map((instance) => ({
       ...instance,
+      neverReadSince:
+        neverRead.find((row) => row.instance_id === instance.instanceId)?.first_attempt_at ?? null,
       streams: streams
         .filter(({ instanceId }) => instanceId === instance.instanceId)
         .map(({ instanceId: _, ...stream }) => stream),
@@ -61,16 +69,19 @@ export async function pingDatabase(db: Kysely<Schema>): Promise<void> {
   await sql`select`.execute(db);
 }
 
-async function readStreams(db: Kysely<Schema>, instanceIds: readonly string[]) {
-  const rows = await db
+async function readRows(db: Kysely<Schema>, instanceIds: readonly string[]) {
+  return await db
     .selectFrom('health as h')
-    .innerJoin('streams as s', 's.stream', 'h.stream')
+    .leftJoin('streams as s', 's.stream', 'h.stream')
     .selectAll('h')
     .where(isAny('h.instance_id', instanceIds))
     .orderBy('h.instance_id')
     .orderBy('s.position')
     .execute();
-  return rows.map((row) => ({
+}
+
+function toStreamHealth(row: Selectable<Schema['health']> & { readonly stream: string }) {
+  return {
     instanceId: row.instance_id,
     stream: row.stream,
     /** Expected cells through yesterday, by standing (counts). */
@@ -99,7 +110,7 @@ async function readStreams(db: Kysely<Schema>, instanceIds: readonly string[]) {
     /** Stored cells whose reads keep failing, and cells whose last response was quarantined (counts). */
     failing: row.failing,
     quarantined: row.quarantined,
-  }));
+  };
 }
 
 async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthOptions) {
@@ -114,6 +125,8 @@ async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthO
     .select(['i.instance_id as instanceId', 'i.name', 'i.listed_at as listedAt'])
     // Why the last list of organizations was incomplete, and why control totals could not be read; null if neither.
     .select(['i.list_problem as listProblem', 'i.totals_problem as totalsProblem'])
+    /** When a run last tried to read it, and why that broke off. */
+    .select(['i.last_attempt_at as lastAttemptAt', 'i.last_error as lastError'])
     .select([
       sql<number>`(select count(*) from losant_usage.organizations o
         where o.instance_id = i.instance_id and o.deleted_on is null)`.as('organizations'),
@@ -139,13 +152,11 @@ async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthO
 
 async function readUnconfigured(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<string[]> {
   const rows = await db
-    .selectFrom('organizations as o')
-    .innerJoin('tracks as t', 't.org_id', 'o.org_id')
-    .select('o.instance_id')
-    .distinct()
-    .where('t.last_day', 'is', null)
-    .where((eb) => eb.not(isAny('o.instance_id', instanceIds)))
-    .orderBy('o.instance_id')
+    .selectFrom('instances as i')
+    .select('i.instance_id')
+    .where('i.retired_at', 'is', null)
+    .where((eb) => eb.not(isAny('i.instance_id', instanceIds)))
+    .orderBy('i.instance_id')
     .execute();
   return rows.map(({ instance_id }) => instance_id);
 }

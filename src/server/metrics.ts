@@ -34,6 +34,7 @@ export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOpti
   work.buildInfo.set({ version }, 1);
   for (const instance_id of instanceIds) {
     work.tokenRefused.set({ instance_id }, 0);
+    work.lastRunFailed.set({ instance_id }, 0);
     for (const result of RUN_RESULTS) work.runs.inc({ instance_id, result }, 0);
   }
   return {
@@ -50,6 +51,8 @@ export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOpti
     },
     showTokenRefused: (instance_id: string, isRefused: boolean) =>
       work.tokenRefused.set({ instance_id }, isRefused ? 1 : 0),
+    showLastRunFailed: (instance_id: string, hasFailed: boolean) =>
+      work.lastRunFailed.set({ instance_id }, hasFailed ? 1 : 0),
     /** Returns the text of a scrape. It omits the ledger's metrics while the database does not respond. */
     render: async (view: DatabaseView, nowMs: number) =>
       await Registry.merge([registry, readLedger(view, nowMs, startedAtMs)]).metrics(),
@@ -90,6 +93,13 @@ function createWorkMetrics(registry: Registry) {
       ),
     ),
     tokenRefused: new Gauge(options('token_rejected', 'Whether Losant rejects the token.', 'instance_id')),
+    lastRunFailed: new Gauge(
+      options(
+        'last_run_failed',
+        'Whether the last run of this process failed before it read anything.',
+        'instance_id',
+      ),
+    ),
   };
 }
 
@@ -120,6 +130,11 @@ const OF_INSTANCE: Declared<InstanceHealth> = {
   gaps_expiring: [
     'Gaps that pass the horizon within 7 days, after which Losant no longer has the data.',
     ({ streams }) => streams.reduce((sum, { expiring }) => sum + expiring, 0),
+  ],
+  instance_never_read_seconds: [
+    'Time since the first attempt to read an instance that was never read; 0 once it was.',
+    ({ neverReadSince }, nowMs) =>
+      neverReadSince === null ? 0 : Math.max(0, nowMs - Date.parse(neverReadSince)) / 1_000,
   ],
   organization_list_incomplete: [
     'Whether the last organization list was incomplete, so that organizations may be missing.',

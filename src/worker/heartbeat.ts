@@ -1,8 +1,53 @@
 import ky, { isHTTPError, isTimeoutError } from 'ky';
+import type { RunResult } from '../console/sources.ts';
 import type { Logger } from '../logger.ts';
 
-/** The report of one wake-up to a dead man's switch, whose success or failure never changes a run. */
-export type Heartbeat = ReturnType<typeof beginHeartbeat>;
+/** What an instance has done since the last wake-up. */
+export interface InstanceActivity {
+  /** The results of the runs that have finished. */
+  readonly results: readonly RunResult[];
+  /** The run in progress, of this process or a backfill of another one; null if there is none. */
+  readonly currentRun: {
+    /** Whether it has read cells since the last wake-up. */
+    readonly hasProgress: boolean;
+    readonly hasFailedReads: boolean;
+  } | null;
+}
+
+export interface WakeUpMoment {
+  /** Whether the next wake-up has come, which does not wait for runs in progress. */
+  readonly isWakeUp: boolean;
+  /** Whether a run has finished since the process started. */
+  readonly hasFinishedRun: boolean;
+}
+
+/**
+ * Returns whether the runs since the last wake-up left nothing due in any instance that this process runs. A run in
+ * progress counts as complete if it has read cells, and no read failed. Null if there is nothing to report, or not yet.
+ */
+export function assessWakeUp(
+  activities: readonly InstanceActivity[],
+  { isWakeUp, hasFinishedRun }: WakeUpMoment,
+): boolean | null {
+  const activeInstances = activities.filter(
+    ({ results, currentRun }) => currentRun !== null || results.some(isFinishedHere),
+  );
+  const isRunning = activeInstances.some(({ currentRun }) => currentRun !== null);
+  if (!hasFinishedRun || activeInstances.length === 0 || (isRunning && !isWakeUp)) return null;
+  return activeInstances.every(isComplete);
+}
+
+/** Returns whether this process finished the run. A process that runs the instance instead reports it. */
+export function isFinishedHere(result: RunResult): boolean {
+  return result !== 'standby' && result !== 'interrupted';
+}
+
+function isComplete({ results, currentRun }: InstanceActivity): boolean {
+  if (currentRun?.hasFailedReads === true) return false;
+  const finishedResults = results.filter(isFinishedHere);
+  if (finishedResults.length === 0) return currentRun?.hasProgress === true;
+  return finishedResults.every((result) => result === 'complete');
+}
 
 export interface HeartbeatOptions {
   /** The address, a secret: whoever knows it can report that all is well. Null without a monitor. */
@@ -10,51 +55,50 @@ export interface HeartbeatOptions {
   readonly logger: Logger;
 }
 
-/** A monitor that hangs delays a wake-up by a few of these timeouts and no more. */
+/** A monitor that hangs delays what comes after by a few of these timeouts and no more. */
 const monitor = ky.create({
   timeout: 5_000,
   redirect: 'manual',
   retry: { limit: 1, shouldRetry: () => true, delay: () => 1_000 },
 });
 
+/** The reports to a dead man's switch, whose success or failure never changes a run. */
+export type Heartbeat = ReturnType<typeof createHeartbeat>;
+
 /**
- * Begins the report of a wake-up, which pings by the Healthchecks convention: GET `URL/start`, then `URL` for runs that
- * left nothing due, or `URL/fail`. A ping that fails is logged without its address.
+ * Sends pings by the Healthchecks convention: GET `URL` for success, `URL/fail` otherwise, in the order of the calls. A
+ * ping that fails is logged without its address.
  */
-export function beginHeartbeat({ url, logger }: HeartbeatOptions) {
-  const ping = async (suffix: string) => {
-    const answer = url === null ? 200 : await ask(url, suffix);
-    if (isGood(answer)) return;
-    const reason = typeof answer === 'number' ? `HTTP ${answer}` : answer;
-    logger.warn({ ping: suffix === '' ? 'success' : suffix.slice(1), reason }, 'heartbeat not delivered');
+export function createHeartbeat({ url, logger }: HeartbeatOptions) {
+  const ping = async (suffix: '' | '/fail') => {
+    const outcome = url === null ? 200 : await sendPing(url, suffix);
+    if (isDelivered(outcome)) return;
+    const reason = typeof outcome === 'number' ? `HTTP ${outcome}` : outcome;
+    logger.warn({ ping: suffix === '' ? 'success' : 'fail', reason }, 'heartbeat not delivered');
   };
-  let started: Promise<void> | null = null;
+  let lastPing = Promise.resolve();
   return {
-    /** Reports that a run has begun; later calls do nothing. */
-    start() {
-      started ??= ping('/start');
-    },
-    async end(isComplete: boolean) {
-      // The pings are sent in this order, or the monitor would take the run for one that never ends.
-      await started;
-      await ping(isComplete ? '' : '/fail');
+    /** Resolves once this ping and those before it were delivered or have failed. */
+    async send(isSuccess: boolean): Promise<void> {
+      lastPing = lastPing.then(() => ping(isSuccess ? '' : '/fail'));
+      await lastPing;
     },
   };
 }
 
-/** The status of the monitor's answer, or why there is none, in words that cannot contain the address. */
-type MonitorAnswer = number | 'timeout' | 'no connection';
+/** The status of the monitor's response, or why there is none, in words that cannot contain the address. */
+type PingOutcome = number | 'timeout' | 'no connection';
 
-export function isGood(answer: MonitorAnswer): boolean {
-  return typeof answer === 'number' && answer >= 200 && answer < 300;
+export function isDelivered(outcome: PingOutcome): boolean {
+  return typeof outcome === 'number' && outcome >= 200 && outcome < 300;
 }
 
-/** Asks by the one address of the convention that changes no state. */
-export async function probeHeartbeat(url: string): Promise<MonitorAnswer> {
-  return await ask(url, '/log');
+/** Pings the one address of the convention that changes no state. */
+export async function probeHeartbeat(url: string): Promise<PingOutcome> {
+  return await sendPing(url, '/log');
 }
 
-async function ask(url: string, suffix: string): Promise<MonitorAnswer> {
+async function sendPing(url: string, suffix: string): Promise<PingOutcome> {
   try {
     const target = new URL(url);
     if (suffix !== '') target.pathname = target.pathname.replace(/\/+$/, '') + suffix;

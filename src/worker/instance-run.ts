@@ -1,9 +1,9 @@
 import type { Problem, RunProgress, RunResult } from '../console/sources.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { AppError, BusyError, describeError, LosantError } from '../errors.ts';
-import { recordFailedRun } from '../ledger/runs.ts';
-import { createInstanceContext, type RunEnvironment } from '../loading/context.ts';
-import { logRun, type RunOutcome } from '../loading/report.ts';
+import { readBackfill, recordFailedRun } from '../ledger/runs.ts';
+import type { RunEnvironment } from '../loading/context.ts';
+import { findNextCommand, logRun, type RunOutcome } from '../loading/report.ts';
 import { runInstance } from '../loading/run.ts';
 import type { Metrics } from '../server/metrics.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
@@ -22,12 +22,14 @@ export interface RunTools extends Omit<RunEnvironment, 'now'> {
 export interface WorkerRunResult {
   readonly result: RunResult;
   readonly problem: Problem | null;
-  /** The error that broke the run off, for the log; undefined if none did. */
+  /** The error that ended the run, for the log; undefined if none did. */
   readonly error?: unknown;
+  /** The backfill of another process for which this one stands by, if there is one. */
+  readonly backfill?: Awaited<ReturnType<typeof readBackfill>>;
 }
 
 /** Never throws: a failure of one instance must not stop the others. */
-export async function exportInstance(
+export async function loadOnSchedule(
   tools: RunTools,
   instance: InstanceConfig,
   onProgress: (progress: RunProgress) => void,
@@ -35,7 +37,6 @@ export async function exportInstance(
   const { handle, metrics, logger, hostNow, signal, nextWakeAt } = tools;
   const { instanceId } = instance;
   const runId = tools.newId();
-  const fields = { instance_id: instanceId, run_id: runId };
   let now: (() => number) | null = null;
   let startedAtMs = hostNow();
   let end: WorkerRunResult;
@@ -43,11 +44,14 @@ export async function exportInstance(
     now = await tools.readNow();
     startedAtMs = now();
     const startedAt = new Date(startedAtMs).toISOString();
-    const log = logProgress(tools, fields);
-    // The token is read here, so that a replaced one is used without a restart.
-    const onAttempt: RunEnvironment['onAttempt'] = (request) => metrics.countRequest(request);
-    const opened = createInstanceContext({ ...tools, now, onAttempt }, instance);
-    const outcome = await runInstance(opened, {
+    const log = logProgress(tools, { instance_id: instanceId, run_id: runId });
+    let hasResponse = false;
+    const onAttempt: RunEnvironment['onAttempt'] = (request) => {
+      metrics.countRequest(request);
+      hasResponse ||= request.status === 200;
+    };
+    // It reads the token, so that a replaced one is used without a restart.
+    const outcome = await runInstance({ ...tools, now, onAttempt }, instance, {
       kind: 'scheduled',
       runId,
       orgIds: null,
@@ -56,36 +60,39 @@ export async function exportInstance(
       force: false,
       signal,
       nextWakeAt,
-      onProgress: ({ plannedCells, readCells }) => {
-        const progress = { plannedCells, readCells };
+      onProgress: (progress) => {
         log(progress);
-        onProgress({ startedAt, ...progress });
+        metrics.showLastRunFailed(instanceId, false);
+        onProgress({ runId, startedAt, ...progress });
       },
     });
     logRun(logger, instanceId, outcome);
     end = endOf(outcome);
+    if (end.result === 'refused') metrics.showTokenRefused(instanceId, true);
+    // An outage does not show whether Losant accepts the token.
+    else if (hasResponse) metrics.showTokenRefused(instanceId, false);
   } catch (error) {
     const context = { where: handle.label, role: 'losant_usage_writer' } as const;
     end = classifyFailure(describeDatabaseError(error, context) ?? error, signal.aborted);
-    if (now !== null) await recordFailure(tools, instanceId, { runId, end });
+    if (end.result === 'refused') metrics.showTokenRefused(instanceId, true);
+    if (end.result === 'standby') end = { ...end, backfill: await findBackfill(tools, instanceId) };
+    else if (now !== null) await recordFailure(tools, instanceId, { runId, end });
   }
-  if (['complete', 'partial', 'refused'].includes(end.result)) {
-    metrics.showTokenRefused(instanceId, end.result === 'refused');
-  }
+  metrics.showLastRunFailed(instanceId, end.result === 'failed');
   metrics.countRun(instanceId, { result: end.result, durationMs: (now ?? hostNow)() - startedAtMs });
   return end;
 }
 
-function endOf({ report, refusal }: RunOutcome): WorkerRunResult {
+function endOf(outcome: RunOutcome): WorkerRunResult {
+  const { report, refusal } = outcome;
   if (refusal) return { result: 'refused', problem: describe(refusal) };
   if (report.status === 'complete') return { result: 'complete', problem: null };
   const [first] = report.failures;
   const { code, message } = first ?? { code: 'incomplete', message: 'something that was due is missing' };
-  const hint = 'losant-usage gaps lists what is missing; the worker keeps trying';
+  const hint = `${findNextCommand(outcome)} shows what is wrong; the worker keeps trying`;
   return { result: 'partial', problem: { code, message, hint } };
 }
 
-/** Returns the end of a run that broke off. Pure. */
 export function classifyFailure(error: unknown, isAskedToEnd: boolean): WorkerRunResult {
   if (isAskedToEnd) return { result: 'interrupted', problem: null };
   if (error instanceof BusyError) return { result: 'standby', problem: null };
@@ -93,8 +100,16 @@ export function classifyFailure(error: unknown, isAskedToEnd: boolean): WorkerRu
   return { result: isRefusal ? 'refused' : 'failed', problem: describe(error), error };
 }
 
-/** Whether to look again before the next wake-up: what kept this run away may be gone soon. */
-export function looksAgain({ result, problem }: WorkerRunResult): boolean {
+/** Returns the backfill for which this process stands by; null also if it could not be read. */
+async function findBackfill({ handle, logger }: RunTools, instanceId: string) {
+  return await readBackfill(handle.db, instanceId).catch((error: unknown) => {
+    logger.warn({ err: error, instance_id: instanceId }, 'could not read which run has the lease');
+    return null;
+  });
+}
+
+/** Returns whether to retry before the next wake-up, because the obstacle may be gone soon. */
+export function isRetriedSoon({ result, problem }: WorkerRunResult): boolean {
   return result === 'standby' || (result === 'failed' && problem?.code === 'database_unreachable');
 }
 

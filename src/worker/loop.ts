@@ -1,159 +1,68 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type Logger as CronLogger, createTask } from 'node-cron';
-import { consume, transform } from 'streaming-iterables';
-import type { InstanceStatus } from '../console/sources.ts';
-import type { InstanceConfig } from '../settings/config.ts';
-import { beginHeartbeat, type Heartbeat } from './heartbeat.ts';
-import { exportInstance, looksAgain, type RunTools, type WorkerRunResult } from './instance-run.ts';
+import type { InstanceStatus, RunResult } from '../console/sources.ts';
+import { assessWakeUp, createHeartbeat, type Heartbeat, isFinishedHere } from './heartbeat.ts';
+import { InstanceLoop, type InstanceLoopOptions } from './instance-loop.ts';
 
-export interface WorkerLoopOptions extends Omit<RunTools, 'gates'> {
-  /** The time after which a standby, or a worker whose database was unreachable, looks again. */
-  readonly lookAgainMs?: number;
-}
+export type WorkerLoopOptions = Omit<InstanceLoopOptions, 'rates' | 'onRunEnd'>;
 
-/** The time within which a lapsed lease is taken over; with the lease itself, under a minute and a half. */
-const LOOK_AGAIN_MS = 20_000;
-
-/** The number of instances exported at once, so that a slow one does not hold up the others. */
-const INSTANCES_AT_ONCE = 4;
-
-/** The longest time that a timer takes; after it the loop simply waits again. */
-const FOREVER_MS = 2 ** 31 - 1;
-
-interface ReportedRunResult extends WorkerRunResult {
-  /** Whether to log and report its failure. */
-  readonly isNews: boolean;
-}
-
-/** Runs every instance at the start and at each wake-up, and stands by for those of other processes. */
+/** Runs each instance in a separate loop, so that none waits for another, and reports wake-ups over all instances. */
 export class WorkerLoop {
-  readonly #options: WorkerLoopOptions & RunTools;
-  readonly #statuses = new Map<string, InstanceStatus>();
-  /** Aborts at a wake-up, which ends the wait for it. */
-  #wakeUp: AbortController = new AbortController();
+  readonly #options: WorkerLoopOptions;
+  readonly #loops: readonly InstanceLoop[];
+  readonly #heartbeat: Heartbeat;
+  /** Runs do not wait for the monitor; the end of the process does. */
+  #lastPing: Promise<void> = Promise.resolve();
+  /** Whether the last wake-up was reported as a success; null before it was reported. */
+  #lastReport: boolean | null = null;
+  #hasFinishedRun = false;
+  /** Whether all runs of the last wake-up have ended, which is logged once. */
+  #isWaiting = false;
 
   constructor(options: WorkerLoopOptions) {
-    this.#options = { ...options, gates: new Map() };
-    for (const { instanceId } of options.config.instances) {
-      const none = { progress: null, lastRun: null, problem: null };
-      this.#statuses.set(instanceId, { instanceId, state: 'starting', ...none });
-    }
+    const { config, logger } = options;
+    this.#options = options;
+    this.#heartbeat = createHeartbeat({ url: config.heartbeatUrl, logger });
+    const onRunEnd = (result: RunResult) => this.#handleRunEnd(result);
+    const shared = { ...options, rates: new Map(), onRunEnd };
+    this.#loops = config.instances.map((instance) => new InstanceLoop(shared, instance));
   }
 
   get statuses(): readonly InstanceStatus[] {
-    return [...this.#statuses.values()];
+    return this.#loops.map(({ status }) => status);
   }
 
-  /** Handles a wake-up. One that comes while runs are under way is not lost: new runs follow. */
-  wake(isMissed = false): void {
-    if (isMissed) this.#options.logger.warn('missed a wake-up; running now');
-    this.#wakeUp.abort();
+  /** Handles a wake-up, with the number of those missed before it. */
+  wake(missedWakeUps = 0): void {
+    const { logger, signal } = this.#options;
+    if (signal.aborted) return;
+    if (missedWakeUps > 0) logger.warn({ missed_wake_ups: missedWakeUps }, 'missed a wake-up; running now');
+    this.#report(true);
+    this.#lastReport = null;
+    this.#isWaiting = false;
+    for (const loop of this.#loops) loop.wake();
   }
 
-  /** Runs the loop. Resolves when the signal has aborted and the runs under way have ended. */
+  /** Resolves when the signal has aborted and the current runs have ended. */
   async run(): Promise<void> {
-    const { config, signal, logger, nextWakeAt } = this.#options;
-    let due: readonly InstanceConfig[] = config.instances;
-    let isWakeUp = true;
-    while (!signal.aborted) {
-      const toRetry = await this.runAll(due, isWakeUp);
-      if (isWakeUp && !signal.aborted) {
-        logger.info({ next_wake_at: nextWakeAt()?.toISOString() }, 'waiting for the next wake-up');
-      }
-      isWakeUp = await this.#waitForWork(toRetry.length > 0);
-      due = isWakeUp ? config.instances : toRetry;
-    }
+    await Promise.all(this.#loops.map((loop) => loop.run()));
+    await this.#lastPing;
   }
 
-  /**
-   * Runs each of these instances. Returns those to look at again before the next wake-up. Between wake-ups a failure
-   * is logged and reported only if it was another one before.
-   */
-  async runAll(instances: readonly InstanceConfig[], isWakeUp: boolean): Promise<InstanceConfig[]> {
-    const { config, logger } = this.#options;
-    const heartbeat = beginHeartbeat({ url: config.heartbeatUrl, logger });
-    const ends = new Map<InstanceConfig, ReportedRunResult>();
-    const runOne = async (each: InstanceConfig) =>
-      ends.set(each, await this.#runOne(each, { heartbeat, isWakeUp }));
-    await consume(transform(INSTANCES_AT_ONCE, runOne, instances));
-    const all = [...ends.values()];
-    const isGood = judgeRuns(all);
-    if (isGood === true || (isGood === false && all.some(({ isNews }) => isNews)))
-      await heartbeat.end(isGood);
-    return [...ends].filter(([, end]) => looksAgain(end)).map(([instance]) => instance);
+  #handleRunEnd(result: RunResult): void {
+    const { logger, nextWakeAt, signal } = this.#options;
+    if (signal.aborted) return;
+    this.#hasFinishedRun ||= isFinishedHere(result);
+    this.#report(false);
+    if (this.#isWaiting || this.#loops.some(({ isWorking }) => isWorking)) return;
+    this.#isWaiting = true;
+    logger.info({ next_wake_at: nextWakeAt()?.toISOString() }, 'waiting for the next wake-up');
   }
 
-  async #runOne(
-    instance: InstanceConfig,
-    { heartbeat, isWakeUp }: { readonly heartbeat: Heartbeat; readonly isWakeUp: boolean },
-  ): Promise<ReportedRunResult> {
-    const { instanceId } = instance;
-    const before = this.#statuses.get(instanceId) as InstanceStatus;
-    const end = await exportInstance(this.#options, instance, (progress) => {
-      heartbeat.start();
-      this.#statuses.set(instanceId, { ...before, state: 'working', progress });
-    });
-    this.#statuses.set(instanceId, {
-      instanceId,
-      state: end.result === 'standby' ? 'standby' : 'idle',
-      progress: null,
-      lastRun: { finishedAt: new Date(this.#options.hostNow()).toISOString(), result: end.result },
-      problem: end.problem,
-    });
-    const reportedEnd = { ...end, isNews: isWakeUp || end.problem?.code !== before.problem?.code };
-    this.#log(instanceId, reportedEnd, before);
-    return reportedEnd;
-  }
-
-  #log(instanceId: string, { result, error, isNews }: ReportedRunResult, before: InstanceStatus): void {
-    const { logger } = this.#options;
-    const fields = { instance_id: instanceId };
-    const isStandby = result === 'standby';
-    if (isStandby !== (before.state === 'standby')) {
-      logger.info(fields, isStandby ? 'standing by' : 'no longer standing by');
-    }
-    if (result === 'interrupted') logger.info(fields, 'run interrupted');
-    if (error !== undefined && isNews) logger.error({ ...fields, err: error }, 'instance not exported');
-  }
-
-  /** Waits for the next work. Returns true if a wake-up ended the wait, false if it is time to look again. */
-  async #waitForWork(hasToLook: boolean): Promise<boolean> {
-    const { lookAgainMs = LOOK_AGAIN_MS } = this.#options;
-    const signal = AbortSignal.any([this.#options.signal, this.#wakeUp.signal]);
-    // A wake-up aborts the sleep and is no failure.
-    await sleep(hasToLook ? lookAgainMs : FOREVER_MS, undefined, { signal }).catch(() => undefined);
-    const isWoken = this.#wakeUp.signal.aborted;
-    if (isWoken) this.#wakeUp = new AbortController();
-    return isWoken;
+  /** Reports the last wake-up once, and again if a success turns into a failure. */
+  #report(isWakeUp: boolean): void {
+    const activities = this.#loops.map(({ activity }) => activity);
+    const isSuccess = assessWakeUp(activities, { isWakeUp, hasFinishedRun: this.#hasFinishedRun });
+    if (isSuccess === null || isSuccess === this.#lastReport) return;
+    this.#lastReport = isSuccess;
+    this.#lastPing = this.#heartbeat.send(isSuccess);
   }
 }
-
-/** Returns whether all was done; null if this process ran none. Pure. */
-export function judgeRuns(ends: readonly Pick<WorkerRunResult, 'result'>[]): boolean | null {
-  const finishedEnds = ends.filter(({ result }) => result !== 'standby' && result !== 'interrupted');
-  return finishedEnds.length === 0 ? null : finishedEnds.every(({ result }) => result === 'complete');
-}
-
-export type Schedule = Awaited<ReturnType<typeof armSchedule>>;
-
-/**
- * Calls `onWake`, which must not throw, at the times of a cron expression, in UTC. It decides nothing: due days are
- * read from the ledger, so no missed or doubled wake-up can lose a day.
- */
-export async function armSchedule(expression: string, onWake: (isMissed: boolean) => void) {
-  const task = createTask(expression, () => onWake(false), {
-    name: 'export',
-    timezone: 'UTC',
-    logger: silent,
-  });
-  // The process was paused or blocked when the wake-up was due.
-  task.on('execution:missed', () => onWake(true));
-  await task.start();
-  return {
-    nextWakeAt: () => task.getNextRun(),
-    stop: async () => await task.destroy(),
-  };
-}
-
-/** node-cron's own logger would print to stdout; `onWake` reports what matters. */
-const silent: CronLogger = { info: () => {}, warn: () => {}, error: () => {}, debug: () => {} };

@@ -4,7 +4,7 @@ import type { DayRange } from '../../src/usage/day.ts';
 import { orgIdsOf, useInstallation } from '../e2e/installation.ts';
 import { createStore } from '../e2e/usage.ts';
 import { asProgram, loseNumbers } from '../support/by-hand.ts';
-import { asWriter } from '../support/databases.ts';
+import { asOwner, asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
 
@@ -93,12 +93,14 @@ it('reconcile starts 30 days before --to, or earlier if an older month is not cl
   expect(await rangeOf()).toEqual({ from: daysAgo(31), to: day });
   expect(await rangeOf('--to', daysAgo(5))).toEqual({ from: daysAgo(35), to: daysAgo(5) });
   expect(await rangeOf('--from', earlier)).toEqual({ from: earlier, to: day });
-  await installation.store.query(
+  await asWriter(
+    installation.store.url,
     asProgram(`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
       values ('${instanceId}', '${daysAgo(70)}', 'devices_total')`),
   );
   expect(await rangeOf('--to', daysAgo(5))).toEqual({ from: daysAgo(70), to: daysAgo(5) });
-  await installation.store.query(
+  await asOwner(
+    installation.store.url,
     asProgram(`delete from losant_usage.instance_totals where usage_date = '${daysAgo(70)}'`),
   );
 });
@@ -233,8 +235,8 @@ it('status tells how to retire an instance that is not in the settings, and reti
   const typo = await runProgram(['retire', '--instance', UNKNOWN, '--json'], env);
   expect(typo.code).toBe(2);
   expect(jsonOf<Refusal>(typo).error).toMatchObject({
-    message: `The database has no data for instance ${UNKNOWN}`,
-    hint: `it has data for ${instanceId}`,
+    message: `The database has no instance ${UNKNOWN}`,
+    hint: 'losant-usage status lists the instances that are not in the settings',
   });
   const ended = await runProgram(['retire', '--instance', instanceId, '--json'], env);
   expect(ended.code).toBe(0);

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { renderGaps } from '../../src/cli/gaps.ts';
 import { renderRun } from '../../src/cli/run.ts';
 import { LosantError } from '../../src/errors.ts';
-import { type RunFailure, type RunReport, Tally } from '../../src/loading/report.ts';
+import { findNextCommand, type RunFailure, type RunReport, Tally } from '../../src/loading/report.ts';
 import type { Gap } from '../../src/queries/gaps.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 21, 57);
@@ -53,7 +53,7 @@ test('a run shows what changed, failures grouped by cause, and what to do', () =
     `  bad_body                  1 organization, e.g. ${orgOf(9)}                no name`,
     '  Losant rejected the request: instanceOrg.deviceCounts: HTTP 403',
     '  add instanceOrg.deviceCounts to it',
-    '  To see what is missing and why: losant-usage gaps',
+    '  To see what is wrong and why: losant-usage status',
   ]);
   const empty: RunReport = { ...report, status: 'complete', from: null, to: null };
   const nothingDue = renderRun(instanceId, {
@@ -62,6 +62,27 @@ test('a run shows what changed, failures grouped by cause, and what to do', () =
     refusal: null,
   });
   expect(nothingDue).toEqual([`Instance ${instanceId}: nothing is due`]);
+});
+
+const failureOf = (more: Partial<RunFailure>): RunFailure => {
+  const nothing = { orgId: null, stream: null, from: null, to: null };
+  return { instanceId, code: 'timeout', message: 'no answer', ...nothing, ...more };
+};
+const cells = { orgId: orgOf(7), stream: 'device_counts', from: '2026-11-20', to: '2026-11-23' };
+const unknown = { orgId: orgOf(8), code: 'org_unknown' };
+
+test.each<[what: string, hasGaps: boolean, failures: readonly Partial<RunFailure>[], command: string]>([
+  ['a number is required', true, [unknown, cells], 'losant-usage gaps'],
+  [
+    'only reads of stored numbers failed',
+    false,
+    [unknown, cells],
+    `losant-usage explain --org ${orgOf(7)} --day 2026-11-23 --stream device_counts`,
+  ],
+  ['organizations may be missing', false, [{ code: 'list_incomplete' }, unknown], 'losant-usage status'],
+])('a run after which %s names the command that shows it', (_, hasGaps, failures, command) => {
+  const report = { failures: failures.map(failureOf) };
+  expect(findNextCommand({ report, tally: { hasGaps } })).toBe(command);
 });
 
 describe('gaps', () => {
@@ -77,7 +98,7 @@ describe('gaps', () => {
     nextReadAt: '2026-11-24T23:57:00.000Z',
     ...more,
   });
-  const render = (gaps: readonly Gap[]) => renderGaps(gaps, NOW);
+  const render = (gaps: readonly Gap[]) => renderGaps(gaps, [], NOW);
 
   test('are grouped by cause, with consecutive days in one line and a command to paste', () => {
     const gaps = [

@@ -1,11 +1,12 @@
 /** Commands that wait for each other or are interrupted, and leave nothing behind in their process. */
 import { expect, test } from 'vitest';
 import { useInstallation } from '../e2e/installation.ts';
-import { holdLease } from '../support/by-hand.ts';
+import { startServer } from '../losant/server.ts';
+import { asProgram, holdLease } from '../support/by-hand.ts';
 import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { freePort } from '../support/ports.ts';
-import { jsonOf, type Refusal, runProgram, startProgram } from '../support/program.ts';
+import { type Ended, jsonOf, type Refusal, runProgram, startProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 
 const installation = useInstallation({ orgs: 2 });
@@ -54,6 +55,28 @@ test('a run exits 4 without waiting, unless --wait is set', async () => {
   await until('it waits', () => running.stderr().includes('; waiting (it still has 0 cells to read)'));
   await release();
   expect(await running.ended).toMatchObject({ code: 0 });
+});
+
+test('a manual run reports its result to the monitor, also when it fails; while another run is active, nothing', async () => {
+  await using monitor = await startServer((_request, response) => void response.end());
+  const env = { HEARTBEAT_URL: `${monitor.url}/ping` };
+  const pingsOf = async (code: number, ending: Promise<Ended>) => {
+    monitor.received.length = 0;
+    expect((await ending).code).toBe(code);
+    return monitor.received.map(({ path }) => path);
+  };
+  expect(await pingsOf(0, installation.run(['run'], env))).toEqual(['/ping']);
+  expect(await pingsOf(0, installation.run(['run', '--day', daysAgo(1)], env))).toEqual([]);
+  const unreachable = { LOSANT_API_URL: 'http://127.0.0.1:1', REQUEST_ATTEMPTS: '1' };
+  await asWriter(installation.store.url, asProgram('update losant_usage.instances set api_url = null'));
+  expect(await pingsOf(1, installation.run(['run'], { ...env, ...unreachable }))).toEqual(['/ping/fail']);
+  await hold();
+  expect(await pingsOf(4, installation.run(['run'], env))).toEqual([]);
+  const waiting = installation.start(['run', '--wait', '60'], env);
+  await until('it waits', () => waiting.stderr().includes('; waiting'));
+  waiting.kill('SIGINT');
+  expect(await pingsOf(130, waiting.ended)).toEqual(['/ping/fail']);
+  await release();
 });
 
 test('a worker stops when its signal aborts, and leaves nothing behind', async () => {

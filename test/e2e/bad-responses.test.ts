@@ -1,9 +1,9 @@
 import { gunzipSync } from 'node:zlib';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, jsonOf } from '../support/program.ts';
-import { orgIdsOf, useInstallation } from './installation.ts';
+import { createInstallation, orgIdsOf, useInstallation } from './installation.ts';
 import { readStored, readTruth } from './usage.ts';
 
 const day = daysAgo(1);
@@ -89,6 +89,22 @@ describe('a run in which eight of twelve organizations have invalid responses fo
     expect(jsonOf(healed).cells).toMatchObject({ planned: 48, loaded: 9, unchanged: 39 });
     expect(await readStored(store)).toEqual(await readTruth(platform, day, day));
   });
+});
+
+it('a run whose responses for stored cells were quarantined names the command that shows them', async () => {
+  const singleOrg = await createInstallation({ orgs: 1 });
+  onTestFinished(() => singleOrg.close());
+  const { platform, run } = singleOrg;
+  expect((await run(['run'])).code).toBe(0);
+  await platform.control('config', {
+    faults: { kinds: ['negative'], rate: 1, forever: true, actions: ['deviceCounts'] },
+  });
+  const ended = await run(['run', '--day', daysAgo(1)]);
+  expect(ended.code).toBe(3);
+  expect((await run(['gaps'])).stdout).toBe('No gaps.\n');
+  const [, command = ''] = /To see what is wrong and why: losant-usage (.*)\n$/.exec(ended.stdout) ?? [];
+  expect(command).toMatch(/^explain --org [0-9a-f]{24} --day \S+ --stream device_counts$/);
+  expect((await run(command.split(' '))).stdout).toContain('quarantine');
 });
 
 // Guarantee (Numbers): A level that Losant omits is missing, not zero.

@@ -77,12 +77,13 @@ describe('Losant', () => {
     expect(await cells()).toEqual([]);
   });
 
-  it('does not know the instance: exit code 2', async () => {
+  it('does not know the instance: exit code 2, which is on record', async () => {
     const env = { ...DATABASE(), LOSANT_INSTANCE_ID: '0123456789abcdef01234567' };
     const { message, hint } = await expectError(['run'], env, 2);
     expect(message).toContain('0123456789abcdef01234567');
     expect(hint).toContain('LOSANT_INSTANCE_ID');
-    expect(await emptyDatabase.query('select * from losant_usage.instances')).toEqual([]);
+    const attempt = `select api_url, last_error from losant_usage.instances where instance_id = '0123456789abcdef01234567'`;
+    expect(await emptyDatabase.query(attempt)).toEqual([{ api_url: null, last_error: message }]);
   });
 
   // Guarantee (Runs): Nothing is loaded while clocks disagree; this is checked at the start of a run and in every load.

@@ -1,7 +1,15 @@
 /** Instances, leases, and the record of runs. */
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { readInstance, registerInstance, requireApiUrl, updateInstance } from '../../src/ledger/instances.ts';
+import {
+  readInstance,
+  recordAttempt,
+  recordAttemptError,
+  recordRetirement,
+  registerInstance,
+  requireApiUrl,
+  updateInstance,
+} from '../../src/ledger/instances.ts';
 import { acquireLease, beginWriting, type Lease, releaseLease, renewLease } from '../../src/ledger/lease.ts';
 import {
   finishRun,
@@ -160,22 +168,48 @@ test('an instance keeps its API, and its name if that cannot be read', async () 
   const { db } = ledger;
   const instanceId = '5c00000000000000000000ff';
   const apiUrl = 'https://api.example.com';
-  const instance = { instanceId, apiUrl, name: null, controlTotals: 'block' } as const;
-  const elsewhere = { instanceId, apiUrl: 'https://elsewhere.example.com' };
-  await requireApiUrl(db, elsewhere);
+  const instance = { instanceId, apiUrl, isConfirmed: true, name: null, controlTotals: 'block' } as const;
+  const elsewhere = { ...instance, apiUrl: 'https://elsewhere.example.com' };
+  await recordAttempt(db, instanceId);
+  await registerInstance(db, { ...elsewhere, isConfirmed: false });
+  await requireApiUrl(db, instance);
   await registerInstance(db, { ...instance, name: 'Acme Cloud' });
-  await registerInstance(db, { ...instance, controlTotals: 'show' });
+  await registerInstance(db, { ...instance, isConfirmed: false, controlTotals: 'show' });
   const row = sql`select name, control_totals from losant_usage.instances where instance_id = ${instanceId}`;
   expect(await ledger.list(row)).toEqual(['Acme Cloud show']);
   await requireApiUrl(db, instance);
-  await expect(requireApiUrl(db, elsewhere)).rejects.toMatchObject({
+  const mismatch = {
     kind: 'database_mismatch',
     message: `Instance ${instanceId} was loaded from ${apiUrl}, not from ${elsewhere.apiUrl}`,
-  });
+  };
+  await expect(requireApiUrl(db, elsewhere)).rejects.toMatchObject(mismatch);
+  // Another process may pin the API after that check.
+  await expect(registerInstance(db, elsewhere)).rejects.toMatchObject(mismatch);
   const changes = { listed_at: '2026-11-24T00:15:00.000Z', list_problem: 'page 2 failed' };
   await updateInstance(ledger.writer({ instanceId }), changes);
   expect(await readInstance(db, instanceId)).toMatchObject({
     listedAt: '2026-11-24T00:15:00.000Z',
     listProblem: 'page 2 failed',
   });
+});
+
+test('an instance is recorded from the first attempt on, with the error of its last run, until it is retired', async () => {
+  const { db } = ledger;
+  const instanceId = '5c00000000000000000000aa';
+  const read = () =>
+    ledger.list(sql`select to_char(first_attempt_at, 'HH24:MI') as first, to_char(last_attempt_at, 'HH24:MI') as last,
+      api_url, last_error, retired_at is not null as is_retired from losant_usage.instances where instance_id = ${instanceId}`);
+  await expect(recordRetirement(db, instanceId)).rejects.toThrow(
+    `The database has no instance ${instanceId}`,
+  );
+  await recordAttempt(db, instanceId);
+  await recordAttemptError(db, instanceId, 'HTTP 502\0');
+  expect(await read()).toEqual(['12:00 12:00 - HTTP 502\uFFFD false']);
+  await recordRetirement(db, instanceId);
+  expect(await read()).toEqual(['12:00 12:00 - HTTP 502\uFFFD true']);
+  await ledger.setTime('2026-11-24T13:00:00.000Z');
+  await recordAttempt(db, instanceId);
+  await recordAttemptError(db, instanceId, null);
+  expect(await read()).toEqual(['12:00 13:00 - - false']);
+  await ledger.setTime('2026-11-24T12:00:00.000Z');
 });

@@ -1,11 +1,12 @@
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { SettingsError } from '../../src/errors.ts';
 import { readClock } from '../../src/loading/context.ts';
 import { readDuePages } from '../../src/loading/pipeline.ts';
 import { previewRun } from '../../src/loading/preview.ts';
 import { Refusals } from '../../src/loading/refusals.ts';
 import { DAY_MS, dayAt } from '../../src/usage/day.ts';
-import { asOwner } from '../support/databases.ts';
+import { asOwner, asWriter } from '../support/databases.ts';
+import { until } from '../support/wait.ts';
 import { POLICY } from '../usage/cells.ts';
 import { createStage, type Stage } from './stage.ts';
 
@@ -26,6 +27,47 @@ it('a run with nothing due leaves no record and requests only the instance', asy
   expect(await stage.query('select status, counts from losant_usage.runs')).toMatchObject([
     { status: 'complete', counts: { orgs: 4, cells: { planned: 16 }, rows: { updated: 0 } } },
   ]);
+});
+
+it('an instance whose name no database can store is loaded like any other', async () => {
+  const stage = await createStage({ orgs: 1, seed: 'a\0b' });
+  expect((await stage.run()).report).toMatchObject({ status: 'complete', cells: { loaded: 4 } });
+  expect(await stage.query('select name from losant_usage.instances')).toEqual([
+    { name: 'Simulated instance a\uFFFDb' },
+  ]);
+});
+
+// Guarantee (Runs): A run keeps its lease until it ends.
+it('a lease is renewed after a quarter of its duration, even while all other connections are busy', async () => {
+  const stage = await createStage({ orgs: 1 });
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  onTestFinished(() => void vi.useRealTimers());
+  await faults(stage, { kinds: ['hang'], actions: ['deviceCounts'], forever: true });
+  const stop = new AbortController();
+  const running = stage.run({ signal: stop.signal });
+  const progress = `select counts -> 'cells' ->> 'loaded' as loaded from losant_usage.runs where status = 'running'`;
+  await until('a run is recorded', async () => (await stage.query(progress)).length === 1);
+  const { promise: end, resolve: release } = Promise.withResolvers<void>();
+  const { db } = stage.handle;
+  const busyConnections = Array.from({ length: 5 }, () => db.connection().execute(() => end));
+  onTestFinished(() => {
+    release();
+    stop.abort(new Error('enough'));
+  });
+  const secondsLeft =
+    'select round(extract(epoch from expires_at - clock_timestamp()))::integer as left from losant_usage.leases';
+  await asWriter(
+    stage.database.url,
+    `update losant_usage.leases set expires_at = expires_at - interval '15 seconds'`,
+  );
+  vi.advanceTimersByTime(15_000);
+  await until('it is renewed', async () => Number((await stage.query(secondsLeft))[0]?.['left']) > 55);
+  // A renewal also records the progress of the run.
+  await until('it has counts', async () => (await stage.query(progress))[0]?.['loaded'] !== null);
+  release();
+  await Promise.all(busyConnections);
+  stop.abort(new Error('enough'));
+  await expect(running).rejects.toThrow('enough');
 });
 
 // Guarantee (Missing numbers): Failed reads are retried automatically; a manual run retries at once.
@@ -79,16 +121,41 @@ it('a rejected scope is reported even if no cell is missing', async () => {
   expect(report).toMatchObject({ status: 'partial', cells: { failed: 2, unchanged: 6 } });
 });
 
-it('quarantines numbers that the database rejects, and loads the rest of the batch', async () => {
-  const stage = await createStage();
-  const [orgId = ''] = stage.orgIds;
+/** Lets the database reject the device count of an organization's day with an error. */
+async function rejectDevices(stage: Stage, orgId: string, day: string, error: string): Promise<void> {
   await asOwner(
     stage.store.url,
-    `alter table losant_usage.usage_days add check (org_id <> '${orgId}' or devices_total is null)`,
+    `create function public.reject() returns boolean language plpgsql as $$
+      begin raise ${error}; end $$;
+    grant execute on function public.reject to losant_usage_writer;
+    alter table losant_usage.usage_days add check (
+      devices_total is null or org_id <> '${orgId}' or usage_date <> '${day}' or public.reject())`,
   );
-  const { report } = await stage.run();
-  expect(report.cells).toMatchObject({ planned: 16, loaded: 15, quarantined: 1 });
-  expect(report.failures).toMatchObject([{ orgId, stream: 'device_counts', code: 'database_refused' }]);
+}
+
+it('quarantines the day whose numbers the database rejects, and loads the other days and organizations', async () => {
+  const stage = await createStage();
+  const [orgId = ''] = stage.orgIds;
+  await rejectDevices(stage, orgId, '2026-11-20', 'numeric_value_out_of_range');
+  const { report } = await stage.run({ kind: 'backfill', range: { from: '2026-11-17', to: '2026-11-23' } });
+  expect(report.cells).toMatchObject({ planned: 112, loaded: 111, quarantined: 1 });
+  const failure = { orgId, stream: 'device_counts', from: '2026-11-20', to: '2026-11-20' };
+  expect(report.failures).toMatchObject([{ ...failure, code: 'database_refused' }]);
+  expect(await stage.query('select first_day::text, last_day::text from losant_usage.quarantine')).toEqual([
+    { first_day: '2026-11-20', last_day: '2026-11-20' },
+  ]);
+});
+
+it('a write that violates a check of the schema is a bug: it ends the run and quarantines nothing', async () => {
+  const stage = await createStage({ orgs: 1 });
+  const [orgId = ''] = stage.orgIds;
+  await rejectDevices(stage, orgId, '2026-11-23', 'check_violation');
+  const failure = { name: 'error', code: '23514' };
+  await expect(stage.run()).rejects.toMatchObject(failure);
+  expect(await stage.query('select from losant_usage.quarantine')).toEqual([]);
+  expect(await stage.query('select status, error from losant_usage.runs')).toEqual([
+    { status: 'failed', error: 'check_violation' },
+  ]);
 });
 
 it('a load that ends in a deadlock is retried', async () => {

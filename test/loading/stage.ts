@@ -3,9 +3,16 @@ import { randomUUID } from 'node:crypto';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import type { SimulatorOptions } from '../../simulator/server.ts';
-import { createInstanceContext, type InstanceContext, type RunOptions } from '../../src/loading/context.ts';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
+import {
+  createInstanceContext,
+  type InstanceContext,
+  type RunEnvironment,
+  type RunOptions,
+} from '../../src/loading/context.ts';
 import type { RunOutcome } from '../../src/loading/report.ts';
 import { runInstance } from '../../src/loading/run.ts';
+import type { InstanceConfig } from '../../src/settings/config.ts';
 import { createTimedInstallation, type TimedInstallation } from '../e2e/installation.ts';
 import { NOW, type Platform } from '../simulator/platform.ts';
 import { openAs } from '../support/databases.ts';
@@ -19,6 +26,7 @@ export interface InstanceSettings {
 }
 
 export interface Stage extends Omit<TimedInstallation, 'run'> {
+  readonly handle: DatabaseHandle;
   readonly context: (settings?: Partial<InstanceSettings>) => InstanceContext;
   readonly run: (options?: Partial<RunOptions>, settings?: Partial<InstanceSettings>) => Promise<RunOutcome>;
 }
@@ -30,10 +38,10 @@ export async function createStage(options: SimulatorOptions = {}): Promise<Stage
   const { now } = installation;
   const handle = await openAs('writer', installation.database.url, { poolSize: 5 });
   onTestFinished(() => handle.close());
-  const context = (settings: Partial<InstanceSettings> = {}) => {
+  const configure = (settings: Partial<InstanceSettings> = {}): [RunEnvironment, InstanceConfig] => {
     const { platform = installation.platform, selection = null, streams = STREAMS } = settings;
     const { controlTotals = 'block' } = settings;
-    return createInstanceContext(
+    return [
       {
         config: { policy: POLICY, request: { timeoutMs: 5_000, attempts: 1 }, controlTotals },
         logger: pino({ level: 'silent' }),
@@ -43,7 +51,7 @@ export async function createStage(options: SimulatorOptions = {}): Promise<Stage
         version: '0.0.0',
         handle,
         now,
-        gates: new Map(),
+        rates: new Map(),
       },
       {
         instanceId: platform.instanceId,
@@ -55,14 +63,15 @@ export async function createStage(options: SimulatorOptions = {}): Promise<Stage
         requestConcurrency: 8,
         requestsPerSecond: 1_000,
       },
-    );
+    ];
   };
   const defaults = { kind: 'scheduled', orgIds: null, streams: null, range: null, force: false } as const;
   const { signal } = new AbortController();
   return {
     ...installation,
-    context,
+    handle,
+    context: (settings) => createInstanceContext(...configure(settings)),
     run: (options, settings) =>
-      runInstance(context(settings), { ...defaults, runId: randomUUID(), signal, ...options }),
+      runInstance(...configure(settings), { ...defaults, runId: randomUUID(), signal, ...options }),
   };
 }

@@ -4,6 +4,7 @@ import { deflateSync, gzipSync } from 'node:zlib';
 import { describe, expect, it, vi } from 'vitest';
 import { type AttemptReport, computeBackoffMs, computePauseMs } from '../../src/losant/client.ts';
 import { Gate } from '../../src/losant/gate.ts';
+import { Rate } from '../../src/losant/rate.ts';
 import { parseRetryAfter } from '../../src/losant/response.ts';
 import { clientFor, errorOf, REQUEST, sendJson, startServer } from './server.ts';
 
@@ -51,7 +52,7 @@ describe('a request', () => {
       sockets.add(response.socket);
       setTimeout(() => sendJson(response, {}), 5);
     });
-    const client = clientFor(server, { gate: new Gate({ concurrency: 3, requestsPerSecond: 10_000 }) });
+    const client = clientFor(server, { gate: new Gate({ concurrency: 3, rate: new Rate(10_000) }) });
     await Promise.all(Array.from({ length: 30 }, () => client.get(REQUEST)));
     expect(sockets.size).toBe(3);
   });
@@ -163,8 +164,8 @@ describe('the wait before another attempt', () => {
 });
 
 describe('a pause that Losant asks for', () => {
-  /** A gate whose pauses are recorded and take no time. */
-  class SwiftGate extends Gate {
+  /** A rate whose pauses are recorded and take no time. */
+  class SwiftRate extends Rate {
     readonly pauses: number[] = [];
 
     override pauseFor(ms: number): void {
@@ -179,11 +180,11 @@ describe('a pause that Losant asks for', () => {
     await using server = await startServer((_, response, number) =>
       number > 1 ? sendJson(response, {}) : tooMany(response, '1'),
     );
-    const gate = new Gate({ concurrency: 4, requestsPerSecond: 1000 });
-    const pause = vi.spyOn(gate, 'pauseFor');
-    const client = clientFor(server, { attempts: 1, gate });
+    const rate = new Rate(1000);
+    const pause = vi.spyOn(rate, 'pauseFor');
+    const client = clientFor(server, { attempts: 1, gate: new Gate({ concurrency: 4, rate }) });
     const first = client.get(REQUEST);
-    while (gate.pauseLeftMs === 0) await sleep(5);
+    while (rate.pauseLeftMs === 0) await sleep(5);
     const others = [client.get(REQUEST), client.get(REQUEST)];
     await sleep(50);
     expect(server.received).toHaveLength(1);
@@ -197,20 +198,20 @@ describe('a pause that Losant asks for', () => {
     await using server = await startServer((_, response, number) =>
       number > 1 ? sendJson(response, {}) : sendJson(response, {}, { status: 503, headers }),
     );
-    const gate = new SwiftGate({ concurrency: 4, requestsPerSecond: 1000 });
-    await clientFor(server, { attempts: 1, gate }).get(REQUEST);
-    expect(gate.pauses).toEqual([7_000]);
+    const rate = new SwiftRate(1000);
+    await clientFor(server, { attempts: 1, gate: new Gate({ concurrency: 4, rate }) }).get(REQUEST);
+    expect(rate.pauses).toEqual([7_000]);
   });
 
   it('ends after 15 minutes per request, whatever happens in between', async () => {
     await using server = await startServer((_, response, number) =>
       number === 3 ? sendJson(response, {}, { status: 500 }) : tooMany(response, '300'),
     );
-    const gate = new SwiftGate({ concurrency: 4, requestsPerSecond: 1000 });
-    const error = await errorOf(clientFor(server, { gate }).get(REQUEST));
+    const rate = new SwiftRate(1000);
+    const error = await errorOf(clientFor(server, { gate: new Gate({ concurrency: 4, rate }) }).get(REQUEST));
     expect(error).toMatchObject({ kind: 'rate_limited', status: 429 });
     expect(error.message).toContain('(after 5 attempts)');
-    expect(gate.pauses).toEqual([300_000, 300_000, 300_000, 300_000]);
+    expect(rate.pauses).toEqual([300_000, 300_000, 300_000, 300_000]);
   });
 
   it('of more than 15 minutes fails all requests of the token without sending them', async () => {

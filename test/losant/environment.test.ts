@@ -10,11 +10,12 @@ import { sendJson, startServer } from './server.ts';
 const CODE = `
   import { createLosantClient } from '${new URL('../../src/losant/client.ts', import.meta.url).href}';
   import { Gate } from '${new URL('../../src/losant/gate.ts', import.meta.url).href}';
+  import { Rate } from '${new URL('../../src/losant/rate.ts', import.meta.url).href}';
   const client = createLosantClient({
     apiUrl: process.env.API_URL,
     token: 'canary-token',
     version: '0',
-    gate: new Gate({ concurrency: 2, requestsPerSecond: 100 }),
+    gate: new Gate({ concurrency: 2, rate: new Rate(100) }),
     timeoutMs: 10_000,
     attempts: 1,
     random: Math.random,

@@ -1,11 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AttemptError } from '../../src/losant/attempt.ts';
 import { Gate } from '../../src/losant/gate.ts';
+import { Rate } from '../../src/losant/rate.ts';
 
 const createRequest = (signal = new AbortController().signal) => ({ action: 'instance.get', signal });
 const REQUEST = createRequest();
-const createGate = (options: { concurrency?: number; requestsPerSecond?: number } = {}) =>
-  new Gate({ concurrency: 4, requestsPerSecond: 1000, ...options });
+const createGate = (options: { concurrency?: number; requestsPerSecond?: number } = {}) => {
+  const { concurrency = 4, requestsPerSecond = 1000 } = options;
+  return new Gate({ concurrency, rate: new Rate(requestsPerSecond) });
+};
 
 /** Returns a task that takes this long. */
 const createTask = (ms: number) => () => new Promise<void>((resolve) => setTimeout(resolve, ms));
@@ -124,13 +127,13 @@ describe('Gate', () => {
     const gate = createGate({ requestsPerSecond: 20 });
     const { starts, done } = queueTasks(gate, 3);
     await done[0];
-    gate.pauseFor(300);
-    gate.pauseFor(1);
+    gate.rate.pauseFor(300);
+    gate.rate.pauseFor(1);
     const waitMs = gate.run(async (ms) => ms, REQUEST);
     await finishAll(done);
     expect(starts).toEqual([0, 300, 350]);
     expect(await waitMs).toBe(400);
-    expect(gate.pauseLeftMs).toBe(0);
+    expect(gate.rate.pauseLeftMs).toBe(0);
   });
 
   it('rejects all waiting and new tasks at a pause longer than 15 minutes, but not running ones', async () => {
@@ -142,7 +145,7 @@ describe('Gate', () => {
     const waiting = [1, 2, 3].map(() => gate.run(createTask(1_000), REQUEST));
     const results = Promise.allSettled(waiting);
     vi.advanceTimersByTime(10);
-    gate.pauseFor(16 * 60_000);
+    gate.rate.pauseFor(16 * 60_000);
     const limited = { status: 'rejected', reason: { kind: 'rate_limited' } };
     expect(await results).toMatchObject([limited, limited, limited]);
     await expect(gate.run(async () => undefined, REQUEST)).rejects.toThrow(AttemptError);
@@ -150,8 +153,66 @@ describe('Gate', () => {
   });
 
   it('caps a pause at an hour', () => {
-    const gate = createGate();
-    gate.pauseFor(86_400_000);
-    expect(gate.pauseLeftMs).toBe(3_600_000);
+    const rate = new Rate(1000);
+    rate.pauseFor(86_400_000);
+    expect(rate.pauseLeftMs).toBe(3_600_000);
+  });
+});
+
+describe('Gates of one rate', () => {
+  const start = (gate: Gate, count: number, ms = 0) => {
+    const starts: number[] = [];
+    const done = Array.from({ length: count }, () =>
+      gate.run(async () => {
+        starts.push(performance.now());
+        await createTask(ms)();
+      }, REQUEST),
+    );
+    return { starts, done };
+  };
+
+  // Guarantee (Losant): Instances with the same token share its rate and its pauses; a hanging one delays no other.
+  it('share it in the order in which requests arrive', async () => {
+    const rate = new Rate(100);
+    const [first, second] = [1, 2].map(() => start(new Gate({ concurrency: 50, rate }), 3)) as [
+      ReturnType<typeof start>,
+      ReturnType<typeof start>,
+    ];
+    await finishAll([...first.done, ...second.done]);
+    expect([first.starts, second.starts]).toEqual([
+      [0, 10, 20],
+      [30, 40, 50],
+    ]);
+  });
+
+  it('each have a concurrency, so that a gate whose requests hang delays no other', async () => {
+    const rate = new Rate(100);
+    const hanging = start(new Gate({ concurrency: 2, rate }), 5, 60_000);
+    const swift = start(new Gate({ concurrency: 2, rate }), 3);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect([hanging.starts, swift.starts]).toEqual([
+      [0, 10],
+      [20, 30, 40],
+    ]);
+    await finishAll([...hanging.done, ...swift.done]);
+    expect(hanging.starts).toEqual([0, 10, 60_000, 60_010, 120_000]);
+  });
+
+  it('all wait for a pause that one of them was asked for', async () => {
+    const rate = new Rate(1000);
+    const [first, second] = [1, 2].map(() => new Gate({ concurrency: 4, rate })) as [Gate, Gate];
+    first.rate.pauseFor(300);
+    const { starts, done } = start(second, 1);
+    await finishAll(done);
+    expect(starts).toEqual([300]);
+  });
+
+  it('use the lowest of the rates that are set', async () => {
+    const rate = new Rate(100);
+    rate.limitTo(1000);
+    rate.limitTo(50);
+    const { starts, done } = start(new Gate({ concurrency: 4, rate }), 3);
+    await finishAll(done);
+    expect(starts).toEqual([0, 20, 40]);
   });
 });

@@ -40,6 +40,12 @@ describe('getInstance', () => {
     expect(server.received[0]?.path).toBe(`/instances/${INSTANCE}`);
   });
 
+  it('returns a name that a database can store', async () => {
+    const answer = { id: INSTANCE, name: 'Acme\0Cloud \uD800' };
+    await using server = await startServer((_, response) => sendJson(response, answer));
+    expect(await read(server)).toEqual({ name: 'Acme\uFFFDCloud \uFFFD' });
+  });
+
   it.each([
     ['of something else', { status: 'ok' }],
     ['of another instance', { id: orgId(1), name: 'Other' }],

@@ -8,6 +8,7 @@ import {
   type LosantClientOptions,
 } from '../../src/losant/client.ts';
 import { Gate } from '../../src/losant/gate.ts';
+import { Rate } from '../../src/losant/rate.ts';
 
 export interface ReceivedRequest {
   readonly method: string;
@@ -73,7 +74,7 @@ export function clientFor(server: TestServer, options: Partial<LosantClientOptio
     apiUrl: server.url,
     token: 'canary-token',
     version: '0',
-    gate: new Gate({ concurrency: 4, requestsPerSecond: 1000 }),
+    gate: new Gate({ concurrency: 4, rate: new Rate(1000) }),
     timeoutMs: 2_000,
     attempts: 3,
     random: () => 0,

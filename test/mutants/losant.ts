@@ -88,7 +88,10 @@ export const losantMutants = [
     { file: 'src/losant/client.ts', test: 'test/losant/client.test.ts' },
     {
       'A wait that Losant asks for (429) does not count as an attempt': ['tally.waits += 1;', ''],
-      'A pause that Losant requests applies to all requests of the token': ['gate.pauseFor(pauseMs);', ''],
+      'A pause that Losant requests applies to all requests of the token': [
+        'gate.rate.pauseFor(pauseMs);',
+        '',
+      ],
       'A pause lasts at least a second, so that an endless Retry-After: 0 reaches the bound': [
         'return Math.max(PAUSE_BASE_MS, retryAfterMs);',
         'return retryAfterMs;',
@@ -117,8 +120,17 @@ export const losantMutants = [
     { file: 'src/losant/gate.ts', test: 'test/losant/gate.test.ts' },
     {
       'No more requests run at the same time than allowed': [
-        'if (this.#running >= this.concurrency) return;',
-        'if (this.#running > this.concurrency) return;',
+        'this.#running < this.concurrency,',
+        'this.#running <= this.concurrency,',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/losant/rate.ts', test: 'test/losant/gate.test.ts' },
+    {
+      'An instance whose requests hang delays no other one with its token': [
+        'if (!waiter.canStart()) continue;',
+        'if (!waiter.canStart()) return;',
       ],
       'No more requests start in a second than allowed': [
         'nowMs - CATCH_UP_MS) + this.#spacingMs;',

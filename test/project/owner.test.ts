@@ -10,6 +10,7 @@ const REASONS: Readonly<Record<string, string>> = {
   'test/campaigns/losses.test.ts': 'adds a trigger that simulates a full disk',
   'test/commands/check.test.ts': 'breaks the schema, and creates it',
   'test/commands/export.test.ts': 'adds a policy that makes reads slow',
+  'test/commands/looking.test.ts': 'deletes totals',
   'test/console/world.ts': 'inserts statements and waivers of people',
   'test/dashboards/queries.test.ts': 'uninstalls',
   'test/database/connections.test.ts': 'changes the defaults of a database',

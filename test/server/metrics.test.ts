@@ -6,8 +6,8 @@ import { HEALTH, INSTANCE, NOW_MS, viewOf } from './pages.ts';
 const open = () => createMetrics({ version: '1.2.3', instanceIds: [INSTANCE], startedAtMs: NOW_MS - 60_000 });
 
 /** Returns the samples of a scrape by name with labels. */
-async function scrape(metrics: ReturnType<typeof open>) {
-  const text = await metrics.render(viewOf(HEALTH, { ageMs: 2_000 }), NOW_MS);
+async function scrape(metrics: ReturnType<typeof open>, health = HEALTH) {
+  const text = await metrics.render(viewOf(health, { ageMs: 2_000 }), NOW_MS);
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
   return Object.fromEntries(lines.map((line) => [line.replace(/ \S+$/, ''), Number(/\S+$/.exec(line)?.[0])]));
 }
@@ -39,9 +39,23 @@ test('the ledger has samples by instance, by stream and by standing', async () =
   }
 });
 
+test.each([
+  ['was never read', '2026-11-24T09:30:00.000Z', 3_600],
+  ['was read', null, 0],
+])(
+  'an instance that %s has the seconds since its first attempt, or 0',
+  async (_, neverReadSince, seconds) => {
+    const instances = HEALTH.instances.map((each) => ({ ...each, neverReadSince, streams: [] }));
+    const samples = await scrape(open(), { ...HEALTH, instances });
+    expect(samples).toMatchObject({ [ofInstance('instance_never_read_seconds')]: seconds });
+  },
+);
+
 test('runs and requests are counted, next to the metrics of every process', async () => {
   const metrics = open();
   metrics.countRun(INSTANCE, { result: 'partial', durationMs: 2_000 });
+  // A look at the lease of another process is no run.
+  metrics.countRun(INSTANCE, { result: 'standby', durationMs: 10 });
   metrics.countRequest({
     action: 'instance.get',
     status: null,
@@ -50,15 +64,18 @@ test('runs and requests are counted, next to the metrics of every process', asyn
     retryReason: 'timeout',
   });
   metrics.showTokenRefused(INSTANCE, true);
+  metrics.showLastRunFailed(INSTANCE, true);
   const samples = await scrape(metrics);
   expect(samples).toMatchObject({
     [`losant_usage_runs_total{instance_id="${INSTANCE}",result="partial"}`]: 1,
     [`losant_usage_runs_total{instance_id="${INSTANCE}",result="complete"}`]: 0,
+    [`losant_usage_runs_total{instance_id="${INSTANCE}",result="standby"}`]: 1,
     losant_usage_run_duration_seconds_count: 1,
     'losant_usage_requests_total{endpoint="instance.get",status="none"}': 1,
     'losant_usage_request_retries_total{reason="timeout"}': 1,
     losant_usage_rate_limit_wait_seconds_total: 0.5,
     [ofInstance('token_rejected')]: 1,
+    [ofInstance('last_run_failed')]: 1,
     process_resident_memory_bytes: expect.any(Number) as number,
   });
 });

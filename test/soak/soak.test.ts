@@ -98,6 +98,8 @@ test(
         instances: [{ ...instanceOf(platform), streams: streamNames }],
         now,
         host,
+        // Only the test wakes it.
+        retryIntervalMs: 2 ** 31 - 1,
         // Long enough that a busy machine does not look like an outage; one attempt, so that an outage is short.
         config: { request: { timeoutMs: 30_000, attempts: 1 } },
       });

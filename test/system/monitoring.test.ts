@@ -32,7 +32,11 @@ interface Route {
 interface Alertmanager {
   route: Route;
   inhibit_rules: readonly { readonly target_matchers: readonly string[] }[];
-  receivers: { name: string }[];
+  receivers: readonly {
+    readonly name: string;
+    readonly slack_configs?: readonly object[];
+    readonly pagerduty_configs?: readonly object[];
+  }[];
 }
 
 const { groups } = parse(readFileSync(`${FOLDER}/alerts.yml`, 'utf8')) as {
@@ -92,38 +96,67 @@ test('no alert inhibits a critical one', () => {
   }
 });
 
-/** Returns the shipped routes with waits of a second, and with a local server instead of each receiver. */
-function withReceiver(port: number): string {
+/** Returns the shipped routes with waits of a second, and their receivers with the addresses of a local server. */
+function withReceiver(url: string): string {
   const shorten = (route: Route): Route => ({
     ...route,
     ...('group_wait' in route ? { group_wait: '1s' } : {}),
     routes: (route.routes ?? []).map(shorten),
   });
-  const receivers = config.receivers.map(({ name }) => ({
+  const [slackFile, keyFile] = [join(folder, 'slack-url'), join(folder, 'pagerduty-key')];
+  writeFileSync(slackFile, `${url}/slack`);
+  writeFileSync(keyFile, ROUTING_KEY);
+  const receivers = config.receivers.map(({ name, slack_configs = [], pagerduty_configs = [] }) => ({
     name,
-    webhook_configs: [{ url: `http://127.0.0.1:${port}/${name}` }],
+    slack_configs: slack_configs.map((each) => ({ ...each, api_url_file: slackFile })),
+    pagerduty_configs: pagerduty_configs.map((each) => ({
+      ...each,
+      url: `${url}/pagerduty`,
+      routing_key_file: keyFile,
+    })),
   }));
   return stringify({ ...config, route: shorten(config.route), receivers });
 }
 
-interface Message {
-  readonly receiver: string;
-  readonly alerts: readonly { readonly labels: { readonly alertname: string } }[];
+const ROUTING_KEY = 'c0ffee0123456789c0ffee0123456789';
+
+/** An event of PagerDuty's Events API v2, which requires these three fields of a payload. */
+interface Page {
+  readonly routing_key: string;
+  readonly event_action: string;
+  readonly payload: { readonly summary: string; readonly source: string; readonly severity: string };
 }
 
-// Guarantee (Operation): With the shipped rules and routes, a dead worker pages somebody exactly once.
-test('a dead worker pages once, and causes no other message', async () => {
-  const messages: Message[] = [];
-  const receiver = createServer((request, response) => {
+interface SlackMessage {
+  readonly attachments: readonly { readonly title: string; readonly text: string }[];
+}
+
+/** Starts a server that responds as PagerDuty and Slack do. */
+async function startReceiver() {
+  const pages: Page[] = [];
+  const messages: SlackMessage[] = [];
+  const server = createServer((request, response) => {
     const record = (body: unknown) => {
-      messages.push(body as Message);
-      response.end();
+      if (request.url === '/slack') {
+        messages.push(body as SlackMessage);
+        return void response.end('ok');
+      }
+      const page = body as Page;
+      pages.push(page);
+      const isValid = [page.payload.summary, page.payload.source, page.payload.severity].every(Boolean);
+      response.writeHead(isValid ? 202 : 400).end('{}');
     };
     json(request).then(record, () => response.destroy());
   }).listen(0, '127.0.0.1');
-  await once(receiver, 'listening');
+  await once(server, 'listening');
+  return { pages, messages, server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+}
+
+// Guarantee (Operation): With the shipped rules and routes, a dead worker pages somebody exactly once.
+test('a dead worker pages once, with a summary, and causes no other message', async () => {
+  const { pages, messages, server, url: receiverUrl } = await startReceiver();
   const file = join(folder, 'alertmanager.yml');
-  writeFileSync(file, withReceiver((receiver.address() as AddressInfo).port));
+  writeFileSync(file, withReceiver(receiverUrl));
   const address = `127.0.0.1:${await freePort()}`;
   const storage = `--storage.path=${folder}/alertmanager`;
   const listen = [`--web.listen-address=${address}`, '--cluster.listen-address='];
@@ -134,23 +167,37 @@ test('a dead worker pages once, and causes no other message', async () => {
     const missing = ['a', 'b'].flatMap((instance_id) =>
       ['device_counts', 'payload_totals'].map((stream) => ({
         labels: { alertname: 'LosantUsageDayOverdue', severity: 'critical', instance_id, stream },
+        annotations: {
+          summary: `A usage day of ${stream} is overdue for Losant instance ${instance_id}`,
+        },
       })),
     );
     const down = { labels: { alertname: 'LosantUsageDown', severity: 'warning' } };
     const headers = { 'content-type': 'application/json' };
     const body = JSON.stringify([down, ...missing]);
     await fetch(`${url}/api/v2/alerts`, { method: 'POST', headers, body });
-    const messagesTo = (name: string) => messages.filter((each) => each.receiver === name);
-    await until(
-      'both receivers have messages',
-      () => messagesTo('slack').length >= 2 && messagesTo('pagerduty').length > 0,
+    await until('both receivers have messages', () => messages.length >= 2 && pages.length > 0);
+    expect(pages).toEqual([
+      {
+        ...pages[0],
+        routing_key: ROUTING_KEY,
+        event_action: 'trigger',
+        payload: expect.objectContaining({
+          summary: 'A usage day of device_counts is overdue for Losant instance a (1 of 4 alerts)',
+          severity: 'critical',
+        }) as Page['payload'],
+      },
+    ]);
+    const attachments = messages.flatMap((each) => each.attachments);
+    expect(new Set(attachments.map(({ title }) => title))).toEqual(
+      new Set(['FIRING: LosantUsageDayOverdue']),
     );
-    expect(messagesTo('pagerduty').map((each) => each.alerts.length)).toEqual([4]);
-    const names = messages.flatMap((each) => each.alerts).map((each) => each.labels.alertname);
-    expect(new Set(names)).toEqual(new Set(['LosantUsageDayOverdue']));
+    expect(attachments.map(({ text }) => text).join('\n')).toContain(
+      'payload_totals is overdue for Losant instance b',
+    );
   } finally {
     alertmanager.kill();
-    receiver.close();
+    server.close();
   }
 });
 
@@ -229,7 +276,7 @@ describe('Prometheus with a real worker', () => {
   });
 
   // Guarantee (Operation): Every metric used by an alert or dashboard exists.
-  test('evaluates the alerts, at most eleven, without an error, and none fires', async () => {
+  test('evaluates the alerts, at most thirteen, without an error, and none fires', async () => {
     let evaluated: { health: string; state: string }[] = [];
     await until('every rule was evaluated', async () => {
       const all = await api<{ groups: { rules: typeof evaluated }[] }>('rules');
@@ -237,7 +284,7 @@ describe('Prometheus with a real worker', () => {
       return evaluated.length > 0 && evaluated.every(({ health }) => health === 'ok');
     });
     expect(evaluated).toHaveLength(rules.length);
-    expect(rules.length).toBeLessThanOrEqual(11);
+    expect(rules.length).toBeLessThanOrEqual(13);
     expect(evaluated.filter(({ state }) => state === 'firing')).toEqual([]);
   });
 

@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { markDaysDue, syncTracks } from '../../src/ledger/expected.ts';
+import { beginWriting } from '../../src/ledger/lease.ts';
 import { addDays } from '../../src/usage/day.ts';
 import { isLate } from '../../src/usage/policy.ts';
 import { findWorstStanding, standings } from '../../src/usage/standing.ts';
@@ -77,6 +78,48 @@ test('health counts the unread cells of yesterday, failing reads and deleted org
     '01 payload_totals 0 1 0 0 0 1 3 1 2026-10-04',
     'ff device_counts 1 0 0 0 0 0 1 0 2026-11-23',
   ]);
+});
+
+test.each<[what: string, changes: string, deletedOn: string | null, expected: string]>([
+  ['that was only tried', 'listed_at = null', null, '1 t'],
+  ['that has no organization', `listed_at = now(), new_orgs_from = '2026-11-23'`, null, '0'],
+  ['that has none of the named organizations', 'listed_at = now()', null, '1 t'],
+  [
+    'of whose organizations nothing is tracked',
+    `listed_at = now(), new_orgs_from = '2026-11-23'`,
+    'null',
+    '1 t',
+  ],
+  [
+    'whose only organization was deleted at once',
+    `listed_at = now(), new_orgs_from = '2026-11-23'`,
+    'now()',
+    '0',
+  ],
+  ['that was retired', 'retired_at = now()', null, '0'],
+])('health has a row without a stream of an instance that was never read: one %s', async (...situation) => {
+  const [, changes, deletedOn, expected] = situation;
+  const id = '5c00000000000000000000ee';
+  const statements = [
+    `insert into losant_usage.instances (instance_id, last_error) values ('${id}', 'HTTP 502')`,
+    `update losant_usage.instances set ${changes} where instance_id = '${id}'`,
+    `insert into losant_usage.organizations (org_id, instance_id, name, deleted_on, first_seen_at, last_seen_at)
+     select '5d00000000000000000000ee', '${id}', 'New', ${deletedOn ?? 'null'}, now(), now()
+     where ${deletedOn !== null}`,
+  ];
+  const row = `select concat_ws(' ', count(*),
+      bool_and(first_attempt_at is not null and last_error = 'HTTP 502' and gaps + final = 0)) as line
+    from losant_usage.health where instance_id = '${id}' and stream is null`;
+  const undo = new Error('undone');
+  let lines: unknown;
+  const written = ledger.db.transaction().execute(async (trx) => {
+    await beginWriting(trx);
+    for (const statement of statements) await sql.raw(statement).execute(trx);
+    lines = (await sql.raw(row).execute(trx)).rows;
+    throw undo;
+  });
+  await expect(written).rejects.toBe(undo);
+  expect(lines).toEqual([{ line: expected }]);
 });
 
 test('health counts gaps that pass the horizon within a week', async () => {

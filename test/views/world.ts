@@ -39,7 +39,7 @@ const EXCEPTIONS = `
   ('${ORGS.whole}', 'payload_hours', '2026-10-30', 'waiting', false, false, 0),
   ('${ORGS.whole}', 'device_counts', '2026-11-02', 'waived', false, false, 0),
   ('${ORGS.whole}', 'payload_totals', '2026-11-20', 'waiting', false, false, 0),
-  ('${ORGS.whole}', 'notebook_minutes', '2026-11-21', 'stored', true, true, 0),
+  ('${ORGS.whole}', 'notebook_minutes', '2026-11-21', 'stored', true, true, 1),
   ('${ORGS.whole}', 'payload_hours', '2026-11-22', 'unavailable', true, true, 0),
   ('${ORGS.whole}', 'payload_totals', '2026-11-23', 'waiting', false, false, 0),
   ('${ORGS.newcomer}', 'device_counts', '2026-11-23', 'in_doubt', true, false, 2),

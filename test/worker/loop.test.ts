@@ -1,17 +1,13 @@
-import type { ServerResponse } from 'node:http';
-import { beforeEach, expect, onTestFinished, test } from 'vitest';
+import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import type { RunResult } from '../../src/console/sources.ts';
 import { BusyError, DatabaseError, LosantError } from '../../src/errors.ts';
-import { createLogger } from '../../src/logger.ts';
-import { beginHeartbeat } from '../../src/worker/heartbeat.ts';
-import { classifyFailure, logProgress, looksAgain } from '../../src/worker/instance-run.ts';
-import { judgeRuns } from '../../src/worker/loop.ts';
-import { startServer } from '../losant/server.ts';
-import { type Platform, usePlatform } from '../simulator/platform.ts';
+import { classifyFailure, isRetriedSoon, logProgress } from '../../src/worker/instance-run.ts';
+import { type Platform, startPlatform, usePlatform } from '../simulator/platform.ts';
 import { asProgram, holdLease as holdLeaseOf } from '../support/by-hand.ts';
 import { asOwner, asWriter, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { until } from '../support/wait.ts';
-import { instanceOf, openReplica, type Replica, type ReplicaOptions } from './loop.ts';
+import { instanceOf, openReplica, type Replica, type ReplicaOptions, recordLog } from './loop.ts';
+import { readMetric } from './process.ts';
 
 const platform = usePlatform({ orgs: 2, now: Date.now });
 const other = usePlatform({ orgs: 2, now: Date.now, seed: 'other' });
@@ -56,11 +52,66 @@ test('a wake-up over several instances exports each, whatever befalls another', 
   await replica.runAll();
   expect(await replica.metric(runs(other, 'complete'))).toBe(1);
   expect(await replica.metric(runs(platform, 'failed'))).toBe(1);
+  const tried = await queryOnce(
+    database.url,
+    'select last_error from losant_usage.instances where api_url is null order by 1',
+  );
+  expect(tried).toEqual([
+    { last_error: expect.stringContaining('ECONNREFUSED') as string },
+    { last_error: 'token file gone' },
+  ]);
   expect(replica.loop.statuses.map(({ problem }) => problem?.code ?? null)).toEqual([
     'unexpected',
     'unreachable',
     null,
   ]);
+});
+
+// Guarantee (Runs): A slow, hanging or broken instance delays no other one.
+test('a slow, a hanging and a broken instance delay no wake-up of a good one, and keep no connection', async () => {
+  const [hanging, slow] = [
+    await startPlatform({ orgs: 2, now: Date.now, seed: 'hanging' }),
+    await startPlatform({ orgs: 30, now: Date.now, seed: 'slow', latencyMs: 300 }),
+  ];
+  onTestFinished(() => hanging[Symbol.asyncDispose]());
+  onTestFinished(() => slow[Symbol.asyncDispose]());
+  await hanging.control('config', { faults: { kinds: ['hang'], forever: true, slowMs: 600_000 } });
+  const broken = instanceOf(other, () => {
+    throw new Error('token file gone');
+  });
+  const instances = [instanceOf(hanging), instanceOf(slow), broken, instanceOf(platform)];
+  const request = { timeoutMs: 120_000, attempts: 1 };
+  const replica = await open({ instances, config: { request } });
+  for (const wakeUps of [1, 2, 3]) {
+    replica.wake();
+    const all = async () => (await replica.metric(runs(platform, 'complete'))) === wakeUps;
+    await until(`run ${wakeUps} of the good one`, all);
+  }
+  expect(await replica.metric(runs(hanging, 'complete'))).toBe(0);
+  await until('each run of the broken one', async () => (await replica.metric(runs(other, 'failed'))) === 3);
+  await until('the slow one works', () => replica.loop.statuses[1]?.state === 'working');
+  const transactions = `select from pg_stat_activity where application_name = 'replica-1'
+    and datname = current_database() and clock_timestamp() - xact_start > interval '200 ms'`;
+  expect(await queryOnce(database.url, transactions)).toEqual([]);
+});
+
+test('twenty instances take turns in four connections, beside the one that renews leases', async () => {
+  const platforms = await Promise.all(
+    Array.from({ length: 20 }, (_, index) => startPlatform({ orgs: 1, now: Date.now, seed: `${index}` })),
+  );
+  onTestFinished(async () => {
+    for (const each of platforms) await each[Symbol.asyncDispose]();
+  });
+  const replica = await open({ instances: platforms.map((each) => instanceOf(each)) });
+  await replica.runAll();
+  const scraped = await replica.scrape();
+  expect(platforms.map((each) => readMetric(scraped, runs(each, 'complete')))).toEqual(
+    platforms.map(() => 1),
+  );
+  const sessions = `select count(*)::integer from pg_stat_activity where application_name = 'replica-1'
+    and datname = current_database()`;
+  const [{ count } = {}] = await queryOnce(database.url, sessions);
+  expect(count).toBeLessThanOrEqual(5);
 });
 
 test('a wake-up reads the token anew, so that one in place of a refused one is used by the next', async () => {
@@ -80,8 +131,38 @@ test('a wake-up reads the token anew, so that one in place of a refused one is u
     database.url,
     'select status, error from losant_usage.runs order by started_at',
   );
-  expect(recorded.map(({ status }) => status)).toEqual(['complete', 'failed']);
-  expect(recorded[1]?.['error']).toContain('HTTP 401');
+  expect(recorded.map(({ status }) => status)).toEqual(['failed', 'complete', 'failed']);
+  expect(recorded[0]?.['error']).toContain('HTTP 401');
+});
+
+test('a token that was refused stays so until Losant takes one: an outage does not tell', async () => {
+  let token = platform.token;
+  const replica = await open({ instances: [instanceOf(platform, () => token)], attempts: 1 });
+  const runTo = async (result: RunResult, isRefused: number) => {
+    await replica.runAll();
+    expect(replica.loop.statuses[0]?.lastRun?.result).toBe(result);
+    expect(await replica.metric(refused(platform))).toBe(isRefused);
+    const failed = `losant_usage_last_run_failed{instance_id="${platform.instanceId}"}`;
+    expect(await replica.metric(failed)).toBe(result === 'failed' ? 1 : 0);
+  };
+  await runTo('complete', 0);
+  token = 'revoked';
+  await runTo('refused', 1);
+  token = platform.token;
+  for (const kind of ['reset', 'server_error', 'html_ok']) {
+    await platform.control('config', { faults: { kinds: [kind], forever: true } });
+    await runTo('failed', 1);
+  }
+  // A token without the scope for the instance itself: the run goes on to numbers, of which none is answered.
+  const counters = ['deviceCounts', 'notebookMinuteCounts', 'payloadCounts', 'payloadCountsBreakdown'];
+  const scopes = counters.map((name) => `instanceOrg.${name}`);
+  await platform.control('tokens', { token, scopes });
+  await platform.control('config', { faults: { kinds: ['reset'], forever: true } });
+  await queryOnce(database.url, asProgram('update losant_usage.coverage set next_read_at = now()'));
+  await runTo('partial', 1);
+  await platform.control('tokens', { token, scopes: ['all.Instance'] });
+  await platform.control('config', { faults: null });
+  await runTo('complete', 0);
 });
 
 test('a run tells how far it is', async () => {
@@ -97,35 +178,47 @@ test('a run tells how far it is', async () => {
 });
 
 test('the loop stands by while another process exports, and takes over soon after its lease lapses', async () => {
-  await using monitor = await startServer((_request, response) => void response.end());
-  const replica = await open({ lookAgainMs: 50, heartbeatUrl: monitor.url });
+  const replica = await open({ retryIntervalMs: 50 });
   await replica.runAll();
   await holdLease(`now() + interval '1 minute'`);
-  const running = replica.loop.run();
+  replica.wake();
   await until('it stands by', async () => (await replica.metric(runs(platform, 'standby'))) !== 0);
   expect(replica.loop.statuses[0]).toMatchObject({ state: 'standby', problem: null });
-  expect(monitor.received.map(({ path }) => path)).toEqual(['/start', '/']);
   await holdLease('now()');
   await until('it works', async () => (await replica.metric(runs(platform, 'complete'))) === 2);
-  expect(replica.loop.statuses[0]?.state).toBe('idle');
-  replica.stop.abort(new Error('enough'));
-  await running;
+  await until('it is idle', () => replica.loop.statuses[0]?.state === 'idle');
   const said = replica.logged.filter((line) => line.includes('standing by'));
   expect(said).toHaveLength(2);
+});
+
+// Guarantee (Operation): Workers take over each other's instances when one is killed or frozen.
+test('a standby looks again every 20 seconds', async () => {
+  const replica = await open();
+  // The one request of a look waits for no timer.
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
+  await queryOnce(
+    database.url,
+    asProgram(`insert into losant_usage.instances (instance_id) values ('${platform.instanceId}');
+      ${holdLeaseOf(platform.instanceId)}`),
+  );
+  await replica.runAll();
+  expect(await replica.metric(runs(platform, 'standby'))).toBe(1);
+  vi.advanceTimersByTime(20_000);
+  await until('it looks again', async () => (await replica.metric(runs(platform, 'standby'))) === 2);
 });
 
 test('a wake-up in the middle of a run is not lost: another run follows', async () => {
   const replica = await open();
   await platform.control('config', { latencyMs: 50 });
-  const running = replica.loop.run();
-  replica.loop.wake();
+  replica.wake();
+  replica.wake();
   await platform.control('config', { latencyMs: 0 });
   await until('both runs', async () => (await replica.metric(runs(platform, 'complete'))) === 2);
-  replica.loop.wake(true);
+  replica.loop.wake(3);
   await until('the third', async () => (await replica.metric(runs(platform, 'complete'))) === 3);
-  expect(replica.logged.join('')).toContain('missed a wake-up; running now');
-  replica.stop.abort(new Error('enough'));
-  await running;
+  const missed = replica.logged.filter((line) => line.includes('missed wake-up, running now'));
+  expect(missed).toEqual([expect.stringContaining('"missed":3')]);
 });
 
 /** The transactions that wrote the rows: any write changes them. */
@@ -154,16 +247,6 @@ test('a worker whose database was migrated by a newer version writes nothing, an
   });
 });
 
-/** Returns a logger, and the fields of what is logged by it. */
-function recordLog() {
-  const logged: Record<string, unknown>[] = [];
-  const write = (line: string) => {
-    const { time: _time, level: _level, ...fields } = JSON.parse(line) as Record<string, unknown>;
-    logged.push(fields);
-  };
-  return { logged, logger: createLogger({ level: 'info', pretty: false, destination: { write } }) };
-}
-
 test('the beginning of a run is logged, and then how far it is, once a minute', () => {
   const { logged, logger } = recordLog();
   let nowMs = 0;
@@ -171,7 +254,7 @@ test('the beginning of a run is logged, and then how far it is, once a minute', 
   for (nowMs of [0, 59_999, 60_000, 61_000]) log({ plannedCells: 400, readCells: nowMs / 1_000 });
   expect(logged).toEqual([
     { instance_id: 'i', run_id: 'r', msg: 'run started' },
-    { instance_id: 'i', run_id: 'r', cells_planned: 400, cells_done: 60, msg: 'run in progress' },
+    { instance_id: 'i', run_id: 'r', cells_planned: 400, cells_done: 60, msg: 'run under way' },
   ]);
 });
 
@@ -187,53 +270,6 @@ test.each<[string, unknown, RunResult, boolean]>([
   ['a defect', new Error('defect'), 'failed', false],
 ])('a run that could not begin because of %s', (_, error, result, again) => {
   const end = classifyFailure(error, false);
-  expect([end.result, looksAgain(end)]).toEqual([result, again]);
+  expect([end.result, isRetriedSoon(end)]).toEqual([result, again]);
   expect(classifyFailure(error, true).result).toBe('interrupted');
-});
-
-test.each<[string, RunResult[], boolean | null]>([
-  ['went well if this process did all', ['complete', 'complete'], true],
-  ['went well beside another process', ['complete', 'standby'], true],
-  ['did not with something missing', ['complete', 'partial'], false],
-  ['did not with a refused token', ['refused', 'complete'], false],
-  ['did not with a run that broke off', ['standby', 'failed'], false],
-  ['says nothing on standby', ['standby'], null],
-  ['says nothing when it was interrupted', ['interrupted'], null],
-])('a wake-up %s', (_, results, isGood) => {
-  expect(judgeRuns(results.map((result) => ({ result })))).toBe(isGood);
-});
-
-test('the heartbeat tells of the start and the success of a run, and of a failure that goes on at each wake-up, and not at each look between, as the log does', async () => {
-  await using monitor = await startServer((_request, response) => void response.end());
-  const instance = { ...instanceOf(platform), apiUrl: 'http://127.0.0.1:1' };
-  const heartbeatUrl = `${monitor.url}/ping`;
-  const replica = await open({ heartbeatUrl, instances: [instance], attempts: 1 });
-  const told = () => ({
-    pings: monitor.received.map(({ path }) => path.slice('/ping'.length)).join(' '),
-    errors: replica.logged.filter((line) => line.includes('instance not exported')).length,
-  });
-  const look = async (isWakeUp: boolean) => await replica.loop.runAll([instance], isWakeUp);
-  await look(false);
-  expect(told()).toEqual({ pings: '/fail', errors: 1 });
-  for (let times = 0; times < 3; times += 1) await look(false);
-  expect(told()).toEqual({ pings: '/fail', errors: 1 });
-  await look(true);
-  expect(told()).toEqual({ pings: '/fail /fail', errors: 2 });
-  instance.apiUrl = platform.url;
-  await look(false);
-  instance.apiUrl = 'http://127.0.0.1:1';
-  await look(false);
-  expect(told()).toEqual({ pings: '/fail /fail /start  /fail', errors: 3 });
-});
-
-test.each<[string, (response: ServerResponse) => void, string]>([
-  ['an unknown address', (response) => response.writeHead(404).end('/ping/very-secret'), 'HTTP 404'],
-  ['a redirect', (response) => response.writeHead(302, { location: '/' }).end(), 'HTTP 302'],
-  ['a reset', (response) => response.destroy(), 'no connection'],
-])('a ping that fails twice is logged without its address: %s', async (_, answer, reason) => {
-  await using monitor = await startServer((_request, response) => answer(response));
-  const { logger, logged } = recordLog();
-  await beginHeartbeat({ url: `${monitor.url}/ping/very-secret`, logger }).end(true);
-  expect(logged).toEqual([{ msg: 'heartbeat not delivered', ping: 'success', reason }]);
-  expect(monitor.received).toHaveLength(2);
 });

@@ -20,7 +20,7 @@ export interface ReplicaOptions {
   readonly now: () => number;
   readonly host?: string;
   readonly heartbeatUrl?: string | null;
-  readonly lookAgainMs?: number;
+  readonly retryIntervalMs?: number;
   readonly attempts?: number;
   /** The settings that differ from the usual ones. */
   readonly config?: Partial<Config>;
@@ -29,8 +29,10 @@ export interface ReplicaOptions {
 export async function openReplica(options: ReplicaOptions) {
   const { databaseUrl: url, instances, now, host = 'replica-1', heartbeatUrl = null, attempts = 2 } = options;
   const logged: string[] = [];
+  let onWaiting = () => {};
   const write = (line: string) => {
     logged.push(line);
+    if (line.includes('waiting for the next wake-up')) onWaiting();
     // A long soak must show the memory of the worker, not of its log.
     if (logged.length > LOG_LINES) logged.shift();
   };
@@ -55,27 +57,39 @@ export async function openReplica(options: ReplicaOptions) {
     version: '1.2.3',
     readNow: () => Promise.resolve(now),
     nextWakeAt: () => null,
-    ...(options.lookAgainMs === undefined ? {} : { lookAgainMs: options.lookAgainMs }),
+    ...(options.retryIntervalMs === undefined ? {} : { retryIntervalMs: options.retryIntervalMs }),
   });
   const read = async (): Promise<DatabaseView> => {
     const value = await readHealth(handle.db, { nowMs: now(), instanceIds }).catch(() => null);
     return { isUp: value !== null, snapshot: value === null ? null : { value, atMs: now() } };
   };
   const scrape = async () => await metrics.render(await read(), now());
+  let running: Promise<void> | null = null;
+  const wake = () => {
+    if (running === null) running = loop.run();
+    else loop.wake();
+  };
   return {
     loop,
-    instances,
     logged,
     /** Returns the whole text of a scrape; without the ledger's gauges if the database is away. */
     scrape,
-    /** Asks it to end. */
-    stop,
-    /** Runs every instance, as at a wake-up. */
+    /** Starts it, or wakes it up. */
+    wake,
+    /** Starts it, or wakes it up, and waits until it waits for the next wake-up. */
     runAll: async () => {
-      await loop.runAll(instances, true);
+      const { promise, resolve } = Promise.withResolvers<void>();
+      onWaiting = resolve;
+      wake();
+      await Promise.race([promise, running]);
     },
     metric: async (series: string) => readMetric(await scrape(), series),
-    close: () => handle.close(),
+    /** Ends it. */
+    close: async () => {
+      stop.abort(new Error('the replica is closed'));
+      await running;
+      await handle.close();
+    },
   };
 }
 
@@ -94,4 +108,14 @@ export function instanceOf(
     requestsPerSecond: 5_000,
     requestConcurrency: 8,
   };
+}
+
+/** Returns a logger, and the fields of what is logged by it. */
+export function recordLog() {
+  const logged: Record<string, unknown>[] = [];
+  const write = (line: string) => {
+    const { time: _time, level: _level, ...fields } = JSON.parse(line) as Record<string, unknown>;
+    logged.push(fields);
+  };
+  return { logged, logger: createLogger({ level: 'info', pretty: false, destination: { write } }) };
 }

@@ -128,13 +128,13 @@ test('logs once that an instance in the database is not in the settings', async 
 
 test('a database password is read from its file for the next connection, without a restart', async () => {
   const role = `${database.name}_rotated`;
-  // A login of somebody who belongs to the writer.
+  // A user who is a member of the writer.
   await asAdministrator(`create role ${role} login password 'first' in role ${toRoleName('writer')}`);
   onTestFinished(() => asAdministrator(`drop role ${role}`));
   const file = join(makeFastFolder('losant-usage-rotation-'), 'url');
-  const keep = (password: string) =>
+  const writeUrl = (password: string) =>
     writeFileSync(file, Object.assign(new URL(database.url), { username: role, password }).href);
-  keep('first');
+  writeUrl('first');
   const { DATABASE_URL: _, ...others } = settings();
   const worker = await startIdle({ ...others, DATABASE_URL_FILE: file });
 
@@ -143,7 +143,7 @@ test('a database password is read from its file for the next connection, without
   await until('the login is rejected', async () =>
     (await worker.get('/readyz')).text.includes('rejects this login'),
   );
-  write('second');
+  writeUrl('second');
   await until('it is let in', async () => (await worker.get('/readyz')).status === 200);
   expect(await worker.metric('losant_usage_database_up')).toBe(1);
 });

@@ -1,0 +1,136 @@
+import { type ApiRequest, AttemptError } from './attempt.ts';
+
+/**
+ * A request gives up rather than wait longer: the run ends and continues at the next wake-up, instead of sleeping
+ * under its lease.
+ */
+export const LONGEST_WAIT_MS = 15 * 60_000;
+
+/** A Retry-After beyond this is capped, so that one absurd value cannot stop a worker for days. */
+const LONGEST_PAUSE_MS = 60 * 60_000;
+
+/**
+ * How far late starts may catch up. Without it every late timer would lower the rate; without a bound a burst
+ * would follow a stall.
+ */
+const CATCH_UP_MS = 100;
+
+interface Waiter {
+  readonly request: ApiRequest;
+  /** Returns whether its gate has room for another request. */
+  readonly canStart: () => boolean;
+  start(): void;
+  reject(reason: unknown): void;
+}
+
+/** Creates the error of a request that was not sent because of a pause longer than {@link LONGEST_WAIT_MS}. */
+function createPauseError(request: ApiRequest, pauseMs: number): AttemptError {
+  const problem = `all requests with this token are paused for another ${Math.ceil(pauseMs / 1000)} s`;
+  return new AttemptError(request, { kind: 'rate_limited', problem });
+}
+
+/**
+ * The rate of a token, shared by the gates of its instances. It spaces the starts of requests evenly, in order of
+ * arrival, and holds them while the API asks for a pause. A full gate delays no request of another gate. All times are
+ * on the monotonic clock.
+ */
+export class Rate {
+  /** In order of arrival. */
+  readonly #waiters = new Set<Waiter>();
+  /** Between two starts. */
+  #spacingMs: number;
+  #nextStartMs = 0;
+  #pausedUntilMs = 0;
+  /** Set only while nothing but time prevents the next start. */
+  #timer: NodeJS.Timeout | undefined;
+
+  /** Takes the number of requests started per second, which may be a fraction. */
+  constructor(requestsPerSecond: number) {
+    this.#spacingMs = 1000 / requestsPerSecond;
+  }
+
+  /** 0 without a pause. */
+  get pauseLeftMs(): number {
+    return Math.max(0, this.#pausedUntilMs - performance.now());
+  }
+
+  /** Lowers the rate, never raises it: the instances of a token may have different settings. */
+  limitTo(requestsPerSecond: number): void {
+    this.#spacingMs = Math.max(this.#spacingMs, 1000 / requestsPerSecond);
+  }
+
+  /** Starts no request for `ms`. A pause that ends later stays in force; running requests continue. */
+  pauseFor(ms: number): void {
+    const pauseMs = Math.min(ms, LONGEST_PAUSE_MS);
+    if (pauseMs <= this.pauseLeftMs) return;
+    this.#pausedUntilMs = performance.now() + pauseMs;
+    this.#nextStartMs = Math.max(this.#nextStartMs, this.#pausedUntilMs);
+    if (pauseMs <= LONGEST_WAIT_MS) return;
+    for (const waiter of this.#waiters) waiter.reject(createPauseError(waiter.request, pauseMs));
+  }
+
+  /**
+   * Calls `start` and resolves when the request's turn has come. Rejects with the signal's reason as soon as the signal
+   * aborts, with an {@link AttemptError} if the pause is too long.
+   */
+  async waitForTurn(
+    request: ApiRequest,
+    { canStart, start }: Pick<Waiter, 'canStart' | 'start'>,
+  ): Promise<void> {
+    const { signal } = request;
+    signal.throwIfAborted();
+    const { pauseLeftMs } = this;
+    if (pauseLeftMs > LONGEST_WAIT_MS) throw createPauseError(request, pauseLeftMs);
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const waiter: Waiter = {
+      request,
+      canStart,
+      start: () => {
+        start();
+        resolve();
+      },
+      reject: (reason) => {
+        this.#waiters.delete(waiter);
+        reject(reason);
+      },
+    };
+    const abort = () => waiter.reject(signal.reason);
+    // With nobody waiting, a start time in the past means there was no demand; nothing to catch up.
+    if (this.#waiters.size === 0) this.#nextStartMs = Math.max(this.#nextStartMs, performance.now());
+    this.#waiters.add(waiter);
+    signal.addEventListener('abort', abort);
+    this.startWaiters();
+    try {
+      await promise;
+    } finally {
+      signal.removeEventListener('abort', abort);
+      if (this.#waiters.size === 0) {
+        clearTimeout(this.#timer);
+        this.#timer = undefined;
+      }
+    }
+  }
+
+  /** Starts the requests whose turn has come, and sets the timer for the next. */
+  startWaiters(): void {
+    for (const waiter of this.#waiters) {
+      if (!waiter.canStart()) continue;
+      // Read once: if the turn came between two reads of the clock, nothing would ever start the request.
+      const nowMs = performance.now();
+      if (this.#nextStartMs > nowMs) {
+        // A timer that fires too early is set again.
+        this.#timer ??= setTimeout(
+          () => {
+            this.#timer = undefined;
+            this.startWaiters();
+          },
+          Math.ceil(this.#nextStartMs - nowMs),
+        );
+        return;
+      }
+      this.#nextStartMs = Math.max(this.#nextStartMs, nowMs - CATCH_UP_MS) + this.#spacingMs;
+      this.#waiters.delete(waiter);
+      waiter.start();
+    }
+  }
+}

@@ -1,0 +1,114 @@
+/** An instance that was never read: every status command reports it until it is read or retired. */
+import { beforeEach, expect, it, onTestFinished } from 'vitest';
+import { createStore, type Store } from '../e2e/usage.ts';
+import { usePlatform } from '../simulator/platform.ts';
+import { type Env, jsonOf, type Refusal, runProgram } from '../support/program.ts';
+import { settingsOf } from '../worker/process.ts';
+
+const platform = usePlatform({ orgs: 2, now: Date.now });
+const NEW = '5c00000000000000000000e1';
+
+let store: Store;
+let newcomer: Env;
+
+beforeEach(async () => {
+  store = await createStore();
+  onTestFinished(() => store.remove());
+  newcomer = {
+    ...settingsOf(platform, store),
+    LOSANT_INSTANCE_ID: NEW,
+    LOSANT_API_URL: 'http://127.0.0.1:1',
+    REQUEST_ATTEMPTS: '1',
+  };
+});
+
+interface Document {
+  readonly instances: readonly {
+    readonly instanceId: string;
+    readonly neverReadSince: string | null;
+    readonly lastError: string | null;
+  }[];
+  readonly unconfiguredInstances: readonly string[];
+}
+
+const REASON = expect.stringMatching(
+  /^instance\.get \(instance .*\): connection failed: .*ECONNREFUSED/,
+) as string;
+const statusOf = async (env: Env) => {
+  const ended = await runProgram(['status', '--json'], env);
+  return { code: ended.code, ...jsonOf<Document>(ended) };
+};
+
+// Guarantee (Missing numbers): An instance that was never read is reported with the reason, and counts as incomplete.
+it('is reported with the error of its last run and exit code 3, also next to complete instances', async () => {
+  expect((await runProgram(['run'], newcomer)).code).toBe(1);
+  expect(await store.query('select api_url, last_error from losant_usage.instances')).toEqual([
+    { api_url: null, last_error: REASON },
+  ]);
+  const since = expect.stringMatching(/^\d{4}-\d\d-\d\dT/) as string;
+  const entry = { instanceId: NEW, neverReadSince: since, lastError: REASON, streams: [] };
+  expect(await statusOf(newcomer)).toMatchObject({ code: 3, instances: [entry], unconfiguredInstances: [] });
+
+  expect((await runProgram(['run'], settingsOf(platform, store))).code).toBe(0);
+  const reader = { DATABASE_URL: store.url };
+  const healthy = { instanceId: platform.instanceId.toLowerCase(), neverReadSince: null, lastError: null };
+  const { code, instances } = await statusOf(reader);
+  expect(code).toBe(3);
+  expect(new Set(instances)).toEqual(
+    new Set([expect.objectContaining(entry), expect.objectContaining(healthy)]),
+  );
+  const gap = { orgId: null, stream: null, day: null, standing: 'missing', reason: 'never_read' };
+  const gaps = await runProgram(['gaps', '--json'], reader);
+  expect(gaps.code).toBe(3);
+  expect(jsonOf(gaps)).toEqual([{ instanceId: NEW, ...gap, detail: REASON, nextReadAt: null }]);
+  for (const command of ['status', 'gaps']) {
+    const { code: exitCode, stdout } = await runProgram([command], reader);
+    expect(exitCode).toBe(3);
+    expect(stdout).toMatch(
+      new RegExp(`Instance ${NEW} was never read; the first attempt was .* UTC\\.
+  The last run failed: instance\\.get .*ECONNREFUSED.*
+  To see what is wrong: losant-usage check\n`),
+    );
+    expect(stdout).not.toContain('No gaps.');
+  }
+});
+
+it('can still be loaded from another API, and then is like any other', async () => {
+  expect((await runProgram(['run'], newcomer)).code).toBe(1);
+  const { instanceId } = platform;
+  const wrong = { ...newcomer, LOSANT_INSTANCE_ID: instanceId };
+  expect(
+    (await runProgram(['run', '--dry-run', '--json'], { ...wrong, LOSANT_API_URL: platform.url })).code,
+  ).toBe(0);
+  expect((await runProgram(['run'], wrong)).code).toBe(1);
+  const planned = await runProgram(['run', '--dry-run', '--json'], settingsOf(platform, store));
+  expect(jsonOf(planned)).toMatchObject({ orgs: 2, cells: 8 });
+  expect((await runProgram(['run'], settingsOf(platform, store))).code).toBe(0);
+  expect(await statusOf(settingsOf(platform, store))).toMatchObject({
+    code: 0,
+    instances: [{ neverReadSince: null, lastError: null }],
+    unconfiguredInstances: [NEW],
+  });
+  const ended = await runProgram(['run', '--json'], wrong);
+  expect(jsonOf<Refusal>(ended).error.code).toBe('database_mismatch');
+});
+
+it('is reported after it was removed from the settings until it is retired, and again once it is tried', async () => {
+  await runProgram(['run'], newcomer);
+  const others = settingsOf(platform, store);
+  await runProgram(['run'], others);
+  expect(await statusOf(others)).toMatchObject({ code: 0, unconfiguredInstances: [NEW] });
+  expect((await runProgram(['status'], others)).stdout).toContain(
+    `\n  losant-usage retire --instance ${NEW}\n`,
+  );
+  const unknown = await runProgram(['retire', '--instance', '5c00000000000000000000e2', '--json'], others);
+  expect(unknown.code).toBe(2);
+  expect(jsonOf<Refusal>(unknown).error.message).toContain('The database has no instance');
+  expect((await runProgram(['retire', '--instance', NEW], others)).code).toBe(0);
+  expect(await statusOf(others)).toMatchObject({ code: 0, unconfiguredInstances: [] });
+  const reader = { DATABASE_URL: store.url };
+  expect(await statusOf(reader)).toMatchObject({ code: 0 });
+  expect(await runProgram(['gaps', '--json'], reader)).toMatchObject({ code: 0, stdout: '[]\n' });
+  await runProgram(['run'], newcomer);
+  expect((await statusOf(reader)).code).toBe(3);
+});

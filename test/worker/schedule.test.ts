@@ -1,0 +1,42 @@
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
+import { armSchedule } from '../../src/worker/schedule.ts';
+import { until } from '../support/wait.ts';
+
+const MINUTE_MS = 60_000;
+
+beforeEach(() => {
+  vi.useFakeTimers({
+    toFake: ['setTimeout', 'clearTimeout', 'Date'],
+    now: Date.UTC(2026, 10, 24, 10, 0, 30),
+  });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** Arms a wake-up each minute. Returns the numbers of missed ones with which it has called. */
+async function armEachMinute(): Promise<readonly number[]> {
+  const calls: number[] = [];
+  const { stop } = await armSchedule('* * * * *', (missed) => calls.push(missed));
+  onTestFinished(stop);
+  return calls;
+}
+
+test('each time of the schedule is a wake-up', async () => {
+  const calls = await armEachMinute();
+  for (const count of [1, 2, 3]) {
+    await vi.advanceTimersByTimeAsync(MINUTE_MS);
+    await until(`wake-up ${count}`, () => calls.length === count);
+  }
+  expect(calls).toEqual([0, 0, 0]);
+});
+
+test('the 2,880 times of a pause of two days are one wake-up, with the one that has come', async () => {
+  const calls = await armEachMinute();
+  vi.setSystemTime(Date.UTC(2026, 10, 26, 10, 0, 30));
+  await vi.advanceTimersToNextTimerAsync();
+  await until('it is called', () => calls.length > 0);
+  await vi.advanceTimersByTimeAsync(MINUTE_MS);
+  await until('the next one', () => calls.length > 1);
+  expect(calls).toEqual([2_880, 0]);
+});
