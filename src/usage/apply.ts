@@ -68,8 +68,9 @@ const REPORTED: Evidence = { isReported: true, omissions: 0, lastOmittedAtMs: nu
  * counterpart counted something (`contradicted`) or is still to be read (`unconfirmed`). The zero is final only once a
  * counterpart that is zero too confirms it, or three omissions an hour apart. A stored number other than zero is in
  * doubt while it is omitted; the third omission replaces it only if a counterpart has *reported* zero since, because
- * Losant may have no other way to say that a day became zero. A level is never assumed: an omitted device count is not zero. A
- * failed read of a stored number changes only its retry and its reason, except that unavailable becomes in doubt.
+ * Losant may have no other way to say that a day became zero. A level is never assumed: an omitted device count is not
+ * zero. A failed read of a stored number changes only its retry and its reason, except that unavailable becomes in
+ * doubt.
  */
 export function applyResponse(input: ApplyInput): CellUpdate {
   const { cell, response, policy } = input;

@@ -32,7 +32,7 @@ export function hasNonzero(numbers: Numbers | number): boolean {
 
 /** Adds up the hours of a column. */
 export function sumHours(hours: Numbers[string] | undefined): number {
-  return Array.isArray(hours) ? hours.reduce((sum: number, each: number) => sum + each, 0) : 0;
+  return Array.isArray(hours) ? (hours as readonly number[]).reduce((sum, each) => sum + each, 0) : 0;
 }
 
 /** Old and new value of what differs: a number, null if it was absent, or a map of these by column and key. */

@@ -87,13 +87,26 @@ export const usageMutants = [
         'sentAtMs >= floorToWakeUp(lastOmittedAtMs + HOUR_MS);',
         'sentAtMs >= lastOmittedAtMs;',
       ],
-      'Omissions of a waived number are counted, too': [
-        `cell.standing === 'waived' || cell.reason === 'omitted';`,
-        `cell.reason === 'omitted';`,
-      ],
       'A reported number resets the count of omissions': [
         'return addOmission(input, cell.isStored && !cell.isReported ? cell.omissions : 0);',
         'return addOmission(input, OMISSIONS_NEEDED);',
+      ],
+      'A zero that is not confirmed at the final threshold is read again after an hour': [
+        'const recheckMs = isLate && !isConfirmed ? response.sentAtMs + HOUR_MS : null;',
+        'const recheckMs = null;',
+      ],
+      'A change of a number that was final counts as a final restatement': [
+        'wasFinal: cell.wasFinal || isFinal,',
+        'wasFinal: isFinal && cell.wasFinal,',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/usage/apply.ts', test: 'test/usage/omissions.test.ts' },
+    {
+      'Omissions of a waived number are counted, too': [
+        `cell.standing === 'waived' || cell.reason === 'omitted';`,
+        `cell.reason === 'omitted';`,
       ],
       'Omissions replace a stored number only next to a counterpart that was reported': [
         'if (isThird && !isDoubted && isReportedElsewhere(input, next)) {',
@@ -142,14 +155,6 @@ export const usageMutants = [
       'Hours that were omitted are zero only if all totals equal the hours that were reported': [
         'columns.every(([column, total])',
         'columns.some(([column, total])',
-      ],
-      'A zero that is not confirmed at the final threshold is read again after an hour': [
-        'const recheckMs = isLate && !isConfirmed ? response.sentAtMs + HOUR_MS : null;',
-        'const recheckMs = null;',
-      ],
-      'A change of a number that was final counts as a final restatement': [
-        'wasFinal: cell.wasFinal || isFinal,',
-        'wasFinal: isFinal && cell.wasFinal,',
       ],
     },
   ),

@@ -1,4 +1,5 @@
 /** Cells of 2026-11-20 in any state, and responses for them at any age of the day. */
+import { expect, test } from 'vitest';
 import { applyResponse, type CellUpdate, type Counterpart, createZeros } from '../../src/usage/apply.ts';
 import type { Cell, Verdict } from '../../src/usage/cell.ts';
 import type { NumberRef, Numbers } from '../../src/usage/numbers.ts';
@@ -225,4 +226,11 @@ export function formatUpdate({ result, cell: after, numbers }: CellUpdate): stri
 
 function isNonzero(value: unknown): boolean {
   return typeof value === 'number' ? value !== 0 : Object.keys(value as object).length > 0;
+}
+
+/** Defines a test for each line of a table. */
+export function testTable(stream: string, table: string): void {
+  test.each(splitLines(table))('%s', (line) => {
+    expect(applyLine(stream, line)).toBe(parseLine(stream, line).expected);
+  });
 }
