@@ -81,8 +81,8 @@ export class Session {
   }
 
   /**
-   * Renews the lease and records the progress of the run. Aborts the run if the lease is lost or could not be renewed for
-   * too long.
+   * Renews the lease and records the progress of the run. Aborts the run if the lease is lost or could not be renewed
+   * for too long.
    */
   async renew(): Promise<void> {
     if (this.#isRenewing) return;

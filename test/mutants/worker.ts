@@ -125,8 +125,8 @@ export const workerMutants = [
     { file: 'src/ledger/lease.ts', test: 'test/loading/run.test.ts', only: 'a lease is renewed' },
     {
       'Several renewals of a lease may fail before it expires': [
-        'export const RENEW_MS = 15_000;',
-        'export const RENEW_MS = 55_000;',
+        'export const RENEWAL_INTERVAL_MS = 15_000;',
+        'export const RENEWAL_INTERVAL_MS = 55_000;',
       ],
     },
   ),
