@@ -60,6 +60,10 @@ return date_trunc('month', day::timestamp)::date;
 create function losant_usage_internal.month_end(month date) returns date language sql immutable parallel safe
 return (month + interval '1 month')::date - 1;
 
+-- A day as text. A cast would write it as the session's DateStyle says.
+create function losant_usage_internal.day_text(day date) returns text language sql stable parallel safe
+return to_char(day::timestamp, 'YYYY-MM-DD');
+
 -- A cell that is not stored six hours after the end of its day is late.
 create function losant_usage_internal.late_before() returns date language sql stable parallel safe
 return (now() at time zone 'UTC' - interval '6 hours')::date;
@@ -89,7 +93,8 @@ return coalesce(current_setting('losant_usage.program', true), '') = '';
 
 -- Rejects a statement. A trigger named reject_manual_write lets all statements of the program pass, one named
 -- reject_rewrite only its inserts.
-create function losant_usage_internal.reject_write() returns trigger language plpgsql as $$
+create function losant_usage_internal.reject_write() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   if not losant_usage_internal.is_manual_write()
     and (tg_name = 'reject_manual_write' or (tg_name = 'reject_rewrite' and tg_op = 'INSERT')) then

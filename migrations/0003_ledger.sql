@@ -21,6 +21,7 @@ create table losant_usage.coverage (
   is_stored boolean not null default false,
   is_reported boolean not null default false,
   omissions smallint not null default 0 check (omissions between 0 and 3),
+  last_omitted_at timestamptz,
   revision integer not null default 0,
   failed_reads integer not null default 0,
   last_read_at timestamptz,
@@ -149,7 +150,8 @@ create index quarantine_slice on losant_usage.quarantine (org_id, stream, first_
 -- waited. In a single statement the second transaction would overwrite the day with a state from before the first.
 -- The lateral joins force lookups by key: a session keeps plans that were made while the tables were empty, and such
 -- a plan would read all organizations of a day for each of them.
-create function losant_usage_internal.roll_up_days() returns trigger language plpgsql as $$
+create function losant_usage_internal.roll_up_days() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   if not exists (select from changed_cells) then return null; end if;
   perform from (select distinct usage_date, org_id from changed_cells order by usage_date, org_id) as k
@@ -237,9 +239,11 @@ select d.* from losant_usage.usage_days d
 union all
 select r.*
 from (select distinct usage_date, month, org_id from losant_usage_internal.unrecorded_cells) as u
-cross join lateral jsonb_populate_record(null::losant_usage.usage_days,
+join lateral jsonb_populate_record(null::losant_usage.usage_days,
   jsonb_build_object('usage_date', u.usage_date, 'month', u.month, 'org_id', u.org_id, 'standing', 'waiting',
     'is_waiting', true, 'is_stored', false, 'is_reported', true)) as r
+  -- Always true. A condition on the day or the organization of a row reaches the tracks through it.
+  on r.usage_date = u.usage_date and r.org_id = u.org_id
 where not exists (select from losant_usage.usage_days d where d.usage_date = u.usage_date and d.org_id = u.org_id);
 
 -- Joined through the day, which is found by organization and by date; a cell is found by its date alone.

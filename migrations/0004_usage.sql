@@ -1,5 +1,11 @@
 -- Views of usage by day for reading and BI. They are a stable contract: names and meanings stay, columns are only added
--- at the end. A value that is not stored is null, never 0. Days are UTC days in every session.
+-- at the end. A value that is not stored is null, never 0. Days are UTC days in every session: dates are compared with
+-- dates, and become text by to_char.
+--
+-- The functions with arguments are queries that the planner merges into the caller's, so that a condition on an
+-- organization or a day reaches the tables. Therefore they execute with the caller's rights, and have no settings. Each
+-- returns a type of its own: `returns table` would give organizations the database's collation, in which no index finds
+-- them, and the row type of a view would break the function when the view gets a column.
 
 create view losant_usage.daily_usage as
 select o.instance_id, d.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, o.tags, d.usage_date,
@@ -48,23 +54,29 @@ from losant_usage.usage_days d
 cross join lateral jsonb_each(d.payload_sources) as types
 cross join lateral jsonb_each_text(types.value) as sources;
 
-create view losant_usage.hourly_usage as
-select o.instance_id, d.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, d.usage_date,
-  (d.usage_date + h.hour * interval '1 hour') at time zone 'UTC' as hour, c.standing, c.standing = 'final' as is_final,
-  c.is_reported,
-  d.hours_billable_count[h.hour + 1] as payload_billable_count, d.hours_all_count[h.hour + 1] as payload_all_count,
-  d.hours_all_bytes[h.hour + 1] as payload_all_bytes
-from losant_usage.cells c
-join losant_usage_internal.org_days d on d.usage_date = c.usage_date and d.org_id = c.org_id
-join losant_usage.organizations o on o.org_id = d.org_id
-cross join generate_series(0, 23) as h (hour)
+-- Days whose hours are expected, joined as in cells.
+create view losant_usage_internal.hour_cells as
+select d.usage_date, d.org_id, c.standing, c.is_stored, c.is_reported, d.hours_billable_count, d.hours_all_count,
+  d.hours_all_bytes
+from losant_usage_internal.org_days d
+join losant_usage_internal.expected_cells c on c.usage_date = d.usage_date and c.org_id = d.org_id
 where c.stream = 'payload_hours';
+
+create view losant_usage.hourly_usage as
+select o.instance_id, c.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, c.usage_date,
+  (c.usage_date + h.hour * interval '1 hour') at time zone 'UTC' as hour, c.standing, c.standing = 'final' as is_final,
+  c.is_reported,
+  c.hours_billable_count[h.hour + 1] as payload_billable_count, c.hours_all_count[h.hour + 1] as payload_all_count,
+  c.hours_all_bytes[h.hour + 1] as payload_all_bytes
+from losant_usage_internal.hour_cells c
+join losant_usage.organizations o on o.org_id = c.org_id
+cross join generate_series(0, 23) as h (hour);
 
 -- Returns which hours of which UTC days make a day of a time zone. It converts every UTC hour, because a zone may
 -- change its clocks at midnight, where the local time of a boundary is ambiguous.
 create function losant_usage_internal.local_hours(time_zone text) returns table (
   local_date date, hours integer, usage_date date, first_hour integer, last_hour integer
-) language plpgsql stable parallel safe as $$
+) language plpgsql stable parallel safe set search_path = pg_catalog, pg_temp as $$
 declare
   first_day constant date := (select min(first_day) from losant_usage.tracks where stream = 'payload_hours');
   last_day constant date := (now() at time zone 'UTC')::date - 1;
@@ -81,7 +93,8 @@ begin
   where extract(minute from day at time zone 'UTC' at time zone time_zone) <> 0 limit 1;
   if fractional_day is not null then
     raise exception 'time zone % differs from UTC by a fraction of an hour (on %), '
-        'and usage is counted by UTC hour, so its days cannot be computed', time_zone, fractional_day::date
+        'and usage is counted by UTC hour, so its days cannot be computed', time_zone,
+        to_char(fractional_day, 'YYYY-MM-DD')
       using errcode = '22023', hint = 'use a zone with whole-hour offsets, or the UTC days of daily_usage';
   end if;
   return query
@@ -96,11 +109,16 @@ begin
 end
 $$;
 
-create function losant_usage.local_daily_usage(time_zone text) returns table (
-  instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text, local_date date,
-  hours integer, hours_stored integer, standing losant_usage.standing, is_final boolean, is_reported boolean,
-  payload_billable_count bigint, payload_all_count bigint, payload_all_bytes bigint
-) language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+create type losant_usage_internal.local_day as (
+  instance_id text collate "C", org_id text collate "C", org_name text, referral_id text, plan_id text,
+  customer_id text, local_date date, hours integer, hours_stored integer, standing losant_usage.standing,
+  is_final boolean, is_reported boolean, payload_billable_count bigint, payload_all_count bigint,
+  payload_all_bytes bigint
+);
+
+create function losant_usage.local_daily_usage(time_zone text) returns setof losant_usage_internal.local_day
+language sql stable parallel safe
+begin atomic
   select o.instance_id, d.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
     d.local_date, d.hours, d.hours_stored, d.standing, d.hours_stored = d.hours and d.standing = 'final', d.is_reported,
     case when d.hours_stored = d.hours then d.billable_count end,
@@ -112,19 +130,18 @@ create function losant_usage.local_daily_usage(time_zone text) returns table (
       losant_usage_internal.total(s.billable_count) as billable_count,
       losant_usage_internal.total(s.all_count) as all_count, losant_usage_internal.total(s.all_bytes) as all_bytes
     from losant_usage_internal.local_hours(time_zone) as l
-    join losant_usage.cells c on c.usage_date = l.usage_date and c.stream = 'payload_hours'
-    left join losant_usage.usage_days u on u.usage_date = c.usage_date and u.org_id = c.org_id
+    join losant_usage_internal.hour_cells c on c.usage_date = l.usage_date
     cross join lateral (
       select losant_usage_internal.total(h.billable_count) as billable_count,
         losant_usage_internal.total(h.all_count) as all_count, losant_usage_internal.total(h.all_bytes) as all_bytes
-      from unnest(u.hours_billable_count[l.first_hour + 1:l.last_hour + 1],
-        u.hours_all_count[l.first_hour + 1:l.last_hour + 1],
-        u.hours_all_bytes[l.first_hour + 1:l.last_hour + 1]) as h (billable_count, all_count, all_bytes)
+      from unnest(c.hours_billable_count[l.first_hour + 1:l.last_hour + 1],
+        c.hours_all_count[l.first_hour + 1:l.last_hour + 1],
+        c.hours_all_bytes[l.first_hour + 1:l.last_hour + 1]) as h (billable_count, all_count, all_bytes)
     ) as s
     group by c.org_id, l.local_date, l.hours
   ) as d
-  join losant_usage.organizations o on o.org_id = d.org_id
-$$;
+  join losant_usage.organizations o on o.org_id = d.org_id;
+end;
 
 comment on view losant_usage.daily_usage is 'Usage by organization and expected day through yesterday, one row each; numbers that are not stored are null. Source: usage_days, coverage.';
 comment on view losant_usage.daily_usage_long is 'daily_usage with one row per metric. Use it for few organizations or days, and monthly_usage for months. Source: daily_usage, cells.';

@@ -24,7 +24,7 @@ create trigger reject_manual_write before insert or update or delete or truncate
 -- and a waiver. A metric is compared with its counterpart where both are stored and settled. The CTEs are materialized
 -- because in a first run the planner takes the days for empty, and would compute them for each row of a join.
 create function losant_usage_internal.compute_our_sums(p_instance_id text, max_days integer default null)
-returns integer language sql as $$
+returns integer language sql set search_path = pg_catalog, pg_temp as $$
   with days as (
     select distinct t.usage_date from losant_usage.instance_totals t
     where t.instance_id = p_instance_id and t.our_sum is null
@@ -130,7 +130,7 @@ cross join lateral (
       when t.last_read_at >= f.final_at is not true then 'total_not_final'
       -- It is not documented whether Losant's total includes an organization that was deleted since.
       when exists (select from losant_usage.organizations o where o.instance_id = t.instance_id
-        and o.deleted_on between t.usage_date and t.last_read_at) then 'organization_deleted'
+        and o.deleted_on between t.usage_date and (t.last_read_at at time zone 'UTC')::date) then 'organization_deleted'
       else 'differs' end as result,
     t.last_read_at
   union all

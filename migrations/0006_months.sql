@@ -48,19 +48,22 @@ group by d.range_kind, d.period_start, d.org_id;
 -- Returns what resolves a blocker: each line is a command that runs as pasted, or a sentence.
 create function losant_usage_internal.remedy(
   cause text, org_id text, first_day date, last_day date, streams text[]
-) returns text language sql immutable parallel safe
+) returns text language sql stable parallel safe
 return case
   when cause = 'not_over' then 'wait until the month has ended'
   when cause in ('list_incomplete', 'not_final') then 'losant-usage run'
   when cause in ('missing', 'not_fully_tracked') then
-    format('losant-usage backfill --org %s --from %s --to %s', org_id, first_day, last_day)
+    format('losant-usage backfill --org %s --from %s --to %s', org_id,
+      losant_usage_internal.day_text(first_day), losant_usage_internal.day_text(last_day))
   when cause = 'not_reconciled' then
     format(E'losant-usage backfill --force --from %1$s --to %2$s --stream %3$s\n'
-      'losant-usage reconcile --from %1$s --to %2$s', first_day, last_day, array_to_string(streams, ' --stream '))
+      'losant-usage reconcile --from %1$s --to %2$s', losant_usage_internal.day_text(first_day),
+      losant_usage_internal.day_text(last_day), array_to_string(streams, ' --stream '))
   else
     format(E'losant-usage explain --org %1$s --day %2$s\n'
       'losant-usage waive --org %1$s --day %2$s..%3$s --stream %4$s --reason TEXT',
-      org_id, first_day, last_day, array_to_string(streams, ' --stream ')) end;
+      org_id, losant_usage_internal.day_text(first_day), losant_usage_internal.day_text(last_day),
+      array_to_string(streams, ' --stream ')) end;
 
 -- The months of each instance since its first day.
 create view losant_usage_internal.instance_months as

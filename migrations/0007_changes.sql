@@ -28,66 +28,94 @@ cross join lateral (
   where r.stream = 'payload_hours'
 ) as n;
 
--- A value at an instant is the current one, unless it was first loaded later or a later revision has its old value.
-create function losant_usage.usage_as_of(as_of timestamptz) returns setof losant_usage.daily_usage
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select n.*
-  from losant_usage.daily_usage d
-  left join (
-    select c.usage_date, c.org_id, jsonb_object_agg(m.metric, null) as numbers
-    from losant_usage.coverage c join losant_usage.metrics m on m.stream = c.stream
-    where c.first_loaded_at > as_of
-    group by c.usage_date, c.org_id
-  ) as first_loads on first_loads.usage_date = d.usage_date and first_loads.org_id = d.org_id
-  left join (
-    select r.usage_date, r.org_id, jsonb_object_agg(r.key, r.value) as numbers
-    from (
-      select distinct on (r.usage_date, r.org_id, n.key) r.usage_date, r.org_id, n.key, n.value
-      from losant_usage.revisions r cross join lateral jsonb_each(r.old) as n
-      where r.changed_at > as_of order by r.usage_date, r.org_id, n.key, r.id
-    ) as r group by r.usage_date, r.org_id
-  ) as restatements on restatements.usage_date = d.usage_date and restatements.org_id = d.org_id
-  left join (
-    select c.usage_date, c.org_id, true as has_any
-    from losant_usage.coverage c where c.finalized_at is null or c.finalized_at > as_of
-    group by c.usage_date, c.org_id
-  ) as unfinal_cells on unfinal_cells.usage_date = d.usage_date and unfinal_cells.org_id = d.org_id
-  cross join lateral jsonb_populate_record(d,
-    coalesce(restatements.numbers, '{}') || coalesce(first_loads.numbers, '{}')
-      || jsonb_build_object('is_final', d.is_final and unfinal_cells.has_any is not true)) as n
-$$;
+-- When the values of each cell were first stored, and when they became final.
+create view losant_usage_internal.cell_times as
+select usage_date, org_id, stream, revision, first_loaded_at, finalized_at from losant_usage.coverage;
 
-create function losant_usage.changes_since(as_of timestamptz) returns table (
-  instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text,
-  usage_date date, stream text, metric text, unit text, payload_type text, source text,
-  change text, old_quantity bigint, new_quantity bigint, difference bigint, was_final boolean, changed_at timestamptz
-) language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+-- Returns a value as it was at an instant: null if it was first loaded later; otherwise the old value of its first
+-- later revision, or the current value if there is none.
+create function losant_usage_internal.value_as_of(
+  current_value bigint, metric text, new_metrics text[], old_values jsonb
+) returns bigint language sql immutable parallel safe
+return case when metric = any (new_metrics) then null when old_values ? metric then (old_values ->> metric)::bigint
+  else current_value end;
+
+create type losant_usage_internal.past_day as (
+  instance_id text collate "C", org_id text collate "C", org_name text, referral_id text, plan_id text,
+  customer_id text, tags jsonb, usage_date date, standing losant_usage.standing, is_final boolean,
+  is_reported boolean, devices_created bigint, devices_deleted bigint, devices_total bigint, notebook_minutes bigint,
+  notebook_completed bigint, notebook_canceled bigint, notebook_errored bigint, notebook_timeout bigint,
+  payload_billable_count bigint, payload_all_count bigint, payload_all_bytes bigint, payload_source_count bigint
+);
+
+create function losant_usage.usage_as_of(as_of timestamptz) returns setof losant_usage_internal.past_day
+language sql stable parallel safe
+begin atomic
+  select d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, d.tags, d.usage_date,
+    case when not c.has_changed then d.standing end, d.is_final and not c.has_changed, d.is_reported,
+    losant_usage_internal.value_as_of(d.devices_created, 'devices_created', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.devices_deleted, 'devices_deleted', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.devices_total, 'devices_total', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.notebook_minutes, 'notebook_minutes', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.notebook_completed, 'notebook_completed', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.notebook_canceled, 'notebook_canceled', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.notebook_errored, 'notebook_errored', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.notebook_timeout, 'notebook_timeout', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.payload_billable_count, 'payload_billable_count', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.payload_all_count, 'payload_all_count', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.payload_all_bytes, 'payload_all_bytes', c.new_metrics, r.old_values),
+    losant_usage_internal.value_as_of(d.payload_source_count, 'payload_source_count', c.new_metrics, r.old_values)
+  from losant_usage.daily_usage d
+  cross join lateral (
+    select count(*) > 0 as has_changed, array_agg(m.metric) filter (where c.first_loaded_at > as_of) as new_metrics
+    from losant_usage_internal.cell_times c left join losant_usage.metrics m on m.stream = c.stream
+    where c.usage_date = d.usage_date and c.org_id = d.org_id and greatest(c.first_loaded_at, c.finalized_at) > as_of
+  ) as c
+  left join (
+    select r.usage_date, r.org_id, jsonb_object_agg(r.metric, r.value) as old_values
+    from (
+      select distinct on (r.usage_date, r.org_id, o.metric) r.usage_date, r.org_id, o.metric, o.value
+      from losant_usage.revisions r cross join lateral jsonb_each(r.old) as o (metric, value)
+      where r.changed_at > as_of order by r.usage_date, r.org_id, o.metric, r.id
+    ) as r group by r.usage_date, r.org_id
+  ) as r on r.usage_date = d.usage_date and r.org_id = d.org_id;
+end;
+
+create type losant_usage_internal.value_change as (
+  instance_id text collate "C", org_id text collate "C", org_name text, referral_id text, plan_id text,
+  customer_id text, usage_date date, stream text collate "C", metric text collate "C", unit text, payload_type text,
+  source text, change text, old_quantity bigint, new_quantity bigint, difference bigint, was_final boolean,
+  changed_at timestamptz
+);
+
+create function losant_usage.changes_since(as_of timestamptz) returns setof losant_usage_internal.value_change
+language sql stable parallel safe
+begin atomic
   select r.instance_id, r.org_id, r.org_name, r.referral_id, r.plan_id, r.customer_id,
     r.usage_date, r.stream, r.metric, r.unit, r.payload_type, r.source,
     'restated', r.old_quantity, r.new_quantity, r.difference, r.was_final, r.changed_at
   from losant_usage.restatements r where r.changed_at > as_of and r.hour is null
   union all
-  select o.instance_id, c.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
-    c.usage_date, c.stream, m.metric, m.unit, null, null,
+  select d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id,
+    d.usage_date, c.stream, m.metric, m.unit, null, null,
     'first_loaded', null, q.quantity, q.quantity, false, c.first_loaded_at
-  from losant_usage.coverage c
-  join losant_usage.usage_days u on u.usage_date = c.usage_date and u.org_id = c.org_id
-  join losant_usage.organizations o on o.org_id = c.org_id
+  from losant_usage.daily_usage d
+  join losant_usage_internal.cell_times c on c.usage_date = d.usage_date and c.org_id = d.org_id
   join losant_usage.metrics m on m.stream = c.stream
   -- The value of the first load is the old value of the first revision that has the metric.
   cross join lateral (
     select coalesce(case when c.revision > 1 then (
-      select r.old ->> m.metric from losant_usage.revisions r
+      select (r.old ->> m.metric)::bigint from losant_usage.revisions r
       where r.org_id = c.org_id and r.usage_date = c.usage_date and r.stream = c.stream and r.old ? m.metric
       order by r.id limit 1
-    ) end, to_jsonb(u) ->> m.metric)::bigint as quantity
+    ) end, losant_usage_internal.number_of(d, m.metric)) as quantity
   ) as q
-  where c.first_loaded_at > as_of
-$$;
+  where c.first_loaded_at > as_of;
+end;
 
 comment on view losant_usage.restatements is 'Changes of stored numbers, one row per number. Payloads by source and by hour are separate rows, so nothing counts twice. Source: revisions.';
 comment on column losant_usage.restatements.new_quantity is 'Value after the change; null if there is none.';
 comment on column losant_usage.restatements.old_quantity is 'Value before the change; null if there was none.';
 comment on column losant_usage.restatements.revision_id is 'Row of revisions.';
-comment on function losant_usage.usage_as_of is 'daily_usage with the numbers that were known at an instant. Source: usage_days, revisions.';
+comment on function losant_usage.usage_as_of is 'daily_usage with the numbers that were known at an instant. The standing is the current one; null if a number was first loaded or became final since. Source: usage_days, coverage, revisions.';
 comment on function losant_usage.changes_since is 'Numbers first loaded or changed after an instant, one row per change; the differences add up to the total change. Hourly numbers are in restatements only. Source: coverage, revisions.';

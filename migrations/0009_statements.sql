@@ -107,7 +107,8 @@ create trigger reject_rewrite before update or delete or truncate on losant_usag
   execute function losant_usage_internal.reject_write(
     'statements are immutable; losant-usage close --adjust creates another one');
 
-create function losant_usage_internal.require_seal() returns trigger language plpgsql as $$
+create function losant_usage_internal.require_seal() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   if exists (
     select from losant_usage.statements s where s.statement_id = new.statement_id and s.manifest_sha256 is null
@@ -185,7 +186,7 @@ declare
   month_end constant date := losant_usage_internal.month_end(p_month);
   next_month_start constant timestamptz := (month_end + 1)::timestamp at time zone 'UTC';
   -- A list of days finds some organizations by the key; a range of days would read the month of all.
-  month_days constant date[] := array(select generate_series(p_month, month_end, interval '1 day')::date);
+  month_days constant date[] := array(select p_month + day from generate_series(0, month_end - p_month) as day);
   recheck_ids text[];
 begin
   if exists (
@@ -370,7 +371,8 @@ declare
   current_hash text;
 begin
   if losant_usage_internal.month_end(p_month) >= (as_of at time zone 'UTC')::date then
-    raise exception '% is not over: its last day is % (UTC)', month_name, losant_usage_internal.month_end(p_month)
+    raise exception '% is not over: its last day is % (UTC)', month_name,
+        losant_usage_internal.day_text(losant_usage_internal.month_end(p_month))
       using errcode = 'LU001',
         hint = 'close a month once its last days are final: by default 72 hours after it ends (FINAL_AFTER_HOURS)';
   end if;
@@ -386,9 +388,10 @@ begin
       using errcode = 'LU001', hint = format(
         'a closed month does not change; bill later changes with: losant-usage close --month %s --adjust', month_name);
   end if;
+  -- JSON has one format for days; a cast to text follows the session.
   select string_agg(
-    concat_ws(' ', coalesce(b.org_id, '-'), b.cause, b.first_day, b.last_day, b.usage_dates, b.streams), E'\n'
-    order by b.org_id collate "C", b.cause, b.first_day) into blockers
+    jsonb_build_array(b.org_id, b.cause, b.first_day, b.last_day, b.usage_dates, b.streams)::text, E'\n'
+    order by b.org_id collate "C", b.cause collate "C", b.first_day) into blockers
   from losant_usage.month_blockers b where b.instance_id = p_instance_id and b.month = p_month;
   if blockers is not null then
     select left(encode(sha256(convert_to(concat_ws(E'\n', blockers, string_agg(
@@ -412,7 +415,8 @@ $$;
 
 -- Returns a statement as its manifest has it. `earlier` lists the statements of the month before it: those of its own
 -- instance, and those that billed one of its organizations.
-create function losant_usage_internal.statement_document(p_statement_id uuid) returns jsonb language sql stable as $$
+create function losant_usage_internal.statement_document(p_statement_id uuid) returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object('id', s.statement_id, 'instanceId', s.instance_id, 'month', to_char(s.month, 'YYYY-MM'),
     'number', s.number, 'kind', s.kind, 'reason', s.reason, 'orgs', s.orgs,
     'closedAt', to_char(s.closed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'closedBy', s.closed_by,

@@ -4,7 +4,8 @@
 -- The roles of deploy/postgres/roles.sql, where they exist, get the privileges named here and no others, and no other
 -- role gets any. The writer and the closer are members of the reader.
 
-create or replace function losant_usage.grant_rights() returns void language plpgsql as $$
+create or replace function losant_usage.grant_rights() returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   -- Postgres lets every role execute a new function.
   revoke execute on all functions in schema losant_usage, losant_usage_internal from public;
@@ -23,18 +24,21 @@ begin
       losant_usage.statement_files, losant_usage.adjustments, losant_usage.months, losant_usage.meter_events,
       losant_usage.customer_statements
       to losant_usage_reader;
+    -- The functions with arguments read these with the privileges of their caller.
+    grant select on losant_usage_internal.hour_cells, losant_usage_internal.cell_times to losant_usage_reader;
     grant execute on function
       losant_usage.local_daily_usage, losant_usage.usage_compared, losant_usage.usage_as_of,
       losant_usage.changes_since, losant_usage.statement_draft, losant_usage.month_reconciliation,
       losant_usage.check_closable
       to losant_usage_reader;
-    -- A function in a view executes with the privileges of whoever reads the view. The reader cannot call these by
-    -- name, because it lacks the privilege on their schema.
+    -- A function in a view executes with the privileges of whoever reads the view. The reader can name neither these
+    -- nor the views above, because it lacks the privilege on their schema.
     grant execute on function
       losant_usage_internal.today, losant_usage_internal.month_of, losant_usage_internal.month_end,
       losant_usage_internal.late_before, losant_usage_internal.current_day_standing,
       losant_usage_internal.current_standing, losant_usage_internal.total, losant_usage_internal.number_of,
-      losant_usage_internal.remedy, losant_usage_internal.month_lines
+      losant_usage_internal.day_text, losant_usage_internal.remedy, losant_usage_internal.month_lines,
+      losant_usage_internal.local_hours, losant_usage_internal.value_as_of
       to losant_usage_reader;
     -- The program reads the version of the schema here. A schema that was created with psql lacks the table.
     if to_regclass('losant_usage.migrations') is not null then
@@ -128,8 +132,10 @@ begin
     ('reason', 'Code for what is wrong with the cell or with its last read; null if nothing is.'),
     ('detail', 'The reason in words, with what the code does not say; null if there is nothing to add.'),
     ('revision', 'Revision of the numbers: 0 for none yet, 1 for the first, one more with each change.'),
-    ('omissions', 'Responses, at least an hour apart, that have omitted a stored zero that nothing confirms (count, '
-      'at most 3).'),
+    ('omissions', 'Responses in a row, an hour apart, that have omitted a stored zero that nothing confirms, or a '
+      'stored number other than zero (count, at most 3).'),
+    ('last_omitted_at', 'When the first request of the last response that counts in omissions was sent (UTC, database '
+      'clock); null if there was none.'),
     ('last_read_at', 'When the first request of the last good read was sent (UTC, database clock); null if there was '
       'none.'),
     ('next_read_at', 'When the cell is read next (UTC); null if it is not read again.'),

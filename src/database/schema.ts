@@ -117,6 +117,7 @@ export interface Coverage {
   is_reported: Generated<boolean>;
   is_stored: Generated<boolean>;
   last_attempt_at: Instant | null;
+  last_omitted_at: Instant | null;
   last_read_at: Instant | null;
   month: Generated<UsageDay>;
   next_read_at: Instant | null;

@@ -98,9 +98,12 @@ const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: 
   ],
 ];
 
-/** Returns whether the database rejects the values, so that sending the same batch again cannot help. */
+/**
+ * Returns whether the database rejects the values, so that sending the same batch again cannot help. Only a bug can
+ * violate another constraint than a unique one: what Losant sends is validated before it is written.
+ */
 export function isRefusedForData(error: unknown): boolean {
-  return /^(22|23|54)/.test(getSqlstate(error) ?? '');
+  return /^(22|23505|54)/.test(getSqlstate(error) ?? '');
 }
 
 /** Returns whether it is a conflict or a deadlock, after which the same transaction can be retried. */

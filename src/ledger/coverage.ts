@@ -64,7 +64,8 @@ const msOf = (column: string) => sql`(extract(epoch from ${sql.ref(column)}) * 1
 
 /** The columns of `coverage` as a {@link Cell}; {@link columnsOf} is the inverse. */
 const CELL = sql`usage_date as day, org_id as "orgId", stream, standing, is_stored as "isStored",
-  is_reported as "isReported", omissions, revision, ${msOf('last_read_at')} as "lastReadAtMs",
+  is_reported as "isReported", omissions, ${msOf('last_omitted_at')} as "lastOmittedAtMs", revision,
+  ${msOf('last_read_at')} as "lastReadAtMs",
   ${msOf('last_attempt_at')} as "lastAttemptAtMs", failed_reads as "failedReads",
   ${msOf('next_read_at')} as "nextReadAtMs",
   finalized_at is not null as "wasFinal", reason, detail, encode(response_sha256, 'hex') as sha256`;
@@ -152,6 +153,7 @@ function columnsOf(cell: Cell) {
     is_stored: cell.isStored,
     is_reported: cell.isReported,
     omissions: cell.omissions,
+    last_omitted_at: instantOf(cell.lastOmittedAtMs),
     revision: cell.revision,
     failed_reads: cell.failedReads,
     last_read_at: instantOf(cell.lastReadAtMs),

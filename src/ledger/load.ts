@@ -3,8 +3,9 @@ import { type Kysely, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { applyResponse, type StoredCell } from '../usage/apply.ts';
-import { type CellKey, type CellResponse, cellId } from '../usage/cell.ts';
+import { type CellKey, type CellResponse, cellId, type Verdict } from '../usage/cell.ts';
 import { dayEndMs } from '../usage/day.ts';
+import { hasNonzero } from '../usage/numbers.ts';
 import { isLate } from '../usage/policy.ts';
 import { isSettled } from '../usage/standing.ts';
 import { getStream, streamNames } from '../usage/streams/catalog.ts';
@@ -56,17 +57,21 @@ function requireSentInTime({ day, sentAtMs }: CellResponse, atMs: number): void 
   requireDatabaseClock(Math.max(0, sentAtMs - atMs, dayEndMs(day) - sentAtMs));
 }
 
-/** Applies the responses, in the order in which streams wait for each other. */
+/**
+ * Applies the responses: those that only omit something last, so that no zero is stored that its own batch contradicts,
+ * and both in the order in which streams wait for each other.
+ */
 function applyResponses(
   responses: readonly CellResponse[],
   lockedCells: ReadonlyMap<string, StoredCell>,
   { policy, atMs }: Pick<RunLedger, 'policy'> & { readonly atMs: number },
 ): LoadedCell[] {
   const cellsById = new Map(lockedCells);
-  const order = ({ stream }: CellResponse) => streamNames.indexOf(stream);
+  const order = ({ stream, verdict }: CellResponse) =>
+    (isOnlyOmission(verdict) ? streamNames.length : 0) + streamNames.indexOf(stream);
   const sorted = responses.toSorted((a, b) => order(a) - order(b));
   return sorted.map((response) => {
-    const { orgId, stream, day } = response;
+    const { orgId, stream, day, verdict } = response;
     const id = cellId(response);
     const storedCell = cellsById.get(id);
     if (storedCell === undefined) throw new Error(`the cell ${id} has no row`);
@@ -77,7 +82,10 @@ function applyResponses(
     const update = applyResponse({ ...storedCell, response, counterparts, policy });
     const { cell, numbers } = update;
     const { standing } = cell;
-    cellsById.set(id, { cell, numbers: numbers ?? storedCell.numbers });
+    // What was reported contradicts zeros of other streams even if it was not stored.
+    const reportedNumbers =
+      verdict.kind === 'reported' && hasNonzero(verdict.numbers) ? verdict.numbers : null;
+    cellsById.set(id, { cell, numbers: numbers ?? storedCell.numbers ?? reportedNumbers });
     return {
       ...update,
       orgId,
@@ -87,6 +95,12 @@ function applyResponses(
       standing: standing === 'waiting' && isLate(day, atMs) ? 'missing' : standing,
     };
   });
+}
+
+/** Whether the response reports no number other than zero, and omits some. */
+function isOnlyOmission(verdict: Verdict): boolean {
+  if (verdict.kind !== 'reported') return verdict.kind === 'omitted';
+  return verdict.omitted.length > 0 && !hasNonzero(verdict.numbers);
 }
 
 /** Adds a revision for each change of stored numbers. The first load of a cell is not a change. */

@@ -5,6 +5,7 @@ import type { LosantError } from '../errors.ts';
 import type { LoadedCell } from '../ledger/coverage.ts';
 import { countDueCells, type DueScope, readDuePage } from '../ledger/due.ts';
 import { loadBatch, type RunLedger } from '../ledger/load.ts';
+import type { SliceResponse } from '../ledger/quarantine.ts';
 import type { CellKey } from '../usage/cell.ts';
 import { addDays, dayAt, HOUR_MS } from '../usage/day.ts';
 import { planSlices, type Slice } from '../usage/plan.ts';
@@ -201,12 +202,12 @@ interface LoadAttempt {
 
 /**
  * Loads slices in one transaction. Conflicts and lost connections are retried, so a batch may be loaded twice. A batch
- * whose data the database refuses is halved until the bad slice is alone; its cells are quarantined. Throws any other
- * error, such as a lost lease or a database that stays unreachable.
+ * whose data the database refuses is halved until the bad cell is alone, which is quarantined. Throws any other error,
+ * such as a lost lease, a database that stays unreachable, or a violated check, which is a bug.
  */
 async function loadSlices(
   ledger: RunLedger,
-  slices: readonly SliceResult[],
+  slices: readonly SliceResponse[],
   { signal, failures = 0, isQuarantined = false }: LoadAttempt,
 ): Promise<LoadedCell[]> {
   try {
@@ -218,10 +219,10 @@ async function loadSlices(
       return await loadSlices(ledger, slices, { signal, failures: failures + 1, isQuarantined });
     }
     if (!isRefusedForData(error) || isQuarantined) throw error;
-    if (slices.length > 1) {
-      const middle = Math.ceil(slices.length / 2);
-      const firstHalf = await loadSlices(ledger, slices.slice(0, middle), { signal });
-      return [...firstHalf, ...(await loadSlices(ledger, slices.slice(middle), { signal }))];
+    const [firstHalf, secondHalf] = halve(slices);
+    if (secondHalf.length > 0) {
+      const cells = await loadSlices(ledger, firstHalf, { signal });
+      return [...cells, ...(await loadSlices(ledger, secondHalf, { signal }))];
     }
     const detail = error instanceof Error ? error.message : String(error);
     const verdict = { kind: 'quarantined', code: 'database_refused', detail } as const;
@@ -230,4 +231,13 @@ async function loadSlices(
     });
     return await loadSlices(ledger, quarantined, { signal, isQuarantined: true });
   }
+}
+
+/** Halves slices, or the cells of a single one. The second half of a single cell is empty. */
+function halve(slices: readonly SliceResponse[]): [SliceResponse[], SliceResponse[]] {
+  const [slice] = slices;
+  const isSingle = slices.length === 1 && slice !== undefined;
+  const parts = isSingle ? slice.responses.map((each) => ({ ...slice, responses: [each] })) : slices;
+  const middle = Math.ceil(parts.length / 2);
+  return [parts.slice(0, middle), parts.slice(middle)];
 }

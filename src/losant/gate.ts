@@ -8,7 +8,7 @@ export interface GateOptions {
   readonly rate: Rate;
 }
 
-/** All requests of an instance go through its gate, which limits how many run at the same time. */
+/** All requests of an instance go through its gate. It limits how many run at once, at the rate of the token. */
 export class Gate {
   readonly concurrency: number;
   readonly rate: Rate;

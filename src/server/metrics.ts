@@ -49,8 +49,8 @@ export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOpti
       work.runs.inc({ instance_id, result });
       if (result !== 'standby') work.runSeconds.observe(durationMs / 1_000);
     },
-    showTokenRefused: (instance_id: string, isRefused: boolean) =>
-      work.tokenRejected.set({ instance_id }, isRefused ? 1 : 0),
+    showTokenRejected: (instance_id: string, isRejected: boolean) =>
+      work.tokenRejected.set({ instance_id }, isRejected ? 1 : 0),
     showLastRunFailed: (instance_id: string, hasFailed: boolean) =>
       work.lastRunFailed.set({ instance_id }, hasFailed ? 1 : 0),
     /** Returns the text of a scrape. It omits the ledger's metrics while the database does not respond. */

@@ -11,7 +11,7 @@ import {
   type Verdict,
 } from './cell.ts';
 import { DAY_MS, HOUR_MS } from './day.ts';
-import { findDifferences, getNumber, hasNonzero, type NumberRef, type Numbers } from './numbers.ts';
+import { findDifferences, getNumber, hasNonzero, type NumberRef, type Numbers, sumHours } from './numbers.ts';
 import {
   floorToWakeUp,
   horizonStart,
@@ -55,17 +55,21 @@ export interface CellUpdate {
 
 const NUMBERS_UNCHANGED = { numbers: null, differences: null } as const;
 
+/** What is known of the numbers of a cell: whether Losant reported all of them, or how often it omitted some. */
+type Evidence = Pick<Cell, 'isReported' | 'omissions' | 'lastOmittedAtMs'>;
+
+const REPORTED: Evidence = { isReported: true, omissions: 0, lastOmittedAtMs: null };
+
 /**
  * Applies a response to a cell.
  *
  * Losant may omit zeros. A day without payloads is missing from a response, and so is a day that Losant has not
- * counted yet or has lost; the response alone cannot tell them apart. So an omission becomes a zero only if nothing
- * contradicts it: no stored number other than zero (then: in doubt), no counterpart that counted something
- * (`contradicted`), no counterpart that is still to be read (`unconfirmed`: wait for it). A zero that nothing confirms
- * is stored at once, but is final only after three omissions an hour apart; a counterpart that is zero too, reported or
- * omitted by another endpoint, confirms it immediately. A level is never assumed: an omitted device count is not zero.
- * No response removes a stored number, and a failed read of one changes only its retry and its reason, except that
- * unavailable becomes in doubt.
+ * counted yet or has lost; the response alone cannot tell them apart. So an omission becomes a zero only if no
+ * counterpart counted something (`contradicted`) or is still to be read (`unconfirmed`). The zero is final only once a
+ * counterpart that is zero too confirms it, or three omissions an hour apart. A stored number other than zero is in
+ * doubt while it is omitted; the third omission replaces it only if a counterpart has *reported* zero since, because
+ * Losant may have no other way to say that a day became zero. A level is never assumed: an omitted device count is not zero. A
+ * failed read of a stored number changes only its retry and its reason, except that unavailable becomes in doubt.
  */
 export function applyResponse(input: ApplyInput): CellUpdate {
   const { cell, response, policy } = input;
@@ -75,9 +79,9 @@ export function applyResponse(input: ApplyInput): CellUpdate {
   const isDeleted = cell.reason === ORG_DELETED && cell.nextReadAtMs === null;
   const isPastHorizon = response.day < horizonStart(response.sentAtMs, policy);
   if ((isDeleted || isPastHorizon) && (cell.isStored || !isComplete)) return leaveUnchanged(input);
-  if (isComplete) return storeNumbers(input, verdict.numbers, { isReported: true, omissions: 0 });
+  if (isComplete) return storeNumbers(input, verdict.numbers, REPORTED);
   if ('code' in verdict) return recordFailedRead(input, verdict, verdict.kind);
-  return cell.standing === 'waived' ? keepWaived(input) : applyOmission(input, verdict);
+  return applyOmission(input, verdict);
 }
 
 /** The verdict of a response that omitted some numbers of the day, or all of them. */
@@ -85,27 +89,66 @@ type Omission = Extract<Verdict, { kind: 'reported' | 'omitted' }>;
 
 function applyOmission(input: ApplyInput, verdict: Omission): CellUpdate {
   const { cell, numbers, response } = input;
+  const lostNumbers = describeLostNumbers(input, verdict);
+  if (lostNumbers !== null) return applyLoss(input, verdict, lostNumbers);
+  if (cell.standing === 'waived') return keepWaived(input);
   if (getStream(response.stream).kind === 'level') {
-    if (numbers !== null) return markInDoubt(input, describeOmission('the day'));
     return leaveUnstored(input, { code: 'omitted', detail: 'Losant reports no number for this day' });
   }
-  const lostNumbers = numbers === null ? null : describeLostNumbers(numbers, verdict);
-  if (lostNumbers !== null) return markInDoubt(input, describeOmission(lostNumbers));
   const objection = findObjection(input, verdict);
   if (objection !== null && numbers === null) return leaveUnstored(input, objection);
   if (objection?.code === 'contradicted') return markInDoubt(input, objection);
   const next = verdict.kind === 'reported' ? verdict.numbers : (numbers ?? createZeros(response.stream));
   if (verdict.kind === 'reported' && verdict.doubt) return storeInDoubt(input, next, verdict.doubt);
   const isReported = cell.isStored && cell.isReported;
-  return storeNumbers(input, next, { isReported, omissions: isReported ? 0 : countOmissions(input) });
+  return storeNumbers(input, next, isReported ? REPORTED : { isReported, ...countOmissions(input) });
 }
 
-/** Names the stored nonzero numbers that the response omitted; null if there are none. */
-function describeLostNumbers(numbers: Numbers, verdict: Omission): string | null {
+/** Names the stored numbers that the response omitted and that an omission must not replace; null if there are none. */
+function describeLostNumbers({ numbers, response }: ApplyInput, verdict: Omission): string | null {
+  if (numbers === null) return null;
+  if (getStream(response.stream).kind === 'level') return 'the day';
   if (verdict.kind === 'omitted') return hasNonzero(numbers) ? 'the day' : null;
   const lostParts = verdict.omitted.filter((part) => getNumber(numbers, part) !== 0);
   const columns = new Set(lostParts.map(({ column }) => column));
   return columns.size === 0 ? null : [...columns].join(', ');
+}
+
+/** Applies an omission of stored numbers: in doubt, unless it is the third and a counterpart has reported the same. */
+function applyLoss(input: ApplyInput, verdict: Omission, lostNumbers: string): CellUpdate {
+  const { cell, response } = input;
+  const isCounting = cell.standing === 'waived' || cell.reason === 'omitted';
+  const count = addOmission(input, isCounting ? cell.omissions : 0);
+  const isThird = count.omissions >= OMISSIONS_NEEDED;
+  const next = verdict.kind === 'reported' ? verdict.numbers : createZeros(response.stream);
+  const isDoubted = verdict.kind === 'reported' && verdict.doubt !== undefined;
+  if (isThird && !isDoubted && isReportedElsewhere(input, next)) {
+    return storeNumbers(input, next, { isReported: false, ...count });
+  }
+  const countedInput = { ...input, cell: { ...cell, ...count } };
+  const recheckMs = isThird ? null : response.sentAtMs + HOUR_MS;
+  if (cell.standing === 'waived') return keepWaived(countedInput, recheckMs);
+  return markInDoubt(countedInput, describeOmission(lostNumbers), recheckMs);
+}
+
+/**
+ * Returns whether the newest counterpart that was reported since the last good read of the cell says the same: zero,
+ * or, for hours, the totals that they add up to.
+ */
+function isReportedElsewhere({ cell, response, counterparts }: ApplyInput, next: Numbers): boolean {
+  const { totals } = getStream(response.stream);
+  const reports = counterparts.flatMap(({ cell: { isReported, lastReadAtMs }, numbers }) => {
+    const isSince = isReported && (lastReadAtMs ?? 0) >= (cell.lastReadAtMs ?? 0);
+    return isSince && numbers !== null ? [{ numbers, atMs: lastReadAtMs ?? 0 }] : [];
+  });
+  if (totals !== undefined) {
+    const columns = Object.entries(totals);
+    return reports.some(({ numbers }) =>
+      columns.every(([column, total]) => sumHours(next[column]) === numbers[total]),
+    );
+  }
+  const newestMs = Math.max(...reports.map(({ atMs }) => atMs));
+  return !hasNonzero(next) && reports.some(({ numbers, atMs }) => atMs === newestMs && !hasNonzero(numbers));
 }
 
 /** Returns the numbers of a flow on a day without usage. */
@@ -142,7 +185,8 @@ function findObjection({ response, counterparts }: ApplyInput, verdict: Omission
  * Counts responses, an hour apart, that omitted the zeros, including this one. A counterpart that reported zero,
  * or that another endpoint omitted too, confirms them at once.
  */
-function countOmissions({ cell, response, counterparts }: ApplyInput): number {
+function countOmissions(input: ApplyInput): OmissionCount {
+  const { cell, response, counterparts } = input;
   const getEndpoint = (stream: string) => getStream(stream).requests[0]?.action;
   const isConfirmed = counterparts.some(
     ({ stream, cell: other, numbers }) =>
@@ -150,19 +194,22 @@ function countOmissions({ cell, response, counterparts }: ApplyInput): number {
       !hasNonzero(numbers) &&
       (other.isReported || getEndpoint(stream) !== getEndpoint(response.stream)),
   );
-  if (isConfirmed) return OMISSIONS_NEEDED;
-  const earlierOmissions = cell.isStored && !cell.isReported ? cell.omissions : 0;
-  const isHourApart = cell.lastReadAtMs === null || response.sentAtMs - cell.lastReadAtMs >= HOUR_MS;
-  if (earlierOmissions > 0 && !isHourApart) return earlierOmissions;
-  return Math.min(OMISSIONS_NEEDED, earlierOmissions + 1);
+  if (isConfirmed) return { omissions: OMISSIONS_NEEDED, lastOmittedAtMs: response.sentAtMs };
+  return addOmission(input, cell.isStored && !cell.isReported ? cell.omissions : 0);
+}
+
+type OmissionCount = Pick<Cell, 'omissions' | 'lastOmittedAtMs'>;
+
+/** Adds this omission to earlier ones, unless it is within the hour after the last one, as that is planned. */
+function addOmission({ cell, response: { sentAtMs } }: ApplyInput, earlierOmissions: number): OmissionCount {
+  const { lastOmittedAtMs } = cell;
+  const isHourLater = lastOmittedAtMs === null || sentAtMs >= floorToWakeUp(lastOmittedAtMs + HOUR_MS);
+  if (earlierOmissions > 0 && !isHourLater) return { omissions: earlierOmissions, lastOmittedAtMs };
+  return { omissions: Math.min(OMISSIONS_NEEDED, earlierOmissions + 1), lastOmittedAtMs: sentAtMs };
 }
 
 /** Stores numbers: final if the request was sent late enough and no zero is left to confirm. */
-function storeNumbers(
-  input: ApplyInput,
-  next: Numbers,
-  evidence: Pick<Cell, 'isReported' | 'omissions'>,
-): CellUpdate {
+function storeNumbers(input: ApplyInput, next: Numbers, evidence: Evidence): CellUpdate {
   const { cell, numbers, response, policy } = input;
   const differences = numbers === null ? null : findDifferences(numbers, next);
   const isEqual = numbers !== null && differences === null;
@@ -191,7 +238,7 @@ function storeNumbers(
 
 /** Stores reported numbers in doubt, because something contradicts the response. */
 function storeInDoubt(input: ApplyInput, next: Numbers, problem: Reason): CellUpdate {
-  const update = storeNumbers(input, next, { isReported: false, omissions: 0 });
+  const update = storeNumbers(input, next, { ...REPORTED, isReported: false });
   const cell: Cell = { ...update.cell, standing: 'in_doubt', ...toReasonColumns(problem) };
   return { ...update, result: 'failed', cell: planNextRead(input, cell), problem };
 }
@@ -204,12 +251,17 @@ function leaveUnstored(input: ApplyInput, problem: Reason): CellUpdate {
   return { result: 'omitted', cell: planNextRead(input, newCell, recheckMs), ...NUMBERS_UNCHANGED, problem };
 }
 
-function markInDoubt(input: ApplyInput, problem: Reason): CellUpdate {
+function markInDoubt(input: ApplyInput, problem: Reason, recheckMs: number | null = null): CellUpdate {
   const cell: Cell = { ...input.cell, ...toReasonColumns(problem), standing: 'in_doubt' };
-  return recordFailedRead({ ...input, cell }, problem, 'failed');
+  return recordFailedRead({ ...input, cell }, problem, 'failed', recheckMs);
 }
 
-function recordFailedRead(input: ApplyInput, problem: Reason, result: 'failed' | 'quarantined'): CellUpdate {
+function recordFailedRead(
+  input: ApplyInput,
+  problem: Reason,
+  result: 'failed' | 'quarantined',
+  recheckMs: number | null = null,
+): CellUpdate {
   const { cell, response } = input;
   // A batch is loaded a second time if the outcome of its commit is unknown.
   const failedReads = cell.lastAttemptAtMs === response.sentAtMs ? cell.failedReads : cell.failedReads + 1;
@@ -221,7 +273,7 @@ function recordFailedRead(input: ApplyInput, problem: Reason, result: 'failed' |
     lastAttemptAtMs: response.sentAtMs,
     failedReads,
   };
-  const retryMs = retryAtMs(response.sentAtMs, failedReads, problem.code);
+  const retryMs = recheckMs ?? retryAtMs(response.sentAtMs, failedReads, problem.code);
   const { code, detail } = problem;
   return {
     result,
@@ -239,10 +291,11 @@ function toStandingAfterFailure({ standing, isStored }: Cell): Cell['standing'] 
 }
 
 /** Keeps a waived cell waived until Losant reports its numbers. */
-function keepWaived(input: ApplyInput): CellUpdate {
+function keepWaived(input: ApplyInput, recheckMs: number | null = null): CellUpdate {
   const { lastReadAtMs, sha256 } = input.cell;
   const newCell = { ...recordRead(input), lastReadAtMs, sha256 };
-  return { result: 'unchanged', cell: planNextRead(input, newCell), ...NUMBERS_UNCHANGED, problem: null };
+  const cell = planNextRead(input, newCell, recheckMs);
+  return { result: 'unchanged', cell, ...NUMBERS_UNCHANGED, problem: null };
 }
 
 /** Only ends the reads of a cell whose day is past the horizon or whose organization is deleted. */

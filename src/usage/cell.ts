@@ -26,6 +26,7 @@ export interface Cell {
   readonly isStored: boolean;
   readonly isReported: boolean;
   readonly omissions: number;
+  readonly lastOmittedAtMs: number | null;
   readonly revision: number;
   readonly lastReadAtMs: number | null;
   readonly lastAttemptAtMs: number | null;

@@ -30,6 +30,11 @@ export function hasNonzero(numbers: Numbers | number): boolean {
   return Object.values(numbers as Readonly<Record<string, Numbers | number>>).some(hasNonzero);
 }
 
+/** Adds up the hours of a column. */
+export function sumHours(hours: Numbers[string] | undefined): number {
+  return Array.isArray(hours) ? hours.reduce((sum: number, each: number) => sum + each, 0) : 0;
+}
+
 /** Old and new value of what differs: a number, null if it was absent, or a map of these by column and key. */
 export interface Differences {
   readonly old: unknown;

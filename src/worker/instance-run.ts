@@ -68,13 +68,13 @@ export async function loadOnSchedule(
     });
     logRun(logger, instanceId, outcome);
     end = endOf(outcome);
-    if (end.result === 'refused') metrics.showTokenRefused(instanceId, true);
+    if (end.result === 'refused') metrics.showTokenRejected(instanceId, true);
     // An outage does not show whether Losant accepts the token.
-    else if (hasResponse) metrics.showTokenRefused(instanceId, false);
+    else if (hasResponse) metrics.showTokenRejected(instanceId, false);
   } catch (error) {
     const context = { where: handle.label, role: 'losant_usage_writer' } as const;
     end = classifyFailure(describeDatabaseError(error, context) ?? error, signal.aborted);
-    if (end.result === 'refused') metrics.showTokenRefused(instanceId, true);
+    if (end.result === 'refused') metrics.showTokenRejected(instanceId, true);
     if (end.result === 'standby') end = { ...end, backfill: await findBackfill(tools, instanceId) };
     else if (now !== null) await recordFailure(tools, instanceId, { runId, end });
   }

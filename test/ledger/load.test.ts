@@ -145,8 +145,8 @@ describe('a load', () => {
       cellResponse(orgId, 'notebook_minutes', DAY, failed),
     ];
     expect(await ledger.load(batch, { runId: RUN_2 })).toMatchObject([
-      { result: 'failed', standing: 'in_doubt', problem: { code: 'omitted' } },
       { result: 'failed', standing: 'missing', problem: { code: 'server_error' } },
+      { result: 'failed', standing: 'in_doubt', problem: { code: 'omitted' } },
     ]);
     expect(await numbersOf(orgId)).toEqual(numbersBefore);
     const other = await createOrg('device_counts');
@@ -170,6 +170,41 @@ describe('counterparts', () => {
       'payload_sources undefined',
       'payload_totals contradicted',
       'payload_hours contradicted',
+    ]);
+  });
+
+  test.each([
+    ['all of them', report(totals(309_000, 392_136, 5_000_000)), 'stored'],
+    ['some of them, which contradicts itself', report(totals(17, 0, 900), 'payload_all_count'), 'missing'],
+  ])('that their own batch reports are applied before what it omits: %s', async (_, verdict, standing) => {
+    const orgId = await createOrg('payload_totals', 'payload_sources');
+    const cells = await load(orgId, { payload_sources: omitted, payload_totals: verdict });
+    expect(cells).toMatchObject([
+      { stream: 'payload_totals', standing },
+      { stream: 'payload_sources', standing: 'missing', numbers: null, problem: { code: 'contradicted' } },
+    ]);
+    expect(cells[1]?.problem?.detail).toBe(
+      'Losant omitted numbers for the day, but payload_totals is not zero',
+    );
+  });
+
+  test('that their own batch reports as zero confirm what it omits', async () => {
+    const orgId = await createOrg('payload_totals', 'payload_sources');
+    await load(orgId, { payload_totals: report(totals(17, 21, 900)) });
+    const cells = await load(orgId, { payload_sources: omitted, payload_totals: report(totals(0, 0, 0)) });
+    expect(cells.map(({ stream, standing }) => `${stream} ${standing}`)).toEqual([
+      'payload_totals stored',
+      'payload_sources stored',
+    ]);
+  });
+
+  test('that their own batch reports as zero in part wait for what it omits', async () => {
+    const orgId = await createOrg('payload_totals', 'payload_sources');
+    const partlyOmitted = report(totals(0, 0, 0), 'payload_all_count', 'payload_all_bytes');
+    const cells = await load(orgId, { payload_totals: partlyOmitted, payload_sources: omitted });
+    expect(cells.map(({ stream, standing }) => `${stream} ${standing}`)).toEqual([
+      'payload_sources stored',
+      'payload_totals stored',
     ]);
   });
 
@@ -221,9 +256,10 @@ describe('a batch', () => {
   });
 
   test.each([
-    ['a number that is too large', report(devices(1, 1, 9_007_199_254_740_992)), '23514'],
+    ['a number above 2^53 - 1', report(devices(1, 1, 9_007_199_254_740_992)), '23514'],
+    ['a number that is too large for Postgres', report(devices(1, 1, 1e19)), '22003'],
     ['a number that is not an integer', report(devices(1, 1, 0.5)), '22P02'],
-  ])('that the database rejects for its data changes nothing: %s', async (_, verdict, code) => {
+  ])('that the database rejects changes nothing: %s', async (_, verdict, code) => {
     const orgId = await createOrg('device_counts', 'notebook_minutes');
     const good = cellResponse(orgId, 'notebook_minutes', DAY, report(minutes(17, 4)));
     const batch = [cellResponse(orgId, 'device_counts', DAY, verdict), good];

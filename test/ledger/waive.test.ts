@@ -47,7 +47,7 @@ test('waives cells that are missing, in doubt or unavailable, and passes over ot
   expect(await ledger.cells(orgId)).toEqual([
     '08-20 device_counts waived waived never',
     '11-19 device_counts final  11-27T00:00',
-    '11-20 device_counts waived waived 11-24T14:00',
+    '11-20 device_counts waived waived 11-24T13:00',
     '11-21 device_counts stored  11-25T00:00',
     '11-22 device_counts waived waived 11-24T12:00',
     '11-23 device_counts waived waived 11-24T00:00',

@@ -121,16 +121,41 @@ it('a rejected scope is reported even if no cell is missing', async () => {
   expect(report).toMatchObject({ status: 'partial', cells: { failed: 2, unchanged: 6 } });
 });
 
-it('quarantines numbers that the database rejects, and loads the rest of the batch', async () => {
-  const stage = await createStage();
-  const [orgId = ''] = stage.orgIds;
+/** Lets the database reject the device count of an organization's day with an error. */
+async function rejectDevices(stage: Stage, orgId: string, day: string, error: string): Promise<void> {
   await asOwner(
     stage.store.url,
-    `alter table losant_usage.usage_days add check (org_id <> '${orgId}' or devices_total is null)`,
+    `create function public.reject() returns boolean language plpgsql as $$
+      begin raise ${error}; end $$;
+    grant execute on function public.reject to losant_usage_writer;
+    alter table losant_usage.usage_days add check (
+      devices_total is null or org_id <> '${orgId}' or usage_date <> '${day}' or public.reject())`,
   );
-  const { report } = await stage.run();
-  expect(report.cells).toMatchObject({ planned: 16, loaded: 15, quarantined: 1 });
-  expect(report.failures).toMatchObject([{ orgId, stream: 'device_counts', code: 'database_refused' }]);
+}
+
+it('quarantines the day whose numbers the database rejects, and loads the other days and organizations', async () => {
+  const stage = await createStage();
+  const [orgId = ''] = stage.orgIds;
+  await rejectDevices(stage, orgId, '2026-11-20', 'numeric_value_out_of_range');
+  const { report } = await stage.run({ kind: 'backfill', range: { from: '2026-11-17', to: '2026-11-23' } });
+  expect(report.cells).toMatchObject({ planned: 112, loaded: 111, quarantined: 1 });
+  const failure = { orgId, stream: 'device_counts', from: '2026-11-20', to: '2026-11-20' };
+  expect(report.failures).toMatchObject([{ ...failure, code: 'database_refused' }]);
+  expect(await stage.query('select first_day::text, last_day::text from losant_usage.quarantine')).toEqual([
+    { first_day: '2026-11-20', last_day: '2026-11-20' },
+  ]);
+});
+
+it('a write that violates a check of the schema is a bug: it ends the run and quarantines nothing', async () => {
+  const stage = await createStage({ orgs: 1 });
+  const [orgId = ''] = stage.orgIds;
+  await rejectDevices(stage, orgId, '2026-11-23', 'check_violation');
+  const failure = { name: 'error', code: '23514' };
+  await expect(stage.run()).rejects.toMatchObject(failure);
+  expect(await stage.query('select from losant_usage.quarantine')).toEqual([]);
+  expect(await stage.query('select status, error from losant_usage.runs')).toEqual([
+    { status: 'failed', error: 'check_violation' },
+  ]);
 });
 
 it('a load that ends in a deadlock is retried', async () => {

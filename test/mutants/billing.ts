@@ -22,8 +22,8 @@ export const billingMutants = [
         "concat_ws(' ', d.org_id, d.metric)",
       ],
       'An acceptance covers the blockers with their days': [
-        "b.cause, b.first_day, b.last_day, b.usage_dates, b.streams), E'\\n'",
-        "b.cause), E'\\n'",
+        'b.cause, b.first_day, b.last_day, b.usage_dates, b.streams)::text',
+        'b.cause)::text',
       ],
       'A list of blockers other than the one that was shown is not accepted': [
         'if current_hash <> blockers_hash then',

@@ -6,6 +6,7 @@ import { losantMutants } from './losant.ts';
 import { storeMutants } from './store.ts';
 import { streamMutants } from './streams.ts';
 import { usageMutants } from './usage.ts';
+import { viewMutants } from './views.ts';
 import { workerMutants } from './worker.ts';
 import { worldMutants } from './world.ts';
 
@@ -17,6 +18,7 @@ export const MUTANTS = [
   losantMutants,
   loadingMutants,
   billingMutants,
+  viewMutants,
   commandMutants,
   workerMutants,
   worldMutants,

@@ -216,12 +216,25 @@ export const loadingMutants = [
     {
       file: 'src/loading/pipeline.ts',
       test: 'test/loading/run.test.ts',
-      only: 'quarantines numbers that the database rejects',
+      only: 'quarantines the day whose numbers the database rejects',
     },
     {
       'Numbers that the database rejects do not affect the rest of the batch': [
-        'if (slices.length > 1) {',
-        'if (slices.length < 0) {',
+        'if (secondHalf.length > 0) {',
+        'if (secondHalf.length < 0) {',
+      ],
+      'Numbers that the database rejects do not affect other days of their slice': [
+        'const parts = isSingle ?',
+        'const parts = slices.length < 0 && slice ?',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/database/sqlstate.ts', test: 'test/loading/run.test.ts', only: 'violates a check' },
+    {
+      'A violated check is a bug, and not quarantined as if Losant were wrong': [
+        '/^(22|23505|54)/',
+        '/^(22|23|54)/',
       ],
     },
   ),

@@ -45,6 +45,23 @@ export const storeMutants = [
     },
   ),
   plant(
+    { file: 'src/ledger/load.ts', test: 'test/ledger/load.test.ts', only: 'that their own batch reports' },
+    {
+      'What a batch reports is applied before what it omits': [
+        '(isOnlyOmission(verdict) ? streamNames.length : 0) + ',
+        '',
+      ],
+      'What a batch reports contradicts its zeros even if it is not stored': [
+        'numbers ?? storedCell.numbers ?? reportedNumbers',
+        'numbers ?? storedCell.numbers',
+      ],
+      'Omitted sources confirm partly omitted zeros of their batch': [
+        'verdict.omitted.length > 0 && !hasNonzero(verdict.numbers)',
+        'verdict.omitted.length < 0',
+      ],
+    },
+  ),
+  plant(
     { file: 'src/usage/apply.ts', test: 'test/ledger/load.test.ts' },
     {
       'A batch that is loaded a second time counts as one failed read': [

@@ -105,13 +105,17 @@ export const streamMutants = [
   plant(
     { file: 'src/usage/streams/payload-hours.ts', test: 'test/usage/streams.test.ts' },
     {
-      'A response with only midnights, over two days or more, is doubted': [
-        'if (range.from === range.to || !hasOnlyMidnights(content)) return content;',
-        'return content;',
-      ],
-      'A single day may have payloads at midnight only': [
-        'if (range.from === range.to || !hasOnlyMidnights(content)) return content;',
+      'A response with only midnights is doubted, even of a single day': [
         'if (!hasOnlyMidnights(content)) return content;',
+        'if (range.from === range.to || !hasOnlyMidnights(content)) return content;',
+      ],
+      'Midnights without payloads are not doubted': [
+        "verdict.kind === 'reported' && hasNonzero(verdict.numbers)",
+        "verdict.kind === 'reported'",
+      ],
+      'Hours in which any hour but midnight has a bucket are not doubted': [
+        'if (!hasOnlyMidnights(content)) return content;',
+        '',
       ],
     },
   ),

@@ -52,8 +52,8 @@ export const usageMutants = [
       ],
       'A cell is read again at its next checkpoint': ['const times = [checkpointMs, ', 'const times = ['],
       'A waived cell stays waived while Losant omits it': [
-        `return cell.standing === 'waived' ? keepWaived(input) : applyOmission(input, verdict);`,
-        'return applyOmission(input, verdict);',
+        `if (cell.standing === 'waived') return keepWaived(input);`,
+        '',
       ],
       'After the last checkpoint a cell that is not settled is read daily': [
         'const dailyMs = checkpointMs === null && !isSettled(cell.standing) ? sentAtMs + DAY_MS : null;',
@@ -71,7 +71,10 @@ export const usageMutants = [
         '(other.isReported || getEndpoint(stream) !== getEndpoint(response.stream))',
         'true',
       ],
-      'A zero is confirmed at once if two endpoints agree': ['if (isConfirmed) return OMISSIONS_NEEDED;', ''],
+      'A zero is confirmed at once if two endpoints agree': [
+        'if (isConfirmed) return { omissions: OMISSIONS_NEEDED, lastOmittedAtMs: response.sentAtMs };',
+        '',
+      ],
       'An omitted count of all payloads is contradicted by billable ones': [
         'if (parts.some(isIncluded))',
         'if (parts.length < 0)',
@@ -81,12 +84,64 @@ export const usageMutants = [
         'const isReported = true;',
       ],
       'Only omissions an hour apart count toward the three that make a zero final': [
-        'response.sentAtMs - cell.lastReadAtMs >= HOUR_MS;',
-        'response.sentAtMs - cell.lastReadAtMs >= 0;',
+        'sentAtMs >= floorToWakeUp(lastOmittedAtMs + HOUR_MS);',
+        'sentAtMs >= lastOmittedAtMs;',
+      ],
+      'Omissions of a waived number are counted, too': [
+        `cell.standing === 'waived' || cell.reason === 'omitted';`,
+        `cell.reason === 'omitted';`,
       ],
       'A reported number resets the count of omissions': [
-        'const earlierOmissions = cell.isStored && !cell.isReported ? cell.omissions : 0;',
-        'const earlierOmissions = OMISSIONS_NEEDED;',
+        'return addOmission(input, cell.isStored && !cell.isReported ? cell.omissions : 0);',
+        'return addOmission(input, OMISSIONS_NEEDED);',
+      ],
+      'Omissions replace a stored number only next to a counterpart that was reported': [
+        'if (isThird && !isDoubted && isReportedElsewhere(input, next)) {',
+        'if (isThird && !isDoubted) {',
+      ],
+      'Only the third omission replaces a stored number': [
+        'if (isThird && !isDoubted && isReportedElsewhere(input, next)) {',
+        'if (!isDoubted && isReportedElsewhere(input, next)) {',
+      ],
+      'Hours in doubt as days replace no stored hours, although their totals are equal': [
+        'if (isThird && !isDoubted && isReportedElsewhere(input, next)) {',
+        'if (isThird && isReportedElsewhere(input, next)) {',
+      ],
+      'An omission of a stored number is followed by another read an hour later, until the third': [
+        'const recheckMs = isThird ? null : response.sentAtMs + HOUR_MS;',
+        'const recheckMs = null;',
+      ],
+      'After the third omission a stored number in doubt is no longer read every hour': [
+        'const recheckMs = isThird ? null : response.sentAtMs + HOUR_MS;',
+        'const recheckMs = response.sentAtMs + HOUR_MS;',
+      ],
+      'Reads within the hour do not delay the count of omissions': [
+        'return { omissions: earlierOmissions, lastOmittedAtMs };',
+        'return { omissions: earlierOmissions, lastOmittedAtMs: sentAtMs };',
+      ],
+      'Omissions of a stored number count only in a row': [
+        `cell.standing === 'waived' || cell.reason === 'omitted';`,
+        'true;',
+      ],
+      'A zero that was only omitted does not replace a number of another stream': [
+        'const isSince = isReported && (lastReadAtMs',
+        'const isSince = (lastReadAtMs',
+      ],
+      'A zero that was reported before the stored number does not replace it': [
+        'const isSince = isReported && (lastReadAtMs ?? 0) >= (cell.lastReadAtMs ?? 0);',
+        'const isSince = isReported;',
+      ],
+      'The newest report of a counterpart decides whether a stored number becomes zero': [
+        'atMs === newestMs && !hasNonzero(numbers)',
+        'atMs <= newestMs && !hasNonzero(numbers)',
+      ],
+      'A response that still reports other numbers replaces no stored number by zero': [
+        'return !hasNonzero(next) && reports.some(',
+        'return reports.some(',
+      ],
+      'Hours that were omitted are zero only if all totals equal the hours that were reported': [
+        'columns.every(([column, total])',
+        'columns.some(([column, total])',
       ],
       'A zero that is not confirmed at the final threshold is read again after an hour': [
         'const recheckMs = isLate && !isConfirmed ? response.sentAtMs + HOUR_MS : null;',

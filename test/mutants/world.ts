@@ -6,9 +6,8 @@ export const worldMutants = [
     { file: 'src/usage/apply.ts', test: 'test/campaigns/world/world.test.ts' },
     {
       'The world finds a number that was replaced by zero because its day was omitted': [
-        'if (lostNumbers !== null) return markInDoubt(input, describeOmission(lostNumbers));',
-        `if (lostNumbers !== null)
-    return storeNumbers(input, createZeros(response.stream), { isReported: true, omissions: 0 });`,
+        'if (isThird && !isDoubted && isReportedElsewhere(input, next)) {',
+        'if (isThird) {',
       ],
       'The world finds a number that is final a day after its day': [
         'isFinalRead(response.day, response.sentAtMs, policy);',
@@ -30,8 +29,8 @@ export const worldMutants = [
         'const isConfirmed = true;',
       ],
       'The world finds a waiver that was lifted by an omission': [
-        `return cell.standing === 'waived' ? keepWaived(input) : applyOmission(input, verdict);`,
-        'return applyOmission(input, verdict);',
+        `if (cell.standing === 'waived') return keepWaived(input);`,
+        '',
       ],
     },
   ),

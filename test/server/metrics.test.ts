@@ -63,7 +63,7 @@ test('runs and requests are counted, next to the metrics of every process', asyn
     gateWaitMs: 500,
     retryReason: 'timeout',
   });
-  metrics.showTokenRefused(INSTANCE, true);
+  metrics.showTokenRejected(INSTANCE, true);
   metrics.showLastRunFailed(INSTANCE, true);
   const samples = await scrape(metrics);
   expect(samples).toMatchObject({

@@ -21,7 +21,7 @@ export class DebianPostgres extends OwnPostgres {
     const server = new DebianPostgres(makeFastFolder('losant-usage-debian-'), {
       binaries: binaries(),
       initdbFlags: ['--no-sync', '--auth=trust'],
-      settings: ['fsync=off', 'timezone=UTC'],
+      settings: ['fsync=off', 'timezone=UTC', 'losant_usage.disposable=on'],
     });
     await server.initialize();
     await queryOnce(server.url, 'create database billing');

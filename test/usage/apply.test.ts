@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import type { Verdict } from '../../src/usage/cell.ts';
-import { addDays } from '../../src/usage/day.ts';
+import { addDays, eachDay } from '../../src/usage/day.ts';
 import type { Standing } from '../../src/usage/standing.ts';
 import { payloadHours } from '../../src/usage/streams/payload-hours.ts';
 import {
@@ -77,6 +77,7 @@ describe.each(STREAMS)('all numbers of %s are reported', (stream) => {
       isStored: true,
       isReported: true,
       omissions: 0,
+      lastOmittedAtMs: null,
       revision: 1,
       lastReadAtMs: age(72),
       lastAttemptAtMs: age(72),
@@ -99,12 +100,12 @@ describe.each(FLOWS)('a day of %s is omitted', (stream) => {
     stored zero    | omitted | 24 h   | unchanged: stored, r1, 48 h
     stored zero o1 | omitted | 24 h   | unchanged: stored, r1, o2, 48 h
     final zero     | omitted | 24 h   | unchanged: final, r1, 48 h
-    stored some    | omitted | 24 h   | failed: in_doubt omitted, r1, f1, 26 h
-    final some     | omitted | 24 h   | failed: in_doubt omitted, r1, f1, 26 h
-    waived some    | omitted | 24 h   | unchanged: waived waived, r1, 48 h
+    stored some    | omitted | 24 h   | failed: in_doubt omitted, r1, d1, f1, 25 h
+    final some     | omitted | 24 h   | failed: in_doubt omitted, r1, d1, f1, 25 h
+    waived some    | omitted | 24 h   | unchanged: waived waived, r1, d1, 25 h
     waived zero    | omitted | 24 h   | unchanged: waived waived, r1, 48 h
     waived         | omitted | 24 h   | unchanged: waived waived, r0, 48 h
-    final some     | omitted | 1000 h | failed: in_doubt omitted, r1, f1, 1002 h
+    final some     | omitted | 1000 h | failed: in_doubt omitted, r1, d1, f1, 1001 h
     waiting        | omitted | 2184 h | unavailable: waiting never_read, r0, never
     stored some    | omitted | 2184 h | unchanged: stored, r1, never
     final zero     | omitted | 2184 h | unchanged: final, r1, never
@@ -119,8 +120,8 @@ describe('an omitted level is not zero', () => {
     waiting     | omitted | 24 h   | omitted: waiting omitted, r0, 48 h
     waiting     | omitted | 720 h  | omitted: waiting omitted, r0, 744 h
     missing f2  | omitted | 24 h   | omitted: waiting omitted, r0, 48 h
-    stored zero | omitted | 24 h   | failed: in_doubt omitted, r1, f1, 26 h
-    final some  | omitted | 80 h   | failed: in_doubt omitted, r1, f1, 82 h
+    stored zero | omitted | 24 h   | failed: in_doubt omitted, r1, d1, f1, 25 h
+    final some  | omitted | 80 h   | failed: in_doubt omitted, r1, d1, f1, 81 h
     waived      | omitted | 24 h   | unchanged: waived waived, r0, 48 h
     waiting     | omitted | 2184 h | unavailable: waiting never_read, r0, never`,
   );
@@ -133,7 +134,7 @@ describe('a column is omitted: billable payloads / all / bytes', () => {
     waiting            | -/21/900 | 24 h   | loaded: stored, r1, o1, 48 h, numbers
     stored 0/20/900    | -/21/900 | 24 h   | loaded: stored, r2, 48 h, numbers
     stored 0/21/900 o1 | -/21/900 | 24 h   | unchanged: stored, r1, o2, 48 h
-    stored 17/20/900   | -/21/900 | 24 h   | failed: in_doubt omitted, r1, f1, 26 h
+    stored 17/20/900   | -/21/900 | 24 h   | failed: in_doubt omitted, r1, d1, f1, 25 h
     waived 0/20/900    | -/21/900 | 24 h   | unchanged: waived waived, r1, 48 h
     waiting            | -/21/900 | 2184 h | unavailable: waiting never_read, r0, never
     waiting            | 17/-/900 | 24 h   | omitted: waiting contradicted, r0, 48 h
@@ -161,15 +162,19 @@ describe('a column is omitted: billable payloads / all / bytes', () => {
   });
 });
 
-test('hours are stored in doubt if only midnight buckets came', () => {
-  const counts = [DAY, addDays(DAY, 1)].map((day) => ({ date: `${day}T00:00:00.000Z`, value: 9 }));
-  const bodies = Array.from({ length: 3 }, () => ({ counts }));
-  const verdict = payloadHours.parseBodies(bodies, { from: DAY, to: addDays(DAY, 1) }).days.get(DAY);
-  const input = { stream: 'payload_hours', cell: unread, numbers: null, verdict: verdict as Verdict };
-  const expected = 'failed: in_doubt not_hourly, r1, o0';
-  expect(formatUpdate(applyTo({ ...input, hours: 24 }))).toBe(`${expected}, 48 h, numbers`);
-  expect(formatUpdate(applyTo({ ...input, hours: 800 }))).toBe(`${expected}, 824 h, numbers`);
-});
+test.each([0, 1])(
+  'hours are stored in doubt, and never final, if only midnight buckets came: %d more days',
+  (more) => {
+    const range = { from: DAY, to: addDays(DAY, more) };
+    const counts = eachDay(range).map((day) => ({ date: `${day}T00:00:00.000Z`, value: 9 }));
+    const bodies = Array.from({ length: 3 }, () => ({ counts }));
+    const verdict = payloadHours.parseBodies(bodies, range).days.get(DAY);
+    const input = { stream: 'payload_hours', cell: unread, numbers: null, verdict: verdict as Verdict };
+    const expected = 'failed: in_doubt not_hourly, r1, o0';
+    expect(formatUpdate(applyTo({ ...input, hours: 24 }))).toBe(`${expected}, 48 h, numbers`);
+    expect(formatUpdate(applyTo({ ...input, hours: 800 }))).toBe(`${expected}, 824 h, numbers`);
+  },
+);
 
 /** A stream with a counterpart. */
 const PAIRS = [
@@ -247,8 +252,122 @@ describe('omitted hours wait for sources, and omitted sources for nothing', () =
     'payload_sources',
     `
     waiting     | omitted with ${counterparts}            | 24 h | loaded: stored, r1, o1, 48 h, zeros
-    stored some | omitted with payload_totals stored zero | 24 h | failed: in_doubt omitted, r1, f1, 26 h`,
+    stored some | omitted with payload_totals stored zero | 24 h | failed: in_doubt omitted, r1, d1, f1, 25 h`,
   );
+});
+
+describe.each(FLOWS)(
+  'omissions of a stored number of %s are counted if they are in a row and an hour apart',
+  (stream) => {
+    testTable(
+      stream,
+      `
+    in_doubt omitted some d1     | omitted     | 24 h  | failed: in_doubt omitted, r1, d2, f1, 25 h
+    in_doubt omitted some d1 f1  | omitted     | 1.5 h | failed: in_doubt omitted, r1, d1, f2, 2.5 h
+    in_doubt omitted some d2 f2  | omitted     | 80 h  | failed: in_doubt omitted, r1, d3, f3, 88 h
+    in_doubt omitted some d3 f3  | omitted     | 80 h  | failed: in_doubt omitted, r1, d3, f4, 96 h
+    in_doubt omitted some d2 f2  | failed      | 24 h  | failed: in_doubt omitted, r1, d2, f3, 32 h
+    in_doubt omitted some d2 f2  | some        | 24 h  | unchanged: stored, r1, 48 h
+    stored some d2               | omitted     | 24 h  | failed: in_doubt omitted, r1, d1, f1, 25 h
+    waived some d1               | omitted     | 24 h  | unchanged: waived waived, r1, d2, 25 h
+    waived some d2               | omitted     | 24 h  | unchanged: waived waived, r1, d3, 48 h
+    waived some d3               | omitted     | 720 h | unchanged: waived waived, r1, d3, never`,
+    );
+  },
+);
+
+describe('the third omission of a stored number is zero next to a counterpart that has reported zero since', () => {
+  const table = (other: string) => `
+    in_doubt omitted some d2 f2 | omitted with ${other} stored zero         | 24 h  | loaded: stored, r2, o3, 48 h, zeros
+    in_doubt omitted some d2    | omitted with ${other} final zero          | 100 h | loaded: final, r2, o3, 168 h, zeros
+    in_doubt omitted some d2    | omitted with ${other} in_doubt zero       | 100 h | loaded: final, r2, o3, 168 h, zeros
+    in_doubt omitted some d3    | omitted with ${other} stored zero         | 100 h | loaded: final, r2, o3, 168 h, zeros
+    waived some d2              | omitted with ${other} stored zero         | 100 h | loaded: final, r2, o3, 168 h, zeros
+    stored some                 | omitted with ${other} stored zero         | 24 h  | failed: in_doubt omitted, r1, d1, f1, 25 h
+    in_doubt omitted some d1    | omitted with ${other} stored zero         | 24 h  | failed: in_doubt omitted, r1, d2, f1, 25 h
+    in_doubt omitted some d2 f2 | omitted with ${other} stored zero         | 1.5 h | failed: in_doubt omitted, r1, d2, f3, 2.5 h
+    in_doubt omitted some d2    | omitted with ${other} stored zero t0      | 24 h  | failed: in_doubt omitted, r1, d3, f1, 26 h
+    in_doubt omitted some d2    | omitted with ${other} stored zero o3      | 24 h  | failed: in_doubt omitted, r1, d3, f1, 26 h
+    in_doubt omitted some d2    | omitted with ${other} stored some         | 24 h  | failed: in_doubt omitted, r1, d3, f1, 26 h
+    in_doubt omitted some d2    | omitted with ${other} waiting             | 24 h  | failed: in_doubt omitted, r1, d3, f1, 26 h
+    waived some d2              | omitted with ${other} stored zero o3      | 24 h  | unchanged: waived waived, r1, d3, 48 h
+    in_doubt omitted some d2    | omitted with ${other} stored zero         | 2184 h | unchanged: in_doubt omitted, r1, d2, never`;
+  testTable('payload_sources', table('payload_totals'));
+  testTable('payload_totals', table('payload_sources'));
+  testTable('payload_hours', table('payload_totals'));
+
+  test('reads within the hour neither count nor delay the count', () => {
+    const line = 'stored some | omitted with payload_totals stored zero | 24 h';
+    const { cell: before, numbers, ...omission } = parseLine('payload_sources', line);
+    let state: State = { cell: before, numbers };
+    const results = [0, 20, 40, 60, 80, 100, 120].map((minute) => {
+      const update = applyTo({ ...omission, ...state, hours: 24 + minute / 60 });
+      state = { cell: update.cell, numbers: update.numbers ?? state.numbers };
+      return `${update.cell.standing} ${update.cell.omissions}`;
+    });
+    expect(results).toEqual([
+      'in_doubt 1',
+      'in_doubt 1',
+      'in_doubt 1',
+      'in_doubt 2',
+      'in_doubt 2',
+      'in_doubt 2',
+      'stored 3',
+    ]);
+  });
+
+  testTable(
+    'payload_sources',
+    `
+    in_doubt omitted some d2 | omitted with payload_totals stored zero t4 and payload_hours stored some t3 | 24 h | loaded: stored, r2, o3, 48 h, zeros
+    in_doubt omitted some d2 | omitted with payload_totals stored zero t3 and payload_hours stored some t4 | 24 h | failed: in_doubt omitted, r1, d3, f1, 26 h`,
+  );
+
+  testTable(
+    'payload_totals',
+    `
+    in_doubt omitted some d2 | 0/-/- with payload_sources stored zero    | 24 h | loaded: stored, r2, o3, 48 h, zeros
+    in_doubt omitted some d2 | -/21/900 with payload_sources stored zero | 24 h | failed: in_doubt omitted, r1, d3, f1, 26 h
+    in_doubt omitted some d2 | -/21/900 with payload_sources stored some | 24 h | failed: in_doubt omitted, r1, d3, f1, 26 h`,
+  );
+
+  test('the restatement is on record, and nothing is wrong with the cell after it', () => {
+    const line = 'in_doubt omitted some d2 | omitted with payload_totals stored zero | 100 h';
+    const update = applyTo(parseLine('payload_sources', line));
+    const timer = { 'timer.flow': 21 };
+    expect(update.differences).toEqual({
+      old: { payload_source_count: 21, payload_sources: { timer } },
+      new: { payload_source_count: 0, payload_sources: { timer: { 'timer.flow': null } } },
+    });
+    expect(update).toMatchObject({ problem: null, cell: { reason: null, detail: null, isReported: false } });
+  });
+
+  test('hours that were moved are stored once the totals equal the sum of those that were reported', () => {
+    const moved = hours(0, 0, 0);
+    for (const [column, value] of [
+      ['hours_billable_count', 17],
+      ['hours_all_count', 21],
+      ['hours_all_bytes', 900],
+    ] as const) {
+      Object.assign(moved, { [column]: Array.from({ length: 24 }, (_, hour) => (hour === 7 ? value : 0)) });
+    }
+    const others = [0, 1, 2, 3, 4, 5, 6, 8];
+    const parts = Object.keys(moved).flatMap((column) => others.map((hour) => ({ column, hour })));
+    const apply = (counterpart: string, verdict = report(moved, ...parts)) =>
+      formatUpdate(
+        applyTo({
+          ...parseLine('payload_hours', `in_doubt omitted some d2 | omitted with ${counterpart} | 24 h`),
+          verdict,
+        }),
+      );
+    const doubted = 'failed: in_doubt omitted, r1, d3, f1, 26 h';
+    expect(apply('payload_totals stored 17/21/900')).toBe('loaded: stored, r2, o3, 48 h, numbers');
+    expect(apply('payload_totals stored 17/21/899')).toBe(doubted);
+    expect(apply('payload_totals stored 17/21/900 t0')).toBe(doubted);
+    expect(apply('payload_sources stored some')).toBe(doubted);
+    const notHourly = { ...report(moved, ...parts), doubt: { code: 'not_hourly', detail: 'days' } };
+    expect(apply('payload_totals stored 17/21/900', notHourly)).toBe(doubted);
+  });
 });
 
 describe('a failed read', () => {
@@ -295,7 +414,7 @@ describe('the next read', () => {
     waiting     | some    | 72 h   | loaded: final, r1, 168 h, numbers
     waiting     | some    | 300 h  | loaded: final, r1, 720 h, numbers
     final some  | some    | 720 h  | unchanged: final, r1, never
-    waived some | omitted | 720 h  | unchanged: waived waived, r1, never
+    waived zero | omitted | 720 h  | unchanged: waived waived, r1, never
     waiting     | omitted | 721 h  | loaded: stored, r1, o1, 722 h, zeros`,
   );
 
@@ -343,6 +462,7 @@ describe('an omitted zero is final after three responses at least an hour apart'
     [[0, 55], 800, 'stored', 1, 801],
     [[0, 60, 90], 800, 'stored', 2, 802],
     [[0, 60, 120], 800, 'final', 3, null],
+    [[0, 20, 40, 60, 80, 100, 120], 800, 'final', 3, null],
     [[0, 1440, 2880], 800, 'final', 3, null],
     // Omissions before the final threshold count too; then only the threshold is left.
     [[0, 60, 120], 30, 'stored', 3, 48],

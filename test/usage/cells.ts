@@ -98,6 +98,7 @@ export function cell(standing: Standing, changes: Partial<Cell> = {}): Cell {
     isStored,
     isReported: isStored,
     omissions: 0,
+    lastOmittedAtMs: null,
     revision: isStored ? 1 : 0,
     lastReadAtMs: isStored ? age(1) : null,
     lastAttemptAtMs: isStored ? age(1) : null,
@@ -151,8 +152,8 @@ export const splitLines = (table: string): string[] => table.trim().split(/\n\s*
 
 /**
  * Parses a line of a table, `CELL | RESPONSE | HOURS | EXPECTED`. A cell is a standing, the key of its numbers in
- * NUMBERS if it has any, and details: f2 are two failed reads, o1 is one omission, `never` means no next read, other
- * words are the reason. A response is the key of numbers or the name of a verdict, and may have counterparts:
+ * NUMBERS if it has any, and details: f2 are two failed reads, o1 is one omission of zeros, d2 are two omissions of
+ * numbers that were reported, t3 is a last read at hour 3, `never` means no next read, other words are the reason. A response is the key of numbers or the name of a verdict, and may have counterparts:
  * `omitted with payload_sources stored some`. Totals may be written out; `-/21/900` omits the first column.
  */
 export function parseLine(stream: string, line: string): Situation & { readonly expected: string } {
@@ -180,7 +181,9 @@ function parseState(stream: string, [standing, ...words]: readonly string[]): St
 function parseDetail(word: string): Partial<Cell> {
   const count = Number(word.slice(1));
   if (/^f\d+$/.test(word)) return { failedReads: count };
-  if (/^o\d$/.test(word)) return { omissions: count, isReported: false };
+  if (/^o\d$/.test(word)) return { omissions: count, lastOmittedAtMs: age(1), isReported: false };
+  if (/^d\d$/.test(word)) return { omissions: count, lastOmittedAtMs: age(1) };
+  if (/^t\d$/.test(word)) return { lastReadAtMs: age(count) };
   return word === 'never' ? { nextReadAtMs: null } : { reason: word, detail: word };
 }
 
@@ -205,7 +208,7 @@ export const applyLine = (stream: string, line: string): string =>
 
 /**
  * Formats an update as in the tables: `loaded: final, r1, 168 h` is revision 1 with its next read at 168 hours; o2 are
- * two omissions, f1 is one failed read.
+ * two omissions of zeros, d2 of numbers that were reported, f1 is one failed read.
  */
 export function formatUpdate({ result, cell: after, numbers }: CellUpdate): string {
   const next = after.nextReadAtMs === null ? 'never' : `${toAge(after.nextReadAtMs)} h`;
@@ -213,6 +216,7 @@ export function formatUpdate({ result, cell: after, numbers }: CellUpdate): stri
     `${result}: ${after.standing}${after.reason === null ? '' : ` ${after.reason}`}`,
     `r${after.revision}`,
     ...(after.isStored && !after.isReported ? [`o${after.omissions}`] : []),
+    ...(after.isReported && after.omissions > 0 ? [`d${after.omissions}`] : []),
     ...(after.failedReads > 0 ? [`f${after.failedReads}`] : []),
     next,
     ...(numbers === null ? [] : [Object.values(numbers).flat().some(isNonzero) ? 'numbers' : 'zeros']),

@@ -272,7 +272,20 @@ describe('a response with days instead of hours', () => {
     ['one of two days', two.slice(1), TWO_DAYS, ['not_hourly']],
     ['another hour anywhere', [...two, bucket(hourOf(7, '2025-11-26'), 1)], TWO_DAYS, [null, null]],
     ['no days', [], TWO_DAYS, []],
-    ['one midnight for one requested day', two.slice(0, 1), ONE_DAY, [null]],
+    ['one midnight for one requested day', two.slice(0, 1), ONE_DAY, ['not_hourly']],
+    ['a midnight without payloads for one requested day', [midnight('2025-11-25', 0)], ONE_DAY, [null]],
+    [
+      'two midnights, one without payloads',
+      [midnight('2025-11-25', 0), ...two.slice(1)],
+      TWO_DAYS,
+      [null, 'not_hourly'],
+    ],
+    [
+      'all hours of one requested day, with payloads at midnight only',
+      dayOf((hour) => (hour === 0 ? 7 : 0)),
+      ONE_DAY,
+      [null],
+    ],
   ])('%s: has the expected doubt', (_, counts, window, codes) => {
     const { days } = payloadHours.parseBodies(sameBodies(counts), window);
     const doubts = [...days.values()].map((day) => day.kind === 'reported' && (day.doubt?.code ?? null));

@@ -76,6 +76,17 @@ describe('along a random history', () => {
     expect(await ledger.list(sql`select count(*) > 0 from ${finalDays}`)).toEqual(['true']);
   });
 
+  test('usage_as_of has no standing for a day of which a number was loaded or became final since', async () => {
+    const times = sql`losant_usage.cells c where (c.usage_date, c.org_id) = (d.usage_date, d.org_id)
+      and (c.first_loaded_at > d.at or c.finalized_at > d.at)`;
+    const wrong = sql`select d.at, d.usage_date, d.org_id from ${AS_OF} d
+      where (d.standing is null) <> exists (select from ${times})`;
+    expect(await ledger.list(wrong)).toEqual([]);
+    const counts = sql`select count(*) > 0 as has_days, bool_or(d.is_final) as has_final_days from ${AS_OF} d`;
+    expect(await ledger.list(sql`${counts} where d.standing is null`)).toEqual(['true false']);
+    expect(await ledger.list(sql`${counts} where d.standing is not null`)).toEqual(['true true']);
+  });
+
   // Guarantee (Changes): The numbers known at an instant, plus changes_since, give the numbers known now.
   test('numbers as of an instant plus changes_since give the current numbers', async () => {
     const wrong = await ledger.list(sql`select i.at, i.usage_date, i.org_id, k.metric from public.instants i
@@ -144,7 +155,7 @@ describe('a restatement', () => {
 
   test('of hours is not a change of the day’s numbers, so nothing counts twice', async () => {
     await restate('payload_hours', report(hours(17, 21, 900)), report(hours(17, 22, 950)));
-    const changes = sql`select count(*) as n from losant_usage.changes_since('2026-01-01')`;
+    const changes = sql`select count(*) as n from losant_usage.changes_since('2026-01-01T00:00Z')`;
     expect(await ledger.list(changes)).toEqual(['0']);
   });
 
@@ -152,7 +163,7 @@ describe('a restatement', () => {
     await ledger.setTime('2026-11-23T06:00:00.000Z');
     await restate('device_counts', report(devices(4, 1, 17)), report(devices(5, 1, 17)));
     const rows = sql`select change, metric, old_quantity, new_quantity, was_final
-      from losant_usage.changes_since('2026-11-23') where change = 'restated'`;
+      from losant_usage.changes_since('2026-11-23T00:00Z') where change = 'restated'`;
     expect(await ledger.list(rows)).toEqual(['restated devices_created 4 5 true']);
     const runs = sql`select distinct run_id from losant_usage.restatements`;
     expect(await ledger.list(runs)).toEqual([RUN_1]);

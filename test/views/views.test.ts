@@ -231,28 +231,6 @@ describe('local_daily_usage', () => {
   });
 });
 
-// Guarantee (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
-test('every view returns the same in any time zone of the session', async () => {
-  const views = [
-    'cells',
-    'daily_usage',
-    'monthly_usage',
-    'billing_period_usage',
-    'month_blockers',
-    'freshness',
-    'hourly_usage',
-  ];
-  const sums = views.map((view) => `(select sum(hash_record(v)) from losant_usage.${view} v) as ${view}`);
-  const read = (zone: string) =>
-    ledger.reader.db.transaction().execute(async (trx) => {
-      await sql`select set_config('timezone', ${zone}, true)`.execute(trx);
-      return (await sql.raw(`select ${sums.join()}`).execute(trx)).rows;
-    });
-  const inUtc = await read('UTC');
-  expect(await read('Pacific/Auckland')).toEqual(inUtc);
-  expect(await read('America/New_York')).toEqual(inUtc);
-});
-
 describe('a month', () => {
   test('counts its days by standing, and tells whether it is billable', async () => {
     expect(

@@ -20,8 +20,10 @@ import {
 const LATE_AFTER_MS = 6 * HOUR_MS;
 /** No policy of the worlds makes a day final earlier. */
 const FINAL_AFTER_MS = 48 * HOUR_MS;
-/** The number of responses that must omit a zero before it is final. */
+/** The number of responses that must omit a zero before it is final, or a number before it becomes zero. */
 const OMISSIONS_NEEDED = 3;
+/** The streams that count the same payloads. */
+const COUNTERPARTS = { payload_sources: 'payload_totals', payload_totals: 'payload_sources' } as const;
 
 /** Returns what is wrong with the tables and with their changes since the previous state. */
 export function checkTables(ledger: Ledger, previous: Ledger, book: TruthBook): string[] {
@@ -31,7 +33,7 @@ export function checkTables(ledger: Ledger, previous: Ledger, book: TruthBook): 
       ...checkTimes(cell, ledger),
       ...checkNumbers(cell, book),
       ...checkChain(cell, ledger.revisions.get(name) ?? []),
-      ...checkChange(previous.cells.get(name), cell, book),
+      ...checkChange(previous.cells.get(name), cell, { ledger, book }),
       ...(isGap(cell, ledger.nowMs) === ledger.gaps.has(name)
         ? []
         : ['is a gap, or not, unlike in coverage_gaps']),
@@ -138,8 +140,25 @@ function flattenChange(change: object): Record<string, number | null> {
   return leaves;
 }
 
-/** A number changes only by a response that reports the new one, and a doubt ends by a response or a person. */
-function checkChange(previous: LedgerCell | undefined, cell: LedgerCell, book: TruthBook): string[] {
+/** Whether enough responses omitted the numbers, and the counterpart has reported zero since they were last read. */
+function isOmittedZero(previous: LedgerCell, cell: LedgerCell, { cells }: Ledger): boolean {
+  const stream = Object.entries(COUNTERPARTS).find(([name]) => name === cell.stream)?.[1];
+  const counterpart = stream && cells.get(cellName({ ...cell, stream }));
+  if (!counterpart?.isReported || (counterpart.lastReadAtMs ?? 0) < (previous.lastReadAtMs ?? 0))
+    return false;
+  const isZero = Object.values(counterpart.numbers ?? { none: 1 }).every((value) => value === 0);
+  return isZero && !cell.isReported && cell.omissions === OMISSIONS_NEEDED;
+}
+
+/**
+ * A number changes only by a response that reports the new one, or by omissions next to a counterpart of zero; and a
+ * doubt ends by a response or a person.
+ */
+function checkChange(
+  previous: LedgerCell | undefined,
+  cell: LedgerCell,
+  { ledger, book }: { readonly ledger: Ledger; readonly book: TruthBook },
+): string[] {
   if (!previous?.hasRow) return [];
   const { revision, standing, lastReadAtMs, numbers } = cell;
   const violations: string[] = [];
@@ -156,14 +175,16 @@ function checkChange(previous: LedgerCell | undefined, cell: LedgerCell, book: T
     const isZeroReported = (column: string) =>
       versions.some((version) => version.numbers[column] === 0 && !version.omitted.includes(column));
     for (const column of zeroedColumns)
-      if (!isZeroReported(column)) violations.push(`${column} became zero, but Losant only omitted it`);
+      if (!isZeroReported(column) && !isOmittedZero(previous, cell, ledger))
+        violations.push(`${column} became zero, but Losant only omitted it`);
   }
   const isRead = cell.lastAttemptAtMs !== previous.lastAttemptAtMs || lastReadAtMs !== previous.lastReadAtMs;
   const isDecided = ['in_doubt', 'waived', 'unavailable'].includes(standing);
   if (previous.standing === 'in_doubt' && !isRead && !isDecided)
     violations.push(`was in doubt, and is ${standing} although nobody read it`);
   const isNewlyReported = cell.isReported && lastReadAtMs !== previous.lastReadAtMs;
-  if (previous.reason === 'waived' && standing !== 'waived' && !isNewlyReported)
+  const isLifted = isNewlyReported || isOmittedZero(previous, cell, ledger);
+  if (previous.reason === 'waived' && standing !== 'waived' && !isLifted)
     violations.push(`was waived, and is ${standing} although Losant reported nothing`);
   return violations;
 }

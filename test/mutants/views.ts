@@ -1,0 +1,82 @@
+/** Defects in views and functions that only some sessions, or only large tables, would notice. */
+import { plant } from './mutant.ts';
+
+const SESSIONS = 'test/views/sessions.test.ts';
+
+export const viewMutants = [
+  plant(
+    { file: 'migrations/0001_reference.sql', test: SESSIONS },
+    {
+      'Days in commands and messages have one format in every session': [
+        `return to_char(day::timestamp, 'YYYY-MM-DD');`,
+        'return day::text;',
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0004_usage.sql', test: SESSIONS },
+    {
+      'A function that raises finds the functions of Postgres in every session': [
+        'language plpgsql stable parallel safe set search_path = pg_catalog, pg_temp as',
+        'language plpgsql stable parallel safe as',
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0005_totals.sql', test: SESSIONS },
+    {
+      'The day of a deletion is compared with a day': [
+        `(t.last_read_at at time zone 'UTC')::date) then`,
+        't.last_read_at) then',
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0009_statements.sql', test: SESSIONS },
+    {
+      'A month has the same days in every session': [
+        'array(select p_month + day from generate_series(0, month_end - p_month) as day)',
+        `array(select generate_series(p_month, month_end, interval '1 day')::date)`,
+      ],
+      'The hash of blockers is the same in every session': [
+        'jsonb_build_array(b.org_id, b.cause, b.first_day, b.last_day, b.usage_dates, b.streams)::text',
+        `concat_ws(' ', b.org_id, b.cause, b.first_day, b.last_day, b.usage_dates, b.streams)`,
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0003_ledger.sql', test: 'test/views/functions.test.ts' },
+    {
+      'A condition on an organization or a day reaches the tracks of days without rows': [
+        'on r.usage_date = u.usage_date and r.org_id = u.org_id',
+        'on true',
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0007_changes.sql', test: 'test/views/functions.test.ts' },
+    {
+      'Changes of one organization are found by its index': [
+        `create type losant_usage_internal.value_change as (
+  instance_id text collate "C", org_id text collate "C",`,
+        `create type losant_usage_internal.value_change as (
+  instance_id text collate "C", org_id text,`,
+      ],
+      'Past values of one organization are found without reading those of the others': [
+        `returns setof losant_usage_internal.past_day
+language sql stable parallel safe`,
+        `returns setof losant_usage_internal.past_day
+language sql stable parallel safe security definer`,
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0007_changes.sql', test: 'test/views/history.test.ts' },
+    {
+      'Past values have no standing that they did not have then': [
+        'case when not c.has_changed then d.standing end',
+        'd.standing',
+      ],
+    },
+  ),
+].flat();

@@ -1,0 +1,87 @@
+/** The functions with arguments, which the planner merges into the query that calls them. */
+import { sql } from 'kysely';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { createExpectedCells } from '../../src/ledger/expected.ts';
+import { useLedger } from '../ledger/ledger.ts';
+import { asOwner, queryOnce } from '../support/databases.ts';
+
+const ledger = useLedger('2026-11-22T12:00:00.000Z');
+const ORG = '000000000000000000000017';
+
+/** Fills so many rows that the planner prefers an index where one can be used. */
+beforeAll(async () => {
+  await ledger.createOrgs(100);
+  await ledger.asProgram(
+    sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day)
+      select org_id, stream, '2026-08-24', '2026-08-24'
+      from losant_usage.organizations cross join unnest(array['device_counts', 'payload_hours']) as stream`,
+  );
+  await createExpectedCells(ledger.writer());
+  await ledger.asProgram(
+    sql`update losant_usage.coverage set standing = 'final', is_stored = true, is_reported = true, revision = 1,
+        reason = null, last_read_at = now(), last_attempt_at = now(), first_loaded_at = usage_date + interval '1 day', finalized_at = usage_date + interval '4 days'`,
+    sql`insert into losant_usage.revisions (org_id, stream, usage_date, revision, old, new, was_final, run_id, changed_at)
+      select org_id, stream, usage_date, 2, '{"devices_total": 17}', '{"devices_total": 18}', false, gen_random_uuid(),
+        usage_date + interval '2 days'
+      from losant_usage.coverage where stream = 'device_counts'`,
+  );
+  await asOwner(ledger.url, 'analyze');
+});
+
+/** The functions, each with the column of its day. */
+const CALLS = [
+  [`usage_as_of('2026-11-10T00:00Z')`, 'usage_date'],
+  [`changes_since('2026-11-10T00:00Z')`, 'usage_date'],
+  [`local_daily_usage('Europe/Berlin')`, 'local_date'],
+  [`usage_compared('devices_total', '2026-10-01', '2026-10-31', 'same_weekdays')`, 'usage_date'],
+] as const;
+
+interface Plan {
+  readonly 'Node Type': string;
+  readonly 'Relation Name'?: string;
+  readonly 'Function Name'?: string;
+  readonly 'Index Cond'?: string;
+  readonly 'Recheck Cond'?: string;
+  readonly Filter?: string;
+  readonly Plans?: readonly Plan[];
+}
+
+/** Returns all nodes of the plan of a query. */
+async function explain(query: string): Promise<Plan[]> {
+  const [row] = await queryOnce(ledger.url, `explain (format json) ${query}`);
+  const [plan] = (row as { 'QUERY PLAN': [{ readonly Plan: Plan }] })['QUERY PLAN'];
+  const listNodes = (node: Plan): Plan[] => [node, ...(node.Plans ?? []).flatMap(listNodes)];
+  return listNodes(plan.Plan);
+}
+
+/** Returns the scans of tables that have a row for each organization and day. */
+async function explainScans(query: string): Promise<Plan[]> {
+  const nodes = await explain(query);
+  return nodes.filter((node) =>
+    ['coverage', 'usage_days', 'revisions'].includes(node['Relation Name'] ?? ''),
+  );
+}
+
+/** Whether a scan uses an index, and reads no rows but those that a condition on the column admits. */
+function isRestricted(scan: Plan, column: string): boolean {
+  const conditions = [scan['Index Cond'], scan['Recheck Cond'], scan.Filter].join(' ');
+  return scan['Node Type'] !== 'Seq Scan' && conditions.includes(column);
+}
+
+describe.each(CALLS)('%s', (call, day) => {
+  test('is part of the query that calls it', async () => {
+    const functions = (await explain(`select * from losant_usage.${call}`)).map(
+      (node) => node['Function Name'],
+    );
+    expect(functions).not.toContain(call.replace(/\(.*/, ''));
+  });
+
+  test.each([
+    ['org_id', 'org_id', ORG],
+    [day, 'usage_date', '2026-10-20'],
+  ])('with a condition on %s reads what it admits, through indexes', async (column, tableColumn, value) => {
+    const scans = await explainScans(`select * from losant_usage.${call} where ${column} = '${value}'`);
+    expect(scans.length).toBeGreaterThan(1);
+    expect(scans.filter((scan) => !isRestricted(scan, tableColumn))).toEqual([]);
+  });
+});

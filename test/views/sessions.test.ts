@@ -1,0 +1,265 @@
+/** Every view and function of the contract, read in sessions whose settings differ from those of the program. */
+import { sql } from 'kysely';
+import pg from 'pg';
+import { beforeAll, expect, test } from 'vitest';
+import { INSTANCE, OTHER_INSTANCE, useBooks } from '../billing/books.ts';
+import { asOwner, queryOnce } from '../support/databases.ts';
+import { loginAs, type Role } from '../support/roles.ts';
+import { totals } from '../usage/cells.ts';
+
+/** A locale of the server; the one that every server has, unless the environment names another. */
+const { TEST_LOCALE = 'C' } = process.env;
+
+type Settings = Readonly<Record<string, string>>;
+
+/** In UTC, as the program sets it. */
+const PROGRAM: Settings = { timezone: 'UTC', datestyle: 'ISO' };
+
+/** Santiago has no midnight on 6 September, and Beirut none on 29 March. */
+const SESSIONS: Readonly<Record<string, Settings>> = {
+  'Santiago with German dates': {
+    timezone: 'America/Santiago',
+    datestyle: 'German',
+    intervalstyle: 'sql_standard',
+  },
+  'Beirut with the day before the month': {
+    timezone: 'Asia/Beirut',
+    datestyle: 'SQL, DMY',
+    intervalstyle: 'iso_8601',
+    extra_float_digits: '-15',
+  },
+  'Auckland with a foreign schema before that of Postgres': {
+    timezone: 'Pacific/Auckland',
+    datestyle: 'Postgres, MDY',
+    search_path: 'shadow, pg_catalog',
+    extra_float_digits: '3',
+  },
+  'Los Angeles in the language of the server with compiled queries': {
+    timezone: 'America/Los_Angeles',
+    lc_time: TEST_LOCALE,
+    lc_numeric: TEST_LOCALE,
+    lc_monetary: TEST_LOCALE,
+    search_path: "''",
+    jit: 'on',
+    jit_above_cost: '0',
+  },
+};
+
+/** Functions that return something else than those of Postgres. */
+const SHADOW = `
+  create schema shadow;
+  grant usage on schema shadow to public;
+  create function shadow.now() returns timestamptz language sql return '2026-09-10T00:00Z'::timestamptz;
+  create function shadow.to_char(timestamp, text) returns text language sql return 'shadowed';
+  create function shadow.lower(text) returns text language sql return 'shadowed';
+  grant execute on all functions in schema shadow to public`;
+
+const BEFORE_CHANGES = `timestamptz '2026-11-22T12:00:02Z'`;
+
+/** Calls of each function that reads. Each of them has rows. */
+const CALLS: Readonly<Record<string, readonly string[]>> = {
+  changes_since: [BEFORE_CHANGES],
+  check_closable: [`'${INSTANCE}', '2026-10-01', false, null, ${BEFORE_CHANGES}`],
+  local_daily_usage: [`'Europe/Berlin'`, `'America/Santiago'`],
+  month_reconciliation: [`'${INSTANCE}', '2026-10-01'`],
+  statement_draft: [
+    `'${INSTANCE}', '2026-09-01', true`,
+    `'${INSTANCE}', '2026-10-01', false`,
+    `'${OTHER_INSTANCE}', '2026-03-01', false`,
+    `'${OTHER_INSTANCE}', '2026-09-01', false`,
+  ],
+  usage_as_of: [BEFORE_CHANGES],
+  usage_compared: [`'devices_total', '2026-09-01', '2026-09-30', 'same_weekdays'`],
+};
+
+/** Calls that are rejected with a text about days. */
+const REJECTED_CALLS = [
+  `losant_usage.check_closable('${INSTANCE}', '2026-11-01', false, null, ${BEFORE_CHANGES})`,
+  `losant_usage.check_closable('${INSTANCE}', '2026-09-01', false, null, ${BEFORE_CHANGES})`,
+  `losant_usage.local_daily_usage('Asia/Kolkata')`,
+];
+
+const books = useBooks();
+let inProgram: Readonly<Record<string, readonly string[]>>;
+
+/** Fills the days on which the sessions would differ, and closes September. */
+async function fillEdges(): Promise<void> {
+  const september = { from: '2026-09-01', to: '2026-09-30' };
+  const billedId = await books.addOrg({ from: '2026-09-01', customerId: 'C-1' });
+  for (const stream of ['notebook_minutes', 'payload_sources', 'payload_totals', 'payload_hours']) {
+    await books.addCells({ orgId: billedId, stream, ...september });
+  }
+  await books.addCells({ orgId: billedId, from: '2026-09-01', to: '2026-09-29' });
+  await books.addCells({ orgId: billedId, from: '2026-09-30', standing: 'missing', numbers: null });
+  for (const [from, to] of [
+    ['2026-03-01', '2026-03-31'],
+    ['2026-09-01', '2026-09-30'],
+  ] as const) {
+    const orgId = await books.addOrg({ from, instanceId: OTHER_INSTANCE });
+    await books.addCells({ orgId, from, to });
+  }
+  const deletedId = await books.addOrg({ from: '2026-10-01', to: '2026-10-10' });
+  await books.addCells({ orgId: deletedId, from: '2026-10-01', to: '2026-10-10' });
+  const blockedId = await books.addOrg({ from: '2026-10-01' });
+  await books.addCells({ orgId: blockedId, from: '2026-10-01', to: '2026-11-21' });
+  await books.setStanding(blockedId, '2026-10-25', 'in_doubt');
+  await books.setStanding(blockedId, '2026-10-31', 'unavailable');
+  await books.asProgram(
+    sql`update losant_usage.organizations set tags = '[{"key": "tier", "value": "gold"}]', limits = '{"device": 20}',
+      current_period_start = '2026-10-25T00:00Z', current_period_end = '2026-11-25T00:00Z'`,
+    // The list lacked the organization on 11 October; the first total was read after that, the second before.
+    sql`insert into losant_usage.instance_totals (instance_id, usage_date, metric, quantity, last_read_at, our_sum,
+        orgs_summed, orgs_unsettled, orgs_expected)
+      values (${INSTANCE}, '2026-10-05', 'devices_total', 35, '2026-10-11T01:30Z', 34, 2, 0, 2),
+        (${INSTANCE}, '2026-10-06', 'devices_total', 35, '2026-10-10T22:30Z', 34, 2, 0, 2)`,
+  );
+  await books.accept('2026-09');
+  const numbers = totals(10, 12, 1_300);
+  await books.restate(billedId, '2026-09-06', {
+    stream: 'payload_totals',
+    old: { payload_all_bytes: 1_200 },
+    numbers,
+  });
+  await books.fill(billedId, '2026-09-30', 'device_counts', {
+    devices_created: 0,
+    devices_deleted: 0,
+    devices_total: 17,
+  });
+}
+
+/** Runs `work` in a session of a role with these settings. */
+async function inSession<T>(
+  role: Role,
+  settings: Settings,
+  work: (client: pg.Client) => Promise<T>,
+): Promise<T> {
+  const types = { getTypeParser: () => String };
+  const client = new pg.Client({ connectionString: loginAs(role, books.url), types });
+  await client.connect();
+  try {
+    for (const [name, value] of Object.entries(settings)) {
+      await client.query(`set ${name} = ${name === 'search_path' ? value : `'${value}'`}`);
+    }
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+/**
+ * Reads sources in a session, and returns the rows of each as lines. The session computes the rows when the cursors are
+ * opened; how it writes them as text is its own affair, so they are fetched in the formats of the program.
+ */
+async function readSources(settings: Settings): Promise<Record<string, string[]>> {
+  const views = await queryOnce(
+    books.url,
+    `select relname as name from pg_class where relnamespace = 'losant_usage'::regnamespace and relkind = 'v'`,
+  );
+  const calls = Object.entries(CALLS).flatMap(([name, each]) => each.map((args) => `${name}(${args})`));
+  const sources = [...views.map(({ name }) => String(name)), ...calls];
+  return await inSession('reader', settings, async (client) => {
+    for (const [index, source] of sources.entries()) {
+      await client.query(`declare rows_${index} cursor with hold for select * from losant_usage.${source}`);
+    }
+    await client.query(`set timezone = 'UTC'; set datestyle = 'ISO'; set intervalstyle = 'postgres'`);
+    const lines: Record<string, string[]> = {};
+    for (const [index, source] of sources.entries()) {
+      const { rows } = await client.query<object>(`fetch all from rows_${index}`);
+      lines[source] = rows.map((row) => JSON.stringify(row)).sort();
+    }
+    return lines;
+  });
+}
+
+/** Returns the texts of calls that are rejected. */
+async function readRejections(settings: Settings): Promise<string[]> {
+  return await inSession('reader', settings, async (client) => {
+    const texts: string[] = [];
+    for (const call of REJECTED_CALLS) {
+      const error = await client.query(`select * from ${call}`).then(
+        () => null,
+        (each: unknown) => each,
+      );
+      const { message, hint = '' } = error as pg.DatabaseError;
+      texts.push(`${message}; ${hint}`);
+    }
+    return texts;
+  });
+}
+
+/** Creates a statement of October with the hash of its blockers, and returns its texts; nothing is stored. */
+async function readStatement(settings: Settings, blockersHash: string): Promise<string[]> {
+  const at = new Date(books.nowMs).toISOString();
+  const begin = `select losant_usage.begin_statement('${INSTANCE}', '2026-10-01', false, 'agreed', $1, '${at}')::text`;
+  const texts = `select concat_ws(' ', cause, detail, remedy) as text from losant_usage.statement_blockers
+    where statement_id = $1 order by position`;
+  return await inSession('closer', settings, async (client) => {
+    await client.query('begin isolation level repeatable read');
+    const {
+      rows: [row],
+    } = await client.query<{ begin_statement: string }>(begin, [blockersHash]);
+    const { id, ...document } = JSON.parse(row?.begin_statement ?? '{}') as { id: string };
+    const { rows: blockers } = await client.query<{ text: string }>(texts, [id]);
+    return [JSON.stringify(document), ...blockers.map(({ text }) => text)];
+  });
+}
+
+beforeAll(async () => {
+  await asOwner(books.url, SHADOW);
+  await fillEdges();
+  inProgram = await readSources(PROGRAM);
+});
+
+test('the calls are of every function that reads', async () => {
+  const functions = await queryOnce(
+    books.url,
+    `select proname as name from pg_proc where pronamespace = 'losant_usage'::regnamespace and provolatile <> 'v'`,
+  );
+  expect(functions.map(({ name }) => String(name)).toSorted()).toEqual(Object.keys(CALLS));
+});
+
+test('every function that Postgres parses when it is called has a search path of its own', async () => {
+  const functions = await queryOnce(
+    books.url,
+    `select oid::regproc::text as name from pg_proc where pronamespace::regnamespace::text like 'losant_usage%'
+      and prokind = 'f' and prosqlbody is null and not coalesce(proconfig::text like '%search_path%', false)`,
+  );
+  expect(functions).toEqual([]);
+});
+
+test('every view and every call has rows', () => {
+  const empty = Object.entries(inProgram).filter(([, lines]) => lines.length === 0);
+  expect(empty.map(([source]) => source)).toEqual([]);
+});
+
+// Guarantee (Numbers): Every view and function returns the same rows, whatever the settings of the session.
+// Guarantee (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
+test.each(Object.entries(SESSIONS))(
+  'in a session in %s every view and function has the same rows',
+  async (_, settings) => {
+    expect(await readSources(settings)).toEqual(inProgram);
+  },
+);
+
+test.each(Object.entries(SESSIONS))(
+  'in a session in %s a rejection has the same text',
+  async (_, settings) => {
+    expect(await readRejections(settings)).toEqual([
+      '2026-11 is not over: its last day is 2026-11-30 (UTC); ' +
+        'close a month once its last days are final: by default 72 hours after it ends (FINAL_AFTER_HOURS)',
+      expect.stringMatching(/^2026-09 of instance \w+ was already closed at 2026-11-22T12:00:03.000Z by /),
+      expect.stringContaining('differs from UTC by a fraction of an hour (on 2025-11-20)'),
+    ]);
+  },
+);
+
+test.each(Object.entries(SESSIONS))(
+  'in a session in %s a statement has the same texts',
+  async (_, settings) => {
+    const [row] = inProgram[`check_closable(${CALLS['check_closable']?.[0]})`] ?? [];
+    const { check_closable: blockersHash } = JSON.parse(row ?? '{}') as { check_closable: string };
+    const texts = await readStatement(PROGRAM, blockersHash);
+    expect(texts.length).toBeGreaterThan(3);
+    expect(await readStatement(settings, blockersHash)).toEqual(texts);
+  },
+);
