@@ -34,10 +34,6 @@ export const viewMutants = [
   plant(
     { file: 'migrations/0009_statements.sql', test: SESSIONS },
     {
-      'A month has the same days in every session': [
-        'array(select p_month + day from generate_series(0, month_end - p_month) as day)',
-        `array(select generate_series(p_month, month_end, interval '1 day')::date)`,
-      ],
       'The hash of blockers is the same in every session': [
         'jsonb_build_array(b.org_id, b.cause, b.first_day, b.last_day, b.usage_dates, b.streams)::text',
         `concat_ws(' ', b.org_id, b.cause, b.first_day, b.last_day, b.usage_dates, b.streams)`,

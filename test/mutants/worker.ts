@@ -73,9 +73,9 @@ export const workerMutants = [
       ],
       'A failed run does not show that the token is accepted': [
         `signal.aborted);
-    if (end.result === 'refused') metrics.showTokenRefused(instanceId, true);`,
+    if (end.result === 'refused') metrics.showTokenRejected(instanceId, true);`,
         `signal.aborted);
-    metrics.showTokenRefused(instanceId, end.result === 'refused');`,
+    metrics.showTokenRejected(instanceId, end.result === 'refused');`,
       ],
     },
   ),

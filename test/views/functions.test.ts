@@ -48,10 +48,10 @@ interface Plan {
 
 /** Returns all nodes of the plan of a query. */
 async function explain(query: string): Promise<Plan[]> {
-  const [row] = await queryOnce(ledger.url, `explain (format json) ${query}`);
-  const [plan] = (row as { 'QUERY PLAN': [{ readonly Plan: Plan }] })['QUERY PLAN'];
+  const rows = await queryOnce(ledger.url, `explain (format json) ${query}`);
+  const plans = rows.flatMap((row) => row['QUERY PLAN'] as readonly { readonly Plan: Plan }[]);
   const listNodes = (node: Plan): Plan[] => [node, ...(node.Plans ?? []).flatMap(listNodes)];
-  return listNodes(plan.Plan);
+  return plans.flatMap(({ Plan: root }) => listNodes(root));
 }
 
 /** Returns the scans of tables that have a row for each organization and day. */
