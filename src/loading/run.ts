@@ -25,10 +25,9 @@ import type { RunOutcome } from './report.ts';
 import { runUnderLease, type Session } from './session.ts';
 
 /**
- * Executes a run of one instance under its lease. What was loaded stays loaded, however the run ends. The instance is
- * in the database from the first attempt on, with the reason why the last one failed. Throws BusyError if another
- * process runs the instance; DatabaseError, LosantError or SettingsError if the run cannot begin; or the signal's
- * reason.
+ * Executes a run of one instance under its lease. What was loaded stays loaded, however the run ends. The database has
+ * the instance from the first attempt on, with the error of the last run. Throws BusyError if another process runs the
+ * instance; DatabaseError, LosantError or SettingsError if the run cannot begin; or the signal's reason.
  */
 export async function runInstance(
   environment: RunEnvironment,
