@@ -15,7 +15,7 @@ export type Role =
 export interface DatabaseHandle {
   /** The query builder qualifies tables with the schema; raw `sql` must name it. */
   readonly db: Kysely<Schema>;
-  /** The same over a connection of its own, so that the renewal of a lease waits for no load; opened when used. */
+  /** The same database over a separate connection, because the renewal of a lease must not wait for loads. */
   readonly leaseDb: Kysely<Schema>;
   readonly kind: 'postgres' | 'embedded';
   /** `host:port/name` or the folder, for messages; never contains a password. */

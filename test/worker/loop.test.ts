@@ -208,7 +208,7 @@ test('a standby process retries every 20 seconds', async () => {
   await replica.runAll();
   expect(await replica.metric(runs(platform, 'standby'))).toBe(1);
   vi.advanceTimersByTime(20_000);
-  await until('it looks again', async () => (await replica.metric(runs(platform, 'standby'))) === 2);
+  await until('it has retried', async () => (await replica.metric(runs(platform, 'standby'))) === 2);
 });
 
 test('a wake-up in the middle of a run is not lost: another run follows', async () => {
