@@ -117,10 +117,17 @@ describe.each(['postgres', 'embedded'])('the %s database', (kind) => {
     ['a number out of range', sql`select (${'9223372036854775808'}::text)::bigint`],
     ['a NUL in a text', sql`select ${'a\u0000b'}::text`],
     ['a text that is not a date', sql`select (${'2026-02-30'}::text)::date`],
-    ['a broken check', sql`do $$ begin raise check_violation; end $$`],
+    ['a repeated key', sql`do $$ begin raise unique_violation; end $$`],
   ])('rejects %s because of its data', async (_, query) => {
     const error: unknown = await query.execute(open(kind).db).catch((reason: unknown) => reason);
     expect(isRefusedForData(error)).toBe(true);
+  });
+
+  test('does not blame the data for a broken check, which only a bug of this program can cause', async () => {
+    const query = sql`do $$ begin raise check_violation; end $$`;
+    const error: unknown = await query.execute(open(kind).db).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(Error);
+    expect(isRefusedForData(error)).toBe(false);
   });
 
   test('isolates a transaction from concurrent queries', async () => {
