@@ -72,7 +72,7 @@ const cells = { orgId: orgOf(7), stream: 'device_counts', from: '2026-11-20', to
 const unknown = { orgId: orgOf(8), code: 'org_unknown' };
 
 test.each<[what: string, hasGaps: boolean, failures: readonly Partial<RunFailure>[], command: string]>([
-  ['a number is required', true, [unknown, cells], 'losant-usage gaps'],
+  ['a number is missing', true, [unknown, cells], 'losant-usage gaps'],
   [
     'only reads of stored numbers failed',
     false,

@@ -77,7 +77,7 @@ test('runs at startup, becomes ready, reports it, and exits 0 on SIGTERM without
   expect(await count('select count(*)::integer from losant_usage.leases')).toBe(0);
 });
 
-test('SIGHUP in the middle of a run: no answer is waited for, the lease is given up, exit 0', async () => {
+test('SIGHUP in the middle of a run ends it without waiting for a response, and releases the lease with exit code 0', async () => {
   const slow = await startPlatform({ orgs: 3, now: Date.now });
   onTestFinished(() => slow[Symbol.asyncDispose]());
   await slow.control('config', {
@@ -99,7 +99,7 @@ test('SIGHUP in the middle of a run: no answer is waited for, the lease is given
   ]);
 });
 
-test('a port that is taken and an address that is not up end the start with exit 1, as they may pass', async () => {
+test('a port in use and an address that is not up end the start with exit code 1, because they may be temporary', async () => {
   const { port } = new URL((await startIdle(settings())).url);
   const { code, stderr } = await runProgram(['worker'], { ...settings(), HTTP_PORT: port });
   expect(code).toBe(1);
@@ -164,7 +164,7 @@ const firstOrg = async () => {
 };
 
 // Guarantee (Missing numbers): Commands, views, metrics and the console show the same gaps and the same complete_to.
-test('the day up to which nothing is required is the same in /status.json, status, view and metric', async () => {
+test('the day through which nothing is missing is the same in /status.json, status, view and metric', async () => {
   await command('run');
   await write(`${loseNumbers('payload_totals', await firstOrg())};
     update losant_usage.coverage set next_read_at = now() + interval '1 day' where standing = 'missing'`);
