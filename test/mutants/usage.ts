@@ -87,6 +87,10 @@ export const usageMutants = [
         'sentAtMs >= floorToWakeUp(lastOmittedAtMs + HOUR_MS);',
         'sentAtMs >= lastOmittedAtMs;',
       ],
+      'Omissions of a stored number count only in a row': [
+        `cell.standing === 'waived' || cell.reason === 'omitted';`,
+        'true;',
+      ],
       'A reported number resets the count of omissions': [
         'return addOmission(input, cell.isStored && !cell.isReported ? cell.omissions : 0);',
         'return addOmission(input, OMISSIONS_NEEDED);',
@@ -131,10 +135,6 @@ export const usageMutants = [
       'Reads within the hour do not delay the count of omissions': [
         'return { omissions: earlierOmissions, lastOmittedAtMs };',
         'return { omissions: earlierOmissions, lastOmittedAtMs: sentAtMs };',
-      ],
-      'Omissions of a stored number count only in a row': [
-        `cell.standing === 'waived' || cell.reason === 'omitted';`,
-        'true;',
       ],
       'A zero that was only omitted does not replace a number of another stream': [
         'const isSince = isReported && (lastReadAtMs',
