@@ -69,7 +69,7 @@ function expectNoCanary(text: string): void {
   expect(leaks.map((at) => text.slice(Math.max(0, at - 200), at + 40))).toEqual([]);
 }
 
-/** Answers of a proxy that shows the request's own headers, by what was asked. */
+/** Responses of a proxy that shows the headers of the request, by action. */
 const ECHOES: Readonly<Record<string, readonly [number, string]>> = {
   deviceCounts: [200, 'application/json'],
   notebookMinuteCounts: [500, 'text/html'],
@@ -85,22 +85,22 @@ function echo({ path, headers }: ReceivedRequest, response: ServerResponse): voi
   response.end(type === 'text/html' ? `<pre>${shown}</pre>` : JSON.stringify(body));
 }
 
-/** Lets the platform answer. */
+/** Forwards the request to the platform. */
 async function passOn({ path, query, headers }: ReceivedRequest, response: ServerResponse): Promise<void> {
   const { authorization = '' } = headers;
   const target = `${platform.url}${path}?${new URLSearchParams(query).toString()}`;
-  const answer = await fetch(target, { headers: { authorization } });
-  response.writeHead(answer.status, { 'content-type': 'application/json' });
-  response.end(await answer.text());
+  const forwarded = await fetch(target, { headers: { authorization } });
+  response.writeHead(forwarded.status, { 'content-type': 'application/json' });
+  response.end(await forwarded.text());
 }
 
 // Guarantee (Operation): No secret appears in messages, logs or pages.
-test('no secret shows when numbers are loaded, a proxy echoes requests or the token is refused', async () => {
+test('no secret shows when numbers are loaded, a proxy echoes requests or the token is rejected', async () => {
   const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string }[] };
   const echoed = `/${orgs[0]?.orgId}/`;
   await using proxy = await startServer((request, response) => {
     if (request.path.includes(echoed)) return echo(request, response);
-    // Broken off if the platform does not answer: the test then waits in vain and says so.
+    // The connection is closed if the platform does not respond; the test then fails with its time limit.
     passOn(request, response).catch(() => response.destroy());
   });
   const { env, database } = await settings(proxy.url);

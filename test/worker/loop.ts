@@ -92,7 +92,7 @@ export async function openReplica(options: ReplicaOptions) {
   };
 }
 
-/** An instance of a simulated platform, read as fast as it answers. */
+/** An instance of a simulated platform, read as fast as it responds. */
 export function instanceOf(
   { url, instanceId, token }: { url: string; instanceId: string; token: string },
   readToken: () => string = () => token,

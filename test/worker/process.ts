@@ -8,7 +8,7 @@ import { type Ended, type Env, type Running, type Spawned, startProgram } from '
 export interface StartedWorker<Started = Running> {
   readonly url: string;
   readonly running: Started;
-  /** A page's answer; status 0 while nobody answers. */
+  /** The response of a page; its status is 0 while nothing listens. */
   get(path: string, headers?: Record<string, string>): Promise<{ status: number; text: string }>;
   /** The value of a metric, by its name with labels as Prometheus writes them; null: it is not there. */
   metric(series: string): Promise<number | null>;
@@ -55,7 +55,7 @@ export async function startTestWorker(env: Env): Promise<StartedWorker> {
   return worker;
 }
 
-/** The settings that read a platform into a database, as fast as it answers. */
+/** The settings that read a platform into a database, as fast as it responds. */
 export function settingsOf(
   { url, instanceId, token }: Pick<Platform, 'url' | 'instanceId' | 'token'>,
   database: Pick<TestDatabase, 'url'>,
