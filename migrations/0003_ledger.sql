@@ -1,16 +1,18 @@
 -- The ledger: a row for every expected cell (organization, stream, usage day), a row with all values of an
 -- organization's day, and the record of what was restated, quarantined and waived.
 
--- Cells exist for every day from first_day up to, not including, next_day. Days from next_day to the earlier of
--- last_day and yesterday are still to be created.
+-- A track is a span of days, and those of an organization and stream neither touch nor overlap. Cells exist for every
+-- day from first_day up to, not including, next_day. Days from next_day to the earlier of last_day and yesterday are
+-- still to be created.
 create table losant_usage.tracks (
   org_id text collate "C" not null,
   stream text collate "C" not null,
   first_day date not null check (first_day between '2015-01-01' and '2049-12-31'),
   next_day date not null check (next_day >= first_day and next_day <= '2050-01-01'),
-  last_day date,
-  primary key (org_id, stream)
+  last_day date check (last_day >= first_day and last_day >= next_day - 1),
+  primary key (org_id, stream, first_day)
 );
+create unique index tracks_current on losant_usage.tracks (org_id, stream) where last_day is null;
 create index tracks_unrecorded on losant_usage.tracks (next_day) where last_day is null or next_day <= last_day;
 
 -- No foreign keys: rows only come from a join with organizations.
@@ -261,7 +263,7 @@ select o.instance_id, c.org_id, o.name as org_name, o.referral_id, o.plan_id, o.
 from losant_usage_internal.lacking_cells c join losant_usage.organizations o on o.org_id = c.org_id
 where c.standing in ('in_doubt', 'missing');
 
-comment on table losant_usage.tracks is 'The expected days of an organization and stream. Every day from first_day up to next_day has a cell.';
+comment on table losant_usage.tracks is 'Spans of expected days, at least one day apart, by organization and stream. Every day from first_day up to next_day has a cell.';
 comment on column losant_usage.tracks.next_day is 'First day without cells (UTC).';
 comment on table losant_usage.coverage is 'The read state of every cell (organization, stream, usage day) that exists. Query the view cells instead: it has the standing as of now.';
 comment on table losant_usage.usage_days is 'All stored numbers of an organization and day, one row. The numbers of a cell are stored together or not at all.';

@@ -95,6 +95,32 @@ where c.control_totals = 'block' and c.may_differ
     then array['differs', 'not_summed', 'not_read', 'total_not_final'] else array['differs'] end)
 group by c.instance_id, c.month;
 
+-- Tracks with the days of the same stream that lie between them and the ones before and after.
+create view losant_usage_internal.neighboring_tracks as
+select t.org_id, t.stream, t.first_day, t.last_day,
+  lag(t.last_day) over stream_tracks + 1 as untracked_before_from,
+  lead(t.first_day) over stream_tracks - 1 as untracked_after_to
+from losant_usage.tracks t
+window stream_tracks as (partition by t.org_id, t.stream order by t.first_day);
+
+-- Days on which an organization existed and one of its streams was not tracked, in months in which the stream was
+-- tracked on other days. So they lie before a track, in the month in which it begins, or after one, in the month in
+-- which it ends. Days between two tracks of a month occur twice.
+create view losant_usage_internal.untracked_days as
+select t.org_id, t.stream, u.month, e.first_day, e.last_day
+from losant_usage_internal.neighboring_tracks t
+join losant_usage.organizations o on o.org_id = t.org_id
+cross join lateral (values
+  (losant_usage_internal.month_of(t.first_day), t.untracked_before_from, t.first_day - 1),
+  (losant_usage_internal.month_of(t.last_day), t.last_day + 1, t.untracked_after_to)
+) as u (month, first_day, last_day)
+cross join lateral (
+  select greatest(u.month, u.first_day, o.created_on) as first_day,
+    least(losant_usage_internal.month_end(u.month), u.last_day, o.deleted_on - 1, losant_usage_internal.today() - 1)
+      as last_day
+) as e
+where u.month is not null and e.first_day <= e.last_day;
+
 -- Blockers of one organization.
 create view losant_usage_internal.org_blockers as
 -- Stored and waiting cells will be read (again), so they have a detail only if their reads fail.
@@ -108,34 +134,10 @@ from losant_usage_internal.exception_cells c
 where c.standing not in ('final', 'waived')
 group by c.org_id, c.month, case when c.standing in ('stored', 'waiting') then 'not_final' else c.standing::text end
 union all
--- A stream is expected on some days of the month, and not on another day on which the organization existed: because a
--- track begins or ends within the month, or because a backfill added days after every track had ended.
-select k.org_id, k.month, 'not_fully_tracked', e.first_day, e.last_day, null,
-  array_agg(distinct k.stream::text) filter (where k.stream is not null), null
-from (
-  select t.org_id, t.stream, losant_usage_internal.month_of(b.day) as month, t.first_day, t.last_day,
-    null::integer as days
-  from losant_usage.tracks t cross join lateral (values (t.first_day), (t.last_day)) as b (day) where b.day is not null
-  union all
-  select d.org_id, null, d.month, null, null, count(distinct d.usage_date)::integer
-  from losant_usage.tracks t
-  join losant_usage.usage_days d on d.org_id = t.org_id and d.month > t.last_day
-  where t.last_day is not null and not exists (
-    select from losant_usage.tracks l where l.org_id = d.org_id and (l.last_day is null or l.last_day >= d.month)
-  )
-  group by d.org_id, d.month
-) as k
-join losant_usage.organizations o on o.org_id = k.org_id
-cross join lateral (
-  select greatest(k.month, o.created_on) as first_day,
-    least(losant_usage_internal.month_end(k.month), o.deleted_on - 1, losant_usage_internal.today() - 1) as last_day
-) as e
-where e.last_day >= e.first_day and (
-  (k.first_day <= e.last_day and (k.last_day is null or k.last_day >= e.first_day)
-    and (k.first_day > e.first_day or k.last_day < e.last_day))
-  or k.days < e.last_day - e.first_day + 1
-)
-group by k.org_id, k.month, e.first_day, e.last_day;
+select u.org_id, u.month, 'not_fully_tracked', min(u.first_day), max(u.last_day), null,
+  array_agg(distinct u.stream::text), null
+from losant_usage_internal.untracked_days u
+group by u.org_id, u.month;
 
 create view losant_usage.month_blockers as
 select b.instance_id, null::text as org_id, null::text as org_name, null::text as referral_id, null::text as plan_id,

@@ -340,18 +340,20 @@ create function losant_usage.month_reconciliation(p_instance_id text, p_month da
   union all
   select t.stream, 'losant', 'not_compared', 'no_total', count(*)::integer
   from (
-    select t.stream, min(t.first_day) as first_day,
-      max(coalesce(t.last_day, losant_usage_internal.month_end(p_month))) as last_day
-    from losant_usage.tracks t
-    join losant_usage.organizations o on o.org_id = t.org_id and o.instance_id = p_instance_id
-    group by t.stream
+    select distinct r.stream, day::date as day
+    from (
+      -- Few ranges, because most organizations are tracked on all days of a month.
+      select distinct t.stream, greatest(t.first_day, p_month) as first_day,
+        least(t.last_day, losant_usage_internal.month_end(p_month)) as last_day
+      from losant_usage.tracks t
+      join losant_usage.organizations o on o.org_id = t.org_id and o.instance_id = p_instance_id
+    ) as r
+    cross join lateral generate_series(r.first_day::timestamp, r.last_day::timestamp, interval '1 day') as day
   ) as t
-  cross join lateral generate_series(greatest(t.first_day, p_month)::timestamp,
-    least(t.last_day, losant_usage_internal.month_end(p_month))::timestamp, interval '1 day') as day
   where exists (select from losant_usage.metrics m where m.stream = t.stream) and not exists (
     select from losant_usage.instance_totals i
     join losant_usage.metrics m on m.metric = i.metric and m.stream = t.stream
-    where i.instance_id = p_instance_id and i.usage_date = day::date)
+    where i.instance_id = p_instance_id and i.usage_date = t.day)
   group by t.stream
 $$;
 

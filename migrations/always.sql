@@ -63,6 +63,8 @@ begin
       losant_usage.instances, losant_usage.organizations, losant_usage.organization_history, losant_usage.runs,
       losant_usage.tracks, losant_usage.coverage, losant_usage.usage_days, losant_usage.instance_totals
       to losant_usage_writer;
+    -- Tracks that touch become one.
+    grant delete on losant_usage.tracks to losant_usage_writer;
     grant insert on losant_usage.revisions, losant_usage.quarantine to losant_usage_writer;
     grant insert, update, delete on losant_usage.leases to losant_usage_writer;
     -- The database sets waived_by.
@@ -279,8 +281,8 @@ begin
       'statement_blockers.'),
     ('streams.description', 'What it counts, and its endpoint in Losant.'),
     ('streams.stream', 'Stream.'),
-    ('tracks.first_day', 'First expected day (UTC); a backfill moves it back.'),
-    ('tracks.last_day', 'Last expected day (UTC); null while the track continues.'),
+    ('tracks.first_day', 'First day of the span (UTC); a backfill may move it back.'),
+    ('tracks.last_day', 'Last day of the span (UTC); null while the track continues.'),
     ('usage_days.is_stored', 'Whether every cell of the day is stored.'),
     ('usage_days.standing', 'Worst standing of the day as of the last change of a cell; daily_usage has it as of now.'),
     ('usage_vs_limits.kind', 'flow or level; null if the limit has no metric.'),

@@ -290,6 +290,7 @@ export interface HourlyUsage {
 
 export interface Instances {
   api_url: string | null;
+  collected_from: UsageDay | null;
   control_totals: Generated<string>;
   first_attempt_at: Generated<Instant>;
   horizon_day: UsageDay | null;

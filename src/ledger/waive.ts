@@ -5,9 +5,10 @@ import { type CellKey, WAIVED } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
 import { FIRST_DAY, type Policy } from '../usage/policy.ts';
 import { keysOf, setCells } from './coverage.ts';
-import { createExpectedCellsOf, lockOrgs } from './expected.ts';
+import { createExpectedCellsOf } from './expected.ts';
 import { inTransaction } from './lease.ts';
 import { invalidateSumsOf, liftWaivers } from './load.ts';
+import { lockOrgs } from './tracks.ts';
 
 export interface Waiver {
   readonly orgId: string;
@@ -33,9 +34,9 @@ const IS_WAIVABLE = sql<boolean>`standing in ('missing', 'in_doubt', 'unavailabl
 export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<CellKey[]> {
   const { orgId, streams, range, reason, policy } = waiver;
   return await inTransaction({ db, lease: null }, async (trx) => {
-    await lockOrgs(trx, [orgId], FIRST_DAY);
+    await lockOrgs(trx, [orgId]);
     // A cell that no run has created yet can be missing too.
-    await createExpectedCellsOf(trx, [orgId], policy);
+    await createExpectedCellsOf(trx, [orgId], { policy, lockFrom: FIRST_DAY });
     const cells = await trx
       .selectFrom('cells')
       .select(['instance_id as instanceId', 'org_id as orgId', 'stream', 'usage_date as day'])
