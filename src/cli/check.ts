@@ -187,8 +187,8 @@ async function checkTracks({ db }: DatabaseHandle): Promise<CheckResult> {
   const [first, ...others] = await readTouchingTracks(db);
   if (first === undefined) return { message: 'the tracks of an organization and stream do not touch' };
   const { orgId, stream, day } = first;
-  const rest = others.length === 0 ? '' : `, and so do ${count(others.length, 'other pair')}`;
-  const message = `On ${day} two tracks of ${stream} of organization ${orgId} touch or overlap${rest}`;
+  const andOthers = others.length === 0 ? '' : `, and so do ${count(others.length, 'other pair')}`;
+  const message = `On ${day} two tracks of ${stream} of organization ${orgId} touch or overlap${andOthers}`;
   throw new DatabaseError('database_mismatch', message, {
     hint: `losant-usage backfill --org ${orgId} --stream ${stream} --from ${day} --to ${day} joins them`,
   });

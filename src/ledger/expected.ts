@@ -202,9 +202,9 @@ export interface MarkDueOptions extends DueScope {
 }
 
 /**
- * Makes the cells of a range due: those that are not stored, or all of them. A backfill first adds the days of the range
- * to the tracks, and creates their cells. Skips days past the horizon. Needs no lease. Returns the number of existing
- * cells that became due.
+ * Makes the cells of a range due: those that are not stored, or all of them. A backfill first adds the days to the
+ * tracks, and creates their cells. Skips days past the horizon. Needs no lease. Returns the number of existing cells
+ * that became due.
  */
 export async function markDaysDue(ledger: LedgerWriter, options: MarkDueOptions): Promise<number> {
   const { orgIds: requestedOrgIds, streams, range, insertsCells, force } = options;

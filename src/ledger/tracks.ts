@@ -220,11 +220,12 @@ export function toUntrackedError(options: string, instanceId: string): SettingsE
 /** Returns where tracks of an organization and stream touch or overlap: the first day of the later one; at most 100. */
 export async function readTouchingTracks(db: Kysely<Schema>) {
   const { rows } = await sql<{ orgId: string; stream: string; day: UsageDay }>`
-    select t.org_id as "orgId", t.stream, t.next_track as day
+    select t.org_id as "orgId", t.stream, t.next_first_day as day
     from (
-      select org_id, stream, last_day, lead(first_day) over (partition by org_id, stream order by first_day) as next_track
+      select org_id, stream, last_day,
+        lead(first_day) over (partition by org_id, stream order by first_day) as next_first_day
       from losant_usage.tracks
     ) as t
-    where coalesce(t.last_day + 1, 'infinity') >= t.next_track order by 1, 2, 3 limit 100`.execute(db);
+    where coalesce(t.last_day + 1, 'infinity') >= t.next_first_day order by 1, 2, 3 limit 100`.execute(db);
   return rows;
 }

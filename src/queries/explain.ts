@@ -179,7 +179,10 @@ interface CellContext extends Cell {
   readonly nowMs: number;
 }
 
-function getAdvice(ledger: LedgerRow | null, { orgId, day, stream, org, tracks, nowMs }: CellContext): Advice {
+function getAdvice(
+  ledger: LedgerRow | null,
+  { orgId, day, stream, org, tracks, nowMs }: CellContext,
+): Advice {
   const scope = `--org ${orgId} --stream ${stream}`;
   const backfillCommand = `losant-usage backfill --from ${day} --to ${day} ${scope}`;
   const waiveCommand = `losant-usage waive --day ${day} ${scope} --reason TEXT`;

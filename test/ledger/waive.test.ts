@@ -2,8 +2,6 @@
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { type Waiver, waiveCells } from '../../src/ledger/waive.ts';
-import { asProgram } from '../support/by-hand.ts';
-import { asOwner } from '../support/databases.ts';
 import { devices, failed, omitted, POLICY, report } from '../usage/cells.ts';
 import { cellResponse, RUN_1, RUN_2, useFreshLedger } from './ledger.ts';
 
@@ -29,7 +27,6 @@ const waivers = (orgId: string) =>
 test('waives cells that are missing, in doubt or unavailable, and passes over others', async () => {
   const orgId = await ledger.expectDays({ from: '2026-08-20', to: '2026-08-20' }, DEVICES);
   await ledger.prepare({ streams: [] });
-  await asOwner(ledger.url, asProgram('delete from losant_usage.tracks'));
   await ledger.expectDays({ from: '2026-11-19', to: '2026-11-23' }, DEVICES, orgId);
   await ledger.load([
     deviceResponse(orgId, '2026-11-19'),

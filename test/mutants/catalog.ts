@@ -5,6 +5,7 @@ import { loadingMutants } from './loading.ts';
 import { losantMutants } from './losant.ts';
 import { storeMutants } from './store.ts';
 import { streamMutants } from './streams.ts';
+import { trackMutants } from './tracks.ts';
 import { usageMutants } from './usage.ts';
 import { viewMutants } from './views.ts';
 import { workerMutants } from './worker.ts';
@@ -14,6 +15,7 @@ export const MUTANTS = [
   usageMutants,
   streamMutants,
   ledgerMutants,
+  trackMutants,
   storeMutants,
   losantMutants,
   loadingMutants,
