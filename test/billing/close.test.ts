@@ -5,7 +5,7 @@ import type { CloseOutcome } from '../../src/billing/close.ts';
 import { beginWriting } from '../../src/ledger/lease.ts';
 import { asOwner, openAs, queryOnce } from '../support/databases.ts';
 import { loginAs } from '../support/roles.ts';
-import { DEVICES, INSTANCE, quantitiesOf, useBooks } from './books.ts';
+import { DEVICES, INSTANCE, OTHER_INSTANCE, quantitiesOf, useBooks } from './books.ts';
 
 const books = useBooks();
 
@@ -219,4 +219,16 @@ test('month_lines has the one fence without which its plan is slow', async () =>
   const [all = 0, days = 0] = types.flatMap((line) => /cost.* rows=(\d+)/.exec(line)?.[1] ?? []).map(Number);
   expect(all / days).toBe(1_000);
   expect(proconfig).toContain('jit=off');
+});
+
+test('a day without a control total counts once, whatever tracks organizations have', async () => {
+  const [first, second] = [
+    await books.addOrg({ from: '2024-01-01', instanceId: OTHER_INSTANCE }),
+    await books.addOrg({ from: '2024-01-01', instanceId: OTHER_INSTANCE }),
+  ];
+  await books.addCells({ orgId: first, from: '2024-05-01', to: '2024-05-05' });
+  await books.addCells({ orgId: second, from: '2024-05-03', to: '2024-05-10' });
+  await books.addCells({ orgId: second, from: '2024-05-20', to: '2024-05-21' });
+  const days = sql`select stream, days from losant_usage.month_reconciliation(${OTHER_INSTANCE}, '2024-05-01')`;
+  expect(await books.list(days)).toEqual(['device_counts 12']);
 });

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { type MarkDueOptions, markDaysDue } from '../../src/ledger/expected.ts';
 import { markDeleted } from '../../src/ledger/organizations.ts';
-import { findUntracked } from '../../src/ledger/tracks.ts';
+import { findUntracked, selectAddedDays } from '../../src/ledger/tracks.ts';
 import { devices, omitted, report } from '../usage/cells.ts';
 import { cellResponse, INSTANCE, useFreshLedger } from './ledger.ts';
 
@@ -132,6 +132,9 @@ test('a backfill skips deleted organizations', async () => {
   await markDeleted(ledger.writer(), { orgIds: [orgId], today: '2026-11-24' });
   expect(await backfill('2026-11-10..2026-11-23', { force: true })).toBe(0);
   expect(await ledger.daysOf(orgId)).toEqual(['11-23..11-23 1']);
+  // Also one whose deletion was noticed after its page was read.
+  const days = selectAddedDays({ from: '2026-11-10', to: '2026-11-23' }, sql`t.org_id = ${orgId}`);
+  expect(await ledger.queryRows(days)).toEqual([]);
 });
 
 describe('organizations and streams that never had a track', () => {
