@@ -32,20 +32,22 @@ afterAll(async () => {
   await split.close();
 });
 
-const isSameInBoth = async <T>(read: (world: World) => Promise<T>) => {
-  const before = await read(whole);
-  expect(await read(split)).toEqual(before);
-  return before;
-};
-const query = (sql: string) => isSameInBoth((world) => queryOnce(loginAs('reader', world.url), sql));
+const inBoth = async <T>(read: (world: World) => Promise<T>) => ({
+  before: await read(whole),
+  after: await read(split),
+});
+const query = (sql: string) => inBoth((world) => queryOnce(loginAs('reader', world.url), sql));
 
 test('every view has the same rows', async () => {
-  const views = await query(`select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = 'losant_usage' and c.relkind = 'v' order by 1`);
+  const { before: views } = await query(`select c.relname from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'losant_usage' and c.relkind = 'v' order by 1`);
   expect(views.length).toBeGreaterThan(20);
   for (const { relname } of views) {
-    const rows = await query(`select * from losant_usage.${String(relname)} as v order by v::text`);
-    if (rows.length === 0) throw new Error(`${String(relname)} has no rows`);
+    const { before, after } = await query(
+      `select * from losant_usage.${String(relname)} as v order by v::text`,
+    );
+    expect(after).toEqual(before);
+    if (before.length === 0) throw new Error(`${String(relname)} has no rows`);
   }
 });
 
@@ -56,13 +58,16 @@ test.each([
   `usage_as_of('2026-10-10T00:00Z')`,
   `usage_compared('devices_total', '2026-09-01', '2026-09-30', 'same_weekdays')`,
 ])('%s has the same rows', async (call) => {
-  expect((await query(`select * from losant_usage.${call} as f order by f::text`)).length).toBeGreaterThan(0);
+  const { before, after } = await query(`select * from losant_usage.${call} as f order by f::text`);
+  expect(before.length).toBeGreaterThan(0);
+  expect(after).toEqual(before);
 });
 
 test.each([...dashboards.flatMap(sqlQueries), ...questions].map(({ name, sql }) => [name, sql]))(
   '%s has the same rows',
   async (_, sql = '') => {
-    await query(fillIn(sql));
+    const { before, after } = await query(fillIn(sql));
+    expect(after).toEqual(before);
   },
 );
 
@@ -78,5 +83,6 @@ test.each([
   '/months',
   '/months/2026-09',
 ])('page %s is the same', async (path) => {
-  await isSameInBoth((world) => world.text(path));
+  const { before, after } = await inBoth((world) => world.text(path));
+  expect(after).toEqual(before);
 });
