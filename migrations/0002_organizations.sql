@@ -24,7 +24,8 @@ create table losant_usage.leases (
   host text not null,
   acquired_at timestamptz not null,
   expires_at timestamptz not null,
-  epoch bigint not null generated always as identity
+  -- Unique, so that it is a key to Postgres: a lock FOR KEY SHARE holds off takeovers, and lets renewals pass.
+  epoch bigint not null generated always as identity unique
 );
 
 create table losant_usage.organizations (

@@ -122,6 +122,7 @@ create constraint trigger require_seal after insert on losant_usage.statements d
   for each row execute function losant_usage_internal.require_seal();
 
 -- Locking a view locks its tables, in this order and with the rights of its owner: the closer has none to the tables.
+-- Whoever writes to the ledger begins with it too, so that writers and `close` never wait for each other in a circle.
 -- Nobody can write to the view, because it is a join.
 create view losant_usage_internal.ledger_lock as
 select true as is_locked from losant_usage.organizations, losant_usage.tracks, losant_usage.coverage,
