@@ -118,7 +118,7 @@ export interface LedgerWriter extends InstanceLedger, Pick<BeginOptions, 'lease'
 
 /**
  * Calls `work` with the database's time in ms, in a transaction that {@link beginWriting} has begun, and again after a
- * conflict or a deadlock.
+ * conflict or a deadlock: so it must change nothing but the database.
  */
 export async function inTransaction<T>(
   { db, ...options }: BeginOptions & Pick<InstanceLedger, 'db'>,
