@@ -137,7 +137,8 @@ from dates, statement where date is not null;
 
 -- =====================================================================================================================
 -- 3. The form of each row. A number is valid if it is written back as the same text, which 1e3, 007, +5 and " 5" are
--- not; one that may not be negative has no minus, which sorts before the digits. A row with too few fields ends in null.
+-- not. If it may not be negative, it has no minus, which sorts before the digits. A row with too few fields ends in
+-- null.
 
 select 'totals.csv', 'line ' || rowid || ' is not a valid total' from totals_csv
 where (metric <> '' and cast(orgs as integer) || '' = orgs and cast(orgs as integer) > 0
