@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { CHECKS_NAME, hashOf } from './manifest.ts';
 import { FileProblem, readListedFile, readRecords } from './pack-files.ts';
+import { splitChecks } from './pack-tables.ts';
 import { findPack, type Pack, type Verification } from './read-packs.ts';
 
 /** A pack under check. Its rows go into a temporary SQLite file, so that memory does not grow with the pack. */
@@ -32,20 +33,15 @@ export async function checkPacks(verification: Verification, signal: AbortSignal
   }
 }
 
-/** The line above which the file of checks is for the sqlite3 shell. */
-const MARKER = /^-- -{20,}.*$/m;
-const IMPORT = /^\.import --csv (\S+) (\S+)$/gm;
-
 async function checkPack(check: PackCheck): Promise<void> {
   const { pack, db, verification, signal } = check;
-  const [shell = '', queries = ''] = pack.checksSql.split(MARKER);
+  const { createTables, tables, queries } = splitChecks(pack.checksSql);
   db.exec('pragma page_size = 65536; pragma journal_mode = off; pragma synchronous = off');
   db.exec('pragma cache_size = -16000; pragma temp_store = file');
   // A function of the shell, which the checks call for the manifest only.
   db.function('readfile', (_name) => pack.bytes);
   // One transaction that is never committed: the database is thrown away.
-  db.exec(`begin; ${shell.replaceAll(/^\..*$/gm, '')}`);
-  const tables = new Map(Array.from(shell.matchAll(IMPORT), ([, file, table]) => [file, table]));
+  db.exec(`begin; ${createTables}`);
   const problemCount = verification.problems.length;
   for (const { name, sha256 } of pack.manifest.files) {
     await verification.capture(pack.folder, name, () =>
@@ -57,7 +53,7 @@ async function checkPack(check: PackCheck): Promise<void> {
       );
   }
   if (verification.problems.length > problemCount) return;
-  for (const query of queries.split(/;\n/)) {
+  for (const query of queries) {
     signal.throwIfAborted();
     runQuery(check, query);
   }
