@@ -2,7 +2,8 @@ import type { Command, Io } from './cli/command.ts';
 import { parseCommandLine } from './cli/commands.ts';
 import type { Options, OptionValues } from './cli/options.ts';
 import { describeDatabaseError } from './database/sqlstate.ts';
-import { AppError, describeError, EXIT, exitCodeOf, getStackFrames, SettingsError } from './errors.ts';
+import { AppError, describeError, EXIT, exitCodeOf, SettingsError } from './errors.ts';
+import { getStackFrames } from './stack.ts';
 import { createOutput, type Output, Sink } from './terminal/output.ts';
 
 /**

@@ -202,7 +202,7 @@ interface MigrationFile {
   readonly text: string;
 }
 
-/** In the package's root: above `src` in a checkout, above `dist/src` where the package is installed. */
+/** In the package's root: above `src` in a checkout, above `dist` where the package is installed. */
 const MIGRATIONS_FOLDER = join(dirname(findPackageJSON(import.meta.url) as string), 'migrations');
 
 const FILE_NAME = /^(\d{4}_[a-z0-9_]+)\.sql$/;
