@@ -24,7 +24,7 @@ export default defineConfig({
 function emitNotices(_options, bundle) {
   const modules = Object.values(bundle).flatMap((chunk) => Object.keys(chunk.modules ?? {}));
   const folders = modules.map((path) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0]);
-  const notices = [...new Set(folders.filter(Boolean))].toSorted().map((folder) => {
+  const notices = [...new Set(folders.filter(Boolean))].map((folder) => {
     const { name, version, license } = JSON.parse(readFileSync(`${folder}/package.json`, 'utf8'));
     const texts = globSync(`${folder}/{licen[cs]e,LICEN[CS]E,License}*`).filter((path) => existsSync(path));
     const text = texts.map((path) => readFileSync(path, 'utf8').trim()).join('\n\n');

@@ -11,7 +11,7 @@ export function onAbort(signal: AbortSignal, listener: () => void): () => void {
     const created = new Set<() => void>();
     listeners.set(signal, created);
     signal.addEventListener('abort', () => {
-      for (const each of [...created]) each();
+      for (const each of created) each();
     });
     ofSignal = created;
   }

@@ -197,7 +197,11 @@ export const TAMPERINGS: readonly Tampering[] = [
     set('cells.csv', gammaCell, { response_sha256: 'ab'.repeat(32) }, ADJUSTMENT),
     /another response in an earlier statement, although it was not read again/,
   ],
-  [set('cells.csv', cell11, { revision: '4' }), /has more revisions in an earlier statement/, OF_ADJUSTED_CELLS],
+  [
+    set('cells.csv', cell11, { revision: '4' }),
+    /has more revisions in an earlier statement/,
+    OF_ADJUSTED_CELLS,
+  ],
   [
     set('days.csv', { ...gammaDay, usage_date: day10 }, { devices_created: '7' }),
     /2026-03-10 device_counts: has other numbers in an earlier statement/,
@@ -208,7 +212,10 @@ export const TAMPERINGS: readonly Tampering[] = [
     /changes devices_totals, which is not a number of this stream/,
   ],
   [set('revisions.csv', revision3, { run_id: '' }), /is not a valid revision/],
-  [set('revisions.csv', revision3, { changed_at: `${day12}T00:00:00.000001Z` }), /revision 3 is older than the revision before it/],
+  [
+    set('revisions.csv', revision3, { changed_at: `${day12}T00:00:00.000001Z` }),
+    /revision 3 is older than the revision before it/,
+  ],
   [set('blockers.csv', ofGamma, { streams: 'device_count' }), /names device_count, which is not a stream/],
   [set('blockers.csv', ofGamma, { streams: 'payload_totals' }), /in_doubt: does not match cells.csv/],
   [set('waivers.csv', byPerson, { reason: ' ' }), /is not a valid waiver/],

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { getStackFrames } from '../../src/stack.ts';
+import { getStackFrames } from '../../src/terminal/stack.ts';
 import { getLast, readCopy, readInstructions } from '../deploy/dockerfile.ts';
 import { findLinkedFiles } from '../project/links.ts';
 import { usePlatform } from '../simulator/platform.ts';
@@ -102,7 +102,7 @@ test.each([
   ],
 ])('%s prints its version, creates its tables and loads usage into them', async (_, entry) => {
   const database = await createTestDatabase({ template: false });
-  onTestFinished(database.drop);
+  onTestFinished(() => database.drop());
   const command = entry();
   const startAs = (role: Role, ...args: readonly string[]): Promise<Ended> => {
     const env = { ...settingsOf(platform, { url: loginAs(role, database.url) }), HOME: folder };
