@@ -98,10 +98,10 @@ export async function createExpectedCellsOf(
 }
 
 /**
- * The lock order of the ledger: organizations by org_id, which lock their tracks, then coverage by (usage_date, org_id,
- * stream), then usage_days by (usage_date, org_id), each sorted within its statement. Every writer follows it. It is
- * easy to break, because a trigger rolls cells up into their day: whoever has changed cells holds day rows, and must
- * not lock further cells in the same transaction. That is why markCellsUnavailable opens a transaction per kind of
+ * The order in which rows of the ledger are locked: organizations by org_id, which lock their tracks, coverage by
+ * (usage_date, org_id, stream), usage_days by (usage_date, org_id), then instance_totals, each sorted within its
+ * statement. Every writer follows it. It is easy to break, because a trigger rolls cells up into their day: whoever has
+ * changed cells holds day rows, and must not lock further cells in the same transaction. That is why markCellsUnavailable opens a transaction per kind of
  * cell, and why this function locks cells and days from the first affected day on before anything is created. The
  * invariant that all of this protects: every day from a track's first_day up to its next_day has a cell, so a crash
  * leaves cells to be created, never a hole that nobody would look for.
