@@ -184,7 +184,7 @@ export const trackMutants = [
     },
   ),
   plant(
-    { file: 'migrations/0008_health.sql', test: 'test/billing/close.test.ts', only: 'every view' },
+    { file: 'migrations/0008_health.sql', test: 'test/views/two-tracks.test.ts', only: 'every view' },
     {
       'A gap counts once, however many tracks its stream has': [
         'k.stream = d.stream and k.last_day is null',
