@@ -101,10 +101,11 @@ export async function createExpectedCellsOf(
  * The order in which rows of the ledger are locked: organizations by org_id, which lock their tracks, coverage by
  * (usage_date, org_id, stream), usage_days by (usage_date, org_id), then instance_totals, each sorted within its
  * statement. Every writer follows it. It is easy to break, because a trigger rolls cells up into their day: whoever has
- * changed cells holds day rows, and must not lock further cells in the same transaction. That is why markCellsUnavailable opens a transaction per kind of
- * cell, and why this function locks cells and days from the first affected day on before anything is created. The
- * invariant that all of this protects: every day from a track's first_day up to its next_day has a cell, so a crash
- * leaves cells to be created, never a hole that nobody would look for.
+ * changed cells holds day rows, and must not lock further cells in the same transaction. That is why
+ * markCellsUnavailable opens a transaction per kind of cell, and why this function locks cells and days from the first
+ * affected day on before anything is created. The invariant that all of this protects: every day from a track's
+ * first_day up to its next_day has a cell, so a crash leaves cells to be created, never a hole that nobody would look
+ * for.
  */
 async function lockCellsOf(trx: Kysely<Schema>, orgIds: readonly string[], from: UsageDay): Promise<void> {
   await sql`
