@@ -12,6 +12,7 @@ create table losant_usage.instances (
   totals_problem text,
   org_transferred_on date,
   horizon_day date,
+  collected_from date,
   first_attempt_at timestamptz not null default clock_timestamp(),
   last_attempt_at timestamptz not null default clock_timestamp(),
   last_error text,
@@ -107,6 +108,7 @@ create trigger reject_rewrite before truncate on losant_usage.runs
   execute function losant_usage_internal.reject_write('the record of runs is append-only');
 
 comment on table losant_usage.instances is 'The Losant instances that this database tracks, one row each from the first attempt to read one. Written by losant-usage.';
+comment on column losant_usage.instances.collected_from is 'First day that the instance was meant to be complete from (UTC); null before the first run.';
 comment on column losant_usage.instances.control_totals is 'Setting CONTROL_TOTALS: block, if a difference from a control total blocks the month, or show.';
 comment on column losant_usage.instances.horizon_day is 'Oldest day that could still be read when cells before it were last retired (UTC); null before the first run.';
 comment on column losant_usage.instances.new_orgs_from is 'First usage day of a newly listed organization (UTC): the day before the first run over all organizations; null while LOSANT_ORG_IDS selects some.';
