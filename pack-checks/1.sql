@@ -66,16 +66,16 @@ delete from blockers_csv where rowid = 1;
 -- A month has over a million cells, and comparing each with its day and line would be most of the work. But there are
 -- few different ones. So a cell becomes five bits: its rank among the standings in the lowest three (1 final to
 -- 7 missing), 8 if it is stored, 16 if Losant reported it; 0 means not expected. The streams take five bits each, so a
--- day is the sum of its cells in 25 bits, and `day_kinds` works out standing and flags once per distinct sum. In
+-- day is the sum of its cells in 20 bits, and `day_kinds` works out standing and flags once per distinct sum. In
 -- `stored` and `settled` each stream has one bit, at the start of its five: 1 device_counts, 32 notebook_minutes,
--- 1024 payload_totals, 32768 payload_sources, 1048576 payload_hours. `bits >> first_bit & 7` is the rank of a stream's
--- cell, `& 24 = 8`: stored, not reported.
+-- 1024 payload_totals, 32768 payload_sources. `bits >> first_bit & 7` is the rank of a stream's cell, `& 24 = 8`:
+-- stored, not reported.
 create table standings (standing text primary key, rank integer) strict, without rowid;
 insert into standings values ('final', 1), ('waived', 2), ('stored', 3), ('waiting', 4), ('unavailable', 5),
   ('in_doubt', 6), ('missing', 7);
 create table streams (stream text primary key, first_bit integer) strict, without rowid;
 insert into streams values ('device_counts', 0), ('notebook_minutes', 5), ('payload_totals', 10),
-  ('payload_sources', 15), ('payload_hours', 20);
+  ('payload_sources', 15);
 -- The combinations that a cell may have.
 create table cell_kinds (stream text, standing text, is_stored text, is_reported text, rank integer, bits integer,
   primary key (stream, standing, is_stored, is_reported)) strict, without rowid;

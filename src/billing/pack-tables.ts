@@ -100,12 +100,16 @@ const selectOfStatement = (table: string, { id }: StatementDocument) =>
   sql`(select * from ${sql.table(`losant_usage.${table}`)} where statement_id = ${id}::uuid) as t`;
 
 /** Selects the rows of the month and of the statement's organizations. */
-function selectOfMonth(view: string, { id, month }: StatementDocument): RawBuilder<unknown> {
+function selectOfMonth(view: string, { id, month }: StatementDocument, isBilled = sql`true`) {
   const { from, to } = daysOfMonth(month);
   return sql`(select * from ${sql.table(`losant_usage.${view}`)} v
-    where v.usage_date between ${from}::date and ${to}::date and exists (
+    where ${isBilled} and v.usage_date between ${from}::date and ${to}::date and exists (
       select from losant_usage.statement_lines l where l.statement_id = ${id}::uuid and l.org_id = v.org_id)) as t`;
 }
+
+/** Selects the rows of streams with metrics: nothing is billed by others. */
+const selectOfStreams = (table: string, statement: StatementDocument) =>
+  selectOfMonth(table, statement, sql`v.stream in (select stream from losant_usage.metrics)`);
 
 const CELL_ORDER = sql`t.org_id collate "C", t.usage_date, t.stream collate "C", t.id`;
 
@@ -134,12 +138,12 @@ const TABLES: Readonly<Record<CsvName, (statement: StatementDocument) => PackTab
     hasRowPerDay: true,
   }),
   'cells.csv': (statement) => ({
-    from: selectOfMonth('cells', statement),
+    from: selectOfStreams('cells', statement),
     order: sql`t.stream collate "C"`,
     hasRowPerDay: true,
   }),
-  'revisions.csv': (statement) => ({ from: selectOfMonth('revisions', statement), order: CELL_ORDER }),
-  'waivers.csv': (statement) => ({ from: selectOfMonth('waivers', statement), order: CELL_ORDER }),
+  'revisions.csv': (statement) => ({ from: selectOfStreams('revisions', statement), order: CELL_ORDER }),
+  'waivers.csv': (statement) => ({ from: selectOfStreams('waivers', statement), order: CELL_ORDER }),
   'blockers.csv': (statement) => ({
     from: selectOfStatement('statement_blockers', statement),
     order: sql`t.position`,

@@ -1,4 +1,6 @@
 /** Closing a month: what is rejected, and what a statement contains. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import type { CloseOutcome } from '../../src/billing/close.ts';
@@ -154,6 +156,17 @@ describe('a cell that is not settled', () => {
   });
 });
 
+test('a month is closed although hours are missing, and its pack has no cells of hours', async () => {
+  const days = { from: '2025-10-10', to: '2025-10-12' };
+  const orgId = await books.addOrg(days);
+  await books.addCells({ orgId, ...days });
+  await books.addCells({ orgId, ...days, stream: 'payload_hours', standing: 'missing', numbers: null });
+  expect(await books.close('2025-10')).toMatchObject({ kind: 'closed', statement: { reason: null } });
+  const { out, problems } = await books.verifyMonth('2025-10');
+  expect(problems).toEqual([]);
+  expect(await readFile(join(out, 'cells.csv'), 'utf8')).not.toContain('payload_hours');
+});
+
 describe('the blockers of a month', () => {
   // Guarantee (Billing): A blocked month can be closed only with exactly the blockers that were shown, and with a
   // recorded reason.
@@ -184,15 +197,15 @@ describe('the blockers of a month', () => {
     const days = { from: '2025-11-10', to: '2025-11-12' };
     const orgId = await books.addOrg(days);
     await books.addCells({ orgId, ...days });
-    const missing = { stream: 'payload_hours', standing: 'missing', numbers: null };
+    const missing = { stream: 'payload_totals', standing: 'missing', numbers: null };
     await books.addCells({ orgId, ...days, ...missing });
     const { blockersHash } = await books.close(month, { isDryRun: true });
     const acceptance = { reason: 'agreed', blockersHash: blockersHash ?? '' };
-    await books.waive(orgId, '2025-11-10', 'payload_hours');
+    await books.waive(orgId, '2025-11-10', 'payload_totals');
     await expect(books.close(month, { acceptance })).rejects.toThrow(
       /--accept-blockers [0-9a-f]{12} no longer matches/,
     );
-    for (const day of ['2025-11-11', '2025-11-12']) await books.waive(orgId, day, 'payload_hours');
+    for (const day of ['2025-11-11', '2025-11-12']) await books.waive(orgId, day, 'payload_totals');
     await expect(books.close(month, { acceptance })).rejects.toThrow('2025-11 is no longer blocked');
     expect(await books.close(month)).toMatchObject({ kind: 'closed' });
   });
