@@ -178,9 +178,10 @@ return concat_ws(E'\n',
   case
     when b.cause = 'not_over' or (b.state = 'settling' and (b.detail is null or b.org_id is null)) then null
     when b.cause in ('list_incomplete', 'not_fully_tracked', 'not_reconciled') then
-      format(E'to accept what remains, use the last command that this prints:\n'
-        'losant-usage close --month %s --instance %s%s --dry-run',
-        to_char(b.month::timestamp, 'YYYY-MM'), b.instance_id, case when is_closed then ' --adjust' end)
+      case when losant_usage_internal.month_end(b.month) < losant_usage_internal.today() then
+        format(E'to accept what remains, use the last command that this prints:\n'
+          'losant-usage close --month %s --instance %s%s --dry-run',
+          to_char(b.month::timestamp, 'YYYY-MM'), b.instance_id, case when is_closed then ' --adjust' end) end
     else
       concat('what remains is read again by ' || losant_usage_internal.minute_text(b.next_read_at) || E'\n',
         format(E'to accept what remains:\n'
