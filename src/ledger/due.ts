@@ -111,7 +111,10 @@ export async function requeueCells(
 }
 
 /** Returns the first checkpoint of a cell `c` after an instant, or null. {@link nextCheckpointMs} is the same rule. */
-export function selectNextCheckpoint({ readAtHours }: Policy, after: RawBuilder<unknown>): RawBuilder<unknown> {
+export function selectNextCheckpoint(
+  { readAtHours }: Policy,
+  after: RawBuilder<unknown>,
+): RawBuilder<unknown> {
   return sql`(
     select min(t.at) from unnest(${readAtHours}::integer[]) as hours cross join lateral (
       select ((c.usage_date + 1)::timestamp + hours * interval '1 hour') at time zone 'UTC' as at

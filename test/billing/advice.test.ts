@@ -23,14 +23,20 @@ async function playOctober(env: Env): Promise<Played> {
   const [first = '', second = ''] = orgIds;
   const act = async (command: string, changes: Env = {}) => {
     const { stdout, stderr, code } = await run(command.split(' '), changes);
-    expect([command, code, code === 2 || code === 1 ? stderr : '']).toEqual([command, expect.any(Number), '']);
+    expect([command, code, code === 2 || code === 1 ? stderr : '']).toEqual([
+      command,
+      expect.any(Number),
+      '',
+    ]);
     return stdout;
   };
   await act('backfill --from 2026-10-01 --to 2026-10-31', env);
   await moveTo('2026-11-05T10:30:00Z');
   await act('run', env);
   const causes = async (month = '2026-10') => {
-    const rows = await query(`select distinct cause from losant_usage.month_blockers where month = '${month}-01' order by 1`);
+    const rows = await query(
+      `select distinct cause from losant_usage.month_blockers where month = '${month}-01' order by 1`,
+    );
     return rows.map(({ cause }) => String(cause));
   };
   const stateOf = async (month = '2026-10') => {
@@ -164,7 +170,11 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
     make: async (played) =>
       await addOrg(played, async () => {
         const action = 'notebookMinuteCounts';
-        await played.platform.control('empty', { orgId: NEW_ORG, day: '2026-10-25', counter: 'notebook_minutes' });
+        await played.platform.control('empty', {
+          orgId: NEW_ORG,
+          day: '2026-10-25',
+          counter: 'notebook_minutes',
+        });
         await omit(played, { action });
       }),
   },
@@ -249,13 +259,17 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
 };
 
 // Guarantee (Billing): The commands in the remedy of a blocker resolve it.
-test.for(Object.entries(SITUATIONS))('%s: the remedy resolves it', { timeout: 120_000 }, async ([, situation]) => {
-  const { cause, state = 'blocked', resolvedBy, month = '2026-10', env = {}, make } = situation;
-  const played = await playOctober(env);
-  await make(played);
-  expect([await played.causes(month), await played.stateOf(month)]).toEqual([[cause], state]);
-  expect(await follow(played, month, {})).toMatch(new RegExp(`^${resolvedBy}( |$)`));
-});
+test.for(Object.entries(SITUATIONS))(
+  '%s: the remedy resolves it',
+  { timeout: 120_000 },
+  async ([, situation]) => {
+    const { cause, state = 'blocked', resolvedBy, month = '2026-10', env = {}, make } = situation;
+    const played = await playOctober(env);
+    await make(played);
+    expect([await played.causes(month), await played.stateOf(month)]).toEqual([[cause], state]);
+    expect(await follow(played, month, {})).toMatch(new RegExp(`^${resolvedBy}( |$)`));
+  },
+);
 
 // Guarantee (Billing): A stream that Losant refuses can be done without: its cells are waived, and runs no longer ask.
 test('a stream without a scope is taken out of STREAMS, its days are waived, and runs are complete', {

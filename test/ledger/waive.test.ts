@@ -157,7 +157,9 @@ describe('a cell that is due for more than a day', () => {
 test('waives a stored cell whose reads fail', async () => {
   const orgId = await ledger.expectDays({ from: '2026-11-23', to: '2026-11-23' }, DEVICES);
   await ledger.load([deviceResponse(orgId, '2026-11-23')]);
-  await ledger.load([{ ...cellResponse(orgId, 'device_counts', '2026-11-23', failed), sentAtMs: ledger.nowMs + 1 }]);
+  await ledger.load([
+    { ...cellResponse(orgId, 'device_counts', '2026-11-23', failed), sentAtMs: ledger.nowMs + 1 },
+  ]);
   expect(await waive(orgId, '2026-11-23')).toEqual(['11-23 device_counts']);
 });
 

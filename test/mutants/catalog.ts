@@ -3,6 +3,7 @@ import { commandMutants } from './commands.ts';
 import { ledgerMutants } from './ledger.ts';
 import { loadingMutants } from './loading.ts';
 import { losantMutants } from './losant.ts';
+import { monthMutants } from './months.ts';
 import { storeMutants } from './store.ts';
 import { streamMutants } from './streams.ts';
 import { usageMutants } from './usage.ts';
@@ -18,6 +19,7 @@ export const MUTANTS = [
   losantMutants,
   loadingMutants,
   billingMutants,
+  monthMutants,
   viewMutants,
   commandMutants,
   workerMutants,

@@ -24,7 +24,7 @@ const totalsOf = (orgId: string) => cellResponse(orgId, 'payload_totals', DAY, r
 const hoursOf = (orgId: string, billable = 17) =>
   cellResponse(orgId, 'payload_hours', DAY, report(hours(billable, 21, 900)));
 const read = (query: string) => ledger.list(sql.raw(query));
-const causes = () => read('select cause, streams from losant_usage.month_blockers where cause <> \'not_over\'');
+const causes = () => read("select cause, streams from losant_usage.month_blockers where cause <> 'not_over'");
 
 describe('a missing hour', () => {
   test('is a gap of its stream, and neither of its day nor of its month', async () => {
@@ -87,9 +87,7 @@ test('hours that were not collected on every day keep no month from being billed
   const orgId = await ledger.createOrg({ createdOn: '2026-10-20' });
   await ledger.expectDays({ from: '2026-10-20', to: '2026-10-31' }, ['payload_totals'], orgId);
   await ledger.expectDays({ from: '2026-10-25', to: '2026-10-31' }, ['payload_hours'], orgId);
-  await ledger.asProgram(
-    sql`update losant_usage.coverage set standing = 'waived', reason = 'waived'`,
-  );
+  await ledger.asProgram(sql`update losant_usage.coverage set standing = 'waived', reason = 'waived'`);
   expect(await causes()).toEqual([]);
 });
 
