@@ -247,7 +247,8 @@ from (
 ) as u
 join lateral jsonb_populate_record(null::losant_usage.usage_days,
   jsonb_build_object('usage_date', u.usage_date, 'month', u.month, 'org_id', u.org_id,
-    'standing', case when u.is_waiting then 'waiting' end, 'is_waiting', u.is_waiting, 'is_stored', false, 'is_reported', true)) as r
+    'standing', case when u.is_waiting then 'waiting' end, 'is_waiting', u.is_waiting, 'is_stored', false,
+    'is_reported', true)) as r
   -- Always true. A condition on the day or the organization of a row reaches the tracks through it.
   on r.usage_date = u.usage_date and r.org_id = u.org_id
 where not exists (select from losant_usage.usage_days d where d.usage_date = u.usage_date and d.org_id = u.org_id);

@@ -62,13 +62,13 @@ cross join lateral generate_series((
 -- Blockers that concern the whole instance. Each has the state in which it puts its month.
 create view losant_usage_internal.instance_blockers as
 select i.instance_id, m.month, 'not_over' as cause, 'in_progress'::losant_usage.month_state as state,
-  m.month as first_day, losant_usage_internal.month_end(m.month) as last_day, null::date[] as usage_dates, null::text[] as streams,
-  null::text as detail
+  m.month as first_day, losant_usage_internal.month_end(m.month) as last_day, null::date[] as usage_dates,
+  null::text[] as streams, null::text as detail
 from losant_usage.instances i
 cross join (select losant_usage_internal.month_of(losant_usage_internal.today()) as month) as m
 union all
-select m.instance_id, m.month, 'list_incomplete', 'blocked', m.month, losant_usage_internal.month_end(m.month), null, null,
-  m.list_problem
+select m.instance_id, m.month, 'list_incomplete', 'blocked', m.month, losant_usage_internal.month_end(m.month), null,
+  null, m.list_problem
 from losant_usage_internal.instance_months m where m.list_problem is not null
 union all
 -- In a month that has ended, days that are not compared yet count too: the next runs compare them. Both streams of a
@@ -99,7 +99,8 @@ select c.org_id, c.month,
   min(c.usage_date) as first_day, max(c.usage_date) as last_day,
   array_agg(distinct c.usage_date) as usage_dates, array_agg(distinct c.stream::text) as streams,
   max(coalesce(c.detail, c.reason))
-    filter (where c.failed_reads > 0 or c.standing not in ('stored', 'waiting')) as detail, max(c.next_read_at) as next_read_at
+    filter (where c.failed_reads > 0 or c.standing not in ('stored', 'waiting')) as detail,
+  max(c.next_read_at) as next_read_at
 from losant_usage_internal.exception_cells c
 where c.standing not in ('final', 'waived') and c.stream in (select stream from losant_usage.metrics)
 group by c.org_id, c.month, case when c.standing in ('stored', 'waiting') then 'not_final' else c.standing::text end

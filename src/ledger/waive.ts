@@ -32,7 +32,7 @@ const IS_WAIVABLE = sql<boolean>`c.standing in ('missing', 'in_doubt', 'unavaila
       and r.started_at > c.next_read_at and r.finished_at is not null)))`;
 
 /**
- * The next read of a waived cell `c`. Whoever waives what nobody reads any more wants no run to ask for it again; what
+ * The next read of a waived cell `c`. Whoever waives days of a track that has ended wants no run to ask for them; what
  * is overdue is read at its next checkpoint.
  */
 const nextReadAt = (policy: Policy) => sql`case

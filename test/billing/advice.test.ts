@@ -271,7 +271,7 @@ test.for(Object.entries(SITUATIONS))(
   },
 );
 
-// Guarantee (Billing): A stream that Losant refuses can be done without: its cells are waived, and runs no longer ask.
+// Guarantee (Billing): Runs no longer ask for a stream that was taken out of STREAMS, once its days are waived.
 test('a stream without a scope is taken out of STREAMS, its days are waived, and runs are complete', {
   timeout: 120_000,
 }, async () => {

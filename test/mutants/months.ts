@@ -114,8 +114,8 @@ export const monthMutants = [
     { file: 'migrations/0009_statements.sql', test: MONTHS },
     {
       'Only settled differences need an adjustment': [
-        'l.is_settled and (l.line).quantity is not null',
-        '(l.line).quantity is not null',
+        'l.is_settled and (l.line).quantity is not null as is_billable',
+        '(l.line).quantity is not null as is_billable',
       ],
       'Only organizations that somebody has to look at count as blocked': [
         `count(distinct b.org_id) filter (where b.state = 'blocked')`,
@@ -170,7 +170,7 @@ export const monthMutants = [
         'r.started_at > c.next_read_at and r.finished_at is not null',
         'r.started_at > c.next_read_at',
       ],
-      'What nobody reads any more is not asked for after it was waived': [
+      'Waived days of a track that has ended are not asked for': [
         'and c.usage_date between t.first_day and t.last_day) then null',
         'and false) then null',
       ],
