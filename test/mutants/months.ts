@@ -181,6 +181,15 @@ export const monthMutants = [
     },
   ),
   plant(
+    { file: 'src/ledger/waive.ts', test: ADVICE, only: 'without a scope' },
+    {
+      'A final cell that nobody reads is not asked for after it was waived': [
+        `c.standing in ('stored', 'final') and losant`,
+        `c.standing = 'stored' and losant`,
+      ],
+    },
+  ),
+  plant(
     { file: 'src/ledger/waive.ts', test: 'test/ledger/waive.test.ts', only: 'whose reads fail' },
     { 'A stored cell whose reads fail can be waived': [' or c.failed_reads > 0', ''] },
   ),
