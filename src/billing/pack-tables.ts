@@ -1,4 +1,5 @@
 /** Renders the files of a proof pack from the tables behind a statement. */
+import { DatabaseSync } from 'node:sqlite';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { toInstantText } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
@@ -36,6 +37,35 @@ const UNTRUSTED_COLUMNS = [
   'detail',
 ];
 
+/** The parts of the file of checks. */
+export interface Checks {
+  /** Creates the tables into which the files are imported. */
+  readonly createTables: string;
+  /** The table of each file. */
+  readonly tables: ReadonlyMap<string, string>;
+  readonly queries: readonly string[];
+}
+
+/** Splits the checks at the line above which they are for the sqlite3 shell, whose commands begin with a dot. */
+export function splitChecks(checksSql: string): Checks {
+  const [shell = '', queries = ''] = checksSql.split(/^-- -{20,}.*$/m);
+  const imports = shell.matchAll(/^\.import --csv (\S+) (\S+)$/gm);
+  return {
+    createTables: shell.replaceAll(/^\..*$/gm, ''),
+    tables: new Map(Array.from(imports, ([, file = '', table = '']) => [file, table])),
+    queries: queries.split(/;\n/),
+  };
+}
+
+function readColumns(checks: string, table: string): string[] {
+  using db = new DatabaseSync(':memory:');
+  // The checks read the manifest with a function of the shell.
+  db.function('readfile', (_name) => '{}');
+  db.exec(splitChecks(checks).createTables);
+  const columns = db.prepare(`select * from ${table}`).columns();
+  return columns.map(({ name }) => name);
+}
+
 /**
  * Yields a file of a statement's pack as text, in parts. Its columns are those of the table into which `checks` import
  * it. Must be called inside a transaction.
@@ -46,8 +76,7 @@ export async function* streamPackFile(
   { name, checks }: { readonly name: CsvName; readonly checks: string },
 ): AsyncGenerator<string> {
   const table = name.replace('.csv', '_csv');
-  const [, header = ''] = new RegExp(`^create table ${table} \\(([^)]*)\\);`, 'm').exec(checks) ?? [];
-  const names = header.split(',').map((column) => column.trim().replace(/ text$/, ''));
+  const names = readColumns(checks, table);
   const columns = names.map((column) => ({ name: column, isText: UNTRUSTED_COLUMNS.includes(column) }));
   yield renderCsvHeader(columns);
   const { from, order, hasRowPerDay = false } = TABLES[name](statement);
@@ -100,16 +129,12 @@ const selectOfStatement = (table: string, { id }: StatementDocument) =>
   sql`(select * from ${sql.table(`losant_usage.${table}`)} where statement_id = ${id}::uuid) as t`;
 
 /** Selects the rows of the month and of the statement's organizations. */
-function selectOfMonth(view: string, { id, month }: StatementDocument, isBilled = sql`true`) {
+function selectOfMonth(view: string, { id, month }: StatementDocument): RawBuilder<unknown> {
   const { from, to } = daysOfMonth(month);
   return sql`(select * from ${sql.table(`losant_usage.${view}`)} v
-    where ${isBilled} and v.usage_date between ${from}::date and ${to}::date and exists (
+    where v.usage_date between ${from}::date and ${to}::date and exists (
       select from losant_usage.statement_lines l where l.statement_id = ${id}::uuid and l.org_id = v.org_id)) as t`;
 }
-
-/** Selects the rows of streams with metrics: nothing is billed by others. */
-const selectOfStreams = (table: string, statement: StatementDocument) =>
-  selectOfMonth(table, statement, sql`v.stream in (select stream from losant_usage.metrics)`);
 
 const CELL_ORDER = sql`t.org_id collate "C", t.usage_date, t.stream collate "C", t.id`;
 
@@ -138,12 +163,12 @@ const TABLES: Readonly<Record<CsvName, (statement: StatementDocument) => PackTab
     hasRowPerDay: true,
   }),
   'cells.csv': (statement) => ({
-    from: selectOfStreams('cells', statement),
+    from: selectOfMonth('cells', statement),
     order: sql`t.stream collate "C"`,
     hasRowPerDay: true,
   }),
-  'revisions.csv': (statement) => ({ from: selectOfStreams('revisions', statement), order: CELL_ORDER }),
-  'waivers.csv': (statement) => ({ from: selectOfStreams('waivers', statement), order: CELL_ORDER }),
+  'revisions.csv': (statement) => ({ from: selectOfMonth('revisions', statement), order: CELL_ORDER }),
+  'waivers.csv': (statement) => ({ from: selectOfMonth('waivers', statement), order: CELL_ORDER }),
   'blockers.csv': (statement) => ({
     from: selectOfStatement('statement_blockers', statement),
     order: sql`t.position`,

@@ -2,6 +2,7 @@ import { billingMutants } from './billing.ts';
 import { commandMutants } from './commands.ts';
 import { ledgerMutants } from './ledger.ts';
 import { loadingMutants } from './loading.ts';
+import { lockMutants } from './locks.ts';
 import { losantMutants } from './losant.ts';
 import { monthMutants } from './months.ts';
 import { storeMutants } from './store.ts';
@@ -16,6 +17,7 @@ export const MUTANTS = [
   streamMutants,
   ledgerMutants,
   storeMutants,
+  lockMutants,
   losantMutants,
   loadingMutants,
   billingMutants,

@@ -45,15 +45,6 @@ export const monthMutants = [
     },
   ),
   plant(
-    { file: 'src/billing/pack-tables.ts', test: 'test/billing/close.test.ts', only: 'hours are missing' },
-    {
-      'A pack has no cells of streams that are not billed': [
-        'sql`v.stream in (select stream from losant_usage.metrics)`',
-        'sql`true`',
-      ],
-    },
-  ),
-  plant(
     { file: 'migrations/0006_months.sql', test: STREAMS },
     {
       'A missing hour blocks no invoice': [
