@@ -125,19 +125,21 @@ async function insertCells(
   cells: RawBuilder<unknown>,
   readAt: RawBuilder<unknown>,
 ): Promise<void> {
-  // A day row that other streams have completed is waiting again.
+  // A day row that other streams have completed is waiting again. Streams without metrics make no day wait.
   await sql`
     with inserted as (
       insert into losant_usage.coverage (usage_date, org_id, stream, next_read_at, reason)
       select n.usage_date, n.org_id, n.stream, ${readAt}, 'never_read' from (${cells}) as n
       order by n.usage_date, n.org_id, n.stream on conflict do nothing
-      returning usage_date, org_id
+      returning usage_date, org_id, stream in (select stream from losant_usage.metrics) as has_metrics
     )
-    insert into losant_usage.usage_days as d (usage_date, org_id)
-    select distinct i.usage_date, i.org_id from inserted i order by i.usage_date, i.org_id
+    insert into losant_usage.usage_days as d (usage_date, org_id, standing, is_waiting)
+    select i.usage_date, i.org_id, max('waiting'::losant_usage.standing) filter (where i.has_metrics),
+      bool_or(i.has_metrics)
+    from inserted i group by i.usage_date, i.org_id order by i.usage_date, i.org_id
     on conflict (usage_date, org_id) do update
       set standing = greatest(d.standing, 'waiting'), is_waiting = true, is_stored = false
-      where d.is_stored or not d.is_waiting`.execute(trx);
+      where excluded.is_waiting and (d.is_stored or not d.is_waiting)`.execute(trx);
   const { rows } = await sql<{ expected: number; present: number }>`
     select count(*) as expected, count(c.stream) filter (where d.org_id is not null) as present from (${cells}) as n
     left join losant_usage.coverage c on c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream

@@ -185,7 +185,9 @@ function getAdvice(
 ): Advice {
   const scope = `--org ${orgId} --stream ${stream}`;
   const backfillCommand = `losant-usage backfill --from ${day} --to ${day} ${scope}`;
-  const waiveCommand = `losant-usage waive --day ${day} ${scope} --reason TEXT`;
+  const waiveCommands = [
+    { when: 'to waive it', command: `losant-usage waive --day ${day} ${scope} --reason TEXT` },
+  ];
   const canBeRead = org.deletedOn === null && !org.isPastHorizon;
   const retryCommands = canBeRead ? [{ when: 'to retry now', command: `${backfillCommand} --force` }] : [];
   if (!org.isOver)
@@ -207,17 +209,17 @@ function getAdvice(
       if (ledger.failedReads === 0) return { text: next ?? 'nothing to do', commands: [] };
       return {
         text: `the last read failed; ${next ?? 'no further read is scheduled'}`,
-        commands: retryCommands,
+        commands: [...retryCommands, ...(ledger.standing === 'stored' ? waiveCommands : [])],
       };
     case 'waived':
       return { text: 'nothing to do; a good read lifts the waiver', commands: [] };
     case 'unavailable':
-      return { text: 'no longer readable', commands: [{ when: 'to waive it', command: waiveCommand }] };
+      return { text: 'no longer readable', commands: waiveCommands };
     case 'in_doubt':
     case 'missing':
       return {
         text: next ?? 'no automatic retry',
-        commands: [...retryCommands, { when: 'to waive it', command: waiveCommand }],
+        commands: [...retryCommands, ...waiveCommands],
       };
   }
 }

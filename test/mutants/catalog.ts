@@ -4,6 +4,7 @@ import { ledgerMutants } from './ledger.ts';
 import { loadingMutants } from './loading.ts';
 import { lockMutants } from './locks.ts';
 import { losantMutants } from './losant.ts';
+import { monthMutants } from './months.ts';
 import { storeMutants } from './store.ts';
 import { streamMutants } from './streams.ts';
 import { trackMutants } from './tracks.ts';
@@ -22,6 +23,7 @@ export const MUTANTS = [
   losantMutants,
   loadingMutants,
   billingMutants,
+  monthMutants,
   viewMutants,
   commandMutants,
   workerMutants,

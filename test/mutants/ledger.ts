@@ -26,8 +26,8 @@ export const ledgerMutants = [
         'where: sql`c.next_read_at',
       ],
       'A changed policy does not delay the next read of an unconfirmed zero': [
-        'sql`least(c.next_read_at, (',
-        'sql`least(null::timestamptz, (',
+        'sql`least(c.next_read_at, $',
+        'sql`least(null::timestamptz, $',
       ],
       'A longer horizon makes cells due again that failed before they became unavailable': [
         'else coalesce(${nextByPolicy}, ${now}::timestamptz) end',
