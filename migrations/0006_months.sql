@@ -186,7 +186,8 @@ return concat_ws(E'\n',
           'losant-usage close --month %s --instance %s%s --dry-run',
           to_char(b.month::timestamp, 'YYYY-MM'), b.instance_id, case when is_closed then ' --adjust' end) end
     else
-      concat('what remains is read again by ' || losant_usage_internal.minute_text(b.next_read_at) || E'\n',
+      concat(case when b.cause <> 'not_final' then
+          'what remains is read again by ' || losant_usage_internal.minute_text(b.next_read_at) || E'\n' end,
         format(E'to accept what remains:\n'
           'losant-usage waive --org %s --day %s..%s --stream %s --reason TEXT',
           b.org_id, losant_usage_internal.day_text(b.first_day), losant_usage_internal.day_text(b.last_day),
