@@ -4,9 +4,17 @@ import { isAmong } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { BEFORE_CREATION, type CellKey } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
-import { horizonStart, LAST_DAY, type Policy } from '../usage/policy.ts';
-import { isCellOfOrgs, setCells } from './coverage.ts';
-import { eachPage, type InstanceLedger, inTransaction, type LedgerWriter } from './lease.ts';
+import { horizonStart, LAST_DAY, lastEndedDay, type Policy } from '../usage/policy.ts';
+import { streamNames } from '../usage/streams/catalog.ts';
+import { countCellsOfOrg, isCellOfOrgs, setCells } from './coverage.ts';
+import {
+  eachPage,
+  type InstanceLedger,
+  inTransaction,
+  type LedgerWriter,
+  repeatInTransactions,
+  TRANSACTION_CELLS,
+} from './lease.ts';
 
 /** The part of an instance that a command or run is about. Null means no restriction. */
 export interface DueScope {
@@ -87,14 +95,15 @@ export async function retryFailedCells(ledger: LedgerWriter, { orgIds, streams }
   const { instanceId, policy } = ledger;
   const nowMs = ledger.now();
   const now = new Date(nowMs).toISOString();
-  await inTransaction(ledger, async (trx) => {
-    await setCells(trx, {
+  await repeatInTransactions(ledger, (trx) =>
+    setCells(trx, {
+      limit: TRANSACTION_CELLS,
       set: sql`next_read_at = ${now}::timestamptz`,
       where: sql`c.failed_reads > 0 and c.next_read_at > ${now}::timestamptz
         and c.usage_date >= ${horizonStart(nowMs, policy)}::date and o.instance_id = ${instanceId}
         and ${isAmong('o.org_id', orgIds)} and ${isAmong('c.stream', streams)}`,
-    });
-  });
+    }),
+  );
 }
 
 /** Makes all cells inside the horizon due, for organizations that have returned. */
@@ -128,17 +137,22 @@ export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
     ) as t where t.at > ${now}::timestamptz))`;
   const nextReadAt = sql`case when c.standing in ('final', 'waived') then ${nextByPolicy}
     else coalesce(${nextByPolicy}, ${now}::timestamptz) end`;
-  await eachPage(ledger, sql`o.deleted_on is null`, async (trx, orgIds) => {
+  const from = horizonStart(nowMs, policy);
+  const pages = {
+    matches: sql`o.deleted_on is null`,
+    cells: countCellsOfOrg({ from, to: lastEndedDay(nowMs) }, streamNames),
+  };
+  await eachPage(ledger, pages, async (trx, orgIds) => {
     await setCells(trx, {
       set: sql`next_read_at = ${nextReadAt}`,
-      where: sql`${isCellOfOrgs(orgIds, { from: horizonStart(nowMs, policy), to: LAST_DAY })}
+      where: sql`${isCellOfOrgs(orgIds, { from, to: LAST_DAY })}
         and c.reason is distinct from ${BEFORE_CREATION} and c.next_read_at is distinct from ${nextReadAt}`,
     });
   });
   await inTransaction(ledger, async (trx) => {
     await sql`
       update losant_usage.instances set policy = ${policyJson}::text::jsonb,
-        horizon_day = case when horizon_day <= ${horizonStart(nowMs, policy)}::date then horizon_day end
+        horizon_day = case when horizon_day <= ${from}::date then horizon_day end
       where instance_id = ${instanceId}`.execute(trx);
   });
 }
