@@ -1,6 +1,6 @@
 /** The text of runs and gaps. */
 import { describe, expect, test } from 'vitest';
-import { renderGaps } from '../../src/cli/gaps.ts';
+import { GapSummary } from '../../src/cli/gaps.ts';
 import { renderRun } from '../../src/cli/run.ts';
 import { LosantError } from '../../src/errors.ts';
 import { findNextCommand, type RunFailure, type RunReport, Tally } from '../../src/loading/report.ts';
@@ -98,7 +98,11 @@ describe('gaps', () => {
     nextReadAt: '2026-11-24T23:57:00.000Z',
     ...more,
   });
-  const render = (gaps: readonly Gap[]) => renderGaps(gaps, [], NOW);
+  const render = (gaps: readonly Gap[]) => {
+    const summary = new GapSummary(NOW);
+    for (const each of gaps) summary.add(each);
+    return summary.render([]);
+  };
 
   test('are grouped by cause, with consecutive days in one line and a command to paste', () => {
     const gaps = [

@@ -26,7 +26,9 @@ describe('a backfill of ten years of five streams', () => {
     const msPerOrg = performance.now() - startedAtMs;
     await using handle = await openWriter(Math.ceil(2 * msPerOrg));
     await markDaysDue(ledger.writer({ policy: LONG_POLICY, db: handle.db }), backfill);
-    expect(await ledger.list(cellsByOrg, ledger.db)).toEqual([1, 2, 3, 4, 5, 6, 7].map((org) => `${org} 18250`));
+    expect(await ledger.list(cellsByOrg, ledger.db)).toEqual(
+      [1, 2, 3, 4, 5, 6, 7].map((org) => `${org} 18250`),
+    );
   });
 
   // Guarantee (Missing numbers): A backfill that is interrupted keeps what it has added, one or more organizations at a
@@ -49,7 +51,9 @@ async function openWriter(statementTimeoutMs: number) {
 }
 
 /** Adds 3,500 days of a stream to six organizations, with some columns of the cells. */
-async function createManyCells(columns: Readonly<Record<string, string | number | null>> = {}): Promise<void> {
+async function createManyCells(
+  columns: Readonly<Record<string, string | number | null>> = {},
+): Promise<void> {
   await ledger.createOrgs(6);
   const names = sql.join([sql``, ...Object.keys(columns).map((name) => sql.ref(name))]);
   const values = sql.join([sql``, ...Object.values(columns)]);
@@ -134,7 +138,11 @@ test.each<[string, ManyCells]>([
           next_read_at: '2026-11-24T06:00:00Z',
         }),
       work: () =>
-        retryFailedCells(ledger.writer({ policy: LONG_POLICY }), { orgIds: null, streams: null, range: null }),
+        retryFailedCells(ledger.writer({ policy: LONG_POLICY }), {
+          orgIds: null,
+          streams: null,
+          range: null,
+        }),
       changed: sql`next_read_at = '2026-11-24T00:15:00Z'`,
       cells: 21_000,
     },
@@ -165,7 +173,12 @@ test('the horizon moves only after the last page, so that the next run marks wha
   const state = sql`select count(*) filter (where standing = 'unavailable') as marked,
     (select horizon_day from losant_usage.instances where instance_id = ${INSTANCE}) as horizon
     from losant_usage.coverage`;
-  await ledger.withTrigger('coverage', killAtLastDay, () => expect(mark()).rejects.toThrow('killed'), 'before update');
+  await ledger.withTrigger(
+    'coverage',
+    killAtLastDay,
+    () => expect(mark()).rejects.toThrow('killed'),
+    'before update',
+  );
   expect(await ledger.list(state, ledger.db)).toEqual(['20000 -']);
   await mark();
   expect(await ledger.list(state, ledger.db)).toEqual(['20460 2026-08-26']);

@@ -7,7 +7,9 @@ const YESTERDAY = '2026-11-23';
 
 /** Returns the number of requests for the usage of organizations so far. */
 async function countUsageRequests({ platform }: Stage): Promise<number> {
-  const { actions } = (await platform.control('stats')) as { actions: Record<string, Record<string, number>> };
+  const { actions } = (await platform.control('stats')) as {
+    actions: Record<string, Record<string, number>>;
+  };
   return Object.entries(actions)
     .filter(([action]) => action.startsWith('instanceOrg.'))
     .flatMap(([, byStatus]) => Object.values(byStatus))
