@@ -122,6 +122,7 @@ create constraint trigger require_seal after insert on losant_usage.statements d
   for each row execute function losant_usage_internal.require_seal();
 
 -- Locking a view locks its tables, in this order and with the rights of its owner: the closer has none to the tables.
+-- Whoever writes to the ledger begins with it too, so that writers and `close` never wait for each other in a circle.
 -- Nobody can write to the view, because it is a join.
 create view losant_usage_internal.ledger_lock as
 select true as is_locked from losant_usage.organizations, losant_usage.tracks, losant_usage.coverage,
@@ -473,7 +474,8 @@ begin
     case when is_adjustment then 'adjustment' else 'closing' end,
     case when current_hash is not null then acceptance_reason end,
     (select count(distinct l.org_id) from losant_usage.statement_lines l where l.statement_id = new_id),
-    i.policy || jsonb_build_object('controlTotals', i.control_totals),
+    i.policy - 'leastFinalAfterHours' || jsonb_build_object('controlTotals', i.control_totals,
+      'finalAfterHours', coalesce(i.policy -> 'leastFinalAfterHours', i.policy -> 'finalAfterHours')),
     (select coalesce(jsonb_agg(to_jsonb(c) order by c.stream, c.compared_with, c.outcome, c.reason), '[]')
       from losant_usage.month_reconciliation(p_instance_id, p_month) c),
     as_of, p.manifest_sha256
@@ -587,7 +589,7 @@ comment on column losant_usage.statements.manifest_sha256 is 'SHA-256 of the man
 comment on column losant_usage.statements.number is 'Sequence number among all statements of the instance, from 1 without gaps.';
 comment on column losant_usage.statements.previous_sha256 is 'manifest_sha256 of the statement with the previous number; null for the first.';
 comment on column losant_usage.statements.reconciliation is 'Reconciliation of the month: days by stream, compared_with, outcome and reason.';
-comment on column losant_usage.statements.rules is 'Policy in force: readAtHours, finalAfterHours, horizonDays, controlTotals.';
+comment on column losant_usage.statements.rules is 'Policy in force: readAtHours, horizonDays, controlTotals, and the least finalAfterHours that was ever in force.';
 comment on table losant_usage.statement_lines is 'Lines of statements by organization and metric; append-only. The sum of quantity over all statements of a month is what was billed.';
 comment on column losant_usage.statement_lines.average is 'Average of a level; null for flows, and without a total.';
 comment on column losant_usage.statement_lines.billed_before is 'What earlier lines of the organization, month and metric billed, in whichever instance; null if nothing.';

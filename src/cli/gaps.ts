@@ -1,9 +1,7 @@
-import { sql } from 'kysely';
 import { EXIT } from '../errors.ts';
 import { waiveCells } from '../ledger/waive.ts';
 import { withoutIdsAndDays } from '../loading/report.ts';
-import { type Gap, type NeverReadInstance, readNeverReadInstances, selectGaps } from '../queries/gaps.ts';
-import { streamRows, VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
+import { type Gap, type NeverReadInstance, readNeverReadInstances, streamGaps } from '../queries/gaps.ts';
 import { JsonList } from '../terminal/output.ts';
 import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showInstant, showWhen } from '../terminal/words.ts';
@@ -26,20 +24,19 @@ export const gaps = defineCommand({
   options: { all: flagOption('also list unavailable and waived cells, which are not gaps') },
   async run(context, { all }) {
     const { output, signal } = context;
-    await using handle = await openSchema(context, { statementTimeoutMs: VIEW_STATEMENT_MS });
+    await using handle = await openSchema(context);
     const instanceIds = await selectInstanceIds(context, handle);
     const neverRead = await readNeverReadInstances(handle.db, instanceIds);
     const summary = new GapSummary(context.hostNow());
     const list = new JsonList(output);
     await list.add(neverRead.map(toGap));
     const scope = { instanceIds, includeResolved: all, isByStream: !output.json };
-    const query = sql<Gap>`${selectGaps(handle.db, scope)}`;
     const take = async (cells: readonly Gap[]) => {
       for (const cell of cells) summary.add(cell);
       await list.add(cells.map(({ orgName: _, ...gap }) => gap));
       return true;
     };
-    await streamRows(handle, query, { signal, take });
+    await streamGaps(handle, scope, { signal, take });
     await list.end();
     return {
       lines: [...neverRead.flatMap(formatNeverRead), ...summary.render(neverRead)],

@@ -1,12 +1,10 @@
-import { sql } from 'kysely';
 import { EXIT } from '../errors.ts';
 import {
   type Comparison,
   countComparisons,
   readReconcileStart,
-  selectDifferences,
+  streamDifferences,
 } from '../queries/reconciliation.ts';
-import { streamRows } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
 import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showQuantity } from '../terminal/words.ts';
@@ -45,7 +43,7 @@ export const reconcile = defineCommand({
       await list.add(comparisons);
       return output.json || rows.length < MAX_TABLE_ROWS;
     };
-    await streamRows(handle, sql<Comparison>`${selectDifferences(handle.db, scope)}`, { signal, take });
+    await streamDifferences(handle, scope, { signal, take });
     await list.end('}');
     return {
       lines: renderReconciliation({ range, counts, rows }),

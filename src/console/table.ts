@@ -288,9 +288,9 @@ async function streamFile<R extends TableRow>(
     file.end();
   });
   await Promise.race([hasBegun, work]);
-  work.catch((error: Error) => {
+  work.catch((error: unknown) => {
     if (!file.destroyed) logger.warn({ err: error, path }, 'download broken off');
-    file.destroy(error);
+    file.destroy(new Error('the download broke off', { cause: error }));
   });
   const name = path.split('/').filter(Boolean).join('-');
   return new Response(Readable.toWeb(file) as ReadableStream, {

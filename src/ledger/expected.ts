@@ -59,8 +59,10 @@ export async function syncTracks(
   // A track begins at the horizon at the earliest, and one that returns where it ended.
   const cells = sql`${streams.length}::integer * (${yesterday}::date + 1 - greatest(o.created_on, ${horizon}::date,
     coalesce((select min(t.next_day) from losant_usage.tracks t where t.org_id = o.org_id),
-      (select i.new_orgs_from from losant_usage.instances i where i.instance_id = ${instanceId}), ${yesterday}::date)))`;
+      (select i.new_orgs_from from losant_usage.instances i where i.instance_id = ${instanceId}),
+      ${yesterday}::date)))`;
   await eachPage(ledger, { matches, cells }, async (trx, page) => {
+    await lockTracks(trx, page);
     const isChosen = sql`(t.stream = any (${streams}::text[]) and ${isAmong('t.org_id', orgIds)})`;
     await sql`
       update losant_usage.tracks t set last_day = k.last_day
@@ -135,8 +137,9 @@ async function lockTracks(trx: Kysely<Schema>, orgIds: readonly string[]): Promi
 }
 
 /**
- * The lock order of the ledger: tracks by (org_id, stream), then coverage by (usage_date, org_id, stream), then
- * usage_days by (usage_date, org_id), each sorted within its statement. Every writer follows it. It is easy to break,
+ * The order in which rows of the ledger are locked: organizations by org_id, tracks by (org_id, stream), coverage by
+ * (usage_date, org_id, stream), usage_days by (usage_date, org_id), then instance_totals, each sorted within its
+ * statement. Every writer follows it. It is easy to break,
  * because a trigger rolls cells up into their day: whoever has changed cells holds day rows, and must not lock further
  * cells in the same transaction. That is why markCellsUnavailable opens a transaction per kind of cell, and why this
  * function locks cells and days from the first affected day on before anything is created. The invariant that all of
@@ -187,9 +190,9 @@ async function insertCells(
 }
 
 /**
- * Marks cells that can no longer be read, page by page: cells past the horizon and cells of deleted organizations have no next read,
- * and are `unavailable` unless they are final or waived. Cells before a creation date that moved later are waived, and
- * can be read again if it moves back.
+ * Marks cells that can no longer be read, page by page: cells past the horizon and cells of deleted organizations have
+ * no next read, and are `unavailable` unless they are final or waived. Cells before a creation date that moved later
+ * are waived, and can be read again if it moves back.
  */
 async function markCellsUnavailable(ledger: RunLedger): Promise<void> {
   const { instanceId, policy } = ledger;
@@ -248,10 +251,10 @@ export interface MarkDueOptions extends DueScope {
 }
 
 /**
- * Makes the cells of a range due, page by page: those that are not stored, or all of them. A backfill first creates the cells of the
- * range and of the days between it and the first day of the track, on which the organization existed. Skips days past
- * the horizon. Needs no lease. Returns the number of existing cells that became due. Throws SettingsError if a named
- * organization or stream has no track.
+ * Makes the cells of a range due, page by page: those that are not stored, or all of them. A backfill first creates
+ * the cells of the range and of the days between it and the first day of the track, on which the organization existed.
+ * Skips days past the horizon. Needs no lease. Returns the number of existing cells that became due. Throws
+ * SettingsError if a named organization or stream has no track.
  */
 export async function markDaysDue(ledger: LedgerWriter, options: MarkDueOptions): Promise<number> {
   const { orgIds: requestedOrgIds, streams, range, insertsCells, force } = options;
