@@ -85,6 +85,15 @@ test.each<[what: string, hasGaps: boolean, failures: readonly Partial<RunFailure
   expect(findNextCommand({ report, tally: { hasGaps } })).toBe(command);
 });
 
+test('a cell that is not read in two passes is counted once', () => {
+  const tally = new Tally(instanceId, () => 0);
+  const range = { from: '2026-11-22', to: '2026-11-23' };
+  const slice = { orgId: orgOf(1), stream: 'device_counts', range, days: ['2026-11-23', '2026-11-22'] };
+  tally.addUnreadSlice(slice, { code: 'timeout', detail: 'not requested' });
+  tally.addUnreadSlice(slice, { code: 'timeout', detail: 'not requested' });
+  expect(tally.counts.cells).toMatchObject({ planned: 2, failed: 2 });
+});
+
 describe('gaps', () => {
   const gap = (org: number, day: string, more: Partial<Gap> = {}): Gap => ({
     instanceId,

@@ -1,7 +1,7 @@
 /** Writes of many cells are divided into transactions: each is short, and an interruption loses only the last one. */
 import { type RawBuilder, sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import { applyPolicy, retryFailedCells } from '../../src/ledger/due.ts';
+import { applyPolicy, readDuePage, retryFailedCells } from '../../src/ledger/due.ts';
 import { createExpectedCells, markDaysDue } from '../../src/ledger/expected.ts';
 import { openAs } from '../support/databases.ts';
 import { POLICY } from '../usage/cells.ts';
@@ -29,6 +29,15 @@ describe('a backfill of ten years of five streams', () => {
     expect(await ledger.list(cellsByOrg, ledger.db)).toEqual(
       [1, 2, 3, 4, 5, 6, 7].map((org) => `${org} 18250`),
     );
+  });
+
+  test('takes one organization at least, however many days it has', async () => {
+    await ledger.createOrgs(1);
+    await ledger.prepare({ streams: STREAMS });
+    const policy = { ...POLICY, horizonDays: 4_400 };
+    const range = { from: '2015-01-01', to: '2026-11-23' };
+    await markDaysDue(ledger.writer({ policy }), { ...backfill, range });
+    expect(await ledger.list(cellsByOrg, ledger.db)).toEqual(['1 21725']);
   });
 
   // Guarantee (Missing numbers): A backfill that is interrupted keeps what it has added, one or more organizations at a
@@ -164,6 +173,24 @@ test.each<[string, ManyCells]>([
   const sizes = rows.map((row) => row.cells);
   expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(cells);
   expect(sizes.at(-1)).toBeLessThanOrEqual(20_000);
+});
+
+test('a page of due cells has at most 20,000, and all of its organizations', async () => {
+  await createManyCells(NEVER_READ);
+  const scope = { orgIds: null, streams: null, range: null };
+  const range = { from: null, to: null, daysBefore: 0 };
+  const read = (afterOrgId: string) =>
+    readDuePage(ledger.writer({ policy: LONG_POLICY }), scope, {
+      ...range,
+      afterOrgId,
+      refusedStreams: [],
+      sinceMs: null,
+      startMs: null,
+    });
+  const first = await read('');
+  expect(Map.groupBy(first, ({ orgId }) => orgId).size).toBe(5);
+  expect(first).toHaveLength(17_500);
+  expect(await read(first.at(-1)?.orgId ?? '')).toHaveLength(3_500);
 });
 
 test('the horizon moves only after the last page, so that the next run marks what an interrupted one has left', async () => {

@@ -1,4 +1,5 @@
 import { billingMutants } from './billing.ts';
+import { boundMutants } from './bounds.ts';
 import { commandMutants } from './commands.ts';
 import { ledgerMutants } from './ledger.ts';
 import { loadingMutants } from './loading.ts';
@@ -17,6 +18,7 @@ export const MUTANTS = [
   ledgerMutants,
   storeMutants,
   lockMutants,
+  boundMutants,
   losantMutants,
   loadingMutants,
   billingMutants,

@@ -254,8 +254,8 @@ export const loadingMutants = [
     },
     {
       'A slice that is rejected for its length is requested in shorter ones': [
-        'canSucceedInHalves(error) ? halveSlice(slice) : null;',
-        'null;',
+        `kind === 'refused' || kind === 'timeout' ? halveSlice(slice)`,
+        `kind === 'timeout' ? halveSlice(slice)`,
       ],
     },
   ),
