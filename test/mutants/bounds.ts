@@ -14,7 +14,7 @@ export const boundMutants = [
     },
   ),
   plant(
-    { file: 'src/ledger/lease.ts', test: PAGES, only: 'cells past the horizon' },
+    { file: 'src/ledger/lease.ts', test: PAGES, only: 'are changed in transactions' },
     {
       'Cells are marked until none is left': [
         'while ((await inTransaction(ledger, work)) > 0);',
@@ -78,7 +78,7 @@ export const boundMutants = [
     },
   ),
   plant(
-    { file: 'src/loading/pipeline.ts', test: REQUESTS, only: '60 days' },
+    { file: 'src/loading/pipeline.ts', test: REQUESTS, only: 'a backfill of' },
     {
       'A request of recent days includes older ones': [
         'Math.max(...streams.map(({ maxDays }) => maxDays)) - 1',

@@ -49,7 +49,7 @@ async function startSmallWorker() {
   return { ...worker, getStatus };
 }
 
-// Guarantee (Console): A file needs little memory, however many rows it has.
+// Guarantee (Operation): A file needs little memory, however many rows it has.
 test('four downloads of 40,000 rows at once do not end a worker with a small heap', async () => {
   const { url, getStatus } = await startSmallWorker();
   const countLines = async () => (await (await fetch(`${url}/gaps?format=csv`)).text()).split('\r\n').length;
