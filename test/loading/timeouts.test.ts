@@ -16,18 +16,16 @@ function toResults(endings: readonly Ending[]): SliceResult[] {
   });
 }
 
-/** Returns which of the slices are requested, if they come at once and end as told. */
+/** Returns which of the slices are requested, if they follow each other and end like this. */
 async function extractAll(slices: readonly (readonly Ending[])[]): Promise<boolean[]> {
   const timeouts = new Timeouts();
   const requested: boolean[] = [];
-  await Promise.all(
-    slices.map((endings, index) =>
-      timeouts.extractInTurn(SLICE, async (isGivenUp) => {
-        requested[index] = !isGivenUp;
-        return await Promise.resolve(isGivenUp ? [] : toResults(endings));
-      }),
-    ),
-  );
+  for (const endings of slices) {
+    await timeouts.extractInTurn(SLICE, async (isGivenUp) => {
+      requested.push(!isGivenUp);
+      return await Promise.resolve(isGivenUp ? [] : toResults(endings));
+    });
+  }
   return requested;
 }
 

@@ -53,10 +53,14 @@ export const boundMutants = [
     { file: 'src/ledger/expected.ts', test: PAGES, only: 'the horizon moves' },
     {
       'The horizon moves after all cells past it are marked': [
-        `      limit: TRANSACTION_CELLS,
+        `await repeatInTransactions(ledger, (trx) =>
+    setCells(trx, {
+      limit: TRANSACTION_CELLS,
       set: unavailableColumns(pastHorizon),`,
-        `      limit: Number(sql\`update losant_usage.instances set horizon_day = \${horizon}::date\`.execute(ledger.db)
-        .then(() => 0) && TRANSACTION_CELLS),
+        `await repeatInTransactions(ledger, async (trx) =>
+    (await sql\`update losant_usage.instances set horizon_day = \${horizon}::date\`.execute(trx)) &&
+    setCells(trx, {
+      limit: TRANSACTION_CELLS,
       set: unavailableColumns(pastHorizon),`,
       ],
     },
