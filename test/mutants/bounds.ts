@@ -43,9 +43,14 @@ export const boundMutants = [
         '(select sum(least(t.last_day + 1, losant_usage_internal.today()) - t.next_day)',
         '(select sum(0)',
       ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/tracks.ts', test: 'test/ledger/expected.test.ts', only: 'killed between two pages' },
+    {
       'Tracks begin for as many organizations at a time as make 20,000 cells': [
-        'const cells = sql`${streams.length}::integer *',
-        'const cells = sql`${streams.length * 0}::integer *',
+        'return sql`${streams.length}::integer *',
+        'return sql`${streams.length * 0}::integer *',
       ],
     },
   ),
