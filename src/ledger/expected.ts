@@ -14,6 +14,7 @@ import { isCellOfOrgs, requireAll, setCells } from './coverage.ts';
 import type { DueScope } from './due.ts';
 import { eachPage, type InstanceLedger, inTransaction, type LedgerWriter } from './lease.ts';
 import type { RunLedger } from './load.ts';
+import { addTotals } from './sums.ts';
 
 /** The organizations and streams that the settings choose. */
 interface TrackedScope {
@@ -169,6 +170,7 @@ async function insertCells(
     left join losant_usage.coverage c on c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream
     left join losant_usage.usage_days d on d.usage_date = n.usage_date and d.org_id = n.org_id`.execute(trx);
   requireAll('coverage', rows[0]?.expected ?? 0, rows[0]?.present ?? 0);
+  await addTotals(trx, cells);
 }
 
 /**

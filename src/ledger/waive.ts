@@ -7,7 +7,8 @@ import { FIRST_DAY, type Policy } from '../usage/policy.ts';
 import { keysOf, setCells } from './coverage.ts';
 import { createExpectedCellsOf, lockOrgs } from './expected.ts';
 import { inTransaction } from './lease.ts';
-import { invalidateSumsOf, liftWaivers } from './load.ts';
+import { liftWaivers } from './load.ts';
+import { computeOurSums } from './sums.ts';
 
 export interface Waiver {
   readonly orgId: string;
@@ -32,7 +33,7 @@ const IS_WAIVABLE = sql<boolean>`standing in ('missing', 'in_doubt', 'unavailabl
  */
 export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<CellKey[]> {
   const { orgId, streams, range, reason, policy } = waiver;
-  return await inTransaction({ db, lease: null }, async (trx) => {
+  const waivedCells = await inTransaction({ db, lease: null }, async (trx) => {
     await lockOrgs(trx, [orgId], FIRST_DAY);
     // A cell that no run has created yet can be missing too.
     await createExpectedCellsOf(trx, [orgId], policy);
@@ -48,8 +49,7 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Ce
       .orderBy('stream')
       .execute();
     const waivableCells = cells.filter(({ isWaivable }) => isWaivable);
-    const [first] = waivableCells;
-    if (first === undefined) throw toNothingWaivedError(waiver, cells.length);
+    if (waivableCells.length === 0) throw toNothingWaivedError(waiver, cells.length);
     await setCells(trx, {
       set: sql`standing = 'waived', failed_reads = 0, reason = ${WAIVED}, detail = ${reason}`,
       where: sql`(c.usage_date, c.org_id, c.stream) in (
@@ -65,10 +65,11 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Ce
           .select(['k.usage_date', 'k.stream', 'k.org_id', sql<string>`${reason}`.as('reason')]),
       )
       .execute();
-    await invalidateSumsOf(trx, first.instanceId, waivableCells);
-    await sql`select losant_usage_internal.compute_our_sums(${first.instanceId})`.execute(trx);
-    return waivableCells.map(({ orgId: org, stream, day }) => ({ orgId: org, stream, day }));
+    return waivableCells;
   });
+  const days = new Map(waivedCells.map(({ instanceId, day }) => [day, instanceId]));
+  for (const [day, instanceId] of days) await computeOurSums({ db, lease: null, instanceId }, day);
+  return waivedCells.map(({ orgId: org, stream, day }) => ({ orgId: org, stream, day }));
 }
 
 function toNothingWaivedError({ orgId, range }: Waiver, cells: number): SettingsError {

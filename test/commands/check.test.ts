@@ -50,7 +50,7 @@ async function check(changes: Env = {}, ...args: readonly string[]) {
   return { ...ended, document, failed, failedNames: failed.map(({ name }) => name), names };
 }
 
-const DATABASE = ['settings', 'database', 'schema', 'rights', 'clock.database', 'api_url'];
+const DATABASE = ['settings', 'database', 'schema', 'rights', 'clock.database', 'api_url', 'sums'];
 const INSTANCE = ['instance.get', 'clock.losant', 'instanceOrgs.get'];
 const USAGE = ['deviceCounts', 'notebookMinuteCounts', 'payloadCounts', 'payloadCountsBreakdown'];
 const ORG = ['instanceOrg.get', ...USAGE.map((action) => `instanceOrg.${action}`)];

@@ -1,7 +1,7 @@
 /** The comparison of our sums with control totals and counterparts: what differs, and why something is not compared. */
 import { type RawBuilder, sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { cellResponse, INSTANCE, useLedger } from '../ledger/ledger.ts';
+import { COMPUTE_SUMS, cellResponse, INSTANCE, useLedger } from '../ledger/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { asOwner } from '../support/databases.ts';
 import { devices, hours, POLICY, report, sources, totals } from '../usage/cells.ts';
@@ -34,7 +34,6 @@ beforeEach(async () => {
   await setTotal(20);
 });
 
-const COMPUTE_SUMS = sql`select losant_usage_internal.compute_our_sums(${INSTANCE})`;
 /** Sets the control total of the devices, and when it was read; 25 October is late enough. */
 const setTotal = (quantity: number | null, lastReadAt: string | null = '2026-10-25') =>
   ledger.asProgram(
