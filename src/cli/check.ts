@@ -132,7 +132,9 @@ async function checkDatabase(checking: CheckContext): Promise<void> {
   if (database === undefined) return;
   await using handle = database;
   const schema = await runCheck(checking, 'schema', () => checkSchema(checking, handle));
-  await runCheck(checking, 'rights', () => checkRights(checking, handle, schema.value === 'empty'));
+  const rights = await runCheck(checking, 'rights', () =>
+    checkRights(checking, handle, schema.value === 'empty'),
+  );
   await runCheck(checking, 'clock.database', async () => {
     const now = await readClock(checking, handle);
     return { message: describeClock(now() - hostNow()) };
@@ -143,7 +145,7 @@ async function checkDatabase(checking: CheckContext): Promise<void> {
       await requireApiUrl(handle.db, instance);
       return { message: `the database holds usage from ${instance.apiUrl}, or none yet` };
     });
-    await runCheck(checking, 'sums', () => checkSums(handle, instance));
+    if (rights.error === null) await runCheck(checking, 'sums', () => checkSums(handle, instance));
   }
 }
 

@@ -21,7 +21,7 @@ const deviceResponse = (orgId: string, total: number, day = DAY) =>
   cellResponse(orgId, 'device_counts', day, report(devices(4, 1, total)));
 const readSums = () =>
   ledger.list(sql`select to_char(usage_date, 'MM-DD') as day, our_sum, orgs_unsettled, orgs_expected
-    from losant_usage.instance_totals where metric = 'devices_total' order by usage_date`);
+    from losant_usage.instance_totals where instance_id = ${INSTANCE} and metric = 'devices_total' order by usage_date`);
 const readInvalid = async (column = sql`to_char(usage_date, 'MM-DD')`) =>
   await ledger.list(
     sql`select distinct ${column} as key from losant_usage.instance_totals where our_sum is null order by 1`,
@@ -37,11 +37,32 @@ const waive = (orgId: string, day = DAY) =>
     policy: POLICY,
   });
 
-/** Counts the statements that wait for a lock of another session. */
-async function countWaiting(): Promise<number> {
-  const { rows } = await sql`select from pg_stat_activity
-    where datname = current_database() and wait_event_type = 'Lock'`.execute(ledger.db);
+/** Counts the statements with this text that wait for a lock of another session. */
+async function countWaiting(text = ''): Promise<number> {
+  const { rows } = await sql`select from pg_stat_activity where datname = current_database()
+    and wait_event_type = 'Lock' and query like ${`%${text}%`}`.execute(ledger.db);
   return rows.length;
+}
+
+/** Creates an organization of another instance, with cells on the day. */
+async function createOtherOrg(...streams: readonly string[]): Promise<string> {
+  await ledger.asProgram(
+    sql`insert into losant_usage.instances (instance_id, api_url) values (${OTHER}, 'https://api.example.com')
+      on conflict do nothing`,
+  );
+  const orgId = await ledger.createOrg({ createdOn: DAY, instanceId: OTHER });
+  await ledger.expectDays({ from: DAY, to: DAY }, streams, orgId);
+  await createExpectedCells(ledger.writer({ instanceId: OTHER }));
+  return orgId;
+}
+
+/** Lists an organization here that the other instance no longer lists. */
+async function move(orgId: string): Promise<void> {
+  await setOrg(orgId, sql`unlisted_on = '2026-11-23'`);
+  const period = { currentPeriodStart: null, currentPeriodEnd: null };
+  const ids = { orgId, instanceId: INSTANCE, referralId: null, planId: null, customerId: null };
+  const org = { ...ids, ...period, name: 'Acme', createdOn: DAY, tags: [], limits: {} };
+  await upsertOrganizations(ledger.writer(), [org]);
 }
 
 /**
@@ -88,49 +109,54 @@ describe('while a load is in flight, and the sum is not computed yet,', () => {
   });
 
   test('an organization moves after it, with what it has stored', async () => {
-    await ledger.asProgram(
-      sql`insert into losant_usage.instances (instance_id, api_url) values (${OTHER}, 'https://api.example.com')
-        on conflict do nothing`,
-    );
-    const orgId = await ledger.createOrg({ createdOn: '2026-11-20', instanceId: OTHER });
-    const streams = ['payload_totals', 'payload_hours'];
-    await ledger.expectDays({ from: DAY, to: DAY }, streams, orgId);
-    await createExpectedCells(ledger.writer({ instanceId: OTHER }));
-    const load = (all: Numbers) => [
+    const orgId = await createOtherOrg('payload_totals', 'payload_hours');
+    const responses = (all: Numbers) => [
       cellResponse(orgId, 'payload_totals', DAY, report(totals(17, 21, 900))),
       cellResponse(orgId, 'payload_hours', DAY, report(all)),
     ];
-    await ledger.load(load(hours(17, 20, 900)), { instanceId: OTHER });
+    await ledger.load(responses(hours(17, 20, 900)), { instanceId: OTHER });
     const readDifferences = () =>
       ledger.list(sql`select instance_id, our_sum, counterpart_sum, orgs_differing
         from losant_usage.instance_totals where metric = 'payload_all_count' order by instance_id`);
     await compute();
     expect(await readDifferences()).toEqual([`${OTHER} 21 20 1`]);
-
-    await setOrg(orgId, sql`unlisted_on = '2026-11-23'`);
-    const listed = {
-      orgId,
-      instanceId: INSTANCE,
-      name: 'Acme',
-      createdOn: '2026-11-20',
-      tags: [],
-      limits: {},
-    };
-    const attributes = {
-      referralId: null,
-      planId: null,
-      customerId: null,
-      currentPeriodStart: null,
-      currentPeriodEnd: null,
-    };
-    const move = async () => {
-      await upsertOrganizations(ledger.writer(), [{ ...listed, ...attributes }]);
+    const moveAndCompute = async () => {
+      await move(orgId);
       await computeOurSums(ledger.writer(), DAY);
     };
-    await duringLoad(load(hours(17, 21, 900)), move, OTHER);
-    await computeOurSums(ledger.writer({ instanceId: OTHER }), DAY);
+    await duringLoad(responses(hours(17, 21, 900)), moveAndCompute, OTHER);
+    await compute();
     expect(await readDifferences()).toEqual([`${INSTANCE} 21 21 0`, `${OTHER} 0 - -`]);
   });
+});
+
+test('a load that waits for an organization to move invalidates the sums of its new instance', async () => {
+  const { db } = ledger;
+  const orgId = await createOtherOrg('device_counts');
+  await waive(orgId);
+  const load = () => ledger.load([deviceResponse(orgId, 20)], { instanceId: OTHER });
+  const waiting = (text: string) => until(`${text} waits`, async () => (await countWaiting(text)) === 1);
+  const ends: Promise<unknown>[] = [];
+  const hold = 'perform pg_advisory_xact_lock(17); return new;';
+  await ledger.withTrigger('organization_history', hold, async () => {
+    // Holds the load at its end, where it lifts the waiver.
+    await db.transaction().execute(async (waiver) => {
+      await sql`select from losant_usage.waivers for update`.execute(waiver);
+      await db.transaction().execute(async (trx) => {
+        await sql`select pg_advisory_xact_lock(17)`.execute(trx);
+        ends.push(move(orgId));
+        await waiting('organization_history');
+        ends.push(load());
+        await waiting('coverage');
+      });
+      await waiting('waivers');
+      let isDone = false;
+      ends.push(computeOurSums(ledger.writer(), DAY).finally(() => (isDone = true)));
+      await until('the computation waits or is done', async () => isDone || (await countWaiting()) === 2);
+    });
+    await Promise.all(ends);
+  });
+  expect(await readSums()).toEqual(['11-20 20 0 1']);
 });
 
 describe('the sums of a day become invalid', () => {
@@ -144,7 +170,10 @@ describe('the sums of a day become invalid', () => {
     expect(await readInvalid(sql`metric`)).toEqual(devicesOnly);
     const otherId = await ledger.createOrg();
     await compute();
-    await ledger.expectDays({ from: DAY, to: DAY }, ['device_counts'], otherId);
+    await ledger.asProgram(
+      sql`insert into losant_usage.coverage (usage_date, org_id, stream, reason)
+        values (${DAY}, ${otherId}, 'device_counts', 'never_read')`,
+    );
     expect(await readInvalid(sql`to_char(usage_date, 'MM-DD ') || metric`)).toEqual(
       devicesOnly.map((metric) => `11-20 ${metric}`),
     );
@@ -211,6 +240,14 @@ describe('the sums of a day become invalid', () => {
     await compute();
     expect(await readSums()).toEqual(['11-18 0 1 1', '11-19 0 1 2', '11-20 0 1 2']);
   });
+});
+
+test('an organization that moves invalidates the sums of both instances', async () => {
+  const orgId = await createOtherOrg('device_counts');
+  await ledger.expectDays({ from: DAY, to: DAY }, ['device_counts']);
+  await compute();
+  await move(orgId);
+  expect(await readInvalid(sql`instance_id`)).toEqual([INSTANCE, OTHER]);
 });
 
 test('a waiver computes the sums of its own days only', async () => {
