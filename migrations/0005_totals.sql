@@ -1,5 +1,5 @@
 -- Losant's control totals of the instance by day, our sums, and the sums of counterparts, which count the same payloads
--- in another stream. Nothing here changes usage.
+-- in another stream. A row exists for every day and metric of a cell. Nothing here changes usage.
 
 create table losant_usage.instance_totals (
   instance_id text collate "C" not null references losant_usage.instances,
@@ -54,8 +54,8 @@ create view losant_usage_internal.counterparts (metric, stream) as values
   ('payload_source_count', 'payload_totals'), ('payload_billable_count', 'payload_hours'),
   ('payload_all_count', 'payload_hours'), ('payload_all_bytes', 'payload_hours');
 
--- The sum of each metric and that of its counterpart, over the organizations of which both are stored and settled. Hours
--- that were waived are not compared.
+-- The sum of each metric and that of its counterpart, over the organizations of which both are stored and settled.
+-- Hours that were waived are not compared.
 create function losant_usage_internal.counterpart_sums(p_instance_id text, day date)
 returns table (metric text, counterpart text, counterpart_own_sum numeric, counterpart_sum numeric,
   orgs_differing integer)
@@ -142,8 +142,8 @@ $$;
 create trigger invalidate_sums after insert on losant_usage.coverage referencing new table as new_cells
   for each statement execute function losant_usage_internal.invalidate_sums_of_new_cells();
 
--- Invalidates the sums of cells that have other numbers, or became settled or unsettled. Control totals of other numbers
--- are due again.
+-- Invalidates the sums of cells that have other numbers, or became settled or unsettled. Control totals of other
+-- numbers are due again.
 create function losant_usage_internal.invalidate_sums_of_changed_cells() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -198,8 +198,8 @@ create trigger invalidate_sums_of_new_orgs after insert on losant_usage.organiza
   referencing new table as new_orgs
   for each statement execute function losant_usage_internal.invalidate_sums_of_new_orgs();
 
--- Invalidates the sums of the days on which an organization existed in an instance either before or after the change: the
--- days between two dates, or all days in both instances of a transfer.
+-- Invalidates the sums of the days on which an organization existed in an instance either before or after the change:
+-- the days between two dates, or all days in both instances of a transfer.
 create function losant_usage_internal.invalidate_sums_of_changed_orgs() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -276,7 +276,7 @@ comment on column losant_usage.instance_totals.counterpart_sum is 'Sum of the co
 comment on column losant_usage.instance_totals.orgs_expected is 'Organizations that existed on the day (count).';
 comment on column losant_usage.instance_totals.orgs_summed is 'Organizations in our sum (count).';
 comment on column losant_usage.instance_totals.orgs_unsettled is 'Organizations whose cell is not settled (count).';
-comment on column losant_usage.instance_totals.our_sum is 'Our sum over the organizations; null from a change until the end of the run that made it.';
+comment on column losant_usage.instance_totals.our_sum is 'Our sum over the organizations; null from a change of a cell or organization until the end of the run that made it.';
 comment on view losant_usage.reconciliation is 'Our sums compared with control totals (compared_with = losant) and with counterpart streams, by instance, day and metric. Source: instance_totals.';
 comment on column losant_usage.reconciliation.compared_with is 'losant for the control total, otherwise the counterpart stream.';
 comment on column losant_usage.reconciliation.orgs_missing is 'Organizations that existed on the day but are not in our sum (count); null for a counterpart.';

@@ -19,8 +19,8 @@ export async function computeOurSums(
 }
 
 /**
- * Adds the totals of the metrics of cells `c` that have been created, or have come from another instance, and invalidates
- * those that another transaction has added in the meantime.
+ * Adds the totals of the metrics of cells that were created, or have come from another instance, and invalidates those
+ * that another transaction has added in the meantime.
  */
 export async function addTotals(trx: Kysely<Schema>, cells: RawBuilder<unknown>): Promise<void> {
   await sql`

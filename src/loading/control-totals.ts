@@ -97,8 +97,9 @@ async function readTotalsDue({ context, options }: Session): Promise<CellKey[]> 
       and c.usage_date >= ${horizonStart(nowMs, policy)}::date
       and (c.last_read_at is null
         or (${isWithin('c.usage_date', getForcedRange(options))} and ${isAmong('c.stream', options.streams)})
-        or (c.result in ('not_read', 'total_not_final', 'differs') and (c.last_read_at < ${at} - interval '1 day'
-          or (c.last_read_at < c.final_at and c.final_at <= ${at}))))`.execute(db);
+        or (c.result in ('not_read', 'refused', 'total_not_final', 'differs')
+          and (c.last_read_at < ${at} - interval '1 day'
+            or (c.last_read_at < c.final_at and c.final_at <= ${at}))))`.execute(db);
   return rows;
 }
 
