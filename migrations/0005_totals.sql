@@ -28,15 +28,37 @@ return (created_on <= day) is not false and (deleted_on >= day) is not false;
 -- The sums of a day. Functions instead of views: each is computed once, before it is joined. As part of a larger query
 -- the planner would repeat them for every row of a table that it takes for empty, as in a first run.
 
--- Our sum of each metric, over the organizations that have it.
+-- Our sum of each metric, over the organizations that have it. The numbers of a stream are stored together.
 create function losant_usage_internal.metric_sums(p_instance_id text, day date)
 returns table (metric text, our_sum numeric, orgs_summed integer)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-  select m.metric, coalesce(sum(losant_usage_internal.number_of(d, m.metric)), 0),
-    count(losant_usage_internal.number_of(d, m.metric))::integer
-  from losant_usage.metrics m
-  left join losant_usage.daily_usage d on d.instance_id = p_instance_id and d.usage_date = day
-  group by m.metric
+  select m.metric, coalesce(m.our_sum, 0), m.orgs::integer
+  from (
+    select count(d.devices_total) as device_orgs, count(d.notebook_minutes) as notebook_orgs,
+      count(d.payload_all_count) as total_orgs, count(d.payload_source_count) as source_orgs,
+      sum(d.devices_created) as devices_created, sum(d.devices_deleted) as devices_deleted,
+      sum(d.devices_total) as devices_total, sum(d.notebook_minutes) as notebook_minutes,
+      sum(d.notebook_completed) as notebook_completed, sum(d.notebook_canceled) as notebook_canceled,
+      sum(d.notebook_errored) as notebook_errored, sum(d.notebook_timeout) as notebook_timeout,
+      sum(d.payload_billable_count) as payload_billable_count, sum(d.payload_all_count) as payload_all_count,
+      sum(d.payload_all_bytes) as payload_all_bytes, sum(d.payload_source_count) as payload_source_count
+    from losant_usage.usage_days d join losant_usage.organizations o on o.org_id = d.org_id
+    where d.usage_date = day and o.instance_id = p_instance_id
+  ) as s
+  cross join lateral (values
+    ('devices_created', s.devices_created, s.device_orgs),
+    ('devices_deleted', s.devices_deleted, s.device_orgs),
+    ('devices_total', s.devices_total, s.device_orgs),
+    ('notebook_minutes', s.notebook_minutes, s.notebook_orgs),
+    ('notebook_completed', s.notebook_completed, s.notebook_orgs),
+    ('notebook_canceled', s.notebook_canceled, s.notebook_orgs),
+    ('notebook_errored', s.notebook_errored, s.notebook_orgs),
+    ('notebook_timeout', s.notebook_timeout, s.notebook_orgs),
+    ('payload_billable_count', s.payload_billable_count, s.total_orgs),
+    ('payload_all_count', s.payload_all_count, s.total_orgs),
+    ('payload_all_bytes', s.payload_all_bytes, s.total_orgs),
+    ('payload_source_count', s.payload_source_count, s.source_orgs)
+  ) as m (metric, our_sum, orgs)
 $$;
 
 -- The number of cells of each stream that are not settled.
@@ -245,7 +267,7 @@ cross join lateral (
       when t.quantity is null and t.last_read_at >= f.final_at then 'omitted'
       when t.quantity is null and i.totals_problem is not null then 'refused'
       when t.our_sum = t.quantity then 'equal'
-      -- It will not be requested any more.
+      -- It is no longer requested.
       when t.usage_date < f.horizon and (t.last_read_at >= f.final_at) is not true then 'past_horizon'
       when t.quantity is null then 'not_read'
       when (t.last_read_at >= f.final_at) is not true then 'total_not_final'

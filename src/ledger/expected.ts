@@ -122,7 +122,7 @@ async function lockTracks(trx: Kysely<Schema>, orgIds: readonly string[]): Promi
 
 /**
  * The lock order of the ledger: tracks by (org_id, stream), then coverage by (usage_date, org_id, stream), then
- * usage_days by (usage_date, org_id), each sorted within its statement. Every writer follows it. It is easy to break,
+ * usage_days by (usage_date, org_id), then instance_totals, each sorted within its statement. Every writer follows it. It is easy to break,
  * because a trigger rolls cells up into their day: whoever has changed cells holds day rows, and must not lock further
  * cells in the same transaction. That is why markCellsUnavailable opens a transaction per kind of cell, and why this
  * function locks cells and days from the first affected day on before anything is created. The invariant that all of
