@@ -7,6 +7,7 @@ create table losant_usage.instances (
   policy jsonb not null default '{}',
   control_totals text not null default 'block' check (control_totals in ('block', 'show')),
   new_orgs_from date,
+  collected_from date,
   listed_at timestamptz,
   list_problem text,
   totals_problem text,
@@ -24,7 +25,8 @@ create table losant_usage.leases (
   host text not null,
   acquired_at timestamptz not null,
   expires_at timestamptz not null,
-  epoch bigint not null generated always as identity
+  -- Unique, so that it is a key to Postgres: a lock FOR KEY SHARE holds off takeovers, and lets renewals pass.
+  epoch bigint not null generated always as identity unique
 );
 
 create table losant_usage.organizations (
@@ -107,12 +109,13 @@ create trigger reject_rewrite before truncate on losant_usage.runs
   execute function losant_usage_internal.reject_write('the record of runs is append-only');
 
 comment on table losant_usage.instances is 'The Losant instances that this database tracks, one row each from the first attempt to read one. Written by losant-usage.';
+comment on column losant_usage.instances.collected_from is 'First usage day that is collected (UTC): the day before the first run, or the first day of a backfill of everything; null before the first run.';
 comment on column losant_usage.instances.control_totals is 'Setting CONTROL_TOTALS: block, if a difference from a control total blocks the month, or show.';
 comment on column losant_usage.instances.horizon_day is 'Oldest day that could still be read when cells before it were last retired (UTC); null before the first run.';
 comment on column losant_usage.instances.new_orgs_from is 'First usage day of a newly listed organization (UTC): the day before the first run over all organizations; null while LOSANT_ORG_IDS selects some.';
 comment on column losant_usage.instances.org_transferred_on is 'Last usage day whose control totals are not comparable, because an organization was transferred from or to another instance (UTC); null if none was.';
 comment on column losant_usage.instances.retired_at is 'When the instance was retired (UTC); null while it is read, and again from the next attempt.';
-comment on column losant_usage.instances.policy is 'Settings from which next_read_at was last computed: readAtHours, finalAfterHours, horizonDays.';
+comment on column losant_usage.instances.policy is 'Settings from which next_read_at was last computed: readAtHours, finalAfterHours, horizonDays; and the least finalAfterHours so far.';
 comment on table losant_usage.leases is 'Which process runs for which instance, one row per instance. Written by losant-usage.';
 comment on column losant_usage.leases.acquired_at is 'When the lease was acquired (UTC, database clock).';
 comment on column losant_usage.leases.epoch is 'Fencing number; a write under an earlier epoch is rejected.';

@@ -3,6 +3,7 @@ import { type Expression, type Kysely, type RawBuilder, sql } from 'kysely';
 import { jsonArrayFrom } from 'kysely/helpers/postgres';
 import { CLOCK, toInstantText } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
+import { retryTransaction } from '../database/retry.ts';
 import type { Schema } from '../database/schema.ts';
 import { readClosingRefusal } from '../database/sqlstate.ts';
 import { SettingsError } from '../errors.ts';
@@ -55,31 +56,38 @@ export async function closeMonth(
   instance: BilledInstance,
   request: CloseRequest,
 ): Promise<CloseOutcome> {
-  const { month, acceptance, isDryRun } = request;
-  const { instanceId } = instance;
+  const work = (trx: Kysely<Schema>) => createStatement(trx, instance, request);
   try {
-    return await db.transaction().execute(async (trx) => {
-      // In SQL, because kysely's driver for PGlite ignores the isolation level of a transaction.
-      await sql`set transaction isolation level repeatable read`.execute(trx);
-      // A dry run takes no lock, so it may see a part of a load in progress.
-      const document = isDryRun ? null : await beginStatement(trx, instanceId, request);
-      if (document === null) return await readDraft(trx, instance, request);
-      await createPack(trx, document, request);
-      const statements = await readStatements(trx, { month, instanceIds: [instanceId] });
-      const lines = sql<Line>`(select * from losant_usage.statement_lines
-        where statement_id = ${document.id}::uuid)`;
-      const blockersHash = acceptance?.blockersHash ?? null;
-      return {
-        kind: 'closed',
-        statement: statements.find(({ statementId }) => statementId === document.id) ?? null,
-        ...(await readClosePreview(trx, { month, instanceId }, { blockersHash, lines })),
-      };
-    });
+    return await retryTransaction(() => db.transaction().execute(work));
   } catch (error) {
     const refusal = readClosingRefusal(error);
     if (refusal === null) throw error;
     throw new SettingsError(refusal.message, { hint: refusal.hint, cause: error });
   }
+}
+
+async function createStatement(
+  trx: Kysely<Schema>,
+  instance: BilledInstance,
+  request: CloseRequest,
+): Promise<CloseOutcome> {
+  const { month, acceptance, isDryRun } = request;
+  const { instanceId } = instance;
+  // In SQL, because kysely's driver for PGlite ignores the isolation level of a transaction.
+  await sql`set transaction isolation level repeatable read`.execute(trx);
+  // A dry run takes no lock, so it may see a part of a load in progress.
+  const document = isDryRun ? null : await beginStatement(trx, instanceId, request);
+  if (document === null) return await readDraft(trx, instance, request);
+  await createPack(trx, document, request);
+  const statements = await readStatements(trx, { month, instanceIds: [instanceId] });
+  const lines = sql<Line>`(select * from losant_usage.statement_lines
+    where statement_id = ${document.id}::uuid)`;
+  const blockersHash = acceptance?.blockersHash ?? null;
+  return {
+    kind: 'closed',
+    statement: statements.find(({ statementId }) => statementId === document.id) ?? null,
+    ...(await readClosePreview(trx, { month, instanceId }, { blockersHash, lines })),
+  };
 }
 
 /**
@@ -142,9 +150,6 @@ async function fixSnapshot(trx: Kysely<Schema>): Promise<string> {
   await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(trx);
   const { at } = await trx.selectNoFrom(toInstantText(CLOCK).as('at')).executeTakeFirstOrThrow();
   await sql`rollback to savepoint loads`.execute(trx);
-  // Set here, because a pooler may hand out a session that prepareSession has not seen.
-  await sql`select set_config('synchronous_commit', case current_setting('synchronous_commit')
-    when 'off' then 'on' else current_setting('synchronous_commit') end, true)`.execute(trx);
   return at;
 }
 

@@ -4,7 +4,7 @@ import type { UsageDay } from '../usage/day.ts';
 import type { Organization, UnreadableOrg } from '../usage/organization.ts';
 import { FIRST_DAY, lastEndedDay } from '../usage/policy.ts';
 import { requeueCells } from './due.ts';
-import { lockOrgs } from './expected.ts';
+import { lockCellsOf } from './expected.ts';
 import { inTransaction, type LedgerWriter } from './lease.ts';
 import { addTotals } from './sums.ts';
 
@@ -51,13 +51,14 @@ export async function upsertOrganizations(
   if (rows.size === 0) return [];
   const seenAt = new Date(nowMs).toISOString();
   return await inTransaction(ledger, async (trx) => {
-    const lockedOrgs = await lockDeletedAndForeign(trx, { instanceId, orgIds: [...rows.keys()], seenAt });
+    const lockedOrgs = await lockExistingOrgs(trx, { instanceId, orgIds: [...rows.keys()], seenAt });
     const foreignOrgs = lockedOrgs.filter(({ canTransfer }) => !canTransfer);
-    for (const { orgId } of foreignOrgs) rows.delete(orgId);
+    const foreignIds = new Set(orgIdsOf(foreignOrgs));
+    const instanceRows = new Map([...rows].filter(([orgId]) => !foreignIds.has(orgId)));
     const changedOrgs = lockedOrgs.filter(({ canTransfer }) => canTransfer);
-    if (changedOrgs.length > 0) await lockOrgs(trx, orgIdsOf(changedOrgs), FIRST_DAY);
-    await upsertRows(trx, [...rows.values()], { instanceId, seenAt });
-    await recordVersions(trx, [...rows.keys()], seenAt);
+    if (changedOrgs.length > 0) await lockCellsOf(trx, orgIdsOf(changedOrgs), FIRST_DAY);
+    await upsertRows(trx, [...instanceRows.values()], { instanceId, seenAt });
+    await recordVersions(trx, [...instanceRows.keys()], seenAt);
     const returnedOrgs = changedOrgs.filter(({ isDeleted }) => isDeleted);
     await requeueCells(trx, orgIdsOf(returnedOrgs), { nowMs, policy });
     const transferredOrgs = changedOrgs.filter(({ ownerId }) => ownerId !== instanceId);
@@ -78,18 +79,21 @@ const selectCells = (orgIds: readonly string[]) => sql`
   join losant_usage.coverage c on c.usage_date = d.usage_date and c.org_id = d.org_id
   where d.org_id = any (${orgIds}::text[])`;
 
-/** Locks and returns those of the organizations that are deleted or belong to another instance. */
-async function lockDeletedAndForeign(
+/** Locks the organizations that exist, in key order. Returns those that are deleted or belong to another instance. */
+async function lockExistingOrgs(
   trx: Kysely<Schema>,
   { instanceId, orgIds, seenAt }: { instanceId: string; orgIds: readonly string[]; seenAt: Instant },
 ) {
   const { rows } = await sql<ForeignOrg & { isDeleted: boolean; canTransfer: boolean }>`
+    with o as (
+      select * from losant_usage.organizations where org_id = any (${orgIds}::text[])
+      order by org_id for no key update
+    )
     select o.org_id as "orgId", o.instance_id as "ownerId", o.deleted_on is not null as "isDeleted",
       o.deleted_on is not null or o.unlisted_on is not null
         or o.last_seen_at < ${seenAt}::timestamptz - interval '7 days' as "canTransfer"
-    from losant_usage.organizations o
-    where o.org_id = any (${orgIds}::text[]) and (o.instance_id <> ${instanceId} or o.deleted_on is not null)
-    order by o.org_id for update`.execute(trx);
+    from o where o.instance_id <> ${instanceId} or o.deleted_on is not null
+    order by o.org_id`.execute(trx);
   return rows;
 }
 

@@ -255,18 +255,3 @@ test('a waiver computes the sums of its own days only', async () => {
   await waive(orgId, '2026-11-19');
   expect(await readInvalid()).toEqual(['11-18', '11-20']);
 });
-
-test('hours that were waived are not compared', async () => {
-  const orgId = await ledger.expectDays({ from: DAY, to: DAY }, ['payload_totals', 'payload_hours']);
-  await ledger.load([
-    cellResponse(orgId, 'payload_totals', DAY, report(totals(17, 21, 900))),
-    cellResponse(orgId, 'payload_hours', DAY, report(hours(17, 20, 900))),
-  ]);
-  const differing = sql`select orgs_differing from losant_usage.instance_totals where metric = 'payload_all_count'`;
-  await compute();
-  expect(await ledger.list(differing)).toEqual(['1']);
-  const doubtful = cellResponse(orgId, 'payload_hours', DAY, omitted);
-  await ledger.load([{ ...doubtful, sentAtMs: ledger.nowMs + 1_000 }]);
-  await waive(orgId);
-  expect(await ledger.list(differing)).toEqual(['-']);
-});

@@ -1,11 +1,14 @@
+import { sql } from 'kysely';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { SettingsError } from '../../src/errors.ts';
 import { readClock } from '../../src/loading/context.ts';
 import { readDuePages } from '../../src/loading/pipeline.ts';
 import { previewRun } from '../../src/loading/preview.ts';
 import { Refusals } from '../../src/loading/refusals.ts';
+import type { RunOutcome } from '../../src/loading/report.ts';
 import { DAY_MS, dayAt } from '../../src/usage/day.ts';
-import { asOwner, asWriter } from '../support/databases.ts';
+import { NOW } from '../simulator/platform.ts';
+import { asOwner, asWriter, openAs } from '../support/databases.ts';
 import { until } from '../support/wait.ts';
 import { POLICY } from '../usage/cells.ts';
 import { createStage, type Stage } from './stage.ts';
@@ -68,6 +71,40 @@ it('a lease is renewed after a quarter of its duration, even while all other con
   await Promise.all(busyConnections);
   stop.abort(new Error('enough'));
   await expect(running).rejects.toThrow('enough');
+});
+
+it('a run keeps its lease while one of its transactions waits longer than a lease lasts', async () => {
+  const stage = await createStage({ orgs: 1 });
+  await stage.run();
+  const [orgId = ''] = stage.orgIds;
+  const day = '2026-11-23';
+  await stage.platform.control('restate', { orgId, day });
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const expiry = 'select expires_at > clock_timestamp() as is_ahead, expires_at from losant_usage.leases';
+  const locker = await openAs('migrator', stage.store.url);
+  onTestFinished(() => locker.close());
+  let running: Promise<RunOutcome> | undefined;
+  await locker.db.transaction().execute(async (trx) => {
+    await sql`lock table losant_usage.revisions in share mode`.execute(trx);
+    running = stage.run({ kind: 'manual', range: { from: day, to: day } });
+    running.catch(() => {});
+    const waiting = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+    await until('a load waits', async () => (await asWriter(stage.store.url, waiting)).length === 1);
+    for (const seconds of [15, 30, 45, 60, 75, 90, 105]) {
+      const [before] = await stage.query(expiry);
+      await stage.moveTo(NOW + seconds * 1_000);
+      vi.advanceTimersByTime(15_000);
+      const isRenewed = async () => (await stage.query(expiry))[0]?.['expires_at'] !== before?.['expires_at'];
+      await until(`the lease is renewed after ${seconds} s`, isRenewed, 8_000);
+    }
+    expect(await stage.query(expiry)).toMatchObject([{ is_ahead: true }]);
+  });
+  expect((await running)?.report).toMatchObject({ status: 'complete', rows: { updated: 4 } });
+  expect(await stage.query(`select status from losant_usage.runs order by started_at`)).toEqual([
+    { status: 'complete' },
+    { status: 'complete' },
+  ]);
 });
 
 // Guarantee (Missing numbers): Failed reads are retried automatically; a manual run retries at once.
@@ -214,12 +251,13 @@ it('a configured organization that the instance does not know fails the run, eve
   expect(await stage.query('select org_id from losant_usage.organizations')).toEqual([{ org_id: known }]);
 });
 
+const OPTIONS = { orgIds: null, streams: null, force: false, signal: new AbortController().signal };
+
 it('a backfill loads its days and those up to the first run, and force reads stored cells again', async () => {
   const stage = await createStage({ orgs: 2 });
   await stage.run();
   const days = { from: '2026-11-20', to: '2026-11-22' };
-  const options = { orgIds: null, streams: null, force: false, signal: new AbortController().signal };
-  const preview = await previewRun(stage.context(), { ...options, ...BACKFILL });
+  const preview = await previewRun(stage.context(), { ...OPTIONS, ...BACKFILL });
   expect(preview).toMatchObject({ ...days, orgs: 2, cells: 24 });
   const { report } = await stage.run(BACKFILL);
   const rows = { inserted: 24, updated: 0, deleted: 0, unchanged: 0 };
@@ -258,6 +296,32 @@ it('a run of a day that is not expected is an error with a hint; so is one of an
   expect((await stage.run(yesterday)).report.cells).toMatchObject({ planned: 4, loaded: 4 });
   expect((await stage.run(yesterday)).report.cells).toMatchObject({ unchanged: 4 });
   await expect(stage.run({ kind: 'manual', orgIds: ['a'.repeat(24)] })).rejects.toBeInstanceOf(SettingsError);
+});
+
+it('a backfill names what was never tracked, loads the rest, and is not complete', async () => {
+  const stage = await createStage({ orgs: 1 });
+  await stage.run();
+  const unknownId = 'a'.repeat(24);
+  const options = { ...BACKFILL, orgIds: [...stage.orgIds, unknownId], streams: ['device_counts'] };
+  expect((await previewRun(stage.context(), { ...OPTIONS, ...options })).untracked).toEqual([
+    { orgId: unknownId, stream: 'device_counts' },
+  ]);
+  const { report } = await stage.run(options);
+  expect(report).toMatchObject({ status: 'partial', from: '2026-11-20', cells: { planned: 3, loaded: 3 } });
+  const where = { orgId: unknownId, stream: 'device_counts', from: null };
+  expect(report.failures).toMatchObject([{ ...where, code: 'not_tracked' }]);
+});
+
+it('the preview of a backfill has the days up to the next track, and the run reads exactly these', async () => {
+  const stage = await createStage({ orgs: 1 });
+  await stage.run();
+  const early = { kind: 'backfill', range: { from: '2026-11-10', to: '2026-11-12' } } as const;
+  const preview = await previewRun(stage.context(), { ...OPTIONS, ...early });
+  expect(preview).toMatchObject({ from: '2026-11-10', to: '2026-11-22', cells: 4 * 13 });
+  expect((await stage.run(early)).report).toMatchObject({ from: '2026-11-10', cells: { planned: 4 * 13 } });
+  // Wholly past the horizon.
+  const past = { kind: 'backfill', range: { from: '2026-01-10', to: '2026-01-12' } } as const;
+  expect(await previewRun(stage.context(), { ...OPTIONS, ...past })).toMatchObject({ cells: 0 });
 });
 
 // Guarantee (Changes): Foreign triggers, rules or policies on these tables are rejected, and a write that the database
