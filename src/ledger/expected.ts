@@ -20,6 +20,7 @@ import {
   TRANSACTION_CELLS,
 } from './lease.ts';
 import type { RunLedger } from './load.ts';
+import { addTotals } from './sums.ts';
 import {
   addToTracks,
   advanceTracks,
@@ -119,7 +120,11 @@ export async function createExpectedCellsOf(
  * first_day up to its next_day has a cell, so a crash leaves cells to be created, never a hole that nobody would look
  * for.
  */
-async function lockCellsOf(trx: Kysely<Schema>, orgIds: readonly string[], from: UsageDay): Promise<void> {
+export async function lockCellsOf(
+  trx: Kysely<Schema>,
+  orgIds: readonly string[],
+  from: UsageDay,
+): Promise<void> {
   await sql`
     select from losant_usage.coverage c where ${isCellOfOrgs(orgIds, { from, to: LAST_DAY })}
     order by c.usage_date, c.org_id, c.stream for update`.execute(trx);
@@ -157,6 +162,7 @@ async function insertCells(
     left join losant_usage.coverage c on c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream
     left join losant_usage.usage_days d on d.usage_date = n.usage_date and d.org_id = n.org_id`.execute(trx);
   requireAll('coverage', rows[0]?.expected ?? 0, rows[0]?.present ?? 0);
+  await addTotals(trx, cells);
 }
 
 /**

@@ -59,6 +59,22 @@ export async function countComparisons(db: Kysely<Schema>, { instanceIds, range 
     .executeTakeFirstOrThrow();
 }
 
+/** Returns the days of an instance on which a computed sum is not that of the stored numbers, oldest first. */
+export async function readWrongSums(db: Kysely<Schema>, instanceId: string) {
+  const { rows } = await sql<{ day: UsageDay; metrics: string[] }>`
+    select t.usage_date as day, array_agg(t.metric::text order by t.metric) as metrics
+    from (
+      select distinct usage_date from losant_usage.instance_totals
+      where instance_id = ${instanceId} and our_sum is not null
+    ) as d
+    cross join lateral losant_usage_internal.metric_sums(${instanceId}, d.usage_date) as s
+    join losant_usage.instance_totals t
+      on t.instance_id = ${instanceId} and t.usage_date = d.usage_date and t.metric = s.metric
+    where t.our_sum <> s.our_sum
+    group by t.usage_date order by t.usage_date`.execute(db);
+  return rows;
+}
+
 /** By default, cells and control totals of a day are read again within this time. */
 const RECENT_DAYS = 30;
 
