@@ -91,12 +91,12 @@ it('a run keeps its lease while one of its transactions waits longer than a leas
     running.catch(() => {});
     const waiting = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
     await until('a load waits', async () => (await asWriter(stage.store.url, waiting)).length === 1);
-    for (const seconds of [15, 30, 45, 60, 75, 90, 105]) {
+    for (const seconds of [40, 80, 120]) {
       const [before] = await stage.query(expiry);
       await stage.moveTo(NOW + seconds * 1_000);
       vi.advanceTimersByTime(15_000);
       const isRenewed = async () => (await stage.query(expiry))[0]?.['expires_at'] !== before?.['expires_at'];
-      await until(`the lease is renewed after ${seconds} s`, isRenewed, 8_000);
+      await until(`the lease is renewed after ${seconds} s`, isRenewed);
     }
     expect(await stage.query(expiry)).toMatchObject([{ is_ahead: true }]);
   });
