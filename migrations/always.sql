@@ -73,8 +73,9 @@ begin
     grant usage on schema losant_usage, losant_usage_internal to losant_usage_closer;
     -- It writes no table: the functions do, with the rights of their owner.
     grant execute on function losant_usage.begin_statement, losant_usage.add_pack_file to losant_usage_closer;
-    -- LOCK TABLE needs it; nobody can write to the views.
-    grant delete on losant_usage_internal.ledger_lock, losant_usage_internal.closing_lock to losant_usage_closer;
+    -- LOCK TABLE needs them; neither table can have rows. The first permits no mode that keeps readers out.
+    grant insert on losant_usage_internal.ledger_lock to losant_usage_closer;
+    grant delete on losant_usage_internal.closing_lock to losant_usage_closer;
   end if;
 end
 $$;

@@ -9,6 +9,8 @@ export interface Output {
   readonly print: (...lines: readonly string[]) => void;
   /** Writes the document of the result; nothing without `--json`. */
   readonly printJson: (document: unknown) => void;
+  /** Writes a part of the text of the document, which the last part ends; nothing without `--json`. */
+  readonly writeJson: (part: string, isLast?: boolean) => Promise<void>;
   /** Writes a part of a file to stdout. Resolves to false if nothing more can be written. */
   readonly writePart: (part: string | Uint8Array) => Promise<boolean>;
   /** Writes lines that are not the result to stderr: progress, hints. */
@@ -40,6 +42,11 @@ export function createOutput(
     },
     printJson: (document) => {
       if (json) out.write(`${escapeJson(JSON.stringify(document))}\n`);
+    },
+    writeJson: async (part, isLast = false) => {
+      if (!json) return;
+      out.write(`${escapeJson(part)}${isLast ? '\n' : ''}`);
+      await out.drain();
     },
     writePart: async (part) => {
       out.write(isTerminal && typeof part === 'string' ? escapeLines(part) : part);

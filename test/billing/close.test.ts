@@ -112,7 +112,7 @@ describe('a month', () => {
         `begin isolation level ${isolation};
          select losant_usage.begin_statement('${INSTANCE}', '2025-10-01', false, null, null, ${asOf}); commit`,
       );
-    const wrongTime = 'a statement must be created in a repeatable read transaction, as of a time within it';
+    const wrongTime = 'a statement must be created in a repeatable read transaction';
     await expect(begin('read committed', 'now()')).rejects.toThrow(wrongTime);
     await expect(begin('repeatable read', `now() - interval '1 day'`)).rejects.toThrow(wrongTime);
     await expect(begin('repeatable read', 'now()')).rejects.toThrow('a statement must have its proof pack');
