@@ -111,11 +111,14 @@ const structure = z.strictObject(
 function createKeyErrors(names: readonly string[]): z.core.$ZodErrorMap {
   return (issue) => {
     if (issue.code !== 'unrecognized_keys') return 'is not a map';
-    const [unknown = ''] = issue.keys;
-    const nearest = findNearestName(unknown, names);
-    const advice = `known keys: ${names.join(', ')}; everything else is set in the environment`;
+    const suggestions = issue.keys.map((key) => findNearestName(key, names));
     // An unknown key may be a secret by mistake.
-    return `has an unknown key: ${unknown.slice(0, 40)}; ${nearest === null ? advice : `did you mean ${nearest}?`}`;
+    const keys = issue.keys.map((key, index) => {
+      const suggestion = suggestions[index] ?? null;
+      return `${key.slice(0, 40)}${suggestion === null ? '' : ` (did you mean ${suggestion}?)`}`;
+    });
+    const knownKeys = `; known keys: ${names.join(', ')}; everything else is set in the environment`;
+    return `has ${keys.length === 1 ? 'an unknown key' : 'unknown keys'}: ${keys.join(', ')}${suggestions.includes(null) ? knownKeys : ''}`;
   };
 }
 
