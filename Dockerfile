@@ -1,4 +1,4 @@
-# The worker as an image: compiled, production dependencies only, no npm, no root, no writable files needed.
+# The worker as an image: one bundle, no npm, no root, no writable files needed.
 #
 #   docker build -t losant-usage --build-arg VERSION=0.2.0 --build-arg REVISION=$(git rev-parse HEAD) .
 #
@@ -9,31 +9,27 @@ ARG NODE_IMAGE=node:24.21.0-trixie-slim
 FROM ${NODE_IMAGE} AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
-# No install script of a dependency runs: the compiler needs none, and Node is in the image.
+# No install script of a dependency runs: the bundler needs none, and Node is in the image.
 RUN npm ci --ignore-scripts --no-audit --no-fund
-COPY tsconfig.json tsconfig.build.json ./
+COPY rolldown.config.js tsconfig.json ./
 COPY src ./src
 COPY simulator ./simulator
-RUN node_modules/.bin/tsc -p tsconfig.build.json
-
-FROM ${NODE_IMAGE} AS dependencies
-WORKDIR /app
-COPY package.json package-lock.json ./
-RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+RUN npm run build
 
 FROM ${NODE_IMAGE}
 ARG VERSION=unknown
 ARG REVISION=unknown
+ARG SOURCE=unknown
 LABEL org.opencontainers.image.title="losant-usage" \
       org.opencontainers.image.description="Copies Losant usage counters into Postgres, per organization and UTC day" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}"
 # Nothing is installed at run time, and npm would not forward the signals that stop the worker.
 RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack \
            /opt/yarn-* /usr/local/bin/yarn /usr/local/bin/yarnpkg
 WORKDIR /app
-COPY --from=dependencies /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY bin ./bin
 COPY migrations ./migrations

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * Starts the program: `src/main.ts` in a checkout, `dist/src/main.js` where it is installed, because Node does not run
- * TypeScript below node_modules. The program runs in this process, so arguments and signals reach it unchanged. This
+ * Starts the program: `src/main.ts` in a checkout, the bundle `dist/main.js` where it is installed, because Node does not
+ * run TypeScript below node_modules. The program runs in this process, so arguments and signals reach it unchanged. This
  * file has only syntax that Node 12 parses, so an old Node prints the sentence below and not a syntax error.
  */
 const REQUIRED_NODE_MAJOR = 24;
@@ -38,9 +38,7 @@ function start() {
     })
     .then((fs) => {
       const source = new URL('../src/main.ts', import.meta.url);
-      return import(
-        fs.existsSync(source) ? source.href : new URL('../dist/src/main.js', import.meta.url).href
-      );
+      return import(fs.existsSync(source) ? source.href : new URL('../dist/main.js', import.meta.url).href);
     })
     .then(settle, (error) => {
       settle();

@@ -124,31 +124,13 @@ $$;
 create constraint trigger require_seal after insert on losant_usage.statements deferrable initially deferred
   for each row execute function losant_usage_internal.require_seal();
 
--- Empty tables, which are only locked. Whatever writes to the ledger locks the first in SHARE mode, which does not
--- conflict with other writers; the closer locks it in ROW EXCLUSIVE mode, the only one that the privilege to insert
--- permits. So it waits for loads in flight and keeps new ones out, and cannot keep anybody from reading.
+-- Empty tables, which are only locked. Whoever writes to the ledger begins by locking the first in SHARE mode, which
+-- other writers can do too. The closer locks it in ROW EXCLUSIVE mode, the only one that the privilege to insert
+-- permits: it waits for loads in flight and keeps new ones out, and can keep nobody from reading.
 create table losant_usage_internal.ledger_lock (is_possible boolean not null check (false));
 
 -- One statement at a time across all instances, so that an organization that was transferred is billed once.
 create table losant_usage_internal.closing_lock (is_possible boolean not null check (false));
-
-create function losant_usage_internal.lock_ledger() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-begin
-  lock table losant_usage_internal.ledger_lock in share mode;
-  return null;
-end
-$$;
-create trigger lock_ledger before insert or update or delete or truncate on losant_usage.organizations
-  for each statement execute function losant_usage_internal.lock_ledger();
-create trigger lock_ledger before insert or update or delete or truncate on losant_usage.tracks
-  for each statement execute function losant_usage_internal.lock_ledger();
-create trigger lock_ledger before insert or update or delete or truncate on losant_usage.coverage
-  for each statement execute function losant_usage_internal.lock_ledger();
-create trigger lock_ledger before insert or update or delete or truncate on losant_usage.usage_days
-  for each statement execute function losant_usage_internal.lock_ledger();
-create trigger lock_ledger before insert or update or delete or truncate on losant_usage.instance_totals
-  for each statement execute function losant_usage_internal.lock_ledger();
 
 -- The newest line of a month, organization and metric, with the sum of all of them, whatever instance billed them.
 create view losant_usage_internal.billed_lines as
@@ -522,7 +504,8 @@ begin
     case when is_adjustment then 'adjustment' else 'closing' end,
     case when current_hash is not null then acceptance_reason end,
     (select count(distinct l.org_id) from losant_usage.statement_lines l where l.statement_id = new_id),
-    i.policy || jsonb_build_object('controlTotals', i.control_totals),
+    i.policy - 'leastFinalAfterHours' || jsonb_build_object('controlTotals', i.control_totals,
+      'finalAfterHours', coalesce(i.policy -> 'leastFinalAfterHours', i.policy -> 'finalAfterHours')),
     (select coalesce(jsonb_agg(to_jsonb(c) order by c.stream, c.compared_with, c.outcome, c.reason), '[]')
       from losant_usage.month_reconciliation(p_instance_id, p_month) c),
     as_of, p.manifest_sha256
@@ -654,7 +637,7 @@ comment on column losant_usage.statements.manifest_sha256 is 'SHA-256 of the man
 comment on column losant_usage.statements.number is 'Sequence number among all statements of the instance, from 1 without gaps.';
 comment on column losant_usage.statements.previous_sha256 is 'manifest_sha256 of the statement with the previous number; null for the first.';
 comment on column losant_usage.statements.reconciliation is 'Reconciliation of the month: days by stream, compared_with, outcome and reason.';
-comment on column losant_usage.statements.rules is 'Policy in force: readAtHours, finalAfterHours, horizonDays, controlTotals.';
+comment on column losant_usage.statements.rules is 'Policy in force: readAtHours, horizonDays, controlTotals, and the least finalAfterHours that was ever in force.';
 comment on table losant_usage.statement_lines is 'Lines of statements by organization and metric; append-only. The sum of quantity over all statements of a month is what was billed.';
 comment on column losant_usage.statement_lines.average is 'Average of a level; null for flows, and without a total.';
 comment on column losant_usage.statement_lines.billed_before is 'What earlier lines of the organization, month and metric billed, in whichever instance; null if nothing.';

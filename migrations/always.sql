@@ -65,6 +65,8 @@ begin
       to losant_usage_writer;
     grant insert on losant_usage.revisions, losant_usage.quarantine to losant_usage_writer;
     grant insert, update, delete on losant_usage.leases to losant_usage_writer;
+    -- LOCK TABLE needs it for the lock of a writer; the table can have no row.
+    grant delete on losant_usage_internal.ledger_lock to losant_usage_writer;
     -- The database sets waived_by.
     grant insert (org_id, stream, usage_date, reason, waived_by_run), update (lifted_at, lifted_by_run)
       on losant_usage.waivers to losant_usage_writer;
@@ -73,7 +75,7 @@ begin
     grant usage on schema losant_usage, losant_usage_internal to losant_usage_closer;
     -- It writes no table: the functions do, with the rights of their owner.
     grant execute on function losant_usage.begin_statement, losant_usage.add_pack_file to losant_usage_closer;
-    -- LOCK TABLE needs them; neither table can have rows. The first permits no mode that keeps readers out.
+    -- LOCK TABLE needs them for the locks of a close. With the first privilege no lock keeps out more than loads.
     grant insert on losant_usage_internal.ledger_lock to losant_usage_closer;
     grant delete on losant_usage_internal.closing_lock to losant_usage_closer;
   end if;

@@ -139,11 +139,6 @@ export function describeError(error: unknown): { code: string; message: string; 
   return { code: 'unexpected', message, hint: 'this is a bug; please report it with the log' };
 }
 
-/** Returns only the frames: the first lines of a stack may repeat the error's properties. */
-export function getStackFrames({ stack = '' }: Error): string[] {
-  return stack.split('\n').filter((each) => /^ {4}at /.test(each));
-}
-
 /** The exit codes of the process; scripts depend on them. */
 export const EXIT = {
   /** Everything due is loaded; there are no gaps. */

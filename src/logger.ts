@@ -1,6 +1,7 @@
 import { styleText } from 'node:util';
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
-import { AppError, getStackFrames } from './errors.ts';
+import { AppError } from './errors.ts';
+import { getStackFrames } from './terminal/stack.ts';
 import { escapeControls, escapeJson } from './terminal/text.ts';
 
 export type { Logger } from 'pino';

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { CHECKS_NAME, hashOf } from './manifest.ts';
 import { FileProblem, readListedFile, readRecords } from './pack-files.ts';
+import { splitChecks } from './pack-tables.ts';
 import { findPack, type Pack, type Verification } from './read-packs.ts';
 
 /** A pack under check. Its rows go into a temporary SQLite file, so that memory does not grow with the pack. */
@@ -32,20 +33,15 @@ export async function checkPacks(verification: Verification, signal: AbortSignal
   }
 }
 
-/** The line above which the file of checks is for the sqlite3 shell. */
-const MARKER = /^-- -{20,}.*$/m;
-const IMPORT = /^\.import --csv (\S+) (\S+)$/gm;
-
 async function checkPack(check: PackCheck): Promise<void> {
   const { pack, db, verification, signal } = check;
-  const [shell = '', queries = ''] = pack.checksSql.split(MARKER);
+  const { createTables, tables, queries } = splitChecks(pack.checksSql);
   db.exec('pragma page_size = 65536; pragma journal_mode = off; pragma synchronous = off');
   db.exec('pragma cache_size = -16000; pragma temp_store = file');
   // A function of the shell, which the checks call for the manifest only.
   db.function('readfile', (_name) => pack.bytes);
   // One transaction that is never committed: the database is thrown away.
-  db.exec(`begin; ${shell.replaceAll(/^\..*$/gm, '')}`);
-  const tables = new Map(Array.from(shell.matchAll(IMPORT), ([, file, table]) => [file, table]));
+  db.exec(`begin; ${createTables}`);
   const problemCount = verification.problems.length;
   for (const { name, sha256 } of pack.manifest.files) {
     await verification.capture(pack.folder, name, () =>
@@ -57,11 +53,11 @@ async function checkPack(check: PackCheck): Promise<void> {
       );
   }
   if (verification.problems.length > problemCount) return;
-  for (const query of queries.split(/;\n/)) {
+  for (const query of queries) {
     signal.throwIfAborted();
     runQuery(check, query);
   }
-  await checkBilledBefore(check);
+  await compareWithEarlierPacks(check);
 }
 
 interface FileImport {
@@ -69,13 +65,18 @@ interface FileImport {
   readonly name: string;
   /** Undefined for a file without rows, which is read for its hash only. */
   readonly table: string | undefined;
+  /** Only rows of these organizations, which are in the first column; by default all rows. */
+  readonly orgIds?: ReadonlySet<string>;
 }
 
 /**
  * Imports a file the way the sqlite3 shell does: every field is text, and short rows end with nulls. Throws
  * FileProblem.
  */
-async function importFile({ db, signal }: PackCheck, { pack, name, table }: FileImport): Promise<void> {
+async function importFile(
+  { db, signal }: PackCheck,
+  { pack, name, table, orgIds }: FileImport,
+): Promise<void> {
   const chunks = readListedFile(pack, name);
   if (table === undefined) {
     while (!(await chunks.next()).done) signal.throwIfAborted();
@@ -89,6 +90,7 @@ async function importFile({ db, signal }: PackCheck, { pack, name, table }: File
     signal.throwIfAborted();
     for (const record of page) {
       lineNumber += 1;
+      if (orgIds?.has(record[0] ?? '') === false) continue;
       if (record.length > columns)
         throw new FileProblem(`line ${lineNumber} has ${record.length} fields instead of ${columns}`);
       if (record.length === columns) insert.run(...record);
@@ -115,35 +117,79 @@ function runQuery({ pack, db, verification }: PackCheck, query: string): void {
   }
 }
 
-/** Compares `billed_before` with the lines of the earlier packs of the month. */
-async function checkBilledBefore(check: PackCheck): Promise<void> {
+/**
+ * Compares a pack with the earlier packs of its month: with what they billed, and with cells that are at the same
+ * revision.
+ */
+async function compareWithEarlierPacks(check: PackCheck): Promise<void> {
   const { pack, db, verification } = check;
   const { number, month, earlier } = pack.manifest.statement;
   const earlierPacks = earlier.map((link) => findPack(verification.packs, link));
   if (!earlierPacks.every((earlierPack) => earlierPack !== undefined)) {
     verification.notes.push(
-      `Earlier billing in statement ${number} of ${month} was not checked: ` +
+      `Statement ${number} of ${month} was not compared with earlier ones: ` +
         'not all earlier statements are in this folder.',
     );
     return;
   }
-  db.exec('create table earlier_csv as select * from lines_csv where false');
+  const orgs = db.prepare('select org_id from orgs').all();
+  const orgIds = new Set(orgs.map(({ org_id: orgId }) => String(orgId)));
+  const tables = ['lines', 'days', 'cells'];
+  for (const table of tables)
+    db.exec(`create table earlier_${table} as select * from ${table}_csv where false`);
   try {
     for (const earlierPack of earlierPacks)
-      await importFile(check, { pack: earlierPack, name: 'lines.csv', table: 'earlier_csv' });
+      for (const table of tables)
+        await importFile(check, {
+          pack: earlierPack,
+          name: `${table}.csv`,
+          table: `earlier_${table}`,
+          orgIds,
+        });
   } catch (error) {
     if (!(error instanceof FileProblem)) throw error;
     // Already reported with the pack that has it.
     return;
   }
-  runQuery(
-    check,
-    `select 'lines.csv', l.org_id || ' ' || l.metric || ': billed_before is ' || coalesce(l.billed_before, 'none')
-      || ', the statements before it billed ' || coalesce(e.quantity, 'none')
-    from lines l left join (
-      select org_id, metric, sum(cast(nullif(quantity, '') as integer)) as quantity
-      from earlier_csv group by org_id, metric
-    ) as e on e.org_id = l.org_id and e.metric = l.metric
-    where l.billed_before is not e.quantity limit 20`,
-  );
+  for (const query of COMPARISONS) runQuery(check, query);
 }
+
+const COMPARISONS = [
+  `select 'lines.csv', l.org_id || ' ' || l.metric || ': billed_before is ' || coalesce(l.billed_before, 'none')
+    || ', the statements before it billed ' || coalesce(e.quantity, 'none')
+  from lines l left join (
+    select org_id, metric, sum(cast(nullif(quantity, '') as integer)) as quantity
+    from earlier_lines group by org_id, metric
+  ) as e on e.org_id = l.org_id and e.metric = l.metric
+  where l.billed_before is not e.quantity limit 20`,
+  `select 'lines.csv', l.org_id || ' ' || l.metric || ': is billed to a customer, plan or name that the statement '
+    || 'before it does not have'
+  from lines_csv l join earlier_lines e on e.rowid = (
+    select max(b.rowid) from earlier_lines b where b.org_id = l.org_id and b.metric = l.metric)
+  where (l.org_name, l.referral_id, l.plan_id, l.customer_id)
+    <> (e.org_name, e.referral_id, e.plan_id, e.customer_id) limit 20`,
+  `select 'cells.csv', c.org_id || ' ' || c.usage_date || ' ' || c.stream || ': ' || case
+      when c.last_read_at < e.last_read_at then 'was read later in an earlier statement'
+      when cast(c.revision as integer) < cast(e.revision as integer) then 'has more revisions in an earlier statement'
+      else 'has another response in an earlier statement, although it was not read again' end
+  from cells_csv c
+  join earlier_cells e on e.org_id = c.org_id and e.usage_date = c.usage_date and e.stream = c.stream
+  where c.last_read_at < e.last_read_at or cast(c.revision as integer) < cast(e.revision as integer)
+    or (c.last_read_at = e.last_read_at and c.response_sha256 <> e.response_sha256) limit 20`,
+  `select 'days.csv', c.org_id || ' ' || c.usage_date || ' ' || c.stream
+    || ': has other numbers in an earlier statement, at the same revision'
+  from cells_csv c
+  join earlier_cells e on e.org_id = c.org_id and e.usage_date = c.usage_date and e.stream = c.stream
+    and e.revision = c.revision
+  join days_csv d on d.org_id = c.org_id and d.usage_date = c.usage_date
+  join earlier_days b on b.org_id = c.org_id and b.usage_date = c.usage_date
+  where case c.stream
+    when 'device_counts' then (d.devices_created, d.devices_deleted, d.devices_total)
+      <> (b.devices_created, b.devices_deleted, b.devices_total)
+    when 'notebook_minutes' then (d.notebook_minutes, d.notebook_completed, d.notebook_canceled, d.notebook_errored,
+        d.notebook_timeout)
+      <> (b.notebook_minutes, b.notebook_completed, b.notebook_canceled, b.notebook_errored, b.notebook_timeout)
+    when 'payload_totals' then (d.payload_billable_count, d.payload_all_count, d.payload_all_bytes)
+      <> (b.payload_billable_count, b.payload_all_count, b.payload_all_bytes)
+    when 'payload_sources' then d.payload_source_count <> b.payload_source_count end limit 20`,
+];

@@ -2,6 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import { type Expression, type InferResult, type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK, toInstantText } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
+import { retryTransaction } from '../database/retry.ts';
 import type { Schema } from '../database/schema.ts';
 import { readClosingRefusal } from '../database/sqlstate.ts';
 import { SettingsError } from '../errors.ts';
@@ -57,15 +58,9 @@ export async function closeMonth(
   instance: BilledInstance,
   request: CloseRequest,
 ): Promise<CloseOutcome> {
+  const work = (trx: Kysely<Schema>) => createStatement(trx, instance, request);
   try {
-    const { document, draft } = await db.transaction().execute(async (trx) => {
-      await fixIsolation(trx);
-      // A dry run takes no lock, so it may see a part of a load in progress.
-      const begun = request.isDryRun ? null : await beginStatement(trx, instance.instanceId, request);
-      if (begun === null) return { document: null, draft: await readDraft(trx, instance, request) };
-      await createPack(trx, begun, request);
-      return { document: begun, draft: null };
-    });
+    const { document, draft } = await retryTransaction(() => db.transaction().execute(work));
     if (document === null) return draft;
     // After the commit, because taking the lines may last as long as somebody reads them.
     return await db.transaction().execute(async (trx) => {
@@ -82,6 +77,16 @@ export async function closeMonth(
 /** In SQL, because kysely's driver for PGlite ignores the isolation level of a transaction. */
 async function fixIsolation(trx: Kysely<Schema>): Promise<void> {
   await sql`set transaction isolation level repeatable read`.execute(trx);
+}
+
+/** Stores a statement and returns its document; or stores nothing and returns what it would be. */
+async function createStatement(trx: Kysely<Schema>, instance: BilledInstance, request: CloseRequest) {
+  await fixIsolation(trx);
+  // A dry run takes no lock, so it may see a part of a load in progress.
+  const document = request.isDryRun ? null : await beginStatement(trx, instance.instanceId, request);
+  if (document === null) return { document, draft: await readDraft(trx, instance, request) };
+  await createPack(trx, document, request);
+  return { document, draft: null };
 }
 
 /** Reads the statement that was stored. */
@@ -159,9 +164,6 @@ async function fixSnapshot(trx: Kysely<Schema>): Promise<string> {
   await sql`lock table losant_usage_internal.ledger_lock in row exclusive mode`.execute(trx);
   const { at } = await trx.selectNoFrom(toInstantText(CLOCK).as('at')).executeTakeFirstOrThrow();
   await sql`rollback to savepoint loads`.execute(trx);
-  // Set here, because a pooler may hand out a session that prepareSession has not seen.
-  await sql`select set_config('synchronous_commit', case current_setting('synchronous_commit')
-    when 'off' then 'on' else current_setting('synchronous_commit') end, true)`.execute(trx);
   return at;
 }
 

@@ -1,4 +1,5 @@
 /** Renders the files of a proof pack from the tables behind a statement. */
+import { DatabaseSync } from 'node:sqlite';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { toInstantText } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
@@ -36,6 +37,35 @@ const UNTRUSTED_COLUMNS = [
   'detail',
 ];
 
+/** The parts of the file of checks. */
+export interface Checks {
+  /** Creates the tables into which the files are imported. */
+  readonly createTables: string;
+  /** The table of each file. */
+  readonly tables: ReadonlyMap<string, string>;
+  readonly queries: readonly string[];
+}
+
+/** Splits the checks at the line above which they are for the sqlite3 shell, whose commands begin with a dot. */
+export function splitChecks(checksSql: string): Checks {
+  const [shell = '', queries = ''] = checksSql.split(/^-- -{20,}.*$/m);
+  const imports = shell.matchAll(/^\.import --csv (\S+) (\S+)$/gm);
+  return {
+    createTables: shell.replaceAll(/^\..*$/gm, ''),
+    tables: new Map(Array.from(imports, ([, file = '', table = '']) => [file, table])),
+    queries: queries.split(/;\n/),
+  };
+}
+
+function readColumns(checks: string, table: string): string[] {
+  using db = new DatabaseSync(':memory:');
+  // The checks read the manifest with a function of the shell.
+  db.function('readfile', (_name) => '{}');
+  db.exec(splitChecks(checks).createTables);
+  const columns = db.prepare(`select * from ${table}`).columns();
+  return columns.map(({ name }) => name);
+}
+
 /**
  * Yields a file of a statement's pack as text, in parts. Its columns are those of the table into which `checks` import
  * it. Must be called inside a transaction.
@@ -46,8 +76,7 @@ export async function* streamPackFile(
   { name, checks }: { readonly name: CsvName; readonly checks: string },
 ): AsyncGenerator<string> {
   const table = name.replace('.csv', '_csv');
-  const [, header = ''] = new RegExp(`^create table ${table} \\(([^)]*)\\);`, 'm').exec(checks) ?? [];
-  const names = header.split(',').map((column) => column.trim().replace(/ text$/, ''));
+  const names = readColumns(checks, table);
   const columns = names.map((column) => ({ name: column, isText: UNTRUSTED_COLUMNS.includes(column) }));
   yield renderCsvHeader(columns);
   const { from, order, hasRowPerDay = false } = TABLES[name](statement);

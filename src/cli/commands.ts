@@ -28,44 +28,54 @@ export const commands: ReadonlyMap<string, () => Promise<Command>> = new Map<str
   ['demo', async () => (await import('./demo.ts')).demo],
 ]);
 
-/** The text of --help. The line of a command is also the summary in its own help. */
-const HELP = `Usage: losant-usage <command> [options], or losant-usage help <command>
+/** What each command does, by purpose, in the order of the help. */
+const SUMMARIES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  Load: {
+    run: 'load everything that is due, or one day again',
+    worker: 'load on a schedule; serve metrics and the console',
+    backfill: 'load past days that are not stored yet (--force: all of them)',
+  },
+  Inspect: {
+    status: 'show how complete the data is, and recent runs; exits 3 if there are gaps',
+    gaps: 'list every cell that is missing or in doubt; exits 3 if there are any',
+    explain: 'show where a number comes from and how it changed',
+    export: 'write a view to a file: CSV, NDJSON or Parquet',
+    reconcile: "compare our sums with Losant's totals; exits 3 if settled sums differ",
+  },
+  'Bill and administer': {
+    waive: 'accept a cell as it stands; a later good read lifts the waiver',
+    close: 'list months, or close one: freeze its numbers in a statement',
+    statement: 'write the proof pack of a closed month to a folder',
+    verify: 'check a proof pack, and compare it with a database; exits 3 on problems',
+    'org show': 'show an organization as it is in Losant now',
+    'org set': 'change an organization in Losant; needs LOSANT_ADMIN_TOKEN',
+    'org delete': "load an organization's last days, then delete it; needs LOSANT_ADMIN_TOKEN",
+    retire: 'stop tracking an instance that was removed from the settings',
+  },
+  'Set up': {
+    check: 'check settings, database, clocks, token and scopes; changes nothing',
+    migrate: 'migrate the database schema to this version',
+  },
+  'Try out': {
+    simulator: 'run a simulated Losant API on this machine',
+    demo: 'run everything against the simulator, in a new folder',
+  },
+};
 
-Copies Losant usage counters into Postgres, per organization and UTC day.
-
-Load:
-  run         load everything that is due, or one day again
-  worker      load on a schedule; serve metrics and the console
-  backfill    load past days that are not stored yet (--force: all of them)
-
-Inspect:
-  status      show how complete the data is, and recent runs; exits 3 if there are gaps
-  gaps        list every cell that is missing or in doubt; exits 3 if there are any
-  explain     show where a number comes from and how it changed
-  export      write a view to a file: CSV, NDJSON or Parquet
-  reconcile   compare our sums with Losant's totals; exits 3 if settled sums differ
-
-Bill and administer:
-  waive       accept a cell as it stands; a later good read lifts the waiver
-  close       list months, or close one: freeze its numbers in a statement
-  statement   write the proof pack of a closed month to a folder
-  verify      check a proof pack, and compare it with a database; exits 3 on problems
-  org show    show an organization as it is in Losant now
-  org set     change an organization in Losant; needs LOSANT_ADMIN_TOKEN
-  org delete  load an organization's last days, then delete it; needs LOSANT_ADMIN_TOKEN
-  retire      stop tracking an instance that was removed from the settings
-
-Set up:
-  check       check settings, database, clocks, token and scopes; changes nothing
-  migrate     migrate the database schema to this version
-
-Try out:
-  simulator   run a simulated Losant API on this machine
-  demo        run everything against the simulator, in a new folder
-
-Exit codes: 0 success, nothing due is missing · 1 failure · 2 usage or settings error
+const EXIT_CODES = `Exit codes: 0 success, nothing due is missing · 1 failure · 2 usage or settings error
             3 something is missing or does not match · 4 another process is running
             5 Losant rejected the token or a scope · 130/143 interrupted`;
+
+function renderHelp(): string[] {
+  const groups = Object.entries(SUMMARIES).flatMap(([purpose, summaries]) => [
+    `${purpose}:`,
+    ...Object.entries(summaries).map(([name, summary]) => `  ${name.padEnd(10)}  ${summary}`),
+    '',
+  ]);
+  const usage = 'Usage: losant-usage <command> [options], or losant-usage help <command>';
+  const purpose = 'Copies Losant usage counters into Postgres, per organization and UTC day.';
+  return [usage, '', purpose, '', ...groups, ...EXIT_CODES.split('\n')];
+}
 
 /** A command with its options, or the text to print instead: help or the version. */
 export type Invocation =
@@ -80,7 +90,7 @@ export async function parseCommandLine(argv: readonly string[], version: string)
   const args = isHelpFirst ? argv.slice(1) : argv;
   const [first = '', second = ''] = args;
   if (['--version', '-V'].includes(first)) return { text: [version] };
-  if (isHelpFirst && first === '') return { text: HELP.split('\n') };
+  if (isHelpFirst && first === '') return { text: renderHelp() };
   const name = commands.has(first) ? first : `${first} ${second}`;
   const command = await commands.get(name)?.();
   if (command === undefined) throw toUnknownCommandError(first, second);
@@ -90,7 +100,7 @@ export async function parseCommandLine(argv: readonly string[], version: string)
   if (!isHelpFirst && !commandArgs.some((each) => HELP_WORDS.slice(1).includes(each))) {
     return { command, options: readOptions(name, commandArgs, shape) };
   }
-  const [, summary = ''] = new RegExp(`^  ${name} +(.*)$`, 'm').exec(HELP) ?? [];
+  const summary = Object.values(SUMMARIES).find((summaries) => name in summaries)?.[name] ?? '';
   return { text: renderUsage(name, `${capitalize(summary)}.`, shape) };
 }
 

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { PGlite } from '@electric-sql/pglite';
 import { Kysely, type KyselyPlugin, PGliteDialect } from 'kysely';
-import { BusyError, DatabaseError } from '../errors.ts';
+import { BusyError, DatabaseError, SettingsError } from '../errors.ts';
 import { type DatabaseHandle, type IfMissing, SCHEMA_NAME } from './handle.ts';
 import { PARSERS } from './parsers.ts';
 import type { Schema } from './schema.ts';
@@ -81,7 +81,15 @@ async function openFolder(dataDir: string): Promise<PGlite> {
 
 async function startPGlite(dataDir: string | undefined): Promise<PGlite> {
   // Imported only here: PGlite has several megabytes that a worker on Postgres never needs.
-  const { PGlite } = await import('@electric-sql/pglite');
+  const { PGlite } = await import('@electric-sql/pglite').catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
+    throw new SettingsError(
+      'the embedded database needs the package @electric-sql/pglite, which is not installed',
+      {
+        hint: 'install it with npm, or set DATABASE_URL to a Postgres; the image has no embedded database',
+      },
+    );
+  });
   const pglite = await PGlite.create({
     ...(dataDir === undefined ? {} : { dataDir }),
     parsers: { ...PARSERS },

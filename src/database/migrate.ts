@@ -12,8 +12,9 @@ import { type Kysely, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import { DatabaseError } from '../errors.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
+import { retryTransaction } from './retry.ts';
 import type { Schema } from './schema.ts';
-import { describeDatabaseError, isOperationalError, isUndefined } from './sqlstate.ts';
+import { describeDatabaseError, isConflict, isOperationalError, isUndefined } from './sqlstate.ts';
 
 export interface SchemaState {
   /** `ahead`: it has migrations after this program's last one. `other`: it was created by different migrations. */
@@ -49,17 +50,19 @@ export async function migrateToHead(handle: DatabaseHandle, folder?: string): Pr
   try {
     return await handle.runLong(async (db) => {
       await sql`select set_config('lock_timeout', ${`${LOCK_WAIT_MS}`}, false)`.execute(db);
-      const root = db.withoutPlugins();
-      const { error, results = [] } = await createMigrator(root, files).migrateToLatest();
-      if (error instanceof Error) throw error;
-      const applied = results.filter(({ status }) => status === 'Success');
-      if (applied.length > 0)
-        return [...applied.map(({ migrationName }) => toFileName(migrationName)), ALWAYS];
-      return (await reapplyAlways(root, files.always)) ? [ALWAYS] : [];
+      return await retryTransaction(() => applyFiles(db.withoutPlugins(), files));
     });
   } catch (error) {
     throw describeDatabaseError(error, { where: handle.label, role: MIGRATOR }) ?? error;
   }
+}
+
+async function applyFiles(db: Kysely<Schema>, files: MigrationFiles): Promise<string[]> {
+  const { error, results = [] } = await createMigrator(db, files).migrateToLatest();
+  if (error instanceof Error) throw error;
+  const applied = results.filter(({ status }) => status === 'Success');
+  if (applied.length > 0) return [...applied.map(({ migrationName }) => toFileName(migrationName)), ALWAYS];
+  return (await reapplyAlways(db, files.always)) ? [ALWAYS] : [];
 }
 
 function createMigrator(db: Kysely<Schema>, { migrations, always }: MigrationFiles): Migrator {
@@ -101,8 +104,8 @@ async function executeFile(db: Kysely<Schema>, { id, text }: MigrationFile): Pro
     // PGlite executes one statement at a time.
     await sql`do $migration$ begin execute ${sql.lit(text)}; end $migration$`.execute(db);
   } catch (error) {
-    // Errors of rights and connection are the operator's; any other is a bug in this file.
-    if (!(error instanceof Error) || isOperationalError(error)) throw error;
+    // Errors of rights and connection are the operator's, and a deadlock is nobody's; any other is a bug in this file.
+    if (!(error instanceof Error) || isOperationalError(error) || isConflict(error)) throw error;
     throw new Error(`Migration ${toFileName(id)}: ${error.message}`, { cause: error });
   }
 }
@@ -199,7 +202,7 @@ interface MigrationFile {
   readonly text: string;
 }
 
-/** In the package's root: above `src` in a checkout, above `dist/src` where the package is installed. */
+/** In the package's root: above `src` in a checkout, above `dist` where the package is installed. */
 const MIGRATIONS_FOLDER = join(dirname(findPackageJSON(import.meta.url) as string), 'migrations');
 
 const FILE_NAME = /^(\d{4}_[a-z0-9_]+)\.sql$/;

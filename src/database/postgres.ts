@@ -159,6 +159,12 @@ async function prepareSession(
     statement_timeout: `${statementTimeoutMs}`,
     lock_timeout: `${LOCK_TIMEOUT_MS}`,
     idle_in_transaction_session_timeout: `${IDLE_IN_TRANSACTION_MS}`,
+    // Each statement and each pause of a transaction has its limit, and a load may wait for several locks.
+    transaction_timeout: '0',
+    // The pool closes idle connections.
+    idle_session_timeout: '0',
+    // After it has waited for a lock, a statement must see what was committed in the meantime.
+    default_transaction_isolation: 'read committed',
     // Compiling one of the program's short statements takes longer than running it.
     jit: 'off',
     // The formats that the parsers read.
@@ -182,7 +188,9 @@ async function prepareSession(
               when (select source from pg_settings where name = 'default_transaction_read_only')
                 in ('user', 'database user', 'client') then 'user'
               else 'server' end as reason
-       from unnest($1::text[], $2::text[]) as setting (name, value)`,
+       from unnest($1::text[], $2::text[]) as setting (name, value)
+       -- Servers before Postgres 17 lack one of them.
+       where current_setting(name, true) is not null`,
     [Object.keys(settings), Object.values(settings)],
   );
   const { version, encoding, user, reason } = rows[0] as Facts;

@@ -107,8 +107,13 @@ export function isRefusedForData(error: unknown): boolean {
 }
 
 /** Returns whether it is a conflict or a deadlock, after which the same transaction can be retried. */
-export function isRetryable(error: unknown): boolean {
+export function isConflict(error: unknown): boolean {
   return /^(40001|40P01)$/.test(getSqlstate(error) ?? '');
+}
+
+/** Returns whether another session held a lock for longer than the lock timeout. */
+export function isLockTimeout(error: unknown): boolean {
+  return getSqlstate(error) === '55P03';
 }
 
 /** Returns whether a table or function of the statement does not exist. */

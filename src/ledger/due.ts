@@ -119,7 +119,9 @@ export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
   const nowMs = ledger.now();
   const policyJson = JSON.stringify(policy);
   const { rows: unchanged } = await sql`select from losant_usage.instances
-    where instance_id = ${instanceId} and policy = ${policyJson}::text::jsonb`.execute(db);
+    where instance_id = ${instanceId} and policy - 'leastFinalAfterHours' = ${policyJson}::text::jsonb`.execute(
+    db,
+  );
   if (unchanged.length > 0) return;
   const now = new Date(nowMs).toISOString();
   const nextByPolicy = sql`least(c.next_read_at, (
@@ -137,7 +139,9 @@ export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
   });
   await inTransaction(ledger, async (trx) => {
     await sql`
-      update losant_usage.instances set policy = ${policyJson}::text::jsonb,
+      update losant_usage.instances set
+        policy = ${policyJson}::text::jsonb || jsonb_build_object('leastFinalAfterHours',
+          least((policy ->> 'leastFinalAfterHours')::integer, ${policy.finalAfterHours}::integer)),
         horizon_day = case when horizon_day <= ${horizonStart(nowMs, policy)}::date then horizon_day end
       where instance_id = ${instanceId}`.execute(trx);
   });

@@ -49,6 +49,7 @@ export async function syncTracks(
       else bool_or(t.last_day is null) end
     from losant_usage.tracks t where t.org_id = o.org_id)`;
   await eachPage(ledger, matches, async (trx, page) => {
+    await lockTracks(trx, page);
     const isChosen = sql`(t.stream = any (${streams}::text[]) and ${isAmong('t.org_id', orgIds)})`;
     await sql`
       update losant_usage.tracks t set last_day = k.last_day
@@ -120,8 +121,9 @@ async function lockTracks(trx: Kysely<Schema>, orgIds: readonly string[]): Promi
 }
 
 /**
- * The lock order of the ledger: tracks by (org_id, stream), then coverage by (usage_date, org_id, stream), then
- * usage_days by (usage_date, org_id), each sorted within its statement. Every writer follows it. It is easy to break,
+ * The order in which rows of the ledger are locked: organizations by org_id, tracks by (org_id, stream), coverage by
+ * (usage_date, org_id, stream), usage_days by (usage_date, org_id), then instance_totals, each sorted within its
+ * statement. Every writer follows it. It is easy to break,
  * because a trigger rolls cells up into their day: whoever has changed cells holds day rows, and must not lock further
  * cells in the same transaction. That is why markCellsUnavailable opens a transaction per kind of cell, and why this
  * function locks cells and days from the first affected day on before anything is created. The invariant that all of

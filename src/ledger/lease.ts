@@ -1,7 +1,9 @@
 /** Leases: only one process at a time runs for an instance. Every transaction that writes checks its lease first. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
+import { retryTransaction } from '../database/retry.ts';
 import type { Instant, Schema } from '../database/schema.ts';
+import { isLockTimeout } from '../database/sqlstate.ts';
 import { AppError, BusyError } from '../errors.ts';
 import type { Policy } from '../usage/policy.ts';
 
@@ -18,32 +20,21 @@ export interface Lease {
 
 const EXPIRY = sql<Instant>`clock_timestamp() + ${LEASE_MS} * interval '1 ms'`;
 
+/** What a process that wants a lease says of itself. */
+type Candidate = Readonly<Record<'instanceId' | 'runId' | 'host', string>>;
+
 /**
  * Acquires the lease of an instance; one that has expired is taken over. Throws BusyError `lease_busy`, which names
  * the holder and the time of expiry.
  */
-export async function acquireLease(
-  db: Kysely<Schema>,
-  { instanceId, runId, host }: Readonly<Record<'instanceId' | 'runId' | 'host', string>>,
-): Promise<Lease> {
-  const lease = await db
-    .insertInto('leases')
-    .values({ instance_id: instanceId, run_id: runId, host, acquired_at: CLOCK, expires_at: EXPIRY })
-    .onConflict((conflict) =>
-      conflict
-        .column('instance_id')
-        .doUpdateSet((eb) => ({
-          run_id: eb.ref('excluded.run_id'),
-          host: eb.ref('excluded.host'),
-          acquired_at: eb.ref('excluded.acquired_at'),
-          expires_at: eb.ref('excluded.expires_at'),
-          epoch: sql`default`,
-        }))
-        .where('leases.expires_at', '<=', CLOCK),
-    )
-    .returning('epoch')
-    .executeTakeFirst();
-  if (lease) return { instanceId, epoch: lease.epoch };
+export async function acquireLease(db: Kysely<Schema>, candidate: Candidate): Promise<Lease> {
+  const { instanceId } = candidate;
+  const epoch = await retryTransaction(() => insertLease(db, candidate)).catch((error: unknown) => {
+    // The lease has expired, but its holder is still writing.
+    if (isLockTimeout(error)) return null;
+    throw error;
+  });
+  if (epoch !== null) return { instanceId, epoch };
   const holder = await db
     .selectFrom('leases')
     .select(['host', 'acquired_at as acquiredAt', 'expires_at as expiresAt'])
@@ -59,20 +50,41 @@ export async function acquireLease(
   });
 }
 
+/**
+ * Returns the epoch of the new lease; null if another process has one. The first condition is checked without a lock,
+ * so that nobody waits for a live holder; the second one decides between processes that both saw the lease expired.
+ */
+async function insertLease(
+  db: Kysely<Schema>,
+  { instanceId, runId, host }: Candidate,
+): Promise<number | null> {
+  const { rows } = await sql<{ epoch: number }>`
+    insert into losant_usage.leases as l (instance_id, run_id, host, acquired_at, expires_at)
+    select ${instanceId}, ${runId}::uuid, ${host}, ${CLOCK}, ${EXPIRY}
+    where not exists (
+      select from losant_usage.leases k where k.instance_id = ${instanceId} and k.expires_at > ${CLOCK})
+    on conflict (instance_id) do update set run_id = excluded.run_id, host = excluded.host,
+      acquired_at = excluded.acquired_at, expires_at = excluded.expires_at, epoch = default
+    where l.expires_at <= ${CLOCK}
+    returning epoch`.execute(db);
+  return rows[0]?.epoch ?? null;
+}
+
 /** Extends the lease. Throws BusyError `lease_lost` if another process has taken it over. */
 export async function renewLease(db: Kysely<Schema>, { instanceId, epoch }: Lease): Promise<void> {
-  const { numUpdatedRows } = await db
+  const renewal = db
     .updateTable('leases')
     .set({ expires_at: EXPIRY })
     .where('instance_id', '=', instanceId)
-    .where('epoch', '=', epoch)
-    .executeTakeFirstOrThrow();
+    .where('epoch', '=', epoch);
+  const { numUpdatedRows } = await retryTransaction(() => renewal.executeTakeFirstOrThrow());
   if (numUpdatedRows !== 1n) throw toLeaseLostError(instanceId);
 }
 
 /** Releases the lease. Leaves the lease of a successor alone. */
 export async function releaseLease(db: Kysely<Schema>, { instanceId, epoch }: Lease): Promise<void> {
-  await db.deleteFrom('leases').where('instance_id', '=', instanceId).where('epoch', '=', epoch).execute();
+  const release = db.deleteFrom('leases').where('instance_id', '=', instanceId).where('epoch', '=', epoch);
+  await retryTransaction(() => release.execute());
 }
 
 function toLeaseLostError(instanceId: string): BusyError {
@@ -104,24 +116,31 @@ export interface InstanceLedger {
 /** The ledger of an instance as one process writes it. */
 export interface LedgerWriter extends InstanceLedger, Pick<BeginOptions, 'lease'> {}
 
-/** Calls `work` with the database's time in ms, in a transaction that {@link beginWriting} has begun. */
+/**
+ * Calls `work` with the database's time in ms, in a transaction that {@link beginWriting} has begun, and again after a
+ * conflict or a deadlock: so it must change nothing but the database.
+ */
 export async function inTransaction<T>(
   { db, ...options }: BeginOptions & Pick<InstanceLedger, 'db'>,
   work: (trx: Kysely<Schema>, atMs: number) => Promise<T>,
 ): Promise<T> {
-  return await db.transaction().execute(async (trx) => work(trx, await beginWriting(trx, options)));
+  return await retryTransaction(() =>
+    db.transaction().execute(async (trx) => work(trx, await beginWriting(trx, options))),
+  );
 }
 
 /**
  * An expired lease does not stop its holder: a process can be suspended, lose its network, and wake up after another
- * one has taken over. So the lease is checked where it counts, in every transaction that loads. Its row is locked FOR
- * SHARE by instance and epoch until the commit. A takeover updates that row, so it waits for loads in flight;
- * afterward the epoch, which only rises, matches nothing, and every later transaction of the old holder fails before
- * it writes. Only the database's clock decides about expiry. The host's clock is merely compared with it, because a
- * host that is off would read days that have not ended.
+ * one has taken over. So the lease is checked where it counts, in every transaction that writes, and its row is locked
+ * by instance and epoch until the commit. There are two kinds of lock, because the epoch is a key of the table. A
+ * takeover changes the epoch, so it conflicts with FOR KEY SHARE and waits for writes in flight; afterward the epoch,
+ * which only rises, matches nothing, and every later transaction of the old holder fails before it writes. A renewal
+ * changes only `expires_at`, which is no key, so it does not conflict: however long a run's own transaction takes, the
+ * run keeps its lease. Only the database's clock decides about expiry. The host's clock is merely compared with it,
+ * because a host that is off would read days that have not ended.
  *
- * This also marks the transaction for the triggers and forces synchronous commit. Returns the database's time in ms.
- * Throws BusyError `lease_lost`, or AppError `clock_skew`.
+ * This also marks the transaction for the triggers, and locks the ledger for writing. Returns the database's time in
+ * ms. Throws BusyError `lease_lost`, or AppError `clock_skew`.
  */
 export async function beginWriting(
   trx: Kysely<Schema>,
@@ -131,16 +150,16 @@ export async function beginWriting(
     with lease as (
       select from losant_usage.leases
       where instance_id = ${lease?.instanceId ?? null} and epoch = ${lease?.epoch ?? null}::bigint
-      for share
+      for key share
     )
     select clock_timestamp() as at, (select count(*) from lease)::integer as leases,
-      set_config('losant_usage.program', 'yes', true),
-      set_config('synchronous_commit', case current_setting('synchronous_commit')
-        when 'off' then 'on' else current_setting('synchronous_commit') end, true)`.execute(trx);
+      set_config('losant_usage.program', 'yes', true)`.execute(trx);
   const { at, leases } = rows[0] as { at: Instant; leases: number };
   if (lease && leases === 0) throw toLeaseLostError(lease.instanceId);
   const atMs = Date.parse(at);
   if (now) requireDatabaseClock(now() - atMs);
+  // Before any row, so that no deadlock with `close` is possible; it waits for this, and this for it.
+  await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(trx);
   return atMs;
 }
 

@@ -46,12 +46,13 @@ export async function upsertOrganizations(
   if (rows.size === 0) return [];
   const seenAt = new Date(nowMs).toISOString();
   return await inTransaction(ledger, async (trx) => {
-    const lockedOrgs = await lockDeletedAndForeign(trx, { instanceId, orgIds: [...rows.keys()], seenAt });
+    const lockedOrgs = await lockExistingOrgs(trx, { instanceId, orgIds: [...rows.keys()], seenAt });
     const otherOrgs = lockedOrgs.filter(({ ownerId }) => ownerId !== instanceId);
     const foreignOrgs = otherOrgs.filter(({ canTransfer }) => !canTransfer);
-    for (const { orgId } of foreignOrgs) rows.delete(orgId);
-    await upsertRows(trx, [...rows.values()], { instanceId, seenAt });
-    await recordVersions(trx, [...rows.keys()], seenAt);
+    const foreignIds = new Set(foreignOrgs.map(({ orgId }) => orgId));
+    const instanceRows = new Map([...rows].filter(([orgId]) => !foreignIds.has(orgId)));
+    await upsertRows(trx, [...instanceRows.values()], { instanceId, seenAt });
+    await recordVersions(trx, [...instanceRows.keys()], seenAt);
     const returnedOrgIds = lockedOrgs.filter(({ isDeleted }) => isDeleted).map(({ orgId }) => orgId);
     await requeueCells(trx, returnedOrgIds, { nowMs, policy });
     const formerOwnerIds = otherOrgs.filter(({ canTransfer }) => canTransfer).map(({ ownerId }) => ownerId);
@@ -62,18 +63,21 @@ export async function upsertOrganizations(
   });
 }
 
-/** Locks and returns those of the organizations that are deleted or belong to another instance. */
-async function lockDeletedAndForeign(
+/** Locks the organizations that exist, in key order. Returns those that are deleted or belong to another instance. */
+async function lockExistingOrgs(
   trx: Kysely<Schema>,
   { instanceId, orgIds, seenAt }: { instanceId: string; orgIds: readonly string[]; seenAt: Instant },
 ) {
   const { rows } = await sql<ForeignOrg & { isDeleted: boolean; canTransfer: boolean }>`
+    with o as (
+      select * from losant_usage.organizations where org_id = any (${orgIds}::text[])
+      order by org_id for no key update
+    )
     select o.org_id as "orgId", o.instance_id as "ownerId", o.deleted_on is not null as "isDeleted",
       o.deleted_on is not null or o.unlisted_on is not null
         or o.last_seen_at < ${seenAt}::timestamptz - interval '7 days' as "canTransfer"
-    from losant_usage.organizations o
-    where o.org_id = any (${orgIds}::text[]) and (o.instance_id <> ${instanceId} or o.deleted_on is not null)
-    order by o.org_id for update`.execute(trx);
+    from o where o.instance_id <> ${instanceId} or o.deleted_on is not null
+    order by o.org_id`.execute(trx);
   return rows;
 }
 

@@ -1,5 +1,6 @@
 import { type Insertable, type Kysely, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
+import { retryTransaction } from '../database/retry.ts';
 import type { Json, Runs, Schema } from '../database/schema.ts';
 import { toStorableText } from '../usage/body.ts';
 import type { CellResult } from '../usage/cell.ts';
@@ -39,19 +40,19 @@ interface NewRun extends Pick<Insertable<Runs>, 'run_id' | 'instance_id' | 'is_f
 /** Records the start of a run, at the database's time. */
 export async function startRun(db: Kysely<Schema>, run: NewRun): Promise<void> {
   const row = { ...run, status: 'running', started_at: CLOCK } as const;
-  await db.insertInto('runs').values(row).execute();
+  await retryTransaction(() => db.insertInto('runs').values(row).execute());
 }
 
 const toJson = (value: unknown) => sql<Json>`${JSON.stringify(value)}::text::jsonb`;
 
 /** Records the progress of a run, for other processes. */
 export async function recordProgress(db: Kysely<Schema>, runId: string, counts: RunCounts): Promise<void> {
-  await db
+  const progress = db
     .updateTable('runs')
     .set({ counts: toJson(counts) })
     .where('run_id', '=', runId)
-    .where('status', '=', 'running')
-    .execute();
+    .where('status', '=', 'running');
+  await retryTransaction(() => progress.execute());
 }
 
 /** Returns the progress of the backfill that has the lease of an instance; null if none has. */
@@ -81,7 +82,7 @@ interface FinishedRun {
 
 export async function finishRun(db: Kysely<Schema>, runId: string, run: FinishedRun): Promise<void> {
   const { status, range, counts, failures, error } = run;
-  await db
+  const end = db
     .updateTable('runs')
     .set({
       status,
@@ -92,26 +93,26 @@ export async function finishRun(db: Kysely<Schema>, runId: string, run: Finished
       error: error === null ? null : toStorableText(error),
       finished_at: CLOCK,
     })
-    .where('run_id', '=', runId)
-    .execute();
+    .where('run_id', '=', runId);
+  await retryTransaction(() => end.execute());
 }
 
 /** Marks the unfinished runs of an instance. The caller has its lease, so the processes of these runs are dead. */
 export async function interruptDeadRuns(db: Kysely<Schema>, instanceId: string): Promise<void> {
-  await db
+  const end = db
     .updateTable('runs')
     .set({ status: 'interrupted', finished_at: CLOCK, error: 'the process died without reporting' })
     .where('instance_id', '=', instanceId)
-    .where('status', '=', 'running')
-    .execute();
+    .where('status', '=', 'running');
+  await retryTransaction(() => end.execute());
 }
 
 /** Records a run that failed before it began. Does nothing if it is recorded or no run has registered the instance. */
 export async function recordFailedRun(db: Kysely<Schema>, run: NewRun, error: string): Promise<void> {
   if ((await readInstance(db, run.instance_id)) === null) return;
-  await db
+  const record = db
     .insertInto('runs')
     .values({ ...run, status: 'failed', error: toStorableText(error), started_at: CLOCK, finished_at: CLOCK })
-    .onConflict((conflict) => conflict.column('run_id').doNothing())
-    .execute();
+    .onConflict((conflict) => conflict.column('run_id').doNothing());
+  await retryTransaction(() => record.execute());
 }

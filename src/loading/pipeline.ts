@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { batchWithTimeout, flatTransform } from 'streaming-iterables';
-import { isConnectionLost, isRefusedForData, isRetryable } from '../database/sqlstate.ts';
+import { retryTransaction } from '../database/retry.ts';
+import { isConnectionLost, isRefusedForData } from '../database/sqlstate.ts';
 import type { LosantError } from '../errors.ts';
 import type { LoadedCell } from '../ledger/coverage.ts';
 import { countDueCells, type DueScope, readDuePage } from '../ledger/due.ts';
@@ -189,35 +189,25 @@ async function loadResults(
   for (const cell of await loadSlices(ledger, loadable, { signal })) tally.addCell(cell);
 }
 
-/** The waits between attempts to load after a conflict or a lost connection: half a minute in all. */
-const RETRY_AFTER_MS = [100, 500, 1_000, 2_000, 4_000, 8_000, 15_000];
-
 interface LoadAttempt {
   readonly signal: AbortSignal;
-  /** The number of earlier attempts. */
-  readonly failures?: number;
   /** Whether the verdicts are quarantined already. */
   readonly isQuarantined?: boolean;
 }
 
 /**
- * Loads slices in one transaction. Conflicts and lost connections are retried, so a batch may be loaded twice. A batch
- * whose data the database refuses is halved until the bad cell is alone, which is quarantined. Throws any other error,
- * such as a lost lease, a database that stays unreachable, or a violated check, which is a bug.
+ * Loads slices in one transaction. A lost connection is retried, so a batch may be loaded twice. A batch whose data
+ * the database refuses is halved until the bad cell is alone, which is quarantined. Throws any other error, such as a
+ * lost lease, a database that stays unreachable, or a violated check, which is a bug.
  */
 async function loadSlices(
   ledger: RunLedger,
   slices: readonly SliceResponse[],
-  { signal, failures = 0, isQuarantined = false }: LoadAttempt,
+  { signal, isQuarantined = false }: LoadAttempt,
 ): Promise<LoadedCell[]> {
   try {
-    return await loadBatch(ledger, slices);
+    return await retryTransaction(() => loadBatch(ledger, slices), { canRetry: isConnectionLost, signal });
   } catch (error) {
-    const waitMs = RETRY_AFTER_MS[failures];
-    if ((isRetryable(error) || isConnectionLost(error)) && waitMs !== undefined) {
-      await sleep(waitMs, undefined, { signal });
-      return await loadSlices(ledger, slices, { signal, failures: failures + 1, isQuarantined });
-    }
     if (!isRefusedForData(error) || isQuarantined) throw error;
     const [firstHalf, secondHalf] = halve(slices);
     if (secondHalf.length > 0) {

@@ -24,7 +24,7 @@ export async function sendChange(
   const verb = patch === null ? 'delete' : 'patch';
   const request = { action: `instanceOrg.${verb}`, ids: { org: orgId }, signal };
   if (patch !== null) {
-    await send('PATCH', url, request, JSON.stringify(patch));
+    await send('PATCH', url, request, { json: JSON.stringify(patch) });
     return;
   }
   const response = await send('DELETE', url, request);

@@ -69,13 +69,17 @@ export function createLosantClient(options: LosantClientOptions) {
   const send = createTransport({ ...options, connections: gate.concurrency });
   const api = ky.create({ prefix: options.apiUrl, timeout: false, retry: RETRY });
   /** Sends a request once and reports the attempt. */
-  const sendOnce = async (request: GetRequest, url: string, tally: AttemptTally, gateWaitMs: number) => {
+  const sendOnce = async (
+    request: GetRequest,
+    url: string,
+    { tally, gateWaitMs, release }: { tally: AttemptTally; gateWaitMs: number; release: () => void },
+  ) => {
     const startedAtMs = now();
     let status: number | null = 200;
     let retryReason: LosantErrorKind | null = null;
     tally.attempts += 1;
     try {
-      const response = await send('GET', url, request);
+      const response = await send('GET', url, request, { onReceived: release });
       const failure = findClockProblem(response, request);
       if (failure !== null) throw new AttemptError(request, failure);
       return response;
@@ -104,8 +108,8 @@ export function createLosantClient(options: LosantClientOptions) {
         const url = input instanceof Request ? input.url : String(input);
         const failures = tally.attempts - tally.waits;
         if (failures > 0) await sleep(computeBackoffMs(failures, random(), backoffMs), undefined, { signal });
-        await gate.run(async (waitedMs) => {
-          response = await sendOnce(request, url, tally, waitedMs);
+        await gate.run(async (gateWaitMs, release) => {
+          response = await sendOnce(request, url, { tally, gateWaitMs, release });
         }, request);
         return PLACEHOLDER;
       };

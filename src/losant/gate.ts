@@ -20,10 +20,11 @@ export class Gate {
   }
 
   /**
-   * Runs `task` when its turn comes, with the time that it waited. Rejects while it waits as {@link Rate.waitForTurn}
-   * does. A running task must watch the signal itself.
+   * Runs `task` when its turn comes, with the time that it waited. The next request starts when the task calls
+   * `release`, or else when it ends. Rejects while it waits as {@link Rate.waitForTurn} does. A running task must watch
+   * the signal itself.
    */
-  async run<T>(task: (waitedMs: number) => Promise<T>, request: ApiRequest): Promise<T> {
+  async run<T>(task: (waitedMs: number, release: () => void) => Promise<T>, request: ApiRequest): Promise<T> {
     const arrivedAtMs = performance.now();
     await this.rate.waitForTurn(request, {
       canStart: () => this.#running < this.concurrency,
@@ -31,11 +32,17 @@ export class Gate {
         this.#running += 1;
       },
     });
-    try {
-      return await task(performance.now() - arrivedAtMs);
-    } finally {
+    let isRunning = true;
+    const release = () => {
+      if (!isRunning) return;
+      isRunning = false;
       this.#running -= 1;
       this.rate.startWaiters();
+    };
+    try {
+      return await task(performance.now() - arrivedAtMs, release);
+    } finally {
+      release();
     }
   }
 }

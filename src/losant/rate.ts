@@ -1,3 +1,4 @@
+import { onAbort } from './abort.ts';
 import { type ApiRequest, AttemptError } from './attempt.ts';
 
 /**
@@ -98,12 +99,12 @@ export class Rate {
     // With nobody waiting, a start time in the past means there was no demand; nothing to catch up.
     if (this.#waiters.size === 0) this.#nextStartMs = Math.max(this.#nextStartMs, performance.now());
     this.#waiters.add(waiter);
-    signal.addEventListener('abort', abort);
+    const unsubscribe = onAbort(signal, abort);
     this.startWaiters();
     try {
       await promise;
     } finally {
-      signal.removeEventListener('abort', abort);
+      unsubscribe();
       if (this.#waiters.size === 0) {
         clearTimeout(this.#timer);
         this.#timer = undefined;

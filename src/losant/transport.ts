@@ -1,6 +1,8 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { unzipSync } from 'node:zlib';
 import { type Dispatcher, EnvHttpProxyAgent, getGlobalDispatcher, Pool } from 'undici';
 import { parseJson } from '../usage/body.ts';
+import { onAbort } from './abort.ts';
 import {
   type ApiRequest,
   AttemptError,
@@ -37,6 +39,13 @@ export interface TransportOptions {
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true });
 
+export interface SendOptions {
+  /** The body. */
+  readonly json?: string;
+  /** Called once a response with status 200 has been received to its end, before it is parsed. */
+  readonly onReceived?: () => void;
+}
+
 /**
  * Creates a function that sends one request and reads the response to the end. A body that is slow, cut, huge or not
  * JSON fails the attempt; a redirect is not followed. The function throws an {@link AttemptError} for anything but a
@@ -53,17 +62,28 @@ export function createTransport(options: TransportOptions) {
     method: 'GET' | 'PATCH' | 'DELETE',
     url: string,
     request: ApiRequest,
-    json: string | null = null,
+    { json, onReceived }: SendOptions = {},
   ): Promise<ApiResponse> => {
     const { signal } = request;
     signal.throwIfAborted();
-    const type = json === null ? {} : { 'content-type': 'application/json' };
     const path = url.slice(origin.length);
-    const httpRequest = { origin, path, method, headers: { ...headers, ...type }, body: json };
+    const requestHeaders = json === undefined ? headers : { ...headers, 'content-type': 'application/json' };
     const sentAtMs = now();
-    const raw = await exchange(dispatcher, httpRequest, { timeoutMs, signal });
+    const raw = await exchange(
+      dispatcher,
+      { origin, path, method, headers: requestHeaders, body: json ?? null },
+      { timeoutMs, signal },
+    );
     signal.throwIfAborted();
     const receivedAtMs = now();
+    if (onReceived !== undefined && raw.status === 200 && raw.failure === null) {
+      onReceived();
+      // Responses come in bunches. The next requests are sent before any of a bunch is parsed: the first turn of the
+      // event loop ends the bunch, the second sends what it has started.
+      await nextTurn();
+      await nextTurn();
+      signal.throwIfAborted();
+    }
     const dateMs = parseDateHeader(raw.headers);
     if (dateMs !== null) onClock?.(dateMs - receivedAtMs);
     const ageSeconds = parseAge(raw.headers);
@@ -108,8 +128,15 @@ function createDispatcher(origin: string, connections: number): Dispatcher {
   return usesProxies ? new EnvHttpProxyAgent(options) : new Pool(origin, options);
 }
 
-/** A response as far as it was received. `status` is null if nothing was; `failure` is null if all of it was. */
-type RawResponse = Awaited<ReturnType<typeof exchange>>;
+/** A response as far as it was received. */
+interface RawResponse {
+  /** Null if nothing was received. */
+  readonly status: number | null;
+  readonly headers: ResponseHeaders;
+  readonly content: Buffer;
+  /** Null if all of it was received, or as much as is read. */
+  readonly failure: Failure | null;
+}
 
 /** A year of all counters has less than 1 MiB. */
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
@@ -117,34 +144,50 @@ const MAX_BODY_BYTES = 32 * 1024 * 1024;
 /** Sends a request and reads the response to its end or to a bound. A server may compress it unrequested. */
 async function exchange(
   dispatcher: Dispatcher,
-  request: Dispatcher.RequestOptions,
+  request: Dispatcher.DispatchOptions,
   { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal },
-) {
-  const abortion = new AbortController();
-  const stop = () => abortion.abort();
-  const timer = setTimeout(stop, timeoutMs);
-  signal.addEventListener('abort', stop);
+): Promise<RawResponse> {
+  const { promise, resolve } = Promise.withResolvers<Failure | null>();
+  let controller: Dispatcher.DispatchController | null = null;
+  let isStopped = false;
   let status: number | null = null;
   let headers: ResponseHeaders = {};
-  let failure: Failure | null = null;
   const chunks: Buffer[] = [];
   let size = 0;
-  try {
-    const response = await dispatcher.request({ ...request, signal: abortion.signal });
-    ({ statusCode: status, headers } = response);
-    for await (const chunk of response.body as AsyncIterable<Buffer>) {
+  const stop = (reason: Failure | null) => {
+    isStopped = true;
+    resolve(reason);
+    controller?.abort(STOPPED);
+  };
+  const stopLate = () => {
+    stop({ kind: 'timeout', problem: `no complete response within ${timeoutMs} ms` });
+  };
+  const timer = setTimeout(stopLate, timeoutMs);
+  const unsubscribe = onAbort(signal, stopLate);
+  dispatcher.dispatch(request, {
+    onRequestStart: (started) => {
+      controller = started;
+      if (isStopped) started.abort(STOPPED);
+    },
+    onResponseStart: (_, statusCode, responseHeaders) => {
+      status = statusCode;
+      headers = responseHeaders;
+    },
+    onResponseData: (_, chunk) => {
       chunks.push(chunk);
       size += chunk.length;
-      if (size > (status === 200 ? MAX_BODY_BYTES : ERROR_BODY_BYTES)) break;
-    }
-  } catch (error) {
-    failure = abortion.signal.aborted
-      ? { kind: 'timeout', problem: `no complete response within ${timeoutMs} ms` }
-      : { kind: 'unreachable', problem: `connection failed: ${describeCause(error)}` };
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', stop);
-  }
+      if (size > (status === 200 ? MAX_BODY_BYTES : ERROR_BODY_BYTES)) stop(null);
+    },
+    onResponseEnd: () => {
+      resolve(null);
+    },
+    onResponseError: (_, error) => {
+      resolve({ kind: 'unreachable', problem: `connection failed: ${describeCause(error)}` });
+    },
+  });
+  let failure = await promise;
+  clearTimeout(timer);
+  unsubscribe();
   let content = Buffer.concat(chunks);
   const encoding = getHeader(headers, 'content-encoding') ?? 'identity';
   if (encoding !== 'identity' && size > 0) {
@@ -157,6 +200,9 @@ async function exchange(
   }
   return { status, headers, content, failure };
 }
+
+/** Only undici sees it. */
+const STOPPED = new Error('stopped');
 
 /** Returns null if the response can be used. A status other than 200 is the failure, whatever the body is. */
 function findFailure(raw: RawResponse, response: ApiResponse, token: string): Failure | null {

@@ -102,6 +102,43 @@ describe('a month', () => {
     expect(quantitiesOf(await closing)).toMatchObject({ devices_created: '10' });
   });
 
+  test('is closed without a deadlock beside a writer that goes on to other tables', async () => {
+    const orgId = await orgOn('2025-06-05', '2025-06-06');
+    let closing: Promise<CloseOutcome> | undefined;
+    await books.db.transaction().execute(async (trx) => {
+      await beginWriting(trx);
+      await sql`update losant_usage.coverage set revision = 2 where org_id = ${orgId}`.execute(trx);
+      closing = books.close('2025-06');
+      const waiting = sql`select relation::regclass::text, mode from pg_locks where not granted`;
+      await expect
+        .poll(async () => await books.list(waiting))
+        .toEqual(['losant_usage_internal.ledger_lock RowExclusiveLock']);
+      await sql`update losant_usage.tracks set next_day = next_day where org_id = ${orgId}`.execute(trx);
+    });
+    expect(await closing).toMatchObject({ kind: 'closed' });
+  });
+
+  test('is closed at the second attempt if the first one ends in a deadlock, and then on disk', async () => {
+    await orgOn('2025-05-05', '2025-05-06');
+    await asOwner(
+      books.url,
+      `alter database ${new URL(books.url).pathname.slice(1)} set synchronous_commit = off;
+      create sequence public.closings;
+      create table public.commits (setting text);
+      create function public.foreign_object() returns trigger language plpgsql security definer as $$ begin
+        if nextval('public.closings') = 1 then raise deadlock_detected; end if;
+        insert into public.commits values (current_setting('synchronous_commit'));
+        return null; end $$;
+      create constraint trigger foreign_object after insert on losant_usage.statements deferrable initially deferred
+        for each row execute function public.foreign_object()`,
+    );
+    const closer = await openAs('closer', books.url);
+    expect(await books.close('2025-05', { on: closer })).toMatchObject({ kind: 'closed' });
+    expect(await asOwner(books.url, 'select setting from public.commits')).toEqual([{ setting: 'on' }]);
+    await closer.close();
+    await asOwner(books.url, 'drop function public.foreign_object() cascade');
+  });
+
   // Guarantee (Billing): A statement is as of one instant; nothing loaded later is in it, not even by a load that waited
   // for it.
   test('is closed as of an instant of its transaction, which has one snapshot', async () => {

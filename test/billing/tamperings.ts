@@ -18,6 +18,7 @@ const STRANGER = `${'5d'.padEnd(23, '0')}9`;
 const CHANGED = '{"devices_total": 19, "devices_created": 6}';
 const LATER = '2027-01-01T00:00:00.000000Z';
 const RUN = '00000000-0000-4000-8000-000000000001';
+const OF_ADJUSTED_CELLS = `${ADJUSTMENT}/cells.csv`;
 const [day10, day11, day12] = [`${MONTH}-10`, `${MONTH}-11`, `${MONTH}-12`];
 const created = { org_id: acme, metric: 'devices_created' };
 const adjusted = { org_id: gamma, metric: 'devices_created' };
@@ -31,6 +32,7 @@ const betaDay = { org_id: beta, usage_date: day12 };
 const byPerson = betaDay;
 const byProgram = { org_id: beta, usage_date: `${MONTH}-09` };
 const gammaDay = { org_id: gamma, usage_date: day12 };
+const gammaCell = { org_id: gamma, usage_date: `${MONTH}-11`, stream: 'device_counts' };
 const acmeCell = { ...acmeDay, stream: 'device_counts' };
 const cell11 = { ...acmeDay11, stream: 'device_counts' };
 const revision2 = { ...cell11, revision: '2' };
@@ -124,7 +126,7 @@ export const TAMPERINGS: readonly Tampering[] = [
   [set('days.csv', acmeDay, { devices_created: '-4' }), /is not a valid day/],
   [set('cells.csv', gammaDay, { standing: 'final' }), /days do not match cells.csv/, 'lines.csv'],
   [set('cells.csv', betaDay, { standing: 'final' }), /is final, but its numbers are not stored/],
-  [set('cells.csv', acmeCell, { last_read_at: '' }), /is final, but its numbers are stored/],
+  [set('cells.csv', acmeCell, { last_read_at: '' }), /is final, but was not read 72 hours after its day/],
   [
     set('cells.csv', acmeCell, { last_read_at: `${day10}T23:59:59.999999Z` }),
     /was read before its day ended/,
@@ -174,6 +176,51 @@ export const TAMPERINGS: readonly Tampering[] = [
   [set('sources.csv', { source: 'hook' }, { total: '16' }), /total does not equal payload_source_count/],
   [remove('sources.csv', { source: 'hook' }), /total does not equal payload_source_count/],
   [add('sources.csv', { source: 'hook' }, ofBeta), /0002: total does not equal/],
+  // Rows that contradict each other, or the manifest.
+  [
+    set('cells.csv', acmeCell, { last_read_at: `${day11}T12:00:00.000000Z` }),
+    /is final, but was not read 72 hours after its day/,
+  ],
+  [set('cells.csv', acmeCell, { response_sha256: '' }), /is final, but has no hash of a response/],
+  [set('cells.csv', acmeCell, { response_sha256: 'g'.repeat(64) }), /is not a valid cell/],
+  [set('cells.csv', acmeCell, { reason: 'failed' }), /is final, but has the reason failed/],
+  [set('days.csv', acmeDay, { payload_billable_count: '13' }), /has more billable payloads than payloads/],
+  [set('lines.csv', created, { customer_id: 'C-Else' }), /different names, referral IDs, plans or customers/],
+  [set('lines.csv', created, { org_name: 'Acne' }), /different names, referral IDs, plans or customers/],
+  [set('lines.csv', created, { plan_id: 'free' }), /different names, referral IDs, plans or customers/],
+  [set('lines.csv', created, { is_customer_changed: 'true' }), /is_customer_changed differs/],
+  [
+    set('lines.csv', adjusted, { customer_id: 'C-Else' }, ADJUSTMENT),
+    /is billed to a customer, plan or name that the statement before it does not have/,
+  ],
+  [
+    set('cells.csv', gammaCell, { response_sha256: 'ab'.repeat(32) }, ADJUSTMENT),
+    /another response in an earlier statement, although it was not read again/,
+  ],
+  [
+    set('cells.csv', cell11, { revision: '4' }),
+    /has more revisions in an earlier statement/,
+    OF_ADJUSTED_CELLS,
+  ],
+  [
+    set('days.csv', { ...gammaDay, usage_date: day10 }, { devices_created: '7' }),
+    /2026-03-10 device_counts: has other numbers in an earlier statement/,
+    `${ADJUSTMENT}/days.csv`,
+  ],
+  [
+    set('revisions.csv', revision3, { new: '{"devices_totals": 18, "devices_created": 5}' }),
+    /changes devices_totals, which is not a number of this stream/,
+  ],
+  [set('revisions.csv', revision3, { run_id: '' }), /is not a valid revision/],
+  [
+    set('revisions.csv', revision3, { changed_at: `${day12}T00:00:00.000001Z` }),
+    /revision 3 is older than the revision before it/,
+  ],
+  [set('blockers.csv', ofGamma, { streams: 'device_count' }), /names device_count, which is not a stream/],
+  [set('blockers.csv', ofGamma, { streams: 'payload_totals' }), /in_doubt: does not match cells.csv/],
+  [set('waivers.csv', byPerson, { reason: ' ' }), /is not a valid waiver/],
+  [setStatement({ reason: ' ' }), /has no reason, although something blocked it/],
+  [setStatement({ previousSha256: 'ab'.repeat(32) }), /is number 1, but names a statement before it/],
   [remove('blockers.csv', {}), /has a reason, although nothing blocked it/, 'manifest.json'],
   [setStatement({ reason: null }), /has no reason, although something blocked it/],
   [setStatement({ orgs: 2 }), /orgs is 2, but lines.csv has 3/],

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { writePacks } from '../../src/billing/pack.ts';
 import { readStatements } from '../../src/billing/statements.ts';
@@ -69,6 +70,19 @@ describe('packs that nobody changed', () => {
     expect(offline.notes).toEqual(notes);
     expect(rows).toBeGreaterThan(50);
     await expectValid(withDatabase(march));
+  });
+
+  test('are valid after FINAL_AFTER_HOURS has been raised', async () => {
+    const days = { from: '2026-02-10', to: '2026-02-10' };
+    const orgId = await books.addOrg(days);
+    await books.addCells({ orgId, ...days });
+    const setHours = (hours: number) =>
+      sql`update losant_usage.instances set policy = policy || jsonb_build_object('finalAfterHours', ${hours}::integer,
+        'leastFinalAfterHours', 72)`;
+    await books.asProgram(setHours(120));
+    await books.close('2026-02');
+    await books.asProgram(setHours(72));
+    expect((await books.verifyMonth('2026-02')).problems).toEqual([]);
   });
 
   // Guarantee (Billing): A proof pack has the same bytes whenever it is written.

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { requireDiskSpace } from '../../src/database/embedded.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createBoundedClient } from '../../src/database/postgres.ts';
@@ -22,7 +22,7 @@ import {
   type TestDatabase,
 } from '../support/databases.ts';
 import { toPassword } from '../support/roles.ts';
-import { portOf, through } from '../support/wire.ts';
+import { portOf, startWire, through } from '../support/wire.ts';
 
 const CANARY = 'canary-9f2c';
 
@@ -186,6 +186,21 @@ describe('an open database', () => {
     await client.end();
   });
 
+  test('gives up on a server that has been silent for 15 s longer than a statement may take', async () => {
+    await using wire = await startWire(portOf(database.url));
+    const handle = await open(through(wire, database.url), { statementTimeoutMs: 1_000 });
+    const { sent } = wire;
+    wire.onSent = () => 'drop';
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const failure = catchError(sql`select 1`.execute(handle.db));
+    while (wire.sent === sent) await new Promise((resolve) => setImmediate(resolve));
+    vi.advanceTimersByTime(16_000);
+    expect(isConnectionLost(await failure)).toBe(true);
+    vi.useRealTimers();
+    await handle.close();
+  });
+
   test('lets callers wait for a free connection longer than the connect timeout', async () => {
     const handle = await open(database.url, { poolSize: 1, connectTimeoutMs: 500 });
     const waits = Array.from({ length: 3 }, () => sql`select pg_sleep(0.3)`.execute(handle.db));
@@ -200,7 +215,10 @@ test.each([
   ['statement_timeout', '5s', '1min'],
   ['lock_timeout', '5s', '30s'],
   ['idle_in_transaction_session_timeout', '5s', '1min'],
+  ['idle_session_timeout', '5s', '0'],
+  ['default_transaction_isolation', 'serializable', 'read committed'],
   ['synchronous_commit', 'off', 'on'],
+  ['synchronous_commit', 'local', 'local'],
   ['synchronous_commit', 'remote_apply', 'remote_apply'],
 ])('a session does not rely on defaults: %s = %s becomes %s', async (name, defaultValue, setting) => {
   await asOwner(database.url, `alter database ${database.name} set ${name} = '${defaultValue}'`);
@@ -209,6 +227,14 @@ test.each([
   expect(rows).toEqual([{ setting }]);
   await handle.close();
   await asOwner(database.url, `alter database ${database.name} reset ${name}`);
+});
+
+test('a session sets each timeout of the server but those of the network', async () => {
+  const handle = await open(database.url);
+  const { rows } = await sql`select name from pg_settings
+    where name like '%timeout' and context = 'user' and source <> 'session' order by name`.execute(handle.db);
+  expect(rows).toEqual([{ name: 'tcp_user_timeout' }, { name: 'wal_sender_timeout' }]);
+  await handle.close();
 });
 
 describe('an embedded folder', () => {

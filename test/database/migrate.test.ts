@@ -96,6 +96,15 @@ describe('migrating', () => {
     expect(await readSchemaState(handle, folder)).toMatchObject({ state: 'empty' });
   });
 
+  test('is tried again after a deadlock, such as with a worker that has not been stopped', async () => {
+    await asOwner(database.url, 'create sequence public.attempts');
+    write(
+      '0002_meets',
+      `do $$ begin if nextval('public.attempts') = 1 then raise deadlock_detected; end if; end $$;\n`,
+    );
+    expect(await migrateToHead(handle, folder)).toEqual(['0001_first', '0002_meets', 'always']);
+  });
+
   test('in two processes at once succeeds in both, and applies each migration once', async () => {
     write('0002_slow', 'select pg_sleep(0.3)\n');
     const other = await open(database.url);

@@ -15,7 +15,7 @@ test('every stage starts from the Node version of this project', () => {
   );
   expect(bases.map(({ text }) => text.split(' ')[0])).toEqual([
     `NODE_IMAGE=node:${project.devDependencies.node}-trixie-slim`,
-    ...Array<string>(3).fill('${NODE_IMAGE}'),
+    ...Array<string>(2).fill('${NODE_IMAGE}'),
   ]);
 });
 

@@ -210,6 +210,13 @@ describe('a changed policy reschedules the cells inside the horizon', () => {
     ]);
   });
 
+  test('keeps the least hours after which a read ever made cells final, of which packs speak', async () => {
+    await ledger.prepare();
+    for (const finalAfterHours of [72, 48, 96]) await apply({ ...POLICY, finalAfterHours });
+    const { rows } = await sql`select policy from losant_usage.instances`.execute(ledger.db);
+    expect(rows).toEqual([{ policy: { ...POLICY, finalAfterHours: 96, leastFinalAfterHours: 48 } }]);
+  });
+
   test('a longer horizon makes failed cells due again, and a shorter one makes cells unavailable', async () => {
     await ledger.setTime('2026-08-23T00:15:00.000Z');
     await ledger.prepare({ streams: [] });

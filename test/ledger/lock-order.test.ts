@@ -3,7 +3,7 @@ import { type RawBuilder, sql } from 'kysely';
 import { beforeEach, expect, test } from 'vitest';
 import { applyPolicy, retryFailedCells } from '../../src/ledger/due.ts';
 import { createExpectedCells, markDaysDue, syncTracks } from '../../src/ledger/expected.ts';
-import { markDeleted } from '../../src/ledger/organizations.ts';
+import { markDeleted, upsertOrganizations } from '../../src/ledger/organizations.ts';
 import { until } from '../support/wait.ts';
 import { devices, POLICY, report } from '../usage/cells.ts';
 import { cellResponse, INSTANCE, useLedger } from './ledger.ts';
@@ -76,6 +76,24 @@ test.each<[string, Work]>([
   ['a backfill', () => markDaysDue(ledger.writer(), BACKFILL)],
 ])('tracks: %s', async (_, work) => {
   expect(await leavesFree(work, firstTrack, lastTrack)).toBe(true);
+});
+
+test('tracks: a stream that returns to the settings while another one leaves them', async () => {
+  await ledger.asProgram(
+    sql`update losant_usage.tracks set last_day = '2026-11-21' where org_id = ${A} and stream = 'device_counts'`,
+  );
+  const work = () => syncTracks(ledger.writer(), { streams: ['device_counts'], selection: null });
+  expect(await leavesFree(work, firstTrack, lastTrack)).toBe(true);
+});
+
+test('organizations: a list with one that has returned', async () => {
+  await ledger.asProgram(
+    sql`update losant_usage.organizations set deleted_on = '2026-11-22' where org_id = ${B}`,
+  );
+  const list = [A, B].map((orgId) => ({ orgId, problem: 'no name' }));
+  const lockOf = (orgId: string) => sql`select from losant_usage.organizations where org_id = ${orgId}`;
+  const work = () => upsertOrganizations(ledger.writer(), list);
+  expect(await leavesFree(work, lockOf(A), lockOf(B))).toBe(true);
 });
 
 const SHORT_HORIZON = { ...POLICY, horizonDays: 1 };

@@ -19,6 +19,7 @@ import {
   startRun,
 } from '../../src/ledger/runs.ts';
 import { asOwner } from '../support/databases.ts';
+import { until } from '../support/wait.ts';
 import { INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
 
 const ledger = useLedger('2026-11-24T12:00:00.000Z');
@@ -88,19 +89,58 @@ describe('a lease', () => {
     await expect(renewLease(ledger.db, lease)).rejects.toMatchObject({ kind: 'lease_lost' });
     expect((await acquire(RUN_2, 'two')).epoch).toBeGreaterThan(lease.epoch);
   });
-});
 
-test.each([
-  ['off', 'on'],
-  ['local', 'local'],
-  ['on', 'on'],
-])('with synchronous_commit = %s the program commits with %s', async (serverSetting, expected) => {
-  const setting = await ledger.db.transaction().execute(async (trx) => {
-    await sql`select set_config('synchronous_commit', ${serverSetting}, true)`.execute(trx);
-    await beginWriting(trx);
-    return await sql<{ now: string }>`select current_setting('synchronous_commit') as now`.execute(trx);
+  /** Calls `work` while a transaction that writes under the lease has not ended. */
+  const whileWriting = (lease: Lease, work: () => Promise<unknown>) =>
+    ledger.db.transaction().execute(async (trx) => {
+      await beginWriting(trx, { lease });
+      await work();
+    });
+  /** Acquires the lease of an instance in a session that waits for a lock no longer than this. */
+  const acquireWithin = (lockTimeout: string) =>
+    ledger.db.connection().execute(async (session) => {
+      await sql`select set_config('lock_timeout', ${lockTimeout}, false)`.execute(session);
+      try {
+        return await acquireLease(session, { instanceId: INSTANCE, runId: RUN_2, host: 'two' });
+      } finally {
+        await sql`set lock_timeout = '30s'`.execute(session);
+      }
+    });
+
+  test('is renewed, and busy for others, without a wait for the transaction in which its holder writes', async () => {
+    const lease = await acquire();
+    await whileWriting(lease, async () => {
+      await letPass('45 seconds');
+      await renewLease(ledger.db, lease);
+      expect(await leases()).toEqual(['1 one 60']);
+      const message = expect.stringContaining('is being loaded by a process on one') as unknown;
+      await expect(acquireWithin('0')).rejects.toMatchObject({ kind: 'lease_busy', message });
+      await renewLease(ledger.db, lease);
+    });
   });
-  expect(setting.rows).toEqual([{ now: expected }]);
+
+  test('that has expired is busy until the transaction ends in which its holder writes', async () => {
+    const lease = await acquire();
+    await letPass('60 seconds');
+    await whileWriting(lease, async () => {
+      await expect(acquireWithin('100ms')).rejects.toMatchObject({ kind: 'lease_busy' });
+    });
+    expect((await acquireWithin('100ms')).epoch).toBeGreaterThan(lease.epoch);
+  });
+
+  test('that has expired goes to one of two processes that waited for such a transaction', async () => {
+    const lease = await acquire();
+    await letPass('60 seconds');
+    let attempts: Promise<PromiseSettledResult<Lease>[]> | undefined;
+    await whileWriting(lease, async () => {
+      attempts = Promise.allSettled([acquire(RUN_1, 'two'), acquire(RUN_2, 'three')]);
+      const waiting = sql`select from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'`;
+      await until('both wait', async () => (await waiting.execute(ledger.db)).rows.length === 2);
+    });
+    const outcomes = ((await attempts) ?? []).map(({ status }) => status);
+    expect(outcomes.toSorted()).toEqual(['fulfilled', 'rejected']);
+  });
 });
 
 describe('a run', () => {

@@ -1,11 +1,14 @@
+import { sql } from 'kysely';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { SettingsError } from '../../src/errors.ts';
 import { readClock } from '../../src/loading/context.ts';
 import { readDuePages } from '../../src/loading/pipeline.ts';
 import { previewRun } from '../../src/loading/preview.ts';
 import { Refusals } from '../../src/loading/refusals.ts';
+import type { RunOutcome } from '../../src/loading/report.ts';
 import { DAY_MS, dayAt } from '../../src/usage/day.ts';
-import { asOwner, asWriter } from '../support/databases.ts';
+import { NOW } from '../simulator/platform.ts';
+import { asOwner, asWriter, openAs } from '../support/databases.ts';
 import { until } from '../support/wait.ts';
 import { POLICY } from '../usage/cells.ts';
 import { createStage, type Stage } from './stage.ts';
@@ -68,6 +71,40 @@ it('a lease is renewed after a quarter of its duration, even while all other con
   await Promise.all(busyConnections);
   stop.abort(new Error('enough'));
   await expect(running).rejects.toThrow('enough');
+});
+
+it('a run keeps its lease while one of its transactions waits longer than a lease lasts', async () => {
+  const stage = await createStage({ orgs: 1 });
+  await stage.run();
+  const [orgId = ''] = stage.orgIds;
+  const day = '2026-11-23';
+  await stage.platform.control('restate', { orgId, day });
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const expiry = 'select expires_at > clock_timestamp() as is_ahead, expires_at from losant_usage.leases';
+  const locker = await openAs('migrator', stage.store.url);
+  onTestFinished(() => locker.close());
+  let running: Promise<RunOutcome> | undefined;
+  await locker.db.transaction().execute(async (trx) => {
+    await sql`lock table losant_usage.revisions in share mode`.execute(trx);
+    running = stage.run({ kind: 'manual', range: { from: day, to: day } });
+    running.catch(() => {});
+    const waiting = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+    await until('a load waits', async () => (await asWriter(stage.store.url, waiting)).length === 1);
+    for (const seconds of [15, 30, 45, 60, 75, 90, 105]) {
+      const [before] = await stage.query(expiry);
+      await stage.moveTo(NOW + seconds * 1_000);
+      vi.advanceTimersByTime(15_000);
+      const isRenewed = async () => (await stage.query(expiry))[0]?.['expires_at'] !== before?.['expires_at'];
+      await until(`the lease is renewed after ${seconds} s`, isRenewed, 8_000);
+    }
+    expect(await stage.query(expiry)).toMatchObject([{ is_ahead: true }]);
+  });
+  expect((await running)?.report).toMatchObject({ status: 'complete', rows: { updated: 4 } });
+  expect(await stage.query(`select status from losant_usage.runs order by started_at`)).toEqual([
+    { status: 'complete' },
+    { status: 'complete' },
+  ]);
 });
 
 // Guarantee (Missing numbers): Failed reads are retried automatically; a manual run retries at once.

@@ -54,6 +54,28 @@ describe('Gate', () => {
     expect(maxRunning).toBe(3);
   });
 
+  it('starts the next task as soon as a running one has released its place', async () => {
+    const gate = createGate({ concurrency: 1 });
+    const started: string[] = [];
+    const first = gate.run(async (_, release) => {
+      started.push('first');
+      await createTask(10)();
+      release();
+      release();
+      await createTask(100)();
+    }, REQUEST);
+    const others = ['second', 'third'].map((name) =>
+      gate.run(async () => {
+        started.push(name);
+        await createTask(1_000)();
+      }, REQUEST),
+    );
+    await vi.advanceTimersByTimeAsync(50);
+    expect(started).toEqual(['first', 'second']);
+    await finishAll([first, ...others]);
+    expect(started).toEqual(['first', 'second', 'third']);
+  });
+
   it.each([
     { requestsPerSecond: 40, count: 9, spacingMs: 25 },
     { requestsPerSecond: 0.5, count: 3, spacingMs: 2_000 },

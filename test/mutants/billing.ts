@@ -100,19 +100,6 @@ export const billingMutants = [
     },
   ),
   plant(
-    {
-      file: 'migrations/0009_statements.sql',
-      test: 'test/billing/close.test.ts',
-      only: 'after a load in progress',
-    },
-    {
-      'Whatever writes to the ledger keeps a statement waiting': [
-        'lock table losant_usage_internal.ledger_lock in share mode;',
-        '',
-      ],
-    },
-  ),
-  plant(
     { file: 'migrations/0009_statements.sql', test: 'test/billing/seal.test.ts' },
     {
       'A statement is not dated before a change that it contains': [
@@ -144,12 +131,12 @@ export const billingMutants = [
     {
       file: 'migrations/always.sql',
       test: 'test/billing/rights.test.ts',
-      only: 'cannot be forged by the closer',
+      only: 'lock the ledger in',
     },
     {
-      'The closer cannot keep anybody from reading': [
-        'grant insert on losant_usage_internal.ledger_lock',
-        'grant delete on losant_usage_internal.ledger_lock',
+      'The closer cannot keep out more than loads': [
+        'grant insert on losant_usage_internal.ledger_lock to losant_usage_closer',
+        'grant delete on losant_usage_internal.ledger_lock to losant_usage_closer',
       ],
     },
   ),
@@ -234,6 +221,14 @@ export const billingMutants = [
         'where l.billed_before is not e.quantity limit 20',
         'where false',
       ],
+      'A correction goes to the customer of the line it corrects': [
+        'b.metric = l.metric)\n  where (l.org_name',
+        'b.metric = l.metric) and false\n  where (l.org_name',
+      ],
+      'The same revision has the same numbers in every pack': [
+        'and e.revision = c.revision',
+        'and e.revision < c.revision',
+      ],
     },
   ),
   plant(
@@ -244,16 +239,26 @@ export const billingMutants = [
         `(total = '' or total >= '0')`,
       ],
       'A total is the sum of its days': [
-        `where l.kind = 'flow' and l.total is not case l.metric`,
-        `where l.kind = 'none' and l.total is not case l.metric`,
+        `where l.kind = 'flow' and l.total is not f.total limit 20;`,
+        `where l.kind = 'none' and l.total is not f.total limit 20;`,
       ],
       'No cell was read before its day ended': [
-        "c.last_read_at >= c.usage_date || 'T24'",
-        'c.last_read_at >= c.usage_date',
+        "when c.last_read_at < d.ends_at and c.last_read_at <> ''",
+        'when false',
       ],
-      'A row that is not valid is a problem': [
-        'select file from files where rows > valid_rows;',
-        'select file from files where false;',
+      'A final cell was read late enough': ['c.last_read_at < d.final_at', 'false'],
+      'Two rows of one key are a problem': ['from files where rows > keys;', 'from files where false;'],
+      'New lines of an organization have one customer': [
+        'having count(distinct org_name) > 1 or count(distinct referral_id) > 1',
+        'having count(distinct org_name) > 1 and count(distinct referral_id) > 1',
+      ],
+      'A number of a day that is not settled counts nowhere': [
+        'iif(c.is_devices_settled, d.devices_created, null)',
+        'd.devices_created',
+      ],
+      'Blockers name the streams of their cells': [
+        '(b.days, b.first_day, b.last_day, b.matching_streams, b.named_streams)',
+        '(b.days, b.first_day, b.last_day, b.named_streams, b.named_streams)',
       ],
       'A cell at revision four has three revisions on record': [
         'having count(r.revision) <> c.revision - 1 limit 20;',
@@ -264,8 +269,8 @@ export const billingMutants = [
         'and c.path = a.path and c.revision < a.revision) and false limit 20;',
       ],
       'A waived cell has a waiver in force': [
-        'where c.rank = 2 and not exists (',
-        'where false and not exists (',
+        `where c.standing = 'waived' and w.id is null limit 20;`,
+        'where false limit 20;',
       ],
       'A waiver of the program has a run and its one reason': [
         `when 'program' then waived_by_run <> '' and reason = 'before_creation' else false end`,

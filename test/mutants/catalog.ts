@@ -2,6 +2,7 @@ import { billingMutants } from './billing.ts';
 import { commandMutants } from './commands.ts';
 import { ledgerMutants } from './ledger.ts';
 import { loadingMutants } from './loading.ts';
+import { lockMutants } from './locks.ts';
 import { losantMutants } from './losant.ts';
 import { storeMutants } from './store.ts';
 import { streamMutants } from './streams.ts';
@@ -15,6 +16,7 @@ export const MUTANTS = [
   streamMutants,
   ledgerMutants,
   storeMutants,
+  lockMutants,
   losantMutants,
   loadingMutants,
   billingMutants,

@@ -240,16 +240,11 @@ export const loadingMutants = [
   ),
   plant(
     {
-      file: 'src/loading/pipeline.ts',
+      file: 'src/database/retry.ts',
       test: 'test/loading/run.test.ts',
       only: 'a load that ends in a deadlock',
     },
-    {
-      'A load with a conflict is retried': [
-        '(isRetryable(error) || isConnectionLost(error))',
-        'isConnectionLost(error)',
-      ],
-    },
+    { 'A load with a conflict is retried': ['if (!canRetry(error)) throw error;', 'throw error;'] },
   ),
   plant(
     {

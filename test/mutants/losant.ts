@@ -65,7 +65,7 @@ export const losantMutants = [
         `new TextDecoder('utf-8')`,
       ],
       'A body beyond the bound is not read to its end': [
-        'if (size > (status === 200 ? MAX_BODY_BYTES : ERROR_BODY_BYTES)) break;',
+        'if (size > (status === 200 ? MAX_BODY_BYTES : ERROR_BODY_BYTES)) stop(null);',
         '',
       ],
       'A body that contains the token is rejected and never stored': [
@@ -123,6 +123,7 @@ export const losantMutants = [
         'this.#running < this.concurrency,',
         'this.#running <= this.concurrency,',
       ],
+      'A request that releases its place twice makes room for one': ['if (!isRunning) return;', ''],
     },
   ),
   plant(

@@ -1,4 +1,4 @@
-/** Defects in loads, leases, quarantine, and the views on what is stored. */
+/** Defects in loads, quarantine, and the views on what is stored. */
 import { plant } from './mutant.ts';
 
 export const storeMutants = [
@@ -97,63 +97,11 @@ export const storeMutants = [
     },
   ),
   plant(
-    { file: 'src/ledger/coverage.ts', test: 'test/ledger/lock-order.test.ts' },
-    {
-      'Cells are locked in the order of their keys, so that two loads never deadlock': [
-        '.sort(([a], [b]) => compareText(a, b))',
-        '.sort(([a], [b]) => compareText(b, a))',
-      ],
-    },
-  ),
-  plant(
     { file: 'src/ledger/coverage.ts', test: 'test/views/history.test.ts' },
     {
       'The time at which a number was first stored never changes': [
         'coalesce(c.first_loaded_at, case when n.is_stored then (select clock_timestamp()) end)',
         'case when n.is_stored then (select clock_timestamp()) end',
-      ],
-    },
-  ),
-  plant(
-    { file: 'src/ledger/lease.ts', test: 'test/ledger/load.test.ts' },
-    {
-      'A process that has lost its lease loads nothing': [
-        'if (lease && leases === 0) throw toLeaseLostError(lease.instanceId);',
-        '',
-      ],
-      "A process does not mistake its successor's lease for its own: the epoch differs": [
-        'and epoch = ${lease?.epoch ?? null}::bigint',
-        'and ${lease?.epoch ?? null}::bigint is not null',
-      ],
-      "A run whose clock drifts from the database's loads nothing": [
-        'if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;',
-        'if (Number.isFinite(aheadMs)) return;',
-      ],
-    },
-  ),
-  plant(
-    { file: 'src/ledger/lease.ts', test: 'test/ledger/runs.test.ts' },
-    {
-      'A lease that has not expired is not taken over': [
-        `        .where('leases.expires_at', '<=', CLOCK),`,
-        '',
-      ],
-      'A lease that was taken over cannot be renewed': [
-        `    .where('epoch', '=', epoch)
-    .executeTakeFirstOrThrow();`,
-        '    .executeTakeFirstOrThrow();',
-      ],
-      "A process does not release its successor's lease": [
-        `.where('epoch', '=', epoch).execute();`,
-        '.execute();',
-      ],
-      'The lease of a dead process is taken over within a minute': [
-        'export const LEASE_MS = 60_000;',
-        'export const LEASE_MS = 3_600_000;',
-      ],
-      "Commits are on disk, whatever the server's default": [
-        `when 'off' then 'on' else`,
-        `when 'off' then 'off' else`,
       ],
     },
   ),

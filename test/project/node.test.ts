@@ -15,7 +15,7 @@ afterEach(() => {
 });
 
 /** Creates a folder like the project's, with the launcher and a main for the test. Returns the launcher's path. */
-function installLauncher(main: { path: 'src/main.ts' | 'dist/src/main.js'; text: string }): string {
+function installLauncher(main: { path: 'src/main.ts' | 'dist/main.js'; text: string }): string {
   mkdirSync(join(folder, 'bin'));
   mkdirSync(join(folder, main.path, '..'), { recursive: true });
   writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
@@ -63,8 +63,8 @@ test.each([
   expect(runNode(launcher, 'run', '--day', '2026-11-23', '')).toEqual({ status, stdout, stderr });
 });
 
-test('without src the launcher runs dist/src/main.js', () => {
-  const launcher = installLauncher({ path: 'dist/src/main.js', text: 'process.stdout.write("built");' });
+test('without src the launcher runs dist/main.js', () => {
+  const launcher = installLauncher({ path: 'dist/main.js', text: 'process.stdout.write("built");' });
   expect(runNode(launcher)).toEqual({ status: 0, stdout: 'built', stderr: '' });
 });
 

@@ -1,13 +1,17 @@
 /** The package as a user installs it, and the image, which is built from the same files. */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { getStackFrames } from '../../src/terminal/stack.ts';
 import { getLast, readCopy, readInstructions } from '../deploy/dockerfile.ts';
 import { findLinkedFiles } from '../project/links.ts';
 import { usePlatform } from '../simulator/platform.ts';
+import { createTestDatabase } from '../support/databases.ts';
 import { type Ended, startProcess, VERSION } from '../support/program.ts';
+import { loginAs, type Role } from '../support/roles.ts';
 import { settingsOf } from '../worker/process.ts';
 
 const INSTALL_TIMEOUT_MS = 240_000;
@@ -52,7 +56,7 @@ test('the package has what is needed to run and read it, and no sources or tests
   // The simulator's README only.
   expect(roots).toEqual([...texts, ...folders, 'simulator']);
   expect(packed).toContain('bin/losant-usage.js');
-  expect(packed).toContain('dist/src/main.js');
+  expect(packed).toEqual(expect.arrayContaining(['dist/main.js', 'dist/NOTICES.txt', 'dist/sbom.json']));
   expect(packed.filter((path) => path.endsWith('.ts'))).toEqual([]);
   expect(packed).not.toContain(SECRET);
 });
@@ -69,16 +73,16 @@ test('the package has everything that its documents link to', () => {
   expect(linked.filter((target) => !isPacked(target))).toEqual([]);
 });
 
-/** Copies the files that the last stage of the Dockerfile copies; those of other stages come from npm's install. */
+/** Copies the files that the last stage of the Dockerfile copies; the bundle comes from the package. */
 function buildImage(): string {
-  const app = join(folder, 'image');
-  mkdirSync(app);
-  symlinkSync(join(folder, 'node_modules'), join(app, 'node_modules'));
+  const app = mkdtempSync(join(tmpdir(), 'losant-usage image-'));
+  onTestFinished(() => {
+    rmSync(app, { recursive: true });
+  });
   const instructions = readInstructions();
   const last = instructions.slice(instructions.findLastIndex(({ name }) => name === 'FROM'));
   const copies = last.filter(({ name }) => name === 'COPY');
   for (const { from, sources } of copies.map(({ text }) => readCopy(text))) {
-    if (from === 'dependencies') continue;
     const origin = from === null ? '.' : join(folder, 'node_modules/losant-usage');
     for (const name of sources.map((source) => basename(source)))
       cpSync(join(origin, name), join(app, name), { recursive: true });
@@ -89,18 +93,42 @@ function buildImage(): string {
 test.each([
   ['the installed command', () => [join(folder, 'node_modules/.bin/losant-usage')]],
   [
-    'the image',
+    'the image, which has no other packages,',
     () => {
       const [, ...entry] = JSON.parse(getLast('ENTRYPOINT')) as string[];
-      return entry.map((word) => (word.startsWith('-') ? word : join(buildImage(), word)));
+      const app = buildImage();
+      return entry.map((word) => (word.startsWith('-') ? word : join(app, word)));
     },
   ],
-])('%s prints its version, creates a database and loads usage into it', async (name, entry) => {
-  const node = join(folder, 'node_modules/.bin/node');
+])('%s prints its version, creates its tables and loads usage into them', async (_, entry) => {
+  const database = await createTestDatabase({ template: false });
+  onTestFinished(() => database.drop());
   const command = entry();
-  const env = { ...settingsOf(platform, { url: `embedded:${join(folder, `${name} data`)}` }), HOME: folder };
-  const start = (...args: readonly string[]): Promise<Ended> =>
-    startProcess(node, [...command, ...args], env).ended;
-  expect(await start('--version')).toMatchObject({ code: 0, stdout: `${VERSION}\n`, stderr: '' });
-  expect(await start('run')).toMatchObject({ code: 0 });
+  const startAs = (role: Role, ...args: readonly string[]): Promise<Ended> => {
+    const env = { ...settingsOf(platform, { url: loginAs(role, database.url) }), HOME: folder };
+    return startProcess(join(folder, 'node_modules/.bin/node'), [...command, ...args], env).ended;
+  };
+  expect(await startAs('writer', '--version')).toMatchObject({
+    code: 0,
+    stdout: `${VERSION}\n`,
+    stderr: '',
+  });
+  expect(await startAs('migrator', 'migrate')).toMatchObject({ code: 0 });
+  expect(await startAs('writer', 'run')).toMatchObject({ code: 0 });
+});
+
+test('the installed command has the embedded database and the simulator of the demo', async () => {
+  const command = join(folder, 'node_modules/.bin/losant-usage');
+  const ended = await startProcess(join(folder, 'node_modules/.bin/node'), [command, 'demo'], {
+    HOME: folder,
+  }).ended;
+  expect(ended).toMatchObject({ code: 0 });
+});
+
+test('a stack trace of the bundle names the files of the source', () => {
+  const lines = readFileSync('dist/main.js', 'utf8').split('\n');
+  const line = lines.findIndex((each) => each.includes('stopped by a bug')) + 1;
+  const error = new Error('a bug');
+  error.stack = `Error: a bug\n    at exit (${pathToFileURL('dist/main.js').href}:${line}:5)`;
+  expect(getStackFrames(error)).toEqual([expect.stringMatching(/^ {4}at exit \(src\/main.ts:\d+:\d+\)$/)]);
 });
