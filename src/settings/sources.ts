@@ -111,14 +111,15 @@ const structure = z.strictObject(
 function createKeyErrors(names: readonly string[]): z.core.$ZodErrorMap {
   return (issue) => {
     if (issue.code !== 'unrecognized_keys') return 'is not a map';
-    const suggestions = issue.keys.map((key) => findNearestName(key, names));
-    // An unknown key may be a secret by mistake.
-    const keys = issue.keys.map((key, index) => {
-      const suggestion = suggestions[index] ?? null;
-      return `${key.slice(0, 40)}${suggestion === null ? '' : ` (did you mean ${suggestion}?)`}`;
+    let advice = '';
+    const keys = issue.keys.map((key) => {
+      const nearest = findNearestName(key, names);
+      if (nearest === null)
+        advice = `; known keys: ${names.join(', ')}; everything else is set in the environment`;
+      // An unknown key may be a secret by mistake.
+      return `${key.slice(0, 40)}${nearest === null ? '' : ` (did you mean ${nearest}?)`}`;
     });
-    const knownKeys = `; known keys: ${names.join(', ')}; everything else is set in the environment`;
-    return `has ${keys.length === 1 ? 'an unknown key' : 'unknown keys'}: ${keys.join(', ')}${suggestions.includes(null) ? knownKeys : ''}`;
+    return `has ${keys.length === 1 ? 'an unknown key' : 'unknown keys'}: ${keys.join(', ')}${advice}`;
   };
 }
 

@@ -111,10 +111,11 @@ describe('an embedded database', () => {
   });
 
   it('is not created among other files', async () => {
-    const { folder, remove } = createEmbeddedFolder();
+    const store = createEmbeddedFolder();
+    const { folder } = store;
     writeFileSync(join(folder, 'thesis.txt'), '');
     const { message, hint } = await expectError(['run'], `embedded:${folder}`);
-    remove();
+    store.remove();
     expect(message).toBe(`The folder ${folder} has other files, such as thesis.txt`);
     expect(hint).toBe('point DATABASE_URL=embedded:DIR at a folder that does not exist yet, or is empty');
   });

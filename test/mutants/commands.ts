@@ -74,10 +74,7 @@ export const commandMutants = [
   plant(
     { file: 'src/settings/sources.ts', test: 'test/settings/config.test.ts' },
     {
-      'All unknown keys are named': [
-        'issue.keys.map((key, index) => {',
-        'issue.keys.slice(0, 1).map((key, index) => {',
-      ],
+      'All unknown keys are named': ['issue.keys.map((key) => {', 'issue.keys.slice(0, 1).map((key) => {'],
     },
   ),
   plant(
