@@ -163,17 +163,17 @@ describe('customer_statements', () => {
 });
 
 describe('a month of two instances', () => {
-  const JUNE = '2026-06';
-  const days = { from: '2026-06-10', to: '2026-06-30' };
+  const MARCH = '2026-03';
+  const days = { from: '2026-03-10', to: '2026-03-31' };
 
   // Guarantee (Billing): A command that is printed with the blockers of a month works as it is printed.
   test('is accepted with the commands that are printed, once they have a reason', async () => {
     for (const instanceId of [INSTANCE, OTHER_INSTANCE]) {
       const orgId = await books.addOrg({ ...days, instanceId });
-      await books.addCells({ orgId, from: '2026-06-11', to: '2026-06-30' });
-      await books.addCells({ orgId, from: '2026-06-10', standing: 'missing', numbers: null });
+      await books.addCells({ orgId, from: '2026-03-11', to: '2026-03-31' });
+      await books.addCells({ orgId, from: '2026-03-10', standing: 'missing', numbers: null });
     }
-    const refused = await run('close', '--month', JUNE);
+    const refused = await run('close', '--month', MARCH);
     const commands = refused.stdout.match(/(?<=losant-usage )close .*--reason TEXT/g) ?? [];
     expect([refused.code, commands.length]).toEqual([3, 2]);
     for (const [index, command] of commands.entries()) {
@@ -192,36 +192,36 @@ describe('a month of two instances', () => {
   });
 
   test('is reported for the first one even if the second one fails', async () => {
-    const may = { from: '2026-05-10', to: '2026-05-31' };
+    const february = { from: '2026-02-10', to: '2026-02-28' };
     for (const instanceId of [INSTANCE, OTHER_INSTANCE]) {
-      await books.addCells({ orgId: await books.addOrg({ ...may, instanceId }), ...may });
+      await books.addCells({ orgId: await books.addOrg({ ...february, instanceId }), ...february });
     }
     const failure = `if new.instance_id = '${OTHER_INSTANCE}' then raise exception 'no space left' using errcode = '53100';
       end if; return new;`;
     await books.withTrigger('statements', failure, async () => {
-      const ended = await run('close', '--month', '2026-05', '--json');
+      const ended = await run('close', '--month', '2026-02', '--json');
       const closed = { instanceId: INSTANCE, outcome: 'closed', kind: 'closing', lineCount: 3 };
       const failed = { instanceId: OTHER_INSTANCE, outcome: 'failed', error: { code: 'database_failed' } };
       expect([ended.code, jsonOf(ended)]).toMatchObject([
         1,
-        { month: '2026-05', instances: [closed, failed] },
+        { month: '2026-02', instances: [closed, failed] },
       ]);
     });
-    const { code, stdout } = await run('close', '--month', '2026-05');
+    const { code, stdout } = await run('close', '--month', '2026-02');
     expect(code).toBe(2);
-    expect(stdout).toContain(`Instance ${INSTANCE}: 2026-05 of instance ${INSTANCE} was already closed at`);
-    expect(stdout).toContain(`Closed: 2026-05 of instance ${OTHER_INSTANCE}, 3 lines.`);
+    expect(stdout).toContain(`Instance ${INSTANCE}: 2026-02 of instance ${INSTANCE} was already closed at`);
+    expect(stdout).toContain(`Closed: 2026-02 of instance ${OTHER_INSTANCE}, 3 lines.`);
   });
 });
 
 describe('a month of many organizations', () => {
-  const day = '2026-04-30';
+  const day = '2026-09-30';
   let orgIds: string[];
 
   beforeAll(async () => {
     orgIds = [];
     for (let number = 0; number < 205; number += 1) {
-      const orgId = await books.addOrg({ from: day, to: day });
+      const orgId = await books.addOrg({ from: day });
       const isStored = number >= 101;
       await books.addCells({ orgId, from: day, ...(!isStored && { standing: 'missing', numbers: null }) });
       orgIds.push(orgId);
@@ -229,19 +229,39 @@ describe('a month of many organizations', () => {
   });
 
   test('is printed with the first lines and the number of all others, which --json has', async () => {
-    const { stdout } = await close('--month', '2026-04', '--dry-run');
-    expect(stdout).toContain('\n  … and 515 more (use --json for all)\n');
-    const { lines, lineCount } = await closeJson('--month', '2026-04', '--dry-run');
-    expect([lines?.length, lineCount]).toEqual([615, 615]);
-    expect(new Set(lines?.map(({ orgId }) => orgId)).size).toBe(205);
+    const { stdout } = await close('--month', '2026-09', '--dry-run');
+    expect(stdout).toContain('\n  … and 518 more (use --json for all)\n');
+    const { lines, lineCount } = await closeJson('--month', '2026-09', '--dry-run');
+    expect([lines?.length, lineCount]).toEqual([618, 618]);
+    expect(new Set(lines?.map(({ orgId }) => orgId)).size).toBe(206);
   });
 
   test('has one command for a hundred organizations with the same cause', async () => {
-    const { stdout } = await close('--month', '2026-04', '--dry-run');
-    const scopes = [...stdout.matchAll(/backfill --org (\S+) --from 2026-04-30 --to 2026-04-30/g)].map(
+    const { stdout } = await close('--month', '2026-09', '--dry-run');
+    const scopes = [...stdout.matchAll(/backfill --org (\S+) --from 2026-09-30 --to 2026-09-30/g)].map(
       ([, ids = '']) => ids,
     );
     expect(scopes.map((ids) => ids.split(',').length)).toEqual([100, 1]);
     expect(scopes.join(',').split(',').toSorted()).toEqual(orgIds.slice(0, 101).toSorted());
   });
+});
+
+test('the list of months says what settles by itself, and what was loaded in part', async () => {
+  const days = { from: '2026-06-10', to: '2026-06-11' };
+  const orgId = await books.addOrg(days);
+  await books.addCells({ orgId, ...days, standing: 'stored' });
+  const list = async () => (await close()).stdout;
+  expect(await list()).toMatch(
+    /2026-06 +blocked +not final: 1 organization +losant-usage close --month 2026-06 /,
+  );
+  await books.asProgram(sql`update losant_usage.coverage set next_read_at = now() where org_id = ${orgId}`);
+  expect(await list()).toMatch(/2026-06 +settling +not final; the next runs resolve it *\n/);
+  await books.asProgram(
+    sql`update losant_usage.coverage set standing = 'final', finalized_at = now() where org_id = ${orgId}`,
+    sql`update losant_usage.organizations set created_on = '2026-06-09' where org_id = ${orgId}`,
+    sql`update losant_usage.instances set collected_from = '2026-06-10'`,
+  );
+  expect(await list()).toMatch(
+    /2026-06 +partly_collected +not loaded from its first day on +losant-usage close --month 2026-06 --dry-run/,
+  );
 });

@@ -74,13 +74,13 @@ test('a statement is closed by the person who is a member of the closer', async 
   );
   await program('losant_usage_writer', 'backfill', '--from', `${MONTH}-01`, '--to', `${MONTH}-28`);
   const close = ['close', '--month', MONTH, '--json'];
-  const refused = jsonOf<{ instances: [{ blockersHash: string }] }>(await program(ANNA, ...close));
-  const acceptance = ['--accept-blockers', refused.instances[0].blockersHash, '--reason', 'only four weeks'];
-  const closed = await program(ANNA, ...close, ...acceptance);
-  expect([closed.code, jsonOf(closed)]).toMatchObject([
-    0,
-    { instances: [{ outcome: 'closed', closedBy: 'anna' }] },
-  ]);
+  // On some dates everything is final, on others something waits for another read.
+  const first = await program(ANNA, ...close);
+  const hash = jsonOf<{ instances: [{ blockersHash: string | null }] }>(first).instances[0].blockersHash;
+  const acceptance = ['--accept-blockers', hash ?? '', '--reason', 'only four weeks'];
+  const closed = hash === null ? first : await program(ANNA, ...close, ...acceptance);
+  const statement = { outcome: 'closed', closedBy: 'anna' };
+  expect([closed.code, jsonOf(closed)]).toMatchObject([0, { instances: [statement] }]);
   expect(await program(ANNA, 'run')).toMatchObject({ code: 2 });
 });
 
