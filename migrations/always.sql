@@ -56,9 +56,13 @@ begin
     grant usage on schema losant_usage, losant_usage_internal to losant_usage_writer;
     grant select on losant_usage.coverage, losant_usage.usage_days, losant_usage.quarantine, losant_usage.leases,
       losant_usage.runs to losant_usage_writer;
-    grant select on losant_usage_internal.unrecorded_cells to losant_usage_writer;
-    -- Triggers of the tables that it writes call the second one.
-    grant execute on function losant_usage_internal.compute_our_sums, losant_usage_internal.is_manual_write
+    grant select on losant_usage_internal.unrecorded_cells, losant_usage_internal.counterparts,
+      losant_usage_internal.sum_streams, losant_usage_internal.comparisons to losant_usage_writer;
+    -- It calls the first one; that one, and triggers of the tables that it writes, call the others.
+    grant execute on function
+      losant_usage_internal.compute_our_sums, losant_usage_internal.metric_sums,
+      losant_usage_internal.unsettled_counts, losant_usage_internal.counterpart_sums,
+      losant_usage_internal.existed_on, losant_usage_internal.invalidate_sums, losant_usage_internal.is_manual_write
       to losant_usage_writer;
     grant insert, update on
       losant_usage.instances, losant_usage.organizations, losant_usage.organization_history, losant_usage.runs,

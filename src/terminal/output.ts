@@ -57,6 +57,29 @@ export function createOutput(
   };
 }
 
+/** Writes a JSON array while its items are read; `before` and `after` are the text around it. */
+export class JsonList {
+  readonly #output: Pick<Output, 'json' | 'writeJson'>;
+  #separator: string;
+
+  constructor(output: Pick<Output, 'json' | 'writeJson'>, before = '') {
+    this.#output = output;
+    this.#separator = `${before}[`;
+  }
+
+  async add(items: readonly object[]): Promise<void> {
+    if (!this.#output.json || items.length === 0) return;
+    const text = `${this.#separator}${JSON.stringify(items).slice(1, -1)}`;
+    this.#separator = ',';
+    await this.#output.writeJson(text);
+  }
+
+  async end(after = ''): Promise<void> {
+    const begin = this.#separator === ',' ? '' : this.#separator;
+    await this.#output.writeJson(`${begin}]${after}`, true);
+  }
+}
+
 function writeLines(sink: Sink, lines: readonly string[]): void {
   if (lines.length > 0) sink.write(lines.map((each) => `${escapeControls(each)}\n`).join(''));
 }

@@ -7,7 +7,7 @@ import { addDays } from '../../src/usage/day.ts';
 import { isLate } from '../../src/usage/policy.ts';
 import { findWorstStanding, standings } from '../../src/usage/standing.ts';
 import { getStream, streamNames } from '../../src/usage/streams/catalog.ts';
-import { at, INSTANCE, useLedger } from '../ledger/ledger.ts';
+import { at, COMPUTE_SUMS, INSTANCE, useLedger } from '../ledger/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { asOwner, queryOnce } from '../support/databases.ts';
 import { CONTRADICTIONS, contradictionsOfLocalDays } from './contradictions.ts';
@@ -213,7 +213,7 @@ test('our sums are the sums over organizations of every metric', async () => {
   await ledger.asProgram(
     sql`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
       select ${INSTANCE}, '2026-11-02', metric from losant_usage.metrics`,
-    sql`select losant_usage_internal.compute_our_sums(${INSTANCE})`,
+    COMPUTE_SUMS,
   );
   const differing = `select * from losant_usage.instance_totals t where our_sum is distinct from coalesce((
     select sum(quantity) from losant_usage.daily_usage_long l where l.usage_date = t.usage_date
