@@ -72,8 +72,8 @@ begin
     grant delete on losant_usage.tracks to losant_usage_writer;
     grant insert on losant_usage.revisions, losant_usage.quarantine to losant_usage_writer;
     grant insert, update, delete on losant_usage.leases to losant_usage_writer;
-    -- LOCK TABLE needs it for the lock of a writer; nobody can write to the view.
-    grant insert on losant_usage_internal.ledger_lock to losant_usage_writer;
+    -- LOCK TABLE needs it for the lock of a writer; the table can have no row.
+    grant delete on losant_usage_internal.ledger_lock to losant_usage_writer;
     -- The database sets waived_by.
     grant insert (org_id, stream, usage_date, reason, waived_by_run), update (lifted_at, lifted_by_run)
       on losant_usage.waivers to losant_usage_writer;
@@ -82,8 +82,9 @@ begin
     grant usage on schema losant_usage, losant_usage_internal to losant_usage_closer;
     -- It writes no table: the functions do, with the rights of their owner.
     grant execute on function losant_usage.begin_statement, losant_usage.add_pack_file to losant_usage_closer;
-    -- LOCK TABLE needs it for the lock of a close; nobody can write to the views.
-    grant delete on losant_usage_internal.ledger_lock, losant_usage_internal.closing_lock to losant_usage_closer;
+    -- LOCK TABLE needs them for the locks of a close. With the first privilege no lock keeps out more than loads.
+    grant insert on losant_usage_internal.ledger_lock to losant_usage_closer;
+    grant delete on losant_usage_internal.closing_lock to losant_usage_closer;
   end if;
 end
 $$;

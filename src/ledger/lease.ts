@@ -158,8 +158,8 @@ export async function beginWriting(
   if (lease && leases === 0) throw toLeaseLostError(lease.instanceId);
   const atMs = Date.parse(at);
   if (now) requireDatabaseClock(now() - atMs);
-  // All tables at once and in one order, so that no deadlock with `close` is possible, which locks them in that order.
-  await sql`lock table losant_usage_internal.ledger_lock in row exclusive mode`.execute(trx);
+  // Before any row, so that no deadlock with `close` is possible; it waits for this, and this for it.
+  await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(trx);
   return atMs;
 }
 

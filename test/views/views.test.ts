@@ -122,6 +122,20 @@ test.each<[what: string, changes: string, deletedOn: string | null, expected: st
   expect(lines).toEqual([{ line: expected }]);
 });
 
+test('health has the newest day of the last ten that was read', async () => {
+  const newest = `select newest_read_day from losant_usage.health
+    where stream = 'notebook_minutes' and right(instance_id, 2) = '01'`;
+  expect(await rows(newest)).toEqual(['2026-11-23']);
+  for (const [now, expected] of [
+    ['2026-12-03T12:00:00.000Z', '2026-11-23'],
+    ['2026-12-04T12:00:00.000Z', '-'],
+  ] as const) {
+    await ledger.setTime(now);
+    expect([now, await rows(newest)]).toEqual([now, [expected]]);
+  }
+  await ledger.setTime(NOW);
+});
+
 test('health counts gaps that pass the horizon within a week', async () => {
   const expiring = 'select sum(gaps_expiring) from losant_usage.health';
   expect(await rows(expiring)).toEqual(['0']);
