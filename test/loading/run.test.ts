@@ -81,7 +81,8 @@ it('a run keeps its lease while one of its transactions waits longer than a leas
   await stage.platform.control('restate', { orgId, day });
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
   onTestFinished(() => void vi.useRealTimers());
-  const expiry = 'select expires_at > clock_timestamp() as is_ahead, expires_at::text from losant_usage.leases';
+  const expiry =
+    'select expires_at > clock_timestamp() as is_ahead, expires_at::text from losant_usage.leases';
   const locker = await openAs('migrator', stage.store.url);
   onTestFinished(() => locker.close());
   let running: Promise<RunOutcome> | undefined;
