@@ -1,22 +1,32 @@
-import { type Kysely, sql } from 'kysely';
+import { type InferResult, type Kysely, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
+import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
+import { type RowStream, streamRows } from './view-rows.ts';
 
 /** `pending`: a cell is not settled, a total not read, or a sum not computed yet. */
 export type Outcome = 'equal' | 'differs' | 'pending' | 'not_compared';
 
 /** A row of the view `reconciliation`. Sums are text, because they may exceed 2^53. */
-export type Comparison = Awaited<ReturnType<typeof readReconciliation>>[number];
+export type Comparison = InferResult<ReturnType<typeof selectDifferences>>[number];
 
 export interface ReconciliationScope {
   readonly instanceIds: readonly string[];
   readonly range: DayRange;
 }
 
-/** Returns the comparisons that are not equal, newest day first. */
-export async function readReconciliation(db: Kysely<Schema>, { instanceIds, range }: ReconciliationScope) {
-  return await db
+/** Streams the comparisons that are not equal, newest day first. */
+export async function streamDifferences(
+  handle: Pick<DatabaseHandle, 'db' | 'kind'>,
+  scope: ReconciliationScope,
+  stream: RowStream<Comparison>,
+): Promise<void> {
+  await streamRows(handle, sql<Comparison>`${selectDifferences(handle.db, scope)}`, stream);
+}
+
+function selectDifferences(db: Kysely<Schema>, { instanceIds, range }: ReconciliationScope) {
+  return db
     .selectFrom('reconciliation as r')
     .innerJoin('metrics as m', 'm.metric', 'r.metric')
     .select(['r.instance_id as instanceId', 'r.usage_date as day', 'r.stream', 'r.metric', 'r.unit'])
@@ -29,15 +39,17 @@ export async function readReconciliation(db: Kysely<Schema>, { instanceIds, rang
     .orderBy('r.instance_id')
     .orderBy('r.usage_date', 'desc')
     .orderBy('m.position')
-    .orderBy('r.compared_with')
-    .execute();
+    .orderBy('r.compared_with');
 }
 
-/** Counts the days of instances that have comparisons, the comparisons, and those that are equal. */
+/** Counts the days of instances that have comparisons, the comparisons, and those of each outcome. */
 export async function countComparisons(db: Kysely<Schema>, { instanceIds, range }: ReconciliationScope) {
   return await db
     .selectFrom('reconciliation')
     .select(({ fn }) => [
+      fn.countAll<number>().filterWhere('outcome', '=', 'differs').as('differences'),
+      fn.countAll<number>().filterWhere('outcome', '=', 'pending').as('pending'),
+      fn.countAll<number>().filterWhere('outcome', '=', 'not_compared').as('notCompared'),
       fn.count<number>(sql`distinct (instance_id, usage_date)`).as('days'),
       fn.countAll<number>().as('comparisons'),
       fn.countAll<number>().filterWhere('outcome', '=', 'equal').as('equal'),

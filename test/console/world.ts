@@ -4,6 +4,7 @@ import { addPages } from '../../src/console/pages.ts';
 import type { PageSources } from '../../src/console/sources.ts';
 import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
+import { streamRows } from '../../src/queries/view-rows.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { createClockDatabase } from '../support/clock-database.ts';
 import { asOwner, asWriter, openAs } from '../support/databases.ts';
@@ -193,6 +194,7 @@ export async function openWorld() {
     }),
     database: () => Promise.resolve({ isUp: true, snapshot: { value: health, atMs: NOW } }),
     read: (query) => query(handle.db),
+    readRows: (query, stream) => streamRows(handle, query, stream),
     instanceIds: [INSTANCE],
     logger,
     now: () => NOW,

@@ -1,4 +1,5 @@
 import { billingMutants } from './billing.ts';
+import { boundMutants } from './bounds.ts';
 import { commandMutants } from './commands.ts';
 import { ledgerMutants } from './ledger.ts';
 import { loadingMutants } from './loading.ts';
@@ -20,6 +21,7 @@ export const MUTANTS = [
   trackMutants,
   storeMutants,
   lockMutants,
+  boundMutants,
   losantMutants,
   loadingMutants,
   billingMutants,

@@ -83,10 +83,9 @@ export const ledgerMutants = [
         '',
       ],
       'No cells are marked unavailable while days of others are locked': [
-        `  });
-  await inTransaction(ledger, (trx) => waiveCellsBeforeCreation(trx, ledger));`,
-        `    await waiveCellsBeforeCreation(trx, ledger);
-  });`,
+        'return setCells(trx, { set: unavailableColumns(orgDeleted), where, limit: TRANSACTION_CELLS });',
+        `return setCells(trx, { set: unavailableColumns(orgDeleted), where }).then(async (cells) =>
+          cells + (await waiveCellsBeforeCreation(trx, ledger)));`,
       ],
     },
   ),

@@ -240,8 +240,8 @@ export const loadingMutants = [
     },
     {
       'A missing scope is not a failure of its cells and does not delay their next read': [
-        'if (refusals.isGlobal(result)) tally',
-        'if (refusals.isTokenRefused) tally',
+        'if (error !== null && refusals.isGlobal(result)) tally',
+        'if (error !== null && refusals.isTokenRefused) tally',
       ],
     },
   ),
@@ -287,8 +287,8 @@ export const loadingMutants = [
     },
     {
       'A slice that is rejected for its length is requested in shorter ones': [
-        'canSucceedInHalves(error) ? halveSlice(slice) : null;',
-        'null;',
+        `kind === 'refused' || kind === 'timeout' ? halveSlice(slice)`,
+        `kind === 'timeout' ? halveSlice(slice)`,
       ],
     },
   ),

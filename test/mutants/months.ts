@@ -52,8 +52,8 @@ export const monthMutants = [
         `where c.standing not in ('final', 'waived')`,
       ],
       'Hours that were not tracked block no invoice': [
-        'where b.day is not null and t.stream in (select stream from losant_usage.metrics)',
-        'where b.day is not null',
+        'where u.stream in (select stream from losant_usage.metrics)',
+        'where true',
       ],
     },
   ),
@@ -74,8 +74,8 @@ export const monthMutants = [
         `bool_or(c.result = 'differs')`,
       ],
       'A month that was not tracked from the first run on is blocked': [
-        'greatest(e.first_day, i.collected_from)',
-        'e.last_day',
+        'bool_and(u.last_day < i.collected_from)',
+        'bool_and(i.collected_from is not null)',
       ],
       'A month of which a day was not tracked is not final': ['and b.is_partly_tracked is not true as', 'as'],
       'Nothing accepts cells that are only read again': [

@@ -187,7 +187,7 @@ export const workerMutants = [
   plant(
     { file: 'src/cli/gaps.ts', test: 'test/commands/never-read.test.ts' },
     {
-      'gaps exits with 3 for an instance that was never read': ['neverRead.length > 0 || cells', 'cells'],
+      'gaps exits with 3 for an instance that was never read': ['neverRead.length > 0 || summary', 'summary'],
     },
   ),
   plant(

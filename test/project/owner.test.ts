@@ -24,6 +24,7 @@ const REASONS: Readonly<Record<string, string>> = {
   'test/ledger/guards.test.ts': 'writes manually, and adds rules and policies',
   'test/ledger/ledger.ts': 'sets the clock, adds foreign triggers, and clears the tables between tests',
   'test/ledger/runs.test.ts': 'clears the record of runs between tests',
+  'test/ledger/waive.test.ts': 'clears the record of runs between tests',
   'test/loading/run.test.ts': 'adds checks and a rule that simulate failures, and locks a table',
   'test/schema/rights.test.ts': 'creates a function',
   'test/schema/schema.test.ts': 'reads the catalog of all objects',
