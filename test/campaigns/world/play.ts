@@ -3,6 +3,7 @@ import type { ClockDatabase } from '../../support/clock-database.ts';
 import { checkHealed, checkTables } from './checker.ts';
 import { rollFrom } from './dice.ts';
 import { type Ledger, readLedger } from './ledger.ts';
+import { checkMonths } from './months.ts';
 import { checkOutcomes } from './outcomes.ts';
 import { PEOPLE_STEPS } from './people-steps.ts';
 import { type Kind, PLATFORM_STEPS, reportEverything, runOther } from './platform-steps.ts';
@@ -99,6 +100,7 @@ async function check(world: World, previous: Ledger): Promise<string[]> {
   return [
     ...world.violations,
     ...checkTables(ledger, previous, book),
+    ...checkMonths(ledger),
     ...checkOutcomes(outcomes, { ledger, previous, expectedTracks, horizonDays, instanceId }),
   ];
 }
