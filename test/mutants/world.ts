@@ -122,7 +122,7 @@ export const worldMutants = [
       ],
       'The world finds a month that waits for days that nobody collected': [
         '(case when bool_and(u.last_day < i.collected_from)',
-        '(case when bool_and(u.first_day <> i.collected_from and false)',
+        '(case when bool_and(u.last_day > i.collected_from)',
       ],
     },
   ),
