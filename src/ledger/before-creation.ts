@@ -11,7 +11,7 @@ import type { RunLedger } from './load.ts';
 
 type Run = Pick<RunLedger, 'instanceId' | 'runId'>;
 
-/** Waives at most `limit` cells before the creation date of their organization that are not stored. Returns their number. */
+/** Waives at most `limit` unstored cells before the creation date of their organization. Returns their number. */
 export async function waiveCellsBeforeCreation(
   trx: Kysely<Schema>,
   { instanceId, runId }: Run,
