@@ -1,4 +1,5 @@
 import { EXIT } from '../errors.ts';
+import { ATTENTION_KINDS, listNames } from '../queries/attention.ts';
 import {
   type Health,
   type InstanceHealth,
@@ -62,6 +63,7 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
   ];
   const sumOf = (key: 'quarantined' | 'failing' | 'gaps') =>
     streams.reduce((sum, each) => sum + each[key], 0);
+  lines.push(...renderAttention(instance));
   if (leaseAcquiredAt !== null) lines.push(`  run in progress since ${showInstant(leaseAcquiredAt)}`);
   if (listProblem !== null) {
     lines.push(`  organizations may be missing, because the last list was incomplete: ${listProblem}`);
@@ -76,6 +78,18 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
     lines.push(`  ${count(restated, 'final cell')} restated in the last 30 days (see the view restatements)`);
   }
   if (sumOf('gaps') > 0) lines.push('  To list the gaps with their reasons: losant-usage gaps');
+  return lines;
+}
+
+function renderAttention({ attention: { attentionAt, groups }, digest }: InstanceHealth): string[] {
+  const rows = groups.map(({ kind, items, texts }) => [ATTENTION_KINDS[kind].label, listNames(texts, items)]);
+  const age = attentionAt === null ? 'not known yet' : `as of ${showInstant(attentionAt)}`;
+  const lines = [`  needs attention (${age}):${rows.length === 0 && attentionAt !== null ? ' nothing' : ''}`];
+  lines.push(...formatTable({ rows, indent: 4 }));
+  if (digest !== null) {
+    const outcome = digest.outcome?.replaceAll('_', ' ') ?? 'not sent yet';
+    lines.push(`  digest of ${digest.day}: ${outcome}${digest.error === null ? '' : ` (${digest.error})`}`);
+  }
   return lines;
 }
 

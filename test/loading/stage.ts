@@ -43,7 +43,12 @@ export async function createStage(options: SimulatorOptions = {}): Promise<Stage
     const { controlTotals = 'block' } = settings;
     return [
       {
-        config: { policy: POLICY, request: { timeoutMs: 5_000, attempts: 1 }, controlTotals },
+        config: {
+          policy: POLICY,
+          request: { timeoutMs: 5_000, attempts: 1 },
+          controlTotals,
+          notifyAt: { time: '08:00', timeZone: 'UTC' },
+        },
         logger: pino({ level: 'silent' }),
         hostNow: now,
         random: () => 0.5,
