@@ -229,7 +229,7 @@ end;
 
 -- Billable payloads of the month to date and of the same days 28 days earlier, which are the same weekdays: from the
 -- fourth day of the month on, and at most its first 28 days. A small organization may double every week without anybody
--- caring, so a change is large only beside its instance too.
+-- caring, so a large change is also half a percent of its instance.
 create view losant_usage_internal.month_changes as
 select c.org_id, c.quantity, c.previous_quantity,
   c.quantity <> c.previous_quantity
@@ -237,7 +237,8 @@ select c.org_id, c.quantity, c.previous_quantity,
     and abs(c.quantity - c.previous_quantity) >= 0.005 * sum(c.previous_quantity) over (partition by c.instance_id)
     as is_large
 from (
-  select u.instance_id, u.org_id, sum(u.quantity)::bigint as quantity, sum(u.previous_quantity)::bigint as previous_quantity
+  select u.instance_id, u.org_id, sum(u.quantity)::bigint as quantity,
+    sum(u.previous_quantity)::bigint as previous_quantity
   from losant_usage.usage_compared('payload_billable_count',
     losant_usage_internal.month_of(losant_usage_internal.today() - 1),
     least(losant_usage_internal.today() - 1, losant_usage_internal.month_of(losant_usage_internal.today() - 1) + 27),

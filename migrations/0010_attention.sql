@@ -103,12 +103,12 @@ where k.applies;
 
 -- Months for which somebody has to do something. The others wait for runs, or are done.
 create view losant_usage_internal.months_to_bill as
-select m.instance_id, ('month_' || m.state)::losant_usage.attention_kind as kind, to_char(m.month, 'YYYY-MM') as subject,
-  concat(to_char(m.month, 'YYYY-MM'), ' (' || nullif(concat_ws('; ', n.causes, n.orgs || ' affected'), '') || ')') as text,
+select m.instance_id, ('month_' || m.state)::losant_usage.attention_kind as kind, n.name as subject,
+  concat(n.name, ' (' || nullif(concat_ws('; ', n.causes, n.orgs || ' affected'), '') || ')') as text,
   n.orgs::bigint as quantity
 from losant_usage.months m
 cross join lateral (
-  select replace(array_to_string(m.causes, ', '), '_', ' ') as causes,
+  select to_char(m.month::timestamp, 'YYYY-MM') as name, replace(array_to_string(m.causes, ', '), '_', ' ') as causes,
     nullif(coalesce(m.orgs_blocked, m.orgs_to_adjust), 0) as orgs
 ) as n
 where m.state::text in ('ready', 'blocked', 'needs_adjustment');

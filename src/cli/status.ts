@@ -58,12 +58,12 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
       ? [`Instance ${instance.instanceId}`, `  ${renderYesterday(streams, nowMs)}`]
       : formatNeverRead({ ...instance, neverReadSince })),
     ...formatTable({ head, rows: streams.map(renderStream), right: [1] }),
+    ...renderAttention(instance),
     runs.length === 0 ? '  no runs on record' : '  last runs:',
     ...formatTable({ rows: runs.map(renderRun), indent: 4 }),
   ];
   const sumOf = (key: 'quarantined' | 'failing' | 'gaps') =>
     streams.reduce((sum, each) => sum + each[key], 0);
-  lines.push(...renderAttention(instance));
   if (leaseAcquiredAt !== null) lines.push(`  run in progress since ${showInstant(leaseAcquiredAt)}`);
   if (listProblem !== null) {
     lines.push(`  organizations may be missing, because the last list was incomplete: ${listProblem}`);

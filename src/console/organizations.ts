@@ -52,7 +52,7 @@ export const organizationsPage: ConsolePage = {
     const table = await showTable<Activity>(request, {
       title: 'Organizations',
       sentence:
-        'Billable payloads this month, their change against the same days 28 days earlier, and the limit exceeded first.',
+        'Billable payloads this month, their change against 28 days earlier, and the limit exceeded first.',
       rows: sql`
         select o.org_id, coalesce(i.name, i.instance_id) as instance_name, o.name as org_name, o.referral_id, o.plan_id,
           (select string_agg(concat_ws('=', t.item ->> 'key', t.item ->> 'value'), ', ' order by t.nth)

@@ -14,7 +14,7 @@ const RENDERERS: Readonly<Record<NotifyFormat, (digest: Digest, consoleUrl: stri
   json: (digest) => ({ text: showDigest(digest).join('\n'), ...digest }),
 };
 
-/** Slack has no escapes for its marks, so look-alikes replace them. A zero-width space keeps a name from being notified. */
+/** Slack has no escapes for its marks, so look-alikes replace them. A zero-width space breaks mentions. */
 const SLACK: Readonly<Record<string, string>> = {
   '&': '&amp;',
   '<': '&lt;',

@@ -35,9 +35,8 @@ export async function refreshAttention(
       select instance_id, kind, subject, text, quantity, ${day}::date, ${day}::date, ${namedOn}
       from losant_usage_internal.attention where instance_id = ${instanceId}
       on conflict (instance_id, kind, subject) do update
-      set text = excluded.text, quantity = excluded.quantity, last_seen_on = excluded.last_seen_on, is_current = true`.execute(
-      trx,
-    );
+      set text = excluded.text, quantity = excluded.quantity, last_seen_on = excluded.last_seen_on,
+        is_current = true`.execute(trx);
     await sql`update losant_usage.instances set attention_at = clock_timestamp()
       where instance_id = ${instanceId}`.execute(trx);
   });

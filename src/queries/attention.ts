@@ -66,7 +66,8 @@ export async function readAttention(
     order by i.instance_id`.execute(db);
   const { rows: groups } = await sql<AttentionGroup & { readonly instanceId: string }>`
     select a.instance_id as "instanceId", a.kind, p.phase, count(*) as items,
-      (array_agg(a.subject order by ${RANK}))[:case when ${day}::date is null then ${MAX_NAMES} else count(*) end] as subjects,
+      (array_agg(a.subject order by ${RANK}))[:case when ${day}::date is null then ${MAX_NAMES} else count(*) end]
+        as subjects,
       (array_agg(a.text order by ${RANK}))[:${MAX_NAMES}] as texts
     from losant_usage.attention_items a
     cross join lateral (

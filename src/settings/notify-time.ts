@@ -31,7 +31,7 @@ export function localDayAt(ms: number, { timeZone }: Pick<NotifyTime, 'timeZone'
   return showLocalTime(ms, timeZone).slice(0, 10);
 }
 
-/** Returns the first instant of a day at which the time has come. A time that a change of clocks skips comes after it. */
+/** Returns the first instant of a day at which the time has come: after the change of clocks, if that skips it. */
 export function notifyInstantOf(day: UsageDay, { time, timeZone }: NotifyTime): number {
   const target = `${day} ${time}`;
   const asUtcMs = Date.parse(`${day}T${time}:00.000Z`);
