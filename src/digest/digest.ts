@@ -11,7 +11,7 @@ import {
 } from '../queries/attention.ts';
 import { type MonthSum, readMonthSums } from '../queries/month-sums.ts';
 import { escapeControls } from '../terminal/text.ts';
-import { count, showNumber } from '../terminal/words.ts';
+import { capitalize, count, showNumber } from '../terminal/words.ts';
 import { dayStartMs, type UsageDay } from '../usage/day.ts';
 
 export interface DigestLine {
@@ -56,7 +56,9 @@ export function composeDigest(
     instances.length > 1 ? `${name ?? instanceId}: ` : '';
   const problems = instances.flatMap((instance) => {
     const problem = describeUnread(instance);
-    return problem === null ? [] : [toLine(null, '/runs', `${toName(instance)}${problem}`)];
+    return problem === null
+      ? []
+      : [toLine(null, '/runs', instances.length > 1 ? `${toName(instance)}${problem}` : capitalize(problem))];
   });
   const readInstances = instances.filter((instance) => describeUnread(instance) === null);
   const groups = readInstances.flatMap((instance) =>
@@ -66,7 +68,7 @@ export function composeDigest(
     })),
   );
   const namedLines = (['new', 'reminder'] as const).flatMap((phase) => listKinds(groups, phase));
-  const verdict = readInstances.length === 0 ? [] : [toLine(null, '/', describeAll(groups))];
+  const verdict = readInstances.length === 0 ? [] : [toLine(null, '/', capitalize(describeAll(groups)))];
   const monthLines = readInstances.length === 0 || month === null ? [] : [describeMonth(month)];
   const head = limitLines([...problems, ...verdict], MAX_LINES - monthLines.length);
   return {

@@ -137,22 +137,20 @@ export class DigestTimer {
   /** Sends one message for all claimed instances. */
   async #send(pending: PendingDigest, instanceIds: readonly string[], nowMs: number): Promise<void> {
     const { logger } = this.#options;
-    const claim = { ...this.#claimOf(pending.day), instanceIds };
-    if (instanceIds.length === 0) {
-      if (!(await hasUnfinishedDigest(this.#claimOf(pending.day)))) this.#finish(pending);
-      return;
+    const claim = this.#claimOf(pending.day);
+    if (instanceIds.length > 0) {
+      const firstAttemptMs = pending.firstAttemptMs ?? nowMs;
+      const isLast = nowMs - firstAttemptMs >= HOUR_MS;
+      const result = pending.result ?? (await this.#attempt({ ...claim, instanceIds }, isLast));
+      this.#pending = { ...pending, firstAttemptMs, nextAttemptMs: nowMs + RETRY_INTERVAL_MS, result };
+      await recordDigests({ ...claim, instanceIds }, result);
+      this.#pending = { ...this.#pending, result: null };
+      const { outcome, error } = result;
+      const fields = { day: pending.day, instance_ids: instanceIds, outcome };
+      if (error !== null) logger.warn({ ...fields, reason: error }, 'digest not delivered');
+      else logger.info(fields, outcome === 'sent' ? 'digest sent' : 'nothing new for a digest');
     }
-    const firstAttemptMs = pending.firstAttemptMs ?? nowMs;
-    const result = pending.result ?? (await this.#attempt(claim, nowMs - firstAttemptMs >= HOUR_MS));
-    const { outcome, error } = result;
-    this.#pending = { ...pending, firstAttemptMs, result };
-    await recordDigests(claim, result);
-    this.#pending = { ...this.#pending, result: null };
-    if (outcome === null)
-      this.#pending = { ...pending, firstAttemptMs, nextAttemptMs: nowMs + RETRY_INTERVAL_MS };
-    const fields = { day: pending.day, instance_ids: instanceIds };
-    if (error !== null) logger.warn({ ...fields, reason: error, outcome }, 'digest not delivered');
-    else logger.info({ ...fields, outcome }, outcome === 'sent' ? 'digest sent' : 'nothing new for a digest');
+    if (!(await hasUnfinishedDigest(claim))) this.#finish(pending);
   }
 
   async #attempt({ db, instanceIds, day }: DigestClaim, isLast: boolean): Promise<DigestResult> {
