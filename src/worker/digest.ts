@@ -88,7 +88,7 @@ export class DigestTimer {
         await this.#handle(this.#pending, nowMs);
       this.#isFailing = false;
     } catch (error) {
-      if (!this.#isFailing) logger.warn({ err: error }, 'digest not sent; trying again');
+      if (!this.#isFailing) logger.warn({ err: error }, 'could not handle the digest; trying again');
       this.#isFailing = true;
     }
   }

@@ -1,3 +1,4 @@
+import { attentionMutants } from './attention.ts';
 import { billingMutants } from './billing.ts';
 import { commandMutants } from './commands.ts';
 import { ledgerMutants } from './ledger.ts';
@@ -24,4 +25,5 @@ export const MUTANTS = [
   commandMutants,
   workerMutants,
   worldMutants,
+  attentionMutants,
 ].flat();

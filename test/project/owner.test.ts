@@ -34,6 +34,7 @@ const REASONS: Readonly<Record<string, string>> = {
   'test/views/sessions.test.ts': 'adds a foreign schema',
   'test/views/views.test.ts': 'deletes totals and cells',
   'test/worker/canary.test.ts': 'reads every column of every table',
+  'test/worker/digest.test.ts': 'adds a check that simulates a failure',
   'test/worker/loop.test.ts': 'records a migration of a newer version',
 };
 

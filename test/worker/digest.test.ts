@@ -215,7 +215,7 @@ describe('a receiver', () => {
     const timer = createTimer();
     await timer.check();
     await timer.checkFor(2);
-    expect(timer.logged.map(({ msg }) => msg)).toEqual(['digest not sent; trying again']);
+    expect(timer.logged.map(({ msg }) => msg)).toEqual(['could not handle the digest; trying again']);
     await asOwner(ledger.url, 'alter table losant_usage.digests drop constraint blocked');
     await timer.checkFor(1);
     expect(messages).toHaveLength(1);
