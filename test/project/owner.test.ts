@@ -25,6 +25,7 @@ const REASONS: Readonly<Record<string, string>> = {
   'test/ledger/ledger.ts': 'sets the clock, adds foreign triggers, and clears the tables between tests',
   'test/ledger/runs.test.ts': 'clears the record of runs between tests',
   'test/ledger/waive.test.ts': 'deletes tracks',
+  'test/loading/attention.test.ts': 'adds a check that simulates a failure',
   'test/loading/run.test.ts': 'adds checks and a rule that simulate failures, and locks a table',
   'test/schema/rights.test.ts': 'creates a function',
   'test/schema/schema.test.ts': 'reads the catalog of all objects',
