@@ -64,9 +64,17 @@ return (month + interval '1 month')::date - 1;
 create function losant_usage_internal.day_text(day date) returns text language sql stable parallel safe
 return to_char(day::timestamp, 'YYYY-MM-DD');
 
+create function losant_usage_internal.minute_text(at timestamptz) returns text language sql stable parallel safe
+return to_char(at at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"');
+
 -- A cell that is not stored six hours after the end of its day is late.
 create function losant_usage_internal.late_before() returns date language sql stable parallel safe
 return (now() at time zone 'UTC' - interval '6 hours')::date;
+
+-- A run reads whatever is due. What has been due for a day was not read, or could not be.
+create function losant_usage_internal.is_overdue(next_read_at timestamptz) returns boolean
+language sql stable parallel safe
+return next_read_at < now() - interval '1 day';
 
 -- A cell that is waiting and late is missing, without any response: the only change of standing that time alone
 -- makes. A day has the worst standing of its cells, and a flag for a waiting one.

@@ -1,16 +1,18 @@
 -- The ledger: a row for every expected cell (organization, stream, usage day), a row with all values of an
 -- organization's day, and the record of what was restated, quarantined and waived.
 
--- Cells exist for every day from first_day up to, not including, next_day. Days from next_day to the earlier of
--- last_day and yesterday are still to be created.
+-- A track is a span of days, and those of an organization and stream neither touch nor overlap. Cells exist for every
+-- day from first_day up to, not including, next_day. Days from next_day to the earlier of last_day and yesterday are
+-- still to be created.
 create table losant_usage.tracks (
   org_id text collate "C" not null,
   stream text collate "C" not null,
   first_day date not null check (first_day between '2015-01-01' and '2049-12-31'),
   next_day date not null check (next_day >= first_day and next_day <= '2050-01-01'),
-  last_day date,
-  primary key (org_id, stream)
+  last_day date check (last_day >= first_day and last_day >= next_day - 1),
+  primary key (org_id, stream, first_day)
 );
+create unique index tracks_current on losant_usage.tracks (org_id, stream) where last_day is null;
 create index tracks_unrecorded on losant_usage.tracks (next_day) where last_day is null or next_day <= last_day;
 
 -- No foreign keys: rows only come from a join with organizations.
@@ -54,13 +56,14 @@ create index coverage_failing on losant_usage.coverage (usage_date) where failed
 create index coverage_lacking on losant_usage.coverage (org_id, month)
   where standing in ('waived', 'waiting', 'unavailable', 'in_doubt', 'missing');
 
--- The values of a cell are stored together or not at all; null: not stored. A day is created with its first cell, as
--- waiting; roll_up_days keeps what it says about its cells.
+-- The values of a cell are stored together or not at all; null: not stored. A day is created with its first cell;
+-- roll_up_days keeps what it says about its cells. Only streams with metrics count there: hours are not billed, so
+-- nothing waits for them. A day of which only hours are expected has no standing, and is in no view of days or months.
 create table losant_usage.usage_days (
   usage_date date not null check (usage_date between '2015-01-01' and '2049-12-31'),
   month date not null generated always as (date_trunc('month', usage_date::timestamp)::date) stored,
-  standing losant_usage.standing not null default 'waiting',
-  is_waiting boolean not null default true,
+  standing losant_usage.standing,
+  is_waiting boolean not null default false,
   is_stored boolean not null default false,
   is_reported boolean not null default true,
   org_id text collate "C" not null,
@@ -166,10 +169,11 @@ begin
     select max(standing) as standing, bool_or(standing = 'waiting') as is_waiting, bool_and(is_stored) as is_stored,
       bool_and(is_reported or not is_stored) as is_reported
     from losant_usage.coverage where usage_date = k.usage_date and org_id = k.org_id
+      and stream in (select stream from losant_usage.metrics)
   ) as c
   where d.usage_date = k.usage_date and d.org_id = k.org_id and c.standing is not null
     and (d.standing, d.is_waiting, d.is_stored, d.is_reported)
-      <> (c.standing, c.is_waiting, c.is_stored, c.is_reported);
+      is distinct from (c.standing, c.is_waiting, c.is_stored, c.is_reported);
   return null;
 end
 $$;
@@ -218,15 +222,16 @@ from losant_usage_internal.unrecorded_cells;
 -- Cells that are not final, or that Losant did not report. The conditions are those of two indexes.
 create view losant_usage_internal.exception_cells as
 select usage_date, month, org_id, stream, losant_usage_internal.current_standing(standing, usage_date) as standing,
-  is_stored, is_reported, failed_reads, reason, detail
+  is_stored, is_reported, failed_reads, next_read_at, reason, detail
 from losant_usage.coverage where standing <> 'waiting' and (standing <> 'final' or not is_reported)
 union all
 select usage_date, month, org_id, stream, losant_usage_internal.current_standing(standing, usage_date),
-  is_stored, is_reported, failed_reads, reason, detail
+  is_stored, is_reported, failed_reads, next_read_at, reason, detail
 from losant_usage.coverage where standing = 'waiting'
 union all
+-- The next run creates them, and they are due from the end of their day on.
 select usage_date, month, org_id, stream, losant_usage_internal.current_standing('waiting', usage_date),
-  false, false, 0, 'never_read', null
+  false, false, 0, (usage_date + 1)::timestamp at time zone 'UTC', 'never_read', null
 from losant_usage_internal.unrecorded_cells;
 
 -- Gaps, and cells that are waiting or unavailable. The condition implies that of the index coverage_lacking.
@@ -236,24 +241,32 @@ select usage_date, month, org_id, stream, standing, reason, detail, failed_reads
 from losant_usage_internal.expected_cells where stored_standing in ('waiting', 'unavailable', 'in_doubt', 'missing');
 
 -- Every expected day through yesterday: the rows that exist, and those that no run has created yet.
-create view losant_usage_internal.org_days as
+create view losant_usage_internal.expected_days as
 select d.* from losant_usage.usage_days d
 union all
 select r.*
-from (select distinct usage_date, month, org_id from losant_usage_internal.unrecorded_cells) as u
+from (
+  select usage_date, month, org_id, bool_or(stream in (select stream from losant_usage.metrics)) as is_waiting
+  from losant_usage_internal.unrecorded_cells group by usage_date, month, org_id
+) as u
 join lateral jsonb_populate_record(null::losant_usage.usage_days,
-  jsonb_build_object('usage_date', u.usage_date, 'month', u.month, 'org_id', u.org_id, 'standing', 'waiting',
-    'is_waiting', true, 'is_stored', false, 'is_reported', true)) as r
+  jsonb_build_object('usage_date', u.usage_date, 'month', u.month, 'org_id', u.org_id,
+    'standing', case when u.is_waiting then 'waiting' end, 'is_waiting', u.is_waiting, 'is_stored', false,
+    'is_reported', true)) as r
   -- Always true. A condition on the day or the organization of a row reaches the tracks through it.
   on r.usage_date = u.usage_date and r.org_id = u.org_id
 where not exists (select from losant_usage.usage_days d where d.usage_date = u.usage_date and d.org_id = u.org_id);
+
+-- The expected days of streams with metrics.
+create view losant_usage_internal.org_days as
+select * from losant_usage_internal.expected_days where standing is not null;
 
 -- Joined through the day, which is found by organization and by date; a cell is found by its date alone.
 create view losant_usage.cells as
 select o.instance_id, d.org_id, c.stream, d.usage_date, c.standing, c.reason, c.detail, c.is_stored, c.is_reported,
   c.omissions, c.revision, c.last_read_at, c.next_read_at, c.failed_reads, c.last_attempt_at, c.first_loaded_at,
   c.finalized_at, c.run_id, c.response_sha256
-from losant_usage_internal.org_days d
+from losant_usage_internal.expected_days d
 join losant_usage_internal.expected_cells c on c.usage_date = d.usage_date and c.org_id = d.org_id
 join losant_usage.organizations o on o.org_id = d.org_id;
 
@@ -263,7 +276,7 @@ select o.instance_id, c.org_id, o.name as org_name, o.referral_id, o.plan_id, o.
 from losant_usage_internal.lacking_cells c join losant_usage.organizations o on o.org_id = c.org_id
 where c.standing in ('in_doubt', 'missing');
 
-comment on table losant_usage.tracks is 'The expected days of an organization and stream. Every day from first_day up to next_day has a cell.';
+comment on table losant_usage.tracks is 'Spans of expected days, at least one day apart, by organization and stream. Every day from first_day up to next_day has a cell.';
 comment on column losant_usage.tracks.next_day is 'First day without cells (UTC).';
 comment on table losant_usage.coverage is 'The read state of every cell (organization, stream, usage day) that exists. Query the view cells instead: it has the standing as of now.';
 comment on column losant_usage.coverage.doubted_at is 'When the cell came to be in doubt (UTC, database clock); null unless it is.';

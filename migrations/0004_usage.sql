@@ -58,7 +58,7 @@ cross join lateral jsonb_each_text(types.value) as sources;
 create view losant_usage_internal.hour_cells as
 select d.usage_date, d.org_id, c.standing, c.is_stored, c.is_reported, d.hours_billable_count, d.hours_all_count,
   d.hours_all_bytes
-from losant_usage_internal.org_days d
+from losant_usage_internal.expected_days d
 join losant_usage_internal.expected_cells c on c.usage_date = d.usage_date and c.org_id = d.org_id
 where c.stream = 'payload_hours';
 

@@ -50,7 +50,9 @@ returns integer language sql set search_path = pg_catalog, pg_temp as $$
   ),
   settled_streams as (
     select c.usage_date, c.org_id, bool_or(c.stream = 'payload_totals') as has_totals,
-      bool_or(c.stream = 'payload_sources') as has_sources, bool_or(c.stream = 'payload_hours') as has_hours
+      bool_or(c.stream = 'payload_sources') as has_sources, 
+      -- Whoever waives hours accepts that they are not those of the totals.
+      bool_or(c.stream = 'payload_hours' and c.standing = 'final') as has_hours
     from days
     join losant_usage.coverage c on c.usage_date = days.usage_date and c.is_stored
       and c.standing in ('final', 'waived') and c.stream in ('payload_totals', 'payload_sources', 'payload_hours')

@@ -45,25 +45,10 @@ from (
 ) as d
 group by d.range_kind, d.period_start, d.org_id;
 
--- Returns what resolves a blocker: each line is a command that runs as pasted, or a sentence.
-create function losant_usage_internal.remedy(
-  cause text, org_id text, first_day date, last_day date, streams text[]
-) returns text language sql stable parallel safe
-return case
-  when cause = 'not_over' then 'wait until the month has ended'
-  when cause in ('list_incomplete', 'not_final') then 'losant-usage run'
-  when cause in ('missing', 'not_fully_tracked') then
-    format('losant-usage backfill --org %s --from %s --to %s', org_id,
-      losant_usage_internal.day_text(first_day), losant_usage_internal.day_text(last_day))
-  when cause = 'not_reconciled' then
-    format(E'losant-usage backfill --force --from %1$s --to %2$s --stream %3$s\n'
-      'losant-usage reconcile --from %1$s --to %2$s', losant_usage_internal.day_text(first_day),
-      losant_usage_internal.day_text(last_day), array_to_string(streams, ' --stream '))
-  else
-    format(E'losant-usage explain --org %1$s --day %2$s\n'
-      'losant-usage waive --org %1$s --day %2$s..%3$s --stream %4$s --reason TEXT',
-      org_id, losant_usage_internal.day_text(first_day), losant_usage_internal.day_text(last_day),
-      array_to_string(streams, ' --stream ')) end;
+-- Best first up to in_progress, so that max() over the blockers of a month is its state.
+create type losant_usage.month_state as enum (
+  'ready', 'partly_collected', 'settling', 'blocked', 'in_progress', 'closed', 'needs_adjustment'
+);
 
 -- The months of each instance since its first day.
 create view losant_usage_internal.instance_months as
@@ -74,83 +59,143 @@ cross join lateral generate_series((
   join losant_usage.organizations o on o.org_id = t.org_id where o.instance_id = i.instance_id
 ), losant_usage_internal.today()::timestamp, interval '1 month') as month;
 
--- Blockers that concern the whole instance.
+-- Blockers that concern the whole instance. Each has the state in which it puts its month.
 create view losant_usage_internal.instance_blockers as
-select i.instance_id, m.month, 'not_over' as cause, m.month as first_day,
-  losant_usage_internal.month_end(m.month) as last_day, null::date[] as usage_dates, null::text[] as streams,
-  null::text as detail
+select i.instance_id, m.month, 'not_over' as cause, 'in_progress'::losant_usage.month_state as state,
+  m.month as first_day, losant_usage_internal.month_end(m.month) as last_day, null::date[] as usage_dates,
+  null::text[] as streams, null::text as detail
 from losant_usage.instances i
 cross join (select losant_usage_internal.month_of(losant_usage_internal.today()) as month) as m
 union all
-select m.instance_id, m.month, 'list_incomplete', m.month, losant_usage_internal.month_end(m.month), null, null,
-  m.list_problem
+select m.instance_id, m.month, 'list_incomplete', 'blocked', m.month, losant_usage_internal.month_end(m.month), null,
+  null, m.list_problem
 from losant_usage_internal.instance_months m where m.list_problem is not null
 union all
--- In a month that has ended, days that are not compared yet block too.
-select c.instance_id, c.month, 'not_reconciled', min(c.usage_date), max(c.usage_date),
-  array_agg(distinct c.usage_date), array_agg(distinct c.stream::text), string_agg(distinct c.result, ', ')
+-- In a month that has ended, days that are not compared yet count too: the next runs compare them. Both streams of a
+-- comparison may be wrong.
+select c.instance_id, c.month, 'not_reconciled',
+  (case when bool_or(c.result = 'differs' or i.retired_at is not null) then 'blocked' else 'settling' end
+    )::losant_usage.month_state,
+  min(c.usage_date), max(c.usage_date),
+  array_agg(distinct c.usage_date), array_agg(distinct s.stream), string_agg(distinct c.result, ', ')
 from losant_usage_internal.comparisons c
+join losant_usage.instances i on i.instance_id = c.instance_id
+cross join lateral unnest(array[c.stream::text, nullif(c.compared_with, 'losant')]) as s (stream)
 where c.control_totals = 'block' and c.may_differ
   and c.result = any (case when losant_usage_internal.month_end(c.month) < losant_usage_internal.today()
     then array['differs', 'not_summed', 'not_read', 'total_not_final'] else array['differs'] end)
+  and s.stream is not null
 group by c.instance_id, c.month;
+
+-- Tracks with the days of the same stream that lie between them and the ones before and after.
+create view losant_usage_internal.neighboring_tracks as
+select t.org_id, t.stream, t.first_day, t.last_day,
+  lag(t.last_day) over stream_tracks + 1 as untracked_before_from,
+  lead(t.first_day) over stream_tracks - 1 as untracked_after_to
+from losant_usage.tracks t
+window stream_tracks as (partition by t.org_id, t.stream order by t.first_day);
+
+-- Days on which an organization existed and one of its streams was not tracked, in months in which the stream was
+-- tracked on other days. So they lie before a track, in the month in which it begins, or after one, in the month in
+-- which it ends. Days between two tracks of a month occur twice.
+create view losant_usage_internal.untracked_days as
+select t.org_id, t.stream, u.month, e.first_day, e.last_day
+from losant_usage_internal.neighboring_tracks t
+join losant_usage.organizations o on o.org_id = t.org_id
+cross join lateral (values
+  (losant_usage_internal.month_of(t.first_day), t.untracked_before_from, t.first_day - 1),
+  (losant_usage_internal.month_of(t.last_day), t.last_day + 1, t.untracked_after_to)
+) as u (month, first_day, last_day)
+cross join lateral (
+  select greatest(u.month, u.first_day, o.created_on) as first_day,
+    least(losant_usage_internal.month_end(u.month), u.last_day, o.deleted_on - 1, losant_usage_internal.today() - 1)
+      as last_day
+) as e
+where u.month is not null and e.first_day <= e.last_day;
 
 -- Blockers of one organization.
 create view losant_usage_internal.org_blockers as
--- Stored and waiting cells will be read (again), so they have a detail only if their reads fail.
+-- Stored and waiting cells will be read (again), so they have a detail only if their reads fail. As long as they are
+-- read in time, the month settles by itself.
 select c.org_id, c.month,
   case when c.standing in ('stored', 'waiting') then 'not_final' else c.standing::text end as cause,
+  (case when bool_and(c.standing in ('stored', 'waiting')
+      and losant_usage_internal.is_overdue(c.next_read_at) is false) then 'settling' else 'blocked' end
+    )::losant_usage.month_state as state,
   min(c.usage_date) as first_day, max(c.usage_date) as last_day,
   array_agg(distinct c.usage_date) as usage_dates, array_agg(distinct c.stream::text) as streams,
   max(coalesce(c.detail, c.reason))
-    filter (where c.failed_reads > 0 or c.standing not in ('stored', 'waiting')) as detail
+    filter (where c.failed_reads > 0 or c.standing not in ('stored', 'waiting')) as detail,
+  max(c.next_read_at) as next_read_at
 from losant_usage_internal.exception_cells c
-where c.standing not in ('final', 'waived')
+where c.standing not in ('final', 'waived') and c.stream in (select stream from losant_usage.metrics)
 group by c.org_id, c.month, case when c.standing in ('stored', 'waiting') then 'not_final' else c.standing::text end
 union all
--- A stream is expected on some days of the month, and not on another day on which the organization existed: because a
--- track begins or ends within the month, or because a backfill added days after every track had ended.
-select k.org_id, k.month, 'not_fully_tracked', e.first_day, e.last_day, null,
-  array_agg(distinct k.stream::text) filter (where k.stream is not null), null
-from (
-  select t.org_id, t.stream, losant_usage_internal.month_of(b.day) as month, t.first_day, t.last_day,
-    null::integer as days
-  from losant_usage.tracks t cross join lateral (values (t.first_day), (t.last_day)) as b (day) where b.day is not null
-  union all
-  select d.org_id, null, d.month, null, null, count(distinct d.usage_date)::integer
-  from losant_usage.tracks t
-  join losant_usage.usage_days d on d.org_id = t.org_id and d.month > t.last_day
-  where t.last_day is not null and not exists (
-    select from losant_usage.tracks l where l.org_id = d.org_id and (l.last_day is null or l.last_day >= d.month)
-  )
-  group by d.org_id, d.month
-) as k
-join losant_usage.organizations o on o.org_id = k.org_id
-cross join lateral (
-  select greatest(k.month, o.created_on) as first_day,
-    least(losant_usage_internal.month_end(k.month), o.deleted_on - 1, losant_usage_internal.today() - 1) as last_day
-) as e
-where e.last_day >= e.first_day and (
-  (k.first_day <= e.last_day and (k.last_day is null or k.last_day >= e.first_day)
-    and (k.first_day > e.first_day or k.last_day < e.last_day))
-  or k.days < e.last_day - e.first_day + 1
-)
-group by k.org_id, k.month, e.first_day, e.last_day;
+-- Nobody expects days before the first run of the instance.
+select u.org_id, u.month, 'not_fully_tracked',
+  (case when bool_and(u.last_day < i.collected_from) then 'partly_collected' else 'blocked' end
+    )::losant_usage.month_state,
+  min(u.first_day), max(u.last_day), null, array_agg(distinct u.stream::text), null, null
+from losant_usage_internal.untracked_days u
+join losant_usage.organizations o on o.org_id = u.org_id
+join losant_usage.instances i on i.instance_id = o.instance_id
+where u.stream in (select stream from losant_usage.metrics)
+group by u.org_id, u.month;
 
-create view losant_usage.month_blockers as
-select b.instance_id, null::text as org_id, null::text as org_name, null::text as referral_id, null::text as plan_id,
-  null::text as customer_id, b.month, b.cause, cardinality(b.usage_dates) as days, b.first_day, b.last_day,
-  b.usage_dates, b.streams, b.detail,
-  losant_usage_internal.remedy(b.cause, null, b.first_day, b.last_day, b.streams) as remedy
+-- All blockers in one shape. At next_read_at, the last of the cells is due; null if all are.
+create view losant_usage_internal.blockers as
+select b.instance_id, null::text collate "C" as org_id, b.month, b.cause, b.state, b.first_day, b.last_day,
+  b.usage_dates, b.streams, b.detail, null::timestamptz as next_read_at
 from losant_usage_internal.instance_blockers b
 union all
-select o.instance_id, b.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
-  b.month, b.cause, cardinality(b.usage_dates), b.first_day, b.last_day, b.usage_dates, b.streams, b.detail,
-  losant_usage_internal.remedy(b.cause, b.org_id, b.first_day, b.last_day, b.streams)
-from losant_usage_internal.org_blockers b
-join losant_usage.organizations o on o.org_id = b.org_id;
+select o.instance_id, b.org_id, b.month, b.cause, b.state, b.first_day, b.last_day, b.usage_dates, b.streams, b.detail,
+  case when b.next_read_at > now() then b.next_read_at end
+from losant_usage_internal.org_blockers b join losant_usage.organizations o on o.org_id = b.org_id;
 
--- The two joins only look for a blocker; the planner removes them from a query that does not select is_billable.
+-- Returns what resolves a blocker: first what may repair it, and when that is worth trying; then what accepts it. Each
+-- line is a command that runs as pasted, or a sentence about the lines after it. Nothing accepts what only has to wait.
+-- Days before `readable_from` can no longer be read; `infinity` if none can.
+create function losant_usage_internal.remedy(
+  b losant_usage_internal.blockers, readable_from date, is_closed boolean
+) returns text language sql stable parallel safe
+return concat_ws(E'\n',
+  case
+    when b.cause = 'not_over' then 'wait until the month has ended'
+    when b.cause = 'unavailable' or readable_from = 'infinity' then 'these days can no longer be read'
+    when b.cause in ('list_incomplete', 'not_final') then
+      concat('the last of these cells is due at ' || losant_usage_internal.minute_text(b.next_read_at) || E'; then:\n',
+        'losant-usage run')
+    when b.last_day < readable_from then 'these days can no longer be read'
+    when b.cause = 'not_reconciled' then
+      format(E'runs compare these days again once a day; to do so now:\n'
+        'losant-usage backfill --force --from %1$s --to %2$s --stream %3$s\n'
+        'losant-usage reconcile --from %1$s --to %2$s',
+        losant_usage_internal.day_text(greatest(b.first_day, readable_from)),
+        losant_usage_internal.day_text(b.last_day), array_to_string(b.streams, ' --stream '))
+    else
+      format('losant-usage backfill%s --org %s --from %s --to %s',
+        case when b.cause = 'in_doubt' then ' --force' end, b.org_id,
+        losant_usage_internal.day_text(greatest(b.first_day, readable_from)),
+        losant_usage_internal.day_text(b.last_day))
+  end,
+  case
+    when b.cause = 'not_over' or (b.state = 'settling' and (b.detail is null or b.org_id is null)) then null
+    when b.cause in ('list_incomplete', 'not_fully_tracked', 'not_reconciled') then
+      case when losant_usage_internal.month_end(b.month) < losant_usage_internal.today() then
+        format(E'to accept what remains, use the last command that this prints:\n'
+          'losant-usage close --month %s --instance %s%s --dry-run',
+          to_char(b.month::timestamp, 'YYYY-MM'), b.instance_id, case when is_closed then ' --adjust' end) end
+    else
+      concat(case when b.cause <> 'not_final' then
+          'what remains is read again by ' || losant_usage_internal.minute_text(b.next_read_at) || E'\n' end,
+        format(E'to accept what remains:\n'
+          'losant-usage waive --org %s --day %s..%s --stream %s --reason TEXT',
+          b.org_id, losant_usage_internal.day_text(b.first_day), losant_usage_internal.day_text(b.last_day),
+          array_to_string(b.streams, ' --stream ')))
+  end);
+
+-- The two joins only look for a blocker; the planner removes them from a query that selects neither is_billable nor
+-- is_final.
 -- "is not true" instead of "is null": from "is null" the planner expects one row, and loops over the month.
 create view losant_usage.monthly_usage as
 select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, o.tags,
@@ -158,7 +203,8 @@ select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.
   losant_usage_internal.month_end(s.period_start) - s.period_start + 1 as days_in_month, s.days_expected,
   s.days_stored, s.days_final, s.days_waived, s.days_unavailable, s.days_unreported, s.standing,
   losant_usage_internal.month_end(s.period_start) < losant_usage_internal.today() as is_over,
-  losant_usage_internal.month_end(s.period_start) < losant_usage_internal.today() and s.standing = 'final' as is_final,
+  losant_usage_internal.month_end(s.period_start) < losant_usage_internal.today() and s.standing = 'final'
+    and b.is_partly_tracked is not true as is_final,
   b.is_blocked is not true and i.is_blocked is not true as is_billable,
   s.devices_created, s.devices_deleted, s.devices_total, s.devices_total_max, s.devices_total_avg, s.notebook_minutes,
   s.notebook_completed, s.notebook_canceled, s.notebook_errored, s.notebook_timeout, s.payload_billable_count,
@@ -166,7 +212,8 @@ select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.
 from losant_usage_internal.usage_sums s
 join losant_usage.organizations o on o.org_id = s.org_id
 left join (
-  select org_id, month, true as is_blocked from losant_usage_internal.org_blockers group by org_id, month
+  select org_id, month, true as is_blocked, bool_or(cause = 'not_fully_tracked') as is_partly_tracked
+  from losant_usage_internal.org_blockers group by org_id, month
 ) as b on b.org_id = s.org_id and b.month = s.period_start
 left join (
   select instance_id, month, true as is_blocked from losant_usage_internal.instance_blockers group by instance_id, month
@@ -338,8 +385,6 @@ cross join lateral (
 where s.range_kind = 'month' and s.period_start = losant_usage_internal.month_of(losant_usage_internal.today() - 1)
   and jsonb_typeof(l.value) = 'number';
 
-comment on view losant_usage.month_blockers is 'What blocks closing a month, by organization or, if org_id is null, for the whole instance. Nothing blocks a month without rows. Source: coverage, tracks, instances, reconciliation.';
-comment on column losant_usage.month_blockers.usage_dates is 'Affected days (UTC); null if the cause is not about days.';
 comment on view losant_usage.monthly_usage is 'Usage by organization and calendar month (UTC). Flows are summed; a level is its last number, with its maximum and average. Source: usage_days, coverage, month_blockers.';
 comment on column losant_usage.monthly_usage.is_billable is 'Whether nothing blocks the month for the organization: no row in month_blockers for it or its instance.';
 comment on view losant_usage.billing_period_usage is 'Usage by organization and its own billing period in Losant, for information; only calendar months are closed. Source: as monthly_usage.';

@@ -11,19 +11,19 @@ from (
     max(least(t.last_day, losant_usage_internal.today() - 1)) as last_day,
     count(*) filter (where t.last_day is null and t.first_day < losant_usage_internal.today())::integer as orgs
   from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
-  where t.first_day < losant_usage_internal.today() and (t.last_day is null or t.last_day >= t.first_day)
+  where t.first_day < losant_usage_internal.today()
   group by o.instance_id, t.stream
 ) as t
 left join (
   select o.instance_id, d.stream, min(d.usage_date) as first_lacking_day,
-    count(distinct d.org_id) filter (where k.last_day is null)::integer as orgs_incomplete,
+    count(distinct d.org_id) filter (where k.org_id is not null)::integer as orgs_incomplete,
     count(*) filter (where d.standing in ('in_doubt', 'missing'))::integer as gaps,
     count(distinct d.org_id) filter (where d.standing in ('in_doubt', 'missing'))::integer as orgs_with_gaps,
     min(d.usage_date) filter (where d.standing in ('in_doubt', 'missing')) as oldest_gap,
     max(d.usage_date) filter (where d.standing in ('in_doubt', 'missing')) as newest_gap
   from losant_usage_internal.lacking_cells d
   join losant_usage.organizations o on o.org_id = d.org_id
-  join losant_usage.tracks k on k.org_id = d.org_id and k.stream = d.stream
+  left join losant_usage.tracks k on k.org_id = d.org_id and k.stream = d.stream and k.last_day is null
   where d.standing <> 'unavailable'
   group by o.instance_id, d.stream
 ) as g on g.instance_id = t.instance_id and g.stream = t.stream;

@@ -341,20 +341,37 @@ create function losant_usage.month_reconciliation(p_instance_id text, p_month da
   union all
   select t.stream, 'losant', 'not_compared', 'no_total', count(*)::integer
   from (
-    select t.stream, min(t.first_day) as first_day,
-      max(coalesce(t.last_day, losant_usage_internal.month_end(p_month))) as last_day
-    from losant_usage.tracks t
-    join losant_usage.organizations o on o.org_id = t.org_id and o.instance_id = p_instance_id
-    group by t.stream
+    select distinct r.stream, day::date as day
+    from (
+      -- Few ranges, because most organizations are tracked on all days of a month.
+      select distinct t.stream, greatest(t.first_day, p_month) as first_day,
+        least(t.last_day, losant_usage_internal.month_end(p_month)) as last_day
+      from losant_usage.tracks t
+      join losant_usage.organizations o on o.org_id = t.org_id and o.instance_id = p_instance_id
+    ) as r
+    cross join lateral generate_series(r.first_day::timestamp, r.last_day::timestamp, interval '1 day') as day
   ) as t
-  cross join lateral generate_series(greatest(t.first_day, p_month)::timestamp,
-    least(t.last_day, losant_usage_internal.month_end(p_month))::timestamp, interval '1 day') as day
   where exists (select from losant_usage.metrics m where m.stream = t.stream) and not exists (
     select from losant_usage.instance_totals i
     join losant_usage.metrics m on m.metric = i.metric and m.stream = t.stream
-    where i.instance_id = p_instance_id and i.usage_date = day::date)
+    where i.instance_id = p_instance_id and i.usage_date = t.day)
   group by t.stream
 $$;
+
+create view losant_usage.month_blockers as
+select b.instance_id, b.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, b.month, b.cause,
+  cardinality(b.usage_dates) as days, b.first_day, b.last_day, b.usage_dates, b.streams, b.detail,
+  losant_usage_internal.remedy(b, r.readable_from, c.statement_id is not null) as remedy, b.state,
+  concat(case cardinality(b.usage_dates) when 1 then '1 day ' else cardinality(b.usage_dates) || ' days ' end,
+    replace(b.cause, '_', ' '), ' (' || array_to_string(b.streams, ', ') || ')') as summary
+from losant_usage_internal.blockers b
+join losant_usage.instances i on i.instance_id = b.instance_id
+left join losant_usage.organizations o on o.org_id = b.org_id
+left join losant_usage.statements c on c.instance_id = b.instance_id and c.month = b.month and c.kind = 'closing'
+cross join lateral (
+  select case when o.deleted_on is null and i.retired_at is null
+    then losant_usage_internal.today() - (i.policy ->> 'horizonDays')::integer else 'infinity' end as readable_from
+) as r;
 
 -- Raises what a person can resolve with another command. Returns the hash of the blockers and of the lines, with
 -- which exactly these can be accepted; null if nothing blocks the month.
@@ -531,12 +548,13 @@ cross join lateral losant_usage_internal.month_lines(s.instance_id, s.month) as 
 cross join lateral (select (l.line).*) as n
 where s.kind = 'closing';
 
+-- Of a closed month, what cannot be billed yet is only counted.
 create view losant_usage.months as
 select m.instance_id, m.month, m.is_over,
-  case when c.closed_at is not null then case when d.orgs > 0 then 'needs_adjustment' else 'closed' end
-    when not m.is_over then 'in_progress' when b.causes is null then 'ready' else 'blocked' end as state,
+  case when d.orgs > 0 then 'needs_adjustment' when c.closed_at is not null then 'closed'
+    when not m.is_over then 'in_progress' else coalesce(b.state, 'ready') end as state,
   b.causes, case when m.is_over and c.closed_at is null then coalesce(b.orgs, 0) end as orgs_blocked,
-  d.orgs as orgs_to_adjust, d.lines as lines_to_adjust, c.closed_at, c.statements
+  d.orgs as orgs_to_adjust, d.lines as lines_to_adjust, c.closed_at, c.statements, d.lines_unsettled
 from (
   select instance_id, month, losant_usage_internal.month_end(month) < losant_usage_internal.today() as is_over
   from losant_usage_internal.instance_months
@@ -547,13 +565,17 @@ left join lateral (
 ) as c on true
 -- Not lateral, so that the blockers of all months are computed once.
 left join (
-  select b.instance_id, b.month, array_agg(distinct b.cause order by b.cause) as causes,
-    count(distinct b.org_id)::integer as orgs
+  select b.instance_id, b.month, array_agg(distinct b.cause order by b.cause) as causes, max(b.state) as state,
+    count(distinct b.org_id) filter (where b.state = 'blocked')::integer as orgs
   from losant_usage.month_blockers b where b.cause <> 'not_over' group by b.instance_id, b.month
 ) as b on b.instance_id = m.instance_id and b.month = m.month and m.is_over and c.closed_at is null
 left join lateral (
-  select count(*)::integer as lines, count(distinct (l.line).org_id)::integer as orgs
-  from losant_usage_internal.month_lines(m.instance_id, m.month) as l where c.closed_at is not null
+  select count(*) filter (where n.is_billable)::integer as lines,
+    count(distinct (l.line).org_id) filter (where n.is_billable)::integer as orgs,
+    count(*) filter (where not l.is_settled)::integer as lines_unsettled
+  from losant_usage_internal.month_lines(m.instance_id, m.month) as l
+  cross join lateral (select l.is_settled and (l.line).quantity is not null as is_billable) as n
+  where c.closed_at is not null
 ) as d on c.closed_at is not null;
 
 -- The time of an event depends on its statement alone, so an event never changes.
@@ -607,12 +629,17 @@ comment on column losant_usage.statement_files.content_gzip is 'Content of the p
 comment on column losant_usage.statement_files.part is 'Index of the part within the file, from 0.';
 comment on view losant_usage.adjustments is 'Differences between what was billed for a closed month and its numbers now; losant-usage close --adjust bills them. Source: statement_lines, usage_days, coverage.';
 comment on column losant_usage.adjustments.billed_quantity is 'What was billed; null if nothing was.';
+comment on view losant_usage.month_blockers is 'What blocks closing a month, by organization or, if org_id is null, for the whole instance. Nothing blocks a month without rows. Source: coverage, tracks, instances, reconciliation.';
+comment on column losant_usage.month_blockers.usage_dates is 'Affected days (UTC); null if the cause is not about days.';
+comment on column losant_usage.month_blockers.state is 'State in which the cause puts the month: blocked, settling or partly_collected; in_progress until the month has ended.';
+comment on column losant_usage.month_blockers.summary is 'Cause with days and streams, in words.';
 comment on view losant_usage.months is 'The months of each instance since its first day, with their state. Source: statements, month_blockers, adjustments.';
-comment on column losant_usage.months.causes is 'Causes that block the month; see month_blockers; null unless blocked.';
-comment on column losant_usage.months.lines_to_adjust is 'Numbers that differ from what was billed (count); null unless the month is closed.';
+comment on column losant_usage.months.causes is 'What keeps the month from being ready; see month_blockers; null if nothing does, the month has not ended, or is closed.';
+comment on column losant_usage.months.lines_to_adjust is 'Settled numbers that differ from what was billed (count); null unless the month is closed.';
+comment on column losant_usage.months.lines_unsettled is 'Numbers that differ from what was billed, but are not settled yet (count); null unless the month is closed.';
 comment on column losant_usage.months.orgs_blocked is 'Blocked organizations (count); null unless the month has ended and is not closed.';
-comment on column losant_usage.months.orgs_to_adjust is 'Organizations with a number that differs from what was billed (count); null unless the month is closed.';
-comment on column losant_usage.months.state is 'in_progress, ready, blocked, closed or needs_adjustment.';
+comment on column losant_usage.months.orgs_to_adjust is 'Organizations with a settled number that differs from what was billed (count); null unless the month is closed.';
+comment on column losant_usage.months.state is 'in_progress, settling, blocked, partly_collected, ready, closed or needs_adjustment.';
 comment on view losant_usage.meter_events is 'What statements bill, one event per line, for metering systems. Send each event_id once. Source: statement_lines.';
 comment on column losant_usage.meter_events.event_id is 'Event ID, stable forever: instance, organization, metric, month and number.';
 comment on column losant_usage.meter_events.occurred_at is 'Event time (UTC): the last second of the month; for an adjustment, or a statement 28 or more days later, its closed_at.';

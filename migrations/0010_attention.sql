@@ -111,7 +111,7 @@ cross join lateral (
   select to_char(m.month::timestamp, 'YYYY-MM') as name, replace(array_to_string(m.causes, ', '), '_', ' ') as causes,
     nullif(coalesce(m.orgs_blocked, m.orgs_to_adjust), 0) as orgs
 ) as n
-where m.state::text in ('ready', 'blocked', 'needs_adjustment');
+where m.state in ('ready', 'blocked', 'needs_adjustment');
 
 -- Everything that needs a person now. Settling months, and doubts of less than a day, do not.
 create view losant_usage_internal.attention as

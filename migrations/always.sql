@@ -35,9 +35,10 @@ begin
     -- nor the views above, because it lacks the privilege on their schema.
     grant execute on function
       losant_usage_internal.today, losant_usage_internal.month_of, losant_usage_internal.month_end,
-      losant_usage_internal.late_before, losant_usage_internal.current_day_standing,
+      losant_usage_internal.late_before, losant_usage_internal.is_overdue, losant_usage_internal.current_day_standing,
       losant_usage_internal.current_standing, losant_usage_internal.total, losant_usage_internal.number_of,
-      losant_usage_internal.day_text, losant_usage_internal.remedy, losant_usage_internal.month_lines,
+      losant_usage_internal.day_text, losant_usage_internal.minute_text,
+      losant_usage_internal.remedy, losant_usage_internal.month_lines,
       losant_usage_internal.local_hours, losant_usage_internal.value_as_of
       to losant_usage_reader;
     -- The program reads the version of the schema here. A schema that was created with psql lacks the table.
@@ -65,6 +66,8 @@ begin
       losant_usage.tracks, losant_usage.coverage, losant_usage.usage_days, losant_usage.instance_totals,
       losant_usage.attention_items, losant_usage.digests
       to losant_usage_writer;
+    -- Tracks that touch become one.
+    grant delete on losant_usage.tracks to losant_usage_writer;
     grant insert on losant_usage.revisions, losant_usage.quarantine to losant_usage_writer;
     grant insert, update, delete on losant_usage.leases to losant_usage_writer;
     grant delete on losant_usage.attention_items to losant_usage_writer;
@@ -195,7 +198,7 @@ begin
       'organizations.'),
     ('customer_statements.org_id', 'Losant organization ID; null if customer_id is set.'),
     ('customer_statements.quantity', 'Sum of what was billed; null if nothing was.'),
-    ('daily_usage.standing', 'Worst standing of the day; see cells.'),
+    ('daily_usage.standing', 'Worst standing of the day; see cells. Hours do not count: they have no metric.'),
     ('device_counts.total', 'Devices near the end of the day (devices).'),
     ('digests.expires_at', 'When the claim expires unless it is renewed (UTC, database clock).'),
     ('freshness.first_day', 'First expected day (UTC).'),
@@ -224,12 +227,13 @@ begin
     ('metrics.metric', 'Metric; the name of its column in usage_days and in the views.'),
     ('month_blockers.cause', 'not_over, list_incomplete, not_final, missing, in_doubt, unavailable, '
       'not_fully_tracked or not_reconciled.'),
+    ('month_blockers.detail', 'What else is known about the cause; null if nothing is.'),
     ('month_blockers.first_day', 'First affected day (UTC).'),
     ('month_blockers.last_day', 'Last affected day (UTC).'),
     ('month_blockers.org_id', 'Losant organization ID (24 lowercase hex digits); null if the cause concerns the '
       'whole instance.'),
     ('month_blockers.org_name', 'Organization name as last seen; null if the cause concerns the whole instance.'),
-    ('monthly_usage.is_final', 'Whether the month has ended and every number of it is final.'),
+    ('monthly_usage.is_final', 'Whether the month has ended, every day of it is tracked and every number is final.'),
     ('monthly_usage.standing', 'Worst standing of the month; see cells.'),
     ('months.closed_at', 'When the month was closed (UTC); null if it was not.'),
     ('organization_activity.devices_total', 'Devices on the newest stored day of the last three; null if none is '
@@ -288,10 +292,11 @@ begin
       'statement_blockers.'),
     ('streams.description', 'What it counts, and its endpoint in Losant.'),
     ('streams.stream', 'Stream.'),
-    ('tracks.first_day', 'First expected day (UTC); a backfill moves it back.'),
-    ('tracks.last_day', 'Last expected day (UTC); null while the track continues.'),
-    ('usage_days.is_stored', 'Whether every cell of the day is stored.'),
-    ('usage_days.standing', 'Worst standing of the day as of the last change of a cell; daily_usage has it as of now.'),
+    ('tracks.first_day', 'First day of the span (UTC); a backfill may move it back.'),
+    ('tracks.last_day', 'Last day of the span (UTC); null while the track continues.'),
+    ('usage_days.is_stored', 'Whether every cell of the day is stored, of the streams that have metrics.'),
+    ('usage_days.standing', 'Worst standing of the day as of the last change of a cell; daily_usage has it as of now. '
+      'Null if no stream with metrics is expected.'),
     ('usage_vs_limits.kind', 'flow or level; null if the limit has no metric.'),
     ('usage_vs_limits.limit_name', 'Name of the limit in Losant.'),
     ('usage_vs_limits.metric', 'Metric that the limit applies to; null if it applies to none.'),

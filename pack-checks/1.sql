@@ -583,4 +583,42 @@ full join (
 where (c.days, c.first_day, c.last_day, c.streams, c.streams)
   is not (b.days, b.first_day, b.last_day, b.matching_streams, b.named_streams) limit 20;
 
+-- =====================================================================================================================
+-- 11. The reconciliation in the manifest: days by stream, what it was compared with, and the outcome.
+
+create table reconciliation (stream text, compared_with text, outcome text, reason text, days integer) strict;
+insert into reconciliation
+select c.value ->> 'stream', c.value ->> 'compared_with', c.value ->> 'outcome', c.value ->> 'reason',
+  c.value ->> 'days'
+from manifest_json m, json_each(m.statement -> 'reconciliation') as c;
+select 'manifest.json', 'reconciliation of ' || r.stream || ' with ' || r.compared_with || ': is not a valid comparison'
+from reconciliation r
+where r.stream not in (select stream from streams)
+  or (r.compared_with <> 'losant' and r.compared_with not in (select stream from streams))
+  or r.outcome not in ('equal', 'differs', 'pending', 'not_compared')
+  or (r.outcome in ('pending', 'not_compared')) <> (r.reason is not null)
+  or r.days not between 1 and (select count(*) from calendar) limit 20;
+
+-- Totals and sources count the same payloads. If they were compared, each day on which settled numbers of an
+-- organization differ is listed as such, or its sums were still to be compared.
+select 'manifest.json', 'reconciliation of payload_sources with payload_totals: ' || d.days
+  || ' days of days.csv differ, but only ' || r.days || ' are listed'
+from (
+  select count(distinct usage_date) as days from settled_days where payload_source_count <> payload_all_count
+) as d, (
+  select sum(iif(outcome in ('differs', 'pending'), days, 0)) as days from reconciliation
+  where stream = 'payload_sources' and compared_with = 'payload_totals'
+) as r
+where d.days > r.days;
+
+-- If differences block a month, they are a blocker, and so is what was still to be compared.
+select 'manifest.json', 'reconciliation ' || iif(r.has_difference, 'has a difference, but', 'has no difference, but')
+  || ' blockers.csv has ' || iif(b.is_blocked, 'a', 'no') || ' not_reconciled'
+from (
+  select exists (
+    select 1 from reconciliation where outcome = 'differs' or (outcome = 'pending' and reason <> 'not_final')
+  ) as has_difference
+) as r, (select exists (select 1 from blockers where cause = 'not_reconciled') as is_blocked) as b, manifest_json m
+where m.statement ->> '$.rules.controlTotals' = 'block' and r.has_difference <> b.is_blocked;
+
 select 'checked ' || sum(rows) || ' rows in ' || count(*) || ' files' from files;

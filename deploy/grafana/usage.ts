@@ -112,12 +112,13 @@ limit 50`,
     type: 'table',
     title: 'Months',
     description:
-      'The last four months: in progress, ready, blocked (and by what), closed, or in need of an adjustment.',
+      'The last four months with their states. Settling: resolved by the next runs. Partly collected: not loaded ' +
+      'from its first day on.',
     width: 24,
     height: 6,
     columns: { 'Organizations blocked': 'problems', 'Organizations to adjust': 'problems' },
     sql: `select to_char(m.month::timestamp, 'YYYY-MM') as "Month", coalesce(i.name, i.instance_id) as "Instance",
-  m.state as "State", array_to_string(m.causes, ', ') as "Blocked by", m.orgs_blocked as "Organizations blocked",
+  m.state as "State", array_to_string(m.causes, ', ') as "Causes", m.orgs_blocked as "Organizations blocked",
   m.orgs_to_adjust as "Organizations to adjust"
 from losant_usage.months m
 join losant_usage.instances i on i.instance_id = m.instance_id

@@ -134,27 +134,28 @@ async function compareWithEarlierPacks(check: PackCheck): Promise<void> {
   }
   const orgs = db.prepare('select org_id from orgs').all();
   const orgIds = new Set(orgs.map(({ org_id: orgId }) => String(orgId)));
-  const tables = ['lines', 'days', 'cells'];
-  for (const table of tables)
+  for (const table of ['lines', 'days', 'cells'])
     db.exec(`create table earlier_${table} as select * from ${table}_csv where false`);
+  const importTables = async (earlierPack: Pack, tables: readonly string[]) => {
+    for (const table of tables)
+      await importFile(check, { pack: earlierPack, name: `${table}.csv`, table: `earlier_${table}`, orgIds });
+  };
   try {
-    for (const earlierPack of earlierPacks)
-      for (const table of tables)
-        await importFile(check, {
-          pack: earlierPack,
-          name: `${table}.csv`,
-          table: `earlier_${table}`,
-          orgIds,
-        });
+    for (const earlierPack of earlierPacks) await importTables(earlierPack, ['lines']);
+    for (const query of LINE_COMPARISONS) runQuery(check, query);
+    for (const earlierPack of earlierPacks) {
+      db.exec('delete from earlier_days; delete from earlier_cells');
+      await importTables(earlierPack, ['days', 'cells']);
+      for (const query of CELL_COMPARISONS) runQuery(check, query);
+    }
   } catch (error) {
-    if (!(error instanceof FileProblem)) throw error;
     // Already reported with the pack that has it.
-    return;
+    if (!(error instanceof FileProblem)) throw error;
   }
-  for (const query of COMPARISONS) runQuery(check, query);
 }
 
-const COMPARISONS = [
+/** With the lines of all earlier packs, oldest first. */
+const LINE_COMPARISONS = [
   `select 'lines.csv', l.org_id || ' ' || l.metric || ': billed_before is ' || coalesce(l.billed_before, 'none')
     || ', the statements before it billed ' || coalesce(e.quantity, 'none')
   from lines l left join (
@@ -168,6 +169,10 @@ const COMPARISONS = [
     select max(b.rowid) from earlier_lines b where b.org_id = l.org_id and b.metric = l.metric)
   where (l.org_name, l.referral_id, l.plan_id, l.customer_id)
     <> (e.org_name, e.referral_id, e.plan_id, e.customer_id) limit 20`,
+];
+
+/** With the days and cells of one earlier pack. */
+const CELL_COMPARISONS = [
   `select 'cells.csv', c.org_id || ' ' || c.usage_date || ' ' || c.stream || ': ' || case
       when c.last_read_at < e.last_read_at then 'was read later in an earlier statement'
       when cast(c.revision as integer) < cast(e.revision as integer) then 'has more revisions in an earlier statement'

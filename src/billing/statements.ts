@@ -46,10 +46,7 @@ export async function readStatements(
     .execute();
 }
 
-/**
- * A row of `month_blockers`. `orgId` is null if the cause concerns the whole instance, `days` if it is not about
- * days.
- */
+/** A row of `month_blockers`. `orgId` is null if the cause concerns the whole instance. */
 export type Blocker = Awaited<ReturnType<typeof readBlockers>>[number];
 
 export async function readBlockers(
@@ -59,7 +56,15 @@ export async function readBlockers(
   return await db
     .selectFrom('month_blockers')
     .select(['instance_id as instanceId', 'org_id as orgId', 'org_name as orgName', 'cause', 'days'])
-    .select(['first_day as firstDay', 'last_day as lastDay', 'streams', 'detail', 'remedy'])
+    .select([
+      'first_day as firstDay',
+      'last_day as lastDay',
+      'streams',
+      'detail',
+      'remedy',
+      'state',
+      'summary',
+    ])
     .where('month', '=', `${month}-01`)
     .where('instance_id', '=', instanceId)
     .orderBy('org_name')
@@ -68,43 +73,22 @@ export async function readBlockers(
     .execute();
 }
 
-/** Words for the causes whose codes do not read well. */
-const CAUSES: Readonly<Record<string, string>> = {
-  list_incomplete: 'organizations may be missing',
-  not_fully_tracked: 'not every day is tracked',
-  not_final: 'not final yet',
-  not_reconciled: 'does not reconcile',
-};
-
-/** Returns a blocker in words, such as `3 days missing (payload_totals)`. */
-export function describeBlocker({ cause, days, streams }: Blocker): string {
-  const text = describeCause(cause);
-  const phrase = days === null ? text : `${days} ${days === 1 ? 'day' : 'days'} ${text}`;
-  return streams === null ? phrase : `${phrase} (${streams.join(', ')})`;
-}
-
-export function describeCause(cause: string): string {
-  return CAUSES[cause] ?? cause.replaceAll('_', ' ');
-}
-
 export type MonthState = Awaited<ReturnType<typeof readMonthStates>>[number];
 
 /** Returns the months of instances, newest first. At 10,000 organizations, each closed month takes seconds. */
 export async function readMonthStates(db: Kysely<Schema>, instanceIds: readonly string[]) {
   return await db
     .selectFrom('months')
-    .select((eb) => [
+    .select([
       'instance_id as instanceId',
       sql<Month>`to_char(month, 'YYYY-MM')`.as('month'),
       'is_over as isOver',
-      eb
-        .ref('state')
-        .$castTo<'in_progress' | 'ready' | 'blocked' | 'closed' | 'needs_adjustment'>()
-        .as('state'),
+      'state',
       'causes',
       'orgs_blocked as orgsBlocked',
       'orgs_to_adjust as orgsToAdjust',
       'lines_to_adjust as linesToAdjust',
+      'lines_unsettled as linesUnsettled',
       'closed_at as closedAt',
       'statements',
     ])

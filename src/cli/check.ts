@@ -4,6 +4,7 @@ import { describeUrl } from '../database/open.ts';
 import { describeDatabaseError, toRoleHint } from '../database/sqlstate.ts';
 import { AppError, DatabaseError, EXIT, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
 import { requireApiUrl } from '../ledger/instances.ts';
+import { readTouchingTracks } from '../ledger/tracks.ts';
 import { readClock, requireApiClock } from '../loading/context.ts';
 import { extractSlice } from '../loading/extract.ts';
 import type { LosantClient } from '../losant/client.ts';
@@ -137,6 +138,7 @@ async function checkDatabase(checking: CheckContext): Promise<void> {
     return { message: describeClock(now() - hostNow()) };
   });
   if (schema.value !== 'at_head') return;
+  await runCheck(checking, 'tracks', () => checkTracks(handle));
   for (const instance of config.instances) {
     await runCheck(checking, 'api_url', async () => {
       await requireApiUrl(handle.db, instance);
@@ -178,6 +180,17 @@ async function checkRights(
   if (missing.length === 0) return { message: `${subject} can read and write every table that a run needs` };
   throw new DatabaseError('database_refused', `${subject} lacks these privileges: ${missing.join(', ')}`, {
     hint: toRoleHint(role),
+  });
+}
+
+async function checkTracks({ db }: DatabaseHandle): Promise<CheckResult> {
+  const [first, ...others] = await readTouchingTracks(db);
+  if (first === undefined) return { message: 'the tracks of an organization and stream do not touch' };
+  const { orgId, stream, day } = first;
+  const andOthers = others.length === 0 ? '' : `, and so do ${count(others.length, 'other pair')}`;
+  const message = `On ${day} two tracks of ${stream} of organization ${orgId} touch or overlap${andOthers}`;
+  throw new DatabaseError('database_mismatch', message, {
+    hint: `losant-usage backfill --org ${orgId} --stream ${stream} --from ${day} --to ${day} joins them`,
   });
 }
 

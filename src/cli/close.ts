@@ -3,8 +3,6 @@ import { readSigningKey } from '../billing/manifest.ts';
 import {
   type BilledInstance,
   type Blocker,
-  describeBlocker,
-  describeCause,
   formatMonthName,
   type MonthState,
   readMonthStates,
@@ -88,23 +86,34 @@ async function listMonths(
 }
 
 /** Returns why a month has its state, and the next command. */
-function describeMonth(state: MonthState): [string, string] {
-  const { month, causes, orgsBlocked, orgsToAdjust, linesToAdjust, closedAt } = state;
-  const command = `losant-usage close --month ${month}`;
-  if (state.state === 'blocked') {
-    const orgs = orgsBlocked === 0 ? '' : `: ${count(orgsBlocked ?? 0, 'organization')}`;
-    return [`${(causes ?? []).map(describeCause).join(', ')}${orgs}`, `${command} --dry-run`];
+function describeMonth(month: MonthState): [string, string] {
+  const { state, orgsBlocked, orgsToAdjust, linesToAdjust, linesUnsettled, statements, closedAt } = month;
+  const command = `losant-usage close --month ${month.month}`;
+  const causes = (month.causes ?? []).join(', ').replaceAll('_', ' ');
+  switch (state) {
+    case 'in_progress':
+      return ['the month has not ended', ''];
+    case 'settling':
+      return [`${causes}; the next runs resolve it`, ''];
+    case 'blocked':
+      return [
+        `${causes}${orgsBlocked ? `: ${count(orgsBlocked, 'organization')}` : ''}`,
+        `${command} --dry-run`,
+      ];
+    case 'partly_collected':
+      return ['not loaded from its first day on', `${command} --dry-run`];
+    case 'ready':
+      return ['ready to close', command];
+    case 'needs_adjustment': {
+      const lines = `${count(linesToAdjust ?? 0, 'line')} of ${count(orgsToAdjust ?? 0, 'organization')}`;
+      const verb = linesToAdjust === 1 ? 'differs' : 'differ';
+      return [`${lines} ${verb} from what was billed`, `${command} --adjust --dry-run`];
+    }
+    case 'closed': {
+      const unsettled = linesUnsettled ? `; ${count(linesUnsettled, 'line')} not settled again yet` : '';
+      return [`${count(statements, 'statement')}, closed ${closedAt ?? ''}${unsettled}`, ''];
+    }
   }
-  if (state.state === 'needs_adjustment') {
-    const lines = `${count(linesToAdjust ?? 0, 'line')} of ${count(orgsToAdjust ?? 0, 'organization')}`;
-    return [
-      `${lines} ${linesToAdjust === 1 ? 'differs' : 'differ'} from what was billed`,
-      `${command} --adjust --dry-run`,
-    ];
-  }
-  if (state.state === 'ready') return ['ready to close', command];
-  if (state.state === 'in_progress') return ['the month has not ended', ''];
-  return [`${count(state.statements, 'statement')}, closed ${closedAt ?? ''}`, ''];
 }
 
 /** The connection can fail after the commit and before the reply. */
@@ -195,10 +204,9 @@ function renderBlockers(blockers: readonly Blocker[]): string[] {
     blocker.orgId ?? 'all organizations',
     blocker.orgName ?? '',
     `${blocker.firstDay} to ${blocker.lastDay}`,
-    describeBlocker(blocker),
+    blocker.summary,
     blocker.detail ?? '',
   ]);
-  const commands = [...new Set(blockers.flatMap(({ remedy }) => remedy.split('\n')))];
   return [
     ...formatTable({
       head: ['organization', 'name', 'days', 'blocker', 'detail'],
@@ -207,8 +215,20 @@ function renderBlockers(blockers: readonly Blocker[]): string[] {
     }),
     '',
     'To resolve:',
-    ...formatTable({ rows: commands.map((each) => [each]), most: MAX_TABLE_ROWS }),
+    ...formatTable({ rows: mergeRemedies(blockers).map((line) => [line]), most: MAX_TABLE_ROWS }),
   ];
+}
+
+/** Returns the lines of the remedies; those of a cause that have the same sentences step by step. */
+function mergeRemedies(blockers: readonly Blocker[]): string[] {
+  const remedies = blockers.map(({ cause, remedy }) => ({ cause, lines: remedy.split('\n') }));
+  const groups = Map.groupBy(remedies, ({ cause, lines }) =>
+    [cause, ...lines.map((line) => (line.startsWith('losant-usage ') ? '' : line))].join('\n'),
+  );
+  return [...groups.values()].flatMap((group) => {
+    const steps = group[0]?.lines.map((_, step) => group.map(({ lines }) => lines[step] ?? '')) ?? [];
+    return steps.flatMap((lines) => [...new Set(lines)]);
+  });
 }
 
 function renderStatement({ totals, reconciliation, lines }: CloseOutcome, month: Month): string[] {

@@ -306,7 +306,7 @@ function renderFailures(groups: readonly FailureGroup[]): string[] {
 }
 
 function renderPlan(plan: PlanSummary, rate: number): string[] {
-  const { instanceId, from, to, orgs, cells, requests, pastHorizon } = plan;
+  const { instanceId, from, to, orgs, cells, requests, pastHorizon, untracked } = plan;
   const lines = [`Instance ${instanceId}: plan for ${count(orgs, 'organization')}`];
   if (from === null || to === null) lines.push('  nothing to read');
   else {
@@ -317,6 +317,12 @@ function renderPlan(plan: PlanSummary, rate: number): string[] {
   if (pastHorizon > 0) {
     const days = count(pastHorizon, 'day');
     lines.push(`  skipping ${days} past the horizon, which Losant no longer retains (HORIZON_DAYS)`);
+  }
+  const [example] = untracked;
+  if (example !== undefined) {
+    const pairs = count(untracked.length, 'organization and stream', 'pairs of organization and stream');
+    const name = [example.orgId, example.stream].filter((part) => part !== null).join(' ');
+    lines.push(`  skipping ${pairs} that were never tracked, e.g. ${name}`);
   }
   return lines;
 }

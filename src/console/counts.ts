@@ -1,6 +1,6 @@
 /** Counts over all organizations, read in the background for the pages Home, Organizations and Months. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import type { Schema } from '../database/schema.ts';
+import type { MonthState, Schema } from '../database/schema.ts';
 import { type MonthSum, readMonthSums, SUM_LABELS } from '../queries/month-sums.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { ReadPage } from './sources.ts';
@@ -69,12 +69,12 @@ export type MonthRow = {
   readonly month: UsageDay;
   /** Null if there is only one instance. */
   readonly instance_name: string | null;
-  readonly state: 'in_progress' | 'ready' | 'blocked' | 'closed' | 'needs_adjustment';
+  readonly state: MonthState;
   readonly causes: string | null;
   readonly closed_at: string | null;
-  /** Organizations that block the month, or that need an adjustment once it is closed (count). */
+  /** Organizations that keep the month from being ready, or that need an adjustment once it is closed (count). */
   readonly orgs: number | null;
-  /** Billable payloads of the organizations that block the month. */
+  /** Billable payloads of the organizations that keep the month from being ready. */
   readonly affected_payloads: number | null;
   /** Billable payloads now, minus those billed. */
   readonly difference: number | null;
@@ -101,15 +101,15 @@ async function readMonths(db: Kysely<Schema>, instanceIds: readonly string[]): P
 }
 
 /**
- * Selects by organization what blocks past months, and what needs an adjustment in closed ones: of one month, or of
- * all. An adjustment has no causes, and its affected payloads are the difference in billable payloads.
+ * Selects by organization what blocks past months, and what can be adjusted in closed ones: of one month, or of all.
+ * An adjustment has no causes, and its affected payloads are the difference in billable payloads.
  */
 export function selectMonthIssues(month: UsageDay | null): RawBuilder<unknown> {
   return sql`${selectBlockers(month)}
     union all
-    select a.instance_id, a.month, a.org_id, a.org_name, null, null,
+    select a.instance_id, a.month, a.org_id, a.org_name, null, null, null,
       (sum(a.quantity - coalesce(a.billed_quantity, 0)) filter (where a.metric = 'payload_billable_count'))::bigint
-    from losant_usage.adjustments a where ${isOfMonth('a', month)}
+    from losant_usage.adjustments a where a.difference is not null and ${isOfMonth('a', month)}
     group by a.instance_id, a.month, a.org_id, a.org_name`;
 }
 
@@ -117,8 +117,8 @@ export function selectMonthIssues(month: UsageDay | null): RawBuilder<unknown> {
 export function selectBlockers(month: UsageDay | null): RawBuilder<unknown> {
   return sql`
     select b.instance_id, b.month, b.org_id, coalesce(b.org_name, i.name, b.instance_id) as org_name,
-      string_agg(concat_ws(' ', replace(b.cause, '_', ' '), b.first_day || '..' || b.last_day, b.detail), '; ')
-        as causes,
+      max(b.state) as state,
+      string_agg(concat_ws(' ', b.summary, b.first_day || '..' || b.last_day, b.detail), '; ') as causes,
       string_agg(b.remedy, E'\n') as remedy, (
         select sum(d.payload_billable_count)::bigint from losant_usage.usage_days d
         where d.org_id = b.org_id and d.usage_date between b.month and (b.month + interval '1 month')::date - 1

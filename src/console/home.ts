@@ -118,11 +118,11 @@ const MAX_UNFINISHED_MONTHS = 3;
 
 function renderBilling({ months }: Counts): Html {
   const unfinished = months
-    .filter(({ state }) => state !== 'closed' && state !== 'in_progress')
+    .filter(({ state }) => ['blocked', 'ready', 'needs_adjustment'].includes(state))
     .slice(0, MAX_UNFINISHED_MONTHS);
   if (unfinished.length > 0) return html`<h2>Billing</h2>${renderMonths(unfinished)}`;
   return html`<h2>Billing</h2>
-<ul class="attention"><li class="on-good">Every past month is closed and unchanged.</li></ul>`;
+<ul class="attention"><li class="on-good">No past month needs attention.</li></ul>`;
 }
 
 function renderMonth(sums: readonly MonthSum[]): Html {

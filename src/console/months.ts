@@ -28,8 +28,10 @@ const PATH = '/months';
 
 const TONES: Readonly<Record<MonthRow['state'], string>> = {
   in_progress: 'quiet',
-  ready: 'warn',
+  settling: 'quiet',
   blocked: 'bad',
+  partly_collected: 'quiet',
+  ready: 'warn',
   closed: 'good',
   needs_adjustment: 'bad',
 };
@@ -38,7 +40,7 @@ const MONTHS: Columns<MonthRow> = {
   month: ['Month', ({ month }) => html`<a href="${PATH}/${month.slice(0, 7)}">${showMonth(month)}</a>`],
   instance_name: 'Instance',
   state: ['State', ({ state }) => html`<span class="${TONES[state]}">${state.replaceAll('_', ' ')}</span>`],
-  causes: 'Blocked by',
+  causes: 'Causes',
   orgs: 'Organizations affected',
   affected_payloads: 'Billable payloads affected',
   difference: ['Difference in billable payloads', ({ difference }) => showDifference(difference ?? 0)],
@@ -55,8 +57,8 @@ export const monthsPage: ConsolePage = {
   navPath: PATH,
   show: async ({ getCounts }) => {
     const counts = await getCounts();
-    const body = html`<h1>Months</h1><p class="quiet">Months that are in progress, ready, blocked, closed, or in need
-      of an adjustment.</p>${counts === null ? COUNTING : renderMonths(counts.months)}`;
+    const body = html`<h1>Months</h1><p class="quiet">A settling month is resolved by the next runs; a partly collected
+      one was not loaded from its first day on.</p>${counts === null ? COUNTING : renderMonths(counts.months)}`;
     return { title: 'Months', body, reloadSeconds: counts === null ? RELOAD_SECONDS : 0 };
   },
 };
@@ -84,12 +86,17 @@ export const BILLED_COLUMNS: Columns<BilledQuantities> = {
 
 type OrgRow = BilledQuantities & { readonly difference: number | null; readonly remedy: string | null };
 
+type InstanceBlocker = Pick<MonthRow, 'state' | 'causes'> & {
+  readonly org_name: string;
+  readonly remedy: string;
+};
+
 const ORGANIZATIONS: Columns<OrgRow> = {
   org_name: 'Organization',
   referral_id: 'Referral ID',
   ...BILLED_COLUMNS,
   difference: ['Difference in billable payloads', ({ difference }) => showDifference(difference ?? 0)],
-  causes: 'Blocked by',
+  causes: 'Causes',
   remedy: ['Remedy', ({ remedy }) => renderRemedy(remedy ?? '')],
 };
 
@@ -117,7 +124,7 @@ export const monthPage: ConsolePage = {
           options: optionsOf(['blocked', 'to_adjust']),
           where: (only) =>
             only === 'blocked'
-              ? sql`r.causes is not null`
+              ? sql`r.state = 'blocked'`
               : sql`(r.payloads <> r.payloads_billed or r.minutes <> r.minutes_billed)`,
         },
       },
@@ -133,14 +140,14 @@ async function renderBlockers(
   { days, months: allMonths }: { readonly days: DayRange; readonly months: readonly MonthRow[] },
 ): Promise<Html> {
   const months = allMonths.filter(({ month }) => month === days.from);
-  const { rows: blockers } = await sql<OrgRow & { readonly org_name: string; readonly causes: string }>`
+  const { rows: blockers } = await sql<InstanceBlocker>`
     select b.* from (${selectBlockers(days.from)}) as b
     where b.org_id is null and b.instance_id = any (${instanceIds}::text[])`.execute(db);
   const isClosed = months.some((each) => each.closed_at !== null);
   const command = `losant-usage close --month ${days.from.slice(0, 7)}${isClosed ? ' --adjust' : ''} --dry-run`;
   return html`${months.length > 0 && renderMonths(months)}${blockers.map(
-    ({ org_name: instance, causes, remedy }) =>
-      html`<p class="bad">Entire instance ${toPlainText(instance)}: ${causes}</p>${renderRemedy(remedy ?? '')}`,
+    ({ org_name: instance, state, causes, remedy }) =>
+      html`<p class="${TONES[state]}">Entire instance ${toPlainText(instance)}: ${causes}</p>${renderRemedy(remedy)}`,
   )}${renderCommands([command])}${
     isClosed &&
     html`<p><a href="${addressOf('/changes', { ...days, which: 'closed' })}">Changes since the month was closed</a></p>`
@@ -157,7 +164,7 @@ function selectOrganizations({ instanceIds }: PageRequest, { from, to }: DayRang
       where l.month = ${from}::date and l.org_id = o.org_id and l.metric = ${metric})`;
   const [payloads, payloadsBilled] = [sum('payload_billable_count'), sumBilled('payload_billable_count')];
   return sql`
-    select o.org_id, o.name as org_name, o.referral_id, o.customer_id, o.plan_id, s.causes, s.remedy,
+    select o.org_id, o.name as org_name, o.referral_id, o.customer_id, o.plan_id, s.state, s.causes, s.remedy,
       s.affected_payloads, ${payloads} as payloads, ${payloadsBilled} as payloads_billed,
       nullif(${payloads} - ${payloadsBilled}, 0) as difference,
       ${sum('notebook_minutes')} as minutes, ${sumBilled('notebook_minutes')} as minutes_billed
@@ -176,7 +183,9 @@ function renderBilledQuantity(current: number | null, billed: number | null): Ht
   return html`<span class="bad" title="the current number differs">${showNumber(billed)} ≠</span>`;
 }
 
-function renderRemedy(remedy: string): Html | string {
-  const lines = remedy.split('\n');
-  return lines.every((line) => line.startsWith('losant-usage ')) ? renderCommands(lines) : remedy;
+/** Renders each command of a remedy to be copied, and each sentence above the commands that it is about. */
+function renderRemedy(remedy: string): Html {
+  return html`${remedy
+    .split('\n')
+    .map((line) => (line.startsWith('losant-usage ') ? renderCommands([line]) : html`<p>${line}</p>`))}`;
 }

@@ -47,6 +47,15 @@ export type JsonPrimitive = boolean | number | string | null;
 
 export type JsonValue = JsonArray | JsonObject | JsonPrimitive;
 
+export type MonthState =
+  | 'blocked'
+  | 'closed'
+  | 'in_progress'
+  | 'needs_adjustment'
+  | 'partly_collected'
+  | 'ready'
+  | 'settling';
+
 export type Numeric = ColumnType<string, number | string, number | string>;
 
 export type Standing = 'final' | 'in_doubt' | 'missing' | 'stored' | 'unavailable' | 'waiting' | 'waived';
@@ -331,6 +340,7 @@ export interface HourlyUsage {
 export interface Instances {
   api_url: string | null;
   attention_at: Instant | null;
+  collected_from: UsageDay | null;
   control_totals: Generated<string>;
   first_attempt_at: Generated<Instant>;
   horizon_day: UsageDay | null;
@@ -426,7 +436,9 @@ export interface MonthBlockers {
   plan_id: string | null;
   referral_id: string | null;
   remedy: string;
+  state: MonthState;
   streams: string[] | null;
+  summary: string;
   usage_dates: ArrayType<UsageDay> | null;
 }
 
@@ -472,10 +484,11 @@ export interface Months {
   instance_id: string;
   is_over: boolean;
   lines_to_adjust: number | null;
+  lines_unsettled: number | null;
   month: UsageDay;
   orgs_blocked: number | null;
   orgs_to_adjust: number | null;
-  state: string;
+  state: MonthState;
   statements: number;
 }
 
@@ -756,7 +769,7 @@ export interface UsageDays {
   payload_billable_count: number | null;
   payload_source_count: number | null;
   payload_sources: Json | null;
-  standing: Generated<Standing>;
+  standing: Standing | null;
   usage_date: UsageDay;
 }
 

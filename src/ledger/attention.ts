@@ -92,7 +92,7 @@ export interface DigestResult {
   /** Null if there will be another attempt. */
   readonly outcome: 'sent' | 'nothing_new' | 'rejected' | 'failed' | null;
   readonly error: string | null;
-  /** The new items that the message names. */
+  /** The new items that the message named; none unless it was sent. */
   readonly newItems: readonly NewItems[];
 }
 
@@ -107,7 +107,7 @@ export async function recordDigests(
   { db, claimId, day, instanceIds }: DigestClaim,
   { outcome, error, newItems }: DigestResult,
 ): Promise<void> {
-  for (const { instanceId, kind, subjects } of outcome === 'sent' ? newItems : []) {
+  for (const { instanceId, kind, subjects } of newItems) {
     const update = sql`update losant_usage.attention_items set named_on = ${day}
       where instance_id = ${instanceId} and kind = ${kind} and subject = any (${subjects}::text[])
         and named_on is null`;

@@ -1,5 +1,5 @@
 /** Finds and sets what is due: a cell is due if its `next_read_at` has come. */
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { isAmong } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { BEFORE_CREATION, type CellKey } from '../usage/cell.ts';
@@ -110,6 +110,17 @@ export async function requeueCells(
   });
 }
 
+/** Returns the first checkpoint of a cell `c` after an instant, or null. {@link nextCheckpointMs} is the same rule. */
+export function selectNextCheckpoint(
+  { readAtHours }: Policy,
+  after: RawBuilder<unknown>,
+): RawBuilder<unknown> {
+  return sql`(
+    select min(t.at) from unnest(${readAtHours}::integer[]) as hours cross join lateral (
+      select ((c.usage_date + 1)::timestamp + hours * interval '1 hour') at time zone 'UTC' as at
+    ) as t where t.at > ${after})`;
+}
+
 /**
  * Reschedules the cells inside the horizon if the policy has changed: each is read at its next checkpoint at the
  * latest, and one that is neither settled nor scheduled is due now.
@@ -124,10 +135,7 @@ export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
   );
   if (unchanged.length > 0) return;
   const now = new Date(nowMs).toISOString();
-  const nextByPolicy = sql`least(c.next_read_at, (
-    select min(t.at) from unnest(${policy.readAtHours}::integer[]) as hours cross join lateral (
-      select ((c.usage_date + 1)::timestamp + hours * interval '1 hour') at time zone 'UTC' as at
-    ) as t where t.at > ${now}::timestamptz))`;
+  const nextByPolicy = sql`least(c.next_read_at, ${selectNextCheckpoint(policy, sql`${now}::timestamptz`)})`;
   const nextReadAt = sql`case when c.standing in ('final', 'waived') then ${nextByPolicy}
     else coalesce(${nextByPolicy}, ${now}::timestamptz) end`;
   await eachPage(ledger, sql`o.deleted_on is null`, async (trx, orgIds) => {

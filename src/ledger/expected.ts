@@ -1,89 +1,62 @@
 /**
  * Creates the expected cells, and marks those unavailable that can no longer be read. A track's `next_day` is the first
- * day without cells; it moves in the transaction that creates them.
+ * day without a cell; it moves in the transaction that creates them.
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { isAmong } from '../database/expressions.ts';
-import type { Schema } from '../database/schema.ts';
-import { SettingsError } from '../errors.ts';
+import { isAmong, isAny, unnestRows } from '../database/expressions.ts';
+import type { Instant, Schema } from '../database/schema.ts';
 import { BEFORE_CREATION, ORG_DELETED, PAST_HORIZON } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY, horizonStart, LAST_DAY, lastEndedDay, type Policy } from '../usage/policy.ts';
 import { liftWaiversBeforeCreation, waiveCellsBeforeCreation } from './before-creation.ts';
 import { isCellOfOrgs, requireAll, setCells } from './coverage.ts';
 import type { DueScope } from './due.ts';
-import { eachPage, type InstanceLedger, inTransaction, type LedgerWriter } from './lease.ts';
+import { eachPage, inTransaction, type LedgerWriter } from './lease.ts';
 import type { RunLedger } from './load.ts';
+import {
+  addToTracks,
+  advanceTracks,
+  beginTracks,
+  endTracks,
+  hasOtherTracks,
+  lockOrgs,
+  resumeTracks,
+  selectAddedDays,
+  type TrackedScope,
+} from './tracks.ts';
 
-/** The organizations and streams that the settings choose. */
-interface TrackedScope {
-  readonly streams: readonly string[];
-  /** Null for all organizations. */
-  readonly selection: readonly string[] | null;
-}
-
-/**
- * Brings tracks in line with what is configured and listed. Tracks that end: no longer configured (yesterday),
- * deleted (the day before the deletion was noticed). Tracks that begin: a new organization (its creation day), a
- * later choice (yesterday), a return (where it ended, or the horizon).
- */
-export async function syncTracks(
-  ledger: LedgerWriter,
-  { streams, selection: orgIds }: TrackedScope,
-): Promise<void> {
-  const { instanceId, policy } = ledger;
+/** Brings tracks in line with what is configured and listed: each of them ends, begins, returns or stays. */
+export async function syncTracks(ledger: LedgerWriter, scope: TrackedScope): Promise<void> {
+  const { policy } = ledger;
   const nowMs = ledger.now();
   const [yesterday, horizon] = [lastEndedDay(nowMs), horizonStart(nowMs, policy)];
-  await inTransaction(ledger, async (trx) => {
-    const from = orgIds === null ? sql`coalesce(new_orgs_from, ${yesterday}::date)` : sql`null`;
-    await sql`update losant_usage.instances set new_orgs_from = ${from}
-      where instance_id = ${instanceId} and new_orgs_from is distinct from ${from}`.execute(trx);
-  });
-  // Usually nothing begins or ends, and one query over all tracks shows it.
-  const matches = sql`(
-    select case when o.deleted_on is not null then max(coalesce(t.last_day, 'infinity')) > o.deleted_on - 1
-      when ${isAmong('o.org_id', orgIds)}
-        then count(*) filter (where t.last_day is null and t.stream = any (${streams}::text[]))
-            < ${streams.length}::integer
-          or bool_or(t.last_day is null and t.stream <> all (${streams}::text[]))
-      else bool_or(t.last_day is null) end
-    from losant_usage.tracks t where t.org_id = o.org_id)`;
-  await eachPage(ledger, matches, async (trx, page) => {
-    await lockTracks(trx, page);
-    const isChosen = sql`(t.stream = any (${streams}::text[]) and ${isAmong('t.org_id', orgIds)})`;
-    await sql`
-      update losant_usage.tracks t set last_day = k.last_day
-      from (
-        select t.org_id, t.stream,
-          least(o.deleted_on - 1, case when not ${isChosen} then ${yesterday}::date end) as last_day
-        from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
-        where t.org_id = any (${page}::text[])
-          and (t.last_day > o.deleted_on - 1 or (t.last_day is null and (o.deleted_on is not null or not ${isChosen})))
-        order by t.org_id, t.stream for update of t
-      ) as k
-      where t.org_id = k.org_id and t.stream = k.stream`.execute(trx);
-    await sql`
-      insert into losant_usage.tracks as t (org_id, stream, first_day, next_day)
-      select o.org_id, s.stream, f.day, f.day
-      from losant_usage.organizations o
-      join losant_usage.instances i on i.instance_id = o.instance_id
-      cross join unnest(${streams}::text[]) as s (stream)
-      cross join lateral (
-        select greatest(o.created_on, case when i.new_orgs_from is not null
-            and not exists (select from losant_usage.tracks k where k.org_id = o.org_id)
-          then greatest(i.new_orgs_from, ${horizon}::date) else ${yesterday}::date end) as day
-      ) as f
-      where o.org_id = any (${page}::text[]) and o.deleted_on is null
-        and ${isAmong('o.org_id', orgIds)}
-        and not exists (select from losant_usage.tracks k
-          where k.org_id = o.org_id and k.stream = s.stream and k.last_day is null)
-      order by o.org_id, s.stream collate "C"
-      on conflict (org_id, stream) do update set last_day = null,
-        first_day = case when t.next_day < ${horizon}::date then ${horizon}::date else t.first_day end,
-        next_day = greatest(t.next_day, ${horizon}::date)`.execute(trx);
+  await recordFirstDays(ledger, scope, yesterday);
+  // Usually everything stays, and one query shows it.
+  await eachPage(ledger, hasOtherTracks(scope), async (trx, orgIds) => {
+    const sync = { ...scope, orgIds, yesterday, horizon };
+    await lockOrgs(trx, orgIds);
+    await endTracks(trx, sync);
+    await resumeTracks(trx, sync);
+    await beginTracks(trx, sync);
     // In the same transaction: a day that exists because of other streams would look complete until its new cells
     // are there.
-    await createExpectedCellsOf(trx, page, policy);
+    await createExpectedCellsOf(trx, orgIds, { policy });
+  });
+}
+
+/** Records from which day on the instance is collected, and new organizations are tracked. */
+async function recordFirstDays(
+  ledger: LedgerWriter,
+  { streams, selection }: TrackedScope,
+  yesterday: UsageDay,
+): Promise<void> {
+  const newOrgsFrom = selection === null ? sql`coalesce(new_orgs_from, ${yesterday}::date)` : sql`null`;
+  // An instance that is retired before its first run has no streams, and is not collected.
+  const collectedFrom = sql`coalesce(collected_from, ${streams.length === 0 ? null : yesterday}::date)`;
+  await inTransaction(ledger, async (trx) => {
+    await sql`update losant_usage.instances set new_orgs_from = ${newOrgsFrom}, collected_from = ${collectedFrom}
+      where instance_id = ${ledger.instanceId}
+        and (new_orgs_from, collected_from) is distinct from (${newOrgsFrom}, ${collectedFrom})`.execute(trx);
   });
 }
 
@@ -92,50 +65,49 @@ export async function createExpectedCells(ledger: RunLedger): Promise<void> {
   const matches = sql`exists (
     select from losant_usage.tracks t where t.org_id = o.org_id and t.next_day < losant_usage_internal.today()
       and (t.last_day is null or t.next_day <= t.last_day))`;
-  await eachPage(ledger, matches, (trx, orgIds) => createExpectedCellsOf(trx, orgIds, ledger.policy));
+  await eachPage(ledger, matches, async (trx, orgIds) => {
+    await lockOrgs(trx, orgIds);
+    await createExpectedCellsOf(trx, orgIds, ledger);
+  });
   await markCellsUnavailable(ledger);
 }
 
-/** Creates the expected cells of these organizations up to yesterday, and moves the `next_day` of their tracks. */
+interface CreationOptions {
+  readonly policy: Policy;
+  /** The earliest time at which the cells are due; null for their first checkpoint. */
+  readonly dueFrom?: Instant | null;
+  /** The first day of existing cells that the transaction changes later; null if it changes none. */
+  readonly lockFrom?: UsageDay | null;
+}
+
+/** Creates the expected cells of organizations up to yesterday. Their tracks must be locked. */
 export async function createExpectedCellsOf(
   trx: Kysely<Schema>,
   orgIds: readonly string[],
-  policy: Policy,
+  { policy, dueFrom = null, lockFrom = null }: CreationOptions,
 ): Promise<void> {
-  await lockTracks(trx, orgIds);
-  const days = sql`select usage_date, org_id, stream from losant_usage_internal.unrecorded_cells
-    where org_id = any (${orgIds}::text[])`;
+  const newDays = await advanceTracks(trx, orgIds);
+  if (lockFrom !== null) await lockCellsOf(trx, orgIds, lockFrom);
+  if (newDays.length === 0) return;
+  const types = { org_id: 'text', stream: 'text', first_day: 'date', last_day: 'date' };
+  const cells = sql`select day::date as usage_date, t.org_id, t.stream from ${unnestRows('t', newDays, types)}
+    cross join lateral generate_series(t.first_day::timestamp, t.last_day::timestamp, interval '1 day') as day`;
   const firstRead = sql`((n.usage_date + 1)::timestamp + ${Math.min(...policy.readAtHours)}::integer
     * interval '1 hour') at time zone 'UTC'`;
-  await insertCells(trx, days, firstRead);
-  await sql`
-    update losant_usage.tracks t
-    set next_day = greatest(t.next_day, least(t.last_day + 1, losant_usage_internal.today()))
-    where t.org_id = any (${orgIds}::text[]) and t.next_day < losant_usage_internal.today()
-      and (t.last_day is null or t.next_day <= t.last_day)`.execute(trx);
-}
-
-async function lockTracks(trx: Kysely<Schema>, orgIds: readonly string[]): Promise<void> {
-  await sql`select from losant_usage.tracks where org_id = any (${orgIds}::text[])
-    order by org_id, stream for update`.execute(trx);
+  await insertCells(trx, cells, sql`greatest(${firstRead}, ${dueFrom}::timestamptz)`);
 }
 
 /**
- * The order in which rows of the ledger are locked: organizations by org_id, tracks by (org_id, stream), coverage by
+ * The order in which rows of the ledger are locked: organizations by org_id, which lock their tracks, coverage by
  * (usage_date, org_id, stream), usage_days by (usage_date, org_id), then instance_totals, each sorted within its
- * statement. Every writer follows it. It is easy to break,
- * because a trigger rolls cells up into their day: whoever has changed cells holds day rows, and must not lock further
- * cells in the same transaction. That is why markCellsUnavailable opens a transaction per kind of cell, and why this
- * function locks cells and days from the first affected day on before anything is created. The invariant that all of
- * this protects: every day from a track's first_day up to its next_day has a cell, so a crash leaves cells to be
- * created, never a hole that nobody would look for.
+ * statement. Every writer follows it. It is easy to break, because a trigger rolls cells up into their day: whoever has
+ * changed cells holds day rows, and must not lock further cells in the same transaction. That is why
+ * markCellsUnavailable opens a transaction per kind of cell, and why this function locks cells and days from the first
+ * affected day on before anything is created. The invariant that all of this protects: every day from a track's
+ * first_day up to its next_day has a cell, so a crash leaves cells to be created, never a hole that nobody would look
+ * for.
  */
-export async function lockOrgs(
-  trx: Kysely<Schema>,
-  orgIds: readonly string[],
-  from: UsageDay,
-): Promise<void> {
-  await lockTracks(trx, orgIds);
+async function lockCellsOf(trx: Kysely<Schema>, orgIds: readonly string[], from: UsageDay): Promise<void> {
   await sql`
     select from losant_usage.coverage c where ${isCellOfOrgs(orgIds, { from, to: LAST_DAY })}
     order by c.usage_date, c.org_id, c.stream for update`.execute(trx);
@@ -153,19 +125,21 @@ async function insertCells(
   cells: RawBuilder<unknown>,
   readAt: RawBuilder<unknown>,
 ): Promise<void> {
-  // A day row that other streams have completed is waiting again.
+  // A day row that other streams have completed is waiting again. Streams without metrics make no day wait.
   await sql`
     with inserted as (
       insert into losant_usage.coverage (usage_date, org_id, stream, next_read_at, reason)
       select n.usage_date, n.org_id, n.stream, ${readAt}, 'never_read' from (${cells}) as n
       order by n.usage_date, n.org_id, n.stream on conflict do nothing
-      returning usage_date, org_id
+      returning usage_date, org_id, stream in (select stream from losant_usage.metrics) as has_metrics
     )
-    insert into losant_usage.usage_days as d (usage_date, org_id)
-    select distinct i.usage_date, i.org_id from inserted i order by i.usage_date, i.org_id
+    insert into losant_usage.usage_days as d (usage_date, org_id, standing, is_waiting)
+    select i.usage_date, i.org_id, max('waiting'::losant_usage.standing) filter (where i.has_metrics),
+      bool_or(i.has_metrics)
+    from inserted i group by i.usage_date, i.org_id order by i.usage_date, i.org_id
     on conflict (usage_date, org_id) do update
       set standing = greatest(d.standing, 'waiting'), is_waiting = true, is_stored = false
-      where d.is_stored or not d.is_waiting`.execute(trx);
+      where excluded.is_waiting and (d.is_stored or not d.is_waiting)`.execute(trx);
   const { rows } = await sql<{ expected: number; present: number }>`
     select count(*) as expected, count(c.stream) filter (where d.org_id is not null) as present from (${cells}) as n
     left join losant_usage.coverage c on c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream
@@ -231,99 +205,45 @@ export interface MarkDueOptions extends DueScope {
 }
 
 /**
- * Makes the cells of a range due: those that are not stored, or all of them. A backfill first creates the cells of the
- * range and of the days between it and the first day of the track, on which the organization existed. Skips days past
- * the horizon. Needs no lease. Returns the number of existing cells that became due. Throws SettingsError if a named
- * organization or stream has no track.
+ * Makes the cells of a range due: those that are not stored, or all of them. A backfill first adds the days to the
+ * tracks, and creates their cells. Skips days past the horizon. Needs no lease. Returns the number of existing cells
+ * that became due.
  */
 export async function markDaysDue(ledger: LedgerWriter, options: MarkDueOptions): Promise<number> {
   const { orgIds: requestedOrgIds, streams, range, insertsCells, force } = options;
+  const { policy } = ledger;
   const nowMs = ledger.now();
-  const from = latestDay(range.from, horizonStart(nowMs, ledger.policy));
+  const from = latestDay(range.from, horizonStart(nowMs, policy));
   const to = earliestDay(range.to, lastEndedDay(nowMs));
-  await requireTracks(ledger, options);
   let markedCells = 0;
   if (from > to) return markedCells;
-  const now = sql`${new Date(nowMs).toISOString()}::timestamptz`;
+  const now = new Date(nowMs).toISOString();
+  if (insertsCells && requestedOrgIds === null && streams === null) await lowerCollectedFrom(ledger, from);
   const matches = sql`o.deleted_on is null and ${isAmong('o.org_id', requestedOrgIds)}`;
   await eachPage(ledger, matches, async (trx, orgIds) => {
     if (insertsCells) {
-      const isInScope = sql`t.org_id = any (${orgIds}::text[]) and ${isAmong('t.stream', streams)}`;
-      await lockOrgs(trx, orgIds, from);
-      await insertCells(trx, selectBackfillCells({ from, to }, isInScope), now);
-      await extendTracks(trx, { from, to }, isInScope);
+      const isInScope = sql`${isAny('t.org_id', orgIds)} and ${isAmong('t.stream', streams)}`;
+      await lockOrgs(trx, orgIds);
+      await addToTracks(trx, selectAddedDays({ from, to }, isInScope));
+      await createExpectedCellsOf(trx, orgIds, { policy, dueFrom: now, lockFrom: from });
     }
     markedCells += await setCells(trx, {
-      set: sql`next_read_at = ${now}`,
+      set: sql`next_read_at = ${now}::timestamptz`,
       where: sql`${isCellOfOrgs(orgIds, { from, to })} and ${isAmong('c.stream', streams)} and o.deleted_on is null
         and c.reason is distinct from ${BEFORE_CREATION}
-        and (${force}::boolean or (not c.is_stored and (c.next_read_at <= ${now}) is not true))`,
+        and (${force}::boolean or (not c.is_stored and (c.next_read_at <= ${now}::timestamptz) is not true))`,
     });
   });
   return markedCells;
 }
 
-/** Returns the first day of a backfill for an organization `o`. */
-const firstDay = (from: UsageDay) => sql`greatest(${from}::date, o.created_on)`;
-
 /**
- * Selects the cells that a backfill has to create. Days from `next_day` on are left to the next run, unless the
- * track has ended.
+ * Records that a backfill of everything collects the instance from a day on. This comes before its days are added: if
+ * it is killed in between, the days that are missing block their months.
  */
-export function selectBackfillCells(
-  { from, to }: DayRange,
-  matches: RawBuilder<unknown>,
-): RawBuilder<unknown> {
-  return sql`
-    select day::date as usage_date, t.org_id, t.stream
-    from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
-    cross join lateral generate_series(${firstDay(from)}::timestamp,
-      greatest(t.first_day - 1,
-        case when t.last_day is null then least(${to}::date, t.next_day - 1) else ${to}::date end)::timestamp,
-      interval '1 day') as day
-    where ${matches} and o.deleted_on is null`;
-}
-
-/** Extends the tracks to the days that a backfill has added. */
-async function extendTracks(
-  trx: Kysely<Schema>,
-  { from, to }: DayRange,
-  matches: RawBuilder<unknown>,
-): Promise<void> {
-  const first = firstDay(from);
-  // An ended track is extended only if the new days join it without a hole.
-  const isJoined = sql`t.last_day is not null and ${first} <= t.next_day and t.next_day <= ${to}::date`;
-  await sql`
-    update losant_usage.tracks t set first_day = least(t.first_day, ${first}),
-      last_day = case when ${isJoined} then ${to}::date else t.last_day end,
-      next_day = case when ${isJoined} then ${to}::date + 1 else t.next_day end
-    from losant_usage.organizations o
-    where o.org_id = t.org_id and ${matches} and o.deleted_on is null
-      and (t.first_day > ${first} or ${isJoined})`.execute(trx);
-}
-
-/** Throws SettingsError if an organization or stream of the scope has no track. */
-export async function requireTracks(
-  { db, instanceId }: InstanceLedger,
-  { orgIds, streams }: DueScope,
-): Promise<void> {
-  if (orgIds === null && streams === null) return;
-  const { rows } = await sql<{ orgs: string[]; streams: string[] }>`
-    select coalesce(array_agg(distinct t.org_id), '{}') as orgs, coalesce(array_agg(distinct t.stream), '{}') as streams
-    from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
-    where o.instance_id = ${instanceId} and ${isAmong('t.org_id', orgIds)}
-      and ${isAmong('t.stream', streams)}`.execute(db);
-  const tracked = rows[0] ?? { orgs: [], streams: [] };
-  const org = orgIds?.find((each) => !tracked.orgs.includes(each));
-  const stream = streams?.find((each) => !tracked.streams.includes(each));
-  if (org === undefined && stream === undefined) return;
-  const option = org === undefined ? `--stream ${stream}` : `--org ${org}`;
-  throw toUntrackedError(option, instanceId);
-}
-
-/** Returns the error for a command whose option names an organization or stream that is not tracked. */
-export function toUntrackedError(option: string, instanceId: string): SettingsError {
-  return new SettingsError(`${option}: not tracked in instance ${instanceId}`, {
-    hint: 'check the value, and LOSANT_ORG_IDS and STREAMS, which say what is tracked',
+async function lowerCollectedFrom(ledger: LedgerWriter, from: UsageDay): Promise<void> {
+  await inTransaction(ledger, async (trx) => {
+    await sql`update losant_usage.instances set collected_from = ${from}::date
+      where instance_id = ${ledger.instanceId} and collected_from > ${from}::date`.execute(trx);
   });
 }

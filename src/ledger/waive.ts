@@ -5,9 +5,11 @@ import { type CellKey, WAIVED } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
 import { FIRST_DAY, type Policy } from '../usage/policy.ts';
 import { keysOf, setCells } from './coverage.ts';
-import { createExpectedCellsOf, lockOrgs } from './expected.ts';
+import { selectNextCheckpoint } from './due.ts';
+import { createExpectedCellsOf } from './expected.ts';
 import { inTransaction } from './lease.ts';
 import { invalidateSumsOf, liftWaivers } from './load.ts';
+import { lockOrgs } from './tracks.ts';
 
 export interface Waiver {
   readonly orgId: string;
@@ -19,25 +21,40 @@ export interface Waiver {
 }
 
 /**
- * Whether a person may waive the cell: a gap, an unavailable cell, a stored one without a further read, or one
- * that was waived before.
+ * Whether a person may waive a cell `c`: a gap, an unavailable cell, one that was waived before, and one that does not
+ * become final by itself, because no read is planned, its reads fail, or no run has read it although it was due.
  */
-const IS_WAIVABLE = sql<boolean>`standing in ('missing', 'in_doubt', 'unavailable')
-  or (standing = 'stored' and next_read_at is null) or (standing = 'waived' and reason = ${WAIVED})`;
+const IS_WAIVABLE = sql<boolean>`c.standing in ('missing', 'in_doubt', 'unavailable')
+  or (c.standing = 'waived' and c.reason = ${WAIVED})
+  or (c.standing = 'stored' and (c.next_read_at is null or c.failed_reads > 0))
+  or (c.standing in ('stored', 'final') and losant_usage_internal.is_overdue(c.next_read_at) and (
+    exists (select from losant_usage.instances i where i.instance_id = c.instance_id and i.retired_at is not null)
+    or exists (select from losant_usage.runs r where r.instance_id = c.instance_id
+      and r.started_at > c.next_read_at and r.finished_at is not null)))`;
 
 /**
- * Waives the cells of the range that a person may waive, and records who did it and why. Later checkpoints are read
- * nevertheless, and a good read lifts the waiver. Repeating a waiver replaces its reason. Returns the cells, oldest
- * first. Throws SettingsError if there are none.
+ * The next read of a waived cell `c`. Whoever waives days of a track that has ended wants no run to ask for them; what
+ * is overdue is read at its next checkpoint.
+ */
+const nextReadAt = (policy: Policy) => sql`case
+  when exists (select from losant_usage.tracks t where t.org_id = c.org_id and t.stream = c.stream
+    and c.usage_date between t.first_day and t.last_day) then null
+  when losant_usage_internal.is_overdue(c.next_read_at) then ${selectNextCheckpoint(policy, sql`now()`)}
+  else c.next_read_at end`;
+
+/**
+ * Waives the cells of the range that a person may waive, passes over others, and records who did it and why. Later
+ * checkpoints are read nevertheless, and a good read lifts the waiver. Repeating a waiver replaces its reason. Returns
+ * the cells, oldest first. Throws SettingsError if there are none.
  */
 export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<CellKey[]> {
   const { orgId, streams, range, reason, policy } = waiver;
   return await inTransaction({ db, lease: null }, async (trx) => {
-    await lockOrgs(trx, [orgId], FIRST_DAY);
+    await lockOrgs(trx, [orgId]);
     // A cell that no run has created yet can be missing too.
-    await createExpectedCellsOf(trx, [orgId], policy);
+    await createExpectedCellsOf(trx, [orgId], { policy, lockFrom: FIRST_DAY });
     const cells = await trx
-      .selectFrom('cells')
+      .selectFrom('cells as c')
       .select(['instance_id as instanceId', 'org_id as orgId', 'stream', 'usage_date as day'])
       .select(IS_WAIVABLE.as('isWaivable'))
       .where('org_id', '=', orgId)
@@ -51,7 +68,8 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Ce
     const [first] = waivableCells;
     if (first === undefined) throw toNothingWaivedError(waiver, cells.length);
     await setCells(trx, {
-      set: sql`standing = 'waived', failed_reads = 0, reason = ${WAIVED}, detail = ${reason}`,
+      set: sql`standing = 'waived', failed_reads = 0, reason = ${WAIVED}, detail = ${reason},
+        next_read_at = ${nextReadAt(policy)}`,
       where: sql`(c.usage_date, c.org_id, c.stream) in (
         select k.usage_date, k.org_id, k.stream from ${keysOf(waivableCells)})`,
     });

@@ -1,8 +1,8 @@
 import { type RawBuilder, sql } from 'kysely';
 import { isAmong, unnestRows } from '../database/expressions.ts';
 import { isUndefined } from '../database/sqlstate.ts';
-import { requireTracks, selectBackfillCells, toUntrackedError } from '../ledger/expected.ts';
 import { readInstance } from '../ledger/instances.ts';
+import { findUntracked, selectAddedDays, toUntrackedError, type UntrackedPair } from '../ledger/tracks.ts';
 import { listOrgPages } from '../losant/org-list.ts';
 import { countDays, earliestDay, HOUR_MS, latestDay, type UsageDay } from '../usage/day.ts';
 import { horizonStart, lastEndedDay } from '../usage/policy.ts';
@@ -21,6 +21,8 @@ export interface PlanSummary {
   readonly requests: number;
   /** The number of days of the range that are skipped because they are past the horizon. */
   readonly pastHorizon: number;
+  /** What the command names and what was never tracked. */
+  readonly untracked: readonly UntrackedPair[];
 }
 
 type PreviewOptions = Pick<RunOptions, 'kind' | 'orgIds' | 'streams' | 'range' | 'force' | 'signal'>;
@@ -33,14 +35,14 @@ export async function previewRun(context: InstanceContext, options: PreviewOptio
   const { db, instanceId, policy, now } = context;
   const { range } = options;
   const isFirstRun = !(await isListed(context));
-  if (!isFirstRun) await requireTracks(context, options);
+  const untracked = isFirstRun ? [] : await findUntracked(context, options);
   const cells = isFirstRun ? await selectListedCells(context, options) : selectRunCells(context, options);
   const streams = streamNames.map((stream) => {
     const { maxDays, requests } = getStream(stream);
     return { stream, window_days: maxDays, requests: requests.length };
   });
   const types = { stream: 'text', window_days: 'integer', requests: 'integer' };
-  const { rows } = await sql<Omit<PlanSummary, 'instanceId' | 'pastHorizon'>>`
+  const { rows } = await sql<Omit<PlanSummary, 'instanceId' | 'pastHorizon' | 'untracked'>>`
     with w as (
       select c.org_id, c.stream, c.day, s.requests, (c.day - date '2015-01-01') / s.window_days as slice
       from (${cells}) as c join ${unnestRows('s', streams, types)} on s.stream = c.stream
@@ -53,7 +55,7 @@ export async function previewRun(context: InstanceContext, options: PreviewOptio
   if (sums === undefined) throw new Error('no sums');
   const daysPastHorizon = range === null ? 0 : countDays(range.from, horizonStart(now(), policy));
   const days = range === null ? 0 : countDays(range.from, range.to) + 1;
-  return { instanceId, ...sums, pastHorizon: Math.max(0, Math.min(daysPastHorizon, days)) };
+  return { instanceId, ...sums, pastHorizon: Math.max(0, Math.min(daysPastHorizon, days)), untracked };
 }
 
 async function isListed({ db, instanceId }: InstanceContext): Promise<boolean> {
@@ -77,7 +79,8 @@ function selectRunCells(
   const lastReadableDay = lastEndedDay(nowMs - Math.min(...policy.readAtHours) * HOUR_MS);
   const isBackfill = kind === 'backfill';
   const [from, to] = [range?.from ?? null, range?.to ?? null];
-  const backfillRange = { from: latestDay(from, horizon), to: earliestDay(to, yesterday) };
+  const addedRange = { from: latestDay(from, horizon), to: earliestDay(to, yesterday) };
+  const addsDays = isBackfill && addedRange.from <= addedRange.to;
   return sql`
     select w.org_id, w.stream, w.usage_date as day
     from (
@@ -88,10 +91,11 @@ function selectRunCells(
           and (${force || !isBackfill}::boolean or not c.is_stored))
         or (c.reason = 'never_read' and c.next_read_at is null and c.usage_date <= ${lastReadableDay}::date))
       union
-      select n.org_id, n.stream, n.usage_date
-      from (${selectBackfillCells(backfillRange, sql`o.instance_id = ${instanceId} and ${isBackfill}::boolean`)}) as n
+      select n.org_id, n.stream, day::date
+      from (${selectAddedDays(addedRange, sql`o.instance_id = ${instanceId} and ${addsDays}::boolean`)}) as n
+      cross join lateral generate_series(n.first_day::timestamp, n.last_day::timestamp, interval '1 day') as day
       where not exists (select from losant_usage.coverage c
-        where c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream)
+        where c.usage_date = day::date and c.org_id = n.org_id and c.stream = n.stream)
     ) as w
     join losant_usage.organizations o on o.org_id = w.org_id
     where o.instance_id = ${instanceId} and o.deleted_on is null and w.usage_date >= ${horizon}::date

@@ -3,11 +3,12 @@ import { requireSchema } from '../database/migrate.ts';
 import { BusyError, LosantError, SettingsError } from '../errors.ts';
 import { refreshAttention } from '../ledger/attention.ts';
 import { applyPolicy, countDueCells, type DueScope, hasGaps, retryFailedCells } from '../ledger/due.ts';
-import { createExpectedCells, markDaysDue, requireTracks, syncTracks } from '../ledger/expected.ts';
+import { createExpectedCells, markDaysDue, syncTracks } from '../ledger/expected.ts';
 import { rejectForeignObjects } from '../ledger/guard.ts';
 import { recordAttempt, recordAttemptError, registerInstance, requireApiUrl } from '../ledger/instances.ts';
 import { acquireLease, type Lease } from '../ledger/lease.ts';
 import { readOrgIds } from '../ledger/organizations.ts';
+import { findUntracked } from '../ledger/tracks.ts';
 import { getInstance } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { localDayAt } from '../settings/notify-time.ts';
@@ -151,6 +152,7 @@ async function waitForLease(
 async function markDueIfTracked(context: InstanceContext, options: RunOptions): Promise<boolean> {
   const range = options.range as DayRange;
   try {
+    await findUntracked(context, options);
     await markDaysDue({ ...context, lease: null }, { ...options, range, insertsCells: true });
     return true;
   } catch (error) {
@@ -158,6 +160,8 @@ async function markDueIfTracked(context: InstanceContext, options: RunOptions): 
     throw error;
   }
 }
+
+const NEVER_TRACKED = 'never tracked; LOSANT_ORG_IDS and STREAMS say what is tracked';
 
 /**
  * Discovers, creates expected cells, loads what is due, reads control totals. If the command named days, its
@@ -170,12 +174,11 @@ async function loadUnderLease(session: Session, isMarkedDue: boolean) {
   const scope: DueScope = kind === 'backfill' ? { ...options, range: null } : options;
   await applyPolicy(ledger);
   let discovery = await prepareCells(session, { forceRefresh: kind !== 'scheduled' });
+  const untracked = await findUntracked(ledger, options);
+  tally.addFailures(untracked.map((pair) => ({ ...pair, code: 'not_tracked', message: NEVER_TRACKED })));
   let isClamped = false;
   if (range !== null) isClamped = await markRequestedDaysDue(session, range, isMarkedDue);
-  else {
-    await requireTracks(ledger, scope);
-    if (kind === 'manual') await retryFailedCells(ledger, scope);
-  }
+  else if (kind === 'manual') await retryFailedCells(ledger, scope);
   const usageRefusal = await loadDue(session, scope, async () => {
     discovery = await prepareCells(session, { forceRefresh: false });
   });
@@ -192,6 +195,7 @@ async function loadUnderLease(session: Session, isMarkedDue: boolean) {
   const isPartial =
     refusal !== null ||
     isClamped ||
+    untracked.length > 0 ||
     discovery.failures.some(isInScope) ||
     (range === null ? tally.hasFailedCells : await hasGaps(ledger, options));
   return { refusal, status: isPartial ? ('partial' as const) : ('complete' as const) };

@@ -27,6 +27,8 @@ const UPSERTED_TABLES = [
 ];
 /** Tables to which a run only adds rows. */
 const APPEND_ONLY_TABLES = ['revisions', 'quarantine'];
+/** Tables from which a run deletes rows. */
+const DELETED_FROM_TABLES = ['tracks', 'leases'];
 
 /** Reads only the catalog, which any user may do. A table that does not exist yet has no missing privileges. */
 export async function readAccess(db: Kysely<Schema>): Promise<DatabaseAccess> {
@@ -44,9 +46,11 @@ export async function readAccess(db: Kysely<Schema>): Promise<DatabaseAccess> {
       ) || array(
         select p.privilege || ' on ' || relname
         from pg_class join pg_namespace n on n.oid = relnamespace,
-          unnest(array['select', 'insert', 'update']) with ordinality as p (privilege, position)
-        where nspname = ${SCHEMA_NAME} and relkind = 'r' and (relname = any (${UPSERTED_TABLES}::text[])
-            or (relname = any (${APPEND_ONLY_TABLES}::text[]) and p.privilege <> 'update'))
+          unnest(array['select', 'insert', 'update', 'delete']) with ordinality as p (privilege, position)
+        where nspname = ${SCHEMA_NAME} and relkind = 'r' and case p.privilege
+            when 'delete' then relname = any (${DELETED_FROM_TABLES}::text[])
+            when 'update' then relname = any (${UPSERTED_TABLES}::text[])
+            else relname = any (${[...UPSERTED_TABLES, ...APPEND_ONLY_TABLES]}::text[]) end
           and not has_table_privilege(pg_class.oid, p.privilege)
         order by relname, p.position
       ) as missing`.execute(db);

@@ -1,7 +1,7 @@
 /** Explains a day of an organization: where its numbers come from, how they changed, and what can be done. */
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { showWhen } from '../terminal/words.ts';
+import { showDays, showWhen } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { findWorstStanding } from '../usage/standing.ts';
 
@@ -32,6 +32,7 @@ export async function explainDay(
       if (org === undefined) return null;
       const streamOrder = await trx.selectFrom('streams').select('stream').orderBy('position').execute();
       const ledger = await readLedgerRows(trx, cell);
+      const tracks = await readTracks(trx, orgId);
       const numbers = await readNumbers(trx, cell);
       const changes = await readChanges(trx, cell);
       const waivers = await readWaivers(trx, cell);
@@ -46,12 +47,14 @@ export async function explainDay(
             /** Null if the cell is not expected. */
             standing: row?.standing ?? null,
             ledger: row,
+            /** The spans of days that are expected, oldest first; `to` is null for one that continues. */
+            tracks: tracks.filter(isStreamRow),
             numbers: numbers.filter(isStreamRow),
             /** Every change after the first load, oldest first. */
             changes: changes.filter(isStreamRow),
             waivers: waivers.filter(isStreamRow),
             quarantine: quarantine.filter(isStreamRow),
-            advice: getAdvice(row, { ...cell, stream, org, nowMs }),
+            advice: getAdvice(row, { ...cell, stream, org, tracks: tracks.filter(isStreamRow), nowMs }),
           };
         });
       // The worst standing of the requested cells; null if none of them is expected.
@@ -95,6 +98,15 @@ async function readLedgerRows(db: Kysely<Schema>, { orgId, day }: Cell) {
     .select(['c.run_id as runId', 'r.kind as runKind', 'r.version as runVersion'])
     .where('c.usage_date', '=', day)
     .where('c.org_id', '=', orgId)
+    .execute();
+}
+
+async function readTracks(db: Kysely<Schema>, orgId: string) {
+  return await db
+    .selectFrom('tracks')
+    .select(['stream', 'first_day as from', 'last_day as to'])
+    .where('org_id', '=', orgId)
+    .orderBy('first_day')
     .execute();
 }
 
@@ -163,20 +175,31 @@ interface Advice {
 interface CellContext extends Cell {
   readonly stream: string;
   readonly org: NonNullable<Awaited<ReturnType<typeof readOrg>>>;
+  readonly tracks: Awaited<ReturnType<typeof readTracks>>;
   readonly nowMs: number;
 }
 
-function getAdvice(ledger: LedgerRow | null, { orgId, day, stream, org, nowMs }: CellContext): Advice {
+function getAdvice(
+  ledger: LedgerRow | null,
+  { orgId, day, stream, org, tracks, nowMs }: CellContext,
+): Advice {
   const scope = `--org ${orgId} --stream ${stream}`;
   const backfillCommand = `losant-usage backfill --from ${day} --to ${day} ${scope}`;
-  const waiveCommand = `losant-usage waive --day ${day} ${scope} --reason TEXT`;
+  const waiveCommands = [
+    { when: 'to waive it', command: `losant-usage waive --day ${day} ${scope} --reason TEXT` },
+  ];
   const canBeRead = org.deletedOn === null && !org.isPastHorizon;
   const retryCommands = canBeRead ? [{ when: 'to retry now', command: `${backfillCommand} --force` }] : [];
   if (!org.isOver)
     return { text: 'the day has not ended yet (UTC); it will be read afterward', commands: [] };
   if (ledger === null) {
-    if (!canBeRead) return { text: 'not expected, and no longer readable', commands: [] };
-    return { text: 'not expected', commands: [{ when: 'to load it', command: backfillCommand }] };
+    if (tracks.length === 0) {
+      return { text: 'never tracked: LOSANT_ORG_IDS and STREAMS say what is', commands: [] };
+    }
+    const spans = tracks.map(({ from, to }) => (to === null ? `since ${from}` : showDays({ from, to })));
+    const text = `outside the tracked days: ${spans.join(', ')}`;
+    if (!canBeRead) return { text: `${text}; no longer readable`, commands: [] };
+    return { text, commands: [{ when: 'to load it', command: backfillCommand }] };
   }
   const next = describeNextRead(ledger, nowMs);
   switch (ledger.standing) {
@@ -186,17 +209,17 @@ function getAdvice(ledger: LedgerRow | null, { orgId, day, stream, org, nowMs }:
       if (ledger.failedReads === 0) return { text: next ?? 'nothing to do', commands: [] };
       return {
         text: `the last read failed; ${next ?? 'no further read is scheduled'}`,
-        commands: retryCommands,
+        commands: [...retryCommands, ...(ledger.standing === 'stored' ? waiveCommands : [])],
       };
     case 'waived':
       return { text: 'nothing to do; a good read lifts the waiver', commands: [] };
     case 'unavailable':
-      return { text: 'no longer readable', commands: [{ when: 'to waive it', command: waiveCommand }] };
+      return { text: 'no longer readable', commands: waiveCommands };
     case 'in_doubt':
     case 'missing':
       return {
         text: next ?? 'no automatic retry',
-        commands: [...retryCommands, { when: 'to waive it', command: waiveCommand }],
+        commands: [...retryCommands, ...waiveCommands],
       };
   }
 }

@@ -3,7 +3,7 @@ import { SourceMap, type SourceMapPayload, type SourceOrigin } from 'node:module
 
 /**
  * Returns only the frames, because the first lines of a stack may repeat the error's properties. A position in a bundle
- * becomes the one in its source, which the map beside the bundle knows.
+ * becomes the one in its source, which the map next to the bundle knows.
  */
 export function getStackFrames({ stack = '' }: Error): string[] {
   const frames = stack.split('\n').filter((each) => /^ {4}at /.test(each));

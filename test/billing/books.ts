@@ -144,12 +144,10 @@ export class Books extends Ledger {
     } = cell;
     const isStored = numbers !== null;
     const reason = ['final', 'stored'].includes(standing) ? null : 'never_read';
+    await this.addTracks(orgId, [stream], { from, to });
     await this.asProgram(
-      sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
-        values (${orgId}, ${stream}, ${from}, ${to}::date + 1, ${to})
-        on conflict (org_id, stream) do update set first_day = least(tracks.first_day, excluded.first_day),
-          next_day = greatest(tracks.next_day, excluded.next_day),
-          last_day = greatest(tracks.last_day, excluded.last_day)`,
+      sql`update losant_usage.tracks set next_day = greatest(next_day, ${to}::date + 1)
+        where org_id = ${orgId} and stream = ${stream} and ${to} between first_day and last_day`,
       sql`insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision,
           last_read_at, last_attempt_at, first_loaded_at, finalized_at, reason, response_sha256)
         select day::date, ${orgId}, ${stream}, ${standing}::losant_usage.standing, ${isStored},

@@ -5,7 +5,7 @@ import type { CloseOutcome } from '../../src/billing/close.ts';
 import { beginWriting } from '../../src/ledger/lease.ts';
 import { asOwner, openAs, queryOnce } from '../support/databases.ts';
 import { loginAs } from '../support/roles.ts';
-import { DEVICES, INSTANCE, quantitiesOf, useBooks } from './books.ts';
+import { DEVICES, INSTANCE, OTHER_INSTANCE, quantitiesOf, useBooks } from './books.ts';
 
 const books = useBooks();
 
@@ -192,6 +192,15 @@ describe('a cell that is not settled', () => {
   });
 });
 
+test('a month is closed although hours are missing, and its pack is valid', async () => {
+  const days = { from: '2025-10-10', to: '2025-10-12' };
+  const orgId = await books.addOrg(days);
+  await books.addCells({ orgId, ...days });
+  await books.addCells({ orgId, ...days, stream: 'payload_hours', standing: 'missing', numbers: null });
+  expect(await books.close('2025-10')).toMatchObject({ kind: 'closed', statement: { reason: null } });
+  expect((await books.verifyMonth('2025-10')).problems).toEqual([]);
+});
+
 describe('the blockers of a month', () => {
   // Guarantee (Billing): A blocked month can be closed only with exactly the blockers that were shown, and with a
   // recorded reason.
@@ -222,15 +231,15 @@ describe('the blockers of a month', () => {
     const days = { from: '2025-11-10', to: '2025-11-12' };
     const orgId = await books.addOrg(days);
     await books.addCells({ orgId, ...days });
-    const missing = { stream: 'payload_hours', standing: 'missing', numbers: null };
+    const missing = { stream: 'payload_totals', standing: 'missing', numbers: null };
     await books.addCells({ orgId, ...days, ...missing });
     const { blockersHash } = await books.close(month, { isDryRun: true });
     const acceptance = { reason: 'agreed', blockersHash: blockersHash ?? '' };
-    await books.waive(orgId, '2025-11-10', 'payload_hours');
+    await books.waive(orgId, '2025-11-10', 'payload_totals');
     await expect(books.close(month, { acceptance })).rejects.toThrow(
       /--accept-blockers [0-9a-f]{12} no longer matches/,
     );
-    for (const day of ['2025-11-11', '2025-11-12']) await books.waive(orgId, day, 'payload_hours');
+    for (const day of ['2025-11-11', '2025-11-12']) await books.waive(orgId, day, 'payload_totals');
     await expect(books.close(month, { acceptance })).rejects.toThrow('2025-11 is no longer blocked');
     expect(await books.close(month)).toMatchObject({ kind: 'closed' });
   });
@@ -257,4 +266,16 @@ test('month_lines has the one fence without which its plan is slow', async () =>
   const [all = 0, days = 0] = types.flatMap((line) => /cost.* rows=(\d+)/.exec(line)?.[1] ?? []).map(Number);
   expect(all / days).toBe(1_000);
   expect(proconfig).toContain('jit=off');
+});
+
+test('a day without a control total counts once, whatever tracks organizations have', async () => {
+  const [first, second] = [
+    await books.addOrg({ from: '2024-01-01', instanceId: OTHER_INSTANCE }),
+    await books.addOrg({ from: '2024-01-01', instanceId: OTHER_INSTANCE }),
+  ];
+  await books.addCells({ orgId: first, from: '2024-05-01', to: '2024-05-05' });
+  await books.addCells({ orgId: second, from: '2024-05-03', to: '2024-05-10' });
+  await books.addCells({ orgId: second, from: '2024-05-20', to: '2024-05-21' });
+  const days = sql`select stream, days from losant_usage.month_reconciliation(${OTHER_INSTANCE}, '2024-05-01')`;
+  expect(await books.list(days)).toEqual(['device_counts 12']);
 });

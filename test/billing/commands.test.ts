@@ -159,3 +159,23 @@ describe('customer_statements', () => {
     ]);
   });
 });
+
+test('the list of months says what settles by itself, and what was loaded in part', async () => {
+  const days = { from: '2026-06-10', to: '2026-06-11' };
+  const orgId = await books.addOrg(days);
+  await books.addCells({ orgId, ...days, standing: 'stored' });
+  const list = async () => (await close()).stdout;
+  expect(await list()).toMatch(
+    /2026-06 +blocked +not final: 1 organization +losant-usage close --month 2026-06 /,
+  );
+  await books.asProgram(sql`update losant_usage.coverage set next_read_at = now() where org_id = ${orgId}`);
+  expect(await list()).toMatch(/2026-06 +settling +not final; the next runs resolve it *\n/);
+  await books.asProgram(
+    sql`update losant_usage.coverage set standing = 'final', finalized_at = now() where org_id = ${orgId}`,
+    sql`update losant_usage.organizations set created_on = '2026-06-09' where org_id = ${orgId}`,
+    sql`update losant_usage.instances set collected_from = '2026-06-10'`,
+  );
+  expect(await list()).toMatch(
+    /2026-06 +partly_collected +not loaded from its first day on +losant-usage close --month 2026-06 --dry-run/,
+  );
+});

@@ -19,6 +19,13 @@ const CHANGED = '{"devices_total": 19, "devices_created": 6}';
 const LATER = '2027-01-01T00:00:00.000000Z';
 const RUN = '00000000-0000-4000-8000-000000000001';
 const OF_ADJUSTED_CELLS = `${ADJUSTMENT}/cells.csv`;
+const COMPARISON = {
+  stream: 'payload_sources',
+  compared_with: 'payload_totals',
+  outcome: 'equal',
+  reason: null,
+  days: 3,
+};
 const [day10, day11, day12] = [`${MONTH}-10`, `${MONTH}-11`, `${MONTH}-12`];
 const created = { org_id: acme, metric: 'devices_created' };
 const adjusted = { org_id: gamma, metric: 'devices_created' };
@@ -221,6 +228,25 @@ export const TAMPERINGS: readonly Tampering[] = [
   [set('waivers.csv', byPerson, { reason: ' ' }), /is not a valid waiver/],
   [setStatement({ reason: ' ' }), /has no reason, although something blocked it/],
   [setStatement({ previousSha256: 'ab'.repeat(32) }), /is number 1, but names a statement before it/],
+  [
+    setStatement({ reconciliation: [{ ...COMPARISON, outcome: 'differs', reason: null }] }),
+    /has a difference, but blockers.csv has no not_reconciled/,
+  ],
+  [
+    set('blockers.csv', ofGamma, { cause: 'not_reconciled' }),
+    /has no difference, but blockers.csv has a not_reconciled/,
+    'manifest.json',
+  ],
+  [setStatement({ reconciliation: [{ ...COMPARISON, days: 32 }] }), /is not a valid comparison/],
+  [setStatement({ reconciliation: [{ ...COMPARISON, reason: 'guess' }] }), /is not a valid comparison/],
+  [
+    all(
+      setStatement({ reconciliation: [COMPARISON] }),
+      set('days.csv', acmeDay, { payload_all_count: '13' }),
+    ),
+    /1 days of days.csv differ, but only 0 are listed/,
+    'manifest.json',
+  ],
   [remove('blockers.csv', {}), /has a reason, although nothing blocked it/, 'manifest.json'],
   [setStatement({ reason: null }), /has no reason, although something blocked it/],
   [setStatement({ orgs: 2 }), /orgs is 2, but lines.csv has 3/],

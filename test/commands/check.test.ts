@@ -3,8 +3,10 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { asProgram } from '../support/by-hand.ts';
 import {
   asOwner,
+  asWriter,
   createEmbeddedFolder,
   createTestDatabase,
   queryOnce,
@@ -50,7 +52,8 @@ async function check(changes: Env = {}, ...args: readonly string[]) {
   return { ...ended, document, failed, failedNames: failed.map(({ name }) => name), names };
 }
 
-const DATABASE = ['settings', 'database', 'schema', 'rights', 'clock.database', 'api_url'];
+const ORG_ID = '5d0000000000000000000001';
+const DATABASE = ['settings', 'database', 'schema', 'rights', 'clock.database', 'tracks', 'api_url'];
 const INSTANCE = ['instance.get', 'clock.losant', 'instanceOrgs.get'];
 const USAGE = ['deviceCounts', 'notebookMinuteCounts', 'payloadCounts', 'payloadCountsBreakdown'];
 const ORG = ['instanceOrg.get', ...USAGE.map((action) => `instanceOrg.${action}`)];
@@ -81,6 +84,28 @@ it('prints failures first, with hints, and then the checks that passed', async (
     /^1 check failed\.\nFAILED {2}instance\.get.*\n {10}.*Create a new instance API token.*\nok {6}settings: /,
   );
   expect(stdout).not.toContain(platform.token);
+});
+
+it('fails if tracks touch, and tells how to join them', async () => {
+  const touching = await createTestDatabase();
+  await asWriter(
+    touching.url,
+    asProgram(`insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
+      values ('${ORG_ID}', 'device_counts', '2026-08-01', '2026-08-04', '2026-08-03'),
+        ('${ORG_ID}', 'device_counts', '2026-08-04', '2026-08-05', '2026-08-04'),
+        ('${ORG_ID}', 'payload_totals', '2026-08-01', '2026-08-04', '2026-08-03'),
+        ('${ORG_ID}', 'payload_totals', '2026-08-05', '2026-08-05', null)`),
+  );
+  const { code, failed } = await check({ DATABASE_URL: touching.url });
+  await touching.drop();
+  expect(failed).toMatchObject([
+    {
+      name: 'tracks',
+      message: `On 2026-08-04 two tracks of device_counts of organization ${ORG_ID} touch or overlap`,
+      hint: `losant-usage backfill --org ${ORG_ID} --stream device_counts --from 2026-08-04 --to 2026-08-04 joins them`,
+    },
+  ]);
+  expect(code).toBe(2);
 });
 
 it('reports a bug of the program as one, with its stack, and not as a failed check', async () => {

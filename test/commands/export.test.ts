@@ -47,7 +47,8 @@ beforeAll(async () => {
         from losant_usage.organizations, unnest(array['2026-10-01', '2026-10-02']::date[]) as day;
       insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total)
         values ('2026-10-02', '${EVIL}', 0, 0, 12), ('2026-10-01', '${EVIL}', 4, 1, 17),
-          ('2026-10-02', '${ACME}', 1, 0, 6), ('2026-10-01', '${ACME}', 0, 0, 5)`),
+          ('2026-10-02', '${ACME}', 1, 0, 6), ('2026-10-01', '${ACME}', 0, 0, 5);
+      update losant_usage.coverage set failed_reads = 0`),
   );
 });
 afterAll(() => database.drop());
@@ -191,8 +192,8 @@ describe('an unfinished file leaves nothing behind, and an existing one unchange
     // 1 KiB a file, which is less than 40 rows.
     await asWriter(
       database.url,
-      asProgram(`insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total)
-        select '2025-01-01'::date + n, '${ACME}', 0, 0, 5 from generate_series(0, 99) as n`),
+      asProgram(`insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total, standing)
+        select '2025-01-01'::date + n, '${ACME}', 0, 0, 5, 'final' from generate_series(0, 99) as n`),
     );
     const command = `ulimit -f 1; exec '${process.execPath}' '${LAUNCHER}' ${CSV.join(' ')} --from 2025-01-01 --out '${out}'`;
     const ended = await startProcess('sh', ['-c', command.replace('--from 2026-10-01 ', '')], {

@@ -189,6 +189,19 @@ it('status, gaps and explain show a reader what is missing, and the next command
   expect(stdout).toContain(`losant-usage waive --day ${day} ${cell} --reason TEXT\n`);
 });
 
+it('explain tells on which days a stream is tracked if a day is not expected', async () => {
+  const { stdout } = await look('explain', '--org', orgId, '--day', daysAgo(20));
+  const scope = `--from ${daysAgo(20)} --to ${daysAgo(20)} --org ${orgId} --stream device_counts`;
+  expect(stdout).toContain(
+    `device_counts: not expected\n  outside the tracked days: since ${earlier}\n` +
+      `  to load it:  losant-usage backfill ${scope}\n`,
+  );
+  expect(stdout).toContain(
+    'payload_hours: not expected\n  never tracked: LOSANT_ORG_IDS and STREAMS say what is\n',
+  );
+  expect(stdout).not.toContain('--stream payload_hours');
+});
+
 // Guarantee (Missing numbers): Only a cell that is missing, in doubt, unavailable or will not become final can be
 // waived, with a recorded reason; a good read lifts the waiver.
 it('waive applies to missing cells only, and the next good read lifts it', async () => {

@@ -191,8 +191,14 @@ describe('the pages answer questions as the base tables do', () => {
     expect(await world.text('/months/2026-10')).toContain(`October 2026 blocked missing 1 ${affected} Gappy`);
     const blockers = await world.text('/months/2026-10?only=blocked');
     expect(blockers).toContain('1 row');
-    expect(blockers).toContain(`Gappy ${affected} 155 missing 2026-10-10..2026-10-10 HTTP 500`);
-    expect(blockers).toContain(`losant-usage backfill --org ${ORGS.gappy} --from 2026-10-10 --to 2026-10-10`);
+    expect(blockers).toContain(
+      `Gappy ${affected} 155 1 day missing (payload_totals) 2026-10-10..2026-10-10 HTTP 500`,
+    );
+    expect(blockers).toContain(
+      `losant-usage backfill --org ${ORGS.gappy} --from 2026-10-10 --to 2026-10-10 ` +
+        'what remains is read again by 2026-11-28 13:00 UTC to accept what remains: ' +
+        `losant-usage waive --org ${ORGS.gappy} --day 2026-10-10..2026-10-10 --stream payload_totals --reason TEXT`,
+    );
   });
 
   it("what is an organization's October by type and source?", async () => {

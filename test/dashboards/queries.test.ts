@@ -148,9 +148,9 @@ describe('comparisons', () => {
     const { newcomer: _, gappy, ...ready } = ORGS;
     const billable = (await questionRows('ready-to-bill.sql')).map((row) => row['org_id']);
     expect(new Set(billable)).toEqual(new Set([...Object.values(ready), FOREIGN]));
-    const remedy = `losant-usage backfill --org ${gappy} --from 2026-10-10 --to 2026-10-10`;
+    const remedy = `losant-usage backfill --org ${gappy} --from 2026-10-10 --to 2026-10-10\n`;
     expect(await questionRows('not-ready-to-bill.sql')).toMatchObject([
-      { org_id: gappy, cause: 'missing', remedy },
+      { org_id: gappy, cause: 'missing', remedy: expect.stringContaining(remedy) as unknown },
     ]);
   });
 

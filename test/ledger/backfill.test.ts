@@ -1,7 +1,9 @@
 /** Which cells a backfill creates and makes due. */
-import { expect, test } from 'vitest';
+import { sql } from 'kysely';
+import { describe, expect, test } from 'vitest';
 import { type MarkDueOptions, markDaysDue } from '../../src/ledger/expected.ts';
 import { markDeleted } from '../../src/ledger/organizations.ts';
+import { findUntracked, selectAddedDays } from '../../src/ledger/tracks.ts';
 import { devices, omitted, report } from '../usage/cells.ts';
 import { cellResponse, INSTANCE, useFreshLedger } from './ledger.ts';
 
@@ -56,15 +58,72 @@ test('a backfill makes cells due that are not stored, and with force all of its 
   expect(next).toEqual(['11-21T00:00', '11-24T04:00', '11-24T04:00', '11-24T00:00']);
 });
 
-test('a backfill adds exactly its own days to a track that has ended, and the track stays ended', async () => {
+test('a backfill after the end of a track adds its days as another track, and joins what it touches', async () => {
   const orgId = await ledger.expectDays({ from: '2026-11-10', to: '2026-11-12' }, DEVICES);
+  const first = 'device_counts 11-10 11-13 11-12';
   await backfill('2026-11-20..2026-11-21');
   expect(await ledger.daysOf(orgId)).toEqual(['11-10..11-12 3', '11-20..11-21 2']);
-  expect((await ledger.tracks(orgId))[0]).toMatch(/ 11-12$/);
+  expect(await ledger.tracks(orgId)).toEqual([first, 'device_counts 11-20 11-22 11-21']);
   await backfill('2026-11-22..2049-12-31');
   expect(await ledger.daysOf(orgId)).toEqual(['11-10..11-12 3', '11-20..11-23 4']);
+  expect(await ledger.tracks(orgId)).toEqual([first, 'device_counts 11-20 11-24 11-23']);
+  await backfill('2026-11-13..2026-11-13');
+  expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-10 11-24 11-23']);
+  expect(await ledger.daysOf(orgId)).toEqual(['11-10..11-23 14']);
+});
+
+test('a backfill before a track adds the days up to it, but not those up to later ones', async () => {
+  const orgId = await ledger.expectDays({ from: '2026-11-10', to: '2026-11-10' }, DEVICES);
+  await ledger.expectDays({ from: '2026-11-20', to: '2026-11-20' }, DEVICES, orgId);
   await backfill('2026-11-05..2026-11-06');
-  expect(await ledger.daysOf(orgId)).toEqual(['11-05..11-12 8', '11-20..11-23 4']);
+  expect(await ledger.tracks(orgId)).toEqual([
+    'device_counts 11-05 11-11 11-10',
+    'device_counts 11-20 11-21 11-20',
+  ]);
+  expect(await ledger.daysOf(orgId)).toEqual(['11-05..11-10 6', '11-20..11-20 1']);
+  const next = (await ledger.cells(orgId)).map((cell) => cell.split(' ').at(-1));
+  expect(new Set(next.slice(0, 5))).toEqual(new Set(['11-24T00:15']));
+});
+
+test('the days of a track that were not created yet are created when a backfill joins it', async () => {
+  const orgId = await ledger.createOrg();
+  await ledger.prepare({ streams: DEVICES });
+  await ledger.setTime('2026-11-30T00:15:00.000Z');
+  await backfill('2026-11-20..2026-11-22');
+  expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-20 11-30 ']);
+  expect(await ledger.daysOf(orgId)).toEqual(['11-20..11-29 10']);
+});
+
+const readCollectedFrom = () => ledger.list(sql`select collected_from from losant_usage.instances`);
+
+test('only a backfill of everything lowers the first collected day, to the horizon at the earliest', async () => {
+  const orgId = await ledger.createOrg();
+  expect(await readCollectedFrom()).toEqual(['-']);
+  await ledger.prepare({ streams: [] });
+  expect(await readCollectedFrom()).toEqual(['-']);
+  await ledger.prepare({ streams: DEVICES });
+  await ledger.setTime('2026-11-26T00:15:00.000Z');
+  await ledger.prepare({ streams: DEVICES, selection: [orgId] });
+  expect(await readCollectedFrom()).toEqual(['2026-11-23']);
+  await backfill('2026-11-20..2026-11-21', { orgIds: [orgId] });
+  await backfill('2026-11-20..2026-11-21', { streams: DEVICES });
+  await backfill('2026-11-20..2026-11-21', { insertsCells: false });
+  await backfill('2026-11-24..2026-11-25');
+  await backfill('2020-01-01..2020-12-31');
+  expect(await readCollectedFrom()).toEqual(['2026-11-23']);
+  await backfill('2026-11-20..2026-11-21');
+  expect(await readCollectedFrom()).toEqual(['2026-11-20']);
+  await backfill('2020-01-01..2026-11-20');
+  expect(await readCollectedFrom()).toEqual(['2026-08-28']);
+});
+
+test('a backfill that is killed before its days are added has lowered the first collected day', async () => {
+  await ledger.createOrg();
+  await ledger.prepare({ streams: DEVICES });
+  await ledger.withTrigger('tracks', "raise exception 'killed';", async () => {
+    await expect(backfill('2026-11-20..2026-11-21')).rejects.toThrow('killed');
+  });
+  expect(await readCollectedFrom()).toEqual(['2026-11-20']);
 });
 
 test('a backfill skips deleted organizations', async () => {
@@ -73,19 +132,36 @@ test('a backfill skips deleted organizations', async () => {
   await markDeleted(ledger.writer(), { orgIds: [orgId], today: '2026-11-24' });
   expect(await backfill('2026-11-10..2026-11-23', { force: true })).toBe(0);
   expect(await ledger.daysOf(orgId)).toEqual(['11-23..11-23 1']);
+  // Also one whose deletion was noticed after its page was read.
+  const days = selectAddedDays({ from: '2026-11-10', to: '2026-11-23' }, sql`t.org_id = ${orgId}`);
+  expect(await ledger.queryRows(days)).toEqual([]);
 });
 
-test('a backfill of an organization or stream without a track is an error', async () => {
-  const orgId = await ledger.createOrg();
-  await ledger.prepare({ streams: DEVICES });
+describe('organizations and streams that never had a track', () => {
   const unknownOrg = 'f'.repeat(24);
-  const range = '2026-11-20..2026-11-23';
-  await expect(backfill(range, { orgIds: [orgId, unknownOrg] })).rejects.toThrow(
-    `--org ${unknownOrg}: not tracked in instance`,
-  );
-  await expect(backfill(range, { streams: ['device_counts', 'payload_totals'] })).rejects.toMatchObject({
-    name: 'SettingsError',
-    message: `--stream payload_totals: not tracked in instance ${INSTANCE}`,
+  const find = (orgIds: readonly string[] | null, streams: readonly string[] | null) =>
+    findUntracked(ledger.writer(), { orgIds, streams, range: null });
+
+  test('are named', async () => {
+    const [orgId, otherOrg] = [await ledger.createOrg(), await ledger.createOrg()];
+    await ledger.prepare({ streams: DEVICES, selection: [orgId] });
+    await ledger.prepare({ streams: ['payload_totals'], selection: [orgId, otherOrg] });
+    expect(await find(null, null)).toEqual([]);
+    expect(await find([orgId, unknownOrg], null)).toEqual([{ orgId: unknownOrg, stream: null }]);
+    expect(await find(null, ['device_counts', 'payload_totals'])).toEqual([
+      { orgId: otherOrg, stream: 'device_counts' },
+    ]);
+    expect(await find([orgId, otherOrg], DEVICES)).toEqual([{ orgId: otherOrg, stream: 'device_counts' }]);
   });
-  expect(await ledger.daysOf(orgId)).toEqual(['11-23..11-23 1']);
+
+  test('are an error if a command names nothing else', async () => {
+    const orgId = await ledger.createOrg();
+    await ledger.prepare({ streams: DEVICES });
+    await expect(find([unknownOrg], null)).rejects.toThrow(`--org ${unknownOrg}: not tracked in instance`);
+    await expect(find([orgId], ['payload_totals'])).rejects.toMatchObject({
+      name: 'SettingsError',
+      message: `--org ${orgId} --stream payload_totals: not tracked in instance ${INSTANCE}`,
+    });
+    await expect(find(null, ['payload_totals'])).rejects.toThrow('--stream payload_totals: not tracked');
+  });
 });

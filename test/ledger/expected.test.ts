@@ -81,6 +81,8 @@ describe('a track begins', () => {
     await prepareAt('2026-11-30T00:15:00.000Z');
     expect(await daysOf(orgId)).toEqual(['11-27..11-29 3']);
     expect(await daysOf(orgId, 'payload_totals')).toEqual(['11-29..11-29 1']);
+    await prepareAt('2026-12-02T00:15:00.000Z', { streams: ['payload_hours'] });
+    expect(await daysOf(orgId, 'payload_hours')).toEqual(['12-01..12-01 1']);
   });
 });
 
@@ -111,7 +113,7 @@ describe('a track ends', () => {
       deviceResponseAt(orgId, '2026-11-24', '2026-11-26T12:00:00Z'),
     ]);
     await deleteOrg(orgId, '2026-11-27');
-    await prepareAt('2026-11-27T12:00:00.000Z', ONLY_DEVICES);
+    await prepareAt('2026-11-28T12:00:00.000Z', ONLY_DEVICES);
     expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-23 11-27 11-26']);
     expect(await ledger.cells(orgId)).toEqual([
       '11-23 device_counts final  never',

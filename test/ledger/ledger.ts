@@ -6,8 +6,9 @@ import type { Schema } from '../../src/database/schema.ts';
 import type { LoadedCell } from '../../src/ledger/coverage.ts';
 import { applyPolicy } from '../../src/ledger/due.ts';
 import { createExpectedCells, syncTracks } from '../../src/ledger/expected.ts';
-import { beginWriting } from '../../src/ledger/lease.ts';
+import { beginWriting, inTransaction } from '../../src/ledger/lease.ts';
 import { loadBatch, type RunLedger } from '../../src/ledger/load.ts';
+import { addToTracks } from '../../src/ledger/tracks.ts';
 import type { CellResponse, Verdict } from '../../src/usage/cell.ts';
 import type { DayRange } from '../../src/usage/day.ts';
 import type { Policy } from '../../src/usage/policy.ts';
@@ -137,8 +138,8 @@ export class Ledger {
     const tables = ['attention_items', 'digests', 'instance_totals', ...ofOrgs];
     await asOwner(this.url, asProgram(tables.map((table) => `delete from losant_usage.${table}`).join(';')));
     await this.asProgram(
-      sql`update losant_usage.instances set new_orgs_from = null, horizon_day = null, policy = '{}', org_transferred_on = null,
-        attention_at = null, list_problem = null, last_error = null`,
+      sql`update losant_usage.instances set new_orgs_from = null, collected_from = null, horizon_day = null, policy = '{}',
+        org_transferred_on = null, attention_at = null, list_problem = null, last_error = null`,
     );
   }
 
@@ -157,13 +158,17 @@ export class Ledger {
     await createExpectedCells(writer);
   }
 
+  /** Adds days to the tracks of an organization. */
+  async addTracks(orgId: string, streams: readonly string[], { from, to }: DayRange): Promise<void> {
+    const days = sql`select ${orgId} as org_id, stream, ${from}::date as first_day, ${to}::date as last_day
+      from unnest(${streams}::text[]) as stream`;
+    await inTransaction({ db: this.db, lease: null }, (trx) => addToTracks(trx, days));
+  }
+
   /** Creates the cells of days of an organization, by default a new one, by a track that ends with them. */
   async expectDays(days: DayRange, streams: readonly string[], orgId?: string): Promise<string> {
     const id = orgId ?? (await this.createOrg());
-    await this.asProgram(
-      sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
-        select ${id}, stream, ${days.from}, ${days.from}, ${days.to} from unnest(${streams}::text[]) as stream`,
-    );
+    await this.addTracks(id, streams, days);
     await createExpectedCells(this.writer());
     return id;
   }
@@ -212,7 +217,7 @@ export class Ledger {
     return await this.list(sql`
       select stream, to_char(first_day, 'MM-DD') as first, to_char(next_day, 'MM-DD') as next,
         coalesce(to_char(last_day, 'MM-DD'), '') as last
-      from losant_usage.tracks where org_id = ${orgId} order by stream`);
+      from losant_usage.tracks where org_id = ${orgId} order by stream, first_day`);
   }
 
   async drop(): Promise<void> {

@@ -4,6 +4,7 @@ import { beforeEach, expect, test } from 'vitest';
 import { applyPolicy, retryFailedCells } from '../../src/ledger/due.ts';
 import { createExpectedCells, markDaysDue, syncTracks } from '../../src/ledger/expected.ts';
 import { markDeleted, upsertOrganizations } from '../../src/ledger/organizations.ts';
+import { waiveCells } from '../../src/ledger/waive.ts';
 import { until } from '../support/wait.ts';
 import { devices, POLICY, report } from '../usage/cells.ts';
 import { cellResponse, INSTANCE, useLedger } from './ledger.ts';
@@ -34,8 +35,8 @@ beforeEach(async () => {
   );
 });
 
-const firstTrack = sql`select from losant_usage.tracks where org_id = ${A} and stream = 'device_counts'`;
-const lastTrack = sql`select from losant_usage.tracks where org_id = ${B} and stream = 'notebook_minutes'`;
+const firstOrg = sql`select from losant_usage.organizations where org_id = ${A}`;
+const lastOrg = sql`select from losant_usage.organizations where org_id = ${B}`;
 const firstCell = sql`select from losant_usage.coverage where org_id = ${A} and usage_date = '2026-11-20'`;
 const lastCell = sql`select from losant_usage.coverage where org_id = ${B} and usage_date = '2026-11-21'`;
 
@@ -66,24 +67,20 @@ async function leavesFree(
 const range = { from: '2026-11-18', to: '2026-11-21' };
 const ALL = { orgIds: null, streams: null, range };
 const BACKFILL = { ...ALL, insertsCells: true, force: false };
+const WAIVER = { orgId: A, streams: null, range, reason: 'a test', policy: POLICY };
+const OTHER_STREAMS = { streams: ['device_counts', 'payload_totals'], selection: null } as const;
 const NO_STREAMS = { streams: [], selection: null } as const;
 
 type Work = () => Promise<unknown>;
 
 test.each<[string, Work]>([
   ['streams that leave the settings', () => syncTracks(ledger.writer(), NO_STREAMS)],
+  ['streams of which one leaves and one is new', () => syncTracks(ledger.writer(), OTHER_STREAMS)],
   ['cells that are created', () => createExpectedCells(ledger.writer())],
   ['a backfill', () => markDaysDue(ledger.writer(), BACKFILL)],
-])('tracks: %s', async (_, work) => {
-  expect(await leavesFree(work, firstTrack, lastTrack)).toBe(true);
-});
-
-test('tracks: a stream that returns to the settings while another one leaves them', async () => {
-  await ledger.asProgram(
-    sql`update losant_usage.tracks set last_day = '2026-11-21' where org_id = ${A} and stream = 'device_counts'`,
-  );
-  const work = () => syncTracks(ledger.writer(), { streams: ['device_counts'], selection: null });
-  expect(await leavesFree(work, firstTrack, lastTrack)).toBe(true);
+  ['a waiver', () => waiveCells(ledger.db, WAIVER)],
+])('organizations, which lock their tracks: %s', async (_, work) => {
+  expect(await leavesFree(work, firstOrg, lastOrg)).toBe(true);
 });
 
 test('organizations: a list with one that has returned', async () => {
@@ -91,9 +88,8 @@ test('organizations: a list with one that has returned', async () => {
     sql`update losant_usage.organizations set deleted_on = '2026-11-22' where org_id = ${B}`,
   );
   const list = [A, B].map((orgId) => ({ orgId, problem: 'no name' }));
-  const lockOf = (orgId: string) => sql`select from losant_usage.organizations where org_id = ${orgId}`;
   const work = () => upsertOrganizations(ledger.writer(), list);
-  expect(await leavesFree(work, lockOf(A), lockOf(B))).toBe(true);
+  expect(await leavesFree(work, firstOrg, lastOrg)).toBe(true);
 });
 
 const SHORT_HORIZON = { ...POLICY, horizonDays: 1 };

@@ -1,11 +1,10 @@
 /** Waivers of a person: which cells can be waived, what lifts a waiver, and what stays on record. */
 import { sql } from 'kysely';
-import { expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { type Waiver, waiveCells } from '../../src/ledger/waive.ts';
-import { asProgram } from '../support/by-hand.ts';
 import { asOwner } from '../support/databases.ts';
 import { devices, failed, omitted, POLICY, report } from '../usage/cells.ts';
-import { cellResponse, RUN_1, RUN_2, useFreshLedger } from './ledger.ts';
+import { cellResponse, INSTANCE, RUN_1, RUN_2, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T12:00:00.000Z');
 const DEVICES = ['device_counts'];
@@ -26,10 +25,12 @@ const waivers = (orgId: string) =>
     ledger.db,
   );
 
+const CONTINUE_TRACKS = sql`update losant_usage.tracks t set last_day = null where not exists (
+  select from losant_usage.tracks l where (l.org_id, l.stream) = (t.org_id, t.stream) and l.first_day > t.first_day)`;
+
 test('waives cells that are missing, in doubt or unavailable, and passes over others', async () => {
   const orgId = await ledger.expectDays({ from: '2026-08-20', to: '2026-08-20' }, DEVICES);
   await ledger.prepare({ streams: [] });
-  await asOwner(ledger.url, asProgram('delete from losant_usage.tracks'));
   await ledger.expectDays({ from: '2026-11-19', to: '2026-11-23' }, DEVICES, orgId);
   await ledger.load([
     deviceResponse(orgId, '2026-11-19'),
@@ -39,6 +40,7 @@ test('waives cells that are missing, in doubt or unavailable, and passes over ot
   ]);
   const omission = cellResponse(orgId, 'device_counts', '2026-11-20', omitted);
   await ledger.load([{ ...omission, sentAtMs: ledger.nowMs + 1_000 }], { runId: RUN_2 });
+  await ledger.asProgram(CONTINUE_TRACKS);
   // The 23rd is late and was never read.
   const waivedDays = ['08-20', '11-20', '11-22', '11-23'];
   expect(await waive(orgId, '2026-08-01..2026-11-30')).toEqual(
@@ -84,6 +86,80 @@ test('waives a stored cell that will not become final, and computes the sums of 
   await ledger.asProgram(sql`update losant_usage.coverage set next_read_at = null`);
   expect(await waive(orgId, '2026-11-23')).toEqual(['11-23 device_counts']);
   expect(await ledger.list(totals)).toEqual(['17 0']);
+});
+
+describe('a cell that is due for more than a day', () => {
+  /** Adds a run that started and, if it has, finished an hour later. */
+  const addRun = async (startedAt: string, { isFinished = true } = {}) =>
+    await ledger.asProgram(
+      sql`insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, started_at, finished_at, host,
+          version)
+        values (gen_random_uuid(), ${INSTANCE}, 'scheduled', true, 'partial', ${startedAt},
+          case when ${isFinished} then ${startedAt}::timestamptz + interval '1 hour' end, 'host', '1.0.0')`,
+    );
+  /** Stores four days at noon of the 24th, of which the oldest is final. Nothing is read at the next checkpoints. */
+  const storeDays = async (now: string) => {
+    const days = ['2026-11-20', '2026-11-21', '2026-11-22', '2026-11-23'] as const;
+    const orgId = await ledger.expectDays({ from: days[0], to: days[3] }, DEVICES);
+    await ledger.load(days.map((day) => deviceResponse(orgId, day)));
+    await ledger.setTime(now);
+    return orgId;
+  };
+  beforeEach(() => asOwner(ledger.url, 'delete from losant_usage.runs'));
+  const nothingWaived = 'is fine or will be read again';
+
+  test('can be waived once a run that began after that has ended', async () => {
+    const orgId = await storeDays('2026-11-26T00:00:01.000Z');
+    await expect(waive(orgId, '2026-11-20..2026-11-23')).rejects.toThrow(nothingWaived);
+    await addRun('2026-11-24T23:59:59Z');
+    await addRun('2026-11-25T00:15:00Z', { isFinished: false });
+    await expect(waive(orgId, '2026-11-20..2026-11-23')).rejects.toThrow(nothingWaived);
+    await addRun('2026-11-25T01:15:00Z');
+    expect(await waive(orgId, '2026-11-20..2026-11-23')).toEqual([
+      '11-21 device_counts',
+      '11-22 device_counts',
+      '11-23 device_counts',
+    ]);
+  });
+
+  test('cannot be waived while it has been due for a day only', async () => {
+    const orgId = await storeDays('2026-11-26T00:00:00.000Z');
+    await addRun('2026-11-25T01:15:00Z');
+    await expect(waive(orgId, '2026-11-20..2026-11-23')).rejects.toThrow(nothingWaived);
+  });
+
+  test('can be waived if its instance was retired', async () => {
+    const orgId = await storeDays('2026-11-26T00:00:01.000Z');
+    await ledger.asProgram(sql`update losant_usage.instances set retired_at = now()`);
+    const waivedCells = await waive(orgId, '2026-11-22');
+    await ledger.asProgram(sql`update losant_usage.instances set retired_at = null`);
+    expect(waivedCells).toEqual(['11-22 device_counts']);
+  });
+
+  test('is read next at its next checkpoint ahead, or never again if its track has ended', async () => {
+    const orgId = await storeDays('2026-11-28T00:30:00.000Z');
+    await addRun('2026-11-27T00:15:00Z');
+    await waive(orgId, '2026-11-21');
+    await ledger.asProgram(CONTINUE_TRACKS);
+    expect(await waive(orgId, '2026-11-20..2026-11-23')).toHaveLength(3);
+    expect((await ledger.cells(orgId)).slice(0, 4)).toEqual([
+      '11-20 device_counts final  11-28T00:00',
+      '11-21 device_counts waived waived never',
+      '11-22 device_counts waived waived 11-30T00:00',
+      '11-23 device_counts waived waived 12-01T00:00',
+    ]);
+    await ledger.load([deviceResponse(orgId, '2026-11-22')]);
+    expect((await waivers(orgId)).filter((line) => line.includes('true true'))).toHaveLength(2);
+  });
+});
+
+test('waives a stored cell whose reads fail', async () => {
+  const orgId = await ledger.expectDays({ from: '2026-11-23', to: '2026-11-23' }, DEVICES);
+  await ledger.load([deviceResponse(orgId, '2026-11-23')]);
+  await ledger.load([
+    { ...cellResponse(orgId, 'device_counts', '2026-11-23', failed), sentAtMs: ledger.nowMs + 1 },
+  ]);
+  expect(await waive(orgId, '2026-11-23')).toEqual(['11-23 device_counts']);
 });
 
 test('waives days whose cells no run has created yet, of the streams that it names', async () => {

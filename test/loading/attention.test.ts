@@ -2,12 +2,14 @@ import { expect, it } from 'vitest';
 import { asOwner } from '../support/databases.ts';
 import { createStage, type Stage } from './stage.ts';
 
+const USAGE = ['deviceCounts', 'notebookMinuteCounts', 'payloadCounts', 'payloadCountsBreakdown'];
+
 const readAge = async ({ query }: Stage) =>
   (await query('select attention_at from losant_usage.instances'))[0]?.['attention_at'];
 
 it('a run that stored something refreshes what needs attention, and one that did not leaves it', async () => {
   const stage = await createStage({ orgs: 2 });
-  await stage.platform.control('config', { faults: { kinds: ['too_large'], forever: true } });
+  await stage.platform.control('config', { faults: { kinds: ['too_large'], actions: USAGE, forever: true } });
   await stage.run();
   expect(await readAge(stage)).toBeNull();
   await stage.platform.control('config', { faults: null });

@@ -251,12 +251,13 @@ it('a configured organization that the instance does not know fails the run, eve
   expect(await stage.query('select org_id from losant_usage.organizations')).toEqual([{ org_id: known }]);
 });
 
+const OPTIONS = { orgIds: null, streams: null, force: false, signal: new AbortController().signal };
+
 it('a backfill loads its days and those up to the first run, and force reads stored cells again', async () => {
   const stage = await createStage({ orgs: 2 });
   await stage.run();
   const days = { from: '2026-11-20', to: '2026-11-22' };
-  const options = { orgIds: null, streams: null, force: false, signal: new AbortController().signal };
-  const preview = await previewRun(stage.context(), { ...options, ...BACKFILL });
+  const preview = await previewRun(stage.context(), { ...OPTIONS, ...BACKFILL });
   expect(preview).toMatchObject({ ...days, orgs: 2, cells: 24 });
   const { report } = await stage.run(BACKFILL);
   const rows = { inserted: 24, updated: 0, deleted: 0, unchanged: 0 };
@@ -295,6 +296,32 @@ it('a run of a day that is not expected is an error with a hint; so is one of an
   expect((await stage.run(yesterday)).report.cells).toMatchObject({ planned: 4, loaded: 4 });
   expect((await stage.run(yesterday)).report.cells).toMatchObject({ unchanged: 4 });
   await expect(stage.run({ kind: 'manual', orgIds: ['a'.repeat(24)] })).rejects.toBeInstanceOf(SettingsError);
+});
+
+it('a backfill names what was never tracked, loads the rest, and is not complete', async () => {
+  const stage = await createStage({ orgs: 1 });
+  await stage.run();
+  const unknownId = 'a'.repeat(24);
+  const options = { ...BACKFILL, orgIds: [...stage.orgIds, unknownId], streams: ['device_counts'] };
+  expect((await previewRun(stage.context(), { ...OPTIONS, ...options })).untracked).toEqual([
+    { orgId: unknownId, stream: 'device_counts' },
+  ]);
+  const { report } = await stage.run(options);
+  expect(report).toMatchObject({ status: 'partial', from: '2026-11-20', cells: { planned: 3, loaded: 3 } });
+  const where = { orgId: unknownId, stream: 'device_counts', from: null };
+  expect(report.failures).toMatchObject([{ ...where, code: 'not_tracked' }]);
+});
+
+it('the preview of a backfill has the days up to the next track, and the run reads exactly these', async () => {
+  const stage = await createStage({ orgs: 1 });
+  await stage.run();
+  const early = { kind: 'backfill', range: { from: '2026-11-10', to: '2026-11-12' } } as const;
+  const preview = await previewRun(stage.context(), { ...OPTIONS, ...early });
+  expect(preview).toMatchObject({ from: '2026-11-10', to: '2026-11-22', cells: 4 * 13 });
+  expect((await stage.run(early)).report).toMatchObject({ from: '2026-11-10', cells: { planned: 4 * 13 } });
+  // Wholly past the horizon.
+  const past = { kind: 'backfill', range: { from: '2026-01-10', to: '2026-01-12' } } as const;
+  expect(await previewRun(stage.context(), { ...OPTIONS, ...past })).toMatchObject({ cells: 0 });
 });
 
 // Guarantee (Changes): Foreign triggers, rules or policies on these tables are rejected, and a write that the database

@@ -103,7 +103,6 @@ export const attentionMutants = [
     {
       'A live claim of another process is left alone': ['or d.expires_at <= clock_timestamp())', 'or true)'],
       'A finished digest is not sent again': ['where d.outcome is null and (d.claim_id', 'where (d.claim_id'],
-      'Only what was sent is no longer new': ["outcome === 'sent' ? newItems", 'outcome !== null ? newItems'],
     },
   ),
   plant(

@@ -5,8 +5,10 @@ import { ledgerMutants } from './ledger.ts';
 import { loadingMutants } from './loading.ts';
 import { lockMutants } from './locks.ts';
 import { losantMutants } from './losant.ts';
+import { monthMutants } from './months.ts';
 import { storeMutants } from './store.ts';
 import { streamMutants } from './streams.ts';
+import { trackMutants } from './tracks.ts';
 import { usageMutants } from './usage.ts';
 import { viewMutants } from './views.ts';
 import { workerMutants } from './worker.ts';
@@ -16,11 +18,13 @@ export const MUTANTS = [
   usageMutants,
   streamMutants,
   ledgerMutants,
+  trackMutants,
   storeMutants,
   lockMutants,
   losantMutants,
   loadingMutants,
   billingMutants,
+  monthMutants,
   viewMutants,
   commandMutants,
   workerMutants,

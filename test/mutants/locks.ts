@@ -115,9 +115,9 @@ export const lockMutants = [
   plant(
     { file: 'src/ledger/expected.ts', test: 'test/ledger/lock-order.test.ts' },
     {
-      'Tracks of several streams are locked in the order of their keys': [
-        '    await lockTracks(trx, page);\n',
-        '',
+      'Whoever brings tracks in line with the settings locks their organizations': [
+        '    await lockOrgs(trx, orgIds);\n    await endTracks(trx, sync);',
+        '    await endTracks(trx, sync);',
       ],
     },
   ),

@@ -165,7 +165,7 @@ export const storeMutants = [
     { file: 'src/ledger/expected.ts', test: 'test/views/views.test.ts' },
     {
       'A day is not final while a cell that is expected has not been created': [
-        'await createExpectedCellsOf(trx, page, policy);',
+        'await createExpectedCellsOf(trx, orgIds, { policy });',
         '',
       ],
     },

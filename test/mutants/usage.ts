@@ -218,8 +218,8 @@ export const usageMutants = [
         `('missing', 'waiting', 'in_doubt', 'unavailable')`,
       ],
       'A person cannot waive a stored number that will be read again': [
-        "standing = 'stored' and next_read_at is null",
-        "standing = 'stored'",
+        "c.standing = 'stored' and (c.next_read_at is null or c.failed_reads > 0)",
+        "c.standing = 'stored'",
       ],
     },
   ),

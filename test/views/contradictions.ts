@@ -5,11 +5,11 @@ export const CONTRADICTIONS: Readonly<Record<string, string>> = {
     full join (select * from losant_usage.cells where standing in ('missing', 'in_doubt')) as c
       using (usage_date, org_id, stream, standing)
     where g.org_id is null or c.org_id is null`,
-  'a day has the worst standing of its cells, and is reported only if all of them are': `
+  'a day has the worst standing of its cells that have metrics, and is reported only if all of them are': `
     select * from losant_usage.daily_usage d
     full join (
       select usage_date, org_id, max(standing) as standing, bool_and(is_reported or not is_stored) as is_reported
-      from losant_usage.cells group by usage_date, org_id
+      from losant_usage.cells where stream in (select stream from losant_usage.metrics) group by usage_date, org_id
     ) as c using (usage_date, org_id, standing, is_reported)
     where c is null or d is null or d.is_final <> (standing = 'final')`,
   'each number of a day has the standing of its cell, and is null if that is not stored': `

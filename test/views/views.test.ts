@@ -239,16 +239,16 @@ describe('a month', () => {
         from losant_usage.monthly_usage order by 1, 2`),
     ).toEqual([
       'a1 09 30 11 10 10 0 0 0 missing true false false',
-      'a1 10 31 31 29 28 0 1 0 missing true false false',
-      'a1 11 30 23 20 18 1 1 0 missing false false false',
+      'a1 10 31 31 30 29 0 1 0 in_doubt true false false',
+      'a1 11 30 23 20 19 1 0 0 missing false false false',
       'a2 10 31 17 17 17 0 0 0 final true true true',
       'a2 11 30 23 23 22 0 0 1 in_doubt false false false',
-      'a3 09 30 11 11 11 0 0 0 final true true false',
+      'a3 09 30 11 11 11 0 0 0 final true false false',
       'a3 10 31 31 31 31 0 0 0 final true true true',
       'a3 11 30 9 9 9 0 0 0 final false false false',
       'a4 10 31 4 4 4 0 0 0 final true true true',
       'a4 11 30 23 19 19 0 0 0 missing false false false',
-      'a5 09 30 11 11 11 0 0 0 final true true false',
+      'a5 09 30 11 11 11 0 0 0 final true false false',
       'a5 10 31 31 31 30 1 0 1 waived true false true',
       'a5 11 30 23 23 23 0 0 0 final false false false',
     ]);
@@ -266,19 +266,16 @@ describe('a month', () => {
     ).toEqual([
       '01 11 not_over - - 2026-11-01 2026-11-30',
       'a1 09 missing device_counts 1 2026-09-25 2026-09-25',
-      'a1 09 not_fully_tracked device_counts notebook_minutes payload_sources payload_totals - 2026-09-01 2026-09-30',
+      'a1 09 not_fully_tracked device_counts notebook_minutes payload_sources payload_totals - 2026-09-01 2026-09-19',
       'a1 10 in_doubt payload_totals 1 2026-10-05 2026-10-05',
-      'a1 10 missing payload_hours 1 2026-10-30 2026-10-30',
-      'a1 10 not_fully_tracked payload_hours - 2026-10-01 2026-10-31',
       'a1 10 unavailable payload_sources 1 2026-10-06 2026-10-06',
       'a1 11 missing payload_totals 1 2026-11-20 2026-11-20',
       'a1 11 not_final notebook_minutes payload_totals 2 2026-11-21 2026-11-23',
-      'a1 11 unavailable payload_hours 1 2026-11-22 2026-11-22',
       'a2 11 in_doubt device_counts 1 2026-11-23 2026-11-23',
-      'a3 09 not_fully_tracked device_counts - 2026-09-01 2026-09-30',
-      'a4 11 missing device_counts payload_hours 3 2026-11-20 2026-11-22',
-      'a4 11 not_final device_counts payload_hours 1 2026-11-23 2026-11-23',
-      'a5 09 not_fully_tracked device_counts - 2026-09-01 2026-09-30',
+      'a3 09 not_fully_tracked device_counts - 2026-09-01 2026-09-19',
+      'a4 11 missing device_counts 3 2026-11-20 2026-11-22',
+      'a4 11 not_final device_counts 1 2026-11-23 2026-11-23',
+      'a5 09 not_fully_tracked device_counts - 2026-09-01 2026-09-19',
       'ff 11 not_over - - 2026-11-01 2026-11-30',
     ]);
   });
@@ -302,7 +299,7 @@ test('billing_period_usage covers the billing period of each organization', asyn
         is_over, devices_total, devices_total_max
       from losant_usage.billing_period_usage order by 1`),
   ).toEqual([
-    'a1 2026-10-10 2026-11-09 31 31 29 missing true 31 39',
+    'a1 2026-10-10 2026-11-09 31 31 30 waived true 31 39',
     'a2 2026-10-10 2026-11-09 31 26 26 final true 31 39',
     'a3 2026-10-10 2026-11-09 31 31 31 final true 31 39',
     'a4 2026-10-10 2026-11-09 31 13 13 final true 31 39',
@@ -316,11 +313,9 @@ test('an incomplete list blocks every month of its instance', async () => {
       sql`update losant_usage.instances set list_problem = ${problem} where instance_id = ${OTHER_INSTANCE}`,
     );
   await setProblem('page 2 failed');
-  const blockers = `select to_char(month, 'MM'), detail, remedy from losant_usage.month_blockers
+  const blockers = `select to_char(month, 'MM'), detail, state from losant_usage.month_blockers
     where cause = 'list_incomplete' and instance_id = '${OTHER_INSTANCE}' order by 1`;
-  expect(await rows(blockers)).toEqual(
-    ['09', '10', '11'].map((month) => `${month} page 2 failed losant-usage run`),
-  );
+  expect(await rows(blockers)).toEqual(['09', '10', '11'].map((month) => `${month} page 2 failed blocked`));
   const billable = `select month from losant_usage.monthly_usage
     where is_billable and instance_id = '${OTHER_INSTANCE}'`;
   expect(await rows(billable)).toEqual([]);
@@ -331,14 +326,14 @@ test('a stream whose track has ended no longer blocks the month once a backfill 
   const orgId = ORGS.whole;
   await ledger.asProgram(
     sql`update losant_usage.tracks set last_day = '2026-11-12', next_day = '2026-11-13'
-      where org_id = ${orgId} and stream = 'payload_hours'`,
+      where org_id = ${orgId} and stream = 'notebook_minutes'`,
   );
-  const ended = `delete from losant_usage.coverage where org_id = '${orgId}' and stream = 'payload_hours'
+  const ended = `delete from losant_usage.coverage where org_id = '${orgId}' and stream = 'notebook_minutes'
     and usage_date > '2026-11-12'`;
   await asOwner(ledger.url, asProgram(ended));
   const blocker = `select streams[1], first_day, last_day from losant_usage.month_blockers
     where org_id = '${orgId}' and cause = 'not_fully_tracked' and month = '2026-11-01'`;
-  expect(await rows(blocker)).toEqual(['payload_hours 2026-11-01 2026-11-23']);
+  expect(await rows(blocker)).toEqual(['notebook_minutes 2026-11-13 2026-11-23']);
   const range = { from: '2026-11-01', to: '2026-11-23' };
   await markDaysDue(ledger.writer(), {
     orgIds: [orgId],
@@ -348,27 +343,9 @@ test('a stream whose track has ended no longer blocks the month once a backfill 
     force: false,
   });
   expect(await rows(blocker)).toEqual([]);
-  expect((await ledger.tracks(orgId)).find((track) => track.startsWith('payload_hours'))).toBe(
-    'payload_hours 10-24 11-24 11-23',
+  expect((await ledger.tracks(orgId)).find((track) => track.startsWith('notebook_minutes'))).toBe(
+    'notebook_minutes 09-20 11-24 11-23',
   );
-});
-
-test('days that were added after all tracks had ended do not cover the month', async () => {
-  const orgId = ORGS.foreign;
-  await ledger.asProgram(
-    sql`update losant_usage.tracks set last_day = '2026-09-30', next_day = '2026-10-01' where org_id = ${orgId}`,
-  );
-  const added = `org_id = '${orgId}' and usage_date > '2026-09-30' and usage_date <> '2026-10-15'`;
-  const deletes = ['coverage', 'usage_days'].map(
-    (table) => `delete from losant_usage.${table} where ${added}`,
-  );
-  await asOwner(ledger.url, asProgram(deletes.join(';')));
-  const blockers = `select month, streams[1], first_day, last_day from losant_usage.month_blockers
-    where org_id = '${orgId}' and cause = 'not_fully_tracked' order by 1`;
-  expect(await rows(blockers)).toEqual([
-    '2026-09-01 device_counts 2026-09-01 2026-09-30',
-    '2026-10-01 - 2026-10-01 2026-10-31',
-  ]);
 });
 
 // Guarantee (Missing numbers): A day is not final while a cell that is expected has not been created.

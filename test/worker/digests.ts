@@ -29,7 +29,9 @@ export function useDigests() {
   const ledger = useFreshLedger(`${TODAY}T07:30:00.000Z`);
   /** The texts of the messages that arrived, and how the receiver responds to each, counted from 1. */
   const messages: string[] = [];
-  const receiver = { respond: (response: ServerResponse, _number: number) => void response.end() };
+  const receiver: { respond: (response: ServerResponse, number: number) => void } = {
+    respond: (response) => void response.end(),
+  };
   let server: TestServer;
 
   beforeAll(async () => {

@@ -1,0 +1,243 @@
+/** The state of a month, and whether it is final. */
+import { sql } from 'kysely';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { useBooks } from '../billing/books.ts';
+import { cellResponse, INSTANCE, useLedger } from '../ledger/ledger.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { asOwner } from '../support/databases.ts';
+import { devices, POLICY, report } from '../usage/cells.ts';
+
+const NOW = '2026-11-10T12:00:00.000Z';
+const [FIRST, LAST] = ['2026-10-30', '2026-10-31'];
+const ledger = useLedger(NOW);
+let orgId: string;
+
+/** An organization that was created for the last two days of October, which are final. */
+beforeEach(async () => {
+  await ledger.clear();
+  await ledger.setTime(NOW);
+  orgId = await ledger.createOrg({ createdOn: FIRST });
+  await setInstance(`policy = '${JSON.stringify(POLICY)}', collected_from = null, retired_at = null,
+    list_problem = null`);
+  await ledger.expectDays({ from: FIRST, to: LAST }, ['device_counts'], orgId);
+  const response = report(devices(1, 0, 17));
+  await ledger.load([FIRST, LAST].map((day) => cellResponse(orgId, 'device_counts', day, response)));
+});
+
+const set = (table: string, assignments: string, where = 'true') =>
+  ledger.asProgram(sql.raw(`update losant_usage.${table} set ${assignments} where ${where}`));
+const setInstance = (assignments: string) => set('instances', assignments);
+const setLastDay = (assignments: string) => set('coverage', assignments, `usage_date = '${LAST}'`);
+/** Makes the last day a stored number that is read again at an instant. */
+const readLastDayAt = (at: string | null) => () =>
+  setLastDay(`standing = 'stored', next_read_at = ${at === null ? 'null' : `'${at}'`}`);
+const loseLastDay = () =>
+  setLastDay(
+    "standing = 'missing', is_stored = false, reason = 'timeout', next_read_at = '2026-11-10T13:00Z'",
+  );
+/** Compares the devices of the last day with a total of Losant's, which is null if it was not read yet. */
+const compareWith = (total: number | null) => async () => {
+  await setInstance("new_orgs_from = '2026-10-01'");
+  const readAt = total === null ? null : '2026-11-09';
+  await ledger.asProgram(
+    sql`update losant_usage.instance_totals set quantity = 17, last_read_at = now()`,
+    sql`update losant_usage.instance_totals set quantity = ${total}, last_read_at = ${readAt}
+      where usage_date = ${LAST}`,
+    sql`update losant_usage.instance_totals set our_sum = null`,
+    sql`select losant_usage_internal.compute_our_sums(${INSTANCE})`,
+    sql`update losant_usage.instance_totals set quantity = our_sum
+      where metric <> 'devices_total' or usage_date <> ${LAST}`,
+  );
+};
+const collectFrom = (day: string) => () => setInstance(`collected_from = '${day}'`);
+const beginADayEarlier = () => set('organizations', "created_on = '2026-10-29'");
+const retire = () => setInstance('retired_at = now()');
+const incompleteList = () => setInstance("list_problem = 'page 2 failed'");
+
+type Case = readonly [state: string, name: string, ...acts: readonly (() => Promise<unknown>)[]];
+const CASES: readonly Case[] = [
+  ['ready -', 'nothing keeps it from being closed'],
+  ['settling not_final', 'a cell is read again', readLastDayAt('2026-11-11T00:00Z')],
+  ['settling not_final', 'a cell has been due for a day', readLastDayAt('2026-11-09T12:00:01Z')],
+  ['blocked not_final', 'a cell has been due for more than a day', readLastDayAt('2026-11-09T11:59:59Z')],
+  ['blocked not_final', 'a stored cell is not read again', readLastDayAt(null)],
+  ['blocked missing', 'a number is missing, although it is read again', loseLastDay],
+  ['settling not_reconciled', 'a total is still to be read', compareWith(null)],
+  ['blocked not_reconciled', 'a total differs', compareWith(18)],
+  ['blocked not_reconciled', 'nobody reads the total of a retired instance', compareWith(null), retire],
+  ['blocked list_incomplete', 'the list of organizations is incomplete', incompleteList],
+  [
+    'partly_collected not_fully_tracked',
+    'a day before the first run was not tracked',
+    beginADayEarlier,
+    collectFrom(FIRST),
+  ],
+  ['blocked not_fully_tracked', 'a later day was not tracked', beginADayEarlier, collectFrom('2026-10-29')],
+  ['blocked not_fully_tracked', 'nobody knows the day of the first run', beginADayEarlier],
+  [
+    'settling not_final,not_fully_tracked',
+    'both settle and were not tracked',
+    beginADayEarlier,
+    collectFrom(FIRST),
+    readLastDayAt('2026-11-11T00:00Z'),
+  ],
+  [
+    'blocked list_incomplete,not_final',
+    'one cause settles and another does not',
+    incompleteList,
+    readLastDayAt('2026-11-11T00:00Z'),
+  ],
+];
+
+const months = () =>
+  ledger.list(
+    sql`select state, array_to_string(causes, ',') from losant_usage.months where month = '2026-10-01'`,
+  );
+
+test.for(CASES)('a month is %s: %s', async ([expected, , ...acts]) => {
+  for (const act of acts) await act();
+  expect(await months()).toEqual([expected]);
+});
+
+test('a month is in progress until it has ended, whatever blocks it', async () => {
+  await incompleteList();
+  const [current] = await ledger.list(sql`select state, causes from losant_usage.months order by month desc`);
+  expect(current).toBe('in_progress -');
+});
+
+test('the last day of a month settles before the first run of the next one', async () => {
+  await ledger.setTime('2026-11-01T00:10:00.000Z');
+  await set('tracks', `last_day = null, next_day = '${LAST}'`);
+  await ledger.asProgram(sql`update losant_usage.coverage set standing = 'final'`);
+  await asOwner(ledger.url, asProgram(`delete from losant_usage.coverage where usage_date = '${LAST}'`));
+  expect(await months()).toEqual(['settling not_final']);
+});
+
+test('orgs_blocked counts organizations that somebody has to look at', async () => {
+  const orgsBlocked = () =>
+    ledger.list(sql`select orgs_blocked from losant_usage.months where month = '2026-10-01'`);
+  await readLastDayAt('2026-11-11T00:00Z')();
+  expect(await orgsBlocked()).toEqual(['0']);
+  await loseLastDay();
+  expect(await orgsBlocked()).toEqual(['1']);
+});
+
+describe('a month of an organization is final', () => {
+  const isFinal = () =>
+    ledger.list(
+      sql`select is_final, standing, is_billable from losant_usage.monthly_usage where month = '2026-10-01'`,
+    );
+
+  test('if it has ended, all days were tracked and every number is final', async () => {
+    expect(await isFinal()).toEqual(['true final true']);
+  });
+
+  test('not if a day was not tracked', async () => {
+    await beginADayEarlier();
+    expect(await isFinal()).toEqual(['false final false']);
+  });
+
+  test('not if a number is waived', async () => {
+    await setLastDay("standing = 'waived', reason = 'waived'");
+    expect(await isFinal()).toEqual(['false waived true']);
+  });
+});
+
+describe('a remedy', () => {
+  const remedy = async () => {
+    const [lines = ''] = await ledger.list(
+      sql`select remedy from losant_usage.month_blockers where month = '2026-10-01'`,
+    );
+    return lines.replaceAll(orgId, 'ORG').replaceAll(INSTANCE, 'ME').split('\n');
+  };
+  const WAIVE = [
+    'to accept what remains:',
+    'losant-usage waive --org ORG --day 2026-10-31..2026-10-31 --stream device_counts --reason TEXT',
+  ];
+  const CLOSE = [
+    'to accept what remains, use the last command that this prints:',
+    'losant-usage close --month 2026-10 --instance ME --dry-run',
+  ];
+
+  test('says when the last of the cells is due, and accepts nothing that is read in time', async () => {
+    await readLastDayAt('2026-11-11T00:00Z')();
+    expect(await remedy()).toEqual([
+      'the last of these cells is due at 2026-11-11 00:00 UTC; then:',
+      'losant-usage run',
+    ]);
+  });
+
+  test('accepts cells that were not read in time, or whose reads fail', async () => {
+    await readLastDayAt('2026-11-09T11:59:59Z')();
+    expect(await remedy()).toEqual(['losant-usage run', ...WAIVE]);
+    await setLastDay("next_read_at = '2026-11-10T14:00Z', failed_reads = 1, reason = 'timeout'");
+    expect(await remedy()).toEqual([
+      'the last of these cells is due at 2026-11-10 14:00 UTC; then:',
+      'losant-usage run',
+      ...WAIVE,
+    ]);
+  });
+
+  test('loads what is missing, says when it is tried again, and accepts it', async () => {
+    await loseLastDay();
+    expect(await remedy()).toEqual([
+      'losant-usage backfill --org ORG --from 2026-10-31 --to 2026-10-31',
+      'what remains is read again by 2026-11-10 13:00 UTC',
+      ...WAIVE,
+    ]);
+  });
+
+  test.each([
+    ['whose organization was deleted', 'organizations', "deleted_on = '2026-11-01'"],
+    ['whose instance was retired', 'instances', 'retired_at = now()'],
+  ])('only accepts cells %s', async (_, table, assignments) => {
+    await loseLastDay();
+    await setLastDay('next_read_at = null');
+    await set(table, assignments);
+    expect(await remedy()).toEqual(['these days can no longer be read', ...WAIVE]);
+  });
+
+  test('only accepts days past the horizon, and loads those inside it', async () => {
+    await set('organizations', "created_on = '2026-10-25'");
+    await ledger.setTime('2027-01-26T12:00:00.000Z');
+    const [first, ...acceptance] = await remedy();
+    expect(first).toBe('losant-usage backfill --org ORG --from 2026-10-28 --to 2026-10-29');
+    expect(acceptance).toEqual(CLOSE);
+    await ledger.setTime('2027-02-05T12:00:00.000Z');
+    expect(await remedy()).toEqual(['these days can no longer be read', ...CLOSE]);
+  });
+
+  test('reads both streams of a comparison again, and accepts a difference that stays', async () => {
+    await compareWith(18)();
+    await set(
+      'instance_totals',
+      "counterpart = 'payload_hours', orgs_differing = 1",
+      `usage_date = '${LAST}'`,
+    );
+    expect(await remedy()).toEqual([
+      'runs compare these days again once a day; to do so now:',
+      'losant-usage backfill --force --from 2026-10-31 --to 2026-10-31 --stream device_counts --stream payload_hours',
+      'losant-usage reconcile --from 2026-10-31 --to 2026-10-31',
+      ...CLOSE,
+    ]);
+  });
+});
+
+describe('a closed month', () => {
+  const books = useBooks();
+  const state = async () =>
+    await books.list(sql`select state, orgs_to_adjust, lines_to_adjust, lines_unsettled from losant_usage.months
+      where month = '2026-03-01'`);
+
+  test('needs an adjustment once a number that differs is settled', async () => {
+    const org = await books.addOrg({ from: '2026-03-10', to: '2026-03-11' });
+    await books.addCells({ orgId: org, from: '2026-03-10', to: '2026-03-11' });
+    await books.close('2026-03');
+    expect(await state()).toEqual(['closed 0 0 0']);
+    await books.restate(org, '2026-03-11', { old: { devices_created: 4 }, numbers: { devices_created: 9 } });
+    await books.setStanding(org, '2026-03-11', 'in_doubt');
+    expect(await state()).toEqual(['closed 0 0 2']);
+    await books.setStanding(org, '2026-03-11', 'final');
+    expect(await state()).toEqual(['needs_adjustment 1 1 0']);
+  });
+});
