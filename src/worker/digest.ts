@@ -119,9 +119,9 @@ export class DigestTimer {
     this.#pending = null;
   }
 
-  /** Refreshes under the lease. If a run has it, that run refreshes when it ends. */
+  /** Refreshes under the lease. If a run has it, that run refreshes. A failure leaves the table with its age. */
   async #refresh(instanceId: string, day: UsageDay): Promise<void> {
-    const { handle, newId, host } = this.#options;
+    const { handle, logger, newId, host } = this.#options;
     try {
       const lease = await acquireLease(handle.db, { instanceId, runId: newId(), host });
       try {
@@ -130,7 +130,8 @@ export class DigestTimer {
         await releaseLease(handle.db, lease);
       }
     } catch (error) {
-      if (!(error instanceof BusyError)) throw error;
+      if (error instanceof BusyError) return;
+      logger.warn({ instance_id: instanceId, err: error }, 'could not refresh what needs attention');
     }
   }
 

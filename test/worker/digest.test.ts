@@ -250,6 +250,23 @@ test('a time that a change of clocks skips is the next instant that exists', asy
   expect(await digests()).toEqual(['Main 2026-03-29 nothing_new -']);
 });
 
+test('a refresh that fails does not hold up the digest', async () => {
+  await lack('Kestrel');
+  await createTimer({ notify: null }).check();
+  await asOwner(
+    ledger.url,
+    'alter table losant_usage.instances add constraint blocked check (attention_at is null) not valid',
+  );
+  const timer = createTimer();
+  await timer.checkFor(1);
+  await asOwner(ledger.url, 'alter table losant_usage.instances drop constraint blocked');
+  expect(messages[0]).toContain('Data missing: Kestrel');
+  expect(timer.logged.map(({ msg }) => msg)).toEqual([
+    'could not refresh what needs attention',
+    'digest sent',
+  ]);
+});
+
 test('without a receiver the table is refreshed once a day, and nothing is sent', async () => {
   const readAge = async () =>
     await ledger.list(sql`select attention_at from losant_usage.instances where instance_id = ${INSTANCE}`);
