@@ -96,7 +96,8 @@ where c.stream = r.stream and c.org_id = r.org_id and c.usage_date = r.usage_dat
 insert into losant_usage.instance_totals (instance_id, usage_date, metric)
 select '5c0000000000000000000001', current_date - age, m.metric
 from generate_series(1, :days) as age, losant_usage.metrics m;
-select losant_usage_internal.compute_our_sums('5c0000000000000000000001');
+select losant_usage_internal.compute_our_sums('5c0000000000000000000001', current_date - age)
+from generate_series(1, :days) as age;
 update losant_usage.instance_totals
 set quantity = our_sum, last_read_at = (usage_date + 8)::timestamp at time zone 'UTC';
 

@@ -1,5 +1,5 @@
 -- Losant's control totals of the instance by day, our sums, and the sums of counterparts, which count the same payloads
--- in another stream. Nothing here changes usage.
+-- in another stream. A row exists for every day and metric of a cell. Nothing here changes usage.
 
 create table losant_usage.instance_totals (
   instance_id text collate "C" not null references losant_usage.instances,
@@ -20,102 +20,241 @@ create table losant_usage.instance_totals (
 create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.instance_totals
   execute function losant_usage_internal.reject_write('losant-usage run reads Losant''s totals');
 
--- Fills the sums that a load has invalidated, newest days first, and returns how many there were. A run ends with it,
--- and a waiver. A metric is compared with its counterpart where both are stored and settled. The CTEs are materialized
--- because in a first run the planner takes the days for empty, and would compute them for each row of a join.
-create function losant_usage_internal.compute_our_sums(p_instance_id text, max_days integer default null)
-returns integer language sql set search_path = pg_catalog, pg_temp as $$
-  with days as (
-    select distinct t.usage_date from losant_usage.instance_totals t
-    where t.instance_id = p_instance_id and t.our_sum is null
-    order by t.usage_date desc limit max_days
-  ),
-  metric_sums as materialized (
-    select d.usage_date, m.metric, sum(n.value::bigint) as our_sum, count(*)::integer as orgs_summed
-    from days
-    join losant_usage.usage_days d on d.usage_date = days.usage_date
-    join losant_usage.organizations o on o.org_id = d.org_id and o.instance_id = p_instance_id
-    cross join lateral jsonb_each_text(to_jsonb(d)
-      - array['payload_sources', 'hours_billable_count', 'hours_all_count', 'hours_all_bytes']) as n (metric, value)
-    join losant_usage.metrics m on m.metric = n.metric
-    where n.value is not null
-    group by d.usage_date, m.metric
-  ),
-  unsettled_counts as materialized (
-    select c.usage_date, c.stream, count(*)::integer as orgs
-    from days
-    join losant_usage.coverage c on c.usage_date = days.usage_date and c.standing not in ('final', 'waived')
-    join losant_usage.organizations o on o.org_id = c.org_id and o.instance_id = p_instance_id
-    group by c.usage_date, c.stream
-  ),
-  settled_streams as (
-    select c.usage_date, c.org_id, bool_or(c.stream = 'payload_totals') as has_totals,
-      bool_or(c.stream = 'payload_sources') as has_sources, 
-      -- Whoever waives hours accepts that they are not those of the totals.
-      bool_or(c.stream = 'payload_hours' and c.standing = 'final') as has_hours
-    from days
-    join losant_usage.coverage c on c.usage_date = days.usage_date and c.is_stored
-      and c.standing in ('final', 'waived') and c.stream in ('payload_totals', 'payload_sources', 'payload_hours')
-    join losant_usage.organizations o on o.org_id = c.org_id and o.instance_id = p_instance_id
-    group by c.usage_date, c.org_id
-  ),
-  counterpart_sums as materialized (
-    select s.usage_date, p.metric, p.counterpart, sum(p.counterpart_quantity) as counterpart_sum,
-      sum(p.quantity) as counterpart_own_sum,
-      count(*) filter (where p.quantity <> p.counterpart_quantity)::integer as orgs_differing
-    from settled_streams s
-    join losant_usage.usage_days d on d.usage_date = s.usage_date and d.org_id = s.org_id
-    cross join lateral (values
-      ('payload_source_count', 'payload_totals', s.has_totals and s.has_sources, d.payload_source_count,
-        d.payload_all_count::numeric),
-      ('payload_billable_count', 'payload_hours', s.has_totals and s.has_hours, d.payload_billable_count,
-        (select sum(n) from unnest(d.hours_billable_count) as n)),
-      ('payload_all_count', 'payload_hours', s.has_totals and s.has_hours, d.payload_all_count,
-        (select sum(n) from unnest(d.hours_all_count) as n)),
-      ('payload_all_bytes', 'payload_hours', s.has_totals and s.has_hours, d.payload_all_bytes,
-        (select sum(n) from unnest(d.hours_all_bytes) as n))
-    ) as p (metric, counterpart, are_settled, quantity, counterpart_quantity)
-    where p.are_settled
-    group by s.usage_date, p.metric, p.counterpart
-  ),
-  org_counts as materialized (
-    select days.usage_date, count(*)::integer as orgs
-    from days
-    join losant_usage.organizations o on o.instance_id = p_instance_id
-      and (o.created_on is null or o.created_on <= days.usage_date)
-      and (o.deleted_on is null or o.deleted_on >= days.usage_date)
-    group by days.usage_date
-  ),
-  updated_totals as (
-    update losant_usage.instance_totals t set
-      our_sum = coalesce(s.our_sum, 0), orgs_summed = coalesce(s.orgs_summed, 0), orgs_unsettled = coalesce(u.orgs, 0),
-      orgs_expected = coalesce(o.orgs, 0), counterpart = p.counterpart, counterpart_sum = p.counterpart_sum,
-      counterpart_own_sum = p.counterpart_own_sum, orgs_differing = p.orgs_differing
-    from losant_usage.instance_totals k
-    join days on days.usage_date = k.usage_date
-    join losant_usage.metrics m on m.metric = k.metric
-    left join metric_sums s on s.usage_date = k.usage_date and s.metric = k.metric
-    left join unsettled_counts u on u.usage_date = k.usage_date and u.stream = m.stream
-    left join counterpart_sums p on p.usage_date = k.usage_date and p.metric = k.metric
-    left join org_counts o on o.usage_date = k.usage_date
-    where k.instance_id = p_instance_id and k.our_sum is null
-      and t.instance_id = k.instance_id and t.usage_date = k.usage_date and t.metric = k.metric
-    returning true
-  )
-  select count(*)::integer from updated_totals
+-- Whether an organization with these dates counts as existing on a day; an unknown date is no bound.
+create function losant_usage_internal.existed_on(created_on date, deleted_on date, day date) returns boolean
+language sql immutable parallel safe
+return (created_on <= day) is not false and (deleted_on >= day) is not false;
+
+-- The sums of a day. Functions instead of views: each is computed once, before it is joined. As part of a larger query
+-- the planner would repeat them for every row of a table that it takes for empty, as in a first run.
+
+-- Our sum of each metric, over the organizations that have it. The numbers of a stream are stored together.
+create function losant_usage_internal.metric_sums(p_instance_id text, day date)
+returns table (metric text, our_sum numeric, orgs_summed integer)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select m.metric, coalesce(m.our_sum, 0), m.orgs::integer
+  from (
+    select count(d.devices_total) as device_orgs, count(d.notebook_minutes) as notebook_orgs,
+      count(d.payload_all_count) as total_orgs, count(d.payload_source_count) as source_orgs,
+      sum(d.devices_created) as devices_created, sum(d.devices_deleted) as devices_deleted,
+      sum(d.devices_total) as devices_total, sum(d.notebook_minutes) as notebook_minutes,
+      sum(d.notebook_completed) as notebook_completed, sum(d.notebook_canceled) as notebook_canceled,
+      sum(d.notebook_errored) as notebook_errored, sum(d.notebook_timeout) as notebook_timeout,
+      sum(d.payload_billable_count) as payload_billable_count, sum(d.payload_all_count) as payload_all_count,
+      sum(d.payload_all_bytes) as payload_all_bytes, sum(d.payload_source_count) as payload_source_count
+    from losant_usage.usage_days d join losant_usage.organizations o on o.org_id = d.org_id
+    where d.usage_date = day and o.instance_id = p_instance_id
+  ) as s
+  cross join lateral (values
+    ('devices_created', s.devices_created, s.device_orgs),
+    ('devices_deleted', s.devices_deleted, s.device_orgs),
+    ('devices_total', s.devices_total, s.device_orgs),
+    ('notebook_minutes', s.notebook_minutes, s.notebook_orgs),
+    ('notebook_completed', s.notebook_completed, s.notebook_orgs),
+    ('notebook_canceled', s.notebook_canceled, s.notebook_orgs),
+    ('notebook_errored', s.notebook_errored, s.notebook_orgs),
+    ('notebook_timeout', s.notebook_timeout, s.notebook_orgs),
+    ('payload_billable_count', s.payload_billable_count, s.total_orgs),
+    ('payload_all_count', s.payload_all_count, s.total_orgs),
+    ('payload_all_bytes', s.payload_all_bytes, s.total_orgs),
+    ('payload_source_count', s.payload_source_count, s.source_orgs)
+  ) as m (metric, our_sum, orgs)
 $$;
+
+-- The number of cells of each stream that are not settled.
+create function losant_usage_internal.unsettled_counts(p_instance_id text, day date)
+returns table (stream text, orgs integer)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select c.stream, count(*)::integer
+  from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
+  where c.usage_date = day and c.standing not in ('final', 'waived') and o.instance_id = p_instance_id
+  group by c.stream
+$$;
+
+-- The streams that count the payloads of a metric once more.
+create view losant_usage_internal.counterparts (metric, stream) as values
+  ('payload_source_count', 'payload_totals'), ('payload_billable_count', 'payload_hours'),
+  ('payload_all_count', 'payload_hours'), ('payload_all_bytes', 'payload_hours');
+
+-- The sum of each metric and that of its counterpart, over the organizations of which both are stored and settled.
+-- Hours that were waived are not compared.
+create function losant_usage_internal.counterpart_sums(p_instance_id text, day date)
+returns table (metric text, counterpart text, counterpart_own_sum numeric, counterpart_sum numeric,
+  orgs_differing integer)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select m.metric, p.stream, sum(n.quantity), sum(n.counterpart_quantity),
+    count(*) filter (where n.quantity <> n.counterpart_quantity)::integer
+  from (
+    select c.org_id, array_agg(c.stream) as streams
+    from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
+    where c.usage_date = day and c.is_stored and o.instance_id = p_instance_id
+      and (c.standing = 'final' or (c.standing = 'waived' and c.stream <> 'payload_hours'))
+    group by c.org_id
+  ) as s
+  join losant_usage.usage_days d on d.usage_date = day and d.org_id = s.org_id
+  cross join lateral (values
+    ('payload_source_count', d.payload_source_count, d.payload_all_count::numeric),
+    ('payload_billable_count', d.payload_billable_count, (select sum(h) from unnest(d.hours_billable_count) as h)),
+    ('payload_all_count', d.payload_all_count, (select sum(h) from unnest(d.hours_all_count) as h)),
+    ('payload_all_bytes', d.payload_all_bytes, (select sum(h) from unnest(d.hours_all_bytes) as h))
+  ) as n (metric, quantity, counterpart_quantity)
+  join losant_usage.metrics m on m.metric = n.metric and m.stream = any (s.streams)
+  join losant_usage_internal.counterparts p on p.metric = n.metric and p.stream = any (s.streams)
+  group by m.metric, p.stream
+$$;
+
+-- Computes the sums of a day; a run ends with it, and a waiver. Whoever changes a cell invalidates its sums in the same
+-- transaction, and holds their rows until it ends. So the rows are locked first, and the cells are read by a second
+-- statement, which sees what was committed while the first one waited.
+create function losant_usage_internal.compute_our_sums(p_instance_id text, day date) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  perform from losant_usage.instance_totals t where t.instance_id = p_instance_id and t.usage_date = day
+  order by t.metric for update;
+  update losant_usage.instance_totals t set
+    our_sum = s.our_sum, orgs_summed = s.orgs_summed, orgs_unsettled = coalesce(u.orgs, 0),
+    orgs_expected = (
+      select count(*) from losant_usage.organizations o
+      where o.instance_id = p_instance_id and losant_usage_internal.existed_on(o.created_on, o.deleted_on, day)
+    ),
+    counterpart = p.counterpart, counterpart_sum = p.counterpart_sum, counterpart_own_sum = p.counterpart_own_sum,
+    orgs_differing = p.orgs_differing
+  from losant_usage.metrics m
+  join losant_usage_internal.metric_sums(p_instance_id, day) as s on s.metric = m.metric
+  left join losant_usage_internal.unsettled_counts(p_instance_id, day) as u on u.stream = m.stream
+  left join losant_usage_internal.counterpart_sums(p_instance_id, day) as p on p.metric = m.metric
+  where t.instance_id = p_instance_id and t.usage_date = day and t.metric = m.metric;
+end
+$$;
+
+-- The streams from whose cells a sum is computed.
+create view losant_usage_internal.sum_streams as
+select metric, stream from losant_usage.metrics
+union all
+select metric, stream from losant_usage_internal.counterparts;
+
+-- Sets the sums of these instances, days and streams to null, for the end of the run to compute. The upsert locks each
+-- row, in the order of the keys, even if its sum is null already: otherwise a computation that began before this change
+-- could write the old sum over the null. And it decides by the locked row, not by its snapshot.
+create function losant_usage_internal.invalidate_sums(instance_ids text[], days date[], streams text[]) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+  insert into losant_usage.instance_totals as t (instance_id, usage_date, metric)
+  select distinct e.instance_id, e.usage_date, e.metric
+  from unnest(instance_ids, days, streams) as k (instance_id, usage_date, stream)
+  join losant_usage_internal.sum_streams s on s.stream = k.stream
+  join losant_usage.instance_totals e
+    on e.instance_id = k.instance_id and e.usage_date = k.usage_date and e.metric = s.metric
+  order by e.instance_id, e.usage_date, e.metric
+  on conflict (instance_id, usage_date, metric) do update set our_sum = null where t.our_sum is not null
+$$;
+
+create function losant_usage_internal.invalidate_sums_of_new_cells() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  perform losant_usage_internal.invalidate_sums(
+    array_agg(k.instance_id), array_agg(k.usage_date), array_agg(k.stream))
+  from (
+    select distinct c.usage_date, c.stream,
+      (select o.instance_id from losant_usage.organizations o where o.org_id = c.org_id) as instance_id
+    from new_cells c
+  ) as k;
+  return null;
+end
+$$;
+create trigger invalidate_sums after insert on losant_usage.coverage referencing new table as new_cells
+  for each statement execute function losant_usage_internal.invalidate_sums_of_new_cells();
+
+-- Invalidates the sums of cells that have other numbers, or became settled or unsettled. Control totals of other
+-- numbers are due again.
+create function losant_usage_internal.invalidate_sums_of_changed_cells() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  perform losant_usage_internal.invalidate_sums(
+    array_agg(k.instance_id), array_agg(k.usage_date), array_agg(k.stream))
+  from (
+    select distinct c.usage_date, c.stream,
+      (select o.instance_id from losant_usage.organizations o where o.org_id = c.org_id) as instance_id
+    from (
+      select usage_date, org_id, stream, revision, is_stored, standing in ('final', 'waived') from new_cells
+      except
+      select usage_date, org_id, stream, revision, is_stored, standing in ('final', 'waived') from old_cells
+    ) as c
+  ) as k;
+  -- The rows are locked already.
+  update losant_usage.instance_totals t set last_read_at = null
+  from (
+    select distinct c.usage_date, c.stream,
+      (select o.instance_id from losant_usage.organizations o where o.org_id = c.org_id) as instance_id
+    from (
+      select usage_date, org_id, stream, revision from new_cells
+      except
+      select usage_date, org_id, stream, revision from old_cells
+    ) as c
+  ) as k
+  join losant_usage.metrics m on m.stream = k.stream
+  where t.instance_id = k.instance_id and t.usage_date = k.usage_date and t.metric = m.metric
+    and t.last_read_at is not null;
+  return null;
+end
+$$;
+-- Triggers fire in the order of their names: this one follows roll_up_days, because days are locked before sums.
+create trigger then_invalidate_sums after update on losant_usage.coverage
+  referencing old table as old_cells new table as new_cells
+  for each statement execute function losant_usage_internal.invalidate_sums_of_changed_cells();
+
+-- A new organization counts among those that are expected from its creation on.
+create function losant_usage_internal.invalidate_sums_of_new_orgs() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  perform losant_usage_internal.invalidate_sums(
+    array_agg(t.instance_id), array_agg(t.usage_date), array_agg(m.stream))
+  from losant_usage.instance_totals t join losant_usage.metrics m on m.metric = t.metric
+  where exists (
+    select from new_orgs n where n.instance_id = t.instance_id
+      and losant_usage_internal.existed_on(n.created_on, n.deleted_on, t.usage_date)
+  );
+  return null;
+end
+$$;
+create trigger invalidate_sums_of_new_orgs after insert on losant_usage.organizations
+  referencing new table as new_orgs
+  for each statement execute function losant_usage_internal.invalidate_sums_of_new_orgs();
+
+-- Invalidates the sums of the days on which an organization existed in an instance either before or after the change:
+-- the days between two dates, or all days in both instances of a transfer.
+create function losant_usage_internal.invalidate_sums_of_changed_orgs() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  perform losant_usage_internal.invalidate_sums(
+    array_agg(t.instance_id), array_agg(t.usage_date), array_agg(m.stream))
+  from old_orgs o
+  join new_orgs n on n.org_id = o.org_id
+    and (n.instance_id, n.created_on, n.deleted_on) is distinct from (o.instance_id, o.created_on, o.deleted_on)
+  join losant_usage.instance_totals t on t.instance_id in (o.instance_id, n.instance_id)
+  join losant_usage.metrics m on m.metric = t.metric
+  where (t.instance_id = o.instance_id
+      and losant_usage_internal.existed_on(o.created_on, o.deleted_on, t.usage_date))
+    <> (t.instance_id = n.instance_id
+      and losant_usage_internal.existed_on(n.created_on, n.deleted_on, t.usage_date));
+  return null;
+end
+$$;
+create trigger invalidate_sums_of_changed_orgs after update on losant_usage.organizations
+  referencing old table as old_orgs new table as new_orgs
+  for each statement execute function losant_usage_internal.invalidate_sums_of_changed_orgs();
 
 -- Comparisons with their outcome. Only rows with may_differ can block a month; for the others the outcome need not
 -- be computed.
 create view losant_usage_internal.comparisons as
 select t.instance_id, t.usage_date, losant_usage_internal.month_of(t.usage_date) as month, m.stream, m.metric, m.unit,
-  m.kind, i.control_totals, (t.our_sum = t.quantity) is not true or t.orgs_differing > 0 as may_differ, r.*
+  m.kind, i.control_totals, f.final_at,
+  (t.our_sum = t.quantity) is not true or t.orgs_differing > 0 as may_differ, r.*
 from losant_usage.instance_totals t
 join losant_usage.metrics m on m.metric = t.metric
 join losant_usage.instances i on i.instance_id = t.instance_id
 cross join lateral (
   select ((t.usage_date + 1)::timestamp + (i.policy ->> 'finalAfterHours')::integer * interval '1 hour')
-    at time zone 'UTC' as final_at
+    at time zone 'UTC' as final_at, losant_usage_internal.today() - (i.policy ->> 'horizonDays')::integer as horizon
 ) as f
 cross join lateral (
   select 'losant' as compared_with, t.our_sum as quantity, t.quantity::numeric as total,
@@ -127,9 +266,11 @@ cross join lateral (
       when t.orgs_summed < t.orgs_expected then 'orgs_missing'
       when t.quantity is null and t.last_read_at >= f.final_at then 'omitted'
       when t.quantity is null and i.totals_problem is not null then 'refused'
-      when t.quantity is null then 'not_read'
       when t.our_sum = t.quantity then 'equal'
-      when t.last_read_at >= f.final_at is not true then 'total_not_final'
+      -- It is no longer requested.
+      when t.usage_date < f.horizon and (t.last_read_at >= f.final_at) is not true then 'past_horizon'
+      when t.quantity is null then 'not_read'
+      when (t.last_read_at >= f.final_at) is not true then 'total_not_final'
       -- It is not documented whether Losant's total includes an organization that was deleted since.
       when exists (select from losant_usage.organizations o where o.instance_id = t.instance_id
         and o.deleted_on between t.usage_date and (t.last_read_at at time zone 'UTC')::date) then 'organization_deleted'
@@ -157,7 +298,7 @@ comment on column losant_usage.instance_totals.counterpart_sum is 'Sum of the co
 comment on column losant_usage.instance_totals.orgs_expected is 'Organizations that existed on the day (count).';
 comment on column losant_usage.instance_totals.orgs_summed is 'Organizations in our sum (count).';
 comment on column losant_usage.instance_totals.orgs_unsettled is 'Organizations whose cell is not settled (count).';
-comment on column losant_usage.instance_totals.our_sum is 'Our sum over the organizations; null from a change until the end of the run that made it.';
+comment on column losant_usage.instance_totals.our_sum is 'Our sum over the organizations; null from a change of a cell or organization until the end of the run that made it.';
 comment on view losant_usage.reconciliation is 'Our sums compared with control totals (compared_with = losant) and with counterpart streams, by instance, day and metric. Source: instance_totals.';
 comment on column losant_usage.reconciliation.compared_with is 'losant for the control total, otherwise the counterpart stream.';
 comment on column losant_usage.reconciliation.orgs_missing is 'Organizations that existed on the day but are not in our sum (count); null for a counterpart.';

@@ -74,9 +74,12 @@ create table losant_usage.statement_files (
   name text not null check (name in ('totals.csv', 'lines.csv', 'sources.csv', 'days.csv', 'cells.csv',
     'revisions.csv', 'waivers.csv', 'blockers.csv', 'pack-checks.sql', 'manifest.json.sig')),
   part integer not null,
-  content_gzip bytea not null,
+  content bytea not null,
   primary key (statement_id, name, part)
 );
+
+-- Hashes and IDs hardly shrink, and compressing them takes six times as long as storing them.
+alter table losant_usage.statement_files alter column content set storage external;
 
 -- The closing functions set the setting that is_manual_write reads.
 create trigger reject_manual_write before insert on losant_usage.statements for each statement
@@ -121,16 +124,13 @@ $$;
 create constraint trigger require_seal after insert on losant_usage.statements deferrable initially deferred
   for each row execute function losant_usage_internal.require_seal();
 
--- Locking a view locks its tables, in this order and with the rights of its owner: the closer has none to the tables.
--- Whoever writes to the ledger begins with it too, so that writers and `close` never wait for each other in a circle.
--- Nobody can write to the view, because it is a join.
-create view losant_usage_internal.ledger_lock as
-select true as is_locked from losant_usage.organizations, losant_usage.tracks, losant_usage.coverage,
-  losant_usage.usage_days, losant_usage.instance_totals where false;
+-- Empty tables, which are only locked. Whoever writes to the ledger begins by locking the first in SHARE mode, which
+-- other writers can do too. The closer locks it in ROW EXCLUSIVE mode, the only one that the privilege to insert
+-- permits: it waits for loads in flight and keeps new ones out, and can keep nobody from reading.
+create table losant_usage_internal.ledger_lock (is_possible boolean not null check (false));
 
 -- One statement at a time across all instances, so that an organization that was transferred is billed once.
-create view losant_usage_internal.closing_lock as
-select true as is_locked from losant_usage.statements a, losant_usage.statements b where false;
+create table losant_usage_internal.closing_lock (is_possible boolean not null check (false));
 
 -- The newest line of a month, organization and metric, with the sum of all of them, whatever instance billed them.
 create view losant_usage_internal.billed_lines as
@@ -151,9 +151,13 @@ create index coverage_loaded_late on losant_usage.coverage (month, first_loaded_
 -- was billed, with a revision or a first load since the close, or that came from another instance. The list may be too
 -- long, since month_lines compares the quantities, but it must never be too short: whoever is not on it is taken to be
 -- unchanged without a look. Whatever can change a quantity of a closed month has to leave a trace in one of these five,
--- and each of them needs an index that finds the trace without reading the month.
+-- and each of them needs an index that finds the trace without reading the month. The ten minutes are for a statement
+-- that was begun by hand: its snapshot may be two minutes older than closed_at (see begin_statement), and may lack a
+-- load that took its times before.
 create view losant_usage_internal.orgs_to_recheck as
-with closed_months as (select s.month, min(s.closed_at) as closed_at from losant_usage.statements s group by s.month)
+with closed_months as (
+  select s.month, min(s.closed_at) - interval '10 minutes' as closed_at from losant_usage.statements s group by s.month
+)
 select m.month, c.org_id from closed_months m
 join losant_usage_internal.exception_cells c on c.month = m.month where c.standing <> 'final'
 union
@@ -453,21 +457,47 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   from losant_usage.statements s where s.statement_id = p_statement_id
 $$;
 
--- Begins a statement of what the transaction sees, which is the ledger at `as_of`. Returns its document; or null, and
--- stores nothing, if there is nothing to bill, or if the month has blockers that are not accepted.
+-- Returns when a number or a waiver of the month last changed after `as_of`; null if none did.
+create function losant_usage_internal.changed_after(p_month date, as_of timestamptz) returns timestamptz
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select max(c.changed_at) from (
+    select max(r.changed_at) as changed_at from losant_usage.revisions r
+    where r.usage_date between p_month and losant_usage_internal.month_end(p_month) and r.changed_at > as_of
+    union all
+    select max(c.first_loaded_at) from losant_usage.coverage c
+    where c.month = p_month and c.first_loaded_at > as_of
+      and c.first_loaded_at >= (c.month + interval '1 month') at time zone 'UTC'
+    union all
+    select max(greatest(w.waived_at, w.lifted_at)) from losant_usage.waivers w
+    where w.usage_date between p_month and losant_usage_internal.month_end(p_month)
+      and greatest(w.waived_at, w.lifted_at) > as_of
+  ) as c
+$$;
+
+-- Begins a statement of what the transaction sees, which is the ledger at `as_of`: nothing that it sees is newer, and
+-- its snapshot is at most two minutes old. Returns its document; or null, and stores nothing, if there is nothing to
+-- bill, or if the month has blockers that are not accepted.
 create function losant_usage.begin_statement(
   p_instance_id text, p_month date, is_adjustment boolean, acceptance_reason text, blockers_hash text, as_of timestamptz
 ) returns jsonb language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   new_id constant uuid := gen_random_uuid();
+  changed_at constant timestamptz := losant_usage_internal.changed_after(p_month, as_of);
   current_hash text;
   lines integer;
 begin
   -- In another isolation level, blockers, lines and files would each be of another moment.
-  if current_setting('transaction_isolation') <> 'repeatable read'
-    or as_of not between now() and clock_timestamp() then
-    raise exception 'a statement must be created in a repeatable read transaction, as of a time within it'
-      using hint = 'losant-usage close';
+  if current_setting('transaction_isolation') <> 'repeatable read' or as_of not between now() and clock_timestamp()
+    or clock_timestamp() > now() + interval '2 minutes' then
+    raise exception 'a statement must be created in a repeatable read transaction of the last two minutes, as of a '
+      'time within it' using hint = 'losant-usage close';
+  end if;
+  if changed_at is not null then
+    raise exception 'The statement would be as of %, but has a change of %',
+      to_char(as_of at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+      to_char(changed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+      using errcode = 'LU001',
+        hint = 'the clock of the database was set back, or its time was not read by losant-usage close: close it later';
   end if;
   -- Not a SET clause of the function: only a superuser may create a function with this one.
   perform set_config('losant_usage.program', 'close', true);
@@ -506,10 +536,12 @@ begin
 end
 $$;
 
--- Stores a part of a file of the pack, compressed with gzip. The manifest is added last, uncompressed, and seals the
--- statement.
+-- Stores a part of a file of the pack. The manifest is added last and seals the statement, if every file of a pack is
+-- there with the size and the hash that the manifest has, and the signature if it names a key.
 create function losant_usage.add_pack_file(p_statement_id uuid, file_name text, content bytea) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  document jsonb;
 begin
   if not exists (
     select from losant_usage.statements s where s.statement_id = p_statement_id and s.manifest is null
@@ -519,17 +551,33 @@ begin
   end if;
   perform set_config('losant_usage.program', 'close', true);
   if file_name <> 'manifest.json' then
-    insert into losant_usage.statement_files (statement_id, name, part, content_gzip)
-    select p_statement_id, file_name, count(*), content
+    insert into losant_usage.statement_files (statement_id, name, part, content)
+    select p_statement_id, file_name, count(*), add_pack_file.content
     from losant_usage.statement_files f where f.statement_id = p_statement_id and f.name = file_name;
     return;
   end if;
-  if convert_from(content, 'UTF8')::jsonb -> 'statement'
-    is distinct from losant_usage_internal.statement_document(p_statement_id) then
+  document := convert_from(content, 'UTF8')::jsonb;
+  if document -> 'statement' is distinct from losant_usage_internal.statement_document(p_statement_id) then
     raise exception 'losant_usage.statements: the manifest belongs to another statement'
       using hint = 'losant-usage close';
   end if;
-  update losant_usage.statements s set manifest = convert_from(content, 'UTF8'), manifest_sha256 = sha256(content)
+  if not (
+    select count(distinct f.name) = 9 and bool_and(row(m.bytes, m.sha256) is not distinct from row(f.bytes, f.sha256))
+    from jsonb_to_recordset(document -> 'files') as m (name text, bytes bigint, sha256 text)
+    full join (
+      select f.name, sum(length(f.content)) as bytes,
+        encode(sha256(string_agg(f.content, '' order by f.part)), 'hex') as sha256
+      from losant_usage.statement_files f
+      where f.statement_id = p_statement_id and f.name <> 'manifest.json.sig' group by f.name
+    ) as f on f.name = m.name
+  ) or (document ->> 'signedBy' is not null) <> exists (
+    select from losant_usage.statement_files f where f.statement_id = p_statement_id and f.name = 'manifest.json.sig'
+  ) then
+    raise exception 'losant_usage.statements: the manifest does not match the files of the pack'
+      using hint = 'losant-usage close';
+  end if;
+  update losant_usage.statements s set manifest = convert_from(add_pack_file.content, 'UTF8'),
+    manifest_sha256 = sha256(add_pack_file.content)
   where s.statement_id = p_statement_id;
 end
 $$;
@@ -625,7 +673,7 @@ comment on column losant_usage.statement_lines.total is 'Number of the month as 
 comment on table losant_usage.statement_blockers is 'Blockers that were accepted when a month was closed; append-only.';
 comment on column losant_usage.statement_blockers.cause is 'Code of the cause; see month_blockers.';
 comment on table losant_usage.statement_files is 'Proof pack files of statements, except manifests; append-only.';
-comment on column losant_usage.statement_files.content_gzip is 'Content of the part, gzip.';
+comment on column losant_usage.statement_files.content is 'Content of the part.';
 comment on column losant_usage.statement_files.part is 'Index of the part within the file, from 0.';
 comment on view losant_usage.adjustments is 'Differences between what was billed for a closed month and its numbers now; losant-usage close --adjust bills them. Source: statement_lines, usage_days, coverage.';
 comment on column losant_usage.adjustments.billed_quantity is 'What was billed; null if nothing was.';

@@ -57,9 +57,14 @@ begin
     grant usage on schema losant_usage, losant_usage_internal to losant_usage_writer;
     grant select on losant_usage.coverage, losant_usage.usage_days, losant_usage.quarantine, losant_usage.leases,
       losant_usage.runs, losant_usage.digests to losant_usage_writer;
-    grant select on losant_usage_internal.unrecorded_cells, losant_usage_internal.attention to losant_usage_writer;
-    -- Triggers of the tables that it writes call the second one.
-    grant execute on function losant_usage_internal.compute_our_sums, losant_usage_internal.is_manual_write
+    grant select on losant_usage_internal.unrecorded_cells, losant_usage_internal.counterparts,
+      losant_usage_internal.sum_streams, losant_usage_internal.comparisons, losant_usage_internal.attention
+      to losant_usage_writer;
+    -- It calls the first one; that one, and triggers of the tables that it writes, call the others.
+    grant execute on function
+      losant_usage_internal.compute_our_sums, losant_usage_internal.metric_sums,
+      losant_usage_internal.unsettled_counts, losant_usage_internal.counterpart_sums,
+      losant_usage_internal.existed_on, losant_usage_internal.invalidate_sums, losant_usage_internal.is_manual_write
       to losant_usage_writer;
     grant insert, update on
       losant_usage.instances, losant_usage.organizations, losant_usage.organization_history, losant_usage.runs,
@@ -71,8 +76,8 @@ begin
     grant insert on losant_usage.revisions, losant_usage.quarantine to losant_usage_writer;
     grant insert, update, delete on losant_usage.leases to losant_usage_writer;
     grant delete on losant_usage.attention_items to losant_usage_writer;
-    -- LOCK TABLE needs it for the lock of a writer; nobody can write to the view.
-    grant insert on losant_usage_internal.ledger_lock to losant_usage_writer;
+    -- LOCK TABLE needs it for the lock of a writer; the table can have no row.
+    grant delete on losant_usage_internal.ledger_lock to losant_usage_writer;
     -- The database sets waived_by.
     grant insert (org_id, stream, usage_date, reason, waived_by_run), update (lifted_at, lifted_by_run)
       on losant_usage.waivers to losant_usage_writer;
@@ -81,8 +86,9 @@ begin
     grant usage on schema losant_usage, losant_usage_internal to losant_usage_closer;
     -- It writes no table: the functions do, with the rights of their owner.
     grant execute on function losant_usage.begin_statement, losant_usage.add_pack_file to losant_usage_closer;
-    -- LOCK TABLE needs it for the lock of a close; nobody can write to the views.
-    grant delete on losant_usage_internal.ledger_lock, losant_usage_internal.closing_lock to losant_usage_closer;
+    -- LOCK TABLE needs them for the locks of a close. With the first privilege no lock keeps out more than loads.
+    grant insert on losant_usage_internal.ledger_lock to losant_usage_closer;
+    grant delete on losant_usage_internal.closing_lock to losant_usage_closer;
   end if;
 end
 $$;

@@ -1,12 +1,12 @@
 import type { KeyObject } from 'node:crypto';
-import { type Expression, type Kysely, type RawBuilder, sql } from 'kysely';
-import { jsonArrayFrom } from 'kysely/helpers/postgres';
+import { type Expression, type InferResult, type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK, toInstantText } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { retryTransaction } from '../database/retry.ts';
 import type { Schema } from '../database/schema.ts';
 import { readClosingRefusal } from '../database/sqlstate.ts';
 import { SettingsError } from '../errors.ts';
+import { readInPages } from '../queries/view-rows.ts';
 import type { Month } from '../usage/day.ts';
 import type { StatementDocument } from './manifest.ts';
 import { createPack } from './pack.ts';
@@ -34,9 +34,11 @@ export interface CloseRequest {
   /** Ed25519; null to leave the manifest unsigned. */
   readonly signingKey: KeyObject | null;
   readonly signal: AbortSignal;
+  /** Takes all lines in pages; those of a statement once it is stored. */
+  readonly takeLines?: ((lines: readonly StatementLine[]) => Promise<void>) | undefined;
 }
 
-export interface CloseOutcome extends ClosePreview {
+export interface CloseOutcome extends Facts, Lines {
   /**
    * `refused`: blocked; nothing was stored, and the lines are what would be billed. `unchanged`: nothing differs
    * from the statements. `unsettled`: something differs, but is not settled yet. A dry run is `closed` without a
@@ -58,7 +60,13 @@ export async function closeMonth(
 ): Promise<CloseOutcome> {
   const work = (trx: Kysely<Schema>) => createStatement(trx, instance, request);
   try {
-    return await retryTransaction(() => db.transaction().execute(work));
+    const { document, outcome } = await retryTransaction(() => db.transaction().execute(work));
+    if (document === null) return outcome;
+    // After the commit, because taking the lines may last as long as somebody reads them.
+    return await db.transaction().execute(async (trx) => {
+      await fixIsolation(trx);
+      return { ...outcome, ...(await readStored(trx, document, request)) };
+    });
   } catch (error) {
     const refusal = readClosingRefusal(error);
     if (refusal === null) throw error;
@@ -66,27 +74,32 @@ export async function closeMonth(
   }
 }
 
-async function createStatement(
-  trx: Kysely<Schema>,
-  instance: BilledInstance,
-  request: CloseRequest,
-): Promise<CloseOutcome> {
-  const { month, acceptance, isDryRun } = request;
-  const { instanceId } = instance;
-  // In SQL, because kysely's driver for PGlite ignores the isolation level of a transaction.
+/** In SQL, because kysely's driver for PGlite ignores the isolation level of a transaction. */
+async function fixIsolation(trx: Kysely<Schema>): Promise<void> {
   await sql`set transaction isolation level repeatable read`.execute(trx);
+}
+
+/** Stores a statement and returns its document; or stores nothing and returns what it would be. */
+async function createStatement(trx: Kysely<Schema>, instance: BilledInstance, request: CloseRequest) {
+  await fixIsolation(trx);
   // A dry run takes no lock, so it may see a part of a load in progress.
-  const document = isDryRun ? null : await beginStatement(trx, instanceId, request);
-  if (document === null) return await readDraft(trx, instance, request);
+  const document = request.isDryRun ? null : await beginStatement(trx, instance.instanceId, request);
+  if (document === null) return { document, outcome: await readDraft(trx, instance, request) };
   await createPack(trx, document, request);
-  const statements = await readStatements(trx, { month, instanceIds: [instanceId] });
-  const lines = sql<Line>`(select * from losant_usage.statement_lines
-    where statement_id = ${document.id}::uuid)`;
-  const blockersHash = acceptance?.blockersHash ?? null;
+  const facts = await readFacts(trx, document, {
+    ...request,
+    blockersHash: request.acceptance?.blockersHash ?? null,
+  });
+  return { document, outcome: { kind: 'closed' as const, ...facts } };
+}
+
+/** Reads the statement that was stored, and its lines. */
+async function readStored(trx: Kysely<Schema>, { id, instanceId }: StatementDocument, request: CloseRequest) {
+  const statements = await readStatements(trx, { month: request.month, instanceIds: [instanceId] });
+  const lines = sql<Line>`(select * from losant_usage.statement_lines where statement_id = ${id}::uuid)`;
   return {
-    kind: 'closed',
-    statement: statements.find(({ statementId }) => statementId === document.id) ?? null,
-    ...(await readClosePreview(trx, { month, instanceId }, { blockersHash, lines })),
+    statement: statements.find(({ statementId }) => statementId === id) ?? null,
+    ...(await readLines(trx, lines, request)),
   };
 }
 
@@ -120,7 +133,8 @@ async function readDraft(
     ${acceptance?.blockersHash ?? null}, clock_timestamp())`;
   const { blockersHash } = await trx.selectNoFrom(hash.as('blockersHash')).executeTakeFirstOrThrow();
   const lines = sql<Line>`losant_usage.statement_draft(${instanceId}, ${firstDay}, ${isAdjustment})`;
-  const preview = await readClosePreview(trx, { month, instanceId }, { blockersHash, lines });
+  const facts = await readFacts(trx, instance, { month, blockersHash });
+  const preview = { ...facts, ...(await readLines(trx, lines, request)) };
   const draft = { ...preview, statement: null };
   if (blockersHash !== null && acceptance === null) return { kind: 'refused', ...draft };
   if (preview.lineCount > 0) return { kind: 'closed', ...draft };
@@ -137,17 +151,16 @@ async function readDraft(
 /**
  * A statement must contain everything that was loaded before `closed_at` and nothing after it, because later changes
  * are found by comparing their times with it. A snapshot alone does not ensure that: a load may take its time before
- * the snapshot and commit after it. So this locks the ledger in SHARE mode, which waits for loads in flight and keeps
- * new ones out, and only then runs its first query, which reads the clock and fixes the repeatable-read snapshot.
- * Rolling back to the savepoint releases the locks and keeps the snapshot: loads are held up for a moment, however long
- * the close takes. Loads do their part by taking their times after their locks (writeCells). The closer has no rights
- * to the ledger tables; it locks the view ledger_lock, with the rights of its owner.
+ * the snapshot and commit after it. So this locks out loads, which waits for those in flight, and only then runs its
+ * first query, which reads the clock and fixes the repeatable-read snapshot. Rolling back to the savepoint releases the
+ * lock and keeps the snapshot: loads are held up for a moment, however long the close takes. Loads do their part by
+ * taking their times after their locks (writeCells).
  */
 async function fixSnapshot(trx: Kysely<Schema>): Promise<string> {
   // One statement at a time, see closing_lock.
   await sql`lock table losant_usage_internal.closing_lock in share row exclusive mode`.execute(trx);
   await sql`savepoint loads`.execute(trx);
-  await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(trx);
+  await sql`lock table losant_usage_internal.ledger_lock in row exclusive mode`.execute(trx);
   const { at } = await trx.selectNoFrom(toInstantText(CLOCK).as('at')).executeTakeFirstOrThrow();
   await sql`rollback to savepoint loads`.execute(trx);
   return at;
@@ -157,18 +170,20 @@ function toFirstDay(month: Month): RawBuilder<string> {
   return sql<string>`${`${month}-01`}::date`;
 }
 
-/** The lines of some fifty organizations. */
-const MAX_TABLE_ROWS = 600;
+/** The lines that an outcome has; `takeLines` gets all of them. */
+const FIRST_LINES = 100;
+const PAGE_LINES = 1_000;
 
 type Line = Schema['statement_lines'];
 
-type ClosePreview = Awaited<ReturnType<typeof readClosePreview>>;
+type Facts = Awaited<ReturnType<typeof readFacts>>;
+type Lines = Awaited<ReturnType<typeof readLines>>;
 
-/** Reads a preview of the month: sums and first lines of `lines`, blockers, their hash, and the reconciliation. */
-async function readClosePreview(
+/** Reads what is known of a month, except its lines: the reconciliation, the blockers and their hash. */
+async function readFacts(
   trx: Kysely<Schema>,
-  { month, instanceId }: { readonly month: Month; readonly instanceId: string },
-  { blockersHash, lines }: { readonly blockersHash: string | null; readonly lines: RawBuilder<Line> },
+  { instanceId }: Pick<BilledInstance, 'instanceId'>,
+  { month, blockersHash }: { readonly month: Month; readonly blockersHash: string | null },
 ) {
   const reconciliationRows = sql<
     StatementDocument['reconciliation'][number]
@@ -180,59 +195,66 @@ async function readClosePreview(
     .orderBy(sql`stream, compared_with, outcome, reason`)
     .execute();
   const blockers = blockersHash === null ? [] : await readBlockers(trx, { month, instanceId });
-  const summary = await readLineSummary(trx, lines);
-  const lineCount = summary.totals.reduce((sum, { orgs }) => sum + orgs, 0);
-  return { ...summary, lineCount, reconciliation, blockers, blockersHash };
+  return { reconciliation, blockers, blockersHash };
 }
 
-/**
- * Reads the sums of lines by metric, and the first lines, by organization; quantities as text, because they may
- * exceed a JavaScript number.
- */
-async function readLineSummary(trx: Kysely<Schema>, lines: RawBuilder<Line>) {
-  return await trx
-    .with('billable_lines', (db) =>
-      db
-        .selectFrom(lines.as('l'))
-        .innerJoin('metrics as m', 'm.metric', 'l.metric')
-        .selectAll('l')
-        .select('m.position'),
-    )
-    .selectNoFrom((eb) => [
-      jsonArrayFrom(
-        eb
-          .selectFrom('billable_lines')
-          .select(['metric', 'unit'])
-          .select((of) => of.fn.countAll<number>().as('orgs'))
-          .select((of) => toText(of.fn.sum('quantity')).as('quantity'))
-          .groupBy(['metric', 'unit', 'position'])
-          .orderBy('position'),
-      ).as('totals'),
-      jsonArrayFrom(
-        eb
-          .selectFrom('billable_lines')
-          .select([
-            'org_id as orgId',
-            'org_name as orgName',
-            'referral_id as referralId',
-            'plan_id as planId',
-          ])
-          .select(['customer_id as customerId', 'is_customer_changed as isCustomerChanged'])
-          .select(['metric', 'unit', 'kind'])
-          .select((of) => toText(of.ref('quantity')).as('quantity'))
-          .select((of) => toText(of.ref('billed_before')).as('billedBefore'))
-          .select((of) => toText(of.ref('total')).as('total'))
-          .select((of) => toText(of.ref('maximum')).as('maximum'))
-          .select((of) => toText(of.ref('average')).as('average'))
-          .select(['days_expected as daysExpected', 'days_final as daysFinal', 'days_waived as daysWaived'])
-          .select(['days_pending as daysPending', 'days_unavailable as daysUnavailable'])
-          .select(['days_in_doubt as daysInDoubt', 'days_missing as daysMissing'])
-          .select('days_unreported as daysUnreported')
-          .orderBy(sql`lower(org_name), org_id, position`)
-          .limit(MAX_TABLE_ROWS),
-      ).as('lines'),
-    ])
-    .executeTakeFirstOrThrow();
+/** Passes all lines on, by organization; returns the first of them, their number, and the sums by metric. */
+async function readLines(trx: Kysely<Schema>, lines: RawBuilder<Line>, { takeLines }: CloseRequest) {
+  const sums = new Map<string, { readonly position: number; readonly total: StatementTotal }>();
+  const firstLines: StatementLine[] = [];
+  let lineCount = 0;
+  const query = sql<LineRow>`${selectLines(trx, lines)}`;
+  for await (const rows of readInPages(trx, query, { cursor: 'lines', size: PAGE_LINES })) {
+    for (const { position, metric, unit, quantity } of rows) {
+      const { orgs, quantity: sum } = sums.get(metric)?.total ?? { orgs: 0, quantity: null };
+      const total = { metric, unit, orgs: orgs + 1, quantity: addQuantities(sum, quantity) };
+      sums.set(metric, { position, total });
+    }
+    const page = rows.map(({ position, ...line }) => line);
+    lineCount += page.length;
+    firstLines.push(...page.slice(0, FIRST_LINES - firstLines.length));
+    await takeLines?.(page);
+  }
+  const totals = [...sums.values()].sort((a, b) => a.position - b.position).map(({ total }) => total);
+  return { totals, lines: firstLines, lineCount };
+}
+
+/** The sum of the lines of a metric; its quantity is text. */
+interface StatementTotal {
+  readonly metric: string;
+  readonly unit: string;
+  readonly orgs: number;
+  readonly quantity: string | null;
+}
+
+/** Adds integers in text; null counts only if both are. */
+function addQuantities(one: string | null, other: string | null): string | null {
+  if (one === null || other === null) return one ?? other;
+  return `${BigInt(one) + BigInt(other)}`;
+}
+
+type LineRow = InferResult<ReturnType<typeof selectLines>>[number];
+
+/** A line of a statement; its quantities are text, because they may exceed a JavaScript number. */
+export type StatementLine = Omit<LineRow, 'position'>;
+
+function selectLines(trx: Kysely<Schema>, lines: RawBuilder<Line>) {
+  return trx
+    .selectFrom(lines.as('l'))
+    .innerJoin('metrics as m', 'm.metric', 'l.metric')
+    .select(['m.position', 'l.org_id as orgId', 'l.org_name as orgName', 'l.referral_id as referralId'])
+    .select(['l.plan_id as planId', 'l.customer_id as customerId'])
+    .select(['l.is_customer_changed as isCustomerChanged', 'l.metric', 'l.unit', 'l.kind'])
+    .select((eb) => toText(eb.ref('l.quantity')).as('quantity'))
+    .select((eb) => toText(eb.ref('l.billed_before')).as('billedBefore'))
+    .select((eb) => toText(eb.ref('l.total')).as('total'))
+    .select((eb) => toText(eb.ref('l.maximum')).as('maximum'))
+    .select((eb) => toText(eb.ref('l.average')).as('average'))
+    .select(['l.days_expected as daysExpected', 'l.days_final as daysFinal', 'l.days_waived as daysWaived'])
+    .select(['l.days_pending as daysPending', 'l.days_unavailable as daysUnavailable'])
+    .select(['l.days_in_doubt as daysInDoubt', 'l.days_missing as daysMissing'])
+    .select('l.days_unreported as daysUnreported')
+    .orderBy(sql`lower(l.org_name), l.org_id, m.position`);
 }
 
 function toText(value: Expression<unknown>) {

@@ -3,8 +3,6 @@ import { createHash, type KeyObject, randomUUID, sign } from 'node:crypto';
 import { appendFile, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { findPackageJSON } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
-import { promisify } from 'node:util';
-import { gunzipSync, gzip } from 'node:zlib';
 import { type Kysely, sql } from 'kysely';
 import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
@@ -52,17 +50,13 @@ export async function createPack(
   ) => {
     const hash = createHash('sha256');
     let bytes = 0;
-    // A part is compressed while the database renders the next one.
-    let pendingPart: Promise<Buffer> | null = null;
     for await (const part of joinTexts(parts)) {
       signal.throwIfAborted();
       const content = Buffer.from(part);
       hash.update(content);
       bytes += content.length;
-      if (pendingPart !== null) await storePart(name, await pendingPart);
-      pendingPart = compress(content);
+      await storePart(name, content);
     }
-    if (pendingPart !== null) await storePart(name, await pendingPart);
     files.push({ name, bytes, sha256: hash.digest('hex') });
   };
   const checks = await readChecks(CHECKS_VERSION);
@@ -77,7 +71,7 @@ export async function createPack(
     files,
   });
   const content = Buffer.from(renderManifest(manifest));
-  if (signingKey !== null) await storePart(SIGNATURE_NAME, await compress(sign(null, content, signingKey)));
+  if (signingKey !== null) await storePart(SIGNATURE_NAME, sign(null, content, signingKey));
   await storePart(MANIFEST_NAME, content);
 }
 
@@ -93,11 +87,6 @@ async function* joinTexts(texts: AsyncIterable<string> | string[]): AsyncGenerat
     part = '';
   }
   if (part !== '') yield part;
-}
-
-/** Compresses at the lowest level: hashes and IDs hardly shrink, and a higher level takes three times as long. */
-async function compress(content: Buffer): Promise<Buffer> {
-  return await promisify(gzip)(content, { level: 1 });
 }
 
 /**
@@ -119,9 +108,9 @@ export async function* readFiles(
     .execute()) {
     if (!PACK_FILE_NAMES.has(name))
       throw new Error(`the database has a file of a pack called ${JSON.stringify(name)}`);
-    const storedPart = files.select('content_gzip').where('name', '=', name).where('part', '=', part);
-    const { content_gzip } = await storedPart.executeTakeFirstOrThrow();
-    yield [name, gunzipSync(content_gzip)];
+    const storedPart = files.select('content').where('name', '=', name).where('part', '=', part);
+    const { content } = await storedPart.executeTakeFirstOrThrow();
+    yield [name, content];
   }
   const sealed = db.selectFrom('statements').select('manifest').where('statement_id', '=', statementId);
   const { manifest } = await sealed.executeTakeFirstOrThrow();

@@ -11,6 +11,7 @@ import type { LosantClient } from '../losant/client.ts';
 import { listOrgPages } from '../losant/org-list.ts';
 import { getInstance, getOrg } from '../losant/orgs.ts';
 import { readAccess } from '../queries/access.ts';
+import { readWrongSums } from '../queries/reconciliation.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { count } from '../terminal/words.ts';
 import { addDays, type UsageDay } from '../usage/day.ts';
@@ -132,7 +133,9 @@ async function checkDatabase(checking: CheckContext): Promise<void> {
   if (database === undefined) return;
   await using handle = database;
   const schema = await runCheck(checking, 'schema', () => checkSchema(checking, handle));
-  await runCheck(checking, 'rights', () => checkRights(checking, handle, schema.value === 'empty'));
+  const rights = await runCheck(checking, 'rights', () =>
+    checkRights(checking, handle, schema.value === 'empty'),
+  );
   await runCheck(checking, 'clock.database', async () => {
     const now = await readClock(checking, handle);
     return { message: describeClock(now() - hostNow()) };
@@ -144,7 +147,25 @@ async function checkDatabase(checking: CheckContext): Promise<void> {
       await requireApiUrl(handle.db, instance);
       return { message: `the database holds usage from ${instance.apiUrl}, or none yet` };
     });
+    if (rights.error === null) await runCheck(checking, 'sums', () => checkSums(handle, instance));
   }
+}
+
+/** Catches numbers that were changed without a revision: a sum is invalidated by every change that is recorded. */
+async function checkSums({ db }: DatabaseHandle, { instanceId }: InstanceConfig): Promise<CheckResult> {
+  const days = await readWrongSums(db, instanceId);
+  const [first, last] = [days[0], days.at(-1)];
+  if (!first || !last) return { message: 'our sums are those of the stored numbers' };
+  const problem = `the sums of ${count(days.length, 'day')} are not those of the stored numbers`;
+  throw new DatabaseError(
+    'database_mismatch',
+    `${problem}, first ${first.day}: ${first.metrics.join(', ')}`,
+    {
+      hint:
+        `numbers or sums were changed by hand; losant-usage backfill --force --from ${first.day} --to ${last.day} ` +
+        'reads them again, and records what differs',
+    },
+  );
 }
 
 function describeClock(aheadMs: number): string {

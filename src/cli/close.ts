@@ -1,4 +1,4 @@
-import { type CloseOutcome, closeMonth } from '../billing/close.ts';
+import { type CloseOutcome, closeMonth, type StatementLine } from '../billing/close.ts';
 import { readSigningKey } from '../billing/manifest.ts';
 import {
   type BilledInstance,
@@ -9,8 +9,9 @@ import {
 } from '../billing/statements.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { describeError, EXIT, SettingsError, worstExitCode } from '../errors.ts';
+import { AppError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode } from '../errors.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
+import type { Output } from '../terminal/output.ts';
 import { formatTable } from '../terminal/text.ts';
 import { capitalize, count, showQuantity } from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/day.ts';
@@ -125,7 +126,7 @@ const MAX_TABLE_ROWS = 100;
 
 /** Closes the month of each instance separately: a failure of one does not stop another. */
 async function closeInstances(
-  { output, signal, config, role }: CommandContext,
+  { output, signal, config, logger, role }: CommandContext,
   handle: DatabaseHandle,
   { selected, options }: { readonly selected: readonly BilledInstance[]; readonly options: MonthOptions },
 ): Promise<CommandResult> {
@@ -138,31 +139,74 @@ async function closeInstances(
     signingKey: config.statementKeyFile === null ? null : await readSigningKey(config.statementKeyFile),
     signal,
   };
-  const documents: object[] = [];
+  const document = new ClosingDocument(output, month);
   const codes: number[] = [];
   for (const instance of selected) {
+    const { instanceId } = instance;
     try {
-      const outcome = await closeMonth(handle, instance, request);
+      const takeLines = output.json ? document.addLines : undefined;
+      const outcome = await closeMonth(handle, instance, { ...request, takeLines });
       const isDone = outcome.kind === 'closed' || outcome.kind === 'unchanged';
       codes.push(isDone ? EXIT.ok : EXIT.incomplete);
-      documents.push(toDocument(instance, outcome));
+      await document.addInstance(toDocument(instance, outcome));
       output.print(...renderOutcome(instance, outcome, options));
-    } catch (error) {
-      if (!(error instanceof SettingsError) || selected.length === 1) {
-        throw describeDatabaseError(error, { where: handle.label, role, nextStep: RETRY_HINT }) ?? error;
-      }
-      codes.push(EXIT.usage);
-      documents.push({ instanceId: instance.instanceId, outcome: 'failed', error: describeError(error) });
-      output.print(`${error.message}.`, `  ${error.hint}`);
+    } catch (thrown) {
+      const error =
+        describeDatabaseError(thrown, { where: handle.label, role, nextStep: RETRY_HINT }) ?? thrown;
+      // With a single instance its error is the command's.
+      if (selected.length === 1 && document.isEmpty) throw error;
+      if (!(error instanceof AppError))
+        logger.error({ err: error, instance_id: instanceId }, 'month not closed');
+      const description = describeError(error);
+      codes.push(exitCodeOf(error));
+      await document.addInstance({ instanceId, outcome: 'failed', error: description });
+      output.print(`Instance ${instanceId}: ${description.message}.`, `  ${description.hint}`);
+      if (signal.aborted) break;
     }
   }
-  return { document: { month, instances: documents }, exitCode: worstExitCode(codes) };
+  await document.end();
+  return { exitCode: worstExitCode(codes) };
 }
 
-/** Returns the outcome of an instance as `--json` prints it, quantities as text. */
-function toDocument({ instanceId }: BilledInstance, { kind, statement, ...details }: CloseOutcome): object {
-  const outcome = kind === 'closed' && statement === null ? 'dry_run' : kind;
-  return { instanceId, ...statement, outcome, ...details };
+/** The document of `--json`. Lines are written as they are read, because a statement may have 100,000. */
+class ClosingDocument {
+  isEmpty = true;
+  readonly #output: Output;
+  /** The text before the next instance. */
+  #separator: string;
+  #hasLines = false;
+
+  constructor(output: Output, month: Month) {
+    this.#output = output;
+    this.#separator = `{"month":"${month}","instances":[`;
+  }
+
+  /** Adds lines of the instance that is added next. */
+  readonly addLines = async (lines: readonly StatementLine[]): Promise<void> => {
+    const prefix = this.#hasLines ? ',' : `${this.#separator}{"lines":[`;
+    this.#hasLines = true;
+    this.isEmpty = false;
+    await this.#output.writeJson(`${prefix}${JSON.stringify(lines).slice(1, -1)}`);
+  };
+
+  async addInstance(instance: object): Promise<void> {
+    const prefix = this.#hasLines ? '],' : `${this.#separator}{"lines":[],`;
+    this.#separator = ',';
+    this.#hasLines = false;
+    this.isEmpty = false;
+    await this.#output.writeJson(`${prefix}${JSON.stringify(instance).slice(1)}`);
+  }
+
+  async end(): Promise<void> {
+    await this.#output.writeJson(']}', true);
+  }
+}
+
+/** Returns the outcome of an instance as `--json` prints it, quantities as text and without its lines. */
+function toDocument({ instanceId }: BilledInstance, outcome: CloseOutcome): object {
+  const { kind, statement, lines: _, ...details } = outcome;
+  const isDryRun = kind === 'closed' && statement === null;
+  return { instanceId, ...statement, outcome: isDryRun ? 'dry_run' : kind, ...details };
 }
 
 /** Renders every outcome in the same order: the outcome, what is billed, the blockers, and the next command. */
@@ -227,11 +271,29 @@ function mergeRemedies(blockers: readonly Blocker[]): string[] {
   );
   return [...groups.values()].flatMap((group) => {
     const steps = group[0]?.lines.map((_, step) => group.map(({ lines }) => lines[step] ?? '')) ?? [];
-    return steps.flatMap((lines) => [...new Set(lines)]);
+    return steps.flatMap((lines) => mergeCommands([...new Set(lines)]));
   });
 }
 
-function renderStatement({ totals, reconciliation, lines }: CloseOutcome, month: Month): string[] {
+/** A command that takes several organizations, in the form in which a remedy has it. */
+const FOR_ORGS = /^(?<start>losant-usage (?:run|backfill) .*--org )(?<orgId>[0-9a-f]{24})(?<end>.*)$/;
+/** So few that a line can be pasted. */
+const MAX_COMMAND_ORGS = 100;
+
+/** Commands that differ only in the organization become one. */
+function mergeCommands(commands: readonly string[]): string[] {
+  const groups = Map.groupBy(commands, (each) => each.replace(FOR_ORGS, '$<start>ORGS$<end>'));
+  return [...groups].flatMap(([command, members]) => {
+    const orgIds = members.flatMap((each) => FOR_ORGS.exec(each)?.groups?.['orgId'] ?? []);
+    if (orgIds.length < 2) return members;
+    return Array.from({ length: Math.ceil(orgIds.length / MAX_COMMAND_ORGS) }, (_, index) => {
+      const chunk = orgIds.slice(index * MAX_COMMAND_ORGS, (index + 1) * MAX_COMMAND_ORGS);
+      return command.replace('ORGS', chunk.join(','));
+    });
+  });
+}
+
+function renderStatement({ totals, reconciliation, lines, lineCount }: CloseOutcome, month: Month): string[] {
   const sums = totals.map(({ metric, orgs, quantity, unit }) => [
     metric,
     `${orgs}`,
@@ -252,7 +314,7 @@ function renderStatement({ totals, reconciliation, lines }: CloseOutcome, month:
     ...formatTable({ head: ['metric', 'organizations', 'quantity', 'unit'], rows: sums, right: [1, 2] }),
     ...renderReconciliation(reconciliation, month),
     '',
-    ...formatTable({ head, rows, right: [4, 5], most: MAX_TABLE_ROWS }),
+    ...formatTable({ head, rows, right: [4, 5], most: MAX_TABLE_ROWS, total: lineCount }),
   ];
 }
 

@@ -55,9 +55,9 @@ async function runDemo(base: CommandContext): Promise<CommandResult> {
     lines: [
       '',
       'The simulated Losant has stopped; the database is still there. To look at it again:',
-      `  DATABASE_URL='${databaseUrl}' npx losant-usage status`,
+      `  DATABASE_URL='${databaseUrl}' losant-usage status`,
       'To start a simulated Losant of your own, with the settings for it:',
-      '  npx losant-usage simulator',
+      '  losant-usage simulator',
     ],
   };
 }

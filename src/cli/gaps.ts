@@ -1,10 +1,11 @@
 import { EXIT } from '../errors.ts';
 import { waiveCells } from '../ledger/waive.ts';
 import { withoutIdsAndDays } from '../loading/report.ts';
-import { type Gap, type NeverReadInstance, readGaps, readNeverReadInstances } from '../queries/gaps.ts';
+import { type Gap, type NeverReadInstance, readNeverReadInstances, streamGaps } from '../queries/gaps.ts';
+import { JsonList } from '../terminal/output.ts';
 import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showInstant, showWhen } from '../terminal/words.ts';
-import { mergeDays } from '../usage/day.ts';
+import { addDays, mergeDays, type UsageDay } from '../usage/day.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { openSchema, selectInstanceIds } from './database.ts';
@@ -22,15 +23,24 @@ export const gaps = defineCommand({
   needs: ['database'],
   options: { all: flagOption('also list unavailable and waived cells, which are not gaps') },
   async run(context, { all }) {
+    const { output, signal } = context;
     await using handle = await openSchema(context);
     const instanceIds = await selectInstanceIds(context, handle);
-    const cells = await readGaps(handle.db, { instanceIds, includeResolved: all });
     const neverRead = await readNeverReadInstances(handle.db, instanceIds);
-    const isIncomplete = neverRead.length > 0 || cells.some(({ standing }) => isGap(standing));
+    const summary = new GapSummary(context.hostNow());
+    const list = new JsonList(output);
+    await list.add(neverRead.map(toGap));
+    const scope = { instanceIds, includeResolved: all, isByStream: !output.json };
+    const take = async (cells: readonly Gap[]) => {
+      for (const cell of cells) summary.add(cell);
+      await list.add(cells.map(({ orgName: _, ...gap }) => gap));
+      return true;
+    };
+    await streamGaps(handle, scope, { signal, take });
+    await list.end();
     return {
-      document: [...neverRead.map(toGap), ...cells.map(({ orgName: _, ...gap }) => gap)],
-      lines: [...neverRead.flatMap(formatNeverRead), ...renderGaps(cells, neverRead, context.hostNow())],
-      exitCode: isIncomplete ? EXIT.incomplete : EXIT.ok,
+      lines: [...neverRead.flatMap(formatNeverRead), ...summary.render(neverRead)],
+      exitCode: neverRead.length > 0 || summary.hasGaps ? EXIT.incomplete : EXIT.ok,
     };
   },
 });
@@ -53,57 +63,101 @@ export function formatNeverRead({ instanceId, neverReadSince, lastError }: Never
 /** The rows of a cause shown to people; `--json` has all. */
 const MAX_TABLE_ROWS = 100;
 
-export function renderGaps(
-  cells: readonly Gap[],
-  neverRead: readonly NeverReadInstance[],
-  nowMs: number,
-): string[] {
-  const missing = cells.filter(({ standing }) => isGap(standing));
-  const resolved = cells.filter(({ standing }) => !isGap(standing));
-  const lines: string[] = [];
-  if (missing.length > 0) {
-    lines.push(`${countCells(missing)} missing or in doubt.`, ...renderCauses(missing, nowMs));
-  } else if (neverRead.length === 0) lines.push('No gaps.');
-  if (resolved.length > 0) {
-    lines.push('', `${countCells(resolved)} waived or unavailable.`, ...renderCauses(resolved, nowMs));
-  }
-  const example = cells.find(({ standing }) => standing !== 'waived');
-  if (example !== undefined) {
-    const { orgId, stream: name, day } = example;
-    lines.push('', 'To see one in detail, with commands that help:');
-    lines.push(`  losant-usage explain --org ${orgId} --day ${day} --stream ${name}`);
-  }
-  return lines;
+/** Consecutive days of a stream of an organization, with the same cause and retry. */
+interface GapRange {
+  readonly text: readonly string[];
+  from: UsageDay;
+  readonly to: UsageDay;
 }
 
-function countCells(cells: readonly Gap[]): string {
-  const orgs = new Set(cells.map(({ orgId }) => orgId)).size;
-  return `${count(cells.length, 'cell')} of ${count(orgs, 'organization')} ${cells.length === 1 ? 'is' : 'are'}`;
+interface Cause {
+  cells: number;
+  rangeCount: number;
+  /** The first ranges. */
+  readonly ranges: GapRange[];
+  lastRange: GapRange | null;
 }
 
-/** Renders the most frequent cause first, and merges the days of each stream of an organization. */
-function renderCauses(cells: readonly Gap[], nowMs: number): string[] {
-  const byCause = Map.groupBy(cells, ({ standing, reason: code, detail }) => {
-    // Details that differ only in IDs and days are grouped. A person's reason stays unchanged.
-    const shared = standing === 'waived' ? detail : detail && withoutIdsAndDays(detail);
-    return `${STANDINGS[standing].label}: ${shared === null ? code : `${code}, ${shared}`}`;
-  });
-  const causes = [...byCause].toSorted(([, a], [, b]) => b.length - a.length);
-  return causes.flatMap(([cause, causeCells]) => {
-    const tracks = Map.groupBy(
-      causeCells,
-      (gap) => `${gap.orgId} ${gap.stream} ${describeRetry(gap, nowMs)}`,
-    );
-    const rows = [...tracks.values()].flatMap((trackCells) => {
-      const [first] = trackCells;
-      if (first === undefined) return [];
-      const track = [first.stream, describeRetry(first, nowMs), first.orgId, first.orgName];
-      const ranges = mergeDays(trackCells.map(({ day }) => day));
-      return ranges.toReversed().map((range) => [showDays(range), ...track]);
+/** The cells of one part of the list, by cause. */
+class CauseList {
+  cells = 0;
+  orgs = 0;
+  readonly #causes = new Map<string, Cause>();
+  #lastOrgId = '';
+
+  add(gap: Gap, nowMs: number): void {
+    const { orgId, orgName, stream, day } = gap;
+    this.cells += 1;
+    if (orgId !== this.#lastOrgId) this.orgs += 1;
+    this.#lastOrgId = orgId;
+    const name = describeGap(gap);
+    const cause = this.#causes.get(name) ?? { cells: 0, rangeCount: 0, ranges: [], lastRange: null };
+    this.#causes.set(name, cause);
+    cause.cells += 1;
+    const text = [stream, describeRetry(gap, nowMs), orgId, orgName];
+    const { lastRange } = cause;
+    if (lastRange?.from === addDays(day, 1) && lastRange.text.join() === text.join()) lastRange.from = day;
+    else {
+      cause.lastRange = { text, from: day, to: day };
+      cause.rangeCount += 1;
+      if (cause.ranges.length < MAX_TABLE_ROWS) cause.ranges.push(cause.lastRange);
+    }
+  }
+
+  /** Renders the number of cells, then the causes, the most frequent first. */
+  render(state: string): string[] {
+    if (this.cells === 0) return [];
+    const causes = [...this.#causes].toSorted(([, a], [, b]) => b.cells - a.cells);
+    const tables = causes.flatMap(([name, { cells, ranges, rangeCount: total }]) => {
+      const rows = ranges.map(({ text, ...range }) => [showDays(range), ...text]);
+      return ['', `${name} (${count(cells, 'cell')})`, ...formatTable({ rows, total })];
     });
-    const head = `${cause} (${count(causeCells.length, 'cell')})`;
-    return ['', head, ...formatTable({ rows, most: MAX_TABLE_ROWS })];
-  });
+    const verb = this.cells === 1 ? 'is' : 'are';
+    return [
+      `${count(this.cells, 'cell')} of ${count(this.orgs, 'organization')} ${verb} ${state}.`,
+      ...tables,
+    ];
+  }
+}
+
+/** Sums up cells that come by organization and stream, the newest day first, however many they are. */
+export class GapSummary {
+  readonly #nowMs: number;
+  readonly #gaps = new CauseList();
+  readonly #resolved = new CauseList();
+  #example: Gap | null = null;
+
+  constructor(nowMs: number) {
+    this.#nowMs = nowMs;
+  }
+
+  get hasGaps(): boolean {
+    return this.#gaps.cells > 0;
+  }
+
+  add(gap: Gap): void {
+    (isGap(gap.standing) ? this.#gaps : this.#resolved).add(gap, this.#nowMs);
+    if (gap.standing !== 'waived') this.#example ??= gap;
+  }
+
+  render(neverRead: readonly NeverReadInstance[]): string[] {
+    const lines = this.#gaps.render('missing or in doubt');
+    if (lines.length === 0 && neverRead.length === 0) lines.push('No gaps.');
+    const resolved = this.#resolved.render('waived or unavailable');
+    if (resolved.length > 0) lines.push('', ...resolved);
+    if (this.#example !== null) {
+      const { orgId, stream: name, day } = this.#example;
+      lines.push('', 'To see one in detail, with commands that help:');
+      lines.push(`  losant-usage explain --org ${orgId} --day ${day} --stream ${name}`);
+    }
+    return lines;
+  }
+}
+
+/** Describes the cause of a gap. Details that differ only in IDs and days are one; a person's reason is unchanged. */
+function describeGap({ standing, reason: code, detail }: Gap): string {
+  const shared = standing === 'waived' ? detail : detail && withoutIdsAndDays(detail);
+  return `${STANDINGS[standing].label}: ${shared === null ? code : `${code}, ${shared}`}`;
 }
 
 function describeRetry({ standing, nextReadAt }: Gap, nowMs: number): string {

@@ -3,8 +3,9 @@ import {
   type Comparison,
   countComparisons,
   readReconcileStart,
-  readReconciliation,
+  streamDifferences,
 } from '../queries/reconciliation.ts';
+import { JsonList } from '../terminal/output.ts';
 import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showQuantity } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt } from '../usage/day.ts';
@@ -24,6 +25,7 @@ export const reconcile = defineCommand({
     to: optionalOption('YYYY-MM-DD', 'last day, included', day, 'yesterday'),
   },
   async run(context, { from, to }) {
+    const { output, signal } = context;
     const nowMs = context.hostNow();
     const lastDay = to ?? addDays(dayAt(nowMs), -1);
     requireEndedDays({ from: from ?? lastDay, to: lastDay }, ['--from', '--to'], nowMs);
@@ -31,13 +33,21 @@ export const reconcile = defineCommand({
     const instanceIds = await selectInstanceIds(context, handle);
     const firstDay = from ?? (await readReconcileStart(handle.db, { instanceIds, to: lastDay }));
     const range = { from: firstDay, to: lastDay };
-    const counts = await countComparisons(handle.db, { instanceIds, range });
-    const rows = await readReconciliation(handle.db, { instanceIds, range });
-    const differences = rows.filter(({ outcome }) => outcome === 'differs').length;
+    const scope = { instanceIds, range };
+    const counts = await countComparisons(handle.db, scope);
+    const head = JSON.stringify({ ...range, ...counts }).slice(0, -1);
+    const list = new JsonList(output, `${head},"rows":`);
+    const rows: Comparison[] = [];
+    const take = async (comparisons: readonly Comparison[]) => {
+      rows.push(...comparisons.slice(0, MAX_TABLE_ROWS - rows.length));
+      await list.add(comparisons);
+      return output.json || rows.length < MAX_TABLE_ROWS;
+    };
+    await streamDifferences(handle, scope, { signal, take });
+    await list.end('}');
     return {
-      document: { ...range, ...counts, differences, rows },
       lines: renderReconciliation({ range, counts, rows }),
-      exitCode: differences > 0 ? EXIT.incomplete : EXIT.ok,
+      exitCode: counts.differences > 0 ? EXIT.incomplete : EXIT.ok,
     };
   },
 });
@@ -47,7 +57,7 @@ const MAX_TABLE_ROWS = 200;
 interface Reconciliation {
   readonly range: DayRange;
   readonly counts: Awaited<ReturnType<typeof countComparisons>>;
-  /** The comparisons that are not equal. */
+  /** The first comparisons that are not equal. */
   readonly rows: readonly Comparison[];
 }
 
@@ -56,14 +66,14 @@ function renderReconciliation({ range, counts, rows }: Reconciliation): string[]
     const cause = 'no control total has been read, and no counterpart is stored';
     return [`Nothing to compare for ${showDays(range)}: ${cause}.`];
   }
-  const countOf = (outcome: Comparison['outcome']) => rows.filter((row) => row.outcome === outcome).length;
-  const settled = `${countOf('differs')} differing, ${counts.equal} equal`;
-  const others = `${countOf('pending')} pending, ${countOf('not_compared')} not compared`;
+  const settled = `${counts.differences} differing, ${counts.equal} equal`;
+  const others = `${counts.pending} pending, ${counts.notCompared} not compared`;
+  const total = counts.comparisons - counts.equal;
   const head = ['day', 'metric', 'compared with', 'our sum', 'other', 'difference', 'instance', 'outcome'];
   return [
     `Our sums compared with Losant's totals and with counterparts, ${showDays(range)}:`,
     `${count(counts.comparisons, 'comparison')}: ${settled}, ${others}.`,
-    ...formatTable({ head, rows: rows.map(renderComparison), right: [3, 4, 5], most: MAX_TABLE_ROWS }),
+    ...formatTable({ head, rows: rows.map(renderComparison), right: [3, 4, 5], total }),
   ];
 }
 

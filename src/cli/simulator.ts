@@ -37,7 +37,7 @@ export const simulator = defineCommand({
       '',
       `  export LOSANT_API_URL=${url} LOSANT_INSTANCE_ID=${instanceId} LOSANT_API_TOKEN=${apiToken}`,
       '  export DATABASE_URL=embedded:./usage-data',
-      '  npx losant-usage run',
+      '  losant-usage run',
     );
     if (!signal.aborted) await once(signal, 'abort');
     await platform.close();

@@ -89,7 +89,7 @@ export function cacheRead<T>(
 export function limitReads({ max, timeoutMs }: { readonly max: number; readonly timeoutMs: number }) {
   let runningReads = 0;
   return async <T>(read: () => Promise<T>): Promise<T> => {
-    if (runningReads >= max) throw new ReadTimeoutError(`${max} page queries are already running`);
+    if (runningReads >= max) throw new ReadTimeoutError(`${max} queries are already running`);
     runningReads += 1;
     const work = read().finally(() => {
       runningReads -= 1;

@@ -47,7 +47,11 @@ export function addPages(app: Hono, sources: PageSources): void {
           params: c.req.param(),
           query: c.req.query(),
         });
-        if (content instanceof Response) return content;
+        if (content instanceof Response) {
+          // Nobody would read the body, and so end its query.
+          if (c.req.method === 'HEAD') await content.body?.cancel();
+          return content;
+        }
         if (content === null) return await c.html(renderNotFound(navPath), 404);
         return await c.html(renderPage({ ...content, navPath }));
       } catch (error) {

@@ -1,8 +1,9 @@
 /** The data sources of the pages. */
-import type { Kysely } from 'kysely';
+import type { Kysely, RawBuilder } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { Logger } from '../logger.ts';
 import type { Health } from '../queries/health.ts';
+import type { RowStream } from '../queries/view-rows.ts';
 import type { Snapshot } from './cached-reads.ts';
 
 export interface PageSources {
@@ -11,6 +12,8 @@ export interface PageSources {
   readonly database: (waitMs?: number) => Promise<DatabaseView>;
   /** Runs the query of a page. Rejects if it takes too long, or if too many page queries are already running. */
   readonly read: ReadPage;
+  /** Reads the rows of a file in chunks. Rejects if it takes too long, or if too many files are already being read. */
+  readonly readRows: ReadRows;
   /** The instances in the settings; pages show no other. */
   readonly instanceIds: readonly string[];
   readonly logger: Logger;
@@ -19,6 +22,8 @@ export interface PageSources {
 }
 
 export type ReadPage = <T>(query: (db: Kysely<Schema>) => Promise<T>) => Promise<T>;
+
+export type ReadRows = <T>(query: RawBuilder<T>, stream: RowStream<T>) => Promise<void>;
 
 /** The state of the database as this process knows it. */
 export interface DatabaseView {

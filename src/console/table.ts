@@ -1,8 +1,10 @@
 /** Tables of rows, and pages with the table of a query, which Postgres filters, sorts and pages. */
+import { once } from 'node:events';
+import { PassThrough, Readable } from 'node:stream';
 import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { renderCsvRows } from '../files/csv.ts';
+import { type CsvColumn, type CsvValue, renderCsvHeader, renderCsvRows } from '../files/csv.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { parseDay } from '../usage/day.ts';
 import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
@@ -114,8 +116,6 @@ export function createTablePage<R extends TableRow>(
 }
 
 const ROWS_PER_PAGE = 50;
-/** Rows of a file; `losant-usage export` has no limit. */
-const MAX_FILE_ROWS = 100_000;
 
 /** Returns the page of a table, or its file with `format=csv`. Ignores what is invalid in the address. */
 export async function showTable<R extends TableRow>(request: PageRequest, table: Table<R>) {
@@ -127,9 +127,8 @@ export async function showTable<R extends TableRow>(request: PageRequest, table:
   const matching = sql`(${table.rows}) as r where ${toConditions(filters, values)}`;
   const order = sort === '' ? table.order : sql`${orderBy(sort)}, ${table.order}`;
   if (query['format'] === 'csv') {
-    const select = sql<R>`select r.* from ${matching} order by ${order} limit ${MAX_FILE_ROWS}`;
-    const { rows } = await read((db) => select.execute(db));
-    return renderFile(path, Object.keys(rows[0] ?? columns), rows);
+    const select = sql<R>`select r.* from ${matching} order by ${order}`;
+    return await streamFile(request, select, Object.keys(columns));
   }
   const page = readPage(query);
   const select = sql<R & { readonly total_rows: number }>`
@@ -259,19 +258,51 @@ export function addressOf(path: string, query: Readonly<Record<string, string>>)
   return params.size === 0 ? path : `${path}?${params.toString()}`;
 }
 
-/** Renders all columns of all rows as a CSV file, in the order of the page. */
-function renderFile(path: string, names: readonly string[], rows: readonly TableRow[]): Response {
-  const columns = names.map((name) => ({ name, isText: true }));
-  const cells = rows.map((row) =>
-    Object.values(row).map((value) =>
-      typeof value === 'object' && value !== null ? value.join(' ') : value,
-    ),
-  );
+/**
+ * Streams all columns of all rows as a CSV file, in the order of the page. Without rows, the file has the names of the
+ * visible columns. Throws what prevents the first rows from being read; a later error breaks the download off.
+ */
+async function streamFile<R extends TableRow>(
+  { readRows, path, logger }: PageRequest,
+  select: RawBuilder<R>,
+  visibleNames: readonly string[],
+): Promise<Response> {
+  const file = new PassThrough();
+  const stop = new AbortController();
+  file.on('close', () => stop.abort(new Error('the download has ended')));
+  const { promise: hasBegun, resolve: begin } = Promise.withResolvers<void>();
+  let columns: CsvColumn[] = [];
+  const setColumns = (names: readonly string[]) => {
+    columns = names.map((name) => ({ name, isText: true }));
+    file.write(renderCsvHeader(columns));
+  };
+  const take = async (rows: readonly R[]) => {
+    if (columns.length === 0) setColumns(Object.keys(rows[0] ?? {}));
+    const hasRoom = file.write(renderCsvRows(columns, rows.map(toCsvRow)));
+    begin();
+    if (!hasRoom) await once(file, 'drain', { signal: stop.signal });
+    return true;
+  };
+  const work = readRows(select, { signal: stop.signal, take }).then(() => {
+    if (columns.length === 0) setColumns(visibleNames);
+    file.end();
+  });
+  await Promise.race([hasBegun, work]);
+  work.catch((error: unknown) => {
+    if (!file.destroyed) logger.warn({ err: error, path }, 'download broken off');
+    file.destroy(new Error('the download broke off', { cause: error }));
+  });
   const name = path.split('/').filter(Boolean).join('-');
-  return new Response(renderCsvRows(columns, [names, ...cells]), {
+  return new Response(Readable.toWeb(file) as ReadableStream, {
     headers: {
       'content-type': 'text/csv; charset=utf-8',
       'content-disposition': `attachment; filename="${name}.csv"`,
     },
   });
+}
+
+function toCsvRow(row: TableRow): CsvValue[] {
+  return Object.values(row).map((value) =>
+    typeof value === 'object' && value !== null ? value.join(' ') : value,
+  );
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, type StatsFs, statfsSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, type StatsFs, statfsSync } from 'node:fs';
 import { readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -98,17 +98,30 @@ async function startPGlite(dataDir: string | undefined): Promise<PGlite> {
   return pglite;
 }
 
+const OWN_FILES = /^(pgdata|losant-usage\.lock)/;
+
+/** Throws DatabaseError if there are other files and no database yet: the path is likely a mistake. */
+function requireOwnFolder(folder: string): void {
+  if (existsSync(join(folder, 'pgdata'))) return;
+  const otherFile = readdirSync(folder).find((name) => !OWN_FILES.test(name));
+  if (otherFile === undefined) return;
+  throw new DatabaseError('database_refused', `The folder ${folder} has other files, such as ${otherFile}`, {
+    hint: 'point DATABASE_URL=embedded:DIR at a folder that does not exist yet, or is empty',
+  });
+}
+
 const SQLITE_BUSY = 5;
 
 /**
  * Locks the folder for this process, creating it if it is missing. The lock is SQLite's file lock on an empty file,
  * which the operating system releases however the process dies. Throws BusyError if another handle has the lock,
- * DatabaseError if the folder cannot be created or its disk is full.
+ * DatabaseError if the folder cannot be created, is not the database's own, or its disk is full.
  */
 function lockFolder(folder: string): DatabaseSync {
   let lock: DatabaseSync;
   try {
     createFolder(folder);
+    requireOwnFolder(folder);
     requireDiskSpace(folder);
     lock = new DatabaseSync(join(folder, 'losant-usage.lock'), { timeout: 0 });
   } catch (error) {

@@ -681,7 +681,7 @@ export interface StatementBlockers {
 }
 
 export interface StatementFiles {
-  content_gzip: Buffer;
+  content: Buffer;
   name: string;
   part: number;
   statement_id: string;

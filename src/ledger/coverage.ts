@@ -36,20 +36,27 @@ export function isCellOfOrgs(orgIds: readonly string[], { from, to }: DayRange):
     where d.org_id = any (${orgIds}::text[]) and d.usage_date between ${from}::date and ${to}::date)`;
 }
 
+/** Returns an expression for the most cells that an organization `o` can have in a range. */
+export function countCellsOfOrg({ from, to }: DayRange, streams: readonly string[]): RawBuilder<number> {
+  return sql<number>`${streams.length}::integer * (${to}::date + 1 - greatest(o.created_on, ${from}::date))`;
+}
+
 /** The columns to set of cells `c`, and a condition that may name their organizations `o`. */
 interface CellChange {
   readonly set: RawBuilder<unknown>;
   readonly where: RawBuilder<unknown>;
+  /** The most cells to change, the first by key; all by default. */
+  readonly limit?: number;
 }
 
 /** Returns an update of the cells that match, which locks them in key order. */
-export function updateCells({ set, where }: CellChange): RawBuilder<unknown> {
+export function updateCells({ set, where, limit }: CellChange): RawBuilder<unknown> {
   return sql`
     update losant_usage.coverage c set ${set}
     from (
       select c.usage_date, c.org_id, c.stream
       from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
-      where ${where} order by c.usage_date, c.org_id, c.stream for update of c
+      where ${where} order by c.usage_date, c.org_id, c.stream limit ${limit ?? null}::integer for update of c
     ) as k
     where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`;
 }

@@ -3,10 +3,18 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { isAmong } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { BEFORE_CREATION, type CellKey } from '../usage/cell.ts';
-import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
-import { horizonStart, LAST_DAY, type Policy } from '../usage/policy.ts';
-import { isCellOfOrgs, setCells } from './coverage.ts';
-import { eachPage, type InstanceLedger, inTransaction, type LedgerWriter } from './lease.ts';
+import { addDays, type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
+import { horizonStart, LAST_DAY, lastEndedDay, type Policy } from '../usage/policy.ts';
+import { streamNames } from '../usage/streams/catalog.ts';
+import { countCellsOfOrg, isCellOfOrgs, setCells } from './coverage.ts';
+import {
+  eachPage,
+  type InstanceLedger,
+  inTransaction,
+  type LedgerWriter,
+  repeatInTransactions,
+  TRANSACTION_CELLS,
+} from './lease.ts';
 
 /** The part of an instance that a command or run is about. Null means no restriction. */
 export interface DueScope {
@@ -22,14 +30,19 @@ export interface DueCursor {
   /** The oldest and the newest day, both included; null for any. */
   readonly from: UsageDay | null;
   readonly to: UsageDay | null;
+  /** How many days before `from` are included, of the organizations that have due cells in the range. */
+  readonly daysBefore: number;
   /** Streams that this run no longer requests, because Losant rejected their scope. */
   readonly refusedStreams: readonly string[];
   /** Only cells that were set due after this time and after their last read; null for all. */
   readonly sinceMs: number | null;
+  /** Only cells that were not read since; null for all. */
+  readonly startMs: number | null;
 }
 
-/** Few enough for the slices of a page to fit in a few megabytes. */
+/** Few enough for the slices of a page to fit in a few megabytes. Ten years of an organization are fewer cells. */
 const DUE_ORGS_PER_PAGE = 100;
+const DUE_CELLS_PER_PAGE = 20_000;
 
 /**
  * Returns the condition that a cell `c` is due in the scope. The day is compared as an expression on purpose: on a
@@ -38,24 +51,27 @@ const DUE_ORGS_PER_PAGE = 100;
 const isDue = (
   { now, policy }: InstanceLedger,
   { streams, range }: DueScope,
-  cursor: Omit<DueCursor, 'afterOrgId'>,
+  cursor: Omit<DueCursor, 'afterOrgId' | 'daysBefore'>,
 ) => {
-  const { from, to, refusedStreams, sinceMs } = cursor;
+  const { from, to, refusedStreams, sinceMs, startMs } = cursor;
   const nowMs = now();
   const sinceAt = sinceMs === null ? null : new Date(sinceMs).toISOString();
+  const startAt = startMs === null ? null : new Date(startMs).toISOString();
   return sql`c.next_read_at <= ${new Date(nowMs).toISOString()}::timestamptz
     and c.usage_date + 0 >= ${latestDay(from, range?.from, horizonStart(nowMs, policy))}::date
     and c.usage_date + 0 <= ${earliestDay(to, range?.to, LAST_DAY)}::date
     and ${isAmong('c.stream', streams)} and c.stream <> all (${refusedStreams}::text[])
-    and (${sinceAt}::timestamptz is null or c.next_read_at > greatest(${sinceAt}::timestamptz, c.last_attempt_at))`;
+    and (${sinceAt}::timestamptz is null or c.next_read_at > greatest(${sinceAt}::timestamptz, c.last_attempt_at))
+    and (c.last_attempt_at < ${startAt}::timestamptz) is not false`;
 };
 
-/** Returns the due cells of the next organizations that have any, in the order of their IDs; [] at the end. */
+/** Returns all due cells of the next organizations that have any, in the order of their IDs; [] at the end. */
 export async function readDuePage(
   ledger: InstanceLedger,
   scope: DueScope,
   cursor: DueCursor,
 ): Promise<CellKey[]> {
+  const { from, daysBefore } = cursor;
   const due = isDue(ledger, scope, cursor);
   const { rows } = await sql<CellKey>`
     select c.org_id as "orgId", c.stream, c.usage_date as day
@@ -66,13 +82,23 @@ export async function readDuePage(
         and exists (select from losant_usage.coverage c where c.org_id = o.org_id and ${due})
       order by o.org_id limit ${DUE_ORGS_PER_PAGE}
     ) as o
-    join losant_usage.coverage c on c.org_id = o.org_id and ${due}
-    order by c.org_id`.execute(ledger.db);
-  return rows;
+    join losant_usage.coverage c on c.org_id = o.org_id
+      and ${isDue(ledger, scope, { ...cursor, from: from && addDays(from, -daysBefore) })}
+    order by c.org_id limit ${DUE_CELLS_PER_PAGE}`.execute(ledger.db);
+  if (rows.length < DUE_CELLS_PER_PAGE) return rows;
+  // The last organization may have further cells.
+  const lastOrgId = rows.at(-1)?.orgId;
+  return rows.filter(({ orgId }) => orgId !== lastOrgId);
 }
 
 export async function countDueCells(ledger: InstanceLedger, scope: DueScope): Promise<number> {
-  const due = isDue(ledger, scope, { from: null, to: null, refusedStreams: [], sinceMs: null });
+  const due = isDue(ledger, scope, {
+    from: null,
+    to: null,
+    refusedStreams: [],
+    sinceMs: null,
+    startMs: null,
+  });
   const { rows } = await sql<{ cells: number }>`
     select coalesce(sum(c.cells), 0)::bigint as cells
     from losant_usage.organizations o cross join lateral (
@@ -87,14 +113,15 @@ export async function retryFailedCells(ledger: LedgerWriter, { orgIds, streams }
   const { instanceId, policy } = ledger;
   const nowMs = ledger.now();
   const now = new Date(nowMs).toISOString();
-  await inTransaction(ledger, async (trx) => {
-    await setCells(trx, {
+  await repeatInTransactions(ledger, (trx) =>
+    setCells(trx, {
+      limit: TRANSACTION_CELLS,
       set: sql`next_read_at = ${now}::timestamptz`,
       where: sql`c.failed_reads > 0 and c.next_read_at > ${now}::timestamptz
         and c.usage_date >= ${horizonStart(nowMs, policy)}::date and o.instance_id = ${instanceId}
         and ${isAmong('o.org_id', orgIds)} and ${isAmong('c.stream', streams)}`,
-    });
-  });
+    }),
+  );
 }
 
 /** Makes all cells inside the horizon due, for organizations that have returned. */
@@ -138,10 +165,15 @@ export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
   const nextByPolicy = sql`least(c.next_read_at, ${selectNextCheckpoint(policy, sql`${now}::timestamptz`)})`;
   const nextReadAt = sql`case when c.standing in ('final', 'waived') then ${nextByPolicy}
     else coalesce(${nextByPolicy}, ${now}::timestamptz) end`;
-  await eachPage(ledger, sql`o.deleted_on is null`, async (trx, orgIds) => {
+  const from = horizonStart(nowMs, policy);
+  const pages = {
+    matches: sql`o.deleted_on is null`,
+    cells: countCellsOfOrg({ from, to: lastEndedDay(nowMs) }, streamNames),
+  };
+  await eachPage(ledger, pages, async (trx, orgIds) => {
     await setCells(trx, {
       set: sql`next_read_at = ${nextReadAt}`,
-      where: sql`${isCellOfOrgs(orgIds, { from: horizonStart(nowMs, policy), to: LAST_DAY })}
+      where: sql`${isCellOfOrgs(orgIds, { from, to: LAST_DAY })}
         and c.reason is distinct from ${BEFORE_CREATION} and c.next_read_at is distinct from ${nextReadAt}`,
     });
   });
@@ -150,7 +182,7 @@ export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
       update losant_usage.instances set
         policy = ${policyJson}::text::jsonb || jsonb_build_object('leastFinalAfterHours',
           least((policy ->> 'leastFinalAfterHours')::integer, ${policy.finalAfterHours}::integer)),
-        horizon_day = case when horizon_day <= ${horizonStart(nowMs, policy)}::date then horizon_day end
+        horizon_day = case when horizon_day <= ${from}::date then horizon_day end
       where instance_id = ${instanceId}`.execute(trx);
   });
 }

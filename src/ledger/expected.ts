@@ -8,15 +8,24 @@ import type { Instant, Schema } from '../database/schema.ts';
 import { BEFORE_CREATION, ORG_DELETED, PAST_HORIZON } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY, horizonStart, LAST_DAY, lastEndedDay, type Policy } from '../usage/policy.ts';
+import { streamNames } from '../usage/streams/catalog.ts';
 import { liftWaiversBeforeCreation, waiveCellsBeforeCreation } from './before-creation.ts';
-import { isCellOfOrgs, requireAll, setCells } from './coverage.ts';
+import { countCellsOfOrg, isCellOfOrgs, requireAll, setCells } from './coverage.ts';
 import type { DueScope } from './due.ts';
-import { eachPage, inTransaction, type LedgerWriter } from './lease.ts';
+import {
+  eachPage,
+  inTransaction,
+  type LedgerWriter,
+  repeatInTransactions,
+  TRANSACTION_CELLS,
+} from './lease.ts';
 import type { RunLedger } from './load.ts';
+import { addTotals } from './sums.ts';
 import {
   addToTracks,
   advanceTracks,
   beginTracks,
+  countNewCells,
   endTracks,
   hasOtherTracks,
   lockOrgs,
@@ -32,7 +41,8 @@ export async function syncTracks(ledger: LedgerWriter, scope: TrackedScope): Pro
   const [yesterday, horizon] = [lastEndedDay(nowMs), horizonStart(nowMs, policy)];
   await recordFirstDays(ledger, scope, yesterday);
   // Usually everything stays, and one query shows it.
-  await eachPage(ledger, hasOtherTracks(scope), async (trx, orgIds) => {
+  const pages = { matches: hasOtherTracks(scope), cells: countNewCells(scope, { yesterday, horizon }) };
+  await eachPage(ledger, pages, async (trx, orgIds) => {
     const sync = { ...scope, orgIds, yesterday, horizon };
     await lockOrgs(trx, orgIds);
     await endTracks(trx, sync);
@@ -62,10 +72,13 @@ async function recordFirstDays(
 
 /** Creates the expected cells up to yesterday, and marks cells unavailable that can no longer be read. Idempotent. */
 export async function createExpectedCells(ledger: RunLedger): Promise<void> {
-  const matches = sql`exists (
-    select from losant_usage.tracks t where t.org_id = o.org_id and t.next_day < losant_usage_internal.today()
-      and (t.last_day is null or t.next_day <= t.last_day))`;
-  await eachPage(ledger, matches, async (trx, orgIds) => {
+  const unrecorded = sql`from losant_usage.tracks t where t.org_id = o.org_id
+    and t.next_day < losant_usage_internal.today() and (t.last_day is null or t.next_day <= t.last_day)`;
+  const pages = {
+    matches: sql`exists (select ${unrecorded})`,
+    cells: sql`(select sum(least(t.last_day + 1, losant_usage_internal.today()) - t.next_day) ${unrecorded})`,
+  };
+  await eachPage(ledger, pages, async (trx, orgIds) => {
     await lockOrgs(trx, orgIds);
     await createExpectedCellsOf(trx, orgIds, ledger);
   });
@@ -107,7 +120,11 @@ export async function createExpectedCellsOf(
  * first_day up to its next_day has a cell, so a crash leaves cells to be created, never a hole that nobody would look
  * for.
  */
-async function lockCellsOf(trx: Kysely<Schema>, orgIds: readonly string[], from: UsageDay): Promise<void> {
+export async function lockCellsOf(
+  trx: Kysely<Schema>,
+  orgIds: readonly string[],
+  from: UsageDay,
+): Promise<void> {
   await sql`
     select from losant_usage.coverage c where ${isCellOfOrgs(orgIds, { from, to: LAST_DAY })}
     order by c.usage_date, c.org_id, c.stream for update`.execute(trx);
@@ -145,12 +162,13 @@ async function insertCells(
     left join losant_usage.coverage c on c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream
     left join losant_usage.usage_days d on d.usage_date = n.usage_date and d.org_id = n.org_id`.execute(trx);
   requireAll('coverage', rows[0]?.expected ?? 0, rows[0]?.present ?? 0);
+  await addTotals(trx, cells);
 }
 
 /**
- * Marks cells that can no longer be read: cells past the horizon and cells of deleted organizations have no next read,
- * and are `unavailable` unless they are final or waived. Cells before a creation date that moved later are waived, and
- * can be read again if it moves back.
+ * Marks cells that can no longer be read, page by page: cells past the horizon and cells of deleted organizations have
+ * no next read, and are `unavailable` unless they are final or waived. Cells before a creation date that moved later
+ * are waived, and can be read again if it moves back.
  */
 async function markCellsUnavailable(ledger: RunLedger): Promise<void> {
   const { instanceId, policy } = ledger;
@@ -159,31 +177,35 @@ async function markCellsUnavailable(ledger: RunLedger): Promise<void> {
   const isOfInstance = sql`o.instance_id = ${instanceId}`;
   const pastHorizon = { reason: PAST_HORIZON, detail: 'Losant no longer retains this day' };
   const orgDeleted = { reason: ORG_DELETED, detail: 'the organization was deleted' };
-  await inTransaction(ledger, async (trx) => {
-    await setCells(trx, {
+  // One transaction each: a transaction that has changed days must not lock more cells, which come first in the
+  // lock order.
+  await repeatInTransactions(ledger, (trx) =>
+    setCells(trx, {
+      limit: TRANSACTION_CELLS,
       set: unavailableColumns(pastHorizon),
       where: sql`${isOfInstance} and c.usage_date < ${horizon}::date
         and c.usage_date >= (select coalesce(i.horizon_day, ${FIRST_DAY}::date) from losant_usage.instances i
           where i.instance_id = ${instanceId})
         and (c.next_read_at is not null or c.standing in ('stored', 'waiting', 'in_doubt', 'missing'))`,
-    });
+    }),
+  );
+  // Last, because cells before it are not looked at again.
+  await inTransaction(ledger, async (trx) => {
     await sql`update losant_usage.instances set horizon_day = ${horizon}::date
       where instance_id = ${instanceId} and horizon_day is distinct from ${horizon}::date`.execute(trx);
   });
-  // One transaction each: a transaction that has changed days must not lock more cells, which come first in the
-  // lock order.
-  await inTransaction(ledger, async (trx) => {
+  await repeatInTransactions(ledger, (trx) => {
     const where = sql`${isOfInstance} and o.deleted_on is not null and c.next_read_at is not null`;
-    await setCells(trx, { set: unavailableColumns(orgDeleted), where });
+    return setCells(trx, { set: unavailableColumns(orgDeleted), where, limit: TRANSACTION_CELLS });
   });
-  await inTransaction(ledger, (trx) => waiveCellsBeforeCreation(trx, ledger));
+  await repeatInTransactions(ledger, (trx) => waiveCellsBeforeCreation(trx, ledger));
   const isReadable = sql`c.usage_date >= ${horizon}::date`;
   const columns = sql`
     next_read_at = case when ${isReadable} then ${new Date(nowMs).toISOString()}::timestamptz end,
     standing = (case when ${isReadable} then 'waiting' else 'unavailable' end)::losant_usage.standing,
     reason = case when ${isReadable} then 'never_read' else ${pastHorizon.reason} end,
     detail = case when not ${isReadable} then ${pastHorizon.detail} end`;
-  await inTransaction(ledger, (trx) => liftWaiversBeforeCreation(trx, ledger, columns));
+  await repeatInTransactions(ledger, (trx) => liftWaiversBeforeCreation(trx, ledger, columns));
 }
 
 /** Returns the columns of a cell that can no longer be read. */
@@ -205,9 +227,9 @@ export interface MarkDueOptions extends DueScope {
 }
 
 /**
- * Makes the cells of a range due: those that are not stored, or all of them. A backfill first adds the days to the
- * tracks, and creates their cells. Skips days past the horizon. Needs no lease. Returns the number of existing cells
- * that became due.
+ * Makes the cells of a range due, page by page: those that are not stored, or all of them. A backfill first adds the
+ * days to the tracks, and creates their cells. Skips days past the horizon. Needs no lease. Returns the number of
+ * existing cells that became due.
  */
 export async function markDaysDue(ledger: LedgerWriter, options: MarkDueOptions): Promise<number> {
   const { orgIds: requestedOrgIds, streams, range, insertsCells, force } = options;
@@ -219,8 +241,11 @@ export async function markDaysDue(ledger: LedgerWriter, options: MarkDueOptions)
   if (from > to) return markedCells;
   const now = new Date(nowMs).toISOString();
   if (insertsCells && requestedOrgIds === null && streams === null) await lowerCollectedFrom(ledger, from);
-  const matches = sql`o.deleted_on is null and ${isAmong('o.org_id', requestedOrgIds)}`;
-  await eachPage(ledger, matches, async (trx, orgIds) => {
+  const pages = {
+    matches: sql`o.deleted_on is null and ${isAmong('o.org_id', requestedOrgIds)}`,
+    cells: countCellsOfOrg({ from, to: insertsCells ? lastEndedDay(nowMs) : to }, streams ?? streamNames),
+  };
+  await eachPage(ledger, pages, async (trx, orgIds) => {
     if (insertsCells) {
       const isInScope = sql`${isAny('t.org_id', orgIds)} and ${isAmong('t.stream', streams)}`;
       await lockOrgs(trx, orgIds);

@@ -158,32 +158,57 @@ export async function beginWriting(
   if (lease && leases === 0) throw toLeaseLostError(lease.instanceId);
   const atMs = Date.parse(at);
   if (now) requireDatabaseClock(now() - atMs);
-  // All tables at once and in one order, so that no deadlock with `close` is possible, which locks them in that order.
-  await sql`lock table losant_usage_internal.ledger_lock in row exclusive mode`.execute(trx);
+  // Before any row, so that no deadlock with `close` is possible; it waits for this, and this for it.
+  await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(trx);
   return atMs;
 }
 
-/** Bounds what one transaction locks. */
-const TRANSACTION_ORGS = 500;
+/** Bounds what one transaction locks, and how long it takes: a few seconds. Ten years of five streams fit. */
+export const TRANSACTION_CELLS = 20_000;
 
-/** Calls `work` in a transaction per page of the organizations `o` that match, in the order of their IDs. */
+/** A condition on organizations `o`, and an expression for the most cells of one that a transaction locks. */
+interface OrgPages {
+  readonly matches: RawBuilder<unknown>;
+  readonly cells: RawBuilder<unknown>;
+}
+
+/**
+ * Calls `work` in a transaction for each page of the organizations that match, in the order of their IDs. A page has
+ * as many whole organizations as {@link TRANSACTION_CELLS} allows, and at least one.
+ */
 export async function eachPage(
   ledger: LedgerWriter,
-  matches: RawBuilder<unknown>,
+  { matches, cells }: OrgPages,
   work: (trx: Kysely<Schema>, orgIds: readonly string[]) => Promise<void>,
 ): Promise<void> {
   const { db, instanceId } = ledger;
   for (let afterOrgId = ''; ; ) {
     const { rows } = await sql<{ org_id: string }>`
-      select o.org_id from losant_usage.organizations o
-      where o.instance_id = ${instanceId} and o.org_id > ${afterOrgId} and ${matches}
-      order by o.org_id limit ${TRANSACTION_ORGS}`.execute(db);
+      select p.org_id
+      from (
+        select o.org_id, row_number() over ids as position, sum(greatest(1, ${cells})) over ids as cells
+        from losant_usage.organizations o
+        where o.instance_id = ${instanceId} and o.org_id > ${afterOrgId} and ${matches}
+        window ids as (order by o.org_id)
+      ) as p
+      where p.position = 1 or p.cells <= ${TRANSACTION_CELLS} order by p.org_id`.execute(db);
     const orgIds = rows.map(({ org_id }) => org_id);
     const lastOrgId = orgIds.at(-1);
     if (lastOrgId === undefined) return;
     afterOrgId = lastOrgId;
     await inTransaction(ledger, (trx) => work(trx, orgIds));
   }
+}
+
+/**
+ * Calls `work` in one transaction after another until it has changed nothing. It must change at most
+ * {@link TRANSACTION_CELLS} cells, and none of them again.
+ */
+export async function repeatInTransactions(
+  ledger: LedgerWriter,
+  work: (trx: Kysely<Schema>) => Promise<number>,
+): Promise<void> {
+  while ((await inTransaction(ledger, work)) > 0);
 }
 
 /** Throws AppError `clock_skew` if the run's clock, `aheadMs` ahead of the database's, is too far off. */

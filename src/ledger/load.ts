@@ -7,7 +7,6 @@ import { type CellKey, type CellResponse, cellId, type Verdict } from '../usage/
 import { dayEndMs } from '../usage/day.ts';
 import { hasNonzero } from '../usage/numbers.ts';
 import { isLate } from '../usage/policy.ts';
-import { isSettled } from '../usage/standing.ts';
 import { getStream, streamNames } from '../usage/streams/catalog.ts';
 import {
   keysOf,
@@ -32,7 +31,7 @@ export interface RunLedger extends LedgerWriter {
  * if the database dropped or changed a write.
  */
 export async function loadBatch(ledger: RunLedger, batch: readonly SliceResponse[]): Promise<LoadedCell[]> {
-  const { runId, instanceId, policy } = ledger;
+  const { runId, policy } = ledger;
   const responses = batch.flatMap((slice) => slice.responses);
   return await inTransaction(ledger, async (trx, atMs) => {
     for (const response of responses) requireSentInTime(response, atMs);
@@ -45,7 +44,6 @@ export async function loadBatch(ledger: RunLedger, batch: readonly SliceResponse
     await writeCells(trx, cells, runId);
     await writeNumbers(trx, cells);
     await recordRevisions(trx, cells, runId);
-    await invalidateSums(trx, instanceId, cells);
     await recordQuarantine(trx, batch, runId);
     await liftWaivers(trx, cells.filter(isWaiverLifted), runId);
     return cells;
@@ -119,54 +117,6 @@ async function recordRevisions(
     select n.org_id, n.stream, n.usage_date, n.revision, n.old, n.new, n.was_final, n.run_id
     from ${recordsOf('revisions', rows)} as n order by n.usage_date, n.org_id, n.stream`.execute(trx);
   requireAll('revisions', rows.length, Number(numAffectedRows));
-}
-
-/** Invalidates our sums of days on which numbers changed, or cells became settled or unsettled. */
-async function invalidateSums(
-  trx: Kysely<Schema>,
-  instanceId: string,
-  cells: readonly LoadedCell[],
-): Promise<void> {
-  const affectedCells = cells.filter(
-    ({ previous, cell, numbers }) =>
-      numbers !== null || isSettled(previous.standing) !== isSettled(cell.standing),
-  );
-  const changedCells = affectedCells.filter(({ numbers }) => numbers !== null);
-  await invalidateSumsOf(trx, instanceId, affectedCells, changedCells);
-}
-
-/**
- * Invalidates our sums of the days of these cells, for the end of a run to compute. Control totals of `changedCells`
- * are requested again.
- */
-export async function invalidateSumsOf(
-  trx: Kysely<Schema>,
-  instanceId: string,
-  cells: readonly CellKey[],
-  changedCells: readonly CellKey[] = [],
-): Promise<void> {
-  if (cells.length === 0) return;
-  const days = [...new Set(cells.map(({ day }) => day))];
-  await sql`
-    insert into losant_usage.instance_totals (instance_id, usage_date, metric)
-    select distinct ${instanceId}, k.usage_date, m.metric
-    from ${keysOf(cells)} join losant_usage.metrics m on m.stream = k.stream
-    order by k.usage_date, m.metric
-    on conflict do nothing`.execute(trx);
-  await sql`
-    update losant_usage.instance_totals t set our_sum = null,
-      last_read_at = case when not n.has_changed then t.last_read_at end
-    from (
-      select t.usage_date, t.metric, (t.usage_date, t.metric) in (
-        select k.usage_date, m.metric from ${keysOf(changedCells)} join losant_usage.metrics m on m.stream = k.stream
-      ) as has_changed
-      from losant_usage.instance_totals t
-      where t.instance_id = ${instanceId} and t.usage_date = any (${days}::date[])
-        and (t.our_sum is not null or t.last_read_at is not null)
-      order by t.usage_date, t.metric for update
-    ) as n
-    where t.instance_id = ${instanceId} and t.usage_date = n.usage_date and t.metric = n.metric
-      and (t.our_sum is not null or n.has_changed)`.execute(trx);
 }
 
 function isWaiverLifted({ previous, cell }: LoadedCell): boolean {

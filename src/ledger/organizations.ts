@@ -2,9 +2,11 @@ import { type Kysely, type NotNull, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Organization, UnreadableOrg } from '../usage/organization.ts';
-import { lastEndedDay } from '../usage/policy.ts';
+import { FIRST_DAY, lastEndedDay } from '../usage/policy.ts';
 import { requeueCells } from './due.ts';
+import { lockCellsOf } from './expected.ts';
 import { inTransaction, type LedgerWriter } from './lease.ts';
+import { addTotals } from './sums.ts';
 
 /** The columns that come from Losant. */
 const ATTRIBUTE_COLUMNS = [
@@ -33,6 +35,9 @@ interface ForeignOrg {
  * Stores listed organizations and their history. A deleted organization is restored, with all of its cells due. An
  * organization of another instance is transferred, with all of its days, if that instance's complete list lacks it, or
  * if it has not been listed there for a week. Returns those that still belong to another instance and are not stored.
+ *
+ * The cells of an organization that returns or moves are locked first. A load in flight has invalidated the sums of the
+ * instance that it saw, so it must end before the move; and the upsert locks sums, which come after cells.
  */
 export async function upsertOrganizations(
   ledger: LedgerWriter,
@@ -47,21 +52,32 @@ export async function upsertOrganizations(
   const seenAt = new Date(nowMs).toISOString();
   return await inTransaction(ledger, async (trx) => {
     const lockedOrgs = await lockExistingOrgs(trx, { instanceId, orgIds: [...rows.keys()], seenAt });
-    const otherOrgs = lockedOrgs.filter(({ ownerId }) => ownerId !== instanceId);
-    const foreignOrgs = otherOrgs.filter(({ canTransfer }) => !canTransfer);
-    const foreignIds = new Set(foreignOrgs.map(({ orgId }) => orgId));
+    const foreignOrgs = lockedOrgs.filter(({ canTransfer }) => !canTransfer);
+    const foreignIds = new Set(orgIdsOf(foreignOrgs));
     const instanceRows = new Map([...rows].filter(([orgId]) => !foreignIds.has(orgId)));
+    const changedOrgs = lockedOrgs.filter(({ canTransfer }) => canTransfer);
+    if (changedOrgs.length > 0) await lockCellsOf(trx, orgIdsOf(changedOrgs), FIRST_DAY);
     await upsertRows(trx, [...instanceRows.values()], { instanceId, seenAt });
     await recordVersions(trx, [...instanceRows.keys()], seenAt);
-    const returnedOrgIds = lockedOrgs.filter(({ isDeleted }) => isDeleted).map(({ orgId }) => orgId);
-    await requeueCells(trx, returnedOrgIds, { nowMs, policy });
-    const formerOwnerIds = otherOrgs.filter(({ canTransfer }) => canTransfer).map(({ ownerId }) => ownerId);
-    if (formerOwnerIds.length > 0) {
+    const returnedOrgs = changedOrgs.filter(({ isDeleted }) => isDeleted);
+    await requeueCells(trx, orgIdsOf(returnedOrgs), { nowMs, policy });
+    const transferredOrgs = changedOrgs.filter(({ ownerId }) => ownerId !== instanceId);
+    if (transferredOrgs.length > 0) {
+      const formerOwnerIds = transferredOrgs.map(({ ownerId }) => ownerId);
       await markTransferred(trx, [...formerOwnerIds, instanceId], lastEndedDay(nowMs));
+      await addTotals(trx, selectCells(orgIdsOf(transferredOrgs)));
     }
     return foreignOrgs;
   });
 }
+
+const orgIdsOf = (orgs: readonly { readonly orgId: string }[]) => orgs.map(({ orgId }) => orgId);
+
+const selectCells = (orgIds: readonly string[]) => sql`
+  select c.usage_date, c.org_id, c.stream
+  from losant_usage.usage_days d
+  join losant_usage.coverage c on c.usage_date = d.usage_date and c.org_id = d.org_id
+  where d.org_id = any (${orgIds}::text[])`;
 
 /** Locks the organizations that exist, in key order. Returns those that are deleted or belong to another instance. */
 async function lockExistingOrgs(
@@ -127,7 +143,7 @@ async function markTransferred(
       org_transferred_on = greatest(i.org_transferred_on, ${yesterday}::date)
     from (
       select instance_id from losant_usage.instances where instance_id = any (${instanceIds}::text[])
-      order by instance_id for update
+      order by instance_id for no key update
     ) as k
     where i.instance_id = k.instance_id`.execute(trx);
 }

@@ -43,6 +43,19 @@ export function hasOtherTracks(scope: TrackedScope): RawBuilder<unknown> {
 }
 
 /**
+ * Returns an expression for the most cells that an organization `o` lacks once its tracks follow the settings. A track
+ * begins at the horizon at the earliest, and one that returns continues where it ended.
+ */
+export function countNewCells(
+  { streams }: TrackedScope,
+  { yesterday, horizon }: Pick<TrackSync, 'yesterday' | 'horizon'>,
+): RawBuilder<unknown> {
+  return sql`${streams.length}::integer * (${yesterday}::date + 1 - greatest(o.created_on, ${horizon}::date, coalesce(
+    (select min(t.next_day) from losant_usage.tracks t where t.org_id = o.org_id),
+    (select i.new_orgs_from from losant_usage.instances i where i.instance_id = o.instance_id), ${yesterday}::date)))`;
+}
+
+/**
  * Ends tracks with the day before the deletion was noticed, or with yesterday if the settings no longer choose them. A
  * track that has no day yet is deleted.
  */

@@ -8,7 +8,8 @@ import { keysOf, setCells } from './coverage.ts';
 import { selectNextCheckpoint } from './due.ts';
 import { createExpectedCellsOf } from './expected.ts';
 import { inTransaction } from './lease.ts';
-import { invalidateSumsOf, liftWaivers } from './load.ts';
+import { liftWaivers } from './load.ts';
+import { computeOurSums } from './sums.ts';
 import { lockOrgs } from './tracks.ts';
 
 export interface Waiver {
@@ -49,7 +50,7 @@ const nextReadAt = (policy: Policy) => sql`case
  */
 export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<CellKey[]> {
   const { orgId, streams, range, reason, policy } = waiver;
-  return await inTransaction({ db, lease: null }, async (trx) => {
+  const waivedCells = await inTransaction({ db, lease: null }, async (trx) => {
     await lockOrgs(trx, [orgId]);
     // A cell that no run has created yet can be missing too.
     await createExpectedCellsOf(trx, [orgId], { policy, lockFrom: FIRST_DAY });
@@ -65,8 +66,7 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Ce
       .orderBy('stream')
       .execute();
     const waivableCells = cells.filter(({ isWaivable }) => isWaivable);
-    const [first] = waivableCells;
-    if (first === undefined) throw toNothingWaivedError(waiver, cells.length);
+    if (waivableCells.length === 0) throw toNothingWaivedError(waiver, cells.length);
     await setCells(trx, {
       set: sql`standing = 'waived', failed_reads = 0, reason = ${WAIVED}, detail = ${reason},
         next_read_at = ${nextReadAt(policy)}`,
@@ -83,10 +83,11 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Ce
           .select(['k.usage_date', 'k.stream', 'k.org_id', sql<string>`${reason}`.as('reason')]),
       )
       .execute();
-    await invalidateSumsOf(trx, first.instanceId, waivableCells);
-    await sql`select losant_usage_internal.compute_our_sums(${first.instanceId})`.execute(trx);
-    return waivableCells.map(({ orgId: org, stream, day }) => ({ orgId: org, stream, day }));
+    return waivableCells;
   });
+  const days = new Map(waivedCells.map(({ instanceId, day }) => [day, instanceId]));
+  for (const [day, instanceId] of days) await computeOurSums({ db, lease: null, instanceId }, day);
+  return waivedCells.map(({ orgId: org, stream, day }) => ({ orgId: org, stream, day }));
 }
 
 function toNothingWaivedError({ orgId, range }: Waiver, cells: number): SettingsError {

@@ -1,14 +1,16 @@
 /** Control totals: Losant's own totals of the instance by day, for the reconciliation. They never fail a run. */
 import { sql } from 'kysely';
 import { transform } from 'streaming-iterables';
-import { unnestRows } from '../database/expressions.ts';
+import { isAmong, unnestRows } from '../database/expressions.ts';
 import { readInstance, updateInstance } from '../ledger/instances.ts';
 import { inTransaction } from '../ledger/lease.ts';
+import { computeOurSums } from '../ledger/sums.ts';
 import type { CellKey, CellResponse } from '../usage/cell.ts';
+import type { DayRange, UsageDay } from '../usage/day.ts';
 import { planSlices, type Slice, WHOLE_INSTANCE } from '../usage/plan.ts';
 import { horizonStart } from '../usage/policy.ts';
 import { getStream } from '../usage/streams/catalog.ts';
-import type { InstanceContext } from './context.ts';
+import type { RunOptions } from './context.ts';
 import { extractSlice } from './extract.ts';
 import type { Session } from './session.ts';
 
@@ -22,7 +24,10 @@ const TOTALS_TIMEOUT_MS = 120_000;
 export async function readControlTotals(session: Session): Promise<void> {
   const { instanceId, selection, logger } = session.context;
   try {
-    while (await computeOurSums(session)) session.signal.throwIfAborted();
+    for (const day of await readDaysToSum(session)) {
+      session.signal.throwIfAborted();
+      await computeOurSums(session.ledger, day);
+    }
     // Losant's totals cover all organizations, so they cannot be compared with sums of a selection.
     if (selection === null) await requestTotals(session);
   } catch (error) {
@@ -32,18 +37,23 @@ export async function readControlTotals(session: Session): Promise<void> {
   }
 }
 
-/** Years of days in one statement would exceed the statement timeout. */
-const DAYS_PER_STATEMENT = 10;
+/** Returns the days that the command asks to read again; null if there are none. */
+function getForcedRange({ kind, force, range }: RunOptions): DayRange | null {
+  return kind !== 'backfill' || force ? range : null;
+}
 
-/** Computes our sums of the next days where they are invalid. Returns false if there are none. */
-async function computeOurSums({ ledger }: Session): Promise<boolean> {
-  return await inTransaction(ledger, async (trx) => {
-    const { rows } = await sql<{ sums: number }>`
-      select losant_usage_internal.compute_our_sums(${ledger.instanceId}, ${DAYS_PER_STATEMENT}) as sums`.execute(
-      trx,
-    );
-    return (rows[0]?.sums ?? 0) > 0;
-  });
+/** Whether a column is a day of the range. */
+const isWithin = (column: string, range: DayRange | null) =>
+  sql<boolean>`${sql.ref(column)} between ${range?.from ?? null}::date and ${range?.to ?? null}::date`;
+
+/** Returns the days without sums, newest first. Days that are read again are included: their sums may be wrong. */
+async function readDaysToSum({ context, options }: Session): Promise<UsageDay[]> {
+  const { rows } = await sql<{ day: UsageDay }>`
+    select distinct t.usage_date as day from losant_usage.instance_totals t
+    where t.instance_id = ${context.instanceId}
+      and (t.our_sum is null or ${isWithin('t.usage_date', getForcedRange(options))})
+    order by t.usage_date desc`.execute(context.db);
+  return rows.map(({ day }) => day);
 }
 
 async function requestTotals(session: Session): Promise<void> {
@@ -52,7 +62,7 @@ async function requestTotals(session: Session): Promise<void> {
   const signal = AbortSignal.any([session.signal, AbortSignal.timeout(TOTALS_TIMEOUT_MS)]);
   const extract = (slice: Slice) => extractSlice(slice, context, signal);
   let problem: string | null = null;
-  const slices = planSlices(await readTotalsDue(context));
+  const slices = planSlices(await readTotalsDue(session));
   try {
     for await (const results of transform(concurrency, extract, slices)) {
       const responses = results.flatMap((result) => result.responses);
@@ -72,18 +82,24 @@ async function requestTotals(session: Session): Promise<void> {
 }
 
 /**
- * Returns the days of each stream whose totals are due: never read, invalidated by a changed number, or different from
- * our sum and read before the final threshold.
+ * Returns the days inside the horizon whose totals are due, of every stream that the ledger expects: never read,
+ * invalidated by a changed number, or named by the command. A total that differs from our settled sum is due once it
+ * can be final, and then once a day, because Losant may correct it.
  */
-async function readTotalsDue({ db, instanceId, streams, policy, now }: InstanceContext): Promise<CellKey[]> {
+async function readTotalsDue({ context, options }: Session): Promise<CellKey[]> {
+  const { db, instanceId, policy, now } = context;
+  const nowMs = now();
+  const at = sql`${new Date(nowMs).toISOString()}::timestamptz`;
   const { rows } = await sql<CellKey>`
-    select distinct ${WHOLE_INSTANCE} as "orgId", m.stream, t.usage_date as day
-    from losant_usage.instance_totals t join losant_usage.metrics m on m.metric = t.metric
-    where t.instance_id = ${instanceId} and t.usage_date >= ${horizonStart(now(), policy)}::date
-      and m.stream = any (${streams}::text[])
-      and (t.last_read_at is null or (t.quantity is distinct from t.our_sum
-        and t.last_read_at < ((t.usage_date + 1)::timestamp + ${policy.finalAfterHours}::integer * interval '1 hour')
-          at time zone 'UTC'))`.execute(db);
+    select distinct ${WHOLE_INSTANCE} as "orgId", c.stream, c.usage_date as day
+    from losant_usage_internal.comparisons c
+    where c.instance_id = ${instanceId} and c.compared_with = 'losant'
+      and c.usage_date >= ${horizonStart(nowMs, policy)}::date
+      and (c.last_read_at is null
+        or (${isWithin('c.usage_date', getForcedRange(options))} and ${isAmong('c.stream', options.streams)})
+        or (c.result in ('not_read', 'refused', 'total_not_final', 'differs')
+          and (c.last_read_at < ${at} - interval '1 day'
+            or (c.last_read_at < c.final_at and c.final_at <= ${at}))))`.execute(db);
   return rows;
 }
 

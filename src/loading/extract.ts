@@ -11,17 +11,41 @@ import { type BodyContent, UnplaceableBodyError } from '../usage/streams/stream.
 import type { InstanceContext } from './context.ts';
 import { withoutIdsAndDays } from './report.ts';
 
+type ExtractContext = Pick<InstanceContext, 'client' | 'instanceId' | 'now'>;
+
 /**
- * Requests the usage of a slice and splits the responses into its days. A slice that is too long for Losant is halved,
- * down to a single day, and each part has a result of its own. An error of Losant becomes a verdict. Throws only if
- * `signal` aborts.
+ * Requests the usage of a slice and splits the responses into its days. A slice that Losant rejects for its length is
+ * halved, down to a single day, and one that timed out is halved once; each part has a result of its own. An error of
+ * Losant becomes a verdict. Throws only if `signal` aborts.
  */
 export async function extractSlice(
   slice: Slice,
-  context: Pick<InstanceContext, 'client' | 'instanceId' | 'now'>,
+  context: ExtractContext,
   signal: AbortSignal,
 ): Promise<SliceResult[]> {
-  const { client, instanceId, now } = context;
+  const result = await requestSlice(slice, context, signal);
+  const { kind } = result.error ?? {};
+  const halves = kind === 'refused' || kind === 'timeout' ? halveSlice(slice) : null;
+  if (halves === null) return [result];
+  if (kind === 'refused') {
+    return (await Promise.all(halves.map((half) => extractSlice(half, context, signal)))).flat();
+  }
+  const results: SliceResult[] = [];
+  for (const half of halves) {
+    // Losant does not respond at all, rather than slowly, if half of it times out too.
+    const timeout = results.find(({ error }) => error?.kind === 'timeout')?.error;
+    results.push(
+      timeout ? toFailedResult(half, timeout, context.now()) : await requestSlice(half, context, signal),
+    );
+  }
+  return results;
+}
+
+async function requestSlice(
+  slice: Slice,
+  { client, instanceId, now }: ExtractContext,
+  signal: AbortSignal,
+): Promise<SliceResult> {
   const { orgId, stream, range } = slice;
   const { requests, parseBodies } = getStream(stream);
   const startedAtMs = now();
@@ -34,9 +58,7 @@ export async function extractSlice(
     }
   } catch (error) {
     if (!(error instanceof LosantError)) throw error;
-    const halves = canSucceedInHalves(error) ? halveSlice(slice) : null;
-    if (halves) return (await Promise.all(halves.map((half) => extractSlice(half, context, signal)))).flat();
-    return [toFailedResult(slice, error, startedAtMs)];
+    return toFailedResult(slice, error, startedAtMs);
   }
   const texts = apiResponses.map(({ text }) => text);
   const { sentAtMs } = apiResponses[0] as ApiResponse;
@@ -49,17 +71,12 @@ export async function extractSlice(
     const responses = slice.days.map((day): CellResponse => {
       return { orgId, stream, day, sentAtMs, sha256, verdict: days.get(day) ?? OMITTED };
     });
-    return [{ slice, responses, texts, error: null, ...counts }];
+    return { slice, responses, texts, error: null, ...counts };
   } catch (error) {
     if (!(error instanceof UnplaceableBodyError)) throw error;
     const verdict = { kind: 'quarantined', code: UNPLACEABLE, detail: error.message } as const;
-    return [sameVerdictForAll(slice, verdict, { sentAtMs, texts, error: null })];
+    return sameVerdictForAll(slice, verdict, { sentAtMs, texts, error: null });
   }
-}
-
-/** Whether Losant may respond to a shorter range. */
-function canSucceedInHalves({ kind }: LosantError): boolean {
-  return kind === 'refused' || kind === 'timeout';
 }
 
 /** Returns the halves of a slice, each with the range that its days need; null for a range of one day. */
@@ -79,7 +96,7 @@ export interface SliceResult extends SliceResponse, Omit<BodyContent, 'days'> {
 }
 
 /** Turns the error of a request into a result. An unusable body is quarantined with its slice. */
-export function toFailedResult(slice: Slice, error: LosantError, sentAtMs: number): SliceResult {
+function toFailedResult(slice: Slice, error: LosantError, sentAtMs: number): SliceResult {
   const { kind: code, body } = error;
   const detail = withoutIdsAndDays(error.message);
   if (code !== 'bad_body') {

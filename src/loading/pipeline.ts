@@ -3,14 +3,16 @@ import { retryTransaction } from '../database/retry.ts';
 import { isConnectionLost, isRefusedForData } from '../database/sqlstate.ts';
 import type { LosantError } from '../errors.ts';
 import type { LoadedCell } from '../ledger/coverage.ts';
-import { countDueCells, type DueScope, readDuePage } from '../ledger/due.ts';
+import { countDueCells, type DueCursor, type DueScope, readDuePage } from '../ledger/due.ts';
 import { loadBatch, type RunLedger } from '../ledger/load.ts';
 import type { SliceResponse } from '../ledger/quarantine.ts';
-import type { CellKey } from '../usage/cell.ts';
+import type { CellKey, Reason } from '../usage/cell.ts';
 import { addDays, dayAt, HOUR_MS } from '../usage/day.ts';
 import { planSlices, type Slice } from '../usage/plan.ts';
+import { streams } from '../usage/streams/catalog.ts';
 import { recheckApiClock } from './context.ts';
-import { extractSlice, type SliceResult, toFailedResult } from './extract.ts';
+import { extractSlice, type SliceResult } from './extract.ts';
+import { withoutIdsAndDays } from './report.ts';
 import type { Session } from './session.ts';
 
 /** The length of a pass if no schedule ends it. */
@@ -43,13 +45,15 @@ export async function loadDue(
   let roundStartMs = now();
   let sinceMs: number | null = null;
   for (let olderCursor = ''; ; ) {
-    const today = dayAt(now());
+    const startMs = now();
     const endMs = nextWakeAt?.()?.getTime() ?? now() + DEFAULT_PASS_MS;
-    const pass: Pass = { scope, endMs, sinceMs, olderCursor, isAtEnd: false, hasFoundCells: false };
-    await loadPass(session, pass, reportProgress);
+    const pass: Pass = { scope, startMs, endMs, sinceMs, olderCursor, isAtEnd: false, hasFoundCells: false };
+    // One after the other, because a recent slice may include older days, which are due until it is loaded.
+    await loadPages(session, planRecentDays(session, pass), reportProgress);
+    await loadPages(session, planOlderDays(session, pass), reportProgress);
     if (pass.isAtEnd && !pass.hasFoundCells && olderCursor === '') return session.refusals.worst;
     olderCursor = pass.isAtEnd ? '' : pass.olderCursor;
-    const isNewDay = dayAt(now()) !== today;
+    const isNewDay = dayAt(now()) !== dayAt(startMs);
     if (isNewDay || pass.isAtEnd) {
       sinceMs = isNewDay ? null : roundStartMs;
       roundStartMs = now();
@@ -61,6 +65,8 @@ export async function loadDue(
 /** One pass over what is due in a scope; see {@link loadDue}. */
 export interface Pass {
   readonly scope: DueScope;
+  /** The time in ms at which the pass began. It reads each cell once, and ends with the day. */
+  readonly startMs: number;
   /** The time in ms from which a new pass goes before older days. */
   readonly endMs: number;
   /** Limits the pass to cells that were set due after this time; null for all. */
@@ -74,36 +80,52 @@ export interface Pass {
 
 /** A pass reads days up to this age first, for all organizations. */
 const RECENT_DAYS = 7;
+/** The days before the first one of a slice that its request can include. */
+const MAX_DAYS_BEFORE = Math.max(...streams.map(({ maxDays }) => maxDays)) - 1;
 
-/** Yields the due cells of a pass, a page of organizations at a time; see {@link loadDue}. */
-export async function* readDuePages(
-  { ledger, refusals }: Pick<Session, 'ledger' | 'refusals'>,
-  pass: Pass,
-): AsyncGenerator<CellKey[]> {
-  const { scope, endMs, sinceMs } = pass;
-  const { now } = ledger;
-  const today = dayAt(now());
-  const recentRange = { from: addDays(today, -RECENT_DAYS), to: null };
-  const olderRange = { from: null, to: addDays(recentRange.from, -1) };
-  const readPage = async (range: typeof recentRange | typeof olderRange, afterOrgId: string) => {
-    const cursor = { refusedStreams: refusals.refusedStreams, sinceMs, afterOrgId, ...range };
-    const cells = refusals.isTokenRefused ? [] : await readDuePage(ledger, scope, cursor);
-    pass.hasFoundCells ||= cells.length > 0;
-    return cells;
-  };
+type Planner = Pick<Session, 'ledger' | 'refusals'>;
+
+/**
+ * Yields the slices of a pass that end with a recent day, a page of organizations at a time; see {@link loadDue}. They
+ * include the older days that fit into their requests, so that these need no others.
+ */
+export async function* planRecentDays(planner: Planner, pass: Pass): AsyncGenerator<Slice[]> {
+  const { now } = planner.ledger;
+  const today = dayAt(pass.startMs);
+  const from = addDays(today, -RECENT_DAYS);
   for (let afterOrgId = ''; dayAt(now()) === today; ) {
-    const cells = await readPage(recentRange, afterOrgId);
-    if (cells.length === 0) break;
+    const cells = await readPage(planner, pass, { from, to: null, afterOrgId });
+    if (cells.length === 0) return;
     afterOrgId = lastOrgId(cells);
-    yield cells;
+    yield planSlices(cells).filter(({ range }) => range.to >= from);
   }
-  for (let isFirst = true; dayAt(now()) === today && (isFirst || now() < endMs); isFirst = false) {
-    const cells = await readPage(olderRange, pass.olderCursor);
+}
+
+/** Yields the slices of the older days of a pass, which begin where the last pass stopped; see {@link loadDue}. */
+export async function* planOlderDays(planner: Planner, pass: Pass): AsyncGenerator<Slice[]> {
+  const { now } = planner.ledger;
+  const today = dayAt(pass.startMs);
+  const to = addDays(today, -RECENT_DAYS - 1);
+  for (let isFirst = true; dayAt(now()) === today && (isFirst || now() < pass.endMs); isFirst = false) {
+    const cells = await readPage(planner, pass, { from: null, to, afterOrgId: pass.olderCursor });
     pass.isAtEnd = cells.length === 0;
     if (pass.isAtEnd) return;
     pass.olderCursor = lastOrgId(cells);
-    yield cells;
+    yield planSlices(cells);
   }
+}
+
+async function readPage(
+  { ledger, refusals }: Planner,
+  pass: Pass,
+  range: Pick<DueCursor, 'from' | 'to' | 'afterOrgId'>,
+): Promise<CellKey[]> {
+  const { refusedStreams, isTokenRefused } = refusals;
+  const { scope, startMs, sinceMs } = pass;
+  const cursor = { refusedStreams, startMs, sinceMs, daysBefore: MAX_DAYS_BEFORE, ...range };
+  const cells = isTokenRefused ? [] : await readDuePage(ledger, scope, cursor);
+  pass.hasFoundCells ||= cells.length > 0;
+  return cells;
 }
 
 function lastOrgId(cells: readonly CellKey[]): string {
@@ -114,24 +136,32 @@ function lastOrgId(cells: readonly CellKey[]): string {
 const BATCH_SLICES = 400;
 const BATCH_WAIT_MS = 1_000;
 
-/**
- * Plans, extracts and loads the slices of a pass, and counts them in the tally. One batch is loaded while the next is
- * extracted.
- */
-async function loadPass(session: Session, pass: Pass, reportProgress: () => void): Promise<void> {
-  const { context, tally, refusals } = session;
+/** Extracts and loads slices, and counts them in the tally. One batch is loaded while the next is extracted. */
+async function loadPages(
+  session: Session,
+  pages: AsyncGenerator<Slice[]>,
+  reportProgress: () => void,
+): Promise<void> {
+  const { context, tally, refusals, timeouts } = session;
   const stop = new AbortController();
   const signal = AbortSignal.any([session.signal, stop.signal]);
-  const slices = planPassSlices(session, pass, reportProgress);
-  const extract = async (slice: Slice) => {
+  const slices = toSlices(session, pages, reportProgress);
+  const extract = async (slice: Slice, isGivenUp: boolean) => {
     signal.throwIfAborted();
-    const earlierRefusal = refusals.forStream(slice.stream);
-    if (earlierRefusal) return [toFailedResult(slice, earlierRefusal, context.now())];
+    const refusal = refusals.forStream(slice.stream);
+    if (refusal || isGivenUp) {
+      tally.addUnreadSlice(slice, refusal ? toReason(refusal) : GIVEN_UP);
+      return [];
+    }
     const results = await extractSlice(slice, context, signal);
     for (const { error } of results) refusals.record(slice, error, tally.orgIds.size);
     return results;
   };
-  const results = flatTransform(2 * context.concurrency, extract, slices);
+  const results = flatTransform(
+    2 * context.concurrency,
+    (slice) => timeouts.extractInTurn(slice, (isGivenUp) => extract(slice, isGivenUp)),
+    slices,
+  );
   let pendingLoad = Promise.resolve();
   try {
     for await (const batch of batchWithTimeout(BATCH_SLICES, BATCH_WAIT_MS, results)) {
@@ -145,26 +175,36 @@ async function loadPass(session: Session, pass: Pass, reportProgress: () => void
     await pendingLoad;
     throw error;
   } finally {
-    stop.abort(new Error('the pass has ended'));
+    stop.abort(new Error('these pages have ended'));
     await pendingLoad.catch(() => {});
     await slices.return(undefined);
   }
 }
 
-/** Yields the slices of a pass. Records the run once there is something to read. */
-async function* planPassSlices(
+/** Why a slice is not requested if earlier ones of its stream and organization timed out. */
+const GIVEN_UP: Reason = {
+  code: 'timeout',
+  detail: 'not requested, because earlier requests of this run timed out; the next run tries again',
+};
+
+function toReason({ kind, message }: LosantError): Reason {
+  return { code: kind, detail: withoutIdsAndDays(message) };
+}
+
+/** Yields the slices of pages. Records the run once there is something to read. */
+async function* toSlices(
   session: Session,
-  pass: Pass,
+  pages: AsyncGenerator<Slice[]>,
   reportProgress: () => void,
 ): AsyncGenerator<Slice> {
-  for await (const cells of readDuePages(session, pass)) {
+  for await (const page of pages) {
     session.signal.throwIfAborted();
     if (!session.isRecorded) {
       await session.begin();
       reportProgress();
     }
-    for (const { orgId } of cells) session.tally.orgIds.add(orgId);
-    yield* planSlices(cells);
+    for (const { orgId } of page) session.tally.orgIds.add(orgId);
+    yield* page;
   }
 }
 
@@ -182,7 +222,8 @@ async function loadResults(
   for (const result of results) {
     tally.unknownKeys += result.unknownKeys;
     tally.outsideBuckets += result.outsideBuckets;
-    if (refusals.isGlobal(result)) tally.addRejected(result.responses);
+    const { slice, error } = result;
+    if (error !== null && refusals.isGlobal(result)) tally.addUnreadSlice(slice, toReason(error));
     else loadable.push(result);
   }
   if (loadable.length === 0) return;

@@ -2,8 +2,9 @@ import type { LosantError } from '../errors.ts';
 import type { LoadedCell } from '../ledger/coverage.ts';
 import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
-import { type CellKey, type CellResponse, type CellResult, cellId, type Reason } from '../usage/cell.ts';
+import { type CellKey, type CellResult, cellId, type Reason } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, mergeDays, type UsageDay } from '../usage/day.ts';
+import type { Slice } from '../usage/plan.ts';
 import { isGap } from '../usage/standing.ts';
 
 /** Bounds the memory for failures. Further ones are counted but not reported. */
@@ -114,11 +115,13 @@ export class Tally {
     else this.#addFailure(loadedCell, problem ?? { code: standing, detail: `it is ${standing}` });
   }
 
-  /** Adds cells that were not read because Losant rejects the token or a scope. */
-  addRejected(responses: readonly CellResponse[]): void {
-    for (const response of responses) {
-      this.#count(response, 'failed');
-      if (response.verdict.kind === 'failed') this.#addFailure(response, response.verdict);
+  /** Adds the cells of a slice that were not read and stay due, unless they have failed before. */
+  addUnreadSlice({ orgId, stream, days }: Slice, reason: Reason): void {
+    for (const day of days) {
+      const cell = { orgId, stream, day };
+      if (this.#cellFailures.has(cellId(cell))) continue;
+      this.#count(cell, 'failed');
+      this.#addFailure(cell, reason);
     }
   }
 

@@ -5,6 +5,7 @@ import { finishRun, interruptDeadRuns, type RunStatus, recordProgress, startRun 
 import type { InstanceContext, RunOptions } from './context.ts';
 import { Refusals } from './refusals.ts';
 import { type RunOutcome, Tally } from './report.ts';
+import { Timeouts } from './timeouts.ts';
 
 /**
  * Renews the lease while `work` runs, records the end of the run, and releases the lease. Throws BusyError `lease_lost`
@@ -47,6 +48,7 @@ export class Session {
   readonly options: RunOptions;
   readonly tally: Tally;
   readonly refusals = new Refusals();
+  readonly timeouts = new Timeouts();
   /**
    * Aborts when the run must end: the process is stopping, the lease is lost, or the database has been unreachable for
    * as long as a lease lasts.

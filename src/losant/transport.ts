@@ -110,7 +110,7 @@ function createHeaders({ token, domain, version }: TransportOptions): Record<str
     'cache-control': 'no-cache',
     // The official clients of API version 1.30.0, whose schemas this program follows, send this.
     'accept-version': '^1.30.0',
-    'user-agent': `losant-usage-export/${version}`,
+    'user-agent': `losant-usage/${version}`,
     ...(domain == null ? {} : { losantdomain: domain }),
   };
 }

@@ -1,24 +1,36 @@
 /** Gaps, and cells that are unavailable or waived. */
-import { type Kysely, sql } from 'kysely';
+import { type InferResult, type Kysely, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
+import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { eachDay, type UsageDay } from '../usage/day.ts';
+import { type RowStream, streamRows } from './view-rows.ts';
 
 /** A cell that is in doubt, missing, unavailable or waived. `nextReadAt` is null if no read is planned. */
-export type Gap = Awaited<ReturnType<typeof readGaps>>[number];
+export type Gap = InferResult<ReturnType<typeof selectGaps>>[number];
 
 export interface GapScope {
   /** The instances in the settings; gaps of others are not reported. */
   readonly instanceIds: readonly string[];
   /** Whether to include unavailable and waived cells, which are not gaps. */
   readonly includeResolved: boolean;
+  /** Whether the days of a stream of an organization follow each other; by default, the newest day is first. */
+  readonly isByStream: boolean;
 }
 
-/** Returns the gaps, newest day first, then the unavailable and waived cells. */
-export async function readGaps(db: Kysely<Schema>, { instanceIds, includeResolved }: GapScope) {
+/** Streams the gaps, then the unavailable and waived cells. */
+export async function streamGaps(
+  handle: Pick<DatabaseHandle, 'db' | 'kind'>,
+  scope: GapScope,
+  stream: RowStream<Gap>,
+): Promise<void> {
+  await streamRows(handle, sql<Gap>`${selectGaps(handle.db, scope)}`, stream);
+}
+
+function selectGaps(db: Kysely<Schema>, { instanceIds, includeResolved, isByStream }: GapScope) {
   // The view of gaps has the same columns, and is fast because it reads no other cells.
   const view = (includeResolved ? 'cells as c' : 'coverage_gaps as c') as 'cells as c';
-  return await db
+  return db
     .selectFrom(view)
     .innerJoin('organizations as o', 'o.org_id', 'c.org_id')
     .select(['c.instance_id as instanceId', 'c.org_id as orgId', 'o.name as orgName', 'c.stream'])
@@ -26,11 +38,11 @@ export async function readGaps(db: Kysely<Schema>, { instanceIds, includeResolve
     .where('c.standing', 'in', ['in_doubt', 'missing', 'unavailable', 'waived'])
     .where(isAny('c.instance_id', instanceIds))
     .orderBy((eb) => eb('c.standing', 'in', ['unavailable', 'waived']))
-    .orderBy('c.usage_date', 'desc')
+    .$if(!isByStream, (rows) => rows.orderBy('c.usage_date', 'desc'))
     .orderBy('c.instance_id')
     .orderBy('c.org_id')
     .orderBy('c.stream')
-    .execute();
+    .orderBy('c.usage_date', 'desc');
 }
 
 /** An instance of which no cell is tracked yet. */

@@ -1,22 +1,32 @@
-import { type Kysely, sql } from 'kysely';
+import { type InferResult, type Kysely, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
+import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
+import { type RowStream, streamRows } from './view-rows.ts';
 
 /** `pending`: a cell is not settled, a total not read, or a sum not computed yet. */
 export type Outcome = 'equal' | 'differs' | 'pending' | 'not_compared';
 
 /** A row of the view `reconciliation`. Sums are text, because they may exceed 2^53. */
-export type Comparison = Awaited<ReturnType<typeof readReconciliation>>[number];
+export type Comparison = InferResult<ReturnType<typeof selectDifferences>>[number];
 
 export interface ReconciliationScope {
   readonly instanceIds: readonly string[];
   readonly range: DayRange;
 }
 
-/** Returns the comparisons that are not equal, newest day first. */
-export async function readReconciliation(db: Kysely<Schema>, { instanceIds, range }: ReconciliationScope) {
-  return await db
+/** Streams the comparisons that are not equal, newest day first. */
+export async function streamDifferences(
+  handle: Pick<DatabaseHandle, 'db' | 'kind'>,
+  scope: ReconciliationScope,
+  stream: RowStream<Comparison>,
+): Promise<void> {
+  await streamRows(handle, sql<Comparison>`${selectDifferences(handle.db, scope)}`, stream);
+}
+
+function selectDifferences(db: Kysely<Schema>, { instanceIds, range }: ReconciliationScope) {
+  return db
     .selectFrom('reconciliation as r')
     .innerJoin('metrics as m', 'm.metric', 'r.metric')
     .select(['r.instance_id as instanceId', 'r.usage_date as day', 'r.stream', 'r.metric', 'r.unit'])
@@ -29,15 +39,17 @@ export async function readReconciliation(db: Kysely<Schema>, { instanceIds, rang
     .orderBy('r.instance_id')
     .orderBy('r.usage_date', 'desc')
     .orderBy('m.position')
-    .orderBy('r.compared_with')
-    .execute();
+    .orderBy('r.compared_with');
 }
 
-/** Counts the days of instances that have comparisons, the comparisons, and those that are equal. */
+/** Counts the days of instances that have comparisons, the comparisons, and those of each outcome. */
 export async function countComparisons(db: Kysely<Schema>, { instanceIds, range }: ReconciliationScope) {
   return await db
     .selectFrom('reconciliation')
     .select(({ fn }) => [
+      fn.countAll<number>().filterWhere('outcome', '=', 'differs').as('differences'),
+      fn.countAll<number>().filterWhere('outcome', '=', 'pending').as('pending'),
+      fn.countAll<number>().filterWhere('outcome', '=', 'not_compared').as('notCompared'),
       fn.count<number>(sql`distinct (instance_id, usage_date)`).as('days'),
       fn.countAll<number>().as('comparisons'),
       fn.countAll<number>().filterWhere('outcome', '=', 'equal').as('equal'),
@@ -45,6 +57,22 @@ export async function countComparisons(db: Kysely<Schema>, { instanceIds, range 
     .where(isAny('instance_id', instanceIds))
     .where((eb) => eb.between('usage_date', range.from, range.to))
     .executeTakeFirstOrThrow();
+}
+
+/** Returns the days of an instance on which a computed sum is not that of the stored numbers, oldest first. */
+export async function readWrongSums(db: Kysely<Schema>, instanceId: string) {
+  const { rows } = await sql<{ day: UsageDay; metrics: string[] }>`
+    select t.usage_date as day, array_agg(t.metric::text order by t.metric) as metrics
+    from (
+      select distinct usage_date from losant_usage.instance_totals
+      where instance_id = ${instanceId} and our_sum is not null
+    ) as d
+    cross join lateral losant_usage_internal.metric_sums(${instanceId}, d.usage_date) as s
+    join losant_usage.instance_totals t
+      on t.instance_id = ${instanceId} and t.usage_date = d.usage_date and t.metric = s.metric
+    where t.our_sum <> s.our_sum
+    group by t.usage_date order by t.usage_date`.execute(db);
+  return rows;
 }
 
 /** By default, cells and control totals of a day are read again within this time. */

@@ -89,15 +89,32 @@ export async function readViewColumns(db: Kysely<Schema>, name: string): Promise
   return rows.map(({ name: column, type }) => ({ name: column, kind: KINDS[type] ?? 'text' }));
 }
 
-/**
- * Passes the rows of a view to `take` in chunks, sorted by date and key and all as of one instant. The next chunk is
- * read once `take` has resolved; if it resolves to false, the stream ends. An abort of `signal` cancels the statement
- * on the server, and the function rejects with the reason of the abort.
- */
+export interface RowStream<T> {
+  readonly signal: AbortSignal;
+  /** Takes the next rows. Resolves to false to end the stream. */
+  readonly take: (rows: readonly T[]) => Promise<boolean>;
+}
+
 export async function streamView(
-  { db, kind }: Pick<DatabaseHandle, 'db' | 'kind'>,
+  handle: Pick<DatabaseHandle, 'db' | 'kind'>,
   request: ViewRequest,
-  { signal, take }: { signal: AbortSignal; take: (rows: readonly TextRow[]) => Promise<boolean> },
+  { signal, take }: RowStream<TextRow>,
+): Promise<void> {
+  await streamRows(handle, selectRows(request), {
+    signal,
+    take: (rows) => take(rows.map((row) => request.columns.map(({ name }) => row[name] ?? null))),
+  });
+}
+
+/**
+ * Passes the rows of a query to `take` in chunks, all as of one instant. The next chunk is read once `take` has
+ * resolved. An abort of `signal` cancels the statement on the server, and the function rejects with the reason of the
+ * abort.
+ */
+export async function streamRows<T>(
+  { db, kind }: Pick<DatabaseHandle, 'db' | 'kind'>,
+  query: RawBuilder<T>,
+  { signal, take }: RowStream<T>,
 ): Promise<void> {
   const transaction = db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only');
   const work = transaction.execute(async (trx) => {
@@ -114,10 +131,9 @@ export async function streamView(
     signal.throwIfAborted();
     signal.addEventListener('abort', cancel, { once: true });
     try {
-      const pages = readInPages(trx, selectRows(request), { cursor: 'view_rows', size: CHUNK_ROWS });
-      for await (const rows of pages) {
+      for await (const rows of readInPages(trx, query, { cursor: 'view_rows', size: CHUNK_ROWS })) {
         signal.throwIfAborted();
-        if (!(await take(rows.map((row) => request.columns.map(({ name }) => row[name] ?? null))))) return;
+        if (!(await take(rows))) return;
       }
     } finally {
       signal.removeEventListener('abort', cancel);

@@ -10,6 +10,7 @@ import { createDatabase } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import type { Logger } from '../logger.ts';
 import { pingDatabase, readHealth } from '../queries/health.ts';
+import { streamRows, VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import type { Config } from '../settings/config.ts';
 import type { Metrics } from './metrics.ts';
 
@@ -53,11 +54,13 @@ export function createApp({ metrics, readiness, ...sources }: AppSources): Hono 
 }
 
 /** Connections for readers only: health, probes, pages and files. */
-const READER = { poolSize: 8, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
+const READER = { poolSize: 12, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
 /** A caller waits this long for a new snapshot, and then gets the last one with its age. */
 const HEALTH = { keepMs: 3_000, timeoutMs: 3_000 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
 const PAGE_READS = { max: 4, timeoutMs: 10_000 };
+/** A file is read as fast as it is downloaded. */
+const FILE_READS = { max: 4, timeoutMs: VIEW_STATEMENT_MS };
 const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };
 
 interface ServingProcess {
@@ -97,12 +100,14 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
     onFailure: (error) =>
       logger.warn({ err: error }, 'could not refresh the status; showing the last snapshot'),
   });
-  const limit = limitReads(PAGE_READS);
+  const limitPages = limitReads(PAGE_READS);
+  const limitFiles = limitReads(FILE_READS);
   return {
     logger,
     now,
     instanceIds,
-    read: (query) => limit(() => query(db)),
+    read: (query) => limitPages(() => query(db)),
+    readRows: (query, stream) => limitFiles(() => streamRows(reader, query, stream)),
     database: async (waitMs = HEALTH.timeoutMs) => {
       const isUp = ping().then(
         () => true,

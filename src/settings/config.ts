@@ -134,6 +134,10 @@ function describeIssue({ path, input, message }: z.core.$ZodIssue, { texts, pref
   if (input === undefined) {
     const orFile =
       isSecret && !isInFile ? `; or put the path of a file that contains it in ${setting}_FILE` : '';
+    const misspelling = listMisspellings(texts).find(
+      ([, suggestion]) => suggestion.replace(/_FILE$/, '') === setting,
+    );
+    if (misspelling !== undefined) return `${name} is not set, but ${misspelling[0]} is; correct its name`;
     return `${name} is not set; ${remedy}${orFile}`;
   }
   // Part of a URL may be a password or token.
@@ -169,16 +173,21 @@ function findUnknownVariables(env: Source['texts']): string[] {
   });
 }
 
-function findWarnings(env: Source['texts'], shared: z.output<typeof sharedSettings>): string[] {
+/** Returns the variables whose names are almost those of a setting, each with that name. */
+function listMisspellings(env: Source['texts']): (readonly [name: string, suggestion: string])[] {
   const otherNames = Object.keys(env).filter(
     (name) => !name.startsWith('LOSANT_') && !VARIABLES.includes(name),
   );
-  const warnings = otherNames.sort().flatMap((name) => {
+  return otherNames.sort().flatMap((name) => {
     const suggestion = findNearestName(name, VARIABLES, 1);
-    return suggestion === null
-      ? []
-      : [`${name} is not a setting and has no effect; did you mean ${suggestion}?`];
+    return suggestion === null ? [] : [[name, suggestion] as const];
   });
+}
+
+function findWarnings(env: Source['texts'], shared: z.output<typeof sharedSettings>): string[] {
+  const warnings = listMisspellings(env).map(
+    ([name, suggestion]) => `${name} is not a setting and has no effect; did you mean ${suggestion}?`,
+  );
   const { HTTP_HOST: host, HTTP_PORT: port, HTTP_TOKEN: token, DATABASE_URL: url } = shared;
   if (port !== 0 && token === null && !isLoopback(host)) {
     const effect = 'other machines can only reach /healthz and /readyz; set HTTP_TOKEN';

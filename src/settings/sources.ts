@@ -111,11 +111,15 @@ const structure = z.strictObject(
 function createKeyErrors(names: readonly string[]): z.core.$ZodErrorMap {
   return (issue) => {
     if (issue.code !== 'unrecognized_keys') return 'is not a map';
-    const [unknown = ''] = issue.keys;
-    const nearest = findNearestName(unknown, names);
-    const advice = `known keys: ${names.join(', ')}; everything else is set in the environment`;
-    // An unknown key may be a secret by mistake.
-    return `has an unknown key: ${unknown.slice(0, 40)}; ${nearest === null ? advice : `did you mean ${nearest}?`}`;
+    let advice = '';
+    const keys = issue.keys.map((key) => {
+      const nearest = findNearestName(key, names);
+      if (nearest === null)
+        advice = `; known keys: ${names.join(', ')}; everything else is set in the environment`;
+      // An unknown key may be a secret by mistake.
+      return `${key.slice(0, 40)}${nearest === null ? '' : ` (did you mean ${nearest}?)`}`;
+    });
+    return `has ${keys.length === 1 ? 'an unknown key' : 'unknown keys'}: ${keys.join(', ')}${advice}`;
   };
 }
 

@@ -9,6 +9,8 @@ export interface Output {
   readonly print: (...lines: readonly string[]) => void;
   /** Writes the document of the result; nothing without `--json`. */
   readonly printJson: (document: unknown) => void;
+  /** Writes a part of the text of the document, which the last part ends; nothing without `--json`. */
+  readonly writeJson: (part: string, isLast?: boolean) => Promise<void>;
   /** Writes a part of a file to stdout. Resolves to false if nothing more can be written. */
   readonly writePart: (part: string | Uint8Array) => Promise<boolean>;
   /** Writes lines that are not the result to stderr: progress, hints. */
@@ -41,6 +43,11 @@ export function createOutput(
     printJson: (document) => {
       if (json) out.write(`${escapeJson(JSON.stringify(document))}\n`);
     },
+    writeJson: async (part, isLast = false) => {
+      if (!json) return;
+      out.write(`${escapeJson(part)}${isLast ? '\n' : ''}`);
+      await out.drain();
+    },
     writePart: async (part) => {
       out.write(isTerminal && typeof part === 'string' ? escapeLines(part) : part);
       await out.drain();
@@ -48,6 +55,29 @@ export function createOutput(
     },
     remark: (...lines) => writeLines(err, lines),
   };
+}
+
+/** Writes a JSON array while its items are read; `before` and `after` are the text around it. */
+export class JsonList {
+  readonly #output: Pick<Output, 'json' | 'writeJson'>;
+  #separator: string;
+
+  constructor(output: Pick<Output, 'json' | 'writeJson'>, before = '') {
+    this.#output = output;
+    this.#separator = `${before}[`;
+  }
+
+  async add(items: readonly object[]): Promise<void> {
+    if (!this.#output.json || items.length === 0) return;
+    const text = `${this.#separator}${JSON.stringify(items).slice(1, -1)}`;
+    this.#separator = ',';
+    await this.#output.writeJson(text);
+  }
+
+  async end(after = ''): Promise<void> {
+    const begin = this.#separator === ',' ? '' : this.#separator;
+    await this.#output.writeJson(`${begin}]${after}`, true);
+  }
 }
 
 function writeLines(sink: Sink, lines: readonly string[]): void {

@@ -1,10 +1,12 @@
 /** So few that a secret in the wrong place stays mostly hidden. */
 const MAX_QUOTED_CHARACTERS = 40;
 
-/** Returns the text on one line in double quotes, shortened if it is long. */
+/** Returns the text on one line in double quotes, shortened if it is long: what is wrong with a path is its end. */
 export function quote(text: string): string {
   if (text.length <= MAX_QUOTED_CHARACTERS) return JSON.stringify(text);
-  return `${JSON.stringify(`${text.slice(0, MAX_QUOTED_CHARACTERS)}…`)} (${text.length} characters)`;
+  const isPath = text.includes('/') && !text.includes('://');
+  const part = isPath ? `…${text.slice(-MAX_QUOTED_CHARACTERS)}` : `${text.slice(0, MAX_QUOTED_CHARACTERS)}…`;
+  return `${JSON.stringify(part)} (${text.length} characters)`;
 }
 
 /** Returns `a, b or c`. */

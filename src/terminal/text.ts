@@ -44,10 +44,13 @@ export interface Table {
   readonly indent?: number;
   /** The most rows to show; a line below counts the rest. */
   readonly most?: number;
+  /** The number of rows, if `rows` has only the first ones. */
+  readonly total?: number;
 }
 
 /** Returns no lines if there are no rows. */
-export function formatTable({ head, rows, right = [], indent = 2, most }: Table): string[] {
+export function formatTable(table: Table): string[] {
+  const { head, rows, right = [], indent = 2, most, total = rows.length } = table;
   if (rows.length === 0) return [];
   const visibleRows = rows.slice(0, most);
   const all = [...(head === undefined ? [] : [head]), ...visibleRows].map((row) => row.map(escapeControls));
@@ -63,7 +66,7 @@ export function formatTable({ head, rows, right = [], indent = 2, most }: Table)
     });
     return ' '.repeat(indent) + cells.join('  ');
   });
-  const hiddenRows = rows.length - visibleRows.length;
+  const hiddenRows = total - visibleRows.length;
   if (hiddenRows > 0) {
     lines.push(`${' '.repeat(indent)}… and ${showNumber(hiddenRows)} more (use --json for all)`);
   }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type Ended, jsonOf, runProgram } from '../support/program.ts';
-import { DEVICES, INSTANCE, useBooks } from './books.ts';
+import { DEVICES, INSTANCE, OTHER_INSTANCE, useBooks } from './books.ts';
 
 const books = useBooks();
 let acme: string;
@@ -28,6 +28,8 @@ interface Closed {
   readonly blockersHash: string | null;
   readonly blockers: readonly { readonly remedy: string }[];
   readonly reconciliation: readonly object[];
+  readonly lines: readonly { readonly orgId: string }[];
+  readonly lineCount: number;
 }
 
 const closeJson = async (...args: readonly string[]) => {
@@ -157,6 +159,90 @@ describe('customer_statements', () => {
       'cus_acme - 2026-08-01 15 1 2',
       'cus_acme - 2026-10-01 20 1 1',
     ]);
+  });
+});
+
+describe('a month of two instances', () => {
+  const MARCH = '2026-03';
+  const days = { from: '2026-03-10', to: '2026-03-31' };
+
+  // Guarantee (Billing): A command that is printed with the blockers of a month works as it is printed.
+  test('is accepted with the commands that are printed, once they have a reason', async () => {
+    for (const instanceId of [INSTANCE, OTHER_INSTANCE]) {
+      const orgId = await books.addOrg({ ...days, instanceId });
+      await books.addCells({ orgId, from: '2026-03-11', to: '2026-03-31' });
+      await books.addCells({ orgId, from: '2026-03-10', standing: 'missing', numbers: null });
+    }
+    const refused = await run('close', '--month', MARCH);
+    const commands = refused.stdout.match(/(?<=losant-usage )close .*--reason TEXT/g) ?? [];
+    expect([refused.code, commands.length]).toEqual([3, 2]);
+    for (const [index, command] of commands.entries()) {
+      const pasted = await run(...command.split(' '));
+      expect([pasted.code, pasted.stderr]).toEqual([
+        2,
+        expect.stringContaining('--reason="TEXT" is not a reason'),
+      ]);
+      const accepted = await run(...command.replace('TEXT', 'agreed').split(' '), '--json');
+      const instanceId = [INSTANCE, OTHER_INSTANCE][index];
+      expect([accepted.code, jsonOf(accepted)]).toMatchObject([
+        0,
+        { instances: [{ instanceId, outcome: 'closed' }] },
+      ]);
+    }
+  });
+
+  test('is reported for the first one even if the second one fails', async () => {
+    const february = { from: '2026-02-10', to: '2026-02-28' };
+    for (const instanceId of [INSTANCE, OTHER_INSTANCE]) {
+      await books.addCells({ orgId: await books.addOrg({ ...february, instanceId }), ...february });
+    }
+    const failure = `if new.instance_id = '${OTHER_INSTANCE}' then raise exception 'no space left' using errcode = '53100';
+      end if; return new;`;
+    await books.withTrigger('statements', failure, async () => {
+      const ended = await run('close', '--month', '2026-02', '--json');
+      const closed = { instanceId: INSTANCE, outcome: 'closed', kind: 'closing', lineCount: 3 };
+      const failed = { instanceId: OTHER_INSTANCE, outcome: 'failed', error: { code: 'database_failed' } };
+      expect([ended.code, jsonOf(ended)]).toMatchObject([
+        1,
+        { month: '2026-02', instances: [closed, failed] },
+      ]);
+    });
+    const { code, stdout } = await run('close', '--month', '2026-02');
+    expect(code).toBe(2);
+    expect(stdout).toContain(`Instance ${INSTANCE}: 2026-02 of instance ${INSTANCE} was already closed at`);
+    expect(stdout).toContain(`Closed: 2026-02 of instance ${OTHER_INSTANCE}, 3 lines.`);
+  });
+});
+
+describe('a month of many organizations', () => {
+  const day = '2026-09-30';
+  let orgIds: string[];
+
+  beforeAll(async () => {
+    orgIds = [];
+    for (let number = 0; number < 205; number += 1) {
+      const orgId = await books.addOrg({ from: day });
+      const isStored = number >= 101;
+      await books.addCells({ orgId, from: day, ...(!isStored && { standing: 'missing', numbers: null }) });
+      orgIds.push(orgId);
+    }
+  });
+
+  test('is printed with the first lines and the number of all others, which --json has', async () => {
+    const { stdout } = await close('--month', '2026-09', '--dry-run');
+    expect(stdout).toContain('\n  … and 518 more (use --json for all)\n');
+    const { lines, lineCount } = await closeJson('--month', '2026-09', '--dry-run');
+    expect([lines?.length, lineCount]).toEqual([618, 618]);
+    expect(new Set(lines?.map(({ orgId }) => orgId)).size).toBe(206);
+  });
+
+  test('has one command for a hundred organizations with the same cause', async () => {
+    const { stdout } = await close('--month', '2026-09', '--dry-run');
+    const scopes = [...stdout.matchAll(/backfill --org (\S+) --from 2026-09-30 --to 2026-09-30/g)].map(
+      ([, ids = '']) => ids,
+    );
+    expect(scopes.map((ids) => ids.split(',').length)).toEqual([100, 1]);
+    expect(scopes.join(',').split(',').toSorted()).toEqual(orgIds.slice(0, 101).toSorted());
   });
 });
 

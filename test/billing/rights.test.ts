@@ -24,6 +24,7 @@ const REFUSED = new RegExp(
     'must have its proof pack',
     'belongs to another statement',
     'is sealed or does not exist',
+    'does not match the files',
     'violates check constraint',
     'is not allowed',
   ].join('|'),
@@ -42,8 +43,8 @@ const FORGERIES: readonly string[] = [
   'delete from losant_usage.statements',
   'truncate losant_usage.statement_files',
   'delete from losant_usage.months',
-  'delete from losant_usage_internal.closing_lock',
-  'delete from losant_usage_internal.ledger_lock',
+  'insert into losant_usage_internal.closing_lock values (true)',
+  'insert into losant_usage_internal.ledger_lock values (true)',
   'update losant_usage.instance_totals set quantity = 0',
   'update losant_usage.instances set list_problem = null',
   `update losant_usage.organizations set deleted_on = '2026-01-01'`,
@@ -108,6 +109,16 @@ describe('a statement', () => {
     for (const forgery of FORGERIES) await expect(queryOnce(forger, forgery)).rejects.toThrow(REFUSED);
     expect(await statements()).toEqual(before);
   });
+
+  test.each(['share', 'share row exclusive', 'access exclusive'])(
+    'is created without the right to lock the ledger in %s mode',
+    async (mode) => {
+      const lock = `begin; lock table losant_usage_internal.ledger_lock in ${mode} mode; commit`;
+      await expect(queryOnce(loginAs('closer', books.url), lock)).rejects.toThrow('permission denied');
+      const ofTables = 'begin; lock table losant_usage.coverage in row exclusive mode; commit';
+      await expect(queryOnce(loginAs('closer', books.url), ofTables)).rejects.toThrow('permission denied');
+    },
+  );
 
   // Guarantee (Billing): Only the closer role can create statements, and each has the name of the database user who
   // closed.

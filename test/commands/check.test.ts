@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { asProgram } from '../support/by-hand.ts';
 import {
@@ -53,7 +53,7 @@ async function check(changes: Env = {}, ...args: readonly string[]) {
 }
 
 const ORG_ID = '5d0000000000000000000001';
-const DATABASE = ['settings', 'database', 'schema', 'rights', 'clock.database', 'tracks', 'api_url'];
+const DATABASE = ['settings', 'database', 'schema', 'rights', 'clock.database', 'tracks', 'api_url', 'sums'];
 const INSTANCE = ['instance.get', 'clock.losant', 'instanceOrgs.get'];
 const USAGE = ['deviceCounts', 'notebookMinuteCounts', 'payloadCounts', 'payloadCountsBreakdown'];
 const ORG = ['instanceOrg.get', ...USAGE.map((action) => `instanceOrg.${action}`)];
@@ -230,6 +230,29 @@ it('checks HEARTBEAT_URL at the address that changes no state of the monitor', a
     ok: false,
     message: 'HEARTBEAT_URL does not respond: no connection',
   });
+});
+
+it('fails if the sums of a day are not those of its numbers, until the day is read again', async () => {
+  const tampered = await createTestDatabase();
+  onTestFinished(() => tampered.drop());
+  const env = { ...settingsOf(platform, tampered), DATABASE_URL: tampered.url };
+  await runProgram(['run'], env);
+  expect((await check(env)).failed).toEqual([]);
+  const change = 'update losant_usage.usage_days set devices_total = devices_total + 1';
+  await asWriter(tampered.url, asProgram(change));
+  const { code, failed } = await check(env);
+  const day = daysAgo(1);
+  expect(failed).toMatchObject([
+    {
+      name: 'sums',
+      message: `the sums of 1 day are not those of the stored numbers, first ${day}: devices_total`,
+      hint: expect.stringContaining(`losant-usage backfill --force --from ${day} --to ${day}`) as string,
+    },
+  ]);
+  expect(code).toBe(2);
+  await runProgram(['backfill', '--force', '--from', day, '--to', day], env);
+  expect((await check(env)).failed).toEqual([]);
+  expect(await queryOnce(tampered.url, 'select from losant_usage.revisions')).toHaveLength(3);
 });
 
 it('tests with --probe what the documentation leaves open', async () => {

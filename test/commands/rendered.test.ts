@@ -1,6 +1,6 @@
 /** The text of runs and gaps. */
 import { describe, expect, test } from 'vitest';
-import { renderGaps } from '../../src/cli/gaps.ts';
+import { GapSummary } from '../../src/cli/gaps.ts';
 import { renderRun } from '../../src/cli/run.ts';
 import { LosantError } from '../../src/errors.ts';
 import { findNextCommand, type RunFailure, type RunReport, Tally } from '../../src/loading/report.ts';
@@ -85,6 +85,15 @@ test.each<[what: string, hasGaps: boolean, failures: readonly Partial<RunFailure
   expect(findNextCommand({ report, tally: { hasGaps } })).toBe(command);
 });
 
+test('a cell that is not read in two passes is counted once', () => {
+  const tally = new Tally(instanceId, () => 0);
+  const range = { from: '2026-11-22', to: '2026-11-23' };
+  const slice = { orgId: orgOf(1), stream: 'device_counts', range, days: ['2026-11-23', '2026-11-22'] };
+  tally.addUnreadSlice(slice, { code: 'timeout', detail: 'not requested' });
+  tally.addUnreadSlice(slice, { code: 'timeout', detail: 'not requested' });
+  expect(tally.counts.cells).toMatchObject({ planned: 2, failed: 2 });
+});
+
 describe('gaps', () => {
   const gap = (org: number, day: string, more: Partial<Gap> = {}): Gap => ({
     instanceId,
@@ -98,7 +107,11 @@ describe('gaps', () => {
     nextReadAt: '2026-11-24T23:57:00.000Z',
     ...more,
   });
-  const render = (gaps: readonly Gap[]) => renderGaps(gaps, [], NOW);
+  const render = (gaps: readonly Gap[]) => {
+    const summary = new GapSummary(NOW);
+    for (const each of gaps) summary.add(each);
+    return summary.render([]);
+  };
 
   test('are grouped by cause, with consecutive days in one line and a command to paste', () => {
     const gaps = [

@@ -5,6 +5,7 @@ import type { PageSources } from '../../src/console/sources.ts';
 import { refreshAttention } from '../../src/ledger/attention.ts';
 import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
+import { streamRows } from '../../src/queries/view-rows.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { createClockDatabase } from '../support/clock-database.ts';
 import { asOwner, asWriter, openAs } from '../support/databases.ts';
@@ -143,7 +144,7 @@ insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, first
 
 insert into losant_usage.instance_totals (instance_id, usage_date, metric, quantity, last_read_at)
 values ('${OTHER}', '2026-11-10', 'devices_total', 11, '2026-11-14T00:15Z');
-select losant_usage_internal.compute_our_sums('${OTHER}');
+select losant_usage_internal.compute_our_sums('${OTHER}', '2026-11-10');
 
 -- September is closed, and 500 payloads of the office were loaded later. October of the other instance is closed too,
 -- and 3 minutes were loaded later.
@@ -196,6 +197,7 @@ export async function openWorld() {
     }),
     database: () => Promise.resolve({ isUp: true, snapshot: { value: health, atMs: NOW } }),
     read: (query) => query(handle.db),
+    readRows: (query, stream) => streamRows(handle, query, stream),
     instanceIds: [INSTANCE],
     logger,
     now: () => NOW,

@@ -9,7 +9,7 @@ import { usePlatform } from '../simulator/platform.ts';
 import { disconnect, makeFastFolder, queryOnce, withDatabase } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { OwnPostgres } from '../support/own-postgres.ts';
-import { runProgram } from '../support/program.ts';
+import { jsonOf, runProgram } from '../support/program.ts';
 import { settingsOf } from '../worker/process.ts';
 
 const ROLES_SQL = readFileSync('deploy/postgres/roles.sql', 'utf8');
@@ -19,8 +19,8 @@ const ROLES = [
   'losant_usage_closer',
   'losant_usage_reader',
 ] as const;
-const [ADMINISTRATOR, STRANGER] = ['administrator', 'stranger'] as const;
-type User = (typeof ROLES)[number] | typeof ADMINISTRATOR | typeof STRANGER;
+const [ADMINISTRATOR, STRANGER, ANNA] = ['administrator', 'stranger', 'anna'] as const;
+type User = (typeof ROLES)[number] | typeof ADMINISTRATOR | typeof STRANGER | typeof ANNA;
 const PASSWORD = 'for-this-test-only';
 
 const platform = usePlatform({ orgs: 3, now: Date.now });
@@ -45,6 +45,9 @@ function urlOf(username: User): string {
   return Object.assign(new URL(withDatabase(server.url, 'billing')), { username, password: PASSWORD }).href;
 }
 
+/** A month that has ended, and that Losant has. */
+const MONTH = daysAgo(35).slice(0, 7);
+
 /** Runs the program with the user's database URL and the simulator's settings. */
 async function program(user: User, ...args: readonly string[]) {
   return await runProgram(args, settingsOf(platform, { url: urlOf(user) }));
@@ -64,8 +67,24 @@ test('the migrator migrates, the writer loads, the closer and the reader read, i
   expect(await program('losant_usage_closer', 'close')).toMatchObject({ code: 0, stderr: '' });
 });
 
+test('a statement is closed by the person who is a member of the closer', async () => {
+  await queryOnce(
+    urlOf(ADMINISTRATOR),
+    `create role anna login in role losant_usage_closer password '${PASSWORD}'`,
+  );
+  await program('losant_usage_writer', 'backfill', '--from', `${MONTH}-01`, '--to', `${MONTH}-28`);
+  const close = ['close', '--month', MONTH, '--json'];
+  // On some dates everything is final, on others something waits for another read.
+  const first = await program(ANNA, ...close);
+  const hash = jsonOf<{ instances: [{ blockersHash: string | null }] }>(first).instances[0].blockersHash;
+  const acceptance = ['--accept-blockers', hash ?? '', '--reason', 'only four weeks'];
+  const closed = hash === null ? first : await program(ANNA, ...close, ...acceptance);
+  const statement = { outcome: 'closed', closedBy: 'anna' };
+  expect([closed.code, jsonOf(closed)]).toMatchObject([0, { instances: [statement] }]);
+  expect(await program(ANNA, 'run')).toMatchObject({ code: 2 });
+});
+
 const WAIVE = ['waive', '--org', '0'.repeat(24), '--day', daysAgo(1), '--reason', 'x'];
-const MONTH = daysAgo(70).slice(0, 7);
 const CLOSE = ['close', '--month', MONTH];
 const RETIRE = ['retire', '--instance', '5'.repeat(24)];
 

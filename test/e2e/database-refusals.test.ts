@@ -1,5 +1,6 @@
 /** Databases that commands reject, and their hints. */
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   asAdministrator,
@@ -107,6 +108,16 @@ describe('an embedded database', () => {
     const dryRun = await installation.run(['run', '--dry-run'], { DATABASE_URL: `embedded:${folder}` });
     expect(dryRun.code).toBe(0);
     expect(existsSync(folder)).toBe(false);
+  });
+
+  it('is not created among other files', async () => {
+    const store = createEmbeddedFolder();
+    const { folder } = store;
+    writeFileSync(join(folder, 'thesis.txt'), '');
+    const { message, hint } = await expectError(['run'], `embedded:${folder}`);
+    store.remove();
+    expect(message).toBe(`The folder ${folder} has other files, such as thesis.txt`);
+    expect(hint).toBe('point DATABASE_URL=embedded:DIR at a folder that does not exist yet, or is empty');
   });
 
   it('whose folder cannot be created is an error at once', async () => {

@@ -1,7 +1,8 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { SettingsError } from '../../src/errors.ts';
 import { createAtomicFile } from '../../src/files/atomic-file.ts';
 
@@ -27,6 +28,23 @@ test('replaces an existing file once it is complete, and not before', async () =
   await file.discard();
   expect(readFileSync(path, 'utf8')).toBe('é,1\n');
   expect(readdirSync(folder)).toEqual(['a.csv']);
+});
+
+test('is on the disk before it has its name', async () => {
+  const path = join(folder, 'a.csv');
+  await using anyFile = await open(folder);
+  const prototype = Object.getPrototypeOf(anyFile) as FileHandle;
+  const namesAtSync: string[][] = [];
+  vi.spyOn(prototype, 'sync').mockImplementation(async () => {
+    namesAtSync.push(readdirSync(folder));
+    await Promise.resolve();
+  });
+  onTestFinished(() => void vi.restoreAllMocks());
+  const file = await createAtomicFile(path, 'id');
+  await file.write('1\n');
+  await file.finish();
+  await file.discard();
+  expect(namesAtSync).toEqual([['.a.csv.id.unfinished']]);
 });
 
 test.each([

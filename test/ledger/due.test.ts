@@ -30,7 +30,8 @@ const page = async (
   options: Partial<DueCursor> = {},
   changes: Partial<InstanceLedger> = {},
 ) => {
-  const cursor = { afterOrgId: '', sinceMs: null, from: null, to: null, refusedStreams: [], ...options };
+  const range = { from: null, to: null, daysBefore: 0 };
+  const cursor = { afterOrgId: '', sinceMs: null, startMs: null, refusedStreams: [], ...range, ...options };
   return await readDuePage(ledger.writer(changes), { ...ALL, ...scope }, cursor);
 };
 const show = (cells: Awaited<ReturnType<typeof page>>) =>

@@ -206,23 +206,25 @@ describe('expected cells', () => {
   });
 
   test('and next_day change together: the next run completes one that was killed between two pages', async () => {
-    await ledger.createOrgs(501);
-    const prepare = () => ledger.prepare(ONLY_DEVICES);
-    const killAtLastOrg = "if new.org_id like '%501' then raise exception 'killed'; end if; return new;";
+    // 3,980 days each, so that five organizations fit into a page.
+    await ledger.createOrgs(6);
+    await ledger.asProgram(sql`update losant_usage.instances set new_orgs_from = '2016-01-01'`);
+    const prepare = () => ledger.prepare({ ...ONLY_DEVICES, policy: { ...POLICY, horizonDays: 4_000 } });
+    const killAtLastOrg = "if new.org_id like '%6' then raise exception 'killed'; end if; return new;";
     const counts = sql`select (select count(*) from losant_usage.tracks) as tracks,
       (select count(*) from losant_usage.coverage) as cells,
       (select count(*) from losant_usage.usage_days) as days,
       (select count(*) from losant_usage_internal.unrecorded_cells) as unrecorded`;
     await ledger.withTrigger('coverage', killAtLastOrg, () => expect(prepare()).rejects.toThrow('killed'));
-    expect(await ledger.list(counts, ledger.db)).toEqual(['500 500 500 0']);
+    expect(await ledger.list(counts, ledger.db)).toEqual(['5 19900 19900 0']);
     await prepare();
-    expect(await ledger.list(counts, ledger.db)).toEqual(['501 501 501 0']);
-    await ledger.setTime('2026-11-25T12:00:00.000Z');
+    expect(await ledger.list(counts, ledger.db)).toEqual(['6 23880 23880 0']);
+    await ledger.setTime('2036-11-24T12:00:00.000Z');
     await ledger.withTrigger('coverage', killAtLastOrg, () => expect(prepare()).rejects.toThrow('killed'));
-    expect(await ledger.list(counts, ledger.db)).toEqual(['501 1001 1001 1']);
+    expect(await ledger.list(counts, ledger.db)).toEqual(['6 42145 42145 3653']);
     await prepare();
-    expect(await ledger.list(counts, ledger.db)).toEqual(['501 1002 1002 0']);
-    expect((await ledger.tracks('000000000000000000000501'))[0]).toBe('device_counts 11-23 11-25 ');
+    expect(await ledger.list(counts, ledger.db)).toEqual(['6 45798 45798 0']);
+    expect((await ledger.tracks('000000000000000000000006'))[0]).toBe('device_counts 01-01 11-24 ');
   });
 
   test.each(['coverage', 'usage_days'])('end the run if the database drops a row of %s', async (table) => {

@@ -23,6 +23,10 @@ export const INSTANCE = '5c0000000000000000000001';
 export const RUN_1 = '00000000-0000-4000-8000-000000000001';
 export const RUN_2 = '00000000-0000-4000-8000-000000000002';
 
+/** Computes our sums of every day that has any. */
+export const COMPUTE_SUMS = sql`select losant_usage_internal.compute_our_sums(d.instance_id, d.usage_date)
+  from (select distinct instance_id, usage_date from losant_usage.instance_totals) as d`;
+
 export const at = (instant: string): number => Date.parse(instant);
 
 export interface RunSettings {

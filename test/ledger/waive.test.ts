@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { type Waiver, waiveCells } from '../../src/ledger/waive.ts';
 import { asOwner } from '../support/databases.ts';
 import { devices, failed, omitted, POLICY, report } from '../usage/cells.ts';
-import { cellResponse, INSTANCE, RUN_1, RUN_2, useFreshLedger } from './ledger.ts';
+import { COMPUTE_SUMS, cellResponse, INSTANCE, RUN_1, RUN_2, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T12:00:00.000Z');
 const DEVICES = ['device_counts'];
@@ -79,9 +79,7 @@ test('waives a stored cell that will not become final, and computes the sums of 
   await ledger.load([deviceResponse(orgId, '2026-11-23')]);
   const totals = sql`select our_sum, orgs_unsettled from losant_usage.instance_totals
     where usage_date = '2026-11-23' and metric = 'devices_total'`;
-  await ledger.asProgram(
-    sql`select losant_usage_internal.compute_our_sums(instance_id) from losant_usage.instances`,
-  );
+  await ledger.asProgram(COMPUTE_SUMS);
   expect(await ledger.list(totals)).toEqual(['17 1']);
   await ledger.asProgram(sql`update losant_usage.coverage set next_read_at = null`);
   expect(await waive(orgId, '2026-11-23')).toEqual(['11-23 device_counts']);

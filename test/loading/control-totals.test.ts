@@ -1,5 +1,5 @@
 /** Control totals compared with our sums: equal ones, differences, and totals that cannot be read. */
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { DAY_MS, HOUR_MS } from '../../src/usage/day.ts';
 import { NOW } from '../simulator/platform.ts';
 import { asProgram } from '../support/by-hand.ts';
@@ -78,6 +78,74 @@ it('control totals are read again after a restatement', async () => {
   await stage.moveTo(FINAL + HOUR_MS);
   await stage.run();
   expect(await readOutcomes(stage)).toEqual([{ outcome: 'equal', reason: null, metrics: 12 }]);
+});
+
+it('control totals that were wrong when they were final are read again once a day, until they are right', async () => {
+  const stage = await createStage({ orgs: 3 });
+  await bias(stage, -7);
+  await stage.run();
+  await stage.moveTo(FINAL);
+  await stage.run();
+  expect(await readDifferences(stage)).toHaveLength(3);
+  await bias(stage, 0);
+  await stage.moveTo(FINAL + DAY_MS - HOUR_MS);
+  await stage.run();
+  expect(await readDifferences(stage)).toHaveLength(3);
+  await stage.moveTo(FINAL + DAY_MS + HOUR_MS);
+  await stage.run();
+  expect(await readOutcomes(stage)).toEqual([{ outcome: 'equal', reason: null, metrics: 12 }]);
+  expect(await readBlockers(stage)).toEqual([]);
+});
+
+it('control totals and sums of the days of a forced backfill are read and computed again', async () => {
+  const stage = await createFinalStage();
+  const range = { from: DAY, to: DAY };
+  await bias(stage, -7);
+  await stage.run({ kind: 'backfill', range, force: false });
+  expect(await readDifferences(stage)).toEqual([]);
+  await stage.run({ kind: 'backfill', range, force: true });
+  expect(await readDifferences(stage)).toHaveLength(3);
+  await bias(stage, 0);
+  await asWriter(stage.store.url, asProgram('update losant_usage.instance_totals set our_sum = our_sum + 1'));
+  await stage.run({ kind: 'manual', range });
+  expect(await readOutcomes(stage)).toEqual([{ outcome: 'equal', reason: null, metrics: 12 }]);
+});
+
+it('control totals are read of every stream that is expected, also if it is no longer configured', async () => {
+  const stage = await createStage({ orgs: 3 });
+  await breakTotals(stage, 'forbidden', 'instance.notebookMinuteCounts');
+  await stage.run();
+  await stage.platform.control('config', { faults: null });
+  await stage.moveTo(FINAL);
+  await stage.run({}, { streams: ['device_counts', 'payload_sources', 'payload_totals'] });
+  expect(await readOutcomes(stage)).toEqual([{ outcome: 'equal', reason: null, metrics: 12 }]);
+});
+
+it('control totals past the horizon are not requested', async () => {
+  const stage = await createStage({ orgs: 3 });
+  await stage.run();
+  const addTotals = (
+    day: string,
+  ) => `insert into losant_usage.instance_totals (instance_id, usage_date, metric)
+    select instance_id, '${day}', 'devices_total' from losant_usage.instances`;
+  // The horizon is 90 days.
+  for (const day of ['2026-08-25', '2026-08-26']) await asWriter(stage.store.url, asProgram(addTotals(day)));
+  await stage.run();
+  const unread = `select usage_date::text as day from losant_usage.instance_totals where last_read_at is null`;
+  expect(await stage.query(unread)).toEqual([{ day: '2026-08-25' }]);
+});
+
+it('control totals that do not come hold up a run for two minutes at most', async () => {
+  const stage = await createStage({ orgs: 3 });
+  const startTimeout = AbortSignal.timeout.bind(AbortSignal);
+  const timeout = vi.spyOn(AbortSignal, 'timeout');
+  onTestFinished(() => timeout.mockRestore());
+  // Two minutes take half a second.
+  timeout.mockImplementation((ms) => startTimeout(ms === 120_000 ? 500 : ms));
+  await breakTotals(stage, 'hang', 'instance.deviceCounts');
+  expect((await stage.run()).report.status).toBe('complete');
+  const problems = await stage.query('select totals_problem as text from losant_usage.instances');
+  expect(problems).toEqual([{ text: 'no response within 120 s' }]);
 });
 
 it('control totals of a rejected stream are a problem of the instance, and the others are compared', async () => {

@@ -23,6 +23,7 @@ export interface InstanceSettings {
   readonly selection: readonly string[] | null;
   readonly streams: readonly string[];
   readonly controlTotals: 'block' | 'show';
+  readonly timeoutMs: number;
 }
 
 export interface Stage extends Omit<TimedInstallation, 'run'> {
@@ -40,12 +41,12 @@ export async function createStage(options: SimulatorOptions = {}): Promise<Stage
   onTestFinished(() => handle.close());
   const configure = (settings: Partial<InstanceSettings> = {}): [RunEnvironment, InstanceConfig] => {
     const { platform = installation.platform, selection = null, streams = STREAMS } = settings;
-    const { controlTotals = 'block' } = settings;
+    const { controlTotals = 'block', timeoutMs = 5_000 } = settings;
     return [
       {
         config: {
           policy: POLICY,
-          request: { timeoutMs: 5_000, attempts: 1 },
+          request: { timeoutMs, attempts: 1 },
           controlTotals,
           notifyAt: { time: '08:00', timeZone: 'UTC' },
         },

@@ -34,7 +34,7 @@ describe('a request', () => {
       'accept-version': '^1.30.0',
       'cache-control': 'no-cache',
       losantdomain: 'example.test',
-      'user-agent': 'losant-usage-export/1.2.3',
+      'user-agent': 'losant-usage/1.2.3',
     });
   });
 

@@ -42,7 +42,7 @@ export const billingMutants = [
         `p_month > (as_of at time zone 'UTC')::date`,
       ],
       'A statement is as of one instant': [
-        `current_setting('transaction_isolation') <> 'repeatable read'\n    or as_of`,
+        `current_setting('transaction_isolation') <> 'repeatable read' or as_of`,
         'as_of',
       ],
     },
@@ -94,8 +94,75 @@ export const billingMutants = [
     { file: 'src/billing/close.ts', test: 'test/billing/close.test.ts', only: 'after a load in progress' },
     {
       'A statement contains a load completely or not at all': [
-        'await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(trx);',
+        'await sql`lock table losant_usage_internal.ledger_lock in row exclusive mode`.execute(trx);',
         '',
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0009_statements.sql', test: 'test/billing/seal.test.ts' },
+    {
+      'A statement is not dated before a change that it contains': [
+        'if changed_at is not null then',
+        'if false then',
+      ],
+      'A number that was loaded first is a change': ['and c.first_loaded_at > as_of\n', 'and false\n'],
+      'A waiver is a change': ['and greatest(w.waived_at, w.lifted_at) > as_of', 'and false'],
+      'A statement belongs to a transaction of the last two minutes': [
+        "now() + interval '2 minutes'",
+        "now() + interval '1 day'",
+      ],
+      'A change that a statement lacks because of its old snapshot is a difference': [
+        "min(s.closed_at) - interval '10 minutes' as closed_at",
+        'min(s.closed_at) as closed_at',
+      ],
+      'A statement is sealed with the bytes that its manifest names': [
+        'bool_and(row(m.bytes, m.sha256) is not distinct from row(f.bytes, f.sha256))',
+        'bool_and(m.name is not null and f.name is not null)',
+      ],
+      'A statement is sealed with every file of a pack': ['count(distinct f.name) = 9', 'true'],
+      'A statement is sealed with the signature that its manifest names': [
+        "or (document ->> 'signedBy' is not null) <> exists (",
+        'or false and exists (',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'migrations/always.sql',
+      test: 'test/billing/rights.test.ts',
+      only: 'lock the ledger in',
+    },
+    {
+      'The closer cannot keep out more than loads': [
+        'grant insert on losant_usage_internal.ledger_lock to losant_usage_closer',
+        'grant delete on losant_usage_internal.ledger_lock to losant_usage_closer',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/cli/close.ts', test: 'test/billing/commands.test.ts' },
+    {
+      'What was closed is printed even if the next instance fails': [
+        'if (selected.length === 1 && document.isEmpty) throw error;',
+        'if (selected.length === 1 || !(error instanceof SettingsError)) throw error;',
+      ],
+      '--json has every line of a statement': [
+        'const takeLines = output.json ? document.addLines : undefined;',
+        'const takeLines = undefined;',
+      ],
+      'Commands that differ only in the organization are printed as one': [
+        'if (orgIds.length < 2)',
+        'if (orgIds.length < 1_000)',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/terminal/text.ts', test: 'test/billing/commands.test.ts' },
+    {
+      'A table of the first rows counts all others': [
+        'total = rows.length } = table',
+        '} = table, total = rows.length',
       ],
     },
   ),

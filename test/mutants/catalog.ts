@@ -1,5 +1,6 @@
 import { attentionMutants } from './attention.ts';
 import { billingMutants } from './billing.ts';
+import { boundMutants } from './bounds.ts';
 import { commandMutants } from './commands.ts';
 import { ledgerMutants } from './ledger.ts';
 import { loadingMutants } from './loading.ts';
@@ -21,6 +22,7 @@ export const MUTANTS = [
   trackMutants,
   storeMutants,
   lockMutants,
+  boundMutants,
   losantMutants,
   loadingMutants,
   billingMutants,

@@ -39,6 +39,45 @@ export const commandMutants = [
     },
   ),
   plant(
+    { file: 'src/files/atomic-file.ts', test: 'test/files/atomic-file.test.ts' },
+    {
+      'A file is on the disk before it has its name': ['await handle.sync();', ''],
+    },
+  ),
+  plant(
+    { file: 'src/terminal/text.ts', test: 'test/terminal/text.test.ts' },
+    {
+      'No invisible mark reaches a terminal': ['\\u2060-\\u206f', '\\u2066-\\u206f'],
+    },
+  ),
+  plant(
+    { file: 'src/database/embedded.ts', test: 'test/e2e/database-refusals.test.ts', only: 'other files' },
+    {
+      'An embedded database is not created among other files': ['    requireOwnFolder(folder);\n', ''],
+    },
+  ),
+  plant(
+    { file: 'src/terminal/spelling.ts', test: 'test/settings/config.test.ts' },
+    {
+      'A long path is quoted with its end': ["text.includes('/') && !text.includes('://')", 'false'],
+    },
+  ),
+  plant(
+    { file: 'src/settings/config.ts', test: 'test/settings/config.test.ts' },
+    {
+      'A setting that is missing is found under a similar name': [
+        'if (misspelling !== undefined) return',
+        'if (false) return',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/settings/sources.ts', test: 'test/settings/config.test.ts' },
+    {
+      'All unknown keys are named': ['issue.keys.map((key) => {', 'issue.keys.slice(0, 1).map((key) => {'],
+    },
+  ),
+  plant(
     { file: 'src/queries/reconciliation.ts', test: 'test/commands/looking.test.ts' },
     {
       'By default, reconcile starts 30 days before --to': [

@@ -83,10 +83,9 @@ export const ledgerMutants = [
         '',
       ],
       'No cells are marked unavailable while days of others are locked': [
-        `  });
-  await inTransaction(ledger, (trx) => waiveCellsBeforeCreation(trx, ledger));`,
-        `    await waiveCellsBeforeCreation(trx, ledger);
-  });`,
+        'return setCells(trx, { set: unavailableColumns(orgDeleted), where, limit: TRANSACTION_CELLS });',
+        `return setCells(trx, { set: unavailableColumns(orgDeleted), where }).then(async (cells) =>
+          cells + (await waiveCellsBeforeCreation(trx, ledger)));`,
       ],
     },
   ),
@@ -135,8 +134,8 @@ export const ledgerMutants = [
         `existing.where('last_seen_at', '<=', unseenSince)`,
       ],
       'An organization that another instance still lists is not transferred': [
-        'const foreignOrgs = otherOrgs.filter(({ canTransfer }) => !canTransfer);',
-        'const foreignOrgs = otherOrgs.filter(() => false);',
+        'const foreignOrgs = lockedOrgs.filter(({ canTransfer }) => !canTransfer);',
+        'const foreignOrgs = lockedOrgs.filter(() => false);',
       ],
     },
   ),
@@ -151,8 +150,75 @@ export const ledgerMutants = [
         'await createExpectedCellsOf(trx, [orgId], { policy, lockFrom: FIRST_DAY });',
         '',
       ],
-      'A waived cell is settled in the sums of its day': [
-        'await invalidateSumsOf(trx, first.instanceId, waivableCells);',
+      'A waiver computes the sums of its days': [
+        'for (const [day, instanceId] of days) await computeOurSums({ db, lease: null, instanceId }, day);',
+        'void days;',
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0005_totals.sql', test: 'test/ledger/sums.test.ts' },
+    {
+      'An invalidation locks sums that are not set': [
+        'and e.usage_date = k.usage_date and e.metric = s.metric',
+        'and e.usage_date = k.usage_date and e.metric = s.metric and e.our_sum is not null',
+      ],
+      'A computation waits for changes in flight before it adds up': [
+        `perform from losant_usage.instance_totals t where t.instance_id = p_instance_id and t.usage_date = day
+  order by t.metric for update;`,
+        '',
+      ],
+      'New cells invalidate the sums of their metrics': [
+        'create trigger invalidate_sums after insert on losant_usage.coverage referencing new table as new_cells',
+        'create trigger invalidate_sums after truncate on losant_usage.coverage',
+      ],
+      'Cells that become settled invalidate the sums of their metrics': [
+        `select usage_date, org_id, stream, revision, is_stored, standing in ('final', 'waived') from new_cells
+      except
+      select usage_date, org_id, stream, revision, is_stored, standing in ('final', 'waived') from old_cells`,
+        `select usage_date, org_id, stream, revision, is_stored from new_cells
+      except
+      select usage_date, org_id, stream, revision, is_stored from old_cells`,
+      ],
+      'Cells with other numbers invalidate the sums of their metrics': [
+        `select usage_date, org_id, stream, revision, is_stored, standing in ('final', 'waived') from new_cells
+      except
+      select usage_date, org_id, stream, revision, is_stored, standing in ('final', 'waived') from old_cells`,
+        `select usage_date, org_id, stream, is_stored, standing in ('final', 'waived') from new_cells
+      except
+      select usage_date, org_id, stream, is_stored, standing in ('final', 'waived') from old_cells`,
+      ],
+      'A counterpart that changes invalidates the sums of its metrics': [
+        'select metric, stream from losant_usage_internal.counterparts;',
+        'select metric, stream from losant_usage_internal.counterparts where false;',
+      ],
+      'Control totals of other numbers are due again': [
+        'and t.last_read_at is not null;\n  return null;',
+        'and t.last_read_at is null;\n  return null;',
+      ],
+      'A new organization invalidates the sums from its creation on': [
+        'select from new_orgs n where n.instance_id = t.instance_id',
+        'select from new_orgs n where n.instance_id <> t.instance_id',
+      ],
+      'A date that moves invalidates the sums of the days between': [
+        'and (n.instance_id, n.created_on, n.deleted_on) is distinct from (o.instance_id, o.created_on, o.deleted_on)',
+        'and n.instance_id is distinct from o.instance_id',
+      ],
+      'An organization that moves invalidates the sums of both instances': [
+        'on t.instance_id in (o.instance_id, n.instance_id)',
+        'on t.instance_id = n.instance_id',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/organizations.ts', test: 'test/ledger/sums.test.ts' },
+    {
+      'An organization moves after the loads in flight': [
+        'if (changedOrgs.length > 0) await lockCellsOf(trx, orgIdsOf(changedOrgs), FIRST_DAY);',
+        '',
+      ],
+      'An organization that moves brings its totals along': [
+        'await addTotals(trx, selectCells(orgIdsOf(transferredOrgs)));',
         '',
       ],
     },

@@ -156,6 +156,39 @@ export const loadingMutants = [
     },
   ),
   plant(
+    { file: 'src/loading/control-totals.ts', test: 'test/loading/control-totals.test.ts' },
+    {
+      'Control totals hold up a run for two minutes at most': [
+        'AbortSignal.any([session.signal, AbortSignal.timeout(TOTALS_TIMEOUT_MS)])',
+        'session.signal',
+      ],
+      'Control totals past the horizon are not requested': [
+        'and c.usage_date >= ${horizonStart(nowMs, policy)}::date',
+        'and c.usage_date <> ${horizonStart(nowMs, policy)}::date',
+      ],
+      'Control totals that differ are requested again once a day': [
+        "(c.last_read_at < ${at} - interval '1 day'",
+        '(false',
+      ],
+      'Control totals that differ are requested only once a day': [
+        "c.last_read_at < ${at} - interval '1 day'",
+        'c.last_read_at < ${at}',
+      ],
+      'Control totals of forced days are requested again': [
+        "or (${isWithin('c.usage_date', getForcedRange(options))}",
+        "or (false and ${isWithin('c.usage_date', getForcedRange(options))}",
+      ],
+      'Sums of forced days are computed again': [
+        "(t.our_sum is null or ${isWithin('t.usage_date', getForcedRange(options))})",
+        't.our_sum is null',
+      ],
+      'Control totals are requested of streams that are no longer configured': [
+        "where c.instance_id = ${instanceId} and c.compared_with = 'losant'",
+        "where c.instance_id = ${instanceId} and c.compared_with = 'losant' and ${isAmong('c.stream', context.streams)}",
+      ],
+    },
+  ),
+  plant(
     {
       file: 'src/loading/discover.ts',
       test: 'test/loading/deletions.test.ts',
@@ -207,8 +240,8 @@ export const loadingMutants = [
     },
     {
       'A missing scope is not a failure of its cells and does not delay their next read': [
-        'if (refusals.isGlobal(result)) tally',
-        'if (refusals.isTokenRefused) tally',
+        'if (error !== null && refusals.isGlobal(result)) tally',
+        'if (error !== null && refusals.isTokenRefused) tally',
       ],
     },
   ),
@@ -254,8 +287,8 @@ export const loadingMutants = [
     },
     {
       'A slice that is rejected for its length is requested in shorter ones': [
-        'canSucceedInHalves(error) ? halveSlice(slice) : null;',
-        'null;',
+        `kind === 'refused' || kind === 'timeout' ? halveSlice(slice)`,
+        `kind === 'timeout' ? halveSlice(slice)`,
       ],
     },
   ),

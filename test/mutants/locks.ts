@@ -57,8 +57,8 @@ export const lockMutants = [
   plant(
     { file: 'src/ledger/lease.ts', test: 'test/billing/close.test.ts', only: 'without a deadlock' },
     {
-      'A writer locks all tables of the ledger before it writes to one': [
-        'await sql`lock table losant_usage_internal.ledger_lock in row exclusive mode`.execute(trx);',
+      'A writer locks the ledger against a close before it writes': [
+        'await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(trx);',
         '',
       ],
     },
@@ -76,8 +76,8 @@ export const lockMutants = [
     { file: 'src/billing/close.ts', test: 'test/billing/close.test.ts', only: 'at the second attempt' },
     {
       'A close that ends in a deadlock is tried again': [
-        'return await retryTransaction(() => db.transaction().execute(work));',
-        'return await db.transaction().execute(work);',
+        'await retryTransaction(() => db.transaction().execute(work))',
+        'await db.transaction().execute(work)',
       ],
     },
   ),

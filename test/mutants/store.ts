@@ -12,14 +12,6 @@ export const storeMutants = [
         'getStream(stream).counterparts.flatMap(',
         'getStream(stream).counterparts.filter(() => false).flatMap(',
       ],
-      'A load that changes a number invalidates our sum of its day': [
-        'await invalidateSums(trx, instanceId, cells);',
-        '',
-      ],
-      'A load that settles a cell invalidates our sum of its day': [
-        'numbers !== null || isSettled(previous.standing) !== isSettled(cell.standing),',
-        'numbers !== null,',
-      ],
       'An omitted cell that is late is missing': [
         `standing: standing === 'waiting' && isLate(day, atMs) ? 'missing' : standing,`,
         'standing,',
@@ -219,8 +211,16 @@ export const storeMutants = [
         `when t.counterpart_sum <> t.counterpart_own_sum then 'differs'`,
       ],
       'A total that may still change is pending': [
-        `when t.last_read_at >= f.final_at is not true then 'total_not_final'`,
+        `when (t.last_read_at >= f.final_at) is not true then 'total_not_final'`,
         '',
+      ],
+      'A total that can no longer be read is not compared': [
+        `when t.usage_date < f.horizon and (t.last_read_at >= f.final_at) is not true then 'past_horizon'`,
+        '',
+      ],
+      'A final total past the horizon is compared': [
+        'when t.usage_date < f.horizon and (t.last_read_at >= f.final_at) is not true then',
+        'when t.usage_date < f.horizon then',
       ],
       'A sum that lacks an organization is not compared': [
         `when t.orgs_summed < t.orgs_expected then 'orgs_missing'`,

@@ -157,6 +157,37 @@ export const workerMutants = [
     },
   ),
   plant(
+    {
+      file: 'migrations/0008_health.sql',
+      test: 'test/views/views.test.ts',
+      only: 'health has the newest day',
+    },
+    {
+      'The newest day that was read is looked for among ten days': [
+        'c.last_read_at is not null and c.usage_date >= losant_usage_internal.today() - 10',
+        'c.last_read_at is not null and c.usage_date >= losant_usage_internal.today() - 1',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/errors.ts', test: 'test/usage/policy.test.ts' },
+    {
+      'An endpoint that an install lacks is not requested at every wake-up': [
+        "not_supported: { isRetried: false, retryWhen: 'after_backoff'",
+        "not_supported: { isRetried: false, retryWhen: 'at_next_wake_up'",
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/database/postgres.ts', test: 'test/database/connections.test.ts', only: 'falls silent' },
+    {
+      'A server that falls silent is not waited for': [
+        'getConnection(this).stream.destroy(), silenceMs);',
+        'getConnection(this).stream.destroy(), 200 * silenceMs);',
+      ],
+    },
+  ),
+  plant(
     { file: 'src/ledger/instances.ts', test: 'test/ledger/runs.test.ts', only: 'an instance' },
     {
       'Only a response that confirmed an instance pins its API': [
@@ -187,7 +218,7 @@ export const workerMutants = [
   plant(
     { file: 'src/cli/gaps.ts', test: 'test/commands/never-read.test.ts' },
     {
-      'gaps exits with 3 for an instance that was never read': ['neverRead.length > 0 || cells', 'cells'],
+      'gaps exits with 3 for an instance that was never read': ['neverRead.length > 0 || summary', 'summary'],
     },
   ),
   plant(

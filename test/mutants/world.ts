@@ -47,8 +47,8 @@ export const worldMutants = [
     { file: 'src/ledger/due.ts', test: 'test/campaigns/world/world.test.ts' },
     {
       'The world finds a stream that is never due': [
-        '  return rows;',
-        `  return rows.filter(({ stream }) => stream !== 'notebook_minutes');`,
+        'join losant_usage.coverage c on c.org_id = o.org_id\n',
+        `join losant_usage.coverage c on c.org_id = o.org_id and c.stream <> 'notebook_minutes'\n`,
       ],
     },
   ),

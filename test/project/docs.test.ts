@@ -119,14 +119,22 @@ test('docs/architecture.md has a line for each folder of src and no other', () =
   );
 });
 
+test('a command is called by the name of the package, and never fetched from a registry by it', () => {
+  const { name, bin } = JSON.parse(readFileSync('package.json', 'utf8')) as { name: string; bin: object };
+  expect(Object.keys(bin)).toEqual([name]);
+  const files = globSync(['*.md', '{docs,src,deploy,simulator}/**/*.{md,ts,yaml,yml,service}']);
+  expect(files.length).toBeGreaterThan(150);
+  expect(files.filter((file) => readFileSync(file, 'utf8').includes(`npx ${name}`))).toEqual([]);
+});
+
 test('every file has the version of package.json, and the changelog has it with its date', () => {
   const mentions: readonly (readonly [string, RegExp])[] = [
     ...globSync('deploy/kubernetes/**/*.yaml').map(
       (file) => [file, /(?:losant-usage:|newTag: )([\d.]+)/g] as const,
     ),
-    ['docs/install.md', /losant-usage-export-([\d.]+)\.tgz/g],
+    ['docs/install.md', /losant-usage-([\d.]+)\.tgz/g],
     ['Dockerfile', /VERSION=([\d.]+)/g],
-    ['package-lock.json', /"losant-usage-export",\s+"version": "([\d.]+)"/g],
+    ['package-lock.json', /"losant-usage",\s+"version": "([\d.]+)"/g],
   ];
   const versions = mentions.flatMap(([file, pattern]) =>
     [...readFileSync(file, 'utf8').matchAll(pattern)].map(([, version]) => version),

@@ -140,8 +140,16 @@ describe.for(READERS)('the %s, while two months are closed', (role) => {
  */
 const CALLED: Readonly<Record<Reader, readonly string[]>> = {
   reader: Object.keys(CALLS).map((name) => `losant_usage.${name}`),
-  // Runs and waivers call the first, and triggers of the tables that the writer writes the second.
-  writer: ['losant_usage_internal.compute_our_sums', 'losant_usage_internal.is_manual_write'],
+  // Runs and waivers call compute_our_sums, and `check` calls metric_sums; they and triggers call the others.
+  writer: [
+    'compute_our_sums',
+    'counterpart_sums',
+    'existed_on',
+    'invalidate_sums',
+    'is_manual_write',
+    'metric_sums',
+    'unsettled_counts',
+  ].map((name) => `losant_usage_internal.${name}`),
   // The command close calls these.
   closer: ['losant_usage.add_pack_file', 'losant_usage.begin_statement'],
 };

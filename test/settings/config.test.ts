@@ -36,6 +36,10 @@ function read(env: Env, yaml?: string) {
   return readConfig({ env: Object.fromEntries(located) as Env, configFile, needs: ['losant'] });
 }
 
+/** Writes DIR in place of the folder, of which a message has only the end if the temporary folder has a long name. */
+const hideFolder = (text: string) =>
+  text.replaceAll(folder, 'DIR').replace(/"…\S*\/settings-\w+(\/\S+)" \(\d+ characters\)/, '"DIR$1"');
+
 /** Returns the error that is thrown, and the problems in its message. */
 function catchProblems(run: () => unknown): { problems: readonly string[]; error: SettingsError } {
   try {
@@ -45,7 +49,7 @@ function catchProblems(run: () => unknown): { problems: readonly string[]; error
     const [title, ...lines] = error.message.split('\n');
     expect(title).toBe(lines.length === 1 ? '1 invalid setting:' : `${lines.length} invalid settings:`);
     expect(error.hint).toBe('Nothing was started. See docs/settings.md.');
-    const problems = lines.map((line) => line.replace(/^- /, '').replaceAll(folder, 'DIR'));
+    const problems = lines.map((line) => hideFolder(line.replace(/^- /, '')));
     return { problems, error };
   }
   throw new Error('nothing was thrown');
@@ -169,8 +173,9 @@ describe('an instance in the environment', () => {
     writeFileSync(path('rotated'), 'second\n');
     expect(instance?.readToken()).toBe('second');
     writeFileSync(path('rotated'), '');
-    const problem = `LOSANT_API_TOKEN_FILE="${path('rotated')}" names an empty file; write the secret into it`;
-    expect(() => instance?.readToken()).toThrow(problem);
+    expect(() => instance?.readToken()).toThrow(
+      /^LOSANT_API_TOKEN_FILE=".*\/rotated"( \(\d+ characters\))? names an empty file; write the secret into it$/,
+    );
   });
 });
 
@@ -274,6 +279,12 @@ describe('a setting that a command needs', () => {
     ]);
   });
 
+  test('is missing under its name if it is set under a similar one', () => {
+    const env = { DATABSE_URL: 'embedded:data' };
+    const { problems } = catchProblems(() => readConfig({ env, configFile: null, needs: ['database'] }));
+    expect(problems).toEqual(['DATABASE_URL is not set, but DATABSE_URL is; correct its name']);
+  });
+
   test('does not include Losant’s for a command of the database', () => {
     const env = { DATABASE_URL: 'embedded:data' };
     expect(readConfig({ env, configFile: null, needs: ['database'] }).instances).toEqual([]);
@@ -285,6 +296,27 @@ describe('a setting that a command needs', () => {
     expect(instance?.instanceId).toBe('575ec8687ae143cd83dc4a97');
     expect(() => instance?.readToken()).toThrow('LOSANT_API_TOKEN is not set');
   });
+});
+
+test('all unknown keys of a settings file are named at once', () => {
+  const yaml = 'shared: {}\ninstances:\n  - LOSANT_ORG_ID: all\n    SCHEDULE: daily\nHTTP_PORT: 1\n';
+  expect(catchProblems(() => read({}, yaml)).problems).toEqual([
+    expect.stringMatching(
+      /: instances\[0\] has unknown keys: LOSANT_ORG_ID \(did you mean LOSANT_ORG_IDS\?\), SCHEDULE; known keys: LOSANT_INSTANCE_ID, /,
+    ),
+    'DIR/usage.yaml has unknown keys: shared, HTTP_PORT; known keys: instances; everything else is set in the environment',
+  ]);
+});
+
+test('a long path is quoted with its end, which is what is wrong with it', () => {
+  const path = `/${'folder/'.repeat(20)}statement.key`;
+  const { problems } = catchProblems(() =>
+    read({ ...MINIMUM, DATABASE_URL_FILE: path, HTTP_HOST: '!'.repeat(50) }),
+  );
+  expect(problems).toEqual([
+    expect.stringMatching(/^DATABASE_URL_FILE="…[der/fol]+\/statement\.key" \(154 characters\) names a file/),
+    expect.stringMatching(/^HTTP_HOST="!{40}…" \(50 characters\) is not a host name/),
+  ]);
 });
 
 test('the admin token is read only for commands that need it, and can be in a file', () => {

@@ -52,7 +52,7 @@ it(
     demo.kill('SIGINT');
     const { code, stdout } = await demo.ended;
     expect(code).toBe(0);
-    const [, url = ''] = /^ {2}DATABASE_URL='(.*)' npx losant-usage status$/m.exec(stdout) ?? [];
+    const [, url = ''] = /^ {2}DATABASE_URL='(.*)' losant-usage status$/m.exec(stdout) ?? [];
     expect((await runProgram(['status'], { DATABASE_URL: url })).code).toBe(0);
   },
   LIMIT_MS,

@@ -83,7 +83,7 @@ function buildImage(): string {
   const last = instructions.slice(instructions.findLastIndex(({ name }) => name === 'FROM'));
   const copies = last.filter(({ name }) => name === 'COPY');
   for (const { from, sources } of copies.map(({ text }) => readCopy(text))) {
-    const origin = from === null ? '.' : join(folder, 'node_modules/losant-usage-export');
+    const origin = from === null ? '.' : join(folder, 'node_modules/losant-usage');
     for (const name of sources.map((source) => basename(source)))
       cpSync(join(origin, name), join(app, name), { recursive: true });
   }

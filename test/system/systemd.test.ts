@@ -28,7 +28,7 @@ function writeLocalUnit(): string {
   const text = readFileSync(UNIT, 'utf8')
     .replace('/usr/bin/node', `"${process.execPath}"`)
     .replace(
-      '/opt/losant-usage/lib/node_modules/losant-usage-export/bin/losant-usage.js',
+      '/opt/losant-usage/lib/node_modules/losant-usage/bin/losant-usage.js',
       `"${resolve('bin/losant-usage.js')}"`,
     );
   const path = join(folder, 'losant-usage.service');

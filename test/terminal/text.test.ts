@@ -10,6 +10,7 @@ describe('untrusted text', () => {
     ['DEL and C1', 'a\x7f\x9b31m', 'a\\x7f\\x9b31m'],
     ['bidi overrides', 'a\u202eb\u2066c\u200fd\u061ce', 'a\\u202eb\\u2066c\\u200fd\\u061ce'],
     ['separators that break lines', 'a\u2028b\u2029c', 'a\\u2028b\\u2029c'],
+    ['invisible marks', 'a\u2060b\ufeffc\ufff9d', 'a\\u2060b\\ufeffc\\ufff9d'],
     ['letters of any language and pictographs', 'Пример 例 مثال 👩‍🔧 é', 'Пример 例 مثال 👩‍🔧 é'],
   ])('%s', (_title, text, escaped) => {
     expect(escapeControls(text)).toBe(escaped);

@@ -59,6 +59,7 @@ test.each([
   ['timeout', 1, 0],
   ['timeout', 2, 4],
   ['not_found', 1, 2],
+  ['not_supported', 1, 2],
   ['invalid_value', 1, 2],
   ['omitted', 3, 8],
   ['omitted', 4, 16],

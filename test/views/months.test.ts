@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { useBooks } from '../billing/books.ts';
-import { cellResponse, INSTANCE, useLedger } from '../ledger/ledger.ts';
+import { COMPUTE_SUMS, cellResponse, INSTANCE, useLedger } from '../ledger/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { asOwner } from '../support/databases.ts';
 import { devices, POLICY, report } from '../usage/cells.ts';
@@ -44,7 +44,7 @@ const compareWith = (total: number | null) => async () => {
     sql`update losant_usage.instance_totals set quantity = ${total}, last_read_at = ${readAt}
       where usage_date = ${LAST}`,
     sql`update losant_usage.instance_totals set our_sum = null`,
-    sql`select losant_usage_internal.compute_our_sums(${INSTANCE})`,
+    COMPUTE_SUMS,
     sql`update losant_usage.instance_totals set quantity = our_sum
       where metric <> 'devices_total' or usage_date <> ${LAST}`,
   );

@@ -1,7 +1,7 @@
 /** The comparison of our sums with control totals and counterparts: what differs, and why something is not compared. */
 import { type RawBuilder, sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { cellResponse, INSTANCE, useLedger } from '../ledger/ledger.ts';
+import { COMPUTE_SUMS, cellResponse, INSTANCE, useLedger } from '../ledger/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { asOwner } from '../support/databases.ts';
 import { devices, hours, POLICY, report, sources, totals } from '../usage/cells.ts';
@@ -34,7 +34,6 @@ beforeEach(async () => {
   await setTotal(20);
 });
 
-const COMPUTE_SUMS = sql`select losant_usage_internal.compute_our_sums(${INSTANCE})`;
 /** Sets the control total of the devices, and when it was read; 25 October is late enough. */
 const setTotal = (quantity: number | null, lastReadAt: string | null = '2026-10-25') =>
   ledger.asProgram(
@@ -76,6 +75,7 @@ const deleteOn = (day: string) => () =>
 const totalWithoutIt = () => setTotal(17);
 const transferOrg = () => setInstance(sql`org_transferred_on = ${DAY}`);
 const rejectTotals = () => setInstance(sql`totals_problem = 'HTTP 403'`);
+const endHorizon = () => setInstance(sql`policy = policy || '{"horizonDays": 12}'`);
 const isDeviceCell = () => sql`stream = 'device_counts' and org_id = ${orgs[0]}`;
 
 type Case = readonly [expected: string, name: string, ...acts: readonly (() => Promise<unknown>)[]];
@@ -86,6 +86,14 @@ const CASES: readonly Case[] = [
   ['not_compared omitted', 'a total that Losant omitted for good', () => setTotal(null)],
   ['pending not_read', 'a total that was not read yet', () => setTotal(null, null)],
   ['not_compared refused', 'totals that Losant rejects', () => setTotal(null, null), rejectTotals],
+  ['not_compared past_horizon', 'a total that can no longer be read', () => setTotal(null, null), endHorizon],
+  [
+    'not_compared past_horizon',
+    'a total that cannot become final any more',
+    () => setTotal(21, '2026-10-22'),
+    endHorizon,
+  ],
+  ['differs -', 'a final total past the horizon', () => setTotal(21), endHorizon],
   ['pending not_summed', 'a sum that is not computed', () => ledger.asProgram(INVALIDATE_SUMS)],
   ['pending not_final', 'a cell that is not settled', () => setStanding('stored', isDeviceCell())],
   ['equal -', 'a waived cell, which is settled', () => setStanding('waived', isDeviceCell())],
@@ -152,6 +160,7 @@ describe('a past month is blocked', () => {
     ['not_reconciled device_counts 1 not_read', 'by a day not compared yet', () => setTotal(null, null)],
     ['', 'not if CONTROL_TOTALS is show', () => setTotal(21), onlyShow],
     ['', 'not by a total that cannot be compared', () => setTotal(null)],
+    ['', 'not by a total that can no longer be read', () => setTotal(null, null), endHorizon],
   ];
 
   test.for(BLOCKING)('%s: %s', async ([expected, , ...acts]) => {

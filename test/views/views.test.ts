@@ -7,7 +7,7 @@ import { addDays } from '../../src/usage/day.ts';
 import { isLate } from '../../src/usage/policy.ts';
 import { findWorstStanding, standings } from '../../src/usage/standing.ts';
 import { getStream, streamNames } from '../../src/usage/streams/catalog.ts';
-import { at, INSTANCE, useLedger } from '../ledger/ledger.ts';
+import { at, COMPUTE_SUMS, INSTANCE, useLedger } from '../ledger/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { asOwner, queryOnce } from '../support/databases.ts';
 import { CONTRADICTIONS, contradictionsOfLocalDays } from './contradictions.ts';
@@ -122,6 +122,20 @@ test.each<[what: string, changes: string, deletedOn: string | null, expected: st
   expect(lines).toEqual([{ line: expected }]);
 });
 
+test('health has the newest day of the last ten that was read', async () => {
+  const newest = `select newest_read_day from losant_usage.health
+    where stream = 'notebook_minutes' and right(instance_id, 2) = '01'`;
+  expect(await rows(newest)).toEqual(['2026-11-23']);
+  for (const [now, expected] of [
+    ['2026-12-03T12:00:00.000Z', '2026-11-23'],
+    ['2026-12-04T12:00:00.000Z', '-'],
+  ] as const) {
+    await ledger.setTime(now);
+    expect([now, await rows(newest)]).toEqual([now, [expected]]);
+  }
+  await ledger.setTime(NOW);
+});
+
 test('health counts gaps that pass the horizon within a week', async () => {
   const expiring = 'select sum(gaps_expiring) from losant_usage.health';
   expect(await rows(expiring)).toEqual(['0']);
@@ -199,7 +213,7 @@ test('our sums are the sums over organizations of every metric', async () => {
   await ledger.asProgram(
     sql`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
       select ${INSTANCE}, '2026-11-02', metric from losant_usage.metrics`,
-    sql`select losant_usage_internal.compute_our_sums(${INSTANCE})`,
+    COMPUTE_SUMS,
   );
   const differing = `select * from losant_usage.instance_totals t where our_sum is distinct from coalesce((
     select sum(quantity) from losant_usage.daily_usage_long l where l.usage_date = t.usage_date

@@ -1,7 +1,7 @@
 /** Which streams count where: those with metrics for days, months and invoices; hours for themselves. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import { cellResponse, INSTANCE, useFreshLedger } from '../ledger/ledger.ts';
+import { COMPUTE_SUMS, cellResponse, useFreshLedger } from '../ledger/ledger.ts';
 import { failed, hours, POLICY, report, totals } from '../usage/cells.ts';
 
 const DAY = '2026-10-20';
@@ -98,7 +98,7 @@ describe('hours that differ from the totals', () => {
     await ledger.asProgram(
       sql`update losant_usage.coverage set standing = ${standing}, reason = 'waived' where stream = 'payload_hours'`,
       sql`update losant_usage.instance_totals set our_sum = null, quantity = 17 where metric like 'payload%'`,
-      sql`select losant_usage_internal.compute_our_sums(${INSTANCE})`,
+      COMPUTE_SUMS,
       sql`update losant_usage.instance_totals set quantity = our_sum`,
     );
     return await causes();

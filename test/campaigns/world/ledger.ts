@@ -102,13 +102,12 @@ const RULES: Readonly<Record<string, string>> = {
       or c.standing = 'waived' and (c.reason = 'before_creation') <> (w.kind = 'program')`,
   'our sum differs from the sum over organizations': `
     select concat_ws(' ', t.instance_id, t.usage_date, t.metric, t.our_sum, s.sum) as subject
-    from losant_usage.instance_totals t join losant_usage.instances i using (instance_id)
-    cross join lateral (
+    from losant_usage.instance_totals t cross join lateral (
       select sum((to_jsonb(d) ->> t.metric)::bigint) as sum from losant_usage.usage_days d
       join losant_usage.organizations o using (org_id)
       where o.instance_id = t.instance_id and d.usage_date = t.usage_date
     ) as s
-    where t.our_sum <> coalesce(s.sum, 0) and (i.org_transferred_on is null or t.usage_date > i.org_transferred_on)`,
+    where t.our_sum <> coalesce(s.sum, 0)`,
 };
 
 /** Reads everything while no command runs. */

@@ -1,0 +1,62 @@
+/** How many requests a run sends. */
+import { expect, test } from 'vitest';
+import { addDays } from '../../src/usage/day.ts';
+import { createStage, type Stage } from './stage.ts';
+
+const YESTERDAY = '2026-11-23';
+
+/** Returns the number of requests for the usage of organizations so far. */
+async function countUsageRequests({ platform }: Stage): Promise<number> {
+  const { actions } = (await platform.control('stats')) as {
+    actions: Record<string, Record<string, number>>;
+  };
+  return Object.entries(actions)
+    .filter(([action]) => action.startsWith('instanceOrg.'))
+    .flatMap(([, byStatus]) => Object.values(byStatus))
+    .reduce((sum, count) => sum + count, 0);
+}
+
+// Sources take a request for each day, and the other streams five requests for up to 31 days.
+// Guarantee (Runs): A backfill sends no more requests than its days need.
+test.each([
+  [1, 1, 6],
+  [7, 1, 12],
+  [8, 1, 13],
+  [31, 2, 2 * 36],
+  [32, 2, 2 * 42],
+  [38, 2, 2 * 48],
+  [60, 12, 840],
+  [69, 1, 69 + 3 * 5],
+])('a backfill of %i days of %i organizations sends %i requests', async (days, orgs, requests) => {
+  const stage = await createStage({ orgs });
+  const range = { from: addDays(YESTERDAY, 1 - days), to: YESTERDAY };
+  const { report } = await stage.run({ kind: 'backfill', range });
+  expect(report).toMatchObject({ status: 'complete', cells: { planned: 4 * days * orgs }, failures: [] });
+  expect(await countUsageRequests(stage)).toBe(requests);
+});
+
+// Guarantee (Runs): An organization that does not respond costs a run a handful of requests for each stream; the rest is
+// reported, stays due, and is left to the next run.
+test('an organization that does not respond is given up after half a window or two days that timed out', async () => {
+  const stage = await createStage({ orgs: 4 });
+  const [orgId = ''] = stage.orgIds;
+  const faults = [{ kinds: ['hang'], orgIds: [orgId], forever: true }];
+  await stage.platform.control('config', { faults });
+  const range = { from: '2026-09-25', to: YESTERDAY };
+  const { report } = await stage.run({ kind: 'backfill', range }, { timeoutMs: 2_000 });
+  const { count } = (await stage.platform.control('faults')) as { count: number };
+  expect(count).toBe(3 * 2 + 2);
+  expect(report).toMatchObject({ status: 'partial', cells: { planned: 960, loaded: 720, failed: 240 } });
+  const unread = report.failures.filter(({ message }) => message.startsWith('not requested, because'));
+  expect(unread.map(({ stream, from, to, code }) => `${stream} ${from}..${to} ${code}`).sort()).toEqual([
+    'device_counts 2026-09-25..2026-10-23 timeout',
+    'notebook_minutes 2026-09-25..2026-10-23 timeout',
+    'payload_sources 2026-09-25..2026-11-21 timeout',
+    'payload_totals 2026-09-25..2026-10-23 timeout',
+  ]);
+  await stage.platform.control('config', { faults: null });
+  expect((await stage.run({ kind: 'manual' })).report).toMatchObject({
+    status: 'complete',
+    cells: { planned: 240, loaded: 240 },
+  });
+});

@@ -1,0 +1,89 @@
+/** Lists of many rows need little memory: the worker keeps running, and a command ends. */
+import { expect, onTestFinished, test } from 'vitest';
+import { useOpened } from '../opened.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { asWriter, createTestDatabase, queryOnce } from '../support/databases.ts';
+import { spawnProgram } from '../support/program.ts';
+import { loginAs } from '../support/roles.ts';
+import { until } from '../support/wait.ts';
+import { startWorker } from './process.ts';
+
+const INSTANCE = '5c0000000000000000000001';
+
+/** 40,000 missing cells: 200 organizations on 200 days. */
+const FILL = `
+insert into losant_usage.instances (instance_id, name, api_url) values ('${INSTANCE}', 'Main', 'http://127.0.0.1:1');
+insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
+  select lpad(to_hex(n), 24, '0'), '${INSTANCE}', 'Organization ' || n, now(), now() from generate_series(1, 200) as n;
+insert into losant_usage.coverage (usage_date, org_id, stream, standing, reason, detail, failed_reads, next_read_at)
+  select date '2026-09-01' - n, org_id, 'device_counts', 'missing', 'timeout',
+    'no complete response within 30000 ms (after 5 attempts)', 1, now() + interval '1 hour'
+  from losant_usage.organizations cross join generate_series(1, 200) as n;
+insert into losant_usage.usage_days (usage_date, org_id)
+  select date '2026-09-01' - n, org_id from losant_usage.organizations cross join generate_series(1, 200) as n;`;
+
+const database = useOpened(
+  async () => {
+    const created = await createTestDatabase();
+    await asWriter(created.url, asProgram(FILL));
+    return created;
+  },
+  (created) => created.drop(),
+);
+
+const envOf = (heapMb: number) => ({
+  LOSANT_API_URL: 'http://127.0.0.1:1',
+  LOSANT_INSTANCE_ID: INSTANCE,
+  LOSANT_API_TOKEN: 'token',
+  DATABASE_URL: database.url,
+  LOG_LEVEL: 'warn',
+  NODE_OPTIONS: `--max-old-space-size=${heapMb}`,
+});
+
+/** Starts a worker with so small a heap that the rows of four files do not fit into it. */
+async function startSmallWorker() {
+  const worker = await startWorker(envOf(64), spawnProgram);
+  onTestFinished(async () => void (await worker.stop()));
+  const getStatus = async () => (await worker.get('/healthz')).status;
+  await until('the worker responds', async () => (await getStatus()) === 200);
+  return { ...worker, getStatus };
+}
+
+// Guarantee (Operation): A file needs little memory, however many rows it has.
+test('four downloads of 40,000 rows at once do not end a worker with a small heap', async () => {
+  const { url, getStatus } = await startSmallWorker();
+  const countLines = async () => (await (await fetch(`${url}/gaps?format=csv`)).text()).split('\r\n').length;
+  const lines = await Promise.all([countLines(), countLines(), countLines(), countLines()]);
+  expect(lines).toEqual([40_002, 40_002, 40_002, 40_002]);
+  expect(await getStatus()).toBe(200);
+});
+
+test('a download that nobody reads to its end leaves no query behind', async () => {
+  const { url } = await startSmallWorker();
+  const address = `${url}/gaps?format=csv`;
+  const countOpen = async () => {
+    const rows = await queryOnce(
+      loginAs('writer', database.url),
+      `select from pg_stat_activity where application_name = 'losant-usage pages' and query ~ 'view_rows'
+        and datname = '${database.name}' and state <> 'idle'`,
+    );
+    return rows.length;
+  };
+  const stop = new AbortController();
+  const response = await fetch(address, { signal: stop.signal });
+  await response.body?.getReader().read();
+  expect(await countOpen()).toBe(1);
+  stop.abort();
+  await until('the query has ended', async () => (await countOpen()) === 0);
+  expect((await fetch(address, { method: 'HEAD' })).status).toBe(200);
+  await until('the query has ended', async () => (await countOpen()) === 0);
+});
+
+test.each([['gaps', '--json'], ['gaps']])('%s %s of 40,000 rows ends with a small heap', async (...args) => {
+  const ended = await spawnProgram(args, envOf(34)).ended;
+  expect({ code: ended.code, stderr: ended.stderr }).toEqual({ code: 3, stderr: '' });
+  const texts = args.includes('--json')
+    ? ['"day":"2026-02-13"']
+    : ['40,000 cells of 200 organizations are missing', '\n  … and 100 more (use --json for all)\n'];
+  for (const text of texts) expect(ended.stdout).toContain(text);
+});
