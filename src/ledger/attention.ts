@@ -81,12 +81,6 @@ export async function hasUnfinishedDigest({ db, day, instanceIds }: DigestClaim)
   return rows.length > 0;
 }
 
-/** Ends the claims of this process at once, so that another one can send the digests. */
-export async function releaseDigests({ db, claimId }: Pick<DigestClaim, 'db' | 'claimId'>): Promise<void> {
-  await sql`update losant_usage.digests set expires_at = clock_timestamp()
-    where claim_id = ${claimId}::uuid and outcome is null`.execute(db);
-}
-
 /** The result of an attempt to send digests. */
 export interface DigestResult {
   /** Null if there will be another attempt. */

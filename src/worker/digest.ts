@@ -12,7 +12,6 @@ import {
   hasUnfinishedDigest,
   recordDigests,
   refreshAttention,
-  releaseDigests,
 } from '../ledger/attention.ts';
 import { acquireLease, releaseLease } from '../ledger/lease.ts';
 import type { Logger } from '../logger.ts';
@@ -64,15 +63,11 @@ export class DigestTimer {
 
   /** Resolves when the signal has aborted. */
   async run(): Promise<void> {
-    const { signal, logger } = this.#options;
+    const { signal } = this.#options;
     while (!signal.aborted) {
       await this.check();
       await sleep(CHECK_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
     }
-    if (this.#pending === null) return;
-    await releaseDigests(this.#claimOf(this.#pending.day)).catch((err: unknown) => {
-      logger.warn({ err }, 'claim of the digest not released; it will expire');
-    });
   }
 
   /** Does what is due now. Never throws: the next check tries again. */

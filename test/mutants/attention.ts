@@ -121,7 +121,6 @@ export const attentionMutants = [
       'A receiver that rejects is not tried again': ['response >= 500;', 'response >= 400;'],
       'A message that was received is not sent again': ['pending.result ?? (await', 'null ?? (await'],
       'A digest is refreshed first': ['if (isOld) await', 'if (!isOld) await'],
-      'A claim ends with its process': ['if (this.#pending === null) return;', 'return;'],
     },
   ),
   plant(

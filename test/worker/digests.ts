@@ -54,7 +54,6 @@ export function useDigests() {
     ...options
   }: TestTimer = {}) {
     const { logged, logger } = recordLog();
-    const stop = new AbortController();
     const timer = new DigestTimer({
       config: {
         instances: instanceIds.map((instanceId) => ({ instanceId })) as never,
@@ -64,7 +63,7 @@ export function useDigests() {
       },
       handle: ledger.handle,
       logger,
-      signal: stop.signal,
+      signal: new AbortController().signal,
       hostNow: () => ledger.nowMs,
       newId: randomUUID,
       host: 'host',
@@ -83,10 +82,6 @@ export function useDigests() {
           await ledger.setTime(new Date(ledger.nowMs + 60_000).toISOString());
           await timer.check();
         }
-      },
-      stop: async () => {
-        stop.abort();
-        await timer.run();
       },
     };
   }
