@@ -1,6 +1,6 @@
 -- Fills a database with months of data: every cell was read and is final, except for the last three days, a few failed
--- days, and one stream that Losant omits for :unreported organizations in a hundred. Sent as one script with these words
--- replaced, by a superuser, because it bypasses the triggers.
+-- days, and one stream that Losant omits for :unreported organizations in a hundred. Sent as one script with the words
+-- after colons replaced, by a superuser, because it bypasses the triggers.
 set session_replication_role = replica;
 set synchronous_commit = off;
 set maintenance_work_mem = '512MB';
@@ -58,7 +58,8 @@ select day.usage_date, s.stream, o.org_id,
   case when f.org_id is not null then 'missing' when day.age > 3 then 'final' else 'stored' end::losant_usage.standing,
   f.org_id is null,
   f.org_id is null and (s.stream <> 'notebook_minutes' or o.n % 100 >= :unreported),
-  case when s.stream = 'notebook_minutes' and o.n % 100 < :unreported and f.org_id is null then least(3, day.age) else 0 end,
+  case when s.stream = 'notebook_minutes' and o.n % 100 < :unreported and f.org_id is null then least(3, day.age)
+    else 0 end,
   (f.org_id is null)::integer,
   case when f.org_id is null then day.read_at end,
   case when f.org_id is not null then now() + interval '1 hour'

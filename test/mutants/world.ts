@@ -85,4 +85,45 @@ export const worldMutants = [
       ],
     },
   ),
+  plant(
+    { file: 'src/ledger/tracks.ts', test: 'test/campaigns/world/world.test.ts' },
+    {
+      'The world finds a stream that returns with a track that overlaps its last one': [
+        'n.last_day >= ${sync.horizon}::date - 1',
+        'n.last_day > ${sync.yesterday}::date',
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0005_totals.sql', test: 'test/campaigns/world/world.test.ts' },
+    {
+      'The world finds sums that do not notice that a cell is settled': [
+        `      select usage_date, org_id, stream, revision, is_stored, standing in ('final', 'waived') from new_cells
+      except
+      select usage_date, org_id, stream, revision, is_stored, standing in ('final', 'waived') from old_cells`,
+        `      select usage_date, org_id, stream, revision, is_stored from new_cells
+      except
+      select usage_date, org_id, stream, revision, is_stored from old_cells`,
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/loading/control-totals.ts', test: 'test/campaigns/world/world.test.ts' },
+    {
+      'The world finds a run that leaves a day without sums': ['t.our_sum is null or', 'false or'],
+    },
+  ),
+  plant(
+    { file: 'migrations/0006_months.sql', test: 'test/campaigns/world/world.test.ts' },
+    {
+      'The world finds a month that settles although its cells can no longer be read': [
+        `where c.standing not in ('final', 'waived') and c.stream in`,
+        `where c.standing not in ('final', 'waived', 'unavailable') and c.stream in`,
+      ],
+      'The world finds a month that waits for days that nobody collected': [
+        '(case when bool_and(u.last_day < i.collected_from)',
+        '(case when bool_and(u.last_day > i.collected_from)',
+      ],
+    },
+  ),
 ].flat();

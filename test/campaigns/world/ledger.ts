@@ -32,8 +32,11 @@ export interface Track {
   readonly orgId: string;
   readonly stream: string;
   readonly isActive: boolean;
+  readonly firstDay: string;
+  readonly lastDay: string | null;
   readonly isDeleted: boolean;
   readonly createdOn: string | null;
+  readonly deletedOn: string | null;
 }
 
 export interface Instance {
@@ -42,6 +45,20 @@ export interface Instance {
   readonly listedAtMs: number | null;
   readonly problem: string | null;
   readonly horizonDays: number | null;
+  readonly collectedFrom: string | null;
+  /** The days that have a metric without our sum. */
+  readonly daysNotSummed: readonly string[];
+}
+
+/** A month of an instance, as the reader sees it. */
+export interface Month {
+  readonly instanceId: string;
+  readonly firstDay: string;
+  readonly lastDay: string;
+  readonly state: string;
+  readonly causes: readonly string[] | null;
+  /** The outcomes of comparisons, except those that wait for cells. */
+  readonly comparisons: readonly string[];
 }
 
 /** Everything that the checker reads of a database, as of one instant. */
@@ -51,6 +68,7 @@ export interface Ledger {
   readonly revisions: ReadonlyMap<string, readonly Revision[]>;
   readonly tracks: readonly Track[];
   readonly instances: ReadonlyMap<string, Instance>;
+  readonly months: readonly Month[];
   /** The cells of the view of gaps. */
   readonly gaps: ReadonlySet<string>;
   /** Violations of the rules between tables. */
@@ -78,12 +96,23 @@ const REVISIONS = `
 
 const TRACKS = `
   select o.instance_id as "instanceId", t.org_id as "orgId", t.stream, t.last_day is null as "isActive",
-    o.deleted_on is not null as "isDeleted", o.created_on::text as "createdOn"
+    t.first_day::text as "firstDay", t.last_day::text as "lastDay", o.deleted_on is not null as "isDeleted",
+    o.created_on::text as "createdOn", o.deleted_on::text as "deletedOn"
   from losant_usage.tracks t join losant_usage.organizations o using (org_id)`;
 
 const INSTANCES = `
   select instance_id as "instanceId", ${ms('listed_at')} as "listedAtMs", list_problem as problem,
-    (policy ->> 'horizonDays')::integer as "horizonDays" from losant_usage.instances`;
+    (policy ->> 'horizonDays')::integer as "horizonDays", collected_from::text as "collectedFrom",
+    array(select distinct t.usage_date::text from losant_usage.instance_totals t
+      where t.instance_id = i.instance_id and t.our_sum is null) as "daysNotSummed"
+  from losant_usage.instances i`;
+
+const MONTHS = `
+  select m.instance_id as "instanceId", m.month::text as "firstDay", m.state::text, m.causes,
+    (m.month + interval '1 month' - interval '1 day')::date::text as "lastDay",
+    array(select distinct r.outcome from losant_usage.reconciliation r
+      where r.instance_id = m.instance_id and r.month = m.month and r.reason is distinct from 'not_final') as comparisons
+  from losant_usage.months m`;
 
 /** The violation of a rule, and the query that names each, written from the comments on tables. */
 const RULES: Readonly<Record<string, string>> = {
@@ -92,6 +121,14 @@ const RULES: Readonly<Record<string, string>> = {
     cross join lateral generate_series(t.first_day::timestamp, t.next_day - interval '1 day', interval '1 day') as day
     where not exists (select from losant_usage.coverage c
       where c.org_id = t.org_id and c.stream = t.stream and c.usage_date = day::date)`,
+  'tracks touch or overlap': `
+    select concat_ws(' ', a.stream, a.org_id, a.first_day, b.first_day) as subject
+    from losant_usage.tracks a join losant_usage.tracks b using (org_id, stream)
+    where a.first_day < b.first_day and (a.last_day is null or a.last_day + 1 >= b.first_day)`,
+  'a cell is in no track': `
+    select concat_ws(' ', c.stream, c.org_id, c.usage_date) as subject from losant_usage.coverage c
+    where not exists (select from losant_usage.tracks t where t.org_id = c.org_id and t.stream = c.stream
+      and c.usage_date >= t.first_day and c.usage_date < t.next_day)`,
   'a cell has no row in usage_days': `
     select concat_ws(' ', c.stream, c.org_id, c.usage_date) as subject from losant_usage.coverage c
     where not exists (select from losant_usage.usage_days d where d.usage_date = c.usage_date and d.org_id = c.org_id)`,
@@ -108,6 +145,18 @@ const RULES: Readonly<Record<string, string>> = {
       where o.instance_id = t.instance_id and d.usage_date = t.usage_date
     ) as s
     where t.our_sum <> coalesce(s.sum, 0)`,
+  'a sum counts other organizations than there are': `
+    select concat_ws(' ', t.instance_id, t.usage_date, t.metric, t.orgs_summed, t.orgs_unsettled, t.orgs_expected)
+      as subject
+    from losant_usage.instance_totals t join losant_usage.metrics m using (metric)
+    where t.our_sum is not null and (t.orgs_summed, t.orgs_unsettled, t.orgs_expected) is distinct from (
+      (select count(*)::integer from losant_usage.usage_days d join losant_usage.organizations o using (org_id)
+        where o.instance_id = t.instance_id and d.usage_date = t.usage_date and to_jsonb(d) ->> t.metric is not null),
+      (select count(*)::integer from losant_usage.coverage c join losant_usage.organizations o using (org_id)
+        where o.instance_id = t.instance_id and c.usage_date = t.usage_date and c.stream = m.stream
+          and c.standing not in ('final', 'waived')),
+      (select count(*)::integer from losant_usage.organizations o where o.instance_id = t.instance_id
+        and coalesce(o.created_on <= t.usage_date, true) and coalesce(o.deleted_on >= t.usage_date, true)))`,
 };
 
 /** Reads everything while no command runs. */
@@ -136,6 +185,7 @@ export async function readLedger(databaseUrl: string): Promise<Ledger> {
     revisions: Map.groupBy(await readRows<Revision>(REVISIONS), cellName),
     tracks: await readRows<Track>(TRACKS),
     instances: new Map((await readRows<Instance>(INSTANCES)).map((each) => [each.instanceId, each])),
+    months: await readRows<Month>(MONTHS, queryOnce),
     gaps: new Set(gaps.map(cellName)),
     breaches,
   };

@@ -59,6 +59,7 @@ export function checkOutcomes(outcomes: readonly Outcome[], situation: CheckInpu
       if (code === 0) lines.push(...checkComplete(outcome, scope, situation));
       if (code === 0 || code === 3) lines.push(...checkRows(outcome.startedAtMs, scope, situation));
       if (isAlone && stdout.includes('"cells"')) lines.push(...checkReport(outcome, situation));
+      if (isAlone && code === 0) lines.push(...checkSums(scope, situation));
     }
     return lines.map((line) => `${command}: ${line}`);
   });
@@ -140,6 +141,12 @@ function checkRows(startedAtMs: number, scope: Scope, { ledger, horizonDays }: C
     }
   }
   return lines;
+}
+
+/** A run leaves no day without sums. */
+function checkSums({ instanceId }: Scope, { ledger }: CheckInput): string[] {
+  const days = ledger.instances.get(instanceId)?.daysNotSummed ?? [];
+  return days.map((day) => `is complete, but ${day} is not summed`);
 }
 
 /** The counts of a run add up, and agree with the tables. */

@@ -1,10 +1,21 @@
 /** Steps of people: they waive cells, also some that cannot be waived, and change settings. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isGap } from './checker.ts';
 import type { Dice } from './dice.ts';
 import { readLedger } from './ledger.ts';
 import { type Kinds, step } from './platform-steps.ts';
-import { cellName, STREAMS } from './truth.ts';
-import { changeSettings, POLICIES, readPlatformOrgs, runCommand, type World } from './world.ts';
+import { cellName, DAY_MS, STREAMS } from './truth.ts';
+import {
+  changeSettings,
+  finishCommand,
+  LEASE_EXPIRED_MS,
+  POLICIES,
+  passTime,
+  readPlatformOrgs,
+  runCommand,
+  startCommand,
+  type World,
+} from './world.ts';
 
 /** Waives a cell, which is no gap afterward. A cell that is merely waiting must be rejected. */
 async function waive(world: World, dice: Dice): Promise<string> {
@@ -30,8 +41,49 @@ async function waive(world: World, dice: Dice): Promise<string> {
   return cellName(cell);
 }
 
+/** Waives gaps while a run reads them, which may find no gap any more. */
+async function waiveDuringRun(world: World, dice: Dice): Promise<string> {
+  await passTime(world, LEASE_EXPIRED_MS);
+  const { cells, nowMs } = await readLedger(world.database.url);
+  const gaps = [...cells.values()].filter((cell) => isGap(cell, nowMs));
+  if (gaps.length === 0) return 'no: there is no gap';
+  await world.platform.control('config', { latencyMs: 40 });
+  const running = startCommand(world, ['run']);
+  const waive = async () => {
+    const { orgId, stream, day } = dice.pick(gaps);
+    await sleep(dice.below(150));
+    const args = ['waive', '--org', orgId, '--stream', stream, '--day', day, '--reason', 'agreed meanwhile'];
+    const { code, stdout } = await runCommand(world, args);
+    if (code !== 0 && code !== 2) world.violations.push(`waive ended with ${code}: ${stdout}`);
+    return code;
+  };
+  const codes = [await waive(), ...(await Promise.all([waive(), waive()]))];
+  const { code } = await finishCommand(world, running);
+  await world.platform.control('config', { latencyMs: 0 });
+  return `${codes.join()}, the run ${code}`;
+}
+
+/** Deselects streams or organizations, and lets more days pass than can be read afterward. */
+async function leaveForLong(world: World, dice: Dice): Promise<string> {
+  await passTime(world, LEASE_EXPIRED_MS);
+  const orgIds = (await readPlatformOrgs(world)).map(({ orgId }) => orgId);
+  const left = dice.chance(0.5) ? dice.pick(STREAMS) : dice.pick(orgIds);
+  const streams = STREAMS.filter((stream) => stream !== left);
+  changeSettings(world, { policy: 'short', streams, orgIds: orgIds.filter((orgId) => orgId !== left) });
+  const { code } = await runCommand(world, ['run']);
+  const days = POLICIES.short.horizonDays + 1 + dice.below(4);
+  await passTime(world, days * DAY_MS);
+  return `${left}: ${code}, for ${days} d`;
+}
+
 export const PEOPLE_STEPS = {
   waive: step(5, waive),
+  waive_during_run: step(4, waiveDuringRun),
+  leave_for_long: step(1, leaveForLong),
+  return: step(3, async (world) => {
+    changeSettings(world, { streams: STREAMS, orgIds: null });
+    return `${(await runCommand(world, ['run'])).code}`;
+  }),
   change_streams: step(2, async (world, dice) => {
     const streams = dice.chance(0.5) ? STREAMS : STREAMS.filter(() => dice.chance(0.6));
     if (streams.length === 0) return 'no: none is left';

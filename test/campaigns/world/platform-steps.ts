@@ -46,7 +46,7 @@ function edit(weight: number, path: string, draw: (dice: Dice) => Input): Kind {
 }
 
 /** More days than edits reach back in the longest world. */
-const EDITED_DAYS = 80;
+const EDITED_DAYS = 160;
 
 /** Makes Losant report everything that it omits. */
 export async function reportEverything(world: World): Promise<void> {
@@ -128,6 +128,17 @@ export const PLATFORM_STEPS = {
   restate: edit(6, 'restate', (dice) => ({ ...pickCounter(dice, 0.3), times: 1 + dice.below(2) })),
   restate_sources: edit(2, 'restate', () => ({ sourcesOnly: true })),
   becomes_zero: edit(3, 'empty', (dice) => pickCounter(dice, 0.4)),
+  restated_to_nothing: step(2, async (world, dice) => {
+    const { platform, book, nowMs } = world;
+    const [orgId, day, action] = [await pickOrg(world, dice), pickDay(world, dice), dice.pick(STREAMS)];
+    await platform.control('empty', { orgId, day });
+    await platform.control('omit', { orgId, day, omit: false });
+    // Next to the reported zero of its counterpart, an omitted number becomes zero.
+    const isOmitted = dice.chance(0.5);
+    await platform.control('omit', { orgId, day, action, omit: isOmitted });
+    await book.record(nowMs, { from: day, to: day }, orgId);
+    return `${day} ${orgId}${isOmitted ? `, ${action} omitted` : ''}`;
+  }),
   becomes_number: edit(2, 'empty', () => ({ empty: false })),
   omit: edit(8, 'omit', (dice) => (dice.chance(0.3) ? {} : { action: dice.pick(STREAMS) })),
   omit_totals: edit(2, 'omit', (dice) => ({

@@ -1,6 +1,7 @@
 /** Steps of the program and its database: processes run, are killed or suspended, and lose the server or the time. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { portOf, startWire, through } from '../../support/wire.ts';
+import { instanceOf, openReplica } from '../../worker/loop.ts';
 import type { Dice } from './dice.ts';
 import { readLedger } from './ledger.ts';
 import { type Kinds, step } from './platform-steps.ts';
@@ -9,6 +10,7 @@ import {
   endedDays,
   finishCommand,
   LEASE_EXPIRED_MS,
+  POLICIES,
   passTime,
   pickOrg,
   query,
@@ -127,6 +129,31 @@ function createJumpingClock(world: World, dice: Dice): { hostNow: () => number; 
   return { byMs, hostNow: () => world.nowMs + (--callsLeft < 0 ? byMs : 0) };
 }
 
+/** A worker wakes up for both instances, of which the other one is slow. */
+async function wakeWorker(world: World, dice: Dice): Promise<string> {
+  await passTime(world, LEASE_EXPIRED_MS);
+  const { platform, other, database, settings } = world;
+  const { streams, orgIds, policy } = settings;
+  await other.control('config', { latencyMs: dice.pick([50, 400]) });
+  const replica = await openReplica({
+    databaseUrl: database.url,
+    instances: [
+      { ...instanceOf(platform), streams, orgs: orgIds },
+      { ...instanceOf(other), streams },
+    ],
+    now: () => world.nowMs,
+    retryIntervalMs: 2 ** 31 - 1,
+    config: { policy: POLICIES[policy] },
+  });
+  await replica.runAll();
+  await replica.close();
+  await other.control('config', { latencyMs: 0 });
+  for (const { instanceId, problem } of replica.loop.statuses) {
+    if (problem?.code === 'unexpected') world.violations.push(`${instanceId}: ${problem.message}`);
+  }
+  return replica.loop.statuses.map(({ lastRun }) => lastRun?.result).join();
+}
+
 async function runLogged(world: World, args: readonly string[]): Promise<string> {
   return `${args.join(' ')}: ${(await runCommand(world, args)).code}`;
 }
@@ -158,6 +185,7 @@ export const PROCESS_STEPS = {
     if (codes.every((code) => code === 4)) world.violations.push('two runs blocked each other');
     return codes.join();
   }),
+  worker: step(3, wakeWorker),
   kill: step(5, (world, dice) =>
     disturb(world, dice, ({ cut, interrupt }) => {
       // Cut first: a killed process must not write anything on its way out.
