@@ -15,6 +15,7 @@ export const LAYERS = [
   ['simulator', 'src/worker'],
   ['src/server'],
   ['src/console'],
+  ['src/digest'],
   ['src/billing'],
   ['src/loading'],
   ['src/queries'],

@@ -16,6 +16,7 @@ create table losant_usage.instances (
   first_attempt_at timestamptz not null default clock_timestamp(),
   last_attempt_at timestamptz not null default clock_timestamp(),
   last_error text,
+  attention_at timestamptz,
   retired_at timestamptz
 );
 
@@ -109,6 +110,7 @@ create trigger reject_rewrite before truncate on losant_usage.runs
   execute function losant_usage_internal.reject_write('the record of runs is append-only');
 
 comment on table losant_usage.instances is 'The Losant instances that this database tracks, one row each from the first attempt to read one. Written by losant-usage.';
+comment on column losant_usage.instances.attention_at is 'When attention_items were last refreshed (UTC, database clock); null if never.';
 comment on column losant_usage.instances.collected_from is 'First usage day that is collected (UTC): the day before the first run, or the first day of a backfill of everything; null before the first run.';
 comment on column losant_usage.instances.control_totals is 'Setting CONTROL_TOTALS: block, if a difference from a control total blocks the month, or show.';
 comment on column losant_usage.instances.horizon_day is 'Oldest day that could still be read when cells before it were last retired (UTC); null before the first run.';

@@ -24,6 +24,7 @@ create table losant_usage.coverage (
   is_reported boolean not null default false,
   omissions smallint not null default 0 check (omissions between 0 and 3),
   last_omitted_at timestamptz,
+  doubted_at timestamptz,
   revision integer not null default 0,
   failed_reads integer not null default 0,
   last_read_at timestamptz,
@@ -210,12 +211,12 @@ where t.next_day < losant_usage_internal.today() and (t.last_day is null or t.ne
 create view losant_usage_internal.expected_cells as
 select usage_date, month, org_id, stream, standing as stored_standing,
   losant_usage_internal.current_standing(standing, usage_date) as standing, reason, detail, is_stored, is_reported,
-  omissions, revision, last_read_at, next_read_at, failed_reads, last_attempt_at, first_loaded_at, finalized_at, run_id,
-  response_sha256
+  omissions, doubted_at, revision, last_read_at, next_read_at, failed_reads, last_attempt_at, first_loaded_at,
+  finalized_at, run_id, response_sha256
 from losant_usage.coverage
 union all
 select usage_date, month, org_id, stream, 'waiting', losant_usage_internal.current_standing('waiting', usage_date),
-  'never_read', null, false, false, 0::smallint, 0, null, null, 0, null, null, null, null, null
+  'never_read', null, false, false, 0::smallint, null, 0, null, null, 0, null, null, null, null, null
 from losant_usage_internal.unrecorded_cells;
 
 -- Cells that are not final, or that Losant did not report. The conditions are those of two indexes.
@@ -235,7 +236,8 @@ from losant_usage_internal.unrecorded_cells;
 
 -- Gaps, and cells that are waiting or unavailable. The condition implies that of the index coverage_lacking.
 create view losant_usage_internal.lacking_cells as
-select usage_date, month, org_id, stream, standing, reason, detail, failed_reads, next_read_at, last_attempt_at
+select usage_date, month, org_id, stream, standing, reason, detail, failed_reads, next_read_at, last_attempt_at,
+  doubted_at
 from losant_usage_internal.expected_cells where stored_standing in ('waiting', 'unavailable', 'in_doubt', 'missing');
 
 -- Every expected day through yesterday: the rows that exist, and those that no run has created yet.
@@ -277,6 +279,7 @@ where c.standing in ('in_doubt', 'missing');
 comment on table losant_usage.tracks is 'Spans of expected days, at least one day apart, by organization and stream. Every day from first_day up to next_day has a cell.';
 comment on column losant_usage.tracks.next_day is 'First day without cells (UTC).';
 comment on table losant_usage.coverage is 'The read state of every cell (organization, stream, usage day) that exists. Query the view cells instead: it has the standing as of now.';
+comment on column losant_usage.coverage.doubted_at is 'When the cell came to be in doubt (UTC, database clock); null unless it is.';
 comment on table losant_usage.usage_days is 'All stored numbers of an organization and day, one row. The numbers of a cell are stored together or not at all.';
 comment on column losant_usage.usage_days.hours_all_bytes is 'Size of all payloads by UTC hour (bytes): 24 numbers; null if not stored.';
 comment on column losant_usage.usage_days.hours_all_count is 'All payloads by UTC hour: 24 numbers; null if not stored.';

@@ -242,7 +242,7 @@ create type losant_usage_internal.compared_day as (
 );
 
 -- A metric per organization and day, with its value on the day that it is compared with: as many days earlier as
--- the range has, the same weekdays earlier, or 364 days. Sum only rows in which neither is null. Before an
+-- the range has, the same weekdays earlier, 28 days, or 364 days. Sum only rows in which neither is null. Before an
 -- organization was created and after it was deleted its usage is 0; a day that is missing or not expected is null.
 -- Inlined, so that a query for one organization reads one.
 create function losant_usage.usage_compared(metric text, first_day date, last_day date, comparison text)
@@ -255,7 +255,8 @@ begin atomic
       case when p.previous_date < o.created_on or p.previous_date >= o.deleted_on then 0 end)
   from (
     select case comparison when 'previous_days' then last_day - first_day + 1
-      when 'same_weekdays' then (last_day - first_day + 7) / 7 * 7 when 'previous_year' then 364 end as days
+      when 'same_weekdays' then (last_day - first_day + 7) / 7 * 7 when 'four_weeks' then 28
+      when 'previous_year' then 364 end as days
   ) as shift
   cross join lateral (
     select d.org_id, d.usage_date, d.usage_date - shift.days as previous_date, max(d.quantity) as quantity,
@@ -273,21 +274,43 @@ begin atomic
   join losant_usage.organizations o on o.org_id = p.org_id;
 end;
 
--- The last 7 days are compared with the mean of the same weekdays of the 4 weeks before, over weekdays that have both.
+-- Billable payloads of the month to date and of the same days 28 days earlier, which are the same weekdays: from the
+-- fourth day of the month on, and at most its first 28 days. A small organization may double every week without anybody
+-- caring, so a large change is also half a percent of its instance.
+create view losant_usage_internal.month_changes as
+select c.org_id, c.quantity, c.previous_quantity,
+  c.quantity <> c.previous_quantity
+    and abs(c.quantity - c.previous_quantity) >= 0.5 * c.previous_quantity
+    and abs(c.quantity - c.previous_quantity) >= 0.005 * sum(c.previous_quantity) over (partition by c.instance_id)
+    as is_large
+from (
+  select u.instance_id, u.org_id, sum(u.quantity)::bigint as quantity,
+    sum(u.previous_quantity)::bigint as previous_quantity
+  from losant_usage.usage_compared('payload_billable_count',
+    losant_usage_internal.month_of(losant_usage_internal.today() - 1),
+    least(losant_usage_internal.today() - 1, losant_usage_internal.month_of(losant_usage_internal.today() - 1) + 27),
+    'four_weeks') as u
+  where u.quantity is not null and u.previous_quantity is not null
+    and extract(day from losant_usage_internal.today() - 1) >= 3
+  group by u.instance_id, u.org_id
+) as c;
+
 create view losant_usage.organization_activity as
 select o.instance_id, o.org_id, y.month, s.payload_billable_count, s.days_not_stored, s.devices_total,
-  w.last_7_days_quantity, w.baseline_quantity,
-  round(w.last_7_days_quantity / nullif(w.baseline_quantity, 0) - 1, 4) as change_ratio,
-  coalesce(o.created_on >= y.today - 7, false) as is_new,
-  coalesce(o.deleted_on >= y.today - 7, false) as is_recently_deleted,
+  c.quantity as compared_quantity, c.previous_quantity,
+  round(c.quantity::numeric / nullif(c.previous_quantity, 0) - 1, 4) as change_ratio,
+  e.is_new, e.is_recently_deleted,
   o.deleted_on is null and s.zero_days = 3 and s.last_active_on is not null as is_silent, s.last_active_on,
-  o.deleted_on is null
-    and coalesce(abs(w.last_7_days_quantity / nullif(w.baseline_quantity, 0) - 1) >= 0.5, false) as has_large_change
+  coalesce(c.is_large, false) or e.is_new or e.is_recently_deleted as has_large_change
 from (
   select losant_usage_internal.today() as today,
     losant_usage_internal.month_of(losant_usage_internal.today() - 1) as month
 ) as y
 cross join losant_usage.organizations o
+cross join lateral (
+  select coalesce(o.created_on >= y.today - 7, false) as is_new,
+    coalesce(o.deleted_on >= y.today - 7, false) as is_recently_deleted
+) as e
 left join (
   select d.org_id,
     losant_usage_internal.total(d.payload_billable_count) filter (
@@ -303,59 +326,60 @@ left join (
   where d.usage_date between losant_usage_internal.today() - 35 and losant_usage_internal.today() - 1
   group by d.org_id
 ) as s on s.org_id = o.org_id
-left join (
-  select d.org_id, sum(d.last_quantity) as last_7_days_quantity, round(sum(d.baseline), 2) as baseline_quantity
-  from (
-    select d.org_id,
-      max(d.payload_billable_count) filter (where d.usage_date >= losant_usage_internal.today() - 7) as last_quantity,
-      avg(d.payload_billable_count) filter (where d.usage_date < losant_usage_internal.today() - 7) as baseline
-    from losant_usage.usage_days d
-    where d.usage_date between losant_usage_internal.today() - 35 and losant_usage_internal.today() - 1
-    group by d.org_id, extract(isodow from d.usage_date)
-  ) as d
-  where d.last_quantity is not null and d.baseline is not null
-  group by d.org_id
-) as w on w.org_id = o.org_id;
+left join losant_usage_internal.month_changes c on c.org_id = o.org_id;
 
--- The mean of each flow by weekday over the last 28 days, Monday first.
+-- What a forecast knows of each flow: the mean by weekday, Monday first, over the last 28 days, or the month to date if
+-- that is longer. Days of the month that are not stored, and weekdays of which none is, count as the mean of all. Fewer
+-- than three stored days tell nothing.
 create view losant_usage_internal.weekday_rates as
-select d.org_id, m.metric, array[
-  avg(n.quantity) filter (where n.weekday = 1), avg(n.quantity) filter (where n.weekday = 2),
-  avg(n.quantity) filter (where n.weekday = 3), avg(n.quantity) filter (where n.weekday = 4),
-  avg(n.quantity) filter (where n.weekday = 5), avg(n.quantity) filter (where n.weekday = 6),
-  avg(n.quantity) filter (where n.weekday = 7)] as rates
+select d.org_id, m.metric,
+  avg(n.quantity) * count(*) filter (where n.quantity is null
+    and d.usage_date >= losant_usage_internal.month_of(losant_usage_internal.today() - 1)) as unstored_quantity,
+  array[
+    coalesce(avg(n.quantity) filter (where n.weekday = 1), avg(n.quantity)),
+    coalesce(avg(n.quantity) filter (where n.weekday = 2), avg(n.quantity)),
+    coalesce(avg(n.quantity) filter (where n.weekday = 3), avg(n.quantity)),
+    coalesce(avg(n.quantity) filter (where n.weekday = 4), avg(n.quantity)),
+    coalesce(avg(n.quantity) filter (where n.weekday = 5), avg(n.quantity)),
+    coalesce(avg(n.quantity) filter (where n.weekday = 6), avg(n.quantity)),
+    coalesce(avg(n.quantity) filter (where n.weekday = 7), avg(n.quantity))] as rates
 from losant_usage.daily_usage d
 cross join losant_usage.metrics m
 cross join lateral (
   select losant_usage_internal.number_of(d, m.metric) as quantity, extract(isodow from d.usage_date)::integer as weekday
 ) as n
-where m.kind = 'flow' and m.limit_name is not null
-  and d.usage_date between losant_usage_internal.today() - 28 and losant_usage_internal.today() - 1
-group by d.org_id, m.metric;
+where m.kind = 'flow' and m.limit_name is not null and d.usage_date < losant_usage_internal.today()
+  and d.usage_date >= least(losant_usage_internal.today() - 28,
+    losant_usage_internal.month_of(losant_usage_internal.today() - 1))
+group by d.org_id, m.metric
+having count(n.quantity) >= 3;
 
 create view losant_usage.usage_vs_limits as
 select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, s.period_start as month,
   losant_usage_internal.month_end(s.period_start) - s.period_start + 1 as days_in_month, s.days_expected, s.days_stored,
   l.key as limit_name, m.metric, m.unit, m.kind, n.limit_quantity, n.quantity,
   round(n.quantity / nullif(n.limit_quantity, 0), 4) as share,
-  f.projected_quantity, round(f.projected_quantity / nullif(n.limit_quantity, 0), 4) as projected_share, f.exceeds_on
+  f.projected_quantity, round(f.projected_quantity / nullif(n.limit_quantity, 0), 4) as projected_share, f.exceeds_on,
+  n.limit_quantity >= 0 and coalesce(n.quantity > n.limit_quantity, false) as is_exceeded
 from losant_usage_internal.usage_sums s
 join losant_usage.organizations o on o.org_id = s.org_id
 cross join lateral jsonb_each(o.limits) as l
 left join losant_usage.metrics m on m.limit_name = l.key
 left join losant_usage_internal.weekday_rates r on r.org_id = s.org_id and r.metric = m.metric
 cross join lateral (
-  select trunc(l.value::text::numeric) as limit_quantity, (to_jsonb(s) ->> m.metric)::numeric as quantity
+  select trunc(l.value::text::numeric) as limit_quantity, (to_jsonb(s) ->> m.metric)::numeric as quantity,
+    m.kind = 'flow' and o.deleted_on is null as has_growth
 ) as n
 cross join lateral (
-  select round(n.quantity + coalesce(max(d.growth), 0)) as projected_quantity,
-    min(d.day) filter (
-      where n.quantity <= n.limit_quantity and round(n.quantity + d.growth) > n.limit_quantity) as exceeds_on
+  select case when n.has_growth then round(n.quantity + r.unstored_quantity + coalesce(max(d.growth), 0))
+      else n.quantity end as projected_quantity,
+    min(d.day) filter (where n.quantity <= n.limit_quantity
+      and round(n.quantity + r.unstored_quantity + d.growth) > n.limit_quantity) as exceeds_on
   from (
     select day::date as day, sum(r.rates[extract(isodow from day)::integer]) over (order by day) as growth
     from generate_series(losant_usage_internal.today()::timestamp,
       losant_usage_internal.month_end(s.period_start)::timestamp, interval '1 day') as day
-    where m.kind = 'flow' and o.deleted_on is null
+    where n.has_growth
   ) as d
 ) as f
 where s.range_kind = 'month' and s.period_start = losant_usage_internal.month_of(losant_usage_internal.today() - 1)
@@ -367,20 +391,21 @@ comment on view losant_usage.billing_period_usage is 'Usage by organization and 
 comment on column losant_usage.billing_period_usage.days_in_period is 'Days in the period (count).';
 comment on column losant_usage.billing_period_usage.period_end is 'Last day of the period (UTC).';
 comment on column losant_usage.billing_period_usage.period_start is 'First day of the period (UTC).';
-comment on function losant_usage.usage_compared is 'A metric by organization and day, with its number on the compared day: previous_days, same_weekdays or previous_year (52 weeks). Sum only rows in which neither number is null. Source: daily_usage.';
-comment on view losant_usage.organization_activity is 'Recent activity by organization: month to date, the last 7 days compared with the 4 weeks before, and whether it is new, recently deleted, silent or strongly changed. Source: usage_days.';
-comment on column losant_usage.organization_activity.baseline_quantity is 'Mean billable payloads of the same weekdays in the 4 weeks before; null if none can be compared.';
-comment on column losant_usage.organization_activity.change_ratio is 'last_7_days_quantity relative to baseline_quantity: 0.5 is half as much again; null if there is no baseline.';
+comment on function losant_usage.usage_compared is 'A metric by organization and day, with its number on the compared day: previous_days, same_weekdays, four_weeks or previous_year (52 weeks). Sum only rows in which neither number is null. Source: daily_usage.';
+comment on view losant_usage.organization_activity is 'Recent activity by organization: month to date, compared with the same days 28 days earlier, and whether it is new, recently deleted, silent or strongly changed. Source: usage_days.';
+comment on column losant_usage.organization_activity.previous_quantity is 'Billable payloads of the same days 28 days earlier; null if none can be compared.';
+comment on column losant_usage.organization_activity.change_ratio is 'compared_quantity relative to previous_quantity: 0.5 is half as much again; null if that is null or 0.';
+comment on column losant_usage.organization_activity.compared_quantity is 'Billable payloads of the month to date, at most its first 28 days, on the days that are stored on both sides; null before the fourth day of the month, and if none can be compared.';
 comment on column losant_usage.organization_activity.days_not_stored is 'Expected days of the month to date that are not stored (count); null if no day of the last 35 is expected.';
-comment on column losant_usage.organization_activity.has_large_change is 'Whether its last 7 days are at least half as much again as the baseline, or at most half of it.';
+comment on column losant_usage.organization_activity.has_large_change is 'Whether it changed by half or more, and by 0.5 % or more of what its instance had on the same days before; or is new, or recently deleted.';
 comment on column losant_usage.organization_activity.is_new is 'Whether the organization was created in the last 7 days.';
 comment on column losant_usage.organization_activity.is_recently_deleted is 'Whether its deletion was noticed in the last 7 days.';
 comment on column losant_usage.organization_activity.is_silent is 'Whether its last three days are zeros after any other number in the last 35 days; null if no day of them is expected.';
-comment on column losant_usage.organization_activity.last_7_days_quantity is 'Billable payloads of the last 7 days, on the days that can be compared; null if none can.';
 comment on column losant_usage.organization_activity.last_active_on is 'Last day with billable payloads within the last 35 days (UTC); null if there is none.';
-comment on view losant_usage.usage_vs_limits is 'Month to date, projection and limit by organization. A flow is projected with the same weekdays of the last 28 days; a level stays. Source: usage_days, organizations.';
+comment on view losant_usage.usage_vs_limits is 'Month to date, projection and limit by organization. A flow is projected with the same weekdays of the last 28 days, and days that are not stored with the mean; a level stays. Source: usage_days, organizations.';
 comment on column losant_usage.usage_vs_limits.exceeds_on is 'Day on which the projection exceeds the limit (UTC); null if it does not, or already has.';
+comment on column losant_usage.usage_vs_limits.is_exceeded is 'Whether the month to date is above the limit; a limit of 0 is exceeded by 1.';
 comment on column losant_usage.usage_vs_limits.limit_quantity is 'The limit.';
-comment on column losant_usage.usage_vs_limits.projected_quantity is 'Projected quantity at the end of the month; null if the limit has no metric.';
-comment on column losant_usage.usage_vs_limits.projected_share is 'Projected quantity as a share of the limit; null if the limit has no metric.';
-comment on column losant_usage.usage_vs_limits.share is 'Month to date as a share of the limit; null if either is.';
+comment on column losant_usage.usage_vs_limits.projected_quantity is 'Projected quantity at the end of the month; null if the limit has no metric, and for a flow of which fewer than three days are stored.';
+comment on column losant_usage.usage_vs_limits.projected_share is 'Projected quantity as a share of the limit; null if either is, or the limit is 0.';
+comment on column losant_usage.usage_vs_limits.share is 'Month to date as a share of the limit; null if either is, or the limit is 0.';

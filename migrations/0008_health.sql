@@ -28,6 +28,17 @@ left join (
   group by o.instance_id, d.stream
 ) as g on g.instance_id = t.instance_id and g.stream = t.stream;
 
+-- An instance that was never read has no tracks. One without organizations has none either, but a complete list.
+create view losant_usage_internal.never_read_instances as
+select i.instance_id, i.name, i.last_error
+from losant_usage.instances i
+where i.retired_at is null
+  and not exists (
+    select from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
+    where o.instance_id = i.instance_id)
+  and (i.listed_at is null or i.new_orgs_from is null or exists (
+    select from losant_usage.organizations o where o.instance_id = i.instance_id and o.deleted_on is null));
+
 -- Final cells are not counted: they are the cells of the tracks without those that are not final.
 create view losant_usage.health as
 with completeness as (
@@ -35,15 +46,7 @@ with completeness as (
     f.orgs_with_gaps, f.oldest_gap, f.newest_gap
   from losant_usage.freshness f
   union all
-  -- An instance that was never read has no tracks. One without organizations has none either, but a complete list.
-  select i.instance_id, null, null, 0, null, null, 0, 0, 0, null, null
-  from losant_usage.instances i
-  where i.retired_at is null
-    and not exists (
-      select from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
-      where o.instance_id = i.instance_id)
-    and (i.listed_at is null or i.new_orgs_from is null or exists (
-      select from losant_usage.organizations o where o.instance_id = i.instance_id and o.deleted_on is null))
+  select i.instance_id, null, null, 0, null, null, 0, 0, 0, null, null from losant_usage_internal.never_read_instances i
 ),
 tracked_cells as (
   select o.instance_id, t.stream,

@@ -22,7 +22,7 @@ begin
       losant_usage.restatements, losant_usage.organization_activity, losant_usage.freshness, losant_usage.health,
       losant_usage.statements, losant_usage.statement_lines, losant_usage.statement_blockers,
       losant_usage.statement_files, losant_usage.adjustments, losant_usage.months, losant_usage.meter_events,
-      losant_usage.customer_statements
+      losant_usage.customer_statements, losant_usage.attention_items
       to losant_usage_reader;
     -- The functions with arguments read these with the privileges of their caller.
     grant select on losant_usage_internal.hour_cells, losant_usage_internal.cell_times to losant_usage_reader;
@@ -49,15 +49,17 @@ begin
     grant select (id, org_id, stream, first_day, last_day, reason, detail, body_truncated, run_id, seen_at)
       on losant_usage.quarantine to losant_usage_reader;
     grant select (instance_id, run_id, acquired_at, expires_at, epoch) on losant_usage.leases to losant_usage_reader;
+    grant select (instance_id, day, outcome, error, finished_at) on losant_usage.digests to losant_usage_reader;
     grant select (run_id, instance_id, kind, is_full, status, first_day, last_day, counts, failures, error, started_at,
       finished_at, version) on losant_usage.runs to losant_usage_reader;
   end if;
   if exists (select from pg_roles where rolname = 'losant_usage_writer') then
     grant usage on schema losant_usage, losant_usage_internal to losant_usage_writer;
     grant select on losant_usage.coverage, losant_usage.usage_days, losant_usage.quarantine, losant_usage.leases,
-      losant_usage.runs to losant_usage_writer;
+      losant_usage.runs, losant_usage.digests to losant_usage_writer;
     grant select on losant_usage_internal.unrecorded_cells, losant_usage_internal.counterparts,
-      losant_usage_internal.sum_streams, losant_usage_internal.comparisons to losant_usage_writer;
+      losant_usage_internal.sum_streams, losant_usage_internal.comparisons, losant_usage_internal.attention
+      to losant_usage_writer;
     -- It calls the first one; that one, and triggers of the tables that it writes, call the others.
     grant execute on function
       losant_usage_internal.compute_our_sums, losant_usage_internal.metric_sums,
@@ -66,12 +68,14 @@ begin
       to losant_usage_writer;
     grant insert, update on
       losant_usage.instances, losant_usage.organizations, losant_usage.organization_history, losant_usage.runs,
-      losant_usage.tracks, losant_usage.coverage, losant_usage.usage_days, losant_usage.instance_totals
+      losant_usage.tracks, losant_usage.coverage, losant_usage.usage_days, losant_usage.instance_totals,
+      losant_usage.attention_items, losant_usage.digests
       to losant_usage_writer;
     -- Tracks that touch become one.
     grant delete on losant_usage.tracks to losant_usage_writer;
     grant insert on losant_usage.revisions, losant_usage.quarantine to losant_usage_writer;
     grant insert, update, delete on losant_usage.leases to losant_usage_writer;
+    grant delete on losant_usage.attention_items to losant_usage_writer;
     -- LOCK TABLE needs it for the lock of a writer; the table can have no row.
     grant delete on losant_usage_internal.ledger_lock to losant_usage_writer;
     -- The database sets waived_by.
@@ -188,6 +192,9 @@ begin
     ('adjustments.plan_id', 'Billing plan ID as in the newest line; null if there is none.'),
     ('adjustments.quantity', 'Quantity now, over settled days; null if none is stored.'),
     ('adjustments.referral_id', 'Referral ID as in the newest line; null if there is none.'),
+    ('attention_items.kind', 'What is the matter, in the order of importance.'),
+    ('attention_items.quantity', 'How much there is of it: cells, sums, a quantity, its change or organizations; null '
+      'if it is not counted.'),
     ('billing_period_usage.is_final', 'Whether the period has ended and every number of it is final.'),
     ('billing_period_usage.standing', 'Worst standing of the period; see cells.'),
     ('coverage.standing', 'Standing as of the last response or decision; the view cells has it as of now.'),
@@ -199,6 +206,7 @@ begin
     ('customer_statements.quantity', 'Sum of what was billed; null if nothing was.'),
     ('daily_usage.standing', 'Worst standing of the day; see cells. Hours do not count: they have no metric.'),
     ('device_counts.total', 'Devices near the end of the day (devices).'),
+    ('digests.expires_at', 'When the claim expires unless it is renewed (UTC, database clock).'),
     ('freshness.first_day', 'First expected day (UTC).'),
     ('freshness.last_day', 'Last expected day (UTC), at most yesterday.'),
     ('freshness.orgs', 'Organizations that are tracked (count).'),

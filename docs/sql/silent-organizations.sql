@@ -2,8 +2,8 @@
 -- Units: billable payloads; days (UTC). A day that is not stored does not count as silent.
 -- Change: for an instance, add `and a.instance_id = '…'`.
 select o.name as org_name, o.referral_id, a.last_active_on as last_day_with_payloads,
-  a.baseline_quantity as payloads_in_baseline_week, a.org_id
+  a.previous_quantity as payloads_28_days_earlier, a.org_id
 from losant_usage.organization_activity a
 join losant_usage.organizations o on o.org_id = a.org_id
 where a.is_silent
-order by a.baseline_quantity desc nulls last, o.name, a.org_id;
+order by a.previous_quantity desc nulls last, o.name, a.org_id;

@@ -11,6 +11,7 @@ export const commands: ReadonlyMap<string, () => Promise<Command>> = new Map<str
   ['backfill', async () => (await import('./run.ts')).backfill],
   ['status', async () => (await import('./status.ts')).status],
   ['gaps', async () => (await import('./gaps.ts')).gaps],
+  ['digest', async () => (await import('./digest.ts')).digest],
   ['explain', async () => (await import('./explain.ts')).explain],
   ['export', async () => (await import('./export.ts')).exportFile],
   ['reconcile', async () => (await import('./reconcile.ts')).reconcile],
@@ -38,6 +39,7 @@ const SUMMARIES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   Inspect: {
     status: 'show how complete the data is, and recent runs; exits 3 if there are gaps',
     gaps: 'list every cell that is missing or in doubt; exits 3 if there are any',
+    digest: 'print what the worker says each morning: what needs attention',
     explain: 'show where a number comes from and how it changed',
     export: 'write a view to a file: CSV, NDJSON or Parquet',
     reconcile: "compare our sums with Losant's totals; exits 3 if settled sums differ",

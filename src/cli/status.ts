@@ -1,4 +1,5 @@
 import { EXIT } from '../errors.ts';
+import { ATTENTION_KINDS, listNames } from '../queries/attention.ts';
 import {
   type Health,
   type InstanceHealth,
@@ -57,6 +58,7 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
       ? [`Instance ${instance.instanceId}`, `  ${renderYesterday(streams, nowMs)}`]
       : formatNeverRead({ ...instance, neverReadSince })),
     ...formatTable({ head, rows: streams.map(renderStream), right: [1] }),
+    ...renderAttention(instance),
     runs.length === 0 ? '  no runs on record' : '  last runs:',
     ...formatTable({ rows: runs.map(renderRun), indent: 4 }),
   ];
@@ -76,6 +78,18 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
     lines.push(`  ${count(restated, 'final cell')} restated in the last 30 days (see the view restatements)`);
   }
   if (sumOf('gaps') > 0) lines.push('  To list the gaps with their reasons: losant-usage gaps');
+  return lines;
+}
+
+function renderAttention({ attention: { attentionAt, groups }, digest }: InstanceHealth): string[] {
+  const rows = groups.map(({ kind, items, texts }) => [ATTENTION_KINDS[kind].label, listNames(texts, items)]);
+  const age = attentionAt === null ? 'not known yet' : `as of ${showInstant(attentionAt)}`;
+  const lines = [`  needs attention (${age}):${rows.length === 0 && attentionAt !== null ? ' nothing' : ''}`];
+  lines.push(...formatTable({ rows, indent: 4 }));
+  if (digest !== null) {
+    const outcome = digest.outcome?.replaceAll('_', ' ') ?? 'not sent yet';
+    lines.push(`  digest of ${digest.day}: ${outcome}${digest.error === null ? '' : ` (${digest.error})`}`);
+  }
   return lines;
 }
 

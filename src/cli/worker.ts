@@ -5,6 +5,7 @@ import { readHealth } from '../queries/health.ts';
 import { type AppSources, createApp, createSources, openReader } from '../server/app.ts';
 import { type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
+import { DigestTimer } from '../worker/digest.ts';
 import { WorkerLoop } from '../worker/loop.ts';
 import { armSchedule, type Schedule } from '../worker/schedule.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
@@ -46,6 +47,8 @@ async function serveWorker(context: CommandContext): Promise<CommandResult> {
     readNow: () => readClock(context, handle),
     nextWakeAt: () => schedule.nextWakeAt(),
   });
+  const isLoading = () => loop.statuses.some(({ state }) => state === 'starting' || state === 'working');
+  const digestTimer = new DigestTimer({ ...context, handle, isLoading });
   const schedule: Schedule = await armSchedule(config.schedule, (missedWakeUps) => loop.wake(missedWakeUps));
   let listening: Listening | null = null;
   try {
@@ -53,7 +56,7 @@ async function serveWorker(context: CommandContext): Promise<CommandResult> {
     listening = await serve(context, { ...sources, metrics });
     logger.info({ version: context.version, schedule: config.schedule }, 'worker started');
     await warnAboutUnconfigured(context, reader, instanceIds);
-    if (!(await endsInTime(loop.run(), signal))) {
+    if (!(await endsInTime(Promise.all([loop.run(), digestTimer.run()]), signal))) {
       logger.warn('the run did not stop in time; its lease will expire');
     }
     logger.info('worker stopped');

@@ -1,6 +1,7 @@
 /** Counts over all organizations, read in the background for the pages Home, Organizations and Months. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { MonthState, Schema } from '../database/schema.ts';
+import { type MonthSum, readMonthSums, SUM_LABELS } from '../queries/month-sums.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { ReadPage } from './sources.ts';
 
@@ -19,7 +20,7 @@ export async function readCounts(read: ReadPage, instanceIds: readonly string[])
     organizations,
     organizationsJson: JSON.stringify(organizations, (_, value: unknown) => value ?? undefined),
     months: await read((db) => readMonths(db, instanceIds)),
-    sums: await read((db) => readMonthSums(db, instanceIds)),
+    sums: await read((db) => readMonthSums(db, instanceIds, Object.keys(SUM_LABELS))),
   };
 }
 
@@ -29,7 +30,7 @@ export type Activity = {
   readonly org_name: string;
   readonly payload_billable_count: number | null;
   readonly days_not_stored: number | null;
-  /** The change of the last 7 days against the 4 weeks before: 0.5 is half as much again. */
+  /** The change of the month to date against the same days 28 days earlier: 0.5 is half as much again. */
   readonly change_ratio: number | null;
   readonly devices_total: number | null;
   readonly last_active_on: UsageDay | null;
@@ -40,12 +41,9 @@ export type Activity = {
   readonly limit_name: string | null;
   readonly limit_share: number | null;
   readonly exceeds_on: UsageDay | null;
-  /** The newest day that is missing, and the newest in doubt. */
-  readonly missing_on: UsageDay | null;
-  readonly in_doubt_on: UsageDay | null;
+  readonly is_exceeding: boolean;
 };
 
-/** Returns the organizations with the most payloads first. */
 async function readActivity(
   db: Kysely<Schema>,
   instanceIds: readonly string[],
@@ -53,60 +51,17 @@ async function readActivity(
   const { rows } = await sql<Activity>`
     select a.org_id, o.name as org_name, a.payload_billable_count, a.days_not_stored, a.change_ratio::float8,
       a.devices_total, a.last_active_on, a.is_new, a.is_recently_deleted, a.is_silent, a.has_large_change,
-      l.limit_name, l.share::float8 as limit_share, l.exceeds_on, g.missing_on, g.in_doubt_on
+      l.limit_name, l.share::float8 as limit_share, l.exceeds_on, coalesce(l.is_exceeded, false) as is_exceeding
     from losant_usage.organization_activity a
     join losant_usage.organizations o on o.org_id = a.org_id
     left join (
-      select distinct on (u.org_id) u.org_id, u.limit_name, u.share, u.exceeds_on from losant_usage.usage_vs_limits u
-      where u.metric is not null order by u.org_id, u.share > 1 desc nulls last, u.exceeds_on, u.share desc nulls last
+      select distinct on (u.org_id) u.org_id, u.limit_name, u.share, u.exceeds_on, u.is_exceeded
+      from losant_usage.usage_vs_limits u
+      where u.metric is not null order by u.org_id, u.is_exceeded desc, u.exceeds_on, u.share desc nulls last
     ) as l on l.org_id = a.org_id
-    left join (
-      select g.org_id, max(g.usage_date) filter (where g.standing = 'missing') as missing_on,
-        max(g.usage_date) filter (where g.standing = 'in_doubt') as in_doubt_on
-      from losant_usage.coverage_gaps g group by g.org_id
-    ) as g on g.org_id = a.org_id
     where a.instance_id = any (${instanceIds}::text[])
-    order by a.baseline_quantity desc nulls last, a.org_id`.execute(db);
+    order by a.org_id`.execute(db);
   return rows;
-}
-
-/** A metric of all organizations in the month of yesterday, compared with the same weekdays before. */
-export interface MonthSum {
-  readonly metric: keyof typeof SUM_LABELS;
-  readonly from: UsageDay;
-  readonly to: UsageDay;
-  /** The sum of the values that are stored; of a level, those of the last day. Null if none is stored. */
-  readonly total: number | null;
-  /** Values that are not stored although the organization existed (count). */
-  readonly values_not_stored: number;
-  /** The change over the days that are stored on both sides: 0.5 is half as much again; null if there are none. */
-  readonly change_ratio: number | null;
-}
-
-export const SUM_LABELS = {
-  payload_billable_count: 'Billable payloads',
-  notebook_minutes: 'Notebook minutes',
-  devices_total: 'Devices',
-} as const;
-
-async function readMonthSums(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<MonthSum[]> {
-  const sums = [];
-  for (const metric of Object.keys(SUM_LABELS)) {
-    const { rows } = await sql<MonthSum>`
-      select ${metric} as metric, m.first_day as from, m.last_day as to, sum(u.quantity)::bigint as total,
-        count(*) filter (where u.org_id is not null and u.quantity is null) as values_not_stored,
-        (sum(u.quantity) filter (where u.previous_quantity is not null)
-          / nullif(sum(u.previous_quantity) filter (where u.quantity is not null), 0) - 1)::float8 as change_ratio
-      from (
-        select date_trunc('month', yesterday::timestamp)::date as first_day, yesterday as last_day
-        from (select (now() at time zone 'UTC')::date - 1 as yesterday) as y
-      ) as m
-      left join lateral losant_usage.usage_compared(${metric}, m.first_day, m.last_day, 'same_weekdays') as u
-        on u.instance_id = any (${instanceIds}::text[]) and (${metric} <> 'devices_total' or u.usage_date = m.last_day)
-      group by m.first_day, m.last_day`.execute(db);
-    sums.push(...rows);
-  }
-  return sums;
 }
 
 /** A month of an instance. */

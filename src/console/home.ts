@@ -1,10 +1,11 @@
 import { html } from 'hono/html';
 import type { Health } from '../queries/health.ts';
+import { type MonthSum, SUM_LABELS } from '../queries/month-sums.ts';
 import { count, showDistance, showNumber, showWhen } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { findWorstCounted, STANDINGS, sumStandings } from '../usage/standing.ts';
 import { renderAttention } from './attention.ts';
-import { type Counts, type MonthSum, SUM_LABELS } from './counts.ts';
+import type { Counts } from './counts.ts';
 import { renderMonths } from './months.ts';
 import { COUNTING, type ConsolePage, type Html, RELOAD_SECONDS, renderInstant, showMonth } from './page.ts';
 import { type DatabaseView, type InstanceStatus, toVisibleHealth, type WorkerStatus } from './sources.ts';
@@ -29,7 +30,7 @@ export const homePage: ConsolePage = {
 <p>${sentence}</p>
 <p class="quiet">${describeScope(health, { status, view, nowMs })}</p>
 ${statuses.map(renderProgress)}
-${health !== null && renderAttention({ health, statuses, counts })}
+${health !== null && renderAttention(health, statuses, nowMs)}
 ${counts === null ? COUNTING : html`${renderBilling(counts)}${renderMonth(counts.sums)}`}
 <p class="quiet">Version ${status.version} on ${status.host}, started ${renderInstant(status.startedAt)} · <a
   href="/status.json">status.json</a> · <a href="/metrics">metrics</a></p>`;

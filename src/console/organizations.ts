@@ -9,8 +9,8 @@ const ONLY: Readonly<Record<string, readonly [label: string, condition: string]>
   new: ['new: created in the last 7 days', 'r.is_new'],
   deleted: ['deleted in the last 7 days', 'r.is_recently_deleted'],
   silent: ['silent: zero payloads for three days', 'r.is_silent'],
-  changed: ['changed by half or more in 7 days', 'r.has_large_change'],
-  exceeding: ['exceeds a limit this month', 'r.exceeds_on is not null or r.limit_share > 1'],
+  changed: ['large change this month, new or deleted', 'r.has_large_change'],
+  exceeding: ['exceeds a limit this month', 'r.exceeds_on is not null or r.is_exceeding'],
   near_limit: ['at 80% of a limit or more', 'r.limit_share >= 0.8'],
   no_plan: ['no plan', 'r.plan_id is null'],
   no_limit: ['no limit', 'r.has_no_limit'],
@@ -30,7 +30,7 @@ const COLUMNS: Columns<Activity> = {
         html` <span class="bad" title="${count(days, 'day is', 'days are')} not stored">?</span>`
       }`,
   ],
-  change_ratio: ['7-day change', ({ change_ratio: change }) => showChange(change ?? 0)],
+  change_ratio: ['Change', ({ change_ratio: change }) => showChange(change ?? 0)],
   devices_total: 'Devices',
   limit_share: ['Limit used', ({ limit_share: share }) => renderBar(share ?? 0)],
   limit_name: 'Limit',
@@ -52,20 +52,21 @@ export const organizationsPage: ConsolePage = {
     const table = await showTable<Activity>(request, {
       title: 'Organizations',
       sentence:
-        'Billable payloads this month, the last 7 days compared with the 4 weeks before, and the limit exceeded first.',
+        'Billable payloads this month, their change against 28 days earlier, and the limit exceeded first.',
       rows: sql`
         select o.org_id, coalesce(i.name, i.instance_id) as instance_name, o.name as org_name, o.referral_id, o.plan_id,
           (select string_agg(concat_ws('=', t.item ->> 'key', t.item ->> 'value'), ', ' order by t.nth)
             from jsonb_array_elements(o.tags) with ordinality as t (item, nth)) as tags,
           o.limits = '{}' as has_no_limit, o.created_on, o.deleted_on, a.payload_billable_count, a.days_not_stored,
           a.change_ratio, a.devices_total, a.last_active_on, a.limit_name, a.limit_share, a.exceeds_on, a.is_new,
-          a.is_recently_deleted, a.is_silent, a.has_large_change
+          a.is_recently_deleted, a.is_silent, a.has_large_change, a.is_exceeding
         from losant_usage.organizations o
         join losant_usage.instances i on i.instance_id = o.instance_id
         left join json_to_recordset(${counts?.organizationsJson ?? '[]'}::json) as a (org_id text,
           payload_billable_count bigint, days_not_stored bigint, change_ratio float8, devices_total bigint,
           last_active_on date, is_new boolean, is_recently_deleted boolean, is_silent boolean,
-          has_large_change boolean, limit_name text, limit_share float8, exceeds_on date) on a.org_id = o.org_id
+          has_large_change boolean, limit_name text, limit_share float8, exceeds_on date,
+          is_exceeding boolean) on a.org_id = o.org_id
         where o.instance_id = any (${request.instanceIds}::text[])`,
       order: sql`r.org_name, r.org_id`,
       filters: {

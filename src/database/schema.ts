@@ -13,6 +13,23 @@ export type ArrayType<T> = ArrayTypeImpl<T> extends (infer U)[] ? U[] : ArrayTyp
 export type ArrayTypeImpl<T> =
   T extends ColumnType<infer S, infer I, infer U> ? ColumnType<S[], I[], U[]> : T[];
 
+export type AttentionKind =
+  | 'deleted'
+  | 'in_doubt'
+  | 'large_change'
+  | 'limit_at_risk'
+  | 'limit_exceeded'
+  | 'list_incomplete'
+  | 'missing'
+  | 'month_blocked'
+  | 'month_needs_adjustment'
+  | 'month_ready'
+  | 'never_read'
+  | 'new'
+  | 'not_read'
+  | 'silent'
+  | 'sums_differ';
+
 export type Generated<T> =
   T extends ColumnType<infer S, infer I, infer U>
     ? ColumnType<S, I | undefined, U>
@@ -58,6 +75,18 @@ export interface Adjustments {
   quantity: number | null;
   referral_id: string | null;
   unit: string;
+}
+
+export interface AttentionItems {
+  first_seen_on: UsageDay;
+  instance_id: string;
+  is_current: Generated<boolean>;
+  kind: AttentionKind;
+  last_seen_on: UsageDay;
+  named_on: UsageDay | null;
+  quantity: number | null;
+  subject: string;
+  text: string;
 }
 
 export interface BillingPeriodUsage {
@@ -120,6 +149,7 @@ export interface Cells {
 
 export interface Coverage {
   detail: string | null;
+  doubted_at: Instant | null;
   failed_reads: Generated<number>;
   finalized_at: Instant | null;
   first_loaded_at: Instant | null;
@@ -222,6 +252,16 @@ export interface DeviceCounts {
   usage_date: UsageDay;
 }
 
+export interface Digests {
+  claim_id: string;
+  day: UsageDay;
+  error: string | null;
+  expires_at: Instant;
+  finished_at: Instant | null;
+  instance_id: string;
+  outcome: string | null;
+}
+
 export interface Freshness {
   complete_to: UsageDay | null;
   first_day: UsageDay;
@@ -299,6 +339,7 @@ export interface HourlyUsage {
 
 export interface Instances {
   api_url: string | null;
+  attention_at: Instant | null;
   collected_from: UsageDay | null;
   control_totals: Generated<string>;
   first_attempt_at: Generated<Instant>;
@@ -462,8 +503,8 @@ export interface NotebookMinutes {
 }
 
 export interface OrganizationActivity {
-  baseline_quantity: Numeric | null;
   change_ratio: Numeric | null;
+  compared_quantity: number | null;
   days_not_stored: number | null;
   devices_total: number | null;
   has_large_change: boolean;
@@ -471,11 +512,11 @@ export interface OrganizationActivity {
   is_new: boolean;
   is_recently_deleted: boolean;
   is_silent: boolean | null;
-  last_7_days_quantity: Numeric | null;
   last_active_on: UsageDay | null;
   month: UsageDay;
   org_id: string;
   payload_billable_count: number | null;
+  previous_quantity: number | null;
 }
 
 export interface OrganizationHistory {
@@ -739,6 +780,7 @@ export interface UsageVsLimits {
   days_stored: number;
   exceeds_on: UsageDay | null;
   instance_id: string;
+  is_exceeded: boolean;
   kind: string | null;
   limit_name: string;
   limit_quantity: Numeric;
@@ -772,6 +814,7 @@ export interface Waivers {
 /** Every table and view by its name. */
 export interface Schema {
   adjustments: Adjustments;
+  attention_items: AttentionItems;
   billing_period_usage: BillingPeriodUsage;
   cells: Cells;
   coverage: Coverage;
@@ -780,6 +823,7 @@ export interface Schema {
   daily_usage: DailyUsage;
   daily_usage_long: DailyUsageLong;
   device_counts: DeviceCounts;
+  digests: Digests;
   freshness: Freshness;
   health: Health;
   hourly_usage: HourlyUsage;

@@ -140,6 +140,8 @@ export async function writeCells(
   // equal times take a quarter of the space in the index of late loads.
   const { rows: updatedRows } = await sql<{ isAsSent: boolean }>`
     update losant_usage.coverage c set ${sql.join(sets)}, run_id = ${runId},
+      doubted_at = case when n.standing <> 'in_doubt' then null when c.standing = 'in_doubt' then c.doubted_at
+        else (select clock_timestamp()) end,
       first_loaded_at = coalesce(c.first_loaded_at, case when n.is_stored then (select clock_timestamp()) end),
       finalized_at = coalesce(c.finalized_at, case when n.finalized_at is not null then (select clock_timestamp()) end)
     from ${recordsOf('coverage', cells.map(toRow))} as n

@@ -17,7 +17,7 @@ import type { DayRange } from '../usage/day.ts';
 export interface InstanceContext
   extends InstanceLedger,
     Pick<InstanceConfig, 'apiUrl' | 'streams'>,
-    Pick<Config, 'controlTotals'>,
+    Pick<Config, 'controlTotals' | 'notifyAt'>,
     Pick<RunEnvironment, 'handle' | 'logger' | 'host' | 'version'> {
   readonly client: LosantClient;
   /** The organizations that the settings choose; null for all. */
@@ -64,7 +64,7 @@ export type Rates = Map<string, Rate>;
 
 /** What the runs of all instances share. */
 export interface RunEnvironment {
-  readonly config: Pick<Config, 'policy' | 'request' | 'controlTotals'>;
+  readonly config: Pick<Config, 'policy' | 'request' | 'controlTotals' | 'notifyAt'>;
   readonly logger: Logger;
   /** Returns the time in ms by this host's clock. */
   readonly hostNow: () => number;
@@ -87,7 +87,7 @@ export function createInstanceContext(
   const { config, logger, host, version, random, handle, now, rates, onAttempt } = environment;
   const { instanceId, apiUrl, domain, streams, orgs: selection } = instance;
   const { requestConcurrency: concurrency, requestsPerSecond } = instance;
-  const { policy, controlTotals } = config;
+  const { policy, controlTotals, notifyAt } = config;
   const token = instance.readToken();
   const rate = rates.get(token) ?? new Rate(requestsPerSecond);
   rate.limitTo(requestsPerSecond);
@@ -125,6 +125,7 @@ export function createInstanceContext(
     streams,
     policy,
     controlTotals,
+    notifyAt,
     concurrency,
     apiAheadMs: () => aheadMs,
     requestCount: () => requests,

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { requireSchema } from '../database/migrate.ts';
 import { BusyError, LosantError, SettingsError } from '../errors.ts';
+import { refreshAttention } from '../ledger/attention.ts';
 import { applyPolicy, countDueCells, type DueScope, hasGaps, retryFailedCells } from '../ledger/due.ts';
 import { createExpectedCells, markDaysDue, syncTracks } from '../ledger/expected.ts';
 import { rejectForeignObjects } from '../ledger/guard.ts';
@@ -10,6 +11,7 @@ import { readOrgIds } from '../ledger/organizations.ts';
 import { findUntracked } from '../ledger/tracks.ts';
 import { getInstance } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
+import { localDayAt } from '../settings/notify-time.ts';
 import { addDays, type DayRange, earliestDay } from '../usage/day.ts';
 import { horizonStart } from '../usage/policy.ts';
 import {
@@ -66,11 +68,26 @@ async function executeRun(context: InstanceContext, options: RunOptions): Promis
     // A newer version may have migrated the database while this one waited.
     await requireSchema(context.handle, { createIfEmpty: false, autoMigrate: false });
     const { refusal, status } = await loadUnderLease(session, isMarkedDue);
+    await refreshAfterLoad(session);
     const { tally, isRecorded } = session;
     const durationMs = Math.round(now() - startedAtMs);
     const report = tally.toReport({ runId: isRecorded ? runId : null, kind, status, durationMs });
     return { report, tally, refusal };
   });
+}
+
+/** Refreshes what needs attention if the run stored something. A failure is logged; the next run tries again. */
+async function refreshAfterLoad({ tally, ledger, context, signal }: Session): Promise<void> {
+  if (tally.cells.loaded + tally.cells.unchanged === 0) return;
+  try {
+    await refreshAttention(ledger, localDayAt(ledger.now(), context.notifyAt));
+  } catch (error) {
+    signal.throwIfAborted();
+    context.logger.warn(
+      { instance_id: ledger.instanceId, err: error },
+      'could not refresh what needs attention',
+    );
+  }
 }
 
 /**

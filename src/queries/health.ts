@@ -5,6 +5,7 @@ import type { Instant, Schema } from '../database/schema.ts';
 import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import { DAY_MS } from '../usage/day.ts';
 import { sumStandings } from '../usage/standing.ts';
+import { type InstanceAttention, readAttention } from './attention.ts';
 
 /** The document of `status --json`, and all of `/status.json` but its `worker`. */
 export interface Health {
@@ -27,7 +28,12 @@ export type InstanceHealth = Awaited<ReturnType<typeof readInstances>>[number] &
   readonly neverReadSince: Instant | null;
   /** The streams in the order of the view `streams`. */
   readonly streams: readonly StreamHealth[];
+  readonly attention: Pick<InstanceAttention, 'attentionAt' | 'groups'>;
+  /** The newest digest that was due; null if none was. */
+  readonly digest: DigestRecord | null;
 };
+
+export type DigestRecord = Awaited<ReturnType<typeof readDigests>>[number];
 
 export type StreamHealth = Omit<ReturnType<typeof toStreamHealth>, 'instanceId'>;
 
@@ -48,6 +54,8 @@ export async function readHealth(db: Kysely<Schema>, { nowMs, instanceIds }: Hea
   );
   const neverRead = rows.filter(({ stream }) => stream === null);
   const instances = await readInstances(db, { nowMs, instanceIds });
+  const attention = await readAttention(db, { instanceIds });
+  const digests = await readDigests(db, instanceIds);
   return {
     at: new Date(nowMs).toISOString(),
     gaps: streams.reduce((sum, { gaps }) => sum + gaps, 0),
@@ -58,6 +66,8 @@ export async function readHealth(db: Kysely<Schema>, { nowMs, instanceIds }: Hea
       streams: streams
         .filter(({ instanceId }) => instanceId === instance.instanceId)
         .map(({ instanceId: _, ...stream }) => stream),
+      attention: pickAttention(attention.find((each) => each.instanceId === instance.instanceId)),
+      digest: digests.find((each) => each.instanceId === instance.instanceId) ?? null,
     })),
     unconfiguredInstances: await readUnconfigured(db, instanceIds),
     runs: await readRecentRuns(db, instanceIds),
@@ -147,6 +157,21 @@ async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthO
     .select('l.acquired_at as leaseAcquiredAt')
     .where(isAny('i.instance_id', instanceIds))
     .orderBy('i.instance_id')
+    .execute();
+}
+
+function pickAttention(attention?: InstanceAttention): InstanceHealth['attention'] {
+  return { attentionAt: attention?.attentionAt ?? null, groups: attention?.groups ?? [] };
+}
+
+async function readDigests(db: Kysely<Schema>, instanceIds: readonly string[]) {
+  return await db
+    .selectFrom('digests')
+    .select(['instance_id as instanceId', 'day', 'outcome', 'error', 'finished_at as finishedAt'])
+    .distinctOn('instance_id')
+    .where(isAny('instance_id', instanceIds))
+    .orderBy('instance_id')
+    .orderBy('day', 'desc')
     .execute();
 }
 

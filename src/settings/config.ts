@@ -6,6 +6,7 @@ import {
   getSettingInfo,
   instanceSettings,
   type Need,
+  NOTIFY_FORMATS,
   type SettingName,
   settingNames,
   settings,
@@ -14,6 +15,7 @@ import {
 import { type ReadContext, readSettingsFile, readText, type Source } from './sources.ts';
 
 export type Config = ReturnType<typeof readConfig>;
+export type NotifyFormat = (typeof NOTIFY_FORMATS)[number];
 export type InstanceConfig = Config['instances'][number];
 
 export interface ConfigOptions {
@@ -58,10 +60,28 @@ export function readConfig({ env, configFile, needs }: ConfigOptions) {
     request: { timeoutMs: shared.REQUEST_TIMEOUT_MS, attempts: shared.REQUEST_ATTEMPTS },
     http: { host: shared.HTTP_HOST, port: shared.HTTP_PORT, token: shared.HTTP_TOKEN },
     heartbeatUrl: shared.HEARTBEAT_URL,
+    notifyAt: shared.NOTIFY_AT,
+    notify:
+      shared.NOTIFY_URL === null
+        ? null
+        : { url: shared.NOTIFY_URL, format: shared.NOTIFY_FORMAT ?? findFormat(shared.NOTIFY_URL) },
+    consoleUrl: shared.CONSOLE_URL,
     logLevel: shared.LOG_LEVEL,
     adminToken: shared.LOSANT_ADMIN_TOKEN,
     warnings: findWarnings(env, shared),
   };
+}
+
+const FORMAT_HOSTS: Readonly<Record<string, RegExp>> = {
+  slack: /(^|\.)slack\.com$/,
+  discord: /(^|\.)discord(app)?\.com$/,
+  teams: /\.(office|logic\.azure|powerplatform)\.com$/,
+};
+
+/** Returns the format of the host of a webhook. */
+function findFormat(url: string): NotifyFormat {
+  const { hostname } = new URL(url);
+  return NOTIFY_FORMATS.find((format) => FORMAT_HOSTS[format]?.test(hostname)) ?? 'json';
 }
 
 function toInstance(values: z.output<typeof instanceSettings>, source: Source) {

@@ -5,6 +5,7 @@
 import { validate } from 'node-cron';
 import { z } from 'zod';
 import { findNearestName, joinWithOr, quote } from '../terminal/spelling.ts';
+import { parseNotifyTime } from './notify-time.ts';
 
 /** Returns the sentence about an invalid value. `remedy` is added unless the message has one after a `;`. */
 export function describeValueProblem(
@@ -92,6 +93,23 @@ export const apiUrl = line
 export const heartbeatUrl = line
   .pipe(z.url({ protocol: HTTP, error: 'is not an http or https URL (not shown)', abort: true }))
   .refine((text) => !text.includes('@'), 'contains credentials, which cannot be sent; remove them');
+
+export const consoleUrl = line
+  .pipe(z.url({ protocol: HTTP, error: 'is not an http or https URL', abort: true }))
+  .refine((text) => !/[@?#]/.test(text), 'contains credentials, a query or a fragment; give only the address')
+  .transform((text) => text.replace(/\/+$/, ''));
+
+/** Teams has addresses with an @ in their path. */
+export const notifyUrl = line
+  .pipe(z.url({ protocol: HTTP, error: 'is not an http or https URL (not shown)', abort: true }))
+  .refine((text) => new URL(text).username === '', 'contains credentials, which cannot be sent; remove them');
+
+export const notifyTime = line.transform((text, context) => {
+  const time = parseNotifyTime(text.replace(/\s+/g, ' '));
+  if (time !== null) return time;
+  context.addIssue({ code: 'custom', input: text, message: 'is not a time HH:MM with a time zone' });
+  return z.NEVER;
+});
 
 const NAME = '[a-z\\d_]([a-z\\d._-]*[a-z\\d])?';
 

@@ -37,6 +37,8 @@ const readAtHours = kinds.list(hours).transform((all) => all.toSorted((a, b) => 
 const streams = kinds
   .list(kinds.choice(streamNames))
   .transform((all) => streamNames.filter((each) => all.includes(each)));
+/** The formats of a message; `json` is the document of `digest --json`. */
+export const NOTIFY_FORMATS = ['slack', 'teams', 'discord', 'json'] as const;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
 /** The settings of one Losant instance. */
@@ -138,6 +140,23 @@ const sharedShape = z.object({
     description: "ping URL of a dead man's switch, such as Healthchecks; treated as a secret",
     isSecret: true,
     example: 'https://hc.example.com/ping/UUID',
+  }),
+  NOTIFY_URL: optional(kinds.notifyUrl).register(descriptions, {
+    description: 'incoming webhook to which the worker sends the digest; treated as a secret',
+    isSecret: true,
+    example: 'https://hooks.slack.com/services/…',
+  }),
+  NOTIFY_FORMAT: optional(kinds.choice(NOTIFY_FORMATS)).register(descriptions, {
+    description:
+      'format of the digest: `slack`, `teams`, `discord` or `json`; by default that of the host of the webhook',
+  }),
+  NOTIFY_AT: kinds.notifyTime.prefault('08:00 UTC').register(descriptions, {
+    description: 'when the digest is due: a time and its time zone',
+    remedy: 'use e.g. 08:00 Europe/Berlin',
+  }),
+  CONSOLE_URL: optional(kinds.consoleUrl).register(descriptions, {
+    description: 'address at which people open the console, for the links of the digest',
+    example: 'https://usage.example.com',
   }),
   LOG_LEVEL: kinds.choice(LOG_LEVELS).prefault('info').register(descriptions, {
     description: 'log level: `fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`',

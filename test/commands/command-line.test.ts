@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { LAUNCHER, runProgram, startProcess, VERSION } from '../support/program.ts';
 
 const COMMANDS = (
-  'run worker backfill status gaps explain export reconcile waive close statement verify ' +
+  'run worker backfill status gaps digest explain export reconcile waive close statement verify ' +
   'org-show org-set org-delete retire check migrate simulator demo'
 )
   .split(' ')

@@ -61,7 +61,7 @@ describe('a table', () => {
   };
 
   it.for([
-    ['sort=-payload_billable_count&plan_id=gold', 'Office Doubled Deleted Gappy Silent Newcomer'],
+    ['sort=-payload_billable_count&plan_id=gold', 'Doubled Office Deleted Gappy Silent Newcomer'],
     ['sort=deleted_on&plan_id=gold', 'Deleted Doubled Gappy Newcomer Office Silent'],
     ['q=off', 'Office'],
     ['q=C-2', 'Doubled'],
@@ -155,22 +155,20 @@ describe('the pages answer questions as the base tables do', () => {
     const home = await world.text('/');
     expect(home).toContain('Yesterday: incomplete');
     expect(home).toContain(`${stored} of 29 expected cells for 2026-11-27 are stored; 1 missing.`);
-    expect(home).toContain('2 cells of 1 organization are missing: Gappy (2026-11-27)');
+    expect(home).toContain('Data missing: Gappy (payload_totals since 2026-10-10)');
   });
 
   it('what needs attention first?', async () => {
     const home = await world.text('/');
     const [, attention = ''] = home.split('Needs attention');
-    expect(attention.trim()).toMatch(/^2 cells of 1 organization are missing/);
-    expect(attention).toContain('1 organization changed by half or more in 7 days: Doubled (+100%)');
+    expect(attention.trim()).toMatch(/^as of just now Data missing: Gappy/);
+    expect(attention).toContain('Large change this month: Doubled (+81%)');
     const gaps = await world.text('/gaps?standing=missing');
     expect(gaps).toMatch(/Gappy 2026-11-27 payload_totals ✕ missing server_error HTTP 500/);
   });
 
   it('who will exceed a limit, and when?', async () => {
-    expect(await world.text('/')).toContain(
-      '1 organization on track to exceed a limit this month: Office (2026-11-30)',
-    );
+    expect(await world.text('/')).toContain('About to exceed a limit: Office (payload on 2026-11-30)');
     const used = await number(`select sum(payload_billable_count) from losant_usage.usage_days
       where org_id = '${ORGS.office}' and usage_date between '2026-11-01' and '2026-11-27'`);
     const page = await world.text(`/organizations/${ORGS.office}`);
@@ -179,7 +177,7 @@ describe('the pages answer questions as the base tables do', () => {
 
   it.for([
     ['who is silent?', 'silent', /1 row .*Silent.* 2026-11-24 /],
-    ['whose usage changed?', 'changed', /1 row .*Doubled.* \+100% /],
+    ['whose usage changed?', 'changed', /3 rows .*Deleted.*Doubled.* \+81% .*Newcomer/],
     ['who has no plan?', 'no_plan', /1 row .*Hourly/],
     ['who has no limit?', 'no_limit', /1 row .*Hourly/],
   ] as const)('%s', async ([, only, expected]) => {
@@ -225,7 +223,7 @@ describe('the pages answer questions as the base tables do', () => {
 
   it('what changed since the month was closed, and by how much?', async () => {
     const home = await world.text('/');
-    expect(home).toContain('1 final cell restated in the last 30 days');
+    expect(home).toContain('Month needs an adjustment: 2026-09 (1 affected)');
     expect(home).toContain('September 2026 needs adjustment – 1 – +500 Office');
     const changes = await world.text('/changes?which=closed');
     expect(changes).toContain('1 row');

@@ -2,6 +2,7 @@
 import { Hono } from 'hono';
 import { addPages } from '../../src/console/pages.ts';
 import type { PageSources } from '../../src/console/sources.ts';
+import { refreshAttention } from '../../src/ledger/attention.ts';
 import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
 import { streamRows } from '../../src/queries/view-rows.ts';
@@ -20,7 +21,7 @@ const idOf = (number: number) => `0a${`${number}`.padStart(22, '0')}`;
 export const ORGS = {
   /** Has 1,000 payloads on weekdays and 100 on weekends, and will exceed its limit on the 30th. */
   office: idOf(1),
-  /** Has twice as many payloads in the last 7 days. */
+  /** Has twice as many payloads since the 6th. */
   doubled: idOf(2),
   /** Has zero payloads since the 25th. */
   silent: idOf(3),
@@ -62,7 +63,7 @@ const NOT_STORED = `is_stored = false, is_reported = false, revision = 0, first_
 
 const PAYLOADS = `case d.org_id
   when '${ORGS.office}' then case when extract(isodow from d.usage_date) < 6 then 1000 else 100 end
-  when '${ORGS.doubled}' then case when d.usage_date >= '2026-11-21' then 1000 else 500 end
+  when '${ORGS.doubled}' then case when d.usage_date >= '2026-11-06' then 1000 else 500 end
   when '${ORGS.silent}' then case when d.usage_date >= '2026-11-25' then 0 else 300 end
   when '${ORGS.newcomer}' then 50 when '${ORGS.deleted}' then 700 when '${ORGS.gappy}' then 400 else 240 end::bigint`;
 
@@ -104,6 +105,7 @@ update losant_usage.coverage set standing = 'waived', reason = 'waived', detail 
 where ${WAIVED};
 update losant_usage.coverage set standing = 'in_doubt', reason = 'contradicted', detail = 'sources are above zero',
   finalized_at = null where ${IN_DOUBT};
+update losant_usage.coverage set doubted_at = '2026-11-21T01:00Z' where standing = 'in_doubt';
 update losant_usage.coverage set next_read_at = '2026-11-28T13:00Z' where standing not in ('final', 'waived');
 
 insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total,
@@ -182,6 +184,7 @@ export async function openWorld() {
   const logger = createLogger({ level: 'silent', pretty: false, destination: process.stderr });
   // The worker serves the console, as the writer.
   const handle = await openAs('writer', database.url, { logger, poolSize: 4 });
+  await refreshAttention({ db: handle.db, instanceId: INSTANCE, lease: null }, '2026-11-28');
   const health = await readHealth(handle.db, { nowMs: NOW, instanceIds: [INSTANCE] });
   const sources: PageSources = {
     status: () => ({

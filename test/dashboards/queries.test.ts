@@ -100,7 +100,7 @@ describe('comparisons', () => {
     expect(rows).toHaveLength(27);
     expect(rows[9]).toEqual({
       time: '2026-11-10T00:00:00.000Z',
-      Day: 3_380,
+      Day: 3_880,
       'Compared day': 3_620,
       'Organizations not stored': 1,
     });
@@ -169,7 +169,7 @@ describe('comparisons', () => {
     ]);
     expect((await questionRows('largest-changes.sql'))[0]).toMatchObject({
       org_name: 'Doubled',
-      change: 3_500,
+      change: 11_000,
     });
   });
 });

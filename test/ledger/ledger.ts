@@ -139,11 +139,11 @@ export class Ledger {
   /** Deletes all organizations with their rows, and resets the instance. */
   async clear(): Promise<void> {
     const ofOrgs = ['coverage', 'usage_days', 'tracks', 'waivers', 'organization_history', 'organizations'];
-    const tables = ['instance_totals', ...ofOrgs];
+    const tables = ['attention_items', 'digests', 'instance_totals', ...ofOrgs];
     await asOwner(this.url, asProgram(tables.map((table) => `delete from losant_usage.${table}`).join(';')));
     await this.asProgram(
       sql`update losant_usage.instances set new_orgs_from = null, collected_from = null, horizon_day = null, policy = '{}',
-        org_transferred_on = null`,
+        org_transferred_on = null, attention_at = null, list_problem = null, last_error = null`,
     );
   }
 

@@ -44,7 +44,12 @@ export async function createStage(options: SimulatorOptions = {}): Promise<Stage
     const { controlTotals = 'block', timeoutMs = 5_000 } = settings;
     return [
       {
-        config: { policy: POLICY, request: { timeoutMs, attempts: 1 }, controlTotals },
+        config: {
+          policy: POLICY,
+          request: { timeoutMs, attempts: 1 },
+          controlTotals,
+          notifyAt: { time: '08:00', timeZone: 'UTC' },
+        },
         logger: pino({ level: 'silent' }),
         hostNow: now,
         random: () => 0.5,

@@ -1,3 +1,4 @@
+import { attentionMutants } from './attention.ts';
 import { billingMutants } from './billing.ts';
 import { boundMutants } from './bounds.ts';
 import { commandMutants } from './commands.ts';
@@ -30,4 +31,5 @@ export const MUTANTS = [
   commandMutants,
   workerMutants,
   worldMutants,
+  attentionMutants,
 ].flat();

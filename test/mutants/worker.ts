@@ -147,7 +147,7 @@ export const workerMutants = [
         'c.is_stored and c.failed_reads > 0)',
       ],
       'A retired instance is not reported as never read': [
-        'where i.retired_at is null\n    and not exists',
+        'where i.retired_at is null\n  and not exists',
         'where not exists',
       ],
       'An instance without organizations is not reported as never read': [

@@ -26,6 +26,7 @@ const REASONS: Readonly<Record<string, string>> = {
   'test/ledger/ledger.ts': 'sets the clock, adds foreign triggers, and clears the tables between tests',
   'test/ledger/runs.test.ts': 'clears the record of runs between tests',
   'test/ledger/waive.test.ts': 'clears the record of runs between tests',
+  'test/loading/attention.test.ts': 'adds a check that simulates a failure',
   'test/loading/run.test.ts': 'adds checks and a rule that simulate failures, and locks a table',
   'test/schema/rights.test.ts': 'creates a function',
   'test/schema/schema.test.ts': 'reads the catalog of all objects',
@@ -36,6 +37,7 @@ const REASONS: Readonly<Record<string, string>> = {
   'test/views/sessions.test.ts': 'adds a foreign schema',
   'test/views/views.test.ts': 'deletes totals and cells',
   'test/worker/canary.test.ts': 'reads every column of every table',
+  'test/worker/digest.test.ts': 'adds a check that simulates a failure',
   'test/worker/loop.test.ts': 'records a migration of a newer version',
 };
 

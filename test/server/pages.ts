@@ -50,6 +50,8 @@ export const HEALTH: Health = {
       finalRestatements: 7,
       differences: 6,
       streams: [STREAM],
+      attention: { attentionAt: '2026-11-24T10:00:00.000Z', groups: [] },
+      digest: null,
     },
   ],
   unconfiguredInstances: [],

@@ -92,6 +92,9 @@ describe('an instance in the environment', () => {
       HTTP_PORT: '0',
       HTTP_TOKEN: '0123456789abcdef',
       HEARTBEAT_URL: 'https://hc.example.com/ping/1',
+      NOTIFY_URL: 'https://hooks.slack.com/services/T/B/X',
+      NOTIFY_AT: '07:30  Europe/Berlin',
+      CONSOLE_URL: 'https://usage.example.com/',
       AUTO_MIGRATE: 'true',
       LOG_LEVEL: 'debug',
     });
@@ -116,11 +119,27 @@ describe('an instance in the environment', () => {
       request: { timeoutMs: 5000, attempts: 3 },
       http: { host: '::', port: 0, token: '0123456789abcdef' },
       heartbeatUrl: 'https://hc.example.com/ping/1',
+      notify: { url: 'https://hooks.slack.com/services/T/B/X', format: 'slack' },
+      notifyAt: { time: '07:30', timeZone: 'Europe/Berlin' },
+      consoleUrl: 'https://usage.example.com',
       autoMigrate: true,
       logLevel: 'debug',
       adminToken: null,
       warnings: [],
     });
+  });
+
+  test.each([
+    ['https://hooks.slack.com/services/T/B/X', 'slack'],
+    ['https://discord.com/api/webhooks/1/X', 'discord'],
+    ['https://acme.webhook.office.com/webhookb2/a@b/IncomingWebhook/c/d', 'teams'],
+    ['https://prod-1.westeurope.logic.azure.com:443/workflows/a/triggers/manual/paths/invoke?sig=X', 'teams'],
+    ['https://a.b.environment.api.powerplatform.com/powerautomate/automations/direct/workflows/a', 'teams'],
+    ['https://hooks.example.com/slack.com', 'json'],
+    ['https://notslack.com/services', 'json'],
+  ])('sends the digest to %s as %s by default', (NOTIFY_URL, format) => {
+    expect(read({ ...MINIMUM, NOTIFY_URL }).notify).toEqual({ url: NOTIFY_URL, format });
+    expect(read({ ...MINIMUM, NOTIFY_URL, NOTIFY_FORMAT: 'json' }).notify?.format).toBe('json');
   });
 
   test('can have empty settings, which count as not set, and plain http on this machine', () => {
@@ -237,9 +256,10 @@ test('no property of an error contains a secret, however invalid it is', () => {
       HTTP_TOKEN_FILE: 'CANARY',
       HTTP_HOST: 'CANARY@host',
       HEARTBEAT_URL: 'CANARY',
+      NOTIFY_URL: 'CANARY',
     }),
   );
-  expect(problems).toHaveLength(9);
+  expect(problems).toHaveLength(10);
   expect(inspect(error, { depth: null, showHidden: true })).not.toContain('CANARY');
 });
 

@@ -41,6 +41,7 @@ describe('usage_compared', () => {
   test.each([
     ['previous_days', '2026-11-20'],
     ['same_weekdays', '2026-11-15'],
+    ['four_weeks', '2026-10-25'],
     ['previous_year', '2025-11-23'],
   ])('compares two days with %s: the first with %s', async (comparison, previousDay) => {
     const orgId = await addOrg({ 1: 17, 2: 18 });
@@ -61,34 +62,68 @@ describe('usage_compared', () => {
 describe('organization_activity', () => {
   const activity = async (orgId: string) => {
     const [line] = await ledger.list(sql`
-      select last_7_days_quantity, baseline_quantity, change_ratio, is_new, is_recently_deleted, is_silent,
+      select compared_quantity, previous_quantity, change_ratio, is_new, is_recently_deleted, is_silent,
         has_large_change
       from losant_usage.organization_activity where org_id = ${orgId}`);
     return line;
   };
-  /** Returns the same payloads for each of the last 7 days, and other ones for the 28 days before. */
-  const weeks = (last7Days: number, previousDays: number) =>
-    Object.fromEntries(Array.from({ length: 35 }, (_, age) => [age + 1, age < 7 ? last7Days : previousDays]));
+  /** Returns the same payloads for each day of November so far, and other ones for the days that it is compared with. */
+  const months = (
+    november: number,
+    before: number,
+    changes: Readonly<Record<number, number | null>> = {},
+  ) => ({
+    ...Object.fromEntries(Array.from({ length: 23 }, (_, age) => [age + 1, november])),
+    ...Object.fromEntries(Array.from({ length: 23 }, (_, age) => [age + 29, before])),
+    ...changes,
+  });
 
   test.each([
-    ['usage as before', weeks(10, 10), '70 70.00 0.0000 false false false false'],
-    ['half as much again', weeks(15, 10), '105 70.00 0.5000 false false false true'],
-    ['half as much', weeks(5, 10), '35 70.00 -0.5000 false false false true'],
-    ['a little more', weeks(14, 10), '98 70.00 0.4000 false false false false'],
+    ['usage as before', months(10, 10), '230 230 0.0000 false false false false'],
+    ['half as much again', months(15, 10), '345 230 0.5000 false false false true'],
+    ['half as much', months(5, 10), '115 230 -0.5000 false false false true'],
+    ['a little more', months(14, 10), '322 230 0.4000 false false false false'],
+    ['usage where there was none', months(10, 0), '230 0 - false false false true'],
+    ['zeros for three days', months(10, 10, { 1: 0, 2: 0, 3: 0 }), '200 230 -0.1304 false false true false'],
+    ['zeros for two days', months(10, 10, { 1: 0, 2: 0 }), '210 230 -0.0870 false false false false'],
+    ['only zeros', months(0, 0), '0 0 - false false false false'],
     [
-      'zeros for three days',
-      { ...weeks(10, 10), 1: 0, 2: 0, 3: 0 },
-      '40 70.00 -0.4286 false false true false',
+      'a day that is not stored, so it is not silent and leaves out the day before',
+      months(10, 10, { 1: null, 2: 0, 3: 0 }),
+      '200 220 -0.0909 false false false false',
     ],
-    ['zeros for two days', { ...weeks(10, 10), 1: 0, 2: 0 }, '50 70.00 -0.2857 false false false false'],
-    ['only zeros', weeks(0, 0), '0 0.00 - false false false false'],
     [
-      'a day that is not stored, so it is not silent',
-      { ...weeks(10, 10), 1: null, 2: 0, 3: 0 },
-      '40 60.00 -0.3333 false false false false',
+      'a day before that is not stored, so it leaves out the day after',
+      months(10, 10, { 29: null }),
+      '220 220 0.0000 false false false false',
     ],
   ])('of an organization with %s', async (_, payloads, expected) => {
     expect(await activity(await addOrg(payloads))).toBe(expected);
+  });
+
+  test('a change is not large if it is below half a percent of the instance', async () => {
+    const small = await addOrg(months(20, 10));
+    await addOrg(months(1_990, 1_990));
+    expect(await activity(small)).toContain('1.0000 false false false true');
+    await addOrg(months(1, 1));
+    expect(await activity(small)).toContain('1.0000 false false false false');
+  });
+
+  test.each([
+    ['2026-11-03T12:00:00.000Z', '-'],
+    ['2026-11-04T12:00:00.000Z', '30'],
+    ['2026-11-29T12:00:00.000Z', '280'],
+    ['2026-11-30T12:00:00.000Z', '280'],
+    ['2026-12-01T12:00:00.000Z', '280'],
+    ['2026-12-02T12:00:00.000Z', '-'],
+  ])('at %s the quantity of the month to date is %s', async (now, expected) => {
+    const days = { from: '2026-10-01', to: '2026-12-10' };
+    await ledger.setTime('2026-12-11T12:00:00.000Z');
+    const orgId = await ledger.expectDays(days, ['payload_totals']);
+    await ledger.asProgram(sql`update losant_usage.usage_days set payload_billable_count = 10, payload_all_count = 10,
+      payload_all_bytes = 10`);
+    await ledger.setTime(now);
+    expect((await activity(orgId))?.split(' ')[0]).toBe(expected);
   });
 
   test.each([
@@ -97,5 +132,52 @@ describe('organization_activity', () => {
   ])('is_new of an organization that was created on %s: %s', async (createdOn, isNew) => {
     const line = await activity(await addOrg({ 1: 5 }, createdOn));
     expect(line?.split(' ')[3]).toBe(String(isNew));
+    expect(line?.split(' ')[6]).toBe('true');
+  });
+});
+
+describe('usage_vs_limits', () => {
+  const limitsOf = async (orgId: string, limits: object) => {
+    await ledger.asProgram(
+      sql`update losant_usage.organizations set limits = ${JSON.stringify(limits)}::text::jsonb where org_id = ${orgId}`,
+    );
+    return await ledger.list(sql`
+      select limit_name, quantity, projected_quantity, exceeds_on, is_exceeded
+      from losant_usage.usage_vs_limits where org_id = ${orgId} order by limit_name`);
+  };
+  /** Returns payloads of the days of November with these ages. */
+  const days = (ages: readonly number[], payloads: number) =>
+    Object.fromEntries(ages.map((age) => [age, payloads]));
+
+  test('a forecast counts weekdays that were never stored as the mean', async () => {
+    // Saturday to Monday: 100 a day, for the 7 days that are left.
+    const orgId = await addOrg(days([1, 2, 3], 100), '2026-11-21');
+    expect(await limitsOf(orgId, { payload: 950 })).toEqual(['payload 300 1000 2026-11-30 false']);
+  });
+
+  test('a forecast counts days that are not stored as the mean', async () => {
+    const orgId = await addOrg({ ...days([1, 3, 4], 100), 2: null }, '2026-11-20');
+    expect(await limitsOf(orgId, { payload: 450 })).toEqual(['payload 300 1100 2026-11-24 false']);
+  });
+
+  test('below three stored days there is no forecast', async () => {
+    const orgId = await addOrg({ 1: 100, 2: 100, 3: null }, '2026-11-21');
+    expect(await limitsOf(orgId, { payload: 201 })).toEqual(['payload 200 - - false']);
+  });
+
+  test('every limit is judged, and a limit of 0 is exceeded by 1', async () => {
+    const orgId = await addOrg(days([1, 2, 3], 100), '2026-11-21');
+    await ledger.asProgram(
+      sql`update losant_usage.usage_days set devices_created = 0, devices_deleted = 0, devices_total = 1
+        where org_id = ${orgId}`,
+    );
+    expect(await limitsOf(orgId, { payload: 400, device: 0 })).toEqual([
+      'device 1 1 - true',
+      'payload 300 1000 2026-11-25 false',
+    ]);
+    expect(await limitsOf(orgId, { payload: 299, device: 1 })).toEqual([
+      'device 1 1 - false',
+      'payload 300 1000 - true',
+    ]);
   });
 });

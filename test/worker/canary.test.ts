@@ -15,6 +15,7 @@ const CANARY = {
   password: toPassword('writer'),
   httpToken: 'canary-http-token-90cc41',
   heartbeat: 'canary-heartbeat-3d0b8e',
+  webhook: 'canary-webhook-41fe07',
 };
 const platform = usePlatform({ orgs: 2, now: Date.now, token: CANARY.token });
 
@@ -27,6 +28,9 @@ async function settings(apiUrl: string): Promise<{ database: TestDatabase; env: 
     HTTP_TOKEN: CANARY.httpToken,
     // Nobody listens there, so that the failure is told.
     HEARTBEAT_URL: `http://127.0.0.1:1/ping/${CANARY.heartbeat}`,
+    NOTIFY_URL: `http://127.0.0.1:1/hooks/${CANARY.webhook}`,
+    // The time has come whenever the test runs.
+    NOTIFY_AT: '00:00',
     LOG_LEVEL: 'trace',
     REQUEST_ATTEMPTS: '1',
   };

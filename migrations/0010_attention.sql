@@ -1,0 +1,142 @@
+-- What needs a person, and the record of the digests that say so.
+
+-- In the order in which people read them.
+create type losant_usage.attention_kind as enum (
+  'never_read', 'not_read', 'list_incomplete', 'missing', 'in_doubt', 'sums_differ', 'limit_exceeded', 'limit_at_risk',
+  'large_change', 'silent', 'new', 'deleted', 'month_ready', 'month_blocked', 'month_needs_adjustment'
+);
+
+-- A refresh replaces what is current. Whatever is no longer seen stays for three days, so that it does not count as new
+-- when it returns.
+create table losant_usage.attention_items (
+  instance_id text collate "C" not null references losant_usage.instances,
+  kind losant_usage.attention_kind not null,
+  subject text collate "C" not null,
+  text text not null,
+  quantity bigint,
+  first_seen_on date not null,
+  last_seen_on date not null,
+  is_current boolean not null default true,
+  named_on date,
+  primary key (instance_id, kind, subject)
+);
+
+-- A row is claimed by the process that sends the digest. One that dies leaves it unfinished, and its claim expires.
+create table losant_usage.digests (
+  instance_id text collate "C" not null references losant_usage.instances,
+  day date not null,
+  claim_id uuid not null,
+  expires_at timestamptz not null,
+  outcome text check (outcome in ('sent', 'nothing_new', 'rejected', 'failed')),
+  error text,
+  finished_at timestamptz,
+  primary key (instance_id, day),
+  check ((outcome is null) = (finished_at is null))
+);
+
+-- Instances that are not read as they should be. One whose first run is in progress is being read.
+create view losant_usage_internal.unread_instances as
+select n.instance_id, 'never_read'::losant_usage.attention_kind as kind, n.instance_id::text as subject,
+  concat_ws(': ', coalesce(n.name, n.instance_id), n.last_error) as text, null::bigint as quantity
+from losant_usage_internal.never_read_instances n
+where not exists (select from losant_usage.leases l where l.instance_id = n.instance_id and l.expires_at > now())
+union all
+select i.instance_id, 'not_read', i.instance_id,
+  concat_ws(': ', losant_usage_internal.day_text(losant_usage_internal.today() - 1), i.last_error), null
+from losant_usage.instances i
+where exists (
+    select from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
+    where o.instance_id = i.instance_id and t.first_day < losant_usage_internal.today()
+      and (t.last_day is null or t.last_day >= losant_usage_internal.today() - 1))
+  and not exists (
+    select from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
+    where o.instance_id = i.instance_id and c.usage_date = losant_usage_internal.today() - 1
+      and c.last_read_at is not null)
+union all
+select i.instance_id, 'list_incomplete', i.instance_id, i.list_problem, null
+from losant_usage.instances i where i.list_problem is not null and i.retired_at is null;
+
+-- Organizations with cells that are missing, or have been in doubt for more than a day: most doubts end sooner.
+create view losant_usage_internal.lacking_organizations as
+select o.instance_id, c.standing::text::losant_usage.attention_kind as kind, c.org_id::text as subject,
+  format('%s (%s since %s)', o.name, string_agg(distinct c.stream, ', '),
+    losant_usage_internal.day_text(min(c.usage_date))) as text,
+  count(*) as quantity
+from losant_usage_internal.lacking_cells c
+join losant_usage.organizations o on o.org_id = c.org_id
+where c.standing = 'missing' or (c.standing = 'in_doubt' and c.doubted_at < now() - interval '1 day')
+group by o.instance_id, c.standing, c.org_id, o.name;
+
+create view losant_usage_internal.differing_sums as
+select r.instance_id, 'sums_differ'::losant_usage.attention_kind as kind, r.metric::text as subject,
+  format('%s (%s since %s)', r.metric, string_agg(distinct r.compared_with, ', '),
+    losant_usage_internal.day_text(min(r.usage_date))) as text,
+  count(*) as quantity
+from losant_usage.reconciliation r where r.outcome = 'differs' group by r.instance_id, r.metric;
+
+create view losant_usage_internal.limits_to_watch as
+select l.instance_id,
+  (case when l.is_exceeded then 'limit_exceeded' else 'limit_at_risk' end)::losant_usage.attention_kind as kind,
+  concat(l.org_id, ' ', l.limit_name) as subject,
+  format('%s (%s %s)', l.org_name, l.limit_name, case
+    when not l.is_exceeded then 'on ' || losant_usage_internal.day_text(l.exceeds_on)
+    when l.share is null then l.quantity || ' of 0' else trunc(l.share * 100) || '%' end) as text,
+  l.quantity::bigint as quantity
+from losant_usage.usage_vs_limits l where l.is_exceeded or l.exceeds_on is not null;
+
+-- What organizations did. One that is silent, new or deleted has changed too, which is said once.
+create view losant_usage_internal.activity_to_watch as
+select a.instance_id, k.kind::losant_usage.attention_kind as kind, a.org_id::text as subject,
+  format('%s (%s)', o.name, k.detail) as text, k.quantity
+from losant_usage.organization_activity a
+join losant_usage.organizations o on o.org_id = a.org_id
+cross join lateral (values
+  ('large_change',
+    a.has_large_change and not a.is_silent and o.deleted_on is null and (o.created_on >= a.month - 28) is not true,
+    coalesce(to_char(round(a.change_ratio * 100), 'FMSG999,999,990') || '%', 'from 0'),
+    a.compared_quantity - a.previous_quantity),
+  ('silent', a.is_silent, 'since ' || losant_usage_internal.day_text(a.last_active_on + 1), null),
+  ('new', a.is_new and o.deleted_on is null, losant_usage_internal.day_text(o.created_on), null),
+  ('deleted', a.is_recently_deleted, losant_usage_internal.day_text(o.deleted_on), null)
+) as k (kind, applies, detail, quantity)
+where k.applies;
+
+-- Months for which somebody has to do something. The others wait for runs, or are done.
+create view losant_usage_internal.months_to_bill as
+select m.instance_id, ('month_' || m.state)::losant_usage.attention_kind as kind, n.name as subject,
+  concat(n.name, ' (' || nullif(concat_ws('; ', n.causes, n.orgs || ' affected'), '') || ')') as text,
+  n.orgs::bigint as quantity
+from losant_usage.months m
+cross join lateral (
+  select to_char(m.month::timestamp, 'YYYY-MM') as name, replace(array_to_string(m.causes, ', '), '_', ' ') as causes,
+    nullif(coalesce(m.orgs_blocked, m.orgs_to_adjust), 0) as orgs
+) as n
+where m.state in ('ready', 'blocked', 'needs_adjustment');
+
+-- Everything that needs a person now. Settling months, and doubts of less than a day, do not.
+create view losant_usage_internal.attention as
+select * from losant_usage_internal.unread_instances
+union all
+select * from losant_usage_internal.lacking_organizations
+union all
+select * from losant_usage_internal.differing_sums
+union all
+select * from losant_usage_internal.limits_to_watch
+union all
+select * from losant_usage_internal.activity_to_watch
+union all
+select * from losant_usage_internal.months_to_bill;
+
+comment on table losant_usage.attention_items is 'What needs a person, as of instances.attention_at. Written at the end of runs, and once a day at NOTIFY_AT.';
+comment on column losant_usage.attention_items.first_seen_on is 'Day on which it was first seen (time zone of NOTIFY_AT).';
+comment on column losant_usage.attention_items.is_current is 'Whether the last refresh saw it.';
+comment on column losant_usage.attention_items.last_seen_on is 'Day on which it was last seen (time zone of NOTIFY_AT).';
+comment on column losant_usage.attention_items.named_on is 'Day of the first digest that named it; null if none has. What was there at first was never new, and has the day before.';
+comment on column losant_usage.attention_items.subject is 'What it is about: an organization and its limit, an organization, a metric, a month or an instance.';
+comment on column losant_usage.attention_items.text is 'Name of the subject, with what is known about it.';
+comment on table losant_usage.digests is 'The digests of what needs attention, by instance and day. Written by losant-usage worker.';
+comment on column losant_usage.digests.claim_id is 'Process that sends it.';
+comment on column losant_usage.digests.day is 'Day (time zone of NOTIFY_AT).';
+comment on column losant_usage.digests.error is 'Why the last attempt to send it failed; null if it did not.';
+comment on column losant_usage.digests.finished_at is 'When its outcome was recorded (UTC, database clock); null until then.';
+comment on column losant_usage.digests.outcome is 'sent, nothing_new (so that there is no message), rejected by the receiver, or failed for an hour; null until then.';

@@ -1,0 +1,163 @@
+/** The digest: what a morning's message says about all instances. */
+import type { Kysely } from 'kysely';
+import type { Schema } from '../database/schema.ts';
+import type { NewItems } from '../ledger/attention.ts';
+import {
+  ATTENTION_KINDS,
+  type AttentionGroup,
+  type InstanceAttention,
+  listNames,
+  readAttention,
+} from '../queries/attention.ts';
+import { type MonthSum, readMonthSums } from '../queries/month-sums.ts';
+import { escapeControls } from '../terminal/text.ts';
+import { capitalize, count, showNumber } from '../terminal/words.ts';
+import { dayStartMs, type UsageDay } from '../usage/day.ts';
+
+export interface DigestLine {
+  /** Null for a sentence. */
+  readonly label: string | null;
+  /** The page of the console that shows more. */
+  readonly path: string;
+  readonly text: string;
+}
+
+export interface Digest {
+  readonly day: UsageDay;
+  /** Whether the day has a message. */
+  readonly isDue: boolean;
+  /** The verdict first. */
+  readonly lines: readonly DigestLine[];
+  readonly instances: readonly InstanceAttention[];
+}
+
+interface DigestRequest {
+  readonly instanceIds: readonly string[];
+  readonly day: UsageDay;
+}
+
+/** Reads what the digest of a day says. */
+export async function readDigest(db: Kysely<Schema>, { instanceIds, day }: DigestRequest): Promise<Digest> {
+  const instances = await readAttention(db, { instanceIds, day });
+  const [month] = await readMonthSums(db, instanceIds, ['payload_billable_count']);
+  return composeDigest(day, instances, month ?? null);
+}
+
+const MAX_LINES = 8;
+const MONDAY = 1;
+
+/** Composes the digest. Of an instance that was not read, only that is said. */
+export function composeDigest(
+  day: UsageDay,
+  instances: readonly InstanceAttention[],
+  month: MonthSum | null,
+): Digest {
+  const toName = ({ name, instanceId }: InstanceAttention) =>
+    instances.length > 1 ? `${name ?? instanceId}: ` : '';
+  const problems = instances.flatMap((instance) => {
+    const problem = describeUnread(instance);
+    return problem === null
+      ? []
+      : [toLine(null, '/runs', instances.length > 1 ? `${toName(instance)}${problem}` : capitalize(problem))];
+  });
+  const readInstances = instances.filter((instance) => describeUnread(instance) === null);
+  const groups = readInstances.flatMap((instance) =>
+    instance.groups.map((group) => ({
+      ...group,
+      texts: group.texts.map((text) => `${toName(instance)}${text}`),
+    })),
+  );
+  const namedLines = (['new', 'reminder'] as const).flatMap((phase) => listKinds(groups, phase));
+  const verdict = readInstances.length === 0 ? [] : [toLine(null, '/', capitalize(describeAll(groups)))];
+  const monthLines = readInstances.length === 0 || month === null ? [] : [describeMonth(month)];
+  const head = limitLines([...problems, ...verdict], MAX_LINES - monthLines.length);
+  return {
+    day,
+    isDue: problems.length > 0 || namedLines.length > 0 || new Date(dayStartMs(day)).getUTCDay() === MONDAY,
+    lines: [...head, ...limitLines(namedLines, MAX_LINES - head.length - monthLines.length), ...monthLines],
+    instances,
+  };
+}
+
+/** Returns the items that the digest names as new. */
+export function listNewItems({ instances }: Digest): readonly NewItems[] {
+  return instances
+    .filter((instance) => describeUnread(instance) === null)
+    .flatMap(({ instanceId, groups }) =>
+      groups
+        .filter(({ phase }) => phase === 'new')
+        .map(({ kind, subjects }) => ({ instanceId, kind, subjects })),
+    );
+}
+
+/** Says that an instance was not read, or is not known; null if it was read. */
+function describeUnread({ attentionAt, hasRunInProgress, groups }: InstanceAttention): string | null {
+  const textOf = (kind: AttentionGroup['kind']) => groups.find((group) => group.kind === kind)?.texts[0];
+  const neverRead = textOf('never_read');
+  const isUnknown = attentionAt === null || neverRead !== undefined;
+  if (isUnknown && hasRunInProgress) return 'it is still being read for the first time';
+  if (attentionAt === null) return 'not known yet, because no run has ended';
+  if (neverRead !== undefined) return `never read: ${neverRead}`;
+  const notRead = textOf('not_read');
+  return notRead === undefined ? null : `yesterday was not read: ${notRead}`;
+}
+
+function countItems(groups: readonly AttentionGroup[]): number {
+  return groups.reduce((sum, { items }) => sum + items, 0);
+}
+
+function describeAll(groups: readonly AttentionGroup[]): string {
+  const missing = countItems(groups.filter(({ kind }) => kind === 'missing'));
+  const newItems = countItems(groups.filter(({ phase }) => phase === 'new'));
+  const otherItems = countItems(groups) - newItems;
+  const data = missing === 0 ? 'no data is missing' : `data of ${count(missing, 'organization')} is missing`;
+  if (newItems + otherItems === 0) return `${data}, and nothing needs attention`;
+  const others =
+    otherItems === 0 ? '' : `, ${showNumber(otherItems)} more ${otherItems === 1 ? 'goes' : 'go'} on`;
+  return `${data}; ${newItems === 0 ? 'nothing is' : `${count(newItems, 'thing is', 'things are')}`} new${others}`;
+}
+
+/** Returns a line for each kind, in the order of the kinds, over all instances. */
+function listKinds(groups: readonly AttentionGroup[], phase: 'new' | 'reminder'): DigestLine[] {
+  return Object.entries(ATTENTION_KINDS).flatMap(([kind, { label, path }]) => {
+    const ofKind = groups.filter((group) => group.kind === kind && group.phase === phase);
+    if (ofKind.length === 0) return [];
+    const texts = ofKind.flatMap((group) => group.texts);
+    return [toLine(phase === 'new' ? label : `Still: ${label}`, path, listNames(texts, countItems(ofKind)))];
+  });
+}
+
+function describeMonth({
+  from,
+  to,
+  total,
+  values_not_stored: notStored,
+  change_ratio: change,
+}: MonthSum): DigestLine {
+  const percent = change === null ? null : Math.round(change * 100) + 0;
+  const comparison =
+    percent === null ? 'no comparison' : `${percent > 0 ? '+' : ''}${percent}% on the same weekdays before`;
+  const quantity = total === null ? 'no billable payloads stored' : `${showNumber(total)} billable payloads`;
+  const remark = notStored === 0 ? '' : `; ${count(notStored, 'value is', 'values are')} not stored`;
+  return toLine(`${from.slice(0, 7)} through ${to}`, '/', `${quantity} (${comparison})${remark}`);
+}
+
+/** Keeps a line short: a name may have any length, and a message of Discord has at most 2,000 characters. */
+const MAX_TEXT = 200;
+
+function toLine(label: string | null, path: string, text: string): DigestLine {
+  const plainText = escapeControls(text);
+  const isLong = plainText.length > MAX_TEXT;
+  return { label, path, text: isLong ? `${plainText.slice(0, MAX_TEXT - 1).toWellFormed()}…` : plainText };
+}
+
+/** Replaces the last lines with their number if there are too many. */
+function limitLines(lines: readonly DigestLine[], max: number): readonly DigestLine[] {
+  if (lines.length <= max) return lines;
+  const hiddenLines = lines.length - max + 1;
+  return [...lines.slice(0, max - 1), toLine(null, '/', `${hiddenLines} more lines are in the console`)];
+}
+
+export function showDigest({ lines }: Pick<Digest, 'lines'>): string[] {
+  return lines.map(({ label, text }) => (label === null ? text : `${label}: ${text}`));
+}

@@ -1,0 +1,115 @@
+/** Refreshes what needs attention, and claims and finishes the digests that say so. */
+import { type Kysely, sql } from 'kysely';
+import { retryTransaction } from '../database/retry.ts';
+import type { AttentionKind, Schema } from '../database/schema.ts';
+import type { UsageDay } from '../usage/day.ts';
+import { inTransaction, type LedgerWriter } from './lease.ts';
+
+/** Whatever is not seen for longer begins anew. */
+const KEPT_DAYS = 3;
+
+/**
+ * Replaces what needs attention with what does now. At the first refresh of an instance nothing is new; one that was
+ * never read has its first once it is read.
+ */
+export async function refreshAttention(
+  ledger: Pick<LedgerWriter, 'db' | 'instanceId' | 'lease'>,
+  day: UsageDay,
+): Promise<void> {
+  const { instanceId } = ledger;
+  await inTransaction(ledger, async (trx) => {
+    const { rows } = await sql<{ isFirst: boolean }>`
+      select attention_at is null or exists (
+        select from losant_usage.attention_items a
+        where a.instance_id = i.instance_id and a.kind = 'never_read' and a.is_current
+      ) as "isFirst"
+      from losant_usage.instances i where instance_id = ${instanceId}`.execute(trx);
+    const namedOn = rows[0]?.isFirst === true ? sql`${day}::date - 1` : sql`null`;
+    await sql`delete from losant_usage.attention_items
+      where instance_id = ${instanceId} and last_seen_on < ${day}::date - ${KEPT_DAYS}::integer`.execute(trx);
+    await sql`update losant_usage.attention_items set is_current = false
+      where instance_id = ${instanceId} and is_current`.execute(trx);
+    await sql`
+      insert into losant_usage.attention_items as i
+        (instance_id, kind, subject, text, quantity, first_seen_on, last_seen_on, named_on)
+      select instance_id, kind, subject, text, quantity, ${day}::date, ${day}::date, ${namedOn}
+      from losant_usage_internal.attention where instance_id = ${instanceId}
+      on conflict (instance_id, kind, subject) do update
+      set text = excluded.text, quantity = excluded.quantity, last_seen_on = excluded.last_seen_on,
+        is_current = true`.execute(trx);
+    await sql`update losant_usage.instances set attention_at = clock_timestamp()
+      where instance_id = ${instanceId}`.execute(trx);
+  });
+}
+
+/** A process that sends the digest of a day, and the instances whose digests it may claim. */
+export interface DigestClaim {
+  readonly db: Kysely<Schema>;
+  readonly claimId: string;
+  readonly day: UsageDay;
+  readonly instanceIds: readonly string[];
+}
+
+/** Longer than the time between two attempts. A process that dies keeps others waiting for as long. */
+const CLAIM_MS = 180_000;
+
+/** Claims the digests that no other process has, or renews the claims. Returns their instances. */
+export async function claimDigests({
+  db,
+  claimId,
+  day,
+  instanceIds,
+}: DigestClaim): Promise<readonly string[]> {
+  const claim = sql<{ instance_id: string }>`
+    insert into losant_usage.digests as d (instance_id, day, claim_id, expires_at)
+    select instance_id, ${day}, ${claimId}::uuid, clock_timestamp() + ${CLAIM_MS} * interval '1 ms'
+    from losant_usage.instances where instance_id = any (${instanceIds}::text[]) order by instance_id
+    on conflict (instance_id, day) do update set claim_id = excluded.claim_id, expires_at = excluded.expires_at
+    where d.outcome is null and (d.claim_id = excluded.claim_id or d.expires_at <= clock_timestamp())
+    returning instance_id`;
+  const { rows } = await retryTransaction(() => claim.execute(db));
+  return rows.map(({ instance_id: id }) => id).toSorted();
+}
+
+/** Returns whether a digest of the day is unfinished: another process has claimed it. */
+export async function hasUnfinishedDigest({ db, day, instanceIds }: DigestClaim): Promise<boolean> {
+  const { rows } = await sql`
+    select from losant_usage.digests
+    where day = ${day} and instance_id = any (${instanceIds}::text[]) and outcome is null limit 1`.execute(
+    db,
+  );
+  return rows.length > 0;
+}
+
+/** The result of an attempt to send digests. */
+export interface DigestResult {
+  /** Null if there will be another attempt. */
+  readonly outcome: 'sent' | 'nothing_new' | 'rejected' | 'failed' | null;
+  readonly error: string | null;
+  /** The new items that the message named; none unless it was sent. */
+  readonly newItems: readonly NewItems[];
+}
+
+export interface NewItems {
+  readonly instanceId: string;
+  readonly kind: AttentionKind;
+  readonly subjects: readonly string[];
+}
+
+/** Records the result of an attempt. What was sent is not new in later digests. */
+export async function recordDigests(
+  { db, claimId, day, instanceIds }: DigestClaim,
+  { outcome, error, newItems }: DigestResult,
+): Promise<void> {
+  for (const { instanceId, kind, subjects } of newItems) {
+    const update = sql`update losant_usage.attention_items set named_on = ${day}
+      where instance_id = ${instanceId} and kind = ${kind} and subject = any (${subjects}::text[])
+        and named_on is null`;
+    await retryTransaction(() => update.execute(db));
+  }
+  await sql`update losant_usage.digests set outcome = ${outcome}, error = ${error},
+      finished_at = case when ${outcome}::text is not null then clock_timestamp() end
+    where claim_id = ${claimId}::uuid and day = ${day} and instance_id = any (${instanceIds}::text[])`.execute(
+    db,
+  );
+}

@@ -1,0 +1,102 @@
+/** What needs a person, as of the last refresh: in the same order and words in the console, `status` and the digest. */
+import { type Kysely, sql } from 'kysely';
+import type { AttentionKind, Instant, Schema } from '../database/schema.ts';
+import { count } from '../terminal/words.ts';
+import type { UsageDay } from '../usage/day.ts';
+
+interface KindInfo {
+  readonly label: string;
+  readonly tone: 'bad' | 'warn';
+  /** The page of the console that lists the subjects. */
+  readonly path: string;
+}
+
+export const ATTENTION_KINDS: Readonly<Record<AttentionKind, KindInfo>> = {
+  never_read: { label: 'Never read', tone: 'bad', path: '/runs' },
+  not_read: { label: 'Yesterday not read', tone: 'bad', path: '/runs' },
+  list_incomplete: { label: 'Organizations may be missing', tone: 'bad', path: '/runs' },
+  missing: { label: 'Data missing', tone: 'bad', path: '/gaps?standing=missing' },
+  in_doubt: { label: 'Data in doubt', tone: 'bad', path: '/gaps?standing=in_doubt' },
+  sums_differ: { label: 'Settled sums differ', tone: 'bad', path: '/months' },
+  limit_exceeded: { label: 'Limit exceeded', tone: 'bad', path: '/organizations?only=exceeding' },
+  limit_at_risk: { label: 'About to exceed a limit', tone: 'warn', path: '/organizations?only=exceeding' },
+  large_change: { label: 'Large change this month', tone: 'warn', path: '/organizations?only=changed' },
+  silent: { label: 'Silent for three days', tone: 'warn', path: '/organizations?only=silent' },
+  new: { label: 'New organization', tone: 'warn', path: '/organizations?only=new' },
+  deleted: { label: 'Deleted organization', tone: 'warn', path: '/organizations?only=deleted' },
+  month_ready: { label: 'Month ready to close', tone: 'warn', path: '/months' },
+  month_blocked: { label: 'Month blocked', tone: 'bad', path: '/months' },
+  month_needs_adjustment: { label: 'Month needs an adjustment', tone: 'bad', path: '/months' },
+};
+
+/** The items of a kind, the largest first. */
+export interface AttentionGroup {
+  readonly kind: AttentionKind;
+  /** Whether a digest names them: new ones, and again some of those that go on. Always null without a day. */
+  readonly phase: 'new' | 'reminder' | null;
+  readonly items: number;
+  /** Of the first items; with a day, of all. */
+  readonly subjects: readonly string[];
+  /** Of the first items. */
+  readonly texts: readonly string[];
+}
+
+export interface InstanceAttention {
+  readonly instanceId: string;
+  readonly name: string | null;
+  /** When it was last refreshed; null if never, so that nothing is known yet. */
+  readonly attentionAt: Instant | null;
+  readonly hasRunInProgress: boolean;
+  readonly groups: readonly AttentionGroup[];
+}
+
+/** The names in a line; the others are counted. */
+const MAX_NAMES = 3;
+
+/** Returns what needs attention of each instance that the database has; with a day, as its digest names it. */
+export async function readAttention(
+  db: Kysely<Schema>,
+  { instanceIds, day = null }: { readonly instanceIds: readonly string[]; readonly day?: UsageDay | null },
+): Promise<readonly InstanceAttention[]> {
+  const { rows: instances } = await sql<Omit<InstanceAttention, 'groups'>>`
+    select i.instance_id as "instanceId", i.name, i.attention_at as "attentionAt", exists (
+        select from losant_usage.leases l where l.instance_id = i.instance_id and l.expires_at > clock_timestamp()
+      ) as "hasRunInProgress"
+    from losant_usage.instances i where i.instance_id = any (${instanceIds}::text[])
+    order by i.instance_id`.execute(db);
+  const { rows: groups } = await sql<AttentionGroup & { readonly instanceId: string }>`
+    select a.instance_id as "instanceId", a.kind, p.phase, count(*) as items,
+      (array_agg(a.subject order by ${RANK}))[:case when ${day}::date is null then ${MAX_NAMES} else count(*) end]
+        as subjects,
+      (array_agg(a.text order by ${RANK}))[:${MAX_NAMES}] as texts
+    from losant_usage.attention_items a
+    cross join lateral (
+      select case when ${day}::date is null then null when coalesce(a.named_on, ${day}::date) = ${day}::date then 'new'
+        when ${day}::date - a.first_seen_on in (3, 7, 14) then 'reminder' end as phase
+    ) as p
+    where a.is_current and a.instance_id = any (${instanceIds}::text[])
+    group by a.instance_id, a.kind, p.phase order by a.instance_id, a.kind, p.phase`.execute(db);
+  return instances.map((instance) => ({
+    ...instance,
+    groups: groups
+      .filter(({ instanceId }) => instanceId === instance.instanceId)
+      .map(({ instanceId: _, ...group }) => group),
+  }));
+}
+
+const RANK = sql`abs(a.quantity) desc nulls last, a.text, a.subject`;
+
+/** Returns the first names, and how many more there are. */
+export function listNames(texts: readonly string[], items: number): string {
+  const names = texts.slice(0, MAX_NAMES);
+  const others = items - names.length;
+  return `${names.join(', ')}${others > 0 ? ` and ${count(others, 'more', 'more')}` : ''}`;
+}
+
+/** Returns the path of the page about a subject. */
+export function pathOfSubject(kind: AttentionKind, subject: string): string {
+  const { path } = ATTENTION_KINDS[kind];
+  if (path === '/months' && kind !== 'sums_differ') return `/months/${subject}`;
+  const [orgId] = subject.split(' ');
+  return ['/runs', '/months'].includes(path) ? path : `/organizations/${orgId}`;
+}

@@ -1,0 +1,184 @@
+/** Sends the digest of each day, and refreshes what needs attention when it is due. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import ky, { isTimeoutError } from 'ky';
+import type { DatabaseHandle } from '../database/handle.ts';
+import { listNewItems, readDigest } from '../digest/digest.ts';
+import { renderMessage } from '../digest/formats.ts';
+import { BusyError } from '../errors.ts';
+import {
+  claimDigests,
+  type DigestClaim,
+  type DigestResult,
+  hasUnfinishedDigest,
+  recordDigests,
+  refreshAttention,
+} from '../ledger/attention.ts';
+import { acquireLease, releaseLease } from '../ledger/lease.ts';
+import type { Logger } from '../logger.ts';
+import { readAttention } from '../queries/attention.ts';
+import type { Config } from '../settings/config.ts';
+import { localDayAt, notifyInstantOf } from '../settings/notify-time.ts';
+import { HOUR_MS, type UsageDay } from '../usage/day.ts';
+
+export interface DigestTimerOptions {
+  readonly config: Pick<Config, 'instances' | 'notify' | 'notifyAt' | 'consoleUrl'>;
+  readonly handle: Pick<DatabaseHandle, 'db'>;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+  readonly hostNow: () => number;
+  readonly newId: () => string;
+  readonly host: string;
+  /** Returns whether a run of this process is in progress or about to start. */
+  readonly isLoading: () => boolean;
+}
+
+/** How often it looks whether there is something to do, and the time between two attempts to send. */
+const CHECK_INTERVAL_MS = 20_000;
+const RETRY_INTERVAL_MS = 60_000;
+
+/** A digest that is due and not finished. */
+interface PendingDigest {
+  readonly day: UsageDay;
+  /** When this process saw that it is due. */
+  readonly sinceMs: number;
+  /** Null before the first attempt to send it. */
+  readonly firstAttemptMs: number | null;
+  readonly nextAttemptMs: number;
+  /** The last result, until it is recorded: a message that was received is not sent again. */
+  readonly result: DigestResult | null;
+}
+
+/** Has a timer of its own, so that neither the schedule nor a run delays it for long. */
+export class DigestTimer {
+  readonly #options: DigestTimerOptions;
+  readonly #claimId: string;
+  #pending: PendingDigest | null = null;
+  #lastDay = '';
+  #isFailing = false;
+
+  constructor(options: DigestTimerOptions) {
+    this.#options = options;
+    this.#claimId = options.newId();
+  }
+
+  /** Resolves when the signal has aborted. */
+  async run(): Promise<void> {
+    const { signal } = this.#options;
+    while (!signal.aborted) {
+      await this.check();
+      await sleep(CHECK_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  /** Does what is due now. Never throws: the next check tries again. */
+  async check(): Promise<void> {
+    const { logger, hostNow, config } = this.#options;
+    try {
+      const nowMs = hostNow();
+      const day = localDayAt(nowMs, config.notifyAt);
+      const isDue = day > this.#lastDay && nowMs >= notifyInstantOf(day, config.notifyAt);
+      if (isDue)
+        this.#pending ??= { day, sinceMs: nowMs, firstAttemptMs: null, nextAttemptMs: nowMs, result: null };
+      if (this.#pending !== null && nowMs >= this.#pending.nextAttemptMs)
+        await this.#handle(this.#pending, nowMs);
+      this.#isFailing = false;
+    } catch (error) {
+      if (!this.#isFailing) logger.warn({ err: error }, 'could not handle the digest; trying again');
+      this.#isFailing = true;
+    }
+  }
+
+  async #handle(pending: PendingDigest, nowMs: number): Promise<void> {
+    const { handle, isLoading, config } = this.#options;
+    const claim = this.#claimOf(pending.day);
+    const { instanceIds } = claim;
+    const attention = await readAttention(handle.db, { instanceIds });
+    const isRunning = isLoading() || attention.some(({ hasRunInProgress }) => hasRunInProgress);
+    if (isRunning && nowMs - pending.sinceMs < HOUR_MS) return;
+    for (const { instanceId, attentionAt } of attention) {
+      const isOld = attentionAt === null || Date.parse(attentionAt) < pending.sinceMs;
+      if (isOld) await this.#refresh(instanceId, pending.day);
+    }
+    if (config.notify === null) this.#finish(pending);
+    else await this.#send(pending, await claimDigests(claim), nowMs);
+  }
+
+  #claimOf(day: UsageDay): DigestClaim {
+    const { handle, config } = this.#options;
+    const instanceIds = config.instances.map(({ instanceId }) => instanceId);
+    return { db: handle.db, claimId: this.#claimId, day, instanceIds };
+  }
+
+  #finish({ day }: PendingDigest): void {
+    this.#lastDay = day;
+    this.#pending = null;
+  }
+
+  /** Refreshes under the lease. If a run has it, that run refreshes. A failure leaves the table with its age. */
+  async #refresh(instanceId: string, day: UsageDay): Promise<void> {
+    const { handle, logger, newId, host } = this.#options;
+    try {
+      const lease = await acquireLease(handle.db, { instanceId, runId: newId(), host });
+      try {
+        await refreshAttention({ db: handle.db, instanceId, lease }, day);
+      } finally {
+        await releaseLease(handle.db, lease);
+      }
+    } catch (error) {
+      if (error instanceof BusyError) return;
+      logger.warn({ instance_id: instanceId, err: error }, 'could not refresh what needs attention');
+    }
+  }
+
+  /** Sends one message for all claimed instances. */
+  async #send(pending: PendingDigest, instanceIds: readonly string[], nowMs: number): Promise<void> {
+    const { logger } = this.#options;
+    const claim = this.#claimOf(pending.day);
+    if (instanceIds.length > 0) {
+      const firstAttemptMs = pending.firstAttemptMs ?? nowMs;
+      const isLast = nowMs - firstAttemptMs >= HOUR_MS;
+      const result = pending.result ?? (await this.#attempt({ ...claim, instanceIds }, isLast));
+      this.#pending = { ...pending, firstAttemptMs, nextAttemptMs: nowMs + RETRY_INTERVAL_MS, result };
+      await recordDigests({ ...claim, instanceIds }, result);
+      this.#pending = { ...this.#pending, result: null };
+      const { outcome, error } = result;
+      const fields = { day: pending.day, instance_ids: instanceIds, outcome };
+      if (error !== null) logger.warn({ ...fields, reason: error }, 'digest not delivered');
+      else logger.info(fields, outcome === 'sent' ? 'digest sent' : 'nothing new for a digest');
+    }
+    if (!(await hasUnfinishedDigest(claim))) this.#finish(pending);
+  }
+
+  async #attempt({ db, instanceIds, day }: DigestClaim, isLast: boolean): Promise<DigestResult> {
+    const { config } = this.#options;
+    const digest = await readDigest(db, { instanceIds, day });
+    if (!digest.isDue || config.notify === null) return { outcome: 'nothing_new', error: null, newItems: [] };
+    const { url, format } = config.notify;
+    const response = await postMessage(url, renderMessage(digest, format, config.consoleUrl));
+    if (typeof response === 'number' && response >= 200 && response < 300) {
+      return { outcome: 'sent', error: null, newItems: listNewItems(digest) };
+    }
+    const error = typeof response === 'number' ? `HTTP ${response}` : response;
+    if (!isRetried(response)) return { outcome: 'rejected', error, newItems: [] };
+    return { outcome: isLast ? 'failed' : null, error, newItems: [] };
+  }
+}
+
+function isRetried(response: PostOutcome): boolean {
+  return typeof response === 'string' || response === 408 || response === 429 || response >= 500;
+}
+
+/** The status of the response, or why there is none, in words that cannot contain the address. */
+type PostOutcome = number | 'timeout' | 'no connection';
+
+async function postMessage(url: string, body: string): Promise<PostOutcome> {
+  try {
+    const headers = { 'content-type': 'application/json' };
+    const options = { timeout: 10_000, redirect: 'manual', retry: 0, throwHttpErrors: false } as const;
+    const response = await ky.post(url, { body, headers, ...options });
+    await response.body?.cancel();
+    return response.status;
+  } catch (error) {
+    return isTimeoutError(error) ? 'timeout' : 'no connection';
+  }
+}

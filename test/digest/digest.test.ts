@@ -1,0 +1,232 @@
+/** What a digest says, and how it becomes the body of a webhook. */
+import { describe, expect, test } from 'vitest';
+import { composeDigest, listNewItems, showDigest } from '../../src/digest/digest.ts';
+import { renderMessage } from '../../src/digest/formats.ts';
+import type { AttentionGroup, InstanceAttention } from '../../src/queries/attention.ts';
+
+const TUESDAY = '2026-11-24';
+const MONDAY = '2026-11-23';
+
+const group = (
+  kind: AttentionGroup['kind'],
+  phase: AttentionGroup['phase'],
+  ...texts: readonly string[]
+): AttentionGroup => ({ kind, phase, items: texts.length, subjects: texts, texts: texts.slice(0, 3) });
+
+const instance = (groups: readonly AttentionGroup[], changes: Partial<InstanceAttention> = {}) => ({
+  instanceId: '5c0000000000000000000001',
+  name: 'Main',
+  attentionAt: '2026-11-24T07:00:00.000Z',
+  hasRunInProgress: false,
+  groups,
+  ...changes,
+});
+
+const MONTH = {
+  metric: 'payload_billable_count',
+  from: '2026-11-01',
+  to: '2026-11-23',
+  total: 224_600_000,
+  values_not_stored: 4,
+  change_ratio: -0.04,
+} as const;
+
+const compose = (instances: readonly InstanceAttention[], day = TUESDAY) =>
+  composeDigest(day, instances, MONTH);
+const say = (instances: readonly InstanceAttention[], day = TUESDAY) => showDigest(compose(instances, day));
+
+const MONTH_LINE =
+  '2026-11 through 2026-11-23: 224,600,000 billable payloads (-4% on the same weekdays before); 4 values are not stored';
+
+describe('a digest', () => {
+  test('begins with a verdict, then what is new, what is named again, and the month so far', () => {
+    const groups = [
+      group('missing', 'new', 'Kestrel (payload_totals since 2026-11-23)'),
+      group('limit_exceeded', null, 'Ironbark (payload 145%)'),
+      group('limit_exceeded', 'reminder', 'Polaris (device 136%)'),
+      group('silent', 'new', 'A', 'B', 'C', 'D', 'E'),
+    ];
+    expect(say([instance(groups)])).toEqual([
+      'Data of 1 organization is missing; 6 things are new, 2 more go on',
+      'Data missing: Kestrel (payload_totals since 2026-11-23)',
+      'Silent for three days: A, B, C and 2 more',
+      'Still: Limit exceeded: Polaris (device 136%)',
+      MONTH_LINE,
+    ]);
+  });
+
+  test.each([
+    ['nothing', [], 'No data is missing, and nothing needs attention'],
+    ['what goes on', [group('silent', null, 'A')], 'No data is missing; nothing is new, 1 more goes on'],
+    ['one new thing', [group('silent', 'new', 'A')], 'No data is missing; 1 thing is new'],
+  ] as const)('that has %s says so in its first line', (_, groups, verdict) => {
+    expect(say([instance(groups)])).toEqual([verdict, ...say([instance(groups)]).slice(1, -1), MONTH_LINE]);
+  });
+
+  test.each([
+    ['something new', [group('silent', 'new', 'A')], TUESDAY, true],
+    ['something named again', [group('silent', 'reminder', 'A')], TUESDAY, true],
+    ['only what goes on', [group('silent', null, 'A')], TUESDAY, false],
+    ['nothing', [], TUESDAY, false],
+    ['nothing, on a Monday', [], MONDAY, true],
+  ] as const)('with %s on %s is due: %s', (_, groups, day, isDue) => {
+    expect(compose([instance(groups)], day).isDue).toBe(isDue);
+  });
+
+  test('has at most eight lines, and counts those that it omits', () => {
+    const kinds = [
+      'missing',
+      'in_doubt',
+      'limit_exceeded',
+      'limit_at_risk',
+      'large_change',
+      'silent',
+      'new',
+    ] as const;
+    const lines = say([instance([...kinds, 'deleted' as const].map((kind) => group(kind, 'new', 'A')))]);
+    expect(lines).toHaveLength(8);
+    expect(lines.slice(-3)).toEqual([
+      'Large change this month: A',
+      '3 more lines are in the console',
+      MONTH_LINE,
+    ]);
+    expect(say([instance(kinds.slice(1).map((kind) => group(kind, 'new', 'A')))])).toHaveLength(8);
+    const unread = Array.from({ length: 12 }, (_, index) =>
+      instance([], { instanceId: `${index}`, name: null, attentionAt: null }),
+    );
+    expect(say(unread)).toHaveLength(8);
+  });
+
+  test.each([
+    [
+      'was not read',
+      { groups: [group('not_read', null, '2026-11-23: HTTP 502')] },
+      'Yesterday was not read: 2026-11-23: HTTP 502',
+    ],
+    [
+      'was never read',
+      { groups: [group('never_read', null, 'Main: HTTP 401')] },
+      'Never read: Main: HTTP 401',
+    ],
+    ['is not known', { attentionAt: null }, 'Not known yet, because no run has ended'],
+    [
+      'is being read for the first time',
+      { attentionAt: null, hasRunInProgress: true },
+      'It is still being read for the first time',
+    ],
+    [
+      'is being read for the first time after an attempt that failed',
+      { hasRunInProgress: true, groups: [group('never_read', null, 'Main: HTTP 401')] },
+      'It is still being read for the first time',
+    ],
+  ])('about an instance that %s says only that', (_, changes, sentence) => {
+    const { groups = [], ...others } = changes as Partial<InstanceAttention>;
+    const unread = instance([...groups, group('missing', 'new', 'Kestrel')], others);
+    expect(say([unread])).toEqual([sentence]);
+    expect(compose([unread])).toMatchObject({ isDue: true });
+    expect(listNewItems(compose([unread]))).toEqual([]);
+  });
+
+  test('about several instances names each', () => {
+    const instances = [
+      instance([group('missing', 'new', 'A')]),
+      instance([group('missing', 'new', 'B', 'C', 'D')], { instanceId: 'f1', name: null }),
+      instance([], { instanceId: 'f2', name: 'East', attentionAt: null }),
+    ];
+    expect(say(instances)).toEqual([
+      'East: not known yet, because no run has ended',
+      'Data of 4 organizations is missing; 4 things are new',
+      'Data missing: Main: A, f1: B, f1: C and 1 more',
+      MONTH_LINE,
+    ]);
+    expect(listNewItems(compose(instances))).toEqual([
+      { instanceId: '5c0000000000000000000001', kind: 'missing', subjects: ['A'] },
+      { instanceId: 'f1', kind: 'missing', subjects: ['B', 'C', 'D'] },
+    ]);
+  });
+});
+
+describe('a message', () => {
+  const NAMES = ['<!channel> & <@U1>', '@everyone *b* ~s~ `c`', '[x](http://evil.example) # \u202e\n'];
+  const digest = compose([instance([group('missing', 'new', ...NAMES)])]);
+  const render = (format: 'slack' | 'teams' | 'discord' | 'json', consoleUrl: string | null = null) =>
+    JSON.parse(renderMessage(digest, format, consoleUrl)) as Record<string, unknown>;
+
+  test('for Slack notifies nobody, and its marks are text', () => {
+    const { text, ...options } = render('slack');
+    expect(options).toEqual({ link_names: false, unfurl_links: false, unfurl_media: false });
+    expect(String(text).split('\n')[1]).toBe(
+      'Data missing: &lt;!channel&gt; &amp; &lt;@\u200bU1&gt;, @\u200beveryone ∗b∗ ∼s∼ ˋcˋ, ' +
+        '[x](http://evil.example) # \\u202e\\n',
+    );
+  });
+
+  test('for Discord notifies nobody, and its marks are text', () => {
+    const { content, ...options } = render('discord');
+    expect(options).toEqual({ allowed_mentions: { parse: [] }, flags: 4 });
+    expect(String(content).split('\n')[1]).toBe(
+      'Data missing: \\<!channel\\> & \\<@\u200bU1\\>, @\u200beveryone \\*b\\* \\~s\\~ \\`c\\`, ' +
+        '\\[x\\]\\(http\\://evil.example\\) \\# \\\\u202e\\\\n',
+    );
+  });
+
+  test('for Discord has at most 2,000 characters', () => {
+    const long = compose([
+      instance(
+        (['missing', 'silent', 'new', 'deleted', 'in_doubt'] as const).map((kind) =>
+          group(kind, 'new', '*'.repeat(900)),
+        ),
+      ),
+    ]);
+    const { content } = JSON.parse(renderMessage(long, 'discord', null)) as { content: string };
+    expect(content).toHaveLength(2_000);
+  });
+
+  test('for Teams is a card whose text runs have neither marks nor mentions', () => {
+    expect(render('teams', 'https://usage.example.com')).toMatchObject({
+      type: 'message',
+      attachments: [
+        {
+          contentType: 'application/vnd.microsoft.card.adaptive',
+          content: {
+            type: 'AdaptiveCard',
+            body: [
+              { type: 'RichTextBlock', inlines: [{ type: 'TextRun' }] },
+              {
+                type: 'RichTextBlock',
+                inlines: [
+                  {
+                    text: 'Data missing',
+                    selectAction: {
+                      type: 'Action.OpenUrl',
+                      url: 'https://usage.example.com/gaps?standing=missing',
+                    },
+                  },
+                  { type: 'TextRun', text: `: ${NAMES.join(', ').replace('\u202e\n', '\\u202e\\n')}` },
+                ],
+              },
+              { type: 'RichTextBlock' },
+            ],
+          },
+        },
+      ],
+    });
+    expect(JSON.stringify(render('teams'))).not.toMatch(/entities|selectAction/);
+  });
+
+  test('as JSON has the lines and the items', () => {
+    expect(render('json')).toMatchObject({
+      day: TUESDAY,
+      isDue: true,
+      lines: [{ label: null }, { label: 'Data missing', path: '/gaps?standing=missing' }, {}],
+      instances: [{ name: 'Main', groups: [{ kind: 'missing', items: 3, texts: NAMES }] }],
+    });
+  });
+
+  test('links its lines to the console', () => {
+    const slack = String(render('slack', 'https://usage.example.com')['text']);
+    expect(slack).toContain('<https://usage.example.com/gaps?standing=missing|Data missing>: ');
+    const discord = String(render('discord', 'https://usage.example.com')['content']);
+    expect(discord).toContain('[Data missing](<https://usage.example.com/gaps?standing=missing>): ');
+  });
+});

@@ -1,0 +1,241 @@
+/** What needs attention: the view behind the table, and its refresh. */
+import { sql } from 'kysely';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { refreshAttention } from '../../src/ledger/attention.ts';
+import { acquireLease, releaseLease } from '../../src/ledger/lease.ts';
+import { readAttention } from '../../src/queries/attention.ts';
+import { eachDay } from '../../src/usage/day.ts';
+import { INSTANCE, useFreshLedger } from './ledger.ts';
+import { addPayloadOrg, type PayloadOrg } from './payload-orgs.ts';
+
+/** A Tuesday. */
+const TODAY = '2026-11-24';
+const ledger = useFreshLedger(`${TODAY}T12:00:00.000Z`);
+
+const refresh = (day = TODAY) => refreshAttention({ db: ledger.db, instanceId: INSTANCE, lease: null }, day);
+
+/** Returns the current items of some kinds, by default of all that are not about months. */
+const itemsOf = async (...kinds: readonly string[]) =>
+  await ledger.list(sql`
+    select kind, text, quantity from losant_usage.attention_items
+    where is_current and instance_id = ${INSTANCE} and
+      (kind::text = any (${kinds}::text[]) or (${kinds.length} = 0 and kind::text not like 'month%'))
+    order by kind, text`);
+
+const addOrg = (org: PayloadOrg) => addPayloadOrg(ledger, TODAY, org);
+
+const isBefore = (day: string) => (other: string) => other < day;
+
+test('nothing needs attention where all is as before', async () => {
+  await addOrg({ name: 'Calm' });
+  await refresh();
+  expect(await itemsOf()).toEqual([]);
+});
+
+test('an organization with missing cells is named with its streams and its first missing day', async () => {
+  await addOrg({
+    name: 'Kestrel',
+    payloads: (day) => (day === '2026-11-10' || day === '2026-11-20' ? null : 10),
+  });
+  await refresh();
+  expect(await itemsOf()).toEqual(['missing Kestrel (payload_totals since 2026-11-10) 2']);
+});
+
+test('a cell that is not late yet needs nobody', async () => {
+  await ledger.setTime(`${TODAY}T05:59:00.000Z`);
+  await addOrg({ name: 'Calm' });
+  await addOrg({ name: 'Early', payloads: (day) => (day === '2026-11-23' ? null : 10) });
+  await refresh();
+  expect(await itemsOf()).toEqual([]);
+  await ledger.setTime(`${TODAY}T06:00:00.000Z`);
+  await refresh();
+  expect(await itemsOf()).toEqual(['missing Early (payload_totals since 2026-11-23) 1']);
+});
+
+test('a cell needs attention once it has been in doubt for a day, and not again before another day', async () => {
+  const orgId = await addOrg({ name: 'Doubtful' });
+  await addOrg({ name: 'Calm' });
+  const key = { orgId, stream: 'payload_totals', day: '2026-11-20' };
+  const omit = async () => await ledger.load([{ ...key, verdict: { kind: 'omitted' } }]);
+  await omit();
+  await ledger.setTime('2026-11-25T11:00:00.000Z');
+  await omit();
+  await refresh('2026-11-25');
+  expect(await itemsOf('in_doubt')).toEqual([]);
+  await ledger.setTime('2026-11-25T12:01:00.000Z');
+  await refresh('2026-11-25');
+  expect(await itemsOf('in_doubt')).toEqual(['in_doubt Doubtful (payload_totals since 2026-11-20) 1']);
+  const columns = { payload_billable_count: 10, payload_all_count: 10, payload_all_bytes: 10 };
+  await ledger.load([{ ...key, verdict: { kind: 'reported', numbers: columns, omitted: [] } }]);
+  await omit();
+  await refresh('2026-11-25');
+  expect(await itemsOf('in_doubt')).toEqual([]);
+});
+
+test('every limit of an organization is judged, and one of 0 is exceeded by 1', async () => {
+  // 230 payloads so far, and 10 more on each day.
+  const orgId = await addOrg({ name: 'Ironbark', limits: { payload: 200, device: 0 } });
+  await addOrg({ name: 'Harbor', limits: { payload: 250 } });
+  await addOrg({ name: 'Calm', limits: { payload: 300 } });
+  await ledger.asProgram(
+    sql`update losant_usage.usage_days set devices_created = 0, devices_deleted = 0, devices_total = 1
+      where org_id = ${orgId}`,
+  );
+  await refresh();
+  expect(await itemsOf()).toEqual([
+    'limit_exceeded Ironbark (device 1 of 0) 1',
+    'limit_exceeded Ironbark (payload 115%) 230',
+    'limit_at_risk Harbor (payload on 2026-11-26) 230',
+  ]);
+});
+
+test('organizations that changed much, are silent, new or deleted are named once each', async () => {
+  await addOrg({ name: 'Grown', payloads: (day) => (isBefore('2026-11-01')(day) ? 10 : 16) });
+  await addOrg({ name: 'Started', payloads: (day) => (isBefore('2026-11-01')(day) ? 0 : 16) });
+  await addOrg({ name: 'Silent', payloads: (day) => (isBefore('2026-11-04')(day) ? 10 : 0) });
+  await addOrg({ name: 'Newcomer', createdOn: '2026-11-18' });
+  await addOrg({ name: 'Newer than the comparison', createdOn: '2026-10-20' });
+  const leaverId = await addOrg({ name: 'Leaver' });
+  await ledger.asProgram(
+    sql`update losant_usage.organizations set deleted_on = '2026-11-20' where org_id = ${leaverId}`,
+  );
+  await refresh();
+  expect(await itemsOf()).toEqual([
+    'large_change Grown (+60%) 138',
+    'large_change Started (from 0) 368',
+    'silent Silent (since 2026-11-04) -',
+    'new Newcomer (2026-11-18) -',
+    'deleted Leaver (2026-11-20) -',
+  ]);
+});
+
+test('a month that is ready and one that is blocked are named, one in progress is not', async () => {
+  await addOrg({ name: 'Kestrel', payloads: (day) => (day === '2026-10-10' ? null : 10) });
+  await ledger.asProgram(sql`update losant_usage.tracks set first_day = '2026-09-01'`);
+  await refresh();
+  const months = await itemsOf('month_ready', 'month_blocked');
+  expect(months).toContainEqual(
+    expect.stringMatching(/^month_blocked 2026-10 \(.*missing.*; 1 affected\) 1$/),
+  );
+  expect(months.join()).not.toContain('2026-11');
+});
+
+test('an instance of which nothing of yesterday was read is named with the last error', async () => {
+  await addOrg({ name: 'Kestrel', payloads: (day) => (day === '2026-11-23' ? null : 10) });
+  await ledger.asProgram(sql`update losant_usage.instances set last_error = 'HTTP 502'`);
+  await refresh();
+  expect(await itemsOf('not_read')).toEqual(['not_read 2026-11-23: HTTP 502 -']);
+  await addOrg({ name: 'Calm' });
+  await refresh();
+  expect(await itemsOf('not_read')).toEqual([]);
+});
+
+test('an instance that was never read is named, but not while its first run is in progress', async () => {
+  await ledger.asProgram(sql`update losant_usage.instances set last_error = 'HTTP 401'`);
+  await refresh();
+  expect(await itemsOf()).toEqual([`never_read ${INSTANCE}: HTTP 401 -`]);
+  const lease = await acquireLease(ledger.db, {
+    instanceId: INSTANCE,
+    runId: '00000000-0000-4000-8000-000000000009',
+    host: 'host',
+  });
+  await refreshAttention({ db: ledger.db, instanceId: INSTANCE, lease }, TODAY);
+  expect(await itemsOf()).toEqual([]);
+  await releaseLease(ledger.db, lease);
+  await expect(refreshAttention({ db: ledger.db, instanceId: INSTANCE, lease }, TODAY)).rejects.toThrow(
+    'taken over',
+  );
+});
+
+describe('an item', () => {
+  beforeEach(async () => {
+    await addOrg({ name: 'Calm' });
+    await refresh('2026-11-01');
+  });
+  const lack = (name: string) => addOrg({ name, payloads: (day) => (day === '2026-11-20' ? null : 10) });
+  const repair = (orgId: string) =>
+    ledger.asProgram(
+      sql`update losant_usage.coverage set standing = 'waived', reason = 'waived' where org_id = ${orgId}
+        and standing <> 'final'`,
+    );
+  const seen = async () =>
+    await ledger.list(sql`
+      select text, first_seen_on, last_seen_on, is_current, named_on from losant_usage.attention_items
+      where kind = 'missing' order by text`);
+  const phases = async (day: string) => {
+    const [instance] = await readAttention(ledger.reader.db, { instanceIds: [INSTANCE], day });
+    return (instance?.groups ?? []).filter(({ kind }) => kind === 'missing').map(({ phase }) => phase);
+  };
+
+  test('keeps its first day while it is seen', async () => {
+    await lack('Kestrel');
+    await refresh('2026-11-24');
+    await refresh('2026-11-25');
+    const [line] = await seen();
+    expect(line).toBe('Kestrel (payload_totals since 2026-11-20) 2026-11-24 2026-11-25 true -');
+  });
+
+  test.each([
+    ['2026-11-27', '2026-11-24'],
+    ['2026-11-28', '2026-11-28'],
+  ])(
+    'that was last seen on 24 November and is seen again on %s has been there since %s',
+    async (day, firstDay) => {
+      const orgId = await lack('Kestrel');
+      await refresh('2026-11-24');
+      await repair(orgId);
+      await refresh('2026-11-25');
+      expect((await seen())[0]).toContain('2026-11-24 2026-11-24 false');
+      await ledger.asProgram(
+        sql`update losant_usage.coverage set standing = 'missing' where org_id = ${orgId} and standing = 'waived'`,
+      );
+      await refresh(day);
+      expect((await seen())[0]).toContain(`${firstDay} ${day} true`);
+    },
+  );
+
+  test('is new until a digest has named it, and is named again on days 3, 7 and 14', async () => {
+    await lack('Kestrel');
+    await refresh('2026-11-01');
+    expect(await phases('2026-11-01')).toEqual(['new']);
+    expect(await phases('2026-11-20')).toEqual(['new']);
+    await ledger.asProgram(sql`update losant_usage.attention_items set named_on = '2026-11-01'`);
+    const days = eachDay({ from: '2026-11-01', to: '2026-11-30' });
+    const phasesByDay = await Promise.all(days.map(async (day) => [day, ...(await phases(day))] as const));
+    expect(phasesByDay.filter(([, phase]) => phase !== null)).toEqual([
+      ['2026-11-01', 'new'],
+      ['2026-11-04', 'reminder'],
+      ['2026-11-08', 'reminder'],
+      ['2026-11-15', 'reminder'],
+    ]);
+  });
+});
+
+test('at the first refresh nothing is new, and at the first after an instance was never read', async () => {
+  await refresh('2026-11-20');
+  await addOrg({ name: 'Kestrel', payloads: (day) => (day === '2026-11-20' ? null : 10) });
+  await refresh('2026-11-24');
+  const [instance] = await readAttention(ledger.reader.db, { instanceIds: [INSTANCE], day: '2026-11-24' });
+  expect(instance?.groups.length).toBeGreaterThan(0);
+  expect(instance?.groups.filter(({ phase }) => phase === 'new')).toEqual([]);
+  await addOrg({ name: 'Later', payloads: (day) => (day === '2026-11-20' ? null : 10) });
+  await refresh('2026-11-24');
+  const [later] = await readAttention(ledger.reader.db, { instanceIds: [INSTANCE], day: '2026-11-24' });
+  expect(later?.groups.filter(({ phase }) => phase === 'new').map(({ texts }) => texts)).toEqual([
+    ['Later (payload_totals since 2026-11-20)'],
+  ]);
+});
+
+test('an instance without a refresh is not known yet, and names are counted beyond three', async () => {
+  const read = async () => (await readAttention(ledger.reader.db, { instanceIds: [INSTANCE] }))[0];
+  expect(await read()).toMatchObject({ attentionAt: null, hasRunInProgress: false, groups: [] });
+  for (const name of ['A', 'B', 'C', 'D']) {
+    await addOrg({ name, payloads: (day) => (day === '2026-11-20' ? null : 10) });
+  }
+  await refresh();
+  expect(await read()).toMatchObject({ attentionAt: `${TODAY}T12:00:00.000Z` });
+  const group = (await read())?.groups.find(({ kind }) => kind === 'missing');
+  expect(group).toMatchObject({ items: 4, phase: null });
+  expect(group?.texts.map((text) => text[0])).toEqual(['A', 'B', 'C']);
+  expect(group?.subjects).toHaveLength(3);
+});

@@ -1,0 +1,36 @@
+import { sql } from 'kysely';
+import { addDays, eachDay } from '../../src/usage/day.ts';
+import { INSTANCE, type Ledger } from './ledger.ts';
+
+export interface PayloadOrg {
+  readonly name: string;
+  readonly instanceId?: string;
+  readonly createdOn?: string;
+  readonly limits?: object;
+  /** Payloads by day; null for a day that is missing. By default 10 since the first of the month before. */
+  readonly payloads?: (day: string) => number | null;
+}
+
+/** Adds an organization with final payloads through yesterday, and returns its ID. */
+export async function addPayloadOrg(ledger: Ledger, today: string, org: PayloadOrg): Promise<string> {
+  const { name, instanceId = INSTANCE, createdOn, limits = {}, payloads = () => 10 } = org;
+  const orgId = await ledger.createOrg({ createdOn: createdOn ?? '2025-01-01', instanceId });
+  const from = createdOn ?? `${addDays(today, -31).slice(0, 7)}-01`;
+  const days = { from, to: addDays(today, -1) };
+  await ledger.expectDays(days, ['payload_totals'], orgId);
+  const numbers = eachDay(days).map((day) => ({ day, quantity: payloads(day) }));
+  await ledger.asProgram(
+    sql`update losant_usage.tracks set last_day = null where org_id = ${orgId}`,
+    sql`update losant_usage.organizations set name = ${name}, limits = ${JSON.stringify(limits)}::text::jsonb
+      where org_id = ${orgId}`,
+    sql`update losant_usage.usage_days d set payload_billable_count = n.quantity, payload_all_count = n.quantity,
+        payload_all_bytes = n.quantity
+      from json_to_recordset(${JSON.stringify(numbers)}::text::json) as n (day date, quantity bigint)
+      where d.org_id = ${orgId} and d.usage_date = n.day`,
+    sql`update losant_usage.coverage c set standing = 'final', is_stored = true, is_reported = true, revision = 1,
+        first_loaded_at = now(), finalized_at = now(), last_read_at = now(), next_read_at = null, reason = null
+      from losant_usage.usage_days d where d.org_id = ${orgId} and d.payload_billable_count is not null
+        and c.org_id = d.org_id and c.usage_date = d.usage_date`,
+  );
+  return orgId;
+}

@@ -1,0 +1,83 @@
+import { sql } from 'kysely';
+import { expect, test } from 'vitest';
+import { createExpectedCells } from '../../src/ledger/expected.ts';
+import { addDays, type DayRange, eachDay } from '../../src/usage/day.ts';
+import { useDigests } from './digests.ts';
+
+const { ledger, messages, createTimer, addOrg } = useDigests();
+
+test('a week of digests: what is said each morning, and why nothing else is', async () => {
+  const usage: Readonly<Record<string, (day: string) => number | null>> = {
+    Calm: () => 10,
+    // Not stored on Wednesday; read again on Friday.
+    Kestrel: (day) => (day === '2026-11-25' && ledger.nowMs < Date.parse('2026-11-27T00:00Z') ? null : 10),
+    // No payloads since Tuesday: silent on Friday.
+    Cascade: (day) => (day >= '2026-11-24' ? 0 : 10),
+    // 230 before Tuesday, 10 a day, and 40 from Thursday on.
+    Ironbark: (day) => (day >= '2026-11-26' ? 40 : 10),
+    // Not stored since Tuesday.
+    Solent: (day) => (day >= '2026-11-24' ? null : 10),
+  };
+  for (const name of Object.keys(usage)) {
+    if (name !== 'Calm') await addOrg({ name, limits: name === 'Ironbark' ? { payload: 320 } : {} });
+  }
+  await createTimer({ notify: null }).check();
+  await ledger.asProgram(sql`update losant_usage.attention_items set named_on = first_seen_on - 1`);
+  const timer = createTimer();
+  const mornings: Record<string, string> = {};
+  for (const today of eachDay({ from: '2026-11-25', to: '2026-12-02' })) {
+    await ledger.setTime(`${today}T08:00:00.000Z`);
+    await readDays(usage, { from: '2026-11-24', to: addDays(today, -1) });
+    messages.length = 0;
+    await timer.check();
+    mornings[today] = messages.map((message) => message.replace(/\n2026-1[12] through.*/, '')).join();
+  }
+  expect(mornings).toEqual({
+    '2026-11-25': `Data of 1 organization is missing; 1 thing is new, 1 more goes on
+Data missing: Solent (payload_totals since 2026-11-24)`,
+    '2026-11-26': `Data of 2 organizations is missing; 1 thing is new, 2 more go on
+Data missing: Kestrel (payload_totals since 2026-11-25)`,
+    // Kestrel was read. The month has been ready since the 24th.
+    '2026-11-27': `Data of 1 organization is missing; 2 things are new, 2 more go on
+About to exceed a limit: Ironbark (payload on 2026-11-30)
+Silent for three days: Cascade (since 2026-11-24)
+Still: Month ready to close: 2026-10`,
+    '2026-11-28': `Data of 1 organization is missing; 1 thing is new, 3 more go on
+Limit exceeded: Ironbark (payload 103%)
+Still: Data missing: Solent (payload_totals since 2026-11-24)`,
+    // A Sunday on which nothing is new.
+    '2026-11-29': '',
+    '2026-11-30': `Data of 1 organization is missing; nothing is new, 4 more go on
+Still: Silent for three days: Cascade (since 2026-11-24)`,
+    '2026-12-01': `Data of 1 organization is missing; 1 thing is new, 4 more go on
+Month blocked: 2026-11 (missing; 1 affected)
+Still: Limit exceeded: Ironbark (payload 140%)
+Still: Month ready to close: 2026-10`,
+    // The limits of December. Ironbark was last at risk on the 27th.
+    '2026-12-02': `Data of 1 organization is missing; 1 thing is new, 4 more go on
+About to exceed a limit: Ironbark (payload on 2026-12-19)
+Still: Data missing: Solent (payload_totals since 2026-11-24)`,
+  });
+});
+
+/** Reads days of all organizations, as a run would. */
+async function readDays(
+  usage: Readonly<Record<string, (day: string) => number | null>>,
+  days: DayRange,
+): Promise<void> {
+  await createExpectedCells(ledger.writer());
+  const numbers = Object.entries(usage).flatMap(([name, payloads]) =>
+    eachDay(days).map((day) => ({ name, day, quantity: payloads(day) })),
+  );
+  await ledger.asProgram(
+    sql`update losant_usage.usage_days d set payload_billable_count = n.quantity, payload_all_count = n.quantity,
+        payload_all_bytes = n.quantity
+      from json_to_recordset(${JSON.stringify(numbers)}::text::json) as n (name text, day date, quantity bigint)
+      join losant_usage.organizations o on o.name = n.name
+      where d.org_id = o.org_id and d.usage_date = n.day`,
+    sql`update losant_usage.coverage c set standing = 'final', is_stored = true, is_reported = true, revision = 1,
+        first_loaded_at = now(), finalized_at = now(), last_read_at = now(), next_read_at = null, reason = null
+      from losant_usage.usage_days d where d.payload_billable_count is not null
+        and c.org_id = d.org_id and c.usage_date = d.usage_date`,
+  );
+}

@@ -1,0 +1,293 @@
+/** The timer of the digest. */
+import { randomUUID } from 'node:crypto';
+import { sql } from 'kysely';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { acquireLease, releaseLease } from '../../src/ledger/lease.ts';
+import { INSTANCE } from '../ledger/ledger.ts';
+import { asOwner } from '../support/databases.ts';
+import { jsonOf, runProgram } from '../support/program.ts';
+import { OTHER, SECRET, TODAY, useDigests } from './digests.ts';
+
+const { ledger, messages, receiver, createTimer, addOrg } = useDigests();
+
+const lack = (name: string, instanceId = INSTANCE) =>
+  addOrg({ name, instanceId, payloads: (day) => (day === '2026-11-20' ? null : 10) });
+/** Reads yesterday again, so that it is not missing as a whole. */
+const readYesterday = () => ledger.asProgram(sql`update losant_usage.tracks set last_day = '2026-11-23'`);
+const digests = async () =>
+  await ledger.list(sql`select i.name, d.day, d.outcome, d.error from losant_usage.digests d
+    join losant_usage.instances i on i.instance_id = d.instance_id order by d.day, i.name`);
+
+test('a digest is sent at its time, once a day, and says what is new', async () => {
+  const timer = createTimer({ at: '10:30 Europe/Berlin' });
+  await lack('Kestrel');
+  await timer.check(`${TODAY}T09:29:59.000Z`);
+  expect(messages).toEqual([]);
+  await timer.check(`${TODAY}T09:30:00.000Z`);
+  await timer.checkFor(3);
+  expect(messages).toHaveLength(1);
+  expect(messages[0]?.split('\n').slice(0, 3)).toEqual([
+    expect.stringMatching(/^Data of 1 organization is missing; \d things? (is|are) new/),
+    'Data missing: Kestrel (payload_totals since 2026-11-20)',
+    expect.any(String),
+  ]);
+  expect(await digests()).toEqual([`Main ${TODAY} sent -`]);
+});
+
+test('what was named is not new the next day, and if nothing is new there is no message', async () => {
+  await lack('Kestrel');
+  await readYesterday();
+  const timer = createTimer();
+  await timer.check();
+  await timer.check('2026-11-25T08:00:00.000Z');
+  expect(messages).toHaveLength(1);
+  expect(await digests()).toEqual([`Main ${TODAY} sent -`, 'Main 2026-11-25 nothing_new -']);
+});
+
+test('if yesterday was not read, that is the message of each day', async () => {
+  await lack('Kestrel');
+  await ledger.asProgram(sql`update losant_usage.instances set last_error = 'HTTP 502'`);
+  const timer = createTimer();
+  for (const day of ['2026-11-25', '2026-11-26']) await timer.check(`${day}T08:00:00.000Z`);
+  expect(messages).toEqual([
+    'Yesterday was not read: 2026-11-24: HTTP 502',
+    'Yesterday was not read: 2026-11-25: HTTP 502',
+  ]);
+});
+
+describe('a receiver', () => {
+  beforeEach(() => lack('Kestrel'));
+
+  test.each([408, 429, 500, 503])('that responds with %i is tried again after a minute', async (status) => {
+    receiver.respond = (response, number) => response.writeHead(number < 3 ? status : 204).end();
+    const timer = createTimer();
+    await timer.check();
+    expect(await digests()).toEqual([`Main ${TODAY} - HTTP ${status}`]);
+    await timer.check(`${TODAY}T09:00:30.000Z`);
+    expect(messages).toHaveLength(1);
+    await timer.checkFor(4);
+    expect(messages).toHaveLength(3);
+    expect(new Set(messages).size).toBe(1);
+    expect(await digests()).toEqual([`Main ${TODAY} sent -`]);
+  });
+
+  test('that fails is tried for an hour, and the next day says what was new then', async () => {
+    receiver.respond = (response) => response.writeHead(503).end();
+    const timer = createTimer();
+    await timer.check();
+    await timer.checkFor(70);
+    expect(messages).toHaveLength(61);
+    expect(await digests()).toEqual([`Main ${TODAY} failed HTTP 503`]);
+    receiver.respond = (response) => response.end();
+    await readYesterday();
+    await timer.check('2026-11-25T08:00:00.000Z');
+    expect(messages.at(-1)).toContain('Data missing: Kestrel');
+  });
+
+  test.each([400, 404, 410])('that responds with %i ends the day', async (status) => {
+    receiver.respond = (response) => response.writeHead(status).end();
+    const timer = createTimer();
+    await timer.check();
+    await timer.checkFor(5);
+    expect(messages).toHaveLength(1);
+    expect(await digests()).toEqual([`Main ${TODAY} rejected HTTP ${status}`]);
+  });
+
+  test('that is not there, closes the connection or does not respond is tried again', async () => {
+    receiver.respond = (response, number) => {
+      if (number === 1) response.destroy();
+      else if (number > 2) response.end();
+    };
+    const timer = createTimer();
+    await timer.check();
+    expect(await digests()).toEqual([`Main ${TODAY} - no connection`]);
+    await timer.checkFor(1);
+    expect(await digests()).toEqual([`Main ${TODAY} - timeout`]);
+    await timer.checkFor(1);
+    expect(await digests()).toEqual([`Main ${TODAY} sent -`]);
+    expect(JSON.stringify(timer.logged)).not.toContain(SECRET);
+    expect(timer.logged.map(({ msg }) => msg)).toEqual([
+      'digest not delivered',
+      'digest not delivered',
+      'digest sent',
+    ]);
+  });
+
+  test('gets no second message because the first could not be recorded', async () => {
+    await asOwner(
+      ledger.url,
+      'alter table losant_usage.digests add constraint blocked check (outcome is null) not valid',
+    );
+    const timer = createTimer();
+    await timer.check();
+    await timer.checkFor(2);
+    expect(timer.logged.map(({ msg }) => msg)).toEqual(['could not handle the digest; trying again']);
+    await asOwner(ledger.url, 'alter table losant_usage.digests drop constraint blocked');
+    await timer.checkFor(1);
+    expect(messages).toHaveLength(1);
+    expect(await digests()).toEqual([`Main ${TODAY} sent -`]);
+  });
+});
+
+describe('several workers', () => {
+  beforeEach(async () => {
+    await lack('Kestrel');
+    await lack('Polaris', OTHER);
+  });
+  const both = { instanceIds: [INSTANCE, OTHER] };
+
+  test('send each instance once, in one message', async () => {
+    const timers = [createTimer(both), createTimer(both), createTimer(both)];
+    await Promise.all(timers.map((timer) => timer.check()));
+    for (const timer of timers) await timer.checkFor(2);
+    expect(messages).toHaveLength(1);
+    expect(messages[0]).toContain('Data missing: Main: Kestrel');
+    expect(await digests()).toEqual([`East ${TODAY} sent -`, `Main ${TODAY} sent -`]);
+  });
+
+  test('send what another one has not claimed', async () => {
+    await createTimer().check();
+    await createTimer(both).check();
+    expect(messages).toHaveLength(2);
+    expect(messages[0]).toContain('Kestrel');
+    expect(messages[1]).not.toContain('Kestrel');
+    expect(await digests()).toEqual([`East ${TODAY} sent -`, `Main ${TODAY} sent -`]);
+  });
+
+  test('take over from one that has died once its claim has expired', async () => {
+    receiver.respond = (response, number) => response.writeHead(number === 1 ? 503 : 200).end();
+    await createTimer().check();
+    const second = createTimer();
+    await second.checkFor(2);
+    expect(messages).toHaveLength(1);
+    await second.checkFor(1);
+    expect(messages).toHaveLength(2);
+    expect(await digests()).toEqual([`Main ${TODAY} sent -`]);
+  });
+});
+
+test('after a restart on the same day the digest is sent if it was not, and only then', async () => {
+  await lack('Kestrel');
+  await createTimer().check(`${TODAY}T15:00:00.000Z`);
+  await createTimer().check(`${TODAY}T16:00:00.000Z`);
+  expect(messages).toHaveLength(1);
+});
+
+test('after a missed night the next digest says what became new, and nothing twice', async () => {
+  await lack('Kestrel');
+  await readYesterday();
+  await createTimer().check();
+  await lack('Polaris');
+  await readYesterday();
+  await createTimer({ notify: null }).check('2026-11-25T08:00:00.000Z');
+  await createTimer().check('2026-11-26T08:00:00.000Z');
+  expect(messages).toHaveLength(2);
+  expect(messages[1]).toContain('Data missing: Polaris (payload_totals since 2026-11-20)\n');
+});
+
+test('a digest waits for a run of this or another process, for an hour at most', async () => {
+  await lack('Kestrel');
+  let isLoading = true;
+  const timer = createTimer({ isLoading: () => isLoading });
+  await timer.check();
+  isLoading = false;
+  const lease = await acquireLease(ledger.db, {
+    instanceId: INSTANCE,
+    runId: randomUUID(),
+    host: 'elsewhere',
+  });
+  await ledger.asProgram(sql`update losant_usage.leases set expires_at = now() + interval '1 day'`);
+  await timer.checkFor(59);
+  expect(messages).toEqual([]);
+  await timer.checkFor(1);
+  // The other process has not refreshed, so the table is that of the morning.
+  expect(messages).toEqual([]);
+  expect(await digests()).toEqual([`Main ${TODAY} nothing_new -`]);
+  await releaseLease(ledger.db, lease);
+});
+
+test('a run that ends in time is in the digest', async () => {
+  const lease = await acquireLease(ledger.db, {
+    instanceId: INSTANCE,
+    runId: randomUUID(),
+    host: 'elsewhere',
+  });
+  const timer = createTimer();
+  await ledger.asProgram(sql`update losant_usage.leases set expires_at = now() + interval '1 day'`);
+  await timer.check();
+  await lack('Kestrel');
+  await releaseLease(ledger.db, lease);
+  await timer.checkFor(1);
+  expect(messages[0]).toContain('Data missing: Kestrel');
+});
+
+test('during the first run of an instance, its digest comes an hour later and says so', async () => {
+  const timer = createTimer({ instanceIds: [OTHER] });
+  const lease = await acquireLease(ledger.db, { instanceId: OTHER, runId: randomUUID(), host: 'elsewhere' });
+  await ledger.asProgram(
+    sql`update losant_usage.instances set attention_at = null where instance_id = ${OTHER}`,
+    sql`update losant_usage.leases set expires_at = now() + interval '1 day'`,
+  );
+  await timer.check();
+  await timer.checkFor(59);
+  expect(messages).toEqual([]);
+  await timer.checkFor(1);
+  expect(messages).toEqual(['It is still being read for the first time']);
+  await releaseLease(ledger.db, lease);
+});
+
+test('a time that a change of clocks skips is the next instant that exists', async () => {
+  await ledger.setTime('2026-03-29T00:30:00.000Z');
+  const timer = createTimer({ at: '02:30 Europe/Berlin' });
+  await timer.check('2026-03-29T00:59:59.000Z');
+  expect(await digests()).toEqual([]);
+  await timer.check('2026-03-29T01:00:00.000Z');
+  expect(await digests()).toEqual(['Main 2026-03-29 nothing_new -']);
+});
+
+test('a refresh that fails does not hold up the digest', async () => {
+  await lack('Kestrel');
+  await createTimer({ notify: null }).check();
+  await asOwner(
+    ledger.url,
+    'alter table losant_usage.instances add constraint blocked check (attention_at is null) not valid',
+  );
+  const timer = createTimer();
+  await timer.checkFor(1);
+  await asOwner(ledger.url, 'alter table losant_usage.instances drop constraint blocked');
+  expect(messages[0]).toContain('Data missing: Kestrel');
+  expect(timer.logged.map(({ msg }) => msg)).toEqual([
+    'could not refresh what needs attention',
+    'digest sent',
+  ]);
+});
+
+test('without a receiver the table is refreshed once a day, and nothing is sent', async () => {
+  const readAge = async () =>
+    await ledger.list(sql`select attention_at from losant_usage.instances where instance_id = ${INSTANCE}`);
+  const timer = createTimer({ notify: null });
+  await timer.check('2026-11-25T08:00:00.000Z');
+  await timer.checkFor(5);
+  expect(await readAge()).toEqual(['2026-11-25T08:00:00.000Z']);
+  expect([messages, await digests()]).toEqual([[], []]);
+});
+
+test('the command digest prints the same and writes nothing, and status shows the outcome', async () => {
+  await lack('Kestrel');
+  await createTimer().check();
+  const env = { DATABASE_URL: ledger.url, LOSANT_INSTANCE_ID: INSTANCE };
+  const io = { hostNow: () => ledger.nowMs };
+  const before = await ledger.list(sql`select * from losant_usage.attention_items order by kind, subject`);
+  const printed = await runProgram(['digest'], env, io);
+  expect(printed.stdout).toContain(messages[0]);
+  expect(printed.stdout).toContain(`Instance ${INSTANCE}: as of ${TODAY} 09:00 UTC.`);
+  const document = jsonOf<{ day: string; isDue: boolean }>(await runProgram(['digest', '--json'], env, io));
+  expect(document).toMatchObject({ day: TODAY, isDue: true });
+  expect(await ledger.list(sql`select * from losant_usage.attention_items order by kind, subject`)).toEqual(
+    before,
+  );
+  const status = await runProgram(['status'], env, io);
+  expect(status.stdout).toContain(`needs attention (as of ${TODAY} 09:00 UTC):`);
+  expect(status.stdout).toContain('Kestrel (payload_totals since 2026-11-20)');
+  expect(status.stdout).toContain(`digest of ${TODAY}: sent`);
+});
