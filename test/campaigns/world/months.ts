@@ -10,7 +10,7 @@ export function checkMonths(ledger: Ledger): string[] {
     const { instanceId, firstDay, causes } = month;
     return state === month.state
       ? []
-      : [`${firstDay.slice(0, 7)} of ${instanceId} is ${month.state} (${causes}), but must be ${state}`];
+      : [`${firstDay.slice(0, 7)} of ${instanceId} is ${month.state} (${causes?.join()}), but must be ${state}`];
   });
 }
 
