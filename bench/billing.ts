@@ -16,7 +16,7 @@ export async function billing({ postgres, sizes, settings, report }: Bench): Pro
   const folder = mkdtempSync(join(tmpdir(), 'losant-usage-packs-'));
   try {
     await withDatabase(postgres, async (databaseUrl) => {
-      await fillDatabase(databaseUrl, { orgs, days: DAYS });
+      await fillDatabase(databaseUrl, { orgs, days: DAYS, unreported: 2 });
       const [row] = await query<{ month: string }>(
         databaseUrl,
         `select to_char(now() at time zone 'UTC' - interval '2 months', 'YYYY-MM') as month`,

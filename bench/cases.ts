@@ -3,6 +3,8 @@ import { daysAgo } from '../test/support/days.ts';
 import type { OwnPostgres } from '../test/support/own-postgres.ts';
 import type { Task } from './contenders/day.ts';
 import {
+  addLogin,
+  LAUNCHER,
   type Measured,
   type ProgramSettings,
   query,
@@ -39,6 +41,29 @@ export interface Bench {
   readonly settings: ProgramSettings;
   /** Prints a table and adds it to the file of figures. */
   readonly report: (title: string, rows: readonly Row[]) => void;
+}
+
+const START_FIGURES = ['wallMs', 'cpuMs', 'peakRssBytes'] as const;
+
+/** The rounds of a command that takes a moment. */
+const START_ROUNDS = 9;
+
+/** Measures how long a command takes that does next to nothing. */
+export async function start({ postgres, settings, report }: Bench): Promise<void> {
+  await withDatabase(postgres, async (databaseUrl) => {
+    const env = { DATABASE_URL: addLogin(['status'], databaseUrl) };
+    const rows = [];
+    for (const args of [
+      ['run', '--help'],
+      ['status', '--json'],
+    ]) {
+      const runs = [];
+      for (let round = 0; round < START_ROUNDS; round += 1)
+        runs.push(await runMeasured(LAUNCHER, args, { env, nodeFlags: settings.nodeFlags }));
+      rows.push({ command: args.join(' '), ...medianOf(runs, START_FIGURES) });
+    }
+    report(`start: medians of ${START_ROUNDS}`, rows);
+  });
 }
 
 const REQUESTS_PER_ORG = 6;

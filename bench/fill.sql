@@ -1,6 +1,6 @@
 -- Fills a database with months of data: every cell was read and is final, except for the last three days, a few failed
--- days, and one stream that Losant omits for some organizations. Sent as one script with :orgs and :days replaced, by a
--- superuser, because it bypasses the triggers.
+-- days, and one stream that Losant omits for :unreported organizations in a hundred. Sent as one script with the words
+-- after colons replaced, by a superuser, because it bypasses the triggers.
 set session_replication_role = replica;
 set synchronous_commit = off;
 set maintenance_work_mem = '512MB';
@@ -34,8 +34,8 @@ insert into losant_usage.usage_days (usage_date, org_id, standing, is_waiting, i
   notebook_completed, notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count, payload_all_count,
   payload_all_bytes, payload_source_count, payload_sources)
 select day.usage_date, o.org_id, case when day.age > 3 then 'final' else 'stored' end::losant_usage.standing, false,
-  -- One organization in fifty has no notebooks: Losant omits its days.
-  true, o.position % 50 <> 0, n % 5, n % 3, 100 + n % 1000, n % 60, n % 9, n % 2, n % 3, n % 2,
+  -- Losant omits the notebooks of an organization that has none.
+  true, o.position % 100 >= :unreported, n % 5, n % 3, 100 + n % 1000, n % 60, n % 9, n % 2, n % 3, n % 2,
   n * 17 % 1000000, n * 19 % 1200000, n * 19 % 1200000 * 300, n * 19 % 1200000,
   jsonb_build_object('deviceState', jsonb_build_object('device.mqtt', n * 19 % 1200000 - n * 19 % 1200000 / 3 * 2),
     'timer', jsonb_build_object('timer.flow', n * 19 % 1200000 / 3),
@@ -57,8 +57,9 @@ insert into losant_usage.coverage (usage_date, stream, org_id, standing, is_stor
 select day.usage_date, s.stream, o.org_id,
   case when f.org_id is not null then 'missing' when day.age > 3 then 'final' else 'stored' end::losant_usage.standing,
   f.org_id is null,
-  f.org_id is null and (s.stream <> 'notebook_minutes' or o.n % 50 <> 0),
-  case when s.stream = 'notebook_minutes' and o.n % 50 = 0 and f.org_id is null then least(3, day.age) else 0 end,
+  f.org_id is null and (s.stream <> 'notebook_minutes' or o.n % 100 >= :unreported),
+  case when s.stream = 'notebook_minutes' and o.n % 100 < :unreported and f.org_id is null then least(3, day.age)
+    else 0 end,
   (f.org_id is null)::integer,
   case when f.org_id is null then day.read_at end,
   case when f.org_id is not null then now() + interval '1 hour'
@@ -80,6 +81,10 @@ join losant_usage.streams s on s.stream <> 'payload_hours'
 cross join (select org_id, row_number() over (order by org_id) as n from losant_usage.organizations) as o
 left join failed_days f on f.usage_date = day.usage_date and f.org_id = o.org_id
 order by 1, 3, 2;
+
+-- Each row is written again once, when it is read at the next checkpoint: tables have the size that loads leave.
+update losant_usage.usage_days set is_waiting = false;
+update losant_usage.coverage set omissions = omissions;
 
 -- One cell in a hundred of one stream was restated when it became final.
 insert into losant_usage.revisions (stream, org_id, usage_date, revision, old, new, changed_at, was_final, run_id)

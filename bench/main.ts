@@ -2,18 +2,19 @@
  * `npm run bench`: the cost of the program compared with other ways to load the same numbers, and of questions to a full
  * database. Program, simulator and Postgres are separate processes.
  */
-import { mkdtempSync } from 'node:fs';
+import { globSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { OwnPostgres } from '../test/support/own-postgres.ts';
 import { billing } from './billing.ts';
-import { type Bench, backfill, daily, idle, type Sizes } from './cases.ts';
-import { createTemplate } from './processes.ts';
+import { type Bench, backfill, daily, idle, type Sizes, start } from './cases.ts';
+import { createTemplate, query } from './processes.ts';
 import { createReport } from './report.ts';
 import { views } from './views.ts';
 
 const CASES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
+  start,
   daily,
   backfill,
   idle,
@@ -48,6 +49,7 @@ const HELP = `npm run bench -- [options]
   --orgs N        organizations in every case
   --days N        days of history
   --node-flags    Node flags of the measured program, such as '--node-flags=--cpu-prof'
+  --publish       also write the tables into docs/performance.md
   --out           JSON file for the figures (bench-results.json)`;
 
 const { values } = parseArgs({
@@ -57,6 +59,7 @@ const { values } = parseArgs({
     orgs: { type: 'string' },
     days: { type: 'string' },
     'node-flags': { type: 'string', default: '' },
+    publish: { type: 'boolean', default: false },
     out: { type: 'string', default: 'bench-results.json' },
     help: { type: 'boolean', default: false },
   },
@@ -70,17 +73,40 @@ async function bench(names: readonly string[]): Promise<void> {
   if (unknown !== undefined) throw new Error(`--only ${unknown} is not a case\n${HELP}`);
   // Commits wait for the disk, as in production.
   const folder = mkdtempSync(join(tmpdir(), 'losant-usage-bench-'));
-  const postgres = await OwnPostgres.start(folder, { settings: ['max_wal_size=4GB'] });
+  const binaries = findDebianBinaries();
+  const postgres = await OwnPostgres.start(folder, {
+    settings: ['max_wal_size=4GB'],
+    ...(binaries === undefined ? {} : { binaries }),
+  });
   try {
     await createTemplate(postgres);
+    const [server] = await query<{ name: string }>(
+      postgres.url,
+      `select format('Postgres %s, %s', split_part(current_setting('server_version'), ' ', 1),
+        case when pg_jit_available() then 'with JIT' else 'without a JIT compiler' end) as name`,
+    );
+    console.log(`${server?.name}; the program as it is installed`);
     const sizes = readSizes();
     const nodeFlags = values['node-flags'].split(' ').filter((flag) => flag !== '');
     const settings = { concurrency: 32, nodeFlags };
-    const report = createReport(values.out, { sizes, settings });
+    const report = createReport(values.out, {
+      isPublished: values.publish,
+      server: server?.name ?? '',
+      sizes,
+      settings,
+    });
     for (const name of names) await runCase(name, { postgres, sizes, settings, report });
   } finally {
     await postgres.stop();
   }
+}
+
+/** Returns the oldest Postgres of Debian that is installed, because its package has the JIT compiler; or undefined. */
+function findDebianBinaries(): string | undefined {
+  const folders = globSync('/usr/lib/postgresql/*/bin/postgres').map((path) => dirname(path));
+  return folders.toSorted(
+    (a, b) => Number.parseInt(basename(dirname(a)), 10) - Number.parseInt(basename(dirname(b)), 10),
+  )[0];
 }
 
 function readSizes(): Sizes {

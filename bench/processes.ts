@@ -1,7 +1,9 @@
 /** The processes of the bench: measured scripts, the simulator, and Postgres with its default settings. */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
@@ -19,7 +21,20 @@ export interface Measured<T> extends Usage {
 }
 
 const CHECKOUT = fileURLToPath(new URL('..', import.meta.url));
-export const LAUNCHER = 'bin/losant-usage.js';
+
+/** The launcher of the program as it is installed: with the bundle, and without its sources. */
+export const LAUNCHER = installProgram();
+
+function installProgram(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'losant-usage-installed-'));
+  process.once('exit', () => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+  execFileSync('npm', ['run', 'build', '--silent'], { cwd: CHECKOUT });
+  for (const name of ['bin', 'dist', 'migrations', 'pack-checks', 'package.json'])
+    cpSync(join(CHECKOUT, name), join(folder, name), { recursive: true });
+  return join(folder, 'bin/losant-usage.js');
+}
 
 /** A process that has not ended by then counts as hanging. */
 const PROCESS_TIMEOUT_MS = 30 * 60_000;
@@ -48,7 +63,8 @@ export async function runMeasured<T>(
   const [stdout = '', stderr = '', usage = ''] = await Promise.all(outputs);
   if (code !== 0) throw new Error(`${script} ${args.join(' ')} ended with ${code}\n${stdout}\n${stderr}`);
   const wallMs = performance.now() - startedAt;
-  return { wallMs, ...(JSON.parse(usage) as Usage), document: JSON.parse(stdout) as T };
+  const document = (args.includes('--help') ? null : JSON.parse(stdout)) as T;
+  return { wallMs, ...(JSON.parse(usage) as Usage), document };
 }
 
 export interface SimulatorProcess {

@@ -1,6 +1,6 @@
 /**
- * The floor under any loader: requests with plain undici dispatch, whose bodies are only parsed, and one statement per
- * table at the end, into a table with the program's indexes and one for sources. Argument: a Task as JSON.
+ * The floor under any loader: requests with plain undici dispatch, whose bodies are only parsed, and batches that are
+ * stored meanwhile, into a table with the program's indexes and one for sources. Argument: a Task as JSON.
  */
 import pg from 'pg';
 import { Pool } from 'undici';
@@ -26,9 +26,8 @@ function get(path: string): Promise<unknown> {
   return promise;
 }
 
-const days: OrgDay[] = [];
-const requests = await readDays(task.concurrency, get, (day) => void days.push(day));
-await http.close();
+const BATCH_ORGS = 400;
+
 const client = new pg.Client({ connectionString: task.databaseUrl });
 await client.connect();
 await client.query(`
@@ -36,6 +35,18 @@ await client.query(`
     including defaults including generated including indexes);
   create table payload_sources (usage_date date not null, org_id text collate "C" not null,
     payload_type text collate "C" not null, source text collate "C" not null, count bigint not null, primary key (usage_date, org_id, payload_type, source))`);
-await storeDays(client, days);
+let batch: OrgDay[] = [];
+let stored = Promise.resolve();
+const storeBatch = () => {
+  const days = batch;
+  batch = [];
+  stored = stored.then(() => storeDays(client, days));
+};
+const requests = await readDays(task.concurrency, get, (day) => {
+  batch.push(day);
+  if (batch.length === BATCH_ORGS) storeBatch();
+});
+storeBatch();
+await Promise.all([stored, http.close()]);
 await client.end();
 process.stdout.write(JSON.stringify({ requests }));

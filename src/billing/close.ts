@@ -38,7 +38,7 @@ export interface CloseRequest {
   readonly takeLines?: ((lines: readonly StatementLine[]) => Promise<void>) | undefined;
 }
 
-export interface CloseOutcome extends ClosePreview {
+export interface CloseOutcome extends Facts, Lines {
   /**
    * `refused`: blocked; nothing was stored, and the lines are what would be billed. `unchanged`: nothing differs
    * from the statements. `unsettled`: something differs, but is not settled yet. A dry run is `closed` without a
@@ -60,12 +60,12 @@ export async function closeMonth(
 ): Promise<CloseOutcome> {
   const work = (trx: Kysely<Schema>) => createStatement(trx, instance, request);
   try {
-    const { document, draft } = await retryTransaction(() => db.transaction().execute(work));
-    if (document === null) return draft;
+    const { document, outcome } = await retryTransaction(() => db.transaction().execute(work));
+    if (document === null) return outcome;
     // After the commit, because taking the lines may last as long as somebody reads them.
     return await db.transaction().execute(async (trx) => {
       await fixIsolation(trx);
-      return await readClosed(trx, document, request);
+      return { ...outcome, ...(await readStored(trx, document, request)) };
     });
   } catch (error) {
     const refusal = readClosingRefusal(error);
@@ -84,24 +84,22 @@ async function createStatement(trx: Kysely<Schema>, instance: BilledInstance, re
   await fixIsolation(trx);
   // A dry run takes no lock, so it may see a part of a load in progress.
   const document = request.isDryRun ? null : await beginStatement(trx, instance.instanceId, request);
-  if (document === null) return { document, draft: await readDraft(trx, instance, request) };
+  if (document === null) return { document, outcome: await readDraft(trx, instance, request) };
   await createPack(trx, document, request);
-  return { document, draft: null };
+  const facts = await readFacts(trx, document, {
+    ...request,
+    blockersHash: request.acceptance?.blockersHash ?? null,
+  });
+  return { document, outcome: { kind: 'closed' as const, ...facts } };
 }
 
-/** Reads the statement that was stored. */
-async function readClosed(
-  trx: Kysely<Schema>,
-  { id, instanceId }: StatementDocument,
-  request: CloseRequest,
-): Promise<CloseOutcome> {
+/** Reads the statement that was stored, and its lines. */
+async function readStored(trx: Kysely<Schema>, { id, instanceId }: StatementDocument, request: CloseRequest) {
   const statements = await readStatements(trx, { month: request.month, instanceIds: [instanceId] });
   const lines = sql<Line>`(select * from losant_usage.statement_lines where statement_id = ${id}::uuid)`;
-  const blockersHash = request.acceptance?.blockersHash ?? null;
   return {
-    kind: 'closed',
     statement: statements.find(({ statementId }) => statementId === id) ?? null,
-    ...(await readClosePreview(trx, { instanceId, request, blockersHash, lines })),
+    ...(await readLines(trx, lines, request)),
   };
 }
 
@@ -135,7 +133,8 @@ async function readDraft(
     ${acceptance?.blockersHash ?? null}, clock_timestamp())`;
   const { blockersHash } = await trx.selectNoFrom(hash.as('blockersHash')).executeTakeFirstOrThrow();
   const lines = sql<Line>`losant_usage.statement_draft(${instanceId}, ${firstDay}, ${isAdjustment})`;
-  const preview = await readClosePreview(trx, { instanceId, request, blockersHash, lines });
+  const facts = await readFacts(trx, instance, { month, blockersHash });
+  const preview = { ...facts, ...(await readLines(trx, lines, request)) };
   const draft = { ...preview, statement: null };
   if (blockersHash !== null && acceptance === null) return { kind: 'refused', ...draft };
   if (preview.lineCount > 0) return { kind: 'closed', ...draft };
@@ -177,21 +176,15 @@ const PAGE_LINES = 1_000;
 
 type Line = Schema['statement_lines'];
 
-type ClosePreview = Awaited<ReturnType<typeof readClosePreview>>;
+type Facts = Awaited<ReturnType<typeof readFacts>>;
+type Lines = Awaited<ReturnType<typeof readLines>>;
 
-interface PreviewRequest {
-  readonly instanceId: string;
-  readonly request: CloseRequest;
-  readonly blockersHash: string | null;
-  readonly lines: RawBuilder<Line>;
-}
-
-/** Reads a preview of the month: sums and first lines of `lines`, blockers, their hash, and the reconciliation. */
-async function readClosePreview(
+/** Reads what is known of a month, except its lines: the reconciliation, the blockers and their hash. */
+async function readFacts(
   trx: Kysely<Schema>,
-  { instanceId, request, blockersHash, lines }: PreviewRequest,
+  { instanceId }: Pick<BilledInstance, 'instanceId'>,
+  { month, blockersHash }: { readonly month: Month; readonly blockersHash: string | null },
 ) {
-  const { month } = request;
   const reconciliationRows = sql<
     StatementDocument['reconciliation'][number]
   >`losant_usage.month_reconciliation(${instanceId},
@@ -202,7 +195,7 @@ async function readClosePreview(
     .orderBy(sql`stream, compared_with, outcome, reason`)
     .execute();
   const blockers = blockersHash === null ? [] : await readBlockers(trx, { month, instanceId });
-  return { ...(await readLines(trx, lines, request)), reconciliation, blockers, blockersHash };
+  return { reconciliation, blockers, blockersHash };
 }
 
 /** Passes all lines on, by organization; returns the first of them, their number, and the sums by metric. */

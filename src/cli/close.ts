@@ -81,15 +81,18 @@ async function listMonths(
     db,
     instances.map(({ instanceId }) => instanceId),
   );
-  const rows = months.map((state) => [state.instanceId, state.month, state.state, ...describeMonth(state)]);
+  const rows = months.map((state) => {
+    const scope = instances.length === 1 ? '' : ` --instance ${state.instanceId}`;
+    const command = `losant-usage close --month ${state.month}${scope}`;
+    return [state.instanceId, state.month, state.state, ...describeMonth(state, command)];
+  });
   const head = ['instance', 'month', 'state', 'reason', 'next command'];
   return { document: { months }, lines: formatTable({ head, rows }) };
 }
 
-/** Returns why a month has its state, and the next command. */
-function describeMonth(month: MonthState): [string, string] {
+/** Returns why a month has its state, and the next command, which begins with `command`. */
+function describeMonth(month: MonthState, command: string): [string, string] {
   const { state, orgsBlocked, orgsToAdjust, linesToAdjust, linesUnsettled, statements, closedAt } = month;
-  const command = `losant-usage close --month ${month.month}`;
   const causes = (month.causes ?? []).join(', ').replaceAll('_', ' ');
   switch (state) {
     case 'in_progress':
@@ -219,12 +222,15 @@ function renderOutcome(instance: BilledInstance, outcome: CloseOutcome, options:
   ];
   if (lineCount > 0) lines.push(...renderStatement(outcome, month));
   if (blockers.length > 0) lines.push('', ...renderBlockers(blockers), '');
+  // Without --instance the command would close the month of every other one too.
+  const scope = `--month ${month} --instance ${instance.instanceId}${adjust ? ' --adjust' : ''}`;
   if (kind === 'refused') {
     lines.push('To accept exactly these blockers and quantities (recorded):');
-    // The hash is of this instance, and without --instance the command would close every other one too.
-    const scope = `--month ${month} --instance ${instance.instanceId}${adjust ? ' --adjust' : ''}`;
     lines.push(`  losant-usage close ${scope} --accept-blockers ${blockersHash} --reason TEXT`);
   } else if (blockers.length > 0) lines.push(`Closed despite these blockers: ${options.reason}`);
+  else if (kind === 'closed' && statement === null) {
+    lines.push('', `To ${adjust ? 'adjust' : 'close'} it: losant-usage close ${scope}`);
+  }
   if (statement !== null) {
     const { number, statementId, manifestSha256 } = statement;
     lines.push('', `Statement ${number}, ${statementId}, manifest SHA-256 ${manifestSha256}.`);

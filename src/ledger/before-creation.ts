@@ -7,18 +7,18 @@ import { CLOCK } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { BEFORE_CREATION } from '../usage/cell.ts';
 import { updateCells } from './coverage.ts';
-import { TRANSACTION_CELLS } from './lease.ts';
 import type { RunLedger } from './load.ts';
 
 type Run = Pick<RunLedger, 'instanceId' | 'runId'>;
 
-/** Waives cells before the creation date of their organization that are not stored, and returns their number. */
+/** Waives at most `limit` unstored cells before the creation date of their organization. Returns their number. */
 export async function waiveCellsBeforeCreation(
   trx: Kysely<Schema>,
   { instanceId, runId }: Run,
+  limit: number,
 ): Promise<number> {
   const cells = updateCells({
-    limit: TRANSACTION_CELLS,
+    limit,
     set: sql`next_read_at = null, standing = 'waived', reason = ${BEFORE_CREATION},
       detail = 'the organization was created later'`,
     where: sql`o.instance_id = ${instanceId} and c.usage_date < o.created_on and not c.is_stored
@@ -39,10 +39,10 @@ export async function waiveCellsBeforeCreation(
 export async function liftWaiversBeforeCreation(
   trx: Kysely<Schema>,
   { instanceId, runId }: Run,
-  set: RawBuilder<unknown>,
+  { set, limit }: { readonly set: RawBuilder<unknown>; readonly limit: number },
 ): Promise<number> {
   const cells = updateCells({
-    limit: TRANSACTION_CELLS,
+    limit,
     set,
     where: sql`o.instance_id = ${instanceId} and o.deleted_on is null and c.usage_date >= o.created_on
       and c.standing = 'waived' and (c.usage_date, c.org_id, c.stream) in (

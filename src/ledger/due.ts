@@ -40,9 +40,8 @@ export interface DueCursor {
   readonly startMs: number | null;
 }
 
-/** Few enough for the slices of a page to fit in a few megabytes. Ten years of an organization are fewer cells. */
+/** Few enough for the slices of a page to fit in a few megabytes. */
 const DUE_ORGS_PER_PAGE = 100;
-const DUE_CELLS_PER_PAGE = 20_000;
 
 /**
  * Returns the condition that a cell `c` is due in the scope. The day is compared as an expression on purpose: on a
@@ -65,13 +64,17 @@ const isDue = (
     and (c.last_attempt_at < ${startAt}::timestamptz) is not false`;
 };
 
-/** Returns all due cells of the next organizations that have any, in the order of their IDs; [] at the end. */
+/**
+ * Returns all due cells of the next organizations that have any, in the order of their IDs; [] at the end. Of a single
+ * organization that has more than a page, it returns a page: the others are due in the next pass.
+ */
 export async function readDuePage(
-  ledger: InstanceLedger,
+  ledger: InstanceLedger & Pick<LedgerWriter, 'transactionCells'>,
   scope: DueScope,
   cursor: DueCursor,
 ): Promise<CellKey[]> {
   const { from, daysBefore } = cursor;
+  const { transactionCells: limit = TRANSACTION_CELLS } = ledger;
   const due = isDue(ledger, scope, cursor);
   const { rows } = await sql<CellKey>`
     select c.org_id as "orgId", c.stream, c.usage_date as day
@@ -84,11 +87,11 @@ export async function readDuePage(
     ) as o
     join losant_usage.coverage c on c.org_id = o.org_id
       and ${isDue(ledger, scope, { ...cursor, from: from && addDays(from, -daysBefore) })}
-    order by c.org_id limit ${DUE_CELLS_PER_PAGE}`.execute(ledger.db);
-  if (rows.length < DUE_CELLS_PER_PAGE) return rows;
+    order by c.org_id limit ${limit}`.execute(ledger.db);
+  const [first, last] = [rows[0], rows.at(-1)];
+  if (rows.length < limit || first?.orgId === last?.orgId) return rows;
   // The last organization may have further cells.
-  const lastOrgId = rows.at(-1)?.orgId;
-  return rows.filter(({ orgId }) => orgId !== lastOrgId);
+  return rows.filter(({ orgId }) => orgId !== last?.orgId);
 }
 
 export async function countDueCells(ledger: InstanceLedger, scope: DueScope): Promise<number> {
@@ -113,9 +116,9 @@ export async function retryFailedCells(ledger: LedgerWriter, { orgIds, streams }
   const { instanceId, policy } = ledger;
   const nowMs = ledger.now();
   const now = new Date(nowMs).toISOString();
-  await repeatInTransactions(ledger, (trx) =>
+  await repeatInTransactions(ledger, (trx, limit) =>
     setCells(trx, {
-      limit: TRANSACTION_CELLS,
+      limit,
       set: sql`next_read_at = ${now}::timestamptz`,
       where: sql`c.failed_reads > 0 and c.next_read_at > ${now}::timestamptz
         and c.usage_date >= ${horizonStart(nowMs, policy)}::date and o.instance_id = ${instanceId}

@@ -12,13 +12,7 @@ import { streamNames } from '../usage/streams/catalog.ts';
 import { liftWaiversBeforeCreation, waiveCellsBeforeCreation } from './before-creation.ts';
 import { countCellsOfOrg, isCellOfOrgs, requireAll, setCells } from './coverage.ts';
 import type { DueScope } from './due.ts';
-import {
-  eachPage,
-  inTransaction,
-  type LedgerWriter,
-  repeatInTransactions,
-  TRANSACTION_CELLS,
-} from './lease.ts';
+import { eachPage, inTransaction, type LedgerWriter, repeatInTransactions } from './lease.ts';
 import type { RunLedger } from './load.ts';
 import { addTotals } from './sums.ts';
 import {
@@ -179,9 +173,9 @@ async function markCellsUnavailable(ledger: RunLedger): Promise<void> {
   const orgDeleted = { reason: ORG_DELETED, detail: 'the organization was deleted' };
   // One transaction each: a transaction that has changed days must not lock more cells, which come first in the
   // lock order.
-  await repeatInTransactions(ledger, (trx) =>
+  await repeatInTransactions(ledger, (trx, limit) =>
     setCells(trx, {
-      limit: TRANSACTION_CELLS,
+      limit,
       set: unavailableColumns(pastHorizon),
       where: sql`${isOfInstance} and c.usage_date < ${horizon}::date
         and c.usage_date >= (select coalesce(i.horizon_day, ${FIRST_DAY}::date) from losant_usage.instances i
@@ -194,18 +188,20 @@ async function markCellsUnavailable(ledger: RunLedger): Promise<void> {
     await sql`update losant_usage.instances set horizon_day = ${horizon}::date
       where instance_id = ${instanceId} and horizon_day is distinct from ${horizon}::date`.execute(trx);
   });
-  await repeatInTransactions(ledger, (trx) => {
+  await repeatInTransactions(ledger, (trx, limit) => {
     const where = sql`${isOfInstance} and o.deleted_on is not null and c.next_read_at is not null`;
-    return setCells(trx, { set: unavailableColumns(orgDeleted), where, limit: TRANSACTION_CELLS });
+    return setCells(trx, { set: unavailableColumns(orgDeleted), where, limit });
   });
-  await repeatInTransactions(ledger, (trx) => waiveCellsBeforeCreation(trx, ledger));
+  await repeatInTransactions(ledger, (trx, limit) => waiveCellsBeforeCreation(trx, ledger, limit));
   const isReadable = sql`c.usage_date >= ${horizon}::date`;
   const columns = sql`
     next_read_at = case when ${isReadable} then ${new Date(nowMs).toISOString()}::timestamptz end,
     standing = (case when ${isReadable} then 'waiting' else 'unavailable' end)::losant_usage.standing,
     reason = case when ${isReadable} then 'never_read' else ${pastHorizon.reason} end,
     detail = case when not ${isReadable} then ${pastHorizon.detail} end`;
-  await repeatInTransactions(ledger, (trx) => liftWaiversBeforeCreation(trx, ledger, columns));
+  await repeatInTransactions(ledger, (trx, limit) =>
+    liftWaiversBeforeCreation(trx, ledger, { set: columns, limit }),
+  );
 }
 
 /** Returns the columns of a cell that can no longer be read. */

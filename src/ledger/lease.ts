@@ -114,7 +114,10 @@ export interface InstanceLedger {
 }
 
 /** The ledger of an instance as one process writes it. */
-export interface LedgerWriter extends InstanceLedger, Pick<BeginOptions, 'lease'> {}
+export interface LedgerWriter extends InstanceLedger, Pick<BeginOptions, 'lease'> {
+  /** The most cells of a transaction; {@link TRANSACTION_CELLS} if unset. */
+  readonly transactionCells?: number;
+}
 
 /**
  * Calls `work` with the database's time in ms, in a transaction that {@link beginWriting} has begun, and again after a
@@ -174,14 +177,14 @@ interface OrgPages {
 
 /**
  * Calls `work` in a transaction for each page of the organizations that match, in the order of their IDs. A page has
- * as many whole organizations as {@link TRANSACTION_CELLS} allows, and at least one.
+ * as many whole organizations as its cells allow, and at least one.
  */
 export async function eachPage(
   ledger: LedgerWriter,
   { matches, cells }: OrgPages,
   work: (trx: Kysely<Schema>, orgIds: readonly string[]) => Promise<void>,
 ): Promise<void> {
-  const { db, instanceId } = ledger;
+  const { db, instanceId, transactionCells = TRANSACTION_CELLS } = ledger;
   for (let afterOrgId = ''; ; ) {
     const { rows } = await sql<{ org_id: string }>`
       select p.org_id
@@ -191,7 +194,7 @@ export async function eachPage(
         where o.instance_id = ${instanceId} and o.org_id > ${afterOrgId} and ${matches}
         window ids as (order by o.org_id)
       ) as p
-      where p.position = 1 or p.cells <= ${TRANSACTION_CELLS} order by p.org_id`.execute(db);
+      where p.position = 1 or p.cells <= ${transactionCells} order by p.org_id`.execute(db);
     const orgIds = rows.map(({ org_id }) => org_id);
     const lastOrgId = orgIds.at(-1);
     if (lastOrgId === undefined) return;
@@ -201,14 +204,15 @@ export async function eachPage(
 }
 
 /**
- * Calls `work` in one transaction after another until it has changed nothing. It must change at most
- * {@link TRANSACTION_CELLS} cells, and none of them again.
+ * Calls `work` in one transaction after another until it has changed nothing. It must change at most `limit` cells, and
+ * none of them again.
  */
 export async function repeatInTransactions(
   ledger: LedgerWriter,
-  work: (trx: Kysely<Schema>) => Promise<number>,
+  work: (trx: Kysely<Schema>, limit: number) => Promise<number>,
 ): Promise<void> {
-  while ((await inTransaction(ledger, work)) > 0);
+  const { transactionCells = TRANSACTION_CELLS } = ledger;
+  while ((await inTransaction(ledger, (trx) => work(trx, transactionCells))) > 0);
 }
 
 /** Throws AppError `clock_skew` if the run's clock, `aheadMs` ahead of the database's, is too far off. */

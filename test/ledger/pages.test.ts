@@ -3,32 +3,40 @@ import { type RawBuilder, sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { applyPolicy, readDuePage, retryFailedCells } from '../../src/ledger/due.ts';
 import { createExpectedCells, markDaysDue } from '../../src/ledger/expected.ts';
-import { openAs } from '../support/databases.ts';
+import type { RunLedger } from '../../src/ledger/load.ts';
 import { POLICY } from '../usage/cells.ts';
 import { INSTANCE, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
 const STREAMS = ['device_counts', 'notebook_minutes', 'payload_hours', 'payload_sources', 'payload_totals'];
-const TEN_YEARS = { from: '2016-11-26', to: '2026-11-23' };
+/** Two organizations with all of their days, and not three. */
+const LIMIT = 300;
 const LONG_POLICY = { ...POLICY, horizonDays: 3_650 };
+const MONTH = { from: '2026-10-25', to: '2026-11-23' };
 
-describe('a backfill of ten years of five streams', () => {
-  const backfill = { orgIds: null, streams: null, range: TEN_YEARS, insertsCells: true, force: false };
+const createWriter = (changes: Partial<RunLedger> = {}) =>
+  ledger.writer({ transactionCells: LIMIT, ...changes });
+
+/** Returns how many cells that match were last written by each transaction, fewest first. */
+async function listTransactions(matches: RawBuilder<unknown>): Promise<number[]> {
+  const { rows } = await sql<{ cells: number }>`select count(*) as cells from losant_usage.coverage
+    where ${matches} group by xmin::text order by 1`.execute(ledger.db);
+  return rows.map(({ cells }) => cells);
+}
+
+describe('a backfill', () => {
+  const backfill = { orgIds: null, streams: null, range: MONTH, insertsCells: true, force: false };
   const cellsByOrg = sql`select right(org_id, 1) as org, count(*) as cells from losant_usage.coverage
     group by org_id order by org_id`;
 
-  test('takes one organization at a time, so that no statement takes long', async () => {
+  test('adds as many whole organizations in a transaction as its cells allow', async () => {
     await ledger.createOrgs(7);
     await ledger.prepare({ streams: STREAMS });
-    const [orgId = ''] = await ledger.list(sql`select min(org_id) from losant_usage.organizations`);
-    const startedAtMs = performance.now();
-    await markDaysDue(ledger.writer({ policy: LONG_POLICY }), { ...backfill, orgIds: [orgId] });
-    const msPerOrg = performance.now() - startedAtMs;
-    await using handle = await openWriter(Math.ceil(2 * msPerOrg));
-    await markDaysDue(ledger.writer({ policy: LONG_POLICY, db: handle.db }), backfill);
+    await markDaysDue(createWriter(), backfill);
     expect(await ledger.list(cellsByOrg, ledger.db)).toEqual(
-      [1, 2, 3, 4, 5, 6, 7].map((org) => `${org} 18250`),
+      [1, 2, 3, 4, 5, 6, 7].map((org) => `${org} 150`),
     );
+    expect(await listTransactions(sql`usage_date < '2026-11-23'`)).toEqual([145, 290, 290, 290]);
   });
 
   test('takes one organization at least, however many days it has', async () => {
@@ -47,26 +55,20 @@ describe('a backfill of ten years of five streams', () => {
     await ledger.prepare({ streams: STREAMS });
     const killAtLastOrg = "if new.org_id like '%3' then raise exception 'killed'; end if; return new;";
     await ledger.withTrigger('coverage', killAtLastOrg, () =>
-      expect(markDaysDue(ledger.writer({ policy: LONG_POLICY }), backfill)).rejects.toThrow('killed'),
+      expect(markDaysDue(createWriter(), backfill)).rejects.toThrow('killed'),
     );
-    expect(await ledger.list(cellsByOrg, ledger.db)).toEqual(['1 18250', '2 18250', '3 5']);
+    expect(await ledger.list(cellsByOrg, ledger.db)).toEqual(['1 150', '2 150', '3 5']);
   });
 });
 
-/** Opens the database with a timeout of statements in ms. */
-async function openWriter(statementTimeoutMs: number) {
-  const handle = await openAs('writer', ledger.url, { statementTimeoutMs });
-  return { ...handle, [Symbol.asyncDispose]: () => handle.close() };
-}
-
-/** Adds 3,500 days of a stream to seven organizations, with some columns of the cells. */
+/** Adds 140 days of a stream to seven organizations, with some columns of the cells. */
 async function createManyCells(
   columns: Readonly<Record<string, string | number | null>> = {},
 ): Promise<void> {
   await ledger.createOrgs(7);
   const names = sql.join([sql``, ...Object.keys(columns).map((name) => sql.ref(name))]);
   const values = sql.join([sql``, ...Object.values(columns)]);
-  const days = sql`losant_usage.organizations o cross join generate_series(0, 3499) as n`;
+  const days = sql`losant_usage.organizations o cross join generate_series(0, 139) as n`;
   await ledger.asProgram(
     sql`update losant_usage.instances set policy = ${JSON.stringify(LONG_POLICY)}::text::jsonb`,
     sql`insert into losant_usage.coverage (usage_date, org_id, stream ${names})
@@ -78,7 +80,7 @@ async function createManyCells(
 const NEVER_READ = { reason: 'never_read', next_read_at: '2026-11-24T00:00:00Z' };
 const setOrgs = (change: RawBuilder<unknown>) =>
   ledger.asProgram(sql`update losant_usage.organizations set ${change}`);
-const create = () => createExpectedCells(ledger.writer({ policy: LONG_POLICY }));
+const create = () => createExpectedCells(createWriter({ policy: LONG_POLICY }));
 
 interface ManyCells {
   readonly prepare: () => Promise<unknown>;
@@ -93,9 +95,9 @@ test.each<[string, ManyCells]>([
     'past the horizon',
     {
       prepare: () => createManyCells(NEVER_READ),
-      work: () => createExpectedCells(ledger.writer()),
+      work: () => createExpectedCells(createWriter()),
       changed: sql`standing = 'unavailable' and reason = 'past_horizon'`,
-      cells: 7 * (3_500 - 90),
+      cells: 7 * (140 - 90),
     },
   ],
   [
@@ -107,7 +109,7 @@ test.each<[string, ManyCells]>([
       },
       work: create,
       changed: sql`standing = 'unavailable' and reason = 'org_deleted'`,
-      cells: 24_500,
+      cells: 980,
     },
   ],
   [
@@ -119,7 +121,7 @@ test.each<[string, ManyCells]>([
       },
       work: create,
       changed: sql`standing = 'waived'`,
-      cells: 24_500,
+      cells: 980,
     },
   ],
   [
@@ -133,7 +135,7 @@ test.each<[string, ManyCells]>([
       },
       work: create,
       changed: sql`standing = 'waiting'`,
-      cells: 24_500,
+      cells: 980,
     },
   ],
   [
@@ -147,56 +149,51 @@ test.each<[string, ManyCells]>([
           next_read_at: '2026-11-24T06:00:00Z',
         }),
       work: () =>
-        retryFailedCells(ledger.writer({ policy: LONG_POLICY }), {
+        retryFailedCells(createWriter({ policy: LONG_POLICY }), {
           orgIds: null,
           streams: null,
           range: null,
         }),
       changed: sql`next_read_at = '2026-11-24T00:15:00Z'`,
-      cells: 24_500,
+      cells: 980,
     },
   ],
   [
     'under a new policy',
     {
       prepare: () => createManyCells({ reason: 'omitted' }),
-      work: () => applyPolicy(ledger.writer({ policy: { ...LONG_POLICY, readAtHours: [3, 72] } })),
+      work: () => applyPolicy(createWriter({ policy: { ...LONG_POLICY, readAtHours: [3, 72] } })),
       changed: sql`next_read_at is not null`,
-      cells: 24_500,
+      cells: 980,
     },
   ],
-])('cells %s are changed in transactions of at most 20,000', async (_, { prepare, work, changed, cells }) => {
+])('cells %s are changed in transactions of a bounded size', async (_, { prepare, work, changed, cells }) => {
   await prepare();
   await work();
-  const { rows } = await sql<{ cells: number }>`select count(*) as cells from losant_usage.coverage
-    where ${changed} group by xmin::text order by 1`.execute(ledger.db);
-  const sizes = rows.map((row) => row.cells);
+  const sizes = await listTransactions(changed);
   expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(cells);
-  expect(sizes.at(-1)).toBeLessThanOrEqual(20_000);
+  expect(sizes.at(-1)).toBeLessThanOrEqual(LIMIT);
 });
 
-test('a page of due cells has at most 20,000, and all of its organizations', async () => {
+test('a page of due cells has whole organizations, and of a large one as much as fits', async () => {
   await createManyCells(NEVER_READ);
   const scope = { orgIds: null, streams: null, range: null };
-  const range = { from: null, to: null, daysBefore: 0 };
-  const read = (afterOrgId: string) =>
-    readDuePage(ledger.writer({ policy: LONG_POLICY }), scope, {
-      ...range,
-      afterOrgId,
-      refusedStreams: [],
-      sinceMs: null,
-      startMs: null,
-    });
-  const first = await read('');
-  expect(Map.groupBy(first, ({ orgId }) => orgId).size).toBe(5);
-  expect(first).toHaveLength(17_500);
-  expect(await read(first.at(-1)?.orgId ?? '')).toHaveLength(7_000);
+  const read = async (transactionCells: number, afterOrgId = '') => {
+    const cursor = { from: null, to: null, daysBefore: 0, refusedStreams: [], sinceMs: null, startMs: null };
+    const writer = createWriter({ policy: LONG_POLICY, transactionCells });
+    return await readDuePage(writer, scope, { ...cursor, afterOrgId });
+  };
+  const first = await read(LIMIT);
+  expect(Map.groupBy(first, ({ orgId }) => orgId).size).toBe(2);
+  expect(first).toHaveLength(280);
+  expect(await read(2_000, first.at(-1)?.orgId)).toHaveLength(700);
+  expect(await read(100)).toHaveLength(100);
 });
 
 test('the horizon moves only after the last page, so that the next run marks what an interrupted one has left', async () => {
   await createManyCells(NEVER_READ);
   const killAtLastDay = `if new.usage_date = '2026-08-25' then raise exception 'killed'; end if; return new;`;
-  const mark = () => createExpectedCells(ledger.writer());
+  const mark = () => createExpectedCells(createWriter());
   const state = sql`select count(*) filter (where standing = 'unavailable') as marked,
     (select horizon_day from losant_usage.instances where instance_id = ${INSTANCE}) as horizon
     from losant_usage.coverage`;
@@ -206,7 +203,7 @@ test('the horizon moves only after the last page, so that the next run marks wha
     () => expect(mark()).rejects.toThrow('killed'),
     'before update',
   );
-  expect(await ledger.list(state, ledger.db)).toEqual(['20000 -']);
+  expect(await ledger.list(state, ledger.db)).toEqual(['300 -']);
   await mark();
-  expect(await ledger.list(state, ledger.db)).toEqual(['23870 2026-08-26']);
+  expect(await ledger.list(state, ledger.db)).toEqual(['350 2026-08-26']);
 });

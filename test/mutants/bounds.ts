@@ -17,8 +17,8 @@ export const boundMutants = [
     { file: 'src/ledger/lease.ts', test: PAGES, only: 'are changed in transactions' },
     {
       'Cells are marked until none is left': [
-        'while ((await inTransaction(ledger, work)) > 0);',
-        'await inTransaction(ledger, work);',
+        'while ((await inTransaction(ledger, (trx) => work(trx, transactionCells))) > 0);',
+        'await inTransaction(ledger, (trx) => work(trx, transactionCells));',
       ],
     },
   ),
@@ -58,14 +58,14 @@ export const boundMutants = [
     { file: 'src/ledger/expected.ts', test: PAGES, only: 'the horizon moves' },
     {
       'The horizon moves after all cells past it are marked': [
-        `await repeatInTransactions(ledger, (trx) =>
+        `await repeatInTransactions(ledger, (trx, limit) =>
     setCells(trx, {
-      limit: TRANSACTION_CELLS,
+      limit,
       set: unavailableColumns(pastHorizon),`,
-        `await repeatInTransactions(ledger, async (trx) =>
+        `await repeatInTransactions(ledger, async (trx, limit) =>
     (await sql\`update losant_usage.instances set horizon_day = \${horizon}::date\`.execute(trx)) &&
     setCells(trx, {
-      limit: TRANSACTION_CELLS,
+      limit,
       set: unavailableColumns(pastHorizon),`,
       ],
     },
@@ -74,10 +74,11 @@ export const boundMutants = [
     { file: 'src/ledger/due.ts', test: PAGES, only: 'a page of due cells' },
     {
       'A page of due cells has whole organizations': [
-        'return rows.filter(({ orgId }) => orgId !== lastOrgId);',
-        'return rows.filter(({ orgId }) => orgId <= (lastOrgId ?? orgId));',
+        'return rows.filter(({ orgId }) => orgId !== last?.orgId);',
+        'return rows;',
       ],
-      'A page of due cells is bounded': ['limit ${DUE_CELLS_PER_PAGE}`', '`'],
+      'A page of due cells is bounded': ['order by c.org_id limit ${limit}`', 'order by c.org_id`'],
+      'A page of due cells is empty only at the end': ['first?.orgId === last?.orgId', 'first === undefined'],
     },
   ),
   plant(

@@ -83,7 +83,7 @@ export const ledgerMutants = [
         '',
       ],
       'No cells are marked unavailable while days of others are locked': [
-        'return setCells(trx, { set: unavailableColumns(orgDeleted), where, limit: TRANSACTION_CELLS });',
+        'return setCells(trx, { set: unavailableColumns(orgDeleted), where, limit });',
         `return setCells(trx, { set: unavailableColumns(orgDeleted), where }).then(async (cells) =>
           cells + (await waiveCellsBeforeCreation(trx, ledger)));`,
       ],

@@ -1,0 +1,174 @@
+/**
+ * A month of three instances, played as whoever bills would: with the documented roles, in a database whose sessions
+ * have other defaults, and by nothing but the commands that are printed.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { createTimedInstallation, orgIdsOf, type TimedInstallation } from '../e2e/installation.ts';
+import type { Row } from '../e2e/usage.ts';
+import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { asAdministrator, asWriter } from '../support/databases.ts';
+import { runProgram } from '../support/program.ts';
+
+const MONTH = '2026-10';
+const OCTOBER = 'backfill --from 2026-10-01 --to 2026-10-31';
+const NEW_ORG = 'a'.repeat(24);
+
+/** What the sessions of a database may begin with. */
+const HOSTILE_DEFAULTS = [
+  `timezone = 'Asia/Beirut'`,
+  `datestyle = 'German'`,
+  `intervalstyle = 'sql_standard'`,
+  `default_transaction_isolation = 'serializable'`,
+  `extra_float_digits = -5`,
+];
+
+interface Played {
+  readonly clock: TimedInstallation;
+  readonly platforms: readonly [Platform, Platform, Platform];
+  /** Runs a command as pasted, which must not reject its arguments, and returns what it prints. */
+  readonly paste: (command: string) => Promise<string>;
+  readonly folder: string;
+}
+
+async function playThreeInstances(): Promise<Played> {
+  const clock = await createTimedInstallation('2026-11-01T10:30:00Z', { orgs: 2 });
+  for (const setting of HOSTILE_DEFAULTS)
+    await asAdministrator(`alter database ${clock.database.name} set ${setting}`);
+  const others = await Promise.all(
+    ['b', 'c'].map((seed) => startPlatform({ now: clock.now, orgs: 2, seed, hostile: false })),
+  );
+  const platforms = [clock.platform, ...others] as unknown as Played['platforms'];
+  const folder = mkdtempSync(join(tmpdir(), 'losant-usage-three-'));
+  onTestFinished(async () => {
+    for (const platform of others) await platform[Symbol.asyncDispose]();
+    rmSync(folder, { recursive: true });
+  });
+  const instances = platforms.map(({ instanceId, url, token }, index) => {
+    writeFileSync(join(folder, `token-${index}`), token);
+    return `  - { LOSANT_INSTANCE_ID: ${instanceId}, LOSANT_API_URL: "${url}", LOSANT_API_TOKEN_FILE: token-${index},
+      REQUESTS_PER_SECOND: 2000 }`;
+  });
+  writeFileSync(join(folder, 'usage.yaml'), `instances:\n${instances.join('\n')}\n`);
+  const env = { DATABASE_URL: clock.store.url, LOSANT_USAGE_CONFIG: join(folder, 'usage.yaml') };
+  const paste = async (command: string) => {
+    const [, ...args] = command.replace(/\bTEXT$/, 'agreed').split(' ');
+    const ended = await runProgram(args, env, { hostNow: clock.now });
+    const isUnderstood = ![1, 2, null].includes(ended.code);
+    expect([command, isUnderstood ? '' : ended.stdout + ended.stderr]).toEqual([command, '']);
+    return ended.stdout;
+  };
+  return { clock, platforms, paste, folder };
+}
+
+/** The rows of `losant-usage close` for the month: its state and the next command, by instance. */
+async function listMonth(paste: Played['paste']) {
+  const lines = (await paste('losant-usage close')).split('\n');
+  return lines.flatMap((line) => {
+    const [instanceId = '', month, state = ''] = line.trim().split(/ {2,}/);
+    const command = /losant-usage close .*$/.exec(line)?.[0].trim();
+    return month === MONTH ? [{ instanceId, state, command }] : [];
+  });
+}
+
+/** Follows the commands of a preview in their order. A line with a time says from when on the ones after it help. */
+async function followPreview({ clock, paste }: Played, preview: string): Promise<void> {
+  const [, next] = /^To (?:close|adjust) it: (.*)$/m.exec(preview) ?? [];
+  if (next !== undefined) await paste(next);
+  const [, remedies = ''] = /^To resolve:\n(.*?)\n\n/ms.exec(preview) ?? [];
+  const [, acceptance] = /^ *(losant-usage close .*--accept-blockers .*)$/m.exec(preview) ?? [];
+  const commands = remedies.split('\n').map((line) => line.trim());
+  for (const line of commands) {
+    const due = /(\d{4}-\d\d-\d\d) (\d\d:\d\d) UTC; then:$/.exec(line);
+    if (due) await clock.moveTo(`${due[1]}T${due[2]}:30Z`);
+    if (!line.startsWith('losant-usage ')) continue;
+    const printed = await paste(line);
+    const [, accepting] = /^ *(losant-usage close .*--accept-blockers .*)$/m.exec(printed) ?? [];
+    if (line.includes('--dry-run') && accepting !== undefined) await paste(accepting);
+  }
+  // Something else accepts it only if no remedy does.
+  if (commands.every((line) => !line.startsWith('losant-usage ')) && acceptance) await paste(acceptance);
+}
+
+/** Follows the next command of each instance until the month is closed everywhere. Returns the states on the way. */
+async function closeByPrintedCommands(played: Played): Promise<string[][]> {
+  const states: string[][] = [];
+  for (let round = 1; round <= 6; round += 1) {
+    const rows = await listMonth(played.paste);
+    states.push(rows.map(({ state }) => state));
+    if (rows.length === 3 && rows.every(({ state }) => state === 'closed')) return states;
+    for (const { command } of rows) {
+      if (command === undefined) continue;
+      const printed = await played.paste(command);
+      if (command.endsWith('--dry-run')) await followPreview(played, printed);
+    }
+  }
+  throw new Error(`not closed: ${JSON.stringify(states)}`);
+}
+
+/** Returns what differs between the billed flows of the month and the days of settled cells, from the base tables. */
+async function compareWithDays({ clock }: Played): Promise<Row[]> {
+  return await asWriter(
+    clock.store.url,
+    `
+    with settled as (
+      select d.org_id, m.metric, (to_jsonb(d) ->> m.metric)::bigint as number
+      from losant_usage.usage_days d
+      join losant_usage.coverage c on c.usage_date = d.usage_date and c.org_id = d.org_id
+        and c.standing in ('final', 'waived') and c.is_stored
+      join losant_usage.metrics m on m.stream = c.stream and m.kind = 'flow'
+      where d.usage_date between date '2026-10-01' and date '2026-10-31'
+    ),
+    truth as (select org_id, metric, sum(number) as quantity from settled group by 1, 2),
+    billed as (
+      select org_id, metric, sum(quantity) as quantity from losant_usage.statement_lines
+      where month = date '2026-10-01' and kind = 'flow' group by 1, 2
+    )
+    select coalesce(t.org_id, b.org_id) as org_id, metric, t.quantity as stored, b.quantity as billed
+    from truth t full join billed b using (metric, org_id) where t.quantity is distinct from b.quantity`,
+  );
+}
+
+// Guarantee (Billing): A month of several instances is closed, adjusted and proved by the printed commands alone.
+test('a month of three instances is closed, adjusted and proved by the printed commands', {
+  timeout: 300_000,
+}, async () => {
+  const played = await playThreeInstances();
+  const { clock, platforms, paste, folder } = played;
+  const [east, west, north] = platforms;
+  await paste(`losant-usage ${OCTOBER}`);
+  await clock.moveTo('2026-11-05T10:30:00Z');
+  await paste('losant-usage run');
+
+  // A day that Losant never reports, a number that it no longer reports, and a total that stays wrong.
+  await east.control('orgs', { id: NEW_ORG, creationDate: '2026-10-20T08:00:00Z', size: 0.5 });
+  await east.control('omit', { orgId: NEW_ORG, day: '2026-10-25', action: 'deviceCounts', omit: true });
+  await paste('losant-usage run');
+  await paste('losant-usage backfill --from 2026-10-20 --to 2026-10-31');
+  const [lost = ''] = await orgIdsOf(west);
+  await west.control('omit', { orgId: lost, day: '2026-10-12', action: 'deviceCounts', omit: true });
+  await paste(`losant-usage backfill --from 2026-10-12 --to 2026-10-12 --org ${lost} --force`);
+  const [restated = ''] = await orgIdsOf(north);
+  await north.control('config', { bias: [{ counter: 'device_counts', day: '2026-10-14', by: 1 }] });
+  await north.control('restate', { orgId: restated, day: '2026-10-14' });
+  await paste('losant-usage backfill --from 2026-10-14 --to 2026-10-14 --force');
+
+  expect((await closeByPrintedCommands(played))[0]).toEqual(['blocked', 'blocked', 'blocked']);
+  expect(await compareWithDays(played)).toEqual([]);
+
+  // A final number changes after the month was closed.
+  const [changed = ''] = clock.orgIds;
+  await east.control('restate', { orgId: changed, day: '2026-10-03' });
+  await paste(`losant-usage backfill --from 2026-10-03 --to 2026-10-03 --org ${changed} --force`);
+  expect((await closeByPrintedCommands(played))[0]?.toSorted()).toEqual([
+    'closed',
+    'closed',
+    'needs_adjustment',
+  ]);
+  expect(await compareWithDays(played)).toEqual([]);
+
+  await paste(`losant-usage statement --month ${MONTH} --out ${folder}/packs`);
+  expect(await paste(`losant-usage verify ${folder}/packs`)).toMatch(/ is valid: .* of 4 statements\.$/m);
+});
