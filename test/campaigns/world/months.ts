@@ -6,13 +6,10 @@ import { DAY_MS, dayAt } from './truth.ts';
 /** Returns the months whose state is not the one that follows from the tables. */
 export function checkMonths(ledger: Ledger): string[] {
   return ledger.months.flatMap((month) => {
-    const state = deriveState(ledger, month);
-    const { instanceId, firstDay, causes } = month;
-    return state === month.state
-      ? []
-      : [
-          `${firstDay.slice(0, 7)} of ${instanceId} is ${month.state} (${causes?.join(', ')}), but must be ${state}`,
-        ];
+    const { instanceId, firstDay, state, causes } = month;
+    const expected = deriveState(ledger, month);
+    const name = `${firstDay.slice(0, 7)} of ${instanceId}`;
+    return state === expected ? [] : [`${name} is ${state} (${causes?.join()}), but must be ${expected}`];
   });
 }
 

@@ -40,13 +40,18 @@ test(
   async () => {
     const queue = Array.from({ length: SEEDS }, (_, index) => FIRST + index);
     const failures: string[] = [];
+    let passed = 0;
     const lane = async () => {
       for (let seed = queue.shift(); seed !== undefined && failures.length === 0; seed = queue.shift()) {
         const steps = drawSteps(seed, STEPS).filter(({ number }) => ONLY_STEPS?.includes(number) ?? true);
         const { log, violations } = await playSteps(seed, steps, template);
-        const lines = [...log, ...violations.slice(0, 8).map((line) => `→ ${line}`)];
-        if (violations.length > 0)
+        if (violations.length > 0) {
+          const lines = [...log, ...violations.slice(0, 8).map((line) => `→ ${line}`)];
           failures.push(`WORLD_SEED=${seed} WORLD_STEPS=${STEPS}\n${lines.join('\n')}`);
+          return;
+        }
+        passed += 1;
+        if (passed % 10 === 0) process.stdout.write(`world: ${passed} passed\n`);
       }
     };
     await Promise.all(Array.from({ length: LANES }, lane));
