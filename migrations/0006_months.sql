@@ -332,7 +332,7 @@ left join losant_usage_internal.month_changes c on c.org_id = o.org_id;
 -- that is longer. Days of the month that are not stored, and weekdays of which none is, count as the mean of all. Fewer
 -- than three stored days tell nothing.
 create view losant_usage_internal.weekday_rates as
-select d.org_id, m.metric,
+select d.org_id, n.metric,
   avg(n.quantity) * count(*) filter (where n.quantity is null
     and d.usage_date >= losant_usage_internal.month_of(losant_usage_internal.today() - 1)) as unstored_quantity,
   array[
@@ -343,15 +343,15 @@ select d.org_id, m.metric,
     coalesce(avg(n.quantity) filter (where n.weekday = 5), avg(n.quantity)),
     coalesce(avg(n.quantity) filter (where n.weekday = 6), avg(n.quantity)),
     coalesce(avg(n.quantity) filter (where n.weekday = 7), avg(n.quantity))] as rates
-from losant_usage.daily_usage d
-cross join losant_usage.metrics m
-cross join lateral (
-  select losant_usage_internal.number_of(d, m.metric) as quantity, extract(isodow from d.usage_date)::integer as weekday
-) as n
-where m.kind = 'flow' and m.limit_name is not null and d.usage_date < losant_usage_internal.today()
+from losant_usage_internal.org_days d
+cross join lateral (values
+  ('payload_billable_count', d.payload_billable_count, extract(isodow from d.usage_date)),
+  ('notebook_minutes', d.notebook_minutes, extract(isodow from d.usage_date))
+) as n (metric, quantity, weekday)
+where d.usage_date < losant_usage_internal.today()
   and d.usage_date >= least(losant_usage_internal.today() - 28,
     losant_usage_internal.month_of(losant_usage_internal.today() - 1))
-group by d.org_id, m.metric
+group by d.org_id, n.metric
 having count(n.quantity) >= 3;
 
 create view losant_usage.usage_vs_limits as
