@@ -72,7 +72,10 @@ test.each(['repeatable read', 'serializable'])(
   },
 );
 
-test('of two transactions that end in a deadlock, both take effect', async () => {
+// Under libfaketime, with which the calendar moves the clock, Postgres does not notice deadlocks.
+const hasRealClock = process.env['FAKETIME'] === undefined;
+
+test.runIf(hasRealClock)('of two transactions that end in a deadlock, both take effect', async () => {
   const otherOrgId = await ledger.expectDays(range, ['device_counts']);
   let waiting = 0;
   const { promise: bothWait, resolve } = Promise.withResolvers<void>();

@@ -119,14 +119,20 @@ describe('a lease', () => {
     });
   });
 
-  test('that has expired is busy until the transaction ends in which its holder writes', async () => {
-    const lease = await acquire();
-    await letPass('60 seconds');
-    await whileWriting(lease, async () => {
-      await expect(acquireWithin('100ms')).rejects.toMatchObject({ kind: 'lease_busy' });
-    });
-    expect((await acquireWithin('100ms')).epoch).toBeGreaterThan(lease.epoch);
-  });
+  // Under libfaketime, with which the calendar moves the clock, Postgres ends no wait for a lock.
+  const hasRealClock = process.env['FAKETIME'] === undefined;
+
+  test.runIf(hasRealClock)(
+    'that has expired is busy until the transaction ends in which its holder writes',
+    async () => {
+      const lease = await acquire();
+      await letPass('60 seconds');
+      await whileWriting(lease, async () => {
+        await expect(acquireWithin('100ms')).rejects.toMatchObject({ kind: 'lease_busy' });
+      });
+      expect((await acquireWithin('100ms')).epoch).toBeGreaterThan(lease.epoch);
+    },
+  );
 
   test('that has expired goes to one of two processes that waited for such a transaction', async () => {
     const lease = await acquire();
