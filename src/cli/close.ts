@@ -11,7 +11,7 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { AppError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode } from '../errors.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
-import type { Output } from '../terminal/output.ts';
+import { JsonList, type Output } from '../terminal/output.ts';
 import { formatTable } from '../terminal/text.ts';
 import { capitalize, count, showQuantity } from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/day.ts';
@@ -173,35 +173,40 @@ async function closeInstances(
 
 /** The document of `--json`. Lines are written as they are read, because a statement may have 100,000. */
 class ClosingDocument {
-  isEmpty = true;
   readonly #output: Output;
-  /** The text before the next instance. */
-  #separator: string;
-  #hasLines = false;
+  /** The text before the first instance. */
+  readonly #head: string;
+  #instances = 0;
+  /** The lines of the instance that is added next; null before its first ones. */
+  #lines: JsonList | null = null;
 
   constructor(output: Output, month: Month) {
     this.#output = output;
-    this.#separator = `{"month":"${month}","instances":[`;
+    this.#head = `{"month":"${month}","instances":[`;
+  }
+
+  get isEmpty(): boolean {
+    return this.#instances === 0 && this.#lines === null;
   }
 
   /** Adds lines of the instance that is added next. */
   readonly addLines = async (lines: readonly StatementLine[]): Promise<void> => {
-    const prefix = this.#hasLines ? ',' : `${this.#separator}{"lines":[`;
-    this.#hasLines = true;
-    this.isEmpty = false;
-    await this.#output.writeJson(`${prefix}${JSON.stringify(lines).slice(1, -1)}`);
+    await this.#openLines().add(lines);
   };
 
   async addInstance(instance: object): Promise<void> {
-    const prefix = this.#hasLines ? '],' : `${this.#separator}{"lines":[],`;
-    this.#separator = ',';
-    this.#hasLines = false;
-    this.isEmpty = false;
-    await this.#output.writeJson(`${prefix}${JSON.stringify(instance).slice(1)}`);
+    await this.#openLines().end(`,${JSON.stringify(instance).slice(1)}`, false);
+    this.#lines = null;
+    this.#instances += 1;
   }
 
   async end(): Promise<void> {
     await this.#output.writeJson(']}', true);
+  }
+
+  #openLines(): JsonList {
+    this.#lines ??= new JsonList(this.#output, `${this.#instances === 0 ? this.#head : ','}{"lines":`);
+    return this.#lines;
   }
 }
 

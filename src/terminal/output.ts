@@ -74,9 +74,10 @@ export class JsonList {
     await this.#output.writeJson(text);
   }
 
-  async end(after = ''): Promise<void> {
+  /** Ends the array, and with it the document, unless more of it follows. */
+  async end(after = '', isLast = true): Promise<void> {
     const begin = this.#separator === ',' ? '' : this.#separator;
-    await this.#output.writeJson(`${begin}]${after}`, true);
+    await this.#output.writeJson(`${begin}]${after}`, isLast);
   }
 }
 
