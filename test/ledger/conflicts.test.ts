@@ -10,7 +10,7 @@ import { markDeleted, upsertOrganizations } from '../../src/ledger/organizations
 import { finishRun, interruptDeadRuns, recordFailedRun, startRun } from '../../src/ledger/runs.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import { asAdministrator, asOwner, openAs } from '../support/databases.ts';
-import { until } from '../support/wait.ts';
+import { endsLockWaits, until } from '../support/wait.ts';
 import { devices, POLICY, report } from '../usage/cells.ts';
 import { cellResponse, INSTANCE, RUN_1, RUN_2, useFreshLedger } from './ledger.ts';
 
@@ -72,10 +72,7 @@ test.each(['repeatable read', 'serializable'])(
   },
 );
 
-// Under libfaketime, with which the calendar moves the clock, Postgres does not notice deadlocks.
-const hasRealClock = process.env['FAKETIME'] === undefined;
-
-test.runIf(hasRealClock)('of two transactions that end in a deadlock, both take effect', async () => {
+test.runIf(endsLockWaits)('of two transactions that end in a deadlock, both take effect', async () => {
   const otherOrgId = await ledger.expectDays(range, ['device_counts']);
   let waiting = 0;
   const { promise: bothWait, resolve } = Promise.withResolvers<void>();

@@ -19,7 +19,7 @@ import {
   startRun,
 } from '../../src/ledger/runs.ts';
 import { asOwner } from '../support/databases.ts';
-import { until } from '../support/wait.ts';
+import { endsLockWaits, until } from '../support/wait.ts';
 import { INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
 
 const ledger = useLedger('2026-11-24T12:00:00.000Z');
@@ -119,10 +119,7 @@ describe('a lease', () => {
     });
   });
 
-  // Under libfaketime, with which the calendar moves the clock, Postgres ends no wait for a lock.
-  const hasRealClock = process.env['FAKETIME'] === undefined;
-
-  test.runIf(hasRealClock)(
+  test.runIf(endsLockWaits)(
     'that has expired is busy until the transaction ends in which its holder writes',
     async () => {
       const lease = await acquire();

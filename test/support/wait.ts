@@ -16,3 +16,9 @@ export async function until(
     await sleep(STEP_MS);
   }
 }
+
+/**
+ * Whether Postgres ends a wait for a lock, by its timeout or as a deadlock. Under libfaketime, with which the calendar
+ * moves the clock, it does not.
+ */
+export const endsLockWaits = process.env['FAKETIME'] === undefined;
