@@ -122,7 +122,7 @@ export const workerMutants = [
     },
   ),
   plant(
-    { file: 'src/ledger/lease.ts', test: 'test/loading/run.test.ts', only: 'a lease is renewed' },
+    { file: 'src/ledger/lease.ts', test: 'test/loading/lease.test.ts', only: 'a lease is renewed' },
     {
       'Several renewals of a lease may fail before it expires': [
         'export const RENEWAL_INTERVAL_MS = 15_000;',
@@ -131,7 +131,7 @@ export const workerMutants = [
     },
   ),
   plant(
-    { file: 'src/loading/session.ts', test: 'test/loading/run.test.ts', only: 'a lease is renewed' },
+    { file: 'src/loading/session.ts', test: 'test/loading/lease.test.ts', only: 'a lease is renewed' },
     {
       'The renewal of a lease waits for no load': [
         'await renewLease(handle.leaseDb, this.#lease);',

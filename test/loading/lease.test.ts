@@ -1,0 +1,78 @@
+/** The lease of a run, which other writes and slow transactions must not take from it. */
+import { sql } from 'kysely';
+import { expect, it, onTestFinished, vi } from 'vitest';
+import type { RunOutcome } from '../../src/loading/report.ts';
+import { NOW } from '../simulator/platform.ts';
+import { asWriter, openAs } from '../support/databases.ts';
+import { until } from '../support/wait.ts';
+import { createStage } from './stage.ts';
+
+// Guarantee (Runs): A run keeps its lease until it ends.
+it('a lease is renewed after a quarter of its duration, even while all other connections are busy', async () => {
+  const stage = await createStage({ orgs: 1 });
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  onTestFinished(() => void vi.useRealTimers());
+  await stage.platform.control('config', {
+    faults: { kinds: ['hang'], actions: ['deviceCounts'], forever: true },
+  });
+  const stop = new AbortController();
+  const running = stage.run({ signal: stop.signal });
+  const progress = `select counts -> 'cells' ->> 'loaded' as loaded from losant_usage.runs where status = 'running'`;
+  await until('a run is recorded', async () => (await stage.query(progress)).length === 1);
+  const { promise: end, resolve: release } = Promise.withResolvers<void>();
+  const { db } = stage.handle;
+  const busyConnections = Array.from({ length: 5 }, () => db.connection().execute(() => end));
+  onTestFinished(() => {
+    release();
+    stop.abort(new Error('enough'));
+  });
+  const secondsLeft =
+    'select round(extract(epoch from expires_at - clock_timestamp()))::integer as left from losant_usage.leases';
+  await asWriter(
+    stage.database.url,
+    `update losant_usage.leases set expires_at = expires_at - interval '15 seconds'`,
+  );
+  vi.advanceTimersByTime(15_000);
+  await until('it is renewed', async () => Number((await stage.query(secondsLeft))[0]?.['left']) > 55);
+  // A renewal also records the progress of the run.
+  await until('it has counts', async () => (await stage.query(progress))[0]?.['loaded'] !== null);
+  release();
+  await Promise.all(busyConnections);
+  stop.abort(new Error('enough'));
+  await expect(running).rejects.toThrow('enough');
+});
+
+it('a run keeps its lease while one of its transactions waits longer than a lease lasts', async () => {
+  const stage = await createStage({ orgs: 1 });
+  await stage.run();
+  const [orgId = ''] = stage.orgIds;
+  const day = '2026-11-23';
+  await stage.platform.control('restate', { orgId, day });
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const expiry =
+    'select expires_at > clock_timestamp() as is_ahead, expires_at::text from losant_usage.leases';
+  const locker = await openAs('migrator', stage.store.url);
+  onTestFinished(() => locker.close());
+  let running: Promise<RunOutcome> | undefined;
+  await locker.db.transaction().execute(async (trx) => {
+    await sql`lock table losant_usage.revisions in share mode`.execute(trx);
+    running = stage.run({ kind: 'manual', range: { from: day, to: day } });
+    running.catch(() => {});
+    const waiting = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+    await until('a load waits', async () => (await asWriter(stage.store.url, waiting)).length === 1);
+    for (const seconds of [40, 80, 120]) {
+      const [before] = await stage.query(expiry);
+      await stage.moveTo(NOW + seconds * 1_000);
+      vi.advanceTimersByTime(15_000);
+      const isRenewed = async () => (await stage.query(expiry))[0]?.['expires_at'] !== before?.['expires_at'];
+      await until(`the lease is renewed after ${seconds} s`, isRenewed);
+    }
+    expect(await stage.query(expiry)).toMatchObject([{ is_ahead: true }]);
+  });
+  expect((await running)?.report).toMatchObject({ status: 'complete', rows: { updated: 4 } });
+  expect(await stage.query(`select status from losant_usage.runs order by started_at`)).toEqual([
+    { status: 'complete' },
+    { status: 'complete' },
+  ]);
+});
