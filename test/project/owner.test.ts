@@ -36,6 +36,7 @@ const REASONS: Readonly<Record<string, string>> = {
   'test/views/months.test.ts': 'deletes a cell',
   'test/views/reconciliation.test.ts': 'deletes totals',
   'test/views/sessions.test.ts': 'adds a foreign schema',
+  'test/views/star.test.ts': 'creates the star schema',
   'test/views/views.test.ts': 'deletes totals and cells',
   'test/worker/canary.test.ts': 'reads every column of every table',
   'test/worker/digest.test.ts': 'adds a check that simulates a failure',
