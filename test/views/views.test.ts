@@ -290,22 +290,6 @@ describe('a month', () => {
     ]);
   });
 
-  test('has the plan at its end, or the one first seen later', async () => {
-    await ledger.asProgram(
-      sql`insert into losant_usage.organization_history
-          (org_id, valid_from, valid_to, instance_id, name, plan_id, tags, limits)
-        select ${ORGS.foreign}, v.valid_from, v.valid_to, ${OTHER_INSTANCE}, 'Acme', v.plan_id, '[]', '{}'
-        from (values ('2026-10-10 00:00Z'::timestamptz, '2026-11-01 00:00Z'::timestamptz, 'small'),
-          ('2026-11-01 00:00Z', '2026-11-20 00:00Z', null), ('2026-11-20 00:00Z', null, 'large'))
-          as v (valid_from, valid_to, plan_id)`,
-    );
-    expect(
-      await rows(`select to_char(month, 'MM'), month_end_plan_id from losant_usage.monthly_usage
-        where org_id = '${ORGS.foreign}' order by 1`),
-    ).toEqual(['09 small', '10 small', '11 large']);
-    expect(await rows('select distinct month_end_plan_id from losant_usage.monthly_usage')).toHaveLength(3);
-  });
-
   test('lists its blockers', async () => {
     expect(
       await rows(`select right(coalesce(org_id, instance_id), 2), to_char(month, 'MM'), cause,
