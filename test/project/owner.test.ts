@@ -18,7 +18,7 @@ const REASONS: Readonly<Record<string, string>> = {
   'test/database/database.test.ts': 'creates tables',
   'test/database/migrate-always.test.ts': 'migrates',
   'test/database/migrate.test.ts': 'migrates',
-  'test/database/next-release.test.ts': 'migrates',
+  'test/database/releases.test.ts': 'migrates',
   'test/e2e/database-refusals.test.ts': 'makes a database read-only',
   'test/e2e/refusals.test.ts': 'creates the schema by a run',
   'test/ledger/conflicts.test.ts': 'adds a sequence, and clears the record of runs between tests',
