@@ -11,6 +11,7 @@ import type { Month } from '../usage/day.ts';
 import type { StatementDocument } from './manifest.ts';
 import { createPack } from './pack.ts';
 import {
+  addQuantities,
   type BilledInstance,
   formatMonthName,
   readBlockers,
@@ -225,12 +226,6 @@ interface StatementTotal {
   readonly unit: string;
   readonly orgs: number;
   readonly quantity: string | null;
-}
-
-/** Adds integers in text; null counts only if both are. */
-function addQuantities(one: string | null, other: string | null): string | null {
-  if (one === null || other === null) return one ?? other;
-  return `${BigInt(one) + BigInt(other)}`;
 }
 
 type LineRow = InferResult<ReturnType<typeof selectLines>>[number];

@@ -90,10 +90,17 @@ export async function readMonthStates(db: Kysely<Schema>, instanceIds: readonly 
       'lines_to_adjust as linesToAdjust',
       'lines_unsettled as linesUnsettled',
       'closed_at as closedAt',
+      'closed_by as closedBy',
       'statements',
     ])
     .where('instance_id', 'in', [...instanceIds])
     .orderBy('instance_id')
     .orderBy('month', 'desc')
     .execute();
+}
+
+/** Adds integers in text; null counts only if both are. */
+export function addQuantities(one: string | null, other: string | null): string | null {
+  if (one === null || other === null) return one ?? other;
+  return `${BigInt(one) + BigInt(other)}`;
 }

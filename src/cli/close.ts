@@ -92,7 +92,7 @@ async function listMonths(
 
 /** Returns why a month has its state, and the next command, which begins with `command`. */
 function describeMonth(month: MonthState, command: string): [string, string] {
-  const { state, orgsBlocked, orgsToAdjust, linesToAdjust, linesUnsettled, statements, closedAt } = month;
+  const { state, orgsBlocked, orgsToAdjust, linesToAdjust, linesUnsettled, statements } = month;
   const causes = (month.causes ?? []).join(', ').replaceAll('_', ' ');
   switch (state) {
     case 'in_progress':
@@ -115,7 +115,8 @@ function describeMonth(month: MonthState, command: string): [string, string] {
     }
     case 'closed': {
       const unsettled = linesUnsettled ? `; ${count(linesUnsettled, 'line')} not settled again yet` : '';
-      return [`${count(statements, 'statement')}, closed ${closedAt ?? ''}${unsettled}`, ''];
+      const closing = `closed ${month.closedAt ?? ''} by ${month.closedBy ?? ''}`;
+      return [`${count(statements, 'statement')}, ${closing}${unsettled}`, ''];
     }
   }
 }
@@ -237,9 +238,12 @@ function renderOutcome(instance: BilledInstance, outcome: CloseOutcome, options:
     lines.push('', `To ${adjust ? 'adjust' : 'close'} it: losant-usage close ${scope}`);
   }
   if (statement !== null) {
-    const { number, statementId, manifestSha256 } = statement;
-    lines.push('', `Statement ${number}, ${statementId}, manifest SHA-256 ${manifestSha256}.`);
+    const { number, statementId, closedBy, manifestSha256 } = statement;
+    lines.push('', `Statement ${number} by ${closedBy}, ${statementId}, manifest SHA-256 ${manifestSha256}.`);
     lines.push(`Write its proof pack: losant-usage statement --month ${month} --out DIR`);
+    lines.push(
+      `Write what each customer is billed: losant-usage statement --month ${month} --customers --out DIR`,
+    );
   }
   return lines;
 }

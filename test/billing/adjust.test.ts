@@ -62,7 +62,10 @@ describe('an adjustment', () => {
     expect(await books.adjust(month)).toMatchObject({ kind: 'unchanged' });
     await createdTo(orgId, `${month}-11`, 1, 4);
     const back = 'devices_created 11 1 4 3 restated 3 - true';
-    expect(await daysOf(month)).toEqual(['true devices_created 11 4 1 -3 restated 2 - true', `false ${back}`]);
+    expect(await daysOf(month)).toEqual([
+      'true devices_created 11 4 1 -3 restated 2 - true',
+      `false ${back}`,
+    ]);
     expect(quantitiesOf(await books.adjust(month))).toEqual({ devices_created: '3' });
     expect((await daysOf(month)).at(-1)).toEqual(`true ${back}`);
     expect((await books.verifyMonth(month)).problems).toEqual([]);
