@@ -72,7 +72,7 @@ function renderTotals(lines: readonly CustomerLine[], { metrics }: StatementMont
     metricLines[0]?.unit ?? '',
     metricLines.map(({ quantity }) => quantity || null).reduce(addQuantities, null),
   ]);
-  return html`<h2>Total of the month</h2>${renderQuantities(['', 'Unit', 'Billed'], totals, 2)}`;
+  return html`<h2>Total of the month</h2>${renderQuantities(['Usage', 'Unit', 'Billed'], totals, 2)}`;
 }
 
 function renderStatement(
@@ -91,7 +91,7 @@ function renderStatement(
   const difference = kind === 'closing' ? 'Billed' : 'Difference';
   return html`<h2>Statement ${number}, ${kind}</h2>
 ${renderFacts({ Created: renderInstant(closedAt), By: toPlainText(closedBy), Reason: toPlainText(reason ?? '') })}
-${renderQuantities(['Organization', '', 'Unit', 'Billed before', difference, 'Total'], rows, 3)}
+${renderQuantities(['Organization', 'Usage', 'Unit', 'Billed before', difference, 'Total'], rows, 3)}
 <p class="quiet">SHA-256 <code>${manifestSha256}</code></p>`;
 }
 
@@ -102,7 +102,7 @@ function renderQuantities(
   first: number,
 ): Html {
   const styleOf = (index: number) => (index >= first ? 'n' : '');
-  return html`<table><thead><tr>${head.map(
+  return html`<div class="scroll" role="group" tabindex="0" aria-label="Table"><table><thead><tr>${head.map(
     (label, index) => html`<th scope="col" class="${styleOf(index)}">${label}</th>`,
   )}</tr></thead>
 <tbody>${rows.map(
@@ -111,7 +111,7 @@ function renderQuantities(
         (value, index) =>
           html`<td class="${styleOf(index)}">${index >= first ? showQuantity(value) : toPlainText(value ?? '')}</td>`,
       )}</tr>\n`,
-  )}</tbody></table>`;
+  )}</tbody></table></div>`;
 }
 
 function renderDays(

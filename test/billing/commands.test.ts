@@ -101,6 +101,7 @@ describe('a month end', () => {
     expect((await close('--month', '2026-08', '--adjust')).stdout).toMatch(
       /^Nothing has changed since the last statement: 2026-08 of/,
     );
+    await books.setTime(new Date(books.nowMs + 1_000).toISOString());
     await books.restate(acme, '2026-08-31', { old: { devices_total: 17 }, numbers: { devices_total: 15 } });
     const different = { month: '2026-08', state: 'needs_adjustment', orgsToAdjust: 1, linesToAdjust: 1 };
     expect((await listMonths()).at(-1)).toMatchObject(different);
@@ -109,6 +110,13 @@ describe('a month end', () => {
     expect((await listMonths()).at(-1)).toMatchObject(closed);
     expect(adjusted.code).toBe(0);
     expect(adjusted.stdout).toMatch(/devices_total +1 +-2 +devices/);
+    expect(adjusted.stdout).toMatch(
+      /1 number of a day explains it:\n.*\n *Acme +devices_total +2026-08-31 +17 +15 +restated 2026-11-22 12:00 UTC, revision 2, run /,
+    );
+    expect(adjusted.stdout).toContain('\nStatement 2 by losant_usage_closer, ');
+    expect((await close()).stdout).toMatch(
+      /2026-08 +closed +2 statements, closed \S+ by losant_usage_closer/,
+    );
     const out = join(books.folder, 'august');
     const where = ['--month', '2026-08', '--instance', INSTANCE, '--out', out];
     expect(jsonOf(await run('statement', ...where, '--json'))).toMatchObject({
@@ -256,13 +264,20 @@ describe('a month of many organizations', () => {
     expect(new Set(lines?.map(({ orgId }) => orgId)).size).toBe(206);
   });
 
-  test('has one command for a hundred organizations with the same cause', async () => {
+  test('has one command for a hundred organizations with the same cause, which works as it is printed', async () => {
     const { stdout } = await close('--month', '2026-09', '--dry-run');
-    const scopes = [...stdout.matchAll(/backfill --org (\S+) --from 2026-09-30 --to 2026-09-30/g)].map(
-      ([, ids = '']) => ids,
-    );
-    expect(scopes.map((ids) => ids.split(',').length)).toEqual([100, 1]);
-    expect(scopes.join(',').split(',').toSorted()).toEqual(orgIds.slice(0, 101).toSorted());
+    const scopesOf = (pattern: RegExp) =>
+      Array.from(stdout.matchAll(pattern), ([, ids = '']) => ids.split(',')).filter((ids) => ids[0] !== acme);
+    for (const scopes of [
+      scopesOf(/backfill --org (\S+) --from 2026-09-30 --to 2026-09-30\n/g),
+      scopesOf(/waive --org (\S+) --day 2026-09-30..2026-09-30 --stream device_counts --reason TEXT\n/g),
+    ]) {
+      expect(scopes.map((ids) => ids.length)).toEqual([100, 1]);
+      expect(scopes.flat().toSorted()).toEqual(orgIds.slice(0, 101).toSorted());
+    }
+    const [command = ''] = /waive --org \S+,.*(?= --reason)/.exec(stdout) ?? [];
+    const waived = await run(...command.split(' '), '--reason', 'agreed', '--json');
+    expect([waived.code, jsonOf<{ cells: readonly object[] }>(waived).cells.length]).toEqual([0, 100]);
   });
 });
 
