@@ -60,8 +60,8 @@ ${statements.map((statement) => {
   return statementLines === undefined ? '' : renderStatement(statement, statementLines, month);
 })}
 ${renderDays(customer, month)}
-<p class="quiet">Quantities are of days in UTC, as recorded in the statements above; each SHA-256 is that of the manifest
-of its proof pack.</p>`;
+<p class="quiet">Quantities are of days in UTC, as recorded in the statements above. Each SHA-256 is that of the
+manifest of its proof pack.</p>`;
 }
 
 /** Renders what the statements bill together, by metric. */
@@ -197,17 +197,24 @@ export function renderStatementCsv(
   const rows = sortLines(lines, metrics).map((line) => {
     const { kind, closedAt, closedBy, manifestSha256 } = byNumber.get(line.number) as Statement;
     return [
-      ...[instance.instanceId, month, line.number, kind, closedAt, closedBy, manifestSha256, key.customerId],
-      ...[
-        line.orgId,
-        line.orgName,
-        line.referralId || null,
-        line.planId || null,
-        line.metric,
-        line.unit,
-        line.kind,
-      ],
-      ...[line.billedBefore || null, line.quantity || null, line.total || null],
+      instance.instanceId,
+      month,
+      line.number,
+      kind,
+      closedAt,
+      closedBy,
+      manifestSha256,
+      key.customerId,
+      line.orgId,
+      line.orgName,
+      line.referralId || null,
+      line.planId || null,
+      line.metric,
+      line.unit,
+      line.kind,
+      line.billedBefore || null,
+      line.quantity || null,
+      line.total || null,
     ];
   });
   return `${renderCsvHeader(CSV_COLUMNS)}${renderCsvRows(CSV_COLUMNS, rows)}`;

@@ -82,10 +82,14 @@ type CustomerRow = {
 const CUSTOMERS: Columns<CustomerRow> = {
   org_name: [
     'Name',
-    ({ month, instance_id: instance, customer_id: customer, only_org_id: org, org_name: name }) =>
-      html`<a href="${addressOfPart(month, 'customer', { instance, customer: customer ?? '', org: org ?? '' })}">${toPlainText(
-        name,
-      )}</a>`,
+    ({ month, instance_id: instance, customer_id: customer, only_org_id: org, org_name: name }) => {
+      const address = addressOfPart(month, 'customer', {
+        instance,
+        customer: customer ?? '',
+        org: org ?? '',
+      });
+      return html`<a href="${address}">${toPlainText(name)}</a>`;
+    },
   ],
   customer_id: 'Customer ID',
   referral_id: 'Referral ID',
