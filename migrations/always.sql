@@ -226,6 +226,8 @@ begin
       'Null if it has none.'),
     ('customer_statements.referral_id', 'Referral ID of the organization in the statement; of several, all IDs. '
       'Null if it has none.'),
+    ('daily_usage.changed_at', 'When a number or the standing of the day last changed (UTC, database clock); null if '
+      'no run has recorded the day yet. A waiting day becomes missing without a change.'),
     ('daily_usage.standing', 'Worst standing of the day; see cells. Hours do not count: they have no metric.'),
     ('device_counts.total', 'Devices near the end of the day (devices).'),
     ('digests.expires_at', 'When the claim expires unless it is renewed (UTC, database clock).'),
@@ -273,6 +275,7 @@ begin
       'null if unknown.'),
     ('organizations.problem', 'Why its attributes could not be read when it was last listed; null if they could. Its '
       'usage is loaded regardless.'),
+    ('payload_sources.changed_at', 'When a number or the standing of the day last changed (UTC, database clock).'),
     ('quarantine.detail', 'What is wrong with the response.'),
     ('quarantine.reason', 'invalid_value, unplaceable_body or database_refused.'),
     ('quarantine.run_id', 'Run that received the response.'),
@@ -336,6 +339,7 @@ begin
     ('streams.stream', 'Stream.'),
     ('tracks.first_day', 'First day of the span (UTC); a backfill may move it back.'),
     ('tracks.last_day', 'Last day of the span (UTC); null while the track continues.'),
+    ('usage_days.changed_at', 'When a number or the standing of the day last changed (UTC, database clock).'),
     ('usage_days.is_stored', 'Whether every cell of the day is stored, of the streams that have metrics.'),
     ('usage_days.standing', 'Worst standing of the day as of the last change of a cell; daily_usage has it as of now. '
       'Null if no stream with metrics is expected.'),

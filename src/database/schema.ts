@@ -235,6 +235,7 @@ export interface CustomerStatements {
 }
 
 export interface DailyUsage {
+  changed_at: Instant | null;
   customer_id: string | null;
   devices_created: number | null;
   devices_deleted: number | null;
@@ -515,6 +516,8 @@ export interface MonthlyUsage {
   days_unavailable: number;
   days_unreported: number;
   days_waived: number;
+  device_counts_days_stored: number;
+  device_counts_standing: Standing | null;
   devices_created: number | null;
   devices_deleted: number | null;
   devices_total: number | null;
@@ -525,10 +528,13 @@ export interface MonthlyUsage {
   is_final: boolean;
   is_over: boolean;
   month: UsageDay;
+  month_end_plan_id: string | null;
   notebook_canceled: number | null;
   notebook_completed: number | null;
   notebook_errored: number | null;
   notebook_minutes: number | null;
+  notebook_minutes_days_stored: number;
+  notebook_minutes_standing: Standing | null;
   notebook_timeout: number | null;
   org_id: string;
   org_name: string;
@@ -536,6 +542,10 @@ export interface MonthlyUsage {
   payload_all_count: number | null;
   payload_billable_count: number | null;
   payload_source_count: number | null;
+  payload_sources_days_stored: number;
+  payload_sources_standing: Standing | null;
+  payload_totals_days_stored: number;
+  payload_totals_standing: Standing | null;
   plan_id: string | null;
   referral_id: string | null;
   standing: Standing;
@@ -628,9 +638,15 @@ export interface OrganizationTags {
 }
 
 export interface PayloadSources {
+  changed_at: Instant;
   count: number;
+  customer_id: string | null;
+  instance_id: string;
   org_id: string;
+  org_name: string;
   payload_type: string;
+  plan_id: string | null;
+  referral_id: string | null;
   source: string;
   usage_date: UsageDay;
 }
@@ -813,6 +829,7 @@ export interface Tracks {
 }
 
 export interface UsageDays {
+  changed_at: Generated<Instant>;
   devices_created: number | null;
   devices_deleted: number | null;
   devices_total: number | null;
