@@ -74,7 +74,7 @@ export class SealedMonth implements Disposable {
       create index days_org on days (org_id, number)`);
   }
 
-  /** Reads the packs of statements, of one customer or of all. Throws AppError if one is not as it was sealed. */
+  /** Reads the packs of statements, of one customer or of all. Throws SealError if one is not as it was sealed. */
   static async read(
     db: Kysely<Schema>,
     statements: readonly Statement[],
@@ -171,7 +171,7 @@ interface SealedFile {
   readonly columns: readonly string[];
 }
 
-/** Yields the values of rows in the order of the columns, in pages. Throws AppError if the file was changed. */
+/** Yields the values of rows in the order of the columns, in pages. Throws SealError if the file was changed. */
 async function* readSealedRows(source: Source, { name, columns }: SealedFile): AsyncGenerator<string[][]> {
   let fields: { readonly index: number; readonly isText: boolean }[] | null = null;
   try {
@@ -207,7 +207,7 @@ async function readManifest(db: Kysely<Schema>, statement: Statement): Promise<M
   return manifest;
 }
 
-/** Yields the bytes of a file of a pack. Throws AppError after the last ones unless they are those of the manifest. */
+/** Yields the bytes of a file of a pack. Throws SealError after the last ones unless they are those of the manifest. */
 async function* readSealedBytes(
   { db, statement, manifest, signal }: Source,
   name: string,
@@ -225,8 +225,11 @@ async function* readSealedBytes(
   if (hash.digest('hex') !== entry?.sha256) throw toSealError(statement, name, 'was changed');
 }
 
-function toSealError({ instanceId, number }: Statement, name: string, problem: string): AppError {
-  return new AppError(
+/** A file of a pack is not as it was sealed. */
+export class SealError extends AppError {}
+
+function toSealError({ instanceId, number }: Statement, name: string, problem: string): SealError {
+  return new SealError(
     'pack_differs',
     `${name} of statement ${number} of instance ${instanceId} ${problem} in the database since the month was closed`,
     { hint: 'check an archived pack with losant-usage verify, and restore the database from a backup' },

@@ -75,23 +75,32 @@ function renderTotals(lines: readonly CustomerLine[], { metrics }: StatementMont
   return html`<h2>Total of the month</h2>${renderQuantities(['Usage', 'Unit', 'Billed'], totals, 2)}`;
 }
 
+/** Renders what a statement bills. A column that would say the same in every row is left out. */
 function renderStatement(
   { number, kind, closedAt, closedBy, manifestSha256, reason }: Statement,
   lines: readonly CustomerLine[],
   { metrics }: StatementMonth,
 ): Html {
+  const hasOrgs = new Set(lines.map(({ orgId }) => orgId)).size > 1;
+  const isFirst = lines.every(({ billedBefore }) => billedBefore === '');
   const rows = sortLines(lines, metrics).map((line) => [
-    line.orgName,
+    ...(hasOrgs ? [line.orgName] : []),
     metrics.get(line.metric) ?? line.metric,
     line.unit,
-    line.billedBefore || null,
+    ...(isFirst ? [] : [line.billedBefore || null]),
     line.quantity || null,
-    line.total || null,
+    ...(isFirst ? [] : [line.total || null]),
   ]);
-  const difference = kind === 'closing' ? 'Billed' : 'Difference';
+  const quantities = isFirst ? ['Billed'] : ['Billed before', 'Difference', 'Total'];
+  const head = [...(hasOrgs ? ['Organization'] : []), 'Usage', 'Unit', ...quantities];
   return html`<h2>Statement ${number}, ${kind}</h2>
-${renderFacts({ Created: renderInstant(closedAt), By: toPlainText(closedBy), Reason: toPlainText(reason ?? '') })}
-${renderQuantities(['Organization', 'Usage', 'Unit', 'Billed before', difference, 'Total'], rows, 3)}
+${renderFacts({
+  Created: renderInstant(closedAt),
+  By: toPlainText(closedBy),
+  Organization: hasOrgs ? '' : toPlainText(lines[0]?.orgName ?? ''),
+  Reason: toPlainText(reason ?? ''),
+})}
+${renderQuantities(head, rows, head.length - quantities.length)}
 <p class="quiet">SHA-256 <code>${manifestSha256}</code></p>`;
 }
 

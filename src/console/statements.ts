@@ -1,7 +1,7 @@
 /** What was billed for a closed month: its statements, what they bill to each customer, and why they differ. */
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
-import { type CustomerKey, SealedMonth } from '../billing/customers.ts';
+import { type CustomerKey, SealError, SealedMonth } from '../billing/customers.ts';
 import { readBilledInstances, readStatements } from '../billing/statements.ts';
 import type { Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
@@ -145,7 +145,14 @@ export const customerPage: ConsolePage = {
     if (month === null || !instanceIds.includes(instanceId) || (customerId === '') === (orgId === ''))
       return null;
     const customer = { customerId: customerId || null, orgId: orgId || null };
-    return await read((db) => readCustomerPage(db, { month, instanceId, customer }));
+    try {
+      return await read((db) => readCustomerPage(db, { month, instanceId, customer }));
+    } catch (error) {
+      if (!(error instanceof SealError)) throw error;
+      const title = 'This statement cannot be shown';
+      const body = html`<h1>${title}</h1><p class="bad">${toPlainText(error.message)}</p><p>${error.hint}</p>`;
+      return { title, body };
+    }
   },
 };
 
