@@ -118,7 +118,9 @@ function renderLegend({ days, comparison, addressOf }: Chart): Html {
   );
   const renderItem = (shape: Html, label: unknown) =>
     html`<li><svg class="swatch" aria-hidden="true" width="18" height="12">${shape}</svg>${label}</li>`;
-  return html`<ul class="legend">${comparison !== null && renderItem(html`<path class="compared" d="M0 6H18"/>`, comparison)}${
+  return html`<ul class="legend">${
+    comparison !== null && renderItem(html`<path class="compared" d="M0 6H18"/>`, comparison)
+  }${
     newestDays.length > 0 &&
     renderItem(html`<rect class="not-stored" width="12" height="12"/>`, html`not stored:${links}`)
   }</ul>`;
