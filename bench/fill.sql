@@ -97,6 +97,8 @@ from losant_usage.usage_days where payload_billable_count % 100 = 0 and usage_da
 update losant_usage.coverage c set revision = r.revision from losant_usage.revisions r
 where c.stream = r.stream and c.org_id = r.org_id and c.usage_date = r.usage_date;
 
+analyze losant_usage.organizations, losant_usage.usage_days, losant_usage.coverage;
+
 -- Losant's own totals of each day, equal to the sums.
 insert into losant_usage.instance_totals (instance_id, usage_date, metric)
 select '5c0000000000000000000001', current_date - age, m.metric
