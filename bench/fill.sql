@@ -5,7 +5,8 @@ set session_replication_role = replica;
 set synchronous_commit = off;
 set maintenance_work_mem = '512MB';
 set work_mem = '128MB';
-drop index losant_usage.coverage_due, losant_usage.coverage_not_final;
+drop index losant_usage.coverage_due, losant_usage.coverage_not_final,
+  losant_usage.coverage_not_final_month;
 
 insert into losant_usage.instances (instance_id, api_url, new_orgs_from, policy)
 values ('5c0000000000000000000001', 'https://api.example.com', current_date - :days,
@@ -110,4 +111,5 @@ set quantity = our_sum, last_read_at = (usage_date + 8)::timestamp at time zone 
 
 create index coverage_due on losant_usage.coverage (org_id, next_read_at) where next_read_at is not null;
 create index coverage_not_final on losant_usage.coverage (org_id, month) where standing <> 'final';
+create index coverage_not_final_month on losant_usage.coverage (month) where standing <> 'final';
 set session_replication_role = origin;
