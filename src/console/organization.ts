@@ -60,6 +60,7 @@ interface OrganizationQuery {
 export const organizationPage: ConsolePage = {
   path: '/organizations/:id',
   navPath: PATH,
+  subject: 'The organization',
   show: async (request) => {
     const query = readQuery(request);
     const { read, instanceIds } = request;
