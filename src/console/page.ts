@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto';
 import { html, raw } from 'hono/html';
+import type { Kysely } from 'kysely';
+import type { Schema } from '../database/schema.ts';
 import { showInstant } from '../terminal/words.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
+import type { Snapshot } from './cached-reads.ts';
 import type { Counts } from './counts.ts';
 import type { PageSources } from './sources.ts';
 import { STYLE } from './style.ts';
@@ -11,6 +14,11 @@ export type Html = ReturnType<typeof html>;
 export interface PageRequest extends PageSources {
   /** Returns the counts over all organizations; null until they have been read. */
   readonly getCounts: () => Promise<Counts | null>;
+  /** Returns the shared result of a slow query, by what it depends on; null while it is read for the first time. */
+  readonly recall: <T>(
+    key: unknown,
+    query: (db: Kysely<Schema>) => Promise<T>,
+  ) => Promise<Snapshot<T> | null>;
   readonly nowMs: number;
   readonly path: string;
   readonly params: Readonly<Record<string, string>>;
@@ -35,6 +43,7 @@ interface PageContent {
 
 const NAVIGATION = [
   ['/', 'Home'],
+  ['/usage', 'Usage'],
   ['/organizations', 'Organizations'],
   ['/coverage', 'Coverage'],
   ['/months', 'Months'],
@@ -81,7 +90,7 @@ export function renderPage({
 <a class="skip" href="#main">Skip to content</a>
 <header><strong>Losant usage</strong>
 <nav aria-label="Pages">${NAVIGATION.map(([href, name]) => renderLink(href, name, href === navPath, 'page'))}</nav>
-<form class="find" method="get" action="/organizations" role="search" aria-label="Organizations"><label class="hidden"
+<form class="find" method="get" action="/find" role="search" aria-label="Organizations"><label class="hidden"
   for="find">Find an organization by name, referral ID or ID</label>
 <input id="find" name="q" type="search" placeholder="Find an organization"></form></header>
 <main id="main" tabindex="-1">
@@ -100,7 +109,9 @@ export const COUNTING = html`<p class="quiet">Counting… this page refreshes by
 export function renderNotFound(navPath: string): Html {
   const title = 'Page not found';
   const [, parent = ''] = NAVIGATION.find(([href]) => href === navPath) ?? [];
-  const body = html`<h1>${title}</h1><p><a href="${navPath}">Back to ${parent}</a></p>`;
+  const body = html`<h1>${title}</h1><p>Nothing has this address. <a href="/">Home</a>${
+    navPath !== '/' && html` · <a href="${navPath}">${parent}</a>`
+  }</p>`;
   return renderPage({ title, navPath, body });
 }
 

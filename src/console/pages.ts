@@ -1,21 +1,27 @@
 import type { Context, Hono } from 'hono';
 import { html } from 'hono/html';
-import { cacheRead } from './cached-reads.ts';
+import type { Kysely } from 'kysely';
+import type { Schema } from '../database/schema.ts';
+import { cacheRead, type Snapshot } from './cached-reads.ts';
 import { changesPage } from './changes.ts';
 import { readCounts } from './counts.ts';
 import { coveragePage } from './coverage.ts';
 import { dayPage } from './day.ts';
+import { findPage } from './find.ts';
 import { gapsPage, quarantinePage } from './gaps.ts';
 import { homePage } from './home.ts';
 import { monthPage, monthsPage } from './months.ts';
 import { organizationPage } from './organization.ts';
 import { organizationsPage } from './organizations.ts';
-import { type ConsolePage, renderNotFound, renderPage } from './page.ts';
+import { type ConsolePage, type PageRequest, renderNotFound, renderPage } from './page.ts';
 import { runsPage } from './runs.ts';
 import type { PageSources } from './sources.ts';
+import { usagePage } from './usage.ts';
 
 export const PAGES: readonly ConsolePage[] = [
   homePage,
+  usagePage,
+  findPage,
   organizationsPage,
   organizationPage,
   monthsPage,
@@ -36,12 +42,14 @@ export function addPages(app: Hono, sources: PageSources): void {
   const onFailure = (error: unknown) => logger.warn({ err: error }, 'page query failed');
   const countsCache = cacheRead(() => readCounts(read, instanceIds), { ...COUNTS, now, onFailure });
   const getCounts = async () => (await countsCache())?.value ?? null;
+  const recall = createRecall(sources, onFailure);
   for (const { path, navPath, show } of PAGES) {
     app.get(path, async (c: Context) => {
       try {
         const content = await show({
           ...sources,
           getCounts,
+          recall,
           nowMs: now(),
           path: c.req.path,
           params: c.req.param(),
@@ -61,4 +69,25 @@ export function addPages(app: Hono, sources: PageSources): void {
       }
     });
   }
+}
+
+/** Results that are kept at once. */
+const MAX_RESULTS = 50;
+
+/** Shares slow queries by their keys, each as long as the counts. */
+function createRecall(
+  { read, now }: PageSources,
+  onFailure: (error: unknown) => void,
+): PageRequest['recall'] {
+  const results = new Map<string, unknown>();
+  return async <T>(key: unknown, query: (db: Kysely<Schema>) => Promise<T>) => {
+    const name = JSON.stringify(key);
+    const result =
+      (results.get(name) as (() => Promise<Snapshot<T> | null>) | undefined) ??
+      cacheRead(() => read(query), { ...COUNTS, now, onFailure });
+    results.set(name, result);
+    const [oldest = ''] = results.keys();
+    if (results.size > MAX_RESULTS) results.delete(oldest);
+    return await result();
+  };
 }
