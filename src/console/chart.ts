@@ -38,7 +38,7 @@ export interface Chart {
 }
 
 /** In pixels; the width is whatever is available. The room above the plot is for the values of the day pointed at. */
-const ROOM_ABOVE = 40;
+const ROOM_ABOVE = 48;
 const HEIGHT = 180;
 const BASE = ROOM_ABOVE + HEIGHT;
 const TOTAL_HEIGHT = BASE + 22;
@@ -112,9 +112,9 @@ function renderDay(chart: Chart, chartDay: ChartDay, { index, y, label }: Positi
       ? column
       : html`<a href="${addressOf(day)}" tabindex="-1">${column}</a>`
   }<text class="tip" y="12" text-anchor="${['start', 'middle', 'end'][third]}"><tspan class="strong"
-  x="${at(0.5)}">${showLongDay(day)}</tspan><tspan x="${at(0.5)}" dy="14">${values}</tspan></text>${
+  x="${at(0.5)}">${showLongDay(day)}</tspan><tspan x="${at(0.5)}" dy="15">${values}</tspan></text>${
     comparison !== '' &&
-    html`<text class="tip" x="${at(0.5)}" y="38" text-anchor="${['start', 'middle', 'end'][third]}">${comparison}</text>`
+    html`<text class="tip" x="${at(0.5)}" y="42" text-anchor="${['start', 'middle', 'end'][third]}">${comparison}</text>`
   }</g>${
     label !== null &&
     html`<text class="${label.isMinor && 'minor'}" x="${at(0.5)}" y="${BASE + 16}"

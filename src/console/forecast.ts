@@ -82,12 +82,12 @@ export function describeForecast(forecast: Forecast | null): string {
   if (forecast === null) return '';
   const { month, nextMonth, quantity, nextQuantity, orgsLeftOut } = forecast;
   if (quantity === null || nextQuantity === null)
-    return ' There is no forecast: fewer than three of the last 28 days are stored.';
+    return 'There is no forecast: fewer than three of the last 28 days are stored.';
   const remark =
     orgsLeftOut === 0
       ? ''
       : `, without ${count(orgsLeftOut, 'organization')} of which fewer than three days are stored`;
-  return ` If each weekday stays as in the last 28 days, ${showMonth(month)} ends at ${showNumber(
+  return `If each weekday stays as in the last 28 days, ${showMonth(month)} ends at ${showNumber(
     quantity,
   )}, and ${showMonth(nextMonth)} at ${showNumber(nextQuantity)}${remark}.`;
 }

@@ -121,7 +121,8 @@ function renderOrganization(organization: Organization): Html {
     ID: html`<span class="id">${orgId}</span>`,
     'Referral ID': toPlainText(referralId ?? ''),
     Plan: toPlainText(planId ?? 'none'),
-    Customer: toPlainText(customerId ?? ''),
+    Customer:
+      customerId && html`<a href="${addressOf('/billed', { q: customerId })}">${toPlainText(customerId)}</a>`,
     Created: createdOn,
     Instance: toPlainText(instanceName ?? instanceId),
     Tags: toPlainText(tags.map(({ key = '', value = '' }) => `${key}=${value}`).join(', ')),
@@ -171,7 +172,7 @@ function renderDays(query: OrganizationQuery, facts: Facts, maximum = 0): Html {
   const { label, unit } = CHART_METRICS[metric];
   return html`${renderChart({
     title: `${label}, ${range.from} to ${range.to}`,
-    summary: `${describeDays(query, days)}${describeForecast(forecast)}`,
+    summary: html`${describeDays(query, days)}<br>${describeForecast(forecast)}`,
     unit,
     days,
     comparison: COMPARISONS[comparison],

@@ -2,6 +2,7 @@ import type { Context, Hono } from 'hono';
 import { html } from 'hono/html';
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
+import { billedPage } from './billed.ts';
 import { cacheRead, type Snapshot } from './cached-reads.ts';
 import { changesPage } from './changes.ts';
 import { readCounts } from './counts.ts';
@@ -14,6 +15,7 @@ import { monthPage, monthsPage } from './months.ts';
 import { organizationPage } from './organization.ts';
 import { organizationsPage } from './organizations.ts';
 import { type ConsolePage, type PageRequest, renderNotFound, renderPage } from './page.ts';
+import { reconciliationPage } from './reconciliation.ts';
 import { runsPage } from './runs.ts';
 import type { PageSources } from './sources.ts';
 import { usagePage } from './usage.ts';
@@ -26,7 +28,9 @@ export const PAGES: readonly ConsolePage[] = [
   organizationPage,
   monthsPage,
   monthPage,
+  billedPage,
   coveragePage,
+  reconciliationPage,
   dayPage,
   gapsPage,
   quarantinePage,

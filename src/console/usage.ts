@@ -186,7 +186,7 @@ function renderDays(query: UsageQuery, { days, changes }: Totals, forecast: stri
   const addressOfDay = (day: UsageDay) => addressOf(PATH, { ...toParams(query), from: day, to: day });
   return html`${renderChart({
     title: `${label}, ${range.from} to ${range.to}`,
-    summary: `${describeDays(query, days)}${forecast}`,
+    summary: html`${describeDays(query, days)}<br>${forecast}`,
     unit,
     days,
     comparison: COMPARISONS[comparison],
