@@ -10,7 +10,7 @@ const YEARS_IN_FILTER = 4;
 /** What was billed to each customer in a year: only what was closed, over all its statements. */
 export const billedPage = createTablePage<BilledRow>(
   '/billed',
-  '/months',
+  '/billing',
   ({ instanceIds, query, nowMs }) => {
     const thisYear = new Date(nowMs).getUTCFullYear();
     const years = Array.from({ length: YEARS_IN_FILTER }, (_, index) => `${thisYear - index}`);

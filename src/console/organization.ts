@@ -46,6 +46,7 @@ interface OrganizationQuery extends UsageQuery {
 export const organizationPage: ConsolePage = {
   path: '/organizations/:id',
   navPath: PATH,
+  subject: 'The organization',
   show: async (request) => {
     const { read, instanceIds, params, query: values } = request;
     const orgId = params['id'] ?? '';
@@ -172,13 +173,14 @@ function renderDays(query: OrganizationQuery, facts: Facts, maximum = 0): Html {
   const { label, unit } = CHART_METRICS[metric];
   return html`${renderChart({
     title: `${label}, ${range.from} to ${range.to}`,
-    summary: html`${describeDays(query, days)}<br>${describeForecast(forecast)}`,
+    summary: describeDays(query, days),
     unit,
     days,
     comparison: COMPARISONS[comparison],
     addressOf: (day) => `/coverage/${orgId}/${day}`,
     maximum,
   })}
+<p>${describeForecast(forecast)}</p>
 <div class="halves"><div><h2>All payloads by type and source</h2>${renderSourceShares(
     sources,
   )}</div><div><h2>Limits this month</h2>${

@@ -1,10 +1,8 @@
 import { createHash } from 'node:crypto';
 import { html, raw } from 'hono/html';
-import type { Kysely } from 'kysely';
-import type { Schema } from '../database/schema.ts';
-import { showInstant } from '../terminal/words.ts';
+import { showDistance, showDuration, showInstant } from '../terminal/words.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
-import type { Snapshot } from './cached-reads.ts';
+import { type CachedRead, describeReadFailure } from './cached-reads.ts';
 import type { Counts } from './counts.ts';
 import type { PageSources } from './sources.ts';
 import { STYLE } from './style.ts';
@@ -12,13 +10,7 @@ import { STYLE } from './style.ts';
 export type Html = ReturnType<typeof html>;
 
 export interface PageRequest extends PageSources {
-  /** Returns the counts over all organizations; null until they have been read. */
-  readonly getCounts: () => Promise<Counts | null>;
-  /** Returns the shared result of a slow query, by what it depends on; null while it is read for the first time. */
-  readonly recall: <T>(
-    key: unknown,
-    query: (db: Kysely<Schema>) => Promise<T>,
-  ) => Promise<Snapshot<T> | null>;
+  readonly counts: Counts;
   readonly nowMs: number;
   readonly path: string;
   readonly params: Readonly<Record<string, string>>;
@@ -30,6 +22,8 @@ export interface ConsolePage {
   readonly path: string;
   /** The path of the page in the navigation. */
   readonly navPath: string;
+  /** What it shows, as the subject of a sentence; by default the first part of its path: `The gaps`. */
+  readonly subject?: string;
   /** Returns the page, or a file. Null: the address names nothing that exists. */
   readonly show: (request: PageRequest) => Promise<PageContent | Response | null>;
 }
@@ -45,8 +39,8 @@ const NAVIGATION = [
   ['/', 'Home'],
   ['/usage', 'Usage'],
   ['/organizations', 'Organizations'],
-  ['/coverage', 'Coverage'],
-  ['/months', 'Months'],
+  ['/billing', 'Billing'],
+  ['/coverage', 'Data quality'],
   ['/changes', 'Changes'],
   ['/runs', 'Runs'],
 ] as const;
@@ -101,9 +95,34 @@ ${body}
 </html>`;
 }
 
-/** For a page whose counts have not been read yet. */
+/** For a page on which something is still being counted. */
 export const RELOAD_SECONDS = 3;
-export const COUNTING = html`<p class="quiet">Counting… this page refreshes by itself.</p>`;
+/** An older result is shown with its age. */
+const OLD_RESULT_MS = 180_000;
+
+/** Renders a count in its place: what is known, or that it is being read, or why it could not be. */
+export function renderCount<T>(
+  { snapshot, startedAtMs, error }: CachedRead<T>,
+  { subject, nowMs }: { readonly subject: string; readonly nowMs: number },
+  render: (value: T) => Html,
+): Html {
+  if (snapshot === null && error === undefined) {
+    const ms = nowMs - (startedAtMs ?? nowMs);
+    return html`<p class="quiet">Counting…${ms > OLD_COUNTING_MS && ` for ${showDuration(ms)}`}</p>`;
+  }
+  const isOld = snapshot !== null && nowMs - snapshot.atMs > OLD_RESULT_MS;
+  const failure = error === undefined ? '' : `${subject} could not be read: ${describeReadFailure(error)}.`;
+  const age = isOld || failure !== '' ? `As of ${showDistance((snapshot?.atMs ?? 0) - nowMs)}. ` : '';
+  if (snapshot === null) return html`<p class="bad">${failure}</p>`;
+  return html`${render(snapshot.value)}${age !== '' && html`<p class="warn">${age}${failure}</p>`}`;
+}
+
+const OLD_COUNTING_MS = 10_000;
+
+/** Whether the count will be known soon, so that the page reloads. */
+export function isCounting({ snapshot, error }: CachedRead<unknown>): boolean {
+  return snapshot === null && error === undefined;
+}
 
 /** Renders the page for an address that names nothing that exists. */
 export function renderNotFound(navPath: string): Html {
@@ -136,6 +155,11 @@ export function linkToOrganization(orgId: string, name: string): Html {
 export function renderCommands(commands: readonly string[]): Html {
   const items = commands.map((command) => html`<li><code>${toPlainText(command)}</code></li>`);
   return html`<ul class="commands">${items}</ul>`;
+}
+
+/** Renders a state as a pill: a short text in a color. */
+export function renderPill(tone: string, text: string): Html {
+  return html`<span class="pill ${tone}">${text}</span>`;
 }
 
 export function renderInstant(instant: string): Html {

@@ -2,16 +2,17 @@ import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
-import { eachDay, type UsageDay } from '../usage/day.ts';
+import { dayAt, eachDay, type UsageDay } from '../usage/day.ts';
 import { type ChartDay, renderChart } from './chart.ts';
 import { describeForecast, readForecast } from './forecast.ts';
 import { renderBar } from './organizations.ts';
 import {
-  COUNTING,
   type ConsolePage,
   type Html,
+  isCounting,
   type PageRequest,
   RELOAD_SECONDS,
+  renderCount,
   toPlainText,
 } from './page.ts';
 import { readSourceShares, renderSourceShares } from './source-shares.ts';
@@ -59,36 +60,50 @@ ${
   topic !== 'plans' &&
   renderRangeChoices(query, { nowMs: request.nowMs, path: PATH, hidden, addressWith, field: '' })
 }
-${content ?? COUNTING}`;
-    return { title: 'Usage', body, reloadSeconds: content === null ? RELOAD_SECONDS : 0 };
+${content.body}`;
+    return { title: 'Usage', body, reloadSeconds: content.isReading ? RELOAD_SECONDS : 0 };
   },
 };
 
-/** Each returns null while its numbers are being read. */
-const CONTENTS: Readonly<Record<Topic, (request: PageRequest, query: UsageQuery) => Promise<Html | null>>> = {
-  days: async ({ recall, instanceIds, nowMs }, query) => {
+interface Content {
+  readonly body: Html;
+  readonly isReading: boolean;
+}
+
+type ShowContent = (request: PageRequest, query: UsageQuery) => Promise<Content>;
+
+const CONTENTS: Readonly<Record<Topic, ShowContent>> = {
+  days: async ({ counts, instanceIds, nowMs }, query) => {
     const [totals, forecast] = await Promise.all([
-      recall(['totals', query], (db) => readTotals(db, query, instanceIds)),
-      recall(['forecast', query.metric], (db) =>
+      counts.recallResult(['totals', query], (db) => readTotals(db, query, instanceIds)),
+      counts.recallResult(['forecast', query.metric, dayAt(nowMs)], (db) =>
         readForecast(db, { metric: query.metric, condition: isOf('o', instanceIds), nowMs }),
       ),
     ]);
-    if (totals === null || forecast === null) return null;
-    return renderDays(query, totals.value, describeForecast(forecast.value));
+    const renderedForecast = renderCount(
+      forecast,
+      { subject: 'The forecast', nowMs },
+      (value) => html`<p>${describeForecast(value)}</p>`,
+    );
+    const body = renderCount(totals, { subject: 'The days', nowMs }, (value) =>
+      renderDays(query, value, renderedForecast),
+    );
+    return { body, isReading: isCounting(totals) || isCounting(forecast) };
   },
-  sources: async ({ recall, instanceIds }, { range }) => {
-    const shares = await recall(['sources', range], (db) =>
+  sources: async ({ counts, instanceIds, nowMs }, { range }) => {
+    const shares = await counts.recallResult(['sources', range], (db) =>
       readSourceShares(db, range, isOf('o', instanceIds)),
     );
-    return (
-      shares &&
-      html`<h2>All payloads by type and source, ${range.from} to ${range.to}</h2>
-${renderSourceShares(shares.value)}`
-    );
+    const body = html`<h2>All payloads by type and source, ${range.from} to ${range.to}</h2>
+${renderCount(shares, { subject: 'The types and sources', nowMs }, renderSourceShares)}`;
+    return { body, isReading: isCounting(shares) };
   },
-  plans: async ({ recall, instanceIds }) => {
-    const plans = await recall(['plans'], (db) => readPlans(db, instanceIds));
-    return plans && renderPlans(plans.value);
+  plans: async ({ counts, instanceIds, nowMs }) => {
+    const plans = await counts.recallResult(['plans'], (db) => readPlans(db, instanceIds));
+    return {
+      body: renderCount(plans, { subject: 'The plans', nowMs }, renderPlans),
+      isReading: isCounting(plans),
+    };
   },
 };
 
@@ -176,7 +191,7 @@ function toChartDay(day: UsageDay, sums: TotalDay | undefined): ChartDay {
   };
 }
 
-function renderDays(query: UsageQuery, { days, changes }: Totals, forecast: string): Html {
+function renderDays(query: UsageQuery, { days, changes }: Totals, forecast: Html): Html {
   const { metric, range, comparison } = query;
   const { label, unit } = CHART_METRICS[metric];
   const [growers, fallers] = [
@@ -186,12 +201,13 @@ function renderDays(query: UsageQuery, { days, changes }: Totals, forecast: stri
   const addressOfDay = (day: UsageDay) => addressOf(PATH, { ...toParams(query), from: day, to: day });
   return html`${renderChart({
     title: `${label}, ${range.from} to ${range.to}`,
-    summary: html`${describeDays(query, days)}<br>${forecast}`,
+    summary: describeDays(query, days),
     unit,
     days,
     comparison: COMPARISONS[comparison],
     addressOf: addressOfDay,
   })}
+${forecast}
 <div class="halves"><div><h2>Grew most</h2>${renderChanges(query, growers)}</div><div><h2>Fell most</h2>${renderChanges(
     query,
     fallers,

@@ -9,7 +9,7 @@ import {
   listNames,
   readAttention,
 } from '../queries/attention.ts';
-import { type MonthSum, readMonthSums } from '../queries/month-sums.ts';
+import { type MonthSum, readMonthSum } from '../queries/month-sums.ts';
 import { escapeControls } from '../terminal/text.ts';
 import { capitalize, count, showNumber } from '../terminal/words.ts';
 import { dayStartMs, type UsageDay } from '../usage/day.ts';
@@ -39,8 +39,8 @@ interface DigestRequest {
 /** Reads what the digest of a day says. */
 export async function readDigest(db: Kysely<Schema>, { instanceIds, day }: DigestRequest): Promise<Digest> {
   const instances = await readAttention(db, { instanceIds, day });
-  const [month] = await readMonthSums(db, instanceIds, ['payload_billable_count']);
-  return composeDigest(day, instances, month ?? null);
+  const month = await readMonthSum(db, instanceIds, 'payload_billable_count');
+  return composeDigest(day, instances, month);
 }
 
 const MAX_LINES = 8;
@@ -131,8 +131,8 @@ function describeMonth({
   from,
   to,
   total,
-  values_not_stored: notStored,
-  change_ratio: change,
+  valuesNotStored: notStored,
+  change,
 }: MonthSum): DigestLine {
   const percent = change === null ? null : Math.round(change * 100) + 0;
   const comparison =

@@ -9,6 +9,13 @@ interface KindInfo {
   readonly tone: 'bad' | 'warn';
   /** The page of the console that lists the subjects. */
   readonly path: string;
+  /** What somebody does there; by default `Open`. */
+  readonly act?: string;
+}
+
+/** Returns a kind whose subjects are organizations, or their limits. */
+function ofOrganizations(kind: AttentionKind, label: string, tone: KindInfo['tone']): KindInfo {
+  return { label, tone, path: `/organizations?attention=${kind}` };
 }
 
 export const ATTENTION_KINDS: Readonly<Record<AttentionKind, KindInfo>> = {
@@ -17,16 +24,21 @@ export const ATTENTION_KINDS: Readonly<Record<AttentionKind, KindInfo>> = {
   list_incomplete: { label: 'Organizations may be missing', tone: 'bad', path: '/runs' },
   missing: { label: 'Data missing', tone: 'bad', path: '/gaps?standing=missing' },
   in_doubt: { label: 'Data in doubt', tone: 'bad', path: '/gaps?standing=in_doubt' },
-  sums_differ: { label: 'Settled sums differ', tone: 'bad', path: '/months' },
-  limit_exceeded: { label: 'Limit exceeded', tone: 'bad', path: '/organizations?only=exceeding' },
-  limit_at_risk: { label: 'About to exceed a limit', tone: 'warn', path: '/organizations?only=exceeding' },
-  large_change: { label: 'Large change this month', tone: 'warn', path: '/organizations?only=changed' },
-  silent: { label: 'Silent for three days', tone: 'warn', path: '/organizations?only=silent' },
-  new: { label: 'New organization', tone: 'warn', path: '/organizations?only=new' },
-  deleted: { label: 'Deleted organization', tone: 'warn', path: '/organizations?only=deleted' },
-  month_ready: { label: 'Month ready to close', tone: 'warn', path: '/months' },
-  month_blocked: { label: 'Month blocked', tone: 'bad', path: '/months' },
-  month_needs_adjustment: { label: 'Month needs an adjustment', tone: 'bad', path: '/months' },
+  sums_differ: { label: 'Settled sums differ', tone: 'bad', path: '/coverage' },
+  limit_exceeded: ofOrganizations('limit_exceeded', 'Limit exceeded', 'bad'),
+  limit_at_risk: ofOrganizations('limit_at_risk', 'About to exceed a limit', 'warn'),
+  large_change: ofOrganizations('large_change', 'Large change this month', 'warn'),
+  silent: ofOrganizations('silent', 'Silent for three days', 'warn'),
+  new: ofOrganizations('new', 'New organization', 'warn'),
+  deleted: ofOrganizations('deleted', 'Deleted organization', 'warn'),
+  month_ready: { label: 'Month ready to close', tone: 'warn', path: '/billing', act: 'Close' },
+  month_blocked: { label: 'Month blocked', tone: 'bad', path: '/billing', act: 'Review' },
+  month_needs_adjustment: {
+    label: 'Month needs an adjustment',
+    tone: 'bad',
+    path: '/billing',
+    act: 'Adjust',
+  },
 };
 
 /** The items of a kind, the largest first. */
@@ -39,6 +51,8 @@ export interface AttentionGroup {
   readonly subjects: readonly string[];
   /** Of the first items. */
   readonly texts: readonly string[];
+  /** Whether each of the first items was not there the day before. Nothing that was there at first is new. */
+  readonly areNew: readonly boolean[];
 }
 
 export interface InstanceAttention {
@@ -68,7 +82,9 @@ export async function readAttention(
     select a.instance_id as "instanceId", a.kind, p.phase, count(*) as items,
       (array_agg(a.subject order by ${RANK}))[:case when ${day}::date is null then ${MAX_NAMES} else count(*) end]
         as subjects,
-      (array_agg(a.text order by ${RANK}))[:${MAX_NAMES}] as texts
+      (array_agg(a.text order by ${RANK}))[:${MAX_NAMES}] as texts,
+      (array_agg(a.first_seen_on = a.last_seen_on and coalesce(a.named_on, a.first_seen_on) >= a.first_seen_on
+        order by ${RANK}))[:${MAX_NAMES}] as "areNew"
     from losant_usage.attention_items a
     cross join lateral (
       select case when ${day}::date is null then null when coalesce(a.named_on, ${day}::date) = ${day}::date then 'new'
@@ -96,7 +112,13 @@ export function listNames(texts: readonly string[], items: number): string {
 /** Returns the path of the page about a subject. */
 export function pathOfSubject(kind: AttentionKind, subject: string): string {
   const { path } = ATTENTION_KINDS[kind];
-  if (path === '/months' && kind !== 'sums_differ') return `/months/${subject}`;
+  if (path === '/billing') return `${path}/${subject}`;
   const [orgId] = subject.split(' ');
-  return ['/runs', '/months'].includes(path) ? path : `/organizations/${orgId}`;
+  return ['/runs', '/coverage'].includes(path) ? path : `/organizations/${orgId}`;
+}
+
+/** Splits the text of an item into the name of its subject and what is known about it. A name may have parentheses. */
+export function splitText(kind: AttentionKind, text: string): readonly [name: string, detail: string] {
+  const at = kind.startsWith('month_') ? text.indexOf(' (') : text.lastIndexOf(' (');
+  return at < 0 || !text.endsWith(')') ? [text, ''] : [text.slice(0, at), text.slice(at + 2, -1)];
 }

@@ -197,6 +197,7 @@ export async function openWorld() {
     }),
     database: () => Promise.resolve({ isUp: true, snapshot: { value: health, atMs: NOW } }),
     read: (query) => query(handle.db),
+    readInTurn: (query) => query(handle.db),
     readRows: (query, stream) => streamRows(handle, query, stream),
     instanceIds: [INSTANCE],
     logger,

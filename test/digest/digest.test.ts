@@ -11,7 +11,14 @@ const group = (
   kind: AttentionGroup['kind'],
   phase: AttentionGroup['phase'],
   ...texts: readonly string[]
-): AttentionGroup => ({ kind, phase, items: texts.length, subjects: texts, texts: texts.slice(0, 3) });
+): AttentionGroup => ({
+  kind,
+  phase,
+  items: texts.length,
+  subjects: texts,
+  texts: texts.slice(0, 3),
+  areNew: [],
+});
 
 const instance = (groups: readonly AttentionGroup[], changes: Partial<InstanceAttention> = {}) => ({
   instanceId: '5c0000000000000000000001',
@@ -27,8 +34,9 @@ const MONTH = {
   from: '2026-11-01',
   to: '2026-11-23',
   total: 224_600_000,
-  values_not_stored: 4,
-  change_ratio: -0.04,
+  valuesNotStored: 4,
+  change: -0.04,
+  days: [],
 } as const;
 
 const compose = (instances: readonly InstanceAttention[], day = TUESDAY) =>
