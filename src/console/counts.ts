@@ -16,10 +16,18 @@ export interface Counts {
   readonly payloads: Count<MonthSum>;
   readonly devices: Count<MonthSum>;
   readonly minutes: Count<MonthSum>;
+  /** Returns what is known of another slow query, which is shared by what it depends on. */
+  readonly recallResult: <T>(
+    key: unknown,
+    query: (db: Kysely<Schema>) => Promise<T>,
+  ) => Promise<CachedRead<T>>;
 }
 
 /** Pages hardly wait for a count: they say that it is being read, and reload. */
 const COUNT_READ = { keepMs: 60_000, timeoutMs: 50 };
+
+/** Results of other queries that are kept at once. */
+const MAX_RESULTS = 50;
 
 export function createCounts({ readInTurn, instanceIds, now, logger }: PageSources): Counts {
   const cache = <T>(subject: string, read: (db: Kysely<Schema>) => Promise<T>): Count<T> =>
@@ -30,7 +38,16 @@ export function createCounts({ readInTurn, instanceIds, now, logger }: PageSourc
     });
   const cacheSum = (metric: MonthSum['metric']) =>
     cache(metric, (db) => readMonthSum(db, instanceIds, metric));
+  const results = new Map<string, unknown>();
   return {
+    recallResult: async <T>(key: unknown, query: (db: Kysely<Schema>) => Promise<T>) => {
+      const name = JSON.stringify(key);
+      const result = (results.get(name) as Count<T> | undefined) ?? cache(name, query);
+      results.set(name, result);
+      const [oldest = ''] = results.keys();
+      if (results.size > MAX_RESULTS) results.delete(oldest);
+      return await result();
+    },
     payloads: cacheSum('payload_billable_count'),
     devices: cacheSum('devices_total'),
     minutes: cacheSum('notebook_minutes'),

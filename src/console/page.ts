@@ -37,6 +37,7 @@ interface PageContent {
 
 const NAVIGATION = [
   ['/', 'Home'],
+  ['/usage', 'Usage'],
   ['/organizations', 'Organizations'],
   ['/billing', 'Billing'],
   ['/coverage', 'Data quality'],
@@ -83,7 +84,7 @@ export function renderPage({
 <a class="skip" href="#main">Skip to content</a>
 <header><strong>Losant usage</strong>
 <nav aria-label="Pages">${NAVIGATION.map(([href, name]) => renderLink(href, name, href === navPath, 'page'))}</nav>
-<form class="find" method="get" action="/organizations" role="search" aria-label="Organizations"><label class="hidden"
+<form class="find" method="get" action="/find" role="search" aria-label="Organizations"><label class="hidden"
   for="find">Find an organization by name, referral ID or ID</label>
 <input id="find" name="q" type="search" placeholder="Find an organization"></form></header>
 <main id="main" tabindex="-1">
@@ -127,7 +128,9 @@ export function isCounting({ snapshot, error }: CachedRead<unknown>): boolean {
 export function renderNotFound(navPath: string): Html {
   const title = 'Page not found';
   const [, parent = ''] = NAVIGATION.find(([href]) => href === navPath) ?? [];
-  const body = html`<h1>${title}</h1><p><a href="${navPath}">Back to ${parent}</a></p>`;
+  const body = html`<h1>${title}</h1><p>Nothing has this address. <a href="/">Home</a>${
+    navPath !== '/' && html` · <a href="${navPath}">${parent}</a>`
+  }</p>`;
   return renderPage({ title, navPath, body });
 }
 

@@ -1,26 +1,34 @@
 import type { Context, Hono } from 'hono';
 import { html } from 'hono/html';
+import { billedPage } from './billed.ts';
 import { describeReadFailure } from './cached-reads.ts';
 import { changesPage } from './changes.ts';
 import { createCounts } from './counts.ts';
 import { coveragePage } from './coverage.ts';
 import { dayPage } from './day.ts';
+import { findPage } from './find.ts';
 import { gapsPage, quarantinePage } from './gaps.ts';
 import { homePage } from './home.ts';
 import { monthPage, monthsPage } from './months.ts';
 import { organizationPage } from './organization.ts';
 import { organizationsPage } from './organizations.ts';
 import { type ConsolePage, type PageRequest, renderNotFound, renderPage } from './page.ts';
+import { reconciliationPage } from './reconciliation.ts';
 import { runsPage } from './runs.ts';
 import type { PageSources } from './sources.ts';
+import { usagePage } from './usage.ts';
 
 export const PAGES: readonly ConsolePage[] = [
   homePage,
+  usagePage,
+  findPage,
   organizationsPage,
   organizationPage,
   monthsPage,
   monthPage,
+  billedPage,
   coveragePage,
+  reconciliationPage,
   dayPage,
   gapsPage,
   quarantinePage,

@@ -2,6 +2,7 @@ import { html } from 'hono/html';
 import { sql } from 'kysely';
 import type { RunStatus } from '../ledger/runs.ts';
 import { showDuration, showNumber } from '../terminal/words.ts';
+import { type Html, toPlainText } from './page.ts';
 import { addressOf, createTablePage, optionsOf } from './table.ts';
 
 type RunRow = {
@@ -9,6 +10,8 @@ type RunRow = {
   readonly status: RunStatus;
   readonly duration_ms: number | null;
   readonly restated: number;
+  readonly causes: string;
+  readonly problems: readonly string[];
 };
 
 const TONES: Readonly<Record<RunStatus, string>> = {
@@ -29,11 +32,15 @@ export const runsPage = createTablePage<RunRow>('/runs', '/runs', ({ instanceIds
       (coalesce(n.counts -> 'cells' ->> 'failed', '0')::bigint
         + coalesce(n.counts -> 'cells' ->> 'quarantined', '0')::bigint) as failed,
       (n.counts -> 'rows' ->> 'updated')::bigint as restated, (n.counts ->> 'requests')::bigint as requests,
-      concat_ws('; ', n.error, (
-        select string_agg(format('%s (%s%s): %s', f.item ->> 'code', coalesce(f.item ->> 'cells', '1'),
-          ', e.g. ' || nullif(f.item ->> 'example', ''), f.item ->> 'message'), '; ')
-        from jsonb_array_elements(n.failures) as f (item))) as problems
+      f.causes, array_remove(n.error || f.problems, null) as problems
     from losant_usage.runs n join losant_usage.instances i on i.instance_id = n.instance_id
+    cross join lateral (
+      select concat_ws(', ', case when n.error is not null then 'error' end, string_agg(concat(f.code, ' ', f.cells), ', '))
+          as causes,
+        array_agg(format('%s of %s, such as %s: %s', f.code, f.stream, coalesce(o.name, f.example), f.message)) as problems
+      from jsonb_to_recordset(n.failures) as f (code text, stream text, cells bigint, example text, message text)
+      left join losant_usage.organizations o on o.org_id = f.example
+    ) as f
     where n.instance_id = any (${instanceIds}::text[])`,
   order: sql`r.started_at desc, r.run_id`,
   filters: {
@@ -60,6 +67,12 @@ export const runsPage = createTablePage<RunRow>('/runs', '/runs', ({ instanceIds
         html`<a href="${addressOf('/changes', { run })}">${showNumber(restated)}</a>`,
     ],
     requests: 'Requests',
-    problems: 'Problems',
+    problems: ['Problems', renderProblems],
   },
 }));
+
+/** Renders the causes, with the messages folded. */
+function renderProblems({ causes, problems }: RunRow): Html {
+  const items = problems.map((problem) => html`<li>${toPlainText(problem)}</li>`);
+  return html`${problems.length > 0 && html`<details><summary>${causes}</summary><ul>${items}</ul></details>`}`;
+}

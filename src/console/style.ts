@@ -173,10 +173,19 @@ const PRINT = `
 }
 `;
 
+const CHOICES = `
+.choices { gap: .1rem .8rem; font-size: .87rem; margin: .2rem 0 } .choices .quiet { min-width: 6.5rem }
+.choices a[aria-current] { color: var(--text); font-weight: 600 }
+.weekend { fill: var(--panel) } .part { fill-opacity: .4 } .zero { fill: var(--ground); stroke: var(--mark) }
+.absent { fill: var(--line) } .tip { visibility: hidden } .at:is(:hover, :focus-within) .tip { visibility: visible }
+.plot .tip { fill: var(--text) } .strong { font-weight: 600 } .beside { align-items: start }
+.at:hover .day { fill: var(--text); opacity: .12 }
+`;
+
 export const STYLE = `
 :root { color-scheme: light dark; ${LIGHT} }
 @media (prefers-color-scheme: dark) { :root { ${DARK} } }
-${TEXT}${FRAME}${INBOX}${TABLES}${MAP}${CHARTS}${PRINT}`;
+${TEXT}${FRAME}${INBOX}${TABLES}${MAP}${CHARTS}${CHOICES}${PRINT}`;
 
 /** The source for the Content-Security-Policy: the only style that may apply. */
 export const STYLE_SOURCE = `'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`;

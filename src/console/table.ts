@@ -15,6 +15,7 @@ import {
   linkToOrganization,
   type PageRequest,
   renderInstant,
+  renderLink,
   renderStanding,
   toPlainText,
 } from './page.ts';
@@ -236,10 +237,14 @@ export function readValues(filters: Filters, query: PageRequest['query']): Value
 
 function readValue(param: string | undefined, options: Options): string {
   if (param === undefined) return '';
-  // Postgres accepts neither NUL nor lone surrogates.
-  if (options === 'text') return param.replaceAll('\0', '').trim().slice(0, MAX_SEARCH_LENGTH).toWellFormed();
+  if (options === 'text') return toSearchText(param);
   if (options === 'day') return param >= FIRST_DAY && param <= LAST_DAY ? (parseDay(param) ?? '') : '';
   return Object.hasOwn(options, param) ? param : '';
+}
+
+/** Returns the text without what Postgres does not accept: NUL and lone surrogates. */
+export function toSearchText(param: string): string {
+  return param.replaceAll('\0', '').trim().slice(0, MAX_SEARCH_LENGTH).toWellFormed();
 }
 
 /** Reads the number of the page from the address, from 1. */
@@ -261,13 +266,19 @@ function orderBy(sort: string): RawBuilder<unknown> {
   return sort.startsWith('-') ? sql`${column} desc nulls last` : sql`${column} nulls last`;
 }
 
-/** Finds organizations, in rows that have their columns `org_id`, `org_name` and `referral_id`. */
-export const SEARCH: Filter = { label: 'Name, referral ID or ID', options: 'text', where: matchesSearch };
+/** Finds organizations, in rows that have the column `org_id`. */
+export const SEARCH: Filter = { label: 'Name or any ID', options: 'text', where: matchesSearch };
 
-/** Returns the condition that the name, referral ID or ID of a row `r` contains the text. */
+/** Returns the condition that the organization of a row `r` matches the text. */
 export function matchesSearch(search: string): RawBuilder<unknown> {
+  return sql`r.org_id in (select o.org_id from losant_usage.organizations o where ${matchesText(search)})`;
+}
+
+/** Returns the condition that the name, ID, referral ID or customer ID of an organization `o` contains the text. */
+export function matchesText(search: string): RawBuilder<unknown> {
   const text = `%${escapeLike(search)}%`;
-  return sql`(r.org_name ilike ${text} or r.referral_id ilike ${text} or r.org_id like lower(${text}))`;
+  return sql`(o.name ilike ${text} or o.org_id like lower(${text}) or o.referral_id ilike ${text}
+    or o.customer_id ilike ${text})`;
 }
 
 export function escapeLike(text: string): string {
@@ -285,31 +296,40 @@ interface FormState {
   readonly sort?: string;
 }
 
-/** Renders the fields of the filters. The sort order stays. */
+/** Renders the filters: options as links, and fields for text and days. The other filters and the sort order stay. */
 export function renderForm(path: string, { filters, values, sort = '' }: FormState): Html {
-  const fields = Object.entries(filters).map(([name, { label, options }]) => {
-    const value = values[name] ?? '';
-    if (options === 'text') {
-      return html`<label class="wide">${label}<input name="${name}" type="search" value="${value}"></label>\n`;
-    }
-    if (options !== 'day') return renderSelect(name, label, { '': 'All', ...options }, value);
-    return html`<label>${label}<input name="${name}" type="date" value="${value}"></label>\n`;
-  });
-  return html`<form method="get" action="${path}">${fields}${
-    sort !== '' && html`<input type="hidden" name="sort" value="${sort}">`
-  }<button type="submit">Apply</button></form>`;
+  const state = { ...values, sort };
+  const entries = Object.entries(filters).map(([name, { label, options }]) => ({ name, label, options }));
+  const choices = entries.map(({ name, label, options }) =>
+    typeof options === 'string'
+      ? ''
+      : renderChoices(label, { '': 'all', ...options }, values[name] ?? '', (value) =>
+          addressOf(path, { ...state, [name]: value }),
+        ),
+  );
+  const fields = entries.filter(({ options }) => typeof options === 'string');
+  const hidden = Object.entries(state).filter(([name]) => !fields.some((field) => field.name === name));
+  if (fields.length === 0) return html`${choices}`;
+  return html`${choices}<form method="get" action="${path}">${hidden
+    .filter(([, value]) => value !== '')
+    .map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`)}${fields.map(
+    ({ name, label, options }) => {
+      const [style, type] = options === 'text' ? ['wide', 'search'] : ['', 'date'];
+      return html`<label class="${style}">${label}<input name="${name}" type="${type}" value="${values[name]}"></label>\n`;
+    },
+  )}<button type="submit">Apply</button></form>`;
 }
 
-export function renderSelect(
-  name: string,
+/** Renders the options of a filter as links, the current one marked. */
+export function renderChoices(
   label: string,
   options: Readonly<Record<string, string>>,
-  selectedValue: string,
+  current: string,
+  addressOfOption: (value: string) => string,
 ): Html {
-  return html`<label>${label}<select name="${name}">${Object.entries(options).map(
-    ([value, text]) =>
-      html`<option value="${value}"${value === selectedValue && ' selected'}>${toPlainText(text)}</option>`,
-  )}</select></label>\n`;
+  return html`<nav class="choices" aria-label="${label}"><span class="quiet">${label}</span> ${Object.entries(
+    options,
+  ).map(([value, text]) => renderLink(addressOfOption(value), text, value === current))}</nav>\n`;
 }
 
 /** Renders links to the previous and next page. */

@@ -1,5 +1,5 @@
 import { describe, expect, it, test } from 'vitest';
-import { describeDays } from '../../src/console/organization.ts';
+import { describeDays } from '../../src/console/usage-query.ts';
 import { STYLE } from '../../src/console/style.ts';
 import { useOpened } from '../opened.ts';
 import { FOREIGN, HOSTILE_NAME, ORGS, openWorld } from './world.ts';
