@@ -5,15 +5,15 @@ import { count, showNumber } from '../terminal/words.ts';
 import { describeReadFailure } from './cached-reads.ts';
 import type { Activity } from './counts.ts';
 import { type ConsolePage, type Html, isCounting, RELOAD_SECONDS, renderCount } from './page.ts';
-import { type Columns, escapeLike, SEARCH, showChange, showTable } from './table.ts';
+import { type Columns, escapeLike, type Filter, SEARCH, showChange, showTable } from './table.ts';
 
 const ONLY: Readonly<Record<string, readonly [label: string, condition: string]>> = {
-  new: ['new: created in the last 7 days', 'r.is_new'],
-  deleted: ['deleted in the last 7 days', 'r.is_recently_deleted'],
-  silent: ['silent: zero payloads for three days', 'r.is_silent'],
-  changed: ['large change this month, new or deleted', 'r.has_large_change'],
+  new: ['new', 'r.is_new'],
+  deleted: ['recently deleted', 'r.is_recently_deleted'],
+  silent: ['silent for three days', 'r.is_silent'],
+  changed: ['changed much, new or deleted', 'r.has_large_change'],
   exceeding: ['exceeds a limit this month', 'r.exceeds_on is not null or r.is_exceeding'],
-  near_limit: ['at 80% of a limit or more', 'r.limit_share >= 0.8'],
+  near_limit: ['at 80% of a limit', 'r.limit_share >= 0.8'],
   no_plan: ['no plan', 'r.plan_id is null'],
   no_limit: ['no limit', 'r.has_no_limit'],
   not_deleted: ['not deleted', 'r.deleted_on is null'],
@@ -46,12 +46,18 @@ const COLUMNS: Columns<Activity> = {
   tags: 'Tags',
 };
 
-/** The kinds of attention whose subjects are organizations. */
-const ATTENTION = Object.fromEntries(
-  Object.entries(ATTENTION_KINDS)
-    .filter(([, { path }]) => path.startsWith('/organizations'))
-    .map(([kind, { label }]) => [kind, label]),
-);
+/** The organizations of an item that needs attention. */
+const NEEDS_ATTENTION: Filter = {
+  label: 'Needs attention',
+  options: Object.fromEntries(
+    Object.entries(ATTENTION_KINDS)
+      .filter(([, { path }]) => path.startsWith('/organizations'))
+      .map(([kind, { label }]) => [kind, label]),
+  ),
+  where: (kind) => sql`exists (
+    select from losant_usage.attention_items i
+    where i.is_current and i.kind::text = ${kind} and split_part(i.subject, ' ', 1) = r.org_id)`,
+};
 
 export const organizationsPage: ConsolePage = {
   path: '/organizations',
@@ -98,13 +104,8 @@ export const organizationsPage: ConsolePage = {
           options: Object.fromEntries(Object.entries(ONLY).map(([name, [label]]) => [name, label])),
           where: (name) => sql`(${sql.raw(ONLY[name]?.[1] ?? 'true')})`,
         },
-        attention: {
-          label: 'Needs attention',
-          options: ATTENTION,
-          where: (kind) => sql`exists (
-            select from losant_usage.attention_items i
-            where i.is_current and i.kind::text = ${kind} and split_part(i.subject, ' ', 1) = r.org_id)`,
-        },
+        // Where an item of Home leads; most of the choices are above too.
+        ...(query['attention'] === undefined ? {} : { attention: NEEDS_ATTENTION }),
         plan_id: { label: 'Plan', options: 'text' },
         tag: {
           label: 'Tag (key or key=value)',

@@ -174,7 +174,7 @@ const PRINT = `
 `;
 
 const CHOICES = `
-.choices { gap: .1rem .8rem; font-size: .87rem; margin: .2rem 0 } .choices .quiet { min-width: 6.5rem }
+.choices { gap: .1rem .8rem; margin: .2rem 0; align-items: baseline } .choices .quiet { min-width: 6.5rem }
 .choices a[aria-current] { color: var(--text); font-weight: 600 }
 .weekend { fill: var(--panel) } .part { fill-opacity: .4 } .zero { fill: var(--ground); stroke: var(--mark) }
 .absent { fill: var(--line) } .tip { visibility: hidden } .at:is(:hover, :focus-within) .tip { visibility: visible }

@@ -24,7 +24,7 @@ export const ATTENTION_KINDS: Readonly<Record<AttentionKind, KindInfo>> = {
   list_incomplete: { label: 'Organizations may be missing', tone: 'bad', path: '/runs' },
   missing: { label: 'Data missing', tone: 'bad', path: '/gaps?standing=missing' },
   in_doubt: { label: 'Data in doubt', tone: 'bad', path: '/gaps?standing=in_doubt' },
-  sums_differ: { label: 'Settled sums differ', tone: 'bad', path: '/coverage' },
+  sums_differ: { label: 'Settled sums differ', tone: 'bad', path: '/reconciliation?outcome=differs' },
   limit_exceeded: ofOrganizations('limit_exceeded', 'Limit exceeded', 'bad'),
   limit_at_risk: ofOrganizations('limit_at_risk', 'About to exceed a limit', 'warn'),
   large_change: ofOrganizations('large_change', 'Large change this month', 'warn'),
@@ -113,8 +113,9 @@ export function listNames(texts: readonly string[], items: number): string {
 export function pathOfSubject(kind: AttentionKind, subject: string): string {
   const { path } = ATTENTION_KINDS[kind];
   if (path === '/billing') return `${path}/${subject}`;
+  if (kind === 'sums_differ') return `${path}&metric=${subject}`;
   const [orgId] = subject.split(' ');
-  return ['/runs', '/coverage'].includes(path) ? path : `/organizations/${orgId}`;
+  return path === '/runs' ? path : `/organizations/${orgId}`;
 }
 
 /** Splits the text of an item into the name of its subject and what is known about it. A name may have parentheses. */
