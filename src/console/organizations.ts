@@ -1,6 +1,5 @@
 import { html } from 'hono/html';
 import { sql } from 'kysely';
-import { ATTENTION_KINDS } from '../queries/attention.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { describeReadFailure } from './cached-reads.ts';
 import type { Activity } from './counts.ts';
@@ -46,13 +45,6 @@ const COLUMNS: Columns<Activity> = {
   tags: 'Tags',
 };
 
-/** The kinds of attention whose subjects are organizations. */
-const ATTENTION = Object.fromEntries(
-  Object.entries(ATTENTION_KINDS)
-    .filter(([, { path }]) => path.startsWith('/organizations'))
-    .map(([kind, { label }]) => [kind, label]),
-);
-
 export const organizationsPage: ConsolePage = {
   path: '/organizations',
   navPath: '/organizations',
@@ -97,13 +89,6 @@ export const organizationsPage: ConsolePage = {
           label: 'Show only',
           options: Object.fromEntries(Object.entries(ONLY).map(([name, [label]]) => [name, label])),
           where: (name) => sql`(${sql.raw(ONLY[name]?.[1] ?? 'true')})`,
-        },
-        attention: {
-          label: 'Needs attention',
-          options: ATTENTION,
-          where: (kind) => sql`exists (
-            select from losant_usage.attention_items i
-            where i.is_current and i.kind::text = ${kind} and split_part(i.subject, ' ', 1) = r.org_id)`,
         },
         plan_id: { label: 'Plan', options: 'text' },
         tag: {
