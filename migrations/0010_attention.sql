@@ -136,7 +136,7 @@ create view losant_usage_internal.month_summaries as
 select m.instance_id, m.month, m.state, m.closed_at, o.orgs - n.orgs_ready as orgs_not_ready, m.orgs_to_adjust,
   to_char(n.orgs_ready, 'FM999,999,990') || ' of ' || to_char(o.orgs, 'FM999,999,990') || ' ready' as readiness,
   array_to_string(s.issues, ', ') || case when s.others > 0 then ' and ' || s.others || ' more' else '' end as issues,
-  case when m.closed_at is null and n.orgs_ready > 0 then s.payloads end as payloads_on_hold,
+  case when m.closed_at is null and s.is_entire_instance is not true then s.payloads end as payloads_on_hold,
   case when m.closed_at is not null then s.payloads end as difference
 from losant_usage.months m
 left join (

@@ -158,7 +158,9 @@ function renderTotal(
     const remark =
       valuesNotStored > 0 &&
       html` · <span class="bad">${count(valuesNotStored, 'value is', 'values are')} not stored</span>`;
-    return html`<strong>${total === null ? '–' : showNumber(total)}</strong>
+    return html`<strong>${total === null ? '–' : showNumber(total)}${
+      valuesNotStored > 0 && html` <span class="bad">?</span>`
+    }</strong>
 <p class="quiet">${describeChange(sum)}${remark}</p>${renderDays(sum)}`;
   })}`;
 }

@@ -78,13 +78,13 @@ progress { width: 100%; height: .5rem; accent-color: var(--mark) }
 /** What needs attention: a dot, the kind, who it is about, and a link; below each other on narrow screens. */
 const INBOX = `
 .inbox { border: 1px solid var(--line); border-radius: 8px }
-.inbox > li { display: grid; grid-template-columns: .5rem 12.5rem 1fr auto; gap: 0 .8rem; padding: .6rem .9rem;
+.inbox > li { display: grid; grid-template-columns: .5rem 14rem 1fr auto; gap: 0 .8rem; padding: .5rem .9rem;
   border-top: 1px solid var(--line); align-items: baseline } .inbox > li:first-child { border-top: 0 }
 .inbox > li::before { content: ""; width: .5rem; height: .5rem; border-radius: 50%; background: currentColor;
-  align-self: start; margin-top: .42rem }
+  align-self: start; margin-top: .5rem }
 .inbox > .calm { grid-template-columns: .5rem 1fr; color: var(--quiet) } .inbox > .calm::before { background: var(--good) }
 .inbox ul { color: var(--text) } .inbox b { font-weight: 600 } .inbox ul { margin: 0; font-weight: 400 }
-.inbox li li a { color: inherit; font-weight: 500 } .inbox .pill { line-height: 1.1rem }
+.inbox :is(b, li, .go) { line-height: 24px } .inbox li li a { color: inherit; font-weight: 500 } .inbox .pill { line-height: 1.1rem }
 .go { color: var(--link); white-space: nowrap }
 .cards { display: grid; gap: 1rem }
 .card { border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem; min-width: 0 }

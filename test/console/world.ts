@@ -222,6 +222,7 @@ export async function openWorld() {
     ask: async (query: string) => await asWriter(database.url, query),
     url: database.url,
     handle,
+    sources,
     close: async () => {
       await handle.close();
       await database.drop();
@@ -230,7 +231,7 @@ export async function openWorld() {
 }
 
 /** Returns the text of the main part of a page, without titles and markup. */
-function textOf(page: string): string {
+export function textOf(page: string): string {
   const main = page.slice(page.indexOf('<main'), page.indexOf('</main>'));
   return main
     .replaceAll(/<title>[^<]*<\/title>/g, '')
