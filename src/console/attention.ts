@@ -1,10 +1,17 @@
 /** The inbox of the home page: what needs a person. */
 import { html } from 'hono/html';
-import { ATTENTION_KINDS, type AttentionGroup, pathOfSubject, splitText } from '../queries/attention.ts';
+import {
+  ATTENTION_KINDS,
+  type AttentionGroup,
+  addressOfSubject,
+  type InstanceAttention,
+  splitText,
+} from '../queries/attention.ts';
 import type { Health } from '../queries/health.ts';
 import { count, showDistance, showNumber } from '../terminal/words.ts';
 import { type Html, toPlainText } from './page.ts';
 import type { InstanceStatus } from './sources.ts';
+import { addressOf } from './table.ts';
 
 interface Line {
   readonly tone: string;
@@ -33,7 +40,7 @@ export function renderAttention(health: Health, statuses: readonly InstanceStatu
   const lines = [
     ...problems,
     ...health.instances.flatMap(({ attention, name, instanceId }) =>
-      attention.groups.map((group) => toLine(group, hasMany ? (name ?? instanceId) : null)),
+      attention.groups.map((group) => toLine(group, hasMany ? { instanceId, name } : null)),
     ),
     ...unconfigured,
   ];
@@ -59,25 +66,30 @@ function toProblem(tone: Line['tone'], label: string, name: string, detail: stri
   return { tone, label, subjects: [renderSubject({ name, detail })], items: 1, path: '/runs', act: 'Open' };
 }
 
-function toLine(group: AttentionGroup, instanceName: string | null): Line {
+function toLine(
+  group: AttentionGroup,
+  instance: Pick<InstanceAttention, 'instanceId' | 'name'> | null,
+): Line {
   const { kind, items, subjects, texts, areNew } = group;
-  const { tone, path, label, act = 'Open' } = ATTENTION_KINDS[kind];
+  const { tone, label, act = 'Open' } = ATTENTION_KINDS[kind];
   const named = texts.map((text, index) => {
     const [name, detail] = splitText(kind, text);
-    const address = pathOfSubject(kind, subjects[index] ?? '');
+    const address = addressOfSubject(kind, subjects[index] ?? '');
     return renderSubject({
       name,
       detail,
       address,
       isNew: areNew[index] === true && kind !== 'new',
-      instanceName,
+      instanceName: instance && (instance.name ?? instance.instanceId),
     });
   });
   const others = items - texts.length;
   const more = others > 0 ? [html`<span class="quiet">and ${count(others, 'more', 'more')}</span>`] : [];
-  const isMonth = items === 1 && path === '/billing';
-  const address = isMonth ? pathOfSubject(kind, subjects[0] ?? '') : path;
-  return { tone, label, subjects: [...named, ...more], items, path: address, act };
+  const path =
+    items === 1
+      ? addressOfSubject(kind, subjects[0] ?? '')
+      : addressOf('/attention', { kind, instance: instance?.instanceId ?? '' });
+  return { tone, label, subjects: [...named, ...more], items, path, act };
 }
 
 interface Subject {

@@ -1,61 +1,152 @@
 import { html } from 'hono/html';
-import { sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
+import { count } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
-import type { Html } from './page.ts';
-import { createTablePage, optionsOf, SEARCH } from './table.ts';
+import { type ConsolePage, type Html, type PageRequest, toPlainText } from './page.ts';
+import {
+  addressOf,
+  createTablePage,
+  optionsOf,
+  readValues,
+  renderHtmlTable,
+  SEARCH,
+  showTable,
+  type TableRow,
+} from './table.ts';
 
 export const STREAM = { label: 'Stream', options: optionsOf(streamNames) };
 
-type GapRow = { readonly org_id: string; readonly usage_dates: readonly UsageDay[] };
+/** Cells of an organization with one cause. */
+interface Cause {
+  readonly stream: string;
+  readonly cause: string;
+  readonly days: readonly UsageDay[];
+}
 
-/** The gaps, or stored cells whose reads keep failing, by organization and cause. */
-export const gapsPage = createTablePage<GapRow>('/gaps', '/coverage', ({ instanceIds, query }) => {
-  const isFailing = query['standing'] === 'failing';
-  const cells = isFailing
-    ? sql`losant_usage.coverage c where c.is_stored and c.failed_reads > 1`
-    : sql`losant_usage.coverage_gaps c where true`;
-  return {
-    title: isFailing ? 'Reads that keep failing' : 'Gaps',
-    sentence: isFailing
-      ? 'Stored cells of which several reads in a row failed, by organization and cause.'
-      : 'Cells that are missing or in doubt, by organization and cause, the worst first.',
-    rows: sql`
-      select c.org_id, o.name as org_name, c.stream, c.standing, concat_ws(': ', c.reason, c.detail) as cause,
-        count(*) as cells, array_agg(c.usage_date order by c.usage_date desc) as usage_dates,
-        max(c.failed_reads) as failed_reads, min(c.next_read_at) as next_read_at
-      from (select c.* from ${cells}) as c join losant_usage.organizations o on o.org_id = c.org_id
-      where o.instance_id = any (${instanceIds}::text[])
-      group by c.org_id, o.name, c.stream, c.standing, c.reason, c.detail`,
-    order: sql`r.standing desc, r.cells desc, r.org_name, r.org_id, r.stream, r.cause`,
-    filters: {
-      q: SEARCH,
-      stream: STREAM,
-      standing: {
-        label: 'Standing',
-        options: { ...optionsOf(['missing', 'in_doubt']), failing: 'stored, reads keep failing' },
-        where: (standing) => (standing === 'failing' ? sql`true` : sql`r.standing::text = ${standing}`),
+type GapRow = {
+  readonly org_id: string;
+  readonly cells: number;
+  readonly causes: string;
+  /** A list of {@link Cause} as JSON. */
+  readonly details: string;
+};
+
+/** The page applies these to cells, before it groups them; the condition on rows is always true. */
+const CELL_FILTERS = {
+  stream: { ...STREAM, where: () => sql`true` },
+  standing: {
+    label: 'Standing',
+    options: { ...optionsOf(['missing', 'in_doubt']), failing: 'stored, reads keep failing' },
+    where: () => sql`true`,
+  },
+  usage_date: { label: 'Day', options: 'day', where: () => sql`true` },
+} as const;
+
+/** The gaps, or stored cells whose reads keep failing, by organization, with their causes. */
+export const gapsPage: ConsolePage = {
+  path: '/gaps',
+  navPath: '/coverage',
+  show: async (request) => {
+    const values = readValues(CELL_FILTERS, request.query);
+    const cells = selectCells(request, values);
+    const isFailing = values['standing'] === 'failing';
+    return await showTable<GapRow>(request, {
+      title: isFailing ? 'Reads that keep failing' : 'Gaps',
+      sentence: isFailing
+        ? 'Stored cells of which several reads in a row failed.'
+        : 'Cells that are missing or in doubt, the worst first.',
+      intro: (db) => renderCauses(db, cells, values),
+      rows: sql`
+        select g.org_id, o.name as org_name, g.standing, sum(g.cells)::bigint as cells,
+          string_agg(format('%s: %s', g.stream, g.cause), ', ' order by g.cells desc, g.stream, g.cause) as causes,
+          min(g.first_day) as first_day, max(g.last_day) as last_day, min(g.next_read_at) as next_read_at,
+          json_agg(json_build_object('stream', g.stream, 'cause', g.cause, 'days', g.days)
+            order by g.cells desc, g.stream, g.cause)::text as details
+        from (
+          select c.org_id, c.standing, c.stream, c.cause, count(*) as cells, min(c.usage_date) as first_day,
+            max(c.usage_date) as last_day, min(c.next_read_at) as next_read_at,
+            array_agg(c.usage_date order by c.usage_date desc) as days
+          from (${cells}) as c group by c.org_id, c.standing, c.stream, c.cause
+        ) as g
+        join losant_usage.organizations o on o.org_id = g.org_id
+        group by g.org_id, o.name, g.standing`,
+      order: sql`r.standing desc, r.cells desc, r.org_name, r.org_id`,
+      filters: {
+        q: SEARCH,
+        ...CELL_FILTERS,
       },
-      usage_date: { label: 'Day', options: 'day', where: (day) => sql`${day}::date = any (r.usage_dates)` },
-    },
-    columns: {
-      org_name: 'Organization',
-      stream: 'Stream',
-      standing: 'Standing',
-      cause: 'Cause',
-      cells: 'Cells',
-      usage_dates: ['Days', renderDays],
-      failed_reads: 'Failed reads',
-      next_read_at: 'Next read',
-    },
-  };
-});
+      columns: {
+        org_name: 'Organization',
+        standing: 'Standing',
+        cells: 'Cells',
+        causes: ['Causes and days', renderDetails],
+        last_day: 'Newest day',
+        next_read_at: 'Next read',
+        first_day: 'Oldest day',
+      },
+      totals: ['cells'],
+    });
+  },
+};
 
-/** Renders a single day, or the first and the last with all of them folded. */
-function renderDays({ org_id: orgId, usage_dates: days }: GapRow): Html {
-  const links = days.map((day) => html`<a href="/coverage/${orgId}/${day}">${day}</a> `);
-  if (days.length === 1) return html`${links}`;
-  return html`<details><summary>${days.at(-1)} to ${days[0]}</summary><p class="days">${links}</p></details>`;
+function selectCells(
+  { instanceIds }: PageRequest,
+  { stream = '', standing = '', usage_date: day = '' }: ReturnType<typeof readValues>,
+): RawBuilder<unknown> {
+  const isGap = standing !== 'failing';
+  const source = isGap
+    ? sql`losant_usage.coverage_gaps`
+    : sql`(select c.*, o.instance_id from losant_usage.coverage c
+        join losant_usage.organizations o on o.org_id = c.org_id where c.is_stored and c.failed_reads > 1)`;
+  return sql`
+    select c.org_id, c.stream, c.usage_date, c.standing, concat_ws(': ', c.reason, c.detail) as cause, c.next_read_at
+    from ${source} as c
+    where c.instance_id = any (${instanceIds}::text[]) and ${stream} in ('', c.stream)
+      and (${isGap ? standing : ''} in ('', c.standing::text))
+      and (${day} = '' or c.usage_date = nullif(${day}, '')::date)`;
+}
+
+const MAX_CAUSES = 8;
+
+type CauseRow = TableRow & { readonly orgs: number };
+
+/** Renders the causes over all organizations, if there are several organizations. */
+async function renderCauses(
+  db: Kysely<Schema>,
+  cells: RawBuilder<unknown>,
+  values: ReturnType<typeof readValues>,
+): Promise<Html> {
+  const { rows } = await sql<CauseRow>`
+    select c.standing, c.stream, c.cause, count(distinct c.org_id) as orgs, count(*) as cells,
+      min(c.usage_date) as first, max(c.usage_date) as last
+    from (${cells}) as c group by c.standing, c.stream, c.cause
+    order by count(*) desc, c.stream, c.cause limit ${MAX_CAUSES}`.execute(db);
+  if (rows.every(({ orgs }) => orgs < 2)) return html``;
+  return html`<h2>Causes</h2>${renderHtmlTable(rows, {
+    cause: 'Cause',
+    stream: [
+      'Stream',
+      ({ stream }) => html`<a href="${addressOf('/gaps', { ...values, stream: `${stream}` })}">${stream}</a>`,
+    ],
+    standing: 'Standing',
+    orgs: 'Organizations',
+    cells: 'Cells',
+    first: 'Oldest day',
+    last: 'Newest day',
+  })}<h2>Organizations</h2>`;
+}
+
+/** Renders the causes of an organization, with the days of each folded. */
+function renderDetails({ org_id: orgId, cells, causes, details }: GapRow): Html {
+  const items = (JSON.parse(details) as readonly Cause[]).map(
+    ({ stream, cause, days }) =>
+      html`<li>${stream}: ${toPlainText(cause)}: ${days.map(
+        (day) => html`<a href="/coverage/${orgId}/${day}">${day}</a> `,
+      )}</li>`,
+  );
+  return html`<details><summary>${toPlainText(causes)} (${count(cells, 'cell')})</summary><ul>${items}</ul></details>`;
 }
 
 export const quarantinePage = createTablePage('/quarantine', '/coverage', ({ instanceIds }) => ({
@@ -78,8 +169,8 @@ export const quarantinePage = createTablePage('/quarantine', '/coverage', ({ ins
     stream: 'Stream',
     cause: 'Cause',
     responses: 'Responses',
-    first_day: 'First day',
-    last_day: 'Last day',
+    last_day: 'Newest day',
     seen_at: 'Received',
+    first_day: 'Oldest day',
   },
 }));

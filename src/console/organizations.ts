@@ -1,11 +1,10 @@
 import { html } from 'hono/html';
 import { sql } from 'kysely';
-import { ATTENTION_KINDS } from '../queries/attention.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { describeReadFailure } from './cached-reads.ts';
 import type { Activity } from './counts.ts';
 import { type ConsolePage, type Html, isCounting, RELOAD_SECONDS, renderCount } from './page.ts';
-import { type Columns, escapeLike, type Filter, SEARCH, showChange, showTable } from './table.ts';
+import { type Columns, escapeLike, SEARCH, showChange, showTable } from './table.ts';
 
 const ONLY: Readonly<Record<string, readonly [label: string, condition: string]>> = {
   new: ['new', 'r.is_new'],
@@ -44,19 +43,6 @@ const COLUMNS: Columns<Activity> = {
   created_on: 'Created',
   deleted_on: 'Deleted',
   tags: 'Tags',
-};
-
-/** The organizations of an item that needs attention. */
-const NEEDS_ATTENTION: Filter = {
-  label: 'Needs attention',
-  options: Object.fromEntries(
-    Object.entries(ATTENTION_KINDS)
-      .filter(([, { path }]) => path.startsWith('/organizations'))
-      .map(([kind, { label }]) => [kind, label]),
-  ),
-  where: (kind) => sql`exists (
-    select from losant_usage.attention_items i
-    where i.is_current and i.kind::text = ${kind} and split_part(i.subject, ' ', 1) = r.org_id)`,
 };
 
 export const organizationsPage: ConsolePage = {
@@ -104,8 +90,6 @@ export const organizationsPage: ConsolePage = {
           options: Object.fromEntries(Object.entries(ONLY).map(([name, [label]]) => [name, label])),
           where: (name) => sql`(${sql.raw(ONLY[name]?.[1] ?? 'true')})`,
         },
-        // Where an item of Home leads; most of the choices are above too.
-        ...(query['attention'] === undefined ? {} : { attention: NEEDS_ATTENTION }),
         plan_id: { label: 'Plan', options: 'text' },
         tag: {
           label: 'Tag (key or key=value)',

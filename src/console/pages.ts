@@ -1,5 +1,6 @@
 import type { Context, Hono } from 'hono';
 import { html } from 'hono/html';
+import { attentionPage } from './attention-items.ts';
 import { billedPage } from './billed.ts';
 import { describeReadFailure } from './cached-reads.ts';
 import { changesPage } from './changes.ts';
@@ -20,6 +21,7 @@ import { usagePage } from './usage.ts';
 
 export const PAGES: readonly ConsolePage[] = [
   homePage,
+  attentionPage,
   usagePage,
   findPage,
   organizationsPage,

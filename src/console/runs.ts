@@ -2,7 +2,7 @@ import { html } from 'hono/html';
 import { sql } from 'kysely';
 import type { RunStatus } from '../ledger/runs.ts';
 import { showDuration, showNumber } from '../terminal/words.ts';
-import { type Html, toPlainText } from './page.ts';
+import { type Html, renderPill, toPlainText } from './page.ts';
 import { addressOf, createTablePage, optionsOf } from './table.ts';
 
 type RunRow = {
@@ -27,7 +27,7 @@ export const runsPage = createTablePage<RunRow>('/runs', '/runs', ({ instanceIds
   sentence: 'Runs, newest first. A run is partial if something that was due is missing.',
   rows: sql`
     select n.run_id, n.started_at, (extract(epoch from n.finished_at - n.started_at) * 1000)::bigint as duration_ms,
-      coalesce(i.name, n.instance_id) as instance_name, n.kind, n.status, n.first_day, n.last_day,
+      case when cardinality(${instanceIds}::text[]) > 1 then coalesce(i.name, n.instance_id) end as instance_name, n.kind, n.status, n.first_day, n.last_day,
       (n.counts -> 'cells' ->> 'planned')::bigint as planned, (n.counts -> 'cells' ->> 'loaded')::bigint as loaded,
       (coalesce(n.counts -> 'cells' ->> 'failed', '0')::bigint
         + coalesce(n.counts -> 'cells' ->> 'quarantined', '0')::bigint) as failed,
@@ -54,20 +54,20 @@ export const runsPage = createTablePage<RunRow>('/runs', '/runs', ({ instanceIds
   },
   columns: {
     started_at: 'Started',
-    duration_ms: ['Duration', ({ duration_ms: ms }) => (ms === null ? '' : showDuration(ms))],
     instance_name: 'Instance',
-    kind: 'Kind',
-    status: ['Status', ({ status }) => html`<span class="${TONES[status]}">${status}</span>`],
-    planned: 'Due',
+    status: ['Status', ({ status }) => renderPill(TONES[status], status)],
     loaded: 'Loaded',
-    failed: 'Failed',
     restated: [
       'Restated',
       ({ run_id: run, restated }) =>
         html`<a href="${addressOf('/changes', { run })}">${showNumber(restated)}</a>`,
     ],
-    requests: 'Requests',
     problems: ['Problems', renderProblems],
+    duration_ms: ['Duration', ({ duration_ms: ms }) => showDuration(ms ?? 0)],
+    kind: 'Kind',
+    planned: 'Due',
+    failed: 'Failed',
+    requests: 'Requests',
   },
 }));
 

@@ -103,7 +103,7 @@ export function showChange(change: number): string {
 type Options = Readonly<Record<string, string>> | 'text' | 'day';
 
 /** A field of the form, and the rows that it selects. */
-export interface Filter {
+interface Filter {
   readonly label: string;
   readonly options: Options;
   /** Returns the condition on a row `r`. By default, the column with the name of the filter must have the value. */

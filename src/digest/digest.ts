@@ -127,13 +127,7 @@ function listKinds(groups: readonly AttentionGroup[], phase: 'new' | 'reminder')
   });
 }
 
-function describeMonth({
-  from,
-  to,
-  total,
-  valuesNotStored: notStored,
-  change,
-}: MonthSum): DigestLine {
+function describeMonth({ from, to, total, valuesNotStored: notStored, change }: MonthSum): DigestLine {
   const percent = change === null ? null : Math.round(change * 100) + 0;
   const comparison =
     percent === null ? 'no comparison' : `${percent > 0 ? '+' : ''}${percent}% on the same weekdays before`;

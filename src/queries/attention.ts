@@ -7,38 +7,26 @@ import type { UsageDay } from '../usage/day.ts';
 interface KindInfo {
   readonly label: string;
   readonly tone: 'bad' | 'warn';
-  /** The page of the console that lists the subjects. */
-  readonly path: string;
   /** What somebody does there; by default `Open`. */
   readonly act?: string;
 }
 
-/** Returns a kind whose subjects are organizations, or their limits. */
-function ofOrganizations(kind: AttentionKind, label: string, tone: KindInfo['tone']): KindInfo {
-  return { label, tone, path: `/organizations?attention=${kind}` };
-}
-
 export const ATTENTION_KINDS: Readonly<Record<AttentionKind, KindInfo>> = {
-  never_read: { label: 'Never read', tone: 'bad', path: '/runs' },
-  not_read: { label: 'Yesterday not read', tone: 'bad', path: '/runs' },
-  list_incomplete: { label: 'Organizations may be missing', tone: 'bad', path: '/runs' },
-  missing: { label: 'Data missing', tone: 'bad', path: '/gaps?standing=missing' },
-  in_doubt: { label: 'Data in doubt', tone: 'bad', path: '/gaps?standing=in_doubt' },
-  sums_differ: { label: 'Settled sums differ', tone: 'bad', path: '/reconciliation?outcome=differs' },
-  limit_exceeded: ofOrganizations('limit_exceeded', 'Limit exceeded', 'bad'),
-  limit_at_risk: ofOrganizations('limit_at_risk', 'About to exceed a limit', 'warn'),
-  large_change: ofOrganizations('large_change', 'Large change this month', 'warn'),
-  silent: ofOrganizations('silent', 'Silent for three days', 'warn'),
-  new: ofOrganizations('new', 'New organization', 'warn'),
-  deleted: ofOrganizations('deleted', 'Deleted organization', 'warn'),
-  month_ready: { label: 'Month ready to close', tone: 'warn', path: '/billing', act: 'Close' },
-  month_blocked: { label: 'Month blocked', tone: 'bad', path: '/billing', act: 'Review' },
-  month_needs_adjustment: {
-    label: 'Month needs an adjustment',
-    tone: 'bad',
-    path: '/billing',
-    act: 'Adjust',
-  },
+  never_read: { label: 'Never read', tone: 'bad' },
+  not_read: { label: 'Yesterday not read', tone: 'bad' },
+  list_incomplete: { label: 'Organizations may be missing', tone: 'bad' },
+  missing: { label: 'Data missing', tone: 'bad' },
+  in_doubt: { label: 'Data in doubt', tone: 'bad' },
+  sums_differ: { label: 'Settled sums differ', tone: 'bad' },
+  limit_exceeded: { label: 'Limit exceeded', tone: 'bad' },
+  limit_at_risk: { label: 'About to exceed a limit', tone: 'warn' },
+  large_change: { label: 'Large change this month', tone: 'warn' },
+  silent: { label: 'Silent for three days', tone: 'warn' },
+  new: { label: 'New organization', tone: 'warn' },
+  deleted: { label: 'Deleted organization', tone: 'warn' },
+  month_ready: { label: 'Month ready to close', tone: 'warn', act: 'Close' },
+  month_blocked: { label: 'Month blocked', tone: 'bad', act: 'Review' },
+  month_needs_adjustment: { label: 'Month needs an adjustment', tone: 'bad', act: 'Adjust' },
 };
 
 /** The items of a kind, the largest first. */
@@ -109,13 +97,13 @@ export function listNames(texts: readonly string[], items: number): string {
   return `${names.join(', ')}${others > 0 ? ` and ${count(others, 'more', 'more')}` : ''}`;
 }
 
-/** Returns the path of the page about a subject. */
-export function pathOfSubject(kind: AttentionKind, subject: string): string {
-  const { path } = ATTENTION_KINDS[kind];
-  if (path === '/billing') return `${path}/${subject}`;
-  if (kind === 'sums_differ') return `${path}&metric=${subject}`;
-  const [orgId] = subject.split(' ');
-  return path === '/runs' ? path : `/organizations/${orgId}`;
+/** Returns the address of the page about a subject. */
+export function addressOfSubject(kind: AttentionKind, subject: string): string {
+  if (kind.startsWith('month_')) return `/billing/${subject}`;
+  if (kind === 'sums_differ') return `/reconciliation?outcome=differs&metric=${subject}`;
+  if (kind === 'missing' || kind === 'in_doubt') return `/gaps?standing=${kind}&q=${subject}`;
+  if (['never_read', 'not_read', 'list_incomplete'].includes(kind)) return '/runs';
+  return `/organizations/${subject.split(' ')[0]}`;
 }
 
 /** Splits the text of an item into the name of its subject and what is known about it. A name may have parentheses. */
