@@ -93,13 +93,13 @@ const INBOX = `
   font-variant-numeric: tabular-nums }
 .totals { margin-top: .9rem; overflow: visible } .totals text { font-size: 11px; fill: var(--quiet) }
  .card .legend { margin: .4rem 0 0 } .card details { font-size: .8rem }
-.part { fill: var(--mark); opacity: .35 } :is(.value, .part) { rx: 2px }
+.part { fill: var(--mark); fill-opacity: .4 } :is(.value, .part) { rx: 2px }
 @media (min-width: 30rem) { .cards { grid-template-columns: 1fr 1fr } .card:first-child { grid-column: span 2 } }
 @media (min-width: 56rem) {
   .cards { grid-template-columns: 1fr 19rem; grid-template-rows: auto 1fr }
   .card:first-child { grid-column: 1; grid-row: span 2 }
 }
-@media (max-width: 48rem) {
+@media (max-width: 44rem) {
   body { padding-inline: 1rem } header { position: static }
   .inbox > li { grid-template-columns: .5rem 1fr auto } .inbox ul { grid-column: 2 / -1; grid-row: 2 }
 }
@@ -176,7 +176,7 @@ const PRINT = `
 const CHOICES = `
 .choices { gap: .1rem .8rem; margin: .2rem 0; align-items: baseline } .choices .quiet { min-width: 6.5rem }
 .choices a[aria-current] { color: var(--text); font-weight: 600 }
-.weekend { fill: var(--panel) } .part { fill-opacity: .4 } .zero { fill: var(--ground); stroke: var(--mark) }
+.weekend { fill: var(--panel) } .zero { fill: var(--ground); stroke: var(--mark) }
 .absent { fill: var(--line) } .tip { visibility: hidden } .at:is(:hover, :focus-within) .tip { visibility: visible }
 .plot .tip { fill: var(--text) } .strong { font-weight: 600 } .beside { align-items: start }
 .at:hover .day { fill: var(--text); opacity: .12 }

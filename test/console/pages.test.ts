@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from 'vitest';
-import { describeDays } from '../../src/console/usage-query.ts';
 import { STYLE } from '../../src/console/style.ts';
+import { describeDays } from '../../src/console/usage-query.ts';
 import { useOpened } from '../opened.ts';
 import { FOREIGN, HOSTILE_NAME, ORGS, openWorld } from './world.ts';
 
@@ -224,15 +224,6 @@ describe('the pages answer questions as the base tables do', () => {
         'what remains is read again by 2026-11-28 13:00 UTC to accept what remains: ' +
         `losant-usage waive --org ${ORGS.gappy} --day 2026-10-10..2026-10-10 --stream payload_totals --reason TEXT`,
     );
-  });
-
-  it('a list that an item of Home opens has the organizations of the item', async () => {
-    const home = await (await world.open('/')).text();
-    const links = [...home.matchAll(/href="(\/organizations\?attention=\w+)"/g)].map(([, link = '']) => link);
-    expect(links).toHaveLength(5);
-    const lists = await Promise.all(links.map((link) => world.text(link)));
-    for (const list of lists) expect(list).toContain('1 row');
-    expect(lists.join()).toMatch(/Office.*Doubled.*Silent.*Newcomer.*Deleted/);
   });
 
   it("what is an organization's October by type and source?", async () => {
