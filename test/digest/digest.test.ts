@@ -226,7 +226,7 @@ describe('a message', () => {
     expect(render('json')).toMatchObject({
       day: TUESDAY,
       isDue: true,
-      lines: [{ label: null }, { label: 'Data missing', path: '/gaps?standing=missing' }, {}],
+      lines: [{ label: null }, { label: 'Data missing', path: '/attention?kind=missing' }, {}],
       instances: [{ name: 'Main', groups: [{ kind: 'missing', items: 3, texts: NAMES }] }],
     });
   });
