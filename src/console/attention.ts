@@ -112,6 +112,7 @@ function renderSubject({ name, detail, address, isNew = false, instanceName = nu
 }
 
 function renderLine({ tone, label, subjects, items, path, act }: Line): Html {
+  const text = items > 1 ? `${act} ${showNumber(items)}` : act;
   return html`<li class="${tone}"><b>${label}</b><ul>${subjects.map((subject) => html`<li>${subject}</li>`)}</ul>
-<a class="go" href="${path}" aria-label="${act}: ${label}">${act}${items > 1 && ` ${showNumber(items)}`}</a></li>\n`;
+<a class="go" href="${path}" aria-label="${text}: ${label}">${text}</a></li>\n`;
 }

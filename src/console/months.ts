@@ -45,7 +45,7 @@ const MONTHS: Columns<MonthRow> = {
   difference: ['Changed by', ({ difference }) => showDifference(difference ?? 0)],
   closed_at: 'Closed',
   act: [
-    '',
+    'Next step',
     ({ month, state }) => html`<a href="${addressOfMonth(month, STATES[state][2])}">${STATES[state][1]}</a>`,
   ],
 };
