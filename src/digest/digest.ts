@@ -5,6 +5,7 @@ import type { NewItems } from '../ledger/attention.ts';
 import {
   ATTENTION_KINDS,
   type AttentionGroup,
+  addressOfKind,
   type InstanceAttention,
   listNames,
   readAttention,
@@ -119,21 +120,21 @@ function describeAll(groups: readonly AttentionGroup[]): string {
 
 /** Returns a line for each kind, in the order of the kinds, over all instances. */
 function listKinds(groups: readonly AttentionGroup[], phase: 'new' | 'reminder'): DigestLine[] {
-  return Object.entries(ATTENTION_KINDS).flatMap(([kind, { label, path }]) => {
+  return Object.entries(ATTENTION_KINDS).flatMap(([kind, { label }]) => {
     const ofKind = groups.filter((group) => group.kind === kind && group.phase === phase);
     if (ofKind.length === 0) return [];
     const texts = ofKind.flatMap((group) => group.texts);
-    return [toLine(phase === 'new' ? label : `Still: ${label}`, path, listNames(texts, countItems(ofKind)))];
+    return [
+      toLine(
+        phase === 'new' ? label : `Still: ${label}`,
+        addressOfKind(kind),
+        listNames(texts, countItems(ofKind)),
+      ),
+    ];
   });
 }
 
-function describeMonth({
-  from,
-  to,
-  total,
-  valuesNotStored: notStored,
-  change,
-}: MonthSum): DigestLine {
+function describeMonth({ from, to, total, valuesNotStored: notStored, change }: MonthSum): DigestLine {
   const percent = change === null ? null : Math.round(change * 100) + 0;
   const comparison =
     percent === null ? 'no comparison' : `${percent > 0 ? '+' : ''}${percent}% on the same weekdays before`;

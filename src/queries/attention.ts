@@ -97,6 +97,11 @@ export function listNames(texts: readonly string[], items: number): string {
   return `${names.join(', ')}${others > 0 ? ` and ${count(others, 'more', 'more')}` : ''}`;
 }
 
+/** Returns the address of the page that lists the items of a kind, of one instance or of all. */
+export function addressOfKind(kind: string, instanceId: string | null = null): string {
+  return `/attention?kind=${kind}${instanceId === null ? '' : `&instance=${encodeURIComponent(instanceId)}`}`;
+}
+
 /** Returns the address of the page about a subject. */
 export function addressOfSubject(kind: AttentionKind, subject: string): string {
   if (kind.startsWith('month_')) return `/billing/${subject}`;

@@ -207,7 +207,7 @@ describe('a message', () => {
                     text: 'Data missing',
                     selectAction: {
                       type: 'Action.OpenUrl',
-                      url: 'https://usage.example.com/gaps?standing=missing',
+                      url: 'https://usage.example.com/attention?kind=missing',
                     },
                   },
                   { type: 'TextRun', text: `: ${NAMES.join(', ').replace('\u202e\n', '\\u202e\\n')}` },
@@ -226,15 +226,15 @@ describe('a message', () => {
     expect(render('json')).toMatchObject({
       day: TUESDAY,
       isDue: true,
-      lines: [{ label: null }, { label: 'Data missing', path: '/gaps?standing=missing' }, {}],
+      lines: [{ label: null }, { label: 'Data missing', path: '/attention?kind=missing' }, {}],
       instances: [{ name: 'Main', groups: [{ kind: 'missing', items: 3, texts: NAMES }] }],
     });
   });
 
   test('links its lines to the console', () => {
     const slack = String(render('slack', 'https://usage.example.com')['text']);
-    expect(slack).toContain('<https://usage.example.com/gaps?standing=missing|Data missing>: ');
+    expect(slack).toContain('<https://usage.example.com/attention?kind=missing|Data missing>: ');
     const discord = String(render('discord', 'https://usage.example.com')['content']);
-    expect(discord).toContain('[Data missing](<https://usage.example.com/gaps?standing=missing>): ');
+    expect(discord).toContain('[Data missing](<https://usage.example.com/attention?kind=missing>): ');
   });
 });
