@@ -37,11 +37,15 @@ export function renderAttention(health: Health, statuses: readonly InstanceStatu
       `neither read nor shown; if it is no longer used: losant-usage retire --instance ${id}`,
     ),
   );
+  const groups = health.instances.flatMap(({ attention, name, instanceId }) =>
+    attention.groups.map((group) => ({ group, instance: hasMany ? { instanceId, name } : null })),
+  );
+  const kinds = Object.keys(ATTENTION_KINDS);
   const lines = [
     ...problems,
-    ...health.instances.flatMap(({ attention, name, instanceId }) =>
-      attention.groups.map((group) => toLine(group, hasMany ? { instanceId, name } : null)),
-    ),
+    ...groups
+      .toSorted((a, b) => kinds.indexOf(a.group.kind) - kinds.indexOf(b.group.kind))
+      .map(({ group, instance }) => toLine(group, instance)),
     ...unconfigured,
   ];
   const isKnown =

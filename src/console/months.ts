@@ -16,6 +16,7 @@ import {
   showMonth,
   toPlainText,
 } from './page.ts';
+import { renderStatements } from './statements.ts';
 import { addressOf, type Columns, renderHtmlTable, SEARCH, showDifference, showTable } from './table.ts';
 
 const PATH = '/billing';
@@ -83,7 +84,7 @@ export const monthsPage: ConsolePage = {
   show: async ({ counts, nowMs }) => {
     const months = await counts.months();
     const body = html`<h1>Billing</h1><p class="quiet">Calendar months in UTC. A settling month is resolved by the next
-      runs; a partly collected one was not loaded from its first day on.</p>${renderCount(
+      runs; a partly collected one was not loaded from its first day on. <a href="/billed">Billed by customer</a></p>${renderCount(
         months,
         { subject: 'The months', nowMs },
         renderMonths,
@@ -172,28 +173,20 @@ export const monthPage: ConsolePage = {
   },
 };
 
-/** Renders what keeps back entire instances, and the command that previews the closing of the month. */
-async function renderActions(
-  db: Kysely<Schema>,
-  { instanceIds }: PageRequest,
-  days: DayRange,
-): Promise<Html> {
+/** Renders what keeps back entire instances, the command that previews the closing of the month, and its statements. */
+async function renderActions(db: Kysely<Schema>, request: PageRequest, days: DayRange): Promise<Html> {
   const { rows: issues } = await sql<InstanceIssue>`
     select m.name, m.causes, m.remedy from losant_usage_internal.month_issues m
-    where m.org_id is null and m.month = ${days.from}::date and m.instance_id = any (${instanceIds}::text[])`.execute(
-    db,
-  );
-  const { rows: closings } = await sql`
-    select from losant_usage.statements s
-    where s.kind = 'closing' and s.month = ${days.from}::date and s.instance_id = any (${instanceIds}::text[])`.execute(
-    db,
-  );
-  const isClosed = closings.length > 0;
-  const command = `losant-usage close --month ${days.from.slice(0, 7)}${isClosed ? ' --adjust' : ''} --dry-run`;
+    where m.org_id is null and m.month = ${days.from}::date
+      and m.instance_id = any (${request.instanceIds}::text[])`.execute(db);
+  const month = days.from.slice(0, 7);
+  const statements = await renderStatements(db, request, month);
+  const isClosed = statements !== '';
+  const command = `losant-usage close --month ${month}${isClosed ? ' --adjust' : ''} --dry-run`;
   return html`${issues.map(
     ({ name, causes, remedy }) =>
       html`<p class="bad">Entire instance ${toPlainText(name)}: ${causes}</p>${renderRemedy(remedy)}`,
-  )}${renderCommands([command])}${
+  )}${renderCommands([command])}${statements}${
     isClosed &&
     html`<p><a href="${addressOf('/changes', { ...days, which: 'closed' })}">Changes since the month was closed</a></p>`
   }`;

@@ -7,12 +7,12 @@ import { type ConsolePage, type Html, isCounting, RELOAD_SECONDS, renderCount } 
 import { type Columns, escapeLike, SEARCH, showChange, showTable } from './table.ts';
 
 const ONLY: Readonly<Record<string, readonly [label: string, condition: string]>> = {
-  new: ['new: created in the last 7 days', 'r.is_new'],
-  deleted: ['deleted in the last 7 days', 'r.is_recently_deleted'],
-  silent: ['silent: zero payloads for three days', 'r.is_silent'],
-  changed: ['large change this month, new or deleted', 'r.has_large_change'],
+  new: ['new', 'r.is_new'],
+  deleted: ['recently deleted', 'r.is_recently_deleted'],
+  silent: ['silent for three days', 'r.is_silent'],
+  changed: ['changed much, new or deleted', 'r.has_large_change'],
   exceeding: ['exceeds a limit this month', 'r.exceeds_on is not null or r.is_exceeding'],
-  near_limit: ['at 80% of a limit or more', 'r.limit_share >= 0.8'],
+  near_limit: ['at 80% of a limit', 'r.limit_share >= 0.8'],
   no_plan: ['no plan', 'r.plan_id is null'],
   no_limit: ['no limit', 'r.has_no_limit'],
   not_deleted: ['not deleted', 'r.deleted_on is null'],

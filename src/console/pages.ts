@@ -17,6 +17,7 @@ import { type ConsolePage, type PageRequest, renderNotFound, renderPage } from '
 import { reconciliationPage } from './reconciliation.ts';
 import { runsPage } from './runs.ts';
 import type { PageSources } from './sources.ts';
+import { adjustmentDaysPage, customerPage, customersPage } from './statements.ts';
 import { usagePage } from './usage.ts';
 
 export const PAGES: readonly ConsolePage[] = [
@@ -29,6 +30,9 @@ export const PAGES: readonly ConsolePage[] = [
   monthsPage,
   monthPage,
   billedPage,
+  customersPage,
+  customerPage,
+  adjustmentDaysPage,
   coveragePage,
   reconciliationPage,
   dayPage,

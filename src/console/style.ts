@@ -97,7 +97,7 @@ const INBOX = `
   .cards { grid-template-columns: 1fr 19rem; grid-template-rows: auto 1fr }
   .card:first-child { grid-column: 1; grid-row: span 2 }
 }
-@media (max-width: 48rem) {
+@media (max-width: 44rem) {
   body { padding-inline: 1rem } header { position: static }
   .inbox > li { grid-template-columns: .5rem 1fr auto } .inbox ul { grid-column: 2 / -1; grid-row: 2 }
 }
@@ -166,6 +166,7 @@ svg { display: block } .chart { margin: .75rem 0 } .plot { display: flex; contai
 `;
 
 const PRINT = `
+@page { size: A4; margin: 15mm }
 @media print {
   :root { color-scheme: light; ${LIGHT} }
   nav, form, .skip, summary, .go { display: none } body { max-width: none; font-size: 11px; padding: 0 }

@@ -226,6 +226,22 @@ test('at the first refresh nothing is new, and at the first after an instance wa
   ]);
 });
 
+test('the console marks what was not there the day before, but nothing of the first refresh', async () => {
+  const lack = (name: string) => addOrg({ name, payloads: (day) => (day === '2026-11-20' ? null : 10) });
+  const marks = async () => {
+    const [instance] = await readAttention(ledger.reader.db, { instanceIds: [INSTANCE] });
+    const group = instance?.groups.find(({ kind }) => kind === 'missing');
+    return group?.texts.map((text, index) => `${text.split(' ')[0]} ${group.areNew[index]}`);
+  };
+  await lack('Kestrel');
+  await refresh('2026-11-23');
+  await lack('Solent');
+  await refresh('2026-11-24');
+  expect(await marks()).toEqual(['Kestrel false', 'Solent true']);
+  await refresh('2026-11-25');
+  expect(await marks()).toEqual(['Kestrel false', 'Solent false']);
+});
+
 test('an instance without a refresh is not known yet, and names are counted beyond three', async () => {
   const read = async () => (await readAttention(ledger.reader.db, { instanceIds: [INSTANCE] }))[0];
   expect(await read()).toMatchObject({ attentionAt: null, hasRunInProgress: false, groups: [] });
