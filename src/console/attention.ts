@@ -3,6 +3,7 @@ import { html } from 'hono/html';
 import {
   ATTENTION_KINDS,
   type AttentionGroup,
+  addressOfKind,
   addressOfSubject,
   type InstanceAttention,
   splitText,
@@ -11,7 +12,6 @@ import type { Health } from '../queries/health.ts';
 import { count, showDistance, showNumber } from '../terminal/words.ts';
 import { type Html, toPlainText } from './page.ts';
 import type { InstanceStatus } from './sources.ts';
-import { addressOf } from './table.ts';
 
 interface Line {
   readonly tone: string;
@@ -90,9 +90,7 @@ function toLine(
   const others = items - texts.length;
   const more = others > 0 ? [html`<span class="quiet">and ${count(others, 'more', 'more')}</span>`] : [];
   const path =
-    items === 1
-      ? addressOfSubject(kind, subjects[0] ?? '')
-      : addressOf('/attention', { kind, instance: instance?.instanceId ?? '' });
+    items === 1 ? addressOfSubject(kind, subjects[0] ?? '') : addressOfKind(kind, instance?.instanceId);
   return { tone, label, subjects: [...named, ...more], items, path, act };
 }
 

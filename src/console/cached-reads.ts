@@ -31,6 +31,7 @@ export interface CachedRead<T> {
 }
 
 const REST_FACTOR = 10;
+const ALWAYS = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY] as const;
 /** Callers who would get nothing, or a very old result, wait at least this long. */
 const MIN_WAIT_MS = 300;
 
@@ -44,21 +45,22 @@ export function shareRead<T>(
   { keepMs, timeoutMs, now }: ReadOptions,
 ): (waitMs?: number) => Promise<T> {
   let current: Promise<T> | null = null;
-  let validUntilMs = Number.POSITIVE_INFINITY;
+  let [validFromMs, validUntilMs] = ALWAYS;
   const startRead = async (): Promise<T> => {
     const startMs = now();
     try {
       const value = await read();
-      validUntilMs = now() + Math.max(keepMs, (now() - startMs) * REST_FACTOR);
+      [validFromMs, validUntilMs] = [now(), now() + Math.max(keepMs, (now() - startMs) * REST_FACTOR)];
       return value;
     } catch (error) {
-      validUntilMs = now() + (now() - startMs);
+      [validFromMs, validUntilMs] = [now(), now() + (now() - startMs)];
       throw error;
     }
   };
   return async (waitMs = timeoutMs) => {
-    if (current === null || now() >= validUntilMs) {
-      validUntilMs = Number.POSITIVE_INFINITY;
+    // A clock that was set back would keep an old result for as long as it was set back.
+    if (current === null || now() >= validUntilMs || now() < validFromMs) {
+      [validFromMs, validUntilMs] = ALWAYS;
       current = startRead();
     }
     return await withTimeout(waitMs, current);

@@ -24,8 +24,8 @@ export type ChartDay = {
 
 /** A chart of a metric: a bar for each day, and a line for the days compared with. */
 export interface Chart {
-  readonly title: string;
-  readonly summary: Html | string;
+  /** The heading with a summary; absent where the page has one. */
+  readonly heading?: { readonly title: string; readonly summary: string };
   /** The unit of the values: `payloads`. */
   readonly unit: string;
   readonly days: readonly ChartDay[];
@@ -51,7 +51,7 @@ const COMPACT = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFra
 
 /** Renders the chart with its legend, and its values as a table. */
 export function renderChart(chart: Chart): Html {
-  const { title, summary, days, comparison, maximum = 0 } = chart;
+  const { heading, days, comparison, maximum = 0 } = chart;
   const comparedQuantities = days.map((day) => day.comparedQuantity);
   const values = [
     ...days.map(({ quantity }) => quantity ?? 0),
@@ -61,7 +61,9 @@ export function renderChart(chart: Chart): Html {
   const y = (value: number) => roundTenth(scale(value));
   const ticks = scale.ticks(TICKS).map((tick) => ({ at: y(tick), label: COMPACT.format(tick) }));
   const labels = labelDays(days.map(({ day }) => day));
-  return html`<figure class="chart"><figcaption><h2>${title}</h2><p>${summary}</p></figcaption>
+  return html`<figure class="chart">${
+    heading !== undefined && html`<figcaption><h2>${heading.title}</h2><p>${heading.summary}</p></figcaption>`
+  }
 ${renderLegend(chart)}
 <div class="plot" aria-hidden="true"><svg width="${AXIS_WIDTH}"
   height="${TOTAL_HEIGHT}">${ticks.map(
@@ -111,10 +113,10 @@ function renderDay(chart: Chart, chartDay: ChartDay, { index, y, label }: Positi
     standing === null || addressOf === null
       ? column
       : html`<a href="${addressOf(day)}" tabindex="-1">${column}</a>`
-  }<text class="tip" y="12" text-anchor="${['start', 'middle', 'end'][third]}"><tspan class="strong"
-  x="${at(0.5)}">${showLongDay(day)}</tspan><tspan x="${at(0.5)}" dy="15">${values}</tspan></text>${
+  }<text class="tip" y="12" text-anchor="${['start', 'middle', 'end'][third]}"><tspan x="${at(0.5)}">${showLongDay(day)}</tspan><tspan x="${at(0.5)}" dy="15">${values}</tspan></text>${
     comparison !== '' &&
-    html`<text class="tip" x="${at(0.5)}" y="42" text-anchor="${['start', 'middle', 'end'][third]}">${comparison}</text>`
+    html`<text class="tip" x="${at(0.5)}" y="42"
+      text-anchor="${['start', 'middle', 'end'][third]}">${comparison}</text>`
   }</g>${
     label !== null &&
     html`<text class="${label.isMinor && 'minor'}" x="${at(0.5)}" y="${BASE + 16}"
@@ -187,7 +189,7 @@ const DATE = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', 
 const MONTH = new Intl.DateTimeFormat('en-GB', { month: 'short', timeZone: 'UTC' });
 const MONTH_OF_YEAR = new Intl.DateTimeFormat('en-GB', { month: 'short', year: 'numeric', timeZone: 'UTC' });
 
-function showLongDay(day: UsageDay): string {
+export function showLongDay(day: UsageDay): string {
   return LONG_DAY.format(Date.parse(day));
 }
 

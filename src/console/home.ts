@@ -1,10 +1,11 @@
 import { html } from 'hono/html';
-import { type MonthSum, SUM_LABELS } from '../queries/month-sums.ts';
+import { type MonthDay, type MonthSum, SUM_LABELS } from '../queries/month-sums.ts';
 import { count, showDistance, showNumber, showWhen } from '../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { findWorstCounted, STANDINGS, sumStandings } from '../usage/standing.ts';
 import { renderAttention } from './attention.ts';
 import { type CachedRead, describeReadFailure } from './cached-reads.ts';
+import { type ChartDay, renderChart, showLongDay } from './chart.ts';
 import {
   type ConsolePage,
   type Html,
@@ -17,8 +18,7 @@ import {
   showMonth,
 } from './page.ts';
 import { type DatabaseView, type InstanceStatus, toVisibleHealth } from './sources.ts';
-import { showChange } from './table.ts';
-import { renderTotals, showDate } from './totals.ts';
+import { addressOf, showChange } from './table.ts';
 
 const HOME_RELOAD_SECONDS = 60;
 /** An older snapshot is shown with its age, because it may be outdated. */
@@ -47,12 +47,12 @@ export const homePage: ConsolePage = {
 ${statuses.map(renderProgress)}
 ${health !== null && renderAttention(health, statuses, nowMs)}
 <h2>${showMonth(addDays(dayAt(nowMs), -1))} so far</h2>
-<div class="cards"><section class="card">${renderTotal(payloads, { metric: 'payload_billable_count', nowMs }, renderTotals)}</section>
+<div class="cards"><section class="card">${renderTotal(payloads, { metric: 'payload_billable_count', nowMs }, renderDays)}</section>
 <section class="card">${renderTotal(devices, { metric: 'devices_total', nowMs })}</section>
 <section class="card">${renderTotal(minutes, { metric: 'notebook_minutes', nowMs })}</section>
 </div>
-<p><a href="/organizations?sort=-payload_billable_count">Organizations by payloads</a> · <a
-  href="/billing">Months</a></p>
+<p><a href="/usage">Days, growth and plans</a> · <a href="/organizations?sort=-payload_billable_count">Organizations by
+  payloads</a> · <a href="/billing">Months</a></p>
 <footer class="quiet">Version ${version} on ${host}, started ${renderInstant(startedAt)} · <a
   href="/status.json">status.json</a> · <a href="/metrics">metrics</a></footer>`;
     const isIncomplete = health === null || [payloads, devices, minutes].some(isCounting);
@@ -149,7 +149,7 @@ function describeScope({ status, nowMs }: PageRequest, view: DatabaseView): read
 function renderTotal(
   read: CachedRead<MonthSum>,
   { metric, nowMs }: { readonly metric: MonthSum['metric']; readonly nowMs: number },
-  renderDays: (sum: MonthSum) => Html | string = () => '',
+  render: (sum: MonthSum) => Html | string = () => '',
 ): Html {
   const label = SUM_LABELS[metric];
   const subject = `The ${label.toLowerCase()}`;
@@ -161,7 +161,7 @@ function renderTotal(
     return html`<strong>${total === null ? '–' : showNumber(total)}${
       valuesNotStored > 0 && html` <span class="bad">?</span>`
     }</strong>
-<p class="quiet">${describeChange(sum)}${remark}</p>${renderDays(sum)}`;
+<p class="quiet">${describeChange(sum)}${remark}</p>${render(sum)}`;
   })}`;
 }
 
@@ -169,6 +169,27 @@ function renderTotal(
 function describeChange({ metric, change, days: [first] }: MonthSum): string {
   if (change === null || first === undefined) return 'no comparison';
   const since =
-    metric === 'devices_total' ? `since ${showDate(first.previous_day)}` : 'on the same weekdays before';
+    metric === 'devices_total' ? `since ${showLongDay(first.previous_day)}` : 'on the same weekdays before';
   return `${showChange(change)} ${since}`;
+}
+
+/** Renders the days so far beside the same weekdays before. */
+function renderDays({ days }: MonthSum): Html {
+  return renderChart({
+    unit: 'payloads',
+    days: days.map(toChartDay),
+    comparison: 'same weekdays before',
+    addressOf: (day) => addressOf('/usage', { from: day, to: day }),
+  });
+}
+
+function toChartDay(day: MonthDay): ChartDay {
+  return {
+    day: day.day,
+    quantity: day.total,
+    comparedDay: day.previous_day,
+    comparedQuantity: day.previous_total,
+    valuesNotStored: day.values_not_stored,
+    paired: [day.compared, day.previous_compared],
+  };
 }

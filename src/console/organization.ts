@@ -100,7 +100,7 @@ async function renderUsage(
   const maximum = Math.max(
     ...[...facts.days, ...otherFacts.days].flatMap((day) => [day.quantity ?? 0, day.comparedQuantity ?? 0]),
   );
-  return html`<div class="halves beside">${(
+  return html`<div class="halves">${(
     [
       [organization, query, facts],
       [other, otherQuery, otherFacts],
@@ -172,8 +172,7 @@ function renderDays(query: OrganizationQuery, facts: Facts, maximum = 0): Html {
   const { days, forecast, sources, limits, months } = facts;
   const { label, unit } = CHART_METRICS[metric];
   return html`${renderChart({
-    title: `${label}, ${range.from} to ${range.to}`,
-    summary: describeDays(query, days),
+    heading: { title: `${label}, ${range.from} to ${range.to}`, summary: describeDays(query, days) },
     unit,
     days,
     comparison: COMPARISONS[comparison],

@@ -27,7 +27,8 @@ export const runsPage = createTablePage<RunRow>('/runs', '/runs', ({ instanceIds
   sentence: 'Runs, newest first. A run is partial if something that was due is missing.',
   rows: sql`
     select n.run_id, n.started_at, (extract(epoch from n.finished_at - n.started_at) * 1000)::bigint as duration_ms,
-      case when cardinality(${instanceIds}::text[]) > 1 then coalesce(i.name, n.instance_id) end as instance_name, n.kind, n.status, n.first_day, n.last_day,
+      case when cardinality(${instanceIds}::text[]) > 1 then coalesce(i.name, n.instance_id) end as instance_name,
+      n.kind, n.status, n.first_day, n.last_day,
       (n.counts -> 'cells' ->> 'planned')::bigint as planned, (n.counts -> 'cells' ->> 'loaded')::bigint as loaded,
       (coalesce(n.counts -> 'cells' ->> 'failed', '0')::bigint
         + coalesce(n.counts -> 'cells' ->> 'quarantined', '0')::bigint) as failed,
@@ -35,9 +36,10 @@ export const runsPage = createTablePage<RunRow>('/runs', '/runs', ({ instanceIds
       f.causes, array_remove(n.error || f.problems, null) as problems
     from losant_usage.runs n join losant_usage.instances i on i.instance_id = n.instance_id
     cross join lateral (
-      select concat_ws(', ', case when n.error is not null then 'error' end, string_agg(concat(f.code, ' ', f.cells), ', '))
-          as causes,
-        array_agg(format('%s of %s, such as %s: %s', f.code, f.stream, coalesce(o.name, f.example), f.message)) as problems
+      select concat_ws(', ', case when n.error is not null then 'error' end,
+          string_agg(concat_ws(' ', f.code, f.cells), ', ')) as causes,
+        array_agg(concat(f.code, ' of ' || f.stream, ', such as ' || coalesce(o.name, f.example), ': ', f.message))
+          as problems
       from jsonb_to_recordset(n.failures) as f (code text, stream text, cells bigint, example text, message text)
       left join losant_usage.organizations o on o.org_id = f.example
     ) as f

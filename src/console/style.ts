@@ -91,9 +91,7 @@ const INBOX = `
 .card h3 { color: var(--quiet); font-weight: 400; margin: 0 } .card p { margin: .1rem 0 0 }
 .card strong { display: block; font-size: 1.6rem; font-weight: 600; letter-spacing: -.02em; line-height: 1.35;
   font-variant-numeric: tabular-nums }
-.totals { margin-top: .9rem; overflow: visible } .totals text { font-size: 11px; fill: var(--quiet) }
  .card .legend { margin: .4rem 0 0 } .card details { font-size: .8rem }
-.part { fill: var(--mark); fill-opacity: .4 } :is(.value, .part) { rx: 2px }
 @media (min-width: 30rem) { .cards { grid-template-columns: 1fr 1fr } .card:first-child { grid-column: span 2 } }
 @media (min-width: 56rem) {
   .cards { grid-template-columns: 1fr 19rem; grid-template-rows: auto 1fr }
@@ -158,9 +156,13 @@ svg { display: block } .chart { margin: .75rem 0 } .plot { display: flex; contai
 @container (max-width: 30rem) { .minor { display: none } } .plot > svg:last-child { flex: 1; min-width: 0 }
 .plot svg { overflow: visible } .plot text { font-size: 12px; fill: var(--quiet) }
 .swatch { display: inline; margin-right: .4rem }
-.rule { stroke: var(--line) } .value { fill: var(--mark) } .day { fill: transparent }
-.day:hover { fill: var(--text); opacity: .12 } .not-stored { fill: var(--bad); fill-opacity: .25; stroke: var(--bad) }
-.compared { stroke: var(--text); stroke-width: 1.5; stroke-dasharray: 4 3; fill: none }
+.rule { stroke: var(--line); stroke-dasharray: 2 3 } .value { fill: var(--mark); rx: 2px } .part { fill-opacity: .35 }
+.zero { fill: var(--ground); stroke: var(--mark); stroke-width: 1.5 } .absent { fill: var(--line) }
+.not-stored { fill: var(--bad); fill-opacity: .25; stroke: var(--bad) } .weekend { fill: var(--panel) }
+.compared { stroke: var(--text); stroke-width: 1.5; stroke-dasharray: 4 3; fill: none; pointer-events: none }
+.day { fill: transparent } .at:hover .day { fill: var(--text); opacity: .08 }
+.tip { visibility: hidden } .plot .tip { fill: var(--text) } .tip tspan:first-child { font-weight: 600 }
+.at:is(:hover, :focus-within) .tip { visibility: visible }
 `;
 
 const PRINT = `
@@ -174,13 +176,11 @@ const PRINT = `
 }
 `;
 
+/** Choices are links in a line, the current one marked. */
 const CHOICES = `
-.choices { gap: .1rem .8rem; margin: .2rem 0; align-items: baseline } .choices .quiet { min-width: 6.5rem }
-.choices a[aria-current] { color: var(--text); font-weight: 600 }
-.weekend { fill: var(--panel) } .zero { fill: var(--ground); stroke: var(--mark) }
-.absent { fill: var(--line) } .tip { visibility: hidden } .at:is(:hover, :focus-within) .tip { visibility: visible }
-.plot .tip { fill: var(--text) } .strong { font-weight: 600 } .beside { align-items: start }
-.at:hover .day { fill: var(--text); opacity: .12 }
+.choices { gap: 0 .9rem; font-size: .8rem; align-items: baseline } .choices > span { min-width: 6rem }
+details ul { margin: .25rem 0; padding-left: 1.1rem } td details { white-space: normal; min-width: 12rem }
+@media (max-width: 48rem) { .choices > span { min-width: 100% } }
 `;
 
 export const STYLE = `

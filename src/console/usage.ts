@@ -200,8 +200,7 @@ function renderDays(query: UsageQuery, { days, changes }: Totals, forecast: Html
   ];
   const addressOfDay = (day: UsageDay) => addressOf(PATH, { ...toParams(query), from: day, to: day });
   return html`${renderChart({
-    title: `${label}, ${range.from} to ${range.to}`,
-    summary: describeDays(query, days),
+    heading: { title: `${label}, ${range.from} to ${range.to}`, summary: describeDays(query, days) },
     unit,
     days,
     comparison: COMPARISONS[comparison],

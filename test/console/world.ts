@@ -13,7 +13,7 @@ import { asOwner, asWriter, openAs } from '../support/databases.ts';
 export const INSTANCE = '5c0000000000000000000001';
 /** An instance that is not in the settings. Losant's total of its devices is one more than our sum. */
 export const OTHER = '5c0000000000000000000002';
-const NOW = Date.parse('2026-11-28T12:00:00Z');
+export const NOW = Date.parse('2026-11-28T12:00:00Z');
 const RUN = '00000000-0000-4000-8000-000000000001';
 
 const idOf = (number: number) => `0a${`${number}`.padStart(22, '0')}`;

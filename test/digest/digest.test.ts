@@ -207,7 +207,7 @@ describe('a message', () => {
                     text: 'Data missing',
                     selectAction: {
                       type: 'Action.OpenUrl',
-                      url: 'https://usage.example.com/gaps?standing=missing',
+                      url: 'https://usage.example.com/attention?kind=missing',
                     },
                   },
                   { type: 'TextRun', text: `: ${NAMES.join(', ').replace('\u202e\n', '\\u202e\\n')}` },
@@ -233,8 +233,8 @@ describe('a message', () => {
 
   test('links its lines to the console', () => {
     const slack = String(render('slack', 'https://usage.example.com')['text']);
-    expect(slack).toContain('<https://usage.example.com/gaps?standing=missing|Data missing>: ');
+    expect(slack).toContain('<https://usage.example.com/attention?kind=missing|Data missing>: ');
     const discord = String(render('discord', 'https://usage.example.com')['content']);
-    expect(discord).toContain('[Data missing](<https://usage.example.com/gaps?standing=missing>): ');
+    expect(discord).toContain('[Data missing](<https://usage.example.com/attention?kind=missing>): ');
   });
 });

@@ -19,6 +19,16 @@ test('a read is shared by all callers while it runs and until its result expires
   expect(await shared()).toBe(2);
 });
 
+test('a result expires when the clock is set back', async () => {
+  let nowMs = 3_600_000;
+  let reads = 0;
+  const read = () => Promise.resolve((reads += 1));
+  const shared = shareRead(read, { keepMs: 1_000, timeoutMs: 1_000, now: () => nowMs });
+  expect(await shared()).toBe(1);
+  nowMs = 0;
+  expect([await shared(), await shared()]).toEqual([2, 2]);
+});
+
 test('callers give up on a hanging read, which is not started a second time', async () => {
   let reads = 0;
   const { promise, resolve } = Promise.withResolvers<string>();
