@@ -76,7 +76,7 @@ function toLine(
 ): Line {
   const { kind, items, subjects, texts, areNew } = group;
   const { tone, label, act = 'Open' } = ATTENTION_KINDS[kind];
-  const named = texts.map((text, index) => {
+  const firstSubjects = texts.map((text, index) => {
     const [name, detail] = splitText(kind, text);
     const address = addressOfSubject(kind, subjects[index] ?? '');
     return renderSubject({
@@ -91,7 +91,7 @@ function toLine(
   const more = others > 0 ? [html`<span class="quiet">and ${count(others, 'more', 'more')}</span>`] : [];
   const path =
     items === 1 ? addressOfSubject(kind, subjects[0] ?? '') : addressOfKind(kind, instance?.instanceId);
-  return { tone, label, subjects: [...named, ...more], items, path, act };
+  return { tone, label, subjects: [...firstSubjects, ...more], items, path, act };
 }
 
 interface Subject {

@@ -86,7 +86,7 @@ const INBOX = `
 .inbox ul { color: var(--text) } .inbox b { font-weight: 600 } .inbox ul { margin: 0; font-weight: 400 }
 .inbox :is(b, li, .go) { line-height: 24px } .inbox li li a { color: inherit; font-weight: 500 } .inbox .pill { line-height: 1.1rem }
 .go { color: var(--link); white-space: nowrap }
-.cards { display: grid; gap: 1rem }
+.cards { display: grid; gap: 1rem; align-items: start } .more { margin-top: .9rem }
 .card { border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem; min-width: 0 }
 .card h3 { color: var(--quiet); font-weight: 400; margin: 0 } .card p { margin: .1rem 0 0 }
 .card strong { display: block; font-size: 1.6rem; font-weight: 600; letter-spacing: -.02em; line-height: 1.35;

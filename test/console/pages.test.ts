@@ -318,13 +318,18 @@ describe('the pages answer questions as the base tables do', () => {
     const home = await world.text('/');
     expect(days).toHaveLength(27);
     for (const { day, previous_day: previousDay, total, previous_total: previousTotal } of days) {
-      const values = `${day} ${Number(total).toLocaleString('en-US')} [–1] ${previousDay} `;
+      const values = `${String(day)} ${Number(total).toLocaleString('en-US')} [–1] ${String(previousDay)} `;
       expect(home).toMatch(new RegExp(`${values}${Number(previousTotal).toLocaleString('en-US')}`));
     }
     const page = await (await world.open('/')).text();
     const bars = [...page.matchAll(/<rect class="value (part)?/g)].map(([, bar]) => bar);
     // The 10th is waived without a number, and a number of yesterday is missing.
-    expect(bars.slice(1).map((bar, index) => (bar === 'part' ? index + 1 : 0)).filter(Boolean)).toEqual([10, 27]);
+    expect(
+      bars
+        .slice(1)
+        .map((bar, index) => (bar === 'part' ? index + 1 : 0))
+        .filter(Boolean),
+    ).toEqual([10, 27]);
   });
 
   it.for([

@@ -113,14 +113,14 @@ const QUESTIONS: readonly (readonly [
   ],
   [
     'how much was it yesterday?',
-    ['summary:has-text("Numbers by day")'],
+    ['summary:has-text("Values of")'],
     '.card details tbody tr:last-child td:nth-child(2)',
     `select sum(payload_billable_count) from losant_usage.usage_days where usage_date = ${YESTERDAY}`,
   ],
   [
     'how much was it on the day that yesterday is compared with?',
-    ['summary:has-text("Numbers by day")'],
-    '.card details tbody tr:last-child td:nth-child(4)',
+    ['summary:has-text("Values of")'],
+    '.card details tbody tr:last-child',
     `select sum(payload_billable_count) from losant_usage.usage_days
       where usage_date = ${YESTERDAY} - (extract(day from ${YESTERDAY})::integer + 6) / 7 * 7`,
   ],
