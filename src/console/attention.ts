@@ -50,11 +50,11 @@ export function renderAttention(health: Health, statuses: readonly InstanceStatu
   ];
   const isKnown =
     health.instances.length > 0 && health.instances.every(({ attention }) => attention.attentionAt !== null);
+  const calmLine = isKnown
+    ? html`<li class="calm good">Nothing needs attention.</li>`
+    : html`<li class="calm">Not known yet: no run has ended.</li>`;
   return html`<h2>Needs attention <small class="quiet">${describeAge(health, nowMs)}</small></h2>
-<ul class="inbox">${lines.map(renderLine)}${
-    lines.length === 0 &&
-    html`<li class="calm">${isKnown ? 'Nothing needs attention.' : 'Not known yet: no run has ended.'}</li>`
-  }</ul>`;
+<ul class="inbox">${lines.length === 0 ? calmLine : lines.map(renderLine)}</ul>`;
 }
 
 /** Says how old the items of each instance are. */

@@ -82,7 +82,8 @@ const INBOX = `
   border-top: 1px solid var(--line); align-items: baseline } .inbox > li:first-child { border-top: 0 }
 .inbox > li::before { content: ""; width: .5rem; height: .5rem; border-radius: 50%; background: currentColor;
   align-self: start; margin-top: .5rem }
-.inbox > .calm { grid-template-columns: .5rem 1fr; color: var(--quiet) } .inbox > .calm::before { background: var(--good) }
+.inbox > .calm { grid-template-columns: .5rem 1fr; color: var(--quiet) }
+.inbox > .calm.good::before { background: var(--good) }
 .inbox ul { color: var(--text) } .inbox b { font-weight: 600 } .inbox ul { margin: 0; font-weight: 400 }
 .inbox :is(b, li, .go) { line-height: 24px } .inbox li li a { color: inherit; font-weight: 500 } .inbox .pill { line-height: 1.1rem }
 .go { color: var(--link); white-space: nowrap }
@@ -112,7 +113,8 @@ th, td { text-align: left; padding: .4rem .9rem .4rem 0; border-bottom: 1px soli
 th { color: var(--quiet); font-size: .8rem; font-weight: 500; vertical-align: bottom; background: var(--ground) }
 th a { color: inherit; display: inline-block; min-height: 24px } td a { line-height: 24px }
 th a:hover { color: var(--text); text-decoration: none }
-td { white-space: nowrap } td.t { white-space: normal; overflow-wrap: anywhere; min-width: 14rem }
+td { white-space: nowrap } td details { white-space: normal; max-width: 36rem } td summary { width: auto }
+td.t { white-space: normal; overflow-wrap: anywhere; min-width: 14rem }
 .n { text-align: right; font-variant-numeric: tabular-nums } .n + :not(.n) { padding-left: .6rem }
 :is(th, td):last-child { padding-right: 0 } tbody tr:hover td { background: var(--panel) }
 tfoot td { font-weight: 600; border-bottom: 0 }
