@@ -121,6 +121,11 @@ export function isLockTimeout(error: unknown): boolean {
   return getSqlstate(error) === '55P03';
 }
 
+/** Returns whether the server canceled a statement that took too long. */
+export function isStatementTimeout(error: unknown): boolean {
+  return getSqlstate(error) === '57014';
+}
+
 /** Returns whether a table or function of the statement does not exist. */
 export function isUndefined(error: unknown): boolean {
   return /^(42P01|42883)$/.test(getSqlstate(error) ?? '');
