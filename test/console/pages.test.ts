@@ -191,9 +191,7 @@ describe('the pages answer questions as the base tables do', () => {
     expect(attention.trim()).toMatch(/^just now Data missing Gappy/);
     expect(attention).toContain('Large change this month Doubled +81%');
     const gaps = await world.text('/gaps?standing=missing');
-    expect(gaps).toMatch(
-      /Gappy ✕ missing 2 payload_totals: server_error: HTTP 500 \(2 cells\).*2026-11-27 2026-10-10/,
-    );
+    expect(gaps).toMatch(/Gappy ✕ missing 2 payload_totals: server_error: HTTP 500 .*2026-11-27 2026-10-10/);
   });
 
   it('who will exceed a limit, and when?', async () => {
@@ -324,7 +322,12 @@ describe('the pages answer questions as the base tables do', () => {
     const page = await (await world.open('/')).text();
     const bars = [...page.matchAll(/<rect class="value (part)?/g)].map(([, bar]) => bar);
     // The 10th is waived without a number, and a number of yesterday is missing.
-    expect(bars.slice(1).map((bar, index) => (bar === 'part' ? index + 1 : 0)).filter(Boolean)).toEqual([10, 27]);
+    expect(
+      bars
+        .slice(1)
+        .map((bar, index) => (bar === 'part' ? index + 1 : 0))
+        .filter(Boolean),
+    ).toEqual([10, 27]);
   });
 
   it.for([
