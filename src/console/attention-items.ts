@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { AttentionKind } from '../database/schema.ts';
 import { ATTENTION_KINDS, addressOfSubject, splitText } from '../queries/attention.ts';
 import { renderPill, toPlainText } from './page.ts';
-import { createTablePage } from './table.ts';
+import { createTablePage, optionsOf } from './table.ts';
 
 type ItemRow = { readonly kind: AttentionKind; readonly subject: string; readonly text: string };
 
@@ -22,7 +22,13 @@ export const attentionPage = createTablePage<ItemRow>('/attention', '/', ({ inst
       label: 'Kind',
       options: Object.fromEntries(Object.entries(ATTENTION_KINDS).map(([kind, { label }]) => [kind, label])),
     },
-    instance: { label: 'Instance', options: 'text', where: (id) => sql`r.instance_id = ${id}` },
+    ...(instanceIds.length > 1 && {
+      instance: {
+        label: 'Instance',
+        options: optionsOf(instanceIds),
+        where: (id: string) => sql`r.instance_id = ${id}`,
+      },
+    }),
   },
   columns: {
     text: [

@@ -123,7 +123,8 @@ function renderOrganization(organization: Organization): Html {
     'Referral ID': toPlainText(referralId ?? ''),
     Plan: toPlainText(planId ?? 'none'),
     Customer:
-      customerId && html`<a href="${addressOf('/billed', { q: customerId })}">${toPlainText(customerId)}</a>`,
+      customerId &&
+      html`<a href="${addressOf('/billed', { year: 'this', q: customerId })}">${toPlainText(customerId)}</a>`,
     Created: createdOn,
     Instance: toPlainText(instanceName ?? instanceId),
     Tags: toPlainText(tags.map(({ key = '', value = '' }) => `${key}=${value}`).join(', ')),
