@@ -11,23 +11,16 @@ const BODY_LENGTH_MAX = 256 * 1024;
 
 const compress = promisify(gzip);
 
-/** The responses to a slice, cell by cell. */
-export interface SliceResponse {
-  readonly responses: readonly CellResponse[];
-  /** The bodies as received, in request order. */
-  readonly texts: readonly string[];
-}
-
 /**
  * Quarantines the bodies of invalid responses: a row per problem and range of consecutive days. A row that would equal
  * the newest one of its days is not added.
  */
 export async function recordQuarantine(
   trx: Kysely<Schema>,
-  batch: readonly SliceResponse[],
+  responses: readonly CellResponse[],
   runId: string,
 ): Promise<void> {
-  const problems = batch.flatMap(findProblems).toSorted((a, b) => compareText(cellId(a), cellId(b)));
+  const problems = findProblems(responses).toSorted((a, b) => compareText(cellId(a), cellId(b)));
   for (const { orgId, stream, from, to, code, detail, texts } of problems) {
     const text = texts.join('\n');
     const sha256 = hash('sha256', text, 'buffer');
@@ -45,14 +38,17 @@ export async function recordQuarantine(
   }
 }
 
-/** Returns the problems of a slice, each with a range of consecutive days. */
-function findProblems({ responses, texts }: SliceResponse) {
-  const quarantined = responses.flatMap(({ verdict, ...key }) => {
-    return verdict.kind === 'quarantined' ? [{ ...key, ...verdict }] : [];
+/** Returns the problems of each slice, each with a range of consecutive days. */
+function findProblems(responses: readonly CellResponse[]) {
+  const quarantined = responses.flatMap(({ verdict, ...response }) => {
+    return verdict.kind === 'quarantined' ? [{ ...response, ...verdict }] : [];
   });
-  const groups = Map.groupBy(quarantined, ({ code, detail }) => `${code} ${detail}`);
-  return [...groups.values()].flatMap((group) => {
+  const slices = Map.groupBy(quarantined, ({ texts }) => texts).values();
+  const groups = [...slices].flatMap((slice) => [
+    ...Map.groupBy(slice, ({ code, detail }) => `${code} ${detail}`).values(),
+  ]);
+  return groups.flatMap((group) => {
     const first = group[0] as (typeof quarantined)[number];
-    return mergeDays(group.map(({ day }) => day)).map((range) => ({ ...first, ...range, texts }));
+    return mergeDays(group.map(({ day }) => day)).map((range) => ({ ...first, ...range }));
   });
 }

@@ -56,6 +56,8 @@ export class Session {
   readonly signal: AbortSignal;
   readonly ledger: RunLedger;
   isRecorded = false;
+  /** How many cells were due at the beginning; more may have become due since. */
+  cellsDue = 0;
   readonly #lease: Lease;
   readonly #stop = new AbortController();
   #renewedAtMs: number;
@@ -65,7 +67,7 @@ export class Session {
   constructor(context: InstanceContext, options: RunOptions, lease: Lease) {
     this.context = context;
     this.options = options;
-    this.tally = new Tally(context.instanceId, context.requestCount);
+    this.tally = new Tally(context);
     this.signal = AbortSignal.any([options.signal, this.#stop.signal]);
     const { db, instanceId, policy, now } = context;
     this.ledger = { db, instanceId, policy, now, lease, runId: options.runId };
@@ -80,6 +82,13 @@ export class Session {
     const is_full = kind !== 'backfill' && range === null && orgIds === null && streams === null;
     await startRun(db, { run_id, instance_id: instanceId, kind, is_full, host, version });
     this.isRecorded = true;
+    this.reportProgress();
+  }
+
+  reportProgress(): void {
+    const { planned: readCells, failedReads } = this.tally;
+    const plannedCells = Math.max(this.cellsDue, readCells);
+    this.options.onProgress?.({ plannedCells, readCells, failedReads });
   }
 
   /**

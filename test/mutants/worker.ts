@@ -225,7 +225,7 @@ export const workerMutants = [
     { file: 'src/loading/report.ts', test: 'test/e2e/bad-responses.test.ts', only: 'names the command' },
     {
       'A command that shows nothing is not suggested': [
-        'if (!isGap(standing)) this.#gaps.delete(cellId(loadedCell));\n    else if (',
+        'if (!isGap(standing)) this.#gaps.delete(id);\n    else if (',
         'if (',
       ],
     },
