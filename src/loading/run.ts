@@ -9,7 +9,7 @@ import { recordAttempt, recordAttemptError, registerInstance, requireApiUrl } fr
 import { acquireLease, type Lease } from '../ledger/lease.ts';
 import { readOrgIds } from '../ledger/organizations.ts';
 import { findUntracked } from '../ledger/tracks.ts';
-import { getInstance } from '../losant/orgs.ts';
+import { getInstance } from '../losant/endpoints.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { localDayAt } from '../settings/notify-time.ts';
 import { addDays, type DayRange, earliestDay } from '../usage/day.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { FAILURES, LosantError } from '../errors.ts';
 import { unexpectedBody } from './attempt.ts';
-import { orgPath } from './orgs.ts';
+import { orgPath } from './endpoints.ts';
 import { createTransport, type TransportOptions } from './transport.ts';
 
 type AdminOptions = Omit<TransportOptions, 'connections'>;
@@ -19,15 +19,15 @@ export async function sendChange(
   patch: OrgPatch | null,
 ): Promise<void> {
   const send = createTransport({ ...options, connections: 1 });
-  const url = `${options.apiUrl.replace(/\/+$/, '')}/${orgPath(instanceId, orgId)}`;
+  const path = orgPath(instanceId, orgId);
   const { signal } = new AbortController();
   const verb = patch === null ? 'delete' : 'patch';
   const request = { action: `instanceOrg.${verb}`, ids: { org: orgId }, signal };
   if (patch !== null) {
-    await send('PATCH', url, request, { json: JSON.stringify(patch) });
+    await send('PATCH', path, request, { json: JSON.stringify(patch) });
     return;
   }
-  const response = await send('DELETE', url, request);
+  const response = await send('DELETE', path, request);
   if (deletionBody.safeParse(response.body).success) return;
   throw unexpectedBody(request, response, 'it does not confirm the deletion');
 }

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import ky, { type RetryOptions } from 'ky';
 import { FAILURES, type LosantErrorKind } from '../errors.ts';
 import { type ApiRequest, AttemptError } from './attempt.ts';
-import type { Gate } from './gate.ts';
+import type { Gate } from './rate.ts';
 import { LONGEST_WAIT_MS } from './rate.ts';
 import { type ApiResponse, findClockProblem } from './response.ts';
 import { createTransport, type TransportOptions } from './transport.ts';
@@ -44,19 +43,6 @@ export type LosantClient = ReturnType<typeof createLosantClient>;
 /** Keeps bodies small: this program follows no hypermedia. */
 const COMMON_QUERY = { _actions: 'false', _links: 'false', _embedded: 'false' };
 
-/** ky only needs a status: the body has been read already. */
-const PLACEHOLDER = new Response(null, { status: 204 });
-
-/**
- * ky decides about retries, and nothing else: it would copy signal and headers for each attempt, and its timeout
- * would include the wait at the gate, so all of these are handled below the fetch.
- */
-const RETRY: RetryOptions = {
-  limit: Number.MAX_SAFE_INTEGER,
-  shouldRetry: ({ error }) => error instanceof AttemptError && error.isRetried,
-  delay: () => 0,
-};
-
 /** The attempts of one request so far, and the waits that the API asked for. */
 interface AttemptTally {
   attempts: number;
@@ -67,28 +53,27 @@ interface AttemptTally {
 export function createLosantClient(options: LosantClientOptions) {
   const { gate, random, backoffMs, now, onAttempt } = options;
   const send = createTransport({ ...options, connections: gate.concurrency });
-  const api = ky.create({ prefix: options.apiUrl, timeout: false, retry: RETRY });
-  /** Sends a request once and reports the attempt. */
+  /** Sends a request once and reports the attempt. Returns null if another one follows. */
   const sendOnce = async (
     request: GetRequest,
-    url: string,
+    path: string,
     { tally, gateWaitMs, release }: { tally: AttemptTally; gateWaitMs: number; release: () => void },
-  ) => {
+  ): Promise<ApiResponse | null> => {
     const startedAtMs = now();
     let status: number | null = 200;
     let retryReason: LosantErrorKind | null = null;
     tally.attempts += 1;
     try {
-      const response = await send('GET', url, request, { onReceived: release });
+      const response = await send('GET', path, request, { onReceived: release });
       const failure = findClockProblem(response, request);
       if (failure !== null) throw new AttemptError(request, failure);
       return response;
     } catch (error) {
       const failure = error instanceof AttemptError ? error : null;
-      if (failure) failure.isRetried = planRetry(failure, tally, options);
-      if (failure?.isRetried) retryReason = failure.kind;
       status = failure?.status ?? null;
-      throw error;
+      if (failure === null || !planRetry(failure, tally, options)) throw error;
+      retryReason = failure.kind;
+      return null;
     } finally {
       const durationMs = now() - startedAtMs;
       onAttempt?.({ action: request.action, status, durationMs, gateWaitMs, retryReason });
@@ -100,28 +85,27 @@ export function createLosantClient(options: LosantClientOptions) {
      * token, or the signal's reason once the signal has aborted.
      */
     async get(request: GetRequest): Promise<ApiResponse> {
-      const { path, signal } = request;
+      const { signal } = request;
       const query = new URLSearchParams({ ...COMMON_QUERY, ...request.query });
+      const path = `${request.path}?${query.toString()}`;
       const tally: AttemptTally = { attempts: 0, waits: 0, waitedMs: 0 };
-      let response = null as ApiResponse | null;
-      const fetch = async (input: Request | URL | string) => {
-        const url = input instanceof Request ? input.url : String(input);
-        const failures = tally.attempts - tally.waits;
-        if (failures > 0) await sleep(computeBackoffMs(failures, random(), backoffMs), undefined, { signal });
-        await gate.run(async (gateWaitMs, release) => {
-          response = await sendOnce(request, url, { tally, gateWaitMs, release });
-        }, request);
-        return PLACEHOLDER;
-      };
       try {
-        await api.get(`${path}?${query.toString()}`, { fetch });
+        for (;;) {
+          const failures = tally.attempts - tally.waits;
+          if (failures > 0)
+            await sleep(computeBackoffMs(failures, random(), backoffMs), undefined, { signal });
+          const response = await gate.run(
+            (gateWaitMs, release) => sendOnce(request, path, { tally, gateWaitMs, release }),
+            request,
+          );
+          if (response !== null) return response;
+        }
       } catch (error) {
         signal.throwIfAborted();
         const wasRetried = error instanceof AttemptError && tally.attempts > 1;
         if (wasRetried) error.message += ` (after ${tally.attempts} attempts)`;
         throw error;
       }
-      return response as ApiResponse;
     },
   };
 }

@@ -231,7 +231,7 @@ export const workerMutants = [
     },
   ),
   plant(
-    { file: 'src/losant/orgs.ts', test: 'test/losant/orgs.test.ts' },
+    { file: 'src/losant/endpoints.ts', test: 'test/losant/orgs.test.ts' },
     {
       'The name of an instance can be stored, whatever it contains': ['name && toStorableText(name)', 'name'],
     },
