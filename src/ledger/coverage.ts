@@ -20,6 +20,9 @@ export function keysOf(keys: readonly CellKey[]) {
   return unnestRows('k', rows, KEY_TYPES);
 }
 
+/** The condition that a cell `c` is settled; see `isSettled`. */
+export const IS_SETTLED = sql<boolean>`c.standing in ('final', 'waived')`;
+
 /**
  * Returns the condition that a cell `c` belongs to one of the organizations and to a day of the range. Cells are found
  * through `usage_days`, which has an index by organization: their own key begins with the date, so each organization

@@ -5,13 +5,13 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { isAmong, isAny, unnestRows } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
-import { BEFORE_CREATION, ORG_DELETED, PAST_HORIZON } from '../usage/cell.ts';
+import { ORG_DELETED, PAST_HORIZON } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY, horizonStart, LAST_DAY, lastEndedDay, type Policy } from '../usage/policy.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import { liftWaiversBeforeCreation, waiveCellsBeforeCreation } from './before-creation.ts';
-import { countCellsOfOrg, isCellOfOrgs, requireAll, setCells } from './coverage.ts';
-import type { DueScope } from './due.ts';
+import { countCellsOfOrg, IS_SETTLED, isCellOfOrgs, requireAll, setCells } from './coverage.ts';
+import { type DueScope, isMadeDue, selectCheckpoint } from './due.ts';
 import { eachPage, inTransaction, type LedgerWriter, repeatInTransactions } from './lease.ts';
 import type { RunLedger } from './load.ts';
 import { addTotals } from './sums.ts';
@@ -99,8 +99,7 @@ export async function createExpectedCellsOf(
   const types = { org_id: 'text', stream: 'text', first_day: 'date', last_day: 'date' };
   const cells = sql`select day::date as usage_date, t.org_id, t.stream from ${unnestRows('t', newDays, types)}
     cross join lateral generate_series(t.first_day::timestamp, t.last_day::timestamp, interval '1 day') as day`;
-  const firstRead = sql`((n.usage_date + 1)::timestamp + ${Math.min(...policy.readAtHours)}::integer
-    * interval '1 hour') at time zone 'UTC'`;
+  const firstRead = selectCheckpoint('n', sql`${Math.min(...policy.readAtHours)}::integer`);
   await insertCells(trx, cells, sql`greatest(${firstRead}, ${dueFrom}::timestamptz)`);
 }
 
@@ -206,10 +205,9 @@ async function markCellsUnavailable(ledger: RunLedger): Promise<void> {
 
 /** Returns the columns of a cell that can no longer be read. */
 function unavailableColumns({ reason, detail }: { readonly reason: string; readonly detail: string }) {
-  const isSettled = sql`c.standing in ('final', 'waived')`;
   // Also ends the retries of a final cell.
   return sql`next_read_at = null, failed_reads = 0,
-    standing = case when ${isSettled} then c.standing else 'unavailable' end,
+    standing = case when ${IS_SETTLED} then c.standing else 'unavailable' end,
     reason = case c.standing when 'final' then null when 'waived' then c.reason else ${reason} end,
     detail = case c.standing when 'final' then null when 'waived' then c.detail else ${detail} end`;
 }
@@ -251,8 +249,7 @@ export async function markDaysDue(ledger: LedgerWriter, options: MarkDueOptions)
     markedCells += await setCells(trx, {
       set: sql`next_read_at = ${now}::timestamptz`,
       where: sql`${isCellOfOrgs(orgIds, { from, to })} and ${isAmong('c.stream', streams)} and o.deleted_on is null
-        and c.reason is distinct from ${BEFORE_CREATION}
-        and (${force}::boolean or (not c.is_stored and (c.next_read_at <= ${now}::timestamptz) is not true))`,
+        and ${isMadeDue(force, now)}`,
     });
   });
   return markedCells;

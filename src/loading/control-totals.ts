@@ -60,7 +60,14 @@ async function requestTotals(session: Session): Promise<void> {
   const { context } = session;
   const { db, instanceId, concurrency, logger } = context;
   const signal = AbortSignal.any([session.signal, AbortSignal.timeout(TOTALS_TIMEOUT_MS)]);
-  const extract = (slice: Slice) => extractSlice(slice, context, signal);
+  // A scope that is missing for one day is missing for all of them.
+  const rejectedStreams = new Set<string>();
+  const extract = async (slice: Slice) => {
+    if (rejectedStreams.has(slice.stream)) return [];
+    const results = await extractSlice(slice, context, signal);
+    if (results.some(({ error }) => error?.kind === 'forbidden')) rejectedStreams.add(slice.stream);
+    return results;
+  };
   let problem: string | null = null;
   const slices = planSlices(await readTotalsDue(session));
   try {

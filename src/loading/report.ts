@@ -3,6 +3,7 @@ import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs
 import type { Logger } from '../logger.ts';
 import { type CellKey, type CellResult, type CellUpdate, cellId, type Reason } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, mergeDays, type UsageDay } from '../usage/day.ts';
+import { ID_PATTERN } from '../usage/organization.ts';
 import type { Slice } from '../usage/plan.ts';
 import { isLate } from '../usage/policy.ts';
 import { isGap } from '../usage/standing.ts';
@@ -210,7 +211,7 @@ const GROUPS_MAX = 20;
 export function withoutIdsAndDays(message: string): string {
   return message
     .replaceAll(/ \((?:instance|org|days) [^()]*\)/g, '')
-    .replaceAll(/\b[0-9a-f]{24}\b/g, 'ID')
+    .replaceAll(new RegExp(`\\b${ID_PATTERN}\\b`, 'g'), 'ID')
     .replaceAll(/\b\d{4}-\d{2}-\d{2}(?:\.\.\d{4}-\d{2}-\d{2})?\b/g, 'DAY');
 }
 

@@ -5,6 +5,7 @@
 import { validate } from 'node-cron';
 import { z } from 'zod';
 import { findNearestName, joinWithOr, quote } from '../terminal/spelling.ts';
+import { isLosantId } from '../usage/organization.ts';
 import { parseNotifyTime } from './notify-time.ts';
 
 /** Returns the sentence about an invalid value. `remedy` is added unless the message has one after a `;`. */
@@ -51,12 +52,14 @@ export function number(min: number, max: number, unit: string): z.ZodType<number
 
 /** Returns the schema of an ID in lower case, in the form of https://docs.losant.com/rest-api/instance-org. */
 export function idText(noun: 'instance' | 'organization') {
-  return line.regex(/^[0-9a-f]{24}$/i, `is not an ${noun} ID (24 hex characters)`).toLowerCase();
+  return line.toLowerCase().refine(isLosantId, `is not an ${noun} ID (24 hex characters)`);
 }
 
 /** `all`, which becomes null, or IDs. */
 export const orgSelection = list(
-  line.regex(/^([0-9a-f]{24}|all)$/i, 'is not an organization ID (24 hex characters)').toLowerCase(),
+  line
+    .toLowerCase()
+    .refine((text) => text === 'all' || isLosantId(text), 'is not an organization ID (24 hex characters)'),
 )
   .refine((ids) => ids.length === 1 || !ids.includes('all'), 'mixes all with IDs; use either all or IDs')
   .transform((ids): readonly string[] | null => (ids.includes('all') ? null : ids));

@@ -246,7 +246,8 @@ it('the preview of a backfill has the days up to the next track, and the run rea
   await stage.run();
   const early = { kind: 'backfill', range: { from: '2026-11-10', to: '2026-11-12' } } as const;
   const preview = await previewRun(stage.context(), { ...OPTIONS, ...early });
-  expect(preview).toMatchObject({ from: '2026-11-10', to: '2026-11-22', cells: 4 * 13 });
+  const requests = 1 + 1 + 13 + 3;
+  expect(preview).toMatchObject({ from: '2026-11-10', to: '2026-11-22', cells: 4 * 13, requests });
   expect((await stage.run(early)).report).toMatchObject({ from: '2026-11-10', cells: { planned: 4 * 13 } });
   // Wholly past the horizon.
   const past = { kind: 'backfill', range: { from: '2026-01-10', to: '2026-01-12' } } as const;
