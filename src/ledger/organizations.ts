@@ -5,8 +5,8 @@ import type { Organization, UnreadableOrg } from '../usage/organization.ts';
 import { FIRST_DAY, lastEndedDay } from '../usage/policy.ts';
 import { requeueCells } from './due.ts';
 import { lockCellsOf } from './expected.ts';
+import { addTotals } from './instances.ts';
 import { inTransaction, type LedgerWriter } from './lease.ts';
-import { addTotals } from './sums.ts';
 
 /** The columns that come from Losant. */
 const ATTRIBUTE_COLUMNS = [

@@ -2,9 +2,8 @@
 import { sql } from 'kysely';
 import { transform } from 'streaming-iterables';
 import { isAmong, unnestRows } from '../database/expressions.ts';
-import { readInstance, updateInstance } from '../ledger/instances.ts';
+import { computeOurSums, readInstance, updateInstance } from '../ledger/instances.ts';
 import { inTransaction } from '../ledger/lease.ts';
-import { computeOurSums } from '../ledger/sums.ts';
 import type { CellKey, CellResponse } from '../usage/cell.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { planSlices, type Slice, WHOLE_INSTANCE } from '../usage/plan.ts';

@@ -3,9 +3,8 @@ import { LEASE_MS, type Lease, RENEWAL_INTERVAL_MS, releaseLease, renewLease } f
 import type { RunLedger } from '../ledger/load.ts';
 import { finishRun, interruptDeadRuns, type RunStatus, recordProgress, startRun } from '../ledger/runs.ts';
 import type { InstanceContext, RunOptions } from './context.ts';
-import { Refusals } from './refusals.ts';
+import { Refusals, Timeouts } from './refusals.ts';
 import { type RunOutcome, Tally } from './report.ts';
-import { Timeouts } from './timeouts.ts';
 
 /**
  * Renews the lease while `work` runs, records the end of the run, and releases the lease. Throws BusyError `lease_lost`

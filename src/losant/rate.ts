@@ -1,5 +1,4 @@
-import { onAbort } from './abort.ts';
-import { type ApiRequest, AttemptError } from './attempt.ts';
+import { type ApiRequest, AttemptError, onAbort } from './attempt.ts';
 
 /**
  * A request gives up rather than wait longer: the run ends and continues at the next wake-up, instead of sleeping

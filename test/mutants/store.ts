@@ -94,7 +94,7 @@ export const storeMutants = [
     },
   ),
   plant(
-    { file: 'src/ledger/quarantine.ts', test: 'test/ledger/load.test.ts' },
+    { file: 'src/ledger/load.ts', test: 'test/ledger/load.test.ts' },
     {
       'An invalid body is stored as received, up to a limit': [
         'compress(text.slice(0, BODY_LENGTH_MAX))',
