@@ -123,8 +123,8 @@ left join org_counts o on o.instance_id = f.instance_id
 left join last_runs r on r.instance_id = f.instance_id
 left join losant_usage.leases l on l.instance_id = f.instance_id and l.expires_at > now();
 
-comment on view losant_usage.freshness is 'Completeness by instance and stream, one row each. Source: tracks, coverage.';
-comment on view losant_usage.health is 'Status by instance and stream, with one row without a stream for an instance that was never read: what the console, /metrics, /status.json and losant-usage status show. Source: freshness, coverage, runs, instances.';
+comment on view losant_usage.freshness is 'Completeness by instance and stream, one row each. Key: instance_id, stream. Source: tracks, coverage.';
+comment on view losant_usage.health is 'Status by instance and stream, with one row without a stream for an instance that was never read: what the console, /metrics, /status.json and losant-usage status show. Key: instance_id, stream. Source: freshness, coverage, runs, instances.';
 comment on column losant_usage.health.failing is 'Stored cells whose last two reads failed (count).';
 comment on column losant_usage.health.final is 'Cells that are final (count).';
 comment on column losant_usage.health.gaps_expiring is 'Gaps that pass the horizon within 7 days (count).';
