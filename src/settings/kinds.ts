@@ -81,31 +81,31 @@ export function isLoopback(host: string): boolean {
 const HTTP = /^https?$/;
 const isEncrypted = (text: string) => /^https:/i.test(text) || isLoopback(URL.parse(text)?.hostname ?? '');
 
-export const apiUrl = line
-  .pipe(z.url({ protocol: HTTP, error: 'is not an https URL', abort: true }))
-  .refine((text) => !/[@?#]/.test(text), {
+/** Returns the schema of an address on the web; `error` says what else a text is. */
+const address = (error: string) => line.pipe(z.url({ protocol: HTTP, error, abort: true }));
+
+const plainAddress = (error: string) =>
+  address(error).refine((text) => !/[@?#]/.test(text), {
     error: 'contains credentials, a query or a fragment; give only the address',
     abort: true,
-  })
+  });
+
+export const apiUrl = plainAddress('is not an https URL')
   .refine(
     isEncrypted,
     'would send the token unencrypted; use https (plain http is allowed only for this machine)',
   )
   .transform((text) => new URL(text).href.replace(/\/+$/, ''));
 
-export const heartbeatUrl = line
-  .pipe(z.url({ protocol: HTTP, error: 'is not an http or https URL (not shown)', abort: true }))
-  .refine((text) => !text.includes('@'), 'contains credentials, which cannot be sent; remove them');
+export const consoleUrl = plainAddress('is not an http or https URL').transform((text) =>
+  text.replace(/\/+$/, ''),
+);
 
-export const consoleUrl = line
-  .pipe(z.url({ protocol: HTTP, error: 'is not an http or https URL', abort: true }))
-  .refine((text) => !/[@?#]/.test(text), 'contains credentials, a query or a fragment; give only the address')
-  .transform((text) => text.replace(/\/+$/, ''));
-
-/** Teams has addresses with an @ in their path. */
-export const notifyUrl = line
-  .pipe(z.url({ protocol: HTTP, error: 'is not an http or https URL (not shown)', abort: true }))
-  .refine((text) => new URL(text).username === '', 'contains credentials, which cannot be sent; remove them');
+/** An address that is a secret. Those of Teams have an @ in their path. */
+export const secretUrl = address('is not an http or https URL (not shown)').refine((text) => {
+  const { username, password } = new URL(text);
+  return username === '' && password === '';
+}, 'contains credentials, which cannot be sent; remove them');
 
 export const notifyTime = line.transform((text, context) => {
   const time = parseNotifyTime(text.replace(/\s+/g, ' '));
