@@ -235,7 +235,7 @@ left join (
     max(standing) filter (where stream = 'notebook_minutes') as notebook_minutes,
     max(standing) filter (where stream = 'payload_sources') as payload_sources,
     max(standing) filter (where stream = 'payload_totals') as payload_totals
-  from losant_usage_internal.exception_cells group by org_id, month
+  from losant_usage_internal.non_final_cells group by org_id, month
 ) as w on w.org_id = s.org_id and w.month = s.period_start
 left join (
   select org_id, month, true as is_blocked, bool_or(cause = 'not_fully_tracked') as is_partly_tracked
