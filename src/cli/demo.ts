@@ -60,11 +60,11 @@ async function runDemo(
   output.print('4/4  Status:', '');
   printStep(output, await status.run(context, {}));
   if (output.isTerminal && !output.json) await serveConsole(context);
-  const kept = [
+  const keptLines = [
     'The simulated Losant has stopped; the database is still there. To close its first month:',
     `  DATABASE_URL='${databaseUrl}' losant-usage close --month ${month}`,
   ];
-  const removed = [
+  const removedLines = [
     'The simulated Losant has stopped, and its database is removed. To keep it the next time:',
     '  losant-usage demo --dir DIR',
   ];
@@ -77,7 +77,7 @@ async function runDemo(
     },
     lines: [
       '',
-      ...(dir === null ? removed : kept),
+      ...(dir === null ? removedLines : keptLines),
       'To start a simulated Losant of your own, with the settings for it:',
       '  losant-usage simulator',
     ],
