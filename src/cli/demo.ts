@@ -24,8 +24,8 @@ const LOOPBACK = '127.0.0.1';
 const FINAL_DAYS = 3;
 
 /**
- * Runs the commands one after the other, with a simulated Losant and a new folder, which it removes unless it was named.
- * On a terminal it then serves the console until the signal aborts; interrupted before that, it rejects.
+ * Runs the commands one after the other, with a simulated Losant and a new folder, which it removes unless it has a
+ * name. On a terminal it then serves the console until the signal aborts; interrupted before that, it rejects.
  */
 export const demo = defineCommand({
   needs: null,
