@@ -60,7 +60,7 @@ const SUMMARIES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   'Try out': {
     simulator: 'run a simulated Losant API on this machine',
-    demo: 'run everything against the simulator, in a new folder',
+    demo: 'run everything against the simulator, and remove it at the end (--dir keeps it)',
   },
 };
 

@@ -26,8 +26,8 @@ const LOOPBACK = '127.0.0.1';
 const FINAL_DAYS = 3;
 
 /**
- * Runs the commands one after the other, with a simulated Losant and a new folder, which it removes unless it was named.
- * On a terminal it then serves the console until the signal aborts; interrupted before that, it rejects.
+ * Runs the commands one after the other, with a simulated Losant and a new folder, which it removes unless it has a
+ * name. On a terminal it then serves the console until the signal aborts; interrupted before that, it rejects.
  */
 export const demo = defineCommand({
   needs: null,
@@ -62,11 +62,11 @@ async function runDemo(
   output.print('4/4  Status:', '');
   printStep(output, await status.run(context, {}));
   if (output.isTerminal && !output.json) await serveConsole(context);
-  const kept = [
+  const keptLines = [
     'The simulated Losant has stopped; the database is still there. To close its first month:',
     `  DATABASE_URL='${databaseUrl}' losant-usage close --month ${month}`,
   ];
-  const removed = [
+  const removedLines = [
     'The simulated Losant has stopped, and its database is removed. To keep it the next time:',
     '  losant-usage demo --dir DIR',
   ];
@@ -79,7 +79,7 @@ async function runDemo(
     },
     lines: [
       '',
-      ...(dir === null ? removed : kept),
+      ...(dir === null ? removedLines : keptLines),
       'To start a simulated Losant of your own, with the settings for it:',
       '  losant-usage simulator',
     ],

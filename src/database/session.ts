@@ -32,7 +32,7 @@ export async function requireOwnSession({ db, leaseDb, kind, label }: DatabaseHa
     'database_refused',
     `A pooler at ${label} lends sessions for one transaction only`,
     {
-      hint: 'connect directly, or through a pooler in session mode: the program sets timeouts and time zone per session',
+      hint: 'connect directly, or through a pooler in session mode: timeouts and time zone are set once per session',
     },
   );
 }
