@@ -1,6 +1,6 @@
 # The worker as an image: one bundle, no npm, no root, no writable files needed.
 #
-#   docker build -t losant-usage --build-arg VERSION=0.2.0 --build-arg REVISION=$(git rev-parse HEAD) .
+#   docker build -t losant-usage --build-arg VERSION=1.0.0 --build-arg REVISION=$(git rev-parse HEAD) .
 #
 # The base is pinned by tag. Pin it by digest as well unless you use your own registry:
 #   --build-arg NODE_IMAGE=node:24.21.0-trixie-slim@sha256:…

@@ -63,6 +63,7 @@ create table losant_usage.usage_days (
   is_waiting boolean not null default false,
   is_stored boolean not null default false,
   is_reported boolean not null default true,
+  changed_at timestamptz not null default clock_timestamp(),
   org_id text collate "C" not null,
   devices_created bigint check (devices_created between 0 and 9007199254740991),
   devices_deleted bigint check (devices_deleted between 0 and 9007199254740991),
@@ -95,6 +96,8 @@ create index usage_days_org on losant_usage.usage_days (org_id, usage_date);
 -- month. Each takes 7 bytes per row.
 create index usage_days_date on losant_usage.usage_days (usage_date);
 create index usage_days_month on losant_usage.usage_days (month);
+-- For incremental loads. Days that changed lately lie on few pages, so their ranges are enough, and take next to nothing.
+create index usage_days_changed on losant_usage.usage_days using brin (changed_at) with (pages_per_range = 16);
 
 create table losant_usage.revisions (
   id bigint generated always as identity primary key,
@@ -176,6 +179,16 @@ end
 $$;
 create trigger roll_up_days after update on losant_usage.coverage referencing new table as changed_cells
   for each statement execute function losant_usage_internal.roll_up_days();
+
+create function losant_usage_internal.touch_day() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  new.changed_at := clock_timestamp();
+  return new;
+end
+$$;
+create trigger touch_day before update on losant_usage.usage_days
+  for each row execute function losant_usage_internal.touch_day();
 
 -- The ledger records what the program read and decided, so only the program writes it.
 create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.tracks
@@ -293,5 +306,5 @@ comment on column losant_usage.quarantine.body_truncated is 'Whether the bodies 
 comment on column losant_usage.quarantine.first_day is 'First day (UTC).';
 comment on column losant_usage.quarantine.last_day is 'Last day (UTC).';
 comment on column losant_usage.quarantine.seen_at is 'When the response was received (UTC).';
-comment on view losant_usage.cells is 'Every expected cell (organization, stream, usage day) through yesterday with its standing as of now. Group by standing or reason. Source: coverage, tracks.';
-comment on view losant_usage.coverage_gaps is 'Cells that are missing or in doubt, one row each. Source: cells.';
+comment on view losant_usage.cells is 'Every expected cell (organization, stream, usage day) through yesterday with its standing as of now. Group by standing or reason. Key: org_id, stream, usage_date. Source: coverage, tracks.';
+comment on view losant_usage.coverage_gaps is 'Cells that are missing or in doubt, one row each. Key: org_id, stream, usage_date. Source: cells.';

@@ -13,7 +13,7 @@ select o.instance_id, d.org_id, o.name as org_name, o.referral_id, o.plan_id, o.
   d.standing = 'final' as is_final, d.is_reported,
   d.devices_created, d.devices_deleted, d.devices_total, d.notebook_minutes, d.notebook_completed, d.notebook_canceled,
   d.notebook_errored, d.notebook_timeout, d.payload_billable_count, d.payload_all_count, d.payload_all_bytes,
-  d.payload_source_count
+  d.payload_source_count, d.changed_at
 from losant_usage_internal.org_days d
 left join losant_usage.organizations o on o.org_id = d.org_id;
 
@@ -52,14 +52,18 @@ from losant_usage.usage_days where payload_billable_count is not null;
 -- The types of the values are always these. The planner, which expects a hundred keys in any object, expects few of a
 -- certain type.
 create view losant_usage_internal.source_counts as
-select d.usage_date, d.month, d.org_id, types.key as payload_type, sources.key as source, sources.value::bigint as count
+select d.usage_date, d.month, d.org_id, types.key as payload_type, sources.key as source,
+  sources.value::bigint as count, d.changed_at
 from losant_usage.usage_days d
 cross join lateral jsonb_each(d.payload_sources) as types
 cross join lateral jsonb_each(types.value) as sources
 where jsonb_typeof(types.value) = 'object' and jsonb_typeof(sources.value) = 'number';
 
 create view losant_usage.payload_sources as
-select usage_date, org_id, payload_type, source, count from losant_usage_internal.source_counts;
+select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, s.usage_date,
+  s.payload_type, s.source, s.count, s.changed_at
+from losant_usage_internal.source_counts s
+left join losant_usage.organizations o on o.org_id = s.org_id;
 
 -- Days whose hours are expected, joined as in cells.
 create view losant_usage_internal.hour_cells as
@@ -150,26 +154,26 @@ begin atomic
   join losant_usage.organizations o on o.org_id = d.org_id;
 end;
 
-comment on view losant_usage.daily_usage is 'Usage by organization and expected day through yesterday, one row each; numbers that are not stored are null. Source: usage_days, coverage.';
-comment on view losant_usage.daily_usage_long is 'daily_usage with one row per metric. Use it for few organizations or days, and monthly_usage for months. Source: daily_usage, cells.';
+comment on view losant_usage.daily_usage is 'Usage by organization and expected day through yesterday, one row each; numbers that are not stored are null. Key: org_id, usage_date. Source: usage_days, coverage.';
+comment on view losant_usage.daily_usage_long is 'daily_usage with one row per metric. Use it for few organizations or days, and monthly_usage for months. Key: org_id, usage_date, metric. Source: daily_usage, cells.';
 comment on column losant_usage.daily_usage_long.quantity is 'Number in its unit; null if not stored.';
-comment on view losant_usage.device_counts is 'Devices by organization and day, with Losant’s column names. Source: usage_days.';
+comment on view losant_usage.device_counts is 'Devices by organization and day, with Losant’s column names. Key: org_id, usage_date. Source: usage_days.';
 comment on column losant_usage.device_counts.created is 'Devices created (devices).';
 comment on column losant_usage.device_counts.deleted is 'Devices deleted (devices).';
-comment on view losant_usage.notebook_minutes is 'Notebook executions by organization and day, with Losant’s column names. Source: usage_days.';
+comment on view losant_usage.notebook_minutes is 'Notebook executions by organization and day, with Losant’s column names. Key: org_id, usage_date. Source: usage_days.';
 comment on column losant_usage.notebook_minutes.canceled is 'Executions that were canceled.';
 comment on column losant_usage.notebook_minutes.completed is 'Executions that completed.';
 comment on column losant_usage.notebook_minutes.errored is 'Executions that failed.';
 comment on column losant_usage.notebook_minutes.minutes is 'Execution time (minutes).';
 comment on column losant_usage.notebook_minutes.timeout is 'Executions that timed out.';
-comment on view losant_usage.payload_totals is 'Payloads by organization and day, with Losant’s column names. Source: usage_days.';
+comment on view losant_usage.payload_totals is 'Payloads by organization and day, with Losant’s column names. Key: org_id, usage_date. Source: usage_days.';
 comment on column losant_usage.payload_totals.all_bytes is 'Size of all payloads, billable or not (bytes).';
 comment on column losant_usage.payload_totals.all_count is 'All payloads, billable or not.';
 comment on column losant_usage.payload_totals.billable_count is 'Billable payloads.';
-comment on view losant_usage.payload_sources is 'Payloads by organization, day, type and source. Source: usage_days.';
+comment on view losant_usage.payload_sources is 'Payloads by organization, day, type and source. Key: org_id, usage_date, payload_type, source. Source: usage_days.';
 comment on column losant_usage.payload_sources.count is 'Payloads.';
 comment on column losant_usage.payload_sources.payload_type is 'Payload type as reported by Losant.';
 comment on column losant_usage.payload_sources.source is 'Payload source as reported by Losant.';
-comment on view losant_usage.hourly_usage is 'Payloads by organization and UTC hour, one row each, for days whose hours are expected; numbers that are not stored are null. Filter on usage_date; filtering on hour alone reads every day. Source: usage_days, cells.';
+comment on view losant_usage.hourly_usage is 'Payloads by organization and UTC hour, one row each, for days whose hours are expected; numbers that are not stored are null. Filter on usage_date; filtering on hour alone reads every day. Key: org_id, hour. Source: usage_days, cells.';
 comment on column losant_usage.hourly_usage.hour is 'Start of the hour (UTC).';
 comment on function losant_usage.local_daily_usage is 'Payloads by organization and day of a time zone such as Europe/Berlin. A day has 23 or 25 hours when clocks change; its numbers are null unless all its hours are stored. Source: usage_days.';

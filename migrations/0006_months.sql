@@ -27,7 +27,11 @@ select d.range_kind, d.period_start, d.org_id, count(*)::integer as days_expecte
   losant_usage_internal.total(d.payload_billable_count) as payload_billable_count,
   losant_usage_internal.total(d.payload_all_count) as payload_all_count,
   losant_usage_internal.total(d.payload_all_bytes) as payload_all_bytes,
-  losant_usage_internal.total(d.payload_source_count) as payload_source_count
+  losant_usage_internal.total(d.payload_source_count) as payload_source_count,
+  count(d.devices_total)::integer as device_counts_days_stored,
+  count(d.notebook_minutes)::integer as notebook_minutes_days_stored,
+  count(d.payload_source_count)::integer as payload_sources_days_stored,
+  count(d.payload_billable_count)::integer as payload_totals_days_stored
 from (
   select 'month' as range_kind, d.month as period_start, d.*,
     losant_usage_internal.current_day_standing(d.standing, d.is_waiting, d.usage_date) as current_standing
@@ -192,8 +196,8 @@ return concat_ws(E'\n',
           array_to_string(b.streams, ' --stream ')))
   end);
 
--- The two joins only look for a blocker; the planner removes them from a query that selects neither is_billable nor
--- is_final.
+-- The standing of a stream is that of the worst of its cells that are not final. The last two joins only look for a
+-- blocker. The planner removes the joins of which a query selects nothing.
 -- "is not true" instead of "is null": from "is null" the planner expects one row, and loops over the month.
 create view losant_usage.monthly_usage as
 select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, o.tags,
@@ -206,9 +210,33 @@ select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.
   b.is_blocked is not true and i.is_blocked is not true as is_billable,
   s.devices_created, s.devices_deleted, s.devices_total, s.devices_total_max, s.devices_total_avg, s.notebook_minutes,
   s.notebook_completed, s.notebook_canceled, s.notebook_errored, s.notebook_timeout, s.payload_billable_count,
-  s.payload_all_count, s.payload_all_bytes, s.payload_source_count
+  s.payload_all_count, s.payload_all_bytes, s.payload_source_count,
+  coalesce(w.device_counts, case when s.device_counts_days_stored > 0 then final end) as device_counts_standing,
+  s.device_counts_days_stored,
+  coalesce(w.notebook_minutes, case when s.notebook_minutes_days_stored > 0 then final end)
+    as notebook_minutes_standing,
+  s.notebook_minutes_days_stored,
+  coalesce(w.payload_sources, case when s.payload_sources_days_stored > 0 then final end) as payload_sources_standing,
+  s.payload_sources_days_stored,
+  coalesce(w.payload_totals, case when s.payload_totals_days_stored > 0 then final end) as payload_totals_standing,
+  s.payload_totals_days_stored,
+  (
+    select h.plan_id from losant_usage.organization_history h where h.org_id = s.org_id
+    order by h.valid_from < e.next_month_start desc, abs(extract(epoch from h.valid_from - e.next_month_start)) limit 1
+  ) as month_end_plan_id
 from losant_usage_internal.usage_sums s
 join losant_usage.organizations o on o.org_id = s.org_id
+cross join lateral (
+  select 'final'::losant_usage.standing as final,
+    (losant_usage_internal.month_end(s.period_start) + 1)::timestamp at time zone 'UTC' as next_month_start
+) as e
+left join (
+  select org_id, month, max(standing) filter (where stream = 'device_counts') as device_counts,
+    max(standing) filter (where stream = 'notebook_minutes') as notebook_minutes,
+    max(standing) filter (where stream = 'payload_sources') as payload_sources,
+    max(standing) filter (where stream = 'payload_totals') as payload_totals
+  from losant_usage_internal.non_final_cells group by org_id, month
+) as w on w.org_id = s.org_id and w.month = s.period_start
 left join (
   select org_id, month, true as is_blocked, bool_or(cause = 'not_fully_tracked') as is_partly_tracked
   from losant_usage_internal.org_blockers group by org_id, month
@@ -401,14 +429,23 @@ cross join lateral (
 where s.range_kind = 'month' and s.period_start = losant_usage_internal.month_of(losant_usage_internal.today() - 1)
   and jsonb_typeof(l.value) = 'number';
 
-comment on view losant_usage.monthly_usage is 'Usage by organization and calendar month (UTC). Flows are summed; a level is its last number, with its maximum and average. Source: usage_days, coverage, month_blockers.';
+comment on view losant_usage.monthly_usage is 'Usage by organization and calendar month (UTC). Flows are summed; a level is its last number, with its maximum and average. Key: org_id, month. Source: usage_days, coverage, month_blockers.';
+comment on column losant_usage.monthly_usage.device_counts_days_stored is 'Days on which the metrics of device_counts are stored (count).';
+comment on column losant_usage.monthly_usage.device_counts_standing is 'Worst standing of the metrics of device_counts; null if none of its days is expected.';
+comment on column losant_usage.monthly_usage.notebook_minutes_days_stored is 'Days on which the metrics of notebook_minutes are stored (count).';
+comment on column losant_usage.monthly_usage.notebook_minutes_standing is 'Worst standing of the metrics of notebook_minutes; null if none of its days is expected.';
+comment on column losant_usage.monthly_usage.payload_sources_days_stored is 'Days on which the metrics of payload_sources are stored (count).';
+comment on column losant_usage.monthly_usage.payload_sources_standing is 'Worst standing of the metrics of payload_sources; null if none of its days is expected.';
+comment on column losant_usage.monthly_usage.payload_totals_days_stored is 'Days on which the metrics of payload_totals are stored (count).';
+comment on column losant_usage.monthly_usage.payload_totals_standing is 'Worst standing of the metrics of payload_totals; null if none of its days is expected.';
+comment on column losant_usage.monthly_usage.month_end_plan_id is 'Billing plan ID at the end of the month, as a statement has it; of the version first seen later, if none was seen by then; null if there is none.';
 comment on column losant_usage.monthly_usage.is_billable is 'Whether nothing blocks the month for the organization: no row in month_blockers for it or its instance.';
-comment on view losant_usage.billing_period_usage is 'Usage by organization and its own billing period in Losant, for information; only calendar months are closed. Source: as monthly_usage.';
+comment on view losant_usage.billing_period_usage is 'Usage by organization and its own billing period in Losant, for information; only calendar months are closed. Key: org_id. Source: as monthly_usage.';
 comment on column losant_usage.billing_period_usage.days_in_period is 'Days in the period (count).';
 comment on column losant_usage.billing_period_usage.period_end is 'Last day of the period (UTC).';
 comment on column losant_usage.billing_period_usage.period_start is 'First day of the period (UTC).';
 comment on function losant_usage.usage_compared is 'A metric by organization and day, with its number on the compared day: previous_days, same_weekdays, four_weeks or previous_year (52 weeks). Sum only rows in which neither number is null. Source: daily_usage.';
-comment on view losant_usage.organization_activity is 'Recent activity by organization: month to date, compared with the same days 28 days earlier, and whether it is new, recently deleted, silent or strongly changed. Source: usage_days.';
+comment on view losant_usage.organization_activity is 'Recent activity by organization: month to date, compared with the same days 28 days earlier, and whether it is new, recently deleted, silent or strongly changed. Key: org_id. Source: usage_days.';
 comment on column losant_usage.organization_activity.previous_quantity is 'Billable payloads of the same days 28 days earlier; null if none can be compared.';
 comment on column losant_usage.organization_activity.change_ratio is 'compared_quantity relative to previous_quantity: 0.5 is half as much again; null if that is null or 0.';
 comment on column losant_usage.organization_activity.compared_quantity is 'Billable payloads of the month to date, at most its first 28 days, on the days that are stored on both sides; null before the fourth day of the month, and if none can be compared.';
@@ -418,7 +455,7 @@ comment on column losant_usage.organization_activity.is_new is 'Whether the orga
 comment on column losant_usage.organization_activity.is_recently_deleted is 'Whether its deletion was noticed in the last 7 days.';
 comment on column losant_usage.organization_activity.is_silent is 'Whether its last three days are zeros after any other number in the last 35 days; null if no day of them is expected.';
 comment on column losant_usage.organization_activity.last_active_on is 'Last day with billable payloads within the last 35 days (UTC); null if there is none.';
-comment on view losant_usage.usage_vs_limits is 'Month to date, projection and limit by organization. A flow is projected with the same weekdays of the last 28 days, and days that are not stored with the mean; a level stays. Source: usage_days, organizations.';
+comment on view losant_usage.usage_vs_limits is 'Month to date, projection and limit by organization. A flow is projected with the same weekdays of the last 28 days, and days that are not stored with the mean; a level stays. Key: org_id, limit_name. Source: usage_days, organizations.';
 comment on column losant_usage.usage_vs_limits.exceeds_on is 'Day on which the projection exceeds the limit (UTC); null if it does not, or already has.';
 comment on column losant_usage.usage_vs_limits.is_exceeded is 'Whether the month to date is above the limit; a limit of 0 is exceeded by 1.';
 comment on column losant_usage.usage_vs_limits.limit_quantity is 'The limit.';

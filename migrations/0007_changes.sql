@@ -114,7 +114,7 @@ begin atomic
   where c.first_loaded_at > as_of;
 end;
 
-comment on view losant_usage.restatements is 'Changes of stored numbers, one row per number. Payloads by source and by hour are separate rows, so nothing counts twice. Source: revisions.';
+comment on view losant_usage.restatements is 'Changes of stored numbers, one row per number. Payloads by source and by hour are separate rows, so nothing counts twice. Key: revision_id, metric, payload_type, source, hour. Source: revisions.';
 comment on column losant_usage.restatements.new_quantity is 'Value after the change; null if there is none.';
 comment on column losant_usage.restatements.old_quantity is 'Value before the change; null if there was none.';
 comment on column losant_usage.restatements.revision_id is 'Row of revisions.';

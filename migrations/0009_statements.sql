@@ -68,6 +68,15 @@ create table losant_usage.statement_blockers (
   primary key (statement_id, position)
 );
 
+-- The cells that a statement did not bill because they were not settled.
+create table losant_usage_internal.withheld_cells (
+  statement_id uuid not null,
+  org_id text collate "C" not null,
+  stream text collate "C" not null,
+  usage_date date not null,
+  primary key (statement_id, org_id, stream, usage_date)
+);
+
 -- Only the names of a pack are allowed, because they become file names on somebody's disk.
 create table losant_usage.statement_files (
   statement_id uuid not null references losant_usage.statements deferrable initially deferred,
@@ -105,6 +114,9 @@ create trigger reject_rewrite before update or delete or truncate on losant_usag
     'statements are immutable; losant-usage close --adjust creates another one');
 create trigger reject_rewrite before update or delete or truncate on losant_usage.statement_blockers for each statement
   execute function losant_usage_internal.reject_write(
+    'statements are immutable; losant-usage close --adjust creates another one');
+create trigger reject_rewrite before update or delete or truncate on losant_usage_internal.withheld_cells
+  for each statement execute function losant_usage_internal.reject_write(
     'statements are immutable; losant-usage close --adjust creates another one');
 create trigger reject_rewrite before update or delete or truncate on losant_usage.statement_files for each statement
   execute function losant_usage_internal.reject_write(
@@ -230,7 +242,7 @@ begin atomic
 end;
 
 -- Stored cells that do not count in a statement.
-create view losant_usage_internal.withheld_cells as
+create view losant_usage_internal.unsettled_cells as
 select org_id, stream, usage_date from losant_usage_internal.non_final_cells
 where is_stored and not losant_usage_internal.is_settled(standing);
 
@@ -245,7 +257,7 @@ from losant_usage_internal.org_days d
 cross join losant_usage.metrics m
 cross join lateral (select losant_usage_internal.number_of(d, m.metric) as quantity) as n
 where n.quantity is not null and not exists (
-  select from losant_usage_internal.withheld_cells w
+  select from losant_usage_internal.unsettled_cells w
   where w.org_id = d.org_id and w.stream = m.stream and w.usage_date = d.usage_date)
 group by d.org_id, d.month, m.metric, m.kind;
 
@@ -258,7 +270,7 @@ from (
     select c.org_id, c.month, c.payload_type, c.source, losant_usage_internal.total(c.count) as count
     from losant_usage_internal.source_counts c
     where not exists (
-      select from losant_usage_internal.withheld_cells w
+      select from losant_usage_internal.unsettled_cells w
       where w.org_id = c.org_id and w.stream = 'payload_sources' and w.usage_date = c.usage_date)
     group by c.org_id, c.month, c.payload_type, c.source
   ) as s group by s.org_id, s.month, s.payload_type
@@ -506,6 +518,10 @@ begin
     b.cause, b.days, b.first_day, b.last_day, b.streams, b.detail, b.remedy
   from losant_usage.month_blockers b
   where current_hash is not null and b.instance_id = p_instance_id and b.month = p_month;
+  insert into losant_usage_internal.withheld_cells
+  select new_id, c.org_id, c.stream, c.usage_date from losant_usage_internal.non_final_cells c
+  where current_hash is not null and c.month = p_month and c.standing <> 'waived' and exists (
+    select from losant_usage.statement_lines l where l.statement_id = new_id and l.org_id = c.org_id);
   insert into losant_usage.statements
     (statement_id, instance_id, month, number, kind, reason, orgs, rules, reconciliation, closed_at, previous_sha256)
   select new_id, i.instance_id, p_month, coalesce(p.number, 0) + 1,
@@ -593,13 +609,14 @@ select m.instance_id, m.month, m.is_over,
   case when d.orgs > 0 then 'needs_adjustment' when c.closed_at is not null then 'closed'
     when not m.is_over then 'in_progress' else coalesce(b.state, 'ready') end as state,
   b.causes, case when m.is_over and c.closed_at is null then coalesce(b.orgs, 0) end as orgs_blocked,
-  d.orgs as orgs_to_adjust, d.lines as lines_to_adjust, c.closed_at, c.statements, d.lines_unsettled
+  d.orgs as orgs_to_adjust, d.lines as lines_to_adjust, c.closed_at, c.closed_by, c.statements, d.lines_unsettled
 from (
   select instance_id, month, losant_usage_internal.month_end(month) < losant_usage_internal.today() as is_over
   from losant_usage_internal.instance_months
 ) as m
 left join lateral (
-  select min(s.closed_at) filter (where s.kind = 'closing') as closed_at, count(*)::integer as statements
+  select min(s.closed_at) filter (where s.kind = 'closing') as closed_at,
+    min(s.closed_by) filter (where s.kind = 'closing') as closed_by, count(*)::integer as statements
   from losant_usage.statements s where s.instance_id = m.instance_id and s.month = m.month
 ) as c on true
 -- Not lateral, so that the blockers of all months are computed once.
@@ -631,20 +648,8 @@ from losant_usage.statements s
 join losant_usage.statement_lines l on l.statement_id = s.statement_id
 where l.quantity <> 0;
 
--- An organization without a customer has rows of its own.
-create view losant_usage.customer_statements as
-select c.customer_id, c.org_id, l.month, l.metric, l.unit, l.kind, sum(l.quantity) as quantity,
-  count(distinct l.org_id)::integer as orgs, count(distinct l.statement_id)::integer as statements
-from losant_usage.statement_lines l
-cross join lateral (
-  select nullif(l.customer_id, '') as customer_id,
-    case when nullif(l.customer_id, '') is null then l.org_id end as org_id
-) as c
-group by c.customer_id, c.org_id, l.month, l.metric, l.unit, l.kind;
-
 comment on table losant_usage.statements is 'Closings and adjustments of months; append-only. Written by losant-usage close.';
 comment on column losant_usage.statements.closed_at is 'Instant as of which the statement was computed (UTC); usage_as_of with it gives the same numbers.';
-comment on column losant_usage.statements.closed_by is 'Database user who closed it.';
 comment on column losant_usage.statements.manifest is 'manifest.json of its proof pack (JSON text); null only inside the closing transaction.';
 comment on column losant_usage.statements.manifest_sha256 is 'SHA-256 of the manifest, which has the hashes of all other files; null only inside the closing transaction.';
 comment on column losant_usage.statements.number is 'Sequence number among all statements of the instance, from 1 without gaps.';
@@ -652,39 +657,27 @@ comment on column losant_usage.statements.previous_sha256 is 'manifest_sha256 of
 comment on column losant_usage.statements.reconciliation is 'Reconciliation of the month: days by stream, compared_with, outcome and reason.';
 comment on column losant_usage.statements.rules is 'Policy in force: readAtHours, horizonDays, controlTotals, and the least finalAfterHours that was ever in force.';
 comment on table losant_usage.statement_lines is 'Lines of statements by organization and metric; append-only. The sum of quantity over all statements of a month is what was billed.';
-comment on column losant_usage.statement_lines.average is 'Average of a level; null for flows, and without a total.';
-comment on column losant_usage.statement_lines.billed_before is 'What earlier lines of the organization, month and metric billed, in whichever instance; null if nothing.';
-comment on column losant_usage.statement_lines.days_in_doubt is 'Expected days with a number in doubt (count).';
-comment on column losant_usage.statement_lines.days_missing is 'Expected days with a missing number (count).';
-comment on column losant_usage.statement_lines.days_pending is 'Expected days whose number is stored or waiting, and will be read again (count).';
-comment on column losant_usage.statement_lines.is_customer_changed is 'Whether the organization had another customer or plan earlier in the month.';
-comment on column losant_usage.statement_lines.maximum is 'Maximum of a level; null for flows, and without a total.';
-comment on column losant_usage.statement_lines.sources is 'Total of payload_source_count by type and source: {type: {source: count}}; null for other metrics.';
-comment on column losant_usage.statement_lines.total is 'Number of the month as of closed_at, over settled days; null if none is stored.';
 comment on table losant_usage.statement_blockers is 'Blockers that were accepted when a month was closed; append-only.';
 comment on column losant_usage.statement_blockers.cause is 'Code of the cause; see month_blockers.';
 comment on table losant_usage.statement_files is 'Proof pack files of statements, except manifests; append-only.';
 comment on column losant_usage.statement_files.content is 'Content of the part.';
 comment on column losant_usage.statement_files.part is 'Index of the part within the file, from 0.';
-comment on view losant_usage.adjustments is 'Differences between what was billed for a closed month and its numbers now; losant-usage close --adjust bills them. Source: statement_lines, usage_days, coverage.';
+comment on view losant_usage.adjustments is 'Differences between what was billed for a closed month and its numbers now; losant-usage close --adjust bills them. Key: instance_id, month, org_id, metric. Source: statement_lines, usage_days, coverage.';
 comment on column losant_usage.adjustments.billed_quantity is 'What was billed; null if nothing was.';
-comment on view losant_usage.month_blockers is 'What blocks closing a month, by organization or, if org_id is null, for the whole instance. Nothing blocks a month without rows. Source: coverage, tracks, instances, reconciliation.';
+comment on view losant_usage.month_blockers is 'What blocks closing a month, by organization or, if org_id is null, for the whole instance. Nothing blocks a month without rows. Key: instance_id, month, org_id, cause. Source: coverage, tracks, instances, reconciliation.';
 comment on column losant_usage.month_blockers.usage_dates is 'Affected days (UTC); null if the cause is not about days.';
 comment on column losant_usage.month_blockers.state is 'State in which the cause puts the month: blocked, settling or partly_collected; in_progress until the month has ended.';
 comment on column losant_usage.month_blockers.summary is 'Cause with days and streams, in words.';
-comment on view losant_usage.months is 'The months of each instance since its first day, with their state. Source: statements, month_blockers, adjustments.';
+comment on view losant_usage.months is 'The months of each instance since its first day, with their state. Key: instance_id, month. Source: statements, month_blockers, adjustments.';
 comment on column losant_usage.months.causes is 'What keeps the month from being ready; see month_blockers; null if nothing does, the month has not ended, or is closed.';
 comment on column losant_usage.months.lines_to_adjust is 'Settled numbers that differ from what was billed (count); null unless the month is closed.';
 comment on column losant_usage.months.lines_unsettled is 'Numbers that differ from what was billed, but are not settled yet (count); null unless the month is closed.';
 comment on column losant_usage.months.orgs_blocked is 'Blocked organizations (count); null unless the month has ended and is not closed.';
 comment on column losant_usage.months.orgs_to_adjust is 'Organizations with a settled number that differs from what was billed (count); null unless the month is closed.';
 comment on column losant_usage.months.state is 'in_progress, settling, blocked, partly_collected, ready, closed or needs_adjustment.';
-comment on view losant_usage.meter_events is 'What statements bill, one event per line, for metering systems. Send each event_id once. Source: statement_lines.';
+comment on view losant_usage.meter_events is 'What statements bill, one event per line, for metering systems. Send each event_id once. Key: event_id. Source: statement_lines.';
 comment on column losant_usage.meter_events.event_id is 'Event ID, stable forever: instance, organization, metric, month and number.';
 comment on column losant_usage.meter_events.occurred_at is 'Event time (UTC): the last second of the month; for an adjustment, or a statement 28 or more days later, its closed_at.';
-comment on column losant_usage.meter_events.statement_kind is 'closing or adjustment.';
-comment on view losant_usage.customer_statements is 'What was billed to a customer for a month, over all its organizations and statements. Source: statement_lines.';
-comment on column losant_usage.customer_statements.orgs is 'Organizations (count).';
 comment on function losant_usage.statement_draft is 'The lines that a statement created now would have.';
 comment on function losant_usage.month_reconciliation is 'The reconciliation of a month: days by stream, comparison and outcome.';
 comment on function losant_usage.check_closable is 'Raises LU001, with a hint, for a month that cannot be closed or adjusted. Returns the hash that close --accept-blockers takes, over the blockers and the quantities that would be billed; null if nothing blocks the month.';

@@ -22,7 +22,8 @@ begin
       losant_usage.restatements, losant_usage.organization_activity, losant_usage.freshness, losant_usage.health,
       losant_usage.statements, losant_usage.statement_lines, losant_usage.statement_blockers,
       losant_usage.statement_files, losant_usage.adjustments, losant_usage.months, losant_usage.meter_events,
-      losant_usage.customer_statements, losant_usage.attention_items
+      losant_usage.draft_lines, losant_usage.customer_statements, losant_usage.adjustment_days,
+      losant_usage.attention_items
       to losant_usage_reader;
     -- The functions with arguments read these with the privileges of their caller.
     grant select on losant_usage_internal.org_days, losant_usage_internal.hour_cells, losant_usage_internal.cell_times
@@ -187,6 +188,21 @@ begin
     ('newest_gap', 'Newest day with a gap (UTC); null if there is none.'),
     ('statements', 'Statements (count).'),
     ('response_sha256', 'SHA-256 over the bodies of the last good read, in request order; null if there was none.'),
+    ('closed_by', 'Database user who closed it.'),
+    ('statement_kind', 'closing or adjustment.'),
+    ('adjustment_days.cause', 'restated: a stored number changed. first_loaded, settled or waived: it was not '
+      'stored, or not settled, when the statement before was created. not_settled: it waits until the day is '
+      'settled.'),
+    ('adjustment_days.customer_id', 'Customer ID as in the line before; null if there is none.'),
+    ('adjustment_days.difference', 'What the day adds to the difference of a flow: quantity minus '
+      'billed_quantity, where a missing value counts as 0; null while it is not settled.'),
+    ('adjustment_days.number', 'Sequence number of the adjustment; null if it was not created yet.'),
+    ('adjustment_days.org_name', 'Organization name as in the line before.'),
+    ('adjustment_days.quantity', 'Number of the day in the adjustment; null if it is not stored or not settled.'),
+    ('adjustment_days.revision', 'Revision of the numbers after the last change before the adjustment; null if '
+      'they did not change.'),
+    ('adjustment_days.run_id', 'Run of the revision; without one, run that last wrote the cell. Null if none did.'),
+    ('adjustment_days.statement_id', 'Adjustment; see statements. Null if it was not created yet.'),
     ('adjustments.cause', 'restated: a stored number changed. settled_later: a day was not settled when billed, or '
       'only maximum, average or sources differ. not_in_statement: never billed.'),
     ('adjustments.customer_id', 'Customer ID as in the newest line; null if there is none.'),
@@ -202,11 +218,19 @@ begin
     ('billing_period_usage.standing', 'Worst standing of the period; see cells.'),
     ('coverage.standing', 'Standing as of the last response or decision; the view cells has it as of now.'),
     ('coverage_gaps.reason', 'Code for why it is a gap.'),
+    ('customer_statements.closed_at', 'When the statement was created (UTC).'),
     ('customer_statements.customer_id', 'Customer ID as in the statements; null for an organization without one.'),
     ('customer_statements.kind', 'flow: summed over the days. level: the last of the month, summed over '
       'organizations.'),
+    ('customer_statements.manifest_sha256', 'SHA-256 of the manifest of its proof pack, in hexadecimal digits.'),
+    ('customer_statements.number', 'Sequence number of the statement.'),
     ('customer_statements.org_id', 'Losant organization ID; null if customer_id is set.'),
-    ('customer_statements.quantity', 'Sum of what was billed; null if nothing was.'),
+    ('customer_statements.plan_id', 'Billing plan ID of the organization in the statement; of several, all IDs. '
+      'Null if it has none.'),
+    ('customer_statements.referral_id', 'Referral ID of the organization in the statement; of several, all IDs. '
+      'Null if it has none.'),
+    ('daily_usage.changed_at', 'When a number or the standing of the day last changed (UTC, database clock); null if '
+      'no run has recorded the day yet. A waiting day becomes missing without a change.'),
     ('daily_usage.standing', 'Worst standing of the day; see cells. Hours do not count: they have no metric.'),
     ('device_counts.total', 'Devices near the end of the day (devices).'),
     ('digests.expires_at', 'When the claim expires unless it is renewed (UTC, database clock).'),
@@ -245,6 +269,7 @@ begin
     ('monthly_usage.is_final', 'Whether the month has ended, every day of it is tracked and every number is final.'),
     ('monthly_usage.standing', 'Worst standing of the month; see cells.'),
     ('months.closed_at', 'When the month was closed (UTC); null if it was not.'),
+    ('months.closed_by', 'Database user who closed the month; null if nobody did.'),
     ('organization_activity.devices_total', 'Devices on the newest stored day of the last three; null if none is '
       'stored.'),
     ('organization_activity.month', 'Calendar month of yesterday (UTC), as its first day.'),
@@ -253,6 +278,7 @@ begin
       'null if unknown.'),
     ('organizations.problem', 'Why its attributes could not be read when it was last listed; null if they could. Its '
       'usage is loaded regardless.'),
+    ('payload_sources.changed_at', 'When a number or the standing of the day last changed (UTC, database clock).'),
     ('quarantine.detail', 'What is wrong with the response.'),
     ('quarantine.reason', 'invalid_value, unplaceable_body or database_refused.'),
     ('quarantine.run_id', 'Run that received the response.'),
@@ -282,11 +308,21 @@ begin
       'the whole instance.'),
     ('statement_blockers.position', 'Position in the list, from 1.'),
     ('statement_files.name', 'File name.'),
+    ('statement_lines.average', 'Average of a level; null for flows, and without a total.'),
+    ('statement_lines.billed_before', 'What earlier lines of the organization, month and metric billed, in '
+      'whichever instance; null if nothing.'),
     ('statement_lines.customer_id', 'Customer ID on the last day of the month; in an adjustment, as in the line it '
       'corrects; null if there is none.'),
     ('statement_lines.days_expected', 'Days that are expected (count): the sum of final, waived, pending, '
       'unavailable, in doubt and missing days.'),
+    ('statement_lines.days_in_doubt', 'Expected days with a number in doubt (count).'),
+    ('statement_lines.days_missing', 'Expected days with a missing number (count).'),
+    ('statement_lines.days_pending', 'Expected days whose number is stored or waiting, and will be read again '
+      '(count).'),
+    ('statement_lines.is_customer_changed', 'Whether the organization had another customer or plan earlier in '
+      'the month.'),
     ('statement_lines.kind', 'flow: summed over the days. level: the last of the month.'),
+    ('statement_lines.maximum', 'Maximum of a level; null for flows, and without a total.'),
     ('statement_lines.org_name', 'Organization name on the last day of the month; in an adjustment, as in the line '
       'it corrects.'),
     ('statement_lines.plan_id', 'Billing plan ID on the last day of the month; in an adjustment, as in the line it '
@@ -294,6 +330,9 @@ begin
     ('statement_lines.quantity', 'What the line bills: total minus billed_before; null if there is no total.'),
     ('statement_lines.referral_id', 'Referral ID on the last day of the month; in an adjustment, as in the line it '
       'corrects; null if there is none.'),
+    ('statement_lines.sources', 'Total of payload_source_count by type and source: {type: {source: count}}; null '
+      'for other metrics.'),
+    ('statement_lines.total', 'Number of the month as of closed_at, over settled days; null if none is stored.'),
     ('statements.kind', 'closing: the quantities of the month. adjustment: the differences from earlier statements '
       'of the month.'),
     ('statements.orgs', 'Organizations with a line (count).'),
@@ -303,6 +342,7 @@ begin
     ('streams.stream', 'Stream.'),
     ('tracks.first_day', 'First day of the span (UTC); a backfill may move it back.'),
     ('tracks.last_day', 'Last day of the span (UTC); null while the track continues.'),
+    ('usage_days.changed_at', 'When a number or the standing of the day last changed (UTC, database clock).'),
     ('usage_days.is_stored', 'Whether every cell of the day is stored, of the streams that have metrics.'),
     ('usage_days.standing', 'Worst standing of the day as of the last change of a cell; daily_usage has it as of now. '
       'Null if no stream with metrics is expected.'),
@@ -324,7 +364,9 @@ begin
       col_description(t.oid, a.attnum) is not null as has_comment
     from pg_class t
     join pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped
-    left join dictionary column_entry on column_entry.name = t.relname || '.' || a.attname
+    -- A draft has the lines of a statement.
+    left join dictionary column_entry
+      on column_entry.name = replace(t.relname, 'draft_lines', 'statement_lines') || '.' || a.attname
     left join dictionary name_entry on name_entry.name = a.attname
     where t.relnamespace = 'losant_usage'::regnamespace and t.relkind in ('r', 'v')
       and t.relname not in ('migrations', 'migrations_lock')

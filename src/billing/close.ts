@@ -11,8 +11,10 @@ import type { Month } from '../usage/day.ts';
 import type { StatementDocument } from './manifest.ts';
 import { createPack } from './pack.ts';
 import {
+  addQuantities,
   type BilledInstance,
   formatMonthName,
+  readAdjustmentDays,
   readBlockers,
   readStatements,
   type Statement,
@@ -38,7 +40,7 @@ export interface CloseRequest {
   readonly takeLines?: ((lines: readonly StatementLine[]) => Promise<void>) | undefined;
 }
 
-export interface CloseOutcome extends Facts, Lines {
+export interface CloseOutcome extends Facts, Lines, Days {
   /**
    * `refused`: blocked; nothing was stored, and the lines are what would be billed. `unchanged`: nothing differs
    * from the statements. `unsettled`: something differs, but is not settled yet. A dry run is `closed` without a
@@ -99,6 +101,7 @@ async function readStored(trx: Kysely<Schema>, { id, instanceId }: StatementDocu
   const lines = sql<Line>`(select * from losant_usage.statement_lines where statement_id = ${id}::uuid)`;
   return {
     statement: statements.find(({ statementId }) => statementId === id) ?? null,
+    ...(await readDays(trx, { instanceId, statementId: id }, request)),
     ...(await readLines(trx, lines, request)),
   };
 }
@@ -134,7 +137,8 @@ async function readDraft(
   const { blockersHash } = await trx.selectNoFrom(hash.as('blockersHash')).executeTakeFirstOrThrow();
   const lines = sql<Line>`losant_usage.statement_draft(${instanceId}, ${firstDay}, ${isAdjustment})`;
   const facts = await readFacts(trx, instance, { month, blockersHash });
-  const preview = { ...facts, ...(await readLines(trx, lines, request)) };
+  const days = await readDays(trx, { instanceId, statementId: null }, request);
+  const preview = { ...facts, ...days, ...(await readLines(trx, lines, request)) };
   const draft = { ...preview, statement: null };
   if (blockersHash !== null && acceptance === null) return { kind: 'refused', ...draft };
   if (preview.lineCount > 0) return { kind: 'closed', ...draft };
@@ -178,6 +182,7 @@ type Line = Schema['statement_lines'];
 
 type Facts = Awaited<ReturnType<typeof readFacts>>;
 type Lines = Awaited<ReturnType<typeof readLines>>;
+type Days = Awaited<ReturnType<typeof readAdjustmentDays>>;
 
 /** Reads what is known of a month, except its lines: the reconciliation, the blockers and their hash. */
 async function readFacts(
@@ -196,6 +201,15 @@ async function readFacts(
     .execute();
   const blockers = blockersHash === null ? [] : await readBlockers(trx, { month, instanceId });
   return { reconciliation, blockers, blockersHash };
+}
+
+/** Reads the first days that explain an adjustment; a closing needs no explanation. */
+async function readDays(
+  trx: Kysely<Schema>,
+  statement: { readonly instanceId: string; readonly statementId: string | null },
+  { month, isAdjustment }: CloseRequest,
+): Promise<Days> {
+  return isAdjustment ? await readAdjustmentDays(trx, { month, ...statement }) : { days: [], dayCount: 0 };
 }
 
 /** Passes all lines on, by organization; returns the first of them, their number, and the sums by metric. */
@@ -225,12 +239,6 @@ interface StatementTotal {
   readonly unit: string;
   readonly orgs: number;
   readonly quantity: string | null;
-}
-
-/** Adds integers in text; null counts only if both are. */
-function addQuantities(one: string | null, other: string | null): string | null {
-  if (one === null || other === null) return one ?? other;
-  return `${BigInt(one) + BigInt(other)}`;
 }
 
 type LineRow = InferResult<ReturnType<typeof selectLines>>[number];

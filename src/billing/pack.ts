@@ -1,13 +1,12 @@
 /** The proof pack of a statement: created and stored in the database, and written to a folder from there. */
-import { createHash, type KeyObject, randomUUID, sign } from 'node:crypto';
-import { appendFile, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { createHash, type KeyObject, sign } from 'node:crypto';
+import { appendFile, mkdir, readFile } from 'node:fs/promises';
 import { findPackageJSON } from 'node:module';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type Kysely, sql } from 'kysely';
 import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
-import { SettingsError } from '../errors.ts';
-import { codeOf, toCreateError, toWriteError } from '../files/atomic-file.ts';
+import { createAtomicFolder } from '../files/atomic-file.ts';
 import {
   CHECKS_NAME,
   CSV_NAMES,
@@ -101,21 +100,30 @@ export async function* readFiles(
   statementId: string,
 ): AsyncGenerator<readonly [name: string, content: Buffer]> {
   const files = db.selectFrom('statement_files').where('statement_id', '=', statementId);
-  for (const { name, part } of await files
-    .select(['name', 'part'])
-    .orderBy('name')
-    .orderBy('part')
-    .execute()) {
+  for (const { name } of await files.select('name').distinct().orderBy('name').execute()) {
     if (!PACK_FILE_NAMES.has(name))
       throw new Error(`the database has a file of a pack called ${JSON.stringify(name)}`);
-    const storedPart = files.select('content').where('name', '=', name).where('part', '=', part);
-    const { content } = await storedPart.executeTakeFirstOrThrow();
-    yield [name, content];
+    for await (const content of readStoredFile(db, statementId, name)) yield [name, content];
   }
   const sealed = db.selectFrom('statements').select('manifest').where('statement_id', '=', statementId);
   const { manifest } = await sealed.executeTakeFirstOrThrow();
   // Only the closing transaction sees a statement without a manifest.
   yield [MANIFEST_NAME, Buffer.from(manifest ?? '')];
+}
+
+/** Yields the parts of a file of a pack; none if the database does not have it. */
+export async function* readStoredFile(
+  db: Kysely<Schema>,
+  statementId: string,
+  name: string,
+): AsyncGenerator<Buffer> {
+  const file = db.selectFrom('statement_files').select('content');
+  const parts = file.where('statement_id', '=', statementId).where('name', '=', name);
+  for (let part = 0; ; part += 1) {
+    const stored = await parts.where('part', '=', part).executeTakeFirst();
+    if (stored === undefined) return;
+    yield stored.content;
+  }
 }
 
 interface PackFolder {
@@ -135,30 +143,16 @@ export async function writePacks(
   { out, signal }: { readonly out: string; readonly signal: AbortSignal },
 ): Promise<PackFolder[]> {
   const packFolders = assignFolders(statements);
-  const target = resolve(out);
-  // A unique name, so that cleaning up never removes a file of the user's.
-  const unfinishedPath = `${target}.unfinished-${randomUUID()}`;
-  try {
-    await requireEmptyFolder(target, out);
-    await mkdir(unfinishedPath);
-  } catch (error) {
-    throw toCreateError(error, out);
-  }
-  try {
+  await createAtomicFolder(out, async (path) => {
     for (const { statement, folder } of packFolders) {
-      await mkdir(join(unfinishedPath, folder), { recursive: true });
+      await mkdir(join(path, folder), { recursive: true });
       for await (const [name, content] of readFiles(db, statement.statementId)) {
         signal.throwIfAborted();
-        await appendFile(join(unfinishedPath, folder, name), content);
+        await appendFile(join(path, folder, name), content);
       }
     }
-    // The rename also replaces an empty folder.
-    await rename(unfinishedPath, target);
-    return packFolders;
-  } catch (error) {
-    await rm(unfinishedPath, { recursive: true, force: true });
-    throw toWriteError(error, out);
-  }
+  });
+  return packFolders;
 }
 
 /**
@@ -174,15 +168,4 @@ function assignFolders(statements: readonly Statement[]): PackFolder[] {
       return { statement, folder: join(...parts, '') };
     }),
   );
-}
-
-async function requireEmptyFolder(target: string, out: string): Promise<void> {
-  const entries = await readdir(target).catch((error: unknown) => {
-    if (codeOf(error) === 'ENOENT') return [];
-    throw error;
-  });
-  if (entries.length === 0) return;
-  throw new SettingsError(`cannot write to ${out}: the folder is not empty`, {
-    hint: 'give a new folder, or empty this one',
-  });
 }

@@ -90,10 +90,48 @@ export async function readMonthStates(db: Kysely<Schema>, instanceIds: readonly 
       'lines_to_adjust as linesToAdjust',
       'lines_unsettled as linesUnsettled',
       'closed_at as closedAt',
+      'closed_by as closedBy',
       'statements',
     ])
     .where('instance_id', 'in', [...instanceIds])
     .orderBy('instance_id')
     .orderBy('month', 'desc')
     .execute();
+}
+
+/** Adds integers in text; null counts only if both are. */
+export function addQuantities(one: string | null, other: string | null): string | null {
+  if (one === null || other === null) return one ?? other;
+  return `${BigInt(one) + BigInt(other)}`;
+}
+
+/** A number of a day that explains an adjustment; quantities are text. */
+export type AdjustmentDay = Awaited<ReturnType<typeof readAdjustmentDays>>['days'][number];
+
+/** The days that are shown with an adjustment; the view has all. */
+const FIRST_DAYS = 20;
+
+/** Returns the days of an adjustment with the largest differences, and how many there are. */
+export async function readAdjustmentDays(
+  db: Kysely<Schema>,
+  {
+    month,
+    instanceId,
+    statementId,
+  }: { readonly month: Month; readonly instanceId: string; readonly statementId: string | null },
+) {
+  const rows = await db
+    .selectFrom('adjustment_days')
+    .select(['org_id as orgId', 'org_name as orgName', 'metric', 'usage_date as day', 'cause', 'revision'])
+    .select(['run_id as runId', 'changed_at as changedAt', 'waiver_reason as waiverReason'])
+    .select(sql<string | null>`billed_quantity::text`.as('billedQuantity'))
+    .select(sql<string | null>`quantity::text`.as('quantity'))
+    .select(sql<number>`count(*) over ()::integer`.as('dayCount'))
+    .where('month', '=', `${month}-01`)
+    .where('instance_id', '=', instanceId)
+    .where(sql<boolean>`statement_id is not distinct from ${statementId}::uuid`)
+    .orderBy(sql`abs(difference) desc nulls last, org_name, org_id, metric, usage_date`)
+    .limit(FIRST_DAYS)
+    .execute();
+  return { days: rows.map(({ dayCount, ...day }) => day), dayCount: rows[0]?.dayCount ?? 0 };
 }

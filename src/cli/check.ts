@@ -1,6 +1,7 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
 import { describeUrl } from '../database/open.ts';
+import { requireOwnSession } from '../database/session.ts';
 import { describeDatabaseError, toRoleHint } from '../database/sqlstate.ts';
 import { AppError, DatabaseError, EXIT, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
 import { requireApiUrl } from '../ledger/instances.ts';
@@ -132,6 +133,10 @@ async function checkDatabase(checking: CheckContext): Promise<void> {
   });
   if (database === undefined) return;
   await using handle = database;
+  await runCheck(checking, 'session', async () => {
+    await requireOwnSession(handle);
+    return { message: 'the program has sessions of its own' };
+  });
   const schema = await runCheck(checking, 'schema', () => checkSchema(checking, handle));
   const rights = await runCheck(checking, 'rights', () =>
     checkRights(checking, handle, schema.value === 'empty'),

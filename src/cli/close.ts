@@ -1,6 +1,8 @@
 import { type CloseOutcome, closeMonth, type StatementLine } from '../billing/close.ts';
 import { readSigningKey } from '../billing/manifest.ts';
+import { mergeRemedies } from '../billing/remedies.ts';
 import {
+  type AdjustmentDay,
   type BilledInstance,
   type Blocker,
   formatMonthName,
@@ -13,7 +15,7 @@ import { AppError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { JsonList, type Output } from '../terminal/output.ts';
 import { formatTable } from '../terminal/text.ts';
-import { capitalize, count, showQuantity } from '../terminal/words.ts';
+import { capitalize, count, showInstant, showNumber, showQuantity } from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/day.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openSchema, selectInstances } from './database.ts';
@@ -92,7 +94,7 @@ async function listMonths(
 
 /** Returns why a month has its state, and the next command, which begins with `command`. */
 function describeMonth(month: MonthState, command: string): [string, string] {
-  const { state, orgsBlocked, orgsToAdjust, linesToAdjust, linesUnsettled, statements, closedAt } = month;
+  const { state, orgsBlocked, orgsToAdjust, linesToAdjust, linesUnsettled, statements } = month;
   const causes = (month.causes ?? []).join(', ').replaceAll('_', ' ');
   switch (state) {
     case 'in_progress':
@@ -115,7 +117,8 @@ function describeMonth(month: MonthState, command: string): [string, string] {
     }
     case 'closed': {
       const unsettled = linesUnsettled ? `; ${count(linesUnsettled, 'line')} not settled again yet` : '';
-      return [`${count(statements, 'statement')}, closed ${closedAt ?? ''}${unsettled}`, ''];
+      const closing = `closed ${month.closedAt ?? ''} by ${month.closedBy ?? ''}`;
+      return [`${count(statements, 'statement')}, ${closing}${unsettled}`, ''];
     }
   }
 }
@@ -226,6 +229,7 @@ function renderOutcome(instance: BilledInstance, outcome: CloseOutcome, options:
     `${describeOutcome(outcome, options)}: ${formatMonthName(instance, month)}${size}.`,
   ];
   if (lineCount > 0) lines.push(...renderStatement(outcome, month));
+  if (outcome.dayCount > 0) lines.push('', ...renderDays(outcome, month));
   if (blockers.length > 0) lines.push('', ...renderBlockers(blockers), '');
   // Without --instance the command would close the month of every other one too.
   const scope = `--month ${month} --instance ${instance.instanceId}${adjust ? ' --adjust' : ''}`;
@@ -237,18 +241,49 @@ function renderOutcome(instance: BilledInstance, outcome: CloseOutcome, options:
     lines.push('', `To ${adjust ? 'adjust' : 'close'} it: losant-usage close ${scope}`);
   }
   if (statement !== null) {
-    const { number, statementId, manifestSha256 } = statement;
-    lines.push('', `Statement ${number}, ${statementId}, manifest SHA-256 ${manifestSha256}.`);
+    const { number, statementId, closedBy, manifestSha256 } = statement;
+    lines.push('', `Statement ${number} by ${closedBy}, ${statementId}, manifest SHA-256 ${manifestSha256}.`);
     lines.push(`Write its proof pack: losant-usage statement --month ${month} --out DIR`);
+    lines.push(
+      `Write what each customer is billed: losant-usage statement --month ${month} --customers --out DIR`,
+    );
   }
   return lines;
+}
+
+/** Renders the days that explain an adjustment, the largest differences first. */
+function renderDays({ days, dayCount }: CloseOutcome, month: Month): string[] {
+  const rows = days.map((each) => [
+    each.orgName,
+    each.metric,
+    each.day,
+    showQuantity(each.billedQuantity),
+    showQuantity(each.quantity),
+    describeCause(each),
+  ]);
+  const head = ['name', 'metric', 'day', 'billed', 'now', 'cause'];
+  const { from, to } = daysOfMonth(month);
+  const view = `losant-usage export --view adjustment_days --from ${from} --to ${to} --format csv`;
+  return [
+    `${capitalize(count(dayCount, 'number'))} of a day ${dayCount === 1 ? 'explains' : 'explain'} it:`,
+    ...formatTable({ head, rows, right: [3, 4] }),
+    ...(dayCount > days.length ? [`  … and ${showNumber(dayCount - days.length)} more: ${view}`] : []),
+  ];
+}
+
+function describeCause({ cause, revision, runId, changedAt, waiverReason }: AdjustmentDay): string {
+  const words = cause.replaceAll('_', ' ');
+  const when = changedAt === null ? '' : ` ${showInstant(changedAt)}`;
+  if (waiverReason !== null) return `${words}${when}: ${waiverReason}`;
+  return `${words}${when}${revision === null ? '' : `, revision ${revision}`}${runId === null ? '' : `, run ${runId}`}`;
 }
 
 /** Returns the outcome in the words of docs/billing.md. */
 function describeOutcome({ kind, statement }: CloseOutcome, { adjust }: CloseOptions): string {
   if (kind === 'refused') return adjust ? 'Blocked, not adjusted' : 'Blocked, not closed';
   if (kind === 'unchanged') return 'Nothing has changed since the last statement';
-  if (kind === 'unsettled') return 'The differences cannot be billed yet (see the view adjustments)';
+  if (kind === 'unsettled')
+    return 'The differences cannot be billed yet (see the views adjustments and adjustment_days)';
   const outcome = adjust ? 'adjusted' : 'closed';
   return statement === null ? `Dry run, nothing saved; would be ${outcome}` : capitalize(outcome);
 }
@@ -272,36 +307,6 @@ function renderBlockers(blockers: readonly Blocker[]): string[] {
     'To resolve:',
     ...formatTable({ rows: mergeRemedies(blockers).map((line) => [line]), most: MAX_TABLE_ROWS }),
   ];
-}
-
-/** Returns the lines of the remedies; those of a cause that have the same sentences step by step. */
-function mergeRemedies(blockers: readonly Blocker[]): string[] {
-  const remedies = blockers.map(({ cause, remedy }) => ({ cause, lines: remedy.split('\n') }));
-  const groups = Map.groupBy(remedies, ({ cause, lines }) =>
-    [cause, ...lines.map((line) => (line.startsWith('losant-usage ') ? '' : line))].join('\n'),
-  );
-  return [...groups.values()].flatMap((group) => {
-    const steps = group[0]?.lines.map((_, step) => group.map(({ lines }) => lines[step] ?? '')) ?? [];
-    return steps.flatMap((lines) => mergeCommands([...new Set(lines)]));
-  });
-}
-
-/** A command that takes several organizations, in the form in which a remedy has it. */
-const FOR_ORGS = /^(?<start>losant-usage (?:run|backfill) .*--org )(?<orgId>[0-9a-f]{24})(?<end>.*)$/;
-/** So few that a line can be pasted. */
-const MAX_COMMAND_ORGS = 100;
-
-/** Commands that differ only in the organization become one. */
-function mergeCommands(commands: readonly string[]): string[] {
-  const groups = Map.groupBy(commands, (each) => each.replace(FOR_ORGS, '$<start>ORGS$<end>'));
-  return [...groups].flatMap(([command, members]) => {
-    const orgIds = members.flatMap((each) => FOR_ORGS.exec(each)?.groups?.['orgId'] ?? []);
-    if (orgIds.length < 2) return members;
-    return Array.from({ length: Math.ceil(orgIds.length / MAX_COMMAND_ORGS) }, (_, index) => {
-      const chunk = orgIds.slice(index * MAX_COMMAND_ORGS, (index + 1) * MAX_COMMAND_ORGS);
-      return command.replace('ORGS', chunk.join(','));
-    });
-  });
 }
 
 function renderStatement({ totals, reconciliation, lines, lineCount }: CloseOutcome, month: Month): string[] {

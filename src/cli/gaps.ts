@@ -12,7 +12,7 @@ import { openSchema, selectInstanceIds } from './database.ts';
 import {
   days,
   flagOption,
-  orgOption,
+  orgsOption,
   reason,
   requiredOption,
   requireEndedDays,
@@ -170,26 +170,26 @@ export const waive = defineCommand({
   needs: ['database'],
   role: 'losant_usage_writer',
   options: {
-    org: orgOption,
+    org: orgsOption,
     day: requiredOption('YYYY-MM-DD[..YYYY-MM-DD]', 'a day, or a range of days', days),
     stream: streamsOption,
     reason: requiredOption('TEXT', 'the reason, shown to whoever bills', reason),
   },
-  async run(context, { org: orgId, day: range, stream: streamNames, reason: waiverReason }) {
+  async run(context, { org: orgIds, day: range, stream: streams, reason: waiverReason }) {
     const { config, hostNow } = context;
     requireEndedDays(range, ['--day', '--day'], hostNow());
-    const waiver = { orgId, streams: streamNames, range, reason: waiverReason, policy: config.policy };
+    const waiver = { orgIds, streams, range, reason: waiverReason, policy: config.policy };
     await using handle = await openSchema(context, { writes: true });
-    const waivedCells = await waiveCells(handle.db, waiver);
-    const cells = waivedCells.map(({ stream, day }) => ({ stream, day }));
-    const rows = [...Map.groupBy(cells, ({ stream }) => stream)].map(([stream, streamCells]) => {
+    const cells = await waiveCells(handle.db, waiver);
+    const byStream = Map.groupBy(cells, ({ orgId, stream }) => `${orgId} ${stream}`);
+    const rows = [...byStream].map(([name, streamCells]) => {
       const ranges = mergeDays(streamCells.map(({ day }) => day)).map(showDays);
-      return [stream, ranges.join(', ')];
+      return [...name.split(' '), ranges.join(', ')];
     });
-    const head = `Waived ${count(cells.length, 'cell')} of organization ${orgId}:`;
+    const head = `Waived ${count(cells.length, 'cell')} of ${count(new Set(cells.map(({ orgId }) => orgId)).size, 'organization')}:`;
     return {
-      document: { orgId, reason: waiverReason, cells },
-      lines: [head, ...formatTable({ rows }), 'A later good read lifts the waiver.'],
+      document: { reason: waiverReason, cells },
+      lines: [head, ...formatTable({ rows, most: MAX_TABLE_ROWS }), 'A later good read lifts the waiver.'],
     };
   },
 });

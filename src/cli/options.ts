@@ -52,9 +52,13 @@ export function optionalOption<T>(value: string, summary: string, kind: Kind<T>,
 
 /** An option that takes several values; null if omitted. */
 export function listOption<T>(value: string, summary: string, kind: Kind<T>) {
-  const values = texts.transform((all) => all.join(',')).pipe(list(kind));
+  const values = listOf(kind);
   const help = { value: `${value}...`, summary: `${summary} (repeatable, or comma-separated)`, isList: true };
   return values.nullable().default(null).register(helps, help);
+}
+
+function listOf<T>(kind: Kind<T>) {
+  return texts.transform((all) => all.join(',')).pipe(list(kind));
 }
 
 export function positional<T>(value: string, summary: string, kind: Kind<T>) {
@@ -90,6 +94,11 @@ export const month = line.refine(
 );
 
 export const orgOption = requiredOption('ID', 'the organization', idText('organization'));
+export const orgsOption = listOf(idText('organization')).register(helps, {
+  value: 'ID...',
+  summary: 'the organizations (required; repeatable, or comma-separated)',
+  isList: true,
+});
 export const instancesOption = listOption('ID', 'only these instances', idText('instance'));
 export const streamsOption = listOption('NAME', 'only these streams', choice(streamNames));
 

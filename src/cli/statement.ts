@@ -3,16 +3,30 @@ import { compareWithDatabase } from '../billing/compare-database.ts';
 import { readPublicKey } from '../billing/manifest.ts';
 import { writePacks } from '../billing/pack.ts';
 import { readPacks, type Verification } from '../billing/read-packs.ts';
-import { readStatements } from '../billing/statements.ts';
+import {
+  type BilledInstance,
+  formatMonthName,
+  readStatements,
+  type Statement,
+} from '../billing/statements.ts';
 import { EXIT, SettingsError } from '../errors.ts';
 import { codeOf } from '../files/atomic-file.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { line } from '../settings/kinds.ts';
 import { formatTable } from '../terminal/text.ts';
-import { count, showNumber } from '../terminal/words.ts';
+import { count, showInstant, showNumber } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
+import { writeCustomerFiles } from './customers.ts';
 import { openSchema, selectInstances } from './database.ts';
-import { instancesOption, listOption, month, positional, requiredOption, text } from './options.ts';
+import {
+  flagOption,
+  instancesOption,
+  listOption,
+  month,
+  positional,
+  requiredOption,
+  text,
+} from './options.ts';
 
 export const statement = defineCommand({
   needs: ['database'],
@@ -20,28 +34,54 @@ export const statement = defineCommand({
   options: {
     month: requiredOption('YYYY-MM', 'the closed month', month),
     out: requiredOption('DIR', 'the folder to create', text),
+    customers: flagOption('write a page and a CSV file for each customer instead of the proof packs'),
     instance: instancesOption,
   },
-  async run(context, { month, out, instance }) {
+  async run(context, { month, out, customers: isByCustomer, instance }) {
     await using handle = await openSchema(context);
     const selected = await selectInstances(context, handle, instance);
-    const instanceIds = selected.map(({ instanceId }) => instanceId);
-    const records = await readStatements(handle.db, { month, instanceIds });
-    if (records.length === 0) {
+    const statements = await readStatements(handle.db, {
+      month,
+      instanceIds: selected.map(({ instanceId }) => instanceId),
+    });
+    const [closed, open] = partitionClosed(selected, statements);
+    if (closed.length === 0) {
       throw new SettingsError(`${month} is not closed, so it has no statement`, {
         hint: `close it first: losant-usage close --month ${month}`,
       });
     }
-    const packs = await writePacks(handle, records, { out, signal: context.signal });
-    const statements = packs.map(({ statement: each, folder }) => {
-      const { statementId, instanceId, kind, closedAt, manifestSha256 } = each;
-      return { statementId, instanceId, kind, closedAt, manifestSha256, folder };
+    const notClosed = open.map((each) => `Not closed, so not written: ${formatMonthName(each, month)}.`);
+    const { signal } = context;
+    if (isByCustomer) {
+      const request = { month, out, instances: closed, statements, signal };
+      const customers = await writeCustomerFiles(handle, request);
+      const head = `Wrote the statements of ${count(customers.length, 'customer')} for ${month} to ${out}.`;
+      return { document: { month, out, customers, notClosed: open }, lines: [head, ...notClosed] };
+    }
+    const packs = await writePacks(handle, statements, { out, signal });
+    const written = packs.map(({ statement: each, folder }) => {
+      const { statementId, instanceId, kind, closedAt, closedBy, manifestSha256 } = each;
+      return { statementId, instanceId, kind, closedAt, closedBy, manifestSha256, folder };
     });
-    const head = `Wrote the proof packs of ${count(packs.length, 'statement')} of ${month} to ${out}.`;
-    const lines = [head, `Check them with: losant-usage verify ${out}`];
-    return { document: { month, out, statements }, lines };
+    const head = `Wrote the proof packs of ${count(packs.length, 'statement')} of ${month} to ${out}:`;
+    const rows = packs.map(({ statement: { number, kind, closedAt, closedBy }, folder }) => [
+      `${number}`,
+      `${kind}, ${showInstant(closedAt)} by ${closedBy}`,
+      folder,
+    ]);
+    const lines = [head, ...formatTable({ rows }), ...notClosed];
+    return {
+      document: { month, out, statements: written, notClosed: open },
+      lines: [...lines, `Check them with: losant-usage verify ${out}`],
+    };
   },
 });
+
+function partitionClosed(instances: readonly BilledInstance[], statements: readonly Statement[]) {
+  const ids = new Set(statements.map(({ instanceId }) => instanceId));
+  const isClosed = ({ instanceId }: BilledInstance) => ids.has(instanceId);
+  return [instances.filter(isClosed), instances.filter((each) => !isClosed(each))] as const;
+}
 
 export const verify = defineCommand({
   needs: [],
@@ -55,9 +95,9 @@ export const verify = defineCommand({
     const { verification, database } = result;
     const { packs, problems, notes, rows } = verification;
     const statements = packs.map(({ folder, manifest, manifestSha256 }) => {
-      const { id: statementId, instanceId, month, number, kind } = manifest.statement;
+      const { id: statementId, instanceId, month, number, kind, closedBy } = manifest.statement;
       const { signedBy } = manifest;
-      return { folder, statementId, instanceId, month, number, kind, manifestSha256, signedBy };
+      return { folder, statementId, instanceId, month, number, kind, closedBy, manifestSha256, signedBy };
     });
     const ok = problems.length === 0;
     const document = { dir, ok, database, rows, statements, problems, notes };
@@ -118,8 +158,8 @@ function renderVerification(dir: string, { verification, database }: FolderResul
     `${dir} is valid: checked ${checked}.`,
     ...packs.map(
       ({ manifest: { statement: each }, manifestSha256 }) =>
-        `  ${each.kind} of ${each.month}, instance ${each.instanceId}, number ${each.number}: ` +
-        `manifest SHA-256 ${manifestSha256}`,
+        `  ${each.kind} of ${each.month}, instance ${each.instanceId}, number ${each.number}, ` +
+        `by ${each.closedBy}: manifest SHA-256 ${manifestSha256}`,
     ),
     ...notes,
     database === null

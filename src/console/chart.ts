@@ -14,16 +14,21 @@ export interface ChartDay {
   readonly quantity: number | null;
   readonly comparedDay: UsageDay | null;
   readonly comparedQuantity: number | null;
+  /** Values that are not in a sum over several organizations, because they are not stored (count). */
+  readonly valuesNotStored?: number;
 }
 
 /** A chart of a metric of an organization: a bar for each day, and a line for the days compared with. */
 interface Chart {
-  readonly orgId: string;
   readonly title: string;
   readonly summary: string;
+  /** The unit of the values: `payloads`. */
+  readonly unit: string;
   readonly days: readonly ChartDay[];
-  /** The label of the line. */
-  readonly comparison: string;
+  /** The label of the line; null if there is none. */
+  readonly comparison: string | null;
+  /** Returns the page of a day; null if days have none. */
+  readonly addressOf: ((day: UsageDay) => string) | null;
 }
 
 /** In pixels; the width is whatever is available. */
@@ -62,7 +67,7 @@ ${days.map((day, index) => renderDay(chart, day, { index, y }))}
 
 /** Renders the column of a day: a bar, or a red column if it is not stored, and the label and title of the day. */
 function renderDay(
-  { orgId, days }: Chart,
+  { days, addressOf }: Chart,
   { day, standing, quantity, comparedDay, comparedQuantity }: ChartDay,
   { index, y }: { readonly index: number; readonly y: (value: number) => number },
 ): Html {
@@ -81,9 +86,9 @@ function renderDay(
   const bar = html`<rect class="value" x="${at(index + 0.1)}" width="${at(0.8)}" y="${top}"
     height="${roundTenth(HEIGHT - top)}"/>`;
   return html`${isNotStored({ standing, quantity }) && column('not-stored')}${(quantity ?? 0) > 0 && bar}${
-    standing === null
+    standing === null || addressOf === null
       ? column('day')
-      : html`<a href="/coverage/${orgId}/${day}" tabindex="-1" aria-hidden="true">${column('day')}</a>`
+      : html`<a href="${addressOf(day)}" tabindex="-1" aria-hidden="true">${column('day')}</a>`
   }${renderTick(day, days.length, at(index + 0.5))}`;
 }
 
@@ -106,12 +111,14 @@ function renderTick(day: UsageDay, count: number, x: string): Html | string {
   }</text>`;
 }
 
-function renderLegend({ orgId, days, comparison }: Chart): Html {
+function renderLegend({ days, comparison, addressOf }: Chart): Html {
   const newestDays = days.filter(isNotStored).slice(-3);
-  const links = newestDays.map(({ day }) => html` <a href="/coverage/${orgId}/${day}">${day}</a>`);
+  const links = newestDays.map(({ day }) =>
+    addressOf === null ? ` ${day}` : html` <a href="${addressOf(day)}">${day}</a>`,
+  );
   const renderItem = (shape: Html, label: unknown) =>
     html`<li><svg class="swatch" aria-hidden="true" width="18" height="12">${shape}</svg>${label}</li>`;
-  return html`<ul class="legend">${renderItem(html`<path class="compared" d="M0 6H18"/>`, comparison)}${
+  return html`<ul class="legend">${comparison !== null && renderItem(html`<path class="compared" d="M0 6H18"/>`, comparison)}${
     newestDays.length > 0 &&
     renderItem(html`<rect class="not-stored" width="12" height="12"/>`, html`not stored:${links}`)
   }</ul>`;

@@ -14,6 +14,7 @@ import {
   showMonth,
   toPlainText,
 } from './page.ts';
+import { renderStatements } from './statements.ts';
 import {
   addressOf,
   type Columns,
@@ -136,19 +137,19 @@ export const monthPage: ConsolePage = {
 /** Renders the state of the month, the blockers of entire instances, and the command that previews its closing. */
 async function renderBlockers(
   db: Kysely<Schema>,
-  { instanceIds }: PageRequest,
+  request: PageRequest,
   { days, months: allMonths }: { readonly days: DayRange; readonly months: readonly MonthRow[] },
 ): Promise<Html> {
   const months = allMonths.filter(({ month }) => month === days.from);
   const { rows: blockers } = await sql<InstanceBlocker>`
     select b.* from (${selectBlockers(days.from)}) as b
-    where b.org_id is null and b.instance_id = any (${instanceIds}::text[])`.execute(db);
+    where b.org_id is null and b.instance_id = any (${request.instanceIds}::text[])`.execute(db);
   const isClosed = months.some((each) => each.closed_at !== null);
   const command = `losant-usage close --month ${days.from.slice(0, 7)}${isClosed ? ' --adjust' : ''} --dry-run`;
   return html`${months.length > 0 && renderMonths(months)}${blockers.map(
     ({ org_name: instance, state, causes, remedy }) =>
       html`<p class="${TONES[state]}">Entire instance ${toPlainText(instance)}: ${causes}</p>${renderRemedy(remedy)}`,
-  )}${renderCommands([command])}${
+  )}${renderCommands([command])}${isClosed && (await renderStatements(db, request, days.from.slice(0, 7)))}${
     isClosed &&
     html`<p><a href="${addressOf('/changes', { ...days, which: 'closed' })}">Changes since the month was closed</a></p>`
   }`;

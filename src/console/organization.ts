@@ -169,7 +169,8 @@ function renderDays(query: OrganizationQuery, facts: Facts): Html {
   const { orgId, metric, range, comparison } = query;
   const { days, sources, limits, months } = facts;
   return html`${renderChart({
-    orgId,
+    addressOf: (day) => `/coverage/${orgId}/${day}`,
+    unit: '',
     title: `${CHART_METRICS[metric].label}, ${range.from} to ${range.to}`,
     summary: describeDays(query, days),
     days,

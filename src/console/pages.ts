@@ -13,6 +13,7 @@ import { organizationsPage } from './organizations.ts';
 import { type ConsolePage, renderNotFound, renderPage } from './page.ts';
 import { runsPage } from './runs.ts';
 import type { PageSources } from './sources.ts';
+import { adjustmentDaysPage, customerPage, customersPage } from './statements.ts';
 
 export const PAGES: readonly ConsolePage[] = [
   homePage,
@@ -20,6 +21,9 @@ export const PAGES: readonly ConsolePage[] = [
   organizationPage,
   monthsPage,
   monthPage,
+  customersPage,
+  customerPage,
+  adjustmentDaysPage,
   coveragePage,
   dayPage,
   gapsPage,

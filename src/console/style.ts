@@ -118,6 +118,7 @@ svg { display: block } .chart { margin: .75rem 0 } .plot { display: flex; contai
 `;
 
 const PRINT = `
+@page { size: A4; margin: 15mm }
 @media print {
   :root { color-scheme: light; ${LIGHT} }
   nav, form, .skip, summary { display: none } body { max-width: none; font-size: 11px; padding: 0 }

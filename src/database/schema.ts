@@ -60,6 +60,29 @@ export type Numeric = ColumnType<string, number | string, number | string>;
 
 export type Standing = 'final' | 'in_doubt' | 'missing' | 'stored' | 'unavailable' | 'waiting' | 'waived';
 
+export interface AdjustmentDays {
+  billed_quantity: number | null;
+  cause: string;
+  changed_at: Instant;
+  customer_id: string | null;
+  difference: number | null;
+  instance_id: string;
+  kind: string;
+  metric: string;
+  month: UsageDay;
+  number: number | null;
+  org_id: string;
+  org_name: string;
+  quantity: number | null;
+  revision: number | null;
+  run_id: string | null;
+  statement_id: string | null;
+  unit: string;
+  usage_date: UsageDay;
+  waiver_id: number | null;
+  waiver_reason: string | null;
+}
+
 export interface Adjustments {
   billed_quantity: number | null;
   cause: string;
@@ -189,18 +212,30 @@ export interface CoverageGaps {
 }
 
 export interface CustomerStatements {
+  billed_before: number | null;
+  closed_at: Instant;
+  closed_by: string;
   customer_id: string | null;
+  instance_id: string;
   kind: string;
+  manifest_sha256: string;
   metric: string;
   month: UsageDay;
+  number: number;
   org_id: string | null;
+  org_name: string;
   orgs: number;
-  quantity: Numeric | null;
-  statements: number;
+  plan_id: string | null;
+  quantity: number | null;
+  referral_id: string | null;
+  statement_id: string;
+  statement_kind: string;
+  total: number | null;
   unit: string;
 }
 
 export interface DailyUsage {
+  changed_at: Instant | null;
   customer_id: string | null;
   devices_created: number | null;
   devices_deleted: number | null;
@@ -260,6 +295,36 @@ export interface Digests {
   finished_at: Instant | null;
   instance_id: string;
   outcome: string | null;
+}
+
+export interface DraftLines {
+  average: Numeric | null;
+  billed_before: number | null;
+  customer_id: string | null;
+  days_expected: number;
+  days_final: number;
+  days_in_doubt: number;
+  days_missing: number;
+  days_pending: number;
+  days_stored: number;
+  days_unavailable: number;
+  days_unreported: number;
+  days_waived: number;
+  instance_id: string;
+  is_customer_changed: boolean;
+  kind: string;
+  maximum: number | null;
+  metric: string;
+  month: UsageDay;
+  org_id: string;
+  org_name: string;
+  plan_id: string | null;
+  quantity: number | null;
+  referral_id: string | null;
+  sources: Json | null;
+  statement_kind: string;
+  total: number | null;
+  unit: string;
 }
 
 export interface Freshness {
@@ -450,6 +515,8 @@ export interface MonthlyUsage {
   days_unavailable: number;
   days_unreported: number;
   days_waived: number;
+  device_counts_days_stored: number;
+  device_counts_standing: Standing | null;
   devices_created: number | null;
   devices_deleted: number | null;
   devices_total: number | null;
@@ -460,10 +527,13 @@ export interface MonthlyUsage {
   is_final: boolean;
   is_over: boolean;
   month: UsageDay;
+  month_end_plan_id: string | null;
   notebook_canceled: number | null;
   notebook_completed: number | null;
   notebook_errored: number | null;
   notebook_minutes: number | null;
+  notebook_minutes_days_stored: number;
+  notebook_minutes_standing: Standing | null;
   notebook_timeout: number | null;
   org_id: string;
   org_name: string;
@@ -471,6 +541,10 @@ export interface MonthlyUsage {
   payload_all_count: number | null;
   payload_billable_count: number | null;
   payload_source_count: number | null;
+  payload_sources_days_stored: number;
+  payload_sources_standing: Standing | null;
+  payload_totals_days_stored: number;
+  payload_totals_standing: Standing | null;
   plan_id: string | null;
   referral_id: string | null;
   standing: Standing;
@@ -480,6 +554,7 @@ export interface MonthlyUsage {
 export interface Months {
   causes: string[] | null;
   closed_at: Instant | null;
+  closed_by: string | null;
   instance_id: string;
   is_over: boolean;
   lines_to_adjust: number | null;
@@ -562,9 +637,15 @@ export interface OrganizationTags {
 }
 
 export interface PayloadSources {
+  changed_at: Instant;
   count: number;
+  customer_id: string | null;
+  instance_id: string;
   org_id: string;
+  org_name: string;
   payload_type: string;
+  plan_id: string | null;
+  referral_id: string | null;
   source: string;
   usage_date: UsageDay;
 }
@@ -747,6 +828,7 @@ export interface Tracks {
 }
 
 export interface UsageDays {
+  changed_at: Generated<Instant>;
   devices_created: number | null;
   devices_deleted: number | null;
   devices_total: number | null;
@@ -812,6 +894,7 @@ export interface Waivers {
 
 /** Every table and view by its name. */
 export interface Schema {
+  adjustment_days: AdjustmentDays;
   adjustments: Adjustments;
   attention_items: AttentionItems;
   billing_period_usage: BillingPeriodUsage;
@@ -823,6 +906,7 @@ export interface Schema {
   daily_usage_long: DailyUsageLong;
   device_counts: DeviceCounts;
   digests: Digests;
+  draft_lines: DraftLines;
   freshness: Freshness;
   health: Health;
   hourly_usage: HourlyUsage;

@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { access, mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { AppError, SettingsError } from '../errors.ts';
 import type { FileChunk } from './formats.ts';
@@ -72,6 +72,41 @@ async function findTarget(path: string): Promise<{ readonly path: string; readon
     if (codeOf(error) !== 'ENOENT') throw error;
     return { path, mode: null };
   }
+}
+
+/**
+ * Creates a folder, which exists completely or not at all, with what `write` puts into it. Throws SettingsError if it
+ * cannot be created or is not empty, AppError if writing fails.
+ */
+export async function createAtomicFolder(out: string, write: (path: string) => Promise<void>): Promise<void> {
+  const target = resolve(out);
+  // A unique name, so that cleaning up never removes a file of the user's.
+  const unfinished = `${target}.unfinished-${randomUUID()}`;
+  try {
+    await requireEmptyFolder(target, out);
+    await mkdir(unfinished);
+  } catch (error) {
+    throw toCreateError(error, out);
+  }
+  try {
+    await write(unfinished);
+    // The rename also replaces an empty folder.
+    await rename(unfinished, target);
+  } catch (error) {
+    await rm(unfinished, { recursive: true, force: true });
+    throw toWriteError(error, out);
+  }
+}
+
+async function requireEmptyFolder(target: string, out: string): Promise<void> {
+  const entries = await readdir(target).catch((error: unknown) => {
+    if (codeOf(error) === 'ENOENT') return [];
+    throw error;
+  });
+  if (entries.length === 0) return;
+  throw new SettingsError(`cannot write to ${out}: the folder is not empty`, {
+    hint: 'give a new folder, or empty this one',
+  });
 }
 
 /** Turns the error of creating a file or folder into one for the operator; returns any other error unchanged. */

@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely';
+import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
 import { type CellKey, WAIVED } from '../usage/cell.ts';
@@ -13,7 +14,7 @@ import { computeOurSums } from './sums.ts';
 import { lockOrgs } from './tracks.ts';
 
 export interface Waiver {
-  readonly orgId: string;
+  readonly orgIds: readonly string[];
   /** Null for all streams. */
   readonly streams: readonly string[] | null;
   readonly range: DayRange;
@@ -49,21 +50,22 @@ const nextReadAt = (policy: Policy) => sql`case
  * the cells, oldest first. Throws SettingsError if there are none.
  */
 export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<CellKey[]> {
-  const { orgId, streams, range, reason, policy } = waiver;
+  const { orgIds, streams, range, reason, policy } = waiver;
   const waivedCells = await inTransaction({ db, lease: null }, async (trx) => {
-    await lockOrgs(trx, [orgId]);
+    await lockOrgs(trx, orgIds);
     // A cell that no run has created yet can be missing too.
-    await createExpectedCellsOf(trx, [orgId], { policy, lockFrom: FIRST_DAY });
+    await createExpectedCellsOf(trx, orgIds, { policy, lockFrom: FIRST_DAY });
     const cells = await trx
       .selectFrom('cells as c')
       .select(['instance_id as instanceId', 'org_id as orgId', 'stream', 'usage_date as day'])
       .select(IS_WAIVABLE.as('isWaivable'))
-      .where('org_id', '=', orgId)
+      .where(isAny('org_id', orgIds))
       .where('usage_date', '>=', range.from)
       .where('usage_date', '<=', range.to)
       .where((eb) => (streams === null ? eb.lit(true) : eb('stream', 'in', [...streams])))
       .orderBy('usage_date')
       .orderBy('stream')
+      .orderBy('org_id')
       .execute();
     const waivableCells = cells.filter(({ isWaivable }) => isWaivable);
     if (waivableCells.length === 0) throw toNothingWaivedError(waiver, cells.length);
@@ -85,16 +87,19 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Ce
       .execute();
     return waivableCells;
   });
-  const days = new Map(waivedCells.map(({ instanceId, day }) => [day, instanceId]));
-  for (const [day, instanceId] of days) await computeOurSums({ db, lease: null, instanceId }, day);
-  return waivedCells.map(({ orgId: org, stream, day }) => ({ orgId: org, stream, day }));
+  for (const [instanceId, cells] of Map.groupBy(waivedCells, (cell) => cell.instanceId)) {
+    for (const day of new Set(cells.map((cell) => cell.day)))
+      await computeOurSums({ db, lease: null, instanceId }, day);
+  }
+  return waivedCells.map(({ orgId, stream, day }) => ({ orgId, stream, day }));
 }
 
-function toNothingWaivedError({ orgId, range }: Waiver, cells: number): SettingsError {
+function toNothingWaivedError({ orgIds, range }: Waiver, cells: number): SettingsError {
+  const subject = orgIds.length === 1 ? `organization ${orgIds[0]}` : `${orgIds.length} organizations`;
   const problem =
     cells === 0
-      ? `no cells of organization ${orgId} are expected from ${range.from} to ${range.to}`
-      : `every cell of organization ${orgId} from ${range.from} to ${range.to} is fine or will be read again`;
+      ? `no cells of ${subject} are expected from ${range.from} to ${range.to}`
+      : `every cell of ${subject} from ${range.from} to ${range.to} is fine or will be read again`;
   return new SettingsError(`Nothing was waived: ${problem}`, {
     hint: 'losant-usage gaps --all lists what is missing, in doubt, unavailable or waived',
   });

@@ -30,8 +30,12 @@ const createdTo = async (orgId: string, day: string, from: number, to: number) =
   await books.restate(orgId, day, { old: { devices_created: from }, numbers: { devices_created: to } });
 
 const customersOf = (month: string) =>
-  books.list(sql`select customer_id, org_id, quantity, orgs from losant_usage.customer_statements
-    where month = ${`${month}-01`}::date and metric = 'devices_created' order by customer_id`);
+  books.list(sql`select customer_id, org_id, orgs, billed_before, quantity, total from losant_usage.customer_statements
+    where month = ${`${month}-01`}::date and metric = 'devices_created' order by customer_id, closed_at`);
+const daysOf = (month: string) =>
+  books.list(sql`select number is not null as is_billed, metric, to_char(usage_date, 'DD') as day, billed_quantity,
+      quantity, difference, cause, revision, waiver_reason, run_id is not null as has_run
+    from losant_usage.adjustment_days where month = ${`${month}-01`}::date order by number, metric, usage_date`);
 const adjustmentsOf = (month: string) =>
   books.list(sql`select org_id, metric, billed_quantity, quantity, difference, cause from losant_usage.adjustments
     where month = ${`${month}-01`}::date order by org_id, metric`);
@@ -57,7 +61,13 @@ describe('an adjustment', () => {
     expect(adjusted.statement).toMatchObject({ kind: 'adjustment', number: 2 });
     expect(await books.adjust(month)).toMatchObject({ kind: 'unchanged' });
     await createdTo(orgId, `${month}-11`, 1, 4);
+    const back = 'devices_created 11 1 4 3 restated 3 - true';
+    expect(await daysOf(month)).toEqual([
+      'true devices_created 11 4 1 -3 restated 2 - true',
+      `false ${back}`,
+    ]);
     expect(quantitiesOf(await books.adjust(month))).toEqual({ devices_created: '3' });
+    expect((await daysOf(month)).at(-1)).toEqual(`true ${back}`);
     expect((await books.verifyMonth(month)).problems).toEqual([]);
   });
 
@@ -108,7 +118,46 @@ describe('an adjustment', () => {
     await createdTo(orgId, `${month}-11`, 4, 40);
     const adjusted = await books.adjust(month);
     expect(adjusted.lines).toEqual([expect.objectContaining({ customerId: 'C-after', quantity: '36' })]);
-    expect(await customersOf(month)).toEqual(['C-after - 48 1']);
+    expect(await customersOf(month)).toEqual(['C-after - 1 - 12 12', 'C-after - 1 12 36 48']);
+  });
+});
+
+describe('the days that explain an adjustment', () => {
+  test('are those that were not stored or not settled before, and those that were waived', async () => {
+    const month = takeMonth();
+    const orgId = await orgIn(month);
+    const late = { orgId, from: `${month}-13`, standing: 'missing', numbers: null };
+    await books.addCells(late);
+    for (const day of ['10', '11']) await books.setStanding(orgId, `${month}-${day}`, 'in_doubt');
+    await books.accept(month);
+    const added = { devices_created: 9, devices_deleted: 0, devices_total: 20 };
+    await books.fill(orgId, `${month}-13`, 'device_counts', added);
+    await books.setStanding(orgId, `${month}-10`, 'final');
+    const created = async () => (await daysOf(month)).filter((row) => row.includes('devices_created'));
+    expect(await created()).toEqual([
+      'false devices_created 10 - 4 4 settled - - false',
+      'false devices_created 13 - 9 9 first_loaded - - false',
+    ]);
+    expect((await books.adjust(month)).kind).toBe('refused');
+    await books.waive(orgId, `${month}-11`);
+    const explained = [
+      'devices_created 10 - 4 4 settled - - false',
+      'devices_created 11 - 4 4 waived - agreed false',
+      'devices_created 13 - 9 9 first_loaded - - false',
+    ];
+    expect(await created()).toEqual(explained.map((row) => `false ${row}`));
+    expect(quantitiesOf(await books.adjust(month))).toMatchObject({ devices_created: '17' });
+    expect(await created()).toEqual(explained.map((row) => `true ${row}`));
+  });
+
+  test('have no new number as long as a day is not settled again', async () => {
+    const month = takeMonth();
+    const orgId = await orgIn(month);
+    await books.close(month);
+    await createdTo(orgId, `${month}-11`, 4, 6);
+    await books.setStanding(orgId, `${month}-11`, 'in_doubt');
+    const created = (await daysOf(month)).filter((row) => row.includes('devices_created'));
+    expect(created).toEqual(['false devices_created 11 4 - - not_settled 2 - true']);
   });
 });
 
@@ -129,7 +178,8 @@ describe('an organization that is transferred to another instance', () => {
     expect(adjusted.lines).toEqual([
       expect.objectContaining({ orgId: moving, quantity: '10', billedBefore: '12' }),
     ]);
-    expect(await customersOf(month)).toEqual(['C-1 - 34 2']);
+    expect(await customersOf(month)).toEqual(['C-1 - 1 - 12 12', 'C-1 - 1 12 12 24', 'C-1 - 1 24 10 34']);
+    expect(await daysOf(month)).toEqual(['true devices_created 11 4 14 10 restated 2 - true']);
     expect((await books.verifyMonth(month)).problems).toEqual([]);
   });
 

@@ -101,6 +101,7 @@ describe('a month end', () => {
     expect((await close('--month', '2026-08', '--adjust')).stdout).toMatch(
       /^Nothing has changed since the last statement: 2026-08 of/,
     );
+    await books.setTime(new Date(books.nowMs + 1_000).toISOString());
     await books.restate(acme, '2026-08-31', { old: { devices_total: 17 }, numbers: { devices_total: 15 } });
     const different = { month: '2026-08', state: 'needs_adjustment', orgsToAdjust: 1, linesToAdjust: 1 };
     expect((await listMonths()).at(-1)).toMatchObject(different);
@@ -109,6 +110,13 @@ describe('a month end', () => {
     expect((await listMonths()).at(-1)).toMatchObject(closed);
     expect(adjusted.code).toBe(0);
     expect(adjusted.stdout).toMatch(/devices_total +1 +-2 +devices/);
+    expect(adjusted.stdout).toMatch(
+      /1 number of a day explains it:\n.*\n *Acme +devices_total +2026-08-31 +17 +15 +restated 2026-11-22 12:00 UTC, revision 2, run /,
+    );
+    expect(adjusted.stdout).toContain('\nStatement 2 by losant_usage_closer, ');
+    expect((await close()).stdout).toMatch(
+      /2026-08 +closed +2 statements, closed \S+ by losant_usage_closer/,
+    );
     const out = join(books.folder, 'august');
     const where = ['--month', '2026-08', '--instance', INSTANCE, '--out', out];
     expect(jsonOf(await run('statement', ...where, '--json'))).toMatchObject({
@@ -145,20 +153,40 @@ describe('meter_events', () => {
   });
 });
 
+describe('draft_lines', () => {
+  test('has the lines that would be billed, in a closed month those of an adjustment', async () => {
+    const drafts = sql`select instance_id, month, statement_kind, metric, quantity, customer_id
+      from losant_usage.draft_lines where month in ('2026-08-01', '2026-09-01', '2026-11-01') order by month, metric`;
+    await books.restate(acme, '2026-08-30', { old: { devices_created: 4 }, numbers: { devices_created: 7 } });
+    expect(await books.list(drafts)).toEqual([
+      `${INSTANCE} 2026-08-01 adjustment devices_created 3 cus_acme`,
+      `${INSTANCE} 2026-09-01 closing devices_created 116 cus_acme`,
+      `${INSTANCE} 2026-09-01 closing devices_deleted 29 cus_acme`,
+      `${INSTANCE} 2026-09-01 closing devices_total 17 cus_acme`,
+    ]);
+    await books.restate(acme, '2026-08-30', { old: { devices_created: 7 }, numbers: { devices_created: 4 } });
+  });
+});
+
 describe('customer_statements', () => {
-  test('adds up what a customer was billed, and lists organizations without a customer separately', async () => {
+  test('has what each statement bills a customer, and an organization without one stands for itself', async () => {
     const days = { from: '2026-07-10', to: '2026-07-11' };
     const [nobody, other] = [await books.addOrg({ ...days, customerId: '' }), await books.addOrg(days)];
     for (const orgId of [nobody, other]) await books.addCells({ orgId, ...days });
     await books.close('2026-07');
-    const rows = sql`select customer_id, org_id, month, quantity, orgs, statements
-      from losant_usage.customer_statements where metric = 'devices_total' order by month, customer_id, org_id`;
+    const rows = sql`select customer_id, org_id, org_name, month, number, statement_kind, billed_before, quantity, total
+      from losant_usage.customer_statements where metric = 'devices_total' order by month, customer_id, org_id, number`;
     expect(await books.list(rows)).toEqual([
-      `- ${nobody} 2026-07-01 17 1 1`,
-      `- ${other} 2026-07-01 17 1 1`,
-      'cus_acme - 2026-08-01 15 1 2',
-      'cus_acme - 2026-10-01 20 1 1',
+      `- ${nobody} Acme 2026-07-01 4 closing - 17 17`,
+      `- ${other} Acme 2026-07-01 4 closing - 17 17`,
+      'cus_acme - Acme 2026-08-01 1 closing - 17 17',
+      'cus_acme - Acme 2026-08-01 2 adjustment 17 -2 15',
+      'cus_acme - Acme 2026-10-01 3 closing - 20 20',
     ]);
+    const statements = sql`select distinct s.closed_by, c.closed_by = s.closed_by as is_same,
+        c.manifest_sha256 = encode(s.manifest_sha256, 'hex') as is_sealed
+      from losant_usage.customer_statements c join losant_usage.statements s on s.statement_id = c.statement_id`;
+    expect(await books.list(statements)).toEqual(['losant_usage_closer true true']);
   });
 });
 
@@ -236,13 +264,20 @@ describe('a month of many organizations', () => {
     expect(new Set(lines?.map(({ orgId }) => orgId)).size).toBe(206);
   });
 
-  test('has one command for a hundred organizations with the same cause', async () => {
+  test('has one command for a hundred organizations with the same cause, which works as it is printed', async () => {
     const { stdout } = await close('--month', '2026-09', '--dry-run');
-    const scopes = [...stdout.matchAll(/backfill --org (\S+) --from 2026-09-30 --to 2026-09-30/g)].map(
-      ([, ids = '']) => ids,
-    );
-    expect(scopes.map((ids) => ids.split(',').length)).toEqual([100, 1]);
-    expect(scopes.join(',').split(',').toSorted()).toEqual(orgIds.slice(0, 101).toSorted());
+    const scopesOf = (pattern: RegExp) =>
+      Array.from(stdout.matchAll(pattern), ([, ids = '']) => ids.split(',')).filter((ids) => ids[0] !== acme);
+    for (const scopes of [
+      scopesOf(/backfill --org (\S+) --from 2026-09-30 --to 2026-09-30\n/g),
+      scopesOf(/waive --org (\S+) --day 2026-09-30..2026-09-30 --stream device_counts --reason TEXT\n/g),
+    ]) {
+      expect(scopes.map((ids) => ids.length)).toEqual([100, 1]);
+      expect(scopes.flat().toSorted()).toEqual(orgIds.slice(0, 101).toSorted());
+    }
+    const [command = ''] = /waive --org \S+,.*(?= --reason)/.exec(stdout) ?? [];
+    const waived = await run(...command.split(' '), '--reason', 'agreed', '--json');
+    expect([waived.code, jsonOf<{ cells: readonly object[] }>(waived).cells.length]).toEqual([0, 100]);
   });
 });
 

@@ -84,6 +84,17 @@ export class Reckoning {
   list(): string[] {
     return [...this.#billed].map(([key, { quantity }]) => `${key} ${quantity}`).toSorted();
   }
+
+  /** Returns what was billed to each customer over all its organizations and statements, twice. */
+  listCustomers(): string[] {
+    const byCustomer = new Map<string, bigint>();
+    for (const [key, { quantity, customer }] of this.#billed) {
+      const [, month, metric] = key.split(' ');
+      const customerKey = `${customer} ${month} ${metric}`;
+      byCustomer.set(customerKey, (byCustomer.get(customerKey) ?? 0n) + quantity);
+    }
+    return [...byCustomer].map(([key, quantity]) => `${key} ${quantity} ${quantity}`).toSorted();
+  }
 }
 
 export function byKey(a: readonly (string | null)[], b: readonly (string | null)[]): number {

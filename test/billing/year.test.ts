@@ -132,6 +132,23 @@ async function settle(instanceId: string, month: string, isAdjustment: boolean):
   compared += lines.length;
 }
 
+/** Differences of flows, billed and not billed yet, that their days do not add up to. */
+const UNEXPLAINED = sql`
+  select d.statement_id, d.month, d.org_id, d.metric, d.difference, e.difference as explained
+  from (
+    select l.statement_id, l.month, l.org_id, l.metric, l.quantity as difference
+    from losant_usage.statement_lines l join losant_usage.statements s on s.statement_id = l.statement_id
+    where l.kind = 'flow' and (s.kind = 'adjustment' or l.billed_before is not null) and l.quantity <> 0
+    union all
+    select null, month, org_id, metric, difference from losant_usage.adjustments where kind = 'flow' and difference <> 0
+  ) as d
+  left join (
+    select statement_id, month, org_id, metric, sum(difference) as difference
+    from losant_usage.adjustment_days group by statement_id, month, org_id, metric
+  ) as e on e.statement_id is not distinct from d.statement_id and e.month = d.month and e.org_id = d.org_id
+    and e.metric = d.metric
+  where d.difference is distinct from e.difference`;
+
 // Guarantee (Billing): Over a simulated year, the statements of a month always add up to its current quantities.
 test('a year is billed exactly, and every difference since is found', { timeout: 600_000 }, async () => {
   const begin = async (from: string, to: string | null, instanceId = INSTANCE): Promise<string> => {
@@ -212,6 +229,12 @@ test('a year is billed exactly, and every difference since is found', { timeout:
   const sums = await books.list(sql`select org_id, to_char(month, 'YYYY-MM') as month, metric,
       coalesce(sum(quantity), 0) from losant_usage.statement_lines group by 1, 2, 3`);
   expect(sums.toSorted()).toEqual(reckoning.list());
+  expect(await books.list(UNEXPLAINED)).toEqual([]);
+  const customers = await books.list(sql`select customer_id, to_char(month, 'YYYY-MM') as month, metric,
+      sum(quantity), max(total) filter (where is_last) from (
+        select c.*, row_number() over (partition by month, customer_id, metric order by closed_at desc) = 1 as is_last
+        from losant_usage.customer_statements c) as c group by 1, 2, 3`);
+  expect(customers.toSorted()).toEqual(reckoning.listCustomers());
   for (const month of MONTHS) expect((await books.verifyMonth(month)).problems).toEqual([]);
   expect(compared).toBeGreaterThan(400);
   expect(differing).toBeGreaterThan(50);

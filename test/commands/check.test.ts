@@ -16,6 +16,7 @@ import { daysAgo } from '../support/days.ts';
 import { freePort } from '../support/ports.ts';
 import { type Env, jsonOf, type Refusal, runProgram } from '../support/program.ts';
 import { loginAs, toRoleName } from '../support/roles.ts';
+import { startTransactionPooler } from '../support/transaction-pooler.ts';
 import { settingsOf } from '../worker/process.ts';
 
 interface Check {
@@ -53,7 +54,17 @@ async function check(changes: Env = {}, ...args: readonly string[]) {
 }
 
 const ORG_ID = '5d0000000000000000000001';
-const DATABASE = ['settings', 'database', 'schema', 'rights', 'clock.database', 'tracks', 'api_url', 'sums'];
+const DATABASE = [
+  'settings',
+  'database',
+  'session',
+  'schema',
+  'rights',
+  'clock.database',
+  'tracks',
+  'api_url',
+  'sums',
+];
 const INSTANCE = ['instance.get', 'clock.losant', 'instanceOrgs.get'];
 const USAGE = ['deviceCounts', 'notebookMinuteCounts', 'payloadCounts', 'payloadCountsBreakdown'];
 const ORG = ['instanceOrg.get', ...USAGE.map((action) => `instanceOrg.${action}`)];
@@ -84,6 +95,20 @@ it('prints failures first, with hints, and then the checks that passed', async (
     /^1 check failed\.\nFAILED {2}instance\.get.*\n {10}.*Create a new instance API token.*\nok {6}settings: /,
   );
   expect(stdout).not.toContain(platform.token);
+});
+
+it.each([1, 4])('fails behind a pooler in transaction mode that has %d sessions', async (sessions) => {
+  const pooler = await startTransactionPooler(loginAs('writer', database.url), sessions);
+  const { code, failed } = await check({ DATABASE_URL: pooler.url });
+  await pooler.close();
+  expect(failed[0]).toMatchObject({
+    name: 'session',
+    message: expect.stringMatching(
+      /^A pooler at 127\.0\.0\.1:\d+\/\w+ lends sessions for one transaction only$/,
+    ),
+    hint: expect.stringContaining('a pooler in session mode'),
+  });
+  expect(code).toBe(2);
 });
 
 it('fails if tracks touch, and tells how to join them', async () => {
@@ -168,7 +193,7 @@ describe('a database', () => {
       '  run `losant-usage migrate` as losant_usage_migrator';
     expect([poor.failedNames, poor.code, run.code]).toEqual([['rights'], 2, 2]);
     expect(run.stderr).toContain(refusal);
-    expect(document.checks[2]).toMatchObject({
+    expect(document.checks[3]).toMatchObject({
       ok: true,
       message: 'no tables yet; the first run creates them',
     });
@@ -183,7 +208,7 @@ describe('a database', () => {
     const { url, folder } = place;
     const { code, document } = await check({ DATABASE_URL: url });
     expect(document.checks[1]?.message).toBe(folder);
-    expect(document.checks[2]?.message).toBe('no tables yet; the first run creates them');
+    expect(document.checks[3]?.message).toBe('no tables yet; the first run creates them');
     expect(code).toBe(0);
     expect(existsSync(folder)).toBe(false);
   });

@@ -207,8 +207,8 @@ it('explain tells on which days a stream is tracked if a day is not expected', a
 it('waive applies to missing cells only, and the next good read lifts it', async () => {
   const ended = await waive(`${earlier}..${day}`);
   expect(ended.code).toBe(0);
-  const cells = [earlier, day].map((each) => ({ stream: 'device_counts', day: each }));
-  expect(jsonOf(ended)).toEqual({ orgId, reason: 'Acme agreed', cells });
+  const cells = [earlier, day].map((each) => ({ orgId, stream: 'device_counts', day: each }));
+  expect(jsonOf(ended)).toEqual({ reason: 'Acme agreed', cells });
   const waived = { standing: 'waived', detail: 'Acme agreed' };
   expect(await standings()).toEqual([
     { day: earlier, ...waived },

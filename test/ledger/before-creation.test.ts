@@ -26,7 +26,7 @@ const waivers = (orgId: string) =>
     from losant_usage.waivers where org_id = ${orgId} order by id`);
 const waiveAsPerson = (orgId: string, day: string) =>
   waiveCells(ledger.db, {
-    orgId,
+    orgIds: [orgId],
     streams: null,
     range: { from: day, to: day },
     reason: 'agreed',

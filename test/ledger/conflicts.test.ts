@@ -136,7 +136,7 @@ describe('a conflict', () => {
       'coverage',
       () => markDaysDue(ledger.writer(), { ...ALL, insertsCells: true, force: true }),
     ],
-    ['a waiver', 'waivers', (db) => waiveCells(db, { ...waiver, orgId })],
+    ['a waiver', 'waivers', (db) => waiveCells(db, { ...waiver, orgIds: [orgId] })],
     ['the start of a run', 'runs', (db) => startRun(db, { ...run, run_id: RUN_1 })],
     ['a run that never began', 'runs', (db) => recordFailedRun(db, { ...run, run_id: RUN_1 }, 'no')],
     ['a lease', 'leases', (db) => acquireLease(db, candidate)],

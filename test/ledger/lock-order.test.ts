@@ -68,7 +68,7 @@ async function leavesFree(
 const range = { from: '2026-11-18', to: '2026-11-21' };
 const ALL = { orgIds: null, streams: null, range };
 const BACKFILL = { ...ALL, insertsCells: true, force: false };
-const WAIVER = { orgId: A, streams: null, range, reason: 'a test', policy: POLICY };
+const WAIVER = { orgIds: [A], streams: null, range, reason: 'a test', policy: POLICY };
 const OTHER_STREAMS = { streams: ['device_counts', 'payload_totals'], selection: null } as const;
 const NO_STREAMS = { streams: [], selection: null } as const;
 

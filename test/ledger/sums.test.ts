@@ -30,7 +30,7 @@ const setOrg = (orgId: string, assignment: RawBuilder<unknown>) =>
   ledger.asProgram(sql`update losant_usage.organizations set ${assignment} where org_id = ${orgId}`);
 const waive = (orgId: string, day = DAY) =>
   waiveCells(ledger.db, {
-    orgId,
+    orgIds: [orgId],
     streams: null,
     range: { from: day, to: day },
     reason: 'agreed',

@@ -11,7 +11,13 @@ const DEVICES = ['device_counts'];
 
 const waive = async (orgId: string, days: string, changes: Partial<Waiver> = {}) => {
   const [from = '', to = from] = days.split('..');
-  const waiver = { orgId, streams: null, range: { from, to }, reason: 'known outage', policy: POLICY };
+  const waiver = {
+    orgIds: [orgId],
+    streams: null,
+    range: { from, to },
+    reason: 'known outage',
+    policy: POLICY,
+  };
   const cells = await waiveCells(ledger.db, { ...waiver, ...changes });
   return cells.map(({ day, stream }) => `${day.slice(5)} ${stream}`);
 };

@@ -56,7 +56,7 @@ it('a waiver of such a day is lifted by the third omission', async () => {
   const { stage, orgId, sourceCount } = await createRestatedStage();
   await stage.run({ kind: 'manual', range: RANGE });
   const { db } = stage.context();
-  await waiveCells(db, { orgId, streams: null, range: RANGE, reason: 'agreed', policy: POLICY });
+  await waiveCells(db, { orgIds: [orgId], streams: null, range: RANGE, reason: 'agreed', policy: POLICY });
   for (const hours of [1, 2]) {
     expect((await readCells(stage))[0]).toBe(`payload_sources waived waived r1 ${sourceCount}`);
     await stage.moveTo(NOW + hours * HOUR_MS);

@@ -23,6 +23,32 @@ export const viewMutants = [
     },
   ),
   plant(
+    { file: 'migrations/0003_ledger.sql', test: 'test/views/star.test.ts' },
+    {
+      'Whatever changes a day sets changed_at': [
+        `  new.changed_at := clock_timestamp();
+`,
+        '',
+      ],
+    },
+  ),
+  plant(
+    { file: 'docs/sql/star/load.sql', test: 'test/views/star.test.ts' },
+    {
+      'An incremental load takes what was committed after a later change': [" - interval '1 hour'", ''],
+      'An incremental load takes days that have become missing': [
+        `
+  or u.usage_date >= (
+    select (coalesce(max(f.changed_at), '2000-01-01 00:00Z') at time zone 'UTC')::date - 2 from usage_star.fact_usage f)`,
+        '',
+      ],
+      'An incremental load drops days that are no longer expected': [
+        'delete from usage_star.fact_usage where changed_at is null;',
+        '',
+      ],
+    },
+  ),
+  plant(
     { file: 'migrations/0005_totals.sql', test: SESSIONS },
     {
       'The day of a deletion is compared with a day': [

@@ -83,3 +83,21 @@ test('docs/tables.md lists every view once, with its comment', async () => {
   const views = rows.filter(({ kind }) => kind === 'v').map(({ name }) => name);
   expect(listedNames.filter((name) => !name.endsWith('()')).toSorted()).toEqual(views.toSorted());
 });
+
+const COLUMN_TABLE = /<!-- columns: (?<names>[^>]+) -->\n(?:\n\|.*(?:\n\|.*)*\n)?/;
+
+test('docs/tables.md lists the tables of the contract with their columns', async () => {
+  const names = COLUMN_TABLE.exec(text)?.groups?.['names'] ?? '';
+  const { rows } = await sql<Record<'name' | 'comment' | 'columns', string>>`
+    select c.relname as name, obj_description(c.oid, 'pg_class') as comment,
+      string_agg('\`' || a.attname || '\`', ', ' order by a.attnum) as columns
+    from unnest(${names.split(', ')}::text[]) with ordinality as n (name, position)
+    join pg_class c on c.relnamespace = 'losant_usage'::regnamespace and c.relname = n.name
+    join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    group by c.oid, c.relname, n.position order by n.position`.execute(db());
+  const lines = rows.map(({ name, comment, columns }) => `| \`${name}\` | ${comment} | ${columns} |`);
+  const head = `<!-- columns: ${names} -->\n\n| name | what it is | columns |\n| --- | --- | --- |`;
+  const rendered = text.replace(COLUMN_TABLE, () => [head, ...lines, ''].join('\n'));
+  expect(lines.length).toBeGreaterThan(6);
+  await expect(rendered).toMatchFileSnapshot(`../../${PATH}`);
+});

@@ -241,3 +241,19 @@ describe('a closed month', () => {
     expect(await state()).toEqual(['needs_adjustment 1 1 0']);
   });
 });
+
+test.each([
+  ['small', 'ended with it', "'2026-10-01Z', '2026-11-01Z'"],
+  ['small', 'was first seen later', "'2026-11-05Z', null"],
+  [null, 'ended before', "'2026-10-01Z', '2026-10-31Z'), ('2026-10-31Z', null"],
+])('a month has the plan %s if the version with the plan %s', async (plan, _, times) => {
+  await ledger.asProgram(
+    sql`insert into losant_usage.organization_history
+        (org_id, valid_from, valid_to, instance_id, name, plan_id, tags, limits)
+      select ${orgId}, v.valid_from::timestamptz, v.valid_to::timestamptz, ${INSTANCE}, 'Acme',
+        case when row_number() over (order by v.valid_from) = 1 then 'small' end, '[]', '{}'
+      from (values (${sql.raw(times)})) as v (valid_from, valid_to)`,
+  );
+  const plans = sql`select month_end_plan_id from losant_usage.monthly_usage where month = '2026-10-01'`;
+  expect(await ledger.queryRows(plans)).toEqual([{ month_end_plan_id: plan }]);
+});

@@ -232,6 +232,21 @@ test('every view and every call has rows', () => {
   expect(empty.map(([source]) => source)).toEqual([]);
 });
 
+test('every view has a key, which its comment names and no two of its rows share', async () => {
+  const views = await queryOnce(
+    books.url,
+    `select relname as name, (regexp_match(obj_description(oid, 'pg_class'), ' Key: ([a-z_, ]+)[.]'))[1] as key
+    from pg_class where relnamespace = 'losant_usage'::regnamespace and relkind = 'v'`,
+  );
+  const unsound = views.filter(({ name, key }) => {
+    const columns = String(key).split(', ');
+    const rows = (inProgram[String(name)] ?? []).map((line) => JSON.parse(line) as Record<string, unknown>);
+    const keys = rows.map((row) => JSON.stringify(columns.map((column) => row[column])));
+    return rows.some((row) => columns.some((column) => !(column in row))) || new Set(keys).size < keys.length;
+  });
+  expect(unsound).toEqual([]);
+});
+
 // Guarantee (Numbers): Every view and function returns the same rows, whatever the settings of the session.
 // Guarantee (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
 test.each(Object.entries(SESSIONS))(

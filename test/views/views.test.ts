@@ -204,6 +204,7 @@ test('streams and metrics are the same in the program, the tables and the column
     'is_waiting',
     'is_stored',
     'is_reported',
+    'changed_at',
   ];
   const streamColumns = streamNames.flatMap((name) => getStream(name).columns);
   expect(columns.sort()).toEqual([...otherColumns, ...streamColumns].sort());
@@ -270,6 +271,23 @@ describe('a month', () => {
       await rows(`select to_char(month, 'MM'), devices_total, devices_total_max, devices_total_avg, devices_created
         from losant_usage.monthly_usage where org_id = '${ORGS.whole}' order by 1`),
     ).toEqual(['09 10 20 15.00 250', '10 9 39 24.00 496', '11 17 39 27.55 274']);
+    const streams = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals'];
+    const ofStreams = streams.flatMap((name) => [`${name}_standing`, `${name}_days_stored`]);
+    expect(
+      await rows(`select right(org_id, 2), to_char(month, 'MM'), ${ofStreams.join(', ')}
+        from losant_usage.monthly_usage where month >= '2026-10-01' order by 1, 2`),
+    ).toEqual([
+      'a1 10 final 31 final 31 unavailable 30 in_doubt 31',
+      'a1 11 waived 22 stored 23 final 23 missing 21',
+      'a2 10 final 17 - 0 - 0 final 17',
+      'a2 11 in_doubt 23 - 0 - 0 final 23',
+      'a3 10 final 31 - 0 - 0 - 0',
+      'a3 11 final 9 - 0 - 0 - 0',
+      'a4 10 final 4 - 0 - 0 - 0',
+      'a4 11 missing 19 - 0 - 0 - 0',
+      'a5 10 waived 31 - 0 - 0 - 0',
+      'a5 11 final 23 - 0 - 0 - 0',
+    ]);
   });
 
   test('lists its blockers', async () => {

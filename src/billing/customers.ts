@@ -1,0 +1,226 @@
+/**
+ * What the statements of a month bill to each customer. It is read from the proof packs in the database, whose hashes
+ * are checked: only what was closed, and only if nobody has changed it since.
+ */
+import { createHash } from 'node:crypto';
+import { DatabaseSync } from 'node:sqlite';
+import type { Kysely } from 'kysely';
+import type { Schema } from '../database/schema.ts';
+import { AppError } from '../errors.ts';
+import { restoreCsvText } from '../files/csv.ts';
+import { type Standing, standings } from '../usage/standing.ts';
+import { hashOf, MANIFEST_NAME, type Manifest, parseManifest } from './manifest.ts';
+import { readStoredFile } from './pack.ts';
+import { FileProblem, readRecords } from './pack-files.ts';
+import type { Statement } from './statements.ts';
+
+/** A customer, or an organization without one, which stands for itself: one of the two is null. */
+export interface CustomerKey {
+  readonly customerId: string | null;
+  readonly orgId: string | null;
+}
+
+/** A line of a statement; quantities are text. */
+export interface CustomerLine {
+  readonly number: number;
+  readonly orgId: string;
+  readonly orgName: string;
+  readonly referralId: string;
+  readonly planId: string;
+  readonly metric: string;
+  readonly unit: string;
+  readonly kind: string;
+  readonly billedBefore: string;
+  readonly quantity: string;
+  readonly total: string;
+}
+
+/** A day of the metric that is shown by day, over the organizations of the customer. */
+export interface CustomerDay {
+  readonly day: string;
+  readonly standing: Standing;
+  readonly quantity: number | null;
+  readonly valuesNotStored: number;
+}
+
+export interface CustomerStatement {
+  readonly key: CustomerKey;
+  /** By statement, organization and metric. */
+  readonly lines: readonly CustomerLine[];
+  /** The metric that is shown by day; null if none of the lines has one. */
+  readonly dayMetric: string | null;
+  readonly days: readonly CustomerDay[];
+}
+
+/** The metrics that can be shown by day, the most telling first. */
+const DAY_METRICS = ['payload_billable_count', 'notebook_minutes', 'devices_total'];
+
+/** The columns of `lines.csv` that are read; the first two identify the customer. */
+const LINE_COLUMNS = `org_id customer_id org_name referral_id plan_id metric unit kind billed_before quantity
+  total`.split(/\s+/);
+const DAY_COLUMNS = ['org_id', 'usage_date', 'standing', ...DAY_METRICS];
+const TEXT_COLUMNS = ['customer_id', 'org_name', 'referral_id', 'plan_id'];
+
+/** The statements of a month of one instance, in a temporary file: memory does not grow with their size. */
+export class SealedMonth implements Disposable {
+  readonly #file = new DatabaseSync('');
+
+  private constructor() {
+    // One transaction that is never committed: the file is thrown away.
+    this.#file.exec(`pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -16000; begin;
+      create table lines (number integer, ${LINE_COLUMNS.join(', ')});
+      create index lines_customer on lines (customer_id, org_id);
+      create table days (number integer, ${DAY_COLUMNS.join(', ')});
+      create index days_org on days (org_id, number)`);
+  }
+
+  /** Reads the packs of statements, of one customer or of all. Throws AppError if one is not as it was sealed. */
+  static async read(
+    db: Kysely<Schema>,
+    statements: readonly Statement[],
+    { customer = null, signal }: { readonly customer?: CustomerKey | null; readonly signal: AbortSignal },
+  ): Promise<SealedMonth> {
+    const month = new SealedMonth();
+    try {
+      for (const statement of statements) {
+        const source = { db, statement, manifest: await readManifest(db, statement), signal };
+        await month.#importStatement(source, customer);
+      }
+      return month;
+    } catch (error) {
+      month[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  async #importStatement(source: Source, customer: CustomerKey | null): Promise<void> {
+    const orgIds = new Set<string>();
+    const lines = { name: 'lines', columns: LINE_COLUMNS };
+    await this.#import(source, lines, ([orgId = '', customerId = '']) => {
+      const isSelected =
+        customer === null ||
+        (customer.customerId === null
+          ? orgId === customer.orgId && customerId === ''
+          : customerId === customer.customerId);
+      if (isSelected) orgIds.add(orgId);
+      return isSelected;
+    });
+    const days = { name: 'days', columns: DAY_COLUMNS };
+    await this.#import(source, days, ([orgId = '']) => orgIds.has(orgId));
+  }
+
+  /** Yields the statements of the customers, in the order of their IDs, those without one at the end. */
+  *customers(): Generator<CustomerStatement> {
+    const keys = this.#file.prepare(`select distinct nullif(customer_id, '') as customerId,
+      iif(customer_id = '', org_id, null) as orgId from lines order by customer_id = '', 1, 2`);
+    for (const { customerId, orgId } of keys.all()) {
+      yield this.#readCustomer({ customerId, orgId } as unknown as CustomerKey);
+    }
+  }
+
+  #readCustomer(key: CustomerKey): CustomerStatement {
+    const isOfKey = key.customerId === null ? `l.customer_id = '' and l.org_id = $id` : 'l.customer_id = $id';
+    const id = { $id: key.customerId ?? key.orgId };
+    const lines = this.#file
+      .prepare(`select l.number, l.org_id as orgId, l.org_name as orgName, l.referral_id as referralId,
+          l.plan_id as planId, l.metric, l.unit, l.kind, l.billed_before as billedBefore, l.quantity, l.total
+        from lines l where ${isOfKey} order by l.number, lower(l.org_name), l.org_id, l.rowid`)
+      .all(id) as unknown as CustomerLine[];
+    const dayMetric = DAY_METRICS.find((metric) => lines.some((line) => line.metric === metric)) ?? null;
+    if (dayMetric === null) return { key, lines, dayMetric, days: [] };
+    // The days of an organization are those of its newest statement.
+    const days = this.#file
+      .prepare(`select d.usage_date as day, max(${rankOf('d.standing')}) as standing,
+          sum(cast(nullif(d.${dayMetric}, '') as real)) as quantity, sum(d.${dayMetric} = '') as valuesNotStored
+        from days d join (
+          select l.org_id, max(l.number) as number from lines l where ${isOfKey} group by l.org_id
+        ) as n on n.org_id = d.org_id and n.number = d.number
+        group by d.usage_date order by d.usage_date`)
+      .all(id)
+      .map((row) => ({ ...row, standing: standings[Number(row['standing'])] })) as unknown as CustomerDay[];
+    return { key, lines, dayMetric, days };
+  }
+
+  /** Imports the rows of a file that `isSelected` takes; it gets their values in the order of the columns. */
+  async #import(
+    source: Source,
+    { name, columns }: { readonly name: string; readonly columns: readonly string[] },
+    isSelected: (values: readonly string[]) => boolean,
+  ): Promise<void> {
+    const { number } = source.statement;
+    const insert = this.#file.prepare(
+      `insert into ${name} values (${['?', ...columns.map(() => '?')].join(', ')})`,
+    );
+    let indexes: number[] | null = null;
+    try {
+      for await (const records of readRecords(readSealedFile(source, `${name}.csv`))) {
+        for (const record of records) {
+          if (indexes === null) {
+            indexes = columns.map((column) => record.indexOf(column));
+            continue;
+          }
+          const values = indexes.map((index) => record[index] ?? '');
+          for (const [index, column] of columns.entries())
+            if (TEXT_COLUMNS.includes(column)) values[index] = restoreCsvText(values[index] ?? '');
+          if (isSelected(values)) insert.run(number, ...values);
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof FileProblem)) throw error;
+      throw toSealError(source.statement, `${name}.csv`, 'was changed');
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#file.close();
+  }
+}
+
+interface Source {
+  readonly db: Kysely<Schema>;
+  readonly statement: Statement;
+  readonly manifest: Manifest;
+  readonly signal: AbortSignal;
+}
+
+function rankOf(column: string): string {
+  return `case ${column} ${standings.map((standing, rank) => `when '${standing}' then ${rank}`).join(' ')} end`;
+}
+
+async function readManifest(db: Kysely<Schema>, statement: Statement): Promise<Manifest> {
+  const { manifest: text } = await db
+    .selectFrom('statements')
+    .select('manifest')
+    .where('statement_id', '=', statement.statementId)
+    .executeTakeFirstOrThrow();
+  const manifest =
+    text === null || hashOf(text) !== statement.manifestSha256 ? 'changed' : parseManifest(text);
+  if (typeof manifest === 'string') throw toSealError(statement, MANIFEST_NAME, 'was changed');
+  return manifest;
+}
+
+/** Yields the bytes of a file of a pack. Throws AppError after the last ones unless they are those of the manifest. */
+async function* readSealedFile(
+  { db, statement, manifest, signal }: Source,
+  name: string,
+): AsyncGenerator<Uint8Array> {
+  const entry = manifest.files.find((each) => each.name === name);
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const part of readStoredFile(db, statement.statementId, name)) {
+    signal.throwIfAborted();
+    hash.update(part);
+    bytes += part.length;
+    yield part;
+  }
+  if (bytes === 0) throw toSealError(statement, name, 'is missing');
+  if (hash.digest('hex') !== entry?.sha256) throw toSealError(statement, name, 'was changed');
+}
+
+function toSealError({ instanceId, number }: Statement, name: string, problem: string): AppError {
+  return new AppError(
+    'pack_differs',
+    `${name} of statement ${number} of instance ${instanceId} ${problem} in the database since the month was closed`,
+    { hint: 'check an archived pack with losant-usage verify, and restore the database from a backup' },
+  );
+}

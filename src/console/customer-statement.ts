@@ -1,0 +1,214 @@
+/** The statement of a customer for a month: a page of the console, and the file that `statement --customers` writes. */
+import { html, raw } from 'hono/html';
+import type { Kysely } from 'kysely';
+import type { CustomerLine, CustomerStatement } from '../billing/customers.ts';
+import { addQuantities, type BilledInstance, type Statement } from '../billing/statements.ts';
+import type { Schema } from '../database/schema.ts';
+import { type CsvColumn, renderCsvHeader, renderCsvRows } from '../files/csv.ts';
+import { count, showQuantity } from '../terminal/words.ts';
+import { daysOfMonth, eachDay, type Month } from '../usage/day.ts';
+import { renderChart } from './chart.ts';
+import { type Html, renderFacts, renderInstant, showMonth, toPlainText } from './page.ts';
+import { STYLE } from './style.ts';
+
+/** The month of an instance, in which a customer has a statement. */
+export interface StatementMonth {
+  readonly instance: BilledInstance;
+  readonly month: Month;
+  /** The statements of the month, oldest first. */
+  readonly statements: readonly Statement[];
+  /** What each metric counts, in the order in which they are listed. */
+  readonly metrics: ReadonlyMap<string, string>;
+}
+
+export async function readMetrics(db: Kysely<Schema>): Promise<StatementMonth['metrics']> {
+  const metrics = db.selectFrom('metrics').select(['metric', 'description']).orderBy('position');
+  return new Map((await metrics.execute()).map(({ metric, description }) => [metric, description]));
+}
+
+/** Returns the name of the customer: that of its organization, or of the first of several. */
+export function nameCustomer({ lines }: CustomerStatement): string {
+  const names = [...new Set(lines.map(({ orgName }) => orgName))].toSorted();
+  return names.length > 1 ? `${names[0]} and ${names.length - 1} more` : (names[0] ?? '');
+}
+
+export function titleStatement(customer: CustomerStatement, { month }: StatementMonth): string {
+  return `${nameCustomer(customer)}, ${showMonth(`${month}-01`)}`;
+}
+
+/** Renders the statement, without links: it is printed and sent. */
+export function renderCustomerStatement(customer: CustomerStatement, month: StatementMonth): Html {
+  const { key, lines } = customer;
+  const { instance, statements } = month;
+  const orgs = new Map(lines.map(({ orgId, orgName }) => [orgId, orgName]));
+  const distinct = (name: 'referralId' | 'planId') =>
+    toPlainText([...new Set(lines.map((line) => line[name]))].filter((id) => id !== '').join(', '));
+  const byNumber = Map.groupBy(lines, ({ number }) => number);
+  return html`<h1>${toPlainText(titleStatement(customer, month))}</h1>
+${renderFacts({
+  Customer: toPlainText(key.customerId ?? ''),
+  [orgs.size === 1 ? 'Organization' : 'Organizations']: html`${[...orgs].map(
+    ([id, name]) => html`<div>${toPlainText(name)} <span class="quiet id">${id}</span></div>`,
+  )}`,
+  'Referral ID': distinct('referralId'),
+  Plan: distinct('planId'),
+  Instance: html`${toPlainText(instance.name ?? '')} <span class="quiet id">${instance.instanceId}</span>`,
+})}
+${(byNumber.size > 1 || orgs.size > 1) && renderTotals(lines, month)}
+${statements.map((statement) => {
+  const statementLines = byNumber.get(statement.number);
+  return statementLines === undefined ? '' : renderStatement(statement, statementLines, month);
+})}
+${renderDays(customer, month)}
+<p class="quiet">Quantities are of days in UTC, as recorded in the statements above; each SHA-256 is that of the manifest
+of its proof pack.</p>`;
+}
+
+/** Renders what the statements bill together, by metric. */
+function renderTotals(lines: readonly CustomerLine[], { metrics }: StatementMonth): Html {
+  const rows = sortLines(lines, metrics);
+  const totals = [...Map.groupBy(rows, ({ metric }) => metric)].map(([metric, metricLines]) => [
+    metrics.get(metric) ?? metric,
+    metricLines[0]?.unit ?? '',
+    metricLines.map(({ quantity }) => quantity || null).reduce(addQuantities, null),
+  ]);
+  return html`<h2>Total of the month</h2>${renderQuantities(['Usage', 'Unit', 'Billed'], totals, 2)}`;
+}
+
+function renderStatement(
+  { number, kind, closedAt, closedBy, manifestSha256, reason }: Statement,
+  lines: readonly CustomerLine[],
+  { metrics }: StatementMonth,
+): Html {
+  const rows = sortLines(lines, metrics).map((line) => [
+    line.orgName,
+    metrics.get(line.metric) ?? line.metric,
+    line.unit,
+    line.billedBefore || null,
+    line.quantity || null,
+    line.total || null,
+  ]);
+  const difference = kind === 'closing' ? 'Billed' : 'Difference';
+  return html`<h2>Statement ${number}, ${kind}</h2>
+${renderFacts({ Created: renderInstant(closedAt), By: toPlainText(closedBy), Reason: toPlainText(reason ?? '') })}
+${renderQuantities(['Organization', 'Usage', 'Unit', 'Billed before', difference, 'Total'], rows, 3)}
+<p class="quiet">SHA-256 <code>${manifestSha256}</code></p>`;
+}
+
+/** Renders rows whose values are quantities from the column `first` on. */
+function renderQuantities(
+  head: readonly string[],
+  rows: readonly (readonly (string | null)[])[],
+  first: number,
+): Html {
+  const styleOf = (index: number) => (index >= first ? 'n' : '');
+  return html`<div class="scroll" role="group" tabindex="0" aria-label="Table"><table><thead><tr>${head.map(
+    (label, index) => html`<th scope="col" class="${styleOf(index)}">${label}</th>`,
+  )}</tr></thead>
+<tbody>${rows.map(
+    (row) =>
+      html`<tr>${row.map(
+        (value, index) =>
+          html`<td class="${styleOf(index)}">${index >= first ? showQuantity(value) : toPlainText(value ?? '')}</td>`,
+      )}</tr>\n`,
+  )}</tbody></table></div>`;
+}
+
+function renderDays(
+  { dayMetric, days, lines }: CustomerStatement,
+  { month, metrics }: StatementMonth,
+): Html | string {
+  if (dayMetric === null) return '';
+  const byDay = new Map(days.map((day) => [day.day, day]));
+  const chartDays = eachDay(daysOfMonth(month)).map((day) => ({
+    ...(byDay.get(day) ?? { day, standing: null, quantity: null }),
+    comparedDay: null,
+    comparedQuantity: null,
+  }));
+  const label = metrics.get(dayMetric) ?? dayMetric;
+  const notStored = days.reduce((sum, { valuesNotStored }) => sum + valuesNotStored, 0);
+  return renderChart({
+    title: `${label} by day`,
+    summary:
+      notStored === 0 ? '' : `${count(notStored, 'value is', 'values are')} not stored and not included.`,
+    unit: lines.find(({ metric }) => metric === dayMetric)?.unit ?? '',
+    days: chartDays,
+    comparison: null,
+    addressOf: null,
+  });
+}
+
+function sortLines(lines: readonly CustomerLine[], metrics: StatementMonth['metrics']): CustomerLine[] {
+  const names = [...metrics.keys()];
+  return lines.toSorted(
+    (a, b) =>
+      a.number - b.number ||
+      compareText(a.orgName, b.orgName) ||
+      compareText(a.orgId, b.orgId) ||
+      names.indexOf(a.metric) - names.indexOf(b.metric),
+  );
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
+}
+
+/** Renders the statement as a file of its own, which prints on A4. */
+export function renderStatementFile(customer: CustomerStatement, month: StatementMonth): Html {
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${toPlainText(titleStatement(customer, month))}</title>
+<style>${raw(STYLE)}</style>
+</head>
+<body>
+<main>
+${renderCustomerStatement(customer, month)}
+</main>
+</body>
+</html>
+`;
+}
+
+const CSV_COLUMNS: readonly CsvColumn[] = [
+  ...['instance_id', 'month', 'number', 'statement_kind', 'closed_at'].map((name) => ({
+    name,
+    isText: false,
+  })),
+  { name: 'closed_by', isText: true },
+  { name: 'manifest_sha256', isText: false },
+  { name: 'customer_id', isText: true },
+  { name: 'org_id', isText: false },
+  ...['org_name', 'referral_id', 'plan_id'].map((name) => ({ name, isText: true })),
+  ...['metric', 'unit', 'kind', 'billed_before', 'quantity', 'total'].map((name) => ({
+    name,
+    isText: false,
+  })),
+];
+
+/** Renders a row for each statement, organization and metric. */
+export function renderStatementCsv(
+  { key, lines }: CustomerStatement,
+  { instance, month, statements, metrics }: StatementMonth,
+): string {
+  const byNumber = new Map(statements.map((statement) => [statement.number, statement]));
+  const rows = sortLines(lines, metrics).map((line) => {
+    const { kind, closedAt, closedBy, manifestSha256 } = byNumber.get(line.number) as Statement;
+    return [
+      ...[instance.instanceId, month, line.number, kind, closedAt, closedBy, manifestSha256, key.customerId],
+      ...[
+        line.orgId,
+        line.orgName,
+        line.referralId || null,
+        line.planId || null,
+        line.metric,
+        line.unit,
+        line.kind,
+      ],
+      ...[line.billedBefore || null, line.quantity || null, line.total || null],
+    ];
+  });
+  return `${renderCsvHeader(CSV_COLUMNS)}${renderCsvRows(CSV_COLUMNS, rows)}`;
+}

@@ -1,0 +1,209 @@
+/** What was billed for a closed month: its statements, what they bill to each customer, and why they differ. */
+import { html } from 'hono/html';
+import { type Kysely, sql } from 'kysely';
+import { type CustomerKey, SealedMonth } from '../billing/customers.ts';
+import { readBilledInstances, readStatements } from '../billing/statements.ts';
+import type { Schema } from '../database/schema.ts';
+import { showNumber } from '../terminal/words.ts';
+import { daysOfMonth, type Month, parseMonth } from '../usage/day.ts';
+import { readMetrics, renderCustomerStatement, titleStatement } from './customer-statement.ts';
+import { type ConsolePage, type Html, type PageRequest, showMonth, toPlainText } from './page.ts';
+import { addressOf, type Columns, renderHtmlTable, SEARCH, showDifference, showTable } from './table.ts';
+
+const PATH = '/months';
+
+type StatementRow = {
+  readonly number: number;
+  readonly kind: string;
+  readonly closed_at: string;
+  readonly closed_by: string;
+};
+
+type DayRow = {
+  readonly billed_quantity: number | null;
+  readonly quantity: number | null;
+  readonly difference: number | null;
+  readonly cause: string;
+};
+
+/** The first days that are shown with their month; the page of the days has all. */
+const FIRST_DAYS = 5;
+
+/** Renders the statements of a month with who closed it, and the days of the next adjustment; '' for an open month. */
+export async function renderStatements(
+  db: Kysely<Schema>,
+  { instanceIds }: PageRequest,
+  month: Month,
+): Promise<Html | string> {
+  const statements = await readStatements(db, { month, instanceIds });
+  if (statements.length === 0) return '';
+  const { from } = daysOfMonth(month);
+  const { rows: days } = await sql<DayRow>`
+    select r.* from (${selectDays(month, instanceIds)}) as r where r.number is null
+    order by abs(r.difference) desc nulls last, r.org_name, r.metric, r.usage_date limit ${FIRST_DAYS}`.execute(
+    db,
+  );
+  const rows = statements.map(({ number, kind, closedAt, closedBy, instanceId }) => {
+    const instance = instanceIds.length > 1 ? instanceId : null;
+    return { instance, number, kind, closed_at: closedAt, closed_by: closedBy };
+  });
+  const columns: Columns<StatementRow> = {
+    instance: 'Instance',
+    number: [
+      'Statement',
+      ({ number }) =>
+        html`<a href="${addressOfPart(from, 'customers', { number: `${number}` })}">${number}</a>`,
+    ],
+    kind: 'Kind',
+    closed_at: 'Created',
+    closed_by: 'By',
+  };
+  return html`<h2>Statements</h2>${renderHtmlTable(rows, columns)}
+<p><a href="${addressOfPart(from, 'customers')}">What each customer was billed</a> · <a
+  href="${addressOfPart(from, 'days')}">Days that explain adjustments</a></p>${
+    days.length > 0 &&
+    html`<h2>Changed since the last statement</h2>${renderHtmlTable(days, DAYS)}
+<p><a href="${addressOfPart(from, 'days', { only: 'open' })}">All days of the next adjustment</a></p>`
+  }`;
+}
+
+function addressOfPart(day: string, part: string, query: Readonly<Record<string, string>> = {}): string {
+  return addressOf(`${PATH}/${day.slice(0, 7)}/${part}`, query);
+}
+
+type CustomerRow = {
+  readonly month: string;
+  readonly instance_id: string;
+  readonly customer_id: string | null;
+  readonly only_org_id: string | null;
+  readonly org_name: string;
+};
+
+const CUSTOMERS: Columns<CustomerRow> = {
+  org_name: [
+    'Name',
+    ({ month, instance_id: instance, customer_id: customer, only_org_id: org, org_name: name }) =>
+      html`<a href="${addressOfPart(month, 'customer', { instance, customer: customer ?? '', org: org ?? '' })}">${toPlainText(
+        name,
+      )}</a>`,
+  ],
+  customer_id: 'Customer ID',
+  referral_id: 'Referral ID',
+  plan_id: 'Plan',
+  number: 'Statement',
+  statement_kind: 'Kind',
+  metric: 'Metric',
+  unit: 'Unit',
+  billed_before: 'Billed before',
+  quantity: 'Difference',
+  total: 'Total',
+};
+
+/** A row for each customer, statement and metric; as a file it is what to bill. */
+export const customersPage: ConsolePage = {
+  path: `${PATH}/:month/customers`,
+  navPath: PATH,
+  show: async (request) => {
+    const month = parseMonth(request.params['month'] ?? '');
+    if (month === null) return null;
+    const { from } = daysOfMonth(month);
+    return await showTable<CustomerRow>(request, {
+      title: `Customers, ${showMonth(from)}`,
+      sentence:
+        'What each statement of the month bills to each customer; an organization without one stands for itself.',
+      rows: sql`select c.*, c.org_id as only_org_id, coalesce(c.org_id, c.customer_id) as id
+        from losant_usage.customer_statements c
+        where c.month = ${from}::date and c.instance_id = any (${request.instanceIds}::text[])`,
+      order: sql`r.org_name, r.customer_id, r.only_org_id, r.number, r.metric`,
+      filters: {
+        q: {
+          label: 'Name, customer, referral ID or ID',
+          options: 'text',
+          where: (text) =>
+            sql`strpos(lower(concat_ws(' ', r.org_name, r.referral_id, r.id)), lower(${text})) > 0`,
+        },
+        number: { label: 'Statement number', options: 'text' },
+        metric: { label: 'Metric', options: 'text' },
+      },
+      columns: CUSTOMERS,
+    });
+  },
+};
+
+/** The page of a customer, which is also its file. */
+export const customerPage: ConsolePage = {
+  path: `${PATH}/:month/customer`,
+  navPath: PATH,
+  show: async (request) => {
+    const month = parseMonth(request.params['month'] ?? '');
+    const { read, query, instanceIds } = request;
+    const { instance: instanceId = '', customer: customerId = '', org: orgId = '' } = query;
+    if (month === null || !instanceIds.includes(instanceId) || (customerId === '') === (orgId === ''))
+      return null;
+    const customer = { customerId: customerId || null, orgId: orgId || null };
+    return await read((db) => readCustomerPage(db, { month, instanceId, customer }));
+  },
+};
+
+/** Returns null if the customer has no statement. */
+async function readCustomerPage(
+  db: Kysely<Schema>,
+  { month, instanceId, customer }: { month: Month; instanceId: string; customer: CustomerKey },
+) {
+  const statements = await readStatements(db, { month, instanceIds: [instanceId] });
+  const instance = (await readBilledInstances(db)).find((each) => each.instanceId === instanceId);
+  if (instance === undefined) return null;
+  using sealed = await SealedMonth.read(db, statements, { customer, signal: AbortSignal.timeout(READ_MS) });
+  const [statement] = sealed.customers();
+  if (statement === undefined) return null;
+  const facts = { instance, month, statements, metrics: await readMetrics(db) };
+  return { title: titleStatement(statement, facts), body: renderCustomerStatement(statement, facts) };
+}
+
+/** The packs of a month may have tens of megabytes. */
+const READ_MS = 30_000;
+
+const DAYS: Columns<DayRow> = {
+  org_name: 'Organization',
+  usage_date: 'Day',
+  metric: 'Metric',
+  number: 'Statement',
+  billed_quantity: ['Billed', ({ billed_quantity: billed }) => showNumber(billed ?? 0)],
+  quantity: 'Now',
+  difference: ['Difference', ({ difference }) => showDifference(difference ?? 0)],
+  cause: ['Cause', ({ cause }) => cause.replaceAll('_', ' ')],
+  changed_at: 'Changed',
+  revision: 'Revision',
+  run_id: 'Run',
+  waiver_reason: 'Waiver',
+};
+
+function selectDays(month: Month, instanceIds: readonly string[]) {
+  return sql`
+    select d.org_id, d.org_name, d.usage_date, d.metric, d.number, d.billed_quantity, d.quantity, d.difference, d.cause,
+      d.changed_at, d.revision, d.run_id, d.waiver_reason, o.referral_id
+    from losant_usage.adjustment_days d join losant_usage.organizations o on o.org_id = d.org_id
+    where d.month = ${daysOfMonth(month).from}::date and d.instance_id = any (${instanceIds}::text[])`;
+}
+
+/** The days that explain the adjustments of a month, those of the next one first. */
+export const adjustmentDaysPage: ConsolePage = {
+  path: `${PATH}/:month/days`,
+  navPath: PATH,
+  show: async (request) => {
+    const month = parseMonth(request.params['month'] ?? '');
+    if (month === null) return null;
+    return await showTable<DayRow>(request, {
+      title: `Days that explain adjustments, ${showMonth(`${month}-01`)}`,
+      sentence: 'The number of a day that was billed, the number that replaces it, and what changed it.',
+      rows: selectDays(month, request.instanceIds),
+      order: sql`r.number desc nulls first, r.org_name, r.org_id, r.metric, r.usage_date`,
+      filters: {
+        q: SEARCH,
+        only: { label: 'Show only', options: { open: 'not billed yet' }, where: () => sql`r.number is null` },
+        number: { label: 'Statement number', options: 'text' },
+      },
+      columns: DAYS,
+    });
+  },
+};

@@ -1,0 +1,343 @@
+/** The statement of a customer, as files and as a page: what was closed, and nothing else. */
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parse } from 'csv-parse/sync';
+import { Hono } from 'hono';
+import { sql } from 'kysely';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { SealedMonth } from '../../src/billing/customers.ts';
+import { readStatements } from '../../src/billing/statements.ts';
+import { addPages } from '../../src/console/pages.ts';
+import type { PageSources } from '../../src/console/sources.ts';
+import { createLogger } from '../../src/logger.ts';
+import { streamRows } from '../../src/queries/view-rows.ts';
+import { eachDay } from '../../src/usage/day.ts';
+import { asAdministrator, asOwner } from '../support/databases.ts';
+import { type Ended, jsonOf, runProgram } from '../support/program.ts';
+import { INSTANCE, OTHER_INSTANCE, SIGNAL, useBooks } from './books.ts';
+import { METRICS, type ReckonedCell, Reckoning } from './reckoning.ts';
+
+const books = useBooks();
+const reckoning = new Reckoning();
+const MONTH = '2026-09';
+const DAYS = { from: '2026-09-10', to: '2026-09-12' };
+const HOSTILE_NAME = '=HYPERLINK("http://x")<img src=x>\u202e';
+let out: string;
+const orgs: Record<string, string> = {};
+
+/** Name, customer and instance of each organization. */
+const ORGS = {
+  bridges: ['Acme Bridges', 'cus_acme', INSTANCE],
+  tunnels: ['Acme Tunnels', 'cus_acme', INSTANCE],
+  abroad: ['Acme Bridges', 'cus_acme', OTHER_INSTANCE],
+  namesake: ['Acme Bridges', 'cus_other', INSTANCE],
+  alone: ['Müller & Söhne', null, INSTANCE],
+  hostile: [HOSTILE_NAME, '=1+1', INSTANCE],
+} as const;
+
+const numbersOf = (stream: string, factor: number) =>
+  Object.fromEntries((METRICS[stream] ?? []).map((metric, index) => [metric, factor * 10 + index]));
+
+async function addCells(orgId: string, factor: number): Promise<void> {
+  for (const stream of ['device_counts', 'payload_totals']) {
+    const numbers = numbersOf(stream, factor);
+    await books.addCells({ orgId, ...DAYS, stream, numbers });
+    for (const day of eachDay(DAYS)) reckoning.add({ orgId, day, stream, numbers, isSettled: true });
+  }
+}
+
+async function restate(orgId: string, factor: number): Promise<void> {
+  const [stream, day] = ['payload_totals', '2026-09-11'];
+  const cell = reckoning.cells.get(`${orgId} ${day} ${stream}`) as ReckonedCell;
+  const numbers = numbersOf(stream, factor);
+  await books.restate(orgId, day, { stream, old: cell.numbers ?? {}, numbers });
+  cell.numbers = numbers;
+}
+
+const run = async (...args: readonly string[]): Promise<Ended> =>
+  await runProgram([...args], { DATABASE_URL: books.url });
+const runCustomers = async (folder: string, ...more: readonly string[]) =>
+  await run('statement', '--month', MONTH, '--customers', '--out', join(books.folder, folder), ...more);
+
+interface Written {
+  readonly instanceId: string;
+  readonly customerId: string | null;
+  readonly orgId: string | null;
+  readonly name: string;
+  readonly html: string;
+  readonly csv: string;
+}
+
+beforeAll(async () => {
+  const { pathname } = new URL(books.url);
+  for (const setting of [`timezone = 'America/Santiago'`, `datestyle = 'German'`, `extra_float_digits = -5`])
+    await asAdministrator(`alter database ${pathname.slice(1)} set ${setting}`);
+  for (const [index, [key, [name, customerId, instanceId]]] of Object.entries(ORGS).entries()) {
+    const orgId = await books.addOrg({ ...DAYS, name, customerId, instanceId });
+    orgs[key] = orgId;
+    reckoning.instances.set(orgId, instanceId);
+    reckoning.customers.set(orgId, customerId === null ? [] : [[DAYS.from, customerId]]);
+    await addCells(orgId, index + 1);
+  }
+  for (const instanceId of [INSTANCE, OTHER_INSTANCE]) {
+    await books.close(MONTH, { instanceId });
+    reckoning.bill(instanceId, MONTH, false);
+  }
+  await restate(orgs['tunnels'] ?? '', 9);
+  await books.adjust(MONTH);
+  reckoning.bill(INSTANCE, MONTH, true);
+  // Not billed yet, so not on any statement.
+  await restate(orgs['bridges'] ?? '', 90);
+  out = join(books.folder, 'customers');
+});
+
+describe('statement --customers', () => {
+  let written: readonly Written[];
+  const findFile = (name: keyof typeof ORGS) => {
+    const [, customerId, instanceId] = ORGS[name];
+    return written.find(
+      (each) =>
+        each.instanceId === instanceId && (each.customerId ?? each.orgId) === (customerId ?? orgs[name]),
+    ) as Written;
+  };
+  const readCsv = async ({ csv }: Written): Promise<Record<string, string>[]> =>
+    parse(await readFile(join(out, csv)), { columns: true, record_delimiter: '\r\n' });
+
+  beforeAll(async () => {
+    const ended = await runCustomers('customers', '--json');
+    expect([ended.code, ended.stderr]).toEqual([0, '']);
+    written = jsonOf<{ customers: readonly Written[] }>(ended).customers;
+  });
+
+  // Guarantee (Billing): The statements of all customers add up to what was billed, each in a page and a file of its own.
+  test('writes a page and a CSV file for each instance and customer, which add up to what was billed', async () => {
+    const files = written.flatMap(({ html, csv }) => [html, csv]);
+    expect((await readdir(out)).toSorted()).toEqual(files.toSorted());
+    expect(
+      written.map(({ name, html }) => `${name}: ${html.replace(/[0-9a-f]{8}\.html$/, '#')}`).toSorted(),
+    ).toEqual([
+      `${HOSTILE_NAME}: hyperlink-http-x-img-src-x-#`,
+      'Acme Bridges and 1 more: acme-bridges-#',
+      'Acme Bridges: acme-bridges-#',
+      'Acme Bridges: acme-bridges-#',
+      'Müller & Söhne: muller-sohne-#',
+    ]);
+    expect(files.filter((name) => !/^[a-z0-9-]{1,60}\.(?:html|csv)$/.test(name))).toEqual([]);
+    const sums = new Map<string, bigint>();
+    for (const file of written) {
+      for (const row of await readCsv(file)) {
+        const customer = (row['customer_id'] ?? '').replace(/^'/, '') || 'null';
+        const key = `${customer} ${row['month']} ${row['metric']}`;
+        sums.set(key, (sums.get(key) ?? 0n) + BigInt(row['quantity'] || 0));
+      }
+    }
+    expect([...sums].map(([key, sum]) => `${key} ${sum} ${sum}`).toSorted()).toEqual(
+      reckoning.listCustomers(),
+    );
+  });
+
+  test('lists each statement with its number, hash and author, and what it bills for each organization', async () => {
+    const rows = await readCsv(findFile('bridges'));
+    const payloads = rows.filter(({ metric }) => metric === 'payload_billable_count');
+    const text = ({
+      number,
+      statement_kind,
+      org_name,
+      unit,
+      billed_before,
+      quantity,
+      total,
+    }: Record<string, string>) =>
+      [number, statement_kind, org_name, unit, billed_before, quantity, total].join(' ');
+    expect(payloads.map(text)).toEqual([
+      '1 closing Acme Bridges payloads  30 30',
+      '1 closing Acme Tunnels payloads  60 60',
+      '2 adjustment Acme Tunnels payloads 60 70 130',
+    ]);
+    const statements = await readStatements(books.reader.db, { month: MONTH, instanceIds: [INSTANCE] });
+    const page = await readFile(join(out, findFile('bridges').html), 'utf8');
+    for (const { number, manifestSha256, closedBy } of statements) {
+      expect(payloads.find((row) => row['number'] === `${number}`)).toMatchObject({
+        manifest_sha256: manifestSha256,
+        closed_by: closedBy,
+      });
+      expect(page).toContain(manifestSha256);
+      expect(page).toContain(closedBy);
+    }
+    expect(page).toContain('Acme Bridges and 1 more, September 2026');
+  });
+
+  test('writes pages that stand for themselves and contain no markup of others', async () => {
+    for (const { html } of written) {
+      const page = await readFile(join(out, html), 'utf8');
+      expect(page.match(/<script|<link|<a |<img|@import|url\(|\u202e/g)).toBeNull();
+    }
+    const [row] = await readCsv(findFile('hostile'));
+    expect(row).toMatchObject({ org_name: `'${HOSTILE_NAME}`, customer_id: "'=1+1" });
+  });
+
+  test('shows the days of the newest statement of each organization, as they were sealed', async () => {
+    const statements = await readStatements(books.reader.db, { month: MONTH, instanceIds: [INSTANCE] });
+    const customer = { customerId: 'cus_acme', orgId: null };
+    using month = await SealedMonth.read(books.reader.db, statements, { customer, signal: SIGNAL });
+    const [statement, ...others] = [...month.customers()];
+    expect(others).toEqual([]);
+    expect(statement?.dayMetric).toBe('payload_billable_count');
+    expect(statement?.days.map(({ day, quantity }) => `${day} ${quantity}`)).toEqual([
+      '2026-09-10 30',
+      '2026-09-11 100',
+      '2026-09-12 30',
+    ]);
+  });
+
+  test.for([
+    [['--month', '2026-08', '--out', '/nowhere'], '2026-08 is not closed, so it has no statement'],
+    [['--month', MONTH], '--out'],
+    [['--month', MONTH, '--out', '/nowhere/customers'], 'folder /nowhere does not exist'],
+  ] as const)('rejects the options %j', async ([args, problem]) => {
+    const ended = await run('statement', '--customers', ...args);
+    expect([ended.code, ended.stderr]).toEqual([2, expect.stringContaining(problem)]);
+  });
+
+  test('does not write into a folder with other files', async () => {
+    const folder = join(books.folder, 'full');
+    await mkdir(folder);
+    await writeFile(join(folder, 'notes.txt'), 'mine');
+    const ended = await runCustomers('full');
+    expect([ended.code, ended.stderr]).toEqual([2, expect.stringContaining('the folder is not empty')]);
+    expect(await readdir(folder)).toEqual(['notes.txt']);
+  });
+
+  test('says which instance has not closed the month', async () => {
+    const march = { from: '2026-03-10', to: '2026-03-11' };
+    for (const instanceId of [INSTANCE, OTHER_INSTANCE])
+      await books.addCells({ orgId: await books.addOrg({ ...march, instanceId }), ...march });
+    await books.close('2026-03');
+    const args = ['statement', '--month', '2026-03', '--customers', '--out', join(books.folder, 'march')];
+    expect((await run(...args)).stdout).toContain(
+      `Not closed, so not written: 2026-03 of instance ${OTHER_INSTANCE}.`,
+    );
+  });
+});
+
+describe('a pack that somebody has changed in the database', () => {
+  const SAVED = ['statement_files', 'statements'];
+  const asOwners = async (statements: (table: string) => string, change = '') =>
+    await asOwner(
+      books.url,
+      `${SAVED.map(statements).join(' ')} ${change}; set constraints all immediate;
+      ${SAVED.map((table) => `alter table losant_usage.${table} enable trigger user;`).join(' ')}`,
+    );
+
+  /** Changes the first statement without triggers, which only the owner can disable, and undoes it. */
+  async function withChange(change: string, work: () => Promise<void>): Promise<void> {
+    const [id] = await books.list(sql`select statement_id from losant_usage.statements
+      where instance_id = ${INSTANCE} and month = ${`${MONTH}-01`}::date and number = 1`);
+    const save = (table: string) => `create table saved_${table} as select * from losant_usage.${table};
+      alter table losant_usage.${table} disable trigger user;`;
+    const restore = (table: string) => `alter table losant_usage.${table} disable trigger user;`;
+    await asOwners(save, `${change} and statement_id = '${id}'`);
+    try {
+      await work();
+    } finally {
+      await asOwners(
+        restore,
+        `delete from losant_usage.statement_files;
+          insert into losant_usage.statement_files select * from saved_statement_files;
+          update losant_usage.statements s set manifest = b.manifest from saved_statements b
+          where b.statement_id = s.statement_id; drop table saved_statement_files; drop table saved_statements`,
+      );
+    }
+  }
+
+  // Guarantee (Billing): A customer's statement is written only from a proof pack that nobody has changed.
+  test.for([
+    [
+      'lines.csv',
+      'was changed',
+      `update FILES set content = overlay(content placing '9' from 400) where name = 'lines.csv'`,
+    ],
+    ['days.csv', 'was changed', `update FILES set content = '"'::bytea || content where name = 'days.csv'`],
+    ['days.csv', 'is missing', `delete from FILES where name = 'days.csv'`],
+    [
+      'manifest.json',
+      'was changed',
+      `update losant_usage.statements set manifest = replace(manifest, '1', '2') where true`,
+    ],
+  ] as const)('is refused, because %s %s', async ([file, problem, change]) => {
+    await withChange(change.replace('FILES', 'losant_usage.statement_files'), async () => {
+      const ended = await runCustomers('tampered');
+      const message = `${file} of statement 1 of instance ${INSTANCE} ${problem} in the database`;
+      expect([ended.code, ended.stderr]).toEqual([1, expect.stringContaining(message)]);
+      expect((await readdir(books.folder)).filter((name) => name.startsWith('tampered'))).toEqual([]);
+    });
+  });
+});
+
+describe('the console', () => {
+  const open = async (path: string): Promise<string> => {
+    const app = new Hono();
+    const sources: Pick<PageSources, 'read' | 'readRows' | 'instanceIds' | 'logger' | 'now'> = {
+      read: (query) => query(books.reader.db),
+      readRows: (query, stream) => streamRows(books.reader, query, stream),
+      instanceIds: [INSTANCE],
+      logger: createLogger({ level: 'silent', pretty: false, destination: process.stderr }),
+      now: () => books.nowMs,
+    };
+    addPages(app, sources as PageSources);
+    const response = await app.request(path);
+    return `${response.status} ${await response.text()}`;
+  };
+  const mainOf = (page: string) => page.slice(page.indexOf('<h1>'), page.indexOf('</main>')).trim();
+
+  test('shows the same page as the file, reached from the customers of the month', async () => {
+    const list = await open(`/months/${MONTH}/customers?q=cus_acme`);
+    const [address = ''] = /\/months\/[^"]*customer=cus_acme[^"]*/.exec(list) ?? [];
+    const page = await open(address.replaceAll('&amp;', '&'));
+    const files = (await readdir(out)).filter((name) => name.endsWith('.html'));
+    const mains = await Promise.all(
+      files.map(async (name) => mainOf(await readFile(join(out, name), 'utf8'))),
+    );
+    expect(mains).toContain(mainOf(page));
+    expect(mainOf(page)).toContain('Acme Tunnels');
+  });
+
+  test('has what a statement bills as a CSV file, by its number and by customer', async () => {
+    const rowsOf = async (query: string): Promise<Record<string, string>[]> =>
+      parse((await open(`/months/${MONTH}/customers?format=csv&${query}`)).slice(4), { columns: true });
+    expect(
+      (await rowsOf('number=2')).map((row) => `${row['customer_id']} ${row['metric']} ${row['quantity']}`),
+    ).toEqual([
+      'cus_acme payload_all_bytes 70',
+      'cus_acme payload_all_count 70',
+      'cus_acme payload_billable_count 70',
+    ]);
+    expect(new Set((await rowsOf('q=Müller')).map((row) => row['org_id']))).toEqual(new Set([orgs['alone']]));
+  });
+
+  test('explains the next adjustment by its days, and says who closed', async () => {
+    const days = await open(`/months/${MONTH}/days?format=csv&only=open`);
+    const rows: Record<string, string>[] = parse(days.slice(4), { columns: true });
+    expect(
+      rows.map(
+        (row) =>
+          `${row['org_name']} ${row['metric']} ${row['billed_quantity']} ${row['quantity']} ${row['cause']}`,
+      ),
+    ).toEqual([
+      'Acme Bridges payload_all_bytes 12 902 restated',
+      'Acme Bridges payload_all_count 11 901 restated',
+      'Acme Bridges payload_billable_count 10 900 restated',
+    ]);
+  });
+
+  test.for([
+    '/months/2026-13/customers',
+    '/months/2026-13/days',
+    `/months/${MONTH}/customer`,
+    `/months/${MONTH}/customer?instance=${INSTANCE}&customer=nobody`,
+    `/months/${MONTH}/customer?instance=${OTHER_INSTANCE}&customer=cus_acme`,
+    `/months/2026-08/customer?instance=${INSTANCE}&customer=cus_acme`,
+  ])('%s is not found', async (path) => {
+    expect((await open(path)).slice(0, 3)).toBe('404');
+  });
+});
