@@ -52,18 +52,18 @@ from losant_usage.usage_days where payload_billable_count is not null;
 -- The types of the values are always these. The planner, which expects a hundred keys in any object, expects few of a
 -- certain type.
 create view losant_usage_internal.source_counts as
-select d.usage_date, d.month, d.org_id, types.key as payload_type, sources.key as source,
-  sources.value::bigint as count, d.changed_at
+select d.usage_date, d.month, d.org_id, types.key as payload_type, sources.key as source, sources.value::bigint as count,
+  d.changed_at
 from losant_usage.usage_days d
 cross join lateral jsonb_each(d.payload_sources) as types
 cross join lateral jsonb_each(types.value) as sources
 where jsonb_typeof(types.value) = 'object' and jsonb_typeof(sources.value) = 'number';
 
 create view losant_usage.payload_sources as
-select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, s.usage_date,
-  s.payload_type, s.source, s.count, s.changed_at
-from losant_usage_internal.source_counts s
-left join losant_usage.organizations o on o.org_id = s.org_id;
+select o.instance_id, c.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, c.usage_date,
+  c.payload_type, c.source, c.count, c.changed_at
+from losant_usage_internal.source_counts c
+left join losant_usage.organizations o on o.org_id = c.org_id;
 
 -- Days whose hours are expected, joined as in cells.
 create view losant_usage_internal.hour_cells as

@@ -69,7 +69,7 @@ create table losant_usage.statement_blockers (
 );
 
 -- The cells that a statement did not bill because they were not settled.
-create table losant_usage_internal.withheld_cells (
+create table losant_usage_internal.unbilled_cells (
   statement_id uuid not null,
   org_id text collate "C" not null,
   stream text collate "C" not null,
@@ -115,7 +115,7 @@ create trigger reject_rewrite before update or delete or truncate on losant_usag
 create trigger reject_rewrite before update or delete or truncate on losant_usage.statement_blockers for each statement
   execute function losant_usage_internal.reject_write(
     'statements are immutable; losant-usage close --adjust creates another one');
-create trigger reject_rewrite before update or delete or truncate on losant_usage_internal.withheld_cells
+create trigger reject_rewrite before update or delete or truncate on losant_usage_internal.unbilled_cells
   for each statement execute function losant_usage_internal.reject_write(
     'statements are immutable; losant-usage close --adjust creates another one');
 create trigger reject_rewrite before update or delete or truncate on losant_usage.statement_files for each statement
@@ -518,7 +518,7 @@ begin
     b.cause, b.days, b.first_day, b.last_day, b.streams, b.detail, b.remedy
   from losant_usage.month_blockers b
   where current_hash is not null and b.instance_id = p_instance_id and b.month = p_month;
-  insert into losant_usage_internal.withheld_cells
+  insert into losant_usage_internal.unbilled_cells
   select new_id, c.org_id, c.stream, c.usage_date from losant_usage_internal.non_final_cells c
   where current_hash is not null and c.month = p_month and c.standing <> 'waived' and exists (
     select from losant_usage.statement_lines l where l.statement_id = new_id and l.org_id = c.org_id);

@@ -61,7 +61,9 @@ begin
     grant select on losant_usage.coverage, losant_usage.usage_days, losant_usage.quarantine, losant_usage.leases,
       losant_usage.runs, losant_usage.digests to losant_usage_writer;
     grant select on losant_usage_internal.unrecorded_cells, losant_usage_internal.counterparts,
-      losant_usage_internal.sum_streams, losant_usage_internal.comparisons, losant_usage_internal.attention
+      losant_usage_internal.sum_streams, losant_usage_internal.comparisons, losant_usage_internal.attention,
+      losant_usage_internal.weekday_rates,
+      losant_usage_internal.month_issues, losant_usage_internal.month_summaries
       to losant_usage_writer;
     -- It calls the first one; that one, and triggers of the tables that it writes, call the others.
     grant execute on function

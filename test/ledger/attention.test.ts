@@ -117,7 +117,7 @@ test('a month that is ready and one that is blocked are named, one in progress i
   await refresh();
   const months = await itemsOf('month_ready', 'month_blocked');
   expect(months).toContainEqual(
-    expect.stringMatching(/^month_blocked 2026-10 \(.*missing.*; 1 affected\) 1$/),
+    'month_blocked October 2026 (0 of 1 ready; Kestrel: 10 Oct missing; 300 billable payloads on hold) 1',
   );
   expect(months.join()).not.toContain('2026-11');
 });
@@ -242,6 +242,22 @@ test('at the first refresh nothing is new, and at the first after an instance wa
   expect(later?.groups.filter(({ phase }) => phase === 'new').map(({ texts }) => texts)).toEqual([
     ['Later (payload_totals since 2026-11-20)'],
   ]);
+});
+
+test('the console marks what was not there the day before, but nothing of the first refresh', async () => {
+  const lack = (name: string) => addOrg({ name, payloads: (day) => (day === '2026-11-20' ? null : 10) });
+  const marks = async () => {
+    const [instance] = await readAttention(ledger.reader.db, { instanceIds: [INSTANCE] });
+    const group = instance?.groups.find(({ kind }) => kind === 'missing');
+    return group?.texts.map((text, index) => `${text.split(' ')[0]} ${group.areNew[index]}`);
+  };
+  await lack('Kestrel');
+  await refresh('2026-11-23');
+  await lack('Solent');
+  await refresh('2026-11-24');
+  expect(await marks()).toEqual(['Kestrel false', 'Solent true']);
+  await refresh('2026-11-25');
+  expect(await marks()).toEqual(['Kestrel false', 'Solent false']);
 });
 
 test('an instance without a refresh is not known yet, and names are counted beyond three', async () => {

@@ -151,9 +151,63 @@ export const billingMutants = [
         'const takeLines = output.json ? document.addLines : undefined;',
         'const takeLines = undefined;',
       ],
+    },
+  ),
+  plant(
+    { file: 'src/billing/remedies.ts', test: 'test/billing/commands.test.ts' },
+    {
       'Commands that differ only in the organization are printed as one': [
         'if (orgIds.length < 2)',
         'if (orgIds.length < 1_000)',
+      ],
+      'Waivers that differ only in the organization are printed as one': [
+        'run|backfill|waive',
+        'run|backfill',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/billing/customers.ts', test: 'test/billing/customers.test.ts' },
+    {
+      'A file of a pack that was changed is on no statement of a customer': [
+        "if (hash.digest('hex') !== entry?.sha256)",
+        "if (hash.digest('hex') === '')",
+      ],
+      'A manifest that was changed is on no statement of a customer': [
+        'text === null || hashOf(text) !== statement.manifestSha256',
+        'text === null',
+      ],
+      'A missing file of a pack is on no statement of a customer': ['if (bytes === 0)', 'if (bytes < 0)'],
+      'The days of a customer are those of the newest statement of each organization': [
+        'max(l.number) as number',
+        'min(l.number) as number',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/cli/customers.ts', test: 'test/billing/customers.test.ts' },
+    {
+      'Two customers with the same name have files of their own': ['return `${name}-${hash}`', 'return name'],
+    },
+  ),
+  plant(
+    { file: 'migrations/0011_customers.sql', test: 'test/billing/adjust.test.ts' },
+    {
+      'A day that was not settled was not billed': [
+        'when n.is_new or n.was_withheld then null',
+        'when n.is_new then null',
+      ],
+      'A day that was first loaded later was not billed': [
+        'p.billed_id is null or k.first_loaded_at > p.billed_at',
+        'p.billed_id is null',
+      ],
+      'A day that is not settled has no new number': [
+        "coalesce(k.standing in ('final', 'waived'), false)",
+        'k.org_id is not null',
+      ],
+      'What was billed to a customer before includes every instance': [
+        'partition by c.month, c.customer_id, c.org_id, c.metric order by s.closed_at, s.instance_id, s.number\n  rows between',
+        'partition by s.instance_id, c.month, c.customer_id, c.org_id, c.metric order by s.closed_at, s.number\n  rows between',
       ],
     },
   ),

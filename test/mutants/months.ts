@@ -142,11 +142,11 @@ export const monthMutants = [
     },
   ),
   plant(
-    { file: 'src/console/home.ts', test: 'test/console/months.test.ts' },
+    { file: 'migrations/0010_attention.sql', test: 'test/console/months.test.ts' },
     {
       'A settling month asks for nobody': [
-        `['blocked', 'ready', 'needs_adjustment'].includes(state)`,
-        `state !== 'closed' && state !== 'in_progress'`,
+        `where m.state in ('ready', 'blocked', 'needs_adjustment')`,
+        `where m.state in ('ready', 'blocked', 'settling', 'needs_adjustment')`,
       ],
     },
   ),
