@@ -191,8 +191,8 @@ where exists (
 -- Organizations as they were at the end of a month: in the version that was in force, otherwise in the first later one,
 -- otherwise as they are now.
 create type losant_usage_internal.month_org as (
-  instance_id text collate "C", org_id text collate "C", org_name text, referral_id text, plan_id text, customer_id text,
-  is_customer_changed boolean
+  instance_id text collate "C", org_id text collate "C", org_name text, referral_id text, plan_id text,
+  customer_id text, is_customer_changed boolean
 );
 
 create function losant_usage_internal.month_orgs(p_month date) returns setof losant_usage_internal.month_org
