@@ -96,7 +96,8 @@ create index usage_days_org on losant_usage.usage_days (org_id, usage_date);
 -- month. Each takes 7 bytes per row.
 create index usage_days_date on losant_usage.usage_days (usage_date);
 create index usage_days_month on losant_usage.usage_days (month);
--- For incremental loads. Days that changed lately lie on few pages, so an index of ranges of pages is enough, and tiny.
+-- For incremental loads. Days that changed lately lie on few pages, so their ranges are enough, and take almost no
+-- space.
 create index usage_days_changed on losant_usage.usage_days using brin (changed_at) with (pages_per_range = 16);
 
 create table losant_usage.revisions (

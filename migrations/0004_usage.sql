@@ -52,8 +52,8 @@ from losant_usage.usage_days where payload_billable_count is not null;
 -- The types of the values are always these. The planner, which expects a hundred keys in any object, expects few of a
 -- certain type.
 create view losant_usage_internal.source_counts as
-select d.usage_date, d.month, d.org_id, types.key as payload_type, sources.key as source, sources.value::bigint as count,
-  d.changed_at
+select d.usage_date, d.month, d.org_id, d.changed_at, types.key as payload_type, sources.key as source,
+  sources.value::bigint as count
 from losant_usage.usage_days d
 cross join lateral jsonb_each(d.payload_sources) as types
 cross join lateral jsonb_each(types.value) as sources

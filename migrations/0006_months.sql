@@ -372,8 +372,8 @@ select d.org_id, n.metric,
     coalesce(avg(n.quantity) filter (where n.weekday = 7), avg(n.quantity))] as rates
 from losant_usage_internal.org_days d
 cross join lateral (values
-  ('payload_billable_count', d.payload_billable_count, extract(isodow from d.usage_date)),
-  ('notebook_minutes', d.notebook_minutes, extract(isodow from d.usage_date))
+  ('payload_billable_count', d.payload_billable_count, extract(isodow from d.usage_date)::integer),
+  ('notebook_minutes', d.notebook_minutes, extract(isodow from d.usage_date)::integer)
 ) as n (metric, quantity, weekday)
 where d.usage_date < losant_usage_internal.today()
   and d.usage_date >= least(losant_usage_internal.today() - 28,

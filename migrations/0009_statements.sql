@@ -191,8 +191,8 @@ where exists (
 -- Organizations as they were at the end of a month: in the version that was in force, otherwise in the first later one,
 -- otherwise as they are now.
 create type losant_usage_internal.month_org as (
-  instance_id text collate "C", org_id text collate "C", org_name text, referral_id text, plan_id text, customer_id text,
-  is_customer_changed boolean
+  instance_id text collate "C", org_id text collate "C", org_name text, referral_id text, plan_id text,
+  customer_id text, is_customer_changed boolean
 );
 
 create function losant_usage_internal.month_orgs(p_month date) returns setof losant_usage_internal.month_org
@@ -242,7 +242,7 @@ begin atomic
 end;
 
 -- Stored cells that do not count in a statement.
-create view losant_usage_internal.withheld_cells as
+create view losant_usage_internal.unsettled_cells as
 select org_id, stream, usage_date from losant_usage_internal.non_final_cells
 where is_stored and not losant_usage_internal.is_settled(standing);
 
@@ -257,7 +257,7 @@ from losant_usage_internal.org_days d
 cross join losant_usage.metrics m
 cross join lateral (select losant_usage_internal.number_of(d, m.metric) as quantity) as n
 where n.quantity is not null and not exists (
-  select from losant_usage_internal.withheld_cells w
+  select from losant_usage_internal.unsettled_cells w
   where w.org_id = d.org_id and w.stream = m.stream and w.usage_date = d.usage_date)
 group by d.org_id, d.month, m.metric, m.kind;
 
@@ -270,7 +270,7 @@ from (
     select c.org_id, c.month, c.payload_type, c.source, losant_usage_internal.total(c.count) as count
     from losant_usage_internal.source_counts c
     where not exists (
-      select from losant_usage_internal.withheld_cells w
+      select from losant_usage_internal.unsettled_cells w
       where w.org_id = c.org_id and w.stream = 'payload_sources' and w.usage_date = c.usage_date)
     group by c.org_id, c.month, c.payload_type, c.source
   ) as s group by s.org_id, s.month, s.payload_type
@@ -520,7 +520,7 @@ begin
   where current_hash is not null and b.instance_id = p_instance_id and b.month = p_month;
   insert into losant_usage_internal.unbilled_cells
   select new_id, c.org_id, c.stream, c.usage_date from losant_usage_internal.non_final_cells c
-  where current_hash is not null and c.month = p_month and c.standing not in ('final', 'waived') and exists (
+  where current_hash is not null and c.month = p_month and c.standing <> 'waived' and exists (
     select from losant_usage.statement_lines l where l.statement_id = new_id and l.org_id = c.org_id);
   insert into losant_usage.statements
     (statement_id, instance_id, month, number, kind, reason, orgs, rules, reconciliation, closed_at, previous_sha256)

@@ -57,7 +57,7 @@ from losant_usage_internal.unbilled_cells w join losant_usage.statements s on s.
 union
 select m.month, c.org_id, c.stream, c.usage_date
 from closed_months m join losant_usage_internal.non_final_cells c on c.month = m.month
-where c.standing not in ('final', 'waived')
+where c.standing <> 'waived'
 union
 select m.month, r.org_id, r.stream, r.usage_date
 from closed_months m

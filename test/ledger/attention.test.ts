@@ -157,9 +157,10 @@ test('while a refresh reads, a month can be closed', async () => {
   const refreshed = refresh();
   const waiting = sql`select from pg_locks where not granted and relation = 'losant_usage.metrics'::regclass`;
   await until('the refresh waits', async () => (await waiting.execute(owner.db)).rows.length > 0);
-  await closer.db.transaction().execute(async (trx) => {
+  const locked = closer.db.transaction().execute(async (trx) => {
     await sql`lock table losant_usage_internal.ledger_lock in row exclusive mode nowait`.execute(trx);
   });
+  await expect(locked).resolves.toBeUndefined();
   await blocker.rollback().execute();
   await refreshed;
   await Promise.all([owner.close(), closer.close()]);

@@ -114,8 +114,8 @@ language sql stable parallel safe security definer`,
     { file: 'migrations/0007_changes.sql', test: 'test/views/history.test.ts' },
     {
       'Past values have no standing that they did not have then': [
-        'case when not c.has_changed then d.standing end',
-        'd.standing',
+        'case when not c.has_changed and d.standing not in',
+        'case when d.standing not in',
       ],
     },
   ),

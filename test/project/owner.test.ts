@@ -22,6 +22,7 @@ const REASONS: Readonly<Record<string, string>> = {
   'test/database/releases.test.ts': 'migrates',
   'test/e2e/database-refusals.test.ts': 'makes a database read-only',
   'test/e2e/refusals.test.ts': 'creates the schema by a run',
+  'test/ledger/attention.test.ts': 'locks a table',
   'test/ledger/conflicts.test.ts': 'adds a sequence, and clears the record of runs between tests',
   'test/ledger/guards.test.ts': 'writes manually, and adds rules and policies',
   'test/ledger/ledger.ts': 'sets the clock, adds foreign triggers, and clears the tables between tests',

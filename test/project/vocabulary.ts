@@ -15,7 +15,7 @@ const NAMES: Readonly<Record<string, string>> = {
   open_statement: 'begin_statement',
   seal_statement: 'add_pack_file',
   unfilled: 'unrecorded_cells',
-  open_cells: 'exception_cells',
+  open_cells: 'non_final_cells',
   settle_days: 'roll_up_days',
   sum_days: 'compute_our_sums',
   as_of_now: 'current_standing',

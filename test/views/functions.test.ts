@@ -40,6 +40,9 @@ interface Plan {
   readonly 'Node Type': string;
   readonly 'Relation Name'?: string;
   readonly 'Function Name'?: string;
+  readonly 'Index Name'?: string;
+  readonly 'Plan Rows'?: number;
+  readonly Alias?: string;
   readonly 'Index Cond'?: string;
   readonly 'Recheck Cond'?: string;
   readonly Filter?: string;
@@ -84,4 +87,30 @@ describe.each(CALLS)('%s', (call, day) => {
     expect(scans.length).toBeGreaterThan(1);
     expect(scans.filter((scan) => !isRestricted(scan, tableColumn))).toEqual([]);
   });
+});
+
+test('what is not final is found through its own indexes', async () => {
+  const indexesOf = async (query: string) => (await explain(query)).map((node) => node['Index Name']);
+  for (const view of ['health', 'freshness', 'coverage_gaps', 'month_blockers']) {
+    const scans = await explainScans(`select * from losant_usage.${view}`);
+    const seqScans = scans.filter(
+      (scan) => scan['Node Type'] === 'Seq Scan' && scan['Relation Name'] === 'coverage',
+    );
+    expect([view, seqScans]).toEqual([view, []]);
+    expect([view, await indexesOf(`select * from losant_usage.${view}`)]).toEqual([
+      view,
+      expect.arrayContaining([expect.stringMatching(/^coverage_not_final/)]),
+    ]);
+  }
+});
+
+test('limits are read without a series of days for each of them', async () => {
+  const nodes = await explain('select * from losant_usage.usage_vs_limits');
+  // The others are of days that no run has recorded yet, and make the days ahead, once.
+  const ofLimits = nodes
+    .filter((node) => node['Function Name'] === 'unnest')
+    .map((node) => node['Plan Rows']);
+  expect(ofLimits).toContain(10);
+  const series = nodes.filter((node) => node['Function Name'] === 'generate_series');
+  expect(series.length).toBeLessThanOrEqual(3);
 });
