@@ -81,10 +81,12 @@ function renderStatement(
   lines: readonly CustomerLine[],
   { metrics }: StatementMonth,
 ): Html {
-  const hasOrgs = new Set(lines.map(({ orgId }) => orgId)).size > 1;
+  const orgs = new Map(lines.map(({ orgId, orgName }) => [orgId, orgName]));
+  const hasOrgs = orgs.size > 1;
+  const hasNamesakes = new Set(orgs.values()).size < orgs.size;
   const isFirst = lines.every(({ billedBefore }) => billedBefore === '');
   const rows = sortLines(lines, metrics).map((line) => [
-    ...(hasOrgs ? [line.orgName] : []),
+    ...(hasOrgs ? [hasNamesakes ? `${line.orgName} ${line.orgId}` : line.orgName] : []),
     metrics.get(line.metric) ?? line.metric,
     line.unit,
     ...(isFirst ? [] : [line.billedBefore || null]),
