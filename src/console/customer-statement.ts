@@ -75,7 +75,7 @@ function renderTotals(lines: readonly CustomerLine[], { metrics }: StatementMont
   return html`<h2>Total of the month</h2>${renderQuantities(['Usage', 'Unit', 'Billed'], totals, 2)}`;
 }
 
-/** Renders what a statement bills. A column that would say the same in every row is left out. */
+/** Renders what a statement bills. A column that would say the same in every row is omitted. */
 function renderStatement(
   { number, kind, closedAt, closedBy, manifestSha256, reason }: Statement,
   lines: readonly CustomerLine[],
