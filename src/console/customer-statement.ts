@@ -139,9 +139,11 @@ function renderDays(
   const label = metrics.get(dayMetric) ?? dayMetric;
   const notStored = days.reduce((sum, { valuesNotStored }) => sum + valuesNotStored, 0);
   return renderChart({
-    title: `${label} by day`,
-    summary:
-      notStored === 0 ? '' : `${count(notStored, 'value is', 'values are')} not stored and not included.`,
+    heading: {
+      title: `${label} by day`,
+      summary:
+        notStored === 0 ? '' : `${count(notStored, 'value is', 'values are')} not stored and not included.`,
+    },
     unit: lines.find(({ metric }) => metric === dayMetric)?.unit ?? '',
     days: chartDays,
     comparison: null,

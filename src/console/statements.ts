@@ -10,7 +10,7 @@ import { readMetrics, renderCustomerStatement, titleStatement } from './customer
 import { type ConsolePage, type Html, type PageRequest, showMonth, toPlainText } from './page.ts';
 import { addressOf, type Columns, renderHtmlTable, SEARCH, showDifference, showTable } from './table.ts';
 
-const PATH = '/months';
+const PATH = '/billing';
 
 type StatementRow = {
   readonly number: number;
@@ -91,16 +91,16 @@ const CUSTOMERS: Columns<CustomerRow> = {
       return html`<a href="${address}">${toPlainText(name)}</a>`;
     },
   ],
-  customer_id: 'Customer ID',
-  referral_id: 'Referral ID',
-  plan_id: 'Plan',
-  number: 'Statement',
-  statement_kind: 'Kind',
   metric: 'Metric',
-  unit: 'Unit',
   billed_before: 'Billed before',
   quantity: 'Difference',
   total: 'Total',
+  number: 'Statement',
+  statement_kind: 'Kind',
+  unit: 'Unit',
+  customer_id: 'Customer ID',
+  referral_id: 'Referral ID',
+  plan_id: 'Plan',
 };
 
 /** A row for each customer, statement and metric; as a file it is what to bill. */
@@ -178,11 +178,11 @@ const DAYS: Columns<DayRow> = {
   org_name: 'Organization',
   usage_date: 'Day',
   metric: 'Metric',
-  number: 'Statement',
   billed_quantity: ['Billed', ({ billed_quantity: billed }) => showNumber(billed ?? 0)],
   quantity: 'Now',
-  difference: ['Difference', ({ difference }) => showDifference(difference ?? 0)],
   cause: ['Cause', ({ cause }) => cause.replaceAll('_', ' ')],
+  difference: ['Difference', ({ difference }) => showDifference(difference ?? 0)],
+  number: 'Statement',
   changed_at: 'Changed',
   revision: 'Revision',
   run_id: 'Run',

@@ -6,8 +6,8 @@ export const billingMutants = [
     { file: 'migrations/0009_statements.sql', test: 'test/billing/close.test.ts' },
     {
       'Only final and waived cells are billed': [
-        `c.is_stored and c.standing not in ('final', 'waived') as is_withheld`,
-        `c.is_stored and c.standing not in ('final', 'waived', 'in_doubt') as is_withheld`,
+        'where is_stored and not losant_usage_internal.is_settled(standing);',
+        `where is_stored and not losant_usage_internal.is_settled(standing) and standing <> 'in_doubt';`,
       ],
       'An adjustment waits until every day of a metric is settled': [
         'where (l.is_settled and (l.line).quantity is not null) or',
@@ -67,8 +67,8 @@ export const billingMutants = [
         'else n.total end',
       ],
       'Earlier lines count, whichever instance billed them': [
-        'where b.month = p_month and (',
-        `where b.month = p_month and exists (
+        'on b.month = p_month and (',
+        `on b.month = p_month and exists (
       select from losant_usage.statements s join losant_usage.statement_lines x on x.statement_id = s.statement_id
       where s.instance_id = p_instance_id and x.org_id = b.org_id and x.month = p_month) and (`,
       ],
@@ -77,16 +77,16 @@ export const billingMutants = [
         '(select x.customer_id from losant_usage.organizations x where x.org_id = o.org_id)',
       ],
       'A closing has the customer of the last day of the month': [
-        'order by h.valid_from < next_month_start desc, abs(extract(epoch from h.valid_from - next_month_start)) limit 1',
-        'order by h.valid_from limit 1',
+        'order by is_earlier desc nulls last, seconds limit 1',
+        'order by seconds desc nulls last limit 1',
       ],
       'A line says whether its customer changed within the month': [
-        'row(e.customer_id, e.plan_id) is distinct from row(h.customer_id, h.plan_id)',
+        'row(e.customer_id, e.plan_id) is distinct from row(v.customer_id, v.plan_id)',
         'e.org_id is null',
       ],
       'Payloads that moved from one source to another give a line of 0': [
-        `and coalesce(s.sources, '{}') is distinct from b.sources)`,
-        'and false)',
+        'or n.sources is distinct from b.sources)',
+        ')',
       ],
     },
   ),
