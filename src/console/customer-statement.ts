@@ -75,16 +75,18 @@ function renderTotals(lines: readonly CustomerLine[], { metrics }: StatementMont
   return html`<h2>Total of the month</h2>${renderQuantities(['Usage', 'Unit', 'Billed'], totals, 2)}`;
 }
 
-/** Renders what a statement bills. A column that would say the same in every row is left out. */
+/** Renders what a statement bills. A column that would say the same in every row is omitted. */
 function renderStatement(
   { number, kind, closedAt, closedBy, manifestSha256, reason }: Statement,
   lines: readonly CustomerLine[],
   { metrics }: StatementMonth,
 ): Html {
-  const hasOrgs = new Set(lines.map(({ orgId }) => orgId)).size > 1;
+  const orgs = new Map(lines.map(({ orgId, orgName }) => [orgId, orgName]));
+  const hasOrgs = orgs.size > 1;
+  const hasNamesakes = new Set(orgs.values()).size < orgs.size;
   const isFirst = lines.every(({ billedBefore }) => billedBefore === '');
   const rows = sortLines(lines, metrics).map((line) => [
-    ...(hasOrgs ? [line.orgName] : []),
+    ...(hasOrgs ? [hasNamesakes ? `${line.orgName} ${line.orgId}` : line.orgName] : []),
     metrics.get(line.metric) ?? line.metric,
     line.unit,
     ...(isFirst ? [] : [line.billedBefore || null]),
