@@ -108,7 +108,7 @@ function selectCells(
 
 const MAX_CAUSES = 8;
 
-type CauseRow = TableRow & { readonly orgs: number };
+type CauseRow = TableRow & { readonly orgs: number; readonly stream: string };
 
 /** Renders the causes over all organizations, if there are several organizations. */
 async function renderCauses(
@@ -126,7 +126,7 @@ async function renderCauses(
     cause: 'Cause',
     stream: [
       'Stream',
-      ({ stream }) => html`<a href="${addressOf('/gaps', { ...values, stream: `${stream}` })}">${stream}</a>`,
+      ({ stream }) => html`<a href="${addressOf('/gaps', { ...values, stream })}">${stream}</a>`,
     ],
     standing: 'Standing',
     orgs: 'Organizations',

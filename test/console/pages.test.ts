@@ -316,7 +316,7 @@ describe('the pages answer questions as the base tables do', () => {
     const home = await world.text('/');
     expect(days).toHaveLength(27);
     for (const { day, previous_day: previousDay, total, previous_total: previousTotal } of days) {
-      const values = `${day} ${Number(total).toLocaleString('en-US')} [–1] ${previousDay} `;
+      const values = `${String(day)} ${Number(total).toLocaleString('en-US')} [–1] ${String(previousDay)} `;
       expect(home).toMatch(new RegExp(`${values}${Number(previousTotal).toLocaleString('en-US')}`));
     }
     const page = await (await world.open('/')).text();
