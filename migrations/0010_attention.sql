@@ -157,14 +157,15 @@ cross join lateral (
   select case when s.is_entire_instance then 0 else greatest(0, o.orgs - coalesce(s.orgs, 0)) end as orgs_ready
 ) as n;
 
--- Months for which somebody has to do something. The others wait for runs, or are done.
+-- Months for which somebody has to do something. The others wait for runs, or are done. Without "offset 0" the planner
+-- expects one month of these states, and reads all issues again for each.
 create view losant_usage_internal.months_to_bill as
 select m.instance_id, ('month_' || m.state)::losant_usage.attention_kind as kind,
   to_char(m.month::timestamp, 'YYYY-MM') as subject,
   format('%s (%s)', to_char(m.month::timestamp, 'FMMonth YYYY'), concat_ws('; ', m.readiness, m.issues,
     to_char(m.payloads_on_hold, 'FM999,999,999,999,999,990') || ' billable payloads on hold')) as text,
   nullif(coalesce(m.orgs_not_ready, m.orgs_to_adjust), 0) as quantity
-from losant_usage_internal.month_summaries m
+from (select * from losant_usage_internal.month_summaries offset 0) as m
 where m.state in ('ready', 'blocked', 'needs_adjustment');
 
 -- Everything that needs a person now. Settling months, and doubts of less than a day, do not.

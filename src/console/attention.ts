@@ -50,11 +50,11 @@ export function renderAttention(health: Health, statuses: readonly InstanceStatu
   ];
   const isKnown =
     health.instances.length > 0 && health.instances.every(({ attention }) => attention.attentionAt !== null);
+  const calmLine = isKnown
+    ? html`<li class="calm good">Nothing needs attention.</li>`
+    : html`<li class="calm">Not known yet: no run has ended.</li>`;
   return html`<h2>Needs attention <small class="quiet">${describeAge(health, nowMs)}</small></h2>
-<ul class="inbox">${lines.map(renderLine)}${
-    lines.length === 0 &&
-    html`<li class="calm">${isKnown ? 'Nothing needs attention.' : 'Not known yet: no run has ended.'}</li>`
-  }</ul>`;
+<ul class="inbox">${lines.length === 0 ? calmLine : lines.map(renderLine)}</ul>`;
 }
 
 /** Says how old the items of each instance are. */
@@ -76,7 +76,7 @@ function toLine(
 ): Line {
   const { kind, items, subjects, texts, areNew } = group;
   const { tone, label, act = 'Open' } = ATTENTION_KINDS[kind];
-  const named = texts.map((text, index) => {
+  const firstSubjects = texts.map((text, index) => {
     const [name, detail] = splitText(kind, text);
     const address = addressOfSubject(kind, subjects[index] ?? '');
     return renderSubject({
@@ -91,7 +91,7 @@ function toLine(
   const more = others > 0 ? [html`<span class="quiet">and ${count(others, 'more', 'more')}</span>`] : [];
   const path =
     items === 1 ? addressOfSubject(kind, subjects[0] ?? '') : addressOfKind(kind, instance?.instanceId);
-  return { tone, label, subjects: [...named, ...more], items, path, act };
+  return { tone, label, subjects: [...firstSubjects, ...more], items, path, act };
 }
 
 interface Subject {
@@ -110,6 +110,7 @@ function renderSubject({ name, detail, address, isNew = false, instanceName = nu
 }
 
 function renderLine({ tone, label, subjects, items, path, act }: Line): Html {
+  const text = items > 1 ? `${act} ${showNumber(items)}` : act;
   return html`<li class="${tone}"><b>${label}</b><ul>${subjects.map((subject) => html`<li>${subject}</li>`)}</ul>
-<a class="go" href="${path}" aria-label="${act}: ${label}">${act}${items > 1 && ` ${showNumber(items)}`}</a></li>\n`;
+<a class="go" href="${path}" aria-label="${text}: ${label}">${text}</a></li>\n`;
 }

@@ -89,7 +89,8 @@ async function readActivity(
     left join (
       select u.org_id, max(u.share)::float8 as limit_share, min(u.exceeds_on) as exceeds_on,
         bool_or(u.is_exceeded) as is_exceeding,
-        string_agg(concat(u.limit_name, ' ', coalesce('on ' || to_char(u.exceeds_on::timestamp, 'FMDD Mon'), 'exceeded')),
+        string_agg(
+          concat(u.limit_name, ' ', coalesce('on ' || to_char(u.exceeds_on::timestamp, 'FMDD Mon'), 'exceeded')),
           ', ' order by u.is_exceeded desc, u.exceeds_on, u.limit_name)
           filter (where u.is_exceeded or u.exceeds_on is not null) as limits_to_watch
       from losant_usage.usage_vs_limits u where u.metric is not null group by u.org_id
@@ -106,7 +107,7 @@ export type MonthRow = {
   readonly instance_name: string | null;
   readonly state: MonthState;
   readonly closed_at: string | null;
-  /** How many organizations are ready: `58 of 59 ready`; null unless the month is over and not closed. */
+  /** How many organizations are ready: `58 of 59 ready`; null unless the month has ended and is not closed. */
   readonly readiness: string | null;
   /** The organizations that are most affected, and why. */
   readonly issues: string | null;

@@ -46,12 +46,13 @@ export const homePage: ConsolePage = {
 <p class="quiet">${[sentence, ...describeScope(request, view)].join(' · ')}</p>
 ${statuses.map(renderProgress)}
 ${health !== null && renderAttention(health, statuses, nowMs)}
-<h2>${showMonth(addDays(dayAt(nowMs), -1))} so far</h2>
-<div class="cards"><section class="card">${renderTotal(payloads, { metric: 'payload_billable_count', nowMs }, renderDays)}</section>
+<h2>${showMonth(payloads.snapshot?.value.to ?? addDays(dayAt(nowMs), -1))} so far</h2>
+<div class="cards">
+<section class="card">${renderTotal(payloads, { metric: 'payload_billable_count', nowMs }, renderDays)}</section>
 <section class="card">${renderTotal(devices, { metric: 'devices_total', nowMs })}</section>
 <section class="card">${renderTotal(minutes, { metric: 'notebook_minutes', nowMs })}</section>
 </div>
-<p><a href="/usage">Days, growth and plans</a> · <a href="/organizations?sort=-payload_billable_count">Organizations by
+<p class="more"><a href="/usage">Days, growth and plans</a> · <a href="/organizations?sort=-payload_billable_count">Organizations by
   payloads</a> · <a href="/billing">Months</a></p>
 <footer class="quiet">Version ${version} on ${host}, started ${renderInstant(startedAt)} · <a
   href="/status.json">status.json</a> · <a href="/metrics">metrics</a></footer>`;
@@ -168,12 +169,12 @@ function renderTotal(
 /** A level is compared with its number some weeks ago. */
 function describeChange({ metric, change, days: [first] }: MonthSum): string {
   if (change === null || first === undefined) return 'no comparison';
-  const since =
-    metric === 'devices_total' ? `since ${showLongDay(first.previous_day)}` : 'on the same weekdays before';
-  return `${showChange(change)} ${since}`;
+  const isLevel = metric === 'devices_total';
+  const comparison = isLevel ? `since ${showLongDay(first.previous_day)}` : 'on the same weekdays before';
+  return `${showChange(change)} ${comparison}`;
 }
 
-/** Renders the days so far beside the same weekdays before. */
+/** Renders the days so far, compared with the same weekdays before. */
 function renderDays({ days }: MonthSum): Html {
   return renderChart({
     unit: 'payloads',

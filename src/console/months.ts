@@ -45,7 +45,7 @@ const MONTHS: Columns<MonthRow> = {
   difference: ['Changed by', ({ difference }) => showDifference(difference ?? 0)],
   closed_at: 'Closed',
   act: [
-    '',
+    'Next step',
     ({ month, state }) => html`<a href="${addressOfMonth(month, STATES[state][2])}">${STATES[state][1]}</a>`,
   ],
 };
@@ -204,7 +204,8 @@ function selectOrganizations({ instanceIds }: PageRequest, { from, to }: DayRang
       nullif(${payloads} - ${payloadsBilled}, 0) as difference,
       ${sum('notebook_minutes')} as minutes, ${sumBilled('notebook_minutes')} as minutes_billed
     from losant_usage.organizations o
-    left join losant_usage_internal.month_issues s on s.org_id = o.org_id and s.month = ${from}::date
+    left join losant_usage_internal.month_issues s
+      on s.org_id = o.org_id and s.month = ${from}::date and s.state <> 'needs_adjustment'
     where o.instance_id = any (${instanceIds}::text[]) and exists (
       select from losant_usage.tracks t
       where t.org_id = o.org_id and t.first_day <= ${to}::date

@@ -30,7 +30,7 @@ h3 { font-size: .875rem; font-weight: 600; margin: 1rem 0 .25rem }
 h1 .pill { vertical-align: .15em; margin-left: .35rem } small { font-size: .8rem; font-weight: 400 }
 p { margin: .35rem 0 } time, .whole { white-space: nowrap; overflow-wrap: normal }
 a { color: var(--link); text-decoration: none } a:hover { text-decoration: underline }
-:is(p, dd, .legend) a { text-decoration: underline var(--line); text-underline-offset: 3px }
+:is(p, dd, .legend, footer) a { text-decoration: underline var(--line); text-underline-offset: 3px }
 :is(a, input, button, select, summary, [tabindex]):focus-visible { outline: 2px solid var(--link); outline-offset: 2px;
   border-radius: 3px }
 .quiet, .t-lost, .t-pending { color: var(--quiet) } .good, .t-good { color: var(--good) }
@@ -82,11 +82,12 @@ const INBOX = `
   border-top: 1px solid var(--line); align-items: baseline } .inbox > li:first-child { border-top: 0 }
 .inbox > li::before { content: ""; width: .5rem; height: .5rem; border-radius: 50%; background: currentColor;
   align-self: start; margin-top: .5rem }
-.inbox > .calm { grid-template-columns: .5rem 1fr; color: var(--quiet) } .inbox > .calm::before { background: var(--good) }
+.inbox > .calm { grid-template-columns: .5rem 1fr; color: var(--quiet) }
+.inbox > .calm.good::before { background: var(--good) }
 .inbox ul { color: var(--text) } .inbox b { font-weight: 600 } .inbox ul { margin: 0; font-weight: 400 }
 .inbox :is(b, li, .go) { line-height: 24px } .inbox li li a { color: inherit; font-weight: 500 } .inbox .pill { line-height: 1.1rem }
 .go { color: var(--link); white-space: nowrap }
-.cards { display: grid; gap: 1rem }
+.cards { display: grid; gap: 1rem; align-items: start } .more { margin-top: .9rem }
 .card { border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem; min-width: 0 }
 .card h3 { color: var(--quiet); font-weight: 400; margin: 0 } .card p { margin: .1rem 0 0 }
 .card strong { display: block; font-size: 1.6rem; font-weight: 600; letter-spacing: -.02em; line-height: 1.35;
@@ -112,7 +113,8 @@ th, td { text-align: left; padding: .4rem .9rem .4rem 0; border-bottom: 1px soli
 th { color: var(--quiet); font-size: .8rem; font-weight: 500; vertical-align: bottom; background: var(--ground) }
 th a { color: inherit; display: inline-block; min-height: 24px } td a { line-height: 24px }
 th a:hover { color: var(--text); text-decoration: none }
-td { white-space: nowrap } td.t { white-space: normal; overflow-wrap: anywhere; min-width: 14rem }
+td { white-space: nowrap } td details { white-space: normal; max-width: 36rem } td summary { width: auto }
+td.t { white-space: normal; overflow-wrap: anywhere; min-width: 14rem }
 .n { text-align: right; font-variant-numeric: tabular-nums } .n + :not(.n) { padding-left: .6rem }
 :is(th, td):last-child { padding-right: 0 } tbody tr:hover td { background: var(--panel) }
 tfoot td { font-weight: 600; border-bottom: 0 }

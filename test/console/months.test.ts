@@ -29,3 +29,13 @@ test('a settling month is on the page of months, and not on Home', async () => {
   expect(JSON.stringify(rows)).toContain('August 2026 (7 of 7 ready)');
   expect(JSON.stringify(rows)).not.toContain('October 2026');
 });
+
+test('an organization is in one row, although something keeps it back and it can be adjusted too', async () => {
+  await world.ask(
+    asProgram(`update losant_usage.coverage set standing = 'in_doubt', reason = 'contradicted', finalized_at = null,
+      doubted_at = now() where org_id = '${ORGS.office}' and usage_date = '2026-09-20' and stream = 'payload_totals'`),
+  );
+  expect(await world.text('/billing/2026-09?q=Office')).toMatch(
+    /1 row .* Office 22,800 22,300 ≠ \+500 1 day in doubt/,
+  );
+});

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { queryOnce } from '../support/databases.ts';
+import { asWriter } from '../support/databases.ts';
 import { auditPage, LOOKS, MORE_LOOKS } from './console/audit.ts';
 import { type Browser, startBrowser } from './console/browser.ts';
 import { PATHS, reachPages } from './console/reach.ts';
@@ -60,6 +60,9 @@ const HEADLINES: Readonly<Record<Name, RegExp>> = {
   'months with gaps': /^Yesterday, .* complete$/,
 };
 
+/** No month of a situation is closed. */
+const isReachable = (path: string) => !path.startsWith('/billing/:month/');
+
 const NAMES = Object.keys(HEADLINES) as Name[];
 
 test.for(NAMES)('every page is accessible and fits, wide and narrow, light and dark: %s', async (name) => {
@@ -74,7 +77,7 @@ test.for(NAMES)('every page is accessible and fits, wide and narrow, light and d
   const problems: string[] = [];
   await expect.poll(() => readHeadline(tab.page, worker.url), { timeout: 20_000 }).toMatch(HEADLINES[name]);
   const pages = await reachPages(situation);
-  if (name === FULL) expect([...pages.keys()].sort()).toEqual([...PATHS].sort());
+  if (name === FULL) expect([...pages.keys()].sort()).toEqual(PATHS.filter(isReachable).sort());
   for (const [path, address] of pages) {
     await tab.page.goto(worker.url + address);
     const looks = name === FULL ? MORE_LOOKS : LOOKS;
@@ -110,14 +113,14 @@ const QUESTIONS: readonly (readonly [
   ],
   [
     'how much was it yesterday?',
-    ['summary:has-text("Numbers by day")'],
+    ['summary:has-text("Values of")'],
     '.card details tbody tr:last-child td:nth-child(2)',
     `select sum(payload_billable_count) from losant_usage.usage_days where usage_date = ${YESTERDAY}`,
   ],
   [
     'how much was it on the day that yesterday is compared with?',
-    ['summary:has-text("Numbers by day")'],
-    '.card details tbody tr:last-child td:nth-child(4)',
+    ['summary:has-text("Values of")'],
+    '.card details tbody tr:last-child',
     `select sum(payload_billable_count) from losant_usage.usage_days
       where usage_date = ${YESTERDAY} - (extract(day from ${YESTERDAY})::integer + 6) / 7 * 7`,
   ],
@@ -135,7 +138,7 @@ test('questions are answered from Home in at most one click, as the base tables 
   const { worker, token, database } = await getSituation(FULL);
   await using tab = await browser.open({ token });
   for (const [question, clicks, where, query] of QUESTIONS) {
-    const [row] = await queryOnce(database.url, query);
+    const [row] = await asWriter(database.url, query);
     const expected = Number(Object.values(row ?? {})[0]).toLocaleString('en-US');
     expect(clicks.length).toBeLessThanOrEqual(1);
     await tab.page.goto(worker.url);
