@@ -33,7 +33,7 @@ export interface Chart {
   readonly comparison: string | null;
   /** Returns the page of a day; null if days have none. */
   readonly addressOf: ((day: UsageDay) => string) | null;
-  /** The largest value that the axis must have, so that charts beside each other have the same; 0 if any will do. */
+  /** The largest value that the axis must have, so that charts next to each other have the same; 0 if any will do. */
   readonly maximum?: number;
 }
 

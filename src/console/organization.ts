@@ -39,7 +39,7 @@ interface OrganizationQuery extends UsageQuery {
   /** The time zone of the tab "Hours". */
   readonly zone: string;
   readonly isHours: boolean;
-  /** What finds the organization to show beside this one. */
+  /** What finds the organization to show next to this one. */
   readonly otherOrg: string;
 }
 
@@ -59,7 +59,7 @@ export const organizationPage: ConsolePage = {
       orgId,
       zone: values['zone'] ?? 'UTC',
       isHours: hasHours && values['tab'] === 'hours',
-      otherOrg: toSearchText(values['beside'] ?? ''),
+      otherOrg: toSearchText(values['with'] ?? ''),
     };
     const deleted =
       deletedOn === null ? '' : html` <span class="quiet">deleted (noticed ${deletedOn})</span>`;
@@ -74,7 +74,7 @@ ${content}`;
   },
 };
 
-/** Renders the usage of the organization, and of another one beside it if the address has one. */
+/** Renders the usage of the organization, and of another one next to it if the address has one. */
 async function renderUsage(
   { read, instanceIds, nowMs }: PageRequest,
   query: OrganizationQuery,
@@ -92,7 +92,7 @@ async function renderUsage(
   if (other === undefined) {
     const links = others.map(
       ({ orgId, name }) =>
-        html`<li><a href="${addressOfQuery(query, { beside: orgId })}">${toPlainText(name)}</a></li>`,
+        html`<li><a href="${addressOfQuery(query, { with: orgId })}">${toPlainText(name)}</a></li>`,
     );
     return html`<p>${
       others.length === 0 ? 'No other organization has this name or ID.' : 'Which organization?'
@@ -115,7 +115,7 @@ ${renderOrganization(each)}${renderDays(eachQuery, eachFacts, maximum)}</div>`,
 }
 
 function addressOfQuery(query: OrganizationQuery, change: Readonly<Record<string, string>>): string {
-  return addressOf(`${PATH}/${query.orgId}`, { ...toParams(query), beside: query.otherOrg, ...change });
+  return addressOf(`${PATH}/${query.orgId}`, { ...toParams(query), with: query.otherOrg, ...change });
 }
 
 function renderOrganization(organization: Organization): Html {
@@ -148,7 +148,7 @@ function renderChoices({ nowMs, path }: PageRequest, query: OrganizationQuery): 
   const { from: _from, to: _to, ...hidden } = toParams(query);
   const field = isHours
     ? html`<label>Time zone<input name="zone" value="${zone}"></label>`
-    : html`<label class="wide">Beside another organization (name or any ID)<input name="beside" type="search"
+    : html`<label class="wide">Next to another organization (name or any ID)<input name="with" type="search"
   value="${otherOrg}"></label>`;
   return html`${!isHours && renderMetricChoices(query, address)}${renderRangeChoices(query, {
     nowMs,

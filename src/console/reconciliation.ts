@@ -3,7 +3,7 @@ import { createTablePage, optionsOf, showDifference } from './table.ts';
 
 type ComparisonRow = { readonly difference: number };
 
-/** Our sums of a day beside Losant's totals and the counterparts. */
+/** Our sums of a day compared with Losant's totals and the counterparts. */
 export const reconciliationPage = createTablePage<ComparisonRow>(
   '/reconciliation',
   '/coverage',

@@ -113,7 +113,7 @@ describe('the forecast', () => {
 });
 
 test('two organizations are beside each other, on the same axis', async () => {
-  const page = await (await world.open(`/organizations/${ORGS.office}?beside=doubled`)).text();
+  const page = await (await world.open(`/organizations/${ORGS.office}?with=doubled`)).text();
   const [, first = '', second = ''] = page.split('<figure class="chart">');
   const axis = (part: string) =>
     [...part.matchAll(/text-anchor="end">([\d.K]+)<\/text>/g)].map(([, tick]) => tick);
@@ -127,9 +127,9 @@ test('two organizations are beside each other, on the same axis', async () => {
 });
 
 test('an unclear name for the second organization is answered with the ones that it may mean', async () => {
-  const page = await world.text(`/organizations/${ORGS.office}?beside=ed`);
+  const page = await world.text(`/organizations/${ORGS.office}?with=ed`);
   expect(page).toContain('Which organization? Doubled Deleted');
-  expect(await world.text(`/organizations/${ORGS.office}?beside=nobody`)).toContain(
+  expect(await world.text(`/organizations/${ORGS.office}?with=nobody`)).toContain(
     'No other organization has this name or ID.',
   );
 });

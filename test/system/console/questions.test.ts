@@ -76,7 +76,7 @@ const QUESTIONS: readonly (readonly [
   ],
   [
     'How do two organizations compare?',
-    [find('Office'), fill(/^Beside another/, 'Silent')],
+    [find('Office'), fill(/^Next to another/, 'Silent')],
     [ORGS.office, ORGS.silent].map(
       (orgId) => `select sum(payload_billable_count) from losant_usage.usage_days
         where org_id = '${orgId}' and usage_date between '2026-11-01' and '2026-11-27'`,
