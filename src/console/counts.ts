@@ -107,7 +107,7 @@ export type MonthRow = {
   readonly instance_name: string | null;
   readonly state: MonthState;
   readonly closed_at: string | null;
-  /** How many organizations are ready: `58 of 59 ready`; null unless the month is over and not closed. */
+  /** How many organizations are ready: `58 of 59 ready`; null unless the month has ended and is not closed. */
   readonly readiness: string | null;
   /** The organizations that are most affected, and why. */
   readonly issues: string | null;

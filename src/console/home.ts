@@ -174,7 +174,7 @@ function describeChange({ metric, change, days: [first] }: MonthSum): string {
   return `${showChange(change)} ${comparison}`;
 }
 
-/** Renders the days so far beside the same weekdays before. */
+/** Renders the days so far, compared with the same weekdays before. */
 function renderDays({ days }: MonthSum): Html {
   return renderChart({
     unit: 'payloads',

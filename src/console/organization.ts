@@ -39,8 +39,8 @@ interface OrganizationQuery extends UsageQuery {
   /** The time zone of the tab "Hours". */
   readonly zone: string;
   readonly isHours: boolean;
-  /** What finds the organization to show beside this one. */
-  readonly beside: string;
+  /** What finds the organization to show next to this one. */
+  readonly otherOrg: string;
 }
 
 export const organizationPage: ConsolePage = {
@@ -59,27 +59,30 @@ export const organizationPage: ConsolePage = {
       orgId,
       zone: values['zone'] ?? 'UTC',
       isHours: hasHours && values['tab'] === 'hours',
-      beside: toSearchText(values['beside'] ?? ''),
+      otherOrg: toSearchText(values['with'] ?? ''),
     };
     const deleted =
       deletedOn === null ? '' : html` <span class="quiet">deleted (noticed ${deletedOn})</span>`;
+    const content = query.isHours
+      ? renderHours(query, await read((db) => readHours(db, query)))
+      : await renderUsage(request, query, organization);
     const body = html`<h1>${toPlainText(name)}${deleted}</h1>
-${query.beside === '' && renderOrganization(organization)}
+${query.otherOrg === '' && renderOrganization(organization)}
 ${hasHours && renderTabs(query)}${renderChoices(request, query)}
-${query.isHours ? renderHours(query, await read((db) => readHours(db, query))) : await renderUsage(request, query, organization)}`;
+${content}`;
     return { title: name, body };
   },
 };
 
-/** Renders the usage of the organization, and of another one beside it if the address has one. */
+/** Renders the usage of the organization, and of another one next to it if the address has one. */
 async function renderUsage(
   { read, instanceIds, nowMs }: PageRequest,
   query: OrganizationQuery,
   organization: Organization,
 ): Promise<Html> {
   const facts = await read((db) => readFacts(db, query, nowMs));
-  if (query.beside === '') return renderDays(query, facts);
-  const matches = await read((db) => findOrganizations(db, { instanceIds, text: query.beside }));
+  if (query.otherOrg === '') return renderDays(query, facts);
+  const matches = await read((db) => findOrganizations(db, { instanceIds, text: query.otherOrg }));
   const others = matches.filter(({ orgId }) => orgId !== query.orgId);
   const [match] = others;
   const other =
@@ -89,13 +92,13 @@ async function renderUsage(
   if (other === undefined) {
     const links = others.map(
       ({ orgId, name }) =>
-        html`<li><a href="${addressOfQuery(query, { beside: orgId })}">${toPlainText(name)}</a></li>`,
+        html`<li><a href="${addressOfQuery(query, { with: orgId })}">${toPlainText(name)}</a></li>`,
     );
     return html`<p>${
       others.length === 0 ? 'No other organization has this name or ID.' : 'Which organization?'
     }</p><ul>${links}</ul>${renderDays(query, facts)}`;
   }
-  const otherQuery = { ...query, orgId: other.orgId, beside: query.orgId };
+  const otherQuery = { ...query, orgId: other.orgId, otherOrg: query.orgId };
   const otherFacts = await read((db) => readFacts(db, otherQuery, nowMs));
   const maximum = Math.max(
     ...[...facts.days, ...otherFacts.days].flatMap((day) => [day.quantity ?? 0, day.comparedQuantity ?? 0]),
@@ -112,7 +115,7 @@ ${renderOrganization(each)}${renderDays(eachQuery, eachFacts, maximum)}</div>`,
 }
 
 function addressOfQuery(query: OrganizationQuery, change: Readonly<Record<string, string>>): string {
-  return addressOf(`${PATH}/${query.orgId}`, { ...toParams(query), beside: query.beside, ...change });
+  return addressOf(`${PATH}/${query.orgId}`, { ...toParams(query), with: query.otherOrg, ...change });
 }
 
 function renderOrganization(organization: Organization): Html {
@@ -139,14 +142,14 @@ function renderTabs(query: OrganizationQuery): Html {
 }
 
 function renderChoices({ nowMs, path }: PageRequest, query: OrganizationQuery): Html {
-  const { orgId, zone, isHours, beside, range } = query;
+  const { orgId, zone, isHours, otherOrg, range } = query;
   const tab: Record<string, string> = isHours ? { tab: 'hours', zone } : {};
   const address = (change: Readonly<Record<string, string>>) => addressOfQuery(query, { ...tab, ...change });
   const { from: _from, to: _to, ...hidden } = toParams(query);
   const field = isHours
     ? html`<label>Time zone<input name="zone" value="${zone}"></label>`
-    : html`<label class="wide">Beside another organization (name or any ID)<input name="beside" type="search"
-  value="${beside}"></label>`;
+    : html`<label class="wide">Next to another organization (name or any ID)<input name="with" type="search"
+  value="${otherOrg}"></label>`;
   return html`${!isHours && renderMetricChoices(query, address)}${renderRangeChoices(query, {
     nowMs,
     path,

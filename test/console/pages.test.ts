@@ -15,7 +15,7 @@ const PATHS = [
   '/usage',
   '/usage?show=sources',
   '/usage?show=plans',
-  `/organizations/${ORGS.hostile}?beside=Office`,
+  `/organizations/${ORGS.hostile}?with=Office`,
   '/attention',
   '/billed',
   '/reconciliation',
