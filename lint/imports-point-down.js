@@ -39,7 +39,7 @@ const NEVER = {
 
 /** Packages that only some parts of src may call. Any file may import their types. */
 export const ONLY_IN = {
-  ky: ['src/worker'],
+  ky: ['src/losant', 'src/worker'],
   undici: ['src/losant'],
   pg: ['src/database'],
   kysely: ['src/database', 'src/ledger', 'src/queries', 'src/loading', 'src/billing', 'src/console'],

@@ -52,7 +52,8 @@ create function losant_usage.usage_as_of(as_of timestamptz) returns setof losant
 language sql stable parallel safe
 begin atomic
   select d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, d.tags, d.usage_date,
-    case when not c.has_changed then d.standing end, d.is_final and not c.has_changed, d.is_reported,
+    case when not c.has_changed and d.standing not in ('waiting', 'unavailable', 'missing') then d.standing end,
+    d.is_final and not c.has_changed, d.is_reported,
     losant_usage_internal.value_as_of(d.devices_created, 'devices_created', c.new_metrics, r.old_values),
     losant_usage_internal.value_as_of(d.devices_deleted, 'devices_deleted', c.new_metrics, r.old_values),
     losant_usage_internal.value_as_of(d.devices_total, 'devices_total', c.new_metrics, r.old_values),
@@ -96,10 +97,11 @@ begin atomic
     'restated', r.old_quantity, r.new_quantity, r.difference, r.was_final, r.changed_at
   from losant_usage.restatements r where r.changed_at > as_of and r.hour is null
   union all
-  select d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id,
+  select o.instance_id, d.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
     d.usage_date, c.stream, m.metric, m.unit, null, null,
     'first_loaded', null, q.quantity, q.quantity, false, c.first_loaded_at
-  from losant_usage.daily_usage d
+  from losant_usage_internal.org_days d
+  join losant_usage.organizations o on o.org_id = d.org_id
   join losant_usage_internal.cell_times c on c.usage_date = d.usage_date and c.org_id = d.org_id
   join losant_usage.metrics m on m.stream = c.stream
   -- The value of the first load is the old value of the first revision that has the metric.
@@ -117,5 +119,5 @@ comment on view losant_usage.restatements is 'Changes of stored numbers, one row
 comment on column losant_usage.restatements.new_quantity is 'Value after the change; null if there is none.';
 comment on column losant_usage.restatements.old_quantity is 'Value before the change; null if there was none.';
 comment on column losant_usage.restatements.revision_id is 'Row of revisions.';
-comment on function losant_usage.usage_as_of is 'daily_usage with the numbers that were known at an instant. The standing is the current one; null if a number was first loaded or became final since. Source: usage_days, coverage, revisions.';
+comment on function losant_usage.usage_as_of is 'daily_usage with the numbers that were known at an instant. The standing is the current one; null if a number was first loaded or became final since, or is not stored. Source: usage_days, coverage, revisions.';
 comment on function losant_usage.changes_since is 'Numbers first loaded or changed after an instant, one row per change; the differences add up to the total change. Hourly numbers are in restatements only. Source: coverage, revisions.';

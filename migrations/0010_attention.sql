@@ -62,7 +62,7 @@ select o.instance_id, c.standing::text::losant_usage.attention_kind as kind, c.o
   format('%s (%s since %s)', o.name, string_agg(distinct c.stream, ', '),
     losant_usage_internal.day_text(min(c.usage_date))) as text,
   count(*) as quantity
-from losant_usage_internal.lacking_cells c
+from losant_usage_internal.non_final_cells c
 join losant_usage.organizations o on o.org_id = c.org_id
 where c.standing = 'missing' or (c.standing = 'in_doubt' and c.doubted_at < now() - interval '1 day')
 group by o.instance_id, c.standing, c.org_id, o.name;
@@ -101,16 +101,71 @@ cross join lateral (values
 ) as k (kind, applies, detail, quantity)
 where k.applies;
 
--- Months for which somebody has to do something. The others wait for runs, or are done.
-create view losant_usage_internal.months_to_bill as
-select m.instance_id, ('month_' || m.state)::losant_usage.attention_kind as kind, n.name as subject,
-  concat(n.name, ' (' || nullif(concat_ws('; ', n.causes, n.orgs || ' affected'), '') || ')') as text,
-  n.orgs::bigint as quantity
+-- By organization, what keeps a past month from being ready, and what can be adjusted in a closed one, with the
+-- billable payloads concerned. What keeps back an entire instance has no organization.
+create view losant_usage_internal.month_issues as
+select b.instance_id, b.month, b.org_id, coalesce(b.org_name, i.name, b.instance_id) as name, max(b.state) as state,
+  string_agg(concat(to_char(b.first_day::timestamp, 'FMDD Mon'),
+    to_char(nullif(b.last_day, b.first_day)::timestamp, '" to "FMDD Mon'), ' ', replace(b.cause, '_', ' ')),
+    ', ' order by b.first_day, b.cause) as summary,
+  string_agg(concat_ws(' ', b.summary, concat_ws('..', losant_usage_internal.day_text(b.first_day),
+    losant_usage_internal.day_text(b.last_day)), b.detail), '; ') as causes,
+  string_agg(b.remedy, E'\n') as remedy,
+  (
+    select sum(d.payload_billable_count)::bigint from losant_usage.usage_days d
+    where d.org_id = b.org_id and d.usage_date between b.month and losant_usage_internal.month_end(b.month)
+  ) as payloads
+from losant_usage.month_blockers b
+join losant_usage.instances i on i.instance_id = b.instance_id
+where losant_usage_internal.month_end(b.month) < losant_usage_internal.today()
+group by b.instance_id, b.month, b.org_id, b.org_name, i.name
+union all
+select a.instance_id, a.month, a.org_id, a.org_name, 'needs_adjustment',
+  coalesce(to_char(a.payloads, 'FMSG999,999,999,999,999,990'), 'other metrics'), null, null, a.payloads
+from (
+  select a.instance_id, a.month, a.org_id, a.org_name,
+    (sum(a.quantity - coalesce(a.billed_quantity, 0)) filter (where a.metric = 'payload_billable_count'))::bigint
+      as payloads
+  from losant_usage.adjustments a where a.difference is not null
+  group by a.instance_id, a.month, a.org_id, a.org_name
+) as a;
+
+-- Each month with how many of its organizations are ready, and those that are most affected. While something keeps back
+-- an entire instance, none is.
+create view losant_usage_internal.month_summaries as
+select m.instance_id, m.month, m.state, m.closed_at, o.orgs - n.orgs_ready as orgs_not_ready, m.orgs_to_adjust,
+  to_char(n.orgs_ready, 'FM999,999,990') || ' of ' || to_char(o.orgs, 'FM999,999,990') || ' ready' as readiness,
+  array_to_string(s.issues, ', ') || case when s.others > 0 then ' and ' || s.others || ' more' else '' end as issues,
+  case when m.closed_at is null and s.is_entire_instance is not true then s.payloads end as payloads_on_hold,
+  case when m.closed_at is not null then s.payloads end as difference
 from losant_usage.months m
+left join (
+  select i.instance_id, i.month, i.state = 'needs_adjustment' as is_adjustment, count(i.org_id) as orgs,
+    bool_or(i.org_id is null) as is_entire_instance, sum(i.payloads)::bigint as payloads,
+    (array_agg(concat(i.name, case i.state when 'needs_adjustment' then ' ' else ': ' end, i.summary)
+      order by i.org_id is not null, i.state desc, abs(i.payloads) desc nulls last, i.name, i.org_id))[1:2] as issues,
+    count(*) - 2 as others
+  from losant_usage_internal.month_issues i group by i.instance_id, i.month, i.state = 'needs_adjustment'
+) as s on s.instance_id = m.instance_id and s.month = m.month and s.is_adjustment = (m.closed_at is not null)
+left join lateral (
+  select count(distinct t.org_id) as orgs
+  from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
+  where o.instance_id = m.instance_id and t.first_day <= losant_usage_internal.month_end(m.month)
+    and (t.last_day is null or t.last_day >= m.month) and t.stream in (select stream from losant_usage.metrics)
+) as o on m.is_over and m.closed_at is null
 cross join lateral (
-  select to_char(m.month::timestamp, 'YYYY-MM') as name, replace(array_to_string(m.causes, ', '), '_', ' ') as causes,
-    nullif(coalesce(m.orgs_blocked, m.orgs_to_adjust), 0) as orgs
-) as n
+  select case when s.is_entire_instance then 0 else greatest(0, o.orgs - coalesce(s.orgs, 0)) end as orgs_ready
+) as n;
+
+-- Months for which somebody has to do something. The others wait for runs, or are done. Without "offset 0" the planner
+-- expects one month of these states, and reads all issues again for each.
+create view losant_usage_internal.months_to_bill as
+select m.instance_id, ('month_' || m.state)::losant_usage.attention_kind as kind,
+  to_char(m.month::timestamp, 'YYYY-MM') as subject,
+  format('%s (%s)', to_char(m.month::timestamp, 'FMMonth YYYY'), concat_ws('; ', m.readiness, m.issues,
+    to_char(m.payloads_on_hold, 'FM999,999,999,999,999,990') || ' billable payloads on hold')) as text,
+  nullif(coalesce(m.orgs_not_ready, m.orgs_to_adjust), 0) as quantity
+from (select * from losant_usage_internal.month_summaries offset 0) as m
 where m.state in ('ready', 'blocked', 'needs_adjustment');
 
 -- Everything that needs a person now. Settling months, and doubts of less than a day, do not.

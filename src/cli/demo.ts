@@ -1,7 +1,7 @@
 import { once } from 'node:events';
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../simulator/server.ts';
 import { EXIT, SettingsError } from '../errors.ts';
 import { createLogger } from '../logger.ts';
@@ -22,47 +22,77 @@ import { status } from './status.ts';
 const ORGS = 25;
 const LOOPBACK = '127.0.0.1';
 
-/**
- * Runs the commands one after the other, with a simulated Losant and a new folder, which it keeps. On a terminal it
- * then serves the console until the signal aborts; interrupted before that, it rejects.
- */
-export const demo = defineCommand({ needs: null, options: {}, run: runDemo });
+/** So old that its last day is final: then its month can be closed. */
+const FINAL_DAYS = 3;
 
-async function runDemo(base: CommandContext): Promise<CommandResult> {
-  const { output, signal, hostNow, env } = base;
+/**
+ * Runs the commands one after the other, with a simulated Losant and a new folder, which it removes unless it was named.
+ * On a terminal it then serves the console until the signal aborts; interrupted before that, it rejects.
+ */
+export const demo = defineCommand({
+  needs: null,
+  options: { dir: optionalOption('DIR', 'keep the database in this folder', text) },
+  run: runDemo,
+});
+
+async function runDemo(
+  base: CommandContext,
+  { dir }: { readonly dir: string | null },
+): Promise<CommandResult> {
+  const { output, signal, hostNow } = base;
   const noSelection = { instance: null, org: null, stream: null, dryRun: false };
   await using closing = new AsyncDisposableStack();
   const simulator = await startSimulator({ orgs: ORGS });
   closing.defer(() => simulator.close());
   output.print(`1/4  Started a simulated Losant with ${ORGS} organizations at ${simulator.url}.`);
-  const folder = await mkdtemp(join(env['TMPDIR'] ?? tmpdir(), 'losant-usage-demo-'));
+  const folder = dir === null ? await createTemporaryFolder(base, closing) : resolve(dir);
   const databaseUrl = `embedded:${folder}`;
   signal.throwIfAborted();
   const context = createDemoContext(base, simulator, databaseUrl);
   const day = addDays(dayAt(hostNow()), -1);
-  output.print(
-    `2/4  The first run creates an embedded Postgres in ${folder} (kept afterward) and loads yesterday, ${day}.`,
-  );
+  output.print(`2/4  The first run creates an embedded Postgres in ${folder} and loads yesterday, ${day}.`);
   printStep(output, await runOnce.run(context, { ...noSelection, day: null, wait: null }));
   signal.throwIfAborted();
-  const from = `${addDays(`${day.slice(0, 7)}-01`, -1).slice(0, 7)}-01`;
-  output.print(`3/4  A backfill loads the rest of this month and all of last month, from ${from}.`);
+  const month = addDays(`${addDays(day, -FINAL_DAYS).slice(0, 7)}-01`, -1).slice(0, 7);
+  const from = `${month}-01`;
+  output.print(`3/4  A backfill loads the days before, from ${from}.`);
   const days = { from, to: addDays(day, -1), force: false };
   printStep(output, await backfill.run(context, { ...noSelection, ...days }));
   signal.throwIfAborted();
   output.print('4/4  Status:', '');
   printStep(output, await status.run(context, {}));
   if (output.isTerminal && !output.json) await serveConsole(context);
+  const kept = [
+    'The simulated Losant has stopped; the database is still there. To close its first month:',
+    `  DATABASE_URL='${databaseUrl}' losant-usage close --month ${month}`,
+  ];
+  const removed = [
+    'The simulated Losant has stopped, and its database is removed. To keep it the next time:',
+    '  losant-usage demo --dir DIR',
+  ];
   return {
-    document: { folder, databaseUrl, instanceId: simulator.instanceId, from, to: day },
+    document: {
+      databaseUrl: dir === null ? null : databaseUrl,
+      instanceId: simulator.instanceId,
+      from,
+      to: day,
+    },
     lines: [
       '',
-      'The simulated Losant has stopped; the database is still there. To look at it again:',
-      `  DATABASE_URL='${databaseUrl}' losant-usage status`,
+      ...(dir === null ? removed : kept),
       'To start a simulated Losant of your own, with the settings for it:',
       '  losant-usage simulator',
     ],
   };
+}
+
+async function createTemporaryFolder(
+  { env }: CommandContext,
+  closing: AsyncDisposableStack,
+): Promise<string> {
+  const folder = await mkdtemp(join(env['TMPDIR'] ?? tmpdir(), 'losant-usage-demo-'));
+  closing.defer(() => rm(folder, { recursive: true, force: true }));
+  return folder;
 }
 
 /** Prints the lines of a command's result; the document of `--json` is the demo's own. */

@@ -1,3 +1,6 @@
+/** Reads that pages share, limit, or wait for in turn. */
+import { isConnectionLost, isStatementTimeout } from '../database/sqlstate.ts';
+
 export interface ReadOptions {
   /** How long a result is reused; one that took long is reused for ten times as long as it took. */
   readonly keepMs: number;
@@ -6,7 +9,7 @@ export interface ReadOptions {
   readonly now: () => number;
 }
 
-/** Thrown when a read takes longer than its caller waits. */
+/** Thrown when a read takes longer than its caller waits. Its message completes "could not be read: ". */
 export class ReadTimeoutError extends Error {
   override readonly name = 'ReadTimeoutError';
 }
@@ -17,7 +20,18 @@ export interface Snapshot<T> {
   readonly atMs: number;
 }
 
+/** What is known of a cached read. */
+export interface CachedRead<T> {
+  /** The last good result; null before the first. */
+  readonly snapshot: Snapshot<T> | null;
+  /** When the current read began; null if none is running. */
+  readonly startedAtMs: number | null;
+  /** Why the last read failed; undefined if it did not. */
+  readonly error: unknown;
+}
+
 const REST_FACTOR = 10;
+const ALWAYS = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY] as const;
 /** Callers who would get nothing, or a very old result, wait at least this long. */
 const MIN_WAIT_MS = 300;
 
@@ -31,21 +45,22 @@ export function shareRead<T>(
   { keepMs, timeoutMs, now }: ReadOptions,
 ): (waitMs?: number) => Promise<T> {
   let current: Promise<T> | null = null;
-  let validUntilMs = Number.POSITIVE_INFINITY;
+  let [validFromMs, validUntilMs] = ALWAYS;
   const startRead = async (): Promise<T> => {
     const startMs = now();
     try {
       const value = await read();
-      validUntilMs = now() + Math.max(keepMs, (now() - startMs) * REST_FACTOR);
+      [validFromMs, validUntilMs] = [now(), now() + Math.max(keepMs, (now() - startMs) * REST_FACTOR)];
       return value;
     } catch (error) {
-      validUntilMs = now() + (now() - startMs);
+      [validFromMs, validUntilMs] = [now(), now() + (now() - startMs)];
       throw error;
     }
   };
   return async (waitMs = timeoutMs) => {
-    if (current === null || now() >= validUntilMs) {
-      validUntilMs = Number.POSITIVE_INFINITY;
+    // A clock that was set back would keep an old result for as long as it was set back.
+    if (current === null || now() >= validUntilMs || now() < validFromMs) {
+      [validFromMs, validUntilMs] = ALWAYS;
       current = startRead();
     }
     return await withTimeout(waitMs, current);
@@ -53,32 +68,36 @@ export function shareRead<T>(
 }
 
 /**
- * Shares a read like {@link shareRead}, and returns the last good result with its age if a read is slow or fails. The
- * returned function resolves to null until there is one. `onFailure` is called for the first failure after a success.
+ * Shares a read like {@link shareRead}. The returned function resolves to the last good result and the last failure,
+ * whichever came later. `onFailure` is called for the first failure after a success.
  */
 export function cacheRead<T>(
   read: () => Promise<T>,
   options: ReadOptions & { readonly onFailure: (error: unknown) => void },
-): (waitMs?: number) => Promise<Snapshot<T> | null> {
+): (waitMs?: number) => Promise<CachedRead<T>> {
   const { keepMs, timeoutMs, now, onFailure } = options;
-  let latest: Snapshot<T> | null = null;
-  let isFailing = false;
+  let snapshot: Snapshot<T> | null = null;
+  let startedAtMs: number | null = null;
+  let lastError: unknown;
   const sharedRead = shareRead(async () => {
+    startedAtMs = now();
     try {
       const value = await read();
-      latest = { value, atMs: now() };
-      isFailing = false;
+      snapshot = { value, atMs: now() };
+      lastError = undefined;
     } catch (error) {
-      if (!isFailing) onFailure(error);
-      isFailing = true;
+      if (lastError === undefined) onFailure(error);
+      lastError = error;
       throw error;
+    } finally {
+      startedAtMs = null;
     }
   }, options);
   return async (waitMs = timeoutMs) => {
-    const isOld = latest === null || now() - latest.atMs > keepMs * REST_FACTOR;
+    const isOld = snapshot === null || now() - snapshot.atMs > keepMs * REST_FACTOR;
     // The failure has been reported; a slow read continues for the next caller.
     await sharedRead(isOld ? Math.max(waitMs, MIN_WAIT_MS) : waitMs).catch(() => undefined);
-    return latest;
+    return { snapshot, startedAtMs, error: lastError };
   };
 }
 
@@ -89,7 +108,7 @@ export function cacheRead<T>(
 export function limitReads({ max, timeoutMs }: { readonly max: number; readonly timeoutMs: number }) {
   let runningReads = 0;
   return async <T>(read: () => Promise<T>): Promise<T> => {
-    if (runningReads >= max) throw new ReadTimeoutError(`${max} queries are already running`);
+    if (runningReads >= max) throw new ReadTimeoutError(`${max} other queries are already running`);
     runningReads += 1;
     const work = read().finally(() => {
       runningReads -= 1;
@@ -98,9 +117,35 @@ export function limitReads({ max, timeoutMs }: { readonly max: number; readonly 
   };
 }
 
+/** Runs at most `max` reads at once; the others wait for their turn. */
+export function queueReads({ max, timeoutMs }: { readonly max: number; readonly timeoutMs: number }) {
+  let runningReads = 0;
+  const waitingReads: (() => void)[] = [];
+  return async <T>(read: () => Promise<T>): Promise<T> => {
+    if (runningReads < max) runningReads += 1;
+    else await new Promise<void>((resolve) => waitingReads.push(resolve));
+    try {
+      return await withTimeout(timeoutMs, read());
+    } finally {
+      const startNext = waitingReads.shift();
+      if (startNext === undefined) runningReads -= 1;
+      else startNext();
+    }
+  };
+}
+
+/** Completes "could not be read: ", without anything confidential. */
+export function describeReadFailure(error: unknown): string {
+  if (error instanceof ReadTimeoutError) return error.message;
+  if (isConnectionLost(error)) return 'the database is not responding';
+  if (isStatementTimeout(error)) return 'the query took too long';
+  return 'the query failed; see the log';
+}
+
 async function withTimeout<T>(ms: number, work: Promise<T>): Promise<T> {
   const { promise: timeout, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new ReadTimeoutError(`no response within ${ms} ms`)), ms);
+  const error = new ReadTimeoutError(`the query took more than ${ms / 1_000} s`);
+  const timer = setTimeout(() => reject(error), ms);
   try {
     return await Promise.race([work, timeout]);
   } finally {

@@ -1,33 +1,64 @@
-/** Counts over all organizations, read in the background for the pages Home, Organizations and Months. */
-import { type Kysely, type RawBuilder, sql } from 'kysely';
+/** What pages count over all organizations. Counting many takes seconds, so each count is read in the background. */
+import { type Kysely, sql } from 'kysely';
 import type { MonthState, Schema } from '../database/schema.ts';
-import { type MonthSum, readMonthSums, SUM_LABELS } from '../queries/month-sums.ts';
+import { type MonthSum, readMonthSum } from '../queries/month-sums.ts';
 import type { UsageDay } from '../usage/day.ts';
-import type { ReadPage } from './sources.ts';
+import { type CachedRead, cacheRead } from './cached-reads.ts';
+import type { PageSources } from './sources.ts';
 
+/** Returns what is known of a count. Waits at most `waitMs` for a newer result. */
+type Count<T> = (waitMs?: number) => Promise<CachedRead<T>>;
+
+/** The counts, each with its own state: one that is slow or fails keeps back no other. */
 export interface Counts {
-  readonly organizations: readonly Activity[];
-  /** `organizations` as JSON without nulls, for queries that join it. It is long, so it is created once. */
-  readonly organizationsJson: string;
-  readonly sums: readonly MonthSum[];
-  readonly months: readonly MonthRow[];
+  readonly activity: Count<readonly Activity[]>;
+  readonly months: Count<readonly MonthRow[]>;
+  readonly payloads: Count<MonthSum>;
+  readonly devices: Count<MonthSum>;
+  readonly minutes: Count<MonthSum>;
+  /** Returns what is known of another slow query, which is shared by what it depends on. */
+  readonly recallResult: <T>(
+    key: unknown,
+    query: (db: Kysely<Schema>) => Promise<T>,
+  ) => Promise<CachedRead<T>>;
 }
 
-/** Reads one count after the other, so that each has the time limit of a page. */
-export async function readCounts(read: ReadPage, instanceIds: readonly string[]): Promise<Counts> {
-  const organizations = await read((db) => readActivity(db, instanceIds));
+/** Pages hardly wait for a count: they say that it is being read, and reload. */
+const COUNT_READ = { keepMs: 60_000, timeoutMs: 50 };
+
+/** Results of other queries that are kept at once. */
+const MAX_RESULTS = 50;
+
+export function createCounts({ readInTurn, instanceIds, now, logger }: PageSources): Counts {
+  const cache = <T>(subject: string, read: (db: Kysely<Schema>) => Promise<T>): Count<T> =>
+    cacheRead(() => readInTurn(read), {
+      ...COUNT_READ,
+      now,
+      onFailure: (error) => logger.warn({ err: error, subject }, 'count failed'),
+    });
+  const cacheSum = (metric: MonthSum['metric']) =>
+    cache(metric, (db) => readMonthSum(db, instanceIds, metric));
+  const results = new Map<string, unknown>();
   return {
-    organizations,
-    organizationsJson: JSON.stringify(organizations, (_, value: unknown) => value ?? undefined),
-    months: await read((db) => readMonths(db, instanceIds)),
-    sums: await read((db) => readMonthSums(db, instanceIds, Object.keys(SUM_LABELS))),
+    recallResult: async <T>(key: unknown, query: (db: Kysely<Schema>) => Promise<T>) => {
+      const name = JSON.stringify(key);
+      const result = (results.get(name) as Count<T> | undefined) ?? cache(name, query);
+      results.set(name, result);
+      const [oldest = ''] = results.keys();
+      if (results.size > MAX_RESULTS) results.delete(oldest);
+      return await result();
+    },
+    payloads: cacheSum('payload_billable_count'),
+    devices: cacheSum('devices_total'),
+    minutes: cacheSum('notebook_minutes'),
+    months: cache('months', (db) => readMonths(db, instanceIds)),
+    activity: cache('activity', (db) => readActivity(db, instanceIds)),
   };
 }
 
-/** The recent activity of an organization, and the limit that it has exceeded or will exceed first. */
+/** The recent activity of an organization, with all its limits. */
 export type Activity = {
   readonly org_id: string;
-  readonly org_name: string;
   readonly payload_billable_count: number | null;
   readonly days_not_stored: number | null;
   /** The change of the month to date against the same days 28 days earlier: 0.5 is half as much again. */
@@ -38,8 +69,10 @@ export type Activity = {
   readonly is_recently_deleted: boolean;
   readonly is_silent: boolean;
   readonly has_large_change: boolean;
-  readonly limit_name: string | null;
+  /** The largest share of a limit. */
   readonly limit_share: number | null;
+  /** Each limit that is exceeded or will be, with the day. */
+  readonly limits_to_watch: string | null;
   readonly exceeds_on: UsageDay | null;
   readonly is_exceeding: boolean;
 };
@@ -49,15 +82,18 @@ async function readActivity(
   instanceIds: readonly string[],
 ): Promise<readonly Activity[]> {
   const { rows } = await sql<Activity>`
-    select a.org_id, o.name as org_name, a.payload_billable_count, a.days_not_stored, a.change_ratio::float8,
-      a.devices_total, a.last_active_on, a.is_new, a.is_recently_deleted, a.is_silent, a.has_large_change,
-      l.limit_name, l.share::float8 as limit_share, l.exceeds_on, coalesce(l.is_exceeded, false) as is_exceeding
+    select a.org_id, a.payload_billable_count, a.days_not_stored, a.change_ratio::float8, a.devices_total,
+      a.last_active_on, a.is_new, a.is_recently_deleted, a.is_silent, a.has_large_change, l.limit_share,
+      l.limits_to_watch, l.exceeds_on, coalesce(l.is_exceeding, false) as is_exceeding
     from losant_usage.organization_activity a
-    join losant_usage.organizations o on o.org_id = a.org_id
     left join (
-      select distinct on (u.org_id) u.org_id, u.limit_name, u.share, u.exceeds_on, u.is_exceeded
-      from losant_usage.usage_vs_limits u
-      where u.metric is not null order by u.org_id, u.is_exceeded desc, u.exceeds_on, u.share desc nulls last
+      select u.org_id, max(u.share)::float8 as limit_share, min(u.exceeds_on) as exceeds_on,
+        bool_or(u.is_exceeded) as is_exceeding,
+        string_agg(
+          concat(u.limit_name, ' ', coalesce('on ' || to_char(u.exceeds_on::timestamp, 'FMDD Mon'), 'exceeded')),
+          ', ' order by u.is_exceeded desc, u.exceeds_on, u.limit_name)
+          filter (where u.is_exceeded or u.exceeds_on is not null) as limits_to_watch
+      from losant_usage.usage_vs_limits u where u.metric is not null group by u.org_id
     ) as l on l.org_id = a.org_id
     where a.instance_id = any (${instanceIds}::text[])
     order by a.org_id`.execute(db);
@@ -70,64 +106,26 @@ export type MonthRow = {
   /** Null if there is only one instance. */
   readonly instance_name: string | null;
   readonly state: MonthState;
-  readonly causes: string | null;
   readonly closed_at: string | null;
-  /** Organizations that keep the month from being ready, or that need an adjustment once it is closed (count). */
-  readonly orgs: number | null;
-  /** Billable payloads of the organizations that keep the month from being ready. */
-  readonly affected_payloads: number | null;
+  /** How many organizations are ready: `58 of 59 ready`; null unless the month is over and not closed. */
+  readonly readiness: string | null;
+  /** The organizations that are most affected, and why. */
+  readonly issues: string | null;
+  /** Billable payloads of the organizations that are not ready. */
+  readonly payloads_on_hold: number | null;
   /** Billable payloads now, minus those billed. */
   readonly difference: number | null;
-  readonly examples: readonly string[] | null;
 };
 
 /** Returns the newest month first. */
-async function readMonths(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<MonthRow[]> {
+async function readMonths(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<readonly MonthRow[]> {
   const { rows } = await sql<MonthRow>`
-    select m.month, m.closed_at, replace(array_to_string(m.causes, ', '), '_', ' ') as causes,
-      case when cardinality(${instanceIds}::text[]) > 1 then coalesce(i.name, i.instance_id) end as instance_name,
-      m.state, s.orgs, case when m.closed_at is null then s.payloads end as affected_payloads,
-      case when m.closed_at is not null then s.payloads end as difference, s.examples
-    from losant_usage.months m join losant_usage.instances i on i.instance_id = m.instance_id
-    left join (
-      select s.instance_id, s.month, s.causes is null as is_adjustment, count(*) as orgs,
-        sum(s.affected_payloads)::bigint as payloads,
-        (array_agg(s.org_name order by abs(s.affected_payloads) desc nulls first, s.org_id))[1:3] as examples
-      from (${selectMonthIssues(null)}) as s where s.org_id is not null group by 1, 2, 3
-    ) as s on s.instance_id = m.instance_id and s.month = m.month and s.is_adjustment = (m.closed_at is not null)
+    select m.month, case when cardinality(${instanceIds}::text[]) > 1 then coalesce(i.name, i.instance_id) end
+        as instance_name,
+      m.state, m.closed_at, m.readiness, m.issues, m.payloads_on_hold, m.difference
+    from losant_usage_internal.month_summaries m
+    join losant_usage.instances i on i.instance_id = m.instance_id
     where m.instance_id = any (${instanceIds}::text[])
     order by m.month desc, m.instance_id`.execute(db);
   return rows;
-}
-
-/**
- * Selects by organization what blocks past months, and what can be adjusted in closed ones: of one month, or of all.
- * An adjustment has no causes, and its affected payloads are the difference in billable payloads.
- */
-export function selectMonthIssues(month: UsageDay | null): RawBuilder<unknown> {
-  return sql`${selectBlockers(month)}
-    union all
-    select a.instance_id, a.month, a.org_id, a.org_name, null, null, null,
-      (sum(a.quantity - coalesce(a.billed_quantity, 0)) filter (where a.metric = 'payload_billable_count'))::bigint
-    from losant_usage.adjustments a where a.difference is not null and ${isOfMonth('a', month)}
-    group by a.instance_id, a.month, a.org_id, a.org_name`;
-}
-
-/** Selects by organization or instance what blocks past months, with the billable payloads affected. */
-export function selectBlockers(month: UsageDay | null): RawBuilder<unknown> {
-  return sql`
-    select b.instance_id, b.month, b.org_id, coalesce(b.org_name, i.name, b.instance_id) as org_name,
-      max(b.state) as state,
-      string_agg(concat_ws(' ', b.summary, b.first_day || '..' || b.last_day, b.detail), '; ') as causes,
-      string_agg(b.remedy, E'\n') as remedy, (
-        select sum(d.payload_billable_count)::bigint from losant_usage.usage_days d
-        where d.org_id = b.org_id and d.usage_date between b.month and (b.month + interval '1 month')::date - 1
-      ) as affected_payloads
-    from losant_usage.month_blockers b join losant_usage.instances i on i.instance_id = b.instance_id
-    where b.month < date_trunc('month', now() at time zone 'UTC')::date and ${isOfMonth('b', month)}
-    group by b.instance_id, b.month, b.org_id, b.org_name, i.name`;
-}
-
-function isOfMonth(table: string, month: UsageDay | null): RawBuilder<boolean> {
-  return month === null ? sql<boolean>`true` : sql<boolean>`${sql.ref(`${table}.month`)} = ${month}::date`;
 }

@@ -46,7 +46,7 @@ export const coveragePage: ConsolePage = {
       all: await readAllDays(db, query),
       lines: await readLines(db, query),
     }));
-    return { title: 'Coverage', body: renderCoverage(query, all, lines) };
+    return { title: 'Data quality', body: renderCoverage(query, all, lines) };
   },
 };
 
@@ -122,10 +122,11 @@ function renderCoverage(query: MapQuery, all: readonly MapDay[], lines: readonly
   const address = (change: Readonly<Record<string, string>>) => addressOf(PATH, { ...values, ...change });
   const gaps = all.reduce((sum, day) => sum + day.gaps, 0);
   const cells = all.reduce((sum, day) => sum + day.cells, 0);
-  return html`<h1>Coverage</h1>
+  return html`<h1>Data quality</h1>
 <p>${showNumber(gaps)} of ${showNumber(cells)} cells from ${range.from} to ${range.to} are missing or in doubt.
   Darker squares have a larger share of gaps; the worst organizations come first.
-<a href="/gaps">All gaps</a> · <a href="/quarantine">Quarantine</a></p>
+<a href="/gaps">All gaps</a> · <a href="/gaps?standing=failing">Failing reads</a> · <a
+  href="/quarantine">Quarantine</a> · <a href="/reconciliation">Reconciliation</a></p>
 ${renderForm(PATH, { filters: FILTERS, values })}
 <p><a href="${address({ to: addDays(range.from, -1) })}">Earlier</a> ·
 <a href="${address({ to: addDays(range.to, DAYS) })}">Later</a></p>

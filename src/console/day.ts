@@ -21,6 +21,7 @@ import { type Columns, renderHtmlTable, type TableRow } from './table.ts';
 export const dayPage: ConsolePage = {
   path: '/coverage/:org/:day',
   navPath: '/coverage',
+  subject: 'The day',
   show: async ({ params, read, instanceIds, nowMs }) => {
     const orgId = params['org'] ?? '';
     const day = parseDay(params['day'] ?? '');

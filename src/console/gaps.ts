@@ -1,55 +1,174 @@
-import { sql } from 'kysely';
+import { html } from 'hono/html';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
+import type { UsageDay } from '../usage/day.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
-import { createTablePage, optionsOf, SEARCH } from './table.ts';
+import { type ConsolePage, type Html, type PageRequest, toPlainText } from './page.ts';
+import {
+  addressOf,
+  createTablePage,
+  optionsOf,
+  readValues,
+  renderHtmlTable,
+  SEARCH,
+  showTable,
+  type TableRow,
+} from './table.ts';
 
 export const STREAM = { label: 'Stream', options: optionsOf(streamNames) };
 
-export const gapsPage = createTablePage('/gaps', '/coverage', ({ instanceIds }) => ({
-  title: 'Gaps',
-  sentence: 'Cells that are missing or in doubt, worst and newest first.',
-  rows: sql`
-    select org_id, org_name, referral_id, usage_date, stream, standing, reason, detail, failed_reads, next_read_at
-    from losant_usage.coverage_gaps where instance_id = any (${instanceIds}::text[])`,
-  order: sql`r.standing desc, r.usage_date desc, r.org_id, r.stream`,
-  filters: {
-    q: SEARCH,
-    stream: STREAM,
-    standing: { label: 'Standing', options: optionsOf(['missing', 'in_doubt']) },
-    usage_date: { label: 'Day', options: 'day' },
+/** Cells of an organization with one cause. */
+interface Cause {
+  readonly stream: string;
+  readonly cause: string;
+  readonly days: readonly UsageDay[];
+}
+
+type GapRow = {
+  readonly org_id: string;
+  readonly causes: string;
+  /** A list of {@link Cause} as JSON. */
+  readonly details: string;
+};
+
+/** The page applies these to cells, before it groups them; the condition on rows is always true. */
+const CELL_FILTERS = {
+  stream: { ...STREAM, where: () => sql`true` },
+  standing: {
+    label: 'Standing',
+    options: { ...optionsOf(['missing', 'in_doubt']), failing: 'stored, reads keep failing' },
+    where: () => sql`true`,
   },
-  columns: {
-    org_name: 'Organization',
-    usage_date: 'Day',
-    stream: 'Stream',
+  usage_date: { label: 'Day', options: 'day', where: () => sql`true` },
+} as const;
+
+/** The gaps, or stored cells whose reads keep failing, by organization, with their causes. */
+export const gapsPage: ConsolePage = {
+  path: '/gaps',
+  navPath: '/coverage',
+  show: async (request) => {
+    const values = readValues(CELL_FILTERS, request.query);
+    const cells = selectCells(request, values);
+    const isFailing = values['standing'] === 'failing';
+    return await showTable<GapRow>(request, {
+      title: isFailing ? 'Reads that keep failing' : 'Gaps',
+      sentence: isFailing
+        ? 'Stored cells of which several reads in a row failed.'
+        : 'Cells that are missing or in doubt, the worst first.',
+      intro: (db) => renderCauses(db, cells, values),
+      rows: sql`
+        select g.org_id, o.name as org_name, g.standing, sum(g.cells)::bigint as cells,
+          string_agg(format('%s: %s', g.stream, g.cause), ', ' order by g.cells desc, g.stream, g.cause) as causes,
+          min(g.first_day) as first_day, max(g.last_day) as last_day, min(g.next_read_at) as next_read_at,
+          json_agg(json_build_object('stream', g.stream, 'cause', g.cause, 'days', g.days)
+            order by g.cells desc, g.stream, g.cause)::text as details
+        from (
+          select c.org_id, c.standing, c.stream, c.cause, count(*) as cells, min(c.usage_date) as first_day,
+            max(c.usage_date) as last_day, min(c.next_read_at) as next_read_at,
+            array_agg(c.usage_date order by c.usage_date desc) as days
+          from (${cells}) as c group by c.org_id, c.standing, c.stream, c.cause
+        ) as g
+        join losant_usage.organizations o on o.org_id = g.org_id
+        group by g.org_id, o.name, g.standing`,
+      order: sql`r.standing desc, r.cells desc, r.org_name, r.org_id`,
+      filters: {
+        q: SEARCH,
+        ...CELL_FILTERS,
+      },
+      columns: {
+        org_name: 'Organization',
+        standing: 'Standing',
+        cells: 'Cells',
+        causes: ['Causes and days', renderDetails],
+        last_day: 'Newest day',
+        next_read_at: 'Next read',
+        first_day: 'Oldest day',
+      },
+      totals: ['cells'],
+    });
+  },
+};
+
+function selectCells(
+  { instanceIds }: PageRequest,
+  { stream = '', standing = '', usage_date: day = '' }: ReturnType<typeof readValues>,
+): RawBuilder<unknown> {
+  const isGap = standing !== 'failing';
+  const source = isGap
+    ? sql`losant_usage.coverage_gaps`
+    : sql`(select c.*, o.instance_id from losant_usage.coverage c
+        join losant_usage.organizations o on o.org_id = c.org_id where c.is_stored and c.failed_reads > 1)`;
+  return sql`
+    select c.org_id, c.stream, c.usage_date, c.standing, concat_ws(': ', c.reason, c.detail) as cause, c.next_read_at
+    from ${source} as c
+    where c.instance_id = any (${instanceIds}::text[]) and ${stream} in ('', c.stream)
+      and (${isGap ? standing : ''} in ('', c.standing::text))
+      and (${day} = '' or c.usage_date = nullif(${day}, '')::date)`;
+}
+
+const MAX_CAUSES = 8;
+
+type CauseRow = TableRow & { readonly orgs: number };
+
+/** Renders the causes over all organizations, if there are several organizations. */
+async function renderCauses(
+  db: Kysely<Schema>,
+  cells: RawBuilder<unknown>,
+  values: ReturnType<typeof readValues>,
+): Promise<Html> {
+  const { rows } = await sql<CauseRow>`
+    select c.standing, c.stream, c.cause, count(distinct c.org_id) as orgs, count(*) as cells,
+      min(c.usage_date) as first, max(c.usage_date) as last
+    from (${cells}) as c group by c.standing, c.stream, c.cause
+    order by count(*) desc, c.stream, c.cause limit ${MAX_CAUSES}`.execute(db);
+  if (rows.every(({ orgs }) => orgs < 2)) return html``;
+  return html`<h2>Causes</h2>${renderHtmlTable(rows, {
+    cause: 'Cause',
+    stream: [
+      'Stream',
+      ({ stream }) => html`<a href="${addressOf('/gaps', { ...values, stream: `${stream}` })}">${stream}</a>`,
+    ],
     standing: 'Standing',
-    reason: 'Reason',
-    detail: 'Detail',
-    failed_reads: 'Failed reads',
-    next_read_at: 'Next read',
-  },
-}));
+    orgs: 'Organizations',
+    cells: 'Cells',
+    first: 'Oldest day',
+    last: 'Newest day',
+  })}<h2>Organizations</h2>`;
+}
+
+/** Renders the causes of an organization, with the days of each folded. */
+function renderDetails({ org_id: orgId, causes, details }: GapRow): Html {
+  const items = (JSON.parse(details) as readonly Cause[]).map(
+    ({ stream, cause, days }) =>
+      html`<li>${stream}: ${toPlainText(cause)}: ${days.map(
+        (day) => html`<a href="/coverage/${orgId}/${day}">${day}</a> `,
+      )}</li>`,
+  );
+  return html`<details><summary>${toPlainText(causes)}</summary><ul>${items}</ul></details>`;
+}
 
 export const quarantinePage = createTablePage('/quarantine', '/coverage', ({ instanceIds }) => ({
   title: 'Quarantine',
-  sentence: 'Invalid responses not yet followed by a valid one, newest first.',
+  sentence: 'Invalid responses not yet followed by a valid one, by organization and cause, the newest first.',
   rows: sql`
-    select q.id, q.org_id, o.name as org_name, o.referral_id, q.first_day, q.last_day, q.stream,
-      q.reason, q.detail, q.seen_at
+    select q.org_id, o.name as org_name, q.stream, concat_ws(': ', q.reason, q.detail) as cause,
+      count(*) as responses, min(q.first_day) as first_day, max(q.last_day) as last_day, max(q.seen_at) as seen_at
     from losant_usage.quarantine q join losant_usage.organizations o on o.org_id = q.org_id
     where o.instance_id = any (${instanceIds}::text[]) and exists (
       select from losant_usage.cells c
       where c.org_id = q.org_id and c.stream = q.stream and c.usage_date between q.first_day and q.last_day
         and (c.last_read_at is null or c.last_read_at < q.seen_at) and c.failed_reads > 0
-    )`,
-  order: sql`r.seen_at desc, r.id`,
+    )
+    group by q.org_id, o.name, q.stream, q.reason, q.detail`,
+  order: sql`r.seen_at desc, r.org_id, r.stream, r.cause`,
   filters: { q: SEARCH, stream: STREAM },
   columns: {
     org_name: 'Organization',
-    first_day: 'First day',
-    last_day: 'Last day',
     stream: 'Stream',
-    reason: 'Reason',
-    detail: 'Detail',
+    cause: 'Cause',
+    responses: 'Responses',
+    last_day: 'Newest day',
     seen_at: 'Received',
+    first_day: 'Oldest day',
   },
 }));

@@ -1,15 +1,24 @@
 import { html } from 'hono/html';
-import type { Health } from '../queries/health.ts';
-import { type MonthSum, SUM_LABELS } from '../queries/month-sums.ts';
+import { type MonthDay, type MonthSum, SUM_LABELS } from '../queries/month-sums.ts';
 import { count, showDistance, showNumber, showWhen } from '../terminal/words.ts';
-import { addDays, dayAt } from '../usage/day.ts';
+import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { findWorstCounted, STANDINGS, sumStandings } from '../usage/standing.ts';
 import { renderAttention } from './attention.ts';
-import type { Counts } from './counts.ts';
-import { renderMonths } from './months.ts';
-import { COUNTING, type ConsolePage, type Html, RELOAD_SECONDS, renderInstant, showMonth } from './page.ts';
-import { type DatabaseView, type InstanceStatus, toVisibleHealth, type WorkerStatus } from './sources.ts';
-import { showChange } from './table.ts';
+import { type CachedRead, describeReadFailure } from './cached-reads.ts';
+import { type ChartDay, renderChart, showLongDay } from './chart.ts';
+import {
+  type ConsolePage,
+  type Html,
+  isCounting,
+  type PageRequest,
+  RELOAD_SECONDS,
+  renderCount,
+  renderInstant,
+  renderPill,
+  showMonth,
+} from './page.ts';
+import { type DatabaseView, type InstanceStatus, toVisibleHealth } from './sources.ts';
+import { addressOf, showChange } from './table.ts';
 
 const HOME_RELOAD_SECONDS = 60;
 /** An older snapshot is shown with its age, because it may be outdated. */
@@ -17,30 +26,53 @@ const OLD_SNAPSHOT_MS = 120_000;
 /** How long the page waits for a newer snapshot of the status. */
 const SNAPSHOT_WAIT_MS = 100;
 
-/** Yesterday in one line, what needs attention, billing, and the month so far. Works without a database. */
+/** Whether yesterday is complete, what needs attention, and the month so far. Works without a database. */
 export const homePage: ConsolePage = {
   path: '/',
   navPath: '/',
-  show: async ({ database, getCounts, status: readStatus, nowMs }) => {
-    const [view, counts] = await Promise.all([database(SNAPSHOT_WAIT_MS), getCounts()]);
-    const [status, health] = [readStatus(), toVisibleHealth(view)];
-    const { instances: statuses } = status;
-    const { tone, label, sentence } = describeYesterday(health, statuses, nowMs);
-    const body = html`<h1>Yesterday: <span class="${tone}">${label}</span></h1>
-<p>${sentence}</p>
-<p class="quiet">${describeScope(health, { status, view, nowMs })}</p>
+  subject: 'Home',
+  show: async (request) => {
+    const { counts, nowMs } = request;
+    const [view, payloads, devices, minutes] = await Promise.all([
+      request.database(SNAPSHOT_WAIT_MS),
+      counts.payloads(),
+      counts.devices(),
+      counts.minutes(),
+    ]);
+    const health = toVisibleHealth(view);
+    const { instances: statuses, version, host, startedAt } = request.status();
+    const { day, tone, label, sentence } = describeYesterday(view, statuses, nowMs);
+    const body = html`<h1>${showDay(day, nowMs)} ${renderPill(tone, label)}</h1>
+<p class="quiet">${[sentence, ...describeScope(request, view)].join(' · ')}</p>
 ${statuses.map(renderProgress)}
 ${health !== null && renderAttention(health, statuses, nowMs)}
-${counts === null ? COUNTING : html`${renderBilling(counts)}${renderMonth(counts.sums)}`}
-<p class="quiet">Version ${status.version} on ${status.host}, started ${renderInstant(status.startedAt)} · <a
-  href="/status.json">status.json</a> · <a href="/metrics">metrics</a></p>`;
-    return {
-      title: 'Home',
-      body,
-      reloadSeconds: health === null || counts === null ? RELOAD_SECONDS : HOME_RELOAD_SECONDS,
-    };
+<h2>${showMonth(payloads.snapshot?.value.to ?? addDays(dayAt(nowMs), -1))} so far</h2>
+<div class="cards">
+<section class="card">${renderTotal(payloads, { metric: 'payload_billable_count', nowMs }, renderDays)}</section>
+<section class="card">${renderTotal(devices, { metric: 'devices_total', nowMs })}</section>
+<section class="card">${renderTotal(minutes, { metric: 'notebook_minutes', nowMs })}</section>
+</div>
+<p class="more"><a href="/usage">Days, growth and plans</a> · <a href="/organizations?sort=-payload_billable_count">Organizations by
+  payloads</a> · <a href="/billing">Months</a></p>
+<footer class="quiet">Version ${version} on ${host}, started ${renderInstant(startedAt)} · <a
+  href="/status.json">status.json</a> · <a href="/metrics">metrics</a></footer>`;
+    const isIncomplete = health === null || [payloads, devices, minutes].some(isCounting);
+    return { title: 'Home', body, reloadSeconds: isIncomplete ? RELOAD_SECONDS : HOME_RELOAD_SECONDS };
   },
 };
+
+const LONG_DAY = new Intl.DateTimeFormat('en-GB', {
+  weekday: 'long',
+  day: 'numeric',
+  month: 'long',
+  timeZone: 'UTC',
+});
+
+/** Returns `Yesterday, Friday 27 November`, or only the day if it is no longer yesterday. */
+function showDay(day: UsageDay, nowMs: number): string {
+  const text = LONG_DAY.format(Date.parse(day)).replace(',', '');
+  return day === addDays(dayAt(nowMs), -1) ? `Yesterday, ${text}` : text;
+}
 
 function renderProgress({ progress }: InstanceStatus): Html | string {
   if (progress === null) return '';
@@ -51,32 +83,36 @@ function renderProgress({ progress }: InstanceStatus): Html | string {
 }
 
 interface YesterdayStatus {
+  readonly day: UsageDay;
   readonly tone: 'good' | 'bad' | 'quiet';
   readonly label: string;
   readonly sentence: string;
 }
 
-/** Says in one line whether yesterday is complete. Instances are ignored until their first run has finished. */
+/**
+ * Says in one line whether the day is complete that was yesterday when the status was read. Instances are ignored until
+ * their first run has finished.
+ */
 function describeYesterday(
-  health: Health | null,
+  { isUp, snapshot, error }: DatabaseView,
   statuses: readonly InstanceStatus[],
   nowMs: number,
 ): YesterdayStatus {
-  if (health === null)
-    return {
-      tone: 'bad',
-      label: 'unknown',
-      sentence: 'The database is not responding, or is still being read.',
-    };
-  const instances = health.instances.filter(
+  const day = addDays(dayAt(snapshot?.atMs ?? nowMs), -1);
+  if (!isUp || snapshot === null) {
+    const problem = isUp ? describeReadFailure(error) : 'the database is not responding';
+    const isReading = isUp && error === undefined;
+    const sentence = isReading ? 'The status is being read' : `The status could not be read: ${problem}`;
+    return { day, tone: isReading ? 'quiet' : 'bad', label: 'unknown', sentence };
+  }
+  const instances = snapshot.value.instances.filter(
     (each) => each.lastRunAt !== null && each.neverReadSince === null,
   );
   if (instances.length === 0) {
     const isRunning = statuses.some(({ progress }) => progress !== null);
-    const sentence = isRunning ? 'The first run is in progress.' : 'Nothing has been loaded yet.';
-    return { tone: 'quiet', label: 'not read yet', sentence };
+    const sentence = isRunning ? 'The first run is in progress' : 'Nothing has been loaded yet';
+    return { day, tone: 'quiet', label: 'not read yet', sentence };
   }
-  const day = addDays(dayAt(nowMs), -1);
   const streams = instances.flatMap((instance) => instance.streams);
   const expected = streams.reduce((sum, { orgs }) => sum + orgs, 0);
   const counts = sumStandings(streams.map(({ yesterday }) => yesterday));
@@ -84,63 +120,77 @@ function describeYesterday(
   const stored = Math.max(0, expected - counts.waiting - counts.unavailable - counts.missing);
   const exceptions = (['missing', 'in_doubt', 'unavailable', 'waiting'] as const)
     .filter((standing) => counts[standing] > 0)
-    .map((standing) => `; ${showNumber(counts[standing])} ${STANDINGS[standing].label}`)
+    .map((standing) => `, ${showNumber(counts[standing])} ${STANDINGS[standing].label}`)
     .join('');
-  const sentence = `${showNumber(stored)} of ${count(expected, 'expected cell')} for ${day} are stored${exceptions}.`;
+  const sentence = `${showNumber(stored)} of ${count(expected, 'expected cell')} stored${exceptions}`;
   if (expected === 0)
-    return { tone: 'quiet', label: 'nothing expected', sentence: `No cells are expected for ${day}.` };
-  if (worst === null || worst === 'unavailable') return { tone: 'good', label: 'complete', sentence };
-  if (worst !== 'waiting') return { tone: 'bad', label: 'incomplete', sentence };
-  return { tone: 'quiet', label: stored === 0 ? 'not read yet' : 'in progress', sentence };
+    return { day, tone: 'quiet', label: 'nothing expected', sentence: 'No cells are expected' };
+  if (worst === null || worst === 'unavailable') return { day, tone: 'good', label: 'complete', sentence };
+  if (worst !== 'waiting') return { day, tone: 'bad', label: 'incomplete', sentence };
+  return { day, tone: 'quiet', label: stored === 0 ? 'not read yet' : 'in progress', sentence };
 }
 
-interface Scope {
-  readonly status: WorkerStatus;
-  readonly view: DatabaseView;
-  readonly nowMs: number;
-}
-
-function describeScope(health: Health | null, { status, view, nowMs }: Scope): string {
-  const instances = health?.instances ?? [];
+function describeScope({ status, nowMs }: PageRequest, view: DatabaseView): readonly string[] {
+  const { instances: statuses, nextWakeAt } = status();
+  const { snapshot, error } = view;
+  const instances = toVisibleHealth(view)?.instances ?? [];
   const organizations = instances.reduce((sum, each) => sum + each.organizations, 0);
-  const age = view.snapshot === null ? 0 : nowMs - view.snapshot.atMs;
-  const parts = [
-    `${count(organizations, 'organization')} of ${count(status.instances.length, 'instance')}`,
-    status.nextWakeAt === null ? 'no run is scheduled' : `next run ${showWhen(status.nextWakeAt, nowMs)}`,
-    age < OLD_SNAPSHOT_MS
-      ? ''
-      : `data as of ${showDistance(-age)}; refreshing it is slow or failing, see the log`,
-  ];
-  return parts.filter((part) => part !== '').join(' · ');
+  const ageMs = snapshot === null ? 0 : nowMs - snapshot.atMs;
+  const slowness =
+    error === undefined ? 'refreshing it is slow' : `refreshing it failed: ${describeReadFailure(error)}`;
+  return [
+    instances.length === 0 ? '' : count(organizations, 'organization'),
+    statuses.length === 1 ? '' : count(statuses.length, 'instance'),
+    nextWakeAt === null ? 'no run is scheduled' : `next run ${showWhen(nextWakeAt, nowMs)}`,
+    ageMs < OLD_SNAPSHOT_MS ? '' : `as of ${showDistance(-ageMs)}; ${slowness}`,
+  ].filter((part) => part !== '');
 }
 
-const MAX_UNFINISHED_MONTHS = 3;
-
-function renderBilling({ months }: Counts): Html {
-  const unfinished = months
-    .filter(({ state }) => ['blocked', 'ready', 'needs_adjustment'].includes(state))
-    .slice(0, MAX_UNFINISHED_MONTHS);
-  if (unfinished.length > 0) return html`<h2>Billing</h2>${renderMonths(unfinished)}`;
-  return html`<h2>Billing</h2>
-<ul class="attention"><li class="on-good">No past month needs attention.</li></ul>`;
-}
-
-function renderMonth(sums: readonly MonthSum[]): Html {
-  const [first] = sums;
-  if (first === undefined) return html``;
-  const figures = sums.map(({ metric, total, values_not_stored: valuesNotStored, change_ratio: change }) => {
-    const isPartial = valuesNotStored > 0;
+/** Renders the sum of a metric, or why it is not known, below its name. */
+function renderTotal(
+  read: CachedRead<MonthSum>,
+  { metric, nowMs }: { readonly metric: MonthSum['metric']; readonly nowMs: number },
+  render: (sum: MonthSum) => Html | string = () => '',
+): Html {
+  const label = SUM_LABELS[metric];
+  const subject = `The ${label.toLowerCase()}`;
+  return html`<h3>${label}</h3>${renderCount(read, { subject, nowMs }, (sum) => {
+    const { total, valuesNotStored } = sum;
     const remark =
-      isPartial &&
-      html`; <span class="bad">${count(valuesNotStored, 'value is', 'values are')} not stored</span>`;
-    return html`<div><dt>${SUM_LABELS[metric]}</dt><dd><strong>${total === null ? '–' : showNumber(total)}${
-      isPartial && html` <span class="bad">?</span>`
-    }</strong> <span class="quiet">${change === null ? 'no comparison' : showChange(change)}${remark}</span>
-</dd></div>\n`;
+      valuesNotStored > 0 &&
+      html` · <span class="bad">${count(valuesNotStored, 'value is', 'values are')} not stored</span>`;
+    return html`<strong>${total === null ? '–' : showNumber(total)}${
+      valuesNotStored > 0 && html` <span class="bad">?</span>`
+    }</strong>
+<p class="quiet">${describeChange(sum)}${remark}</p>${render(sum)}`;
+  })}`;
+}
+
+/** A level is compared with its number some weeks ago. */
+function describeChange({ metric, change, days: [first] }: MonthSum): string {
+  if (change === null || first === undefined) return 'no comparison';
+  const isLevel = metric === 'devices_total';
+  const comparison = isLevel ? `since ${showLongDay(first.previous_day)}` : 'on the same weekdays before';
+  return `${showChange(change)} ${comparison}`;
+}
+
+/** Renders the days so far beside the same weekdays before. */
+function renderDays({ days }: MonthSum): Html {
+  return renderChart({
+    unit: 'payloads',
+    days: days.map(toChartDay),
+    comparison: 'same weekdays before',
+    addressOf: (day) => addressOf('/usage', { from: day, to: day }),
   });
-  return html`<h2>${showMonth(first.to)} so far</h2>
-<p class="quiet">${first.from} to ${first.to} compared with the same weekdays before, where both are stored;
-  devices are as of the last day.</p>
-<dl class="stats">${figures}</dl>
-<p><a href="/organizations?sort=-payload_billable_count">All organizations by payloads</a></p>`;
+}
+
+function toChartDay(day: MonthDay): ChartDay {
+  return {
+    day: day.day,
+    quantity: day.total,
+    comparedDay: day.previous_day,
+    comparedQuantity: day.previous_total,
+    valuesNotStored: day.values_not_stored,
+    paired: [day.compared, day.previous_compared],
+  };
 }

@@ -3,64 +3,90 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
 import { type DayRange, daysOfMonth, parseMonth } from '../usage/day.ts';
-import { type MonthRow, selectBlockers, selectMonthIssues } from './counts.ts';
+import type { MonthRow } from './counts.ts';
 import {
-  COUNTING,
   type ConsolePage,
   type Html,
+  isCounting,
   type PageRequest,
   RELOAD_SECONDS,
   renderCommands,
+  renderCount,
+  renderPill,
   showMonth,
   toPlainText,
 } from './page.ts';
 import { renderStatements } from './statements.ts';
-import {
-  addressOf,
-  type Columns,
-  optionsOf,
-  renderHtmlTable,
-  SEARCH,
-  showDifference,
-  showTable,
-} from './table.ts';
+import { addressOf, type Columns, renderHtmlTable, SEARCH, showDifference, showTable } from './table.ts';
 
-const PATH = '/months';
+const PATH = '/billing';
 
-const TONES: Readonly<Record<MonthRow['state'], string>> = {
-  in_progress: 'quiet',
-  settling: 'quiet',
-  blocked: 'bad',
-  partly_collected: 'quiet',
-  ready: 'warn',
-  closed: 'good',
-  needs_adjustment: 'bad',
+/** How each state looks, and what somebody does about a month in it. */
+const STATES: Readonly<Record<MonthRow['state'], readonly [tone: string, act: string, only: string]>> = {
+  in_progress: ['quiet', 'Open', ''],
+  settling: ['quiet', 'Open', ''],
+  blocked: ['bad', 'Review', 'not_ready'],
+  partly_collected: ['quiet', 'Open', ''],
+  ready: ['good', 'Close', ''],
+  closed: ['good', 'Open', ''],
+  needs_adjustment: ['bad', 'Adjust', 'to_adjust'],
 };
+
+function addressOfMonth(month: string, only = ''): string {
+  return addressOf(`${PATH}/${month.slice(0, 7)}`, { only });
+}
 
 const MONTHS: Columns<MonthRow> = {
-  month: ['Month', ({ month }) => html`<a href="${PATH}/${month.slice(0, 7)}">${showMonth(month)}</a>`],
+  month: ['Month', ({ month }) => html`<a href="${addressOfMonth(month)}">${showMonth(month)}</a>`],
   instance_name: 'Instance',
-  state: ['State', ({ state }) => html`<span class="${TONES[state]}">${state.replaceAll('_', ' ')}</span>`],
-  causes: 'Causes',
-  orgs: 'Organizations affected',
-  affected_payloads: 'Billable payloads affected',
-  difference: ['Difference in billable payloads', ({ difference }) => showDifference(difference ?? 0)],
-  examples: 'Most affected',
-  closed_at: 'Closed at',
+  state: ['Status', ({ state }) => renderPill(STATES[state][0], state.replaceAll('_', ' '))],
+  summary: ['Why', describeMonth],
+  payloads_on_hold: 'Payloads on hold',
+  difference: ['Changed by', ({ difference }) => showDifference(difference ?? 0)],
+  closed_at: 'Closed',
+  act: [
+    'Next step',
+    ({ month, state }) => html`<a href="${addressOfMonth(month, STATES[state][2])}">${STATES[state][1]}</a>`,
+  ],
 };
 
-export function renderMonths(months: readonly MonthRow[]): Html {
-  return renderHtmlTable(months, MONTHS);
+/** Says in one sentence how many organizations are ready, and what keeps back the others. */
+function describeMonth({ readiness, issues }: MonthRow): string {
+  return toPlainText([readiness, issues].filter((part) => part !== null).join('; '));
+}
+
+function renderMonths(months: readonly MonthRow[]): Html {
+  return renderHtmlTable(
+    months.map((month) => ({ ...month, summary: describeMonth(month), act: month.state })),
+    MONTHS,
+  );
+}
+
+/** Renders the state of a month of each instance in a line. */
+function renderStates(months: readonly MonthRow[]): Html {
+  return html`${months.map((month) => {
+    const { instance_name: instance, state, payloads_on_hold: onHold, difference } = month;
+    const parts = [
+      instance ?? '',
+      describeMonth(month),
+      onHold === null ? '' : `${showNumber(onHold)} billable payloads on hold`,
+      difference === null ? '' : `${showDifference(difference)} billable payloads since it was closed`,
+    ];
+    const text = parts.filter((part) => part !== '').join(' · ');
+    return html`<p>${renderPill(STATES[state][0], state.replaceAll('_', ' '))} ${text}</p>\n`;
+  })}`;
 }
 
 export const monthsPage: ConsolePage = {
   path: PATH,
   navPath: PATH,
-  show: async ({ getCounts }) => {
-    const counts = await getCounts();
-    const body = html`<h1>Months</h1><p class="quiet">A settling month is resolved by the next runs; a partly collected
-      one was not loaded from its first day on.</p>${counts === null ? COUNTING : renderMonths(counts.months)}`;
-    return { title: 'Months', body, reloadSeconds: counts === null ? RELOAD_SECONDS : 0 };
+  subject: 'The months',
+  show: async ({ counts, nowMs }) => {
+    const months = await counts.months();
+    const body = html`<h1>Billing</h1><p class="quiet">Calendar months in UTC. A settling month is resolved by the next
+      runs; a partly collected one was not loaded from its first day on. <a href="/billed?year=this">Billed
+      this year by customer</a></p>${renderCount(months, { subject: 'The months', nowMs }, renderMonths)}`;
+    return { title: 'Billing', body, reloadSeconds: isCounting(months) ? RELOAD_SECONDS : 0 };
   },
 };
 
@@ -87,69 +113,77 @@ export const BILLED_COLUMNS: Columns<BilledQuantities> = {
 
 type OrgRow = BilledQuantities & { readonly difference: number | null; readonly remedy: string | null };
 
-type InstanceBlocker = Pick<MonthRow, 'state' | 'causes'> & {
-  readonly org_name: string;
-  readonly remedy: string;
-};
+/** What keeps back an entire instance. */
+type InstanceIssue = { readonly name: string; readonly causes: string; readonly remedy: string };
 
 const ORGANIZATIONS: Columns<OrgRow> = {
   org_name: 'Organization',
-  referral_id: 'Referral ID',
-  ...BILLED_COLUMNS,
-  difference: ['Difference in billable payloads', ({ difference }) => showDifference(difference ?? 0)],
+  payloads: BILLED_COLUMNS['payloads'] ?? '',
+  payloads_billed: BILLED_COLUMNS['payloads_billed'] ?? '',
+  difference: ['Difference', ({ difference }) => showDifference(difference ?? 0)],
   causes: 'Causes',
   remedy: ['Remedy', ({ remedy }) => renderRemedy(remedy ?? '')],
+  minutes: BILLED_COLUMNS['minutes'] ?? '',
+  minutes_billed: BILLED_COLUMNS['minutes_billed'] ?? '',
+  referral_id: 'Referral ID',
+  customer_id: 'Customer ID',
+  plan_id: 'Plan',
 };
 
-/** The blockers of a month that concern an entire instance, then each organization with its own. */
+/** What keeps back an entire instance, then each organization with its own causes. */
 export const monthPage: ConsolePage = {
-  path: '/months/:month',
+  path: `${PATH}/:month`,
   navPath: PATH,
+  subject: 'The month',
   show: async (request) => {
     const month = parseMonth(request.params['month'] ?? '');
     if (month === null) return null;
     const days = daysOfMonth(month);
-    const counts = await request.getCounts();
-    if (counts === null)
-      return { title: showMonth(days.from), body: COUNTING, reloadSeconds: RELOAD_SECONDS };
-    return await showTable<OrgRow>(request, {
+    const months = await request.counts.months();
+    const page = await showTable<OrgRow>(request, {
       title: showMonth(days.from),
-      sentence: 'Blocked organizations first, by payloads. Billed and current numbers are side by side.',
-      intro: (db) => renderBlockers(db, request, { days, months: counts.months }),
+      sentence:
+        'Organizations that are not ready first, by payloads. Billed and current numbers are side by side.',
+      intro: async (db) =>
+        html`${renderCount(months, { subject: 'The state of the month', nowMs: request.nowMs }, (all) =>
+          renderStates(all.filter((each) => each.month === days.from)),
+        )}${await renderActions(db, request, days)}`,
       rows: selectOrganizations(request, days),
       order: sql`r.affected_payloads desc nulls last, r.org_name, r.org_id`,
       filters: {
         q: SEARCH,
         only: {
           label: 'Show only',
-          options: optionsOf(['blocked', 'to_adjust']),
+          options: { not_ready: 'not ready', to_adjust: 'to adjust' },
           where: (only) =>
-            only === 'blocked'
+            only === 'not_ready'
               ? sql`r.state = 'blocked'`
               : sql`(r.payloads <> r.payloads_billed or r.minutes <> r.minutes_billed)`,
         },
       },
       columns: ORGANIZATIONS,
+      totals: ['payloads', 'payloads_billed', 'difference', 'minutes', 'minutes_billed'],
     });
+    return page instanceof Response
+      ? page
+      : { ...page, reloadSeconds: isCounting(months) ? RELOAD_SECONDS : 0 };
   },
 };
 
-/** Renders the state of the month, the blockers of entire instances, and the command that previews its closing. */
-async function renderBlockers(
-  db: Kysely<Schema>,
-  request: PageRequest,
-  { days, months: allMonths }: { readonly days: DayRange; readonly months: readonly MonthRow[] },
-): Promise<Html> {
-  const months = allMonths.filter(({ month }) => month === days.from);
-  const { rows: blockers } = await sql<InstanceBlocker>`
-    select b.* from (${selectBlockers(days.from)}) as b
-    where b.org_id is null and b.instance_id = any (${request.instanceIds}::text[])`.execute(db);
-  const isClosed = months.some((each) => each.closed_at !== null);
-  const command = `losant-usage close --month ${days.from.slice(0, 7)}${isClosed ? ' --adjust' : ''} --dry-run`;
-  return html`${months.length > 0 && renderMonths(months)}${blockers.map(
-    ({ org_name: instance, state, causes, remedy }) =>
-      html`<p class="${TONES[state]}">Entire instance ${toPlainText(instance)}: ${causes}</p>${renderRemedy(remedy)}`,
-  )}${renderCommands([command])}${isClosed && (await renderStatements(db, request, days.from.slice(0, 7)))}${
+/** Renders what keeps back entire instances, the command that previews the closing of the month, and its statements. */
+async function renderActions(db: Kysely<Schema>, request: PageRequest, days: DayRange): Promise<Html> {
+  const { rows: issues } = await sql<InstanceIssue>`
+    select m.name, m.causes, m.remedy from losant_usage_internal.month_issues m
+    where m.org_id is null and m.month = ${days.from}::date
+      and m.instance_id = any (${request.instanceIds}::text[])`.execute(db);
+  const month = days.from.slice(0, 7);
+  const statements = await renderStatements(db, request, month);
+  const isClosed = statements !== '';
+  const command = `losant-usage close --month ${month}${isClosed ? ' --adjust' : ''} --dry-run`;
+  return html`${issues.map(
+    ({ name, causes, remedy }) =>
+      html`<p class="bad">Entire instance ${toPlainText(name)}: ${causes}</p>${renderRemedy(remedy)}`,
+  )}${renderCommands([command])}${statements}${
     isClosed &&
     html`<p><a href="${addressOf('/changes', { ...days, which: 'closed' })}">Changes since the month was closed</a></p>`
   }`;
@@ -166,11 +200,12 @@ function selectOrganizations({ instanceIds }: PageRequest, { from, to }: DayRang
   const [payloads, payloadsBilled] = [sum('payload_billable_count'), sumBilled('payload_billable_count')];
   return sql`
     select o.org_id, o.name as org_name, o.referral_id, o.customer_id, o.plan_id, s.state, s.causes, s.remedy,
-      s.affected_payloads, ${payloads} as payloads, ${payloadsBilled} as payloads_billed,
+      s.payloads as affected_payloads, ${payloads} as payloads, ${payloadsBilled} as payloads_billed,
       nullif(${payloads} - ${payloadsBilled}, 0) as difference,
       ${sum('notebook_minutes')} as minutes, ${sumBilled('notebook_minutes')} as minutes_billed
     from losant_usage.organizations o
-    left join (${selectMonthIssues(from)}) as s on s.org_id = o.org_id
+    left join losant_usage_internal.month_issues s
+      on s.org_id = o.org_id and s.month = ${from}::date and s.state <> 'needs_adjustment'
     where o.instance_id = any (${instanceIds}::text[]) and exists (
       select from losant_usage.tracks t
       where t.org_id = o.org_id and t.first_day <= ${to}::date

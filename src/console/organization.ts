@@ -1,110 +1,118 @@
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { count, showNumber } from '../terminal/words.ts';
-import { addDays, countDays, type DayRange, dayAt, eachDay, parseDay, type UsageDay } from '../usage/day.ts';
+import { eachDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
-import { FIRST_DAY } from '../usage/policy.ts';
 import { type ChartDay, renderChart } from './chart.ts';
+import { findOrganizations } from './find.ts';
+import { describeForecast, readForecast } from './forecast.ts';
 import { readHours, renderHours } from './hours.ts';
 import { BILLED_COLUMNS, type BilledQuantities } from './months.ts';
 import { renderBar } from './organizations.ts';
 import {
   type ConsolePage,
   type Html,
+  linkToOrganization,
   type PageRequest,
   renderFacts,
   renderLink,
   showMonth,
   toPlainText,
 } from './page.ts';
+import { readSourceShares, renderSourceShares } from './source-shares.ts';
+import { addressOf, type Columns, renderHtmlTable, toSearchText } from './table.ts';
 import {
-  addressOf,
-  type Columns,
-  renderHtmlTable,
-  renderSelect,
-  showChange,
-  showDifference,
-} from './table.ts';
+  CHART_METRICS,
+  COMPARISONS,
+  describeDays,
+  readUsageQuery,
+  renderMetricChoices,
+  renderRangeChoices,
+  toParams,
+  type UsageQuery,
+} from './usage-query.ts';
 
 const PATH = '/organizations';
-const MAX_DAYS = 732;
 
-/** The metrics that can be shown by day. A level is not summed over days. */
-const CHART_METRICS = {
-  payload_billable_count: { label: 'Billable payloads', stream: 'payload_totals', isLevel: false },
-  payload_all_count: { label: 'All payloads', stream: 'payload_totals', isLevel: false },
-  notebook_minutes: { label: 'Notebook minutes', stream: 'notebook_minutes', isLevel: false },
-  devices_total: { label: 'Devices', stream: 'device_counts', isLevel: true },
-  devices_created: { label: 'Devices created', stream: 'device_counts', isLevel: false },
-  devices_deleted: { label: 'Devices deleted', stream: 'device_counts', isLevel: false },
-} as const;
-type ChartMetric = keyof typeof CHART_METRICS;
-
-/** The comparisons of the function `usage_compared`, with their labels. */
-const COMPARISONS = {
-  same_weekdays: 'same weekdays before',
-  previous_days: 'previous days',
-  previous_year: 'same weekdays a year earlier',
-} as const;
-
-interface OrganizationQuery {
+interface OrganizationQuery extends UsageQuery {
   readonly orgId: string;
-  readonly metric: ChartMetric;
-  readonly range: DayRange;
-  readonly comparison: keyof typeof COMPARISONS;
   /** The time zone of the tab "Hours". */
   readonly zone: string;
+  readonly isHours: boolean;
+  /** What finds the organization to show beside this one. */
+  readonly beside: string;
 }
 
 export const organizationPage: ConsolePage = {
   path: '/organizations/:id',
   navPath: PATH,
+  subject: 'The organization',
   show: async (request) => {
-    const query = readQuery(request);
-    const { read, instanceIds } = request;
-    if (!isLosantId(query.orgId)) return null;
-    const organization = await read((db) => readOrganization(db, query.orgId));
+    const { read, instanceIds, params, query: values } = request;
+    const orgId = params['id'] ?? '';
+    if (!isLosantId(orgId)) return null;
+    const organization = await read((db) => readOrganization(db, orgId));
     if (organization === undefined || !instanceIds.includes(organization.instanceId)) return null;
     const { name, deletedOn, hasHours } = organization;
-    const isHours = hasHours && request.query['tab'] === 'hours';
-    const content = isHours
-      ? renderHours(query, await read((db) => readHours(db, query)))
-      : renderDays(query, await read((db) => readFacts(db, query)));
+    const query: OrganizationQuery = {
+      ...readUsageQuery(request),
+      orgId,
+      zone: values['zone'] ?? 'UTC',
+      isHours: hasHours && values['tab'] === 'hours',
+      beside: toSearchText(values['beside'] ?? ''),
+    };
     const deleted =
       deletedOn === null ? '' : html` <span class="quiet">deleted (noticed ${deletedOn})</span>`;
     const body = html`<h1>${toPlainText(name)}${deleted}</h1>
-${renderOrganization(organization)}
-${hasHours && renderTabs(query, isHours)}${renderForm(query, isHours)}
-${content}`;
+${query.beside === '' && renderOrganization(organization)}
+${hasHours && renderTabs(query)}${renderChoices(request, query)}
+${query.isHours ? renderHours(query, await read((db) => readHours(db, query))) : await renderUsage(request, query, organization)}`;
     return { title: name, body };
   },
 };
 
-/** By default, the month of yesterday is compared with the same weekdays before. */
-function readQuery({ params, query, nowMs }: PageRequest): OrganizationQuery {
-  const yesterday = addDays(dayAt(nowMs), -1);
-  const [from, to] = [parseDay(query['from'] ?? ''), parseDay(query['to'] ?? '')];
-  const lastDay = to === null || to > yesterday || to < FIRST_DAY ? yesterday : to;
-  const isRange =
-    from !== null && from >= FIRST_DAY && from <= lastDay && countDays(from, lastDay) < MAX_DAYS;
-  return {
-    orgId: params['id'] ?? '',
-    metric: metricNames.find((name) => name === query['metric']) ?? 'payload_billable_count',
-    range: { from: isRange ? from : `${lastDay.slice(0, 7)}-01`, to: lastDay },
-    comparison: comparisonNames.find((name) => name === query['vs']) ?? 'same_weekdays',
-    zone: query['zone'] ?? 'UTC',
-  };
+/** Renders the usage of the organization, and of another one beside it if the address has one. */
+async function renderUsage(
+  { read, instanceIds, nowMs }: PageRequest,
+  query: OrganizationQuery,
+  organization: Organization,
+): Promise<Html> {
+  const facts = await read((db) => readFacts(db, query, nowMs));
+  if (query.beside === '') return renderDays(query, facts);
+  const matches = await read((db) => findOrganizations(db, { instanceIds, text: query.beside }));
+  const others = matches.filter(({ orgId }) => orgId !== query.orgId);
+  const [match] = others;
+  const other =
+    match === undefined || others.length > 1
+      ? undefined
+      : await read((db) => readOrganization(db, match.orgId));
+  if (other === undefined) {
+    const links = others.map(
+      ({ orgId, name }) =>
+        html`<li><a href="${addressOfQuery(query, { beside: orgId })}">${toPlainText(name)}</a></li>`,
+    );
+    return html`<p>${
+      others.length === 0 ? 'No other organization has this name or ID.' : 'Which organization?'
+    }</p><ul>${links}</ul>${renderDays(query, facts)}`;
+  }
+  const otherQuery = { ...query, orgId: other.orgId, beside: query.orgId };
+  const otherFacts = await read((db) => readFacts(db, otherQuery, nowMs));
+  const maximum = Math.max(
+    ...[...facts.days, ...otherFacts.days].flatMap((day) => [day.quantity ?? 0, day.comparedQuantity ?? 0]),
+  );
+  return html`<div class="halves">${(
+    [
+      [organization, query, facts],
+      [other, otherQuery, otherFacts],
+    ] as const
+  ).map(
+    ([each, eachQuery, eachFacts]) => html`<div><h2>${linkToOrganization(each.orgId, each.name)}</h2>
+${renderOrganization(each)}${renderDays(eachQuery, eachFacts, maximum)}</div>`,
+  )}</div>`;
 }
 
-const metricNames = Object.keys(CHART_METRICS) as readonly ChartMetric[];
-const comparisonNames = Object.keys(COMPARISONS) as readonly (keyof typeof COMPARISONS)[];
-
-function addressOfQuery(
-  { orgId, metric, range, comparison }: OrganizationQuery,
-  change: Readonly<Record<string, string>>,
-): string {
-  return addressOf(`${PATH}/${orgId}`, { metric, vs: comparison, ...range, ...change });
+function addressOfQuery(query: OrganizationQuery, change: Readonly<Record<string, string>>): string {
+  return addressOf(`${PATH}/${query.orgId}`, { ...toParams(query), beside: query.beside, ...change });
 }
 
 function renderOrganization(organization: Organization): Html {
@@ -114,7 +122,9 @@ function renderOrganization(organization: Organization): Html {
     ID: html`<span class="id">${orgId}</span>`,
     'Referral ID': toPlainText(referralId ?? ''),
     Plan: toPlainText(planId ?? 'none'),
-    Customer: toPlainText(customerId ?? ''),
+    Customer:
+      customerId &&
+      html`<a href="${addressOf('/billed', { year: 'this', q: customerId })}">${toPlainText(customerId)}</a>`,
     Created: createdOn,
     Instance: toPlainText(instanceName ?? instanceId),
     Tags: toPlainText(tags.map(({ key = '', value = '' }) => `${key}=${value}`).join(', ')),
@@ -122,30 +132,30 @@ function renderOrganization(organization: Organization): Html {
   });
 }
 
-function renderTabs(query: OrganizationQuery, isHours: boolean): Html {
-  const days = renderLink(addressOfQuery(query, {}), 'Days', !isHours);
-  const hours = renderLink(addressOfQuery(query, { tab: 'hours' }), 'Hours', isHours);
+function renderTabs(query: OrganizationQuery): Html {
+  const days = renderLink(addressOfQuery(query, {}), 'Days', !query.isHours);
+  const hours = renderLink(addressOfQuery(query, { tab: 'hours' }), 'Hours', query.isHours);
   return html`<nav aria-label="Tabs">${days}${hours}</nav>`;
 }
 
-function renderForm(query: OrganizationQuery, isHours: boolean): Html {
-  const { orgId, metric, range, comparison, zone } = query;
-  const metrics = Object.fromEntries(metricNames.map((name) => [name, CHART_METRICS[name].label]));
-  const tab = isHours ? { tab: 'hours', zone } : {};
-  const lastDays = (days: number) => addressOfQuery(query, { from: addDays(range.to, 1 - days), ...tab });
-  const fields = isHours
-    ? html`<input type="hidden" name="tab" value="hours">
-<label>Time zone<input name="zone" value="${zone}"></label>`
-    : [
-        renderSelect('metric', 'Metric', metrics, metric),
-        renderSelect('vs', 'Compare with', COMPARISONS, comparison),
-      ];
-  return html`<form method="get" action="${PATH}/${orgId}">${fields}
-<label>From<input name="from" type="date" value="${range.from}"></label>
-<label>To<input name="to" type="date" value="${range.to}"></label><button type="submit">Apply</button></form>
-<p><a href="${lastDays(90)}">Last 90 days</a> · <a href="${lastDays(365)}">Last 365 days</a> · <a
-  href="${PATH}/${orgId}">This month</a> · <a href="/coverage?q=${orgId}">Coverage</a> · <a
-  href="/gaps?q=${orgId}">Gaps</a></p>`;
+function renderChoices({ nowMs, path }: PageRequest, query: OrganizationQuery): Html {
+  const { orgId, zone, isHours, beside, range } = query;
+  const tab: Record<string, string> = isHours ? { tab: 'hours', zone } : {};
+  const address = (change: Readonly<Record<string, string>>) => addressOfQuery(query, { ...tab, ...change });
+  const { from: _from, to: _to, ...hidden } = toParams(query);
+  const field = isHours
+    ? html`<label>Time zone<input name="zone" value="${zone}"></label>`
+    : html`<label class="wide">Beside another organization (name or any ID)<input name="beside" type="search"
+  value="${beside}"></label>`;
+  return html`${!isHours && renderMetricChoices(query, address)}${renderRangeChoices(query, {
+    nowMs,
+    path,
+    hidden: isHours ? { tab: 'hours' } : hidden,
+    addressWith: address,
+    field,
+  })}
+<p><a href="/coverage?q=${orgId}&amp;to=${range.to}">Coverage</a> · <a href="/gaps?q=${orgId}">Gaps</a> · <a
+  href="/changes?q=${orgId}">Changes</a></p>`;
 }
 
 const LIMITS: Columns<ShareRow> = {
@@ -158,27 +168,22 @@ const LIMITS: Columns<ShareRow> = {
   days_not_stored: 'Days not stored',
 };
 
-const SOURCES: Columns<ShareRow> = {
-  payload_type: 'Type',
-  source: 'Source',
-  count: 'Payloads',
-  share: ['Share', ({ share }) => renderBar(share ?? 0)],
-};
-
-function renderDays(query: OrganizationQuery, facts: Facts): Html {
+function renderDays(query: OrganizationQuery, facts: Facts, maximum = 0): Html {
   const { orgId, metric, range, comparison } = query;
-  const { days, sources, limits, months } = facts;
+  const { days, forecast, sources, limits, months } = facts;
+  const { label, unit } = CHART_METRICS[metric];
   return html`${renderChart({
-    addressOf: (day) => `/coverage/${orgId}/${day}`,
-    unit: '',
-    title: `${CHART_METRICS[metric].label}, ${range.from} to ${range.to}`,
-    summary: describeDays(query, days),
+    heading: { title: `${label}, ${range.from} to ${range.to}`, summary: describeDays(query, days) },
+    unit,
     days,
     comparison: COMPARISONS[comparison],
+    addressOf: (day) => `/coverage/${orgId}/${day}`,
+    maximum,
   })}
-<div class="halves"><div><h2>All payloads by type and source</h2>${
-    sources.length === 0 ? html`<p>Nothing is stored.</p>` : renderHtmlTable(sources, SOURCES)
-  }</div><div><h2>Limits this month</h2>${
+<p>${describeForecast(forecast)}</p>
+<div class="halves"><div><h2>All payloads by type and source</h2>${renderSourceShares(
+    sources,
+  )}</div><div><h2>Limits this month</h2>${
     limits.length === 0 ? html`<p>No limits.</p>` : renderHtmlTable(limits, LIMITS)
   }</div></div>
 <h2>Months</h2>${renderHtmlTable(months, monthColumns(query))}`;
@@ -197,45 +202,18 @@ function monthColumns(query: OrganizationQuery): Columns<OrganizationMonth> {
   };
 }
 
-/** Describes the sum of the days, of a level its last value, and the change over days that are stored on both sides. */
-export function describeDays(
-  { metric, comparison }: Pick<OrganizationQuery, 'metric' | 'comparison'>,
-  days: readonly ChartDay[],
-): string {
-  const storedDays = days.filter(({ standing, quantity }) => standing !== null && quantity !== null);
-  const daysNotStored = days.filter(
-    ({ standing, quantity }) => standing !== null && quantity === null,
-  ).length;
-  const remark =
-    daysNotStored === 0 ? '' : ` ${count(daysNotStored, 'day is', 'days are')} not stored and not included.`;
-  if (storedDays.length === 0) return 'Nothing is stored.';
-  const { isLevel } = CHART_METRICS[metric];
-  const sumUp = (values: readonly (number | null)[]) =>
-    isLevel ? (values.at(-1) ?? 0) : values.reduce<number>((sum, value) => sum + (value ?? 0), 0);
-  const sum = showNumber(sumUp(storedDays.map(({ quantity }) => quantity)));
-  const head = isLevel
-    ? `${sum} on ${storedDays.at(-1)?.day}.`
-    : `${sum} over ${count(storedDays.length, 'stored day')}.`;
-  const pairs = days.filter(
-    ({ quantity, comparedQuantity }) => quantity !== null && comparedQuantity !== null,
-  );
-  if (pairs.length === 0) return `${head}${remark}`;
-  const currentSum = sumUp(pairs.map(({ quantity }) => quantity));
-  const comparedSum = sumUp(pairs.map(({ comparedQuantity }) => comparedQuantity));
-  const change =
-    comparedSum === 0 ? showDifference(currentSum - comparedSum) : showChange(currentSum / comparedSum - 1);
-  const sums = `${showNumber(currentSum)} and ${showNumber(comparedSum)}`;
-  const scope = `over ${count(pairs.length, 'day')} stored on both sides`;
-  return `${head} ${change} compared with the ${COMPARISONS[comparison]}: ${sums} ${scope}.${remark}`;
-}
-
 type Facts = Awaited<ReturnType<typeof readFacts>>;
 type Organization = NonNullable<Awaited<ReturnType<typeof readOrganization>>>;
 
-async function readFacts(db: Kysely<Schema>, query: OrganizationQuery) {
+async function readFacts(db: Kysely<Schema>, query: OrganizationQuery, nowMs: number) {
   return {
     days: await readDays(db, query),
-    sources: await readSources(db, query),
+    forecast: await readForecast(db, {
+      metric: query.metric,
+      condition: sql`o.org_id = ${query.orgId}`,
+      nowMs,
+    }),
+    sources: await readSourceShares(db, query.range, sql`s.org_id = ${query.orgId}`),
     limits: await readLimits(db, query.orgId),
     months: await readMonths(db, query.orgId),
   };
@@ -284,22 +262,8 @@ async function readDays(
   return rows;
 }
 
-/** A row with a quantity and its share of a total or limit; null if it has none. */
+/** A row with a quantity and its share of a limit; null if it has none. */
 type ShareRow = { readonly share: number | null };
-
-const MAX_SOURCES = 25;
-
-/** Returns the payloads of each type and source on the days that are stored, and their share of the total. */
-async function readSources(db: Kysely<Schema>, { orgId, range }: OrganizationQuery): Promise<ShareRow[]> {
-  const { rows } = await sql<ShareRow>`
-    select payload_type, source, sum(count)::bigint as count, (sum(count) / sum(sum(count)) over ())::float8 as share
-    from losant_usage.payload_sources
-    where org_id = ${orgId} and usage_date between ${range.from}::date and ${range.to}::date
-    group by payload_type, source having sum(count) > 0 order by 3 desc, 1, 2 limit ${MAX_SOURCES}`.execute(
-    db,
-  );
-  return rows;
-}
 
 async function readLimits(db: Kysely<Schema>, orgId: string): Promise<ShareRow[]> {
   const { rows } = await sql<ShareRow>`

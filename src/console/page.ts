@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { html, raw } from 'hono/html';
-import { showInstant } from '../terminal/words.ts';
+import { showDistance, showDuration, showInstant } from '../terminal/words.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
+import { type CachedRead, describeReadFailure } from './cached-reads.ts';
 import type { Counts } from './counts.ts';
 import type { PageSources } from './sources.ts';
 import { STYLE } from './style.ts';
@@ -9,8 +10,7 @@ import { STYLE } from './style.ts';
 export type Html = ReturnType<typeof html>;
 
 export interface PageRequest extends PageSources {
-  /** Returns the counts over all organizations; null until they have been read. */
-  readonly getCounts: () => Promise<Counts | null>;
+  readonly counts: Counts;
   readonly nowMs: number;
   readonly path: string;
   readonly params: Readonly<Record<string, string>>;
@@ -22,6 +22,8 @@ export interface ConsolePage {
   readonly path: string;
   /** The path of the page in the navigation. */
   readonly navPath: string;
+  /** What it shows, as the subject of a sentence; by default the first part of its path: `The gaps`. */
+  readonly subject?: string;
   /** Returns the page, or a file. Null: the address names nothing that exists. */
   readonly show: (request: PageRequest) => Promise<PageContent | Response | null>;
 }
@@ -35,9 +37,10 @@ interface PageContent {
 
 const NAVIGATION = [
   ['/', 'Home'],
+  ['/usage', 'Usage'],
   ['/organizations', 'Organizations'],
-  ['/coverage', 'Coverage'],
-  ['/months', 'Months'],
+  ['/billing', 'Billing'],
+  ['/coverage', 'Data quality'],
   ['/changes', 'Changes'],
   ['/runs', 'Runs'],
 ] as const;
@@ -81,7 +84,7 @@ export function renderPage({
 <a class="skip" href="#main">Skip to content</a>
 <header><strong>Losant usage</strong>
 <nav aria-label="Pages">${NAVIGATION.map(([href, name]) => renderLink(href, name, href === navPath, 'page'))}</nav>
-<form class="find" method="get" action="/organizations" role="search" aria-label="Organizations"><label class="hidden"
+<form class="find" method="get" action="/find" role="search" aria-label="Organizations"><label class="hidden"
   for="find">Find an organization by name, referral ID or ID</label>
 <input id="find" name="q" type="search" placeholder="Find an organization"></form></header>
 <main id="main" tabindex="-1">
@@ -92,15 +95,42 @@ ${body}
 </html>`;
 }
 
-/** For a page whose counts have not been read yet. */
+/** For a page on which something is still being counted. */
 export const RELOAD_SECONDS = 3;
-export const COUNTING = html`<p class="quiet">Counting… this page refreshes by itself.</p>`;
+/** An older result is shown with its age. */
+const OLD_RESULT_MS = 180_000;
+
+/** Renders a count in its place: what is known, or that it is being read, or why it could not be. */
+export function renderCount<T>(
+  { snapshot, startedAtMs, error }: CachedRead<T>,
+  { subject, nowMs }: { readonly subject: string; readonly nowMs: number },
+  render: (value: T) => Html,
+): Html {
+  if (snapshot === null && error === undefined) {
+    const ms = nowMs - (startedAtMs ?? nowMs);
+    return html`<p class="quiet">Counting…${ms > OLD_COUNTING_MS && ` for ${showDuration(ms)}`}</p>`;
+  }
+  const isOld = snapshot !== null && nowMs - snapshot.atMs > OLD_RESULT_MS;
+  const failure = error === undefined ? '' : `${subject} could not be read: ${describeReadFailure(error)}.`;
+  const age = isOld || failure !== '' ? `As of ${showDistance((snapshot?.atMs ?? 0) - nowMs)}. ` : '';
+  if (snapshot === null) return html`<p class="bad">${failure}</p>`;
+  return html`${render(snapshot.value)}${age !== '' && html`<p class="warn">${age}${failure}</p>`}`;
+}
+
+const OLD_COUNTING_MS = 10_000;
+
+/** Whether the count will be known soon, so that the page reloads. */
+export function isCounting({ snapshot, error }: CachedRead<unknown>): boolean {
+  return snapshot === null && error === undefined;
+}
 
 /** Renders the page for an address that names nothing that exists. */
 export function renderNotFound(navPath: string): Html {
   const title = 'Page not found';
   const [, parent = ''] = NAVIGATION.find(([href]) => href === navPath) ?? [];
-  const body = html`<h1>${title}</h1><p><a href="${navPath}">Back to ${parent}</a></p>`;
+  const body = html`<h1>${title}</h1><p>Nothing has this address. <a href="/">Home</a>${
+    navPath !== '/' && html` · <a href="${navPath}">${parent}</a>`
+  }</p>`;
   return renderPage({ title, navPath, body });
 }
 
@@ -125,6 +155,11 @@ export function linkToOrganization(orgId: string, name: string): Html {
 export function renderCommands(commands: readonly string[]): Html {
   const items = commands.map((command) => html`<li><code>${toPlainText(command)}</code></li>`);
   return html`<ul class="commands">${items}</ul>`;
+}
+
+/** Renders a state as a pill: a short text in a color. */
+export function renderPill(tone: string, text: string): Html {
+  return html`<span class="pill ${tone}">${text}</span>`;
 }
 
 export function renderInstant(instant: string): Html {

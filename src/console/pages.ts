@@ -1,30 +1,40 @@
 import type { Context, Hono } from 'hono';
 import { html } from 'hono/html';
-import { cacheRead } from './cached-reads.ts';
+import { attentionPage } from './attention-items.ts';
+import { billedPage } from './billed.ts';
+import { describeReadFailure } from './cached-reads.ts';
 import { changesPage } from './changes.ts';
-import { readCounts } from './counts.ts';
+import { createCounts } from './counts.ts';
 import { coveragePage } from './coverage.ts';
 import { dayPage } from './day.ts';
+import { findPage } from './find.ts';
 import { gapsPage, quarantinePage } from './gaps.ts';
 import { homePage } from './home.ts';
 import { monthPage, monthsPage } from './months.ts';
 import { organizationPage } from './organization.ts';
 import { organizationsPage } from './organizations.ts';
-import { type ConsolePage, renderNotFound, renderPage } from './page.ts';
+import { type ConsolePage, type PageRequest, renderNotFound, renderPage } from './page.ts';
+import { reconciliationPage } from './reconciliation.ts';
 import { runsPage } from './runs.ts';
 import type { PageSources } from './sources.ts';
 import { adjustmentDaysPage, customerPage, customersPage } from './statements.ts';
+import { usagePage } from './usage.ts';
 
 export const PAGES: readonly ConsolePage[] = [
   homePage,
+  attentionPage,
+  usagePage,
+  findPage,
   organizationsPage,
   organizationPage,
   monthsPage,
   monthPage,
+  billedPage,
   customersPage,
   customerPage,
   adjustmentDaysPage,
   coveragePage,
+  reconciliationPage,
   dayPage,
   gapsPage,
   quarantinePage,
@@ -32,37 +42,45 @@ export const PAGES: readonly ConsolePage[] = [
   runsPage,
 ];
 
-/** Counting many organizations takes seconds, so pages hardly wait for it: they say that it goes on, and reload. */
-const COUNTS = { keepMs: 60_000, timeoutMs: 50 };
-
 export function addPages(app: Hono, sources: PageSources): void {
-  const { read, instanceIds, now, logger } = sources;
-  const onFailure = (error: unknown) => logger.warn({ err: error }, 'page query failed');
-  const countsCache = cacheRead(() => readCounts(read, instanceIds), { ...COUNTS, now, onFailure });
-  const getCounts = async () => (await countsCache())?.value ?? null;
-  for (const { path, navPath, show } of PAGES) {
-    app.get(path, async (c: Context) => {
+  const counts = createCounts(sources);
+  for (const page of PAGES) {
+    app.get(page.path, async (c: Context) => {
       try {
-        const content = await show({
-          ...sources,
-          getCounts,
-          nowMs: now(),
-          path: c.req.path,
-          params: c.req.param(),
-          query: c.req.query(),
-        });
-        if (content instanceof Response) {
-          // Nobody would read the body, and so end its query.
-          if (c.req.method === 'HEAD') await content.body?.cancel();
-          return content;
-        }
-        if (content === null) return await c.html(renderNotFound(navPath), 404);
-        return await c.html(renderPage({ ...content, navPath }));
+        return await respond(c, page, { ...sources, counts });
       } catch (error) {
-        onFailure(error);
-        const body = html`<h1>The database is not responding</h1><p>Try again in a moment.</p>`;
-        return c.html(renderPage({ title: 'Not responding', navPath, body }), 503);
+        sources.logger.warn({ err: error, path: c.req.path }, 'page query failed');
+        const { subject = `The ${page.path.split('/')[1]}` } = page;
+        return await respondFailure(c, page, `${subject} could not be read: ${describeReadFailure(error)}.`);
       }
     });
   }
+}
+
+async function respond(
+  c: Context,
+  { navPath, show }: ConsolePage,
+  sources: PageSources & Pick<PageRequest, 'counts'>,
+): Promise<Response> {
+  const content = await show({
+    ...sources,
+    nowMs: sources.now(),
+    path: c.req.path,
+    params: c.req.param(),
+    query: c.req.query(),
+  });
+  if (content instanceof Response) {
+    // Nobody would read the body, and so end its query.
+    if (c.req.method === 'HEAD') await content.body?.cancel();
+    return content;
+  }
+  if (content === null) return await c.html(renderNotFound(navPath), 404);
+  return await c.html(renderPage({ ...content, navPath }));
+}
+
+/** A program that downloads a file gets no page. */
+async function respondFailure(c: Context, { navPath }: ConsolePage, failure: string): Promise<Response> {
+  if (c.req.query('format') !== undefined) return c.text(`${failure}\n`, 503);
+  const body = html`<h1>Not available right now</h1><p>${failure}</p><p><a href="">Try again</a></p>`;
+  return await c.html(renderPage({ title: 'Not available', navPath, body }), 503);
 }

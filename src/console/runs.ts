@@ -2,6 +2,7 @@ import { html } from 'hono/html';
 import { sql } from 'kysely';
 import type { RunStatus } from '../ledger/runs.ts';
 import { showDuration, showNumber } from '../terminal/words.ts';
+import { type Html, renderPill, toPlainText } from './page.ts';
 import { addressOf, createTablePage, optionsOf } from './table.ts';
 
 type RunRow = {
@@ -9,6 +10,8 @@ type RunRow = {
   readonly status: RunStatus;
   readonly duration_ms: number | null;
   readonly restated: number;
+  readonly causes: string;
+  readonly problems: readonly string[];
 };
 
 const TONES: Readonly<Record<RunStatus, string>> = {
@@ -24,16 +27,22 @@ export const runsPage = createTablePage<RunRow>('/runs', '/runs', ({ instanceIds
   sentence: 'Runs, newest first. A run is partial if something that was due is missing.',
   rows: sql`
     select n.run_id, n.started_at, (extract(epoch from n.finished_at - n.started_at) * 1000)::bigint as duration_ms,
-      coalesce(i.name, n.instance_id) as instance_name, n.kind, n.status, n.first_day, n.last_day,
+      case when cardinality(${instanceIds}::text[]) > 1 then coalesce(i.name, n.instance_id) end as instance_name,
+      n.kind, n.status, n.first_day, n.last_day,
       (n.counts -> 'cells' ->> 'planned')::bigint as planned, (n.counts -> 'cells' ->> 'loaded')::bigint as loaded,
       (coalesce(n.counts -> 'cells' ->> 'failed', '0')::bigint
         + coalesce(n.counts -> 'cells' ->> 'quarantined', '0')::bigint) as failed,
       (n.counts -> 'rows' ->> 'updated')::bigint as restated, (n.counts ->> 'requests')::bigint as requests,
-      concat_ws('; ', n.error, (
-        select string_agg(format('%s (%s%s): %s', f.item ->> 'code', coalesce(f.item ->> 'cells', '1'),
-          ', e.g. ' || nullif(f.item ->> 'example', ''), f.item ->> 'message'), '; ')
-        from jsonb_array_elements(n.failures) as f (item))) as problems
+      f.causes, array_remove(n.error || f.problems, null) as problems
     from losant_usage.runs n join losant_usage.instances i on i.instance_id = n.instance_id
+    cross join lateral (
+      select concat_ws(', ', case when n.error is not null then 'error' end,
+          string_agg(concat_ws(' ', f.code, f.cells), ', ')) as causes,
+        array_agg(concat(f.code, ' of ' || f.stream, ', such as ' || coalesce(o.name, f.example), ': ', f.message))
+          as problems
+      from jsonb_to_recordset(n.failures) as f (code text, stream text, cells bigint, example text, message text)
+      left join losant_usage.organizations o on o.org_id = f.example
+    ) as f
     where n.instance_id = any (${instanceIds}::text[])`,
   order: sql`r.started_at desc, r.run_id`,
   filters: {
@@ -47,19 +56,25 @@ export const runsPage = createTablePage<RunRow>('/runs', '/runs', ({ instanceIds
   },
   columns: {
     started_at: 'Started',
-    duration_ms: ['Duration', ({ duration_ms: ms }) => (ms === null ? '' : showDuration(ms))],
     instance_name: 'Instance',
-    kind: 'Kind',
-    status: ['Status', ({ status }) => html`<span class="${TONES[status]}">${status}</span>`],
-    planned: 'Due',
+    status: ['Status', ({ status }) => renderPill(TONES[status], status)],
     loaded: 'Loaded',
-    failed: 'Failed',
     restated: [
       'Restated',
       ({ run_id: run, restated }) =>
         html`<a href="${addressOf('/changes', { run })}">${showNumber(restated)}</a>`,
     ],
+    problems: ['Problems', renderProblems],
+    duration_ms: ['Duration', ({ duration_ms: ms }) => showDuration(ms ?? 0)],
+    kind: 'Kind',
+    planned: 'Due',
+    failed: 'Failed',
     requests: 'Requests',
-    problems: 'Problems',
   },
 }));
+
+/** Renders the causes, with the messages folded. */
+function renderProblems({ causes, problems }: RunRow): Html {
+  const items = problems.map((problem) => html`<li>${toPlainText(problem)}</li>`);
+  return html`${problems.length > 0 && html`<details><summary>${causes}</summary><ul>${items}</ul></details>`}`;
+}

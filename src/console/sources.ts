@@ -12,6 +12,8 @@ export interface PageSources {
   readonly database: (waitMs?: number) => Promise<DatabaseView>;
   /** Runs the query of a page. Rejects if it takes too long, or if too many page queries are already running. */
   readonly read: ReadPage;
+  /** Runs a query that no page waits for. Such queries take turns. Rejects if it takes very long. */
+  readonly readInTurn: ReadPage;
   /** Reads the rows of a file in chunks. Rejects if it takes too long, or if too many files are already being read. */
   readonly readRows: ReadRows;
   /** The instances in the settings; pages show no other. */
@@ -31,6 +33,8 @@ export interface DatabaseView {
   readonly isUp: boolean;
   /** The last snapshot of the status; null before the first. */
   readonly snapshot: Snapshot<Health> | null;
+  /** Why the last read of the status failed; undefined if it did not. */
+  readonly error?: unknown;
 }
 
 /** Returns the health to show; null while the database is not responding, because it may have changed. */

@@ -1,7 +1,7 @@
 /** What was billed for a closed month: its statements, what they bill to each customer, and why they differ. */
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
-import { type CustomerKey, SealedMonth } from '../billing/customers.ts';
+import { type CustomerKey, SealError, SealedMonth } from '../billing/customers.ts';
 import { readBilledInstances, readStatements } from '../billing/statements.ts';
 import type { Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
@@ -10,7 +10,7 @@ import { readMetrics, renderCustomerStatement, titleStatement } from './customer
 import { type ConsolePage, type Html, type PageRequest, showMonth, toPlainText } from './page.ts';
 import { addressOf, type Columns, renderHtmlTable, SEARCH, showDifference, showTable } from './table.ts';
 
-const PATH = '/months';
+const PATH = '/billing';
 
 type StatementRow = {
   readonly number: number;
@@ -82,21 +82,25 @@ type CustomerRow = {
 const CUSTOMERS: Columns<CustomerRow> = {
   org_name: [
     'Name',
-    ({ month, instance_id: instance, customer_id: customer, only_org_id: org, org_name: name }) =>
-      html`<a href="${addressOfPart(month, 'customer', { instance, customer: customer ?? '', org: org ?? '' })}">${toPlainText(
-        name,
-      )}</a>`,
+    ({ month, instance_id: instance, customer_id: customer, only_org_id: org, org_name: name }) => {
+      const address = addressOfPart(month, 'customer', {
+        instance,
+        customer: customer ?? '',
+        org: org ?? '',
+      });
+      return html`<a href="${address}">${toPlainText(name)}</a>`;
+    },
   ],
-  customer_id: 'Customer ID',
-  referral_id: 'Referral ID',
-  plan_id: 'Plan',
-  number: 'Statement',
-  statement_kind: 'Kind',
   metric: 'Metric',
-  unit: 'Unit',
   billed_before: 'Billed before',
   quantity: 'Difference',
   total: 'Total',
+  number: 'Statement',
+  statement_kind: 'Kind',
+  unit: 'Unit',
+  customer_id: 'Customer ID',
+  referral_id: 'Referral ID',
+  plan_id: 'Plan',
 };
 
 /** A row for each customer, statement and metric; as a file it is what to bill. */
@@ -141,7 +145,14 @@ export const customerPage: ConsolePage = {
     if (month === null || !instanceIds.includes(instanceId) || (customerId === '') === (orgId === ''))
       return null;
     const customer = { customerId: customerId || null, orgId: orgId || null };
-    return await read((db) => readCustomerPage(db, { month, instanceId, customer }));
+    try {
+      return await read((db) => readCustomerPage(db, { month, instanceId, customer }));
+    } catch (error) {
+      if (!(error instanceof SealError)) throw error;
+      const title = 'This statement cannot be shown';
+      const body = html`<h1>${title}</h1><p class="bad">${toPlainText(error.message)}</p><p>${error.hint}</p>`;
+      return { title, body };
+    }
   },
 };
 
@@ -167,11 +178,11 @@ const DAYS: Columns<DayRow> = {
   org_name: 'Organization',
   usage_date: 'Day',
   metric: 'Metric',
-  number: 'Statement',
   billed_quantity: ['Billed', ({ billed_quantity: billed }) => showNumber(billed ?? 0)],
   quantity: 'Now',
-  difference: ['Difference', ({ difference }) => showDifference(difference ?? 0)],
   cause: ['Cause', ({ cause }) => cause.replaceAll('_', ' ')],
+  difference: ['Difference', ({ difference }) => showDifference(difference ?? 0)],
+  number: 'Statement',
   changed_at: 'Changed',
   revision: 'Revision',
   run_id: 'Run',

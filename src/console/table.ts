@@ -15,6 +15,7 @@ import {
   linkToOrganization,
   type PageRequest,
   renderInstant,
+  renderLink,
   renderStanding,
   toPlainText,
 } from './page.ts';
@@ -27,11 +28,19 @@ export type Columns<R> = Readonly<
   Record<string, string | readonly [label: string, cell: (row: R) => Html | string]>
 >;
 
+interface TableParts {
+  readonly renderHead?: (name: string, label: string, isNumber: boolean) => Html | string;
+  /** The sums of columns over all rows, also those of other pages; by default there is no line for them. */
+  readonly totals?: TableRow;
+  /** Whether it may be wider than the page, and scrolls then. */
+  readonly isWide?: boolean;
+}
+
 /** Renders a table. A column that has no value in any row is omitted. */
 export function renderHtmlTable<R extends TableRow>(
   rows: readonly R[],
   columns: Columns<R>,
-  renderHead: (name: string, label: string, isNumber: boolean) => Html | string = (_, label) => label,
+  { renderHead = (_, label) => label, totals, isWide = false }: TableParts = {},
 ): Html {
   const visibleColumns = Object.entries(columns).flatMap(([name, column]) => {
     const values = rows.map((row) => row[name] ?? null).filter((value) => value !== null && value !== '');
@@ -41,14 +50,23 @@ export function renderHtmlTable<R extends TableRow>(
     const isLong = values.some((value) => String(value).length > MAX_UNBROKEN_LENGTH);
     const style = [isNumber ? 'n' : '', isLong ? 't' : ''].join('');
     const render = (row: R) => (row[name] == null ? '–' : (cell?.(row) ?? renderValue(row, name)));
-    return [{ head: renderHead(name, label, isNumber), style, render }];
+    return [{ name, head: renderHead(name, label, isNumber), style, render }];
   });
-  return html`<div class="scroll" role="group" tabindex="0" aria-label="Table"><table>
+  const renderTotal = (name: string, index: number) => {
+    const total = totals?.[name];
+    return index === 0 ? 'Total' : typeof total === 'number' ? showNumber(total) : '';
+  };
+  return html`<div class="scroll${isWide && ' wide'}" role="group" tabindex="0" aria-label="Table"><table>
 <thead><tr>${visibleColumns.map(({ head, style }) => html`<th scope="col" class="${style}">${head}</th>`)}</tr></thead>
 <tbody>${rows.map(
     (row) =>
       html`<tr>${visibleColumns.map(({ style, render }) => html`<td class="${style}">${render(row)}</td>`)}</tr>\n`,
-  )}</tbody></table></div>`;
+  )}</tbody>${
+    totals !== undefined &&
+    html`<tfoot><tr>${visibleColumns.map(
+      ({ name, style }, index) => html`<td class="${style}">${renderTotal(name, index)}</td>`,
+    )}</tr></tfoot>`
+  }</table></div>`;
 }
 
 /** Longer text may wrap. Instants and IDs are shorter, and must not. */
@@ -104,6 +122,12 @@ interface Table<R> {
   readonly order: RawBuilder<unknown>;
   /** Renders what comes above the form. */
   readonly intro?: (db: Kysely<Schema>) => Promise<Html>;
+  /** Columns whose sums over all matching rows are shown below them. */
+  readonly totals?: readonly string[];
+  /** Why the rows that match are not known; empty if they are. */
+  readonly unknown?: string;
+  /** What is said above the rows. */
+  readonly note?: Html;
 }
 
 /** Creates a page with a table, which can also be downloaded as a file. */
@@ -116,11 +140,13 @@ export function createTablePage<R extends TableRow>(
 }
 
 const ROWS_PER_PAGE = 50;
+/** More columns are shown on request. */
+const COLUMNS_BY_DEFAULT = 6;
 
 /** Returns the page of a table, or its file with `format=csv`. Ignores what is invalid in the address. */
 export async function showTable<R extends TableRow>(request: PageRequest, table: Table<R>) {
   const { read, path, query } = request;
-  const { title, sentence, filters, columns, intro } = table;
+  const { title, sentence, filters, columns, intro, totals = [], unknown = '', note = '' } = table;
   const values = readValues(filters, query);
   const sortParam = query['sort'] ?? '';
   const sort = Object.hasOwn(columns, sortParam.replace(/^-/, '')) ? sortParam : '';
@@ -131,28 +157,72 @@ export async function showTable<R extends TableRow>(request: PageRequest, table:
     return await streamFile(request, select, Object.keys(columns));
   }
   const page = readPage(query);
+  const sums = totals.map(
+    (name) => sql`, (sum(r.${sql.ref(name)}) over ())::bigint as ${sql.ref(`${TOTAL_PREFIX}${name}`)}`,
+  );
   const select = sql<R & { readonly total_rows: number }>`
-    select r.*, count(*) over () as total_rows from ${matching}
+    select r.*, count(*) over () as total_rows ${sql.join(sums, sql``)} from ${matching}
     order by ${order} limit ${ROWS_PER_PAGE} offset ${(page - 1) * ROWS_PER_PAGE}`;
   const { head, rows } = await read(async (db) => ({
     head: (await intro?.(db)) ?? '',
-    rows: (await select.execute(db)).rows,
+    rows: unknown === '' ? (await select.execute(db)).rows : [],
   }));
-  const totalRows = rows[0]?.total_rows ?? 0;
+  const hasAllColumns = query['columns'] === 'all';
   const address = (change: Readonly<Record<string, string>>) =>
-    addressOf(path, { ...values, sort, ...change });
+    addressOf(path, { ...values, sort, columns: hasAllColumns ? 'all' : '', ...change });
+  const body = html`<h1>${title}</h1><p class="quiet">${sentence}</p>
+${head}${renderForm(path, { filters, values, sort })}${note}${
+  unknown === '' ? renderRows(table, rows, { sort, hasAllColumns, address, page }) : html`<p>${unknown}</p>`
+}`;
+  return { title, body };
+}
+
+const TOTAL_PREFIX = 'total_of_';
+
+interface RowsView {
+  readonly sort: string;
+  readonly hasAllColumns: boolean;
+  readonly address: (change: Readonly<Record<string, string>>) => string;
+  readonly page: number;
+}
+
+function renderRows<R extends TableRow>(
+  { columns: allColumns, totals = [] }: Table<R>,
+  rows: readonly (R & { readonly total_rows: number })[],
+  { sort, hasAllColumns, address, page }: RowsView,
+): Html {
+  const totalRows = rows[0]?.total_rows ?? 0;
   const renderHead = (name: string, label: string, isNumber: boolean) => {
     const sortsDescending = sort === name || (isNumber && sort !== `-${name}`);
     const arrow = { [name]: ' ▲', [`-${name}`]: ' ▼' }[sort] ?? '';
     return html`<a href="${address({ sort: sortsDescending ? `-${name}` : name })}">${label}${arrow}</a>`;
   };
-  const body = html`<h1>${title}</h1><p class="quiet">${sentence}</p>
-${head}${renderForm(path, { filters, values, sort })}
-<p>${count(totalRows, 'row')} · <a
-  href="${address({ format: 'csv' })}" download>Download as CSV</a></p>
-${rows.length > 0 && renderHtmlTable(rows, columns, renderHead)}
+  const filled = Object.entries(allColumns).filter(([name]) =>
+    rows.some((row) => row[name] != null && row[name] !== ''),
+  );
+  const isShown = (name: string, index: number) =>
+    hasAllColumns || index < COLUMNS_BY_DEFAULT || name === sort.replace(/^-/, '');
+  const columns = Object.fromEntries(filled.filter(([name], index) => isShown(name, index)));
+  const sums: TableRow = Object.fromEntries(
+    totals.map((name) => [name, rows[0]?.[`${TOTAL_PREFIX}${name}`] ?? null]),
+  );
+  const hasTotals = totalRows > 1 && totals.some((name) => Object.hasOwn(columns, name));
+  return html`<p>${count(totalRows, 'row')} · <a
+  href="${address({ format: 'csv' })}" download>Download as CSV</a>${
+    filled.length > COLUMNS_BY_DEFAULT &&
+    html` · <a href="${address({ columns: hasAllColumns ? '' : 'all' })}">${
+      hasAllColumns ? 'Fewer columns' : `All ${filled.length} columns`
+    }</a>`
+  }</p>
+${
+  rows.length > 0 &&
+  renderHtmlTable(rows, columns, {
+    renderHead,
+    isWide: hasAllColumns,
+    ...(hasTotals ? { totals: sums } : {}),
+  })
+}
 ${renderPages(page, page * ROWS_PER_PAGE < totalRows, (to) => address({ page: `${to}` }))}`;
-  return { title, body };
 }
 
 const MAX_SEARCH_LENGTH = 100;
@@ -167,10 +237,14 @@ export function readValues(filters: Filters, query: PageRequest['query']): Value
 
 function readValue(param: string | undefined, options: Options): string {
   if (param === undefined) return '';
-  // Postgres accepts neither NUL nor lone surrogates.
-  if (options === 'text') return param.replaceAll('\0', '').trim().slice(0, MAX_SEARCH_LENGTH).toWellFormed();
+  if (options === 'text') return toSearchText(param);
   if (options === 'day') return param >= FIRST_DAY && param <= LAST_DAY ? (parseDay(param) ?? '') : '';
   return Object.hasOwn(options, param) ? param : '';
+}
+
+/** Returns the text without what Postgres does not accept: NUL and lone surrogates. */
+export function toSearchText(param: string): string {
+  return param.replaceAll('\0', '').trim().slice(0, MAX_SEARCH_LENGTH).toWellFormed();
 }
 
 /** Reads the number of the page from the address, from 1. */
@@ -192,13 +266,19 @@ function orderBy(sort: string): RawBuilder<unknown> {
   return sort.startsWith('-') ? sql`${column} desc nulls last` : sql`${column} nulls last`;
 }
 
-/** Finds organizations, in rows that have their columns `org_id`, `org_name` and `referral_id`. */
-export const SEARCH: Filter = { label: 'Name, referral ID or ID', options: 'text', where: matchesSearch };
+/** Finds organizations, in rows that have the column `org_id`. */
+export const SEARCH: Filter = { label: 'Name or any ID', options: 'text', where: matchesSearch };
 
-/** Returns the condition that the name, referral ID or ID of a row `r` contains the text. */
+/** Returns the condition that the organization of a row `r` matches the text. */
 export function matchesSearch(search: string): RawBuilder<unknown> {
+  return sql`r.org_id in (select o.org_id from losant_usage.organizations o where ${matchesText(search)})`;
+}
+
+/** Returns the condition that the name, ID, referral ID or customer ID of an organization `o` contains the text. */
+export function matchesText(search: string): RawBuilder<unknown> {
   const text = `%${escapeLike(search)}%`;
-  return sql`(r.org_name ilike ${text} or r.referral_id ilike ${text} or r.org_id like lower(${text}))`;
+  return sql`(o.name ilike ${text} or o.org_id like lower(${text}) or o.referral_id ilike ${text}
+    or o.customer_id ilike ${text})`;
 }
 
 export function escapeLike(text: string): string {
@@ -216,31 +296,41 @@ interface FormState {
   readonly sort?: string;
 }
 
-/** Renders the fields of the filters. The sort order stays. */
+/** Renders the filters: options as links, and fields for text and days. The other filters and the sort order stay. */
 export function renderForm(path: string, { filters, values, sort = '' }: FormState): Html {
-  const fields = Object.entries(filters).map(([name, { label, options }]) => {
-    const value = values[name] ?? '';
-    if (options === 'text') {
-      return html`<label class="wide">${label}<input name="${name}" type="search" value="${value}"></label>\n`;
-    }
-    if (options !== 'day') return renderSelect(name, label, { '': 'All', ...options }, value);
-    return html`<label>${label}<input name="${name}" type="date" value="${value}"></label>\n`;
-  });
-  return html`<form method="get" action="${path}">${fields}${
-    sort !== '' && html`<input type="hidden" name="sort" value="${sort}">`
-  }<button type="submit">Apply</button></form>`;
+  const state = { ...values, sort };
+  const entries = Object.entries(filters).map(([name, { label, options }]) => ({ name, label, options }));
+  const choices = entries.map(({ name, label, options }) =>
+    typeof options === 'string'
+      ? ''
+      : renderChoices(label, { '': 'all', ...options }, values[name] ?? '', (value) =>
+          addressOf(path, { ...state, [name]: value }),
+        ),
+  );
+  const fields = entries.filter(({ options }) => typeof options === 'string');
+  const hidden = Object.entries(state).filter(([name]) => !fields.some((field) => field.name === name));
+  if (fields.length === 0) return html`${choices}`;
+  return html`${choices}<form method="get" action="${path}">${hidden
+    .filter(([, value]) => value !== '')
+    .map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`)}${fields.map(
+    ({ name, label, options }) => {
+      const [style, type] = options === 'text' ? ['wide', 'search'] : ['', 'date'];
+      return html`<label class="${style}">${label}<input name="${name}" type="${type}"
+  value="${values[name]}"></label>\n`;
+    },
+  )}<button type="submit">Apply</button></form>`;
 }
 
-export function renderSelect(
-  name: string,
+/** Renders the options of a filter as links, the current one marked. */
+export function renderChoices(
   label: string,
   options: Readonly<Record<string, string>>,
-  selectedValue: string,
+  current: string,
+  addressOfOption: (value: string) => string,
 ): Html {
-  return html`<label>${label}<select name="${name}">${Object.entries(options).map(
-    ([value, text]) =>
-      html`<option value="${value}"${value === selectedValue && ' selected'}>${toPlainText(text)}</option>`,
-  )}</select></label>\n`;
+  return html`<nav class="choices" aria-label="${label}"><span class="quiet">${label}</span> ${Object.entries(
+    options,
+  ).map(([value, text]) => renderLink(addressOfOption(value), text, value === current))}</nav>\n`;
 }
 
 /** Renders links to the previous and next page. */

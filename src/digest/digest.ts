@@ -5,11 +5,12 @@ import type { NewItems } from '../ledger/attention.ts';
 import {
   ATTENTION_KINDS,
   type AttentionGroup,
+  addressOfKind,
   type InstanceAttention,
   listNames,
   readAttention,
 } from '../queries/attention.ts';
-import { type MonthSum, readMonthSums } from '../queries/month-sums.ts';
+import { type MonthSum, readMonthSum } from '../queries/month-sums.ts';
 import { escapeControls } from '../terminal/text.ts';
 import { capitalize, count, showNumber } from '../terminal/words.ts';
 import { dayStartMs, type UsageDay } from '../usage/day.ts';
@@ -39,8 +40,8 @@ interface DigestRequest {
 /** Reads what the digest of a day says. */
 export async function readDigest(db: Kysely<Schema>, { instanceIds, day }: DigestRequest): Promise<Digest> {
   const instances = await readAttention(db, { instanceIds, day });
-  const [month] = await readMonthSums(db, instanceIds, ['payload_billable_count']);
-  return composeDigest(day, instances, month ?? null);
+  const month = await readMonthSum(db, instanceIds, 'payload_billable_count');
+  return composeDigest(day, instances, month);
 }
 
 const MAX_LINES = 8;
@@ -119,21 +120,21 @@ function describeAll(groups: readonly AttentionGroup[]): string {
 
 /** Returns a line for each kind, in the order of the kinds, over all instances. */
 function listKinds(groups: readonly AttentionGroup[], phase: 'new' | 'reminder'): DigestLine[] {
-  return Object.entries(ATTENTION_KINDS).flatMap(([kind, { label, path }]) => {
+  return Object.entries(ATTENTION_KINDS).flatMap(([kind, { label }]) => {
     const ofKind = groups.filter((group) => group.kind === kind && group.phase === phase);
     if (ofKind.length === 0) return [];
     const texts = ofKind.flatMap((group) => group.texts);
-    return [toLine(phase === 'new' ? label : `Still: ${label}`, path, listNames(texts, countItems(ofKind)))];
+    return [
+      toLine(
+        phase === 'new' ? label : `Still: ${label}`,
+        addressOfKind(kind),
+        listNames(texts, countItems(ofKind)),
+      ),
+    ];
   });
 }
 
-function describeMonth({
-  from,
-  to,
-  total,
-  values_not_stored: notStored,
-  change_ratio: change,
-}: MonthSum): DigestLine {
+function describeMonth({ from, to, total, valuesNotStored: notStored, change }: MonthSum): DigestLine {
   const percent = change === null ? null : Math.round(change * 100) + 0;
   const comparison =
     percent === null ? 'no comparison' : `${percent > 0 ? '+' : ''}${percent}% on the same weekdays before`;

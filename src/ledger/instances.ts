@@ -69,7 +69,7 @@ export async function requireApiUrl(
   throw new DatabaseError(
     'database_mismatch',
     `Instance ${instanceId} was loaded from ${pinnedUrl}, not from ${apiUrl}`,
-    { hint: 'use another database for another API' },
+    { hint: 'correct LOSANT_API_URL, or use another database if this is another Losant' },
   );
 }
 

@@ -95,7 +95,7 @@ function selectRunCells(
       select n.org_id, n.stream, day::date
       from (${selectAddedDays(addedRange, sql`o.instance_id = ${instanceId} and ${addsDays}::boolean`)}) as n
       cross join lateral generate_series(n.first_day::timestamp, n.last_day::timestamp, interval '1 day') as day
-      where not exists (select from losant_usage.coverage c
+      where not exists (select from losant_usage.cells c
         where c.usage_date = day::date and c.org_id = n.org_id and c.stream = n.stream)
     ) as w
     join losant_usage.organizations o on o.org_id = w.org_id

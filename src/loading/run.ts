@@ -78,7 +78,7 @@ async function executeRun(context: InstanceContext, options: RunOptions): Promis
 
 /** Refreshes what needs attention if the run stored something. A failure is logged; the next run tries again. */
 async function refreshAfterLoad({ tally, ledger, context, signal }: Session): Promise<void> {
-  if (tally.cells.loaded + tally.cells.unchanged === 0) return;
+  if (tally.cells.loaded === 0) return;
   try {
     await refreshAttention(ledger, localDayAt(ledger.now(), context.notifyAt));
   } catch (error) {

@@ -19,15 +19,15 @@ export async function sendChange(
   patch: OrgPatch | null,
 ): Promise<void> {
   const send = createTransport({ ...options, connections: 1 });
-  const path = orgPath(instanceId, orgId);
+  const url = `${options.apiUrl.replace(/\/+$/, '')}/${orgPath(instanceId, orgId)}`;
   const { signal } = new AbortController();
   const verb = patch === null ? 'delete' : 'patch';
   const request = { action: `instanceOrg.${verb}`, ids: { org: orgId }, signal };
   if (patch !== null) {
-    await send('PATCH', path, request, { json: JSON.stringify(patch) });
+    await send('PATCH', url, request, { json: JSON.stringify(patch) });
     return;
   }
-  const response = await send('DELETE', path, request);
+  const response = await send('DELETE', url, request);
   if (deletionBody.safeParse(response.body).success) return;
   throw unexpectedBody(request, response, 'it does not confirm the deletion');
 }

@@ -28,6 +28,7 @@ export interface Failure {
  */
 export class AttemptError extends LosantError {
   readonly retryAfterMs: number | null;
+  isRetried = false;
 
   constructor({ action, ids = {} }: ApiRequest, failure: Failure, token?: string) {
     const scrub = (text: string) => (token === undefined ? text : text.replaceAll(token, '[token]'));
@@ -134,7 +135,8 @@ const READ_HINTS: Readonly<Record<LosantErrorKind, string>> = {
     'Check LOSANT_INSTANCE_ID, the organization ID, and LOSANT_API_URL, which usually has no path; the token ' +
     'may belong to another instance.',
   not_supported:
-    'This Losant install is too old for the endpoint: update it, or leave the stream out of STREAMS.',
+    'Check LOSANT_API_URL, which usually has no path. If it is right, this Losant install is too old for the ' +
+    'endpoint: update it, or leave the stream out of STREAMS.',
   refused: 'Losant rejects this request, and its response says why; sending it again will not help.',
   rate_limited: 'Lower REQUESTS_PER_SECOND, or ask Losant for a higher limit; the next run catches up.',
   server_error:

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import ky, { type RetryOptions } from 'ky';
 import { FAILURES, type LosantErrorKind } from '../errors.ts';
 import { type ApiRequest, AttemptError } from './attempt.ts';
-import type { Gate } from './rate.ts';
-import { LONGEST_WAIT_MS } from './rate.ts';
+import { type Gate, LONGEST_WAIT_MS } from './rate.ts';
 import { type ApiResponse, findClockProblem } from './response.ts';
 import { createTransport, type TransportOptions } from './transport.ts';
 
@@ -43,6 +43,26 @@ export type LosantClient = ReturnType<typeof createLosantClient>;
 /** Keeps bodies small: this program follows no hypermedia. */
 const COMMON_QUERY = { _actions: 'false', _links: 'false', _embedded: 'false' };
 
+/** What ky returns: a response that has been received to its end, and parsed. */
+class ReceivedResponse extends Response {
+  readonly content: ApiResponse;
+
+  constructor(content: ApiResponse) {
+    super(null);
+    this.content = content;
+  }
+}
+
+/**
+ * Waits are part of the next attempt, because what the API asks for pauses all requests of the token. ky's timeout would
+ * include them, so each attempt has its own.
+ */
+const RETRY: RetryOptions = {
+  limit: Number.MAX_SAFE_INTEGER,
+  shouldRetry: ({ error }) => error instanceof AttemptError && error.isRetried,
+  delay: () => 0,
+};
+
 /** The attempts of one request so far, and the waits that the API asked for. */
 interface AttemptTally {
   attempts: number;
@@ -53,27 +73,28 @@ interface AttemptTally {
 export function createLosantClient(options: LosantClientOptions) {
   const { gate, random, backoffMs, now, onAttempt } = options;
   const send = createTransport({ ...options, connections: gate.concurrency });
-  /** Sends a request once and reports the attempt. Returns null if another one follows. */
+  const api = ky.create({ prefix: options.apiUrl, timeout: false, retry: RETRY });
+  /** Sends a request once and reports the attempt. */
   const sendOnce = async (
     request: GetRequest,
-    path: string,
+    url: string,
     { tally, gateWaitMs, release }: { tally: AttemptTally; gateWaitMs: number; release: () => void },
-  ): Promise<ApiResponse | null> => {
+  ): Promise<ReceivedResponse> => {
     const startedAtMs = now();
     let status: number | null = 200;
     let retryReason: LosantErrorKind | null = null;
     tally.attempts += 1;
     try {
-      const response = await send('GET', path, request, { onReceived: release });
+      const response = await send('GET', url, request, { onReceived: release });
       const failure = findClockProblem(response, request);
       if (failure !== null) throw new AttemptError(request, failure);
-      return response;
+      return new ReceivedResponse(response);
     } catch (error) {
       const failure = error instanceof AttemptError ? error : null;
+      if (failure) failure.isRetried = planRetry(failure, tally, options);
+      if (failure?.isRetried) retryReason = failure.kind;
       status = failure?.status ?? null;
-      if (failure === null || !planRetry(failure, tally, options)) throw error;
-      retryReason = failure.kind;
-      return null;
+      throw error;
     } finally {
       const durationMs = now() - startedAtMs;
       onAttempt?.({ action: request.action, status, durationMs, gateWaitMs, retryReason });
@@ -85,21 +106,21 @@ export function createLosantClient(options: LosantClientOptions) {
      * token, or the signal's reason once the signal has aborted.
      */
     async get(request: GetRequest): Promise<ApiResponse> {
-      const { signal } = request;
+      const { path, signal } = request;
       const query = new URLSearchParams({ ...COMMON_QUERY, ...request.query });
-      const path = `${request.path}?${query.toString()}`;
       const tally: AttemptTally = { attempts: 0, waits: 0, waitedMs: 0 };
+      const fetch = async (input: Request | URL | string) => {
+        const url = input instanceof Request ? input.url : String(input);
+        const failures = tally.attempts - tally.waits;
+        if (failures > 0) await sleep(computeBackoffMs(failures, random(), backoffMs), undefined, { signal });
+        return gate.run(
+          (gateWaitMs, release) => sendOnce(request, url, { tally, gateWaitMs, release }),
+          request,
+        );
+      };
       try {
-        for (;;) {
-          const failures = tally.attempts - tally.waits;
-          if (failures > 0)
-            await sleep(computeBackoffMs(failures, random(), backoffMs), undefined, { signal });
-          const response = await gate.run(
-            (gateWaitMs, release) => sendOnce(request, path, { tally, gateWaitMs, release }),
-            request,
-          );
-          if (response !== null) return response;
-        }
+        const response = await api.get(`${path}?${query.toString()}`, { fetch });
+        return (response as Response as ReceivedResponse).content;
       } catch (error) {
         signal.throwIfAborted();
         const wasRetried = error instanceof AttemptError && tally.attempts > 1;

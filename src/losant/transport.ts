@@ -49,29 +49,29 @@ export interface SendOptions {
 /**
  * Creates a function that sends one request and reads the response to the end. A body that is slow, cut, huge or not
  * JSON fails the attempt; a redirect is not followed. The function throws an {@link AttemptError} for anything but a
- * JSON response with status 200, and the signal's reason as soon as the signal aborts. Paths are below the API URL.
+ * JSON response with status 200, and the signal's reason as soon as the signal aborts.
  *
  * It can send any method, so only client.ts, which sends nothing but GET, and admin.ts may import it.
  */
 export function createTransport(options: TransportOptions) {
   const { token, timeoutMs, now, onClock } = options;
-  const { origin, pathname } = new URL(options.apiUrl);
-  const basePath = pathname.replace(/\/+$/, '');
+  const { origin } = new URL(options.apiUrl);
   const dispatcher = createDispatcher(origin, options.connections);
   const headers = createHeaders(options);
   return async (
     method: 'GET' | 'PATCH' | 'DELETE',
-    path: string,
+    url: string,
     request: ApiRequest,
     { json, onReceived }: SendOptions = {},
   ): Promise<ApiResponse> => {
     const { signal } = request;
     signal.throwIfAborted();
+    const path = url.slice(origin.length);
     const requestHeaders = json === undefined ? headers : { ...headers, 'content-type': 'application/json' };
     const sentAtMs = now();
     const raw = await exchange(
       dispatcher,
-      { origin, path: `${basePath}/${path}`, method, headers: requestHeaders, body: json ?? null },
+      { origin, path, method, headers: requestHeaders, body: json ?? null },
       { timeoutMs, signal },
     );
     signal.throwIfAborted();

@@ -7,26 +7,26 @@ import type { UsageDay } from '../usage/day.ts';
 interface KindInfo {
   readonly label: string;
   readonly tone: 'bad' | 'warn';
-  /** The page of the console that lists the subjects. */
-  readonly path: string;
+  /** What somebody does there; by default `Open`. */
+  readonly act?: string;
 }
 
 export const ATTENTION_KINDS: Readonly<Record<AttentionKind, KindInfo>> = {
-  never_read: { label: 'Never read', tone: 'bad', path: '/runs' },
-  not_read: { label: 'Yesterday not read', tone: 'bad', path: '/runs' },
-  list_incomplete: { label: 'Organizations may be missing', tone: 'bad', path: '/runs' },
-  missing: { label: 'Data missing', tone: 'bad', path: '/gaps?standing=missing' },
-  in_doubt: { label: 'Data in doubt', tone: 'bad', path: '/gaps?standing=in_doubt' },
-  sums_differ: { label: 'Settled sums differ', tone: 'bad', path: '/months' },
-  limit_exceeded: { label: 'Limit exceeded', tone: 'bad', path: '/organizations?only=exceeding' },
-  limit_at_risk: { label: 'About to exceed a limit', tone: 'warn', path: '/organizations?only=exceeding' },
-  large_change: { label: 'Large change this month', tone: 'warn', path: '/organizations?only=changed' },
-  silent: { label: 'Silent for three days', tone: 'warn', path: '/organizations?only=silent' },
-  new: { label: 'New organization', tone: 'warn', path: '/organizations?only=new' },
-  deleted: { label: 'Deleted organization', tone: 'warn', path: '/organizations?only=deleted' },
-  month_ready: { label: 'Month ready to close', tone: 'warn', path: '/months' },
-  month_blocked: { label: 'Month blocked', tone: 'bad', path: '/months' },
-  month_needs_adjustment: { label: 'Month needs an adjustment', tone: 'bad', path: '/months' },
+  never_read: { label: 'Never read', tone: 'bad' },
+  not_read: { label: 'Yesterday not read', tone: 'bad' },
+  list_incomplete: { label: 'Organizations may be missing', tone: 'bad' },
+  missing: { label: 'Data missing', tone: 'bad' },
+  in_doubt: { label: 'Data in doubt', tone: 'bad' },
+  sums_differ: { label: 'Settled sums differ', tone: 'bad' },
+  limit_exceeded: { label: 'Limit exceeded', tone: 'bad' },
+  limit_at_risk: { label: 'About to exceed a limit', tone: 'warn' },
+  large_change: { label: 'Large change this month', tone: 'warn' },
+  silent: { label: 'Silent for three days', tone: 'warn' },
+  new: { label: 'New organization', tone: 'warn' },
+  deleted: { label: 'Deleted organization', tone: 'warn' },
+  month_ready: { label: 'Month ready to close', tone: 'warn', act: 'Close' },
+  month_blocked: { label: 'Month blocked', tone: 'bad', act: 'Review' },
+  month_needs_adjustment: { label: 'Month needs an adjustment', tone: 'bad', act: 'Adjust' },
 };
 
 /** The items of a kind, the largest first. */
@@ -39,6 +39,8 @@ export interface AttentionGroup {
   readonly subjects: readonly string[];
   /** Of the first items. */
   readonly texts: readonly string[];
+  /** Whether each of the first items was not there the day before. Nothing that was there at first is new. */
+  readonly areNew: readonly boolean[];
 }
 
 export interface InstanceAttention {
@@ -68,7 +70,9 @@ export async function readAttention(
     select a.instance_id as "instanceId", a.kind, p.phase, count(*) as items,
       (array_agg(a.subject order by ${RANK}))[:case when ${day}::date is null then ${MAX_NAMES} else count(*) end]
         as subjects,
-      (array_agg(a.text order by ${RANK}))[:${MAX_NAMES}] as texts
+      (array_agg(a.text order by ${RANK}))[:${MAX_NAMES}] as texts,
+      (array_agg(a.first_seen_on = a.last_seen_on and coalesce(a.named_on, a.first_seen_on) >= a.first_seen_on
+        order by ${RANK}))[:${MAX_NAMES}] as "areNew"
     from losant_usage.attention_items a
     cross join lateral (
       select case when ${day}::date is null then null when coalesce(a.named_on, ${day}::date) = ${day}::date then 'new'
@@ -93,10 +97,22 @@ export function listNames(texts: readonly string[], items: number): string {
   return `${names.join(', ')}${others > 0 ? ` and ${count(others, 'more', 'more')}` : ''}`;
 }
 
-/** Returns the path of the page about a subject. */
-export function pathOfSubject(kind: AttentionKind, subject: string): string {
-  const { path } = ATTENTION_KINDS[kind];
-  if (path === '/months' && kind !== 'sums_differ') return `/months/${subject}`;
-  const [orgId] = subject.split(' ');
-  return ['/runs', '/months'].includes(path) ? path : `/organizations/${orgId}`;
+/** Returns the address of the page that lists the items of a kind, of one instance or of all. */
+export function addressOfKind(kind: string, instanceId: string | null = null): string {
+  return `/attention?kind=${kind}${instanceId === null ? '' : `&instance=${encodeURIComponent(instanceId)}`}`;
+}
+
+/** Returns the address of the page about a subject. */
+export function addressOfSubject(kind: AttentionKind, subject: string): string {
+  if (kind.startsWith('month_')) return `/billing/${subject}`;
+  if (kind === 'sums_differ') return `/reconciliation?outcome=differs&metric=${subject}`;
+  if (kind === 'missing' || kind === 'in_doubt') return `/gaps?standing=${kind}&q=${subject}`;
+  if (['never_read', 'not_read', 'list_incomplete'].includes(kind)) return '/runs';
+  return `/organizations/${subject.split(' ')[0]}`;
+}
+
+/** Splits the text of an item into the name of its subject and what is known about it. A name may have parentheses. */
+export function splitText(kind: AttentionKind, text: string): readonly [name: string, detail: string] {
+  const at = kind.startsWith('month_') ? text.indexOf(' (') : text.lastIndexOf(' (');
+  return at < 0 || !text.endsWith(')') ? [text, ''] : [text.slice(0, at), text.slice(at + 2, -1)];
 }

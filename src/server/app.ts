@@ -1,6 +1,6 @@
 import { type Context, Hono } from 'hono';
 import { compress } from 'hono/compress';
-import { cacheRead, limitReads, shareRead } from '../console/cached-reads.ts';
+import { cacheRead, limitReads, queueReads, shareRead } from '../console/cached-reads.ts';
 import { ICON, renderNotFound } from '../console/page.ts';
 import { addPages } from '../console/pages.ts';
 import { type InstanceStatus, type PageSources, toVisibleHealth } from '../console/sources.ts';
@@ -59,6 +59,8 @@ const READER = { poolSize: 12, statementTimeoutMs: 60_000, connectTimeoutMs: 3_0
 const HEALTH = { keepMs: 3_000, timeoutMs: 3_000 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
 const PAGE_READS = { max: 4, timeoutMs: 10_000 };
+/** Nobody waits for these; the server cancels a statement at the same time. */
+const READS_IN_TURN = { max: 2, timeoutMs: READER.statementTimeoutMs };
 /** A file is read as fast as it is downloaded. */
 const FILE_READS = { max: 4, timeoutMs: VIEW_STATEMENT_MS };
 const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };
@@ -101,20 +103,22 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
       logger.warn({ err: error }, 'could not refresh the status; showing the last snapshot'),
   });
   const limitPages = limitReads(PAGE_READS);
+  const queueRead = queueReads(READS_IN_TURN);
   const limitFiles = limitReads(FILE_READS);
   return {
     logger,
     now,
     instanceIds,
     read: (query) => limitPages(() => query(db)),
+    readInTurn: (query) => queueRead(() => query(db)),
     readRows: (query, stream) => limitFiles(() => streamRows(reader, query, stream)),
     database: async (waitMs = HEALTH.timeoutMs) => {
       const isUp = ping().then(
         () => true,
         () => false,
       );
-      const [up, snapshot] = await Promise.all([isUp, health(waitMs)]);
-      return { isUp: up, snapshot };
+      const [up, { snapshot, error }] = await Promise.all([isUp, health(waitMs)]);
+      return { isUp: up, snapshot, error };
     },
     status: () => ({
       version,

@@ -26,6 +26,10 @@ export function list<T>(entry: z.ZodType<T, string>) {
   return z
     .string()
     .transform((text) => text.split(','))
+    .refine((texts) => texts.length === 1 || texts.every((each) => each.trim() !== ''), {
+      error: 'has a comma too many; remove it',
+      abort: true,
+    })
     .pipe(z.array(entry))
     .refine((all) => new Set(all).size === all.length, 'lists an entry twice; list each once');
 }
@@ -148,7 +152,8 @@ export const databaseUrl = line
   .refine(
     (url) =>
       [...splitDatabaseUrl(url).parameters.keys()].every((each) => PARAMETERS.split(', ').includes(each)),
-    `has a parameter (not shown) that has no effect; supported parameters are ${PARAMETERS}`,
+    `has a parameter after the ? that this program does not know (not shown, because it may be part of a password); ` +
+      `known are ${PARAMETERS}; in user and password, write ? as %3F`,
   )
   .refine(
     (url) => SSL_MODES.includes(splitDatabaseUrl(url).parameters.get('sslmode') ?? 'disable'),

@@ -62,6 +62,11 @@ test('a run shows what changed, failures grouped by cause, and what to do', () =
     refusal: null,
   });
   expect(nothingDue).toEqual([`Instance ${instanceId}: nothing is due`]);
+  const lastYear = { from: '2025-01-01', to: '2025-12-31' };
+  expect(renderRun(instanceId, { report, tally, refusal }, lastYear).slice(0, 2)).toEqual([
+    `Instance ${instanceId}: partial, 2025-01-01..2025-12-31, 1,234 organizations, 7,405 requests, 6 min 12 s`,
+    '  4,936 cells of 2026-11-23 read: 4,929 loaded, 6 unchanged, 1 omitted',
+  ]);
 });
 
 const createTally = () => new Tally({ instanceId, requestCount: () => 0, now: () => 0 });

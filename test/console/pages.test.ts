@@ -1,8 +1,8 @@
 import { describe, expect, it, test } from 'vitest';
-import { describeDays } from '../../src/console/organization.ts';
 import { STYLE } from '../../src/console/style.ts';
+import { describeDays } from '../../src/console/usage-query.ts';
 import { useOpened } from '../opened.ts';
-import { HOSTILE_NAME, ORGS, openWorld } from './world.ts';
+import { FOREIGN, HOSTILE_NAME, ORGS, openWorld } from './world.ts';
 
 const world = useOpened(openWorld, (opened) => opened.close());
 
@@ -12,13 +12,24 @@ const PATHS = [
   '/organizations?sort=-change_ratio&only=not_deleted',
   `/organizations/${ORGS.hostile}`,
   `/organizations/${ORGS.hourly}?tab=hours`,
+  '/usage',
+  '/usage?show=sources',
+  '/usage?show=plans',
+  `/organizations/${ORGS.hostile}?beside=Office`,
+  '/attention',
+  '/billed',
+  '/reconciliation',
+  '/gaps?standing=failing',
   '/coverage',
   '/coverage?stream=payload_totals',
   `/coverage/${ORGS.gappy}/2026-11-27`,
   '/gaps',
   '/quarantine',
-  '/months',
-  '/months/2026-10',
+  '/billing',
+  '/billing/2026-09',
+  '/billing/2026-09/customers',
+  '/billing/2026-09/days',
+  '/billing/2026-10',
   '/changes',
   '/runs',
   // Invalid parameters are ignored.
@@ -47,7 +58,7 @@ test.for([
   '/organizations/x',
   '/coverage/x/2026-11-27',
   `/coverage/${ORGS.office}/2026-02-30`,
-  '/months/2026-13',
+  '/billing/2026-13',
 ])('%s is not found', async (path) => {
   const response = await world.open(path);
   expect(response.status).toBe(404);
@@ -82,6 +93,25 @@ describe('a table', () => {
     const [head, row] = (await response.text()).split('\r\n');
     expect(head).toContain('org_id,instance_name,org_name,referral_id,plan_id,tags');
     expect(row).toContain(`${ORGS.silent},Main,Silent,C-3,gold,`);
+  });
+});
+
+describe('the columns of a table', () => {
+  const countHeads = async (path: string) =>
+    [...(await (await world.open(path)).text()).matchAll(/<th scope="col"/g)].length;
+
+  it('are six at first, all on request, and those that are sorted by', async () => {
+    expect(await countHeads('/organizations')).toBe(6);
+    expect(await countHeads('/organizations?columns=all')).toBe(13);
+    expect(await countHeads('/organizations?sort=created_on')).toBe(7);
+  });
+
+  it('have their total over all rows in the last line', async () => {
+    const total = await number(`select sum(payload_billable_count) from losant_usage.usage_days
+      where org_id <> '${FOREIGN}' and usage_date between '2026-11-01' and '2026-11-27'`);
+    const devices = await number(`select sum(devices_total) from losant_usage.usage_days
+      where org_id <> '${FOREIGN}' and usage_date = '2026-11-27'`);
+    expect(await world.text('/organizations')).toContain(`Total ${total} ${devices}`);
   });
 });
 
@@ -153,22 +183,22 @@ describe('the pages answer questions as the base tables do', () => {
       await number(`select count(*) from losant_usage.coverage c join losant_usage.organizations o using (org_id)
       where o.name <> 'Foreign' and c.usage_date = '2026-11-27' and c.is_stored`);
     const home = await world.text('/');
-    expect(home).toContain('Yesterday: incomplete');
-    expect(home).toContain(`${stored} of 29 expected cells for 2026-11-27 are stored; 1 missing.`);
-    expect(home).toContain('Data missing: Gappy (payload_totals since 2026-10-10)');
+    expect(home).toContain('Yesterday, Friday 27 November incomplete');
+    expect(home).toContain(`${stored} of 29 expected cells stored, 1 missing`);
+    expect(home).toContain('Data missing Gappy payload_totals since 2026-10-10');
   });
 
   it('what needs attention first?', async () => {
     const home = await world.text('/');
     const [, attention = ''] = home.split('Needs attention');
-    expect(attention.trim()).toMatch(/^as of just now Data missing: Gappy/);
-    expect(attention).toContain('Large change this month: Doubled (+81%)');
+    expect(attention.trim()).toMatch(/^just now Data missing Gappy/);
+    expect(attention).toContain('Large change this month Doubled +81%');
     const gaps = await world.text('/gaps?standing=missing');
-    expect(gaps).toMatch(/Gappy 2026-11-27 payload_totals ✕ missing server_error HTTP 500/);
+    expect(gaps).toMatch(/Gappy ✕ missing 2 payload_totals: server_error: HTTP 500 .*2026-11-27 2026-10-10/);
   });
 
   it('who will exceed a limit, and when?', async () => {
-    expect(await world.text('/')).toContain('About to exceed a limit: Office (payload on 2026-11-30)');
+    expect(await world.text('/')).toContain('About to exceed a limit Office payload on 2026-11-30');
     const used = await number(`select sum(payload_billable_count) from losant_usage.usage_days
       where org_id = '${ORGS.office}' and usage_date between '2026-11-01' and '2026-11-27'`);
     const page = await world.text(`/organizations/${ORGS.office}`);
@@ -187,12 +217,18 @@ describe('the pages answer questions as the base tables do', () => {
   it('what blocks October, and how much usage is affected?', async () => {
     const affected = await number(`select sum(payload_billable_count) from losant_usage.usage_days
       where org_id = '${ORGS.gappy}' and usage_date between '2026-10-01' and '2026-10-31'`);
-    expect(await world.text('/')).toContain(`October 2026 blocked missing 1 ${affected} – Gappy`);
-    expect(await world.text('/months/2026-10')).toContain(`October 2026 blocked missing 1 ${affected} Gappy`);
-    const blockers = await world.text('/months/2026-10?only=blocked');
+    const reason = `6 of 7 ready; Gappy: 10 Oct missing`;
+    expect(await world.text('/')).toContain(
+      `Month blocked October 2026 ${reason}; ${affected} billable payloads on hold Review`,
+    );
+    expect(await world.text('/billing')).toContain(`October 2026 blocked ${reason} ${affected} – – Review`);
+    expect(await world.text('/billing/2026-10')).toContain(
+      `blocked ${reason} · ${affected} billable payloads on hold`,
+    );
+    const blockers = await world.text('/billing/2026-10?only=not_ready');
     expect(blockers).toContain('1 row');
     expect(blockers).toContain(
-      `Gappy ${affected} 155 1 day missing (payload_totals) 2026-10-10..2026-10-10 HTTP 500`,
+      `Gappy ${affected} 1 day missing (payload_totals) 2026-10-10..2026-10-10 HTTP 500`,
     );
     expect(blockers).toContain(
       `losant-usage backfill --org ${ORGS.gappy} --from 2026-10-10 --to 2026-10-10 ` +
@@ -223,21 +259,23 @@ describe('the pages answer questions as the base tables do', () => {
 
   it('what changed since the month was closed, and by how much?', async () => {
     const home = await world.text('/');
-    expect(home).toContain('Month needs an adjustment: 2026-09 (1 affected)');
-    expect(home).toContain('September 2026 needs adjustment – 1 – +500 Office');
-    const changes = await world.text('/changes?which=closed');
+    expect(home).toContain('Month needs an adjustment September 2026 Office +500 Adjust');
+    expect(await world.text('/billing')).toContain(
+      'September 2026 needs adjustment Office +500 – +500 2026-10-05',
+    );
+    const changes = await world.text('/changes?which=closed&columns=all');
     expect(changes).toContain('1 row');
     expect(changes).toContain('Office 2026-09-15 payload_billable_count 500 1,000 +500 yes yes');
-    const month = await world.text('/months/2026-09?only=to_adjust');
+    const month = await world.text('/billing/2026-09?only=to_adjust');
     const current = await number(`select sum(payload_billable_count) from losant_usage.usage_days
       where org_id = '${ORGS.office}' and month = '2026-09-01'`);
-    expect(month).toContain(`Office C-1 ${current} 22,300 ≠ 150 150 +500`);
+    expect(month).toContain(`Office ${current} 22,300 ≠ +500 150 150`);
   });
 
   it("what did last night's run do?", async () => {
-    expect(await world.text('/runs')).toContain(
-      '2026-11-28 00:15 UTC 2 min 5 s Main scheduled partial 40 38 2 1 44 ' +
-        `server_error (2, e.g. ${ORGS.gappy}): <i>HTTP 500</i>`,
+    expect(await world.text('/runs?columns=all')).toContain(
+      '2026-11-28 00:15 UTC partial 38 1 server_error 2 server_error of payload_totals, such as Gappy: ' +
+        '<i>HTTP 500</i> 2 min 5 s scheduled 40 2 44',
     );
   });
 
@@ -264,8 +302,44 @@ describe('the pages answer questions as the base tables do', () => {
     const home = await world.text('/');
     expect(home).toContain('November 2026 so far');
     expect(home).toContain(
-      `Billable payloads ${total} ? ${change > 0 ? '+' : ''}${change}%; 2 values are not stored`,
+      `Billable payloads ${total} ? ${change > 0 ? '+' : ''}${change}% on the same weekdays before · ` +
+        '2 values are not stored',
     );
+  });
+
+  it('how much is each day of the month, beside the weeks before?', async () => {
+    const days = await world.ask(`
+      select to_char(day, 'Dy, FMDD Mon YYYY') as day,
+        to_char(day - interval '28 days', 'Dy, FMDD Mon YYYY') as previous_day,
+        (select sum(d.payload_billable_count)::bigint from losant_usage.usage_days d
+          where d.usage_date = day::date and d.org_id <> '${FOREIGN}') as total,
+        (select sum(d.payload_billable_count)::bigint from losant_usage.usage_days d
+          where d.usage_date = day::date - 28 and d.org_id <> '${FOREIGN}') as previous_total
+      from generate_series(timestamp '2026-11-01', '2026-11-27', interval '1 day') as day order by 1`);
+    const home = await world.text('/');
+    expect(days).toHaveLength(27);
+    for (const { day, previous_day: previousDay, total, previous_total: previousTotal } of days) {
+      const values = `${String(day)} ${Number(total).toLocaleString('en-US')} [–1] ${String(previousDay)} `;
+      expect(home).toMatch(new RegExp(`${values}${Number(previousTotal).toLocaleString('en-US')}`));
+    }
+    const page = await (await world.open('/')).text();
+    const bars = [...page.matchAll(/<rect class="value (part)?/g)].map(([, bar]) => bar);
+    // The 10th is waived without a number, and a number of yesterday is missing.
+    expect(
+      bars
+        .slice(1)
+        .map((bar, index) => (bar === 'part' ? index + 1 : 0))
+        .filter(Boolean),
+    ).toEqual([10, 27]);
+  });
+
+  it.for([
+    ['Devices', 'devices_total', "= '2026-11-27'"],
+    ['Notebook minutes', 'notebook_minutes', "between '2026-11-01' and '2026-11-27'"],
+  ])('how many %s are there?', async ([label, column, days]) => {
+    const total = await number(`select sum(${column}) from losant_usage.usage_days
+      where org_id <> '${FOREIGN}' and usage_date ${days}`);
+    expect(await world.text('/')).toMatch(new RegExp(`${label} ${total} [+-]?\\d+%`));
   });
 });
 

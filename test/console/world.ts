@@ -13,7 +13,7 @@ import { asOwner, asWriter, openAs } from '../support/databases.ts';
 export const INSTANCE = '5c0000000000000000000001';
 /** An instance that is not in the settings. Losant's total of its devices is one more than our sum. */
 export const OTHER = '5c0000000000000000000002';
-const NOW = Date.parse('2026-11-28T12:00:00Z');
+export const NOW = Date.parse('2026-11-28T12:00:00Z');
 const RUN = '00000000-0000-4000-8000-000000000001';
 
 const idOf = (number: number) => `0a${`${number}`.padStart(22, '0')}`;
@@ -197,6 +197,7 @@ export async function openWorld() {
     }),
     database: () => Promise.resolve({ isUp: true, snapshot: { value: health, atMs: NOW } }),
     read: (query) => query(handle.db),
+    readInTurn: (query) => query(handle.db),
     readRows: (query, stream) => streamRows(handle, query, stream),
     instanceIds: [INSTANCE],
     logger,
@@ -221,6 +222,7 @@ export async function openWorld() {
     ask: async (query: string) => await asWriter(database.url, query),
     url: database.url,
     handle,
+    sources,
     close: async () => {
       await handle.close();
       await database.drop();
@@ -229,7 +231,7 @@ export async function openWorld() {
 }
 
 /** Returns the text of the main part of a page, without titles and markup. */
-function textOf(page: string): string {
+export function textOf(page: string): string {
   const main = page.slice(page.indexOf('<main'), page.indexOf('</main>'));
   return main
     .replaceAll(/<title>[^<]*<\/title>/g, '')

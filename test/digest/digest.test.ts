@@ -11,7 +11,14 @@ const group = (
   kind: AttentionGroup['kind'],
   phase: AttentionGroup['phase'],
   ...texts: readonly string[]
-): AttentionGroup => ({ kind, phase, items: texts.length, subjects: texts, texts: texts.slice(0, 3) });
+): AttentionGroup => ({
+  kind,
+  phase,
+  items: texts.length,
+  subjects: texts,
+  texts: texts.slice(0, 3),
+  areNew: [],
+});
 
 const instance = (groups: readonly AttentionGroup[], changes: Partial<InstanceAttention> = {}) => ({
   instanceId: '5c0000000000000000000001',
@@ -27,8 +34,9 @@ const MONTH = {
   from: '2026-11-01',
   to: '2026-11-23',
   total: 224_600_000,
-  values_not_stored: 4,
-  change_ratio: -0.04,
+  valuesNotStored: 4,
+  change: -0.04,
+  days: [],
 } as const;
 
 const compose = (instances: readonly InstanceAttention[], day = TUESDAY) =>
@@ -199,7 +207,7 @@ describe('a message', () => {
                     text: 'Data missing',
                     selectAction: {
                       type: 'Action.OpenUrl',
-                      url: 'https://usage.example.com/gaps?standing=missing',
+                      url: 'https://usage.example.com/attention?kind=missing',
                     },
                   },
                   { type: 'TextRun', text: `: ${NAMES.join(', ').replace('\u202e\n', '\\u202e\\n')}` },
@@ -218,15 +226,15 @@ describe('a message', () => {
     expect(render('json')).toMatchObject({
       day: TUESDAY,
       isDue: true,
-      lines: [{ label: null }, { label: 'Data missing', path: '/gaps?standing=missing' }, {}],
+      lines: [{ label: null }, { label: 'Data missing', path: '/attention?kind=missing' }, {}],
       instances: [{ name: 'Main', groups: [{ kind: 'missing', items: 3, texts: NAMES }] }],
     });
   });
 
   test('links its lines to the console', () => {
     const slack = String(render('slack', 'https://usage.example.com')['text']);
-    expect(slack).toContain('<https://usage.example.com/gaps?standing=missing|Data missing>: ');
+    expect(slack).toContain('<https://usage.example.com/attention?kind=missing|Data missing>: ');
     const discord = String(render('discord', 'https://usage.example.com')['content']);
-    expect(discord).toContain('[Data missing](<https://usage.example.com/gaps?standing=missing>): ');
+    expect(discord).toContain('[Data missing](<https://usage.example.com/attention?kind=missing>): ');
   });
 });

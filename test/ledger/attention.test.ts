@@ -5,6 +5,8 @@ import { refreshAttention } from '../../src/ledger/attention.ts';
 import { acquireLease, releaseLease } from '../../src/ledger/lease.ts';
 import { readAttention } from '../../src/queries/attention.ts';
 import { eachDay } from '../../src/usage/day.ts';
+import { openAs } from '../support/databases.ts';
+import { until } from '../support/wait.ts';
 import { INSTANCE, useFreshLedger } from './ledger.ts';
 import { addPayloadOrg, type PayloadOrg } from './payload-orgs.ts';
 
@@ -115,7 +117,7 @@ test('a month that is ready and one that is blocked are named, one in progress i
   await refresh();
   const months = await itemsOf('month_ready', 'month_blocked');
   expect(months).toContainEqual(
-    expect.stringMatching(/^month_blocked 2026-10 \(.*missing.*; 1 affected\) 1$/),
+    'month_blocked October 2026 (0 of 1 ready; Kestrel: 10 Oct missing; 300 billable payloads on hold) 1',
   );
   expect(months.join()).not.toContain('2026-11');
 });
@@ -145,6 +147,22 @@ test('an instance that was never read is named, but not while its first run is i
   await expect(refreshAttention({ db: ledger.db, instanceId: INSTANCE, lease }, TODAY)).rejects.toThrow(
     'taken over',
   );
+});
+
+test('while a refresh reads, a month can be closed', async () => {
+  await addOrg({ name: 'Kestrel' });
+  const [owner, closer] = [await openAs('migrator', ledger.url), await openAs('closer', ledger.url)];
+  const blocker = await owner.db.startTransaction().execute();
+  await sql`lock table losant_usage.metrics in access exclusive mode`.execute(blocker);
+  const refreshed = refresh();
+  const waiting = sql`select from pg_locks where not granted and relation = 'losant_usage.metrics'::regclass`;
+  await until('the refresh waits', async () => (await waiting.execute(owner.db)).rows.length > 0);
+  await closer.db.transaction().execute(async (trx) => {
+    await sql`lock table losant_usage_internal.ledger_lock in row exclusive mode nowait`.execute(trx);
+  });
+  await blocker.rollback().execute();
+  await refreshed;
+  await Promise.all([owner.close(), closer.close()]);
 });
 
 describe('an item', () => {
@@ -224,6 +242,22 @@ test('at the first refresh nothing is new, and at the first after an instance wa
   expect(later?.groups.filter(({ phase }) => phase === 'new').map(({ texts }) => texts)).toEqual([
     ['Later (payload_totals since 2026-11-20)'],
   ]);
+});
+
+test('the console marks what was not there the day before, but nothing of the first refresh', async () => {
+  const lack = (name: string) => addOrg({ name, payloads: (day) => (day === '2026-11-20' ? null : 10) });
+  const marks = async () => {
+    const [instance] = await readAttention(ledger.reader.db, { instanceIds: [INSTANCE] });
+    const group = instance?.groups.find(({ kind }) => kind === 'missing');
+    return group?.texts.map((text, index) => `${text.split(' ')[0]} ${group.areNew[index]}`);
+  };
+  await lack('Kestrel');
+  await refresh('2026-11-23');
+  await lack('Solent');
+  await refresh('2026-11-24');
+  expect(await marks()).toEqual(['Kestrel false', 'Solent true']);
+  await refresh('2026-11-25');
+  expect(await marks()).toEqual(['Kestrel false', 'Solent false']);
 });
 
 test('an instance without a refresh is not known yet, and names are counted beyond three', async () => {

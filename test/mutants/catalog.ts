@@ -2,6 +2,7 @@ import { attentionMutants } from './attention.ts';
 import { billingMutants } from './billing.ts';
 import { boundMutants } from './bounds.ts';
 import { commandMutants } from './commands.ts';
+import { consoleMutants } from './console.ts';
 import { ledgerMutants } from './ledger.ts';
 import { loadingMutants } from './loading.ts';
 import { lockMutants } from './locks.ts';
@@ -29,6 +30,7 @@ export const MUTANTS = [
   monthMutants,
   viewMutants,
   commandMutants,
+  consoleMutants,
   workerMutants,
   worldMutants,
   attentionMutants,

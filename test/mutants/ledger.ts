@@ -178,20 +178,20 @@ export const ledgerMutants = [
         'create trigger invalidate_sums after truncate on losant_usage.coverage',
       ],
       'Cells that become settled invalidate the sums of their metrics': [
-        `select usage_date, org_id, stream, revision, is_stored, standing in ('final', 'waived') from new_cells
+        `select usage_date, org_id, stream, revision, is_stored, losant_usage_internal.is_settled(standing) from new_cells
       except
-      select usage_date, org_id, stream, revision, is_stored, standing in ('final', 'waived') from old_cells`,
+      select usage_date, org_id, stream, revision, is_stored, losant_usage_internal.is_settled(standing) from old_cells`,
         `select usage_date, org_id, stream, revision, is_stored from new_cells
       except
       select usage_date, org_id, stream, revision, is_stored from old_cells`,
       ],
       'Cells with other numbers invalidate the sums of their metrics': [
-        `select usage_date, org_id, stream, revision, is_stored, standing in ('final', 'waived') from new_cells
+        `select usage_date, org_id, stream, revision, is_stored, losant_usage_internal.is_settled(standing) from new_cells
       except
-      select usage_date, org_id, stream, revision, is_stored, standing in ('final', 'waived') from old_cells`,
-        `select usage_date, org_id, stream, is_stored, standing in ('final', 'waived') from new_cells
+      select usage_date, org_id, stream, revision, is_stored, losant_usage_internal.is_settled(standing) from old_cells`,
+        `select usage_date, org_id, stream, is_stored, losant_usage_internal.is_settled(standing) from new_cells
       except
-      select usage_date, org_id, stream, is_stored, standing in ('final', 'waived') from old_cells`,
+      select usage_date, org_id, stream, is_stored, losant_usage_internal.is_settled(standing) from old_cells`,
       ],
       'A counterpart that changes invalidates the sums of its metrics': [
         'select metric, stream from losant_usage_internal.counterparts;',

@@ -177,11 +177,11 @@ export const storeMutants = [
     },
   ),
   plant(
-    { file: 'migrations/0008_health.sql', test: 'test/views/views.test.ts' },
+    { file: 'migrations/0003_ledger.sql', test: 'test/views/views.test.ts' },
     {
       'Days whose cells have not been created neither count as final nor reduce that count': [
-        'sum(greatest(t.next_day, least(t.last_day, losant_usage_internal.today() - 1) + 1) - t.first_day)',
-        'sum(t.next_day - t.first_day)',
+        'greatest(t.next_day, least(t.last_day, y.yesterday) + 1) - 1 as last_day',
+        't.next_day - 1 as last_day',
       ],
     },
   ),
@@ -189,8 +189,7 @@ export const storeMutants = [
     { file: 'migrations/0006_months.sql', test: 'test/views/views.test.ts' },
     {
       'A level is never summed over days': [
-        `(max(array[d.usage_date - date '2000-01-01', d.devices_total])
-    filter (where d.devices_total is not null))[2] as devices_total,`,
+        'losant_usage_internal.last_level(losant_usage_internal.dated_level(d.usage_date, d.devices_total)) as devices_total,',
         'losant_usage_internal.total(d.devices_total) as devices_total,',
       ],
       'A month of an organization with a blocker is not billable': [

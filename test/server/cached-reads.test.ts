@@ -1,5 +1,11 @@
 import { expect, test } from 'vitest';
-import { cacheRead, limitReads, ReadTimeoutError, shareRead } from '../../src/console/cached-reads.ts';
+import {
+  cacheRead,
+  limitReads,
+  queueReads,
+  ReadTimeoutError,
+  shareRead,
+} from '../../src/console/cached-reads.ts';
 
 test('a read is shared by all callers while it runs and until its result expires', async () => {
   let nowMs = 0;
@@ -11,6 +17,16 @@ test('a read is shared by all callers while it runs and until its result expires
   expect(await shared()).toBe(1);
   nowMs = 1_000;
   expect(await shared()).toBe(2);
+});
+
+test('a result expires when the clock is set back', async () => {
+  let nowMs = 3_600_000;
+  let reads = 0;
+  const read = () => Promise.resolve((reads += 1));
+  const shared = shareRead(read, { keepMs: 1_000, timeoutMs: 1_000, now: () => nowMs });
+  expect(await shared()).toBe(1);
+  nowMs = 0;
+  expect([await shared(), await shared()]).toEqual([2, 2]);
 });
 
 test('callers give up on a hanging read, which is not started a second time', async () => {
@@ -64,13 +80,29 @@ test('the last snapshot stays while a newer read is slow or fails, and the failu
     onFailure: (error) => failures.push(error),
   });
   const good = { value: 'good', atMs: 1_000 };
-  expect(await readSnapshot()).toEqual(good);
+  expect(await readSnapshot()).toEqual({ snapshot: good, startedAtMs: null, error: undefined });
   nowMs = 2_000;
-  for (let call = 0; call < 3; call += 1) expect(await readSnapshot()).toEqual(good);
+  for (const error of ['gone', 'gone still'])
+    expect(await readSnapshot()).toEqual({ snapshot: good, startedAtMs: null, error: new Error(error) });
+  expect(await readSnapshot()).toMatchObject({ snapshot: good, startedAtMs: 2_000 });
   expect(failures.map(String)).toEqual(['Error: gone']);
   nowMs = 9_000;
   late.resolve('late');
-  expect(await readSnapshot()).toEqual({ value: 'late', atMs: 9_000 });
+  expect(await readSnapshot()).toEqual({
+    snapshot: { value: 'late', atMs: 9_000 },
+    startedAtMs: null,
+    error: undefined,
+  });
+});
+
+test('queued reads take turns, and one that hangs gives up its turn', async () => {
+  const queue = queueReads({ max: 1, timeoutMs: 20 });
+  const hanging = queue(() => new Promise<string>(() => {}));
+  const order: string[] = [];
+  const next = ['first', 'second'].map((name) => queue(() => Promise.resolve(order.push(name))));
+  await expect(hanging).rejects.toThrow('the query took more than 0.02 s');
+  await Promise.all(next);
+  expect(order).toEqual(['first', 'second']);
 });
 
 test('reads beyond the limit are rejected until one finishes', async () => {

@@ -43,7 +43,7 @@ test('still responds when the database is down, and says so', async () => {
   expect(text).toContain('\nlosant_usage_database_up 0\n');
   expect(text).not.toMatch(/^losant_usage_(cells|organizations|gaps|final)/m);
   expect(await (await pages.get('/')).text()).toContain(
-    'The database is not responding, or is still being read.',
+    'The status could not be read: the database is not responding',
   );
   expect(await (await pages.get('/status.json')).json()).toMatchObject({ worker: { databaseUp: false } });
 });
@@ -56,7 +56,7 @@ test('a database that responds but is slow to read is up: the last snapshot stay
   expect(text).toContain('\nlosant_usage_database_up 1\n');
   expect(text).toContain('\nlosant_usage_ledger_snapshot_age_seconds 600\n');
   expect(text).toMatch(/^losant_usage_cells\{.*standing="missing"\} 2$/m);
-  expect(await (await pages.get('/')).text()).toContain('data as of 10 min ago');
+  expect(await (await pages.get('/')).text()).toContain('as of 10 min ago; refreshing it is slow');
   const status = (await (await pages.get('/status.json')).json()) as object;
   expect(status).toMatchObject({ at: HEALTH.at, worker: { databaseUp: true, snapshotAgeMs: 600_000 } });
 });

@@ -98,6 +98,7 @@ export async function startPages(options: { token?: string; sources?: Partial<Ap
     status: () => STATUS,
     database: () => Promise.resolve(viewOf(HEALTH)),
     read: () => Promise.reject(new Error('no database here')),
+    readInTurn: () => Promise.reject(new Error('no database here')),
     readRows: () => Promise.reject(new Error('no database here')),
     instanceIds: [INSTANCE],
     now: () => NOW_MS,

@@ -80,8 +80,8 @@ test.each([
   `/coverage/${ORGS.gappy}/2026-09-14`,
   `/coverage/${ORGS.gappy}/2026-09-15`,
   '/gaps',
-  '/months',
-  '/months/2026-09',
+  '/billing',
+  '/billing/2026-09',
 ])('page %s is the same', async (path) => {
   const { before, after } = await inBoth((world) => world.text(path));
   expect(after).toEqual(before);

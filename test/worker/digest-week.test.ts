@@ -41,7 +41,7 @@ Data missing: Kestrel (payload_totals since 2026-11-25)`,
     '2026-11-27': `Data of 1 organization is missing; 2 things are new, 2 more go on
 About to exceed a limit: Ironbark (payload on 2026-11-30)
 Silent for three days: Cascade (since 2026-11-24)
-Still: Month ready to close: 2026-10`,
+Still: Month ready to close: October 2026 (5 of 5 ready)`,
     '2026-11-28': `Data of 1 organization is missing; 1 thing is new, 3 more go on
 Limit exceeded: Ironbark (payload 103%)
 Still: Data missing: Solent (payload_totals since 2026-11-24)`,
@@ -50,9 +50,9 @@ Still: Data missing: Solent (payload_totals since 2026-11-24)`,
     '2026-11-30': `Data of 1 organization is missing; nothing is new, 4 more go on
 Still: Silent for three days: Cascade (since 2026-11-24)`,
     '2026-12-01': `Data of 1 organization is missing; 1 thing is new, 4 more go on
-Month blocked: 2026-11 (missing; 1 affected)
+Month blocked: November 2026 (4 of 5 ready; Solent: 24 Nov to 30 Nov missing; 230 billable payloads on hold)
 Still: Limit exceeded: Ironbark (payload 140%)
-Still: Month ready to close: 2026-10`,
+Still: Month ready to close: October 2026 (5 of 5 ready)`,
     // The limits of December. Ironbark was last at risk on the 27th.
     '2026-12-02': `Data of 1 organization is missing; 1 thing is new, 4 more go on
 About to exceed a limit: Ironbark (payload on 2026-12-19)

@@ -30,7 +30,7 @@ const OVERFLOW = `(() => {
   return [scrollWidth - clientWidth + ' px too wide: ' + elements];
 })()`;
 
-const WIDTHS = [375, 768, 1280, 1920] as const;
+const WIDTHS = [375, 768, 1440, 1920] as const;
 const HEIGHT = 900;
 
 export interface Look {
@@ -44,8 +44,8 @@ export const LOOKS: readonly Look[] = [{ width: 375, scheme: 'dark' }];
 /** Both layouts, light and dark. */
 export const MORE_LOOKS: readonly Look[] = [
   ...LOOKS,
-  { width: 1280, scheme: 'light' },
-  { width: 1280, scheme: 'dark' },
+  { width: 1440, scheme: 'light' },
+  { width: 1440, scheme: 'dark' },
 ];
 
 /** Returns the problems of the open page, and saves a screenshot of each look under `name`. */

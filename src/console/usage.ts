@@ -1,0 +1,290 @@
+import { html } from 'hono/html';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
+import { showNumber } from '../terminal/words.ts';
+import { dayAt, eachDay, type UsageDay } from '../usage/day.ts';
+import { type ChartDay, renderChart } from './chart.ts';
+import { describeForecast, readForecast } from './forecast.ts';
+import { renderBar } from './organizations.ts';
+import {
+  type ConsolePage,
+  type Html,
+  isCounting,
+  type PageRequest,
+  RELOAD_SECONDS,
+  renderCount,
+  toPlainText,
+} from './page.ts';
+import { readSourceShares, renderSourceShares } from './source-shares.ts';
+import {
+  addressOf,
+  type Columns,
+  renderChoices,
+  renderHtmlTable,
+  showChange,
+  showDifference,
+} from './table.ts';
+import {
+  CHART_METRICS,
+  COMPARISONS,
+  describeDays,
+  readUsageQuery,
+  renderMetricChoices,
+  renderRangeChoices,
+  toParams,
+  type UsageQuery,
+} from './usage-query.ts';
+
+const PATH = '/usage';
+
+/** What the page shows. */
+const TOPICS = { days: 'Days and growth', sources: 'Types and sources', plans: 'Plans and limits' } as const;
+type Topic = keyof typeof TOPICS;
+const topics = Object.keys(TOPICS) as readonly Topic[];
+
+/** The usage of all organizations: by day, with who grew and who fell; by type and source; or by plan. */
+export const usagePage: ConsolePage = {
+  path: PATH,
+  navPath: PATH,
+  show: async (request) => {
+    const query = readUsageQuery(request);
+    const topic = topics.find((name) => name === request.query['show']) ?? 'days';
+    const { from: _from, to: _to, ...hidden } = { ...toParams(query), show: topic };
+    const addressWith = (change: Readonly<Record<string, string>>) =>
+      addressOf(PATH, { ...toParams(query), show: topic, ...change });
+    const content = await CONTENTS[topic](request, query);
+    const body = html`<h1>Usage of all organizations</h1>
+${renderChoices('Show', TOPICS, topic, (show) => addressWith({ show }))}
+${topic === 'days' && renderMetricChoices(query, addressWith)}
+${
+  topic !== 'plans' &&
+  renderRangeChoices(query, { nowMs: request.nowMs, path: PATH, hidden, addressWith, field: '' })
+}
+${content.body}`;
+    return { title: 'Usage', body, reloadSeconds: content.isReading ? RELOAD_SECONDS : 0 };
+  },
+};
+
+interface Content {
+  readonly body: Html;
+  readonly isReading: boolean;
+}
+
+type ShowContent = (request: PageRequest, query: UsageQuery) => Promise<Content>;
+
+const CONTENTS: Readonly<Record<Topic, ShowContent>> = {
+  days: async ({ counts, instanceIds, nowMs }, query) => {
+    const [totals, forecast] = await Promise.all([
+      counts.recallResult(['totals', query], (db) => readTotals(db, query, instanceIds)),
+      counts.recallResult(['forecast', query.metric, dayAt(nowMs)], (db) =>
+        readForecast(db, { metric: query.metric, condition: isOf('o', instanceIds), nowMs }),
+      ),
+    ]);
+    const renderedForecast = renderCount(
+      forecast,
+      { subject: 'The forecast', nowMs },
+      (value) => html`<p>${describeForecast(value)}</p>`,
+    );
+    const body = renderCount(totals, { subject: 'The days', nowMs }, (value) =>
+      renderDays(query, value, renderedForecast),
+    );
+    return { body, isReading: isCounting(totals) || isCounting(forecast) };
+  },
+  sources: async ({ counts, instanceIds, nowMs }, { range }) => {
+    const shares = await counts.recallResult(['sources', range], (db) =>
+      readSourceShares(db, range, isOf('o', instanceIds)),
+    );
+    const body = html`<h2>All payloads by type and source, ${range.from} to ${range.to}</h2>
+${renderCount(shares, { subject: 'The types and sources', nowMs }, renderSourceShares)}`;
+    return { body, isReading: isCounting(shares) };
+  },
+  plans: async ({ counts, instanceIds, nowMs }) => {
+    const plans = await counts.recallResult(['plans'], (db) => readPlans(db, instanceIds));
+    return {
+      body: renderCount(plans, { subject: 'The plans', nowMs }, renderPlans),
+      isReading: isCounting(plans),
+    };
+  },
+};
+
+function isOf(table: string, instanceIds: readonly string[]): RawBuilder<unknown> {
+  return sql`${sql.ref(`${table}.instance_id`)} = any (${instanceIds}::text[])`;
+}
+
+/** What an organization used on the days that are stored on both sides. */
+type Growth = {
+  readonly org_id: string;
+  readonly org_name: string;
+  readonly quantity: number;
+  readonly previous_quantity: number;
+  readonly difference: number;
+};
+
+interface Totals {
+  readonly days: readonly ChartDay[];
+  /** The organizations that changed most in each direction, the one that grew most first. */
+  readonly changes: readonly Growth[];
+}
+
+const MAX_CHANGES = 10;
+
+/** Reads days and organizations in one pass over what may be a million rows. Of a level, only the last day counts. */
+async function readTotals(
+  db: Kysely<Schema>,
+  { metric, range, comparison }: UsageQuery,
+  instanceIds: readonly string[],
+): Promise<Totals> {
+  const firstDay = CHART_METRICS[metric].isLevel ? range.to : range.from;
+  const { rows } = await sql<Growth & TotalDay & { readonly day: UsageDay | null }>`
+    select r.*, o.name as org_name
+    from (
+      select s.*, row_number() over (partition by s.org_id is null order by s.difference desc, s.org_id) as from_first,
+        row_number() over (partition by s.org_id is null order by s.difference, s.org_id) as from_last
+      from (
+        select u.usage_date as day, u.previous_date as "comparedDay", u.org_id, sum(u.quantity)::bigint as total,
+          sum(u.previous_quantity)::bigint as "comparedTotal",
+          count(*) filter (where u.quantity is null) as "valuesNotStored",
+          sum(u.quantity) filter (where p.is_pair)::bigint as "pairedTotal",
+          sum(u.previous_quantity) filter (where p.is_pair)::bigint as "pairedComparedTotal",
+          sum(u.quantity) filter (where p.is_pair and p.counts)::bigint as quantity,
+          sum(u.previous_quantity) filter (where p.is_pair and p.counts)::bigint as previous_quantity,
+          coalesce(sum(u.quantity - u.previous_quantity) filter (where p.counts), 0)::bigint as difference
+        from losant_usage.usage_compared(${metric}, ${range.from}::date, ${range.to}::date, ${comparison}) as u
+        cross join lateral (
+          select u.quantity is not null and u.previous_quantity is not null as is_pair,
+            u.usage_date >= ${firstDay}::date as counts
+        ) as p
+        where ${isOf('u', instanceIds)}
+        group by grouping sets ((u.usage_date, u.previous_date), (u.org_id))
+      ) as s
+    ) as r
+    left join losant_usage.organizations o on o.org_id = r.org_id
+    where r.org_id is null or r.from_first <= ${MAX_CHANGES} or r.from_last <= ${MAX_CHANGES}
+    order by r.day, r.difference desc, r.org_id`.execute(db);
+  const totals = new Map(rows.filter(({ day }) => day !== null).map((row) => [row.day, row]));
+  return {
+    days: eachDay(range).map((day) => toChartDay(day, totals.get(day))),
+    changes: rows.filter(({ day, difference }) => day === null && difference !== 0),
+  };
+}
+
+/** The sums of a day over all organizations, and over those that are stored on both days. */
+interface TotalDay {
+  readonly comparedDay: UsageDay;
+  readonly total: number | null;
+  readonly comparedTotal: number | null;
+  readonly pairedTotal: number | null;
+  readonly pairedComparedTotal: number | null;
+  readonly valuesNotStored: number;
+}
+
+function toChartDay(day: UsageDay, sums: TotalDay | undefined): ChartDay {
+  if (sums === undefined)
+    return { day, standing: null, quantity: null, comparedDay: null, comparedQuantity: null };
+  return {
+    day,
+    quantity: sums.total,
+    comparedDay: sums.comparedDay,
+    comparedQuantity: sums.comparedTotal,
+    valuesNotStored: sums.valuesNotStored,
+    paired: [sums.pairedTotal, sums.pairedComparedTotal],
+  };
+}
+
+function renderDays(query: UsageQuery, { days, changes }: Totals, forecast: Html): Html {
+  const { metric, range, comparison } = query;
+  const { label, unit } = CHART_METRICS[metric];
+  const [growers, fallers] = [
+    changes.filter(({ difference }) => difference > 0),
+    changes.filter(({ difference }) => difference < 0).toReversed(),
+  ];
+  const addressOfDay = (day: UsageDay) => addressOf(PATH, { ...toParams(query), from: day, to: day });
+  return html`${renderChart({
+    heading: { title: `${label}, ${range.from} to ${range.to}`, summary: describeDays(query, days) },
+    unit,
+    days,
+    comparison: COMPARISONS[comparison],
+    addressOf: addressOfDay,
+  })}
+${forecast}
+<div class="halves"><div><h2>Grew most</h2>${renderChanges(query, growers)}</div><div><h2>Fell most</h2>${renderChanges(
+    query,
+    fallers,
+  )}</div></div>
+<p class="quiet">Only days that are stored on both sides are compared. Before its creation and after its deletion, an
+  organization used nothing.</p>`;
+}
+
+function renderChanges(query: UsageQuery, changes: readonly Growth[]): Html {
+  if (changes.length === 0) return html`<p>None.</p>`;
+  const columns: Columns<Growth> = {
+    org_name: [
+      'Organization',
+      ({ org_id: orgId, org_name: name }) =>
+        html`<a href="${addressOf(`/organizations/${orgId}`, toParams(query))}">${toPlainText(name)}</a>`,
+    ],
+    previous_quantity: 'Before',
+    quantity: 'Now',
+    difference: ['Difference', ({ difference }) => showDifference(difference)],
+    change: [
+      'Change',
+      ({ quantity, previous_quantity: previous }) =>
+        previous === 0 ? 'from 0' : showChange(quantity / previous - 1),
+    ],
+  };
+  const rows = changes.map((each) => ({ ...each, change: each.difference }));
+  return renderHtmlTable(rows, columns);
+}
+
+/** A limit of a plan this month, over the organizations that have it. */
+type PlanLimit = {
+  readonly plan: string;
+  readonly limit_name: string;
+  readonly orgs: number;
+  readonly orgs_over: number;
+  readonly orgs_at_risk: number;
+  readonly limit_quantity: number;
+  readonly share: number | null;
+};
+
+async function readPlans(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<readonly PlanLimit[]> {
+  const { rows } = await sql<PlanLimit>`
+    select l.plan_id, coalesce(l.plan_id, 'none') as plan, l.limit_name, l.unit, count(*) as orgs,
+      count(*) filter (where l.is_exceeded) as orgs_over,
+      count(*) filter (where l.exceeds_on is not null) as orgs_at_risk,
+      sum(l.quantity)::bigint as quantity, sum(l.limit_quantity)::bigint as limit_quantity,
+      (sum(l.quantity) / nullif(sum(l.limit_quantity), 0))::float8 as share,
+      nullif(sum(l.days_expected - l.days_stored), 0)::bigint as days_not_stored
+    from losant_usage.usage_vs_limits l
+    where ${isOf('l', instanceIds)} and l.metric is not null and l.limit_quantity >= 0
+    group by l.plan_id, l.limit_name, l.unit
+    order by count(*) filter (where l.is_exceeded)::float8 / count(*) desc, 10 desc nulls last, 2, 3`.execute(
+    db,
+  );
+  return rows;
+}
+
+function renderPlans(plans: readonly PlanLimit[]): Html {
+  const columns: Columns<PlanLimit> = {
+    plan: [
+      'Plan',
+      ({ plan }) =>
+        html`<a href="${addressOf('/organizations', { plan_id: plan })}">${toPlainText(plan)}</a>`,
+    ],
+    limit_name: 'Limit',
+    orgs: 'Organizations',
+    orgs_over: ['Over it', ({ orgs_over: orgs }) => renderOrgs(orgs, 'bad')],
+    orgs_at_risk: ['Will exceed it', ({ orgs_at_risk: orgs }) => renderOrgs(orgs, 'warn')],
+    quantity: 'Used this month',
+    limit_quantity: 'Allowed',
+    share: ['Share', ({ share }) => renderBar(share ?? 0)],
+    days_not_stored: 'Days not stored',
+  };
+  return html`<h2>Usage this month against the limits of each plan</h2>
+<p class="quiet">The plan with the largest part of its organizations over a limit comes first.</p>
+${plans.length === 0 ? html`<p>No organization has a limit.</p>` : renderHtmlTable(plans, columns)}`;
+}
+
+function renderOrgs(orgs: number, tone: string): Html | string {
+  return orgs === 0 ? '0' : html`<span class="${tone}">${showNumber(orgs)}</span>`;
+}

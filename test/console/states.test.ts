@@ -1,0 +1,144 @@
+/** Each count of the console has its own state: it is being read, known, old or failed, and says so in its place. */
+import { Hono } from 'hono';
+import { beforeEach, describe, expect, it, test } from 'vitest';
+import { ReadTimeoutError } from '../../src/console/cached-reads.ts';
+import { addPages } from '../../src/console/pages.ts';
+import type { PageSources, ReadPage } from '../../src/console/sources.ts';
+import { useOpened } from '../opened.ts';
+import { openWorld, textOf } from './world.ts';
+
+const world = useOpened(openWorld, (opened) => opened.close());
+
+/** Of each read in turn: real by default. */
+let reads: ('real' | 'hangs' | 'fails')[] = [];
+let nowMs = 0;
+
+const readInTurn: ReadPage = async (query) => {
+  const read = reads.shift() ?? 'real';
+  if (read === 'hangs') return await new Promise<never>(() => {});
+  if (read === 'fails') throw new ReadTimeoutError('the query took more than 60 s');
+  return await query(world.handle.db);
+};
+
+function serve(sources: Partial<PageSources> = {}) {
+  const app = new Hono();
+  addPages(app, { ...world.sources, readInTurn, now: () => nowMs, ...sources });
+  return {
+    get: async (path: string) => await app.request(path),
+    text: async (path: string) => textOf(await (await app.request(path)).text()),
+  };
+}
+
+beforeEach(() => {
+  nowMs = world.sources.now();
+  reads = [];
+});
+
+/** Payloads are read first, then devices, then notebook minutes. */
+describe('Home', () => {
+  it('says of each count that is still being read for how long, and shows the others', async () => {
+    reads = ['hangs'];
+    const pages = serve();
+    const first = await pages.text('/');
+    expect(first).toContain('Billable payloads Counting… Devices 70');
+    nowMs += 14_000;
+    expect(await pages.text('/')).toContain('Billable payloads Counting… for 14 s Devices 70');
+  });
+
+  it('says of a count that failed what failed and why', async () => {
+    reads = ['real', 'fails'];
+    const home = await serve().text('/');
+    expect(home).toContain('Devices The devices could not be read: the query took more than 60 s.');
+    expect(home).toMatch(/Billable payloads 92,570 .*Notebook minutes 955/);
+  });
+
+  it('shows an old count with its age, and why there is no newer one', async () => {
+    const pages = serve();
+    await pages.text('/');
+    nowMs += 600_000;
+    reads = ['fails'];
+    expect(await pages.text('/')).toMatch(
+      /92,570 .* As of 10 min ago\. The billable payloads could not be read: the query took more than 60 s\./,
+    );
+  });
+
+  it('reloads soon while something is being counted, and not because something failed', async () => {
+    const reload = async (read: 'hangs' | 'fails') => {
+      reads = [read];
+      return /data-reload-seconds="(\d+)"/.exec(await (await serve().get('/')).text())?.[1];
+    };
+    expect(await reload('hangs')).toBe('3');
+    expect(await reload('fails')).toBe('60');
+  });
+
+  it('gives a status the day of which it is', async () => {
+    // Midnight has passed since the status was read.
+    nowMs += 13 * 3_600_000;
+    const home = await serve().text('/');
+    expect(home).toMatch(/^\s*Friday 27 November incomplete/);
+    expect(home).toContain('as of 13 h ago; refreshing it is slow');
+  });
+
+  it('says why the status is unknown', async () => {
+    const error = new ReadTimeoutError('the query took more than 3 s');
+    const database = (isUp: boolean, failure?: unknown) => () =>
+      Promise.resolve({ isUp, snapshot: null, error: failure });
+    const textWith = async (isUp: boolean, failure?: unknown) =>
+      await serve({ database: database(isUp, failure) }).text('/');
+    expect(await textWith(false)).toContain('The status could not be read: the database is not responding');
+    expect(await textWith(true, error)).toContain(
+      'The status could not be read: the query took more than 3 s',
+    );
+    expect(await textWith(true)).toContain('The status is being read');
+  });
+});
+
+describe('organizations whose activity is not known yet', () => {
+  it('are not 0 rows of those that changed', async () => {
+    reads = ['hangs'];
+    const page = await serve().text('/organizations?only=changed');
+    expect(page).toContain('Counting… It is not known yet which organizations these are.');
+    expect(page).not.toContain('0 rows');
+  });
+
+  it('are listed by what is stored', async () => {
+    reads = ['hangs'];
+    expect(await serve().text('/organizations?only=no_plan')).toMatch(/Counting….* 1 row .*Hourly/);
+  });
+
+  it('say why they are not known', async () => {
+    reads = ['fails'];
+    expect(await serve().text('/organizations')).toMatch(
+      /Payloads, changes and limits could not be read: the query took more than 60 s\. 8 rows /,
+    );
+  });
+
+  it('are no page in a file', async () => {
+    reads = ['fails'];
+    const response = await serve().get('/organizations?only=changed&format=csv');
+    expect([response.status, response.headers.get('content-type')]).toEqual([
+      503,
+      'text/plain; charset=utf-8',
+    ]);
+    expect(await response.text()).toBe(
+      'The organizations could not be read: the query took more than 60 s. Try again in a minute.\n',
+    );
+  });
+});
+
+test.for([
+  ['/gaps', 'The gaps could not be read: the query took more than 10 s.'],
+  ['/billing/2026-10', 'The month could not be read: the query took more than 10 s.'],
+  ['/organizations', 'The organizations could not be read: the query took more than 10 s.'],
+] as const)('%s names what could not be read, and why', async ([path, expected]) => {
+  const read = () => Promise.reject(new ReadTimeoutError('the query took more than 10 s'));
+  const response = await serve({ read }).get(path);
+  expect(response.status).toBe(503);
+  expect(textOf(await response.text())).toContain(expected);
+});
+
+test('months that are not known yet say so on their pages', async () => {
+  reads = ['hangs', 'hangs'];
+  expect(await serve().text('/billing')).toContain('Counting…');
+  expect(await serve().text('/billing/2026-10')).toMatch(/Counting….* 7 rows /);
+});

@@ -1,0 +1,70 @@
+/** Defects in what pages say, and in what they say of what they do not know. */
+import { plant } from './mutant.ts';
+
+const STATES = 'test/console/states.test.ts';
+const USAGE = 'test/console/usage.test.ts';
+
+export const consoleMutants = [
+  plant(
+    { file: 'src/console/organizations.ts', test: STATES },
+    {
+      'A list never says 0 rows while it does not know': [
+        'unknown: isUnknown && needsActivity ?',
+        'unknown: isUnknown && needsActivity && isFile ?',
+      ],
+      'A file is no page': ['if (isUnknown && isFile) {', 'if (isUnknown && isFile && nowMs === 0) {'],
+    },
+  ),
+  plant(
+    { file: 'src/console/page.ts', test: STATES },
+    {
+      'A count that failed is not still being read': [
+        'if (snapshot === null && error === undefined) {',
+        'if (snapshot === null) {',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/console/home.ts', test: STATES },
+    {
+      'The status has the day at which it was read': ['dayAt(snapshot?.atMs ?? nowMs)', 'dayAt(nowMs)'],
+    },
+  ),
+  plant(
+    { file: 'src/queries/attention.ts', test: 'test/ledger/attention.test.ts', only: 'the console marks' },
+    {
+      'What was there at first is not new': [
+        'coalesce(a.named_on, a.first_seen_on) >= a.first_seen_on',
+        'a.first_seen_on is not null',
+      ],
+      'What was there the day before is not new': [
+        '(array_agg(a.first_seen_on = a.last_seen_on and ',
+        '(array_agg(',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/queries/attention.ts', test: 'test/console/links.test.ts' },
+    { 'A link of Home opens what it counts': ['/attention?kind=${kind}', '/attention?any=${kind}'] },
+  ),
+  plant(
+    { file: 'src/console/forecast.ts', test: USAGE, only: 'of this and the next month' },
+    {
+      'A forecast fills days that are not stored': ['r.unstored_quantity + g.quantity', 'g.quantity'],
+      'A forecast ends with a deletion': [' and o.deleted_on is null\n', '\n'],
+    },
+  ),
+  plant(
+    { file: 'src/console/chart.ts', test: USAGE, only: 'marks an incomplete day' },
+    {
+      'A sum is compared over what is stored on both days': [
+        'return paired ?? [quantity, comparedQuantity];',
+        'return [quantity, comparedQuantity];',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/console/cached-reads.ts', test: 'test/server/cached-reads.test.ts', only: 'set back' },
+    { 'A result expires when the clock is set back': [' || now() < validFromMs', ''] },
+  ),
+].flat();
