@@ -1,7 +1,8 @@
 import { EXIT } from '../errors.ts';
 import { waiveCells } from '../ledger/waive.ts';
 import { withoutIdsAndDays } from '../loading/report.ts';
-import { type Gap, type NeverReadInstance, readNeverReadInstances, streamGaps } from '../queries/gaps.ts';
+import { type Gap, type NeverReadInstance, readNeverReadInstances, selectGaps } from '../queries/gaps.ts';
+import { streamRows } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
 import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showInstant, showWhen } from '../terminal/words.ts';
@@ -36,7 +37,7 @@ export const gaps = defineCommand({
       await list.add(cells.map(({ orgName: _, ...gap }) => gap));
       return true;
     };
-    await streamGaps(handle, scope, { signal, take });
+    await streamRows(handle, selectGaps(handle.db, scope), { signal, take });
     await list.end();
     return {
       lines: [...neverRead.flatMap(formatNeverRead), ...summary.render(neverRead)],

@@ -1,4 +1,4 @@
-import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { type Expression, type Kysely, type RawBuilder, sql } from 'kysely';
 import { toInstantText } from '../database/expressions.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
@@ -115,7 +115,7 @@ export async function streamView(
  */
 export async function streamRows<T>(
   { db, kind }: Pick<DatabaseHandle, 'db' | 'kind'>,
-  query: RawBuilder<T>,
+  query: Expression<T>,
   { signal, take }: RowStream<T>,
 ): Promise<void> {
   const transaction = db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only');
@@ -180,7 +180,7 @@ function toText({ name, kind }: Column): RawBuilder<unknown> {
 /** Yields the rows of a query in pages. The name of the cursor must be unique in the transaction. */
 export async function* readInPages<T>(
   trx: Kysely<Schema>,
-  query: RawBuilder<T>,
+  query: Expression<T>,
   { cursor, size }: { readonly cursor: string; readonly size: number },
 ): AsyncGenerator<readonly T[]> {
   const name = sql.id(cursor);
