@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { AttentionKind } from '../database/schema.ts';
 import { ATTENTION_KINDS, addressOfSubject, splitText } from '../queries/attention.ts';
 import { renderPill, toPlainText } from './page.ts';
-import { createTablePage } from './table.ts';
+import { createTablePage, optionsOf } from './table.ts';
 
 type ItemRow = { readonly kind: AttentionKind; readonly subject: string; readonly text: string };
 
@@ -12,8 +12,8 @@ export const attentionPage = createTablePage<ItemRow>('/attention', '/', ({ inst
   title: 'Needs attention',
   sentence: 'As of the last run that stored something.',
   rows: sql`
-    select i.instance_id, i.kind, i.subject, i.text, coalesce(n.name, n.instance_id) as instance_name, i.first_seen_on, i.last_seen_on,
-      abs(i.quantity) as rank
+    select i.instance_id, i.kind, i.subject, i.text, coalesce(n.name, n.instance_id) as instance_name,
+      i.first_seen_on, i.last_seen_on, abs(i.quantity) as rank
     from losant_usage.attention_items i join losant_usage.instances n on n.instance_id = i.instance_id
     where i.is_current and i.instance_id = any (${instanceIds}::text[])`,
   order: sql`r.kind, r.rank desc nulls last, r.text, r.subject`,
@@ -22,7 +22,13 @@ export const attentionPage = createTablePage<ItemRow>('/attention', '/', ({ inst
       label: 'Kind',
       options: Object.fromEntries(Object.entries(ATTENTION_KINDS).map(([kind, { label }]) => [kind, label])),
     },
-    instance: { label: 'Instance', options: 'text', where: (id) => sql`r.instance_id = ${id}` },
+    ...(instanceIds.length > 1 && {
+      instance: {
+        label: 'Instance',
+        options: optionsOf(instanceIds),
+        where: (id: string) => sql`r.instance_id = ${id}`,
+      },
+    }),
   },
   columns: {
     text: [

@@ -10,16 +10,18 @@ type BilledRow = {
   readonly by_month: readonly string[];
 };
 
-const YEARS_IN_FILTER = 4;
+/** The years that can be chosen, by how long ago they are. */
+const YEARS = { this: 0, last: 1, before_last: 2 } as const;
 
 /** What was billed to each customer in a year: only what was closed, over all its statements. */
 export const billedPage: ConsolePage = {
   ...createTablePage<BilledRow>('/billed', '/billing', ({ instanceIds, query, nowMs }) => {
-    const thisYear = new Date(nowMs).getUTCFullYear();
-    const years = Array.from({ length: YEARS_IN_FILTER }, (_, index) => `${thisYear - index}`);
-    const year = years.find((each) => each === query['year']) ?? `${thisYear}`;
+    const years = Object.entries(YEARS).map(
+      ([name, ago]) => [name, `${new Date(nowMs).getUTCFullYear() - ago}`] as const,
+    );
+    const year = years.find(([name]) => name === query['year'])?.[1] ?? '';
     return {
-      title: `Billed in ${year}`,
+      title: year === '' ? 'Billed' : `Billed in ${year}`,
       sentence:
         'What the statements of closed months bill to each customer. An organization without one stands for itself.',
       rows: sql`
@@ -34,17 +36,13 @@ export const billedPage: ConsolePage = {
             sum(c.quantity) filter (where c.metric = 'notebook_minutes') as minutes
           from losant_usage.customer_statements c
           where c.instance_id = any (${instanceIds}::text[])
-            and c.month between ${`${year}-01-01`}::date and ${`${year}-12-31`}::date
+            and ${year}::text in ('', extract(year from c.month)::text)
           group by 1, c.month
         ) as m
         group by m.id`,
       order: sql`r.payloads desc nulls last, r.id`,
       filters: {
-        year: {
-          label: 'Year',
-          options: Object.fromEntries(years.map((each) => [each, each])),
-          where: () => sql`true`,
-        },
+        year: { label: 'Year', options: Object.fromEntries(years), where: () => sql`true` },
         q: {
           label: 'Name or customer',
           options: 'text',
@@ -69,7 +67,8 @@ export const billedPage: ConsolePage = {
 function renderMonths({ id, by_month: months }: BilledRow): Html {
   const items = months.map((text) => {
     const month = text.slice(0, 'YYYY-MM'.length);
-    return html`<li><a href="${addressOf(`/billing/${month}/customers`, { q: id })}">${month}</a>${text.slice(month.length)}</li>`;
+    const address = addressOf(`/billing/${month}/customers`, { q: id });
+    return html`<li><a href="${address}">${month}</a>${text.slice(month.length)}</li>`;
   });
   return html`<details><summary>Each month</summary><ul>${items}</ul></details>`;
 }

@@ -113,7 +113,8 @@ function renderDay(chart: Chart, chartDay: ChartDay, { index, y, label }: Positi
     standing === null || addressOf === null
       ? column
       : html`<a href="${addressOf(day)}" tabindex="-1">${column}</a>`
-  }<text class="tip" y="12" text-anchor="${['start', 'middle', 'end'][third]}"><tspan x="${at(0.5)}">${showLongDay(day)}</tspan><tspan x="${at(0.5)}" dy="15">${values}</tspan></text>${
+  }<text class="tip" y="12" text-anchor="${['start', 'middle', 'end'][third]}"><tspan
+  x="${at(0.5)}">${showLongDay(day)}</tspan><tspan x="${at(0.5)}" dy="15">${values}</tspan></text>${
     comparison !== '' &&
     html`<text class="tip" x="${at(0.5)}" y="42"
       text-anchor="${['start', 'middle', 'end'][third]}">${comparison}</text>`
@@ -279,7 +280,8 @@ function renderValues(chart: Chart): Html {
     comparedQuantity: 'Compared value',
     change: 'Change',
   };
-  return html`<details><summary>Values of ${count(days.length, 'day')}</summary>${renderHtmlTable(rows, columns)}</details>`;
+  const table = renderHtmlTable(rows, columns);
+  return html`<details><summary>Values of ${count(days.length, 'day')}</summary>${table}</details>`;
 }
 
 /** Returns the path of the line, which has a break where a day is not stored. */

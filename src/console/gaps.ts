@@ -1,7 +1,6 @@
 import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { count } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import { type ConsolePage, type Html, type PageRequest, toPlainText } from './page.ts';
@@ -27,7 +26,6 @@ interface Cause {
 
 type GapRow = {
   readonly org_id: string;
-  readonly cells: number;
   readonly causes: string;
   /** A list of {@link Cause} as JSON. */
   readonly details: string;
@@ -110,7 +108,7 @@ function selectCells(
 
 const MAX_CAUSES = 8;
 
-type CauseRow = TableRow & { readonly orgs: number };
+type CauseRow = TableRow & { readonly orgs: number; readonly stream: string };
 
 /** Renders the causes over all organizations, if there are several organizations. */
 async function renderCauses(
@@ -128,7 +126,7 @@ async function renderCauses(
     cause: 'Cause',
     stream: [
       'Stream',
-      ({ stream }) => html`<a href="${addressOf('/gaps', { ...values, stream: `${stream}` })}">${stream}</a>`,
+      ({ stream }) => html`<a href="${addressOf('/gaps', { ...values, stream })}">${stream}</a>`,
     ],
     standing: 'Standing',
     orgs: 'Organizations',
@@ -139,14 +137,14 @@ async function renderCauses(
 }
 
 /** Renders the causes of an organization, with the days of each folded. */
-function renderDetails({ org_id: orgId, cells, causes, details }: GapRow): Html {
+function renderDetails({ org_id: orgId, causes, details }: GapRow): Html {
   const items = (JSON.parse(details) as readonly Cause[]).map(
     ({ stream, cause, days }) =>
       html`<li>${stream}: ${toPlainText(cause)}: ${days.map(
         (day) => html`<a href="/coverage/${orgId}/${day}">${day}</a> `,
       )}</li>`,
   );
-  return html`<details><summary>${toPlainText(causes)} (${count(cells, 'cell')})</summary><ul>${items}</ul></details>`;
+  return html`<details><summary>${toPlainText(causes)}</summary><ul>${items}</ul></details>`;
 }
 
 export const quarantinePage = createTablePage('/quarantine', '/coverage', ({ instanceIds }) => ({

@@ -84,8 +84,8 @@ export const monthsPage: ConsolePage = {
   show: async ({ counts, nowMs }) => {
     const months = await counts.months();
     const body = html`<h1>Billing</h1><p class="quiet">Calendar months in UTC. A settling month is resolved by the next
-      runs; a partly collected one was not loaded from its first day on. <a href="/billed">Billed by customer</a></p>
-${renderCount(months, { subject: 'The months', nowMs }, renderMonths)}`;
+      runs; a partly collected one was not loaded from its first day on. <a href="/billed?year=this">Billed
+      this year by customer</a></p>${renderCount(months, { subject: 'The months', nowMs }, renderMonths)}`;
     return { title: 'Billing', body, reloadSeconds: isCounting(months) ? RELOAD_SECONDS : 0 };
   },
 };

@@ -40,7 +40,7 @@ interface OrganizationQuery extends UsageQuery {
   readonly zone: string;
   readonly isHours: boolean;
   /** What finds the organization to show beside this one. */
-  readonly beside: string;
+  readonly otherOrg: string;
 }
 
 export const organizationPage: ConsolePage = {
@@ -59,14 +59,17 @@ export const organizationPage: ConsolePage = {
       orgId,
       zone: values['zone'] ?? 'UTC',
       isHours: hasHours && values['tab'] === 'hours',
-      beside: toSearchText(values['beside'] ?? ''),
+      otherOrg: toSearchText(values['beside'] ?? ''),
     };
     const deleted =
       deletedOn === null ? '' : html` <span class="quiet">deleted (noticed ${deletedOn})</span>`;
+    const content = query.isHours
+      ? renderHours(query, await read((db) => readHours(db, query)))
+      : await renderUsage(request, query, organization);
     const body = html`<h1>${toPlainText(name)}${deleted}</h1>
-${query.beside === '' && renderOrganization(organization)}
+${query.otherOrg === '' && renderOrganization(organization)}
 ${hasHours && renderTabs(query)}${renderChoices(request, query)}
-${query.isHours ? renderHours(query, await read((db) => readHours(db, query))) : await renderUsage(request, query, organization)}`;
+${content}`;
     return { title: name, body };
   },
 };
@@ -78,8 +81,8 @@ async function renderUsage(
   organization: Organization,
 ): Promise<Html> {
   const facts = await read((db) => readFacts(db, query, nowMs));
-  if (query.beside === '') return renderDays(query, facts);
-  const matches = await read((db) => findOrganizations(db, { instanceIds, text: query.beside }));
+  if (query.otherOrg === '') return renderDays(query, facts);
+  const matches = await read((db) => findOrganizations(db, { instanceIds, text: query.otherOrg }));
   const others = matches.filter(({ orgId }) => orgId !== query.orgId);
   const [match] = others;
   const other =
@@ -95,7 +98,7 @@ async function renderUsage(
       others.length === 0 ? 'No other organization has this name or ID.' : 'Which organization?'
     }</p><ul>${links}</ul>${renderDays(query, facts)}`;
   }
-  const otherQuery = { ...query, orgId: other.orgId, beside: query.orgId };
+  const otherQuery = { ...query, orgId: other.orgId, otherOrg: query.orgId };
   const otherFacts = await read((db) => readFacts(db, otherQuery, nowMs));
   const maximum = Math.max(
     ...[...facts.days, ...otherFacts.days].flatMap((day) => [day.quantity ?? 0, day.comparedQuantity ?? 0]),
@@ -112,7 +115,7 @@ ${renderOrganization(each)}${renderDays(eachQuery, eachFacts, maximum)}</div>`,
 }
 
 function addressOfQuery(query: OrganizationQuery, change: Readonly<Record<string, string>>): string {
-  return addressOf(`${PATH}/${query.orgId}`, { ...toParams(query), beside: query.beside, ...change });
+  return addressOf(`${PATH}/${query.orgId}`, { ...toParams(query), beside: query.otherOrg, ...change });
 }
 
 function renderOrganization(organization: Organization): Html {
@@ -123,7 +126,8 @@ function renderOrganization(organization: Organization): Html {
     'Referral ID': toPlainText(referralId ?? ''),
     Plan: toPlainText(planId ?? 'none'),
     Customer:
-      customerId && html`<a href="${addressOf('/billed', { q: customerId })}">${toPlainText(customerId)}</a>`,
+      customerId &&
+      html`<a href="${addressOf('/billed', { year: 'this', q: customerId })}">${toPlainText(customerId)}</a>`,
     Created: createdOn,
     Instance: toPlainText(instanceName ?? instanceId),
     Tags: toPlainText(tags.map(({ key = '', value = '' }) => `${key}=${value}`).join(', ')),
@@ -138,14 +142,14 @@ function renderTabs(query: OrganizationQuery): Html {
 }
 
 function renderChoices({ nowMs, path }: PageRequest, query: OrganizationQuery): Html {
-  const { orgId, zone, isHours, beside, range } = query;
+  const { orgId, zone, isHours, otherOrg, range } = query;
   const tab: Record<string, string> = isHours ? { tab: 'hours', zone } : {};
   const address = (change: Readonly<Record<string, string>>) => addressOfQuery(query, { ...tab, ...change });
   const { from: _from, to: _to, ...hidden } = toParams(query);
   const field = isHours
     ? html`<label>Time zone<input name="zone" value="${zone}"></label>`
     : html`<label class="wide">Beside another organization (name or any ID)<input name="beside" type="search"
-  value="${beside}"></label>`;
+  value="${otherOrg}"></label>`;
   return html`${!isHours && renderMetricChoices(query, address)}${renderRangeChoices(query, {
     nowMs,
     path,

@@ -326,8 +326,8 @@ export function renderForm(path: string, { filters, values, sort = '' }: FormSta
     .map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`)}${fields.map(
     ({ name, label, options }) => {
       const [style, type] = options === 'text' ? ['wide', 'search'] : ['', 'date'];
-      return html`<label class="${style}">${label}<input
-  name="${name}" type="${type}" value="${values[name]}"></label>\n`;
+      const field = html`<input name="${name}" type="${type}" value="${values[name]}">`;
+      return html`<label class="${style}">${label}${field}</label>\n`;
     },
   )}<button type="submit">Apply</button></form>`;
 }

@@ -1,7 +1,8 @@
-/** Defects in what pages say of what they do not know. */
+/** Defects in what pages say, and in what they say of what they do not know. */
 import { plant } from './mutant.ts';
 
 const STATES = 'test/console/states.test.ts';
+const USAGE = 'test/console/usage.test.ts';
 
 export const consoleMutants = [
   plant(
@@ -41,5 +42,29 @@ export const consoleMutants = [
         '(array_agg(',
       ],
     },
+  ),
+  plant(
+    { file: 'src/queries/attention.ts', test: 'test/console/links.test.ts' },
+    { 'A link of Home opens what it counts': ['/attention?kind=${kind}', '/attention?any=${kind}'] },
+  ),
+  plant(
+    { file: 'src/console/forecast.ts', test: USAGE, only: 'of this and the next month' },
+    {
+      'A forecast fills days that are not stored': ['r.unstored_quantity + g.quantity', 'g.quantity'],
+      'A forecast ends with a deletion': [' and o.deleted_on is null\n', '\n'],
+    },
+  ),
+  plant(
+    { file: 'src/console/chart.ts', test: USAGE, only: 'marks an incomplete day' },
+    {
+      'A sum is compared over what is stored on both days': [
+        'return paired ?? [quantity, comparedQuantity];',
+        'return [quantity, comparedQuantity];',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/console/cached-reads.ts', test: 'test/server/cached-reads.test.ts', only: 'set back' },
+    { 'A result expires when the clock is set back': [' || now() < validFromMs', ''] },
   ),
 ].flat();
