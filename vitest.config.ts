@@ -1,6 +1,39 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 const { SOAK_DAYS } = process.env;
+
+/** The files that take several seconds. On a new machine Vitest knows none, and a long one would run alone at the end. */
+const SLOWEST = [
+  'billing/year',
+  'billing/advice',
+  'concurrency/several',
+  'loading/run',
+  'worker/digest',
+  'worker/lists',
+  'loading/requests',
+  'campaigns/world/world',
+  'worker/worker',
+  'billing/embedded',
+  'billing/three-instances',
+  'billing/tampered',
+  'worker/loop',
+  'worker/heartbeat',
+  'commands/check',
+  'commands/terminal',
+  'e2e/database-refusals',
+  'e2e/faults',
+];
+
+class SlowestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification) => {
+      const index = SLOWEST.findIndex((name) => moduleId.endsWith(`/test/${name}.test.ts`));
+      return index === -1 ? SLOWEST.length : index;
+    };
+    return (await super.sort(files)).toSorted((a, b) => rank(a) - rank(b));
+  }
+}
 
 export default defineConfig({
   test: {
@@ -12,6 +45,7 @@ export default defineConfig({
     env: { TZ: 'Pacific/Auckland' },
     // Many tests wait for Postgres and the simulated Losant: more of them at once keep two cores busy.
     maxWorkers: 4,
+    sequence: { sequencer: SlowestFirst },
     // No test file changes anything that another one reads, and loading the program anew for each costs a fifth of the CPU.
     isolate: false,
     // Less of the CPU goes into collecting garbage that is young.

@@ -5,7 +5,8 @@ set session_replication_role = replica;
 set synchronous_commit = off;
 set maintenance_work_mem = '512MB';
 set work_mem = '128MB';
-drop index losant_usage.coverage_due, losant_usage.coverage_exceptions, losant_usage.coverage_lacking;
+drop index losant_usage.coverage_due, losant_usage.coverage_not_final,
+  losant_usage.coverage_not_final_month;
 
 insert into losant_usage.instances (instance_id, api_url, new_orgs_from, policy)
 values ('5c0000000000000000000001', 'https://api.example.com', current_date - :days,
@@ -97,6 +98,8 @@ from losant_usage.usage_days where payload_billable_count % 100 = 0 and usage_da
 update losant_usage.coverage c set revision = r.revision from losant_usage.revisions r
 where c.stream = r.stream and c.org_id = r.org_id and c.usage_date = r.usage_date;
 
+analyze losant_usage.organizations, losant_usage.usage_days, losant_usage.coverage;
+
 -- Losant's own totals of each day, equal to the sums.
 insert into losant_usage.instance_totals (instance_id, usage_date, metric)
 select '5c0000000000000000000001', current_date - age, m.metric
@@ -107,9 +110,6 @@ update losant_usage.instance_totals
 set quantity = our_sum, last_read_at = (usage_date + 8)::timestamp at time zone 'UTC';
 
 create index coverage_due on losant_usage.coverage (org_id, next_read_at) where next_read_at is not null;
-create index coverage_exceptions on losant_usage.coverage (org_id, month)
-  include (usage_date, standing, is_stored, is_reported, stream)
-  where standing <> 'waiting' and (standing <> 'final' or not is_reported);
-create index coverage_lacking on losant_usage.coverage (org_id, month)
-  where standing in ('waived', 'waiting', 'unavailable', 'in_doubt', 'missing');
+create index coverage_not_final on losant_usage.coverage (org_id, month) where standing <> 'final';
+create index coverage_not_final_month on losant_usage.coverage (month) where standing <> 'final';
 set session_replication_role = origin;

@@ -50,7 +50,7 @@ export const ONLY_IN = {
 export const ONLY_FOR = {
   'src/losant/admin.ts': ['src/cli/org'],
   'src/losant/transport.ts': ['src/losant/client.ts', 'src/losant/admin.ts'],
-  simulator: ['src/cli/demo', 'src/cli/simulator'],
+  simulator: ['src/cli/demo'],
 };
 
 const ROOT = resolve(import.meta.dirname, '..');

@@ -88,10 +88,33 @@ create function losant_usage_internal.current_standing(standing losant_usage.sta
 returns losant_usage.standing language sql stable parallel safe
 return losant_usage_internal.current_day_standing(standing, standing = 'waiting', usage_date);
 
+-- Only settled cells are billed.
+create function losant_usage_internal.is_settled(standing losant_usage.standing) returns boolean
+language sql immutable parallel safe
+return standing in ('final', 'waived');
+
+create function losant_usage_internal.is_gap(standing losant_usage.standing) returns boolean
+language sql immutable parallel safe
+return standing in ('in_doubt', 'missing');
+
 -- Sums of bigint as bigint: sum() returns a numeric and takes three times as long over many groups. A month of
 -- values below 2^53 is far from the limit.
 create aggregate losant_usage_internal.total(bigint) (
   sfunc = int8pl, stype = bigint, combinefunc = int8pl, parallel = safe
+);
+
+-- The level of the last day that has one: last_level(dated_level(usage_date, level)). Arrays are compared by their
+-- first element; rows have no maximum before Postgres 18.
+create function losant_usage_internal.dated_level(day date, level bigint) returns bigint[]
+language sql immutable parallel safe
+return case when level is not null then array[day - date '2000-01-01', level] end;
+
+create function losant_usage_internal.level_of(dated_level bigint[]) returns bigint language sql immutable parallel safe
+return dated_level[2];
+
+create aggregate losant_usage_internal.last_level(bigint[]) (
+  sfunc = array_larger, stype = bigint[], finalfunc = losant_usage_internal.level_of, combinefunc = array_larger,
+  parallel = safe
 );
 
 -- The program marks its transactions with a setting. This stops mistakes, not intent: the owner of the tables can

@@ -47,14 +47,11 @@ create table losant_usage.coverage (
   constraint coverage_final check (standing <> 'final' or (finalized_at is not null and last_read_at is not null))
 ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
 create index coverage_due on losant_usage.coverage (org_id, next_read_at) where next_read_at is not null;
--- Waiting cells have an index of their own: every cell waits once, and would bloat the index of those that are
--- counted.
-create index coverage_exceptions on losant_usage.coverage (org_id, month)
-  include (usage_date, standing, is_stored, is_reported, stream)
-  where standing <> 'waiting' and (standing <> 'final' or not is_reported);
+-- Nearly all cells are final, and are never listed. The second index is for all organizations: in that of the month
+-- alone the planner sees that these cells lie together on disk.
+create index coverage_not_final on losant_usage.coverage (org_id, month) where standing <> 'final';
+create index coverage_not_final_month on losant_usage.coverage (month) where standing <> 'final';
 create index coverage_failing on losant_usage.coverage (usage_date) where failed_reads > 0;
-create index coverage_lacking on losant_usage.coverage (org_id, month)
-  where standing in ('waived', 'waiting', 'unavailable', 'in_doubt', 'missing');
 
 -- The values of a cell are stored together or not at all; null: not stored. A day is created with its first cell;
 -- roll_up_days keeps what it says about its cells. Only streams with metrics count there: hours are not billed, so
@@ -211,6 +208,13 @@ create trigger reject_manual_write before insert or update or delete or truncate
 create trigger reject_rewrite before insert or update or delete or truncate on losant_usage.quarantine
   execute function losant_usage_internal.reject_write('quarantine is append-only; only loads write it');
 
+-- The expected days of tracks through yesterday.
+create view losant_usage_internal.expected_spans as
+select t.org_id, t.stream, t.first_day, greatest(t.next_day, least(t.last_day, y.yesterday) + 1) - 1 as last_day,
+  t.last_day is null as is_current
+from losant_usage.tracks t cross join (select losant_usage_internal.today() - 1 as yesterday) as y
+where t.first_day <= y.yesterday;
+
 -- Expected cells of days that have ended without a row: there are none during a run, which creates the rows first.
 create view losant_usage_internal.unrecorded_cells as
 select t.org_id, t.stream, day::date as usage_date, losant_usage_internal.month_of(day::date) as month
@@ -220,7 +224,8 @@ cross join lateral generate_series(t.next_day::timestamp,
 where t.next_day < losant_usage_internal.today() and (t.last_day is null or t.next_day <= t.last_day);
 
 -- Every expected cell with its stored and its current standing. Both sides of the union have the same types: otherwise
--- the planner looks up no cell by its key.
+-- the planner looks up no cell by its key. The next run creates what is unrecorded; it is due from the end of its day
+-- on.
 create view losant_usage_internal.expected_cells as
 select usage_date, month, org_id, stream, standing as stored_standing,
   losant_usage_internal.current_standing(standing, usage_date) as standing, reason, detail, is_stored, is_reported,
@@ -229,29 +234,15 @@ select usage_date, month, org_id, stream, standing as stored_standing,
 from losant_usage.coverage
 union all
 select usage_date, month, org_id, stream, 'waiting', losant_usage_internal.current_standing('waiting', usage_date),
-  'never_read', null, false, false, 0::smallint, null, 0, null, null, 0, null, null, null, null, null
+  'never_read', null, false, false, 0::smallint, null, 0, null, (usage_date + 1)::timestamp at time zone 'UTC', 0, null,
+  null, null, null, null
 from losant_usage_internal.unrecorded_cells;
 
--- Cells that are not final, or that Losant did not report. The conditions are those of two indexes.
-create view losant_usage_internal.exception_cells as
-select usage_date, month, org_id, stream, losant_usage_internal.current_standing(standing, usage_date) as standing,
-  is_stored, is_reported, failed_reads, next_read_at, reason, detail
-from losant_usage.coverage where standing <> 'waiting' and (standing <> 'final' or not is_reported)
-union all
-select usage_date, month, org_id, stream, losant_usage_internal.current_standing(standing, usage_date),
-  is_stored, is_reported, failed_reads, next_read_at, reason, detail
-from losant_usage.coverage where standing = 'waiting'
-union all
--- The next run creates them, and they are due from the end of their day on.
-select usage_date, month, org_id, stream, losant_usage_internal.current_standing('waiting', usage_date),
-  false, false, 0, (usage_date + 1)::timestamp at time zone 'UTC', 'never_read', null
-from losant_usage_internal.unrecorded_cells;
-
--- Gaps, and cells that are waiting or unavailable. The condition implies that of the index coverage_lacking.
-create view losant_usage_internal.lacking_cells as
-select usage_date, month, org_id, stream, standing, reason, detail, failed_reads, next_read_at, last_attempt_at,
-  doubted_at
-from losant_usage_internal.expected_cells where stored_standing in ('waiting', 'unavailable', 'in_doubt', 'missing');
+-- The condition is that of an index.
+create view losant_usage_internal.non_final_cells as
+select usage_date, month, org_id, stream, standing, reason, detail, is_stored, failed_reads, next_read_at,
+  last_attempt_at, doubted_at
+from losant_usage_internal.expected_cells where stored_standing <> 'final';
 
 -- Every expected day through yesterday: the rows that exist, and those that no run has created yet.
 create view losant_usage_internal.expected_days as
@@ -286,8 +277,8 @@ join losant_usage.organizations o on o.org_id = d.org_id;
 create view losant_usage.coverage_gaps as
 select o.instance_id, c.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, c.stream, c.usage_date,
   c.standing, c.reason, c.detail, c.failed_reads, c.next_read_at, c.last_attempt_at
-from losant_usage_internal.lacking_cells c join losant_usage.organizations o on o.org_id = c.org_id
-where c.standing in ('in_doubt', 'missing');
+from losant_usage_internal.non_final_cells c join losant_usage.organizations o on o.org_id = c.org_id
+where losant_usage_internal.is_gap(c.standing);
 
 comment on table losant_usage.tracks is 'Spans of expected days, at least one day apart, by organization and stream. Every day from first_day up to next_day has a cell.';
 comment on column losant_usage.tracks.next_day is 'First day without cells (UTC).';

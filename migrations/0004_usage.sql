@@ -17,7 +17,7 @@ select o.instance_id, d.org_id, o.name as org_name, o.referral_id, o.plan_id, o.
 from losant_usage_internal.org_days d
 left join losant_usage.organizations o on o.org_id = d.org_id;
 
-create function losant_usage_internal.number_of(d losant_usage.daily_usage, metric text) returns bigint
+create function losant_usage_internal.number_of(d losant_usage_internal.org_days, metric text) returns bigint
 language sql immutable parallel safe
 return case metric when 'devices_created' then d.devices_created when 'devices_deleted' then d.devices_deleted
   when 'devices_total' then d.devices_total when 'notebook_minutes' then d.notebook_minutes
@@ -27,10 +27,11 @@ return case metric when 'devices_created' then d.devices_created when 'devices_d
   when 'payload_all_bytes' then d.payload_all_bytes when 'payload_source_count' then d.payload_source_count end;
 
 create view losant_usage.daily_usage_long as
-select d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, d.usage_date,
+select o.instance_id, d.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, d.usage_date,
   m.stream, m.metric, m.unit, m.kind, losant_usage_internal.number_of(d, m.metric) as quantity, c.standing,
   c.standing = 'final' as is_final, c.is_reported
-from losant_usage.daily_usage d
+from losant_usage_internal.org_days d
+join losant_usage.organizations o on o.org_id = d.org_id
 join losant_usage_internal.expected_cells c on c.usage_date = d.usage_date and c.org_id = d.org_id
 join losant_usage.metrics m on m.stream = c.stream;
 
@@ -48,13 +49,21 @@ select usage_date, org_id, payload_billable_count as billable_count, payload_all
   payload_all_bytes as all_bytes
 from losant_usage.usage_days where payload_billable_count is not null;
 
-create view losant_usage.payload_sources as
-select o.instance_id, d.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, d.usage_date,
-  types.key as payload_type, sources.key as source, sources.value::bigint as count, d.changed_at
+-- The types of the values are always these. The planner, which expects a hundred keys in any object, expects few of a
+-- certain type.
+create view losant_usage_internal.source_counts as
+select d.usage_date, d.month, d.org_id, types.key as payload_type, sources.key as source, sources.value::bigint as count,
+  d.changed_at
 from losant_usage.usage_days d
-left join losant_usage.organizations o on o.org_id = d.org_id
 cross join lateral jsonb_each(d.payload_sources) as types
-cross join lateral jsonb_each_text(types.value) as sources;
+cross join lateral jsonb_each(types.value) as sources
+where jsonb_typeof(types.value) = 'object' and jsonb_typeof(sources.value) = 'number';
+
+create view losant_usage.payload_sources as
+select o.instance_id, c.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, c.usage_date,
+  c.payload_type, c.source, c.count, c.changed_at
+from losant_usage_internal.source_counts c
+left join losant_usage.organizations o on o.org_id = c.org_id;
 
 -- Days whose hours are expected, joined as in cells.
 create view losant_usage_internal.hour_cells as

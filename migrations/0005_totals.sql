@@ -28,37 +28,18 @@ return (created_on <= day) is not false and (deleted_on >= day) is not false;
 -- The sums of a day. Functions instead of views: each is computed once, before it is joined. As part of a larger query
 -- the planner would repeat them for every row of a table that it takes for empty, as in a first run.
 
--- Our sum of each metric, over the organizations that have it. The numbers of a stream are stored together.
+-- Our sum of each metric, over the organizations that have it.
 create function losant_usage_internal.metric_sums(p_instance_id text, day date)
 returns table (metric text, our_sum numeric, orgs_summed integer)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-  select m.metric, coalesce(m.our_sum, 0), m.orgs::integer
-  from (
-    select count(d.devices_total) as device_orgs, count(d.notebook_minutes) as notebook_orgs,
-      count(d.payload_all_count) as total_orgs, count(d.payload_source_count) as source_orgs,
-      sum(d.devices_created) as devices_created, sum(d.devices_deleted) as devices_deleted,
-      sum(d.devices_total) as devices_total, sum(d.notebook_minutes) as notebook_minutes,
-      sum(d.notebook_completed) as notebook_completed, sum(d.notebook_canceled) as notebook_canceled,
-      sum(d.notebook_errored) as notebook_errored, sum(d.notebook_timeout) as notebook_timeout,
-      sum(d.payload_billable_count) as payload_billable_count, sum(d.payload_all_count) as payload_all_count,
-      sum(d.payload_all_bytes) as payload_all_bytes, sum(d.payload_source_count) as payload_source_count
-    from losant_usage.usage_days d join losant_usage.organizations o on o.org_id = d.org_id
-    where d.usage_date = day and o.instance_id = p_instance_id
-  ) as s
-  cross join lateral (values
-    ('devices_created', s.devices_created, s.device_orgs),
-    ('devices_deleted', s.devices_deleted, s.device_orgs),
-    ('devices_total', s.devices_total, s.device_orgs),
-    ('notebook_minutes', s.notebook_minutes, s.notebook_orgs),
-    ('notebook_completed', s.notebook_completed, s.notebook_orgs),
-    ('notebook_canceled', s.notebook_canceled, s.notebook_orgs),
-    ('notebook_errored', s.notebook_errored, s.notebook_orgs),
-    ('notebook_timeout', s.notebook_timeout, s.notebook_orgs),
-    ('payload_billable_count', s.payload_billable_count, s.total_orgs),
-    ('payload_all_count', s.payload_all_count, s.total_orgs),
-    ('payload_all_bytes', s.payload_all_bytes, s.total_orgs),
-    ('payload_source_count', s.payload_source_count, s.source_orgs)
-  ) as m (metric, our_sum, orgs)
+  select m.metric, coalesce(sum(n.quantity), 0), count(n.quantity)::integer
+  from losant_usage.metrics m
+  left join (
+    losant_usage_internal.org_days d
+    join losant_usage.organizations o on o.org_id = d.org_id and o.instance_id = p_instance_id
+  ) on d.usage_date = day
+  left join lateral (select losant_usage_internal.number_of(d, m.metric) as quantity) as n on true
+  group by m.metric
 $$;
 
 -- The number of cells of each stream that are not settled.
@@ -67,7 +48,7 @@ returns table (stream text, orgs integer)
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select c.stream, count(*)::integer
   from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
-  where c.usage_date = day and c.standing not in ('final', 'waived') and o.instance_id = p_instance_id
+  where c.usage_date = day and not losant_usage_internal.is_settled(c.standing) and o.instance_id = p_instance_id
   group by c.stream
 $$;
 
@@ -175,9 +156,9 @@ begin
     select distinct c.usage_date, c.stream,
       (select o.instance_id from losant_usage.organizations o where o.org_id = c.org_id) as instance_id
     from (
-      select usage_date, org_id, stream, revision, is_stored, standing in ('final', 'waived') from new_cells
+      select usage_date, org_id, stream, revision, is_stored, losant_usage_internal.is_settled(standing) from new_cells
       except
-      select usage_date, org_id, stream, revision, is_stored, standing in ('final', 'waived') from old_cells
+      select usage_date, org_id, stream, revision, is_stored, losant_usage_internal.is_settled(standing) from old_cells
     ) as c
   ) as k;
   -- The rows are locked already.

@@ -16,9 +16,7 @@ select d.range_kind, d.period_start, d.org_id, count(*)::integer as days_expecte
   max(d.current_standing) as standing,
   losant_usage_internal.total(d.devices_created) as devices_created,
   losant_usage_internal.total(d.devices_deleted) as devices_deleted,
-  -- The level of the last day that has one.
-  (max(array[d.usage_date - date '2000-01-01', d.devices_total])
-    filter (where d.devices_total is not null))[2] as devices_total,
+  losant_usage_internal.last_level(losant_usage_internal.dated_level(d.usage_date, d.devices_total)) as devices_total,
   max(d.devices_total) as devices_total_max,
   round(avg(d.devices_total), 2) as devices_total_avg,
   losant_usage_internal.total(d.notebook_minutes) as notebook_minutes,
@@ -131,8 +129,8 @@ select c.org_id, c.month,
   max(coalesce(c.detail, c.reason))
     filter (where c.failed_reads > 0 or c.standing not in ('stored', 'waiting')) as detail,
   max(c.next_read_at) as next_read_at
-from losant_usage_internal.exception_cells c
-where c.standing not in ('final', 'waived') and c.stream in (select stream from losant_usage.metrics)
+from losant_usage_internal.non_final_cells c
+where c.standing <> 'waived' and c.stream in (select stream from losant_usage.metrics)
 group by c.org_id, c.month, case when c.standing in ('stored', 'waiting') then 'not_final' else c.standing::text end
 union all
 -- Nobody expects days before the first run of the instance.
@@ -237,7 +235,7 @@ left join (
     max(standing) filter (where stream = 'notebook_minutes') as notebook_minutes,
     max(standing) filter (where stream = 'payload_sources') as payload_sources,
     max(standing) filter (where stream = 'payload_totals') as payload_totals
-  from losant_usage_internal.exception_cells group by org_id, month
+  from losant_usage_internal.non_final_cells group by org_id, month
 ) as w on w.org_id = s.org_id and w.month = s.period_start
 left join (
   select org_id, month, true as is_blocked, bool_or(cause = 'not_fully_tracked') as is_partly_tracked
@@ -292,10 +290,11 @@ begin atomic
     from (
       select d.org_id, d.usage_date, losant_usage_internal.number_of(d, metric) as quantity,
         null::bigint as previous_quantity
-      from losant_usage.daily_usage d where d.usage_date between first_day and last_day
+      from losant_usage_internal.org_days d where d.usage_date between first_day and last_day
       union all
       select d.org_id, d.usage_date + shift.days, null, losant_usage_internal.number_of(d, metric)
-      from losant_usage.daily_usage d where d.usage_date between first_day - shift.days and last_day - shift.days
+      from losant_usage_internal.org_days d
+      where d.usage_date between first_day - shift.days and last_day - shift.days
     ) as d
     group by d.org_id, d.usage_date
   ) as p
@@ -348,8 +347,8 @@ left join (
     count(*) filter (
       where d.usage_date >= losant_usage_internal.today() - 3 and d.payload_billable_count = 0) as zero_days,
     max(d.usage_date) filter (where d.payload_billable_count > 0) as last_active_on,
-    (array_agg(d.devices_total order by d.usage_date desc) filter (
-      where d.usage_date >= losant_usage_internal.today() - 3 and d.devices_total is not null))[1] as devices_total
+    losant_usage_internal.last_level(losant_usage_internal.dated_level(d.usage_date, d.devices_total)) filter (
+      where d.usage_date >= losant_usage_internal.today() - 3) as devices_total
   from losant_usage_internal.org_days d
   where d.usage_date between losant_usage_internal.today() - 35 and losant_usage_internal.today() - 1
   group by d.org_id
@@ -382,34 +381,51 @@ where d.usage_date < losant_usage_internal.today()
 group by d.org_id, n.metric
 having count(n.quantity) >= 3;
 
+-- The days from today to the end of the month of yesterday, and how many of them are of each weekday, Monday first.
+create view losant_usage_internal.days_ahead as
+select array_agg(d.day order by d.day) as days, array[
+  count(*) filter (where d.weekday = 1), count(*) filter (where d.weekday = 2), count(*) filter (where d.weekday = 3),
+  count(*) filter (where d.weekday = 4), count(*) filter (where d.weekday = 5), count(*) filter (where d.weekday = 6),
+  count(*) filter (where d.weekday = 7)] as weekday_counts
+from (
+  select day::date as day, extract(isodow from day) as weekday
+  from generate_series(losant_usage_internal.today()::timestamp, losant_usage_internal.month_end(
+    losant_usage_internal.month_of(losant_usage_internal.today() - 1))::timestamp, interval '1 day') as day
+) as d;
+
+-- The days ahead are arrays, of which the planner expects few elements. The day on which a limit is exceeded is looked
+-- for only where the month exceeds it.
 create view losant_usage.usage_vs_limits as
 select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, s.period_start as month,
   losant_usage_internal.month_end(s.period_start) - s.period_start + 1 as days_in_month, s.days_expected, s.days_stored,
   l.key as limit_name, m.metric, m.unit, m.kind, n.limit_quantity, n.quantity,
   round(n.quantity / nullif(n.limit_quantity, 0), 4) as share,
-  f.projected_quantity, round(f.projected_quantity / nullif(n.limit_quantity, 0), 4) as projected_share, f.exceeds_on,
+  p.projected_quantity, round(p.projected_quantity / nullif(n.limit_quantity, 0), 4) as projected_share, e.exceeds_on,
   n.limit_quantity >= 0 and coalesce(n.quantity > n.limit_quantity, false) as is_exceeded
 from losant_usage_internal.usage_sums s
 join losant_usage.organizations o on o.org_id = s.org_id
 cross join lateral jsonb_each(o.limits) as l
 left join losant_usage.metrics m on m.limit_name = l.key
 left join losant_usage_internal.weekday_rates r on r.org_id = s.org_id and r.metric = m.metric
+cross join losant_usage_internal.days_ahead a
 cross join lateral (
-  select trunc(l.value::text::numeric) as limit_quantity, (to_jsonb(s) ->> m.metric)::numeric as quantity,
-    m.kind = 'flow' and o.deleted_on is null as has_growth
+  select trunc(l.value::text::numeric) as limit_quantity, m.kind = 'flow' and o.deleted_on is null as has_growth,
+    (case m.metric when 'devices_total' then s.devices_total when 'notebook_minutes' then s.notebook_minutes
+      when 'payload_billable_count' then s.payload_billable_count end)::numeric as quantity
 ) as n
 cross join lateral (
-  select case when n.has_growth then round(n.quantity + r.unstored_quantity + coalesce(max(d.growth), 0))
-      else n.quantity end as projected_quantity,
-    min(d.day) filter (where n.quantity <= n.limit_quantity
-      and round(n.quantity + r.unstored_quantity + d.growth) > n.limit_quantity) as exceeds_on
+  select case when n.has_growth then round(n.quantity + r.unstored_quantity + coalesce(sum(w.rate * w.days), 0))
+    else n.quantity end as projected_quantity
+  from unnest(r.rates, a.weekday_counts) as w (rate, days)
+) as p
+cross join lateral (
+  select min(g.day) filter (where round(n.quantity + r.unstored_quantity + g.growth) > n.limit_quantity) as exceeds_on
   from (
-    select day::date as day, sum(r.rates[extract(isodow from day)::integer]) over (order by day) as growth
-    from generate_series(losant_usage_internal.today()::timestamp,
-      losant_usage_internal.month_end(s.period_start)::timestamp, interval '1 day') as day
-    where n.has_growth
-  ) as d
-) as f
+    select day, sum(r.rates[extract(isodow from day)::integer]) over (order by day) as growth
+    from unnest(a.days) as day
+    where n.has_growth and n.quantity <= n.limit_quantity and p.projected_quantity > n.limit_quantity
+  ) as g
+) as e
 where s.range_kind = 'month' and s.period_start = losant_usage_internal.month_of(losant_usage_internal.today() - 1)
   and jsonb_typeof(l.value) = 'number';
 

@@ -97,10 +97,11 @@ begin atomic
     'restated', r.old_quantity, r.new_quantity, r.difference, r.was_final, r.changed_at
   from losant_usage.restatements r where r.changed_at > as_of and r.hour is null
   union all
-  select d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id,
+  select o.instance_id, d.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
     d.usage_date, c.stream, m.metric, m.unit, null, null,
     'first_loaded', null, q.quantity, q.quantity, false, c.first_loaded_at
-  from losant_usage.daily_usage d
+  from losant_usage_internal.org_days d
+  join losant_usage.organizations o on o.org_id = d.org_id
   join losant_usage_internal.cell_times c on c.usage_date = d.usage_date and c.org_id = d.org_id
   join losant_usage.metrics m on m.stream = c.stream
   -- The value of the first load is the old value of the first revision that has the metric.

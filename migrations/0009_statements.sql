@@ -69,7 +69,7 @@ create table losant_usage.statement_blockers (
 );
 
 -- The cells that a statement did not bill because they were not settled.
-create table losant_usage_internal.withheld_cells (
+create table losant_usage_internal.unbilled_cells (
   statement_id uuid not null,
   org_id text collate "C" not null,
   stream text collate "C" not null,
@@ -115,7 +115,7 @@ create trigger reject_rewrite before update or delete or truncate on losant_usag
 create trigger reject_rewrite before update or delete or truncate on losant_usage.statement_blockers for each statement
   execute function losant_usage_internal.reject_write(
     'statements are immutable; losant-usage close --adjust creates another one');
-create trigger reject_rewrite before update or delete or truncate on losant_usage_internal.withheld_cells
+create trigger reject_rewrite before update or delete or truncate on losant_usage_internal.unbilled_cells
   for each statement execute function losant_usage_internal.reject_write(
     'statements are immutable; losant-usage close --adjust creates another one');
 create trigger reject_rewrite before update or delete or truncate on losant_usage.statement_files for each statement
@@ -171,7 +171,7 @@ with closed_months as (
   select s.month, min(s.closed_at) - interval '10 minutes' as closed_at from losant_usage.statements s group by s.month
 )
 select m.month, c.org_id from closed_months m
-join losant_usage_internal.exception_cells c on c.month = m.month where c.standing <> 'final'
+join losant_usage_internal.non_final_cells c on c.month = m.month
 union
 select l.month, l.org_id from losant_usage.statement_lines l
 where l.days_final + l.days_waived < l.days_expected or l.days_stored < l.days_expected
@@ -188,11 +188,99 @@ select m.month, o.org_id from closed_months m cross join losant_usage.organizati
 where exists (
   select from losant_usage.organization_history h where h.org_id = o.org_id and h.instance_id <> o.instance_id);
 
+-- Organizations as they were at the end of a month: in the version that was in force, otherwise in the first later one,
+-- otherwise as they are now.
+create type losant_usage_internal.month_org as (
+  instance_id text collate "C", org_id text collate "C", org_name text, referral_id text, plan_id text, customer_id text,
+  is_customer_changed boolean
+);
+
+create function losant_usage_internal.month_orgs(p_month date) returns setof losant_usage_internal.month_org
+language sql stable parallel safe
+begin atomic
+  select o.instance_id, o.org_id, v.name, v.referral_id, v.plan_id, v.customer_id, exists (
+      select from losant_usage.organization_history e
+      where e.org_id = o.org_id and e.valid_from < m.end_at and coalesce(e.valid_to, 'infinity') > m.start_at
+        and row(e.customer_id, e.plan_id) is distinct from row(v.customer_id, v.plan_id))
+  from losant_usage.organizations o
+  cross join lateral (
+    select p_month::timestamp at time zone 'UTC' as start_at,
+      (losant_usage_internal.month_end(p_month) + 1)::timestamp at time zone 'UTC' as end_at
+  ) as m
+  cross join lateral (
+    select h.name, h.referral_id, h.plan_id, h.customer_id, h.valid_from < m.end_at as is_earlier,
+      abs(extract(epoch from h.valid_from - m.end_at)) as seconds
+    from losant_usage.organization_history h where h.org_id = o.org_id
+    union all
+    select o.name, o.referral_id, o.plan_id, o.customer_id, null, null
+    order by is_earlier desc nulls last, seconds limit 1
+  ) as v;
+end;
+
+-- The expected cells of a month by organization and stream: of some organizations, or of all if the list is null.
+create type losant_usage_internal.month_cells as (
+  org_id text collate "C", stream text collate "C", days integer, stored integer, final integer, waived integer,
+  pending integer, unavailable integer, in_doubt integer, missing integer, unreported integer
+);
+
+-- A list of days finds some organizations by the key, where a range of days would read the month of all.
+create function losant_usage_internal.days_of(month date) returns date[] language sql immutable parallel safe
+return array(select month + day from generate_series(0, losant_usage_internal.month_end(month) - month) as day);
+
+create function losant_usage_internal.count_month_cells(p_month date, org_ids text[])
+returns setof losant_usage_internal.month_cells language sql stable parallel safe
+begin atomic
+  select c.org_id, c.stream, count(*)::integer, count(*) filter (where c.is_stored)::integer,
+    count(*) filter (where c.standing = 'final')::integer, count(*) filter (where c.standing = 'waived')::integer,
+    count(*) filter (where c.standing in ('stored', 'waiting'))::integer,
+    count(*) filter (where c.standing = 'unavailable')::integer,
+    count(*) filter (where c.standing = 'in_doubt')::integer, count(*) filter (where c.standing = 'missing')::integer,
+    count(*) filter (where c.is_stored and not c.is_reported)::integer
+  from losant_usage_internal.expected_cells c
+  where c.usage_date = any (losant_usage_internal.days_of(p_month)) and (org_ids is null or c.org_id = any (org_ids))
+  group by c.org_id, c.stream;
+end;
+
+-- Stored cells that do not count in a statement.
+create view losant_usage_internal.withheld_cells as
+select org_id, stream, usage_date from losant_usage_internal.non_final_cells
+where is_stored and not losant_usage_internal.is_settled(standing);
+
+-- The number of each month and metric over its settled cells, as far as they are stored.
+create view losant_usage_internal.settled_sums as
+select d.org_id, d.month, m.metric,
+  case m.kind when 'flow' then losant_usage_internal.total(n.quantity)
+    else losant_usage_internal.last_level(losant_usage_internal.dated_level(d.usage_date, n.quantity)) end as total,
+  case m.kind when 'level' then max(n.quantity) end as maximum,
+  case m.kind when 'level' then round(avg(n.quantity), 2) end as average
+from losant_usage_internal.org_days d
+cross join losant_usage.metrics m
+cross join lateral (select losant_usage_internal.number_of(d, m.metric) as quantity) as n
+where n.quantity is not null and not exists (
+  select from losant_usage_internal.withheld_cells w
+  where w.org_id = d.org_id and w.stream = m.stream and w.usage_date = d.usage_date)
+group by d.org_id, d.month, m.metric, m.kind;
+
+-- The same of payloads by type and source.
+create view losant_usage_internal.settled_sources as
+select t.org_id, t.month, jsonb_object_agg(t.payload_type, t.counts) as sources
+from (
+  select s.org_id, s.month, s.payload_type, jsonb_object_agg(s.source, s.count) as counts
+  from (
+    select c.org_id, c.month, c.payload_type, c.source, losant_usage_internal.total(c.count) as count
+    from losant_usage_internal.source_counts c
+    where not exists (
+      select from losant_usage_internal.withheld_cells w
+      where w.org_id = c.org_id and w.stream = 'payload_sources' and w.usage_date = c.usage_date)
+    group by c.org_id, c.month, c.payload_type, c.source
+  ) as s group by s.org_id, s.month, s.payload_type
+) as t group by t.org_id, t.month;
+
 -- The lines of a month whose quantities differ from what was billed, whatever instance billed it; of a month that the
--- instance has closed, only organizations to recheck are computed. Only settled cells count: the total excludes what
--- is stored and not settled, and after the first statement a line waits until all of its cells are settled.
+-- instance has closed, only organizations to recheck are computed. Only settled cells count, and after the first
+-- statement a line waits until all of its cells are settled.
 -- In plpgsql and planned at each call, which may be for one organization or for all. Without JIT, because the planner
--- takes each object for a thousand rows, and compiling takes longer than the query. With the rights of its owner and in
+-- expects many more rows than there are, and compiling takes longer than the query. With the rights of its owner and in
 -- UTC: the roles that read its views have no privileges on internal views, and any time zone.
 create function losant_usage_internal.month_lines(p_instance_id text, p_month date, p_statement_id uuid default null)
 returns table (line losant_usage.statement_lines, stream text, is_settled boolean, billed_at timestamptz)
@@ -200,10 +288,6 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 set plan_cache_mode = force_custom_plan set jit = off set work_mem = '64MB' as $$
 #variable_conflict use_column
 declare
-  month_end constant date := losant_usage_internal.month_end(p_month);
-  next_month_start constant timestamptz := (month_end + 1)::timestamp at time zone 'UTC';
-  -- A list of days finds some organizations by the key; a range of days would read the month of all.
-  month_days constant date[] := array(select p_month + day from generate_series(0, month_end - p_month) as day);
   recheck_ids text[];
 begin
   if exists (
@@ -214,127 +298,34 @@ begin
     if recheck_ids = '{}' then return; end if;
   end if;
   return query
-  with orgs as (
-    select o.org_id, coalesce(h.name, o.name) as org_name,
-      case when h.name is null then o.referral_id else h.referral_id end as referral_id,
-      case when h.name is null then o.plan_id else h.plan_id end as plan_id,
-      case when h.name is null then o.customer_id else h.customer_id end as customer_id,
-      exists (
-        select from losant_usage.organization_history e
-        where e.org_id = o.org_id and e.valid_from < next_month_start
-          and coalesce(e.valid_to, 'infinity') > p_month::timestamp at time zone 'UTC'
-          and row(e.customer_id, e.plan_id) is distinct from row(h.customer_id, h.plan_id)) as is_customer_changed
-    from losant_usage.organizations o
-    left join lateral (
-      select h.* from losant_usage.organization_history h where h.org_id = o.org_id
-      order by h.valid_from < next_month_start desc, abs(extract(epoch from h.valid_from - next_month_start)) limit 1
-    ) as h on true
-    where o.instance_id = p_instance_id and (recheck_ids is null or o.org_id = any (recheck_ids))
-  ),
-  exceptions as (
-    select c.org_id, c.stream, c.usage_date, c.standing, c.is_stored, c.is_reported,
-      c.is_stored and c.standing not in ('final', 'waived') as is_withheld
-    from losant_usage_internal.exception_cells c
-    where c.month = p_month and (recheck_ids is null or c.org_id = any (recheck_ids))
-  ),
-  expected_counts as (
-    select c.org_id, c.stream, count(*)::integer as days
-    from (
-      select c.org_id, c.stream from losant_usage.coverage c
-      where c.usage_date = any (month_days) and (recheck_ids is null or c.org_id = any (recheck_ids))
-      union all
-      select u.org_id, u.stream from losant_usage_internal.unrecorded_cells u where u.month = p_month
-    ) as c group by c.org_id, c.stream
-  ),
-  -- All cells but the exceptions are final and reported.
-  standing_counts as (
-    select e.org_id, e.stream, e.days, count(*) filter (where not c.is_stored)::integer as not_stored,
-      count(*) filter (where c.standing <> 'final')::integer as not_final,
-      count(*) filter (where c.standing = 'waived')::integer as waived,
-      count(*) filter (where c.standing in ('stored', 'waiting'))::integer as pending,
-      count(*) filter (where c.standing = 'unavailable')::integer as unavailable,
-      count(*) filter (where c.standing = 'in_doubt')::integer as in_doubt,
-      count(*) filter (where c.standing = 'missing')::integer as missing,
-      count(*) filter (where c.is_stored and not c.is_reported)::integer as unreported,
-      coalesce(bool_or(c.is_withheld), false) as is_withheld
-    from expected_counts e left join exceptions c on c.org_id = e.org_id and c.stream = e.stream
-    group by e.org_id, e.stream, e.days
-  ),
-  sums as materialized (
-    select s.org_id, to_jsonb(s) as numbers from losant_usage_internal.usage_sums s
-    where s.range_kind = 'month' and s.period_start = p_month
-      and (recheck_ids is null or s.org_id = any (recheck_ids))
-  ),
-  -- Where a value is withheld, the others are added up again, without it.
-  settled_sums as (
-    select c.org_id, m.metric, losant_usage_internal.total(n.quantity) as total, max(n.quantity) as maximum,
-      round(avg(n.quantity), 2) as average,
-      (array_agg(n.quantity order by d.usage_date desc) filter (where n.quantity is not null))[1] as last_quantity
-    from standing_counts c
-    join losant_usage.metrics m on m.stream = c.stream
-    join losant_usage.usage_days d on d.org_id = c.org_id and d.usage_date between p_month and month_end
-    cross join lateral (select (to_jsonb(d) ->> m.metric)::bigint as quantity) as n
-    where c.is_withheld and not exists (
-      select from exceptions e
-      where e.is_withheld and e.org_id = c.org_id and e.stream = c.stream and e.usage_date = d.usage_date)
-    group by c.org_id, m.metric
-  ),
-  -- The keys of an object and its values come in the same order, and both one by one: jsonb_each fills a table for each
-  -- object, which takes twice as long.
-  sources as (
-    select t.org_id, jsonb_object_agg(t.type, t.sources) as sources
-    from (
-      select s.org_id, s.type, jsonb_object_agg(s.source, s.count) as sources
-      from (
-        select c.org_id, c.type, c.source, losant_usage_internal.total(c.count::bigint) as count
-        from (
-          select t.org_id, t.type, jsonb_object_keys(t.sources) as source, jsonb_path_query(t.sources, '$.*') as count
-          from (
-            select d.org_id, jsonb_object_keys(d.payload_sources) as type,
-              jsonb_path_query(d.payload_sources, '$.*') as sources
-            from losant_usage.usage_days d
-            where d.month = p_month and (recheck_ids is null or d.org_id = any (recheck_ids)) and not exists (
-              select from exceptions e where e.is_withheld and e.stream = 'payload_sources'
-                and e.org_id = d.org_id and e.usage_date = d.usage_date)
-          ) as t
-        ) as c group by c.org_id, c.type, c.source
-      ) as s group by s.org_id, s.type
-    ) as t group by t.org_id
-  ),
-  billed_lines as (
-    select b.* from losant_usage_internal.billed_lines b
-    where b.month = p_month and (recheck_ids is null or b.org_id = any (recheck_ids))
-  )
   select row(p_statement_id, o.org_id, m.metric, p_month, coalesce(b.org_name, o.org_name),
       case when b.org_id is null then o.referral_id else b.referral_id end,
       case when b.org_id is null then o.plan_id else b.plan_id end,
       case when b.org_id is null then o.customer_id else b.customer_id end, o.is_customer_changed, m.unit, m.kind,
       -- A line that was never billed counts as billed with 0.
       case when b.org_id is null then n.total else n.total - coalesce(b.quantity, 0) end, b.quantity,
-      n.total, n.maximum, n.average,
-      case when m.metric = 'payload_source_count' and n.total is not null then coalesce(s.sources, '{}') end,
-      c.days, c.days - c.not_stored, c.days - c.not_final, c.waived, c.pending, c.unavailable, c.in_doubt, c.missing,
-      c.unreported)::losant_usage.statement_lines,
-    m.stream, c.not_final = c.waived, b.closed_at
-  from orgs o
-  join standing_counts c on c.org_id = o.org_id
+      n.total, n.maximum, n.average, n.sources, c.days, c.stored, c.final, c.waived, c.pending, c.unavailable,
+      c.in_doubt, c.missing, c.unreported)::losant_usage.statement_lines,
+    m.stream, c.final + c.waived = c.days, b.closed_at
+  from losant_usage_internal.month_orgs(p_month) as o
+  join losant_usage_internal.count_month_cells(p_month, recheck_ids) as c on c.org_id = o.org_id
   join losant_usage.metrics m on m.stream = c.stream
-  join sums u on u.org_id = o.org_id
-  left join settled_sums w on c.is_withheld and w.org_id = c.org_id and w.metric = m.metric
-  left join sources s on m.metric = 'payload_source_count' and s.org_id = o.org_id
+  left join losant_usage_internal.settled_sums t
+    on t.month = p_month and (recheck_ids is null or t.org_id = any (recheck_ids))
+    and t.org_id = o.org_id and t.metric = m.metric
+  left join losant_usage_internal.settled_sources s
+    on s.month = p_month and (recheck_ids is null or s.org_id = any (recheck_ids))
+    and s.org_id = o.org_id and m.metric = 'payload_source_count'
   cross join lateral (
-    select
-      case when not c.is_withheld then (u.numbers ->> m.metric)::bigint
-        when m.kind = 'flow' then w.total else w.last_quantity end as total,
-      case when m.kind = 'flow' then null when c.is_withheld then w.maximum
-        else (u.numbers ->> (m.metric || '_max'))::bigint end as maximum,
-      case when m.kind = 'flow' then null when c.is_withheld then w.average
-        else (u.numbers ->> (m.metric || '_avg'))::numeric end as average
+    select t.total, t.maximum, t.average, case when m.metric = 'payload_source_count' and t.total is not null
+      then coalesce(s.sources, '{}') end as sources
   ) as n
-  left join billed_lines b on b.org_id = o.org_id and b.metric = m.metric
-  where b.org_id is null or row(n.total, n.maximum, n.average) is distinct from row(b.total, b.maximum, b.average)
-    or (m.metric = 'payload_source_count' and n.total is not null
-      and coalesce(s.sources, '{}') is distinct from b.sources);
+  left join losant_usage_internal.billed_lines b
+    on b.month = p_month and (recheck_ids is null or b.org_id = any (recheck_ids))
+    and b.org_id = o.org_id and b.metric = m.metric
+  where o.instance_id = p_instance_id and (recheck_ids is null or o.org_id = any (recheck_ids))
+    and (b.org_id is null or row(n.total, n.maximum, n.average) is distinct from row(b.total, b.maximum, b.average)
+      or n.sources is distinct from b.sources);
 end
 $$;
 
@@ -527,8 +518,8 @@ begin
     b.cause, b.days, b.first_day, b.last_day, b.streams, b.detail, b.remedy
   from losant_usage.month_blockers b
   where current_hash is not null and b.instance_id = p_instance_id and b.month = p_month;
-  insert into losant_usage_internal.withheld_cells
-  select new_id, c.org_id, c.stream, c.usage_date from losant_usage_internal.exception_cells c
+  insert into losant_usage_internal.unbilled_cells
+  select new_id, c.org_id, c.stream, c.usage_date from losant_usage_internal.non_final_cells c
   where current_hash is not null and c.month = p_month and c.standing not in ('final', 'waived') and exists (
     select from losant_usage.statement_lines l where l.statement_id = new_id and l.org_id = c.org_id);
   insert into losant_usage.statements

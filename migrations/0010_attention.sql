@@ -62,7 +62,7 @@ select o.instance_id, c.standing::text::losant_usage.attention_kind as kind, c.o
   format('%s (%s since %s)', o.name, string_agg(distinct c.stream, ', '),
     losant_usage_internal.day_text(min(c.usage_date))) as text,
   count(*) as quantity
-from losant_usage_internal.lacking_cells c
+from losant_usage_internal.non_final_cells c
 join losant_usage.organizations o on o.org_id = c.org_id
 where c.standing = 'missing' or (c.standing = 'in_doubt' and c.doubted_at < now() - interval '1 day')
 group by o.instance_id, c.standing, c.org_id, o.name;

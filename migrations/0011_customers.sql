@@ -53,10 +53,10 @@ with closed_months as (
   select s.month, min(s.closed_at) as closed_at from losant_usage.statements s group by s.month
 )
 select s.month, w.org_id, w.stream, w.usage_date
-from losant_usage_internal.withheld_cells w join losant_usage.statements s on s.statement_id = w.statement_id
+from losant_usage_internal.unbilled_cells w join losant_usage.statements s on s.statement_id = w.statement_id
 union
 select m.month, c.org_id, c.stream, c.usage_date
-from closed_months m join losant_usage_internal.exception_cells c on c.month = m.month
+from closed_months m join losant_usage_internal.non_final_cells c on c.month = m.month
 where c.standing not in ('final', 'waived')
 union
 select m.month, r.org_id, r.stream, r.usage_date
@@ -129,12 +129,12 @@ cross join lateral (
   select (to_jsonb(d) ->> t.metric)::bigint as quantity,
     coalesce(p.billed_id is null or k.first_loaded_at > p.billed_at, true) as is_new,
     exists (
-      select from losant_usage_internal.withheld_cells h
+      select from losant_usage_internal.unbilled_cells h
       where h.statement_id = p.billed_id and h.org_id = c.org_id and h.stream = c.stream
         and h.usage_date = c.usage_date) as was_withheld,
     case when p.statement_id is null then coalesce(k.standing in ('final', 'waived'), false)
       else not exists (
-        select from losant_usage_internal.withheld_cells h
+        select from losant_usage_internal.unbilled_cells h
         where h.statement_id = p.statement_id and h.org_id = c.org_id and h.stream = c.stream
           and h.usage_date = c.usage_date) end as is_settled
 ) as n

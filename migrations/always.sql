@@ -26,7 +26,8 @@ begin
       losant_usage.attention_items
       to losant_usage_reader;
     -- The functions with arguments read these with the privileges of their caller.
-    grant select on losant_usage_internal.hour_cells, losant_usage_internal.cell_times to losant_usage_reader;
+    grant select on losant_usage_internal.org_days, losant_usage_internal.hour_cells, losant_usage_internal.cell_times
+      to losant_usage_reader;
     grant execute on function
       losant_usage.local_daily_usage, losant_usage.usage_compared, losant_usage.usage_as_of,
       losant_usage.changes_since, losant_usage.statement_draft, losant_usage.month_reconciliation,
@@ -37,7 +38,8 @@ begin
     grant execute on function
       losant_usage_internal.today, losant_usage_internal.month_of, losant_usage_internal.month_end,
       losant_usage_internal.late_before, losant_usage_internal.is_overdue, losant_usage_internal.current_day_standing,
-      losant_usage_internal.current_standing, losant_usage_internal.total, losant_usage_internal.number_of,
+      losant_usage_internal.current_standing, losant_usage_internal.is_gap, losant_usage_internal.total,
+      losant_usage_internal.dated_level, losant_usage_internal.last_level, losant_usage_internal.number_of,
       losant_usage_internal.day_text, losant_usage_internal.minute_text,
       losant_usage_internal.remedy, losant_usage_internal.month_lines,
       losant_usage_internal.local_hours, losant_usage_internal.value_as_of
@@ -67,7 +69,8 @@ begin
     grant execute on function
       losant_usage_internal.compute_our_sums, losant_usage_internal.metric_sums,
       losant_usage_internal.unsettled_counts, losant_usage_internal.counterpart_sums,
-      losant_usage_internal.existed_on, losant_usage_internal.invalidate_sums, losant_usage_internal.is_manual_write
+      losant_usage_internal.existed_on, losant_usage_internal.is_settled, losant_usage_internal.invalidate_sums,
+      losant_usage_internal.is_manual_write
       to losant_usage_writer;
     grant insert, update on
       losant_usage.instances, losant_usage.organizations, losant_usage.organization_history, losant_usage.runs,

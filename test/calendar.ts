@@ -2,9 +2,11 @@
  * `npm run test:calendar` moves the clock of every process, including Postgres, to times at which date bugs show and to
  * times that are drawn anew, and runs each test file at one of them, another one each time. Needs libfaketime.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
 import { globSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
 
 /**
  * Before and after cells become late (06:00), on the first and the last days of a month and of a year, and on a leap
@@ -25,6 +27,9 @@ const DRAWN_TIMES = 3;
 const FIRST_DRAWN_MS = Date.parse('2027-01-01T00:00:00Z');
 const DRAWN_MINUTES = 4 * 365 * 24 * 60;
 
+/** How many times are tested at once: to start a server and to wait for the last file of one leaves a core idle. */
+const LANES = 2;
+
 function drawTime(): string {
   const time = new Date(FIRST_DRAWN_MS + randomInt(DRAWN_MINUTES) * 60_000);
   return time.toISOString().replace('.000Z', 'Z');
@@ -44,26 +49,45 @@ const { CALENDAR_TIMES } = process.env;
 const times = CALENDAR_TIMES?.split(',') ?? drawTimes();
 const args = process.argv.slice(2);
 const more = args.length === 0 ? '' : ` -- ${args.join(' ')}`;
-const printCommand = (purpose: string, some: readonly string[]) =>
-  process.stdout.write(`${purpose}: CALENDAR_TIMES=${some.join(',')} npm run test:calendar${more}\n`);
-printCommand('To repeat this', times);
+const formatCommand = (purpose: string, some: readonly string[]) =>
+  `${purpose}: CALENDAR_TIMES=${some.join(',')} npm run test:calendar${more}\n`;
 
-for (const [index, time] of times.entries()) {
-  const part = `${index + 1}/${times.length}`;
-  process.stdout.write(`\n--- ${time}: part ${part} of the test files\n`);
-  // The wall clock runs on from there; the monotonic clock is not moved.
+/** Returns the variables that move the clock of a process to a time, from where it runs on. */
+function moveClock(library: string, time: string): NodeJS.ProcessEnv {
   const seconds = Math.round((Date.parse(time) - Date.now()) / 1_000);
   const offset = seconds < 0 ? `${seconds}` : `+${seconds}`;
-  const clock = { LD_PRELOAD: library, FAKETIME: offset, DONT_FAKE_MONOTONIC: '1' };
-  const env = { ...process.env, ...clock };
+  // The monotonic clock is not moved.
+  const env = { ...process.env, LD_PRELOAD: library, FAKETIME: offset, DONT_FAKE_MONOTONIC: '1' };
   const movedTime = spawnSync('node', ['-p', 'new Date().toISOString()'], { env, encoding: 'utf8' }).stdout;
   if (movedTime.slice(0, 10) !== time.slice(0, 10))
     throw new Error(`The clock did not move: it is ${movedTime}`);
-  const run = ['run', `--shard=${part}`, '--passWithNoTests', ...args];
-  const { status } = spawnSync('vitest', run, { env, stdio: 'inherit' });
-  process.exitCode = status ?? 1;
-  if (status !== 0) {
-    printCommand('\nTo run all of the files at this time', [time]);
-    break;
-  }
+  return env;
 }
+
+/** Runs the test files of a time, prints their output when they end, and returns whether they passed. */
+async function testAt(time: string, index: number): Promise<boolean> {
+  const part = `${index + 1}/${times.length}`;
+  const run = ['run', `--shard=${part}`, '--passWithNoTests', ...args];
+  const vitest = spawn('vitest', run, {
+    env: moveClock(library ?? '', time),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const [stdout, stderr, [status]] = await Promise.all([
+    text(vitest.stdout),
+    text(vitest.stderr),
+    once(vitest, 'close'),
+  ]);
+  process.stdout.write(`\n--- ${time}: part ${part} of the test files\n${stdout}${stderr}`);
+  if (status !== 0) process.stdout.write(formatCommand('\nTo run all of the files at this time', [time]));
+  return status === 0;
+}
+
+process.stdout.write(formatCommand('To repeat this', times));
+let next = 0;
+await Promise.all(
+  Array.from({ length: LANES }, async () => {
+    for (let index = next++; index < times.length && !process.exitCode; index = next++) {
+      if (!(await testAt(times[index] ?? '', index))) process.exitCode = 1;
+    }
+  }),
+);

@@ -100,15 +100,17 @@ async function importFile(
 }
 
 /**
- * Adds a problem per row that a check returns. A check that fails, such as by an overflow, is a problem of the
- * pack too.
+ * Adds a problem or a note per row that a check returns. A check that fails, such as by an overflow, is a problem of
+ * the pack too.
  */
 function runQuery({ pack, db, verification }: PackCheck, query: string): void {
   if (query.trim() === '') return;
   try {
     for (const row of db.prepare(query).iterate()) {
       const [file = '', problem] = Object.values(row).map(String);
+      const [, note] = /^note: (.*)/.exec(file) ?? [];
       if (problem !== undefined) verification.addProblem(pack.folder, file, problem);
+      else if (note !== undefined) verification.notes.push(join(pack.folder, note));
       else verification.rows += Number(/^checked (\d+) rows/.exec(file)?.[1] ?? 0);
     }
   } catch (error) {

@@ -74,7 +74,7 @@ export class SealedMonth implements Disposable {
       create index days_org on days (org_id, number)`);
   }
 
-  /** Reads the packs of statements, of one customer or of all. Throws AppError if one is not as it was sealed. */
+  /** Reads the packs of statements, of one customer or of all. Throws SealError if one is not as it was sealed. */
   static async read(
     db: Kysely<Schema>,
     statements: readonly Statement[],
@@ -144,31 +144,13 @@ export class SealedMonth implements Disposable {
   /** Imports the rows of a file that `isSelected` takes; it gets their values in the order of the columns. */
   async #import(
     source: Source,
-    { name, columns }: { readonly name: string; readonly columns: readonly string[] },
+    file: SealedFile,
     isSelected: (values: readonly string[]) => boolean,
   ): Promise<void> {
-    const { number } = source.statement;
-    const insert = this.#file.prepare(
-      `insert into ${name} values (${['?', ...columns.map(() => '?')].join(', ')})`,
-    );
-    let indexes: number[] | null = null;
-    try {
-      for await (const records of readRecords(readSealedFile(source, `${name}.csv`))) {
-        for (const record of records) {
-          if (indexes === null) {
-            indexes = columns.map((column) => record.indexOf(column));
-            continue;
-          }
-          const values = indexes.map((index) => record[index] ?? '');
-          for (const [index, column] of columns.entries())
-            if (TEXT_COLUMNS.includes(column)) values[index] = restoreCsvText(values[index] ?? '');
-          if (isSelected(values)) insert.run(number, ...values);
-        }
-      }
-    } catch (error) {
-      if (!(error instanceof FileProblem)) throw error;
-      throw toSealError(source.statement, `${name}.csv`, 'was changed');
-    }
+    const marks = ['?', ...file.columns.map(() => '?')].join(', ');
+    const insert = this.#file.prepare(`insert into ${file.name} values (${marks})`);
+    for await (const rows of readSealedRows(source, file))
+      for (const values of rows) if (isSelected(values)) insert.run(source.statement.number, ...values);
   }
 
   [Symbol.dispose](): void {
@@ -181,6 +163,32 @@ interface Source {
   readonly statement: Statement;
   readonly manifest: Manifest;
   readonly signal: AbortSignal;
+}
+
+/** A file of a pack, by its name without an ending, and the columns that are read. */
+interface SealedFile {
+  readonly name: string;
+  readonly columns: readonly string[];
+}
+
+/** Yields the values of rows in the order of the columns, in pages. Throws SealError if the file was changed. */
+async function* readSealedRows(source: Source, { name, columns }: SealedFile): AsyncGenerator<string[][]> {
+  let fields: { readonly index: number; readonly isText: boolean }[] | null = null;
+  try {
+    for await (const [head = [], ...rows] of readRecords(readSealedBytes(source, `${name}.csv`))) {
+      const records = fields === null ? rows : [head, ...rows];
+      fields ??= columns.map((column) => ({
+        index: head.indexOf(column),
+        isText: TEXT_COLUMNS.includes(column),
+      }));
+      const toValue = (record: readonly string[], { index, isText }: { index: number; isText: boolean }) =>
+        isText ? restoreCsvText(record[index] ?? '') : (record[index] ?? '');
+      yield records.map((record) => (fields ?? []).map((field) => toValue(record, field)));
+    }
+  } catch (error) {
+    if (!(error instanceof FileProblem)) throw error;
+    throw toSealError(source.statement, `${name}.csv`, 'was changed');
+  }
 }
 
 function rankOf(column: string): string {
@@ -199,8 +207,8 @@ async function readManifest(db: Kysely<Schema>, statement: Statement): Promise<M
   return manifest;
 }
 
-/** Yields the bytes of a file of a pack. Throws AppError after the last ones unless they are those of the manifest. */
-async function* readSealedFile(
+/** Yields the bytes of a file of a pack. Throws SealError after the last ones unless they are those of the manifest. */
+async function* readSealedBytes(
   { db, statement, manifest, signal }: Source,
   name: string,
 ): AsyncGenerator<Uint8Array> {
@@ -217,8 +225,11 @@ async function* readSealedFile(
   if (hash.digest('hex') !== entry?.sha256) throw toSealError(statement, name, 'was changed');
 }
 
-function toSealError({ instanceId, number }: Statement, name: string, problem: string): AppError {
-  return new AppError(
+/** A file of a pack is not as it was sealed. */
+export class SealError extends AppError {}
+
+function toSealError({ instanceId, number }: Statement, name: string, problem: string): SealError {
+  return new SealError(
     'pack_differs',
     `${name} of statement ${number} of instance ${instanceId} ${problem} in the database since the month was closed`,
     { hint: 'check an archived pack with losant-usage verify, and restore the database from a backup' },

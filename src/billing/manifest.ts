@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { SettingsError } from '../errors.ts';
 import { codeOf } from '../files/atomic-file.ts';
 import { parseMonth } from '../usage/day.ts';
+import { isLosantId } from '../usage/organization.ts';
 
 /** The file that lists every other file of a proof pack with its hash. */
 export const MANIFEST_NAME = 'manifest.json';
@@ -29,7 +30,7 @@ export const CSV_NAMES = [
 export type CsvName = (typeof CSV_NAMES)[number];
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
-const instanceId = z.string().regex(/^[0-9a-f]{24}$/);
+const instanceId = z.string().refine(isLosantId);
 const count = z.int().min(0);
 const number = z.int().min(1);
 

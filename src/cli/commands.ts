@@ -11,7 +11,7 @@ export const commands: ReadonlyMap<string, () => Promise<Command>> = new Map<str
   ['backfill', async () => (await import('./run.ts')).backfill],
   ['status', async () => (await import('./status.ts')).status],
   ['gaps', async () => (await import('./gaps.ts')).gaps],
-  ['digest', async () => (await import('./digest.ts')).digest],
+  ['digest', async () => (await import('./status.ts')).digest],
   ['explain', async () => (await import('./explain.ts')).explain],
   ['export', async () => (await import('./export.ts')).exportFile],
   ['reconcile', async () => (await import('./reconcile.ts')).reconcile],
@@ -24,8 +24,8 @@ export const commands: ReadonlyMap<string, () => Promise<Command>> = new Map<str
   ['org delete', async () => (await import('./org-delete.ts')).orgDelete],
   ['retire', async () => (await import('./retire.ts')).retire],
   ['check', async () => (await import('./check.ts')).check],
-  ['migrate', async () => (await import('./migrate.ts')).migrate],
-  ['simulator', async () => (await import('./simulator.ts')).simulator],
+  ['migrate', async () => (await import('./database.ts')).migrate],
+  ['simulator', async () => (await import('./demo.ts')).simulator],
   ['demo', async () => (await import('./demo.ts')).demo],
 ]);
 

@@ -1,11 +1,13 @@
 /** The database of a command: opened with the required schema and rights, and the selection of its instances. */
 import { type BilledInstance, readBilledInstances } from '../billing/statements.ts';
 import type { DatabaseHandle, Role } from '../database/handle.ts';
-import { readSchemaState, requireSchema } from '../database/migrate.ts';
+import { migrateToHead, readPending, readSchemaState, requireSchema } from '../database/migrate.ts';
 import { createDatabase, type DatabaseOptions } from '../database/open.ts';
 import { DatabaseError, SettingsError } from '../errors.ts';
 import { readAccess } from '../queries/access.ts';
-import type { CommandContext } from './command.ts';
+import { count } from '../terminal/words.ts';
+import { type CommandContext, defineCommand } from './command.ts';
+import { flagOption } from './options.ts';
 
 /** Loading, planning, the lease and its heartbeat can each need a connection at the same time. */
 const POOL_SIZE = 4;
@@ -118,4 +120,23 @@ export async function selectInstances(
   throw new SettingsError(`The database has no data for ${missing}`, {
     hint: instances.length === 0 ? 'start with: losant-usage run' : existing,
   });
+}
+
+export const migrate = defineCommand({
+  needs: ['database'],
+  role: 'losant_usage_migrator',
+  options: { dryRun: flagOption('list pending migrations without applying them') },
+  async run(context, { dryRun }) {
+    await using handle = await openDatabase(context, { ifMissing: dryRun ? 'stand_in' : 'create' });
+    if (!dryRun) requireWritable(handle, context.role);
+    const names = dryRun ? await readPending(handle) : await migrateToHead(handle);
+    const document = dryRun ? { pending: names } : { applied: names };
+    return { document, lines: renderMigrations(handle.label, names, dryRun) };
+  },
+});
+
+function renderMigrations(database: string, names: readonly string[], isDryRun: boolean): string[] {
+  if (names.length === 0) return [`The database at ${database} is up to date.`];
+  const head = `${count(names.length, 'migration')} ${isDryRun ? 'pending for' : 'applied to'} ${database}:`;
+  return [head, ...names.map((name) => `  ${name}`)];
 }

@@ -1,65 +1,98 @@
 import { once } from 'node:events';
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { type Simulator, startSimulator } from '../../simulator/server.ts';
-import { EXIT } from '../errors.ts';
+import { join, resolve } from 'node:path';
+import { type Simulator, type SimulatorOptions, startSimulator } from '../../simulator/server.ts';
+import { EXIT, SettingsError } from '../errors.ts';
 import { createLogger } from '../logger.ts';
 import { createApp, createSources } from '../server/app.ts';
 import { listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
 import { readConfig } from '../settings/config.ts';
+import { number } from '../settings/kinds.ts';
 import type { Output } from '../terminal/output.ts';
+import { count } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openDatabase } from './database.ts';
+import { optionalOption, text } from './options.ts';
 import { backfill, runOnce } from './run.ts';
 import { status } from './status.ts';
 
 const ORGS = 25;
 const LOOPBACK = '127.0.0.1';
 
-/**
- * Runs the commands one after the other, with a simulated Losant and a new folder, which it keeps. On a terminal it
- * then serves the console until the signal aborts; interrupted before that, it rejects.
- */
-export const demo = defineCommand({ needs: null, options: {}, run: runDemo });
+/** So old that its last day is final: then its month can be closed. */
+const FINAL_DAYS = 3;
 
-async function runDemo(base: CommandContext): Promise<CommandResult> {
-  const { output, signal, hostNow, env } = base;
+/**
+ * Runs the commands one after the other, with a simulated Losant and a new folder, which it removes unless it was named.
+ * On a terminal it then serves the console until the signal aborts; interrupted before that, it rejects.
+ */
+export const demo = defineCommand({
+  needs: null,
+  options: { dir: optionalOption('DIR', 'keep the database in this folder', text) },
+  run: runDemo,
+});
+
+async function runDemo(
+  base: CommandContext,
+  { dir }: { readonly dir: string | null },
+): Promise<CommandResult> {
+  const { output, signal, hostNow } = base;
   const noSelection = { instance: null, org: null, stream: null, dryRun: false };
   await using closing = new AsyncDisposableStack();
   const simulator = await startSimulator({ orgs: ORGS });
   closing.defer(() => simulator.close());
   output.print(`1/4  Started a simulated Losant with ${ORGS} organizations at ${simulator.url}.`);
-  const folder = await mkdtemp(join(env['TMPDIR'] ?? tmpdir(), 'losant-usage-demo-'));
+  const folder = dir === null ? await createTemporaryFolder(base, closing) : resolve(dir);
   const databaseUrl = `embedded:${folder}`;
   signal.throwIfAborted();
   const context = createDemoContext(base, simulator, databaseUrl);
   const day = addDays(dayAt(hostNow()), -1);
-  output.print(
-    `2/4  The first run creates an embedded Postgres in ${folder} (kept afterward) and loads yesterday, ${day}.`,
-  );
+  output.print(`2/4  The first run creates an embedded Postgres in ${folder} and loads yesterday, ${day}.`);
   printStep(output, await runOnce.run(context, { ...noSelection, day: null, wait: null }));
   signal.throwIfAborted();
-  const from = `${addDays(`${day.slice(0, 7)}-01`, -1).slice(0, 7)}-01`;
-  output.print(`3/4  A backfill loads the rest of this month and all of last month, from ${from}.`);
+  const month = addDays(`${addDays(day, -FINAL_DAYS).slice(0, 7)}-01`, -1).slice(0, 7);
+  const from = `${month}-01`;
+  output.print(`3/4  A backfill loads the days before, from ${from}.`);
   const days = { from, to: addDays(day, -1), force: false };
   printStep(output, await backfill.run(context, { ...noSelection, ...days }));
   signal.throwIfAborted();
   output.print('4/4  Status:', '');
   printStep(output, await status.run(context, {}));
   if (output.isTerminal && !output.json) await serveConsole(context);
+  const kept = [
+    'The simulated Losant has stopped; the database is still there. To close its first month:',
+    `  DATABASE_URL='${databaseUrl}' losant-usage close --month ${month}`,
+  ];
+  const removed = [
+    'The simulated Losant has stopped, and its database is removed. To keep it the next time:',
+    '  losant-usage demo --dir DIR',
+  ];
   return {
-    document: { folder, databaseUrl, instanceId: simulator.instanceId, from, to: day },
+    document: {
+      databaseUrl: dir === null ? null : databaseUrl,
+      instanceId: simulator.instanceId,
+      from,
+      to: day,
+    },
     lines: [
       '',
-      'The simulated Losant has stopped; the database is still there. To look at it again:',
-      `  DATABASE_URL='${databaseUrl}' losant-usage status`,
+      ...(dir === null ? removed : kept),
       'To start a simulated Losant of your own, with the settings for it:',
       '  losant-usage simulator',
     ],
   };
+}
+
+async function createTemporaryFolder(
+  { env }: CommandContext,
+  closing: AsyncDisposableStack,
+): Promise<string> {
+  const folder = await mkdtemp(join(env['TMPDIR'] ?? tmpdir(), 'losant-usage-demo-'));
+  closing.defer(() => rm(folder, { recursive: true, force: true }));
+  return folder;
 }
 
 /** Prints the lines of a command's result; the document of `--json` is the demo's own. */
@@ -107,4 +140,53 @@ async function serveConsole(context: CommandContext): Promise<void> {
   output.print('', `The console is at ${address}. Press Ctrl-C to stop.`);
   if (!signal.aborted) await once(signal, 'abort');
   await listening.close();
+}
+
+export const simulator = defineCommand({
+  needs: null,
+  options: {
+    port: optionalOption(
+      'PORT',
+      'port to listen on',
+      number(0, 65_535, '0 picks a free port'),
+      'any free port',
+    ),
+    orgs: optionalOption('N', 'number of organizations', number(0, 1_000_000, 'organizations'), `${ORGS}`),
+    seed: optionalOption('TEXT', 'seed that all data is generated from', text, '1'),
+    token: optionalOption('TOKEN', 'the API token to accept', text, 'derived from the seed'),
+  },
+  async run({ output, signal }, { port, orgs, seed, token }) {
+    const size = orgs ?? ORGS;
+    const platform = await startOnPort({
+      port: port ?? 0,
+      orgs: size,
+      seed: seed ?? '1',
+      token: token ?? undefined,
+    });
+    const { url, instanceId, token: apiToken } = platform;
+    output.printJson({ url, instanceId, token: apiToken });
+    output.print(
+      `Simulated Losant with ${count(size, 'organization')} at ${url}. Press Ctrl-C to stop.`,
+      'In another terminal:',
+      '',
+      `  export LOSANT_API_URL=${url} LOSANT_INSTANCE_ID=${instanceId} LOSANT_API_TOKEN=${apiToken}`,
+      '  export DATABASE_URL=embedded:./usage-data',
+      '  losant-usage run',
+    );
+    if (!signal.aborted) await once(signal, 'abort');
+    await platform.close();
+    return {};
+  },
+});
+
+async function startOnPort(options: SimulatorOptions & { readonly port: number }): Promise<Simulator> {
+  try {
+    return await startSimulator(options);
+  } catch (error) {
+    if (!(error instanceof Error && 'syscall' in error)) throw error;
+    throw new SettingsError(`--port ${options.port}: ${error.message}`, {
+      hint: 'use another port, or omit --port for a free one',
+      cause: error,
+    });
+  }
 }

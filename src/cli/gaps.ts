@@ -186,7 +186,8 @@ export const waive = defineCommand({
       const ranges = mergeDays(streamCells.map(({ day }) => day)).map(showDays);
       return [...name.split(' '), ranges.join(', ')];
     });
-    const head = `Waived ${count(cells.length, 'cell')} of ${count(new Set(cells.map(({ orgId }) => orgId)).size, 'organization')}:`;
+    const orgs = new Set(cells.map(({ orgId }) => orgId)).size;
+    const head = `Waived ${count(cells.length, 'cell')} of ${count(orgs, 'organization')}:`;
     return {
       document: { reason: waiverReason, cells },
       lines: [head, ...formatTable({ rows, most: MAX_TABLE_ROWS }), 'A later good read lifts the waiver.'],

@@ -109,8 +109,9 @@ export function requireEndedDays(
   nowMs: number,
 ): void {
   const today = dayAt(nowMs);
-  if (to >= today) {
-    throw new SettingsError(`${last} ${to} has not ended yet (UTC)`, {
+  if (from >= today || to >= today) {
+    const unended = from >= today ? `${first} ${from}` : `${last} ${to}`;
+    throw new SettingsError(`${unended} has not ended yet (UTC)`, {
       hint: `the latest day that can be read is ${addDays(today, -1)}`,
     });
   }
@@ -204,6 +205,9 @@ function readValues(args: readonly string[], shape: Options, toError: ToError): 
   return values;
 }
 
+/** Options that `run` has not, and that are looked for there. */
+const BACKFILL_OPTIONS = ['from', 'to', 'force'];
+
 function parseTokens(args: readonly string[], shape: Options, toError: ToError) {
   const options = Object.fromEntries(
     Object.entries(shape).map(([name, schema]) => {
@@ -217,8 +221,12 @@ function parseTokens(args: readonly string[], shape: Options, toError: ToError) 
     if (!(error instanceof TypeError)) throw error;
     const [, unknown] = /^Unknown option '(.*?)'/.exec(error.message) ?? [];
     if (unknown === undefined) throw toError(error.message.replaceAll('\n', ' '));
-    const optionNames = Object.keys(options).map((name) => `--${name}`);
-    const nearest = findNearestName(unknown, optionNames);
-    throw toError(`unknown option '${unknown}'${nearest === null ? '' : `. Did you mean ${nearest}?`}`);
+    const name = unknown.replace(/^--?/, '');
+    // One slip in a name as short as --all is not too many.
+    const maxTypos = Math.max(1, name.length / 3);
+    const nearest = findNearestName(name, [...Object.keys(options), ...BACKFILL_OPTIONS], maxTypos);
+    let advice = nearest === null ? '' : `. Did you mean --${nearest}?`;
+    if (nearest !== null && !(nearest in options)) advice = `; losant-usage backfill has --${nearest}`;
+    throw toError(`unknown option '${unknown}'${advice}`);
   }
 }

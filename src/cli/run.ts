@@ -17,7 +17,7 @@ import type { InstanceConfig } from '../settings/config.ts';
 import { idText, number } from '../settings/kinds.ts';
 import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
-import { addDays, dayAt } from '../usage/day.ts';
+import { addDays, type DayRange, dayAt } from '../usage/day.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openDatabase, openSchema } from './database.ts';
@@ -206,7 +206,8 @@ async function loadInstance(
   // On a terminal the result says the same, unless the operator has set a log level.
   if (!output.isTerminal || logger.isLevelEnabled('info')) logRun(logger, instanceId, outcome);
   const { report } = outcome;
-  return { document: report, lines: renderRun(instanceId, outcome), exitCode: exitCodeOfRun(outcome) };
+  const lines = renderRun(instanceId, outcome, runOptions.range);
+  return { document: report, lines, exitCode: exitCodeOfRun(outcome) };
 }
 
 function exitCodeOfRun({ report, refusal }: RunOutcome): number {
@@ -257,15 +258,23 @@ async function withHeartbeat(
   }
 }
 
-export function renderRun(instanceId: string, outcome: RunOutcome): string[] {
+/** Describes a run for people, with the days of the command in its head; without any, those that were read. */
+export function renderRun(
+  instanceId: string,
+  outcome: RunOutcome,
+  requestedDays: DayRange | null = null,
+): string[] {
   const { report, refusal, tally } = outcome;
   const { restatedFinal } = tally;
   const restated = tally.rows.updated;
-  const lines = [renderHead(instanceId, report)];
-  if (report.from !== null) {
+  const lines = [renderHead(instanceId, report, requestedDays)];
+  if (report.from !== null && report.to !== null) {
+    const readDays = showDays({ from: report.from, to: report.to });
+    const isOther = requestedDays !== null && readDays !== showDays(requestedDays);
+    const daysNote = isOther ? ` of ${readDays}` : '';
     const results = Object.entries(report.cells).filter(([name, cells]) => name !== 'planned' && cells > 0);
     const parts = results.map(([name, cells]) => `${showNumber(cells)} ${name}`);
-    lines.push(`  ${count(report.cells.planned, 'cell')} read: ${parts.join(', ')}`);
+    lines.push(`  ${count(report.cells.planned, 'cell')}${daysNote} read: ${parts.join(', ')}`);
   }
   if (restated > 0) {
     lines.push(
@@ -279,7 +288,7 @@ export function renderRun(instanceId: string, outcome: RunOutcome): string[] {
   return lines;
 }
 
-function renderHead(instanceId: string, report: RunReport): string {
+function renderHead(instanceId: string, report: RunReport, requestedDays: DayRange | null): string {
   const { from, to, orgs, requests, durationMs } = report;
   const isComplete = report.status === 'complete';
   if (from === null || to === null) {
@@ -287,7 +296,7 @@ function renderHead(instanceId: string, report: RunReport): string {
   }
   const status = isComplete ? 'complete' : 'partial';
   const facts = `${count(orgs, 'organization')}, ${count(requests, 'request')}, ${showDuration(durationMs)}`;
-  return `Instance ${instanceId}: ${status}, ${showDays({ from, to })}, ${facts}`;
+  return `Instance ${instanceId}: ${status}, ${showDays(requestedDays ?? { from, to })}, ${facts}`;
 }
 
 /** The causes shown to people; the document of `--json` has all. */

@@ -59,7 +59,7 @@ export const statement = defineCommand({
       return { document: { month, out, customers, notClosed: open }, lines: [head, ...notClosed] };
     }
     const packs = await writePacks(handle, statements, { out, signal });
-    const written = packs.map(({ statement: each, folder }) => {
+    const packDocuments = packs.map(({ statement: each, folder }) => {
       const { statementId, instanceId, kind, closedAt, closedBy, manifestSha256 } = each;
       return { statementId, instanceId, kind, closedAt, closedBy, manifestSha256, folder };
     });
@@ -71,7 +71,7 @@ export const statement = defineCommand({
     ]);
     const lines = [head, ...formatTable({ rows }), ...notClosed];
     return {
-      document: { month, out, statements: written, notClosed: open },
+      document: { month, out, statements: packDocuments, notClosed: open },
       lines: [...lines, `Check them with: losant-usage verify ${out}`],
     };
   },

@@ -1,3 +1,4 @@
+import { readDigest, showDigest } from '../digest/digest.ts';
 import { EXIT } from '../errors.ts';
 import { ATTENTION_KINDS, listNames } from '../queries/attention.ts';
 import {
@@ -7,6 +8,7 @@ import {
   readHealth,
   type StreamHealth,
 } from '../queries/health.ts';
+import { localDayAt } from '../settings/notify-time.ts';
 import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showInstant, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
@@ -136,3 +138,22 @@ function renderRun(run: RunRecord): string[] {
     facts.join(', '),
   ];
 }
+
+/** Prints the digest of today as of the last refresh, and changes nothing. */
+export const digest = defineCommand({
+  needs: ['database'],
+  options: {},
+  async run(context) {
+    await using handle = await openSchema(context);
+    const instanceIds = await selectInstanceIds(context, handle);
+    const day = localDayAt(context.hostNow(), context.config.notifyAt);
+    const document = await readDigest(handle.db, { instanceIds, day });
+    const ages = document.instances.map(({ instanceId, attentionAt }) =>
+      attentionAt === null
+        ? `Instance ${instanceId}: not known yet.`
+        : `Instance ${instanceId}: as of ${showInstant(attentionAt)}.`,
+    );
+    const remark = document.isDue ? [] : ['Nothing is new, so the worker sends no message today.'];
+    return { document, lines: [...showDigest(document), '', ...ages, ...remark] };
+  },
+});

@@ -60,8 +60,8 @@ ${statements.map((statement) => {
   return statementLines === undefined ? '' : renderStatement(statement, statementLines, month);
 })}
 ${renderDays(customer, month)}
-<p class="quiet">Quantities are of days in UTC, as recorded in the statements above; each SHA-256 is that of the manifest
-of its proof pack.</p>`;
+<p class="quiet">Quantities are of days in UTC, as recorded in the statements above. Each SHA-256 is that of the
+manifest of its proof pack.</p>`;
 }
 
 /** Renders what the statements bill together, by metric. */
@@ -75,23 +75,32 @@ function renderTotals(lines: readonly CustomerLine[], { metrics }: StatementMont
   return html`<h2>Total of the month</h2>${renderQuantities(['Usage', 'Unit', 'Billed'], totals, 2)}`;
 }
 
+/** Renders what a statement bills. A column that would say the same in every row is left out. */
 function renderStatement(
   { number, kind, closedAt, closedBy, manifestSha256, reason }: Statement,
   lines: readonly CustomerLine[],
   { metrics }: StatementMonth,
 ): Html {
+  const hasOrgs = new Set(lines.map(({ orgId }) => orgId)).size > 1;
+  const isFirst = lines.every(({ billedBefore }) => billedBefore === '');
   const rows = sortLines(lines, metrics).map((line) => [
-    line.orgName,
+    ...(hasOrgs ? [line.orgName] : []),
     metrics.get(line.metric) ?? line.metric,
     line.unit,
-    line.billedBefore || null,
+    ...(isFirst ? [] : [line.billedBefore || null]),
     line.quantity || null,
-    line.total || null,
+    ...(isFirst ? [] : [line.total || null]),
   ]);
-  const difference = kind === 'closing' ? 'Billed' : 'Difference';
+  const quantities = isFirst ? ['Billed'] : ['Billed before', 'Difference', 'Total'];
+  const head = [...(hasOrgs ? ['Organization'] : []), 'Usage', 'Unit', ...quantities];
   return html`<h2>Statement ${number}, ${kind}</h2>
-${renderFacts({ Created: renderInstant(closedAt), By: toPlainText(closedBy), Reason: toPlainText(reason ?? '') })}
-${renderQuantities(['Organization', 'Usage', 'Unit', 'Billed before', difference, 'Total'], rows, 3)}
+${renderFacts({
+  Created: renderInstant(closedAt),
+  By: toPlainText(closedBy),
+  Organization: hasOrgs ? '' : toPlainText(lines[0]?.orgName ?? ''),
+  Reason: toPlainText(reason ?? ''),
+})}
+${renderQuantities(head, rows, head.length - quantities.length)}
 <p class="quiet">SHA-256 <code>${manifestSha256}</code></p>`;
 }
 
@@ -199,17 +208,24 @@ export function renderStatementCsv(
   const rows = sortLines(lines, metrics).map((line) => {
     const { kind, closedAt, closedBy, manifestSha256 } = byNumber.get(line.number) as Statement;
     return [
-      ...[instance.instanceId, month, line.number, kind, closedAt, closedBy, manifestSha256, key.customerId],
-      ...[
-        line.orgId,
-        line.orgName,
-        line.referralId || null,
-        line.planId || null,
-        line.metric,
-        line.unit,
-        line.kind,
-      ],
-      ...[line.billedBefore || null, line.quantity || null, line.total || null],
+      instance.instanceId,
+      month,
+      line.number,
+      kind,
+      closedAt,
+      closedBy,
+      manifestSha256,
+      key.customerId,
+      line.orgId,
+      line.orgName,
+      line.referralId || null,
+      line.planId || null,
+      line.metric,
+      line.unit,
+      line.kind,
+      line.billedBefore || null,
+      line.quantity || null,
+      line.total || null,
     ];
   });
   return `${renderCsvHeader(CSV_COLUMNS)}${renderCsvRows(CSV_COLUMNS, rows)}`;

@@ -1,7 +1,7 @@
 /** What was billed for a closed month: its statements, what they bill to each customer, and why they differ. */
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
-import { type CustomerKey, SealedMonth } from '../billing/customers.ts';
+import { type CustomerKey, SealError, SealedMonth } from '../billing/customers.ts';
 import { readBilledInstances, readStatements } from '../billing/statements.ts';
 import type { Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
@@ -82,10 +82,14 @@ type CustomerRow = {
 const CUSTOMERS: Columns<CustomerRow> = {
   org_name: [
     'Name',
-    ({ month, instance_id: instance, customer_id: customer, only_org_id: org, org_name: name }) =>
-      html`<a href="${addressOfPart(month, 'customer', { instance, customer: customer ?? '', org: org ?? '' })}">${toPlainText(
-        name,
-      )}</a>`,
+    ({ month, instance_id: instance, customer_id: customer, only_org_id: org, org_name: name }) => {
+      const address = addressOfPart(month, 'customer', {
+        instance,
+        customer: customer ?? '',
+        org: org ?? '',
+      });
+      return html`<a href="${address}">${toPlainText(name)}</a>`;
+    },
   ],
   metric: 'Metric',
   billed_before: 'Billed before',
@@ -141,7 +145,14 @@ export const customerPage: ConsolePage = {
     if (month === null || !instanceIds.includes(instanceId) || (customerId === '') === (orgId === ''))
       return null;
     const customer = { customerId: customerId || null, orgId: orgId || null };
-    return await read((db) => readCustomerPage(db, { month, instanceId, customer }));
+    try {
+      return await read((db) => readCustomerPage(db, { month, instanceId, customer }));
+    } catch (error) {
+      if (!(error instanceof SealError)) throw error;
+      const title = 'This statement cannot be shown';
+      const body = html`<h1>${title}</h1><p class="bad">${toPlainText(error.message)}</p><p>${error.hint}</p>`;
+      return { title, body };
+    }
   },
 };
 

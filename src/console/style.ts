@@ -170,7 +170,7 @@ svg { display: block } .chart { margin: .75rem 0 } .plot { display: flex; contai
 const PRINT = `
 @page { size: A4; margin: 15mm }
 @media print {
-  :root { color-scheme: light; ${LIGHT} }
+  :root { color-scheme: light; font-size: 12px; ${LIGHT} }
   nav, form, .skip, .go, :not(td) > details { display: none } body { max-width: none; font-size: 11px; padding: 0 }
   a { color: inherit } tr, figure, .card, .inbox > li { break-inside: avoid } thead { display: table-header-group }
   header, thead th { position: static !important } .scroll, .map { overflow: visible; max-height: none }

@@ -376,7 +376,6 @@ export interface Health {
   stream: string | null;
   totals_problem: string | null;
   unavailable: number;
-  unreported: number;
   waiting: number;
   waived: number;
   yesterday_in_doubt: number;

@@ -38,6 +38,9 @@ export function toRoleHint(role: Role): string {
 
 type Hint = string | ((role: Role) => string);
 
+/** What pg says if the server asks for a password and the URL has none. */
+const NO_PASSWORD = /^SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a/;
+
 /** What each code means, and the operator's next step. */
 const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: RegExp, hint: Hint])[] = [
   [
@@ -67,8 +70,10 @@ const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: 
     /^28000$/,
     'check user and password in DATABASE_URL; a server that requires TLS needs ?sslmode=verify-full',
   ],
-  // pg raises a missing or malformed password in the SCRAM exchange without a code.
-  ['refused', /^(28...$|SASL)/, 'check user and password in DATABASE_URL'],
+  ['refused', /^28...$/, 'check user and password in DATABASE_URL'],
+  ['refused', NO_PASSWORD, 'put a password into DATABASE_URL: postgres://USER:PASSWORD@HOST:5432/NAME'],
+  // pg raises a failure of the SCRAM exchange without a code.
+  ['refused', /^SASL/, 'check user and password in DATABASE_URL'],
   ['refused', /^3D000$/, 'create the database, or correct its name in DATABASE_URL'],
   ['refused', /^42501$/, toRoleHint],
   [
@@ -171,7 +176,7 @@ export function describeDatabaseError(
   const hint = typeof hintSource === 'string' ? hintSource : hintSource(role);
   const { kind, toPrefix } = FAILURE_KINDS[failure];
   // The error of a host with several addresses has no message.
-  const reason = error.message === '' ? code : error.message;
+  const reason = NO_PASSWORD.test(error.message) ? 'it asks for a password' : error.message || code;
   const next = nextStep ?? (kind === 'database_failed' ? 'the next run continues' : null);
   return new DatabaseError(kind, `${toPrefix(where)}: ${reason}`, {
     hint: next === null || kind === 'database_refused' ? hint : `${hint}; ${next}`,

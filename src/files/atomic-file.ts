@@ -110,7 +110,7 @@ async function requireEmptyFolder(target: string, out: string): Promise<void> {
 }
 
 /** Turns the error of creating a file or folder into one for the operator; returns any other error unchanged. */
-export function toCreateError(error: unknown, path: string): unknown {
+function toCreateError(error: unknown, path: string): unknown {
   const fileProblem = describeFileProblem(error, path);
   return fileProblem === null
     ? error
@@ -118,7 +118,7 @@ export function toCreateError(error: unknown, path: string): unknown {
 }
 
 /** Like {@link toCreateError}, for a write that has started; the partial file has been removed. */
-export function toWriteError(error: unknown, path: string): unknown {
+function toWriteError(error: unknown, path: string): unknown {
   const fileProblem = describeFileProblem(error, path);
   if (fileProblem === null) return error;
   const hint = `${fileProblem.hint}, then try again; no partial file was left behind`;

@@ -10,13 +10,16 @@ const KEPT_DAYS = 3;
 
 /**
  * Replaces what needs attention with what does now. At the first refresh of an instance nothing is new; one that was
- * never read has its first once it is read.
+ * never read has its first once it is read. It reads before it locks the ledger, because it reads for seconds.
  */
 export async function refreshAttention(
   ledger: Pick<LedgerWriter, 'db' | 'instanceId' | 'lease'>,
   day: UsageDay,
 ): Promise<void> {
-  const { instanceId } = ledger;
+  const { db, instanceId } = ledger;
+  const { rows: reads } = await sql<{ items: string }>`
+    select coalesce(json_agg(a), '[]')::text as items
+    from losant_usage_internal.attention a where a.instance_id = ${instanceId}`.execute(db);
   await inTransaction(ledger, async (trx) => {
     const { rows } = await sql<{ isFirst: boolean }>`
       select attention_at is null or exists (
@@ -33,7 +36,7 @@ export async function refreshAttention(
       insert into losant_usage.attention_items as i
         (instance_id, kind, subject, text, quantity, first_seen_on, last_seen_on, named_on)
       select instance_id, kind, subject, text, quantity, ${day}::date, ${day}::date, ${namedOn}
-      from losant_usage_internal.attention where instance_id = ${instanceId}
+      from json_populate_recordset(null::losant_usage.attention_items, ${reads[0]?.items}::json)
       on conflict (instance_id, kind, subject) do update
       set text = excluded.text, quantity = excluded.quantity, last_seen_on = excluded.last_seen_on,
         is_current = true`.execute(trx);

@@ -3,18 +3,13 @@ import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
 import { unnestRows } from '../database/expressions.ts';
 import type { Instant, Schema, UsageDays } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
-import type { CellUpdate, StoredCell } from '../usage/apply.ts';
-import { type Cell, type CellKey, cellId, compareText } from '../usage/cell.ts';
-import type { DayRange, UsageDay } from '../usage/day.ts';
+import { type CellKey, cellId, compareText, type StoredCell } from '../usage/cell.ts';
+import type { DayRange } from '../usage/day.ts';
 import type { Numbers } from '../usage/numbers.ts';
-import type { Standing } from '../usage/standing.ts';
 import { getStream } from '../usage/streams/catalog.ts';
 
 /** The key of a row of `usage_days`. */
-export interface OrgDay {
-  readonly day: UsageDay;
-  readonly orgId: string;
-}
+type OrgDay = Pick<CellKey, 'day' | 'orgId'>;
 
 const KEY_TYPES = { usage_date: 'date', org_id: 'text', stream: 'text' } as const;
 const DAY_TYPES = { usage_date: 'date', org_id: 'text' } as const;
@@ -24,6 +19,9 @@ export function keysOf(keys: readonly CellKey[]) {
   const rows = keys.map(({ day, orgId, stream }) => ({ usage_date: day, org_id: orgId, stream }));
   return unnestRows('k', rows, KEY_TYPES);
 }
+
+/** The condition that a cell `c` is settled; see `isSettled`. */
+export const IS_SETTLED = sql<boolean>`c.standing in ('final', 'waived')`;
 
 /**
  * Returns the condition that a cell `c` belongs to one of the organizations and to a day of the range. Cells are found
@@ -69,7 +67,7 @@ export async function setCells(trx: Kysely<Schema>, change: CellChange): Promise
 
 const msOf = (column: string) => sql`(extract(epoch from ${sql.ref(column)}) * 1000)::bigint`;
 
-/** The columns of `coverage` as a {@link Cell}; {@link columnsOf} is the inverse. */
+/** The columns of `coverage` as those of a {@link StoredCell}; {@link columnsOf} is the inverse. */
 const CELL = sql`usage_date as day, org_id as "orgId", stream, standing, is_stored as "isStored",
   is_reported as "isReported", omissions, ${msOf('last_omitted_at')} as "lastOmittedAtMs", revision,
   ${msOf('last_read_at')} as "lastReadAtMs",
@@ -89,7 +87,7 @@ export async function lockCells(
   const keyRows = unnestRows('k', keys, DAY_TYPES);
   // Looked up one by one through the index: a join would be planned from statistics, which a freshly filled table
   // does not have.
-  const { rows: cells } = await sql<CellKey & Cell>`
+  const { rows: cells } = await sql<Omit<StoredCell, 'numbers'>>`
     select c.* from ${keyRows} cross join lateral (
       select ${CELL} from losant_usage.coverage c
       where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = any (${streams}::text[])
@@ -104,7 +102,7 @@ export async function lockCells(
     numbers.map((row) => [dayId({ day: row.usage_date, orgId: row.org_id }), row]),
   );
   return new Map(
-    cells.map((cell) => [cellId(cell), { cell, numbers: toNumbers(byDay.get(dayId(cell)), cell.stream) }]),
+    cells.map((cell) => [cellId(cell), { ...cell, numbers: toNumbers(byDay.get(dayId(cell)), cell.stream) }]),
   );
 }
 
@@ -118,22 +116,15 @@ function toNumbers(row: Readonly<Record<string, unknown>> | undefined, stream: s
   return Object.fromEntries(columns.map((column) => [column, row[column]])) as Numbers;
 }
 
-/** The update of a locked cell. */
-export interface LoadedCell extends CellKey, CellUpdate {
-  readonly previous: Cell;
-  /** `missing` for a stored `waiting` that is late. */
-  readonly standing: Standing;
-}
-
 /** Updates the rows of locked cells. Throws DatabaseError if the database dropped or changed a write. */
 export async function writeCells(
   trx: Kysely<Schema>,
-  cells: readonly LoadedCell[],
+  cells: readonly StoredCell[],
   runId: string,
 ): Promise<void> {
   const [first] = cells;
   if (first === undefined) return;
-  const columns = Object.keys(columnsOf(first.cell)).map((column) => sql.ref(column));
+  const columns = Object.keys(columnsOf(first)).map((column) => sql.ref(column));
   const sets = columns.map((column) => sql`${column} = n.${column}`);
   const areAsSent = columns.map((column) => sql`c.${column} is not distinct from n.${column}`);
   // Taken after the lock: a close that this transaction waited for must count as earlier. Evaluated once, because
@@ -150,13 +141,14 @@ export async function writeCells(
   requireAll('coverage', cells.length, updatedRows.filter((row) => row.isAsSent).length);
 }
 
-function toRow({ day, orgId, stream, cell }: LoadedCell) {
-  const finalized_at = cell.wasFinal ? instantOf(cell.lastAttemptAtMs) : null;
+function toRow(cell: StoredCell) {
+  const { day, orgId, stream, wasFinal, lastAttemptAtMs } = cell;
+  const finalized_at = wasFinal ? instantOf(lastAttemptAtMs) : null;
   return { usage_date: day, org_id: orgId, stream, finalized_at, ...columnsOf(cell) };
 }
 
 /** Returns the columns that hold a cell unchanged; `finalized_at` is the exception. */
-function columnsOf(cell: Cell) {
+function columnsOf(cell: StoredCell) {
   return {
     standing: cell.standing,
     is_stored: cell.isStored,
@@ -175,11 +167,10 @@ function columnsOf(cell: Cell) {
 }
 
 /**
- * Writes the new numbers of cells, with one update per day; columns without a new number stay. Throws DatabaseError if
- * the database dropped or changed a write.
+ * Writes the numbers of cells, with one update per day; the columns of other cells stay. Throws DatabaseError if the
+ * database dropped or changed a write.
  */
-export async function writeNumbers(trx: Kysely<Schema>, loaded: readonly LoadedCell[]): Promise<void> {
-  const cells = loaded.filter(({ numbers }) => numbers !== null);
+export async function writeNumbers(trx: Kysely<Schema>, cells: readonly StoredCell[]): Promise<void> {
   if (cells.length === 0) return;
   const days = new Map<string, object>();
   for (const { day, orgId, numbers } of cells) {
@@ -218,4 +209,36 @@ const FOREIGN_OBJECT = 'a trigger, rule or policy that is not part of this schem
 
 function instantOf(ms: number | null): Instant | null {
   return ms === null ? null : new Date(ms).toISOString();
+}
+
+/**
+ * Throws DatabaseError `database_mismatch` if a trigger, a rule, a policy or row security that is not part of the
+ * schema is attached to one of its tables: it could drop or change what a run writes without an error.
+ */
+export async function rejectForeignObjects(db: Kysely<Schema>): Promise<void> {
+  const { rows } = await sql<{ object: string }>`
+    with tables as (
+      select c.oid, c.oid::regclass::text as name, c.relforcerowsecurity or row_security_active(c.oid) as has_security
+      from pg_class c where c.relnamespace = 'losant_usage'::regnamespace and c.relkind in ('r', 'p')
+    )
+    select format('trigger %s on %s', t.tgname, o.name) as object
+    from tables o join pg_trigger t on t.tgrelid = o.oid join pg_proc p on p.oid = t.tgfoid
+    where not t.tgisinternal
+      and p.pronamespace not in ('losant_usage'::regnamespace, 'losant_usage_internal'::regnamespace)
+    union all
+    select format('rule %s on %s', r.rulename, o.name) from tables o join pg_rewrite r on r.ev_class = o.oid
+    union all
+    select format('policy %s on %s', p.polname, o.name) from tables o join pg_policy p on p.polrelid = o.oid
+    union all
+    select format('row security on %s', o.name) from tables o where o.has_security
+    order by 1`.execute(db);
+  if (rows.length === 0) return;
+  const objects = rows.map(({ object }) => object).join(', ');
+  throw new DatabaseError(
+    'database_mismatch',
+    `Tables in schema losant_usage have objects that do not belong to it: ${objects}`,
+    {
+      hint: 'remove them, because they may drop or change data; your own views on top of the schema are fine',
+    },
+  );
 }

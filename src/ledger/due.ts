@@ -1,12 +1,12 @@
 /** Finds and sets what is due: a cell is due if its `next_read_at` has come. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { isAmong } from '../database/expressions.ts';
-import type { Schema } from '../database/schema.ts';
+import type { Instant, Schema } from '../database/schema.ts';
 import { BEFORE_CREATION, type CellKey } from '../usage/cell.ts';
 import { addDays, type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
 import { horizonStart, LAST_DAY, lastEndedDay, type Policy } from '../usage/policy.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
-import { countCellsOfOrg, isCellOfOrgs, setCells } from './coverage.ts';
+import { countCellsOfOrg, IS_SETTLED, isCellOfOrgs, setCells } from './coverage.ts';
 import {
   eachPage,
   type InstanceLedger,
@@ -111,6 +111,13 @@ export async function countDueCells(ledger: InstanceLedger, scope: DueScope): Pr
   return rows[0]?.cells as number;
 }
 
+/** Returns the condition that a manual run reads a cell `c` before its time, because its last read failed. */
+export const isRetried = (now: Instant) => sql`c.failed_reads > 0 and c.next_read_at > ${now}::timestamptz`;
+
+/** Returns the condition that a command which names the day of a cell `c` makes it due. */
+export const isMadeDue = (force: boolean, now: Instant) => sql`c.reason is distinct from ${BEFORE_CREATION}
+  and (${force}::boolean or (not c.is_stored and (c.next_read_at <= ${now}::timestamptz) is not true))`;
+
 /** Makes cells due whose last read failed. A manual run does not wait for their next retry. */
 export async function retryFailedCells(ledger: LedgerWriter, { orgIds, streams }: DueScope): Promise<void> {
   const { instanceId, policy } = ledger;
@@ -120,7 +127,7 @@ export async function retryFailedCells(ledger: LedgerWriter, { orgIds, streams }
     setCells(trx, {
       limit,
       set: sql`next_read_at = ${now}::timestamptz`,
-      where: sql`c.failed_reads > 0 and c.next_read_at > ${now}::timestamptz
+      where: sql`${isRetried(now)}
         and c.usage_date >= ${horizonStart(nowMs, policy)}::date and o.instance_id = ${instanceId}
         and ${isAmong('o.org_id', orgIds)} and ${isAmong('c.stream', streams)}`,
     }),
@@ -140,6 +147,11 @@ export async function requeueCells(
   });
 }
 
+/** Returns the checkpoint so many hours after the end of the day of a cell. */
+export function selectCheckpoint(alias: string, hours: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`((${sql.ref(`${alias}.usage_date`)} + 1)::timestamp + ${hours} * interval '1 hour') at time zone 'UTC'`;
+}
+
 /** Returns the first checkpoint of a cell `c` after an instant, or null. {@link nextCheckpointMs} is the same rule. */
 export function selectNextCheckpoint(
   { readAtHours }: Policy,
@@ -147,7 +159,7 @@ export function selectNextCheckpoint(
 ): RawBuilder<unknown> {
   return sql`(
     select min(t.at) from unnest(${readAtHours}::integer[]) as hours cross join lateral (
-      select ((c.usage_date + 1)::timestamp + hours * interval '1 hour') at time zone 'UTC' as at
+      select ${selectCheckpoint('c', sql`hours`)} as at
     ) as t where t.at > ${after})`;
 }
 
@@ -166,7 +178,7 @@ export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
   if (unchanged.length > 0) return;
   const now = new Date(nowMs).toISOString();
   const nextByPolicy = sql`least(c.next_read_at, ${selectNextCheckpoint(policy, sql`${now}::timestamptz`)})`;
-  const nextReadAt = sql`case when c.standing in ('final', 'waived') then ${nextByPolicy}
+  const nextReadAt = sql`case when ${IS_SETTLED} then ${nextByPolicy}
     else coalesce(${nextByPolicy}, ${now}::timestamptz) end`;
   const from = horizonStart(nowMs, policy);
   const pages = {

@@ -3,18 +3,17 @@
  * day without a cell; it moves in the transaction that creates them.
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { isAmong, isAny, unnestRows } from '../database/expressions.ts';
+import { CLOCK, isAmong, isAny, unnestRows } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import { BEFORE_CREATION, ORG_DELETED, PAST_HORIZON } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY, horizonStart, LAST_DAY, lastEndedDay, type Policy } from '../usage/policy.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
-import { liftWaiversBeforeCreation, waiveCellsBeforeCreation } from './before-creation.ts';
-import { countCellsOfOrg, isCellOfOrgs, requireAll, setCells } from './coverage.ts';
-import type { DueScope } from './due.ts';
+import { countCellsOfOrg, IS_SETTLED, isCellOfOrgs, requireAll, setCells, updateCells } from './coverage.ts';
+import { type DueScope, isMadeDue, selectCheckpoint } from './due.ts';
+import { addTotals } from './instances.ts';
 import { eachPage, inTransaction, type LedgerWriter, repeatInTransactions } from './lease.ts';
 import type { RunLedger } from './load.ts';
-import { addTotals } from './sums.ts';
 import {
   addToTracks,
   advanceTracks,
@@ -99,8 +98,7 @@ export async function createExpectedCellsOf(
   const types = { org_id: 'text', stream: 'text', first_day: 'date', last_day: 'date' };
   const cells = sql`select day::date as usage_date, t.org_id, t.stream from ${unnestRows('t', newDays, types)}
     cross join lateral generate_series(t.first_day::timestamp, t.last_day::timestamp, interval '1 day') as day`;
-  const firstRead = sql`((n.usage_date + 1)::timestamp + ${Math.min(...policy.readAtHours)}::integer
-    * interval '1 hour') at time zone 'UTC'`;
+  const firstRead = selectCheckpoint('n', sql`${Math.min(...policy.readAtHours)}::integer`);
   await insertCells(trx, cells, sql`greatest(${firstRead}, ${dueFrom}::timestamptz)`);
 }
 
@@ -206,10 +204,9 @@ async function markCellsUnavailable(ledger: RunLedger): Promise<void> {
 
 /** Returns the columns of a cell that can no longer be read. */
 function unavailableColumns({ reason, detail }: { readonly reason: string; readonly detail: string }) {
-  const isSettled = sql`c.standing in ('final', 'waived')`;
   // Also ends the retries of a final cell.
   return sql`next_read_at = null, failed_reads = 0,
-    standing = case when ${isSettled} then c.standing else 'unavailable' end,
+    standing = case when ${IS_SETTLED} then c.standing else 'unavailable' end,
     reason = case c.standing when 'final' then null when 'waived' then c.reason else ${reason} end,
     detail = case c.standing when 'final' then null when 'waived' then c.detail else ${detail} end`;
 }
@@ -251,8 +248,7 @@ export async function markDaysDue(ledger: LedgerWriter, options: MarkDueOptions)
     markedCells += await setCells(trx, {
       set: sql`next_read_at = ${now}::timestamptz`,
       where: sql`${isCellOfOrgs(orgIds, { from, to })} and ${isAmong('c.stream', streams)} and o.deleted_on is null
-        and c.reason is distinct from ${BEFORE_CREATION}
-        and (${force}::boolean or (not c.is_stored and (c.next_read_at <= ${now}::timestamptz) is not true))`,
+        and ${isMadeDue(force, now)}`,
     });
   });
   return markedCells;
@@ -267,4 +263,54 @@ async function lowerCollectedFrom(ledger: LedgerWriter, from: UsageDay): Promise
     await sql`update losant_usage.instances set collected_from = ${from}::date
       where instance_id = ${ledger.instanceId} and collected_from > ${from}::date`.execute(trx);
   });
+}
+
+type Run = Pick<RunLedger, 'instanceId' | 'runId'>;
+
+/** Waives at most `limit` unstored cells before the creation date of their organization. Returns their number. */
+async function waiveCellsBeforeCreation(
+  trx: Kysely<Schema>,
+  { instanceId, runId }: Run,
+  limit: number,
+): Promise<number> {
+  const cells = updateCells({
+    limit,
+    set: sql`next_read_at = null, standing = 'waived', reason = ${BEFORE_CREATION},
+      detail = 'the organization was created later'`,
+    where: sql`o.instance_id = ${instanceId} and c.usage_date < o.created_on and not c.is_stored
+      and c.standing in ('waiting', 'missing', 'unavailable')`,
+  });
+  const { numAffectedRows = 0n } = await sql`
+    with cells as (${cells} returning c.usage_date, c.org_id, c.stream)
+    insert into losant_usage.waivers (usage_date, org_id, stream, reason, waived_by_run)
+    select usage_date, org_id, stream, ${BEFORE_CREATION}, ${runId}::uuid from cells
+    order by usage_date, org_id, stream`.execute(trx);
+  return Number(numAffectedRows);
+}
+
+/**
+ * Lifts the program's waivers of cells that are no longer before the creation date, and sets columns of the cells.
+ * Returns their number.
+ */
+async function liftWaiversBeforeCreation(
+  trx: Kysely<Schema>,
+  { instanceId, runId }: Run,
+  { set, limit }: { readonly set: RawBuilder<unknown>; readonly limit: number },
+): Promise<number> {
+  const cells = updateCells({
+    limit,
+    set,
+    where: sql`o.instance_id = ${instanceId} and o.deleted_on is null and c.usage_date >= o.created_on
+      and c.standing = 'waived' and (c.usage_date, c.org_id, c.stream) in (
+        select w.usage_date, w.org_id, w.stream from losant_usage.waivers w
+        where w.kind = 'program' and w.lifted_at is null)`,
+  });
+  const { numAffectedRows = 0n } = await sql`
+    with cells as (${cells} returning c.usage_date, c.org_id, c.stream)
+    update losant_usage.waivers w set lifted_at = ${CLOCK}, lifted_by_run = ${runId}::uuid
+    from cells k
+    where w.usage_date = k.usage_date and w.org_id = k.org_id and w.stream = k.stream and w.lifted_at is null`.execute(
+    trx,
+  );
+  return Number(numAffectedRows);
 }

@@ -1,8 +1,9 @@
-import type { Kysely, Updateable } from 'kysely';
+import { type Kysely, type RawBuilder, sql, type Updateable } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Instances, Schema } from '../database/schema.ts';
 import { DatabaseError, SettingsError } from '../errors.ts';
 import { toStorableText } from '../usage/body.ts';
+import type { UsageDay } from '../usage/day.ts';
 import { inTransaction, type LedgerWriter } from './lease.ts';
 
 export type StoredInstance = NonNullable<Awaited<ReturnType<typeof readInstance>>>;
@@ -83,7 +84,7 @@ export async function requireApiUrl(
   throw new DatabaseError(
     'database_mismatch',
     `Instance ${instanceId} was loaded from ${pinnedUrl}, not from ${apiUrl}`,
-    { hint: 'use another database for another API' },
+    { hint: 'correct LOSANT_API_URL, or use another database if this is another Losant' },
   );
 }
 
@@ -115,4 +116,35 @@ export async function updateInstance(ledger: LedgerWriter, changes: Updateable<I
   await inTransaction(ledger, async (trx) => {
     await trx.updateTable('instances').set(changes).where('instance_id', '=', instanceId).execute();
   });
+}
+
+/**
+ * Computes our sums of a day, in a transaction of its own: it waits for the loads that have invalidated them, so it
+ * must not hold rows that these wait for.
+ */
+export async function computeOurSums(
+  ledger: Pick<LedgerWriter, 'db' | 'lease' | 'instanceId'>,
+  day: UsageDay,
+): Promise<void> {
+  const { db, lease, instanceId } = ledger;
+  await inTransaction({ db, lease }, (trx) =>
+    sql`select losant_usage_internal.compute_our_sums(${instanceId}, ${day})`.execute(trx),
+  );
+}
+
+/**
+ * Adds the totals of the metrics of cells that were created, or have come from another instance, and invalidates those
+ * that another transaction has added in the meantime.
+ */
+export async function addTotals(trx: Kysely<Schema>, cells: RawBuilder<unknown>): Promise<void> {
+  await sql`
+    insert into losant_usage.instance_totals as t (instance_id, usage_date, metric)
+    select distinct o.instance_id, c.usage_date, m.metric
+    from (${cells}) as c
+    join losant_usage.organizations o on o.org_id = c.org_id
+    join losant_usage.metrics m on m.stream = c.stream
+    order by o.instance_id, c.usage_date, m.metric
+    on conflict (instance_id, usage_date, metric) do update set our_sum = null where t.our_sum is not null`.execute(
+    trx,
+  );
 }

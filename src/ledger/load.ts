@@ -1,24 +1,27 @@
 /** Loads responses: applies each to its locked cell, and writes numbers, revisions and ledger in one transaction. */
+
+import { hash } from 'node:crypto';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
 import { type Kysely, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
-import { applyResponse, type StoredCell } from '../usage/apply.ts';
-import { type CellKey, type CellResponse, cellId, type Verdict } from '../usage/cell.ts';
-import { dayEndMs } from '../usage/day.ts';
-import { hasNonzero } from '../usage/numbers.ts';
-import { isLate } from '../usage/policy.ts';
-import { getStream, streamNames } from '../usage/streams/catalog.ts';
+import { applyResponse } from '../usage/apply.ts';
 import {
-  keysOf,
-  type LoadedCell,
-  lockCells,
-  recordsOf,
-  requireAll,
-  writeCells,
-  writeNumbers,
-} from './coverage.ts';
+  type CellKey,
+  type CellResponse,
+  type CellUpdate,
+  cellId,
+  compareText,
+  type StoredCell,
+  type Verdict,
+} from '../usage/cell.ts';
+import { dayEndMs, mergeDays } from '../usage/day.ts';
+import { hasNonzero } from '../usage/numbers.ts';
+import type { Policy } from '../usage/policy.ts';
+import { getStream, streamNames } from '../usage/streams/catalog.ts';
+import { keysOf, lockCells, recordsOf, requireAll, writeCells, writeNumbers } from './coverage.ts';
 import { inTransaction, type LedgerWriter, requireDatabaseClock } from './lease.ts';
-import { recordQuarantine, type SliceResponse } from './quarantine.ts';
 
 /** The ledger of an instance as a run writes it. */
 export interface RunLedger extends LedgerWriter {
@@ -30,9 +33,11 @@ export interface RunLedger extends LedgerWriter {
  * `lease_lost` if another process has taken over, AppError `clock_skew` if clocks have drifted apart, and DatabaseError
  * if the database dropped or changed a write.
  */
-export async function loadBatch(ledger: RunLedger, batch: readonly SliceResponse[]): Promise<LoadedCell[]> {
+export async function loadBatch(
+  ledger: RunLedger,
+  responses: readonly CellResponse[],
+): Promise<CellUpdate[]> {
   const { runId, policy } = ledger;
-  const responses = batch.flatMap((slice) => slice.responses);
   return await inTransaction(ledger, async (trx, atMs) => {
     for (const response of responses) requireSentInTime(response, atMs);
     const batchStreams = new Set(responses.map(({ stream }) => stream));
@@ -40,15 +45,20 @@ export async function loadBatch(ledger: RunLedger, batch: readonly SliceResponse
       (name) => batchStreams.has(name) || getStream(name).counterparts.some((each) => batchStreams.has(each)),
     );
     const lockedCells = await lockCells(trx, responses, streams);
-    const cells = applyResponses(responses, lockedCells, { policy, atMs });
-    await writeCells(trx, cells, runId);
-    await writeNumbers(trx, cells);
-    await recordRevisions(trx, cells, runId);
-    await recordQuarantine(trx, batch, runId);
-    await liftWaivers(trx, cells.filter(isWaiverLifted), runId);
-    return cells;
+    const updates = applyResponses(responses, lockedCells, policy);
+    await writeCells(trx, cellsOf(updates), runId);
+    await writeNumbers(trx, cellsOf(updates.filter(hasNewNumbers)));
+    await recordRevisions(trx, updates, runId);
+    await recordQuarantine(trx, responses, runId);
+    await liftWaivers(trx, cellsOf(updates.filter(isWaiverLifted)), runId);
+    return updates;
   });
 }
+
+const cellsOf = (updates: readonly CellUpdate[]) => updates.map(({ cell }) => cell);
+const hasNewNumbers = ({ previous, cell }: CellUpdate) => cell.revision > previous.revision;
+const isWaiverLifted = ({ previous, cell }: CellUpdate) =>
+  previous.standing === 'waived' && cell.standing !== 'waived';
 
 /** Catches a clock that jumped and came back: every request is sent after its day has ended, and not in the future. */
 function requireSentInTime({ day, sentAtMs }: CellResponse, atMs: number): void {
@@ -62,36 +72,26 @@ function requireSentInTime({ day, sentAtMs }: CellResponse, atMs: number): void 
 function applyResponses(
   responses: readonly CellResponse[],
   lockedCells: ReadonlyMap<string, StoredCell>,
-  { policy, atMs }: Pick<RunLedger, 'policy'> & { readonly atMs: number },
-): LoadedCell[] {
-  const cellsById = new Map(lockedCells);
+  policy: Policy,
+): CellUpdate[] {
+  const cells = new Map(lockedCells);
   const order = ({ stream, verdict }: CellResponse) =>
     (isOnlyOmission(verdict) ? streamNames.length : 0) + streamNames.indexOf(stream);
   const sorted = responses.toSorted((a, b) => order(a) - order(b));
   return sorted.map((response) => {
     const { orgId, stream, day, verdict } = response;
     const id = cellId(response);
-    const storedCell = cellsById.get(id);
-    if (storedCell === undefined) throw new Error(`the cell ${id} has no row`);
-    const counterparts = getStream(stream).counterparts.flatMap((name) => {
-      const counterpart = cellsById.get(cellId({ orgId, stream: name, day }));
-      return counterpart === undefined ? [] : [{ stream: name, ...counterpart }];
-    });
-    const update = applyResponse({ ...storedCell, response, counterparts, policy });
-    const { cell, numbers } = update;
-    const { standing } = cell;
+    const cell = cells.get(id);
+    if (cell === undefined) throw new Error(`the cell ${id} has no row`);
+    const counterparts = getStream(stream).counterparts.flatMap(
+      (other) => cells.get(cellId({ orgId, stream: other, day })) ?? [],
+    );
+    const update = applyResponse({ cell, response, counterparts, policy });
     // What was reported contradicts zeros of other streams even if it was not stored.
     const reportedNumbers =
       verdict.kind === 'reported' && hasNonzero(verdict.numbers) ? verdict.numbers : null;
-    cellsById.set(id, { cell, numbers: numbers ?? storedCell.numbers ?? reportedNumbers });
-    return {
-      ...update,
-      orgId,
-      stream,
-      day,
-      previous: storedCell.cell,
-      standing: standing === 'waiting' && isLate(day, atMs) ? 'missing' : standing,
-    };
+    cells.set(id, { ...update.cell, numbers: update.cell.numbers ?? reportedNumbers });
+    return update;
   });
 }
 
@@ -104,11 +104,12 @@ function isOnlyOmission(verdict: Verdict): boolean {
 /** Adds a revision for each change of stored numbers. The first load of a cell is not a change. */
 async function recordRevisions(
   trx: Kysely<Schema>,
-  cells: readonly LoadedCell[],
+  updates: readonly CellUpdate[],
   runId: string,
 ): Promise<void> {
-  const rows = cells.flatMap(({ orgId, stream, day, previous, cell, differences }) => {
-    const key = { org_id: orgId, stream, usage_date: day, run_id: runId, revision: cell.revision };
+  const rows = updates.flatMap(({ previous, cell, differences }) => {
+    const { orgId, stream, day, revision } = cell;
+    const key = { org_id: orgId, stream, usage_date: day, run_id: runId, revision };
     return differences === null ? [] : [{ ...key, ...differences, was_final: previous.wasFinal }];
   });
   if (rows.length === 0) return;
@@ -117,10 +118,6 @@ async function recordRevisions(
     select n.org_id, n.stream, n.usage_date, n.revision, n.old, n.new, n.was_final, n.run_id
     from ${recordsOf('revisions', rows)} as n order by n.usage_date, n.org_id, n.stream`.execute(trx);
   requireAll('revisions', rows.length, Number(numAffectedRows));
-}
-
-function isWaiverLifted({ previous, cell }: LoadedCell): boolean {
-  return previous.standing === 'waived' && cell.standing !== 'waived';
 }
 
 /** Lifts the waivers of cells that had a good read, or that are about to get another one. */
@@ -139,4 +136,51 @@ export async function liftWaivers(
     .whereRef('w.org_id', '=', 'k.org_id')
     .where('w.lifted_at', 'is', null)
     .execute();
+}
+
+/** Longer bodies are cut: UTF-16 code units, before compression. */
+const BODY_LENGTH_MAX = 256 * 1024;
+
+const compress = promisify(gzip);
+
+/**
+ * Quarantines the bodies of invalid responses: a row per problem and range of consecutive days. A row that would equal
+ * the newest one of its days is not added.
+ */
+async function recordQuarantine(
+  trx: Kysely<Schema>,
+  responses: readonly CellResponse[],
+  runId: string,
+): Promise<void> {
+  const problems = findProblems(responses).toSorted((a, b) => compareText(cellId(a), cellId(b)));
+  for (const { orgId, stream, from, to, code, detail, texts } of problems) {
+    const text = texts.join('\n');
+    const sha256 = hash('sha256', text, 'buffer');
+    const body = texts.length === 0 ? null : await compress(text.slice(0, BODY_LENGTH_MAX));
+    await sql`
+      insert into losant_usage.quarantine
+        (org_id, stream, first_day, last_day, reason, detail, body_gzip, body_sha256, body_truncated, run_id)
+      select ${orgId}, ${stream}, ${from}::date, ${to}::date, ${code}, ${detail}, ${body}::bytea, ${sha256}::bytea,
+        ${text.length > BODY_LENGTH_MAX}::boolean, ${runId}::uuid
+      where (
+        select q.reason = ${code} and q.body_sha256 = ${sha256}::bytea from losant_usage.quarantine q
+        where q.org_id = ${orgId} and q.stream = ${stream} and q.first_day = ${from}::date and q.last_day = ${to}::date
+        order by q.id desc limit 1
+      ) is not true`.execute(trx);
+  }
+}
+
+/** Returns the problems of each slice, each with a range of consecutive days. */
+function findProblems(responses: readonly CellResponse[]) {
+  const quarantined = responses.flatMap(({ verdict, ...response }) => {
+    return verdict.kind === 'quarantined' ? [{ ...response, ...verdict }] : [];
+  });
+  const slices = Map.groupBy(quarantined, ({ texts }) => texts).values();
+  const groups = [...slices].flatMap((slice) => [
+    ...Map.groupBy(slice, ({ code, detail }) => `${code} ${detail}`).values(),
+  ]);
+  return groups.flatMap((group) => {
+    const first = group[0] as (typeof quarantined)[number];
+    return mergeDays(group.map(({ day }) => day)).map((range) => ({ ...first, ...range }));
+  });
 }

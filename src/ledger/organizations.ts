@@ -1,12 +1,13 @@
 import { type Kysely, type NotNull, sql } from 'kysely';
+import { isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Organization, UnreadableOrg } from '../usage/organization.ts';
 import { FIRST_DAY, lastEndedDay } from '../usage/policy.ts';
 import { requeueCells } from './due.ts';
 import { lockCellsOf } from './expected.ts';
+import { addTotals } from './instances.ts';
 import { inTransaction, type LedgerWriter } from './lease.ts';
-import { addTotals } from './sums.ts';
 
 /** The columns that come from Losant. */
 const ATTRIBUTE_COLUMNS = [
@@ -37,18 +38,41 @@ interface ForeignOrg {
  * if it has not been listed there for a week. Returns those that still belong to another instance and are not stored.
  *
  * The cells of an organization that returns or moves are locked first. A load in flight has invalidated the sums of the
- * instance that it saw, so it must end before the move; and the upsert locks sums, which come after cells.
+ * instance that it saw, so it must end before the move; and the upsert locks sums, which come after cells. So each of
+ * these organizations has a transaction of its own.
  */
 export async function upsertOrganizations(
   ledger: LedgerWriter,
   organizations: readonly (Organization | UnreadableOrg)[],
 ): Promise<ForeignOrg[]> {
-  const { instanceId, policy } = ledger;
-  const nowMs = ledger.now();
+  const { db, instanceId } = ledger;
   // An upsert cannot touch a row twice, so the later entry of an organization that is listed twice counts.
   const rows = new Map<string, object>();
   for (const org of organizations) if (org.orgId !== null) rows.set(org.orgId, toRow(org));
   if (rows.size === 0) return [];
+  const changedOrgs = await db
+    .selectFrom('organizations')
+    .select('org_id as orgId')
+    .where(isAny('org_id', [...rows.keys()]))
+    .where((eb) => eb.or([eb('instance_id', '<>', instanceId), eb('deleted_on', 'is not', null)]))
+    .execute();
+  const changedIds = orgIdsOf(changedOrgs);
+  const otherIds = [...rows.keys()].filter((orgId) => !changedIds.includes(orgId));
+  const foreignOrgs: ForeignOrg[] = [];
+  for (const orgIds of [otherIds, ...changedIds.map((orgId) => [orgId])]) {
+    const page = new Map([...rows].filter(([orgId]) => orgIds.includes(orgId)));
+    if (page.size > 0) foreignOrgs.push(...(await upsertPage(ledger, page)));
+  }
+  return foreignOrgs;
+}
+
+/** Stores organizations in one transaction; see {@link upsertOrganizations}. */
+async function upsertPage(
+  ledger: LedgerWriter,
+  rows: ReadonlyMap<string, object>,
+): Promise<readonly ForeignOrg[]> {
+  const { instanceId, policy } = ledger;
+  const nowMs = ledger.now();
   const seenAt = new Date(nowMs).toISOString();
   return await inTransaction(ledger, async (trx) => {
     const lockedOrgs = await lockExistingOrgs(trx, { instanceId, orgIds: [...rows.keys()], seenAt });

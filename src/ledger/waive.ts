@@ -8,9 +8,9 @@ import { FIRST_DAY, type Policy } from '../usage/policy.ts';
 import { keysOf, setCells } from './coverage.ts';
 import { selectNextCheckpoint } from './due.ts';
 import { createExpectedCellsOf } from './expected.ts';
+import { computeOurSums } from './instances.ts';
 import { inTransaction } from './lease.ts';
 import { liftWaivers } from './load.ts';
-import { computeOurSums } from './sums.ts';
 import { lockOrgs } from './tracks.ts';
 
 export interface Waiver {

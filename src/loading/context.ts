@@ -6,9 +6,8 @@ import { DATABASE_SKEW_MAX_MS, type InstanceLedger } from '../ledger/lease.ts';
 import type { RunKind } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
 import { type AttemptReport, createLosantClient, type LosantClient } from '../losant/client.ts';
-import { Gate } from '../losant/gate.ts';
-import { getInstance } from '../losant/orgs.ts';
-import { Rate } from '../losant/rate.ts';
+import { getInstance } from '../losant/endpoints.ts';
+import { Gate, Rate } from '../losant/rate.ts';
 import { RESPONSE_SKEW_MAX_MS } from '../losant/response.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { DayRange } from '../usage/day.ts';
@@ -16,9 +15,9 @@ import type { DayRange } from '../usage/day.ts';
 /** Everything that a run of an instance needs. */
 export interface InstanceContext
   extends InstanceLedger,
+    Omit<RunEnvironment, 'config' | 'onAttempt'>,
     Pick<InstanceConfig, 'apiUrl' | 'streams'>,
-    Pick<Config, 'controlTotals' | 'notifyAt'>,
-    Pick<RunEnvironment, 'handle' | 'logger' | 'host' | 'version'> {
+    Pick<Config, 'controlTotals' | 'notifyAt'> {
   readonly client: LosantClient;
   /** The organizations that the settings choose; null for all. */
   readonly selection: readonly string[] | null;
@@ -84,10 +83,8 @@ export function createInstanceContext(
   environment: RunEnvironment,
   instance: InstanceConfig,
 ): InstanceContext {
-  const { config, logger, host, version, random, handle, now, rates, onAttempt } = environment;
-  const { instanceId, apiUrl, domain, streams, orgs: selection } = instance;
+  const { config, handle, rates, onAttempt } = environment;
   const { requestConcurrency: concurrency, requestsPerSecond } = instance;
-  const { policy, controlTotals, notifyAt } = config;
   const token = instance.readToken();
   const rate = rates.get(token) ?? new Rate(requestsPerSecond);
   rate.limitTo(requestsPerSecond);
@@ -95,14 +92,11 @@ export function createInstanceContext(
   let aheadMs: number | null = null;
   let requests = 0;
   const client = createLosantClient({
+    ...environment,
     ...config.request,
-    apiUrl,
-    domain,
+    ...instance,
     token,
-    version,
-    random,
     gate: new Gate({ concurrency, rate }),
-    now,
     onClock: (ms) => {
       aheadMs = ms;
     },
@@ -112,20 +106,12 @@ export function createInstanceContext(
     },
   });
   return {
-    handle,
+    ...environment,
+    ...config,
+    ...instance,
     db: handle.db,
     client,
-    now,
-    logger,
-    host,
-    version,
-    instanceId,
-    apiUrl,
-    selection,
-    streams,
-    policy,
-    controlTotals,
-    notifyAt,
+    selection: instance.orgs,
     concurrency,
     apiAheadMs: () => aheadMs,
     requestCount: () => requests,

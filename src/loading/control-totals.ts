@@ -2,9 +2,8 @@
 import { sql } from 'kysely';
 import { transform } from 'streaming-iterables';
 import { isAmong, unnestRows } from '../database/expressions.ts';
-import { readInstance, updateInstance } from '../ledger/instances.ts';
+import { computeOurSums, readInstance, updateInstance } from '../ledger/instances.ts';
 import { inTransaction } from '../ledger/lease.ts';
-import { computeOurSums } from '../ledger/sums.ts';
 import type { CellKey, CellResponse } from '../usage/cell.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { planSlices, type Slice, WHOLE_INSTANCE } from '../usage/plan.ts';
@@ -60,7 +59,14 @@ async function requestTotals(session: Session): Promise<void> {
   const { context } = session;
   const { db, instanceId, concurrency, logger } = context;
   const signal = AbortSignal.any([session.signal, AbortSignal.timeout(TOTALS_TIMEOUT_MS)]);
-  const extract = (slice: Slice) => extractSlice(slice, context, signal);
+  // A scope that is missing for one day is missing for all of them.
+  const rejectedStreams = new Set<string>();
+  const extract = async (slice: Slice) => {
+    if (rejectedStreams.has(slice.stream)) return [];
+    const results = await extractSlice(slice, context, signal);
+    if (results.some(({ error }) => error?.kind === 'forbidden')) rejectedStreams.add(slice.stream);
+    return results;
+  };
   let problem: string | null = null;
   const slices = planSlices(await readTotalsDue(session));
   try {

@@ -8,8 +8,8 @@ import {
   readUnreadableOrgs,
   upsertOrganizations,
 } from '../ledger/organizations.ts';
+import { getInstance, getOrg } from '../losant/endpoints.ts';
 import { listOrgPages, type OrgPage } from '../losant/org-list.ts';
-import { getInstance, getOrg } from '../losant/orgs.ts';
 import { dayAt } from '../usage/day.ts';
 import type { InstanceContext } from './context.ts';
 import type { RunFailure } from './report.ts';

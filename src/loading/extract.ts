@@ -1,8 +1,7 @@
 import { hash } from 'node:crypto';
 import { LosantError } from '../errors.ts';
-import type { SliceResponse } from '../ledger/quarantine.ts';
+import { createUsageRequest } from '../losant/endpoints.ts';
 import type { ApiResponse } from '../losant/response.ts';
-import { createUsageRequest } from '../losant/usage.ts';
 import type { CellResponse, Verdict } from '../usage/cell.ts';
 import { addDays, countDays } from '../usage/day.ts';
 import { planSlices, type Slice } from '../usage/plan.ts';
@@ -69,9 +68,9 @@ async function requestSlice(
     );
     const sha256 = hash('sha256', texts.join(''), 'hex');
     const responses = slice.days.map((day): CellResponse => {
-      return { orgId, stream, day, sentAtMs, sha256, verdict: days.get(day) ?? OMITTED };
+      return { orgId, stream, day, sentAtMs, texts, sha256, verdict: days.get(day) ?? OMITTED };
     });
-    return { slice, responses, texts, error: null, ...counts };
+    return { slice, responses, error: null, ...counts };
   } catch (error) {
     if (!(error instanceof UnplaceableBodyError)) throw error;
     const verdict = { kind: 'quarantined', code: UNPLACEABLE, detail: error.message } as const;
@@ -89,8 +88,9 @@ function halveSlice({ orgId, stream, range: { from, to }, days }: Slice): Slice[
 }
 
 /** A finished slice, ready to be loaded: a response for each of its cells. */
-export interface SliceResult extends SliceResponse, Omit<BodyContent, 'days'> {
+export interface SliceResult extends Omit<BodyContent, 'days'> {
   readonly slice: Slice;
+  readonly responses: readonly CellResponse[];
   /** The error that ended the request; null if Losant responded. */
   readonly error: LosantError | null;
 }
@@ -109,11 +109,11 @@ function toFailedResult(slice: Slice, error: LosantError, sentAtMs: number): Sli
 function sameVerdictForAll(
   slice: Slice,
   verdict: Verdict,
-  { sentAtMs, ...details }: Pick<SliceResult, 'texts' | 'error'> & Pick<CellResponse, 'sentAtMs'>,
+  { error, ...source }: Pick<SliceResult, 'error'> & Pick<CellResponse, 'sentAtMs' | 'texts'>,
 ): SliceResult {
   const { orgId, stream, days } = slice;
-  const responses = days.map((day) => ({ orgId, stream, day, sentAtMs, sha256: null, verdict }));
-  return { slice, responses, outsideBuckets: 0, unknownKeys: 0, ...details };
+  const responses = days.map((day) => ({ orgId, stream, day, ...source, sha256: null, verdict }));
+  return { slice, responses, error, outsideBuckets: 0, unknownKeys: 0 };
 }
 
 /** The code of a body whose values cannot be attributed to days. */

@@ -2,11 +2,9 @@ import { batchWithTimeout, flatTransform } from 'streaming-iterables';
 import { retryTransaction } from '../database/retry.ts';
 import { isConnectionLost, isRefusedForData } from '../database/sqlstate.ts';
 import type { LosantError } from '../errors.ts';
-import type { LoadedCell } from '../ledger/coverage.ts';
 import { countDueCells, type DueCursor, type DueScope, readDuePage } from '../ledger/due.ts';
 import { loadBatch, type RunLedger } from '../ledger/load.ts';
-import type { SliceResponse } from '../ledger/quarantine.ts';
-import type { CellKey, Reason } from '../usage/cell.ts';
+import type { CellKey, CellResponse, CellUpdate, Reason } from '../usage/cell.ts';
 import { addDays, dayAt, HOUR_MS } from '../usage/day.ts';
 import { planSlices, type Slice } from '../usage/plan.ts';
 import { streams } from '../usage/streams/catalog.ts';
@@ -34,27 +32,24 @@ export async function loadDue(
   scope: DueScope,
   onNewDay: () => Promise<void>,
 ): Promise<LosantError | null> {
-  const { tally, ledger } = session;
+  const { ledger } = session;
   const { onProgress, nextWakeAt } = session.options;
   const { now } = ledger;
-  const cellsDue = onProgress ? await countDueCells(ledger, scope) : 0;
-  const reportProgress = () => {
-    const { planned, failedReads } = tally;
-    onProgress?.({ plannedCells: Math.max(cellsDue, planned), readCells: planned, failedReads });
-  };
+  if (onProgress) session.cellsDue = await countDueCells(ledger, scope);
   let roundStartMs = now();
   let sinceMs: number | null = null;
   for (let olderCursor = ''; ; ) {
     const startMs = now();
-    const endMs = nextWakeAt?.()?.getTime() ?? now() + DEFAULT_PASS_MS;
-    const pass: Pass = { scope, startMs, endMs, sinceMs, olderCursor, isAtEnd: false, hasFoundCells: false };
+    const pass = { scope, startMs, endMs: nextWakeAt?.()?.getTime() ?? startMs + DEFAULT_PASS_MS, sinceMs };
     // One after the other, because a recent slice may include older days, which are due until it is loaded.
-    await loadPages(session, planRecentDays(session, pass), reportProgress);
-    await loadPages(session, planOlderDays(session, pass), reportProgress);
-    if (pass.isAtEnd && !pass.hasFoundCells && olderCursor === '') return session.refusals.worst;
-    olderCursor = pass.isAtEnd ? '' : pass.olderCursor;
+    const recent = await loadPages(session, planRecentDays(session, pass));
+    const older = await loadPages(session, planOlderDays(session, pass, olderCursor));
+    const isAtEnd = older.lastOrgId === null;
+    const hasRead = recent.hasSlices || older.hasSlices;
+    if (isAtEnd && !hasRead && olderCursor === '') return session.refusals.worst;
+    olderCursor = isAtEnd ? '' : (older.lastOrgId ?? olderCursor);
     const isNewDay = dayAt(now()) !== dayAt(startMs);
-    if (isNewDay || pass.isAtEnd) {
+    if (isNewDay || isAtEnd) {
       sinceMs = isNewDay ? null : roundStartMs;
       roundStartMs = now();
     }
@@ -63,7 +58,7 @@ export async function loadDue(
 }
 
 /** One pass over what is due in a scope; see {@link loadDue}. */
-export interface Pass {
+interface Pass {
   readonly scope: DueScope;
   /** The time in ms at which the pass began. It reads each cell once, and ends with the day. */
   readonly startMs: number;
@@ -71,11 +66,13 @@ export interface Pass {
   readonly endMs: number;
   /** Limits the pass to cells that were set due after this time; null for all. */
   readonly sinceMs: number | null;
-  /** The last organization whose older days were read; empty at first. */
-  olderCursor: string;
-  /** Whether the older days of the last organization were read. */
-  isAtEnd: boolean;
-  hasFoundCells: boolean;
+}
+
+/** The slices of some organizations. */
+interface SlicePage {
+  readonly slices: readonly Slice[];
+  /** The last of these organizations; null if there are none, and none follows. */
+  readonly lastOrgId: string | null;
 }
 
 /** A pass reads days up to this age first, for all organizations. */
@@ -89,88 +86,79 @@ type Planner = Pick<Session, 'ledger' | 'refusals'>;
  * Yields the slices of a pass that end with a recent day, a page of organizations at a time; see {@link loadDue}. They
  * include the older days that fit into their requests, so that these need no others.
  */
-export async function* planRecentDays(planner: Planner, pass: Pass): AsyncGenerator<Slice[]> {
-  const { now } = planner.ledger;
+export async function* planRecentDays(planner: Planner, pass: Pass): AsyncGenerator<SlicePage> {
   const today = dayAt(pass.startMs);
   const from = addDays(today, -RECENT_DAYS);
-  for (let afterOrgId = ''; dayAt(now()) === today; ) {
+  for (let afterOrgId: string | null = ''; afterOrgId !== null && dayAt(planner.ledger.now()) === today; ) {
     const cells = await readPage(planner, pass, { from, to: null, afterOrgId });
-    if (cells.length === 0) return;
-    afterOrgId = lastOrgId(cells);
-    yield planSlices(cells).filter(({ range }) => range.to >= from);
+    afterOrgId = cells.at(-1)?.orgId ?? null;
+    yield { slices: planSlices(cells).filter(({ range }) => range.to >= from), lastOrgId: afterOrgId };
   }
 }
 
-/** Yields the slices of the older days of a pass, which begin where the last pass stopped; see {@link loadDue}. */
-export async function* planOlderDays(planner: Planner, pass: Pass): AsyncGenerator<Slice[]> {
+/** Yields the slices of the older days of a pass, of the organizations after one; see {@link loadDue}. */
+export async function* planOlderDays(
+  planner: Planner,
+  pass: Pass,
+  firstAfterOrgId: string,
+): AsyncGenerator<SlicePage> {
   const { now } = planner.ledger;
   const today = dayAt(pass.startMs);
   const to = addDays(today, -RECENT_DAYS - 1);
+  let afterOrgId: string | null = firstAfterOrgId;
   for (let isFirst = true; dayAt(now()) === today && (isFirst || now() < pass.endMs); isFirst = false) {
-    const cells = await readPage(planner, pass, { from: null, to, afterOrgId: pass.olderCursor });
-    pass.isAtEnd = cells.length === 0;
-    if (pass.isAtEnd) return;
-    pass.olderCursor = lastOrgId(cells);
-    yield planSlices(cells);
+    const cells = await readPage(planner, pass, { from: null, to, afterOrgId });
+    afterOrgId = cells.at(-1)?.orgId ?? null;
+    yield { slices: planSlices(cells), lastOrgId: afterOrgId };
+    if (afterOrgId === null) return;
   }
 }
 
 async function readPage(
   { ledger, refusals }: Planner,
-  pass: Pass,
+  { scope, startMs, sinceMs }: Pass,
   range: Pick<DueCursor, 'from' | 'to' | 'afterOrgId'>,
-): Promise<CellKey[]> {
+): Promise<readonly CellKey[]> {
   const { refusedStreams, isTokenRefused } = refusals;
-  const { scope, startMs, sinceMs } = pass;
   const cursor = { refusedStreams, startMs, sinceMs, daysBefore: MAX_DAYS_BEFORE, ...range };
-  const cells = isTokenRefused ? [] : await readDuePage(ledger, scope, cursor);
-  pass.hasFoundCells ||= cells.length > 0;
-  return cells;
-}
-
-function lastOrgId(cells: readonly CellKey[]): string {
-  return (cells.at(-1) as CellKey).orgId;
+  return isTokenRefused ? [] : await readDuePage(ledger, scope, cursor);
 }
 
 /** The most slices in one transaction, and the longest wait for them. */
 const BATCH_SLICES = 400;
 const BATCH_WAIT_MS = 1_000;
 
+/** Where pages ended. */
+interface PagesEnd {
+  readonly hasSlices: boolean;
+  /** That of the last page; undefined if there was no page. */
+  readonly lastOrgId?: string | null;
+}
+
 /** Extracts and loads slices, and counts them in the tally. One batch is loaded while the next is extracted. */
-async function loadPages(
-  session: Session,
-  pages: AsyncGenerator<Slice[]>,
-  reportProgress: () => void,
-): Promise<void> {
-  const { context, tally, refusals, timeouts } = session;
+async function loadPages(session: Session, pages: AsyncGenerator<SlicePage>): Promise<PagesEnd> {
   const stop = new AbortController();
   const signal = AbortSignal.any([session.signal, stop.signal]);
-  const slices = toSlices(session, pages, reportProgress);
-  const extract = async (slice: Slice, isGivenUp: boolean) => {
-    signal.throwIfAborted();
-    const refusal = refusals.forStream(slice.stream);
-    if (refusal || isGivenUp) {
-      tally.addUnreadSlice(slice, refusal ? toReason(refusal) : GIVEN_UP);
-      return [];
-    }
-    const results = await extractSlice(slice, context, signal);
-    for (const { error } of results) refusals.record(slice, error, tally.orgIds.size);
-    return results;
-  };
+  let end: PagesEnd = { hasSlices: false };
+  const slices = takeSlices(session, pages, (page) => {
+    end = { hasSlices: end.hasSlices || page.slices.length > 0, lastOrgId: page.lastOrgId };
+  });
   const results = flatTransform(
-    2 * context.concurrency,
-    (slice) => timeouts.extractInTurn(slice, (isGivenUp) => extract(slice, isGivenUp)),
+    2 * session.context.concurrency,
+    (slice) =>
+      session.timeouts.extractInTurn(slice, (isGivenUp) => extract(session, slice, { isGivenUp, signal })),
     slices,
   );
   let pendingLoad = Promise.resolve();
   try {
     for await (const batch of batchWithTimeout(BATCH_SLICES, BATCH_WAIT_MS, results)) {
       await pendingLoad;
-      pendingLoad = loadResults(batch, session, signal).then(reportProgress);
+      pendingLoad = loadResults(batch, session, signal);
       // Once a load has failed, the requests that run at the same time are of no use.
       pendingLoad.catch((error: unknown) => stop.abort(error));
     }
     await pendingLoad;
+    return end;
   } catch (error) {
     await pendingLoad;
     throw error;
@@ -179,6 +167,38 @@ async function loadPages(
     await pendingLoad.catch(() => {});
     await slices.return(undefined);
   }
+}
+
+/** Yields the slices of pages. Records the run once there is something to read. */
+async function* takeSlices(
+  session: Session,
+  pages: AsyncGenerator<SlicePage>,
+  onPage: (page: SlicePage) => void,
+): AsyncGenerator<Slice> {
+  for await (const page of pages) {
+    onPage(page);
+    session.signal.throwIfAborted();
+    if (page.slices.length > 0 && !session.isRecorded) await session.begin();
+    for (const { orgId } of page.slices) session.tally.orgIds.add(orgId);
+    yield* page.slices;
+  }
+}
+
+/** Extracts a slice, unless the run no longer requests its stream. */
+async function extract(
+  { context, tally, refusals }: Session,
+  slice: Slice,
+  { isGivenUp, signal }: { readonly isGivenUp: boolean; readonly signal: AbortSignal },
+): Promise<SliceResult[]> {
+  signal.throwIfAborted();
+  const refusal = refusals.forStream(slice.stream);
+  if (refusal || isGivenUp) {
+    tally.addUnreadSlice(slice, refusal ? toReason(refusal) : GIVEN_UP);
+    return [];
+  }
+  const results = await extractSlice(slice, context, signal);
+  for (const { error } of results) refusals.record(slice, error, tally.orgIds.size);
+  return results;
 }
 
 /** Why a slice is not requested if earlier ones of its stream and organization timed out. */
@@ -191,84 +211,54 @@ function toReason({ kind, message }: LosantError): Reason {
   return { code: kind, detail: withoutIdsAndDays(message) };
 }
 
-/** Yields the slices of pages. Records the run once there is something to read. */
-async function* toSlices(
-  session: Session,
-  pages: AsyncGenerator<Slice[]>,
-  reportProgress: () => void,
-): AsyncGenerator<Slice> {
-  for await (const page of pages) {
-    session.signal.throwIfAborted();
-    if (!session.isRecorded) {
-      await session.begin();
-      reportProgress();
-    }
-    for (const { orgId } of page) session.tally.orgIds.add(orgId);
-    yield* page;
-  }
-}
-
 /**
  * Loads results. A rejected token or scope is counted but not loaded: it says nothing about the cells, and loading
  * it would postpone their retry.
  */
 async function loadResults(
   results: readonly SliceResult[],
-  { context, tally, refusals, ledger }: Session,
+  session: Session,
   signal: AbortSignal,
 ): Promise<void> {
+  const { context, tally, refusals, ledger } = session;
   if (results.some(({ error }) => error?.kind === 'wrong_date')) await recheckApiClock(context, signal);
-  const loadable: SliceResult[] = [];
+  const loadable: CellResponse[] = [];
   for (const result of results) {
     tally.unknownKeys += result.unknownKeys;
     tally.outsideBuckets += result.outsideBuckets;
-    const { slice, error } = result;
+    const { slice, error, responses } = result;
     if (error !== null && refusals.isGlobal(result)) tally.addUnreadSlice(slice, toReason(error));
-    else loadable.push(result);
+    else loadable.push(...responses);
   }
-  if (loadable.length === 0) return;
-  for (const cell of await loadSlices(ledger, loadable, { signal })) tally.addCell(cell);
-}
-
-interface LoadAttempt {
-  readonly signal: AbortSignal;
-  /** Whether the verdicts are quarantined already. */
-  readonly isQuarantined?: boolean;
+  if (loadable.length > 0) {
+    for (const update of await loadResponses(ledger, loadable, signal)) tally.addCell(update);
+  }
+  session.reportProgress();
 }
 
 /**
- * Loads slices in one transaction. A lost connection is retried, so a batch may be loaded twice. A batch whose data
+ * Loads responses in one transaction. A lost connection is retried, so a batch may be loaded twice. A batch whose data
  * the database refuses is halved until the bad cell is alone, which is quarantined. Throws any other error, such as a
  * lost lease, a database that stays unreachable, or a violated check, which is a bug.
  */
-async function loadSlices(
+async function loadResponses(
   ledger: RunLedger,
-  slices: readonly SliceResponse[],
-  { signal, isQuarantined = false }: LoadAttempt,
-): Promise<LoadedCell[]> {
+  responses: readonly CellResponse[],
+  signal: AbortSignal,
+): Promise<CellUpdate[]> {
+  const load = (batch: readonly CellResponse[]) =>
+    retryTransaction(() => loadBatch(ledger, batch), { canRetry: isConnectionLost, signal });
   try {
-    return await retryTransaction(() => loadBatch(ledger, slices), { canRetry: isConnectionLost, signal });
+    return await load(responses);
   } catch (error) {
-    if (!isRefusedForData(error) || isQuarantined) throw error;
-    const [firstHalf, secondHalf] = halve(slices);
-    if (secondHalf.length > 0) {
-      const cells = await loadSlices(ledger, firstHalf, { signal });
-      return [...cells, ...(await loadSlices(ledger, secondHalf, { signal }))];
+    if (!isRefusedForData(error)) throw error;
+    if (responses.length > 1) {
+      const middle = Math.ceil(responses.length / 2);
+      const updates = await loadResponses(ledger, responses.slice(0, middle), signal);
+      return [...updates, ...(await loadResponses(ledger, responses.slice(middle), signal))];
     }
     const detail = error instanceof Error ? error.message : String(error);
     const verdict = { kind: 'quarantined', code: 'database_refused', detail } as const;
-    const quarantined = slices.map((slice) => {
-      return { ...slice, responses: slice.responses.map((each) => ({ ...each, sha256: null, verdict })) };
-    });
-    return await loadSlices(ledger, quarantined, { signal, isQuarantined: true });
+    return await load(responses.map((response) => ({ ...response, sha256: null, verdict })));
   }
-}
-
-/** Halves slices, or the cells of a single one. The second half of a single cell is empty. */
-function halve(slices: readonly SliceResponse[]): [SliceResponse[], SliceResponse[]] {
-  const [slice] = slices;
-  const isSingle = slices.length === 1 && slice !== undefined;
-  const parts = isSingle ? slice.responses.map((each) => ({ ...slice, responses: [each] })) : slices;
-  const middle = Math.ceil(parts.length / 2);
-  return [parts.slice(0, middle), parts.slice(middle)];
 }

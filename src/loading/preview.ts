@@ -1,10 +1,11 @@
 import { type RawBuilder, sql } from 'kysely';
 import { isAmong, unnestRows } from '../database/expressions.ts';
 import { isUndefined } from '../database/sqlstate.ts';
+import { isMadeDue, isRetried, selectCheckpoint } from '../ledger/due.ts';
 import { readInstance } from '../ledger/instances.ts';
 import { findUntracked, selectAddedDays, toUntrackedError, type UntrackedPair } from '../ledger/tracks.ts';
 import { listOrgPages } from '../losant/org-list.ts';
-import { countDays, earliestDay, HOUR_MS, latestDay, type UsageDay } from '../usage/day.ts';
+import { countDays, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
 import { horizonStart, lastEndedDay } from '../usage/policy.ts';
 import { getStream, streamNames } from '../usage/streams/catalog.ts';
 import type { InstanceContext, RunOptions } from './context.ts';
@@ -44,7 +45,8 @@ export async function previewRun(context: InstanceContext, options: PreviewOptio
   const types = { stream: 'text', window_days: 'integer', requests: 'integer' };
   const { rows } = await sql<Omit<PlanSummary, 'instanceId' | 'pastHorizon' | 'untracked'>>`
     with w as (
-      select c.org_id, c.stream, c.day, s.requests, (c.day - date '2015-01-01') / s.window_days as slice
+      select c.org_id, c.stream, c.day, s.requests,
+        (max(c.day) over (partition by c.org_id, c.stream) - c.day) / s.window_days as slice
       from (${cells}) as c join ${unnestRows('s', streams, types)} on s.stream = c.stream
     )
     select min(w.day) as "from", max(w.day) as "to", count(distinct w.org_id) as orgs, count(*) as cells,
@@ -76,25 +78,24 @@ function selectRunCells(
   const nowMs = now();
   const at = new Date(nowMs).toISOString();
   const [yesterday, horizon] = [lastEndedDay(nowMs), horizonStart(nowMs, policy)];
-  const lastReadableDay = lastEndedDay(nowMs - Math.min(...policy.readAtHours) * HOUR_MS);
   const isBackfill = kind === 'backfill';
   const [from, to] = [range?.from ?? null, range?.to ?? null];
   const addedRange = { from: latestDay(from, horizon), to: earliestDay(to, yesterday) };
   const addsDays = isBackfill && addedRange.from <= addedRange.to;
+  const firstRead = selectCheckpoint('c', sql`${Math.min(...policy.readAtHours)}::integer`);
   return sql`
     select w.org_id, w.stream, w.usage_date as day
     from (
       select c.org_id, c.stream, c.usage_date from losant_usage.cells c
       where c.instance_id = ${instanceId} and (c.next_read_at <= ${at}::timestamptz
-        or (${kind === 'manual' && range === null}::boolean and c.failed_reads > 0 and c.next_read_at is not null)
-        or (c.usage_date between ${from}::date and ${to}::date
-          and (${force || !isBackfill}::boolean or not c.is_stored))
-        or (c.reason = 'never_read' and c.next_read_at is null and c.usage_date <= ${lastReadableDay}::date))
-      union
+        or (${kind === 'manual' && range === null}::boolean and ${isRetried(at)})
+        or (c.usage_date between ${from}::date and ${to}::date and ${isMadeDue(force || !isBackfill, at)})
+        or (c.reason = 'never_read' and c.next_read_at is null and ${firstRead} <= ${at}::timestamptz))
+    union
       select n.org_id, n.stream, day::date
       from (${selectAddedDays(addedRange, sql`o.instance_id = ${instanceId} and ${addsDays}::boolean`)}) as n
       cross join lateral generate_series(n.first_day::timestamp, n.last_day::timestamp, interval '1 day') as day
-      where not exists (select from losant_usage.coverage c
+      where not exists (select from losant_usage.cells c
         where c.usage_date = day::date and c.org_id = n.org_id and c.stream = n.stream)
     ) as w
     join losant_usage.organizations o on o.org_id = w.org_id

@@ -1,11 +1,13 @@
 import type { LosantError } from '../errors.ts';
-import type { LoadedCell } from '../ledger/coverage.ts';
 import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
-import { type CellKey, type CellResult, cellId, type Reason } from '../usage/cell.ts';
+import { type CellKey, type CellResult, type CellUpdate, cellId, type Reason } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, mergeDays, type UsageDay } from '../usage/day.ts';
+import { ID_PATTERN } from '../usage/organization.ts';
 import type { Slice } from '../usage/plan.ts';
+import { isLate } from '../usage/policy.ts';
 import { isGap } from '../usage/standing.ts';
+import type { InstanceContext } from './context.ts';
 
 /** Bounds the memory for failures. Further ones are counted but not reported. */
 const FAILURES_MAX = 10_000;
@@ -48,6 +50,7 @@ export class Tally {
   range: DayRange | null = null;
   readonly #instanceId: string;
   readonly #requestCount: () => number;
+  readonly #now: () => number;
   /** Failures that are not about cells. */
   readonly #otherFailures: RunFailure[] = [];
   /** Failures by cell. A good read in a later pass removes its own. */
@@ -57,9 +60,14 @@ export class Tally {
   /** The ids of failed cells that are missing or in doubt. */
   readonly #gaps = new Set<string>();
 
-  constructor(instanceId: string, requestCount: () => number) {
+  constructor({
+    instanceId,
+    requestCount,
+    now,
+  }: Pick<InstanceContext, 'instanceId' | 'requestCount' | 'now'>) {
     this.#instanceId = instanceId;
     this.#requestCount = requestCount;
+    this.#now = now;
   }
 
   get planned(): number {
@@ -101,18 +109,19 @@ export class Tally {
     }
   }
 
-  addCell(loadedCell: LoadedCell): void {
-    const { previous, numbers, differences, cell, result, problem, standing } = loadedCell;
-    this.#count(loadedCell, result);
-    if (numbers !== null) this.rows[differences === null ? 'inserted' : 'updated'] += 1;
+  addCell({ previous, cell, result, differences, problem }: CellUpdate): void {
+    const id = cellId(cell);
+    this.#count(cell, result);
+    if (cell.revision > previous.revision) this.rows[differences === null ? 'inserted' : 'updated'] += 1;
     else if (cell.isStored && result === 'unchanged') this.rows.unchanged += 1;
     if (differences !== null && previous.wasFinal) this.restatedFinal += 1;
+    const isMissing = cell.standing === 'waiting' && isLate(cell.day, this.#now());
+    const standing = isMissing ? 'missing' : cell.standing;
     const isRead = result !== 'failed' && result !== 'quarantined';
-    const isGood = standing === 'waived' || (isRead && standing !== 'missing' && standing !== 'in_doubt');
-    if (!isGap(standing)) this.#gaps.delete(cellId(loadedCell));
-    else if (this.#gaps.size < FAILURES_MAX) this.#gaps.add(cellId(loadedCell));
-    if (isGood) this.#cellFailures.delete(cellId(loadedCell));
-    else this.#addFailure(loadedCell, problem ?? { code: standing, detail: `it is ${standing}` });
+    if (!isGap(standing)) this.#gaps.delete(id);
+    else if (this.#gaps.size < FAILURES_MAX) this.#gaps.add(id);
+    if (standing === 'waived' || (isRead && !isGap(standing))) this.#cellFailures.delete(id);
+    else this.#addFailure(cell, problem ?? { code: standing, detail: `it is ${standing}` });
   }
 
   /** Adds the cells of a slice that were not read and stay due, unless they have failed before. */
@@ -202,7 +211,7 @@ const GROUPS_MAX = 20;
 export function withoutIdsAndDays(message: string): string {
   return message
     .replaceAll(/ \((?:instance|org|days) [^()]*\)/g, '')
-    .replaceAll(/\b[0-9a-f]{24}\b/g, 'ID')
+    .replaceAll(new RegExp(`\\b${ID_PATTERN}\\b`, 'g'), 'ID')
     .replaceAll(/\b\d{4}-\d{2}-\d{2}(?:\.\.\d{4}-\d{2}-\d{2})?\b/g, 'DAY');
 }
 

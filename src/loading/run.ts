@@ -2,14 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { requireSchema } from '../database/migrate.ts';
 import { BusyError, LosantError, SettingsError } from '../errors.ts';
 import { refreshAttention } from '../ledger/attention.ts';
+import { rejectForeignObjects } from '../ledger/coverage.ts';
 import { applyPolicy, countDueCells, type DueScope, hasGaps, retryFailedCells } from '../ledger/due.ts';
 import { createExpectedCells, markDaysDue, syncTracks } from '../ledger/expected.ts';
-import { rejectForeignObjects } from '../ledger/guard.ts';
 import { recordAttempt, recordAttemptError, registerInstance, requireApiUrl } from '../ledger/instances.ts';
 import { acquireLease, type Lease } from '../ledger/lease.ts';
 import { readOrgIds } from '../ledger/organizations.ts';
 import { findUntracked } from '../ledger/tracks.ts';
-import { getInstance } from '../losant/orgs.ts';
+import { getInstance } from '../losant/endpoints.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { localDayAt } from '../settings/notify-time.ts';
 import { addDays, type DayRange, earliestDay } from '../usage/day.ts';
@@ -78,7 +78,7 @@ async function executeRun(context: InstanceContext, options: RunOptions): Promis
 
 /** Refreshes what needs attention if the run stored something. A failure is logged; the next run tries again. */
 async function refreshAfterLoad({ tally, ledger, context, signal }: Session): Promise<void> {
-  if (tally.cells.loaded + tally.cells.unchanged === 0) return;
+  if (tally.cells.loaded === 0) return;
   try {
     await refreshAttention(ledger, localDayAt(ledger.now(), context.notifyAt));
   } catch (error) {

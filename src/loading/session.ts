@@ -3,9 +3,8 @@ import { LEASE_MS, type Lease, RENEWAL_INTERVAL_MS, releaseLease, renewLease } f
 import type { RunLedger } from '../ledger/load.ts';
 import { finishRun, interruptDeadRuns, type RunStatus, recordProgress, startRun } from '../ledger/runs.ts';
 import type { InstanceContext, RunOptions } from './context.ts';
-import { Refusals } from './refusals.ts';
+import { Refusals, Timeouts } from './refusals.ts';
 import { type RunOutcome, Tally } from './report.ts';
-import { Timeouts } from './timeouts.ts';
 
 /**
  * Renews the lease while `work` runs, records the end of the run, and releases the lease. Throws BusyError `lease_lost`
@@ -56,6 +55,8 @@ export class Session {
   readonly signal: AbortSignal;
   readonly ledger: RunLedger;
   isRecorded = false;
+  /** How many cells were due at the beginning; more may have become due since. */
+  cellsDue = 0;
   readonly #lease: Lease;
   readonly #stop = new AbortController();
   #renewedAtMs: number;
@@ -65,7 +66,7 @@ export class Session {
   constructor(context: InstanceContext, options: RunOptions, lease: Lease) {
     this.context = context;
     this.options = options;
-    this.tally = new Tally(context.instanceId, context.requestCount);
+    this.tally = new Tally(context);
     this.signal = AbortSignal.any([options.signal, this.#stop.signal]);
     const { db, instanceId, policy, now } = context;
     this.ledger = { db, instanceId, policy, now, lease, runId: options.runId };
@@ -80,6 +81,13 @@ export class Session {
     const is_full = kind !== 'backfill' && range === null && orgIds === null && streams === null;
     await startRun(db, { run_id, instance_id: instanceId, kind, is_full, host, version });
     this.isRecorded = true;
+    this.reportProgress();
+  }
+
+  reportProgress(): void {
+    const { planned: readCells, failedReads } = this.tally;
+    const plannedCells = Math.max(this.cellsDue, readCells);
+    this.options.onProgress?.({ plannedCells, readCells, failedReads });
   }
 
   /**

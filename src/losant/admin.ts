@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { FAILURES, LosantError } from '../errors.ts';
 import { unexpectedBody } from './attempt.ts';
-import { orgPath } from './orgs.ts';
+import { orgPath } from './endpoints.ts';
 import { createTransport, type TransportOptions } from './transport.ts';
 
 type AdminOptions = Omit<TransportOptions, 'connections'>;

@@ -2,8 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import ky, { type RetryOptions } from 'ky';
 import { FAILURES, type LosantErrorKind } from '../errors.ts';
 import { type ApiRequest, AttemptError } from './attempt.ts';
-import type { Gate } from './gate.ts';
-import { LONGEST_WAIT_MS } from './rate.ts';
+import { type Gate, LONGEST_WAIT_MS } from './rate.ts';
 import { type ApiResponse, findClockProblem } from './response.ts';
 import { createTransport, type TransportOptions } from './transport.ts';
 
@@ -44,12 +43,19 @@ export type LosantClient = ReturnType<typeof createLosantClient>;
 /** Keeps bodies small: this program follows no hypermedia. */
 const COMMON_QUERY = { _actions: 'false', _links: 'false', _embedded: 'false' };
 
-/** ky only needs a status: the body has been read already. */
-const PLACEHOLDER = new Response(null, { status: 204 });
+/** What ky returns: a response that has been received to its end, and parsed. */
+class ReceivedResponse extends Response {
+  readonly content: ApiResponse;
+
+  constructor(content: ApiResponse) {
+    super(null);
+    this.content = content;
+  }
+}
 
 /**
- * ky decides about retries, and nothing else: it would copy signal and headers for each attempt, and its timeout
- * would include the wait at the gate, so all of these are handled below the fetch.
+ * Waits are part of the next attempt, because what the API asks for pauses all requests of the token. ky's timeout would
+ * include them, so each attempt has its own.
  */
 const RETRY: RetryOptions = {
   limit: Number.MAX_SAFE_INTEGER,
@@ -73,7 +79,7 @@ export function createLosantClient(options: LosantClientOptions) {
     request: GetRequest,
     url: string,
     { tally, gateWaitMs, release }: { tally: AttemptTally; gateWaitMs: number; release: () => void },
-  ) => {
+  ): Promise<ReceivedResponse> => {
     const startedAtMs = now();
     let status: number | null = 200;
     let retryReason: LosantErrorKind | null = null;
@@ -82,7 +88,7 @@ export function createLosantClient(options: LosantClientOptions) {
       const response = await send('GET', url, request, { onReceived: release });
       const failure = findClockProblem(response, request);
       if (failure !== null) throw new AttemptError(request, failure);
-      return response;
+      return new ReceivedResponse(response);
     } catch (error) {
       const failure = error instanceof AttemptError ? error : null;
       if (failure) failure.isRetried = planRetry(failure, tally, options);
@@ -103,25 +109,24 @@ export function createLosantClient(options: LosantClientOptions) {
       const { path, signal } = request;
       const query = new URLSearchParams({ ...COMMON_QUERY, ...request.query });
       const tally: AttemptTally = { attempts: 0, waits: 0, waitedMs: 0 };
-      let response = null as ApiResponse | null;
       const fetch = async (input: Request | URL | string) => {
         const url = input instanceof Request ? input.url : String(input);
         const failures = tally.attempts - tally.waits;
         if (failures > 0) await sleep(computeBackoffMs(failures, random(), backoffMs), undefined, { signal });
-        await gate.run(async (gateWaitMs, release) => {
-          response = await sendOnce(request, url, { tally, gateWaitMs, release });
-        }, request);
-        return PLACEHOLDER;
+        return gate.run(
+          (gateWaitMs, release) => sendOnce(request, url, { tally, gateWaitMs, release }),
+          request,
+        );
       };
       try {
-        await api.get(`${path}?${query.toString()}`, { fetch });
+        const response = await api.get(`${path}?${query.toString()}`, { fetch });
+        return (response as Response as ReceivedResponse).content;
       } catch (error) {
         signal.throwIfAborted();
         const wasRetried = error instanceof AttemptError && tally.attempts > 1;
         if (wasRetried) error.message += ` (after ${tally.attempts} attempts)`;
         throw error;
       }
-      return response as ApiResponse;
     },
   };
 }

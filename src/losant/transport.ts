@@ -2,7 +2,6 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { unzipSync } from 'node:zlib';
 import { type Dispatcher, EnvHttpProxyAgent, getGlobalDispatcher, Pool } from 'undici';
 import { parseJson } from '../usage/body.ts';
-import { onAbort } from './abort.ts';
 import {
   type ApiRequest,
   AttemptError,
@@ -10,6 +9,7 @@ import {
   ERROR_BODY_BYTES,
   type Failure,
   failureOfStatus,
+  onAbort,
 } from './attempt.ts';
 import {
   type ApiResponse,

@@ -3,6 +3,7 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showDays, showWhen } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
+import { horizonStart, lastEndedDay } from '../usage/policy.ts';
 import { findWorstStanding } from '../usage/standing.ts';
 
 export type DayExplanation = NonNullable<Awaited<ReturnType<typeof explainDay>>>;
@@ -28,8 +29,8 @@ export async function explainDay(
     .setAccessMode('read only')
     .execute(async (trx) => {
       const cell = { orgId, day };
-      const org = await readOrg(trx, cell);
-      if (org === undefined) return null;
+      const org = await readOrg(trx, cell, nowMs);
+      if (org === null) return null;
       const streamOrder = await trx.selectFrom('streams').select('stream').orderBy('position').execute();
       const ledger = await readLedgerRows(trx, cell);
       const tracks = await readTracks(trx, orgId);
@@ -69,21 +70,19 @@ export async function explainDay(
 
 type Cell = Omit<ExplainRequest, 'streams'>;
 
-async function readOrg(db: Kysely<Schema>, { orgId, day }: Cell) {
-  return await db
+async function readOrg(db: Kysely<Schema>, { orgId, day }: Cell, nowMs: number) {
+  const row = await db
     .selectFrom('organizations as o')
     .innerJoin('instances as i', 'i.instance_id', 'o.instance_id')
     .select(['o.org_id as orgId', 'o.name as orgName', 'o.instance_id as instanceId'])
     .select(['o.created_on as createdOn', 'o.deleted_on as deletedOn'])
-    .select([
-      // Whether the day has ended (UTC), and whether Losant no longer retains it.
-      sql<boolean>`${day}::date < (now() at time zone 'UTC')::date`.as('isOver'),
-      sql<boolean>`${day}::date < (now() at time zone 'UTC')::date - (i.policy ->> 'horizonDays')::integer`.as(
-        'isPastHorizon',
-      ),
-    ])
+    .select(sql<number | null>`(i.policy ->> 'horizonDays')::integer`.as('horizonDays'))
     .where('o.org_id', '=', orgId)
     .executeTakeFirst();
+  if (row === undefined) return null;
+  const { horizonDays, ...org } = row;
+  const isPastHorizon = horizonDays !== null && day < horizonStart(nowMs, { horizonDays });
+  return { ...org, isOver: day <= lastEndedDay(nowMs), isPastHorizon };
 }
 
 async function readLedgerRows(db: Kysely<Schema>, { orgId, day }: Cell) {

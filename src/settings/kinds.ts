@@ -5,6 +5,7 @@
 import { validate } from 'node-cron';
 import { z } from 'zod';
 import { findNearestName, joinWithOr, quote } from '../terminal/spelling.ts';
+import { isLosantId } from '../usage/organization.ts';
 import { parseNotifyTime } from './notify-time.ts';
 
 /** Returns the sentence about an invalid value. `remedy` is added unless the message has one after a `;`. */
@@ -25,6 +26,10 @@ export function list<T>(entry: z.ZodType<T, string>) {
   return z
     .string()
     .transform((text) => text.split(','))
+    .refine((texts) => texts.length === 1 || texts.every((each) => each.trim() !== ''), {
+      error: 'has a comma too many; remove it',
+      abort: true,
+    })
     .pipe(z.array(entry))
     .refine((all) => new Set(all).size === all.length, 'lists an entry twice; list each once');
 }
@@ -51,12 +56,14 @@ export function number(min: number, max: number, unit: string): z.ZodType<number
 
 /** Returns the schema of an ID in lower case, in the form of https://docs.losant.com/rest-api/instance-org. */
 export function idText(noun: 'instance' | 'organization') {
-  return line.regex(/^[0-9a-f]{24}$/i, `is not an ${noun} ID (24 hex characters)`).toLowerCase();
+  return line.toLowerCase().refine(isLosantId, `is not an ${noun} ID (24 hex characters)`);
 }
 
 /** `all`, which becomes null, or IDs. */
 export const orgSelection = list(
-  line.regex(/^([0-9a-f]{24}|all)$/i, 'is not an organization ID (24 hex characters)').toLowerCase(),
+  line
+    .toLowerCase()
+    .refine((text) => text === 'all' || isLosantId(text), 'is not an organization ID (24 hex characters)'),
 )
   .refine((ids) => ids.length === 1 || !ids.includes('all'), 'mixes all with IDs; use either all or IDs')
   .transform((ids): readonly string[] | null => (ids.includes('all') ? null : ids));
@@ -78,31 +85,31 @@ export function isLoopback(host: string): boolean {
 const HTTP = /^https?$/;
 const isEncrypted = (text: string) => /^https:/i.test(text) || isLoopback(URL.parse(text)?.hostname ?? '');
 
-export const apiUrl = line
-  .pipe(z.url({ protocol: HTTP, error: 'is not an https URL', abort: true }))
-  .refine((text) => !/[@?#]/.test(text), {
+/** Returns the schema of an address on the web; `error` says what else a text is. */
+const address = (error: string) => line.pipe(z.url({ protocol: HTTP, error, abort: true }));
+
+const plainAddress = (error: string) =>
+  address(error).refine((text) => !/[@?#]/.test(text), {
     error: 'contains credentials, a query or a fragment; give only the address',
     abort: true,
-  })
+  });
+
+export const apiUrl = plainAddress('is not an https URL')
   .refine(
     isEncrypted,
     'would send the token unencrypted; use https (plain http is allowed only for this machine)',
   )
   .transform((text) => new URL(text).href.replace(/\/+$/, ''));
 
-export const heartbeatUrl = line
-  .pipe(z.url({ protocol: HTTP, error: 'is not an http or https URL (not shown)', abort: true }))
-  .refine((text) => !text.includes('@'), 'contains credentials, which cannot be sent; remove them');
+export const consoleUrl = plainAddress('is not an http or https URL').transform((text) =>
+  text.replace(/\/+$/, ''),
+);
 
-export const consoleUrl = line
-  .pipe(z.url({ protocol: HTTP, error: 'is not an http or https URL', abort: true }))
-  .refine((text) => !/[@?#]/.test(text), 'contains credentials, a query or a fragment; give only the address')
-  .transform((text) => text.replace(/\/+$/, ''));
-
-/** Teams has addresses with an @ in their path. */
-export const notifyUrl = line
-  .pipe(z.url({ protocol: HTTP, error: 'is not an http or https URL (not shown)', abort: true }))
-  .refine((text) => new URL(text).username === '', 'contains credentials, which cannot be sent; remove them');
+/** An address that is a secret. Those of Teams have an @ in their path. */
+export const secretUrl = address('is not an http or https URL (not shown)').refine((text) => {
+  const { username, password } = new URL(text);
+  return username === '' && password === '';
+}, 'contains credentials, which cannot be sent; remove them');
 
 export const notifyTime = line.transform((text, context) => {
   const time = parseNotifyTime(text.replace(/\s+/g, ' '));
@@ -145,7 +152,8 @@ export const databaseUrl = line
   .refine(
     (url) =>
       [...splitDatabaseUrl(url).parameters.keys()].every((each) => PARAMETERS.split(', ').includes(each)),
-    `has a parameter (not shown) that has no effect; supported parameters are ${PARAMETERS}`,
+    `has a parameter after the ? that this program does not know (not shown, because it may be part of a password); ` +
+      `known are ${PARAMETERS}; in user and password, write ? as %3F`,
   )
   .refine(
     (url) => SSL_MODES.includes(splitDatabaseUrl(url).parameters.get('sslmode') ?? 'disable'),

@@ -136,12 +136,12 @@ const sharedShape = z.object({
     isSecret: true,
     remedy: 'use a longer random one, e.g. from: openssl rand -hex 32',
   }),
-  HEARTBEAT_URL: optional(kinds.heartbeatUrl).register(descriptions, {
+  HEARTBEAT_URL: optional(kinds.secretUrl).register(descriptions, {
     description: "ping URL of a dead man's switch, such as Healthchecks; treated as a secret",
     isSecret: true,
     example: 'https://hc.example.com/ping/UUID',
   }),
-  NOTIFY_URL: optional(kinds.notifyUrl).register(descriptions, {
+  NOTIFY_URL: optional(kinds.secretUrl).register(descriptions, {
     description: 'incoming webhook to which the worker sends the digest; treated as a secret',
     isSecret: true,
     example: 'https://hooks.slack.com/services/…',

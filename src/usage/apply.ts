@@ -3,11 +3,11 @@
  * new numbers. No other code decides a standing from a response. docs/architecture.md has the rules as a table.
  */
 import {
-  type Cell,
   type CellResponse,
-  type CellResult,
+  type CellUpdate,
   ORG_DELETED,
   type Reason,
+  type StoredCell,
   type Verdict,
 } from './cell.ts';
 import { DAY_MS, HOUR_MS } from './day.ts';
@@ -25,38 +25,18 @@ import {
 import { isSettled } from './standing.ts';
 import { getStream } from './streams/catalog.ts';
 
-export interface StoredCell {
-  readonly cell: Cell;
-  /** Null if none are stored. */
-  readonly numbers: Numbers | null;
-}
-
-/** The cell of another stream that counts the same payloads, for the same organization and day. */
-export interface Counterpart extends StoredCell {
-  readonly stream: string;
-}
-
-export interface ApplyInput extends StoredCell {
+export interface ApplyInput {
+  readonly cell: StoredCell;
   readonly response: CellResponse;
-  readonly counterparts: readonly Counterpart[];
+  /** The cells of other streams that count the same payloads, for the same organization and day. */
+  readonly counterparts: readonly StoredCell[];
   readonly policy: Policy;
 }
 
-export interface CellUpdate {
-  readonly result: CellResult;
-  readonly cell: Cell;
-  /** The numbers to store; null if they do not change. */
-  readonly numbers: Numbers | null;
-  /** The changes of stored numbers; null if nothing was stored or nothing changes. */
-  readonly differences: ReturnType<typeof findDifferences>;
-  /** Null if nothing was wrong. */
-  readonly problem: Reason | null;
-}
-
-const NUMBERS_UNCHANGED = { numbers: null, differences: null } as const;
+type Change = Omit<CellUpdate, 'previous'>;
 
 /** What is known of the numbers of a cell: whether Losant reported all of them, or how often it omitted some. */
-type Evidence = Pick<Cell, 'isReported' | 'omissions' | 'lastOmittedAtMs'>;
+type Evidence = Pick<StoredCell, 'isReported' | 'omissions' | 'lastOmittedAtMs'>;
 
 const REPORTED: Evidence = { isReported: true, omissions: 0, lastOmittedAtMs: null };
 
@@ -73,6 +53,10 @@ const REPORTED: Evidence = { isReported: true, omissions: 0, lastOmittedAtMs: nu
  * doubt.
  */
 export function applyResponse(input: ApplyInput): CellUpdate {
+  return { previous: input.cell, ...applyVerdict(input) };
+}
+
+function applyVerdict(input: ApplyInput): Change {
   const { cell, response, policy } = input;
   const { verdict } = response;
   const isComplete = verdict.kind === 'reported' && verdict.omitted.length === 0;
@@ -88,8 +72,9 @@ export function applyResponse(input: ApplyInput): CellUpdate {
 /** The verdict of a response that omitted some numbers of the day, or all of them. */
 type Omission = Extract<Verdict, { kind: 'reported' | 'omitted' }>;
 
-function applyOmission(input: ApplyInput, verdict: Omission): CellUpdate {
-  const { cell, numbers, response } = input;
+function applyOmission(input: ApplyInput, verdict: Omission): Change {
+  const { cell, response } = input;
+  const { numbers } = cell;
   const lostNumbers = describeLostNumbers(input, verdict);
   if (lostNumbers !== null) return applyLoss(input, verdict, lostNumbers);
   if (cell.standing === 'waived') return keepWaived(input);
@@ -106,7 +91,7 @@ function applyOmission(input: ApplyInput, verdict: Omission): CellUpdate {
 }
 
 /** Names the stored numbers that the response omitted and that an omission must not replace; null if there are none. */
-function describeLostNumbers({ numbers, response }: ApplyInput, verdict: Omission): string | null {
+function describeLostNumbers({ cell: { numbers }, response }: ApplyInput, verdict: Omission): string | null {
   if (numbers === null) return null;
   if (getStream(response.stream).kind === 'level') return 'the day';
   if (verdict.kind === 'omitted') return hasNonzero(numbers) ? 'the day' : null;
@@ -116,7 +101,7 @@ function describeLostNumbers({ numbers, response }: ApplyInput, verdict: Omissio
 }
 
 /** Applies an omission of stored numbers: in doubt, unless it is the third and a counterpart has reported the same. */
-function applyLoss(input: ApplyInput, verdict: Omission, lostNumbers: string): CellUpdate {
+function applyLoss(input: ApplyInput, verdict: Omission, lostNumbers: string): Change {
   const { cell, response } = input;
   const isCounting = cell.standing === 'waived' || cell.reason === 'omitted';
   const count = addOmission(input, isCounting ? cell.omissions : 0);
@@ -138,7 +123,7 @@ function applyLoss(input: ApplyInput, verdict: Omission, lostNumbers: string): C
  */
 function isReportedElsewhere({ cell, response, counterparts }: ApplyInput, next: Numbers): boolean {
   const { totals } = getStream(response.stream);
-  const reports = counterparts.flatMap(({ cell: { isReported, lastReadAtMs }, numbers }) => {
+  const reports = counterparts.flatMap(({ isReported, lastReadAtMs, numbers }) => {
     const isSince = isReported && (lastReadAtMs ?? 0) >= (cell.lastReadAtMs ?? 0);
     return isSince && numbers !== null ? [{ numbers, atMs: lastReadAtMs ?? 0 }] : [];
   });
@@ -175,8 +160,8 @@ function findObjection({ response, counterparts }: ApplyInput, verdict: Omission
   const nonzero = counterparts.find((each) => each.numbers !== null && hasNonzero(each.numbers));
   if (nonzero) return describeContradiction(`${nonzero.stream} is not zero`);
   const pending = counterparts.find(({ stream }) => stream === waitsFor);
-  if (!pending || pending.numbers !== null || pending.cell.nextReadAtMs === null) return null;
-  const { reason } = pending.cell;
+  if (!pending || pending.numbers !== null || pending.nextReadAtMs === null) return null;
+  const { reason } = pending;
   const cause = reason === null || reason === 'never_read' ? '' : ` (${reason})`;
   const detail = `Losant omitted numbers, and ${waitsFor} is not stored for the day yet${cause}`;
   return { code: 'unconfirmed', detail };
@@ -190,16 +175,16 @@ function countOmissions(input: ApplyInput): OmissionCount {
   const { cell, response, counterparts } = input;
   const getEndpoint = (stream: string) => getStream(stream).requests[0]?.action;
   const isConfirmed = counterparts.some(
-    ({ stream, cell: other, numbers }) =>
+    ({ stream, isReported, numbers }) =>
       numbers !== null &&
       !hasNonzero(numbers) &&
-      (other.isReported || getEndpoint(stream) !== getEndpoint(response.stream)),
+      (isReported || getEndpoint(stream) !== getEndpoint(response.stream)),
   );
   if (isConfirmed) return { omissions: OMISSIONS_NEEDED, lastOmittedAtMs: response.sentAtMs };
   return addOmission(input, cell.isStored && !cell.isReported ? cell.omissions : 0);
 }
 
-type OmissionCount = Pick<Cell, 'omissions' | 'lastOmittedAtMs'>;
+type OmissionCount = Pick<StoredCell, 'omissions' | 'lastOmittedAtMs'>;
 
 /** Adds this omission to earlier ones, unless it is within the hour after the last one, as that is planned. */
 function addOmission({ cell, response: { sentAtMs } }: ApplyInput, earlierOmissions: number): OmissionCount {
@@ -210,17 +195,19 @@ function addOmission({ cell, response: { sentAtMs } }: ApplyInput, earlierOmissi
 }
 
 /** Stores numbers: final if the request was sent late enough and no zero is left to confirm. */
-function storeNumbers(input: ApplyInput, next: Numbers, evidence: Evidence): CellUpdate {
-  const { cell, numbers, response, policy } = input;
+function storeNumbers(input: ApplyInput, next: Numbers, evidence: Evidence): Change {
+  const { cell, response, policy } = input;
+  const { numbers } = cell;
   const differences = numbers === null ? null : findDifferences(numbers, next);
   const isEqual = numbers !== null && differences === null;
   const isConfirmed = evidence.isReported || evidence.omissions >= OMISSIONS_NEEDED;
   const isLate = isFinalRead(response.day, response.sentAtMs, policy);
   const isFinal = isConfirmed && (cell.wasFinal || isLate);
-  const newCell: Cell = {
+  const newCell: StoredCell = {
     ...recordRead(input),
     ...evidence,
     isStored: true,
+    numbers: isEqual ? numbers : next,
     revision: cell.revision + (isEqual ? 0 : 1),
     standing: isFinal ? 'final' : 'stored',
     wasFinal: cell.wasFinal || isFinal,
@@ -231,29 +218,28 @@ function storeNumbers(input: ApplyInput, next: Numbers, evidence: Evidence): Cel
   return {
     result: isEqual ? 'unchanged' : 'loaded',
     cell: planNextRead(input, newCell, recheckMs),
-    numbers: isEqual ? null : next,
     differences,
     problem: null,
   };
 }
 
 /** Stores reported numbers in doubt, because something contradicts the response. */
-function storeInDoubt(input: ApplyInput, next: Numbers, problem: Reason): CellUpdate {
+function storeInDoubt(input: ApplyInput, next: Numbers, problem: Reason): Change {
   const update = storeNumbers(input, next, { ...REPORTED, isReported: false });
-  const cell: Cell = { ...update.cell, standing: 'in_doubt', ...toReasonColumns(problem) };
+  const cell: StoredCell = { ...update.cell, standing: 'in_doubt', ...toReasonColumns(problem) };
   return { ...update, result: 'failed', cell: planNextRead(input, cell), problem };
 }
 
 /** Leaves the cell without a number. */
-function leaveUnstored(input: ApplyInput, problem: Reason): CellUpdate {
+function leaveUnstored(input: ApplyInput, problem: Reason): Change {
   const { day, sentAtMs } = input.response;
-  const newCell: Cell = { ...recordRead(input), ...toReasonColumns(problem), standing: 'waiting' };
+  const newCell: StoredCell = { ...recordRead(input), ...toReasonColumns(problem), standing: 'waiting' };
   const recheckMs = problem.code === 'unconfirmed' ? sentAtMs + recheckDelayMs(day, sentAtMs) : null;
-  return { result: 'omitted', cell: planNextRead(input, newCell, recheckMs), ...NUMBERS_UNCHANGED, problem };
+  return { result: 'omitted', cell: planNextRead(input, newCell, recheckMs), differences: null, problem };
 }
 
-function markInDoubt(input: ApplyInput, problem: Reason, recheckMs: number | null = null): CellUpdate {
-  const cell: Cell = { ...input.cell, ...toReasonColumns(problem), standing: 'in_doubt' };
+function markInDoubt(input: ApplyInput, problem: Reason, recheckMs: number | null = null): Change {
+  const cell: StoredCell = { ...input.cell, ...toReasonColumns(problem), standing: 'in_doubt' };
   return recordFailedRead({ ...input, cell }, problem, 'failed', recheckMs);
 }
 
@@ -262,12 +248,12 @@ function recordFailedRead(
   problem: Reason,
   result: 'failed' | 'quarantined',
   recheckMs: number | null = null,
-): CellUpdate {
+): Change {
   const { cell, response } = input;
   // A batch is loaded a second time if the outcome of its commit is unknown.
   const failedReads = cell.lastAttemptAtMs === response.sentAtMs ? cell.failedReads : cell.failedReads + 1;
   const keepsReason = cell.standing === 'waived' || cell.standing === 'in_doubt';
-  const newCell: Cell = {
+  const newCell: StoredCell = {
     ...cell,
     ...(keepsReason ? {} : toReasonColumns(problem)),
     standing: toStandingAfterFailure(cell),
@@ -279,12 +265,12 @@ function recordFailedRead(
   return {
     result,
     cell: planNextRead(input, newCell, retryMs),
-    ...NUMBERS_UNCHANGED,
+    differences: null,
     problem: { code, detail },
   };
 }
 
-function toStandingAfterFailure({ standing, isStored }: Cell): Cell['standing'] {
+function toStandingAfterFailure({ standing, isStored }: StoredCell): StoredCell['standing'] {
   if (standing === 'waived') return standing;
   if (!isStored) return 'missing';
   // The cell is read again, so it is no longer unavailable; its number is in doubt until a read succeeds.
@@ -292,20 +278,20 @@ function toStandingAfterFailure({ standing, isStored }: Cell): Cell['standing'] 
 }
 
 /** Keeps a waived cell waived until Losant reports its numbers. */
-function keepWaived(input: ApplyInput, recheckMs: number | null = null): CellUpdate {
+function keepWaived(input: ApplyInput, recheckMs: number | null = null): Change {
   const { lastReadAtMs, sha256 } = input.cell;
   const newCell = { ...recordRead(input), lastReadAtMs, sha256 };
   const cell = planNextRead(input, newCell, recheckMs);
-  return { result: 'unchanged', cell, ...NUMBERS_UNCHANGED, problem: null };
+  return { result: 'unchanged', cell, differences: null, problem: null };
 }
 
 /** Only ends the reads of a cell whose day is past the horizon or whose organization is deleted. */
-function leaveUnchanged({ cell }: ApplyInput): CellUpdate {
+function leaveUnchanged({ cell }: ApplyInput): Change {
   const result = cell.isStored || cell.standing === 'waived' ? 'unchanged' : 'unavailable';
-  return { result, cell: { ...cell, nextReadAtMs: null }, ...NUMBERS_UNCHANGED, problem: null };
+  return { result, cell: { ...cell, nextReadAtMs: null }, differences: null, problem: null };
 }
 
-function recordRead({ cell, response: { sentAtMs, sha256 } }: ApplyInput): Cell {
+function recordRead({ cell, response: { sentAtMs, sha256 } }: ApplyInput): StoredCell {
   return { ...cell, lastReadAtMs: sentAtMs, lastAttemptAtMs: sentAtMs, failedReads: 0, sha256 };
 }
 
@@ -315,9 +301,9 @@ function recordRead({ cell, response: { sentAtMs, sha256 } }: ApplyInput): Cell 
  */
 function planNextRead(
   { cell: oldCell, response, policy }: ApplyInput,
-  cell: Cell,
+  cell: StoredCell,
   recheckMs: number | null = null,
-): Cell {
+): StoredCell {
   const { day, sentAtMs } = response;
   if (day < horizonStart(sentAtMs, policy)) return { ...cell, nextReadAtMs: null };
   const checkpointMs = nextCheckpointMs(day, sentAtMs, policy);
@@ -328,7 +314,7 @@ function planNextRead(
   return { ...cell, nextReadAtMs: times.length === 0 ? null : Math.min(...times) };
 }
 
-function toReasonColumns({ code, detail }: Reason): Pick<Cell, 'reason' | 'detail'> {
+function toReasonColumns({ code, detail }: Reason): Pick<StoredCell, 'reason' | 'detail'> {
   return { reason: code, detail };
 }
 

@@ -1,5 +1,6 @@
 /** Parses bodies of the API: JSON without rounded numbers, and schemas for its parts. */
 import * as z from 'zod';
+import { isLosantId } from './organization.ts';
 
 /** A number that a double would turn into a different integer. Its text is cut for messages. */
 export class InexactNumber {
@@ -112,10 +113,7 @@ export const instant = z.iso
   .transform((iso) => Date.parse(iso));
 
 /** An ID, transformed to lower case. */
-export const hexId = z
-  .string()
-  .regex(/^[A-Fa-f\d]{24}$/, 'is not an ID of 24 hex digits')
-  .transform((id) => id.toLowerCase());
+export const hexId = z.string().toLowerCase().refine(isLosantId, 'is not an ID of 24 hex digits');
 
 /** Replaces NUL and lone surrogates, which neither text nor JSON in Postgres can contain, by U+FFFD. */
 export function toStorableText(text: string): string {

@@ -1,5 +1,5 @@
 import type { UsageDay } from './day.ts';
-import type { NumberRef, Numbers } from './numbers.ts';
+import type { Differences, NumberRef, Numbers } from './numbers.ts';
 import type { Standing } from './standing.ts';
 
 /** The key of a cell: organization × stream × usage day. */
@@ -20,8 +20,8 @@ export function compareText(a: string, b: string): number {
   return a < b ? -1 : 1;
 }
 
-/** A row of `coverage`, whose column comments define each field. */
-export interface Cell {
+/** A cell as it is stored: a row of `coverage`, whose column comments define each field, with its numbers. */
+export interface StoredCell extends CellKey {
   readonly standing: Standing;
   readonly isStored: boolean;
   readonly isReported: boolean;
@@ -38,6 +38,8 @@ export interface Cell {
   readonly detail: string | null;
   /** In hex. */
   readonly sha256: string | null;
+  /** Null if none are stored. */
+  readonly numbers: Numbers | null;
 }
 
 /** A code to group by, without IDs or dates, and a sentence to read. */
@@ -58,16 +60,31 @@ export type Verdict =
   | { readonly kind: 'omitted' }
   | ({ readonly kind: 'failed' | 'quarantined' } & Reason);
 
+/** What Losant responded about one cell. */
 export interface CellResponse extends CellKey {
   /** When the first request was sent, in ms by the database's clock. */
   readonly sentAtMs: number;
-  /** The SHA-256 (hex) over the bodies in request order; null without a complete response. */
+  /** The bodies as received, in request order; the same array for all cells of a slice. */
+  readonly texts: readonly string[];
+  /** The SHA-256 (hex) over the bodies; null without a complete response. */
   readonly sha256: string | null;
   readonly verdict: Verdict;
 }
 
 /** The result of a cell as a run counts it. */
 export type CellResult = 'loaded' | 'unchanged' | 'omitted' | 'failed' | 'quarantined' | 'unavailable';
+
+/** What a response does to a cell. */
+export interface CellUpdate {
+  readonly previous: StoredCell;
+  /** The cell after the response; its revision rises if its numbers change. */
+  readonly cell: StoredCell;
+  readonly result: CellResult;
+  /** The changes of stored numbers; null if nothing was stored or nothing changes. */
+  readonly differences: Differences | null;
+  /** Null if nothing was wrong. */
+  readonly problem: Reason | null;
+}
 
 /** The reason of a waived cell. */
 export const WAIVED = 'waived';

@@ -15,17 +15,26 @@ export const DAY_MS = 24 * HOUR_MS;
 /** Returns the day for `text`, or null if it is not a real calendar date in the form `YYYY-MM-DD`. */
 export function parseDay(text: string): UsageDay | null {
   if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) return null;
-  const ms = dayStartMs(text);
+  const ms = Date.parse(`${text}T00:00:00.000Z`);
   return Number.isNaN(ms) || dayAt(ms) !== text ? null : text;
 }
 
+/** A load asks thousands of times for the same few days, and making a date takes as long as the rest of a rule. */
+const dayByNumber = new Map<number, UsageDay>();
+const startByDay = new Map<UsageDay, number>();
+
 /** Returns the UTC day that contains the instant. */
 export function dayAt(epochMs: number): UsageDay {
-  return new Date(epochMs).toISOString().slice(0, 10);
+  const number = Math.floor(epochMs / DAY_MS);
+  const day = dayByNumber.get(number) ?? new Date(epochMs).toISOString().slice(0, 10);
+  dayByNumber.set(number, day);
+  return day;
 }
 
 export function dayStartMs(day: UsageDay): number {
-  return Date.parse(`${day}T00:00:00.000Z`);
+  const startMs = startByDay.get(day) ?? Date.parse(`${day}T00:00:00.000Z`);
+  startByDay.set(day, startMs);
+  return startMs;
 }
 
 /** Returns the end of the day, exclusive: the first millisecond of the next one. */

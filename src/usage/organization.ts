@@ -32,7 +32,12 @@ export interface Tag {
   readonly value: string;
 }
 
-/** Returns whether a text has the form in which IDs are stored: 24 lower-case hex digits. */
+/** The pattern of an ID. Losant writes IDs in lower case, and they are stored so; people may use either. */
+export const ID_PATTERN = '[0-9a-f]{24}';
+
+const STORED_ID = new RegExp(`^${ID_PATTERN}$`);
+
+/** Returns whether a text has the form in which IDs are stored. */
 export function isLosantId(text: string): boolean {
-  return /^[0-9a-f]{24}$/.test(text);
+  return STORED_ID.test(text);
 }

@@ -34,7 +34,7 @@ export function lastEndedDay(nowMs: number): UsageDay {
 }
 
 /** Returns the oldest day inside the horizon. */
-export function horizonStart(nowMs: number, { horizonDays }: Policy): UsageDay {
+export function horizonStart(nowMs: number, { horizonDays }: Pick<Policy, 'horizonDays'>): UsageDay {
   const day = addDays(dayAt(nowMs), -horizonDays);
   return day < FIRST_DAY ? FIRST_DAY : day;
 }

@@ -1,8 +1,10 @@
 /** The remedy of each blocker, followed literally until the blocker is gone, whether Losant repairs its cause or not. */
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { createTimedInstallation, type TimedInstallation } from '../e2e/installation.ts';
 import { asProgram } from '../support/by-hand.ts';
+import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
 import { asWriter } from '../support/databases.ts';
+import { freePort } from '../support/ports.ts';
 import type { Env } from '../support/program.ts';
 
 const WITHOUT_SOURCES: Env = { STREAMS: 'device_counts,notebook_minutes,payload_totals' };
@@ -16,9 +18,25 @@ interface Played extends TimedInstallation {
   readonly stateOf: (month?: string) => Promise<string>;
 }
 
+interface October {
+  /** A database in which October was played, to copy. */
+  readonly database: ClockDatabase;
+  /** The port of the platform, because a database keeps the address that it was loaded from. */
+  readonly port: number;
+}
+
+/** By settings. */
+const octobers = new Map<string, October>();
+afterAll(async () => {
+  for (const { database } of octobers.values()) await database.drop();
+});
+
 /** Plays two organizations whose October is loaded, and becomes final on the 5th of November. */
 async function playOctober(env: Env): Promise<Played> {
-  const installation = await createTimedInstallation('2026-11-01T10:30:00Z', { orgs: 2 });
+  const october = octobers.get(JSON.stringify(env));
+  const port = october?.port ?? (await freePort());
+  const options = { orgs: 2, port };
+  const installation = await createTimedInstallation('2026-11-01T10:30:00Z', options, october?.database);
   const { run, query, orgIds, moveTo } = installation;
   const [first = '', second = ''] = orgIds;
   const act = async (command: string, changes: Env = {}) => {
@@ -30,9 +48,14 @@ async function playOctober(env: Env): Promise<Played> {
     ]);
     return stdout;
   };
-  await act('backfill --from 2026-10-01 --to 2026-10-31', env);
-  await moveTo('2026-11-05T10:30:00Z');
-  await act('run', env);
+  if (october === undefined) {
+    await act('backfill --from 2026-10-01 --to 2026-10-31', env);
+    await moveTo('2026-11-05T10:30:00Z');
+    await act('run', env);
+    const database = await createClockDatabase(installation.database);
+    octobers.set(JSON.stringify(env), { database, port });
+  }
+  await moveTo('2026-11-05T11:30:00Z');
   const causes = async (month = '2026-10') => {
     const rows = await query(
       `select distinct cause from losant_usage.month_blockers where month = '${month}-01' order by 1`,

@@ -68,6 +68,21 @@ interface Written {
   readonly csv: string;
 }
 
+/** Returns the status and the text of a page of the console. */
+const open = async (path: string): Promise<string> => {
+  const app = new Hono();
+  const sources: Pick<PageSources, 'read' | 'readRows' | 'instanceIds' | 'logger' | 'now'> = {
+    read: (query) => query(books.reader.db),
+    readRows: (query, stream) => streamRows(books.reader, query, stream),
+    instanceIds: [INSTANCE],
+    logger: createLogger({ level: 'silent', pretty: false, destination: process.stderr }),
+    now: () => books.nowMs,
+  };
+  addPages(app, sources as PageSources);
+  const response = await app.request(path);
+  return `${response.status} ${await response.text()}`;
+};
+
 beforeAll(async () => {
   const { pathname } = new URL(books.url);
   for (const setting of [`timezone = 'America/Santiago'`, `datestyle = 'German'`, `extra_float_digits = -5`])
@@ -105,7 +120,7 @@ describe('statement --customers', () => {
 
   beforeAll(async () => {
     const ended = await runCustomers('customers', '--json');
-    expect([ended.code, ended.stderr]).toEqual([0, '']);
+    if (ended.code !== 0) throw new Error(ended.stderr);
     written = jsonOf<{ customers: readonly Written[] }>(ended).customers;
   });
 
@@ -270,29 +285,19 @@ describe('a pack that somebody has changed in the database', () => {
       const message = `${file} of statement 1 of instance ${INSTANCE} ${problem} in the database`;
       expect([ended.code, ended.stderr]).toEqual([1, expect.stringContaining(message)]);
       expect((await readdir(books.folder)).filter((name) => name.startsWith('tampered'))).toEqual([]);
+      expect(await open(`/billing/${MONTH}/customer?instance=${INSTANCE}&customer=cus_acme`)).toContain(
+        message,
+      );
     });
   });
 });
 
 describe('the console', () => {
-  const open = async (path: string): Promise<string> => {
-    const app = new Hono();
-    const sources: Pick<PageSources, 'read' | 'readRows' | 'instanceIds' | 'logger' | 'now'> = {
-      read: (query) => query(books.reader.db),
-      readRows: (query, stream) => streamRows(books.reader, query, stream),
-      instanceIds: [INSTANCE],
-      logger: createLogger({ level: 'silent', pretty: false, destination: process.stderr }),
-      now: () => books.nowMs,
-    };
-    addPages(app, sources as PageSources);
-    const response = await app.request(path);
-    return `${response.status} ${await response.text()}`;
-  };
   const mainOf = (page: string) => page.slice(page.indexOf('<h1>'), page.indexOf('</main>')).trim();
 
   test('shows the same page as the file, reached from the customers of the month', async () => {
-    const list = await open(`/months/${MONTH}/customers?q=cus_acme`);
-    const [address = ''] = /\/months\/[^"]*customer=cus_acme[^"]*/.exec(list) ?? [];
+    const list = await open(`/billing/${MONTH}/customers?q=cus_acme`);
+    const [address = ''] = /\/billing\/[^"]*customer=cus_acme[^"]*/.exec(list) ?? [];
     const page = await open(address.replaceAll('&amp;', '&'));
     const files = (await readdir(out)).filter((name) => name.endsWith('.html'));
     const mains = await Promise.all(
@@ -304,7 +309,7 @@ describe('the console', () => {
 
   test('has what a statement bills as a CSV file, by its number and by customer', async () => {
     const rowsOf = async (query: string): Promise<Record<string, string>[]> =>
-      parse((await open(`/months/${MONTH}/customers?format=csv&${query}`)).slice(4), { columns: true });
+      parse((await open(`/billing/${MONTH}/customers?format=csv&${query}`)).slice(4), { columns: true });
     expect(
       (await rowsOf('number=2')).map((row) => `${row['customer_id']} ${row['metric']} ${row['quantity']}`),
     ).toEqual([
@@ -316,7 +321,7 @@ describe('the console', () => {
   });
 
   test('explains the next adjustment by its days, and says who closed', async () => {
-    const days = await open(`/months/${MONTH}/days?format=csv&only=open`);
+    const days = await open(`/billing/${MONTH}/days?format=csv&only=open`);
     const rows: Record<string, string>[] = parse(days.slice(4), { columns: true });
     expect(
       rows.map(
@@ -331,12 +336,12 @@ describe('the console', () => {
   });
 
   test.for([
-    '/months/2026-13/customers',
-    '/months/2026-13/days',
-    `/months/${MONTH}/customer`,
-    `/months/${MONTH}/customer?instance=${INSTANCE}&customer=nobody`,
-    `/months/${MONTH}/customer?instance=${OTHER_INSTANCE}&customer=cus_acme`,
-    `/months/2026-08/customer?instance=${INSTANCE}&customer=cus_acme`,
+    '/billing/2026-13/customers',
+    '/billing/2026-13/days',
+    `/billing/${MONTH}/customer`,
+    `/billing/${MONTH}/customer?instance=${INSTANCE}&customer=nobody`,
+    `/billing/${MONTH}/customer?instance=${OTHER_INSTANCE}&customer=cus_acme`,
+    `/billing/2026-08/customer?instance=${INSTANCE}&customer=cus_acme`,
   ])('%s is not found', async (path) => {
     expect((await open(path)).slice(0, 3)).toBe('404');
   });

@@ -191,7 +191,6 @@ export const TAMPERINGS: readonly Tampering[] = [
   [set('cells.csv', acmeCell, { response_sha256: '' }), /is final, but has no hash of a response/],
   [set('cells.csv', acmeCell, { response_sha256: 'g'.repeat(64) }), /is not a valid cell/],
   [set('cells.csv', acmeCell, { reason: 'failed' }), /is final, but has the reason failed/],
-  [set('days.csv', acmeDay, { payload_billable_count: '13' }), /has more billable payloads than payloads/],
   [set('lines.csv', created, { customer_id: 'C-Else' }), /different names, referral IDs, plans or customers/],
   [set('lines.csv', created, { org_name: 'Acne' }), /different names, referral IDs, plans or customers/],
   [set('lines.csv', created, { plan_id: 'free' }), /different names, referral IDs, plans or customers/],

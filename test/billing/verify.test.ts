@@ -85,6 +85,18 @@ describe('packs that nobody changed', () => {
     expect((await books.verifyMonth('2026-02')).problems).toEqual([]);
   });
 
+  test('are valid if Losant reported more billable payloads than payloads, which a note mentions', async () => {
+    const days = { from: '2026-01-10', to: '2026-01-11' };
+    const orgId = await books.addOrg(days);
+    const numbers = { payload_billable_count: 13, payload_all_count: 12, payload_all_bytes: 1_200 };
+    await books.addCells({ orgId, ...days, stream: 'payload_totals', numbers });
+    await books.close('2026-01');
+    const { notes } = await expectValid(verifyIn((await books.verifyMonth('2026-01')).out));
+    expect(notes).toContain(
+      `days.csv has more billable payloads than payloads on ${orgId} 2026-01-10, ${orgId} 2026-01-11`,
+    );
+  });
+
   // Guarantee (Billing): A proof pack has the same bytes whenever it is written.
   test('have the same bytes whenever they are written', async () => {
     const { out } = await books.verifyMonth(MONTH);

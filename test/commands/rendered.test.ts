@@ -36,7 +36,7 @@ test('a run shows what changed, failures grouped by cause, and what to do', () =
     message: `instanceOrg.deviceCounts (org ${orgOf(org)}, days 2026-11-23): HTTP 403`,
   });
   const whole = { ...refused(9), stream: null, from: null, to: null, code: 'bad_body', message: 'no name' };
-  const tally = Object.assign(new Tally(instanceId, () => 0), { restatedFinal: 1 });
+  const tally = Object.assign(createTally(), { restatedFinal: 1 });
   tally.rows.updated = 3;
   tally.addFailures([...Array.from({ length: 203 }, (_, index) => refused(index)), whole]);
   const refusal = new LosantError('forbidden', 'instanceOrg.deviceCounts: HTTP 403', {
@@ -58,11 +58,18 @@ test('a run shows what changed, failures grouped by cause, and what to do', () =
   const empty: RunReport = { ...report, status: 'complete', from: null, to: null };
   const nothingDue = renderRun(instanceId, {
     report: empty,
-    tally: new Tally(instanceId, () => 0),
+    tally: createTally(),
     refusal: null,
   });
   expect(nothingDue).toEqual([`Instance ${instanceId}: nothing is due`]);
+  const lastYear = { from: '2025-01-01', to: '2025-12-31' };
+  expect(renderRun(instanceId, { report, tally, refusal }, lastYear).slice(0, 2)).toEqual([
+    `Instance ${instanceId}: partial, 2025-01-01..2025-12-31, 1,234 organizations, 7,405 requests, 6 min 12 s`,
+    '  4,936 cells of 2026-11-23 read: 4,929 loaded, 6 unchanged, 1 omitted',
+  ]);
 });
+
+const createTally = () => new Tally({ instanceId, requestCount: () => 0, now: () => 0 });
 
 const failureOf = (more: Partial<RunFailure>): RunFailure => {
   const nothing = { orgId: null, stream: null, from: null, to: null };
@@ -86,7 +93,7 @@ test.each<[what: string, hasGaps: boolean, failures: readonly Partial<RunFailure
 });
 
 test('a cell that is not read in two passes is counted once', () => {
-  const tally = new Tally(instanceId, () => 0);
+  const tally = createTally();
   const range = { from: '2026-11-22', to: '2026-11-23' };
   const slice = { orgId: orgOf(1), stream: 'device_counts', range, days: ['2026-11-23', '2026-11-22'] };
   tally.addUnreadSlice(slice, { code: 'timeout', detail: 'not requested' });

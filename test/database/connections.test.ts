@@ -86,7 +86,12 @@ describe('a database that cannot be opened', () => {
     ['nothing listens there', { host: '127.0.0.1:1' }, 'database_unreachable', UNREACHABLE],
     ['its host has no address', { host: 'database.invalid:5432' }, 'database_unreachable', NO_ADDRESS],
     ['the password is wrong', { password: CANARY }, 'database_refused', WRONG],
-    ['the password is missing', { password: '' }, 'database_refused', /password/],
+    [
+      'the password is missing',
+      { password: '' },
+      'database_refused',
+      /rejected the request: it asks for a password$/,
+    ],
     ['there is no such name', { pathname: '/nowhere' }, 'database_refused', /"nowhere" does not exist/],
   ])('reports that %s', async (_, changes, kind, message) => {
     const error = await catchError(open(urlFor(changes)));

@@ -60,7 +60,10 @@ test('the migrator migrates, the writer loads, the closer and the reader read, i
   expect(await program('losant_usage_migrator', 'migrate')).toMatchObject({ code: 0 });
   expect(await program('losant_usage_reader', 'run', '--dry-run')).toMatchObject({ code: 0 });
   expect(await program('losant_usage_writer', 'run')).toMatchObject({ code: 0 });
-  expect(await program('losant_usage_writer', 'backfill', '--from', daysAgo(4))).toMatchObject({ code: 0 });
+  const backfill = ['backfill', '--from', daysAgo(4)];
+  expect(await program('losant_usage_reader', ...backfill, '--dry-run')).toMatchObject({ code: 0 });
+  expect(await program('losant_usage_writer', ...backfill)).toMatchObject({ code: 0 });
+  expect(await program('losant_usage_reader', 'run', '--dry-run')).toMatchObject({ code: 0 });
   for (const command of ['status', 'gaps', 'reconcile', 'close']) {
     expect(await program('losant_usage_reader', command)).toMatchObject({ code: 0, stderr: '' });
   }

@@ -85,14 +85,15 @@ export interface TimedInstallation extends Installation {
   readonly query: (statement: string) => Promise<Row[]>;
 }
 
-/** Creates an installation that is closed at the end of the test. */
+/** Creates an installation that is closed at the end of the test, with an empty database or a copy of one. */
 export async function createTimedInstallation(
   at: string | number,
   options: SimulatorOptions = {},
+  copied?: ClockDatabase,
 ): Promise<TimedInstallation> {
   let behindMs = 0;
   const now = () => Date.now() - behindMs;
-  const database = await createClockDatabase();
+  const database = await createClockDatabase(copied);
   const { url } = database;
   const query = (statement: string) => queryOnce(url, statement);
   const store: Store = { kind: 'postgres', url, query, remove: () => database.drop() };

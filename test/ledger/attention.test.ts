@@ -5,6 +5,8 @@ import { refreshAttention } from '../../src/ledger/attention.ts';
 import { acquireLease, releaseLease } from '../../src/ledger/lease.ts';
 import { readAttention } from '../../src/queries/attention.ts';
 import { eachDay } from '../../src/usage/day.ts';
+import { openAs } from '../support/databases.ts';
+import { until } from '../support/wait.ts';
 import { INSTANCE, useFreshLedger } from './ledger.ts';
 import { addPayloadOrg, type PayloadOrg } from './payload-orgs.ts';
 
@@ -145,6 +147,22 @@ test('an instance that was never read is named, but not while its first run is i
   await expect(refreshAttention({ db: ledger.db, instanceId: INSTANCE, lease }, TODAY)).rejects.toThrow(
     'taken over',
   );
+});
+
+test('while a refresh reads, a month can be closed', async () => {
+  await addOrg({ name: 'Kestrel' });
+  const [owner, closer] = [await openAs('migrator', ledger.url), await openAs('closer', ledger.url)];
+  const blocker = await owner.db.startTransaction().execute();
+  await sql`lock table losant_usage.metrics in access exclusive mode`.execute(blocker);
+  const refreshed = refresh();
+  const waiting = sql`select from pg_locks where not granted and relation = 'losant_usage.metrics'::regclass`;
+  await until('the refresh waits', async () => (await waiting.execute(owner.db)).rows.length > 0);
+  await closer.db.transaction().execute(async (trx) => {
+    await sql`lock table losant_usage_internal.ledger_lock in row exclusive mode nowait`.execute(trx);
+  });
+  await blocker.rollback().execute();
+  await refreshed;
+  await Promise.all([owner.close(), closer.close()]);
 });
 
 describe('an item', () => {

@@ -4,7 +4,7 @@
  */
 import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { rejectForeignObjects } from '../../src/ledger/guard.ts';
+import { rejectForeignObjects } from '../../src/ledger/coverage.ts';
 import { FIRST_DAY, LAST_DAY } from '../../src/usage/policy.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { asOwner } from '../support/databases.ts';

@@ -3,13 +3,12 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { beforeEach } from 'vitest';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import type { Schema } from '../../src/database/schema.ts';
-import type { LoadedCell } from '../../src/ledger/coverage.ts';
 import { applyPolicy } from '../../src/ledger/due.ts';
 import { createExpectedCells, syncTracks } from '../../src/ledger/expected.ts';
 import { beginWriting, inTransaction } from '../../src/ledger/lease.ts';
 import { loadBatch, type RunLedger } from '../../src/ledger/load.ts';
 import { addToTracks } from '../../src/ledger/tracks.ts';
-import type { CellResponse, Verdict } from '../../src/usage/cell.ts';
+import type { CellResponse, CellUpdate, Verdict } from '../../src/usage/cell.ts';
 import type { DayRange } from '../../src/usage/day.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import { defaultStreamNames } from '../../src/usage/streams/catalog.ts';
@@ -36,7 +35,7 @@ export interface RunSettings {
 }
 
 /** A response for a cell; the request was sent at the ledger's time by default. */
-export interface TestResponse extends Omit<CellResponse, 'sentAtMs' | 'sha256'> {
+export interface TestResponse extends Omit<CellResponse, 'sentAtMs' | 'texts' | 'sha256'> {
   readonly sentAtMs?: number;
 }
 
@@ -178,15 +177,15 @@ export class Ledger {
   }
 
   /** Loads responses in one batch. If one is sent later than the ledger's time, all clocks show that time while it loads. */
-  async load(batch: readonly TestResponse[], changes: Partial<RunLedger> = {}): Promise<LoadedCell[]> {
-    const defaults = { sentAtMs: this.#nowMs, sha256: 'a'.repeat(64) };
+  async load(batch: readonly TestResponse[], changes: Partial<RunLedger> = {}): Promise<CellUpdate[]> {
+    const defaults = { sentAtMs: this.#nowMs, texts: [], sha256: 'a'.repeat(64) };
     const responses = batch.map((each): CellResponse => ({ ...defaults, ...each }));
     const nowMs = this.#nowMs;
     const sentAtMs = Math.max(nowMs, ...responses.map((each) => each.sentAtMs));
     const isLater = sentAtMs > nowMs && changes.now === undefined;
     if (isLater) await this.setTime(new Date(sentAtMs).toISOString());
     try {
-      return await loadBatch(this.writer(changes), [{ responses, texts: [] }]);
+      return await loadBatch(this.writer(changes), responses);
     } finally {
       if (isLater) await this.setTime(new Date(nowMs).toISOString());
     }

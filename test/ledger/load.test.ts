@@ -4,8 +4,7 @@ import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { acquireLease } from '../../src/ledger/lease.ts';
 import { loadBatch } from '../../src/ledger/load.ts';
-import type { SliceResponse } from '../../src/ledger/quarantine.ts';
-import type { Verdict } from '../../src/usage/cell.ts';
+import type { CellResponse, Verdict } from '../../src/usage/cell.ts';
 import type { PayloadSources } from '../../src/usage/numbers.ts';
 import { devices, failed, hours, minutes, omitted, report, sources, totals } from '../usage/cells.ts';
 import { at, COMPUTE_SUMS, cellResponse, INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
@@ -25,7 +24,7 @@ const deviceResponse = (orgId: string, ...numbers: [number, number, number]) =>
 const numbersOf = (orgId: string) =>
   ledger.queryRows(
     sql`select jsonb_strip_nulls(to_jsonb(d) - array['usage_date', 'month', 'org_id', 'standing',
-    'is_waiting', 'is_stored', 'is_reported']) as numbers
+    'is_waiting', 'is_stored', 'is_reported', 'changed_at']) as numbers
     from losant_usage.usage_days d where org_id = ${orgId}`,
     ledger.db,
   );
@@ -58,7 +57,12 @@ describe('a load', () => {
       `stored true true 0 1 0 ${times} ${RUN_1} - - ${'a'.repeat(64)}`,
     ]);
     expect(await revisionsOf(orgId)).toEqual([]);
-    const loaded = { result: 'loaded', standing: 'stored', differences: null, previous: { wasFinal: false } };
+    const loaded = {
+      result: 'loaded',
+      cell: { standing: 'stored' },
+      differences: null,
+      previous: { wasFinal: false },
+    };
     expect(result[0]).toMatchObject(loaded);
   });
 
@@ -145,13 +149,13 @@ describe('a load', () => {
       cellResponse(orgId, 'notebook_minutes', DAY, failed),
     ];
     expect(await ledger.load(batch, { runId: RUN_2 })).toMatchObject([
-      { result: 'failed', standing: 'missing', problem: { code: 'server_error' } },
-      { result: 'failed', standing: 'in_doubt', problem: { code: 'omitted' } },
+      { result: 'failed', cell: { standing: 'missing' }, problem: { code: 'server_error' } },
+      { result: 'failed', cell: { standing: 'in_doubt' }, problem: { code: 'omitted' } },
     ]);
     expect(await numbersOf(orgId)).toEqual(numbersBefore);
     const other = await createOrg('device_counts');
     const late = await ledger.load([cellResponse(other, 'device_counts', DAY, omitted)]);
-    expect(late).toMatchObject([{ result: 'omitted', standing: 'missing' }]);
+    expect(late).toMatchObject([{ result: 'omitted', cell: { standing: 'waiting' } }]);
     expect(await ledger.cells(other)).toEqual(['11-20 device_counts waiting omitted 11-23T00:00']);
   });
 });
@@ -165,8 +169,8 @@ describe('counterparts', () => {
   test('of the same batch count, whatever its order: sources are applied first', async () => {
     const orgId = await createOrg('payload_totals', 'payload_sources', 'payload_hours');
     const read = { payload_hours: omitted, payload_totals: omitted, payload_sources: report(sources(21)) };
-    const cells = await load(orgId, read);
-    expect(cells.map(({ stream, problem }) => `${stream} ${problem?.code}`)).toEqual([
+    const updates = await load(orgId, read);
+    expect(updates.map(({ cell, problem }) => `${cell.stream} ${problem?.code}`)).toEqual([
       'payload_sources undefined',
       'payload_totals contradicted',
       'payload_hours contradicted',
@@ -175,15 +179,16 @@ describe('counterparts', () => {
 
   test.each([
     ['all of them', report(totals(309_000, 392_136, 5_000_000)), 'stored'],
-    ['some of them, which contradicts itself', report(totals(17, 0, 900), 'payload_all_count'), 'missing'],
+    ['some of them, which contradicts itself', report(totals(17, 0, 900), 'payload_all_count'), 'waiting'],
   ])('that their own batch reports are applied before what it omits: %s', async (_, verdict, standing) => {
     const orgId = await createOrg('payload_totals', 'payload_sources');
-    const cells = await load(orgId, { payload_sources: omitted, payload_totals: verdict });
-    expect(cells).toMatchObject([
-      { stream: 'payload_totals', standing },
-      { stream: 'payload_sources', standing: 'missing', numbers: null, problem: { code: 'contradicted' } },
+    const updates = await load(orgId, { payload_sources: omitted, payload_totals: verdict });
+    const problem = { code: 'contradicted' };
+    expect(updates).toMatchObject([
+      { cell: { stream: 'payload_totals', standing } },
+      { cell: { stream: 'payload_sources', standing: 'waiting', numbers: null }, problem },
     ]);
-    expect(cells[1]?.problem?.detail).toBe(
+    expect(updates[1]?.problem?.detail).toBe(
       'Losant omitted numbers for the day, but payload_totals is not zero',
     );
   });
@@ -191,8 +196,8 @@ describe('counterparts', () => {
   test('that their own batch reports as zero confirm what it omits', async () => {
     const orgId = await createOrg('payload_totals', 'payload_sources');
     await load(orgId, { payload_totals: report(totals(17, 21, 900)) });
-    const cells = await load(orgId, { payload_sources: omitted, payload_totals: report(totals(0, 0, 0)) });
-    expect(cells.map(({ stream, standing }) => `${stream} ${standing}`)).toEqual([
+    const updates = await load(orgId, { payload_sources: omitted, payload_totals: report(totals(0, 0, 0)) });
+    expect(updates.map(({ cell }) => `${cell.stream} ${cell.standing}`)).toEqual([
       'payload_totals stored',
       'payload_sources stored',
     ]);
@@ -201,8 +206,8 @@ describe('counterparts', () => {
   test('that their own batch reports as zero in part wait for what it omits', async () => {
     const orgId = await createOrg('payload_totals', 'payload_sources');
     const partlyOmitted = report(totals(0, 0, 0), 'payload_all_count', 'payload_all_bytes');
-    const cells = await load(orgId, { payload_totals: partlyOmitted, payload_sources: omitted });
-    expect(cells.map(({ stream, standing }) => `${stream} ${standing}`)).toEqual([
+    const updates = await load(orgId, { payload_totals: partlyOmitted, payload_sources: omitted });
+    expect(updates.map(({ cell }) => `${cell.stream} ${cell.standing}`)).toEqual([
       'payload_sources stored',
       'payload_totals stored',
     ]);
@@ -224,8 +229,8 @@ describe('counterparts', () => {
     await load(orgId, { payload_totals: omitted });
     expect((await ledger.cells(orgId))[1]).toBe('11-20 payload_totals waiting unconfirmed 11-23T00:00');
     const other = await createOrg('payload_totals');
-    const cells = await load(other, { payload_totals: omitted });
-    expect(cells).toMatchObject([{ result: 'loaded', standing: 'stored' }]);
+    const updates = await load(other, { payload_totals: omitted });
+    expect(updates).toMatchObject([{ result: 'loaded', cell: { standing: 'stored' } }]);
   });
 });
 
@@ -332,14 +337,14 @@ describe('quarantined responses', () => {
   const problem = 'created: is negative (-1)';
   const newCells = () =>
     ledger.expectDays({ from: DAY, to: '2026-11-21' }, ['device_counts', 'payload_totals']);
-  const load = (...batch: readonly SliceResponse[]) => loadBatch(ledger.writer(), batch);
+  const load = (...slices: readonly CellResponse[][]) => loadBatch(ledger.writer(), slices.flat());
   const quarantined = (
     orgId: string,
     { code = 'invalid_value', texts = ['{"counts":[]}'], days = [DAY], stream = 'device_counts' } = {},
-  ): SliceResponse => {
+  ): CellResponse[] => {
     const verdict = { kind: 'quarantined', code, detail: problem } as const;
-    const response = { sentAtMs: ledger.nowMs, sha256: null, verdict };
-    return { responses: days.map((day) => ({ orgId, stream, day, ...response })), texts };
+    const response = { sentAtMs: ledger.nowMs, texts, sha256: null, verdict };
+    return days.map((day) => ({ orgId, stream, day, ...response }));
   };
   const readQuarantine = async (orgId: string) => {
     const rows = await ledger.queryRows(

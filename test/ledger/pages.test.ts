@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { applyPolicy, readDuePage, retryFailedCells } from '../../src/ledger/due.ts';
 import { createExpectedCells, markDaysDue } from '../../src/ledger/expected.ts';
 import type { RunLedger } from '../../src/ledger/load.ts';
+import { upsertOrganizations } from '../../src/ledger/organizations.ts';
 import { POLICY } from '../usage/cells.ts';
 import { INSTANCE, useFreshLedger } from './ledger.ts';
 
@@ -154,6 +155,26 @@ test.each<[string, ManyCells]>([
           streams: null,
           range: null,
         }),
+      changed: sql`next_read_at = '2026-11-24T00:15:00Z'`,
+      cells: 980,
+    },
+  ],
+  [
+    'of organizations that return',
+    {
+      prepare: async () => {
+        await createManyCells(NEVER_READ);
+        await setOrgs(sql`deleted_on = '2026-11-24'`);
+        await create();
+      },
+      work: async () => {
+        const writer = createWriter({ policy: LONG_POLICY });
+        const orgIds = await ledger.list(sql`select org_id from losant_usage.organizations`, ledger.db);
+        await upsertOrganizations(
+          writer,
+          orgIds.map((orgId) => ({ orgId, problem: 'no name' })),
+        );
+      },
       changed: sql`next_read_at = '2026-11-24T00:15:00Z'`,
       cells: 980,
     },

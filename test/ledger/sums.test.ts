@@ -2,8 +2,8 @@
 import { type RawBuilder, sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { createExpectedCells } from '../../src/ledger/expected.ts';
+import { computeOurSums } from '../../src/ledger/instances.ts';
 import { upsertOrganizations } from '../../src/ledger/organizations.ts';
-import { computeOurSums } from '../../src/ledger/sums.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import type { Numbers } from '../../src/usage/numbers.ts';
 import { until } from '../support/wait.ts';

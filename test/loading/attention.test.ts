@@ -21,6 +21,17 @@ it('a run that stored something refreshes what needs attention, and one that did
   expect(await readAge(stage)).toEqual(firstAge);
 });
 
+it('a run that only confirmed numbers leaves what needs attention as it is', async () => {
+  const stage = await createStage({ orgs: 1 });
+  await stage.run();
+  const firstAge = await readAge(stage);
+  await stage.moveTo(stage.now() + 60_000);
+  const range = { from: '2026-11-23', to: '2026-11-23' };
+  const { report } = await stage.run({ kind: 'manual', range });
+  expect(report.cells).toMatchObject({ loaded: 0, unchanged: 4 });
+  expect(await readAge(stage)).toEqual(firstAge);
+});
+
 it('a refresh that fails does not fail the run, and the next one refreshes', async () => {
   const stage = await createStage({ orgs: 1 });
   await asOwner(

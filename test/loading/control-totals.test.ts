@@ -169,6 +169,16 @@ it('control totals of a rejected stream are a problem of the instance, and the o
   expect(await readOutcomes(stage)).toEqual([{ outcome: 'equal', reason: null, metrics: 12 }]);
 });
 
+it('a missing scope of control totals is not asked for day after day in a run', async () => {
+  const stage = await createStage({ orgs: 1 });
+  await breakTotals(stage, 'forbidden', 'instance.payloadCounts');
+  const range = { from: '2026-10-01', to: '2026-11-22' };
+  await stage.run({ kind: 'backfill', range, streams: ['payload_sources'] });
+  const { faults } = (await stage.platform.control('stats')) as { faults: Record<string, number> };
+  // As many as are requested at the same time.
+  expect(faults['forbidden']).toBeLessThanOrEqual(stage.context().concurrency);
+});
+
 it('control totals are neither read nor compared if only some organizations are selected', async () => {
   const stage = await createStage({ orgs: 3 });
   const { orgIds } = stage;

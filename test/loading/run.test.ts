@@ -246,7 +246,8 @@ it('the preview of a backfill has the days up to the next track, and the run rea
   await stage.run();
   const early = { kind: 'backfill', range: { from: '2026-11-10', to: '2026-11-12' } } as const;
   const preview = await previewRun(stage.context(), { ...OPTIONS, ...early });
-  expect(preview).toMatchObject({ from: '2026-11-10', to: '2026-11-22', cells: 4 * 13 });
+  const requests = 1 + 1 + 13 + 3;
+  expect(preview).toMatchObject({ from: '2026-11-10', to: '2026-11-22', cells: 4 * 13, requests });
   expect((await stage.run(early)).report).toMatchObject({ from: '2026-11-10', cells: { planned: 4 * 13 } });
   // Wholly past the horizon.
   const past = { kind: 'backfill', range: { from: '2026-01-10', to: '2026-01-12' } } as const;
@@ -313,24 +314,25 @@ async function readAll(stage: Stage, steps: Readonly<Record<number, number>>): P
   const lines: string[] = [];
   let nowMs = stage.now();
   const scope = { orgIds: null, streams: null, range: null };
-  const state = { sinceMs: null, olderCursor: '', isAtEnd: false, hasFoundCells: false };
-  const pass = { scope, startMs: nowMs, endMs: 0, ...state };
   const ledger = { db, instanceId, now: () => nowMs, policy: POLICY };
   const session = { ledger: { ...ledger, lease: null, runId: '' }, refusals: new Refusals() };
-  for (let pages = 0; !pass.isAtEnd; ) {
-    pass.endMs = nowMs + WAKE_UP_MS;
-    for (const plan of [planRecentDays, planOlderDays]) {
-      for await (const slices of plan(session, pass)) {
+  let pages = 0;
+  for (let olderCursor: string | null = ''; olderCursor !== null; ) {
+    const pass = { scope, startMs: nowMs, endMs: nowMs + WAKE_UP_MS, sinceMs: null };
+    const recentPages = planRecentDays(session, pass);
+    const olderPages = planOlderDays(session, pass, olderCursor);
+    for (const [name, plan] of Object.entries({ recent: recentPages, older: olderPages })) {
+      for await (const { slices, lastOrgId } of plan) {
+        if (name === 'older') olderCursor = lastOrgId;
+        if (slices.length === 0) continue;
         const positions = slices.map(({ orgId }) => ids.indexOf(orgId) + 1);
         const [first, last] = [Math.min(...positions), Math.max(...positions)];
-        const isRecent = slices.every(({ range }) => range.from >= '2026-11-17');
-        lines.push(`${isRecent ? 'recent' : 'older'} ${first === last ? first : `${first}-${last}`}`);
+        lines.push(`${name} ${first === last ? first : `${first}-${last}`}`);
         pages += 1;
         nowMs += steps[pages] ?? 0;
       }
     }
     if (dayAt(nowMs) !== dayAt(pass.startMs)) lines.push('new day');
-    pass.startMs = nowMs;
   }
   return lines;
 }

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { LosantError } from '../../src/errors.ts';
 import type { SliceResult } from '../../src/loading/extract.ts';
-import { Timeouts } from '../../src/loading/timeouts.ts';
+import { Timeouts } from '../../src/loading/refusals.ts';
 
 const SLICE = { orgId: 'a', stream: 'payload_sources' };
 type Ending = 'ok' | 'timeout' | 'refused';

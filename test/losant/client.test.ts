@@ -3,8 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { deflateSync, gzipSync } from 'node:zlib';
 import { describe, expect, it, vi } from 'vitest';
 import { type AttemptReport, computeBackoffMs, computePauseMs } from '../../src/losant/client.ts';
-import { Gate } from '../../src/losant/gate.ts';
-import { Rate } from '../../src/losant/rate.ts';
+import { Gate, Rate } from '../../src/losant/rate.ts';
 import { parseRetryAfter } from '../../src/losant/response.ts';
 import { clientFor, errorOf, REQUEST, sendJson, startServer } from './server.ts';
 

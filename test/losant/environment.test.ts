@@ -9,7 +9,7 @@ import { sendJson, startServer } from './server.ts';
 
 const CODE = `
   import { createLosantClient } from '${new URL('../../src/losant/client.ts', import.meta.url).href}';
-  import { Gate } from '${new URL('../../src/losant/gate.ts', import.meta.url).href}';
+  import { Gate } from '${new URL('../../src/losant/rate.ts', import.meta.url).href}';
   import { Rate } from '${new URL('../../src/losant/rate.ts', import.meta.url).href}';
   const client = createLosantClient({
     apiUrl: process.env.API_URL,

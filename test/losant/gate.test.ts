@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AttemptError } from '../../src/losant/attempt.ts';
-import { Gate } from '../../src/losant/gate.ts';
-import { Rate } from '../../src/losant/rate.ts';
+import { Gate, Rate } from '../../src/losant/rate.ts';
 
 const createRequest = (signal = new AbortController().signal) => ({ action: 'instance.get', signal });
 const REQUEST = createRequest();

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { createUsageRequest, getInstance, getOrg } from '../../src/losant/endpoints.ts';
 import { parseOrganization } from '../../src/losant/organization.ts';
-import { getInstance, getOrg } from '../../src/losant/orgs.ts';
-import { createUsageRequest } from '../../src/losant/usage.ts';
 import { parseJson } from '../../src/usage/body.ts';
 import { clientFor, sendJson, startServer, type TestServer } from './server.ts';
 

@@ -7,8 +7,7 @@ import {
   type LosantClient,
   type LosantClientOptions,
 } from '../../src/losant/client.ts';
-import { Gate } from '../../src/losant/gate.ts';
-import { Rate } from '../../src/losant/rate.ts';
+import { Gate, Rate } from '../../src/losant/rate.ts';
 
 export interface ReceivedRequest {
   readonly method: string;

@@ -75,6 +75,10 @@ export const attentionMutants = [
         'attention_at is null or exists',
         'attention_at is null and exists',
       ],
+      'A refresh reads before it locks the ledger': [
+        'losant_usage_internal.attention a where a.instance_id = ${instanceId}`.execute(db);\n  await inTransaction(ledger, async (trx) => {',
+        'losant_usage_internal.attention a where a.instance_id = ${instanceId}`.execute(trx);',
+      ],
       'What is no longer seen is not current': [
         'where instance_id = ${instanceId} and is_current`',
         'where false and instance_id = ${instanceId} and is_current`',

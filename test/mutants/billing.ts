@@ -6,8 +6,8 @@ export const billingMutants = [
     { file: 'migrations/0009_statements.sql', test: 'test/billing/close.test.ts' },
     {
       'Only final and waived cells are billed': [
-        `c.is_stored and c.standing not in ('final', 'waived') as is_withheld`,
-        `c.is_stored and c.standing not in ('final', 'waived', 'in_doubt') as is_withheld`,
+        'where is_stored and not losant_usage_internal.is_settled(standing);',
+        `where is_stored and not losant_usage_internal.is_settled(standing) and standing <> 'in_doubt';`,
       ],
       'An adjustment waits until every day of a metric is settled': [
         'where (l.is_settled and (l.line).quantity is not null) or',
@@ -67,8 +67,8 @@ export const billingMutants = [
         'else n.total end',
       ],
       'Earlier lines count, whichever instance billed them': [
-        'where b.month = p_month and (',
-        `where b.month = p_month and exists (
+        'on b.month = p_month and (',
+        `on b.month = p_month and exists (
       select from losant_usage.statements s join losant_usage.statement_lines x on x.statement_id = s.statement_id
       where s.instance_id = p_instance_id and x.org_id = b.org_id and x.month = p_month) and (`,
       ],
@@ -77,16 +77,16 @@ export const billingMutants = [
         '(select x.customer_id from losant_usage.organizations x where x.org_id = o.org_id)',
       ],
       'A closing has the customer of the last day of the month': [
-        'order by h.valid_from < next_month_start desc, abs(extract(epoch from h.valid_from - next_month_start)) limit 1',
-        'order by h.valid_from limit 1',
+        'order by is_earlier desc nulls last, seconds limit 1',
+        'order by seconds desc nulls last limit 1',
       ],
       'A line says whether its customer changed within the month': [
-        'row(e.customer_id, e.plan_id) is distinct from row(h.customer_id, h.plan_id)',
+        'row(e.customer_id, e.plan_id) is distinct from row(v.customer_id, v.plan_id)',
         'e.org_id is null',
       ],
       'Payloads that moved from one source to another give a line of 0': [
-        `and coalesce(s.sources, '{}') is distinct from b.sources)`,
-        'and false)',
+        'or n.sources is distinct from b.sources)',
+        ')',
       ],
     },
   ),
@@ -151,9 +151,63 @@ export const billingMutants = [
         'const takeLines = output.json ? document.addLines : undefined;',
         'const takeLines = undefined;',
       ],
+    },
+  ),
+  plant(
+    { file: 'src/billing/remedies.ts', test: 'test/billing/commands.test.ts' },
+    {
       'Commands that differ only in the organization are printed as one': [
         'if (orgIds.length < 2)',
         'if (orgIds.length < 1_000)',
+      ],
+      'Waivers that differ only in the organization are printed as one': [
+        'run|backfill|waive',
+        'run|backfill',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/billing/customers.ts', test: 'test/billing/customers.test.ts' },
+    {
+      'A file of a pack that was changed is on no statement of a customer': [
+        "if (hash.digest('hex') !== entry?.sha256)",
+        "if (hash.digest('hex') === '')",
+      ],
+      'A manifest that was changed is on no statement of a customer': [
+        'text === null || hashOf(text) !== statement.manifestSha256',
+        'text === null',
+      ],
+      'A missing file of a pack is on no statement of a customer': ['if (bytes === 0)', 'if (bytes < 0)'],
+      'The days of a customer are those of the newest statement of each organization': [
+        'max(l.number) as number',
+        'min(l.number) as number',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/cli/customers.ts', test: 'test/billing/customers.test.ts' },
+    {
+      'Two customers with the same name have files of their own': ['return `${name}-${hash}`', 'return name'],
+    },
+  ),
+  plant(
+    { file: 'migrations/0011_customers.sql', test: 'test/billing/adjust.test.ts' },
+    {
+      'A day that was not settled was not billed': [
+        'when n.is_new or n.was_withheld then null',
+        'when n.is_new then null',
+      ],
+      'A day that was first loaded later was not billed': [
+        'p.billed_id is null or k.first_loaded_at > p.billed_at',
+        'p.billed_id is null',
+      ],
+      'A day that is not settled has no new number': [
+        "coalesce(k.standing in ('final', 'waived'), false)",
+        'k.org_id is not null',
+      ],
+      'What was billed to a customer before includes every instance': [
+        'partition by c.month, c.customer_id, c.org_id, c.metric order by s.closed_at, s.instance_id, s.number\n  rows between',
+        'partition by s.instance_id, c.month, c.customer_id, c.org_id, c.metric order by s.closed_at, s.number\n  rows between',
       ],
     },
   ),

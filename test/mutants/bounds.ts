@@ -119,7 +119,7 @@ export const boundMutants = [
     },
   ),
   plant(
-    { file: 'src/loading/timeouts.ts', test: 'test/loading/timeouts.test.ts' },
+    { file: 'src/loading/refusals.ts', test: 'test/loading/timeouts.test.ts' },
     {
       'A stream is given up after two timeouts in a row': [
         'const MAX_TIMEOUTS = 2;',

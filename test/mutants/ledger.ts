@@ -22,8 +22,8 @@ export const ledgerMutants = [
         'cardinality(${refusedStreams}::text[]) >= 0\n    and (${sinceAt}',
       ],
       'A manual run reads a cell before its checkpoint only if it has failed': [
-        'where: sql`c.failed_reads > 0 and c.next_read_at',
-        'where: sql`c.next_read_at',
+        'sql`c.failed_reads > 0 and c.next_read_at',
+        'sql`c.next_read_at',
       ],
       'A changed policy does not delay the next read of an unconfirmed zero': [
         'sql`least(c.next_read_at, $',
@@ -34,8 +34,8 @@ export const ledgerMutants = [
         'else ${nextByPolicy} end',
       ],
       'A changed policy makes a final cell due only if a checkpoint lies ahead': [
-        "('final', 'waived') then ${nextByPolicy}",
-        "('waived') then ${nextByPolicy}",
+        'case when ${IS_SETTLED} then ${nextByPolicy}',
+        "case when c.standing = 'waived' then ${nextByPolicy}",
       ],
     },
   ),
@@ -52,7 +52,7 @@ export const ledgerMutants = [
         'then c.standing else c.standing end',
       ],
       'A final cell stays final when its day can no longer be read': [
-        'standing = case when ${isSettled} then',
+        'standing = case when ${IS_SETTLED} then',
         `standing = case when c.standing = 'waived' then`,
       ],
       'Cells of a deleted organization are retired': [
@@ -62,7 +62,7 @@ export const ledgerMutants = [
     },
   ),
   plant(
-    { file: 'src/ledger/before-creation.ts', test: 'test/ledger/expected.test.ts' },
+    { file: 'src/ledger/expected.ts', test: 'test/ledger/expected.test.ts' },
     {
       'A stored cell takes precedence over a creation date that moved later': [
         `and not c.is_stored
@@ -100,6 +100,11 @@ export const ledgerMutants = [
         'const to = earliestDay(range.to, lastEndedDay(nowMs));',
         'const { to } = range;',
       ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/due.ts', test: 'test/ledger/backfill.test.ts' },
+    {
       'A backfill skips days that are stored and not due': [
         'and (${force}::boolean or (not c.is_stored and',
         'and (${force}::boolean or (true and',
@@ -147,12 +152,12 @@ export const ledgerMutants = [
         '',
       ],
       'A day without a cell can be waived': [
-        'await createExpectedCellsOf(trx, [orgId], { policy, lockFrom: FIRST_DAY });',
+        'await createExpectedCellsOf(trx, orgIds, { policy, lockFrom: FIRST_DAY });',
         '',
       ],
       'A waiver computes the sums of its days': [
-        'for (const [day, instanceId] of days) await computeOurSums({ db, lease: null, instanceId }, day);',
-        'void days;',
+        'await computeOurSums({ db, lease: null, instanceId }, day);',
+        'void day;',
       ],
     },
   ),
@@ -173,20 +178,20 @@ export const ledgerMutants = [
         'create trigger invalidate_sums after truncate on losant_usage.coverage',
       ],
       'Cells that become settled invalidate the sums of their metrics': [
-        `select usage_date, org_id, stream, revision, is_stored, standing in ('final', 'waived') from new_cells
+        `select usage_date, org_id, stream, revision, is_stored, losant_usage_internal.is_settled(standing) from new_cells
       except
-      select usage_date, org_id, stream, revision, is_stored, standing in ('final', 'waived') from old_cells`,
+      select usage_date, org_id, stream, revision, is_stored, losant_usage_internal.is_settled(standing) from old_cells`,
         `select usage_date, org_id, stream, revision, is_stored from new_cells
       except
       select usage_date, org_id, stream, revision, is_stored from old_cells`,
       ],
       'Cells with other numbers invalidate the sums of their metrics': [
-        `select usage_date, org_id, stream, revision, is_stored, standing in ('final', 'waived') from new_cells
+        `select usage_date, org_id, stream, revision, is_stored, losant_usage_internal.is_settled(standing) from new_cells
       except
-      select usage_date, org_id, stream, revision, is_stored, standing in ('final', 'waived') from old_cells`,
-        `select usage_date, org_id, stream, is_stored, standing in ('final', 'waived') from new_cells
+      select usage_date, org_id, stream, revision, is_stored, losant_usage_internal.is_settled(standing) from old_cells`,
+        `select usage_date, org_id, stream, is_stored, losant_usage_internal.is_settled(standing) from new_cells
       except
-      select usage_date, org_id, stream, is_stored, standing in ('final', 'waived') from old_cells`,
+      select usage_date, org_id, stream, is_stored, losant_usage_internal.is_settled(standing) from old_cells`,
       ],
       'A counterpart that changes invalidates the sums of its metrics': [
         'select metric, stream from losant_usage_internal.counterparts;',

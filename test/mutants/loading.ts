@@ -105,8 +105,8 @@ export const loadingMutants = [
     },
     {
       'A run that leaves a late cell missing is not complete, even if no read failed': [
-        ` && standing !== 'missing'`,
-        '',
+        "cell.standing === 'waiting' && isLate(cell.day, this.#now())",
+        'false',
       ],
     },
   ),
@@ -253,12 +253,8 @@ export const loadingMutants = [
     },
     {
       'Numbers that the database rejects do not affect the rest of the batch': [
-        'if (secondHalf.length > 0) {',
-        'if (secondHalf.length < 0) {',
-      ],
-      'Numbers that the database rejects do not affect other days of their slice': [
-        'const parts = isSingle ?',
-        'const parts = slices.length < 0 && slice ?',
+        'if (responses.length > 1) {',
+        'if (responses.length < 1) {',
       ],
     },
   ),

@@ -117,7 +117,7 @@ export const losantMutants = [
     },
   ),
   plant(
-    { file: 'src/losant/gate.ts', test: 'test/losant/gate.test.ts' },
+    { file: 'src/losant/rate.ts', test: 'test/losant/gate.test.ts' },
     {
       'No more requests run at the same time than allowed': [
         'this.#running < this.concurrency,',
@@ -191,7 +191,7 @@ export const losantMutants = [
     },
   ),
   plant(
-    { file: 'src/losant/orgs.ts', test: 'test/losant/orgs.test.ts' },
+    { file: 'src/losant/endpoints.ts', test: 'test/losant/orgs.test.ts' },
     {
       'A response about another organization than requested is rejected': [
         'if (organization.orgId !== orgId.toLowerCase()) {',
@@ -204,7 +204,7 @@ export const losantMutants = [
     },
   ),
   plant(
-    { file: 'src/losant/usage.ts', test: 'test/losant/orgs.test.ts' },
+    { file: 'src/losant/endpoints.ts', test: 'test/losant/orgs.test.ts' },
     {
       'A request ends with the last millisecond of its last day': [
         'end: String(dayEndMs(to) - 1)',

@@ -187,8 +187,8 @@ export const trackMutants = [
     { file: 'migrations/0008_health.sql', test: 'test/views/two-tracks.test.ts', only: 'every view' },
     {
       'A gap counts once, however many tracks its stream has': [
-        'k.stream = d.stream and k.last_day is null',
-        'k.stream = d.stream',
+        'from losant_usage_internal.expected_spans group by org_id, stream\n',
+        'from losant_usage_internal.expected_spans group by org_id, stream, first_day\n',
       ],
     },
   ),

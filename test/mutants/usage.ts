@@ -60,15 +60,15 @@ export const usageMutants = [
         'const dailyMs = isSettled(cell.standing) ? sentAtMs + DAY_MS : null;',
       ],
       'Omitted totals and hours wait for sources that are still to be read': [
-        'if (!pending || pending.numbers !== null || pending.cell.nextReadAtMs === null) return null;',
+        'if (!pending || pending.numbers !== null || pending.nextReadAtMs === null) return null;',
         'return null;',
       ],
       'Totals and hours wait only while sources are still to be read': [
-        'pending.numbers !== null || pending.cell.nextReadAtMs === null',
+        'pending.numbers !== null || pending.nextReadAtMs === null',
         'pending.numbers !== null',
       ],
       'Two responses of the same endpoint do not confirm a zero': [
-        '(other.isReported || getEndpoint(stream) !== getEndpoint(response.stream))',
+        '(isReported || getEndpoint(stream) !== getEndpoint(response.stream))',
         'true',
       ],
       'A zero is confirmed at once if two endpoints agree': [
@@ -166,8 +166,8 @@ export const usageMutants = [
         '',
       ],
       'A restated number replaces the stored one': [
-        'numbers: isEqual ? null : next,',
-        'numbers: cell.isStored ? null : next,',
+        'numbers: isEqual ? numbers : next,',
+        'numbers: cell.isStored ? numbers : next,',
       ],
       'An omitted zero is not final after one response, however late that is': [
         'const isFinal = isConfirmed && (',

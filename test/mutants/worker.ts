@@ -225,13 +225,13 @@ export const workerMutants = [
     { file: 'src/loading/report.ts', test: 'test/e2e/bad-responses.test.ts', only: 'names the command' },
     {
       'A command that shows nothing is not suggested': [
-        'if (!isGap(standing)) this.#gaps.delete(cellId(loadedCell));\n    else if (',
+        'if (!isGap(standing)) this.#gaps.delete(id);\n    else if (',
         'if (',
       ],
     },
   ),
   plant(
-    { file: 'src/losant/orgs.ts', test: 'test/losant/orgs.test.ts' },
+    { file: 'src/losant/endpoints.ts', test: 'test/losant/orgs.test.ts' },
     {
       'The name of an instance can be stored, whatever it contains': ['name && toStorableText(name)', 'name'],
     },

@@ -98,9 +98,9 @@ export const worldMutants = [
     { file: 'migrations/0005_totals.sql', test: 'test/campaigns/world/world.test.ts' },
     {
       'The world finds sums that do not notice that a cell is settled': [
-        `      select usage_date, org_id, stream, revision, is_stored, standing in ('final', 'waived') from new_cells
+        `      select usage_date, org_id, stream, revision, is_stored, losant_usage_internal.is_settled(standing) from new_cells
       except
-      select usage_date, org_id, stream, revision, is_stored, standing in ('final', 'waived') from old_cells`,
+      select usage_date, org_id, stream, revision, is_stored, losant_usage_internal.is_settled(standing) from old_cells`,
         `      select usage_date, org_id, stream, revision, is_stored from new_cells
       except
       select usage_date, org_id, stream, revision, is_stored from old_cells`,
@@ -117,8 +117,8 @@ export const worldMutants = [
     { file: 'migrations/0006_months.sql', test: 'test/campaigns/world/world.test.ts' },
     {
       'The world finds a month that settles although its cells can no longer be read': [
-        `where c.standing not in ('final', 'waived') and c.stream in`,
-        `where c.standing not in ('final', 'waived', 'unavailable') and c.stream in`,
+        `where c.standing <> 'waived' and c.stream in`,
+        `where c.standing not in ('waived', 'unavailable') and c.stream in`,
       ],
       'The world finds a month that waits for days that nobody collected': [
         '(case when bool_and(u.last_day < i.collected_from)',

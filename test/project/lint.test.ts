@@ -122,7 +122,7 @@ process.exitCode = Math.random() > 1 ? 1 : 0;\n`,
   'src/database/schema.ts': `export interface Lease { a: 1 }\n`,
   'src/usage/lease.ts': `export interface Lease { a: 2 }\n`,
   'src/billing/below.ts': `import '../ledger/load.ts';\nimport '../usage/day.ts';\nimport './close.ts';\n`,
-  'src/losant/below.ts': `import '../errors.ts';\nimport 'ky';\n`,
+  'src/losant/below.ts': `import '../errors.ts';\nimport 'undici';\n`,
   'src/cli/org.ts': `import '../losant/admin.ts';\n`,
   'test/below.ts': `import '../simulator/server.ts';\nimport 'pg';\n`,
 };

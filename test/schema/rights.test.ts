@@ -147,6 +147,7 @@ const CALLED: Readonly<Record<Reader, readonly string[]>> = {
     'existed_on',
     'invalidate_sums',
     'is_manual_write',
+    'is_settled',
     'metric_sums',
     'unsettled_counts',
   ].map((name) => `losant_usage_internal.${name}`),

@@ -14,8 +14,8 @@ const SETTINGS: Env = {
   DATABASE_URL: 'postgres://nobody:nothing@127.0.0.1:1/none',
 };
 
-/** The first day that the demo loads: the first of the month before yesterday's. */
-const [year = 0, month = 0] = daysAgo(1).split('-').map(Number);
+/** The first day that the demo loads: that of a month whose days are all final. */
+const [year = 0, month = 0] = daysAgo(4).split('-').map(Number);
 const FROM_DAY = new Date(Date.UTC(year, month - 2, 1)).toISOString().slice(0, 10);
 
 /** A bound for a demo that hangs; the machine determines how long one takes. */
@@ -28,18 +28,18 @@ beforeAll(() => {
 afterAll(() => rmSync(temp, { recursive: true, force: true }));
 
 it(
-  'demo shows the product in four steps, ignores settings, serves the console until Ctrl-C, and says how to continue',
+  'demo shows the product in four steps, ignores settings, serves the console until Ctrl-C, and its month can be closed',
   async () => {
-    const demo = startProgram(['demo'], { ...SETTINGS, TMPDIR: temp }, { isTerminal: true });
+    const folder = join(temp, 'kept');
+    const demo = startProgram(['demo', '--dir', folder], SETTINGS, { isTerminal: true });
     const address = () => /The console is at (\S+)\. Press Ctrl-C/.exec(demo.stdout())?.[1];
     await until('the console is served', () => address() !== undefined, LIMIT_MS);
     const printed = demo.stdout();
-    const folder = / an embedded Postgres in (\S+) \(kept afterward\)/.exec(printed)?.[1] ?? '';
     const steps = printed.split('\n').filter((line) => /^\d\/\d/.test(line));
     expect(steps.map((step) => step.replaceAll(/http\S+/g, '…'))).toEqual([
       '1/4  Started a simulated Losant with 25 organizations at …',
-      `2/4  The first run creates an embedded Postgres in ${folder} (kept afterward) and loads yesterday, ${daysAgo(1)}.`,
-      `3/4  A backfill loads the rest of this month and all of last month, from ${FROM_DAY}.`,
+      `2/4  The first run creates an embedded Postgres in ${folder} and loads yesterday, ${daysAgo(1)}.`,
+      `3/4  A backfill loads the days before, from ${FROM_DAY}.`,
       '4/4  Status:',
     ]);
     expect(existsSync(join(folder, 'pgdata'))).toBe(true);
@@ -52,13 +52,14 @@ it(
     demo.kill('SIGINT');
     const { code, stdout } = await demo.ended;
     expect(code).toBe(0);
-    const [, url = ''] = /^ {2}DATABASE_URL='(.*)' losant-usage status$/m.exec(stdout) ?? [];
-    expect((await runProgram(['status'], { DATABASE_URL: url })).code).toBe(0);
+    const [, url = '', command = ''] =
+      /^ {2}DATABASE_URL='(.*)' losant-usage (close .*)$/m.exec(stdout) ?? [];
+    expect(await runProgram(command.split(' '), { DATABASE_URL: url })).toMatchObject({ code: 0 });
   },
   LIMIT_MS,
 );
 
-it('demo ends at once with exit code 130 on Ctrl-C', async () => {
+it('demo ends at once with exit code 130 on Ctrl-C, and leaves no files', async () => {
   const before = readdirSync(temp).length;
   const demo = startProgram(['demo'], { TMPDIR: temp });
   await until('the first step is printed', () => demo.stdout().includes('1/4'));
@@ -66,5 +67,5 @@ it('demo ends at once with exit code 130 on Ctrl-C', async () => {
   const { code, stderr } = await demo.ended;
   expect(stderr).toContain('losant-usage: Interrupted by SIGINT');
   expect(code).toBe(130);
-  expect(readdirSync(temp)).toHaveLength(before + 1);
+  expect(readdirSync(temp)).toHaveLength(before);
 });

@@ -1,6 +1,6 @@
 /** Builds the folders of deploy/kubernetes with kubectl, as an operator does. */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -61,17 +61,20 @@ test('the base builds a worker with its settings, its port and its network polic
 });
 
 // Guarantee (Operation): The Kubernetes base and overlay build, and the program accepts every settings file in deploy/.
-test('a copy of the overlay builds with its namespace, image, replicas, settings and a target for Prometheus', () => {
+test('a copy of the overlay builds with its namespace, image, replicas and settings, and a PodMonitor if chosen', () => {
   const copy = 'deploy/kubernetes/overlays/production';
   cpSync('deploy/kubernetes/overlays/example', join(folder, copy), { recursive: true });
   const overlay = build(copy);
+  expect(overlay.map(({ kind }) => kind)).not.toContain('PodMonitor');
   expect(new Set(overlay.map(({ metadata }) => metadata.namespace))).toEqual(new Set(['billing']));
   const image = expect.stringMatching(/^images\.example\.com\/losant-usage:\d/) as unknown;
   const template = { spec: { containers: [{ image }] } };
   expect(getOne(overlay, 'Deployment').spec).toMatchObject({ replicas: 2, template });
   const data = { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97' };
   expect(getOne(overlay, 'ConfigMap')).toMatchObject({ data });
-  expect(getOne(overlay, 'PodMonitor')).toMatchObject({ metadata: { name: 'losant-usage' } });
+  const file = join(folder, copy, 'kustomization.yaml');
+  writeFileSync(file, readFileSync(file, 'utf8').replaceAll(/^# (?=components:|  - )/gm, ''));
+  expect(getOne(build(copy), 'PodMonitor')).toMatchObject({ metadata: { name: 'losant-usage' } });
 });
 
 test.each(['base/worker.yaml', 'jobs/migrate.yaml', 'jobs/backfill.yaml'])(

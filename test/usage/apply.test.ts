@@ -22,7 +22,6 @@ import {
   parseLine,
   quarantined,
   report,
-  type State,
   splitLines,
   testTable,
   totals,
@@ -64,9 +63,12 @@ describe.each(STREAMS)('all numbers of %s are reported', (stream) => {
   test('a good read sets the whole row', () => {
     const { some = {} } = NUMBERS[stream] ?? {};
     const before = cell('missing', { failedReads: 3, lastAttemptAtMs: age(20), reason: 'server_error' });
-    const update = applyTo({ stream, cell: before, numbers: null, verdict: report(some), hours: 72 });
-    expect(update).toMatchObject({ numbers: some, problem: null });
+    const update = applyTo({ stream, cell: before, verdict: report(some), hours: 72 });
+    expect(update.problem).toBeNull();
     expect(update.cell).toEqual({
+      orgId: before.orgId,
+      stream,
+      day: DAY,
       standing: 'final',
       isStored: true,
       isReported: true,
@@ -81,6 +83,7 @@ describe.each(STREAMS)('all numbers of %s are reported', (stream) => {
       reason: null,
       detail: null,
       sha256: 'a'.repeat(64),
+      numbers: some,
     });
   });
 });
@@ -139,7 +142,7 @@ describe('a column is omitted: billable payloads / all / bytes', () => {
   );
 
   test('an omitted hour is zero unless another column has payloads in that hour', () => {
-    const input = { stream: 'payload_hours', cell: unread, numbers: null, hours: 24 };
+    const input = { stream: 'payload_hours', cell: unread, hours: 24 };
     const quiet = report(hours(17, 21, 900), { column: 'hours_all_count', hour: 6 });
     expect(applyTo({ ...input, verdict: quiet }).cell.standing).toBe('stored');
     const busy = report(hours(17, 0, 900), { column: 'hours_all_count', hour: 5 });
@@ -149,7 +152,11 @@ describe('a column is omitted: billable payloads / all / bytes', () => {
   test('the detail names the omitted columns', () => {
     const parts = [0, 5, 7].map((hour) => ({ column: 'hours_billable_count', hour }));
     const verdict = report(hours(0, 21, 900), ...parts);
-    const input = { stream: 'payload_hours', cell: cell('stored'), numbers: hours(17, 21, 900), hours: 24 };
+    const input = {
+      stream: 'payload_hours',
+      cell: cell('stored', { numbers: hours(17, 21, 900) }),
+      hours: 24,
+    };
     expect(applyTo({ ...input, verdict }).problem?.detail).toBe(
       'Losant omitted hours_billable_count, but a nonzero number is stored',
     );
@@ -163,7 +170,7 @@ test.each([0, 1])(
     const counts = eachDay(range).map((day) => ({ date: `${day}T00:00:00.000Z`, value: 9 }));
     const bodies = Array.from({ length: 3 }, () => ({ counts }));
     const verdict = payloadHours.parseBodies(bodies, range).days.get(DAY);
-    const input = { stream: 'payload_hours', cell: unread, numbers: null, verdict: verdict as Verdict };
+    const input = { stream: 'payload_hours', cell: unread, verdict: verdict as Verdict };
     const expected = 'failed: in_doubt not_hourly, r1, o0';
     expect(formatUpdate(applyTo({ ...input, hours: 24 }))).toBe(`${expected}, 48 h, numbers`);
     expect(formatUpdate(applyTo({ ...input, hours: 800 }))).toBe(`${expected}, 824 h, numbers`);
@@ -294,9 +301,8 @@ describe('a failed read', () => {
 
   test.each([failed, quarantined])('reports its reason: $code', (verdict) => {
     const { code, detail } = verdict as { code: string; detail: string };
-    const before = cell('stored');
-    const numbers = devices(4, 1, 17);
-    const update = applyTo({ stream: 'device_counts', cell: before, numbers, verdict, hours: 24 });
+    const before = cell('stored', { numbers: devices(4, 1, 17) });
+    const update = applyTo({ stream: 'device_counts', cell: before, verdict, hours: 24 });
     expect(update.problem).toEqual({ code, detail });
     expect(update.cell).toMatchObject({ lastReadAtMs: before.lastReadAtMs, lastAttemptAtMs: age(24) });
   });
@@ -319,19 +325,19 @@ describe('the next read', () => {
   );
 
   test('keeps a time that was set after the request was sent, and no earlier one', () => {
-    const before = cell('stored', { nextReadAtMs: age(24) + 1_000 });
+    const before = cell('stored', { nextReadAtMs: age(24) + 1_000, numbers });
     for (const verdict of [report(numbers), omitted, failed]) {
-      const update = applyTo({ stream, cell: before, numbers, verdict, hours: 24 });
+      const update = applyTo({ stream, cell: before, verdict, hours: 24 });
       expect(update.cell.nextReadAtMs).toBeLessThanOrEqual(age(24) + 1_000);
     }
-    const done = cell('final', { nextReadAtMs: age(800) - 1 });
-    const update = applyTo({ stream, cell: done, numbers, verdict: report(numbers), hours: 800 });
+    const done = cell('final', { nextReadAtMs: age(800) - 1, numbers });
+    const update = applyTo({ stream, cell: done, verdict: report(numbers), hours: 800 });
     expect(update.cell.nextReadAtMs).toBeNull();
   });
 
   test('is daily after the last checkpoint unless the cell is settled', () => {
     const policy = { readAtHours: [6], finalAfterHours: 6, horizonDays: 3 };
-    const input = { stream: 'device_counts', cell: unread, numbers: null, verdict: omitted, policy };
+    const input = { stream: 'device_counts', cell: unread, verdict: omitted, policy };
     expect(applyTo({ ...input, hours: 7 }).cell.nextReadAtMs).toBe(age(31));
     expect(applyTo({ ...input, hours: 70 }).cell.nextReadAtMs).toBe(age(94));
     expect(applyTo({ ...input, hours: 96 }).cell.nextReadAtMs).toBeNull();
@@ -348,12 +354,11 @@ describe('an omitted zero is final after three responses at least an hour apart'
 
   /** Returns the cell after reads at these minutes. */
   function applyAt(omission: (typeof OMISSIONS)[number], readMinutes: readonly number[], firstHour: number) {
-    let state: State = { cell: unread, numbers: null };
+    let state = unread;
     for (const minute of readMinutes) {
-      const update = applyTo({ ...omission, ...state, hours: firstHour + minute / 60 });
-      state = { cell: update.cell, numbers: update.numbers ?? state.numbers };
+      state = applyTo({ ...omission, cell: state, hours: firstHour + minute / 60 }).cell;
     }
-    return state.cell;
+    return state;
   }
 
   test.each<[number[], number, Standing, number, number | null]>([

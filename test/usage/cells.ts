@@ -1,7 +1,7 @@
 /** Cells of 2026-11-20 in any state, and responses for them at any age of the day. */
 import { expect, test } from 'vitest';
-import { applyResponse, type CellUpdate, type Counterpart, createZeros } from '../../src/usage/apply.ts';
-import type { Cell, Verdict } from '../../src/usage/cell.ts';
+import { applyResponse, createZeros } from '../../src/usage/apply.ts';
+import type { CellUpdate, StoredCell, Verdict } from '../../src/usage/cell.ts';
 import type { NumberRef, Numbers } from '../../src/usage/numbers.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import type { Standing } from '../../src/usage/standing.ts';
@@ -91,10 +91,13 @@ export const quarantined: Verdict = {
 };
 
 /** Returns a cell that was read an hour after the end of the day if it is stored, and never otherwise. */
-export function cell(standing: Standing, changes: Partial<Cell> = {}): Cell {
+export function cell(standing: Standing, changes: Partial<StoredCell> = {}): StoredCell {
   const isStored = changes.isStored ?? ['final', 'stored', 'in_doubt'].includes(standing);
   const isGood = standing === 'final' || standing === 'stored';
   return {
+    orgId: ORG,
+    stream: 'payload_totals',
+    day: DAY,
     standing,
     isStored,
     isReported: isStored,
@@ -109,6 +112,7 @@ export function cell(standing: Standing, changes: Partial<Cell> = {}): Cell {
     reason: isGood ? null : standing === 'waived' ? 'waived' : 'earlier',
     detail: isGood ? null : 'earlier',
     sha256: isStored ? 'b'.repeat(64) : null,
+    numbers: null,
     ...changes,
   };
 }
@@ -116,33 +120,21 @@ export function cell(standing: Standing, changes: Partial<Cell> = {}): Cell {
 /** A newly created cell. */
 export const unread = cell('waiting', { reason: 'never_read', detail: null });
 
-export interface State {
-  readonly cell: Cell;
-  /** Null if none are stored. */
-  readonly numbers: Numbers | null;
-}
-
-export interface Situation extends State {
+export interface Situation {
   readonly stream: string;
+  readonly cell: StoredCell;
   readonly verdict: Verdict;
   /** The age of the day in hours when the request was sent. */
   readonly hours: number;
-  readonly counterparts?: readonly Counterpart[];
+  readonly counterparts?: readonly StoredCell[];
   readonly policy?: Policy;
 }
 
-export function applyTo({
-  stream,
-  cell: before,
-  numbers,
-  verdict,
-  hours: sentAt,
-  ...more
-}: Situation): CellUpdate {
+export function applyTo({ stream, cell: before, verdict, hours: sentAt, ...more }: Situation): CellUpdate {
+  const key = { orgId: ORG, stream, day: DAY };
   return applyResponse({
-    cell: before,
-    numbers,
-    response: { orgId: ORG, stream, day: DAY, sentAtMs: age(sentAt), sha256: 'a'.repeat(64), verdict },
+    cell: { ...before, ...key },
+    response: { ...key, sentAtMs: age(sentAt), texts: [], sha256: 'a'.repeat(64), verdict },
     counterparts: more.counterparts ?? [],
     policy: more.policy ?? POLICY,
   });
@@ -162,24 +154,24 @@ export function parseLine(stream: string, line: string): Situation & { readonly 
   const [verdictText = '', ...counterpartTexts] = responseText.split(/ with | and /);
   const counterparts = counterpartTexts.map((text) => {
     const [other = '', ...words] = text.split(' ');
-    return { stream: other, ...parseState(other, words) };
+    return parseCell(other, words);
   });
   const verdict = parseVerdict(stream, verdictText);
-  const input = { ...parseState(stream, cellText.split(' ')), stream, verdict, counterparts };
+  const input = { cell: parseCell(stream, cellText.split(' ')), stream, verdict, counterparts };
   return { ...input, hours: Number.parseFloat(hoursText), expected };
 }
 
-function parseState(stream: string, [standing, ...words]: readonly string[]): State {
+function parseCell(stream: string, [standing, ...words]: readonly string[]): StoredCell {
   const numbers = words.map((word) => findNumbers(stream, word)).find((each) => each !== null) ?? null;
   const isStored = numbers !== null;
   let state = standing === 'waiting' ? unread : cell(standing as Standing, { isStored });
   for (const word of words) {
     if (findNumbers(stream, word) === null) state = { ...state, ...parseDetail(word) };
   }
-  return { cell: state, numbers };
+  return { ...state, stream, numbers };
 }
 
-function parseDetail(word: string): Partial<Cell> {
+function parseDetail(word: string): Partial<StoredCell> {
   const count = Number(word.slice(1));
   if (/^f\d+$/.test(word)) return { failedReads: count };
   if (/^o\d$/.test(word)) return { omissions: count, lastOmittedAtMs: age(1), isReported: false };
@@ -211,7 +203,9 @@ export const applyLine = (stream: string, line: string): string =>
  * Formats an update as in the tables: `loaded: final, r1, 168 h` is revision 1 with its next read at 168 hours; o2 are
  * two omissions of zeros, d2 of numbers that were reported, f1 is one failed read.
  */
-export function formatUpdate({ result, cell: after, numbers }: CellUpdate): string {
+export function formatUpdate(update: CellUpdate): string {
+  const { result, cell: after } = update;
+  const numbers = getNewNumbers(update);
   const next = after.nextReadAtMs === null ? 'never' : `${toAge(after.nextReadAtMs)} h`;
   return [
     `${result}: ${after.standing}${after.reason === null ? '' : ` ${after.reason}`}`,
@@ -222,6 +216,11 @@ export function formatUpdate({ result, cell: after, numbers }: CellUpdate): stri
     next,
     ...(numbers === null ? [] : [Object.values(numbers).flat().some(isNonzero) ? 'numbers' : 'zeros']),
   ].join(', ');
+}
+
+/** Returns the numbers that the response changed; null if it changed none. */
+export function getNewNumbers({ previous, cell: after }: CellUpdate): Numbers | null {
+  return after.numbers === previous.numbers ? null : after.numbers;
 }
 
 function isNonzero(value: unknown): boolean {

@@ -1,8 +1,7 @@
 /** The rules of responses, for random orders of reported, omitted and failed payloads of one day. */
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { CellUpdate } from '../../src/usage/apply.ts';
-import type { Verdict } from '../../src/usage/cell.ts';
+import type { CellUpdate, StoredCell, Verdict } from '../../src/usage/cell.ts';
 import { getNumber, hasNonzero, type Numbers } from '../../src/usage/numbers.ts';
 import { nextCheckpointMs } from '../../src/usage/policy.ts';
 import { getStream } from '../../src/usage/streams/catalog.ts';
@@ -62,13 +61,13 @@ interface Step {
   readonly update: CellUpdate;
   readonly verdict: Verdict;
   readonly sentAtMs: number;
-  readonly counterparts: readonly cells.State[];
+  readonly counterparts: readonly StoredCell[];
   /** When responses in a row omitted something, this one included; failed reads lie between them. */
   readonly omittedAtMs: readonly number[];
 }
 
 /** The numbers that the response omits and that are stored as other than zero, as long as it takes to lose them. */
-function losesNumbers(before: cells.State, verdict: Verdict): boolean {
+function losesNumbers(before: StoredCell, verdict: Verdict): boolean {
   const { numbers } = before;
   if (numbers === null) return false;
   if (verdict.kind === 'omitted') return hasNonzero(numbers);
@@ -79,10 +78,9 @@ const sumOf = (numbers: Numbers | null, column: string) =>
   [numbers?.[column] ?? []].flat().reduce<number>((sum, each) => sum + Number(each), 0);
 
 /** Whether a counterpart was reported no earlier than the cell, as zero or as the sum of the hours. */
-function isReportedElsewhere({ counterparts }: Step, before: cells.State, next: Numbers): boolean {
-  return counterparts.some(({ cell: { isReported, lastReadAtMs }, numbers }) => {
-    if (numbers === null || !isReported || (lastReadAtMs ?? 0) < (before.cell.lastReadAtMs ?? 0))
-      return false;
+function isReportedElsewhere({ counterparts }: Step, before: StoredCell, next: Numbers): boolean {
+  return counterparts.some(({ isReported, lastReadAtMs, numbers }) => {
+    if (numbers === null || !isReported || (lastReadAtMs ?? 0) < (before.lastReadAtMs ?? 0)) return false;
     const isSum = ['billable_count', 'all_count', 'all_bytes'].every(
       (name) => 'hours_all_bytes' in next && sumOf(next, `hours_${name}`) === numbers[`payload_${name}`],
     );
@@ -93,7 +91,7 @@ function isReportedElsewhere({ counterparts }: Step, before: cells.State, next: 
 let replacements = 0;
 
 /** An omission replaces numbers other than zero only as the third in a row, and as a counterpart reported. */
-function checkLoss(before: cells.State, step: Step, next: Numbers): void {
+function checkLoss(before: StoredCell, step: Step, next: Numbers): void {
   const { update, omittedAtMs } = step;
   replacements += 1;
   expect(update.cell).toMatchObject({ isReported: false, omissions: 3 });
@@ -102,21 +100,22 @@ function checkLoss(before: cells.State, step: Step, next: Numbers): void {
   expect(isReportedElsewhere(step, before, next)).toBe(true);
 }
 
-/** Checks an update against the rules. Returns the new state. */
-function checkStep(before: cells.State, step: Step): cells.State {
+/** Checks an update against the rules. Returns the new cell. */
+function checkStep(before: StoredCell, step: Step): StoredCell {
   const { update, verdict, sentAtMs, counterparts } = step;
   const { cell } = update;
-  const numbers = update.numbers ?? before.numbers;
+  const { numbers } = cell;
+  const newNumbers = cells.getNewNumbers(update);
   if (verdict.kind === 'reported' && verdict.omitted.length === 0) expect(numbers).toEqual(verdict.numbers);
   const isLoss = losesNumbers(before, verdict);
-  if (isLoss && update.numbers !== null) checkLoss(before, step, update.numbers);
-  if (isLoss && update.numbers === null) expect(cell.standing).toBe('in_doubt');
+  if (isLoss && newNumbers !== null) checkLoss(before, step, newNumbers);
+  if (isLoss && newNumbers === null) expect(cell.standing).toBe('in_doubt');
   if (!isLoss && verdict.kind !== 'reported' && before.numbers !== null)
     expect(numbers).toEqual(before.numbers);
   if (verdict.kind === 'omitted' && !isLoss && numbers !== null && !hasNonzero(numbers)) {
     // Omitted zeros are never stored while a counterpart is above zero.
     if (counterparts.some((other) => other.numbers !== null && hasNonzero(other.numbers))) {
-      expect([update.numbers, cell.standing]).toEqual([null, 'in_doubt']);
+      expect([newNumbers, cell.standing]).toEqual([null, 'in_doubt']);
     }
   }
   if (cell.standing === 'final' && !cell.isReported) {
@@ -124,28 +123,26 @@ function checkStep(before: cells.State, step: Step): cells.State {
     expect(sentAtMs).toBeGreaterThanOrEqual(age(POLICY.finalAfterHours));
   }
   expect(cell.isStored).toBe(numbers !== null);
-  expect(cell.revision - before.cell.revision).toBe(update.numbers === null ? 0 : 1);
+  expect(cell.revision - before.revision).toBe(newNumbers === null ? 0 : 1);
   // Every cell has a next read until it is final and past its last checkpoint.
   const checkpointMs = nextCheckpointMs(DAY, sentAtMs, POLICY);
   if (cell.nextReadAtMs === null) expect([cell.standing, checkpointMs]).toEqual(['final', null]);
   else expect(cell.nextReadAtMs).toBeLessThanOrEqual(checkpointMs ?? sentAtMs + 24 * HOUR_MS);
-  return { cell, numbers };
+  return cell;
 }
 
 // Guarantee (Numbers): Whatever Losant responds, in any order, no number is lost and no zero is invented; an omission
 // alone never replaces a nonzero number, it does so only next to a zero that was reported.
 test('no number is lost and no zero is invented, in any order of responses', () => {
-  const fresh: cells.State = { cell: unread, numbers: null };
   const play = (steps: readonly { stream: string; later: number; verdict: Verdict }[]) => {
-    const states = new Map<string, cells.State>();
+    const states = new Map<string, StoredCell>();
     const omissionTimes = new Map<string, readonly number[]>();
-    const stateOf = (stream: string) => states.get(stream) ?? fresh;
+    const stateOf = (stream: string) => states.get(stream) ?? { ...unread, stream };
     let at = 0;
     for (const { stream, later, verdict } of steps) {
       at += later;
-      const { cell, numbers } = stateOf(stream);
-      const counterparts = getStream(stream).counterparts.map((name) => ({ stream: name, ...stateOf(name) }));
-      const update = applyTo({ stream, cell, numbers, verdict, hours: at, counterparts });
+      const counterparts = getStream(stream).counterparts.map(stateOf);
+      const update = applyTo({ stream, cell: stateOf(stream), verdict, hours: at, counterparts });
       const isOmission = losesNumbers(stateOf(stream), verdict);
       const earlier = isOmission || verdict.kind === 'failed' ? (omissionTimes.get(stream) ?? []) : [];
       const omittedAtMs = isOmission ? [...earlier, age(at)] : earlier;

@@ -67,16 +67,16 @@ test.each(Object.entries(CONTRADICTIONS))('%s', async (_, contradictions) => {
 
 test('health counts the unread cells of yesterday, failing reads and deleted organizations', async () => {
   expect(
-    await rows(`select right(instance_id, 2), stream, unreported, yesterday_waiting, yesterday_unavailable,
+    await rows(`select right(instance_id, 2), stream, yesterday_waiting, yesterday_unavailable,
         yesterday_in_doubt, yesterday_missing, failing, organizations, organizations_deleted, complete_to
       from losant_usage.health order by 1, 2`),
   ).toEqual([
-    '01 device_counts 1 1 0 1 0 1 3 1 2026-09-24',
-    '01 notebook_minutes 0 0 0 0 0 0 3 1 2026-11-23',
-    '01 payload_hours 0 1 0 0 0 0 3 1 2026-10-29',
-    '01 payload_sources 0 0 0 0 0 0 3 1 2026-11-23',
-    '01 payload_totals 0 1 0 0 0 1 3 1 2026-10-04',
-    'ff device_counts 1 0 0 0 0 0 1 0 2026-11-23',
+    '01 device_counts 1 0 1 0 1 3 1 2026-09-24',
+    '01 notebook_minutes 0 0 0 0 0 3 1 2026-11-23',
+    '01 payload_hours 1 0 0 0 0 3 1 2026-10-29',
+    '01 payload_sources 0 0 0 0 0 3 1 2026-11-23',
+    '01 payload_totals 1 0 0 0 1 3 1 2026-10-04',
+    'ff device_counts 0 0 0 0 0 1 0 2026-11-23',
   ]);
 });
 

@@ -10,7 +10,7 @@ import {
   type TestDatabase,
 } from '../../support/databases.ts';
 import { daysAgo } from '../../support/days.ts';
-import { type Env, runProgram, startProgram } from '../../support/program.ts';
+import { type Env, jsonOf, runProgram, startProgram } from '../../support/program.ts';
 import { until } from '../../support/wait.ts';
 import { type StartedWorker, settingsOf, startWorker } from '../../worker/process.ts';
 
@@ -144,4 +144,14 @@ async function playMonths(platform: Platform, database: TestDatabase): Promise<v
   const restated = daysAgo(FAULT_DAY + 3);
   await platform.control('restate', { orgId: first, day: restated, counter: 'payload_totals' });
   await program('backfill', '--from', restated, '--to', restated, '--org', first ?? '', '--force');
+  // Last month is closed, whatever blocks it, and one of its numbers changes.
+  const month = daysAgo(Number(daysAgo(0).slice(8))).slice(0, 7);
+  const preview = await runProgram(['close', '--month', month, '--dry-run', '--json'], settings);
+  const [closing] = jsonOf<{ instances: { blockersHash: string | null }[] }>(preview).instances;
+  const hash = closing?.blockersHash ?? null;
+  const acceptance = hash === null ? [] : ['--accept-blockers', hash, '--reason', 'Agreed with everybody'];
+  await program('close', '--month', month, ...acceptance);
+  await platform.control('restate', { orgId: second, day: `${month}-10`, counter: 'payload_totals' });
+  const days = ['--from', `${month}-10`, '--to', `${month}-10`];
+  await program('backfill', ...days, '--org', second ?? '', '--force');
 }
