@@ -52,8 +52,9 @@ ${health !== null && renderAttention(health, statuses, nowMs)}
 <section class="card">${renderTotal(devices, { metric: 'devices_total', nowMs })}</section>
 <section class="card">${renderTotal(minutes, { metric: 'notebook_minutes', nowMs })}</section>
 </div>
-<p class="more"><a href="/usage">Days, growth and plans</a> · <a href="/organizations?sort=-payload_billable_count">Organizations by
-  payloads</a> · <a href="/billing">Months</a></p>
+<p class="more"><a href="/usage">Days, growth and plans</a> · <a
+  href="/organizations?sort=-payload_billable_count">Organizations by payloads</a> · <a
+  href="/billing">Months</a></p>
 <footer class="quiet">Version ${version} on ${host}, started ${renderInstant(startedAt)} · <a
   href="/status.json">status.json</a> · <a href="/metrics">metrics</a></footer>`;
     const isIncomplete = health === null || [payloads, devices, minutes].some(isCounting);

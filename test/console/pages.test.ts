@@ -112,6 +112,10 @@ describe('the columns of a table', () => {
     const devices = await number(`select sum(devices_total) from losant_usage.usage_days
       where org_id <> '${FOREIGN}' and usage_date = '2026-11-27'`);
     expect(await world.text('/organizations')).toContain(`Total ${total} ${devices}`);
+    const october = await number(`select sum(payload_billable_count) from losant_usage.usage_days
+      where org_id <> '${FOREIGN}' and month = '2026-10-01'`);
+    await expect.poll(() => world.text('/billing/2026-10')).toContain(`Total ${october} `);
+    expect(await world.text('/billing/2026-10?only=not_ready')).not.toContain('Total');
   });
 });
 

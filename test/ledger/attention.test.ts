@@ -254,6 +254,7 @@ test('the console marks what was not there the day before, but nothing of the fi
   };
   await lack('Kestrel');
   await refresh('2026-11-23');
+  expect(await marks()).toEqual(['Kestrel false']);
   await lack('Solent');
   await refresh('2026-11-24');
   expect(await marks()).toEqual(['Kestrel false', 'Solent true']);
