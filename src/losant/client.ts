@@ -54,8 +54,8 @@ class ReceivedResponse extends Response {
 }
 
 /**
- * Waits are part of the next attempt, because what the API asks for pauses all requests of the token. ky's timeout would
- * include them, so each attempt has its own.
+ * Waits are part of the next attempt, because what the API asks for pauses all requests of the token. ky's timeout
+ * would include them, so each attempt has its own.
  */
 const RETRY: RetryOptions = {
   limit: Number.MAX_SAFE_INTEGER,
