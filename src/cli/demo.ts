@@ -35,10 +35,7 @@ export const demo = defineCommand({
   run: runDemo,
 });
 
-async function runDemo(
-  base: CommandContext,
-  { dir }: { readonly dir: string | null },
-): Promise<CommandResult> {
+async function runDemo(base: CommandContext, { dir }: { readonly dir: string | null }): Promise<CommandResult> {
   const { output, signal, hostNow } = base;
   const noSelection = { instance: null, org: null, stream: null, dryRun: false };
   await using closing = new AsyncDisposableStack();
@@ -86,10 +83,7 @@ async function runDemo(
   };
 }
 
-async function createTemporaryFolder(
-  { env }: CommandContext,
-  closing: AsyncDisposableStack,
-): Promise<string> {
+async function createTemporaryFolder({ env }: CommandContext, closing: AsyncDisposableStack): Promise<string> {
   const folder = await mkdtemp(join(env['TMPDIR'] ?? tmpdir(), 'losant-usage-demo-'));
   closing.defer(() => rm(folder, { recursive: true, force: true }));
   return folder;
@@ -145,12 +139,7 @@ async function serveConsole(context: CommandContext): Promise<void> {
 export const simulator = defineCommand({
   needs: null,
   options: {
-    port: optionalOption(
-      'PORT',
-      'port to listen on',
-      number(0, 65_535, '0 picks a free port'),
-      'any free port',
-    ),
+    port: optionalOption('PORT', 'port to listen on', number(0, 65_535, '0 picks a free port'), 'any free port'),
     orgs: optionalOption('N', 'number of organizations', number(0, 1_000_000, 'organizations'), `${ORGS}`),
     seed: optionalOption('TEXT', 'seed that all data is generated from', text, '1'),
     token: optionalOption('TOKEN', 'the API token to accept', text, 'derived from the seed'),

@@ -10,15 +10,7 @@ import { addDays, mergeDays, type UsageDay } from '../usage/day.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { openSchema, selectInstanceIds } from './database.ts';
-import {
-  days,
-  flagOption,
-  orgsOption,
-  reason,
-  requiredOption,
-  requireEndedDays,
-  streamsOption,
-} from './options.ts';
+import { days, flagOption, orgsOption, reason, requiredOption, requireEndedDays, streamsOption } from './options.ts';
 
 export const gaps = defineCommand({
   needs: ['database'],
@@ -114,10 +106,7 @@ class CauseList {
       return ['', `${name} (${count(cells, 'cell')})`, ...formatTable({ rows, total })];
     });
     const verb = this.cells === 1 ? 'is' : 'are';
-    return [
-      `${count(this.cells, 'cell')} of ${count(this.orgs, 'organization')} ${verb} ${state}.`,
-      ...tables,
-    ];
+    return [`${count(this.cells, 'cell')} of ${count(this.orgs, 'organization')} ${verb} ${state}.`, ...tables];
   }
 }
 

@@ -1,10 +1,5 @@
 import { EXIT } from '../errors.ts';
-import {
-  type Comparison,
-  countComparisons,
-  readReconcileStart,
-  selectDifferences,
-} from '../queries/reconciliation.ts';
+import { type Comparison, countComparisons, readReconcileStart, selectDifferences } from '../queries/reconciliation.ts';
 import { streamRows } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
 import { formatTable } from '../terminal/text.ts';

@@ -107,11 +107,7 @@ ${renderQuantities(head, rows, head.length - quantities.length)}
 }
 
 /** Renders rows whose values are quantities from the column `first` on. */
-function renderQuantities(
-  head: readonly string[],
-  rows: readonly (readonly (string | null)[])[],
-  first: number,
-): Html {
+function renderQuantities(head: readonly string[], rows: readonly (readonly (string | null)[])[], first: number): Html {
   const styleOf = (index: number) => (index >= first ? 'n' : '');
   return html`<div class="scroll" role="group" tabindex="0" aria-label="Table"><table><thead><tr>${head.map(
     (label, index) => html`<th scope="col" class="${styleOf(index)}">${label}</th>`,
@@ -125,10 +121,7 @@ function renderQuantities(
   )}</tbody></table></div>`;
 }
 
-function renderDays(
-  { dayMetric, days, lines }: CustomerStatement,
-  { month, metrics }: StatementMonth,
-): Html | string {
+function renderDays({ dayMetric, days, lines }: CustomerStatement, { month, metrics }: StatementMonth): Html | string {
   if (dayMetric === null) return '';
   const byDay = new Map(days.map((day) => [day.day, day]));
   const chartDays = eachDay(daysOfMonth(month)).map((day) => ({
@@ -141,8 +134,7 @@ function renderDays(
   return renderChart({
     heading: {
       title: `${label} by day`,
-      summary:
-        notStored === 0 ? '' : `${count(notStored, 'value is', 'values are')} not stored and not included.`,
+      summary: notStored === 0 ? '' : `${count(notStored, 'value is', 'values are')} not stored and not included.`,
     },
     unit: lines.find(({ metric }) => metric === dayMetric)?.unit ?? '',
     days: chartDays,

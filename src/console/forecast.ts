@@ -1,15 +1,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { count, showNumber } from '../terminal/words.ts';
-import {
-  addDays,
-  type DayRange,
-  dayAt,
-  dayStartMs,
-  daysOfMonth,
-  eachDay,
-  type UsageDay,
-} from '../usage/day.ts';
+import { addDays, type DayRange, dayAt, dayStartMs, daysOfMonth, eachDay, type UsageDay } from '../usage/day.ts';
 import { showMonth } from './page.ts';
 import type { ChartMetric } from './usage-query.ts';
 

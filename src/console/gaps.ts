@@ -131,10 +131,7 @@ async function renderCauses(
   if (rows.every(({ orgs }) => orgs < 2)) return html``;
   return html`<h2>Causes</h2>${renderHtmlTable(rows, {
     cause: 'Cause',
-    stream: [
-      'Stream',
-      ({ stream }) => html`<a href="${addressOf('/gaps', { ...values, stream })}">${stream}</a>`,
-    ],
+    stream: ['Stream', ({ stream }) => html`<a href="${addressOf('/gaps', { ...values, stream })}">${stream}</a>`],
     standing: 'Standing',
     orgs: 'Organizations',
     cells: 'Cells',

@@ -106,9 +106,7 @@ function describeYesterday(
     const sentence = isReading ? 'The status is being read' : `The status could not be read: ${problem}`;
     return { day, tone: isReading ? 'quiet' : 'bad', label: 'unknown', sentence };
   }
-  const instances = snapshot.value.instances.filter(
-    (each) => each.lastRunAt !== null && each.neverReadSince === null,
-  );
+  const instances = snapshot.value.instances.filter((each) => each.lastRunAt !== null && each.neverReadSince === null);
   if (instances.length === 0) {
     const isRunning = statuses.some(({ progress }) => progress !== null);
     const sentence = isRunning ? 'The first run is in progress' : 'Nothing has been loaded yet';
@@ -124,8 +122,7 @@ function describeYesterday(
     .map((standing) => `, ${showNumber(counts[standing])} ${STANDINGS[standing].label}`)
     .join('');
   const sentence = `${showNumber(stored)} of ${count(expected, 'expected cell')} stored${exceptions}`;
-  if (expected === 0)
-    return { day, tone: 'quiet', label: 'nothing expected', sentence: 'No cells are expected' };
+  if (expected === 0) return { day, tone: 'quiet', label: 'nothing expected', sentence: 'No cells are expected' };
   if (worst === null || worst === 'unavailable') return { day, tone: 'good', label: 'complete', sentence };
   if (worst !== 'waiting') return { day, tone: 'bad', label: 'incomplete', sentence };
   return { day, tone: 'quiet', label: stored === 0 ? 'not read yet' : 'in progress', sentence };

@@ -105,10 +105,7 @@ export const BILLED_COLUMNS: Columns<BilledQuantities> = {
     ({ payloads, payloads_billed: billed }) => renderBilledQuantity(payloads, billed),
   ],
   minutes: 'Notebook minutes',
-  minutes_billed: [
-    'Minutes billed',
-    ({ minutes, minutes_billed: billed }) => renderBilledQuantity(minutes, billed),
-  ],
+  minutes_billed: ['Minutes billed', ({ minutes, minutes_billed: billed }) => renderBilledQuantity(minutes, billed)],
 };
 
 type OrgRow = BilledQuantities & { readonly difference: number | null; readonly remedy: string | null };
@@ -145,8 +142,7 @@ export const monthPage: ConsolePage = {
     ]);
     const page = await showTable<OrgRow>(request, {
       title: showMonth(days.from),
-      sentence:
-        'Organizations that are not ready first, by payloads. Billed and current numbers are side by side.',
+      sentence: 'Organizations that are not ready first, by payloads. Billed and current numbers are side by side.',
       intro: async (db) =>
         html`${renderCount(months, { subject: 'The state of the month', nowMs: request.nowMs }, (all) =>
           renderStates(all.filter((each) => each.month === days.from)),

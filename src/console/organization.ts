@@ -61,8 +61,7 @@ export const organizationPage: ConsolePage = {
       isHours: hasHours && values['tab'] === 'hours',
       otherOrg: toSearchText(values['with'] ?? ''),
     };
-    const deleted =
-      deletedOn === null ? '' : html` <span class="quiet">deleted (noticed ${deletedOn})</span>`;
+    const deleted = deletedOn === null ? '' : html` <span class="quiet">deleted (noticed ${deletedOn})</span>`;
     const content = query.isHours
       ? renderHours(query, await read((db) => readHours(db, query)))
       : await renderUsage(request, query, organization);
@@ -86,13 +85,10 @@ async function renderUsage(
   const others = matches.filter(({ orgId }) => orgId !== query.orgId);
   const [match] = others;
   const other =
-    match === undefined || others.length > 1
-      ? undefined
-      : await read((db) => readOrganization(db, match.orgId));
+    match === undefined || others.length > 1 ? undefined : await read((db) => readOrganization(db, match.orgId));
   if (other === undefined) {
     const links = others.map(
-      ({ orgId, name }) =>
-        html`<li><a href="${addressOfQuery(query, { with: orgId })}">${toPlainText(name)}</a></li>`,
+      ({ orgId, name }) => html`<li><a href="${addressOfQuery(query, { with: orgId })}">${toPlainText(name)}</a></li>`,
     );
     return html`<p>${
       others.length === 0 ? 'No other organization has this name or ID.' : 'Which organization?'
@@ -119,8 +115,7 @@ function addressOfQuery(query: OrganizationQuery, change: Readonly<Record<string
 }
 
 function renderOrganization(organization: Organization): Html {
-  const { orgId, referralId, planId, customerId, tags, createdOn, instanceName, instanceId, problem } =
-    organization;
+  const { orgId, referralId, planId, customerId, tags, createdOn, instanceName, instanceId, problem } = organization;
   return renderFacts({
     ID: html`<span class="id">${orgId}</span>`,
     'Referral ID': toPlainText(referralId ?? ''),
@@ -228,12 +223,7 @@ async function readOrganization(db: Kysely<Schema>, orgId: string) {
     .selectFrom('organizations as o')
     .innerJoin('instances as i', 'i.instance_id', 'o.instance_id')
     .select(['o.org_id as orgId', 'o.instance_id as instanceId', 'i.name as instanceName', 'o.name'])
-    .select([
-      'o.referral_id as referralId',
-      'o.plan_id as planId',
-      'o.customer_id as customerId',
-      'o.problem',
-    ])
+    .select(['o.referral_id as referralId', 'o.plan_id as planId', 'o.customer_id as customerId', 'o.problem'])
     .select(['o.created_on as createdOn', 'o.deleted_on as deletedOn'])
     .select((eb) => [
       eb.ref('o.tags').$castTo<readonly { readonly key?: string; readonly value?: string }[]>().as('tags'),
@@ -272,9 +262,7 @@ async function readLimits(db: Kysely<Schema>, orgId: string): Promise<ShareRow[]
   const { rows } = await sql<ShareRow>`
     select limit_name, limit_quantity::float8, quantity::float8, share::float8, projected_quantity::float8, exceeds_on,
       nullif(days_expected - days_stored, 0) as days_not_stored
-    from losant_usage.usage_vs_limits where org_id = ${orgId} order by metric is null, limit_name`.execute(
-    db,
-  );
+    from losant_usage.usage_vs_limits where org_id = ${orgId} order by metric is null, limit_name`.execute(db);
   return rows;
 }
 

@@ -50,8 +50,5 @@ export function renderSourceShares(shares: readonly SourceShare[]): Html {
     count: sumOf('count'),
     share: sumOf('share'),
   };
-  return renderHtmlTable(
-    [...shares.slice(0, MAX_SOURCES), ...(others.length > 0 ? [otherShares] : [])],
-    COLUMNS,
-  );
+  return renderHtmlTable([...shares.slice(0, MAX_SOURCES), ...(others.length > 0 ? [otherShares] : [])], COLUMNS);
 }

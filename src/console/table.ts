@@ -24,9 +24,7 @@ type Value = string | number | boolean | null | readonly (string | number)[];
 export type TableRow = Readonly<Record<string, Value>>;
 
 /** The visible columns by their names in the row: the label, and a function that renders the cell. */
-export type Columns<R> = Readonly<
-  Record<string, string | readonly [label: string, cell: (row: R) => Html | string]>
->;
+export type Columns<R> = Readonly<Record<string, string | readonly [label: string, cell: (row: R) => Html | string]>>;
 
 interface TableParts {
   readonly renderHead?: (name: string, label: string, isNumber: boolean) => Html | string;
@@ -174,9 +172,7 @@ export async function showTable<R extends TableRow>(request: PageRequest, table:
     addressOf(path, { ...values, sort, columns: hasAllColumns ? 'all' : '', ...change });
   const body = html`<h1>${title}</h1><p class="quiet">${sentence}</p>
 ${head}${renderForm(path, { filters, values, sort })}${note}${
-  unknown === ''
-    ? renderRows(table, rows, { sort, hasAllColumns, address, page, isFiltered })
-    : html`<p>${unknown}</p>`
+  unknown === '' ? renderRows(table, rows, { sort, hasAllColumns, address, page, isFiltered }) : html`<p>${unknown}</p>`
 }`;
   return { title, body };
 }
@@ -403,7 +399,5 @@ async function streamFile<R extends TableRow>(
 }
 
 function toCsvRow(row: TableRow): CsvValue[] {
-  return Object.values(row).map((value) =>
-    typeof value === 'object' && value !== null ? value.join(' ') : value,
-  );
+  return Object.values(row).map((value) => (typeof value === 'object' && value !== null ? value.join(' ') : value));
 }

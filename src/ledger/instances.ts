@@ -33,11 +33,7 @@ export async function recordAttempt(db: Kysely<Schema>, instanceId: string): Pro
 }
 
 /** Records why an attempt failed; null if it did not. */
-export async function recordAttemptError(
-  db: Kysely<Schema>,
-  instanceId: string,
-  error: string | null,
-): Promise<void> {
+export async function recordAttemptError(db: Kysely<Schema>, instanceId: string, error: string | null): Promise<void> {
   await updateInstance({ db, instanceId, lease: null }, { last_error: error && toStorableText(error) });
 }
 

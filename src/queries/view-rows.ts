@@ -160,11 +160,7 @@ function selectRows(request: ViewRequest): RawBuilder<Readonly<Record<string, st
     order by ${sql.join(order)}`;
 }
 
-function toDateConditions(
-  { end }: ExportedView,
-  column: string,
-  { from, to }: DayRange,
-): RawBuilder<unknown>[] {
+function toDateConditions({ end }: ExportedView, column: string, { from, to }: DayRange): RawBuilder<unknown>[] {
   const date = sql`v.${sql.ref(column)}`;
   if (end !== undefined) return [sql`${date} <= ${to}::date`, sql`v.${sql.ref(end)} >= ${from}::date`];
   const first = column === 'month' ? sql`date_trunc('month', ${from}::date)::date` : sql`${from}::date`;

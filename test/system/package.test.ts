@@ -66,11 +66,8 @@ test('the package has what is needed to run and read it, and no sources or tests
 test('the package has everything that its documents link to', () => {
   const linked = packed
     .filter((path) => path.endsWith('.md'))
-    .flatMap((path) =>
-      findLinkedFiles(readFileSync(path, 'utf8')).map((target) => join(dirname(path), target)),
-    );
-  const isPacked = (target: string) =>
-    packed.some((path) => path === target || path.startsWith(`${target}/`));
+    .flatMap((path) => findLinkedFiles(readFileSync(path, 'utf8')).map((target) => join(dirname(path), target)));
+  const isPacked = (target: string) => packed.some((path) => path === target || path.startsWith(`${target}/`));
   expect(linked.length).toBeGreaterThan(20);
   expect(linked.filter((target) => !isPacked(target))).toEqual([]);
 });

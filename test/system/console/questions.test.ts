@@ -48,11 +48,7 @@ const fill =
 const find = (text: string) => fill(/^Find an organization/, text);
 
 /** Each question with its steps, and queries for the numbers that the page must have. */
-const QUESTIONS: readonly (readonly [
-  question: string,
-  steps: readonly Step[],
-  queries: readonly string[],
-])[] = [
+const QUESTIONS: readonly (readonly [question: string, steps: readonly Step[], queries: readonly string[]])[] = [
   [
     'What is our total by day?',
     [click('Usage')],
@@ -138,15 +134,7 @@ test('a list prints within the width of A4', async () => {
   await page.emulateMedia({ media: 'print' });
   // 210 mm without margins of 15 mm, at 96 pixels an inch.
   await page.setViewportSize({ width: 680, height: 900 });
-  for (const path of [
-    '/',
-    '/usage',
-    `/organizations/${ORGS.office}`,
-    '/gaps',
-    '/runs',
-    '/billed',
-    '/attention',
-  ]) {
+  for (const path of ['/', '/usage', `/organizations/${ORGS.office}`, '/gaps', '/runs', '/billed', '/attention']) {
     await page.goto(`http://127.0.0.1:${server.port}${path}`);
     const overflow =
       '[...document.querySelectorAll("main *")].filter((e) => e.getBoundingClientRect().right > 681)' +
