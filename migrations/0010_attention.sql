@@ -168,7 +168,7 @@ select m.instance_id, ('month_' || m.state)::losant_usage.attention_kind as kind
 from (select * from losant_usage_internal.month_summaries offset 0) as m
 where m.state in ('ready', 'blocked', 'needs_adjustment');
 
--- Everything that needs a person now. Settling months, and doubts of less than a day, do not.
+-- What needs a person now, besides what organizations did and months to bill. Doubts of less than a day do not.
 create view losant_usage_internal.attention as
 select * from losant_usage_internal.unread_instances
 union all
@@ -176,11 +176,7 @@ select * from losant_usage_internal.lacking_organizations
 union all
 select * from losant_usage_internal.differing_sums
 union all
-select * from losant_usage_internal.limits_to_watch
-union all
-select * from losant_usage_internal.activity_to_watch
-union all
-select * from losant_usage_internal.months_to_bill;
+select * from losant_usage_internal.limits_to_watch;
 
 comment on table losant_usage.attention_items is 'What needs a person, as of instances.attention_at. Written at the end of runs, and once a day at NOTIFY_AT.';
 comment on column losant_usage.attention_items.first_seen_on is 'Day on which it was first seen (time zone of NOTIFY_AT).';
