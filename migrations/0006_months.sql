@@ -403,8 +403,10 @@ select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.
   p.projected_quantity, round(p.projected_quantity / nullif(n.limit_quantity, 0), 4) as projected_share, e.exceeds_on,
   n.limit_quantity >= 0 and coalesce(n.quantity > n.limit_quantity, false) as is_exceeded
 from (
-  select d.month, d.org_id, count(*)::integer as days_expected, count(*) filter (where d.is_stored)::integer as days_stored,
-    losant_usage_internal.last_level(losant_usage_internal.dated_level(d.usage_date, d.devices_total)) as devices_total,
+  select d.month, d.org_id, count(*)::integer as days_expected,
+    count(*) filter (where d.is_stored)::integer as days_stored,
+    losant_usage_internal.last_level(
+      losant_usage_internal.dated_level(d.usage_date, d.devices_total)) as devices_total,
     losant_usage_internal.total(d.notebook_minutes) as notebook_minutes,
     losant_usage_internal.total(d.payload_billable_count) as payload_billable_count
   from losant_usage_internal.org_days d

@@ -45,13 +45,14 @@ export async function refreshAttention(
 
 /**
  * Returns what needs attention, as JSON. Postgres plans the views of months and of activity for longer than it reads
- * them, so they are read only where they can have a row: where a month is over, and where an organization is new, was
+ * them, so they are read only where they can have a row: where a month has ended, and where an organization is new, was
  * deleted, or has days to compare with.
  */
 async function readItems(db: Kysely<Schema>, instanceId: string): Promise<string> {
   const { rows: instances } = await sql<{ hasActivity: boolean; hasPastMonth: boolean }>`
-    select coalesce(bool_or(o.created_on >= y.today - 7 or o.deleted_on >= y.today - 7 or t.first_day < y.today - 3), false)
-        as "hasActivity",
+    select coalesce(
+        bool_or(o.created_on >= y.today - 7 or o.deleted_on >= y.today - 7 or t.first_day < y.today - 3), false
+      ) as "hasActivity",
       coalesce(bool_or(t.first_day < losant_usage_internal.month_of(y.today)), false) as "hasPastMonth"
     from (select losant_usage_internal.today() as today) as y
     cross join losant_usage.organizations o
