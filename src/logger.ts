@@ -56,9 +56,7 @@ function formatLine(text: string): string {
   // A logged value may contain anything, so its control characters are escaped; those of the colors are added below.
   const escape = (_key: string, value: unknown) => (typeof value === 'string' ? escapeControls(value) : value);
   const { level, time, msg = '', ...fields } = JSON.parse(text, escape) as Record<string, string>;
-  const levelText = styleText(COLORS[level ?? ''] ?? 'gray', (level ?? '').toUpperCase(), {
-    validateStream: false,
-  });
+  const levelText = styleText(COLORS[level ?? ''] ?? 'gray', (level ?? '').toUpperCase(), { validateStream: false });
   const lines = Object.entries(fields).map(([key, value]: [string, unknown]) => {
     const valueText = typeof value === 'string' ? value : JSON.stringify(value, null, 2).replaceAll('\n', '\n    ');
     return `    ${key}: ${valueText}\n`;

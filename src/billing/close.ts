@@ -88,10 +88,7 @@ async function createStatement(trx: Kysely<Schema>, instance: BilledInstance, re
   const document = request.isDryRun ? null : await beginStatement(trx, instance.instanceId, request);
   if (document === null) return { document, outcome: await readDraft(trx, instance, request) };
   await createPack(trx, document, request);
-  const facts = await readFacts(trx, document, {
-    ...request,
-    blockersHash: request.acceptance?.blockersHash ?? null,
-  });
+  const facts = await readFacts(trx, document, { ...request, blockersHash: request.acceptance?.blockersHash ?? null });
   return { document, outcome: { kind: 'closed' as const, ...facts } };
 }
 

@@ -34,9 +34,7 @@ export const check = defineCommand({
     const { config } = context;
     const reports: CheckReport[] = [];
     const checking: CheckContext = { ...context, reports, where: describeUrl(config.readDatabaseUrl()) };
-    await runCheck(checking, 'settings', () => ({
-      message: config.instances.map(describeInstance).join('; '),
-    }));
+    await runCheck(checking, 'settings', () => ({ message: config.instances.map(describeInstance).join('; ') }));
     await checkDatabase(checking);
     for (const instance of config.instances) {
       const target = await checkInstance(checking, instance);

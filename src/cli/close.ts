@@ -270,11 +270,7 @@ function renderBlockers(blockers: readonly Blocker[]): string[] {
     blocker.detail ?? '',
   ]);
   return [
-    ...formatTable({
-      head: ['organization', 'name', 'days', 'blocker', 'detail'],
-      rows,
-      most: MAX_TABLE_ROWS,
-    }),
+    ...formatTable({ head: ['organization', 'name', 'days', 'blocker', 'detail'], rows, most: MAX_TABLE_ROWS }),
     '',
     'To resolve:',
     ...formatTable({ rows: mergeRemedies(blockers).map((line) => [line]), most: MAX_TABLE_ROWS }),

@@ -40,11 +40,7 @@ export async function openSchema(
     const autoMigrate = creates && context.config.autoMigrate;
     const schemaState = await readSchemaState(handle);
     if (creates && schemaState.state === 'empty') await requireCreatable(handle);
-    const applied = await requireSchema(handle, {
-      createIfEmpty: creates,
-      autoMigrate,
-      schemaState,
-    });
+    const applied = await requireSchema(handle, { createIfEmpty: creates, autoMigrate, schemaState });
     for (const migration of applied) context.logger.info({ migration }, 'migration applied');
     return handle;
   } catch (error) {

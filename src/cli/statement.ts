@@ -128,10 +128,7 @@ function renderVerification(dir: string, { verification, database }: FolderResul
   if (problems.length > 0) {
     return [
       `${dir} is not valid: ${count(problems.length, 'problem')}.`,
-      ...formatTable({
-        rows: problems.map(({ file, problem }) => [`${file}: ${problem}`]),
-        most: MAX_PROBLEMS,
-      }),
+      ...formatTable({ rows: problems.map(({ file, problem }) => [`${file}: ${problem}`]), most: MAX_PROBLEMS }),
       'To write the pack again from the database: losant-usage statement',
     ];
   }

@@ -7,15 +7,9 @@ import type { Role } from './handle.ts';
 
 /** The kinds of failure, with the start of their messages. The transaction was not committed in any of them. */
 const FAILURE_KINDS = {
-  unreachable: {
-    kind: 'database_unreachable',
-    toPrefix: (at: string) => `Cannot reach the database at ${at}`,
-  },
+  unreachable: { kind: 'database_unreachable', toPrefix: (at: string) => `Cannot reach the database at ${at}` },
   failed: { kind: 'database_failed', toPrefix: (at: string) => `The database at ${at} failed` },
-  refused: {
-    kind: 'database_refused',
-    toPrefix: (at: string) => `The database at ${at} rejected the request`,
-  },
+  refused: { kind: 'database_refused', toPrefix: (at: string) => `The database at ${at} rejected the request` },
   unencrypted: {
     kind: 'database_refused',
     toPrefix: (at: string) => `No encrypted connection to the database at ${at}`,

@@ -219,8 +219,6 @@ export function requireDatabaseClock(aheadMs: number): void {
   throw new AppError(
     'clock_skew',
     `This host's clock has drifted ${seconds} s from the database's since the run started`,
-    {
-      hint: 'synchronize the clocks (NTP); nothing more was loaded, because it is unclear which day has ended',
-    },
+    { hint: 'synchronize the clocks (NTP); nothing more was loaded, because it is unclear which day has ended' },
   );
 }

@@ -26,10 +26,7 @@ export async function armSchedule(expression: string, onWake: (missedWakeUps: nu
     callOnce();
   });
   await task.start();
-  return {
-    nextWakeAt: () => task.getNextRun(),
-    stop: async () => await task.destroy(),
-  };
+  return { nextWakeAt: () => task.getNextRun(), stop: async () => await task.destroy() };
 }
 
 /** node-cron's logger would print to stdout; `onWake` reports what matters. */
