@@ -1,8 +1,7 @@
 import { styleText } from 'node:util';
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
 import { AppError } from './errors.ts';
-import { getStackFrames } from './terminal/stack.ts';
-import { escapeControls, escapeJson } from './terminal/text.ts';
+import { escapeControls, escapeJson, getStackFrames } from './terminal/text.ts';
 
 export type { Logger } from 'pino';
 

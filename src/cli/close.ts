@@ -1,12 +1,12 @@
 import { type CloseOutcome, closeMonth, type StatementLine } from '../billing/close.ts';
 import { readSigningKey } from '../billing/manifest.ts';
-import { mergeRemedies } from '../billing/remedies.ts';
 import {
   type AdjustmentDay,
   type BilledInstance,
   type Blocker,
   formatMonthName,
   type MonthState,
+  mergeRemedies,
   readMonthStates,
 } from '../billing/statements.ts';
 import type { DatabaseHandle } from '../database/handle.ts';

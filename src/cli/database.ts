@@ -3,8 +3,8 @@ import { type BilledInstance, readBilledInstances } from '../billing/statements.
 import type { DatabaseHandle, Role } from '../database/handle.ts';
 import { migrateToHead, readPending, readSchemaState, requireSchema } from '../database/migrate.ts';
 import { createDatabase, type DatabaseOptions } from '../database/open.ts';
+import { readAccess } from '../database/session.ts';
 import { DatabaseError, SettingsError } from '../errors.ts';
-import { readAccess } from '../queries/access.ts';
 import { count } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { flagOption } from './options.ts';
