@@ -35,6 +35,8 @@ COPY bin ./bin
 COPY migrations ./migrations
 COPY pack-checks ./pack-checks
 COPY package.json LICENSE ./
+# A volume that is mounted here for the first time gets this owner.
+RUN install -d -o 1000 -g 1000 /packs
 ENV NODE_ENV=production \
     HTTP_HOST=0.0.0.0
 # A number, so that Kubernetes can tell that the user is not root.

@@ -210,9 +210,7 @@ export async function backfill({ postgres, sizes, settings, report }: Bench): Pr
       const { document, ...figures } = await runProgram(args, { ...simulator, databaseUrl }, settings);
       const { requests, rows } = document;
       const pace = { rows: rows.inserted, rowsPerSecond: (rows.inserted / figures.wallMs) * 1_000 };
-      report(`backfill: ${days} days of ${orgs} organizations, 0 ms`, [
-        { requests, formula, ...figures, ...pace },
-      ]);
+      report(`backfill: ${days} days of ${orgs} organizations, 0 ms`, [{ requests, formula, ...figures, ...pace }]);
       const tables = await query<{ table: string; rows: string; bytes: string }>(
         databaseUrl,
         `select t.name as table, pg_total_relation_size('losant_usage.' || t.name) as bytes, t.rows
@@ -247,8 +245,7 @@ export async function idle({ postgres, sizes, settings, report }: Bench): Promis
       const runs = [];
       for (let round = 0; round < rounds; round += 1) {
         const run = await runProgram(['run'], target, settings);
-        if (run.document.cells.planned > 0)
-          throw new Error(`something was due: ${JSON.stringify(run.document)}`);
+        if (run.document.cells.planned > 0) throw new Error(`something was due: ${JSON.stringify(run.document)}`);
         runs.push(run);
       }
       const title = `idle: nothing due, ${orgs} organizations × ${days} days, medians of ${rounds}`;

@@ -43,10 +43,7 @@ const PROCESS_TIMEOUT_MS = 30 * 60_000;
 export async function runMeasured<T>(
   script: string,
   args: readonly string[],
-  {
-    env = {},
-    nodeFlags = [],
-  }: { env?: Readonly<Record<string, string>>; nodeFlags?: readonly string[] } = {},
+  { env = {}, nodeFlags = [] }: { env?: Readonly<Record<string, string>>; nodeFlags?: readonly string[] } = {},
 ): Promise<Measured<T>> {
   const { PATH = '', HOME = '' } = process.env;
   const preload = new URL('usage.ts', import.meta.url).href;

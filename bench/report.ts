@@ -29,10 +29,7 @@ export function createReport(
     });
     console.log(['', title, ...lines].join('\n'));
     const [name = ''] = title.split(':');
-    const section = [
-      ...(sections.get(name) ?? []),
-      `${capitalize(title.slice(name.length + 2))}; ${context.server}:`,
-    ];
+    const section = [...(sections.get(name) ?? []), `${capitalize(title.slice(name.length + 2))}; ${context.server}:`];
     sections.set(name, [...section, renderMarkdown(names, rows)]);
     if (isPublished) publish(name, sections.get(name) ?? []);
   };
@@ -63,9 +60,7 @@ const UNITS: readonly (readonly [ending: string, format: (value: number) => stri
 
 /** Returns the heading of a column: `cpuPerRequestUs` → `cpu per request`. */
 function formatHeading(name: string): string {
-  const words = name
-    .replace(/(Ms|Us|Bytes|Ratio)$/, '')
-    .replace(/[A-Z]+/g, (word) => ` ${word.toLowerCase()}`);
+  const words = name.replace(/(Ms|Us|Bytes|Ratio)$/, '').replace(/[A-Z]+/g, (word) => ` ${word.toLowerCase()}`);
   return words.replace(/ to (\w+)$/, ' ÷ $1');
 }
 

@@ -5,8 +5,7 @@ import type { Bench } from './cases.ts';
 import { query, withDatabase } from './processes.ts';
 
 const ORG = `org_id = '5d0000000000000000000064'`;
-const SOME_ORGS =
-  'org_id = any (array(select org_id from losant_usage.organizations order by org_id limit 100))';
+const SOME_ORGS = 'org_id = any (array(select org_id from losant_usage.organizations order by org_id limit 100))';
 const NEXT_MONTH = `date_trunc('month', now() at time zone 'UTC')::date`;
 /** The last month that is over. */
 const MONTH = `(${NEXT_MONTH} - interval '1 month')::date`;
@@ -72,8 +71,7 @@ export async function views({ postgres, sizes, report }: Bench): Promise<void> {
       const rows = [];
       for (const [question, statement] of Object.entries(questions)) {
         const times: number[] = [];
-        for (let round = 0; round < rounds; round += 1)
-          times.push(await measureQuery(databaseUrl, statement));
+        for (let round = 0; round < rounds; round += 1) times.push(await measureQuery(databaseUrl, statement));
         times.sort((a, b) => a - b);
         rows.push({ question, wallMs: times[Math.ceil(times.length / 2) - 1] });
       }

@@ -9,8 +9,7 @@ const noAmbientDate = {
     function check(node) {
       const { callee } = node;
       if (callee.type !== 'Identifier' || callee.name !== 'Date') return;
-      if (node.type === 'CallExpression' || node.arguments.length === 0)
-        context.report({ node, message: MESSAGE });
+      if (node.type === 'CallExpression' || node.arguments.length === 0) context.report({ node, message: MESSAGE });
     }
     return { NewExpression: check, CallExpression: check };
   },

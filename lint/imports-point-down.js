@@ -57,9 +57,7 @@ const ROOT = resolve(import.meta.dirname, '..');
 
 /** Returns whether `path` is the part, is in its folder, or begins with its name, such as `part-rows.ts`. */
 function isUnder(path, part) {
-  return (
-    path === part || path.startsWith(`${part}/`) || path.startsWith(`${part}.`) || path.startsWith(`${part}-`)
-  );
+  return path === part || path.startsWith(`${part}/`) || path.startsWith(`${part}.`) || path.startsWith(`${part}-`);
 }
 
 /** Returns the most precise part that contains the file. */
@@ -76,15 +74,12 @@ function layerOf(part) {
 function describeBreach(path, specifier, isType) {
   if (!specifier.startsWith('.')) return describePackageBreach(path, specifier, isType);
   const imported = join(dirname(path), specifier);
-  const only = path.startsWith('src/')
-    ? Object.keys(ONLY_FOR).find((each) => isUnder(imported, each))
-    : undefined;
+  const only = path.startsWith('src/') ? Object.keys(ONLY_FOR).find((each) => isUnder(imported, each)) : undefined;
   if (only !== undefined && !isUnder(path, only) && !ONLY_FOR[only].some((each) => isUnder(path, each))) {
     return `Only ${ONLY_FOR[only].join(' and ')} may import ${only}.`;
   }
   const part = partOf(path);
-  if (part === undefined)
-    return `${path} is in no part of the project; add it to lint/imports-point-down.js.`;
+  if (part === undefined) return `${path} is in no part of the project; add it to lint/imports-point-down.js.`;
   const isNever = (NEVER[part] ?? []).some((each) => isUnder(imported, each));
   if (isUnder(imported, part) || (layerOf(partOf(imported)) > layerOf(part) && !isNever)) return null;
   return `${part} may not import ${imported}: imports point down, see lint/imports-point-down.js.`;
@@ -93,9 +88,7 @@ function describeBreach(path, specifier, isType) {
 function describePackageBreach(path, specifier, isType) {
   const name = Object.keys(ONLY_IN).find((each) => specifier === each || specifier.startsWith(`${each}/`));
   if (name === undefined || isType || !path.startsWith('src/')) return null;
-  return ONLY_IN[name].some((each) => isUnder(path, each))
-    ? null
-    : `Only ${ONLY_IN[name].join(' and ')} call ${name}.`;
+  return ONLY_IN[name].some((each) => isUnder(path, each)) ? null : `Only ${ONLY_IN[name].join(' and ')} call ${name}.`;
 }
 
 const importsPointDown = {

@@ -71,8 +71,7 @@ const GET_HANDLERS: Readonly<Record<string, Handler>> = {
 const countersInput = counterInput.transform((counter) => [counter]).default([...COUNTER_ACTIONS]);
 
 /** Creates the schema of a change of one organization and day. */
-const cellInput = <S extends z.ZodRawShape>(more: S) =>
-  z.strictObject({ orgId: z.string(), day: dayInput, ...more });
+const cellInput = <S extends z.ZodRawShape>(more: S) => z.strictObject({ orgId: z.string(), day: dayInput, ...more });
 
 const POST_HANDLERS: Readonly<Record<string, Handler>> = {
   config(world, input) {

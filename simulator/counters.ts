@@ -62,9 +62,7 @@ function createDayBuckets(request: CounterRequest): Bucket[] {
     if (settings.omitZeroDays && values.every(([, value]) => value === 0)) continue;
     const bucket: Bucket = { date: isoMs(day * DAY_MS) };
     for (const [field, value] of values) {
-      bucket[field] = toJsonAmount(
-        field === biasedField ? add(value, meter.getBias(day, target.action)) : value,
-      );
+      bucket[field] = toJsonAmount(field === biasedField ? add(value, meter.getBias(day, target.action)) : value);
     }
     buckets.push(bucket);
   }

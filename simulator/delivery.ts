@@ -10,11 +10,7 @@ export interface HttpResponse {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-export function createJsonResponse(
-  status: number,
-  body: unknown,
-  headers: Record<string, string> = {},
-): HttpResponse {
+export function createJsonResponse(status: number, body: unknown, headers: Record<string, string> = {}): HttpResponse {
   return {
     status,
     text: JSON.stringify(body),
@@ -76,11 +72,7 @@ function sendSlowly(res: ServerResponse, response: HttpResponse, { slowMs }: Fau
 }
 
 /** Sends a JSON text far larger than any real one. With gzip it is small on the wire. */
-function sendHuge(
-  res: ServerResponse,
-  response: HttpResponse,
-  { hugeBytes, acceptsGzip }: FaultContext,
-): void {
+function sendHuge(res: ServerResponse, response: HttpResponse, { hugeBytes, acceptsGzip }: FaultContext): void {
   const encoding = acceptsGzip ? { 'Content-Encoding': 'gzip' } : {};
   res.writeHead(response.status, { ...response.headers, ...encoding });
   const body = Readable.from(hugeText(hugeBytes));

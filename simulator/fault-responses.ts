@@ -35,14 +35,12 @@ const CACHED_SECONDS = 302_400;
 /** All faults that replace the response, including final ones and cached responses with half of the counts. */
 export const FAULT_RESPONSES = {
   ...TRANSIENT_RESPONSES,
-  unauthorized: () =>
-    createJsonResponse(401, createErrorBody('Unauthorized', 'Invalid or missing access token')),
+  unauthorized: () => createJsonResponse(401, createErrorBody('Unauthorized', 'Invalid or missing access token')),
   forbidden: () => createJsonResponse(403, createErrorBody('Forbidden', 'The access token lacks the scope')),
   not_found: () => createJsonResponse(404, createErrorBody('NotFound', 'Organization was not found')),
   too_large: () => createJsonResponse(413, createErrorBody('PayloadTooLarge', 'The result is too large')),
   odd_message: () => createJsonResponse(400, createErrorBody('Validation', ODD_MESSAGE)),
-  cached: (good, { nowMs }) =>
-    halveCounts(good, { Date: new Date(nowMs - CACHED_SECONDS * 1000).toUTCString() }),
+  cached: (good, { nowMs }) => halveCounts(good, { Date: new Date(nowMs - CACHED_SECONDS * 1000).toUTCString() }),
   cached_age: (good) => halveCounts(good, { Age: String(CACHED_SECONDS) }),
 } satisfies Record<string, CreateFault>;
 

@@ -94,8 +94,7 @@ export class Faults {
       if (!isTargeted(plan, request) || (!plan.forever && inRow >= plan.maxPerRequest)) return null;
       const hash = hashText(`${this.#seed}|fault|${index}|${identity}`);
       const roll = mix(hash, nth);
-      const isAffected =
-        plan.every === undefined ? roll / 2 ** 32 < plan.rate : (hash + nth) % plan.every === 0;
+      const isAffected = plan.every === undefined ? roll / 2 ** 32 < plan.rate : (hash + nth) % plan.every === 0;
       const possible = isAffected ? plan.kinds.filter(request.isPossible) : [];
       const kind = possible[mix(roll, 1) % possible.length];
       return kind === undefined ? null : { kind, plan, pick: mix(roll, 2) };

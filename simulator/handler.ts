@@ -87,12 +87,7 @@ function handleApi(world: World, exchange: HttpExchange, instanceMeter: Meter): 
 }
 
 /** Returns the fault of a response; null for 401 and 403, which no fault may hide. */
-function chooseFault(
-  world: World,
-  request: ApiRequest,
-  route: Route,
-  response: ApiResponse,
-): ChosenFault | null {
+function chooseFault(world: World, request: ApiRequest, route: Route, response: ApiResponse): ChosenFault | null {
   const { faults: plans } = world.settings;
   const isRejected = response.status === 401 || response.status === 403;
   if (request.method !== 'GET' || plans.length === 0 || isRejected) return null;

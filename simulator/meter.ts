@@ -115,10 +115,7 @@ function addUpDay(world: World, day: number, fromMs: number, toMs: number) {
   return { devices, notebooks, payloads: payloads.toRows() };
 }
 
-function mapFields<F extends string, V, R>(
-  fields: Record<F, V>,
-  map: (value: V, field: F) => R,
-): Record<F, R> {
+function mapFields<F extends string, V, R>(fields: Record<F, V>, map: (value: V, field: F) => R): Record<F, R> {
   const entries = (Object.entries(fields) as [F, V][]).map(([field, value]) => [field, map(value, field)]);
   return Object.fromEntries(entries) as Record<F, R>;
 }

@@ -49,10 +49,7 @@ function describeDay(world: World, meter: Meter, day: number): Body {
     }),
     omitted: {
       device_counts: isOmitted({ action: 'deviceCounts', variant: null }, Object.values(devices)),
-      notebook_minutes: isOmitted(
-        { action: 'notebookMinuteCounts', variant: null },
-        Object.values(notebooks),
-      ),
+      notebook_minutes: isOmitted({ action: 'notebookMinuteCounts', variant: null }, Object.values(notebooks)),
       payload_totals: omittedTotals.length === 3,
       payload_sources: sources.length === 0 || omitsSources || !isRetained,
     },

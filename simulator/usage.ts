@@ -88,8 +88,7 @@ function countUntil(whole: number, msOfDay: number): number {
 function computePayloads(profile: UsageProfile, day: number): SourceDay[] {
   if (!isActive(profile, day)) return [];
   const factor = getWeekdayFactor(day) * computeGrowth(profile, day);
-  const volume =
-    profile.payloadsPerDay * factor * (0.7 + 0.6 * fraction(profile.salt, day * 64 + LANES.volume));
+  const volume = profile.payloadsPerDay * factor * (0.7 + 0.6 * fraction(profile.salt, day * 64 + LANES.volume));
   // On a quiet day devices only connect: there are payloads, but no billable ones.
   const quiet = profile.hasIdleDays && drawNoise(profile, day, LANES.quiet) % 13 === 0;
   const rows: SourceDay[] = [];

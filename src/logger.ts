@@ -54,15 +54,13 @@ const COLORS: Readonly<Record<string, Parameters<typeof styleText>[0]>> = {
 /** Formats a JSON line for a terminal. */
 function formatLine(text: string): string {
   // A logged value may contain anything, so its control characters are escaped; those of the colors are added below.
-  const escape = (_key: string, value: unknown) =>
-    typeof value === 'string' ? escapeControls(value) : value;
+  const escape = (_key: string, value: unknown) => (typeof value === 'string' ? escapeControls(value) : value);
   const { level, time, msg = '', ...fields } = JSON.parse(text, escape) as Record<string, string>;
   const levelText = styleText(COLORS[level ?? ''] ?? 'gray', (level ?? '').toUpperCase(), {
     validateStream: false,
   });
   const lines = Object.entries(fields).map(([key, value]: [string, unknown]) => {
-    const valueText =
-      typeof value === 'string' ? value : JSON.stringify(value, null, 2).replaceAll('\n', '\n    ');
+    const valueText = typeof value === 'string' ? value : JSON.stringify(value, null, 2).replaceAll('\n', '\n    ');
     return `    ${key}: ${valueText}\n`;
   });
   return `[${(time ?? '').slice(11, 19)}Z] ${levelText}: ${msg}\n${lines.join('')}`;

@@ -59,8 +59,7 @@ function moveClock(library: string, time: string): NodeJS.ProcessEnv {
   // The monotonic clock is not moved.
   const env = { ...process.env, LD_PRELOAD: library, FAKETIME: offset, DONT_FAKE_MONOTONIC: '1' };
   const movedTime = spawnSync('node', ['-p', 'new Date().toISOString()'], { env, encoding: 'utf8' }).stdout;
-  if (movedTime.slice(0, 10) !== time.slice(0, 10))
-    throw new Error(`The clock did not move: it is ${movedTime}`);
+  if (movedTime.slice(0, 10) !== time.slice(0, 10)) throw new Error(`The clock did not move: it is ${movedTime}`);
   return env;
 }
 

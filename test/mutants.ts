@@ -85,8 +85,7 @@ async function runMutant(copy: string, mutant: Mutant): Promise<{ verdict: Verdi
     const report = await runTests(copy, [test, ...filter, '--bail=1', '--testTimeout=20000']);
     if (report === null) {
       return {
-        verdict:
-          performance.now() - startedAtMs < TEST_TIMEOUT_MS ? 'DOES NOT LOAD' : 'killed by the time limit',
+        verdict: performance.now() - startedAtMs < TEST_TIMEOUT_MS ? 'DOES NOT LOAD' : 'killed by the time limit',
       };
     }
     const failed = report.testResults.find(({ status }) => status === 'failed');
@@ -102,8 +101,7 @@ async function runMutant(copy: string, mutant: Mutant): Promise<{ verdict: Verdi
 /** Runs the tests without a defect: a broken test would kill every mutant. */
 async function requirePassing(copy: string, tests: readonly string[]): Promise<void> {
   const report = await runTests(copy, [...tests, `--maxWorkers=${LANES}`]);
-  const passed =
-    report?.testResults.filter(({ status }) => status === 'passed').map(({ name }) => name) ?? [];
+  const passed = report?.testResults.filter(({ status }) => status === 'passed').map(({ name }) => name) ?? [];
   const broken = tests.filter((test) => !passed.includes(join(copy, test)));
   if (broken.length > 0) throw new Error(`Without any defect these do not pass: ${broken.join(', ')}`);
 }
@@ -111,8 +109,7 @@ async function requirePassing(copy: string, tests: readonly string[]): Promise<v
 const filters = process.argv.slice(2);
 const mutants = MUTANTS.filter(
   ({ guarantee, file, test }) =>
-    filters.length === 0 ||
-    filters.some((part) => [guarantee, file, test].some((text) => text.includes(part))),
+    filters.length === 0 || filters.some((part) => [guarantee, file, test].some((text) => text.includes(part))),
 );
 const copies = Array.from({ length: LANES }, (_, lane) => copyTree(lane));
 await requirePassing(copies[0] as string, [...new Set(mutants.map(({ test }) => test))]);

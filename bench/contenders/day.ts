@@ -126,9 +126,7 @@ function readResponses(responses: readonly unknown[]): Omit<OrgDay, 'orgId'> {
   const byType = responses.at(-1) as Record<string, Record<string, number>>;
   const sources = Object.entries(byType)
     .filter(([type]) => !type.startsWith('_'))
-    .flatMap(([type, counts]) =>
-      Object.entries(counts).map(([source, count]) => [type, source, count] as const),
-    );
+    .flatMap(([type, counts]) => Object.entries(counts).map(([source, count]) => [type, source, count] as const));
   return { numbers: [...numbers, sources.reduce((sum, [, , count]) => sum + count, 0)], sources };
 }
 

@@ -1,11 +1,5 @@
 /** The parts that the dashboards share. */
-import {
-  type PanelDescription,
-  renderAnnotation,
-  renderPanels,
-  renderQueryVariable,
-  renderSource,
-} from './panels.ts';
+import { type PanelDescription, renderAnnotation, renderPanels, renderQueryVariable, renderSource } from './panels.ts';
 
 /** The first and last UTC day of the time range; the last is at most yesterday. */
 export const FIRST_DAY = `($__timeFrom()::timestamptz at time zone 'UTC')::date`;
@@ -70,13 +64,7 @@ export interface DashboardDescription {
 }
 
 /** Returns the dashboard in the form that Grafana imports. It shows the last 30 days, in UTC. */
-export function renderDashboard({
-  uid,
-  title,
-  description,
-  variables,
-  panels,
-}: DashboardDescription): object {
+export function renderDashboard({ uid, title, description, variables, panels }: DashboardDescription): object {
   return {
     uid,
     title,

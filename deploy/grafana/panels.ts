@@ -67,17 +67,13 @@ const RED_BARS = {
 function overridesOf({ type, columns }: SqlPanel): object[] {
   const units = Object.entries(columns).map(([name, unit]) => {
     const highlight =
-      type === 'days'
-        ? RED_BARS
-        : { thresholds: ORANGE_ABOVE_ZERO, 'custom.cellOptions': { type: 'color-text' } };
+      type === 'days' ? RED_BARS : { thresholds: ORANGE_ABOVE_ZERO, 'custom.cellOptions': { type: 'color-text' } };
     return byName(name, { unit: UNITS[unit], ...(unit === 'problems' ? highlight : {}) });
   });
   const colors = Object.entries(STANDINGS).map(([name, fixedColor]) =>
     byName(name, { color: { mode: 'fixed', fixedColor } }),
   );
-  const standings = Object.entries(STANDINGS).map(
-    ([name, color], index) => [name, { color, index }] as const,
-  );
+  const standings = Object.entries(STANDINGS).map(([name, color], index) => [name, { color, index }] as const);
   const standingColumn = byName('Standing', {
     mappings: [{ type: 'value', options: Object.fromEntries(standings) }],
     'custom.cellOptions': { type: 'color-text' },
@@ -183,11 +179,7 @@ interface VariableText {
 }
 
 /** Renders a variable whose query returns the values, as `__value` and `__text`. */
-export function renderQueryVariable(
-  text: VariableText,
-  sql: string,
-  { isMulti }: { isMulti: boolean },
-): object {
+export function renderQueryVariable(text: VariableText, sql: string, { isMulti }: { isMulti: boolean }): object {
   return {
     ...text,
     type: 'query',

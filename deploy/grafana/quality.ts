@@ -39,8 +39,7 @@ order by 1, standing`,
   {
     type: 'table',
     title: 'Gaps by reason',
-    description:
-      'All days, not only the time range. Gaps are retried automatically until they pass the horizon.',
+    description: 'All days, not only the time range. Gaps are retried automatically until they pass the horizon.',
     width: 12,
     height: 9,
     columns: { Cells: 'problems', Organizations: 'count' },

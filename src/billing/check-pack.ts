@@ -44,13 +44,9 @@ async function checkPack(check: PackCheck): Promise<void> {
   db.exec(`begin; ${createTables}`);
   const problemCount = verification.problems.length;
   for (const { name, sha256 } of pack.manifest.files) {
-    await verification.capture(pack.folder, name, () =>
-      importFile(check, { pack, name, table: tables.get(name) }),
-    );
+    await verification.capture(pack.folder, name, () => importFile(check, { pack, name, table: tables.get(name) }));
     if (name === CHECKS_NAME && hashOf(pack.checksSql) !== sha256)
-      verification.notes.push(
-        `${join(pack.folder, name)} differs from the released version, which was used instead.`,
-      );
+      verification.notes.push(`${join(pack.folder, name)} differs from the released version, which was used instead.`);
   }
   if (verification.problems.length > problemCount) return;
   for (const query of queries) {
@@ -73,10 +69,7 @@ interface FileImport {
  * Imports a file the way the sqlite3 shell does: every field is text, and short rows end with nulls. Throws
  * FileProblem.
  */
-async function importFile(
-  { db, signal }: PackCheck,
-  { pack, name, table, orgIds }: FileImport,
-): Promise<void> {
+async function importFile({ db, signal }: PackCheck, { pack, name, table, orgIds }: FileImport): Promise<void> {
   const chunks = readListedFile(pack, name);
   if (table === undefined) {
     while (!(await chunks.next()).done) signal.throwIfAborted();

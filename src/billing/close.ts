@@ -124,11 +124,7 @@ async function beginStatement(
 }
 
 /** Reads only: what would be billed, and what blocks it. */
-async function readDraft(
-  trx: Kysely<Schema>,
-  instance: BilledInstance,
-  request: CloseRequest,
-): Promise<CloseOutcome> {
+async function readDraft(trx: Kysely<Schema>, instance: BilledInstance, request: CloseRequest): Promise<CloseOutcome> {
   const { month, isAdjustment, acceptance } = request;
   const { instanceId } = instance;
   const firstDay = toFirstDay(month);

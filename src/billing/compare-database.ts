@@ -36,8 +36,7 @@ export async function compareWithDatabase(
     }
     if (statements.some(({ statementId }) => statementId === id))
       await db.transaction().execute(async (trx) => await comparePack(trx, pack, verification));
-    else
-      verification.addProblem(pack.folder, MANIFEST_NAME, `the database has no statement ${id} of ${month}`);
+    else verification.addProblem(pack.folder, MANIFEST_NAME, `the database has no statement ${id} of ${month}`);
   }
   verification.notes.push(...missingStatements);
 }
@@ -46,8 +45,7 @@ async function comparePack(trx: Kysely<Schema>, pack: Pack, verification: Verifi
   const { statement, files, signedBy } = pack.manifest;
   const expectedHashes = new Map<string, string>(files.map(({ name, sha256 }) => [name, sha256]));
   expectedHashes.set(MANIFEST_NAME, pack.manifestSha256);
-  if (signedBy !== null)
-    expectedHashes.set(SIGNATURE_NAME, hashOf(await readFile(join(pack.path, SIGNATURE_NAME))));
+  if (signedBy !== null) expectedHashes.set(SIGNATURE_NAME, hashOf(await readFile(join(pack.path, SIGNATURE_NAME))));
   const storedHashes = new Map<string, Hash>();
   for await (const [name, content] of readFiles(trx, statement.id)) {
     const hash = storedHashes.get(name) ?? createHash('sha256');
@@ -60,8 +58,7 @@ async function comparePack(trx: Kysely<Schema>, pack: Pack, verification: Verifi
   for (const name of CSV_NAMES) {
     if (LEDGER_FILES.includes(name)) continue;
     const hash = createHash('sha256');
-    for await (const part of streamPackFile(trx, statement, { name, checks: pack.checksSql }))
-      hash.update(part);
+    for await (const part of streamPackFile(trx, statement, { name, checks: pack.checksSql })) hash.update(part);
     if (hash.digest('hex') !== expectedHashes.get(name))
       verification.addProblem(pack.folder, name, "does not match the statement's rows in the database");
   }

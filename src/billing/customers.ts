@@ -142,11 +142,7 @@ export class SealedMonth implements Disposable {
   }
 
   /** Imports the rows of a file that `isSelected` takes; it gets their values in the order of the columns. */
-  async #import(
-    source: Source,
-    file: SealedFile,
-    isSelected: (values: readonly string[]) => boolean,
-  ): Promise<void> {
+  async #import(source: Source, file: SealedFile, isSelected: (values: readonly string[]) => boolean): Promise<void> {
     const marks = ['?', ...file.columns.map(() => '?')].join(', ');
     const insert = this.#file.prepare(`insert into ${file.name} values (${marks})`);
     for await (const rows of readSealedRows(source, file))
@@ -201,17 +197,17 @@ async function readManifest(db: Kysely<Schema>, statement: Statement): Promise<M
     .select('manifest')
     .where('statement_id', '=', statement.statementId)
     .executeTakeFirstOrThrow();
-  const manifest =
-    text === null || hashOf(text) !== statement.manifestSha256 ? 'changed' : parseManifest(text);
+  const manifest = text === null || hashOf(text) !== statement.manifestSha256 ? 'changed' : parseManifest(text);
   if (typeof manifest === 'string') throw toSealError(statement, MANIFEST_NAME, 'was changed');
+  const { id, number, kind, closedBy, reason } = manifest.statement;
+  const sealed = [id, number, kind, closedBy, reason].join('\n');
+  const stored = [statement.statementId, statement.number, statement.kind, statement.closedBy, statement.reason];
+  if (sealed !== stored.join('\n')) throw toSealError(statement, 'the row', 'was changed');
   return manifest;
 }
 
 /** Yields the bytes of a file of a pack. Throws SealError after the last ones unless they are those of the manifest. */
-async function* readSealedBytes(
-  { db, statement, manifest, signal }: Source,
-  name: string,
-): AsyncGenerator<Uint8Array> {
+async function* readSealedBytes({ db, statement, manifest, signal }: Source, name: string): AsyncGenerator<Uint8Array> {
   const entry = manifest.files.find((each) => each.name === name);
   const hash = createHash('sha256');
   let bytes = 0;

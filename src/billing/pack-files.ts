@@ -47,8 +47,7 @@ export async function* readListedFile(
   const entry = manifest.files.find((each) => each.name === name);
   await using file = await openRegularFile(join(path, name));
   const { size } = await file.stat();
-  if (size !== entry?.bytes)
-    throw new FileProblem(`was changed: it has ${size} bytes instead of ${entry?.bytes}`);
+  if (size !== entry?.bytes) throw new FileProblem(`was changed: it has ${size} bytes instead of ${entry?.bytes}`);
   const hash = createHash('sha256');
   const buffer = Buffer.alloc(CHUNK_BYTES);
   for (;;) {

@@ -43,10 +43,7 @@ export async function createPack(
   const storePart = async (name: string, content: Buffer) =>
     await sql`select losant_usage.add_pack_file(${statement.id}::uuid, ${name}, ${content})`.execute(trx);
   const files: Manifest['files'] = [];
-  const addFile = async (
-    name: Manifest['files'][number]['name'],
-    parts: AsyncIterable<string> | string[],
-  ) => {
+  const addFile = async (name: Manifest['files'][number]['name'], parts: AsyncIterable<string> | string[]) => {
     const hash = createHash('sha256');
     let bytes = 0;
     for await (const part of joinTexts(parts)) {
@@ -101,8 +98,7 @@ export async function* readFiles(
 ): AsyncGenerator<readonly [name: string, content: Buffer]> {
   const files = db.selectFrom('statement_files').where('statement_id', '=', statementId);
   for (const { name } of await files.select('name').distinct().orderBy('name').execute()) {
-    if (!PACK_FILE_NAMES.has(name))
-      throw new Error(`the database has a file of a pack called ${JSON.stringify(name)}`);
+    if (!PACK_FILE_NAMES.has(name)) throw new Error(`the database has a file of a pack called ${JSON.stringify(name)}`);
     for await (const content of readStoredFile(db, statementId, name)) yield [name, content];
   }
   const sealed = db.selectFrom('statements').select('manifest').where('statement_id', '=', statementId);
@@ -112,11 +108,7 @@ export async function* readFiles(
 }
 
 /** Yields the parts of a file of a pack; none if the database does not have it. */
-export async function* readStoredFile(
-  db: Kysely<Schema>,
-  statementId: string,
-  name: string,
-): AsyncGenerator<Buffer> {
+export async function* readStoredFile(db: Kysely<Schema>, statementId: string, name: string): AsyncGenerator<Buffer> {
   const file = db.selectFrom('statement_files').select('content');
   const parts = file.where('statement_id', '=', statementId).where('name', '=', name);
   for (let part = 0; ; part += 1) {

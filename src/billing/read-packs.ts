@@ -75,11 +75,7 @@ export async function readPacks(root: string, keys: readonly KeyObject[]): Promi
     const unlistedNames = new Set(folderFiles.map(({ name }) => name));
     if (!unlistedNames.delete(MANIFEST_NAME)) continue;
     const folder = relative(root, folderPath);
-    const pack = await verification.capture(
-      folder,
-      MANIFEST_NAME,
-      async () => await readPack(folderPath, folder),
-    );
+    const pack = await verification.capture(folder, MANIFEST_NAME, async () => await readPack(folderPath, folder));
     if (pack === null) continue;
     verification.packs.push(pack);
     const { files: listedFiles, signedBy } = pack.manifest;
@@ -161,8 +157,7 @@ function checkChain(verification: Verification): void {
     }
     for (const other of packs) {
       const { statement: candidate } = other.manifest;
-      const isEarlier =
-        candidate.instanceId === instanceId && candidate.month === month && candidate.number < number;
+      const isEarlier = candidate.instanceId === instanceId && candidate.month === month && candidate.number < number;
       if (isEarlier && !instanceNumbers.has(candidate.number))
         addProblem(`does not refer to ${manifestOf(other)}, an earlier statement of ${month}`);
     }

@@ -56,15 +56,7 @@ export async function readBlockers(
   return await db
     .selectFrom('month_blockers')
     .select(['instance_id as instanceId', 'org_id as orgId', 'org_name as orgName', 'cause', 'days'])
-    .select([
-      'first_day as firstDay',
-      'last_day as lastDay',
-      'streams',
-      'detail',
-      'remedy',
-      'state',
-      'summary',
-    ])
+    .select(['first_day as firstDay', 'last_day as lastDay', 'streams', 'detail', 'remedy', 'state', 'summary'])
     .where('month', '=', `${month}-01`)
     .where('instance_id', '=', instanceId)
     .orderBy('org_name')

@@ -138,9 +138,7 @@ async function checkDatabase(checking: CheckContext): Promise<void> {
     return { message: 'the program has sessions of its own' };
   });
   const schema = await runCheck(checking, 'schema', () => checkSchema(checking, handle));
-  const rights = await runCheck(checking, 'rights', () =>
-    checkRights(checking, handle, schema.value === 'empty'),
-  );
+  const rights = await runCheck(checking, 'rights', () => checkRights(checking, handle, schema.value === 'empty'));
   await runCheck(checking, 'clock.database', async () => {
     const now = await readClock(checking, handle);
     return { message: describeClock(now() - hostNow()) };
@@ -162,15 +160,11 @@ async function checkSums({ db }: DatabaseHandle, { instanceId }: InstanceConfig)
   const [first, last] = [days[0], days.at(-1)];
   if (!first || !last) return { message: 'our sums are those of the stored numbers' };
   const problem = `the sums of ${count(days.length, 'day')} are not those of the stored numbers`;
-  throw new DatabaseError(
-    'database_mismatch',
-    `${problem}, first ${first.day}: ${first.metrics.join(', ')}`,
-    {
-      hint:
-        `numbers or sums were changed by hand; losant-usage backfill --force --from ${first.day} --to ${last.day} ` +
-        'reads them again, and records what differs',
-    },
-  );
+  throw new DatabaseError('database_mismatch', `${problem}, first ${first.day}: ${first.metrics.join(', ')}`, {
+    hint:
+      `numbers or sums were changed by hand; losant-usage backfill --force --from ${first.day} --to ${last.day} ` +
+      'reads them again, and records what differs',
+  });
 }
 
 function describeClock(aheadMs: number): string {
@@ -191,11 +185,7 @@ async function checkSchema(
   return { message: `up to date (${applied.at(-1)})`, value: state };
 }
 
-async function checkRights(
-  { role }: CheckContext,
-  handle: DatabaseHandle,
-  isEmpty: boolean,
-): Promise<CheckResult> {
+async function checkRights({ role }: CheckContext, handle: DatabaseHandle, isEmpty: boolean): Promise<CheckResult> {
   requireWritable(handle, role);
   if (isEmpty) {
     await requireCreatable(handle);
@@ -280,10 +270,7 @@ async function checkInstance(checking: CheckContext, instance: InstanceConfig): 
 }
 
 /** Reads the numbers of a day by column, as a run does; none for an omitted day. */
-async function readNumbers(
-  { day, ...target }: Target,
-  stream: string,
-): Promise<Readonly<Record<string, number>>> {
+async function readNumbers({ day, ...target }: Target, stream: string): Promise<Readonly<Record<string, number>>> {
   const slice = { orgId: target.orgId, stream, range: { from: day, to: day }, days: [day] };
   const [result] = await extractSlice(slice, target, target.signal);
   if (result?.error) throw result.error;
@@ -366,9 +353,7 @@ async function probeTotals(target: Target): Promise<string> {
     }
     const totals = Object.entries(await readNumbers({ ...finalDay, orgId: WHOLE_INSTANCE }, stream));
     comparisons.push(
-      ...totals.map(
-        ([column, total]) => `${column}: organizations ${sums[column] ?? 'none'}, instance ${total}`,
-      ),
+      ...totals.map(([column, total]) => `${column}: organizations ${sums[column] ?? 'none'}, instance ${total}`),
     );
   }
   return `${finalDay.day}, ${count(totalCount, 'organization')}: ${comparisons.join('; ')}`;

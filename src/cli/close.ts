@@ -19,29 +19,13 @@ import { capitalize, count, showInstant, showNumber, showQuantity } from '../ter
 import { daysOfMonth, type Month } from '../usage/day.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openSchema, selectInstances } from './database.ts';
-import {
-  flagOption,
-  instancesOption,
-  month,
-  type OptionValues,
-  optionalOption,
-  reason,
-  text,
-} from './options.ts';
+import { flagOption, instancesOption, month, type OptionValues, optionalOption, reason, text } from './options.ts';
 
 const closeOptions = {
   month: optionalOption('YYYY-MM', 'the month', month, 'list all months'),
   instance: instancesOption,
-  acceptBlockers: optionalOption(
-    'HASH',
-    'accept exactly the blockers with this hash, printed with the list',
-    text,
-  ),
-  reason: optionalOption(
-    'TEXT',
-    'close the month despite its blockers, for this reason (both are recorded)',
-    reason,
-  ),
+  acceptBlockers: optionalOption('HASH', 'accept exactly the blockers with this hash, printed with the list', text),
+  reason: optionalOption('TEXT', 'close the month despite its blockers, for this reason (both are recorded)', reason),
   adjust: flagOption('bill what changed since the month was closed, as an adjustment'),
   dryRun: flagOption('show the statement without saving it'),
 };
@@ -75,10 +59,7 @@ export const close = defineCommand({
   },
 });
 
-async function listMonths(
-  { db }: DatabaseHandle,
-  instances: readonly BilledInstance[],
-): Promise<CommandResult> {
+async function listMonths({ db }: DatabaseHandle, instances: readonly BilledInstance[]): Promise<CommandResult> {
   const months = await readMonthStates(
     db,
     instances.map(({ instanceId }) => instanceId),
@@ -102,10 +83,7 @@ function describeMonth(month: MonthState, command: string): [string, string] {
     case 'settling':
       return [`${causes}; the next runs resolve it`, ''];
     case 'blocked':
-      return [
-        `${causes}${orgsBlocked ? `: ${count(orgsBlocked, 'organization')}` : ''}`,
-        `${command} --dry-run`,
-      ];
+      return [`${causes}${orgsBlocked ? `: ${count(orgsBlocked, 'organization')}` : ''}`, `${command} --dry-run`];
     case 'partly_collected':
       return ['not loaded from its first day on', `${command} --dry-run`];
     case 'ready':
@@ -157,12 +135,10 @@ async function closeInstances(
       await document.addInstance(toDocument(instance, outcome));
       output.print(...renderOutcome(instance, outcome, options));
     } catch (thrown) {
-      const error =
-        describeDatabaseError(thrown, { where: handle.label, role, nextStep: RETRY_HINT }) ?? thrown;
+      const error = describeDatabaseError(thrown, { where: handle.label, role, nextStep: RETRY_HINT }) ?? thrown;
       // With a single instance its error is the command's.
       if (selected.length === 1 && document.isEmpty) throw error;
-      if (!(error instanceof AppError))
-        logger.error({ err: error, instance_id: instanceId }, 'month not closed');
+      if (!(error instanceof AppError)) logger.error({ err: error, instance_id: instanceId }, 'month not closed');
       const description = describeError(error);
       codes.push(exitCodeOf(error));
       await document.addInstance({ instanceId, outcome: 'failed', error: description });
@@ -225,9 +201,7 @@ function renderOutcome(instance: BilledInstance, outcome: CloseOutcome, options:
   const { kind, blockers, blockersHash, lineCount, statement } = outcome;
   const { month, adjust } = options;
   const size = lineCount === 0 ? '' : `, ${count(lineCount, 'line')}`;
-  const lines: string[] = [
-    `${describeOutcome(outcome, options)}: ${formatMonthName(instance, month)}${size}.`,
-  ];
+  const lines: string[] = [`${describeOutcome(outcome, options)}: ${formatMonthName(instance, month)}${size}.`];
   if (lineCount > 0) lines.push(...renderStatement(outcome, month));
   if (outcome.dayCount > 0) lines.push('', ...renderDays(outcome, month));
   if (blockers.length > 0) lines.push('', ...renderBlockers(blockers), '');
@@ -244,9 +218,7 @@ function renderOutcome(instance: BilledInstance, outcome: CloseOutcome, options:
     const { number, statementId, closedBy, manifestSha256 } = statement;
     lines.push('', `Statement ${number} by ${closedBy}, ${statementId}, manifest SHA-256 ${manifestSha256}.`);
     lines.push(`Write its proof pack: losant-usage statement --month ${month} --out DIR`);
-    lines.push(
-      `Write what each customer is billed: losant-usage statement --month ${month} --customers --out DIR`,
-    );
+    lines.push(`Write what each customer is billed: losant-usage statement --month ${month} --customers --out DIR`);
   }
   return lines;
 }
@@ -310,12 +282,7 @@ function renderBlockers(blockers: readonly Blocker[]): string[] {
 }
 
 function renderStatement({ totals, reconciliation, lines, lineCount }: CloseOutcome, month: Month): string[] {
-  const sums = totals.map(({ metric, orgs, quantity, unit }) => [
-    metric,
-    `${orgs}`,
-    showQuantity(quantity),
-    unit,
-  ]);
+  const sums = totals.map(({ metric, orgs, quantity, unit }) => [metric, `${orgs}`, showQuantity(quantity), unit]);
   const rows = lines.map((each) => [
     each.orgName,
     each.orgId,

@@ -60,7 +60,7 @@ const SUMMARIES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   'Try out': {
     simulator: 'run a simulated Losant API on this machine',
-    demo: 'run everything against the simulator, in a new folder',
+    demo: 'run everything against the simulator, and remove it at the end (--dir keeps it)',
   },
 };
 
@@ -110,9 +110,7 @@ function toUnknownCommandError(first: string, second: string): SettingsError {
   const hint = 'losant-usage --help lists the commands';
   if (first === '') return new SettingsError('Missing command', { hint });
   const names = [...commands.keys()];
-  const unknownName = names.some((name) => name.startsWith(`${first} `))
-    ? `${first} ${second}`.trim()
-    : first;
+  const unknownName = names.some((name) => name.startsWith(`${first} `)) ? `${first} ${second}`.trim() : first;
   const nearest = findNearestName(unknownName, names);
   const suggestion = nearest === null ? '' : `. Did you mean ${nearest}?`;
   return new SettingsError(`unknown command '${unknownName}'${suggestion}`, { hint });

@@ -3,12 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type CustomerStatement, SealedMonth } from '../billing/customers.ts';
 import type { BilledInstance, Statement } from '../billing/statements.ts';
-import {
-  nameCustomer,
-  readMetrics,
-  renderStatementCsv,
-  renderStatementFile,
-} from '../console/customer-statement.ts';
+import { nameCustomer, readMetrics, renderStatementCsv, renderStatementFile } from '../console/customer-statement.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { createAtomicFolder } from '../files/atomic-file.ts';
 import type { Month } from '../usage/day.ts';

@@ -66,10 +66,7 @@ export async function requireCreatable({ db, label }: DatabaseHandle): Promise<v
  * Throws DatabaseError if the database is read-only. Checked up front, because the error of a statement does not tell a
  * reader's role from a standby.
  */
-export function requireWritable(
-  { label, readOnly }: Pick<DatabaseHandle, 'label' | 'readOnly'>,
-  role: Role,
-): void {
+export function requireWritable({ label, readOnly }: Pick<DatabaseHandle, 'label' | 'readOnly'>, role: Role): void {
   if (readOnly === null) return;
   const { reason, user } = readOnly;
   const message = {
@@ -78,8 +75,7 @@ export function requireWritable(
     server: `${label} is read-only for every user`,
   }[reason];
   if (reason === 'user') {
-    const hint =
-      user === role ? 'set default_transaction_read_only = off for this user' : `connect as ${role}`;
+    const hint = user === role ? 'set default_transaction_read_only = off for this user' : `connect as ${role}`;
     throw new DatabaseError('database_refused', message, { hint });
   }
   throw new DatabaseError('database_failed', message, {

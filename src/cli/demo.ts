@@ -26,8 +26,8 @@ const LOOPBACK = '127.0.0.1';
 const FINAL_DAYS = 3;
 
 /**
- * Runs the commands one after the other, with a simulated Losant and a new folder, which it removes unless it was named.
- * On a terminal it then serves the console until the signal aborts; interrupted before that, it rejects.
+ * Runs the commands one after the other, with a simulated Losant and a new folder, which it removes unless it has a
+ * name. On a terminal it then serves the console until the signal aborts; interrupted before that, it rejects.
  */
 export const demo = defineCommand({
   needs: null,
@@ -35,10 +35,7 @@ export const demo = defineCommand({
   run: runDemo,
 });
 
-async function runDemo(
-  base: CommandContext,
-  { dir }: { readonly dir: string | null },
-): Promise<CommandResult> {
+async function runDemo(base: CommandContext, { dir }: { readonly dir: string | null }): Promise<CommandResult> {
   const { output, signal, hostNow } = base;
   const noSelection = { instance: null, org: null, stream: null, dryRun: false };
   await using closing = new AsyncDisposableStack();
@@ -62,11 +59,11 @@ async function runDemo(
   output.print('4/4  Status:', '');
   printStep(output, await status.run(context, {}));
   if (output.isTerminal && !output.json) await serveConsole(context);
-  const kept = [
+  const keptLines = [
     'The simulated Losant has stopped; the database is still there. To close its first month:',
     `  DATABASE_URL='${databaseUrl}' losant-usage close --month ${month}`,
   ];
-  const removed = [
+  const removedLines = [
     'The simulated Losant has stopped, and its database is removed. To keep it the next time:',
     '  losant-usage demo --dir DIR',
   ];
@@ -79,17 +76,14 @@ async function runDemo(
     },
     lines: [
       '',
-      ...(dir === null ? removed : kept),
+      ...(dir === null ? removedLines : keptLines),
       'To start a simulated Losant of your own, with the settings for it:',
       '  losant-usage simulator',
     ],
   };
 }
 
-async function createTemporaryFolder(
-  { env }: CommandContext,
-  closing: AsyncDisposableStack,
-): Promise<string> {
+async function createTemporaryFolder({ env }: CommandContext, closing: AsyncDisposableStack): Promise<string> {
   const folder = await mkdtemp(join(env['TMPDIR'] ?? tmpdir(), 'losant-usage-demo-'));
   closing.defer(() => rm(folder, { recursive: true, force: true }));
   return folder;
@@ -145,12 +139,7 @@ async function serveConsole(context: CommandContext): Promise<void> {
 export const simulator = defineCommand({
   needs: null,
   options: {
-    port: optionalOption(
-      'PORT',
-      'port to listen on',
-      number(0, 65_535, '0 picks a free port'),
-      'any free port',
-    ),
+    port: optionalOption('PORT', 'port to listen on', number(0, 65_535, '0 picks a free port'), 'any free port'),
     orgs: optionalOption('N', 'number of organizations', number(0, 1_000_000, 'organizations'), `${ORGS}`),
     seed: optionalOption('TEXT', 'seed that all data is generated from', text, '1'),
     token: optionalOption('TOKEN', 'the API token to accept', text, 'derived from the seed'),

@@ -30,11 +30,7 @@ export const exportFile = defineCommand({
   needs: ['database'],
   options: {
     view: requiredOption('NAME', 'the view, e.g. daily_usage', choice(exportedViewNames)),
-    from: optionalOption(
-      'YYYY-MM-DD',
-      'first day; months and billing periods that contain it are included',
-      day,
-    ),
+    from: optionalOption('YYYY-MM-DD', 'first day; months and billing periods that contain it are included', day),
     to: optionalOption('YYYY-MM-DD', 'last day, included', day),
     format: requiredOption('NAME', joinWithOr(formatNames), choice(formatNames)),
     out: optionalOption(

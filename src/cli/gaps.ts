@@ -1,7 +1,8 @@
 import { EXIT } from '../errors.ts';
 import { waiveCells } from '../ledger/waive.ts';
 import { withoutIdsAndDays } from '../loading/report.ts';
-import { type Gap, type NeverReadInstance, readNeverReadInstances, streamGaps } from '../queries/gaps.ts';
+import { type Gap, type NeverReadInstance, readNeverReadInstances, selectGaps } from '../queries/gaps.ts';
+import { streamRows } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
 import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showInstant, showWhen } from '../terminal/words.ts';
@@ -9,15 +10,7 @@ import { addDays, mergeDays, type UsageDay } from '../usage/day.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { openSchema, selectInstanceIds } from './database.ts';
-import {
-  days,
-  flagOption,
-  orgsOption,
-  reason,
-  requiredOption,
-  requireEndedDays,
-  streamsOption,
-} from './options.ts';
+import { days, flagOption, orgsOption, reason, requiredOption, requireEndedDays, streamsOption } from './options.ts';
 
 export const gaps = defineCommand({
   needs: ['database'],
@@ -36,7 +29,7 @@ export const gaps = defineCommand({
       await list.add(cells.map(({ orgName: _, ...gap }) => gap));
       return true;
     };
-    await streamGaps(handle, scope, { signal, take });
+    await streamRows(handle, selectGaps(handle.db, scope), { signal, take });
     await list.end();
     return {
       lines: [...neverRead.flatMap(formatNeverRead), ...summary.render(neverRead)],
@@ -113,10 +106,7 @@ class CauseList {
       return ['', `${name} (${count(cells, 'cell')})`, ...formatTable({ rows, total })];
     });
     const verb = this.cells === 1 ? 'is' : 'are';
-    return [
-      `${count(this.cells, 'cell')} of ${count(this.orgs, 'organization')} ${verb} ${state}.`,
-      ...tables,
-    ];
+    return [`${count(this.cells, 'cell')} of ${count(this.orgs, 'organization')} ${verb} ${state}.`, ...tables];
   }
 }
 

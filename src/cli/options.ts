@@ -159,20 +159,13 @@ export function renderUsage(command: string, summary: string, shape: Options): s
     '',
     'Options:',
     ...formatTable({
-      rows: Object.entries(shape).map(([name, schema]) => [
-        formatTerm(name, schema),
-        getHelp(schema).summary,
-      ]),
+      rows: Object.entries(shape).map(([name, schema]) => [formatTerm(name, schema), getHelp(schema).summary]),
     }),
   ];
 }
 
 /** Throws SettingsError with the first mistake in the options of a command. */
-export function readOptions<O extends Options>(
-  command: string,
-  args: readonly string[],
-  shape: O,
-): OptionValues<O> {
+export function readOptions<O extends Options>(command: string, args: readonly string[], shape: O): OptionValues<O> {
   const toError: ToError = (message) => {
     return new SettingsError(message, { hint: `losant-usage ${command} --help lists its options` });
   };

@@ -63,9 +63,7 @@ async function loadAndDelete(context: DeleteContext, isDryRun: boolean): Promise
   const { instanceId } = instance;
   const { name } = organization;
   const outcome = isDryRun ? null : await loadLastDays(context);
-  const unsettledCells = (await readNonFinalCells(handle.db, orgId)).filter(
-    ({ standing }) => !isSettled(standing),
-  );
+  const unsettledCells = (await readNonFinalCells(handle.db, orgId)).filter(({ standing }) => !isSettled(standing));
   const missing = unsettledCells.filter(isMissing).reduce((sum, { days }) => sum + days, 0);
   output.print(
     ...(outcome === null ? [] : renderRun(instanceId, outcome)),
@@ -78,15 +76,13 @@ async function loadAndDelete(context: DeleteContext, isDryRun: boolean): Promise
   const facts = { instanceId, orgId, name, isDeleted: deletedOn !== null, deletedOn };
   const document = { ...facts, missing, unsettledCells, run: outcome?.report ?? null };
   if (outcome === null) {
-    const next =
-      'Dry run: nothing was loaded or deleted. To load the remaining days and delete the organization:';
+    const next = 'Dry run: nothing was loaded or deleted. To load the remaining days and delete the organization:';
     const confirm = `'${name.replaceAll("'", `'\\''`)}'`;
     const command = `  losant-usage org delete --org ${orgId} --confirm ${confirm}`;
     return { document, lines: [next, command] };
   }
   if (deletedOn === null) {
-    const cause =
-      missing > 0 ? `${count(missing, 'cell is', 'cells are')} missing` : 'some days could not be read';
+    const cause = missing > 0 ? `${count(missing, 'cell is', 'cells are')} missing` : 'some days could not be read';
     output.remark(
       `losant-usage: not deleted: ${cause}, and after the deletion nobody could read them`,
       '  see losant-usage gaps for the reasons; fix them or waive the cells, then run this again',

@@ -106,15 +106,10 @@ const READ_BACK_TIMEOUT_MS = 60_000;
  * changed since it was read. Throws LosantError if the change was rejected, did not take effect, or cannot be
  * confirmed.
  */
-export async function changeOrg(
-  context: CommandContext,
-  lookup: OrgLookup,
-  patch: OrgPatch | null,
-): Promise<void> {
+export async function changeOrg(context: CommandContext, lookup: OrgLookup, patch: OrgPatch | null): Promise<void> {
   const { orgId, instance, resource } = lookup;
   const before = await readOrg(lookup, context.signal);
-  const changes =
-    before === null ? ['it was deleted'] : compareOrgs(resource, before.resource).map(describeChange);
+  const changes = before === null ? ['it was deleted'] : compareOrgs(resource, before.resource).map(describeChange);
   if (changes.length > 0) {
     const reason = `someone changed it in the meantime: ${changes.join('; ')}`;
     throw new SettingsError(`Organization ${orgId}: nothing was sent, because ${reason}`, {
@@ -142,10 +137,7 @@ export async function changeOrg(
   };
   const after = await readOrg(lookup, AbortSignal.timeout(READ_BACK_TIMEOUT_MS)).catch((error: unknown) => {
     if (!(error instanceof LosantError)) throw error;
-    throw toError(
-      error.kind,
-      `the change may have been made, but this could not be confirmed: ${error.message}`,
-    );
+    throw toError(error.kind, `the change may have been made, but this could not be confirmed: ${error.message}`);
   });
   const unapplied = findUnapplied(resource, patch, after?.resource ?? null);
   if (unapplied.length > 0)
@@ -214,9 +206,7 @@ export function parsePatch(json: string): OrgPatch {
   const { success, data, error } = jsonPatch.safeParse(json);
   if (success) {
     const { disabledAt } = data;
-    return typeof disabledAt === 'string'
-      ? { ...data, disabledAt: new Date(disabledAt).toISOString() }
-      : data;
+    return typeof disabledAt === 'string' ? { ...data, disabledAt: new Date(disabledAt).toISOString() } : data;
   }
   const problems = error.issues.map((issue) => {
     const path = z.core.toDotPath(issue.path) || 'the patch';

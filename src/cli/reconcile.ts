@@ -1,10 +1,6 @@
 import { EXIT } from '../errors.ts';
-import {
-  type Comparison,
-  countComparisons,
-  readReconcileStart,
-  streamDifferences,
-} from '../queries/reconciliation.ts';
+import { type Comparison, countComparisons, readReconcileStart, selectDifferences } from '../queries/reconciliation.ts';
+import { streamRows } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
 import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showQuantity } from '../terminal/words.ts';
@@ -43,7 +39,7 @@ export const reconcile = defineCommand({
       await list.add(comparisons);
       return output.json || rows.length < MAX_TABLE_ROWS;
     };
-    await streamDifferences(handle, scope, { signal, take });
+    await streamRows(handle, selectDifferences(handle.db, scope), { signal, take });
     await list.end('}');
     return {
       lines: renderReconciliation({ range, counts, rows }),

@@ -11,11 +11,7 @@ export const retire = defineCommand({
   needs: ['database'],
   role: 'losant_usage_writer',
   options: {
-    instance: requiredOption(
-      'ID',
-      'the instance; yesterday becomes its last expected day',
-      idText('instance'),
-    ),
+    instance: requiredOption('ID', 'the instance; yesterday becomes its last expected day', idText('instance')),
   },
   async run(context, { instance: instanceId }) {
     const { config } = context;

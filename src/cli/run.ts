@@ -3,13 +3,7 @@ import { readSchemaState } from '../database/migrate.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { BusyError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode } from '../errors.ts';
 import type { FailureGroup } from '../ledger/runs.ts';
-import {
-  createInstanceContext,
-  type Progress,
-  type Rates,
-  type RunOptions,
-  readClock,
-} from '../loading/context.ts';
+import { createInstanceContext, type Progress, type Rates, type RunOptions, readClock } from '../loading/context.ts';
 import { type PlanSummary, previewRun } from '../loading/preview.ts';
 import { findNextCommand, logRun, type RunOutcome, type RunReport } from '../loading/report.ts';
 import { runInstance } from '../loading/run.ts';
@@ -186,10 +180,7 @@ async function assignOrgs(
   );
 }
 
-async function loadInstance(
-  loading: LoadContext,
-  { instance, orgIds }: InstanceScope,
-): Promise<CommandResult> {
+async function loadInstance(loading: LoadContext, { instance, orgIds }: InstanceScope): Promise<CommandResult> {
   const { output, signal, logger, runOptions, hostNow, giveUpAtMs } = loading;
   const { instanceId } = instance;
   const outcome = await runInstance(loading, instance, {
@@ -216,10 +207,7 @@ function exitCodeOfRun({ report, refusal }: RunOutcome): number {
 }
 
 /** Returns what a run would read. Writes nothing. */
-async function planInstance(
-  loading: LoadContext,
-  { instance, orgIds }: InstanceScope,
-): Promise<CommandResult> {
+async function planInstance(loading: LoadContext, { instance, orgIds }: InstanceScope): Promise<CommandResult> {
   const { signal, runOptions } = loading;
   const plan = await previewRun(createInstanceContext(loading, instance), { ...runOptions, orgIds, signal });
   return { document: plan, lines: renderPlan(plan, instance.requestsPerSecond) };
@@ -259,11 +247,7 @@ async function withHeartbeat(
 }
 
 /** Describes a run for people, with the days of the command in its head; without any, those that were read. */
-export function renderRun(
-  instanceId: string,
-  outcome: RunOutcome,
-  requestedDays: DayRange | null = null,
-): string[] {
+export function renderRun(instanceId: string, outcome: RunOutcome, requestedDays: DayRange | null = null): string[] {
   const { report, refusal, tally } = outcome;
   const { restatedFinal } = tally;
   const restated = tally.rows.updated;

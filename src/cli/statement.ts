@@ -3,12 +3,7 @@ import { compareWithDatabase } from '../billing/compare-database.ts';
 import { readPublicKey } from '../billing/manifest.ts';
 import { writePacks } from '../billing/pack.ts';
 import { readPacks, type Verification } from '../billing/read-packs.ts';
-import {
-  type BilledInstance,
-  formatMonthName,
-  readStatements,
-  type Statement,
-} from '../billing/statements.ts';
+import { type BilledInstance, formatMonthName, readStatements, type Statement } from '../billing/statements.ts';
 import { EXIT, SettingsError } from '../errors.ts';
 import { codeOf } from '../files/atomic-file.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
@@ -18,15 +13,7 @@ import { count, showInstant, showNumber } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { writeCustomerFiles } from './customers.ts';
 import { openSchema, selectInstances } from './database.ts';
-import {
-  flagOption,
-  instancesOption,
-  listOption,
-  month,
-  positional,
-  requiredOption,
-  text,
-} from './options.ts';
+import { flagOption, instancesOption, listOption, month, positional, requiredOption, text } from './options.ts';
 
 export const statement = defineCommand({
   needs: ['database'],
@@ -114,11 +101,7 @@ interface FolderResult {
 const FOLDER_ERRORS = ['ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP', 'ENAMETOOLONG'];
 
 /** Checks every pack in the folder and below it. Throws SettingsError if there is none. */
-async function verifyFolder(
-  context: CommandContext,
-  dir: string,
-  keyFiles: readonly string[],
-): Promise<FolderResult> {
+async function verifyFolder(context: CommandContext, dir: string, keyFiles: readonly string[]): Promise<FolderResult> {
   const { config, signal } = context;
   const hint = 'give a folder written by losant-usage statement';
   const keys = await Promise.all(keyFiles.map(readPublicKey));
@@ -131,8 +114,7 @@ async function verifyFolder(
     throw new SettingsError(`${dir} has no manifest.json, so it is not a proof pack`, { hint });
   }
   await checkPacks(verification, signal);
-  if (verification.problems.length > 0 || config.databaseUrl === null)
-    return { verification, database: null };
+  if (verification.problems.length > 0 || config.databaseUrl === null) return { verification, database: null };
   await using handle = await openSchema(context, { statementTimeoutMs: VIEW_STATEMENT_MS });
   await compareWithDatabase(handle.db, verification, signal);
   return { verification, database: handle.label };

@@ -1,13 +1,7 @@
 import { readDigest, showDigest } from '../digest/digest.ts';
 import { EXIT } from '../errors.ts';
 import { ATTENTION_KINDS, listNames } from '../queries/attention.ts';
-import {
-  type Health,
-  type InstanceHealth,
-  type RunRecord,
-  readHealth,
-  type StreamHealth,
-} from '../queries/health.ts';
+import { type Health, type InstanceHealth, type RunRecord, readHealth, type StreamHealth } from '../queries/health.ts';
 import { localDayAt } from '../settings/notify-time.ts';
 import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showInstant, showNumber } from '../terminal/words.ts';
@@ -26,8 +20,7 @@ export const status = defineCommand({
     const instanceIds = await selectInstanceIds(context, handle);
     const health = await readHealth(handle.db, { nowMs, instanceIds });
     const isComplete =
-      health.gaps === 0 &&
-      health.instances.every((each) => each.listProblem === null && each.neverReadSince === null);
+      health.gaps === 0 && health.instances.every((each) => each.listProblem === null && each.neverReadSince === null);
     const exitCode = isComplete ? EXIT.ok : EXIT.incomplete;
     return { document: health, lines: renderStatus(health, nowMs), exitCode };
   },
@@ -47,13 +40,7 @@ function renderStatus({ instances, runs, unconfiguredInstances }: Health, nowMs:
 }
 
 function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], nowMs: number): string[] {
-  const {
-    leaseAcquiredAt,
-    finalRestatements30Days: restated,
-    listProblem,
-    neverReadSince,
-    streams,
-  } = instance;
+  const { leaseAcquiredAt, finalRestatements30Days: restated, listProblem, neverReadSince, streams } = instance;
   const head = ['stream', 'organizations', 'last day', 'complete to', 'gaps'];
   const lines: string[] = [
     ...(neverReadSince === null
@@ -64,8 +51,7 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
     runs.length === 0 ? '  no runs on record' : '  last runs:',
     ...formatTable({ rows: runs.map(renderRun), indent: 4 }),
   ];
-  const sumOf = (key: 'quarantined' | 'failing' | 'gaps') =>
-    streams.reduce((sum, each) => sum + each[key], 0);
+  const sumOf = (key: 'quarantined' | 'failing' | 'gaps') => streams.reduce((sum, each) => sum + each[key], 0);
   if (leaseAcquiredAt !== null) lines.push(`  run in progress since ${showInstant(leaseAcquiredAt)}`);
   if (listProblem !== null) {
     lines.push(`  organizations may be missing, because the last list was incomplete: ${listProblem}`);

@@ -70,10 +70,7 @@ function toProblem(tone: Line['tone'], label: string, name: string, detail: stri
   return { tone, label, subjects: [renderSubject({ name, detail })], items: 1, path: '/runs', act: 'Open' };
 }
 
-function toLine(
-  group: AttentionGroup,
-  instance: Pick<InstanceAttention, 'instanceId' | 'name'> | null,
-): Line {
+function toLine(group: AttentionGroup, instance: Pick<InstanceAttention, 'instanceId' | 'name'> | null): Line {
   const { kind, items, subjects, texts, areNew } = group;
   const { tone, label, act = 'Open' } = ATTENTION_KINDS[kind];
   const firstSubjects = texts.map((text, index) => {
@@ -89,8 +86,7 @@ function toLine(
   });
   const others = items - texts.length;
   const more = others > 0 ? [html`<span class="quiet">and ${count(others, 'more', 'more')}</span>`] : [];
-  const path =
-    items === 1 ? addressOfSubject(kind, subjects[0] ?? '') : addressOfKind(kind, instance?.instanceId);
+  const path = items === 1 ? addressOfSubject(kind, subjects[0] ?? '') : addressOfKind(kind, instance?.instanceId);
   return { tone, label, subjects: [...firstSubjects, ...more], items, path, act };
 }
 

@@ -67,7 +67,8 @@ export const billedPage: ConsolePage = {
 function renderMonths({ id, by_month: months }: BilledRow): Html {
   const items = months.map((text) => {
     const month = text.slice(0, 'YYYY-MM'.length);
-    return html`<li><a href="${addressOf(`/billing/${month}/customers`, { q: id })}">${month}</a>${text.slice(month.length)}</li>`;
+    const address = addressOf(`/billing/${month}/customers`, { q: id });
+    return html`<li><a href="${address}">${month}</a>${text.slice(month.length)}</li>`;
   });
   return html`<details><summary>Each month</summary><ul>${items}</ul></details>`;
 }

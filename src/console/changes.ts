@@ -21,12 +21,7 @@ export const changesPage = createTablePage<ChangeRow>('/changes', '/changes', ({
     q: SEARCH,
     metric: {
       label: 'Metric',
-      options: optionsOf([
-        'payload_billable_count',
-        'notebook_minutes',
-        'payload_source_count',
-        'devices_total',
-      ]),
+      options: optionsOf(['payload_billable_count', 'notebook_minutes', 'payload_source_count', 'devices_total']),
     },
     which: {
       label: 'Show only',

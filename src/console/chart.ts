@@ -33,7 +33,7 @@ export interface Chart {
   readonly comparison: string | null;
   /** Returns the page of a day; null if days have none. */
   readonly addressOf: ((day: UsageDay) => string) | null;
-  /** The largest value that the axis must have, so that charts beside each other have the same; 0 if any will do. */
+  /** The largest value that the axis must have, so that charts next to each other have the same; 0 if any will do. */
   readonly maximum?: number;
 }
 
@@ -53,10 +53,7 @@ const COMPACT = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFra
 export function renderChart(chart: Chart): Html {
   const { heading, days, comparison, maximum = 0 } = chart;
   const comparedQuantities = days.map((day) => day.comparedQuantity);
-  const values = [
-    ...days.map(({ quantity }) => quantity ?? 0),
-    ...comparedQuantities.map((value) => value ?? 0),
-  ];
+  const values = [...days.map(({ quantity }) => quantity ?? 0), ...comparedQuantities.map((value) => value ?? 0)];
   const scale = scaleLinear([0, Math.max(TICKS, maximum, ...values)], [BASE, ROOM_ABOVE]).nice(TICKS);
   const y = (value: number) => roundTenth(scale(value));
   const ticks = scale.ticks(TICKS).map((tick) => ({ at: y(tick), label: COMPACT.format(tick) }));
@@ -110,10 +107,9 @@ function renderDay(chart: Chart, chartDay: ChartDay, { index, y, label }: Positi
   const third = Math.floor((index / days.length) * 3);
   const [values, comparison] = describeDay(chart, chartDay);
   return html`<g class="at">${renderMark(chartDay, { at, width, y })}${
-    standing === null || addressOf === null
-      ? column
-      : html`<a href="${addressOf(day)}" tabindex="-1">${column}</a>`
-  }<text class="tip" y="12" text-anchor="${['start', 'middle', 'end'][third]}"><tspan x="${at(0.5)}">${showLongDay(day)}</tspan><tspan x="${at(0.5)}" dy="15">${values}</tspan></text>${
+    standing === null || addressOf === null ? column : html`<a href="${addressOf(day)}" tabindex="-1">${column}</a>`
+  }<text class="tip" y="12" text-anchor="${['start', 'middle', 'end'][third]}"><tspan
+  x="${at(0.5)}">${showLongDay(day)}</tspan><tspan x="${at(0.5)}" dy="15">${values}</tspan></text>${
     comparison !== '' &&
     html`<text class="tip" x="${at(0.5)}" y="42"
       text-anchor="${['start', 'middle', 'end'][third]}">${comparison}</text>`
@@ -131,10 +127,7 @@ interface MarkPosition {
 }
 
 /** Renders a bar, a circle for zero, a red column for what is not stored, or a band where nothing existed. */
-function renderMark(
-  { standing, quantity, valuesNotStored = 0 }: ChartDay,
-  { at, width, y }: MarkPosition,
-): Html {
+function renderMark({ standing, quantity, valuesNotStored = 0 }: ChartDay, { at, width, y }: MarkPosition): Html {
   if (standing === null)
     return html`<rect class="absent" x="${at(0)}" width="${width(1)}" y="${BASE - 5}" height="5"/>`;
   if (quantity === null)
@@ -169,11 +162,7 @@ function showDayChange(day: ChartDay): string | null {
 }
 
 /** Returns the values of a day that can be compared. */
-export function toPair({
-  quantity,
-  comparedQuantity,
-  paired,
-}: ChartDay): readonly [number | null, number | null] {
+export function toPair({ quantity, comparedQuantity, paired }: ChartDay): readonly [number | null, number | null] {
   return paired ?? [quantity, comparedQuantity];
 }
 
@@ -206,8 +195,7 @@ function labelDays(days: readonly UsageDay[]): readonly (DayLabel | null)[] {
     const isMonday = new Date(time).getUTCDay() === 1;
     if (days.length <= 10) return { text: WEEKDAY.format(time), isMinor: index % 2 === 1 };
     if (days.length <= 35) return isMonday ? { text: DATE.format(time), isMinor: false } : null;
-    if (days.length <= 100)
-      return [1, 15].includes(date) ? { text: DATE.format(time), isMinor: date !== 1 } : null;
+    if (days.length <= 100) return [1, 15].includes(date) ? { text: DATE.format(time), isMinor: date !== 1 } : null;
     const isQuarter = month % 3 === 1;
     if (date !== 1 || (days.length > 400 && !isQuarter)) return null;
     return { text: (month === 1 ? MONTH_OF_YEAR : MONTH).format(time), isMinor: !isQuarter };
@@ -215,28 +203,16 @@ function labelDays(days: readonly UsageDay[]): readonly (DayLabel | null)[] {
 }
 
 function renderLegend({ days, comparison, addressOf }: Chart): Html {
-  const newestDays = days
-    .filter(({ standing, quantity }) => standing !== null && quantity === null)
-    .slice(-3);
+  const newestDays = days.filter(({ standing, quantity }) => standing !== null && quantity === null).slice(-3);
   const links = newestDays.map(({ day }) =>
     addressOf === null ? ` ${day}` : html` <a href="${addressOf(day)}">${day}</a>`,
   );
   const hasZero = days.some(({ standing, quantity }) => standing !== null && quantity === 0);
-  const isIncomplete = days.some(
-    ({ quantity, valuesNotStored = 0 }) => quantity !== null && valuesNotStored > 0,
-  );
+  const isIncomplete = days.some(({ quantity, valuesNotStored = 0 }) => quantity !== null && valuesNotStored > 0);
   const items: readonly (readonly [isVisible: boolean, shape: Html, label: unknown])[] = [
     [comparison !== null, html`<path class="compared" d="M0 6H18"/>`, comparison],
-    [
-      isIncomplete,
-      html`<rect class="value part" width="12" height="12"/>`,
-      'incomplete: a value is not stored',
-    ],
-    [
-      newestDays.length > 0,
-      html`<rect class="not-stored" width="12" height="12"/>`,
-      html`not stored:${links}`,
-    ],
+    [isIncomplete, html`<rect class="value part" width="12" height="12"/>`, 'incomplete: a value is not stored'],
+    [newestDays.length > 0, html`<rect class="not-stored" width="12" height="12"/>`, html`not stored:${links}`],
     [hasZero, html`<circle class="zero" cx="6" cy="6" r="2"/>`, 'zero'],
     [
       days.some(({ standing }) => standing === null),
@@ -266,20 +242,17 @@ function renderValues(chart: Chart): Html {
   const columns: Columns<(typeof rows)[number]> = {
     day: [
       'Day',
-      ({ day }) =>
-        addressOf === null ? showLongDay(day) : html`<a href="${addressOf(day)}">${showLongDay(day)}</a>`,
+      ({ day }) => (addressOf === null ? showLongDay(day) : html`<a href="${addressOf(day)}">${showLongDay(day)}</a>`),
     ],
     quantity: `Value (${unit})`,
     standing: 'Standing',
     valuesNotStored: 'Values not stored',
-    comparedDay: [
-      'Compared with',
-      ({ comparedDay }) => (comparedDay === null ? '' : showLongDay(comparedDay)),
-    ],
+    comparedDay: ['Compared with', ({ comparedDay }) => (comparedDay === null ? '' : showLongDay(comparedDay))],
     comparedQuantity: 'Compared value',
     change: 'Change',
   };
-  return html`<details><summary>Values of ${count(days.length, 'day')}</summary>${renderHtmlTable(rows, columns)}</details>`;
+  const table = renderHtmlTable(rows, columns);
+  return html`<details><summary>Values of ${count(days.length, 'day')}</summary>${table}</details>`;
 }
 
 /** Returns the path of the line, which has a break where a day is not stored. */

@@ -17,10 +17,7 @@ export interface Counts {
   readonly devices: Count<MonthSum>;
   readonly minutes: Count<MonthSum>;
   /** Returns what is known of another slow query, which is shared by what it depends on. */
-  readonly recallResult: <T>(
-    key: unknown,
-    query: (db: Kysely<Schema>) => Promise<T>,
-  ) => Promise<CachedRead<T>>;
+  readonly recallResult: <T>(key: unknown, query: (db: Kysely<Schema>) => Promise<T>) => Promise<CachedRead<T>>;
 }
 
 /** Pages hardly wait for a count: they say that it is being read, and reload. */
@@ -36,8 +33,7 @@ export function createCounts({ readInTurn, instanceIds, now, logger }: PageSourc
       now,
       onFailure: (error) => logger.warn({ err: error, subject }, 'count failed'),
     });
-  const cacheSum = (metric: MonthSum['metric']) =>
-    cache(metric, (db) => readMonthSum(db, instanceIds, metric));
+  const cacheSum = (metric: MonthSum['metric']) => cache(metric, (db) => readMonthSum(db, instanceIds, metric));
   const results = new Map<string, unknown>();
   return {
     recallResult: async <T>(key: unknown, query: (db: Kysely<Schema>) => Promise<T>) => {
@@ -77,10 +73,7 @@ export type Activity = {
   readonly is_exceeding: boolean;
 };
 
-async function readActivity(
-  db: Kysely<Schema>,
-  instanceIds: readonly string[],
-): Promise<readonly Activity[]> {
+async function readActivity(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<readonly Activity[]> {
   const { rows } = await sql<Activity>`
     select a.org_id, a.payload_billable_count, a.days_not_stored, a.change_ratio::float8, a.devices_total,
       a.last_active_on, a.is_new, a.is_recently_deleted, a.is_silent, a.has_large_change, l.limit_share,
@@ -107,7 +100,7 @@ export type MonthRow = {
   readonly instance_name: string | null;
   readonly state: MonthState;
   readonly closed_at: string | null;
-  /** How many organizations are ready: `58 of 59 ready`; null unless the month is over and not closed. */
+  /** How many organizations are ready: `58 of 59 ready`; null unless the month has ended and is not closed. */
   readonly readiness: string | null;
   /** The organizations that are most affected, and why. */
   readonly issues: string | null;

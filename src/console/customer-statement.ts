@@ -75,16 +75,18 @@ function renderTotals(lines: readonly CustomerLine[], { metrics }: StatementMont
   return html`<h2>Total of the month</h2>${renderQuantities(['Usage', 'Unit', 'Billed'], totals, 2)}`;
 }
 
-/** Renders what a statement bills. A column that would say the same in every row is left out. */
+/** Renders what a statement bills. A column that would say the same in every row is omitted. */
 function renderStatement(
   { number, kind, closedAt, closedBy, manifestSha256, reason }: Statement,
   lines: readonly CustomerLine[],
   { metrics }: StatementMonth,
 ): Html {
-  const hasOrgs = new Set(lines.map(({ orgId }) => orgId)).size > 1;
+  const orgs = new Map(lines.map(({ orgId, orgName }) => [orgId, orgName]));
+  const hasOrgs = orgs.size > 1;
+  const hasNamesakes = new Set(orgs.values()).size < orgs.size;
   const isFirst = lines.every(({ billedBefore }) => billedBefore === '');
   const rows = sortLines(lines, metrics).map((line) => [
-    ...(hasOrgs ? [line.orgName] : []),
+    ...(hasOrgs ? [hasNamesakes ? `${line.orgName} ${line.orgId}` : line.orgName] : []),
     metrics.get(line.metric) ?? line.metric,
     line.unit,
     ...(isFirst ? [] : [line.billedBefore || null]),
@@ -105,11 +107,7 @@ ${renderQuantities(head, rows, head.length - quantities.length)}
 }
 
 /** Renders rows whose values are quantities from the column `first` on. */
-function renderQuantities(
-  head: readonly string[],
-  rows: readonly (readonly (string | null)[])[],
-  first: number,
-): Html {
+function renderQuantities(head: readonly string[], rows: readonly (readonly (string | null)[])[], first: number): Html {
   const styleOf = (index: number) => (index >= first ? 'n' : '');
   return html`<div class="scroll" role="group" tabindex="0" aria-label="Table"><table><thead><tr>${head.map(
     (label, index) => html`<th scope="col" class="${styleOf(index)}">${label}</th>`,
@@ -123,10 +121,7 @@ function renderQuantities(
   )}</tbody></table></div>`;
 }
 
-function renderDays(
-  { dayMetric, days, lines }: CustomerStatement,
-  { month, metrics }: StatementMonth,
-): Html | string {
+function renderDays({ dayMetric, days, lines }: CustomerStatement, { month, metrics }: StatementMonth): Html | string {
   if (dayMetric === null) return '';
   const byDay = new Map(days.map((day) => [day.day, day]));
   const chartDays = eachDay(daysOfMonth(month)).map((day) => ({
@@ -139,8 +134,7 @@ function renderDays(
   return renderChart({
     heading: {
       title: `${label} by day`,
-      summary:
-        notStored === 0 ? '' : `${count(notStored, 'value is', 'values are')} not stored and not included.`,
+      summary: notStored === 0 ? '' : `${count(notStored, 'value is', 'values are')} not stored and not included.`,
     },
     unit: lines.find(({ metric }) => metric === dayMetric)?.unit ?? '',
     days: chartDays,

@@ -34,12 +34,9 @@ export const dayPage: ConsolePage = {
 
 function renderDayExplanation({ org, day, standing, cells }: DayExplanation): Html {
   const { orgId, orgName, deletedOn } = org;
-  const severity = (cell: CellExplanation) =>
-    cell.standing === null ? -1 : standings.indexOf(cell.standing);
+  const severity = (cell: CellExplanation) => (cell.standing === null ? -1 : standings.indexOf(cell.standing));
   const sortedCells = cells.toSorted((a, b) => severity(b) - severity(a));
-  const streamsNotExpected = sortedCells.flatMap(({ stream, standing }) =>
-    standing === null ? [stream] : [],
-  );
+  const streamsNotExpected = sortedCells.flatMap(({ stream, standing }) => (standing === null ? [stream] : []));
   return html`<h1>${toPlainText(orgName)}, ${day}: ${renderStanding(standing)}</h1>
 <p>${linkToOrganization(orgId, orgName)} · <a href="/coverage/${orgId}/${addDays(day, -1)}">Previous day</a> · <a
   href="/coverage/${orgId}/${addDays(day, 1)}">Next day</a>${
@@ -104,14 +101,7 @@ function renderList<R extends TableRow>(title: string, rows: readonly R[], colum
 }
 
 /** Renders the read history of a cell, collapsed. */
-function renderReads({
-  firstLoadedAt,
-  lastReadAt,
-  finalizedAt,
-  failedReads,
-  omissions,
-  runId,
-}: LedgerRow): Html {
+function renderReads({ firstLoadedAt, lastReadAt, finalizedAt, failedReads, omissions, runId }: LedgerRow): Html {
   const facts = {
     'First stored': firstLoadedAt !== null && renderInstant(firstLoadedAt),
     'Last read': lastReadAt !== null && renderInstant(lastReadAt),

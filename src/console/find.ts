@@ -37,8 +37,7 @@ export const findPage: ConsolePage = {
   navPath: '/organizations',
   show: async ({ read, instanceIds, query }) => {
     const text = toSearchText(query['q'] ?? '');
-    const [match, ...others] =
-      text === '' ? [] : await read((db) => findOrganizations(db, { instanceIds, text }));
+    const [match, ...others] = text === '' ? [] : await read((db) => findOrganizations(db, { instanceIds, text }));
     const address =
       match !== undefined && others.length === 0
         ? `/organizations/${match.orgId}`

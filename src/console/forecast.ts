@@ -1,15 +1,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { count, showNumber } from '../terminal/words.ts';
-import {
-  addDays,
-  type DayRange,
-  dayAt,
-  dayStartMs,
-  daysOfMonth,
-  eachDay,
-  type UsageDay,
-} from '../usage/day.ts';
+import { addDays, type DayRange, dayAt, dayStartMs, daysOfMonth, eachDay, type UsageDay } from '../usage/day.ts';
 import { showMonth } from './page.ts';
 import type { ChartMetric } from './usage-query.ts';
 
@@ -24,7 +16,7 @@ interface Forecast {
   readonly quantity: number | null;
   readonly nextQuantity: number | null;
   /** Organizations of which fewer than three days are stored, so that only what is stored counts. */
-  readonly orgsLeftOut: number;
+  readonly orgsOmitted: number;
 }
 
 interface ForecastScope {
@@ -50,7 +42,7 @@ export async function readForecast(
     select case when count(r.org_id) > 0 then round(coalesce(sum(s.quantity), 0)
         + sum(r.unstored_quantity + g.quantity))::float8 end as quantity,
       round(sum(g.next_quantity))::float8 as "nextQuantity",
-      count(*) filter (where o.deleted_on is null and r.org_id is null) as "orgsLeftOut"
+      count(*) filter (where o.deleted_on is null and r.org_id is null) as "orgsOmitted"
     from losant_usage.organizations o
     left join (
       select d.org_id, sum(d.${sql.ref(metric)}) as quantity from losant_usage.usage_days d
@@ -80,13 +72,13 @@ function countWeekdays(range: DayRange): number[] {
 /** Says what the months will be, or why that is not known. */
 export function describeForecast(forecast: Forecast | null): string {
   if (forecast === null) return '';
-  const { month, nextMonth, quantity, nextQuantity, orgsLeftOut } = forecast;
+  const { month, nextMonth, quantity, nextQuantity, orgsOmitted } = forecast;
   if (quantity === null || nextQuantity === null)
     return 'There is no forecast: fewer than three of the last 28 days are stored.';
   const remark =
-    orgsLeftOut === 0
+    orgsOmitted === 0
       ? ''
-      : `, without ${count(orgsLeftOut, 'organization')} of which fewer than three days are stored`;
+      : `, without ${count(orgsOmitted, 'organization')} of which fewer than three days are stored`;
   return `If each weekday stays as in the last 28 days, ${showMonth(month)} ends at ${showNumber(
     quantity,
   )}, and ${showMonth(nextMonth)} at ${showNumber(nextQuantity)}${remark}.`;

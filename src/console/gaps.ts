@@ -50,13 +50,18 @@ export const gapsPage: ConsolePage = {
     const values = readValues(CELL_FILTERS, request.query);
     const cells = selectCells(request, values);
     const isFailing = values['standing'] === 'failing';
+    const isFile = request.query['format'] === 'csv';
     return await showTable<GapRow>(request, {
       title: isFailing ? 'Reads that keep failing' : 'Gaps',
       sentence: isFailing
         ? 'Stored cells of which several reads in a row failed.'
         : 'Cells that are missing or in doubt, the worst first.',
       intro: (db) => renderCauses(db, cells, values),
-      rows: sql`
+      // A file has a row for each cell.
+      rows: isFile
+        ? sql`select c.org_id, o.name as org_name, c.usage_date, c.stream, c.standing, c.cause, c.next_read_at
+            from (${cells}) as c join losant_usage.organizations o on o.org_id = c.org_id`
+        : sql`
         select g.org_id, o.name as org_name, g.standing, sum(g.cells)::bigint as cells,
           string_agg(format('%s: %s', g.stream, g.cause), ', ' order by g.cells desc, g.stream, g.cause) as causes,
           min(g.first_day) as first_day, max(g.last_day) as last_day, min(g.next_read_at) as next_read_at,
@@ -70,7 +75,9 @@ export const gapsPage: ConsolePage = {
         ) as g
         join losant_usage.organizations o on o.org_id = g.org_id
         group by g.org_id, o.name, g.standing`,
-      order: sql`r.standing desc, r.cells desc, r.org_name, r.org_id`,
+      order: isFile
+        ? sql`r.standing desc, r.usage_date desc, r.org_id, r.stream`
+        : sql`r.standing desc, r.cells desc, r.org_name, r.org_id`,
       filters: {
         q: SEARCH,
         ...CELL_FILTERS,
@@ -108,7 +115,7 @@ function selectCells(
 
 const MAX_CAUSES = 8;
 
-type CauseRow = TableRow & { readonly orgs: number };
+type CauseRow = TableRow & { readonly orgs: number; readonly stream: string };
 
 /** Renders the causes over all organizations, if there are several organizations. */
 async function renderCauses(
@@ -124,10 +131,7 @@ async function renderCauses(
   if (rows.every(({ orgs }) => orgs < 2)) return html``;
   return html`<h2>Causes</h2>${renderHtmlTable(rows, {
     cause: 'Cause',
-    stream: [
-      'Stream',
-      ({ stream }) => html`<a href="${addressOf('/gaps', { ...values, stream: `${stream}` })}">${stream}</a>`,
-    ],
+    stream: ['Stream', ({ stream }) => html`<a href="${addressOf('/gaps', { ...values, stream })}">${stream}</a>`],
     standing: 'Standing',
     orgs: 'Organizations',
     cells: 'Cells',

@@ -52,8 +52,9 @@ ${health !== null && renderAttention(health, statuses, nowMs)}
 <section class="card">${renderTotal(devices, { metric: 'devices_total', nowMs })}</section>
 <section class="card">${renderTotal(minutes, { metric: 'notebook_minutes', nowMs })}</section>
 </div>
-<p class="more"><a href="/usage">Days, growth and plans</a> · <a href="/organizations?sort=-payload_billable_count">Organizations by
-  payloads</a> · <a href="/billing">Months</a></p>
+<p class="more"><a href="/usage">Days, growth and plans</a> · <a
+  href="/organizations?sort=-payload_billable_count">Organizations by payloads</a> · <a
+  href="/billing">Months</a></p>
 <footer class="quiet">Version ${version} on ${host}, started ${renderInstant(startedAt)} · <a
   href="/status.json">status.json</a> · <a href="/metrics">metrics</a></footer>`;
     const isIncomplete = health === null || [payloads, devices, minutes].some(isCounting);
@@ -105,9 +106,7 @@ function describeYesterday(
     const sentence = isReading ? 'The status is being read' : `The status could not be read: ${problem}`;
     return { day, tone: isReading ? 'quiet' : 'bad', label: 'unknown', sentence };
   }
-  const instances = snapshot.value.instances.filter(
-    (each) => each.lastRunAt !== null && each.neverReadSince === null,
-  );
+  const instances = snapshot.value.instances.filter((each) => each.lastRunAt !== null && each.neverReadSince === null);
   if (instances.length === 0) {
     const isRunning = statuses.some(({ progress }) => progress !== null);
     const sentence = isRunning ? 'The first run is in progress' : 'Nothing has been loaded yet';
@@ -123,8 +122,7 @@ function describeYesterday(
     .map((standing) => `, ${showNumber(counts[standing])} ${STANDINGS[standing].label}`)
     .join('');
   const sentence = `${showNumber(stored)} of ${count(expected, 'expected cell')} stored${exceptions}`;
-  if (expected === 0)
-    return { day, tone: 'quiet', label: 'nothing expected', sentence: 'No cells are expected' };
+  if (expected === 0) return { day, tone: 'quiet', label: 'nothing expected', sentence: 'No cells are expected' };
   if (worst === null || worst === 'unavailable') return { day, tone: 'good', label: 'complete', sentence };
   if (worst !== 'waiting') return { day, tone: 'bad', label: 'incomplete', sentence };
   return { day, tone: 'quiet', label: stored === 0 ? 'not read yet' : 'in progress', sentence };
@@ -174,7 +172,7 @@ function describeChange({ metric, change, days: [first] }: MonthSum): string {
   return `${showChange(change)} ${comparison}`;
 }
 
-/** Renders the days so far beside the same weekdays before. */
+/** Renders the days so far, compared with the same weekdays before. */
 function renderDays({ days }: MonthSum): Html {
   return renderChart({
     unit: 'payloads',

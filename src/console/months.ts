@@ -105,10 +105,7 @@ export const BILLED_COLUMNS: Columns<BilledQuantities> = {
     ({ payloads, payloads_billed: billed }) => renderBilledQuantity(payloads, billed),
   ],
   minutes: 'Notebook minutes',
-  minutes_billed: [
-    'Minutes billed',
-    ({ minutes, minutes_billed: billed }) => renderBilledQuantity(minutes, billed),
-  ],
+  minutes_billed: ['Minutes billed', ({ minutes, minutes_billed: billed }) => renderBilledQuantity(minutes, billed)],
 };
 
 type OrgRow = BilledQuantities & { readonly difference: number | null; readonly remedy: string | null };
@@ -139,11 +136,13 @@ export const monthPage: ConsolePage = {
     const month = parseMonth(request.params['month'] ?? '');
     if (month === null) return null;
     const days = daysOfMonth(month);
-    const months = await request.counts.months();
+    const [months, totals] = await Promise.all([
+      request.counts.months(),
+      request.counts.recallResult(['month totals', month], (db) => readTotals(db, request, days)),
+    ]);
     const page = await showTable<OrgRow>(request, {
       title: showMonth(days.from),
-      sentence:
-        'Organizations that are not ready first, by payloads. Billed and current numbers are side by side.',
+      sentence: 'Organizations that are not ready first, by payloads. Billed and current numbers are side by side.',
       intro: async (db) =>
         html`${renderCount(months, { subject: 'The state of the month', nowMs: request.nowMs }, (all) =>
           renderStates(all.filter((each) => each.month === days.from)),
@@ -162,13 +161,38 @@ export const monthPage: ConsolePage = {
         },
       },
       columns: ORGANIZATIONS,
-      totals: ['payloads', 'payloads_billed', 'difference', 'minutes', 'minutes_billed'],
+      totals: totals.snapshot?.value ?? {},
     });
     return page instanceof Response
       ? page
-      : { ...page, reloadSeconds: isCounting(months) ? RELOAD_SECONDS : 0 };
+      : { ...page, reloadSeconds: [months, totals].some(isCounting) ? RELOAD_SECONDS : 0 };
   },
 };
+
+type Totals = BilledQuantities & { readonly difference: number | null };
+
+/** Returns the sums over all organizations of a month. */
+async function readTotals(
+  db: Kysely<Schema>,
+  { instanceIds }: PageRequest,
+  { from }: DayRange,
+): Promise<Totals | null> {
+  const { rows } = await sql<Totals>`
+    select u.payloads, b.payloads_billed, nullif(u.payloads - b.payloads_billed, 0) as difference, u.minutes,
+      b.minutes_billed
+    from (
+      select sum(d.payload_billable_count)::bigint as payloads, sum(d.notebook_minutes)::bigint as minutes
+      from losant_usage.usage_days d join losant_usage.organizations o on o.org_id = d.org_id
+      where d.month = ${from}::date and o.instance_id = any (${instanceIds}::text[])
+    ) as u
+    cross join (
+      select (sum(l.quantity) filter (where l.metric = 'payload_billable_count'))::bigint as payloads_billed,
+        (sum(l.quantity) filter (where l.metric = 'notebook_minutes'))::bigint as minutes_billed
+      from losant_usage.statement_lines l join losant_usage.organizations o on o.org_id = l.org_id
+      where l.month = ${from}::date and o.instance_id = any (${instanceIds}::text[])
+    ) as b`.execute(db);
+  return rows[0] ?? null;
+}
 
 /** Renders what keeps back entire instances, the command that previews the closing of the month, and its statements. */
 async function renderActions(db: Kysely<Schema>, request: PageRequest, days: DayRange): Promise<Html> {

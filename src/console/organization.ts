@@ -39,8 +39,8 @@ interface OrganizationQuery extends UsageQuery {
   /** The time zone of the tab "Hours". */
   readonly zone: string;
   readonly isHours: boolean;
-  /** What finds the organization to show beside this one. */
-  readonly beside: string;
+  /** What finds the organization to show next to this one. */
+  readonly otherOrg: string;
 }
 
 export const organizationPage: ConsolePage = {
@@ -59,43 +59,42 @@ export const organizationPage: ConsolePage = {
       orgId,
       zone: values['zone'] ?? 'UTC',
       isHours: hasHours && values['tab'] === 'hours',
-      beside: toSearchText(values['beside'] ?? ''),
+      otherOrg: toSearchText(values['with'] ?? ''),
     };
-    const deleted =
-      deletedOn === null ? '' : html` <span class="quiet">deleted (noticed ${deletedOn})</span>`;
+    const deleted = deletedOn === null ? '' : html` <span class="quiet">deleted (noticed ${deletedOn})</span>`;
+    const content = query.isHours
+      ? renderHours(query, await read((db) => readHours(db, query)))
+      : await renderUsage(request, query, organization);
     const body = html`<h1>${toPlainText(name)}${deleted}</h1>
-${query.beside === '' && renderOrganization(organization)}
+${query.otherOrg === '' && renderOrganization(organization)}
 ${hasHours && renderTabs(query)}${renderChoices(request, query)}
-${query.isHours ? renderHours(query, await read((db) => readHours(db, query))) : await renderUsage(request, query, organization)}`;
+${content}`;
     return { title: name, body };
   },
 };
 
-/** Renders the usage of the organization, and of another one beside it if the address has one. */
+/** Renders the usage of the organization, and of another one next to it if the address has one. */
 async function renderUsage(
   { read, instanceIds, nowMs }: PageRequest,
   query: OrganizationQuery,
   organization: Organization,
 ): Promise<Html> {
   const facts = await read((db) => readFacts(db, query, nowMs));
-  if (query.beside === '') return renderDays(query, facts);
-  const matches = await read((db) => findOrganizations(db, { instanceIds, text: query.beside }));
+  if (query.otherOrg === '') return renderDays(query, facts);
+  const matches = await read((db) => findOrganizations(db, { instanceIds, text: query.otherOrg }));
   const others = matches.filter(({ orgId }) => orgId !== query.orgId);
   const [match] = others;
   const other =
-    match === undefined || others.length > 1
-      ? undefined
-      : await read((db) => readOrganization(db, match.orgId));
+    match === undefined || others.length > 1 ? undefined : await read((db) => readOrganization(db, match.orgId));
   if (other === undefined) {
     const links = others.map(
-      ({ orgId, name }) =>
-        html`<li><a href="${addressOfQuery(query, { beside: orgId })}">${toPlainText(name)}</a></li>`,
+      ({ orgId, name }) => html`<li><a href="${addressOfQuery(query, { with: orgId })}">${toPlainText(name)}</a></li>`,
     );
     return html`<p>${
       others.length === 0 ? 'No other organization has this name or ID.' : 'Which organization?'
     }</p><ul>${links}</ul>${renderDays(query, facts)}`;
   }
-  const otherQuery = { ...query, orgId: other.orgId, beside: query.orgId };
+  const otherQuery = { ...query, orgId: other.orgId, otherOrg: query.orgId };
   const otherFacts = await read((db) => readFacts(db, otherQuery, nowMs));
   const maximum = Math.max(
     ...[...facts.days, ...otherFacts.days].flatMap((day) => [day.quantity ?? 0, day.comparedQuantity ?? 0]),
@@ -112,12 +111,11 @@ ${renderOrganization(each)}${renderDays(eachQuery, eachFacts, maximum)}</div>`,
 }
 
 function addressOfQuery(query: OrganizationQuery, change: Readonly<Record<string, string>>): string {
-  return addressOf(`${PATH}/${query.orgId}`, { ...toParams(query), beside: query.beside, ...change });
+  return addressOf(`${PATH}/${query.orgId}`, { ...toParams(query), with: query.otherOrg, ...change });
 }
 
 function renderOrganization(organization: Organization): Html {
-  const { orgId, referralId, planId, customerId, tags, createdOn, instanceName, instanceId, problem } =
-    organization;
+  const { orgId, referralId, planId, customerId, tags, createdOn, instanceName, instanceId, problem } = organization;
   return renderFacts({
     ID: html`<span class="id">${orgId}</span>`,
     'Referral ID': toPlainText(referralId ?? ''),
@@ -139,14 +137,14 @@ function renderTabs(query: OrganizationQuery): Html {
 }
 
 function renderChoices({ nowMs, path }: PageRequest, query: OrganizationQuery): Html {
-  const { orgId, zone, isHours, beside, range } = query;
+  const { orgId, zone, isHours, otherOrg, range } = query;
   const tab: Record<string, string> = isHours ? { tab: 'hours', zone } : {};
   const address = (change: Readonly<Record<string, string>>) => addressOfQuery(query, { ...tab, ...change });
   const { from: _from, to: _to, ...hidden } = toParams(query);
   const field = isHours
     ? html`<label>Time zone<input name="zone" value="${zone}"></label>`
-    : html`<label class="wide">Beside another organization (name or any ID)<input name="beside" type="search"
-  value="${beside}"></label>`;
+    : html`<label class="wide">Next to another organization (name or any ID)<input name="with" type="search"
+  value="${otherOrg}"></label>`;
   return html`${!isHours && renderMetricChoices(query, address)}${renderRangeChoices(query, {
     nowMs,
     path,
@@ -225,12 +223,7 @@ async function readOrganization(db: Kysely<Schema>, orgId: string) {
     .selectFrom('organizations as o')
     .innerJoin('instances as i', 'i.instance_id', 'o.instance_id')
     .select(['o.org_id as orgId', 'o.instance_id as instanceId', 'i.name as instanceName', 'o.name'])
-    .select([
-      'o.referral_id as referralId',
-      'o.plan_id as planId',
-      'o.customer_id as customerId',
-      'o.problem',
-    ])
+    .select(['o.referral_id as referralId', 'o.plan_id as planId', 'o.customer_id as customerId', 'o.problem'])
     .select(['o.created_on as createdOn', 'o.deleted_on as deletedOn'])
     .select((eb) => [
       eb.ref('o.tags').$castTo<readonly { readonly key?: string; readonly value?: string }[]>().as('tags'),
@@ -269,9 +262,7 @@ async function readLimits(db: Kysely<Schema>, orgId: string): Promise<ShareRow[]
   const { rows } = await sql<ShareRow>`
     select limit_name, limit_quantity::float8, quantity::float8, share::float8, projected_quantity::float8, exceeds_on,
       nullif(days_expected - days_stored, 0) as days_not_stored
-    from losant_usage.usage_vs_limits where org_id = ${orgId} order by metric is null, limit_name`.execute(
-    db,
-  );
+    from losant_usage.usage_vs_limits where org_id = ${orgId} order by metric is null, limit_name`.execute(db);
   return rows;
 }
 

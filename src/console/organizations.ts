@@ -56,9 +56,7 @@ export const organizationsPage: ConsolePage = {
     const isUnknown = activity.snapshot === null;
     const needsActivity = Object.hasOwn(ONLY, only) && !STORED_CHOICES.includes(only);
     if (isUnknown && isFile) {
-      const reason = isCounting(activity)
-        ? 'they are still being counted'
-        : describeReadFailure(activity.error);
+      const reason = isCounting(activity) ? 'they are still being counted' : describeReadFailure(activity.error);
       return new Response(`The organizations could not be read: ${reason}. Try again in a minute.\n`, {
         status: 503,
         headers: { 'content-type': 'text/plain; charset=utf-8', 'retry-after': '60' },
@@ -94,8 +92,7 @@ export const organizationsPage: ConsolePage = {
         tag: {
           label: 'Tag (key or key=value)',
           options: 'text',
-          where: (tag) =>
-            sql`(', ' || r.tags || ',') like ${`%, ${escapeLike(tag)}${tag.includes('=') ? ',' : '='}%`}`,
+          where: (tag) => sql`(', ' || r.tags || ',') like ${`%, ${escapeLike(tag)}${tag.includes('=') ? ',' : '='}%`}`,
         },
       },
       columns: COLUMNS,
@@ -103,9 +100,7 @@ export const organizationsPage: ConsolePage = {
       unknown: isUnknown && needsActivity ? 'It is not known yet which organizations these are.' : '',
       note: renderCount(activity, { subject: 'Payloads, changes and limits', nowMs }, () => html``),
     });
-    return table instanceof Response
-      ? table
-      : { ...table, reloadSeconds: isCounting(activity) ? RELOAD_SECONDS : 0 };
+    return table instanceof Response ? table : { ...table, reloadSeconds: isCounting(activity) ? RELOAD_SECONDS : 0 };
   },
 };
 
@@ -116,8 +111,7 @@ const FILE_WAIT_MS = 20_000;
 const jsonByActivity = new WeakMap<readonly Activity[], string>();
 
 function toJson(activity: readonly Activity[]): string {
-  const json =
-    jsonByActivity.get(activity) ?? JSON.stringify(activity, (_, value: unknown) => value ?? undefined);
+  const json = jsonByActivity.get(activity) ?? JSON.stringify(activity, (_, value: unknown) => value ?? undefined);
   jsonByActivity.set(activity, json);
   return json;
 }

@@ -183,9 +183,7 @@ export function renderStanding(standing: Standing | null): Html {
 
 /** Renders a list of facts by name, without those that are null, false or empty. */
 export function renderFacts(facts: Readonly<Record<string, Html | string | false | null>>): Html {
-  const visibleFacts = Object.entries(facts).filter(
-    ([, value]) => value !== null && value !== false && value !== '',
-  );
+  const visibleFacts = Object.entries(facts).filter(([, value]) => value !== null && value !== false && value !== '');
   return html`<dl class="facts">${visibleFacts.map(
     ([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>\n`,
   )}</dl>`;

@@ -61,8 +61,7 @@ export const runsPage = createTablePage<RunRow>('/runs', '/runs', ({ instanceIds
     loaded: 'Loaded',
     restated: [
       'Restated',
-      ({ run_id: run, restated }) =>
-        html`<a href="${addressOf('/changes', { run })}">${showNumber(restated)}</a>`,
+      ({ run_id: run, restated }) => html`<a href="${addressOf('/changes', { run })}">${showNumber(restated)}</a>`,
     ],
     problems: ['Problems', renderProblems],
     duration_ms: ['Duration', ({ duration_ms: ms }) => showDuration(ms ?? 0)],

@@ -44,11 +44,11 @@ export function renderSourceShares(shares: readonly SourceShare[]): Html {
   if (shares.length === 0) return html`<p>Nothing is stored.</p>`;
   const others = shares.slice(MAX_SOURCES);
   const sumOf = (key: 'count' | 'share') => others.reduce((sum, each) => sum + each[key], 0);
-  const rest = {
+  const otherShares = {
     payload_type: 'others',
     source: count(others.length, 'source'),
     count: sumOf('count'),
     share: sumOf('share'),
   };
-  return renderHtmlTable([...shares.slice(0, MAX_SOURCES), ...(others.length > 0 ? [rest] : [])], COLUMNS);
+  return renderHtmlTable([...shares.slice(0, MAX_SOURCES), ...(others.length > 0 ? [otherShares] : [])], COLUMNS);
 }

@@ -40,9 +40,7 @@ export async function renderStatements(
   const { from } = daysOfMonth(month);
   const { rows: days } = await sql<DayRow>`
     select r.* from (${selectDays(month, instanceIds)}) as r where r.number is null
-    order by abs(r.difference) desc nulls last, r.org_name, r.metric, r.usage_date limit ${FIRST_DAYS}`.execute(
-    db,
-  );
+    order by abs(r.difference) desc nulls last, r.org_name, r.metric, r.usage_date limit ${FIRST_DAYS}`.execute(db);
   const rows = statements.map(({ number, kind, closedAt, closedBy, instanceId }) => {
     const instance = instanceIds.length > 1 ? instanceId : null;
     return { instance, number, kind, closed_at: closedAt, closed_by: closedBy };
@@ -51,8 +49,7 @@ export async function renderStatements(
     instance: 'Instance',
     number: [
       'Statement',
-      ({ number }) =>
-        html`<a href="${addressOfPart(from, 'customers', { number: `${number}` })}">${number}</a>`,
+      ({ number }) => html`<a href="${addressOfPart(from, 'customers', { number: `${number}` })}">${number}</a>`,
     ],
     kind: 'Kind',
     closed_at: 'Created',
@@ -123,8 +120,7 @@ export const customersPage: ConsolePage = {
         q: {
           label: 'Name, customer, referral ID or ID',
           options: 'text',
-          where: (text) =>
-            sql`strpos(lower(concat_ws(' ', r.org_name, r.referral_id, r.id)), lower(${text})) > 0`,
+          where: (text) => sql`strpos(lower(concat_ws(' ', r.org_name, r.referral_id, r.id)), lower(${text})) > 0`,
         },
         number: { label: 'Statement number', options: 'text' },
         metric: { label: 'Metric', options: 'text' },
@@ -142,8 +138,7 @@ export const customerPage: ConsolePage = {
     const month = parseMonth(request.params['month'] ?? '');
     const { read, query, instanceIds } = request;
     const { instance: instanceId = '', customer: customerId = '', org: orgId = '' } = query;
-    if (month === null || !instanceIds.includes(instanceId) || (customerId === '') === (orgId === ''))
-      return null;
+    if (month === null || !instanceIds.includes(instanceId) || (customerId === '') === (orgId === '')) return null;
     const customer = { customerId: customerId || null, orgId: orgId || null };
     try {
       return await read((db) => readCustomerPage(db, { month, instanceId, customer }));

@@ -171,9 +171,10 @@ const PRINT = `
 @page { size: A4; margin: 15mm }
 @media print {
   :root { color-scheme: light; font-size: 12px; ${LIGHT} }
-  nav, form, .skip, summary, .go { display: none } body { max-width: none; font-size: 11px; padding: 0 }
+  nav, form, .skip, .go, :not(td) > details { display: none } body { max-width: none; font-size: 11px; padding: 0 }
   a { color: inherit } tr, figure, .card, .inbox > li { break-inside: avoid } thead { display: table-header-group }
   header, thead th { position: static !important } .scroll, .map { overflow: visible; max-height: none }
+  td, td.t, th, td details { white-space: normal; overflow-wrap: anywhere; min-width: 0; max-width: none }
   * { print-color-adjust: exact }
 }
 `;

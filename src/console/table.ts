@@ -24,9 +24,7 @@ type Value = string | number | boolean | null | readonly (string | number)[];
 export type TableRow = Readonly<Record<string, Value>>;
 
 /** The visible columns by their names in the row: the label, and a function that renders the cell. */
-export type Columns<R> = Readonly<
-  Record<string, string | readonly [label: string, cell: (row: R) => Html | string]>
->;
+export type Columns<R> = Readonly<Record<string, string | readonly [label: string, cell: (row: R) => Html | string]>>;
 
 interface TableParts {
   readonly renderHead?: (name: string, label: string, isNumber: boolean) => Html | string;
@@ -122,8 +120,8 @@ interface Table<R> {
   readonly order: RawBuilder<unknown>;
   /** Renders what comes above the form. */
   readonly intro?: (db: Kysely<Schema>) => Promise<Html>;
-  /** Columns whose sums over all matching rows are shown below them. */
-  readonly totals?: readonly string[];
+  /** Columns whose sums over all matching rows are shown below them; or the sums, for a table without filters. */
+  readonly totals?: readonly string[] | TableRow;
   /** Why the rows that match are not known; empty if they are. */
   readonly unknown?: string;
   /** What is said above the rows. */
@@ -157,7 +155,8 @@ export async function showTable<R extends TableRow>(request: PageRequest, table:
     return await streamFile(request, select, Object.keys(columns));
   }
   const page = readPage(query);
-  const sums = totals.map(
+  const summedColumns = isNames(totals) ? totals : [];
+  const sums = summedColumns.map(
     (name) => sql`, (sum(r.${sql.ref(name)}) over ())::bigint as ${sql.ref(`${TOTAL_PREFIX}${name}`)}`,
   );
   const select = sql<R & { readonly total_rows: number }>`
@@ -168,11 +167,12 @@ export async function showTable<R extends TableRow>(request: PageRequest, table:
     rows: unknown === '' ? (await select.execute(db)).rows : [],
   }));
   const hasAllColumns = query['columns'] === 'all';
+  const isFiltered = Object.values(values).some((value) => value !== '');
   const address = (change: Readonly<Record<string, string>>) =>
     addressOf(path, { ...values, sort, columns: hasAllColumns ? 'all' : '', ...change });
   const body = html`<h1>${title}</h1><p class="quiet">${sentence}</p>
 ${head}${renderForm(path, { filters, values, sort })}${note}${
-  unknown === '' ? renderRows(table, rows, { sort, hasAllColumns, address, page }) : html`<p>${unknown}</p>`
+  unknown === '' ? renderRows(table, rows, { sort, hasAllColumns, address, page, isFiltered }) : html`<p>${unknown}</p>`
 }`;
   return { title, body };
 }
@@ -184,12 +184,17 @@ interface RowsView {
   readonly hasAllColumns: boolean;
   readonly address: (change: Readonly<Record<string, string>>) => string;
   readonly page: number;
+  readonly isFiltered: boolean;
+}
+
+function isNames(totals: readonly string[] | TableRow): totals is readonly string[] {
+  return Array.isArray(totals);
 }
 
 function renderRows<R extends TableRow>(
   { columns: allColumns, totals = [] }: Table<R>,
   rows: readonly (R & { readonly total_rows: number })[],
-  { sort, hasAllColumns, address, page }: RowsView,
+  { sort, hasAllColumns, address, page, isFiltered }: RowsView,
 ): Html {
   const totalRows = rows[0]?.total_rows ?? 0;
   const renderHead = (name: string, label: string, isNumber: boolean) => {
@@ -203,10 +208,12 @@ function renderRows<R extends TableRow>(
   const isShown = (name: string, index: number) =>
     hasAllColumns || index < COLUMNS_BY_DEFAULT || name === sort.replace(/^-/, '');
   const columns = Object.fromEntries(filled.filter(([name], index) => isShown(name, index)));
-  const sums: TableRow = Object.fromEntries(
-    totals.map((name) => [name, rows[0]?.[`${TOTAL_PREFIX}${name}`] ?? null]),
-  );
-  const hasTotals = totalRows > 1 && totals.some((name) => Object.hasOwn(columns, name));
+  const sums: TableRow = isNames(totals)
+    ? Object.fromEntries(totals.map((name) => [name, rows[0]?.[`${TOTAL_PREFIX}${name}`] ?? null]))
+    : isFiltered
+      ? {}
+      : totals;
+  const hasTotals = totalRows > 1 && Object.keys(sums).some((name) => Object.hasOwn(columns, name));
   return html`<p>${count(totalRows, 'row')} · <a
   href="${address({ format: 'csv' })}" download>Download as CSV</a>${
     filled.length > COLUMNS_BY_DEFAULT &&
@@ -315,8 +322,8 @@ export function renderForm(path: string, { filters, values, sort = '' }: FormSta
     .map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`)}${fields.map(
     ({ name, label, options }) => {
       const [style, type] = options === 'text' ? ['wide', 'search'] : ['', 'date'];
-      return html`<label class="${style}">${label}<input name="${name}" type="${type}"
-  value="${values[name]}"></label>\n`;
+      const field = html`<input name="${name}" type="${type}" value="${values[name]}">`;
+      return html`<label class="${style}">${label}${field}</label>\n`;
     },
   )}<button type="submit">Apply</button></form>`;
 }
@@ -392,7 +399,5 @@ async function streamFile<R extends TableRow>(
 }
 
 function toCsvRow(row: TableRow): CsvValue[] {
-  return Object.values(row).map((value) =>
-    typeof value === 'object' && value !== null ? value.join(' ') : value,
-  );
+  return Object.values(row).map((value) => (typeof value === 'object' && value !== null ? value.join(' ') : value));
 }

@@ -1,15 +1,7 @@
 /** What the pages Usage and Organization show by day: a metric, a range of days, and the days to compare with. */
 import { html } from 'hono/html';
 import { count, showNumber } from '../terminal/words.ts';
-import {
-  addDays,
-  countDays,
-  type DayRange,
-  dayAt,
-  daysOfMonth,
-  parseDay,
-  type UsageDay,
-} from '../usage/day.ts';
+import { addDays, countDays, type DayRange, dayAt, daysOfMonth, parseDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import { type ChartDay, toPair } from './chart.ts';
 import type { Html, PageRequest } from './page.ts';
@@ -59,8 +51,7 @@ export function readUsageQuery({ query, nowMs }: Pick<PageRequest, 'query' | 'no
   const yesterday = addDays(dayAt(nowMs), -1);
   const [from, to] = [parseDay(query['from'] ?? ''), parseDay(query['to'] ?? '')];
   const lastDay = to === null || to > yesterday || to < FIRST_DAY ? yesterday : to;
-  const isRange =
-    from !== null && from >= FIRST_DAY && from <= lastDay && countDays(from, lastDay) < MAX_DAYS;
+  const isRange = from !== null && from >= FIRST_DAY && from <= lastDay && countDays(from, lastDay) < MAX_DAYS;
   return {
     metric: metricNames.find((name) => name === query['metric']) ?? 'payload_billable_count',
     range: { from: isRange ? from : `${lastDay.slice(0, 7)}-01`, to: lastDay },
@@ -135,15 +126,11 @@ export function describeDays(
   days: readonly ChartDay[],
 ): string {
   const storedDays = days.filter(({ standing, quantity }) => standing !== null && quantity !== null);
-  const daysNotStored = days.filter(
-    ({ standing, quantity }) => standing !== null && quantity === null,
-  ).length;
+  const daysNotStored = days.filter(({ standing, quantity }) => standing !== null && quantity === null).length;
   const valuesNotStored = days.reduce((sum, day) => sum + (day.valuesNotStored ?? 0), 0);
   const remark = [
     daysNotStored > 0 ? ` ${count(daysNotStored, 'day is', 'days are')} not stored and not included.` : '',
-    valuesNotStored > 0
-      ? ` ${count(valuesNotStored, 'value is', 'values are')} not stored and not included.`
-      : '',
+    valuesNotStored > 0 ? ` ${count(valuesNotStored, 'value is', 'values are')} not stored and not included.` : '',
   ].join('');
   if (storedDays.length === 0) return 'Nothing is stored.';
   const { isLevel } = CHART_METRICS[metric];

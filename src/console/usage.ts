@@ -16,14 +16,7 @@ import {
   toPlainText,
 } from './page.ts';
 import { readSourceShares, renderSourceShares } from './source-shares.ts';
-import {
-  addressOf,
-  type Columns,
-  renderChoices,
-  renderHtmlTable,
-  showChange,
-  showDifference,
-} from './table.ts';
+import { addressOf, type Columns, renderChoices, renderHtmlTable, showChange, showDifference } from './table.ts';
 import {
   CHART_METRICS,
   COMPARISONS,
@@ -56,10 +49,7 @@ export const usagePage: ConsolePage = {
     const body = html`<h1>Usage of all organizations</h1>
 ${renderChoices('Show', TOPICS, topic, (show) => addressWith({ show }))}
 ${topic === 'days' && renderMetricChoices(query, addressWith)}
-${
-  topic !== 'plans' &&
-  renderRangeChoices(query, { nowMs: request.nowMs, path: PATH, hidden, addressWith, field: '' })
-}
+${topic !== 'plans' && renderRangeChoices(query, { nowMs: request.nowMs, path: PATH, hidden, addressWith, field: '' })}
 ${content.body}`;
     return { title: 'Usage', body, reloadSeconds: content.isReading ? RELOAD_SECONDS : 0 };
   },
@@ -179,8 +169,7 @@ interface TotalDay {
 }
 
 function toChartDay(day: UsageDay, sums: TotalDay | undefined): ChartDay {
-  if (sums === undefined)
-    return { day, standing: null, quantity: null, comparedDay: null, comparedQuantity: null };
+  if (sums === undefined) return { day, standing: null, quantity: null, comparedDay: null, comparedQuantity: null };
   return {
     day,
     quantity: sums.total,
@@ -228,8 +217,7 @@ function renderChanges(query: UsageQuery, changes: readonly Growth[]): Html {
     difference: ['Difference', ({ difference }) => showDifference(difference)],
     change: [
       'Change',
-      ({ quantity, previous_quantity: previous }) =>
-        previous === 0 ? 'from 0' : showChange(quantity / previous - 1),
+      ({ quantity, previous_quantity: previous }) => (previous === 0 ? 'from 0' : showChange(quantity / previous - 1)),
     ],
   };
   const rows = changes.map((each) => ({ ...each, change: each.difference }));
@@ -258,9 +246,7 @@ async function readPlans(db: Kysely<Schema>, instanceIds: readonly string[]): Pr
     from losant_usage.usage_vs_limits l
     where ${isOf('l', instanceIds)} and l.metric is not null and l.limit_quantity >= 0
     group by l.plan_id, l.limit_name, l.unit
-    order by count(*) filter (where l.is_exceeded)::float8 / count(*) desc, 10 desc nulls last, 2, 3`.execute(
-    db,
-  );
+    order by count(*) filter (where l.is_exceeded)::float8 / count(*) desc, 10 desc nulls last, 2, 3`.execute(db);
   return rows;
 }
 
@@ -268,8 +254,7 @@ function renderPlans(plans: readonly PlanLimit[]): Html {
   const columns: Columns<PlanLimit> = {
     plan: [
       'Plan',
-      ({ plan }) =>
-        html`<a href="${addressOf('/organizations', { plan_id: plan })}">${toPlainText(plan)}</a>`,
+      ({ plan }) => html`<a href="${addressOf('/organizations', { plan_id: plan })}">${toPlainText(plan)}</a>`,
     ],
     limit_name: 'Limit',
     orgs: 'Organizations',

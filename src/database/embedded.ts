@@ -83,12 +83,9 @@ async function startPGlite(dataDir: string | undefined): Promise<PGlite> {
   // Imported only here: PGlite has several megabytes that a worker on Postgres never needs.
   const { PGlite } = await import('@electric-sql/pglite').catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
-    throw new SettingsError(
-      'the embedded database needs the package @electric-sql/pglite, which is not installed',
-      {
-        hint: 'install it with npm, or set DATABASE_URL to a Postgres; the image has no embedded database',
-      },
-    );
+    throw new SettingsError('the embedded database needs the package @electric-sql/pglite, which is not installed', {
+      hint: 'install it with npm, or set DATABASE_URL to a Postgres; the image has no embedded database',
+    });
   });
   const pglite = await PGlite.create({
     ...(dataDir === undefined ? {} : { dataDir }),
@@ -126,14 +123,10 @@ function lockFolder(folder: string): DatabaseSync {
     lock = new DatabaseSync(join(folder, 'losant-usage.lock'), { timeout: 0 });
   } catch (error) {
     if (error instanceof DatabaseError) throw error;
-    throw new DatabaseError(
-      'database_refused',
-      `Cannot write to the folder ${folder}: ${getMessage(error)}`,
-      {
-        hint: 'point DATABASE_URL=embedded:DIR at a folder that this user can write to',
-        cause: error,
-      },
-    );
+    throw new DatabaseError('database_refused', `Cannot write to the folder ${folder}: ${getMessage(error)}`, {
+      hint: 'point DATABASE_URL=embedded:DIR at a folder that this user can write to',
+      cause: error,
+    });
   }
   try {
     lock.exec('pragma locking_mode = exclusive; begin exclusive');
@@ -161,15 +154,11 @@ function createFolder(folder: string): void {
 const DISK_SPACE_MB = 64;
 
 /** Throws DatabaseError if the disk has too little free space. */
-export function requireDiskSpace(
-  folder: string,
-  stat: Pick<StatsFs, 'bavail' | 'bsize'> = statfsSync(folder),
-): void {
+export function requireDiskSpace(folder: string, stat: Pick<StatsFs, 'bavail' | 'bsize'> = statfsSync(folder)): void {
   const free = Math.floor((stat.bavail * stat.bsize) / 1_000_000);
   if (free >= DISK_SPACE_MB) return;
   const message =
-    `The disk of the embedded database in ${folder} is full: ` +
-    `${free} MB free, ${DISK_SPACE_MB} MB needed`;
+    `The disk of the embedded database in ${folder} is full: ` + `${free} MB free, ${DISK_SPACE_MB} MB needed`;
   throw new DatabaseError('database_failed', message, {
     hint: 'free disk space; the stored data is intact',
   });

@@ -5,11 +5,7 @@ import type { Schema } from './schema.ts';
 export const SCHEMA_NAME = 'losant_usage';
 
 /** The roles of deploy/postgres/roles.sql. */
-export type Role =
-  | 'losant_usage_migrator'
-  | 'losant_usage_writer'
-  | 'losant_usage_closer'
-  | 'losant_usage_reader';
+export type Role = 'losant_usage_migrator' | 'losant_usage_writer' | 'losant_usage_closer' | 'losant_usage_reader';
 
 /** An open database, which its opener closes. */
 export interface DatabaseHandle {

@@ -138,8 +138,7 @@ export async function requireSchema(
   const { schemaState = await readSchemaState(handle, folder) } = options;
   if (schemaState.state === 'at_head') return [];
   const canMigrate =
-    (schemaState.state === 'empty' && options.createIfEmpty) ||
-    (schemaState.state === 'behind' && options.autoMigrate);
+    (schemaState.state === 'empty' && options.createIfEmpty) || (schemaState.state === 'behind' && options.autoMigrate);
   if (canMigrate) return await migrateToHead(handle, folder);
   throw toSchemaError(handle, schemaState);
 }

@@ -80,11 +80,7 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
 }
 
 /** Creates a pool that opens connections on demand, and reports of each whether it can write. */
-function createPool(
-  options: PostgresOptions,
-  where: string,
-  onConnect?: (readOnly: ReadOnly | null) => void,
-): pg.Pool {
+function createPool(options: PostgresOptions, where: string, onConnect?: (readOnly: ReadOnly | null) => void): pg.Pool {
   const { connectTimeoutMs = CONNECT_TIMEOUT_MS, statementTimeoutMs = STATEMENT_TIMEOUT_MS } = options;
   const types = new pg.TypeOverrides();
   for (const [oid, parse] of Object.entries(PARSERS)) types.setTypeParser(Number(oid), parse);

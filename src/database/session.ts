@@ -28,13 +28,9 @@ export async function requireOwnSession({ db, leaseDb, kind, label }: DatabaseHa
     return { own: new Set([...before, other.after]), other: other.session };
   });
   if (sessions.own.size === 1 && !sessions.own.has(sessions.other)) return;
-  throw new DatabaseError(
-    'database_refused',
-    `A pooler at ${label} lends sessions for one transaction only`,
-    {
-      hint: 'connect directly, or through a pooler in session mode: the program sets timeouts and time zone per session',
-    },
-  );
+  throw new DatabaseError('database_refused', `A pooler at ${label} lends sessions for one transaction only`, {
+    hint: 'connect directly, or through a pooler in session mode: timeouts and time zone are set once per session',
+  });
 }
 
 async function readSession(db: Kysely<Schema>): Promise<number | null> {

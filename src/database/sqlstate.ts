@@ -43,16 +43,8 @@ const NO_PASSWORD = /^SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be 
 
 /** What each code means, and the operator's next step. */
 const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: RegExp, hint: Hint])[] = [
-  [
-    'unreachable',
-    NO_CONNECTION,
-    'check that the server runs and that host and port in DATABASE_URL are right',
-  ],
-  [
-    'unreachable',
-    /^53300$/,
-    'the server has no free connections; see pg_stat_activity, or raise max_connections',
-  ],
+  ['unreachable', NO_CONNECTION, 'check that the server runs and that host and port in DATABASE_URL are right'],
+  ['unreachable', /^53300$/, 'the server has no free connections; see pg_stat_activity, or raise max_connections'],
   [
     'failed',
     /^25006$/,
@@ -86,16 +78,8 @@ const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: 
     /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_\w+|CERT_SIGNATURE_FAILURE)$/,
     'set sslrootcert to the authority that signed it: DATABASE_URL=…?sslmode=verify-full&sslrootcert=/path/ca.pem',
   ],
-  [
-    'unencrypted',
-    /^ERR_TLS_CERT_ALTNAME_INVALID$/,
-    'in DATABASE_URL, use a host name that the certificate covers',
-  ],
-  [
-    'unencrypted',
-    /^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/,
-    "renew the server's certificate, or synchronize the clocks",
-  ],
+  ['unencrypted', /^ERR_TLS_CERT_ALTNAME_INVALID$/, 'in DATABASE_URL, use a host name that the certificate covers'],
+  ['unencrypted', /^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/, "renew the server's certificate, or synchronize the clocks"],
   [
     'unencrypted',
     /^ERR_(SSL|TLS|OSSL)_/,

@@ -48,13 +48,8 @@ const MAX_LINES = 8;
 const MONDAY = 1;
 
 /** Composes the digest. Of an instance that was not read, only that is said. */
-export function composeDigest(
-  day: UsageDay,
-  instances: readonly InstanceAttention[],
-  month: MonthSum | null,
-): Digest {
-  const toName = ({ name, instanceId }: InstanceAttention) =>
-    instances.length > 1 ? `${name ?? instanceId}: ` : '';
+export function composeDigest(day: UsageDay, instances: readonly InstanceAttention[], month: MonthSum | null): Digest {
+  const toName = ({ name, instanceId }: InstanceAttention) => (instances.length > 1 ? `${name ?? instanceId}: ` : '');
   const problems = instances.flatMap((instance) => {
     const problem = describeUnread(instance);
     return problem === null
@@ -85,9 +80,7 @@ export function listNewItems({ instances }: Digest): readonly NewItems[] {
   return instances
     .filter((instance) => describeUnread(instance) === null)
     .flatMap(({ instanceId, groups }) =>
-      groups
-        .filter(({ phase }) => phase === 'new')
-        .map(({ kind, subjects }) => ({ instanceId, kind, subjects })),
+      groups.filter(({ phase }) => phase === 'new').map(({ kind, subjects }) => ({ instanceId, kind, subjects })),
     );
 }
 
@@ -113,8 +106,7 @@ function describeAll(groups: readonly AttentionGroup[]): string {
   const otherItems = countItems(groups) - newItems;
   const data = missing === 0 ? 'no data is missing' : `data of ${count(missing, 'organization')} is missing`;
   if (newItems + otherItems === 0) return `${data}, and nothing needs attention`;
-  const others =
-    otherItems === 0 ? '' : `, ${showNumber(otherItems)} more ${otherItems === 1 ? 'goes' : 'go'} on`;
+  const others = otherItems === 0 ? '' : `, ${showNumber(otherItems)} more ${otherItems === 1 ? 'goes' : 'go'} on`;
   return `${data}; ${newItems === 0 ? 'nothing is' : `${count(newItems, 'thing is', 'things are')}`} new${others}`;
 }
 
@@ -125,11 +117,7 @@ function listKinds(groups: readonly AttentionGroup[], phase: 'new' | 'reminder')
     if (ofKind.length === 0) return [];
     const texts = ofKind.flatMap((group) => group.texts);
     return [
-      toLine(
-        phase === 'new' ? label : `Still: ${label}`,
-        addressOfKind(kind),
-        listNames(texts, countItems(ofKind)),
-      ),
+      toLine(phase === 'new' ? label : `Still: ${label}`, addressOfKind(kind), listNames(texts, countItems(ofKind))),
     ];
   });
 }

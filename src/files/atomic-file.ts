@@ -130,8 +130,7 @@ function describeFileProblem(error: unknown, path: string): { message: string; h
   const code = codeOf(error);
   if (code === null || !(error instanceof Error && 'syscall' in error)) return null;
   // The text is `EACCES: permission denied`, without the call and the path that Node adds.
-  const problem =
-    code === 'ENOENT' ? `folder ${dirname(resolve(path))} does not exist` : error.message.split(', ')[0];
+  const problem = code === 'ENOENT' ? `folder ${dirname(resolve(path))} does not exist` : error.message.split(', ')[0];
   const hint = 'give a path that this user can write to, on a disk with free space';
   return { message: `${path} cannot be written: ${problem}`, hint };
 }

@@ -57,12 +57,7 @@ export interface DigestClaim {
 const CLAIM_MS = 180_000;
 
 /** Claims the digests that no other process has, or renews the claims. Returns their instances. */
-export async function claimDigests({
-  db,
-  claimId,
-  day,
-  instanceIds,
-}: DigestClaim): Promise<readonly string[]> {
+export async function claimDigests({ db, claimId, day, instanceIds }: DigestClaim): Promise<readonly string[]> {
   const claim = sql<{ instance_id: string }>`
     insert into losant_usage.digests as d (instance_id, day, claim_id, expires_at)
     select instance_id, ${day}, ${claimId}::uuid, clock_timestamp() + ${CLAIM_MS} * interval '1 ms'
@@ -78,9 +73,7 @@ export async function claimDigests({
 export async function hasUnfinishedDigest({ db, day, instanceIds }: DigestClaim): Promise<boolean> {
   const { rows } = await sql`
     select from losant_usage.digests
-    where day = ${day} and instance_id = any (${instanceIds}::text[]) and outcome is null limit 1`.execute(
-    db,
-  );
+    where day = ${day} and instance_id = any (${instanceIds}::text[]) and outcome is null limit 1`.execute(db);
   return rows.length > 0;
 }
 
@@ -112,7 +105,5 @@ export async function recordDigests(
   }
   await sql`update losant_usage.digests set outcome = ${outcome}, error = ${error},
       finished_at = case when ${outcome}::text is not null then clock_timestamp() end
-    where claim_id = ${claimId}::uuid and day = ${day} and instance_id = any (${instanceIds}::text[])`.execute(
-    db,
-  );
+    where claim_id = ${claimId}::uuid and day = ${day} and instance_id = any (${instanceIds}::text[])`.execute(db);
 }

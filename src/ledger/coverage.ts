@@ -117,11 +117,7 @@ function toNumbers(row: Readonly<Record<string, unknown>> | undefined, stream: s
 }
 
 /** Updates the rows of locked cells. Throws DatabaseError if the database dropped or changed a write. */
-export async function writeCells(
-  trx: Kysely<Schema>,
-  cells: readonly StoredCell[],
-  runId: string,
-): Promise<void> {
+export async function writeCells(trx: Kysely<Schema>, cells: readonly StoredCell[], runId: string): Promise<void> {
   const [first] = cells;
   if (first === undefined) return;
   const columns = Object.keys(columnsOf(first)).map((column) => sql.ref(column));

@@ -153,10 +153,7 @@ export function selectCheckpoint(alias: string, hours: RawBuilder<unknown>): Raw
 }
 
 /** Returns the first checkpoint of a cell `c` after an instant, or null. {@link nextCheckpointMs} is the same rule. */
-export function selectNextCheckpoint(
-  { readAtHours }: Policy,
-  after: RawBuilder<unknown>,
-): RawBuilder<unknown> {
+export function selectNextCheckpoint({ readAtHours }: Policy, after: RawBuilder<unknown>): RawBuilder<unknown> {
   return sql`(
     select min(t.at) from unnest(${readAtHours}::integer[]) as hours cross join lateral (
       select ${selectCheckpoint('c', sql`hours`)} as at
@@ -172,9 +169,7 @@ export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
   const nowMs = ledger.now();
   const policyJson = JSON.stringify(policy);
   const { rows: unchanged } = await sql`select from losant_usage.instances
-    where instance_id = ${instanceId} and policy - 'leastFinalAfterHours' = ${policyJson}::text::jsonb`.execute(
-    db,
-  );
+    where instance_id = ${instanceId} and policy - 'leastFinalAfterHours' = ${policyJson}::text::jsonb`.execute(db);
   if (unchanged.length > 0) return;
   const now = new Date(nowMs).toISOString();
   const nextByPolicy = sql`least(c.next_read_at, ${selectNextCheckpoint(policy, sql`${now}::timestamptz`)})`;

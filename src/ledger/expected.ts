@@ -112,11 +112,7 @@ export async function createExpectedCellsOf(
  * first_day up to its next_day has a cell, so a crash leaves cells to be created, never a hole that nobody would look
  * for.
  */
-export async function lockCellsOf(
-  trx: Kysely<Schema>,
-  orgIds: readonly string[],
-  from: UsageDay,
-): Promise<void> {
+export async function lockCellsOf(trx: Kysely<Schema>, orgIds: readonly string[], from: UsageDay): Promise<void> {
   await sql`
     select from losant_usage.coverage c where ${isCellOfOrgs(orgIds, { from, to: LAST_DAY })}
     order by c.usage_date, c.org_id, c.stream for update`.execute(trx);
@@ -197,9 +193,7 @@ async function markCellsUnavailable(ledger: RunLedger): Promise<void> {
     standing = (case when ${isReadable} then 'waiting' else 'unavailable' end)::losant_usage.standing,
     reason = case when ${isReadable} then 'never_read' else ${pastHorizon.reason} end,
     detail = case when not ${isReadable} then ${pastHorizon.detail} end`;
-  await repeatInTransactions(ledger, (trx, limit) =>
-    liftWaiversBeforeCreation(trx, ledger, { set: columns, limit }),
-  );
+  await repeatInTransactions(ledger, (trx, limit) => liftWaiversBeforeCreation(trx, ledger, { set: columns, limit }));
 }
 
 /** Returns the columns of a cell that can no longer be read. */

@@ -1,6 +1,6 @@
-import { type Kysely, type RawBuilder, sql, type Updateable } from 'kysely';
+import { type Kysely, type RawBuilder, sql, type UpdateObject } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
-import type { Instances, Schema } from '../database/schema.ts';
+import type { Schema } from '../database/schema.ts';
 import { DatabaseError, SettingsError } from '../errors.ts';
 import { toStorableText } from '../usage/body.ts';
 import type { UsageDay } from '../usage/day.ts';
@@ -33,32 +33,13 @@ export async function recordAttempt(db: Kysely<Schema>, instanceId: string): Pro
 }
 
 /** Records why an attempt failed; null if it did not. */
-export async function recordAttemptError(
-  db: Kysely<Schema>,
-  instanceId: string,
-  error: string | null,
-): Promise<void> {
-  const last_error = error && toStorableText(error);
-  await inTransaction({ db, lease: null }, async (trx) => {
-    await trx
-      .updateTable('instances')
-      .set({ last_error })
-      .where('instance_id', '=', instanceId)
-      .where('last_error', 'is distinct from', last_error)
-      .execute();
-  });
+export async function recordAttemptError(db: Kysely<Schema>, instanceId: string, error: string | null): Promise<void> {
+  await updateInstance({ db, instanceId, lease: null }, { last_error: error && toStorableText(error) });
 }
 
 /** Throws SettingsError if the database has no such instance. */
 export async function recordRetirement(db: Kysely<Schema>, instanceId: string): Promise<void> {
-  const { numUpdatedRows } = await inTransaction({ db, lease: null }, (trx) =>
-    trx
-      .updateTable('instances')
-      .set({ retired_at: CLOCK })
-      .where('instance_id', '=', instanceId)
-      .executeTakeFirstOrThrow(),
-  );
-  if (numUpdatedRows > 0n) return;
+  if (await updateInstance({ db, instanceId, lease: null }, { retired_at: CLOCK })) return;
   throw new SettingsError(`The database has no instance ${instanceId}`, {
     hint: 'losant-usage status lists the instances that are not in the settings',
   });
@@ -110,12 +91,15 @@ export async function registerInstance(
   });
 }
 
-/** Records what a run has learned about the instance. */
-export async function updateInstance(ledger: LedgerWriter, changes: Updateable<Instances>): Promise<void> {
-  const { instanceId } = ledger;
-  await inTransaction(ledger, async (trx) => {
-    await trx.updateTable('instances').set(changes).where('instance_id', '=', instanceId).execute();
-  });
+/** Changes what is known about the instance. Returns whether the database has it. */
+export async function updateInstance(
+  { instanceId, ...ledger }: Pick<LedgerWriter, 'db' | 'lease' | 'instanceId'>,
+  changes: UpdateObject<Schema, 'instances'>,
+): Promise<boolean> {
+  const { numUpdatedRows } = await inTransaction(ledger, (trx) =>
+    trx.updateTable('instances').set(changes).where('instance_id', '=', instanceId).executeTakeFirstOrThrow(),
+  );
+  return numUpdatedRows > 0n;
 }
 
 /**

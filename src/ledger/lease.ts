@@ -54,10 +54,7 @@ export async function acquireLease(db: Kysely<Schema>, candidate: Candidate): Pr
  * Returns the epoch of the new lease; null if another process has one. The first condition is checked without a lock,
  * so that nobody waits for a live holder; the second one decides between processes that both saw the lease expired.
  */
-async function insertLease(
-  db: Kysely<Schema>,
-  { instanceId, runId, host }: Candidate,
-): Promise<number | null> {
+async function insertLease(db: Kysely<Schema>, { instanceId, runId, host }: Candidate): Promise<number | null> {
   const { rows } = await sql<{ epoch: number }>`
     insert into losant_usage.leases as l (instance_id, run_id, host, acquired_at, expires_at)
     select ${instanceId}, ${runId}::uuid, ${host}, ${CLOCK}, ${EXPIRY}

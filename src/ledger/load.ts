@@ -33,10 +33,7 @@ export interface RunLedger extends LedgerWriter {
  * `lease_lost` if another process has taken over, AppError `clock_skew` if clocks have drifted apart, and DatabaseError
  * if the database dropped or changed a write.
  */
-export async function loadBatch(
-  ledger: RunLedger,
-  responses: readonly CellResponse[],
-): Promise<CellUpdate[]> {
+export async function loadBatch(ledger: RunLedger, responses: readonly CellResponse[]): Promise<CellUpdate[]> {
   const { runId, policy } = ledger;
   return await inTransaction(ledger, async (trx, atMs) => {
     for (const response of responses) requireSentInTime(response, atMs);
@@ -57,8 +54,7 @@ export async function loadBatch(
 
 const cellsOf = (updates: readonly CellUpdate[]) => updates.map(({ cell }) => cell);
 const hasNewNumbers = ({ previous, cell }: CellUpdate) => cell.revision > previous.revision;
-const isWaiverLifted = ({ previous, cell }: CellUpdate) =>
-  previous.standing === 'waived' && cell.standing !== 'waived';
+const isWaiverLifted = ({ previous, cell }: CellUpdate) => previous.standing === 'waived' && cell.standing !== 'waived';
 
 /** Catches a clock that jumped and came back: every request is sent after its day has ended, and not in the future. */
 function requireSentInTime({ day, sentAtMs }: CellResponse, atMs: number): void {
@@ -88,8 +84,7 @@ function applyResponses(
     );
     const update = applyResponse({ cell, response, counterparts, policy });
     // What was reported contradicts zeros of other streams even if it was not stored.
-    const reportedNumbers =
-      verdict.kind === 'reported' && hasNonzero(verdict.numbers) ? verdict.numbers : null;
+    const reportedNumbers = verdict.kind === 'reported' && hasNonzero(verdict.numbers) ? verdict.numbers : null;
     cells.set(id, { ...update.cell, numbers: update.cell.numbers ?? reportedNumbers });
     return update;
   });
@@ -102,11 +97,7 @@ function isOnlyOmission(verdict: Verdict): boolean {
 }
 
 /** Adds a revision for each change of stored numbers. The first load of a cell is not a change. */
-async function recordRevisions(
-  trx: Kysely<Schema>,
-  updates: readonly CellUpdate[],
-  runId: string,
-): Promise<void> {
+async function recordRevisions(trx: Kysely<Schema>, updates: readonly CellUpdate[], runId: string): Promise<void> {
   const rows = updates.flatMap(({ previous, cell, differences }) => {
     const { orgId, stream, day, revision } = cell;
     const key = { org_id: orgId, stream, usage_date: day, run_id: runId, revision };
@@ -121,11 +112,7 @@ async function recordRevisions(
 }
 
 /** Lifts the waivers of cells that had a good read, or that are about to get another one. */
-export async function liftWaivers(
-  trx: Kysely<Schema>,
-  keys: readonly CellKey[],
-  runId: string | null,
-): Promise<void> {
+export async function liftWaivers(trx: Kysely<Schema>, keys: readonly CellKey[], runId: string | null): Promise<void> {
   if (keys.length === 0) return;
   await trx
     .updateTable('waivers as w')
@@ -147,11 +134,7 @@ const compress = promisify(gzip);
  * Quarantines the bodies of invalid responses: a row per problem and range of consecutive days. A row that would equal
  * the newest one of its days is not added.
  */
-async function recordQuarantine(
-  trx: Kysely<Schema>,
-  responses: readonly CellResponse[],
-  runId: string,
-): Promise<void> {
+async function recordQuarantine(trx: Kysely<Schema>, responses: readonly CellResponse[], runId: string): Promise<void> {
   const problems = findProblems(responses).toSorted((a, b) => compareText(cellId(a), cellId(b)));
   for (const { orgId, stream, from, to, code, detail, texts } of problems) {
     const text = texts.join('\n');

@@ -67,10 +67,7 @@ export async function upsertOrganizations(
 }
 
 /** Stores organizations in one transaction; see {@link upsertOrganizations}. */
-async function upsertPage(
-  ledger: LedgerWriter,
-  rows: ReadonlyMap<string, object>,
-): Promise<readonly ForeignOrg[]> {
+async function upsertPage(ledger: LedgerWriter, rows: ReadonlyMap<string, object>): Promise<readonly ForeignOrg[]> {
   const { instanceId, policy } = ledger;
   const nowMs = ledger.now();
   const seenAt = new Date(nowMs).toISOString();
@@ -176,11 +173,7 @@ async function markTransferred(
  * Ends the current history row of each organization that has changed, and begins a new one. The rows are looked up by
  * key: a join would scan all of them as long as the table has no statistics.
  */
-async function recordVersions(
-  trx: Kysely<Schema>,
-  orgIds: readonly string[],
-  seenAt: Instant,
-): Promise<void> {
+async function recordVersions(trx: Kysely<Schema>, orgIds: readonly string[], seenAt: Instant): Promise<void> {
   await sql`
     with changed as (
       select o.org_id, v.valid_from from losant_usage.organizations o cross join lateral (

@@ -32,8 +32,7 @@ export async function lockOrgs(trx: Kysely<Schema>, orgIds: readonly string[]): 
 }
 
 /** Returns the condition that the settings choose an organization `o`, and that it exists. */
-const isChosen = ({ selection }: TrackedScope) =>
-  sql`(o.deleted_on is null and ${isAmong('o.org_id', selection)})`;
+const isChosen = ({ selection }: TrackedScope) => sql`(o.deleted_on is null and ${isAmong('o.org_id', selection)})`;
 
 /** Returns the condition that the streams with a track that continues are not those that the settings choose. */
 export function hasOtherTracks(scope: TrackedScope): RawBuilder<unknown> {
@@ -166,10 +165,7 @@ export interface NewDays {
 }
 
 /** Moves `next_day` of tracks past yesterday, and returns the days that it passes. Their cells must be created next. */
-export async function advanceTracks(
-  trx: Kysely<Schema>,
-  orgIds: readonly string[],
-): Promise<readonly NewDays[]> {
+export async function advanceTracks(trx: Kysely<Schema>, orgIds: readonly string[]): Promise<readonly NewDays[]> {
   const { rows } = await sql<NewDays>`
     update losant_usage.tracks t set next_day = n.last_new_day + 1
     from (
@@ -216,10 +212,7 @@ export async function findUntracked(
     ) as p
     where not p.is_tracked order by p.org_id, p.stream limit ${UNTRACKED_MAX}`.execute(db);
   if (rows[0]?.isNothingTracked !== true) return rows.map(({ orgId, stream }) => ({ orgId, stream }));
-  const options = [
-    ...(orgIds ?? []).map((id) => `--org ${id}`),
-    ...(streams ?? []).map((name) => `--stream ${name}`),
-  ];
+  const options = [...(orgIds ?? []).map((id) => `--org ${id}`), ...(streams ?? []).map((name) => `--stream ${name}`)];
   throw toUntrackedError(options.join(' '), instanceId);
 }
 

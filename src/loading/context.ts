@@ -79,10 +79,7 @@ export interface RunEnvironment {
 }
 
 /** Reads the token, which may have been rotated since the last run. Throws SettingsError if there is none. */
-export function createInstanceContext(
-  environment: RunEnvironment,
-  instance: InstanceConfig,
-): InstanceContext {
+export function createInstanceContext(environment: RunEnvironment, instance: InstanceConfig): InstanceContext {
   const { config, handle, rates, onAttempt } = environment;
   const { requestConcurrency: concurrency, requestsPerSecond } = instance;
   const token = instance.readToken();

@@ -123,9 +123,7 @@ async function storeTotals({ ledger }: Session, responses: readonly CellResponse
         from losant_usage.instance_totals t join ${rows} on n.usage_date = t.usage_date and n.metric = t.metric
         where t.instance_id = ${instanceId} order by t.usage_date, t.metric for update of t
       ) as k
-      where t.instance_id = ${instanceId} and t.usage_date = k.usage_date and t.metric = k.metric`.execute(
-      trx,
-    );
+      where t.instance_id = ${instanceId} and t.usage_date = k.usage_date and t.metric = k.metric`.execute(trx);
   });
 }
 
@@ -134,8 +132,7 @@ function toTotalRows({ stream, day, sentAtMs, verdict }: CellResponse) {
   if (verdict.kind === 'failed' || verdict.kind === 'quarantined') return [];
   const last_read_at = new Date(sentAtMs).toISOString();
   return getStream(stream).columns.flatMap((metric) => {
-    const isReported =
-      verdict.kind === 'reported' && !verdict.omitted.some(({ column }) => column === metric);
+    const isReported = verdict.kind === 'reported' && !verdict.omitted.some(({ column }) => column === metric);
     const quantity = isReported ? verdict.numbers[metric] : null;
     if (quantity !== null && typeof quantity !== 'number') return [];
     return [{ usage_date: day, metric, quantity, last_read_at }];

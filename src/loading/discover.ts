@@ -148,10 +148,7 @@ const UNLISTED_DAYS_NEEDED = 3;
  * only once complete lists of three days have lacked them. If a deleted organization is listed again, it is restored
  * and all of its cells inside the horizon are due.
  */
-async function detectDeletions(
-  context: DiscoveryContext,
-  unlistedIds: readonly string[],
-): Promise<DiscoveryFailure[]> {
+async function detectDeletions(context: DiscoveryContext, unlistedIds: readonly string[]): Promise<DiscoveryFailure[]> {
   if (unlistedIds.length === 0) return [];
   const { db, ledger, client, instanceId, signal, concurrency, now } = context;
   const today = dayAt(now());
@@ -180,10 +177,7 @@ async function detectDeletions(
 }
 
 /** Whether Get organization returns 404. Another failure of one lookup must not stop the others. */
-async function isOrgNotFound(
-  { client, instanceId, signal }: DiscoveryContext,
-  orgId: string,
-): Promise<boolean> {
+async function isOrgNotFound({ client, instanceId, signal }: DiscoveryContext, orgId: string): Promise<boolean> {
   try {
     await getOrg(client, { instanceId, orgId, signal });
     return false;

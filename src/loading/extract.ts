@@ -17,11 +17,7 @@ type ExtractContext = Pick<InstanceContext, 'client' | 'instanceId' | 'now'>;
  * halved, down to a single day, and one that timed out is halved once; each part has a result of its own. An error of
  * Losant becomes a verdict. Throws only if `signal` aborts.
  */
-export async function extractSlice(
-  slice: Slice,
-  context: ExtractContext,
-  signal: AbortSignal,
-): Promise<SliceResult[]> {
+export async function extractSlice(slice: Slice, context: ExtractContext, signal: AbortSignal): Promise<SliceResult[]> {
   const result = await requestSlice(slice, context, signal);
   const { kind } = result.error ?? {};
   const halves = kind === 'refused' || kind === 'timeout' ? halveSlice(slice) : null;
@@ -33,9 +29,7 @@ export async function extractSlice(
   for (const half of halves) {
     // Losant does not respond at all, rather than slowly, if half of it times out too.
     const timeout = results.find(({ error }) => error?.kind === 'timeout')?.error;
-    results.push(
-      timeout ? toFailedResult(half, timeout, context.now()) : await requestSlice(half, context, signal),
-    );
+    results.push(timeout ? toFailedResult(half, timeout, context.now()) : await requestSlice(half, context, signal));
   }
   return results;
 }
@@ -51,9 +45,7 @@ async function requestSlice(
   const apiResponses: ApiResponse[] = [];
   try {
     for (const request of requests) {
-      apiResponses.push(
-        await client.get(createUsageRequest({ instanceId, orgId, range, signal, ...request })),
-      );
+      apiResponses.push(await client.get(createUsageRequest({ instanceId, orgId, range, signal, ...request })));
     }
   } catch (error) {
     if (!(error instanceof LosantError)) throw error;

@@ -97,11 +97,7 @@ export async function* planRecentDays(planner: Planner, pass: Pass): AsyncGenera
 }
 
 /** Yields the slices of the older days of a pass, of the organizations after one; see {@link loadDue}. */
-export async function* planOlderDays(
-  planner: Planner,
-  pass: Pass,
-  firstAfterOrgId: string,
-): AsyncGenerator<SlicePage> {
+export async function* planOlderDays(planner: Planner, pass: Pass, firstAfterOrgId: string): AsyncGenerator<SlicePage> {
   const { now } = planner.ledger;
   const today = dayAt(pass.startMs);
   const to = addDays(today, -RECENT_DAYS - 1);
@@ -145,8 +141,7 @@ async function loadPages(session: Session, pages: AsyncGenerator<SlicePage>): Pr
   });
   const results = flatTransform(
     2 * session.context.concurrency,
-    (slice) =>
-      session.timeouts.extractInTurn(slice, (isGivenUp) => extract(session, slice, { isGivenUp, signal })),
+    (slice) => session.timeouts.extractInTurn(slice, (isGivenUp) => extract(session, slice, { isGivenUp, signal })),
     slices,
   );
   let pendingLoad = Promise.resolve();
@@ -215,11 +210,7 @@ function toReason({ kind, message }: LosantError): Reason {
  * Loads results. A rejected token or scope is counted but not loaded: it says nothing about the cells, and loading
  * it would postpone their retry.
  */
-async function loadResults(
-  results: readonly SliceResult[],
-  session: Session,
-  signal: AbortSignal,
-): Promise<void> {
+async function loadResults(results: readonly SliceResult[], session: Session, signal: AbortSignal): Promise<void> {
   const { context, tally, refusals, ledger } = session;
   if (results.some(({ error }) => error?.kind === 'wrong_date')) await recheckApiClock(context, signal);
   const loadable: CellResponse[] = [];

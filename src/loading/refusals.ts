@@ -28,8 +28,7 @@ export class Refusals {
     this.worst ??= error;
     const orgIds = this.#orgIdsByStream.get(stream) ?? new Set();
     this.#orgIdsByStream.set(stream, orgIds.add(orgId));
-    const isRejectedByAll =
-      orgIds.size >= Math.min(REFUSING_ORGS, orgCount) && !this.#respondingStreams.has(stream);
+    const isRejectedByAll = orgIds.size >= Math.min(REFUSING_ORGS, orgCount) && !this.#respondingStreams.has(stream);
     if (isRejectedByAll) this.#streams.set(stream, error);
   }
 

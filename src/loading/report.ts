@@ -60,11 +60,7 @@ export class Tally {
   /** The ids of failed cells that are missing or in doubt. */
   readonly #gaps = new Set<string>();
 
-  constructor({
-    instanceId,
-    requestCount,
-    now,
-  }: Pick<InstanceContext, 'instanceId' | 'requestCount' | 'now'>) {
+  constructor({ instanceId, requestCount, now }: Pick<InstanceContext, 'instanceId' | 'requestCount' | 'now'>) {
     this.#instanceId = instanceId;
     this.#requestCount = requestCount;
     this.#now = now;
@@ -95,9 +91,7 @@ export class Tally {
   }
 
   /** Adds failures that are not about cells of this run. */
-  addFailures(
-    failures: readonly (Pick<RunFailure, 'orgId' | 'code' | 'message'> & Partial<RunFailure>)[],
-  ): void {
+  addFailures(failures: readonly (Pick<RunFailure, 'orgId' | 'code' | 'message'> & Partial<RunFailure>)[]): void {
     for (const failure of failures) {
       this.#otherFailures.push({
         instanceId: this.#instanceId,
@@ -199,8 +193,7 @@ export class Tally {
       code,
       message: detail,
     };
-    if (this.#cellFailures.size < FAILURES_MAX || this.#cellFailures.has(id))
-      this.#cellFailures.set(id, failure);
+    if (this.#cellFailures.size < FAILURES_MAX || this.#cellFailures.has(id)) this.#cellFailures.set(id, failure);
     else this.#droppedFailures += 1;
   }
 }
@@ -243,9 +236,7 @@ export function findNextCommand({
   readonly tally: Pick<Tally, 'hasGaps'>;
 }): string {
   if (tally.hasGaps) return 'losant-usage gaps';
-  const failure = report.failures.find(
-    ({ orgId, stream, to }) => orgId !== null && stream !== null && to !== null,
-  );
+  const failure = report.failures.find(({ orgId, stream, to }) => orgId !== null && stream !== null && to !== null);
   if (failure === undefined) return 'losant-usage status';
   // A stored cell whose last read failed is not a gap.
   const { orgId, stream, to } = failure;

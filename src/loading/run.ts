@@ -83,10 +83,7 @@ async function refreshAfterLoad({ tally, ledger, context, signal }: Session): Pr
     await refreshAttention(ledger, localDayAt(ledger.now(), context.notifyAt));
   } catch (error) {
     signal.throwIfAborted();
-    context.logger.warn(
-      { instance_id: ledger.instanceId, err: error },
-      'could not refresh what needs attention',
-    );
+    context.logger.warn({ instance_id: ledger.instanceId, err: error }, 'could not refresh what needs attention');
   }
 }
 
@@ -190,8 +187,7 @@ async function loadUnderLease(session: Session, isMarkedDue: boolean) {
   tally.addFailures(discovery.failures);
   const refusal = usageRefusal ?? discovery.refusal;
   if (refusal?.kind !== 'unauthorized') await readControlTotals(session);
-  const isInScope = ({ orgId }: DiscoveryFailure) =>
-    orgIds === null || (orgId !== null && orgIds.includes(orgId));
+  const isInScope = ({ orgId }: DiscoveryFailure) => orgIds === null || (orgId !== null && orgIds.includes(orgId));
   const isPartial =
     refusal !== null ||
     isClamped ||
@@ -202,10 +198,7 @@ async function loadUnderLease(session: Session, isMarkedDue: boolean) {
 }
 
 /** Updates organizations, then tracks, then expected cells. */
-async function prepareCells(
-  session: Session,
-  options: { readonly forceRefresh: boolean },
-): Promise<Discovery> {
+async function prepareCells(session: Session, options: { readonly forceRefresh: boolean }): Promise<Discovery> {
   const discovery = await discoverOrganizations(session, options);
   await syncTracks(session.ledger, session.context);
   await createExpectedCells(session.ledger);
@@ -216,11 +209,7 @@ async function prepareCells(
  * Marks the days that the command names due. Returns whether they begin before the horizon. Throws SettingsError if no
  * cell of the one day to read again is expected.
  */
-async function markRequestedDaysDue(
-  session: Session,
-  range: DayRange,
-  isMarkedDue: boolean,
-): Promise<boolean> {
+async function markRequestedDaysDue(session: Session, range: DayRange, isMarkedDue: boolean): Promise<boolean> {
   const { options, ledger, tally } = session;
   const { policy, now } = ledger;
   const { kind, orgIds, force } = options;

@@ -74,10 +74,7 @@ const SHAPE = {
   whitelistedEmailDomains: z.array(text(3, 45), 'is not a list of domains'),
   auditLogEnabled: booleanField,
   /** Losant also takes `true`; a date can be compared with the organization that is read back. */
-  disabledAt: z.union(
-    [z.literal(false), z.iso.datetime({ offset: true, error: DATE_PROBLEM })],
-    DATE_PROBLEM,
-  ),
+  disabledAt: z.union([z.literal(false), z.iso.datetime({ offset: true, error: DATE_PROBLEM })], DATE_PROBLEM),
   isReadOnly: booleanField,
   tags: z
     .array(z.strictObject(TAG, 'is not a pair of key and value'), 'is not a list of tags')

@@ -58,11 +58,7 @@ export function badBody(problem: string, content: Uint8Array): Failure {
 }
 
 /** Returns the error for a JSON body that does not have the expected form. */
-export function unexpectedBody(
-  request: ApiRequest,
-  { text }: { text: string },
-  problem: string,
-): AttemptError {
+export function unexpectedBody(request: ApiRequest, { text }: { text: string }, problem: string): AttemptError {
   return new AttemptError(request, badBody(`unexpected body: ${problem}`, Buffer.from(text)));
 }
 
@@ -139,8 +135,7 @@ const READ_HINTS: Readonly<Record<LosantErrorKind, string>> = {
     'endpoint: update it, or leave the stream out of STREAMS.',
   refused: 'Losant rejects this request, and its response says why; sending it again will not help.',
   rate_limited: 'Lower REQUESTS_PER_SECOND, or ask Losant for a higher limit; the next run catches up.',
-  server_error:
-    'Losant reported an internal error. The next run tries again; if it persists, contact Losant support.',
+  server_error: 'Losant reported an internal error. The next run tries again; if it persists, contact Losant support.',
   unreachable:
     'Check LOSANT_API_URL and the network; behind a proxy set NODE_USE_ENV_PROXY=1 and HTTPS_PROXY, ' +
     'for a private certificate authority set NODE_EXTRA_CA_CERTS.',
@@ -151,16 +146,13 @@ const READ_HINTS: Readonly<Record<LosantErrorKind, string>> = {
   bad_body: 'Check that LOSANT_API_URL reaches the API itself, not a proxy or login page.',
 };
 
-const UNCLEAR_CHANGE_HINT =
-  'The change may have been made; check with losant-usage org show before you try again.';
+const UNCLEAR_CHANGE_HINT = 'The change may have been made; check with losant-usage org show before you try again.';
 
 const CHANGE_HINTS: Readonly<Partial<Record<LosantErrorKind, string>>> = {
   unauthorized: 'LOSANT_ADMIN_TOKEN is unknown, expired or revoked. Nothing was changed; create a new token.',
   forbidden: 'LOSANT_ADMIN_TOKEN lacks a scope. Nothing was changed; add ACTION, or all.Instance.',
-  not_found:
-    'LOSANT_API_TOKEN can see the organization; check that LOSANT_ADMIN_TOKEN belongs to the same instance.',
-  not_supported:
-    'This Losant install does not support the request: nothing was changed; use the Losant web UI.',
+  not_found: 'LOSANT_API_TOKEN can see the organization; check that LOSANT_ADMIN_TOKEN belongs to the same instance.',
+  not_supported: 'This Losant install does not support the request: nothing was changed; use the Losant web UI.',
   refused: "Nothing was changed; fix what Losant's response names, then try again.",
   rate_limited: 'Nothing was changed, and the request is not retried; wait a minute and try again.',
 };

@@ -54,8 +54,8 @@ class ReceivedResponse extends Response {
 }
 
 /**
- * Waits are part of the next attempt, because what the API asks for pauses all requests of the token. ky's timeout would
- * include them, so each attempt has its own.
+ * Waits are part of the next attempt, because what the API asks for pauses all requests of the token. ky's timeout
+ * would include them, so each attempt has its own.
  */
 const RETRY: RetryOptions = {
   limit: Number.MAX_SAFE_INTEGER,
@@ -113,10 +113,7 @@ export function createLosantClient(options: LosantClientOptions) {
         const url = input instanceof Request ? input.url : String(input);
         const failures = tally.attempts - tally.waits;
         if (failures > 0) await sleep(computeBackoffMs(failures, random(), backoffMs), undefined, { signal });
-        return gate.run(
-          (gateWaitMs, release) => sendOnce(request, url, { tally, gateWaitMs, release }),
-          request,
-        );
+        return gate.run((gateWaitMs, release) => sendOnce(request, url, { tally, gateWaitMs, release }), request);
       };
       try {
         const response = await api.get(`${path}?${query.toString()}`, { fetch });
@@ -135,11 +132,7 @@ export function createLosantClient(options: LosantClientOptions) {
  * Returns whether another attempt follows. A wait that the API asks for does not count as an attempt: this pauses all
  * requests of the token, and the request is sent again until its waits exceed {@link LONGEST_WAIT_MS}.
  */
-function planRetry(
-  failure: AttemptError,
-  tally: AttemptTally,
-  { attempts, gate }: LosantClientOptions,
-): boolean {
+function planRetry(failure: AttemptError, tally: AttemptTally, { attempts, gate }: LosantClientOptions): boolean {
   const { kind, retryAfterMs } = failure;
   if (kind !== 'rate_limited') return FAILURES[kind].isRetried && tally.attempts - tally.waits < attempts;
   const pauseMs = computePauseMs(retryAfterMs, tally.waits);

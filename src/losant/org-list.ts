@@ -116,8 +116,7 @@ async function readPage(
   const { data, error } = pageBody.safeParse(response.body);
   if (error) throw unexpectedBody(request, response, describeProblems(error));
   const { items, totalCount, page: otherPage } = data;
-  if (otherPage != null && otherPage !== page)
-    throw unexpectedBody(request, response, `it is page ${otherPage}`);
+  if (otherPage != null && otherPage !== page) throw unexpectedBody(request, response, `it is page ${otherPage}`);
   const respondedAtMs = response.dateMs ?? response.receivedAtMs;
   return { totalCount, items: items.map((item) => parseOrganization(item, respondedAtMs)) };
 }

@@ -62,9 +62,7 @@ export function findClockProblem(
   const aheadMs = (dateMs ?? receivedAtMs) - receivedAtMs;
   if (Math.abs(aheadMs) > RESPONSE_SKEW_MAX_MS) {
     const distance = showDuration(Math.abs(aheadMs));
-    return toFailure(
-      `the response is dated ${distance} ${aheadMs > 0 ? 'in the future' : 'ago'} (Date header)`,
-    );
+    return toFailure(`the response is dated ${distance} ${aheadMs > 0 ? 'in the future' : 'ago'} (Date header)`);
   }
   const ageMs = ageSeconds * 1_000;
   if (ageMs > RESPONSE_SKEW_MAX_MS) {

@@ -178,19 +178,13 @@ interface CellContext extends Cell {
   readonly nowMs: number;
 }
 
-function getAdvice(
-  ledger: LedgerRow | null,
-  { orgId, day, stream, org, tracks, nowMs }: CellContext,
-): Advice {
+function getAdvice(ledger: LedgerRow | null, { orgId, day, stream, org, tracks, nowMs }: CellContext): Advice {
   const scope = `--org ${orgId} --stream ${stream}`;
   const backfillCommand = `losant-usage backfill --from ${day} --to ${day} ${scope}`;
-  const waiveCommands = [
-    { when: 'to waive it', command: `losant-usage waive --day ${day} ${scope} --reason TEXT` },
-  ];
+  const waiveCommands = [{ when: 'to waive it', command: `losant-usage waive --day ${day} ${scope} --reason TEXT` }];
   const canBeRead = org.deletedOn === null && !org.isPastHorizon;
   const retryCommands = canBeRead ? [{ when: 'to retry now', command: `${backfillCommand} --force` }] : [];
-  if (!org.isOver)
-    return { text: 'the day has not ended yet (UTC); it will be read afterward', commands: [] };
+  if (!org.isOver) return { text: 'the day has not ended yet (UTC); it will be read afterward', commands: [] };
   if (ledger === null) {
     if (tracks.length === 0) {
       return { text: 'never tracked: LOSANT_ORG_IDS and STREAMS say what is', commands: [] };
@@ -226,7 +220,5 @@ function getAdvice(
 /** Describes when a cell is read next; null if no read is planned. */
 function describeNextRead({ nextReadAt }: LedgerRow, nowMs: number): string | null {
   if (nextReadAt === null) return null;
-  return Date.parse(nextReadAt) > nowMs
-    ? `next read ${showWhen(nextReadAt, nowMs)}`
-    : 'the next run reads it';
+  return Date.parse(nextReadAt) > nowMs ? `next read ${showWhen(nextReadAt, nowMs)}` : 'the next run reads it';
 }

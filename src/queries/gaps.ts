@@ -1,10 +1,8 @@
 /** Gaps, and cells that are unavailable or waived. */
 import { type InferResult, type Kysely, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
-import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { eachDay, type UsageDay } from '../usage/day.ts';
-import { type RowStream, streamRows } from './view-rows.ts';
 
 /** A cell that is in doubt, missing, unavailable or waived. `nextReadAt` is null if no read is planned. */
 export type Gap = InferResult<ReturnType<typeof selectGaps>>[number];
@@ -18,16 +16,8 @@ export interface GapScope {
   readonly isByStream: boolean;
 }
 
-/** Streams the gaps, then the unavailable and waived cells. */
-export async function streamGaps(
-  handle: Pick<DatabaseHandle, 'db' | 'kind'>,
-  scope: GapScope,
-  stream: RowStream<Gap>,
-): Promise<void> {
-  await streamRows(handle, sql<Gap>`${selectGaps(handle.db, scope)}`, stream);
-}
-
-function selectGaps(db: Kysely<Schema>, { instanceIds, includeResolved, isByStream }: GapScope) {
+/** Selects the gaps, then the unavailable and waived cells. */
+export function selectGaps(db: Kysely<Schema>, { instanceIds, includeResolved, isByStream }: GapScope) {
   // The view of gaps has the same columns, and is fast because it reads no other cells.
   const view = (includeResolved ? 'cells as c' : 'coverage_gaps as c') as 'cells as c';
   return db

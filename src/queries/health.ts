@@ -49,9 +49,7 @@ const RUNS_PER_INSTANCE = 10;
 
 export async function readHealth(db: Kysely<Schema>, { nowMs, instanceIds }: HealthOptions): Promise<Health> {
   const rows = await readRows(db, instanceIds);
-  const streams = rows.flatMap((row) =>
-    row.stream === null ? [] : [toStreamHealth({ ...row, stream: row.stream })],
-  );
+  const streams = rows.flatMap((row) => (row.stream === null ? [] : [toStreamHealth({ ...row, stream: row.stream })]));
   const neverRead = rows.filter(({ stream }) => stream === null);
   const instances = await readInstances(db, { nowMs, instanceIds });
   const attention = await readAttention(db, { instanceIds });
@@ -61,8 +59,7 @@ export async function readHealth(db: Kysely<Schema>, { nowMs, instanceIds }: Hea
     gaps: streams.reduce((sum, { gaps }) => sum + gaps, 0),
     instances: instances.map((instance) => ({
       ...instance,
-      neverReadSince:
-        neverRead.find((row) => row.instance_id === instance.instanceId)?.first_attempt_at ?? null,
+      neverReadSince: neverRead.find((row) => row.instance_id === instance.instanceId)?.first_attempt_at ?? null,
       streams: streams
         .filter(({ instanceId }) => instanceId === instance.instanceId)
         .map(({ instanceId: _, ...stream }) => stream),
@@ -129,9 +126,7 @@ async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthO
     join losant_usage.organizations o on o.org_id = r.org_id and o.instance_id = i.instance_id where r.was_final)`;
   return await db
     .selectFrom('instances as i')
-    .leftJoin('leases as l', (join) =>
-      join.onRef('l.instance_id', '=', 'i.instance_id').on('l.expires_at', '>', CLOCK),
-    )
+    .leftJoin('leases as l', (join) => join.onRef('l.instance_id', '=', 'i.instance_id').on('l.expires_at', '>', CLOCK))
     .select(['i.instance_id as instanceId', 'i.name', 'i.listed_at as listedAt'])
     // Why the last list of organizations was incomplete, and why control totals could not be read; null if neither.
     .select(['i.list_problem as listProblem', 'i.totals_problem as totalsProblem'])

@@ -18,7 +18,7 @@ export interface MonthSum {
   readonly days: readonly MonthDay[];
 }
 
-/** A day of all organizations beside the one that it is compared with. */
+/** A day of all organizations with the one that it is compared with. */
 export type MonthDay = {
   readonly day: UsageDay;
   readonly previous_day: UsageDay;
@@ -65,10 +65,10 @@ export async function readMonthSum(
       ) as d
     ) as d`.execute(db);
   const [{ from, to, days }] = rows as [(typeof rows)[number]];
-  return { metric, from, to, ...sumDays(days ?? []) };
+  return { metric, from, to, ...addUpDays(days ?? []) };
 }
 
-function sumDays(days: readonly MonthDay[]): Omit<MonthSum, 'metric' | 'from' | 'to'> {
+function addUpDays(days: readonly MonthDay[]): Omit<MonthSum, 'metric' | 'from' | 'to'> {
   const add = (toNumber: (day: MonthDay) => number) => days.reduce((sum, day) => sum + toNumber(day), 0);
   const isStored = days.some(({ total }) => total !== null);
   const previous = add((day) => day.previous_compared);

@@ -1,9 +1,7 @@
 import { type InferResult, type Kysely, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
-import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
-import { type RowStream, streamRows } from './view-rows.ts';
 
 /** `pending`: a cell is not settled, a total not read, or a sum not computed yet. */
 export type Outcome = 'equal' | 'differs' | 'pending' | 'not_compared';
@@ -16,16 +14,8 @@ export interface ReconciliationScope {
   readonly range: DayRange;
 }
 
-/** Streams the comparisons that are not equal, newest day first. */
-export async function streamDifferences(
-  handle: Pick<DatabaseHandle, 'db' | 'kind'>,
-  scope: ReconciliationScope,
-  stream: RowStream<Comparison>,
-): Promise<void> {
-  await streamRows(handle, sql<Comparison>`${selectDifferences(handle.db, scope)}`, stream);
-}
-
-function selectDifferences(db: Kysely<Schema>, { instanceIds, range }: ReconciliationScope) {
+/** Selects the comparisons that are not equal, newest day first. */
+export function selectDifferences(db: Kysely<Schema>, { instanceIds, range }: ReconciliationScope) {
   return db
     .selectFrom('reconciliation as r')
     .innerJoin('metrics as m', 'm.metric', 'r.metric')

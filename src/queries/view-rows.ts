@@ -1,4 +1,4 @@
-import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { type Expression, type Kysely, type RawBuilder, sql } from 'kysely';
 import { toInstantText } from '../database/expressions.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
@@ -115,7 +115,7 @@ export async function streamView(
  */
 export async function streamRows<T>(
   { db, kind }: Pick<DatabaseHandle, 'db' | 'kind'>,
-  query: RawBuilder<T>,
+  query: Expression<T>,
   { signal, take }: RowStream<T>,
 ): Promise<void> {
   const transaction = db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only');
@@ -160,11 +160,7 @@ function selectRows(request: ViewRequest): RawBuilder<Readonly<Record<string, st
     order by ${sql.join(order)}`;
 }
 
-function toDateConditions(
-  { end }: ExportedView,
-  column: string,
-  { from, to }: DayRange,
-): RawBuilder<unknown>[] {
+function toDateConditions({ end }: ExportedView, column: string, { from, to }: DayRange): RawBuilder<unknown>[] {
   const date = sql`v.${sql.ref(column)}`;
   if (end !== undefined) return [sql`${date} <= ${to}::date`, sql`v.${sql.ref(end)} >= ${from}::date`];
   const first = column === 'month' ? sql`date_trunc('month', ${from}::date)::date` : sql`${from}::date`;
@@ -180,7 +176,7 @@ function toText({ name, kind }: Column): RawBuilder<unknown> {
 /** Yields the rows of a query in pages. The name of the cursor must be unique in the transaction. */
 export async function* readInPages<T>(
   trx: Kysely<Schema>,
-  query: RawBuilder<T>,
+  query: Expression<T>,
   { cursor, size }: { readonly cursor: string; readonly size: number },
 ): AsyncGenerator<readonly T[]> {
   const name = sql.id(cursor);

@@ -99,8 +99,7 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
   const health = cacheRead(() => readHealth(db, { nowMs: now(), instanceIds }), {
     ...HEALTH,
     now,
-    onFailure: (error) =>
-      logger.warn({ err: error }, 'could not refresh the status; showing the last snapshot'),
+    onFailure: (error) => logger.warn({ err: error }, 'could not refresh the status; showing the last snapshot'),
   });
   const limitPages = limitReads(PAGE_READS);
   const queueRead = queueReads(READS_IN_TURN);

@@ -162,10 +162,7 @@ function isAuthorized({ host, token }: AccessPolicy, authorization: string | und
   if (token === null) return isLoopback(host);
   const credential = parseCredential(authorization ?? '');
   // Hashes have equal lengths, which the comparison in constant time needs.
-  return (
-    credential !== null &&
-    timingSafeEqual(hash('sha256', credential, 'buffer'), hash('sha256', token, 'buffer'))
-  );
+  return credential !== null && timingSafeEqual(hash('sha256', credential, 'buffer'), hash('sha256', token, 'buffer'));
 }
 
 /** Returns the token of `Bearer`, or the password of `Basic` with any user name. */

@@ -28,8 +28,7 @@ const USEFUL = /^(process_.*|nodejs_(eventloop_lag_seconds|heap_size_(total|used
 export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOptions) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
-  for (const { name } of registry.getMetricsAsArray())
-    if (!USEFUL.test(name)) registry.removeSingleMetric(name);
+  for (const { name } of registry.getMetricsAsArray()) if (!USEFUL.test(name)) registry.removeSingleMetric(name);
   const work = createWorkMetrics(registry);
   work.buildInfo.set({ version }, 1);
   for (const instance_id of instanceIds) {
@@ -74,15 +73,9 @@ function createWorkMetrics(registry: Registry) {
       ...options('run_duration_seconds', 'Duration of runs of an instance.'),
       buckets: [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 14_400],
     }),
-    requests: new Counter(
-      options('requests_total', 'Requests to Losant, by response class.', 'endpoint', 'status'),
-    ),
+    requests: new Counter(options('requests_total', 'Requests to Losant, by response class.', 'endpoint', 'status')),
     requestSeconds: new Histogram({
-      ...options(
-        'request_duration_seconds',
-        'Time from sending a request to the end of its response.',
-        'endpoint',
-      ),
+      ...options('request_duration_seconds', 'Time from sending a request to the end of its response.', 'endpoint'),
       buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
     }),
     retries: new Counter(options('request_retries_total', 'Retried requests, by reason.', 'reason')),
@@ -94,11 +87,7 @@ function createWorkMetrics(registry: Registry) {
     ),
     tokenRejected: new Gauge(options('token_rejected', 'Whether Losant rejects the token.', 'instance_id')),
     lastRunFailed: new Gauge(
-      options(
-        'last_run_failed',
-        'Whether the last run of this process failed before it read anything.',
-        'instance_id',
-      ),
+      options('last_run_failed', 'Whether the last run of this process failed before it read anything.', 'instance_id'),
     ),
   };
 }
@@ -109,10 +98,7 @@ type Declared<Row> = Readonly<
 >;
 
 const OF_DATABASE: Declared<{ readonly view: DatabaseView; readonly startedAtMs: number }> = {
-  database_up: [
-    'Whether the database responded to a trivial query in time.',
-    ({ view }) => Number(view.isUp),
-  ],
+  database_up: ['Whether the database responded to a trivial query in time.', ({ view }) => Number(view.isUp)],
   ledger_snapshot_age_seconds: [
     'Age of the snapshot behind the organization, cell and gap gauges; time since start before the first snapshot.',
     ({ view, startedAtMs }, nowMs) => Math.max(0, nowMs - (view.snapshot?.atMs ?? startedAtMs)) / 1_000,
@@ -152,10 +138,7 @@ const OF_INSTANCE: Declared<InstanceHealth> = {
 
 const OF_STREAM: Declared<StreamHealth> = {
   organizations_tracked: ['Organizations currently tracked.', (each) => each.orgs],
-  organizations_complete: [
-    'Organizations currently tracked whose stream is complete.',
-    (each) => each.orgsComplete,
-  ],
+  organizations_complete: ['Organizations currently tracked whose stream is complete.', (each) => each.orgsComplete],
   complete_to_timestamp_seconds: [
     'Start of the last usage day through which the stream is complete; no sample if its first expected day is not.',
     ({ completeTo }) => (completeTo === null ? null : dayStartMs(completeTo) / 1_000),
@@ -171,10 +154,7 @@ const OF_STREAM: Declared<StreamHealth> = {
 };
 
 const OF_STANDING: Declared<number> = {
-  cells: [
-    'Expected cells (organization, stream and usage day) through yesterday, by standing.',
-    (cells) => cells,
-  ],
+  cells: ['Expected cells (organization, stream and usage day) through yesterday, by standing.', (cells) => cells],
 };
 
 /** Returns metrics computed from the database at each scrape, so every replica exposes the same values. */

@@ -99,11 +99,7 @@ function toInstance(values: z.output<typeof instanceSettings>, source: Source) {
 }
 
 /** Returns the sources of the instances: the environment, or the entries of the settings file. */
-function findInstanceSources(
-  environment: Source,
-  configFile: string | null,
-  context: ReadContext,
-): readonly Source[] {
+function findInstanceSources(environment: Source, configFile: string | null, context: ReadContext): readonly Source[] {
   const { texts: env } = environment;
   const path = configFile ?? env['LOSANT_USAGE_CONFIG'] ?? '';
   if (configFile === null && path.trim() === '') {
@@ -132,11 +128,8 @@ function describeIssue({ path, input, message }: z.core.$ZodIssue, { texts, pref
   const isInFile = isSecret && (prefix !== '' || Boolean(texts[`${setting}_FILE`]?.trim()));
   const name = `${prefix}${setting}${isInFile ? '_FILE' : ''}`;
   if (input === undefined) {
-    const orFile =
-      isSecret && !isInFile ? `; or put the path of a file that contains it in ${setting}_FILE` : '';
-    const misspelling = listMisspellings(texts).find(
-      ([, suggestion]) => suggestion.replace(/_FILE$/, '') === setting,
-    );
+    const orFile = isSecret && !isInFile ? `; or put the path of a file that contains it in ${setting}_FILE` : '';
+    const misspelling = listMisspellings(texts).find(([, suggestion]) => suggestion.replace(/_FILE$/, '') === setting);
     if (misspelling !== undefined) return `${name} is not set, but ${misspelling[0]} is; correct its name`;
     return `${name} is not set; ${remedy}${orFile}`;
   }
@@ -155,16 +148,12 @@ function rereadSecret(name: 'DATABASE_URL' | 'LOSANT_API_TOKEN', source: Source)
   throw new SettingsError(problem ?? '', { hint: 'the next run reads it again' });
 }
 
-const VARIABLES = settingNames.flatMap((name) =>
-  getSettingInfo(name).isSecret ? [name, `${name}_FILE`] : [name],
-);
+const VARIABLES = settingNames.flatMap((name) => (getSettingInfo(name).isSecret ? [name, `${name}_FILE`] : [name]));
 const LOSANT_VARIABLES = ['LOSANT_USAGE_CONFIG', ...VARIABLES.filter((name) => name.startsWith('LOSANT_'))];
 
 /** Returns a problem for each `LOSANT_*` variable that is not a setting; without values, which may be tokens. */
 function findUnknownVariables(env: Source['texts']): string[] {
-  const unknown = Object.keys(env).filter(
-    (name) => name.startsWith('LOSANT_') && !LOSANT_VARIABLES.includes(name),
-  );
+  const unknown = Object.keys(env).filter((name) => name.startsWith('LOSANT_') && !LOSANT_VARIABLES.includes(name));
   return unknown.sort().map((name) => {
     const suffix = name.slice('LOSANT_'.length);
     const nearest = VARIABLES.includes(suffix) ? suffix : findNearestName(name, LOSANT_VARIABLES);
@@ -175,9 +164,7 @@ function findUnknownVariables(env: Source['texts']): string[] {
 
 /** Returns the variables whose names are almost those of a setting, each with that name. */
 function listMisspellings(env: Source['texts']): (readonly [name: string, suggestion: string])[] {
-  const otherNames = Object.keys(env).filter(
-    (name) => !name.startsWith('LOSANT_') && !VARIABLES.includes(name),
-  );
+  const otherNames = Object.keys(env).filter((name) => !name.startsWith('LOSANT_') && !VARIABLES.includes(name));
   return otherNames.sort().flatMap((name) => {
     const suggestion = findNearestName(name, VARIABLES, 1);
     return suggestion === null ? [] : [[name, suggestion] as const];

@@ -9,12 +9,7 @@ import { isLosantId } from '../usage/organization.ts';
 import { parseNotifyTime } from './notify-time.ts';
 
 /** Returns the sentence about an invalid value. `remedy` is added unless the message has one after a `;`. */
-export function describeValueProblem(
-  name: string,
-  value: string | null,
-  message: string,
-  remedy = '',
-): string {
+export function describeValueProblem(name: string, value: string | null, message: string, remedy = ''): string {
   const sentence = `${name}${value === null ? '' : `=${quote(value)}`} ${message}`;
   return message.includes('; ') || remedy === '' ? sentence : `${sentence}; ${remedy}`;
 }
@@ -95,15 +90,10 @@ const plainAddress = (error: string) =>
   });
 
 export const apiUrl = plainAddress('is not an https URL')
-  .refine(
-    isEncrypted,
-    'would send the token unencrypted; use https (plain http is allowed only for this machine)',
-  )
+  .refine(isEncrypted, 'would send the token unencrypted; use https (plain http is allowed only for this machine)')
   .transform((text) => new URL(text).href.replace(/\/+$/, ''));
 
-export const consoleUrl = plainAddress('is not an http or https URL').transform((text) =>
-  text.replace(/\/+$/, ''),
-);
+export const consoleUrl = plainAddress('is not an http or https URL').transform((text) => text.replace(/\/+$/, ''));
 
 /** An address that is a secret. Those of Teams have an @ in their path. */
 export const secretUrl = address('is not an http or https URL (not shown)').refine((text) => {
@@ -126,10 +116,7 @@ export const domain = line.regex(new RegExp(`^${NAME}(:\\d{1,5})?$`, 'i'), 'is n
 
 export const schedule = line
   .transform((text) => text.replace(/\s+/g, ' '))
-  .refine(
-    (text) => text.split(' ').length === 5 && validate(text),
-    'is not a five-field cron expression (UTC)',
-  );
+  .refine((text) => text.split(' ').length === 5 && validate(text), 'is not a five-field cron expression (UTC)');
 
 /** The parameters that have an effect. The driver ignores a misspelled sslmode and connects without TLS. */
 const PARAMETERS =
@@ -150,8 +137,7 @@ export const databaseUrl = line
     'names several hosts; use the primary, or a name that always points to it',
   )
   .refine(
-    (url) =>
-      [...splitDatabaseUrl(url).parameters.keys()].every((each) => PARAMETERS.split(', ').includes(each)),
+    (url) => [...splitDatabaseUrl(url).parameters.keys()].every((each) => PARAMETERS.split(', ').includes(each)),
     `has a parameter after the ? that this program does not know (not shown, because it may be part of a password); ` +
       `known are ${PARAMETERS}; in user and password, write ? as %3F`,
   )
@@ -162,9 +148,7 @@ export const databaseUrl = line
   // The driver treats these modes as verify-full too, but warns about them in eight lines. With uselibpqcompat they
   // have libpq's weaker meaning.
   .transform((url) =>
-    url.includes('uselibpqcompat=')
-      ? url
-      : url.replace(/(?<=sslmode=)(prefer|require|verify-ca)/, 'verify-full'),
+    url.includes('uselibpqcompat=') ? url : url.replace(/(?<=sslmode=)(prefer|require|verify-ca)/, 'verify-full'),
   );
 
 function splitDatabaseUrl(url: string): { hosts: string; parameters: URLSearchParams } {

@@ -35,8 +35,7 @@ export function localDayAt(ms: number, { timeZone }: Pick<NotifyTime, 'timeZone'
 export function notifyInstantOf(day: UsageDay, { time, timeZone }: NotifyTime): number {
   const target = `${day} ${time}`;
   const asUtcMs = Date.parse(`${day}T${time}:00.000Z`);
-  const offsetMs = (ms: number) =>
-    Date.parse(`${showLocalTime(ms, timeZone).replace(' ', 'T')}:00.000Z`) - ms;
+  const offsetMs = (ms: number) => Date.parse(`${showLocalTime(ms, timeZone).replace(' ', 'T')}:00.000Z`) - ms;
   const dayMs = 24 * 60 * MINUTE_MS;
   // The largest offset around the day gives the earliest candidate.
   let ms = asUtcMs - Math.max(offsetMs(asUtcMs - dayMs), offsetMs(asUtcMs + dayMs));

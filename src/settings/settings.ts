@@ -70,12 +70,9 @@ export const instanceSettings = z.object({
   STREAMS: streams.prefault(defaultStreamNames.join(',')).register(descriptions, {
     description: 'streams to load, comma-separated; see below',
   }),
-  REQUESTS_PER_SECOND: kinds
-    .number(0.1, 10_000, 'requests per second')
-    .prefault('20')
-    .register(descriptions, {
-      description: 'maximum requests started per second, evenly spaced; can be a fraction',
-    }),
+  REQUESTS_PER_SECOND: kinds.number(0.1, 10_000, 'requests per second').prefault('20').register(descriptions, {
+    description: 'maximum requests started per second, evenly spaced; can be a fraction',
+  }),
   REQUEST_CONCURRENCY: kinds.number(1, 1000, 'requests at once').prefault('8').register(descriptions, {
     description: 'maximum requests in flight',
   }),
@@ -103,8 +100,7 @@ const sharedShape = z.object({
     description: 'checkpoints: hours after the end of a usage day at which it is read',
   }),
   FINAL_AFTER_HOURS: hours.prefault('72').register(descriptions, {
-    description:
-      'a read at least this many hours after the end of a day makes it final; at most the last checkpoint',
+    description: 'a read at least this many hours after the end of a day makes it final; at most the last checkpoint',
   }),
   HORIZON_DAYS: kinds.number(1, LONGEST_HORIZON_DAYS, 'days').prefault('90').register(descriptions, {
     description: 'days of detail that Losant retains; older days are never requested',

@@ -114,8 +114,7 @@ function createKeyErrors(names: readonly string[]): z.core.$ZodErrorMap {
     let advice = '';
     const keys = issue.keys.map((key) => {
       const nearest = findNearestName(key, names);
-      if (nearest === null)
-        advice = `; known keys: ${names.join(', ')}; everything else is set in the environment`;
+      if (nearest === null) advice = `; known keys: ${names.join(', ')}; everything else is set in the environment`;
       // An unknown key may be a secret by mistake.
       return `${key.slice(0, 40)}${nearest === null ? '' : ` (did you mean ${nearest}?)`}`;
     });
@@ -141,18 +140,14 @@ export function readSettingsFile(
     // The parser's messages quote the file, which may contain a secret by mistake: only code and position are shown.
     const isSyntax = error instanceof YAMLParseError;
     if (!isSyntax && !(error instanceof ReferenceError)) throw error;
-    const position = isSyntax
-      ? `in line ${error.linePos?.[0].line ?? 1} (${error.code})`
-      : '(* begins an alias)';
+    const position = isSyntax ? `in line ${error.linePos?.[0].line ?? 1} (${error.code})` : '(* begins an alias)';
     problems.push(`${path} is not valid YAML ${position}; fix it there`);
     return [];
   }
   const { data, error } = structure.safeParse(content);
   for (const issue of error?.issues ?? []) {
     const keyPath = [path, z.core.toDotPath(issue.path)].filter((part) => part !== '').join(': ');
-    problems.push(
-      describeValueProblem(keyPath, null, issue.message, 'compare with deploy/losant-usage.example.yaml'),
-    );
+    problems.push(describeValueProblem(keyPath, null, issue.message, 'compare with deploy/losant-usage.example.yaml'));
   }
   return (data?.instances ?? []).map((texts, index) => {
     return { texts, prefix: `${path}: instances[${index}].`, folder: dirname(path) };

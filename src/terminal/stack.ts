@@ -14,10 +14,7 @@ function findSource(position: string): string {
   const [, url = '', line, column] = /^(.*):(\d+):(\d+)$/.exec(position) ?? [];
   try {
     const map = new SourceMap(JSON.parse(readFileSync(new URL(`${url}.map`), 'utf8')) as SourceMapPayload);
-    const { fileName, lineNumber, columnNumber } = map.findOrigin(
-      Number(line),
-      Number(column),
-    ) as SourceOrigin;
+    const { fileName, lineNumber, columnNumber } = map.findOrigin(Number(line), Number(column)) as SourceOrigin;
     return `${fileName.replace(/^(\.\.\/)+/, '')}:${lineNumber}:${columnNumber}`;
   } catch {
     return position;

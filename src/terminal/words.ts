@@ -42,9 +42,7 @@ type Unit = readonly [ms: number, name: string];
 function formatUnits(ms: number, [large, largeName]: Unit, [small, smallName]: Unit): string {
   const largeUnits = Math.floor(ms / large);
   const smallUnits = Math.floor((ms % large) / small);
-  return smallUnits === 0
-    ? `${largeUnits} ${largeName}`
-    : `${largeUnits} ${largeName} ${smallUnits} ${smallName}`;
+  return smallUnits === 0 ? `${largeUnits} ${largeName}` : `${largeUnits} ${largeName} ${smallUnits} ${smallName}`;
 }
 
 /** Returns an ISO instant as `2026-11-25 00:57 UTC`. */

@@ -2,14 +2,7 @@
  * Pure functions that apply a response to a cell: its new row in the ledger, with its standing and next read, and its
  * new numbers. No other code decides a standing from a response. docs/architecture.md has the rules as a table.
  */
-import {
-  type CellResponse,
-  type CellUpdate,
-  ORG_DELETED,
-  type Reason,
-  type StoredCell,
-  type Verdict,
-} from './cell.ts';
+import { type CellResponse, type CellUpdate, ORG_DELETED, type Reason, type StoredCell, type Verdict } from './cell.ts';
 import { DAY_MS, HOUR_MS } from './day.ts';
 import { findDifferences, getNumber, hasNonzero, type NumberRef, type Numbers, sumHours } from './numbers.ts';
 import {
@@ -129,9 +122,7 @@ function isReportedElsewhere({ cell, response, counterparts }: ApplyInput, next:
   });
   if (totals !== undefined) {
     const columns = Object.entries(totals);
-    return reports.some(({ numbers }) =>
-      columns.every(([column, total]) => sumHours(next[column]) === numbers[total]),
-    );
+    return reports.some(({ numbers }) => columns.every(([column, total]) => sumHours(next[column]) === numbers[total]));
   }
   const newestMs = Math.max(...reports.map(({ atMs }) => atMs));
   return !hasNonzero(next) && reports.some(({ numbers, atMs }) => atMs === newestMs && !hasNonzero(numbers));
@@ -153,8 +144,7 @@ function findObjection({ response, counterparts }: ApplyInput, verdict: Omission
     const { numbers, omitted: parts } = verdict;
     const isIncluded = ({ column, hour }: NumberRef) =>
       (includes[column] ?? []).some((other) => getNumber(numbers, { column: other, hour }) > 0);
-    if (parts.some(isIncluded))
-      return describeContradiction('other numbers in the same response are not zero');
+    if (parts.some(isIncluded)) return describeContradiction('other numbers in the same response are not zero');
     if (hasNonzero(numbers)) return null;
   }
   const nonzero = counterparts.find((each) => each.numbers !== null && hasNonzero(each.numbers));
@@ -176,9 +166,7 @@ function countOmissions(input: ApplyInput): OmissionCount {
   const getEndpoint = (stream: string) => getStream(stream).requests[0]?.action;
   const isConfirmed = counterparts.some(
     ({ stream, isReported, numbers }) =>
-      numbers !== null &&
-      !hasNonzero(numbers) &&
-      (isReported || getEndpoint(stream) !== getEndpoint(response.stream)),
+      numbers !== null && !hasNonzero(numbers) && (isReported || getEndpoint(stream) !== getEndpoint(response.stream)),
   );
   if (isConfirmed) return { omissions: OMISSIONS_NEEDED, lastOmittedAtMs: response.sentAtMs };
   return addOmission(input, cell.isStored && !cell.isReported ? cell.omissions : 0);

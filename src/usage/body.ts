@@ -108,9 +108,7 @@ export const describeRepeatedKey = ({ input }: { readonly input?: unknown }) =>
   input === REPEATED_KEY ? 'appears twice' : undefined;
 
 /** An ISO time with its zone, transformed into ms since 1970. */
-export const instant = z.iso
-  .datetime({ offset: true, error: describeRepeatedKey })
-  .transform((iso) => Date.parse(iso));
+export const instant = z.iso.datetime({ offset: true, error: describeRepeatedKey }).transform((iso) => Date.parse(iso));
 
 /** An ID, transformed to lower case. */
 export const hexId = z.string().toLowerCase().refine(isLosantId, 'is not an ID of 24 hex digits');

@@ -77,10 +77,8 @@ export class DigestTimer {
       const nowMs = hostNow();
       const day = localDayAt(nowMs, config.notifyAt);
       const isDue = day > this.#lastDay && nowMs >= notifyInstantOf(day, config.notifyAt);
-      if (isDue)
-        this.#pending ??= { day, sinceMs: nowMs, firstAttemptMs: null, nextAttemptMs: nowMs, result: null };
-      if (this.#pending !== null && nowMs >= this.#pending.nextAttemptMs)
-        await this.#handle(this.#pending, nowMs);
+      if (isDue) this.#pending ??= { day, sinceMs: nowMs, firstAttemptMs: null, nextAttemptMs: nowMs, result: null };
+      if (this.#pending !== null && nowMs >= this.#pending.nextAttemptMs) await this.#handle(this.#pending, nowMs);
       this.#isFailing = false;
     } catch (error) {
       if (!this.#isFailing) logger.warn({ err: error }, 'could not handle the digest; trying again');

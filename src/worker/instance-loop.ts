@@ -115,8 +115,7 @@ export class InstanceLoop {
     }
     if (result === 'interrupted') logger.info(fields, 'run interrupted');
     const isRepeated = !isWakeUp && problem?.code === previousStatus.problem?.code;
-    if (error !== undefined && !isRepeated)
-      logger.error({ ...fields, err: error }, 'could not load the instance');
+    if (error !== undefined && !isRepeated) logger.error({ ...fields, err: error }, 'could not load the instance');
   }
 
   /** Returns true if a wake-up ended the wait, false if it is time for a retry. */

@@ -1,15 +1,7 @@
 /** Adjusting a closed month: each difference once, to the customer of its line, whichever instance billed it. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import {
-  INSTANCE,
-  type OrgOptions,
-  OTHER_INSTANCE,
-  quantitiesOf,
-  renewHistory,
-  TOTALS,
-  useBooks,
-} from './books.ts';
+import { INSTANCE, type OrgOptions, OTHER_INSTANCE, quantitiesOf, renewHistory, TOTALS, useBooks } from './books.ts';
 
 const books = useBooks();
 let months = 0;
@@ -40,9 +32,7 @@ const adjustmentsOf = (month: string) =>
   books.list(sql`select org_id, metric, billed_quantity, quantity, difference, cause from losant_usage.adjustments
     where month = ${`${month}-01`}::date order by org_id, metric`);
 const moveTo = (instanceId: string, orgId: string) =>
-  books.asProgram(
-    sql`update losant_usage.organizations set instance_id = ${instanceId} where org_id = ${orgId}`,
-  );
+  books.asProgram(sql`update losant_usage.organizations set instance_id = ${instanceId} where org_id = ${orgId}`);
 
 describe('an adjustment', () => {
   // Guarantee (Billing): A difference after closing is billed once, to the customer of the line it corrects, whichever
@@ -62,10 +52,7 @@ describe('an adjustment', () => {
     expect(await books.adjust(month)).toMatchObject({ kind: 'unchanged' });
     await createdTo(orgId, `${month}-11`, 1, 4);
     const back = 'devices_created 11 1 4 3 restated 3 - true';
-    expect(await daysOf(month)).toEqual([
-      'true devices_created 11 4 1 -3 restated 2 - true',
-      `false ${back}`,
-    ]);
+    expect(await daysOf(month)).toEqual(['true devices_created 11 4 1 -3 restated 2 - true', `false ${back}`]);
     expect(quantitiesOf(await books.adjust(month))).toEqual({ devices_created: '3' });
     expect((await daysOf(month)).at(-1)).toEqual(`true ${back}`);
     expect((await books.verifyMonth(month)).problems).toEqual([]);
@@ -175,9 +162,7 @@ describe('an organization that is transferred to another instance', () => {
     await createdTo(moving, `${month}-11`, 4, 14);
     expect(await books.adjust(month)).toMatchObject({ kind: 'unchanged' });
     const adjusted = await books.adjust(month, { instanceId: OTHER_INSTANCE });
-    expect(adjusted.lines).toEqual([
-      expect.objectContaining({ orgId: moving, quantity: '10', billedBefore: '12' }),
-    ]);
+    expect(adjusted.lines).toEqual([expect.objectContaining({ orgId: moving, quantity: '10', billedBefore: '12' })]);
     expect(await customersOf(month)).toEqual(['C-1 - 1 - 12 12', 'C-1 - 1 12 12 24', 'C-1 - 1 24 10 34']);
     expect(await daysOf(month)).toEqual(['true devices_created 11 4 14 10 restated 2 - true']);
     expect((await books.verifyMonth(month)).problems).toEqual([]);

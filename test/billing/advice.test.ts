@@ -41,11 +41,7 @@ async function playOctober(env: Env): Promise<Played> {
   const [first = '', second = ''] = orgIds;
   const act = async (command: string, changes: Env = {}) => {
     const { stdout, stderr, code } = await run(command.split(' '), changes);
-    expect([command, code, code === 2 || code === 1 ? stderr : '']).toEqual([
-      command,
-      expect.any(Number),
-      '',
-    ]);
+    expect([command, code, code === 2 || code === 1 ? stderr : '']).toEqual([command, expect.any(Number), '']);
     return stdout;
   };
   if (october === undefined) {
@@ -282,17 +278,13 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
 };
 
 // Guarantee (Billing): The commands in the remedy of a blocker resolve it.
-test.for(Object.entries(SITUATIONS))(
-  '%s: the remedy resolves it',
-  { timeout: 120_000 },
-  async ([, situation]) => {
-    const { cause, state = 'blocked', resolvedBy, month = '2026-10', env = {}, make } = situation;
-    const played = await playOctober(env);
-    await make(played);
-    expect([await played.causes(month), await played.stateOf(month)]).toEqual([[cause], state]);
-    expect(await follow(played, month, {})).toMatch(new RegExp(`^${resolvedBy}( |$)`));
-  },
-);
+test.for(Object.entries(SITUATIONS))('%s: the remedy resolves it', { timeout: 120_000 }, async ([, situation]) => {
+  const { cause, state = 'blocked', resolvedBy, month = '2026-10', env = {}, make } = situation;
+  const played = await playOctober(env);
+  await make(played);
+  expect([await played.causes(month), await played.stateOf(month)]).toEqual([[cause], state]);
+  expect(await follow(played, month, {})).toMatch(new RegExp(`^${resolvedBy}( |$)`));
+});
 
 // Guarantee (Billing): Runs no longer ask for a stream that was taken out of STREAMS, once its days are waived.
 test('a stream without a scope is taken out of STREAMS, its days are waived, and runs are complete', {

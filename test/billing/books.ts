@@ -136,12 +136,7 @@ export class Books extends Ledger {
 
   /** Adds cells of a stream, by default final and with the default numbers, read four days after their day. */
   async addCells({ orgId, from, to = from, stream = 'device_counts', ...cell }: CellOptions): Promise<void> {
-    const {
-      standing = 'final',
-      numbers = DEFAULT_NUMBERS[stream] ?? null,
-      isReported = true,
-      isLate = false,
-    } = cell;
+    const { standing = 'final', numbers = DEFAULT_NUMBERS[stream] ?? null, isReported = true, isLate = false } = cell;
     const isStored = numbers !== null;
     const reason = ['final', 'stored'].includes(standing) ? null : 'never_read';
     await this.addTracks(orgId, [stream], { from, to });

@@ -62,9 +62,7 @@ describe('a month', () => {
   });
 
   test('is not closed before it is over, or without data', async () => {
-    await expect(books.close('2049-12')).rejects.toThrow(
-      '2049-12 is not over: its last day is 2049-12-31 (UTC)',
-    );
+    await expect(books.close('2049-12')).rejects.toThrow('2049-12 is not over: its last day is 2049-12-31 (UTC)');
     await expect(books.close('2026-11')).rejects.toThrow('2026-11 is not over');
     await expect(books.close('2024-02')).rejects.toThrow(
       /^2024-02 of instance .* has no data, so there is nothing to close/,
@@ -212,9 +210,7 @@ describe('the blockers of a month', () => {
     expect(blockersHash).toMatch(/^[0-9a-f]{12}$/);
     const acceptance = { reason: 'agreed', blockersHash: blockersHash ?? '' };
     const other = books.close(month, { acceptance: { ...acceptance, blockersHash: '0'.repeat(12) } });
-    await expect(other).rejects.toThrow(
-      /--accept-blockers 0{12} no longer matches, the hash is now [0-9a-f]{12}/,
-    );
+    await expect(other).rejects.toThrow(/--accept-blockers 0{12} no longer matches, the hash is now [0-9a-f]{12}/);
     const numbers = { devices_created: 5_000_000 };
     await books.restate(orgId, '2026-01-11', { old: { devices_created: 4 }, numbers });
     for (const isDryRun of [false, true]) {
@@ -258,17 +254,13 @@ describe('month_lines', () => {
 
   test('has no fences and is not compiled', async () => {
     const source = sql`select prosrc, proconfig from pg_proc where proname = 'month_lines'`;
-    const [{ prosrc, proconfig }] = (await books.queryRows(source)) as [
-      { prosrc: string; proconfig: string[] },
-    ];
+    const [{ prosrc, proconfig }] = (await books.queryRows(source)) as [{ prosrc: string; proconfig: string[] }];
     expect(prosrc).not.toMatch(/materialized|offset 0|enable_/);
     expect(proconfig).toContain('jit=off');
   });
 
   test('finds the cells of some organizations by their key', async () => {
-    const plan = await explain(
-      `select * from losant_usage_internal.count_month_cells('2026-10-01', array['a', 'b'])`,
-    );
+    const plan = await explain(`select * from losant_usage_internal.count_month_cells('2026-10-01', array['a', 'b'])`);
     expect(plan).toMatch(/coverage_pkey[^]*usage_date = ANY [^]*org_id = ANY /);
     expect(plan).not.toContain('count_month_cells');
   });

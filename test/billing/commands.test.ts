@@ -21,8 +21,7 @@ beforeAll(async () => {
 
 const run = async (...args: readonly string[]): Promise<Ended> =>
   await runProgram([...args], { DATABASE_URL: books.url });
-const close = async (...args: readonly string[]): Promise<Ended> =>
-  await run('close', '--instance', INSTANCE, ...args);
+const close = async (...args: readonly string[]): Promise<Ended> => await run('close', '--instance', INSTANCE, ...args);
 
 interface Closed {
   readonly blockersHash: string | null;
@@ -114,9 +113,7 @@ describe('a month end', () => {
       /1 number of a day explains it:\n.*\n *Acme +devices_total +2026-08-31 +17 +15 +restated 2026-11-22 12:00 UTC, revision 2, run /,
     );
     expect(adjusted.stdout).toContain('\nStatement 2 by losant_usage_closer, ');
-    expect((await close()).stdout).toMatch(
-      /2026-08 +closed +2 statements, closed \S+ by losant_usage_closer/,
-    );
+    expect((await close()).stdout).toMatch(/2026-08 +closed +2 statements, closed \S+ by losant_usage_closer/);
     const out = join(books.folder, 'august');
     const where = ['--month', '2026-08', '--instance', INSTANCE, '--out', out];
     expect(jsonOf(await run('statement', ...where, '--json'))).toMatchObject({
@@ -206,16 +203,10 @@ describe('a month of two instances', () => {
     expect([refused.code, commands.length]).toEqual([3, 2]);
     for (const [index, command] of commands.entries()) {
       const pasted = await run(...command.split(' '));
-      expect([pasted.code, pasted.stderr]).toEqual([
-        2,
-        expect.stringContaining('--reason="TEXT" is not a reason'),
-      ]);
+      expect([pasted.code, pasted.stderr]).toEqual([2, expect.stringContaining('--reason="TEXT" is not a reason')]);
       const accepted = await run(...command.replace('TEXT', 'agreed').split(' '), '--json');
       const instanceId = [INSTANCE, OTHER_INSTANCE][index];
-      expect([accepted.code, jsonOf(accepted)]).toMatchObject([
-        0,
-        { instances: [{ instanceId, outcome: 'closed' }] },
-      ]);
+      expect([accepted.code, jsonOf(accepted)]).toMatchObject([0, { instances: [{ instanceId, outcome: 'closed' }] }]);
     }
   });
 
@@ -230,10 +221,7 @@ describe('a month of two instances', () => {
       const ended = await run('close', '--month', '2026-02', '--json');
       const closed = { instanceId: INSTANCE, outcome: 'closed', kind: 'closing', lineCount: 3 };
       const failed = { instanceId: OTHER_INSTANCE, outcome: 'failed', error: { code: 'database_failed' } };
-      expect([ended.code, jsonOf(ended)]).toMatchObject([
-        1,
-        { month: '2026-02', instances: [closed, failed] },
-      ]);
+      expect([ended.code, jsonOf(ended)]).toMatchObject([1, { month: '2026-02', instances: [closed, failed] }]);
     });
     const { code, stdout } = await run('close', '--month', '2026-02');
     expect(code).toBe(2);
@@ -286,9 +274,7 @@ test('the list of months says what settles by itself, and what was loaded in par
   const orgId = await books.addOrg(days);
   await books.addCells({ orgId, ...days, standing: 'stored' });
   const list = async () => (await close()).stdout;
-  expect(await list()).toMatch(
-    /2026-06 +blocked +not final: 1 organization +losant-usage close --month 2026-06 /,
-  );
+  expect(await list()).toMatch(/2026-06 +blocked +not final: 1 organization +losant-usage close --month 2026-06 /);
   await books.asProgram(sql`update losant_usage.coverage set next_read_at = now() where org_id = ${orgId}`);
   expect(await list()).toMatch(/2026-06 +settling +not final; the next runs resolve it *\n/);
   await books.asProgram(

@@ -23,8 +23,7 @@ export const ORG = {
 /** Closes March with an accepted blocker, and adjusts it. Returns the folder of both packs. */
 export async function closeMarch(books: Books, options: Parameters<Books['close']>[1] = {}): Promise<string> {
   const days = { from: `${MONTH}-10`, to: `${MONTH}-12` };
-  for (const name of ['Acme', 'Beta', 'Gamma'])
-    await books.addOrg({ ...days, name, customerId: `C-${name}` });
+  for (const name of ['Acme', 'Beta', 'Gamma']) await books.addOrg({ ...days, name, customerId: `C-${name}` });
   const { acme, beta, gamma } = ORG;
   for (const stream of ['device_counts', 'payload_totals', 'payload_sources', 'payload_hours'])
     await books.addCells({ orgId: acme, ...days, stream });
@@ -57,8 +56,7 @@ export async function closeMarch(books: Books, options: Parameters<Books['close'
   await books.restate(acme, `${MONTH}-10`, later);
   await books.adjust(MONTH, options);
   const { out, problems } = await books.verifyMonth(MONTH);
-  if (problems.length > 0)
-    throw new Error(`a pack that nobody changed is not valid: ${JSON.stringify(problems)}`);
+  if (problems.length > 0) throw new Error(`a pack that nobody changed is not valid: ${JSON.stringify(problems)}`);
   return out;
 }
 
@@ -145,8 +143,7 @@ interface Change {
 }
 
 type Where = Partial<Row>;
-const isIn = (where: Where) => (row: Row) =>
-  Object.entries(where).every(([name, value]) => row[name] === value);
+const isIn = (where: Where) => (row: Row) => Object.entries(where).every(([name, value]) => row[name] === value);
 
 export const forge = (name: string, change: (text: string) => string): Change => ({
   file: name,

@@ -111,8 +111,7 @@ describe('statement --customers', () => {
   const findFile = (name: keyof typeof ORGS) => {
     const [, customerId, instanceId] = ORGS[name];
     return written.find(
-      (each) =>
-        each.instanceId === instanceId && (each.customerId ?? each.orgId) === (customerId ?? orgs[name]),
+      (each) => each.instanceId === instanceId && (each.customerId ?? each.orgId) === (customerId ?? orgs[name]),
     ) as Written;
   };
   const readCsv = async ({ csv }: Written): Promise<Record<string, string>[]> =>
@@ -128,9 +127,7 @@ describe('statement --customers', () => {
   test('writes a page and a CSV file for each instance and customer, which add up to what was billed', async () => {
     const files = written.flatMap(({ html, csv }) => [html, csv]);
     expect((await readdir(out)).toSorted()).toEqual(files.toSorted());
-    expect(
-      written.map(({ name, html }) => `${name}: ${html.replace(/[0-9a-f]{8}\.html$/, '#')}`).toSorted(),
-    ).toEqual([
+    expect(written.map(({ name, html }) => `${name}: ${html.replace(/[0-9a-f]{8}\.html$/, '#')}`).toSorted()).toEqual([
       `${HOSTILE_NAME}: hyperlink-http-x-img-src-x-#`,
       'Acme Bridges and 1 more: acme-bridges-#',
       'Acme Bridges: acme-bridges-#',
@@ -146,23 +143,13 @@ describe('statement --customers', () => {
         sums.set(key, (sums.get(key) ?? 0n) + BigInt(row['quantity'] || 0));
       }
     }
-    expect([...sums].map(([key, sum]) => `${key} ${sum} ${sum}`).toSorted()).toEqual(
-      reckoning.listCustomers(),
-    );
+    expect([...sums].map(([key, sum]) => `${key} ${sum} ${sum}`).toSorted()).toEqual(reckoning.listCustomers());
   });
 
   test('lists each statement with its number, hash and author, and what it bills for each organization', async () => {
     const rows = await readCsv(findFile('bridges'));
     const payloads = rows.filter(({ metric }) => metric === 'payload_billable_count');
-    const text = ({
-      number,
-      statement_kind,
-      org_name,
-      unit,
-      billed_before,
-      quantity,
-      total,
-    }: Record<string, string>) =>
+    const text = ({ number, statement_kind, org_name, unit, billed_before, quantity, total }: Record<string, string>) =>
       [number, statement_kind, org_name, unit, billed_before, quantity, total].join(' ');
     expect(payloads.map(text)).toEqual([
       '1 closing Acme Bridges payloads  30 30',
@@ -229,9 +216,7 @@ describe('statement --customers', () => {
       await books.addCells({ orgId: await books.addOrg({ ...march, instanceId }), ...march });
     await books.close('2026-03');
     const args = ['statement', '--month', '2026-03', '--customers', '--out', join(books.folder, 'march')];
-    expect((await run(...args)).stdout).toContain(
-      `Not closed, so not written: 2026-03 of instance ${OTHER_INSTANCE}.`,
-    );
+    expect((await run(...args)).stdout).toContain(`Not closed, so not written: 2026-03 of instance ${OTHER_INSTANCE}.`);
   });
 });
 
@@ -259,7 +244,7 @@ describe('a pack that somebody has changed in the database', () => {
         restore,
         `delete from losant_usage.statement_files;
           insert into losant_usage.statement_files select * from saved_statement_files;
-          update losant_usage.statements s set manifest = b.manifest from saved_statements b
+          update losant_usage.statements s set manifest = b.manifest, closed_by = b.closed_by from saved_statements b
           where b.statement_id = s.statement_id; drop table saved_statement_files; drop table saved_statements`,
       );
     }
@@ -274,6 +259,7 @@ describe('a pack that somebody has changed in the database', () => {
     ],
     ['days.csv', 'was changed', `update FILES set content = '"'::bytea || content where name = 'days.csv'`],
     ['days.csv', 'is missing', `delete from FILES where name = 'days.csv'`],
+    ['the row', 'was changed', `update losant_usage.statements set closed_by = 'cfo' where true`],
     [
       'manifest.json',
       'was changed',
@@ -285,9 +271,7 @@ describe('a pack that somebody has changed in the database', () => {
       const message = `${file} of statement 1 of instance ${INSTANCE} ${problem} in the database`;
       expect([ended.code, ended.stderr]).toEqual([1, expect.stringContaining(message)]);
       expect((await readdir(books.folder)).filter((name) => name.startsWith('tampered'))).toEqual([]);
-      expect(await open(`/billing/${MONTH}/customer?instance=${INSTANCE}&customer=cus_acme`)).toContain(
-        message,
-      );
+      expect(await open(`/billing/${MONTH}/customer?instance=${INSTANCE}&customer=cus_acme`)).toContain(message);
     });
   });
 });
@@ -300,9 +284,7 @@ describe('the console', () => {
     const [address = ''] = /\/billing\/[^"]*customer=cus_acme[^"]*/.exec(list) ?? [];
     const page = await open(address.replaceAll('&amp;', '&'));
     const files = (await readdir(out)).filter((name) => name.endsWith('.html'));
-    const mains = await Promise.all(
-      files.map(async (name) => mainOf(await readFile(join(out, name), 'utf8'))),
-    );
+    const mains = await Promise.all(files.map(async (name) => mainOf(await readFile(join(out, name), 'utf8'))));
     expect(mains).toContain(mainOf(page));
     expect(mainOf(page)).toContain('Acme Tunnels');
   });
@@ -312,11 +294,7 @@ describe('the console', () => {
       parse((await open(`/billing/${MONTH}/customers?format=csv&${query}`)).slice(4), { columns: true });
     expect(
       (await rowsOf('number=2')).map((row) => `${row['customer_id']} ${row['metric']} ${row['quantity']}`),
-    ).toEqual([
-      'cus_acme payload_all_bytes 70',
-      'cus_acme payload_all_count 70',
-      'cus_acme payload_billable_count 70',
-    ]);
+    ).toEqual(['cus_acme payload_all_bytes 70', 'cus_acme payload_all_count 70', 'cus_acme payload_billable_count 70']);
     expect(new Set((await rowsOf('q=Müller')).map((row) => row['org_id']))).toEqual(new Set([orgs['alone']]));
   });
 
@@ -325,8 +303,7 @@ describe('the console', () => {
     const rows: Record<string, string>[] = parse(days.slice(4), { columns: true });
     expect(
       rows.map(
-        (row) =>
-          `${row['org_name']} ${row['metric']} ${row['billed_quantity']} ${row['quantity']} ${row['cause']}`,
+        (row) => `${row['org_name']} ${row['metric']} ${row['billed_quantity']} ${row['quantity']} ${row['cause']}`,
       ),
     ).toEqual([
       'Acme Bridges payload_all_bytes 12 902 restated',

@@ -66,17 +66,12 @@ describe('a closed month', () => {
       DATABASE_URL: loginAs(role, books.url),
     });
 
-  test.for(['reader', 'writer', 'closer'] as const)(
-    'is listed by the %s, with what differs',
-    async (role) => {
-      const { code, stderr, stdout } = await asRole(role);
-      expect([code, stderr]).toEqual([0, '']);
-      const month = { month: '2026-03', state: 'closed', linesToAdjust: 0 };
-      expect((JSON.parse(stdout) as { months: object[] }).months).toContainEqual(
-        expect.objectContaining(month),
-      );
-    },
-  );
+  test.for(['reader', 'writer', 'closer'] as const)('is listed by the %s, with what differs', async (role) => {
+    const { code, stderr, stdout } = await asRole(role);
+    expect([code, stderr]).toEqual([0, '']);
+    const month = { month: '2026-03', state: 'closed', linesToAdjust: 0 };
+    expect((JSON.parse(stdout) as { months: object[] }).months).toContainEqual(expect.objectContaining(month));
+  });
 
   test('is adjusted by the closer, with the lines that a dry run shows to the reader', async () => {
     await books.restate(orgId, '2026-03-11', {
@@ -86,15 +81,9 @@ describe('a closed month', () => {
     const line = { metric: 'devices_created', quantity: '2' };
     const adjust = ['--month', '2026-03', '--adjust'];
     const preview = await asRole('reader', ...adjust, '--dry-run');
-    expect([preview.code, jsonOf(preview)]).toMatchObject([
-      0,
-      { instances: [{ outcome: 'dry_run', lines: [line] }] },
-    ]);
+    expect([preview.code, jsonOf(preview)]).toMatchObject([0, { instances: [{ outcome: 'dry_run', lines: [line] }] }]);
     const adjusted = await asRole('closer', ...adjust);
-    expect([adjusted.code, jsonOf(adjusted)]).toMatchObject([
-      0,
-      { instances: [{ number: 2, lines: [line] }] },
-    ]);
+    expect([adjusted.code, jsonOf(adjusted)]).toMatchObject([0, { instances: [{ number: 2, lines: [line] }] }]);
     expect((await books.verifyMonth('2026-03')).problems).toEqual([]);
   });
 });

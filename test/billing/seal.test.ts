@@ -16,8 +16,7 @@ beforeAll(async () => {
 });
 
 /** Moves the clock of the database, on which nothing else depends. */
-const moveClock = async (seconds: number) =>
-  await books.setTime(new Date(books.nowMs + seconds * 1_000).toISOString());
+const moveClock = async (seconds: number) => await books.setTime(new Date(books.nowMs + seconds * 1_000).toISOString());
 
 /** Calls `work` as a closer would by hand, in one repeatable read transaction. */
 const byHand = async <T>(work: (trx: Kysely<Schema>) => Promise<T>): Promise<T> =>
@@ -119,11 +118,7 @@ interface Seal {
 }
 
 /** Seals a statement of May with these files; then nothing is kept of it. */
-async function seal({
-  stored = PACK,
-  listed = PACK.map(describeFile),
-  signedBy = null,
-}: Seal): Promise<void> {
+async function seal({ stored = PACK, listed = PACK.map(describeFile), signedBy = null }: Seal): Promise<void> {
   await byHand(async (trx) => {
     const statement = await begin(trx, '2026-05');
     const add = async (name: string, content: string) =>

@@ -13,16 +13,13 @@ beforeAll(async () => {
   march = await closeMarch(books);
 });
 
-test.for(TAMPERINGS)(
-  'a tampered pack has a problem in the file that contradicts: tampering %#',
-  async (tampering) => {
-    const [change, problem, file] = tampering;
-    const copy = await Copy.of(march);
-    await change.make(copy);
-    const verification = await readPacks(copy.out, []);
-    expect(verification.problems).toEqual([]);
-    await checkPacks(verification, SIGNAL);
-    const expected = { file: file ?? change.file, problem: expect.stringMatching(problem) as string };
-    expect(verification.problems).toContainEqual(expected);
-  },
-);
+test.for(TAMPERINGS)('a tampered pack has a problem in the file that contradicts: tampering %#', async (tampering) => {
+  const [change, problem, file] = tampering;
+  const copy = await Copy.of(march);
+  await change.make(copy);
+  const verification = await readPacks(copy.out, []);
+  expect(verification.problems).toEqual([]);
+  await checkPacks(verification, SIGNAL);
+  const expected = { file: file ?? change.file, problem: expect.stringMatching(problem) as string };
+  expect(verification.problems).toContainEqual(expected);
+});

@@ -1,16 +1,5 @@
 /** Changes that somebody made to a proof pack, each with the problem that it causes. */
-import {
-  ADJUSTMENT,
-  add,
-  all,
-  forge,
-  MONTH,
-  ORG,
-  remove,
-  set,
-  setStatement,
-  type Tampering,
-} from './copies.ts';
+import { ADJUSTMENT, add, all, forge, MONTH, ORG, remove, set, setStatement, type Tampering } from './copies.ts';
 
 const { acme, beta, gamma } = ORG;
 const OF_ADJUSTMENT = `${ADJUSTMENT}/lines.csv`;
@@ -47,10 +36,7 @@ const revision3 = { ...cell11, revision: '3' };
 
 export const TAMPERINGS: readonly Tampering[] = [
   [set('lines.csv', created, { quantity: '12' }), /quantity is not total minus billed_before/],
-  [
-    set('lines.csv', created, { quantity: '12', total: '12' }),
-    /total is 12, which is not the sum over days.csv/,
-  ],
+  [set('lines.csv', created, { quantity: '12', total: '12' }), /total is 12, which is not the sum over days.csv/],
   [
     all(
       set('lines.csv', created, { quantity: '20', total: '20' }),
@@ -66,10 +52,7 @@ export const TAMPERINGS: readonly Tampering[] = [
   [set('totals.csv', { metric: 'devices_created' }, { orgs: '4' }), /does not equal the sum/],
   [remove('totals.csv', { metric: 'devices_total' }), /devices_total does not equal the sum/],
   [add('totals.csv', { metric: 'devices_total' }, { metric: 'licences' }), /licences does not equal the sum/],
-  [
-    set('lines.csv', total, { quantity: '18', total: '18' }),
-    /does not match the last, greatest and average number/,
-  ],
+  [set('lines.csv', total, { quantity: '18', total: '18' }), /does not match the last, greatest and average number/],
   [set('lines.csv', total, { maximum: '99' }), /does not match the last, greatest and average number/],
   [set('lines.csv', total, { average: '18.33' }), /does not match the last, greatest and average number/],
   [set('lines.csv', created, { maximum: '6' }), /maximum or average does not fit its kind/],
@@ -90,10 +73,7 @@ export const TAMPERINGS: readonly Tampering[] = [
   [set('lines.csv', created, { days_final: 'three' }), /is not a valid line/],
   [set('lines.csv', created, { org_id: 'ACME' }), /is not a valid line/],
   [forge('lines.csv', (text) => text.replace(/,\d+\r\n$/, '\r\n')), /is not a valid line/],
-  [
-    forge('lines.csv', (text) => text.replace(/(quantity),(billed_before)/, '$2,$1')),
-    /has unexpected columns/,
-  ],
+  [forge('lines.csv', (text) => text.replace(/(quantity),(billed_before)/, '$2,$1')), /has unexpected columns/],
   [forge('waivers.csv', () => ''), /has unexpected columns/],
   [set('days.csv', acmeDay, { devices_created: '5' }), /not the sum over days.csv/, 'lines.csv'],
   [
@@ -104,11 +84,7 @@ export const TAMPERINGS: readonly Tampering[] = [
     /payload_all_count does not equal the sum/,
     'totals.csv',
   ],
-  [
-    set('days.csv', acmeDay11, { devices_created: '6' }),
-    /last change of devices_created is to 5/,
-    'revisions.csv',
-  ],
+  [set('days.csv', acmeDay11, { devices_created: '6' }), /last change of devices_created is to 5/, 'revisions.csv'],
   [remove('days.csv', acmeDay), /2026-03-10: is in cells.csv but not here/],
   [add('days.csv', acmeDay, { usage_date: `${MONTH}-20` }), /2026-03-20: has no cells in cells.csv/],
   [add('days.csv', acmeDay, {}), /1 rows repeat the key of another row/],
@@ -134,20 +110,13 @@ export const TAMPERINGS: readonly Tampering[] = [
   [set('cells.csv', gammaDay, { standing: 'final' }), /days do not match cells.csv/, 'lines.csv'],
   [set('cells.csv', betaDay, { standing: 'final' }), /is final, but its numbers are not stored/],
   [set('cells.csv', acmeCell, { last_read_at: '' }), /is final, but was not read 72 hours after its day/],
-  [
-    set('cells.csv', acmeCell, { last_read_at: `${day10}T23:59:59.999999Z` }),
-    /was read before its day ended/,
-  ],
+  [set('cells.csv', acmeCell, { last_read_at: `${day10}T23:59:59.999999Z` }), /was read before its day ended/],
   [set('cells.csv', acmeCell, { last_read_at: LATER }), /was read after the statement/],
   [remove('cells.csv', acmeCell), /devices_created: its days do not match/, 'lines.csv'],
   [add('cells.csv', acmeCell, { org_id: STRANGER }), /organization without a line/],
   [set('cells.csv', acmeCell, { standing: 'perfect' }), /is not a valid cell/],
   [set('cells.csv', acmeCell, { response_sha256: 'x' }), /is not a valid cell/],
-  [
-    set('cells.csv', cell11, { revision: '4' }),
-    /2 revisions listed for a cell at revision 4/,
-    'revisions.csv',
-  ],
+  [set('cells.csv', cell11, { revision: '4' }), /2 revisions listed for a cell at revision 4/, 'revisions.csv'],
   [set('cells.csv', acmeCell, { revision: '0' }), /its numbers are stored/],
   [remove('revisions.csv', revision2), /1 revisions listed for a cell at revision 3/],
   [remove('revisions.csv', { org_id: acme }), /0 revisions listed for a cell at revision/],
@@ -162,10 +131,7 @@ export const TAMPERINGS: readonly Tampering[] = [
   ],
   [set('revisions.csv', revision2, { old: CHANGED }), /revision 2 changes nothing/],
   [set('revisions.csv', revision3, { changed_at: LATER }), /after the statement/],
-  [
-    set('revisions.csv', revision2, { changed_at: `${day11}T12:00:00.000000Z` }),
-    /was changed before its day ended/,
-  ],
+  [set('revisions.csv', revision2, { changed_at: `${day11}T12:00:00.000000Z` }), /was changed before its day ended/],
   [set('revisions.csv', revision2, { old: '{' }), /is not a valid revision/],
   [remove('waivers.csv', byPerson), /2026-03-12 .*: is waived in cells.csv, but no waiver is in force/],
   [remove('waivers.csv', byProgram), /2026-03-09 .*: is waived in cells.csv, but no waiver is in force/],
@@ -203,11 +169,7 @@ export const TAMPERINGS: readonly Tampering[] = [
     set('cells.csv', gammaCell, { response_sha256: 'ab'.repeat(32) }, ADJUSTMENT),
     /another response in an earlier statement, although it was not read again/,
   ],
-  [
-    set('cells.csv', cell11, { revision: '4' }),
-    /has more revisions in an earlier statement/,
-    OF_ADJUSTED_CELLS,
-  ],
+  [set('cells.csv', cell11, { revision: '4' }), /has more revisions in an earlier statement/, OF_ADJUSTED_CELLS],
   [
     set('days.csv', { ...gammaDay, usage_date: day10 }, { devices_created: '7' }),
     /2026-03-10 device_counts: has other numbers in an earlier statement/,
@@ -239,10 +201,7 @@ export const TAMPERINGS: readonly Tampering[] = [
   [setStatement({ reconciliation: [{ ...COMPARISON, days: 32 }] }), /is not a valid comparison/],
   [setStatement({ reconciliation: [{ ...COMPARISON, reason: 'guess' }] }), /is not a valid comparison/],
   [
-    all(
-      setStatement({ reconciliation: [COMPARISON] }),
-      set('days.csv', acmeDay, { payload_all_count: '13' }),
-    ),
+    all(setStatement({ reconciliation: [COMPARISON] }), set('days.csv', acmeDay, { payload_all_count: '13' })),
     /1 days of days.csv differ, but only 0 are listed/,
     'manifest.json',
   ],

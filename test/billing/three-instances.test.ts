@@ -35,8 +35,7 @@ interface Played {
 
 async function playThreeInstances(): Promise<Played> {
   const clock = await createTimedInstallation('2026-11-01T10:30:00Z', { orgs: 2 });
-  for (const setting of HOSTILE_DEFAULTS)
-    await asAdministrator(`alter database ${clock.database.name} set ${setting}`);
+  for (const setting of HOSTILE_DEFAULTS) await asAdministrator(`alter database ${clock.database.name} set ${setting}`);
   const others = await Promise.all(
     ['b', 'c'].map((seed) => startPlatform({ now: clock.now, orgs: 2, seed, hostile: false })),
   );
@@ -162,11 +161,7 @@ test('a month of three instances is closed, adjusted and proved by the printed c
   const [changed = ''] = clock.orgIds;
   await east.control('restate', { orgId: changed, day: '2026-10-03' });
   await paste(`losant-usage backfill --from 2026-10-03 --to 2026-10-03 --org ${changed} --force`);
-  expect((await closeByPrintedCommands(played))[0]?.toSorted()).toEqual([
-    'closed',
-    'closed',
-    'needs_adjustment',
-  ]);
+  expect((await closeByPrintedCommands(played))[0]?.toSorted()).toEqual(['closed', 'closed', 'needs_adjustment']);
   expect(await compareWithDays(played)).toEqual([]);
 
   await paste(`losant-usage statement --month ${MONTH} --out ${folder}/packs`);

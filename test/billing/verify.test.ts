@@ -136,16 +136,8 @@ const CHANGES: readonly (readonly [file: string, change: Change, problem: RegExp
     editManifest(({ files }) => files.pop()),
     /^files: does not list every file of a pack exactly once/,
   ],
-  [
-    'manifest.json',
-    editManifest((manifest) => (manifest.checks = 99)),
-    /^needs version 99 of pack-checks.sql/,
-  ],
-  [
-    'manifest.json',
-    (copy) => truncate(copy.path('manifest.json'), 3e9),
-    /^is too large \(3000000000 bytes\)$/,
-  ],
+  ['manifest.json', editManifest((manifest) => (manifest.checks = 99)), /^needs version 99 of pack-checks.sql/],
+  ['manifest.json', (copy) => truncate(copy.path('manifest.json'), 3e9), /^is too large \(3000000000 bytes\)$/],
   ['cells.csv', (copy) => truncate(copy.path('cells.csv'), 30e9), /has 30000000000 bytes instead of/],
   ['lines.csv', forge('lines.csv', (text) => `${text}"`), /is not valid CSV|is not a valid line/],
   ['days.csv', forge('days.csv', (text) => text.replace(/\r\n$/, ',1\r\n')), /has 17 fields instead of 16/],
@@ -241,9 +233,7 @@ describe('signatures', () => {
   });
 
   const SIGNED = 'manifest.json.sig';
-  test.for<
-    readonly [what: string, keys: readonly string[], change: Change | null, file: string, problem: RegExp]
-  >([
+  test.for<readonly [what: string, keys: readonly string[], change: Change | null, file: string, problem: RegExp]>([
     [
       'by another key',
       ['first'],
@@ -252,13 +242,7 @@ describe('signatures', () => {
       /^was signed with key \w+, but the given key is \w+$/,
     ],
     ['missing', ['first', 'second'], (copy) => rm(copy.path(SIGNED)), SIGNED, /^is missing$/],
-    [
-      'too long',
-      [],
-      (copy) => writeFile(copy.path(SIGNED), 'x'.repeat(65)),
-      SIGNED,
-      /^is too large \(65 bytes\)$/,
-    ],
+    ['too long', [], (copy) => writeFile(copy.path(SIGNED), 'x'.repeat(65)), SIGNED, /^is too large \(65 bytes\)$/],
     ['of another manifest', ['first', 'second'], closedByCfo, SIGNED, /^does not match the manifest/],
   ])('are a problem if they are %s', async ([, keys, change, file, problem]) => {
     const copy = await Copy.of(april);
@@ -316,15 +300,8 @@ describe('against the database', () => {
 
   test('a line that was changed in the database is a problem', async () => {
     const isGamma = `org_name = 'Gamma' and metric = 'devices_total'`;
-    await forceInto(
-      'statement_lines',
-      `update losant_usage.statement_lines set plan_id = 'gold' where ${isGamma}`,
-    );
-    await expectProblem(
-      withDatabase(march),
-      'lines.csv',
-      /^does not match the statement's rows in the database$/,
-    );
+    await forceInto('statement_lines', `update losant_usage.statement_lines set plan_id = 'gold' where ${isGamma}`);
+    await expectProblem(withDatabase(march), 'lines.csv', /^does not match the statement's rows in the database$/);
     await forceInto('statement_lines', 'update losant_usage.statement_lines set plan_id = null');
     await expectValid(withDatabase(march));
   });

@@ -69,9 +69,7 @@ async function restate(cell: ReckonedCell): Promise<void> {
 
 /** Removes the numbers of a cell, as if they had never been loaded. */
 async function lose(cell: ReckonedCell): Promise<void> {
-  const none = Object.keys(columnsOf(cell.stream, cell.numbers ?? {})).map(
-    (name) => sql`${sql.ref(name)} = null`,
-  );
+  const none = Object.keys(columnsOf(cell.stream, cell.numbers ?? {})).map((name) => sql`${sql.ref(name)} = null`);
   await books.asProgram(
     sql`update losant_usage.usage_days set ${sql.join(none)}
     where org_id = ${cell.orgId} and usage_date = ${cell.day}`,
@@ -107,9 +105,7 @@ async function compareWithFullSums(): Promise<number> {
   const lines = await linesOf(owner.db);
   const trx = await owner.db.startTransaction().execute();
   await sql`create or replace view losant_usage_internal.orgs_to_recheck as
-    select s.month, o.org_id from losant_usage.statements s cross join losant_usage.organizations o`.execute(
-    trx,
-  );
+    select s.month, o.org_id from losant_usage.statements s cross join losant_usage.organizations o`.execute(trx);
   expect(lines).toEqual(await linesOf(trx));
   await trx.rollback().execute();
   await owner.close();
@@ -213,8 +209,7 @@ test('a year is billed exactly, and every difference since is found', { timeout:
       const numbers = cell.numbers ?? drawNumbers(cell.stream);
       await books.asProgram(sql`update losant_usage.waivers set lifted_at = now() where lifted_at is null
         and org_id = ${cell.orgId} and usage_date = ${cell.day} and stream = ${cell.stream}`);
-      if (cell.numbers === null)
-        await books.fill(cell.orgId, cell.day, cell.stream, columnsOf(cell.stream, numbers));
+      if (cell.numbers === null) await books.fill(cell.orgId, cell.day, cell.stream, columnsOf(cell.stream, numbers));
       else await books.setStanding(cell.orgId, cell.day, 'final', cell.stream);
       Object.assign(cell, { numbers, isSettled: true });
     }

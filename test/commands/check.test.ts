@@ -54,17 +54,7 @@ async function check(changes: Env = {}, ...args: readonly string[]) {
 }
 
 const ORG_ID = '5d0000000000000000000001';
-const DATABASE = [
-  'settings',
-  'database',
-  'session',
-  'schema',
-  'rights',
-  'clock.database',
-  'tracks',
-  'api_url',
-  'sums',
-];
+const DATABASE = ['settings', 'database', 'session', 'schema', 'rights', 'clock.database', 'tracks', 'api_url', 'sums'];
 const INSTANCE = ['instance.get', 'clock.losant', 'instanceOrgs.get'];
 const USAGE = ['deviceCounts', 'notebookMinuteCounts', 'payloadCounts', 'payloadCountsBreakdown'];
 const ORG = ['instanceOrg.get', ...USAGE.map((action) => `instanceOrg.${action}`)];
@@ -103,9 +93,7 @@ it.each([1, 4])('fails behind a pooler in transaction mode that has %d sessions'
   await pooler.close();
   expect(failed[0]).toMatchObject({
     name: 'session',
-    message: expect.stringMatching(
-      /^A pooler at 127\.0\.0\.1:\d+\/\w+ lends sessions for one transaction only$/,
-    ),
+    message: expect.stringMatching(/^A pooler at 127\.0\.0\.1:\d+\/\w+ lends sessions for one transaction only$/),
     hint: expect.stringContaining('a pooler in session mode'),
   });
   expect(code).toBe(2);
@@ -159,9 +147,7 @@ describe('the token', () => {
     const missing = 'instanceOrg.notebookMinuteCounts';
     const scopes = ['instance.get', 'instanceOrgs.get', ...ORG].filter((scope) => scope !== missing);
     const { code, failed, names } = await check(await withScopes(...scopes));
-    expect(failed).toMatchObject([
-      { name: missing, hint: expect.stringContaining(`add ${missing},`) as string },
-    ]);
+    expect(failed).toMatchObject([{ name: missing, hint: expect.stringContaining(`add ${missing},`) as string }]);
     expect(names).toContain('instanceOrg.payloadCounts');
     expect(code).toBe(5);
   });
@@ -216,9 +202,7 @@ describe('a database', () => {
   it('that is down exits 1, and Losant is still checked', async () => {
     const DATABASE_URL = `postgres://me:secret@127.0.0.1:${await freePort()}/usage`;
     const { code, failed, names } = await check({ DATABASE_URL });
-    expect(failed).toMatchObject([
-      { name: 'database', hint: expect.stringContaining('host and port') as string },
-    ]);
+    expect(failed).toMatchObject([{ name: 'database', hint: expect.stringContaining('host and port') as string }]);
     expect(names).toContain('instanceOrg.payloadCounts');
     expect(code).toBe(1);
   });
@@ -287,9 +271,7 @@ it('tests with --probe what the documentation leaves open', async () => {
   expect(results).toEqual([
     'probe.day_100_days_ago: no numbers',
     'probe.day_400_days_ago: no numbers',
-    expect.stringMatching(
-      /^probe.payloads_in_two_ways: payload_source_count (\d+), .*payload_all_count \1, /,
-    ),
+    expect.stringMatching(/^probe.payloads_in_two_ways: payload_source_count (\d+), .*payload_all_count \1, /),
     expect.stringMatching(
       /^probe.instance_totals: \S+, 3 organizations: devices_created: organizations (\d+), instance \1; .* organizations (\d+), instance \2$/,
     ),

@@ -80,10 +80,7 @@ it.each([
   ['run --day 2026-02-30', `--day="2026-02-30" ${DAY}`],
   ['run --org abc', '--org="abc" is not an organization ID (24 hex characters)\n'],
   ['run --org 575ec8687ae143cd83dc4a97,x', '--org="x" is not an organization ID (24 hex characters)\n'],
-  [
-    'run --stream payloadtotals',
-    '--stream="payloadtotals" is not a known value; did you mean payload_totals?\n',
-  ],
+  ['run --stream payloadtotals', '--stream="payloadtotals" is not a known value; did you mean payload_totals?\n'],
   ['run --stream device_counts,,payload_totals', '--stream has a comma too many; remove it\n'],
   ['run --stream device_counts,device_counts', '--stream lists an entry twice; list each once\n'],
   ['run --wait 1.5', '--wait="1.5" is not a whole number from 0 to 86400 (seconds)\n'],
@@ -99,21 +96,12 @@ it.each([
     '--day="2026-11-02..2026-11-01" is not a day or an ordered range; use YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD\n',
   ],
   ...['TEXT', 'text', '<REASON>', '…', '4711'].flatMap((text) => [
-    [
-      `waive --org ${'0'.repeat(24)} --day 2026-11-01 --reason ${text}`,
-      `--reason="${text}" is not a reason; say why`,
-    ],
-    [
-      `close --month 2026-10 --accept-blockers 00 --reason ${text}`,
-      `--reason="${text}" is not a reason; say why`,
-    ],
+    [`waive --org ${'0'.repeat(24)} --day 2026-11-01 --reason ${text}`, `--reason="${text}" is not a reason; say why`],
+    [`close --month 2026-10 --accept-blockers 00 --reason ${text}`, `--reason="${text}" is not a reason; say why`],
   ]),
   ['close --month 2026-10 --reason agreed', '--accept-blockers and --reason must be given together\n'],
   ['close --dry-run', '--month is required with --adjust, --dry-run and --accept-blockers\n'],
-  [
-    'backfill --from 2049-01-01',
-    '--from 2049-01-01 has not ended yet (UTC)\n  the latest day that can be read is ',
-  ],
+  ['backfill --from 2049-01-01', '--from 2049-01-01 has not ended yet (UTC)\n  the latest day that can be read is '],
   ['reconcile --from 2049-01-01', '--from 2049-01-01 has not ended yet (UTC)\n'],
   ['reconcile --from 2026-10-02 --to 2026-10-01', '--from 2026-10-02 is later than --to 2026-10-01'],
   [`org set --org ${'0'.repeat(24)} --patch {}`, 'LOSANT_ADMIN_TOKEN is not set; create a token'],

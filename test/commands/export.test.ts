@@ -1,13 +1,5 @@
 import { createHash } from 'node:crypto';
-import {
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -126,10 +118,7 @@ describe('invalid options are refused with exit code 2', () => {
   };
 
   test.each([
-    [
-      { view: 'usage' },
-      /^--view="usage" is not a known value; use daily_usage, daily_usage_long, monthly_usage, /,
-    ],
+    [{ view: 'usage' }, /^--view="usage" is not a known value; use daily_usage, daily_usage_long, monthly_usage, /],
     [{ format: 'xlsx' }, /^--format="xlsx" is not a known value; use csv, ndjson or parquet$/],
     [{ view: 'organizations' }, /^organizations has no days, so --from and --to do not apply$/],
     [{ from: null, to: null }, /^daily_usage requires --from and --to$/],

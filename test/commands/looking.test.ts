@@ -28,8 +28,7 @@ const look = (...args: string[]) => runProgram(args, { DATABASE_URL: installatio
 const explain = (...args: string[]) =>
   look('explain', '--org', orgId, '--day', day, '--stream', 'device_counts', ...args);
 
-const waive = (days: string) =>
-  look('waive', '--org', orgId, '--day', days, '--reason', 'Acme agreed', '--json');
+const waive = (days: string) => look('waive', '--org', orgId, '--day', days, '--reason', 'Acme agreed', '--json');
 
 const standings = async () =>
   await installation.store.query(
@@ -54,9 +53,7 @@ it('status shows how complete each stream is, and the last runs', async () => {
   const counts = { cells: { planned: 8, failed: 0 } };
   expect(jsonOf(ended)).toMatchObject({
     gaps: 0,
-    instances: [
-      { instanceId, leaseAcquiredAt: null, streams: streams.map((stream) => ({ ...reach, stream })) },
-    ],
+    instances: [{ instanceId, leaseAcquiredAt: null, streams: streams.map((stream) => ({ ...reach, stream })) }],
     unconfiguredInstances: [],
     runs: [{ instanceId, kind: 'manual', status: 'complete', from: day, to: day, counts }],
   });
@@ -72,10 +69,7 @@ it('status shows how complete each stream is, and the last runs', async () => {
 
 it('status exits 3 while organizations may be missing, and reports that', async () => {
   const setProblem = (problem: string) =>
-    asWriter(
-      installation.store.url,
-      asProgram(`update losant_usage.instances set list_problem = ${problem}`),
-    );
+    asWriter(installation.store.url, asProgram(`update losant_usage.instances set list_problem = ${problem}`));
   await setProblem(`'page 2 did not come'`);
   const ended = await look('status');
   await setProblem('null');
@@ -183,9 +177,7 @@ it('status, gaps and explain show a reader what is missing, and the next command
   expect(stdout).toContain('device_counts: missing: server_error, HTTP 502\n');
   expect(stdout).toContain('\n  the next run reads it\n');
   const cell = `--org ${orgId} --stream device_counts`;
-  expect(stdout).toContain(
-    `  to retry now:  losant-usage backfill --from ${day} --to ${day} ${cell} --force\n`,
-  );
+  expect(stdout).toContain(`  to retry now:  losant-usage backfill --from ${day} --to ${day} ${cell} --force\n`);
   expect(stdout).toContain(`losant-usage waive --day ${day} ${cell} --reason TEXT\n`);
 });
 
@@ -196,9 +188,7 @@ it('explain tells on which days a stream is tracked if a day is not expected', a
     `device_counts: not expected\n  outside the tracked days: since ${earlier}\n` +
       `  to load it:  losant-usage backfill ${scope}\n`,
   );
-  expect(stdout).toContain(
-    'payload_hours: not expected\n  never tracked: LOSANT_ORG_IDS and STREAMS say what is\n',
-  );
+  expect(stdout).toContain('payload_hours: not expected\n  never tracked: LOSANT_ORG_IDS and STREAMS say what is\n');
   expect(stdout).not.toContain('--stream payload_hours');
 });
 
@@ -254,9 +244,7 @@ it('status tells how to retire an instance that is not in the settings, and reti
   const ended = await runProgram(['retire', '--instance', instanceId, '--json'], env);
   expect(ended.code).toBe(0);
   expect(jsonOf(ended)).toEqual({ instanceId });
-  expect(await installation.store.query('select from losant_usage.tracks where last_day is null')).toEqual(
-    [],
-  );
+  expect(await installation.store.query('select from losant_usage.tracks where last_day is null')).toEqual([]);
   const none = { instances: [], unconfiguredInstances: [] };
   expect(jsonOf<object>(await runProgram(['status', '--json'], env))).toMatchObject(none);
 });

@@ -31,9 +31,7 @@ interface Document {
   readonly unconfiguredInstances: readonly string[];
 }
 
-const REASON = expect.stringMatching(
-  /^instance\.get \(instance .*\): connection failed: .*ECONNREFUSED/,
-) as string;
+const REASON = expect.stringMatching(/^instance\.get \(instance .*\): connection failed: .*ECONNREFUSED/) as string;
 const statusOf = async (env: Env) => {
   const ended = await runProgram(['status', '--json'], env);
   return { code: ended.code, ...jsonOf<Document>(ended) };
@@ -54,9 +52,7 @@ it('is reported with the error of its last run and exit code 3, also next to com
   const healthy = { instanceId: platform.instanceId.toLowerCase(), neverReadSince: null, lastError: null };
   const { code, instances } = await statusOf(reader);
   expect(code).toBe(3);
-  expect(new Set(instances)).toEqual(
-    new Set([expect.objectContaining(entry), expect.objectContaining(healthy)]),
-  );
+  expect(new Set(instances)).toEqual(new Set([expect.objectContaining(entry), expect.objectContaining(healthy)]));
   const gap = { orgId: null, stream: null, day: null, standing: 'missing', reason: 'never_read' };
   const gaps = await runProgram(['gaps', '--json'], reader);
   expect(gaps.code).toBe(3);
@@ -77,9 +73,7 @@ it('can still be loaded from another API, and then is like any other', async () 
   expect((await runProgram(['run'], newcomer)).code).toBe(1);
   const { instanceId } = platform;
   const wrong = { ...newcomer, LOSANT_INSTANCE_ID: instanceId };
-  expect(
-    (await runProgram(['run', '--dry-run', '--json'], { ...wrong, LOSANT_API_URL: platform.url })).code,
-  ).toBe(0);
+  expect((await runProgram(['run', '--dry-run', '--json'], { ...wrong, LOSANT_API_URL: platform.url })).code).toBe(0);
   expect((await runProgram(['run'], wrong)).code).toBe(1);
   const planned = await runProgram(['run', '--dry-run', '--json'], settingsOf(platform, store));
   expect(jsonOf(planned)).toMatchObject({ orgs: 2, cells: 8 });
@@ -98,9 +92,7 @@ it('is reported after it was removed from the settings until it is retired, and 
   const others = settingsOf(platform, store);
   await runProgram(['run'], others);
   expect(await statusOf(others)).toMatchObject({ code: 0, unconfiguredInstances: [NEW] });
-  expect((await runProgram(['status'], others)).stdout).toContain(
-    `\n  losant-usage retire --instance ${NEW}\n`,
-  );
+  expect((await runProgram(['status'], others)).stdout).toContain(`\n  losant-usage retire --instance ${NEW}\n`);
   const unknown = await runProgram(['retire', '--instance', '5c00000000000000000000e2', '--json'], others);
   expect(unknown.code).toBe(2);
   expect(jsonOf<Refusal>(unknown).error.message).toContain('The database has no instance');

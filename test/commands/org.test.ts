@@ -80,8 +80,7 @@ const rowsOf = (stdout: string) => stdout.split('\n').map((line) => line.trim().
 
 const GET_ORG = /^GET \/instances\/\w+\/orgs\/\w+(\?|$)/;
 
-const isThere = async (name: string) =>
-  (await installation.platform.get(`/orgs/${ids[name]}`)).status === 200;
+const isThere = async (name: string) => (await installation.platform.get(`/orgs/${ids[name]}`)).status === 200;
 
 it.each<[unknown, string[]]>([
   ['no object', ['- the patch is not a map of attributes']],
@@ -174,9 +173,7 @@ describe('org set', () => {
       ...CHANGE,
       limits: { device: 5, payload: 5_000 },
     });
-    expect(changesSent()).toEqual([
-      `PATCH /instances/${installation.platform.instanceId}/orgs/${ids['Changed']}`,
-    ]);
+    expect(changesSent()).toEqual([`PATCH /instances/${installation.platform.instanceId}/orgs/${ids['Changed']}`]);
     const again = await set('Changed', CHANGE);
     expect(again.code).toBe(0);
     expect(again.stdout).toContain('already up to date; nothing was sent.');
@@ -212,9 +209,7 @@ describe('org delete', () => {
 
   it('does nothing unless the name is confirmed exactly', async () => {
     changesSent();
-    expect((await org('delete', 'Ended')).stderr).toContain(
-      'Deleting an organization requires --confirm NAME',
-    );
+    expect((await org('delete', 'Ended')).stderr).toContain('Deleting an organization requires --confirm NAME');
     const { code, stderr } = await org('delete', 'Ended', confirm('ended'));
     expect(code).toBe(2);
     expect(stderr).toContain(`--confirm ended does not match: organization ${ids['Ended']} is named Ended`);
@@ -260,9 +255,7 @@ describe('org delete', () => {
       name: 'Ended',
       run: { status: 'complete' },
     });
-    expect(changesSent()).toEqual([
-      `DELETE /instances/${installation.platform.instanceId}/orgs/${ids['Ended']}`,
-    ]);
+    expect(changesSent()).toEqual([`DELETE /instances/${installation.platform.instanceId}/orgs/${ids['Ended']}`]);
     expect(await stored()).not.toEqual(before);
     expect(await isThere('Ended')).toBe(false);
     expect(await deletedOn('Ended')).not.toBeNull();

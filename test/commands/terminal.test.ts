@@ -28,24 +28,21 @@ function env(changes: Env = {}): Env {
   return { ...settings, REQUEST_ATTEMPTS: '1', ...changes };
 }
 
-const onTerminal = (args: readonly string[], changes?: Env) =>
-  runProgram(args, env(changes), { isTerminal: true });
+const onTerminal = (args: readonly string[], changes?: Env) => runProgram(args, env(changes), { isTerminal: true });
 
 describe('a hostile name', () => {
   const ESCAPED = 'evil\\x1b[2J\\x1b[31mRED\\ttab\\nline\\x9b31m\\u202eoverride';
 
   // Guarantee (Operation): Names, tags and keys never put control characters on a terminal, markup in a page or
   // formulas in a CSV file.
-  it.each([
-    [['gaps']],
-    [['explain', '--org', '$ORG', '--day', day]],
-    [['check']],
-    [['org', 'show', '--org', '$ORG']],
-  ])('reaches no terminal and breaks no line in %j', async (args) => {
-    const { stdout } = await onTerminal(args.map((arg) => (arg === '$ORG' ? orgId : arg)));
-    expect(stdout.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\u202e]/u);
-    if (args[0] !== 'check') expect(stdout).toContain(ESCAPED);
-  });
+  it.each([[['gaps']], [['explain', '--org', '$ORG', '--day', day]], [['check']], [['org', 'show', '--org', '$ORG']]])(
+    'reaches no terminal and breaks no line in %j',
+    async (args) => {
+      const { stdout } = await onTerminal(args.map((arg) => (arg === '$ORG' ? orgId : arg)));
+      expect(stdout.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\u202e]/u);
+      if (args[0] !== 'check') expect(stdout).toContain(ESCAPED);
+    },
+  );
 });
 
 describe('a terminal', () => {
@@ -53,9 +50,7 @@ describe('a terminal', () => {
     const { code, stdout } = await onTerminal(['run', '--day', day]);
     expect(code).toBe(3);
     const lines = stdout.split('\n');
-    expect(lines[0]).toMatch(
-      /^Instance [0-9a-f]{24}: partial, \S+, 3 organizations, \d+ requests, [\d.]+ s$/,
-    );
+    expect(lines[0]).toMatch(/^Instance [0-9a-f]{24}: partial, \S+, 3 organizations, \d+ requests, [\d.]+ s$/);
     expect(lines[1]).toBe('  12 cells read: 11 unchanged, 1 failed');
     expect(stdout).not.toMatch(/INFO|WARN|"level"/);
     expect((await onTerminal(['run', '--day', day], { LOG_LEVEL: 'info' })).stdout).toContain('run finished');
@@ -93,11 +88,8 @@ it.each([
   expect((await runInto({ closed: ['stdout', 'stderr'] }, args)).code).toBe(exitCode);
 });
 
-it.each([[['gaps', '--json']], [['--help']]])(
-  'a full disk under stdout of %j is exit code 1',
-  async (args) => {
-    const { code, stderr } = await runInto({ stdout: openSync('/dev/full', 'w') }, args);
-    expect(stderr).toMatch(/^losant-usage: could not write the result: ENOSPC: no space left on device/m);
-    expect(code).toBe(1);
-  },
-);
+it.each([[['gaps', '--json']], [['--help']]])('a full disk under stdout of %j is exit code 1', async (args) => {
+  const { code, stderr } = await runInto({ stdout: openSync('/dev/full', 'w') }, args);
+  expect(stderr).toMatch(/^losant-usage: could not write the result: ENOSPC: no space left on device/m);
+  expect(code).toBe(1);
+});

@@ -86,9 +86,7 @@ describe('Home', () => {
     const textWith = async (isUp: boolean, failure?: unknown) =>
       await serve({ database: database(isUp, failure) }).text('/');
     expect(await textWith(false)).toContain('The status could not be read: the database is not responding');
-    expect(await textWith(true, error)).toContain(
-      'The status could not be read: the query took more than 3 s',
-    );
+    expect(await textWith(true, error)).toContain('The status could not be read: the query took more than 3 s');
     expect(await textWith(true)).toContain('The status is being read');
   });
 });
@@ -116,10 +114,7 @@ describe('organizations whose activity is not known yet', () => {
   it('are no page in a file', async () => {
     reads = ['fails'];
     const response = await serve().get('/organizations?only=changed&format=csv');
-    expect([response.status, response.headers.get('content-type')]).toEqual([
-      503,
-      'text/plain; charset=utf-8',
-    ]);
+    expect([response.status, response.headers.get('content-type')]).toEqual([503, 'text/plain; charset=utf-8']);
     expect(await response.text()).toBe(
       'The organizations could not be read: the query took more than 60 s. Try again in a minute.\n',
     );

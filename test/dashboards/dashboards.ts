@@ -35,13 +35,12 @@ export interface Dashboard {
   readonly annotations: { readonly list: readonly { readonly name: string; readonly target: Target }[] };
 }
 
-export const dashboards: readonly (Dashboard & { readonly text: string; readonly file: string })[] =
-  readdirSync(FOLDER)
-    .toSorted()
-    .map((file) => {
-      const text = readFileSync(join(FOLDER, file), 'utf8');
-      return { ...(JSON.parse(text) as Dashboard), text, file };
-    });
+export const dashboards: readonly (Dashboard & { readonly text: string; readonly file: string })[] = readdirSync(FOLDER)
+  .toSorted()
+  .map((file) => {
+    const text = readFileSync(join(FOLDER, file), 'utf8');
+    return { ...(JSON.parse(text) as Dashboard), text, file };
+  });
 
 interface SqlQuery {
   /** The dashboard, and the panel, variable or annotation. */

@@ -47,9 +47,7 @@ test('the worker exports every metric that a dashboard or an alert uses', async 
   const metrics = createMetrics({ version: '1.2.3', instanceIds, startedAtMs: 0 });
   const text = await metrics.render(viewOf(HEALTH), 0);
   const alerts = readFileSync('deploy/monitoring/alerts.yml', 'utf8');
-  const names = new Set(
-    [...dashboards.flatMap(expressions).map(({ expr }) => expr), alerts].flatMap(metricsIn),
-  );
+  const names = new Set([...dashboards.flatMap(expressions).map(({ expr }) => expr), alerts].flatMap(metricsIn));
   expect(names.size).toBeGreaterThan(15);
   expect([...names].filter((name) => !text.includes(`# TYPE ${name} `))).toEqual([]);
 });

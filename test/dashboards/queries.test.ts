@@ -64,17 +64,14 @@ describe.each(queries)('$name', ({ sql, panel }) => {
   });
 });
 
-test.each(questions)(
-  'docs/sql/$name is listed, and returns the same in every zone',
-  async ({ name, sql }) => {
-    const [utc, ...others] = await run(sql.replaceAll("'Acme'", "'Office'"), ZONES);
-    expect(utc?.rows.length).toBeGreaterThan(0);
-    for (const other of others) expect(other).toEqual(utc);
-    const [, question] = /^-- Question: (.*)$/m.exec(sql) ?? [];
-    const list = readFileSync('docs/sql/README.md', 'utf8').replaceAll(/ +\|/g, ' |');
-    expect(list).toContain(`| [${name}](${name}) | ${question} |`);
-  },
-);
+test.each(questions)('docs/sql/$name is listed, and returns the same in every zone', async ({ name, sql }) => {
+  const [utc, ...others] = await run(sql.replaceAll("'Acme'", "'Office'"), ZONES);
+  expect(utc?.rows.length).toBeGreaterThan(0);
+  for (const other of others) expect(other).toEqual(utc);
+  const [, question] = /^-- Question: (.*)$/m.exec(sql) ?? [];
+  const list = readFileSync('docs/sql/README.md', 'utf8').replaceAll(/ +\|/g, ' |');
+  expect(list).toContain(`| [${name}](${name}) | ${question} |`);
+});
 
 // Guarantee (Missing numbers): A number that is not stored is null, never 0, and every expected day has a row.
 test('no query turns a number that is not stored into 0', () => {
@@ -164,9 +161,7 @@ describe('comparisons', () => {
       { org_name: 'Foreign', metric: 'notebook_minutes', difference: 5, days_loaded_later: 1 },
       { org_name: 'Foreign', metric: 'payload_billable_count', difference: 2, was_final: true },
     ]);
-    expect((await questionRows('silent-organizations.sql')).map((row) => row['org_id'])).toEqual([
-      ORGS.silent,
-    ]);
+    expect((await questionRows('silent-organizations.sql')).map((row) => row['org_id'])).toEqual([ORGS.silent]);
     expect((await questionRows('largest-changes.sql'))[0]).toMatchObject({
       org_name: 'Doubled',
       change: 11_000,
@@ -176,9 +171,7 @@ describe('comparisons', () => {
 
 /** Returns the SQL blocks of a Markdown text, each with the heading or question above it. */
 function sqlBlocks(text: string): { readonly title: string; readonly statements: string }[] {
-  const parts = text.matchAll(
-    /^(?:#+ (?<heading>.+)|(?<question>[A-Z][^\n]*\?)|```sql\n(?<sql>[^`]*)```)$/gm,
-  );
+  const parts = text.matchAll(/^(?:#+ (?<heading>.+)|(?<question>[A-Z][^\n]*\?)|```sql\n(?<sql>[^`]*)```)$/gm);
   const blocks: { title: string; statements: string }[] = [];
   let title = '';
   for (const { groups = {} } of parts) {
@@ -189,11 +182,7 @@ function sqlBlocks(text: string): { readonly title: string; readonly statements:
   return blocks;
 }
 
-const documentedBlocks = [
-  'README.md',
-  'SECURITY.md',
-  ...readdirSync('docs').map((name) => join('docs', name)),
-]
+const documentedBlocks = ['README.md', 'SECURITY.md', ...readdirSync('docs').map((name) => join('docs', name))]
   .filter((path) => path.endsWith('.md') && existsSync(path))
   .flatMap((document) => sqlBlocks(readFileSync(document, 'utf8')).map((block) => ({ document, ...block })));
 

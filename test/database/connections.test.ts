@@ -76,8 +76,7 @@ async function catchErrorBehind(url: string, listener: (client: Socket, upstream
 }
 
 describe('a database that cannot be opened', () => {
-  const UNREACHABLE =
-    /^Cannot reach the database at 127\.0\.0\.1:1\/\w+: connect ECONNREFUSED 127\.0\.0\.1:1$/;
+  const UNREACHABLE = /^Cannot reach the database at 127\.0\.0\.1:1\/\w+: connect ECONNREFUSED 127\.0\.0\.1:1$/;
   const NO_ADDRESS = /^Cannot reach the database at database\.invalid:5432.*(ENOTFOUND|EAI_AGAIN)/;
   const WRONG =
     /^The database at 127\.0\.0\.1:\d+\/\w+ rejected the request: password authentication failed for user "losant_usage_writer"$/;
@@ -86,12 +85,7 @@ describe('a database that cannot be opened', () => {
     ['nothing listens there', { host: '127.0.0.1:1' }, 'database_unreachable', UNREACHABLE],
     ['its host has no address', { host: 'database.invalid:5432' }, 'database_unreachable', NO_ADDRESS],
     ['the password is wrong', { password: CANARY }, 'database_refused', WRONG],
-    [
-      'the password is missing',
-      { password: '' },
-      'database_refused',
-      /rejected the request: it asks for a password$/,
-    ],
+    ['the password is missing', { password: '' }, 'database_refused', /rejected the request: it asks for a password$/],
     ['there is no such name', { pathname: '/nowhere' }, 'database_refused', /"nowhere" does not exist/],
   ])('reports that %s', async (_, changes, kind, message) => {
     const error = await catchError(open(urlFor(changes)));

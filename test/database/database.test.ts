@@ -74,9 +74,7 @@ describe.each(['postgres', 'embedded'])('the %s database', (kind) => {
 
   test('returns a sum above 2^53 - 1 as the nearest double, and does not fail', async () => {
     expect(await valueOf(kind, '9007199254740993::bigint')).toBe(9_007_199_254_740_992);
-    expect(await valueOf(kind, 'array[-9223372036854775808]::bigint[]')).toEqual([
-      -9_223_372_036_854_775_808,
-    ]);
+    expect(await valueOf(kind, 'array[-9223372036854775808]::bigint[]')).toEqual([-9_223_372_036_854_775_808]);
   });
 
   test.each([

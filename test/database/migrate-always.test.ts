@@ -86,9 +86,7 @@ test('a column without a comment fails the migration, by its name, and leaves no
 });
 
 test('an always.sql that fails keeps the rights and comments of the last one', async () => {
-  change(
-    `comment on column losant_usage.organizations.name is 'Lost.';\nselect * from losant_usage.nowhere;\n`,
-  );
+  change(`comment on column losant_usage.organizations.name is 'Lost.';\nselect * from losant_usage.nowhere;\n`);
   await expect(migrateToHead(handle, folder)).rejects.toThrow(
     'Migration always: relation "losant_usage.nowhere" does not exist',
   );

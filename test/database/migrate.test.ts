@@ -189,10 +189,7 @@ test('only the migrator migrates in the schemas that were created for it, even i
   await expect(requireSchema(writer, options, folder)).rejects.toMatchObject(refused);
   expect(await migrateToHead(handle, folder)).toEqual(['0001_first', 'always']);
   expect(await readSchemaState(writer, folder)).toMatchObject({ state: 'at_head' });
-  await asOwner(
-    database.url,
-    'revoke usage on schema losant_usage from losant_usage_writer, losant_usage_reader',
-  );
+  await asOwner(database.url, 'revoke usage on schema losant_usage from losant_usage_writer, losant_usage_reader');
   await expect(readSchemaState(writer, folder)).rejects.toThrow('permission denied for schema losant_usage');
   await writer.close();
 });

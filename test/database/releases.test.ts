@@ -31,9 +31,7 @@ test.each(versions)('the files that %s released are unchanged', (version) => {
   const problems = lines
     .map((line) => line.split('  '))
     .filter(([sum, path = '']) => !existsSync(path) || checksum(path) !== sum)
-    .map(
-      ([, path]) => `${path} was released with ${version} and must stay: undo the change, add a migration`,
-    );
+    .map(([, path]) => `${path} was released with ${version} and must stay: undo the change, add a migration`);
   expect(lines.length).toBeGreaterThan(10);
   expect(problems).toEqual([]);
 });
@@ -130,9 +128,7 @@ describe.each(versions)('a database of %s', (version) => {
     const options = { createIfEmpty: false, autoMigrate: true };
     expect(await requireSchema(migrator, options, folder)).toEqual(['0099_cost_center', 'always']);
     expect(await readContents()).toEqual(before);
-    const { rows } = await sql`select distinct cost_center from losant_usage.organizations`.execute(
-      reader.db,
-    );
+    const { rows } = await sql`select distinct cost_center from losant_usage.organizations`.execute(reader.db);
     expect(rows).toEqual([{ cost_center: '4711' }]);
     expect(await readSchemaState(reader, folder)).toMatchObject({ state: 'at_head' });
     expect(await migrateToHead(migrator, folder)).toEqual([]);

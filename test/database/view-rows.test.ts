@@ -21,10 +21,7 @@ let two: string;
 /** Two organizations, the second with a hostile name, and 296 days of the first. */
 beforeAll(async () => {
   one = await ledger.expectDays(DAYS, ['device_counts']);
-  two = await ledger.expectDays({ from: '2026-11-20', to: '2026-11-23' }, [
-    'device_counts',
-    'payload_totals',
-  ]);
+  two = await ledger.expectDays({ from: '2026-11-20', to: '2026-11-23' }, ['device_counts', 'payload_totals']);
   await ledger.load([
     cellResponse(two, 'device_counts', '2026-11-20', report(devices(4, 1, 17))),
     cellResponse(two, 'payload_totals', '2026-11-20', report(totals(1, 1, 9_007_199_254_740_991))),
@@ -46,9 +43,7 @@ async function read(name: string, asked: Partial<Omit<ViewRequest, 'name' | 'vie
     return await Promise.resolve(pages.length < 10);
   };
   await streamView({ db, kind: 'postgres' }, request, { signal: NEVER, take });
-  const rows = pages
-    .flat()
-    .map((row) => Object.fromEntries(columns.map(({ name: key }, at) => [key, row[at]])));
+  const rows = pages.flat().map((row) => Object.fromEntries(columns.map(({ name: key }, at) => [key, row[at]])));
   return { columns, pages, rows };
 }
 

@@ -10,9 +10,7 @@ const project = JSON.parse(readFileSync('package.json', 'utf8')) as {
 };
 
 test('every stage starts from the Node version of this project', () => {
-  const bases = readInstructions().filter(
-    ({ name, text }) => name === 'FROM' || text.includes('NODE_IMAGE='),
-  );
+  const bases = readInstructions().filter(({ name, text }) => name === 'FROM' || text.includes('NODE_IMAGE='));
   expect(bases.map(({ text }) => text.split(' ')[0])).toEqual([
     `NODE_IMAGE=node:${project.devDependencies.node}-trixie-slim`,
     ...Array<string>(2).fill('${NODE_IMAGE}'),
@@ -51,7 +49,5 @@ async function runHealthcheck(status: number | null): Promise<number | null> {
 }
 
 test('the image is healthy if /healthz responds with 200, and not with 503 or without a response', async () => {
-  expect([await runHealthcheck(200), await runHealthcheck(503), await runHealthcheck(null)]).toEqual([
-    0, 1, 1,
-  ]);
+  expect([await runHealthcheck(200), await runHealthcheck(503), await runHealthcheck(null)]).toEqual([0, 1, 1]);
 });

@@ -18,16 +18,13 @@ const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as {
 };
 
 /** What `npm ci --omit=dev` installs: folder and lock entry. */
-const productionPackages = Object.entries(packages).filter(
-  ([folder, { dev }]) => folder !== '' && dev !== true,
-);
+const productionPackages = Object.entries(packages).filter(([folder, { dev }]) => folder !== '' && dev !== true);
 const findExceptions = (isAllowed: (entry: LockedPackage, folder: string) => boolean) =>
   productionPackages.filter(([folder, entry]) => !isAllowed(entry, folder)).map(([folder]) => folder);
 
 test('every production package has an allowed license in its package.json', () => {
   const getLicense = (folder: string) =>
-    (JSON.parse(readFileSync(`${folder}/package.json`, 'utf8')) as { readonly license?: string }).license ??
-    '';
+    (JSON.parse(readFileSync(`${folder}/package.json`, 'utf8')) as { readonly license?: string }).license ?? '';
   expect(findExceptions((_, folder) => ALLOWED.includes(getLicense(folder)))).toEqual([]);
 });
 

@@ -13,12 +13,7 @@ import { jsonOf, runProgram } from '../support/program.ts';
 import { settingsOf } from '../worker/process.ts';
 
 const ROLES_SQL = readFileSync('deploy/postgres/roles.sql', 'utf8');
-const ROLES = [
-  'losant_usage_migrator',
-  'losant_usage_writer',
-  'losant_usage_closer',
-  'losant_usage_reader',
-] as const;
+const ROLES = ['losant_usage_migrator', 'losant_usage_writer', 'losant_usage_closer', 'losant_usage_reader'] as const;
 const [ADMINISTRATOR, STRANGER, ANNA] = ['administrator', 'stranger', 'anna'] as const;
 type User = (typeof ROLES)[number] | typeof ADMINISTRATOR | typeof STRANGER | typeof ANNA;
 const PASSWORD = 'for-this-test-only';
@@ -71,10 +66,7 @@ test('the migrator migrates, the writer loads, the closer and the reader read, i
 });
 
 test('a statement is closed by the person who is a member of the closer', async () => {
-  await queryOnce(
-    urlOf(ADMINISTRATOR),
-    `create role anna login in role losant_usage_closer password '${PASSWORD}'`,
-  );
+  await queryOnce(urlOf(ADMINISTRATOR), `create role anna login in role losant_usage_closer password '${PASSWORD}'`);
   await program('losant_usage_writer', 'backfill', '--from', `${MONTH}-01`, '--to', `${MONTH}-28`);
   const close = ['close', '--month', MONTH, '--json'];
   // On some dates everything is final, on others something waits for another read.
@@ -116,10 +108,7 @@ test.for<readonly [User, readonly string[], requiredRole: (typeof ROLES)[number]
 });
 
 test('running roles.sql again restores lost privileges', async () => {
-  await queryOnce(
-    urlOf('losant_usage_migrator'),
-    'revoke all on losant_usage.health from losant_usage_reader',
-  );
+  await queryOnce(urlOf('losant_usage_migrator'), 'revoke all on losant_usage.health from losant_usage_reader');
   const ended = await program('losant_usage_reader', 'status');
   expect(ended.code).toBe(2);
   expect(ended.stderr).toContain('if the user has it, run deploy/postgres/roles.sql again');

@@ -58,6 +58,18 @@ test.each([
   assertAccepted({ ...compose.services[name]?.environment, ...more }, needs);
 });
 
+test('compose.yaml lets billing sign, and write packs to a volume that belongs to the user of the image', () => {
+  expect(compose.services['billing']).toMatchObject({
+    read_only: true,
+    volumes: ['packs:/packs'],
+    environment: { STATEMENT_KEY_FILE: '/run/secrets/statement-key' },
+  });
+  const image = readFileSync('Dockerfile', 'utf8');
+  expect(image).toMatch(/^RUN install -d -o 1000 -g 1000 \/packs$/m);
+  expect(image).toMatch(/^USER 1000:1000$/m);
+  expect(readFileSync('docs/install.md', 'utf8')).toMatch(/openssl genpkey .*statement-key$/m);
+});
+
 test('compose.yaml gives each service the secrets of its settings, and one database login', () => {
   const logins = Object.entries(compose.services).flatMap(([name, { environment = {}, secrets = [] }]) => {
     const paths = Object.values(environment).filter((text) => text.startsWith('/run/secrets/'));

@@ -32,10 +32,7 @@ test('nothing is published before package and image are built, or without a tag'
     Object.entries(permissions).some(([, right]) => right === 'write');
   const publishing = Object.entries(jobs).filter(([, job]) => isPublishing(job));
   expect(publishing).toMatchObject([
-    [
-      'publish',
-      { needs: ['prove', 'package', 'image'], if: "github.ref_type == 'tag'", environment: 'release' },
-    ],
+    ['publish', { needs: ['prove', 'package', 'image'], if: "github.ref_type == 'tag'", environment: 'release' }],
   ]);
 });
 

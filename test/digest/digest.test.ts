@@ -39,8 +39,7 @@ const MONTH = {
   days: [],
 } as const;
 
-const compose = (instances: readonly InstanceAttention[], day = TUESDAY) =>
-  composeDigest(day, instances, MONTH);
+const compose = (instances: readonly InstanceAttention[], day = TUESDAY) => composeDigest(day, instances, MONTH);
 const say = (instances: readonly InstanceAttention[], day = TUESDAY) => showDigest(compose(instances, day));
 
 const MONTH_LINE =
@@ -82,22 +81,10 @@ describe('a digest', () => {
   });
 
   test('has at most eight lines, and counts those that it omits', () => {
-    const kinds = [
-      'missing',
-      'in_doubt',
-      'limit_exceeded',
-      'limit_at_risk',
-      'large_change',
-      'silent',
-      'new',
-    ] as const;
+    const kinds = ['missing', 'in_doubt', 'limit_exceeded', 'limit_at_risk', 'large_change', 'silent', 'new'] as const;
     const lines = say([instance([...kinds, 'deleted' as const].map((kind) => group(kind, 'new', 'A')))]);
     expect(lines).toHaveLength(8);
-    expect(lines.slice(-3)).toEqual([
-      'Large change this month: A',
-      '3 more lines are in the console',
-      MONTH_LINE,
-    ]);
+    expect(lines.slice(-3)).toEqual(['Large change this month: A', '3 more lines are in the console', MONTH_LINE]);
     expect(say([instance(kinds.slice(1).map((kind) => group(kind, 'new', 'A')))])).toHaveLength(8);
     const unread = Array.from({ length: 12 }, (_, index) =>
       instance([], { instanceId: `${index}`, name: null, attentionAt: null }),
@@ -111,11 +98,7 @@ describe('a digest', () => {
       { groups: [group('not_read', null, '2026-11-23: HTTP 502')] },
       'Yesterday was not read: 2026-11-23: HTTP 502',
     ],
-    [
-      'was never read',
-      { groups: [group('never_read', null, 'Main: HTTP 401')] },
-      'Never read: Main: HTTP 401',
-    ],
+    ['was never read', { groups: [group('never_read', null, 'Main: HTTP 401')] }, 'Never read: Main: HTTP 401'],
     ['is not known', { attentionAt: null }, 'Not known yet, because no run has ended'],
     [
       'is being read for the first time',

@@ -44,9 +44,7 @@ describe('a run in which eight of twelve organizations have invalid responses fo
     expect(status).toBe('partial');
     const none = { unchanged: 0, omitted: 0, unavailable: 0 };
     expect(cells).toEqual({ ...none, planned: 48, loaded: 39, failed: 1, quarantined: 8 });
-    const reported = failures.map(({ orgId, stream, code, from, to }) =>
-      [orgId, stream, code, from, to].join(' '),
-    );
+    const reported = failures.map(({ orgId, stream, code, from, to }) => [orgId, stream, code, from, to].join(' '));
     const failing = FAULTS.map(([, code], index) => `${orgIds[index]} device_counts ${code} ${day} ${day}`);
     expect(reported.toSorted()).toEqual(failing.toSorted());
   });

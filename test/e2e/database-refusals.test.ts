@@ -101,9 +101,7 @@ describe('an embedded database', () => {
     for (const args of [['status'], ['gaps'], ['explain', ...ORG]]) {
       const { message, hint } = await expectError(args, `embedded:${folder}`);
       expect(message).toBe(`There is no embedded database in ${folder}`);
-      expect(hint).toBe(
-        'correct the folder in DATABASE_URL; `losant-usage run` creates a new database there',
-      );
+      expect(hint).toBe('correct the folder in DATABASE_URL; `losant-usage run` creates a new database there');
     }
     const dryRun = await installation.run(['run', '--dry-run'], { DATABASE_URL: `embedded:${folder}` });
     expect(dryRun.code).toBe(0);

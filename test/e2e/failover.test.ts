@@ -30,8 +30,7 @@ test('what a failover has lost is loaded again at the next wake-up', async () =>
   expect(await readStored(installation)).toEqual(truth);
   // The standby has received the list, and nothing after it.
   const { orgId } = created as { orgId: string };
-  const [{ org, listed } = {}] =
-    await query(`select to_jsonb(o) - 'deleted_on' as org, i.listed_at::text as listed
+  const [{ org, listed } = {}] = await query(`select to_jsonb(o) - 'deleted_on' as org, i.listed_at::text as listed
     from losant_usage.organizations o join losant_usage.instances i using (instance_id) where org_id = '${orgId}'`);
   const columns = Object.keys(org as object).join(', ');
   const row = JSON.stringify(org).replaceAll("'", "''");

@@ -38,10 +38,7 @@ it.each([
   [['run', '--day', TODAY], `--day ${TODAY} has not ended yet (UTC)`],
   [['run', '--org', UNKNOWN_ORG], `--org ${UNKNOWN_ORG}: not tracked`],
   [['run', '--org', UNKNOWN_ORG, '--dry-run'], `--org ${UNKNOWN_ORG}: not tracked`],
-  [
-    ['backfill', '--from', FROM, '--to', TO, '--org', UNKNOWN_ORG, '--dry-run'],
-    `--org ${UNKNOWN_ORG}: not tracked`,
-  ],
+  [['backfill', '--from', FROM, '--to', TO, '--org', UNKNOWN_ORG, '--dry-run'], `--org ${UNKNOWN_ORG}: not tracked`],
   [['backfill', '--from', TO, '--to', TODAY], `--to ${TODAY} has not ended yet (UTC)`],
   [['run', '--stream', 'payload_hours'], '--stream payload_hours: not tracked'],
 ])('%j is an error that names the option and the problem', async (args, problem) => {
@@ -87,27 +84,25 @@ describe('Losant', () => {
   });
 
   // Guarantee (Runs): Nothing is loaded while clocks disagree; this is checked at the start of a run and in every load.
-  it.each([6, -6])(
-    'has a clock that is %i minutes off: exit code 1, and nothing is loaded',
-    async (minutes) => {
-      const { platform } = installation;
-      await platform.control('config', { clock: { offsetMs: minutes * 60_000 } });
-      try {
-        const { code, message } = await expectError(['run'], { ...DATABASE(), REQUEST_ATTEMPTS: '2' }, 1);
-        expect(code).toBe('clock_skew');
-        expect(message).toMatch(/clock is 3[56]\d s (ahead of|behind) the Losant API's/);
-        expect(await cells()).toEqual([]);
-      } finally {
-        await platform.control('config', { clock: { offsetMs: 0 } });
-      }
-    },
-  );
+  it.each([6, -6])('has a clock that is %i minutes off: exit code 1, and nothing is loaded', async (minutes) => {
+    const { platform } = installation;
+    await platform.control('config', { clock: { offsetMs: minutes * 60_000 } });
+    try {
+      const { code, message } = await expectError(['run'], { ...DATABASE(), REQUEST_ATTEMPTS: '2' }, 1);
+      expect(code).toBe('clock_skew');
+      expect(message).toMatch(/clock is 3[56]\d s (ahead of|behind) the Losant API's/);
+      expect(await cells()).toEqual([]);
+    } finally {
+      await platform.control('config', { clock: { offsetMs: 0 } });
+    }
+  });
 
   it('rejects one scope: the other streams load, and the failures name the scope', async () => {
     const token = 'token-without-notebooks';
-    const scopes = ['instance.get', 'instanceOrgs.get', 'instanceOrg.get', 'instanceOrg.deviceCounts'].concat(
-      ['instanceOrg.payloadCounts', 'instanceOrg.payloadCountsBreakdown'],
-    );
+    const scopes = ['instance.get', 'instanceOrgs.get', 'instanceOrg.get', 'instanceOrg.deviceCounts'].concat([
+      'instanceOrg.payloadCounts',
+      'instanceOrg.payloadCountsBreakdown',
+    ]);
     await installation.platform.control('tokens', { token, scopes });
     const ended = await installation.run(['run', '--json'], { ...DATABASE(), LOSANT_API_TOKEN: token });
     expect(ended.code).toBe(5);

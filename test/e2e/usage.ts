@@ -110,9 +110,7 @@ export async function readTruth(
 function linesOf(orgId: string, day: TruthDay, tables: readonly Table[]): string[] {
   return tables.flatMap((table) => {
     const rows = table === 'payload_sources' ? day[table] : [day[table]];
-    return rows.map((row) =>
-      [table, orgId, day.day, ...COLUMNS[table].map((column) => row[column])].join(' '),
-    );
+    return rows.map((row) => [table, orgId, day.day, ...COLUMNS[table].map((column) => row[column])].join(' '));
   });
 }
 

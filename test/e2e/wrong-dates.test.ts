@@ -30,8 +30,7 @@ test('a cached response fails only its cells, removes no number, and is retried 
     ...ALL_FINAL,
     device_counts: 'stored',
   });
-  const isDue =
-    'select distinct next_read_at <= now() as is_due from losant_usage.cells where failed_reads > 0';
+  const isDue = 'select distinct next_read_at <= now() as is_due from losant_usage.cells where failed_reads > 0';
   expect(await query(isDue)).toEqual([{ is_due: true }]);
   await platform.control('config', { faults: null });
   await runCompletely(installation);

@@ -1,12 +1,6 @@
 import { parquetMetadata, parquetReadObjects } from 'hyparquet';
 import { expect, test } from 'vitest';
-import {
-  type Column,
-  type FormatName,
-  formats,
-  type Renderer,
-  type TextRow,
-} from '../../src/files/formats.ts';
+import { type Column, type FormatName, formats, type Renderer, type TextRow } from '../../src/files/formats.ts';
 
 const COLUMNS: readonly Column[] = [
   { name: 'org_name', kind: 'text' },
@@ -19,15 +13,7 @@ const COLUMNS: readonly Column[] = [
 ];
 
 const ROWS: readonly TextRow[] = [
-  [
-    '=1+1',
-    '2026-11-24',
-    '9223372036854775807',
-    '100.5',
-    'true',
-    '2026-11-24T23:59:59.999999Z',
-    '[{"key":"a b"}]',
-  ],
+  ['=1+1', '2026-11-24', '9223372036854775807', '100.5', 'true', '2026-11-24T23:59:59.999999Z', '[{"key":"a b"}]'],
   ['', '1969-12-31', '-5', '-0.25', 'false', '1969-12-31T23:59:59.000001Z', '9007199254740993'],
   ['a"b,\u001b[2J\r\n例 👩‍🔧', '2024-02-29', '0', '3', 'true', '2026-01-01T00:00:00.000000Z', '{}'],
   [null, null, null, null, null, null, null],
@@ -93,9 +79,7 @@ test('Parquet has groups of 2,500 rows, and every format works without rows', as
   const file = toArrayBuffer(await render('parquet', [...Array.from({ length: 5 }, () => thousand), [row]]));
   const { row_groups: groups } = parquetMetadata(file);
   expect(groups.map(({ num_rows }) => num_rows)).toEqual([2500n, 2500n, 1n]);
-  expect(await parquetReadObjects({ file, rowStart: 5_000 })).toMatchObject([
-    { org_name: 'Acme', quantity: 1n },
-  ]);
+  expect(await parquetReadObjects({ file, rowStart: 5_000 })).toMatchObject([{ org_name: 'Acme', quantity: 1n }]);
   expect(await parquetReadObjects({ file: toArrayBuffer(await render('parquet', [])) })).toEqual([]);
   expect((await render('ndjson', [])).toString()).toBe('');
   expect((await render('csv', [])).toString()).toBe(

@@ -144,9 +144,7 @@ test('an instance that was never read is named, but not while its first run is i
   await refreshAttention({ db: ledger.db, instanceId: INSTANCE, lease }, TODAY);
   expect(await itemsOf()).toEqual([]);
   await releaseLease(ledger.db, lease);
-  await expect(refreshAttention({ db: ledger.db, instanceId: INSTANCE, lease }, TODAY)).rejects.toThrow(
-    'taken over',
-  );
+  await expect(refreshAttention({ db: ledger.db, instanceId: INSTANCE, lease }, TODAY)).rejects.toThrow('taken over');
 });
 
 test('while a refresh reads, a month can be closed', async () => {
@@ -197,21 +195,18 @@ describe('an item', () => {
   test.each([
     ['2026-11-27', '2026-11-24'],
     ['2026-11-28', '2026-11-28'],
-  ])(
-    'that was last seen on 24 November and is seen again on %s has been there since %s',
-    async (day, firstDay) => {
-      const orgId = await lack('Kestrel');
-      await refresh('2026-11-24');
-      await repair(orgId);
-      await refresh('2026-11-25');
-      expect((await seen())[0]).toContain('2026-11-24 2026-11-24 false');
-      await ledger.asProgram(
-        sql`update losant_usage.coverage set standing = 'missing' where org_id = ${orgId} and standing = 'waived'`,
-      );
-      await refresh(day);
-      expect((await seen())[0]).toContain(`${firstDay} ${day} true`);
-    },
-  );
+  ])('that was last seen on 24 November and is seen again on %s has been there since %s', async (day, firstDay) => {
+    const orgId = await lack('Kestrel');
+    await refresh('2026-11-24');
+    await repair(orgId);
+    await refresh('2026-11-25');
+    expect((await seen())[0]).toContain('2026-11-24 2026-11-24 false');
+    await ledger.asProgram(
+      sql`update losant_usage.coverage set standing = 'missing' where org_id = ${orgId} and standing = 'waived'`,
+    );
+    await refresh(day);
+    expect((await seen())[0]).toContain(`${firstDay} ${day} true`);
+  });
 
   test('is new until a digest has named it, and is named again on days 3, 7 and 14', async () => {
     await lack('Kestrel');
@@ -254,6 +249,7 @@ test('the console marks what was not there the day before, but nothing of the fi
   };
   await lack('Kestrel');
   await refresh('2026-11-23');
+  expect(await marks()).toEqual(['Kestrel false']);
   await lack('Solent');
   await refresh('2026-11-24');
   expect(await marks()).toEqual(['Kestrel false', 'Solent true']);

@@ -76,10 +76,7 @@ test('a backfill before a track adds the days up to it, but not those up to late
   const orgId = await ledger.expectDays({ from: '2026-11-10', to: '2026-11-10' }, DEVICES);
   await ledger.expectDays({ from: '2026-11-20', to: '2026-11-20' }, DEVICES, orgId);
   await backfill('2026-11-05..2026-11-06');
-  expect(await ledger.tracks(orgId)).toEqual([
-    'device_counts 11-05 11-11 11-10',
-    'device_counts 11-20 11-21 11-20',
-  ]);
+  expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-05 11-11 11-10', 'device_counts 11-20 11-21 11-20']);
   expect(await ledger.daysOf(orgId)).toEqual(['11-05..11-10 6', '11-20..11-20 1']);
   const next = (await ledger.cells(orgId)).map((cell) => cell.split(' ').at(-1));
   expect(new Set(next.slice(0, 5))).toEqual(new Set(['11-24T00:15']));

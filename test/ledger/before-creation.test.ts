@@ -9,9 +9,7 @@ const ledger = useFreshLedger('2026-11-24T12:00:00.000Z');
 const ONLY_DEVICES = { streams: ['device_counts'] };
 
 const setCreated = async (orgId: string, day: string) => {
-  await ledger.asProgram(
-    sql`update losant_usage.organizations set created_on = ${day} where org_id = ${orgId}`,
-  );
+  await ledger.asProgram(sql`update losant_usage.organizations set created_on = ${day} where org_id = ${orgId}`);
   await ledger.prepare(ONLY_DEVICES);
 };
 const standings = (orgId: string) =>
@@ -46,10 +44,7 @@ test('each cell that is not stored gets a waiver of the program, with its run', 
     '11-22 waived before_creation',
     '11-23 waiting never_read',
   ]);
-  const both = [
-    `11-21 program before_creation ${RUN_1} false -`,
-    `11-22 program before_creation ${RUN_1} false -`,
-  ];
+  const both = [`11-21 program before_creation ${RUN_1} false -`, `11-22 program before_creation ${RUN_1} false -`];
   expect(await waivers(orgId)).toEqual(both);
   // The next run finds nothing more to waive.
   await ledger.prepare(ONLY_DEVICES);

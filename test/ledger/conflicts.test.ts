@@ -81,9 +81,7 @@ test.runIf(endsLockWaits)('of two transactions that end in a deadlock, both take
     inTransaction({ db: ledger.db, lease: null }, async (trx) => {
       attempts.push(first);
       const raise = (id: string) =>
-        sql`update losant_usage.coverage set failed_reads = failed_reads + 1 where org_id = ${id}`.execute(
-          trx,
-        );
+        sql`update losant_usage.coverage set failed_reads = failed_reads + 1 where org_id = ${id}`.execute(trx);
       await raise(first);
       waiting += 1;
       if (waiting === 2) resolve();
@@ -131,11 +129,7 @@ describe('a conflict', () => {
       'tracks',
       () => syncTracks(ledger.writer(), { streams: ['payload_totals'], selection: null }),
     ],
-    [
-      'a backfill',
-      'coverage',
-      () => markDaysDue(ledger.writer(), { ...ALL, insertsCells: true, force: true }),
-    ],
+    ['a backfill', 'coverage', () => markDaysDue(ledger.writer(), { ...ALL, insertsCells: true, force: true })],
     ['a waiver', 'waivers', (db) => waiveCells(db, { ...waiver, orgIds: [orgId] })],
     ['the start of a run', 'runs', (db) => startRun(db, { ...run, run_id: RUN_1 })],
     ['a run that never began', 'runs', (db) => recordFailedRun(db, { ...run, run_id: RUN_1 }, 'no')],

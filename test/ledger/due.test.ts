@@ -110,9 +110,7 @@ describe('a page of due cells', () => {
   test('has 100 organizations with due cells, in the order of their IDs', async () => {
     await ledger.createOrgs(230);
     await ledger.prepare({ streams: DEVICES });
-    await ledger.asProgram(
-      sql`update losant_usage.coverage set next_read_at = '2026-12-01' where org_id like '%1'`,
-    );
+    await ledger.asProgram(sql`update losant_usage.coverage set next_read_at = '2026-12-01' where org_id like '%1'`);
     const pages: string[][] = [[]];
     do {
       const cells = await page({}, { afterOrgId: pages.at(-1)?.at(-1) ?? '' });
@@ -245,9 +243,7 @@ test('a scope has gaps if a cell in it is a gap, or is stored and its last read 
   await ledger.setTime('2026-11-24T12:00:00.000Z');
   const orgId = await ledger.expectDays({ from: '2026-11-22', to: '2026-11-22' }, BOTH);
   const read = (stream: string, verdict: Verdict, seconds = 0) =>
-    ledger.load([
-      { ...cellResponse(orgId, stream, '2026-11-22', verdict), sentAtMs: ledger.nowMs + seconds * 1_000 },
-    ]);
+    ledger.load([{ ...cellResponse(orgId, stream, '2026-11-22', verdict), sentAtMs: ledger.nowMs + seconds * 1_000 }]);
   const hasGapsIn = (scope: Partial<DueScope> = {}, changes: Partial<InstanceLedger> = {}) =>
     hasGaps(ledger.writer(changes), { ...ALL, ...scope });
   await read('device_counts', report(devices(4, 1, 17)));

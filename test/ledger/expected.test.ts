@@ -32,10 +32,7 @@ const setCreated = (orgId: string, day: string) =>
 
 describe('a track begins', () => {
   test('with yesterday at the first run, whenever the organization was created', async () => {
-    const [oldOrg, undatedOrg] = [
-      await ledger.createOrg({ createdOn: '2024-01-01' }),
-      await ledger.createOrg(),
-    ];
+    const [oldOrg, undatedOrg] = [await ledger.createOrg({ createdOn: '2024-01-01' }), await ledger.createOrg()];
     await ledger.prepare();
     for (const orgId of [oldOrg, undatedOrg]) {
       expect(await ledger.tracks(orgId)).toHaveLength(4);
@@ -91,10 +88,7 @@ describe('a track ends', () => {
     const orgId = await ledger.createOrg();
     await ledger.prepare({ streams: ['device_counts', 'payload_totals'] });
     await prepareAt('2026-11-26T00:15:00.000Z', ONLY_DEVICES);
-    expect(await ledger.tracks(orgId)).toEqual([
-      'device_counts 11-23 11-26 ',
-      'payload_totals 11-23 11-26 11-25',
-    ]);
+    expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-23 11-26 ', 'payload_totals 11-23 11-26 11-25']);
     expect(await daysOf(orgId, 'payload_totals')).toEqual(['11-23..11-25 3']);
     await prepareAt('2026-11-28T00:15:00.000Z', { streams: DEVICES, selection: [] });
     expect(await daysOf(orgId)).toEqual(['11-23..11-27 5']);
@@ -298,8 +292,7 @@ describe('cells that can no longer be read', () => {
     expect(await markDaysDue(ledger.writer(), options)).toBe(0);
     await ledger.prepare({ streams: DEVICES, policy: { ...POLICY, readAtHours: [0, 100, 720] } });
     await ledger.prepare(ONLY_DEVICES);
-    for (const cell of (await ledger.cells(orgId)).slice(1, 3))
-      expect(cell).toContain('waived before_creation');
+    for (const cell of (await ledger.cells(orgId)).slice(1, 3)) expect(cell).toContain('waived before_creation');
     await setCreated(orgId, '2026-11-22');
     await ledger.prepare(ONLY_DEVICES);
     expect((await ledger.cells(orgId)).slice(1, 3)).toEqual([
@@ -315,7 +308,6 @@ describe('cells that can no longer be read', () => {
     await prepareAt('2027-06-01T00:15:00.000Z', ONLY_DEVICES);
     await setCreated(orgId, '2026-11-01');
     await ledger.prepare(ONLY_DEVICES);
-    for (const cell of (await ledger.cells(orgId)).slice(0, 3))
-      expect(cell).toContain('unavailable past_horizon');
+    for (const cell of (await ledger.cells(orgId)).slice(0, 3)) expect(cell).toContain('unavailable past_horizon');
   });
 });

@@ -46,9 +46,7 @@ test.each([
   for (const [operation, statement] of Object.entries(statements)) {
     await expect(writeManually(statement)).rejects.toMatchObject({
       code: 'P0001',
-      message: expect.stringMatching(
-        new RegExp(`^losant_usage\\.\\w+: ${operation} is not allowed$`),
-      ) as unknown,
+      message: expect.stringMatching(new RegExp(`^losant_usage\\.\\w+: ${operation} is not allowed$`)) as unknown,
       hint: expect.stringContaining(operation === 'truncate' ? '' : hint) as unknown,
     });
   }
@@ -137,9 +135,7 @@ describe('a write that a foreign object drops or changes ends the load', () => {
   /** Expects that loading other numbers of a stored cell fails and changes nothing. */
   async function expectRollback(loading: (work: () => Promise<unknown>) => Promise<unknown>, error: object) {
     const restatedOrg = await ledger.expectDays({ from: DAY, to: DAY }, ['device_counts']);
-    const batch = (total: number) => [
-      cellResponse(restatedOrg, 'device_counts', DAY, report(devices(4, 1, total))),
-    ];
+    const batch = (total: number) => [cellResponse(restatedOrg, 'device_counts', DAY, report(devices(4, 1, total)))];
     await ledger.load(batch(17));
     const row = sql`select * from losant_usage.usage_days where org_id = ${restatedOrg}`;
     const numbers = () => ledger.queryRows(row, ledger.db);
@@ -153,10 +149,7 @@ describe('a write that a foreign object drops or changes ends the load', () => {
     ['coverage', 'return null;'],
     ['usage_days', 'return null;'],
     ['usage_days', 'new.devices_total := 1; return new;'],
-    [
-      'usage_days',
-      'new.devices_created := null; new.devices_deleted := null; new.devices_total := null; return new;',
-    ],
+    ['usage_days', 'new.devices_created := null; new.devices_deleted := null; new.devices_total := null; return new;'],
     ['coverage', "new.standing := 'in_doubt'; new.reason := 'x'; return new;"],
     ['coverage', 'new.next_read_at := null; return new;'],
     ['revisions', 'return null;'],
@@ -171,9 +164,7 @@ describe('a write that a foreign object drops or changes ends the load', () => {
     ['revisions', 'insert', MISMATCH],
   ])('a rule on %s that does nothing instead of an %s', async (table, event, error) => {
     await expectRollback(async (work) => {
-      await writeManually(
-        `create rule foreign_object as on ${event} to losant_usage.${table} do instead nothing`,
-      );
+      await writeManually(`create rule foreign_object as on ${event} to losant_usage.${table} do instead nothing`);
       await work();
       await writeManually(`drop rule foreign_object on losant_usage.${table}`);
     }, error);

@@ -45,9 +45,7 @@ describe('a load', () => {
       cellResponse(orgId, 'payload_hours', DAY, report(hours(17, 21, 900))),
     ]);
     const stored = { ...devices(4, 1, 17), ...minutes(17, 4), ...sources(21), ...hours(17, 21, 900) };
-    expect(await numbersOf(orgId)).toEqual([
-      { numbers: { ...stored, ...totals(17, 21, 9_007_199_254_740_991) } },
-    ]);
+    expect(await numbersOf(orgId)).toEqual([{ numbers: { ...stored, ...totals(17, 21, 9_007_199_254_740_991) } }]);
     const row = sql`select standing, is_stored, is_reported, omissions, revision, failed_reads, last_read_at,
         last_attempt_at, first_loaded_at, next_read_at, finalized_at, run_id, reason, detail, encode(response_sha256, 'hex')
       from losant_usage.coverage where org_id = ${orgId} and stream = 'device_counts'`;
@@ -94,10 +92,7 @@ describe('a load', () => {
     const result = await ledger.load(batch([4, 2, 18], next), { runId: RUN_2 });
     const restatement = { result: 'loaded', previous: { wasFinal: true } };
     expect(result).toMatchObject([restatement, restatement]);
-    const [oldSources, newSources] = [
-      '{"come":{"d":null},"gone":{"c":2}}',
-      '{"come":{"d":5},"gone":{"c":null}}',
-    ];
+    const [oldSources, newSources] = ['{"come":{"d":null},"gone":{"c":2}}', '{"come":{"d":5},"gone":{"c":null}}'];
     expect(await revisionsOf(orgId)).toEqual([
       `device_counts 2 {"devices_total":17,"devices_deleted":1} {"devices_total":18,"devices_deleted":2} true ${RUN_2}`,
       `payload_sources 2 {"payload_sources":${oldSources},"payload_source_count":3} ` +
@@ -110,8 +105,7 @@ describe('a load', () => {
 
   test('stores keys with a meaning in JavaScript, and any text', async () => {
     const orgId = await createOrg('payload_sources');
-    const text =
-      '{"toString":{"__proto__":1,"constructor":2},"\'); drop table x; --":{"ü \\"\\\\ {} , 😀":3}}';
+    const text = '{"toString":{"__proto__":1,"constructor":2},"\'); drop table x; --":{"ü \\"\\\\ {} , 😀":3}}';
     const split = JSON.parse(text) as PayloadSources;
     const numbers = { payload_source_count: 6, payload_sources: split };
     const read = [cellResponse(orgId, 'payload_sources', DAY, report(numbers))];
@@ -131,10 +125,7 @@ describe('a load', () => {
     const [one, two] = [await createOrg(...streams), await createOrg(...streams)];
     const read = cellResponse(one, 'notebook_minutes', DAY, report(minutes(17, 4)));
     await ledger.load([deviceResponse(one, 4, 1, 17), read]);
-    const next = [
-      deviceResponse(one, 5, 1, 18),
-      cellResponse(two, 'notebook_minutes', DAY, report(minutes(1, 1))),
-    ];
+    const next = [deviceResponse(one, 5, 1, 18), cellResponse(two, 'notebook_minutes', DAY, report(minutes(1, 1)))];
     await ledger.load(next, { runId: RUN_2 });
     expect(await numbersOf(one)).toEqual([{ numbers: { ...devices(5, 1, 18), ...minutes(17, 4) } }]);
     expect(await numbersOf(two)).toEqual([{ numbers: minutes(1, 1) }]);
@@ -162,9 +153,7 @@ describe('a load', () => {
 
 describe('counterparts', () => {
   const load = (orgId: string, verdicts: Readonly<Record<string, Verdict>>) =>
-    ledger.load(
-      Object.entries(verdicts).map(([stream, verdict]) => cellResponse(orgId, stream, DAY, verdict)),
-    );
+    ledger.load(Object.entries(verdicts).map(([stream, verdict]) => cellResponse(orgId, stream, DAY, verdict)));
 
   test('of the same batch count, whatever its order: sources are applied first', async () => {
     const orgId = await createOrg('payload_totals', 'payload_sources', 'payload_hours');
@@ -188,9 +177,7 @@ describe('counterparts', () => {
       { cell: { stream: 'payload_totals', standing } },
       { cell: { stream: 'payload_sources', standing: 'waiting', numbers: null }, problem },
     ]);
-    expect(updates[1]?.problem?.detail).toBe(
-      'Losant omitted numbers for the day, but payload_totals is not zero',
-    );
+    expect(updates[1]?.problem?.detail).toBe('Losant omitted numbers for the day, but payload_totals is not zero');
   });
 
   test('that their own batch reports as zero confirm what it omits', async () => {
@@ -218,10 +205,7 @@ describe('counterparts', () => {
     await load(orgId, { payload_totals: report(totals(17, 21, 900)) });
     const [, totalsBefore] = await ledger.cells(orgId);
     await load(orgId, { payload_sources: omitted });
-    expect(await ledger.cells(orgId)).toEqual([
-      '11-20 payload_sources waiting contradicted 11-23T00:00',
-      totalsBefore,
-    ]);
+    expect(await ledger.cells(orgId)).toEqual(['11-20 payload_sources waiting contradicted 11-23T00:00', totalsBefore]);
   });
 
   test('that are expected but not stored are waited for; those that are not expected are not', async () => {
@@ -239,9 +223,7 @@ describe('a batch', () => {
     const orgId = await createOrg('device_counts');
     const lease = await acquireLease(ledger.db, { instanceId: INSTANCE, runId: RUN_1, host: 'one' });
     await ledger.load([deviceResponse(orgId, 4, 1, 17)], { lease });
-    await sql`update losant_usage.leases set expires_at = expires_at - interval '2 minutes'`.execute(
-      ledger.db,
-    );
+    await sql`update losant_usage.leases set expires_at = expires_at - interval '2 minutes'`.execute(ledger.db);
     await acquireLease(ledger.db, { instanceId: INSTANCE, runId: RUN_2, host: 'two' });
     const loadByFormerHolder = ledger.load([deviceResponse(orgId, 9, 9, 9)], { lease });
     await expect(loadByFormerHolder).rejects.toMatchObject({ name: 'BusyError', kind: 'lease_lost' });
@@ -324,10 +306,7 @@ describe('our sums of the day', () => {
   test('are added up once each, even before the planner has statistics', async () => {
     const functions = ['metric_sums', 'unsettled_counts', 'counterpart_sums'];
     const calls = functions.map((name) => `losant_usage_internal.${name}('${INSTANCE}', '${DAY}')`);
-    const plan = await ledger.list(
-      sql`explain (costs off) select from ${sql.raw(calls.join(', '))}`,
-      ledger.db,
-    );
+    const plan = await ledger.list(sql`explain (costs off) select from ${sql.raw(calls.join(', '))}`, ledger.db);
     const scans = functions.map((name) => expect.stringContaining(`Function Scan on ${name}`) as unknown);
     expect(plan).toEqual(expect.arrayContaining(scans));
   });
@@ -335,8 +314,7 @@ describe('our sums of the day', () => {
 
 describe('quarantined responses', () => {
   const problem = 'created: is negative (-1)';
-  const newCells = () =>
-    ledger.expectDays({ from: DAY, to: '2026-11-21' }, ['device_counts', 'payload_totals']);
+  const newCells = () => ledger.expectDays({ from: DAY, to: '2026-11-21' }, ['device_counts', 'payload_totals']);
   const load = (...slices: readonly CellResponse[][]) => loadBatch(ledger.writer(), slices.flat());
   const quarantined = (
     orgId: string,
@@ -367,21 +345,15 @@ describe('quarantined responses', () => {
     const columns = { first_day: DAY, reason: 'invalid_value', detail: problem, run_id: RUN_1 };
     const body = '{"counts":[{"ü\\u0000":1}]}\n<html>\r\n</html>\nnull';
     expect(await readQuarantine(one)).toEqual([{ ...columns, body_truncated: false, body }]);
-    expect(await readQuarantine(two)).toEqual([
-      { ...columns, body_truncated: true, body: 'x'.repeat(262_144) },
-    ]);
+    expect(await readQuarantine(two)).toEqual([{ ...columns, body_truncated: true, body: 'x'.repeat(262_144) }]);
   });
 
   test('are stored once while they are the same, and again when they differ', async () => {
     const orgId = await newCells();
     const [one, two] = [quarantined(orgId), quarantined(orgId, { texts: ['{"counts":[1]}'] })];
-    for (const each of [one, one, two, one, quarantined(orgId, { code: 'unplaceable_body' })])
-      await load(each);
+    for (const each of [one, one, two, one, quarantined(orgId, { code: 'unplaceable_body' })]) await load(each);
     expect(await readQuarantine(orgId)).toHaveLength(4);
-    await load(
-      quarantined(orgId, { days: ['2026-11-21', DAY] }),
-      quarantined(orgId, { stream: 'payload_totals' }),
-    );
+    await load(quarantined(orgId, { days: ['2026-11-21', DAY] }), quarantined(orgId, { stream: 'payload_totals' }));
     expect(await readQuarantine(orgId)).toHaveLength(6);
   });
 });

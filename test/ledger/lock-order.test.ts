@@ -85,9 +85,7 @@ test.each<[string, Work]>([
 });
 
 test('organizations: a list with one that has returned', async () => {
-  await ledger.asProgram(
-    sql`update losant_usage.organizations set deleted_on = '2026-11-22' where org_id = ${B}`,
-  );
+  await ledger.asProgram(sql`update losant_usage.organizations set deleted_on = '2026-11-22' where org_id = ${B}`);
   const list = [A, B].map((orgId) => ({ orgId, problem: 'no name' }));
   const work = () => upsertOrganizations(ledger.writer(), list);
   expect(await leavesFree(work, firstOrg, lastOrg)).toBe(true);
@@ -95,9 +93,7 @@ test('organizations: a list with one that has returned', async () => {
 
 const SHORT_HORIZON = { ...POLICY, horizonDays: 1 };
 const batch = [B, A].flatMap((orgId) =>
-  ['2026-11-21', '2026-11-20'].map((day) =>
-    cellResponse(orgId, 'device_counts', day, report(devices(1, 1, 1))),
-  ),
+  ['2026-11-21', '2026-11-20'].map((day) => cellResponse(orgId, 'device_counts', day, report(devices(1, 1, 1)))),
 );
 
 const OTHER_POLICY = { ...POLICY, readAtHours: [0, 49, 73] };
@@ -153,8 +149,6 @@ describe('instance_totals', () => {
       '2026-11-21',
     ],
   ])('%s', async (_, work, day) => {
-    expect(await leavesFree(work, key('2026-11-20', 'devices_created'), key(day, 'devices_total'))).toBe(
-      true,
-    );
+    expect(await leavesFree(work, key('2026-11-20', 'devices_created'), key(day, 'devices_total'))).toBe(true);
   });
 });

@@ -136,12 +136,7 @@ test('an unreadable organization keeps its attributes, and its problem until it 
     { orgId: A, problem: 'no id' },
     { orgId: B, problem: 'tags: not a list' },
   ];
-  await storeAt(TUESDAY, [
-    { orgId: A, problem: 'no name' },
-    knownOrg,
-    newOrg,
-    { orgId: null, problem: 'no id' },
-  ]);
+  await storeAt(TUESDAY, [{ orgId: A, problem: 'no name' }, knownOrg, newOrg, { orgId: null, problem: 'no id' }]);
   expect(await readUnreadableOrgs(ledger.db, INSTANCE)).toEqual([knownOrg, newOrg]);
   expect(await stored()).toMatchObject([{ name: 'Acme', referral_id: 'C-1001' }, { name: B }]);
   await storeAt(WEDNESDAY, [acme(), acme({ orgId: B })]);

@@ -15,8 +15,7 @@ const LIMIT = 300;
 const LONG_POLICY = { ...POLICY, horizonDays: 3_650 };
 const MONTH = { from: '2026-10-25', to: '2026-11-23' };
 
-const createWriter = (changes: Partial<RunLedger> = {}) =>
-  ledger.writer({ transactionCells: LIMIT, ...changes });
+const createWriter = (changes: Partial<RunLedger> = {}) => ledger.writer({ transactionCells: LIMIT, ...changes });
 
 /** Returns how many cells that match were last written by each transaction, fewest first. */
 async function listTransactions(matches: RawBuilder<unknown>): Promise<number[]> {
@@ -34,9 +33,7 @@ describe('a backfill', () => {
     await ledger.createOrgs(7);
     await ledger.prepare({ streams: STREAMS });
     await markDaysDue(createWriter(), backfill);
-    expect(await ledger.list(cellsByOrg, ledger.db)).toEqual(
-      [1, 2, 3, 4, 5, 6, 7].map((org) => `${org} 150`),
-    );
+    expect(await ledger.list(cellsByOrg, ledger.db)).toEqual([1, 2, 3, 4, 5, 6, 7].map((org) => `${org} 150`));
     expect(await listTransactions(sql`usage_date < '2026-11-23'`)).toEqual([145, 290, 290, 290]);
   });
 
@@ -63,9 +60,7 @@ describe('a backfill', () => {
 });
 
 /** Adds 140 days of a stream to seven organizations, with some columns of the cells. */
-async function createManyCells(
-  columns: Readonly<Record<string, string | number | null>> = {},
-): Promise<void> {
+async function createManyCells(columns: Readonly<Record<string, string | number | null>> = {}): Promise<void> {
   await ledger.createOrgs(7);
   const names = sql.join([sql``, ...Object.keys(columns).map((name) => sql.ref(name))]);
   const values = sql.join([sql``, ...Object.values(columns)]);
@@ -79,8 +74,7 @@ async function createManyCells(
 }
 
 const NEVER_READ = { reason: 'never_read', next_read_at: '2026-11-24T00:00:00Z' };
-const setOrgs = (change: RawBuilder<unknown>) =>
-  ledger.asProgram(sql`update losant_usage.organizations set ${change}`);
+const setOrgs = (change: RawBuilder<unknown>) => ledger.asProgram(sql`update losant_usage.organizations set ${change}`);
 const create = () => createExpectedCells(createWriter({ policy: LONG_POLICY }));
 
 interface ManyCells {
@@ -218,12 +212,7 @@ test('the horizon moves only after the last page, so that the next run marks wha
   const state = sql`select count(*) filter (where standing = 'unavailable') as marked,
     (select horizon_day from losant_usage.instances where instance_id = ${INSTANCE}) as horizon
     from losant_usage.coverage`;
-  await ledger.withTrigger(
-    'coverage',
-    killAtLastDay,
-    () => expect(mark()).rejects.toThrow('killed'),
-    'before update',
-  );
+  await ledger.withTrigger('coverage', killAtLastDay, () => expect(mark()).rejects.toThrow('killed'), 'before update');
   expect(await ledger.list(state, ledger.db)).toEqual(['300 -']);
   await mark();
   expect(await ledger.list(state, ledger.db)).toEqual(['350 2026-08-26']);

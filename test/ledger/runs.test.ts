@@ -11,13 +11,7 @@ import {
   updateInstance,
 } from '../../src/ledger/instances.ts';
 import { acquireLease, beginWriting, type Lease, releaseLease, renewLease } from '../../src/ledger/lease.ts';
-import {
-  finishRun,
-  interruptDeadRuns,
-  type RunCounts,
-  recordFailedRun,
-  startRun,
-} from '../../src/ledger/runs.ts';
+import { finishRun, interruptDeadRuns, type RunCounts, recordFailedRun, startRun } from '../../src/ledger/runs.ts';
 import { asOwner } from '../support/databases.ts';
 import { endsLockWaits, until } from '../support/wait.ts';
 import { INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
@@ -30,8 +24,7 @@ describe('a lease', () => {
   });
 
   const write = (lease: Lease) => ledger.db.transaction().execute((trx) => beginWriting(trx, { lease }));
-  const acquire = (runId = RUN_1, host = 'one') =>
-    acquireLease(ledger.db, { instanceId: INSTANCE, runId, host });
+  const acquire = (runId = RUN_1, host = 'one') => acquireLease(ledger.db, { instanceId: INSTANCE, runId, host });
   const leases = () =>
     ledger.list(
       sql`select right(run_id::text, 1), host,
@@ -53,15 +46,12 @@ describe('a lease', () => {
   test('goes to one of many processes; the error of the next names the holder, its start and the expiry', async () => {
     const attempts = await Promise.allSettled(Array.from({ length: 5 }, () => acquire()));
     expect(attempts.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
-    const message =
-      /^Instance 5c0000000000000000000001 is being loaded by a process on one since \d{4}-\d\d-\d\dT/;
+    const message = /^Instance 5c0000000000000000000001 is being loaded by a process on one since \d{4}-\d\d-\d\dT/;
     await expect(acquire(RUN_2, 'two')).rejects.toMatchObject({
       name: 'BusyError',
       kind: 'lease_busy',
       message: expect.stringMatching(message) as unknown,
-      hint: expect.stringMatching(
-        /--wait SECONDS; .* its lease expires at \d{4}-\d\d-\d\dT[\d:.]+Z/,
-      ) as unknown,
+      hint: expect.stringMatching(/--wait SECONDS; .* its lease expires at \d{4}-\d\d-\d\dT[\d:.]+Z/) as unknown,
     });
   });
 
@@ -242,9 +232,7 @@ test('an instance is recorded from the first attempt on, with the error of its l
   const read = () =>
     ledger.list(sql`select to_char(first_attempt_at, 'HH24:MI') as first, to_char(last_attempt_at, 'HH24:MI') as last,
       api_url, last_error, retired_at is not null as is_retired from losant_usage.instances where instance_id = ${instanceId}`);
-  await expect(recordRetirement(db, instanceId)).rejects.toThrow(
-    `The database has no instance ${instanceId}`,
-  );
+  await expect(recordRetirement(db, instanceId)).rejects.toThrow(`The database has no instance ${instanceId}`);
   await recordAttempt(db, instanceId);
   await recordAttemptError(db, instanceId, 'HTTP 502\0');
   expect(await read()).toEqual(['12:00 12:00 - HTTP 502\uFFFD false']);

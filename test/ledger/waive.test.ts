@@ -49,9 +49,7 @@ test('waives cells that are missing, in doubt or unavailable, and passes over ot
   await ledger.asProgram(CONTINUE_TRACKS);
   // The 23rd is late and was never read.
   const waivedDays = ['08-20', '11-20', '11-22', '11-23'];
-  expect(await waive(orgId, '2026-08-01..2026-11-30')).toEqual(
-    waivedDays.map((day) => `${day} device_counts`),
-  );
+  expect(await waive(orgId, '2026-08-01..2026-11-30')).toEqual(waivedDays.map((day) => `${day} device_counts`));
   expect(await ledger.cells(orgId)).toEqual([
     '08-20 device_counts waived waived never',
     '11-19 device_counts final  11-27T00:00',
@@ -160,9 +158,7 @@ describe('a cell that is due for more than a day', () => {
 test('waives a stored cell whose reads fail', async () => {
   const orgId = await ledger.expectDays({ from: '2026-11-23', to: '2026-11-23' }, DEVICES);
   await ledger.load([deviceResponse(orgId, '2026-11-23')]);
-  await ledger.load([
-    { ...cellResponse(orgId, 'device_counts', '2026-11-23', failed), sentAtMs: ledger.nowMs + 1 },
-  ]);
+  await ledger.load([{ ...cellResponse(orgId, 'device_counts', '2026-11-23', failed), sentAtMs: ledger.nowMs + 1 }]);
   expect(await waive(orgId, '2026-11-23')).toEqual(['11-23 device_counts']);
 });
 
@@ -183,28 +179,19 @@ test('leaves later checkpoints: a good read lifts the waiver, which stays on rec
   await ledger.load([cellResponse(orgId, 'device_counts', '2026-11-22', failed)]);
   expect((await ledger.cells(orgId))[0]).toContain('waived waived');
   await ledger.setTime('2026-11-25T00:15:00.000Z');
-  await ledger.load([
-    deviceResponse(orgId, '2026-11-22'),
-    cellResponse(orgId, 'device_counts', '2026-11-23', omitted),
-  ]);
+  await ledger.load([deviceResponse(orgId, '2026-11-22'), cellResponse(orgId, 'device_counts', '2026-11-23', omitted)]);
   expect(await ledger.cells(orgId)).toEqual([
     '11-22 device_counts stored  11-26T00:00',
     '11-23 device_counts waived waived 11-26T00:00',
   ]);
-  expect(await waivers(orgId)).toEqual([
-    `11-22 known outage true true ${RUN_1}`,
-    '11-23 known outage true false -',
-  ]);
+  expect(await waivers(orgId)).toEqual([`11-22 known outage true true ${RUN_1}`, '11-23 known outage true false -']);
 });
 
 test('repeating a waiver replaces the reason and keeps the earlier one', async () => {
   const orgId = await ledger.expectDays({ from: '2026-11-23', to: '2026-11-23' }, DEVICES);
   await waive(orgId, '2026-11-23');
   await waive(orgId, '2026-11-23', { reason: 'agreed with Acme' });
-  expect(await waivers(orgId)).toEqual([
-    '11-23 known outage true true -',
-    '11-23 agreed with Acme true false -',
-  ]);
+  expect(await waivers(orgId)).toEqual(['11-23 known outage true true -', '11-23 agreed with Acme true false -']);
   const details = sql`select detail from losant_usage.coverage`;
   expect(await ledger.list(details, ledger.db)).toEqual(['agreed with Acme']);
   await Promise.all(['a', 'b'].map((reason) => waive(orgId, '2026-11-23', { reason })));

@@ -124,9 +124,7 @@ it('control totals are read of every stream that is expected, also if it is no l
 it('control totals past the horizon are not requested', async () => {
   const stage = await createStage({ orgs: 3 });
   await stage.run();
-  const addTotals = (
-    day: string,
-  ) => `insert into losant_usage.instance_totals (instance_id, usage_date, metric)
+  const addTotals = (day: string) => `insert into losant_usage.instance_totals (instance_id, usage_date, metric)
     select instance_id, '${day}', 'devices_total' from losant_usage.instances`;
   // The horizon is 90 days.
   for (const day of ['2026-08-25', '2026-08-26']) await asWriter(stage.store.url, asProgram(addTotals(day)));
@@ -160,9 +158,7 @@ it('control totals of a rejected stream are a problem of the instance, and the o
     { outcome: 'not_compared', reason: 'refused', metrics: 5 },
   ]);
   const readProblem = () => stage.query('select totals_problem as text from losant_usage.instances');
-  expect(await readProblem()).toMatchObject([
-    { text: expect.stringContaining('instance.notebookMinuteCounts') },
-  ]);
+  expect(await readProblem()).toMatchObject([{ text: expect.stringContaining('instance.notebookMinuteCounts') }]);
   await stage.platform.control('config', { faults: null });
   await stage.run();
   expect(await readProblem()).toEqual([{ text: null }]);

@@ -120,9 +120,7 @@ it('more deletions at once than allowed are confirmed after three days of comple
   }
   await stage.moveTo(NOW + 3 * DAY_MS);
   expect((await stage.run()).report).toMatchObject({ status: 'complete' });
-  expect(await readDeletions(stage)).toEqual(
-    [first, second].toSorted().map((orgId) => `${orgId} 2026-11-27`),
-  );
+  expect(await readDeletions(stage)).toEqual([first, second].toSorted().map((orgId) => `${orgId} 2026-11-27`));
 });
 
 // Guarantee (Missing numbers): If a deleted organization returns, its unavailable days are read again.

@@ -28,10 +28,7 @@ it('a lease is renewed after a quarter of its duration, even while all other con
   });
   const secondsLeft =
     'select round(extract(epoch from expires_at - clock_timestamp()))::integer as left from losant_usage.leases';
-  await asWriter(
-    stage.database.url,
-    `update losant_usage.leases set expires_at = expires_at - interval '15 seconds'`,
-  );
+  await asWriter(stage.database.url, `update losant_usage.leases set expires_at = expires_at - interval '15 seconds'`);
   vi.advanceTimersByTime(15_000);
   await until('it is renewed', async () => Number((await stage.query(secondsLeft))[0]?.['left']) > 55);
   // A renewal also records the progress of the run.
@@ -50,8 +47,7 @@ it('a run keeps its lease while one of its transactions waits longer than a leas
   await stage.platform.control('restate', { orgId, day });
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
   onTestFinished(() => void vi.useRealTimers());
-  const expiry =
-    'select expires_at > clock_timestamp() as is_ahead, expires_at::text from losant_usage.leases';
+  const expiry = 'select expires_at > clock_timestamp() as is_ahead, expires_at::text from losant_usage.leases';
   const locker = await openAs('migrator', stage.store.url);
   onTestFinished(() => locker.close());
   let running: Promise<RunOutcome> | undefined;

@@ -258,10 +258,7 @@ it('the preview of a backfill has the days up to the next track, and the run rea
 // drops ends the run.
 it('a foreign rule on a table is named before anything is read', async () => {
   const stage = await createStage({ orgs: 1 });
-  await asOwner(
-    stage.store.url,
-    'create rule nothing as on insert to losant_usage.coverage do instead nothing',
-  );
+  await asOwner(stage.store.url, 'create rule nothing as on insert to losant_usage.coverage do instead nothing');
   const message = expect.stringContaining('rule nothing') as unknown;
   await expect(stage.run()).rejects.toMatchObject({ kind: 'database_mismatch', message });
 });
@@ -285,26 +282,12 @@ it('a pass reads the last week of all organizations first, then older days', asy
 
 it('after a wake-up, a pass reads the last week again, and older days from where the last pass stopped', async () => {
   const pages = await readAll(await createDueStage(), { 3: WAKE_UP_MS });
-  expect(pages).toEqual([
-    'recent 1-100',
-    'recent 101',
-    'older 1-100',
-    'recent 1-100',
-    'recent 101',
-    'older 101',
-  ]);
+  expect(pages).toEqual(['recent 1-100', 'recent 101', 'older 1-100', 'recent 1-100', 'recent 101', 'older 101']);
 });
 
 it('a pass ends at midnight, before the next page, and a new one starts', async () => {
   const pages = await readAll(await createDueStage(), { 1: DAY_MS });
-  expect(pages).toEqual([
-    'recent 1-100',
-    'new day',
-    'recent 1-100',
-    'recent 101',
-    'older 1-100',
-    'older 101',
-  ]);
+  expect(pages).toEqual(['recent 1-100', 'new day', 'recent 1-100', 'recent 101', 'older 1-100', 'older 101']);
 });
 
 /** Returns the pages of all passes, by the positions of their organizations; `steps` moves the clock after a page. */

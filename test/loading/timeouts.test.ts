@@ -33,11 +33,7 @@ test.each<[string, (readonly Ending[])[], boolean[]]>([
   ['two days in a row', [['timeout'], ['timeout'], ['ok'], ['ok']], [true, true, false, false]],
   ['half a window', [['timeout', 'timeout'], ['ok']], [true, false]],
   ['the other half of a window', [['ok', 'timeout'], ['ok']], [true, false]],
-  [
-    'single days',
-    [['timeout'], ['ok'], ['timeout'], ['refused'], ['timeout']],
-    [true, true, true, true, true],
-  ],
+  ['single days', [['timeout'], ['ok'], ['timeout'], ['refused'], ['timeout']], [true, true, true, true, true]],
 ])('after timeouts of %s', async (_, slices, requested) => {
   expect(await extractAll(slices)).toEqual(requested);
 });

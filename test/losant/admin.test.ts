@@ -56,13 +56,7 @@ type Case = readonly [
 
 const REJECTED: readonly Case[] = [
   ['an invalid body', respondWith(400, INVALID), 'refused', 2, `HTTP 400: ${WRONG}`],
-  [
-    'an unknown token',
-    respondWith(401, { message: `bad ${TOKEN}` }),
-    'unauthorized',
-    5,
-    'HTTP 401: bad [token]',
-  ],
+  ['an unknown token', respondWith(401, { message: `bad ${TOKEN}` }), 'unauthorized', 5, 'HTTP 401: bad [token]'],
   ['a missing scope', respondWith(403, { type: 'Forbidden' }), 'forbidden', 5, 'HTTP 403: Forbidden'],
   ['an unknown organization', respondWith(404, {}), 'not_found', 2, 'HTTP 404'],
   ['an old install', respondWith(405, {}), 'not_supported', 2, 'HTTP 405'],
@@ -83,20 +77,17 @@ describe.each([
   { cases: REJECTED, what: 'rejected', isUncertain: false },
   { cases: UNCERTAIN, what: 'possibly made', isUncertain: true },
 ])('a change that is $what', ({ cases, isUncertain }) => {
-  it.each(cases)(
-    'because of %s is not sent again, and its error does not contain the token',
-    async (...row) => {
-      const [, respond, kind, exitCode, message] = row;
-      await using server = await startServer(respond);
-      const error = await errorOf(change(server, null, kind === 'timeout' ? 300 : undefined));
-      expect(server.received).toHaveLength(1);
-      expect(error.kind).toBe(kind);
-      expect(exitCodeOf(error)).toBe(exitCode);
-      expect(error.message).toContain(`instanceOrg.delete (org ${TARGET.orgId}): `);
-      expect(error.message).toContain(message);
-      expect(mayHaveChanged(error)).toBe(isUncertain);
-      expect(error.hint).toContain(isUncertain ? 'The change may have been made' : '');
-      expect(inspect(error, { depth: null, showHidden: true })).not.toContain(TOKEN);
-    },
-  );
+  it.each(cases)('because of %s is not sent again, and its error does not contain the token', async (...row) => {
+    const [, respond, kind, exitCode, message] = row;
+    await using server = await startServer(respond);
+    const error = await errorOf(change(server, null, kind === 'timeout' ? 300 : undefined));
+    expect(server.received).toHaveLength(1);
+    expect(error.kind).toBe(kind);
+    expect(exitCodeOf(error)).toBe(exitCode);
+    expect(error.message).toContain(`instanceOrg.delete (org ${TARGET.orgId}): `);
+    expect(error.message).toContain(message);
+    expect(mayHaveChanged(error)).toBe(isUncertain);
+    expect(error.hint).toContain(isUncertain ? 'The change may have been made' : '');
+    expect(inspect(error, { depth: null, showHidden: true })).not.toContain(TOKEN);
+  });
 });

@@ -111,10 +111,7 @@ describe('the time of a response', () => {
     [dateHeader('2026-11-20T12:01:00Z'), 'the response is dated 3 d 12 h ago (Date header)'],
     [dateHeader('2026-11-24T00:07:00Z'), 'the response is dated 6 min in the future (Date header)'],
     [{ ...soon, age: '3600' }, 'a cache served a response that is 1 h old (Age header)'],
-    [
-      { ...soon, age: '61' },
-      'a cache served a response from before the days had ended: 61 s old (Age header)',
-    ],
+    [{ ...soon, age: '61' }, 'a cache served a response from before the days had ended: 61 s old (Age header)'],
   ])('is wrong, and the request is retried and then fails: %j', async (headers, message) => {
     await using server = await startServer((_request, response, number) =>
       sendJson(response, { number }, { headers: number <= 3 ? headers : soon }),
@@ -245,9 +242,7 @@ describe('an abort', () => {
   it('ends the wait before a retry', async () => {
     await using server = await startServer((_, response) => sendJson(response, {}, { status: 500 }));
     const signal = AbortSignal.timeout(200);
-    await expect(clientFor(server, { backoffMs: 60_000 }).get({ ...REQUEST, signal })).rejects.toThrow(
-      'timeout',
-    );
+    await expect(clientFor(server, { backoffMs: 60_000 }).get({ ...REQUEST, signal })).rejects.toThrow('timeout');
     expect(server.received).toHaveLength(1);
   });
 });

@@ -29,11 +29,7 @@ const CODE = `
 
 /** Sends a request from a process with these variables. Returns the body or the message of the error. */
 async function requestFrom(env: Readonly<Record<string, string>>): Promise<string> {
-  const { code, stdout, stderr } = await startProcess(
-    process.execPath,
-    ['--input-type=module', '-e', CODE],
-    env,
-  ).ended;
+  const { code, stdout, stderr } = await startProcess(process.execPath, ['--input-type=module', '-e', CODE], env).ended;
   if (code !== 0) throw new Error(stderr);
   return stdout;
 }

@@ -22,8 +22,7 @@ const HALF_A_GZIP = gzipSync('{"counts":[1,2,3]}').subarray(0, 22);
 /** The bound on a body. */
 const BOUND = 32 * 1024 * 1024;
 const WRONG = { type: 'SomeType', message: 'what is wrong' };
-const bare = (status: number) => (_: ReceivedRequest, response: ServerResponse) =>
-  response.writeHead(status).end();
+const bare = (status: number) => (_: ReceivedRequest, response: ServerResponse) => response.writeHead(status).end();
 
 /** A response, and the kind, status and part of the message of its error. */
 type Row = readonly [
@@ -81,34 +80,16 @@ const pageWithToken = ({ headers }: ReceivedRequest, response: ServerResponse) =
 
 const AFTER_ALL_ATTEMPTS: readonly Row[] = [
   ...[500, 502, 503, 999].map(
-    (status): Row => [
-      `HTTP ${status}`,
-      bare(status),
-      'server_error',
-      status,
-      `responded with HTTP ${status}`,
-    ],
+    (status): Row => [`HTTP ${status}`, bare(status), 'server_error', status, `responded with HTTP ${status}`],
   ),
   ...[204, 206, 304].map((status): Row => {
     const message = `responded with HTTP ${status} instead of 200 with a complete body`;
     return [`HTTP ${status}`, bare(status), 'bad_body', status, message];
   }),
   ['HTTP 408', respondWith(408, WRONG), 'timeout', 408, 'responded with HTTP 408'],
-  [
-    'a redirect',
-    redirect,
-    'unreachable',
-    302,
-    'responded with a redirect (HTTP 302), which is never followed',
-  ],
+  ['a redirect', redirect, 'unreachable', 302, 'responded with a redirect (HTTP 302), which is never followed'],
   ['a page that repeats the token', pageWithToken, 'server_error', 500, 'responded with HTTP 500'],
-  [
-    'a body that repeats the token',
-    ({ headers }, response) => sendJson(response, headers),
-    'bad_body',
-    200,
-    '',
-  ],
+  ['a body that repeats the token', ({ headers }, response) => sendJson(response, headers), 'bad_body', 200, ''],
   ['a reset', (_, response) => response.destroy(), 'unreachable', null, 'connection failed: '],
   ['a cut body', (_, response) => sendHalf(response), 'unreachable', null, 'connection failed: '],
   ['a cut gzip body', gzipped(200, HALF_A_GZIP), 'bad_body', 200, `${UNZIPPED}unexpected end of file`],
@@ -116,13 +97,7 @@ const AFTER_ALL_ATTEMPTS: readonly Row[] = [
   ['a body that is too large after decompression', gzipped(200, TOO_LARGE), 'bad_body', 200, UNZIPPED],
   ['a page', (_, response) => response.end('<html>log in</html>'), 'bad_body', 200, NOT_JSON],
   ['an empty body', (_, response) => response.end(), 'bad_body', 200, NOT_JSON],
-  [
-    'invalid UTF-8',
-    (_, response) => response.end(Buffer.from([0x22, 0xff, 0x22])),
-    'bad_body',
-    200,
-    NOT_JSON,
-  ],
+  ['invalid UTF-8', (_, response) => response.end(Buffer.from([0x22, 0xff, 0x22])), 'bad_body', 200, NOT_JSON],
   ['no response', () => undefined, 'timeout', null, TIMEOUT],
   ['a body that stalls', (_, response) => response.write('{"a":'), 'timeout', null, TIMEOUT],
 ];
@@ -145,26 +120,23 @@ describe('a failure', () => {
     expect(inspectAll(error)).not.toContain(TOKEN);
   });
 
-  it.each(AFTER_ALL_ATTEMPTS)(
-    'is reported after all attempts, and a good attempt repairs it: %s',
-    async (...row) => {
-      const [what, respond, kind, status, message] = row;
-      await using server = await startServer((request, response, number) =>
-        number <= 3 ? void respond(request, response) : sendJson(response, { fine: true }),
-      );
-      const client = clientFor(server, { ...bounds, timeoutMs: timeoutFor(what) });
-      const error = await errorOf(client.get(REQUEST));
-      expect(error.kind).toBe(kind);
-      if (status !== null) expect(error.status).toBe(status);
-      expect(error.message).toContain(about + message);
-      expect(error.message).toContain('(after 2 attempts)');
-      expect(error.body?.length ?? 0).toBeLessThanOrEqual(65_536);
-      expect(server.received).toHaveLength(2);
-      expect(inspectAll([error, client])).not.toContain(TOKEN);
-      expect((await client.get(REQUEST)).body).toEqual({ fine: true });
-      expect(server.received).toHaveLength(4);
-    },
-  );
+  it.each(AFTER_ALL_ATTEMPTS)('is reported after all attempts, and a good attempt repairs it: %s', async (...row) => {
+    const [what, respond, kind, status, message] = row;
+    await using server = await startServer((request, response, number) =>
+      number <= 3 ? void respond(request, response) : sendJson(response, { fine: true }),
+    );
+    const client = clientFor(server, { ...bounds, timeoutMs: timeoutFor(what) });
+    const error = await errorOf(client.get(REQUEST));
+    expect(error.kind).toBe(kind);
+    if (status !== null) expect(error.status).toBe(status);
+    expect(error.message).toContain(about + message);
+    expect(error.message).toContain('(after 2 attempts)');
+    expect(error.body?.length ?? 0).toBeLessThanOrEqual(65_536);
+    expect(server.received).toHaveLength(2);
+    expect(inspectAll([error, client])).not.toContain(TOKEN);
+    expect((await client.get(REQUEST)).body).toEqual({ fine: true });
+    expect(server.received).toHaveLength(4);
+  });
 
   it.each([
     ['when nothing listens', TOKEN, 'ECONNREFUSED'],

@@ -107,12 +107,7 @@ const describeCounts = (listedOrgs: number, total: number) =>
 
 describe('a list that contradicts itself is not complete', () => {
   it.each<[string, NonNullable<ServerOptions['edit']>, string, number]>([
-    [
-      'with an empty page',
-      (body, page) => (page === 1 ? { ...body, items: [] } : body),
-      describeCounts(20, 30),
-      20,
-    ],
+    ['with an empty page', (body, page) => (page === 1 ? { ...body, items: [] } : body), describeCounts(20, 30), 20],
     ['with an empty first page', (body) => ({ ...body, items: [] }), describeCounts(0, 30), 0],
     ['when the requested page number is ignored', (body) => ({ ...body, items: orgsOf(10) }), UNSORTED, 10],
     ['when it reports a total of 0', (body) => ({ ...body, totalCount: 0 }), describeCounts(30, 0), 30],

@@ -9,8 +9,7 @@ const signal = new AbortController().signal;
 const orgId = (number: number) => `5d00000000000000000000${String(number).padStart(2, '0')}`;
 
 describe('getOrg', () => {
-  const read = (server: TestServer) =>
-    getOrg(clientFor(server), { instanceId: INSTANCE, orgId: orgId(1), signal });
+  const read = (server: TestServer) => getOrg(clientFor(server), { instanceId: INSTANCE, orgId: orgId(1), signal });
 
   it('returns the organization and the whole body', async () => {
     const body = { id: orgId(1), name: 'Acme', isReadOnly: true };
@@ -96,8 +95,7 @@ describe('createUsageRequest', () => {
 
 const NOW = Date.parse('2026-11-24T12:00:00.000Z');
 
-const parseAttributes = (attributes: object) =>
-  parseOrganization({ id: orgId(1), name: 'Acme', ...attributes }, NOW);
+const parseAttributes = (attributes: object) => parseOrganization({ id: orgId(1), name: 'Acme', ...attributes }, NOW);
 
 /** Throws if the attributes are unreadable. */
 function parseReadable(attributes: object) {
@@ -178,11 +176,7 @@ describe('a tag that is not a pair of strings', () => {
     ['null', []],
   ])('%s is converted or ignored, without affecting other tags', (tag, expected) => {
     const tags = parseJson(`[{"key":"a","value":"1"},${tag},{"key":"b","value":"2"}]`);
-    expect(parseReadable({ tags }).tags).toEqual([
-      { key: 'a', value: '1' },
-      ...expected,
-      { key: 'b', value: '2' },
-    ]);
+    expect(parseReadable({ tags }).tags).toEqual([{ key: 'a', value: '1' }, ...expected, { key: 'b', value: '2' }]);
   });
 });
 

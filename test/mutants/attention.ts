@@ -22,10 +22,7 @@ export const attentionMutants = [
         'where u.quantity is not null and u.previous_quantity is not null\n',
         'where u.quantity is not null\n',
       ],
-      'A forecast needs three stored days': [
-        'having count(n.quantity) >= 3',
-        'having count(n.quantity) >= 2',
-      ],
+      'A forecast needs three stored days': ['having count(n.quantity) >= 3', 'having count(n.quantity) >= 2'],
       'A weekday that was never stored counts as the mean': [
         'coalesce(avg(n.quantity) filter (where n.weekday = 4), avg(n.quantity))',
         'avg(n.quantity) filter (where n.weekday = 4)',
@@ -40,10 +37,7 @@ export const attentionMutants = [
   plant(
     { file: 'migrations/0010_attention.sql', test: 'test/ledger/attention.test.ts' },
     {
-      'A doubt of less than a day needs nobody': [
-        "c.doubted_at < now() - interval '1 day'",
-        'c.doubted_at < now()',
-      ],
+      'A doubt of less than a day needs nobody': ["c.doubted_at < now() - interval '1 day'", 'c.doubted_at < now()'],
       'An instance whose first run is in progress is being read': [
         'and l.expires_at > now())',
         'and l.expires_at < now())',
@@ -52,10 +46,7 @@ export const attentionMutants = [
         'a.has_large_change and not a.is_silent',
         'a.has_large_change',
       ],
-      'A new organization is not named for its change too': [
-        ' and (o.created_on >= a.month - 28) is not true',
-        '',
-      ],
+      'A new organization is not named for its change too': [' and (o.created_on >= a.month - 28) is not true', ''],
       'A deleted organization is not named for its change too': [
         ' and o.deleted_on is null and (o.created',
         ' and (o.created',
@@ -65,10 +56,7 @@ export const attentionMutants = [
   plant(
     { file: 'src/ledger/attention.ts', test: 'test/ledger/attention.test.ts' },
     {
-      'What was not seen for more than three days begins anew': [
-        'const KEPT_DAYS = 3;',
-        'const KEPT_DAYS = 4;',
-      ],
+      'What was not seen for more than three days begins anew': ['const KEPT_DAYS = 3;', 'const KEPT_DAYS = 4;'],
       'What returns within three days goes on': ['const KEPT_DAYS = 3;\n', 'const KEPT_DAYS = 2;\n'],
       'Nothing is new at the first refresh': ['rows[0]?.isFirst === true', 'rows.length === 0'],
       'The first refresh of an instance that was never read is the first once it is read': [

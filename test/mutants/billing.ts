@@ -102,10 +102,7 @@ export const billingMutants = [
   plant(
     { file: 'migrations/0009_statements.sql', test: 'test/billing/seal.test.ts' },
     {
-      'A statement is not dated before a change that it contains': [
-        'if changed_at is not null then',
-        'if false then',
-      ],
+      'A statement is not dated before a change that it contains': ['if changed_at is not null then', 'if false then'],
       'A number that was loaded first is a change': ['and c.first_loaded_at > as_of\n', 'and false\n'],
       'A waiver is a change': ['and greatest(w.waived_at, w.lifted_at) > as_of', 'and false'],
       'A statement belongs to a transaction of the last two minutes': [
@@ -160,10 +157,7 @@ export const billingMutants = [
         'if (orgIds.length < 2)',
         'if (orgIds.length < 1_000)',
       ],
-      'Waivers that differ only in the organization are printed as one': [
-        'run|backfill|waive',
-        'run|backfill',
-      ],
+      'Waivers that differ only in the organization are printed as one': ['run|backfill|waive', 'run|backfill'],
     },
   ),
   plant(

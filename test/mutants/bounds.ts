@@ -90,10 +90,7 @@ export const boundMutants = [
   plant(
     { file: 'src/loading/pipeline.ts', test: REQUESTS, only: 'a backfill of' },
     {
-      'A request of recent days includes older ones': [
-        'Math.max(...streams.map(({ maxDays }) => maxDays)) - 1',
-        '0',
-      ],
+      'A request of recent days includes older ones': ['Math.max(...streams.map(({ maxDays }) => maxDays)) - 1', '0'],
       'Older days are requested with the recent ones only if they fit into their requests': [
         'planSlices(cells).filter(({ range }) => range.to >= from)',
         'planSlices(cells.filter(({ day }) => day >= from))',
@@ -103,10 +100,7 @@ export const boundMutants = [
   plant(
     { file: 'src/loading/pipeline.ts', test: REQUESTS, only: 'does not respond' },
     {
-      'What was not requested is reported': [
-        'tally.addUnreadSlice(slice, refusal ?',
-        'void (slice, refusal ?',
-      ],
+      'What was not requested is reported': ['tally.addUnreadSlice(slice, refusal ?', 'void (slice, refusal ?'],
     },
   ),
   plant(
@@ -121,14 +115,8 @@ export const boundMutants = [
   plant(
     { file: 'src/loading/refusals.ts', test: 'test/loading/timeouts.test.ts' },
     {
-      'A stream is given up after two timeouts in a row': [
-        'const MAX_TIMEOUTS = 2;',
-        'const MAX_TIMEOUTS = 200;',
-      ],
-      'A response ends the count of timeouts': [
-        'queue.isResponding ? 0 :',
-        'queue.isResponding ? queue.timeouts :',
-      ],
+      'A stream is given up after two timeouts in a row': ['const MAX_TIMEOUTS = 2;', 'const MAX_TIMEOUTS = 200;'],
+      'A response ends the count of timeouts': ['queue.isResponding ? 0 :', 'queue.isResponding ? queue.timeouts :'],
       'Slices wait until one has responded': ['if (queue.isResponding) startNext();', 'startNext();'],
       'Slices of a stream that responds do not wait': ['if (queue.isResponding) startNext();', ''],
     },

@@ -37,10 +37,7 @@ export const consoleMutants = [
         'coalesce(a.named_on, a.first_seen_on) >= a.first_seen_on',
         'a.first_seen_on is not null',
       ],
-      'What was there the day before is not new': [
-        '(array_agg(a.first_seen_on = a.last_seen_on and ',
-        '(array_agg(',
-      ],
+      'What was there the day before is not new': ['(array_agg(a.first_seen_on = a.last_seen_on and ', '(array_agg('],
     },
   ),
   plant(

@@ -123,10 +123,7 @@ export const loadingMutants = [
   plant(
     { file: 'src/errors.ts', test: 'test/e2e/refusals.test.ts', only: 'rejects the token' },
     {
-      'A rejected token or scope ends with exit code 5': [
-        'unauthorized: EXIT.refused,',
-        'unauthorized: EXIT.failure,',
-      ],
+      'A rejected token or scope ends with exit code 5': ['unauthorized: EXIT.refused,', 'unauthorized: EXIT.failure,'],
     },
   ),
   plant(
@@ -204,10 +201,7 @@ export const loadingMutants = [
         '',
       ],
       'No organization that is listed is marked as deleted': ['{ unseenSince: startedAt }', '{}'],
-      'No organization is marked as deleted by an incomplete list': [
-        'if (reason !== null) {',
-        'if (listedOrgs < 0) {',
-      ],
+      'No organization is marked as deleted by an incomplete list': ['if (reason !== null) {', 'if (listedOrgs < 0) {'],
     },
   ),
   plant(
@@ -217,10 +211,7 @@ export const loadingMutants = [
       only: 'an empty list',
     },
     {
-      'An empty list marks no organization as deleted': [
-        'if (listedOrgs === 0) return',
-        'if (listed < 0) return',
-      ],
+      'An empty list marks no organization as deleted': ['if (listedOrgs === 0) return', 'if (listed < 0) return'],
     },
   ),
   plant(
@@ -261,10 +252,7 @@ export const loadingMutants = [
   plant(
     { file: 'src/database/sqlstate.ts', test: 'test/loading/run.test.ts', only: 'violates a check' },
     {
-      'A violated check is a bug, and not quarantined as if Losant were wrong': [
-        '/^(22|23505|54)/',
-        '/^(22|23|54)/',
-      ],
+      'A violated check is a bug, and not quarantined as if Losant were wrong': ['/^(22|23505|54)/', '/^(22|23|54)/'],
     },
   ),
   plant(

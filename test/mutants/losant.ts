@@ -10,10 +10,7 @@ export const losantMutants = [
         `403: 'not_found',`,
       ],
       'A 404 means that Losant does not know what was requested': [`  404: 'not_found',`, ''],
-      'A rejected token (401) is distinguished from a missing scope': [
-        `401: 'unauthorized',`,
-        `401: 'forbidden',`,
-      ],
+      'A rejected token (401) is distinguished from a missing scope': [`401: 'unauthorized',`, `401: 'forbidden',`],
       'A 503 asks for a pause only with Retry-After; otherwise it is a server error': [
         '(status === 503 && retryAfterMs !== null)',
         '(status === 503)',
@@ -88,10 +85,7 @@ export const losantMutants = [
     { file: 'src/losant/client.ts', test: 'test/losant/client.test.ts' },
     {
       'A wait that Losant asks for (429) does not count as an attempt': ['tally.waits += 1;', ''],
-      'A pause that Losant requests applies to all requests of the token': [
-        'gate.rate.pauseFor(pauseMs);',
-        '',
-      ],
+      'A pause that Losant requests applies to all requests of the token': ['gate.rate.pauseFor(pauseMs);', ''],
       'A pause lasts at least a second, so that an endless Retry-After: 0 reaches the bound': [
         'return Math.max(PAUSE_BASE_MS, retryAfterMs);',
         'return retryAfterMs;',
@@ -137,10 +131,7 @@ export const losantMutants = [
         'nowMs - CATCH_UP_MS) + this.#spacingMs;',
         'nowMs - CATCH_UP_MS);',
       ],
-      'A pause is at most an hour long': [
-        'const pauseMs = Math.min(ms, LONGEST_PAUSE_MS);',
-        'const pauseMs = ms;',
-      ],
+      'A pause is at most an hour long': ['const pauseMs = Math.min(ms, LONGEST_PAUSE_MS);', 'const pauseMs = ms;'],
       'A pause longer than 15 minutes fails all requests instead of letting the run sleep': [
         'if (pauseLeftMs > LONGEST_WAIT_MS) throw createPauseError(request, pauseLeftMs);',
         '',

@@ -5,8 +5,10 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/load.ts', test: 'test/ledger/load.test.ts' },
     {
-      "A response that was sent before the end of its day, or in the future by the database's clock, is not loaded":
-        ['for (const response of responses) requireSentInTime(response, atMs);', ''],
+      "A response that was sent before the end of its day, or in the future by the database's clock, is not loaded": [
+        'for (const response of responses) requireSentInTime(response, atMs);',
+        '',
+      ],
       'Every change of a number is on record': ['await recordRevisions(trx, updates, runId);', ''],
       'Zeros are compared with counterparts that are stored': [
         'getStream(stream).counterparts.flatMap(',

@@ -61,10 +61,7 @@ export const streamMutants = [
         'if (date % lengthMs !== 0) {',
         'if (date % 1 !== 0) {',
       ],
-      'A body that has a day twice is rejected as a whole': [
-        'if (at.has(date)) throw',
-        'if (date < 0) throw',
-      ],
+      'A body that has a day twice is rejected as a whole': ['if (at.has(date)) throw', 'if (date < 0) throw'],
       'Days that were not requested are dropped and counted': [
         'if (date < firstMs || date >= endMs) {',
         'if (date < firstMs) {',

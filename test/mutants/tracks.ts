@@ -38,10 +38,7 @@ export const trackMutants = [
   plant(
     { file: 'src/ledger/tracks.ts', test: 'test/ledger/tracks.test.ts' },
     {
-      'A track that ends before it has a day is deleted': [
-        'where ${ends} and ${lastDay} < t.first_day',
-        'where false',
-      ],
+      'A track that ends before it has a day is deleted': ['where ${ends} and ${lastDay} < t.first_day', 'where false'],
       'A track that ended on the day before the horizon continues': [
         'n.last_day >= ${sync.horizon}::date - 1',
         'n.last_day >= ${sync.horizon}::date',
@@ -96,10 +93,7 @@ export const trackMutants = [
         'if (rows[0]?.isNothingTracked !== true) return',
         'if (rows.length >= 0) return',
       ],
-      'What a command names and what was never tracked is named': [
-        '(t.stream = s.stream or s.stream is null)',
-        'true',
-      ],
+      'What a command names and what was never tracked is named': ['(t.stream = s.stream or s.stream is null)', 'true'],
     },
   ),
   plant(

@@ -230,10 +230,7 @@ export const usageMutants = [
         'return a === b ? null : { old: a, new: b };',
         'return (a === null) === (b === null) ? null : { old: a, new: b };',
       ],
-      'A source that disappears is a restatement': [
-        'new Set([...a.keys(), ...b.keys()])',
-        'new Set(b.keys())',
-      ],
+      'A source that disappears is a restatement': ['new Set([...a.keys(), ...b.keys()])', 'new Set(b.keys())'],
       'A source called __proto__ is compared like any other': [
         'Object.entries(value) : []',
         `Object.entries(value).filter(([key]) => key !== '__proto__') : []`,
@@ -243,10 +240,7 @@ export const usageMutants = [
   plant(
     { file: 'src/usage/policy.ts', test: 'test/usage/policy.test.ts' },
     {
-      'A day that has not ended is never loaded': [
-        'return addDays(dayAt(nowMs), -1);',
-        'return dayAt(nowMs);',
-      ],
+      'A day that has not ended is never loaded': ['return addDays(dayAt(nowMs), -1);', 'return dayAt(nowMs);'],
       'The oldest day of the horizon is still read': [
         'addDays(dayAt(nowMs), -horizonDays)',
         'addDays(dayAt(nowMs), 1 - horizonDays)',

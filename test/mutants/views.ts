@@ -33,6 +33,24 @@ export const viewMutants = [
     },
   ),
   plant(
+    { file: 'src/database/session.ts', test: 'test/commands/check.test.ts' },
+    {
+      'A pooler in transaction mode is found by the session that another connection gets': [
+        'if (sessions.own.size === 1 && !sessions.own.has(sessions.other)) return;',
+        'if (sessions.own.size < 3) return;',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/loading/preview.ts', test: 'test/deploy/roles.test.ts' },
+    {
+      'A dry run reads only what the reader may read': [
+        'where not exists (select from losant_usage.cells c',
+        'where not exists (select from losant_usage.coverage c',
+      ],
+    },
+  ),
+  plant(
     { file: 'docs/sql/star/load.sql', test: 'test/views/star.test.ts' },
     {
       'An incremental load takes what was committed after a later change': [" - interval '1 hour'", ''],

@@ -48,10 +48,7 @@ export const workerMutants = [
         'if (currentRun?.hasFailedReads === true) return false;',
         '',
       ],
-      'A run that left something missing is not a success': [
-        `result === 'complete');`,
-        `result !== 'failed');`,
-      ],
+      'A run that left something missing is not a success': [`result === 'complete');`, `result !== 'failed');`],
     },
   ),
   plant(
@@ -101,10 +98,7 @@ export const workerMutants = [
   plant(
     { file: 'src/cli/worker.ts', test: 'test/worker/ending.test.ts', only: 'a worker waits for work' },
     {
-      'A worker stops before an orchestrator kills it': [
-        'const SHUTDOWN_MS = 25_000;',
-        'const SHUTDOWN_MS = 250_000;',
-      ],
+      'A worker stops before an orchestrator kills it': ['const SHUTDOWN_MS = 25_000;', 'const SHUTDOWN_MS = 250_000;'],
     },
   ),
   plant(

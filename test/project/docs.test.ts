@@ -23,8 +23,7 @@ const documents = [
 
 /** Returns the paths in the checkout that are written as code or begin a line. Skips placeholders. */
 function findPaths(text: string): string[] {
-  const path =
-    /(?:`|^)((?:src|simulator|test|bench|bin|docs|deploy|lint|migrations|\.ci)\/[\w./-]*)(?=`| |$)/gm;
+  const path = /(?:`|^)((?:src|simulator|test|bench|bin|docs|deploy|lint|migrations|\.ci)\/[\w./-]*)(?=`| |$)/gm;
   const paths = [...text.matchAll(path)].map((match) => match[1] ?? '');
   return paths.filter((each) => !/NNNN|NAME/.test(each));
 }
@@ -41,9 +40,7 @@ describe.each(documents)('%s', (document) => {
   });
 
   test('links only to files that exist', () => {
-    expect(findLinkedFiles(text).filter((target) => !existsSync(join(dirname(document), target)))).toEqual(
-      [],
-    );
+    expect(findLinkedFiles(text).filter((target) => !existsSync(join(dirname(document), target)))).toEqual([]);
   });
 
   test('links only to headings that exist', () => {
@@ -99,14 +96,7 @@ test('docs/runbook.md describes every reason of a gap and no other', () => {
     names.replaceAll('`', '').split(', '),
   );
   const failures = Object.keys(FAILURES).filter((kind) => !NO_REASONS.includes(kind));
-  const verdicts = [
-    'omitted',
-    'contradicted',
-    'unconfirmed',
-    'not_hourly',
-    'invalid_value',
-    'unplaceable_body',
-  ];
+  const verdicts = ['omitted', 'contradicted', 'unconfirmed', 'not_hourly', 'invalid_value', 'unplaceable_body'];
   const reasons = [...failures, ...verdicts, 'never_read', 'database_refused'];
   expect(described.toSorted()).toEqual(reasons.toSorted());
 });
@@ -129,9 +119,7 @@ test('a command is called by the name of the package, and never fetched from a r
 
 test('every file has the version of package.json, and the changelog has it with its date', () => {
   const mentions: readonly (readonly [string, RegExp])[] = [
-    ...globSync('deploy/kubernetes/**/*.yaml').map(
-      (file) => [file, /(?:losant-usage:|newTag: )([\d.]+)/g] as const,
-    ),
+    ...globSync('deploy/kubernetes/**/*.yaml').map((file) => [file, /(?:losant-usage:|newTag: )([\d.]+)/g] as const),
     ['docs/install.md', /losant-usage-([\d.]+)\.tgz/g],
     ['Dockerfile', /VERSION=([\d.]+)/g],
     ['package-lock.json', /"losant-usage",\s+"version": "([\d.]+)"/g],

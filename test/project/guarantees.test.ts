@@ -6,16 +6,7 @@ import { globSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 
 const PATH = 'docs/guarantees.md';
-const SUBJECTS = [
-  'Numbers',
-  'Missing numbers',
-  'Changes',
-  'Runs',
-  'Losant',
-  'Database',
-  'Billing',
-  'Operation',
-];
+const SUBJECTS = ['Numbers', 'Missing numbers', 'Changes', 'Runs', 'Losant', 'Database', 'Billing', 'Operation'];
 const [BEGIN, END] = ['<!-- guarantees -->', '<!-- end of guarantees -->'];
 
 interface Guarantee {
@@ -24,8 +15,7 @@ interface Guarantee {
   readonly file: string;
 }
 
-const COMMENT =
-  /^ *\/\/ Guarantee \((?<subject>[A-Z][a-z ]+)\): (?<text>.*(?:\n *\/\/ (?!Guarantee \().*)*)/gm;
+const COMMENT = /^ *\/\/ Guarantee \((?<subject>[A-Z][a-z ]+)\): (?<text>.*(?:\n *\/\/ (?!Guarantee \().*)*)/gm;
 
 /** Returns the guarantees of a test file. Throws if no test follows one. */
 function readGuarantees(file: string): Guarantee[] {

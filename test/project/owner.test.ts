@@ -3,8 +3,7 @@ import { expect, test } from 'vitest';
 
 /** The tests that act as the owner of the tables, each with the work that no other role may do. */
 const REASONS: Readonly<Record<string, string>> = {
-  'test/billing/close.test.ts':
-    'writes manually, and explains a function that executes with the rights of its owner',
+  'test/billing/close.test.ts': 'writes manually, and explains a function that executes with the rights of its owner',
   'test/billing/customers.test.ts': 'changes a sealed pack with its triggers disabled',
   'test/billing/seal.test.ts': 'replaces the clock',
   'test/billing/verify.test.ts': 'forges a statement with its triggers disabled',
@@ -46,8 +45,7 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 test('only these tests act as the owner of the tables', () => {
-  const isOwner = (file: string) =>
-    /asOwner\(|(?:openAs|loginAs)\('migrator'/.test(readFileSync(file, 'utf8'));
+  const isOwner = (file: string) => /asOwner\(|(?:openAs|loginAs)\('migrator'/.test(readFileSync(file, 'utf8'));
   const isTest = (file: string) => !/^test\/(support\/|project\/owner)/.test(file);
   const files = globSync('test/**/*.ts').filter((file) => isTest(file) && isOwner(file));
   expect(files.toSorted()).toEqual(Object.keys(REASONS).toSorted());

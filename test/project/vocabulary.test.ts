@@ -37,12 +37,9 @@ test.each([
   expect(findOldWords(text)).toContainEqual({ line: 1, word, write });
 });
 
-test.each([
-  'WantedBy=multi-user.target',
-  'unanswered',
-  'billing_period_usage',
-  'isOver',
-  'the left outer edge',
-])('%j has no old word', (text) => {
-  expect(findOldWords(text)).toEqual([]);
-});
+test.each(['WantedBy=multi-user.target', 'unanswered', 'billing_period_usage', 'isOver', 'the left outer edge'])(
+  '%j has no old word',
+  (text) => {
+    expect(findOldWords(text)).toEqual([]);
+  },
+);

@@ -100,8 +100,7 @@ export interface OldWord {
   readonly write: string;
 }
 
-const toCamelCase = (name: string) =>
-  name.replaceAll(/_([a-z0-9])/g, (_, next: string) => next.toUpperCase());
+const toCamelCase = (name: string) => name.replaceAll(/_([a-z0-9])/g, (_, next: string) => next.toUpperCase());
 
 function toNamePattern(name: string): string {
   const names = [...new Set([name, toCamelCase(name)])].join('|');

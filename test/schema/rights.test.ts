@@ -65,8 +65,7 @@ test('each role has the privileges that rights.txt lists, and no others', async 
   const table = [['', ...columns]];
   for (const [name, rights] of await readRights()) table.push([name, ...columns.map((role) => rights[role])]);
   const widths = columns.map((_, column) => Math.max(...table.map((line) => line[column]?.length ?? 0)));
-  const formatLine = (line: readonly string[]) =>
-    line.map((cell, index) => cell.padEnd(widths[index] ?? 0)).join('  ');
+  const formatLine = (line: readonly string[]) => line.map((cell, index) => cell.padEnd(widths[index] ?? 0)).join('  ');
   await expect(`${table.map(formatLine).join('\n')}\n`).toMatchFileSnapshot('rights.txt');
 });
 
@@ -111,9 +110,7 @@ describe.for(READERS)('the %s, while two months are closed', (role) => {
 
   test('reads every table and view that was granted to it in a schema that it may use, and no other', async () => {
     const allRights = await readRights();
-    const schemas = new Map(
-      allRights.map(([name, { [role]: rights }]) => [name.replace('schema ', ''), rights]),
-    );
+    const schemas = new Map(allRights.map(([name, { [role]: rights }]) => [name.replace('schema ', ''), rights]));
     const isUsable = (name: string) => schemas.get(name.replace(/\..*/, '')) === 'usage';
     const relations = allRights.filter(([name]) => /^losant_usage\w*\.\w+$/.test(name));
     expect(relations.length).toBeGreaterThan(50);

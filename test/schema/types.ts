@@ -37,10 +37,7 @@ export async function generateTypes(db: Kysely<Schema>): Promise<string> {
   return format(
     text
       .replace(/^import type \{ ColumnType \} from ["']kysely["'];\n/m, HEADER)
-      .replace(
-        'export interface DB {',
-        '/** Every table and view by its name. */\nexport interface Schema {',
-      ),
+      .replace('export interface DB {', '/** Every table and view by its name. */\nexport interface Schema {'),
   );
 }
 

@@ -49,7 +49,5 @@ export function findReachable(uses: Uses, accesses: readonly string[]): Set<stri
       queue.push(use);
     }
   }
-  return new Set(
-    [...reached].filter((each) => each.startsWith('call losant_usage')).map((each) => each.slice(5)),
-  );
+  return new Set([...reached].filter((each) => each.startsWith('call losant_usage')).map((each) => each.slice(5)));
 }

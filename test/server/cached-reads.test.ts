@@ -1,11 +1,5 @@
 import { expect, test } from 'vitest';
-import {
-  cacheRead,
-  limitReads,
-  queueReads,
-  ReadTimeoutError,
-  shareRead,
-} from '../../src/console/cached-reads.ts';
+import { cacheRead, limitReads, queueReads, ReadTimeoutError, shareRead } from '../../src/console/cached-reads.ts';
 
 test('a read is shared by all callers while it runs and until its result expires', async () => {
   let nowMs = 0;

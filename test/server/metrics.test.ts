@@ -42,14 +42,11 @@ test('the ledger has samples by instance, by stream and by standing', async () =
 test.each([
   ['was never read', '2026-11-24T09:30:00.000Z', 3_600],
   ['was read', null, 0],
-])(
-  'an instance that %s has the seconds since its first attempt, or 0',
-  async (_, neverReadSince, seconds) => {
-    const instances = HEALTH.instances.map((each) => ({ ...each, neverReadSince, streams: [] }));
-    const samples = await scrape(open(), { ...HEALTH, instances });
-    expect(samples).toMatchObject({ [ofInstance('instance_never_read_seconds')]: seconds });
-  },
-);
+])('an instance that %s has the seconds since its first attempt, or 0', async (_, neverReadSince, seconds) => {
+  const instances = HEALTH.instances.map((each) => ({ ...each, neverReadSince, streams: [] }));
+  const samples = await scrape(open(), { ...HEALTH, instances });
+  expect(samples).toMatchObject({ [ofInstance('instance_never_read_seconds')]: seconds });
+});
 
 test('runs and requests are counted, next to the metrics of every process', async () => {
   const metrics = open();

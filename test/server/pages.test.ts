@@ -29,10 +29,7 @@ test('the readiness probe fails with the reason', async () => {
   const readiness = () => Promise.resolve(['the database is not responding']);
   await using pages = await startPages({ sources: { readiness } });
   const response = await pages.get('/readyz');
-  expect([response.status, await response.text()]).toEqual([
-    503,
-    'not ready: the database is not responding\n',
-  ]);
+  expect([response.status, await response.text()]).toEqual([503, 'not ready: the database is not responding\n']);
   expect((await pages.get('/healthz')).status).toBe(200);
 });
 
@@ -42,9 +39,7 @@ test('still responds when the database is down, and says so', async () => {
   const text = await (await pages.get('/metrics')).text();
   expect(text).toContain('\nlosant_usage_database_up 0\n');
   expect(text).not.toMatch(/^losant_usage_(cells|organizations|gaps|final)/m);
-  expect(await (await pages.get('/')).text()).toContain(
-    'The status could not be read: the database is not responding',
-  );
+  expect(await (await pages.get('/')).text()).toContain('The status could not be read: the database is not responding');
   expect(await (await pages.get('/status.json')).json()).toMatchObject({ worker: { databaseUp: false } });
 });
 

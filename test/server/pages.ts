@@ -77,10 +77,7 @@ export const STATUS: WorkerStatus = {
 };
 
 /** Returns the view of a database whose snapshot has an age. */
-export function viewOf(
-  health: Health | null,
-  options: { isUp?: boolean; ageMs?: number } = {},
-): DatabaseView {
+export function viewOf(health: Health | null, options: { isUp?: boolean; ageMs?: number } = {}): DatabaseView {
   const { isUp = true, ageMs = 0 } = options;
   return { isUp, snapshot: health === null ? null : { value: health, atMs: NOW_MS - ageMs } };
 }

@@ -13,8 +13,7 @@ type Env = Readonly<Record<string, string | undefined>>;
 const MINIMUM: Env = { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97', LOSANT_API_TOKEN: 'eyJ.token' };
 
 /** The start of a settings file, with an instance and its token. */
-const ONE =
-  'instances:\n  - LOSANT_INSTANCE_ID: 575ec8687ae143cd83dc4a97\n    LOSANT_API_TOKEN_FILE: token\n';
+const ONE = 'instances:\n  - LOSANT_INSTANCE_ID: 575ec8687ae143cd83dc4a97\n    LOSANT_API_TOKEN_FILE: token\n';
 
 /** The folder of settings file and secrets. `DIR` stands for it in settings and messages. */
 const folder = mkdtempSync(join(tmpdir(), 'settings-'));
@@ -202,10 +201,7 @@ describe('a settings file', () => {
   });
 
   test('keeps an ID that YAML would read as a number', () => {
-    const yaml = `${ONE}    LOSANT_ORG_IDS: [575000000000000000e00096]`.replace(
-      /575\w+97/,
-      '575000000000000000000096',
-    );
+    const yaml = `${ONE}    LOSANT_ORG_IDS: [575000000000000000e00096]`.replace(/575\w+97/, '575000000000000000000096');
     const [instance] = read({}, yaml).instances;
     expect(instance?.instanceId).toBe('575000000000000000000096');
     expect(instance?.orgs).toEqual(['575000000000000000e00096']);
@@ -310,9 +306,7 @@ test('all unknown keys of a settings file are named at once', () => {
 
 test('a long path is quoted with its end, which is what is wrong with it', () => {
   const path = `/${'folder/'.repeat(20)}statement.key`;
-  const { problems } = catchProblems(() =>
-    read({ ...MINIMUM, DATABASE_URL_FILE: path, HTTP_HOST: '!'.repeat(50) }),
-  );
+  const { problems } = catchProblems(() => read({ ...MINIMUM, DATABASE_URL_FILE: path, HTTP_HOST: '!'.repeat(50) }));
   expect(problems).toEqual([
     expect.stringMatching(/^DATABASE_URL_FILE="…[der/fol]+\/statement\.key" \(154 characters\) names a file/),
     expect.stringMatching(/^HTTP_HOST="!{40}…" \(50 characters\) is not a host name/),
@@ -320,8 +314,7 @@ test('a long path is quoted with its end, which is what is wrong with it', () =>
 });
 
 test('the admin token is read only for commands that need it, and can be in a file', () => {
-  const readFor = (need: 'losant' | 'admin', env: Env) =>
-    readConfig({ env, configFile: null, needs: [need] });
+  const readFor = (need: 'losant' | 'admin', env: Env) => readConfig({ env, configFile: null, needs: [need] });
   const invalid = { ...MINIMUM, LOSANT_ADMIN_TOKEN: 'two words', LOSANT_ADMIN_TOKEN_FILE: '/missing' };
   expect(readFor('losant', invalid).adminToken).toBeNull();
   const inFile = { ...MINIMUM, LOSANT_ADMIN_TOKEN_FILE: join(folder, 'token') };
@@ -342,13 +335,9 @@ const cases = readFileSync(`${import.meta.dirname}/invalid.txt`, 'utf8')
   .split(/\n(?=\S)/)
   .filter((text) => !text.startsWith('#'))
   .map((text): InvalidSettings => {
-    const [title = '', ...details] = text
-      .split('\n')
-      .map((line, index) => (index === 0 ? line : line.slice(2)));
+    const [title = '', ...details] = text.split('\n').map((line, index) => (index === 0 ? line : line.slice(2)));
     const linesAfter = (mark: string) =>
-      details
-        .filter((line) => line.startsWith(mark))
-        .map((line) => line.slice(mark.length).replace(/^ /, ''));
+      details.filter((line) => line.startsWith(mark)).map((line) => line.slice(mark.length).replace(/^ /, ''));
     const variables = details.filter((line) => /^[A-Z_]+(=|$)/.test(line));
     const env = Object.fromEntries(
       variables.map((line) => {

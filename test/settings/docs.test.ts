@@ -27,13 +27,10 @@ const HEAD = ['| setting | meaning | default | example |', '| --- | --- | --- | 
 
 /** Replaces each table: it follows a marker with the names of its settings, and ends with an empty line. */
 function renderDocs(text: string): string {
-  return text.replaceAll(
-    /(<!-- settings: ([A-Z_, ]+) -->\n)\n?(?:\|.*\n)*\n*/g,
-    (_, marker: string, names: string) => {
-      const rows = names.split(', ').map((name) => renderRow(name as SettingName));
-      return `${marker}\n${[...HEAD, ...rows].join('\n')}\n\n`;
-    },
-  );
+  return text.replaceAll(/(<!-- settings: ([A-Z_, ]+) -->\n)\n?(?:\|.*\n)*\n*/g, (_, marker: string, names: string) => {
+    const rows = names.split(', ').map((name) => renderRow(name as SettingName));
+    return `${marker}\n${[...HEAD, ...rows].join('\n')}\n\n`;
+  });
 }
 
 function renderExample(): string {

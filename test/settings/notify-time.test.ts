@@ -1,12 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { localDayAt, notifyInstantOf, parseNotifyTime } from '../../src/settings/notify-time.ts';
 
-test.each(['8:00', '24:00', '08:60', '08:00 Nowhere', '08:00 UTC UTC', '08:00UTC', ''])(
-  '%j is no time',
-  (text) => {
-    expect(parseNotifyTime(text)).toBeNull();
-  },
-);
+test.each(['8:00', '24:00', '08:60', '08:00 Nowhere', '08:00 UTC UTC', '08:00UTC', ''])('%j is no time', (text) => {
+  expect(parseNotifyTime(text)).toBeNull();
+});
 
 describe('the instant of a local time', () => {
   test.each([

@@ -75,8 +75,7 @@ describe('an organization', () => {
   it('is removed by a deletion, together with its share of the instance totals', async () => {
     await using platform = await startPlatform({ orgs: 2 });
     const path = await platform.orgWith('large');
-    const total = async (of: string) =>
-      (await platform.counts(`${of}/deviceCounts?${WINDOW}`))[0]?.['total'] ?? 0;
+    const total = async (of: string) => (await platform.counts(`${of}/deviceCounts?${WINDOW}`))[0]?.['total'] ?? 0;
     const others = (await total('')) - (await total(path));
     expect(await platform.send('DELETE', path, {})).toMatchObject({ status: 200, body: { success: true } });
     expect((await platform.get(path)).status).toBe(404);
@@ -89,9 +88,7 @@ describe('an organization', () => {
   it('has sums over the instance that fit into a double on every day', async () => {
     await using platform = await startPlatform();
     const query = `${days('2026-10-20', '2026-11-23')}&asBytes=true&includeNonBillable=true`;
-    const values = (await platform.counts(`/payloadCountsBreakdown?${query}`)).map(
-      (day) => day['value'] ?? 0,
-    );
+    const values = (await platform.counts(`/payloadCountsBreakdown?${query}`)).map((day) => day['value'] ?? 0);
     expect(values.filter((value) => value > 2 ** 52).length).toBeGreaterThanOrEqual(7);
     expect(values.filter((value) => !Number.isSafeInteger(value))).toEqual([]);
   });

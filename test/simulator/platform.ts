@@ -39,8 +39,7 @@ export async function startPlatform(options: SimulatorOptions = {}): Promise<Pla
   const { url, instanceId, token } = simulator;
   const authorization = `Bearer ${token}`;
   const base = `${url}/instances/${instanceId}`;
-  const get = (path: string, headers = {}) =>
-    request(`${base}${path}`, { headers: { authorization, ...headers } });
+  const get = (path: string, headers = {}) => request(`${base}${path}`, { headers: { authorization, ...headers } });
   const control = async (path: string, body?: unknown) => {
     const init = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) };
     const response = await request(`${url}/control/${path}`, init);

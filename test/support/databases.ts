@@ -1,14 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  renameSync,
-  rmSync,
-  statfsSync,
-  writeFileSync,
-} from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -33,9 +24,7 @@ export interface TestDatabase {
 }
 
 /** Creates a database on the test server: with the schema at head, without any tables, or as a copy of one by name. */
-export async function createTestDatabase(
-  options: { template?: boolean | string } = {},
-): Promise<TestDatabase> {
+export async function createTestDatabase(options: { template?: boolean | string } = {}): Promise<TestDatabase> {
   const { template = true } = options;
   const defaultTemplate = template ? TEMPLATE : EMPTY_TEMPLATE;
   const name = createDatabaseName();
@@ -67,9 +56,7 @@ export async function copyDatabase(name: string, source: string): Promise<void> 
     `create database ${name} template ${source} owner ${toRoleName('migrator')} strategy file_copy`,
   );
   const others = (['writer', 'closer', 'reader'] as const).map(toRoleName).join(', ');
-  await asAdministrator(
-    `revoke all on database ${name} from public; grant connect on database ${name} to ${others}`,
-  );
+  await asAdministrator(`revoke all on database ${name} from public; grant connect on database ${name} to ${others}`);
 }
 
 export async function dropDatabase(name: string): Promise<void> {
@@ -78,11 +65,7 @@ export async function dropDatabase(name: string): Promise<void> {
 }
 
 /** Opens a database as a role. */
-export async function openAs(
-  role: Role,
-  url: string,
-  options: Partial<PostgresOptions> = {},
-): Promise<DatabaseHandle> {
+export async function openAs(role: Role, url: string, options: Partial<PostgresOptions> = {}): Promise<DatabaseHandle> {
   const login = { url: loginAs(role, url), role: toRoleName(role) };
   return await createDatabase({ applicationName: 'test', poolSize: 2, ...options, ...login });
 }

@@ -80,10 +80,7 @@ async function makeTemplates(adminUrl: string): Promise<void> {
   await queryOnce(urlOf(EMPTY_TEMPLATE), readRolesSql());
   await disconnect(urlOf(EMPTY_TEMPLATE));
   for (const name of [TEMPLATE, CLOCK_TEMPLATE]) {
-    await queryOnce(
-      adminUrl,
-      `create database ${name} template ${EMPTY_TEMPLATE} owner ${toRoleName('migrator')}`,
-    );
+    await queryOnce(adminUrl, `create database ${name} template ${EMPTY_TEMPLATE} owner ${toRoleName('migrator')}`);
   }
   const asMigrator = (name: string) => loginAs('migrator', removeLogin(urlOf(name)));
   await Promise.all([createSchema(asMigrator(TEMPLATE)), createClockSchema(asMigrator(CLOCK_TEMPLATE))]);

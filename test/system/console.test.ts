@@ -18,10 +18,7 @@ const MONTH_START = `date_trunc('month', ${YESTERDAY}::timestamp)::date`;
 
 /** Where screenshots for README.md go: into docs if `UPDATE_IMAGES` is set, otherwise into an ignored folder. */
 const IMAGES = fileURLToPath(
-  new URL(
-    process.env['UPDATE_IMAGES'] === undefined ? '../../screenshots/' : '../../docs/images/',
-    import.meta.url,
-  ),
+  new URL(process.env['UPDATE_IMAGES'] === undefined ? '../../screenshots/' : '../../docs/images/', import.meta.url),
 );
 
 let browser: Browser;
@@ -87,12 +84,7 @@ test.for(NAMES)('every page is accessible and fits, wide and narrow, light and d
 });
 
 /** Each question, what is clicked one after the other from Home on, and the query on the base tables that answers it. */
-const QUESTIONS: readonly (readonly [
-  question: string,
-  clicks: readonly string[],
-  where: string,
-  query: string,
-])[] = [
+const QUESTIONS: readonly (readonly [question: string, clicks: readonly string[], where: string, query: string])[] = [
   [
     'how many payloads are billable this month so far?',
     [],
@@ -163,8 +155,7 @@ test('the heads of a table stay visible while its rows scroll by', async () => {
   await tab.page.setViewportSize({ width: 1440, height: 600 });
   await tab.page.goto(`${worker.url}/organizations`);
   await tab.page.mouse.wheel(0, 900);
-  const topOf = (selector: string) =>
-    tab.page.locator(selector).evaluate((each) => each.getBoundingClientRect().top);
+  const topOf = (selector: string) => tab.page.locator(selector).evaluate((each) => each.getBoundingClientRect().top);
   await expect.poll(() => topOf('tbody tr:first-child')).toBeLessThan(-300);
   expect(await topOf('thead')).toBeLessThan(0);
   expect(await topOf('thead th:first-child')).toBeGreaterThan(0);

@@ -52,8 +52,7 @@ it(
     demo.kill('SIGINT');
     const { code, stdout } = await demo.ended;
     expect(code).toBe(0);
-    const [, url = '', command = ''] =
-      /^ {2}DATABASE_URL='(.*)' losant-usage (close .*)$/m.exec(stdout) ?? [];
+    const [, url = '', command = ''] = /^ {2}DATABASE_URL='(.*)' losant-usage (close .*)$/m.exec(stdout) ?? [];
     expect(await runProgram(command.split(' '), { DATABASE_URL: url })).toMatchObject({ code: 0 });
   },
   LIMIT_MS,

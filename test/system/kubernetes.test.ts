@@ -25,8 +25,7 @@ let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'losant-usage kubernetes-'));
   // Without deploy/secrets, in which another test creates a file.
-  for (const part of ['deploy/kubernetes', 'deploy/monitoring'])
-    cpSync(part, join(folder, part), { recursive: true });
+  for (const part of ['deploy/kubernetes', 'deploy/monitoring']) cpSync(part, join(folder, part), { recursive: true });
 });
 afterAll(() => {
   rmSync(folder, { recursive: true });

@@ -189,20 +189,15 @@ test('a dead worker pages once, with a summary, and causes no other message', as
       },
     ]);
     const attachments = messages.flatMap((each) => each.attachments);
-    expect(new Set(attachments.map(({ title }) => title))).toEqual(
-      new Set(['FIRING: LosantUsageDayOverdue']),
-    );
-    expect(attachments.map(({ text }) => text).join('\n')).toContain(
-      'payload_totals is overdue for Losant instance b',
-    );
+    expect(new Set(attachments.map(({ title }) => title))).toEqual(new Set(['FIRING: LosantUsageDayOverdue']));
+    expect(attachments.map(({ text }) => text).join('\n')).toContain('payload_totals is overdue for Losant instance b');
   } finally {
     alertmanager.kill();
     server.close();
   }
 });
 
-const startTool = (name: string, args: readonly string[]): ChildProcess =>
-  spawn(name, args, { stdio: 'ignore' });
+const startTool = (name: string, args: readonly string[]): ChildProcess => spawn(name, args, { stdio: 'ignore' });
 
 /** Returns the text of a successful response; null for any other, and while nothing listens. */
 async function fetchText(url: string): Promise<string | null> {
@@ -265,9 +260,7 @@ describe('Prometheus with a real worker', () => {
   }
 
   test('shows that yesterday was read, and no gap', async () => {
-    const read = await awaitSample(
-      'losant_usage_newest_read_day_end_timestamp_seconds{stream="payload_totals"}',
-    );
+    const read = await awaitSample('losant_usage_newest_read_day_end_timestamp_seconds{stream="payload_totals"}');
     expect(read.metric).toMatchObject({ job: 'losant-usage', instance_id: instanceId });
     expect(Date.now() - Number(read.value[1]) * 1_000).toBeLessThan(48 * 3_600_000);
     const names = ['oldest_gap_age_seconds', 'gaps_expiring', 'token_rejected', 'database_up'];

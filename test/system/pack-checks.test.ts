@@ -46,9 +46,7 @@ test('a pack can be verified without this program, as docs/billing.md documents'
   expect(stderr).toBe('');
   const lines = await readFile(join(out, 'lines.csv'), 'utf8');
   await writeFile(join(out, 'lines.csv'), lines.replace(',8,,8,', ',9,,8,'));
-  expect((await check()).stdout).toMatch(
-    /lines.csv: FAILED[^]*lines.csv\|.*quantity is not total minus billed_before/,
-  );
+  expect((await check()).stdout).toMatch(/lines.csv: FAILED[^]*lines.csv\|.*quantity is not total minus billed_before/);
 });
 
 describe('the sqlite3 shell', () => {

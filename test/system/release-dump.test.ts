@@ -45,21 +45,10 @@ async function fillDatabase(): Promise<void> {
   const track = `('${orgId}', 'device_counts', '${from}', '${from}', '${to}')`;
   await queryOnce(
     writerUrl,
-    asProgram(
-      `insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day) values ${track}`,
-    ),
+    asProgram(`insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day) values ${track}`),
   );
   await runAs('writer', 'run');
-  const waived = [
-    '--org',
-    orgId,
-    '--stream',
-    'device_counts',
-    '--day',
-    to,
-    '--reason',
-    'the customer agreed',
-  ];
+  const waived = ['--org', orgId, '--stream', 'device_counts', '--day', to, '--reason', 'the customer agreed'];
   await runAs('writer', 'waive', ...waived);
   await runAs('closer', 'close', '--month', MONTH);
 }

@@ -79,9 +79,7 @@ describe('an error', () => {
   test('that is a bug shows its stack', () => {
     const { lines } = logged((logger) => logger.fatal(new TypeError('x is not a function')));
     const stack = expect.arrayContaining([expect.stringMatching(/^at .*logger\.test\.ts/)]) as unknown;
-    expect(lines()).toMatchObject([
-      { level: 'fatal', msg: 'x is not a function', err: { name: 'TypeError', stack } },
-    ]);
+    expect(lines()).toMatchObject([{ level: 'fatal', msg: 'x is not a function', err: { name: 'TypeError', stack } }]);
   });
 });
 

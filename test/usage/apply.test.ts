@@ -163,19 +163,16 @@ describe('a column is omitted: billable payloads / all / bytes', () => {
   });
 });
 
-test.each([0, 1])(
-  'hours are stored in doubt, and never final, if only midnight buckets came: %d more days',
-  (more) => {
-    const range = { from: DAY, to: addDays(DAY, more) };
-    const counts = eachDay(range).map((day) => ({ date: `${day}T00:00:00.000Z`, value: 9 }));
-    const bodies = Array.from({ length: 3 }, () => ({ counts }));
-    const verdict = payloadHours.parseBodies(bodies, range).days.get(DAY);
-    const input = { stream: 'payload_hours', cell: unread, verdict: verdict as Verdict };
-    const expected = 'failed: in_doubt not_hourly, r1, o0';
-    expect(formatUpdate(applyTo({ ...input, hours: 24 }))).toBe(`${expected}, 48 h, numbers`);
-    expect(formatUpdate(applyTo({ ...input, hours: 800 }))).toBe(`${expected}, 824 h, numbers`);
-  },
-);
+test.each([0, 1])('hours are stored in doubt, and never final, if only midnight buckets came: %d more days', (more) => {
+  const range = { from: DAY, to: addDays(DAY, more) };
+  const counts = eachDay(range).map((day) => ({ date: `${day}T00:00:00.000Z`, value: 9 }));
+  const bodies = Array.from({ length: 3 }, () => ({ counts }));
+  const verdict = payloadHours.parseBodies(bodies, range).days.get(DAY);
+  const input = { stream: 'payload_hours', cell: unread, verdict: verdict as Verdict };
+  const expected = 'failed: in_doubt not_hourly, r1, o0';
+  expect(formatUpdate(applyTo({ ...input, hours: 24 }))).toBe(`${expected}, 48 h, numbers`);
+  expect(formatUpdate(applyTo({ ...input, hours: 800 }))).toBe(`${expected}, 824 h, numbers`);
+});
 
 /** A stream with a counterpart. */
 const PAIRS = [
@@ -228,15 +225,12 @@ describe('omitted totals wait for sources that are still to be read', () => {
 
   test('one counterpart above zero outweighs another of zero', () => {
     const counterparts = 'payload_sources stored zero and payload_hours stored some';
-    expect(applyLine('payload_totals', `waiting | omitted with ${counterparts} | 100 h`)).toContain(
-      'contradicted',
-    );
+    expect(applyLine('payload_totals', `waiting | omitted with ${counterparts} | 100 h`)).toContain('contradicted');
   });
 
   test('gives the reason why the awaited stream fails', () => {
     const getDetail = (sources: string) =>
-      applyTo(parseLine('payload_totals', `waiting | omitted with payload_sources ${sources} | 24 h`)).problem
-        ?.detail;
+      applyTo(parseLine('payload_totals', `waiting | omitted with payload_sources ${sources} | 24 h`)).problem?.detail;
     const detail = 'Losant omitted numbers, and payload_sources is not stored for the day yet';
     expect(getDetail('waiting')).toBe(detail);
     expect(getDetail('missing server_error')).toBe(`${detail} (server_error)`);

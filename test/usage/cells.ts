@@ -24,8 +24,7 @@ export const age = (hours: number): number => END_MS + hours * HOUR_MS;
 /** Returns the hours from the end of the day to the instant. */
 const toAge = (ms: number): number => (ms - END_MS) / HOUR_MS;
 
-const atHour = (hour: number, value: number) =>
-  Array.from({ length: 24 }, (_, each) => (each === hour ? value : 0));
+const atHour = (hour: number, value: number) => Array.from({ length: 24 }, (_, each) => (each === hour ? value : 0));
 
 /** Returns the numbers of `payload_hours` with payloads at 05:00 only. */
 export const hours = (billable: number, all: number, bytes: number): Numbers => ({
@@ -181,8 +180,7 @@ function parseDetail(word: string): Partial<StoredCell> {
 }
 
 function findNumbers(stream: string, word: string): Numbers | null {
-  if (/^\d+\/\d+\/\d+$/.test(word))
-    return totals(...(word.split('/').map(Number) as [number, number, number]));
+  if (/^\d+\/\d+\/\d+$/.test(word)) return totals(...(word.split('/').map(Number) as [number, number, number]));
   return NUMBERS[stream]?.[word as 'some'] ?? null;
 }
 
@@ -196,8 +194,7 @@ function parseVerdict(stream: string, word: string): Verdict {
 }
 
 /** Applies the response of a line. Returns the result in the form of the tables. */
-export const applyLine = (stream: string, line: string): string =>
-  formatUpdate(applyTo(parseLine(stream, line)));
+export const applyLine = (stream: string, line: string): string => formatUpdate(applyTo(parseLine(stream, line)));
 
 /**
  * Formats an update as in the tables: `loaded: final, r1, 168 h` is revision 1 with its next read at 168 hours; o2 are

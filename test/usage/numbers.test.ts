@@ -1,12 +1,6 @@
 /** The comparison of numbers. */
 import { describe, expect, test } from 'vitest';
-import {
-  describeNumber,
-  findDifferences,
-  getNumber,
-  hasNonzero,
-  type Numbers,
-} from '../../src/usage/numbers.ts';
+import { describeNumber, findDifferences, getNumber, hasNonzero, type Numbers } from '../../src/usage/numbers.ts';
 import { hours, totals } from './cells.ts';
 
 /** Returns sources under keys that have a meaning in JavaScript. */

@@ -52,10 +52,7 @@ const restatedDay = fc
     ),
     { minLength: 6, maxLength: 14 },
   )
-  .map((steps) => [
-    ...STREAMS.map((stream) => ({ stream, later: 1, verdict: numbersOf(stream, 'some') })),
-    ...steps,
-  ]);
+  .map((steps) => [...STREAMS.map((stream) => ({ stream, later: 1, verdict: numbersOf(stream, 'some') })), ...steps]);
 
 interface Step {
   readonly update: CellUpdate;
@@ -110,8 +107,7 @@ function checkStep(before: StoredCell, step: Step): StoredCell {
   const isLoss = losesNumbers(before, verdict);
   if (isLoss && newNumbers !== null) checkLoss(before, step, newNumbers);
   if (isLoss && newNumbers === null) expect(cell.standing).toBe('in_doubt');
-  if (!isLoss && verdict.kind !== 'reported' && before.numbers !== null)
-    expect(numbers).toEqual(before.numbers);
+  if (!isLoss && verdict.kind !== 'reported' && before.numbers !== null) expect(numbers).toEqual(before.numbers);
   if (verdict.kind === 'omitted' && !isLoss && numbers !== null && !hasNonzero(numbers)) {
     // Omitted zeros are never stored while a counterpart is above zero.
     if (counterparts.some((other) => other.numbers !== null && hasNonzero(other.numbers))) {

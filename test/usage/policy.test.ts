@@ -66,13 +66,10 @@ test.each([
   ['omitted', 5, 24],
   ['omitted', 1_000, 24],
   ['toString', 1, 2],
-])(
-  'after %s, with %d failed reads in a row, a cell is read again %d hours later',
-  (code, failedReads, hours) => {
-    const failedAtMs = at('2026-11-24T00:15:00.000Z');
-    expect(retryAtMs(failedAtMs, failedReads, code)).toBe(failedAtMs + hours * HOUR_MS);
-  },
-);
+])('after %s, with %d failed reads in a row, a cell is read again %d hours later', (code, failedReads, hours) => {
+  const failedAtMs = at('2026-11-24T00:15:00.000Z');
+  expect(retryAtMs(failedAtMs, failedReads, code)).toBe(failedAtMs + hours * HOUR_MS);
+});
 
 test('times are rounded down to five minutes, so that none just misses a wake-up', () => {
   expect(floorToWakeUp(at('2026-11-24T00:15:04.250Z'))).toBe(at('2026-11-24T00:15:00.000Z'));

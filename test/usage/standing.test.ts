@@ -19,8 +19,5 @@ test('counts add up by standing, and the worst standing counts for all', () => {
   const zeros = { waived: 0, stored: 0, waiting: 0, unavailable: 0 };
   expect(sums).toEqual({ ...zeros, final: 3, in_doubt: 3, missing: 1 });
   expect([findWorstCounted(sums), findWorstCounted({ final: 0 })]).toEqual(['missing', null]);
-  expect([findWorstStanding(['stored', 'final', 'waiting']), findWorstStanding([])]).toEqual([
-    'waiting',
-    null,
-  ]);
+  expect([findWorstStanding(['stored', 'final', 'waiting']), findWorstStanding([])]).toEqual(['waiting', null]);
 });

@@ -23,11 +23,7 @@ function readFixture(name: string): unknown {
  * Returns by day the numbers in column order, then the names of omitted ones; or the problem of the day. Returns the
  * message if the bodies cannot be assigned to days.
  */
-function parseDays(
-  stream: Stream,
-  bodies: readonly unknown[],
-  window = ONE_DAY,
-): Record<string, unknown> | string {
+function parseDays(stream: Stream, bodies: readonly unknown[], window = ONE_DAY): Record<string, unknown> | string {
   try {
     const { days } = stream.parseBodies(bodies, window);
     const entries = [...days].map(([day, verdict]): [string, unknown] => {
@@ -110,16 +106,8 @@ test.each([
   ['a date without a time', `{"counts":[${bucketAt('2025-11-25')}]}`, /^counts\.0\.date: /],
   ['a time without a zone', `{"counts":[${bucketAt('2025-11-25T00:00:00.000')}]}`, /^counts\.0\.date: /],
   ['an impossible date', `{"counts":[${bucketAt('2025-02-30T00:00:00.000Z')}]}`, /^counts\.0\.date: /],
-  [
-    'a bucket at five',
-    `{"counts":[${bucketAt('2025-11-25T05:00:00.000Z')}]}`,
-    /T05:.* start at UTC midnight/,
-  ],
-  [
-    'a day twice',
-    `{"counts":[${GOOD},${GOOD}]}`,
-    /bucket 2025-11-25T00:00:00.000Z appears twice in the body/,
-  ],
+  ['a bucket at five', `{"counts":[${bucketAt('2025-11-25T05:00:00.000Z')}]}`, /T05:.* start at UTC midnight/],
+  ['a day twice', `{"counts":[${GOOD},${GOOD}]}`, /bucket 2025-11-25T00:00:00.000Z appears twice in the body/],
   [
     'a range that starts later',
     `{"start":"2025-11-25T00:00:00.001Z","counts":[${GOOD}]}`,
@@ -253,9 +241,7 @@ test('hours of other days are dropped and counted, and so are unknown keys', () 
   const other = { ...bucket(hourOf(22, '2025-11-27'), 9), archived: 3, _links: {} };
   const counts = [...dayOf(() => 1).slice(0, 22), other];
   expect(payloadHours.parseBodies(sameBodies(counts), TWO_DAYS)).toMatchObject({ outsideBuckets: 3 });
-  const [[, ...values] = []] = Object.values(
-    parseDays(payloadHours, sameBodies(counts), TWO_DAYS),
-  ) as unknown[][];
+  const [[, ...values] = []] = Object.values(parseDays(payloadHours, sameBodies(counts), TWO_DAYS)) as unknown[][];
   expect(values).toContain('hours_all_count 22:00');
   const extended = [{ ...bucket(hourOf(7), 1), archived: 3, _links: {} }];
   const unknown = sameBodies(extended).map((body) => ({ ...body, granularity: 1 }));

@@ -9,18 +9,11 @@ const TODAY = '2026-11-24';
 const ledger = useFreshLedger(`${TODAY}T12:00:00.000Z`);
 
 /** Adds an organization with billable payloads by the age of the day; null for a day that is not stored. */
-async function addOrg(
-  payloads: Readonly<Record<number, number | null>>,
-  createdOn?: string,
-): Promise<string> {
+async function addOrg(payloads: Readonly<Record<number, number | null>>, createdOn?: string): Promise<string> {
   const ages = Object.keys(payloads).map(Number);
   const oldest = addDays(TODAY, -Math.max(...ages));
   const orgId = await ledger.createOrg({ createdOn: createdOn ?? null });
-  await ledger.expectDays(
-    { from: oldest, to: addDays(TODAY, -Math.min(...ages)) },
-    ['payload_totals'],
-    orgId,
-  );
+  await ledger.expectDays({ from: oldest, to: addDays(TODAY, -Math.min(...ages)) }, ['payload_totals'], orgId);
   await ledger.asProgram(
     ...Object.entries(payloads).map(
       ([age, count]) => sql`update losant_usage.usage_days set payload_billable_count = ${count},
@@ -68,11 +61,7 @@ describe('organization_activity', () => {
     return line;
   };
   /** Returns the same payloads for each day of November so far, and other ones for the days that it is compared with. */
-  const months = (
-    november: number,
-    before: number,
-    changes: Readonly<Record<number, number | null>> = {},
-  ) => ({
+  const months = (november: number, before: number, changes: Readonly<Record<number, number | null>> = {}) => ({
     ...Object.fromEntries(Array.from({ length: 23 }, (_, age) => [age + 1, november])),
     ...Object.fromEntries(Array.from({ length: 23 }, (_, age) => [age + 29, before])),
     ...changes,
@@ -146,8 +135,7 @@ describe('usage_vs_limits', () => {
       from losant_usage.usage_vs_limits where org_id = ${orgId} order by limit_name`);
   };
   /** Returns payloads of the days of November with these ages. */
-  const days = (ages: readonly number[], payloads: number) =>
-    Object.fromEntries(ages.map((age) => [age, payloads]));
+  const days = (ages: readonly number[], payloads: number) => Object.fromEntries(ages.map((age) => [age, payloads]));
 
   test('a forecast counts weekdays that were never stored as the mean', async () => {
     // Saturday to Monday: 100 a day, for the 7 days that are left.

@@ -60,9 +60,7 @@ async function explain(query: string): Promise<Plan[]> {
 /** Returns the scans of tables that have a row for each organization and day. */
 async function explainScans(query: string): Promise<Plan[]> {
   const nodes = await explain(query);
-  return nodes.filter((node) =>
-    ['coverage', 'usage_days', 'revisions'].includes(node['Relation Name'] ?? ''),
-  );
+  return nodes.filter((node) => ['coverage', 'usage_days', 'revisions'].includes(node['Relation Name'] ?? ''));
 }
 
 /** Whether a scan uses an index, and reads no rows but those that a condition on the column admits. */
@@ -73,9 +71,7 @@ function isRestricted(scan: Plan, column: string): boolean {
 
 describe.each(CALLS)('%s', (call, day) => {
   test('is part of the query that calls it', async () => {
-    const functions = (await explain(`select * from losant_usage.${call}`)).map(
-      (node) => node['Function Name'],
-    );
+    const functions = (await explain(`select * from losant_usage.${call}`)).map((node) => node['Function Name']);
     expect(functions).not.toContain(call.replace(/\(.*/, ''));
   });
 
@@ -93,9 +89,7 @@ test('what is not final is found through its own indexes', async () => {
   const indexesOf = async (query: string) => (await explain(query)).map((node) => node['Index Name']);
   for (const view of ['health', 'freshness', 'coverage_gaps', 'month_blockers']) {
     const scans = await explainScans(`select * from losant_usage.${view}`);
-    const seqScans = scans.filter(
-      (scan) => scan['Node Type'] === 'Seq Scan' && scan['Relation Name'] === 'coverage',
-    );
+    const seqScans = scans.filter((scan) => scan['Node Type'] === 'Seq Scan' && scan['Relation Name'] === 'coverage');
     expect([view, seqScans]).toEqual([view, []]);
     expect([view, await indexesOf(`select * from losant_usage.${view}`)]).toEqual([
       view,
@@ -107,9 +101,7 @@ test('what is not final is found through its own indexes', async () => {
 test('limits are read without a series of days for each of them', async () => {
   const nodes = await explain('select * from losant_usage.usage_vs_limits');
   // The others are of days that no run has recorded yet, and make the days ahead, once.
-  const ofLimits = nodes
-    .filter((node) => node['Function Name'] === 'unnest')
-    .map((node) => node['Plan Rows']);
+  const ofLimits = nodes.filter((node) => node['Function Name'] === 'unnest').map((node) => node['Plan Rows']);
   expect(ofLimits).toContain(10);
   const series = nodes.filter((node) => node['Function Name'] === 'generate_series');
   expect(series.length).toBeLessThanOrEqual(3);

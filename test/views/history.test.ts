@@ -53,9 +53,7 @@ describe('along a random history', () => {
         [from, to].flatMap((day) => streamNames.map((stream) => [orgId, stream, day] as const)),
       );
       const cellsToLoad = cells.filter(() => dice.chance(0.3));
-      await ledger.load(
-        cellsToLoad.map(([orgId, stream, day]) => cellResponse(orgId, stream, day, verdictOf(stream))),
-      );
+      await ledger.load(cellsToLoad.map(([orgId, stream, day]) => cellResponse(orgId, stream, day, verdictOf(stream))));
       await asWriter(ledger.url, 'insert into public.instants select now(), * from losant_usage.daily_usage');
     }
   });
@@ -125,12 +123,7 @@ describe('a restatement', () => {
 
   test('lists each number that changed, with old and new', async () => {
     expect(
-      await restate(
-        'device_counts',
-        report(devices(4, 1, 17)),
-        report(devices(4, 2, 18)),
-        report(devices(4, 2, 18)),
-      ),
+      await restate('device_counts', report(devices(4, 1, 17)), report(devices(4, 2, 18)), report(devices(4, 2, 18))),
     ).toEqual(['devices_deleted - - - 1 2 1 devices 2 false', 'devices_total - - - 17 18 1 devices 2 false']);
   });
 

@@ -32,9 +32,7 @@ const setLastDay = (assignments: string) => set('coverage', assignments, `usage_
 const readLastDayAt = (at: string | null) => () =>
   setLastDay(`standing = 'stored', next_read_at = ${at === null ? 'null' : `'${at}'`}`);
 const loseLastDay = () =>
-  setLastDay(
-    "standing = 'missing', is_stored = false, reason = 'timeout', next_read_at = '2026-11-10T13:00Z'",
-  );
+  setLastDay("standing = 'missing', is_stored = false, reason = 'timeout', next_read_at = '2026-11-10T13:00Z'");
 /** Compares the devices of the last day with a total of Losant's, which is null if it was not read yet. */
 const compareWith = (total: number | null) => async () => {
   await setInstance("new_orgs_from = '2026-10-01'");
@@ -90,9 +88,7 @@ const CASES: readonly Case[] = [
 ];
 
 const months = () =>
-  ledger.list(
-    sql`select state, array_to_string(causes, ',') from losant_usage.months where month = '2026-10-01'`,
-  );
+  ledger.list(sql`select state, array_to_string(causes, ',') from losant_usage.months where month = '2026-10-01'`);
 
 test.for(CASES)('a month is %s: %s', async ([expected, , ...acts]) => {
   for (const act of acts) await act();
@@ -114,8 +110,7 @@ test('the last day of a month settles before the first run of the next one', asy
 });
 
 test('orgs_blocked counts organizations that somebody has to look at', async () => {
-  const orgsBlocked = () =>
-    ledger.list(sql`select orgs_blocked from losant_usage.months where month = '2026-10-01'`);
+  const orgsBlocked = () => ledger.list(sql`select orgs_blocked from losant_usage.months where month = '2026-10-01'`);
   await readLastDayAt('2026-11-11T00:00Z')();
   expect(await orgsBlocked()).toEqual(['0']);
   await loseLastDay();
@@ -124,9 +119,7 @@ test('orgs_blocked counts organizations that somebody has to look at', async () 
 
 describe('a month of an organization is final', () => {
   const isFinal = () =>
-    ledger.list(
-      sql`select is_final, standing, is_billable from losant_usage.monthly_usage where month = '2026-10-01'`,
-    );
+    ledger.list(sql`select is_final, standing, is_billable from losant_usage.monthly_usage where month = '2026-10-01'`);
 
   test('if it has ended, all days were tracked and every number is final', async () => {
     expect(await isFinal()).toEqual(['true final true']);
@@ -209,11 +202,7 @@ describe('a remedy', () => {
 
   test('reads both streams of a comparison again, and accepts a difference that stays', async () => {
     await compareWith(18)();
-    await set(
-      'instance_totals',
-      "counterpart = 'payload_hours', orgs_differing = 1",
-      `usage_date = '${LAST}'`,
-    );
+    await set('instance_totals', "counterpart = 'payload_hours', orgs_differing = 1", `usage_date = '${LAST}'`);
     expect(await remedy()).toEqual([
       'runs compare these days again once a day; to do so now:',
       'losant-usage backfill --force --from 2026-10-31 --to 2026-10-31 --stream device_counts --stream payload_hours',

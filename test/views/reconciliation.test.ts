@@ -64,9 +64,7 @@ const setStanding = (standing: string, where: RawBuilder<unknown>) =>
 test('equal sums are shown with both numbers', async () => {
   const rows = sql`select usage_date, month, stream, kind, compared_with, quantity, total, difference, orgs_missing,
     outcome, reason from losant_usage.reconciliation where metric = 'devices_total'`;
-  expect(await ledger.list(rows)).toEqual([
-    '2026-10-20 2026-10-01 device_counts level losant 20 20 0 0 equal -',
-  ]);
+  expect(await ledger.list(rows)).toEqual(['2026-10-20 2026-10-01 device_counts level losant 20 20 0 0 equal -']);
 });
 
 /** Returns an act that deletes the second organization, which has 3 of the 20 devices. */
@@ -97,20 +95,11 @@ const CASES: readonly Case[] = [
   ['pending not_summed', 'a sum that is not computed', () => ledger.asProgram(INVALIDATE_SUMS)],
   ['pending not_final', 'a cell that is not settled', () => setStanding('stored', isDeviceCell())],
   ['equal -', 'a waived cell, which is settled', () => setStanding('waived', isDeviceCell())],
-  [
-    'equal -',
-    'an unsettled cell of another stream',
-    () => setStanding('stored', sql`stream = 'payload_totals'`),
-  ],
+  ['equal -', 'an unsettled cell of another stream', () => setStanding('stored', sql`stream = 'payload_totals'`)],
   ['not_compared orgs_missing', 'an organization that existed and has no cell', () => addOrg(DAY, null)],
   ['equal -', 'an organization that was created on the next day', () => addOrg('2026-10-21', null)],
   ['not_compared orgs_missing', 'an organization that was deleted on the day', () => addOrg(null, DAY)],
-  [
-    'not_compared organization_deleted',
-    'a total read after a deletion',
-    deleteOn('2026-10-24'),
-    totalWithoutIt,
-  ],
+  ['not_compared organization_deleted', 'a total read after a deletion', deleteOn('2026-10-24'), totalWithoutIt],
   ['differs -', 'a total read before a deletion', deleteOn('2026-10-26'), totalWithoutIt],
   ['not_compared selection', 'a selection of organizations', () => setInstance(sql`new_orgs_from = null`)],
   ['not_compared organization_transferred', 'a day before an organization was transferred', transferOrg],
@@ -165,10 +154,7 @@ describe('a past month is blocked', () => {
 
   test.for(BLOCKING)('%s: %s', async ([expected, , ...acts]) => {
     // The other metrics have no control total here.
-    await asOwner(
-      ledger.url,
-      asProgram(`delete from losant_usage.instance_totals where metric <> 'devices_total'`),
-    );
+    await asOwner(ledger.url, asProgram(`delete from losant_usage.instance_totals where metric <> 'devices_total'`));
     for (const act of acts) await act();
     expect((await blockers()).join()).toBe(expected);
   });

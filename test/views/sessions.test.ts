@@ -128,11 +128,7 @@ async function fillEdges(): Promise<void> {
 }
 
 /** Runs `work` in a session of a role with these settings. */
-async function inSession<T>(
-  role: Role,
-  settings: Settings,
-  work: (client: pg.Client) => Promise<T>,
-): Promise<T> {
+async function inSession<T>(role: Role, settings: Settings, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const types = { getTypeParser: () => String };
   const client = new pg.Client({ connectionString: loginAs(role, books.url), types });
   await client.connect();
@@ -256,25 +252,19 @@ test.each(Object.entries(SESSIONS))(
   },
 );
 
-test.each(Object.entries(SESSIONS))(
-  'in a session in %s a rejection has the same text',
-  async (_, settings) => {
-    expect(await readRejections(settings)).toEqual([
-      '2026-11 is not over: its last day is 2026-11-30 (UTC); ' +
-        'close a month once its last days are final: by default 72 hours after it ends (FINAL_AFTER_HOURS)',
-      expect.stringMatching(/^2026-09 of instance \w+ was already closed at 2026-11-22T12:00:03.000Z by /),
-      expect.stringContaining('differs from UTC by a fraction of an hour (on 2025-11-20)'),
-    ]);
-  },
-);
+test.each(Object.entries(SESSIONS))('in a session in %s a rejection has the same text', async (_, settings) => {
+  expect(await readRejections(settings)).toEqual([
+    '2026-11 is not over: its last day is 2026-11-30 (UTC); ' +
+      'close a month once its last days are final: by default 72 hours after it ends (FINAL_AFTER_HOURS)',
+    expect.stringMatching(/^2026-09 of instance \w+ was already closed at 2026-11-22T12:00:03.000Z by /),
+    expect.stringContaining('differs from UTC by a fraction of an hour (on 2025-11-20)'),
+  ]);
+});
 
-test.each(Object.entries(SESSIONS))(
-  'in a session in %s a statement has the same texts',
-  async (_, settings) => {
-    const [row] = inProgram[`check_closable(${CALLS['check_closable']?.[0]})`] ?? [];
-    const { check_closable: blockersHash } = JSON.parse(row ?? '{}') as { check_closable: string };
-    const texts = await readStatement(PROGRAM, blockersHash);
-    expect(texts.length).toBeGreaterThan(3);
-    expect(await readStatement(settings, blockersHash)).toEqual(texts);
-  },
-);
+test.each(Object.entries(SESSIONS))('in a session in %s a statement has the same texts', async (_, settings) => {
+  const [row] = inProgram[`check_closable(${CALLS['check_closable']?.[0]})`] ?? [];
+  const { check_closable: blockersHash } = JSON.parse(row ?? '{}') as { check_closable: string };
+  const texts = await readStatement(PROGRAM, blockersHash);
+  expect(texts.length).toBeGreaterThan(3);
+  expect(await readStatement(settings, blockersHash)).toEqual(texts);
+});

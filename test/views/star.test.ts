@@ -109,9 +109,7 @@ test('an incremental load finds the changed days by their index', async () => {
   await ledger.reader.db.transaction().execute(async (trx) => {
     await sql`set local enable_seqscan = off`.execute(trx);
     const { rows } = await sql`explain select * from losant_usage.daily_usage
-      where changed_at is null or changed_at >= '2026-11-27 00:00Z' or usage_date >= '2026-11-25'`.execute(
-      trx,
-    );
+      where changed_at is null or changed_at >= '2026-11-27 00:00Z' or usage_date >= '2026-11-25'`.execute(trx);
     expect(JSON.stringify(rows)).toContain('usage_days_changed');
   });
 });

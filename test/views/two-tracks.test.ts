@@ -43,9 +43,7 @@ test('every view has the same rows', async () => {
     join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'losant_usage' and c.relkind = 'v' order by 1`);
   expect(views.length).toBeGreaterThan(20);
   for (const { relname } of views) {
-    const { before, after } = await query(
-      `select * from losant_usage.${String(relname)} as v order by v::text`,
-    );
+    const { before, after } = await query(`select * from losant_usage.${String(relname)} as v order by v::text`);
     expect(after).toEqual(before);
     if (before.length === 0) throw new Error(`${String(relname)} has no rows`);
   }

@@ -84,18 +84,8 @@ test.each<[what: string, changes: string, deletedOn: string | null, expected: st
   ['that was only tried', 'listed_at = null', null, '1 t'],
   ['that has no organization', `listed_at = now(), new_orgs_from = '2026-11-23'`, null, '0'],
   ['that has none of the named organizations', 'listed_at = now()', null, '1 t'],
-  [
-    'of whose organizations nothing is tracked',
-    `listed_at = now(), new_orgs_from = '2026-11-23'`,
-    'null',
-    '1 t',
-  ],
-  [
-    'whose only organization was deleted at once',
-    `listed_at = now(), new_orgs_from = '2026-11-23'`,
-    'now()',
-    '0',
-  ],
+  ['of whose organizations nothing is tracked', `listed_at = now(), new_orgs_from = '2026-11-23'`, 'null', '1 t'],
+  ['whose only organization was deleted at once', `listed_at = now(), new_orgs_from = '2026-11-23'`, 'now()', '0'],
   ['that was retired', 'retired_at = now()', null, '0'],
 ])('health has a row without a stream of an instance that was never read: one %s', async (...situation) => {
   const [, changes, deletedOn, expected] = situation;
@@ -417,8 +407,7 @@ test('one organization is read through its index, and a month through that of th
     const months = 'losant_usage.monthly_usage';
     expect(await explain(`${months} where month = '2026-11-01'`)).toContain('usage_days_month');
     expect(await explain(`${months} where ${isOrg}`)).toContain('usage_days_org');
-    const compared =
-      "losant_usage.usage_compared('devices_total', '2026-11-01', '2026-11-07', 'previous_days')";
+    const compared = "losant_usage.usage_compared('devices_total', '2026-11-01', '2026-11-07', 'previous_days')";
     expect(await explain(`${compared} where ${isOrg}`)).toContain(`Index Cond: (org_id = '${ORGS.whole}'`);
   });
 });

@@ -14,9 +14,7 @@ async function expectDay(streams = ['payload_totals', 'payload_hours']): Promise
     sql`update losant_usage.instances set new_orgs_from = ${DAY}, control_totals = 'block', policy = ${policy}::text::jsonb`,
   );
   const orgId = await ledger.expectDays({ from: DAY, to: DAY }, streams);
-  await ledger.asProgram(
-    sql`update losant_usage.organizations set created_on = ${DAY}, deleted_on = '2026-10-21'`,
-  );
+  await ledger.asProgram(sql`update losant_usage.organizations set created_on = ${DAY}, deleted_on = '2026-10-21'`);
   return orgId;
 }
 
@@ -31,15 +29,13 @@ describe('a missing hour', () => {
     const orgId = await expectDay();
     await ledger.load([totalsOf(orgId), cellResponse(orgId, 'payload_hours', DAY, failed)]);
     await ledger.asProgram(sql`update losant_usage.instances set control_totals = 'show'`);
-    expect(await read('select stream, standing from losant_usage.coverage_gaps')).toEqual([
-      'payload_hours missing',
-    ]);
+    expect(await read('select stream, standing from losant_usage.coverage_gaps')).toEqual(['payload_hours missing']);
     expect(await read('select standing, is_final, is_reported from losant_usage.daily_usage')).toEqual([
       'final true true',
     ]);
-    expect(
-      await read('select standing, days_stored, days_final, is_billable from losant_usage.monthly_usage'),
-    ).toEqual(['final 1 1 true']);
+    expect(await read('select standing, days_stored, days_final, is_billable from losant_usage.monthly_usage')).toEqual(
+      ['final 1 1 true'],
+    );
     expect(await read('select distinct standing from losant_usage.hourly_usage')).toEqual(['missing']);
     expect(await causes()).toEqual([]);
   });
@@ -47,9 +43,7 @@ describe('a missing hour', () => {
   test('does not make days with omitted hours unreported', async () => {
     const orgId = await expectDay();
     await ledger.load([totalsOf(orgId), hoursOf(orgId)]);
-    await ledger.asProgram(
-      sql`update losant_usage.coverage set is_reported = false where stream = 'payload_hours'`,
-    );
+    await ledger.asProgram(sql`update losant_usage.coverage set is_reported = false where stream = 'payload_hours'`);
     expect(await read('select days_unreported from losant_usage.monthly_usage')).toEqual(['0']);
   });
 

@@ -106,11 +106,7 @@ describe('a receiver', () => {
     await timer.checkFor(1);
     expect(await digests()).toEqual([`Main ${TODAY} sent -`]);
     expect(JSON.stringify(timer.logged)).not.toContain(SECRET);
-    expect(timer.logged.map(({ msg }) => msg)).toEqual([
-      'digest not delivered',
-      'digest not delivered',
-      'digest sent',
-    ]);
+    expect(timer.logged.map(({ msg }) => msg)).toEqual(['digest not delivered', 'digest not delivered', 'digest sent']);
   });
 
   test('gets no second message because the first could not be recorded', async () => {
@@ -256,10 +252,7 @@ test('a refresh that fails does not hold up the digest', async () => {
   await timer.checkFor(1);
   await asOwner(ledger.url, 'alter table losant_usage.instances drop constraint blocked');
   expect(messages[0]).toContain('Data missing: Kestrel');
-  expect(timer.logged.map(({ msg }) => msg)).toEqual([
-    'could not refresh what needs attention',
-    'digest sent',
-  ]);
+  expect(timer.logged.map(({ msg }) => msg)).toEqual(['could not refresh what needs attention', 'digest sent']);
 });
 
 test('without a receiver the table is refreshed once a day, and nothing is sent', async () => {
@@ -283,9 +276,7 @@ test('the command digest prints the same and writes nothing, and status shows th
   expect(printed.stdout).toContain(`Instance ${INSTANCE}: as of ${TODAY} 09:00 UTC.`);
   const document = jsonOf<{ day: string; isDue: boolean }>(await runProgram(['digest', '--json'], env, io));
   expect(document).toMatchObject({ day: TODAY, isDue: true });
-  expect(await ledger.list(sql`select * from losant_usage.attention_items order by kind, subject`)).toEqual(
-    before,
-  );
+  expect(await ledger.list(sql`select * from losant_usage.attention_items order by kind, subject`)).toEqual(before);
   const status = await runProgram(['status'], env, io);
   expect(status.stdout).toContain(`needs attention (as of ${TODAY} 09:00 UTC):`);
   expect(status.stdout).toContain('Kestrel (payload_totals since 2026-11-20)');

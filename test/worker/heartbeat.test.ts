@@ -26,11 +26,7 @@ describe('once a run has finished', () => {
     ['is a failure if a token is rejected', [finished('refused'), finished('complete')], false],
     ['is a failure if a run failed', [finished('failed')], false],
     ['is a failure if one of several runs was not complete', [finished('partial', 'complete')], false],
-    [
-      'is a success next to an instance of another process',
-      [finished('complete'), finished('standby')],
-      true,
-    ],
+    ['is a success next to an instance of another process', [finished('complete'), finished('standby')], true],
     ['is a success after its process has acquired a lease', [finished('standby', 'complete')], true],
     ['is not reported if all stand by', [finished('standby'), finished('standby')], null],
     ['is not reported if its run was interrupted', [finished('interrupted')], null],
@@ -44,11 +40,7 @@ describe('once a run has finished', () => {
     ['is a success if a run in progress has read cells', [finished('complete'), running('progresses')], true],
     ['is a failure if it has read none', [finished('complete'), running('hangs')], false],
     ['is a failure if one of its reads failed', [running('fails')], false],
-    [
-      'is a success if a run has finished and the next one has only started',
-      [running('hangs', 'complete')],
-      true,
-    ],
+    ['is a success if a run has finished and the next one has only started', [running('hangs', 'complete')], true],
     ['is a failure if the finished run was not complete', [running('progresses', 'partial')], false],
     ['is a success while another process backfills', [running('progresses', 'standby')], true],
     ['is a failure if that backfill hangs', [running('hangs', 'standby')], false],
@@ -58,13 +50,10 @@ describe('once a run has finished', () => {
   });
 });
 
-test.each([true, false])(
-  'nothing is reported before the first run has finished (wake-up: %s)',
-  (isWakeUp) => {
-    const activities = [running('progresses'), running('hangs')];
-    expect(assessWakeUp(activities, { isWakeUp, hasFinishedRun: false })).toBeNull();
-  },
-);
+test.each([true, false])('nothing is reported before the first run has finished (wake-up: %s)', (isWakeUp) => {
+  const activities = [running('progresses'), running('hangs')];
+  expect(assessWakeUp(activities, { isWakeUp, hasFinishedRun: false })).toBeNull();
+});
 
 describe('a monitor', () => {
   const platform = usePlatform({ orgs: 2, now: Date.now });
@@ -187,10 +176,7 @@ describe('a monitor', () => {
     );
     const progress = async (planned: number, failed: number) => {
       const counts = JSON.stringify({ cells: { planned, failed } });
-      await asWriter(
-        database.url,
-        `update losant_usage.runs set counts = '${counts}' where kind = 'backfill'`,
-      );
+      await asWriter(database.url, `update losant_usage.runs set counts = '${counts}' where kind = 'backfill'`);
       await waitForRetries();
     };
     await progress(400, 0);

@@ -92,10 +92,7 @@ test('a slow, a hanging and a broken instance delay no run of another one, and k
   await until('the slow one works', () => replica.loop.statuses[1]?.state === 'working');
   const transactions = `select from pg_stat_activity where application_name = 'replica-1'
     and datname = current_database() and clock_timestamp() - xact_start > interval '200 ms'`;
-  await until(
-    'no transaction is open',
-    async () => (await asWriter(database.url, transactions)).length === 0,
-  );
+  await until('no transaction is open', async () => (await asWriter(database.url, transactions)).length === 0);
 });
 
 test('twenty instances share four connections and one that renews leases', async () => {
@@ -108,9 +105,7 @@ test('twenty instances share four connections and one that renews leases', async
   const replica = await open({ instances: platforms.map((each) => instanceOf(each)) });
   await replica.runAll();
   const scraped = await replica.scrape();
-  expect(platforms.map((each) => readMetric(scraped, runs(each, 'complete')))).toEqual(
-    platforms.map(() => 1),
-  );
+  expect(platforms.map((each) => readMetric(scraped, runs(each, 'complete')))).toEqual(platforms.map(() => 1));
   const sessions = `select count(*)::integer from pg_stat_activity where application_name = 'replica-1'
     and datname = current_database()`;
   const [{ count } = {}] = await asWriter(database.url, sessions);
@@ -130,10 +125,7 @@ test('each run reads the token again, so that a replaced one is used by the next
   expect(replica.loop.statuses[0]?.problem).toBeNull();
   token = 'revoked again';
   await replica.runAll();
-  const recorded = await queryOnce(
-    database.url,
-    'select status, error from losant_usage.runs order by started_at',
-  );
+  const recorded = await queryOnce(database.url, 'select status, error from losant_usage.runs order by started_at');
   expect(recorded.map(({ status }) => status)).toEqual(['failed', 'complete', 'failed']);
   expect(recorded[0]?.['error']).toContain('HTTP 401');
 });

@@ -27,8 +27,7 @@ beforeEach(async () => {
 
 const settings = () => settingsOf(platform, database);
 
-const runs = (result: string) =>
-  `losant_usage_runs_total{instance_id="${platform.instanceId}",result="${result}"}`;
+const runs = (result: string) => `losant_usage_runs_total{instance_id="${platform.instanceId}",result="${result}"}`;
 
 const ask = async (sql: string) => await queryOnce(database.url, sql);
 const write = async (sql: string) => await asWriter(database.url, sql);
@@ -94,9 +93,7 @@ test('SIGHUP in the middle of a run ends it without waiting for a response, and 
   expect(code).toBe(0);
   expect(stderr).toContain('"reason":"Interrupted by SIGHUP","msg":"shutting down"');
   expect(await count(leases)).toBe(0);
-  expect(await queryOnce(database.url, 'select status from losant_usage.runs')).toEqual([
-    { status: 'interrupted' },
-  ]);
+  expect(await queryOnce(database.url, 'select status from losant_usage.runs')).toEqual([{ status: 'interrupted' }]);
 });
 
 test('a port in use and an address that is not up end the start with exit code 1, because they may be temporary', async () => {
@@ -140,9 +137,7 @@ test('a database password is read from its file for the next connection, without
 
   await asAdministrator(`alter role ${role} password 'second'`);
   await asAdministrator(`select pg_terminate_backend(pid) from pg_stat_activity where usename = '${role}'`);
-  await until('the login is rejected', async () =>
-    (await worker.get('/readyz')).text.includes('rejects this login'),
-  );
+  await until('the login is rejected', async () => (await worker.get('/readyz')).text.includes('rejects this login'));
   writeUrl('second');
   await until('it is let in', async () => (await worker.get('/readyz')).status === 200);
   expect(await worker.metric('losant_usage_database_up')).toBe(1);
@@ -155,8 +150,7 @@ interface Document {
   }[];
 }
 
-const statusOf = async (worker: StartedWorker) =>
-  JSON.parse((await worker.get('/status.json')).text) as Document;
+const statusOf = async (worker: StartedWorker) => JSON.parse((await worker.get('/status.json')).text) as Document;
 
 const firstOrg = async () => {
   const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string }[] };

@@ -45,8 +45,7 @@ export function createBucketParser({ bodies: layouts, hours }: BucketLayout): St
       const isReported = parsedBodies.some(({ at }) => starts.some((each) => at.has(each)));
       if (isReported) days.set(day, joinColumns(parsedBodies, hours, starts));
     }
-    const sumUp = (key: 'outsideBuckets' | 'unknownKeys') =>
-      parsedBodies.reduce((sum, body) => sum + body[key], 0);
+    const sumUp = (key: 'outsideBuckets' | 'unknownKeys') => parsedBodies.reduce((sum, body) => sum + body[key], 0);
     return { days, outsideBuckets: sumUp('outsideBuckets'), unknownKeys: sumUp('unknownKeys') };
   };
 }

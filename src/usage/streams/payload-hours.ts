@@ -28,9 +28,7 @@ export const payloadHours: Stream = {
     const content = parseHours(bodies, range);
     if (!hasOnlyMidnights(content)) return content;
     const addDoubt = (verdict: DayVerdict) =>
-      verdict.kind === 'reported' && hasNonzero(verdict.numbers)
-        ? { ...verdict, doubt: NOT_HOURLY }
-        : verdict;
+      verdict.kind === 'reported' && hasNonzero(verdict.numbers) ? { ...verdict, doubt: NOT_HOURLY } : verdict;
     return { ...content, days: new Map([...content.days].map(([day, verdict]) => [day, addDoubt(verdict)])) };
   },
 };

@@ -23,10 +23,10 @@ function openMap<T extends z.ZodType>(value: T, problem: string) {
   return z.preprocess(toMap, z.map(key, value, { error }));
 }
 
-const payloadCounts = openMap(
-  openMap(billedNumber, 'not a map of sources'),
-  'not a map of payload types',
-).refine((types) => Number.isSafeInteger(sumOf(types)), 'the counts add up to more than 2^53 - 1');
+const payloadCounts = openMap(openMap(billedNumber, 'not a map of sources'), 'not a map of payload types').refine(
+  (types) => Number.isSafeInteger(sumOf(types)),
+  'the counts add up to more than 2^53 - 1',
+);
 
 /**
  * Payloads by type and source. The body is one undated total for the whole requested range, so a slice is always one
@@ -54,9 +54,7 @@ function parseTypes(types: unknown): DayVerdict | null {
   if (error) return { kind: 'quarantined', code: 'invalid_value', detail: describeProblems(error) };
   const reportedTypes = [...data].filter(([, sources]) => sources.size > 0);
   if (reportedTypes.length === 0) return null;
-  const sources = Object.fromEntries(
-    reportedTypes.map(([type, counts]) => [type, Object.fromEntries(counts)]),
-  );
+  const sources = Object.fromEntries(reportedTypes.map(([type, counts]) => [type, Object.fromEntries(counts)]));
   const numbers = { payload_source_count: sumOf(data), payload_sources: sources };
   return { kind: 'reported', numbers, omitted: [] };
 }

@@ -34,15 +34,11 @@ export function checkTables(ledger: Ledger, previous: Ledger, book: TruthBook): 
       ...checkNumbers(cell, book),
       ...checkChain(cell, ledger.revisions.get(name) ?? []),
       ...checkChange(previous.cells.get(name), cell, { ledger, book }),
-      ...(isGap(cell, ledger.nowMs) === ledger.gaps.has(name)
-        ? []
-        : ['is a gap, or not, unlike in coverage_gaps']),
+      ...(isGap(cell, ledger.nowMs) === ledger.gaps.has(name) ? [] : ['is a gap, or not, unlike in coverage_gaps']),
     ];
     return violations.map((line) => `${name}: ${line}`);
   });
-  const missingRows = [...previous.cells].filter(
-    ([name, { hasRow }]) => hasRow && !ledger.cells.get(name)?.hasRow,
-  );
+  const missingRows = [...previous.cells].filter(([name, { hasRow }]) => hasRow && !ledger.cells.get(name)?.hasRow);
   return [...ledger.breaches, ...lines, ...missingRows.map(([name]) => `${name} had a row, and has none`)];
 }
 
@@ -75,21 +71,17 @@ function checkTimes(cell: LedgerCell, { nowMs, instances, tracks }: Ledger): str
 /** Stored numbers are those that Losant had when it responded, and an omission alone confirms nothing. */
 function checkNumbers(cell: LedgerCell, book: TruthBook): string[] {
   const { stream, standing, isStored, isReported, numbers, lastReadAtMs } = cell;
-  if (isStored !== (numbers !== null))
-    return [`is ${standing}, and its numbers are ${JSON.stringify(numbers)}`];
+  if (isStored !== (numbers !== null)) return [`is ${standing}, and its numbers are ${JSON.stringify(numbers)}`];
   if (numbers === null) return [];
   const violations: string[] = [];
   if (lastReadAtMs === null) return ['is stored, but was never read'];
   const versions = book.at(cell, lastReadAtMs);
   if (!versions.some((version) => canResultFrom(numbers, version))) {
     const possible = JSON.stringify(versions);
-    violations.push(
-      `has ${JSON.stringify(numbers)}, but Losant could only report ${possible} at ${lastReadAtMs}`,
-    );
+    violations.push(`has ${JSON.stringify(numbers)}, but Losant could only report ${possible} at ${lastReadAtMs}`);
   }
   const isUndoubted = standing === 'stored' || standing === 'final';
-  if (stream === 'device_counts' && isUndoubted && !isReported)
-    violations.push('is a level that Losant omitted');
+  if (stream === 'device_counts' && isUndoubted && !isReported) violations.push('is a level that Losant omitted');
   if (standing === 'final' && !isReported && cell.omissions < OMISSIONS_NEEDED)
     violations.push(`is a final zero that only ${cell.omissions} responses omitted`);
   return violations;
@@ -97,8 +89,7 @@ function checkNumbers(cell: LedgerCell, book: TruthBook): string[] {
 
 /** Whether a response with this version can have led to these numbers: what it omits may be zero. */
 function canResultFrom(numbers: Numbers, { numbers: reported, omitted }: Version): boolean {
-  const isCompared = (key: string) =>
-    !omitted.some((column) => key.startsWith(column)) || (numbers[key] ?? 0) !== 0;
+  const isCompared = (key: string) => !omitted.some((column) => key.startsWith(column)) || (numbers[key] ?? 0) !== 0;
   const expected = Object.entries(reported).filter(([key]) => isCompared(key));
   const stored = Object.entries(numbers).filter(([key]) => isCompared(key));
   return toSortedText(expected) === toSortedText(stored);
@@ -107,8 +98,7 @@ function canResultFrom(numbers: Numbers, { numbers: reported, omitted }: Version
 const toSortedText = (entries: readonly (readonly [string, number])[]) =>
   JSON.stringify(entries.toSorted(([a], [b]) => (a < b ? -1 : 1)));
 
-const areEqual = (a: Numbers, b: Numbers) =>
-  toSortedText(Object.entries(a)) === toSortedText(Object.entries(b));
+const areEqual = (a: Numbers, b: Numbers) => toSortedText(Object.entries(a)) === toSortedText(Object.entries(b));
 
 /** Revisions have no gap, and undoing them one by one from the stored numbers always meets their new values. */
 function checkChain({ revision, numbers }: LedgerCell, chain: readonly Revision[]): string[] {
@@ -144,8 +134,7 @@ function flattenChange(change: object): Record<string, number | null> {
 function isOmittedZero(previous: LedgerCell, cell: LedgerCell, { cells }: Ledger): boolean {
   const stream = Object.entries(COUNTERPARTS).find(([name]) => name === cell.stream)?.[1];
   const counterpart = stream && cells.get(cellName({ ...cell, stream }));
-  if (!counterpart?.isReported || (counterpart.lastReadAtMs ?? 0) < (previous.lastReadAtMs ?? 0))
-    return false;
+  if (!counterpart?.isReported || (counterpart.lastReadAtMs ?? 0) < (previous.lastReadAtMs ?? 0)) return false;
   const isZero = Object.values(counterpart.numbers ?? { none: 1 }).every((value) => value === 0);
   return isZero && !cell.isReported && cell.omissions === OMISSIONS_NEEDED;
 }
@@ -162,8 +151,7 @@ function checkChange(
   if (!previous?.hasRow) return [];
   const { revision, standing, lastReadAtMs, numbers } = cell;
   const violations: string[] = [];
-  if (revision < previous.revision)
-    violations.push(`went back from revision ${previous.revision} to ${revision}`);
+  if (revision < previous.revision) violations.push(`went back from revision ${previous.revision} to ${revision}`);
   if ((lastReadAtMs ?? 0) < (previous.lastReadAtMs ?? 0)) violations.push('was read later than it is now');
   if (previous.numbers !== null && numbers !== null) {
     if (revision === previous.revision && !areEqual(previous.numbers, numbers))
@@ -192,26 +180,19 @@ function checkChange(
 /** Once all problems have ended and everything was read again, stored numbers are true and all cells are settled. */
 export function checkHealed(
   ledger: Ledger,
-  {
-    book,
-    existingOrgIds,
-    lastDay,
-  }: { book: TruthBook; existingOrgIds: ReadonlySet<string>; lastDay: string },
+  { book, existingOrgIds, lastDay }: { book: TruthBook; existingOrgIds: ReadonlySet<string>; lastDay: string },
 ): string[] {
   return [...ledger.cells.values()].flatMap((cell) => {
     const { standing, reason, orgId, numbers } = cell;
     // Later cells are not final yet.
     if (cell.day > lastDay) return [];
     const isDeleted = !existingOrgIds.has(orgId);
-    if (standing === 'waived' || (standing === 'unavailable' && (isDeleted || reason === 'past_horizon')))
-      return [];
+    if (standing === 'waived' || (standing === 'unavailable' && (isDeleted || reason === 'past_horizon'))) return [];
     if (standing !== 'final') return [`${cellName(cell)} is ${standing} (${reason}) in the end`];
     const truth = book.current(cell);
     const isTrue = numbers !== null && truth !== undefined && areEqual(numbers, truth.numbers);
     // A cell that was final when its organization was deleted, or its day passed the horizon, does not change.
     if (isTrue || isDeleted || cell.nextReadAtMs === null) return [];
-    return [
-      `${cellName(cell)}: ${JSON.stringify(numbers)} in the end, but true is ${JSON.stringify(truth?.numbers)}`,
-    ];
+    return [`${cellName(cell)}: ${JSON.stringify(numbers)} in the end, but true is ${JSON.stringify(truth?.numbers)}`];
   });
 }

@@ -161,8 +161,7 @@ const RULES: Readonly<Record<string, string>> = {
 
 /** Reads everything while no command runs. */
 export async function readLedger(databaseUrl: string): Promise<Ledger> {
-  const readRows = async <T>(statement: string, runQuery = asWriter) =>
-    (await runQuery(databaseUrl, statement)) as T[];
+  const readRows = async <T>(statement: string, runQuery = asWriter) => (await runQuery(databaseUrl, statement)) as T[];
   const days = await readRows<Record<string, unknown>>(
     `select d.*, usage_date::text as day from losant_usage.usage_days d`,
   );
@@ -175,8 +174,7 @@ export async function readLedger(databaseUrl: string): Promise<Ledger> {
   );
   const breaches: string[] = [];
   for (const [rule, query] of Object.entries(RULES)) {
-    for (const { subject } of await readRows<{ subject: string }>(query))
-      breaches.push(`${rule}: ${subject}`);
+    for (const { subject } of await readRows<{ subject: string }>(query)) breaches.push(`${rule}: ${subject}`);
   }
   const [clock] = await readRows<{ at: number }>(`select ${ms('now()')} as at`);
   return {
@@ -191,10 +189,7 @@ export async function readLedger(databaseUrl: string): Promise<Ledger> {
   };
 }
 
-function readNumbers(
-  { orgId, day, stream }: Cell,
-  days: ReadonlyMap<string, Record<string, unknown>>,
-): Numbers | null {
+function readNumbers({ orgId, day, stream }: Cell, days: ReadonlyMap<string, Record<string, unknown>>): Numbers | null {
   const row = days.get(`${orgId} ${day}`) ?? {};
   const columns = Object.values(COLUMNS[stream]).map((column) => [column, row[column] ?? null] as const);
   if (columns.some(([, value]) => value === null)) return null;

@@ -56,7 +56,5 @@ function findUntrackedDays(
   const days: string[] = [];
   for (let day = firstDay; day <= lastDay; day = dayAt(Date.parse(day) + DAY_MS)) days.push(day);
   if (!days.some(isTracked)) return [];
-  return days.filter(
-    (day) => !isTracked(day) && day >= (createdOn ?? '') && (deletedOn === null || day < deletedOn),
-  );
+  return days.filter((day) => !isTracked(day) && day >= (createdOn ?? '') && (deletedOn === null || day < deletedOn));
 }

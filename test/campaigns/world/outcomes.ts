@@ -87,16 +87,10 @@ function matchesScope({ instanceId, orgIds, streams, range }: Scope) {
 }
 
 /** Nothing that was due remains, and nothing that was read is missing, in doubt or failed. */
-function checkComplete(
-  { startedAtMs }: Outcome,
-  scope: Scope,
-  { ledger, expectedTracks }: CheckInput,
-): string[] {
+function checkComplete({ startedAtMs }: Outcome, scope: Scope, { ledger, expectedTracks }: CheckInput): string[] {
   const lines = [...ledger.cells.values()]
     .filter((cell) => matchesScope(scope)(cell) && isUnread(cell, startedAtMs, scope))
-    .map(
-      (cell) => `reports that nothing is missing, but ${cellName(cell)} is ${cell.standing} (${cell.reason})`,
-    );
+    .map((cell) => `reports that nothing is missing, but ${cellName(cell)} is ${cell.standing} (${cell.reason})`);
   const problem = ledger.instances.get(scope.instanceId)?.problem ?? null;
   if (problem !== null && scope.orgIds === null) lines.push(`is complete, although ${problem}`);
   if (scope.orgIds !== null || scope.streams !== null || scope.range !== null) return lines;
@@ -125,9 +119,7 @@ function checkRows(startedAtMs: number, scope: Scope, { ledger, horizonDays }: C
   const cells = [...ledger.cells.values()].filter(
     ({ instanceId, day }) => instanceId === scope.instanceId && Date.parse(day) + DAY_MS <= startedAtMs,
   );
-  const lines = cells
-    .filter(({ hasRow }) => !hasRow)
-    .map((cell) => `ended, and ${cellName(cell)} has no row`);
+  const lines = cells.filter(({ hasRow }) => !hasRow).map((cell) => `ended, and ${cellName(cell)} has no row`);
   const { range, orgIds, streams, isBackfill } = scope;
   if (!isBackfill || range === null) return lines;
   for (const { instanceId, orgId, stream, isDeleted, createdOn } of ledger.tracks) {

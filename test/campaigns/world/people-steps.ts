@@ -92,9 +92,7 @@ export const PEOPLE_STEPS = {
   }),
   change_organizations: step(2, async (world, dice) => {
     const existingOrgs = (await readPlatformOrgs(world)).map(({ orgId }) => orgId);
-    const orgIds = dice.chance(0.5)
-      ? null
-      : existingOrgs.filter((_, index) => index === 0 || dice.chance(0.7));
+    const orgIds = dice.chance(0.5) ? null : existingOrgs.filter((_, index) => index === 0 || dice.chance(0.7));
     changeSettings(world, { orgIds });
     return orgIds?.join() ?? 'all';
   }),

@@ -29,8 +29,7 @@ export type Kinds = Readonly<Record<string, Kind>>;
 export const step = (weight: number, play: Kind['play']): Kind => ({ weight, play });
 
 /** Draws one of the last days that have ended, mostly a recent one, where steps are likely to interact. */
-const pickDay = (world: World, dice: Dice) =>
-  endedDays(world, 25)[Math.floor(25 * dice.next() ** 2)] as string;
+const pickDay = (world: World, dice: Dice) => endedDays(world, 25)[Math.floor(25 * dice.next() ** 2)] as string;
 
 type Input = Readonly<Record<string, unknown>>;
 
@@ -121,8 +120,7 @@ export async function runOther(world: World): Promise<string> {
   return `${(await runCommand(world, ['run'], { platform: other })).code}`;
 }
 
-const pickCounter = (dice: Dice, share: number): Input =>
-  dice.chance(share) ? {} : { counter: dice.pick(STREAMS) };
+const pickCounter = (dice: Dice, share: number): Input => (dice.chance(share) ? {} : { counter: dice.pick(STREAMS) });
 
 export const PLATFORM_STEPS = {
   restate: edit(6, 'restate', (dice) => ({ ...pickCounter(dice, 0.3), times: 1 + dice.below(2) })),
@@ -184,9 +182,7 @@ export const PLATFORM_STEPS = {
   }),
   org_deleted: step(2, async (world, dice) => {
     const orgId = await pickOrg(world, dice);
-    return (await deleteOrg(world, orgId))
-      ? orgId
-      : 'no: there are too few, or another deletion is not noticed yet';
+    return (await deleteOrg(world, orgId)) ? orgId : 'no: there are too few, or another deletion is not noticed yet';
   }),
   org_restored: step(2, async (world, dice) => {
     const deletedOrgs = (await world.book.orgs()).filter(({ deleted }) => deleted);
@@ -199,8 +195,7 @@ export const PLATFORM_STEPS = {
   org_transferred: step(1, async (world, dice) => {
     const org = dice.pick(await readPlatformOrgs(world));
     const creationDate = new Date(Date.parse(org.createdDay)).toISOString();
-    if (!(await deleteOrg(world, org.orgId)))
-      return 'no: there are too few, or another deletion is not noticed yet';
+    if (!(await deleteOrg(world, org.orgId))) return 'no: there are too few, or another deletion is not noticed yet';
     await world.other.control('orgs', { id: org.orgId, creationDate });
     await recordTruth(world);
     return `${org.orgId}: ${await runOther(world)}`;

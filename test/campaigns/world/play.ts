@@ -38,9 +38,7 @@ export interface Step {
 /** Draws the steps of a seed. The first is a run: before it there is nothing that could go wrong. */
 export function drawSteps(seed: number, count: number): Step[] {
   const dice = rollFrom(seed);
-  const bag = Object.entries(KINDS).flatMap(([kind, { weight }]) =>
-    Array<StepKind>(weight).fill(kind as StepKind),
-  );
+  const bag = Object.entries(KINDS).flatMap(([kind, { weight }]) => Array<StepKind>(weight).fill(kind as StepKind));
   const draw = (number: number): Step => ({ number, kind: dice.pick(bag), dice: dice.below(2 ** 31) });
   const first: Step = { number: 1, kind: 'run', dice: 1 };
   return [first, ...Array.from({ length: count - 1 }, (_, index) => draw(index + 2))];
@@ -53,11 +51,7 @@ export interface PlayResult {
 }
 
 /** Plays the steps in a new world of the seed; then faults end, and everything must heal. */
-export async function playSteps(
-  seed: number,
-  steps: readonly Step[],
-  template: ClockDatabase,
-): Promise<PlayResult> {
+export async function playSteps(seed: number, steps: readonly Step[], template: ClockDatabase): Promise<PlayResult> {
   await using world = await createWorld(seed, template);
   const log: string[] = [];
   for (const { kind, dice } of steps) {
@@ -67,12 +61,7 @@ export async function playSteps(
   return { log, violations: await heal(world, log) };
 }
 
-async function playStep(
-  world: World,
-  log: string[],
-  kind: string,
-  play: () => Promise<string>,
-): Promise<string[]> {
+async function playStep(world: World, log: string[], kind: string, play: () => Promise<string>): Promise<string[]> {
   await passTime(world);
   world.outcomes = [];
   world.violations = [];
@@ -190,9 +179,7 @@ async function readAgain(world: World, afterHours: number): Promise<string> {
 /** Waives what Losant will never report again: days on which a stream is now zero and omitted. */
 async function waiveRemainder(world: World): Promise<string> {
   const remainder = [...world.ledger.cells.values()].filter((cell) => {
-    const isEmpty = Object.values(world.book.current(cell)?.numbers ?? { none: 1 }).every(
-      (value) => value === 0,
-    );
+    const isEmpty = Object.values(world.book.current(cell)?.numbers ?? { none: 1 }).every((value) => value === 0);
     return cell.standing === 'in_doubt' && cell.reason === 'omitted' && isEmpty;
   });
   for (const { orgId, stream, day } of remainder) {

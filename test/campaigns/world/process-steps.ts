@@ -19,8 +19,7 @@ import {
   type World,
 } from './world.ts';
 
-const flags = (name: string, values: readonly string[] | null) =>
-  values?.flatMap((value) => [name, value]) ?? [];
+const flags = (name: string, values: readonly string[] | null) => values?.flatMap((value) => [name, value]) ?? [];
 
 /** Draws a backfill. Lets the lease of a dead process expire first, because a backfill would wait for it. */
 async function pickBackfill(world: World, dice: Dice): Promise<string[]> {
@@ -48,11 +47,7 @@ const pickStatement = (dice: Dice) => 1 + Math.floor(4 ** (dice.next() * 3.4));
 type WireControl = Record<'cut' | 'mend' | 'interrupt', () => void>;
 
 /** Runs the program over a wire of its own to the database, and disturbs it at one of its statements. */
-async function disturb(
-  world: World,
-  dice: Dice,
-  disturbance: (way: WireControl) => 'pass' | 'drop',
-): Promise<string> {
+async function disturb(world: World, dice: Dice, disturbance: (way: WireControl) => 'pass' | 'drop'): Promise<string> {
   const args = await pickRun(world, dice);
   await using wire = await startWire(portOf(world.database.url));
   const statementNumber = pickStatement(dice);
@@ -77,8 +72,7 @@ const SESSIONS = `from pg_stat_activity where datname = current_database()
 
 /** Waits until the server has ended the sessions of commands. */
 async function waitForSessions(world: World): Promise<void> {
-  for (let tries = 0; tries < 200 && (await query(world, `select ${SESSIONS}`)).length > 0; tries += 1)
-    await sleep(10);
+  for (let tries = 0; tries < 200 && (await query(world, `select ${SESSIONS}`)).length > 0; tries += 1) await sleep(10);
 }
 
 async function freeze(world: World, dice: Dice): Promise<string> {
@@ -101,8 +95,7 @@ async function freeze(world: World, dice: Dice): Promise<string> {
   // Postgres ends a session that idles in a transaction for a minute.
   await query(world, `select pg_terminate_backend(pid) ${SESSIONS} and state like 'idle in transaction%'`);
   const { code } = await runCommand(world, ['run']);
-  if (code === 4)
-    world.violations.push('a process that was suspended for more than a minute still blocks others');
+  if (code === 4) world.violations.push('a process that was suspended for more than a minute still blocks others');
   wire.thaw();
   const ended = await finishCommand(world, first, startedAtMs);
   return `${args.join(' ')} at statement ${statementNumber}: ${ended.code}, meanwhile ${code}`;
@@ -179,9 +172,7 @@ export const PROCESS_STEPS = {
   run_with_backfill: step(2, runWithBackfill),
   two_runs: step(2, async (world) => {
     await passTime(world, LEASE_EXPIRED_MS);
-    const codes = (await Promise.all([runCommand(world, ['run']), runCommand(world, ['run'])])).map(
-      ({ code }) => code,
-    );
+    const codes = (await Promise.all([runCommand(world, ['run']), runCommand(world, ['run'])])).map(({ code }) => code);
     if (codes.every((code) => code === 4)) world.violations.push('two runs blocked each other');
     return codes.join();
   }),

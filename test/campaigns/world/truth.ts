@@ -42,9 +42,7 @@ export const cellName = ({ stream, orgId, day }: Cell) => `${stream} ${orgId} ${
 /** Returns the numbers by column; in a map of maps, the keys follow the name of the column. */
 export function flatten(value: unknown, prefix = ''): Numbers {
   if (typeof value !== 'object' || value === null) return { [prefix]: Number(value) };
-  const parts = Object.entries(value).map(([key, part]) =>
-    flatten(part, prefix === '' ? key : `${prefix} ${key}`),
-  );
+  const parts = Object.entries(value).map(([key, part]) => flatten(part, prefix === '' ? key : `${prefix} ${key}`));
   return Object.assign({}, ...parts) as Numbers;
 }
 
@@ -71,10 +69,7 @@ function toVersion(day: RawDay, stream: StreamName): Version {
     const named = Object.entries(COLUMNS[stream]).map(([word, column]) => [column, Number(counts[word])]);
     return { numbers: Object.fromEntries(named) as Numbers, omitted: day.omitted[stream] ? all : omitted };
   }
-  const sources = day.payload_sources.map((row) => [
-    `payload_sources ${row.payload_type} ${row.source}`,
-    row.count,
-  ]);
+  const sources = day.payload_sources.map((row) => [`payload_sources ${row.payload_type} ${row.source}`, row.count]);
   const sum = day.payload_sources.reduce((total, { count }) => total + Number(count), 0);
   const numbers = { payload_source_count: sum, ...(Object.fromEntries(sources) as Numbers) };
   return { numbers, omitted: day.omitted.payload_sources ? all : [] };
@@ -131,8 +126,7 @@ export class TruthBook {
       const response = await platform?.control(`truth?from=${from}&to=${to}&orgId=${orgId}`);
       const { orgs } = response as { orgs: { days: RawDay[] }[] };
       for (const day of orgs[0]?.days.filter(({ complete }) => complete) ?? []) {
-        for (const stream of STREAMS)
-          this.#add({ orgId, stream, day: day.day }, toVersion(day, stream), atMs);
+        for (const stream of STREAMS) this.#add({ orgId, stream, day: day.day }, toVersion(day, stream), atMs);
       }
     }
   }
@@ -157,16 +151,13 @@ export class TruthBook {
   /** Returns the versions of a cell that a response to a request of this time can have. */
   at(cell: Cell, atMs: number): readonly Version[] {
     const versions = this.#versions.get(cellName(cell)) ?? [];
-    const isOmitted =
-      this.#faults.get(cellName(cell))?.some((each) => Math.abs(each - atMs) <= SKEW_MS) ?? false;
+    const isOmitted = this.#faults.get(cellName(cell))?.some((each) => Math.abs(each - atMs) <= SKEW_MS) ?? false;
     return versions
       .filter(({ startMs }, index) => {
         const endMs = versions[index + 1]?.startMs ?? Number.POSITIVE_INFINITY;
         return (index === 0 || startMs <= atMs + SKEW_MS) && endMs >= atMs - SKEW_MS;
       })
-      .map(({ version }) =>
-        isOmitted ? { ...version, omitted: Object.values(COLUMNS[cell.stream]) } : version,
-      );
+      .map(({ version }) => (isOmitted ? { ...version, omitted: Object.values(COLUMNS[cell.stream]) } : version));
   }
 
   current(cell: Cell): Version | undefined {

@@ -116,13 +116,9 @@ export const LEASE_EXPIRED_MS = 61_000;
 const RECORDED_DAYS = 80;
 
 /** Records the numbers of days that have ended, by default of all that backfills can read. */
-export async function recordTruth(
-  world: World,
-  from = dayAt(world.nowMs - RECORDED_DAYS * DAY_MS),
-): Promise<void> {
+export async function recordTruth(world: World, from = dayAt(world.nowMs - RECORDED_DAYS * DAY_MS)): Promise<void> {
   const { book, nowMs, listedSince } = world;
-  for (const { orgId } of await readExistingOrgs(world))
-    listedSince.set(orgId, listedSince.get(orgId) ?? nowMs);
+  for (const { orgId } of await readExistingOrgs(world)) listedSince.set(orgId, listedSince.get(orgId) ?? nowMs);
   await book.record(nowMs, { from, to: dayAt(nowMs - DAY_MS) });
 }
 
@@ -179,11 +175,7 @@ interface StartedCommand {
   readonly running: Running;
 }
 
-export function startCommand(
-  world: World,
-  args: readonly string[],
-  options: StartOptions = {},
-): StartedCommand {
+export function startCommand(world: World, args: readonly string[], options: StartOptions = {}): StartedCommand {
   const { settings, random } = world;
   const { url, token, instanceId } = options.platform ?? world.platform;
   const { readAtHours, finalAfterHours, horizonDays } = POLICIES[settings.policy];
@@ -239,11 +231,7 @@ export async function finishCommand(
   return ended;
 }
 
-export async function runCommand(
-  world: World,
-  args: readonly string[],
-  options: StartOptions = {},
-): Promise<Ended> {
+export async function runCommand(world: World, args: readonly string[], options: StartOptions = {}): Promise<Ended> {
   return await finishCommand(world, startCommand(world, args, options));
 }
 

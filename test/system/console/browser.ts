@@ -7,11 +7,7 @@ import { type BrowserContext, type ConsoleMessage, chromium, type Page } from 'p
 const CHROMIUM = '/usr/bin/chromium';
 
 /** Turns off all requests to the browser's vendor. */
-const NO_VENDOR_REQUESTS = [
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
+const NO_VENDOR_REQUESTS = ['--disable-background-networking', '--disable-component-update', '--disable-sync'];
 const FLAGS = ['--disable-gpu', '--disable-quic', '--no-first-run', ...NO_VENDOR_REQUESTS];
 
 const isRoot = process.getuid?.() === 0;
@@ -41,8 +37,7 @@ export async function startBrowser(): Promise<Browser> {
   });
   return {
     async open({ token } = {}) {
-      const credentials =
-        token === undefined ? {} : { httpCredentials: { username: 'anybody', password: token } };
+      const credentials = token === undefined ? {} : { httpCredentials: { username: 'anybody', password: token } };
       return await openTab(await browser.newContext(credentials));
     },
     async [Symbol.asyncDispose]() {

@@ -2,6 +2,7 @@
 import { Hono } from 'hono';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ICON } from '../../../src/console/page.ts';
 import { addPages } from '../../../src/console/pages.ts';
 import { listen } from '../../../src/server/listen.ts';
 import { showNumber } from '../../../src/terminal/words.ts';
@@ -17,6 +18,7 @@ beforeAll(async () => {
   world = await openWorld();
   const app = new Hono();
   addPages(app, world.sources);
+  app.get('/icon.svg', (c) => c.body(ICON, 200, { 'content-type': 'image/svg+xml' }));
   server = await listen(app, { host: '127.0.0.1', port: 0, token: null, logger: world.sources.logger });
   browser = await startBrowser();
   tab = await browser.open();
@@ -46,11 +48,7 @@ const fill =
 const find = (text: string) => fill(/^Find an organization/, text);
 
 /** Each question with its steps, and queries for the numbers that the page must have. */
-const QUESTIONS: readonly (readonly [
-  question: string,
-  steps: readonly Step[],
-  queries: readonly string[],
-])[] = [
+const QUESTIONS: readonly (readonly [question: string, steps: readonly Step[], queries: readonly string[]])[] = [
   [
     'What is our total by day?',
     [click('Usage')],
@@ -65,15 +63,16 @@ const QUESTIONS: readonly (readonly [
     'Who grew most this quarter?',
     [click('Usage'), click('This quarter')],
     [
+      // The days that are compared with its first two were before the first of all.
       `select sum(payload_billable_count) from losant_usage.usage_days
-        where org_id = '${ORGS.doubled}' and usage_date between '2026-10-01' and '2026-11-27'`,
+        where org_id = '${ORGS.doubled}' and usage_date between '2026-10-03' and '2026-11-27'`,
       `select sum(payload_billable_count) from losant_usage.usage_days
         where org_id = '${ORGS.doubled}' and usage_date between '2026-08-01' and '2026-09-25'`,
     ],
   ],
   [
     'How do two organizations compare?',
-    [find('Office'), fill(/^Beside another/, 'Silent')],
+    [find('Office'), fill(/^Next to another/, 'Silent')],
     [ORGS.office, ORGS.silent].map(
       (orgId) => `select sum(payload_billable_count) from losant_usage.usage_days
         where org_id = '${orgId}' and usage_date between '2026-11-01' and '2026-11-27'`,
@@ -125,7 +124,7 @@ test.for(QUESTIONS)('%s', async ([, steps, queries]) => {
   for (const query of queries) {
     const [row] = await world.ask(query);
     const quantity = showNumber(Number(Object.values(row ?? {})[0]));
-    await expect.poll(() => page.innerText('main'), { timeout: 20_000 }).toContain(quantity);
+    await expect.poll(() => page.textContent('main'), { timeout: 20_000 }).toContain(quantity);
   }
   expect(problems).toEqual([]);
 });
@@ -135,15 +134,7 @@ test('a list prints within the width of A4', async () => {
   await page.emulateMedia({ media: 'print' });
   // 210 mm without margins of 15 mm, at 96 pixels an inch.
   await page.setViewportSize({ width: 680, height: 900 });
-  for (const path of [
-    '/',
-    '/usage',
-    `/organizations/${ORGS.office}`,
-    '/gaps',
-    '/runs',
-    '/billed',
-    '/attention',
-  ]) {
+  for (const path of ['/', '/usage', `/organizations/${ORGS.office}`, '/gaps', '/runs', '/billed', '/attention']) {
     await page.goto(`http://127.0.0.1:${server.port}${path}`);
     const overflow =
       '[...document.querySelectorAll("main *")].filter((e) => e.getBoundingClientRect().right > 681)' +

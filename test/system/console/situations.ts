@@ -63,9 +63,7 @@ async function start({ env = {}, prepare, status, ...options }: Start): Promise<
 }
 
 async function untilStatus(worker: StartedWorker, pattern: RegExp): Promise<void> {
-  await until(`status.json has ${pattern.source}`, async () =>
-    pattern.test((await worker.get('/status.json')).text),
-  );
+  await until(`status.json has ${pattern.source}`, async () => pattern.test((await worker.get('/status.json')).text));
 }
 
 const ENDED = /"result":/;
@@ -126,8 +124,7 @@ async function playMonths(platform: Platform, database: TestDatabase): Promise<v
   };
   const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string; traits: string[] }[] };
   const [first, second, third] = orgs.filter(({ traits }) => traits.length === 0).map(({ orgId }) => orgId);
-  const backfill = (from: number, to: number) =>
-    program('backfill', '--from', daysAgo(from), '--to', daysAgo(to));
+  const backfill = (from: number, to: number) => program('backfill', '--from', daysAgo(from), '--to', daysAgo(to));
   const faults = [
     { kinds: ['negative'], rate: 1, forever: true, orgIds: [first], actions: ['deviceCounts'] },
     { kinds: ['too_large'], rate: 1, forever: true, orgIds: [second], actions: ['notebookMinuteCounts'] },
