@@ -50,7 +50,6 @@ const COLORS: Readonly<Record<string, Parameters<typeof styleText>[0]>> = {
   info: 'green',
 };
 
-/** Formats a JSON line for a terminal. */
 function formatLine(text: string): string {
   // A logged value may contain anything, so its control characters are escaped; those of the colors are added below.
   const escape = (_key: string, value: unknown) => (typeof value === 'string' ? escapeControls(value) : value);

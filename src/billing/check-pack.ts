@@ -1,5 +1,5 @@
 /**
- * Checks the files of proof packs: their bytes against the manifest, their rows against each other, and all of it against
+ * Checks the files of proof packs: their bytes against the manifest, their rows against each other, and both against
  * the database that they come from.
  */
 import { createHash, type Hash, randomUUID } from 'node:crypto';

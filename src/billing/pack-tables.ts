@@ -37,11 +37,8 @@ const UNTRUSTED_COLUMNS = [
   'detail',
 ];
 
-/** The parts of the file of checks. */
 export interface Checks {
-  /** Creates the tables into which the files are imported. */
   readonly createTables: string;
-  /** The table of each file. */
   readonly tables: ReadonlyMap<string, string>;
   readonly queries: readonly string[];
 }
@@ -128,7 +125,6 @@ function selectText(name: string): RawBuilder<string> {
 const selectOfStatement = (table: string, { id }: StatementDocument) =>
   sql`(select * from ${sql.table(`losant_usage.${table}`)} where statement_id = ${id}::uuid) as t`;
 
-/** Selects the rows of the month and of the statement's organizations. */
 function selectOfMonth(view: string, { id, month }: StatementDocument): RawBuilder<unknown> {
   const { from, to } = daysOfMonth(month);
   return sql`(select * from ${sql.table(`losant_usage.${view}`)} v

@@ -21,7 +21,6 @@ import {
 import { streamPackFile } from './pack-tables.ts';
 import type { Statement } from './statements.ts';
 
-/** The version of the checks of new packs. */
 const CHECKS_VERSION = 1;
 
 /** The checks, one file per version; every version of an existing pack is there. */

@@ -15,7 +15,6 @@ import { readChecks } from './pack.ts';
 import { FileProblem, readSmallFile } from './pack-files.ts';
 
 export interface PackProblem {
-  /** The file with its folder. */
   readonly file: string;
   readonly problem: string;
 }
@@ -23,10 +22,8 @@ export interface PackProblem {
 export interface Pack {
   /** Relative to the folder that is verified; '' for that folder. */
   readonly folder: string;
-  /** The path of its folder. */
   readonly path: string;
   readonly manifest: Manifest;
-  /** The bytes of the manifest, which the signature covers. */
   readonly bytes: Buffer;
   readonly manifestSha256: string;
   /** The checks of the manifest's version, as this program includes them. */
@@ -40,7 +37,6 @@ export class Verification {
   readonly problems: PackProblem[] = [];
   /** Sentences about what was not checked. */
   readonly notes: string[] = [];
-  /** Rows checked. */
   rows = 0;
 
   addProblem(folder: string, name: string, problem: string): void {

@@ -1,4 +1,3 @@
-/** Reads months, statements and blockers from the database. */
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { Month } from '../usage/day.ts';

@@ -105,7 +105,6 @@ function describeMonth(month: MonthState, command: string): [string, string] {
 const RETRY_HINT =
   'a statement is saved completely or not at all; run the same command again to see whether the month is closed';
 
-/** The rows shown to people; `--json` has all. */
 const MAX_TABLE_ROWS = 100;
 
 /** Closes the month of each instance separately: a failure of one does not stop another. */
@@ -153,7 +152,6 @@ async function closeInstances(
 /** The document of `--json`. Lines are written as they are read, because a statement may have 100,000. */
 class ClosingDocument {
   readonly #output: Output;
-  /** The text before the first instance. */
   readonly #head: string;
   #instances = 0;
   /** The lines of the instance that is added next; null before its first ones. */
@@ -223,7 +221,6 @@ function renderOutcome(instance: BilledInstance, outcome: CloseOutcome, options:
   return lines;
 }
 
-/** Renders the days that explain an adjustment, the largest differences first. */
 function renderDays({ days, dayCount }: CloseOutcome, month: Month): string[] {
   const rows = days.map((each) => [
     each.orgName,

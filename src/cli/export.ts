@@ -79,7 +79,6 @@ function toFilePath(path: string | null): string | null {
   return path === null || ['-', '/dev/stdout', '/dev/fd/1', '/proc/self/fd/1'].includes(path) ? null : path;
 }
 
-/** Returns the days of the file; null for a view without days. */
 function toRange(
   name: string,
   { date }: ExportedView,

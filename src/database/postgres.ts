@@ -10,7 +10,6 @@ import type { Schema } from './schema.ts';
 import { describeDatabaseError } from './sqlstate.ts';
 
 export interface PostgresOptions {
-  /** `postgres://…` or `postgresql://…`. */
   readonly url: string;
   /** Reads the URL again for each new connection, so that a new password needs no restart. */
   readonly readUrl?: (() => string) | undefined;
@@ -18,9 +17,7 @@ export interface PostgresOptions {
   readonly role: Role;
   /** The name shown in `pg_stat_activity`. */
   readonly applicationName: string;
-  /** The number of connections. */
   readonly poolSize: number;
-  /** The server's limit on one statement. */
   readonly statementTimeoutMs?: number | undefined;
   readonly connectTimeoutMs?: number | undefined;
   readonly logger?: Pick<Logger, 'info'> | undefined;

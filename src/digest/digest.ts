@@ -37,7 +37,6 @@ interface DigestRequest {
   readonly day: UsageDay;
 }
 
-/** Reads what the digest of a day says. */
 export async function readDigest(db: Kysely<Schema>, { instanceIds, day }: DigestRequest): Promise<Digest> {
   const instances = await readAttention(db, { instanceIds, day });
   const month = await readMonthSum(db, instanceIds, 'payload_billable_count');
@@ -81,7 +80,6 @@ export function listNewItems({ instances }: Digest): readonly NewItems[] {
     );
 }
 
-/** Says that an instance was not read, or is not known; null if it was read. */
 function describeUnread({ attentionAt, hasRunInProgress, groups }: InstanceAttention): string | null {
   const textOf = (kind: AttentionGroup['kind']) => groups.find((group) => group.kind === kind)?.texts[0];
   const neverRead = textOf('never_read');
@@ -107,7 +105,6 @@ function describeAll(groups: readonly AttentionGroup[]): string {
   return `${data}; ${newItems === 0 ? 'nothing is' : `${count(newItems, 'thing is', 'things are')}`} new${others}`;
 }
 
-/** Returns a line for each kind, in the order of the kinds, over all instances. */
 function listKinds(groups: readonly AttentionGroup[], phase: 'new' | 'reminder'): DigestLine[] {
   return Object.entries(ATTENTION_KINDS).flatMap(([kind, { label }]) => {
     const ofKind = groups.filter((group) => group.kind === kind && group.phase === phase);

@@ -8,7 +8,6 @@ import type { DayRange } from '../usage/day.ts';
 import type { Numbers } from '../usage/numbers.ts';
 import { getStream } from '../usage/streams/catalog.ts';
 
-/** The key of a row of `usage_days`. */
 type OrgDay = Pick<CellKey, 'day' | 'orgId'>;
 
 const KEY_TYPES = { usage_date: 'date', org_id: 'text', stream: 'text' } as const;
@@ -59,7 +58,6 @@ export function updateCells({ set, where, limit }: CellChange): RawBuilder<unkno
     where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`;
 }
 
-/** Changes the cells that match, and returns their number. */
 export async function setCells(trx: Kysely<Schema>, change: CellChange): Promise<number> {
   const { numAffectedRows = 0n } = await updateCells(change).execute(trx);
   return Number(numAffectedRows);

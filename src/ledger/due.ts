@@ -23,7 +23,6 @@ export interface DueScope {
   readonly range: DayRange | null;
 }
 
-/** Selects a page of due cells. */
 export interface DueCursor {
   /** The last organization of the previous page; empty for the first page. */
   readonly afterOrgId: string;

@@ -156,7 +156,6 @@ export async function addToTracks(trx: Kysely<Schema>, addedDays: RawBuilder<unk
     group by a.org_id, a.stream, a.first_day, a.last_day`.execute(trx);
 }
 
-/** Days of an organization and stream whose cells have to be created. */
 export interface NewDays {
   readonly org_id: string;
   readonly stream: string;

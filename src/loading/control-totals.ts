@@ -41,7 +41,6 @@ function getForcedRange({ kind, force, range }: RunOptions): DayRange | null {
   return kind !== 'backfill' || force ? range : null;
 }
 
-/** Whether a column is a day of the range. */
 const isWithin = (column: string, range: DayRange | null) =>
   sql<boolean>`${sql.ref(column)} between ${range?.from ?? null}::date and ${range?.to ?? null}::date`;
 
@@ -109,7 +108,6 @@ async function readTotalsDue({ context, options }: Session): Promise<CellKey[]> 
   return rows;
 }
 
-/** Stores totals. A total that Losant omits stays. */
 async function storeTotals({ ledger }: Session, responses: readonly CellResponse[]): Promise<void> {
   const { instanceId } = ledger;
   const types = { usage_date: 'date', metric: 'text', quantity: 'bigint', last_read_at: 'timestamptz' };
@@ -139,7 +137,6 @@ function toTotalRows({ stream, day, sentAtMs, verdict }: CellResponse) {
   });
 }
 
-/** Returns why totals could not be read; null if all were. */
 function findTotalsProblem(responses: readonly CellResponse[]): string | null {
   for (const { stream, verdict } of responses) {
     if (verdict.kind === 'failed') return verdict.detail;

@@ -67,7 +67,6 @@ interface Pass {
   readonly sinceMs: number | null;
 }
 
-/** The slices of some organizations. */
 interface SlicePage {
   readonly slices: readonly Slice[];
   /** The last of these organizations; null if there are none, and none follows. */
@@ -123,7 +122,6 @@ async function readPage(
 const BATCH_SLICES = 400;
 const BATCH_WAIT_MS = 1_000;
 
-/** Where pages ended. */
 interface PagesEnd {
   readonly hasSlices: boolean;
   /** That of the last page; undefined if there was no page. */

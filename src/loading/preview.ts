@@ -10,7 +10,6 @@ import { horizonStart, lastEndedDay } from '../usage/policy.ts';
 import { getStream, streamNames } from '../usage/streams/catalog.ts';
 import type { InstanceContext, RunOptions } from './context.ts';
 
-/** What a run would read. */
 export interface PlanSummary {
   readonly instanceId: string;
   /** The oldest and the newest day; null if there is nothing to read. */

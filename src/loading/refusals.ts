@@ -43,7 +43,6 @@ export class Refusals {
     return error?.kind === 'forbidden' && !this.#respondingStreams.has(slice.stream);
   }
 
-  /** The streams that the run no longer requests. */
   get refusedStreams(): string[] {
     return [...this.#streams.keys()];
   }

@@ -12,7 +12,6 @@ import type { InstanceContext } from './context.ts';
 /** Bounds the memory for failures. Further ones are counted but not reported. */
 const FAILURES_MAX = 10_000;
 
-/** A failed part of a run. */
 export interface RunFailure {
   readonly instanceId: string;
   /** Null if the failure may concern any organization. */
@@ -55,9 +54,7 @@ export class Tally {
   readonly #otherFailures: RunFailure[] = [];
   /** Failures by cell. A good read in a later pass removes its own. */
   readonly #cellFailures = new Map<string, RunFailure>();
-  /** The number of failures beyond {@link FAILURES_MAX}. */
   #droppedFailures = 0;
-  /** The ids of failed cells that are missing or in doubt. */
   readonly #gaps = new Set<string>();
 
   constructor({ instanceId, requestCount, now }: Pick<InstanceContext, 'instanceId' | 'requestCount' | 'now'>) {
@@ -205,7 +202,6 @@ function joinFailures(failures: readonly RunFailure[]): RunFailure[] {
   });
 }
 
-/** A finished run. */
 export interface RunOutcome {
   readonly report: RunReport;
   readonly tally: Tally;

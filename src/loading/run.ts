@@ -197,7 +197,6 @@ async function loadUnderLease(session: Session, isMarkedDue: boolean) {
   return { refusal, status: isPartial ? ('partial' as const) : ('complete' as const) };
 }
 
-/** Updates organizations, then tracks, then expected cells. */
 async function prepareCells(session: Session, options: { readonly forceRefresh: boolean }): Promise<Discovery> {
   const discovery = await discoverOrganizations(session, options);
   await syncTracks(session.ledger, session.context);

@@ -41,7 +41,6 @@ export async function runUnderLease(
   }
 }
 
-/** A run under its lease. */
 export class Session {
   readonly context: InstanceContext;
   readonly options: RunOptions;

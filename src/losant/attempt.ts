@@ -57,7 +57,6 @@ export function badBody(problem: string, content: Uint8Array): Failure {
   return { kind: 'bad_body', problem, status: 200, body: decodeExcerpt(content) };
 }
 
-/** Returns the error for a JSON body that does not have the expected form. */
 export function unexpectedBody(request: ApiRequest, { text }: { text: string }, problem: string): AttemptError {
   return new AttemptError(request, badBody(`unexpected body: ${problem}`, Buffer.from(text)));
 }
@@ -115,7 +114,6 @@ function describeApiError(body: string): string {
   }
 }
 
-/** Returns the operator's next step after a failed request. */
 function getHint(action: string, kind: LosantErrorKind): string {
   const isChange = action === 'instanceOrg.patch' || action === 'instanceOrg.delete';
   const hint = isChange ? (CHANGE_HINTS[kind] ?? UNCLEAR_CHANGE_HINT) : READ_HINTS[kind];

@@ -74,7 +74,6 @@ export function createLosantClient(options: LosantClientOptions) {
   const { gate, random, backoffMs, now, onAttempt } = options;
   const send = createTransport({ ...options, connections: gate.concurrency });
   const api = ky.create({ prefix: options.apiUrl, timeout: false, retry: RETRY });
-  /** Sends a request once and reports the attempt. */
   const sendOnce = async (
     request: GetRequest,
     url: string,

@@ -16,7 +16,6 @@ export interface OrgPage {
 export interface OrgListResult {
   /** Why the list is not complete; null if it has as many different organizations as its `totalCount`. */
   readonly reason: string | null;
-  /** The number of different IDs. */
   readonly listedOrgs: number;
   /** Whether the pages belong to different states of the list, for example because one was deleted meanwhile. */
   readonly hasShifted: boolean;

@@ -49,7 +49,6 @@ export class Rate {
     this.#spacingMs = 1000 / requestsPerSecond;
   }
 
-  /** 0 without a pause. */
   get pauseLeftMs(): number {
     return Math.max(0, this.#pausedUntilMs - performance.now());
   }
@@ -132,20 +131,14 @@ export class Rate {
   }
 }
 
-interface GateOptions {
-  /** The most requests at the same time. */
-  readonly concurrency: number;
-  /** The rate of the token, which other gates may share. */
-  readonly rate: Rate;
-}
-
 /** All requests of an instance go through its gate. It limits how many run at once, at the rate of the token. */
 export class Gate {
   readonly concurrency: number;
+  /** The rate of the token, which other gates may share. */
   readonly rate: Rate;
   #running = 0;
 
-  constructor({ concurrency, rate }: GateOptions) {
+  constructor({ concurrency, rate }: Pick<Gate, 'concurrency' | 'rate'>) {
     this.concurrency = concurrency;
     this.rate = rate;
   }

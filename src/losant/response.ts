@@ -18,7 +18,6 @@ export interface ApiResponse {
 /** Headers by lower-case name. */
 export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>;
 
-/** Returns the first value of a header. */
 export function getHeader(headers: ResponseHeaders, name: string): string | undefined {
   const value = headers[name];
   return typeof value === 'object' ? value[0] : value;

@@ -72,7 +72,6 @@ export function token(minLength: number): z.ZodType<string> {
     .min(minLength, `is shorter than ${minLength} characters`);
 }
 
-/** Returns whether a host is a loopback address. */
 export function isLoopback(host: string): boolean {
   return /^(127\.\d+\.\d+\.\d+|\[::1\]|::1|localhost)$/i.test(host);
 }

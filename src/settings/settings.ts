@@ -80,7 +80,6 @@ export const instanceSettings = z.object({
 
 /** The settings that all instances share, each checked on its own. */
 const sharedShape = z.object({
-  /** `postgres://…` or `embedded:DIR`. */
   DATABASE_URL: kinds.databaseUrl.nullable().register(descriptions, {
     description: '`postgres://…`, or `embedded:DIR` to try the program without a server',
     isSecret: true,

@@ -16,7 +16,6 @@ export interface Source {
   readonly folder: string;
 }
 
-/** The needs of the command, and the problems found so far. */
 export interface ReadContext {
   readonly needs: readonly Need[];
   readonly problems: string[];

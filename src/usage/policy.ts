@@ -1,7 +1,6 @@
 import { FAILURES, isFailure } from '../errors.ts';
 import { addDays, DAY_MS, dayAt, dayEndMs, HOUR_MS, type UsageDay } from './day.ts';
 
-/** The rules for when usage days are read. */
 export interface Policy {
   /** The checkpoints: hours after the end of a day at which it is read, ascending. */
   readonly readAtHours: readonly number[];
