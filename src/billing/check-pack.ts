@@ -1,7 +1,4 @@
-/**
- * Checks the files of proof packs: their bytes against the manifest, their rows against each other, and both against
- * the database that they come from.
- */
+/** Checks proof packs: bytes against the manifest, rows against each other, and both against the database. */
 import { createHash, type Hash, randomUUID } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -72,10 +69,7 @@ interface FileImport {
   readonly orgIds?: ReadonlySet<string>;
 }
 
-/**
- * Imports a file the way the sqlite3 shell does: every field is text, and short rows end with nulls. Throws
- * FileProblem.
- */
+/** Imports a file as the sqlite3 shell does: every field is text, short rows end with nulls. Throws FileProblem. */
 async function importFile({ db, signal }: PackCheck, { pack, name, table, orgIds }: FileImport): Promise<void> {
   const chunks = readListedFile(pack, name);
   if (table === undefined) {
@@ -99,10 +93,7 @@ async function importFile({ db, signal }: PackCheck, { pack, name, table, orgIds
   }
 }
 
-/**
- * Adds a problem or a note per row that a check returns. A check that fails, such as by an overflow, is a problem of
- * the pack too.
- */
+/** Adds a problem or a note per row of a check. A check that fails, such as by an overflow, is a problem too. */
 function runQuery({ pack, db, verification }: PackCheck, query: string): void {
   if (query.trim() === '') return;
   try {
@@ -119,10 +110,7 @@ function runQuery({ pack, db, verification }: PackCheck, query: string): void {
   }
 }
 
-/**
- * Compares a pack with the earlier packs of its month: with what they billed, and with cells that are at the same
- * revision.
- */
+/** Compares a pack with what the earlier packs of its month billed, and with their cells of the same revision. */
 async function compareWithEarlierPacks(check: PackCheck): Promise<void> {
   const { pack, db, verification } = check;
   const { number, month, earlier } = pack.manifest.statement;

@@ -95,10 +95,7 @@ async function readStored(trx: Kysely<Schema>, { id, instanceId }: StatementDocu
   };
 }
 
-/**
- * Begins a statement as of one moment (see fixSnapshot). Returns null if there is nothing to bill or the month is
- * blocked.
- */
+/** Begins a statement as of one moment (see fixSnapshot). Returns null if nothing is to bill, or something blocks it. */
 async function beginStatement(
   trx: Kysely<Schema>,
   instanceId: string,

@@ -30,10 +30,7 @@ export async function readChecks(version: number): Promise<string> {
   return await readFile(join(CHECKS_FOLDER, `${version}.sql`), 'utf8');
 }
 
-/**
- * Creates the proof pack of a statement that was begun, from what the transaction sees, and stores it in the database,
- * which seals the statement.
- */
+/** Creates the pack of a statement that was begun, from what the transaction sees. Storing it seals the statement. */
 export async function createPack(
   trx: Kysely<Schema>,
   statement: StatementDocument,
@@ -84,10 +81,7 @@ async function* joinTexts(texts: AsyncIterable<string> | string[]): AsyncGenerat
   if (part !== '') yield part;
 }
 
-/**
- * File names are checked although they come from the database: they become paths, and the database may not be what
- * it seems.
- */
+/** Checked although they come from the database: they become paths, and the database may not be what it seems. */
 const PACK_FILE_NAMES: ReadonlySet<string> = new Set([...CSV_NAMES, CHECKS_NAME, SIGNATURE_NAME]);
 
 /** Yields the files of a statement's pack in parts; the manifest is last. */

@@ -118,10 +118,7 @@ async function checkSignature(
     throw new FileProblem('does not match the manifest; one of the two was changed');
 }
 
-/**
- * Checks the chain: no number twice, and each manifest lists the earlier statements of its month with their
- * hashes.
- */
+/** Checks the chain: no number twice, and each manifest has the hashes of the earlier statements of its month. */
 function checkChain(verification: Verification): void {
   const { packs } = verification;
   const manifestOf = ({ folder }: Pack) => join(folder, MANIFEST_NAME);

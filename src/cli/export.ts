@@ -68,10 +68,7 @@ export const exportFile = defineCommand({
   },
 });
 
-/**
- * Returns the path, or null for stdout. `/dev/stdout` is stdout too: replacing it by a file would break a
- * redirection.
- */
+/** Returns null for stdout. `/dev/stdout` is stdout too: replacing it by a file would break a redirection. */
 function toFilePath(path: string | null): string | null {
   if (path?.trim() === '') {
     throw new SettingsError('--out is empty', { hint: 'give a file name, or omit --out' });
@@ -95,17 +92,11 @@ function toRange(
   return { from, to };
 }
 
-interface Target {
-  readonly request: ViewRequest;
-  readonly format: FormatName;
-  readonly out: string | null;
-}
-
 /** Returns the number of rows, the size and hash of a file, and whether the reader of stdout closed it early. */
 async function writeView(
   { signal, output, newId }: CommandContext,
   handle: DatabaseHandle,
-  { request, format, out }: Target,
+  { request, format, out }: { readonly request: ViewRequest; readonly format: FormatName; readonly out: string | null },
 ) {
   const renderer: Renderer = formats[format](request.columns);
   const file = out === null ? null : await createAtomicFile(out, newId());

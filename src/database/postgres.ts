@@ -106,10 +106,7 @@ function createPool(options: PostgresOptions, where: string, onConnect?: (readOn
   return pool;
 }
 
-/**
- * Reads the URL again. Keeps the last one if its file cannot be read, which may be in the middle of being
- * replaced.
- */
+/** Keeps the last URL if its file cannot be read, which may be in the middle of being replaced. */
 function readUrlAgain({ url, readUrl }: PostgresOptions): string {
   try {
     return readUrl?.() ?? url;
@@ -224,16 +221,13 @@ export function describeTarget(connectionString: string): string {
  * busy connection to the pool; the pool's `connectionTimeoutMillis` would also fail callers that merely wait for a free
  * connection.) Supports queries by promise only.
  */
-export function createBoundedClient({
-  connectTimeoutMs,
-  silenceMs,
-  readUrl,
-}: {
+export function createBoundedClient(bounds: {
   readonly connectTimeoutMs: number;
   /** The longest time without a response to a query, above the server's own statement timeout. */
   readonly silenceMs: number;
   readonly readUrl: () => string;
 }): typeof pg.Client {
+  const { connectTimeoutMs, silenceMs, readUrl } = bounds;
   return class BoundedClient extends pg.Client {
     constructor(config: pg.ClientConfig) {
       super({ ...config, connectionString: readUrl(), connectionTimeoutMillis: connectTimeoutMs });

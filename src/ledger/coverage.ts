@@ -160,10 +160,7 @@ function columnsOf(cell: StoredCell) {
   };
 }
 
-/**
- * Writes the numbers of cells, with one update per day; the columns of other cells stay. Throws DatabaseError if the
- * database dropped or changed a write.
- */
+/** Writes the numbers of cells, one update per day. Throws DatabaseError if the database dropped or changed one. */
 export async function writeNumbers(trx: Kysely<Schema>, cells: readonly StoredCell[]): Promise<void> {
   if (cells.length === 0) return;
   const days = new Map<string, object>();

@@ -190,10 +190,7 @@ export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
   });
 }
 
-/**
- * Whether the scope has a gap, or a stored cell whose last read failed. A command that named days is answerable for
- * both, whoever read the cells.
- */
+/** Whether the scope has a gap, or a stored cell whose last read failed, whoever read the cells. */
 export async function hasGaps(
   { db, instanceId }: InstanceLedger,
   { orgIds, streams, range }: DueScope,

@@ -121,10 +121,7 @@ export async function lockCellsOf(trx: Kysely<Schema>, orgIds: readonly string[]
     order by d.usage_date, d.org_id for update`.execute(trx);
 }
 
-/**
- * Inserts the cells `n` of a query in key order, due at `readAt`. Throws DatabaseError if the database dropped one,
- * because it would never be read.
- */
+/** Inserts the cells `n` of a query in key order, due at `readAt`. Throws DatabaseError if one was dropped. */
 async function insertCells(
   trx: Kysely<Schema>,
   cells: RawBuilder<unknown>,
@@ -282,10 +279,7 @@ async function waiveCellsBeforeCreation(
   return Number(numAffectedRows);
 }
 
-/**
- * Lifts the program's waivers of cells that are no longer before the creation date, and sets columns of the cells.
- * Returns their number.
- */
+/** Lifts the program's waivers of cells that are no longer before the creation date. Returns their number. */
 async function liftWaiversBeforeCreation(
   trx: Kysely<Schema>,
   { instanceId, runId }: Run,

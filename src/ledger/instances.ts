@@ -102,10 +102,7 @@ export async function updateInstance(
   return numUpdatedRows > 0n;
 }
 
-/**
- * Computes our sums of a day, in a transaction of its own: it waits for the loads that have invalidated them, so it
- * must not hold rows that these wait for.
- */
+/** In a transaction of its own, because it waits for the loads that have invalidated the sums of the day. */
 export async function computeOurSums(
   ledger: Pick<LedgerWriter, 'db' | 'lease' | 'instanceId'>,
   day: UsageDay,

@@ -22,10 +22,7 @@ const EXPIRY = sql<Instant>`clock_timestamp() + ${LEASE_MS} * interval '1 ms'`;
 /** What a process that wants a lease says of itself. */
 type Candidate = Readonly<Record<'instanceId' | 'runId' | 'host', string>>;
 
-/**
- * Acquires the lease of an instance; one that has expired is taken over. Throws BusyError `lease_busy`, which names
- * the holder and the time of expiry.
- */
+/** Takes over a lease that has expired. Throws BusyError `lease_busy`, which names the holder and the expiry. */
 export async function acquireLease(db: Kysely<Schema>, candidate: Candidate): Promise<Lease> {
   const { instanceId } = candidate;
   const epoch = await retryTransaction(() => insertLease(db, candidate)).catch((error: unknown) => {
@@ -199,10 +196,7 @@ export async function eachPage(
   }
 }
 
-/**
- * Calls `work` in one transaction after another until it has changed nothing. It must change at most `limit` cells, and
- * none of them again.
- */
+/** Repeats `work` until it changes nothing. It must change at most `limit` cells, and none of them again. */
 export async function repeatInTransactions(
   ledger: LedgerWriter,
   work: (trx: Kysely<Schema>, limit: number) => Promise<number>,

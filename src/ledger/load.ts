@@ -130,10 +130,7 @@ const BODY_LENGTH_MAX = 256 * 1024;
 
 const compress = promisify(gzip);
 
-/**
- * Quarantines the bodies of invalid responses: a row per problem and range of consecutive days. A row that would equal
- * the newest one of its days is not added.
- */
+/** Quarantines a row per problem and range of days, unless it would equal the newest one of these days. */
 async function recordQuarantine(trx: Kysely<Schema>, responses: readonly CellResponse[], runId: string): Promise<void> {
   const problems = findProblems(responses).toSorted((a, b) => compareText(cellId(a), cellId(b)));
   for (const { orgId, stream, from, to, code, detail, texts } of problems) {

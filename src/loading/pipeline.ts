@@ -203,10 +203,7 @@ function toReason({ kind, message }: LosantError): Reason {
   return { code: kind, detail: withoutIdsAndDays(message) };
 }
 
-/**
- * Loads results. A rejected token or scope is counted but not loaded: it says nothing about the cells, and loading
- * it would postpone their retry.
- */
+/** Loads results, except rejected tokens and scopes: these say nothing of the cells, and would postpone their retry. */
 async function loadResults(results: readonly SliceResult[], session: Session, signal: AbortSignal): Promise<void> {
   const { context, tally, refusals, ledger } = session;
   if (results.some(({ error }) => error?.kind === 'wrong_date')) await recheckApiClock(context, signal);

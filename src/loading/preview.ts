@@ -27,10 +27,7 @@ export interface PlanSummary {
 
 type PreviewOptions = Pick<RunOptions, 'kind' | 'orgIds' | 'streams' | 'range' | 'force' | 'signal'>;
 
-/**
- * Sums up what a run would read. Reads only. An instance whose organizations were never listed is planned from Losant's
- * list, like its first run.
- */
+/** Reads only. An instance whose organizations were never listed is planned from Losant's list, like its first run. */
 export async function previewRun(context: InstanceContext, options: PreviewOptions): Promise<PlanSummary> {
   const { db, instanceId, policy, now } = context;
   const { range } = options;

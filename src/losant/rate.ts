@@ -1,18 +1,12 @@
 import { type ApiRequest, AttemptError, onAbort } from './attempt.ts';
 
-/**
- * A request gives up rather than wait longer: the run ends and continues at the next wake-up, instead of sleeping
- * under its lease.
- */
+/** A request that would wait longer gives up: the next wake-up continues, instead of a run that sleeps. */
 export const LONGEST_WAIT_MS = 15 * 60_000;
 
 /** A Retry-After beyond this is capped, so that one absurd value cannot stop a worker for days. */
 const LONGEST_PAUSE_MS = 60 * 60_000;
 
-/**
- * How far late starts may catch up. Without it every late timer would lower the rate; without a bound a burst
- * would follow a stall.
- */
+/** Without catching up, late timers would lower the rate; without a bound, a burst would follow a stall. */
 const CATCH_UP_MS = 100;
 
 interface Waiter {

@@ -108,10 +108,7 @@ function createHeaders({ token, domain, version }: TransportOptions): Record<str
   };
 }
 
-/**
- * Creates the connections to one origin. They use a proxy if Node's own fetch would: with NODE_USE_ENV_PROXY or
- * --use-env-proxy, which the global dispatcher shows.
- */
+/** Uses a proxy if Node's own fetch would, with NODE_USE_ENV_PROXY: the global dispatcher shows it. */
 function createDispatcher(origin: string, connections: number): Dispatcher {
   // The timeout of the whole request is enough. Idle connections close soon, so that a run leaves none open.
   const timeouts = { headersTimeout: 0, bodyTimeout: 0, keepAliveMaxTimeout: 4_000 };

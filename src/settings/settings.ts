@@ -26,10 +26,7 @@ const descriptions = z.registry<SettingInfo>();
 
 const optional = <T>(schema: z.ZodType<T>) => schema.nullable().default(null);
 
-/**
- * The longest horizon, to catch typos. Losant retains the detail for about 90 days:
- * https://docs.losant.com/references/data-retention
- */
+/** Catches typos. Losant retains about 90 days of detail: https://docs.losant.com/references/data-retention */
 const LONGEST_HORIZON_DAYS = 3650;
 
 const hours = kinds.number(0, LONGEST_HORIZON_DAYS * 24, 'hours after the end of a day');
@@ -184,14 +181,8 @@ export function getSettingInfo(name: SettingName): SettingInfo & { readonly reme
 }
 
 /** Adds a problem for settings that are valid alone but contradict each other. */
-function addContradictions(
-  {
-    READ_AT_HOURS: readAtHours,
-    FINAL_AFTER_HOURS: finalAfter,
-    HORIZON_DAYS: horizonDays,
-  }: z.output<typeof sharedShape>,
-  context: z.core.$RefinementCtx,
-): void {
+function addContradictions(shared: z.output<typeof sharedShape>, context: z.core.$RefinementCtx): void {
+  const { READ_AT_HOURS: readAtHours, FINAL_AFTER_HOURS: finalAfter, HORIZON_DAYS: horizonDays } = shared;
   const last = readAtHours.at(-1) ?? 0;
   const lastCheckpoint = `the last checkpoint of READ_AT_HOURS, ${last} hours`;
   if (finalAfter > last) {

@@ -58,10 +58,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'this user is not allowed to read it',
 };
 
-/**
- * Reads a regular file, or returns its problem without its path. A pipe could block forever, and could not be read
- * again.
- */
+/** Returns the text of a file, or its problem without its path. A pipe could block forever, and be read only once. */
 function readNamedFile(path: string): { readonly text: string; readonly problem?: string } {
   const toProblem = (cause: string) => {
     const remedy = 'correct the path, or make the file readable for this user';

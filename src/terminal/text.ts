@@ -6,10 +6,7 @@ import { readFileSync } from 'node:fs';
 import { SourceMap, type SourceMapPayload, type SourceOrigin } from 'node:module';
 import { showNumber } from './words.ts';
 
-/**
- * The characters that must not reach a terminal: C0, DEL and C1 controls, line separators, and marks that change the
- * direction of text or are invisible.
- */
+/** Controls, line separators, and marks that are invisible or change the direction of text: unsafe on a terminal. */
 const UNSAFE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu;
 
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };

@@ -14,10 +14,7 @@ export interface Policy {
 export const FIRST_DAY: UsageDay = '2015-01-01';
 export const LAST_DAY: UsageDay = '2049-12-31';
 
-/**
- * Hours after the end of a day from which an unstored number is late. The database function of the same rule is
- * `late_before`.
- */
+/** Hours after the end of a day until an unstored number is late, as in the database function `late_before`. */
 const LATE_AFTER_HOURS = 6;
 
 /** How many responses, an hour apart, must omit a zero before it is final, if nothing confirms it. Chosen. */
@@ -65,10 +62,7 @@ export function recheckDelayMs(day: UsageDay, sentAtMs: number): number {
   return sentAtMs < dayEndMs(day) + DAY_MS ? HOUR_MS : DAY_MS;
 }
 
-/**
- * Wake-ups come at fixed minutes, and responses seconds later; an exact due time would always just miss the next
- * wake-up.
- */
+/** Wake-ups come at fixed minutes, and responses seconds later: an exact time would just miss the next one. */
 const STEP_MS = 5 * 60_000;
 
 /** Rounds an instant down, so that cells which become due at about the same time share it. */

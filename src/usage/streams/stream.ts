@@ -13,10 +13,7 @@ export interface Stream {
   readonly maxDays: number;
   /** The columns of `usage_days` that store its numbers. */
   readonly columns: readonly string[];
-  /**
-   * `flow`: counts events, so an omitted day may be zero. `level`: a state at the end of the day, which an
-   * omission does not make zero.
-   */
+  /** `flow`: counts events, so an omitted day may be zero. `level`: a state, which an omission does not make zero. */
   readonly kind: 'flow' | 'level';
   /** The other streams that count the same payloads. */
   readonly counterparts: readonly string[];
