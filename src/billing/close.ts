@@ -95,7 +95,7 @@ async function readStored(trx: Kysely<Schema>, { id, instanceId }: StatementDocu
   };
 }
 
-/** Begins a statement as of one moment (see fixSnapshot). Returns null if nothing is to bill, or something blocks it. */
+/** Begins a statement as of one moment (see fixSnapshot). Returns null if nothing is to bill, or it is blocked. */
 async function beginStatement(
   trx: Kysely<Schema>,
   instanceId: string,

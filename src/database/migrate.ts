@@ -118,8 +118,9 @@ export async function readSchemaState(handle: DatabaseHandle, folder?: string): 
 }
 
 /**
- * Requires this program's schema, migrating to it if the options allow. `schemaState` is the state if the caller has
- * just read it. Returns the names of the migrations that it applied. Throws DatabaseError `database_too_old`, `database_too_new` or `database_mismatch`.
+ * Requires this program's schema, migrating to it if the options allow; `schemaState` saves reading the state again.
+ * Returns the names of the migrations that it applied. Throws DatabaseError `database_too_old`, `database_too_new` or
+ * `database_mismatch`.
  */
 export async function requireSchema(
   handle: DatabaseHandle,

@@ -39,10 +39,7 @@ export interface Differences {
   readonly new: unknown;
 }
 
-/**
- * Compares two versions, ignoring the order of keys: numbers, or maps of them; hours have their number as key. Undefined
- * means absent. Returns null if they are equal.
- */
+/** Compares numbers, or maps of them in any order; undefined means absent. Returns null if they are equal. */
 export function findDifferences(old: unknown, next: unknown): Differences | null {
   if (typeof old !== 'object' && typeof next !== 'object') {
     const [a = null, b = null] = [old, next] as (number | undefined)[];

@@ -141,7 +141,7 @@ export const billingMutants = [
     { file: 'src/cli/close.ts', test: 'test/billing/commands.test.ts' },
     {
       'What was closed is printed even if the next instance fails': [
-        'if (selected.length === 1 && document.isEmpty) throw error;',
+        'if (selected.length === 1 && document.isEmpty()) throw error;',
         'if (selected.length === 1 || !(error instanceof SettingsError)) throw error;',
       ],
       '--json has every line of a statement': [
