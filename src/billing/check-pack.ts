@@ -8,9 +8,8 @@ import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { CHECKS_NAME, CSV_NAMES, hashOf, MANIFEST_NAME, SIGNATURE_NAME } from './manifest.ts';
 import { readFiles } from './pack.ts';
-import { FileProblem, readListedFile, readRecords } from './pack-files.ts';
 import { splitChecks, streamPackFile } from './pack-tables.ts';
-import { findPack, type Pack, type Verification } from './read-packs.ts';
+import { FileProblem, findPack, type Pack, readListedFile, readRecords, type Verification } from './read-packs.ts';
 import { readStatements } from './statements.ts';
 
 /** A pack under check. Its rows go into a temporary SQLite file, so that memory does not grow with the pack. */

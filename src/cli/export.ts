@@ -19,8 +19,7 @@ import {
   type ViewRequest,
 } from '../queries/view-rows.ts';
 import { choice } from '../settings/kinds.ts';
-import { joinWithOr } from '../terminal/spelling.ts';
-import { count, showDays } from '../terminal/words.ts';
+import { count, joinWithOr, showDays } from '../terminal/words.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openSchema } from './database.ts';

@@ -3,8 +3,7 @@ import { describeProblems } from '../usage/body.ts';
 import type { Organization, UnreadableOrg } from '../usage/organization.ts';
 import { unexpectedBody } from './attempt.ts';
 import type { LosantClient } from './client.ts';
-import { instancePath } from './endpoints.ts';
-import { parseOrganization } from './organization.ts';
+import { instancePath, parseOrganization } from './endpoints.ts';
 
 /** One or more pages of the list. */
 export interface OrgPage {

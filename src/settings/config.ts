@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { SettingsError } from '../errors.ts';
-import { findNearestName, quote } from '../terminal/spelling.ts';
+import { findNearestName, quote } from '../terminal/words.ts';
 import { describeValueProblem, isLoopback, isPlainText } from './kinds.ts';
 import {
   getSettingInfo,

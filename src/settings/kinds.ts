@@ -4,7 +4,7 @@
  */
 import { validate } from 'node-cron';
 import { z } from 'zod';
-import { findNearestName, joinWithOr, quote } from '../terminal/spelling.ts';
+import { findNearestName, joinWithOr, quote } from '../terminal/words.ts';
 import { isLosantId } from '../usage/organization.ts';
 import { parseNotifyTime } from './notify-time.ts';
 

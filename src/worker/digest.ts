@@ -2,8 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import ky from 'ky';
 import type { DatabaseHandle } from '../database/handle.ts';
-import { listNewItems, readDigest } from '../digest/digest.ts';
-import { renderMessage } from '../digest/formats.ts';
+import { listNewItems, readDigest, renderMessage } from '../digest/digest.ts';
 import { BusyError } from '../errors.ts';
 import {
   claimDigests,

@@ -224,7 +224,7 @@ export const billingMutants = [
     },
   ),
   plant(
-    { file: 'src/billing/pack-files.ts', test: 'test/billing/verify.test.ts' },
+    { file: 'src/billing/read-packs.ts', test: 'test/billing/verify.test.ts' },
     {
       'Only regular files of a pack are opened': [
         'constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK',
