@@ -20,10 +20,7 @@ interface PackCheck {
   readonly signal: AbortSignal;
 }
 
-/**
- * Checks each pack on its own, and its `billed_before` against the earlier packs if all of them are present. Rows
- * are checked only if every file matches the manifest.
- */
+/** Checks each pack, and its `billed_before` against the earlier ones. Rows are checked only if all hashes match. */
 export async function checkPacks(verification: Verification, signal: AbortSignal): Promise<void> {
   for (const pack of verification.packs) {
     const path = join(tmpdir(), `losant-usage-verify-${randomUUID()}.sqlite`);

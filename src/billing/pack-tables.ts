@@ -60,10 +60,7 @@ function readColumns(checks: string, table: string): string[] {
   return columns.map(({ name }) => name);
 }
 
-/**
- * Yields a file of a statement's pack as text, in parts. Its columns are those of the table into which `checks` import
- * it. Must be called inside a transaction.
- */
+/** Yields a file of a pack in parts, with the columns that `checks` import. Must be called inside a transaction. */
 export async function* streamPackFile(
   trx: Kysely<Schema>,
   statement: StatementDocument,

@@ -140,10 +140,7 @@ export async function writePacks(
   return packFolders;
 }
 
-/**
- * Assigns folders to the packs of a month: the closing gets the folder of all packs, adjustments get folders in it.
- * With several instances, each has a folder named by its ID.
- */
+/** The closing gets the folder of all packs, adjustments folders in it; several instances have a folder each. */
 function assignFolders(statements: readonly Statement[]): PackFolder[] {
   const instances = Map.groupBy(statements, ({ instanceId }) => instanceId);
   return [...instances].flatMap(([instanceId, instanceStatements]) =>

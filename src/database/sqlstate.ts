@@ -1,7 +1,4 @@
-/**
- * What a database error means: by its SQLSTATE, which is the same from pg and PGlite, or, without a response of the
- * server, by the code of the system or of OpenSSL.
- */
+/** What a database error means: by its SQLSTATE, or without a response by the code of the system or of OpenSSL. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseError } from '../errors.ts';

@@ -70,10 +70,7 @@ async function findTarget(path: string): Promise<{ readonly path: string; readon
   }
 }
 
-/**
- * Creates a folder, which exists completely or not at all, with what `write` puts into it. Throws SettingsError if it
- * cannot be created or is not empty, AppError if writing fails.
- */
+/** All of it or nothing. Throws SettingsError if it cannot be created or is not empty, AppError if writing fails. */
 export async function createAtomicFolder(out: string, write: (path: string) => Promise<void>): Promise<void> {
   const target = resolve(out);
   // A unique name, so that cleaning up never removes a file of the user's.

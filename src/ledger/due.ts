@@ -153,10 +153,7 @@ export function selectNextCheckpoint({ readAtHours }: Policy, after: RawBuilder<
     ) as t where t.at > ${after})`;
 }
 
-/**
- * Reschedules the cells inside the horizon if the policy has changed: each is read at its next checkpoint at the
- * latest, and one that is neither settled nor scheduled is due now.
- */
+/** After a change of the policy, cells are due at their next checkpoint at the latest; if unscheduled, now. */
 export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
   const { db, instanceId, policy } = ledger;
   const nowMs = ledger.now();

@@ -245,10 +245,7 @@ export async function markDaysDue(ledger: LedgerWriter, options: MarkDueOptions)
   return markedCells;
 }
 
-/**
- * Records that a backfill of everything collects the instance from a day on. This comes before its days are added: if
- * it is killed in between, the days that are missing block their months.
- */
+/** Comes before the days of a backfill are added: if it is killed in between, the missing days block their months. */
 async function lowerCollectedFrom(ledger: LedgerWriter, from: UsageDay): Promise<void> {
   await inTransaction(ledger, async (trx) => {
     await sql`update losant_usage.instances set collected_from = ${from}::date

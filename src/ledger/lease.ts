@@ -112,10 +112,7 @@ export interface LedgerWriter extends InstanceLedger, Pick<BeginOptions, 'lease'
   readonly transactionCells?: number;
 }
 
-/**
- * Calls `work` with the database's time in ms, in a transaction that {@link beginWriting} has begun, and again after a
- * conflict or a deadlock: so it must change nothing but the database.
- */
+/** Calls `work` with the database's time, again after a conflict or deadlock: it must change only the database. */
 export async function inTransaction<T>(
   { db, ...options }: BeginOptions & Pick<InstanceLedger, 'db'>,
   work: (trx: Kysely<Schema>, atMs: number) => Promise<T>,
@@ -168,10 +165,7 @@ interface OrgPages {
   readonly cells: RawBuilder<unknown>;
 }
 
-/**
- * Calls `work` in a transaction for each page of the organizations that match, in the order of their IDs. A page has
- * as many whole organizations as its cells allow, and at least one.
- */
+/** Calls `work` in a transaction per page of matching organizations: as many as its cells allow, at least one. */
 export async function eachPage(
   ledger: LedgerWriter,
   { matches, cells }: OrgPages,

@@ -61,10 +61,7 @@ function requireSentInTime({ day, sentAtMs }: CellResponse, atMs: number): void 
   requireDatabaseClock(Math.max(0, sentAtMs - atMs, dayEndMs(day) - sentAtMs));
 }
 
-/**
- * Applies the responses: those that only omit something last, so that no zero is stored that its own batch contradicts,
- * and both in the order in which streams wait for each other.
- */
+/** Omissions come last, so that no zero is stored that its batch contradicts; streams in the order of their waiting. */
 function applyResponses(
   responses: readonly CellResponse[],
   lockedCells: ReadonlyMap<string, StoredCell>,

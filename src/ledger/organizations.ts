@@ -148,10 +148,7 @@ async function upsertRows(
       deleted_on = null, unlisted_on = null, unlisted_days = 0`.execute(trx);
 }
 
-/**
- * Marks both instances of a transfer: their totals up to yesterday are not comparable, and cells past the horizon may
- * have arrived that are not marked unavailable yet.
- */
+/** Totals of both instances up to yesterday are not comparable, and cells past the horizon may have arrived. */
 async function markTransferred(
   trx: Kysely<Schema>,
   instanceIds: readonly string[],

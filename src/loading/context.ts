@@ -5,10 +5,10 @@ import type { DueScope } from '../ledger/due.ts';
 import { DATABASE_SKEW_MAX_MS, type InstanceLedger } from '../ledger/lease.ts';
 import type { RunKind } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
+import { RESPONSE_SKEW_MAX_MS } from '../losant/attempt.ts';
 import { type AttemptReport, createLosantClient, type LosantClient } from '../losant/client.ts';
 import { getInstance } from '../losant/endpoints.ts';
 import { Gate, Rate } from '../losant/rate.ts';
-import { RESPONSE_SKEW_MAX_MS } from '../losant/response.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { DayRange } from '../usage/day.ts';
 
@@ -112,10 +112,7 @@ export function requireApiClock(aheadMs: number | null): void {
   requireClockWithin(RESPONSE_SKEW_MAX_MS, aheadMs ?? 0, "the Losant API's");
 }
 
-/**
- * Reads Losant's clock again, after a response with a wrong date. Returns if only that response was wrong, as a cached
- * one is. Throws AppError `clock_skew` if a clock has drifted.
- */
+/** Reads Losant's clock again. Throws AppError `clock_skew` unless only one response was wrong, as a cached one is. */
 export async function recheckApiClock(
   { client, instanceId, apiAheadMs }: Pick<InstanceContext, 'client' | 'instanceId' | 'apiAheadMs'>,
   signal: AbortSignal,

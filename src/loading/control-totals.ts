@@ -16,10 +16,7 @@ import type { Session } from './session.ts';
 /** Control totals must not hold up a run for long; the next run continues with the days that remain. */
 const TOTALS_TIMEOUT_MS = 120_000;
 
-/**
- * Computes our sums, and reads Losant's totals of the days that are due. A failure is recorded with the instance, and
- * logged. Throws only if the session's signal aborts.
- */
+/** Computes our sums, and reads Losant's totals that are due. Logs a failure; throws only if the signal aborts. */
 export async function readControlTotals(session: Session): Promise<void> {
   const { instanceId, selection, logger } = session.context;
   try {

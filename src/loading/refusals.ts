@@ -13,10 +13,7 @@ export class Refusals {
   readonly #respondingStreams = new Set<string>();
   readonly #streams = new Map<string, LosantError>();
 
-  /**
-   * Takes the end of a request into account. `orgCount` is the number of organizations in the run so far: if these are
-   * fewer than {@link REFUSING_ORGS}, all of them must reject.
-   */
+  /** `orgCount` is that of the run so far: if these are fewer than {@link REFUSING_ORGS}, all of them must reject. */
   record(
     { stream, orgId }: { readonly stream: string; readonly orgId: string },
     error: LosantError | null,

@@ -118,10 +118,7 @@ const apiOrganization = z.object({
   creationDate: instant.nullish(),
 });
 
-/**
- * Parses one organization. `respondedAtMs` is by the API's clock. Never throws, because one organization that cannot be
- * read must not hide the others on its page.
- */
+/** Never throws: one that cannot be read must not hide others. `respondedAtMs` is by the API's clock. */
 export function parseOrganization(raw: unknown, respondedAtMs: number): Organization | UnreadableOrg {
   const { data, error } = apiOrganization.safeParse(raw);
   if (error) return { orgId: anyId.safeParse(raw).data ?? null, problem: describeProblems(error) };

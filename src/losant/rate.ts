@@ -62,10 +62,7 @@ export class Rate {
     for (const waiter of this.#waiters) waiter.reject(createPauseError(waiter.request, pauseMs));
   }
 
-  /**
-   * Calls `start` and resolves when the request's turn has come. Rejects with the signal's reason as soon as the signal
-   * aborts, with an {@link AttemptError} if the pause is too long.
-   */
+  /** Rejects with the signal's reason when it aborts, with an {@link AttemptError} if the pause is too long. */
   async waitForTurn(request: ApiRequest, { canStart, start }: Pick<Waiter, 'canStart' | 'start'>): Promise<void> {
     const { signal } = request;
     signal.throwIfAborted();

@@ -4,21 +4,19 @@ import { type Dispatcher, EnvHttpProxyAgent, getGlobalDispatcher, Pool } from 'u
 import { parseJson } from '../usage/body.ts';
 import {
   type ApiRequest,
+  type ApiResponse,
   AttemptError,
   badBody,
   ERROR_BODY_BYTES,
   type Failure,
   failureOfStatus,
-  onAbort,
-} from './attempt.ts';
-import {
-  type ApiResponse,
   getHeader,
+  onAbort,
   parseAge,
   parseDateHeader,
   parseRetryAfter,
   type ResponseHeaders,
-} from './response.ts';
+} from './attempt.ts';
 
 export interface TransportOptions {
   /** For example `https://api.losant.com`; may have a path. */

@@ -1,7 +1,4 @@
-/**
- * Every setting, as one schema of texts by variable. Types, errors, the tables of docs/settings.md and .env.example
- * come from it: a new setting needs an entry here, and `npm run schema`.
- */
+/** Every setting, as one schema: types, errors, docs/settings.md and .env.example (`npm run schema`) come from it. */
 import { z } from 'zod';
 import { defaultStreamNames, streamNames } from '../usage/streams/catalog.ts';
 import * as kinds from './kinds.ts';

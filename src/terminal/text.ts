@@ -72,10 +72,7 @@ export function formatTable(table: Table): string[] {
   return lines;
 }
 
-/**
- * Returns only the frames, because the first lines of a stack may repeat the error's properties. A position in a bundle
- * becomes the one in its source, which the map next to the bundle knows.
- */
+/** The lines before the frames may repeat the error's properties. A position in a bundle becomes that in its source. */
 export function getStackFrames({ stack = '' }: Error): string[] {
   const frames = stack.split('\n').filter((each) => /^ {4}at /.test(each));
   return frames.map((frame) => frame.replace(/file:\S+\/dist\/[^/]+\.js:\d+:\d+/, findSource));

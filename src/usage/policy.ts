@@ -47,10 +47,7 @@ export function nextCheckpointMs(day: UsageDay, afterMs: number, { readAtHours }
   return hours === undefined ? null : endMs + hours * HOUR_MS;
 }
 
-/**
- * Returns when a cell is read again after so many failed reads in a row: at the next wake-up after a first transient
- * failure, otherwise 2, 4, 8, 16, then 24 hours later.
- */
+/** At the next wake-up after a first transient failure; otherwise 2, 4, 8, 16, then 24 hours later. */
 export function retryAtMs(failedAtMs: number, failedReads: number, code: string): number {
   const isTransient = isFailure(code) && FAILURES[code].retryWhen === 'at_next_wake_up';
   if (failedReads === 1 && isTransient) return floorToWakeUp(failedAtMs);

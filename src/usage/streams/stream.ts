@@ -1,10 +1,7 @@
 import type { Verdict } from '../cell.ts';
 import type { DayRange, UsageDay } from '../day.ts';
 
-/**
- * One kind of usage response: its requests, the parser of their bodies, and the columns for its numbers. A stream knows
- * nothing of HTTP, SQL or stored numbers.
- */
+/** One kind of usage response: requests, parser and columns. It knows nothing of HTTP, SQL or stored numbers. */
 export interface Stream {
   readonly name: string;
   /** The requests of one slice; `parseBodies` gets the bodies in the same order. */
