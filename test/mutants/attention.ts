@@ -140,7 +140,7 @@ export const attentionMutants = [
     },
   ),
   plant(
-    { file: 'src/digest/formats.ts', test: 'test/digest/digest.test.ts' },
+    { file: 'src/digest/digest.ts', test: 'test/digest/digest.test.ts' },
     {
       'No name notifies a channel in Slack': ["'<': '&lt;',", "'<': '<',"],
       'No name notifies anybody in Discord': ['allowed_mentions: { parse: [] },', ''],
