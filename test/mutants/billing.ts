@@ -151,7 +151,7 @@ export const billingMutants = [
     },
   ),
   plant(
-    { file: 'src/billing/remedies.ts', test: 'test/billing/commands.test.ts' },
+    { file: 'src/billing/statements.ts', test: 'test/billing/commands.test.ts' },
     {
       'Commands that differ only in the organization are printed as one': [
         'if (orgIds.length < 2)',
@@ -179,7 +179,7 @@ export const billingMutants = [
     },
   ),
   plant(
-    { file: 'src/cli/customers.ts', test: 'test/billing/customers.test.ts' },
+    { file: 'src/cli/statement.ts', test: 'test/billing/customers.test.ts' },
     {
       'Two customers with the same name have files of their own': ['return `${name}-${hash}`', 'return name'],
     },
