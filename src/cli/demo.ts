@@ -61,8 +61,8 @@ async function runDemo(base: CommandContext, { dir }: { readonly dir: string | n
   printStep(output, await status.run(context, {}));
   if (output.isTerminal && !output.json) await serveConsole(context);
   const keptLines = [
-    'The simulated Losant has stopped; the database is still there. To close its first month:',
-    `  DATABASE_URL='${databaseUrl}' losant-usage close --month ${month}`,
+    'The simulated Losant has stopped; the database is still there. To preview closing its first month:',
+    `  DATABASE_URL='${databaseUrl}' losant-usage close --month ${month} --dry-run`,
   ];
   const removedLines = [
     'The simulated Losant has stopped, and its database is removed. To keep it the next time:',

@@ -137,7 +137,7 @@ const sharedShape = z.object({
   }),
   NOTIFY_FORMAT: optional(kinds.choice(NOTIFY_FORMATS)).register(descriptions, {
     description:
-      'format of the digest: `slack`, `teams`, `discord` or `json`; by default that of the host of the webhook',
+      'format of the digest: `slack`, `teams`, `discord` or `json`; by default that of the host, otherwise `json`',
   }),
   NOTIFY_AT: kinds.notifyTime.prefault('08:00 UTC').register(descriptions, {
     description: 'when the digest is due: a time and its time zone',

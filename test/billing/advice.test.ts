@@ -284,7 +284,7 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
   },
 };
 
-// Guarantee (Billing): The commands in the remedy of a blocker resolve it.
+// Guarantee (Billing): The commands in the remedy of a blocker work as printed, and resolve it.
 test.for(Object.entries(SITUATIONS))('%s: the remedy resolves it', { timeout: 120_000 }, async ([, situation]) => {
   const { cause, state = 'blocked', resolvedBy, month = '2026-10', env = {}, make } = situation;
   const played = await playOctober(env);

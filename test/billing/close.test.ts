@@ -22,8 +22,7 @@ const linesOf = (orgId: string) =>
     where l.org_id = ${orgId} order by s.number, l.metric`);
 
 describe('a month', () => {
-  // Guarantee (Billing): A closed month never changes: its lines and its proof pack cannot be changed, removed or
-  // extended.
+  // Guarantee (Billing): The lines and the proof pack of a statement cannot be changed, removed or extended.
   test('without blockers is closed once, with its quantities', async () => {
     const orgId = await orgOn('2026-03-10', '2026-03-12');
     expect(await books.close('2026-03')).toMatchObject({
