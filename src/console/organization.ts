@@ -159,7 +159,7 @@ function renderChoices({ nowMs, path }: PageRequest, query: OrganizationQuery): 
 const LIMITS: Columns<ShareRow> = {
   limit_name: 'Limit',
   limit_quantity: 'Allowed',
-  quantity: 'Month to date',
+  quantity: 'So far',
   share: ['Used', ({ share }) => renderBar(share ?? 0)],
   projected_quantity: 'Projected',
   exceeds_on: 'Exceeds on',
