@@ -42,10 +42,7 @@ export const coveragePage: ConsolePage = {
   navPath: PATH,
   show: async (request) => {
     const query = readQuery(request);
-    const { all, lines } = await request.read(async (db) => ({
-      all: await readAllDays(db, query),
-      lines: await readLines(db, query),
-    }));
+    const [all, lines] = await request.read((db) => Promise.all([readAllDays(db, query), readLines(db, query)]));
     return { title: 'Data quality', body: renderCoverage(query, all, lines) };
   },
 };

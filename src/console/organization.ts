@@ -204,17 +204,15 @@ type Facts = Awaited<ReturnType<typeof readFacts>>;
 type Organization = NonNullable<Awaited<ReturnType<typeof readOrganization>>>;
 
 async function readFacts(db: Kysely<Schema>, query: OrganizationQuery, nowMs: number) {
-  return {
-    days: await readDays(db, query),
-    forecast: await readForecast(db, {
-      metric: query.metric,
-      condition: sql`o.org_id = ${query.orgId}`,
-      nowMs,
-    }),
-    sources: await readSourceShares(db, query.range, sql`s.org_id = ${query.orgId}`),
-    limits: await readLimits(db, query.orgId),
-    months: await readMonths(db, query.orgId),
-  };
+  const { orgId, metric, range } = query;
+  const [days, forecast, sources, limits, months] = await Promise.all([
+    readDays(db, query),
+    readForecast(db, { metric, condition: sql`o.org_id = ${orgId}`, nowMs }),
+    readSourceShares(db, range, sql`s.org_id = ${orgId}`),
+    readLimits(db, orgId),
+    readMonths(db, orgId),
+  ]);
+  return { days, forecast, sources, limits, months };
 }
 
 /** Returns undefined for an organization that was never seen. */
