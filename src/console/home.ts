@@ -190,14 +190,16 @@ function renderDays({ days }: UsageTotals): Html {
   });
 }
 
-const LAST_MONTHS = 3;
+const LAST_MONTHS = 2;
 
 /** Renders the newest months that have ended, each in a sentence. */
 function renderLastMonths(months: readonly MonthRow[]): Html {
   const lastMonths = months.filter(({ state }) => state !== 'in_progress').slice(0, LAST_MONTHS);
   if (lastMonths.length === 0) return html`<p class="quiet">No month has ended yet.</p>`;
   return html`${lastMonths.map(
-    (month) => html`<p><a href="/billing/${month.month.slice(0, 7)}">${showMonth(month.month)}</a> ${renderState(month)}
-<span class="quiet">${describeMonth(month)}</span></p>\n`,
+    (
+      month,
+    ) => html`<p><a href="/billing/${month.month.slice(0, 7)}">${showMonth(month.month)}</a> ${renderState(month)}</p>
+<p class="quiet">${describeMonth(month)}</p>\n`,
   )}`;
 }

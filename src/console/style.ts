@@ -129,6 +129,7 @@ ${[9, 18, 27, 36, 45].map((share, index) => `.shade-${index + 1} { ${mix('mark',
 .wide thead th:first-child { z-index: 3 }
 @media (min-width: 64rem) {
   .scroll:not(.wide) { overflow: visible } .scroll:not(.wide) thead th { position: sticky; top: var(--head); z-index: 2 }
+  .halves .scroll thead th { position: static }
   thead th { box-shadow: 0 1px var(--line); border-bottom: 0 }
 }
 .halves .scroll { overflow-x: auto } .halves :is(th, td) { padding-right: .6rem }
