@@ -54,7 +54,8 @@ export const gapsPage: ConsolePage = {
           select c.org_id, c.standing, c.cause, count(*) as cells, min(c.usage_date) as first_day,
             max(c.usage_date) as last_day, min(c.next_read_at) as next_read_at,
             string_agg(distinct c.stream, ', ') as streams,
-            string_agg(distinct to_char(c.usage_date::timestamp, 'YYYY-MM-DD'), ',') as days
+            string_agg(distinct to_char(c.usage_date::timestamp, 'YYYY-MM-DD'), ','
+              order by to_char(c.usage_date::timestamp, 'YYYY-MM-DD') desc) as days
           from (${cells}) as c group by c.org_id, c.standing, c.cause
         ) as g
         join losant_usage.organizations o on o.org_id = g.org_id

@@ -98,8 +98,9 @@ const INBOX = `
   .cards { grid-template-columns: 1fr 19rem; grid-template-rows: auto auto 1fr }
   .card:first-child { grid-column: 1; grid-row: span 3 } .card:last-child { grid-column: auto }
 }
+@media (max-width: 56rem) { form.find { flex-grow: 1; max-width: none } }
 @media (max-width: 44rem) {
-  body { padding-inline: 1rem } header { position: static } form.find { flex-grow: 1 }
+  body { padding-inline: 1rem } header { position: static }
   .facts { gap: .15rem } .facts > div { display: grid; grid-template-columns: 7rem 1fr; align-items: baseline }
   .inbox > li { grid-template-columns: .5rem 1fr auto } .inbox ul { grid-column: 2 / -1; grid-row: 2 }
 }
@@ -129,7 +130,7 @@ ${[9, 18, 27, 36, 45].map((share, index) => `.shade-${index + 1} { ${mix('mark',
 .wide thead th:first-child { z-index: 3 }
 @media (min-width: 64rem) {
   .scroll:not(.wide) { overflow: visible } .scroll:not(.wide) thead th { position: sticky; top: var(--head); z-index: 2 }
-  .halves .scroll thead th { position: static }
+  .halves .scroll thead th { top: 0 }
   thead th { box-shadow: 0 1px var(--line); border-bottom: 0 }
 }
 .halves .scroll { overflow-x: auto } .halves :is(th, td) { padding-right: .6rem }
