@@ -109,7 +109,7 @@ select b.instance_id, b.month, b.org_id, coalesce(b.org_name, i.name, b.instance
     to_char(nullif(b.last_day, b.first_day)::timestamp, '" to "FMDD Mon'), ' ', replace(b.cause, '_', ' ')),
     ', ' order by b.first_day, b.cause) as summary,
   string_agg(concat_ws(' ', b.summary, concat_ws('..', losant_usage_internal.day_text(b.first_day),
-    losant_usage_internal.day_text(b.last_day)), b.detail), '; ') as causes,
+    losant_usage_internal.day_text(nullif(b.last_day, b.first_day))), b.detail), '; ') as causes,
   string_agg(b.remedy, E'\n') as remedy,
   (
     select sum(d.payload_billable_count)::bigint from losant_usage.usage_days d

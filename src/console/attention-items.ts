@@ -12,7 +12,7 @@ export const attentionPage = createTablePage<ItemRow>('/attention', '/', ({ inst
   title: 'Needs attention',
   sentence: 'As of the last run that stored something.',
   rows: sql`
-    select i.instance_id, i.kind, i.subject, i.text, coalesce(n.name, n.instance_id) as instance_name,
+    select i.instance_id, i.kind, i.subject, i.text, case when cardinality(${instanceIds}::text[]) > 1 then coalesce(n.name, n.instance_id) end as instance_name,
       i.first_seen_on, i.last_seen_on, abs(i.quantity) as rank
     from losant_usage.attention_items i join losant_usage.instances n on n.instance_id = i.instance_id
     where i.is_current and i.instance_id = any (${instanceIds}::text[])`,

@@ -10,7 +10,7 @@ import {
   listNames,
   readAttention,
 } from '../queries/attention.ts';
-import { type MonthSum, readMonthSum } from '../queries/month-sums.ts';
+import { type MonthToDate, readMonthToDate } from '../queries/usage-totals.ts';
 import type { NotifyFormat } from '../settings/config.ts';
 import { escapeControls } from '../terminal/text.ts';
 import { capitalize, count, showNumber } from '../terminal/words.ts';
@@ -40,7 +40,7 @@ interface DigestRequest {
 
 export async function readDigest(db: Kysely<Schema>, { instanceIds, day }: DigestRequest): Promise<Digest> {
   const instances = await readAttention(db, { instanceIds, day });
-  const month = await readMonthSum(db, instanceIds, 'payload_billable_count');
+  const month = await readMonthToDate(db, 'payload_billable_count', instanceIds);
   return composeDigest(day, instances, month);
 }
 
@@ -48,7 +48,11 @@ const MAX_LINES = 8;
 const MONDAY = 1;
 
 /** Composes the digest. Of an instance that was not read, only that is said. */
-export function composeDigest(day: UsageDay, instances: readonly InstanceAttention[], month: MonthSum | null): Digest {
+export function composeDigest(
+  day: UsageDay,
+  instances: readonly InstanceAttention[],
+  month: MonthToDate | null,
+): Digest {
   const toName = ({ name, instanceId }: InstanceAttention) => (instances.length > 1 ? `${name ?? instanceId}: ` : '');
   const problems = instances.flatMap((instance) => {
     const problem = describeUnread(instance);
@@ -117,7 +121,7 @@ function listKinds(groups: readonly AttentionGroup[], phase: 'new' | 'reminder')
   });
 }
 
-function describeMonth({ from, to, total, valuesNotStored: notStored, change }: MonthSum): DigestLine {
+function describeMonth({ from, to, total, valuesNotStored: notStored, change }: MonthToDate): DigestLine {
   const percent = change === null ? null : Math.round(change * 100) + 0;
   const comparison =
     percent === null ? 'no comparison' : `${percent > 0 ? '+' : ''}${percent}% on the same weekdays before`;

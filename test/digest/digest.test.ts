@@ -29,13 +29,11 @@ const instance = (groups: readonly AttentionGroup[], changes: Partial<InstanceAt
 });
 
 const MONTH = {
-  metric: 'payload_billable_count',
   from: '2026-11-01',
   to: '2026-11-23',
   total: 224_600_000,
   valuesNotStored: 4,
   change: -0.04,
-  days: [],
 } as const;
 
 const compose = (instances: readonly InstanceAttention[], day = TUESDAY) => composeDigest(day, instances, MONTH);
