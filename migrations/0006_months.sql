@@ -396,13 +396,23 @@ from (
 -- The days ahead are arrays, of which the planner expects few elements. The day on which a limit is exceeded is looked
 -- for only where the month exceeds it.
 create view losant_usage.usage_vs_limits as
-select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, s.period_start as month,
-  losant_usage_internal.month_end(s.period_start) - s.period_start + 1 as days_in_month, s.days_expected, s.days_stored,
+select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, s.month,
+  losant_usage_internal.month_end(s.month) - s.month + 1 as days_in_month, s.days_expected, s.days_stored,
   l.key as limit_name, m.metric, m.unit, m.kind, n.limit_quantity, n.quantity,
   round(n.quantity / nullif(n.limit_quantity, 0), 4) as share,
   p.projected_quantity, round(p.projected_quantity / nullif(n.limit_quantity, 0), 4) as projected_share, e.exceeds_on,
   n.limit_quantity >= 0 and coalesce(n.quantity > n.limit_quantity, false) as is_exceeded
-from losant_usage_internal.usage_sums s
+from (
+  select d.month, d.org_id, count(*)::integer as days_expected,
+    count(*) filter (where d.is_stored)::integer as days_stored,
+    losant_usage_internal.last_level(
+      losant_usage_internal.dated_level(d.usage_date, d.devices_total)) as devices_total,
+    losant_usage_internal.total(d.notebook_minutes) as notebook_minutes,
+    losant_usage_internal.total(d.payload_billable_count) as payload_billable_count
+  from losant_usage_internal.org_days d
+  where d.month = losant_usage_internal.month_of(losant_usage_internal.today() - 1)
+  group by d.month, d.org_id
+) as s
 join losant_usage.organizations o on o.org_id = s.org_id
 cross join lateral jsonb_each(o.limits) as l
 left join losant_usage.metrics m on m.limit_name = l.key
@@ -426,8 +436,7 @@ cross join lateral (
     where n.has_growth and n.quantity <= n.limit_quantity and p.projected_quantity > n.limit_quantity
   ) as g
 ) as e
-where s.range_kind = 'month' and s.period_start = losant_usage_internal.month_of(losant_usage_internal.today() - 1)
-  and jsonb_typeof(l.value) = 'number';
+where jsonb_typeof(l.value) = 'number';
 
 comment on view losant_usage.monthly_usage is 'Usage by organization and calendar month (UTC). Flows are summed; a level is its last number, with its maximum and average. Key: org_id, month.';
 comment on column losant_usage.monthly_usage.device_counts_days_stored is 'Days on which the metrics of device_counts are stored (count).';

@@ -63,8 +63,8 @@ begin
       losant_usage.runs, losant_usage.digests to losant_usage_writer;
     grant select on losant_usage_internal.unrecorded_cells, losant_usage_internal.counterparts,
       losant_usage_internal.sum_streams, losant_usage_internal.comparisons, losant_usage_internal.attention,
-      losant_usage_internal.weekday_rates,
-      losant_usage_internal.month_issues, losant_usage_internal.month_summaries
+      losant_usage_internal.activity_to_watch, losant_usage_internal.months_to_bill,
+      losant_usage_internal.weekday_rates, losant_usage_internal.month_issues, losant_usage_internal.month_summaries
       to losant_usage_writer;
     -- It calls the first one; that one, and triggers of the tables that it writes, call the others.
     grant execute on function

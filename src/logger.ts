@@ -50,7 +50,6 @@ const COLORS: Readonly<Record<string, Parameters<typeof styleText>[0]>> = {
   info: 'green',
 };
 
-/** Formats a JSON line for a terminal. */
 function formatLine(text: string): string {
   // A logged value may contain anything, so its control characters are escaped; those of the colors are added below.
   const escape = (_key: string, value: unknown) => (typeof value === 'string' ? escapeControls(value) : value);
@@ -101,10 +100,7 @@ function toPlainMap(map: object, depth: number): Record<string, unknown> {
   return Object.fromEntries(fields);
 }
 
-/**
- * Removes secrets that a message may quote, as the last safeguard: bearer tokens and the credentials in URLs. Escapes
- * characters that could control a terminal.
- */
+/** The last safeguard: removes bearer tokens and the credentials in URLs, and escapes control characters. */
 function scrubLine(line: string): string {
   return `${escapeJson(line.trimEnd())}\n`
     .replaceAll(/\bBearer\s+[\w.~+/=-]{8,}/gi, `Bearer ${CENSOR}`)

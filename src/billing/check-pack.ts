@@ -1,7 +1,4 @@
-/**
- * Checks the files of proof packs: their bytes against the manifest, their rows against each other, and all of it against
- * the database that they come from.
- */
+/** Checks proof packs: bytes against the manifest, rows against each other, and both against the database. */
 import { createHash, type Hash, randomUUID } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -11,9 +8,8 @@ import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { CHECKS_NAME, CSV_NAMES, hashOf, MANIFEST_NAME, SIGNATURE_NAME } from './manifest.ts';
 import { readFiles } from './pack.ts';
-import { FileProblem, readListedFile, readRecords } from './pack-files.ts';
 import { splitChecks, streamPackFile } from './pack-tables.ts';
-import { findPack, type Pack, type Verification } from './read-packs.ts';
+import { FileProblem, findPack, type Pack, readListedFile, readRecords, type Verification } from './read-packs.ts';
 import { readStatements } from './statements.ts';
 
 /** A pack under check. Its rows go into a temporary SQLite file, so that memory does not grow with the pack. */
@@ -24,10 +20,7 @@ interface PackCheck {
   readonly signal: AbortSignal;
 }
 
-/**
- * Checks each pack on its own, and its `billed_before` against the earlier packs if all of them are present. Rows
- * are checked only if every file matches the manifest.
- */
+/** Checks each pack, and its `billed_before` against the earlier ones. Rows are checked only if all hashes match. */
 export async function checkPacks(verification: Verification, signal: AbortSignal): Promise<void> {
   for (const pack of verification.packs) {
     const path = join(tmpdir(), `losant-usage-verify-${randomUUID()}.sqlite`);
@@ -72,10 +65,7 @@ interface FileImport {
   readonly orgIds?: ReadonlySet<string>;
 }
 
-/**
- * Imports a file the way the sqlite3 shell does: every field is text, and short rows end with nulls. Throws
- * FileProblem.
- */
+/** Imports a file as the sqlite3 shell does: every field is text, short rows end with nulls. Throws FileProblem. */
 async function importFile({ db, signal }: PackCheck, { pack, name, table, orgIds }: FileImport): Promise<void> {
   const chunks = readListedFile(pack, name);
   if (table === undefined) {
@@ -99,10 +89,7 @@ async function importFile({ db, signal }: PackCheck, { pack, name, table, orgIds
   }
 }
 
-/**
- * Adds a problem or a note per row that a check returns. A check that fails, such as by an overflow, is a problem of
- * the pack too.
- */
+/** Adds a problem or a note per row of a check. A check that fails, such as by an overflow, is a problem too. */
 function runQuery({ pack, db, verification }: PackCheck, query: string): void {
   if (query.trim() === '') return;
   try {
@@ -119,10 +106,7 @@ function runQuery({ pack, db, verification }: PackCheck, query: string): void {
   }
 }
 
-/**
- * Compares a pack with the earlier packs of its month: with what they billed, and with cells that are at the same
- * revision.
- */
+/** Compares a pack with what the earlier packs of its month billed, and with their cells of the same revision. */
 async function compareWithEarlierPacks(check: PackCheck): Promise<void> {
   const { pack, db, verification } = check;
   const { number, month, earlier } = pack.manifest.statement;

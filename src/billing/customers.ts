@@ -11,7 +11,7 @@ import { restoreCsvText } from '../files/csv.ts';
 import { type Standing, standings } from '../usage/standing.ts';
 import { hashOf, MANIFEST_NAME, type Manifest, parseManifest } from './manifest.ts';
 import { readStoredFile } from './pack.ts';
-import { FileProblem, readRecords } from './pack-files.ts';
+import { FileProblem, readRecords } from './read-packs.ts';
 import type { Statement } from './statements.ts';
 
 /** A customer, or an organization without one, which stands for itself: one of the two is null. */

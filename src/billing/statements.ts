@@ -1,4 +1,3 @@
-/** Reads months, statements and blockers from the database. */
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { Month } from '../usage/day.ts';
@@ -106,12 +105,9 @@ const FIRST_DAYS = 20;
 /** Returns the days of an adjustment with the largest differences, and how many there are. */
 export async function readAdjustmentDays(
   db: Kysely<Schema>,
-  {
-    month,
-    instanceId,
-    statementId,
-  }: { readonly month: Month; readonly instanceId: string; readonly statementId: string | null },
+  adjustment: { readonly month: Month; readonly instanceId: string; readonly statementId: string | null },
 ) {
+  const { month, instanceId, statementId } = adjustment;
   const rows = await db
     .selectFrom('adjustment_days')
     .select(['org_id as orgId', 'org_name as orgName', 'metric', 'usage_date as day', 'cause', 'revision'])

@@ -93,10 +93,7 @@ const TOO_SLOW = new AppError('timeout', `no response within ${CHECK_TIMEOUT_MS 
   hint: 'Losant is slow or is rate-limiting this token; try again later, or lower REQUESTS_PER_SECOND',
 });
 
-/**
- * Runs a check and records its result or failure. Rethrows an interruption and anything that is a bug of this
- * program.
- */
+/** Runs a check and records its result or failure. Rethrows an interruption, and a bug of this program. */
 async function runCheck<T>(
   { reports, signal, where, role }: CheckContext,
   name: string,
@@ -296,9 +293,7 @@ async function checkHeartbeat(url: string): Promise<CheckResult> {
   return { message: `HEARTBEAT_URL responded with HTTP ${response}`, hint };
 }
 
-/**
- * Tests what the API documentation leaves open, and reports what each result affects. A rejection is a result too.
- */
+/** Tests what the API documentation leaves open, and what each result affects. A rejection is a result too. */
 async function probeOrg(checking: CheckContext, target: Target): Promise<void> {
   const probe = async (name: string, effects: string, work: (target: Target) => Promise<string>) => {
     await runCheck(checking, `probe.${name}`, async (signal) => {

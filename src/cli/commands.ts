@@ -1,6 +1,5 @@
 import { SettingsError } from '../errors.ts';
-import { findNearestName } from '../terminal/spelling.ts';
-import { capitalize } from '../terminal/words.ts';
+import { capitalize, findNearestName } from '../terminal/words.ts';
 import type { Command } from './command.ts';
 import type { Options, OptionValues } from './options.ts';
 

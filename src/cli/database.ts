@@ -58,10 +58,7 @@ export async function requireCreatable({ db, label }: DatabaseHandle): Promise<v
   throw new DatabaseError('database_refused', message, { hint });
 }
 
-/**
- * Throws DatabaseError if the database is read-only. Checked up front, because the error of a statement does not tell a
- * reader's role from a standby.
- */
+/** Checked up front, because the error of a statement does not tell a reader's role from a standby. */
 export function requireWritable({ label, readOnly }: Pick<DatabaseHandle, 'label' | 'readOnly'>, role: Role): void {
   if (readOnly === null) return;
   const { reason, user } = readOnly;
@@ -79,10 +76,7 @@ export function requireWritable({ label, readOnly }: Pick<DatabaseHandle, 'label
   });
 }
 
-/**
- * Returns the instances that commands report on: those in the settings, or all in the database if none is
- * configured.
- */
+/** Returns the instances that commands report on: those in the settings, or else all in the database. */
 export async function selectInstanceIds(
   { config }: CommandContext,
   { db }: DatabaseHandle,
@@ -93,10 +87,7 @@ export async function selectInstanceIds(
   return instances.map(({ instance_id: id }) => id);
 }
 
-/**
- * Returns the instances that are requested, or those that commands report on. Throws SettingsError for an instance that
- * the database does not have.
- */
+/** Returns the requested instances, or those that commands report on. Throws SettingsError for an unknown one. */
 export async function selectInstances(
   context: CommandContext,
   handle: DatabaseHandle,

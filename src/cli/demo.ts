@@ -36,13 +36,14 @@ export const demo = defineCommand({
 });
 
 async function runDemo(base: CommandContext, { dir }: { readonly dir: string | null }): Promise<CommandResult> {
-  const { output, signal, hostNow } = base;
+  const { env, output, signal, hostNow } = base;
   const noSelection = { instance: null, org: null, stream: null, dryRun: false };
   await using closing = new AsyncDisposableStack();
   const simulator = await startSimulator({ orgs: ORGS });
   closing.defer(() => simulator.close());
   output.print(`1/4  Started a simulated Losant with ${ORGS} organizations at ${simulator.url}.`);
-  const folder = dir === null ? await createTemporaryFolder(base, closing) : resolve(dir);
+  const folder = dir === null ? await mkdtemp(join(env['TMPDIR'] ?? tmpdir(), 'losant-usage-demo-')) : resolve(dir);
+  if (dir === null) closing.defer(() => rm(folder, { recursive: true, force: true }));
   const databaseUrl = `embedded:${folder}`;
   signal.throwIfAborted();
   const context = createDemoContext(base, simulator, databaseUrl);
@@ -76,12 +77,6 @@ async function runDemo(base: CommandContext, { dir }: { readonly dir: string | n
       '  losant-usage simulator',
     ],
   };
-}
-
-async function createTemporaryFolder({ env }: CommandContext, closing: AsyncDisposableStack): Promise<string> {
-  const folder = await mkdtemp(join(env['TMPDIR'] ?? tmpdir(), 'losant-usage-demo-'));
-  closing.defer(() => rm(folder, { recursive: true, force: true }));
-  return folder;
 }
 
 /** Prints the lines of a command's result; the document of `--json` is the demo's own. */

@@ -97,7 +97,6 @@ class CauseList {
     }
   }
 
-  /** Renders the number of cells, then the causes, the most frequent first. */
   render(state: string): string[] {
     if (this.cells === 0) return [];
     const causes = [...this.#causes].toSorted(([, a], [, b]) => b.cells - a.cells);

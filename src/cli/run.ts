@@ -81,7 +81,6 @@ export const backfill = defineCommand({
 interface LoadRequest {
   readonly runOptions: Pick<RunOptions, 'kind' | 'range' | 'force' | 'streams'>;
   readonly selection: Selection;
-  /** The longest wait for other processes. */
   readonly waitMs: number;
 }
 
@@ -204,7 +203,6 @@ function exitCodeOfRun({ report, refusal }: RunOutcome): number {
   return report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
 }
 
-/** Returns what a run would read. Writes nothing. */
 async function planInstance(loading: LoadContext, { instance, orgIds }: InstanceScope): Promise<CommandResult> {
   const { signal, runOptions } = loading;
   const plan = await previewRun(createInstanceContext(loading, instance), { ...runOptions, orgIds, signal });

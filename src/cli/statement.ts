@@ -36,7 +36,9 @@ export const statement = defineCommand({
       month,
       instanceIds: selected.map(({ instanceId }) => instanceId),
     });
-    const [closed, open] = partitionClosed(selected, statements);
+    const { closed = [], open = [] } = Object.groupBy(selected, (each) =>
+      statements.some(({ instanceId }) => instanceId === each.instanceId) ? 'closed' : 'open',
+    );
     if (closed.length === 0) {
       throw new SettingsError(`${month} is not closed, so it has no statement`, {
         hint: `close it first: losant-usage close --month ${month}`,
@@ -67,12 +69,6 @@ export const statement = defineCommand({
     };
   },
 });
-
-function partitionClosed(instances: readonly BilledInstance[], statements: readonly Statement[]) {
-  const ids = new Set(statements.map(({ instanceId }) => instanceId));
-  const isClosed = ({ instanceId }: BilledInstance) => ids.has(instanceId);
-  return [instances.filter(isClosed), instances.filter((each) => !isClosed(each))] as const;
-}
 
 export const verify = defineCommand({
   needs: [],
@@ -124,7 +120,6 @@ async function verifyFolder(context: CommandContext, dir: string, keyFiles: read
   return { verification, database: handle.label };
 }
 
-/** The problems shown to people; `--json` has all. */
 const MAX_PROBLEMS = 50;
 
 function renderVerification(dir: string, { verification, database }: FolderResult): string[] {

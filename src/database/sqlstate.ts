@@ -1,7 +1,4 @@
-/**
- * What a database error means: by its SQLSTATE, which is the same from pg and PGlite, or, without a response of the
- * server, by the code of the system or of OpenSSL.
- */
+/** What a database error means: by its SQLSTATE, or without a response by the code of the system or of OpenSSL. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseError } from '../errors.ts';
@@ -96,17 +93,14 @@ export function isConflict(error: unknown): boolean {
   return /^(40001|40P01)$/.test(getSqlstate(error) ?? '');
 }
 
-/** Returns whether another session held a lock for longer than the lock timeout. */
 export function isLockTimeout(error: unknown): boolean {
   return getSqlstate(error) === '55P03';
 }
 
-/** Returns whether the server canceled a statement that took too long. */
 export function isStatementTimeout(error: unknown): boolean {
   return getSqlstate(error) === '57014';
 }
 
-/** Returns whether a table or function of the statement does not exist. */
 export function isUndefined(error: unknown): boolean {
   return /^(42P01|42883)$/.test(getSqlstate(error) ?? '');
 }
@@ -137,7 +131,6 @@ function findMeaning(error: unknown): (typeof MEANINGS)[number] | undefined {
 interface DatabaseErrorContext {
   /** The database, without its password. */
   readonly where: string;
-  /** The role that the work needs. */
   readonly role: Role;
   /** How the work continues after that. */
   readonly nextStep?: string;

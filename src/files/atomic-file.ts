@@ -5,17 +5,11 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { AppError, SettingsError } from '../errors.ts';
 import type { FileChunk } from './formats.ts';
 
-/** A file that exists completely or not at all. Methods throw AppError if writing it fails. */
-export interface AtomicFile {
-  write(chunk: FileChunk): Promise<void>;
-  /** Syncs the file to disk and moves it to its final path; an existing file stays until then. */
-  finish(): Promise<{ readonly bytes: number; readonly sha256: string }>;
-  /** Removes the unfinished file. Does nothing after `finish`. */
-  discard(): Promise<void>;
-}
-
-/** Creates the file next to its final path as `.NAME.ID.unfinished`. Throws SettingsError if that is not possible. */
-export async function createAtomicFile(path: string, id: string): Promise<AtomicFile> {
+/**
+ * Creates a file, which exists completely or not at all, next to its final path as `.NAME.ID.unfinished`. Throws
+ * SettingsError if that is not possible; methods throw AppError if writing fails.
+ */
+export async function createAtomicFile(path: string, id: string) {
   const { target, unfinished, handle } = await openUnfinished(path, id);
   const hash = createHash('sha256');
   let size = 0;
@@ -25,12 +19,13 @@ export async function createAtomicFile(path: string, id: string): Promise<Atomic
     });
   };
   return {
-    write: async (chunk) => {
+    write: async (chunk: FileChunk) => {
       const bytes = typeof chunk === 'string' ? Buffer.from(chunk, 'utf8') : chunk;
       hash.update(bytes);
       size += bytes.length;
       await attempt(() => handle.writeFile(bytes));
     },
+    /** Syncs the file to disk and moves it to its final path; an existing file stays until then. */
     finish: async () => {
       await attempt(async () => {
         await handle.sync();
@@ -39,6 +34,7 @@ export async function createAtomicFile(path: string, id: string): Promise<Atomic
       });
       return { bytes: size, sha256: hash.digest('hex') };
     },
+    /** Removes the unfinished file. Does nothing after `finish`. */
     discard: async () => {
       await handle.close();
       await rm(unfinished, { force: true });
@@ -74,10 +70,7 @@ async function findTarget(path: string): Promise<{ readonly path: string; readon
   }
 }
 
-/**
- * Creates a folder, which exists completely or not at all, with what `write` puts into it. Throws SettingsError if it
- * cannot be created or is not empty, AppError if writing fails.
- */
+/** All of it or nothing. Throws SettingsError if it cannot be created or is not empty, AppError if writing fails. */
 export async function createAtomicFolder(out: string, write: (path: string) => Promise<void>): Promise<void> {
   const target = resolve(out);
   // A unique name, so that cleaning up never removes a file of the user's.
@@ -125,7 +118,6 @@ function toWriteError(error: unknown, path: string): unknown {
   return new AppError('file_failed', fileProblem.message, { hint, cause: error });
 }
 
-/** Describes an error of the file system; null for any other error. */
 function describeFileProblem(error: unknown, path: string): { message: string; hint: string } | null {
   const code = codeOf(error);
   if (code === null || !(error instanceof Error && 'syscall' in error)) return null;

@@ -1,4 +1,3 @@
-/** The formats of `export`: how rows become a file. */
 import { ByteWriter, type ColumnSource, ParquetWriter, type SchemaElement } from 'hyparquet-writer';
 import { countDays } from '../usage/day.ts';
 import { renderCsvHeader, renderCsvRows } from './csv.ts';

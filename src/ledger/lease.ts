@@ -22,10 +22,7 @@ const EXPIRY = sql<Instant>`clock_timestamp() + ${LEASE_MS} * interval '1 ms'`;
 /** What a process that wants a lease says of itself. */
 type Candidate = Readonly<Record<'instanceId' | 'runId' | 'host', string>>;
 
-/**
- * Acquires the lease of an instance; one that has expired is taken over. Throws BusyError `lease_busy`, which names
- * the holder and the time of expiry.
- */
+/** Takes over a lease that has expired. Throws BusyError `lease_busy`, which names the holder and the expiry. */
 export async function acquireLease(db: Kysely<Schema>, candidate: Candidate): Promise<Lease> {
   const { instanceId } = candidate;
   const epoch = await retryTransaction(() => insertLease(db, candidate)).catch((error: unknown) => {
@@ -115,10 +112,7 @@ export interface LedgerWriter extends InstanceLedger, Pick<BeginOptions, 'lease'
   readonly transactionCells?: number;
 }
 
-/**
- * Calls `work` with the database's time in ms, in a transaction that {@link beginWriting} has begun, and again after a
- * conflict or a deadlock: so it must change nothing but the database.
- */
+/** Calls `work` with the database's time, again after a conflict or deadlock: it must change only the database. */
 export async function inTransaction<T>(
   { db, ...options }: BeginOptions & Pick<InstanceLedger, 'db'>,
   work: (trx: Kysely<Schema>, atMs: number) => Promise<T>,
@@ -171,10 +165,7 @@ interface OrgPages {
   readonly cells: RawBuilder<unknown>;
 }
 
-/**
- * Calls `work` in a transaction for each page of the organizations that match, in the order of their IDs. A page has
- * as many whole organizations as its cells allow, and at least one.
- */
+/** Calls `work` in a transaction per page of matching organizations: as many as its cells allow, at least one. */
 export async function eachPage(
   ledger: LedgerWriter,
   { matches, cells }: OrgPages,
@@ -199,10 +190,7 @@ export async function eachPage(
   }
 }
 
-/**
- * Calls `work` in one transaction after another until it has changed nothing. It must change at most `limit` cells, and
- * none of them again.
- */
+/** Repeats `work` until it changes nothing. It must change at most `limit` cells, and none of them again. */
 export async function repeatInTransactions(
   ledger: LedgerWriter,
   work: (trx: Kysely<Schema>, limit: number) => Promise<number>,

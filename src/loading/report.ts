@@ -12,7 +12,6 @@ import type { InstanceContext } from './context.ts';
 /** Bounds the memory for failures. Further ones are counted but not reported. */
 const FAILURES_MAX = 10_000;
 
-/** A failed part of a run. */
 export interface RunFailure {
   readonly instanceId: string;
   /** Null if the failure may concern any organization. */
@@ -55,9 +54,7 @@ export class Tally {
   readonly #otherFailures: RunFailure[] = [];
   /** Failures by cell. A good read in a later pass removes its own. */
   readonly #cellFailures = new Map<string, RunFailure>();
-  /** The number of failures beyond {@link FAILURES_MAX}. */
   #droppedFailures = 0;
-  /** The ids of failed cells that are missing or in doubt. */
   readonly #gaps = new Set<string>();
 
   constructor({ instanceId, requestCount, now }: Pick<InstanceContext, 'instanceId' | 'requestCount' | 'now'>) {
@@ -127,10 +124,7 @@ export class Tally {
     return [...this.#cellFailures.values()].some(({ code }) => code === NOT_FOUND);
   }
 
-  /**
-   * Counts cells of organizations that turned out to be deleted, and are not in `orgIds`, as unavailable instead
-   * of failed.
-   */
+  /** Counts cells of organizations that are not in `orgIds`, because they were deleted, as unavailable. */
   reclassifyDeleted(orgIds: ReadonlySet<string | null>): void {
     for (const [id, { orgId, code }] of this.#cellFailures) {
       if (code !== NOT_FOUND || orgIds.has(orgId)) continue;
@@ -205,7 +199,6 @@ function joinFailures(failures: readonly RunFailure[]): RunFailure[] {
   });
 }
 
-/** A finished run. */
 export interface RunOutcome {
   readonly report: RunReport;
   readonly tally: Tally;
@@ -214,15 +207,14 @@ export interface RunOutcome {
 }
 
 /** Returns the command that shows what is wrong after a run that is not complete. */
-export function findNextCommand({
-  report,
-  tally,
-}: {
+export function findNextCommand(outcome: {
   readonly report: Pick<RunReport, 'failures'>;
   readonly tally: Pick<Tally, 'hasGaps'>;
 }): string {
-  if (tally.hasGaps) return 'losant-usage gaps';
-  const failure = report.failures.find(({ orgId, stream, to }) => orgId !== null && stream !== null && to !== null);
+  if (outcome.tally.hasGaps) return 'losant-usage gaps';
+  const failure = outcome.report.failures.find(
+    ({ orgId, stream, to }) => orgId !== null && stream !== null && to !== null,
+  );
   if (failure === undefined) return 'losant-usage status';
   // A stored cell whose last read failed is not a gap.
   const { orgId, stream, to } = failure;

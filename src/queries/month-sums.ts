@@ -1,4 +1,3 @@
-/** Sums of the month to date over all organizations. */
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';

@@ -6,10 +6,7 @@ import { readFileSync } from 'node:fs';
 import { SourceMap, type SourceMapPayload, type SourceOrigin } from 'node:module';
 import { showNumber } from './words.ts';
 
-/**
- * The characters that must not reach a terminal: C0, DEL and C1 controls, line separators, and marks that change the
- * direction of text or are invisible.
- */
+/** Controls, line separators, and marks that are invisible or change the direction of text: unsafe on a terminal. */
 const UNSAFE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu;
 
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
@@ -75,10 +72,7 @@ export function formatTable(table: Table): string[] {
   return lines;
 }
 
-/**
- * Returns only the frames, because the first lines of a stack may repeat the error's properties. A position in a bundle
- * becomes the one in its source, which the map next to the bundle knows.
- */
+/** The lines before the frames may repeat the error's properties. A position in a bundle becomes that in its source. */
 export function getStackFrames({ stack = '' }: Error): string[] {
   const frames = stack.split('\n').filter((each) => /^ {4}at /.test(each));
   return frames.map((frame) => frame.replace(/file:\S+\/dist\/[^/]+\.js:\d+:\d+/, findSource));

@@ -1,7 +1,6 @@
 /** What a digest says, and how it becomes the body of a webhook. */
 import { describe, expect, test } from 'vitest';
-import { composeDigest, listNewItems, showDigest } from '../../src/digest/digest.ts';
-import { renderMessage } from '../../src/digest/formats.ts';
+import { composeDigest, listNewItems, renderMessage, showDigest } from '../../src/digest/digest.ts';
 import type { AttentionGroup, InstanceAttention } from '../../src/queries/attention.ts';
 
 const TUESDAY = '2026-11-24';

@@ -64,13 +64,13 @@ export const attentionMutants = [
         'attention_at is null and exists',
       ],
       'A refresh reads before it locks the ledger': [
-        `const { rows: reads } = await sql<{ items: string }>\`
-    select coalesce(json_agg(a), '[]')::text as items
-    from losant_usage_internal.attention a where a.instance_id = \${instanceId}\`.execute(db);`,
-        `const { rows: reads } = await inTransaction(ledger, (trx) => sql<{ items: string }>\`
-    select coalesce(json_agg(a), '[]')::text as items
-    from losant_usage_internal.attention a where a.instance_id = \${instanceId}\`.execute(trx));`,
+        'const items = await readItems(db, instanceId);',
+        'const items = await inTransaction(ledger, (trx) => readItems(trx as never, instanceId));',
       ],
+      'Silence is looked for from the fourth day on': ['t.first_day < y.today - 3', 't.first_day < y.today - 4'],
+      'A new organization is looked for on its first days': ['o.created_on >= y.today - 7 or ', ''],
+      'A deletion is looked for where nothing else happens': [' or o.deleted_on >= y.today - 7', ''],
+      'Months are looked at once one has ended': ['if (instances[0]?.hasPastMonth)', 'if (instances.length > 1)'],
       'What is no longer seen is not current': [
         'where instance_id = ${instanceId} and is_current`',
         'where false and instance_id = ${instanceId} and is_current`',
@@ -140,7 +140,7 @@ export const attentionMutants = [
     },
   ),
   plant(
-    { file: 'src/digest/formats.ts', test: 'test/digest/digest.test.ts' },
+    { file: 'src/digest/digest.ts', test: 'test/digest/digest.test.ts' },
     {
       'No name notifies a channel in Slack': ["'<': '&lt;',", "'<': '<',"],
       'No name notifies anybody in Discord': ['allowed_mentions: { parse: [] },', ''],

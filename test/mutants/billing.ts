@@ -141,7 +141,7 @@ export const billingMutants = [
     { file: 'src/cli/close.ts', test: 'test/billing/commands.test.ts' },
     {
       'What was closed is printed even if the next instance fails': [
-        'if (selected.length === 1 && document.isEmpty) throw error;',
+        'if (selected.length === 1 && document.isEmpty()) throw error;',
         'if (selected.length === 1 || !(error instanceof SettingsError)) throw error;',
       ],
       '--json has every line of a statement': [
@@ -224,7 +224,7 @@ export const billingMutants = [
     },
   ),
   plant(
-    { file: 'src/billing/pack-files.ts', test: 'test/billing/verify.test.ts' },
+    { file: 'src/billing/read-packs.ts', test: 'test/billing/verify.test.ts' },
     {
       'Only regular files of a pack are opened': [
         'constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK',
