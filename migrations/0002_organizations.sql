@@ -132,7 +132,7 @@ comment on column losant_usage.organizations.unlisted_on is 'Last day on which a
 comment on table losant_usage.organization_history is 'The attributes of organizations over time, one row per version. Times say when a change was seen, not when it was made.';
 comment on column losant_usage.organization_history.valid_from is 'When this version was first seen (UTC).';
 comment on column losant_usage.organization_history.valid_to is 'When the next version was seen (UTC, exclusive); null for the current version.';
-comment on view losant_usage.organization_tags is 'Tags of organizations as last seen, one row per tag. Keys may repeat; filter on nth = 1 to count an organization once per key. Key: org_id, key, nth.';
+comment on view losant_usage.organization_tags is 'Tags of organizations as last seen, one row per tag. Keys may repeat; filter on nth = 1 to count an organization once per key. Key: org_id, key, nth. Source: organizations.';
 comment on column losant_usage.organization_tags.key is 'Tag key.';
 comment on column losant_usage.organization_tags.nth is '1 for the first tag with this key, 2 for the second, and so on.';
 comment on column losant_usage.organization_tags.value is 'Tag value.';

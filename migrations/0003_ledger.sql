@@ -307,5 +307,5 @@ comment on column losant_usage.quarantine.body_truncated is 'Whether the bodies 
 comment on column losant_usage.quarantine.first_day is 'First day (UTC).';
 comment on column losant_usage.quarantine.last_day is 'Last day (UTC).';
 comment on column losant_usage.quarantine.seen_at is 'When the response was received (UTC).';
-comment on view losant_usage.cells is 'Every expected cell (organization, stream, usage day) through yesterday with its standing as of now. Group by standing or reason. Key: org_id, stream, usage_date.';
-comment on view losant_usage.coverage_gaps is 'Cells that are missing or in doubt. Key: org_id, stream, usage_date.';
+comment on view losant_usage.cells is 'Every expected cell (organization, stream, usage day) through yesterday with its standing as of now. Group by standing or reason. Key: org_id, stream, usage_date. Source: coverage, tracks.';
+comment on view losant_usage.coverage_gaps is 'Cells that are missing or in doubt, one row each. Key: org_id, stream, usage_date. Source: cells.';

@@ -280,7 +280,7 @@ comment on column losant_usage.instance_totals.orgs_expected is 'Organizations t
 comment on column losant_usage.instance_totals.orgs_summed is 'Organizations in our sum (count).';
 comment on column losant_usage.instance_totals.orgs_unsettled is 'Organizations whose cell is not settled (count).';
 comment on column losant_usage.instance_totals.our_sum is 'Our sum over the organizations; null from a change of a cell or organization until the end of the run that made it.';
-comment on view losant_usage.reconciliation is 'Our sums compared with control totals (compared_with = losant) and with counterpart streams, by instance, day and metric. Key: instance_id, usage_date, metric, compared_with.';
+comment on view losant_usage.reconciliation is 'Our sums compared with control totals (compared_with = losant) and with counterpart streams, by instance, day and metric. Key: instance_id, usage_date, metric, compared_with. Source: instance_totals.';
 comment on column losant_usage.reconciliation.compared_with is 'losant for the control total, otherwise the counterpart stream.';
 comment on column losant_usage.reconciliation.orgs_missing is 'Organizations that existed on the day but are not in our sum (count); null for a counterpart.';
 comment on column losant_usage.reconciliation.outcome is 'equal, differs, pending or not_compared.';

@@ -437,7 +437,7 @@ cross join lateral (
 ) as e
 where jsonb_typeof(l.value) = 'number';
 
-comment on view losant_usage.monthly_usage is 'Usage by organization and calendar month (UTC). Flows are summed; a level is its last number, with its maximum and average. Key: org_id, month.';
+comment on view losant_usage.monthly_usage is 'Usage by organization and calendar month (UTC). Flows are summed; a level is its last number, with its maximum and average. Key: org_id, month. Source: usage_days, coverage, month_blockers.';
 comment on column losant_usage.monthly_usage.device_counts_days_stored is 'Days on which the metrics of device_counts are stored (count).';
 comment on column losant_usage.monthly_usage.device_counts_standing is 'Worst standing of the metrics of device_counts; null if none of its days is expected.';
 comment on column losant_usage.monthly_usage.notebook_minutes_days_stored is 'Days on which the metrics of notebook_minutes are stored (count).';
@@ -448,12 +448,12 @@ comment on column losant_usage.monthly_usage.payload_totals_days_stored is 'Days
 comment on column losant_usage.monthly_usage.payload_totals_standing is 'Worst standing of the metrics of payload_totals; null if none of its days is expected.';
 comment on column losant_usage.monthly_usage.month_end_plan_id is 'Billing plan ID at the end of the month, as a statement has it; of the version first seen later, if none was seen by then; null if there is none.';
 comment on column losant_usage.monthly_usage.is_billable is 'Whether nothing blocks the month for the organization: no row in month_blockers for it or its instance.';
-comment on view losant_usage.billing_period_usage is 'Usage by organization and its own billing period in Losant, for information; only calendar months are closed. Key: org_id.';
+comment on view losant_usage.billing_period_usage is 'Usage by organization and its own billing period in Losant, for information; only calendar months are closed. Key: org_id. Source: as monthly_usage.';
 comment on column losant_usage.billing_period_usage.days_in_period is 'Days in the period (count).';
 comment on column losant_usage.billing_period_usage.period_end is 'Last day of the period (UTC).';
 comment on column losant_usage.billing_period_usage.period_start is 'First day of the period (UTC).';
-comment on function losant_usage.usage_compared is 'A metric by organization and day, with its number on the compared day: previous_days, same_weekdays, four_weeks or previous_year (52 weeks). Sum only rows in which neither number is null.';
-comment on view losant_usage.organization_activity is 'Recent activity by organization: month to date, compared with the same days 28 days earlier, and whether it is new, recently deleted, silent or strongly changed. Key: org_id.';
+comment on function losant_usage.usage_compared is 'A metric by organization and day, with its number on the compared day: previous_days, same_weekdays, four_weeks or previous_year (52 weeks). Sum only rows in which neither number is null. Source: daily_usage.';
+comment on view losant_usage.organization_activity is 'Recent activity by organization: month to date, compared with the same days 28 days earlier, and whether it is new, recently deleted, silent or strongly changed. Key: org_id. Source: usage_days.';
 comment on column losant_usage.organization_activity.previous_quantity is 'Billable payloads of the same days 28 days earlier; null if none can be compared.';
 comment on column losant_usage.organization_activity.change_ratio is 'compared_quantity relative to previous_quantity: 0.5 is half as much again; null if that is null or 0.';
 comment on column losant_usage.organization_activity.compared_quantity is 'Billable payloads of the month to date, at most its first 28 days, on the days that are stored on both sides; null before the fourth day of the month, and if none can be compared.';
@@ -463,7 +463,7 @@ comment on column losant_usage.organization_activity.is_new is 'Whether the orga
 comment on column losant_usage.organization_activity.is_recently_deleted is 'Whether its deletion was noticed in the last 7 days.';
 comment on column losant_usage.organization_activity.is_silent is 'Whether its last three days are zeros after any other number in the last 35 days; null if no day of them is expected.';
 comment on column losant_usage.organization_activity.last_active_on is 'Last day with billable payloads within the last 35 days (UTC); null if there is none.';
-comment on view losant_usage.usage_vs_limits is 'Month to date, projection and limit by organization. A flow is projected with the same weekdays of the last 28 days, and days that are not stored with the mean; a level stays. Key: org_id, limit_name.';
+comment on view losant_usage.usage_vs_limits is 'Month to date, projection and limit by organization. A flow is projected with the same weekdays of the last 28 days, and days that are not stored with the mean; a level stays. Key: org_id, limit_name. Source: usage_days, organizations.';
 comment on column losant_usage.usage_vs_limits.exceeds_on is 'Day on which the projection exceeds the limit (UTC); null if it does not, or already has.';
 comment on column losant_usage.usage_vs_limits.is_exceeded is 'Whether the month to date is above the limit; a limit of 0 is exceeded by 1.';
 comment on column losant_usage.usage_vs_limits.limit_quantity is 'The limit.';

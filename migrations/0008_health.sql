@@ -118,8 +118,8 @@ left join (
 left join losant_usage.leases l on l.instance_id = i.instance_id and l.expires_at > now()
 where f.stream is not null or i.instance_id in (select instance_id from losant_usage_internal.never_read_instances);
 
-comment on view losant_usage.freshness is 'Completeness by instance and stream. Key: instance_id, stream.';
-comment on view losant_usage.health is 'Status by instance and stream, with one row without a stream for an instance that was never read: what the console, /metrics, /status.json and losant-usage status show. Key: instance_id, stream.';
+comment on view losant_usage.freshness is 'Completeness by instance and stream, one row each. Key: instance_id, stream. Source: tracks, coverage.';
+comment on view losant_usage.health is 'Status by instance and stream, with one row without a stream for an instance that was never read: what the console, /metrics, /status.json and losant-usage status show. Key: instance_id, stream. Source: freshness, coverage, runs, instances.';
 comment on column losant_usage.health.failing is 'Stored cells whose last two reads failed (count).';
 comment on column losant_usage.health.final is 'Cells that are final (count).';
 comment on column losant_usage.health.gaps_expiring is 'Gaps that pass the horizon within 7 days (count).';
