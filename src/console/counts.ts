@@ -4,8 +4,7 @@ import type { MonthState, Schema } from '../database/schema.ts';
 import { readUsageTotals, type TotalsQuery, type UsageTotals } from '../queries/usage-totals.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { type CachedRead, cacheRead } from './cached-reads.ts';
-import type { PageSources } from './sources.ts';
-import { selectInstanceName } from './table.ts';
+import { type PageSources, selectInstanceName } from './sources.ts';
 
 /** Returns what is known of a count. Waits at most `waitMs` for a newer result. */
 type Count<T> = (waitMs?: number) => Promise<CachedRead<T>>;

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
-import { createTablePage, optionsOf, selectInstanceName, showDifference } from './table.ts';
+import { selectInstanceName } from './sources.ts';
+import { createTablePage, optionsOf, showDifference } from './table.ts';
 
 type ComparisonRow = { readonly difference: number };
 

@@ -3,7 +3,8 @@ import { sql } from 'kysely';
 import type { RunStatus } from '../ledger/runs.ts';
 import { showDuration, showNumber } from '../terminal/words.ts';
 import { type Html, renderPill, toPlainText } from './page.ts';
-import { addressOf, createTablePage, optionsOf, selectInstanceName } from './table.ts';
+import { selectInstanceName } from './sources.ts';
+import { addressOf, createTablePage, optionsOf } from './table.ts';
 
 type RunRow = {
   readonly run_id: string;

@@ -273,11 +273,6 @@ function orderBy(sort: string): RawBuilder<unknown> {
   return sort.startsWith('-') ? sql`${column} desc nulls last` : sql`${column} nulls last`;
 }
 
-/** Selects the name of the instance `i`; null if there is only one. */
-export function selectInstanceName(instanceIds: readonly string[]): RawBuilder<unknown> {
-  return sql`case when cardinality(${instanceIds}::text[]) > 1 then coalesce(i.name, i.instance_id) end as instance_name`;
-}
-
 /** Finds organizations, in rows that have the column `org_id`. */
 export const SEARCH: Filter = { label: 'Name or any ID', options: 'text', where: matchesSearch };
 
