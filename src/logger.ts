@@ -1,8 +1,7 @@
 import { styleText } from 'node:util';
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
 import { AppError } from './errors.ts';
-import { getStackFrames } from './terminal/stack.ts';
-import { escapeControls, escapeJson } from './terminal/text.ts';
+import { escapeControls, escapeJson, getStackFrames } from './terminal/text.ts';
 
 export type { Logger } from 'pino';
 
@@ -56,9 +55,7 @@ function formatLine(text: string): string {
   // A logged value may contain anything, so its control characters are escaped; those of the colors are added below.
   const escape = (_key: string, value: unknown) => (typeof value === 'string' ? escapeControls(value) : value);
   const { level, time, msg = '', ...fields } = JSON.parse(text, escape) as Record<string, string>;
-  const levelText = styleText(COLORS[level ?? ''] ?? 'gray', (level ?? '').toUpperCase(), {
-    validateStream: false,
-  });
+  const levelText = styleText(COLORS[level ?? ''] ?? 'gray', (level ?? '').toUpperCase(), { validateStream: false });
   const lines = Object.entries(fields).map(([key, value]: [string, unknown]) => {
     const valueText = typeof value === 'string' ? value : JSON.stringify(value, null, 2).replaceAll('\n', '\n    ');
     return `    ${key}: ${valueText}\n`;

@@ -4,7 +4,7 @@ import type { Options, OptionValues } from './cli/options.ts';
 import { describeDatabaseError } from './database/sqlstate.ts';
 import { AppError, describeError, EXIT, exitCodeOf, SettingsError } from './errors.ts';
 import { createOutput, type Output, Sink } from './terminal/output.ts';
-import { getStackFrames } from './terminal/stack.ts';
+import { getStackFrames } from './terminal/text.ts';
 
 /**
  * Runs the program: command line → settings → command → exit code. All input from outside is in `io`. Resolves once

@@ -2,9 +2,8 @@ import type { KeyObject } from 'node:crypto';
 import { type Expression, type InferResult, type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK, toInstantText } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
-import { retryTransaction } from '../database/retry.ts';
 import type { Schema } from '../database/schema.ts';
-import { readClosingRefusal } from '../database/sqlstate.ts';
+import { readClosingRefusal, retryTransaction } from '../database/sqlstate.ts';
 import { SettingsError } from '../errors.ts';
 import { readInPages } from '../queries/view-rows.ts';
 import type { Month } from '../usage/day.ts';
@@ -88,10 +87,7 @@ async function createStatement(trx: Kysely<Schema>, instance: BilledInstance, re
   const document = request.isDryRun ? null : await beginStatement(trx, instance.instanceId, request);
   if (document === null) return { document, outcome: await readDraft(trx, instance, request) };
   await createPack(trx, document, request);
-  const facts = await readFacts(trx, document, {
-    ...request,
-    blockersHash: request.acceptance?.blockersHash ?? null,
-  });
+  const facts = await readFacts(trx, document, { ...request, blockersHash: request.acceptance?.blockersHash ?? null });
   return { document, outcome: { kind: 'closed' as const, ...facts } };
 }
 

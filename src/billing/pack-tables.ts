@@ -169,8 +169,5 @@ const TABLES: Readonly<Record<CsvName, (statement: StatementDocument) => PackTab
   }),
   'revisions.csv': (statement) => ({ from: selectOfMonth('revisions', statement), order: CELL_ORDER }),
   'waivers.csv': (statement) => ({ from: selectOfMonth('waivers', statement), order: CELL_ORDER }),
-  'blockers.csv': (statement) => ({
-    from: selectOfStatement('statement_blockers', statement),
-    order: sql`t.position`,
-  }),
+  'blockers.csv': (statement) => ({ from: selectOfStatement('statement_blockers', statement), order: sql`t.position` }),
 };

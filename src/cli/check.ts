@@ -1,7 +1,7 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
 import { describeUrl } from '../database/open.ts';
-import { requireOwnSession } from '../database/session.ts';
+import { readAccess, requireOwnSession } from '../database/session.ts';
 import { describeDatabaseError, toRoleHint } from '../database/sqlstate.ts';
 import { AppError, DatabaseError, EXIT, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
 import { requireApiUrl } from '../ledger/instances.ts';
@@ -11,7 +11,6 @@ import { extractSlice } from '../loading/extract.ts';
 import type { LosantClient } from '../losant/client.ts';
 import { getInstance, getOrg } from '../losant/endpoints.ts';
 import { listOrgPages } from '../losant/org-list.ts';
-import { readAccess } from '../queries/access.ts';
 import { readWrongSums } from '../queries/reconciliation.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { count } from '../terminal/words.ts';
@@ -34,9 +33,7 @@ export const check = defineCommand({
     const { config } = context;
     const reports: CheckReport[] = [];
     const checking: CheckContext = { ...context, reports, where: describeUrl(config.readDatabaseUrl()) };
-    await runCheck(checking, 'settings', () => ({
-      message: config.instances.map(describeInstance).join('; '),
-    }));
+    await runCheck(checking, 'settings', () => ({ message: config.instances.map(describeInstance).join('; ') }));
     await checkDatabase(checking);
     for (const instance of config.instances) {
       const target = await checkInstance(checking, instance);

@@ -1,12 +1,12 @@
 import { type CloseOutcome, closeMonth, type StatementLine } from '../billing/close.ts';
 import { readSigningKey } from '../billing/manifest.ts';
-import { mergeRemedies } from '../billing/remedies.ts';
 import {
   type AdjustmentDay,
   type BilledInstance,
   type Blocker,
   formatMonthName,
   type MonthState,
+  mergeRemedies,
   readMonthStates,
 } from '../billing/statements.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
@@ -270,11 +270,7 @@ function renderBlockers(blockers: readonly Blocker[]): string[] {
     blocker.detail ?? '',
   ]);
   return [
-    ...formatTable({
-      head: ['organization', 'name', 'days', 'blocker', 'detail'],
-      rows,
-      most: MAX_TABLE_ROWS,
-    }),
+    ...formatTable({ head: ['organization', 'name', 'days', 'blocker', 'detail'], rows, most: MAX_TABLE_ROWS }),
     '',
     'To resolve:',
     ...formatTable({ rows: mergeRemedies(blockers).map((line) => [line]), most: MAX_TABLE_ROWS }),

@@ -3,8 +3,8 @@ import { type BilledInstance, readBilledInstances } from '../billing/statements.
 import type { DatabaseHandle, Role } from '../database/handle.ts';
 import { migrateToHead, readPending, readSchemaState, requireSchema } from '../database/migrate.ts';
 import { createDatabase, type DatabaseOptions } from '../database/open.ts';
+import { readAccess } from '../database/session.ts';
 import { DatabaseError, SettingsError } from '../errors.ts';
-import { readAccess } from '../queries/access.ts';
 import { count } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { flagOption } from './options.ts';
@@ -40,11 +40,7 @@ export async function openSchema(
     const autoMigrate = creates && context.config.autoMigrate;
     const schemaState = await readSchemaState(handle);
     if (creates && schemaState.state === 'empty') await requireCreatable(handle);
-    const applied = await requireSchema(handle, {
-      createIfEmpty: creates,
-      autoMigrate,
-      schemaState,
-    });
+    const applied = await requireSchema(handle, { createIfEmpty: creates, autoMigrate, schemaState });
     for (const migration of applied) context.logger.info({ migration }, 'migration applied');
     return handle;
   } catch (error) {

@@ -68,12 +68,7 @@ async function runDemo(base: CommandContext, { dir }: { readonly dir: string | n
     '  losant-usage demo --dir DIR',
   ];
   return {
-    document: {
-      databaseUrl: dir === null ? null : databaseUrl,
-      instanceId: simulator.instanceId,
-      from,
-      to: day,
-    },
+    document: { databaseUrl: dir === null ? null : databaseUrl, instanceId: simulator.instanceId, from, to: day },
     lines: [
       '',
       ...(dir === null ? removedLines : keptLines),
@@ -146,12 +141,7 @@ export const simulator = defineCommand({
   },
   async run({ output, signal }, { port, orgs, seed, token }) {
     const size = orgs ?? ORGS;
-    const platform = await startOnPort({
-      port: port ?? 0,
-      orgs: size,
-      seed: seed ?? '1',
-      token: token ?? undefined,
-    });
+    const platform = await startOnPort({ port: port ?? 0, orgs: size, seed: seed ?? '1', token: token ?? undefined });
     const { url, instanceId, token: apiToken } = platform;
     output.printJson({ url, instanceId, token: apiToken });
     output.print(

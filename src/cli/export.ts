@@ -90,9 +90,7 @@ function toRange(
     throw new SettingsError(`${name} has no days, so --from and --to do not apply`, { hint: 'omit them' });
   }
   if (from === null || to === null) {
-    throw new SettingsError(`${name} requires --from and --to`, {
-      hint: 'e.g. --from 2026-10-01 --to 2026-10-31',
-    });
+    throw new SettingsError(`${name} requires --from and --to`, { hint: 'e.g. --from 2026-10-01 --to 2026-10-31' });
   }
   requireOrder({ from, to }, ['--from', '--to']);
   return { from, to };

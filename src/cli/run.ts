@@ -174,9 +174,7 @@ async function assignOrgs(
   if (unknown.length === 0) return scopes.filter(({ orgIds }) => orgIds.length > 0);
   throw new SettingsError(
     `--org ${unknown.join(', ')}: not found in any of ${candidates.length} configured instances`,
-    {
-      hint: 'check the ID; if the organization was never listed, name its instance with --instance',
-    },
+    { hint: 'check the ID; if the organization was never listed, name its instance with --instance' },
   );
 }
 

@@ -12,9 +12,8 @@ import { type Kysely, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import { DatabaseError } from '../errors.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
-import { retryTransaction } from './retry.ts';
 import type { Schema } from './schema.ts';
-import { describeDatabaseError, isConflict, isOperationalError, isUndefined } from './sqlstate.ts';
+import { describeDatabaseError, isConflict, isOperationalError, isUndefined, retryTransaction } from './sqlstate.ts';
 
 export interface SchemaState {
   /** `ahead`: it has migrations after this program's last one. `other`: it was created by different migrations. */

@@ -62,10 +62,7 @@ export function composeDigest(
   });
   const readInstances = instances.filter((instance) => describeUnread(instance) === null);
   const groups = readInstances.flatMap((instance) =>
-    instance.groups.map((group) => ({
-      ...group,
-      texts: group.texts.map((text) => `${toName(instance)}${text}`),
-    })),
+    instance.groups.map((group) => ({ ...group, texts: group.texts.map((text) => `${toName(instance)}${text}`) })),
   );
   const namedLines = (['new', 'reminder'] as const).flatMap((phase) => listKinds(groups, phase));
   const verdict = readInstances.length === 0 ? [] : [toLine(null, '/', capitalize(describeAll(groups)))];

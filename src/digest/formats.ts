@@ -40,11 +40,7 @@ function renderDiscord({ lines }: Digest, consoleUrl: string | null): unknown {
     text.replaceAll(/[\\*_~`|>#\-[\]()<:]/g, (mark) => `\\${mark}`).replaceAll('@', '@\u200b');
   const link = (url: string, text: string) => `[${text}](<${url}>)`;
   const content = lines.map((line) => renderLine(line, consoleUrl, escapeText, link)).join('\n');
-  return {
-    content: content.slice(0, DISCORD_LENGTH),
-    allowed_mentions: { parse: [] },
-    flags: SUPPRESS_EMBEDS,
-  };
+  return { content: content.slice(0, DISCORD_LENGTH), allowed_mentions: { parse: [] }, flags: SUPPRESS_EMBEDS };
 }
 
 function renderLine(
@@ -70,8 +66,5 @@ function renderTeams({ lines }: Digest, consoleUrl: string | null): unknown {
     };
   });
   const content = { type: 'AdaptiveCard', version: '1.4', body };
-  return {
-    type: 'message',
-    attachments: [{ contentType: 'application/vnd.microsoft.card.adaptive', content }],
-  };
+  return { type: 'message', attachments: [{ contentType: 'application/vnd.microsoft.card.adaptive', content }] };
 }

@@ -1,7 +1,7 @@
 /** Refreshes what needs attention, and claims and finishes the digests that say so. */
 import { type Kysely, sql } from 'kysely';
-import { retryTransaction } from '../database/retry.ts';
 import type { AttentionKind, Schema } from '../database/schema.ts';
+import { retryTransaction } from '../database/sqlstate.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { inTransaction, type LedgerWriter } from './lease.ts';
 

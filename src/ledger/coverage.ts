@@ -233,8 +233,6 @@ export async function rejectForeignObjects(db: Kysely<Schema>): Promise<void> {
   throw new DatabaseError(
     'database_mismatch',
     `Tables in schema losant_usage have objects that do not belong to it: ${objects}`,
-    {
-      hint: 'remove them, because they may drop or change data; your own views on top of the schema are fine',
-    },
+    { hint: 'remove them, because they may drop or change data; your own views on top of the schema are fine' },
   );
 }

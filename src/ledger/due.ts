@@ -95,13 +95,7 @@ export async function readDuePage(
 }
 
 export async function countDueCells(ledger: InstanceLedger, scope: DueScope): Promise<number> {
-  const due = isDue(ledger, scope, {
-    from: null,
-    to: null,
-    refusedStreams: [],
-    sinceMs: null,
-    startMs: null,
-  });
+  const due = isDue(ledger, scope, { from: null, to: null, refusedStreams: [], sinceMs: null, startMs: null });
   const { rows } = await sql<{ cells: number }>`
     select coalesce(sum(c.cells), 0)::bigint as cells
     from losant_usage.organizations o cross join lateral (

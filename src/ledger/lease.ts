@@ -1,9 +1,8 @@
 /** Leases: only one process at a time runs for an instance. Every transaction that writes checks its lease first. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
-import { retryTransaction } from '../database/retry.ts';
 import type { Instant, Schema } from '../database/schema.ts';
-import { isLockTimeout } from '../database/sqlstate.ts';
+import { isLockTimeout, retryTransaction } from '../database/sqlstate.ts';
 import { AppError, BusyError } from '../errors.ts';
 import type { Policy } from '../usage/policy.ts';
 
@@ -219,8 +218,6 @@ export function requireDatabaseClock(aheadMs: number): void {
   throw new AppError(
     'clock_skew',
     `This host's clock has drifted ${seconds} s from the database's since the run started`,
-    {
-      hint: 'synchronize the clocks (NTP); nothing more was loaded, because it is unclear which day has ended',
-    },
+    { hint: 'synchronize the clocks (NTP); nothing more was loaded, because it is unclear which day has ended' },
   );
 }

@@ -1,7 +1,7 @@
 import { type Insertable, type Kysely, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
-import { retryTransaction } from '../database/retry.ts';
 import type { Json, Runs, Schema } from '../database/schema.ts';
+import { retryTransaction } from '../database/sqlstate.ts';
 import { toStorableText } from '../usage/body.ts';
 import type { CellResult } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';

@@ -1,6 +1,5 @@
 import { batchWithTimeout, flatTransform } from 'streaming-iterables';
-import { retryTransaction } from '../database/retry.ts';
-import { isConnectionLost, isRefusedForData } from '../database/sqlstate.ts';
+import { isConnectionLost, isRefusedForData, retryTransaction } from '../database/sqlstate.ts';
 import type { LosantError } from '../errors.ts';
 import { countDueCells, type DueCursor, type DueScope, readDuePage } from '../ledger/due.ts';
 import { loadBatch, type RunLedger } from '../ledger/load.ts';

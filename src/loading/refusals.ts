@@ -81,12 +81,7 @@ export class Timeouts {
   ): Promise<SliceResult[]> {
     const key = `${orgId} ${stream}`;
     const { promise: nextTurn, resolve: startNext } = Promise.withResolvers<void>();
-    const queue = this.#queues.get(key) ?? {
-      slices: 0,
-      turn: Promise.resolve(),
-      isResponding: false,
-      timeouts: 0,
-    };
+    const queue = this.#queues.get(key) ?? { slices: 0, turn: Promise.resolve(), isResponding: false, timeouts: 0 };
     this.#queues.set(key, queue);
     const { turn } = queue;
     queue.turn = nextTurn;

@@ -93,13 +93,7 @@ export class Tally {
   /** Adds failures that are not about cells of this run. */
   addFailures(failures: readonly (Pick<RunFailure, 'orgId' | 'code' | 'message'> & Partial<RunFailure>)[]): void {
     for (const failure of failures) {
-      this.#otherFailures.push({
-        instanceId: this.#instanceId,
-        stream: null,
-        from: null,
-        to: null,
-        ...failure,
-      });
+      this.#otherFailures.push({ instanceId: this.#instanceId, stream: null, from: null, to: null, ...failure });
     }
   }
 
@@ -184,15 +178,7 @@ export class Tally {
 
   #addFailure({ orgId, stream, day }: CellKey, { code, detail }: Reason): void {
     const id = cellId({ orgId, stream, day });
-    const failure = {
-      instanceId: this.#instanceId,
-      orgId,
-      stream,
-      from: day,
-      to: day,
-      code,
-      message: detail,
-    };
+    const failure = { instanceId: this.#instanceId, orgId, stream, from: day, to: day, code, message: detail };
     if (this.#cellFailures.size < FAILURES_MAX || this.#cellFailures.has(id)) this.#cellFailures.set(id, failure);
     else this.#droppedFailures += 1;
   }

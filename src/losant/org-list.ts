@@ -96,11 +96,7 @@ async function* readList(
   return { reason, listedOrgs, hasShifted: !isSteady || !isSorted };
 }
 
-const pageBody = z.object({
-  items: z.array(z.unknown()),
-  totalCount: z.int().nonnegative(),
-  page: z.int().nullish(),
-});
+const pageBody = z.object({ items: z.array(z.unknown()), totalCount: z.int().nonnegative(), page: z.int().nullish() });
 
 async function readPage(
   client: LosantClient,

@@ -2,6 +2,8 @@
  * Lines for people. They contain untrusted text, such as names, tags and messages of a server, so every control
  * character is escaped on the way to a terminal.
  */
+import { readFileSync } from 'node:fs';
+import { SourceMap, type SourceMapPayload, type SourceOrigin } from 'node:module';
 import { showNumber } from './words.ts';
 
 /**
@@ -71,4 +73,24 @@ export function formatTable(table: Table): string[] {
     lines.push(`${' '.repeat(indent)}… and ${showNumber(hiddenRows)} more (use --json for all)`);
   }
   return lines;
+}
+
+/**
+ * Returns only the frames, because the first lines of a stack may repeat the error's properties. A position in a bundle
+ * becomes the one in its source, which the map next to the bundle knows.
+ */
+export function getStackFrames({ stack = '' }: Error): string[] {
+  const frames = stack.split('\n').filter((each) => /^ {4}at /.test(each));
+  return frames.map((frame) => frame.replace(/file:\S+\/dist\/[^/]+\.js:\d+:\d+/, findSource));
+}
+
+function findSource(position: string): string {
+  const [, url = '', line, column] = /^(.*):(\d+):(\d+)$/.exec(position) ?? [];
+  try {
+    const map = new SourceMap(JSON.parse(readFileSync(new URL(`${url}.map`), 'utf8')) as SourceMapPayload);
+    const { fileName, lineNumber, columnNumber } = map.findOrigin(Number(line), Number(column)) as SourceOrigin;
+    return `${fileName.replace(/^(\.\.\/)+/, '')}:${lineNumber}:${columnNumber}`;
+  } catch {
+    return position;
+  }
 }

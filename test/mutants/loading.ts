@@ -257,7 +257,7 @@ export const loadingMutants = [
   ),
   plant(
     {
-      file: 'src/database/retry.ts',
+      file: 'src/database/sqlstate.ts',
       test: 'test/loading/run.test.ts',
       only: 'a load that ends in a deadlock',
     },

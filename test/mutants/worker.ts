@@ -52,7 +52,7 @@ export const workerMutants = [
     },
   ),
   plant(
-    { file: 'src/worker/schedule.ts', test: 'test/worker/schedule.test.ts' },
+    { file: 'src/worker/loop.ts', test: 'test/worker/schedule.test.ts' },
     {
       'Wake-ups that were missed make one call': ['if (isCallPending) return;', ''],
     },
