@@ -4,7 +4,7 @@ import type { MonthState, Schema } from '../database/schema.ts';
 import { readUsageTotals, type TotalsQuery, type UsageTotals } from '../queries/usage-totals.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { type CachedRead, cacheRead } from './cached-reads.ts';
-import type { PageSources } from './sources.ts';
+import { type PageSources, selectInstanceName } from './sources.ts';
 
 /** Returns what is known of a count. Waits at most `waitMs` for a newer result. */
 type Count<T> = (waitMs?: number) => Promise<CachedRead<T>>;
@@ -113,8 +113,7 @@ export type MonthRow = {
 /** Returns the newest month first. */
 async function readMonths(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<readonly MonthRow[]> {
   const { rows } = await sql<MonthRow>`
-    select m.month, case when cardinality(${instanceIds}::text[]) > 1 then coalesce(i.name, i.instance_id) end
-        as instance_name,
+    select m.month, ${selectInstanceName(instanceIds)},
       m.state, m.closed_at, m.readiness, m.issues, m.payloads_on_hold, m.difference
     from losant_usage_internal.month_summaries m
     join losant_usage.instances i on i.instance_id = m.instance_id

@@ -105,7 +105,8 @@ type CauseRow = TableRow & { readonly orgs: number };
 /** Renders the causes over all organizations, if there are several organizations. */
 async function renderCauses(db: Kysely<Schema>, cells: RawBuilder<unknown>): Promise<Html> {
   const { rows } = await sql<CauseRow>`
-    select c.standing, c.cause, string_agg(distinct c.stream, ', ') as streams, count(distinct c.org_id) as orgs, count(*) as cells,
+    select c.standing, c.cause, string_agg(distinct c.stream, ', ') as streams, count(distinct c.org_id) as orgs,
+      count(*) as cells,
       min(c.usage_date) as first, max(c.usage_date) as last
     from (${cells}) as c group by c.standing, c.cause order by count(*) desc, c.cause limit ${MAX_CAUSES}`.execute(db);
   if (rows.every(({ orgs }) => orgs < 2)) return html``;

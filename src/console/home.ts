@@ -177,7 +177,8 @@ function renderTotal(
 function describeChange(metric: ChartMetric, change: number | null, days: UsageTotals['days']): string {
   const comparedDay = days.at(-1)?.comparedDay ?? null;
   if (change === null || comparedDay === null) return 'no comparison';
-  return `${showChange(change)} ${isLevel(metric) ? `since ${showLongDay(comparedDay)}` : 'on the same weekdays before'}`;
+  const comparison = isLevel(metric) ? `since ${showLongDay(comparedDay)}` : 'on the same weekdays before';
+  return `${showChange(change)} ${comparison}`;
 }
 
 /** Renders the days so far, compared with the same weekdays before. */

@@ -160,7 +160,8 @@ export const monthPage: ConsolePage = {
           options: { not_ready: 'not ready', to_adjust: 'to adjust' },
           where: (only) =>
             only === 'not_ready'
-              ? sql`r.is_blocked`
+              ? // Without "is true", Postgres expects one blocked organization, and reads the blockers again for each.
+                sql`r.is_blocked is true`
               : sql`(r.payloads <> r.payloads_billed or r.minutes <> r.minutes_billed)`,
         },
       },
@@ -232,8 +233,8 @@ function selectOrganizations({ instanceIds }: PageRequest, { from, to }: DayRang
   return sql`
     select o.org_id, o.name as org_name, o.referral_id, o.customer_id, o.plan_id,
       o.org_id in (select i.org_id from ${issues} and i.org_id is not null and i.state = 'blocked') as is_blocked,
-      ${issue('causes')} as causes, ${issue('remedy')} as remedy, ${payloads} as payloads, ${payloadsBilled} as payloads_billed,
-      nullif(${payloads} - ${payloadsBilled}, 0) as difference,
+      ${issue('causes')} as causes, ${issue('remedy')} as remedy, ${payloads} as payloads,
+      ${payloadsBilled} as payloads_billed, nullif(${payloads} - ${payloadsBilled}, 0) as difference,
       ${sum('notebook_minutes')} as minutes, ${sumBilled('notebook_minutes')} as minutes_billed
     from losant_usage.organizations o
     where o.instance_id = any (${instanceIds}::text[]) and exists (

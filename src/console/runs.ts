@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import type { RunStatus } from '../ledger/runs.ts';
 import { showDuration, showNumber } from '../terminal/words.ts';
 import { type Html, renderPill, toPlainText } from './page.ts';
+import { selectInstanceName } from './sources.ts';
 import { addressOf, createTablePage, optionsOf } from './table.ts';
 
 type RunRow = {
@@ -27,7 +28,7 @@ export const runsPage = createTablePage<RunRow>('/runs', '/runs', ({ instanceIds
   sentence: 'The newest first. A run is partial if something that was due is missing.',
   rows: sql`
     select n.run_id, n.started_at, (extract(epoch from n.finished_at - n.started_at) * 1000)::bigint as duration_ms,
-      case when cardinality(${instanceIds}::text[]) > 1 then coalesce(i.name, n.instance_id) end as instance_name,
+      ${selectInstanceName(instanceIds)},
       n.kind, n.status, n.first_day, n.last_day,
       (n.counts -> 'cells' ->> 'planned')::bigint as planned, (n.counts -> 'cells' ->> 'loaded')::bigint as loaded,
       (coalesce(n.counts -> 'cells' ->> 'failed', '0')::bigint

@@ -13,7 +13,7 @@ import { addressOf, type Columns, renderHtmlTable, SEARCH, showDifference, showT
 const PATH = '/billing';
 
 type StatementRow = {
-  readonly number: number;
+  readonly number: string;
   readonly kind: string;
   readonly closed_at: string;
   readonly closed_by: string;
@@ -37,13 +37,13 @@ export async function renderStatements(
   const { from } = daysOfMonth(month);
   const rows = statements.map(({ number, kind, closedAt, closedBy, instanceId }) => {
     const instance = instanceIds.length > 1 ? instanceId : null;
-    return { instance, number, kind, closed_at: closedAt, closed_by: closedBy };
+    return { instance, number: `${number}`, kind, closed_at: closedAt, closed_by: closedBy };
   });
   const columns: Columns<StatementRow> = {
     instance: 'Instance',
     number: [
       'Statement',
-      ({ number }) => html`<a href="${addressOfPart(from, 'customers', { number: `${number}` })}">${number}</a>`,
+      ({ number }) => html`<a href="${addressOfPart(from, 'customers', { number })}">${number}</a>`,
     ],
     kind: 'Kind',
     closed_at: 'Created',

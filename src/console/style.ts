@@ -89,7 +89,7 @@ const INBOX = `
 .go { color: var(--link); white-space: nowrap }
 .cards { display: grid; gap: 1rem }
 .card { border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem; min-width: 0 }
-.card h3 { color: var(--quiet); font-weight: 400; margin: 0 } .card p { margin: .1rem 0 0 }
+.card h3 { color: var(--quiet); font-weight: 400; margin: 0 } .card p { margin: .1rem 0 0 } .card p:has(.pill) { margin-top: .45rem }
 .card strong { display: block; font-size: 1.6rem; font-weight: 600; letter-spacing: -.02em; line-height: 1.35;
   font-variant-numeric: tabular-nums }
 .card :is(.chart, .legend) { margin: .4rem 0 0 } .card details { font-size: .8rem }

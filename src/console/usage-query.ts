@@ -1,6 +1,13 @@
 /** What the pages Usage and Organization show by day: a metric, a range of days, and the days to compare with. */
 import { html } from 'hono/html';
-import { addUpDays, type Comparison, isLevel, monthToDate, type TotalsQuery, toPair } from '../queries/usage-totals.ts';
+import {
+  addUpDays,
+  type ComparisonMode,
+  isLevel,
+  monthToDate,
+  type TotalsQuery,
+  toPair,
+} from '../queries/usage-totals.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { addDays, countDays, type DayRange, dayAt, daysOfMonth, parseDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
@@ -34,14 +41,14 @@ export const COMPARISONS = {
   same_weekdays: 'same weekdays before',
   previous_days: 'previous days',
   previous_year: 'same weekdays a year earlier',
-} as const satisfies Record<Comparison, string>;
+} as const satisfies Record<ComparisonMode, string>;
 
 export interface UsageQuery extends TotalsQuery {
   readonly metric: ChartMetric;
 }
 
 const metricNames = Object.keys(CHART_METRICS) as readonly ChartMetric[];
-const comparisonNames = Object.keys(COMPARISONS) as readonly Comparison[];
+const comparisonNames = Object.keys(COMPARISONS) as readonly ComparisonMode[];
 
 /** By default, the month of yesterday is compared with the same weekdays before. */
 export function readUsageQuery({ query, nowMs }: Pick<PageRequest, 'query' | 'nowMs'>): UsageQuery {

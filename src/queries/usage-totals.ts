@@ -4,12 +4,12 @@ import type { Schema } from '../database/schema.ts';
 import { addDays, type DayRange, dayAt, eachDay, type UsageDay } from '../usage/day.ts';
 
 /** The comparisons of the function `usage_compared`. */
-export type Comparison = 'same_weekdays' | 'previous_days' | 'previous_year';
+export type ComparisonMode = 'same_weekdays' | 'previous_days' | 'previous_year';
 
 export interface TotalsQuery {
   readonly metric: string;
   readonly range: DayRange;
-  readonly comparison: Comparison;
+  readonly comparison: ComparisonMode;
 }
 
 /** A day with the one that it is compared with. */
