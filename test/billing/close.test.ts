@@ -266,7 +266,7 @@ describe('month_lines', () => {
   });
 
   test('adds up the days of a month through the index of the month', async () => {
-    for (const view of ['settled_sums', 'settled_sources']) {
+    for (const view of ['month_sums', 'settled_sources']) {
       const plan = await explain(`select * from losant_usage_internal.${view} where month = '2026-10-01'`);
       expect([view, plan]).toEqual([view, expect.stringContaining('usage_days_month')]);
     }

@@ -64,12 +64,25 @@ export const attentionMutants = [
         'attention_at is null and exists',
       ],
       'A refresh reads before it locks the ledger': [
-        'losant_usage_internal.attention a where a.instance_id = ${instanceId}`.execute(db);\n  await inTransaction(ledger, async (trx) => {',
-        'losant_usage_internal.attention a where a.instance_id = ${instanceId}`.execute(trx);',
+        `const { rows: reads } = await sql<{ items: string }>\`
+    select coalesce(json_agg(a), '[]')::text as items
+    from losant_usage_internal.attention a where a.instance_id = \${instanceId}\`.execute(db);`,
+        `const { rows: reads } = await inTransaction(ledger, (trx) => sql<{ items: string }>\`
+    select coalesce(json_agg(a), '[]')::text as items
+    from losant_usage_internal.attention a where a.instance_id = \${instanceId}\`.execute(trx));`,
       ],
       'What is no longer seen is not current': [
         'where instance_id = ${instanceId} and is_current`',
         'where false and instance_id = ${instanceId} and is_current`',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/loading/run.ts', test: 'test/loading/attention.test.ts' },
+    {
+      'A run that only confirmed numbers refreshes nothing': [
+        'if (tally.cells.loaded === 0) return;',
+        'if (tally.cells.loaded + tally.cells.unchanged === 0) return;',
       ],
     },
   ),

@@ -188,15 +188,15 @@ export const billingMutants = [
     { file: 'migrations/0011_customers.sql', test: 'test/billing/adjust.test.ts' },
     {
       'A day that was not settled was not billed': [
-        'when n.is_new or n.was_withheld then null',
-        'when n.is_new then null',
+        'case when not (n.is_new or n.was_unbilled)',
+        'case when not n.is_new',
       ],
       'A day that was first loaded later was not billed': [
         'p.billed_id is null or k.first_loaded_at > p.billed_at',
         'p.billed_id is null',
       ],
       'A day that is not settled has no new number': [
-        "coalesce(k.standing in ('final', 'waived'), false)",
+        'coalesce(losant_usage_internal.is_settled(k.standing), false)',
         'k.org_id is not null',
       ],
       'What was billed to a customer before includes every instance': [
