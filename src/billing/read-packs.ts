@@ -214,7 +214,7 @@ async function openRegularFile(path: string): Promise<FileHandle> {
 }
 
 /** Throws FileProblem for a file of more than `maxBytes`. */
-export async function readSmallFile(path: string, maxBytes: number): Promise<Buffer> {
+async function readSmallFile(path: string, maxBytes: number): Promise<Buffer> {
   await using file = await openRegularFile(path);
   const { size } = await file.stat();
   if (size > maxBytes) throw new FileProblem(`is too large (${size} bytes)`);

@@ -33,12 +33,10 @@ export interface Digest {
   readonly instances: readonly InstanceAttention[];
 }
 
-interface DigestRequest {
-  readonly instanceIds: readonly string[];
-  readonly day: UsageDay;
-}
-
-export async function readDigest(db: Kysely<Schema>, { instanceIds, day }: DigestRequest): Promise<Digest> {
+export async function readDigest(
+  db: Kysely<Schema>,
+  { instanceIds, day }: { readonly instanceIds: readonly string[]; readonly day: UsageDay },
+): Promise<Digest> {
   const instances = await readAttention(db, { instanceIds, day });
   const month = await readMonthToDate(db, 'payload_billable_count', instanceIds);
   return composeDigest(day, instances, month);

@@ -47,9 +47,7 @@ export class Tally {
   unknownKeys = 0;
   outsideBuckets = 0;
   range: DayRange | null = null;
-  readonly #instanceId: string;
-  readonly #requestCount: () => number;
-  readonly #now: () => number;
+  readonly #context: Pick<InstanceContext, 'instanceId' | 'requestCount' | 'now'>;
   /** Failures that are not about cells. */
   readonly #otherFailures: RunFailure[] = [];
   /** Failures by cell. A good read in a later pass removes its own. */
@@ -57,10 +55,8 @@ export class Tally {
   #droppedFailures = 0;
   readonly #gaps = new Set<string>();
 
-  constructor({ instanceId, requestCount, now }: Pick<InstanceContext, 'instanceId' | 'requestCount' | 'now'>) {
-    this.#instanceId = instanceId;
-    this.#requestCount = requestCount;
-    this.#now = now;
+  constructor(context: Pick<InstanceContext, 'instanceId' | 'requestCount' | 'now'>) {
+    this.#context = context;
   }
 
   get planned(): number {
@@ -74,7 +70,7 @@ export class Tally {
 
   get counts(): RunCounts {
     const cells = { planned: this.planned, ...this.cells };
-    return { orgs: this.orgIds.size, cells, rows: { ...this.rows }, requests: this.#requestCount() };
+    return { orgs: this.orgIds.size, cells, rows: { ...this.rows }, requests: this.#context.requestCount() };
   }
 
   /** Whether a cell that was due is now missing or in doubt, or its read failed. */
@@ -89,8 +85,9 @@ export class Tally {
 
   /** Adds failures that are not about cells of this run. */
   addFailures(failures: readonly (Pick<RunFailure, 'orgId' | 'code' | 'message'> & Partial<RunFailure>)[]): void {
+    const { instanceId } = this.#context;
     for (const failure of failures) {
-      this.#otherFailures.push({ instanceId: this.#instanceId, stream: null, from: null, to: null, ...failure });
+      this.#otherFailures.push({ instanceId, stream: null, from: null, to: null, ...failure });
     }
   }
 
@@ -100,7 +97,7 @@ export class Tally {
     if (cell.revision > previous.revision) this.rows[differences === null ? 'inserted' : 'updated'] += 1;
     else if (cell.isStored && result === 'unchanged') this.rows.unchanged += 1;
     if (differences !== null && previous.wasFinal) this.restatedFinal += 1;
-    const isMissing = cell.standing === 'waiting' && isLate(cell.day, this.#now());
+    const isMissing = cell.standing === 'waiting' && isLate(cell.day, this.#context.now());
     const standing = isMissing ? 'missing' : cell.standing;
     const isRead = result !== 'failed' && result !== 'quarantined';
     if (!isGap(standing)) this.#gaps.delete(id);
@@ -136,12 +133,9 @@ export class Tally {
 
   /** Returns the failures by cause, the one with the most cells first. */
   groupFailures(): FailureGroup[] {
-    const groups = Map.groupBy(
-      [...this.#otherFailures, ...this.#cellFailures.values()],
-      ({ code, stream, message }) => {
-        return `${code} ${stream} ${withoutIdsAndDays(message)}`;
-      },
-    );
+    const failures = [...this.#otherFailures, ...this.#cellFailures.values()];
+    const toCause = ({ code, stream, message }: RunFailure) => `${code} ${stream} ${withoutIdsAndDays(message)}`;
+    const groups = Map.groupBy(failures, toCause);
     return [...groups.values()]
       .map((group): FailureGroup => {
         const { code, message, stream, orgId } = group[0] as RunFailure;
@@ -172,7 +166,7 @@ export class Tally {
 
   #addFailure({ orgId, stream, day }: CellKey, { code, detail }: Reason): void {
     const id = cellId({ orgId, stream, day });
-    const failure = { instanceId: this.#instanceId, orgId, stream, from: day, to: day, code, message: detail };
+    const failure = { instanceId: this.#context.instanceId, orgId, stream, from: day, to: day, code, message: detail };
     if (this.#cellFailures.size < FAILURES_MAX || this.#cellFailures.has(id)) this.#cellFailures.set(id, failure);
     else this.#droppedFailures += 1;
   }

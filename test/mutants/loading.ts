@@ -105,7 +105,7 @@ export const loadingMutants = [
     },
     {
       'A run that leaves a late cell missing is not complete, even if no read failed': [
-        "cell.standing === 'waiting' && isLate(cell.day, this.#now())",
+        "cell.standing === 'waiting' && isLate(cell.day, this.#context.now())",
         'false',
       ],
     },
