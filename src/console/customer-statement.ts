@@ -4,7 +4,7 @@ import type { Kysely } from 'kysely';
 import type { CustomerLine, CustomerStatement } from '../billing/customers.ts';
 import { addQuantities, type BilledInstance, type Statement } from '../billing/statements.ts';
 import type { Schema } from '../database/schema.ts';
-import { type CsvColumn, renderCsvHeader, renderCsvRows } from '../files/csv.ts';
+import { renderCsvHeader, renderCsvRows } from '../files/csv.ts';
 import { count } from '../terminal/words.ts';
 import { daysOfMonth, eachDay, type Month } from '../usage/day.ts';
 import { renderChart } from './chart.ts';
@@ -167,21 +167,7 @@ ${renderCustomerStatement(customer, month)}
 `;
 }
 
-const CSV_COLUMNS: readonly CsvColumn[] = [
-  ...['instance_id', 'month', 'number', 'statement_kind', 'closed_at'].map((name) => ({
-    name,
-    isText: false,
-  })),
-  { name: 'closed_by', isText: true },
-  { name: 'manifest_sha256', isText: false },
-  { name: 'customer_id', isText: true },
-  { name: 'org_id', isText: false },
-  ...['org_name', 'referral_id', 'plan_id'].map((name) => ({ name, isText: true })),
-  ...['metric', 'unit', 'kind', 'billed_before', 'quantity', 'total'].map((name) => ({
-    name,
-    isText: false,
-  })),
-];
+const TEXT_COLUMNS = ['closed_by', 'customer_id', 'org_name', 'referral_id', 'plan_id'];
 
 /** Renders a row for each statement, organization and metric. */
 export function renderStatementCsv(
@@ -191,26 +177,27 @@ export function renderStatementCsv(
   const byNumber = new Map(statements.map((statement) => [statement.number, statement]));
   const rows = sortLines(lines, metrics).map((line) => {
     const { kind, closedAt, closedBy, manifestSha256 } = byNumber.get(line.number) as Statement;
-    return [
-      instance.instanceId,
+    return {
+      instance_id: instance.instanceId,
       month,
-      line.number,
-      kind,
-      closedAt,
-      closedBy,
-      manifestSha256,
-      key.customerId,
-      line.orgId,
-      line.orgName,
-      line.referralId || null,
-      line.planId || null,
-      line.metric,
-      line.unit,
-      line.kind,
-      line.billedBefore || null,
-      line.quantity || null,
-      line.total || null,
-    ];
+      number: line.number,
+      statement_kind: kind,
+      closed_at: closedAt,
+      closed_by: closedBy,
+      manifest_sha256: manifestSha256,
+      customer_id: key.customerId,
+      org_id: line.orgId,
+      org_name: line.orgName,
+      referral_id: line.referralId || null,
+      plan_id: line.planId || null,
+      metric: line.metric,
+      unit: line.unit,
+      kind: line.kind,
+      billed_before: line.billedBefore || null,
+      quantity: line.quantity || null,
+      total: line.total || null,
+    };
   });
-  return `${renderCsvHeader(CSV_COLUMNS)}${renderCsvRows(CSV_COLUMNS, rows)}`;
+  const columns = Object.keys(rows[0] ?? {}).map((name) => ({ name, isText: TEXT_COLUMNS.includes(name) }));
+  return `${renderCsvHeader(columns)}${renderCsvRows(columns, rows.map(Object.values))}`;
 }

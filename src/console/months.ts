@@ -123,7 +123,7 @@ const ORGANIZATIONS: Columns<OrgRow> = {
   payloads_billed: BILLED_COLUMNS['payloads_billed'] ?? '',
   difference: ['Difference', ({ difference }) => showDifference(difference ?? 0)],
   causes: 'Causes',
-  remedy: ['Remedy', ({ remedy }) => renderRemedy(remedy ?? '')],
+  remedy: 'Remedy',
   minutes: BILLED_COLUMNS['minutes'] ?? '',
   minutes_billed: BILLED_COLUMNS['minutes_billed'] ?? '',
   referral_id: 'Referral ID',
@@ -165,7 +165,10 @@ export const monthPage: ConsolePage = {
               : sql`(r.payloads <> r.payloads_billed or r.minutes <> r.minutes_billed)`,
         },
       },
-      columns: ORGANIZATIONS,
+      columns: {
+        ...ORGANIZATIONS,
+        remedy: ['Remedy', ({ remedy }) => renderFoldedRemedy(remedy ?? '', request.query['only'] === 'not_ready')],
+      },
       totals: totals.snapshot?.value ?? {},
     });
     return page instanceof Response
@@ -248,6 +251,10 @@ function renderBilledQuantity(current: number | null, billed: number | null): Ht
   if (billed === null) return '–';
   if (current === billed) return showNumber(billed);
   return html`<span class="bad" title="the current number differs">${showNumber(billed)} ≠</span>`;
+}
+
+function renderFoldedRemedy(remedy: string, isOpen: boolean): Html {
+  return html`<details${isOpen && ' open'}><summary>What to do</summary>${renderRemedy(remedy)}</details>`;
 }
 
 /** Renders each command of a remedy to be copied, and each sentence above the commands that it is about. */
