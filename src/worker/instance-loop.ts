@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { InstanceStatus, RunResult } from '../console/sources.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import type { InstanceActivity } from './heartbeat.ts';
@@ -121,12 +123,9 @@ export class InstanceLoop {
   /** Returns true if a wake-up ended the wait, false if it is time for a retry. */
   async #waitForWork(isRetried: boolean): Promise<boolean> {
     const { retryIntervalMs = RETRY_INTERVAL_MS } = this.#options;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = isRetried ? setTimeout(resolve, retryIntervalMs) : undefined;
     const signal = AbortSignal.any([this.#options.signal, this.#wakeUp.signal]);
-    signal.addEventListener('abort', () => resolve());
-    if (!signal.aborted) await promise;
-    clearTimeout(timer);
+    if (isRetried) await sleep(retryIntervalMs, undefined, { signal }).catch(() => undefined);
+    else if (!signal.aborted) await once(signal, 'abort');
     const isWoken = this.#wakeUp.signal.aborted;
     if (isWoken) this.#wakeUp = new AbortController();
     return isWoken;
