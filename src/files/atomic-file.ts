@@ -15,7 +15,7 @@ export async function createAtomicFile(path: string, id: string) {
   let size = 0;
   const attempt = async (work: () => Promise<void>) => {
     await work().catch((error: unknown) => {
-      throw toWriteError(error, target);
+      throw toFileError(error, target, { hasStarted: true });
     });
   };
   return {
@@ -50,7 +50,7 @@ async function openUnfinished(path: string, id: string) {
     if (mode !== null) await handle.chmod(mode);
     return { target, unfinished, handle };
   } catch (error) {
-    throw toCreateError(error, path);
+    throw toFileError(error, path, { hasStarted: false });
   }
 }
 
@@ -79,7 +79,7 @@ export async function createAtomicFolder(out: string, write: (path: string) => P
     await requireEmptyFolder(target, out);
     await mkdir(unfinished);
   } catch (error) {
-    throw toCreateError(error, out);
+    throw toFileError(error, out, { hasStarted: false });
   }
   try {
     await write(unfinished);
@@ -87,7 +87,7 @@ export async function createAtomicFolder(out: string, write: (path: string) => P
     await rename(unfinished, target);
   } catch (error) {
     await rm(unfinished, { recursive: true, force: true });
-    throw toWriteError(error, out);
+    throw toFileError(error, out, { hasStarted: true });
   }
 }
 
@@ -102,29 +102,20 @@ async function requireEmptyFolder(target: string, out: string): Promise<void> {
   });
 }
 
-/** Turns the error of creating a file or folder into one for the operator; returns any other error unchanged. */
-function toCreateError(error: unknown, path: string): unknown {
-  const fileProblem = describeFileProblem(error, path);
-  return fileProblem === null
-    ? error
-    : new SettingsError(fileProblem.message, { hint: fileProblem.hint, cause: error });
-}
-
-/** Like {@link toCreateError}, for a write that has started; the partial file has been removed. */
-function toWriteError(error: unknown, path: string): unknown {
-  const fileProblem = describeFileProblem(error, path);
-  if (fileProblem === null) return error;
-  const hint = `${fileProblem.hint}, then try again; no partial file was left behind`;
-  return new AppError('file_failed', fileProblem.message, { hint, cause: error });
-}
-
-function describeFileProblem(error: unknown, path: string): { message: string; hint: string } | null {
+/**
+ * Turns an error of the file system into one for the operator; returns any other error unchanged. Once writing has
+ * started, the partial file has been removed.
+ */
+function toFileError(error: unknown, path: string, { hasStarted }: { readonly hasStarted: boolean }): unknown {
   const code = codeOf(error);
-  if (code === null || !(error instanceof Error && 'syscall' in error)) return null;
+  if (code === null || !(error instanceof Error && 'syscall' in error)) return error;
   // The text is `EACCES: permission denied`, without the call and the path that Node adds.
   const problem = code === 'ENOENT' ? `folder ${dirname(resolve(path))} does not exist` : error.message.split(', ')[0];
-  const hint = 'give a path that this user can write to, on a disk with free space';
-  return { message: `${path} cannot be written: ${problem}`, hint };
+  const message = `${path} cannot be written: ${problem}`;
+  const advice = 'give a path that this user can write to, on a disk with free space';
+  if (!hasStarted) return new SettingsError(message, { hint: advice, cause: error });
+  const hint = `${advice}, then try again; no partial file was left behind`;
+  return new AppError('file_failed', message, { hint, cause: error });
 }
 
 export function codeOf(error: unknown): string | null {

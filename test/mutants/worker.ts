@@ -59,7 +59,7 @@ export const workerMutants = [
   ),
   plant(
     {
-      file: 'src/worker/instance-run.ts',
+      file: 'src/worker/instance-loop.ts',
       test: 'test/worker/loop.test.ts',
       only: 'an outage changes nothing',
     },

@@ -1,7 +1,7 @@
 import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import type { RunResult } from '../../src/console/sources.ts';
 import { BusyError, DatabaseError, LosantError } from '../../src/errors.ts';
-import { classifyFailure, isRetriedSoon, logProgress } from '../../src/worker/instance-run.ts';
+import { classifyFailure, isRetriedSoon, logProgress } from '../../src/worker/instance-loop.ts';
 import { type Platform, startPlatform, usePlatform } from '../simulator/platform.ts';
 import { asProgram, holdLease as holdLeaseOf } from '../support/by-hand.ts';
 import { asOwner, asWriter, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
