@@ -169,10 +169,10 @@ return concat_ws(E'\n',
     when b.last_day < readable_from then 'these days can no longer be read'
     when b.cause = 'not_reconciled' then
       format(E'runs compare these days again once a day; to do so now:\n'
-        'losant-usage backfill --force --from %1$s --to %2$s --stream %3$s\n'
+        'losant-usage backfill --force --instance %4$s --from %1$s --to %2$s --stream %3$s\n'
         'losant-usage reconcile --from %1$s --to %2$s',
         losant_usage_internal.day_text(greatest(b.first_day, readable_from)),
-        losant_usage_internal.day_text(b.last_day), array_to_string(b.streams, ' --stream '))
+        losant_usage_internal.day_text(b.last_day), array_to_string(b.streams, ' --stream '), b.instance_id)
     else
       format('losant-usage backfill%s --org %s --from %s --to %s',
         case when b.cause = 'in_doubt' then ' --force' end, b.org_id,

@@ -95,7 +95,7 @@ function describeMonth(month: MonthState, command: string): [string, string] {
     }
     case 'closed': {
       const unsettled = linesUnsettled ? `; ${count(linesUnsettled, 'line')} not settled again yet` : '';
-      const closing = `closed ${month.closedAt ?? ''} by ${month.closedBy ?? ''}`;
+      const closing = `closed ${month.closedAt === null ? '' : showInstant(month.closedAt)} by ${month.closedBy ?? ''}`;
       return [`${count(statements, 'statement')}, ${closing}${unsettled}`, ''];
     }
   }
@@ -132,7 +132,7 @@ async function closeInstances(
       const isDone = outcome.kind === 'closed' || outcome.kind === 'unchanged';
       codes.push(isDone ? EXIT.ok : EXIT.incomplete);
       await document.addInstance(toDocument(instance, outcome));
-      output.print(...renderOutcome(instance, outcome, options));
+      output.print(...renderOutcome(instance, outcome, { ...options, isSigned: request.signingKey !== null }));
     } catch (thrown) {
       const error = describeDatabaseError(thrown, { where: handle.label, role, nextStep: RETRY_HINT }) ?? thrown;
       // With a single instance its error is the command's.
@@ -179,7 +179,11 @@ function toDocument({ instanceId }: BilledInstance, outcome: CloseOutcome): obje
 }
 
 /** Renders every outcome in the same order: the outcome, what is billed, the blockers, and the next command. */
-function renderOutcome(instance: BilledInstance, outcome: CloseOutcome, options: MonthOptions): string[] {
+function renderOutcome(
+  instance: BilledInstance,
+  outcome: CloseOutcome,
+  options: MonthOptions & { readonly isSigned: boolean },
+): string[] {
   const { kind, blockers, blockersHash, lineCount, statement } = outcome;
   const { month, adjust } = options;
   const size = lineCount === 0 ? '' : `, ${count(lineCount, 'line')}`;
@@ -199,6 +203,7 @@ function renderOutcome(instance: BilledInstance, outcome: CloseOutcome, options:
   if (statement !== null) {
     const { number, statementId, closedBy, manifestSha256 } = statement;
     lines.push('', `Statement ${number} by ${closedBy}, ${statementId}, manifest SHA-256 ${manifestSha256}.`);
+    if (!options.isSigned) lines.push('It is not signed, because STATEMENT_KEY_FILE is not set.');
     lines.push(`Write its proof pack: losant-usage statement --month ${month} --out DIR`);
     lines.push(`Write what each customer is billed: losant-usage statement --month ${month} --customers --out DIR`);
   }

@@ -41,6 +41,7 @@ function renderStatus({ instances, runs, unconfiguredInstances }: Health, nowMs:
 
 function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], nowMs: number): string[] {
   const { leaseAcquiredAt, finalRestatements30Days: restated, listProblem, neverReadSince, streams } = instance;
+  const { lastAttemptAt, lastError } = instance;
   const head = ['stream', 'organizations', 'last day', 'complete to', 'gaps'];
   const lines: string[] = [
     ...(neverReadSince === null
@@ -52,6 +53,9 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
     ...formatTable({ rows: runs.map(renderRun), indent: 4 }),
   ];
   const sumOf = (key: 'quarantined' | 'failing' | 'gaps') => streams.reduce((sum, each) => sum + each[key], 0);
+  if (neverReadSince === null && lastAttemptAt !== null && lastError !== null) {
+    lines.push(`  the run of ${showInstant(lastAttemptAt)} failed: ${lastError}`);
+  }
   if (leaseAcquiredAt !== null) lines.push(`  run in progress since ${showInstant(leaseAcquiredAt)}`);
   if (listProblem !== null) {
     lines.push(`  organizations may be missing, because the last list was incomplete: ${listProblem}`);

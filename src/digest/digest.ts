@@ -172,10 +172,14 @@ const SLACK: Readonly<Record<string, string>> = {
   '*': '∗',
   '~': '∼',
   '`': 'ˋ',
+  _: 'ˍ',
 };
 
+/** Slack leaves an underscore within a word as it is, and so stay the names of metrics. */
+const SLACK_MARKS = /[&<>@*~`]|(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu;
+
 function renderSlack({ lines }: Digest, consoleUrl: string | null): unknown {
-  const escapeText = (text: string) => text.replaceAll(/[&<>@*~`]/g, (mark) => SLACK[mark] ?? mark);
+  const escapeText = (text: string) => text.replaceAll(SLACK_MARKS, (mark) => SLACK[mark] ?? mark);
   const link = (url: string, text: string) => `<${url}|${text}>`;
   const text = lines.map((line) => renderLine(line, consoleUrl, escapeText, link)).join('\n');
   return { text, link_names: false, unfurl_links: false, unfurl_media: false };

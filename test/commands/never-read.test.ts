@@ -69,6 +69,18 @@ it('is reported with the error of its last run and exit code 3, also next to com
   }
 });
 
+it('that was read before is reported with the error of its last run', async () => {
+  const env = settingsOf(platform, store);
+  expect((await runProgram(['run'], env)).code).toBe(0);
+  expect((await runProgram(['status'], env)).stdout).not.toContain('failed');
+  expect((await runProgram(['run'], { ...env, LOSANT_API_TOKEN: 'revoked' })).code).toBe(5);
+  expect((await runProgram(['status'], env)).stdout).toMatch(
+    /\n {2}the run of .* UTC failed: instance\.get .*HTTP 401/,
+  );
+  expect((await runProgram(['run'], env)).code).toBe(0);
+  expect((await runProgram(['status'], env)).stdout).not.toContain('failed');
+});
+
 it('can still be loaded from another API, and then is like any other', async () => {
   expect((await runProgram(['run'], newcomer)).code).toBe(1);
   const { instanceId } = platform;

@@ -135,7 +135,7 @@ describe('a digest', () => {
 });
 
 describe('a message', () => {
-  const NAMES = ['<!channel> & <@U1>', '@everyone *b* ~s~ `c`', '[x](http://evil.example) # \u202e\n'];
+  const NAMES = ['<!channel> & <@U1>', '@everyone *b* _i_ ~s~ `c` a_b', '[x](http://evil.example) # \u202e\n'];
   const digest = compose([instance([group('missing', 'new', ...NAMES)])]);
   const render = (format: 'slack' | 'teams' | 'discord' | 'json', consoleUrl: string | null = null) =>
     JSON.parse(renderMessage(digest, format, consoleUrl)) as Record<string, unknown>;
@@ -144,7 +144,7 @@ describe('a message', () => {
     const { text, ...options } = render('slack');
     expect(options).toEqual({ link_names: false, unfurl_links: false, unfurl_media: false });
     expect(String(text).split('\n')[1]).toBe(
-      'Data missing: &lt;!channel&gt; &amp; &lt;@\u200bU1&gt;, @\u200beveryone ∗b∗ ∼s∼ ˋcˋ, ' +
+      'Data missing: &lt;!channel&gt; &amp; &lt;@\u200bU1&gt;, @\u200beveryone ∗b∗ ˍiˍ ∼s∼ ˋcˋ a_b, ' +
         '[x](http://evil.example) # \\u202e\\n',
     );
   });
@@ -153,7 +153,7 @@ describe('a message', () => {
     const { content, ...options } = render('discord');
     expect(options).toEqual({ allowed_mentions: { parse: [] }, flags: 4 });
     expect(String(content).split('\n')[1]).toBe(
-      'Data missing: \\<!channel\\> & \\<@\u200bU1\\>, @\u200beveryone \\*b\\* \\~s\\~ \\`c\\`, ' +
+      'Data missing: \\<!channel\\> & \\<@\u200bU1\\>, @\u200beveryone \\*b\\* \\_i\\_ \\~s\\~ \\`c\\` a\\_b, ' +
         '\\[x\\]\\(http\\://evil.example\\) \\# \\\\u202e\\\\n',
     );
   });

@@ -205,7 +205,8 @@ describe('a remedy', () => {
     await set('instance_totals', "counterpart = 'payload_hours', orgs_differing = 1", `usage_date = '${LAST}'`);
     expect(await remedy()).toEqual([
       'runs compare these days again once a day; to do so now:',
-      'losant-usage backfill --force --from 2026-10-31 --to 2026-10-31 --stream device_counts --stream payload_hours',
+      'losant-usage backfill --force --instance ME --from 2026-10-31 --to 2026-10-31 ' +
+        '--stream device_counts --stream payload_hours',
       'losant-usage reconcile --from 2026-10-31 --to 2026-10-31',
       ...CLOSE,
     ]);
