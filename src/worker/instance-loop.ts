@@ -159,7 +159,7 @@ export interface WorkerRunResult {
 }
 
 /** Never throws: a failure of one instance must not stop the others. */
-export async function loadOnSchedule(
+async function loadOnSchedule(
   tools: RunTools,
   instance: InstanceConfig,
   onProgress: (progress: RunProgress) => void,
