@@ -215,7 +215,7 @@ test('a year is billed exactly, and every difference since is found', { timeout:
     }
     for (let times = 0; times < 4; times += 1) await restate(pick([...reckoning.cells.values()]));
     if (index % 6 === 5) differing += await compareWithFullSums();
-    if (index % 4 === 3) {
+    if (index % 6 === 5) {
       for (const earlier of MONTHS.slice(0, index + 1)) {
         for (const instanceId of [INSTANCE, OTHER_INSTANCE]) await settle(instanceId, earlier, true);
       }

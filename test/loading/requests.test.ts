@@ -25,7 +25,7 @@ test.each([
   [31, 2, 2 * 36],
   [32, 2, 2 * 42],
   [38, 2, 2 * 48],
-  [60, 12, 840],
+  [60, 4, 280],
   [69, 1, 69 + 3 * 5],
 ])('a backfill of %i days of %i organizations sends %i requests', async (days, orgs, requests) => {
   const stage = await createStage({ orgs });

@@ -100,6 +100,15 @@ export const billingMutants = [
     },
   ),
   plant(
+    { file: 'migrations/0009_statements.sql', test: 'test/billing/year.test.ts' },
+    {
+      'A number of any stream that changed since the closing is a difference': [
+        'and r.changed_at >= m.closed_at',
+        "and r.changed_at >= m.closed_at and r.stream <> 'payload_sources'",
+      ],
+    },
+  ),
+  plant(
     { file: 'migrations/0009_statements.sql', test: 'test/billing/seal.test.ts' },
     {
       'A statement is not dated before a change that it contains': ['if changed_at is not null then', 'if false then'],
