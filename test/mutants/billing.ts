@@ -149,6 +149,7 @@ export const billingMutants = [
   plant(
     { file: 'src/cli/close.ts', test: 'test/billing/commands.test.ts' },
     {
+      'Whoever closes learns that the statement is not signed': ['if (!options.isSigned)', 'if (options.isSigned)'],
       'What was closed is printed even if the next instance fails': [
         'if (selected.length === 1 && document.isEmpty()) throw error;',
         'if (selected.length === 1 || !(error instanceof SettingsError)) throw error;',

@@ -123,6 +123,10 @@ export const monthMutants = [
     },
   ),
   plant(
+    { file: 'migrations/0006_months.sql', test: 'test/views/months.test.ts' },
+    { 'To repair a difference only its instance is read': [`' --stream '), b.instance_id)`, `' --stream '), '')`] },
+  ),
+  plant(
     { file: 'migrations/0006_months.sql', test: ADVICE },
     {
       'A list that stays incomplete can be accepted': [
