@@ -89,31 +89,30 @@ where c.control_totals = 'block' and c.may_differ
   and s.stream is not null
 group by c.instance_id, c.month;
 
--- Tracks with the days of the same stream that lie between them and the ones before and after.
-create view losant_usage_internal.neighboring_tracks as
-select t.org_id, t.stream, t.first_day, t.last_day,
-  lag(t.last_day) over stream_tracks + 1 as untracked_before_from,
-  lead(t.first_day) over stream_tracks - 1 as untracked_after_to
-from losant_usage.tracks t
-window stream_tracks as (partition by t.org_id, t.stream order by t.first_day);
-
 -- Days on which an organization existed and one of its streams was not tracked, in months in which the stream was
 -- tracked on other days. So they lie before a track, in the month in which it begins, or after one, in the month in
 -- which it ends. Days between two tracks of a month occur twice.
 create view losant_usage_internal.untracked_days as
-select t.org_id, t.stream, u.month, e.first_day, e.last_day
-from losant_usage_internal.neighboring_tracks t
-join losant_usage.organizations o on o.org_id = t.org_id
-cross join lateral (values
-  (losant_usage_internal.month_of(t.first_day), t.untracked_before_from, t.first_day - 1),
-  (losant_usage_internal.month_of(t.last_day), t.last_day + 1, t.untracked_after_to)
-) as u (month, first_day, last_day)
+select u.org_id, u.stream, u.month, e.first_day, e.last_day
+from (
+  select t.org_id, t.stream, losant_usage_internal.month_of(t.first_day) as month, max(p.last_day) + 1 as first_day,
+    t.first_day - 1 as last_day
+  from losant_usage.tracks t
+  left join losant_usage.tracks p on p.org_id = t.org_id and p.stream = t.stream and p.last_day < t.first_day
+  group by t.org_id, t.stream, t.first_day
+  union all
+  select t.org_id, t.stream, losant_usage_internal.month_of(t.last_day), t.last_day + 1, min(n.first_day) - 1
+  from losant_usage.tracks t
+  left join losant_usage.tracks n on n.org_id = t.org_id and n.stream = t.stream and n.first_day > t.last_day
+  where t.last_day is not null group by t.org_id, t.stream, t.last_day
+) as u
+join losant_usage.organizations o on o.org_id = u.org_id
 cross join lateral (
   select greatest(u.month, u.first_day, o.created_on) as first_day,
     least(losant_usage_internal.month_end(u.month), u.last_day, o.deleted_on - 1, losant_usage_internal.today() - 1)
       as last_day
 ) as e
-where u.month is not null and e.first_day <= e.last_day;
+where e.first_day <= e.last_day;
 
 -- Blockers of one organization.
 create view losant_usage_internal.org_blockers as
@@ -396,13 +395,23 @@ from (
 -- The days ahead are arrays, of which the planner expects few elements. The day on which a limit is exceeded is looked
 -- for only where the month exceeds it.
 create view losant_usage.usage_vs_limits as
-select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, s.period_start as month,
-  losant_usage_internal.month_end(s.period_start) - s.period_start + 1 as days_in_month, s.days_expected, s.days_stored,
+select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, s.month,
+  losant_usage_internal.month_end(s.month) - s.month + 1 as days_in_month, s.days_expected, s.days_stored,
   l.key as limit_name, m.metric, m.unit, m.kind, n.limit_quantity, n.quantity,
   round(n.quantity / nullif(n.limit_quantity, 0), 4) as share,
   p.projected_quantity, round(p.projected_quantity / nullif(n.limit_quantity, 0), 4) as projected_share, e.exceeds_on,
   n.limit_quantity >= 0 and coalesce(n.quantity > n.limit_quantity, false) as is_exceeded
-from losant_usage_internal.usage_sums s
+from (
+  select d.month, d.org_id, count(*)::integer as days_expected,
+    count(*) filter (where d.is_stored)::integer as days_stored,
+    losant_usage_internal.last_level(
+      losant_usage_internal.dated_level(d.usage_date, d.devices_total)) as devices_total,
+    losant_usage_internal.total(d.notebook_minutes) as notebook_minutes,
+    losant_usage_internal.total(d.payload_billable_count) as payload_billable_count
+  from losant_usage_internal.org_days d
+  where d.month = losant_usage_internal.month_of(losant_usage_internal.today() - 1)
+  group by d.month, d.org_id
+) as s
 join losant_usage.organizations o on o.org_id = s.org_id
 cross join lateral jsonb_each(o.limits) as l
 left join losant_usage.metrics m on m.limit_name = l.key
@@ -426,8 +435,7 @@ cross join lateral (
     where n.has_growth and n.quantity <= n.limit_quantity and p.projected_quantity > n.limit_quantity
   ) as g
 ) as e
-where s.range_kind = 'month' and s.period_start = losant_usage_internal.month_of(losant_usage_internal.today() - 1)
-  and jsonb_typeof(l.value) = 'number';
+where jsonb_typeof(l.value) = 'number';
 
 comment on view losant_usage.monthly_usage is 'Usage by organization and calendar month (UTC). Flows are summed; a level is its last number, with its maximum and average. Key: org_id, month. Source: usage_days, coverage, month_blockers.';
 comment on column losant_usage.monthly_usage.device_counts_days_stored is 'Days on which the metrics of device_counts are stored (count).';

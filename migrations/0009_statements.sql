@@ -220,7 +220,7 @@ end;
 -- The expected cells of a month by organization and stream: of some organizations, or of all if the list is null.
 create type losant_usage_internal.month_cells as (
   org_id text collate "C", stream text collate "C", days integer, stored integer, final integer, waived integer,
-  pending integer, unavailable integer, in_doubt integer, missing integer, unreported integer
+  pending integer, unavailable integer, in_doubt integer, missing integer, unreported integer, has_unsettled boolean
 );
 
 -- A list of days finds some organizations by the key, where a range of days would read the month of all.
@@ -235,7 +235,8 @@ begin atomic
     count(*) filter (where c.standing in ('stored', 'waiting'))::integer,
     count(*) filter (where c.standing = 'unavailable')::integer,
     count(*) filter (where c.standing = 'in_doubt')::integer, count(*) filter (where c.standing = 'missing')::integer,
-    count(*) filter (where c.is_stored and not c.is_reported)::integer
+    count(*) filter (where c.is_stored and not c.is_reported)::integer,
+    bool_or(c.is_stored and not losant_usage_internal.is_settled(c.standing))
   from losant_usage_internal.expected_cells c
   where c.usage_date = any (losant_usage_internal.days_of(p_month)) and (org_ids is null or c.org_id = any (org_ids))
   group by c.org_id, c.stream;
@@ -243,20 +244,41 @@ end;
 
 -- Stored cells that do not count in a statement.
 create view losant_usage_internal.unsettled_cells as
-select org_id, stream, usage_date from losant_usage_internal.non_final_cells
+select org_id, month, stream, usage_date from losant_usage_internal.non_final_cells
 where is_stored and not losant_usage_internal.is_settled(standing);
 
--- The number of each month and metric over its settled cells, as far as they are stored.
-create view losant_usage_internal.settled_sums as
+-- The sums of months with a row for each metric.
+create view losant_usage_internal.month_sums as
+select s.org_id, s.period_start as month, n.metric, n.total, n.maximum, n.average
+from losant_usage_internal.usage_sums s
+cross join lateral (values
+  ('devices_created', s.devices_created, null::bigint, null::numeric),
+  ('devices_deleted', s.devices_deleted, null, null),
+  ('devices_total', s.devices_total, s.devices_total_max, s.devices_total_avg),
+  ('notebook_minutes', s.notebook_minutes, null, null),
+  ('notebook_completed', s.notebook_completed, null, null),
+  ('notebook_canceled', s.notebook_canceled, null, null),
+  ('notebook_errored', s.notebook_errored, null, null),
+  ('notebook_timeout', s.notebook_timeout, null, null),
+  ('payload_billable_count', s.payload_billable_count, null, null),
+  ('payload_all_count', s.payload_all_count, null, null),
+  ('payload_all_bytes', s.payload_all_bytes, null, null),
+  ('payload_source_count', s.payload_source_count, null, null)
+) as n (metric, total, maximum, average)
+where s.range_kind = 'month';
+
+-- The sums of the settled cells of months of which others are not settled: added up again, without those.
+create view losant_usage_internal.sums_without_unsettled as
 select d.org_id, d.month, m.metric,
   case m.kind when 'flow' then losant_usage_internal.total(n.quantity)
     else losant_usage_internal.last_level(losant_usage_internal.dated_level(d.usage_date, n.quantity)) end as total,
   case m.kind when 'level' then max(n.quantity) end as maximum,
   case m.kind when 'level' then round(avg(n.quantity), 2) end as average
-from losant_usage_internal.org_days d
-cross join losant_usage.metrics m
+from (select distinct org_id, month, stream from losant_usage_internal.unsettled_cells) as u
+join losant_usage_internal.org_days d on d.org_id = u.org_id and d.month = u.month
+join losant_usage.metrics m on m.stream = u.stream
 cross join lateral (select losant_usage_internal.number_of(d, m.metric) as quantity) as n
-where n.quantity is not null and not exists (
+where not exists (
   select from losant_usage_internal.unsettled_cells w
   where w.org_id = d.org_id and w.stream = m.stream and w.usage_date = d.usage_date)
 group by d.org_id, d.month, m.metric, m.kind;
@@ -310,14 +332,21 @@ begin
   from losant_usage_internal.month_orgs(p_month) as o
   join losant_usage_internal.count_month_cells(p_month, recheck_ids) as c on c.org_id = o.org_id
   join losant_usage.metrics m on m.stream = c.stream
-  left join losant_usage_internal.settled_sums t
+  left join losant_usage_internal.month_sums t
     on t.month = p_month and (recheck_ids is null or t.org_id = any (recheck_ids))
-    and t.org_id = o.org_id and t.metric = m.metric
+    and t.org_id = o.org_id and t.metric = m.metric and not c.has_unsettled
+  left join losant_usage_internal.sums_without_unsettled w
+    on w.month = p_month and (recheck_ids is null or w.org_id = any (recheck_ids))
+    and w.org_id = o.org_id and w.metric = m.metric and c.has_unsettled
   left join losant_usage_internal.settled_sources s
     on s.month = p_month and (recheck_ids is null or s.org_id = any (recheck_ids))
     and s.org_id = o.org_id and m.metric = 'payload_source_count'
   cross join lateral (
-    select t.total, t.maximum, t.average, case when m.metric = 'payload_source_count' and t.total is not null
+    select coalesce(t.total, w.total) as total, coalesce(t.maximum, w.maximum) as maximum,
+      coalesce(t.average, w.average) as average
+  ) as q
+  cross join lateral (
+    select q.*, case when m.metric = 'payload_source_count' and q.total is not null
       then coalesce(s.sources, '{}') end as sources
   ) as n
   left join losant_usage_internal.billed_lines b

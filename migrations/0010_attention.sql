@@ -109,7 +109,7 @@ select b.instance_id, b.month, b.org_id, coalesce(b.org_name, i.name, b.instance
     to_char(nullif(b.last_day, b.first_day)::timestamp, '" to "FMDD Mon'), ' ', replace(b.cause, '_', ' ')),
     ', ' order by b.first_day, b.cause) as summary,
   string_agg(concat_ws(' ', b.summary, concat_ws('..', losant_usage_internal.day_text(b.first_day),
-    losant_usage_internal.day_text(b.last_day)), b.detail), '; ') as causes,
+    losant_usage_internal.day_text(nullif(b.last_day, b.first_day))), b.detail), '; ') as causes,
   string_agg(b.remedy, E'\n') as remedy,
   (
     select sum(d.payload_billable_count)::bigint from losant_usage.usage_days d
@@ -130,29 +130,35 @@ from (
   group by a.instance_id, a.month, a.org_id, a.org_name
 ) as a;
 
--- Each month with how many of its organizations are ready, and those that are most affected. While something keeps back
--- an entire instance, none is.
+-- Each month with its state as in months, with how many of its organizations are ready, and those that are most
+-- affected. While something keeps back an entire instance, none is.
 create view losant_usage_internal.month_summaries as
-select m.instance_id, m.month, m.state, m.closed_at, o.orgs - n.orgs_ready as orgs_not_ready, m.orgs_to_adjust,
+select m.instance_id, m.month,
+  case when s.is_adjustment then 'needs_adjustment' when c.closed_at is not null then 'closed'
+    when not e.is_over then 'in_progress' else coalesce(s.state, 'ready') end as state,
+  c.closed_at, o.orgs - n.orgs_ready as orgs_not_ready, case when s.is_adjustment then s.orgs end as orgs_to_adjust,
   to_char(n.orgs_ready, 'FM999,999,990') || ' of ' || to_char(o.orgs, 'FM999,999,990') || ' ready' as readiness,
   array_to_string(s.issues, ', ') || case when s.others > 0 then ' and ' || s.others || ' more' else '' end as issues,
-  case when m.closed_at is null and s.is_entire_instance is not true then s.payloads end as payloads_on_hold,
-  case when m.closed_at is not null then s.payloads end as difference
-from losant_usage.months m
+  case when c.closed_at is null and s.is_entire_instance is not true then s.payloads end as payloads_on_hold,
+  case when c.closed_at is not null then s.payloads end as difference
+from losant_usage_internal.instance_months m
+cross join lateral (select losant_usage_internal.month_end(m.month) < losant_usage_internal.today() as is_over) as e
+left join losant_usage.statements c
+  on c.instance_id = m.instance_id and c.month = m.month and c.kind = 'closing'
 left join (
-  select i.instance_id, i.month, i.state = 'needs_adjustment' as is_adjustment, count(i.org_id) as orgs,
-    bool_or(i.org_id is null) as is_entire_instance, sum(i.payloads)::bigint as payloads,
+  select i.instance_id, i.month, i.state = 'needs_adjustment' as is_adjustment, max(i.state) as state,
+    count(i.org_id) as orgs, bool_or(i.org_id is null) as is_entire_instance, sum(i.payloads)::bigint as payloads,
     (array_agg(concat(i.name, case i.state when 'needs_adjustment' then ' ' else ': ' end, i.summary)
       order by i.org_id is not null, i.state desc, abs(i.payloads) desc nulls last, i.name, i.org_id))[1:2] as issues,
     count(*) - 2 as others
   from losant_usage_internal.month_issues i group by i.instance_id, i.month, i.state = 'needs_adjustment'
-) as s on s.instance_id = m.instance_id and s.month = m.month and s.is_adjustment = (m.closed_at is not null)
+) as s on s.instance_id = m.instance_id and s.month = m.month and s.is_adjustment = (c.closed_at is not null)
 left join lateral (
   select count(distinct t.org_id) as orgs
   from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
   where o.instance_id = m.instance_id and t.first_day <= losant_usage_internal.month_end(m.month)
     and (t.last_day is null or t.last_day >= m.month) and t.stream in (select stream from losant_usage.metrics)
-) as o on m.is_over and m.closed_at is null
+) as o on e.is_over and c.closed_at is null
 cross join lateral (
   select case when s.is_entire_instance then 0 else greatest(0, o.orgs - coalesce(s.orgs, 0)) end as orgs_ready
 ) as n;
@@ -168,7 +174,7 @@ select m.instance_id, ('month_' || m.state)::losant_usage.attention_kind as kind
 from (select * from losant_usage_internal.month_summaries offset 0) as m
 where m.state in ('ready', 'blocked', 'needs_adjustment');
 
--- Everything that needs a person now. Settling months, and doubts of less than a day, do not.
+-- What needs a person now, besides what organizations did and months to bill. Doubts of less than a day do not.
 create view losant_usage_internal.attention as
 select * from losant_usage_internal.unread_instances
 union all
@@ -176,11 +182,7 @@ select * from losant_usage_internal.lacking_organizations
 union all
 select * from losant_usage_internal.differing_sums
 union all
-select * from losant_usage_internal.limits_to_watch
-union all
-select * from losant_usage_internal.activity_to_watch
-union all
-select * from losant_usage_internal.months_to_bill;
+select * from losant_usage_internal.limits_to_watch;
 
 comment on table losant_usage.attention_items is 'What needs a person, as of instances.attention_at. Written at the end of runs, and once a day at NOTIFY_AT.';
 comment on column losant_usage.attention_items.first_seen_on is 'Day on which it was first seen (time zone of NOTIFY_AT).';

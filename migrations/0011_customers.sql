@@ -69,88 +69,100 @@ from closed_months m
 join losant_usage.coverage c on c.month = m.month and c.first_loaded_at > m.closed_at
   and c.first_loaded_at >= (c.month + interval '1 month') at time zone 'UTC';
 
--- A row for each day whose number differs between two statements that follow each other, of which the second bills the
--- difference, or between the newest statement and now (number is null). An organization that had no line before was
--- billed nothing.
-create view losant_usage.adjustment_days as
-select p.instance_id, c.month, p.number, p.statement_id, c.org_id, p.org_name, p.customer_id, t.metric, t.unit, t.kind,
-  c.usage_date, q.billed_quantity, q.quantity,
-  case when q.is_settled then coalesce(q.quantity, 0) - coalesce(q.billed_quantity, 0) end as difference,
-  case when not q.is_settled then 'not_settled' when q.is_new then 'first_loaded'
-    when r.revision is not null then 'restated' when w.id is not null then 'waived' else 'settled' end as cause,
-  r.revision, coalesce(r.run_id, k.run_id) as run_id,
-  coalesce(r.changed_at, w.waived_at, case when q.is_new then k.first_loaded_at else k.last_read_at end) as changed_at,
-  w.id as waiver_id, w.reason as waiver_reason
-from losant_usage_internal.cells_to_explain c
-join losant_usage.metrics t on t.stream = c.stream
-join losant_usage.organizations o on o.org_id = c.org_id
-cross join lateral (
-  select b.statement_id as billed_id, b.closed_at as billed_at, b.org_name, b.customer_id,
-    lead(b.statement_id) over following as statement_id, lead(b.kind) over following as statement_kind,
-    coalesce(lead(b.instance_id) over following, o.instance_id) as instance_id, lead(b.number) over following as number,
-    coalesce(lead(b.closed_at) over following, 'infinity') as closed_at
-  from (
+-- The statements that billed a metric of an organization, each with the one that followed: null for what the next
+-- adjustment bills. Before the first, it was billed nothing.
+create function losant_usage_internal.billing_steps(p_month date, p_org_id text, p_metric text) returns table (
+  billed_id uuid, billed_at timestamptz, org_name text, customer_id text, statement_id uuid, statement_kind text,
+  instance_id text, number integer, closed_at timestamptz
+) language sql stable parallel safe
+begin atomic
+  select b.statement_id, b.closed_at, b.org_name, b.customer_id, lead(b.statement_id) over following,
+    lead(b.kind) over following, coalesce(lead(b.instance_id) over following, o.instance_id),
+    lead(b.number) over following, coalesce(lead(b.closed_at) over following, 'infinity')
+  from losant_usage.organizations o
+  cross join lateral (
     select s.statement_id, s.instance_id, s.number, s.kind, s.closed_at, l.org_name, l.customer_id
     from losant_usage.statement_lines l join losant_usage.statements s on s.statement_id = l.statement_id
-    where l.month = c.month and l.org_id = c.org_id and l.metric = t.metric
+    where l.month = p_month and l.org_id = o.org_id and l.metric = p_metric
     union all
     select null, null, null, null, '-infinity', o.name, o.customer_id
   ) as b
-  window following as (order by b.closed_at, b.instance_id, b.number)
-) as p
+  where o.org_id = p_org_id
+  window following as (order by b.closed_at, b.instance_id, b.number);
+end;
+
+-- A number as it was at an instant: the old one of its first later revision, or the current one.
+create function losant_usage_internal.quantity_at(d losant_usage_internal.org_days, p_stream text, p_metric text,
+  p_at timestamptz
+) returns bigint language sql stable parallel safe
+begin atomic
+  select n.quantity
+  from (
+    select v.id, (v.old ->> p_metric)::bigint as quantity from losant_usage.revisions v
+    where v.org_id = d.org_id and v.usage_date = d.usage_date and v.stream = p_stream and v.old ? p_metric
+      and v.changed_at > p_at
+    union all
+    select null, losant_usage_internal.number_of(d, p_metric)
+  ) as n order by n.id nulls last limit 1;
+end;
+
+-- What was billed of a day, and what the next statement bills, if it was loaded by then.
+create view losant_usage_internal.billed_days as
+select p.*, c.month, c.org_id, c.usage_date, t.stream, t.metric, t.unit, t.kind, s.is_settled, n.is_new,
+  k.first_loaded_at, k.last_read_at, k.run_id,
+  case when not (n.is_new or n.was_unbilled)
+    then losant_usage_internal.quantity_at(d, t.stream, t.metric, p.billed_at) end as billed_quantity,
+  case when s.is_settled and k.org_id is not null
+    then losant_usage_internal.quantity_at(d, t.stream, t.metric, p.closed_at) end as quantity
+from losant_usage_internal.cells_to_explain c
+join losant_usage.metrics t on t.stream = c.stream
+cross join lateral losant_usage_internal.billing_steps(c.month, c.org_id, t.metric) as p
 left join losant_usage.coverage k
   on k.org_id = c.org_id and k.usage_date = c.usage_date and k.stream = c.stream and k.first_loaded_at <= p.closed_at
-left join losant_usage.usage_days d on d.org_id = c.org_id and d.usage_date = c.usage_date
-left join lateral (
-  select (v.old ->> t.metric)::bigint as quantity, v.id from losant_usage.revisions v
-  where v.org_id = c.org_id and v.usage_date = c.usage_date and v.stream = c.stream and v.old ? t.metric
-    and v.changed_at > p.billed_at
-  order by v.id limit 1
-) as after_billed on true
-left join lateral (
-  select (v.old ->> t.metric)::bigint as quantity, v.id from losant_usage.revisions v
-  where v.org_id = c.org_id and v.usage_date = c.usage_date and v.stream = c.stream and v.old ? t.metric
-    and v.changed_at > p.closed_at
-  order by v.id limit 1
-) as after_closed on true
+left join losant_usage_internal.org_days d on d.org_id = c.org_id and d.usage_date = c.usage_date
+cross join lateral (
+  select coalesce(p.billed_id is null or k.first_loaded_at > p.billed_at, true) as is_new,
+    bool_or(u.statement_id = p.billed_id) is true as was_unbilled,
+    bool_or(u.statement_id = p.statement_id) is true as is_unbilled
+  from losant_usage_internal.unbilled_cells u
+  where u.statement_id in (p.billed_id, p.statement_id) and u.org_id = c.org_id and u.stream = c.stream
+    and u.usage_date = c.usage_date
+) as n
+cross join lateral (
+  select case when p.statement_id is not null then not n.is_unbilled
+    else coalesce(losant_usage_internal.is_settled(k.standing), false) end as is_settled
+) as s;
+
+-- A row for each day whose number differs between two statements that follow each other, of which the second bills the
+-- difference, or between the newest statement and now (number is null).
+create view losant_usage.adjustment_days as
+select b.instance_id, b.month, b.number, b.statement_id, b.org_id, b.org_name, b.customer_id, b.metric, b.unit, b.kind,
+  b.usage_date, b.billed_quantity, b.quantity,
+  case when b.is_settled then coalesce(b.quantity, 0) - coalesce(b.billed_quantity, 0) end as difference,
+  case when not b.is_settled then 'not_settled' when b.is_new then 'first_loaded'
+    when r.revision is not null then 'restated' when w.id is not null then 'waived' else 'settled' end as cause,
+  r.revision, coalesce(r.run_id, b.run_id) as run_id,
+  coalesce(r.changed_at, w.waived_at, case when b.is_new then b.first_loaded_at else b.last_read_at end) as changed_at,
+  w.id as waiver_id, w.reason as waiver_reason
+from losant_usage_internal.billed_days b
 left join lateral (
   select v.revision, v.run_id, v.changed_at from losant_usage.revisions v
-  where v.org_id = c.org_id and v.usage_date = c.usage_date and v.stream = c.stream and v.old ? t.metric
-    and v.changed_at > p.billed_at and v.changed_at <= p.closed_at
+  where v.org_id = b.org_id and v.usage_date = b.usage_date and v.stream = b.stream and v.old ? b.metric
+    and v.changed_at > b.billed_at and v.changed_at <= b.closed_at
   order by v.id desc limit 1
 ) as r on true
 left join lateral (
   select v.id, v.reason, v.waived_at from losant_usage.waivers v
-  where v.org_id = c.org_id and v.usage_date = c.usage_date and v.stream = c.stream
-    and v.waived_at <= p.closed_at and coalesce(v.lifted_at, 'infinity') >= p.closed_at
+  where v.org_id = b.org_id and v.usage_date = b.usage_date and v.stream = b.stream
+    and v.waived_at <= b.closed_at and coalesce(v.lifted_at, 'infinity') >= b.closed_at
   order by v.id desc limit 1
 ) as w on true
-cross join lateral (
-  select (to_jsonb(d) ->> t.metric)::bigint as quantity,
-    coalesce(p.billed_id is null or k.first_loaded_at > p.billed_at, true) as is_new,
-    exists (
-      select from losant_usage_internal.unbilled_cells h
-      where h.statement_id = p.billed_id and h.org_id = c.org_id and h.stream = c.stream
-        and h.usage_date = c.usage_date) as was_withheld,
-    case when p.statement_id is null then coalesce(k.standing in ('final', 'waived'), false)
-      else not exists (
-        select from losant_usage_internal.unbilled_cells h
-        where h.statement_id = p.statement_id and h.org_id = c.org_id and h.stream = c.stream
-          and h.usage_date = c.usage_date) end as is_settled
-) as n
-cross join lateral (
-  select n.is_settled, n.is_new,
-    case when n.is_new or n.was_withheld then null when after_billed.id is null then n.quantity
-      else after_billed.quantity end as billed_quantity,
-    case when not n.is_settled or k.org_id is null then null when after_closed.id is null then n.quantity
-      else after_closed.quantity end as quantity
-) as q
-where q.billed_quantity is distinct from q.quantity
+where b.billed_quantity is distinct from b.quantity
   -- The first line of an organization in a closing bills the month, and no difference.
-  and case when p.statement_id is not null then p.billed_id is not null or p.statement_kind = 'adjustment'
+  and case when b.statement_id is not null then b.billed_id is not null or b.statement_kind = 'adjustment'
     else exists (
       select from losant_usage.statements s
-      where s.instance_id = p.instance_id and s.month = c.month and s.kind = 'closing') end;
+      where s.instance_id = b.instance_id and s.month = b.month and s.kind = 'closing') end;
 
 comment on view losant_usage.draft_lines is 'The lines that close, or close --adjust in a closed month, would bill now, of months that have ended. Give a month: each takes seconds. Key: instance_id, month, org_id, metric. Source: statement_draft.';
 comment on view losant_usage.customer_statements is 'What each statement bills to a customer, over all its organizations; an organization without a customer stands for itself. Sum quantity over the statements of a month. Key: statement_id, customer_id, org_id, metric. Source: statement_lines.';

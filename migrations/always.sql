@@ -42,7 +42,8 @@ begin
       losant_usage_internal.dated_level, losant_usage_internal.last_level, losant_usage_internal.number_of,
       losant_usage_internal.day_text, losant_usage_internal.minute_text,
       losant_usage_internal.remedy, losant_usage_internal.month_lines,
-      losant_usage_internal.local_hours, losant_usage_internal.value_as_of
+      losant_usage_internal.local_hours, losant_usage_internal.value_as_of,
+      losant_usage_internal.is_settled, losant_usage_internal.billing_steps, losant_usage_internal.quantity_at
       to losant_usage_reader;
     -- The program reads the version of the schema here. A schema that was created with psql lacks the table.
     if to_regclass('losant_usage.migrations') is not null then
@@ -62,8 +63,8 @@ begin
       losant_usage.runs, losant_usage.digests to losant_usage_writer;
     grant select on losant_usage_internal.unrecorded_cells, losant_usage_internal.counterparts,
       losant_usage_internal.sum_streams, losant_usage_internal.comparisons, losant_usage_internal.attention,
-      losant_usage_internal.weekday_rates,
-      losant_usage_internal.month_issues, losant_usage_internal.month_summaries
+      losant_usage_internal.activity_to_watch, losant_usage_internal.months_to_bill,
+      losant_usage_internal.weekday_rates, losant_usage_internal.month_issues, losant_usage_internal.month_summaries
       to losant_usage_writer;
     -- It calls the first one; that one, and triggers of the tables that it writes, call the others.
     grant execute on function

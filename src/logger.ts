@@ -1,8 +1,7 @@
 import { styleText } from 'node:util';
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
 import { AppError } from './errors.ts';
-import { getStackFrames } from './terminal/stack.ts';
-import { escapeControls, escapeJson } from './terminal/text.ts';
+import { escapeControls, escapeJson, getStackFrames } from './terminal/text.ts';
 
 export type { Logger } from 'pino';
 
@@ -51,14 +50,11 @@ const COLORS: Readonly<Record<string, Parameters<typeof styleText>[0]>> = {
   info: 'green',
 };
 
-/** Formats a JSON line for a terminal. */
 function formatLine(text: string): string {
   // A logged value may contain anything, so its control characters are escaped; those of the colors are added below.
   const escape = (_key: string, value: unknown) => (typeof value === 'string' ? escapeControls(value) : value);
   const { level, time, msg = '', ...fields } = JSON.parse(text, escape) as Record<string, string>;
-  const levelText = styleText(COLORS[level ?? ''] ?? 'gray', (level ?? '').toUpperCase(), {
-    validateStream: false,
-  });
+  const levelText = styleText(COLORS[level ?? ''] ?? 'gray', (level ?? '').toUpperCase(), { validateStream: false });
   const lines = Object.entries(fields).map(([key, value]: [string, unknown]) => {
     const valueText = typeof value === 'string' ? value : JSON.stringify(value, null, 2).replaceAll('\n', '\n    ');
     return `    ${key}: ${valueText}\n`;
@@ -104,10 +100,7 @@ function toPlainMap(map: object, depth: number): Record<string, unknown> {
   return Object.fromEntries(fields);
 }
 
-/**
- * Removes secrets that a message may quote, as the last safeguard: bearer tokens and the credentials in URLs. Escapes
- * characters that could control a terminal.
- */
+/** The last safeguard: removes bearer tokens and the credentials in URLs, and escapes control characters. */
 function scrubLine(line: string): string {
   return `${escapeJson(line.trimEnd())}\n`
     .replaceAll(/\bBearer\s+[\w.~+/=-]{8,}/gi, `Bearer ${CENSOR}`)

@@ -4,21 +4,18 @@ import type { Options, OptionValues } from './cli/options.ts';
 import { describeDatabaseError } from './database/sqlstate.ts';
 import { AppError, describeError, EXIT, exitCodeOf, SettingsError } from './errors.ts';
 import { createOutput, type Output, Sink } from './terminal/output.ts';
-import { getStackFrames } from './terminal/stack.ts';
+import { getStackFrames } from './terminal/text.ts';
 
-/**
- * Runs the program: command line → settings → command → exit code. All input from outside is in `io`. Resolves once
- * everything is written and closed, so that calls do not affect each other.
- */
+/** Runs the program. All input from outside is in `io`. Resolves once everything is written and closed. */
 export async function run(argv: readonly string[], io: Io): Promise<number> {
   const out = new Sink(io.stdout);
   const err = new Sink(io.stderr);
-  const output = createOutput(io, { out, err }, { json: argv.includes('--json') });
+  const output = createOutput({ out, err }, { json: argv.includes('--json') });
   let exitCode: number = EXIT.ok;
   try {
     const invocation = await parseCommandLine(argv, io.version);
     if ('text' in invocation) {
-      createOutput(io, { out, err }, { json: false }).print(...invocation.text);
+      createOutput({ out, err }, { json: false }).print(...invocation.text);
     } else {
       const { command, options } = invocation;
       exitCode = await execute(command, options, { io, output, err });

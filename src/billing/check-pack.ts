@@ -1,13 +1,16 @@
-/** Checks the files of proof packs: their bytes against the manifest, and their rows against each other. */
-import { randomUUID } from 'node:crypto';
-import { rm } from 'node:fs/promises';
+/** Checks proof packs: bytes against the manifest, rows against each other, and both against the database. */
+import { createHash, type Hash, randomUUID } from 'node:crypto';
+import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { CHECKS_NAME, hashOf } from './manifest.ts';
-import { FileProblem, readListedFile, readRecords } from './pack-files.ts';
-import { splitChecks } from './pack-tables.ts';
-import { findPack, type Pack, type Verification } from './read-packs.ts';
+import type { Kysely } from 'kysely';
+import type { Schema } from '../database/schema.ts';
+import { CHECKS_NAME, CSV_NAMES, hashOf, MANIFEST_NAME, SIGNATURE_NAME } from './manifest.ts';
+import { readFiles } from './pack.ts';
+import { splitChecks, streamPackFile } from './pack-tables.ts';
+import { FileProblem, findPack, type Pack, readListedFile, readRecords, type Verification } from './read-packs.ts';
+import { readStatements } from './statements.ts';
 
 /** A pack under check. Its rows go into a temporary SQLite file, so that memory does not grow with the pack. */
 interface PackCheck {
@@ -17,10 +20,7 @@ interface PackCheck {
   readonly signal: AbortSignal;
 }
 
-/**
- * Checks each pack on its own, and its `billed_before` against the earlier packs if all of them are present. Rows
- * are checked only if every file matches the manifest.
- */
+/** Checks each pack, and its `billed_before` against the earlier ones. Rows are checked only if all hashes match. */
 export async function checkPacks(verification: Verification, signal: AbortSignal): Promise<void> {
   for (const pack of verification.packs) {
     const path = join(tmpdir(), `losant-usage-verify-${randomUUID()}.sqlite`);
@@ -65,10 +65,7 @@ interface FileImport {
   readonly orgIds?: ReadonlySet<string>;
 }
 
-/**
- * Imports a file the way the sqlite3 shell does: every field is text, and short rows end with nulls. Throws
- * FileProblem.
- */
+/** Imports a file as the sqlite3 shell does: every field is text, short rows end with nulls. Throws FileProblem. */
 async function importFile({ db, signal }: PackCheck, { pack, name, table, orgIds }: FileImport): Promise<void> {
   const chunks = readListedFile(pack, name);
   if (table === undefined) {
@@ -92,10 +89,7 @@ async function importFile({ db, signal }: PackCheck, { pack, name, table, orgIds
   }
 }
 
-/**
- * Adds a problem or a note per row that a check returns. A check that fails, such as by an overflow, is a problem of
- * the pack too.
- */
+/** Adds a problem or a note per row of a check. A check that fails, such as by an overflow, is a problem too. */
 function runQuery({ pack, db, verification }: PackCheck, query: string): void {
   if (query.trim() === '') return;
   try {
@@ -112,10 +106,7 @@ function runQuery({ pack, db, verification }: PackCheck, query: string): void {
   }
 }
 
-/**
- * Compares a pack with the earlier packs of its month: with what they billed, and with cells that are at the same
- * revision.
- */
+/** Compares a pack with what the earlier packs of its month billed, and with their cells of the same revision. */
 async function compareWithEarlierPacks(check: PackCheck): Promise<void> {
   const { pack, db, verification } = check;
   const { number, month, earlier } = pack.manifest.statement;
@@ -193,3 +184,57 @@ const CELL_COMPARISONS = [
       <> (b.payload_billable_count, b.payload_all_count, b.payload_all_bytes)
     when 'payload_sources' then d.payload_source_count <> b.payload_source_count end limit 20`,
 ];
+
+/** Their rows come from the ledger, which goes on changing after the close, so only the stored copies are compared. */
+const LEDGER_FILES: readonly string[] = ['days.csv', 'cells.csv', 'revisions.csv', 'waivers.csv'];
+
+/**
+ * Compares packs that passed their own checks with the database: statement, manifest, files and rows. Hashes
+ * suffice, because every file already matches its manifest. A statement that only the database has is a note and
+ * no problem: an archive may be older than an adjustment. Reads only.
+ */
+export async function compareWithDatabase(
+  db: Kysely<Schema>,
+  verification: Verification,
+  signal: AbortSignal,
+): Promise<void> {
+  const missingStatements = new Set<string>();
+  const ids = new Set(verification.packs.map(({ manifest }) => manifest.statement.id));
+  for (const pack of verification.packs) {
+    signal.throwIfAborted();
+    const { id, month, instanceId } = pack.manifest.statement;
+    const statements = await readStatements(db, { month, instanceIds: [instanceId] });
+    for (const { statementId, kind, number, closedAt } of statements) {
+      if (ids.has(statementId)) continue;
+      const label = `The database also has the ${kind} of ${month}, number ${number}, created ${closedAt}`;
+      missingStatements.add(`${label}; it is not in this folder.`);
+    }
+    if (statements.some(({ statementId }) => statementId === id))
+      await db.transaction().execute(async (trx) => await comparePack(trx, pack, verification));
+    else verification.addProblem(pack.folder, MANIFEST_NAME, `the database has no statement ${id} of ${month}`);
+  }
+  verification.notes.push(...missingStatements);
+}
+
+async function comparePack(trx: Kysely<Schema>, pack: Pack, verification: Verification): Promise<void> {
+  const { statement, files, signedBy } = pack.manifest;
+  const expectedHashes = new Map<string, string>(files.map(({ name, sha256 }) => [name, sha256]));
+  expectedHashes.set(MANIFEST_NAME, pack.manifestSha256);
+  if (signedBy !== null) expectedHashes.set(SIGNATURE_NAME, hashOf(await readFile(join(pack.path, SIGNATURE_NAME))));
+  const storedHashes = new Map<string, Hash>();
+  for await (const [name, content] of readFiles(trx, statement.id)) {
+    const hash = storedHashes.get(name) ?? createHash('sha256');
+    storedHashes.set(name, hash.update(content));
+  }
+  for (const [name, sha256] of expectedHashes) {
+    if (storedHashes.get(name)?.digest('hex') !== sha256)
+      verification.addProblem(pack.folder, name, 'differs from the copy in the database');
+  }
+  for (const name of CSV_NAMES) {
+    if (LEDGER_FILES.includes(name)) continue;
+    const hash = createHash('sha256');
+    for await (const part of streamPackFile(trx, statement, { name, checks: pack.checksSql })) hash.update(part);
+    if (hash.digest('hex') !== expectedHashes.get(name))
+      verification.addProblem(pack.folder, name, "does not match the statement's rows in the database");
+  }
+}

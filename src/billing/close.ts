@@ -2,9 +2,8 @@ import type { KeyObject } from 'node:crypto';
 import { type Expression, type InferResult, type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK, toInstantText } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
-import { retryTransaction } from '../database/retry.ts';
 import type { Schema } from '../database/schema.ts';
-import { readClosingRefusal } from '../database/sqlstate.ts';
+import { readClosingRefusal, retryTransaction } from '../database/sqlstate.ts';
 import { SettingsError } from '../errors.ts';
 import { readInPages } from '../queries/view-rows.ts';
 import type { Month } from '../usage/day.ts';
@@ -20,16 +19,10 @@ import {
   type Statement,
 } from './statements.ts';
 
-/** An acceptance names the list that was shown by its hash, so that nothing else can be accepted. */
-export interface Acceptance {
-  readonly reason: string;
-  readonly blockersHash: string;
-}
-
 export interface CloseRequest {
   readonly month: Month;
-  /** Null to close the month only if nothing blocks it. */
-  readonly acceptance: Acceptance | null;
+  /** Names the list that was shown by its hash, so that nothing else is accepted; null to accept nothing. */
+  readonly acceptance: { readonly reason: string; readonly blockersHash: string } | null;
   readonly isAdjustment: boolean;
   /** A dry run stores nothing, and needs only the role reader. */
   readonly isDryRun: boolean;
@@ -88,14 +81,10 @@ async function createStatement(trx: Kysely<Schema>, instance: BilledInstance, re
   const document = request.isDryRun ? null : await beginStatement(trx, instance.instanceId, request);
   if (document === null) return { document, outcome: await readDraft(trx, instance, request) };
   await createPack(trx, document, request);
-  const facts = await readFacts(trx, document, {
-    ...request,
-    blockersHash: request.acceptance?.blockersHash ?? null,
-  });
+  const facts = await readFacts(trx, document, { ...request, blockersHash: request.acceptance?.blockersHash ?? null });
   return { document, outcome: { kind: 'closed' as const, ...facts } };
 }
 
-/** Reads the statement that was stored, and its lines. */
 async function readStored(trx: Kysely<Schema>, { id, instanceId }: StatementDocument, request: CloseRequest) {
   const statements = await readStatements(trx, { month: request.month, instanceIds: [instanceId] });
   const lines = sql<Line>`(select * from losant_usage.statement_lines where statement_id = ${id}::uuid)`;
@@ -106,10 +95,7 @@ async function readStored(trx: Kysely<Schema>, { id, instanceId }: StatementDocu
   };
 }
 
-/**
- * Begins a statement as of one moment (see fixSnapshot). Returns null if there is nothing to bill or the month is
- * blocked.
- */
+/** Begins a statement as of one moment (see fixSnapshot). Returns null if nothing is to bill, or it is blocked. */
 async function beginStatement(
   trx: Kysely<Schema>,
   instanceId: string,
@@ -210,31 +196,24 @@ async function readDays(
 
 /** Passes all lines on, by organization; returns the first of them, their number, and the sums by metric. */
 async function readLines(trx: Kysely<Schema>, lines: RawBuilder<Line>, { takeLines }: CloseRequest) {
-  const sums = new Map<string, { readonly position: number; readonly total: StatementTotal }>();
+  /** Quantities are text. */
+  const sums = new Map<string, Pick<LineRow, 'position' | 'metric' | 'unit' | 'quantity'> & { orgs: number }>();
   const firstLines: StatementLine[] = [];
   let lineCount = 0;
   const query = sql<LineRow>`${selectLines(trx, lines)}`;
   for await (const rows of readInPages(trx, query, { cursor: 'lines', size: PAGE_LINES })) {
     for (const { position, metric, unit, quantity } of rows) {
-      const { orgs, quantity: sum } = sums.get(metric)?.total ?? { orgs: 0, quantity: null };
-      const total = { metric, unit, orgs: orgs + 1, quantity: addQuantities(sum, quantity) };
-      sums.set(metric, { position, total });
+      const { orgs, quantity: sum } = sums.get(metric) ?? { orgs: 0, quantity: null };
+      sums.set(metric, { position, metric, unit, orgs: orgs + 1, quantity: addQuantities(sum, quantity) });
     }
     const page = rows.map(({ position, ...line }) => line);
     lineCount += page.length;
     firstLines.push(...page.slice(0, FIRST_LINES - firstLines.length));
     await takeLines?.(page);
   }
-  const totals = [...sums.values()].sort((a, b) => a.position - b.position).map(({ total }) => total);
+  const sorted = [...sums.values()].sort((a, b) => a.position - b.position);
+  const totals = sorted.map(({ position, ...total }) => total);
   return { totals, lines: firstLines, lineCount };
-}
-
-/** The sum of the lines of a metric; its quantity is text. */
-interface StatementTotal {
-  readonly metric: string;
-  readonly unit: string;
-  readonly orgs: number;
-  readonly quantity: string | null;
 }
 
 type LineRow = InferResult<ReturnType<typeof selectLines>>[number];

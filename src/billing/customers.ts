@@ -11,7 +11,7 @@ import { restoreCsvText } from '../files/csv.ts';
 import { type Standing, standings } from '../usage/standing.ts';
 import { hashOf, MANIFEST_NAME, type Manifest, parseManifest } from './manifest.ts';
 import { readStoredFile } from './pack.ts';
-import { FileProblem, readRecords } from './pack-files.ts';
+import { FileProblem, readRecords } from './read-packs.ts';
 import type { Statement } from './statements.ts';
 
 /** A customer, or an organization without one, which stands for itself: one of the two is null. */
@@ -173,10 +173,7 @@ async function* readSealedRows(source: Source, { name, columns }: SealedFile): A
   try {
     for await (const [head = [], ...rows] of readRecords(readSealedBytes(source, `${name}.csv`))) {
       const records = fields === null ? rows : [head, ...rows];
-      fields ??= columns.map((column) => ({
-        index: head.indexOf(column),
-        isText: TEXT_COLUMNS.includes(column),
-      }));
+      fields ??= columns.map((column) => ({ index: head.indexOf(column), isText: TEXT_COLUMNS.includes(column) }));
       const toValue = (record: readonly string[], { index, isText }: { index: number; isText: boolean }) =>
         isText ? restoreCsvText(record[index] ?? '') : (record[index] ?? '');
       yield records.map((record) => (fields ?? []).map((field) => toValue(record, field)));

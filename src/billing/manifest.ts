@@ -114,7 +114,6 @@ export function fingerprintOf(key: KeyObject): string {
   return hashOf(publicKey.export({ type: 'spki', format: 'der' }));
 }
 
-/** Reads a private key. Throws SettingsError if the file has none. */
 export async function readSigningKey(path: string): Promise<KeyObject> {
   return await readKey(path, createPrivateKey, {
     label: `STATEMENT_KEY_FILE ${path}`,
@@ -122,7 +121,6 @@ export async function readSigningKey(path: string): Promise<KeyObject> {
   });
 }
 
-/** Reads a public key, or derives it from a private one. Throws SettingsError if the file has neither. */
 export async function readPublicKey(path: string): Promise<KeyObject> {
   return await readKey(path, createPublicKey, {
     label: `--key ${path}`,

@@ -12,10 +12,7 @@ interface PackTable {
   /** The SQL after `from`: a table `t` with the columns that the checks import. */
   readonly from: RawBuilder<unknown>;
   readonly order: RawBuilder<unknown>;
-  /**
-   * Whether it has a row per organization and day and no text to quote; Postgres then renders the CSV, in a third
-   * of the time.
-   */
+  /** Whether it has a row per organization and day, and no text to quote: Postgres renders it three times as fast. */
   readonly hasRowPerDay?: boolean;
 }
 
@@ -37,11 +34,8 @@ const UNTRUSTED_COLUMNS = [
   'detail',
 ];
 
-/** The parts of the file of checks. */
 export interface Checks {
-  /** Creates the tables into which the files are imported. */
   readonly createTables: string;
-  /** The table of each file. */
   readonly tables: ReadonlyMap<string, string>;
   readonly queries: readonly string[];
 }
@@ -66,10 +60,7 @@ function readColumns(checks: string, table: string): string[] {
   return columns.map(({ name }) => name);
 }
 
-/**
- * Yields a file of a statement's pack as text, in parts. Its columns are those of the table into which `checks` import
- * it. Must be called inside a transaction.
- */
+/** Yields a file of a pack in parts, with the columns that `checks` import. Must be called inside a transaction. */
 export async function* streamPackFile(
   trx: Kysely<Schema>,
   statement: StatementDocument,
@@ -128,7 +119,6 @@ function selectText(name: string): RawBuilder<string> {
 const selectOfStatement = (table: string, { id }: StatementDocument) =>
   sql`(select * from ${sql.table(`losant_usage.${table}`)} where statement_id = ${id}::uuid) as t`;
 
-/** Selects the rows of the month and of the statement's organizations. */
 function selectOfMonth(view: string, { id, month }: StatementDocument): RawBuilder<unknown> {
   const { from, to } = daysOfMonth(month);
   return sql`(select * from ${sql.table(`losant_usage.${view}`)} v
@@ -169,8 +159,5 @@ const TABLES: Readonly<Record<CsvName, (statement: StatementDocument) => PackTab
   }),
   'revisions.csv': (statement) => ({ from: selectOfMonth('revisions', statement), order: CELL_ORDER }),
   'waivers.csv': (statement) => ({ from: selectOfMonth('waivers', statement), order: CELL_ORDER }),
-  'blockers.csv': (statement) => ({
-    from: selectOfStatement('statement_blockers', statement),
-    order: sql`t.position`,
-  }),
+  'blockers.csv': (statement) => ({ from: selectOfStatement('statement_blockers', statement), order: sql`t.position` }),
 };

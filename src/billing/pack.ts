@@ -21,7 +21,6 @@ import {
 import { streamPackFile } from './pack-tables.ts';
 import type { Statement } from './statements.ts';
 
-/** The version of the checks of new packs. */
 const CHECKS_VERSION = 1;
 
 /** The checks, one file per version; every version of an existing pack is there. */
@@ -31,10 +30,7 @@ export async function readChecks(version: number): Promise<string> {
   return await readFile(join(CHECKS_FOLDER, `${version}.sql`), 'utf8');
 }
 
-/**
- * Creates the proof pack of a statement that was begun, from what the transaction sees, and stores it in the database,
- * which seals the statement.
- */
+/** Creates the pack of a statement that was begun, from what the transaction sees. Storing it seals the statement. */
 export async function createPack(
   trx: Kysely<Schema>,
   statement: StatementDocument,
@@ -85,10 +81,7 @@ async function* joinTexts(texts: AsyncIterable<string> | string[]): AsyncGenerat
   if (part !== '') yield part;
 }
 
-/**
- * File names are checked although they come from the database: they become paths, and the database may not be what
- * it seems.
- */
+/** Checked although they come from the database: they become paths, and the database may not be what it seems. */
 const PACK_FILE_NAMES: ReadonlySet<string> = new Set([...CSV_NAMES, CHECKS_NAME, SIGNATURE_NAME]);
 
 /** Yields the files of a statement's pack in parts; the manifest is last. */
@@ -147,10 +140,7 @@ export async function writePacks(
   return packFolders;
 }
 
-/**
- * Assigns folders to the packs of a month: the closing gets the folder of all packs, adjustments get folders in it.
- * With several instances, each has a folder named by its ID.
- */
+/** The closing gets the folder of all packs, adjustments folders in it; several instances have a folder each. */
 function assignFolders(statements: readonly Statement[]): PackFolder[] {
   const instances = Map.groupBy(statements, ({ instanceId }) => instanceId);
   return [...instances].flatMap(([instanceId, instanceStatements]) =>

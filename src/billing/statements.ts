@@ -1,4 +1,3 @@
-/** Reads months, statements and blockers from the database. */
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { Month } from '../usage/day.ts';
@@ -106,12 +105,9 @@ const FIRST_DAYS = 20;
 /** Returns the days of an adjustment with the largest differences, and how many there are. */
 export async function readAdjustmentDays(
   db: Kysely<Schema>,
-  {
-    month,
-    instanceId,
-    statementId,
-  }: { readonly month: Month; readonly instanceId: string; readonly statementId: string | null },
+  adjustment: { readonly month: Month; readonly instanceId: string; readonly statementId: string | null },
 ) {
+  const { month, instanceId, statementId } = adjustment;
   const rows = await db
     .selectFrom('adjustment_days')
     .select(['org_id as orgId', 'org_name as orgName', 'metric', 'usage_date as day', 'cause', 'revision'])
@@ -126,4 +122,34 @@ export async function readAdjustmentDays(
     .limit(FIRST_DAYS)
     .execute();
   return { days: rows.map(({ dayCount, ...day }) => day), dayCount: rows[0]?.dayCount ?? 0 };
+}
+
+/** Returns the lines of the remedies; those of a cause that have the same sentences step by step. */
+export function mergeRemedies(blockers: readonly Pick<Blocker, 'cause' | 'remedy'>[]): string[] {
+  const remedies = blockers.map(({ cause, remedy }) => ({ cause, lines: remedy.split('\n') }));
+  const groups = Map.groupBy(remedies, ({ cause, lines }) =>
+    [cause, ...lines.map((line) => (line.startsWith('losant-usage ') ? '' : line))].join('\n'),
+  );
+  return [...groups.values()].flatMap((group) => {
+    const steps = group[0]?.lines.map((_, step) => group.map(({ lines }) => lines[step] ?? '')) ?? [];
+    return steps.flatMap((lines) => mergeCommands([...new Set(lines)]));
+  });
+}
+
+/** A command that takes several organizations, in the form in which a remedy has it. */
+const FOR_ORGS = /^(?<start>losant-usage (?:run|backfill|waive) .*?--org )(?<orgId>[0-9a-f]{24})(?<end>.*)$/;
+/** So few that a line can be pasted. */
+const MAX_COMMAND_ORGS = 100;
+
+/** Commands that differ only in the organization become one. */
+function mergeCommands(commands: readonly string[]): string[] {
+  const groups = Map.groupBy(commands, (each) => each.replace(FOR_ORGS, '$<start>ORGS$<end>'));
+  return [...groups].flatMap(([command, members]) => {
+    const orgIds = members.flatMap((each) => FOR_ORGS.exec(each)?.groups?.['orgId'] ?? []);
+    if (orgIds.length < 2) return members;
+    return Array.from({ length: Math.ceil(orgIds.length / MAX_COMMAND_ORGS) }, (_, index) => {
+      const chunk = orgIds.slice(index * MAX_COMMAND_ORGS, (index + 1) * MAX_COMMAND_ORGS);
+      return command.replace('ORGS', chunk.join(','));
+    });
+  });
 }

@@ -1,7 +1,7 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
 import { describeUrl } from '../database/open.ts';
-import { requireOwnSession } from '../database/session.ts';
+import { readAccess, requireOwnSession } from '../database/session.ts';
 import { describeDatabaseError, toRoleHint } from '../database/sqlstate.ts';
 import { AppError, DatabaseError, EXIT, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
 import { requireApiUrl } from '../ledger/instances.ts';
@@ -11,7 +11,6 @@ import { extractSlice } from '../loading/extract.ts';
 import type { LosantClient } from '../losant/client.ts';
 import { getInstance, getOrg } from '../losant/endpoints.ts';
 import { listOrgPages } from '../losant/org-list.ts';
-import { readAccess } from '../queries/access.ts';
 import { readWrongSums } from '../queries/reconciliation.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { count } from '../terminal/words.ts';
@@ -34,9 +33,7 @@ export const check = defineCommand({
     const { config } = context;
     const reports: CheckReport[] = [];
     const checking: CheckContext = { ...context, reports, where: describeUrl(config.readDatabaseUrl()) };
-    await runCheck(checking, 'settings', () => ({
-      message: config.instances.map(describeInstance).join('; '),
-    }));
+    await runCheck(checking, 'settings', () => ({ message: config.instances.map(describeInstance).join('; ') }));
     await checkDatabase(checking);
     for (const instance of config.instances) {
       const target = await checkInstance(checking, instance);
@@ -96,10 +93,7 @@ const TOO_SLOW = new AppError('timeout', `no response within ${CHECK_TIMEOUT_MS 
   hint: 'Losant is slow or is rate-limiting this token; try again later, or lower REQUESTS_PER_SECOND',
 });
 
-/**
- * Runs a check and records its result or failure. Rethrows an interruption and anything that is a bug of this
- * program.
- */
+/** Runs a check and records its result or failure. Rethrows an interruption, and a bug of this program. */
 async function runCheck<T>(
   { reports, signal, where, role }: CheckContext,
   name: string,
@@ -299,9 +293,7 @@ async function checkHeartbeat(url: string): Promise<CheckResult> {
   return { message: `HEARTBEAT_URL responded with HTTP ${response}`, hint };
 }
 
-/**
- * Tests what the API documentation leaves open, and reports what each result affects. A rejection is a result too.
- */
+/** Tests what the API documentation leaves open, and what each result affects. A rejection is a result too. */
 async function probeOrg(checking: CheckContext, target: Target): Promise<void> {
   const probe = async (name: string, effects: string, work: (target: Target) => Promise<string>) => {
     await runCheck(checking, `probe.${name}`, async (signal) => {

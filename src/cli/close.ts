@@ -1,12 +1,12 @@
 import { type CloseOutcome, closeMonth, type StatementLine } from '../billing/close.ts';
 import { readSigningKey } from '../billing/manifest.ts';
-import { mergeRemedies } from '../billing/remedies.ts';
 import {
   type AdjustmentDay,
   type BilledInstance,
   type Blocker,
   formatMonthName,
   type MonthState,
+  mergeRemedies,
   readMonthStates,
 } from '../billing/statements.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
@@ -105,7 +105,6 @@ function describeMonth(month: MonthState, command: string): [string, string] {
 const RETRY_HINT =
   'a statement is saved completely or not at all; run the same command again to see whether the month is closed';
 
-/** The rows shown to people; `--json` has all. */
 const MAX_TABLE_ROWS = 100;
 
 /** Closes the month of each instance separately: a failure of one does not stop another. */
@@ -123,7 +122,7 @@ async function closeInstances(
     signingKey: config.statementKeyFile === null ? null : await readSigningKey(config.statementKeyFile),
     signal,
   };
-  const document = new ClosingDocument(output, month);
+  const document = createDocument(output, month);
   const codes: number[] = [];
   for (const instance of selected) {
     const { instanceId } = instance;
@@ -137,7 +136,7 @@ async function closeInstances(
     } catch (thrown) {
       const error = describeDatabaseError(thrown, { where: handle.label, role, nextStep: RETRY_HINT }) ?? thrown;
       // With a single instance its error is the command's.
-      if (selected.length === 1 && document.isEmpty) throw error;
+      if (selected.length === 1 && document.isEmpty()) throw error;
       if (!(error instanceof AppError)) logger.error({ err: error, instance_id: instanceId }, 'month not closed');
       const description = describeError(error);
       codes.push(exitCodeOf(error));
@@ -150,43 +149,26 @@ async function closeInstances(
   return { exitCode: worstExitCode(codes) };
 }
 
-/** The document of `--json`. Lines are written as they are read, because a statement may have 100,000. */
-class ClosingDocument {
-  readonly #output: Output;
-  /** The text before the first instance. */
-  readonly #head: string;
-  #instances = 0;
-  /** The lines of the instance that is added next; null before its first ones. */
-  #lines: JsonList | null = null;
-
-  constructor(output: Output, month: Month) {
-    this.#output = output;
-    this.#head = `{"month":"${month}","instances":[`;
-  }
-
-  get isEmpty(): boolean {
-    return this.#instances === 0 && this.#lines === null;
-  }
-
-  /** Adds lines of the instance that is added next. */
-  readonly addLines = async (lines: readonly StatementLine[]): Promise<void> => {
-    await this.#openLines().add(lines);
+/** Creates the document of `--json`. Lines are written as they are read, because a statement may have 100,000. */
+function createDocument(output: Output, month: Month) {
+  const head = `{"month":"${month}","instances":[`;
+  let before = head;
+  let list: JsonList | null = null;
+  const openList = () => {
+    list ??= new JsonList(output, `${before}{"lines":`);
+    before = ',';
+    return list;
   };
-
-  async addInstance(instance: object): Promise<void> {
-    await this.#openLines().end(`,${JSON.stringify(instance).slice(1)}`, false);
-    this.#lines = null;
-    this.#instances += 1;
-  }
-
-  async end(): Promise<void> {
-    await this.#output.writeJson(']}', true);
-  }
-
-  #openLines(): JsonList {
-    this.#lines ??= new JsonList(this.#output, `${this.#instances === 0 ? this.#head : ','}{"lines":`);
-    return this.#lines;
-  }
+  return {
+    isEmpty: () => before === head,
+    /** Adds lines of the instance that is added next. */
+    addLines: async (lines: readonly StatementLine[]) => await openList().add(lines),
+    addInstance: async (instance: object) => {
+      await openList().end(`,${JSON.stringify(instance).slice(1)}`, false);
+      list = null;
+    },
+    end: async () => await output.writeJson(']}', true),
+  };
 }
 
 /** Returns the outcome of an instance as `--json` prints it, quantities as text and without its lines. */
@@ -228,7 +210,6 @@ function renderOutcome(
   return lines;
 }
 
-/** Renders the days that explain an adjustment, the largest differences first. */
 function renderDays({ days, dayCount }: CloseOutcome, month: Month): string[] {
   const rows = days.map((each) => [
     each.orgName,
@@ -275,11 +256,7 @@ function renderBlockers(blockers: readonly Blocker[]): string[] {
     blocker.detail ?? '',
   ]);
   return [
-    ...formatTable({
-      head: ['organization', 'name', 'days', 'blocker', 'detail'],
-      rows,
-      most: MAX_TABLE_ROWS,
-    }),
+    ...formatTable({ head: ['organization', 'name', 'days', 'blocker', 'detail'], rows, most: MAX_TABLE_ROWS }),
     '',
     'To resolve:',
     ...formatTable({ rows: mergeRemedies(blockers).map((line) => [line]), most: MAX_TABLE_ROWS }),

@@ -1,6 +1,5 @@
 import { SettingsError } from '../errors.ts';
-import { findNearestName } from '../terminal/spelling.ts';
-import { capitalize } from '../terminal/words.ts';
+import { capitalize, findNearestName } from '../terminal/words.ts';
 import type { Command } from './command.ts';
 import type { Options, OptionValues } from './options.ts';
 
@@ -47,7 +46,7 @@ const SUMMARIES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'Bill and administer': {
     waive: 'accept a cell as it stands; a later good read lifts the waiver',
     close: 'list months, or close one: freeze its numbers in a statement',
-    statement: 'write the proof pack of a closed month to a folder',
+    statement: 'write the proof pack of a closed month, or a page for each customer',
     verify: 'check a proof pack, and compare it with a database; exits 3 on problems',
     'org show': 'show an organization as it is in Losant now',
     'org set': 'change an organization in Losant; needs LOSANT_ADMIN_TOKEN',

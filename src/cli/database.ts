@@ -3,8 +3,8 @@ import { type BilledInstance, readBilledInstances } from '../billing/statements.
 import type { DatabaseHandle, Role } from '../database/handle.ts';
 import { migrateToHead, readPending, readSchemaState, requireSchema } from '../database/migrate.ts';
 import { createDatabase, type DatabaseOptions } from '../database/open.ts';
+import { readAccess } from '../database/session.ts';
 import { DatabaseError, SettingsError } from '../errors.ts';
-import { readAccess } from '../queries/access.ts';
 import { count } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { flagOption } from './options.ts';
@@ -40,11 +40,7 @@ export async function openSchema(
     const autoMigrate = creates && context.config.autoMigrate;
     const schemaState = await readSchemaState(handle);
     if (creates && schemaState.state === 'empty') await requireCreatable(handle);
-    const applied = await requireSchema(handle, {
-      createIfEmpty: creates,
-      autoMigrate,
-      schemaState,
-    });
+    const applied = await requireSchema(handle, { createIfEmpty: creates, autoMigrate, schemaState });
     for (const migration of applied) context.logger.info({ migration }, 'migration applied');
     return handle;
   } catch (error) {
@@ -62,10 +58,7 @@ export async function requireCreatable({ db, label }: DatabaseHandle): Promise<v
   throw new DatabaseError('database_refused', message, { hint });
 }
 
-/**
- * Throws DatabaseError if the database is read-only. Checked up front, because the error of a statement does not tell a
- * reader's role from a standby.
- */
+/** Checked up front, because the error of a statement does not tell a reader's role from a standby. */
 export function requireWritable({ label, readOnly }: Pick<DatabaseHandle, 'label' | 'readOnly'>, role: Role): void {
   if (readOnly === null) return;
   const { reason, user } = readOnly;
@@ -83,10 +76,7 @@ export function requireWritable({ label, readOnly }: Pick<DatabaseHandle, 'label
   });
 }
 
-/**
- * Returns the instances that commands report on: those in the settings, or all in the database if none is
- * configured.
- */
+/** Returns the instances that commands report on: those in the settings, or else all in the database. */
 export async function selectInstanceIds(
   { config }: CommandContext,
   { db }: DatabaseHandle,
@@ -97,10 +87,7 @@ export async function selectInstanceIds(
   return instances.map(({ instance_id: id }) => id);
 }
 
-/**
- * Returns the instances that are requested, or those that commands report on. Throws SettingsError for an instance that
- * the database does not have.
- */
+/** Returns the requested instances, or those that commands report on. Throws SettingsError for an unknown one. */
 export async function selectInstances(
   context: CommandContext,
   handle: DatabaseHandle,

@@ -36,13 +36,14 @@ export const demo = defineCommand({
 });
 
 async function runDemo(base: CommandContext, { dir }: { readonly dir: string | null }): Promise<CommandResult> {
-  const { output, signal, hostNow } = base;
+  const { env, output, signal, hostNow } = base;
   const noSelection = { instance: null, org: null, stream: null, dryRun: false };
   await using closing = new AsyncDisposableStack();
   const simulator = await startSimulator({ orgs: ORGS });
   closing.defer(() => simulator.close());
   output.print(`1/4  Started a simulated Losant with ${ORGS} organizations at ${simulator.url}.`);
-  const folder = dir === null ? await createTemporaryFolder(base, closing) : resolve(dir);
+  const folder = dir === null ? await mkdtemp(join(env['TMPDIR'] ?? tmpdir(), 'losant-usage-demo-')) : resolve(dir);
+  if (dir === null) closing.defer(() => rm(folder, { recursive: true, force: true }));
   const databaseUrl = `embedded:${folder}`;
   signal.throwIfAborted();
   const context = createDemoContext(base, simulator, databaseUrl);
@@ -60,20 +61,15 @@ async function runDemo(base: CommandContext, { dir }: { readonly dir: string | n
   printStep(output, await status.run(context, {}));
   if (output.isTerminal && !output.json) await serveConsole(context);
   const keptLines = [
-    'The simulated Losant has stopped; the database is still there. To close its first month:',
-    `  DATABASE_URL='${databaseUrl}' losant-usage close --month ${month}`,
+    'The simulated Losant has stopped; the database is still there. To preview closing its first month:',
+    `  DATABASE_URL='${databaseUrl}' losant-usage close --month ${month} --dry-run`,
   ];
   const removedLines = [
     'The simulated Losant has stopped, and its database is removed. To keep it the next time:',
     '  losant-usage demo --dir DIR',
   ];
   return {
-    document: {
-      databaseUrl: dir === null ? null : databaseUrl,
-      instanceId: simulator.instanceId,
-      from,
-      to: day,
-    },
+    document: { databaseUrl: dir === null ? null : databaseUrl, instanceId: simulator.instanceId, from, to: day },
     lines: [
       '',
       ...(dir === null ? removedLines : keptLines),
@@ -81,12 +77,6 @@ async function runDemo(base: CommandContext, { dir }: { readonly dir: string | n
       '  losant-usage simulator',
     ],
   };
-}
-
-async function createTemporaryFolder({ env }: CommandContext, closing: AsyncDisposableStack): Promise<string> {
-  const folder = await mkdtemp(join(env['TMPDIR'] ?? tmpdir(), 'losant-usage-demo-'));
-  closing.defer(() => rm(folder, { recursive: true, force: true }));
-  return folder;
 }
 
 /** Prints the lines of a command's result; the document of `--json` is the demo's own. */
@@ -146,12 +136,7 @@ export const simulator = defineCommand({
   },
   async run({ output, signal }, { port, orgs, seed, token }) {
     const size = orgs ?? ORGS;
-    const platform = await startOnPort({
-      port: port ?? 0,
-      orgs: size,
-      seed: seed ?? '1',
-      token: token ?? undefined,
-    });
+    const platform = await startOnPort({ port: port ?? 0, orgs: size, seed: seed ?? '1', token: token ?? undefined });
     const { url, instanceId, token: apiToken } = platform;
     output.printJson({ url, instanceId, token: apiToken });
     output.print(

@@ -9,11 +9,7 @@ import { day, orgOption, requiredOption, streamsOption } from './options.ts';
 
 export const explain = defineCommand({
   needs: ['database'],
-  options: {
-    org: orgOption,
-    day: requiredOption('YYYY-MM-DD', 'the day', day),
-    stream: streamsOption,
-  },
+  options: { org: orgOption, day: requiredOption('YYYY-MM-DD', 'the day', day), stream: streamsOption },
   async run(context, { org: orgId, day: requestedDay, stream }) {
     const nowMs = context.hostNow();
     await using handle = await openSchema(context);

@@ -19,8 +19,7 @@ import {
   type ViewRequest,
 } from '../queries/view-rows.ts';
 import { choice } from '../settings/kinds.ts';
-import { joinWithOr } from '../terminal/spelling.ts';
-import { count, showDays } from '../terminal/words.ts';
+import { count, joinWithOr, showDays } from '../terminal/words.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
@@ -68,10 +67,7 @@ export const exportFile = defineCommand({
   },
 });
 
-/**
- * Returns the path, or null for stdout. `/dev/stdout` is stdout too: replacing it by a file would break a
- * redirection.
- */
+/** Returns null for stdout. `/dev/stdout` is stdout too: replacing it by a file would break a redirection. */
 function toFilePath(path: string | null): string | null {
   if (path?.trim() === '') {
     throw new SettingsError('--out is empty', { hint: 'give a file name, or omit --out' });
@@ -79,7 +75,6 @@ function toFilePath(path: string | null): string | null {
   return path === null || ['-', '/dev/stdout', '/dev/fd/1', '/proc/self/fd/1'].includes(path) ? null : path;
 }
 
-/** Returns the days of the file; null for a view without days. */
 function toRange(
   name: string,
   { date }: ExportedView,
@@ -90,25 +85,17 @@ function toRange(
     throw new SettingsError(`${name} has no days, so --from and --to do not apply`, { hint: 'omit them' });
   }
   if (from === null || to === null) {
-    throw new SettingsError(`${name} requires --from and --to`, {
-      hint: 'e.g. --from 2026-10-01 --to 2026-10-31',
-    });
+    throw new SettingsError(`${name} requires --from and --to`, { hint: 'e.g. --from 2026-10-01 --to 2026-10-31' });
   }
   requireOrder({ from, to }, ['--from', '--to']);
   return { from, to };
-}
-
-interface Target {
-  readonly request: ViewRequest;
-  readonly format: FormatName;
-  readonly out: string | null;
 }
 
 /** Returns the number of rows, the size and hash of a file, and whether the reader of stdout closed it early. */
 async function writeView(
   { signal, output, newId }: CommandContext,
   handle: DatabaseHandle,
-  { request, format, out }: Target,
+  { request, format, out }: { readonly request: ViewRequest; readonly format: FormatName; readonly out: string | null },
 ) {
   const renderer: Renderer = formats[format](request.columns);
   const file = out === null ? null : await createAtomicFile(out, newId());

@@ -63,19 +63,14 @@ interface GapRange {
   readonly to: UsageDay;
 }
 
-interface Cause {
-  cells: number;
-  rangeCount: number;
-  /** The first ranges. */
-  readonly ranges: GapRange[];
-  lastRange: GapRange | null;
-}
-
-/** The cells of one part of the list, by cause. */
+/** The cells of one part of the list, by cause with its first ranges. */
 class CauseList {
   cells = 0;
   orgs = 0;
-  readonly #causes = new Map<string, Cause>();
+  readonly #causes = new Map<
+    string,
+    { cells: number; rangeCount: number; ranges: GapRange[]; last: GapRange | null }
+  >();
   #lastOrgId = '';
 
   add(gap: Gap, nowMs: number): void {
@@ -84,20 +79,19 @@ class CauseList {
     if (orgId !== this.#lastOrgId) this.orgs += 1;
     this.#lastOrgId = orgId;
     const name = describeGap(gap);
-    const cause = this.#causes.get(name) ?? { cells: 0, rangeCount: 0, ranges: [], lastRange: null };
+    const cause = this.#causes.get(name) ?? { cells: 0, rangeCount: 0, ranges: [], last: null };
     this.#causes.set(name, cause);
     cause.cells += 1;
     const text = [stream, describeRetry(gap, nowMs), orgId, orgName];
-    const { lastRange } = cause;
-    if (lastRange?.from === addDays(day, 1) && lastRange.text.join() === text.join()) lastRange.from = day;
+    const { last } = cause;
+    if (last?.from === addDays(day, 1) && last.text.join() === text.join()) last.from = day;
     else {
-      cause.lastRange = { text, from: day, to: day };
+      cause.last = { text, from: day, to: day };
       cause.rangeCount += 1;
-      if (cause.ranges.length < MAX_TABLE_ROWS) cause.ranges.push(cause.lastRange);
+      if (cause.ranges.length < MAX_TABLE_ROWS) cause.ranges.push(cause.last);
     }
   }
 
-  /** Renders the number of cells, then the causes, the most frequent first. */
   render(state: string): string[] {
     if (this.cells === 0) return [];
     const causes = [...this.#causes].toSorted(([, a], [, b]) => b.cells - a.cells);

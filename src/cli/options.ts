@@ -3,8 +3,8 @@ import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { SettingsError } from '../errors.ts';
 import { choice, describeValueProblem, idText, line, list } from '../settings/kinds.ts';
-import { findNearestName } from '../terminal/spelling.ts';
 import { formatTable } from '../terminal/text.ts';
+import { findNearestName } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt, parseDay, parseMonth } from '../usage/day.ts';
 import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
@@ -28,7 +28,6 @@ function getHelp(schema: z.ZodType | undefined): Help {
   return (schema && helps.get(schema)) ?? { value: null, summary: '' };
 }
 
-/** The schema of a value in a text. */
 type Kind<T> = z.ZodType<T, string>;
 
 /** The texts of an option, one per occurrence; '' for a switch. */
@@ -125,7 +124,6 @@ export function requireOrder({ from, to }: DayRange, [first, last]: readonly [st
   });
 }
 
-/** Returns the options that every command has. */
 export function commonOptions(readsSettings: boolean): Options {
   const config = optionalOption('FILE', 'settings file, for several instances', text, 'LOSANT_USAGE_CONFIG');
   return { json: flagOption('print one JSON document instead of text'), ...(readsSettings && { config }) };
@@ -181,7 +179,6 @@ export function readOptions<O extends Options>(command: string, args: readonly s
 
 type ToError = (message: string) => SettingsError;
 
-/** Returns the texts of each option by name. */
 function readValues(args: readonly string[], shape: Options, toError: ToError): Record<string, string[]> {
   const positionals = listPositionals(shape);
   const values: Record<string, string[]> = {};

@@ -25,10 +25,7 @@ interface DeleteContext extends CommandContext {
   readonly runId: string;
 }
 
-/**
- * Deletes an organization in Losant once its name is confirmed, everything of it that can still be read is loaded, and
- * nothing is missing. Any failure before that deletes nothing.
- */
+/** Loads all that can still be read of an organization, then deletes it; deletes nothing if something is missing. */
 export const orgDelete = defineCommand({
   needs: ['losant', 'database', 'admin'],
   role: 'losant_usage_writer',

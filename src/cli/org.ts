@@ -219,10 +219,7 @@ export function parsePatch(json: string): OrgPatch {
   });
 }
 
-/**
- * Returns the patch with all limits of the organization, because the documentation does not say whether limits that a
- * patch omits stay.
- */
+/** Returns the patch with all limits of the organization: whether limits that a patch omits stay is not documented. */
 export function completePatch(patch: OrgPatch, { limits = {} }: Resource): OrgPatch {
   if (patch.limits === undefined) return patch;
   const isLimit = ([name, value]: readonly [string, unknown]) =>

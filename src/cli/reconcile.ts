@@ -42,7 +42,7 @@ export const reconcile = defineCommand({
     await streamRows(handle, selectDifferences(handle.db, scope), { signal, take });
     await list.end('}');
     return {
-      lines: renderReconciliation({ range, counts, rows }),
+      lines: renderReconciliation(range, counts, rows),
       exitCode: counts.differences > 0 ? EXIT.incomplete : EXIT.ok,
     };
   },
@@ -50,14 +50,12 @@ export const reconcile = defineCommand({
 
 const MAX_TABLE_ROWS = 200;
 
-interface Reconciliation {
-  readonly range: DayRange;
-  readonly counts: Awaited<ReturnType<typeof countComparisons>>;
-  /** The first comparisons that are not equal. */
-  readonly rows: readonly Comparison[];
-}
-
-function renderReconciliation({ range, counts, rows }: Reconciliation): string[] {
+/** Renders the counts of a range, and the first comparisons that are not equal. */
+function renderReconciliation(
+  range: DayRange,
+  counts: Awaited<ReturnType<typeof countComparisons>>,
+  rows: readonly Comparison[],
+): string[] {
   if (counts.comparisons === 0) {
     const cause = 'no control total has been read, and no counterpart is stored';
     return [`Nothing to compare for ${showDays(range)}: ${cause}.`];

@@ -81,7 +81,6 @@ export const backfill = defineCommand({
 interface LoadRequest {
   readonly runOptions: Pick<RunOptions, 'kind' | 'range' | 'force' | 'streams'>;
   readonly selection: Selection;
-  /** The longest wait for other processes. */
   readonly waitMs: number;
 }
 
@@ -174,9 +173,7 @@ async function assignOrgs(
   if (unknown.length === 0) return scopes.filter(({ orgIds }) => orgIds.length > 0);
   throw new SettingsError(
     `--org ${unknown.join(', ')}: not found in any of ${candidates.length} configured instances`,
-    {
-      hint: 'check the ID; if the organization was never listed, name its instance with --instance',
-    },
+    { hint: 'check the ID; if the organization was never listed, name its instance with --instance' },
   );
 }
 
@@ -206,7 +203,6 @@ function exitCodeOfRun({ report, refusal }: RunOutcome): number {
   return report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
 }
 
-/** Returns what a run would read. Writes nothing. */
 async function planInstance(loading: LoadContext, { instance, orgIds }: InstanceScope): Promise<CommandResult> {
   const { signal, runOptions } = loading;
   const plan = await previewRun(createInstanceContext(loading, instance), { ...runOptions, orgIds, signal });

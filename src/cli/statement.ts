@@ -1,17 +1,22 @@
-import { checkPacks } from '../billing/check-pack.ts';
-import { compareWithDatabase } from '../billing/compare-database.ts';
+import { createHash } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { checkPacks, compareWithDatabase } from '../billing/check-pack.ts';
+import { type CustomerStatement, SealedMonth } from '../billing/customers.ts';
 import { readPublicKey } from '../billing/manifest.ts';
 import { writePacks } from '../billing/pack.ts';
 import { readPacks, type Verification } from '../billing/read-packs.ts';
 import { type BilledInstance, formatMonthName, readStatements, type Statement } from '../billing/statements.ts';
+import { nameCustomer, readMetrics, renderStatementCsv, renderStatementFile } from '../console/customer-statement.ts';
+import type { DatabaseHandle } from '../database/handle.ts';
 import { EXIT, SettingsError } from '../errors.ts';
-import { codeOf } from '../files/atomic-file.ts';
+import { codeOf, createAtomicFolder } from '../files/atomic-file.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { line } from '../settings/kinds.ts';
 import { formatTable } from '../terminal/text.ts';
 import { count, showInstant, showNumber } from '../terminal/words.ts';
+import type { Month } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { writeCustomerFiles } from './customers.ts';
 import { openSchema, selectInstances } from './database.ts';
 import { flagOption, instancesOption, listOption, month, positional, requiredOption, text } from './options.ts';
 
@@ -31,7 +36,9 @@ export const statement = defineCommand({
       month,
       instanceIds: selected.map(({ instanceId }) => instanceId),
     });
-    const [closed, open] = partitionClosed(selected, statements);
+    const { closed = [], open = [] } = Object.groupBy(selected, (each) =>
+      statements.some(({ instanceId }) => instanceId === each.instanceId) ? 'closed' : 'open',
+    );
     if (closed.length === 0) {
       throw new SettingsError(`${month} is not closed, so it has no statement`, {
         hint: `close it first: losant-usage close --month ${month}`,
@@ -40,8 +47,7 @@ export const statement = defineCommand({
     const notClosed = open.map((each) => `Not closed, so not written: ${formatMonthName(each, month)}.`);
     const { signal } = context;
     if (isByCustomer) {
-      const request = { month, out, instances: closed, statements, signal };
-      const customers = await writeCustomerFiles(handle, request);
+      const customers = await writeCustomerFiles(handle, statements, { month, out, instances: closed, signal });
       const head = `Wrote the statements of ${count(customers.length, 'customer')} for ${month} to ${out}.`;
       return { document: { month, out, customers, notClosed: open }, lines: [head, ...notClosed] };
     }
@@ -63,12 +69,6 @@ export const statement = defineCommand({
     };
   },
 });
-
-function partitionClosed(instances: readonly BilledInstance[], statements: readonly Statement[]) {
-  const ids = new Set(statements.map(({ instanceId }) => instanceId));
-  const isClosed = ({ instanceId }: BilledInstance) => ids.has(instanceId);
-  return [instances.filter(isClosed), instances.filter((each) => !isClosed(each))] as const;
-}
 
 export const verify = defineCommand({
   needs: [],
@@ -120,7 +120,6 @@ async function verifyFolder(context: CommandContext, dir: string, keyFiles: read
   return { verification, database: handle.label };
 }
 
-/** The problems shown to people; `--json` has all. */
 const MAX_PROBLEMS = 50;
 
 function renderVerification(dir: string, { verification, database }: FolderResult): string[] {
@@ -128,10 +127,7 @@ function renderVerification(dir: string, { verification, database }: FolderResul
   if (problems.length > 0) {
     return [
       `${dir} is not valid: ${count(problems.length, 'problem')}.`,
-      ...formatTable({
-        rows: problems.map(({ file, problem }) => [`${file}: ${problem}`]),
-        most: MAX_PROBLEMS,
-      }),
+      ...formatTable({ rows: problems.map(({ file, problem }) => [`${file}: ${problem}`]), most: MAX_PROBLEMS }),
       'To write the pack again from the database: losant-usage statement',
     ];
   }
@@ -148,4 +144,52 @@ function renderVerification(dir: string, { verification, database }: FolderResul
       ? 'Not compared with a database: DATABASE_URL is not set.'
       : `Identical, byte for byte, to the copy in the database ${database}.`,
   ];
+}
+
+/** Writes a page and a CSV file for each instance and customer. Returns what was written. */
+export async function writeCustomerFiles(
+  { db }: DatabaseHandle,
+  allStatements: readonly Statement[],
+  options: { month: Month; out: string; instances: readonly BilledInstance[]; signal: AbortSignal },
+) {
+  const { month, out, instances, signal } = options;
+  const metrics = await readMetrics(db);
+  const customers: object[] = [];
+  await createAtomicFolder(out, async (folder) => {
+    for (const instance of instances) {
+      const { instanceId } = instance;
+      const statements = allStatements.filter((statement) => statement.instanceId === instanceId);
+      using sealed = await SealedMonth.read(db, statements, { signal });
+      const facts = { instance, month, statements, metrics };
+      for (const customer of sealed.customers()) {
+        signal.throwIfAborted();
+        const name = nameFile(instanceId, customer);
+        const [html, csv] = [`${name}.html`, `${name}.csv`];
+        // Two customers never get the same file.
+        await writeFile(join(folder, html), String(await renderStatementFile(customer, facts)), { flag: 'wx' });
+        await writeFile(join(folder, csv), renderStatementCsv(customer, facts), { flag: 'wx' });
+        customers.push({ instanceId, ...customer.key, name: nameCustomer(customer), html, csv });
+      }
+    }
+  });
+  return customers;
+}
+
+const HASH_LENGTH = 8;
+const MAX_NAME_LENGTH = 60 - 1 - HASH_LENGTH;
+
+/** Returns the name of the customer with a hash of what identifies it, as names need not differ. */
+function nameFile(instanceId: string, customer: CustomerStatement): string {
+  const id = customer.key.customerId ?? customer.key.orgId ?? '';
+  const hash = createHash('sha256').update(`${instanceId} ${id}`).digest('hex').slice(0, HASH_LENGTH);
+  const name = toFileName(customer.lines[0]?.orgName ?? '') || toFileName(id) || 'customer';
+  return `${name}-${hash}`;
+}
+
+function toFileName(text: string): string {
+  const letters = text.normalize('NFKD').replaceAll(/\p{M}/gu, '').toLowerCase();
+  return letters
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .slice(0, MAX_NAME_LENGTH)
+    .replaceAll(/^-|-$/g, '');
 }

@@ -6,8 +6,7 @@ import { type AppSources, createApp, createSources, openReader } from '../server
 import { type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
 import { DigestTimer } from '../worker/digest.ts';
-import { WorkerLoop } from '../worker/loop.ts';
-import { armSchedule, type Schedule } from '../worker/schedule.ts';
+import { armSchedule, type Schedule, WorkerLoop } from '../worker/loop.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
 

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import type { AttentionKind } from '../database/schema.ts';
 import { ATTENTION_KINDS, addressOfSubject, splitText } from '../queries/attention.ts';
 import { renderPill, toPlainText } from './page.ts';
+import { selectInstanceName } from './sources.ts';
 import { createTablePage, optionsOf } from './table.ts';
 
 type ItemRow = { readonly kind: AttentionKind; readonly subject: string; readonly text: string };
@@ -12,10 +13,10 @@ export const attentionPage = createTablePage<ItemRow>('/attention', '/', ({ inst
   title: 'Needs attention',
   sentence: 'As of the last run that stored something.',
   rows: sql`
-    select i.instance_id, i.kind, i.subject, i.text, coalesce(n.name, n.instance_id) as instance_name,
-      i.first_seen_on, i.last_seen_on, abs(i.quantity) as rank
-    from losant_usage.attention_items i join losant_usage.instances n on n.instance_id = i.instance_id
-    where i.is_current and i.instance_id = any (${instanceIds}::text[])`,
+    select a.instance_id, a.kind, a.subject, a.text, ${selectInstanceName(instanceIds)}, a.first_seen_on,
+      a.last_seen_on, abs(a.quantity) as rank
+    from losant_usage.attention_items a join losant_usage.instances i on i.instance_id = a.instance_id
+    where a.is_current and a.instance_id = any (${instanceIds}::text[])`,
   order: sql`r.kind, r.rank desc nulls last, r.text, r.subject`,
   filters: {
     kind: {

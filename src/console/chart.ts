@@ -1,6 +1,7 @@
 import { scaleLinear } from 'd3-scale';
 import { line } from 'd3-shape';
 import { html } from 'hono/html';
+import { toPair } from '../queries/usage-totals.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
@@ -159,11 +160,6 @@ function showDayChange(day: ChartDay): string | null {
   const [quantity, comparedQuantity] = toPair(day);
   if (day.standing === null || quantity === null || comparedQuantity === null) return null;
   return comparedQuantity === 0 ? showDifference(quantity) : showChange(quantity / comparedQuantity - 1);
-}
-
-/** Returns the values of a day that can be compared. */
-export function toPair({ quantity, comparedQuantity, paired }: ChartDay): readonly [number | null, number | null] {
-  return paired ?? [quantity, comparedQuantity];
 }
 
 const LONG_DAY = new Intl.DateTimeFormat('en-GB', {

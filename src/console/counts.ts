@@ -1,10 +1,10 @@
 /** What pages count over all organizations. Counting many takes seconds, so each count is read in the background. */
 import { type Kysely, sql } from 'kysely';
 import type { MonthState, Schema } from '../database/schema.ts';
-import { type MonthSum, readMonthSum } from '../queries/month-sums.ts';
+import { readUsageTotals, type TotalsQuery, type UsageTotals } from '../queries/usage-totals.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { type CachedRead, cacheRead } from './cached-reads.ts';
-import type { PageSources } from './sources.ts';
+import { type PageSources, selectInstanceName } from './sources.ts';
 
 /** Returns what is known of a count. Waits at most `waitMs` for a newer result. */
 type Count<T> = (waitMs?: number) => Promise<CachedRead<T>>;
@@ -13,9 +13,8 @@ type Count<T> = (waitMs?: number) => Promise<CachedRead<T>>;
 export interface Counts {
   readonly activity: Count<readonly Activity[]>;
   readonly months: Count<readonly MonthRow[]>;
-  readonly payloads: Count<MonthSum>;
-  readonly devices: Count<MonthSum>;
-  readonly minutes: Count<MonthSum>;
+  /** The sums over all organizations by day. */
+  readonly totals: (query: TotalsQuery) => Promise<CachedRead<UsageTotals>>;
   /** Returns what is known of another slow query, which is shared by what it depends on. */
   readonly recallResult: <T>(key: unknown, query: (db: Kysely<Schema>) => Promise<T>) => Promise<CachedRead<T>>;
 }
@@ -33,20 +32,21 @@ export function createCounts({ readInTurn, instanceIds, now, logger }: PageSourc
       now,
       onFailure: (error) => logger.warn({ err: error, subject }, 'count failed'),
     });
-  const cacheSum = (metric: MonthSum['metric']) => cache(metric, (db) => readMonthSum(db, instanceIds, metric));
   const results = new Map<string, unknown>();
+  const recallResult = async <T>(key: unknown, query: (db: Kysely<Schema>) => Promise<T>) => {
+    const name = JSON.stringify(key);
+    const result = (results.get(name) as Count<T> | undefined) ?? cache(name, query);
+    results.set(name, result);
+    const [oldest = ''] = results.keys();
+    if (results.size > MAX_RESULTS) results.delete(oldest);
+    return await result();
+  };
   return {
-    recallResult: async <T>(key: unknown, query: (db: Kysely<Schema>) => Promise<T>) => {
-      const name = JSON.stringify(key);
-      const result = (results.get(name) as Count<T> | undefined) ?? cache(name, query);
-      results.set(name, result);
-      const [oldest = ''] = results.keys();
-      if (results.size > MAX_RESULTS) results.delete(oldest);
-      return await result();
-    },
-    payloads: cacheSum('payload_billable_count'),
-    devices: cacheSum('devices_total'),
-    minutes: cacheSum('notebook_minutes'),
+    recallResult,
+    totals: ({ metric, range, comparison }) =>
+      recallResult(['totals', metric, range, comparison], (db) =>
+        readUsageTotals(db, { metric, range, comparison }, instanceIds),
+      ),
     months: cache('months', (db) => readMonths(db, instanceIds)),
     activity: cache('activity', (db) => readActivity(db, instanceIds)),
   };
@@ -113,8 +113,7 @@ export type MonthRow = {
 /** Returns the newest month first. */
 async function readMonths(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<readonly MonthRow[]> {
   const { rows } = await sql<MonthRow>`
-    select m.month, case when cardinality(${instanceIds}::text[]) > 1 then coalesce(i.name, i.instance_id) end
-        as instance_name,
+    select m.month, ${selectInstanceName(instanceIds)},
       m.state, m.closed_at, m.readiness, m.issues, m.payloads_on_hold, m.difference
     from losant_usage_internal.month_summaries m
     join losant_usage.instances i on i.instance_id = m.instance_id

@@ -42,10 +42,7 @@ export const coveragePage: ConsolePage = {
   navPath: PATH,
   show: async (request) => {
     const query = readQuery(request);
-    const { all, lines } = await request.read(async (db) => ({
-      all: await readAllDays(db, query),
-      lines: await readLines(db, query),
-    }));
+    const [all, lines] = await request.read((db) => Promise.all([readAllDays(db, query), readLines(db, query)]));
     return { title: 'Data quality', body: renderCoverage(query, all, lines) };
   },
 };
@@ -123,9 +120,9 @@ function renderCoverage(query: MapQuery, all: readonly MapDay[], lines: readonly
   const gaps = all.reduce((sum, day) => sum + day.gaps, 0);
   const cells = all.reduce((sum, day) => sum + day.cells, 0);
   return html`<h1>Data quality</h1>
-<p>${showNumber(gaps)} of ${showNumber(cells)} cells from ${range.from} to ${range.to} are missing or in doubt.
-  Darker squares have a larger share of gaps; the worst organizations come first.
-<a href="/gaps">All gaps</a> · <a href="/gaps?standing=failing">Failing reads</a> · <a
+<p class="quiet">${showNumber(gaps)} of ${showNumber(cells)} cells from ${range.from} to ${range.to} are missing or in
+  doubt. The stronger the color, the larger the share of gaps. The worst organizations come first.</p>
+<p><a href="/gaps">All gaps</a> · <a href="/gaps?standing=failing">Failing reads</a> · <a
   href="/quarantine">Quarantine</a> · <a href="/reconciliation">Reconciliation</a></p>
 ${renderForm(PATH, { filters: FILTERS, values })}
 <p><a href="${address({ to: addDays(range.from, -1) })}">Earlier</a> ·

@@ -4,12 +4,13 @@ import type { Kysely } from 'kysely';
 import type { CustomerLine, CustomerStatement } from '../billing/customers.ts';
 import { addQuantities, type BilledInstance, type Statement } from '../billing/statements.ts';
 import type { Schema } from '../database/schema.ts';
-import { type CsvColumn, renderCsvHeader, renderCsvRows } from '../files/csv.ts';
-import { count, showQuantity } from '../terminal/words.ts';
+import { renderCsvHeader, renderCsvRows } from '../files/csv.ts';
+import { count } from '../terminal/words.ts';
 import { daysOfMonth, eachDay, type Month } from '../usage/day.ts';
 import { renderChart } from './chart.ts';
 import { type Html, renderFacts, renderInstant, showMonth, toPlainText } from './page.ts';
 import { STYLE } from './style.ts';
+import { renderHtmlTable } from './table.ts';
 
 /** The month of an instance, in which a customer has a statement. */
 export interface StatementMonth {
@@ -66,13 +67,18 @@ manifest of its proof pack.</p>`;
 
 /** Renders what the statements bill together, by metric. */
 function renderTotals(lines: readonly CustomerLine[], { metrics }: StatementMonth): Html {
-  const rows = sortLines(lines, metrics);
-  const totals = [...Map.groupBy(rows, ({ metric }) => metric)].map(([metric, metricLines]) => [
-    metrics.get(metric) ?? metric,
-    metricLines[0]?.unit ?? '',
-    metricLines.map(({ quantity }) => quantity || null).reduce(addQuantities, null),
-  ]);
-  return html`<h2>Total of the month</h2>${renderQuantities(['Usage', 'Unit', 'Billed'], totals, 2)}`;
+  const rows = [...Map.groupBy(sortLines(lines, metrics), ({ metric }) => metric)].map(([metric, metricLines]) => ({
+    usage: metrics.get(metric) ?? metric,
+    unit: metricLines[0]?.unit ?? '',
+    quantity: toNumber(metricLines.map(({ quantity }) => quantity || null).reduce(addQuantities, null)),
+  }));
+  return html`<h2>Total of the month</h2>${renderHtmlTable(rows, { ...USAGE, quantity: 'Billed' })}`;
+}
+
+const USAGE = { usage: 'Usage', unit: 'Unit' };
+
+function toNumber(quantity: string | null): number | null {
+  return quantity === null || quantity === '' ? null : Number(quantity);
 }
 
 /** Renders what a statement bills. A column that would say the same in every row is omitted. */
@@ -85,16 +91,15 @@ function renderStatement(
   const hasOrgs = orgs.size > 1;
   const hasNamesakes = new Set(orgs.values()).size < orgs.size;
   const isFirst = lines.every(({ billedBefore }) => billedBefore === '');
-  const rows = sortLines(lines, metrics).map((line) => [
-    ...(hasOrgs ? [hasNamesakes ? `${line.orgName} ${line.orgId}` : line.orgName] : []),
-    metrics.get(line.metric) ?? line.metric,
-    line.unit,
-    ...(isFirst ? [] : [line.billedBefore || null]),
-    line.quantity || null,
-    ...(isFirst ? [] : [line.total || null]),
-  ]);
-  const quantities = isFirst ? ['Billed'] : ['Billed before', 'Difference', 'Total'];
-  const head = [...(hasOrgs ? ['Organization'] : []), 'Usage', 'Unit', ...quantities];
+  const rows = sortLines(lines, metrics).map((line) => ({
+    org: hasOrgs ? `${line.orgName}${hasNamesakes ? ` ${line.orgId}` : ''}` : null,
+    usage: metrics.get(line.metric) ?? line.metric,
+    unit: line.unit,
+    before: toNumber(line.billedBefore),
+    quantity: toNumber(line.quantity),
+    total: isFirst ? null : toNumber(line.total),
+  }));
+  const quantities = { before: 'Billed before', quantity: isFirst ? 'Billed' : 'Difference', total: 'Total' };
   return html`<h2>Statement ${number}, ${kind}</h2>
 ${renderFacts({
   Created: renderInstant(closedAt),
@@ -102,23 +107,8 @@ ${renderFacts({
   Organization: hasOrgs ? '' : toPlainText(lines[0]?.orgName ?? ''),
   Reason: toPlainText(reason ?? ''),
 })}
-${renderQuantities(head, rows, head.length - quantities.length)}
+${renderHtmlTable(rows, { org: 'Organization', ...USAGE, ...quantities })}
 <p class="quiet">SHA-256 <code>${manifestSha256}</code></p>`;
-}
-
-/** Renders rows whose values are quantities from the column `first` on. */
-function renderQuantities(head: readonly string[], rows: readonly (readonly (string | null)[])[], first: number): Html {
-  const styleOf = (index: number) => (index >= first ? 'n' : '');
-  return html`<div class="scroll" role="group" tabindex="0" aria-label="Table"><table><thead><tr>${head.map(
-    (label, index) => html`<th scope="col" class="${styleOf(index)}">${label}</th>`,
-  )}</tr></thead>
-<tbody>${rows.map(
-    (row) =>
-      html`<tr>${row.map(
-        (value, index) =>
-          html`<td class="${styleOf(index)}">${index >= first ? showQuantity(value) : toPlainText(value ?? '')}</td>`,
-      )}</tr>\n`,
-  )}</tbody></table></div>`;
 }
 
 function renderDays({ dayMetric, days, lines }: CustomerStatement, { month, metrics }: StatementMonth): Html | string {
@@ -177,21 +167,7 @@ ${renderCustomerStatement(customer, month)}
 `;
 }
 
-const CSV_COLUMNS: readonly CsvColumn[] = [
-  ...['instance_id', 'month', 'number', 'statement_kind', 'closed_at'].map((name) => ({
-    name,
-    isText: false,
-  })),
-  { name: 'closed_by', isText: true },
-  { name: 'manifest_sha256', isText: false },
-  { name: 'customer_id', isText: true },
-  { name: 'org_id', isText: false },
-  ...['org_name', 'referral_id', 'plan_id'].map((name) => ({ name, isText: true })),
-  ...['metric', 'unit', 'kind', 'billed_before', 'quantity', 'total'].map((name) => ({
-    name,
-    isText: false,
-  })),
-];
+const TEXT_COLUMNS = ['closed_by', 'customer_id', 'org_name', 'referral_id', 'plan_id'];
 
 /** Renders a row for each statement, organization and metric. */
 export function renderStatementCsv(
@@ -201,26 +177,27 @@ export function renderStatementCsv(
   const byNumber = new Map(statements.map((statement) => [statement.number, statement]));
   const rows = sortLines(lines, metrics).map((line) => {
     const { kind, closedAt, closedBy, manifestSha256 } = byNumber.get(line.number) as Statement;
-    return [
-      instance.instanceId,
+    return {
+      instance_id: instance.instanceId,
       month,
-      line.number,
-      kind,
-      closedAt,
-      closedBy,
-      manifestSha256,
-      key.customerId,
-      line.orgId,
-      line.orgName,
-      line.referralId || null,
-      line.planId || null,
-      line.metric,
-      line.unit,
-      line.kind,
-      line.billedBefore || null,
-      line.quantity || null,
-      line.total || null,
-    ];
+      number: line.number,
+      statement_kind: kind,
+      closed_at: closedAt,
+      closed_by: closedBy,
+      manifest_sha256: manifestSha256,
+      customer_id: key.customerId,
+      org_id: line.orgId,
+      org_name: line.orgName,
+      referral_id: line.referralId || null,
+      plan_id: line.planId || null,
+      metric: line.metric,
+      unit: line.unit,
+      kind: line.kind,
+      billed_before: line.billedBefore || null,
+      quantity: line.quantity || null,
+      total: line.total || null,
+    };
   });
-  return `${renderCsvHeader(CSV_COLUMNS)}${renderCsvRows(CSV_COLUMNS, rows)}`;
+  const columns = Object.keys(rows[0] ?? {}).map((name) => ({ name, isText: TEXT_COLUMNS.includes(name) }));
+  return `${renderCsvHeader(columns)}${renderCsvRows(columns, rows.map(Object.values))}`;
 }

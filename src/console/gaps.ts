@@ -1,34 +1,18 @@
 import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import type { UsageDay } from '../usage/day.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import { type ConsolePage, type Html, type PageRequest, toPlainText } from './page.ts';
-import {
-  addressOf,
-  createTablePage,
-  optionsOf,
-  readValues,
-  renderHtmlTable,
-  SEARCH,
-  showTable,
-  type TableRow,
-} from './table.ts';
+import { createTablePage, optionsOf, readValues, renderHtmlTable, SEARCH, showTable, type TableRow } from './table.ts';
 
 export const STREAM = { label: 'Stream', options: optionsOf(streamNames) };
 
-/** Cells of an organization with one cause. */
-interface Cause {
-  readonly stream: string;
-  readonly cause: string;
-  readonly days: readonly UsageDay[];
-}
-
 type GapRow = {
   readonly org_id: string;
-  readonly causes: string;
-  /** A list of {@link Cause} as JSON. */
-  readonly details: string;
+  /** Each cause with its streams. */
+  readonly causes: readonly string[];
+  /** The days of each cause, separated by commas. */
+  readonly days: readonly string[];
 };
 
 /** The page applies these to cells, before it groups them; the condition on rows is always true. */
@@ -56,22 +40,23 @@ export const gapsPage: ConsolePage = {
       sentence: isFailing
         ? 'Stored cells of which several reads in a row failed.'
         : 'Cells that are missing or in doubt, the worst first.',
-      intro: (db) => renderCauses(db, cells, values),
+      intro: (db) => renderCauses(db, cells),
       // A file has a row for each cell.
       rows: isFile
         ? sql`select c.org_id, o.name as org_name, c.usage_date, c.stream, c.standing, c.cause, c.next_read_at
             from (${cells}) as c join losant_usage.organizations o on o.org_id = c.org_id`
         : sql`
         select g.org_id, o.name as org_name, g.standing, sum(g.cells)::bigint as cells,
-          string_agg(format('%s: %s', g.stream, g.cause), ', ' order by g.cells desc, g.stream, g.cause) as causes,
-          min(g.first_day) as first_day, max(g.last_day) as last_day, min(g.next_read_at) as next_read_at,
-          json_agg(json_build_object('stream', g.stream, 'cause', g.cause, 'days', g.days)
-            order by g.cells desc, g.stream, g.cause)::text as details
+          array_agg(format('%s (%s)', g.cause, g.streams) order by g.cells desc, g.cause) as causes,
+          array_agg(g.days order by g.cells desc, g.cause) as days,
+          min(g.first_day) as first_day, max(g.last_day) as last_day, min(g.next_read_at) as next_read_at
         from (
-          select c.org_id, c.standing, c.stream, c.cause, count(*) as cells, min(c.usage_date) as first_day,
+          select c.org_id, c.standing, c.cause, count(*) as cells, min(c.usage_date) as first_day,
             max(c.usage_date) as last_day, min(c.next_read_at) as next_read_at,
-            array_agg(c.usage_date order by c.usage_date desc) as days
-          from (${cells}) as c group by c.org_id, c.standing, c.stream, c.cause
+            string_agg(distinct c.stream, ', ') as streams,
+            string_agg(distinct to_char(c.usage_date::timestamp, 'YYYY-MM-DD'), ','
+              order by to_char(c.usage_date::timestamp, 'YYYY-MM-DD') desc) as days
+          from (${cells}) as c group by c.org_id, c.standing, c.cause
         ) as g
         join losant_usage.organizations o on o.org_id = g.org_id
         group by g.org_id, o.name, g.standing`,
@@ -115,23 +100,19 @@ function selectCells(
 
 const MAX_CAUSES = 8;
 
-type CauseRow = TableRow & { readonly orgs: number; readonly stream: string };
+type CauseRow = TableRow & { readonly orgs: number };
 
 /** Renders the causes over all organizations, if there are several organizations. */
-async function renderCauses(
-  db: Kysely<Schema>,
-  cells: RawBuilder<unknown>,
-  values: ReturnType<typeof readValues>,
-): Promise<Html> {
+async function renderCauses(db: Kysely<Schema>, cells: RawBuilder<unknown>): Promise<Html> {
   const { rows } = await sql<CauseRow>`
-    select c.standing, c.stream, c.cause, count(distinct c.org_id) as orgs, count(*) as cells,
+    select c.standing, c.cause, string_agg(distinct c.stream, ', ') as streams, count(distinct c.org_id) as orgs,
+      count(*) as cells,
       min(c.usage_date) as first, max(c.usage_date) as last
-    from (${cells}) as c group by c.standing, c.stream, c.cause
-    order by count(*) desc, c.stream, c.cause limit ${MAX_CAUSES}`.execute(db);
+    from (${cells}) as c group by c.standing, c.cause order by count(*) desc, c.cause limit ${MAX_CAUSES}`.execute(db);
   if (rows.every(({ orgs }) => orgs < 2)) return html``;
   return html`<h2>Causes</h2>${renderHtmlTable(rows, {
     cause: 'Cause',
-    stream: ['Stream', ({ stream }) => html`<a href="${addressOf('/gaps', { ...values, stream })}">${stream}</a>`],
+    streams: 'Streams',
     standing: 'Standing',
     orgs: 'Organizations',
     cells: 'Cells',
@@ -141,14 +122,14 @@ async function renderCauses(
 }
 
 /** Renders the causes of an organization, with the days of each folded. */
-function renderDetails({ org_id: orgId, causes, details }: GapRow): Html {
-  const items = (JSON.parse(details) as readonly Cause[]).map(
-    ({ stream, cause, days }) =>
-      html`<li>${stream}: ${toPlainText(cause)}: ${days.map(
-        (day) => html`<a href="/coverage/${orgId}/${day}">${day}</a> `,
-      )}</li>`,
+function renderDetails({ org_id: orgId, causes, days }: GapRow): Html {
+  const items = causes.map(
+    (cause, index) =>
+      html`<li>${toPlainText(cause)}: ${days[index]
+        ?.split(',')
+        .map((day) => html`<a href="/coverage/${orgId}/${day}">${day}</a> `)}</li>`,
   );
-  return html`<details><summary>${toPlainText(causes)}</summary><ul>${items}</ul></details>`;
+  return html`<details><summary>${toPlainText(causes.join(', '))}</summary><ul>${items}</ul></details>`;
 }
 
 export const quarantinePage = createTablePage('/quarantine', '/coverage', ({ instanceIds }) => ({

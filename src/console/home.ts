@@ -1,11 +1,13 @@
 import { html } from 'hono/html';
-import { type MonthDay, type MonthSum, SUM_LABELS } from '../queries/month-sums.ts';
+import { addUpDays, isLevel, monthToDate, type UsageTotals } from '../queries/usage-totals.ts';
 import { count, showDistance, showNumber, showWhen } from '../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { findWorstCounted, STANDINGS, sumStandings } from '../usage/standing.ts';
 import { renderAttention } from './attention.ts';
 import { type CachedRead, describeReadFailure } from './cached-reads.ts';
-import { type ChartDay, renderChart, showLongDay } from './chart.ts';
+import { renderChart, showLongDay } from './chart.ts';
+import type { MonthRow } from './counts.ts';
+import { describeMonth, renderState } from './months.ts';
 import {
   type ConsolePage,
   type Html,
@@ -19,6 +21,7 @@ import {
 } from './page.ts';
 import { type DatabaseView, type InstanceStatus, toVisibleHealth } from './sources.ts';
 import { addressOf, showChange } from './table.ts';
+import { CHART_METRICS, type ChartMetric, COMPARISONS } from './usage-query.ts';
 
 const HOME_RELOAD_SECONDS = 60;
 /** An older snapshot is shown with its age, because it may be outdated. */
@@ -33,11 +36,14 @@ export const homePage: ConsolePage = {
   subject: 'Home',
   show: async (request) => {
     const { counts, nowMs } = request;
-    const [view, payloads, devices, minutes] = await Promise.all([
+    const range = monthToDate(nowMs);
+    const sumUp = (metric: ChartMetric) => counts.totals({ metric, range, comparison: 'same_weekdays' });
+    const [view, payloads, devices, minutes, months] = await Promise.all([
       request.database(SNAPSHOT_WAIT_MS),
-      counts.payloads(),
-      counts.devices(),
-      counts.minutes(),
+      sumUp('payload_billable_count'),
+      sumUp('devices_total'),
+      sumUp('notebook_minutes'),
+      counts.months(),
     ]);
     const health = toVisibleHealth(view);
     const { instances: statuses, version, host, startedAt } = request.status();
@@ -46,18 +52,22 @@ export const homePage: ConsolePage = {
 <p class="quiet">${[sentence, ...describeScope(request, view)].join(' · ')}</p>
 ${statuses.map(renderProgress)}
 ${health !== null && renderAttention(health, statuses, nowMs)}
-<h2>${showMonth(payloads.snapshot?.value.to ?? addDays(dayAt(nowMs), -1))} so far</h2>
+<h2>${showMonth(range.to)} so far</h2>
 <div class="cards">
-<section class="card">${renderTotal(payloads, { metric: 'payload_billable_count', nowMs }, renderDays)}</section>
+<section class="card">${renderTotal(payloads, { metric: 'payload_billable_count', nowMs }, renderDays)}
+<p><a href="/usage">Days, growth and plans</a> · <a
+  href="/organizations?sort=-payload_billable_count">Organizations by payloads</a></p></section>
 <section class="card">${renderTotal(devices, { metric: 'devices_total', nowMs })}</section>
 <section class="card">${renderTotal(minutes, { metric: 'notebook_minutes', nowMs })}</section>
+<section class="card"><h3><a href="/billing">Billing</a></h3>${renderCount(
+      months,
+      { subject: 'The months', nowMs },
+      renderLastMonths,
+    )}</section>
 </div>
-<p class="more"><a href="/usage">Days, growth and plans</a> · <a
-  href="/organizations?sort=-payload_billable_count">Organizations by payloads</a> · <a
-  href="/billing">Months</a></p>
 <footer class="quiet">Version ${version} on ${host}, started ${renderInstant(startedAt)} · <a
   href="/status.json">status.json</a> · <a href="/metrics">metrics</a></footer>`;
-    const isIncomplete = health === null || [payloads, devices, minutes].some(isCounting);
+    const isIncomplete = health === null || [payloads, devices, minutes, months].some(isCounting);
     return { title: 'Home', body, reloadSeconds: isIncomplete ? RELOAD_SECONDS : HOME_RELOAD_SECONDS };
   },
 };
@@ -146,49 +156,51 @@ function describeScope({ status, nowMs }: PageRequest, view: DatabaseView): read
 
 /** Renders the sum of a metric, or why it is not known, below its name. */
 function renderTotal(
-  read: CachedRead<MonthSum>,
-  { metric, nowMs }: { readonly metric: MonthSum['metric']; readonly nowMs: number },
-  render: (sum: MonthSum) => Html | string = () => '',
+  read: CachedRead<UsageTotals>,
+  { metric, nowMs }: { readonly metric: ChartMetric; readonly nowMs: number },
+  render: (totals: UsageTotals) => Html | string = () => '',
 ): Html {
-  const label = SUM_LABELS[metric];
-  const subject = `The ${label.toLowerCase()}`;
-  return html`<h3>${label}</h3>${renderCount(read, { subject, nowMs }, (sum) => {
-    const { total, valuesNotStored } = sum;
-    const remark =
-      valuesNotStored > 0 &&
-      html` · <span class="bad">${count(valuesNotStored, 'value is', 'values are')} not stored</span>`;
+  const { label } = CHART_METRICS[metric];
+  return html`<h3>${label}</h3>${renderCount(read, { subject: `The ${label.toLowerCase()}`, nowMs }, (totals) => {
+    const { total, valuesNotStored, change } = addUpDays(metric, totals.days);
+    const remark = html`<span class="bad">${count(valuesNotStored, 'value is', 'values are')} not stored</span>`;
     return html`<strong>${total === null ? '–' : showNumber(total)}${
       valuesNotStored > 0 && html` <span class="bad">?</span>`
     }</strong>
-<p class="quiet">${describeChange(sum)}${remark}</p>${render(sum)}`;
+<p class="quiet">${describeChange(metric, change, totals.days)}${valuesNotStored > 0 && html` · ${remark}`}</p>${render(
+      totals,
+    )}`;
   })}`;
 }
 
 /** A level is compared with its number some weeks ago. */
-function describeChange({ metric, change, days: [first] }: MonthSum): string {
-  if (change === null || first === undefined) return 'no comparison';
-  const isLevel = metric === 'devices_total';
-  const comparison = isLevel ? `since ${showLongDay(first.previous_day)}` : 'on the same weekdays before';
+function describeChange(metric: ChartMetric, change: number | null, days: UsageTotals['days']): string {
+  const comparedDay = days.at(-1)?.comparedDay ?? null;
+  if (change === null || comparedDay === null) return 'no comparison';
+  const comparison = isLevel(metric) ? `since ${showLongDay(comparedDay)}` : 'on the same weekdays before';
   return `${showChange(change)} ${comparison}`;
 }
 
 /** Renders the days so far, compared with the same weekdays before. */
-function renderDays({ days }: MonthSum): Html {
+function renderDays({ days }: UsageTotals): Html {
   return renderChart({
     unit: 'payloads',
-    days: days.map(toChartDay),
-    comparison: 'same weekdays before',
+    days,
+    comparison: COMPARISONS.same_weekdays,
     addressOf: (day) => addressOf('/usage', { from: day, to: day }),
   });
 }
 
-function toChartDay(day: MonthDay): ChartDay {
-  return {
-    day: day.day,
-    quantity: day.total,
-    comparedDay: day.previous_day,
-    comparedQuantity: day.previous_total,
-    valuesNotStored: day.values_not_stored,
-    paired: [day.compared, day.previous_compared],
-  };
+const LAST_MONTHS = 2;
+
+/** Renders the newest months that have ended, each in a sentence. */
+function renderLastMonths(months: readonly MonthRow[]): Html {
+  const lastMonths = months.filter(({ state }) => state !== 'in_progress').slice(0, LAST_MONTHS);
+  if (lastMonths.length === 0) return html`<p class="quiet">No month has ended yet.</p>`;
+  return html`${lastMonths.map(
+    (
+      month,
+    ) => html`<p><a href="/billing/${month.month.slice(0, 7)}">${showMonth(month.month)}</a> ${renderState(month)}</p>
+<p class="quiet">${describeMonth(month)}</p>\n`,
+  )}`;
 }

@@ -39,7 +39,7 @@ function addressOfMonth(month: string, only = ''): string {
 const MONTHS: Columns<MonthRow> = {
   month: ['Month', ({ month }) => html`<a href="${addressOfMonth(month)}">${showMonth(month)}</a>`],
   instance_name: 'Instance',
-  state: ['Status', ({ state }) => renderPill(STATES[state][0], state.replaceAll('_', ' '))],
+  state: ['Status', renderState],
   summary: ['Why', describeMonth],
   payloads_on_hold: 'Payloads on hold',
   difference: ['Changed by', ({ difference }) => showDifference(difference ?? 0)],
@@ -50,8 +50,12 @@ const MONTHS: Columns<MonthRow> = {
   ],
 };
 
+export function renderState({ state }: MonthRow): Html {
+  return renderPill(STATES[state][0], state.replaceAll('_', ' '));
+}
+
 /** Says in one sentence how many organizations are ready, and what keeps back the others. */
-function describeMonth({ readiness, issues }: MonthRow): string {
+export function describeMonth({ readiness, issues }: MonthRow): string {
   return toPlainText([readiness, issues].filter((part) => part !== null).join('; '));
 }
 
@@ -65,7 +69,7 @@ function renderMonths(months: readonly MonthRow[]): Html {
 /** Renders the state of a month of each instance in a line. */
 function renderStates(months: readonly MonthRow[]): Html {
   return html`${months.map((month) => {
-    const { instance_name: instance, state, payloads_on_hold: onHold, difference } = month;
+    const { instance_name: instance, payloads_on_hold: onHold, difference } = month;
     const parts = [
       instance ?? '',
       describeMonth(month),
@@ -73,7 +77,7 @@ function renderStates(months: readonly MonthRow[]): Html {
       difference === null ? '' : `${showDifference(difference)} billable payloads since it was closed`,
     ];
     const text = parts.filter((part) => part !== '').join(' · ');
-    return html`<p>${renderPill(STATES[state][0], state.replaceAll('_', ' '))} ${text}</p>\n`;
+    return html`<p>${renderState(month)} ${text}</p>\n`;
   })}`;
 }
 
@@ -119,7 +123,7 @@ const ORGANIZATIONS: Columns<OrgRow> = {
   payloads_billed: BILLED_COLUMNS['payloads_billed'] ?? '',
   difference: ['Difference', ({ difference }) => showDifference(difference ?? 0)],
   causes: 'Causes',
-  remedy: ['Remedy', ({ remedy }) => renderRemedy(remedy ?? '')],
+  remedy: 'Remedy',
   minutes: BILLED_COLUMNS['minutes'] ?? '',
   minutes_billed: BILLED_COLUMNS['minutes_billed'] ?? '',
   referral_id: 'Referral ID',
@@ -142,13 +146,13 @@ export const monthPage: ConsolePage = {
     ]);
     const page = await showTable<OrgRow>(request, {
       title: showMonth(days.from),
-      sentence: 'Organizations that are not ready first, by payloads. Billed and current numbers are side by side.',
+      sentence: 'Organizations that are not ready come first. Billed and current numbers are side by side.',
       intro: async (db) =>
         html`${renderCount(months, { subject: 'The state of the month', nowMs: request.nowMs }, (all) =>
           renderStates(all.filter((each) => each.month === days.from)),
         )}${await renderActions(db, request, days)}`,
       rows: selectOrganizations(request, days),
-      order: sql`r.affected_payloads desc nulls last, r.org_name, r.org_id`,
+      order: sql`r.is_blocked desc, r.org_name, r.org_id`,
       filters: {
         q: SEARCH,
         only: {
@@ -156,11 +160,15 @@ export const monthPage: ConsolePage = {
           options: { not_ready: 'not ready', to_adjust: 'to adjust' },
           where: (only) =>
             only === 'not_ready'
-              ? sql`r.state = 'blocked'`
+              ? // Without "is true", Postgres expects one blocked organization, and reads the blockers again for each.
+                sql`r.is_blocked is true`
               : sql`(r.payloads <> r.payloads_billed or r.minutes <> r.minutes_billed)`,
         },
       },
-      columns: ORGANIZATIONS,
+      columns: {
+        ...ORGANIZATIONS,
+        remedy: ['Remedy', ({ remedy }) => renderFoldedRemedy(remedy ?? '', request.query['only'] === 'not_ready')],
+      },
       totals: totals.snapshot?.value ?? {},
     });
     return page instanceof Response
@@ -213,7 +221,7 @@ async function renderActions(db: Kysely<Schema>, request: PageRequest, days: Day
   }`;
 }
 
-/** Selects the organizations of a month. Each sum is a subquery, so that only those on the page are computed. */
+/** Selects the organizations of a month. Each sum and issue is a subquery, so that only those on the page are read. */
 function selectOrganizations({ instanceIds }: PageRequest, { from, to }: DayRange) {
   const sum = (metric: string) =>
     sql`(select sum(d.${sql.ref(metric)})::bigint from losant_usage.usage_days d
@@ -221,15 +229,17 @@ function selectOrganizations({ instanceIds }: PageRequest, { from, to }: DayRang
   const sumBilled = (metric: string) =>
     sql`(select sum(l.quantity)::bigint from losant_usage.statement_lines l
       where l.month = ${from}::date and l.org_id = o.org_id and l.metric = ${metric})`;
+  const issues = sql`losant_usage_internal.month_issues i where i.month = ${from}::date`;
+  const issue = (name: 'causes' | 'remedy') =>
+    sql`(select i.${sql.ref(name)} from ${issues} and i.org_id = o.org_id and i.state <> 'needs_adjustment')`;
   const [payloads, payloadsBilled] = [sum('payload_billable_count'), sumBilled('payload_billable_count')];
   return sql`
-    select o.org_id, o.name as org_name, o.referral_id, o.customer_id, o.plan_id, s.state, s.causes, s.remedy,
-      s.payloads as affected_payloads, ${payloads} as payloads, ${payloadsBilled} as payloads_billed,
-      nullif(${payloads} - ${payloadsBilled}, 0) as difference,
+    select o.org_id, o.name as org_name, o.referral_id, o.customer_id, o.plan_id,
+      o.org_id in (select i.org_id from ${issues} and i.org_id is not null and i.state = 'blocked') as is_blocked,
+      ${issue('causes')} as causes, ${issue('remedy')} as remedy, ${payloads} as payloads,
+      ${payloadsBilled} as payloads_billed, nullif(${payloads} - ${payloadsBilled}, 0) as difference,
       ${sum('notebook_minutes')} as minutes, ${sumBilled('notebook_minutes')} as minutes_billed
     from losant_usage.organizations o
-    left join losant_usage_internal.month_issues s
-      on s.org_id = o.org_id and s.month = ${from}::date and s.state <> 'needs_adjustment'
     where o.instance_id = any (${instanceIds}::text[]) and exists (
       select from losant_usage.tracks t
       where t.org_id = o.org_id and t.first_day <= ${to}::date
@@ -241,6 +251,10 @@ function renderBilledQuantity(current: number | null, billed: number | null): Ht
   if (billed === null) return '–';
   if (current === billed) return showNumber(billed);
   return html`<span class="bad" title="the current number differs">${showNumber(billed)} ≠</span>`;
+}
+
+function renderFoldedRemedy(remedy: string, isOpen: boolean): Html {
+  return html`<details${isOpen && ' open'}><summary>What to do</summary>${renderRemedy(remedy)}</details>`;
 }
 
 /** Renders each command of a remedy to be copied, and each sentence above the commands that it is about. */

@@ -159,7 +159,7 @@ function renderChoices({ nowMs, path }: PageRequest, query: OrganizationQuery): 
 const LIMITS: Columns<ShareRow> = {
   limit_name: 'Limit',
   limit_quantity: 'Allowed',
-  quantity: 'Month to date',
+  quantity: 'So far',
   share: ['Used', ({ share }) => renderBar(share ?? 0)],
   projected_quantity: 'Projected',
   exceeds_on: 'Exceeds on',
@@ -204,17 +204,15 @@ type Facts = Awaited<ReturnType<typeof readFacts>>;
 type Organization = NonNullable<Awaited<ReturnType<typeof readOrganization>>>;
 
 async function readFacts(db: Kysely<Schema>, query: OrganizationQuery, nowMs: number) {
-  return {
-    days: await readDays(db, query),
-    forecast: await readForecast(db, {
-      metric: query.metric,
-      condition: sql`o.org_id = ${query.orgId}`,
-      nowMs,
-    }),
-    sources: await readSourceShares(db, query.range, sql`s.org_id = ${query.orgId}`),
-    limits: await readLimits(db, query.orgId),
-    months: await readMonths(db, query.orgId),
-  };
+  const { orgId, metric, range } = query;
+  const [days, forecast, sources, limits, months] = await Promise.all([
+    readDays(db, query),
+    readForecast(db, { metric, condition: sql`o.org_id = ${orgId}`, nowMs }),
+    readSourceShares(db, range, sql`s.org_id = ${orgId}`),
+    readLimits(db, orgId),
+    readMonths(db, orgId),
+  ]);
+  return { days, forecast, sources, limits, months };
 }
 
 /** Returns undefined for an organization that was never seen. */

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { selectInstanceName } from './sources.ts';
 import { createTablePage, optionsOf, showDifference } from './table.ts';
 
 type ComparisonRow = { readonly difference: number };
@@ -10,7 +11,7 @@ export const reconciliationPage = createTablePage<ComparisonRow>('/reconciliatio
     'Our sums of each day, compared with Losant’s control totals and with counterpart streams, differences first.',
   rows: sql`
       select r.usage_date, r.metric, r.unit, r.compared_with,
-        case when cardinality(${instanceIds}::text[]) > 1 then coalesce(i.name, i.instance_id) end as instance_name,
+        ${selectInstanceName(instanceIds)},
         r.quantity::bigint, r.total::bigint, r.difference::bigint, r.outcome, r.reason, r.orgs_missing,
         r.orgs_differing, r.last_read_at
       from losant_usage.reconciliation r join losant_usage.instances i on i.instance_id = r.instance_id

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import type { RunStatus } from '../ledger/runs.ts';
 import { showDuration, showNumber } from '../terminal/words.ts';
 import { type Html, renderPill, toPlainText } from './page.ts';
+import { selectInstanceName } from './sources.ts';
 import { addressOf, createTablePage, optionsOf } from './table.ts';
 
 type RunRow = {
@@ -11,7 +12,7 @@ type RunRow = {
   readonly duration_ms: number | null;
   readonly restated: number;
   readonly causes: string;
-  readonly problems: readonly string[];
+  readonly problems: readonly string[] | null;
 };
 
 const TONES: Readonly<Record<RunStatus, string>> = {
@@ -24,16 +25,16 @@ const TONES: Readonly<Record<RunStatus, string>> = {
 
 export const runsPage = createTablePage<RunRow>('/runs', '/runs', ({ instanceIds }) => ({
   title: 'Runs',
-  sentence: 'Runs, newest first. A run is partial if something that was due is missing.',
+  sentence: 'The newest first. A run is partial if something that was due is missing.',
   rows: sql`
     select n.run_id, n.started_at, (extract(epoch from n.finished_at - n.started_at) * 1000)::bigint as duration_ms,
-      case when cardinality(${instanceIds}::text[]) > 1 then coalesce(i.name, n.instance_id) end as instance_name,
+      ${selectInstanceName(instanceIds)},
       n.kind, n.status, n.first_day, n.last_day,
       (n.counts -> 'cells' ->> 'planned')::bigint as planned, (n.counts -> 'cells' ->> 'loaded')::bigint as loaded,
       (coalesce(n.counts -> 'cells' ->> 'failed', '0')::bigint
         + coalesce(n.counts -> 'cells' ->> 'quarantined', '0')::bigint) as failed,
       (n.counts -> 'rows' ->> 'updated')::bigint as restated, (n.counts ->> 'requests')::bigint as requests,
-      f.causes, array_remove(n.error || f.problems, null) as problems
+      f.causes, nullif(array_remove(n.error || f.problems, null), '{}') as problems
     from losant_usage.runs n join losant_usage.instances i on i.instance_id = n.instance_id
     cross join lateral (
       select concat_ws(', ', case when n.error is not null then 'error' end,
@@ -74,6 +75,6 @@ export const runsPage = createTablePage<RunRow>('/runs', '/runs', ({ instanceIds
 
 /** Renders the causes, with the messages folded. */
 function renderProblems({ causes, problems }: RunRow): Html {
-  const items = problems.map((problem) => html`<li>${toPlainText(problem)}</li>`);
-  return html`${problems.length > 0 && html`<details><summary>${causes}</summary><ul>${items}</ul></details>`}`;
+  const items = (problems ?? []).map((problem) => html`<li>${toPlainText(problem)}</li>`);
+  return html`<details><summary>${causes}</summary><ul>${items}</ul></details>`;
 }

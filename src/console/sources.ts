@@ -1,5 +1,5 @@
 /** The data sources of the pages. */
-import type { Kysely, RawBuilder } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { Logger } from '../logger.ts';
 import type { Health } from '../queries/health.ts';
@@ -21,6 +21,12 @@ export interface PageSources {
   readonly logger: Logger;
   /** Returns the time in ms since 1970. */
   readonly now: () => number;
+}
+
+/** Selects the name of the instance `i`; null if there is only one. */
+export function selectInstanceName(instanceIds: readonly string[]): RawBuilder<unknown> {
+  const name = sql`coalesce(i.name, i.instance_id)`;
+  return sql`case when cardinality(${instanceIds}::text[]) > 1 then ${name} end as instance_name`;
 }
 
 export type ReadPage = <T>(query: (db: Kysely<Schema>) => Promise<T>) => Promise<T>;

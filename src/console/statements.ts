@@ -13,7 +13,7 @@ import { addressOf, type Columns, renderHtmlTable, SEARCH, showDifference, showT
 const PATH = '/billing';
 
 type StatementRow = {
-  readonly number: number;
+  readonly number: string;
   readonly kind: string;
   readonly closed_at: string;
   readonly closed_by: string;
@@ -26,10 +26,7 @@ type DayRow = {
   readonly cause: string;
 };
 
-/** The first days that are shown with their month; the page of the days has all. */
-const FIRST_DAYS = 5;
-
-/** Renders the statements of a month with who closed it, and the days of the next adjustment; '' for an open month. */
+/** Renders the statements of a month with who closed it; '' for an open month. */
 export async function renderStatements(
   db: Kysely<Schema>,
   { instanceIds }: PageRequest,
@@ -38,18 +35,15 @@ export async function renderStatements(
   const statements = await readStatements(db, { month, instanceIds });
   if (statements.length === 0) return '';
   const { from } = daysOfMonth(month);
-  const { rows: days } = await sql<DayRow>`
-    select r.* from (${selectDays(month, instanceIds)}) as r where r.number is null
-    order by abs(r.difference) desc nulls last, r.org_name, r.metric, r.usage_date limit ${FIRST_DAYS}`.execute(db);
   const rows = statements.map(({ number, kind, closedAt, closedBy, instanceId }) => {
     const instance = instanceIds.length > 1 ? instanceId : null;
-    return { instance, number, kind, closed_at: closedAt, closed_by: closedBy };
+    return { instance, number: `${number}`, kind, closed_at: closedAt, closed_by: closedBy };
   });
   const columns: Columns<StatementRow> = {
     instance: 'Instance',
     number: [
       'Statement',
-      ({ number }) => html`<a href="${addressOfPart(from, 'customers', { number: `${number}` })}">${number}</a>`,
+      ({ number }) => html`<a href="${addressOfPart(from, 'customers', { number })}">${number}</a>`,
     ],
     kind: 'Kind',
     closed_at: 'Created',
@@ -57,11 +51,8 @@ export async function renderStatements(
   };
   return html`<h2>Statements</h2>${renderHtmlTable(rows, columns)}
 <p><a href="${addressOfPart(from, 'customers')}">What each customer was billed</a> · <a
-  href="${addressOfPart(from, 'days')}">Days that explain adjustments</a></p>${
-    days.length > 0 &&
-    html`<h2>Changed since the last statement</h2>${renderHtmlTable(days, DAYS)}
-<p><a href="${addressOfPart(from, 'days', { only: 'open' })}">All days of the next adjustment</a></p>`
-  }`;
+  href="${addressOfPart(from, 'days')}">Days that explain adjustments</a> · <a
+  href="${addressOfPart(from, 'days', { only: 'open' })}">Days of the next adjustment</a></p>`;
 }
 
 function addressOfPart(day: string, part: string, query: Readonly<Record<string, string>> = {}): string {

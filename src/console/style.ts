@@ -87,19 +87,21 @@ const INBOX = `
 .inbox ul { color: var(--text) } .inbox b { font-weight: 600 } .inbox ul { margin: 0; font-weight: 400 }
 .inbox :is(b, li, .go) { line-height: 24px } .inbox li li a { color: inherit; font-weight: 500 } .inbox .pill { line-height: 1.1rem }
 .go { color: var(--link); white-space: nowrap }
-.cards { display: grid; gap: 1rem; align-items: start } .more { margin-top: .9rem }
+.cards { display: grid; gap: 1rem }
 .card { border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem; min-width: 0 }
-.card h3 { color: var(--quiet); font-weight: 400; margin: 0 } .card p { margin: .1rem 0 0 }
+.card h3 { color: var(--quiet); font-weight: 400; margin: 0 } .card p { margin: .1rem 0 0 } .card p:has(.pill) { margin-top: .45rem }
 .card strong { display: block; font-size: 1.6rem; font-weight: 600; letter-spacing: -.02em; line-height: 1.35;
   font-variant-numeric: tabular-nums }
- .card .legend { margin: .4rem 0 0 } .card details { font-size: .8rem }
-@media (min-width: 30rem) { .cards { grid-template-columns: 1fr 1fr } .card:first-child { grid-column: span 2 } }
+.card :is(.chart, .legend) { margin: .4rem 0 0 } .card details { font-size: .8rem }
+@media (min-width: 30rem) { .cards { grid-template-columns: 1fr 1fr } .card:is(:first-child, :last-child) { grid-column: span 2 } }
 @media (min-width: 56rem) {
-  .cards { grid-template-columns: 1fr 19rem; grid-template-rows: auto 1fr }
-  .card:first-child { grid-column: 1; grid-row: span 2 }
+  .cards { grid-template-columns: 1fr 19rem; grid-template-rows: auto auto 1fr }
+  .card:first-child { grid-column: 1; grid-row: span 3 } .card:last-child { grid-column: auto }
 }
+@media (max-width: 56rem) { form.find { flex-grow: 1; max-width: none } }
 @media (max-width: 44rem) {
   body { padding-inline: 1rem } header { position: static }
+  .facts { gap: .15rem } .facts > div { display: grid; grid-template-columns: 7rem 1fr; align-items: baseline }
   .inbox > li { grid-template-columns: .5rem 1fr auto } .inbox ul { grid-column: 2 / -1; grid-row: 2 }
 }
 `;
@@ -114,7 +116,7 @@ th { color: var(--quiet); font-size: .8rem; font-weight: 500; vertical-align: bo
 th a { color: inherit; display: inline-block; min-height: 24px } td a { line-height: 24px }
 th a:hover { color: var(--text); text-decoration: none }
 td { white-space: nowrap } td details { white-space: normal; max-width: 36rem } td summary { width: auto }
-td.t { white-space: normal; overflow-wrap: anywhere; min-width: 14rem }
+td.t { white-space: normal; overflow-wrap: anywhere; min-width: 16rem }
 .n { text-align: right; font-variant-numeric: tabular-nums } .n + :not(.n) { padding-left: .6rem }
 :is(th, td):last-child { padding-right: 0 } tbody tr:hover td { background: var(--panel) }
 tfoot td { font-weight: 600; border-bottom: 0 }
@@ -128,8 +130,10 @@ ${[9, 18, 27, 36, 45].map((share, index) => `.shade-${index + 1} { ${mix('mark',
 .wide thead th:first-child { z-index: 3 }
 @media (min-width: 64rem) {
   .scroll:not(.wide) { overflow: visible } .scroll:not(.wide) thead th { position: sticky; top: var(--head); z-index: 2 }
+  .halves .scroll thead th { top: 0 }
   thead th { box-shadow: 0 1px var(--line); border-bottom: 0 }
 }
+.halves .scroll { overflow-x: auto } .halves :is(th, td) { padding-right: .6rem }
 @media (max-width: 37.5rem) { td:first-child { max-width: 9rem } }
 `;
 
@@ -139,7 +143,7 @@ const MAP = `
   border-collapse: separate; border-spacing: 0; forced-color-adjust: none; min-width: 60rem }
 .grid .names { width: 10rem }
 .grid th { border: 0; padding: .1rem .2rem; font-size: .8rem; font-weight: 400; text-align: center; overflow: hidden }
-.grid .name { text-align: left; text-overflow: ellipsis; white-space: nowrap; font-size: .9rem }
+.grid .name a { display: inline } .grid .name { text-align: left; text-overflow: ellipsis; white-space: nowrap; font-size: .9rem }
 .grid td { border: 1px solid var(--ground); padding: 0; height: 1.7rem; text-align: center }
 .grid td a, .key { display: block; min-width: 24px; line-height: 1.6rem; font-size: .8rem; font-weight: 600;
   color: var(--text) }
@@ -155,6 +159,8 @@ function mix(color: keyof typeof COLORS, share: number): string {
 
 const CHARTS = `
 svg { display: block } .chart { margin: .75rem 0 } .plot { display: flex; container-type: inline-size }
+.legend { position: relative; z-index: 1 }
+.legend:not(:empty) + .plot { margin-top: -2.25rem } .chart:has(.at:hover) .legend { visibility: hidden }
 @container (max-width: 30rem) { .minor { display: none } } .plot > svg:last-child { flex: 1; min-width: 0 }
 .plot svg { overflow: visible } .plot text { font-size: 12px; fill: var(--quiet) }
 .swatch { display: inline; margin-right: .4rem }

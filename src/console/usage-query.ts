@@ -1,9 +1,17 @@
 /** What the pages Usage and Organization show by day: a metric, a range of days, and the days to compare with. */
 import { html } from 'hono/html';
+import {
+  addUpDays,
+  type ComparisonMode,
+  isLevel,
+  monthToDate,
+  type TotalsQuery,
+  toPair,
+} from '../queries/usage-totals.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { addDays, countDays, type DayRange, dayAt, daysOfMonth, parseDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
-import { type ChartDay, toPair } from './chart.ts';
+import type { ChartDay } from './chart.ts';
 import type { Html, PageRequest } from './page.ts';
 import { renderChoices, showChange, showDifference } from './table.ts';
 
@@ -15,18 +23,16 @@ export const CHART_METRICS = {
     label: 'Billable payloads',
     unit: 'payloads',
     stream: 'payload_totals',
-    isLevel: false,
   },
-  payload_all_count: { label: 'All payloads', unit: 'payloads', stream: 'payload_totals', isLevel: false },
+  payload_all_count: { label: 'All payloads', unit: 'payloads', stream: 'payload_totals' },
   notebook_minutes: {
     label: 'Notebook minutes',
     unit: 'minutes',
     stream: 'notebook_minutes',
-    isLevel: false,
   },
-  devices_total: { label: 'Devices', unit: 'devices', stream: 'device_counts', isLevel: true },
-  devices_created: { label: 'Devices created', unit: 'devices', stream: 'device_counts', isLevel: false },
-  devices_deleted: { label: 'Devices deleted', unit: 'devices', stream: 'device_counts', isLevel: false },
+  devices_total: { label: 'Devices', unit: 'devices', stream: 'device_counts' },
+  devices_created: { label: 'Devices created', unit: 'devices', stream: 'device_counts' },
+  devices_deleted: { label: 'Devices deleted', unit: 'devices', stream: 'device_counts' },
 } as const;
 export type ChartMetric = keyof typeof CHART_METRICS;
 
@@ -35,20 +41,18 @@ export const COMPARISONS = {
   same_weekdays: 'same weekdays before',
   previous_days: 'previous days',
   previous_year: 'same weekdays a year earlier',
-} as const;
+} as const satisfies Record<ComparisonMode, string>;
 
-export interface UsageQuery {
+export interface UsageQuery extends TotalsQuery {
   readonly metric: ChartMetric;
-  readonly range: DayRange;
-  readonly comparison: keyof typeof COMPARISONS;
 }
 
 const metricNames = Object.keys(CHART_METRICS) as readonly ChartMetric[];
-const comparisonNames = Object.keys(COMPARISONS) as readonly (keyof typeof COMPARISONS)[];
+const comparisonNames = Object.keys(COMPARISONS) as readonly ComparisonMode[];
 
 /** By default, the month of yesterday is compared with the same weekdays before. */
 export function readUsageQuery({ query, nowMs }: Pick<PageRequest, 'query' | 'nowMs'>): UsageQuery {
-  const yesterday = addDays(dayAt(nowMs), -1);
+  const { to: yesterday } = monthToDate(nowMs);
   const [from, to] = [parseDay(query['from'] ?? ''), parseDay(query['to'] ?? '')];
   const lastDay = to === null || to > yesterday || to < FIRST_DAY ? yesterday : to;
   const isRange = from !== null && from >= FIRST_DAY && from <= lastDay && countDays(from, lastDay) < MAX_DAYS;
@@ -133,20 +137,16 @@ export function describeDays(
     valuesNotStored > 0 ? ` ${count(valuesNotStored, 'value is', 'values are')} not stored and not included.` : '',
   ].join('');
   if (storedDays.length === 0) return 'Nothing is stored.';
-  const { isLevel } = CHART_METRICS[metric];
-  const sumUp = (values: readonly (number | null)[]) =>
-    isLevel ? (values.at(-1) ?? 0) : values.reduce<number>((sum, value) => sum + (value ?? 0), 0);
-  const sum = showNumber(sumUp(storedDays.map(({ quantity }) => quantity)));
-  const head = isLevel
+  const { total, paired, change } = addUpDays(metric, days);
+  const sum = showNumber(total ?? 0);
+  const head = isLevel(metric)
     ? `${sum} on ${storedDays.at(-1)?.day}.`
     : `${sum} over ${count(storedDays.length, 'stored day')}.`;
-  const pairs = days.map(toPair).filter(([quantity, compared]) => quantity !== null && compared !== null);
-  if (pairs.length === 0) return `${head}${remark}`;
-  const currentSum = sumUp(pairs.map(([quantity]) => quantity));
-  const comparedSum = sumUp(pairs.map(([, compared]) => compared));
-  const change =
-    comparedSum === 0 ? showDifference(currentSum - comparedSum) : showChange(currentSum / comparedSum - 1);
-  const sums = `${showNumber(currentSum)} and ${showNumber(comparedSum)}`;
+  if (paired === null) return `${head}${remark}`;
+  const [quantity, compared] = paired;
+  const text = change === null ? showDifference(quantity - compared) : showChange(change);
+  const pairs = days.map(toPair).filter(([now, before]) => now !== null && before !== null);
+  const sums = `${showNumber(quantity)} and ${showNumber(compared)}`;
   const scope = `over ${count(pairs.length, 'day')} stored on both sides`;
-  return `${head} ${change} compared with the ${COMPARISONS[comparison]}: ${sums} ${scope}.${remark}`;
+  return `${head} ${text} compared with the ${COMPARISONS[comparison]}: ${sums} ${scope}.${remark}`;
 }

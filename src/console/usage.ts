@@ -1,9 +1,10 @@
 import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
+import type { Growth, UsageTotals } from '../queries/usage-totals.ts';
 import { showNumber } from '../terminal/words.ts';
-import { dayAt, eachDay, type UsageDay } from '../usage/day.ts';
-import { type ChartDay, renderChart } from './chart.ts';
+import { dayAt, type UsageDay } from '../usage/day.ts';
+import { renderChart } from './chart.ts';
 import { describeForecast, readForecast } from './forecast.ts';
 import { renderBar } from './organizations.ts';
 import {
@@ -65,7 +66,7 @@ type ShowContent = (request: PageRequest, query: UsageQuery) => Promise<Content>
 const CONTENTS: Readonly<Record<Topic, ShowContent>> = {
   days: async ({ counts, instanceIds, nowMs }, query) => {
     const [totals, forecast] = await Promise.all([
-      counts.recallResult(['totals', query], (db) => readTotals(db, query, instanceIds)),
+      counts.totals(query),
       counts.recallResult(['forecast', query.metric, dayAt(nowMs)], (db) =>
         readForecast(db, { metric: query.metric, condition: isOf('o', instanceIds), nowMs }),
       ),
@@ -101,86 +102,7 @@ function isOf(table: string, instanceIds: readonly string[]): RawBuilder<unknown
   return sql`${sql.ref(`${table}.instance_id`)} = any (${instanceIds}::text[])`;
 }
 
-/** What an organization used on the days that are stored on both sides. */
-type Growth = {
-  readonly org_id: string;
-  readonly org_name: string;
-  readonly quantity: number;
-  readonly previous_quantity: number;
-  readonly difference: number;
-};
-
-interface Totals {
-  readonly days: readonly ChartDay[];
-  /** The organizations that changed most in each direction, the one that grew most first. */
-  readonly changes: readonly Growth[];
-}
-
-const MAX_CHANGES = 10;
-
-/** Reads days and organizations in one pass over what may be a million rows. Of a level, only the last day counts. */
-async function readTotals(
-  db: Kysely<Schema>,
-  { metric, range, comparison }: UsageQuery,
-  instanceIds: readonly string[],
-): Promise<Totals> {
-  const firstDay = CHART_METRICS[metric].isLevel ? range.to : range.from;
-  const { rows } = await sql<Growth & TotalDay & { readonly day: UsageDay | null }>`
-    select r.*, o.name as org_name
-    from (
-      select s.*, row_number() over (partition by s.org_id is null order by s.difference desc, s.org_id) as from_first,
-        row_number() over (partition by s.org_id is null order by s.difference, s.org_id) as from_last
-      from (
-        select u.usage_date as day, u.previous_date as "comparedDay", u.org_id, sum(u.quantity)::bigint as total,
-          sum(u.previous_quantity)::bigint as "comparedTotal",
-          count(*) filter (where u.quantity is null) as "valuesNotStored",
-          sum(u.quantity) filter (where p.is_pair)::bigint as "pairedTotal",
-          sum(u.previous_quantity) filter (where p.is_pair)::bigint as "pairedComparedTotal",
-          sum(u.quantity) filter (where p.is_pair and p.counts)::bigint as quantity,
-          sum(u.previous_quantity) filter (where p.is_pair and p.counts)::bigint as previous_quantity,
-          coalesce(sum(u.quantity - u.previous_quantity) filter (where p.counts), 0)::bigint as difference
-        from losant_usage.usage_compared(${metric}, ${range.from}::date, ${range.to}::date, ${comparison}) as u
-        cross join lateral (
-          select u.quantity is not null and u.previous_quantity is not null as is_pair,
-            u.usage_date >= ${firstDay}::date as counts
-        ) as p
-        where ${isOf('u', instanceIds)}
-        group by grouping sets ((u.usage_date, u.previous_date), (u.org_id))
-      ) as s
-    ) as r
-    left join losant_usage.organizations o on o.org_id = r.org_id
-    where r.org_id is null or r.from_first <= ${MAX_CHANGES} or r.from_last <= ${MAX_CHANGES}
-    order by r.day, r.difference desc, r.org_id`.execute(db);
-  const totals = new Map(rows.filter(({ day }) => day !== null).map((row) => [row.day, row]));
-  return {
-    days: eachDay(range).map((day) => toChartDay(day, totals.get(day))),
-    changes: rows.filter(({ day, difference }) => day === null && difference !== 0),
-  };
-}
-
-/** The sums of a day over all organizations, and over those that are stored on both days. */
-interface TotalDay {
-  readonly comparedDay: UsageDay;
-  readonly total: number | null;
-  readonly comparedTotal: number | null;
-  readonly pairedTotal: number | null;
-  readonly pairedComparedTotal: number | null;
-  readonly valuesNotStored: number;
-}
-
-function toChartDay(day: UsageDay, sums: TotalDay | undefined): ChartDay {
-  if (sums === undefined) return { day, standing: null, quantity: null, comparedDay: null, comparedQuantity: null };
-  return {
-    day,
-    quantity: sums.total,
-    comparedDay: sums.comparedDay,
-    comparedQuantity: sums.comparedTotal,
-    valuesNotStored: sums.valuesNotStored,
-    paired: [sums.pairedTotal, sums.pairedComparedTotal],
-  };
-}
-
-function renderDays(query: UsageQuery, { days, changes }: Totals, forecast: Html): Html {
+function renderDays(query: UsageQuery, { days, changes }: UsageTotals, forecast: Html): Html {
   const { metric, range, comparison } = query;
   const { label, unit } = CHART_METRICS[metric];
   const [growers, fallers] = [

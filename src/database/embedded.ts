@@ -87,10 +87,7 @@ async function startPGlite(dataDir: string | undefined): Promise<PGlite> {
       hint: 'install it with npm, or set DATABASE_URL to a Postgres; the image has no embedded database',
     });
   });
-  const pglite = await PGlite.create({
-    ...(dataDir === undefined ? {} : { dataDir }),
-    parsers: { ...PARSERS },
-  });
+  const pglite = await PGlite.create({ ...(dataDir === undefined ? {} : { dataDir }), parsers: { ...PARSERS } });
   await pglite.exec(`set timezone to 'UTC'; set datestyle to 'ISO'; set bytea_output to 'hex'`);
   return pglite;
 }
@@ -159,9 +156,7 @@ export function requireDiskSpace(folder: string, stat: Pick<StatsFs, 'bavail' | 
   if (free >= DISK_SPACE_MB) return;
   const message =
     `The disk of the embedded database in ${folder} is full: ` + `${free} MB free, ${DISK_SPACE_MB} MB needed`;
-  throw new DatabaseError('database_failed', message, {
-    hint: 'free disk space; the stored data is intact',
-  });
+  throw new DatabaseError('database_failed', message, { hint: 'free disk space; the stored data is intact' });
 }
 
 function getMessage(error: unknown): string {

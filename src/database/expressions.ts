@@ -1,4 +1,3 @@
-/** SQL expressions shared by statements. */
 import { type AliasedRawBuilder, type RawBuilder, sql } from 'kysely';
 import type { Instant } from './schema.ts';
 

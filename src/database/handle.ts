@@ -18,10 +18,7 @@ export interface DatabaseHandle {
   readonly label: string;
   /** Why its transactions cannot write; null if they can, as far as the session shows. */
   readonly readOnly: ReadOnly | null;
-  /**
-   * Runs `work` on a separate connection whose statements may take an hour, for migrations. Must not be called inside a
-   * transaction of `db`.
-   */
+  /** For migrations: on a separate connection, with an hour for a statement. Not inside a transaction of `db`. */
   runLong<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }

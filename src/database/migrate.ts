@@ -12,25 +12,16 @@ import { type Kysely, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import { DatabaseError } from '../errors.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
-import { retryTransaction } from './retry.ts';
 import type { Schema } from './schema.ts';
-import { describeDatabaseError, isConflict, isOperationalError, isUndefined } from './sqlstate.ts';
+import { describeDatabaseError, isConflict, isOperationalError, isUndefined, retryTransaction } from './sqlstate.ts';
 
 export interface SchemaState {
   /** `ahead`: it has migrations after this program's last one. `other`: it was created by different migrations. */
   readonly state: 'empty' | 'at_head' | 'behind' | 'ahead' | 'other';
   readonly applied: readonly string[];
-  /** The migrations that this program would apply, in order. */
   readonly pending: readonly string[];
   /** The migrations that the database has and this program does not. */
   readonly unknown: readonly string[];
-}
-
-export interface RequireOptions {
-  readonly createIfEmpty: boolean;
-  readonly autoMigrate: boolean;
-  /** The state, if the caller has just read it. */
-  readonly schemaState?: SchemaState | undefined;
 }
 
 const TABLE = 'migrations';
@@ -127,12 +118,13 @@ export async function readSchemaState(handle: DatabaseHandle, folder?: string): 
 }
 
 /**
- * Requires this program's schema, migrating to it if the options allow. Returns the names of the migrations that it
- * applied. Throws DatabaseError `database_too_old`, `database_too_new` or `database_mismatch`.
+ * Requires this program's schema, migrating to it if the options allow; `schemaState` saves reading the state again.
+ * Returns the names of the migrations that it applied. Throws DatabaseError `database_too_old`, `database_too_new` or
+ * `database_mismatch`.
  */
 export async function requireSchema(
   handle: DatabaseHandle,
-  options: RequireOptions,
+  options: { readonly createIfEmpty: boolean; readonly autoMigrate: boolean; readonly schemaState?: SchemaState },
   folder?: string,
 ): Promise<string[]> {
   const { schemaState = await readSchemaState(handle, folder) } = options;
@@ -150,7 +142,6 @@ export async function readPending(handle: DatabaseHandle, folder?: string): Prom
   return schemaState.pending;
 }
 
-/** Returns the error for a database that is not at head. */
 function toSchemaError({ label }: DatabaseHandle, { state, pending, unknown }: SchemaState): DatabaseError {
   const at = `The database at ${label}`;
   if (state === 'other') {

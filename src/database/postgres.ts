@@ -10,7 +10,6 @@ import type { Schema } from './schema.ts';
 import { describeDatabaseError } from './sqlstate.ts';
 
 export interface PostgresOptions {
-  /** `postgres://…` or `postgresql://…`. */
   readonly url: string;
   /** Reads the URL again for each new connection, so that a new password needs no restart. */
   readonly readUrl?: (() => string) | undefined;
@@ -18,9 +17,7 @@ export interface PostgresOptions {
   readonly role: Role;
   /** The name shown in `pg_stat_activity`. */
   readonly applicationName: string;
-  /** The number of connections. */
   readonly poolSize: number;
-  /** The server's limit on one statement. */
   readonly statementTimeoutMs?: number | undefined;
   readonly connectTimeoutMs?: number | undefined;
   readonly logger?: Pick<Logger, 'info'> | undefined;
@@ -109,10 +106,7 @@ function createPool(options: PostgresOptions, where: string, onConnect?: (readOn
   return pool;
 }
 
-/**
- * Reads the URL again. Keeps the last one if its file cannot be read, which may be in the middle of being
- * replaced.
- */
+/** Keeps the last URL if its file cannot be read, which may be in the middle of being replaced. */
 function readUrlAgain({ url, readUrl }: PostgresOptions): string {
   try {
     return readUrl?.() ?? url;
@@ -227,16 +221,13 @@ export function describeTarget(connectionString: string): string {
  * busy connection to the pool; the pool's `connectionTimeoutMillis` would also fail callers that merely wait for a free
  * connection.) Supports queries by promise only.
  */
-export function createBoundedClient({
-  connectTimeoutMs,
-  silenceMs,
-  readUrl,
-}: {
+export function createBoundedClient(bounds: {
   readonly connectTimeoutMs: number;
   /** The longest time without a response to a query, above the server's own statement timeout. */
   readonly silenceMs: number;
   readonly readUrl: () => string;
 }): typeof pg.Client {
+  const { connectTimeoutMs, silenceMs, readUrl } = bounds;
   return class BoundedClient extends pg.Client {
     constructor(config: pg.ClientConfig) {
       super({ ...config, connectionString: readUrl(), connectionTimeoutMillis: connectTimeoutMs });

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Kysely, sql } from 'kysely';
 import { DatabaseError } from '../errors.ts';
-import type { DatabaseHandle } from './handle.ts';
+import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
 import type { Schema } from './schema.ts';
 
 /** A session of one's own responds in milliseconds. */
@@ -36,4 +36,59 @@ export async function requireOwnSession({ db, leaseDb, kind, label }: DatabaseHa
 async function readSession(db: Kysely<Schema>): Promise<number | null> {
   const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(db);
   return rows[0]?.pid ?? null;
+}
+
+/** The privileges of the connected user that this program needs. */
+export interface DatabaseAccess {
+  /** The server's version, e.g. `18.4`. */
+  readonly serverVersion: string;
+  readonly user: string;
+  /** Whether the user may create tables in the schema. */
+  readonly mayCreate: boolean;
+  /** Privileges on existing tables that a run needs and the user lacks, e.g. `update on coverage`. */
+  readonly missing: readonly string[];
+}
+
+/** Tables in which a run inserts and updates rows. */
+const UPSERTED_TABLES = [
+  'instances',
+  'organizations',
+  'organization_history',
+  'tracks',
+  'coverage',
+  'usage_days',
+  'runs',
+  'instance_totals',
+  'leases',
+];
+/** Tables to which a run only adds rows. */
+const APPEND_ONLY_TABLES = ['revisions', 'quarantine'];
+/** Tables from which a run deletes rows. */
+const DELETED_FROM_TABLES = ['tracks', 'leases'];
+
+/** Reads only the catalog, which any user may do. A table that does not exist yet has no missing privileges. */
+export async function readAccess(db: Kysely<Schema>): Promise<DatabaseAccess> {
+  const { rows } = await sql<DatabaseAccess>`
+    select current_setting('server_version') as "serverVersion",
+      current_user::text as "user",
+      coalesce(
+        (select has_schema_privilege(oid, 'create') and has_schema_privilege(oid, 'usage')
+         from pg_namespace where nspname = ${SCHEMA_NAME}),
+        has_database_privilege(current_database(), 'create')
+      ) as "mayCreate",
+      array(
+        select 'usage on schema ' || nspname from pg_namespace
+        where nspname = ${SCHEMA_NAME} and not has_schema_privilege(oid, 'usage')
+      ) || array(
+        select p.privilege || ' on ' || relname
+        from pg_class join pg_namespace n on n.oid = relnamespace,
+          unnest(array['select', 'insert', 'update', 'delete']) with ordinality as p (privilege, position)
+        where nspname = ${SCHEMA_NAME} and relkind = 'r' and case p.privilege
+            when 'delete' then relname = any (${DELETED_FROM_TABLES}::text[])
+            when 'update' then relname = any (${UPSERTED_TABLES}::text[])
+            else relname = any (${[...UPSERTED_TABLES, ...APPEND_ONLY_TABLES]}::text[]) end
+          and not has_table_privilege(pg_class.oid, p.privilege)
+        order by relname, p.position
+      ) as missing`.execute(db);
+  return rows[0] as DatabaseAccess;
 }

@@ -1,21 +1,14 @@
-/**
- * What a database error means: by its SQLSTATE, which is the same from pg and PGlite, or, without a response of the
- * server, by the code of the system or of OpenSSL.
- */
+/** What a database error means: by its SQLSTATE, or without a response by the code of the system or of OpenSSL. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseError } from '../errors.ts';
 import type { Role } from './handle.ts';
 
 /** The kinds of failure, with the start of their messages. The transaction was not committed in any of them. */
 const FAILURE_KINDS = {
-  unreachable: {
-    kind: 'database_unreachable',
-    toPrefix: (at: string) => `Cannot reach the database at ${at}`,
-  },
+  unreachable: { kind: 'database_unreachable', toPrefix: (at: string) => `Cannot reach the database at ${at}` },
   failed: { kind: 'database_failed', toPrefix: (at: string) => `The database at ${at} failed` },
-  refused: {
-    kind: 'database_refused',
-    toPrefix: (at: string) => `The database at ${at} rejected the request`,
-  },
+  refused: { kind: 'database_refused', toPrefix: (at: string) => `The database at ${at} rejected the request` },
   unencrypted: {
     kind: 'database_refused',
     toPrefix: (at: string) => `No encrypted connection to the database at ${at}`,
@@ -100,17 +93,14 @@ export function isConflict(error: unknown): boolean {
   return /^(40001|40P01)$/.test(getSqlstate(error) ?? '');
 }
 
-/** Returns whether another session held a lock for longer than the lock timeout. */
 export function isLockTimeout(error: unknown): boolean {
   return getSqlstate(error) === '55P03';
 }
 
-/** Returns whether the server canceled a statement that took too long. */
 export function isStatementTimeout(error: unknown): boolean {
   return getSqlstate(error) === '57014';
 }
 
-/** Returns whether a table or function of the statement does not exist. */
 export function isUndefined(error: unknown): boolean {
   return /^(42P01|42883)$/.test(getSqlstate(error) ?? '');
 }
@@ -141,7 +131,6 @@ function findMeaning(error: unknown): (typeof MEANINGS)[number] | undefined {
 interface DatabaseErrorContext {
   /** The database, without its password. */
   readonly where: string;
-  /** The role that the work needs. */
   readonly role: Role;
   /** How the work continues after that. */
   readonly nextStep?: string;
@@ -180,4 +169,29 @@ function getErrorCode(error: unknown): string {
 /** Returns the SQLSTATE of a server's error; null for system codes such as `EPIPE`, which look alike. */
 function getSqlstate(error: unknown): string | null {
   return error instanceof Error && 'severity' in error ? getErrorCode(error) : null;
+}
+
+/** The waits between attempts: half a minute in all. */
+const RETRY_AFTER_MS = [100, 500, 1_000, 2_000, 4_000, 8_000, 15_000];
+
+interface RetryOptions {
+  /** Whether the same work may succeed later; by default after a conflict or a deadlock, which stored nothing. */
+  readonly canRetry?: (error: unknown) => boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** Calls `work`, a single statement or a complete transaction, until it succeeds or fails for good. */
+export async function retryTransaction<T>(
+  work: () => Promise<T>,
+  { canRetry = isConflict, signal }: RetryOptions = {},
+): Promise<T> {
+  for (const waitMs of RETRY_AFTER_MS) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!canRetry(error)) throw error;
+      await sleep(waitMs, undefined, { signal });
+    }
+  }
+  return await work();
 }

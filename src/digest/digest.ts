@@ -10,7 +10,8 @@ import {
   listNames,
   readAttention,
 } from '../queries/attention.ts';
-import { type MonthSum, readMonthSum } from '../queries/month-sums.ts';
+import { type MonthToDate, readMonthToDate } from '../queries/usage-totals.ts';
+import type { NotifyFormat } from '../settings/config.ts';
 import { escapeControls } from '../terminal/text.ts';
 import { capitalize, count, showNumber } from '../terminal/words.ts';
 import { dayStartMs, type UsageDay } from '../usage/day.ts';
@@ -32,15 +33,12 @@ export interface Digest {
   readonly instances: readonly InstanceAttention[];
 }
 
-interface DigestRequest {
-  readonly instanceIds: readonly string[];
-  readonly day: UsageDay;
-}
-
-/** Reads what the digest of a day says. */
-export async function readDigest(db: Kysely<Schema>, { instanceIds, day }: DigestRequest): Promise<Digest> {
+export async function readDigest(
+  db: Kysely<Schema>,
+  { instanceIds, day }: { readonly instanceIds: readonly string[]; readonly day: UsageDay },
+): Promise<Digest> {
   const instances = await readAttention(db, { instanceIds, day });
-  const month = await readMonthSum(db, instanceIds, 'payload_billable_count');
+  const month = await readMonthToDate(db, 'payload_billable_count', instanceIds);
   return composeDigest(day, instances, month);
 }
 
@@ -48,7 +46,11 @@ const MAX_LINES = 8;
 const MONDAY = 1;
 
 /** Composes the digest. Of an instance that was not read, only that is said. */
-export function composeDigest(day: UsageDay, instances: readonly InstanceAttention[], month: MonthSum | null): Digest {
+export function composeDigest(
+  day: UsageDay,
+  instances: readonly InstanceAttention[],
+  month: MonthToDate | null,
+): Digest {
   const toName = ({ name, instanceId }: InstanceAttention) => (instances.length > 1 ? `${name ?? instanceId}: ` : '');
   const problems = instances.flatMap((instance) => {
     const problem = describeUnread(instance);
@@ -58,10 +60,7 @@ export function composeDigest(day: UsageDay, instances: readonly InstanceAttenti
   });
   const readInstances = instances.filter((instance) => describeUnread(instance) === null);
   const groups = readInstances.flatMap((instance) =>
-    instance.groups.map((group) => ({
-      ...group,
-      texts: group.texts.map((text) => `${toName(instance)}${text}`),
-    })),
+    instance.groups.map((group) => ({ ...group, texts: group.texts.map((text) => `${toName(instance)}${text}`) })),
   );
   const namedLines = (['new', 'reminder'] as const).flatMap((phase) => listKinds(groups, phase));
   const verdict = readInstances.length === 0 ? [] : [toLine(null, '/', capitalize(describeAll(groups)))];
@@ -84,7 +83,6 @@ export function listNewItems({ instances }: Digest): readonly NewItems[] {
     );
 }
 
-/** Says that an instance was not read, or is not known; null if it was read. */
 function describeUnread({ attentionAt, hasRunInProgress, groups }: InstanceAttention): string | null {
   const textOf = (kind: AttentionGroup['kind']) => groups.find((group) => group.kind === kind)?.texts[0];
   const neverRead = textOf('never_read');
@@ -110,7 +108,6 @@ function describeAll(groups: readonly AttentionGroup[]): string {
   return `${data}; ${newItems === 0 ? 'nothing is' : `${count(newItems, 'thing is', 'things are')}`} new${others}`;
 }
 
-/** Returns a line for each kind, in the order of the kinds, over all instances. */
 function listKinds(groups: readonly AttentionGroup[], phase: 'new' | 'reminder'): DigestLine[] {
   return Object.entries(ATTENTION_KINDS).flatMap(([kind, { label }]) => {
     const ofKind = groups.filter((group) => group.kind === kind && group.phase === phase);
@@ -122,7 +119,7 @@ function listKinds(groups: readonly AttentionGroup[], phase: 'new' | 'reminder')
   });
 }
 
-function describeMonth({ from, to, total, valuesNotStored: notStored, change }: MonthSum): DigestLine {
+function describeMonth({ from, to, total, valuesNotStored: notStored, change }: MonthToDate): DigestLine {
   const percent = change === null ? null : Math.round(change * 100) + 0;
   const comparison =
     percent === null ? 'no comparison' : `${percent > 0 ? '+' : ''}${percent}% on the same weekdays before`;
@@ -149,4 +146,78 @@ function limitLines(lines: readonly DigestLine[], max: number): readonly DigestL
 
 export function showDigest({ lines }: Pick<Digest, 'lines'>): string[] {
   return lines.map(({ label, text }) => (label === null ? text : `${label}: ${text}`));
+}
+
+/**
+ * Returns the JSON to send to a webhook; with the address of the console, its lines are links. Names come from
+ * customers: none can format the message or notify anybody.
+ */
+export function renderMessage(digest: Digest, format: NotifyFormat, consoleUrl: string | null): string {
+  return JSON.stringify(RENDERERS[format](digest, consoleUrl));
+}
+
+const RENDERERS: Readonly<Record<NotifyFormat, (digest: Digest, consoleUrl: string | null) => unknown>> = {
+  slack: renderSlack,
+  teams: renderTeams,
+  discord: renderDiscord,
+  json: (digest) => ({ text: showDigest(digest).join('\n'), ...digest }),
+};
+
+/** Slack has no escapes for its marks, so look-alikes replace them. A zero-width space breaks mentions. */
+const SLACK: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '@': '@\u200b',
+  '*': '∗',
+  '~': '∼',
+  '`': 'ˋ',
+  _: 'ˍ',
+};
+
+/** Slack leaves an underscore within a word as it is, and so stay the names of metrics. */
+const SLACK_MARKS = /[&<>@*~`]|(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu;
+
+function renderSlack({ lines }: Digest, consoleUrl: string | null): unknown {
+  const escapeText = (text: string) => text.replaceAll(SLACK_MARKS, (mark) => SLACK[mark] ?? mark);
+  const link = (url: string, text: string) => `<${url}|${text}>`;
+  const text = lines.map((line) => renderLine(line, consoleUrl, escapeText, link)).join('\n');
+  return { text, link_names: false, unfurl_links: false, unfurl_media: false };
+}
+
+const DISCORD_LENGTH = 2_000;
+const SUPPRESS_EMBEDS = 4;
+
+function renderDiscord({ lines }: Digest, consoleUrl: string | null): unknown {
+  const escapeText = (text: string) =>
+    text.replaceAll(/[\\*_~`|>#\-[\]()<:]/g, (mark) => `\\${mark}`).replaceAll('@', '@\u200b');
+  const link = (url: string, text: string) => `[${text}](<${url}>)`;
+  const content = lines.map((line) => renderLine(line, consoleUrl, escapeText, link)).join('\n');
+  return { content: content.slice(0, DISCORD_LENGTH), allowed_mentions: { parse: [] }, flags: SUPPRESS_EMBEDS };
+}
+
+function renderLine(
+  { label, path, text }: DigestLine,
+  consoleUrl: string | null,
+  escapeText: (text: string) => string,
+  link: (url: string, text: string) => string,
+): string {
+  if (label === null) return escapeText(text);
+  const head = escapeText(label);
+  return `${consoleUrl === null ? head : link(`${consoleUrl}${path}`, head)}: ${escapeText(text)}`;
+}
+
+/** A text run has neither marks nor mentions, so nothing is escaped. */
+function renderTeams({ lines }: Digest, consoleUrl: string | null): unknown {
+  const body = lines.map(({ label, path, text }) => {
+    const selectAction =
+      consoleUrl === null ? {} : { selectAction: { type: 'Action.OpenUrl', url: `${consoleUrl}${path}` } };
+    const head = label === null ? [] : [{ type: 'TextRun', text: label, weight: 'Bolder', ...selectAction }];
+    return {
+      type: 'RichTextBlock',
+      inlines: [...head, { type: 'TextRun', text: label === null ? text : `: ${text}` }],
+    };
+  });
+  const content = { type: 'AdaptiveCard', version: '1.4', body };
+  return { type: 'message', attachments: [{ contentType: 'application/vnd.microsoft.card.adaptive', content }] };
 }

@@ -5,32 +5,27 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { AppError, SettingsError } from '../errors.ts';
 import type { FileChunk } from './formats.ts';
 
-/** A file that exists completely or not at all. Methods throw AppError if writing it fails. */
-export interface AtomicFile {
-  write(chunk: FileChunk): Promise<void>;
-  /** Syncs the file to disk and moves it to its final path; an existing file stays until then. */
-  finish(): Promise<{ readonly bytes: number; readonly sha256: string }>;
-  /** Removes the unfinished file. Does nothing after `finish`. */
-  discard(): Promise<void>;
-}
-
-/** Creates the file next to its final path as `.NAME.ID.unfinished`. Throws SettingsError if that is not possible. */
-export async function createAtomicFile(path: string, id: string): Promise<AtomicFile> {
+/**
+ * Creates a file, which exists completely or not at all, next to its final path as `.NAME.ID.unfinished`. Throws
+ * SettingsError if that is not possible; methods throw AppError if writing fails.
+ */
+export async function createAtomicFile(path: string, id: string) {
   const { target, unfinished, handle } = await openUnfinished(path, id);
   const hash = createHash('sha256');
   let size = 0;
   const attempt = async (work: () => Promise<void>) => {
     await work().catch((error: unknown) => {
-      throw toWriteError(error, target);
+      throw toFileError(error, target, { hasStarted: true });
     });
   };
   return {
-    write: async (chunk) => {
+    write: async (chunk: FileChunk) => {
       const bytes = typeof chunk === 'string' ? Buffer.from(chunk, 'utf8') : chunk;
       hash.update(bytes);
       size += bytes.length;
       await attempt(() => handle.writeFile(bytes));
     },
+    /** Syncs the file to disk and moves it to its final path; an existing file stays until then. */
     finish: async () => {
       await attempt(async () => {
         await handle.sync();
@@ -39,6 +34,7 @@ export async function createAtomicFile(path: string, id: string): Promise<Atomic
       });
       return { bytes: size, sha256: hash.digest('hex') };
     },
+    /** Removes the unfinished file. Does nothing after `finish`. */
     discard: async () => {
       await handle.close();
       await rm(unfinished, { force: true });
@@ -54,7 +50,7 @@ async function openUnfinished(path: string, id: string) {
     if (mode !== null) await handle.chmod(mode);
     return { target, unfinished, handle };
   } catch (error) {
-    throw toCreateError(error, path);
+    throw toFileError(error, path, { hasStarted: false });
   }
 }
 
@@ -74,10 +70,7 @@ async function findTarget(path: string): Promise<{ readonly path: string; readon
   }
 }
 
-/**
- * Creates a folder, which exists completely or not at all, with what `write` puts into it. Throws SettingsError if it
- * cannot be created or is not empty, AppError if writing fails.
- */
+/** All of it or nothing. Throws SettingsError if it cannot be created or is not empty, AppError if writing fails. */
 export async function createAtomicFolder(out: string, write: (path: string) => Promise<void>): Promise<void> {
   const target = resolve(out);
   // A unique name, so that cleaning up never removes a file of the user's.
@@ -86,7 +79,7 @@ export async function createAtomicFolder(out: string, write: (path: string) => P
     await requireEmptyFolder(target, out);
     await mkdir(unfinished);
   } catch (error) {
-    throw toCreateError(error, out);
+    throw toFileError(error, out, { hasStarted: false });
   }
   try {
     await write(unfinished);
@@ -94,7 +87,7 @@ export async function createAtomicFolder(out: string, write: (path: string) => P
     await rename(unfinished, target);
   } catch (error) {
     await rm(unfinished, { recursive: true, force: true });
-    throw toWriteError(error, out);
+    throw toFileError(error, out, { hasStarted: true });
   }
 }
 
@@ -109,30 +102,20 @@ async function requireEmptyFolder(target: string, out: string): Promise<void> {
   });
 }
 
-/** Turns the error of creating a file or folder into one for the operator; returns any other error unchanged. */
-function toCreateError(error: unknown, path: string): unknown {
-  const fileProblem = describeFileProblem(error, path);
-  return fileProblem === null
-    ? error
-    : new SettingsError(fileProblem.message, { hint: fileProblem.hint, cause: error });
-}
-
-/** Like {@link toCreateError}, for a write that has started; the partial file has been removed. */
-function toWriteError(error: unknown, path: string): unknown {
-  const fileProblem = describeFileProblem(error, path);
-  if (fileProblem === null) return error;
-  const hint = `${fileProblem.hint}, then try again; no partial file was left behind`;
-  return new AppError('file_failed', fileProblem.message, { hint, cause: error });
-}
-
-/** Describes an error of the file system; null for any other error. */
-function describeFileProblem(error: unknown, path: string): { message: string; hint: string } | null {
+/**
+ * Turns an error of the file system into one for the operator; returns any other error unchanged. Once writing has
+ * started, the partial file has been removed.
+ */
+function toFileError(error: unknown, path: string, { hasStarted }: { readonly hasStarted: boolean }): unknown {
   const code = codeOf(error);
-  if (code === null || !(error instanceof Error && 'syscall' in error)) return null;
+  if (code === null || !(error instanceof Error && 'syscall' in error)) return error;
   // The text is `EACCES: permission denied`, without the call and the path that Node adds.
   const problem = code === 'ENOENT' ? `folder ${dirname(resolve(path))} does not exist` : error.message.split(', ')[0];
-  const hint = 'give a path that this user can write to, on a disk with free space';
-  return { message: `${path} cannot be written: ${problem}`, hint };
+  const message = `${path} cannot be written: ${problem}`;
+  const advice = 'give a path that this user can write to, on a disk with free space';
+  if (!hasStarted) return new SettingsError(message, { hint: advice, cause: error });
+  const hint = `${advice}, then try again; no partial file was left behind`;
+  return new AppError('file_failed', message, { hint, cause: error });
 }
 
 export function codeOf(error: unknown): string | null {

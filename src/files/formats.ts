@@ -1,4 +1,3 @@
-/** The formats of `export`: how rows become a file. */
 import { ByteWriter, type ColumnSource, ParquetWriter, type SchemaElement } from 'hyparquet-writer';
 import { countDays } from '../usage/day.ts';
 import { renderCsvHeader, renderCsvRows } from './csv.ts';
@@ -28,11 +27,7 @@ export interface Renderer {
   end(): FileChunk | Promise<FileChunk>;
 }
 
-export const formats = {
-  csv: createCsvRenderer,
-  ndjson: createNdjsonRenderer,
-  parquet: createParquetRenderer,
-};
+export const formats = { csv: createCsvRenderer, ndjson: createNdjsonRenderer, parquet: createParquetRenderer };
 
 export type FormatName = keyof typeof formats;
 
@@ -40,11 +35,7 @@ export const formatNames = Object.keys(formats) as readonly FormatName[];
 
 function createCsvRenderer(columns: readonly Column[]): Renderer {
   const csvColumns = columns.map(({ name, kind }) => ({ name, isText: kind === 'text' }));
-  return {
-    begin: () => renderCsvHeader(csvColumns),
-    add: (rows) => renderCsvRows(csvColumns, rows),
-    end: () => '',
-  };
+  return { begin: () => renderCsvHeader(csvColumns), add: (rows) => renderCsvRows(csvColumns, rows), end: () => '' };
 }
 
 /** Renders a JSON object per line; numbers above 2^53 keep all digits. */
@@ -96,10 +87,7 @@ const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
     convert: toMicros,
   },
   // As bytes, because the library would parse and rewrite a text, and round its numbers.
-  json: {
-    element: { type: 'BYTE_ARRAY', logical_type: { type: 'JSON' } },
-    convert: (text) => encoder.encode(text),
-  },
+  json: { element: { type: 'BYTE_ARRAY', logical_type: { type: 'JSON' } }, convert: (text) => encoder.encode(text) },
   text: {
     element: { type: 'BYTE_ARRAY', converted_type: 'UTF8', logical_type: { type: 'STRING' } },
     convert: (text) => text,
@@ -110,11 +98,7 @@ const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
 function createParquetRenderer(columns: readonly Column[]): Renderer {
   const converters = columns.map(({ kind }) => TYPES[kind].convert);
   const bytes = new ByteWriter();
-  const file = new ParquetWriter({
-    writer: bytes,
-    schema: toParquetSchema(columns),
-    createdBy: 'losant-usage',
-  });
+  const file = new ParquetWriter({ writer: bytes, schema: toParquetSchema(columns), createdBy: 'losant-usage' });
   let group: Value[][] = columns.map(() => []);
   const writeGroup = async () => {
     const columnData: ColumnSource[] = columns.map(({ name }, index) => ({ name, data: group[index] ?? [] }));
@@ -151,11 +135,7 @@ function takeBytes(bytes: ByteWriter): FileChunk {
 function toParquetSchema(columns: readonly Column[]): SchemaElement[] {
   return [
     { name: 'root', num_children: columns.length },
-    ...columns.map(({ name, kind }) => ({
-      ...TYPES[kind].element,
-      name,
-      repetition_type: 'OPTIONAL' as const,
-    })),
+    ...columns.map(({ name, kind }) => ({ ...TYPES[kind].element, name, repetition_type: 'OPTIONAL' as const })),
   ];
 }
 

@@ -1,7 +1,7 @@
 /** Refreshes what needs attention, and claims and finishes the digests that say so. */
 import { type Kysely, sql } from 'kysely';
-import { retryTransaction } from '../database/retry.ts';
 import type { AttentionKind, Schema } from '../database/schema.ts';
+import { retryTransaction } from '../database/sqlstate.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { inTransaction, type LedgerWriter } from './lease.ts';
 
@@ -17,9 +17,7 @@ export async function refreshAttention(
   day: UsageDay,
 ): Promise<void> {
   const { db, instanceId } = ledger;
-  const { rows: reads } = await sql<{ items: string }>`
-    select coalesce(json_agg(a), '[]')::text as items
-    from losant_usage_internal.attention a where a.instance_id = ${instanceId}`.execute(db);
+  const items = await readItems(db, instanceId);
   await inTransaction(ledger, async (trx) => {
     const { rows } = await sql<{ isFirst: boolean }>`
       select attention_at is null or exists (
@@ -36,13 +34,37 @@ export async function refreshAttention(
       insert into losant_usage.attention_items as i
         (instance_id, kind, subject, text, quantity, first_seen_on, last_seen_on, named_on)
       select instance_id, kind, subject, text, quantity, ${day}::date, ${day}::date, ${namedOn}
-      from json_populate_recordset(null::losant_usage.attention_items, ${reads[0]?.items}::json)
+      from json_populate_recordset(null::losant_usage.attention_items, ${items}::json)
       on conflict (instance_id, kind, subject) do update
       set text = excluded.text, quantity = excluded.quantity, last_seen_on = excluded.last_seen_on,
         is_current = true`.execute(trx);
     await sql`update losant_usage.instances set attention_at = clock_timestamp()
       where instance_id = ${instanceId}`.execute(trx);
   });
+}
+
+/**
+ * Returns what needs attention, as JSON. Postgres plans the views of months and of activity for longer than it reads
+ * them, so they are read only where they can have a row: where a month has ended, and where an organization is new, was
+ * deleted, or has days to compare with.
+ */
+async function readItems(db: Kysely<Schema>, instanceId: string): Promise<string> {
+  const { rows: instances } = await sql<{ hasActivity: boolean; hasPastMonth: boolean }>`
+    select coalesce(
+        bool_or(o.created_on >= y.today - 7 or o.deleted_on >= y.today - 7 or t.first_day < y.today - 3), false
+      ) as "hasActivity",
+      coalesce(bool_or(t.first_day < losant_usage_internal.month_of(y.today)), false) as "hasPastMonth"
+    from (select losant_usage_internal.today() as today) as y
+    cross join losant_usage.organizations o
+    left join losant_usage.tracks t on t.org_id = o.org_id
+    where o.instance_id = ${instanceId}`.execute(db);
+  const views = [sql`losant_usage_internal.attention`];
+  if (instances[0]?.hasActivity) views.push(sql`losant_usage_internal.activity_to_watch`);
+  if (instances[0]?.hasPastMonth) views.push(sql`losant_usage_internal.months_to_bill`);
+  const all = views.map((view) => sql`select * from ${view} where instance_id = ${instanceId}`);
+  const { rows } = await sql<{ items: string }>`
+    select coalesce(json_agg(a), '[]')::text as items from (${sql.join(all, sql` union all `)}) as a`.execute(db);
+  return rows[0]?.items ?? '[]';
 }
 
 /** A process that sends the digest of a day, and the instances whose digests it may claim. */

@@ -8,7 +8,6 @@ import type { DayRange } from '../usage/day.ts';
 import type { Numbers } from '../usage/numbers.ts';
 import { getStream } from '../usage/streams/catalog.ts';
 
-/** The key of a row of `usage_days`. */
 type OrgDay = Pick<CellKey, 'day' | 'orgId'>;
 
 const KEY_TYPES = { usage_date: 'date', org_id: 'text', stream: 'text' } as const;
@@ -59,7 +58,6 @@ export function updateCells({ set, where, limit }: CellChange): RawBuilder<unkno
     where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`;
 }
 
-/** Changes the cells that match, and returns their number. */
 export async function setCells(trx: Kysely<Schema>, change: CellChange): Promise<number> {
   const { numAffectedRows = 0n } = await updateCells(change).execute(trx);
   return Number(numAffectedRows);
@@ -162,10 +160,7 @@ function columnsOf(cell: StoredCell) {
   };
 }
 
-/**
- * Writes the numbers of cells, with one update per day; the columns of other cells stay. Throws DatabaseError if the
- * database dropped or changed a write.
- */
+/** Writes the numbers of cells, one update per day. Throws DatabaseError if the database dropped or changed one. */
 export async function writeNumbers(trx: Kysely<Schema>, cells: readonly StoredCell[]): Promise<void> {
   if (cells.length === 0) return;
   const days = new Map<string, object>();
@@ -233,8 +228,6 @@ export async function rejectForeignObjects(db: Kysely<Schema>): Promise<void> {
   throw new DatabaseError(
     'database_mismatch',
     `Tables in schema losant_usage have objects that do not belong to it: ${objects}`,
-    {
-      hint: 'remove them, because they may drop or change data; your own views on top of the schema are fine',
-    },
+    { hint: 'remove them, because they may drop or change data; your own views on top of the schema are fine' },
   );
 }

@@ -23,7 +23,6 @@ export interface DueScope {
   readonly range: DayRange | null;
 }
 
-/** Selects a page of due cells. */
 export interface DueCursor {
   /** The last organization of the previous page; empty for the first page. */
   readonly afterOrgId: string;
@@ -95,13 +94,7 @@ export async function readDuePage(
 }
 
 export async function countDueCells(ledger: InstanceLedger, scope: DueScope): Promise<number> {
-  const due = isDue(ledger, scope, {
-    from: null,
-    to: null,
-    refusedStreams: [],
-    sinceMs: null,
-    startMs: null,
-  });
+  const due = isDue(ledger, scope, { from: null, to: null, refusedStreams: [], sinceMs: null, startMs: null });
   const { rows } = await sql<{ cells: number }>`
     select coalesce(sum(c.cells), 0)::bigint as cells
     from losant_usage.organizations o cross join lateral (
@@ -160,10 +153,7 @@ export function selectNextCheckpoint({ readAtHours }: Policy, after: RawBuilder<
     ) as t where t.at > ${after})`;
 }
 
-/**
- * Reschedules the cells inside the horizon if the policy has changed: each is read at its next checkpoint at the
- * latest, and one that is neither settled nor scheduled is due now.
- */
+/** After a change of the policy, cells are due at their next checkpoint at the latest; if unscheduled, now. */
 export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
   const { db, instanceId, policy } = ledger;
   const nowMs = ledger.now();
@@ -197,10 +187,7 @@ export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
   });
 }
 
-/**
- * Whether the scope has a gap, or a stored cell whose last read failed. A command that named days is answerable for
- * both, whoever read the cells.
- */
+/** Whether the scope has a gap, or a stored cell whose last read failed, whoever read the cells. */
 export async function hasGaps(
   { db, instanceId }: InstanceLedger,
   { orgIds, streams, range }: DueScope,

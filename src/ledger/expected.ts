@@ -121,10 +121,7 @@ export async function lockCellsOf(trx: Kysely<Schema>, orgIds: readonly string[]
     order by d.usage_date, d.org_id for update`.execute(trx);
 }
 
-/**
- * Inserts the cells `n` of a query in key order, due at `readAt`. Throws DatabaseError if the database dropped one,
- * because it would never be read.
- */
+/** Inserts the cells `n` of a query in key order, due at `readAt`. Throws DatabaseError if one was dropped. */
 async function insertCells(
   trx: Kysely<Schema>,
   cells: RawBuilder<unknown>,
@@ -248,10 +245,7 @@ export async function markDaysDue(ledger: LedgerWriter, options: MarkDueOptions)
   return markedCells;
 }
 
-/**
- * Records that a backfill of everything collects the instance from a day on. This comes before its days are added: if
- * it is killed in between, the days that are missing block their months.
- */
+/** Comes before the days of a backfill are added: if it is killed in between, the missing days block their months. */
 async function lowerCollectedFrom(ledger: LedgerWriter, from: UsageDay): Promise<void> {
   await inTransaction(ledger, async (trx) => {
     await sql`update losant_usage.instances set collected_from = ${from}::date
@@ -282,10 +276,7 @@ async function waiveCellsBeforeCreation(
   return Number(numAffectedRows);
 }
 
-/**
- * Lifts the program's waivers of cells that are no longer before the creation date, and sets columns of the cells.
- * Returns their number.
- */
+/** Lifts the program's waivers of cells that are no longer before the creation date. Returns their number. */
 async function liftWaiversBeforeCreation(
   trx: Kysely<Schema>,
   { instanceId, runId }: Run,

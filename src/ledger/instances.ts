@@ -69,10 +69,7 @@ export async function requireApiUrl(
   );
 }
 
-/**
- * Updates the name and settings of the instance, and pins its API once that is confirmed. Throws DatabaseError
- * `database_mismatch` if another process has pinned another API in the meantime.
- */
+/** Pins the API of a confirmed instance. Throws DatabaseError `database_mismatch` if another one is pinned. */
 export async function registerInstance(
   db: Kysely<Schema>,
   { instanceId, apiUrl, isConfirmed, name, controlTotals }: InstanceRegistration,
@@ -102,10 +99,7 @@ export async function updateInstance(
   return numUpdatedRows > 0n;
 }
 
-/**
- * Computes our sums of a day, in a transaction of its own: it waits for the loads that have invalidated them, so it
- * must not hold rows that these wait for.
- */
+/** In a transaction of its own, because it waits for the loads that have invalidated the sums of the day. */
 export async function computeOurSums(
   ledger: Pick<LedgerWriter, 'db' | 'lease' | 'instanceId'>,
   day: UsageDay,
@@ -116,10 +110,7 @@ export async function computeOurSums(
   );
 }
 
-/**
- * Adds the totals of the metrics of cells that were created, or have come from another instance, and invalidates those
- * that another transaction has added in the meantime.
- */
+/** Adds the totals of cells that were created or moved here, and invalidates those that another transaction added. */
 export async function addTotals(trx: Kysely<Schema>, cells: RawBuilder<unknown>): Promise<void> {
   await sql`
     insert into losant_usage.instance_totals as t (instance_id, usage_date, metric)

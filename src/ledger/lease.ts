@@ -1,9 +1,8 @@
 /** Leases: only one process at a time runs for an instance. Every transaction that writes checks its lease first. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
-import { retryTransaction } from '../database/retry.ts';
 import type { Instant, Schema } from '../database/schema.ts';
-import { isLockTimeout } from '../database/sqlstate.ts';
+import { isLockTimeout, retryTransaction } from '../database/sqlstate.ts';
 import { AppError, BusyError } from '../errors.ts';
 import type { Policy } from '../usage/policy.ts';
 
@@ -23,10 +22,7 @@ const EXPIRY = sql<Instant>`clock_timestamp() + ${LEASE_MS} * interval '1 ms'`;
 /** What a process that wants a lease says of itself. */
 type Candidate = Readonly<Record<'instanceId' | 'runId' | 'host', string>>;
 
-/**
- * Acquires the lease of an instance; one that has expired is taken over. Throws BusyError `lease_busy`, which names
- * the holder and the time of expiry.
- */
+/** Takes over a lease that has expired. Throws BusyError `lease_busy`, which names the holder and the expiry. */
 export async function acquireLease(db: Kysely<Schema>, candidate: Candidate): Promise<Lease> {
   const { instanceId } = candidate;
   const epoch = await retryTransaction(() => insertLease(db, candidate)).catch((error: unknown) => {
@@ -116,10 +112,7 @@ export interface LedgerWriter extends InstanceLedger, Pick<BeginOptions, 'lease'
   readonly transactionCells?: number;
 }
 
-/**
- * Calls `work` with the database's time in ms, in a transaction that {@link beginWriting} has begun, and again after a
- * conflict or a deadlock: so it must change nothing but the database.
- */
+/** Calls `work` with the database's time, again after a conflict or deadlock: it must change only the database. */
 export async function inTransaction<T>(
   { db, ...options }: BeginOptions & Pick<InstanceLedger, 'db'>,
   work: (trx: Kysely<Schema>, atMs: number) => Promise<T>,
@@ -172,10 +165,7 @@ interface OrgPages {
   readonly cells: RawBuilder<unknown>;
 }
 
-/**
- * Calls `work` in a transaction for each page of the organizations that match, in the order of their IDs. A page has
- * as many whole organizations as its cells allow, and at least one.
- */
+/** Calls `work` in a transaction per page of matching organizations: as many as its cells allow, at least one. */
 export async function eachPage(
   ledger: LedgerWriter,
   { matches, cells }: OrgPages,
@@ -200,10 +190,7 @@ export async function eachPage(
   }
 }
 
-/**
- * Calls `work` in one transaction after another until it has changed nothing. It must change at most `limit` cells, and
- * none of them again.
- */
+/** Repeats `work` until it changes nothing. It must change at most `limit` cells, and none of them again. */
 export async function repeatInTransactions(
   ledger: LedgerWriter,
   work: (trx: Kysely<Schema>, limit: number) => Promise<number>,
@@ -219,8 +206,6 @@ export function requireDatabaseClock(aheadMs: number): void {
   throw new AppError(
     'clock_skew',
     `This host's clock has drifted ${seconds} s from the database's since the run started`,
-    {
-      hint: 'synchronize the clocks (NTP); nothing more was loaded, because it is unclear which day has ended',
-    },
+    { hint: 'synchronize the clocks (NTP); nothing more was loaded, because it is unclear which day has ended' },
   );
 }

@@ -61,10 +61,7 @@ function requireSentInTime({ day, sentAtMs }: CellResponse, atMs: number): void 
   requireDatabaseClock(Math.max(0, sentAtMs - atMs, dayEndMs(day) - sentAtMs));
 }
 
-/**
- * Applies the responses: those that only omit something last, so that no zero is stored that its own batch contradicts,
- * and both in the order in which streams wait for each other.
- */
+/** Omissions come last, so that no zero is stored that its batch contradicts; streams in the order of their waiting. */
 function applyResponses(
   responses: readonly CellResponse[],
   lockedCells: ReadonlyMap<string, StoredCell>,
@@ -130,10 +127,7 @@ const BODY_LENGTH_MAX = 256 * 1024;
 
 const compress = promisify(gzip);
 
-/**
- * Quarantines the bodies of invalid responses: a row per problem and range of consecutive days. A row that would equal
- * the newest one of its days is not added.
- */
+/** Quarantines a row per problem and range of days, unless it would equal the newest one of these days. */
 async function recordQuarantine(trx: Kysely<Schema>, responses: readonly CellResponse[], runId: string): Promise<void> {
   const problems = findProblems(responses).toSorted((a, b) => compareText(cellId(a), cellId(b)));
   for (const { orgId, stream, from, to, code, detail, texts } of problems) {

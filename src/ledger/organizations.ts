@@ -26,7 +26,6 @@ const HISTORY_COLUMNS = ['instance_id', ...ATTRIBUTE_COLUMNS, 'created_on'];
 const listColumns = (columns: readonly string[], alias = '') =>
   sql.join(columns.map((column) => sql.ref(`${alias}${column}`)));
 
-/** An organization that belongs to another instance. */
 interface ForeignOrg {
   readonly orgId: string;
   readonly ownerId: string;
@@ -66,7 +65,6 @@ export async function upsertOrganizations(
   return foreignOrgs;
 }
 
-/** Stores organizations in one transaction; see {@link upsertOrganizations}. */
 async function upsertPage(ledger: LedgerWriter, rows: ReadonlyMap<string, object>): Promise<readonly ForeignOrg[]> {
   const { instanceId, policy } = ledger;
   const nowMs = ledger.now();
@@ -150,10 +148,7 @@ async function upsertRows(
       deleted_on = null, unlisted_on = null, unlisted_days = 0`.execute(trx);
 }
 
-/**
- * Marks both instances of a transfer: their totals up to yesterday are not comparable, and cells past the horizon may
- * have arrived that are not marked unavailable yet.
- */
+/** Totals of both instances up to yesterday are not comparable, and cells past the horizon may have arrived. */
 async function markTransferred(
   trx: Kysely<Schema>,
   instanceIds: readonly string[],

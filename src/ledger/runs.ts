@@ -1,7 +1,7 @@
 import { type Insertable, type Kysely, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
-import { retryTransaction } from '../database/retry.ts';
 import type { Json, Runs, Schema } from '../database/schema.ts';
+import { retryTransaction } from '../database/sqlstate.ts';
 import { toStorableText } from '../usage/body.ts';
 import type { CellResult } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
@@ -37,7 +37,6 @@ interface NewRun extends Pick<Insertable<Runs>, 'run_id' | 'instance_id' | 'is_f
   readonly kind: RunKind;
 }
 
-/** Records the start of a run, at the database's time. */
 export async function startRun(db: Kysely<Schema>, run: NewRun): Promise<void> {
   const row = { ...run, status: 'running', started_at: CLOCK } as const;
   await retryTransaction(() => db.insertInto('runs').values(row).execute());
@@ -45,7 +44,6 @@ export async function startRun(db: Kysely<Schema>, run: NewRun): Promise<void> {
 
 const toJson = (value: unknown) => sql<Json>`${JSON.stringify(value)}::text::jsonb`;
 
-/** Records the progress of a run, for other processes. */
 export async function recordProgress(db: Kysely<Schema>, runId: string, counts: RunCounts): Promise<void> {
   const progress = db
     .updateTable('runs')

@@ -54,10 +54,7 @@ export function countNewCells(
     (select i.new_orgs_from from losant_usage.instances i where i.instance_id = o.instance_id), ${yesterday}::date)))`;
 }
 
-/**
- * Ends tracks with the day before the deletion was noticed, or with yesterday if the settings no longer choose them. A
- * track that has no day yet is deleted.
- */
+/** Ends tracks before the noticed deletion, or with yesterday if no longer chosen. Deletes one that has no day yet. */
 export async function endTracks(trx: Kysely<Schema>, sync: TrackSync): Promise<void> {
   const lastDay = sql`greatest(t.next_day - 1, least(o.deleted_on - 1, ${sync.yesterday}::date))`;
   const ends = sql`${isAny('t.org_id', sync.orgIds)} and o.org_id = t.org_id and t.last_day is null
@@ -156,7 +153,6 @@ export async function addToTracks(trx: Kysely<Schema>, addedDays: RawBuilder<unk
     group by a.org_id, a.stream, a.first_day, a.last_day`.execute(trx);
 }
 
-/** Days of an organization and stream whose cells have to be created. */
 export interface NewDays {
   readonly org_id: string;
   readonly stream: string;

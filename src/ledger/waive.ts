@@ -34,10 +34,7 @@ const IS_WAIVABLE = sql<boolean>`c.standing in ('missing', 'in_doubt', 'unavaila
     or exists (select from losant_usage.runs r where r.instance_id = c.instance_id
       and r.started_at > c.next_read_at and r.finished_at is not null)))`;
 
-/**
- * The next read of a waived cell `c`. Whoever waives days of a track that has ended wants no run to ask for them; what
- * is overdue is read at its next checkpoint.
- */
+/** Days of an ended track are not read again, as whoever waives them wants; an overdue one at its next checkpoint. */
 const nextReadAt = (policy: Policy) => sql`case
   when exists (select from losant_usage.tracks t where t.org_id = c.org_id and t.stream = c.stream
     and c.usage_date between t.first_day and t.last_day) then null

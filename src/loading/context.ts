@@ -5,14 +5,13 @@ import type { DueScope } from '../ledger/due.ts';
 import { DATABASE_SKEW_MAX_MS, type InstanceLedger } from '../ledger/lease.ts';
 import type { RunKind } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
+import { RESPONSE_SKEW_MAX_MS } from '../losant/attempt.ts';
 import { type AttemptReport, createLosantClient, type LosantClient } from '../losant/client.ts';
 import { getInstance } from '../losant/endpoints.ts';
 import { Gate, Rate } from '../losant/rate.ts';
-import { RESPONSE_SKEW_MAX_MS } from '../losant/response.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { DayRange } from '../usage/day.ts';
 
-/** Everything that a run of an instance needs. */
 export interface InstanceContext
   extends InstanceLedger,
     Omit<RunEnvironment, 'config' | 'onAttempt'>,
@@ -24,7 +23,6 @@ export interface InstanceContext
   readonly concurrency: number;
   /** Returns the API's clock minus `now` in ms, as of the newest response; null before the first. */
   readonly apiAheadMs: () => number | null;
-  /** Returns the number of requests so far. */
   readonly requestCount: () => number;
 }
 
@@ -33,12 +31,6 @@ export interface Progress {
   readonly readCells: number;
   /** Cells whose read failed or whose response was quarantined. */
   readonly failedReads: number;
-}
-
-/** The process that runs the instance, and how many cells it still has to read. */
-export interface BusyLease {
-  readonly message: string;
-  readonly cellsLeft: number;
 }
 
 export interface RunOptions extends DueScope {
@@ -51,8 +43,8 @@ export interface RunOptions extends DueScope {
   readonly signal: AbortSignal;
   /** The longest wait for a process that runs the instance; 0 by default. */
   readonly waitMs?: number | undefined;
-  /** Called when such a wait begins, and then once a minute. */
-  readonly onBusy?: ((lease: BusyLease) => void) | undefined;
+  /** Called when such a wait begins, and then once a minute, with the cells that the process still has to read. */
+  readonly onBusy?: ((lease: { readonly message: string; readonly cellsLeft: number }) => void) | undefined;
   /** Returns the next wake-up, at which recent days take precedence over older ones; in 15 minutes by default. */
   readonly nextWakeAt?: (() => Date | null) | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
@@ -120,10 +112,7 @@ export function requireApiClock(aheadMs: number | null): void {
   requireClockWithin(RESPONSE_SKEW_MAX_MS, aheadMs ?? 0, "the Losant API's");
 }
 
-/**
- * Reads Losant's clock again, after a response with a wrong date. Returns if only that response was wrong, as a cached
- * one is. Throws AppError `clock_skew` if a clock has drifted.
- */
+/** Reads Losant's clock again. Throws AppError `clock_skew` unless only one response was wrong, as a cached one is. */
 export async function recheckApiClock(
   { client, instanceId, apiAheadMs }: Pick<InstanceContext, 'client' | 'instanceId' | 'apiAheadMs'>,
   signal: AbortSignal,

@@ -16,10 +16,7 @@ import type { Session } from './session.ts';
 /** Control totals must not hold up a run for long; the next run continues with the days that remain. */
 const TOTALS_TIMEOUT_MS = 120_000;
 
-/**
- * Computes our sums, and reads Losant's totals of the days that are due. A failure is recorded with the instance, and
- * logged. Throws only if the session's signal aborts.
- */
+/** Computes our sums, and reads Losant's totals that are due. Logs a failure; throws only if the signal aborts. */
 export async function readControlTotals(session: Session): Promise<void> {
   const { instanceId, selection, logger } = session.context;
   try {
@@ -41,7 +38,6 @@ function getForcedRange({ kind, force, range }: RunOptions): DayRange | null {
   return kind !== 'backfill' || force ? range : null;
 }
 
-/** Whether a column is a day of the range. */
 const isWithin = (column: string, range: DayRange | null) =>
   sql<boolean>`${sql.ref(column)} between ${range?.from ?? null}::date and ${range?.to ?? null}::date`;
 
@@ -109,7 +105,6 @@ async function readTotalsDue({ context, options }: Session): Promise<CellKey[]> 
   return rows;
 }
 
-/** Stores totals. A total that Losant omits stays. */
 async function storeTotals({ ledger }: Session, responses: readonly CellResponse[]): Promise<void> {
   const { instanceId } = ledger;
   const types = { usage_date: 'date', metric: 'text', quantity: 'bigint', last_read_at: 'timestamptz' };
@@ -139,7 +134,6 @@ function toTotalRows({ stream, day, sentAtMs, verdict }: CellResponse) {
   });
 }
 
-/** Returns why totals could not be read; null if all were. */
 function findTotalsProblem(responses: readonly CellResponse[]): string | null {
   for (const { stream, verdict } of responses) {
     if (verdict.kind === 'failed') return verdict.detail;

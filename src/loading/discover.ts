@@ -96,10 +96,7 @@ async function refreshIfPossible(context: DiscoveryContext): Promise<Discovery> 
   }
 }
 
-/**
- * Stores the selected organizations of Losant's list, a page at a time. A list counts only if it is complete by its own
- * totalCount; otherwise the next run reads it again.
- */
+/** Stores Losant's list by page. One that is not complete by its own totalCount is read again by the next run. */
 async function refreshOrganizations(context: DiscoveryContext): Promise<readonly DiscoveryFailure[]> {
   const { db, ledger, client, instanceId, selection, signal, now } = context;
   const isSelected = ({ orgId }: { readonly orgId: string | null }) =>

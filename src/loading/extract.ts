@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { LosantError } from '../errors.ts';
+import type { ApiResponse } from '../losant/attempt.ts';
 import { createUsageRequest } from '../losant/endpoints.ts';
-import type { ApiResponse } from '../losant/response.ts';
 import type { CellResponse, Verdict } from '../usage/cell.ts';
 import { addDays, countDays } from '../usage/day.ts';
 import { planSlices, type Slice } from '../usage/plan.ts';

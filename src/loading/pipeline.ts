@@ -1,6 +1,5 @@
 import { batchWithTimeout, flatTransform } from 'streaming-iterables';
-import { retryTransaction } from '../database/retry.ts';
-import { isConnectionLost, isRefusedForData } from '../database/sqlstate.ts';
+import { isConnectionLost, isRefusedForData, retryTransaction } from '../database/sqlstate.ts';
 import type { LosantError } from '../errors.ts';
 import { countDueCells, type DueCursor, type DueScope, readDuePage } from '../ledger/due.ts';
 import { loadBatch, type RunLedger } from '../ledger/load.ts';
@@ -68,7 +67,6 @@ interface Pass {
   readonly sinceMs: number | null;
 }
 
-/** The slices of some organizations. */
 interface SlicePage {
   readonly slices: readonly Slice[];
   /** The last of these organizations; null if there are none, and none follows. */
@@ -124,7 +122,6 @@ async function readPage(
 const BATCH_SLICES = 400;
 const BATCH_WAIT_MS = 1_000;
 
-/** Where pages ended. */
 interface PagesEnd {
   readonly hasSlices: boolean;
   /** That of the last page; undefined if there was no page. */
@@ -206,10 +203,7 @@ function toReason({ kind, message }: LosantError): Reason {
   return { code: kind, detail: withoutIdsAndDays(message) };
 }
 
-/**
- * Loads results. A rejected token or scope is counted but not loaded: it says nothing about the cells, and loading
- * it would postpone their retry.
- */
+/** Loads results, except rejected tokens and scopes: these say nothing of the cells, and would postpone their retry. */
 async function loadResults(results: readonly SliceResult[], session: Session, signal: AbortSignal): Promise<void> {
   const { context, tally, refusals, ledger } = session;
   if (results.some(({ error }) => error?.kind === 'wrong_date')) await recheckApiClock(context, signal);

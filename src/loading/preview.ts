@@ -10,7 +10,6 @@ import { horizonStart, lastEndedDay } from '../usage/policy.ts';
 import { getStream, streamNames } from '../usage/streams/catalog.ts';
 import type { InstanceContext, RunOptions } from './context.ts';
 
-/** What a run would read. */
 export interface PlanSummary {
   readonly instanceId: string;
   /** The oldest and the newest day; null if there is nothing to read. */
@@ -28,10 +27,7 @@ export interface PlanSummary {
 
 type PreviewOptions = Pick<RunOptions, 'kind' | 'orgIds' | 'streams' | 'range' | 'force' | 'signal'>;
 
-/**
- * Sums up what a run would read. Reads only. An instance whose organizations were never listed is planned from Losant's
- * list, like its first run.
- */
+/** Reads only. An instance whose organizations were never listed is planned from Losant's list, like its first run. */
 export async function previewRun(context: InstanceContext, options: PreviewOptions): Promise<PlanSummary> {
   const { db, instanceId, policy, now } = context;
   const { range } = options;

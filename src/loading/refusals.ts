@@ -13,10 +13,7 @@ export class Refusals {
   readonly #respondingStreams = new Set<string>();
   readonly #streams = new Map<string, LosantError>();
 
-  /**
-   * Takes the end of a request into account. `orgCount` is the number of organizations in the run so far: if these are
-   * fewer than {@link REFUSING_ORGS}, all of them must reject.
-   */
+  /** `orgCount` is that of the run so far: if these are fewer than {@link REFUSING_ORGS}, all of them must reject. */
   record(
     { stream, orgId }: { readonly stream: string; readonly orgId: string },
     error: LosantError | null,
@@ -43,7 +40,6 @@ export class Refusals {
     return error?.kind === 'forbidden' && !this.#respondingStreams.has(slice.stream);
   }
 
-  /** The streams that the run no longer requests. */
   get refusedStreams(): string[] {
     return [...this.#streams.keys()];
   }
@@ -81,12 +77,7 @@ export class Timeouts {
   ): Promise<SliceResult[]> {
     const key = `${orgId} ${stream}`;
     const { promise: nextTurn, resolve: startNext } = Promise.withResolvers<void>();
-    const queue = this.#queues.get(key) ?? {
-      slices: 0,
-      turn: Promise.resolve(),
-      isResponding: false,
-      timeouts: 0,
-    };
+    const queue = this.#queues.get(key) ?? { slices: 0, turn: Promise.resolve(), isResponding: false, timeouts: 0 };
     this.#queues.set(key, queue);
     const { turn } = queue;
     queue.turn = nextTurn;

@@ -12,7 +12,6 @@ import type { InstanceContext } from './context.ts';
 /** Bounds the memory for failures. Further ones are counted but not reported. */
 const FAILURES_MAX = 10_000;
 
-/** A failed part of a run. */
 export interface RunFailure {
   readonly instanceId: string;
   /** Null if the failure may concern any organization. */
@@ -48,22 +47,16 @@ export class Tally {
   unknownKeys = 0;
   outsideBuckets = 0;
   range: DayRange | null = null;
-  readonly #instanceId: string;
-  readonly #requestCount: () => number;
-  readonly #now: () => number;
+  readonly #context: Pick<InstanceContext, 'instanceId' | 'requestCount' | 'now'>;
   /** Failures that are not about cells. */
   readonly #otherFailures: RunFailure[] = [];
   /** Failures by cell. A good read in a later pass removes its own. */
   readonly #cellFailures = new Map<string, RunFailure>();
-  /** The number of failures beyond {@link FAILURES_MAX}. */
   #droppedFailures = 0;
-  /** The ids of failed cells that are missing or in doubt. */
   readonly #gaps = new Set<string>();
 
-  constructor({ instanceId, requestCount, now }: Pick<InstanceContext, 'instanceId' | 'requestCount' | 'now'>) {
-    this.#instanceId = instanceId;
-    this.#requestCount = requestCount;
-    this.#now = now;
+  constructor(context: Pick<InstanceContext, 'instanceId' | 'requestCount' | 'now'>) {
+    this.#context = context;
   }
 
   get planned(): number {
@@ -77,7 +70,7 @@ export class Tally {
 
   get counts(): RunCounts {
     const cells = { planned: this.planned, ...this.cells };
-    return { orgs: this.orgIds.size, cells, rows: { ...this.rows }, requests: this.#requestCount() };
+    return { orgs: this.orgIds.size, cells, rows: { ...this.rows }, requests: this.#context.requestCount() };
   }
 
   /** Whether a cell that was due is now missing or in doubt, or its read failed. */
@@ -92,14 +85,9 @@ export class Tally {
 
   /** Adds failures that are not about cells of this run. */
   addFailures(failures: readonly (Pick<RunFailure, 'orgId' | 'code' | 'message'> & Partial<RunFailure>)[]): void {
+    const { instanceId } = this.#context;
     for (const failure of failures) {
-      this.#otherFailures.push({
-        instanceId: this.#instanceId,
-        stream: null,
-        from: null,
-        to: null,
-        ...failure,
-      });
+      this.#otherFailures.push({ instanceId, stream: null, from: null, to: null, ...failure });
     }
   }
 
@@ -109,7 +97,7 @@ export class Tally {
     if (cell.revision > previous.revision) this.rows[differences === null ? 'inserted' : 'updated'] += 1;
     else if (cell.isStored && result === 'unchanged') this.rows.unchanged += 1;
     if (differences !== null && previous.wasFinal) this.restatedFinal += 1;
-    const isMissing = cell.standing === 'waiting' && isLate(cell.day, this.#now());
+    const isMissing = cell.standing === 'waiting' && isLate(cell.day, this.#context.now());
     const standing = isMissing ? 'missing' : cell.standing;
     const isRead = result !== 'failed' && result !== 'quarantined';
     if (!isGap(standing)) this.#gaps.delete(id);
@@ -133,10 +121,7 @@ export class Tally {
     return [...this.#cellFailures.values()].some(({ code }) => code === NOT_FOUND);
   }
 
-  /**
-   * Counts cells of organizations that turned out to be deleted, and are not in `orgIds`, as unavailable instead
-   * of failed.
-   */
+  /** Counts cells of organizations that are not in `orgIds`, because they were deleted, as unavailable. */
   reclassifyDeleted(orgIds: ReadonlySet<string | null>): void {
     for (const [id, { orgId, code }] of this.#cellFailures) {
       if (code !== NOT_FOUND || orgIds.has(orgId)) continue;
@@ -148,12 +133,9 @@ export class Tally {
 
   /** Returns the failures by cause, the one with the most cells first. */
   groupFailures(): FailureGroup[] {
-    const groups = Map.groupBy(
-      [...this.#otherFailures, ...this.#cellFailures.values()],
-      ({ code, stream, message }) => {
-        return `${code} ${stream} ${withoutIdsAndDays(message)}`;
-      },
-    );
+    const failures = [...this.#otherFailures, ...this.#cellFailures.values()];
+    const toCause = ({ code, stream, message }: RunFailure) => `${code} ${stream} ${withoutIdsAndDays(message)}`;
+    const groups = Map.groupBy(failures, toCause);
     return [...groups.values()]
       .map((group): FailureGroup => {
         const { code, message, stream, orgId } = group[0] as RunFailure;
@@ -184,15 +166,7 @@ export class Tally {
 
   #addFailure({ orgId, stream, day }: CellKey, { code, detail }: Reason): void {
     const id = cellId({ orgId, stream, day });
-    const failure = {
-      instanceId: this.#instanceId,
-      orgId,
-      stream,
-      from: day,
-      to: day,
-      code,
-      message: detail,
-    };
+    const failure = { instanceId: this.#context.instanceId, orgId, stream, from: day, to: day, code, message: detail };
     if (this.#cellFailures.size < FAILURES_MAX || this.#cellFailures.has(id)) this.#cellFailures.set(id, failure);
     else this.#droppedFailures += 1;
   }
@@ -219,7 +193,6 @@ function joinFailures(failures: readonly RunFailure[]): RunFailure[] {
   });
 }
 
-/** A finished run. */
 export interface RunOutcome {
   readonly report: RunReport;
   readonly tally: Tally;
@@ -228,15 +201,14 @@ export interface RunOutcome {
 }
 
 /** Returns the command that shows what is wrong after a run that is not complete. */
-export function findNextCommand({
-  report,
-  tally,
-}: {
+export function findNextCommand(outcome: {
   readonly report: Pick<RunReport, 'failures'>;
   readonly tally: Pick<Tally, 'hasGaps'>;
 }): string {
-  if (tally.hasGaps) return 'losant-usage gaps';
-  const failure = report.failures.find(({ orgId, stream, to }) => orgId !== null && stream !== null && to !== null);
+  if (outcome.tally.hasGaps) return 'losant-usage gaps';
+  const failure = outcome.report.failures.find(
+    ({ orgId, stream, to }) => orgId !== null && stream !== null && to !== null,
+  );
   if (failure === undefined) return 'losant-usage status';
   // A stored cell whose last read failed is not a gap.
   const { orgId, stream, to } = failure;

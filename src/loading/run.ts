@@ -112,10 +112,7 @@ async function confirmInstance(
 const LEASE_RETRY_INTERVAL_MS = 1_000;
 const WAIT_NOTICE_INTERVAL_MS = 60_000;
 
-/**
- * Waits for the lease as long as the options allow. A backfill marks its days due first, so that the process that
- * holds the lease reads them.
- */
+/** Waits for the lease. A backfill marks its days due first, so that the process that has the lease reads them. */
 async function waitForLease(
   context: InstanceContext,
   options: RunOptions,
@@ -142,10 +139,7 @@ async function waitForLease(
   }
 }
 
-/**
- * Marks the days of a backfill due before it has the lease. Returns false if something has no track: discovery, under
- * the lease, may create it.
- */
+/** Returns false if something has no track: discovery, under the lease, may create it. */
 async function markDueIfTracked(context: InstanceContext, options: RunOptions): Promise<boolean> {
   const range = options.range as DayRange;
   try {
@@ -197,7 +191,6 @@ async function loadUnderLease(session: Session, isMarkedDue: boolean) {
   return { refusal, status: isPartial ? ('partial' as const) : ('complete' as const) };
 }
 
-/** Updates organizations, then tracks, then expected cells. */
 async function prepareCells(session: Session, options: { readonly forceRefresh: boolean }): Promise<Discovery> {
   const discovery = await discoverOrganizations(session, options);
   await syncTracks(session.ledger, session.context);
@@ -205,10 +198,7 @@ async function prepareCells(session: Session, options: { readonly forceRefresh: 
   return discovery;
 }
 
-/**
- * Marks the days that the command names due. Returns whether they begin before the horizon. Throws SettingsError if no
- * cell of the one day to read again is expected.
- */
+/** Returns whether the days begin before the horizon. Throws SettingsError if nothing expects the one day. */
 async function markRequestedDaysDue(session: Session, range: DayRange, isMarkedDue: boolean): Promise<boolean> {
   const { options, ledger, tally } = session;
   const { policy, now } = ledger;

@@ -41,17 +41,13 @@ export async function runUnderLease(
   }
 }
 
-/** A run under its lease. */
 export class Session {
   readonly context: InstanceContext;
   readonly options: RunOptions;
   readonly tally: Tally;
   readonly refusals = new Refusals();
   readonly timeouts = new Timeouts();
-  /**
-   * Aborts when the run must end: the process is stopping, the lease is lost, or the database has been unreachable for
-   * as long as a lease lasts.
-   */
+  /** Aborts when the process stops, the lease is lost, or the database is unreachable for as long as a lease. */
   readonly signal: AbortSignal;
   readonly ledger: RunLedger;
   isRecorded = false;
@@ -90,10 +86,7 @@ export class Session {
     this.options.onProgress?.({ plannedCells, readCells, failedReads });
   }
 
-  /**
-   * Renews the lease and records the progress of the run. Aborts the run if the lease is lost or could not be renewed
-   * for too long.
-   */
+  /** Aborts the run if the lease is lost, or could not be renewed for too long. */
   async renew(): Promise<void> {
     if (this.#isRenewing) return;
     const { handle, now } = this.context;

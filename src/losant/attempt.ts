@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { LosantError, type LosantErrorKind } from '../errors.ts';
+import { showDuration } from '../terminal/words.ts';
 
 /** What errors tell about a request, and the signal that cancels it. */
 export interface ApiRequest {
@@ -57,7 +58,6 @@ export function badBody(problem: string, content: Uint8Array): Failure {
   return { kind: 'bad_body', problem, status: 200, body: decodeExcerpt(content) };
 }
 
-/** Returns the error for a JSON body that does not have the expected form. */
 export function unexpectedBody(request: ApiRequest, { text }: { text: string }, problem: string): AttemptError {
   return new AttemptError(request, badBody(`unexpected body: ${problem}`, Buffer.from(text)));
 }
@@ -115,7 +115,6 @@ function describeApiError(body: string): string {
   }
 }
 
-/** Returns the operator's next step after a failed request. */
 function getHint(action: string, kind: LosantErrorKind): string {
   const isChange = action === 'instanceOrg.patch' || action === 'instanceOrg.delete';
   const hint = isChange ? (CHANGE_HINTS[kind] ?? UNCLEAR_CHANGE_HINT) : READ_HINTS[kind];
@@ -179,4 +178,69 @@ export function onAbort(signal: AbortSignal, listener: () => void): () => void {
   return () => {
     subscribed.delete(listener);
   };
+}
+
+export interface ApiResponse {
+  /** The result of `parseJson`; undefined if the body is not JSON. */
+  readonly body: unknown;
+  /** The body as received; empty if it is not JSON. */
+  readonly text: string;
+  /** When the successful attempt was sent, by the client's clock. */
+  readonly sentAtMs: number;
+  readonly receivedAtMs: number;
+  /** The Date header; null if there is none. */
+  readonly dateMs: number | null;
+  /** The Age header, which a cache adds; 0 if there is none. */
+  readonly ageSeconds: number;
+}
+
+/** Headers by lower-case name. */
+export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>;
+
+export function getHeader(headers: ResponseHeaders, name: string): string | undefined {
+  const value = headers[name];
+  return typeof value === 'object' ? value[0] : value;
+}
+
+/** Returns null if the header is missing or invalid. */
+export function parseDateHeader(headers: ResponseHeaders): number | null {
+  const ms = Date.parse(getHeader(headers, 'date') ?? '');
+  return Number.isNaN(ms) ? null : ms;
+}
+
+/** Returns 0 if the header is missing or invalid. */
+export function parseAge(headers: ResponseHeaders): number {
+  const age = getHeader(headers, 'age') ?? '';
+  return /^\d{1,10}$/.test(age) ? Number(age) : 0;
+}
+
+/** Returns null if missing or invalid. A date is compared with the response's own Date: clocks may differ. */
+export function parseRetryAfter(headers: ResponseHeaders, receivedAtMs: number): number | null {
+  const text = getHeader(headers, 'retry-after')?.trim() ?? '';
+  if (/^\d+$/.test(text)) return Number.parseInt(text, 10) * 1000;
+  const dateMs = Date.parse(text);
+  return Number.isNaN(dateMs) ? null : Math.max(0, dateMs - (parseDateHeader(headers) ?? receivedAtMs));
+}
+
+/** A response that is dated further from the host's clock than this is rejected. Clocks may differ by less. */
+export const RESPONSE_SKEW_MAX_MS = 5 * 60_000;
+
+/** Returns why a response is not from now, or came from a cache and from before `notBeforeMs`; null if it is fine. */
+export function findClockProblem(
+  { dateMs, ageSeconds, receivedAtMs }: ApiResponse,
+  { notBeforeMs = Number.NEGATIVE_INFINITY }: { readonly notBeforeMs?: number | undefined },
+): Failure | null {
+  const toFailure = (problem: string): Failure => ({ kind: 'wrong_date', problem, status: 200 });
+  const aheadMs = (dateMs ?? receivedAtMs) - receivedAtMs;
+  if (Math.abs(aheadMs) > RESPONSE_SKEW_MAX_MS) {
+    const distance = showDuration(Math.abs(aheadMs));
+    return toFailure(`the response is dated ${distance} ${aheadMs > 0 ? 'in the future' : 'ago'} (Date header)`);
+  }
+  const ageMs = ageSeconds * 1_000;
+  if (ageMs > RESPONSE_SKEW_MAX_MS) {
+    return toFailure(`a cache served a response that is ${showDuration(ageMs)} old (Age header)`);
+  }
+  return ageMs > 0 && receivedAtMs - ageMs < notBeforeMs
+    ? toFailure(`a cache served a response from before the days had ended: ${ageSeconds} s old (Age header)`)
+    : null;
 }

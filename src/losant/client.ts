@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import ky, { type RetryOptions } from 'ky';
 import { FAILURES, type LosantErrorKind } from '../errors.ts';
-import { type ApiRequest, AttemptError } from './attempt.ts';
+import { type ApiRequest, type ApiResponse, AttemptError, findClockProblem } from './attempt.ts';
 import { type Gate, LONGEST_WAIT_MS } from './rate.ts';
-import { type ApiResponse, findClockProblem } from './response.ts';
 import { createTransport, type TransportOptions } from './transport.ts';
 
 export interface LosantClientOptions extends Omit<TransportOptions, 'connections'> {
@@ -53,10 +52,7 @@ class ReceivedResponse extends Response {
   }
 }
 
-/**
- * Waits are part of the next attempt, because what the API asks for pauses all requests of the token. ky's timeout
- * would include them, so each attempt has its own.
- */
+/** ky neither waits nor times out: what the API asks for pauses all requests of the token, so attempts do both. */
 const RETRY: RetryOptions = {
   limit: Number.MAX_SAFE_INTEGER,
   shouldRetry: ({ error }) => error instanceof AttemptError && error.isRetried,
@@ -74,7 +70,6 @@ export function createLosantClient(options: LosantClientOptions) {
   const { gate, random, backoffMs, now, onAttempt } = options;
   const send = createTransport({ ...options, connections: gate.concurrency });
   const api = ky.create({ prefix: options.apiUrl, timeout: false, retry: RETRY });
-  /** Sends a request once and reports the attempt. */
   const sendOnce = async (
     request: GetRequest,
     url: string,
@@ -101,10 +96,7 @@ export function createLosantClient(options: LosantClientOptions) {
     }
   };
   return {
-    /**
-     * Returns the JSON response, after retries where they may help. Throws a `LosantError` that never contains the
-     * token, or the signal's reason once the signal has aborted.
-     */
+    /** Retries where it may help. Throws a `LosantError` without the token, or the signal's reason. */
     async get(request: GetRequest): Promise<ApiResponse> {
       const { path, signal } = request;
       const query = new URLSearchParams({ ...COMMON_QUERY, ...request.query });

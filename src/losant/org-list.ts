@@ -3,8 +3,7 @@ import { describeProblems } from '../usage/body.ts';
 import type { Organization, UnreadableOrg } from '../usage/organization.ts';
 import { unexpectedBody } from './attempt.ts';
 import type { LosantClient } from './client.ts';
-import { instancePath } from './endpoints.ts';
-import { parseOrganization } from './organization.ts';
+import { instancePath, parseOrganization } from './endpoints.ts';
 
 /** One or more pages of the list. */
 export interface OrgPage {
@@ -16,7 +15,6 @@ export interface OrgPage {
 export interface OrgListResult {
   /** Why the list is not complete; null if it has as many different organizations as its `totalCount`. */
   readonly reason: string | null;
-  /** The number of different IDs. */
   readonly listedOrgs: number;
   /** Whether the pages belong to different states of the list, for example because one was deleted meanwhile. */
   readonly hasShifted: boolean;
@@ -96,11 +94,7 @@ async function* readList(
   return { reason, listedOrgs, hasShifted: !isSteady || !isSorted };
 }
 
-const pageBody = z.object({
-  items: z.array(z.unknown()),
-  totalCount: z.int().nonnegative(),
-  page: z.int().nullish(),
-});
+const pageBody = z.object({ items: z.array(z.unknown()), totalCount: z.int().nonnegative(), page: z.int().nullish() });
 
 async function readPage(
   client: LosantClient,

@@ -1,18 +1,12 @@
 import { type ApiRequest, AttemptError, onAbort } from './attempt.ts';
 
-/**
- * A request gives up rather than wait longer: the run ends and continues at the next wake-up, instead of sleeping
- * under its lease.
- */
+/** A request that would wait longer gives up: the next wake-up continues, instead of a run that sleeps. */
 export const LONGEST_WAIT_MS = 15 * 60_000;
 
 /** A Retry-After beyond this is capped, so that one absurd value cannot stop a worker for days. */
 const LONGEST_PAUSE_MS = 60 * 60_000;
 
-/**
- * How far late starts may catch up. Without it every late timer would lower the rate; without a bound a burst
- * would follow a stall.
- */
+/** Without catching up, late timers would lower the rate; without a bound, a burst would follow a stall. */
 const CATCH_UP_MS = 100;
 
 interface Waiter {
@@ -49,7 +43,6 @@ export class Rate {
     this.#spacingMs = 1000 / requestsPerSecond;
   }
 
-  /** 0 without a pause. */
   get pauseLeftMs(): number {
     return Math.max(0, this.#pausedUntilMs - performance.now());
   }
@@ -69,10 +62,7 @@ export class Rate {
     for (const waiter of this.#waiters) waiter.reject(createPauseError(waiter.request, pauseMs));
   }
 
-  /**
-   * Calls `start` and resolves when the request's turn has come. Rejects with the signal's reason as soon as the signal
-   * aborts, with an {@link AttemptError} if the pause is too long.
-   */
+  /** Rejects with the signal's reason when it aborts, with an {@link AttemptError} if the pause is too long. */
   async waitForTurn(request: ApiRequest, { canStart, start }: Pick<Waiter, 'canStart' | 'start'>): Promise<void> {
     const { signal } = request;
     signal.throwIfAborted();
@@ -132,20 +122,14 @@ export class Rate {
   }
 }
 
-interface GateOptions {
-  /** The most requests at the same time. */
-  readonly concurrency: number;
-  /** The rate of the token, which other gates may share. */
-  readonly rate: Rate;
-}
-
 /** All requests of an instance go through its gate. It limits how many run at once, at the rate of the token. */
 export class Gate {
   readonly concurrency: number;
+  /** The rate of the token, which other gates may share. */
   readonly rate: Rate;
   #running = 0;
 
-  constructor({ concurrency, rate }: GateOptions) {
+  constructor({ concurrency, rate }: Pick<Gate, 'concurrency' | 'rate'>) {
     this.concurrency = concurrency;
     this.rate = rate;
   }

@@ -4,21 +4,19 @@ import { type Dispatcher, EnvHttpProxyAgent, getGlobalDispatcher, Pool } from 'u
 import { parseJson } from '../usage/body.ts';
 import {
   type ApiRequest,
+  type ApiResponse,
   AttemptError,
   badBody,
   ERROR_BODY_BYTES,
   type Failure,
   failureOfStatus,
-  onAbort,
-} from './attempt.ts';
-import {
-  type ApiResponse,
   getHeader,
+  onAbort,
   parseAge,
   parseDateHeader,
   parseRetryAfter,
   type ResponseHeaders,
-} from './response.ts';
+} from './attempt.ts';
 
 export interface TransportOptions {
   /** For example `https://api.losant.com`; may have a path. */
@@ -26,7 +24,6 @@ export interface TransportOptions {
   readonly token: string;
   /** The domain of a white-label install, sent as the `losantdomain` header. */
   readonly domain?: string | null | undefined;
-  /** The version of this program. */
   readonly version: string;
   /** Limits each request, from waiting for a connection to the end of the body. */
   readonly timeoutMs: number;
@@ -39,17 +36,11 @@ export interface TransportOptions {
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true });
 
-export interface SendOptions {
-  /** The body. */
-  readonly json?: string;
-  /** Called once a response with status 200 has been received to its end, before it is parsed. */
-  readonly onReceived?: () => void;
-}
-
 /**
  * Creates a function that sends one request and reads the response to the end. A body that is slow, cut, huge or not
  * JSON fails the attempt; a redirect is not followed. The function throws an {@link AttemptError} for anything but a
- * JSON response with status 200, and the signal's reason as soon as the signal aborts.
+ * JSON response with status 200, and the signal's reason as soon as the signal aborts. It calls `onReceived` once a
+ * response with status 200 has been received to its end, before it is parsed.
  *
  * It can send any method, so only client.ts, which sends nothing but GET, and admin.ts may import it.
  */
@@ -62,7 +53,7 @@ export function createTransport(options: TransportOptions) {
     method: 'GET' | 'PATCH' | 'DELETE',
     url: string,
     request: ApiRequest,
-    { json, onReceived }: SendOptions = {},
+    { json, onReceived }: { readonly json?: string; readonly onReceived?: () => void } = {},
   ): Promise<ApiResponse> => {
     const { signal } = request;
     signal.throwIfAborted();
@@ -115,10 +106,7 @@ function createHeaders({ token, domain, version }: TransportOptions): Record<str
   };
 }
 
-/**
- * Creates the connections to one origin. They use a proxy if Node's own fetch would: with NODE_USE_ENV_PROXY or
- * --use-env-proxy, which the global dispatcher shows.
- */
+/** Uses a proxy if Node's own fetch would, with NODE_USE_ENV_PROXY: the global dispatcher shows it. */
 function createDispatcher(origin: string, connections: number): Dispatcher {
   // The timeout of the whole request is enough. Idle connections close soon, so that a run leaves none open.
   const timeouts = { headersTimeout: 0, bodyTimeout: 0, keepAliveMaxTimeout: 4_000 };

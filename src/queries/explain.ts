@@ -59,12 +59,7 @@ export async function explainDay(
           };
         });
       // The worst standing of the requested cells; null if none of them is expected.
-      return {
-        org,
-        day,
-        standing: findWorstStanding(cells.flatMap(({ standing }) => standing ?? [])),
-        cells,
-      };
+      return { org, day, standing: findWorstStanding(cells.flatMap(({ standing }) => standing ?? [])), cells };
     });
 }
 
@@ -210,10 +205,7 @@ function getAdvice(ledger: LedgerRow | null, { orgId, day, stream, org, tracks, 
       return { text: 'no longer readable', commands: waiveCommands };
     case 'in_doubt':
     case 'missing':
-      return {
-        text: next ?? 'no automatic retry',
-        commands: [...retryCommands, ...waiveCommands],
-      };
+      return { text: next ?? 'no automatic retry', commands: [...retryCommands, ...waiveCommands] };
   }
 }
 

@@ -1,4 +1,3 @@
-/** Gaps, and cells that are unavailable or waived. */
 import { type InferResult, type Kysely, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';

@@ -9,7 +9,6 @@ import { type InstanceAttention, readAttention } from './attention.ts';
 
 /** The document of `status --json`, and all of `/status.json` but its `worker`. */
 export interface Health {
-  /** When it was read. */
   readonly at: Instant;
   /** Gaps of all instances and streams (count). */
   readonly gaps: number;
@@ -102,7 +101,6 @@ function toStreamHealth(row: Selectable<Schema['health']> & { readonly stream: s
     },
     /** The newest of the last ten days that was read for any organization; null if none was. */
     newestReadDay: row.newest_read_day,
-    /** The last expected day. */
     lastDay: row.last_day,
     /** The last day through which the stream is complete; null if its first day is not. */
     completeTo: row.complete_to,

@@ -68,10 +68,7 @@ export async function readWrongSums(db: Kysely<Schema>, instanceId: string) {
 /** By default, cells and control totals of a day are read again within this time. */
 const RECENT_DAYS = 30;
 
-/**
- * Returns the first day to compare by default: 30 days before `to`, or the oldest compared day of a month that is not
- * closed, if that is earlier.
- */
+/** Returns the default: 30 days before `to`, or the oldest compared day of a month that is not closed, if earlier. */
 export async function readReconcileStart(
   db: Kysely<Schema>,
   { instanceIds, to }: { readonly instanceIds: readonly string[]; readonly to: UsageDay },

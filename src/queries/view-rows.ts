@@ -53,7 +53,6 @@ export function findExportedView(name: string): ExportedView | null {
 export interface ViewRequest {
   readonly name: string;
   readonly view: ExportedView;
-  /** The columns as {@link readViewColumns} returns them. */
   readonly columns: readonly Column[];
   /** Months and billing periods that contain one of the days are included. Null for a view without days. */
   readonly range: DayRange | null;

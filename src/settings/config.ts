@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { SettingsError } from '../errors.ts';
-import { findNearestName, quote } from '../terminal/spelling.ts';
+import { findNearestName, quote } from '../terminal/words.ts';
 import { describeValueProblem, isLoopback, isPlainText } from './kinds.ts';
 import {
   getSettingInfo,
@@ -18,8 +18,8 @@ export type Config = ReturnType<typeof readConfig>;
 export type NotifyFormat = (typeof NOTIFY_FORMATS)[number];
 export type InstanceConfig = Config['instances'][number];
 
-export interface ConfigOptions {
-  readonly env: Readonly<Record<string, string | undefined>>;
+interface ConfigOptions {
+  readonly env: Source['texts'];
   /** The path of `--config`, which takes precedence over `LOSANT_USAGE_CONFIG`; null without that option. */
   readonly configFile: string | null;
   /** The settings that the command needs. Tokens that only other commands need are not read. */
@@ -78,7 +78,6 @@ const FORMAT_HOSTS: Readonly<Record<string, RegExp>> = {
   teams: /\.(office|logic\.azure|powerplatform)\.com$/,
 };
 
-/** Returns the format of the host of a webhook. */
 function findFormat(url: string): NotifyFormat {
   const { hostname } = new URL(url);
   return NOTIFY_FORMATS.find((format) => FORMAT_HOSTS[format]?.test(hostname)) ?? 'json';
@@ -139,7 +138,6 @@ function describeIssue({ path, input, message }: z.core.$ZodIssue, { texts, pref
   return describeValueProblem(name, isPrintable ? value : null, message, remedy);
 }
 
-/** Reads a secret again from its source. Throws SettingsError. */
 function rereadSecret(name: 'DATABASE_URL' | 'LOSANT_API_TOKEN', source: Source): string {
   const context: ReadContext = { needs: ['losant', 'database'], problems: [] };
   const value = parseTexts(z.object({ [name]: settings.shape[name] }), source, context)?.[name];

@@ -4,7 +4,7 @@
  */
 import { validate } from 'node-cron';
 import { z } from 'zod';
-import { findNearestName, joinWithOr, quote } from '../terminal/spelling.ts';
+import { findNearestName, joinWithOr, quote } from '../terminal/words.ts';
 import { isLosantId } from '../usage/organization.ts';
 import { parseNotifyTime } from './notify-time.ts';
 
@@ -72,7 +72,6 @@ export function token(minLength: number): z.ZodType<string> {
     .min(minLength, `is shorter than ${minLength} characters`);
 }
 
-/** Returns whether a host is a loopback address. */
 export function isLoopback(host: string): boolean {
   return /^(127\.\d+\.\d+\.\d+|\[::1\]|::1|localhost)$/i.test(host);
 }

@@ -1,7 +1,4 @@
-/**
- * Every setting, as one schema of texts by variable. Types, errors, the tables of docs/settings.md and .env.example
- * come from it: a new setting needs an entry here, and `npm run schema`.
- */
+/** Every setting, as one schema: types, errors, docs/settings.md and .env.example (`npm run schema`) come from it. */
 import { z } from 'zod';
 import { defaultStreamNames, streamNames } from '../usage/streams/catalog.ts';
 import * as kinds from './kinds.ts';
@@ -26,10 +23,7 @@ const descriptions = z.registry<SettingInfo>();
 
 const optional = <T>(schema: z.ZodType<T>) => schema.nullable().default(null);
 
-/**
- * The longest horizon, to catch typos. Losant retains the detail for about 90 days:
- * https://docs.losant.com/references/data-retention
- */
+/** Catches typos. Losant retains about 90 days of detail: https://docs.losant.com/references/data-retention */
 const LONGEST_HORIZON_DAYS = 3650;
 
 const hours = kinds.number(0, LONGEST_HORIZON_DAYS * 24, 'hours after the end of a day');
@@ -80,7 +74,6 @@ export const instanceSettings = z.object({
 
 /** The settings that all instances share, each checked on its own. */
 const sharedShape = z.object({
-  /** `postgres://…` or `embedded:DIR`. */
   DATABASE_URL: kinds.databaseUrl.nullable().register(descriptions, {
     description: '`postgres://…`, or `embedded:DIR` to try the program without a server',
     isSecret: true,
@@ -144,7 +137,7 @@ const sharedShape = z.object({
   }),
   NOTIFY_FORMAT: optional(kinds.choice(NOTIFY_FORMATS)).register(descriptions, {
     description:
-      'format of the digest: `slack`, `teams`, `discord` or `json`; by default that of the host of the webhook',
+      'format of the digest: `slack`, `teams`, `discord` or `json`; by default that of the host, otherwise `json`',
   }),
   NOTIFY_AT: kinds.notifyTime.prefault('08:00 UTC').register(descriptions, {
     description: 'when the digest is due: a time and its time zone',
@@ -185,14 +178,8 @@ export function getSettingInfo(name: SettingName): SettingInfo & { readonly reme
 }
 
 /** Adds a problem for settings that are valid alone but contradict each other. */
-function addContradictions(
-  {
-    READ_AT_HOURS: readAtHours,
-    FINAL_AFTER_HOURS: finalAfter,
-    HORIZON_DAYS: horizonDays,
-  }: z.output<typeof sharedShape>,
-  context: z.core.$RefinementCtx,
-): void {
+function addContradictions(shared: z.output<typeof sharedShape>, context: z.core.$RefinementCtx): void {
+  const { READ_AT_HOURS: readAtHours, FINAL_AFTER_HOURS: finalAfter, HORIZON_DAYS: horizonDays } = shared;
   const last = readAtHours.at(-1) ?? 0;
   const lastCheckpoint = `the last checkpoint of READ_AT_HOURS, ${last} hours`;
   if (finalAfter > last) {

@@ -3,7 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { parse, YAMLParseError } from 'yaml';
 import { z } from 'zod';
-import { findNearestName } from '../terminal/spelling.ts';
+import { findNearestName } from '../terminal/words.ts';
 import { describeValueProblem } from './kinds.ts';
 import { getSettingInfo, instanceSettings, type Need, type SettingName } from './settings.ts';
 
@@ -16,7 +16,6 @@ export interface Source {
   readonly folder: string;
 }
 
-/** The needs of the command, and the problems found so far. */
 export interface ReadContext {
   readonly needs: readonly Need[];
   readonly problems: string[];
@@ -59,10 +58,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'this user is not allowed to read it',
 };
 
-/**
- * Reads a regular file, or returns its problem without its path. A pipe could block forever, and could not be read
- * again.
- */
+/** Returns the text of a file, or its problem without its path. A pipe could block forever, and be read only once. */
 function readNamedFile(path: string): { readonly text: string; readonly problem?: string } {
   const toProblem = (cause: string) => {
     const remedy = 'correct the path, or make the file readable for this user';

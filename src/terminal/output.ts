@@ -22,21 +22,11 @@ export interface OutStream extends NodeJS.WritableStream {
   readonly isTTY?: boolean;
 }
 
-interface Streams {
-  readonly stdout: OutStream;
-  readonly stderr: OutStream;
-}
-
 /** Creates the only boundary to the terminal. Of all control characters, only line breaks pass. */
-export function createOutput(
-  { stdout, stderr }: Streams,
-  { out, err }: { out: Sink; err: Sink },
-  { json }: { json: boolean },
-): Output {
-  const isTerminal = stdout.isTTY === true;
+export function createOutput({ out, err }: { out: Sink; err: Sink }, { json }: { json: boolean }): Output {
   return {
     json,
-    isTerminal: isTerminal && stderr.isTTY === true,
+    isTerminal: out.isTerminal && err.isTerminal,
     print: (...lines) => {
       if (!json) writeLines(out, lines);
     },
@@ -49,7 +39,7 @@ export function createOutput(
       await out.drain();
     },
     writePart: async (part) => {
-      out.write(isTerminal && typeof part === 'string' ? escapeLines(part) : part);
+      out.write(out.isTerminal && typeof part === 'string' ? escapeLines(part) : part);
       await out.drain();
       return !out.isClosed;
     },
@@ -92,6 +82,7 @@ function writeLines(sink: Sink, lines: readonly string[]): void {
 export class Sink {
   /** Why the text could not be written; null if it could, or if the reader is gone. */
   failure: NodeJS.ErrnoException | null = null;
+  readonly isTerminal: boolean;
   readonly #stream: OutStream;
   #isClosed = false;
   #pending = 0;
@@ -99,6 +90,7 @@ export class Sink {
 
   constructor(stream: OutStream) {
     this.#stream = stream;
+    this.isTerminal = stream.isTTY === true;
     stream.on('error', (error: NodeJS.ErrnoException) => this.#end(error));
   }
 

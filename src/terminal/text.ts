@@ -2,12 +2,11 @@
  * Lines for people. They contain untrusted text, such as names, tags and messages of a server, so every control
  * character is escaped on the way to a terminal.
  */
+import { readFileSync } from 'node:fs';
+import { SourceMap, type SourceMapPayload, type SourceOrigin } from 'node:module';
 import { showNumber } from './words.ts';
 
-/**
- * The characters that must not reach a terminal: C0, DEL and C1 controls, line separators, and marks that change the
- * direction of text or are invisible.
- */
+/** Controls, line separators, and marks that are invisible or change the direction of text: unsafe on a terminal. */
 const UNSAFE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu;
 
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
@@ -71,4 +70,21 @@ export function formatTable(table: Table): string[] {
     lines.push(`${' '.repeat(indent)}… and ${showNumber(hiddenRows)} more (use --json for all)`);
   }
   return lines;
+}
+
+/** The lines before the frames may repeat the error's properties. A position in a bundle becomes that in its source. */
+export function getStackFrames({ stack = '' }: Error): string[] {
+  const frames = stack.split('\n').filter((each) => /^ {4}at /.test(each));
+  return frames.map((frame) => frame.replace(/file:\S+\/dist\/[^/]+\.js:\d+:\d+/, findSource));
+}
+
+function findSource(position: string): string {
+  const [, url = '', line, column] = /^(.*):(\d+):(\d+)$/.exec(position) ?? [];
+  try {
+    const map = new SourceMap(JSON.parse(readFileSync(new URL(`${url}.map`), 'utf8')) as SourceMapPayload);
+    const { fileName, lineNumber, columnNumber } = map.findOrigin(Number(line), Number(column)) as SourceOrigin;
+    return `${fileName.replace(/^(\.\.\/)+/, '')}:${lineNumber}:${columnNumber}`;
+  } catch {
+    return position;
+  }
 }

@@ -250,12 +250,7 @@ function recordFailedRead(
   };
   const retryMs = recheckMs ?? retryAtMs(response.sentAtMs, failedReads, problem.code);
   const { code, detail } = problem;
-  return {
-    result,
-    cell: planNextRead(input, newCell, retryMs),
-    differences: null,
-    problem: { code, detail },
-  };
+  return { result, cell: planNextRead(input, newCell, retryMs), differences: null, problem: { code, detail } };
 }
 
 function toStandingAfterFailure({ standing, isStored }: StoredCell): StoredCell['standing'] {

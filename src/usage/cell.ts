@@ -60,7 +60,6 @@ export type Verdict =
   | { readonly kind: 'omitted' }
   | ({ readonly kind: 'failed' | 'quarantined' } & Reason);
 
-/** What Losant responded about one cell. */
 export interface CellResponse extends CellKey {
   /** When the first request was sent, in ms by the database's clock. */
   readonly sentAtMs: number;

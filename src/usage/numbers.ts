@@ -1,6 +1,5 @@
 /** The numbers of a cell by column of `usage_days`, and their comparison. */
 
-/** Payload counts by type and source. */
 export type PayloadSources = Readonly<Record<string, Readonly<Record<string, number>>>>;
 
 /** By column: a number, 24 numbers for columns of hours, or a number per payload type and source. */
@@ -30,7 +29,6 @@ export function hasNonzero(numbers: Numbers | number): boolean {
   return Object.values(numbers as Readonly<Record<string, Numbers | number>>).some(hasNonzero);
 }
 
-/** Adds up the hours of a column. */
 export function sumHours(hours: Numbers[string] | undefined): number {
   return Array.isArray(hours) ? (hours as readonly number[]).reduce((sum, each) => sum + each, 0) : 0;
 }
@@ -41,20 +39,15 @@ export interface Differences {
   readonly new: unknown;
 }
 
-/** Compares two versions, ignoring the order of keys. Returns null if they are equal. */
-export function findDifferences(old: Numbers, next: Numbers): Differences | null {
-  return compare(old, next);
-}
-
-/** Compares numbers, or maps of them; hours have their number as key. Undefined means absent. */
-function compare(old: unknown, next: unknown): Differences | null {
+/** Compares numbers, or maps of them in any order; undefined means absent. Returns null if they are equal. */
+export function findDifferences(old: unknown, next: unknown): Differences | null {
   if (typeof old !== 'object' && typeof next !== 'object') {
     const [a = null, b = null] = [old, next] as (number | undefined)[];
     return a === b ? null : { old: a, new: b };
   }
   const [a, b] = [toMap(old), toMap(next)];
   const parts = [...new Set([...a.keys(), ...b.keys()])].flatMap((key) => {
-    const part = compare(a.get(key), b.get(key));
+    const part = findDifferences(a.get(key), b.get(key));
     return part === null ? [] : [{ key, ...part }];
   });
   return parts.length === 0

@@ -9,7 +9,6 @@ export const WHOLE_INSTANCE = '';
 export interface Slice {
   readonly orgId: string;
   readonly stream: string;
-  /** The days that are requested. */
   readonly range: DayRange;
   /** The days of the range that are loaded, newest first. */
   readonly days: readonly UsageDay[];

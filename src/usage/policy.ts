@@ -1,7 +1,6 @@
 import { FAILURES, isFailure } from '../errors.ts';
 import { addDays, DAY_MS, dayAt, dayEndMs, HOUR_MS, type UsageDay } from './day.ts';
 
-/** The rules for when usage days are read. */
 export interface Policy {
   /** The checkpoints: hours after the end of a day at which it is read, ascending. */
   readonly readAtHours: readonly number[];
@@ -15,10 +14,7 @@ export interface Policy {
 export const FIRST_DAY: UsageDay = '2015-01-01';
 export const LAST_DAY: UsageDay = '2049-12-31';
 
-/**
- * Hours after the end of a day from which an unstored number is late. The database function of the same rule is
- * `late_before`.
- */
+/** Hours after the end of a day until an unstored number is late, as in the database function `late_before`. */
 const LATE_AFTER_HOURS = 6;
 
 /** How many responses, an hour apart, must omit a zero before it is final, if nothing confirms it. Chosen. */
@@ -51,10 +47,7 @@ export function nextCheckpointMs(day: UsageDay, afterMs: number, { readAtHours }
   return hours === undefined ? null : endMs + hours * HOUR_MS;
 }
 
-/**
- * Returns when a cell is read again after so many failed reads in a row: at the next wake-up after a first transient
- * failure, otherwise 2, 4, 8, 16, then 24 hours later.
- */
+/** At the next wake-up after a first transient failure; otherwise 2, 4, 8, 16, then 24 hours later. */
 export function retryAtMs(failedAtMs: number, failedReads: number, code: string): number {
   const isTransient = isFailure(code) && FAILURES[code].retryWhen === 'at_next_wake_up';
   if (failedReads === 1 && isTransient) return floorToWakeUp(failedAtMs);
@@ -66,10 +59,7 @@ export function recheckDelayMs(day: UsageDay, sentAtMs: number): number {
   return sentAtMs < dayEndMs(day) + DAY_MS ? HOUR_MS : DAY_MS;
 }
 
-/**
- * Wake-ups come at fixed minutes, and responses seconds later; an exact due time would always just miss the next
- * wake-up.
- */
+/** Wake-ups come at fixed minutes, and responses seconds later: an exact time would just miss the next one. */
 const STEP_MS = 5 * 60_000;
 
 /** Rounds an instant down, so that cells which become due at about the same time share it. */

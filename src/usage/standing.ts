@@ -19,18 +19,8 @@ export const STANDINGS = {
   },
   stored: { label: 'stored', sentence: 'stored, to be read again', symbol: '◐', tone: 'calm' },
   waiting: { label: 'waiting', sentence: 'not stored, and not late yet', symbol: '·', tone: 'pending' },
-  unavailable: {
-    label: 'unavailable',
-    sentence: 'no longer readable, and not waived',
-    symbol: '–',
-    tone: 'lost',
-  },
-  in_doubt: {
-    label: 'in doubt',
-    sentence: 'stored, but contradicted since',
-    symbol: '?',
-    tone: 'bad',
-  },
+  unavailable: { label: 'unavailable', sentence: 'no longer readable, and not waived', symbol: '–', tone: 'lost' },
+  in_doubt: { label: 'in doubt', sentence: 'stored, but contradicted since', symbol: '?', tone: 'bad' },
   missing: {
     label: 'missing',
     sentence: 'not stored, and either late or its last read failed',

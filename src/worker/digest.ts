@@ -1,9 +1,8 @@
 /** Sends the digest of each day, and refreshes what needs attention when it is due. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import ky, { isTimeoutError } from 'ky';
+import ky from 'ky';
 import type { DatabaseHandle } from '../database/handle.ts';
-import { listNewItems, readDigest } from '../digest/digest.ts';
-import { renderMessage } from '../digest/formats.ts';
+import { listNewItems, readDigest, renderMessage } from '../digest/digest.ts';
 import { BusyError } from '../errors.ts';
 import {
   claimDigests,
@@ -19,6 +18,7 @@ import { readAttention } from '../queries/attention.ts';
 import type { Config } from '../settings/config.ts';
 import { localDayAt, notifyInstantOf } from '../settings/notify-time.ts';
 import { HOUR_MS, type UsageDay } from '../usage/day.ts';
+import { type Delivery, deliver, isDelivered } from './heartbeat.ts';
 
 export interface DigestTimerOptions {
   readonly config: Pick<Config, 'instances' | 'notify' | 'notifyAt' | 'consoleUrl'>;
@@ -28,7 +28,6 @@ export interface DigestTimerOptions {
   readonly hostNow: () => number;
   readonly newId: () => string;
   readonly host: string;
-  /** Returns whether a run of this process is in progress or about to start. */
   readonly isLoading: () => boolean;
 }
 
@@ -36,7 +35,6 @@ export interface DigestTimerOptions {
 const CHECK_INTERVAL_MS = 20_000;
 const RETRY_INTERVAL_MS = 60_000;
 
-/** A digest that is due and not finished. */
 interface PendingDigest {
   readonly day: UsageDay;
   /** When this process saw that it is due. */
@@ -61,7 +59,6 @@ export class DigestTimer {
     this.#claimId = options.newId();
   }
 
-  /** Resolves when the signal has aborted. */
   async run(): Promise<void> {
     const { signal } = this.#options;
     while (!signal.aborted) {
@@ -153,30 +150,18 @@ export class DigestTimer {
     if (!digest.isDue || config.notify === null) return { outcome: 'nothing_new', error: null, newItems: [] };
     const { url, format } = config.notify;
     const response = await postMessage(url, renderMessage(digest, format, config.consoleUrl));
-    if (typeof response === 'number' && response >= 200 && response < 300) {
-      return { outcome: 'sent', error: null, newItems: listNewItems(digest) };
-    }
+    if (isDelivered(response)) return { outcome: 'sent', error: null, newItems: listNewItems(digest) };
     const error = typeof response === 'number' ? `HTTP ${response}` : response;
     if (!isRetried(response)) return { outcome: 'rejected', error, newItems: [] };
     return { outcome: isLast ? 'failed' : null, error, newItems: [] };
   }
 }
 
-function isRetried(response: PostOutcome): boolean {
+function isRetried(response: Delivery): boolean {
   return typeof response === 'string' || response === 408 || response === 429 || response >= 500;
 }
 
-/** The status of the response, or why there is none, in words that cannot contain the address. */
-type PostOutcome = number | 'timeout' | 'no connection';
-
-async function postMessage(url: string, body: string): Promise<PostOutcome> {
-  try {
-    const headers = { 'content-type': 'application/json' };
-    const options = { timeout: 10_000, redirect: 'manual', retry: 0, throwHttpErrors: false } as const;
-    const response = await ky.post(url, { body, headers, ...options });
-    await response.body?.cancel();
-    return response.status;
-  } catch (error) {
-    return isTimeoutError(error) ? 'timeout' : 'no connection';
-  }
+async function postMessage(url: string, body: string): Promise<Delivery> {
+  const headers = { 'content-type': 'application/json' };
+  return await deliver(ky.post(url, { body, headers, timeout: 10_000, redirect: 'manual', retry: 0 }));
 }

@@ -4,7 +4,6 @@ import type { Logger } from '../logger.ts';
 
 /** What an instance has done since the last wake-up. */
 export interface InstanceActivity {
-  /** The results of the runs that have finished. */
   readonly results: readonly RunResult[];
   /** The run in progress, of this process or a backfill of another one; null if there is none. */
   readonly currentRun: {
@@ -14,20 +13,14 @@ export interface InstanceActivity {
   } | null;
 }
 
-export interface WakeUpMoment {
-  /** Whether the next wake-up has come, which does not wait for runs in progress. */
-  readonly isWakeUp: boolean;
-  /** Whether a run has finished since the process started. */
-  readonly hasFinishedRun: boolean;
-}
-
 /**
  * Returns whether the runs since the last wake-up left nothing due in any instance that this process runs. A run in
- * progress counts as complete if it has read cells, and no read failed. Null if there is nothing to report, or not yet.
+ * progress counts as complete if it has read cells, and no read failed. Null if there is nothing to report, or not yet:
+ * before a run of the process has finished, or while one is in progress and the next wake-up has not come.
  */
 export function assessWakeUp(
   activities: readonly InstanceActivity[],
-  { isWakeUp, hasFinishedRun }: WakeUpMoment,
+  { isWakeUp, hasFinishedRun }: { readonly isWakeUp: boolean; readonly hasFinishedRun: boolean },
 ): boolean | null {
   const activeInstances = activities.filter(
     ({ results, currentRun }) => currentRun !== null || results.some(isFinishedHere),
@@ -49,12 +42,6 @@ function isComplete({ results, currentRun }: InstanceActivity): boolean {
   return finishedResults.every((result) => result === 'complete');
 }
 
-export interface HeartbeatOptions {
-  /** The address, a secret: whoever knows it can report that all is well. Null without a monitor. */
-  readonly url: string | null;
-  readonly logger: Logger;
-}
-
 /** A monitor that hangs delays what comes after by a few of these timeouts and no more. */
 const monitor = ky.create({
   timeout: 5_000,
@@ -67,9 +54,9 @@ export type Heartbeat = ReturnType<typeof createHeartbeat>;
 
 /**
  * Sends pings by the Healthchecks convention: GET `URL` for success, `URL/fail` otherwise, in the order of the calls. A
- * ping that fails is logged without its address.
+ * ping that fails is logged without its address: whoever knows it can report that all is well.
  */
-export function createHeartbeat({ url, logger }: HeartbeatOptions) {
+export function createHeartbeat({ url, logger }: { readonly url: string | null; readonly logger: Logger }) {
   const ping = async (suffix: '' | '/fail') => {
     const outcome = url === null ? 200 : await sendPing(url, suffix);
     if (isDelivered(outcome)) return;
@@ -86,23 +73,28 @@ export function createHeartbeat({ url, logger }: HeartbeatOptions) {
   };
 }
 
-/** The status of the monitor's response, or why there is none, in words that cannot contain the address. */
-type PingOutcome = number | 'timeout' | 'no connection';
+/** The status of the response, or why there is none, in words that cannot contain the address. */
+export type Delivery = number | 'timeout' | 'no connection';
 
-export function isDelivered(outcome: PingOutcome): boolean {
+export function isDelivered(outcome: Delivery): boolean {
   return typeof outcome === 'number' && outcome >= 200 && outcome < 300;
 }
 
 /** Pings the one address of the convention that changes no state. */
-export async function probeHeartbeat(url: string): Promise<PingOutcome> {
+export async function probeHeartbeat(url: string): Promise<Delivery> {
   return await sendPing(url, '/log');
 }
 
-async function sendPing(url: string, suffix: string): Promise<PingOutcome> {
+async function sendPing(url: string, suffix: string): Promise<Delivery> {
+  const target = new URL(url);
+  if (suffix !== '') target.pathname = target.pathname.replace(/\/+$/, '') + suffix;
+  return await deliver(monitor.get(target));
+}
+
+/** Waits for a response, whose body does not matter. Never throws. */
+export async function deliver(request: Promise<Response>): Promise<Delivery> {
   try {
-    const target = new URL(url);
-    if (suffix !== '') target.pathname = target.pathname.replace(/\/+$/, '') + suffix;
-    const response = await monitor.get(target);
+    const response = await request;
     await response.body?.cancel();
     return response.status;
   } catch (error) {

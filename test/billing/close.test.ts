@@ -22,8 +22,7 @@ const linesOf = (orgId: string) =>
     where l.org_id = ${orgId} order by s.number, l.metric`);
 
 describe('a month', () => {
-  // Guarantee (Billing): A closed month never changes: its lines and its proof pack cannot be changed, removed or
-  // extended.
+  // Guarantee (Billing): The lines and the proof pack of a statement cannot be changed, removed or extended.
   test('without blockers is closed once, with its quantities', async () => {
     const orgId = await orgOn('2026-03-10', '2026-03-12');
     expect(await books.close('2026-03')).toMatchObject({
@@ -266,7 +265,7 @@ describe('month_lines', () => {
   });
 
   test('adds up the days of a month through the index of the month', async () => {
-    for (const view of ['settled_sums', 'settled_sources']) {
+    for (const view of ['month_sums', 'settled_sources']) {
       const plan = await explain(`select * from losant_usage_internal.${view} where month = '2026-10-01'`);
       expect([view, plan]).toEqual([view, expect.stringContaining('usage_days_month')]);
     }

@@ -194,7 +194,6 @@ describe('a month of two instances', () => {
   const MARCH = '2026-03';
   const days = { from: '2026-03-10', to: '2026-03-31' };
 
-  // Guarantee (Billing): A command that is printed with the blockers of a month works as it is printed.
   test('is accepted with the commands that are printed, once they have a reason', async () => {
     for (const instanceId of [INSTANCE, OTHER_INSTANCE]) {
       const orgId = await books.addOrg({ ...days, instanceId });

@@ -123,7 +123,7 @@ describe('statement --customers', () => {
     written = jsonOf<{ customers: readonly Written[] }>(ended).customers;
   });
 
-  // Guarantee (Billing): The statements of all customers add up to what was billed, each in a page and a file of its own.
+  // Guarantee (Billing): The statements of all customers add up to what was billed.
   test('writes a page and a CSV file for each instance and customer, which add up to what was billed', async () => {
     const files = written.flatMap(({ html, csv }) => [html, csv]);
     expect((await readdir(out)).toSorted()).toEqual(files.toSorted());

@@ -214,7 +214,7 @@ test('a year is billed exactly, and every difference since is found', { timeout:
       Object.assign(cell, { numbers, isSettled: true });
     }
     for (let times = 0; times < 4; times += 1) await restate(pick([...reckoning.cells.values()]));
-    if (index % 3 === 2) differing += await compareWithFullSums();
+    if (index % 6 === 5) differing += await compareWithFullSums();
     if (index % 4 === 3) {
       for (const earlier of MONTHS.slice(0, index + 1)) {
         for (const instanceId of [INSTANCE, OTHER_INSTANCE]) await settle(instanceId, earlier, true);

@@ -150,7 +150,7 @@ it.each([
 });
 
 // Guarantee (Missing numbers): The commands status and gaps exit with 3 while there is a gap; a run exits with 0 only
-// if everything that was due is stored.
+// if all that was due is stored.
 it('status, gaps and explain show a reader what is missing, and the next commands', async () => {
   await installation.run(['backfill', '--from', earlier, '--to', earlier]);
   await asWriter(installation.store.url, loseNumbers('device_counts', orgId));

@@ -175,11 +175,13 @@ where org_id = '${FOREIGN}' and stream = 'notebook_minutes' and usage_date = '20
 
 export type World = Awaited<ReturnType<typeof openWorld>>;
 
-export async function openWorld() {
+/** Opens the world, after another script has changed it. */
+export async function openWorld(change = 'select') {
   const database = await createClockDatabase();
   await database.stopClock(NOW);
   // As the owner, because no other role may insert statements, or waivers of other people.
   await asOwner(database.url, asProgram(FILL));
+  await asOwner(database.url, asProgram(change));
   await asOwner(database.url, 'analyze');
   const logger = createLogger({ level: 'silent', pretty: false, destination: process.stderr });
   // The worker serves the console, as the writer.

@@ -47,7 +47,6 @@ function getParser(oid: number): (text: string) => unknown {
 const queries = dashboards.flatMap(sqlQueries);
 
 describe.each(queries)('$name', ({ sql, panel }) => {
-  // Guarantee (Operation): All queries of the dashboards and of docs/sql return the same in every time zone.
   test('returns the same rows in every time zone, in order, with the columns that the panel names', async () => {
     const [utc, ...others] = await run(fillIn(sql), ZONES);
     expect(utc?.rows.length).toBeGreaterThan(0);

@@ -20,6 +20,7 @@ const compose = parse(readFileSync('deploy/compose.yaml', 'utf8')) as {
 const SECRETS = {
   'database-url': 'postgres://user:password@host:5432/billing',
   'heartbeat-url': 'https://monitor.example.com/ping',
+  'notify-url': 'https://hooks.example.com/usage',
   token: 'eyJ.some-long-token',
 };
 

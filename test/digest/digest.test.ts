@@ -1,7 +1,6 @@
 /** What a digest says, and how it becomes the body of a webhook. */
 import { describe, expect, test } from 'vitest';
-import { composeDigest, listNewItems, showDigest } from '../../src/digest/digest.ts';
-import { renderMessage } from '../../src/digest/formats.ts';
+import { composeDigest, listNewItems, renderMessage, showDigest } from '../../src/digest/digest.ts';
 import type { AttentionGroup, InstanceAttention } from '../../src/queries/attention.ts';
 
 const TUESDAY = '2026-11-24';
@@ -30,13 +29,11 @@ const instance = (groups: readonly AttentionGroup[], changes: Partial<InstanceAt
 });
 
 const MONTH = {
-  metric: 'payload_billable_count',
   from: '2026-11-01',
   to: '2026-11-23',
   total: 224_600_000,
   valuesNotStored: 4,
   change: -0.04,
-  days: [],
 } as const;
 
 const compose = (instances: readonly InstanceAttention[], day = TUESDAY) => composeDigest(day, instances, MONTH);

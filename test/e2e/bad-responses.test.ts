@@ -37,7 +37,7 @@ describe('a run in which eight of twelve organizations have invalid responses fo
   });
 
   // Guarantee (Missing numbers): The commands status and gaps exit with 3 while there is a gap; a run exits with 0 only
-  // if everything that was due is stored.
+  // if all that was due is stored.
   it('exits with 3, its counts add up, and it reports each failure', () => {
     expect(ended.code).toBe(3);
     const { status, cells, failures } = jsonOf(ended);

@@ -111,6 +111,34 @@ test('organizations that changed much, are silent, new or deleted are named once
   ]);
 });
 
+describe('of the only organization of an instance', () => {
+  const addSilent = (createdOn: string) =>
+    addOrg({ name: 'Silent', createdOn, payloads: (day) => (day === createdOn ? 10 : 0) });
+
+  test('a deletion is named', async () => {
+    const orgId = await addOrg({ name: 'Leaver', createdOn: '2026-11-21' });
+    await ledger.asProgram(
+      sql`update losant_usage.organizations set created_on = '2025-01-01', deleted_on = '2026-11-23'
+        where org_id = ${orgId}`,
+    );
+    await refresh();
+    expect(await itemsOf('new', 'deleted')).toEqual(['deleted Leaver (2026-11-23) -']);
+  });
+
+  test('its creation is named', async () => {
+    await addOrg({ name: 'Newcomer', createdOn: '2026-11-22' });
+    await refresh();
+    expect(await itemsOf('new', 'deleted')).toEqual(['new Newcomer (2026-11-22) -']);
+  });
+
+  test('silence is named from its fourth day on', async () => {
+    const orgId = await addSilent('2026-11-20');
+    await ledger.asProgram(sql`update losant_usage.organizations set created_on = null where org_id = ${orgId}`);
+    await refresh();
+    expect(await itemsOf('silent')).toEqual(['silent Silent (since 2026-11-21) -']);
+  });
+});
+
 test('a month that is ready and one that is blocked are named, one in progress is not', async () => {
   await addOrg({ name: 'Kestrel', payloads: (day) => (day === '2026-10-10' ? null : 10) });
   await ledger.asProgram(sql`update losant_usage.tracks set first_day = '2026-09-01'`);

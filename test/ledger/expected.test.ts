@@ -175,8 +175,7 @@ describe('a track that returns continues', () => {
 });
 
 describe('expected cells', () => {
-  // Guarantee (Missing numbers): Expected days have no holes: days on which nothing ran are expected too, and are read
-  // as soon as possible.
+  // Guarantee (Missing numbers): Days on which nothing ran are expected too, and are read as soon as possible.
   test('are created once for all days without a run, and none after yesterday', async () => {
     const orgId = await ledger.createOrg();
     await ledger.prepare();

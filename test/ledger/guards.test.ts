@@ -77,7 +77,6 @@ test.each([
   await expect(ledger.asProgram(update)).rejects.toMatchObject({ code: '23514' });
 });
 
-// Guarantee (Numbers): The range of days that can be stored is the same in program and database.
 test('the database stores the days that the program can expect, and no others', async () => {
   const insert = (day: string) =>
     ledger.asProgram(

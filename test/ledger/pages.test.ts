@@ -46,8 +46,8 @@ describe('a backfill', () => {
     expect(await ledger.list(cellsByOrg, ledger.db)).toEqual(['1 21725']);
   });
 
-  // Guarantee (Missing numbers): A backfill that is interrupted keeps what it has added, one or more organizations at a
-  // time with all of their days.
+  // Guarantee (Missing numbers): A backfill that is interrupted keeps what it has added: whole organizations with all
+  // of their days.
   test('keeps the organizations that it has added if it is interrupted', async () => {
     await ledger.createOrgs(3);
     await ledger.prepare({ streams: STREAMS });

@@ -51,8 +51,8 @@ it('control totals of final days equal our sums and are not read again; until th
   expect(report.requests).toBe(1);
 });
 
-// Guarantee (Losant): Losant's own totals are compared with our sums to the last payload. A difference changes no
-// number and fails no run; it blocks its month unless CONTROL_TOTALS is show.
+// Guarantee (Losant): Losant's own totals are compared with our sums. A difference changes no number and fails no run;
+// it blocks its month unless CONTROL_TOTALS is show.
 it('control totals that differ are shown, block the month unless CONTROL_TOTALS is show, and fail no run', async () => {
   const stage = await createFinalStage();
   await bias(stage, -7);

@@ -35,8 +35,8 @@ test.each([
   expect(await countUsageRequests(stage)).toBe(requests);
 });
 
-// Guarantee (Runs): An organization that does not respond costs a run a handful of requests for each stream; the rest is
-// reported, stays due, and is left to the next run.
+// Guarantee (Runs): An organization that does not respond costs a run a handful of requests for each stream; the rest
+// stays due.
 test('an organization that does not respond is given up after half a window or two days that timed out', async () => {
   const stage = await createStage({ orgs: 4 });
   const [orgId = ''] = stage.orgIds;

@@ -144,8 +144,8 @@ it('a slice that Losant rejects for its length is requested in shorter ones', as
   expect(report).toMatchObject({ status: 'complete', cells: { loaded: 40 }, failures: [] });
 });
 
-// Guarantee (Missing numbers): An organization list counts only if it matches its own total; until then every run
-// reports that organizations may be missing.
+// Guarantee (Missing numbers): While an organization list does not match its own total, every run reports that
+// organizations may be missing.
 it('while the list is incomplete, the known organizations are loaded and the run is not complete', async () => {
   const stage = await createStage({ orgs: 8, pageSizeMax: 4 });
   await stage.platform.control('config', { list: { emptyPages: [1] } });

@@ -2,9 +2,9 @@ import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deflateSync, gzipSync } from 'node:zlib';
 import { describe, expect, it, vi } from 'vitest';
+import { parseRetryAfter } from '../../src/losant/attempt.ts';
 import { type AttemptReport, computeBackoffMs, computePauseMs } from '../../src/losant/client.ts';
 import { Gate, Rate } from '../../src/losant/rate.ts';
-import { parseRetryAfter } from '../../src/losant/response.ts';
 import { clientFor, errorOf, REQUEST, sendJson, startServer } from './server.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 0, 1);

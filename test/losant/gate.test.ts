@@ -192,7 +192,7 @@ describe('Gates of one rate', () => {
     return { starts, done };
   };
 
-  // Guarantee (Losant): Instances with the same token share its rate and its pauses; a hanging one delays no other.
+  // Guarantee (Losant): Instances with the same token share its rate and its pauses.
   it('share it in the order in which requests arrive', async () => {
     const rate = new Rate(100);
     const [first, second] = [1, 2].map(() => start(new Gate({ concurrency: 50, rate }), 3)) as [

@@ -145,8 +145,8 @@ describe('a list that shifts while it is read', () => {
     expect(reason).toContain('it kept changing while it was read');
   });
 
-  // Guarantee (Missing numbers): An organization list counts only if it matches its own total; until then every run
-  // reports that organizations may be missing.
+  // Guarantee (Missing numbers): While an organization list does not match its own total, every run reports that
+  // organizations may be missing.
   it('has every organization that existed throughout, if it counts as complete', async () => {
     /** The request at which an organization is deleted, or a new one (-1) created. */
     const event = fc.tuple(fc.integer({ min: 1, max: 20 }), fc.integer({ min: -1, max: 24 }));

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createUsageRequest, getInstance, getOrg } from '../../src/losant/endpoints.ts';
-import { parseOrganization } from '../../src/losant/organization.ts';
+import { createUsageRequest, getInstance, getOrg, parseOrganization } from '../../src/losant/endpoints.ts';
 import { parseJson } from '../../src/usage/body.ts';
 import { clientFor, sendJson, startServer, type TestServer } from './server.ts';
 

@@ -64,12 +64,25 @@ export const attentionMutants = [
         'attention_at is null and exists',
       ],
       'A refresh reads before it locks the ledger': [
-        'losant_usage_internal.attention a where a.instance_id = ${instanceId}`.execute(db);\n  await inTransaction(ledger, async (trx) => {',
-        'losant_usage_internal.attention a where a.instance_id = ${instanceId}`.execute(trx);',
+        'const items = await readItems(db, instanceId);',
+        'const items = await inTransaction(ledger, (trx) => readItems(trx as never, instanceId));',
       ],
+      'Silence is looked for from the fourth day on': ['t.first_day < y.today - 3', 't.first_day < y.today - 4'],
+      'A new organization is looked for on its first days': ['o.created_on >= y.today - 7 or ', ''],
+      'A deletion is looked for where nothing else happens': [' or o.deleted_on >= y.today - 7', ''],
+      'Months are looked at once one has ended': ['if (instances[0]?.hasPastMonth)', 'if (instances.length > 1)'],
       'What is no longer seen is not current': [
         'where instance_id = ${instanceId} and is_current`',
         'where false and instance_id = ${instanceId} and is_current`',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/loading/run.ts', test: 'test/loading/attention.test.ts' },
+    {
+      'A run that only confirmed numbers refreshes nothing': [
+        'if (tally.cells.loaded === 0) return;',
+        'if (tally.cells.loaded + tally.cells.unchanged === 0) return;',
       ],
     },
   ),
@@ -127,7 +140,7 @@ export const attentionMutants = [
     },
   ),
   plant(
-    { file: 'src/digest/formats.ts', test: 'test/digest/digest.test.ts' },
+    { file: 'src/digest/digest.ts', test: 'test/digest/digest.test.ts' },
     {
       'No name notifies a channel in Slack': ["'<': '&lt;',", "'<': '<',"],
       'No name is set in italics in Slack': ["_: 'ˍ',", "_: '_',"],

@@ -142,7 +142,7 @@ export const billingMutants = [
     {
       'Whoever closes learns that the statement is not signed': ['if (!options.isSigned)', 'if (options.isSigned)'],
       'What was closed is printed even if the next instance fails': [
-        'if (selected.length === 1 && document.isEmpty) throw error;',
+        'if (selected.length === 1 && document.isEmpty()) throw error;',
         'if (selected.length === 1 || !(error instanceof SettingsError)) throw error;',
       ],
       '--json has every line of a statement': [
@@ -152,7 +152,7 @@ export const billingMutants = [
     },
   ),
   plant(
-    { file: 'src/billing/remedies.ts', test: 'test/billing/commands.test.ts' },
+    { file: 'src/billing/statements.ts', test: 'test/billing/commands.test.ts' },
     {
       'Commands that differ only in the organization are printed as one': [
         'if (orgIds.length < 2)',
@@ -180,7 +180,7 @@ export const billingMutants = [
     },
   ),
   plant(
-    { file: 'src/cli/customers.ts', test: 'test/billing/customers.test.ts' },
+    { file: 'src/cli/statement.ts', test: 'test/billing/customers.test.ts' },
     {
       'Two customers with the same name have files of their own': ['return `${name}-${hash}`', 'return name'],
     },
@@ -189,15 +189,15 @@ export const billingMutants = [
     { file: 'migrations/0011_customers.sql', test: 'test/billing/adjust.test.ts' },
     {
       'A day that was not settled was not billed': [
-        'when n.is_new or n.was_withheld then null',
-        'when n.is_new then null',
+        'case when not (n.is_new or n.was_unbilled)',
+        'case when not n.is_new',
       ],
       'A day that was first loaded later was not billed': [
         'p.billed_id is null or k.first_loaded_at > p.billed_at',
         'p.billed_id is null',
       ],
       'A day that is not settled has no new number': [
-        "coalesce(k.standing in ('final', 'waived'), false)",
+        'coalesce(losant_usage_internal.is_settled(k.standing), false)',
         'k.org_id is not null',
       ],
       'What was billed to a customer before includes every instance': [
@@ -225,7 +225,7 @@ export const billingMutants = [
     },
   ),
   plant(
-    { file: 'src/billing/pack-files.ts', test: 'test/billing/verify.test.ts' },
+    { file: 'src/billing/read-packs.ts', test: 'test/billing/verify.test.ts' },
     {
       'Only regular files of a pack are opened': [
         'constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK',

@@ -57,7 +57,7 @@ export const commandMutants = [
     },
   ),
   plant(
-    { file: 'src/terminal/spelling.ts', test: 'test/settings/config.test.ts' },
+    { file: 'src/terminal/words.ts', test: 'test/settings/config.test.ts' },
     {
       'A long path is quoted with its end': ["text.includes('/') && !text.includes('://')", 'false'],
     },

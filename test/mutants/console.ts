@@ -52,7 +52,7 @@ export const consoleMutants = [
     },
   ),
   plant(
-    { file: 'src/console/chart.ts', test: USAGE, only: 'marks an incomplete day' },
+    { file: 'src/queries/usage-totals.ts', test: USAGE, only: 'marks an incomplete day' },
     {
       'A sum is compared over what is stored on both days': [
         'return paired ?? [quantity, comparedQuantity];',

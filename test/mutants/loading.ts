@@ -105,7 +105,7 @@ export const loadingMutants = [
     },
     {
       'A run that leaves a late cell missing is not complete, even if no read failed': [
-        "cell.standing === 'waiting' && isLate(cell.day, this.#now())",
+        "cell.standing === 'waiting' && isLate(cell.day, this.#context.now())",
         'false',
       ],
     },
@@ -257,7 +257,7 @@ export const loadingMutants = [
   ),
   plant(
     {
-      file: 'src/database/retry.ts',
+      file: 'src/database/sqlstate.ts',
       test: 'test/loading/run.test.ts',
       only: 'a load that ends in a deadlock',
     },

@@ -20,7 +20,7 @@ export const losantMutants = [
     },
   ),
   plant(
-    { file: 'src/losant/response.ts', test: 'test/losant/client.test.ts' },
+    { file: 'src/losant/attempt.ts', test: 'test/losant/client.test.ts' },
     {
       'A response whose Date is not from now is rejected': [
         'if (Math.abs(aheadMs) > RESPONSE_SKEW_MAX_MS) {',

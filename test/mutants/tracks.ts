@@ -152,20 +152,20 @@ export const trackMutants = [
     { file: 'migrations/0006_months.sql', test: 'test/ledger/tracks.test.ts' },
     {
       'Days after the end of a track are untracked in its month': [
-        '(losant_usage_internal.month_of(t.last_day), t.last_day + 1, t.untracked_after_to)',
-        '(null, t.last_day + 1, t.untracked_after_to)',
+        'where t.last_day is not null group by t.org_id, t.stream, t.last_day',
+        'where false group by t.org_id, t.stream, t.last_day',
       ],
       'Days before a track are untracked in its month': [
-        '(losant_usage_internal.month_of(t.first_day), t.untracked_before_from, t.first_day - 1)',
-        '(null, t.untracked_before_from, t.first_day - 1)',
+        'select t.org_id, t.stream, losant_usage_internal.month_of(t.first_day) as month,',
+        'select t.org_id, t.stream, null::date as month,',
       ],
       'Days between two tracks are untracked up to the later one only': [
-        'lead(t.first_day) over stream_tracks - 1 as untracked_after_to',
-        'null::date as untracked_after_to',
+        't.last_day + 1, min(n.first_day) - 1',
+        't.last_day + 1, null::date',
       ],
       'Days between two tracks are untracked from the earlier one on': [
-        'lag(t.last_day) over stream_tracks + 1 as untracked_before_from',
-        'null::date as untracked_before_from',
+        'max(p.last_day) + 1 as first_day',
+        'null::date as first_day',
       ],
       'Days before the creation of an organization are not untracked': [
         'select greatest(u.month, u.first_day, o.created_on) as first_day',

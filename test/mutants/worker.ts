@@ -52,14 +52,14 @@ export const workerMutants = [
     },
   ),
   plant(
-    { file: 'src/worker/schedule.ts', test: 'test/worker/schedule.test.ts' },
+    { file: 'src/worker/loop.ts', test: 'test/worker/schedule.test.ts' },
     {
       'Wake-ups that were missed make one call': ['if (isCallPending) return;', ''],
     },
   ),
   plant(
     {
-      file: 'src/worker/instance-run.ts',
+      file: 'src/worker/instance-loop.ts',
       test: 'test/worker/loop.test.ts',
       only: 'an outage changes nothing',
     },

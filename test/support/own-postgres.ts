@@ -86,8 +86,10 @@ export class OwnPostgres {
     if (this.#port === 0) this.#port = await freePort();
     const usual = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', `port=${this.#port}`];
     const args = ['-D', this.data, ...[...usual, ...settings].flatMap((each) => ['-c', each])];
+    // A session takes megabytes to plan the views: in large pages, that is a quarter less CPU time.
+    const env = { ...process.env, GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1' };
     const stdio = ['ignore', 'ignore', openSync(join(this.folder, 'log'), 'a')] as const;
-    const server = spawn(join(binaries, 'postgres'), args, { ...OWNER, cwd: '/', stdio: [...stdio] });
+    const server = spawn(join(binaries, 'postgres'), args, { ...OWNER, cwd: '/', env, stdio: [...stdio] });
     closeSync(stdio[2]);
     this.#process = server;
     // A test run that ends early must not leave it behind.

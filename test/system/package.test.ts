@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { getStackFrames } from '../../src/terminal/stack.ts';
+import { getStackFrames } from '../../src/terminal/text.ts';
 import { getLast, readCopy, readInstructions } from '../deploy/dockerfile.ts';
 import { findLinkedFiles } from '../project/links.ts';
 import { usePlatform } from '../simulator/platform.ts';

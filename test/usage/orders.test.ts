@@ -127,8 +127,8 @@ function checkStep(before: StoredCell, step: Step): StoredCell {
   return cell;
 }
 
-// Guarantee (Numbers): Whatever Losant responds, in any order, no number is lost and no zero is invented; an omission
-// alone never replaces a nonzero number, it does so only next to a zero that was reported.
+// Guarantee (Numbers): Whatever Losant responds, in any order, no number is lost and no zero is invented: an omission
+// replaces a number only next to a zero that was reported.
 test('no number is lost and no zero is invented, in any order of responses', () => {
   const play = (steps: readonly { stream: string; later: number; verdict: Verdict }[]) => {
     const states = new Map<string, StoredCell>();

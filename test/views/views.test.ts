@@ -370,7 +370,6 @@ test('a stream whose track has ended no longer blocks the month once a backfill 
   );
 });
 
-// Guarantee (Missing numbers): A day is not final while a cell that is expected has not been created.
 test('a stream that begins or returns makes days of other streams wait until it is read', async () => {
   const orgId = ORGS.deleted;
   const days = sql.raw(`usage_date between '2026-10-01' and '2026-10-03' and org_id = '${orgId}'`);

@@ -1,7 +1,7 @@
 import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import type { RunResult } from '../../src/console/sources.ts';
 import { BusyError, DatabaseError, LosantError } from '../../src/errors.ts';
-import { classifyFailure, isRetriedSoon, logProgress } from '../../src/worker/instance-run.ts';
+import { classifyFailure, isRetriedSoon, logProgress } from '../../src/worker/instance-loop.ts';
 import { type Platform, startPlatform, usePlatform } from '../simulator/platform.ts';
 import { asProgram, holdLease as holdLeaseOf } from '../support/by-hand.ts';
 import { asOwner, asWriter, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
@@ -37,7 +37,6 @@ async function holdLease(until: string): Promise<void> {
   await asWriter(database.url, holdLeaseOf(platform.instanceId, until));
 }
 
-// Guarantee (Runs): The failure of one instance or organization never stops another.
 test('a wake-up runs each instance, even if others fail', async () => {
   const broken = {
     ...instanceOf(platform),
@@ -67,7 +66,7 @@ test('a wake-up runs each instance, even if others fail', async () => {
   ]);
 });
 
-// Guarantee (Runs): A slow, hanging or broken instance delays no other one.
+// Guarantee (Runs): A failing, slow or hanging instance neither stops nor delays another one.
 test('a slow, a hanging and a broken instance delay no run of another one, and keep no transaction open', async () => {
   const [hanging, slow] = [
     await startPlatform({ orgs: 2, now: Date.now, seed: 'hanging' }),

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
-import { armSchedule } from '../../src/worker/schedule.ts';
+import { armSchedule } from '../../src/worker/loop.ts';
 import { until } from '../support/wait.ts';
 
 const MINUTE_MS = 60_000;

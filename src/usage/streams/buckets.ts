@@ -50,7 +50,6 @@ export function createBucketParser({ bodies: layouts, hours }: BucketLayout): St
   };
 }
 
-/** Joins the buckets of one day, which start at `starts`. */
 function joinColumns(
   bodies: readonly (Pick<Buckets, 'at'> & { readonly columns: readonly string[] })[],
   hours: BucketLayout['hours'],

@@ -3,10 +3,7 @@ import type { Stream } from './stream.ts';
 
 const columns = { created: 'devices_created', deleted: 'devices_deleted', total: 'devices_total' };
 
-/**
- * Devices: `created` and `deleted` count events of the day, `total` is a level near its end. A day without a bucket is
- * therefore not zero.
- */
+/** `total` is a level near the end of the day, so a day without a bucket is not zero. */
 export const deviceCounts: Stream = {
   name: 'device_counts',
   requests: [{ action: 'deviceCounts', query: {} }],

@@ -1,10 +1,7 @@
 import type { Verdict } from '../cell.ts';
 import type { DayRange, UsageDay } from '../day.ts';
 
-/**
- * One kind of usage response: its requests, the parser of their bodies, and the columns for its numbers. A stream knows
- * nothing of HTTP, SQL or stored numbers.
- */
+/** One kind of usage response: requests, parser and columns. It knows nothing of HTTP, SQL or stored numbers. */
 export interface Stream {
   readonly name: string;
   /** The requests of one slice; `parseBodies` gets the bodies in the same order. */
@@ -13,10 +10,7 @@ export interface Stream {
   readonly maxDays: number;
   /** The columns of `usage_days` that store its numbers. */
   readonly columns: readonly string[];
-  /**
-   * `flow`: counts events, so an omitted day may be zero. `level`: a state at the end of the day, which an
-   * omission does not make zero.
-   */
+  /** `flow`: counts events, so an omitted day may be zero. `level`: a state, which an omission does not make zero. */
   readonly kind: 'flow' | 'level';
   /** The other streams that count the same payloads. */
   readonly counterparts: readonly string[];

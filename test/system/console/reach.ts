@@ -5,7 +5,7 @@ import type { Situation } from './situations.ts';
 export const PATHS = PAGES.map(({ path }) => path).filter((path) => !/\.\w+$/.test(path));
 
 /** Matches the links of a page. */
-const LINKS = /<a [^>]*href="(\/[^"]*)"/g;
+const LINKS = /<a\s[^>]*href="(\/[^"]*)"/g;
 
 /**
  * Returns an address of each page that can be reached: of a page with parameters, the first that another page links to.

@@ -1,0 +1,176 @@
+/** Sums over all organizations by day, compared with other days. */
+import { type Kysely, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
+import { addDays, type DayRange, dayAt, eachDay, type UsageDay } from '../usage/day.ts';
+
+/** The comparisons of the function `usage_compared`. */
+export type ComparisonMode = 'same_weekdays' | 'previous_days' | 'previous_year';
+
+export interface TotalsQuery {
+  readonly metric: string;
+  readonly range: DayRange;
+  readonly comparison: ComparisonMode;
+}
+
+/** A day with the one that it is compared with. */
+export interface TotalDay {
+  readonly day: UsageDay;
+  readonly comparedDay: UsageDay | null;
+  /** The sums of what is stored; null if nothing is. */
+  readonly quantity: number | null;
+  readonly comparedQuantity: number | null;
+  /** Values that are not stored although the organization existed (count). */
+  readonly valuesNotStored: number;
+  /** Both sums over the organizations that are stored on both days. */
+  readonly paired: readonly [quantity: number | null, comparedQuantity: number | null];
+  /** Null before anything existed. */
+  readonly standing?: null;
+}
+
+/** What an organization used on the days that are stored on both sides. */
+export type Growth = {
+  readonly org_id: string;
+  readonly org_name: string;
+  readonly quantity: number;
+  readonly previous_quantity: number;
+  readonly difference: number;
+};
+
+export interface UsageTotals {
+  readonly days: readonly TotalDay[];
+  /** The organizations that changed most in each direction, the one that grew most first. */
+  readonly changes: readonly Growth[];
+}
+
+/** Returns the month of yesterday, up to yesterday. */
+export function monthToDate(nowMs: number): DayRange {
+  const to = addDays(dayAt(nowMs), -1);
+  return { from: `${to.slice(0, 7)}-01`, to };
+}
+
+const MAX_CHANGES = 10;
+
+type Row = Growth & {
+  readonly day: UsageDay | null;
+  readonly compared_day: UsageDay;
+  readonly total: number | null;
+  readonly compared_total: number | null;
+  readonly paired_total: number | null;
+  readonly paired_compared_total: number | null;
+  readonly values_not_stored: number;
+};
+
+/** Reads days and organizations in one pass over what may be a million rows. Of a level, only the last day counts. */
+export async function readUsageTotals(
+  db: Kysely<Schema>,
+  { metric, range, comparison }: TotalsQuery,
+  instanceIds: readonly string[],
+): Promise<UsageTotals> {
+  const { rows } = await sql<Row>`
+    select r.*, o.name as org_name
+    from (
+      select s.*, row_number() over (partition by s.org_id is null order by s.difference desc, s.org_id) as from_first,
+        row_number() over (partition by s.org_id is null order by s.difference, s.org_id) as from_last
+      from (
+        select u.usage_date as day, u.previous_date as compared_day, u.org_id, sum(u.quantity)::bigint as total,
+          sum(u.previous_quantity)::bigint as compared_total,
+          count(*) filter (where u.quantity is null) as values_not_stored,
+          sum(u.quantity) filter (where p.is_pair)::bigint as paired_total,
+          sum(u.previous_quantity) filter (where p.is_pair)::bigint as paired_compared_total,
+          sum(u.quantity) filter (where p.is_pair and p.counts)::bigint as quantity,
+          sum(u.previous_quantity) filter (where p.is_pair and p.counts)::bigint as previous_quantity,
+          coalesce(sum(u.quantity - u.previous_quantity) filter (where p.counts), 0)::bigint as difference
+        from losant_usage.usage_compared(${metric}, ${range.from}::date, ${range.to}::date, ${comparison}) as u
+        cross join lateral (
+          select u.quantity is not null and u.previous_quantity is not null as is_pair,
+            u.usage_date >= case when ${isLevel(metric)} then ${range.to} else ${range.from} end::date as counts
+        ) as p
+        where u.instance_id = any (${instanceIds}::text[])
+        group by grouping sets ((u.usage_date, u.previous_date), (u.org_id))
+      ) as s
+    ) as r
+    left join losant_usage.organizations o on o.org_id = r.org_id
+    where r.org_id is null or r.from_first <= ${MAX_CHANGES} or r.from_last <= ${MAX_CHANGES}
+    order by r.day, r.difference desc, r.org_id`.execute(db);
+  const totals = new Map(rows.map((row) => [row.day, row]));
+  return {
+    days: eachDay(range).map((day) => toTotalDay(day, totals.get(day))),
+    changes: rows.filter(({ day, difference }) => day === null && difference !== 0),
+  };
+}
+
+/** The sums of a month up to yesterday. */
+export interface MonthToDate extends DayRange, Pick<DaysSum, 'total' | 'valuesNotStored' | 'change'> {}
+
+/** Reads the month of yesterday by the clock of the database, compared with the same weekdays before. */
+export async function readMonthToDate(
+  db: Kysely<Schema>,
+  metric: string,
+  instanceIds: readonly string[],
+): Promise<MonthToDate> {
+  const { rows } = await sql<{ readonly ms: number }>`
+    select (extract(epoch from now()) * 1000)::float8 as ms`.execute(db);
+  const range = monthToDate(rows[0]?.ms ?? Number.NaN);
+  const { days } = await readUsageTotals(db, { metric, range, comparison: 'same_weekdays' }, instanceIds);
+  return { ...range, ...addUpDays(metric, days) };
+}
+
+function toTotalDay(day: UsageDay, row: Row | undefined): TotalDay {
+  if (row === undefined) return { ...NOTHING, day, standing: null };
+  return {
+    day,
+    comparedDay: row.compared_day,
+    quantity: row.total,
+    comparedQuantity: row.compared_total,
+    valuesNotStored: row.values_not_stored,
+    paired: [row.paired_total, row.paired_compared_total],
+  };
+}
+
+const NOTHING = {
+  comparedDay: null,
+  quantity: null,
+  comparedQuantity: null,
+  valuesNotStored: 0,
+  paired: [null, null],
+} as const;
+
+/** Returns whether values of the metric are not summed over days. */
+export function isLevel(metric: string): boolean {
+  return metric === 'devices_total';
+}
+
+/** Sums of days; of a level, its last value. */
+export interface DaysSum {
+  /** Null if nothing is stored. */
+  readonly total: number | null;
+  readonly valuesNotStored: number;
+  /** The sums over what is stored on both sides; null if nothing is. */
+  readonly paired: readonly [quantity: number, comparedQuantity: number] | null;
+  /** The change between them: 0.5 is half as much again; null if there is nothing to compare with. */
+  readonly change: number | null;
+}
+
+type SummedDay = Pick<TotalDay, 'quantity' | 'comparedQuantity'> &
+  Partial<Pick<TotalDay, 'valuesNotStored' | 'paired'>>;
+
+export function addUpDays(metric: string, days: readonly SummedDay[]): DaysSum {
+  const addUp = (values: readonly (number | null)[]) =>
+    isLevel(metric) ? (values.at(-1) ?? 0) : values.reduce<number>((sum, value) => sum + (value ?? 0), 0);
+  const quantities = days.flatMap(({ quantity }) => quantity ?? []);
+  const pairs = days.map(toPair).filter(([quantity, compared]) => quantity !== null && compared !== null);
+  const paired =
+    pairs.length === 0 ? null : ([addUp(pairs.map(([now]) => now)), addUp(pairs.map(([, before]) => before))] as const);
+  const countedDays = isLevel(metric) ? days.slice(-1) : days;
+  return {
+    total: quantities.length === 0 ? null : addUp(quantities),
+    valuesNotStored: countedDays.reduce((sum, day) => sum + (day.valuesNotStored ?? 0), 0),
+    paired,
+    change: paired === null || paired[1] === 0 ? null : paired[0] / paired[1] - 1,
+  };
+}
+
+/** Returns the values of a day that can be compared. */
+export function toPair({ quantity, comparedQuantity, paired }: SummedDay): readonly [number | null, number | null] {
+  return paired ?? [quantity, comparedQuantity];
+}
