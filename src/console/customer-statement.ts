@@ -45,7 +45,7 @@ export function renderCustomerStatement(customer: CustomerStatement, month: Stat
   const distinct = (name: 'referralId' | 'planId') =>
     toPlainText([...new Set(lines.map((line) => line[name]))].filter((id) => id !== '').join(', '));
   const byNumber = Map.groupBy(lines, ({ number }) => number);
-  return html`<h1>${toPlainText(titleStatement(customer, month))}</h1>
+  return html`<article><h1>${toPlainText(titleStatement(customer, month))}</h1>
 ${renderFacts({
   Customer: toPlainText(key.customerId ?? ''),
   [orgs.size === 1 ? 'Organization' : 'Organizations']: html`${[...orgs].map(
@@ -62,7 +62,7 @@ ${statements.map((statement) => {
 })}
 ${renderDays(customer, month)}
 <p class="quiet">Quantities are of days in UTC, as recorded in the statements above. Each SHA-256 is that of the
-manifest of its proof pack.</p>`;
+manifest of its proof pack.</p></article>`;
 }
 
 /** Renders what the statements bill together, by metric. */
