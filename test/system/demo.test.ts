@@ -28,7 +28,7 @@ beforeAll(() => {
 afterAll(() => rmSync(temp, { recursive: true, force: true }));
 
 it(
-  'demo shows the product in four steps, ignores settings, serves the console until Ctrl-C, and its month can be closed',
+  'demo shows the product in four steps, ignores settings, serves the console until Ctrl-C, and nothing but a zero to confirm blocks its month',
   async () => {
     const folder = join(temp, 'kept');
     const demo = startProgram(['demo', '--dir', folder], SETTINGS, { isTerminal: true });
@@ -47,13 +47,21 @@ it(
     const reach = new RegExp(`^ {2}(\\S+) +25 {2}${daysAgo(1)} {2}${daysAgo(1)} +none$`, 'gm');
     expect([...printed.matchAll(reach)].map(([, stream = '']) => stream).toSorted()).toEqual(streams);
     const page = await (await fetch(address() ?? '')).text();
-    expect(page).toContain('<h1>Yesterday: <span class="good">complete</span></h1>');
+    expect(page).toMatch(/<h1>Yesterday, [^<]+ <span class="pill good">complete<\/span><\/h1>/);
     expect(printed).not.toContain('npx');
     demo.kill('SIGINT');
     const { code, stdout } = await demo.ended;
     expect(code).toBe(0);
     const [, url = '', command = ''] = /^ {2}DATABASE_URL='(.*)' losant-usage (close .*)$/m.exec(stdout) ?? [];
-    expect(await runProgram(command.split(' '), { DATABASE_URL: url })).toMatchObject({ code: 0 });
+    const preview = await runProgram([...command.split(' '), '--json'], { DATABASE_URL: url });
+    const { instances } = JSON.parse(preview.stdout) as {
+      instances: { lines: unknown[]; blockers: { cause: string }[] }[];
+    };
+    expect(instances[0]?.lines.length).toBeGreaterThan(200);
+    // A zero that came before its counterpart is confirmed by a run an hour later.
+    const causes = new Set(instances.flatMap(({ blockers }) => blockers.map(({ cause }) => cause)));
+    expect([...causes].filter((cause) => cause !== 'not_final')).toEqual([]);
+    expect(preview.code).toBe(causes.size === 0 ? 0 : 3);
   },
   LIMIT_MS,
 );
