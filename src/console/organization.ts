@@ -143,7 +143,7 @@ function renderChoices({ nowMs, path }: PageRequest, query: OrganizationQuery): 
   const { from: _from, to: _to, ...hidden } = toParams(query);
   const field = isHours
     ? html`<label>Time zone<input name="zone" value="${zone}"></label>`
-    : html`<label class="wide">Next to another organization (name or any ID)<input name="with" type="search"
+    : html`<label class="wide">Compare with another organization (name or any ID)<input name="with" type="search"
   value="${otherOrg}"></label>`;
   return html`${!isHours && renderMetricChoices(query, address)}${renderRangeChoices(query, {
     nowMs,

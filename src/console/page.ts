@@ -37,7 +37,6 @@ interface PageContent {
 
 const NAVIGATION = [
   ['/', 'Home'],
-  ['/usage', 'Usage'],
   ['/organizations', 'Organizations'],
   ['/billing', 'Billing'],
   ['/coverage', 'Data quality'],

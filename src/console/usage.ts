@@ -39,7 +39,7 @@ const topics = Object.keys(TOPICS) as readonly Topic[];
 /** The usage of all organizations: by day, with who grew and who fell; by type and source; or by plan. */
 export const usagePage: ConsolePage = {
   path: PATH,
-  navPath: PATH,
+  navPath: '/',
   show: async (request) => {
     const query = readUsageQuery(request);
     const topic = topics.find((name) => name === request.query['show']) ?? 'days';

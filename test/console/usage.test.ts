@@ -30,7 +30,7 @@ describe('our total by day', () => {
 
   it('opens in a click from Home, and each day from its bar', async () => {
     const home = await (await world.open('/')).text();
-    expect(home).toContain('<a href="/usage">Usage</a>');
+    expect(home).toContain('<a href="/usage">Days, growth and plans</a>');
     expect(home).toContain('<a href="/usage?from=2026-11-27&amp;to=2026-11-27" tabindex="-1">');
   });
 

@@ -37,6 +37,8 @@ async function runAs(role: string, ...args: readonly string[]): Promise<void> {
 async function fillDatabase(): Promise<void> {
   await runAs('migrator', 'migrate');
   await runAs('writer', 'run');
+  // A day without payloads has no sources, which the zero of its totals confirms; otherwise a run an hour later does.
+  await runAs('writer', 'backfill', '--from', `${MONTH}-01`, '--stream', 'payload_totals');
   await runAs('writer', 'backfill', '--from', `${MONTH}-01`);
   const writerUrl = server.urlOf('losant_usage_writer');
   const [org] = await queryOnce(writerUrl, 'select min(org_id) as id from losant_usage.organizations');

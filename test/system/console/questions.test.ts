@@ -62,7 +62,7 @@ const changeOf = (orgId: string) => `
 const QUESTIONS: readonly (readonly [question: string, steps: readonly Step[], queries: readonly string[]])[] = [
   [
     'What is our total by day?',
-    [click('Usage')],
+    [click('Days, growth and plans')],
     [
       `select sum(payload_billable_count) from losant_usage.usage_days
         where usage_date = '2026-11-16' and org_id <> '0a0000000000000000000009'`,
@@ -72,7 +72,7 @@ const QUESTIONS: readonly (readonly [question: string, steps: readonly Step[], q
   ],
   [
     'Who grew most this quarter?',
-    [click('Usage'), click('This quarter')],
+    [click('Days, growth and plans'), click('This quarter')],
     [
       // The days that are compared with its first two were before the first of all.
       `select sum(payload_billable_count) from losant_usage.usage_days
@@ -83,7 +83,7 @@ const QUESTIONS: readonly (readonly [question: string, steps: readonly Step[], q
   ],
   [
     'How do two organizations compare?',
-    [find('Office'), fill(/^Next to another/, 'Silent')],
+    [find('Office'), fill(/^Compare with another/, 'Silent')],
     [ORGS.office, ORGS.silent].map(
       (orgId) => `select sum(payload_billable_count) from losant_usage.usage_days
         where org_id = '${orgId}' and usage_date between '2026-11-01' and '2026-11-27'`,
@@ -101,7 +101,7 @@ const QUESTIONS: readonly (readonly [question: string, steps: readonly Step[], q
   ],
   [
     'Which plan is used too much?',
-    [click('Usage'), click('Plans and limits')],
+    [click('Days, growth and plans'), click('Plans and limits')],
     [
       `select sum(payload_billable_count) from losant_usage.usage_days d join losant_usage.organizations o using (org_id)
         where usage_date between '2026-11-01' and '2026-11-27' and o.plan_id = 'gold' and o.limits ? 'payload'`,
