@@ -57,7 +57,9 @@ function moveClock(library: string, time: string): NodeJS.ProcessEnv {
   const seconds = Math.round((Date.parse(time) - Date.now()) / 1_000);
   const offset = seconds < 0 ? `${seconds}` : `+${seconds}`;
   // The monotonic clock is not moved.
-  const env = { ...process.env, LD_PRELOAD: library, FAKETIME: offset, DONT_FAKE_MONOTONIC: '1' };
+  // Processes that share memory for the time hang if one of them is ended while it holds the lock.
+  const clock = { LD_PRELOAD: library, FAKETIME: offset, DONT_FAKE_MONOTONIC: '1', FAKETIME_DISABLE_SHM: '1' };
+  const env = { ...process.env, ...clock };
   const movedTime = spawnSync('node', ['-p', 'new Date().toISOString()'], { env, encoding: 'utf8' }).stdout;
   if (movedTime.slice(0, 10) !== time.slice(0, 10)) throw new Error(`The clock did not move: it is ${movedTime}`);
   return env;
