@@ -60,6 +60,9 @@ return date_trunc('month', day::timestamp)::date;
 create function losant_usage_internal.month_end(month date) returns date language sql immutable parallel safe
 return (month + interval '1 month')::date - 1;
 
+create function losant_usage_internal.has_ended(month date) returns boolean language sql stable parallel safe
+return losant_usage_internal.month_end(month) < losant_usage_internal.today();
+
 -- A day as text. A cast would write it as the session's DateStyle says.
 create function losant_usage_internal.day_text(day date) returns text language sql stable parallel safe
 return to_char(day::timestamp, 'YYYY-MM-DD');

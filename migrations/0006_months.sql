@@ -52,6 +52,13 @@ create type losant_usage.month_state as enum (
   'ready', 'partly_collected', 'settling', 'blocked', 'in_progress', 'closed', 'needs_adjustment'
 );
 
+-- Returns the state of a month; `worst_state` is that of its blockers, null without any.
+create function losant_usage_internal.state_of_month(
+  month date, is_closed boolean, is_changed boolean, worst_state losant_usage.month_state
+) returns losant_usage.month_state language sql stable parallel safe
+return case when is_changed then 'needs_adjustment' when is_closed then 'closed'
+  when not losant_usage_internal.has_ended(month) then 'in_progress' else coalesce(worst_state, 'ready') end;
+
 -- The months of each instance since its first day.
 create view losant_usage_internal.instance_months as
 select i.instance_id, i.list_problem, month::date as month
@@ -84,7 +91,7 @@ from losant_usage_internal.comparisons c
 join losant_usage.instances i on i.instance_id = c.instance_id
 cross join lateral unnest(array[c.stream::text, nullif(c.compared_with, 'losant')]) as s (stream)
 where c.control_totals = 'block' and c.may_differ
-  and c.result = any (case when losant_usage_internal.month_end(c.month) < losant_usage_internal.today()
+  and c.result = any (case when losant_usage_internal.has_ended(c.month)
     then array['differs', 'not_summed', 'not_read', 'total_not_final'] else array['differs'] end)
   and s.stream is not null
 group by c.instance_id, c.month;
@@ -182,7 +189,7 @@ return concat_ws(E'\n',
   case
     when b.cause = 'not_over' or (b.state = 'settling' and (b.detail is null or b.org_id is null)) then null
     when b.cause in ('list_incomplete', 'not_fully_tracked', 'not_reconciled') then
-      case when losant_usage_internal.month_end(b.month) < losant_usage_internal.today() then
+      case when losant_usage_internal.has_ended(b.month) then
         format(E'to accept what remains, use the last command that this prints:\n'
           'losant-usage close --month %s --instance %s%s --dry-run',
           to_char(b.month::timestamp, 'YYYY-MM'), b.instance_id, case when is_closed then ' --adjust' end) end
@@ -203,8 +210,8 @@ select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.
   s.period_start as month,
   losant_usage_internal.month_end(s.period_start) - s.period_start + 1 as days_in_month, s.days_expected,
   s.days_stored, s.days_final, s.days_waived, s.days_unavailable, s.days_unreported, s.standing,
-  losant_usage_internal.month_end(s.period_start) < losant_usage_internal.today() as is_over,
-  losant_usage_internal.month_end(s.period_start) < losant_usage_internal.today() and s.standing = 'final'
+  losant_usage_internal.has_ended(s.period_start) as is_over,
+  losant_usage_internal.has_ended(s.period_start) and s.standing = 'final'
     and b.is_partly_tracked is not true as is_final,
   b.is_blocked is not true and i.is_blocked is not true as is_billable,
   s.devices_created, s.devices_deleted, s.devices_total, s.devices_total_max, s.devices_total_avg, s.notebook_minutes,

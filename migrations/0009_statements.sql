@@ -634,15 +634,12 @@ where s.kind = 'closing';
 
 -- Of a closed month, what cannot be billed yet is only counted.
 create view losant_usage.months as
-select m.instance_id, m.month, m.is_over,
-  case when d.orgs > 0 then 'needs_adjustment' when c.closed_at is not null then 'closed'
-    when not m.is_over then 'in_progress' else coalesce(b.state, 'ready') end as state,
-  b.causes, case when m.is_over and c.closed_at is null then coalesce(b.orgs, 0) end as orgs_blocked,
+select m.instance_id, m.month, e.is_over,
+  losant_usage_internal.state_of_month(m.month, c.closed_at is not null, d.orgs > 0, b.state) as state,
+  b.causes, case when e.is_over and c.closed_at is null then coalesce(b.orgs, 0) end as orgs_blocked,
   d.orgs as orgs_to_adjust, d.lines as lines_to_adjust, c.closed_at, c.closed_by, c.statements, d.lines_unsettled
-from (
-  select instance_id, month, losant_usage_internal.month_end(month) < losant_usage_internal.today() as is_over
-  from losant_usage_internal.instance_months
-) as m
+from losant_usage_internal.instance_months m
+cross join lateral (select losant_usage_internal.has_ended(m.month) as is_over) as e
 left join lateral (
   select min(s.closed_at) filter (where s.kind = 'closing') as closed_at,
     min(s.closed_by) filter (where s.kind = 'closing') as closed_by, count(*)::integer as statements
@@ -653,7 +650,7 @@ left join (
   select b.instance_id, b.month, array_agg(distinct b.cause order by b.cause) as causes, max(b.state) as state,
     count(distinct b.org_id) filter (where b.state = 'blocked')::integer as orgs
   from losant_usage.month_blockers b where b.cause <> 'not_over' group by b.instance_id, b.month
-) as b on b.instance_id = m.instance_id and b.month = m.month and m.is_over and c.closed_at is null
+) as b on b.instance_id = m.instance_id and b.month = m.month and e.is_over and c.closed_at is null
 left join lateral (
   select count(*) filter (where n.is_billable)::integer as lines,
     count(distinct (l.line).org_id) filter (where n.is_billable)::integer as orgs,

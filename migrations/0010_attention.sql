@@ -117,7 +117,7 @@ select b.instance_id, b.month, b.org_id, coalesce(b.org_name, i.name, b.instance
   ) as payloads
 from losant_usage.month_blockers b
 join losant_usage.instances i on i.instance_id = b.instance_id
-where losant_usage_internal.month_end(b.month) < losant_usage_internal.today()
+where losant_usage_internal.has_ended(b.month)
 group by b.instance_id, b.month, b.org_id, b.org_name, i.name
 union all
 select a.instance_id, a.month, a.org_id, a.org_name, 'needs_adjustment',
@@ -130,19 +130,17 @@ from (
   group by a.instance_id, a.month, a.org_id, a.org_name
 ) as a;
 
--- Each month with its state as in months, with how many of its organizations are ready, and those that are most
+-- Each month with its state, with how many of its organizations are ready, and those that are most
 -- affected. While something keeps back an entire instance, none is.
 create view losant_usage_internal.month_summaries as
 select m.instance_id, m.month,
-  case when s.is_adjustment then 'needs_adjustment' when c.closed_at is not null then 'closed'
-    when not e.is_over then 'in_progress' else coalesce(s.state, 'ready') end as state,
+  losant_usage_internal.state_of_month(m.month, c.closed_at is not null, s.is_adjustment, s.state) as state,
   c.closed_at, o.orgs - n.orgs_ready as orgs_not_ready, case when s.is_adjustment then s.orgs end as orgs_to_adjust,
   to_char(n.orgs_ready, 'FM999,999,990') || ' of ' || to_char(o.orgs, 'FM999,999,990') || ' ready' as readiness,
   array_to_string(s.issues, ', ') || case when s.others > 0 then ' and ' || s.others || ' more' else '' end as issues,
   case when c.closed_at is null and s.is_entire_instance is not true then s.payloads end as payloads_on_hold,
   case when c.closed_at is not null then s.payloads end as difference
 from losant_usage_internal.instance_months m
-cross join lateral (select losant_usage_internal.month_end(m.month) < losant_usage_internal.today() as is_over) as e
 left join losant_usage.statements c
   on c.instance_id = m.instance_id and c.month = m.month and c.kind = 'closing'
 left join (
@@ -158,20 +156,19 @@ left join lateral (
   from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
   where o.instance_id = m.instance_id and t.first_day <= losant_usage_internal.month_end(m.month)
     and (t.last_day is null or t.last_day >= m.month) and t.stream in (select stream from losant_usage.metrics)
-) as o on e.is_over and c.closed_at is null
+) as o on losant_usage_internal.has_ended(m.month) and c.closed_at is null
 cross join lateral (
   select case when s.is_entire_instance then 0 else greatest(0, o.orgs - coalesce(s.orgs, 0)) end as orgs_ready
 ) as n;
 
--- Months for which somebody has to do something. The others wait for runs, or are done. Without "offset 0" the planner
--- expects one month of these states, and reads all issues again for each.
+-- Months for which somebody has to do something. The others wait for runs, or are done.
 create view losant_usage_internal.months_to_bill as
 select m.instance_id, ('month_' || m.state)::losant_usage.attention_kind as kind,
   to_char(m.month::timestamp, 'YYYY-MM') as subject,
   format('%s (%s)', to_char(m.month::timestamp, 'FMMonth YYYY'), concat_ws('; ', m.readiness, m.issues,
     to_char(m.payloads_on_hold, 'FM999,999,999,999,999,990') || ' billable payloads on hold')) as text,
   nullif(coalesce(m.orgs_not_ready, m.orgs_to_adjust), 0) as quantity
-from (select * from losant_usage_internal.month_summaries offset 0) as m
+from losant_usage_internal.month_summaries m
 where m.state in ('ready', 'blocked', 'needs_adjustment');
 
 -- What needs a person now, besides what organizations did and months to bill. Doubts of less than a day do not.

@@ -15,7 +15,7 @@ cross join lateral (
     where s.instance_id = m.instance_id and s.month = m.month and s.kind = 'closing') as is_closed
 ) as c
 cross join lateral losant_usage.statement_draft(m.instance_id, m.month, c.is_closed) as d
-where losant_usage_internal.month_end(m.month) < losant_usage_internal.today();
+where losant_usage_internal.has_ended(m.month);
 
 -- An organization without a customer stands for itself. Earlier statements of the month count in whichever instance
 -- they were made, as in the lines.

@@ -37,6 +37,7 @@ begin
     -- nor the views above, because it lacks the privilege on their schema.
     grant execute on function
       losant_usage_internal.today, losant_usage_internal.month_of, losant_usage_internal.month_end,
+      losant_usage_internal.has_ended, losant_usage_internal.state_of_month,
       losant_usage_internal.late_before, losant_usage_internal.is_overdue, losant_usage_internal.current_day_standing,
       losant_usage_internal.current_standing, losant_usage_internal.is_gap, losant_usage_internal.total,
       losant_usage_internal.dated_level, losant_usage_internal.last_level, losant_usage_internal.number_of,

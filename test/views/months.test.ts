@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { useBooks } from '../billing/books.ts';
 import { COMPUTE_SUMS, cellResponse, INSTANCE, useLedger } from '../ledger/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
-import { asOwner } from '../support/databases.ts';
+import { asOwner, asWriter } from '../support/databases.ts';
 import { devices, POLICY, report } from '../usage/cells.ts';
 
 const NOW = '2026-11-10T12:00:00.000Z';
@@ -93,6 +93,9 @@ const months = () =>
 test.for(CASES)('a month is %s: %s', async ([expected, , ...acts]) => {
   for (const act of acts) await act();
   expect(await months()).toEqual([expected]);
+  // Pages and digests take it from what keeps back each organization.
+  const shown = `select state from losant_usage_internal.month_summaries where month = '2026-10-01'`;
+  expect(await asWriter(ledger.url, shown)).toEqual([{ state: expected.split(' ')[0] }]);
 });
 
 test('a month is in progress until it has ended, whatever blocks it', async () => {
