@@ -2,9 +2,10 @@ import { html } from 'hono/html';
 import { sql } from 'kysely';
 import type { AttentionKind } from '../database/schema.ts';
 import { ATTENTION_KINDS, addressOfSubject, splitText } from '../queries/attention.ts';
+import { optionsOf } from './filters.ts';
 import { renderPill, toPlainText } from './page.ts';
 import { selectInstanceName } from './sources.ts';
-import { createTablePage, optionsOf } from './table.ts';
+import { createTablePage } from './table.ts';
 
 type ItemRow = { readonly kind: AttentionKind; readonly subject: string; readonly text: string };
 

@@ -1,7 +1,8 @@
 import { html } from 'hono/html';
 import { sql } from 'kysely';
-import type { ConsolePage, Html } from './page.ts';
-import { addressOf, createTablePage } from './table.ts';
+import { searchIn } from './filters.ts';
+import { addressOf, type ConsolePage, type Html } from './page.ts';
+import { createTablePage } from './table.ts';
 
 type BilledRow = {
   /** The customer, or the organization that has none. */
@@ -43,11 +44,7 @@ export const billedPage: ConsolePage = {
       order: sql`r.payloads desc nulls last, r.id`,
       filters: {
         year: { label: 'Year', options: Object.fromEntries(years), where: () => sql`true` },
-        q: {
-          label: 'Name or customer',
-          options: 'text',
-          where: (text) => sql`strpos(lower(concat_ws(' ', r.name, r.id)), lower(${text})) > 0`,
-        },
+        q: searchIn('Name or customer', 'name', 'id'),
       },
       columns: {
         name: 'Name',

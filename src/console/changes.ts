@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
-import { createTablePage, optionsOf, SEARCH, showDifference } from './table.ts';
+import { optionsOf, SEARCH } from './filters.ts';
+import { createTablePage, showDifference } from './table.ts';
 
 type ChangeRow = { readonly difference: number };
 

@@ -6,6 +6,7 @@ import { addQuantities, type BilledInstance, type Statement } from '../billing/s
 import type { Schema } from '../database/schema.ts';
 import { renderCsvHeader, renderCsvRows } from '../files/csv.ts';
 import { count } from '../terminal/words.ts';
+import { compareText } from '../usage/cell.ts';
 import { daysOfMonth, eachDay, type Month } from '../usage/day.ts';
 import { renderChart } from './chart.ts';
 import { type Html, renderFacts, renderInstant, showMonth, toPlainText } from './page.ts';
@@ -142,10 +143,6 @@ function sortLines(lines: readonly CustomerLine[], metrics: StatementMonth['metr
       compareText(a.orgId, b.orgId) ||
       names.indexOf(a.metric) - names.indexOf(b.metric),
   );
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : Number(a > b);
 }
 
 /** Renders the statement as a file of its own, which prints on A4. */

@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import type { ConsolePage } from './page.ts';
-import { addressOf, matchesText, toSearchText } from './table.ts';
+import { matchesText, toSearchText } from './filters.ts';
+import { addressOf, type ConsolePage } from './page.ts';
 
 export interface FoundOrganization {
   readonly orgId: string;

@@ -9,6 +9,7 @@ import { renderChart, showLongDay } from './chart.ts';
 import type { MonthRow } from './counts.ts';
 import { describeMonth, renderState } from './months.ts';
 import {
+  addressOf,
   type ConsolePage,
   type Html,
   isCounting,
@@ -20,7 +21,7 @@ import {
   showMonth,
 } from './page.ts';
 import { type DatabaseView, type InstanceStatus, toVisibleHealth } from './sources.ts';
-import { addressOf, showChange } from './table.ts';
+import { showChange } from './table.ts';
 import { CHART_METRICS, type ChartMetric, COMPARISONS } from './usage-query.ts';
 
 const HOME_RELOAD_SECONDS = 60;

@@ -4,7 +4,9 @@ import type { Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
 import { type DayRange, daysOfMonth, parseMonth } from '../usage/day.ts';
 import type { MonthRow } from './counts.ts';
+import { SEARCH } from './filters.ts';
 import {
+  addressOf,
   type ConsolePage,
   type Html,
   isCounting,
@@ -17,7 +19,7 @@ import {
   toPlainText,
 } from './page.ts';
 import { renderStatements } from './statements.ts';
-import { addressOf, type Columns, renderHtmlTable, SEARCH, showDifference, showTable } from './table.ts';
+import { type Columns, renderHtmlTable, showDifference, showTable } from './table.ts';
 
 const PATH = '/billing';
 

@@ -3,13 +3,15 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { eachDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
-import { type ChartDay, renderChart } from './chart.ts';
+import type { ChartDay } from './chart.ts';
+import { toSearchText } from './filters.ts';
 import { findOrganizations } from './find.ts';
 import { describeForecast, readForecast } from './forecast.ts';
 import { readHours, renderHours } from './hours.ts';
 import { BILLED_COLUMNS, type BilledQuantities } from './months.ts';
 import { renderBar } from './organizations.ts';
 import {
+  addressOf,
   type ConsolePage,
   type Html,
   linkToOrganization,
@@ -20,14 +22,13 @@ import {
   toPlainText,
 } from './page.ts';
 import { readSourceShares, renderSourceShares } from './source-shares.ts';
-import { addressOf, type Columns, renderHtmlTable, toSearchText } from './table.ts';
+import { type Columns, renderHtmlTable } from './table.ts';
 import {
   CHART_METRICS,
-  COMPARISONS,
-  describeDays,
   readUsageQuery,
   renderMetricChoices,
   renderRangeChoices,
+  renderUsageChart,
   toParams,
   type UsageQuery,
 } from './usage-query.ts';
@@ -167,17 +168,8 @@ const LIMITS: Columns<ShareRow> = {
 };
 
 function renderDays(query: OrganizationQuery, facts: Facts, maximum = 0): Html {
-  const { orgId, metric, range, comparison } = query;
   const { days, forecast, sources, limits, months } = facts;
-  const { label, unit } = CHART_METRICS[metric];
-  return html`${renderChart({
-    heading: { title: `${label}, ${range.from} to ${range.to}`, summary: describeDays(query, days) },
-    unit,
-    days,
-    comparison: COMPARISONS[comparison],
-    addressOf: (day) => `/coverage/${orgId}/${day}`,
-    maximum,
-  })}
+  return html`${renderUsageChart(query, days, { addressOf: (day) => `/coverage/${query.orgId}/${day}`, maximum })}
 <p>${describeForecast(forecast)}</p>
 <div class="halves"><div><h2>All payloads by type and source</h2>${renderSourceShares(
     sources,

@@ -3,8 +3,9 @@ import { sql } from 'kysely';
 import { count, showNumber } from '../terminal/words.ts';
 import { describeReadFailure } from './cached-reads.ts';
 import type { Activity } from './counts.ts';
+import { escapeLike, SEARCH } from './filters.ts';
 import { type ConsolePage, type Html, isCounting, RELOAD_SECONDS, renderCount } from './page.ts';
-import { type Columns, escapeLike, SEARCH, showChange, showTable } from './table.ts';
+import { type Columns, showChange, showTable } from './table.ts';
 
 const ONLY: Readonly<Record<string, readonly [label: string, condition: string]>> = {
   new: ['new', 'r.is_new'],

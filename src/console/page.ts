@@ -133,6 +133,12 @@ export function renderNotFound(navPath: string): Html {
   return renderPage({ title, navPath, body });
 }
 
+/** Returns an address of this server with a query, without empty values. */
+export function addressOf(path: string, query: Readonly<Record<string, string>>): string {
+  const params = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ''));
+  return params.size === 0 ? path : `${path}?${params.toString()}`;
+}
+
 /** Renders one of several links, marked if it leads to the current page. */
 export function renderLink(address: string, text: string, isCurrent: boolean, current = 'true'): Html {
   return html`<a href="${address}"${isCurrent && html` aria-current="${current}"`}>${text}</a> `;

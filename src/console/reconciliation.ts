@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
+import { optionsOf } from './filters.ts';
 import { selectInstanceName } from './sources.ts';
-import { createTablePage, optionsOf, showDifference } from './table.ts';
+import { createTablePage, showDifference } from './table.ts';
 
 type ComparisonRow = { readonly difference: number };
 

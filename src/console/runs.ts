@@ -2,9 +2,10 @@ import { html } from 'hono/html';
 import { sql } from 'kysely';
 import type { RunStatus } from '../ledger/runs.ts';
 import { showDuration, showNumber } from '../terminal/words.ts';
-import { type Html, renderPill, toPlainText } from './page.ts';
+import { optionsOf } from './filters.ts';
+import { addressOf, type Html, renderPill, toPlainText } from './page.ts';
 import { selectInstanceName } from './sources.ts';
-import { addressOf, createTablePage, optionsOf } from './table.ts';
+import { createTablePage } from './table.ts';
 
 type RunRow = {
   readonly run_id: string;

@@ -7,8 +7,9 @@ import type { Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
 import { daysOfMonth, type Month, parseMonth } from '../usage/day.ts';
 import { readMetrics, renderCustomerStatement, titleStatement } from './customer-statement.ts';
-import { type ConsolePage, type Html, type PageRequest, showMonth, toPlainText } from './page.ts';
-import { addressOf, type Columns, renderHtmlTable, SEARCH, showDifference, showTable } from './table.ts';
+import { SEARCH, searchIn } from './filters.ts';
+import { addressOf, type ConsolePage, type Html, type PageRequest, showMonth, toPlainText } from './page.ts';
+import { type Columns, renderHtmlTable, showDifference, showTable } from './table.ts';
 
 const PATH = '/billing';
 
@@ -108,11 +109,7 @@ export const customersPage: ConsolePage = {
         where c.month = ${from}::date and c.instance_id = any (${request.instanceIds}::text[])`,
       order: sql`r.org_name, r.customer_id, r.only_org_id, r.number, r.metric`,
       filters: {
-        q: {
-          label: 'Name, customer, referral ID or ID',
-          options: 'text',
-          where: (text) => sql`strpos(lower(concat_ws(' ', r.org_name, r.referral_id, r.id)), lower(${text})) > 0`,
-        },
+        q: searchIn('Name, customer, referral ID or ID', 'org_name', 'referral_id', 'id'),
         number: { label: 'Statement number', options: 'text' },
         metric: { label: 'Metric', options: 'text' },
       },

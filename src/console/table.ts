@@ -6,16 +6,15 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { type CsvColumn, type CsvValue, renderCsvHeader, renderCsvRows } from '../files/csv.ts';
 import { count, showNumber } from '../terminal/words.ts';
-import { parseDay } from '../usage/day.ts';
-import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
+import { type Filters, readValues, renderForm, toConditions } from './filters.ts';
 import {
+  addressOf,
   type ConsolePage,
   type Html,
   linkToOrganization,
   type PageRequest,
   renderInstant,
-  renderLink,
   renderStanding,
   toPlainText,
 } from './page.ts';
@@ -96,19 +95,6 @@ export function showChange(change: number): string {
   // The sum turns -0 into 0.
   return `${showDifference(Math.round(change * 100) + 0)}%`;
 }
-
-/** The labels of a field's options by value, or any text, or a day. */
-type Options = Readonly<Record<string, string>> | 'text' | 'day';
-
-/** A field of the form, and the rows that it selects. */
-interface Filter {
-  readonly label: string;
-  readonly options: Options;
-  /** Returns the condition on a row `r`. By default, the column with the name of the filter must have the value. */
-  readonly where?: (value: string) => RawBuilder<unknown>;
-}
-
-type Filters = Readonly<Record<string, Filter>>;
 
 interface Table<R> {
   readonly title: string;
@@ -232,112 +218,14 @@ ${
 ${renderPages(page, page * ROWS_PER_PAGE < totalRows, (to) => address({ page: `${to}` }))}`;
 }
 
-const MAX_SEARCH_LENGTH = 100;
-
-type Values = Readonly<Record<string, string>>;
-
-/** Reads the value of each filter from the address. A missing or invalid one is empty. */
-export function readValues(filters: Filters, query: PageRequest['query']): Values {
-  const names = Object.entries(filters);
-  return Object.fromEntries(names.map(([name, { options }]) => [name, readValue(query[name], options)]));
-}
-
-function readValue(param: string | undefined, options: Options): string {
-  if (param === undefined) return '';
-  if (options === 'text') return toSearchText(param);
-  if (options === 'day') return param >= FIRST_DAY && param <= LAST_DAY ? (parseDay(param) ?? '') : '';
-  return Object.hasOwn(options, param) ? param : '';
-}
-
-/** Returns the text without what Postgres does not accept: NUL and lone surrogates. */
-export function toSearchText(param: string): string {
-  return param.replaceAll('\0', '').trim().slice(0, MAX_SEARCH_LENGTH).toWellFormed();
-}
-
 /** Reads the number of the page from the address, from 1. */
 export function readPage({ page = '' }: PageRequest['query']): number {
   return /^[1-9]\d{0,4}$/.test(page) ? Number(page) : 1;
 }
 
-function toConditions(filters: Filters, values: Values): RawBuilder<unknown> {
-  const conditions = Object.entries(filters).flatMap(([name, { where }]) => {
-    const value = values[name] ?? '';
-    if (value === '') return [];
-    return [where === undefined ? sql`r.${sql.ref(name)}::text = ${value}` : where(value)];
-  });
-  return sql.join([sql`true`, ...conditions], sql` and `);
-}
-
 function orderBy(sort: string): RawBuilder<unknown> {
   const column = sql`r.${sql.ref(sort.replace(/^-/, ''))}`;
   return sort.startsWith('-') ? sql`${column} desc nulls last` : sql`${column} nulls last`;
-}
-
-/** Finds organizations, in rows that have the column `org_id`. */
-export const SEARCH: Filter = { label: 'Name or any ID', options: 'text', where: matchesSearch };
-
-/** Returns the condition that the organization of a row `r` matches the text. */
-export function matchesSearch(search: string): RawBuilder<unknown> {
-  return sql`r.org_id in (select o.org_id from losant_usage.organizations o where ${matchesText(search)})`;
-}
-
-/** Returns the condition that the name, ID, referral ID or customer ID of an organization `o` contains the text. */
-export function matchesText(search: string): RawBuilder<unknown> {
-  const text = `%${escapeLike(search)}%`;
-  return sql`(o.name ilike ${text} or o.org_id like lower(${text}) or o.referral_id ilike ${text}
-    or o.customer_id ilike ${text})`;
-}
-
-export function escapeLike(text: string): string {
-  return text.replaceAll(/[\\%_]/g, String.raw`\$&`);
-}
-
-/** Returns options whose labels are their values. */
-export function optionsOf(values: readonly string[]): Readonly<Record<string, string>> {
-  return Object.fromEntries(values.map((value) => [value, value.replaceAll('_', ' ')]));
-}
-
-interface FormState {
-  readonly filters: Filters;
-  readonly values: Values;
-  readonly sort?: string;
-}
-
-/** Renders the filters: options as links, and fields for text and days. The other filters and the sort order stay. */
-export function renderForm(path: string, { filters, values, sort = '' }: FormState): Html {
-  const state = { ...values, sort };
-  const entries = Object.entries(filters).map(([name, { label, options }]) => ({ name, label, options }));
-  const choices = entries.map(({ name, label, options }) =>
-    typeof options === 'string'
-      ? ''
-      : renderChoices(label, { '': 'all', ...options }, values[name] ?? '', (value) =>
-          addressOf(path, { ...state, [name]: value }),
-        ),
-  );
-  const fields = entries.filter(({ options }) => typeof options === 'string');
-  const hidden = Object.entries(state).filter(([name]) => !fields.some((field) => field.name === name));
-  if (fields.length === 0) return html`${choices}`;
-  return html`${choices}<form method="get" action="${path}">${hidden
-    .filter(([, value]) => value !== '')
-    .map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`)}${fields.map(
-    ({ name, label, options }) => {
-      const [style, type] = options === 'text' ? ['wide', 'search'] : ['', 'date'];
-      const field = html`<input name="${name}" type="${type}" value="${values[name]}">`;
-      return html`<label class="${style}">${label}${field}</label>\n`;
-    },
-  )}<button type="submit">Apply</button></form>`;
-}
-
-/** Renders the options of a filter as links, the current one marked. */
-export function renderChoices(
-  label: string,
-  options: Readonly<Record<string, string>>,
-  current: string,
-  addressOfOption: (value: string) => string,
-): Html {
-  return html`<nav class="choices" aria-label="${label}"><span class="quiet">${label}</span> ${Object.entries(
-    options,
-  ).map(([value, text]) => renderLink(addressOfOption(value), text, value === current))}</nav>\n`;
 }
 
 /** Renders links to the previous and next page. */
@@ -347,12 +235,6 @@ export function renderPages(page: number, hasNext: boolean, addressOfPage: (page
   }${page > 1 || hasNext ? `Page ${showNumber(page)}` : ''}${
     hasNext && html`<a href="${addressOfPage(page + 1)}">Next</a>`
   }</nav>`;
-}
-
-/** Returns an address of this server with a query, without empty values. */
-export function addressOf(path: string, query: Readonly<Record<string, string>>): string {
-  const params = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ''));
-  return params.size === 0 ? path : `${path}?${params.toString()}`;
 }
 
 /**

@@ -11,9 +11,10 @@ import {
 import { count, showNumber } from '../terminal/words.ts';
 import { addDays, countDays, type DayRange, dayAt, daysOfMonth, parseDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
-import type { ChartDay } from './chart.ts';
+import { type ChartDay, renderChart } from './chart.ts';
+import { renderChoices } from './filters.ts';
 import type { Html, PageRequest } from './page.ts';
-import { renderChoices, showChange, showDifference } from './table.ts';
+import { showChange, showDifference } from './table.ts';
 
 const MAX_DAYS = 732;
 
@@ -122,6 +123,24 @@ function listRanges(yesterday: UsageDay): readonly (DayRange & { readonly label:
 function firstDayOfQuarter(day: UsageDay): UsageDay {
   const month = Number(day.slice(5, 7));
   return `${day.slice(0, 4)}-${`${month - ((month - 1) % 3)}`.padStart(2, '0')}-01`;
+}
+
+interface UsageChart {
+  readonly addressOf: (day: UsageDay) => string;
+  /** Of several charts with one scale; by default that of the days. */
+  readonly maximum?: number;
+}
+
+/** Renders the days of a metric, compared with others. */
+export function renderUsageChart(
+  { metric, range, comparison }: UsageQuery,
+  days: readonly ChartDay[],
+  chart: UsageChart,
+): Html {
+  const { label, unit } = CHART_METRICS[metric];
+  const summary = describeDays({ metric, comparison }, days);
+  const heading = { title: `${label}, ${range.from} to ${range.to}`, summary };
+  return renderChart({ heading, unit, days, comparison: COMPARISONS[comparison], ...chart });
 }
 
 /** Describes the sum of the days, of a level its last value, and the change over what is stored on both sides. */

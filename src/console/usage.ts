@@ -4,10 +4,11 @@ import type { Schema } from '../database/schema.ts';
 import type { Growth, UsageTotals } from '../queries/usage-totals.ts';
 import { showNumber } from '../terminal/words.ts';
 import { dayAt, type UsageDay } from '../usage/day.ts';
-import { renderChart } from './chart.ts';
+import { renderChoices } from './filters.ts';
 import { describeForecast, readForecast } from './forecast.ts';
 import { renderBar } from './organizations.ts';
 import {
+  addressOf,
   type ConsolePage,
   type Html,
   isCounting,
@@ -17,14 +18,12 @@ import {
   toPlainText,
 } from './page.ts';
 import { readSourceShares, renderSourceShares } from './source-shares.ts';
-import { addressOf, type Columns, renderChoices, renderHtmlTable, showChange, showDifference } from './table.ts';
+import { type Columns, renderHtmlTable, showChange, showDifference } from './table.ts';
 import {
-  CHART_METRICS,
-  COMPARISONS,
-  describeDays,
   readUsageQuery,
   renderMetricChoices,
   renderRangeChoices,
+  renderUsageChart,
   toParams,
   type UsageQuery,
 } from './usage-query.ts';
@@ -103,20 +102,12 @@ function isOf(table: string, instanceIds: readonly string[]): RawBuilder<unknown
 }
 
 function renderDays(query: UsageQuery, { days, changes }: UsageTotals, forecast: Html): Html {
-  const { metric, range, comparison } = query;
-  const { label, unit } = CHART_METRICS[metric];
   const [growers, fallers] = [
     changes.filter(({ difference }) => difference > 0),
     changes.filter(({ difference }) => difference < 0).toReversed(),
   ];
   const addressOfDay = (day: UsageDay) => addressOf(PATH, { ...toParams(query), from: day, to: day });
-  return html`${renderChart({
-    heading: { title: `${label}, ${range.from} to ${range.to}`, summary: describeDays(query, days) },
-    unit,
-    days,
-    comparison: COMPARISONS[comparison],
-    addressOf: addressOfDay,
-  })}
+  return html`${renderUsageChart(query, days, { addressOf: addressOfDay })}
 ${forecast}
 <div class="halves"><div><h2>Grew most</h2>${renderChanges(query, growers)}</div><div><h2>Fell most</h2>${renderChanges(
     query,

@@ -1,0 +1,128 @@
+/** The fields and options that select the rows of a table, and the conditions that they stand for. */
+import { html } from 'hono/html';
+import { type RawBuilder, sql } from 'kysely';
+import { parseDay } from '../usage/day.ts';
+import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
+import { addressOf, type Html, type PageRequest, renderLink } from './page.ts';
+
+/** The labels of a field's options by value, or any text, or a day. */
+type Options = Readonly<Record<string, string>> | 'text' | 'day';
+
+/** A field of the form, and the rows that it selects. */
+interface Filter {
+  readonly label: string;
+  readonly options: Options;
+  /** Returns the condition on a row `r`. By default, the column with the name of the filter must have the value. */
+  readonly where?: (value: string) => RawBuilder<unknown>;
+}
+
+export type Filters = Readonly<Record<string, Filter>>;
+
+const MAX_SEARCH_LENGTH = 100;
+
+type Values = Readonly<Record<string, string>>;
+
+/** Reads the value of each filter from the address. A missing or invalid one is empty. */
+export function readValues(filters: Filters, query: PageRequest['query']): Values {
+  const names = Object.entries(filters);
+  return Object.fromEntries(names.map(([name, { options }]) => [name, readValue(query[name], options)]));
+}
+
+function readValue(param: string | undefined, options: Options): string {
+  if (param === undefined) return '';
+  if (options === 'text') return toSearchText(param);
+  if (options === 'day') return param >= FIRST_DAY && param <= LAST_DAY ? (parseDay(param) ?? '') : '';
+  return Object.hasOwn(options, param) ? param : '';
+}
+
+/** Returns the text without what Postgres does not accept: NUL and lone surrogates. */
+export function toSearchText(param: string): string {
+  return param.replaceAll('\0', '').trim().slice(0, MAX_SEARCH_LENGTH).toWellFormed();
+}
+
+/** Returns the condition that a row `r` matches the values. */
+export function toConditions(filters: Filters, values: Values): RawBuilder<unknown> {
+  const conditions = Object.entries(filters).flatMap(([name, { where }]) => {
+    const value = values[name] ?? '';
+    if (value === '') return [];
+    return [where === undefined ? sql`r.${sql.ref(name)}::text = ${value}` : where(value)];
+  });
+  return sql.join([sql`true`, ...conditions], sql` and `);
+}
+
+/** Finds organizations, in rows that have the column `org_id`. */
+export const SEARCH: Filter = { label: 'Name or any ID', options: 'text', where: matchesSearch };
+
+/** Finds rows `r` of which one of the columns contains the text. */
+export function searchIn(label: string, ...columns: readonly string[]): Filter {
+  const values = sql.join(columns.map((name) => sql`r.${sql.ref(name)}`));
+  return {
+    label,
+    options: 'text',
+    where: (text) => sql`strpos(lower(concat_ws(' ', ${values})), lower(${text})) > 0`,
+  };
+}
+
+/** Returns the condition that the organization of a row `r` matches the text. */
+export function matchesSearch(search: string): RawBuilder<unknown> {
+  return sql`r.org_id in (select o.org_id from losant_usage.organizations o where ${matchesText(search)})`;
+}
+
+/** Returns the condition that the name, ID, referral ID or customer ID of an organization `o` contains the text. */
+export function matchesText(search: string): RawBuilder<unknown> {
+  const text = `%${escapeLike(search)}%`;
+  return sql`(o.name ilike ${text} or o.org_id like lower(${text}) or o.referral_id ilike ${text}
+    or o.customer_id ilike ${text})`;
+}
+
+export function escapeLike(text: string): string {
+  return text.replaceAll(/[\\%_]/g, String.raw`\$&`);
+}
+
+/** Returns options whose labels are their values. */
+export function optionsOf(values: readonly string[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(values.map((value) => [value, value.replaceAll('_', ' ')]));
+}
+
+interface FormState {
+  readonly filters: Filters;
+  readonly values: Values;
+  readonly sort?: string;
+}
+
+/** Renders the filters: options as links, and fields for text and days. The other filters and the sort order stay. */
+export function renderForm(path: string, { filters, values, sort = '' }: FormState): Html {
+  const state = { ...values, sort };
+  const entries = Object.entries(filters).map(([name, { label, options }]) => ({ name, label, options }));
+  const choices = entries.map(({ name, label, options }) =>
+    typeof options === 'string'
+      ? ''
+      : renderChoices(label, { '': 'all', ...options }, values[name] ?? '', (value) =>
+          addressOf(path, { ...state, [name]: value }),
+        ),
+  );
+  const fields = entries.filter(({ options }) => typeof options === 'string');
+  const hidden = Object.entries(state).filter(([name]) => !fields.some((field) => field.name === name));
+  if (fields.length === 0) return html`${choices}`;
+  return html`${choices}<form method="get" action="${path}">${hidden
+    .filter(([, value]) => value !== '')
+    .map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`)}${fields.map(
+    ({ name, label, options }) => {
+      const [style, type] = options === 'text' ? ['wide', 'search'] : ['', 'date'];
+      const field = html`<input name="${name}" type="${type}" value="${values[name]}">`;
+      return html`<label class="${style}">${label}${field}</label>\n`;
+    },
+  )}<button type="submit">Apply</button></form>`;
+}
+
+/** Renders the options of a filter as links, the current one marked. */
+export function renderChoices(
+  label: string,
+  options: Readonly<Record<string, string>>,
+  current: string,
+  addressOfOption: (value: string) => string,
+): Html {
+  return html`<nav class="choices" aria-label="${label}"><span class="quiet">${label}</span> ${Object.entries(
+    options,
+  ).map(([value, text]) => renderLink(addressOfOption(value), text, value === current))}</nav>\n`;
+}
