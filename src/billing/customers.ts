@@ -15,13 +15,13 @@ import { FileProblem, readRecords } from './read-packs.ts';
 import type { Statement } from './statements.ts';
 
 /** A customer, or an organization without one, which stands for itself: one of the two is null. */
-export interface CustomerKey {
+export type CustomerKey = {
   readonly customerId: string | null;
   readonly orgId: string | null;
-}
+};
 
 /** A line of a statement; quantities are text. */
-export interface CustomerLine {
+export type CustomerLine = {
   readonly number: number;
   readonly orgId: string;
   readonly orgName: string;
@@ -33,15 +33,15 @@ export interface CustomerLine {
   readonly billedBefore: string;
   readonly quantity: string;
   readonly total: string;
-}
+};
 
 /** A day of the metric that is shown by day, over the organizations of the customer. */
-export interface CustomerDay {
+export type CustomerDay = {
   readonly day: string;
   readonly standing: Standing;
   readonly quantity: number | null;
   readonly valuesNotStored: number;
-}
+};
 
 export interface CustomerStatement {
   readonly key: CustomerKey;
@@ -113,9 +113,7 @@ export class SealedMonth implements Disposable {
   *customers(): Generator<CustomerStatement> {
     const keys = this.#file.prepare(`select distinct nullif(customer_id, '') as customerId,
       iif(customer_id = '', org_id, null) as orgId from lines order by customer_id = '', 1, 2`);
-    for (const { customerId, orgId } of keys.all()) {
-      yield this.#readCustomer({ customerId, orgId } as unknown as CustomerKey);
-    }
+    for (const key of keys.all()) yield this.#readCustomer(key as CustomerKey);
   }
 
   #readCustomer(key: CustomerKey): CustomerStatement {
@@ -125,7 +123,7 @@ export class SealedMonth implements Disposable {
       .prepare(`select l.number, l.org_id as orgId, l.org_name as orgName, l.referral_id as referralId,
           l.plan_id as planId, l.metric, l.unit, l.kind, l.billed_before as billedBefore, l.quantity, l.total
         from lines l where ${isOfKey} order by l.number, lower(l.org_name), l.org_id, l.rowid`)
-      .all(id) as unknown as CustomerLine[];
+      .all(id) as CustomerLine[];
     const dayMetric = DAY_METRICS.find((metric) => lines.some((line) => line.metric === metric)) ?? null;
     if (dayMetric === null) return { key, lines, dayMetric, days: [] };
     // The days of an organization are those of its newest statement.
@@ -137,7 +135,7 @@ export class SealedMonth implements Disposable {
         ) as n on n.org_id = d.org_id and n.number = d.number
         group by d.usage_date order by d.usage_date`)
       .all(id)
-      .map((row) => ({ ...row, standing: standings[Number(row['standing'])] })) as unknown as CustomerDay[];
+      .map((row) => ({ ...row, standing: standings[Number(row['standing'])] }) as CustomerDay);
     return { key, lines, dayMetric, days };
   }
 
