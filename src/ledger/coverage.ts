@@ -1,7 +1,7 @@
 /** Locks, reads and updates rows of `coverage` and the numbers of their days, always in key order. */
 import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
 import { unnestRows } from '../database/expressions.ts';
-import type { Instant, Schema, UsageDays } from '../database/schema.ts';
+import type { Instant, Schema } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
 import { type CellKey, cellId, compareText, type StoredCell } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
@@ -91,7 +91,7 @@ export async function lockCells(
       where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = any (${streams}::text[])
       order by c.stream for update
     ) as c`.execute(trx);
-  const { rows: numbers } = await sql<Selectable<UsageDays>>`
+  const { rows: numbers } = await sql<Selectable<Schema['usage_days']>>`
     select d.* from ${keyRows} cross join lateral (
       select * from losant_usage.usage_days d
       where d.usage_date = k.usage_date and d.org_id = k.org_id for update

@@ -1,6 +1,6 @@
 import { type Insertable, type Kysely, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
-import type { Json, Runs, Schema } from '../database/schema.ts';
+import type { Json, Schema } from '../database/schema.ts';
 import { retryTransaction } from '../database/sqlstate.ts';
 import { toStorableText } from '../usage/body.ts';
 import type { CellResult } from '../usage/cell.ts';
@@ -33,7 +33,7 @@ export interface FailureGroup {
 }
 
 /** `is_full`: the run reads everything that is due of the instance. */
-interface NewRun extends Pick<Insertable<Runs>, 'run_id' | 'instance_id' | 'is_full' | 'host' | 'version'> {
+interface NewRun extends Pick<Insertable<Schema['runs']>, 'run_id' | 'instance_id' | 'is_full' | 'host' | 'version'> {
   readonly kind: RunKind;
 }
 
