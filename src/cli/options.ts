@@ -24,10 +24,6 @@ interface Help {
 
 const helps = z.registry<Help>();
 
-function getHelp(schema: z.ZodType | undefined): Help {
-  return (schema && helps.get(schema)) ?? { value: null, summary: '' };
-}
-
 type Kind<T> = z.ZodType<T, string>;
 
 /** The texts of an option, one per occurrence; '' for a switch. */
@@ -129,68 +125,61 @@ export function commonOptions(readsSettings: boolean): Options {
   return { json: flagOption('print one JSON document instead of text'), ...(readsSettings && { config }) };
 }
 
-/** Returns the name on the command line, without the leading dashes: `dry-run` for `dryRun`. */
-function toLongName(name: string): string {
-  return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-}
+/** An option by the key under which it is declared, with its name on the command line and its term in the help. */
+type Option = ReturnType<typeof listOptions>[number];
 
-function toCamelCase(name: string): string {
-  return name.replaceAll(/-[a-z]/g, (letter) => letter.slice(1).toUpperCase());
-}
-
-function formatTerm(name: string, schema: z.ZodType | undefined): string {
-  const { value, isPositional } = getHelp(schema);
-  if (isPositional) return `<${name}>`;
-  return `--${toLongName(name)}${value === null ? '' : ` <${value}>`}`;
-}
-
-function listPositionals(shape: Options): string[] {
-  return Object.keys(shape).filter((name) => getHelp(shape[name]).isPositional);
+function listOptions(shape: Options) {
+  return Object.entries(shape).map(([key, schema]) => {
+    const help = helps.get(schema) as Help;
+    const name = key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    const value = help.value === null ? '' : ` <${help.value}>`;
+    return { key, name, term: help.isPositional === true ? `<${key}>` : `--${name}${value}`, ...help };
+  });
 }
 
 export function renderUsage(command: string, summary: string, shape: Options): string[] {
-  const positionals = listPositionals(shape).map((name) => ` ${formatTerm(name, shape[name])}`);
+  const options = listOptions(shape);
+  const positionals = options.filter(({ isPositional }) => isPositional).map(({ term }) => ` ${term}`);
   return [
     `Usage: losant-usage ${command} [options]${positionals.join('')}`,
     '',
     summary,
     '',
     'Options:',
-    ...formatTable({
-      rows: Object.entries(shape).map(([name, schema]) => [formatTerm(name, schema), getHelp(schema).summary]),
-    }),
+    ...formatTable({ rows: options.map(({ term, summary: text }) => [term, text]) }),
   ];
 }
 
 /** Throws SettingsError with the first mistake in the options of a command. */
 export function readOptions<O extends Options>(command: string, args: readonly string[], shape: O): OptionValues<O> {
+  const options = listOptions(shape);
   const toError: ToError = (message) => {
     return new SettingsError(message, { hint: `losant-usage ${command} --help lists its options` });
   };
-  const values = readValues(args, shape, toError);
+  const values = readValues(args, options, toError);
   const parsed = z.object(shape).safeParse(values, { reportInput: true });
   if (parsed.success) return parsed.data;
   const { path = [], input, message = '' } = parsed.error.issues[0] ?? {};
-  const name = String(path[0]);
-  if (values[name] === undefined) throw toError(`${formatTerm(name, shape[name])} is required`);
+  const { key, term } = options.find((option) => option.key === path[0]) as Option;
+  if (values[key] === undefined) throw toError(`${term} is required`);
   const printable = typeof input === 'string' || typeof input === 'number' ? `${input}` : null;
-  throw toError(describeValueProblem(formatTerm(name, shape[name]).replace(/ .*/, ''), printable, message));
+  throw toError(describeValueProblem(term.replace(/ .*/, ''), printable, message));
 }
 
 type ToError = (message: string) => SettingsError;
 
-function readValues(args: readonly string[], shape: Options, toError: ToError): Record<string, string[]> {
-  const positionals = listPositionals(shape);
+function readValues(args: readonly string[], options: readonly Option[], toError: ToError): Record<string, string[]> {
+  const positionals = options.filter(({ isPositional }) => isPositional);
   const values: Record<string, string[]> = {};
   /** The option of the values before, if it takes several. */
-  let list: string | undefined;
-  for (const token of parseTokens(args, shape, toError)) {
+  let list: Option | undefined;
+  for (const token of parseTokens(args, options, toError)) {
     if (token.kind === 'option-terminator') continue;
     const isOption = token.kind === 'option';
-    const name = isOption ? toCamelCase(token.name) : (list ?? positionals.shift());
-    if (name === undefined) throw toError(`unexpected argument '${token.value}'`);
-    values[name] = [...(values[name] ?? []), token.value ?? ''];
-    if (isOption) list = getHelp(shape[name]).isList ? name : undefined;
+    const option = isOption ? options.find(({ name }) => name === token.name) : (list ?? positionals.shift());
+    if (option === undefined) throw toError(`unexpected argument '${token.value}'`);
+    (values[option.key] ??= []).push(token.value ?? '');
+    if (isOption) list = option.isList === true ? option : undefined;
   }
   return values;
 }
@@ -198,25 +187,23 @@ function readValues(args: readonly string[], shape: Options, toError: ToError): 
 /** Options that `run` has not, and that are looked for there. */
 const BACKFILL_OPTIONS = ['from', 'to', 'force'];
 
-function parseTokens(args: readonly string[], shape: Options, toError: ToError) {
-  const options = Object.fromEntries(
-    Object.entries(shape).map(([name, schema]) => {
-      const type: 'boolean' | 'string' = getHelp(schema).value === null ? 'boolean' : 'string';
-      return [toLongName(name), { type, multiple: true }] as const;
-    }),
-  );
+function parseTokens(args: readonly string[], options: readonly Option[], toError: ToError) {
+  const types = options.map(({ name, value }) => {
+    return [name, { type: value === null ? ('boolean' as const) : ('string' as const), multiple: true }] as const;
+  });
   try {
-    return parseArgs({ args: [...args], options, allowPositionals: true, tokens: true }).tokens;
+    return parseArgs({ args, options: Object.fromEntries(types), allowPositionals: true, tokens: true }).tokens;
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     const [, unknown] = /^Unknown option '(.*?)'/.exec(error.message) ?? [];
     if (unknown === undefined) throw toError(error.message.replaceAll('\n', ' '));
     const name = unknown.replace(/^--?/, '');
+    const names = options.map((option) => option.name);
     // One slip in a name as short as --all is not too many.
     const maxTypos = Math.max(1, name.length / 3);
-    const nearest = findNearestName(name, [...Object.keys(options), ...BACKFILL_OPTIONS], maxTypos);
+    const nearest = findNearestName(name, [...names, ...BACKFILL_OPTIONS], maxTypos);
     let advice = nearest === null ? '' : `. Did you mean --${nearest}?`;
-    if (nearest !== null && !(nearest in options)) advice = `; losant-usage backfill has --${nearest}`;
+    if (nearest !== null && !names.includes(nearest)) advice = `; losant-usage backfill has --${nearest}`;
     throw toError(`unknown option '${unknown}'${advice}`);
   }
 }
