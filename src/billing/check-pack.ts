@@ -1,7 +1,6 @@
 /** Checks proof packs: bytes against the manifest, rows against each other, and both against the database. */
-import { createHash, type Hash, randomUUID } from 'node:crypto';
-import { readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { createHash, type Hash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Kysely } from 'kysely';
@@ -12,9 +11,10 @@ import { splitChecks, streamPackFile } from './pack-tables.ts';
 import { FileProblem, findPack, type Pack, readListedFile, readRecords, type Verification } from './read-packs.ts';
 import { readStatements } from './statements.ts';
 
-/** A pack under check. Its rows go into a temporary SQLite file, so that memory does not grow with the pack. */
+/** A pack under check. */
 interface PackCheck {
   readonly pack: Pack;
+  /** A temporary file, so that memory does not grow with the rows of the pack. */
   readonly db: DatabaseSync;
   readonly verification: Verification;
   readonly signal: AbortSignal;
@@ -23,13 +23,8 @@ interface PackCheck {
 /** Checks each pack, and its `billed_before` against the earlier ones. Rows are checked only if all hashes match. */
 export async function checkPacks(verification: Verification, signal: AbortSignal): Promise<void> {
   for (const pack of verification.packs) {
-    const path = join(tmpdir(), `losant-usage-verify-${randomUUID()}.sqlite`);
-    try {
-      using db = new DatabaseSync(path);
-      await checkPack({ pack, db, verification, signal });
-    } finally {
-      await rm(path, { force: true });
-    }
+    using db = new DatabaseSync('');
+    await checkPack({ pack, db, verification, signal });
   }
 }
 
@@ -56,17 +51,14 @@ async function checkPack(check: PackCheck): Promise<void> {
   await compareWithEarlierPacks(check);
 }
 
-interface FileImport {
-  readonly pack: Pack;
-  readonly name: string;
-  /** Undefined for a file without rows, which is read for its hash only. */
-  readonly table: string | undefined;
-  /** Only rows of these organizations, which are in the first column; by default all rows. */
-  readonly orgIds?: ReadonlySet<string>;
-}
-
-/** Imports a file as the sqlite3 shell does: every field is text, short rows end with nulls. Throws FileProblem. */
-async function importFile({ db, signal }: PackCheck, { pack, name, table, orgIds }: FileImport): Promise<void> {
+/**
+ * Imports a file as the sqlite3 shell does: every field is text, short rows end with nulls. With `orgIds`, only rows of
+ * these organizations, which are in the first column. Without a table the file is read for its hash. Throws FileProblem.
+ */
+async function importFile(
+  { db, signal }: PackCheck,
+  { pack, name, table, orgIds }: { pack: Pack; name: string; table: string | undefined; orgIds?: ReadonlySet<string> },
+): Promise<void> {
   const chunks = readListedFile(pack, name);
   if (table === undefined) {
     while (!(await chunks.next()).done) signal.throwIfAborted();

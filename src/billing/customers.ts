@@ -80,33 +80,26 @@ export class SealedMonth implements Disposable {
     statements: readonly Statement[],
     { customer = null, signal }: { readonly customer?: CustomerKey | null; readonly signal: AbortSignal },
   ): Promise<SealedMonth> {
-    const month = new SealedMonth();
-    try {
-      for (const statement of statements) {
-        const source = { db, statement, manifest: await readManifest(db, statement), signal };
-        await month.#importStatement(source, customer);
-      }
-      return month;
-    } catch (error) {
-      month[Symbol.dispose]();
-      throw error;
+    using stack = new DisposableStack();
+    const month = stack.use(new SealedMonth());
+    for (const statement of statements) {
+      const source = { db, statement, manifest: await readManifest(db, statement), signal };
+      await month.#importStatement(source, customer);
     }
+    stack.move();
+    return month;
   }
 
   async #importStatement(source: Source, customer: CustomerKey | null): Promise<void> {
     const orgIds = new Set<string>();
-    const lines = { name: 'lines', columns: LINE_COLUMNS };
-    await this.#import(source, lines, ([orgId = '', customerId = '']) => {
-      const isSelected =
-        customer === null ||
-        (customer.customerId === null
-          ? orgId === customer.orgId && customerId === ''
-          : customerId === customer.customerId);
+    await this.#import(source, { name: 'lines', columns: LINE_COLUMNS }, ([orgId = '', customerId = '']) => {
+      const isCustomer =
+        customerId === (customer?.customerId ?? '') && (customerId !== '' || orgId === customer?.orgId);
+      const isSelected = customer === null || isCustomer;
       if (isSelected) orgIds.add(orgId);
       return isSelected;
     });
-    const days = { name: 'days', columns: DAY_COLUMNS };
-    await this.#import(source, days, ([orgId = '']) => orgIds.has(orgId));
+    await this.#import(source, { name: 'days', columns: DAY_COLUMNS }, ([orgId = '']) => orgIds.has(orgId));
   }
 
   /** Yields the statements of the customers, in the order of their IDs, those without one at the end. */
