@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { PGlite } from '@electric-sql/pglite';
 import { Kysely, type KyselyPlugin, PGliteDialect } from 'kysely';
-import { BusyError, DatabaseError, SettingsError } from '../errors.ts';
+import { BusyError, DatabaseError, describeError, SettingsError } from '../errors.ts';
 import { type DatabaseHandle, type IfMissing, SCHEMA_NAME } from './handle.ts';
 import { PARSERS } from './parsers.ts';
 import type { Schema } from './schema.ts';
@@ -30,7 +30,7 @@ export async function openEmbedded(folder: string, ifMissing: IfMissing): Promis
     const version = await readFile(join(dataDir, 'PG_VERSION'), 'utf8').catch(() => 'an unknown version of');
     const message =
       `The embedded database in ${folder}, written by Postgres ${version.trim()}, cannot be opened: ` +
-      getMessage(error);
+      describeError(error).message;
     throw new DatabaseError('database_unreachable', message, {
       hint: 'open it with the version of losant-usage that wrote it, or move it away and create a new one',
       cause: error,
@@ -120,10 +120,14 @@ function lockFolder(folder: string): DatabaseSync {
     lock = new DatabaseSync(join(folder, 'losant-usage.lock'), { timeout: 0 });
   } catch (error) {
     if (error instanceof DatabaseError) throw error;
-    throw new DatabaseError('database_refused', `Cannot write to the folder ${folder}: ${getMessage(error)}`, {
-      hint: 'point DATABASE_URL=embedded:DIR at a folder that this user can write to',
-      cause: error,
-    });
+    throw new DatabaseError(
+      'database_refused',
+      `Cannot write to the folder ${folder}: ${describeError(error).message}`,
+      {
+        hint: 'point DATABASE_URL=embedded:DIR at a folder that this user can write to',
+        cause: error,
+      },
+    );
   }
   try {
     lock.exec('pragma locking_mode = exclusive; begin exclusive');
@@ -154,11 +158,8 @@ const DISK_SPACE_MB = 64;
 export function requireDiskSpace(folder: string, stat: Pick<StatsFs, 'bavail' | 'bsize'> = statfsSync(folder)): void {
   const free = Math.floor((stat.bavail * stat.bsize) / 1_000_000);
   if (free >= DISK_SPACE_MB) return;
-  const message =
-    `The disk of the embedded database in ${folder} is full: ` + `${free} MB free, ${DISK_SPACE_MB} MB needed`;
-  throw new DatabaseError('database_failed', message, { hint: 'free disk space; the stored data is intact' });
-}
-
-function getMessage(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  const space = `${free} MB free, ${DISK_SPACE_MB} MB needed`;
+  throw new DatabaseError('database_failed', `The disk of the embedded database in ${folder} is full: ${space}`, {
+    hint: 'free disk space; the stored data is intact',
+  });
 }

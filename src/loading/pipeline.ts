@@ -1,6 +1,6 @@
 import { batchWithTimeout, flatTransform } from 'streaming-iterables';
 import { isConnectionLost, isRefusedForData, retryTransaction } from '../database/sqlstate.ts';
-import type { LosantError } from '../errors.ts';
+import { describeError, type LosantError } from '../errors.ts';
 import { countDueCells, type DueCursor, type DueScope, readDuePage } from '../ledger/due.ts';
 import { loadBatch, type RunLedger } from '../ledger/load.ts';
 import type { CellKey, CellResponse, CellUpdate, Reason } from '../usage/cell.ts';
@@ -242,7 +242,7 @@ async function loadResponses(
       const updates = await loadResponses(ledger, responses.slice(0, middle), signal);
       return [...updates, ...(await loadResponses(ledger, responses.slice(middle), signal))];
     }
-    const detail = error instanceof Error ? error.message : String(error);
+    const { message: detail } = describeError(error);
     const verdict = { kind: 'quarantined', code: 'database_refused', detail } as const;
     return await load(responses.map((response) => ({ ...response, sha256: null, verdict })));
   }

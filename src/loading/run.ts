@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { requireSchema } from '../database/migrate.ts';
-import { BusyError, LosantError, SettingsError } from '../errors.ts';
+import { BusyError, describeError, LosantError, SettingsError } from '../errors.ts';
 import { refreshAttention } from '../ledger/attention.ts';
 import { rejectForeignObjects } from '../ledger/coverage.ts';
 import { applyPolicy, countDueCells, type DueScope, hasGaps, retryFailedCells } from '../ledger/due.ts';
@@ -48,8 +48,7 @@ export async function runInstance(
     return outcome;
   } catch (error) {
     if (error instanceof BusyError || options.signal.aborted) throw error;
-    const message = error instanceof Error ? error.message : String(error);
-    await recordAttemptError(handle.db, instanceId, message).catch((err: unknown) => {
+    await recordAttemptError(handle.db, instanceId, describeError(error).message).catch((err: unknown) => {
       logger.warn({ err, instance_id: instanceId }, 'could not record why the run failed');
     });
     throw error;

@@ -1,4 +1,4 @@
-import { BusyError } from '../errors.ts';
+import { BusyError, describeError } from '../errors.ts';
 import { LEASE_MS, type Lease, RENEWAL_INTERVAL_MS, releaseLease, renewLease } from '../ledger/lease.ts';
 import type { RunLedger } from '../ledger/load.ts';
 import { finishRun, interruptDeadRuns, type RunStatus, recordProgress, startRun } from '../ledger/runs.ts';
@@ -27,7 +27,7 @@ export async function runUnderLease(
   } catch (error) {
     const reason: unknown = session.signal.aborted ? session.signal.reason : error;
     const isInterrupted = options.signal.aborted || reason instanceof BusyError;
-    const message = reason instanceof Error ? reason.message : String(reason);
+    const { message } = describeError(reason);
     // The original error matters more than a failed record of it; the next run completes the record.
     await session.end(isInterrupted ? 'interrupted' : 'failed', message).catch((err: unknown) => {
       logger.warn({ err, run_id: options.runId }, 'could not record the end of the run');

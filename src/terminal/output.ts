@@ -1,21 +1,7 @@
 import { escapeControls, escapeJson, escapeLines } from './text.ts';
 
 /** The destination of a command's result. Logs go to stderr, by the logger. */
-export interface Output {
-  readonly json: boolean;
-  /** Whether a person watches: both stdout and stderr are a terminal. */
-  readonly isTerminal: boolean;
-  /** Writes lines of the result for people; nothing with `--json`. */
-  readonly print: (...lines: readonly string[]) => void;
-  /** Writes the document of the result; nothing without `--json`. */
-  readonly printJson: (document: unknown) => void;
-  /** Writes a part of the text of the document, which the last part ends; nothing without `--json`. */
-  readonly writeJson: (part: string, isLast?: boolean) => Promise<void>;
-  /** Writes a part of a file to stdout. Resolves to false if nothing more can be written. */
-  readonly writePart: (part: string | Uint8Array) => Promise<boolean>;
-  /** Writes lines that are not the result to stderr: progress, hints. */
-  readonly remark: (...lines: readonly string[]) => void;
-}
+export type Output = ReturnType<typeof createOutput>;
 
 /** A standard stream of the process, or its substitute in a test. */
 export interface OutStream extends NodeJS.WritableStream {
@@ -23,27 +9,33 @@ export interface OutStream extends NodeJS.WritableStream {
 }
 
 /** Creates the only boundary to the terminal. Of all control characters, only line breaks pass. */
-export function createOutput({ out, err }: { out: Sink; err: Sink }, { json }: { json: boolean }): Output {
+export function createOutput({ out, err }: { out: Sink; err: Sink }, { json }: { json: boolean }) {
   return {
     json,
+    /** Whether a person watches: both stdout and stderr are a terminal. */
     isTerminal: out.isTerminal && err.isTerminal,
-    print: (...lines) => {
+    /** Writes lines of the result for people; nothing with `--json`. */
+    print: (...lines: readonly string[]) => {
       if (!json) writeLines(out, lines);
     },
-    printJson: (document) => {
+    /** Writes the document of the result; nothing without `--json`. */
+    printJson: (document: unknown) => {
       if (json) out.write(`${escapeJson(JSON.stringify(document))}\n`);
     },
-    writeJson: async (part, isLast = false) => {
+    /** Writes a part of the text of the document, which the last part ends; nothing without `--json`. */
+    writeJson: async (part: string, isLast = false) => {
       if (!json) return;
       out.write(`${escapeJson(part)}${isLast ? '\n' : ''}`);
       await out.drain();
     },
-    writePart: async (part) => {
+    /** Writes a part of a file to stdout. Resolves to false if nothing more can be written. */
+    writePart: async (part: string | Uint8Array) => {
       out.write(out.isTerminal && typeof part === 'string' ? escapeLines(part) : part);
       await out.drain();
       return !out.isClosed;
     },
-    remark: (...lines) => writeLines(err, lines),
+    /** Writes lines that are not the result to stderr: progress, hints. */
+    remark: (...lines: readonly string[]) => writeLines(err, lines),
   };
 }
 
