@@ -16,37 +16,31 @@ const POOL_SIZE = 4;
 export async function openDatabase(
   { config, logger, role }: CommandContext,
   options: Pick<DatabaseOptions, 'ifMissing' | 'statementTimeoutMs'> = {},
-): Promise<DatabaseHandle & AsyncDisposable> {
+): Promise<DatabaseHandle> {
   const { readDatabaseUrl: readUrl } = config;
   const defaults = { readUrl, role, applicationName: 'losant-usage', poolSize: POOL_SIZE, logger };
-  const handle = await createDatabase({ url: readUrl(), ...defaults, ...options });
-  return { ...handle, [Symbol.asyncDispose]: () => handle.close() };
+  return await createDatabase({ url: readUrl(), ...defaults, ...options });
 }
 
-interface SchemaOptions extends Pick<DatabaseOptions, 'statementTimeoutMs'> {
-  readonly writes?: boolean;
-  /** Whether the command writes, and creates the schema in an empty database, or migrates it if AUTO_MIGRATE is set. */
-  readonly creates?: boolean;
-}
-
-/** Opens the database with this program's schema; the end of the block closes it. */
+/**
+ * Opens the database with this program's schema; the end of the block closes it. A command that `creates` also writes:
+ * it creates the schema in an empty database, or migrates it if AUTO_MIGRATE is set.
+ */
 export async function openSchema(
   context: CommandContext,
-  { writes = false, creates = false, ...bounds }: SchemaOptions = {},
-): Promise<DatabaseHandle & AsyncDisposable> {
-  const handle = await openDatabase(context, { ifMissing: creates ? 'create' : 'refuse', ...bounds });
-  try {
-    if (writes || creates) requireWritable(handle, context.role);
-    const autoMigrate = creates && context.config.autoMigrate;
-    const schemaState = await readSchemaState(handle);
-    if (creates && schemaState.state === 'empty') await requireCreatable(handle);
-    const applied = await requireSchema(handle, { createIfEmpty: creates, autoMigrate, schemaState });
-    for (const migration of applied) context.logger.info({ migration }, 'migration applied');
-    return handle;
-  } catch (error) {
-    await handle.close();
-    throw error;
-  }
+  options: { writes?: boolean; creates?: boolean; statementTimeoutMs?: number } = {},
+): Promise<DatabaseHandle> {
+  const { writes = false, creates = false, ...bounds } = options;
+  await using opened = new AsyncDisposableStack();
+  const handle = opened.use(await openDatabase(context, { ifMissing: creates ? 'create' : 'refuse', ...bounds }));
+  if (writes || creates) requireWritable(handle, context.role);
+  const autoMigrate = creates && context.config.autoMigrate;
+  const schemaState = await readSchemaState(handle);
+  if (creates && schemaState.state === 'empty') await requireCreatable(handle);
+  const applied = await requireSchema(handle, { createIfEmpty: creates, autoMigrate, schemaState });
+  for (const migration of applied) context.logger.info({ migration }, 'migration applied');
+  opened.move();
+  return handle;
 }
 
 /** Throws DatabaseError if the user may not create the tables, which do not exist yet. */

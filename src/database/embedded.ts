@@ -48,6 +48,15 @@ function toHandle(folder: string, pglite: PGlite, lock: DatabaseSync | null): Da
   };
   const root = new Kysely<Schema>({ dialect: new PGliteDialect({ pglite }), plugins: [checkDiskSpace] });
   const db = root.withSchema(SCHEMA_NAME);
+  const close = async () => {
+    try {
+      await root.destroy();
+      // kysely closes PGlite only if it has run a query.
+      if (!pglite.closed) await pglite.close();
+    } finally {
+      lock?.close();
+    }
+  };
   return {
     db,
     leaseDb: db,
@@ -55,15 +64,8 @@ function toHandle(folder: string, pglite: PGlite, lock: DatabaseSync | null): Da
     label: folder,
     readOnly: null,
     runLong: (work) => work(db),
-    close: async () => {
-      try {
-        await root.destroy();
-        // kysely closes PGlite only if it has run a query.
-        if (!pglite.closed) await pglite.close();
-      } finally {
-        lock?.close();
-      }
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }
 

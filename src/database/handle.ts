@@ -8,7 +8,7 @@ export const SCHEMA_NAME = 'losant_usage';
 export type Role = 'losant_usage_migrator' | 'losant_usage_writer' | 'losant_usage_closer' | 'losant_usage_reader';
 
 /** An open database, which its opener closes. */
-export interface DatabaseHandle {
+export interface DatabaseHandle extends AsyncDisposable {
   /** The query builder qualifies tables with the schema; raw `sql` must name it. */
   readonly db: Kysely<Schema>;
   /** The same database over a separate connection, because the renewal of a lease must not wait for loads. */

@@ -54,6 +54,11 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
   }
   const root = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   const leaseRoot = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: leasePool }) });
+  const close = async () => {
+    await Promise.all([root.destroy(), leaseRoot.destroy()]);
+    // kysely ends a pool only if it has run a query.
+    for (const each of [pool, leasePool]) if (!each.ended) await each.end();
+  };
   return {
     db: root.withSchema(SCHEMA_NAME),
     leaseDb: leaseRoot.withSchema(SCHEMA_NAME),
@@ -61,18 +66,11 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
     label: where,
     readOnly,
     runLong: async (work) => {
-      const long = await openPostgres({ ...options, poolSize: 1, statementTimeoutMs: LONG_STATEMENT_MS });
-      try {
-        return await work(long.db);
-      } finally {
-        await long.close();
-      }
+      await using long = await openPostgres({ ...options, poolSize: 1, statementTimeoutMs: LONG_STATEMENT_MS });
+      return await work(long.db);
     },
-    close: async () => {
-      await Promise.all([root.destroy(), leaseRoot.destroy()]);
-      // kysely ends a pool only if it has run a query.
-      for (const each of [pool, leasePool]) if (!each.ended) await each.end();
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }
 

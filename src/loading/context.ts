@@ -2,29 +2,17 @@ import { CLOCK } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { AppError, LosantError } from '../errors.ts';
 import type { DueScope } from '../ledger/due.ts';
-import { DATABASE_SKEW_MAX_MS, type InstanceLedger } from '../ledger/lease.ts';
+import { DATABASE_SKEW_MAX_MS } from '../ledger/lease.ts';
 import type { RunKind } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
 import { RESPONSE_SKEW_MAX_MS } from '../losant/attempt.ts';
-import { type AttemptReport, createLosantClient, type LosantClient } from '../losant/client.ts';
+import { type AttemptReport, createLosantClient } from '../losant/client.ts';
 import { getInstance } from '../losant/endpoints.ts';
 import { Gate, Rate } from '../losant/rate.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { DayRange } from '../usage/day.ts';
 
-export interface InstanceContext
-  extends InstanceLedger,
-    Omit<RunEnvironment, 'config' | 'onAttempt'>,
-    Pick<InstanceConfig, 'apiUrl' | 'streams'>,
-    Pick<Config, 'controlTotals' | 'notifyAt'> {
-  readonly client: LosantClient;
-  /** The organizations that the settings choose; null for all. */
-  readonly selection: readonly string[] | null;
-  readonly concurrency: number;
-  /** Returns the API's clock minus `now` in ms, as of the newest response; null before the first. */
-  readonly apiAheadMs: () => number | null;
-  readonly requestCount: () => number;
-}
+export type InstanceContext = ReturnType<typeof createInstanceContext>;
 
 export interface Progress {
   readonly plannedCells: number;
@@ -71,7 +59,7 @@ export interface RunEnvironment {
 }
 
 /** Reads the token, which may have been rotated since the last run. Throws SettingsError if there is none. */
-export function createInstanceContext(environment: RunEnvironment, instance: InstanceConfig): InstanceContext {
+export function createInstanceContext(environment: RunEnvironment, instance: InstanceConfig) {
   const { config, handle, rates, onAttempt } = environment;
   const { requestConcurrency: concurrency, requestsPerSecond } = instance;
   const token = instance.readToken();
@@ -100,8 +88,10 @@ export function createInstanceContext(environment: RunEnvironment, instance: Ins
     ...instance,
     db: handle.db,
     client,
+    /** The organizations that the settings choose; null for all. */
     selection: instance.orgs,
     concurrency,
+    /** Returns the API's clock minus `now` in ms, as of the newest response; null before the first. */
     apiAheadMs: () => aheadMs,
     requestCount: () => requests,
   };

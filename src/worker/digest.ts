@@ -13,21 +13,16 @@ import {
   refreshAttention,
 } from '../ledger/attention.ts';
 import { acquireLease, releaseLease } from '../ledger/lease.ts';
-import type { Logger } from '../logger.ts';
 import { readAttention } from '../queries/attention.ts';
 import type { Config } from '../settings/config.ts';
 import { localDayAt, notifyInstantOf } from '../settings/notify-time.ts';
 import { HOUR_MS, type UsageDay } from '../usage/day.ts';
 import { type Delivery, deliver, isDelivered } from './heartbeat.ts';
+import type { RunTools } from './instance-loop.ts';
 
-export interface DigestTimerOptions {
+export interface DigestTimerOptions extends Pick<RunTools, 'logger' | 'signal' | 'hostNow' | 'newId' | 'host'> {
   readonly config: Pick<Config, 'instances' | 'notify' | 'notifyAt' | 'consoleUrl'>;
   readonly handle: Pick<DatabaseHandle, 'db'>;
-  readonly logger: Logger;
-  readonly signal: AbortSignal;
-  readonly hostNow: () => number;
-  readonly newId: () => string;
-  readonly host: string;
   readonly isLoading: () => boolean;
 }
 
