@@ -42,6 +42,8 @@ export class Verification {
   /** Sentences about what was not checked. */
   readonly notes: string[] = [];
   rows = 0;
+  /** The database that the packs were compared with; null if they were not. */
+  database: string | null = null;
 
   addProblem(folder: string, name: string, problem: string): void {
     this.problems.push({ file: join(folder, name), problem });

@@ -1,4 +1,4 @@
-import { type CloseOutcome, closeMonth, type StatementLine } from '../billing/close.ts';
+import { type CloseOutcome, closeMonth } from '../billing/close.ts';
 import { readSigningKey } from '../billing/manifest.ts';
 import {
   type AdjustmentDay,
@@ -13,7 +13,7 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { AppError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode } from '../errors.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
-import { JsonList, type Output } from '../terminal/output.ts';
+import { JsonList } from '../terminal/output.ts';
 import { formatTable } from '../terminal/text.ts';
 import { capitalize, count, showInstant, showNumber, showQuantity } from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/day.ts';
@@ -122,53 +122,35 @@ async function closeInstances(
     signingKey: config.statementKeyFile === null ? null : await readSigningKey(config.statementKeyFile),
     signal,
   };
-  const document = createDocument(output, month);
   const codes: number[] = [];
+  // The document is written as its lines are read, because a statement may have 100,000.
+  let lines = new JsonList(output, `{"month":"${month}","instances":[{"lines":`);
+  const endLines = async (facts: object) => {
+    await lines.end(`,${JSON.stringify(facts).slice(1)}`, false);
+    lines = new JsonList(output, ',{"lines":');
+  };
   for (const instance of selected) {
     const { instanceId } = instance;
     try {
-      const takeLines = output.json ? document.addLines : undefined;
-      const outcome = await closeMonth(handle, instance, { ...request, takeLines });
+      const outcome = await closeMonth(handle, instance, { ...request, takeLines: (page) => lines.add(page) });
       const isDone = outcome.kind === 'closed' || outcome.kind === 'unchanged';
       codes.push(isDone ? EXIT.ok : EXIT.incomplete);
-      await document.addInstance(toDocument(instance, outcome));
+      await endLines(toDocument(instance, outcome));
       output.print(...renderOutcome(instance, outcome, { ...options, isSigned: request.signingKey !== null }));
     } catch (thrown) {
       const error = describeDatabaseError(thrown, { where: handle.label, role, nextStep: RETRY_HINT }) ?? thrown;
       // With a single instance its error is the command's.
-      if (selected.length === 1 && document.isEmpty()) throw error;
+      if (selected.length === 1 && codes.length === 0 && lines.isEmpty) throw error;
       if (!(error instanceof AppError)) logger.error({ err: error, instance_id: instanceId }, 'month not closed');
       const description = describeError(error);
       codes.push(exitCodeOf(error));
-      await document.addInstance({ instanceId, outcome: 'failed', error: description });
+      await endLines({ instanceId, outcome: 'failed', error: description });
       output.print(`Instance ${instanceId}: ${description.message}.`, `  ${description.hint}`);
       if (signal.aborted) break;
     }
   }
-  await document.end();
+  await output.writeJson(']}', true);
   return { exitCode: worstExitCode(codes) };
-}
-
-/** Creates the document of `--json`. Lines are written as they are read, because a statement may have 100,000. */
-function createDocument(output: Output, month: Month) {
-  const head = `{"month":"${month}","instances":[`;
-  let before = head;
-  let list: JsonList | null = null;
-  const openList = () => {
-    list ??= new JsonList(output, `${before}{"lines":`);
-    before = ',';
-    return list;
-  };
-  return {
-    isEmpty: () => before === head,
-    /** Adds lines of the instance that is added next. */
-    addLines: async (lines: readonly StatementLine[]) => await openList().add(lines),
-    addInstance: async (instance: object) => {
-      await openList().end(`,${JSON.stringify(instance).slice(1)}`, false);
-      list = null;
-    },
-    end: async () => await output.writeJson(']}', true),
-  };
 }
 
 /** Returns the outcome of an instance as `--json` prints it, quantities as text and without its lines. */

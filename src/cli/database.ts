@@ -71,10 +71,7 @@ export function requireWritable({ label, readOnly }: Pick<DatabaseHandle, 'label
 }
 
 /** Returns the instances that commands report on: those in the settings, or else all in the database. */
-export async function selectInstanceIds(
-  { config }: CommandContext,
-  { db }: DatabaseHandle,
-): Promise<readonly string[]> {
+export async function selectInstanceIds({ config }: CommandContext, { db }: DatabaseHandle) {
   const configured = config.instances.map(({ instanceId }) => instanceId);
   if (configured.length > 0) return configured;
   const instances = await db.selectFrom('instances').select('instance_id').orderBy('instance_id').execute();

@@ -85,11 +85,7 @@ function printStep(output: Output, { lines = [], exitCode = EXIT.ok }: CommandRe
   if (exitCode !== EXIT.ok) throw new Error(`a demo step exited with code ${exitCode}`);
 }
 
-function createDemoContext(
-  base: CommandContext,
-  { url, instanceId, token }: Simulator,
-  databaseUrl: string,
-): CommandContext {
+function createDemoContext(base: CommandContext, { url, instanceId, token }: Simulator, databaseUrl: string) {
   const env = {
     LOSANT_API_URL: url,
     LOSANT_INSTANCE_ID: instanceId,

@@ -225,10 +225,7 @@ function createProgress({ output, hostNow }: CommandContext): (progress: Progres
   };
 }
 
-async function withHeartbeat(
-  { config, logger }: CommandContext,
-  work: () => Promise<CommandResult>,
-): Promise<CommandResult> {
+async function withHeartbeat({ config, logger }: CommandContext, work: () => Promise<CommandResult>) {
   const heartbeat = createHeartbeat({ url: config.heartbeatUrl, logger });
   try {
     const result = await work();

@@ -78,9 +78,8 @@ export const verify = defineCommand({
     key: listOption('FILE', 'public keys (Ed25519, PEM); each signature must match one of them', line),
   },
   async run(context, { dir, key }) {
-    const result = await verifyFolder(context, dir, key ?? []);
-    const { verification, database } = result;
-    const { packs, problems, notes, rows } = verification;
+    const verification = await verifyFolder(context, dir, key ?? []);
+    const { packs, problems, notes, rows, database } = verification;
     const statements = packs.map(({ folder, manifest, manifestSha256 }) => {
       const { id: statementId, instanceId, month, number, kind, closedBy } = manifest.statement;
       const { signedBy } = manifest;
@@ -88,20 +87,17 @@ export const verify = defineCommand({
     });
     const ok = problems.length === 0;
     const document = { dir, ok, database, rows, statements, problems, notes };
-    return { document, lines: renderVerification(dir, result), exitCode: ok ? EXIT.ok : EXIT.incomplete };
+    return { document, lines: renderVerification(dir, verification), exitCode: ok ? EXIT.ok : EXIT.incomplete };
   },
 });
 
-interface FolderResult {
-  readonly verification: Verification;
-  /** The database that it was compared with; null if none is configured, or if the files have problems. */
-  readonly database: string | null;
-}
-
 const FOLDER_ERRORS = ['ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP', 'ENAMETOOLONG'];
 
-/** Checks every pack in the folder and below it. Throws SettingsError if there is none. */
-async function verifyFolder(context: CommandContext, dir: string, keyFiles: readonly string[]): Promise<FolderResult> {
+/**
+ * Checks every pack in the folder and below it, and compares those without problems with the database, if one is
+ * configured. Throws SettingsError if there is no pack.
+ */
+async function verifyFolder(context: CommandContext, dir: string, keyFiles: readonly string[]): Promise<Verification> {
   const { config, signal } = context;
   const hint = 'give a folder written by losant-usage statement';
   const keys = await Promise.all(keyFiles.map(readPublicKey));
@@ -114,16 +110,16 @@ async function verifyFolder(context: CommandContext, dir: string, keyFiles: read
     throw new SettingsError(`${dir} has no manifest.json, so it is not a proof pack`, { hint });
   }
   await checkPacks(verification, signal);
-  if (verification.problems.length > 0 || config.databaseUrl === null) return { verification, database: null };
+  if (verification.problems.length > 0 || config.databaseUrl === null) return verification;
   await using handle = await openSchema(context, { statementTimeoutMs: VIEW_STATEMENT_MS });
   await compareWithDatabase(handle.db, verification, signal);
-  return { verification, database: handle.label };
+  verification.database = handle.label;
+  return verification;
 }
 
 const MAX_PROBLEMS = 50;
 
-function renderVerification(dir: string, { verification, database }: FolderResult): string[] {
-  const { packs, problems, notes, rows } = verification;
+function renderVerification(dir: string, { packs, problems, notes, rows, database }: Verification): string[] {
   if (problems.length > 0) {
     return [
       `${dir} is not valid: ${count(problems.length, 'problem')}.`,

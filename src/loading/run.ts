@@ -48,7 +48,8 @@ export async function runInstance(
     return outcome;
   } catch (error) {
     if (error instanceof BusyError || options.signal.aborted) throw error;
-    await recordAttemptError(handle.db, instanceId, describeError(error).message).catch((err: unknown) => {
+    const { message } = describeError(error);
+    await recordAttemptError(handle.db, instanceId, message).catch((err: unknown) => {
       logger.warn({ err, instance_id: instanceId }, 'could not record why the run failed');
     });
     throw error;

@@ -49,6 +49,10 @@ export class JsonList {
     this.#separator = `${before}[`;
   }
 
+  get isEmpty(): boolean {
+    return this.#separator !== ',';
+  }
+
   async add(items: readonly object[]): Promise<void> {
     if (!this.#output.json || items.length === 0) return;
     const text = `${this.#separator}${JSON.stringify(items).slice(1, -1)}`;
@@ -58,7 +62,7 @@ export class JsonList {
 
   /** Ends the array, and with it the document, unless more of it follows. */
   async end(after = '', isLast = true): Promise<void> {
-    const begin = this.#separator === ',' ? '' : this.#separator;
+    const begin = this.isEmpty ? this.#separator : '';
     await this.#output.writeJson(`${begin}]${after}`, isLast);
   }
 }

@@ -151,13 +151,10 @@ export const billingMutants = [
     {
       'Whoever closes learns that the statement is not signed': ['if (!options.isSigned)', 'if (options.isSigned)'],
       'What was closed is printed even if the next instance fails': [
-        'if (selected.length === 1 && document.isEmpty()) throw error;',
+        'if (selected.length === 1 && codes.length === 0 && lines.isEmpty) throw error;',
         'if (selected.length === 1 || !(error instanceof SettingsError)) throw error;',
       ],
-      '--json has every line of a statement': [
-        'const takeLines = output.json ? document.addLines : undefined;',
-        'const takeLines = undefined;',
-      ],
+      '--json has every line of a statement': ['takeLines: (page) => lines.add(page)', 'takeLines: undefined'],
     },
   ),
   plant(
