@@ -568,6 +568,10 @@ begin
     order by s.number desc limit 1
   ) as p on true
   where i.instance_id = p_instance_id;
+  -- What was noted about the month is of before the statement; the next refresh notes what is left.
+  update losant_usage.attention_items a set is_current = false
+  where a.instance_id = p_instance_id and a.is_current and a.subject = to_char(p_month::timestamp, 'YYYY-MM')
+    and a.kind in ('month_ready', 'month_blocked', 'month_needs_adjustment');
   return losant_usage_internal.statement_document(new_id);
 end
 $$;

@@ -172,7 +172,7 @@ function renderOutcome(
   const lines: string[] = [`${describeOutcome(outcome, options)}: ${formatMonthName(instance, month)}${size}.`];
   if (lineCount > 0) lines.push(...renderStatement(outcome, month));
   if (outcome.dayCount > 0) lines.push('', ...renderDays(outcome, month));
-  if (blockers.length > 0) lines.push('', ...renderBlockers(blockers), '');
+  if (blockers.length > 0) lines.push('', ...renderBlockers(blockers, { isOpen: statement === null }), '');
   // Without --instance the command would close the month of every other one too.
   const scope = `--month ${month} --instance ${instance.instanceId}${adjust ? ' --adjust' : ''}`;
   if (kind === 'refused') {
@@ -228,8 +228,8 @@ function describeOutcome({ kind, statement }: CloseOutcome, { adjust }: CloseOpt
   return statement === null ? `Dry run, nothing saved; would be ${outcome}` : capitalize(outcome);
 }
 
-/** The table gives the reasons; the commands follow on lines of their own, to be pasted. */
-function renderBlockers(blockers: readonly Blocker[]): string[] {
+/** The table gives the reasons; while the month is open, the commands follow on lines of their own, to be pasted. */
+function renderBlockers(blockers: readonly Blocker[], { isOpen }: { readonly isOpen: boolean }): string[] {
   const rows = blockers.map((blocker) => [
     blocker.orgId ?? 'all organizations',
     blocker.orgName ?? '',
@@ -237,11 +237,10 @@ function renderBlockers(blockers: readonly Blocker[]): string[] {
     blocker.summary,
     blocker.detail ?? '',
   ]);
+  const remedies = mergeRemedies(blockers).map((line) => [line]);
   return [
     ...formatTable({ head: ['organization', 'name', 'days', 'blocker', 'detail'], rows, most: MAX_TABLE_ROWS }),
-    '',
-    'To resolve:',
-    ...formatTable({ rows: mergeRemedies(blockers).map((line) => [line]), most: MAX_TABLE_ROWS }),
+    ...(isOpen ? ['', 'To resolve:', ...formatTable({ rows: remedies, most: MAX_TABLE_ROWS })] : []),
   ];
 }
 

@@ -78,7 +78,10 @@ export async function selectInstanceIds({ config }: CommandContext, { db }: Data
   return instances.map(({ instance_id: id }) => id);
 }
 
-/** Returns the requested instances, or those that commands report on. Throws SettingsError for an unknown one. */
+/**
+ * Returns the requested instances, or those that commands report on and that were read before. Throws SettingsError for
+ * a requested one without data.
+ */
 export async function selectInstances(
   context: CommandContext,
   handle: DatabaseHandle,
@@ -88,7 +91,10 @@ export async function selectInstances(
   const ids = requestedIds ?? (await selectInstanceIds(context, handle));
   const selected = instances.filter(({ instanceId }) => ids.includes(instanceId));
   const unknown = ids.filter((id) => !selected.some(({ instanceId }) => instanceId === id));
-  if (unknown.length === 0 && selected.length > 0) return selected;
+  if (selected.length > 0 && (unknown.length === 0 || requestedIds === null)) {
+    for (const id of unknown) context.logger.warn({ instance_id: id }, 'skipped: the instance was never read');
+    return selected;
+  }
   const missing = unknown.length === 0 ? 'any instance' : `instance ${unknown.join(', ')}`;
   const existing = `it has data for ${instances.map(({ instanceId }) => instanceId).join(', ')}`;
   throw new SettingsError(`The database has no data for ${missing}`, {

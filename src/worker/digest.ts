@@ -140,11 +140,11 @@ export class DigestTimer {
   }
 
   async #attempt({ db, instanceIds, day }: DigestClaim, isLast: boolean): Promise<DigestResult> {
-    const { config } = this.#options;
+    const { config, signal } = this.#options;
     const digest = await readDigest(db, { instanceIds, day });
     if (!digest.isDue || config.notify === null) return { outcome: 'nothing_new', error: null, newItems: [] };
     const { url, format } = config.notify;
-    const response = await postMessage(url, renderMessage(digest, format, config.consoleUrl));
+    const response = await postMessage(url, renderMessage(digest, format, config.consoleUrl), signal);
     if (isDelivered(response)) return { outcome: 'sent', error: null, newItems: listNewItems(digest) };
     const error = typeof response === 'number' ? `HTTP ${response}` : response;
     if (!isRetried(response)) return { outcome: 'rejected', error, newItems: [] };
@@ -156,7 +156,8 @@ function isRetried(response: Delivery): boolean {
   return typeof response === 'string' || response === 408 || response === 429 || response >= 500;
 }
 
-async function postMessage(url: string, body: string): Promise<Delivery> {
+/** A message that the end of the process interrupts is sent again by the next one. */
+async function postMessage(url: string, body: string, signal: AbortSignal): Promise<Delivery> {
   const headers = { 'content-type': 'application/json' };
-  return await deliver(ky.post(url, { body, headers, timeout: 10_000, redirect: 'manual', retry: 0 }));
+  return await deliver(ky.post(url, { body, headers, signal, timeout: 10_000, redirect: 'manual', retry: 0 }));
 }

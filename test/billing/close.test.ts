@@ -197,6 +197,24 @@ test('a month is closed although hours are missing, and its pack is valid', asyn
   expect((await books.verifyMonth('2025-10')).problems).toEqual([]);
 });
 
+test('a statement ends what its month needs from a person, and of no other month', async () => {
+  const orgId = await orgOn('2025-03-10', '2025-03-12');
+  const note = (kind: string, month: string) => sql`insert into losant_usage.attention_items
+    (instance_id, kind, subject, text, first_seen_on, last_seen_on)
+    values (${INSTANCE}, ${kind}::losant_usage.attention_kind, ${month}, 'Month', '2025-04-05', '2025-04-05')`;
+  const current = () =>
+    books.list(sql`select kind, subject from losant_usage.attention_items where is_current order by kind, subject`);
+  await books.asProgram(note('month_ready', '2025-02'), note('month_ready', '2025-03'));
+  await books.close('2025-03', { isDryRun: true });
+  expect(await current()).toEqual(['month_ready 2025-02', 'month_ready 2025-03']);
+  await books.close('2025-03');
+  expect(await current()).toEqual(['month_ready 2025-02']);
+  await books.asProgram(note('month_needs_adjustment', '2025-03'));
+  await books.restate(orgId, '2025-03-11', { old: { devices_created: 4 }, numbers: { devices_created: 9 } });
+  await books.adjust('2025-03');
+  expect(await current()).toEqual(['month_ready 2025-02']);
+});
+
 describe('the blockers of a month', () => {
   // Guarantee (Billing): A blocked month can be closed only with exactly the blockers that were shown, and with a
   // recorded reason.

@@ -96,7 +96,10 @@ it('can still be loaded from another API, and then is like any other', async () 
     unconfiguredInstances: [NEW],
   });
   const ended = await runProgram(['run', '--json'], wrong);
-  expect(jsonOf<Refusal>(ended).error.code).toBe('database_mismatch');
+  expect(jsonOf<Refusal>(ended).error).toMatchObject({
+    code: 'database_mismatch',
+    hint: 'correct LOSANT_API_URL, or use another database if this is another Losant',
+  });
 });
 
 it('is reported after it was removed from the settings until it is retired, and again once it is tried', async () => {

@@ -9,6 +9,7 @@ import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, type Report, runProgram } from '../support/program.ts';
 
 const day = daysAgo(1);
+const SKIPPED = 'skipped: the instance was never read';
 const UNKNOWN = 'ffffffffffffffffffffffff';
 
 let folder: string;
@@ -65,13 +66,19 @@ describe('--org', () => {
     },
   );
 
-  it('runs only the instances that have the organizations', async () => {
+  it('runs only the instances that have the organizations, and months of the others are skipped', async () => {
     const ended = await usage(['run', '--org', westOrg, '--instance', idOf(west)]);
     expect(ended.code).toBe(0);
     const complete = { status: 'complete', orgs: 1, cells: { planned: 4, loaded: 4 } };
     expect(jsonOf<Report>(ended)).toMatchObject(complete);
     const instances = await store.query('select instance_id from losant_usage.instances');
     expect(instances).toEqual([{ instance_id: idOf(west) }]);
+
+    const months = await usage(['close']);
+    expect(months).toMatchObject({ code: 0, stderr: expect.stringContaining(SKIPPED) as string });
+    expect(jsonOf(months)).toMatchObject({ months: [{ instanceId: idOf(west) }] });
+    const requested = await usage(['close', '--instance', `${idOf(west)},${idOf(east)}`]);
+    expect(jsonOf<Refusal>(requested).error.message).toBe(`The database has no data for instance ${idOf(east)}`);
 
     await usage(['run', '--org', eastOrg, '--instance', idOf(east)]);
     const again = await usage(['run', '--day', day, '--org', eastOrg]);

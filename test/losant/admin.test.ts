@@ -63,6 +63,16 @@ const REJECTED: readonly Case[] = [
   ['too many requests', respondWith(429, {}), 'rate_limited', 1, 'HTTP 429'],
 ];
 
+/** What the hint of a rejected change says. */
+const ADVICE: Readonly<Record<string, string>> = {
+  refused: "Nothing was changed; fix what Losant's response names",
+  unauthorized: 'LOSANT_ADMIN_TOKEN is unknown, expired or revoked. Nothing was changed',
+  forbidden: 'LOSANT_ADMIN_TOKEN lacks a scope. Nothing was changed',
+  not_found: 'check that LOSANT_ADMIN_TOKEN belongs to the same instance',
+  not_supported: 'nothing was changed; use the Losant web UI',
+  rate_limited: 'Nothing was changed, and the request is not retried',
+};
+
 const UNCONFIRMED = 'it does not confirm the deletion';
 
 const UNCERTAIN: readonly Case[] = [
@@ -87,7 +97,7 @@ describe.each([
     expect(error.message).toContain(`instanceOrg.delete (org ${TARGET.orgId}): `);
     expect(error.message).toContain(message);
     expect(mayHaveChanged(error)).toBe(isUncertain);
-    expect(error.hint).toContain(isUncertain ? 'The change may have been made' : '');
+    expect(error.hint).toContain(isUncertain ? 'The change may have been made' : ADVICE[error.kind]);
     expect(inspect(error, { depth: null, showHidden: true })).not.toContain(TOKEN);
   });
 });

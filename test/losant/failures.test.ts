@@ -120,6 +120,16 @@ describe('a failure', () => {
     expect(inspectAll(error)).not.toContain(TOKEN);
   });
 
+  it.each([
+    [401, 'put it in LOSANT_API_TOKEN'],
+    [404, 'Check LOSANT_INSTANCE_ID, the organization ID, and LOSANT_API_URL'],
+    [405, 'Check LOSANT_API_URL, which usually has no path. If it is right, this Losant install is too old'],
+  ])('by HTTP %i has a hint that names the setting to check', async (status, hint) => {
+    await using server = await startServer(respondWith(status, WRONG));
+    const error = await errorOf(clientFor(server, { token: TOKEN, attempts: 1 }).get(REQUEST));
+    expect(error.hint).toContain(hint);
+  });
+
   it.each(AFTER_ALL_ATTEMPTS)('is reported after all attempts, and a good attempt repairs it: %s', async (...row) => {
     const [what, respond, kind, status, message] = row;
     await using server = await startServer((request, response, number) =>

@@ -54,6 +54,19 @@ export const attentionMutants = [
     },
   ),
   plant(
+    { file: 'migrations/0009_statements.sql', test: 'test/billing/close.test.ts' },
+    {
+      'A statement ends what its month needs': [
+        "'month_ready', 'month_blocked', 'month_needs_adjustment'",
+        "'month_blocked'",
+      ],
+      'A statement ends nothing of another month': [
+        "and a.is_current and a.subject = to_char(p_month::timestamp, 'YYYY-MM')",
+        'and a.is_current',
+      ],
+    },
+  ),
+  plant(
     { file: 'src/ledger/attention.ts', test: 'test/ledger/attention.test.ts' },
     {
       'What was not seen for more than three days begins anew': ['const KEPT_DAYS = 3;', 'const KEPT_DAYS = 4;'],
@@ -126,6 +139,10 @@ export const attentionMutants = [
       'A receiver that rejects is not tried again': ['response >= 500;', 'response >= 400;'],
       'A message that was received is not sent again': ['pending.result ?? (await', 'null ?? (await'],
       'A digest is refreshed first': ['if (isOld) await', 'if (!isOld) await'],
+      'A slow receiver does not delay the end of the worker': [
+        'body, headers, signal, timeout',
+        'body, headers, timeout',
+      ],
     },
   ),
   plant(

@@ -286,6 +286,13 @@ export const loadingMutants = [
     },
   ),
   plant(
+    { file: 'src/cli/database.ts', test: 'test/commands/several-instances.test.ts' },
+    {
+      'An instance that was never read does not stop the others from being billed': [' || requestedIds === null)', ')'],
+      'An instance that is asked for must have data': ['(unknown.length === 0 || requestedIds === null)', '(true)'],
+    },
+  ),
+  plant(
     { file: 'src/cli/run.ts', test: 'test/commands/several-instances.test.ts' },
     {
       'A run over several instances ends with the worst exit code of any': [

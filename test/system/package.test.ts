@@ -10,8 +10,9 @@ import { getLast, readCopy, readInstructions } from '../deploy/dockerfile.ts';
 import { findLinkedFiles } from '../project/links.ts';
 import { usePlatform } from '../simulator/platform.ts';
 import { createTestDatabase } from '../support/databases.ts';
-import { type Ended, startProcess, VERSION } from '../support/program.ts';
+import { type Ended, type Env, startProcess, VERSION } from '../support/program.ts';
 import { loginAs, type Role } from '../support/roles.ts';
+import { until } from '../support/wait.ts';
 import { settingsOf } from '../worker/process.ts';
 
 const INSTALL_TIMEOUT_MS = 240_000;
@@ -116,12 +117,19 @@ test.each([
   expect(await startAs('writer', 'run')).toMatchObject({ code: 0 });
 });
 
-test('the installed command has the embedded database and the simulator of the demo', async () => {
+test('the installed command has the simulator and the embedded database, as the simulator prints them', async () => {
   const command = join(folder, 'node_modules/.bin/losant-usage');
-  const ended = await startProcess(join(folder, 'node_modules/.bin/node'), [command, 'demo'], {
-    HOME: folder,
-  }).ended;
-  expect(ended).toMatchObject({ code: 0 });
+  const start = (args: readonly string[], env: Env) =>
+    startProcess(join(folder, 'node_modules/.bin/node'), [command, ...args], { HOME: folder, ...env });
+  const simulator = start(['simulator', '--orgs', '2'], {});
+  await until('the simulator prints its settings', () => simulator.stdout().includes('losant-usage run'), 60_000);
+  const printed = simulator.stdout().matchAll(/(LOSANT_\w+)=(\S+)/g);
+  const settings = Object.fromEntries([...printed].map(([, name = '', value = '']) => [name, value]));
+  const database = { DATABASE_URL: `embedded:${join(folder, 'usage-data')}` };
+  expect(await start(['run'], { ...settings, ...database }).ended).toMatchObject({ code: 0 });
+  expect(await start(['status'], database).ended).toMatchObject({ code: 0 });
+  simulator.kill('SIGINT');
+  expect(await simulator.ended).toMatchObject({ code: 0 });
 });
 
 test('a stack trace of the bundle names the files of the source', () => {

@@ -93,6 +93,19 @@ describe('a receiver', () => {
     expect(await digests()).toEqual([`Main ${TODAY} rejected HTTP ${status}`]);
   });
 
+  test('that does not respond does not delay the end of the worker, and is sent the digest by the next one', async () => {
+    receiver.respond = (response, number) => {
+      if (number === 1) stop.abort();
+      else response.end();
+    };
+    const stop = new AbortController();
+    await createTimer({ signal: stop.signal }).check();
+    expect(await digests()).toEqual([`Main ${TODAY} - no connection`]);
+    const next = createTimer();
+    await next.checkFor(4);
+    expect(await digests()).toEqual([`Main ${TODAY} sent -`]);
+  });
+
   test('that is not there, closes the connection or does not respond is tried again', async () => {
     receiver.respond = (response, number) => {
       if (number === 1) response.destroy();

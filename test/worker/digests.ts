@@ -22,6 +22,7 @@ interface TestTimer {
   readonly notify?: null;
   readonly instanceIds?: readonly string[];
   readonly isLoading?: () => boolean;
+  readonly signal?: AbortSignal;
 }
 
 /** Before each test it is 09:00, and the table was refreshed for the first time at 08:00. */
@@ -51,6 +52,7 @@ export function useDigests() {
     at = '08:00',
     instanceIds = [INSTANCE],
     isLoading = () => false,
+    signal = new AbortController().signal,
     ...options
   }: TestTimer = {}) {
     const { logged, logger } = recordLog();
@@ -63,7 +65,7 @@ export function useDigests() {
       },
       handle: ledger.handle,
       logger,
-      signal: new AbortController().signal,
+      signal,
       hostNow: () => ledger.nowMs,
       newId: randomUUID,
       host: 'host',
