@@ -34,18 +34,13 @@ const UNTRUSTED_COLUMNS = [
   'detail',
 ];
 
-export interface Checks {
-  readonly createTables: string;
-  readonly tables: ReadonlyMap<string, string>;
-  readonly queries: readonly string[];
-}
-
 /** Splits the checks at the line above which they are for the sqlite3 shell, whose commands begin with a dot. */
-export function splitChecks(checksSql: string): Checks {
+export function splitChecks(checksSql: string) {
   const [shell = '', queries = ''] = checksSql.split(/^-- -{20,}.*$/m);
   const imports = shell.matchAll(/^\.import --csv (\S+) (\S+)$/gm);
   return {
     createTables: shell.replaceAll(/^\..*$/gm, ''),
+    /** The table into which each file is imported. */
     tables: new Map(Array.from(imports, ([, file = '', table = '']) => [file, table])),
     queries: queries.split(/;\n/),
   };

@@ -111,22 +111,16 @@ export async function* readStoredFile(db: Kysely<Schema>, statementId: string, n
   }
 }
 
-interface PackFolder {
-  readonly statement: Statement;
-  /** Relative to the folder of all packs; '.' for that folder. */
-  readonly folder: string;
-}
-
 /**
  * Writes packs as they are stored, so with the same bytes each time. The folder is created completely or not at all.
- * Returns the folder of each pack. Throws SettingsError if `out` cannot be created or is not empty, AppError if
- * writing fails.
+ * Returns each statement with the folder of its pack, relative to `out`. Throws SettingsError if `out` cannot be
+ * created or is not empty, AppError if writing fails.
  */
 export async function writePacks(
   { db }: Pick<DatabaseHandle, 'db'>,
   statements: readonly Statement[],
   { out, signal }: { readonly out: string; readonly signal: AbortSignal },
-): Promise<PackFolder[]> {
+) {
   const packFolders = assignFolders(statements);
   await createAtomicFolder(out, async (path) => {
     for (const { statement, folder } of packFolders) {
@@ -140,8 +134,8 @@ export async function writePacks(
   return packFolders;
 }
 
-/** The closing gets the folder of all packs, adjustments folders in it; several instances have a folder each. */
-function assignFolders(statements: readonly Statement[]): PackFolder[] {
+/** The closing gets the folder of all packs, `.`, adjustments folders in it; several instances have a folder each. */
+function assignFolders(statements: readonly Statement[]) {
   const instances = Map.groupBy(statements, ({ instanceId }) => instanceId);
   return [...instances].flatMap(([instanceId, instanceStatements]) =>
     instanceStatements.map((statement, index) => {

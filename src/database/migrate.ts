@@ -197,14 +197,10 @@ const MIGRATIONS_FOLDER = join(dirname(findPackageJSON(import.meta.url) as strin
 
 const FILE_NAME = /^(\d{4}_[a-z0-9_]+)\.sql$/;
 
-interface MigrationFiles {
-  /** In order. */
-  readonly migrations: readonly MigrationFile[];
-  readonly always: MigrationFile;
-}
+type MigrationFiles = Awaited<ReturnType<typeof readMigrationFiles>>;
 
-/** Returns the files of a folder; ignores those with other names. */
-async function readMigrationFiles(folder = MIGRATIONS_FOLDER): Promise<MigrationFiles> {
+/** Returns the files of a folder, in order; ignores those with other names. */
+async function readMigrationFiles(folder = MIGRATIONS_FOLDER) {
   const names = (await readdir(folder)).toSorted().flatMap((file) => FILE_NAME.exec(file)?.[1] ?? []);
   const readMigration = async (name: string): Promise<MigrationFile> => {
     const text = (await readFile(join(folder, `${name}.sql`), 'utf8')).replaceAll('\r\n', '\n');
