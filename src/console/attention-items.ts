@@ -10,7 +10,7 @@ import { createTablePage } from './table.ts';
 type ItemRow = { readonly kind: AttentionKind; readonly subject: string; readonly text: string };
 
 /** Everything that needs a person: exactly what Home counts. */
-export const attentionPage = createTablePage<ItemRow>('/attention', '/', ({ instanceIds }) => ({
+export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navPath: '/' }, ({ instanceIds }) => ({
   title: 'Needs attention',
   sentence: 'As of the last run that stored something.',
   rows: sql`

@@ -1,25 +1,24 @@
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
-import type { Schema } from '../database/schema.ts';
+import type { MonthState, Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
-import { type DayRange, daysOfMonth, parseMonth } from '../usage/day.ts';
-import type { MonthRow } from './counts.ts';
+import { type DayRange, daysOfMonth, parseMonth, type UsageDay } from '../usage/day.ts';
+import type { CachedRead } from './cached-reads.ts';
 import { SEARCH } from './filters.ts';
 import {
   addressOf,
   type ConsolePage,
   type Html,
-  isCounting,
   type PageRequest,
-  RELOAD_SECONDS,
   renderCommands,
   renderCount,
   renderPill,
   showMonth,
   toPlainText,
 } from './page.ts';
+import { selectInstanceName } from './sources.ts';
 import { renderStatements } from './statements.ts';
-import { type Columns, renderHtmlTable, showDifference, showTable } from './table.ts';
+import { type Columns, createTablePage, renderHtmlTable, showDifference, type TableRow } from './table.ts';
 
 const PATH = '/billing';
 
@@ -34,6 +33,37 @@ const STATES: Readonly<Record<MonthRow['state'], readonly [tone: string, act: st
   needs_adjustment: ['bad', 'Adjust', 'to_adjust'],
 };
 
+/** A month of an instance. */
+export type MonthRow = {
+  readonly month: UsageDay;
+  /** Null if there is only one instance. */
+  readonly instance_name: string | null;
+  readonly state: MonthState;
+  readonly closed_at: string | null;
+  /** How many organizations are ready: `58 of 59 ready`; null unless the month has ended and is not closed. */
+  readonly readiness: string | null;
+  /** The organizations that are most affected, and why. */
+  readonly issues: string | null;
+  /** Billable payloads of the organizations that are not ready. */
+  readonly payloads_on_hold: number | null;
+  /** Billable payloads now, minus those billed. */
+  readonly difference: number | null;
+};
+
+/** Returns what is known of the months, the newest first. */
+export async function recallMonths({ recall, instanceIds }: PageRequest): Promise<CachedRead<readonly MonthRow[]>> {
+  return await recall(['months'], async (db) => {
+    const { rows } = await sql<MonthRow>`
+      select m.month, ${selectInstanceName(instanceIds)},
+        m.state, m.closed_at, m.readiness, m.issues, m.payloads_on_hold, m.difference
+      from losant_usage_internal.month_summaries m
+      join losant_usage.instances i on i.instance_id = m.instance_id
+      where m.instance_id = any (${instanceIds}::text[])
+      order by m.month desc, m.instance_id`.execute(db);
+    return rows;
+  });
+}
+
 function addressOfMonth(month: string, only = ''): string {
   return addressOf(`${PATH}/${month.slice(0, 7)}`, { only });
 }
@@ -44,7 +74,7 @@ const MONTHS: Columns<MonthRow> = {
   state: ['Status', renderState],
   summary: ['Why', describeMonth],
   payloads_on_hold: 'Payloads on hold',
-  difference: ['Changed by', ({ difference }) => showDifference(difference ?? 0)],
+  difference: 'Changed by',
   closed_at: 'Closed',
   act: [
     'Next step',
@@ -87,12 +117,13 @@ export const monthsPage: ConsolePage = {
   path: PATH,
   navPath: PATH,
   subject: 'The months',
-  show: async ({ counts, nowMs }) => {
-    const months = await counts.months();
+  show: async (request) => {
+    const months = await recallMonths(request);
     const body = html`<h1>Billing</h1><p class="quiet">Calendar months in UTC. A settling month is resolved by the next
       runs; a partly collected one was not loaded from its first day on. <a href="/billed?year=this">Billed
-      this year by customer</a></p>${renderCount(months, { subject: 'The months', nowMs }, renderMonths)}`;
-    return { title: 'Billing', body, reloadSeconds: isCounting(months) ? RELOAD_SECONDS : 0 };
+      this year by customer</a></p>
+${renderCount(months, { subject: 'The months', nowMs: request.nowMs }, renderMonths)}`;
+    return { title: 'Billing', body, counts: [months] };
   },
 };
 
@@ -114,7 +145,7 @@ export const BILLED_COLUMNS: Columns<BilledQuantities> = {
   minutes_billed: ['Minutes billed', ({ minutes, minutes_billed: billed }) => renderBilledQuantity(minutes, billed)],
 };
 
-type OrgRow = BilledQuantities & { readonly difference: number | null; readonly remedy: string | null };
+type OrgRow = BilledQuantities & { readonly remedy: string | null };
 
 /** What keeps back an entire instance. */
 type InstanceIssue = { readonly name: string; readonly causes: string; readonly remedy: string };
@@ -123,7 +154,7 @@ const ORGANIZATIONS: Columns<OrgRow> = {
   org_name: 'Organization',
   payloads: BILLED_COLUMNS['payloads'] ?? '',
   payloads_billed: BILLED_COLUMNS['payloads_billed'] ?? '',
-  difference: ['Difference', ({ difference }) => showDifference(difference ?? 0)],
+  difference: 'Difference',
   causes: 'Causes',
   remedy: 'Remedy',
   minutes: BILLED_COLUMNS['minutes'] ?? '',
@@ -134,19 +165,17 @@ const ORGANIZATIONS: Columns<OrgRow> = {
 };
 
 /** What keeps back an entire instance, then each organization with its own causes. */
-export const monthPage: ConsolePage = {
-  path: `${PATH}/:month`,
-  navPath: PATH,
-  subject: 'The month',
-  show: async (request) => {
+export const monthPage = createTablePage<OrgRow>(
+  { path: `${PATH}/:month`, navPath: PATH, subject: 'The month' },
+  async (request) => {
     const month = parseMonth(request.params['month'] ?? '');
     if (month === null) return null;
     const days = daysOfMonth(month);
     const [months, totals] = await Promise.all([
-      request.counts.months(),
-      request.counts.recallResult(['month totals', month], (db) => readTotals(db, request, days)),
+      recallMonths(request),
+      request.recall(['month totals', month], (db) => readTotals(db, request, days)),
     ]);
-    const page = await showTable<OrgRow>(request, {
+    return {
       title: showMonth(days.from),
       sentence: 'Organizations that are not ready come first. Billed and current numbers are side by side.',
       intro: async (db) =>
@@ -172,22 +201,14 @@ export const monthPage: ConsolePage = {
         remedy: ['Remedy', ({ remedy }) => renderFoldedRemedy(remedy ?? '', request.query['only'] === 'not_ready')],
       },
       totals: totals.snapshot?.value ?? {},
-    });
-    return page instanceof Response
-      ? page
-      : { ...page, reloadSeconds: [months, totals].some(isCounting) ? RELOAD_SECONDS : 0 };
+      counts: [months, totals],
+    };
   },
-};
+);
 
-type Totals = BilledQuantities & { readonly difference: number | null };
-
-/** Returns the sums over all organizations of a month. */
-async function readTotals(
-  db: Kysely<Schema>,
-  { instanceIds }: PageRequest,
-  { from }: DayRange,
-): Promise<Totals | null> {
-  const { rows } = await sql<Totals>`
+/** Returns the sums over all organizations of a month, by the names of their columns. */
+async function readTotals(db: Kysely<Schema>, { instanceIds }: PageRequest, { from }: DayRange) {
+  const { rows } = await sql<TableRow>`
     select u.payloads, b.payloads_billed, nullif(u.payloads - b.payloads_billed, 0) as difference, u.minutes,
       b.minutes_billed
     from (
@@ -201,7 +222,7 @@ async function readTotals(
       from losant_usage.statement_lines l join losant_usage.organizations o on o.org_id = l.org_id
       where l.month = ${from}::date and o.instance_id = any (${instanceIds}::text[])
     ) as b`.execute(db);
-  return rows[0] ?? null;
+  return rows[0] ?? {};
 }
 
 /** Renders what keeps back entire instances, the command that previews the closing of the month, and its statements. */

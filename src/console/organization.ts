@@ -9,7 +9,6 @@ import { findOrganizations } from './find.ts';
 import { describeForecast, readForecast } from './forecast.ts';
 import { readHours, renderHours } from './hours.ts';
 import { BILLED_COLUMNS, type BilledQuantities } from './months.ts';
-import { renderBar } from './organizations.ts';
 import {
   addressOf,
   type ConsolePage,
@@ -22,7 +21,7 @@ import {
   toPlainText,
 } from './page.ts';
 import { readSourceShares, renderSourceShares } from './source-shares.ts';
-import { type Columns, renderHtmlTable } from './table.ts';
+import { type Columns, renderHtmlTable, type TableRow } from './table.ts';
 import {
   CHART_METRICS,
   readUsageQuery,
@@ -157,11 +156,11 @@ function renderChoices({ nowMs, path }: PageRequest, query: OrganizationQuery): 
   href="/changes?q=${orgId}">Changes</a></p>`;
 }
 
-const LIMITS: Columns<ShareRow> = {
+const LIMITS = {
   limit_name: 'Limit',
   limit_quantity: 'Allowed',
   quantity: 'So far',
-  share: ['Used', ({ share }) => renderBar(share ?? 0)],
+  share: 'Used',
   projected_quantity: 'Projected',
   exceeds_on: 'Exceeds on',
   days_not_stored: 'Days not stored',
@@ -245,11 +244,8 @@ async function readDays(
   return rows;
 }
 
-/** A row with a quantity and its share of a limit; null if it has none. */
-type ShareRow = { readonly share: number | null };
-
-async function readLimits(db: Kysely<Schema>, orgId: string): Promise<ShareRow[]> {
-  const { rows } = await sql<ShareRow>`
+async function readLimits(db: Kysely<Schema>, orgId: string): Promise<TableRow[]> {
+  const { rows } = await sql<TableRow>`
     select limit_name, limit_quantity::float8, quantity::float8, share::float8, projected_quantity::float8, exceeds_on,
       nullif(days_expected - days_stored, 0) as days_not_stored
     from losant_usage.usage_vs_limits where org_id = ${orgId} order by metric is null, limit_name`.execute(db);

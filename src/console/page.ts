@@ -2,15 +2,14 @@ import { createHash } from 'node:crypto';
 import { html, raw } from 'hono/html';
 import { showDistance, showDuration, showInstant } from '../terminal/words.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
-import { type CachedRead, describeReadFailure } from './cached-reads.ts';
-import type { Counts } from './counts.ts';
+import { type CachedRead, describeReadFailure, type Recall } from './cached-reads.ts';
 import type { PageSources } from './sources.ts';
 import { STYLE } from './style.ts';
 
 export type Html = ReturnType<typeof html>;
 
 export interface PageRequest extends PageSources {
-  readonly counts: Counts;
+  readonly recall: Recall;
   readonly nowMs: number;
   readonly path: string;
   readonly params: Readonly<Record<string, string>>;
@@ -28,10 +27,12 @@ export interface ConsolePage {
   readonly show: (request: PageRequest) => Promise<PageContent | Response | null>;
 }
 
-interface PageContent {
+export interface PageContent {
   readonly title: string;
   readonly body: Html;
-  /** By default, the page is not reloaded. */
+  /** What the page counts. It is reloaded soon while any of it is not known. */
+  readonly counts?: readonly CachedRead<unknown>[] | undefined;
+  /** When it is reloaded otherwise; by default never. */
   readonly reloadSeconds?: number;
 }
 
@@ -68,6 +69,7 @@ export function renderPage({
   title,
   navPath,
   body,
+  counts = [],
   reloadSeconds = 0,
 }: PageContent & Pick<ConsolePage, 'navPath'>): Html {
   return html`<!doctype html>
@@ -79,7 +81,7 @@ export function renderPage({
 <link rel="icon" href="/icon.svg" type="image/svg+xml">
 <style>${raw(STYLE)}</style>
 </head>
-<body data-reload-seconds="${reloadSeconds}">
+<body data-reload-seconds="${counts.some(isCounting) ? RELOAD_SECONDS : reloadSeconds}">
 <a class="skip" href="#main">Skip to content</a>
 <header><strong>Losant usage</strong>
 <nav aria-label="Pages">${NAVIGATION.map(([href, name]) => renderLink(href, name, href === navPath, 'page'))}</nav>

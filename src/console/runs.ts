@@ -24,7 +24,7 @@ const TONES: Readonly<Record<RunStatus, string>> = {
   interrupted: 'warn',
 };
 
-export const runsPage = createTablePage<RunRow>('/runs', '/runs', ({ instanceIds }) => ({
+export const runsPage = createTablePage<RunRow>({ path: '/runs', navPath: '/runs' }, ({ instanceIds }) => ({
   title: 'Runs',
   sentence: 'The newest first. A run is partial if something that was due is missing.',
   rows: sql`

@@ -1,10 +1,9 @@
 /** The data sources of the pages. */
-import { type Kysely, type RawBuilder, sql } from 'kysely';
-import type { Schema } from '../database/schema.ts';
+import { type RawBuilder, sql } from 'kysely';
 import type { Logger } from '../logger.ts';
 import type { Health } from '../queries/health.ts';
 import type { RowStream } from '../queries/view-rows.ts';
-import type { Snapshot } from './cached-reads.ts';
+import type { ReadPage, Snapshot } from './cached-reads.ts';
 
 export interface PageSources {
   readonly status: () => WorkerStatus;
@@ -28,8 +27,6 @@ export function selectInstanceName(instanceIds: readonly string[]): RawBuilder<u
   const name = sql`coalesce(i.name, i.instance_id)`;
   return sql`case when cardinality(${instanceIds}::text[]) > 1 then ${name} end as instance_name`;
 }
-
-export type ReadPage = <T>(query: (db: Kysely<Schema>) => Promise<T>) => Promise<T>;
 
 export type ReadRows = <T>(query: RawBuilder<T>, stream: RowStream<T>) => Promise<void>;
 

@@ -5,12 +5,15 @@ import {
   type ComparisonMode,
   isLevel,
   monthToDate,
+  readUsageTotals,
   type TotalsQuery,
   toPair,
+  type UsageTotals,
 } from '../queries/usage-totals.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { addDays, countDays, type DayRange, dayAt, daysOfMonth, parseDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
+import type { CachedRead } from './cached-reads.ts';
 import { type ChartDay, renderChart } from './chart.ts';
 import { renderChoices } from './filters.ts';
 import type { Html, PageRequest } from './page.ts';
@@ -62,6 +65,16 @@ export function readUsageQuery({ query, nowMs }: Pick<PageRequest, 'query' | 'no
     range: { from: isRange ? from : `${lastDay.slice(0, 7)}-01`, to: lastDay },
     comparison: comparisonNames.find((name) => name === query['vs']) ?? 'same_weekdays',
   };
+}
+
+/** Returns what is known of the sums over all organizations by day. */
+export async function recallTotals(
+  { recall, instanceIds }: PageRequest,
+  { metric, range, comparison }: UsageQuery,
+): Promise<CachedRead<UsageTotals>> {
+  return await recall(['totals', metric, range, comparison], (db) =>
+    readUsageTotals(db, { metric, range, comparison }, instanceIds),
+  );
 }
 
 /** Returns the parameters of an address that shows the same. */

@@ -6,21 +6,20 @@ import { showNumber } from '../terminal/words.ts';
 import { dayAt, type UsageDay } from '../usage/day.ts';
 import { renderChoices } from './filters.ts';
 import { describeForecast, readForecast } from './forecast.ts';
-import { renderBar } from './organizations.ts';
 import {
   addressOf,
   type ConsolePage,
   type Html,
-  isCounting,
+  type PageContent,
   type PageRequest,
-  RELOAD_SECONDS,
   renderCount,
   toPlainText,
 } from './page.ts';
 import { readSourceShares, renderSourceShares } from './source-shares.ts';
-import { type Columns, renderHtmlTable, showChange, showDifference } from './table.ts';
+import { type Columns, renderHtmlTable, showChange } from './table.ts';
 import {
   readUsageQuery,
+  recallTotals,
   renderMetricChoices,
   renderRangeChoices,
   renderUsageChart,
@@ -51,22 +50,18 @@ ${renderChoices('Show', TOPICS, topic, (show) => addressWith({ show }))}
 ${topic === 'days' && renderMetricChoices(query, addressWith)}
 ${topic !== 'plans' && renderRangeChoices(query, { nowMs: request.nowMs, path: PATH, hidden, addressWith, field: '' })}
 ${content.body}`;
-    return { title: 'Usage', body, reloadSeconds: content.isReading ? RELOAD_SECONDS : 0 };
+    return { title: 'Usage', body, counts: content.counts };
   },
 };
 
-interface Content {
-  readonly body: Html;
-  readonly isReading: boolean;
-}
-
-type ShowContent = (request: PageRequest, query: UsageQuery) => Promise<Content>;
+type ShowContent = (request: PageRequest, query: UsageQuery) => Promise<Pick<PageContent, 'body' | 'counts'>>;
 
 const CONTENTS: Readonly<Record<Topic, ShowContent>> = {
-  days: async ({ counts, instanceIds, nowMs }, query) => {
+  days: async (request, query) => {
+    const { recall, instanceIds, nowMs } = request;
     const [totals, forecast] = await Promise.all([
-      counts.totals(query),
-      counts.recallResult(['forecast', query.metric, dayAt(nowMs)], (db) =>
+      recallTotals(request, query),
+      recall(['forecast', query.metric, dayAt(nowMs)], (db) =>
         readForecast(db, { metric: query.metric, condition: isOf('o', instanceIds), nowMs }),
       ),
     ]);
@@ -78,22 +73,17 @@ const CONTENTS: Readonly<Record<Topic, ShowContent>> = {
     const body = renderCount(totals, { subject: 'The days', nowMs }, (value) =>
       renderDays(query, value, renderedForecast),
     );
-    return { body, isReading: isCounting(totals) || isCounting(forecast) };
+    return { body, counts: [totals, forecast] };
   },
-  sources: async ({ counts, instanceIds, nowMs }, { range }) => {
-    const shares = await counts.recallResult(['sources', range], (db) =>
-      readSourceShares(db, range, isOf('o', instanceIds)),
-    );
+  sources: async ({ recall, instanceIds, nowMs }, { range }) => {
+    const shares = await recall(['sources', range], (db) => readSourceShares(db, range, isOf('o', instanceIds)));
     const body = html`<h2>All payloads by type and source, ${range.from} to ${range.to}</h2>
 ${renderCount(shares, { subject: 'The types and sources', nowMs }, renderSourceShares)}`;
-    return { body, isReading: isCounting(shares) };
+    return { body, counts: [shares] };
   },
-  plans: async ({ counts, instanceIds, nowMs }) => {
-    const plans = await counts.recallResult(['plans'], (db) => readPlans(db, instanceIds));
-    return {
-      body: renderCount(plans, { subject: 'The plans', nowMs }, renderPlans),
-      isReading: isCounting(plans),
-    };
+  plans: async ({ recall, instanceIds, nowMs }) => {
+    const plans = await recall(['plans'], (db) => readPlans(db, instanceIds));
+    return { body: renderCount(plans, { subject: 'The plans', nowMs }, renderPlans), counts: [plans] };
   },
 };
 
@@ -127,7 +117,7 @@ function renderChanges(query: UsageQuery, changes: readonly Growth[]): Html {
     ],
     previous_quantity: 'Before',
     quantity: 'Now',
-    difference: ['Difference', ({ difference }) => showDifference(difference)],
+    difference: 'Difference',
     change: [
       'Change',
       ({ quantity, previous_quantity: previous }) => (previous === 0 ? 'from 0' : showChange(quantity / previous - 1)),
@@ -140,12 +130,8 @@ function renderChanges(query: UsageQuery, changes: readonly Growth[]): Html {
 /** A limit of a plan this month, over the organizations that have it. */
 type PlanLimit = {
   readonly plan: string;
-  readonly limit_name: string;
-  readonly orgs: number;
   readonly orgs_over: number;
   readonly orgs_at_risk: number;
-  readonly limit_quantity: number;
-  readonly share: number | null;
 };
 
 async function readPlans(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<readonly PlanLimit[]> {
@@ -175,7 +161,7 @@ function renderPlans(plans: readonly PlanLimit[]): Html {
     orgs_at_risk: ['Will exceed it', ({ orgs_at_risk: orgs }) => renderOrgs(orgs, 'warn')],
     quantity: 'Used this month',
     limit_quantity: 'Allowed',
-    share: ['Share', ({ share }) => renderBar(share ?? 0)],
+    share: 'Share',
     days_not_stored: 'Days not stored',
   };
   return html`<h2>Usage this month against the limits of each plan</h2>
