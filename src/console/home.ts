@@ -1,6 +1,6 @@
 import { html } from 'hono/html';
 import { addUpDays, isLevel, monthToDate, type UsageTotals } from '../queries/usage-totals.ts';
-import { count, showDistance, showNumber, showWhen } from '../terminal/words.ts';
+import { count, formatDays, showDistance, showNumber, showWhen } from '../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { findWorstCounted, STANDINGS, sumStandings } from '../usage/standing.ts';
 import { renderAttention } from './attention.ts';
@@ -71,16 +71,11 @@ ${health !== null && renderAttention(health, statuses, nowMs)}
   },
 };
 
-const LONG_DAY = new Intl.DateTimeFormat('en-GB', {
-  weekday: 'long',
-  day: 'numeric',
-  month: 'long',
-  timeZone: 'UTC',
-});
+const showFullDay = formatDays({ weekday: 'long', day: 'numeric', month: 'long' });
 
 /** Returns `Yesterday, Friday 27 November`, or only the day if it is no longer yesterday. */
 function showDay(day: UsageDay, nowMs: number): string {
-  const text = LONG_DAY.format(Date.parse(day)).replace(',', '');
+  const text = showFullDay(day).replace(',', '');
   return day === addDays(dayAt(nowMs), -1) ? `Yesterday, ${text}` : text;
 }
 

@@ -1,9 +1,9 @@
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
+import type { ComparedDay } from '../queries/usage-totals.ts';
 import { eachDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
-import type { ChartDay } from './chart.ts';
 import { toSearchText } from './filters.ts';
 import { findOrganizations } from './find.ts';
 import { describeForecast, readForecast } from './forecast.ts';
@@ -227,8 +227,8 @@ async function readOrganization(db: Kysely<Schema>, orgId: string) {
 async function readDays(
   db: Kysely<Schema>,
   { orgId, metric, range, comparison }: OrganizationQuery,
-): Promise<readonly ChartDay[]> {
-  const { rows } = await sql<ChartDay>`
+): Promise<readonly ComparedDay[]> {
+  const { rows } = await sql<ComparedDay>`
     select day, c.standing, u.quantity, u.previous_date as "comparedDay", u.previous_quantity as "comparedQuantity"
     from unnest(${eachDay(range)}::date[]) as day
     left join (

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { html, raw } from 'hono/html';
-import { showDistance, showDuration, showInstant } from '../terminal/words.ts';
+import { formatDays, showDistance, showDuration, showInstant } from '../terminal/words.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
 import { type CachedRead, describeReadFailure, type Recall } from './cached-reads.ts';
 import type { PageSources } from './sources.ts';
@@ -173,12 +173,8 @@ export function renderInstant(instant: string): Html {
   return html`<time datetime="${instant}">${showInstant(instant)}</time>`;
 }
 
-const MONTHS = new Intl.DateTimeFormat('en-US', { month: 'long', year: 'numeric', timeZone: 'UTC' });
-
 /** Formats the month of a day: `October 2026`. */
-export function showMonth(day: string): string {
-  return MONTHS.format(Date.parse(`${day.slice(0, 7)}-01T00:00:00.000Z`));
-}
+export const showMonth = formatDays({ month: 'long', year: 'numeric' });
 
 /** Renders a standing with its symbol; null means not expected. */
 export function renderStanding(standing: Standing | null): Html {

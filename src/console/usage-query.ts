@@ -2,6 +2,7 @@
 import { html } from 'hono/html';
 import {
   addUpDays,
+  type ComparedDay,
   type ComparisonMode,
   isLevel,
   monthToDate,
@@ -14,7 +15,7 @@ import { count, showNumber } from '../terminal/words.ts';
 import { addDays, countDays, type DayRange, dayAt, daysOfMonth, parseDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import type { CachedRead } from './cached-reads.ts';
-import { type ChartDay, renderChart } from './chart.ts';
+import { renderChart } from './chart.ts';
 import { renderChoices } from './filters.ts';
 import type { Html, PageRequest } from './page.ts';
 import { showChange, showDifference } from './table.ts';
@@ -147,7 +148,7 @@ interface UsageChart {
 /** Renders the days of a metric, compared with others. */
 export function renderUsageChart(
   { metric, range, comparison }: UsageQuery,
-  days: readonly ChartDay[],
+  days: readonly ComparedDay[],
   chart: UsageChart,
 ): Html {
   const { label, unit } = CHART_METRICS[metric];
@@ -159,7 +160,7 @@ export function renderUsageChart(
 /** Describes the sum of the days, of a level its last value, and the change over what is stored on both sides. */
 export function describeDays(
   { metric, comparison }: Pick<UsageQuery, 'metric' | 'comparison'>,
-  days: readonly ChartDay[],
+  days: readonly ComparedDay[],
 ): string {
   const storedDays = days.filter(({ standing, quantity }) => standing !== null && quantity !== null);
   const daysNotStored = days.filter(({ standing, quantity }) => standing !== null && quantity === null).length;

@@ -1,5 +1,5 @@
 /** Numbers, days, instants in UTC, and lists of words as text, the same in every command and page. */
-import { DAY_MS, HOUR_MS } from '../usage/day.ts';
+import { DAY_MS, HOUR_MS, type UsageDay } from '../usage/day.ts';
 
 /** Returns the number with thousands separators: `1,234`. */
 export function showNumber(value: number | bigint): string {
@@ -43,6 +43,12 @@ function formatUnits(ms: number, [large, largeName]: Unit, [small, smallName]: U
   const largeUnits = Math.floor(ms / large);
   const smallUnits = Math.floor((ms % large) / small);
   return smallUnits === 0 ? `${largeUnits} ${largeName}` : `${largeUnits} ${largeName} ${smallUnits} ${smallName}`;
+}
+
+/** Returns a function that shows a day in English, as the options say. */
+export function formatDays(options: Intl.DateTimeFormatOptions): (day: UsageDay) => string {
+  const format = new Intl.DateTimeFormat('en-GB', { ...options, timeZone: 'UTC' });
+  return (day) => format.format(Date.parse(day));
 }
 
 /** Returns an ISO instant as `2026-11-25 00:57 UTC`. */
