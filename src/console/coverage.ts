@@ -125,7 +125,7 @@ function renderCoverage(query: MapQuery, all: readonly MapDay[], lines: readonly
   doubt. The stronger the color, the larger the share of gaps. The worst organizations come first.</p>
 <p><a href="/gaps">All gaps</a> · <a href="/gaps?standing=failing">Failing reads</a> · <a
   href="/quarantine">Quarantine</a> · <a href="/reconciliation">Reconciliation</a></p>
-${renderForm(PATH, { filters: FILTERS, values })}
+${renderForm(PATH, FILTERS, values)}
 <p><a href="${address({ to: addDays(range.from, -1) })}">Earlier</a> ·
 <a href="${address({ to: addDays(range.to, DAYS) })}">Later</a></p>
 <p class="quiet keys">${standings.map(renderKey)}<span class="whole">blank: not expected</span></p>

@@ -4,7 +4,7 @@ import type { Schema } from '../database/schema.ts';
 import type { ComparedDay } from '../queries/usage-totals.ts';
 import { eachDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
-import { toSearchText } from './filters.ts';
+import { type Filters, toSearchText, type Values } from './filters.ts';
 import { findOrganizations } from './find.ts';
 import { describeForecast, readForecast } from './forecast.ts';
 import { readHours, renderHours } from './hours.ts';
@@ -110,8 +110,13 @@ ${renderOrganization(each)}${renderDays(eachQuery, eachFacts, maximum)}</div>`,
   )}</div>`;
 }
 
-function addressOfQuery(query: OrganizationQuery, change: Readonly<Record<string, string>>): string {
-  return addressOf(`${PATH}/${query.orgId}`, { ...toParams(query), with: query.otherOrg, ...change });
+function toValues(query: OrganizationQuery): Values {
+  const { otherOrg, isHours, zone } = query;
+  return { ...toParams(query), with: otherOrg, ...(isHours && { tab: 'hours', zone }) };
+}
+
+function addressOfQuery(query: OrganizationQuery, change: Values): string {
+  return addressOf(`${PATH}/${query.orgId}`, { ...toValues(query), ...change });
 }
 
 function renderOrganization(organization: Organization): Html {
@@ -131,27 +136,21 @@ function renderOrganization(organization: Organization): Html {
 }
 
 function renderTabs(query: OrganizationQuery): Html {
-  const days = renderLink(addressOfQuery(query, {}), 'Days', !query.isHours);
+  const days = renderLink(addressOfQuery(query, { tab: '', zone: '' }), 'Days', !query.isHours);
   const hours = renderLink(addressOfQuery(query, { tab: 'hours' }), 'Hours', query.isHours);
   return html`<nav aria-label="Tabs">${days}${hours}</nav>`;
 }
 
-function renderChoices({ nowMs, path }: PageRequest, query: OrganizationQuery): Html {
-  const { orgId, zone, isHours, otherOrg, range } = query;
-  const tab: Record<string, string> = isHours ? { tab: 'hours', zone } : {};
-  const address = (change: Readonly<Record<string, string>>) => addressOfQuery(query, { ...tab, ...change });
-  const { from: _from, to: _to, ...hidden } = toParams(query);
-  const field = isHours
-    ? html`<label>Time zone<input name="zone" value="${zone}"></label>`
-    : html`<label class="wide">Compare with another organization (name or any ID)<input name="with" type="search"
-  value="${otherOrg}"></label>`;
-  return html`${!isHours && renderMetricChoices(query, address)}${renderRangeChoices(query, {
-    nowMs,
-    path,
-    hidden: isHours ? { tab: 'hours' } : hidden,
-    addressWith: address,
-    field,
-  })}
+const DAYS_FIELDS: Filters = {
+  with: { label: 'Compare with another organization (name or any ID)', options: 'text' },
+};
+const HOURS_FIELDS: Filters = { zone: { label: 'Time zone', options: 'text' } };
+
+function renderChoices(request: PageRequest, query: OrganizationQuery): Html {
+  const { orgId, isHours, range } = query;
+  const values = toValues(query);
+  return html`${!isHours && renderMetricChoices(request.path, values)}
+${renderRangeChoices(request, values, isHours ? HOURS_FIELDS : DAYS_FIELDS)}
 <p><a href="/coverage?q=${orgId}&amp;to=${range.to}">Coverage</a> · <a href="/gaps?q=${orgId}">Gaps</a> · <a
   href="/changes?q=${orgId}">Changes</a></p>`;
 }

@@ -187,7 +187,7 @@ async function showTable<R extends TableRow>({ read, path }: PageRequest, table:
     rows: unknown === '' ? (await select.execute(db)).rows : [],
   }));
   const body = html`<h1>${title}</h1><p class="quiet">${sentence}</p>
-${head}${renderForm(path, { filters, values, sort })}${note}${
+${head}${renderForm(path, filters, { ...values, sort })}${note}${
   unknown === '' ? renderRows(table, rows, view) : html`<p>${unknown}</p>`
 }`;
   return { title, body, counts };

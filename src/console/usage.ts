@@ -41,14 +41,12 @@ export const usagePage: ConsolePage = {
   show: async (request) => {
     const query = readUsageQuery(request);
     const topic = topics.find((name) => name === request.query['show']) ?? 'days';
-    const { from: _from, to: _to, ...hidden } = { ...toParams(query), show: topic };
-    const addressWith = (change: Readonly<Record<string, string>>) =>
-      addressOf(PATH, { ...toParams(query), show: topic, ...change });
+    const values = { ...toParams(query), show: topic };
     const content = await CONTENTS[topic](request, query);
     const body = html`<h1>Usage of all organizations</h1>
-${renderChoices('Show', TOPICS, topic, (show) => addressWith({ show }))}
-${topic === 'days' && renderMetricChoices(query, addressWith)}
-${topic !== 'plans' && renderRangeChoices(query, { nowMs: request.nowMs, path: PATH, hidden, addressWith, field: '' })}
+${renderChoices(PATH, values, { name: 'show', label: 'Show', options: TOPICS })}
+${topic === 'days' && renderMetricChoices(PATH, values)}
+${topic !== 'plans' && renderRangeChoices(request, values)}
 ${content.body}`;
     return { title: 'Usage', body, counts: content.counts };
   },
