@@ -1,6 +1,6 @@
 import type { Context, Hono } from 'hono';
 import { html } from 'hono/html';
-import { attentionPage } from './attention-items.ts';
+import { attentionPage } from './attention.ts';
 import { billedPage } from './billed.ts';
 import { createRecall, describeReadFailure } from './cached-reads.ts';
 import { changesPage } from './changes.ts';
