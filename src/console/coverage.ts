@@ -5,7 +5,7 @@ import { showNumber } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt, eachDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
-import { matchesSearch, readValues, renderForm, SEARCH } from './filters.ts';
+import { matchesText, readValues, renderForm, SEARCH } from './filters.ts';
 import { STREAM } from './gaps.ts';
 import { addressOf, type ConsolePage, type Html, type PageRequest, showMonth, toPlainText } from './page.ts';
 import { readPage, renderPages } from './table.ts';
@@ -89,16 +89,13 @@ async function readAllDays(db: Kysely<Schema>, query: MapQuery): Promise<readonl
 async function readLines(db: Kysely<Schema>, query: MapQuery): Promise<readonly MapLine[]> {
   const { instanceIds, range, stream, search, page } = query;
   const { rows } = await sql<Omit<MapLine, 'days'>>`
-    select r.org_id, r.org_name as name
-    from (
-      select org_id, name as org_name, referral_id from losant_usage.organizations
-      where instance_id = any (${instanceIds}::text[])
-    ) as r
+    select o.org_id, o.name
+    from losant_usage.organizations o
     left join (
       select g.org_id, max(g.standing) as standing, count(*) as gaps from (${selectGaps(query)}) as g group by g.org_id
-    ) as g on g.org_id = r.org_id
-    where ${search === '' ? sql`true` : matchesSearch(search)}
-    order by g.standing desc nulls last, g.gaps desc nulls last, r.org_name, r.org_id
+    ) as g on g.org_id = o.org_id
+    where o.instance_id = any (${instanceIds}::text[]) and ${matchesText(search)}
+    order by g.standing desc nulls last, g.gaps desc nulls last, o.name, o.org_id
     limit ${LINES_PER_PAGE + 1} offset ${(page - 1) * LINES_PER_PAGE}`.execute(db);
   const ids = rows.map(({ org_id: id }) => id);
   // Arrays of days and organizations, because Postgres then looks up each cell by its key.

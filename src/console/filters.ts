@@ -51,7 +51,11 @@ export function toConditions(filters: Filters, values: Values): RawBuilder<unkno
 }
 
 /** Finds organizations, in rows that have the column `org_id`. */
-export const SEARCH: Filter = { label: 'Name or any ID', options: 'text', where: matchesSearch };
+export const SEARCH: Filter = {
+  label: 'Name or any ID',
+  options: 'text',
+  where: (text) => sql`r.org_id in (select o.org_id from losant_usage.organizations o where ${matchesText(text)})`,
+};
 
 /** Finds rows `r` of which one of the columns contains the text. */
 export function searchIn(label: string, ...columns: readonly string[]): Filter {
@@ -61,11 +65,6 @@ export function searchIn(label: string, ...columns: readonly string[]): Filter {
     options: 'text',
     where: (text) => sql`strpos(lower(concat_ws(' ', ${values})), lower(${text})) > 0`,
   };
-}
-
-/** Returns the condition that the organization of a row `r` matches the text. */
-export function matchesSearch(search: string): RawBuilder<unknown> {
-  return sql`r.org_id in (select o.org_id from losant_usage.organizations o where ${matchesText(search)})`;
 }
 
 /** Returns the condition that the name, ID, referral ID or customer ID of an organization `o` contains the text. */
