@@ -1,5 +1,5 @@
 /** The statement of a customer for a month: a page of the console, and the file that `statement --customers` writes. */
-import { html, raw } from 'hono/html';
+import { html } from 'hono/html';
 import type { Kysely } from 'kysely';
 import type { CustomerLine, CustomerStatement } from '../billing/customers.ts';
 import { addQuantities, type BilledInstance, type Statement } from '../billing/statements.ts';
@@ -9,8 +9,7 @@ import { count } from '../terminal/words.ts';
 import { compareText } from '../usage/cell.ts';
 import { daysOfMonth, eachDay, type Month } from '../usage/day.ts';
 import { renderChart } from './chart.ts';
-import { type Html, renderFacts, renderInstant, showMonth, toPlainText } from './page.ts';
-import { STYLE } from './style.ts';
+import { type Html, renderDocument, renderFacts, renderInstant, showMonth, toPlainText } from './page.ts';
 import { renderHtmlTable } from './table.ts';
 
 /** The month of an instance, in which a customer has a statement. */
@@ -147,21 +146,12 @@ function sortLines(lines: readonly CustomerLine[], metrics: StatementMonth['metr
 
 /** Renders the statement as a file of its own, which prints on A4. */
 export function renderStatementFile(customer: CustomerStatement, month: StatementMonth): Html {
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${toPlainText(titleStatement(customer, month))}</title>
-<style>${raw(STYLE)}</style>
-</head>
-<body>
+  const body = html`<body>
 <main>
 ${renderCustomerStatement(customer, month)}
 </main>
-</body>
-</html>
-`;
+</body>`;
+  return renderDocument(titleStatement(customer, month), body);
 }
 
 const TEXT_COLUMNS = ['closed_by', 'customer_id', 'org_name', 'referral_id', 'plan_id'];

@@ -72,16 +72,8 @@ export function renderPage({
   counts = [],
   reloadSeconds = 0,
 }: PageContent & Pick<ConsolePage, 'navPath'>): Html {
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${toPlainText(title)} · Losant usage</title>
-<link rel="icon" href="/icon.svg" type="image/svg+xml">
-<style>${raw(STYLE)}</style>
-</head>
-<body data-reload-seconds="${counts.some(isCounting) ? RELOAD_SECONDS : reloadSeconds}">
+  const seconds = counts.some(isCounting) ? RELOAD_SECONDS : reloadSeconds;
+  const content = html`<body data-reload-seconds="${seconds}">
 <a class="skip" href="#main">Skip to content</a>
 <header><strong>Losant usage</strong>
 <nav aria-label="Pages">${NAVIGATION.map(([href, name]) => renderLink(href, name, href === navPath, 'page'))}</nav>
@@ -92,8 +84,27 @@ export function renderPage({
 ${body}
 </main>
 <script>${raw(SCRIPT)}</script>
-</body>
-</html>`;
+</body>`;
+  return renderDocument(
+    `${title} · Losant usage`,
+    content,
+    html`<link rel="icon" href="/icon.svg" type="image/svg+xml">\n`,
+  );
+}
+
+/** Renders a document with its style. */
+export function renderDocument(title: string, body: Html, icon: Html | string = ''): Html {
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${toPlainText(title)}</title>
+${icon}<style>${raw(STYLE)}</style>
+</head>
+${body}
+</html>
+`;
 }
 
 /** For a page on which something is still being counted. */
