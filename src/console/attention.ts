@@ -11,8 +11,8 @@ import {
 } from '../queries/attention.ts';
 import type { Health, InstanceHealth } from '../queries/health.ts';
 import { count, showDistance, showNumber } from '../terminal/words.ts';
+import { type Html, renderPill, toPlainText } from './elements.ts';
 import { optionsOf } from './filters.ts';
-import { type Html, renderPill, toPlainText } from './page.ts';
 import { type InstanceStatus, selectInstanceName } from './sources.ts';
 import { createTablePage } from './table.ts';
 

@@ -1,7 +1,7 @@
 import { html } from 'hono/html';
 import { sql } from 'kysely';
+import { addressOf, type Html } from './elements.ts';
 import { searchIn } from './filters.ts';
-import { addressOf, type Html } from './page.ts';
 import { createTablePage } from './table.ts';
 
 type BilledRow = {

@@ -2,11 +2,11 @@ import { scaleLinear } from 'd3-scale';
 import { line } from 'd3-shape';
 import { html } from 'hono/html';
 import { type ComparedDay, toPair } from '../queries/usage-totals.ts';
-import { count, formatDays, showNumber } from '../terminal/words.ts';
+import { count, formatDays, showChange, showDifference, showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { STANDINGS } from '../usage/standing.ts';
-import type { Html } from './page.ts';
-import { type Columns, renderHtmlTable, showChange, showDifference } from './table.ts';
+import type { Html } from './elements.ts';
+import { type Columns, renderHtmlTable } from './table.ts';
 
 /** A chart of a metric: a bar for each day, and a line for the days compared with. */
 export interface Chart {

@@ -5,9 +5,10 @@ import { showNumber } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt, eachDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
+import { addressOf, type Html, showMonth, toPlainText } from './elements.ts';
 import { matchesText, readValues, renderForm, SEARCH } from './filters.ts';
 import { STREAM } from './gaps.ts';
-import { addressOf, type ConsolePage, type Html, type PageRequest, showMonth, toPlainText } from './page.ts';
+import type { ConsolePage, PageRequest } from './page.ts';
 import { readPage, renderPages } from './table.ts';
 
 const PATH = '/coverage';

@@ -9,7 +9,8 @@ import { count } from '../terminal/words.ts';
 import { compareText } from '../usage/cell.ts';
 import { daysOfMonth, eachDay, type Month } from '../usage/day.ts';
 import { renderChart } from './chart.ts';
-import { type Html, renderDocument, renderFacts, renderInstant, showMonth, toPlainText } from './page.ts';
+import { type Html, renderFacts, renderInstant, showMonth, toPlainText } from './elements.ts';
+import { renderDocument } from './page.ts';
 import { renderHtmlTable } from './table.ts';
 
 /** The month of an instance, in which a customer has a statement. */

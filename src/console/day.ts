@@ -6,7 +6,6 @@ import { isLosantId } from '../usage/organization.ts';
 import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
 import { isGap, STANDINGS, standings } from '../usage/standing.ts';
 import {
-  type ConsolePage,
   type Html,
   linkToOrganization,
   renderCommands,
@@ -14,7 +13,8 @@ import {
   renderInstant,
   renderStanding,
   toPlainText,
-} from './page.ts';
+} from './elements.ts';
+import type { ConsolePage } from './page.ts';
 import { type Columns, renderHtmlTable, type TableRow } from './table.ts';
 
 /** Explains a day of an organization: each cell with its numbers, history and advice, the worst first. */

@@ -3,7 +3,8 @@ import { html } from 'hono/html';
 import { type RawBuilder, sql } from 'kysely';
 import { parseDay } from '../usage/day.ts';
 import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
-import { addressOf, type Html, type PageRequest, renderLink } from './page.ts';
+import { addressOf, type Html, renderLink } from './elements.ts';
+import type { PageRequest } from './page.ts';
 
 /** The labels of a field's options by value, or any text, or a day. */
 type Options = Readonly<Record<string, string>> | 'text' | 'day';

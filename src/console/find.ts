@@ -1,7 +1,8 @@
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
+import { addressOf } from './elements.ts';
 import { matchesText, toSearchText } from './filters.ts';
-import { addressOf, type ConsolePage } from './page.ts';
+import type { ConsolePage } from './page.ts';
 
 export interface FoundOrganization {
   readonly orgId: string;

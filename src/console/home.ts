@@ -1,25 +1,15 @@
 import { html } from 'hono/html';
 import { addUpDays, isLevel, monthToDate, type UsageTotals } from '../queries/usage-totals.ts';
-import { count, formatDays, showDistance, showNumber, showWhen } from '../terminal/words.ts';
+import { count, formatDays, showChange, showDistance, showNumber, showWhen } from '../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { findWorstCounted, STANDINGS, sumStandings } from '../usage/standing.ts';
 import { renderAttention } from './attention.ts';
 import { type CachedRead, describeReadFailure } from './cached-reads.ts';
 import { renderChart, showLongDay } from './chart.ts';
+import { addressOf, type Html, renderInstant, renderPill, showMonth } from './elements.ts';
 import { describeMonth, type MonthRow, recallMonths, renderState } from './months.ts';
-import {
-  addressOf,
-  type ConsolePage,
-  type Html,
-  type PageRequest,
-  RELOAD_SECONDS,
-  renderCount,
-  renderInstant,
-  renderPill,
-  showMonth,
-} from './page.ts';
+import { type ConsolePage, type PageRequest, RELOAD_SECONDS, renderCount } from './page.ts';
 import { type DatabaseView, type InstanceStatus, toVisibleHealth } from './sources.ts';
-import { showChange } from './table.ts';
 import { CHART_METRICS, type ChartMetric, COMPARISONS, recallTotals } from './usage-query.ts';
 
 const HOME_RELOAD_SECONDS = 60;

@@ -1,24 +1,14 @@
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import type { MonthState, Schema } from '../database/schema.ts';
-import { showNumber } from '../terminal/words.ts';
+import { showDifference, showNumber } from '../terminal/words.ts';
 import { type DayRange, daysOfMonth, parseMonth, type UsageDay } from '../usage/day.ts';
-import type { CachedRead } from './cached-reads.ts';
+import { addressOf, type Html, renderCommands, renderPill, showMonth, toPlainText } from './elements.ts';
 import { SEARCH } from './filters.ts';
-import {
-  addressOf,
-  type ConsolePage,
-  type Html,
-  type PageRequest,
-  renderCommands,
-  renderCount,
-  renderPill,
-  showMonth,
-  toPlainText,
-} from './page.ts';
+import { type ConsolePage, type PageRequest, renderCount } from './page.ts';
 import { selectInstanceName } from './sources.ts';
 import { renderStatements } from './statements.ts';
-import { type Columns, createTablePage, renderHtmlTable, showDifference, type TableRow } from './table.ts';
+import { type Columns, createTablePage, renderHtmlTable, type TableRow } from './table.ts';
 
 const PATH = '/billing';
 
@@ -51,7 +41,7 @@ export type MonthRow = {
 };
 
 /** Returns what is known of the months, the newest first. */
-export async function recallMonths({ recall, instanceIds }: PageRequest): Promise<CachedRead<readonly MonthRow[]>> {
+export async function recallMonths({ recall, instanceIds }: PageRequest) {
   return await recall(['months'], async (db) => {
     const { rows } = await sql<MonthRow>`
       select m.month, ${selectInstanceName(instanceIds)},

@@ -4,22 +4,21 @@ import type { Schema } from '../database/schema.ts';
 import type { ComparedDay } from '../queries/usage-totals.ts';
 import { eachDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
+import {
+  addressOf,
+  type Html,
+  linkToOrganization,
+  renderFacts,
+  renderLink,
+  showMonth,
+  toPlainText,
+} from './elements.ts';
 import { type Filters, toSearchText, type Values } from './filters.ts';
 import { findOrganizations } from './find.ts';
 import { describeForecast, readForecast } from './forecast.ts';
 import { readHours, renderHours } from './hours.ts';
 import { BILLED_COLUMNS, type BilledQuantities } from './months.ts';
-import {
-  addressOf,
-  type ConsolePage,
-  type Html,
-  linkToOrganization,
-  type PageRequest,
-  renderFacts,
-  renderLink,
-  showMonth,
-  toPlainText,
-} from './page.ts';
+import type { ConsolePage, PageRequest } from './page.ts';
 import { readSourceShares, renderSourceShares } from './source-shares.ts';
 import { type Columns, renderHtmlTable, type TableRow } from './table.ts';
 import {

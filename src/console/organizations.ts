@@ -1,11 +1,11 @@
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { count, showNumber } from '../terminal/words.ts';
+import { count, showChange, showNumber } from '../terminal/words.ts';
 import { describeReadFailure, ReadTimeoutError } from './cached-reads.ts';
 import { escapeLike, SEARCH } from './filters.ts';
 import { isCounting, renderCount } from './page.ts';
-import { type Columns, createTablePage, showChange } from './table.ts';
+import { type Columns, createTablePage } from './table.ts';
 
 /** An organization with its recent activity, which is null until it has been counted. */
 type OrganizationRow = {

@@ -2,8 +2,8 @@ import { html } from 'hono/html';
 import { sql } from 'kysely';
 import type { RunStatus } from '../ledger/runs.ts';
 import { showDuration, showNumber } from '../terminal/words.ts';
+import { addressOf, type Html, renderPill, toPlainText } from './elements.ts';
 import { optionsOf } from './filters.ts';
-import { addressOf, type Html, renderPill, toPlainText } from './page.ts';
 import { selectInstanceName } from './sources.ts';
 import { createTablePage } from './table.ts';
 

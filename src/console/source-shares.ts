@@ -3,7 +3,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { count } from '../terminal/words.ts';
 import type { DayRange } from '../usage/day.ts';
-import type { Html } from './page.ts';
+import type { Html } from './elements.ts';
 import { type Columns, renderHtmlTable } from './table.ts';
 
 /** The payloads of a type and source, and their share of all. */

@@ -6,8 +6,9 @@ import { readBilledInstances, readStatements } from '../billing/statements.ts';
 import type { Schema } from '../database/schema.ts';
 import { daysOfMonth, type Month, parseMonth } from '../usage/day.ts';
 import { readMetrics, renderCustomerStatement, titleStatement } from './customer-statement.ts';
+import { addressOf, type Html, showMonth, toPlainText } from './elements.ts';
 import { SEARCH, searchIn } from './filters.ts';
-import { addressOf, type ConsolePage, type Html, type PageRequest, showMonth, toPlainText } from './page.ts';
+import type { ConsolePage, PageRequest } from './page.ts';
 import { type Columns, createTablePage, renderHtmlTable } from './table.ts';
 
 const PATH = '/billing';

@@ -5,20 +5,11 @@ import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { type CsvColumn, type CsvValue, renderCsvHeader, renderCsvRows } from '../files/csv.ts';
-import { count, showNumber } from '../terminal/words.ts';
+import { count, showDifference, showNumber } from '../terminal/words.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
+import { addressOf, type Html, linkToOrganization, renderInstant, renderStanding, toPlainText } from './elements.ts';
 import { type Filters, readValues, renderForm, toConditions } from './filters.ts';
-import {
-  addressOf,
-  type ConsolePage,
-  type Html,
-  linkToOrganization,
-  type PageContent,
-  type PageRequest,
-  renderInstant,
-  renderStanding,
-  toPlainText,
-} from './page.ts';
+import type { ConsolePage, PageContent, PageRequest } from './page.ts';
 
 type Value = string | number | boolean | null | readonly (string | number)[];
 export type TableRow = Readonly<Record<string, Value>>;
@@ -88,17 +79,6 @@ function renderValue(row: TableRow, name: string): Html | string {
   if (typeof orgId === 'string' && /^(?:usage_date|first_day|last_day)$/.test(name))
     return html`<a href="/coverage/${orgId}/${text}">${text}</a>`;
   return INSTANT.test(text) ? renderInstant(text) : toPlainText(text);
-}
-
-/** Formats a difference with its sign: `+1,234`, `-5`, `0`. */
-export function showDifference(difference: number): string {
-  return `${difference > 0 ? '+' : ''}${showNumber(difference)}`;
-}
-
-/** Formats a ratio as a change in percent: `+50%` for 0.5. */
-export function showChange(change: number): string {
-  // The sum turns -0 into 0.
-  return `${showDifference(Math.round(change * 100) + 0)}%`;
 }
 
 /** Renders a share as a number and a bar. */

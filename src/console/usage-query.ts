@@ -9,16 +9,14 @@ import {
   readUsageTotals,
   type TotalsQuery,
   toPair,
-  type UsageTotals,
 } from '../queries/usage-totals.ts';
-import { count, showNumber } from '../terminal/words.ts';
+import { count, showChange, showDifference, showNumber } from '../terminal/words.ts';
 import { addDays, countDays, dayAt, daysOfMonth, parseDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
-import type { CachedRead } from './cached-reads.ts';
 import { renderChart } from './chart.ts';
+import { addressOf, type Html } from './elements.ts';
 import { type Filters, renderChoices, renderFields, renderLinks, type Values } from './filters.ts';
-import { addressOf, type Html, type PageRequest } from './page.ts';
-import { showChange, showDifference } from './table.ts';
+import type { PageRequest } from './page.ts';
 
 const MAX_DAYS = 732;
 
@@ -69,10 +67,7 @@ export function readUsageQuery({ query, nowMs }: Pick<PageRequest, 'query' | 'no
 }
 
 /** Returns what is known of the sums over all organizations by day. */
-export async function recallTotals(
-  { recall, instanceIds }: PageRequest,
-  { metric, range, comparison }: UsageQuery,
-): Promise<CachedRead<UsageTotals>> {
+export async function recallTotals({ recall, instanceIds }: PageRequest, { metric, range, comparison }: UsageQuery) {
   return await recall(['totals', metric, range, comparison], (db) =>
     readUsageTotals(db, { metric, range, comparison }, instanceIds),
   );

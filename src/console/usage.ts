@@ -1,22 +1,16 @@
 import { html } from 'hono/html';
-import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
+import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import type { Growth, UsageTotals } from '../queries/usage-totals.ts';
-import { showNumber } from '../terminal/words.ts';
+import { showChange, showNumber } from '../terminal/words.ts';
 import { dayAt, type UsageDay } from '../usage/day.ts';
+import { addressOf, type Html, toPlainText } from './elements.ts';
 import { renderChoices } from './filters.ts';
 import { describeForecast, readForecast } from './forecast.ts';
-import {
-  addressOf,
-  type ConsolePage,
-  type Html,
-  type PageContent,
-  type PageRequest,
-  renderCount,
-  toPlainText,
-} from './page.ts';
+import { type ConsolePage, type PageContent, type PageRequest, renderCount } from './page.ts';
 import { readSourceShares, renderSourceShares } from './source-shares.ts';
-import { type Columns, renderHtmlTable, showChange } from './table.ts';
+import { type Columns, renderHtmlTable } from './table.ts';
 import {
   readUsageQuery,
   recallTotals,
@@ -60,7 +54,7 @@ const CONTENTS: Readonly<Record<Topic, ShowContent>> = {
     const [totals, forecast] = await Promise.all([
       recallTotals(request, query),
       recall(['forecast', query.metric, dayAt(nowMs)], (db) =>
-        readForecast(db, { metric: query.metric, condition: isOf('o', instanceIds), nowMs }),
+        readForecast(db, { metric: query.metric, condition: isAny('o.instance_id', instanceIds), nowMs }),
       ),
     ]);
     const renderedForecast = renderCount(
@@ -74,7 +68,9 @@ const CONTENTS: Readonly<Record<Topic, ShowContent>> = {
     return { body, counts: [totals, forecast] };
   },
   sources: async ({ recall, instanceIds, nowMs }, { range }) => {
-    const shares = await recall(['sources', range], (db) => readSourceShares(db, range, isOf('o', instanceIds)));
+    const shares = await recall(['sources', range], (db) =>
+      readSourceShares(db, range, isAny('o.instance_id', instanceIds)),
+    );
     const body = html`<h2>All payloads by type and source, ${range.from} to ${range.to}</h2>
 ${renderCount(shares, { subject: 'The types and sources', nowMs }, renderSourceShares)}`;
     return { body, counts: [shares] };
@@ -84,10 +80,6 @@ ${renderCount(shares, { subject: 'The types and sources', nowMs }, renderSourceS
     return { body: renderCount(plans, { subject: 'The plans', nowMs }, renderPlans), counts: [plans] };
   },
 };
-
-function isOf(table: string, instanceIds: readonly string[]): RawBuilder<unknown> {
-  return sql`${sql.ref(`${table}.instance_id`)} = any (${instanceIds}::text[])`;
-}
 
 function renderDays(query: UsageQuery, { days, changes }: UsageTotals, forecast: Html): Html {
   const [growers, fallers] = [
@@ -141,7 +133,7 @@ async function readPlans(db: Kysely<Schema>, instanceIds: readonly string[]): Pr
       (sum(l.quantity) / nullif(sum(l.limit_quantity), 0))::float8 as share,
       nullif(sum(l.days_expected - l.days_stored), 0)::bigint as days_not_stored
     from losant_usage.usage_vs_limits l
-    where ${isOf('l', instanceIds)} and l.metric is not null and l.limit_quantity >= 0
+    where ${isAny('l.instance_id', instanceIds)} and l.metric is not null and l.limit_quantity >= 0
     group by l.plan_id, l.limit_name, l.unit
     order by count(*) filter (where l.is_exceeded)::float8 / count(*) desc, 10 desc nulls last, 2, 3`.execute(db);
   return rows;
