@@ -11,7 +11,7 @@ import {
 } from '../queries/attention.ts';
 import type { Health, InstanceHealth } from '../queries/health.ts';
 import { count, showDistance, showNumber } from '../terminal/words.ts';
-import { type Html, renderPill, toPlainText } from './elements.ts';
+import { type Html, renderPill } from './elements.ts';
 import { optionsOf } from './filters.ts';
 import { type InstanceStatus, selectInstanceName } from './sources.ts';
 import { createTablePage } from './table.ts';
@@ -46,11 +46,11 @@ function describeAge({ instances }: Health, nowMs: number): string {
     const age = attentionAt === null ? 'not known yet' : showDistance(Date.parse(attentionAt) - nowMs);
     return instances.length > 1 ? `${name ?? instanceId}: ${age}` : age;
   });
-  return toPlainText(ages.join(' · '));
+  return ages.join(' · ');
 }
 
 function renderProblem(tone: string, label: string, subject: string, detail: string): Html {
-  const subjects = [html`${toPlainText(subject)} <span class="quiet">${toPlainText(detail)}</span>`];
+  const subjects = [html`${subject} <span class="quiet">${detail}</span>`];
   return renderLine({ tone, label, subjects, path: '/runs', text: 'Open' });
 }
 
@@ -61,9 +61,9 @@ function renderGroup(group: AttentionGroup, instance: InstanceHealth | null): Ht
   const firstSubjects = texts.map((text, index) => {
     const [name, detail] = splitText(kind, text);
     const remarks = [detail, instance === null ? '' : (instance.name ?? instance.instanceId)];
-    return html`<a href="${addressOfSubject(kind, subjects[index] ?? '')}">${toPlainText(name)}</a>${
+    return html`<a href="${addressOfSubject(kind, subjects[index] ?? '')}">${name}</a>${
       areNew[index] === true && kind !== 'new' && html` <span class="pill link">new</span>`
-    } <span class="quiet">${toPlainText(remarks.filter((remark) => remark !== '').join(' · '))}</span>`;
+    } <span class="quiet">${remarks.filter((remark) => remark !== '').join(' · ')}</span>`;
   });
   const others = items - texts.length;
   const more = others > 0 ? [html`<span class="quiet">and ${count(others, 'more', 'more')}</span>`] : [];
@@ -115,11 +115,10 @@ export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navP
   columns: {
     text: [
       'Subject',
-      ({ kind, subject, text }) =>
-        html`<a href="${addressOfSubject(kind, subject)}">${toPlainText(splitText(kind, text)[0])}</a>`,
+      ({ kind, subject, text }) => html`<a href="${addressOfSubject(kind, subject)}">${splitText(kind, text)[0]}</a>`,
     ],
     kind: ['Kind', ({ kind }) => renderPill(ATTENTION_KINDS[kind].tone, ATTENTION_KINDS[kind].label)],
-    subject: ['What is known', ({ kind, text }) => toPlainText(splitText(kind, text)[1])],
+    subject: ['What is known', ({ kind, text }) => splitText(kind, text)[1]],
     first_seen_on: 'First seen',
     instance_name: 'Instance',
   },

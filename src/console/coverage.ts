@@ -5,7 +5,7 @@ import { showNumber } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt, eachDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
-import { addressOf, type Html, showMonth, toPlainText } from './elements.ts';
+import { addressOf, type Html, showMonth } from './elements.ts';
 import { matchesText, readValues, renderForm, SEARCH } from './filters.ts';
 import { STREAM } from './gaps.ts';
 import type { ConsolePage, PageRequest } from './page.ts';
@@ -150,7 +150,7 @@ function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], days: rea
 <tbody><tr><th class="name" scope="row">All</th>${renderDays(days, all, '/gaps?usage_date=')}</tr>
 ${lines.map(
   ({ org_id: orgId, name, days: orgDays }) =>
-    html`<tr><th class="name" scope="row"><a href="/organizations/${orgId}">${toPlainText(name)}</a></th>${renderDays(
+    html`<tr><th class="name" scope="row"><a href="/organizations/${orgId}">${name}</a></th>${renderDays(
       days,
       orgDays,
       `${PATH}/${orgId}/`,

@@ -16,21 +16,13 @@ export function renderLink(address: string, text: string, isCurrent: boolean, cu
   return html`<a href="${address}"${isCurrent && html` aria-current="${current}"`}>${text}</a> `;
 }
 
-/** Matches characters that are invisible, or change how their neighbors are displayed. */
-const INVISIBLE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
-
-/** Returns untrusted text without control characters and direction marks. */
-export function toPlainText(text: string): string {
-  return text.replaceAll(INVISIBLE, '\ufffd');
-}
-
 export function linkToOrganization(orgId: string, name: string): Html {
-  return html`<a href="/organizations/${orgId}" title="${toPlainText(name)}, ${orgId}">${toPlainText(name)}</a>`;
+  return html`<a href="/organizations/${orgId}" title="${name}, ${orgId}">${name}</a>`;
 }
 
 /** Renders commands; a click selects an entire one. */
 export function renderCommands(commands: readonly string[]): Html {
-  const items = commands.map((command) => html`<li><code>${toPlainText(command)}</code></li>`);
+  const items = commands.map((command) => html`<li><code>${command}</code></li>`);
   return html`<ul class="commands">${items}</ul>`;
 }
 

@@ -2,7 +2,7 @@ import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
-import { type Html, toPlainText } from './elements.ts';
+import { type Html } from './elements.ts';
 import { optionsOf, readValues, SEARCH } from './filters.ts';
 import type { PageRequest } from './page.ts';
 import { createTablePage, renderHtmlTable, type TableRow } from './table.ts';
@@ -123,11 +123,11 @@ async function renderCauses(db: Kysely<Schema>, cells: RawBuilder<unknown>): Pro
 function renderDetails({ org_id: orgId, causes, days }: GapRow): Html {
   const items = causes.map(
     (cause, index) =>
-      html`<li>${toPlainText(cause)}: ${days[index]
+      html`<li>${cause}: ${days[index]
         ?.split(',')
         .map((day) => html`<a href="/coverage/${orgId}/${day}">${day}</a> `)}</li>`,
   );
-  return html`<details><summary>${toPlainText(causes.join(', '))}</summary><ul>${items}</ul></details>`;
+  return html`<details><summary>${causes.join(', ')}</summary><ul>${items}</ul></details>`;
 }
 
 export const quarantinePage = createTablePage({ path: '/quarantine', navPath: '/coverage' }, ({ instanceIds }) => ({

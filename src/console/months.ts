@@ -3,7 +3,7 @@ import { type Kysely, sql } from 'kysely';
 import type { MonthState, Schema } from '../database/schema.ts';
 import { showDifference, showNumber } from '../terminal/words.ts';
 import { type DayRange, daysOfMonth, parseMonth, type UsageDay } from '../usage/day.ts';
-import { addressOf, type Html, renderCommands, renderPill, showMonth, toPlainText } from './elements.ts';
+import { addressOf, type Html, renderCommands, renderPill, showMonth } from './elements.ts';
 import { SEARCH } from './filters.ts';
 import { type ConsolePage, type PageRequest, renderCount } from './page.ts';
 import { selectInstanceName } from './sources.ts';
@@ -78,7 +78,7 @@ export function renderState({ state }: MonthRow): Html {
 
 /** Says in one sentence how many organizations are ready, and what keeps back the others. */
 export function describeMonth({ readiness, issues }: MonthRow): string {
-  return toPlainText([readiness, issues].filter((part) => part !== null).join('; '));
+  return [readiness, issues].filter((part) => part !== null).join('; ');
 }
 
 function renderMonths(months: readonly MonthRow[]): Html {
@@ -226,8 +226,7 @@ async function renderActions(db: Kysely<Schema>, request: PageRequest, days: Day
   const isClosed = statements !== '';
   const command = `losant-usage close --month ${month}${isClosed ? ' --adjust' : ''} --dry-run`;
   return html`${issues.map(
-    ({ name, causes, remedy }) =>
-      html`<p class="bad">Entire instance ${toPlainText(name)}: ${causes}</p>${renderRemedy(remedy)}`,
+    ({ name, causes, remedy }) => html`<p class="bad">Entire instance ${name}: ${causes}</p>${renderRemedy(remedy)}`,
   )}${renderCommands([command])}${statements}${
     isClosed &&
     html`<p><a href="${addressOf('/changes', { ...days, which: 'closed' })}">Changes since the month was closed</a></p>`

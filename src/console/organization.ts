@@ -4,15 +4,7 @@ import type { Schema } from '../database/schema.ts';
 import type { ComparedDay } from '../queries/usage-totals.ts';
 import { eachDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
-import {
-  addressOf,
-  type Html,
-  linkToOrganization,
-  renderFacts,
-  renderLink,
-  showMonth,
-  toPlainText,
-} from './elements.ts';
+import { addressOf, type Html, linkToOrganization, renderFacts, renderLink, showMonth } from './elements.ts';
 import { type Filters, toSearchText, type Values } from './filters.ts';
 import { findOrganizations } from './find.ts';
 import { describeForecast, readForecast } from './forecast.ts';
@@ -64,7 +56,7 @@ export const organizationPage: ConsolePage = {
     const content = query.isHours
       ? renderHours(query, await read((db) => readHours(db, query)))
       : await renderUsage(request, query, organization);
-    const body = html`<h1>${toPlainText(name)}${deleted}</h1>
+    const body = html`<h1>${name}${deleted}</h1>
 ${query.otherOrg === '' && renderOrganization(organization)}
 ${hasHours && renderTabs(query)}${renderChoices(request, query)}
 ${content}`;
@@ -87,7 +79,7 @@ async function renderUsage(
     match === undefined || others.length > 1 ? undefined : await read((db) => readOrganization(db, match.orgId));
   if (other === undefined) {
     const links = others.map(
-      ({ orgId, name }) => html`<li><a href="${addressOfQuery(query, { with: orgId })}">${toPlainText(name)}</a></li>`,
+      ({ orgId, name }) => html`<li><a href="${addressOfQuery(query, { with: orgId })}">${name}</a></li>`,
     );
     return html`<p>${
       others.length === 0 ? 'No other organization has this name or ID.' : 'Which organization?'
@@ -122,15 +114,13 @@ function renderOrganization(organization: Organization): Html {
   const { orgId, referralId, planId, customerId, tags, createdOn, instanceName, instanceId, problem } = organization;
   return renderFacts({
     ID: html`<span class="id">${orgId}</span>`,
-    'Referral ID': toPlainText(referralId ?? ''),
-    Plan: toPlainText(planId ?? 'none'),
-    Customer:
-      customerId &&
-      html`<a href="${addressOf('/billed', { year: 'this', q: customerId })}">${toPlainText(customerId)}</a>`,
+    'Referral ID': referralId,
+    Plan: planId ?? 'none',
+    Customer: customerId && html`<a href="${addressOf('/billed', { year: 'this', q: customerId })}">${customerId}</a>`,
     Created: createdOn,
-    Instance: toPlainText(instanceName ?? instanceId),
-    Tags: toPlainText(tags.map(({ key = '', value = '' }) => `${key}=${value}`).join(', ')),
-    Problem: toPlainText(problem ?? ''),
+    Instance: instanceName ?? instanceId,
+    Tags: tags.map(({ key = '', value = '' }) => `${key}=${value}`).join(', '),
+    Problem: problem,
   });
 }
 

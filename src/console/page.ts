@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { html, raw } from 'hono/html';
 import { showDistance, showDuration } from '../terminal/words.ts';
 import { type CachedRead, describeReadFailure, type Recall } from './cached-reads.ts';
-import { type Html, renderLink, toPlainText } from './elements.ts';
+import { type Html, renderLink } from './elements.ts';
 import type { PageSources } from './sources.ts';
 import { STYLE } from './style.ts';
 
@@ -63,13 +63,13 @@ if (reloadSeconds > 0) setInterval(() => {
 /** The source for the Content-Security-Policy: the only script that may run. */
 export const SCRIPT_SOURCE = `'sha256-${createHash('sha256').update(SCRIPT).digest('base64')}'`;
 
-export function renderPage({
+export async function renderPage({
   title,
   navPath,
   body,
   counts = [],
   reloadSeconds = 0,
-}: PageContent & Pick<ConsolePage, 'navPath'>): Html {
+}: PageContent & Pick<ConsolePage, 'navPath'>): Promise<string> {
   const seconds = counts.some(isCounting) ? RELOAD_SECONDS : reloadSeconds;
   const content = html`<body data-reload-seconds="${seconds}">
 <a class="skip" href="#main">Skip to content</a>
@@ -83,26 +83,30 @@ ${body}
 </main>
 <script>${raw(SCRIPT)}</script>
 </body>`;
-  return renderDocument(
+  return await renderDocument(
     `${title} · Losant usage`,
     content,
     html`<link rel="icon" href="/icon.svg" type="image/svg+xml">\n`,
   );
 }
 
-/** Renders a document with its style. */
-export function renderDocument(title: string, body: Html, icon: Html | string = ''): Html {
-  return html`<!doctype html>
+/** Matches characters that are invisible, or change how their neighbors are displayed. */
+const INVISIBLE = /[^\P{Cc}\n]|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
+
+/** Renders a document with its style. Text in it is untrusted, so it has no control characters and direction marks. */
+export async function renderDocument(title: string, body: Html, icon: Html | string = ''): Promise<string> {
+  const document = await html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${toPlainText(title)}</title>
+<title>${title}</title>
 ${icon}<style>${raw(STYLE)}</style>
 </head>
 ${body}
 </html>
 `;
+  return document.toString().replaceAll(INVISIBLE, '\ufffd');
 }
 
 /** For a page on which something is still being counted. */
@@ -135,11 +139,11 @@ export function isCounting({ snapshot, error }: CachedRead<unknown>): boolean {
 }
 
 /** Renders the page for an address that names nothing that exists. */
-export function renderNotFound(navPath: string): Html {
+export async function renderNotFound(navPath: string): Promise<string> {
   const title = 'Page not found';
   const [, parent = ''] = NAVIGATION.find(([href]) => href === navPath) ?? [];
   const body = html`<h1>${title}</h1><p>Nothing has this address. <a href="/">Home</a>${
     navPath !== '/' && html` · <a href="${navPath}">${parent}</a>`
   }</p>`;
-  return renderPage({ title, navPath, body });
+  return await renderPage({ title, navPath, body });
 }

@@ -2,7 +2,7 @@ import { html } from 'hono/html';
 import { sql } from 'kysely';
 import type { RunStatus } from '../ledger/runs.ts';
 import { showDuration, showNumber } from '../terminal/words.ts';
-import { addressOf, type Html, renderPill, toPlainText } from './elements.ts';
+import { addressOf, type Html, renderPill } from './elements.ts';
 import { optionsOf } from './filters.ts';
 import { selectInstanceName } from './sources.ts';
 import { createTablePage } from './table.ts';
@@ -76,6 +76,6 @@ export const runsPage = createTablePage<RunRow>({ path: '/runs', navPath: '/runs
 
 /** Renders the causes, with the messages folded. */
 function renderProblems({ causes, problems }: RunRow): Html {
-  const items = (problems ?? []).map((problem) => html`<li>${toPlainText(problem)}</li>`);
+  const items = (problems ?? []).map((problem) => html`<li>${problem}</li>`);
   return html`<details><summary>${causes}</summary><ul>${items}</ul></details>`;
 }

@@ -6,7 +6,7 @@ import { readBilledInstances, readStatements } from '../billing/statements.ts';
 import type { Schema } from '../database/schema.ts';
 import { daysOfMonth, type Month, parseMonth } from '../usage/day.ts';
 import { readMetrics, renderCustomerStatement, titleStatement } from './customer-statement.ts';
-import { addressOf, type Html, showMonth, toPlainText } from './elements.ts';
+import { addressOf, type Html, showMonth } from './elements.ts';
 import { SEARCH, searchIn } from './filters.ts';
 import type { ConsolePage, PageRequest } from './page.ts';
 import { type Columns, createTablePage, renderHtmlTable } from './table.ts';
@@ -72,7 +72,7 @@ const CUSTOMERS: Columns<CustomerRow> = {
         customer: customer ?? '',
         org: org ?? '',
       });
-      return html`<a href="${address}">${toPlainText(name)}</a>`;
+      return html`<a href="${address}">${name}</a>`;
     },
   ],
   metric: 'Metric',
@@ -127,7 +127,7 @@ export const customerPage: ConsolePage = {
     } catch (error) {
       if (!(error instanceof SealError)) throw error;
       const title = 'This statement cannot be shown';
-      const body = html`<h1>${title}</h1><p class="bad">${toPlainText(error.message)}</p><p>${error.hint}</p>`;
+      const body = html`<h1>${title}</h1><p class="bad">${error.message}</p><p>${error.hint}</p>`;
       return { title, body };
     }
   },

@@ -7,7 +7,7 @@ import type { Schema } from '../database/schema.ts';
 import { type CsvColumn, type CsvValue, renderCsvHeader, renderCsvRows } from '../files/csv.ts';
 import { count, showDifference, showNumber } from '../terminal/words.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
-import { addressOf, type Html, linkToOrganization, renderInstant, renderStanding, toPlainText } from './elements.ts';
+import { addressOf, type Html, linkToOrganization, renderInstant, renderStanding } from './elements.ts';
 import { type Filters, readValues, renderForm, toConditions } from './filters.ts';
 import type { ConsolePage, PageContent, PageRequest } from './page.ts';
 
@@ -78,7 +78,7 @@ function renderValue(row: TableRow, name: string): Html | string {
   if (typeof orgId === 'string' && name === 'org_name') return linkToOrganization(orgId, text);
   if (typeof orgId === 'string' && /^(?:usage_date|first_day|last_day)$/.test(name))
     return html`<a href="/coverage/${orgId}/${text}">${text}</a>`;
-  return INSTANT.test(text) ? renderInstant(text) : toPlainText(text);
+  return INSTANT.test(text) ? renderInstant(text) : text;
 }
 
 /** Renders a share as a number and a bar. */

@@ -5,7 +5,7 @@ import type { Schema } from '../database/schema.ts';
 import type { Growth, UsageTotals } from '../queries/usage-totals.ts';
 import { showChange, showNumber } from '../terminal/words.ts';
 import { dayAt, type UsageDay } from '../usage/day.ts';
-import { addressOf, type Html, toPlainText } from './elements.ts';
+import { addressOf, type Html } from './elements.ts';
 import { renderChoices } from './filters.ts';
 import { describeForecast, readForecast } from './forecast.ts';
 import { type ConsolePage, type PageContent, type PageRequest, renderCount } from './page.ts';
@@ -103,7 +103,7 @@ function renderChanges(query: UsageQuery, changes: readonly Growth[]): Html {
     org_name: [
       'Organization',
       ({ org_id: orgId, org_name: name }) =>
-        html`<a href="${addressOf(`/organizations/${orgId}`, toParams(query))}">${toPlainText(name)}</a>`,
+        html`<a href="${addressOf(`/organizations/${orgId}`, toParams(query))}">${name}</a>`,
     ],
     previous_quantity: 'Before',
     quantity: 'Now',
@@ -141,10 +141,7 @@ async function readPlans(db: Kysely<Schema>, instanceIds: readonly string[]): Pr
 
 function renderPlans(plans: readonly PlanLimit[]): Html {
   const columns: Columns<PlanLimit> = {
-    plan: [
-      'Plan',
-      ({ plan }) => html`<a href="${addressOf('/organizations', { plan_id: plan })}">${toPlainText(plan)}</a>`,
-    ],
+    plan: ['Plan', ({ plan }) => html`<a href="${addressOf('/organizations', { plan_id: plan })}">${plan}</a>`],
     limit_name: 'Limit',
     orgs: 'Organizations',
     orgs_over: ['Over it', ({ orgs_over: orgs }) => renderOrgs(orgs, 'bad')],
