@@ -62,10 +62,7 @@ export const gapsPage = createTablePage<GapRow>({ path: '/gaps', navPath: '/cove
     order: isFile
       ? sql`r.standing desc, r.usage_date desc, r.org_id, r.stream`
       : sql`r.standing desc, r.cells desc, r.org_name, r.org_id`,
-    filters: {
-      q: SEARCH,
-      ...CELL_FILTERS,
-    },
+    filters: { q: SEARCH, ...CELL_FILTERS },
     columns: {
       org_name: 'Organization',
       standing: 'Standing',

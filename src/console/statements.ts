@@ -2,7 +2,7 @@
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import { type CustomerKey, SealError, SealedMonth } from '../billing/customers.ts';
-import { readBilledInstances, readStatements } from '../billing/statements.ts';
+import { readBilledInstances, readStatements, type Statement } from '../billing/statements.ts';
 import type { Schema } from '../database/schema.ts';
 import { daysOfMonth, type Month, parseMonth } from '../usage/day.ts';
 import { readMetrics, renderCustomerStatement, titleStatement } from './customer-statement.ts';
@@ -12,13 +12,6 @@ import type { ConsolePage, PageRequest } from './page.ts';
 import { type Columns, createTablePage, renderHtmlTable } from './table.ts';
 
 const PATH = '/billing';
-
-type StatementRow = {
-  readonly number: string;
-  readonly kind: string;
-  readonly closed_at: string;
-  readonly closed_by: string;
-};
 
 type DayRow = { readonly cause: string };
 
@@ -31,21 +24,17 @@ export async function renderStatements(
   const statements = await readStatements(db, { month, instanceIds });
   if (statements.length === 0) return '';
   const { from } = daysOfMonth(month);
-  const rows = statements.map(({ number, kind, closedAt, closedBy, instanceId }) => {
-    const instance = instanceIds.length > 1 ? instanceId : null;
-    return { instance, number: `${number}`, kind, closed_at: closedAt, closed_by: closedBy };
-  });
-  const columns: Columns<StatementRow> = {
-    instance: 'Instance',
+  const columns: Columns<Statement> = {
+    ...(instanceIds.length > 1 && { instanceId: 'Instance' }),
     number: [
       'Statement',
-      ({ number }) => html`<a href="${addressOfPart(from, 'customers', { number })}">${number}</a>`,
+      ({ number }) => html`<a href="${addressOfPart(from, 'customers', { number: `${number}` })}">${number}</a>`,
     ],
     kind: 'Kind',
-    closed_at: 'Created',
-    closed_by: 'By',
+    closedAt: 'Created',
+    closedBy: 'By',
   };
-  return html`<h2>Statements</h2>${renderHtmlTable(rows, columns)}
+  return html`<h2>Statements</h2>${renderHtmlTable(statements, columns)}
 <p><a href="${addressOfPart(from, 'customers')}">What each customer was billed</a> · <a
   href="${addressOfPart(from, 'days')}">Days that explain adjustments</a> · <a
   href="${addressOfPart(from, 'days', { only: 'open' })}">Days of the next adjustment</a></p>`;
@@ -67,11 +56,7 @@ const CUSTOMERS: Columns<CustomerRow> = {
   org_name: [
     'Name',
     ({ month, instance_id: instance, customer_id: customer, only_org_id: org, org_name: name }) => {
-      const address = addressOfPart(month, 'customer', {
-        instance,
-        customer: customer ?? '',
-        org: org ?? '',
-      });
+      const address = addressOfPart(month, 'customer', { instance, customer: customer ?? '', org: org ?? '' });
       return html`<a href="${address}">${name}</a>`;
     },
   ],

@@ -156,11 +156,9 @@ function readView<R>({ path, query }: PageRequest, { filters, columns, rows, ord
 async function showTable<R extends TableRow>({ read, path }: PageRequest, table: Table<R>, view: View) {
   const { title, sentence, filters, intro, summed = [], unknown = '', note = '', counts } = table;
   const { values, sort, page, matching, order } = view;
-  const sums = summed.map(
-    (name) => sql`, (sum(r.${sql.ref(name)}) over ())::bigint as ${sql.ref(`${TOTAL_PREFIX}${name}`)}`,
-  );
-  const select = sql<R & { readonly total_rows: number }>`
-    select r.*, count(*) over () as total_rows ${sql.join(sums, sql``)} from ${matching}
+  const sums = summed.flatMap((name) => [sql`${name}::text`, sql`sum(r.${sql.ref(name)}) over ()`]);
+  const select = sql<CountedRow<R>>`
+    select r.*, count(*) over () as total_rows, json_build_object(${sql.join(sums)}) as sums from ${matching}
     order by ${order} limit ${ROWS_PER_PAGE} offset ${(page - 1) * ROWS_PER_PAGE}`;
   const { head, rows } = await read(async (db) => ({
     head: (await intro?.(db)) ?? '',
@@ -173,11 +171,12 @@ ${head}${renderForm(path, filters, { ...values, sort })}${note}${
   return { title, body, counts };
 }
 
-const TOTAL_PREFIX = 'total_of_';
+/** A row, with how many match in all, and the sums over them. */
+type CountedRow<R> = R & { readonly total_rows: number; readonly sums: TableRow };
 
 function renderRows<R extends TableRow>(
-  { columns, summed = [], totals = {} }: Table<R>,
-  rows: readonly (R & { readonly total_rows: number })[],
+  { columns, totals = {} }: Table<R>,
+  rows: readonly CountedRow<R>[],
   { values, sort, hasAllColumns, addressWith, page }: View,
 ): Html {
   const totalRows = rows[0]?.total_rows ?? 0;
@@ -186,15 +185,12 @@ function renderRows<R extends TableRow>(
     const arrow = { [name]: ' ▲', [`-${name}`]: ' ▼' }[sort] ?? '';
     return html`<a href="${addressWith({ sort: sortsDescending ? `-${name}` : name })}">${label}${arrow}</a>`;
   };
-  const filled = listFilled(rows, columns);
+  const filled = listFilled<R>(rows, columns);
   const isShown = (name: string, index: number) =>
     hasAllColumns || index < COLUMNS_BY_DEFAULT || name === sort.replace(/^-/, '');
   const shownColumns = Object.fromEntries(filled.filter(([name], index) => isShown(name, index)));
   const isFiltered = Object.values(values).some((value) => value !== '');
-  const sums = {
-    ...(isFiltered ? {} : totals),
-    ...Object.fromEntries(summed.map((name) => [name, rows[0]?.[`${TOTAL_PREFIX}${name}`] ?? null])),
-  };
+  const sums = { ...(isFiltered ? {} : totals), ...rows[0]?.sums };
   return html`<p>${count(totalRows, 'row')} · <a
   href="${addressWith({ format: 'csv' })}" download>Download as CSV</a>${
     filled.length > COLUMNS_BY_DEFAULT &&
@@ -204,7 +200,7 @@ function renderRows<R extends TableRow>(
   }</p>
 ${
   rows.length > 0 &&
-  renderHtmlTable(rows, shownColumns, { renderHead, isWide: hasAllColumns, totals: totalRows > 1 ? sums : {} })
+  renderHtmlTable<R>(rows, shownColumns, { renderHead, isWide: hasAllColumns, totals: totalRows > 1 ? sums : {} })
 }
 ${renderPages(page, page * ROWS_PER_PAGE < totalRows, (to) => addressWith({ page: `${to}` }))}`;
 }

@@ -22,17 +22,9 @@ const MAX_DAYS = 732;
 
 /** The metrics that can be shown by day. A level is not summed over days. */
 export const CHART_METRICS = {
-  payload_billable_count: {
-    label: 'Billable payloads',
-    unit: 'payloads',
-    stream: 'payload_totals',
-  },
+  payload_billable_count: { label: 'Billable payloads', unit: 'payloads', stream: 'payload_totals' },
   payload_all_count: { label: 'All payloads', unit: 'payloads', stream: 'payload_totals' },
-  notebook_minutes: {
-    label: 'Notebook minutes',
-    unit: 'minutes',
-    stream: 'notebook_minutes',
-  },
+  notebook_minutes: { label: 'Notebook minutes', unit: 'minutes', stream: 'notebook_minutes' },
   devices_total: { label: 'Devices', unit: 'devices', stream: 'device_counts' },
   devices_created: { label: 'Devices created', unit: 'devices', stream: 'device_counts' },
   devices_deleted: { label: 'Devices deleted', unit: 'devices', stream: 'device_counts' },
