@@ -107,12 +107,7 @@ export function cacheRead<T>(
 /** Runs a query. */
 export type ReadPage = <T>(query: (db: Kysely<Schema>) => Promise<T>) => Promise<T>;
 
-/** Returns what is known of a slow query, which is shared by its key. Waits at most `waitMs` for a newer result. */
-export type Recall = <T>(
-  key: readonly unknown[],
-  query: (db: Kysely<Schema>) => Promise<T>,
-  waitMs?: number,
-) => Promise<CachedRead<T>>;
+export type Recall = ReturnType<typeof createRecall>;
 
 /** Pages hardly wait for a slow query: they say that it is being read, and reload. */
 const SLOW_READ = { keepMs: 60_000, timeoutMs: 50 };
@@ -121,11 +116,9 @@ const SLOW_READ = { keepMs: 60_000, timeoutMs: 50 };
 const MAX_RESULTS = 50;
 
 /** Reads in the background what pages do not wait for: each with its own state, so that none keeps back another. */
-export function createRecall(
-  read: ReadPage,
-  { now, logger }: { readonly now: () => number; readonly logger: Logger },
-): Recall {
+export function createRecall(read: ReadPage, { now, logger }: { readonly now: () => number; readonly logger: Logger }) {
   const results = new Map<string, unknown>();
+  /** Returns what is known of a slow query, which is shared by its key. Waits at most `waitMs` for a newer result. */
   return async <T>(key: readonly unknown[], query: (db: Kysely<Schema>) => Promise<T>, waitMs?: number) => {
     const name = JSON.stringify(key);
     const onFailure = (error: unknown) => logger.warn({ err: error, subject: key[0] }, 'count failed');

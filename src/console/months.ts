@@ -125,34 +125,17 @@ export type BilledQuantities = {
   readonly minutes_billed: number | null;
 };
 
-export const BILLED_COLUMNS: Columns<BilledQuantities> = {
+export const BILLED_COLUMNS = {
   payloads: 'Billable payloads',
-  payloads_billed: [
-    'Payloads billed',
-    ({ payloads, payloads_billed: billed }) => renderBilledQuantity(payloads, billed),
-  ],
+  payloads_billed: ['Payloads billed', (row) => renderBilledQuantity(row.payloads, row.payloads_billed)],
   minutes: 'Notebook minutes',
-  minutes_billed: ['Minutes billed', ({ minutes, minutes_billed: billed }) => renderBilledQuantity(minutes, billed)],
-};
+  minutes_billed: ['Minutes billed', (row) => renderBilledQuantity(row.minutes, row.minutes_billed)],
+} as const satisfies Columns<BilledQuantities>;
 
 type OrgRow = BilledQuantities & { readonly remedy: string | null };
 
 /** What keeps back an entire instance. */
 type InstanceIssue = { readonly name: string; readonly causes: string; readonly remedy: string };
-
-const ORGANIZATIONS: Columns<OrgRow> = {
-  org_name: 'Organization',
-  payloads: BILLED_COLUMNS['payloads'] ?? '',
-  payloads_billed: BILLED_COLUMNS['payloads_billed'] ?? '',
-  difference: 'Difference',
-  causes: 'Causes',
-  remedy: 'Remedy',
-  minutes: BILLED_COLUMNS['minutes'] ?? '',
-  minutes_billed: BILLED_COLUMNS['minutes_billed'] ?? '',
-  referral_id: 'Referral ID',
-  customer_id: 'Customer ID',
-  plan_id: 'Plan',
-};
 
 /** What keeps back an entire instance, then each organization with its own causes. */
 export const monthPage = createTablePage<OrgRow>(
@@ -187,8 +170,17 @@ export const monthPage = createTablePage<OrgRow>(
         },
       },
       columns: {
-        ...ORGANIZATIONS,
+        org_name: 'Organization',
+        payloads: BILLED_COLUMNS.payloads,
+        payloads_billed: BILLED_COLUMNS.payloads_billed,
+        difference: 'Difference',
+        causes: 'Causes',
         remedy: ['Remedy', ({ remedy }) => renderFoldedRemedy(remedy ?? '', request.query['only'] === 'not_ready')],
+        minutes: BILLED_COLUMNS.minutes,
+        minutes_billed: BILLED_COLUMNS.minutes_billed,
+        referral_id: 'Referral ID',
+        customer_id: 'Customer ID',
+        plan_id: 'Plan',
       },
       totals: totals.snapshot?.value ?? {},
       counts: [months, totals],

@@ -1,10 +1,12 @@
+/** The list of organizations, and the search of every page, which opens one of them. */
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { count, showChange, showNumber } from '../terminal/words.ts';
 import { describeReadFailure, ReadTimeoutError } from './cached-reads.ts';
-import { escapeLike, SEARCH } from './filters.ts';
-import { isCounting, renderCount } from './page.ts';
+import { addressOf } from './elements.ts';
+import { escapeLike, matchesText, SEARCH, toSearchText } from './filters.ts';
+import { type ConsolePage, isCounting, renderCount } from './page.ts';
 import { type Columns, createTablePage } from './table.ts';
 
 /** An organization with its recent activity, which is null until it has been counted. */
@@ -133,3 +135,43 @@ async function readActivity(db: Kysely<Schema>, instanceIds: readonly string[]):
     ) as r`.execute(db);
   return rows[0]?.json ?? '[]';
 }
+
+type FoundOrganization = { readonly orgId: string; readonly name: string; readonly isExact: boolean };
+
+const MAX_MATCHES = 10;
+
+/**
+ * Returns the organizations whose name or IDs contain the text, at most ten. One whose name or an ID is the text, or
+ * several if they share it, as the organizations of a customer do, are returned without the others.
+ */
+export async function findOrganizations(
+  db: Kysely<Schema>,
+  { instanceIds, text }: { readonly instanceIds: readonly string[]; readonly text: string },
+): Promise<readonly FoundOrganization[]> {
+  const { rows } = await sql<FoundOrganization>`
+    select o.org_id as "orgId", o.name, e.is_exact as "isExact"
+    from losant_usage.organizations o
+    cross join lateral (
+      select coalesce(lower(${text}) in (o.org_id, lower(o.name), lower(o.referral_id), lower(o.customer_id)), false)
+        as is_exact
+    ) as e
+    where o.instance_id = any (${instanceIds}::text[]) and ${matchesText(text)}
+    order by e.is_exact desc, o.deleted_on is not null, o.name, o.org_id limit ${MAX_MATCHES}`.execute(db);
+  const exactMatches = rows.filter(({ isExact }) => isExact);
+  return exactMatches.length > 0 ? exactMatches : rows;
+}
+
+/** Opens the organization that the text finds, or the list of all that match it. */
+export const findPage: ConsolePage = {
+  path: '/find',
+  navPath: '/organizations',
+  show: async ({ read, instanceIds, query }) => {
+    const text = toSearchText(query['q'] ?? '');
+    const [match, ...others] = text === '' ? [] : await read((db) => findOrganizations(db, { instanceIds, text }));
+    const address =
+      match !== undefined && others.length === 0
+        ? `/organizations/${match.orgId}`
+        : addressOf('/organizations', { q: text });
+    return new Response(null, { status: 303, headers: { location: address } });
+  },
+};
