@@ -59,16 +59,13 @@ async function play(at: string, { database, port }: Partial<Loaded> = {}): Promi
 /** Plays organizations whose October is loaded, and final since the 5th of November. */
 async function playOctober(): Promise<Played> {
   const port = october?.port ?? (await freePort());
-  const played = await play('2026-11-01T10:30:00Z', { port, ...october });
-  const { act, moveTo, stateOf } = played;
+  const played = await play('2026-11-05T10:30:00Z', { port, ...october });
   if (october === undefined) {
-    await act('backfill --from 2026-10-25 --to 2026-10-31');
-    await moveTo('2026-11-05T10:30:00Z');
-    await act('run');
-    expect(await stateOf()).toBe('ready');
+    await played.act('backfill --from 2026-10-25 --to 2026-10-31');
+    expect(await played.stateOf()).toBe('ready');
     october = { database: await createClockDatabase(played.database), port };
   }
-  await moveTo('2026-11-05T11:30:00Z');
+  await played.moveTo('2026-11-05T11:30:00Z');
   return played;
 }
 
@@ -123,7 +120,6 @@ async function playNewOrg(omitDay: (played: Played) => Promise<unknown> = omit):
   const { platform, act } = played;
   await platform.control('orgs', { id: NEW_ORG, creationDate: '2026-10-29T08:00:00Z', size: 0.5 });
   await omitDay(played);
-  await act('run');
   await act('backfill --from 2026-10-29 --to 2026-10-31');
   return played;
 }
@@ -182,11 +178,8 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
     state: 'partly_collected',
     resolvedBy: 'losant-usage backfill',
     make: async () => {
-      const played = await play('2026-11-01T10:30:00Z');
-      await played.act('run');
-      await played.act(`backfill --from 2026-10-28 --to 2026-10-30 --org ${FIRST} --org ${SECOND}`);
-      await played.moveTo('2026-11-05T10:30:00Z');
-      await played.act('run');
+      const played = await play('2026-11-05T10:30:00Z');
+      await played.act(`backfill --from 2026-10-28 --to 2026-10-31 --org ${FIRST} --org ${SECOND}`);
       return played;
     },
   },
@@ -195,7 +188,7 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
     state: 'settling',
     resolvedBy: 'losant-usage run',
     make: async () => {
-      const played = await play('2026-11-01T10:30:00Z');
+      const played = await play('2026-11-02T10:30:00Z');
       await played.act('backfill --from 2026-10-25 --to 2026-10-31');
       return played;
     },
