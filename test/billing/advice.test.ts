@@ -301,16 +301,16 @@ test.for(Object.entries(SITUATIONS))('%s: the remedy resolves it', { timeout: 12
 test('a stream without a scope is taken out of STREAMS, its days are waived, and runs are complete', {
   timeout: 120_000,
 }, async () => {
-  const played = await play('2026-10-28T10:30:00Z');
+  const played = await play('2026-10-30T10:30:00Z');
   const { platform, act, run, moveTo } = played;
-  await act('backfill --from 2026-10-25 --to 2026-10-27');
+  await act('backfill --from 2026-10-25 --to 2026-10-29');
   const scopes = ['instance.get', 'instanceOrgs.get', 'instanceOrg.get', 'instanceOrg.deviceCounts'].concat(
     ['instanceOrg.notebookMinuteCounts', 'instanceOrg.payloadCountsBreakdown', 'instance.deviceCounts'],
     ['instance.notebookMinuteCounts', 'instance.payloadCountsBreakdown'],
   );
   await platform.control('tokens', { token: 'without-sources', scopes });
   const env = { ...WITHOUT_SOURCES, LOSANT_API_TOKEN: 'without-sources' };
-  await moveTo('2026-10-30T10:30:00Z');
+  await moveTo('2026-10-31T10:30:00Z');
   await act('run', env);
   await moveTo('2026-11-05T10:30:00Z');
   expect((await run(['run'], env)).code).toBe(5);
