@@ -14,7 +14,11 @@ import { runProgram } from '../support/program.ts';
 
 const MONTH = '2026-10';
 /** Two organizations by instance, which exist for the last week of October. */
-const ORGS = [['1', '2'], ['3', '4'], ['5', '6']].map((digits) => digits.map((digit) => digit.repeat(24)));
+const ORGS = [
+  ['1', '2'],
+  ['3', '4'],
+  ['5', '6'],
+].map((digits) => digits.map((digit) => digit.repeat(24)));
 
 /** What the sessions of a database may begin with. */
 const HOSTILE_DEFAULTS = [
