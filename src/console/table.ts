@@ -1,6 +1,4 @@
 /** Tables of rows, and pages with the table of a query, which Postgres filters, sorts and pages. */
-import { once } from 'node:events';
-import { PassThrough, Readable } from 'node:stream';
 import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
@@ -234,33 +232,35 @@ async function streamFile<R extends TableRow>(
   { matching, order }: View,
 ): Promise<Response> {
   const select = sql<R>`select r.* from ${matching} order by ${order}`;
-  const file = new PassThrough();
+  const { readable, writable } = new TextEncoderStream();
+  const file = writable.getWriter();
   const stop = new AbortController();
-  file.on('close', () => stop.abort(new Error('the download has ended')));
+  file.closed.catch(() => stop.abort(new Error('the download has ended')));
   const { promise: hasBegun, resolve: begin } = Promise.withResolvers<void>();
   let columns: CsvColumn[] = [];
-  const setColumns = (names: readonly string[]) => {
+  const renderHeader = (names: readonly string[]) => {
     columns = names.map((name) => ({ name, isText: true }));
-    file.write(renderCsvHeader(columns));
+    return renderCsvHeader(columns);
   };
+  // A write waits for whoever downloads, and is rejected once they have broken off.
   const take = async (rows: readonly R[]) => {
-    if (columns.length === 0) setColumns(Object.keys(rows[0] ?? {}));
-    const hasRoom = file.write(renderCsvRows(columns, rows.map(toCsvRow)));
+    const header = columns.length === 0 ? renderHeader(Object.keys(rows[0] ?? {})) : '';
     begin();
-    if (!hasRoom) await once(file, 'drain', { signal: stop.signal });
+    await file.write(header + renderCsvRows(columns, rows.map(toCsvRow)));
     return true;
   };
-  const work = readRows(select, { signal: stop.signal, take }).then(() => {
-    if (columns.length === 0) setColumns(Object.keys(visibleColumns));
-    file.end();
+  const work = readRows(select, { signal: stop.signal, take }).then(async () => {
+    begin();
+    if (columns.length === 0) await file.write(renderHeader(Object.keys(visibleColumns)));
+    await file.close();
   });
   await Promise.race([hasBegun, work]);
-  work.catch((error: unknown) => {
-    if (!file.destroyed) logger.warn({ err: error, path }, 'download broken off');
-    file.destroy(new Error('the download broke off', { cause: error }));
+  work.catch(async (error: unknown) => {
+    if (!stop.signal.aborted) logger.warn({ err: error, path }, 'download broken off');
+    await file.abort(new Error('the download broke off', { cause: error }));
   });
   const name = path.split('/').filter(Boolean).join('-');
-  return new Response(Readable.toWeb(file) as ReadableStream, {
+  return new Response(readable, {
     headers: {
       'content-type': 'text/csv; charset=utf-8',
       'content-disposition': `attachment; filename="${name}.csv"`,
