@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { OwnPostgres } from '../test/support/own-postgres.ts';
 import { billing } from './billing.ts';
 import { type Bench, backfill, daily, idle, type Sizes, start } from './cases.ts';
+import { pages } from './pages.ts';
 import { createTemplate, query } from './processes.ts';
 import { createReport } from './report.ts';
 import { views } from './views.ts';
@@ -19,6 +20,7 @@ const CASES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   backfill,
   idle,
   views,
+  pages,
   billing,
 };
 

@@ -1,0 +1,79 @@
+/** The case of the console's pages on a database with months of data. */
+import { PAGES } from '../src/console/pages.ts';
+import { refreshAttention } from '../src/ledger/attention.ts';
+import { createLogger } from '../src/logger.ts';
+import { createApp, createSources, openReader } from '../src/server/app.ts';
+import { listen } from '../src/server/listen.ts';
+import { createMetrics } from '../src/server/metrics.ts';
+import { readConfig } from '../src/settings/config.ts';
+import { addDays, dayAt } from '../src/usage/day.ts';
+import type { Bench, Row } from './cases.ts';
+import { addLogin, withDatabase } from './processes.ts';
+import { fillDatabase } from './views.ts';
+
+const INSTANCE = '5c0000000000000000000001';
+const ORG = '5d0000000000000000000064';
+const OTHER_ORG = '5d00000000000000000000c8';
+const UNREPORTED = 70;
+
+/** Returns an address of each page: parameters get an organization, a day and the last month that is over. */
+function listAddresses(): string[] {
+  const day = addDays(dayAt(Date.now()), -10);
+  const month = addDays(`${day.slice(0, 7)}-01`, -1).slice(0, 7);
+  const values = { ':id': ORG, ':org': ORG, ':day': day, ':month': month } as const;
+  const paths = PAGES.map(({ path }) => path).filter((path) => !/\.\w+$/.test(path));
+  const addresses = paths.map((path) =>
+    path.replaceAll(/:\w+/g, (name) => values[name as keyof typeof values] ?? name),
+  );
+  const more = [
+    `/organizations/${ORG}?with=${OTHER_ORG}`,
+    `/billing/${month}?only=not_ready`,
+    '/organizations?q=Org+77',
+  ];
+  // Nobody is billed anything here, so no customer has a page.
+  return [...addresses.filter((address) => !/:|customer$/.test(address)), ...more];
+}
+
+/** Times each page over HTTP with the worker's server: the first time, and again. */
+export async function pages({ postgres, sizes, report }: Bench): Promise<void> {
+  const { views: orgs, days, rounds } = sizes;
+  await withDatabase(postgres, async (databaseUrl) => {
+    await fillDatabase(databaseUrl, { orgs, days, unreported: UNREPORTED });
+    const env = { DATABASE_URL: addLogin(['worker'], databaseUrl), LOSANT_INSTANCE_ID: INSTANCE };
+    const config = readConfig({ env, configFile: null, needs: ['database'] });
+    const logger = createLogger({ level: 'warn', pretty: false, destination: process.stderr });
+    const startedAtMs = Date.now();
+    await using reader = await openReader({ config, logger });
+    const signal = new AbortController().signal;
+    const serving = { config, logger, hostNow: Date.now, host: 'bench', version: 'bench', signal };
+    const loop = { statuses: [] };
+    const sources = createSources(serving, { reader, loop, schedule: { nextWakeAt: () => null }, startedAtMs });
+    const metrics = createMetrics({ version: 'bench', instanceIds: [INSTANCE], startedAtMs });
+    const app = createApp({ ...sources, metrics });
+    const server = await listen(app, { host: '127.0.0.1', port: 0, token: null, logger });
+    await using closing = new AsyncDisposableStack();
+    closing.defer(() => server.close());
+    const refreshedAt = performance.now();
+    await refreshAttention({ db: reader.db, instanceId: INSTANCE, lease: null }, dayAt(Date.now()));
+    const rows: Row[] = [{ page: 'the refresh of what needs attention', firstMs: performance.now() - refreshedAt }];
+    for (const address of listAddresses()) {
+      const url = `http://127.0.0.1:${server.port}${address}`;
+      const first = await time(url);
+      const times: number[] = [];
+      for (let round = 0; round < rounds; round += 1) times.push((await time(url)).wallMs);
+      times.sort((a, b) => a - b);
+      const page = decodeURIComponent(address).replaceAll(ORG, 'ORG').replaceAll(OTHER_ORG, 'OTHER');
+      rows.push({ page, firstMs: first.wallMs, againMs: times[Math.floor(times.length / 2)], sizeBytes: first.bytes });
+    }
+    const where = `${orgs} organizations × ${days} days, ${UNREPORTED} % without notebooks`;
+    report(`pages: ${where}, medians of ${rounds}`, rows);
+  });
+}
+
+async function time(url: string): Promise<{ readonly wallMs: number; readonly bytes: number }> {
+  const startedAt = performance.now();
+  const response = await fetch(url);
+  const body = await response.text();
+  if (response.status !== 200) throw new Error(`${url} responded with ${response.status}: ${body.slice(0, 200)}`);
+  return { wallMs: performance.now() - startedAt, bytes: body.length };
+}
