@@ -77,13 +77,6 @@ function renderProgress({ progress }: InstanceStatus): Html | string {
   read since ${renderInstant(startedAt)}</p>`;
 }
 
-interface YesterdayStatus {
-  readonly day: UsageDay;
-  readonly tone: 'good' | 'bad' | 'quiet';
-  readonly label: string;
-  readonly sentence: string;
-}
-
 /**
  * Says in one line whether the day is complete that was yesterday when the status was read. Instances are ignored until
  * their first run has finished.
@@ -92,7 +85,7 @@ function describeYesterday(
   { isUp, snapshot, error }: DatabaseView,
   statuses: readonly InstanceStatus[],
   nowMs: number,
-): YesterdayStatus {
+) {
   const day = addDays(dayAt(snapshot?.atMs ?? nowMs), -1);
   if (!isUp || snapshot === null) {
     const problem = isUp ? describeReadFailure(error) : 'the database is not responding';
