@@ -116,8 +116,8 @@ const OLD_RESULT_MS = 180_000;
 
 /** Renders a count in its place: what is known, or that it is being read, or why it could not be. */
 export function renderCount<T>(
-  { snapshot, startedAtMs, error }: CachedRead<T>,
-  { subject, nowMs }: { readonly subject: string; readonly nowMs: number },
+  { snapshot, startedAtMs, error, nowMs }: CachedRead<T>,
+  subject: string,
   render: (value: T) => Html,
 ): Html {
   if (snapshot === null && error === undefined) {
