@@ -93,7 +93,7 @@ ${body}
 /** Matches characters that are invisible, or change how their neighbors are displayed. */
 const INVISIBLE = /[^\P{Cc}\n]|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
 
-/** Renders a document with its style. Text in it is untrusted, so it has no control characters and direction marks. */
+/** Renders a document with its style. Whoever wrote a text in it, none has control characters or direction marks. */
 export async function renderDocument(title: string, body: Html, icon: Html | string = ''): Promise<string> {
   const document = await html`<!doctype html>
 <html lang="en">
