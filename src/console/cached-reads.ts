@@ -31,6 +31,8 @@ export interface CachedRead<T> {
   readonly startedAtMs: number | null;
   /** Why the last read failed; undefined if it did not. */
   readonly error: unknown;
+  /** When this was known. */
+  readonly nowMs: number;
 }
 
 const REST_FACTOR = 10;
@@ -100,7 +102,7 @@ export function cacheRead<T>(
     const isOld = snapshot === null || now() - snapshot.atMs > keepMs * REST_FACTOR;
     // The failure has been reported; a slow read continues for the next caller.
     await sharedRead(isOld ? Math.max(waitMs, MIN_WAIT_MS) : waitMs).catch(() => undefined);
-    return { snapshot, startedAtMs, error: lastError };
+    return { snapshot, startedAtMs, error: lastError, nowMs: now() };
   };
 }
 

@@ -2,7 +2,7 @@ import { html, raw } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
-import { addDays, type DayRange, dayAt, eachDay, type UsageDay } from '../usage/day.ts';
+import { addDays, dayAt, eachDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
 import { addressOf, type Html, showMonth } from './elements.ts';
@@ -14,14 +14,6 @@ import { readPage, renderPages } from './table.ts';
 const PATH = '/coverage';
 const LINES_PER_PAGE = 50;
 const DAYS = 30;
-
-interface MapQuery {
-  readonly instanceIds: readonly string[];
-  readonly range: DayRange;
-  readonly stream: string;
-  readonly search: string;
-  readonly page: number;
-}
 
 /** The expected cells of a day, of one organization or of all. */
 interface MapDay {
@@ -51,7 +43,9 @@ export const coveragePage: ConsolePage = {
 
 const FILTERS = { q: SEARCH, stream: STREAM, to: { label: 'Through', options: 'day' } } as const;
 
-function readQuery({ query, instanceIds, nowMs }: PageRequest): MapQuery {
+type MapQuery = ReturnType<typeof readQuery>;
+
+function readQuery({ query, instanceIds, nowMs }: PageRequest) {
   const yesterday = addDays(dayAt(nowMs), -1);
   const { q: search = '', stream = '', to: lastDay = '' } = readValues(FILTERS, query);
   const to = lastDay > yesterday || lastDay < addDays(FIRST_DAY, DAYS) ? yesterday : lastDay;

@@ -2,7 +2,7 @@ import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
-import { type Html } from './elements.ts';
+import type { Html } from './elements.ts';
 import { optionsOf, readValues, SEARCH } from './filters.ts';
 import type { PageRequest } from './page.ts';
 import { createTablePage, renderHtmlTable, type TableRow } from './table.ts';

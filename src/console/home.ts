@@ -43,14 +43,14 @@ ${statuses.map(renderProgress)}
 ${health !== null && renderAttention(health, statuses, nowMs)}
 <h2>${showMonth(range.to)} so far</h2>
 <div class="cards">
-<section class="card">${renderTotal(payloads, { metric: 'payload_billable_count', nowMs }, renderDays)}
+<section class="card">${renderTotal(payloads, 'payload_billable_count', renderDays)}
 <p><a href="/usage">Days, growth and plans</a> · <a
   href="/organizations?sort=-payload_billable_count">Organizations by payloads</a></p></section>
-<section class="card">${renderTotal(devices, { metric: 'devices_total', nowMs })}</section>
-<section class="card">${renderTotal(minutes, { metric: 'notebook_minutes', nowMs })}</section>
+<section class="card">${renderTotal(devices, 'devices_total')}</section>
+<section class="card">${renderTotal(minutes, 'notebook_minutes')}</section>
 <section class="card"><h3><a href="/billing">Billing</a></h3>${renderCount(
       months,
-      { subject: 'The months', nowMs },
+      'The months',
       renderLastMonths,
     )}</section>
 </div>
@@ -77,13 +77,6 @@ function renderProgress({ progress }: InstanceStatus): Html | string {
   read since ${renderInstant(startedAt)}</p>`;
 }
 
-interface YesterdayStatus {
-  readonly day: UsageDay;
-  readonly tone: 'good' | 'bad' | 'quiet';
-  readonly label: string;
-  readonly sentence: string;
-}
-
 /**
  * Says in one line whether the day is complete that was yesterday when the status was read. Instances are ignored until
  * their first run has finished.
@@ -92,7 +85,7 @@ function describeYesterday(
   { isUp, snapshot, error }: DatabaseView,
   statuses: readonly InstanceStatus[],
   nowMs: number,
-): YesterdayStatus {
+) {
   const day = addDays(dayAt(snapshot?.atMs ?? nowMs), -1);
   if (!isUp || snapshot === null) {
     const problem = isUp ? describeReadFailure(error) : 'the database is not responding';
@@ -141,11 +134,11 @@ function describeScope({ status, nowMs }: PageRequest, view: DatabaseView): read
 /** Renders the sum of a metric, or why it is not known, below its name. */
 function renderTotal(
   read: CachedRead<UsageTotals>,
-  { metric, nowMs }: { readonly metric: ChartMetric; readonly nowMs: number },
+  metric: ChartMetric,
   render: (totals: UsageTotals) => Html | string = () => '',
 ): Html {
   const { label } = CHART_METRICS[metric];
-  return html`<h3>${label}</h3>${renderCount(read, { subject: `The ${label.toLowerCase()}`, nowMs }, (totals) => {
+  return html`<h3>${label}</h3>${renderCount(read, `The ${label.toLowerCase()}`, (totals) => {
     const { total, valuesNotStored, change } = addUpDays(metric, totals.days);
     const remark = html`<span class="bad">${count(valuesNotStored, 'value is', 'values are')} not stored</span>`;
     return html`<strong>${total === null ? '–' : showNumber(total)}${

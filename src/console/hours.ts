@@ -4,7 +4,7 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
 import type { DayRange } from '../usage/day.ts';
-import { type Html } from './elements.ts';
+import type { Html } from './elements.ts';
 
 interface HoursQuery {
   readonly orgId: string;

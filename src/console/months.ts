@@ -112,7 +112,7 @@ export const monthsPage: ConsolePage = {
     const body = html`<h1>Billing</h1><p class="quiet">Calendar months in UTC. A settling month is resolved by the next
       runs; a partly collected one was not loaded from its first day on. <a href="/billed?year=this">Billed
       this year by customer</a></p>
-${renderCount(months, { subject: 'The months', nowMs: request.nowMs }, renderMonths)}`;
+${renderCount(months, 'The months', renderMonths)}`;
     return { title: 'Billing', body, counts: [months] };
   },
 };
@@ -152,7 +152,7 @@ export const monthPage = createTablePage<OrgRow>(
       title: showMonth(days.from),
       sentence: 'Organizations that are not ready come first. Billed and current numbers are side by side.',
       intro: async (db) =>
-        html`${renderCount(months, { subject: 'The state of the month', nowMs: request.nowMs }, (all) =>
+        html`${renderCount(months, 'The state of the month', (all) =>
           renderStates(all.filter((each) => each.month === days.from)),
         )}${await renderActions(db, request, days)}`,
       rows: selectOrganizations(request, days),

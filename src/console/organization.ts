@@ -74,9 +74,8 @@ async function renderUsage(
   if (query.otherOrg === '') return renderDays(query, facts);
   const matches = await read((db) => findOrganizations(db, { instanceIds, text: query.otherOrg }));
   const others = matches.filter(({ orgId }) => orgId !== query.orgId);
-  const [match] = others;
-  const other =
-    match === undefined || others.length > 1 ? undefined : await read((db) => readOrganization(db, match.orgId));
+  const [match] = others.length === 1 ? others : [];
+  const other = match && (await read((db) => readOrganization(db, match.orgId)));
   if (other === undefined) {
     const links = others.map(
       ({ orgId, name }) => html`<li><a href="${addressOfQuery(query, { with: orgId })}">${name}</a></li>`,
@@ -90,12 +89,8 @@ async function renderUsage(
   const maximum = Math.max(
     ...[...facts.days, ...otherFacts.days].flatMap((day) => [day.quantity ?? 0, day.comparedQuantity ?? 0]),
   );
-  return html`<div class="halves">${(
-    [
-      [organization, query, facts],
-      [other, otherQuery, otherFacts],
-    ] as const
-  ).map(
+  const sides = [[organization, query, facts] as const, [other, otherQuery, otherFacts] as const];
+  return html`<div class="halves">${sides.map(
     ([each, eachQuery, eachFacts]) => html`<div><h2>${linkToOrganization(each.orgId, each.name)}</h2>
 ${renderOrganization(each)}${renderDays(eachQuery, eachFacts, maximum)}</div>`,
   )}</div>`;

@@ -57,7 +57,7 @@ const COLUMNS: Columns<OrganizationRow> = {
 
 export const organizationsPage = createTablePage<OrganizationRow>(
   { path: '/organizations', navPath: '/organizations' },
-  async ({ query, recall, instanceIds, nowMs }) => {
+  async ({ query, recall, instanceIds }) => {
     const isFile = query['format'] === 'csv';
     const readAll = (db: Kysely<Schema>) => readActivity(db, instanceIds);
     const activity = await recall(['activity'], readAll, isFile ? FILE_WAIT_MS : undefined);
@@ -104,7 +104,7 @@ export const organizationsPage = createTablePage<OrganizationRow>(
       columns: COLUMNS,
       summed: ['payload_billable_count', 'devices_total'],
       unknown: isUnknown && needsActivity ? 'It is not known yet which organizations these are.' : '',
-      note: renderCount(activity, { subject: 'Payloads, changes and limits', nowMs }, () => html``),
+      note: renderCount(activity, 'Payloads, changes and limits', () => html``),
       counts: [activity],
     };
   },

@@ -93,7 +93,7 @@ ${body}
 /** Matches characters that are invisible, or change how their neighbors are displayed. */
 const INVISIBLE = /[^\P{Cc}\n]|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
 
-/** Renders a document with its style. Text in it is untrusted, so it has no control characters and direction marks. */
+/** Renders a document with its style. Whoever wrote a text in it, none has control characters or direction marks. */
 export async function renderDocument(title: string, body: Html, icon: Html | string = ''): Promise<string> {
   const document = await html`<!doctype html>
 <html lang="en">
@@ -116,8 +116,8 @@ const OLD_RESULT_MS = 180_000;
 
 /** Renders a count in its place: what is known, or that it is being read, or why it could not be. */
 export function renderCount<T>(
-  { snapshot, startedAtMs, error }: CachedRead<T>,
-  { subject, nowMs }: { readonly subject: string; readonly nowMs: number },
+  { snapshot, startedAtMs, error, nowMs }: CachedRead<T>,
+  subject: string,
   render: (value: T) => Html,
 ): Html {
   if (snapshot === null && error === undefined) {

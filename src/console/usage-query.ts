@@ -13,7 +13,7 @@ import {
 import { count, showChange, showDifference, showNumber } from '../terminal/words.ts';
 import { addDays, countDays, dayAt, daysOfMonth, parseDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
-import { renderChart } from './chart.ts';
+import { type Chart, renderChart } from './chart.ts';
 import { addressOf, type Html } from './elements.ts';
 import { type Filters, renderChoices, renderFields, renderLinks, type Values } from './filters.ts';
 import type { PageRequest } from './page.ts';
@@ -107,17 +107,11 @@ function firstDayOfQuarter(day: UsageDay): UsageDay {
   return `${day.slice(0, 4)}-${`${month - ((month - 1) % 3)}`.padStart(2, '0')}-01`;
 }
 
-interface UsageChart {
-  readonly addressOf: (day: UsageDay) => string;
-  /** Of several charts with one scale; by default that of the days. */
-  readonly maximum?: number;
-}
-
 /** Renders the days of a metric, compared with others. */
 export function renderUsageChart(
   { metric, range, comparison }: UsageQuery,
   days: readonly ComparedDay[],
-  chart: UsageChart,
+  chart: Pick<Chart, 'addressOf' | 'maximum'>,
 ): Html {
   const { label, unit } = CHART_METRICS[metric];
   const summary = describeDays({ metric, comparison }, days);

@@ -57,27 +57,21 @@ const CONTENTS: Readonly<Record<Topic, ShowContent>> = {
         readForecast(db, { metric: query.metric, condition: isAny('o.instance_id', instanceIds), nowMs }),
       ),
     ]);
-    const renderedForecast = renderCount(
-      forecast,
-      { subject: 'The forecast', nowMs },
-      (value) => html`<p>${describeForecast(value)}</p>`,
-    );
-    const body = renderCount(totals, { subject: 'The days', nowMs }, (value) =>
-      renderDays(query, value, renderedForecast),
-    );
+    const renderedForecast = renderCount(forecast, 'The forecast', (value) => html`<p>${describeForecast(value)}</p>`);
+    const body = renderCount(totals, 'The days', (value) => renderDays(query, value, renderedForecast));
     return { body, counts: [totals, forecast] };
   },
-  sources: async ({ recall, instanceIds, nowMs }, { range }) => {
+  sources: async ({ recall, instanceIds }, { range }) => {
     const shares = await recall(['sources', range], (db) =>
       readSourceShares(db, range, isAny('o.instance_id', instanceIds)),
     );
     const body = html`<h2>All payloads by type and source, ${range.from} to ${range.to}</h2>
-${renderCount(shares, { subject: 'The types and sources', nowMs }, renderSourceShares)}`;
+${renderCount(shares, 'The types and sources', renderSourceShares)}`;
     return { body, counts: [shares] };
   },
-  plans: async ({ recall, instanceIds, nowMs }) => {
+  plans: async ({ recall, instanceIds }) => {
     const plans = await recall(['plans'], (db) => readPlans(db, instanceIds));
-    return { body: renderCount(plans, { subject: 'The plans', nowMs }, renderPlans), counts: [plans] };
+    return { body: renderCount(plans, 'The plans', renderPlans), counts: [plans] };
   },
 };
 

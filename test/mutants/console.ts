@@ -12,7 +12,7 @@ export const consoleMutants = [
         'unknown: isUnknown && needsActivity ?',
         'unknown: isUnknown && needsActivity && isFile ?',
       ],
-      'A file is no page': ['if (isUnknown && isFile) {', 'if (isUnknown && isFile && nowMs === 0) {'],
+      'A file is no page': ['if (isUnknown && isFile) {', 'if (isUnknown && isFile && recall === undefined) {'],
     },
   ),
   plant(

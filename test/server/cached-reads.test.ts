@@ -74,10 +74,10 @@ test('the last snapshot stays while a newer read is slow or fails, and the failu
     onFailure: (error) => failures.push(error),
   });
   const good = { value: 'good', atMs: 1_000 };
-  expect(await readSnapshot()).toEqual({ snapshot: good, startedAtMs: null, error: undefined });
+  expect(await readSnapshot()).toEqual({ snapshot: good, startedAtMs: null, error: undefined, nowMs: 1_000 });
   nowMs = 2_000;
   for (const error of ['gone', 'gone still'])
-    expect(await readSnapshot()).toEqual({ snapshot: good, startedAtMs: null, error: new Error(error) });
+    expect(await readSnapshot()).toEqual({ snapshot: good, startedAtMs: null, error: new Error(error), nowMs: 2_000 });
   expect(await readSnapshot()).toMatchObject({ snapshot: good, startedAtMs: 2_000 });
   expect(failures.map(String)).toEqual(['Error: gone']);
   nowMs = 9_000;
@@ -86,6 +86,7 @@ test('the last snapshot stays while a newer read is slow or fails, and the failu
     snapshot: { value: 'late', atMs: 9_000 },
     startedAtMs: null,
     error: undefined,
+    nowMs: 9_000,
   });
 });
 
