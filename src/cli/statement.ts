@@ -162,7 +162,7 @@ export async function writeCustomerFiles(
         const name = nameFile(instanceId, customer);
         const [html, csv] = [`${name}.html`, `${name}.csv`];
         // Two customers never get the same file.
-        await writeFile(join(folder, html), String(await renderStatementFile(customer, facts)), { flag: 'wx' });
+        await writeFile(join(folder, html), await renderStatementFile(customer, facts), { flag: 'wx' });
         await writeFile(join(folder, csv), renderStatementCsv(customer, facts), { flag: 'wx' });
         customers.push({ instanceId, ...customer.key, name: nameCustomer(customer), html, csv });
       }

@@ -1,60 +1,43 @@
-/** The inbox of the home page: what needs a person. */
+/** What needs a person: the inbox of the home page, and the list of everything in it. */
 import { html } from 'hono/html';
+import { sql } from 'kysely';
+import type { AttentionKind } from '../database/schema.ts';
 import {
   ATTENTION_KINDS,
   type AttentionGroup,
   addressOfKind,
   addressOfSubject,
-  type InstanceAttention,
   splitText,
 } from '../queries/attention.ts';
-import type { Health } from '../queries/health.ts';
+import type { Health, InstanceHealth } from '../queries/health.ts';
 import { count, showDistance, showNumber } from '../terminal/words.ts';
-import { type Html, toPlainText } from './page.ts';
-import type { InstanceStatus } from './sources.ts';
-
-interface Line {
-  readonly tone: string;
-  readonly label: string;
-  /** Who or what it is about, each in a line of its own. */
-  readonly subjects: readonly Html[];
-  readonly items: number;
-  readonly path: string;
-  readonly act: string;
-}
+import { type Html, renderPill } from './elements.ts';
+import { optionsOf } from './filters.ts';
+import { type InstanceStatus, selectInstanceName } from './sources.ts';
+import { createTablePage } from './table.ts';
 
 /** Renders the items of each instance, after what only this process knows. */
 export function renderAttention(health: Health, statuses: readonly InstanceStatus[], nowMs: number): Html {
-  const hasMany = health.instances.length > 1;
+  const { instances, unconfiguredInstances } = health;
   const problems = statuses.flatMap(({ problem }) =>
-    problem === null ? [] : [toProblem('bad', 'Run failed', problem.message, problem.hint)],
+    problem === null ? [] : [renderProblem('bad', 'Run failed', problem.message, problem.hint)],
   );
-  const unconfigured = health.unconfiguredInstances.map((id) =>
-    toProblem(
-      'warn',
-      'Instance not in the settings',
-      id,
-      `neither read nor shown; if it is no longer used: losant-usage retire --instance ${id}`,
-    ),
-  );
-  const groups = health.instances.flatMap(({ attention, name, instanceId }) =>
-    attention.groups.map((group) => ({ group, instance: hasMany ? { instanceId, name } : null })),
-  );
+  const unconfigured = unconfiguredInstances.map((id) => {
+    const advice = `neither read nor shown; if it is no longer used: losant-usage retire --instance ${id}`;
+    return renderProblem('warn', 'Instance not in the settings', id, advice);
+  });
   const kinds = Object.keys(ATTENTION_KINDS);
-  const lines = [
-    ...problems,
-    ...groups
-      .toSorted((a, b) => kinds.indexOf(a.group.kind) - kinds.indexOf(b.group.kind))
-      .map(({ group, instance }) => toLine(group, instance)),
-    ...unconfigured,
-  ];
-  const isKnown =
-    health.instances.length > 0 && health.instances.every(({ attention }) => attention.attentionAt !== null);
+  const groups = instances
+    .flatMap((instance) => instance.attention.groups.map((group) => ({ group, instance })))
+    .toSorted((a, b) => kinds.indexOf(a.group.kind) - kinds.indexOf(b.group.kind))
+    .map(({ group, instance }) => renderGroup(group, instances.length > 1 ? instance : null));
+  const lines = [...problems, ...groups, ...unconfigured];
+  const isKnown = instances.length > 0 && instances.every(({ attention }) => attention.attentionAt !== null);
   const calmLine = isKnown
     ? html`<li class="calm good">Nothing needs attention.</li>`
     : html`<li class="calm">Not known yet: no run has ended.</li>`;
   return html`<h2>Needs attention <small class="quiet">${describeAge(health, nowMs)}</small></h2>
-<ul class="inbox">${lines.length === 0 ? calmLine : lines.map(renderLine)}</ul>`;
+<ul class="inbox">${lines.length === 0 ? calmLine : lines}</ul>`;
 }
 
 /** Says how old the items of each instance are. */
@@ -63,50 +46,80 @@ function describeAge({ instances }: Health, nowMs: number): string {
     const age = attentionAt === null ? 'not known yet' : showDistance(Date.parse(attentionAt) - nowMs);
     return instances.length > 1 ? `${name ?? instanceId}: ${age}` : age;
   });
-  return toPlainText(ages.join(' · '));
+  return ages.join(' · ');
 }
 
-function toProblem(tone: Line['tone'], label: string, name: string, detail: string): Line {
-  return { tone, label, subjects: [renderSubject({ name, detail })], items: 1, path: '/runs', act: 'Open' };
+function renderProblem(tone: string, label: string, subject: string, detail: string): Html {
+  const subjects = [html`${subject} <span class="quiet">${detail}</span>`];
+  return renderLine({ tone, label, subjects, path: '/runs', text: 'Open' });
 }
 
-function toLine(group: AttentionGroup, instance: Pick<InstanceAttention, 'instanceId' | 'name'> | null): Line {
+/** Renders the items of a kind, with the instance if there are several. */
+function renderGroup(group: AttentionGroup, instance: InstanceHealth | null): Html {
   const { kind, items, subjects, texts, areNew } = group;
   const { tone, label, act = 'Open' } = ATTENTION_KINDS[kind];
   const firstSubjects = texts.map((text, index) => {
     const [name, detail] = splitText(kind, text);
-    const address = addressOfSubject(kind, subjects[index] ?? '');
-    return renderSubject({
-      name,
-      detail,
-      address,
-      isNew: areNew[index] === true && kind !== 'new',
-      instanceName: instance && (instance.name ?? instance.instanceId),
-    });
+    const remarks = [detail, instance === null ? '' : (instance.name ?? instance.instanceId)];
+    return html`<a href="${addressOfSubject(kind, subjects[index] ?? '')}">${name}</a>${
+      areNew[index] === true && kind !== 'new' && html` <span class="pill link">new</span>`
+    } <span class="quiet">${remarks.filter((remark) => remark !== '').join(' · ')}</span>`;
   });
   const others = items - texts.length;
   const more = others > 0 ? [html`<span class="quiet">and ${count(others, 'more', 'more')}</span>`] : [];
   const path = items === 1 ? addressOfSubject(kind, subjects[0] ?? '') : addressOfKind(kind, instance?.instanceId);
-  return { tone, label, subjects: [...firstSubjects, ...more], items, path, act };
-}
-
-interface Subject {
-  readonly name: string;
-  readonly detail: string;
-  readonly address?: string;
-  readonly isNew?: boolean;
-  readonly instanceName?: string | null;
-}
-
-function renderSubject({ name, detail, address, isNew = false, instanceName = null }: Subject): Html {
-  const text = toPlainText(name);
-  return html`${address === undefined ? text : html`<a href="${address}">${text}</a>`}${
-    isNew && html` <span class="pill link">new</span>`
-  } <span class="quiet">${toPlainText([detail, instanceName ?? ''].filter((part) => part !== '').join(' · '))}</span>`;
-}
-
-function renderLine({ tone, label, subjects, items, path, act }: Line): Html {
   const text = items > 1 ? `${act} ${showNumber(items)}` : act;
+  return renderLine({ tone, label, subjects: [...firstSubjects, ...more], path, text });
+}
+
+interface Line {
+  readonly tone: string;
+  readonly label: string;
+  /** Who or what it is about, each in a line of its own. */
+  readonly subjects: readonly Html[];
+  readonly path: string;
+  /** What somebody does there. */
+  readonly text: string;
+}
+
+function renderLine({ tone, label, subjects, path, text }: Line): Html {
   return html`<li class="${tone}"><b>${label}</b><ul>${subjects.map((subject) => html`<li>${subject}</li>`)}</ul>
 <a class="go" href="${path}" aria-label="${text}: ${label}">${text}</a></li>\n`;
 }
+
+type ItemRow = { readonly kind: AttentionKind; readonly subject: string; readonly text: string };
+
+/** Everything that needs a person: exactly what Home counts. */
+export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navPath: '/' }, ({ instanceIds }) => ({
+  title: 'Needs attention',
+  sentence: 'As of the last run that stored something.',
+  rows: sql`
+    select a.instance_id, a.kind, a.subject, a.text, ${selectInstanceName(instanceIds)}, a.first_seen_on,
+      a.last_seen_on, abs(a.quantity) as rank
+    from losant_usage.attention_items a join losant_usage.instances i on i.instance_id = a.instance_id
+    where a.is_current and a.instance_id = any (${instanceIds}::text[])`,
+  order: sql`r.kind, r.rank desc nulls last, r.text, r.subject`,
+  filters: {
+    kind: {
+      label: 'Kind',
+      options: Object.fromEntries(Object.entries(ATTENTION_KINDS).map(([kind, { label }]) => [kind, label])),
+    },
+    ...(instanceIds.length > 1 && {
+      instance: {
+        label: 'Instance',
+        options: optionsOf(instanceIds),
+        where: (id: string) => sql`r.instance_id = ${id}`,
+      },
+    }),
+  },
+  columns: {
+    text: [
+      'Subject',
+      ({ kind, subject, text }) => html`<a href="${addressOfSubject(kind, subject)}">${splitText(kind, text)[0]}</a>`,
+    ],
+    kind: ['Kind', ({ kind }) => renderPill(ATTENTION_KINDS[kind].tone, ATTENTION_KINDS[kind].label)],
+    subject: ['What is known', ({ kind, text }) => splitText(kind, text)[1]],
+    first_seen_on: 'First seen',
+    instance_name: 'Instance',
+  },
+}));

@@ -1,7 +1,7 @@
 import { html } from 'hono/html';
 import { sql } from 'kysely';
+import { addressOf, type Html } from './elements.ts';
 import { searchIn } from './filters.ts';
-import { addressOf, type ConsolePage, type Html } from './page.ts';
 import { createTablePage } from './table.ts';
 
 type BilledRow = {
@@ -15,8 +15,9 @@ type BilledRow = {
 const YEARS = { this: 0, last: 1, before_last: 2 } as const;
 
 /** What was billed to each customer in a year: only what was closed, over all its statements. */
-export const billedPage: ConsolePage = {
-  ...createTablePage<BilledRow>('/billed', '/billing', ({ instanceIds, query, nowMs }) => {
+export const billedPage = createTablePage<BilledRow>(
+  { path: '/billed', navPath: '/billing', subject: 'What was billed' },
+  ({ instanceIds, query, nowMs }) => {
     const years = Object.entries(YEARS).map(
       ([name, ago]) => [name, `${new Date(nowMs).getUTCFullYear() - ago}`] as const,
     );
@@ -54,11 +55,10 @@ export const billedPage: ConsolePage = {
         months: 'Months closed',
         by_month: ['By month', renderMonths],
       },
-      totals: ['payloads', 'minutes'],
+      summed: ['payloads', 'minutes'],
     };
-  }),
-  subject: 'What was billed',
-};
+  },
+);
 
 /** Renders each month, folded, with a link to its statements. */
 function renderMonths({ id, by_month: months }: BilledRow): Html {

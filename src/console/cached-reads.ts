@@ -1,5 +1,8 @@
 /** Reads that pages share, limit, or wait for in turn. */
+import type { Kysely } from 'kysely';
+import type { Schema } from '../database/schema.ts';
 import { isConnectionLost, isStatementTimeout } from '../database/sqlstate.ts';
+import type { Logger } from '../logger.ts';
 
 export interface ReadOptions {
   /** How long a result is reused; one that took long is reused for ten times as long as it took. */
@@ -98,6 +101,36 @@ export function cacheRead<T>(
     // The failure has been reported; a slow read continues for the next caller.
     await sharedRead(isOld ? Math.max(waitMs, MIN_WAIT_MS) : waitMs).catch(() => undefined);
     return { snapshot, startedAtMs, error: lastError };
+  };
+}
+
+/** Runs a query. */
+export type ReadPage = <T>(query: (db: Kysely<Schema>) => Promise<T>) => Promise<T>;
+
+export type Recall = ReturnType<typeof createRecall>;
+
+/** Pages hardly wait for a slow query: they say that it is being read, and reload. */
+const SLOW_READ = { keepMs: 60_000, timeoutMs: 50 };
+
+/** Results that are kept at once. */
+const MAX_RESULTS = 50;
+
+/** Reads in the background what pages do not wait for: each with its own state, so that none keeps back another. */
+export function createRecall(read: ReadPage, { now, logger }: { readonly now: () => number; readonly logger: Logger }) {
+  const results = new Map<string, unknown>();
+  /** Returns what is known of a slow query, which is shared by its key. Waits at most `waitMs` for a newer result. */
+  return async <T>(key: readonly unknown[], query: (db: Kysely<Schema>) => Promise<T>, waitMs?: number) => {
+    const name = JSON.stringify(key);
+    const onFailure = (error: unknown) => logger.warn({ err: error, subject: key[0] }, 'count failed');
+    const result =
+      (results.get(name) as ReturnType<typeof cacheRead<T>> | undefined) ??
+      cacheRead(() => read(query), { ...SLOW_READ, now, onFailure });
+    // The one that nobody has needed for the longest time is first.
+    results.delete(name);
+    results.set(name, result);
+    const [oldest = ''] = results.keys();
+    if (results.size > MAX_RESULTS) results.delete(oldest);
+    return await result(waitMs);
   };
 }
 

@@ -1,10 +1,8 @@
 import { sql } from 'kysely';
 import { optionsOf, SEARCH } from './filters.ts';
-import { createTablePage, showDifference } from './table.ts';
+import { createTablePage } from './table.ts';
 
-type ChangeRow = { readonly difference: number };
-
-export const changesPage = createTablePage<ChangeRow>('/changes', '/changes', ({ instanceIds }) => ({
+export const changesPage = createTablePage({ path: '/changes', navPath: '/changes' }, ({ instanceIds }) => ({
   title: 'Changes',
   sentence:
     'Numbers that Losant changed after they were stored, newest first. Hourly numbers are not listed, but days are.',
@@ -39,7 +37,7 @@ export const changesPage = createTablePage<ChangeRow>('/changes', '/changes', ({
     metric: 'Metric',
     old_quantity: 'Old',
     new_quantity: 'New',
-    difference: ['Difference', ({ difference }) => showDifference(difference)],
+    difference: 'Difference',
     was_final: 'Was final',
     is_after_closing: 'After closing',
     changed_at: 'Changed at',

@@ -1,27 +1,12 @@
 import { scaleLinear } from 'd3-scale';
 import { line } from 'd3-shape';
 import { html } from 'hono/html';
-import { toPair } from '../queries/usage-totals.ts';
-import { count, showNumber } from '../terminal/words.ts';
+import { type ComparedDay, toPair } from '../queries/usage-totals.ts';
+import { count, formatDays, showChange, showDifference, showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
-import { STANDINGS, type Standing } from '../usage/standing.ts';
-import type { Html } from './page.ts';
-import { type Columns, renderHtmlTable, showChange, showDifference } from './table.ts';
-
-/** A day of one organization, or of the sum over several. */
-export type ChartDay = {
-  readonly day: UsageDay;
-  /** The standing of its cell; null if none is expected, because nothing existed. A sum has none. */
-  readonly standing?: Standing | null;
-  /** The value, or the sum of those that are stored; null if none is. */
-  readonly quantity: number | null;
-  readonly comparedDay: UsageDay | null;
-  readonly comparedQuantity: number | null;
-  /** Values that are not in a sum, because they are not stored (count). */
-  readonly valuesNotStored?: number;
-  /** Both sums over what is stored on both days, to be compared. */
-  readonly paired?: readonly [quantity: number | null, comparedQuantity: number | null];
-};
+import { STANDINGS } from '../usage/standing.ts';
+import type { Html } from './elements.ts';
+import { type Columns, renderHtmlTable } from './table.ts';
 
 /** A chart of a metric: a bar for each day, and a line for the days compared with. */
 export interface Chart {
@@ -29,7 +14,7 @@ export interface Chart {
   readonly heading?: { readonly title: string; readonly summary: string };
   /** The unit of the values: `payloads`. */
   readonly unit: string;
-  readonly days: readonly ChartDay[];
+  readonly days: readonly ComparedDay[];
   /** The label of the line; null if there is none. */
   readonly comparison: string | null;
   /** Returns the page of a day; null if days have none. */
@@ -53,8 +38,7 @@ const COMPACT = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFra
 /** Renders the chart with its legend, and its values as a table. */
 export function renderChart(chart: Chart): Html {
   const { heading, days, comparison, maximum = 0 } = chart;
-  const comparedQuantities = days.map((day) => day.comparedQuantity);
-  const values = [...days.map(({ quantity }) => quantity ?? 0), ...comparedQuantities.map((value) => value ?? 0)];
+  const values = days.flatMap(({ quantity, comparedQuantity }) => [quantity ?? 0, comparedQuantity ?? 0]);
   const scale = scaleLinear([0, Math.max(TICKS, maximum, ...values)], [BASE, ROOM_ABOVE]).nice(TICKS);
   const y = (value: number) => roundTenth(scale(value));
   const ticks = scale.ticks(TICKS).map((tick) => ({ at: y(tick), label: COMPACT.format(tick) }));
@@ -70,12 +54,13 @@ ${renderLegend(chart)}
 <svg width="100%" height="${TOTAL_HEIGHT}">
 ${days.map(({ day }, index) => renderShade(day, index, days.length))}
 ${ticks.map(({ at }) => html`<line class="rule" x1="0" x2="100%" y1="${at}" y2="${at}"/>`)}
-${days.map((day, index) => renderDay(chart, day, { index, y, label: labels[index] ?? null }))}
+${days.map((day, index) => renderDay(chart, day, { index, y }))}
+${labels.map((label, index) => renderLabel(label, percentOf(index + 0.5, days.length)))}
 ${
   comparison !== null &&
   html`<svg width="100%" height="${TOTAL_HEIGHT}" viewBox="0 0 ${days.length} ${TOTAL_HEIGHT}"
   preserveAspectRatio="none"><path class="compared" vector-effect="non-scaling-stroke"
-  d="${toLinePath(comparedQuantities, y)}"/></svg>`
+  d="${toLinePath(days, y)}"/></svg>`
 }</svg></div>
 ${renderValues(chart)}</figure>\n`;
 }
@@ -95,60 +80,44 @@ function renderShade(day: UsageDay, index: number, days: number): Html | string 
 interface Position {
   readonly index: number;
   readonly y: (value: number) => number;
-  readonly label: DayLabel | null;
 }
 
-/** Renders the mark of a day, its label, and its values, which appear above the plot while it is pointed at. */
-function renderDay(chart: Chart, chartDay: ChartDay, { index, y, label }: Position): Html {
+/** Renders the mark of a day, and its values, which appear above the plot while it is pointed at. */
+function renderDay(chart: Chart, chartDay: ComparedDay, { index, y }: Position): Html {
   const { days, addressOf } = chart;
-  const { day, standing } = chartDay;
+  const { day, standing, quantity, valuesNotStored = 0 } = chartDay;
   const at = (offset: number) => percentOf(index + offset, days.length);
-  const width = (share: number) => percentOf(share, days.length);
-  const column = html`<rect class="day" x="${at(0)}" width="${width(1)}" y="${ROOM_ABOVE}" height="${HEIGHT}"/>`;
-  const third = Math.floor((index / days.length) * 3);
-  const [values, comparison] = describeDay(chart, chartDay);
-  return html`<g class="at">${renderMark(chartDay, { at, width, y })}${
+  const renderColumn = (style: string, top = ROOM_ABOVE) =>
+    html`<rect class="${style}" x="${at(0)}" width="${percentOf(1, days.length)}" y="${top}" height="${BASE - top}"/>`;
+  /** A bar, a circle for zero, a red column for what is not stored, or a band where nothing existed. */
+  const renderMark = () => {
+    if (standing === null) return renderColumn('absent', BASE - 5);
+    if (quantity === null) return renderColumn('not-stored');
+    if (quantity === 0) return html`<circle class="zero" cx="${at(0.5)}" cy="${BASE}" r="2"/>`;
+    // Any value above 0 is visible, however small.
+    const top = Math.min(y(quantity), BASE - 1);
+    return html`<rect class="value ${valuesNotStored > 0 && 'part'}" x="${at(0.1)}"
+  width="${percentOf(0.8, days.length)}" y="${top}" height="${roundTenth(BASE - top)}"/>`;
+  };
+  const column = renderColumn('day');
+  const anchor = ['start', 'middle', 'end'][Math.floor((index / days.length) * 3)];
+  const lines = [showLongDay(day), ...describeDay(chart, chartDay)];
+  return html`<g class="at">${renderMark()}${
     standing === null || addressOf === null ? column : html`<a href="${addressOf(day)}" tabindex="-1">${column}</a>`
-  }<text class="tip" y="12" text-anchor="${['start', 'middle', 'end'][third]}"><tspan
-  x="${at(0.5)}">${showLongDay(day)}</tspan><tspan x="${at(0.5)}" dy="15">${values}</tspan></text>${
-    comparison !== '' &&
-    html`<text class="tip" x="${at(0.5)}" y="42"
-      text-anchor="${['start', 'middle', 'end'][third]}">${comparison}</text>`
-  }</g>${
-    label !== null &&
-    html`<text class="${label.isMinor && 'minor'}" x="${at(0.5)}" y="${BASE + 16}"
-  text-anchor="middle">${label.text}</text>`
-  }\n`;
-}
-
-interface MarkPosition {
-  readonly at: (offset: number) => string;
-  readonly width: (share: number) => string;
-  readonly y: (value: number) => number;
-}
-
-/** Renders a bar, a circle for zero, a red column for what is not stored, or a band where nothing existed. */
-function renderMark({ standing, quantity, valuesNotStored = 0 }: ChartDay, { at, width, y }: MarkPosition): Html {
-  if (standing === null)
-    return html`<rect class="absent" x="${at(0)}" width="${width(1)}" y="${BASE - 5}" height="5"/>`;
-  if (quantity === null)
-    return html`<rect class="not-stored" x="${at(0)}" width="${width(1)}" y="${ROOM_ABOVE}" height="${HEIGHT}"/>`;
-  if (quantity === 0) return html`<circle class="zero" cx="${at(0.5)}" cy="${BASE}" r="2"/>`;
-  // Any value above 0 is visible, however small.
-  const top = Math.min(y(quantity), BASE - 1);
-  return html`<rect class="value ${valuesNotStored > 0 && 'part'}" x="${at(0.1)}" width="${width(0.8)}" y="${top}"
-  height="${roundTenth(BASE - top)}"/>`;
+  }<text class="tip" text-anchor="${anchor}">${lines.map(
+    (text, row) => html`<tspan x="${at(0.5)}" y="${12 + row * 15}">${text}</tspan>`,
+  )}</text></g>\n`;
 }
 
 /** Describes the value of a day, and the change from the day that it is compared with. */
-function describeDay({ unit, comparison }: Chart, chartDay: ChartDay): readonly [string, string] {
+function describeDay({ unit, comparison }: Chart, chartDay: ComparedDay): readonly string[] {
   const { standing, quantity, comparedDay, comparedQuantity, valuesNotStored = 0 } = chartDay;
-  if (standing === null) return ['did not exist', ''];
+  if (standing === null) return ['did not exist'];
   const value = quantity === null ? 'not stored' : `${showNumber(quantity)} ${unit}`;
   const remark =
     valuesNotStored > 0 ? `${showNumber(valuesNotStored)} not stored` : standing && STANDINGS[standing].label;
   const values = quantity === null || remark === undefined ? value : `${value}, ${remark}`;
-  if (comparison === null || comparedDay === null) return [values, ''];
+  if (comparison === null || comparedDay === null) return [values];
   if (comparedQuantity === null) return [values, `${showLongDay(comparedDay)}: not stored`];
   const compared = `${showNumber(comparedQuantity)} on ${showLongDay(comparedDay)}`;
   const change = showDayChange(chartDay);
@@ -156,27 +125,17 @@ function describeDay({ unit, comparison }: Chart, chartDay: ChartDay): readonly 
 }
 
 /** Returns the change in percent, or the difference from zero; null if either value is not stored. */
-function showDayChange(day: ChartDay): string | null {
+function showDayChange(day: ComparedDay): string | null {
   const [quantity, comparedQuantity] = toPair(day);
   if (day.standing === null || quantity === null || comparedQuantity === null) return null;
   return comparedQuantity === 0 ? showDifference(quantity) : showChange(quantity / comparedQuantity - 1);
 }
 
-const LONG_DAY = new Intl.DateTimeFormat('en-GB', {
-  weekday: 'short',
-  day: 'numeric',
-  month: 'short',
-  year: 'numeric',
-  timeZone: 'UTC',
-});
-const WEEKDAY = new Intl.DateTimeFormat('en-GB', { weekday: 'short', day: 'numeric', timeZone: 'UTC' });
-const DATE = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', timeZone: 'UTC' });
-const MONTH = new Intl.DateTimeFormat('en-GB', { month: 'short', timeZone: 'UTC' });
-const MONTH_OF_YEAR = new Intl.DateTimeFormat('en-GB', { month: 'short', year: 'numeric', timeZone: 'UTC' });
-
-export function showLongDay(day: UsageDay): string {
-  return LONG_DAY.format(Date.parse(day));
-}
+export const showLongDay = formatDays({ weekday: 'short', day: 'numeric', month: 'short', year: 'numeric' });
+const showWeekday = formatDays({ weekday: 'short', day: 'numeric' });
+const showDate = formatDays({ day: 'numeric', month: 'short' });
+const showShortMonth = formatDays({ month: 'short' });
+const showMonthOfYear = formatDays({ month: 'short', year: 'numeric' });
 
 interface DayLabel {
   readonly text: string;
@@ -187,15 +146,22 @@ interface DayLabel {
 /** Returns the labels below the axis, of as many days as there is room for: days, weeks, months or quarters. */
 function labelDays(days: readonly UsageDay[]): readonly (DayLabel | null)[] {
   return days.map((day, index) => {
-    const [time, month, date] = [Date.parse(day), Number(day.slice(5, 7)), Number(day.slice(8))];
-    const isMonday = new Date(time).getUTCDay() === 1;
-    if (days.length <= 10) return { text: WEEKDAY.format(time), isMinor: index % 2 === 1 };
-    if (days.length <= 35) return isMonday ? { text: DATE.format(time), isMinor: false } : null;
-    if (days.length <= 100) return [1, 15].includes(date) ? { text: DATE.format(time), isMinor: date !== 1 } : null;
+    const [month, date] = [Number(day.slice(5, 7)), Number(day.slice(8))];
+    const isMonday = new Date(day).getUTCDay() === 1;
+    if (days.length <= 10) return { text: showWeekday(day), isMinor: index % 2 === 1 };
+    if (days.length <= 35) return isMonday ? { text: showDate(day), isMinor: false } : null;
+    if (days.length <= 100) return [1, 15].includes(date) ? { text: showDate(day), isMinor: date !== 1 } : null;
     const isQuarter = month % 3 === 1;
     if (date !== 1 || (days.length > 400 && !isQuarter)) return null;
-    return { text: (month === 1 ? MONTH_OF_YEAR : MONTH).format(time), isMinor: !isQuarter };
+    return { text: month === 1 ? showMonthOfYear(day) : showShortMonth(day), isMinor: !isQuarter };
   });
+}
+
+function renderLabel(label: DayLabel | null, x: string): Html {
+  return html`${
+    label !== null &&
+    html`<text class="${label.isMinor && 'minor'}" x="${x}" y="${BASE + 16}" text-anchor="middle">${label.text}</text>`
+  }`;
 }
 
 function renderLegend({ days, comparison, addressOf }: Chart): Html {
@@ -252,13 +218,13 @@ function renderValues(chart: Chart): Html {
 }
 
 /** Returns the path of the line, which has a break where a day is not stored. */
-function toLinePath(values: readonly (number | null)[], y: (value: number) => number): string {
-  const draw = line<number | null>()
-    .defined((value) => value !== null)
+function toLinePath(days: readonly ComparedDay[], y: (value: number) => number): string {
+  const draw = line<ComparedDay>()
+    .defined(({ comparedQuantity }) => comparedQuantity !== null)
     .x((_, index) => index + 0.5)
-    .y((value) => y(value ?? 0))
+    .y(({ comparedQuantity }) => y(comparedQuantity ?? 0))
     .digits(1);
-  return draw(values) ?? '';
+  return draw(days) ?? '';
 }
 
 function roundTenth(value: number): number {

@@ -5,9 +5,10 @@ import { showNumber } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt, eachDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
-import { matchesSearch, readValues, renderForm, SEARCH } from './filters.ts';
+import { addressOf, type Html, showMonth } from './elements.ts';
+import { matchesText, readValues, renderForm, SEARCH } from './filters.ts';
 import { STREAM } from './gaps.ts';
-import { addressOf, type ConsolePage, type Html, type PageRequest, showMonth, toPlainText } from './page.ts';
+import type { ConsolePage, PageRequest } from './page.ts';
 import { readPage, renderPages } from './table.ts';
 
 const PATH = '/coverage';
@@ -89,16 +90,13 @@ async function readAllDays(db: Kysely<Schema>, query: MapQuery): Promise<readonl
 async function readLines(db: Kysely<Schema>, query: MapQuery): Promise<readonly MapLine[]> {
   const { instanceIds, range, stream, search, page } = query;
   const { rows } = await sql<Omit<MapLine, 'days'>>`
-    select r.org_id, r.org_name as name
-    from (
-      select org_id, name as org_name, referral_id from losant_usage.organizations
-      where instance_id = any (${instanceIds}::text[])
-    ) as r
+    select o.org_id, o.name
+    from losant_usage.organizations o
     left join (
       select g.org_id, max(g.standing) as standing, count(*) as gaps from (${selectGaps(query)}) as g group by g.org_id
-    ) as g on g.org_id = r.org_id
-    where ${search === '' ? sql`true` : matchesSearch(search)}
-    order by g.standing desc nulls last, g.gaps desc nulls last, r.org_name, r.org_id
+    ) as g on g.org_id = o.org_id
+    where o.instance_id = any (${instanceIds}::text[]) and ${matchesText(search)}
+    order by g.standing desc nulls last, g.gaps desc nulls last, o.name, o.org_id
     limit ${LINES_PER_PAGE + 1} offset ${(page - 1) * LINES_PER_PAGE}`.execute(db);
   const ids = rows.map(({ org_id: id }) => id);
   // Arrays of days and organizations, because Postgres then looks up each cell by its key.
@@ -125,7 +123,7 @@ function renderCoverage(query: MapQuery, all: readonly MapDay[], lines: readonly
   doubt. The stronger the color, the larger the share of gaps. The worst organizations come first.</p>
 <p><a href="/gaps">All gaps</a> · <a href="/gaps?standing=failing">Failing reads</a> · <a
   href="/quarantine">Quarantine</a> · <a href="/reconciliation">Reconciliation</a></p>
-${renderForm(PATH, { filters: FILTERS, values })}
+${renderForm(PATH, FILTERS, values)}
 <p><a href="${address({ to: addDays(range.from, -1) })}">Earlier</a> ·
 <a href="${address({ to: addDays(range.to, DAYS) })}">Later</a></p>
 <p class="quiet keys">${standings.map(renderKey)}<span class="whole">blank: not expected</span></p>
@@ -152,7 +150,7 @@ function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], days: rea
 <tbody><tr><th class="name" scope="row">All</th>${renderDays(days, all, '/gaps?usage_date=')}</tr>
 ${lines.map(
   ({ org_id: orgId, name, days: orgDays }) =>
-    html`<tr><th class="name" scope="row"><a href="/organizations/${orgId}">${toPlainText(name)}</a></th>${renderDays(
+    html`<tr><th class="name" scope="row"><a href="/organizations/${orgId}">${name}</a></th>${renderDays(
       days,
       orgDays,
       `${PATH}/${orgId}/`,

@@ -1,5 +1,5 @@
 /** The statement of a customer for a month: a page of the console, and the file that `statement --customers` writes. */
-import { html, raw } from 'hono/html';
+import { html } from 'hono/html';
 import type { Kysely } from 'kysely';
 import type { CustomerLine, CustomerStatement } from '../billing/customers.ts';
 import { addQuantities, type BilledInstance, type Statement } from '../billing/statements.ts';
@@ -9,8 +9,8 @@ import { count } from '../terminal/words.ts';
 import { compareText } from '../usage/cell.ts';
 import { daysOfMonth, eachDay, type Month } from '../usage/day.ts';
 import { renderChart } from './chart.ts';
-import { type Html, renderFacts, renderInstant, showMonth, toPlainText } from './page.ts';
-import { STYLE } from './style.ts';
+import { type Html, renderFacts, renderInstant, showMonth } from './elements.ts';
+import { renderDocument } from './page.ts';
 import { renderHtmlTable } from './table.ts';
 
 /** The month of an instance, in which a customer has a statement. */
@@ -44,17 +44,17 @@ export function renderCustomerStatement(customer: CustomerStatement, month: Stat
   const { instance, statements } = month;
   const orgs = new Map(lines.map(({ orgId, orgName }) => [orgId, orgName]));
   const distinct = (name: 'referralId' | 'planId') =>
-    toPlainText([...new Set(lines.map((line) => line[name]))].filter((id) => id !== '').join(', '));
+    [...new Set(lines.map((line) => line[name]))].filter((id) => id !== '').join(', ');
   const byNumber = Map.groupBy(lines, ({ number }) => number);
-  return html`<article><h1>${toPlainText(titleStatement(customer, month))}</h1>
+  return html`<article><h1>${titleStatement(customer, month)}</h1>
 ${renderFacts({
-  Customer: toPlainText(key.customerId ?? ''),
+  Customer: key.customerId,
   [orgs.size === 1 ? 'Organization' : 'Organizations']: html`${[...orgs].map(
-    ([id, name]) => html`<div>${toPlainText(name)} <span class="quiet id">${id}</span></div>`,
+    ([id, name]) => html`<div>${name} <span class="quiet id">${id}</span></div>`,
   )}`,
   'Referral ID': distinct('referralId'),
   Plan: distinct('planId'),
-  Instance: html`${toPlainText(instance.name ?? '')} <span class="quiet id">${instance.instanceId}</span>`,
+  Instance: html`${instance.name} <span class="quiet id">${instance.instanceId}</span>`,
 })}
 ${(byNumber.size > 1 || orgs.size > 1) && renderTotals(lines, month)}
 ${statements.map((statement) => {
@@ -104,9 +104,9 @@ function renderStatement(
   return html`<h2>Statement ${number}, ${kind}</h2>
 ${renderFacts({
   Created: renderInstant(closedAt),
-  By: toPlainText(closedBy),
-  Organization: hasOrgs ? '' : toPlainText(lines[0]?.orgName ?? ''),
-  Reason: toPlainText(reason ?? ''),
+  By: closedBy,
+  Organization: !hasOrgs && (lines[0]?.orgName ?? ''),
+  Reason: reason,
 })}
 ${renderHtmlTable(rows, { org: 'Organization', ...USAGE, ...quantities })}
 <p class="quiet">SHA-256 <code>${manifestSha256}</code></p>`;
@@ -146,22 +146,13 @@ function sortLines(lines: readonly CustomerLine[], metrics: StatementMonth['metr
 }
 
 /** Renders the statement as a file of its own, which prints on A4. */
-export function renderStatementFile(customer: CustomerStatement, month: StatementMonth): Html {
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${toPlainText(titleStatement(customer, month))}</title>
-<style>${raw(STYLE)}</style>
-</head>
-<body>
+export async function renderStatementFile(customer: CustomerStatement, month: StatementMonth): Promise<string> {
+  const body = html`<body>
 <main>
 ${renderCustomerStatement(customer, month)}
 </main>
-</body>
-</html>
-`;
+</body>`;
+  return await renderDocument(titleStatement(customer, month), body);
 }
 
 const TEXT_COLUMNS = ['closed_by', 'customer_id', 'org_name', 'referral_id', 'plan_id'];

@@ -6,15 +6,14 @@ import { isLosantId } from '../usage/organization.ts';
 import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
 import { isGap, STANDINGS, standings } from '../usage/standing.ts';
 import {
-  type ConsolePage,
   type Html,
   linkToOrganization,
   renderCommands,
   renderFacts,
   renderInstant,
   renderStanding,
-  toPlainText,
-} from './page.ts';
+} from './elements.ts';
+import type { ConsolePage } from './page.ts';
 import { type Columns, renderHtmlTable, type TableRow } from './table.ts';
 
 /** Explains a day of an organization: each cell with its numbers, history and advice, the worst first. */
@@ -37,7 +36,7 @@ function renderDayExplanation({ org, day, standing, cells }: DayExplanation): Ht
   const severity = (cell: CellExplanation) => (cell.standing === null ? -1 : standings.indexOf(cell.standing));
   const sortedCells = cells.toSorted((a, b) => severity(b) - severity(a));
   const streamsNotExpected = sortedCells.flatMap(({ stream, standing }) => (standing === null ? [stream] : []));
-  return html`<h1>${toPlainText(orgName)}, ${day}: ${renderStanding(standing)}</h1>
+  return html`<h1>${orgName}, ${day}: ${renderStanding(standing)}</h1>
 <p>${linkToOrganization(orgId, orgName)} · <a href="/coverage/${orgId}/${addDays(day, -1)}">Previous day</a> · <a
   href="/coverage/${orgId}/${addDays(day, 1)}">Next day</a>${
     deletedOn !== null && ` · deleted (noticed ${deletedOn})`
@@ -56,7 +55,7 @@ function renderCell(cell: CellExplanation): Html {
     standing,
   )}</h2>
 <p>${standing !== null && `${capitalize(STANDINGS[standing].sentence)}. `}<strong>${reason}</strong>${
-    detail !== null && `: ${toPlainText(detail)}`
+    detail !== null && `: ${detail}`
   }</p>
 <p>${capitalize(advice.text)}.</p>
 ${advice.commands.map(

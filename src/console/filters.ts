@@ -3,7 +3,8 @@ import { html } from 'hono/html';
 import { type RawBuilder, sql } from 'kysely';
 import { parseDay } from '../usage/day.ts';
 import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
-import { addressOf, type Html, type PageRequest, renderLink } from './page.ts';
+import { addressOf, type Html, renderLink } from './elements.ts';
+import type { PageRequest } from './page.ts';
 
 /** The labels of a field's options by value, or any text, or a day. */
 type Options = Readonly<Record<string, string>> | 'text' | 'day';
@@ -20,7 +21,7 @@ export type Filters = Readonly<Record<string, Filter>>;
 
 const MAX_SEARCH_LENGTH = 100;
 
-type Values = Readonly<Record<string, string>>;
+export type Values = Readonly<Record<string, string>>;
 
 /** Reads the value of each filter from the address. A missing or invalid one is empty. */
 export function readValues(filters: Filters, query: PageRequest['query']): Values {
@@ -51,7 +52,11 @@ export function toConditions(filters: Filters, values: Values): RawBuilder<unkno
 }
 
 /** Finds organizations, in rows that have the column `org_id`. */
-export const SEARCH: Filter = { label: 'Name or any ID', options: 'text', where: matchesSearch };
+export const SEARCH: Filter = {
+  label: 'Name or any ID',
+  options: 'text',
+  where: (text) => sql`r.org_id in (select o.org_id from losant_usage.organizations o where ${matchesText(text)})`,
+};
 
 /** Finds rows `r` of which one of the columns contains the text. */
 export function searchIn(label: string, ...columns: readonly string[]): Filter {
@@ -61,11 +66,6 @@ export function searchIn(label: string, ...columns: readonly string[]): Filter {
     options: 'text',
     where: (text) => sql`strpos(lower(concat_ws(' ', ${values})), lower(${text})) > 0`,
   };
-}
-
-/** Returns the condition that the organization of a row `r` matches the text. */
-export function matchesSearch(search: string): RawBuilder<unknown> {
-  return sql`r.org_id in (select o.org_id from losant_usage.organizations o where ${matchesText(search)})`;
 }
 
 /** Returns the condition that the name, ID, referral ID or customer ID of an organization `o` contains the text. */
@@ -84,45 +84,46 @@ export function optionsOf(values: readonly string[]): Readonly<Record<string, st
   return Object.fromEntries(values.map((value) => [value, value.replaceAll('_', ' ')]));
 }
 
-interface FormState {
-  readonly filters: Filters;
-  readonly values: Values;
-  readonly sort?: string;
-}
-
-/** Renders the filters: options as links, and fields for text and days. The other filters and the sort order stay. */
-export function renderForm(path: string, { filters, values, sort = '' }: FormState): Html {
-  const state = { ...values, sort };
-  const entries = Object.entries(filters).map(([name, { label, options }]) => ({ name, label, options }));
-  const choices = entries.map(({ name, label, options }) =>
-    typeof options === 'string'
-      ? ''
-      : renderChoices(label, { '': 'all', ...options }, values[name] ?? '', (value) =>
-          addressOf(path, { ...state, [name]: value }),
-        ),
+/** Renders the filters: options as links, and fields for text and days. The other values stay as they are. */
+export function renderForm(path: string, filters: Filters, values: Values): Html {
+  const entries = Object.entries(filters);
+  const choices = entries.map(([name, { label, options }]) =>
+    typeof options === 'string' ? '' : renderChoices(path, values, { name, label, options: { '': 'all', ...options } }),
   );
-  const fields = entries.filter(({ options }) => typeof options === 'string');
-  const hidden = Object.entries(state).filter(([name]) => !fields.some((field) => field.name === name));
-  if (fields.length === 0) return html`${choices}`;
-  return html`${choices}<form method="get" action="${path}">${hidden
-    .filter(([, value]) => value !== '')
-    .map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`)}${fields.map(
-    ({ name, label, options }) => {
-      const [style, type] = options === 'text' ? ['wide', 'search'] : ['', 'date'];
-      const field = html`<input name="${name}" type="${type}" value="${values[name]}">`;
-      return html`<label class="${style}">${label}${field}</label>\n`;
-    },
-  )}<button type="submit">Apply</button></form>`;
+  const fields = entries.filter(([, { options }]) => typeof options === 'string');
+  return html`${choices}${fields.length > 0 && renderFields(path, Object.fromEntries(fields), values)}`;
 }
 
-/** Renders the options of a filter as links, the current one marked. */
-export function renderChoices(
+export function renderFields(path: string, fields: Filters, values: Values): Html {
+  const hidden = Object.entries(values).filter(([name, value]) => value !== '' && !Object.hasOwn(fields, name));
+  return html`<form method="get" action="${path}">${hidden.map(
+    ([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`,
+  )}${Object.entries(fields).map(([name, { label, options }]) => {
+    const [style, type] = options === 'text' ? ['wide', 'search'] : ['', 'date'];
+    const field = html`<input name="${name}" type="${type}" value="${values[name]}">`;
+    return html`<label class="${style}">${label}${field}</label>\n`;
+  })}<button type="submit">Apply</button></form>`;
+}
+
+interface Choice {
+  readonly name: string;
+  readonly label: string;
+  readonly options: Readonly<Record<string, string>>;
+}
+
+export function renderChoices(path: string, values: Values, { name, label, options }: Choice): Html {
+  const links = Object.entries(options).map(
+    ([value, text]) => [text, addressOf(path, { ...values, [name]: value }), value === values[name]] as const,
+  );
+  return renderLinks(label, links);
+}
+
+/** Renders links in a line, the current one marked. */
+export function renderLinks(
   label: string,
-  options: Readonly<Record<string, string>>,
-  current: string,
-  addressOfOption: (value: string) => string,
+  links: readonly (readonly [text: string, address: string, isCurrent: boolean])[],
 ): Html {
-  return html`<nav class="choices" aria-label="${label}"><span class="quiet">${label}</span> ${Object.entries(
-    options,
-  ).map(([value, text]) => renderLink(addressOfOption(value), text, value === current))}</nav>\n`;
+  return html`<nav class="choices" aria-label="${label}"><span class="quiet">${label}</span> ${links.map(
+    ([text, address, isCurrent]) => renderLink(address, text, isCurrent),
+  )}</nav>\n`;
 }

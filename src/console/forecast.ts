@@ -2,7 +2,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt, dayStartMs, daysOfMonth, eachDay, type UsageDay } from '../usage/day.ts';
-import { showMonth } from './page.ts';
+import { showMonth } from './elements.ts';
 import type { ChartMetric } from './usage-query.ts';
 
 /** The metrics with a forecast. Nothing is known about how the others go on, and a level is not a sum. */

@@ -2,9 +2,10 @@ import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
+import { type Html } from './elements.ts';
 import { optionsOf, readValues, SEARCH } from './filters.ts';
-import { type ConsolePage, type Html, type PageRequest, toPlainText } from './page.ts';
-import { createTablePage, renderHtmlTable, showTable, type TableRow } from './table.ts';
+import type { PageRequest } from './page.ts';
+import { createTablePage, renderHtmlTable, type TableRow } from './table.ts';
 
 export const STREAM = { label: 'Stream', options: optionsOf(streamNames) };
 
@@ -28,25 +29,22 @@ const CELL_FILTERS = {
 } as const;
 
 /** The gaps, or stored cells whose reads keep failing, by organization, with their causes. */
-export const gapsPage: ConsolePage = {
-  path: '/gaps',
-  navPath: '/coverage',
-  show: async (request) => {
-    const values = readValues(CELL_FILTERS, request.query);
-    const cells = selectCells(request, values);
-    const isFailing = values['standing'] === 'failing';
-    const isFile = request.query['format'] === 'csv';
-    return await showTable<GapRow>(request, {
-      title: isFailing ? 'Reads that keep failing' : 'Gaps',
-      sentence: isFailing
-        ? 'Stored cells of which several reads in a row failed.'
-        : 'Cells that are missing or in doubt, the worst first.',
-      intro: (db) => renderCauses(db, cells),
-      // A file has a row for each cell.
-      rows: isFile
-        ? sql`select c.org_id, o.name as org_name, c.usage_date, c.stream, c.standing, c.cause, c.next_read_at
+export const gapsPage = createTablePage<GapRow>({ path: '/gaps', navPath: '/coverage' }, (request) => {
+  const values = readValues(CELL_FILTERS, request.query);
+  const cells = selectCells(request, values);
+  const isFailing = values['standing'] === 'failing';
+  const isFile = request.query['format'] === 'csv';
+  return {
+    title: isFailing ? 'Reads that keep failing' : 'Gaps',
+    sentence: isFailing
+      ? 'Stored cells of which several reads in a row failed.'
+      : 'Cells that are missing or in doubt, the worst first.',
+    intro: (db) => renderCauses(db, cells),
+    // A file has a row for each cell.
+    rows: isFile
+      ? sql`select c.org_id, o.name as org_name, c.usage_date, c.stream, c.standing, c.cause, c.next_read_at
             from (${cells}) as c join losant_usage.organizations o on o.org_id = c.org_id`
-        : sql`
+      : sql`
         select g.org_id, o.name as org_name, g.standing, sum(g.cells)::bigint as cells,
           array_agg(format('%s (%s)', g.cause, g.streams) order by g.cells desc, g.cause) as causes,
           array_agg(g.days order by g.cells desc, g.cause) as days,
@@ -61,26 +59,22 @@ export const gapsPage: ConsolePage = {
         ) as g
         join losant_usage.organizations o on o.org_id = g.org_id
         group by g.org_id, o.name, g.standing`,
-      order: isFile
-        ? sql`r.standing desc, r.usage_date desc, r.org_id, r.stream`
-        : sql`r.standing desc, r.cells desc, r.org_name, r.org_id`,
-      filters: {
-        q: SEARCH,
-        ...CELL_FILTERS,
-      },
-      columns: {
-        org_name: 'Organization',
-        standing: 'Standing',
-        cells: 'Cells',
-        causes: ['Causes and days', renderDetails],
-        last_day: 'Newest day',
-        next_read_at: 'Next read',
-        first_day: 'Oldest day',
-      },
-      totals: ['cells'],
-    });
-  },
-};
+    order: isFile
+      ? sql`r.standing desc, r.usage_date desc, r.org_id, r.stream`
+      : sql`r.standing desc, r.cells desc, r.org_name, r.org_id`,
+    filters: { q: SEARCH, ...CELL_FILTERS },
+    columns: {
+      org_name: 'Organization',
+      standing: 'Standing',
+      cells: 'Cells',
+      causes: ['Causes and days', renderDetails],
+      last_day: 'Newest day',
+      next_read_at: 'Next read',
+      first_day: 'Oldest day',
+    },
+    summed: ['cells'],
+  };
+});
 
 function selectCells(
   { instanceIds }: PageRequest,
@@ -126,14 +120,14 @@ async function renderCauses(db: Kysely<Schema>, cells: RawBuilder<unknown>): Pro
 function renderDetails({ org_id: orgId, causes, days }: GapRow): Html {
   const items = causes.map(
     (cause, index) =>
-      html`<li>${toPlainText(cause)}: ${days[index]
+      html`<li>${cause}: ${days[index]
         ?.split(',')
         .map((day) => html`<a href="/coverage/${orgId}/${day}">${day}</a> `)}</li>`,
   );
-  return html`<details><summary>${toPlainText(causes.join(', '))}</summary><ul>${items}</ul></details>`;
+  return html`<details><summary>${causes.join(', ')}</summary><ul>${items}</ul></details>`;
 }
 
-export const quarantinePage = createTablePage('/quarantine', '/coverage', ({ instanceIds }) => ({
+export const quarantinePage = createTablePage({ path: '/quarantine', navPath: '/coverage' }, ({ instanceIds }) => ({
   title: 'Quarantine',
   sentence: 'Invalid responses not yet followed by a valid one, by organization and cause, the newest first.',
   rows: sql`

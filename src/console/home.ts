@@ -1,28 +1,16 @@
 import { html } from 'hono/html';
 import { addUpDays, isLevel, monthToDate, type UsageTotals } from '../queries/usage-totals.ts';
-import { count, showDistance, showNumber, showWhen } from '../terminal/words.ts';
+import { count, formatDays, showChange, showDistance, showNumber, showWhen } from '../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { findWorstCounted, STANDINGS, sumStandings } from '../usage/standing.ts';
 import { renderAttention } from './attention.ts';
 import { type CachedRead, describeReadFailure } from './cached-reads.ts';
 import { renderChart, showLongDay } from './chart.ts';
-import type { MonthRow } from './counts.ts';
-import { describeMonth, renderState } from './months.ts';
-import {
-  addressOf,
-  type ConsolePage,
-  type Html,
-  isCounting,
-  type PageRequest,
-  RELOAD_SECONDS,
-  renderCount,
-  renderInstant,
-  renderPill,
-  showMonth,
-} from './page.ts';
+import { addressOf, type Html, renderInstant, renderPill, showMonth } from './elements.ts';
+import { describeMonth, type MonthRow, recallMonths, renderState } from './months.ts';
+import { type ConsolePage, type PageRequest, RELOAD_SECONDS, renderCount } from './page.ts';
 import { type DatabaseView, type InstanceStatus, toVisibleHealth } from './sources.ts';
-import { showChange } from './table.ts';
-import { CHART_METRICS, type ChartMetric, COMPARISONS } from './usage-query.ts';
+import { CHART_METRICS, type ChartMetric, COMPARISONS, recallTotals } from './usage-query.ts';
 
 const HOME_RELOAD_SECONDS = 60;
 /** An older snapshot is shown with its age, because it may be outdated. */
@@ -36,15 +24,15 @@ export const homePage: ConsolePage = {
   navPath: '/',
   subject: 'Home',
   show: async (request) => {
-    const { counts, nowMs } = request;
+    const { nowMs } = request;
     const range = monthToDate(nowMs);
-    const sumUp = (metric: ChartMetric) => counts.totals({ metric, range, comparison: 'same_weekdays' });
+    const sumUp = (metric: ChartMetric) => recallTotals(request, { metric, range, comparison: 'same_weekdays' });
     const [view, payloads, devices, minutes, months] = await Promise.all([
       request.database(SNAPSHOT_WAIT_MS),
       sumUp('payload_billable_count'),
       sumUp('devices_total'),
       sumUp('notebook_minutes'),
-      counts.months(),
+      recallMonths(request),
     ]);
     const health = toVisibleHealth(view);
     const { instances: statuses, version, host, startedAt } = request.status();
@@ -68,21 +56,16 @@ ${health !== null && renderAttention(health, statuses, nowMs)}
 </div>
 <footer class="quiet">Version ${version} on ${host}, started ${renderInstant(startedAt)} · <a
   href="/status.json">status.json</a> · <a href="/metrics">metrics</a></footer>`;
-    const isIncomplete = health === null || [payloads, devices, minutes, months].some(isCounting);
-    return { title: 'Home', body, reloadSeconds: isIncomplete ? RELOAD_SECONDS : HOME_RELOAD_SECONDS };
+    const reloadSeconds = health === null ? RELOAD_SECONDS : HOME_RELOAD_SECONDS;
+    return { title: 'Home', body, counts: [payloads, devices, minutes, months], reloadSeconds };
   },
 };
 
-const LONG_DAY = new Intl.DateTimeFormat('en-GB', {
-  weekday: 'long',
-  day: 'numeric',
-  month: 'long',
-  timeZone: 'UTC',
-});
+const showFullDay = formatDays({ weekday: 'long', day: 'numeric', month: 'long' });
 
 /** Returns `Yesterday, Friday 27 November`, or only the day if it is no longer yesterday. */
 function showDay(day: UsageDay, nowMs: number): string {
-  const text = LONG_DAY.format(Date.parse(day)).replace(',', '');
+  const text = showFullDay(day).replace(',', '');
   return day === addDays(dayAt(nowMs), -1) ? `Yesterday, ${text}` : text;
 }
 

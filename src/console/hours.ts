@@ -4,7 +4,7 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
 import type { DayRange } from '../usage/day.ts';
-import { type Html, toPlainText } from './page.ts';
+import { type Html } from './elements.ts';
 
 interface HoursQuery {
   readonly orgId: string;
@@ -52,7 +52,7 @@ export function renderHours(
   };
   return html`<h2>Billable payloads by hour of the week</h2>
 <p>Average per hour from ${range.from} to ${range.to}, in ${zone}${
-    zone !== name && html` (<span class="bad">${toPlainText(name)}</span> is not a time zone)`
+    zone !== name && html` (<span class="bad">${name}</span> is not a time zone)`
   }.</p>
 <div class="scroll" role="group" tabindex="0" aria-label="Hours of the week"><table>
 <thead><tr><th scope="col">Hour</th>${WEEK_DAYS.map(

@@ -1,25 +1,14 @@
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
-import type { Schema } from '../database/schema.ts';
-import { showNumber } from '../terminal/words.ts';
-import { type DayRange, daysOfMonth, parseMonth } from '../usage/day.ts';
-import type { MonthRow } from './counts.ts';
+import type { MonthState, Schema } from '../database/schema.ts';
+import { showDifference, showNumber } from '../terminal/words.ts';
+import { type DayRange, daysOfMonth, parseMonth, type UsageDay } from '../usage/day.ts';
+import { addressOf, type Html, renderCommands, renderPill, showMonth } from './elements.ts';
 import { SEARCH } from './filters.ts';
-import {
-  addressOf,
-  type ConsolePage,
-  type Html,
-  isCounting,
-  type PageRequest,
-  RELOAD_SECONDS,
-  renderCommands,
-  renderCount,
-  renderPill,
-  showMonth,
-  toPlainText,
-} from './page.ts';
+import { type ConsolePage, type PageRequest, renderCount } from './page.ts';
+import { selectInstanceName } from './sources.ts';
 import { renderStatements } from './statements.ts';
-import { type Columns, renderHtmlTable, showDifference, showTable } from './table.ts';
+import { type Columns, createTablePage, renderHtmlTable, type TableRow } from './table.ts';
 
 const PATH = '/billing';
 
@@ -34,6 +23,37 @@ const STATES: Readonly<Record<MonthRow['state'], readonly [tone: string, act: st
   needs_adjustment: ['bad', 'Adjust', 'to_adjust'],
 };
 
+/** A month of an instance. */
+export type MonthRow = {
+  readonly month: UsageDay;
+  /** Null if there is only one instance. */
+  readonly instance_name: string | null;
+  readonly state: MonthState;
+  readonly closed_at: string | null;
+  /** How many organizations are ready: `58 of 59 ready`; null unless the month has ended and is not closed. */
+  readonly readiness: string | null;
+  /** The organizations that are most affected, and why. */
+  readonly issues: string | null;
+  /** Billable payloads of the organizations that are not ready. */
+  readonly payloads_on_hold: number | null;
+  /** Billable payloads now, minus those billed. */
+  readonly difference: number | null;
+};
+
+/** Returns what is known of the months, the newest first. */
+export async function recallMonths({ recall, instanceIds }: PageRequest) {
+  return await recall(['months'], async (db) => {
+    const { rows } = await sql<MonthRow>`
+      select m.month, ${selectInstanceName(instanceIds)},
+        m.state, m.closed_at, m.readiness, m.issues, m.payloads_on_hold, m.difference
+      from losant_usage_internal.month_summaries m
+      join losant_usage.instances i on i.instance_id = m.instance_id
+      where m.instance_id = any (${instanceIds}::text[])
+      order by m.month desc, m.instance_id`.execute(db);
+    return rows;
+  });
+}
+
 function addressOfMonth(month: string, only = ''): string {
   return addressOf(`${PATH}/${month.slice(0, 7)}`, { only });
 }
@@ -44,7 +64,7 @@ const MONTHS: Columns<MonthRow> = {
   state: ['Status', renderState],
   summary: ['Why', describeMonth],
   payloads_on_hold: 'Payloads on hold',
-  difference: ['Changed by', ({ difference }) => showDifference(difference ?? 0)],
+  difference: 'Changed by',
   closed_at: 'Closed',
   act: [
     'Next step',
@@ -58,7 +78,7 @@ export function renderState({ state }: MonthRow): Html {
 
 /** Says in one sentence how many organizations are ready, and what keeps back the others. */
 export function describeMonth({ readiness, issues }: MonthRow): string {
-  return toPlainText([readiness, issues].filter((part) => part !== null).join('; '));
+  return [readiness, issues].filter((part) => part !== null).join('; ');
 }
 
 function renderMonths(months: readonly MonthRow[]): Html {
@@ -87,12 +107,13 @@ export const monthsPage: ConsolePage = {
   path: PATH,
   navPath: PATH,
   subject: 'The months',
-  show: async ({ counts, nowMs }) => {
-    const months = await counts.months();
+  show: async (request) => {
+    const months = await recallMonths(request);
     const body = html`<h1>Billing</h1><p class="quiet">Calendar months in UTC. A settling month is resolved by the next
       runs; a partly collected one was not loaded from its first day on. <a href="/billed?year=this">Billed
-      this year by customer</a></p>${renderCount(months, { subject: 'The months', nowMs }, renderMonths)}`;
-    return { title: 'Billing', body, reloadSeconds: isCounting(months) ? RELOAD_SECONDS : 0 };
+      this year by customer</a></p>
+${renderCount(months, { subject: 'The months', nowMs: request.nowMs }, renderMonths)}`;
+    return { title: 'Billing', body, counts: [months] };
   },
 };
 
@@ -104,49 +125,30 @@ export type BilledQuantities = {
   readonly minutes_billed: number | null;
 };
 
-export const BILLED_COLUMNS: Columns<BilledQuantities> = {
+export const BILLED_COLUMNS = {
   payloads: 'Billable payloads',
-  payloads_billed: [
-    'Payloads billed',
-    ({ payloads, payloads_billed: billed }) => renderBilledQuantity(payloads, billed),
-  ],
+  payloads_billed: ['Payloads billed', (row) => renderBilledQuantity(row.payloads, row.payloads_billed)],
   minutes: 'Notebook minutes',
-  minutes_billed: ['Minutes billed', ({ minutes, minutes_billed: billed }) => renderBilledQuantity(minutes, billed)],
-};
+  minutes_billed: ['Minutes billed', (row) => renderBilledQuantity(row.minutes, row.minutes_billed)],
+} as const satisfies Columns<BilledQuantities>;
 
-type OrgRow = BilledQuantities & { readonly difference: number | null; readonly remedy: string | null };
+type OrgRow = BilledQuantities & { readonly remedy: string | null };
 
 /** What keeps back an entire instance. */
 type InstanceIssue = { readonly name: string; readonly causes: string; readonly remedy: string };
 
-const ORGANIZATIONS: Columns<OrgRow> = {
-  org_name: 'Organization',
-  payloads: BILLED_COLUMNS['payloads'] ?? '',
-  payloads_billed: BILLED_COLUMNS['payloads_billed'] ?? '',
-  difference: ['Difference', ({ difference }) => showDifference(difference ?? 0)],
-  causes: 'Causes',
-  remedy: 'Remedy',
-  minutes: BILLED_COLUMNS['minutes'] ?? '',
-  minutes_billed: BILLED_COLUMNS['minutes_billed'] ?? '',
-  referral_id: 'Referral ID',
-  customer_id: 'Customer ID',
-  plan_id: 'Plan',
-};
-
 /** What keeps back an entire instance, then each organization with its own causes. */
-export const monthPage: ConsolePage = {
-  path: `${PATH}/:month`,
-  navPath: PATH,
-  subject: 'The month',
-  show: async (request) => {
+export const monthPage = createTablePage<OrgRow>(
+  { path: `${PATH}/:month`, navPath: PATH, subject: 'The month' },
+  async (request) => {
     const month = parseMonth(request.params['month'] ?? '');
     if (month === null) return null;
     const days = daysOfMonth(month);
     const [months, totals] = await Promise.all([
-      request.counts.months(),
-      request.counts.recallResult(['month totals', month], (db) => readTotals(db, request, days)),
+      recallMonths(request),
+      request.recall(['month totals', month], (db) => readTotals(db, request, days)),
     ]);
-    const page = await showTable<OrgRow>(request, {
+    return {
       title: showMonth(days.from),
       sentence: 'Organizations that are not ready come first. Billed and current numbers are side by side.',
       intro: async (db) =>
@@ -168,26 +170,27 @@ export const monthPage: ConsolePage = {
         },
       },
       columns: {
-        ...ORGANIZATIONS,
+        org_name: 'Organization',
+        payloads: BILLED_COLUMNS.payloads,
+        payloads_billed: BILLED_COLUMNS.payloads_billed,
+        difference: 'Difference',
+        causes: 'Causes',
         remedy: ['Remedy', ({ remedy }) => renderFoldedRemedy(remedy ?? '', request.query['only'] === 'not_ready')],
+        minutes: BILLED_COLUMNS.minutes,
+        minutes_billed: BILLED_COLUMNS.minutes_billed,
+        referral_id: 'Referral ID',
+        customer_id: 'Customer ID',
+        plan_id: 'Plan',
       },
       totals: totals.snapshot?.value ?? {},
-    });
-    return page instanceof Response
-      ? page
-      : { ...page, reloadSeconds: [months, totals].some(isCounting) ? RELOAD_SECONDS : 0 };
+      counts: [months, totals],
+    };
   },
-};
+);
 
-type Totals = BilledQuantities & { readonly difference: number | null };
-
-/** Returns the sums over all organizations of a month. */
-async function readTotals(
-  db: Kysely<Schema>,
-  { instanceIds }: PageRequest,
-  { from }: DayRange,
-): Promise<Totals | null> {
-  const { rows } = await sql<Totals>`
+/** Returns the sums over all organizations of a month, by the names of their columns. */
+async function readTotals(db: Kysely<Schema>, { instanceIds }: PageRequest, { from }: DayRange) {
+  const { rows } = await sql<TableRow>`
     select u.payloads, b.payloads_billed, nullif(u.payloads - b.payloads_billed, 0) as difference, u.minutes,
       b.minutes_billed
     from (
@@ -201,7 +204,7 @@ async function readTotals(
       from losant_usage.statement_lines l join losant_usage.organizations o on o.org_id = l.org_id
       where l.month = ${from}::date and o.instance_id = any (${instanceIds}::text[])
     ) as b`.execute(db);
-  return rows[0] ?? null;
+  return rows[0] ?? {};
 }
 
 /** Renders what keeps back entire instances, the command that previews the closing of the month, and its statements. */
@@ -215,8 +218,7 @@ async function renderActions(db: Kysely<Schema>, request: PageRequest, days: Day
   const isClosed = statements !== '';
   const command = `losant-usage close --month ${month}${isClosed ? ' --adjust' : ''} --dry-run`;
   return html`${issues.map(
-    ({ name, causes, remedy }) =>
-      html`<p class="bad">Entire instance ${toPlainText(name)}: ${causes}</p>${renderRemedy(remedy)}`,
+    ({ name, causes, remedy }) => html`<p class="bad">Entire instance ${name}: ${causes}</p>${renderRemedy(remedy)}`,
   )}${renderCommands([command])}${statements}${
     isClosed &&
     html`<p><a href="${addressOf('/changes', { ...days, which: 'closed' })}">Changes since the month was closed</a></p>`

@@ -1,28 +1,18 @@
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
+import type { ComparedDay } from '../queries/usage-totals.ts';
 import { eachDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
-import type { ChartDay } from './chart.ts';
-import { toSearchText } from './filters.ts';
-import { findOrganizations } from './find.ts';
+import { addressOf, type Html, linkToOrganization, renderFacts, renderLink, showMonth } from './elements.ts';
+import { type Filters, toSearchText, type Values } from './filters.ts';
 import { describeForecast, readForecast } from './forecast.ts';
 import { readHours, renderHours } from './hours.ts';
 import { BILLED_COLUMNS, type BilledQuantities } from './months.ts';
-import { renderBar } from './organizations.ts';
-import {
-  addressOf,
-  type ConsolePage,
-  type Html,
-  linkToOrganization,
-  type PageRequest,
-  renderFacts,
-  renderLink,
-  showMonth,
-  toPlainText,
-} from './page.ts';
+import { findOrganizations } from './organizations.ts';
+import type { ConsolePage, PageRequest } from './page.ts';
 import { readSourceShares, renderSourceShares } from './source-shares.ts';
-import { type Columns, renderHtmlTable } from './table.ts';
+import { type Columns, renderHtmlTable, type TableRow } from './table.ts';
 import {
   CHART_METRICS,
   readUsageQuery,
@@ -66,7 +56,7 @@ export const organizationPage: ConsolePage = {
     const content = query.isHours
       ? renderHours(query, await read((db) => readHours(db, query)))
       : await renderUsage(request, query, organization);
-    const body = html`<h1>${toPlainText(name)}${deleted}</h1>
+    const body = html`<h1>${name}${deleted}</h1>
 ${query.otherOrg === '' && renderOrganization(organization)}
 ${hasHours && renderTabs(query)}${renderChoices(request, query)}
 ${content}`;
@@ -89,7 +79,7 @@ async function renderUsage(
     match === undefined || others.length > 1 ? undefined : await read((db) => readOrganization(db, match.orgId));
   if (other === undefined) {
     const links = others.map(
-      ({ orgId, name }) => html`<li><a href="${addressOfQuery(query, { with: orgId })}">${toPlainText(name)}</a></li>`,
+      ({ orgId, name }) => html`<li><a href="${addressOfQuery(query, { with: orgId })}">${name}</a></li>`,
     );
     return html`<p>${
       others.length === 0 ? 'No other organization has this name or ID.' : 'Which organization?'
@@ -111,57 +101,54 @@ ${renderOrganization(each)}${renderDays(eachQuery, eachFacts, maximum)}</div>`,
   )}</div>`;
 }
 
-function addressOfQuery(query: OrganizationQuery, change: Readonly<Record<string, string>>): string {
-  return addressOf(`${PATH}/${query.orgId}`, { ...toParams(query), with: query.otherOrg, ...change });
+function toValues(query: OrganizationQuery): Values {
+  const { otherOrg, isHours, zone } = query;
+  return { ...toParams(query), with: otherOrg, ...(isHours && { tab: 'hours', zone }) };
+}
+
+function addressOfQuery(query: OrganizationQuery, change: Values): string {
+  return addressOf(`${PATH}/${query.orgId}`, { ...toValues(query), ...change });
 }
 
 function renderOrganization(organization: Organization): Html {
   const { orgId, referralId, planId, customerId, tags, createdOn, instanceName, instanceId, problem } = organization;
   return renderFacts({
     ID: html`<span class="id">${orgId}</span>`,
-    'Referral ID': toPlainText(referralId ?? ''),
-    Plan: toPlainText(planId ?? 'none'),
-    Customer:
-      customerId &&
-      html`<a href="${addressOf('/billed', { year: 'this', q: customerId })}">${toPlainText(customerId)}</a>`,
+    'Referral ID': referralId,
+    Plan: planId ?? 'none',
+    Customer: customerId && html`<a href="${addressOf('/billed', { year: 'this', q: customerId })}">${customerId}</a>`,
     Created: createdOn,
-    Instance: toPlainText(instanceName ?? instanceId),
-    Tags: toPlainText(tags.map(({ key = '', value = '' }) => `${key}=${value}`).join(', ')),
-    Problem: toPlainText(problem ?? ''),
+    Instance: instanceName ?? instanceId,
+    Tags: tags.map(({ key = '', value = '' }) => `${key}=${value}`).join(', '),
+    Problem: problem,
   });
 }
 
 function renderTabs(query: OrganizationQuery): Html {
-  const days = renderLink(addressOfQuery(query, {}), 'Days', !query.isHours);
+  const days = renderLink(addressOfQuery(query, { tab: '', zone: '' }), 'Days', !query.isHours);
   const hours = renderLink(addressOfQuery(query, { tab: 'hours' }), 'Hours', query.isHours);
   return html`<nav aria-label="Tabs">${days}${hours}</nav>`;
 }
 
-function renderChoices({ nowMs, path }: PageRequest, query: OrganizationQuery): Html {
-  const { orgId, zone, isHours, otherOrg, range } = query;
-  const tab: Record<string, string> = isHours ? { tab: 'hours', zone } : {};
-  const address = (change: Readonly<Record<string, string>>) => addressOfQuery(query, { ...tab, ...change });
-  const { from: _from, to: _to, ...hidden } = toParams(query);
-  const field = isHours
-    ? html`<label>Time zone<input name="zone" value="${zone}"></label>`
-    : html`<label class="wide">Compare with another organization (name or any ID)<input name="with" type="search"
-  value="${otherOrg}"></label>`;
-  return html`${!isHours && renderMetricChoices(query, address)}${renderRangeChoices(query, {
-    nowMs,
-    path,
-    hidden: isHours ? { tab: 'hours' } : hidden,
-    addressWith: address,
-    field,
-  })}
+const DAYS_FIELDS: Filters = {
+  with: { label: 'Compare with another organization (name or any ID)', options: 'text' },
+};
+const HOURS_FIELDS: Filters = { zone: { label: 'Time zone', options: 'text' } };
+
+function renderChoices(request: PageRequest, query: OrganizationQuery): Html {
+  const { orgId, isHours, range } = query;
+  const values = toValues(query);
+  return html`${!isHours && renderMetricChoices(request.path, values)}
+${renderRangeChoices(request, values, isHours ? HOURS_FIELDS : DAYS_FIELDS)}
 <p><a href="/coverage?q=${orgId}&amp;to=${range.to}">Coverage</a> · <a href="/gaps?q=${orgId}">Gaps</a> · <a
   href="/changes?q=${orgId}">Changes</a></p>`;
 }
 
-const LIMITS: Columns<ShareRow> = {
+const LIMITS = {
   limit_name: 'Limit',
   limit_quantity: 'Allowed',
   quantity: 'So far',
-  share: ['Used', ({ share }) => renderBar(share ?? 0)],
+  share: 'Used',
   projected_quantity: 'Projected',
   exceeds_on: 'Exceeds on',
   days_not_stored: 'Days not stored',
@@ -228,8 +215,8 @@ async function readOrganization(db: Kysely<Schema>, orgId: string) {
 async function readDays(
   db: Kysely<Schema>,
   { orgId, metric, range, comparison }: OrganizationQuery,
-): Promise<readonly ChartDay[]> {
-  const { rows } = await sql<ChartDay>`
+): Promise<readonly ComparedDay[]> {
+  const { rows } = await sql<ComparedDay>`
     select day, c.standing, u.quantity, u.previous_date as "comparedDay", u.previous_quantity as "comparedQuantity"
     from unnest(${eachDay(range)}::date[]) as day
     left join (
@@ -245,11 +232,8 @@ async function readDays(
   return rows;
 }
 
-/** A row with a quantity and its share of a limit; null if it has none. */
-type ShareRow = { readonly share: number | null };
-
-async function readLimits(db: Kysely<Schema>, orgId: string): Promise<ShareRow[]> {
-  const { rows } = await sql<ShareRow>`
+async function readLimits(db: Kysely<Schema>, orgId: string): Promise<TableRow[]> {
+  const { rows } = await sql<TableRow>`
     select limit_name, limit_quantity::float8, quantity::float8, share::float8, projected_quantity::float8, exceeds_on,
       nullif(days_expected - days_stored, 0) as days_not_stored
     from losant_usage.usage_vs_limits where org_id = ${orgId} order by metric is null, limit_name`.execute(db);

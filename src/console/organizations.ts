@@ -1,11 +1,20 @@
+/** The list of organizations, and the search of every page, which opens one of them. */
 import { html } from 'hono/html';
-import { sql } from 'kysely';
-import { count, showNumber } from '../terminal/words.ts';
-import { describeReadFailure } from './cached-reads.ts';
-import type { Activity } from './counts.ts';
-import { escapeLike, SEARCH } from './filters.ts';
-import { type ConsolePage, type Html, isCounting, RELOAD_SECONDS, renderCount } from './page.ts';
-import { type Columns, showChange, showTable } from './table.ts';
+import { type Kysely, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
+import { count, showChange, showNumber } from '../terminal/words.ts';
+import { describeReadFailure, ReadTimeoutError } from './cached-reads.ts';
+import { addressOf } from './elements.ts';
+import { escapeLike, matchesText, SEARCH, toSearchText } from './filters.ts';
+import { type ConsolePage, isCounting, renderCount } from './page.ts';
+import { type Columns, createTablePage } from './table.ts';
+
+/** An organization with its recent activity, which is null until it has been counted. */
+type OrganizationRow = {
+  readonly payload_billable_count: number | null;
+  readonly days_not_stored: number | null;
+  readonly change_ratio: number | null;
+};
 
 const ONLY: Readonly<Record<string, readonly [label: string, condition: string]>> = {
   new: ['new', 'r.is_new'],
@@ -22,7 +31,7 @@ const ONLY: Readonly<Record<string, readonly [label: string, condition: string]>
 /** The choices that need no count. */
 const STORED_CHOICES = ['no_plan', 'no_limit', 'not_deleted'];
 
-const COLUMNS: Columns<Activity> = {
+const COLUMNS: Columns<OrganizationRow> = {
   org_name: 'Name',
   payload_billable_count: [
     'Billable payloads',
@@ -35,7 +44,7 @@ const COLUMNS: Columns<Activity> = {
   ],
   change_ratio: ['Change', ({ change_ratio: change }) => showChange(change ?? 0)],
   devices_total: 'Devices',
-  limit_share: ['Largest share of a limit', ({ limit_share: share }) => renderBar(share ?? 0)],
+  limit_share: 'Largest share of a limit',
   limits_to_watch: 'Limits exceeded, or about to be',
   last_active_on: 'Last active',
   plan_id: 'Plan',
@@ -46,24 +55,20 @@ const COLUMNS: Columns<Activity> = {
   tags: 'Tags',
 };
 
-export const organizationsPage: ConsolePage = {
-  path: '/organizations',
-  navPath: '/organizations',
-  show: async (request) => {
-    const { query, counts, instanceIds, nowMs } = request;
+export const organizationsPage = createTablePage<OrganizationRow>(
+  { path: '/organizations', navPath: '/organizations' },
+  async ({ query, recall, instanceIds, nowMs }) => {
     const isFile = query['format'] === 'csv';
-    const activity = await counts.activity(isFile ? FILE_WAIT_MS : undefined);
-    const only = query['only'] ?? '';
+    const readAll = (db: Kysely<Schema>) => readActivity(db, instanceIds);
+    const activity = await recall(['activity'], readAll, isFile ? FILE_WAIT_MS : undefined);
     const isUnknown = activity.snapshot === null;
-    const needsActivity = Object.hasOwn(ONLY, only) && !STORED_CHOICES.includes(only);
     if (isUnknown && isFile) {
       const reason = isCounting(activity) ? 'they are still being counted' : describeReadFailure(activity.error);
-      return new Response(`The organizations could not be read: ${reason}. Try again in a minute.\n`, {
-        status: 503,
-        headers: { 'content-type': 'text/plain; charset=utf-8', 'retry-after': '60' },
-      });
+      throw new ReadTimeoutError(reason);
     }
-    const table = await showTable<Activity>(request, {
+    const only = query['only'] ?? '';
+    const needsActivity = Object.hasOwn(ONLY, only) && !STORED_CHOICES.includes(only);
+    return {
       title: 'Organizations',
       sentence: 'Billable payloads this month, and their change against 28 days earlier.',
       rows: sql`
@@ -75,7 +80,7 @@ export const organizationsPage: ConsolePage = {
           a.is_recently_deleted, a.is_silent, a.has_large_change, a.is_exceeding
         from losant_usage.organizations o
         join losant_usage.instances i on i.instance_id = o.instance_id
-        left join json_to_recordset(${toJson(activity.snapshot?.value ?? [])}::json) as a (org_id text,
+        left join json_to_recordset(${activity.snapshot?.value ?? '[]'}::json) as a (org_id text,
           payload_billable_count bigint, days_not_stored bigint, change_ratio float8, devices_total bigint,
           last_active_on date, is_new boolean, is_recently_deleted boolean, is_silent boolean,
           has_large_change boolean, limit_share float8, limits_to_watch text, exceeds_on date,
@@ -97,30 +102,76 @@ export const organizationsPage: ConsolePage = {
         },
       },
       columns: COLUMNS,
-      totals: ['payload_billable_count', 'devices_total'],
+      summed: ['payload_billable_count', 'devices_total'],
       unknown: isUnknown && needsActivity ? 'It is not known yet which organizations these are.' : '',
       note: renderCount(activity, { subject: 'Payloads, changes and limits', nowMs }, () => html``),
-    });
-    return table instanceof Response ? table : { ...table, reloadSeconds: isCounting(activity) ? RELOAD_SECONDS : 0 };
+      counts: [activity],
+    };
   },
-};
+);
 
 /** A file waits longer for the counts than a page, because it is not requested again. */
 const FILE_WAIT_MS = 20_000;
 
-/** The last activity as JSON without nulls. It is long, so it is created once. */
-const jsonByActivity = new WeakMap<readonly Activity[], string>();
-
-function toJson(activity: readonly Activity[]): string {
-  const json = jsonByActivity.get(activity) ?? JSON.stringify(activity, (_, value: unknown) => value ?? undefined);
-  jsonByActivity.set(activity, json);
-  return json;
+/** Returns the recent activity of each organization, with all its limits, as JSON, in which the list is joined. */
+async function readActivity(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<string> {
+  const { rows } = await sql<{ readonly json: string }>`
+    select coalesce(json_agg(json_strip_nulls(row_to_json(r))), '[]')::text as json
+    from (
+      select a.org_id, a.payload_billable_count, a.days_not_stored, a.change_ratio::float8, a.devices_total,
+        a.last_active_on, a.is_new, a.is_recently_deleted, a.is_silent, a.has_large_change, l.limit_share,
+        l.limits_to_watch, l.exceeds_on, coalesce(l.is_exceeding, false) as is_exceeding
+      from losant_usage.organization_activity a
+      left join (
+        select u.org_id, max(u.share)::float8 as limit_share, min(u.exceeds_on) as exceeds_on,
+          bool_or(u.is_exceeded) as is_exceeding,
+          string_agg(
+            concat(u.limit_name, ' ', coalesce('on ' || to_char(u.exceeds_on::timestamp, 'FMDD Mon'), 'exceeded')),
+            ', ' order by u.is_exceeded desc, u.exceeds_on, u.limit_name)
+            filter (where u.is_exceeded or u.exceeds_on is not null) as limits_to_watch
+        from losant_usage.usage_vs_limits u where u.metric is not null group by u.org_id
+      ) as l on l.org_id = a.org_id
+      where a.instance_id = any (${instanceIds}::text[])
+    ) as r`.execute(db);
+  return rows[0]?.json ?? '[]';
 }
 
-/** Renders a share of a limit as a number and a bar. */
-export function renderBar(share: number): Html {
-  const width = Math.round(Math.min(share, 1) * 60);
-  return html`${Math.floor(share * 100)}%<svg class="bar" aria-hidden="true" width="60" height="10"><rect
-    class="bar-room" width="60" height="10"/><rect class="${share > 1 ? 'bar-over' : 'bar-used'}" width="${width}"
-      height="10"/></svg>`;
+type FoundOrganization = { readonly orgId: string; readonly name: string; readonly isExact: boolean };
+
+const MAX_MATCHES = 10;
+
+/**
+ * Returns the organizations whose name or IDs contain the text, at most ten. One whose name or an ID is the text, or
+ * several if they share it, as the organizations of a customer do, are returned without the others.
+ */
+export async function findOrganizations(
+  db: Kysely<Schema>,
+  { instanceIds, text }: { readonly instanceIds: readonly string[]; readonly text: string },
+): Promise<readonly FoundOrganization[]> {
+  const { rows } = await sql<FoundOrganization>`
+    select o.org_id as "orgId", o.name, e.is_exact as "isExact"
+    from losant_usage.organizations o
+    cross join lateral (
+      select coalesce(lower(${text}) in (o.org_id, lower(o.name), lower(o.referral_id), lower(o.customer_id)), false)
+        as is_exact
+    ) as e
+    where o.instance_id = any (${instanceIds}::text[]) and ${matchesText(text)}
+    order by e.is_exact desc, o.deleted_on is not null, o.name, o.org_id limit ${MAX_MATCHES}`.execute(db);
+  const exactMatches = rows.filter(({ isExact }) => isExact);
+  return exactMatches.length > 0 ? exactMatches : rows;
 }
+
+/** Opens the organization that the text finds, or the list of all that match it. */
+export const findPage: ConsolePage = {
+  path: '/find',
+  navPath: '/organizations',
+  show: async ({ read, instanceIds, query }) => {
+    const text = toSearchText(query['q'] ?? '');
+    const [match, ...others] = text === '' ? [] : await read((db) => findOrganizations(db, { instanceIds, text }));
+    const address =
+      match !== undefined && others.length === 0
+        ? `/organizations/${match.orgId}`
+        : addressOf('/organizations', { q: text });
+    return new Response(null, { status: 303, headers: { location: address } });
+  },
+};

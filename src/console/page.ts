@@ -1,16 +1,13 @@
 import { createHash } from 'node:crypto';
 import { html, raw } from 'hono/html';
-import { showDistance, showDuration, showInstant } from '../terminal/words.ts';
-import { STANDINGS, type Standing } from '../usage/standing.ts';
-import { type CachedRead, describeReadFailure } from './cached-reads.ts';
-import type { Counts } from './counts.ts';
+import { showDistance, showDuration } from '../terminal/words.ts';
+import { type CachedRead, describeReadFailure, type Recall } from './cached-reads.ts';
+import { type Html, renderLink } from './elements.ts';
 import type { PageSources } from './sources.ts';
 import { STYLE } from './style.ts';
 
-export type Html = ReturnType<typeof html>;
-
 export interface PageRequest extends PageSources {
-  readonly counts: Counts;
+  readonly recall: Recall;
   readonly nowMs: number;
   readonly path: string;
   readonly params: Readonly<Record<string, string>>;
@@ -28,10 +25,12 @@ export interface ConsolePage {
   readonly show: (request: PageRequest) => Promise<PageContent | Response | null>;
 }
 
-interface PageContent {
+export interface PageContent {
   readonly title: string;
   readonly body: Html;
-  /** By default, the page is not reloaded. */
+  /** What the page counts. It is reloaded soon while any of it is not known. */
+  readonly counts?: readonly CachedRead<unknown>[] | undefined;
+  /** When it is reloaded otherwise; by default never. */
   readonly reloadSeconds?: number;
 }
 
@@ -64,22 +63,15 @@ if (reloadSeconds > 0) setInterval(() => {
 /** The source for the Content-Security-Policy: the only script that may run. */
 export const SCRIPT_SOURCE = `'sha256-${createHash('sha256').update(SCRIPT).digest('base64')}'`;
 
-export function renderPage({
+export async function renderPage({
   title,
   navPath,
   body,
+  counts = [],
   reloadSeconds = 0,
-}: PageContent & Pick<ConsolePage, 'navPath'>): Html {
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${toPlainText(title)} · Losant usage</title>
-<link rel="icon" href="/icon.svg" type="image/svg+xml">
-<style>${raw(STYLE)}</style>
-</head>
-<body data-reload-seconds="${reloadSeconds}">
+}: PageContent & Pick<ConsolePage, 'navPath'>): Promise<string> {
+  const seconds = counts.some(isCounting) ? RELOAD_SECONDS : reloadSeconds;
+  const content = html`<body data-reload-seconds="${seconds}">
 <a class="skip" href="#main">Skip to content</a>
 <header><strong>Losant usage</strong>
 <nav aria-label="Pages">${NAVIGATION.map(([href, name]) => renderLink(href, name, href === navPath, 'page'))}</nav>
@@ -90,8 +82,31 @@ export function renderPage({
 ${body}
 </main>
 <script>${raw(SCRIPT)}</script>
-</body>
-</html>`;
+</body>`;
+  return await renderDocument(
+    `${title} · Losant usage`,
+    content,
+    html`<link rel="icon" href="/icon.svg" type="image/svg+xml">\n`,
+  );
+}
+
+/** Matches characters that are invisible, or change how their neighbors are displayed. */
+const INVISIBLE = /[^\P{Cc}\n]|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
+
+/** Renders a document with its style. Text in it is untrusted, so it has no control characters and direction marks. */
+export async function renderDocument(title: string, body: Html, icon: Html | string = ''): Promise<string> {
+  const document = await html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${title}</title>
+${icon}<style>${raw(STYLE)}</style>
+</head>
+${body}
+</html>
+`;
+  return document.toString().replaceAll(INVISIBLE, '\ufffd');
 }
 
 /** For a page on which something is still being counted. */
@@ -124,72 +139,11 @@ export function isCounting({ snapshot, error }: CachedRead<unknown>): boolean {
 }
 
 /** Renders the page for an address that names nothing that exists. */
-export function renderNotFound(navPath: string): Html {
+export async function renderNotFound(navPath: string): Promise<string> {
   const title = 'Page not found';
   const [, parent = ''] = NAVIGATION.find(([href]) => href === navPath) ?? [];
   const body = html`<h1>${title}</h1><p>Nothing has this address. <a href="/">Home</a>${
     navPath !== '/' && html` · <a href="${navPath}">${parent}</a>`
   }</p>`;
-  return renderPage({ title, navPath, body });
-}
-
-/** Returns an address of this server with a query, without empty values. */
-export function addressOf(path: string, query: Readonly<Record<string, string>>): string {
-  const params = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ''));
-  return params.size === 0 ? path : `${path}?${params.toString()}`;
-}
-
-/** Renders one of several links, marked if it leads to the current page. */
-export function renderLink(address: string, text: string, isCurrent: boolean, current = 'true'): Html {
-  return html`<a href="${address}"${isCurrent && html` aria-current="${current}"`}>${text}</a> `;
-}
-
-/** Matches characters that are invisible, or change how their neighbors are displayed. */
-const INVISIBLE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
-
-/** Returns untrusted text without control characters and direction marks. */
-export function toPlainText(text: string): string {
-  return text.replaceAll(INVISIBLE, '\ufffd');
-}
-
-export function linkToOrganization(orgId: string, name: string): Html {
-  return html`<a href="/organizations/${orgId}" title="${toPlainText(name)}, ${orgId}">${toPlainText(name)}</a>`;
-}
-
-/** Renders commands; a click selects an entire one. */
-export function renderCommands(commands: readonly string[]): Html {
-  const items = commands.map((command) => html`<li><code>${toPlainText(command)}</code></li>`);
-  return html`<ul class="commands">${items}</ul>`;
-}
-
-/** Renders a state as a pill: a short text in a color. */
-export function renderPill(tone: string, text: string): Html {
-  return html`<span class="pill ${tone}">${text}</span>`;
-}
-
-export function renderInstant(instant: string): Html {
-  return html`<time datetime="${instant}">${showInstant(instant)}</time>`;
-}
-
-const MONTHS = new Intl.DateTimeFormat('en-US', { month: 'long', year: 'numeric', timeZone: 'UTC' });
-
-/** Formats the month of a day: `October 2026`. */
-export function showMonth(day: string): string {
-  return MONTHS.format(Date.parse(`${day.slice(0, 7)}-01T00:00:00.000Z`));
-}
-
-/** Renders a standing with its symbol; null means not expected. */
-export function renderStanding(standing: Standing | null): Html {
-  if (standing === null) return html`<span class="quiet">not expected</span>`;
-  const { symbol, label, sentence, tone } = STANDINGS[standing];
-  return html`<span class="t-${tone} whole" title="${sentence}"><span aria-hidden="true">${symbol}</span>
-    ${label}</span>`;
-}
-
-/** Renders a list of facts by name, without those that are null, false or empty. */
-export function renderFacts(facts: Readonly<Record<string, Html | string | false | null>>): Html {
-  const visibleFacts = Object.entries(facts).filter(([, value]) => value !== null && value !== false && value !== '');
-  return html`<dl class="facts">${visibleFacts.map(
-    ([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>\n`,
-  )}</dl>`;
+  return await renderPage({ title, navPath, body });
 }

@@ -1,18 +1,16 @@
 import type { Context, Hono } from 'hono';
 import { html } from 'hono/html';
-import { attentionPage } from './attention-items.ts';
+import { attentionPage } from './attention.ts';
 import { billedPage } from './billed.ts';
-import { describeReadFailure } from './cached-reads.ts';
+import { createRecall, describeReadFailure } from './cached-reads.ts';
 import { changesPage } from './changes.ts';
-import { createCounts } from './counts.ts';
 import { coveragePage } from './coverage.ts';
 import { dayPage } from './day.ts';
-import { findPage } from './find.ts';
 import { gapsPage, quarantinePage } from './gaps.ts';
 import { homePage } from './home.ts';
 import { monthPage, monthsPage } from './months.ts';
 import { organizationPage } from './organization.ts';
-import { organizationsPage } from './organizations.ts';
+import { findPage, organizationsPage } from './organizations.ts';
 import { type ConsolePage, type PageRequest, renderNotFound, renderPage } from './page.ts';
 import { reconciliationPage } from './reconciliation.ts';
 import { runsPage } from './runs.ts';
@@ -43,11 +41,11 @@ export const PAGES: readonly ConsolePage[] = [
 ];
 
 export function addPages(app: Hono, sources: PageSources): void {
-  const counts = createCounts(sources);
+  const recall = createRecall(sources.readInTurn, sources);
   for (const page of PAGES) {
     app.get(page.path, async (c: Context) => {
       try {
-        return await respond(c, page, { ...sources, counts });
+        return await respond(c, page, { ...sources, recall });
       } catch (error) {
         sources.logger.warn({ err: error, path: c.req.path }, 'page query failed');
         const { subject = `The ${page.path.split('/')[1]}` } = page;
@@ -60,7 +58,7 @@ export function addPages(app: Hono, sources: PageSources): void {
 async function respond(
   c: Context,
   { navPath, show }: ConsolePage,
-  sources: PageSources & Pick<PageRequest, 'counts'>,
+  sources: PageSources & Pick<PageRequest, 'recall'>,
 ): Promise<Response> {
   const content = await show({
     ...sources,
@@ -80,7 +78,8 @@ async function respond(
 
 /** A program that downloads a file gets no page. */
 async function respondFailure(c: Context, { navPath }: ConsolePage, failure: string): Promise<Response> {
-  if (c.req.query('format') !== undefined) return c.text(`${failure}\n`, 503);
+  const isFile = c.req.query('format') !== undefined;
+  if (isFile) return c.text(`${failure} Try again in a minute.\n`, 503, { 'retry-after': '60' });
   const body = html`<h1>Not available right now</h1><p>${failure}</p><p><a href="">Try again</a></p>`;
   return await c.html(renderPage({ title: 'Not available', navPath, body }), 503);
 }

@@ -2,8 +2,8 @@ import { html } from 'hono/html';
 import { sql } from 'kysely';
 import type { RunStatus } from '../ledger/runs.ts';
 import { showDuration, showNumber } from '../terminal/words.ts';
+import { addressOf, type Html, renderPill } from './elements.ts';
 import { optionsOf } from './filters.ts';
-import { addressOf, type Html, renderPill, toPlainText } from './page.ts';
 import { selectInstanceName } from './sources.ts';
 import { createTablePage } from './table.ts';
 
@@ -24,7 +24,7 @@ const TONES: Readonly<Record<RunStatus, string>> = {
   interrupted: 'warn',
 };
 
-export const runsPage = createTablePage<RunRow>('/runs', '/runs', ({ instanceIds }) => ({
+export const runsPage = createTablePage<RunRow>({ path: '/runs', navPath: '/runs' }, ({ instanceIds }) => ({
   title: 'Runs',
   sentence: 'The newest first. A run is partial if something that was due is missing.',
   rows: sql`
@@ -76,6 +76,6 @@ export const runsPage = createTablePage<RunRow>('/runs', '/runs', ({ instanceIds
 
 /** Renders the causes, with the messages folded. */
 function renderProblems({ causes, problems }: RunRow): Html {
-  const items = (problems ?? []).map((problem) => html`<li>${toPlainText(problem)}</li>`);
+  const items = (problems ?? []).map((problem) => html`<li>${problem}</li>`);
   return html`<details><summary>${causes}</summary><ul>${items}</ul></details>`;
 }

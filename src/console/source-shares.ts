@@ -3,8 +3,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { count } from '../terminal/words.ts';
 import type { DayRange } from '../usage/day.ts';
-import { renderBar } from './organizations.ts';
-import type { Html } from './page.ts';
+import type { Html } from './elements.ts';
 import { type Columns, renderHtmlTable } from './table.ts';
 
 /** The payloads of a type and source, and their share of all. */
@@ -36,7 +35,7 @@ const COLUMNS: Columns<SourceShare> = {
   payload_type: 'Type',
   source: 'Source',
   count: 'Payloads',
-  share: ['Share', ({ share }) => renderBar(share)],
+  share: 'Share',
 };
 
 /** Renders the largest shares; what follows them is one row, so that the column adds up. */

@@ -1,10 +1,9 @@
 /** The data sources of the pages. */
-import { type Kysely, type RawBuilder, sql } from 'kysely';
-import type { Schema } from '../database/schema.ts';
+import { type RawBuilder, sql } from 'kysely';
 import type { Logger } from '../logger.ts';
 import type { Health } from '../queries/health.ts';
 import type { RowStream } from '../queries/view-rows.ts';
-import type { Snapshot } from './cached-reads.ts';
+import type { ReadPage, Snapshot } from './cached-reads.ts';
 
 export interface PageSources {
   readonly status: () => WorkerStatus;
@@ -15,7 +14,7 @@ export interface PageSources {
   /** Runs a query that no page waits for. Such queries take turns. Rejects if it takes very long. */
   readonly readInTurn: ReadPage;
   /** Reads the rows of a file in chunks. Rejects if it takes too long, or if too many files are already being read. */
-  readonly readRows: ReadRows;
+  readonly readRows: <T>(query: RawBuilder<T>, stream: RowStream<T>) => Promise<void>;
   /** The instances in the settings; pages show no other. */
   readonly instanceIds: readonly string[];
   readonly logger: Logger;
@@ -28,10 +27,6 @@ export function selectInstanceName(instanceIds: readonly string[]): RawBuilder<u
   const name = sql`coalesce(i.name, i.instance_id)`;
   return sql`case when cardinality(${instanceIds}::text[]) > 1 then ${name} end as instance_name`;
 }
-
-export type ReadPage = <T>(query: (db: Kysely<Schema>) => Promise<T>) => Promise<T>;
-
-export type ReadRows = <T>(query: RawBuilder<T>, stream: RowStream<T>) => Promise<void>;
 
 /** The state of the database as this process knows it. */
 export interface DatabaseView {

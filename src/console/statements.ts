@@ -2,30 +2,18 @@
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import { type CustomerKey, SealError, SealedMonth } from '../billing/customers.ts';
-import { readBilledInstances, readStatements } from '../billing/statements.ts';
+import { readBilledInstances, readStatements, type Statement } from '../billing/statements.ts';
 import type { Schema } from '../database/schema.ts';
-import { showNumber } from '../terminal/words.ts';
 import { daysOfMonth, type Month, parseMonth } from '../usage/day.ts';
 import { readMetrics, renderCustomerStatement, titleStatement } from './customer-statement.ts';
+import { addressOf, type Html, showMonth } from './elements.ts';
 import { SEARCH, searchIn } from './filters.ts';
-import { addressOf, type ConsolePage, type Html, type PageRequest, showMonth, toPlainText } from './page.ts';
-import { type Columns, renderHtmlTable, showDifference, showTable } from './table.ts';
+import type { ConsolePage, PageRequest } from './page.ts';
+import { type Columns, createTablePage, renderHtmlTable } from './table.ts';
 
 const PATH = '/billing';
 
-type StatementRow = {
-  readonly number: string;
-  readonly kind: string;
-  readonly closed_at: string;
-  readonly closed_by: string;
-};
-
-type DayRow = {
-  readonly billed_quantity: number | null;
-  readonly quantity: number | null;
-  readonly difference: number | null;
-  readonly cause: string;
-};
+type DayRow = { readonly cause: string };
 
 /** Renders the statements of a month with who closed it; '' for an open month. */
 export async function renderStatements(
@@ -36,21 +24,17 @@ export async function renderStatements(
   const statements = await readStatements(db, { month, instanceIds });
   if (statements.length === 0) return '';
   const { from } = daysOfMonth(month);
-  const rows = statements.map(({ number, kind, closedAt, closedBy, instanceId }) => {
-    const instance = instanceIds.length > 1 ? instanceId : null;
-    return { instance, number: `${number}`, kind, closed_at: closedAt, closed_by: closedBy };
-  });
-  const columns: Columns<StatementRow> = {
-    instance: 'Instance',
+  const columns: Columns<Statement> = {
+    ...(instanceIds.length > 1 && { instanceId: 'Instance' }),
     number: [
       'Statement',
-      ({ number }) => html`<a href="${addressOfPart(from, 'customers', { number })}">${number}</a>`,
+      ({ number }) => html`<a href="${addressOfPart(from, 'customers', { number: `${number}` })}">${number}</a>`,
     ],
     kind: 'Kind',
-    closed_at: 'Created',
-    closed_by: 'By',
+    closedAt: 'Created',
+    closedBy: 'By',
   };
-  return html`<h2>Statements</h2>${renderHtmlTable(rows, columns)}
+  return html`<h2>Statements</h2>${renderHtmlTable(statements, columns)}
 <p><a href="${addressOfPart(from, 'customers')}">What each customer was billed</a> · <a
   href="${addressOfPart(from, 'days')}">Days that explain adjustments</a> · <a
   href="${addressOfPart(from, 'days', { only: 'open' })}">Days of the next adjustment</a></p>`;
@@ -72,12 +56,8 @@ const CUSTOMERS: Columns<CustomerRow> = {
   org_name: [
     'Name',
     ({ month, instance_id: instance, customer_id: customer, only_org_id: org, org_name: name }) => {
-      const address = addressOfPart(month, 'customer', {
-        instance,
-        customer: customer ?? '',
-        org: org ?? '',
-      });
-      return html`<a href="${address}">${toPlainText(name)}</a>`;
+      const address = addressOfPart(month, 'customer', { instance, customer: customer ?? '', org: org ?? '' });
+      return html`<a href="${address}">${name}</a>`;
     },
   ],
   metric: 'Metric',
@@ -93,20 +73,19 @@ const CUSTOMERS: Columns<CustomerRow> = {
 };
 
 /** A row for each customer, statement and metric; as a file it is what to bill. */
-export const customersPage: ConsolePage = {
-  path: `${PATH}/:month/customers`,
-  navPath: PATH,
-  show: async (request) => {
-    const month = parseMonth(request.params['month'] ?? '');
+export const customersPage = createTablePage<CustomerRow>(
+  { path: `${PATH}/:month/customers`, navPath: PATH },
+  ({ params, instanceIds }) => {
+    const month = parseMonth(params['month'] ?? '');
     if (month === null) return null;
     const { from } = daysOfMonth(month);
-    return await showTable<CustomerRow>(request, {
+    return {
       title: `Customers, ${showMonth(from)}`,
       sentence:
         'What each statement of the month bills to each customer; an organization without one stands for itself.',
       rows: sql`select c.*, c.org_id as only_org_id, coalesce(c.org_id, c.customer_id) as id
         from losant_usage.customer_statements c
-        where c.month = ${from}::date and c.instance_id = any (${request.instanceIds}::text[])`,
+        where c.month = ${from}::date and c.instance_id = any (${instanceIds}::text[])`,
       order: sql`r.org_name, r.customer_id, r.only_org_id, r.number, r.metric`,
       filters: {
         q: searchIn('Name, customer, referral ID or ID', 'org_name', 'referral_id', 'id'),
@@ -114,9 +93,9 @@ export const customersPage: ConsolePage = {
         metric: { label: 'Metric', options: 'text' },
       },
       columns: CUSTOMERS,
-    });
+    };
   },
-};
+);
 
 /** The page of a customer, which is also its file. */
 export const customerPage: ConsolePage = {
@@ -133,7 +112,7 @@ export const customerPage: ConsolePage = {
     } catch (error) {
       if (!(error instanceof SealError)) throw error;
       const title = 'This statement cannot be shown';
-      const body = html`<h1>${title}</h1><p class="bad">${toPlainText(error.message)}</p><p>${error.hint}</p>`;
+      const body = html`<h1>${title}</h1><p class="bad">${error.message}</p><p>${error.hint}</p>`;
       return { title, body };
     }
   },
@@ -161,10 +140,10 @@ const DAYS: Columns<DayRow> = {
   org_name: 'Organization',
   usage_date: 'Day',
   metric: 'Metric',
-  billed_quantity: ['Billed', ({ billed_quantity: billed }) => showNumber(billed ?? 0)],
+  billed_quantity: 'Billed',
   quantity: 'Now',
   cause: ['Cause', ({ cause }) => cause.replaceAll('_', ' ')],
-  difference: ['Difference', ({ difference }) => showDifference(difference ?? 0)],
+  difference: 'Difference',
   number: 'Statement',
   changed_at: 'Changed',
   revision: 'Revision',
@@ -172,25 +151,20 @@ const DAYS: Columns<DayRow> = {
   waiver_reason: 'Waiver',
 };
 
-function selectDays(month: Month, instanceIds: readonly string[]) {
-  return sql`
-    select d.org_id, d.org_name, d.usage_date, d.metric, d.number, d.billed_quantity, d.quantity, d.difference, d.cause,
-      d.changed_at, d.revision, d.run_id, d.waiver_reason, o.referral_id
-    from losant_usage.adjustment_days d join losant_usage.organizations o on o.org_id = d.org_id
-    where d.month = ${daysOfMonth(month).from}::date and d.instance_id = any (${instanceIds}::text[])`;
-}
-
 /** The days that explain the adjustments of a month, those of the next one first. */
-export const adjustmentDaysPage: ConsolePage = {
-  path: `${PATH}/:month/days`,
-  navPath: PATH,
-  show: async (request) => {
-    const month = parseMonth(request.params['month'] ?? '');
+export const adjustmentDaysPage = createTablePage<DayRow>(
+  { path: `${PATH}/:month/days`, navPath: PATH },
+  ({ params, instanceIds }) => {
+    const month = parseMonth(params['month'] ?? '');
     if (month === null) return null;
-    return await showTable<DayRow>(request, {
+    return {
       title: `Days that explain adjustments, ${showMonth(`${month}-01`)}`,
       sentence: 'The number of a day that was billed, the number that replaces it, and what changed it.',
-      rows: selectDays(month, request.instanceIds),
+      rows: sql`
+        select d.org_id, d.org_name, d.usage_date, d.metric, d.number, d.billed_quantity, d.quantity, d.difference,
+          d.cause, d.changed_at, d.revision, d.run_id, d.waiver_reason, o.referral_id
+        from losant_usage.adjustment_days d join losant_usage.organizations o on o.org_id = d.org_id
+        where d.month = ${daysOfMonth(month).from}::date and d.instance_id = any (${instanceIds}::text[])`,
       order: sql`r.number desc nulls first, r.org_name, r.org_id, r.metric, r.usage_date`,
       filters: {
         q: SEARCH,
@@ -198,6 +172,6 @@ export const adjustmentDaysPage: ConsolePage = {
         number: { label: 'Statement number', options: 'text' },
       },
       columns: DAYS,
-    });
+    };
   },
-};
+);

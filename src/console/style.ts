@@ -31,7 +31,7 @@ h1 .pill { vertical-align: .15em; margin-left: .35rem } small { font-size: .8rem
 p { margin: .35rem 0 } time, .whole { white-space: nowrap; overflow-wrap: normal }
 a { color: var(--link); text-decoration: none } a:hover { text-decoration: underline }
 :is(p, dd, .legend, footer) a { text-decoration: underline var(--line); text-underline-offset: 3px }
-:is(a, input, button, select, summary, [tabindex]):focus-visible { outline: 2px solid var(--link); outline-offset: 2px;
+:is(a, input, button, summary, [tabindex]):focus-visible { outline: 2px solid var(--link); outline-offset: 2px;
   border-radius: 3px }
 .quiet, .t-lost, .t-pending { color: var(--quiet) } .good, .t-good { color: var(--good) }
 .bad, .t-bad { color: var(--bad) } .warn { color: var(--warn) } .link { color: var(--link) }
@@ -39,8 +39,8 @@ a { color: var(--link); text-decoration: none } a:hover { text-decoration: under
 .pill { display: inline-flex; padding: 0 .55rem; border-radius: 99px;
   font-size: .8rem; line-height: 1.25rem; font-weight: 500; letter-spacing: 0; white-space: nowrap;
   background: color-mix(in srgb, currentColor 10%, var(--ground)) }
-code, pre { font: .8rem/1.5 ui-monospace, monospace }
-pre, .commands code { background: var(--panel); border: 1px solid var(--line); border-radius: 6px;
+code { font: .8rem/1.5 ui-monospace, monospace }
+.commands code { background: var(--panel); border: 1px solid var(--line); border-radius: 6px;
   padding: .2rem .55rem; min-width: 0; white-space: pre-wrap; margin: 0 }
 .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
 summary { cursor: pointer; width: max-content; max-width: 100%; padding: .2rem 0; color: var(--quiet) }
@@ -58,18 +58,18 @@ footer { margin-top: 3rem; padding-top: .75rem; border-top: 1px solid var(--line
 form { align-items: end; margin: .75rem 0; gap: .5rem .75rem } form.find { margin: 0; flex: 0 1 15rem }
 form label { min-width: min(46%, 7rem); max-width: 16rem; display: grid; gap: .15rem; font-size: .8rem; color: var(--quiet) }
 form .wide { flex: 1 1 12rem; max-width: 22rem }
-input, button, select { font: inherit; color: var(--text); background: var(--ground); border: 1px solid var(--line);
+input, button { font: inherit; color: var(--text); background: var(--ground); border: 1px solid var(--line);
   border-radius: 6px; padding: .2rem .6rem; min-height: 2rem; height: 2rem; width: 100%; min-width: 0 }
-:is(input, button, select):hover { border-color: color-mix(in srgb, var(--quiet) 50%, var(--line)) }
+:is(input, button):hover { border-color: color-mix(in srgb, var(--quiet) 50%, var(--line)) }
 ::placeholder { color: var(--quiet); opacity: 1 }
 button { width: auto; font-weight: 500; padding-inline: .9rem }
 .commands, .legend, .inbox, .inbox ul { list-style: none; margin: .35rem 0; padding: 0 }
 .commands code, .id { user-select: all }
 .commands li { flex-wrap: nowrap; margin: .2rem 0 }
-.stats, .facts, .halves { display: grid; gap: .75rem 1.5rem; margin: .75rem 0;
+.facts, .halves { display: grid; gap: .75rem 1.5rem; margin: .75rem 0;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 14rem), 1fr)) }
 .halves { grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)) } .halves > * { min-width: 0 }
-dt, .legend { font-size: .8rem } dt, .legend { color: var(--quiet) } dd { margin: 0 }
+dt, .legend { font-size: .8rem; color: var(--quiet) } dd { margin: 0 }
 progress { width: 100%; height: .5rem; accent-color: var(--mark) }
 .cell { border-left: 3px solid var(--line); padding-left: .9rem; margin: 1.25rem 0 }
 .cell.on-bad { border-color: var(--bad) }
@@ -115,7 +115,8 @@ th, td { text-align: left; padding: .4rem .9rem .4rem 0; border-bottom: 1px soli
 th { color: var(--quiet); font-size: .8rem; font-weight: 500; vertical-align: bottom; background: var(--ground) }
 th a { color: inherit; display: inline-block; min-height: 24px } td a { line-height: 24px }
 th a:hover { color: var(--text); text-decoration: none }
-td { white-space: nowrap } td details { white-space: normal; max-width: 36rem } td summary { width: auto }
+td { white-space: nowrap } td summary { width: auto }
+td details { white-space: normal; min-width: 12rem; max-width: 36rem }
 td.t { white-space: normal; overflow-wrap: anywhere; min-width: 16rem }
 .n { text-align: right; font-variant-numeric: tabular-nums } .n + :not(.n) { padding-left: .6rem }
 :is(th, td):last-child { padding-right: 0 } tbody tr:hover td { background: var(--panel) }
@@ -188,7 +189,7 @@ const PRINT = `
 /** Choices are links in a line, the current one marked. */
 const CHOICES = `
 .choices { gap: 0 .9rem; font-size: .8rem; align-items: baseline } .choices > span { min-width: 6rem }
-details ul { margin: .25rem 0; padding-left: 1.1rem } td details { white-space: normal; min-width: 12rem }
+details ul { margin: .25rem 0; padding-left: 1.1rem }
 @media (max-width: 48rem) { .choices > span { min-width: 100% } }
 `;
 

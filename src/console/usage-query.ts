@@ -2,35 +2,29 @@
 import { html } from 'hono/html';
 import {
   addUpDays,
+  type ComparedDay,
   type ComparisonMode,
   isLevel,
   monthToDate,
+  readUsageTotals,
   type TotalsQuery,
   toPair,
 } from '../queries/usage-totals.ts';
-import { count, showNumber } from '../terminal/words.ts';
-import { addDays, countDays, type DayRange, dayAt, daysOfMonth, parseDay, type UsageDay } from '../usage/day.ts';
+import { count, showChange, showDifference, showNumber } from '../terminal/words.ts';
+import { addDays, countDays, dayAt, daysOfMonth, parseDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
-import { type ChartDay, renderChart } from './chart.ts';
-import { renderChoices } from './filters.ts';
-import type { Html, PageRequest } from './page.ts';
-import { showChange, showDifference } from './table.ts';
+import { renderChart } from './chart.ts';
+import { addressOf, type Html } from './elements.ts';
+import { type Filters, renderChoices, renderFields, renderLinks, type Values } from './filters.ts';
+import type { PageRequest } from './page.ts';
 
 const MAX_DAYS = 732;
 
 /** The metrics that can be shown by day. A level is not summed over days. */
 export const CHART_METRICS = {
-  payload_billable_count: {
-    label: 'Billable payloads',
-    unit: 'payloads',
-    stream: 'payload_totals',
-  },
+  payload_billable_count: { label: 'Billable payloads', unit: 'payloads', stream: 'payload_totals' },
   payload_all_count: { label: 'All payloads', unit: 'payloads', stream: 'payload_totals' },
-  notebook_minutes: {
-    label: 'Notebook minutes',
-    unit: 'minutes',
-    stream: 'notebook_minutes',
-  },
+  notebook_minutes: { label: 'Notebook minutes', unit: 'minutes', stream: 'notebook_minutes' },
   devices_total: { label: 'Devices', unit: 'devices', stream: 'device_counts' },
   devices_created: { label: 'Devices created', unit: 'devices', stream: 'device_counts' },
   devices_deleted: { label: 'Devices deleted', unit: 'devices', stream: 'device_counts' },
@@ -64,59 +58,47 @@ export function readUsageQuery({ query, nowMs }: Pick<PageRequest, 'query' | 'no
   };
 }
 
+/** Returns what is known of the sums over all organizations by day. */
+export async function recallTotals({ recall, instanceIds }: PageRequest, { metric, range, comparison }: UsageQuery) {
+  return await recall(['totals', metric, range, comparison], (db) =>
+    readUsageTotals(db, { metric, range, comparison }, instanceIds),
+  );
+}
+
 /** Returns the parameters of an address that shows the same. */
 export function toParams({ metric, range, comparison }: UsageQuery) {
   return { metric, vs: comparison, ...range };
 }
 
-type AddressWith = (change: Readonly<Record<string, string>>) => string;
-
 /** Renders the choices of a metric and a comparison as links. */
-export function renderMetricChoices({ metric, comparison }: UsageQuery, addressWith: AddressWith): Html {
+export function renderMetricChoices(path: string, values: Values): Html {
   const metrics = Object.fromEntries(metricNames.map((name) => [name, CHART_METRICS[name].label]));
-  return html`${renderChoices('Metric', metrics, metric, (name) => addressWith({ metric: name }))}
-${renderChoices('Compare with', COMPARISONS, comparison, (name) => addressWith({ vs: name }))}`;
+  return html`${renderChoices(path, values, { name: 'metric', label: 'Metric', options: metrics })}
+${renderChoices(path, values, { name: 'vs', label: 'Compare with', options: COMPARISONS })}`;
 }
 
-interface RangeForm extends Pick<PageRequest, 'nowMs' | 'path'> {
-  readonly addressWith: AddressWith;
-  /** The other parameters of the form. */
-  readonly hidden: Readonly<Record<string, string>>;
-  /** Another field of the form. */
-  readonly field: Html | string;
-}
-
-/** Renders the usual ranges as links, and a form for any other. */
-export function renderRangeChoices(
-  { range }: UsageQuery,
-  { nowMs, path, addressWith, hidden, field }: RangeForm,
-): Html {
-  const ranges = listRanges(addDays(dayAt(nowMs), -1));
-  const current = ranges.findIndex((each) => each.from === range.from && each.to === range.to);
-  const labels = Object.fromEntries(ranges.map(({ label }, index) => [`${index}`, label]));
-  const rangeAt = (index: string) => {
-    const { from = '', to = '' } = ranges[Number(index)] ?? {};
-    return { from, to };
-  };
-  return html`${renderChoices('Days', labels, `${current}`, (index) => addressWith(rangeAt(index)))}
-<form method="get" action="${path}">${Object.entries(hidden).map(
-    ([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`,
-  )}${field}<label>From<input name="from" type="date" value="${range.from}"></label>
-<label>To<input name="to" type="date" value="${range.to}"></label><button type="submit">Apply</button></form>`;
+/** Renders the usual ranges as links, and a form for any other, with more fields before it. */
+export function renderRangeChoices({ nowMs, path }: PageRequest, values: Values, fields: Filters = {}): Html {
+  const links = listRanges(addDays(dayAt(nowMs), -1)).map(([text, from, to]) => {
+    const isCurrent = from === values['from'] && to === values['to'];
+    return [text, addressOf(path, { ...values, from, to }), isCurrent] as const;
+  });
+  const days = { from: { label: 'From', options: 'day' }, to: { label: 'To', options: 'day' } } as const;
+  return html`${renderLinks('Days', links)}${renderFields(path, { ...fields, ...days }, values)}`;
 }
 
 /** Returns the usual ranges that end yesterday or with a month or quarter before. */
-function listRanges(yesterday: UsageDay): readonly (DayRange & { readonly label: string })[] {
+function listRanges(yesterday: UsageDay): readonly (readonly [label: string, from: UsageDay, to: UsageDay])[] {
   const month = `${yesterday.slice(0, 7)}-01`;
   const quarter = firstDayOfQuarter(yesterday);
   const [beforeMonth, beforeQuarter] = [addDays(month, -1), addDays(quarter, -1)];
   return [
-    { label: 'This month', from: month, to: yesterday },
-    { label: 'Last month', from: daysOfMonth(beforeMonth.slice(0, 7)).from, to: beforeMonth },
-    { label: 'This quarter', from: quarter, to: yesterday },
-    { label: 'Last quarter', from: firstDayOfQuarter(beforeQuarter), to: beforeQuarter },
-    { label: 'Last 90 days', from: addDays(yesterday, -89), to: yesterday },
-    { label: 'Last 365 days', from: addDays(yesterday, -364), to: yesterday },
+    ['This month', month, yesterday],
+    ['Last month', daysOfMonth(beforeMonth.slice(0, 7)).from, beforeMonth],
+    ['This quarter', quarter, yesterday],
+    ['Last quarter', firstDayOfQuarter(beforeQuarter), beforeQuarter],
+    ['Last 90 days', addDays(yesterday, -89), yesterday],
+    ['Last 365 days', addDays(yesterday, -364), yesterday],
   ];
 }
 
@@ -134,7 +116,7 @@ interface UsageChart {
 /** Renders the days of a metric, compared with others. */
 export function renderUsageChart(
   { metric, range, comparison }: UsageQuery,
-  days: readonly ChartDay[],
+  days: readonly ComparedDay[],
   chart: UsageChart,
 ): Html {
   const { label, unit } = CHART_METRICS[metric];
@@ -146,7 +128,7 @@ export function renderUsageChart(
 /** Describes the sum of the days, of a level its last value, and the change over what is stored on both sides. */
 export function describeDays(
   { metric, comparison }: Pick<UsageQuery, 'metric' | 'comparison'>,
-  days: readonly ChartDay[],
+  days: readonly ComparedDay[],
 ): string {
   const storedDays = days.filter(({ standing, quantity }) => standing !== null && quantity !== null);
   const daysNotStored = days.filter(({ standing, quantity }) => standing !== null && quantity === null).length;

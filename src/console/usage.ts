@@ -1,26 +1,19 @@
 import { html } from 'hono/html';
-import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
+import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import type { Growth, UsageTotals } from '../queries/usage-totals.ts';
-import { showNumber } from '../terminal/words.ts';
+import { showChange, showNumber } from '../terminal/words.ts';
 import { dayAt, type UsageDay } from '../usage/day.ts';
+import { addressOf, type Html } from './elements.ts';
 import { renderChoices } from './filters.ts';
 import { describeForecast, readForecast } from './forecast.ts';
-import { renderBar } from './organizations.ts';
-import {
-  addressOf,
-  type ConsolePage,
-  type Html,
-  isCounting,
-  type PageRequest,
-  RELOAD_SECONDS,
-  renderCount,
-  toPlainText,
-} from './page.ts';
+import { type ConsolePage, type PageContent, type PageRequest, renderCount } from './page.ts';
 import { readSourceShares, renderSourceShares } from './source-shares.ts';
-import { type Columns, renderHtmlTable, showChange, showDifference } from './table.ts';
+import { type Columns, renderHtmlTable } from './table.ts';
 import {
   readUsageQuery,
+  recallTotals,
   renderMetricChoices,
   renderRangeChoices,
   renderUsageChart,
@@ -42,32 +35,26 @@ export const usagePage: ConsolePage = {
   show: async (request) => {
     const query = readUsageQuery(request);
     const topic = topics.find((name) => name === request.query['show']) ?? 'days';
-    const { from: _from, to: _to, ...hidden } = { ...toParams(query), show: topic };
-    const addressWith = (change: Readonly<Record<string, string>>) =>
-      addressOf(PATH, { ...toParams(query), show: topic, ...change });
+    const values = { ...toParams(query), show: topic };
     const content = await CONTENTS[topic](request, query);
     const body = html`<h1>Usage of all organizations</h1>
-${renderChoices('Show', TOPICS, topic, (show) => addressWith({ show }))}
-${topic === 'days' && renderMetricChoices(query, addressWith)}
-${topic !== 'plans' && renderRangeChoices(query, { nowMs: request.nowMs, path: PATH, hidden, addressWith, field: '' })}
+${renderChoices(PATH, values, { name: 'show', label: 'Show', options: TOPICS })}
+${topic === 'days' && renderMetricChoices(PATH, values)}
+${topic !== 'plans' && renderRangeChoices(request, values)}
 ${content.body}`;
-    return { title: 'Usage', body, reloadSeconds: content.isReading ? RELOAD_SECONDS : 0 };
+    return { title: 'Usage', body, counts: content.counts };
   },
 };
 
-interface Content {
-  readonly body: Html;
-  readonly isReading: boolean;
-}
-
-type ShowContent = (request: PageRequest, query: UsageQuery) => Promise<Content>;
+type ShowContent = (request: PageRequest, query: UsageQuery) => Promise<Pick<PageContent, 'body' | 'counts'>>;
 
 const CONTENTS: Readonly<Record<Topic, ShowContent>> = {
-  days: async ({ counts, instanceIds, nowMs }, query) => {
+  days: async (request, query) => {
+    const { recall, instanceIds, nowMs } = request;
     const [totals, forecast] = await Promise.all([
-      counts.totals(query),
-      counts.recallResult(['forecast', query.metric, dayAt(nowMs)], (db) =>
-        readForecast(db, { metric: query.metric, condition: isOf('o', instanceIds), nowMs }),
+      recallTotals(request, query),
+      recall(['forecast', query.metric, dayAt(nowMs)], (db) =>
+        readForecast(db, { metric: query.metric, condition: isAny('o.instance_id', instanceIds), nowMs }),
       ),
     ]);
     const renderedForecast = renderCount(
@@ -78,28 +65,21 @@ const CONTENTS: Readonly<Record<Topic, ShowContent>> = {
     const body = renderCount(totals, { subject: 'The days', nowMs }, (value) =>
       renderDays(query, value, renderedForecast),
     );
-    return { body, isReading: isCounting(totals) || isCounting(forecast) };
+    return { body, counts: [totals, forecast] };
   },
-  sources: async ({ counts, instanceIds, nowMs }, { range }) => {
-    const shares = await counts.recallResult(['sources', range], (db) =>
-      readSourceShares(db, range, isOf('o', instanceIds)),
+  sources: async ({ recall, instanceIds, nowMs }, { range }) => {
+    const shares = await recall(['sources', range], (db) =>
+      readSourceShares(db, range, isAny('o.instance_id', instanceIds)),
     );
     const body = html`<h2>All payloads by type and source, ${range.from} to ${range.to}</h2>
 ${renderCount(shares, { subject: 'The types and sources', nowMs }, renderSourceShares)}`;
-    return { body, isReading: isCounting(shares) };
+    return { body, counts: [shares] };
   },
-  plans: async ({ counts, instanceIds, nowMs }) => {
-    const plans = await counts.recallResult(['plans'], (db) => readPlans(db, instanceIds));
-    return {
-      body: renderCount(plans, { subject: 'The plans', nowMs }, renderPlans),
-      isReading: isCounting(plans),
-    };
+  plans: async ({ recall, instanceIds, nowMs }) => {
+    const plans = await recall(['plans'], (db) => readPlans(db, instanceIds));
+    return { body: renderCount(plans, { subject: 'The plans', nowMs }, renderPlans), counts: [plans] };
   },
 };
-
-function isOf(table: string, instanceIds: readonly string[]): RawBuilder<unknown> {
-  return sql`${sql.ref(`${table}.instance_id`)} = any (${instanceIds}::text[])`;
-}
 
 function renderDays(query: UsageQuery, { days, changes }: UsageTotals, forecast: Html): Html {
   const [growers, fallers] = [
@@ -123,11 +103,11 @@ function renderChanges(query: UsageQuery, changes: readonly Growth[]): Html {
     org_name: [
       'Organization',
       ({ org_id: orgId, org_name: name }) =>
-        html`<a href="${addressOf(`/organizations/${orgId}`, toParams(query))}">${toPlainText(name)}</a>`,
+        html`<a href="${addressOf(`/organizations/${orgId}`, toParams(query))}">${name}</a>`,
     ],
     previous_quantity: 'Before',
     quantity: 'Now',
-    difference: ['Difference', ({ difference }) => showDifference(difference)],
+    difference: 'Difference',
     change: [
       'Change',
       ({ quantity, previous_quantity: previous }) => (previous === 0 ? 'from 0' : showChange(quantity / previous - 1)),
@@ -140,12 +120,8 @@ function renderChanges(query: UsageQuery, changes: readonly Growth[]): Html {
 /** A limit of a plan this month, over the organizations that have it. */
 type PlanLimit = {
   readonly plan: string;
-  readonly limit_name: string;
-  readonly orgs: number;
   readonly orgs_over: number;
   readonly orgs_at_risk: number;
-  readonly limit_quantity: number;
-  readonly share: number | null;
 };
 
 async function readPlans(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<readonly PlanLimit[]> {
@@ -157,7 +133,7 @@ async function readPlans(db: Kysely<Schema>, instanceIds: readonly string[]): Pr
       (sum(l.quantity) / nullif(sum(l.limit_quantity), 0))::float8 as share,
       nullif(sum(l.days_expected - l.days_stored), 0)::bigint as days_not_stored
     from losant_usage.usage_vs_limits l
-    where ${isOf('l', instanceIds)} and l.metric is not null and l.limit_quantity >= 0
+    where ${isAny('l.instance_id', instanceIds)} and l.metric is not null and l.limit_quantity >= 0
     group by l.plan_id, l.limit_name, l.unit
     order by count(*) filter (where l.is_exceeded)::float8 / count(*) desc, 10 desc nulls last, 2, 3`.execute(db);
   return rows;
@@ -165,17 +141,14 @@ async function readPlans(db: Kysely<Schema>, instanceIds: readonly string[]): Pr
 
 function renderPlans(plans: readonly PlanLimit[]): Html {
   const columns: Columns<PlanLimit> = {
-    plan: [
-      'Plan',
-      ({ plan }) => html`<a href="${addressOf('/organizations', { plan_id: plan })}">${toPlainText(plan)}</a>`,
-    ],
+    plan: ['Plan', ({ plan }) => html`<a href="${addressOf('/organizations', { plan_id: plan })}">${plan}</a>`],
     limit_name: 'Limit',
     orgs: 'Organizations',
     orgs_over: ['Over it', ({ orgs_over: orgs }) => renderOrgs(orgs, 'bad')],
     orgs_at_risk: ['Will exceed it', ({ orgs_at_risk: orgs }) => renderOrgs(orgs, 'warn')],
     quantity: 'Used this month',
     limit_quantity: 'Allowed',
-    share: ['Share', ({ share }) => renderBar(share ?? 0)],
+    share: 'Share',
     days_not_stored: 'Days not stored',
   };
   return html`<h2>Usage this month against the limits of each plan</h2>

@@ -13,7 +13,7 @@ import {
 import { type MonthToDate, readMonthToDate } from '../queries/usage-totals.ts';
 import type { NotifyFormat } from '../settings/config.ts';
 import { escapeControls } from '../terminal/text.ts';
-import { capitalize, count, showNumber } from '../terminal/words.ts';
+import { capitalize, count, showChange, showNumber } from '../terminal/words.ts';
 import { dayStartMs, type UsageDay } from '../usage/day.ts';
 
 export interface DigestLine {
@@ -120,9 +120,7 @@ function listKinds(groups: readonly AttentionGroup[], phase: 'new' | 'reminder')
 }
 
 function describeMonth({ from, to, total, valuesNotStored: notStored, change }: MonthToDate): DigestLine {
-  const percent = change === null ? null : Math.round(change * 100) + 0;
-  const comparison =
-    percent === null ? 'no comparison' : `${percent > 0 ? '+' : ''}${percent}% on the same weekdays before`;
+  const comparison = change === null ? 'no comparison' : `${showChange(change)} on the same weekdays before`;
   const quantity = total === null ? 'no billable payloads stored' : `${showNumber(total)} billable payloads`;
   const remark = notStored === 0 ? '' : `; ${count(notStored, 'value is', 'values are')} not stored`;
   return toLine(`${from.slice(0, 7)} through ${to}`, '/', `${quantity} (${comparison})${remark}`);

@@ -1,5 +1,5 @@
 /** Explains a day of an organization: where its numbers come from, how they changed, and what can be done. */
-import { type Kysely, sql } from 'kysely';
+import { type InferResult, type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showDays, showWhen } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
@@ -8,7 +8,7 @@ import { findWorstStanding } from '../usage/standing.ts';
 
 export type DayExplanation = NonNullable<Awaited<ReturnType<typeof explainDay>>>;
 export type CellExplanation = DayExplanation['cells'][number];
-export type LedgerRow = Awaited<ReturnType<typeof readLedgerRows>>[number];
+export type LedgerRow = InferResult<Facts['ledger']>[number];
 
 export interface ExplainRequest {
   readonly orgId: string;
@@ -32,12 +32,13 @@ export async function explainDay(
       const org = await readOrg(trx, cell, nowMs);
       if (org === null) return null;
       const streamOrder = await trx.selectFrom('streams').select('stream').orderBy('position').execute();
-      const ledger = await readLedgerRows(trx, cell);
-      const tracks = await readTracks(trx, orgId);
-      const numbers = await readNumbers(trx, cell);
-      const changes = await readChanges(trx, cell);
-      const waivers = await readWaivers(trx, cell);
-      const quarantine = await readQuarantine(trx, cell);
+      const facts = selectFacts(trx, cell);
+      const ledger = await facts.ledger.execute();
+      const tracks = await facts.tracks.execute();
+      const numbers = await facts.numbers.execute();
+      const changes = await facts.changes.execute();
+      const waivers = await facts.waivers.execute();
+      const quarantine = await facts.quarantine.execute();
       const cells = streamOrder
         .filter(({ stream }) => streams === null || streams.includes(stream))
         .map(({ stream }) => {
@@ -80,83 +81,67 @@ async function readOrg(db: Kysely<Schema>, { orgId, day }: Cell, nowMs: number) 
   return { ...org, isOver: day <= lastEndedDay(nowMs), isPastHorizon };
 }
 
-async function readLedgerRows(db: Kysely<Schema>, { orgId, day }: Cell) {
-  return await db
-    .selectFrom('cells as c')
-    .leftJoin('runs as r', 'r.run_id', 'c.run_id')
-    .select(['c.stream', 'c.standing', 'c.is_stored as isStored', 'c.is_reported as isReported'])
-    .select(['c.omissions', 'c.revision', 'c.last_read_at as lastReadAt', 'c.next_read_at as nextReadAt'])
-    .select(['c.failed_reads as failedReads', 'c.last_attempt_at as lastAttemptAt', 'c.reason', 'c.detail'])
-    .select(['c.first_loaded_at as firstLoadedAt', 'c.finalized_at as finalizedAt'])
-    .select((eb) => eb.fn<string | null>('encode', ['c.response_sha256', eb.val('hex')]).as('responseSha256'))
-    .select(['c.run_id as runId', 'r.kind as runKind', 'r.version as runVersion'])
-    .where('c.usage_date', '=', day)
-    .where('c.org_id', '=', orgId)
-    .execute();
-}
-
-async function readTracks(db: Kysely<Schema>, orgId: string) {
-  return await db
-    .selectFrom('tracks')
-    .select(['stream', 'first_day as from', 'last_day as to'])
-    .where('org_id', '=', orgId)
-    .orderBy('first_day')
-    .execute();
-}
-
-async function readNumbers(db: Kysely<Schema>, { orgId, day }: Cell) {
-  return await db
-    .selectFrom('daily_usage_long as d')
-    .innerJoin('metrics as m', 'm.metric', 'd.metric')
-    .select(['d.stream', 'd.metric', 'd.quantity'])
-    .where('d.usage_date', '=', day)
-    .where('d.org_id', '=', orgId)
-    .where('d.quantity', 'is not', null)
-    .orderBy('m.position')
-    .$narrowType<{ quantity: number }>()
-    .execute();
-}
-
-async function readChanges(db: Kysely<Schema>, { orgId, day }: Cell) {
-  return await db
-    .selectFrom('restatements')
-    .select(['stream', 'metric', 'payload_type as type', 'source', 'hour', 'unit', 'revision'])
-    .select(['old_quantity as old', 'new_quantity as new', 'was_final as wasFinal'])
-    .select(['run_id as runId', 'changed_at as changedAt'])
-    .where('org_id', '=', orgId)
-    .where('usage_date', '=', day)
-    .orderBy('revision_id')
-    .orderBy('metric')
-    .orderBy('hour')
-    .execute();
-}
-
-async function readWaivers(db: Kysely<Schema>, { orgId, day }: Cell) {
-  return await db
-    .selectFrom('waivers')
-    .select((eb) => ['stream', eb.ref('kind').$castTo<'person' | 'program'>().as('kind'), 'reason'])
-    .select(['waived_by as waivedBy', 'waived_by_run as waivedByRun', 'waived_at as waivedAt'])
-    .select(['lifted_at as liftedAt', 'lifted_by_run as liftedByRun'])
-    .where('usage_date', '=', day)
-    .where('org_id', '=', orgId)
-    .orderBy('id')
-    .execute();
-}
+type Facts = ReturnType<typeof selectFacts>;
 
 /** More are rare: a response equal to the last one is not stored again. */
 const MAX_QUARANTINED = 8;
 
-/** Returns the invalid responses, newest first, without their bodies, which not every reader may see. */
-async function readQuarantine(db: Kysely<Schema>, { orgId, day }: Cell) {
-  return await db
-    .selectFrom('quarantine')
-    .select(['stream', 'first_day as from', 'last_day as to', 'reason', 'detail', 'seen_at as seenAt'])
-    .where('org_id', '=', orgId)
-    .where('first_day', '<=', day)
-    .where('last_day', '>=', day)
-    .orderBy('id', 'desc')
-    .limit(MAX_QUARANTINED)
-    .execute();
+/** Selects what is known of a day of an organization, of all streams. */
+function selectFacts(db: Kysely<Schema>, { orgId, day }: Cell) {
+  return {
+    ledger: db
+      .selectFrom('cells as c')
+      .leftJoin('runs as r', 'r.run_id', 'c.run_id')
+      .select(['c.stream', 'c.standing', 'c.is_stored as isStored', 'c.is_reported as isReported'])
+      .select(['c.omissions', 'c.revision', 'c.last_read_at as lastReadAt', 'c.next_read_at as nextReadAt'])
+      .select(['c.failed_reads as failedReads', 'c.last_attempt_at as lastAttemptAt', 'c.reason', 'c.detail'])
+      .select(['c.first_loaded_at as firstLoadedAt', 'c.finalized_at as finalizedAt'])
+      .select((eb) => eb.fn<string | null>('encode', ['c.response_sha256', eb.val('hex')]).as('responseSha256'))
+      .select(['c.run_id as runId', 'r.kind as runKind', 'r.version as runVersion'])
+      .where('c.usage_date', '=', day)
+      .where('c.org_id', '=', orgId),
+    tracks: db
+      .selectFrom('tracks')
+      .select(['stream', 'first_day as from', 'last_day as to'])
+      .where('org_id', '=', orgId)
+      .orderBy('first_day'),
+    numbers: db
+      .selectFrom('daily_usage_long as d')
+      .innerJoin('metrics as m', 'm.metric', 'd.metric')
+      .select(['d.stream', 'd.metric', 'd.quantity'])
+      .where('d.usage_date', '=', day)
+      .where('d.org_id', '=', orgId)
+      .where('d.quantity', 'is not', null)
+      .orderBy('m.position')
+      .$narrowType<{ quantity: number }>(),
+    changes: db
+      .selectFrom('restatements')
+      .select(['stream', 'metric', 'payload_type as type', 'source', 'hour', 'unit', 'revision'])
+      .select(['old_quantity as old', 'new_quantity as new', 'was_final as wasFinal'])
+      .select(['run_id as runId', 'changed_at as changedAt'])
+      .where('org_id', '=', orgId)
+      .where('usage_date', '=', day)
+      .orderBy('revision_id')
+      .orderBy('metric')
+      .orderBy('hour'),
+    waivers: db
+      .selectFrom('waivers')
+      .select((eb) => ['stream', eb.ref('kind').$castTo<'person' | 'program'>().as('kind'), 'reason'])
+      .select(['waived_by as waivedBy', 'waived_by_run as waivedByRun', 'waived_at as waivedAt'])
+      .select(['lifted_at as liftedAt', 'lifted_by_run as liftedByRun'])
+      .where('usage_date', '=', day)
+      .where('org_id', '=', orgId)
+      .orderBy('id'),
+    // The invalid responses, newest first, without their bodies, which not every reader may see.
+    quarantine: db
+      .selectFrom('quarantine')
+      .select(['stream', 'first_day as from', 'last_day as to', 'reason', 'detail', 'seen_at as seenAt'])
+      .where('org_id', '=', orgId)
+      .where('first_day', '<=', day)
+      .where('last_day', '>=', day)
+      .orderBy('id', 'desc')
+      .limit(MAX_QUARANTINED),
+  };
 }
 
 interface Advice {
@@ -169,7 +154,7 @@ interface Advice {
 interface CellContext extends Cell {
   readonly stream: string;
   readonly org: NonNullable<Awaited<ReturnType<typeof readOrg>>>;
-  readonly tracks: Awaited<ReturnType<typeof readTracks>>;
+  readonly tracks: InferResult<Facts['tracks']>;
   readonly nowMs: number;
 }
 

@@ -34,7 +34,7 @@ export type InstanceHealth = Awaited<ReturnType<typeof readInstances>>[number] &
 
 export type DigestRecord = Awaited<ReturnType<typeof readDigests>>[number];
 
-export type StreamHealth = Omit<ReturnType<typeof toStreamHealth>, 'instanceId'>;
+export type StreamHealth = ReturnType<typeof toStreamHealth>;
 
 export interface HealthOptions {
   readonly nowMs: number;
@@ -48,23 +48,24 @@ const RUNS_PER_INSTANCE = 10;
 
 export async function readHealth(db: Kysely<Schema>, { nowMs, instanceIds }: HealthOptions): Promise<Health> {
   const rows = await readRows(db, instanceIds);
-  const streams = rows.flatMap((row) => (row.stream === null ? [] : [toStreamHealth({ ...row, stream: row.stream })]));
-  const neverRead = rows.filter(({ stream }) => stream === null);
   const instances = await readInstances(db, { nowMs, instanceIds });
   const attention = await readAttention(db, { instanceIds });
   const digests = await readDigests(db, instanceIds);
   return {
     at: new Date(nowMs).toISOString(),
-    gaps: streams.reduce((sum, { gaps }) => sum + gaps, 0),
-    instances: instances.map((instance) => ({
-      ...instance,
-      neverReadSince: neverRead.find((row) => row.instance_id === instance.instanceId)?.first_attempt_at ?? null,
-      streams: streams
-        .filter(({ instanceId }) => instanceId === instance.instanceId)
-        .map(({ instanceId: _, ...stream }) => stream),
-      attention: pickAttention(attention.find((each) => each.instanceId === instance.instanceId)),
-      digest: digests.find((each) => each.instanceId === instance.instanceId) ?? null,
-    })),
+    gaps: rows.reduce((sum, { gaps }) => sum + gaps, 0),
+    instances: instances.map((instance) => {
+      const { instanceId } = instance;
+      const instanceRows = rows.filter((row) => row.instance_id === instanceId);
+      const { attentionAt = null, groups = [] } = attention.find((each) => each.instanceId === instanceId) ?? {};
+      return {
+        ...instance,
+        neverReadSince: instanceRows.find(({ stream }) => stream === null)?.first_attempt_at ?? null,
+        streams: instanceRows.flatMap((row) => (row.stream === null ? [] : [toStreamHealth(row, row.stream)])),
+        attention: { attentionAt, groups },
+        digest: digests.find((each) => each.instanceId === instanceId) ?? null,
+      };
+    }),
     unconfiguredInstances: await readUnconfigured(db, instanceIds),
     runs: await readRecentRuns(db, instanceIds),
   };
@@ -86,10 +87,9 @@ async function readRows(db: Kysely<Schema>, instanceIds: readonly string[]) {
     .execute();
 }
 
-function toStreamHealth(row: Selectable<Schema['health']> & { readonly stream: string }) {
+function toStreamHealth(row: Selectable<Schema['health']>, stream: string) {
   return {
-    instanceId: row.instance_id,
-    stream: row.stream,
+    stream,
     /** Expected cells through yesterday, by standing (counts). */
     cells: sumStandings([row]),
     /** Cells of yesterday that are waiting or worse, by standing (counts). */
@@ -151,10 +151,6 @@ async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthO
     .where(isAny('i.instance_id', instanceIds))
     .orderBy('i.instance_id')
     .execute();
-}
-
-function pickAttention(attention?: InstanceAttention): InstanceHealth['attention'] {
-  return { attentionAt: attention?.attentionAt ?? null, groups: attention?.groups ?? [] };
 }
 
 async function readDigests(db: Kysely<Schema>, instanceIds: readonly string[]) {

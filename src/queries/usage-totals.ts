@@ -2,6 +2,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { addDays, type DayRange, dayAt, eachDay, type UsageDay } from '../usage/day.ts';
+import type { Standing } from '../usage/standing.ts';
 
 /** The comparisons of the function `usage_compared`. */
 export type ComparisonMode = 'same_weekdays' | 'previous_days' | 'previous_year';
@@ -12,19 +13,19 @@ export interface TotalsQuery {
   readonly comparison: ComparisonMode;
 }
 
-/** A day with the one that it is compared with. */
-export interface TotalDay {
+/** A day of one organization, or of the sum over several, with the day that it is compared with. */
+export interface ComparedDay {
   readonly day: UsageDay;
-  readonly comparedDay: UsageDay | null;
-  /** The sums of what is stored; null if nothing is. */
+  /** The standing of its cell; null if none is expected, because nothing existed. A sum has none. */
+  readonly standing?: Standing | null;
+  /** The value, or the sum of those that are stored; null if none is. */
   readonly quantity: number | null;
+  readonly comparedDay: UsageDay | null;
   readonly comparedQuantity: number | null;
-  /** Values that are not stored although the organization existed (count). */
-  readonly valuesNotStored: number;
-  /** Both sums over the organizations that are stored on both days. */
-  readonly paired: readonly [quantity: number | null, comparedQuantity: number | null];
-  /** Null before anything existed. */
-  readonly standing?: null;
+  /** Values that are not in a sum, because they are not stored although the organization existed (count). */
+  readonly valuesNotStored?: number;
+  /** Both sums over the organizations that are stored on both days, to be compared. */
+  readonly paired?: readonly [quantity: number | null, comparedQuantity: number | null];
 }
 
 /** What an organization used on the days that are stored on both sides. */
@@ -37,7 +38,7 @@ export type Growth = {
 };
 
 export interface UsageTotals {
-  readonly days: readonly TotalDay[];
+  readonly days: readonly ComparedDay[];
   /** The organizations that changed most in each direction, the one that grew most first. */
   readonly changes: readonly Growth[];
 }
@@ -115,8 +116,8 @@ export async function readMonthToDate(
   return { ...range, ...addUpDays(metric, days) };
 }
 
-function toTotalDay(day: UsageDay, row: Row | undefined): TotalDay {
-  if (row === undefined) return { ...NOTHING, day, standing: null };
+function toTotalDay(day: UsageDay, row: Row | undefined): ComparedDay {
+  if (row === undefined) return { day, standing: null, quantity: null, comparedDay: null, comparedQuantity: null };
   return {
     day,
     comparedDay: row.compared_day,
@@ -126,14 +127,6 @@ function toTotalDay(day: UsageDay, row: Row | undefined): TotalDay {
     paired: [row.paired_total, row.paired_compared_total],
   };
 }
-
-const NOTHING = {
-  comparedDay: null,
-  quantity: null,
-  comparedQuantity: null,
-  valuesNotStored: 0,
-  paired: [null, null],
-} as const;
 
 /** Returns whether values of the metric are not summed over days. */
 export function isLevel(metric: string): boolean {
@@ -151,10 +144,7 @@ export interface DaysSum {
   readonly change: number | null;
 }
 
-type SummedDay = Pick<TotalDay, 'quantity' | 'comparedQuantity'> &
-  Partial<Pick<TotalDay, 'valuesNotStored' | 'paired'>>;
-
-export function addUpDays(metric: string, days: readonly SummedDay[]): DaysSum {
+export function addUpDays(metric: string, days: readonly ComparedDay[]): DaysSum {
   const addUp = (values: readonly (number | null)[]) =>
     isLevel(metric) ? (values.at(-1) ?? 0) : values.reduce<number>((sum, value) => sum + (value ?? 0), 0);
   const quantities = days.flatMap(({ quantity }) => quantity ?? []);
@@ -171,6 +161,6 @@ export function addUpDays(metric: string, days: readonly SummedDay[]): DaysSum {
 }
 
 /** Returns the values of a day that can be compared. */
-export function toPair({ quantity, comparedQuantity, paired }: SummedDay): readonly [number | null, number | null] {
+export function toPair({ quantity, comparedQuantity, paired }: ComparedDay): readonly [number | null, number | null] {
   return paired ?? [quantity, comparedQuantity];
 }

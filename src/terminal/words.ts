@@ -1,5 +1,5 @@
 /** Numbers, days, instants in UTC, and lists of words as text, the same in every command and page. */
-import { DAY_MS, HOUR_MS } from '../usage/day.ts';
+import { DAY_MS, HOUR_MS, type UsageDay } from '../usage/day.ts';
 
 /** Returns the number with thousands separators: `1,234`. */
 export function showNumber(value: number | bigint): string {
@@ -9,6 +9,17 @@ export function showNumber(value: number | bigint): string {
 /** Returns an integer of any length with thousands separators; `-` for null. */
 export function showQuantity(digits: string | null): string {
   return digits === null ? '-' : showNumber(BigInt(digits));
+}
+
+/** Returns a difference with its sign: `+1,234`, `-5`, `0`. */
+export function showDifference(difference: number): string {
+  return `${difference > 0 ? '+' : ''}${showNumber(difference)}`;
+}
+
+/** Returns a ratio as a change in percent: `+50%` for 0.5. */
+export function showChange(change: number): string {
+  // The sum turns -0 into 0.
+  return `${showDifference(Math.round(change * 100) + 0)}%`;
 }
 
 /** Returns a count with its noun: `1 cell`, `1,234 cells`. */
@@ -43,6 +54,12 @@ function formatUnits(ms: number, [large, largeName]: Unit, [small, smallName]: U
   const largeUnits = Math.floor(ms / large);
   const smallUnits = Math.floor((ms % large) / small);
   return smallUnits === 0 ? `${largeUnits} ${largeName}` : `${largeUnits} ${largeName} ${smallUnits} ${smallName}`;
+}
+
+/** Returns a function that shows a day in English, as the options say. */
+export function formatDays(options: Intl.DateTimeFormatOptions): (day: UsageDay) => string {
+  const format = new Intl.DateTimeFormat('en-GB', { ...options, timeZone: 'UTC' });
+  return (day) => format.format(Date.parse(day));
 }
 
 /** Returns an ISO instant as `2026-11-25 00:57 UTC`. */

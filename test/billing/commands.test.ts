@@ -234,28 +234,27 @@ describe('a month of two instances', () => {
 
 describe('a month of many organizations', () => {
   const day = '2026-09-30';
-  let orgIds: string[];
+  const orgIds: string[] = [];
+  let stdout: string;
 
   beforeAll(async () => {
-    orgIds = [];
-    for (let number = 0; number < 205; number += 1) {
+    for (let number = 0; number < 102; number += 1) {
       const orgId = await books.addOrg({ from: day });
-      const isStored = number >= 101;
+      const isStored = number === 101;
       await books.addCells({ orgId, from: day, ...(!isStored && { standing: 'missing', numbers: null }) });
       orgIds.push(orgId);
     }
+    ({ stdout } = await close('--month', '2026-09', '--dry-run'));
   });
 
   test('is printed with the first lines and the number of all others, which --json has', async () => {
-    const { stdout } = await close('--month', '2026-09', '--dry-run');
-    expect(stdout).toContain('\n  … and 518 more (use --json for all)\n');
+    expect(stdout).toContain('\n  … and 209 more (use --json for all)\n');
     const { lines, lineCount } = await closeJson('--month', '2026-09', '--dry-run');
-    expect([lines?.length, lineCount]).toEqual([618, 618]);
-    expect(new Set(lines?.map(({ orgId }) => orgId)).size).toBe(206);
+    expect([lines?.length, lineCount]).toEqual([309, 309]);
+    expect(new Set(lines?.map(({ orgId }) => orgId)).size).toBe(103);
   });
 
   test('has one command for a hundred organizations with the same cause, which works as it is printed', async () => {
-    const { stdout } = await close('--month', '2026-09', '--dry-run');
     const scopesOf = (pattern: RegExp) =>
       Array.from(stdout.matchAll(pattern), ([, ids = '']) => ids.split(',')).filter((ids) => ids[0] !== acme);
     for (const scopes of [

@@ -6,15 +6,19 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { createTimedInstallation, orgIdsOf, type TimedInstallation } from '../e2e/installation.ts';
+import { createTimedInstallation, type TimedInstallation } from '../e2e/installation.ts';
 import type { Row } from '../e2e/usage.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { asAdministrator, asWriter } from '../support/databases.ts';
 import { runProgram } from '../support/program.ts';
 
 const MONTH = '2026-10';
-const OCTOBER = 'backfill --from 2026-10-01 --to 2026-10-31';
-const NEW_ORG = 'a'.repeat(24);
+/** Two organizations by instance, which exist for the last week of October. */
+const ORGS = [
+  ['1', '2'],
+  ['3', '4'],
+  ['5', '6'],
+].map((digits) => digits.map((digit) => digit.repeat(24)));
 
 /** What the sessions of a database may begin with. */
 const HOSTILE_DEFAULTS = [
@@ -34,12 +38,15 @@ interface Played {
 }
 
 async function playThreeInstances(): Promise<Played> {
-  const clock = await createTimedInstallation('2026-11-01T10:30:00Z', { orgs: 2 });
+  const clock = await createTimedInstallation('2026-11-05T10:30:00Z', { orgs: 0 });
   for (const setting of HOSTILE_DEFAULTS) await asAdministrator(`alter database ${clock.database.name} set ${setting}`);
   const others = await Promise.all(
-    ['b', 'c'].map((seed) => startPlatform({ now: clock.now, orgs: 2, seed, hostile: false })),
+    ['b', 'c'].map((seed) => startPlatform({ now: clock.now, orgs: 0, seed, hostile: false })),
   );
   const platforms = [clock.platform, ...others] as unknown as Played['platforms'];
+  for (const [index, platform] of platforms.entries()) {
+    for (const id of ORGS[index] ?? []) await platform.control('orgs', { id, creationDate: '2026-10-25T08:00:00Z' });
+  }
   const folder = mkdtempSync(join(tmpdir(), 'losant-usage-three-'));
   onTestFinished(async () => {
     for (const platform of others) await platform[Symbol.asyncDispose]();
@@ -135,32 +142,22 @@ test('a month of three instances is closed, adjusted and proved by the printed c
   timeout: 300_000,
 }, async () => {
   const played = await playThreeInstances();
-  const { clock, platforms, paste, folder } = played;
+  const { platforms, paste, folder } = played;
   const [east, west, north] = platforms;
-  await paste(`losant-usage ${OCTOBER}`);
-  await clock.moveTo('2026-11-05T10:30:00Z');
-  await paste('losant-usage run');
-
-  // A day that Losant never reports, a number that it no longer reports, and a total that stays wrong.
-  await east.control('orgs', { id: NEW_ORG, creationDate: '2026-10-20T08:00:00Z', size: 0.5 });
-  await east.control('omit', { orgId: NEW_ORG, day: '2026-10-25', action: 'deviceCounts', omit: true });
-  await paste('losant-usage run');
-  await paste('losant-usage backfill --from 2026-10-20 --to 2026-10-31');
-  const [lost = ''] = await orgIdsOf(west);
-  await west.control('omit', { orgId: lost, day: '2026-10-12', action: 'deviceCounts', omit: true });
-  await paste(`losant-usage backfill --from 2026-10-12 --to 2026-10-12 --org ${lost} --force`);
-  const [restated = ''] = await orgIdsOf(north);
-  await north.control('config', { bias: [{ counter: 'device_counts', day: '2026-10-14', by: 1 }] });
-  await north.control('restate', { orgId: restated, day: '2026-10-14' });
-  await paste('losant-usage backfill --from 2026-10-14 --to 2026-10-14 --force');
+  const [[missing = '', changed = ''] = [], [lost = ''] = []] = ORGS;
+  // A day that Losant never reports, a total that stays wrong, and a number that Losant no longer reports.
+  await east.control('omit', { orgId: missing, day: '2026-10-26', action: 'deviceCounts', omit: true });
+  await north.control('config', { bias: [{ counter: 'device_counts', day: '2026-10-28', by: 1 }] });
+  await paste('losant-usage backfill --from 2026-10-25 --to 2026-10-31');
+  await west.control('omit', { orgId: lost, day: '2026-10-27', action: 'deviceCounts', omit: true });
+  await paste(`losant-usage backfill --from 2026-10-27 --to 2026-10-27 --org ${lost} --force`);
 
   expect((await closeByPrintedCommands(played))[0]).toEqual(['blocked', 'blocked', 'blocked']);
   expect(await compareWithDays(played)).toEqual([]);
 
   // A final number changes after the month was closed.
-  const [changed = ''] = clock.orgIds;
-  await east.control('restate', { orgId: changed, day: '2026-10-03' });
-  await paste(`losant-usage backfill --from 2026-10-03 --to 2026-10-03 --org ${changed} --force`);
+  await east.control('restate', { orgId: changed, day: '2026-10-29' });
+  await paste(`losant-usage backfill --from 2026-10-29 --to 2026-10-29 --org ${changed} --force`);
   expect((await closeByPrintedCommands(played))[0]?.toSorted()).toEqual(['closed', 'closed', 'needs_adjustment']);
   expect(await compareWithDays(played)).toEqual([]);
 

@@ -1,5 +1,5 @@
 /**
- * A simulated year of billing: organizations come and go, one changes its customer, one its instance, numbers are
+ * Six simulated months of billing: organizations come and go, one changes its customer, one its instance, numbers are
  * restated before and after a month is closed, days are missing and are stored later or waived, and a difference from
  * a control total is accepted. Every line is compared with an independent reckoning, and every pack is checked.
  */
@@ -13,7 +13,9 @@ import { byKey, METRICS, type ReckonedCell, Reckoning } from './reckoning.ts';
 
 const books = useBooks();
 const reckoning = new Reckoning();
-const MONTHS = Array.from({ length: 12 }, (_, index) => `2025-${`${index + 1}`.padStart(2, '0')}`);
+/** With the change of a year and a leap day. */
+const MONTHS = ['2023-10', '2023-11', '2023-12', '2024-01', '2024-02', '2024-03'];
+const [FIRST_DAY, LAST_DAY] = ['2023-10-01', '2024-03-31'];
 
 let seed = 20_251_231;
 /** A whole number from 0 to below `limit`, the same in every run. */
@@ -145,8 +147,8 @@ const UNEXPLAINED = sql`
     and e.metric = d.metric
   where d.difference is distinct from e.difference`;
 
-// Guarantee (Billing): Over a simulated year, the statements of a month always add up to its current quantities.
-test('a year is billed exactly, and every difference since is found', { timeout: 600_000 }, async () => {
+// Guarantee (Billing): Over simulated months, the statements of a month always add up to its current quantities.
+test('six months are billed exactly, and every difference since is found', { timeout: 600_000 }, async () => {
   const begin = async (from: string, to: string | null, instanceId = INSTANCE): Promise<string> => {
     const customerId = `C-${reckoning.instances.size}`;
     const orgId = await books.addOrg({ from, to, customerId, instanceId });
@@ -156,17 +158,17 @@ test('a year is billed exactly, and every difference since is found', { timeout:
   };
   const spans = new Map<string, { readonly from: string; readonly to: string }>();
   for (const [from, to, instanceId] of [
-    ['2025-01-01', null, INSTANCE],
-    ['2025-01-01', null, INSTANCE],
-    ['2025-01-01', '2025-05-17', INSTANCE],
-    ['2025-04-09', null, INSTANCE],
-    ['2025-01-01', null, OTHER_INSTANCE],
+    [FIRST_DAY, null, INSTANCE],
+    [FIRST_DAY, null, INSTANCE],
+    [FIRST_DAY, '2023-12-17', INSTANCE],
+    ['2023-12-09', null, INSTANCE],
+    [FIRST_DAY, null, OTHER_INSTANCE],
   ] as const) {
-    spans.set(await begin(from, to, instanceId), { from, to: to ?? '2025-12-31' });
+    spans.set(await begin(from, to, instanceId), { from, to: to ?? LAST_DAY });
   }
   const [steady = '', moving = ''] = [...spans.keys()];
-  await changeCustomer(steady, 'C-second', '2025-03-15T00:00:00Z');
-  await changeCustomer(steady, 'C-third', '2025-08-02T00:00:00Z');
+  await changeCustomer(steady, 'C-second', '2023-11-15T00:00:00Z');
+  await changeCustomer(steady, 'C-third', '2024-02-02T00:00:00Z');
   const unsettled: ReckonedCell[] = [];
   for (const [index, month] of MONTHS.entries()) {
     const { from, to } = daysOfMonth(month);
@@ -192,13 +194,13 @@ test('a year is billed exactly, and every difference since is found', { timeout:
       doubtful.isSettled = false;
       unsettled.push(doubtful);
     }
-    if (index === 8) {
+    if (index === 4) {
       await books.asProgram(sql`insert into losant_usage.instance_totals
           (instance_id, usage_date, metric, quantity, last_read_at, our_sum, orgs_summed, orgs_unsettled, orgs_expected)
         values (${INSTANCE}, ${to}, 'devices_created', 1, now(), 2, 1, 0, 1)`);
       expect(await books.causesOf(month)).toContain('not_reconciled');
     }
-    if (index === 6) {
+    if (index === 3) {
       await books.asProgram(
         sql`update losant_usage.organizations set instance_id = ${OTHER_INSTANCE} where org_id = ${moving}`,
       );
@@ -214,8 +216,8 @@ test('a year is billed exactly, and every difference since is found', { timeout:
       Object.assign(cell, { numbers, isSettled: true });
     }
     for (let times = 0; times < 4; times += 1) await restate(pick([...reckoning.cells.values()]));
-    if (index % 6 === 5) differing += await compareWithFullSums();
-    if (index % 6 === 5) {
+    if (index === 5) differing = await compareWithFullSums();
+    if (index % 3 === 2) {
       for (const earlier of MONTHS.slice(0, index + 1)) {
         for (const instanceId of [INSTANCE, OTHER_INSTANCE]) await settle(instanceId, earlier, true);
       }
@@ -231,6 +233,6 @@ test('a year is billed exactly, and every difference since is found', { timeout:
         from losant_usage.customer_statements c) as c group by 1, 2, 3`);
   expect(customers.toSorted()).toEqual(reckoning.listCustomers());
   for (const month of MONTHS) expect((await books.verifyMonth(month)).problems).toEqual([]);
-  expect(compared).toBeGreaterThan(400);
-  expect(differing).toBeGreaterThan(50);
+  expect(compared).toBeGreaterThan(200);
+  expect(differing).toBeGreaterThan(30);
 });

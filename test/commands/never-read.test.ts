@@ -5,7 +5,7 @@ import { usePlatform } from '../simulator/platform.ts';
 import { type Env, jsonOf, type Refusal, runProgram } from '../support/program.ts';
 import { settingsOf } from '../worker/process.ts';
 
-const platform = usePlatform({ orgs: 2, now: Date.now });
+const platform = usePlatform({ orgs: 1, now: Date.now });
 const NEW = '5c00000000000000000000e1';
 
 let store: Store;
@@ -88,7 +88,7 @@ it('can still be loaded from another API, and then is like any other', async () 
   expect((await runProgram(['run', '--dry-run', '--json'], { ...wrong, LOSANT_API_URL: platform.url })).code).toBe(0);
   expect((await runProgram(['run'], wrong)).code).toBe(1);
   const planned = await runProgram(['run', '--dry-run', '--json'], settingsOf(platform, store));
-  expect(jsonOf(planned)).toMatchObject({ orgs: 2, cells: 8 });
+  expect(jsonOf(planned)).toMatchObject({ orgs: 1, cells: 4 });
   expect((await runProgram(['run'], settingsOf(platform, store))).code).toBe(0);
   expect(await statusOf(settingsOf(platform, store))).toMatchObject({
     code: 0,

@@ -78,18 +78,18 @@ async function runInto({ stdout, closed = [] }: Pipes, args: readonly string[]) 
 
 // Guarantee (Operation): The exit code does not depend on whether anyone reads the output.
 it.each([
-  [3, ['gaps', '--json']],
-  [3, ['run', '--day', day]],
-  [2, ['run', '--day', 'never', '--json']],
-])('a reader that goes away keeps exit code %i of %j', async (exitCode, args) => {
-  const { code, stderr } = await runInto({ closed: ['stdout'] }, args);
+  [3, ['gaps', '--json'], ['stdout']],
+  [3, ['run', '--day', day], ['stdout']],
+  [3, ['run', '--day', day], ['stdout', 'stderr']],
+  [2, ['run', '--day', 'never', '--json'], ['stdout', 'stderr']],
+] as const)('a reader that goes away keeps exit code %i of %j: %j', async (exitCode, args, closed) => {
+  const { code, stderr } = await runInto({ closed }, args);
   expect(stderr).not.toMatch(/bug|EPIPE/);
   expect(code).toBe(exitCode);
-  expect((await runInto({ closed: ['stdout', 'stderr'] }, args)).code).toBe(exitCode);
 });
 
-it.each([[['gaps', '--json']], [['--help']]])('a full disk under stdout of %j is exit code 1', async (args) => {
-  const { code, stderr } = await runInto({ stdout: openSync('/dev/full', 'w') }, args);
+it('a full disk under stdout is exit code 1', async () => {
+  const { code, stderr } = await runInto({ stdout: openSync('/dev/full', 'w') }, ['gaps', '--json']);
   expect(stderr).toMatch(/^losant-usage: could not write the result: ENOSPC: no space left on device/m);
   expect(code).toBe(1);
 });

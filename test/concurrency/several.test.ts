@@ -21,7 +21,7 @@ const backfill = (from: string, to: string) => ['backfill', '--json', '--from', 
 const PATIENTLY = { timeout: 60_000 };
 
 async function createSlowInstallation(latencyMs = 0): Promise<Installation> {
-  const installation = await createInstallation({ orgs: 4, seed: 'several', hostile: false, latencyMs });
+  const installation = await createInstallation({ orgs: 2, seed: 'several', hostile: false, latencyMs });
   onTestFinished(() => installation.close());
   return installation;
 }
@@ -77,7 +77,7 @@ describe('several processes', { timeout: 300_000 }, () => {
     await runAll([...backfill(FROM, TO), '--force'], [...backfill(MIDDLE, TO), '--force'], rerun);
     await expectTruth(installation);
     const revisions = 'select revision, count(*)::integer from losant_usage.revisions group by 1';
-    expect(await store.query(revisions)).toEqual([{ revision: 2, count: 16 }]);
+    expect(await store.query(revisions)).toEqual([{ revision: 2, count: 8 }]);
   });
 
   // Guarantee (Runs): While a backfill waits for another process, that process reads its days, even if the backfill is
@@ -105,7 +105,7 @@ describe('several processes', { timeout: 300_000 }, () => {
     const store = await createStore();
     onTestFinished(() => store.remove());
     const startSlowly = async (seed: string) => {
-      const platform = await startPlatform({ now: Date.now, orgs: 20, hostile: false, seed, latencyMs: 300 });
+      const platform = await startPlatform({ now: Date.now, orgs: 8, hostile: false, seed, latencyMs: 800 });
       onTestFinished(() => platform[Symbol.asyncDispose]());
       const settings = { ...settingsOf(platform, store), REQUEST_CONCURRENCY: '2' };
       const worker = await startWorker(settings, spawnProgram);

@@ -1,9 +1,9 @@
 /** Each count of the console has its own state: it is being read, known, old or failed, and says so in its place. */
 import { Hono } from 'hono';
 import { beforeEach, describe, expect, it, test } from 'vitest';
-import { ReadTimeoutError } from '../../src/console/cached-reads.ts';
+import { type ReadPage, ReadTimeoutError } from '../../src/console/cached-reads.ts';
 import { addPages } from '../../src/console/pages.ts';
-import type { PageSources, ReadPage } from '../../src/console/sources.ts';
+import type { PageSources } from '../../src/console/sources.ts';
 import { useOpened } from '../opened.ts';
 import { openWorld, textOf } from './world.ts';
 
@@ -114,7 +114,7 @@ describe('organizations whose activity is not known yet', () => {
   it('are no page in a file', async () => {
     reads = ['fails'];
     const response = await serve().get('/organizations?only=changed&format=csv');
-    expect([response.status, response.headers.get('content-type')]).toEqual([503, 'text/plain; charset=utf-8']);
+    expect([response.status, response.headers.get('content-type')]).toEqual([503, 'text/plain; charset=UTF-8']);
     expect(await response.text()).toBe(
       'The organizations could not be read: the query took more than 60 s. Try again in a minute.\n',
     );

@@ -1,6 +1,8 @@
+import { readdirSync } from 'node:fs';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
+import { readSchemaState } from '../../src/database/migrate.ts';
 import { isRefusedForData } from '../../src/database/sqlstate.ts';
 import {
   copyEmbeddedDatabase,
@@ -142,4 +144,10 @@ describe.each(['postgres', 'embedded'])('the %s database', (kind) => {
     const { rows } = await sql`select value from isolated`.execute(db);
     expect(rows).toEqual([{ value: 2 }]);
   });
+});
+
+test('an embedded database that a killed process had begun to create is complete', async () => {
+  const names = readdirSync('migrations').map((name) => name.replace('.sql', ''));
+  const applied = names.filter((name) => name !== 'always').toSorted();
+  expect(await readSchemaState(open('embedded'))).toMatchObject({ state: 'at_head', applied });
 });

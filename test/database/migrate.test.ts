@@ -7,7 +7,6 @@ import { migrateToHead, readSchemaState, requireSchema } from '../../src/databas
 import {
   asAdministrator,
   asOwner,
-  copyEmbeddedDatabase,
   createTestDatabase,
   openAs,
   queryOnce,
@@ -127,16 +126,6 @@ describe('migrating', () => {
     write('0001_first', FIRST.replaceAll('\n', '\r\n'));
     write('always', ALWAYS.replaceAll('\n', '\r\n'));
     expect(await readSchemaState(handle, folder)).toMatchObject({ state: 'at_head' });
-  });
-
-  test('also completes a half-created embedded database', async () => {
-    const embedded = await copyEmbeddedDatabase();
-    const small = await open(embedded.url);
-    const names = readdirSync('migrations').map((name) => name.replace('.sql', ''));
-    const applied = names.filter((name) => name !== 'always').toSorted();
-    expect(await readSchemaState(small)).toMatchObject({ state: 'at_head', applied });
-    await small.close();
-    embedded.remove();
   });
 });
 

@@ -6,7 +6,7 @@ import { until } from '../support/wait.ts';
 import { useInstallation } from './installation.ts';
 import { readStored, readTruth } from './usage.ts';
 
-const installation = useInstallation({ orgs: 20 });
+const installation = useInstallation({ orgs: 8 });
 beforeAll(async () => {
   await installation.run(['run']);
 });
@@ -16,7 +16,7 @@ const runs = () => installation.store.query('select status from losant_usage.run
 /** Starts to read a day, sends the signal once a part of it is stored, and waits for the end. */
 async function interrupt(day: string, signal: NodeJS.Signals, begin: 'start' | 'spawn') {
   const { platform, store } = installation;
-  await platform.control('config', { latencyMs: 60 });
+  await platform.control('config', { latencyMs: 200 });
   const args = ['backfill', '--json', '--from', day, '--to', day];
   const program = installation[begin](args, { REQUEST_CONCURRENCY: '2' });
   await until('a cell is stored', async () => {
@@ -34,7 +34,7 @@ async function expectCompletion(day: string): Promise<void> {
   const { platform, store, run } = installation;
   const ended = await run(['backfill', '--json', '--from', day, '--to', day]);
   expect(ended.code).toBe(0);
-  expect(jsonOf(ended).cells['planned']).toBeLessThan(80);
+  expect(jsonOf(ended).cells['planned']).toBeLessThan(32);
   expect(await readStored(store)).toEqual(await readTruth(platform, day, daysAgo(1)));
 }
 

@@ -39,9 +39,9 @@ test('a cached response fails only its cells, removes no number, and is retried 
 });
 
 test('a run ends if the clock of its host jumps, and everything loaded is true', async () => {
-  const installation = await createTimedInstallation('2026-11-24T10:30:00Z', { orgs: 20 });
+  const installation = await createTimedInstallation('2026-11-24T10:30:00Z', { orgs: 8 });
   const { platform, start, moveTo, query } = installation;
-  await platform.control('config', { latencyMs: 40 });
+  await platform.control('config', { latencyMs: 100 });
   const program = start(['run', '--json'], { REQUEST_CONCURRENCY: '2', REQUEST_ATTEMPTS: '2' });
   const countCells = async () => {
     const [row] = await query('select count(*)::int as n from losant_usage.cells where is_stored');

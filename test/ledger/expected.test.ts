@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { markDaysDue } from '../../src/ledger/expected.ts';
+import { TRANSACTION_CELLS } from '../../src/ledger/lease.ts';
 import { markDeleted, upsertOrganizations } from '../../src/ledger/organizations.ts';
 import { devices, failed, minutes, omitted, POLICY, report } from '../usage/cells.ts';
 import { cellResponse, INSTANCE, type RunSettings, useFreshLedger } from './ledger.ts';
@@ -199,25 +200,25 @@ describe('expected cells', () => {
   });
 
   test('and next_day change together: the next run completes one that was killed between two pages', async () => {
-    // 3,980 days each, so that five organizations fit into a page.
+    // 40 days each, so that five organizations fit into a page.
     await ledger.createOrgs(6);
-    await ledger.asProgram(sql`update losant_usage.instances set new_orgs_from = '2016-01-01'`);
-    const prepare = () => ledger.prepare({ ...ONLY_DEVICES, policy: { ...POLICY, horizonDays: 4_000 } });
+    await ledger.asProgram(sql`update losant_usage.instances set new_orgs_from = '2026-10-15'`);
+    const prepare = () => ledger.prepare({ ...ONLY_DEVICES, transactionCells: TRANSACTION_CELLS / 100 });
     const killAtLastOrg = "if new.org_id like '%6' then raise exception 'killed'; end if; return new;";
     const counts = sql`select (select count(*) from losant_usage.tracks) as tracks,
       (select count(*) from losant_usage.coverage) as cells,
       (select count(*) from losant_usage.usage_days) as days,
       (select count(*) from losant_usage_internal.unrecorded_cells) as unrecorded`;
     await ledger.withTrigger('coverage', killAtLastOrg, () => expect(prepare()).rejects.toThrow('killed'));
-    expect(await ledger.list(counts, ledger.db)).toEqual(['5 19900 19900 0']);
+    expect(await ledger.list(counts, ledger.db)).toEqual(['5 200 200 0']);
     await prepare();
-    expect(await ledger.list(counts, ledger.db)).toEqual(['6 23880 23880 0']);
-    await ledger.setTime('2036-11-24T12:00:00.000Z');
+    expect(await ledger.list(counts, ledger.db)).toEqual(['6 240 240 0']);
+    await ledger.setTime('2026-12-31T12:00:00.000Z');
     await ledger.withTrigger('coverage', killAtLastOrg, () => expect(prepare()).rejects.toThrow('killed'));
-    expect(await ledger.list(counts, ledger.db)).toEqual(['6 42145 42145 3653']);
+    expect(await ledger.list(counts, ledger.db)).toEqual(['6 425 425 37']);
     await prepare();
-    expect(await ledger.list(counts, ledger.db)).toEqual(['6 45798 45798 0']);
-    expect((await ledger.tracks('000000000000000000000006'))[0]).toBe('device_counts 01-01 11-24 ');
+    expect(await ledger.list(counts, ledger.db)).toEqual(['6 462 462 0']);
+    expect((await ledger.tracks('000000000000000000000006'))[0]).toBe('device_counts 10-15 12-31 ');
   });
 
   test.each(['coverage', 'usage_days'])('end the run if the database drops a row of %s', async (table) => {

@@ -32,6 +32,7 @@ export interface RunSettings {
   readonly streams?: readonly string[];
   readonly selection?: readonly string[] | null;
   readonly policy?: Policy;
+  readonly transactionCells?: number;
 }
 
 /** A response for a cell; the request was sent at the ledger's time by default. */
@@ -154,8 +155,8 @@ export class Ledger {
 
   /** Does what a run does before it reads. */
   async prepare(settings: RunSettings = {}): Promise<void> {
-    const { streams = defaultStreamNames, selection = null, policy = POLICY } = settings;
-    const writer = this.writer({ policy });
+    const { streams = defaultStreamNames, selection = null, policy = POLICY, ...changes } = settings;
+    const writer = this.writer({ policy, ...changes });
     await applyPolicy(writer);
     await syncTracks(writer, { streams, selection });
     await createExpectedCells(writer);

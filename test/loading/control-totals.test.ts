@@ -10,9 +10,9 @@ const DAY = '2026-11-23';
 /** The final threshold of the day. */
 const FINAL = NOW + 3 * DAY_MS;
 
-/** One day of three organizations, all cells final. */
+/** One day of two organizations, all cells final. */
 async function createFinalStage(): Promise<Stage> {
-  const stage = await createStage({ orgs: 3 });
+  const stage = await createStage({ orgs: 2 });
   await stage.run();
   await stage.moveTo(FINAL);
   await stage.run();
@@ -41,7 +41,7 @@ const invalidateTotals = ({ store }: Stage) =>
   asWriter(store.url, asProgram('update losant_usage.instance_totals set last_read_at = null'));
 
 it('control totals of final days equal our sums and are not read again; until then they are pending', async () => {
-  const stage = await createStage({ orgs: 3 });
+  const stage = await createStage({ orgs: 2 });
   await stage.run();
   expect(await readOutcomes(stage)).toEqual([{ outcome: 'pending', reason: expect.anything(), metrics: 12 }]);
   await stage.moveTo(FINAL);
@@ -81,7 +81,7 @@ it('control totals are read again after a restatement', async () => {
 });
 
 it('control totals that were wrong when they were final are read again once a day, until they are right', async () => {
-  const stage = await createStage({ orgs: 3 });
+  const stage = await createStage({ orgs: 2 });
   await bias(stage, -7);
   await stage.run();
   await stage.moveTo(FINAL);
@@ -112,7 +112,7 @@ it('control totals and sums of the days of a forced backfill are read and comput
 });
 
 it('control totals are read of every stream that is expected, also if it is no longer configured', async () => {
-  const stage = await createStage({ orgs: 3 });
+  const stage = await createStage({ orgs: 2 });
   await breakTotals(stage, 'forbidden', 'instance.notebookMinuteCounts');
   await stage.run();
   await stage.platform.control('config', { faults: null });
@@ -122,7 +122,7 @@ it('control totals are read of every stream that is expected, also if it is no l
 });
 
 it('control totals past the horizon are not requested', async () => {
-  const stage = await createStage({ orgs: 3 });
+  const stage = await createStage({ orgs: 2 });
   await stage.run();
   const addTotals = (day: string) => `insert into losant_usage.instance_totals (instance_id, usage_date, metric)
     select instance_id, '${day}', 'devices_total' from losant_usage.instances`;
@@ -134,7 +134,7 @@ it('control totals past the horizon are not requested', async () => {
 });
 
 it('control totals that do not come hold up a run for two minutes at most', async () => {
-  const stage = await createStage({ orgs: 3 });
+  const stage = await createStage({ orgs: 2 });
   const startTimeout = AbortSignal.timeout.bind(AbortSignal);
   const timeout = vi.spyOn(AbortSignal, 'timeout');
   onTestFinished(() => timeout.mockRestore());
@@ -147,7 +147,7 @@ it('control totals that do not come hold up a run for two minutes at most', asyn
 });
 
 it('control totals of a rejected stream are a problem of the instance, and the others are compared', async () => {
-  const stage = await createStage({ orgs: 3 });
+  const stage = await createStage({ orgs: 2 });
   await breakTotals(stage, 'forbidden', 'instance.notebookMinuteCounts');
   await stage.run();
   await stage.moveTo(FINAL);
@@ -176,7 +176,7 @@ it('a missing scope of control totals is not asked for day after day in a run', 
 });
 
 it('control totals are neither read nor compared if only some organizations are selected', async () => {
-  const stage = await createStage({ orgs: 3 });
+  const stage = await createStage({ orgs: 2 });
   const { orgIds } = stage;
   await stage.run({}, { selection: orgIds.slice(0, 1) });
   expect(await readOutcomes(stage)).toEqual([{ outcome: 'not_compared', reason: 'selection', metrics: 12 }]);

@@ -22,11 +22,11 @@ test.each([
   [1, 1, 6],
   [7, 1, 12],
   [8, 1, 13],
-  [31, 2, 2 * 36],
-  [32, 2, 2 * 42],
-  [38, 2, 2 * 48],
-  [60, 4, 280],
-  [69, 1, 69 + 3 * 5],
+  [8, 2, 26],
+  [31, 1, 31 + 5],
+  [32, 1, 32 + 10],
+  [38, 1, 38 + 10],
+  [69, 1, 69 + 15],
 ])('a backfill of %i days of %i organizations sends %i requests', async (days, orgs, requests) => {
   const stage = await createStage({ orgs });
   const range = { from: addDays(YESTERDAY, 1 - days), to: YESTERDAY };
@@ -38,7 +38,7 @@ test.each([
 // Guarantee (Runs): An organization that does not respond costs a run a handful of requests for each stream; the rest
 // stays due.
 test('an organization that does not respond is given up after half a window or two days that timed out', async () => {
-  const stage = await createStage({ orgs: 4 });
+  const stage = await createStage({ orgs: 2 });
   const [orgId = ''] = stage.orgIds;
   const faults = [{ kinds: ['hang'], orgIds: [orgId], forever: true }];
   await stage.platform.control('config', { faults });
@@ -46,7 +46,7 @@ test('an organization that does not respond is given up after half a window or t
   const { report } = await stage.run({ kind: 'backfill', range }, { timeoutMs: 2_000 });
   const { count } = (await stage.platform.control('faults')) as { count: number };
   expect(count).toBe(3 * 2 + 2);
-  expect(report).toMatchObject({ status: 'partial', cells: { planned: 960, loaded: 720, failed: 240 } });
+  expect(report).toMatchObject({ status: 'partial', cells: { planned: 480, loaded: 240, failed: 240 } });
   const unread = report.failures.filter(({ message }) => message.startsWith('not requested, because'));
   expect(unread.map(({ stream, from, to, code }) => `${stream} ${from}..${to} ${code}`).sort()).toEqual([
     'device_counts 2026-09-25..2026-10-23 timeout',

@@ -9,9 +9,12 @@ import { createStage, type Stage } from './stage.ts';
 const DAY = '2026-11-20';
 const RANGE = { from: DAY, to: DAY };
 
-/** Returns a stage of one organization, whose day is final, and then has no payloads. */
+const STREAMS = { streams: ['payload_sources', 'payload_totals'] };
+
+/** Returns a stage of one organization and the streams of payloads, whose day is final, and then has no payloads. */
 async function createRestatedStage(): Promise<{ stage: Stage; orgId: string; sourceCount: number }> {
-  const stage = await createStage({ orgs: 1 });
+  const created = await createStage({ orgs: 1 });
+  const stage: Stage = { ...created, run: (options) => created.run(options, STREAMS) };
   const [orgId = ''] = stage.orgIds;
   await stage.run({ kind: 'backfill', range: RANGE });
   const [row] = await stage.query(

@@ -2,36 +2,40 @@ import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, connect } from 'node:net';
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { startProcess } from '../support/program.ts';
 import { CERTIFICATE_FILE } from '../support/tls-proxy.ts';
 import { sendJson, startServer } from './server.ts';
 
 const CODE = `
   import { createLosantClient } from '${new URL('../../src/losant/client.ts', import.meta.url).href}';
-  import { Gate } from '${new URL('../../src/losant/rate.ts', import.meta.url).href}';
-  import { Rate } from '${new URL('../../src/losant/rate.ts', import.meta.url).href}';
-  const client = createLosantClient({
-    apiUrl: process.env.API_URL,
-    token: 'canary-token',
-    version: '0',
-    gate: new Gate({ concurrency: 2, rate: new Rate(100) }),
-    timeoutMs: 10_000,
-    attempts: 1,
-    random: Math.random,
-    now: Date.now,
-  });
-  const signal = new AbortController().signal;
-  const request = { action: 'instance.get', path: 'instances/abc', query: {}, signal };
-  const output = await client.get(request).then(({ text }) => text, (error) => error.message);
-  process.stdout.write(output);
+  import { Gate, Rate } from '${new URL('../../src/losant/rate.ts', import.meta.url).href}';
+  const { signal } = new AbortController();
+  const outputs = [];
+  for (const apiUrl of process.env.API_URLS.split(' ')) {
+    const client = createLosantClient({
+      apiUrl,
+      token: 'canary-token',
+      version: '0',
+      gate: new Gate({ concurrency: 2, rate: new Rate(100) }),
+      timeoutMs: 10_000,
+      attempts: 1,
+      random: Math.random,
+      now: Date.now,
+    });
+    const request = { action: 'instance.get', path: 'instances/abc', query: {}, signal };
+    outputs.push(await client.get(request).then(({ text }) => text, (error) => error.message));
+  }
+  process.stdout.write(JSON.stringify(outputs));
 `;
 
-/** Sends a request from a process with these variables. Returns the body or the message of the error. */
-async function requestFrom(env: Readonly<Record<string, string>>): Promise<string> {
-  const { code, stdout, stderr } = await startProcess(process.execPath, ['--input-type=module', '-e', CODE], env).ended;
+/** Sends requests from a process with these variables. Returns each body or message of an error. */
+async function requestFrom(apiUrls: readonly string[], env: Readonly<Record<string, string>>): Promise<string[]> {
+  const args = ['--input-type=module', '-e', CODE];
+  const variables = { API_URLS: apiUrls.join(' '), ...env };
+  const { code, stdout, stderr } = await startProcess(process.execPath, args, variables).ended;
   if (code !== 0) throw new Error(stderr);
-  return stdout;
+  return JSON.parse(stdout) as string[];
 }
 
 interface Proxy extends AsyncDisposable {
@@ -65,36 +69,40 @@ async function close(server: Server): Promise<void> {
   await new Promise((resolve) => server.close(resolve));
 }
 
-describe('a proxy', () => {
-  it.each<[string, number, Record<string, string>]>([
-    ['is used if NODE_USE_ENV_PROXY is set', 1, { NODE_USE_ENV_PROXY: '1' }],
-    ['is not used for hosts in NO_PROXY', 0, { NODE_USE_ENV_PROXY: '1', NO_PROXY: '127.0.0.1' }],
-    ['is not used without NODE_USE_ENV_PROXY', 0, {}],
-  ])('%s', async (_, tunnels, env) => {
-    await using server = await startServer((_request, response) => sendJson(response, { fine: true }));
-    await using proxy = await startProxy();
-    const output = await requestFrom({ API_URL: server.url, HTTP_PROXY: proxy.url, ...env });
-    expect(output).toBe('{"fine":true}');
-    expect(proxy.tunnels).toEqual(Array(tunnels).fill(new URL(server.url).host));
-    expect(server.received).toHaveLength(1);
-  });
+/** Starts a proxy, an API and one with a private certificate, and requests both. */
+async function requestBoth(toEnv: (proxy: Proxy) => Readonly<Record<string, string>>) {
+  await using api = await startServer((_request, response) => sendJson(response, { fine: true }));
+  await using proxy = await startProxy();
+  const key = readFileSync(CERTIFICATE_FILE.replace('certificate.pem', 'key.pem'));
+  const options = { key, cert: readFileSync(CERTIFICATE_FILE) };
+  const secureApi = createTlsServer(options, (_, response) => sendJson(response, { fine: true }));
+  const { port } = new URL(await listen(secureApi));
+  try {
+    const outputs = await requestFrom([api.url, `https://localhost:${port}`], toEnv(proxy));
+    expect(api.received).toHaveLength(1);
+    return { outputs, tunnels: proxy.tunnels, host: new URL(api.url).host };
+  } finally {
+    await close(secureApi);
+  }
+}
+
+const FINE = '{"fine":true}';
+
+it('NODE_USE_ENV_PROXY enables a proxy except for NO_PROXY; NODE_EXTRA_CA_CERTS adds a certificate', async () => {
+  const { outputs, tunnels, host } = await requestBoth(({ url }) => ({
+    NODE_USE_ENV_PROXY: '1',
+    HTTP_PROXY: url,
+    HTTPS_PROXY: url,
+    NO_PROXY: 'localhost',
+    NODE_EXTRA_CA_CERTS: CERTIFICATE_FILE,
+  }));
+  expect(outputs).toEqual([FINE, FINE]);
+  expect(tunnels).toEqual([host]);
 });
 
-describe('a server with a private certificate', () => {
-  async function requestTls(env: Readonly<Record<string, string>>): Promise<string> {
-    const key = readFileSync(CERTIFICATE_FILE.replace('certificate.pem', 'key.pem'));
-    const options = { key, cert: readFileSync(CERTIFICATE_FILE) };
-    const server = createTlsServer(options, (_, response) => sendJson(response, { fine: true }));
-    const { port } = new URL(await listen(server));
-    try {
-      return await requestFrom({ API_URL: `https://localhost:${port}`, ...env });
-    } finally {
-      await close(server);
-    }
-  }
-
-  it('is rejected unless NODE_EXTRA_CA_CERTS contains it', async () => {
-    expect(await requestTls({})).toMatch(/^instance.get: connection failed: .*self-signed certificate/);
-    expect(await requestTls({ NODE_EXTRA_CA_CERTS: CERTIFICATE_FILE })).toBe('{"fine":true}');
-  });
+it('without NODE_USE_ENV_PROXY no proxy is used, and without NODE_EXTRA_CA_CERTS a private certificate is rejected', async () => {
+  const { outputs, tunnels } = await requestBoth(({ url }) => ({ HTTP_PROXY: url, HTTPS_PROXY: url }));
+  const rejection = /^instance.get: connection failed: .*self-signed certificate/;
+  expect(outputs).toEqual([FINE, expect.stringMatching(rejection)]);
+  expect(tunnels).toEqual([]);
 });

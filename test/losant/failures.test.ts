@@ -21,6 +21,7 @@ function sendHalf(response: ServerResponse): void {
 const HALF_A_GZIP = gzipSync('{"counts":[1,2,3]}').subarray(0, 22);
 /** The bound on a body. */
 const BOUND = 32 * 1024 * 1024;
+const MEBIBYTE = Buffer.alloc(1024 * 1024);
 const WRONG = { type: 'SomeType', message: 'what is wrong' };
 const bare = (status: number) => (_: ReceivedRequest, response: ServerResponse) => response.writeHead(status).end();
 
@@ -37,8 +38,8 @@ const gzipped = (status: number, body: Uint8Array) => (_: ReceivedRequest, respo
   response.writeHead(status, { 'content-encoding': 'gzip' }).end(body);
 const endless = (_: ReceivedRequest, response: ServerResponse) =>
   new Readable({
-    read(size) {
-      this.push(Buffer.alloc(size));
+    read() {
+      this.push(MEBIBYTE);
     },
   }).pipe(response);
 const redirect = (_: ReceivedRequest, response: ServerResponse) =>

@@ -140,7 +140,7 @@ export const boundMutants = [
     { file: 'src/console/table.ts', test: LISTS, only: 'nobody reads' },
     {
       'A download that is broken off ends its query': [
-        `file.on('close', () => stop.abort(new Error('the download has ended')));`,
+        `file.closed.catch(() => stop.abort(new Error('the download has ended')));`,
         '',
       ],
     },

@@ -25,6 +25,10 @@ export const consoleMutants = [
     },
   ),
   plant(
+    { file: 'src/console/page.ts', test: 'test/console/pages.test.ts', only: 'invisible characters' },
+    { 'No name changes how a page is displayed': [".replaceAll(INVISIBLE, '\\ufffd')", ''] },
+  ),
+  plant(
     { file: 'src/console/home.ts', test: STATES },
     {
       'The status has the day at which it was read': ['dayAt(snapshot?.atMs ?? nowMs)', 'dayAt(nowMs)'],

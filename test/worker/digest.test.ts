@@ -1,7 +1,7 @@
 /** The timer of the digest. */
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { acquireLease, releaseLease } from '../../src/ledger/lease.ts';
 import { INSTANCE } from '../ledger/ledger.ts';
 import { asOwner } from '../support/databases.ts';
@@ -58,15 +58,20 @@ test('if yesterday was not read, that is the message of each day', async () => {
 describe('a receiver', () => {
   beforeEach(() => lack('Kestrel'));
 
-  test.each([408, 429, 500, 503])('that responds with %i is tried again after a minute', async (status) => {
-    receiver.respond = (response, number) => response.writeHead(number < 3 ? status : 204).end();
+  test('that is busy or fails is tried again after a minute', async () => {
+    const statuses = [408, 429, 500, 503];
+    receiver.respond = (response, number) => response.writeHead(statuses[number - 1] ?? 204).end();
     const timer = createTimer();
     await timer.check();
-    expect(await digests()).toEqual([`Main ${TODAY} - HTTP ${status}`]);
+    expect(await digests()).toEqual([`Main ${TODAY} - HTTP 408`]);
     await timer.check(`${TODAY}T09:00:30.000Z`);
     expect(messages).toHaveLength(1);
-    await timer.checkFor(4);
-    expect(messages).toHaveLength(3);
+    for (const status of [429, 500, 503]) {
+      await timer.checkFor(1);
+      expect(await digests()).toEqual([`Main ${TODAY} - HTTP ${status}`]);
+    }
+    await timer.checkFor(2);
+    expect(messages).toHaveLength(5);
     expect(new Set(messages).size).toBe(1);
     expect(await digests()).toEqual([`Main ${TODAY} sent -`]);
   });
@@ -75,8 +80,10 @@ describe('a receiver', () => {
     receiver.respond = (response) => response.writeHead(503).end();
     const timer = createTimer();
     await timer.check();
-    await timer.checkFor(70);
-    expect(messages).toHaveLength(61);
+    await timer.check(`${TODAY}T09:59:00.000Z`);
+    expect(await digests()).toEqual([`Main ${TODAY} - HTTP 503`]);
+    await timer.checkFor(3);
+    expect(messages).toHaveLength(3);
     expect(await digests()).toEqual([`Main ${TODAY} failed HTTP 503`]);
     receiver.respond = (response) => response.end();
     await readYesterday();
@@ -84,13 +91,21 @@ describe('a receiver', () => {
     expect(messages.at(-1)).toContain('Data missing: Kestrel');
   });
 
-  test.each([400, 404, 410])('that responds with %i ends the day', async (status) => {
-    receiver.respond = (response) => response.writeHead(status).end();
+  test('that rejects the message ends the day', async () => {
+    const statuses = [400, 404, 410];
+    receiver.respond = (response, number) => response.writeHead(statuses[number - 1] ?? 204).end();
+    await readYesterday();
     const timer = createTimer();
-    await timer.check();
-    await timer.checkFor(5);
-    expect(messages).toHaveLength(1);
-    expect(await digests()).toEqual([`Main ${TODAY} rejected HTTP ${status}`]);
+    for (const day of [TODAY, '2026-11-25', '2026-11-26']) {
+      await timer.check(`${day}T09:00:00.000Z`);
+      await timer.checkFor(2);
+    }
+    expect(messages).toHaveLength(3);
+    expect(await digests()).toEqual([
+      `Main ${TODAY} rejected HTTP 400`,
+      'Main 2026-11-25 rejected HTTP 404',
+      'Main 2026-11-26 rejected HTTP 410',
+    ]);
   });
 
   test('that does not respond does not delay the end of the worker, and is sent the digest by the next one', async () => {
@@ -107,9 +122,12 @@ describe('a receiver', () => {
   });
 
   test('that is not there, closes the connection or does not respond is tried again', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
     receiver.respond = (response, number) => {
       if (number === 1) response.destroy();
-      else if (number > 2) response.end();
+      else if (number === 2) vi.advanceTimersByTime(10_000);
+      else response.end();
     };
     const timer = createTimer();
     await timer.check();
@@ -206,9 +224,9 @@ test('a digest waits for a run of this or another process, for an hour at most',
     host: 'elsewhere',
   });
   await ledger.asProgram(sql`update losant_usage.leases set expires_at = now() + interval '1 day'`);
-  await timer.checkFor(59);
+  await timer.check(`${TODAY}T09:59:59.000Z`);
   expect(messages).toEqual([]);
-  await timer.checkFor(1);
+  await timer.check(`${TODAY}T10:00:00.000Z`);
   // The other process has not refreshed, so the table is that of the morning.
   expect(messages).toEqual([]);
   expect(await digests()).toEqual([`Main ${TODAY} nothing_new -`]);
@@ -238,9 +256,9 @@ test('during the first run of an instance, its digest comes an hour later and sa
     sql`update losant_usage.leases set expires_at = now() + interval '1 day'`,
   );
   await timer.check();
-  await timer.checkFor(59);
+  await timer.check(`${TODAY}T09:59:59.000Z`);
   expect(messages).toEqual([]);
-  await timer.checkFor(1);
+  await timer.check(`${TODAY}T10:00:00.000Z`);
   expect(messages).toEqual(['It is still being read for the first time']);
   await releaseLease(ledger.db, lease);
 });

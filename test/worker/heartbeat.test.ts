@@ -56,8 +56,8 @@ test.each([true, false])('nothing is reported before the first run has finished 
 });
 
 describe('a monitor', () => {
-  const platform = usePlatform({ orgs: 2, now: Date.now });
-  const other = usePlatform({ orgs: 12, now: Date.now, seed: 'other' });
+  const platform = usePlatform({ orgs: 1, now: Date.now });
+  const other = usePlatform({ orgs: 6, now: Date.now, seed: 'other' });
   let database: TestDatabase;
   let monitor: TestServer;
 
@@ -140,7 +140,7 @@ describe('a monitor', () => {
   test('gets a success while a long run progresses', async () => {
     const slow = { ...instanceOf(other), requestConcurrency: 1 };
     const replica = await open({ instances: [instanceOf(platform), slow], config: PATIENT });
-    await other.control('config', { latencyMs: 250 });
+    await other.control('config', { latencyMs: 500 });
     replica.wake();
     const readCellCount = () => replica.loop.statuses[1]?.progress?.readCells ?? 0;
     for (const expected of [['success'], ['success', 'success']]) {

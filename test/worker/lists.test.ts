@@ -6,7 +6,7 @@ import { asWriter, createTestDatabase, queryOnce } from '../support/databases.ts
 import { spawnProgram } from '../support/program.ts';
 import { loginAs } from '../support/roles.ts';
 import { until } from '../support/wait.ts';
-import { startWorker } from './process.ts';
+import { type StartedWorker, startTestWorker, startWorker } from './process.ts';
 
 const INSTANCE = '5c0000000000000000000001';
 
@@ -31,35 +31,35 @@ const database = useOpened(
   (created) => created.drop(),
 );
 
-const envOf = (heapMb: number) => ({
+const settings = () => ({
   LOSANT_API_URL: 'http://127.0.0.1:1',
   LOSANT_INSTANCE_ID: INSTANCE,
   LOSANT_API_TOKEN: 'token',
   DATABASE_URL: database.url,
   LOG_LEVEL: 'warn',
-  NODE_OPTIONS: `--max-old-space-size=${heapMb}`,
 });
+const withHeap = (megabytes: number) => ({ ...settings(), NODE_OPTIONS: `--max-old-space-size=${megabytes}` });
 
-/** Starts a worker with so small a heap that the rows of four files do not fit into it. */
-async function startSmallWorker() {
-  const worker = await startWorker(envOf(64), spawnProgram);
-  onTestFinished(async () => void (await worker.stop()));
-  const getStatus = async () => (await worker.get('/healthz')).status;
-  await until('the worker responds', async () => (await getStatus()) === 200);
-  return { ...worker, getStatus };
-}
+const getStatus = async (worker: StartedWorker) => (await worker.get('/healthz')).status;
+const waitFor = (worker: StartedWorker) => until('the worker responds', async () => (await getStatus(worker)) === 200);
 
 // Guarantee (Operation): A file needs little memory, however many rows it has.
 test('four downloads of 20,000 rows at once do not end a worker with a small heap', async () => {
-  const { url, getStatus } = await startSmallWorker();
+  // The rows of four files do not fit into this heap.
+  const worker = await startWorker(withHeap(64), spawnProgram);
+  onTestFinished(async () => void (await worker.stop()));
+  await waitFor(worker);
+  const { url } = worker;
   const countLines = async () => (await (await fetch(`${url}/gaps?format=csv`)).text()).split('\r\n').length;
   const lines = await Promise.all([countLines(), countLines(), countLines(), countLines()]);
   expect(lines).toEqual([20_002, 20_002, 20_002, 20_002]);
-  expect(await getStatus()).toBe(200);
+  expect(await getStatus(worker)).toBe(200);
 });
 
 test('a download that nobody reads to its end leaves no query behind', async () => {
-  const { url } = await startSmallWorker();
+  const worker = await startTestWorker(settings());
+  await waitFor(worker);
+  const { url } = worker;
   const address = `${url}/gaps?format=csv`;
   const countOpen = async () => {
     const rows = await queryOnce(
@@ -80,7 +80,7 @@ test('a download that nobody reads to its end leaves no query behind', async () 
 });
 
 test.each([['gaps', '--json'], ['gaps']])('%s %s of 20,000 rows ends with a small heap', async (...args) => {
-  const ended = await spawnProgram(args, envOf(34)).ended;
+  const ended = await spawnProgram(args, withHeap(34)).ended;
   expect({ code: ended.code, stderr: ended.stderr }).toEqual({ code: 3, stderr: '' });
   const texts = args.includes('--json')
     ? ['"day":"2026-05-24"']

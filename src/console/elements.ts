@@ -1,0 +1,55 @@
+/** What pages consist of: links, states, instants and facts. */
+import { html } from 'hono/html';
+import { formatDays, showInstant } from '../terminal/words.ts';
+import { STANDINGS, type Standing } from '../usage/standing.ts';
+
+export type Html = ReturnType<typeof html>;
+
+/** Returns an address of this server with a query, without empty values. */
+export function addressOf(path: string, query: Readonly<Record<string, string>>): string {
+  const params = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ''));
+  return params.size === 0 ? path : `${path}?${params.toString()}`;
+}
+
+/** Renders one of several links, marked if it leads to the current page. */
+export function renderLink(address: string, text: string, isCurrent: boolean, current = 'true'): Html {
+  return html`<a href="${address}"${isCurrent && html` aria-current="${current}"`}>${text}</a> `;
+}
+
+export function linkToOrganization(orgId: string, name: string): Html {
+  return html`<a href="/organizations/${orgId}" title="${name}, ${orgId}">${name}</a>`;
+}
+
+/** Renders commands; a click selects an entire one. */
+export function renderCommands(commands: readonly string[]): Html {
+  const items = commands.map((command) => html`<li><code>${command}</code></li>`);
+  return html`<ul class="commands">${items}</ul>`;
+}
+
+/** Renders a state as a pill: a short text in a color. */
+export function renderPill(tone: string, text: string): Html {
+  return html`<span class="pill ${tone}">${text}</span>`;
+}
+
+export function renderInstant(instant: string): Html {
+  return html`<time datetime="${instant}">${showInstant(instant)}</time>`;
+}
+
+/** Formats the month of a day: `October 2026`. */
+export const showMonth = formatDays({ month: 'long', year: 'numeric' });
+
+/** Renders a standing with its symbol; null means not expected. */
+export function renderStanding(standing: Standing | null): Html {
+  if (standing === null) return html`<span class="quiet">not expected</span>`;
+  const { symbol, label, sentence, tone } = STANDINGS[standing];
+  return html`<span class="t-${tone} whole" title="${sentence}"><span aria-hidden="true">${symbol}</span>
+    ${label}</span>`;
+}
+
+/** Renders a list of facts by name, without those that are null, false or empty. */
+export function renderFacts(facts: Readonly<Record<string, Html | string | false | null>>): Html {
+  const visibleFacts = Object.entries(facts).filter(([, value]) => value !== null && value !== false && value !== '');
+  return html`<dl class="facts">${visibleFacts.map(
+    ([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>\n`,
+  )}</dl>`;
+}
