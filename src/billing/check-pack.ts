@@ -53,7 +53,7 @@ async function checkPack(check: PackCheck): Promise<void> {
 
 /**
  * Imports a file as the sqlite3 shell does: every field is text, short rows end with nulls. With `orgIds`, only rows of
- * these organizations, which are in the first column. Without a table the file is read for its hash. Throws FileProblem.
+ * these organizations, which are in the first column. Without a table, only the hash is checked. Throws FileProblem.
  */
 async function importFile(
   { db, signal }: PackCheck,

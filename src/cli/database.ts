@@ -31,15 +31,15 @@ export async function openSchema(
   options: { writes?: boolean; creates?: boolean; statementTimeoutMs?: number } = {},
 ): Promise<DatabaseHandle> {
   const { writes = false, creates = false, ...bounds } = options;
-  await using opened = new AsyncDisposableStack();
-  const handle = opened.use(await openDatabase(context, { ifMissing: creates ? 'create' : 'refuse', ...bounds }));
+  await using closing = new AsyncDisposableStack();
+  const handle = closing.use(await openDatabase(context, { ifMissing: creates ? 'create' : 'refuse', ...bounds }));
   if (writes || creates) requireWritable(handle, context.role);
   const autoMigrate = creates && context.config.autoMigrate;
   const schemaState = await readSchemaState(handle);
   if (creates && schemaState.state === 'empty') await requireCreatable(handle);
   const applied = await requireSchema(handle, { createIfEmpty: creates, autoMigrate, schemaState });
   for (const migration of applied) context.logger.info({ migration }, 'migration applied');
-  opened.move();
+  closing.move();
   return handle;
 }
 

@@ -29,7 +29,7 @@ export interface Installation {
   readonly start: (args: readonly string[], env?: Env) => Running;
   /** Starts a separate process, for what only a process shows. */
   readonly spawn: (args: readonly string[], env?: Env) => Spawned;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 export async function createInstallation(
