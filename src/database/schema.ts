@@ -832,7 +832,6 @@ export interface UsageDays {
   hours_all_bytes: ArrayType<number> | null;
   hours_all_count: ArrayType<number> | null;
   hours_billable_count: ArrayType<number> | null;
-  is_reported: Generated<boolean>;
   is_stored: Generated<boolean>;
   is_waiting: Generated<boolean>;
   month: Generated<UsageDay>;
@@ -848,6 +847,7 @@ export interface UsageDays {
   payload_source_count: number | null;
   payload_sources: Json | null;
   standing: Standing | null;
+  unreported_streams: string[] | null;
   usage_date: UsageDay;
 }
 
