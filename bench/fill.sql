@@ -36,7 +36,8 @@ insert into losant_usage.usage_days (usage_date, org_id, standing, is_waiting, i
   payload_all_bytes, payload_source_count, payload_sources)
 select day.usage_date, o.org_id, case when day.age > 3 then 'final' else 'stored' end::losant_usage.standing, false,
   -- Losant omits the notebooks of an organization that has none.
-  true, case when o.position % 100 < :unreported then '{notebook_minutes}'::text[] end, n % 5, n % 3, 100 + n % 1000, n % 60, n % 9, n % 2, n % 3, n % 2,
+  true, case when o.position % 100 < :unreported then '{notebook_minutes}'::text[] end,
+  n % 5, n % 3, 100 + n % 1000, n % 60, n % 9, n % 2, n % 3, n % 2,
   n * 17 % 1000000, n * 19 % 1200000, n * 19 % 1200000 * 300, n * 19 % 1200000,
   jsonb_build_object('deviceState', jsonb_build_object('device.mqtt', n * 19 % 1200000 - n * 19 % 1200000 / 3 * 2),
     'timer', jsonb_build_object('timer.flow', n * 19 % 1200000 / 3),
