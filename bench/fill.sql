@@ -30,13 +30,14 @@ from generate_series(1, least(60, :days)) as age,
   (select org_id, row_number() over (order by org_id) as n from losant_usage.organizations) as o
 where (o.n * 7919 + age) % 20011 = 0;
 
-insert into losant_usage.usage_days (usage_date, org_id, standing, is_waiting, is_stored, is_reported,
+insert into losant_usage.usage_days (usage_date, org_id, standing, is_waiting, is_stored, unreported_streams,
   devices_created, devices_deleted, devices_total, notebook_minutes,
   notebook_completed, notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count, payload_all_count,
   payload_all_bytes, payload_source_count, payload_sources)
 select day.usage_date, o.org_id, case when day.age > 3 then 'final' else 'stored' end::losant_usage.standing, false,
   -- Losant omits the notebooks of an organization that has none.
-  true, o.position % 100 >= :unreported, n % 5, n % 3, 100 + n % 1000, n % 60, n % 9, n % 2, n % 3, n % 2,
+  true, case when o.position % 100 < :unreported then '{notebook_minutes}'::text[] end,
+  n % 5, n % 3, 100 + n % 1000, n % 60, n % 9, n % 2, n % 3, n % 2,
   n * 17 % 1000000, n * 19 % 1200000, n * 19 % 1200000 * 300, n * 19 % 1200000,
   jsonb_build_object('deviceState', jsonb_build_object('device.mqtt', n * 19 % 1200000 - n * 19 % 1200000 / 3 * 2),
     'timer', jsonb_build_object('timer.flow', n * 19 % 1200000 / 3),

@@ -51,6 +51,8 @@ create index coverage_due on losant_usage.coverage (org_id, next_read_at) where 
 -- alone the planner sees that these cells lie together on disk.
 create index coverage_not_final on losant_usage.coverage (org_id, month) where standing <> 'final';
 create index coverage_not_final_month on losant_usage.coverage (month) where standing <> 'final';
+-- For what was loaded lately. Ranges of pages are enough, as in usage_days_changed.
+create index coverage_first_loaded on losant_usage.coverage using brin (first_loaded_at) with (pages_per_range = 16);
 create index coverage_failing on losant_usage.coverage (usage_date) where failed_reads > 0;
 
 -- The values of a cell are stored together or not at all; null: not stored. A day is created with its first cell;
@@ -62,9 +64,9 @@ create table losant_usage.usage_days (
   standing losant_usage.standing,
   is_waiting boolean not null default false,
   is_stored boolean not null default false,
-  is_reported boolean not null default true,
   changed_at timestamptz not null default clock_timestamp(),
   org_id text collate "C" not null,
+  unreported_streams text[] collate "C",
   devices_created bigint check (devices_created between 0 and 9007199254740991),
   devices_deleted bigint check (devices_deleted between 0 and 9007199254740991),
   devices_total bigint check (devices_total between 0 and 9007199254740991),
@@ -81,7 +83,7 @@ create table losant_usage.usage_days (
   hours_billable_count bigint[] check (cardinality(hours_billable_count) = 24),
   hours_all_count bigint[] check (cardinality(hours_all_count) = 24),
   hours_all_bytes bigint[] check (cardinality(hours_all_bytes) = 24),
-  primary key (usage_date, org_id),
+  primary key (org_id, usage_date),
   constraint device_counts_whole check (num_nulls(devices_created, devices_deleted, devices_total) in (0, 3)),
   constraint notebook_minutes_whole check (num_nulls(notebook_minutes, notebook_completed, notebook_canceled,
     notebook_errored, notebook_timeout) in (0, 5)),
@@ -90,10 +92,9 @@ create table losant_usage.usage_days (
   constraint payload_sources_whole check (num_nulls(payload_source_count, payload_sources) in (0, 2)),
   constraint payload_hours_whole check (num_nulls(hours_billable_count, hours_all_count, hours_all_bytes) in (0, 3))
 );
-create index usage_days_org on losant_usage.usage_days (org_id, usage_date);
 -- Days lie together on disk, so a range of days is a range of pages. The planner sees that in the correlation of
--- an index on the day or the month alone, not in the primary key; without these two it reads the whole table for a
--- month. Each takes 7 bytes per row.
+-- an index on the day or the month alone; without these two it reads the whole table for a month. Each takes 7 bytes
+-- per row.
 create index usage_days_date on losant_usage.usage_days (usage_date);
 create index usage_days_month on losant_usage.usage_days (month);
 -- For incremental loads. Days that changed lately lie on few pages, so their ranges are enough, and take almost no
@@ -164,17 +165,18 @@ begin
     select from losant_usage.usage_days where usage_date = k.usage_date and org_id = k.org_id for update
   ) as d;
   update losant_usage.usage_days d set
-    standing = c.standing, is_waiting = c.is_waiting, is_stored = c.is_stored, is_reported = c.is_reported
+    standing = c.standing, is_waiting = c.is_waiting, is_stored = c.is_stored,
+    unreported_streams = c.unreported_streams
   from (select distinct usage_date, org_id from changed_cells) as k
   cross join lateral (
     select max(standing) as standing, bool_or(standing = 'waiting') as is_waiting, bool_and(is_stored) as is_stored,
-      bool_and(is_reported or not is_stored) as is_reported
+      array_agg(stream order by stream) filter (where is_stored and not is_reported) as unreported_streams
     from losant_usage.coverage where usage_date = k.usage_date and org_id = k.org_id
       and stream in (select stream from losant_usage.metrics)
   ) as c
   where d.usage_date = k.usage_date and d.org_id = k.org_id and c.standing is not null
-    and (d.standing, d.is_waiting, d.is_stored, d.is_reported)
-      is distinct from (c.standing, c.is_waiting, c.is_stored, c.is_reported);
+    and (d.standing, d.is_waiting, d.is_stored, d.unreported_streams)
+      is distinct from (c.standing, c.is_waiting, c.is_stored, c.unreported_streams);
   return null;
 end
 $$;
@@ -256,8 +258,7 @@ from (
 ) as u
 join lateral jsonb_populate_record(null::losant_usage.usage_days,
   jsonb_build_object('usage_date', u.usage_date, 'month', u.month, 'org_id', u.org_id,
-    'standing', case when u.is_waiting then 'waiting' end, 'is_waiting', u.is_waiting, 'is_stored', false,
-    'is_reported', true)) as r
+    'standing', case when u.is_waiting then 'waiting' end, 'is_waiting', u.is_waiting, 'is_stored', false)) as r
   -- Always true. A condition on the day or the organization of a row reaches the tracks through it.
   on r.usage_date = u.usage_date and r.org_id = u.org_id
 where not exists (select from losant_usage.usage_days d where d.usage_date = u.usage_date and d.org_id = u.org_id);
@@ -290,6 +291,7 @@ comment on column losant_usage.usage_days.hours_all_bytes is 'Size of all payloa
 comment on column losant_usage.usage_days.hours_all_count is 'All payloads by UTC hour: 24 numbers; null if not stored.';
 comment on column losant_usage.usage_days.hours_billable_count is 'Billable payloads by UTC hour: 24 numbers; null if not stored.';
 comment on column losant_usage.usage_days.is_waiting is 'Whether a cell of the day is waiting; once it is late, the day is missing.';
+comment on column losant_usage.usage_days.unreported_streams is 'Streams of which a stored zero is an omission; null if Losant has reported every stored number.';
 comment on column losant_usage.usage_days.payload_sources is 'Payloads by type and source: {type: {source: count}}; null if not stored.';
 comment on table losant_usage.revisions is 'Every change of a stored number; append-only. The first load is not a change.';
 comment on column losant_usage.revisions.new is 'The same values after the change; null: not there.';

@@ -10,7 +10,7 @@
 create view losant_usage.daily_usage as
 select o.instance_id, d.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, o.tags, d.usage_date,
   losant_usage_internal.current_day_standing(d.standing, d.is_waiting, d.usage_date) as standing,
-  d.standing = 'final' as is_final, d.is_reported,
+  d.standing = 'final' as is_final, d.unreported_streams is null as is_reported,
   d.devices_created, d.devices_deleted, d.devices_total, d.notebook_minutes, d.notebook_completed, d.notebook_canceled,
   d.notebook_errored, d.notebook_timeout, d.payload_billable_count, d.payload_all_count, d.payload_all_bytes,
   d.payload_source_count, d.changed_at
@@ -26,14 +26,29 @@ return case metric when 'devices_created' then d.devices_created when 'devices_d
   when 'payload_billable_count' then d.payload_billable_count when 'payload_all_count' then d.payload_all_count
   when 'payload_all_bytes' then d.payload_all_bytes when 'payload_source_count' then d.payload_source_count end;
 
+create function losant_usage_internal.has_numbers_of(d losant_usage_internal.org_days, stream text) returns boolean
+language sql immutable parallel safe
+return case stream when 'device_counts' then d.devices_total when 'notebook_minutes' then d.notebook_minutes
+  when 'payload_sources' then d.payload_source_count when 'payload_totals' then d.payload_all_count end is not null;
+
+-- The cells of a final day are those that have numbers, and final as well. Only those of other days are looked up:
+-- between two large tables, a range of days would reach only one of them.
 create view losant_usage.daily_usage_long as
 select o.instance_id, d.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, d.usage_date,
-  m.stream, m.metric, m.unit, m.kind, losant_usage_internal.number_of(d, m.metric) as quantity, c.standing,
-  c.standing = 'final' as is_final, c.is_reported
+  m.stream, m.metric, m.unit, m.kind, losant_usage_internal.number_of(d, m.metric) as quantity, d.standing,
+  true as is_final, (m.stream = any (d.unreported_streams)) is not true as is_reported
+from losant_usage_internal.org_days d
+join losant_usage.organizations o on o.org_id = d.org_id
+join losant_usage.metrics m on losant_usage_internal.has_numbers_of(d, m.stream)
+where d.standing = 'final'
+union all
+select o.instance_id, d.org_id, o.name, o.referral_id, o.plan_id, o.customer_id, d.usage_date, m.stream, m.metric,
+  m.unit, m.kind, losant_usage_internal.number_of(d, m.metric), c.standing, c.standing = 'final', c.is_reported
 from losant_usage_internal.org_days d
 join losant_usage.organizations o on o.org_id = d.org_id
 join losant_usage_internal.expected_cells c on c.usage_date = d.usage_date and c.org_id = d.org_id
-join losant_usage.metrics m on m.stream = c.stream;
+join losant_usage.metrics m on m.stream = c.stream
+where d.standing <> 'final';
 
 create view losant_usage.device_counts as
 select usage_date, org_id, devices_created as created, devices_deleted as deleted, devices_total as total

@@ -12,7 +12,7 @@ select d.range_kind, d.period_start, d.org_id, count(*)::integer as days_expecte
   count(*) filter (where d.standing = 'final')::integer as days_final,
   count(*) filter (where d.current_standing = 'waived')::integer as days_waived,
   count(*) filter (where d.current_standing = 'unavailable')::integer as days_unavailable,
-  count(*) filter (where not d.is_reported)::integer as days_unreported,
+  count(d.unreported_streams)::integer as days_unreported,
   max(d.current_standing) as standing,
   losant_usage_internal.total(d.devices_created) as devices_created,
   losant_usage_internal.total(d.devices_deleted) as devices_deleted,

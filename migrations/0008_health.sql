@@ -1,8 +1,8 @@
 -- Completeness by stream, and the view that pages, metrics and status read.
 
--- What is not final, by organization and stream. A cell is lacking if it is waiting or a gap.
+-- What is not final, by instance and stream. A cell is lacking if it is waiting or a gap.
 create view losant_usage_internal.non_final_counts as
-select c.org_id, c.stream, count(*) as cells,
+select c.instance_id, c.stream, count(*) as cells,
   count(*) filter (where c.standing = 'waived') as waived,
   count(*) filter (where c.standing = 'stored') as stored,
   count(*) filter (where c.standing = 'waiting') as waiting,
@@ -19,46 +19,50 @@ select c.org_id, c.stream, count(*) as cells,
   max(c.usage_date) filter (where c.is_gap) as newest_gap,
   min(c.usage_date) filter (where c.is_gap or c.standing = 'waiting') as first_lacking_day
 from (
-  select n.org_id, n.stream, n.usage_date, n.standing, losant_usage_internal.is_gap(n.standing) as is_gap,
+  select o.instance_id, n.stream, n.usage_date, n.standing, losant_usage_internal.is_gap(n.standing) as is_gap,
     n.usage_date = losant_usage_internal.today() - 1 as is_yesterday,
     losant_usage_internal.today() - (i.policy ->> 'horizonDays')::integer as horizon
   from losant_usage_internal.non_final_cells n
   join losant_usage.organizations o on o.org_id = n.org_id
   join losant_usage.instances i on i.instance_id = o.instance_id
 ) as c
-group by c.org_id, c.stream;
+group by c.instance_id, c.stream;
+
+-- Organizations with lacking cells, by instance and stream, and how many of them are still tracked.
+create view losant_usage_internal.lacking_counts as
+select o.instance_id, c.stream, count(s.org_id) as orgs, count(*) filter (where c.has_gaps) as orgs_with_gaps
+from (
+  select n.org_id, n.stream, bool_or(losant_usage_internal.is_gap(n.standing)) as has_gaps
+  from losant_usage_internal.non_final_cells n
+  where losant_usage_internal.is_gap(n.standing) or n.standing = 'waiting' group by n.org_id, n.stream
+) as c
+join losant_usage.organizations o on o.org_id = c.org_id
+left join losant_usage_internal.expected_spans s on s.org_id = c.org_id and s.stream = c.stream and s.is_current
+group by o.instance_id, c.stream;
 
 -- Cells by instance and stream. Final ones are not counted: they are those of the tracks that are not in
--- non_final_counts.
+-- non_final_counts. An organization has one current track of a stream at most.
 create view losant_usage_internal.stream_counts as
-select o.instance_id, t.stream, min(t.first_day) as first_day, max(t.last_day) as last_day,
-  case when min(n.first_lacking_day) is null then max(t.last_day)
-    when min(n.first_lacking_day) > min(t.first_day) then min(n.first_lacking_day) - 1 end as complete_to,
-  count(*) filter (where t.is_current)::integer as orgs,
-  count(*) filter (where t.is_current and n.first_lacking_day is null)::integer as orgs_complete,
-  count(*) filter (where n.gaps > 0)::integer as orgs_with_gaps,
-  min(n.oldest_gap) as oldest_gap, max(n.newest_gap) as newest_gap,
-  losant_usage_internal.total(coalesce(n.gaps, 0)) as gaps,
-  losant_usage_internal.total(coalesce(n.gaps_expiring, 0)) as gaps_expiring,
-  greatest(0, losant_usage_internal.total(t.cells - coalesce(n.cells, 0))) as final,
-  losant_usage_internal.total(coalesce(n.waived, 0)) as waived,
-  losant_usage_internal.total(coalesce(n.stored, 0)) as stored,
-  losant_usage_internal.total(coalesce(n.waiting, 0)) as waiting,
-  losant_usage_internal.total(coalesce(n.unavailable, 0)) as unavailable,
-  losant_usage_internal.total(coalesce(n.in_doubt, 0)) as in_doubt,
-  losant_usage_internal.total(coalesce(n.missing, 0)) as missing,
-  losant_usage_internal.total(coalesce(n.yesterday_waiting, 0)) as yesterday_waiting,
-  losant_usage_internal.total(coalesce(n.yesterday_unavailable, 0)) as yesterday_unavailable,
-  losant_usage_internal.total(coalesce(n.yesterday_in_doubt, 0)) as yesterday_in_doubt,
-  losant_usage_internal.total(coalesce(n.yesterday_missing, 0)) as yesterday_missing
+select t.instance_id, t.stream, t.first_day, t.last_day,
+  case when n.first_lacking_day is null then t.last_day
+    when n.first_lacking_day > t.first_day then n.first_lacking_day - 1 end as complete_to,
+  t.orgs::integer as orgs, (t.orgs - coalesce(l.orgs, 0))::integer as orgs_complete,
+  coalesce(l.orgs_with_gaps, 0)::integer as orgs_with_gaps, n.oldest_gap, n.newest_gap,
+  coalesce(n.gaps, 0) as gaps, coalesce(n.gaps_expiring, 0) as gaps_expiring,
+  greatest(0, t.cells - coalesce(n.cells, 0)) as final, coalesce(n.waived, 0) as waived,
+  coalesce(n.stored, 0) as stored, coalesce(n.waiting, 0) as waiting, coalesce(n.unavailable, 0) as unavailable,
+  coalesce(n.in_doubt, 0) as in_doubt, coalesce(n.missing, 0) as missing,
+  coalesce(n.yesterday_waiting, 0) as yesterday_waiting, coalesce(n.yesterday_unavailable, 0) as yesterday_unavailable,
+  coalesce(n.yesterday_in_doubt, 0) as yesterday_in_doubt, coalesce(n.yesterday_missing, 0) as yesterday_missing
 from (
-  select org_id, stream, min(first_day) as first_day, max(last_day) as last_day, bool_or(is_current) as is_current,
-    sum(last_day - first_day + 1) as cells
-  from losant_usage_internal.expected_spans group by org_id, stream
+  select o.instance_id, s.stream, min(s.first_day) as first_day, max(s.last_day) as last_day,
+    count(*) filter (where s.is_current) as orgs, sum(s.last_day - s.first_day + 1) as cells
+  from losant_usage_internal.expected_spans s
+  join losant_usage.organizations o on o.org_id = s.org_id
+  group by o.instance_id, s.stream
 ) as t
-join losant_usage.organizations o on o.org_id = t.org_id
-left join losant_usage_internal.non_final_counts n on n.org_id = t.org_id and n.stream = t.stream
-group by o.instance_id, t.stream;
+left join losant_usage_internal.non_final_counts n on n.instance_id = t.instance_id and n.stream = t.stream
+left join losant_usage_internal.lacking_counts l on l.instance_id = t.instance_id and l.stream = t.stream;
 
 create view losant_usage.freshness as
 select instance_id, stream, first_day, orgs, last_day, complete_to, orgs_complete, gaps::integer as gaps,

@@ -41,6 +41,7 @@ begin
       losant_usage_internal.late_before, losant_usage_internal.is_overdue, losant_usage_internal.current_day_standing,
       losant_usage_internal.current_standing, losant_usage_internal.is_gap, losant_usage_internal.total,
       losant_usage_internal.dated_level, losant_usage_internal.last_level, losant_usage_internal.number_of,
+      losant_usage_internal.has_numbers_of,
       losant_usage_internal.day_text, losant_usage_internal.minute_text,
       losant_usage_internal.remedy, losant_usage_internal.month_lines,
       losant_usage_internal.local_hours, losant_usage_internal.value_as_of,

@@ -473,7 +473,6 @@ export interface Schema {
     hours_all_bytes: number[] | null;
     hours_all_count: number[] | null;
     hours_billable_count: number[] | null;
-    is_reported: Generated<boolean>;
     is_stored: Generated<boolean>;
     is_waiting: Generated<boolean>;
     month: Generated<UsageDay>;
@@ -489,6 +488,7 @@ export interface Schema {
     payload_source_count: number | null;
     payload_sources: Json | null;
     standing: Standing | null;
+    unreported_streams: string[] | null;
     usage_date: UsageDay;
   };
   waivers: {

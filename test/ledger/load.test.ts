@@ -24,7 +24,7 @@ const deviceResponse = (orgId: string, ...numbers: [number, number, number]) =>
 const numbersOf = (orgId: string) =>
   ledger.queryRows(
     sql`select jsonb_strip_nulls(to_jsonb(d) - array['usage_date', 'month', 'org_id', 'standing',
-    'is_waiting', 'is_stored', 'is_reported', 'changed_at']) as numbers
+    'is_waiting', 'is_stored', 'changed_at']) as numbers
     from losant_usage.usage_days d where org_id = ${orgId}`,
     ledger.db,
   );

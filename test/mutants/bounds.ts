@@ -139,7 +139,8 @@ export const boundMutants = [
   plant(
     { file: 'src/console/table.ts', test: LISTS, only: 'nobody reads' },
     {
-      'A download that is broken off ends its query': [
+      'A download waits for whoever reads it': ['await file.write(header +', 'void file.write(header +'],
+      'A download that is broken off by its reader is no failure': [
         `file.closed.catch(() => stop.abort(new Error('the download has ended')));`,
         '',
       ],

@@ -180,9 +180,9 @@ export const trackMutants = [
   plant(
     { file: 'migrations/0008_health.sql', test: 'test/views/two-tracks.test.ts', only: 'every view' },
     {
-      'A gap counts once, however many tracks its stream has': [
-        'from losant_usage_internal.expected_spans group by org_id, stream\n',
-        'from losant_usage_internal.expected_spans group by org_id, stream, first_day\n',
+      'An organization counts once, however many tracks its stream has': [
+        's.stream = c.stream and s.is_current',
+        's.stream = c.stream',
       ],
     },
   ),

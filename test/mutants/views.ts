@@ -14,6 +14,15 @@ export const viewMutants = [
     },
   ),
   plant(
+    { file: 'migrations/0004_usage.sql', test: 'test/views/functions.test.ts' },
+    {
+      'The long form looks up no cells of final days': [
+        "where d.standing <> 'final';",
+        "where d.standing <> 'final' or c.standing <> 'final';",
+      ],
+    },
+  ),
+  plant(
     { file: 'migrations/0004_usage.sql', test: SESSIONS },
     {
       'A function that raises finds the functions of Postgres in every session': [
@@ -87,6 +96,10 @@ export const viewMutants = [
   plant(
     { file: 'migrations/0003_ledger.sql', test: 'test/views/functions.test.ts' },
     {
+      'Cells that were loaded lately are found without reading all': [
+        'using brin (first_loaded_at)',
+        'using brin (finalized_at)',
+      ],
       'A condition on an organization or a day reaches the tracks of days without rows': [
         'on r.usage_date = u.usage_date and r.org_id = u.org_id',
         'on true',

@@ -85,6 +85,21 @@ describe.each(CALLS)('%s', (call, day) => {
   });
 });
 
+test('the long form of a range of days reads no other days, and looks up no cells of final ones', async () => {
+  const scans = await explainScans(
+    `select * from losant_usage.daily_usage_long where usage_date between '2026-10-01' and '2026-10-31'`,
+  );
+  expect(scans.filter((scan) => !isRestricted(scan, 'usage_date'))).toEqual([]);
+  const cells = scans.filter((scan) => scan['Relation Name'] === 'coverage');
+  expect(cells.map((scan) => [scan['Index Name'], scan['Plan Rows']])).toEqual([['coverage_pkey', expect.any(Number)]]);
+  expect(cells[0]?.['Index Cond']).toContain('org_id');
+});
+
+test('cells that were loaded lately are found by when they were', async () => {
+  const scans = await explain(`select * from losant_usage.changes_since('2026-11-21T00:00Z')`);
+  expect(scans.map((scan) => scan['Index Name'])).toContain('coverage_first_loaded');
+});
+
 test('what is not final is found through its own indexes', async () => {
   const indexesOf = async (query: string) => (await explain(query)).map((node) => node['Index Name']);
   for (const view of ['health', 'freshness', 'coverage_gaps', 'month_blockers']) {

@@ -193,7 +193,7 @@ test('streams and metrics are the same in the program, the tables and the column
     'standing',
     'is_waiting',
     'is_stored',
-    'is_reported',
+    'unreported_streams',
     'changed_at',
   ];
   const streamColumns = streamNames.flatMap((name) => getStream(name).columns);
@@ -405,7 +405,7 @@ test('one organization is read through its index, and a month through that of th
     const isOrg = `org_id = '${ORGS.whole}'`;
     const months = 'losant_usage.monthly_usage';
     expect(await explain(`${months} where month = '2026-11-01'`)).toContain('usage_days_month');
-    expect(await explain(`${months} where ${isOrg}`)).toContain('usage_days_org');
+    expect(await explain(`${months} where ${isOrg}`)).toContain('usage_days_pkey');
     const compared = "losant_usage.usage_compared('devices_total', '2026-11-01', '2026-11-07', 'previous_days')";
     expect(await explain(`${compared} where ${isOrg}`)).toContain(`Index Cond: (org_id = '${ORGS.whole}'`);
   });

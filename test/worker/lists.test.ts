@@ -56,7 +56,7 @@ test('four downloads of 20,000 rows at once do not end a worker with a small hea
   expect(await getStatus(worker)).toBe(200);
 });
 
-test('a download that nobody reads to its end leaves no query behind', async () => {
+test('a download that nobody reads to its end leaves no query behind, and is no failure', async () => {
   const worker = await startTestWorker(settings());
   await waitFor(worker);
   const { url } = worker;
@@ -77,6 +77,7 @@ test('a download that nobody reads to its end leaves no query behind', async () 
   await until('the query has ended', async () => (await countOpen()) === 0);
   expect((await fetch(address, { method: 'HEAD' })).status).toBe(200);
   await until('the query has ended', async () => (await countOpen()) === 0);
+  expect(worker.running.stderr()).not.toContain('download broken off');
 });
 
 test.each([['gaps', '--json'], ['gaps']])('%s %s of 20,000 rows ends with a small heap', async (...args) => {
