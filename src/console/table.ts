@@ -242,7 +242,7 @@ async function streamFile<R extends TableRow>(
     columns = names.map((name) => ({ name, isText: true }));
     return renderCsvHeader(columns);
   };
-  // A write waits for whoever downloads, and is rejected once they have broken off.
+  // A write waits for whoever downloads, and is rejected once they have broken off, which ends the query.
   const take = async (rows: readonly R[]) => {
     const header = columns.length === 0 ? renderHeader(Object.keys(rows[0] ?? {})) : '';
     begin();

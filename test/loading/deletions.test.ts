@@ -23,7 +23,7 @@ const deleteOrg = ({ platform }: Pick<Stage, 'platform'>, orgId: string) =>
 
 // Guarantee (Missing numbers): Cells that can no longer be read are unavailable, with a reason; they do not disappear.
 it('an organization missing from the list of the next day is deleted; its unsettled cells are unavailable', async () => {
-  const stage = await createStage();
+  const stage = await createStage({ orgs: 2 });
   const [orgId = ''] = stage.orgIds;
   expect((await stage.run()).report.status).toBe('complete');
   await deleteOrg(stage, orgId);
@@ -39,7 +39,7 @@ it('an organization missing from the list of the next day is deleted; its unsett
 });
 
 it('the deletion of an organization after the list of the day was read is detected by its 404', async () => {
-  const stage = await createStage();
+  const stage = await createStage({ orgs: 2 });
   const [orgId = ''] = stage.orgIds;
   await stage.moveTo(NIGHT);
   await stage.run();
@@ -60,7 +60,7 @@ async function discoverWith(stage: Stage, client = stage.context().client): Prom
 }
 
 it('an organization counts as deleted if list, lookup and instance agree, and not if only two do', async () => {
-  const stage = await createStage();
+  const stage = await createStage({ orgs: 3 });
   const { orgIds } = stage;
   const [deletedOrg = '', existingOrg = ''] = orgIds;
   await stage.run();
@@ -105,7 +105,7 @@ it('an empty list deletes no organization', async () => {
 // Guarantee (Missing numbers): An organization counts as deleted only if list, lookup and instance agree; many at once
 // are confirmed only after three days.
 it('more deletions at once than allowed are confirmed after three days of complete lists', async () => {
-  const stage = await createStage();
+  const stage = await createStage({ orgs: 3 });
   const [first = '', second = ''] = stage.orgIds;
   await stage.run();
   await deleteOrg(stage, first);
@@ -125,7 +125,7 @@ it('more deletions at once than allowed are confirmed after three days of comple
 
 // Guarantee (Missing numbers): If a deleted organization returns, its unavailable days are read again.
 it('an organization that is listed again continues where it ended, and restatements in between are read', async () => {
-  const stage = await createStage();
+  const stage = await createStage({ orgs: 2 });
   const { platform } = stage;
   const [orgId = ''] = stage.orgIds;
   await stage.run();

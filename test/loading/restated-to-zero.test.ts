@@ -74,7 +74,7 @@ it('omitted sources stay in doubt while the totals are omitted too', async () =>
   const { stage, orgId, sourceCount } = await createRestatedStage();
   await stage.platform.control('omit', { orgId, day: DAY, action: 'payload_totals' });
   await stage.run({ kind: 'manual', range: RANGE });
-  for (const hours of [1, 2, 10, 26]) {
+  for (const hours of [1, 2]) {
     await stage.moveTo(NOW + hours * HOUR_MS);
     await stage.run();
   }

@@ -51,11 +51,8 @@ const USE_IN_FUNCTIONS = `
     loop execute format('alter function %s set search_path = ${SEARCH_PATH}, pg_temp', f.name); end loop;
   end $$`;
 
-/** This is a setting of the database itself, which neither a copy nor a dump includes. */
-async function useClock(url: string, name: string): Promise<void> {
-  await asOwner(url, `alter database ${name} set search_path = ${SEARCH_PATH}, public`);
-  await disconnect(url);
-}
+/** Returns the statement for a setting of the database itself, which neither a copy nor a dump includes. */
+const useClock = (name: string) => `alter database ${name} set search_path = ${SEARCH_PATH}, public`;
 
 /** The statement that stops a clock. */
 export function stopClockAt(ms: number): string {
@@ -68,7 +65,8 @@ export const CLOCK_TEMPLATE = `${TEMPLATE}_clock`;
 /** Creates the clock and the schema in an empty database. The URL is its owner's. */
 export async function createClockSchema(url: string): Promise<void> {
   await asOwner(url, CLOCK);
-  await useClock(url, CLOCK_TEMPLATE);
+  await asOwner(url, useClock(CLOCK_TEMPLATE));
+  await disconnect(url);
   await createSchema(url);
   await asOwner(url, USE_IN_FUNCTIONS);
 }
@@ -80,7 +78,7 @@ export async function createClockSchema(url: string): Promise<void> {
 export async function createClockDatabase(copied?: ClockDatabase): Promise<ClockDatabase> {
   const database = await createTestDatabase({ template: copied?.name ?? CLOCK_TEMPLATE });
   const { url, name } = database;
-  await useClock(url, name);
+  await asAdministrator(useClock(name));
   const endSessions = () =>
     asAdministrator(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`);
   let standby: string | null = null;
@@ -99,7 +97,7 @@ export async function createClockDatabase(copied?: ClockDatabase): Promise<Clock
       const copy = createDatabaseName();
       await endSessions();
       await copyDatabase(copy, name);
-      await useClock(urlOf(copy), copy);
+      await asAdministrator(useClock(copy));
       standby = copy;
       return urlOf(copy);
     },

@@ -7,7 +7,6 @@ import { asProgram, holdLease as holdLeaseOf } from '../support/by-hand.ts';
 import { asOwner, asWriter, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { until } from '../support/wait.ts';
 import { instanceOf, openReplica, type Replica, type ReplicaOptions, recordLog } from './loop.ts';
-import { readMetric } from './process.ts';
 
 const platform = usePlatform({ orgs: 1, now: Date.now });
 const other = usePlatform({ orgs: 1, now: Date.now, seed: 'other' });
@@ -103,8 +102,8 @@ test('eight instances share four connections and one that renews leases', async 
   });
   const replica = await open({ instances: platforms.map((each) => instanceOf(each)) });
   await replica.runAll();
-  const scraped = await replica.scrape();
-  expect(platforms.map((each) => readMetric(scraped, runs(each, 'complete')))).toEqual(platforms.map(() => 1));
+  const counts = await Promise.all(platforms.map((each) => replica.metric(runs(each, 'complete'))));
+  expect(counts).toEqual(platforms.map(() => 1));
   const sessions = `select count(*)::integer from pg_stat_activity where application_name = 'replica-1'
     and datname = current_database()`;
   const [{ count } = {}] = await asWriter(database.url, sessions);

@@ -1,7 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { DatabaseView } from '../../src/console/sources.ts';
 import { createLogger } from '../../src/logger.ts';
-import { readHealth } from '../../src/queries/health.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 import { type Config, type InstanceConfig, readConfig } from '../../src/settings/config.ts';
 import { defaultStreamNames } from '../../src/usage/streams/catalog.ts';
@@ -59,11 +57,6 @@ export async function openReplica(options: ReplicaOptions) {
     nextWakeAt: () => null,
     ...(options.retryIntervalMs === undefined ? {} : { retryIntervalMs: options.retryIntervalMs }),
   });
-  const read = async (): Promise<DatabaseView> => {
-    const value = await readHealth(handle.db, { nowMs: now(), instanceIds }).catch(() => null);
-    return { isUp: value !== null, snapshot: value === null ? null : { value, atMs: now() } };
-  };
-  const scrape = async () => await metrics.render(await read(), now());
   let running: Promise<void> | null = null;
   const wake = () => {
     if (running === null) running = loop.run();
@@ -72,8 +65,6 @@ export async function openReplica(options: ReplicaOptions) {
   return {
     loop,
     logged,
-    /** Returns the whole text of a scrape; without the ledger's gauges if the database is away. */
-    scrape,
     /** Starts the loop, or wakes it up. */
     wake,
     /** Starts the loop, or wakes it up, and returns when it waits for the next wake-up. */
@@ -83,7 +74,8 @@ export async function openReplica(options: ReplicaOptions) {
       wake();
       await Promise.race([promise, running]);
     },
-    metric: async (series: string) => readMetric(await scrape(), series),
+    /** Returns the value of a series that is not read from the ledger. */
+    metric: async (series: string) => readMetric(await metrics.render({ isUp: false, snapshot: null }, now()), series),
     close: async () => {
       stop.abort(new Error('the replica is closed'));
       await running;

@@ -17,7 +17,7 @@ import { toRoleName } from '../support/roles.ts';
 import { until } from '../support/wait.ts';
 import { type StartedWorker, settingsOf, startTestWorker, startWorker } from './process.ts';
 
-const platform = usePlatform({ orgs: 3, now: Date.now, hostile: false });
+const platform = usePlatform({ orgs: 1, now: Date.now, hostile: false });
 let database: TestDatabase;
 
 beforeEach(async () => {
@@ -45,17 +45,17 @@ test('runs at startup, becomes ready, reports it, and exits 0 on SIGTERM without
   const worker = await startIdle(settings());
   expect(await worker.metric(runs('complete'))).toBe(1);
   const requests = 'losant_usage_requests_total{endpoint="instanceOrg.deviceCounts",status="2xx"}';
-  expect(await worker.metric(requests)).toBe(3);
+  expect(await worker.metric(requests)).toBe(1);
   expect(await worker.get('/healthz')).toEqual({ status: 200, text: 'ok\n' });
   expect(await worker.get('/readyz')).toEqual({ status: 200, text: 'ready\n' });
-  expect(await count("select count(*)::integer from losant_usage.cells where standing = 'stored'")).toBe(12);
+  expect(await count("select count(*)::integer from losant_usage.cells where standing = 'stored'")).toBe(4);
   const labels = `instance_id="${platform.instanceId}",stream="device_counts",standing="stored"`;
-  await until('the gauges show it', async () => (await worker.metric(`losant_usage_cells{${labels}}`)) === 3);
+  await until('the gauges show it', async () => (await worker.metric(`losant_usage_cells{${labels}}`)) === 1);
   expect((await worker.get('/')).text).toContain('Yesterday');
   const status = JSON.parse((await worker.get('/status.json')).text) as Record<string, unknown>;
   expect(status).toMatchObject({
     worker: { databaseUp: true, schedule: '0 0 1 1 *', instances: [{ state: 'idle', problem: null }] },
-    runs: [{ status: 'complete', kind: 'scheduled', counts: { cells: { planned: 12 } } }],
+    runs: [{ status: 'complete', kind: 'scheduled', counts: { cells: { planned: 4 } } }],
   });
   const printed = jsonOf<object>(await command('status', '--json'));
   expect(status).toEqual({ ...printed, at: status['at'], worker: status['worker'] });
@@ -77,7 +77,7 @@ test('runs at startup, becomes ready, reports it, and exits 0 on SIGTERM without
 });
 
 test('SIGHUP in the middle of a run ends it without waiting for a response, and releases the lease with exit code 0', async () => {
-  const slow = await startPlatform({ orgs: 3, now: Date.now });
+  const slow = await startPlatform({ orgs: 1, now: Date.now });
   onTestFinished(() => slow[Symbol.asyncDispose]());
   await slow.control('config', {
     faults: [{ kinds: ['hang'], rate: 1, forever: true, actions: ['deviceCounts'] }],
