@@ -17,12 +17,13 @@ import { SIGNAL } from './books.ts';
 
 // Guarantee (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
 test('a month is stored far from UTC, closed and verified with the embedded database', async () => {
-  const { store, platform, run, close } = await createInstallation({ orgs: 1 }, 'embedded');
+  const installation = await createInstallation({ orgs: 1 }, 'embedded');
+  const { store, platform, run } = installation;
   const folder = await mkdtemp(join(tmpdir(), 'embedded-'));
   const usual = process.env['TZ'];
   onTestFinished(async () => {
     process.env['TZ'] = usual;
-    await close();
+    await installation.close();
     await rm(folder, { recursive: true });
   });
   const now = new Date();
