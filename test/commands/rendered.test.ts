@@ -1,7 +1,7 @@
 /** The text of runs and gaps. */
 import { describe, expect, test } from 'vitest';
 import { GapSummary } from '../../src/cli/gaps.ts';
-import { renderRun } from '../../src/cli/run.ts';
+import { renderRun } from '../../src/cli/load-instances.ts';
 import { LosantError } from '../../src/errors.ts';
 import { findNextCommand, type RunFailure, type RunReport, Tally } from '../../src/loading/report.ts';
 import type { Gap } from '../../src/queries/gaps.ts';
