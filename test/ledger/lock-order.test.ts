@@ -84,9 +84,14 @@ test.each<[string, Work]>([
   expect(await leavesFree(work, firstOrg, lastOrg)).toBe(true);
 });
 
-test('organizations: a list with one that has returned', async () => {
-  await ledger.asProgram(sql`update losant_usage.organizations set deleted_on = '2026-11-22' where org_id = ${B}`);
-  const list = [A, B].map((orgId) => ({ orgId, problem: 'no name' }));
+test.each([
+  ['a list in another order', [B, A], null],
+  ['a list with one that has returned', [A, B], '2026-11-22'],
+])('organizations: %s', async (_, orgIds, deletedOn) => {
+  await ledger.asProgram(
+    sql`update losant_usage.organizations set deleted_on = ${deletedOn}::date where org_id = ${B}`,
+  );
+  const list = orgIds.map((orgId) => ({ orgId, problem: 'no name' }));
   const work = () => upsertOrganizations(ledger.writer(), list);
   expect(await leavesFree(work, firstOrg, lastOrg)).toBe(true);
 });

@@ -125,9 +125,8 @@ export const lockMutants = [
     { file: 'src/ledger/organizations.ts', test: 'test/ledger/lock-order.test.ts' },
     {
       'Organizations of a list are locked in the order of their keys': [
-        `where org_id = any (\${orgIds}::text[])
-      order by org_id for no key update`,
-        'where org_id = any (${orgIds}::text[]) and deleted_on is not null for no key update',
+        'order by org_id for no key update',
+        'order by org_id desc for no key update',
       ],
     },
   ),

@@ -10,14 +10,14 @@ import { type StartedWorker, startTestWorker, startWorker } from './process.ts';
 
 const INSTANCE = '5c0000000000000000000001';
 
-/** 20,000 missing cells: 200 organizations on 100 days. */
+/** 20,000 missing cells with long details: 200 organizations on 100 days. */
 const FILL = `
 insert into losant_usage.instances (instance_id, name, api_url) values ('${INSTANCE}', 'Main', 'http://127.0.0.1:1');
 insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
   select lpad(to_hex(n), 24, '0'), '${INSTANCE}', 'Organization ' || n, now(), now() from generate_series(1, 200) as n;
 insert into losant_usage.coverage (usage_date, org_id, stream, standing, reason, detail, failed_reads, next_read_at)
   select date '2026-09-01' - n, org_id, 'device_counts', 'missing', 'timeout',
-    'no complete response within 30000 ms (after 5 attempts)', 1, now() + interval '1 hour'
+    rpad('no complete response within 30000 ms (after 5 attempts)', 400, '.'), 1, now() + interval '1 hour'
   from losant_usage.organizations cross join generate_series(1, 100) as n;
 insert into losant_usage.usage_days (usage_date, org_id)
   select date '2026-09-01' - n, org_id from losant_usage.organizations cross join generate_series(1, 100) as n;`;
