@@ -179,7 +179,7 @@ async function measureContender(
 }
 
 /** Returns the median of each figure; of an even number of runs, the lower of the two. */
-function medianOf<F extends string>(all: readonly Readonly<Record<F, number>>[], figures: readonly F[]) {
+export function medianOf<F extends string>(all: readonly Readonly<Record<F, number>>[], figures: readonly F[]) {
   const entries = figures.map((figure) => {
     const sorted = all.map((each) => each[figure]).toSorted((a, b) => a - b);
     return [figure, sorted[Math.ceil(sorted.length / 2) - 1] ?? Number.NaN];

@@ -8,7 +8,7 @@ import { listen } from '../src/server/listen.ts';
 import { createMetrics } from '../src/server/metrics.ts';
 import { readConfig } from '../src/settings/config.ts';
 import { addDays, dayAt } from '../src/usage/day.ts';
-import type { Bench, Row } from './cases.ts';
+import { type Bench, medianOf, type Row } from './cases.ts';
 import { addLogin, withDatabase } from './processes.ts';
 import { fillDatabase } from './views.ts';
 
@@ -63,9 +63,9 @@ export async function pages({ postgres, sizes, report }: Bench): Promise<void> {
       const { wallMs: firstMs, sizeBytes } = await timePage(address);
       // A first visit may begin reads that take seconds, which nobody waits for.
       await sleep(BACKGROUND_READS_MS);
-      const times: number[] = [];
-      for (let round = 0; round < rounds; round += 1) times.push((await timePage(address)).wallMs);
-      const againMs = times.toSorted((a, b) => a - b)[Math.floor(rounds / 2)];
+      const visits: Visit[] = [];
+      for (let round = 0; round < rounds; round += 1) visits.push(await timePage(address));
+      const { wallMs: againMs } = medianOf(visits, ['wallMs']);
       const page = decodeURIComponent(address).replaceAll(ORG, 'ORG').replaceAll(OTHER_ORG, 'OTHER');
       rows.push({ page, firstMs, againMs, sizeBytes });
     }
@@ -74,12 +74,9 @@ export async function pages({ postgres, sizes, report }: Bench): Promise<void> {
   });
 }
 
-interface Visit {
-  readonly wallMs: number;
-  readonly sizeBytes: number;
-}
+type Visit = Awaited<ReturnType<typeof time>>;
 
-async function time(url: string): Promise<Visit> {
+async function time(url: string) {
   const startedAt = performance.now();
   const response = await fetch(url);
   const body = await response.text();

@@ -1,7 +1,7 @@
 /** The case of questions that people and dashboards ask the views of a database with months of data. */
 import { globSync, readFileSync } from 'node:fs';
 import { loginAs, removeLogin } from '../test/support/roles.ts';
-import type { Bench } from './cases.ts';
+import { type Bench, medianOf } from './cases.ts';
 import { query, withDatabase } from './processes.ts';
 
 const ORG = `org_id = '5d0000000000000000000064'`;
@@ -70,10 +70,10 @@ export async function views({ postgres, sizes, report }: Bench): Promise<void> {
       await fillDatabase(databaseUrl, { orgs, days, unreported });
       const rows = [];
       for (const [question, statement] of Object.entries(questions)) {
-        const times: number[] = [];
-        for (let round = 0; round < rounds; round += 1) times.push(await measureQuery(databaseUrl, statement));
-        times.sort((a, b) => a - b);
-        rows.push({ question, wallMs: times[Math.ceil(times.length / 2) - 1] });
+        const runs: { readonly wallMs: number }[] = [];
+        for (let round = 0; round < rounds; round += 1)
+          runs.push({ wallMs: await measureQuery(databaseUrl, statement) });
+        rows.push({ question, ...medianOf(runs, ['wallMs']) });
       }
       const where = `${orgs} organizations × ${days} days, ${unreported} % without notebooks`;
       report(`views: ${where}, medians of ${rounds}, in the server`, rows);
