@@ -1,7 +1,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { count, showNumber } from '../terminal/words.ts';
-import { addDays, dayAt, daysOfMonth, eachDay, type UsageDay } from '../usage/day.ts';
+import { addDays, type DayRange, dayAt, dayStartMs, daysOfMonth, eachDay, type UsageDay } from '../usage/day.ts';
 import { showMonth } from './elements.ts';
 import type { ChartMetric } from './usage-query.ts';
 
@@ -39,11 +39,6 @@ export async function readForecast(
   const { from: month, to: lastDay } = daysOfMonth(addDays(today, -1).slice(0, 7));
   const next = daysOfMonth(addDays(lastDay, 1).slice(0, 7));
   const { rows } = await sql<Omit<Forecast, 'month' | 'nextMonth'>>`
-    with weekdays as materialized (
-      select extract(isodow from day)::integer as weekday, count(*) filter (where day <= ${lastDay}::date) as days,
-        count(*) filter (where day > ${lastDay}::date) as next_days
-      from unnest(${eachDay({ from: today, to: next.to })}::date[]) as day group by 1
-    )
     select case when count(r.org_id) > 0 then round(coalesce(sum(s.quantity), 0)
         + sum(r.unstored_quantity + g.quantity))::float8 end as quantity,
       round(sum(g.next_quantity))::float8 as "nextQuantity",
@@ -56,11 +51,22 @@ export async function readForecast(
     left join losant_usage_internal.weekday_rates r
       on r.org_id = o.org_id and r.metric = ${metric} and o.deleted_on is null
     left join lateral (
-      select sum(r.rates[w.weekday] * w.days) as quantity, sum(r.rates[w.weekday] * w.next_days) as next_quantity
-      from weekdays w
+      select sum(u.rate * u.days) as quantity, sum(u.rate * u.next_days) as next_quantity
+      from unnest(r.rates, ${countWeekdays({ from: today, to: lastDay })}::integer[],
+        ${countWeekdays(next)}::integer[]) as u (rate, days, next_days)
     ) as g on r.org_id is not null
     where ${condition}`.execute(db);
   return rows[0] === undefined ? null : { month, nextMonth: next.from, ...rows[0] };
+}
+
+/** Counts the Mondays of the range, the Tuesdays, and so on. */
+function countWeekdays(range: DayRange): number[] {
+  const counts = [0, 0, 0, 0, 0, 0, 0];
+  for (const day of eachDay(range)) {
+    const index = (new Date(dayStartMs(day)).getUTCDay() + 6) % 7;
+    counts[index] = (counts[index] ?? 0) + 1;
+  }
+  return counts;
 }
 
 /** Says what the months will be, or why that is not known. */
