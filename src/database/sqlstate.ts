@@ -177,7 +177,7 @@ const RETRY_AFTER_MS = [100, 500, 1_000, 2_000, 4_000, 8_000, 15_000];
 interface RetryOptions {
   /** Whether the same work may succeed later; by default after a conflict or a deadlock, which stored nothing. */
   readonly canRetry?: (error: unknown) => boolean;
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Calls `work`, a single statement or a complete transaction, until it succeeds or fails for good. */

@@ -1,11 +1,12 @@
 /** Loads responses: applies each to its locked cell, and writes numbers, revisions and ledger in one transaction. */
 
 import { hash } from 'node:crypto';
-import { promisify } from 'node:util';
+import { isDeepStrictEqual, promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { type Kysely, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
+import { isConnectionLost, retryTransaction } from '../database/sqlstate.ts';
 import { applyResponse } from '../usage/apply.ts';
 import {
   type CellKey,
@@ -29,27 +30,39 @@ export interface RunLedger extends LedgerWriter {
 }
 
 /**
- * Loads a batch in one transaction, whose first locks are the rows of `coverage` in key order. Throws BusyError
- * `lease_lost` if another process has taken over, AppError `clock_skew` if clocks have drifted apart, and DatabaseError
- * if the database dropped or changed a write.
+ * Loads a batch in one transaction, whose first locks are the rows of `coverage` in key order, and again if the
+ * connection was lost. Throws BusyError `lease_lost` if another process has taken over, AppError `clock_skew` if clocks
+ * have drifted apart, and DatabaseError if the database dropped or changed a write.
  */
-export async function loadBatch(ledger: RunLedger, responses: readonly CellResponse[]): Promise<CellUpdate[]> {
+export async function loadBatch(
+  ledger: RunLedger,
+  responses: readonly CellResponse[],
+  signal?: AbortSignal,
+): Promise<CellUpdate[]> {
   const { runId, policy } = ledger;
-  return await inTransaction(ledger, async (trx, atMs) => {
+  let updates: CellUpdate[] = [];
+  const load = async (trx: Kysely<Schema>, atMs: number) => {
     for (const response of responses) requireSentInTime(response, atMs);
     const batchStreams = new Set(responses.map(({ stream }) => stream));
     const streams = streamNames.filter(
       (name) => batchStreams.has(name) || getStream(name).counterparts.some((each) => batchStreams.has(each)),
     );
     const lockedCells = await lockCells(trx, responses, streams);
-    const updates = applyResponses(responses, lockedCells, policy);
+    // An earlier attempt was committed, and the connection was lost before the confirmation arrived.
+    if (updates.length > 0 && areStored(updates, lockedCells)) return;
+    updates = applyResponses(responses, lockedCells, policy);
     await writeCells(trx, cellsOf(updates), runId);
     await writeNumbers(trx, cellsOf(updates.filter(hasNewNumbers)));
     await recordRevisions(trx, updates, runId);
     await recordQuarantine(trx, responses, runId);
     await liftWaivers(trx, cellsOf(updates.filter(isWaiverLifted)), runId);
-    return updates;
-  });
+  };
+  await retryTransaction(() => inTransaction(ledger, load), { canRetry: isConnectionLost, signal });
+  return updates;
+}
+
+function areStored(updates: readonly CellUpdate[], cells: ReadonlyMap<string, StoredCell>): boolean {
+  return updates.every(({ cell }) => isDeepStrictEqual(cells.get(cellId(cell)), cell));
 }
 
 const cellsOf = (updates: readonly CellUpdate[]) => updates.map(({ cell }) => cell);

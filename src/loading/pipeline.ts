@@ -1,5 +1,5 @@
 import { batchWithTimeout, flatTransform } from 'streaming-iterables';
-import { isConnectionLost, isRefusedForData, retryTransaction } from '../database/sqlstate.ts';
+import { isRefusedForData } from '../database/sqlstate.ts';
 import { describeError, type LosantError } from '../errors.ts';
 import { countDueCells, type DueCursor, type DueScope, readDuePage } from '../ledger/due.ts';
 import { loadBatch, type RunLedger } from '../ledger/load.ts';
@@ -222,19 +222,17 @@ async function loadResults(results: readonly SliceResult[], session: Session, si
 }
 
 /**
- * Loads responses in one transaction. A lost connection is retried, so a batch may be loaded twice. A batch whose data
- * the database refuses is halved until the bad cell is alone, which is quarantined. Throws any other error, such as a
- * lost lease, a database that stays unreachable, or a violated check, which is a bug.
+ * Loads responses in one transaction. A batch whose data the database refuses is halved until the bad cell is alone,
+ * which is quarantined. Throws any other error, such as a lost lease, a database that stays unreachable, or a violated
+ * check, which is a bug.
  */
 async function loadResponses(
   ledger: RunLedger,
   responses: readonly CellResponse[],
   signal: AbortSignal,
 ): Promise<CellUpdate[]> {
-  const load = (batch: readonly CellResponse[]) =>
-    retryTransaction(() => loadBatch(ledger, batch), { canRetry: isConnectionLost, signal });
   try {
-    return await load(responses);
+    return await loadBatch(ledger, responses, signal);
   } catch (error) {
     if (!isRefusedForData(error)) throw error;
     if (responses.length > 1) {
@@ -244,6 +242,7 @@ async function loadResponses(
     }
     const { message: detail } = describeError(error);
     const verdict = { kind: 'quarantined', code: 'database_refused', detail } as const;
-    return await load(responses.map((response) => ({ ...response, sha256: null, verdict })));
+    const quarantined = responses.map((response) => ({ ...response, sha256: null, verdict }));
+    return await loadBatch(ledger, quarantined, signal);
   }
 }

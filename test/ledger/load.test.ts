@@ -6,6 +6,8 @@ import { acquireLease } from '../../src/ledger/lease.ts';
 import { loadBatch } from '../../src/ledger/load.ts';
 import type { CellResponse, Verdict } from '../../src/usage/cell.ts';
 import type { PayloadSources } from '../../src/usage/numbers.ts';
+import { openAs } from '../support/databases.ts';
+import { portOf, startWire, through } from '../support/wire.ts';
 import { devices, failed, hours, minutes, omitted, report, sources, totals } from '../usage/cells.ts';
 import { at, COMPUTE_SUMS, cellResponse, INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
 
@@ -231,7 +233,30 @@ describe('a batch', () => {
     await sql`delete from losant_usage.leases`.execute(ledger.db);
   });
 
-  test('that is loaded twice, because its commit was not confirmed, counts once', async () => {
+  test('whose commit was not confirmed counts as loaded, and is not loaded again', async () => {
+    const orgId = await createOrg('device_counts', 'notebook_minutes');
+    await using wire = await startWire(portOf(ledger.url));
+    const handle = await openAs('writer', through(wire, ledger.url));
+    wire.onSent = (_, bytes) => {
+      if (bytes.includes('commit\0')) {
+        wire.onSent = () => 'pass';
+        setImmediate(() => wire.cut());
+        setTimeout(() => wire.mend(), 50);
+      }
+      return 'pass';
+    };
+    const batch = [
+      deviceResponse(orgId, 4, 1, 17),
+      cellResponse(orgId, 'notebook_minutes', DAY, report(minutes(17, 4))),
+    ];
+    const updates = await ledger.load(batch, { db: handle.db });
+    await handle.close();
+    expect(updates).toMatchObject([{ result: 'loaded' }, { result: 'loaded' }]);
+    expect(await rowVersionsOf(orgId)).toHaveLength(1);
+    expect(await numbersOf(orgId)).toEqual([{ numbers: { ...devices(4, 1, 17), ...minutes(17, 4) } }]);
+  });
+
+  test('that is loaded again changes nothing', async () => {
     const orgId = await createOrg('device_counts', 'notebook_minutes');
     const batch = [deviceResponse(orgId, 4, 1, 17), cellResponse(orgId, 'notebook_minutes', DAY, failed)];
     await ledger.load(batch);

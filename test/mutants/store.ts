@@ -10,6 +10,14 @@ export const storeMutants = [
         '',
       ],
       'Every change of a number is on record': ['await recordRevisions(trx, updates, runId);', ''],
+      'A load whose commit was not confirmed is counted as it was stored': [
+        'updates.length > 0 && areStored(updates, lockedCells)',
+        'updates.length < 0',
+      ],
+      'A load is tried again after the connection was lost': [
+        '{ canRetry: isConnectionLost, signal }',
+        '{ canRetry: () => false, signal }',
+      ],
       'Zeros are compared with counterparts that are stored': [
         'getStream(stream).counterparts.flatMap(',
         'getStream(stream).counterparts.filter(() => false).flatMap(',
