@@ -80,7 +80,7 @@ describe('a month end', () => {
     [[...AUGUST, ...HASH], '--accept-blockers and --reason must be given together'],
     [[...AUGUST, '--reason', ' ', ...HASH], 'say why'],
     [[...AUGUST, ...AGREED, ...HASH], '2026-08 is no longer blocked'],
-    [['--month', '2026-11', ...AGREED, ...HASH], '2026-11 is not over'],
+    [['--month', '2026-11', ...AGREED, ...HASH], '2026-11 has not ended'],
     [[...AUGUST, '--adjust'], 'is not closed, so there is nothing to adjust'],
   ] as const)('rejects the options %j', async ([args, problem]) => {
     const ended = await close(...args);
