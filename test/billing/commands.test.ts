@@ -169,7 +169,7 @@ describe('draft_lines', () => {
 });
 
 describe('customer_statements', () => {
-  test('has what each statement bills a customer, and an organization without one stands for itself', async () => {
+  test('has what each statement bills a customer, and an organization without one is listed by itself', async () => {
     const days = { from: '2026-07-10', to: '2026-07-11' };
     const [nobody, other] = [await books.addOrg({ ...days, customerId: '' }), await books.addOrg(days)];
     for (const orgId of [nobody, other]) await books.addCells({ orgId, ...days });
