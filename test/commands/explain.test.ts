@@ -1,0 +1,21 @@
+/** How the command explain shows a change. */
+import { expect, it } from 'vitest';
+import { orgIdsOf, useInstallation } from '../e2e/installation.ts';
+import { daysAgo } from '../support/days.ts';
+
+const installation = useInstallation({ orgs: 1, hostile: false });
+
+it('explain shows the old and the new number of a change as it shows numbers', async () => {
+  const day = daysAgo(1);
+  const [orgId = ''] = await orgIdsOf(installation.platform);
+  await installation.run(['run']);
+  await installation.platform.control('restate', { orgId, day, counter: 'payloadCounts' });
+  await installation.run(['run', '--day', day]);
+  const [change] = await installation.store.query(
+    `select to_char(old_quantity, 'FM999,999,999,999,999') as old, to_char(new_quantity, 'FM999,999,999,999,999') as new
+     from losant_usage.restatements where metric = 'payload_all_bytes'`,
+  );
+  const { stdout } = await installation.run(['explain', '--org', orgId, '--day', day, '--stream', 'payload_totals']);
+  expect(change?.['old']).toMatch(/^\d{1,3}(,\d{3})+$/);
+  expect(stdout).toContain(`UTC: payload_all_bytes: ${change?.['old']} → ${change?.['new']}\n`);
+});
