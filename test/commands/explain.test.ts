@@ -5,6 +5,7 @@ import { daysAgo } from '../support/days.ts';
 
 const installation = useInstallation({ orgs: 1, hostile: false });
 
+// Guarantee (Changes): The command explain shows where a number comes from and how it changed.
 it('explain shows the old and the new number of a change as it shows numbers', async () => {
   const day = daysAgo(1);
   const [orgId = ''] = await orgIdsOf(installation.platform);
