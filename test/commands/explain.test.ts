@@ -13,8 +13,9 @@ it('explain shows the old and the new number of a change as it shows numbers', a
   await installation.platform.control('restate', { orgId, day, counter: 'payloadCounts' });
   await installation.run(['run', '--day', day]);
   const [row] = await installation.store.query(
-    `select concat_ws(' → ', to_char(old_quantity, 'FM999,999,999,999,999'), to_char(new_quantity, 'FM999,999,999,999,999'))
-       as change from losant_usage.restatements where metric = 'payload_all_bytes'`,
+    `select concat_ws(' → ', to_char(old_quantity, 'FM999,999,999,999,999'),
+       to_char(new_quantity, 'FM999,999,999,999,999')) as change
+     from losant_usage.restatements where metric = 'payload_all_bytes'`,
   );
   const change = String(row?.['change']);
   expect(change).toMatch(/^\d{1,3}(,\d{3})+ → \d{1,3}(,\d{3})+$/);
