@@ -69,7 +69,7 @@ export async function pages({ postgres, sizes, report }: Bench): Promise<void> {
       const page = decodeURIComponent(address).replaceAll(ORG, 'ORG').replaceAll(OTHER_ORG, 'OTHER');
       rows.push({ page, firstMs, againMs, sizeBytes });
     }
-    const where = `${orgs} organizations × ${days} days, ${UNREPORTED} % without notebooks`;
+    const where = `${orgs.toLocaleString('en')} organizations × ${days} days, ${UNREPORTED}% without notebooks`;
     report(`pages: ${where}, medians of ${rounds}`, rows);
   });
 }

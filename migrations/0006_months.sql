@@ -465,7 +465,7 @@ comment on column losant_usage.organization_activity.previous_quantity is 'Billa
 comment on column losant_usage.organization_activity.change_ratio is 'compared_quantity relative to previous_quantity: 0.5 is half as much again; null if that is null or 0.';
 comment on column losant_usage.organization_activity.compared_quantity is 'Billable payloads of the month to date, at most its first 28 days, on the days that are stored on both sides; null before the fourth day of the month, and if none can be compared.';
 comment on column losant_usage.organization_activity.days_not_stored is 'Expected days of the month to date that are not stored (count); null if no day of the last 35 is expected.';
-comment on column losant_usage.organization_activity.has_large_change is 'Whether it changed by half or more, and by 0.5 % or more of what its instance had on the same days before; or is new, or recently deleted.';
+comment on column losant_usage.organization_activity.has_large_change is 'Whether it changed by half or more, and by 0.5% or more of what its instance had on the same days before; or is new, or recently deleted.';
 comment on column losant_usage.organization_activity.is_new is 'Whether the organization was created in the last 7 days.';
 comment on column losant_usage.organization_activity.is_recently_deleted is 'Whether its deletion was noticed in the last 7 days.';
 comment on column losant_usage.organization_activity.is_silent is 'Whether its last three days are zeros after any other number in the last 35 days; null if no day of them is expected.';

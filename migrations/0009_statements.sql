@@ -425,7 +425,7 @@ declare
   current_hash text;
 begin
   if losant_usage_internal.month_end(p_month) >= (as_of at time zone 'UTC')::date then
-    raise exception '% is not over: its last day is % (UTC)', month_name,
+    raise exception '% has not ended: its last day is % (UTC)', month_name,
         losant_usage_internal.day_text(losant_usage_internal.month_end(p_month))
       using errcode = 'LU001',
         hint = 'close a month once its last days are final: by default 72 hours after it ends (FINAL_AFTER_HOURS)';

@@ -17,7 +17,7 @@ cross join lateral (
 cross join lateral losant_usage.statement_draft(m.instance_id, m.month, c.is_closed) as d
 where losant_usage_internal.has_ended(m.month);
 
--- An organization without a customer stands for itself. Earlier statements of the month count in whichever instance
+-- An organization without a customer is listed by itself. Earlier statements of the month count in whichever instance
 -- they were made, as in the lines.
 create view losant_usage.customer_statements as
 select s.instance_id, c.month, s.number, s.kind as statement_kind, c.statement_id, s.closed_at, s.closed_by,
@@ -165,7 +165,7 @@ where b.billed_quantity is distinct from b.quantity
       where s.instance_id = b.instance_id and s.month = b.month and s.kind = 'closing') end;
 
 comment on view losant_usage.draft_lines is 'The lines that close, or close --adjust in a closed month, would bill now, of months that have ended. Give a month: each takes seconds. Key: instance_id, month, org_id, metric. Source: statement_draft.';
-comment on view losant_usage.customer_statements is 'What each statement bills to a customer, over all its organizations; an organization without a customer stands for itself. Sum quantity over the statements of a month. Key: statement_id, customer_id, org_id, metric. Source: statement_lines.';
+comment on view losant_usage.customer_statements is 'What each statement bills to a customer, over all its organizations; an organization without a customer is listed by itself. Sum quantity over the statements of a month. Key: statement_id, customer_id, org_id, metric. Source: statement_lines.';
 comment on column losant_usage.customer_statements.billed_before is 'What earlier statements of the month billed to the customer, in any instance; null if nothing.';
 comment on column losant_usage.customer_statements.org_name is 'Name of the organization in the statement; of several, all names.';
 comment on column losant_usage.customer_statements.orgs is 'Organizations of the customer with a line (count).';

@@ -7,12 +7,12 @@
 -- \password losant_usage_writer. Until then nobody can log in as that role.
 --
 --   losant_usage_migrator   owns the schema: for `losant-usage migrate`, and nothing else
---   losant_usage_writer     for run, worker, backfill, waive, retire and org delete: writes usage, cannot change
---                           tables
+--   losant_usage_writer     for run, worker, backfill, waive, retire, org delete and check: writes usage, cannot
+--                           change tables
 --   losant_usage_closer     for close, statement and verify: writes statements, reads what the reader reads, changes
 --                           no usage
---   losant_usage_reader     for BI tools, status, gaps, explain, reconcile, export and dry runs: reads usage and
---                           views, writes nothing
+--   losant_usage_reader     for BI tools, status, gaps, digest, explain, reconcile, export and dry runs: reads
+--                           usage and views, writes nothing
 
 do $$
 declare

@@ -1,5 +1,5 @@
 -- Question: What did each statement of last month bill to each customer?
--- Units: each row in its unit; sum quantity over the statements. An organization without a customer ID stands for
+-- Units: each row in its unit; sum quantity over the statements. An organization without a customer ID is listed by
 -- itself.
 -- Change: for another month, replace the date after `month =` with its first day. For a statement, add
 -- `and instance_id = '…' and number = …`; for a customer, `and customer_id = '…'`.

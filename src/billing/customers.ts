@@ -14,7 +14,7 @@ import { readStoredFile } from './pack.ts';
 import { FileProblem, readRecords } from './read-packs.ts';
 import type { Statement } from './statements.ts';
 
-/** A customer, or an organization without one, which stands for itself: one of the two is null. */
+/** A customer, or an organization without one, which is listed by itself: one of the two is null. */
 export type CustomerKey = {
   readonly customerId: string | null;
   readonly orgId: string | null;

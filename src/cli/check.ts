@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
 import { describeUrl } from '../database/open.ts';
@@ -9,11 +10,11 @@ import { readTouchingTracks } from '../ledger/tracks.ts';
 import { readClock, requireApiClock } from '../loading/context.ts';
 import { extractSlice } from '../loading/extract.ts';
 import type { LosantClient } from '../losant/client.ts';
-import { getInstance, getOrg } from '../losant/endpoints.ts';
+import { createUsageRequest, getInstance, getOrg } from '../losant/endpoints.ts';
 import { listOrgPages } from '../losant/org-list.ts';
 import { readWrongSums } from '../queries/reconciliation.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import { count } from '../terminal/words.ts';
+import { count, showNumber } from '../terminal/words.ts';
 import { addDays, type UsageDay } from '../usage/day.ts';
 import { WHOLE_INSTANCE } from '../usage/plan.ts';
 import { lastEndedDay } from '../usage/policy.ts';
@@ -311,12 +312,40 @@ async function probeOrg(checking: CheckContext, target: Target): Promise<void> {
       return showNumbers(await readNumbers(oldDay, 'payload_totals'));
     });
   }
+  await probe('range_of_31_days', 'how soon zeros are final', async (target) => await probeRange(target, 31));
+  const byDays = 'nothing: a run requests at most 31 days at once';
+  await probe('range_of_365_days', byDays, async (target) => await probeRange(target, 365));
+  await probe('page_of_1000', 'nothing: a run requests pages of 100', async ({ client, instanceId, signal }) => {
+    const page = await listOrgPages(client, { instanceId, perPage: 1_000, signal }).next();
+    if (page.done === true) return 'the instance has no organizations';
+    return `${showNumber(page.value.items.length)} of ${count(page.value.totalCount, 'organization')}`;
+  });
   const effects = 'which count you bill, reconciliation and CONTROL_TOTALS';
   await probe('payloads_in_two_ways', effects, async (target) => {
     const sources = await readNumbers(target, 'payload_sources');
     return showNumbers({ ...sources, ...(await readNumbers(target, 'payload_totals')) });
   });
   await probe('instance_totals', 'reconciliation and CONTROL_TOTALS', probeTotals);
+}
+
+const rangeBody = z.object({
+  start: z.unknown().optional(),
+  end: z.unknown().optional(),
+  counts: z.array(z.record(z.string(), z.unknown())),
+});
+
+/** Describes which days a body has, how many of them have no usage, and whether it repeats the requested range. */
+async function probeRange({ day, ...target }: Target, days: number): Promise<string> {
+  const range = { from: addDays(day, 1 - days), to: day };
+  const { body } = await target.client.get(
+    createUsageRequest({ ...target, action: 'notebookMinuteCounts', query: {}, range }),
+  );
+  const { data } = rangeBody.safeParse(body);
+  if (data === undefined) return 'the body has no counts';
+  const { start, end, counts } = data;
+  const zeros = counts.filter(({ date: _, ...numbers }) => Object.values(numbers).every((value) => value === 0));
+  const repetition = start === undefined || end === undefined ? 'not repeated' : 'repeated';
+  return `${counts.length} of ${days} days, ${zeros.length} of them zeros; start and end ${repetition}`;
 }
 
 /** The most organizations added up: each takes two requests, and a probe makes only a few. */

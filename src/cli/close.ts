@@ -245,7 +245,12 @@ function renderBlockers(blockers: readonly Blocker[], { isOpen }: { readonly isO
 }
 
 function renderStatement({ totals, reconciliation, lines, lineCount }: CloseOutcome, month: Month): string[] {
-  const sums = totals.map(({ metric, orgs, quantity, unit }) => [metric, `${orgs}`, showQuantity(quantity), unit]);
+  const sums = totals.map(({ metric, orgs, quantity, unit }) => [
+    metric,
+    showNumber(orgs),
+    showQuantity(quantity),
+    unit,
+  ]);
   const rows = lines.map((each) => [
     each.orgName,
     each.orgId,

@@ -39,6 +39,8 @@ function renderStanding({ stream: name, standing, ledger }: CellExplanation): st
   return `${name}: ${label}: ${cause === '' ? sentence : cause}`;
 }
 
+const showValue = (quantity: number | null) => (quantity === null ? 'none' : showNumber(quantity));
+
 function renderCell(cell: CellExplanation, nowMs: number): string[] {
   const { numbers, ledger, changes, waivers, quarantine, advice } = cell;
   const rows = numbers.map(({ metric, quantity }) => [metric, showNumber(quantity)]);
@@ -50,7 +52,7 @@ function renderCell(cell: CellExplanation, nowMs: number): string[] {
       const metric = `${change.metric}${part === '' ? '' : ` (${part})`}`;
       const revision = `revision ${change.revision}, ${showInstant(change.changedAt)}`;
       const wasFinal = change.wasFinal ? ' (after it was final)' : '';
-      return `  ${revision}: ${metric}: ${change.old ?? 'none'} → ${change.new ?? 'none'}${wasFinal}`;
+      return `  ${revision}: ${metric}: ${showValue(change.old)} → ${showValue(change.new)}${wasFinal}`;
     }),
     ...waivers.map(({ kind, reason, waivedBy, waivedByRun, waivedAt, liftedAt }) => {
       const lifting = liftedAt === null ? '' : `, lifted ${showInstant(liftedAt)}`;

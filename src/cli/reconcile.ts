@@ -3,7 +3,7 @@ import { type Comparison, countComparisons, readReconcileStart, selectDifference
 import { streamRows } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
 import { formatTable } from '../terminal/text.ts';
-import { count, showDays, showQuantity } from '../terminal/words.ts';
+import { count, showDays, showNumber, showQuantity } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt } from '../usage/day.ts';
 import { defineCommand } from './command.ts';
 import { openSchema, selectInstanceIds } from './database.ts';
@@ -51,7 +51,7 @@ export const reconcile = defineCommand({
 const MAX_TABLE_ROWS = 200;
 
 /** Renders the counts of a range, and the first comparisons that are not equal. */
-function renderReconciliation(
+export function renderReconciliation(
   range: DayRange,
   counts: Awaited<ReturnType<typeof countComparisons>>,
   rows: readonly Comparison[],
@@ -60,8 +60,8 @@ function renderReconciliation(
     const cause = 'no control total has been read, and no counterpart is stored';
     return [`Nothing to compare for ${showDays(range)}: ${cause}.`];
   }
-  const settled = `${counts.differences} differing, ${counts.equal} equal`;
-  const others = `${counts.pending} pending, ${counts.notCompared} not compared`;
+  const settled = `${showNumber(counts.differences)} differing, ${showNumber(counts.equal)} equal`;
+  const others = `${showNumber(counts.pending)} pending, ${showNumber(counts.notCompared)} not compared`;
   const total = counts.comparisons - counts.equal;
   const head = ['day', 'metric', 'compared with', 'our sum', 'other', 'difference', 'instance', 'outcome'];
   return [

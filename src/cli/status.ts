@@ -26,12 +26,14 @@ export const status = defineCommand({
   },
 });
 
+const NOTHING_LOADED = 'Nothing has been loaded yet. Start with: losant-usage run';
+
 function renderStatus({ instances, runs, unconfiguredInstances }: Health, nowMs: number): string[] {
   const lines: string[] = instances.flatMap((instance, index) => {
     const instanceRuns = runs.filter(({ instanceId }) => instanceId === instance.instanceId);
     return [...(index === 0 ? [] : ['']), ...renderInstance(instance, instanceRuns, nowMs)];
   });
-  if (instances.length === 0) lines.push('Nothing has been loaded yet. Start with: losant-usage run');
+  if (instances.length === 0) lines.push(NOTHING_LOADED);
   for (const id of unconfiguredInstances) {
     lines.push('', `Instance ${id} is in the database but not in the settings, so it is not monitored.`);
     lines.push('To retire it, unless another deployment loads it:', `  losant-usage retire --instance ${id}`);
@@ -138,6 +140,7 @@ export const digest = defineCommand({
     const instanceIds = await selectInstanceIds(context, handle);
     const day = localDayAt(context.hostNow(), context.config.notifyAt);
     const document = await readDigest(handle.db, { instanceIds, day });
+    if (document.instances.length === 0) return { document, lines: [NOTHING_LOADED] };
     const ages = document.instances.map(({ instanceId, attentionAt }) =>
       attentionAt === null
         ? `Instance ${instanceId}: not known yet.`

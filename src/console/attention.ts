@@ -35,7 +35,7 @@ export function renderAttention(health: Health, statuses: readonly InstanceStatu
   const isKnown = instances.length > 0 && instances.every(({ attention }) => attention.attentionAt !== null);
   const calmLine = isKnown
     ? html`<li class="calm good">Nothing needs attention.</li>`
-    : html`<li class="calm">Not known yet: no run has ended.</li>`;
+    : html`<li class="calm">Not known yet: nothing has been read.</li>`;
   return html`<h2>Needs attention <small class="quiet">${describeAge(health, nowMs)}</small></h2>
 <ul class="inbox">${lines.length === 0 ? calmLine : lines}</ul>`;
 }

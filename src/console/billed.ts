@@ -25,7 +25,7 @@ export const billedPage = createTablePage<BilledRow>(
     return {
       title: year === '' ? 'Billed' : `Billed in ${year}`,
       sentence:
-        'What the statements of closed months bill to each customer. An organization without one stands for itself.',
+        'What the statements of closed months bill to each customer. An organization without one is listed by itself.',
       rows: sql`
         select m.id, (array_agg(m.name order by m.month desc))[1] as name, sum(m.payloads)::bigint as payloads,
           sum(m.minutes)::bigint as minutes, count(*) as months,

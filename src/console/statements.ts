@@ -82,7 +82,7 @@ export const customersPage = createTablePage<CustomerRow>(
     return {
       title: `Customers, ${showMonth(from)}`,
       sentence:
-        'What each statement of the month bills to each customer; an organization without one stands for itself.',
+        'What each statement of the month bills to each customer; an organization without one is listed by itself.',
       rows: sql`select c.*, c.org_id as only_org_id, coalesce(c.org_id, c.customer_id) as id
         from losant_usage.customer_statements c
         where c.month = ${from}::date and c.instance_id = any (${instanceIds}::text[])`,

@@ -88,7 +88,7 @@ function describeUnread({ attentionAt, hasRunInProgress, groups }: InstanceAtten
   const neverRead = textOf('never_read');
   const isUnknown = attentionAt === null || neverRead !== undefined;
   if (isUnknown && hasRunInProgress) return 'it is still being read for the first time';
-  if (attentionAt === null) return 'not known yet, because no run has ended';
+  if (attentionAt === null) return 'not known yet, because nothing has been read';
   if (neverRead !== undefined) return `never read: ${neverRead}`;
   const notRead = textOf('not_read');
   return notRead === undefined ? null : `yesterday was not read: ${notRead}`;

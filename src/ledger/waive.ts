@@ -93,10 +93,11 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Ce
 
 function toNothingWaivedError({ orgIds, range }: Waiver, cells: number): SettingsError {
   const subject = orgIds.length === 1 ? `organization ${orgIds[0]}` : `${orgIds.length} organizations`;
+  const time = range.from === range.to ? `on ${range.from}` : `from ${range.from} to ${range.to}`;
   const problem =
     cells === 0
-      ? `no cells of ${subject} are expected from ${range.from} to ${range.to}`
-      : `every cell of ${subject} from ${range.from} to ${range.to} is fine or will be read again`;
+      ? `no cells of ${subject} are expected ${time}`
+      : `every cell of ${subject} ${time} is fine or will be read again`;
   return new SettingsError(`Nothing was waived: ${problem}`, {
     hint: 'losant-usage gaps --all lists what is missing, in doubt, unavailable or waived',
   });

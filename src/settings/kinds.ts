@@ -138,7 +138,7 @@ export const databaseUrl = line
   .refine(
     (url) => [...splitDatabaseUrl(url).parameters.keys()].every((each) => PARAMETERS.split(', ').includes(each)),
     `has a parameter after the ? that this program does not know (not shown, because it may be part of a password); ` +
-      `known are ${PARAMETERS}; in user and password, write ? as %3F`,
+      `supported parameters are ${PARAMETERS}; in user and password, write ? as %3F`,
   )
   .refine(
     (url) => SSL_MODES.includes(splitDatabaseUrl(url).parameters.get('sslmode') ?? 'disable'),

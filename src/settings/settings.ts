@@ -158,7 +158,12 @@ const sharedShape = z.object({
   }),
 });
 
-export const sharedSettings = sharedShape.superRefine(addContradictions);
+const POLICY_SETTINGS: readonly PropertyKey[] = ['READ_AT_HOURS', 'FINAL_AFTER_HOURS', 'HORIZON_DAYS'];
+
+export const sharedSettings = sharedShape.superRefine(addContradictions, {
+  // By default this would be skipped if any other setting is invalid, and its problems reported only the next time.
+  when: ({ issues }) => !issues.some(({ path }) => POLICY_SETTINGS.includes(path?.[0] ?? '')),
+});
 
 export const settings = sharedSettings.extend(instanceSettings.shape);
 

@@ -61,8 +61,8 @@ describe('a month', () => {
   });
 
   test('is not closed before it is over, or without data', async () => {
-    await expect(books.close('2049-12')).rejects.toThrow('2049-12 is not over: its last day is 2049-12-31 (UTC)');
-    await expect(books.close('2026-11')).rejects.toThrow('2026-11 is not over');
+    await expect(books.close('2049-12')).rejects.toThrow('2049-12 has not ended: its last day is 2049-12-31 (UTC)');
+    await expect(books.close('2026-11')).rejects.toThrow('2026-11 has not ended');
     await expect(books.close('2024-02')).rejects.toThrow(
       /^2024-02 of instance .* has no data, so there is nothing to close/,
     );

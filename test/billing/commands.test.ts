@@ -80,7 +80,7 @@ describe('a month end', () => {
     [[...AUGUST, ...HASH], '--accept-blockers and --reason must be given together'],
     [[...AUGUST, '--reason', ' ', ...HASH], 'say why'],
     [[...AUGUST, ...AGREED, ...HASH], '2026-08 is no longer blocked'],
-    [['--month', '2026-11', ...AGREED, ...HASH], '2026-11 is not over'],
+    [['--month', '2026-11', ...AGREED, ...HASH], '2026-11 has not ended'],
     [[...AUGUST, '--adjust'], 'is not closed, so there is nothing to adjust'],
   ] as const)('rejects the options %j', async ([args, problem]) => {
     const ended = await close(...args);
@@ -169,7 +169,7 @@ describe('draft_lines', () => {
 });
 
 describe('customer_statements', () => {
-  test('has what each statement bills a customer, and an organization without one stands for itself', async () => {
+  test('has what each statement bills a customer, and an organization without one is listed by itself', async () => {
     const days = { from: '2026-07-10', to: '2026-07-11' };
     const [nobody, other] = [await books.addOrg({ ...days, customerId: '' }), await books.addOrg(days)];
     for (const orgId of [nobody, other]) await books.addCells({ orgId, ...days });

@@ -271,10 +271,24 @@ it('tests with --probe what the documentation leaves open', async () => {
   expect(results).toEqual([
     'probe.day_100_days_ago: no numbers',
     'probe.day_400_days_ago: no numbers',
+    expect.stringMatching(/^probe.range_of_31_days: \d+ of 31 days, \d+ of them zeros; start and end repeated$/),
+    expect.stringMatching(/^probe.range_of_365_days: \d+ of 365 days, \d+ of them zeros; start and end repeated$/),
+    'probe.page_of_1000: 3 of 3 organizations',
     expect.stringMatching(/^probe.payloads_in_two_ways: payload_source_count (\d+), .*payload_all_count \1, /),
     expect.stringMatching(
       /^probe.instance_totals: \S+, 3 organizations: devices_created: organizations (\d+), instance \1; .* organizations (\d+), instance \2$/,
     ),
   ]);
+  expect(code).toBe(0);
+});
+
+it('tests with --probe whether an install omits zeros, does not repeat a range, and rejects long ranges', async () => {
+  await platform.control('config', { omitZeroDays: true, echoWindow: false, maxRangeDays: 31 });
+  const { code, document } = await check({}, '--probe');
+  const messageOf = (name: string) => document.checks.find((each) => each.name === `probe.${name}`)?.message;
+  expect(messageOf('range_of_31_days')).toMatch(/^\d+ of 31 days, 0 of them zeros; start and end not repeated /);
+  expect(messageOf('range_of_365_days')).toMatch(
+    /^instanceOrg\.notebookMinuteCounts .*: responded with HTTP 400: .* \(affects nothing: /,
+  );
   expect(code).toBe(0);
 });

@@ -134,12 +134,12 @@ it.each([
   [
     'a stored cell',
     `${day}..${day}`,
-    `Nothing was waived: every cell of organization $ORG from ${day} to ${day} is fine or will be read again`,
+    `Nothing was waived: every cell of organization $ORG on ${day} is fine or will be read again`,
   ],
   [
     'a day that is not expected',
     earlier,
-    `Nothing was waived: no cells of organization $ORG are expected from ${earlier} to ${earlier}`,
+    `Nothing was waived: no cells of organization $ORG are expected on ${earlier}`,
   ],
   ['a day that has not ended', daysAgo(0), `--day ${daysAgo(0)} has not ended yet (UTC)`],
 ])('waive refuses %s, and changes nothing', async (_what, days, message) => {

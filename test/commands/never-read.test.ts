@@ -69,6 +69,12 @@ it('is reported with the error of its last run and exit code 3, also next to com
   }
 });
 
+it('is not known before the first attempt, and status and digest say how to begin', async () => {
+  const begin = { code: 0, stdout: 'Nothing has been loaded yet. Start with: losant-usage run\n' };
+  expect(await runProgram(['status'], newcomer)).toMatchObject(begin);
+  expect(await runProgram(['digest'], newcomer)).toMatchObject(begin);
+});
+
 it('that was read before is reported with the error of its last run', async () => {
   const env = settingsOf(platform, store);
   expect((await runProgram(['run'], env)).code).toBe(0);

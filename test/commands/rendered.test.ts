@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { GapSummary } from '../../src/cli/gaps.ts';
 import { renderRun } from '../../src/cli/load-instances.ts';
+import { renderReconciliation } from '../../src/cli/reconcile.ts';
 import { LosantError } from '../../src/errors.ts';
 import { findNextCommand, type RunFailure, type RunReport, Tally } from '../../src/loading/report.ts';
 import type { Gap } from '../../src/queries/gaps.ts';
@@ -99,6 +100,14 @@ test('a cell that is not read in two passes is counted once', () => {
   tally.addUnreadSlice(slice, { code: 'timeout', detail: 'not requested' });
   tally.addUnreadSlice(slice, { code: 'timeout', detail: 'not requested' });
   expect(tally.counts.cells).toMatchObject({ planned: 2, failed: 2 });
+});
+
+test('a reconciliation shows its counts with thousands separators', () => {
+  const counts = { comparisons: 5_334, differences: 1_000, equal: 1_111, pending: 1_222, notCompared: 2_001, days: 90 };
+  expect(renderReconciliation({ from: '2026-09-01', to: '2026-11-29' }, counts, []).slice(0, 2)).toEqual([
+    "Our sums compared with Losant's totals and with counterparts, 2026-09-01..2026-11-29:",
+    '5,334 comparisons: 1,000 differing, 1,111 equal, 1,222 pending, 2,001 not compared.',
+  ]);
 });
 
 describe('gaps', () => {

@@ -96,7 +96,7 @@ describe('a digest', () => {
       'Yesterday was not read: 2026-11-23: HTTP 502',
     ],
     ['was never read', { groups: [group('never_read', null, 'Main: HTTP 401')] }, 'Never read: Main: HTTP 401'],
-    ['is not known', { attentionAt: null }, 'Not known yet, because no run has ended'],
+    ['is not known', { attentionAt: null }, 'Not known yet, because nothing has been read'],
     [
       'is being read for the first time',
       { attentionAt: null, hasRunInProgress: true },
@@ -122,7 +122,7 @@ describe('a digest', () => {
       instance([], { instanceId: 'f2', name: 'East', attentionAt: null }),
     ];
     expect(say(instances)).toEqual([
-      'East: not known yet, because no run has ended',
+      'East: not known yet, because nothing has been read',
       'Data of 4 organizations is missing; 4 things are new',
       'Data missing: Main: A, f1: B, f1: C and 1 more',
       MONTH_LINE,

@@ -27,6 +27,7 @@ test.each([
   [32, 1, 32 + 10],
   [38, 1, 38 + 10],
   [69, 1, 69 + 15],
+  [90, 1, 90 + 15],
 ])('a backfill of %i days of %i organizations sends %i requests', async (days, orgs, requests) => {
   const stage = await createStage({ orgs });
   const range = { from: addDays(YESTERDAY, 1 - days), to: YESTERDAY };

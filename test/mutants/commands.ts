@@ -72,6 +72,15 @@ export const commandMutants = [
     },
   ),
   plant(
+    { file: 'src/settings/settings.ts', test: 'test/settings/config.test.ts' },
+    {
+      'Contradictions are reported next to other invalid settings': [
+        "!issues.some(({ path }) => POLICY_SETTINGS.includes(path?.[0] ?? ''))",
+        'issues.length === 0',
+      ],
+    },
+  ),
+  plant(
     { file: 'src/settings/sources.ts', test: 'test/settings/config.test.ts' },
     {
       'All unknown keys are named': ['issue.keys.map((key) => {', 'issue.keys.slice(0, 1).map((key) => {'],

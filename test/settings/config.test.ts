@@ -275,6 +275,17 @@ describe('a setting that a command needs', () => {
     ]);
   });
 
+  test('is reported as missing in the same message as settings that contradict each other', () => {
+    const env = { READ_AT_HOURS: '0,24', FINAL_AFTER_HOURS: '48', HORIZON_DAYS: '1', HTTP_PORT: 'http' };
+    const { problems } = catchProblems(() => readConfig({ env, configFile: null, needs: ['database'] }));
+    expect(problems).toEqual([
+      expect.stringMatching(/^DATABASE_URL is not set; /),
+      expect.stringMatching(/^HTTP_PORT="http" is not a whole number /),
+      expect.stringMatching(/^FINAL_AFTER_HOURS="48" is later than the last checkpoint /),
+      expect.stringMatching(/^HORIZON_DAYS="1" is too short for the last checkpoint /),
+    ]);
+  });
+
   test('is missing under its name if it is set under a similar one', () => {
     const env = { DATABSE_URL: 'embedded:data' };
     const { problems } = catchProblems(() => readConfig({ env, configFile: null, needs: ['database'] }));

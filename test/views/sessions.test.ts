@@ -254,7 +254,7 @@ test.each(Object.entries(SESSIONS))(
 
 test.each(Object.entries(SESSIONS))('in a session in %s a rejection has the same text', async (_, settings) => {
   expect(await readRejections(settings)).toEqual([
-    '2026-11 is not over: its last day is 2026-11-30 (UTC); ' +
+    '2026-11 has not ended: its last day is 2026-11-30 (UTC); ' +
       'close a month once its last days are final: by default 72 hours after it ends (FINAL_AFTER_HOURS)',
     expect.stringMatching(/^2026-09 of instance \w+ was already closed at 2026-11-22T12:00:03.000Z by /),
     expect.stringContaining('differs from UTC by a fraction of an hour (on 2025-11-20)'),
