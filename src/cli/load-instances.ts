@@ -1,6 +1,6 @@
 /** What `run` and `backfill` do, and what they print. */
 import type { DatabaseHandle } from '../database/handle.ts';
-import { readSchemaState } from '../database/migrate.ts';
+import { readSchemaState, requireSchema } from '../database/migrate.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { BusyError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode } from '../errors.ts';
 import type { FailureGroup } from '../ledger/runs.ts';
@@ -46,14 +46,24 @@ export async function loadInstances(context: CommandContext, request: LoadReques
   return request.sendsHeartbeat ? await withHeartbeat(context, work) : await work();
 }
 
+/** Opens a database that may be empty or missing. */
+async function openToPlan(context: CommandContext): Promise<DatabaseHandle> {
+  await using closing = new AsyncDisposableStack();
+  const handle = closing.use(await openDatabase(context, { ifMissing: 'stand_in' }));
+  const schemaState = await readSchemaState(handle);
+  if (schemaState.state !== 'empty') {
+    await requireSchema(handle, { createIfEmpty: false, autoMigrate: false, schemaState });
+  }
+  closing.move();
+  return handle;
+}
+
 async function loadInTurn(context: CommandContext, request: LoadRequest): Promise<CommandResult> {
   const { output, signal, logger, role } = context;
   const { dryRun } = request.selection;
   const candidates = selectCandidates(context.config.instances, request.selection);
   const giveUpAtMs = context.hostNow() + request.waitMs;
-  await using handle = dryRun
-    ? await openDatabase(context, { ifMissing: 'stand_in' })
-    : await openSchema(context, { creates: true });
+  await using handle = dryRun ? await openToPlan(context) : await openSchema(context, { creates: true });
   const now = await readClock(context, handle);
   const loading: LoadContext = { ...context, ...request, handle, now, rates: new Map(), giveUpAtMs };
   const scopes = await assignOrgs(loading, candidates);

@@ -89,6 +89,16 @@ it('a read-only database may recover: exit code 1', async () => {
   expect(jsonOf<Refusal>(ended).error.message).toMatch(/^.* is read-only for every user$/);
 });
 
+it('a database that another program created is rejected by dry runs too', async () => {
+  const store = await createStore();
+  onTestFinished(() => store.remove());
+  await asOwner(store.url, `update losant_usage.migrations set name = 'another' where name like '0001%'`);
+  const days = ['--from', daysAgo(2), '--to', daysAgo(1)];
+  for (const args of [['run'], ['run', '--dry-run'], ['backfill', '--dry-run', ...days], ['status']]) {
+    expect((await expectError(args, store.url)).message).toContain('was created by different migrations');
+  }
+});
+
 describe('an embedded database', () => {
   const missingFolder = () => {
     const store = createEmbeddedFolder();

@@ -19,7 +19,7 @@ const REASONS: Readonly<Record<string, string>> = {
   'test/database/migrate-always.test.ts': 'migrates',
   'test/database/migrate.test.ts': 'migrates',
   'test/database/releases.test.ts': 'migrates',
-  'test/e2e/database-refusals.test.ts': 'makes a database read-only',
+  'test/e2e/database-refusals.test.ts': 'makes a database read-only, and one of another program',
   'test/e2e/refusals.test.ts': 'creates the schema by a run',
   'test/ledger/attention.test.ts': 'locks a table',
   'test/ledger/conflicts.test.ts': 'adds a sequence, and clears the record of runs between tests',
