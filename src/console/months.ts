@@ -156,7 +156,7 @@ export const monthPage = createTablePage<OrgRow>(
           renderStates(all.filter((each) => each.month === days.from)),
         )}${await renderActions(db, request, days)}`,
       rows: selectOrganizations(request, days),
-      order: sql`r.is_blocked desc, r.org_name, r.org_id`,
+      order: sql`r.is_not_ready desc, r.org_name, r.org_id`,
       filters: {
         q: SEARCH,
         only: {
@@ -164,9 +164,10 @@ export const monthPage = createTablePage<OrgRow>(
           options: { not_ready: 'not ready', to_adjust: 'to adjust' },
           where: (only) =>
             only === 'not_ready'
-              ? // Without "is true", Postgres expects one blocked organization, and reads the blockers again for each.
-                sql`r.is_blocked is true`
-              : sql`(r.payloads <> r.payloads_billed or r.minutes <> r.minutes_billed)`,
+              ? // Without "is true", Postgres expects one such organization, and reads the blockers again for each.
+                sql`r.is_not_ready is true`
+              : sql`r.org_id in (select i.org_id from losant_usage_internal.month_issues i
+                  where i.month = ${days.from}::date and i.state = 'needs_adjustment')`,
         },
       },
       columns: {
@@ -239,7 +240,8 @@ function selectOrganizations({ instanceIds }: PageRequest, { from, to }: DayRang
   const [payloads, payloadsBilled] = [sum('payload_billable_count'), sumBilled('payload_billable_count')];
   return sql`
     select o.org_id, o.name as org_name, o.referral_id, o.customer_id, o.plan_id,
-      o.org_id in (select i.org_id from ${issues} and i.org_id is not null and i.state = 'blocked') as is_blocked,
+      o.org_id in (select i.org_id from ${issues} and i.org_id is not null and i.state <> 'needs_adjustment')
+        as is_not_ready,
       ${issue('causes')} as causes, ${issue('remedy')} as remedy, ${payloads} as payloads,
       ${payloadsBilled} as payloads_billed, nullif(${payloads} - ${payloadsBilled}, 0) as difference,
       ${sum('notebook_minutes')} as minutes, ${sumBilled('notebook_minutes')} as minutes_billed

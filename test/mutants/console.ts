@@ -49,6 +49,16 @@ export const consoleMutants = [
     { 'A link of Home opens what it counts': ['/attention?kind=${kind}', '/attention?any=${kind}'] },
   ),
   plant(
+    { file: 'src/console/months.ts', test: 'test/console/months.test.ts' },
+    {
+      'Whatever keeps back an organization, it is listed as not ready': [
+        "i.state <> 'needs_adjustment')\n        as is_not_ready",
+        "i.state = 'blocked')\n        as is_not_ready",
+      ],
+      'Only what an adjustment bills is to be adjusted': ["i.state = 'needs_adjustment')`", 'true)`'],
+    },
+  ),
+  plant(
     { file: 'src/console/forecast.ts', test: USAGE, only: 'of this and the next month' },
     {
       'A forecast fills days that are not stored': ['r.unstored_quantity + g.quantity', 'g.quantity'],
