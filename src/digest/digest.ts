@@ -33,15 +33,22 @@ export interface Digest {
   readonly instances: readonly InstanceAttention[];
 }
 
+/** Reads the digest. An instance that the database does not have yet is one that is not known yet. */
 export async function readDigest(
   db: Kysely<Schema>,
   { instanceIds, day }: { readonly instanceIds: readonly string[]; readonly day: UsageDay },
 ): Promise<Digest> {
-  const instances = await readAttention(db, { instanceIds, day });
+  const attention = await readAttention(db, { instanceIds, day });
+  const instances = instanceIds.map(
+    (instanceId) =>
+      attention.find((each) => each.instanceId === instanceId) ?? { instanceId, name: null, ...NOTHING_KNOWN },
+  );
   const month = await readMonthToDate(db, 'payload_billable_count', instanceIds);
   return composeDigest(day, instances, month);
 }
 
+const NO_RUN = 'not known yet, because no run has ended';
+const NOTHING_KNOWN = { attentionAt: null, hasRunInProgress: false, groups: [] } as const;
 const MAX_LINES = 8;
 const MONDAY = 1;
 
@@ -58,6 +65,7 @@ export function composeDigest(
       ? []
       : [toLine(null, '/runs', instances.length > 1 ? `${toName(instance)}${problem}` : capitalize(problem))];
   });
+  if (instances.length === 0) problems.push(toLine(null, '/runs', capitalize(NO_RUN)));
   const readInstances = instances.filter((instance) => describeUnread(instance) === null);
   const groups = readInstances.flatMap((instance) =>
     instance.groups.map((group) => ({ ...group, texts: group.texts.map((text) => `${toName(instance)}${text}`) })),
@@ -88,7 +96,7 @@ function describeUnread({ attentionAt, hasRunInProgress, groups }: InstanceAtten
   const neverRead = textOf('never_read');
   const isUnknown = attentionAt === null || neverRead !== undefined;
   if (isUnknown && hasRunInProgress) return 'it is still being read for the first time';
-  if (attentionAt === null) return 'not known yet, because no run has ended';
+  if (attentionAt === null) return NO_RUN;
   if (neverRead !== undefined) return `never read: ${neverRead}`;
   const notRead = textOf('not_read');
   return notRead === undefined ? null : `yesterday was not read: ${notRead}`;

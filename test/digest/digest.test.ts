@@ -77,6 +77,10 @@ describe('a digest', () => {
     expect(compose([instance(groups)], day).isDue).toBe(isDue);
   });
 
+  test('says that nothing is known before there is an instance', () => {
+    expect(showDigest(composeDigest(TUESDAY, [], null))).toEqual(['Not known yet, because no run has ended']);
+  });
+
   test('has at most eight lines, and counts those that it omits', () => {
     const kinds = ['missing', 'in_doubt', 'limit_exceeded', 'limit_at_risk', 'large_change', 'silent', 'new'] as const;
     const lines = say([instance([...kinds, 'deleted' as const].map((kind) => group(kind, 'new', 'A')))]);

@@ -174,4 +174,22 @@ export const attentionMutants = [
       ],
     },
   ),
+  plant(
+    { file: 'src/digest/digest.ts', test: 'test/digest/digest.test.ts', only: 'nothing is known' },
+    {
+      'A digest says that nothing is known yet': [
+        'if (instances.length === 0) problems',
+        'if (month === undefined) problems',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/digest/digest.ts', test: 'test/commands/several-instances.test.ts', only: 'the others are skipped' },
+    {
+      'A digest names an instance of the settings that was never tried': [
+        'instanceIds.map(',
+        'attention.map(({ instanceId }) => instanceId).map(',
+      ],
+    },
+  ),
 ].flat();
