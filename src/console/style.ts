@@ -135,7 +135,7 @@ ${[9, 18, 27, 36, 45].map((share, index) => `.shade-${index + 1} { ${mix('mark',
   thead th { box-shadow: 0 1px var(--line); border-bottom: 0 }
 }
 .halves .scroll { overflow-x: auto } .halves :is(th, td) { padding-right: .6rem }
-@media (max-width: 37.5rem) { td:first-child { max-width: 9rem } }
+@media (max-width: 37.5rem) { td:first-child:not(:has(time)) { max-width: 9rem } }
 `;
 
 /** The coverage map is as wide as its days, in a box that scrolls and starts at the newest days. */
