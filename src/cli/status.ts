@@ -151,7 +151,10 @@ export const digest = defineCommand({
   options: {},
   async run(context) {
     await using handle = await openSchema(context);
-    const instanceIds = await selectInstanceIds(context, handle);
+    // Nothing refreshes what needs attention of a retired instance.
+    const retired = handle.db.selectFrom('instances').select('instance_id').where('retired_at', 'is not', null);
+    const retiredIds = new Set((await retired.execute()).map(({ instance_id: id }) => id));
+    const instanceIds = (await selectInstanceIds(context, handle)).filter((id) => !retiredIds.has(id));
     const day = localDayAt(context.hostNow(), context.config.notifyAt);
     const document = await readDigest(handle.db, { instanceIds, day });
     const ages = document.instances.map(({ instanceId, attentionAt }) =>
