@@ -12,7 +12,7 @@ import {
 } from '../queries/attention.ts';
 import { type MonthToDate, readMonthToDate } from '../queries/usage-totals.ts';
 import type { NotifyFormat } from '../settings/config.ts';
-import { escapeControls } from '../terminal/text.ts';
+import { cutOff, escapeControls } from '../terminal/text.ts';
 import { capitalize, count, showChange, showNumber } from '../terminal/words.ts';
 import { dayStartMs, type UsageDay } from '../usage/day.ts';
 
@@ -121,9 +121,8 @@ function listKinds(groups: readonly AttentionGroup[], phase: 'new' | 'reminder')
     const ofKind = groups.filter((group) => group.kind === kind && group.phase === phase);
     if (ofKind.length === 0) return [];
     const texts = ofKind.flatMap((group) => group.texts);
-    return [
-      toLine(phase === 'new' ? label : `Still: ${label}`, addressOfKind(kind), listNames(texts, countItems(ofKind))),
-    ];
+    const names = listNames(texts.map(escapeControls), countItems(ofKind), MAX_TEXT);
+    return [toLine(phase === 'new' ? label : `Still: ${label}`, addressOfKind(kind), names)];
   });
 }
 
@@ -138,9 +137,7 @@ function describeMonth({ from, to, total, valuesNotStored: notStored, change }: 
 const MAX_TEXT = 200;
 
 function toLine(label: string | null, path: string, text: string): DigestLine {
-  const plainText = escapeControls(text);
-  const isLong = plainText.length > MAX_TEXT;
-  return { label, path, text: isLong ? `${plainText.slice(0, MAX_TEXT - 1).toWellFormed()}…` : plainText };
+  return { label, path, text: cutOff(escapeControls(text), MAX_TEXT) };
 }
 
 /** Replaces the last lines with their number if there are too many. */
@@ -198,8 +195,11 @@ function renderDiscord({ lines }: Digest, consoleUrl: string | null): unknown {
   const escapeText = (text: string) =>
     text.replaceAll(/[\\*_~`|>#\-[\]()<:]/g, (mark) => `\\${mark}`).replaceAll('@', '@\u200b');
   const link = (url: string, text: string) => `[${text}](<${url}>)`;
-  const content = lines.map((line) => renderLine(line, consoleUrl, escapeText, link)).join('\n');
-  return { content: content.slice(0, DISCORD_LENGTH), allowed_mentions: { parse: [] }, flags: SUPPRESS_EMBEDS };
+  const render = (url: string | null) => lines.map((line) => renderLine(line, url, escapeText, link)).join('\n');
+  // The last lines matter more than links.
+  const linked = render(consoleUrl);
+  const content = linked.length > DISCORD_LENGTH ? render(null) : linked;
+  return { content: cutOff(content, DISCORD_LENGTH), allowed_mentions: { parse: [] }, flags: SUPPRESS_EMBEDS };
 }
 
 function renderLine(

@@ -175,6 +175,19 @@ export const attentionMutants = [
     },
   ),
   plant(
+    { file: 'src/digest/digest.ts', test: 'test/digest/digest.test.ts' },
+    {
+      'A digest says how many more there are, however long the names': [
+        ', countItems(ofKind), MAX_TEXT)',
+        ', countItems(ofKind))',
+      ],
+      'A message for Discord rather has no links than no last line': [
+        'linked.length > DISCORD_LENGTH ? render(null) : linked',
+        'linked',
+      ],
+    },
+  ),
+  plant(
     { file: 'src/digest/digest.ts', test: 'test/digest/digest.test.ts', only: 'nothing is known' },
     {
       'A digest says that nothing is known yet': [
