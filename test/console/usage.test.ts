@@ -43,6 +43,16 @@ describe('our total by day', () => {
   });
 });
 
+test('the organizations without a plan that have a limit are a click away from it', async () => {
+  const change = `update losant_usage.organizations set limits = '{"payload": 1}' where org_id = '${ORGS.hourly}'`;
+  const changedWorld = await openWorld(change);
+  await changedWorld.text('/usage?show=plans');
+  const page = await (await changedWorld.open('/usage?show=plans')).text();
+  const [, address = ''] = /<a href="([^"]*)">none<\/a>/.exec(page) ?? [];
+  expect(await changedWorld.text(address)).toMatch(/1 row .*Hourly/);
+  await changedWorld.close();
+});
+
 describe('who grew and who fell', () => {
   it('in a quarter is what the base tables have on the days that are stored on both sides', async () => {
     const rows = await world.ask(`
