@@ -66,6 +66,15 @@ export const consoleMutants = [
     },
   ),
   plant(
+    { file: 'src/queries/usage-totals.ts', test: USAGE, only: 'is not read yet' },
+    {
+      'A day that is not read yet is not 0': [
+        'row.values_not_stored === 0 || Boolean(row.total)',
+        'row.total !== undefined',
+      ],
+    },
+  ),
+  plant(
     { file: 'src/queries/usage-totals.ts', test: USAGE, only: 'marks an incomplete day' },
     {
       'A sum is compared over what is stored on both days': [
