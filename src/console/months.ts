@@ -1,5 +1,6 @@
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
+import { readStatements } from '../billing/statements.ts';
 import type { MonthState, Schema } from '../database/schema.ts';
 import { showDifference, showNumber } from '../terminal/words.ts';
 import { type DayRange, daysOfMonth, parseMonth, type UsageDay } from '../usage/day.ts';
@@ -208,19 +209,28 @@ async function readTotals(db: Kysely<Schema>, { instanceIds }: PageRequest, { fr
   return rows[0] ?? {};
 }
 
-/** Renders what keeps back entire instances, the command that previews the closing of the month, and its statements. */
+/** Renders what keeps back entire instances, the commands that preview closing the month, and its statements. */
 async function renderActions(db: Kysely<Schema>, request: PageRequest, days: DayRange): Promise<Html> {
   const { rows: issues } = await sql<InstanceIssue>`
     select m.name, m.causes, m.remedy from losant_usage_internal.month_issues m
     where m.org_id is null and m.month = ${days.from}::date
       and m.instance_id = any (${request.instanceIds}::text[])`.execute(db);
   const month = days.from.slice(0, 7);
-  const statements = await renderStatements(db, request, month);
-  const isClosed = statements !== '';
-  const command = `losant-usage close --month ${month}${isClosed ? ' --adjust' : ''} --dry-run`;
+  const { instanceIds } = request;
+  const statements = await readStatements(db, { month, instanceIds });
+  const isClosed = statements.length > 0;
+  const { closed = [], open = [] } = Object.groupBy(instanceIds, (id) =>
+    statements.some(({ instanceId }) => instanceId === id) ? 'closed' : 'open',
+  );
+  // Instances of which some are closed need a command each, because only a closed month is adjusted.
+  const preview = (ids: readonly string[], options: string) => {
+    const scope = ids.length === instanceIds.length ? '' : ` --instance ${ids.join(',')}`;
+    return ids.length === 0 ? [] : [`losant-usage close --month ${month}${scope}${options} --dry-run`];
+  };
+  const commands = [...preview(open, ''), ...preview(closed, ' --adjust')];
   return html`${issues.map(
     ({ name, causes, remedy }) => html`<p class="bad">Entire instance ${name}: ${causes}</p>${renderRemedy(remedy)}`,
-  )}${renderCommands([command])}${statements}${
+  )}${renderCommands(commands)}${renderStatements(statements, request, month)}${
     isClosed &&
     html`<p><a href="${addressOf('/changes', { ...days, which: 'closed' })}">Changes since the month was closed</a></p>`
   }`;

@@ -1,10 +1,12 @@
 /** Months that settle by themselves, and months that were loaded in part, ask for nobody's attention. */
+import { Hono } from 'hono';
 import { sql } from 'kysely';
 import { describe, expect, it, test } from 'vitest';
+import { addPages } from '../../src/console/pages.ts';
 import { refreshAttention } from '../../src/ledger/attention.ts';
 import { useOpened } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';
-import { INSTANCE, idOf, ORGS, openWorld } from './world.ts';
+import { INSTANCE, idOf, ORGS, OTHER, openWorld, textOf } from './world.ts';
 
 const world = useOpened(openWorld, (opened) => opened.close());
 
@@ -33,6 +35,17 @@ test('an organization is in one row, although something keeps it back and it can
       doubted_at = now() where org_id = '${ORGS.office}' and usage_date = '2026-09-20' and stream = 'payload_totals'`),
   );
   expect(await world.text('/billing/2026-09?q=Office')).toMatch(/1 row .* Office 22,800 22,300 ≠ \+500 1 day in doubt/);
+});
+
+test('instances of which one has closed the month have a command each', async () => {
+  const app = new Hono();
+  addPages(app, { ...world.sources, instanceIds: [INSTANCE, OTHER] });
+  const page = textOf(await (await app.request('/billing/2026-09')).text());
+  expect(page).toContain(
+    `losant-usage close --month 2026-09 --instance ${OTHER} --dry-run ` +
+      `losant-usage close --month 2026-09 --instance ${INSTANCE} --adjust --dry-run`,
+  );
+  expect(await world.text('/billing/2026-09')).toContain('losant-usage close --month 2026-09 --adjust --dry-run');
 });
 
 /** Was created on the last day of September, and found only after that month was closed. */
