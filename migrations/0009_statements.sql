@@ -434,13 +434,15 @@ begin
   where s.instance_id = p_instance_id and s.month = p_month and s.kind = 'closing';
   if is_adjustment and closing.statement_id is null then
     raise exception '% is not closed, so there is nothing to adjust', title
-      using errcode = 'LU001', hint = format('close it first: losant-usage close --month %s', month_name);
+      using errcode = 'LU001',
+        hint = format('close it first: losant-usage close --month %s --instance %s', month_name, p_instance_id);
   end if;
   if not is_adjustment and closing.statement_id is not null then
     raise exception '% was already closed at % by %', title,
       to_char(closing.closed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), closing.closed_by
       using errcode = 'LU001', hint = format(
-        'a closed month does not change; bill later changes with: losant-usage close --month %s --adjust', month_name);
+        'a closed month does not change; bill later changes with: losant-usage close --month %s --instance %s --adjust',
+        month_name, p_instance_id);
   end if;
   -- JSON has one format for days; a cast to text follows the session.
   select string_agg(

@@ -1,4 +1,5 @@
 import { SettingsError } from '../errors.ts';
+import { forgetAttention } from '../ledger/attention.ts';
 import { syncTracks } from '../ledger/expected.ts';
 import { recordRetirement } from '../ledger/instances.ts';
 import { readClock } from '../loading/context.ts';
@@ -25,6 +26,7 @@ export const retire = defineCommand({
     const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null };
     await recordRetirement(handle.db, instanceId);
     await syncTracks(ledger, { streams: [], selection: [] });
+    await forgetAttention(handle.db, instanceId);
     const lines = [`Instance ${instanceId} is retired; yesterday is its last expected day. Its data stays.`];
     return { document: { instanceId }, lines };
   },

@@ -40,8 +40,9 @@ export const statement = defineCommand({
       statements.some(({ instanceId }) => instanceId === each.instanceId) ? 'closed' : 'open',
     );
     if (closed.length === 0) {
+      const scope = instance === null ? '' : ` --instance ${instance.join(',')}`;
       throw new SettingsError(`${month} is not closed, so it has no statement`, {
-        hint: `close it first: losant-usage close --month ${month}`,
+        hint: `close it first: losant-usage close --month ${month}${scope}`,
       });
     }
     const notClosed = open.map((each) => `Not closed, so not written: ${formatMonthName(each, month)}.`);

@@ -1,7 +1,14 @@
 import { readDigest, showDigest } from '../digest/digest.ts';
 import { EXIT } from '../errors.ts';
 import { ATTENTION_KINDS, listNames } from '../queries/attention.ts';
-import { type Health, type InstanceHealth, type RunRecord, readHealth, type StreamHealth } from '../queries/health.ts';
+import {
+  type Health,
+  type HealthOptions,
+  type InstanceHealth,
+  type RunRecord,
+  readHealth,
+  type StreamHealth,
+} from '../queries/health.ts';
 import { localDayAt } from '../settings/notify-time.ts';
 import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showInstant, showNumber } from '../terminal/words.ts';
@@ -22,18 +29,25 @@ export const status = defineCommand({
     const isComplete =
       health.gaps === 0 && health.instances.every((each) => each.listProblem === null && each.neverReadSince === null);
     const exitCode = isComplete ? EXIT.ok : EXIT.incomplete;
-    return { document: health, lines: renderStatus(health, nowMs), exitCode };
+    return { document: health, lines: renderStatus(health, { instanceIds, nowMs }), exitCode };
   },
 });
 
-const NOTHING_LOADED = 'Nothing has been loaded yet. Start with: losant-usage run';
-
-function renderStatus({ instances, runs, unconfiguredInstances }: Health, nowMs: number): string[] {
+function renderStatus(
+  { instances, runs, unconfiguredInstances }: Health,
+  { instanceIds, nowMs }: HealthOptions,
+): string[] {
   const lines: string[] = instances.flatMap((instance, index) => {
     const instanceRuns = runs.filter(({ instanceId }) => instanceId === instance.instanceId);
     return [...(index === 0 ? [] : ['']), ...renderInstance(instance, instanceRuns, nowMs)];
   });
-  if (instances.length === 0) lines.push(NOTHING_LOADED);
+  if (instances.length === 0) lines.push('Nothing has been loaded yet. Start with: losant-usage run');
+  else {
+    for (const id of instanceIds) {
+      if (instances.some(({ instanceId }) => instanceId === id)) continue;
+      lines.push('', `Instance ${id}`, `  not known yet; start with: losant-usage run --instance ${id}`);
+    }
+  }
   for (const id of unconfiguredInstances) {
     lines.push('', `Instance ${id} is in the database but not in the settings, so it is not monitored.`);
     lines.push('To retire it, unless another deployment loads it:', `  losant-usage retire --instance ${id}`);
@@ -137,10 +151,12 @@ export const digest = defineCommand({
   options: {},
   async run(context) {
     await using handle = await openSchema(context);
-    const instanceIds = await selectInstanceIds(context, handle);
+    // Nothing refreshes what needs attention of a retired instance.
+    const retired = handle.db.selectFrom('instances').select('instance_id').where('retired_at', 'is not', null);
+    const retiredIds = new Set((await retired.execute()).map(({ instance_id: id }) => id));
+    const instanceIds = (await selectInstanceIds(context, handle)).filter((id) => !retiredIds.has(id));
     const day = localDayAt(context.hostNow(), context.config.notifyAt);
     const document = await readDigest(handle.db, { instanceIds, day });
-    if (document.instances.length === 0) return { document, lines: [NOTHING_LOADED] };
     const ages = document.instances.map(({ instanceId, attentionAt }) =>
       attentionAt === null
         ? `Instance ${instanceId}: not known yet.`

@@ -92,7 +92,7 @@ type ItemRow = { readonly kind: AttentionKind; readonly subject: string; readonl
 /** Everything that needs a person: exactly what Home counts. */
 export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navPath: '/' }, ({ instanceIds }) => ({
   title: 'Needs attention',
-  sentence: 'As of the last run that stored something.',
+  sentence: 'As of the last refresh: by a run that stored something, or at NOTIFY_AT. Home shows its age.',
   rows: sql`
     select a.instance_id, a.kind, a.subject, a.text, ${selectInstanceName(instanceIds)}, a.first_seen_on,
       a.last_seen_on, abs(a.quantity) as rank

@@ -1,5 +1,6 @@
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
+import { readStatements } from '../billing/statements.ts';
 import type { MonthState, Schema } from '../database/schema.ts';
 import { showDifference, showNumber } from '../terminal/words.ts';
 import { type DayRange, daysOfMonth, parseMonth, type UsageDay } from '../usage/day.ts';
@@ -156,7 +157,7 @@ export const monthPage = createTablePage<OrgRow>(
           renderStates(all.filter((each) => each.month === days.from)),
         )}${await renderActions(db, request, days)}`,
       rows: selectOrganizations(request, days),
-      order: sql`r.is_blocked desc, r.org_name, r.org_id`,
+      order: sql`r.is_not_ready desc, r.org_name, r.org_id`,
       filters: {
         q: SEARCH,
         only: {
@@ -164,9 +165,10 @@ export const monthPage = createTablePage<OrgRow>(
           options: { not_ready: 'not ready', to_adjust: 'to adjust' },
           where: (only) =>
             only === 'not_ready'
-              ? // Without "is true", Postgres expects one blocked organization, and reads the blockers again for each.
-                sql`r.is_blocked is true`
-              : sql`(r.payloads <> r.payloads_billed or r.minutes <> r.minutes_billed)`,
+              ? // Without "is true", Postgres expects one such organization, and reads the blockers again for each.
+                sql`r.is_not_ready is true`
+              : sql`r.org_id in (select i.org_id from losant_usage_internal.month_issues i
+                  where i.month = ${days.from}::date and i.state = 'needs_adjustment')`,
         },
       },
       columns: {
@@ -207,19 +209,28 @@ async function readTotals(db: Kysely<Schema>, { instanceIds }: PageRequest, { fr
   return rows[0] ?? {};
 }
 
-/** Renders what keeps back entire instances, the command that previews the closing of the month, and its statements. */
+/** Renders what keeps back entire instances, the commands that preview closing the month, and its statements. */
 async function renderActions(db: Kysely<Schema>, request: PageRequest, days: DayRange): Promise<Html> {
   const { rows: issues } = await sql<InstanceIssue>`
     select m.name, m.causes, m.remedy from losant_usage_internal.month_issues m
     where m.org_id is null and m.month = ${days.from}::date
       and m.instance_id = any (${request.instanceIds}::text[])`.execute(db);
   const month = days.from.slice(0, 7);
-  const statements = await renderStatements(db, request, month);
-  const isClosed = statements !== '';
-  const command = `losant-usage close --month ${month}${isClosed ? ' --adjust' : ''} --dry-run`;
+  const { instanceIds } = request;
+  const statements = await readStatements(db, { month, instanceIds });
+  const isClosed = statements.length > 0;
+  const { closed = [], open = [] } = Object.groupBy(instanceIds, (id) =>
+    statements.some(({ instanceId }) => instanceId === id) ? 'closed' : 'open',
+  );
+  // Instances of which some are closed need a command each, because only a closed month is adjusted.
+  const preview = (ids: readonly string[], options: string) => {
+    const scope = ids.length === instanceIds.length ? '' : ` --instance ${ids.join(',')}`;
+    return ids.length === 0 ? [] : [`losant-usage close --month ${month}${scope}${options} --dry-run`];
+  };
+  const commands = [...preview(open, ''), ...preview(closed, ' --adjust')];
   return html`${issues.map(
     ({ name, causes, remedy }) => html`<p class="bad">Entire instance ${name}: ${causes}</p>${renderRemedy(remedy)}`,
-  )}${renderCommands([command])}${statements}${
+  )}${renderCommands(commands)}${renderStatements(statements, request, month)}${
     isClosed &&
     html`<p><a href="${addressOf('/changes', { ...days, which: 'closed' })}">Changes since the month was closed</a></p>`
   }`;
@@ -239,7 +250,8 @@ function selectOrganizations({ instanceIds }: PageRequest, { from, to }: DayRang
   const [payloads, payloadsBilled] = [sum('payload_billable_count'), sumBilled('payload_billable_count')];
   return sql`
     select o.org_id, o.name as org_name, o.referral_id, o.customer_id, o.plan_id,
-      o.org_id in (select i.org_id from ${issues} and i.org_id is not null and i.state = 'blocked') as is_blocked,
+      o.org_id in (select i.org_id from ${issues} and i.org_id is not null and i.state <> 'needs_adjustment')
+        as is_not_ready,
       ${issue('causes')} as causes, ${issue('remedy')} as remedy, ${payloads} as payloads,
       ${payloadsBilled} as payloads_billed, nullif(${payloads} - ${payloadsBilled}, 0) as difference,
       ${sum('notebook_minutes')} as minutes, ${sumBilled('notebook_minutes')} as minutes_billed

@@ -16,12 +16,11 @@ const PATH = '/billing';
 type DayRow = { readonly cause: string };
 
 /** Renders the statements of a month with who closed it; '' for an open month. */
-export async function renderStatements(
-  db: Kysely<Schema>,
+export function renderStatements(
+  statements: readonly Statement[],
   { instanceIds }: PageRequest,
   month: Month,
-): Promise<Html | string> {
-  const statements = await readStatements(db, { month, instanceIds });
+): Html | string {
   if (statements.length === 0) return '';
   const { from } = daysOfMonth(month);
   const columns: Columns<Statement> = {

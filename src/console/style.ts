@@ -123,7 +123,7 @@ td.t { white-space: normal; overflow-wrap: anywhere; min-width: 16rem }
 tfoot td { font-weight: 600; border-bottom: 0 }
 :is(th, td):first-child { position: sticky; left: 0; z-index: 1; background: var(--ground) }
 td:first-child { max-width: 17rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; min-width: 0 }
- td:first-child a { color: inherit; font-weight: 500 } article td:first-child { white-space: normal; overflow-wrap: anywhere }
+ td:first-child a { color: inherit; font-weight: 500 } article td:first-child { white-space: normal; min-width: 8rem; overflow-wrap: anywhere }
 .bar { display: inline-block; vertical-align: -1px; margin-left: .4rem } .bar rect { rx: 2px }
 ${[9, 18, 27, 36, 45].map((share, index) => `.shade-${index + 1} { ${mix('mark', share)} }`).join(' ')}
 .bar-room { fill: var(--line) } .bar-used { fill: var(--mark) } .bar-over { fill: var(--bad) }
@@ -135,7 +135,7 @@ ${[9, 18, 27, 36, 45].map((share, index) => `.shade-${index + 1} { ${mix('mark',
   thead th { box-shadow: 0 1px var(--line); border-bottom: 0 }
 }
 .halves .scroll { overflow-x: auto } .halves :is(th, td) { padding-right: .6rem }
-@media (max-width: 37.5rem) { td:first-child { max-width: 9rem } }
+@media (max-width: 37.5rem) { td:first-child:not(:has(time)) { max-width: 9rem } }
 `;
 
 /** The coverage map is as wide as its days, in a box that scrolls and starts at the newest days. */

@@ -189,7 +189,9 @@ function renderRows<R extends TableRow>(
   const shownColumns = Object.fromEntries(filled.filter(([name], index) => isShown(name, index)));
   const isFiltered = Object.values(values).some((value) => value !== '');
   const sums = { ...(isFiltered ? {} : totals), ...rows[0]?.sums };
-  return html`<p>${count(totalRows, 'row')} · <a
+  // A page after the last one does not know how many rows there are.
+  const size = page > 1 && rows.length === 0 ? 'No more rows' : count(totalRows, 'row');
+  return html`<p>${size} · <a
   href="${addressWith({ format: 'csv' })}" download>Download as CSV</a>${
     filled.length > COLUMNS_BY_DEFAULT &&
     html` · <a href="${addressWith({ columns: hasAllColumns ? '' : 'all' })}">${

@@ -114,6 +114,7 @@ function renderChanges(query: UsageQuery, changes: readonly Growth[]): Html {
 /** A limit of a plan this month, over the organizations that have it. */
 type PlanLimit = {
   readonly plan: string;
+  readonly plan_id: string | null;
   readonly orgs_over: number;
   readonly orgs_at_risk: number;
 };
@@ -135,7 +136,13 @@ async function readPlans(db: Kysely<Schema>, instanceIds: readonly string[]): Pr
 
 function renderPlans(plans: readonly PlanLimit[]): Html {
   const columns: Columns<PlanLimit> = {
-    plan: ['Plan', ({ plan }) => html`<a href="${addressOf('/organizations', { plan_id: plan })}">${plan}</a>`],
+    plan: [
+      'Plan',
+      ({ plan, plan_id: id }) => {
+        const filter = id === null ? { only: 'no_plan' } : { plan_id: id };
+        return html`<a href="${addressOf('/organizations', filter)}">${plan}</a>`;
+      },
+    ],
     limit_name: 'Limit',
     orgs: 'Organizations',
     orgs_over: ['Over it', ({ orgs_over: orgs }) => renderOrgs(orgs, 'bad')],

@@ -12,7 +12,7 @@ import {
 } from '../queries/attention.ts';
 import { type MonthToDate, readMonthToDate } from '../queries/usage-totals.ts';
 import type { NotifyFormat } from '../settings/config.ts';
-import { escapeControls } from '../terminal/text.ts';
+import { cutOff, escapeControls } from '../terminal/text.ts';
 import { capitalize, count, showChange, showNumber } from '../terminal/words.ts';
 import { dayStartMs, type UsageDay } from '../usage/day.ts';
 
@@ -33,15 +33,22 @@ export interface Digest {
   readonly instances: readonly InstanceAttention[];
 }
 
+/** Reads the digest. An instance that the database does not have yet is one that is not known yet. */
 export async function readDigest(
   db: Kysely<Schema>,
   { instanceIds, day }: { readonly instanceIds: readonly string[]; readonly day: UsageDay },
 ): Promise<Digest> {
-  const instances = await readAttention(db, { instanceIds, day });
+  const attention = await readAttention(db, { instanceIds, day });
+  const instances = instanceIds.map(
+    (instanceId) =>
+      attention.find((each) => each.instanceId === instanceId) ?? { instanceId, name: null, ...NOTHING_KNOWN },
+  );
   const month = await readMonthToDate(db, 'payload_billable_count', instanceIds);
   return composeDigest(day, instances, month);
 }
 
+const NOTHING_READ = 'not known yet, because nothing has been read';
+const NOTHING_KNOWN = { attentionAt: null, hasRunInProgress: false, groups: [] } as const;
 const MAX_LINES = 8;
 const MONDAY = 1;
 
@@ -58,6 +65,7 @@ export function composeDigest(
       ? []
       : [toLine(null, '/runs', instances.length > 1 ? `${toName(instance)}${problem}` : capitalize(problem))];
   });
+  if (instances.length === 0) problems.push(toLine(null, '/runs', capitalize(NOTHING_READ)));
   const readInstances = instances.filter((instance) => describeUnread(instance) === null);
   const groups = readInstances.flatMap((instance) =>
     instance.groups.map((group) => ({ ...group, texts: group.texts.map((text) => `${toName(instance)}${text}`) })),
@@ -88,7 +96,7 @@ function describeUnread({ attentionAt, hasRunInProgress, groups }: InstanceAtten
   const neverRead = textOf('never_read');
   const isUnknown = attentionAt === null || neverRead !== undefined;
   if (isUnknown && hasRunInProgress) return 'it is still being read for the first time';
-  if (attentionAt === null) return 'not known yet, because nothing has been read';
+  if (attentionAt === null) return NOTHING_READ;
   if (neverRead !== undefined) return `never read: ${neverRead}`;
   const notRead = textOf('not_read');
   return notRead === undefined ? null : `yesterday was not read: ${notRead}`;
@@ -113,9 +121,8 @@ function listKinds(groups: readonly AttentionGroup[], phase: 'new' | 'reminder')
     const ofKind = groups.filter((group) => group.kind === kind && group.phase === phase);
     if (ofKind.length === 0) return [];
     const texts = ofKind.flatMap((group) => group.texts);
-    return [
-      toLine(phase === 'new' ? label : `Still: ${label}`, addressOfKind(kind), listNames(texts, countItems(ofKind))),
-    ];
+    const names = listNames(texts.map(escapeControls), countItems(ofKind), MAX_TEXT);
+    return [toLine(phase === 'new' ? label : `Still: ${label}`, addressOfKind(kind), names)];
   });
 }
 
@@ -130,9 +137,7 @@ function describeMonth({ from, to, total, valuesNotStored: notStored, change }: 
 const MAX_TEXT = 200;
 
 function toLine(label: string | null, path: string, text: string): DigestLine {
-  const plainText = escapeControls(text);
-  const isLong = plainText.length > MAX_TEXT;
-  return { label, path, text: isLong ? `${plainText.slice(0, MAX_TEXT - 1).toWellFormed()}…` : plainText };
+  return { label, path, text: cutOff(escapeControls(text), MAX_TEXT) };
 }
 
 /** Replaces the last lines with their number if there are too many. */
@@ -190,8 +195,11 @@ function renderDiscord({ lines }: Digest, consoleUrl: string | null): unknown {
   const escapeText = (text: string) =>
     text.replaceAll(/[\\*_~`|>#\-[\]()<:]/g, (mark) => `\\${mark}`).replaceAll('@', '@\u200b');
   const link = (url: string, text: string) => `[${text}](<${url}>)`;
-  const content = lines.map((line) => renderLine(line, consoleUrl, escapeText, link)).join('\n');
-  return { content: content.slice(0, DISCORD_LENGTH), allowed_mentions: { parse: [] }, flags: SUPPRESS_EMBEDS };
+  const render = (url: string | null) => lines.map((line) => renderLine(line, url, escapeText, link)).join('\n');
+  // The last lines matter more than links.
+  const linked = render(consoleUrl);
+  const content = linked.length > DISCORD_LENGTH ? render(null) : linked;
+  return { content: cutOff(content, DISCORD_LENGTH), allowed_mentions: { parse: [] }, flags: SUPPRESS_EMBEDS };
 }
 
 function renderLine(

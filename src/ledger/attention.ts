@@ -67,6 +67,13 @@ async function readItems(db: Kysely<Schema>, instanceId: string): Promise<string
   return rows[0]?.items ?? '[]';
 }
 
+/** Forgets what needs attention of a retired instance, which nothing refreshes. Its months still need somebody. */
+export async function forgetAttention(db: Kysely<Schema>, instanceId: string): Promise<void> {
+  const deletion = sql`delete from losant_usage.attention_items
+    where instance_id = ${instanceId} and kind not in ('month_ready', 'month_blocked', 'month_needs_adjustment')`;
+  await retryTransaction(() => deletion.execute(db));
+}
+
 /** A process that sends the digest of a day, and the instances whose digests it may claim. */
 export interface DigestClaim {
   readonly db: Kysely<Schema>;

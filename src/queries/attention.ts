@@ -1,6 +1,7 @@
 /** What needs a person, as of the last refresh: in the same order and words in the console, `status` and the digest. */
 import { type Kysely, sql } from 'kysely';
 import type { AttentionKind, Instant, Schema } from '../database/schema.ts';
+import { cutOff } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 
@@ -90,11 +91,12 @@ export async function readAttention(
 
 const RANK = sql`abs(a.quantity) desc nulls last, a.text, a.subject`;
 
-/** Returns the first names, and how many more there are. */
-export function listNames(texts: readonly string[], items: number): string {
+/** Returns the first names, and how many more there are. Long names are cut off at `maxLength`, but not the count. */
+export function listNames(texts: readonly string[], items: number, maxLength = Number.POSITIVE_INFINITY): string {
   const names = texts.slice(0, MAX_NAMES);
   const others = items - names.length;
-  return `${names.join(', ')}${others > 0 ? ` and ${count(others, 'more', 'more')}` : ''}`;
+  const suffix = others > 0 ? ` and ${count(others, 'more', 'more')}` : '';
+  return `${cutOff(names.join(', '), maxLength - suffix.length)}${suffix}`;
 }
 
 /** Returns the address of the page that lists the items of a kind, of one instance or of all. */

@@ -118,13 +118,15 @@ export async function readMonthToDate(
 
 function toTotalDay(day: UsageDay, row: Row | undefined): ComparedDay {
   if (row === undefined) return { day, standing: null, quantity: null, comparedDay: null, comparedQuantity: null };
+  // Organizations that were deleted add 0 to a day of which nothing else is stored yet.
+  const isStored = row.values_not_stored === 0 || Boolean(row.total);
   return {
     day,
     comparedDay: row.compared_day,
-    quantity: row.total,
+    quantity: isStored ? row.total : null,
     comparedQuantity: row.compared_total,
     valuesNotStored: row.values_not_stored,
-    paired: [row.paired_total, row.paired_compared_total],
+    paired: isStored ? [row.paired_total, row.paired_compared_total] : [null, null],
   };
 }
 

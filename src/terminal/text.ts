@@ -34,6 +34,11 @@ function unicodeEscape(code: number): string {
   return `\\u${code.toString(16).padStart(4, '0')}`;
 }
 
+/** Returns the text, or its beginning and an ellipsis if it is longer. */
+export function cutOff(text: string, maxLength: number): string {
+  return text.length > maxLength ? `${text.slice(0, maxLength - 1).toWellFormed()}…` : text;
+}
+
 export interface Table {
   /** The titles of the columns. */
   readonly head?: readonly string[];

@@ -82,6 +82,7 @@ describe('a month end', () => {
     [[...AUGUST, ...AGREED, ...HASH], '2026-08 is no longer blocked'],
     [['--month', '2026-11', ...AGREED, ...HASH], '2026-11 has not ended'],
     [[...AUGUST, '--adjust'], 'is not closed, so there is nothing to adjust'],
+    [[...AUGUST, '--adjust'], `close it first: losant-usage close --month 2026-08 --instance ${INSTANCE}`],
   ] as const)('rejects the options %j', async ([args, problem]) => {
     const ended = await close(...args);
     expect([ended.code, ended.stderr]).toEqual([2, expect.stringContaining(problem)]);
@@ -228,6 +229,7 @@ describe('a month of two instances', () => {
     const { code, stdout } = await run('close', '--month', '2026-02');
     expect(code).toBe(2);
     expect(stdout).toContain(`Instance ${INSTANCE}: 2026-02 of instance ${INSTANCE} was already closed at`);
+    expect(stdout).toContain(`losant-usage close --month 2026-02 --instance ${INSTANCE} --adjust`);
     expect(stdout).toContain(`Closed: 2026-02 of instance ${OTHER_INSTANCE}, 3 lines.`);
   });
 });

@@ -241,10 +241,25 @@ it('status tells how to retire an instance that is not in the settings, and reti
     message: `The database has no instance ${UNKNOWN}`,
     hint: 'losant-usage status lists the instances that are not in the settings',
   });
+  await asWriter(
+    installation.store.url,
+    asProgram(`insert into losant_usage.attention_items
+        (instance_id, kind, subject, text, first_seen_on, last_seen_on)
+      select '${instanceId}', kind, '2026-10', '2026-10', '2026-11-01', '2026-11-01'
+      from unnest(array['silent', 'month_ready']::losant_usage.attention_kind[]) as kind
+      on conflict do nothing`),
+  );
   const ended = await runProgram(['retire', '--instance', instanceId, '--json'], env);
   expect(ended.code).toBe(0);
   expect(jsonOf(ended)).toEqual({ instanceId });
   expect(await installation.store.query('select from losant_usage.tracks where last_day is null')).toEqual([]);
   const none = { instances: [], unconfiguredInstances: [] };
   expect(jsonOf<object>(await runProgram(['status', '--json'], env))).toMatchObject(none);
+});
+
+it('retire forgets what needs attention, which nothing refreshes any more, but not months to bill', async () => {
+  const items = await installation.store.query('select distinct kind from losant_usage.attention_items');
+  expect(items).toEqual([{ kind: 'month_ready' }]);
+  const { stdout } = await runProgram(['digest'], { DATABASE_URL: installation.store.url });
+  expect(stdout).not.toContain(instanceId);
 });

@@ -74,6 +74,14 @@ describe('--org', () => {
     const instances = await store.query('select instance_id from losant_usage.instances');
     expect(instances).toEqual([{ instance_id: idOf(west) }]);
 
+    const files = ['--config', settings()];
+    const { stdout } = await runProgram(['status', ...files], { DATABASE_URL: store.url });
+    expect(stdout).toContain(
+      `\nInstance ${idOf(east)}\n  not known yet; start with: losant-usage run --instance ${idOf(east)}\n`,
+    );
+    const digest = await runProgram(['digest', ...files], { DATABASE_URL: store.url });
+    expect(digest.stdout).toMatch(new RegExp(`^${idOf(east)}: not known yet, because nothing has been read\n`));
+
     const months = await usage(['close']);
     expect(months).toMatchObject({ code: 0, stderr: expect.stringContaining(SKIPPED) as string });
     expect(jsonOf(months)).toMatchObject({ months: [{ instanceId: idOf(west) }] });

@@ -1,10 +1,12 @@
 /** Months that settle by themselves, and months that were loaded in part, ask for nobody's attention. */
+import { Hono } from 'hono';
 import { sql } from 'kysely';
-import { expect, test } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
+import { addPages } from '../../src/console/pages.ts';
 import { refreshAttention } from '../../src/ledger/attention.ts';
 import { useOpened } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';
-import { INSTANCE, ORGS, openWorld } from './world.ts';
+import { INSTANCE, idOf, ORGS, OTHER, openWorld, textOf } from './world.ts';
 
 const world = useOpened(openWorld, (opened) => opened.close());
 
@@ -19,7 +21,8 @@ test('a settling month is on the page of months, and not on Home', async () => {
   expect(await world.text('/billing')).toContain('October 2026 settling 6 of 7 ready; Gappy: 10 Oct not final');
   const month = await world.text('/billing/2026-10');
   expect(month).toContain('the last of these cells is due at 2026-11-28 13:00 UTC; then: losant-usage run');
-  expect(await world.text('/billing/2026-10?only=not_ready')).toContain('0 rows');
+  expect(month).toMatch(/All \d+ columns Organization [A-Za-z ]+ Gappy/);
+  expect(await world.text('/billing/2026-10?only=not_ready')).toMatch(/1 row .* Gappy/);
   await refreshAttention({ db: world.handle.db, instanceId: INSTANCE, lease: null }, '2026-11-28');
   const { rows } = await sql`select text from losant_usage.attention_items where is_current`.execute(world.handle.db);
   expect(JSON.stringify(rows)).toContain('August 2026 (7 of 7 ready)');
@@ -32,4 +35,50 @@ test('an organization is in one row, although something keeps it back and it can
       doubted_at = now() where org_id = '${ORGS.office}' and usage_date = '2026-09-20' and stream = 'payload_totals'`),
   );
   expect(await world.text('/billing/2026-09?q=Office')).toMatch(/1 row .* Office 22,800 22,300 ≠ \+500 1 day in doubt/);
+});
+
+test('instances of which one has closed the month have a command each', async () => {
+  const app = new Hono();
+  addPages(app, { ...world.sources, instanceIds: [INSTANCE, OTHER] });
+  const page = textOf(await (await app.request('/billing/2026-09')).text());
+  expect(page).toContain(
+    `losant-usage close --month 2026-09 --instance ${OTHER} --dry-run ` +
+      `losant-usage close --month 2026-09 --instance ${INSTANCE} --adjust --dry-run`,
+  );
+  expect(await world.text('/billing/2026-09')).toContain('losant-usage close --month 2026-09 --adjust --dry-run');
+});
+
+/** Was created on the last day of September, and found only after that month was closed. */
+const LATE = idOf(20);
+
+const CHANGES = `
+  insert into losant_usage.organizations (org_id, instance_id, name, tags, limits, created_on, first_seen_at, last_seen_at)
+  values ('${LATE}', '${INSTANCE}', 'Late', '[]', '{}', '2026-09-30', '2026-10-06', now());
+  insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
+  values ('${LATE}', 'payload_totals', '2026-09-30', '2026-10-01', '2026-09-30');
+  insert into losant_usage.usage_days (usage_date, org_id, payload_billable_count, payload_all_count, payload_all_bytes)
+  values ('2026-09-30', '${LATE}', 7, 7, 700);
+  insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision,
+    first_loaded_at, last_read_at, finalized_at)
+  values ('2026-09-30', '${LATE}', 'payload_totals', 'final', true, true, 1, '2026-10-06', '2026-10-06', '2026-10-06');
+  update losant_usage.coverage set failed_reads = 0 where org_id = '${LATE}';
+  update losant_usage.usage_days set devices_created = 2
+  where usage_date = '2026-09-15' and org_id = '${ORGS.doubled}';
+  insert into losant_usage.revisions (org_id, stream, usage_date, revision, old, new, was_final, run_id, changed_at)
+  values ('${ORGS.doubled}', 'device_counts', '2026-09-15', 2, '{"devices_created": 1}', '{"devices_created": 2}', true,
+    gen_random_uuid(), '2026-11-28T00:16Z');
+  update losant_usage.coverage set standing = 'in_doubt', reason = 'contradicted', finalized_at = null,
+    doubted_at = now() where org_id = '${ORGS.office}' and usage_date = '2026-09-20' and stream = 'payload_totals'`;
+
+describe('the organizations of a closed month that are to be adjusted', () => {
+  const changedWorld = useOpened(
+    () => openWorld(CHANGES),
+    (opened) => opened.close(),
+  );
+
+  it('are those that an adjustment bills now: also one that was never billed, and for any metric', async () => {
+    const page = await changedWorld.text('/billing/2026-09?only=to_adjust');
+    expect(page).toMatch(/2 rows .* Doubled .* Late /);
+    expect(page).not.toContain('Office');
+  });
 });

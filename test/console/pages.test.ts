@@ -96,6 +96,12 @@ describe('a table', () => {
   });
 });
 
+it('does not say that a list has 0 rows on a page after its last one', async () => {
+  const page = await world.text('/organizations?page=3');
+  expect(page).toMatch(/No more rows .*Page 3/);
+  expect(page).not.toContain('0 rows');
+});
+
 describe('the columns of a table', () => {
   const countHeads = async (path: string) =>
     [...(await (await world.open(path)).text()).matchAll(/<th scope="col"/g)].length;

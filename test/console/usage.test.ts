@@ -43,6 +43,32 @@ describe('our total by day', () => {
   });
 });
 
+test('a day that is not read yet is not stored, and not 0 because an organization was deleted', async () => {
+  const notRead = "usage_date = '2026-11-27'";
+  const changedWorld = await openWorld(`
+    update losant_usage.usage_days set devices_created = null, devices_deleted = null, devices_total = null
+    where ${notRead};
+    update losant_usage.coverage set standing = 'waiting', reason = 'never_read', is_stored = false, is_reported = false,
+      revision = 0, first_loaded_at = null, last_read_at = null, finalized_at = null,
+      next_read_at = '2026-11-28T13:00Z'
+    where ${notRead} and stream = 'device_counts'`);
+  await expect
+    .poll(() => changedWorld.text('/'))
+    .toContain(' Devices 70 ? 0% since Thu, 29 Oct 2026 · 7 values are not stored ');
+  expect(await changedWorld.text('/usage?metric=devices_total')).toContain(' 70 on 2026-11-26. ');
+  await changedWorld.close();
+});
+
+test('the organizations without a plan that have a limit are a click away from it', async () => {
+  const change = `update losant_usage.organizations set limits = '{"payload": 1}' where org_id = '${ORGS.hourly}'`;
+  const changedWorld = await openWorld(change);
+  await changedWorld.text('/usage?show=plans');
+  const page = await (await changedWorld.open('/usage?show=plans')).text();
+  const [, address = ''] = /<a href="([^"]*)">none<\/a>/.exec(page) ?? [];
+  expect(await changedWorld.text(address)).toMatch(/1 row .*Hourly/);
+  await changedWorld.close();
+});
+
 describe('who grew and who fell', () => {
   it('in a quarter is what the base tables have on the days that are stored on both sides', async () => {
     const rows = await world.ask(`

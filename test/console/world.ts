@@ -16,7 +16,7 @@ export const OTHER = '5c0000000000000000000002';
 export const NOW = Date.parse('2026-11-28T12:00:00Z');
 const RUN = '00000000-0000-4000-8000-000000000001';
 
-const idOf = (number: number) => `0a${`${number}`.padStart(22, '0')}`;
+export const idOf = (number: number) => `0a${`${number}`.padStart(22, '0')}`;
 
 export const ORGS = {
   /** Has 1,000 payloads on weekdays and 100 on weekends, and will exceed its limit on the 30th. */

@@ -77,6 +77,10 @@ describe('a digest', () => {
     expect(compose([instance(groups)], day).isDue).toBe(isDue);
   });
 
+  test('says that nothing is known before there is an instance', () => {
+    expect(showDigest(composeDigest(TUESDAY, [], null))).toEqual(['Not known yet, because nothing has been read']);
+  });
+
   test('has at most eight lines, and counts those that it omits', () => {
     const kinds = ['missing', 'in_doubt', 'limit_exceeded', 'limit_at_risk', 'large_change', 'silent', 'new'] as const;
     const lines = say([instance([...kinds, 'deleted' as const].map((kind) => group(kind, 'new', 'A')))]);
@@ -113,6 +117,14 @@ describe('a digest', () => {
     expect(say([unread])).toEqual([sentence]);
     expect(compose([unread])).toMatchObject({ isDue: true });
     expect(listNewItems(compose([unread]))).toEqual([]);
+  });
+
+  test('cuts off long names, but not how many more there are', () => {
+    const [, line = ''] = say([
+      instance([group('silent', 'new', ...['a', 'b', 'c', 'd'].map((name) => name.repeat(90)))]),
+    ]);
+    expect(line).toMatch(/^Silent for three days: a{90}, b{90}, c*… and 1 more$/);
+    expect(line).toHaveLength('Silent for three days: '.length + 200);
   });
 
   test('about several instances names each', () => {
@@ -168,6 +180,16 @@ describe('a message', () => {
     ]);
     const { content } = JSON.parse(renderMessage(long, 'discord', null)) as { content: string };
     expect(content).toHaveLength(2_000);
+  });
+
+  test('for Discord has no links rather than no last line', () => {
+    const kinds = ['missing', 'silent', 'new', 'deleted', 'in_doubt', 'large_change'] as const;
+    const long = compose([instance(kinds.map((kind) => group(kind, 'new', 'a'.repeat(200))))]);
+    const { content } = JSON.parse(renderMessage(long, 'discord', `https://usage.example.com/${'a'.repeat(60)}`)) as {
+      content: string;
+    };
+    expect(content.length).toBeLessThan(2_000);
+    expect(content).toMatch(/\n2026\\-11 through 2026\\-11\\-23: .* 4 values are not stored$/);
   });
 
   test('for Teams is a card whose text runs have neither marks nor mentions', () => {

@@ -174,4 +174,35 @@ export const attentionMutants = [
       ],
     },
   ),
+  plant(
+    { file: 'src/digest/digest.ts', test: 'test/digest/digest.test.ts' },
+    {
+      'A digest says how many more there are, however long the names': [
+        ', countItems(ofKind), MAX_TEXT)',
+        ', countItems(ofKind))',
+      ],
+      'A message for Discord rather has no links than no last line': [
+        'linked.length > DISCORD_LENGTH ? render(null) : linked',
+        'linked',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/digest/digest.ts', test: 'test/digest/digest.test.ts', only: 'nothing is known' },
+    {
+      'A digest says that nothing is known yet': [
+        'if (instances.length === 0) problems',
+        'if (month === undefined) problems',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/digest/digest.ts', test: 'test/commands/several-instances.test.ts', only: 'the others are skipped' },
+    {
+      'A digest names an instance of the settings that was never tried': [
+        'instanceIds.map(',
+        'attention.map(({ instanceId }) => instanceId).map(',
+      ],
+    },
+  ),
 ].flat();

@@ -27,7 +27,12 @@ export const commandMutants = [
         'await recordRetirement(handle.db, instanceId);',
         '',
       ],
+      'Nothing needs attention of a retired instance': ['await forgetAttention(handle.db, instanceId);', ''],
     },
+  ),
+  plant(
+    { file: 'src/cli/status.ts', test: 'test/commands/looking.test.ts' },
+    { 'A digest does not name retired instances': ['.filter((id) => !retiredIds.has(id))', ''] },
   ),
   plant(
     { file: 'src/cli/close.ts', test: 'test/billing/commands.test.ts' },

@@ -49,10 +49,29 @@ export const consoleMutants = [
     { 'A link of Home opens what it counts': ['/attention?kind=${kind}', '/attention?any=${kind}'] },
   ),
   plant(
+    { file: 'src/console/months.ts', test: 'test/console/months.test.ts' },
+    {
+      'Whatever keeps back an organization, it is listed as not ready': [
+        "i.state <> 'needs_adjustment')\n        as is_not_ready",
+        "i.state = 'blocked')\n        as is_not_ready",
+      ],
+      'Only what an adjustment bills is to be adjusted': ["i.state = 'needs_adjustment')`", 'true)`'],
+    },
+  ),
+  plant(
     { file: 'src/console/forecast.ts', test: USAGE, only: 'of this and the next month' },
     {
       'A forecast fills days that are not stored': ['r.unstored_quantity + g.quantity', 'g.quantity'],
       'A forecast ends with a deletion': [' and o.deleted_on is null\n', '\n'],
+    },
+  ),
+  plant(
+    { file: 'src/queries/usage-totals.ts', test: USAGE, only: 'is not read yet' },
+    {
+      'A day that is not read yet is not 0': [
+        'row.values_not_stored === 0 || Boolean(row.total)',
+        'row.total !== undefined',
+      ],
     },
   ),
   plant(

@@ -30,6 +30,10 @@ const OVERFLOW = `(() => {
   return [scrollWidth - clientWidth + ' px too wide: ' + elements];
 })()`;
 
+/** Evaluates to the cells of which an instant is cut off: rows could not be told apart. A name may be. */
+const CUT_INSTANTS = `[...document.querySelectorAll('td:has(time)')]
+  .filter((each) => each.scrollWidth > each.clientWidth).slice(0, 3).map((each) => 'cut off: ' + each.innerText)`;
+
 const WIDTHS = [375, 768, 1440, 1920] as const;
 const HEIGHT = 900;
 
@@ -58,6 +62,7 @@ export async function auditPage(page: Page, name: string, looks: readonly Look[]
   for (const width of WIDTHS) {
     await page.setViewportSize({ width, height: HEIGHT });
     await look(OVERFLOW, width);
+    await look(CUT_INSTANTS, width);
   }
   for (const { width, scheme } of looks) {
     await page.emulateMedia({ colorScheme: scheme });
