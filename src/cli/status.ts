@@ -20,18 +20,25 @@ export const status = defineCommand({
     const instanceIds = await selectInstanceIds(context, handle);
     const health = await readHealth(handle.db, { nowMs, instanceIds });
     const isComplete =
-      health.gaps === 0 && health.instances.every((each) => each.listProblem === null && each.neverReadSince === null);
+      health.gaps === 0 &&
+      health.untriedInstances.length === 0 &&
+      health.instances.every((each) => each.listProblem === null && each.neverReadSince === null);
     const exitCode = isComplete ? EXIT.ok : EXIT.incomplete;
     return { document: health, lines: renderStatus(health, nowMs), exitCode };
   },
 });
 
-function renderStatus({ instances, runs, unconfiguredInstances }: Health, nowMs: number): string[] {
+function renderStatus(health: Health, nowMs: number): string[] {
+  const { instances, runs, untriedInstances, unconfiguredInstances } = health;
   const lines: string[] = instances.flatMap((instance, index) => {
     const instanceRuns = runs.filter(({ instanceId }) => instanceId === instance.instanceId);
     return [...(index === 0 ? [] : ['']), ...renderInstance(instance, instanceRuns, nowMs)];
   });
-  if (instances.length === 0) lines.push('Nothing has been loaded yet. Start with: losant-usage run');
+  for (const instanceId of untriedInstances) {
+    lines.push(...(lines.length === 0 ? [] : ['']));
+    lines.push(...formatNeverRead({ instanceId, neverReadSince: null, lastError: null }));
+  }
+  if (lines.length === 0) lines.push('Nothing has been loaded yet. Start with: losant-usage run');
   for (const id of unconfiguredInstances) {
     lines.push('', `Instance ${id} is in the database but not in the settings, so it is not monitored.`);
     lines.push('To retire it, unless another deployment loads it:', `  losant-usage retire --instance ${id}`);
