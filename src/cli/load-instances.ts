@@ -226,7 +226,8 @@ export function renderRun(instanceId: string, outcome: RunOutcome, requestedDays
   }
   lines.push(...renderFailures(tally.groupFailures()));
   if (refusal) lines.push(`  Losant rejected the request: ${refusal.message}`, `  ${refusal.hint}`);
-  if (report.status !== 'complete') lines.push(`  To see what is wrong and why: ${findNextCommand(outcome)}`);
+  const nextCommand = report.status === 'complete' ? null : findNextCommand(outcome);
+  if (nextCommand !== null) lines.push(`  To see what is wrong and why: ${nextCommand}`);
   return lines;
 }
 
