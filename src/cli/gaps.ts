@@ -46,6 +46,12 @@ function toGap({ instanceId, lastError }: NeverReadInstance) {
 
 /** Formats that an instance was never read, and why its last run failed. */
 export function formatNeverRead({ instanceId, neverReadSince, lastError }: NeverReadInstance): string[] {
+  if (neverReadSince === null) {
+    return [
+      `Instance ${instanceId} was never read, and no run has tried to.`,
+      '  To read it: losant-usage run, or restart the worker with these settings',
+    ];
+  }
   return [
     `Instance ${instanceId} was never read; the first attempt was ${showInstant(neverReadSince)}.`,
     `  ${lastError === null ? 'No run has read anything yet.' : `The last run failed: ${lastError}`}`,

@@ -58,7 +58,12 @@ async function openToPlan(context: CommandContext): Promise<DatabaseHandle> {
   return handle;
 }
 
-async function loadInTurn(context: CommandContext, request: LoadRequest): Promise<CommandResult> {
+interface LoadResult extends CommandResult {
+  /** The exit codes of the instances that no other process runs. */
+  readonly reportedCodes: readonly number[];
+}
+
+async function loadInTurn(context: CommandContext, request: LoadRequest): Promise<LoadResult> {
   const { output, signal, logger, role } = context;
   const { dryRun } = request.selection;
   const candidates = selectCandidates(context.config.instances, request.selection);
@@ -68,10 +73,13 @@ async function loadInTurn(context: CommandContext, request: LoadRequest): Promis
   const loading: LoadContext = { ...context, ...request, handle, now, rates: new Map(), giveUpAtMs };
   const scopes = await assignOrgs(loading, candidates);
   const results: CommandResult[] = [];
+  const reportedCodes: number[] = [];
   for (const scope of scopes) {
     const { instanceId } = scope.instance;
     const work = dryRun ? planInstance(loading, scope) : loadInstance(loading, scope);
+    let isRunElsewhere = false;
     const result = await work.catch((thrown: unknown) => {
+      isRunElsewhere = isBusy(thrown);
       // With a single instance its error is the command's, and so is a signal.
       if (signal.aborted || scopes.length === 1) throw thrown;
       const error = describeDatabaseError(thrown, { where: handle.label, role }) ?? thrown;
@@ -82,10 +90,11 @@ async function loadInTurn(context: CommandContext, request: LoadRequest): Promis
     });
     output.print(...(result.lines ?? []));
     results.push(result);
+    if (!isRunElsewhere) reportedCodes.push(result.exitCode ?? EXIT.ok);
   }
   const documents = results.map(({ document }) => document);
   const exitCode = worstExitCode(results.map((result) => result.exitCode ?? EXIT.ok));
-  return { document: documents.length === 1 ? documents[0] : documents, exitCode };
+  return { document: documents.length === 1 ? documents[0] : documents, exitCode, reportedCodes };
 }
 
 /**
@@ -187,18 +196,22 @@ function createProgress({ output, hostNow }: CommandContext): (progress: Progres
   };
 }
 
-async function withHeartbeat({ config, logger }: CommandContext, work: () => Promise<CommandResult>) {
+/** Reports the instances that this process runs. The process that runs another one reports its own result. */
+async function withHeartbeat({ config, logger }: CommandContext, work: () => Promise<LoadResult>) {
   const heartbeat = createHeartbeat({ url: config.heartbeatUrl, logger });
   try {
     const result = await work();
-    await heartbeat.send(result.exitCode === EXIT.ok);
+    const { reportedCodes } = result;
+    if (reportedCodes.length > 0) await heartbeat.send(reportedCodes.every((code) => code === EXIT.ok));
     return result;
   } catch (error) {
-    // The process that runs the instance reports its own result.
-    const isBusy = error instanceof BusyError && error.kind === 'lease_busy';
-    if (!isBusy) await heartbeat.send(false);
+    if (!isBusy(error)) await heartbeat.send(false);
     throw error;
   }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof BusyError && error.kind === 'lease_busy';
 }
 
 /** Describes a run for people, with the days of the command in its head; without any, those that were read. */
@@ -223,7 +236,8 @@ export function renderRun(instanceId: string, outcome: RunOutcome, requestedDays
   }
   lines.push(...renderFailures(tally.groupFailures()));
   if (refusal) lines.push(`  Losant rejected the request: ${refusal.message}`, `  ${refusal.hint}`);
-  if (report.status !== 'complete') lines.push(`  To see what is wrong and why: ${findNextCommand(outcome)}`);
+  const nextCommand = report.status === 'complete' ? null : findNextCommand(outcome);
+  if (nextCommand !== null) lines.push(`  To see what is wrong and why: ${nextCommand}`);
   return lines;
 }
 

@@ -1,14 +1,7 @@
 import { readDigest, showDigest } from '../digest/digest.ts';
 import { EXIT } from '../errors.ts';
 import { ATTENTION_KINDS, listNames } from '../queries/attention.ts';
-import {
-  type Health,
-  type HealthOptions,
-  type InstanceHealth,
-  type RunRecord,
-  readHealth,
-  type StreamHealth,
-} from '../queries/health.ts';
+import { type Health, type InstanceHealth, type RunRecord, readHealth, type StreamHealth } from '../queries/health.ts';
 import { localDayAt } from '../settings/notify-time.ts';
 import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showInstant, showNumber } from '../terminal/words.ts';
@@ -27,25 +20,30 @@ export const status = defineCommand({
     const instanceIds = await selectInstanceIds(context, handle);
     const health = await readHealth(handle.db, { nowMs, instanceIds });
     const isComplete =
-      health.gaps === 0 && health.instances.every((each) => each.listProblem === null && each.neverReadSince === null);
+      health.gaps === 0 &&
+      (health.untriedInstances.length === 0 || isNew(health)) &&
+      health.instances.every((each) => each.listProblem === null && each.neverReadSince === null);
     const exitCode = isComplete ? EXIT.ok : EXIT.incomplete;
-    return { document: health, lines: renderStatus(health, { instanceIds, nowMs }), exitCode };
+    return { document: health, lines: renderStatus(health, nowMs), exitCode };
   },
 });
 
-function renderStatus(
-  { instances, runs, unconfiguredInstances }: Health,
-  { instanceIds, nowMs }: HealthOptions,
-): string[] {
+/** Whether the database has nothing that could lack an instance. */
+function isNew({ instances, unconfiguredInstances }: Health): boolean {
+  return instances.length === 0 && unconfiguredInstances.length === 0;
+}
+
+function renderStatus(health: Health, nowMs: number): string[] {
+  const { instances, runs, untriedInstances, unconfiguredInstances } = health;
   const lines: string[] = instances.flatMap((instance, index) => {
     const instanceRuns = runs.filter(({ instanceId }) => instanceId === instance.instanceId);
     return [...(index === 0 ? [] : ['']), ...renderInstance(instance, instanceRuns, nowMs)];
   });
-  if (instances.length === 0) lines.push('Nothing has been loaded yet. Start with: losant-usage run');
+  if (isNew(health)) lines.push('Nothing has been loaded yet. Start with: losant-usage run');
   else {
-    for (const id of instanceIds) {
-      if (instances.some(({ instanceId }) => instanceId === id)) continue;
-      lines.push('', `Instance ${id}`, `  not known yet; start with: losant-usage run --instance ${id}`);
+    for (const instanceId of untriedInstances) {
+      lines.push(...(lines.length === 0 ? [] : ['']));
+      lines.push(...formatNeverRead({ instanceId, neverReadSince: null, lastError: null }));
     }
   }
   for (const id of unconfiguredInstances) {

@@ -39,7 +39,7 @@ export const runsPage = createTablePage<RunRow>({ path: '/runs', navPath: '/runs
     from losant_usage.runs n join losant_usage.instances i on i.instance_id = n.instance_id
     cross join lateral (
       select concat_ws(', ', case when n.error is not null then 'error' end,
-          string_agg(concat_ws(' ', f.code, f.cells), ', ')) as causes,
+          string_agg(concat_ws(' ', f.code, nullif(f.cells, 0)), ', ')) as causes,
         array_agg(concat(f.code, ' of ' || f.stream, ', such as ' || coalesce(o.name, f.example), ': ', f.message))
           as problems
       from jsonb_to_recordset(n.failures) as f (code text, stream text, cells bigint, example text, message text)

@@ -60,11 +60,13 @@ const UPSERTED_TABLES = [
   'runs',
   'instance_totals',
   'leases',
+  'attention_items',
+  'digests',
 ];
 /** Tables to which a run only adds rows. */
 const APPEND_ONLY_TABLES = ['revisions', 'quarantine'];
 /** Tables from which a run deletes rows. */
-const DELETED_FROM_TABLES = ['tracks', 'leases'];
+const DELETED_FROM_TABLES = ['tracks', 'leases', 'attention_items'];
 
 /** Reads only the catalog, which any user may do. A table that does not exist yet has no missing privileges. */
 export async function readAccess(db: Kysely<Schema>): Promise<DatabaseAccess> {

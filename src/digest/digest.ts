@@ -33,22 +33,16 @@ export interface Digest {
   readonly instances: readonly InstanceAttention[];
 }
 
-/** Reads the digest. An instance that the database does not have yet is one that is not known yet. */
 export async function readDigest(
   db: Kysely<Schema>,
   { instanceIds, day }: { readonly instanceIds: readonly string[]; readonly day: UsageDay },
 ): Promise<Digest> {
-  const attention = await readAttention(db, { instanceIds, day });
-  const instances = instanceIds.map(
-    (instanceId) =>
-      attention.find((each) => each.instanceId === instanceId) ?? { instanceId, name: null, ...NOTHING_KNOWN },
-  );
+  const instances = await readAttention(db, { instanceIds, day });
   const month = await readMonthToDate(db, 'payload_billable_count', instanceIds);
   return composeDigest(day, instances, month);
 }
 
 const NOTHING_READ = 'not known yet, because nothing has been read';
-const NOTHING_KNOWN = { attentionAt: null, hasRunInProgress: false, groups: [] } as const;
 const MAX_LINES = 8;
 const MONDAY = 1;
 

@@ -132,7 +132,8 @@ export async function recordDigests(
         and named_on is null`;
     await retryTransaction(() => update.execute(db));
   }
-  await sql`update losant_usage.digests set outcome = ${outcome}, error = ${error},
+  const update = sql`update losant_usage.digests set outcome = ${outcome}, error = ${error},
       finished_at = case when ${outcome}::text is not null then clock_timestamp() end
-    where claim_id = ${claimId}::uuid and day = ${day} and instance_id = any (${instanceIds}::text[])`.execute(db);
+    where claim_id = ${claimId}::uuid and day = ${day} and instance_id = any (${instanceIds}::text[])`;
+  await retryTransaction(() => update.execute(db));
 }

@@ -2,14 +2,15 @@ import { type Kysely, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
-import { type CellKey, WAIVED } from '../usage/cell.ts';
+import { type CellKey, cellId, compareText, WAIVED } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
-import { FIRST_DAY, type Policy } from '../usage/policy.ts';
+import type { Policy } from '../usage/policy.ts';
+import { streamNames } from '../usage/streams/catalog.ts';
 import { keysOf, setCells } from './coverage.ts';
 import { selectNextCheckpoint } from './due.ts';
 import { createExpectedCellsOf } from './expected.ts';
 import { computeOurSums } from './instances.ts';
-import { inTransaction } from './lease.ts';
+import { eachPage } from './lease.ts';
 import { liftWaivers } from './load.ts';
 import { lockOrgs } from './tracks.ts';
 
@@ -20,6 +21,7 @@ export interface Waiver {
   readonly range: DayRange;
   readonly reason: string;
   readonly policy: Policy;
+  readonly transactionCells?: number;
 }
 
 /**
@@ -43,52 +45,75 @@ const nextReadAt = (policy: Policy) => sql`case
 
 /**
  * Waives the cells of the range that a person may waive, passes over others, and records who did it and why. Later
- * checkpoints are read nevertheless, and a good read lifts the waiver. Repeating a waiver replaces its reason. Returns
- * the cells, oldest first. Throws SettingsError if there are none.
+ * checkpoints are read nevertheless, and a good read lifts the waiver. Repeating a waiver replaces its reason, so one
+ * that was interrupted between two pages of organizations can be repeated. Returns the cells, oldest first. Throws
+ * SettingsError if there are none.
  */
 export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<CellKey[]> {
-  const { orgIds, streams, range, reason, policy } = waiver;
-  const waivedCells = await inTransaction({ db, lease: null }, async (trx) => {
-    await lockOrgs(trx, orgIds);
-    // A cell that no run has created yet can be missing too.
-    await createExpectedCellsOf(trx, orgIds, { policy, lockFrom: FIRST_DAY });
-    const cells = await trx
-      .selectFrom('cells as c')
-      .select(['instance_id as instanceId', 'org_id as orgId', 'stream', 'usage_date as day'])
-      .select(IS_WAIVABLE.as('isWaivable'))
-      .where(isAny('org_id', orgIds))
-      .where('usage_date', '>=', range.from)
-      .where('usage_date', '<=', range.to)
-      .where((eb) => (streams === null ? eb.lit(true) : eb('stream', 'in', [...streams])))
-      .orderBy('usage_date')
-      .orderBy('stream')
-      .orderBy('org_id')
-      .execute();
-    const waivableCells = cells.filter(({ isWaivable }) => isWaivable);
-    if (waivableCells.length === 0) throw toNothingWaivedError(waiver, cells.length);
-    await setCells(trx, {
-      set: sql`standing = 'waived', failed_reads = 0, reason = ${WAIVED}, detail = ${reason},
-        next_read_at = ${nextReadAt(policy)}`,
-      where: sql`(c.usage_date, c.org_id, c.stream) in (
-        select k.usage_date, k.org_id, k.stream from ${keysOf(waivableCells)})`,
+  const { orgIds, range, transactionCells } = waiver;
+  const instances = await db
+    .selectFrom('organizations')
+    .select('instance_id as instanceId')
+    .distinct()
+    .where(isAny('org_id', orgIds))
+    .execute();
+  const pages = {
+    matches: isAny('o.org_id', orgIds),
+    cells: sql`${streamNames.length}::integer
+      * (losant_usage_internal.today() - greatest(o.created_on, ${range.from}::date))`,
+  };
+  const waivedCells: CellKey[] = [];
+  let passedCells = 0;
+  for (const { instanceId } of instances) {
+    const ledger = { db, instanceId, lease: null, ...(transactionCells && { transactionCells }) };
+    const instanceCells: CellKey[] = [];
+    await eachPage(ledger, pages, async (trx, pageOrgIds) => {
+      const page = await waivePage(trx, { ...waiver, orgIds: pageOrgIds });
+      instanceCells.push(...page.waivedCells);
+      passedCells += page.passedCells;
     });
-    await liftWaivers(trx, waivableCells, null);
-    await trx
-      .insertInto('waivers')
-      .columns(['usage_date', 'stream', 'org_id', 'reason'])
-      .expression((eb) =>
-        eb
-          .selectFrom(keysOf(waivableCells))
-          .select(['k.usage_date', 'k.stream', 'k.org_id', sql<string>`${reason}`.as('reason')]),
-      )
-      .execute();
-    return waivableCells;
-  });
-  for (const [instanceId, cells] of Map.groupBy(waivedCells, (cell) => cell.instanceId)) {
-    for (const day of new Set(cells.map((cell) => cell.day)))
-      await computeOurSums({ db, lease: null, instanceId }, day);
+    for (const day of new Set(instanceCells.map((cell) => cell.day))) await computeOurSums(ledger, day);
+    waivedCells.push(...instanceCells);
   }
-  return waivedCells.map(({ orgId, stream, day }) => ({ orgId, stream, day }));
+  if (waivedCells.length === 0) throw toNothingWaivedError(waiver, passedCells);
+  return waivedCells.toSorted((a, b) => compareText(cellId(a), cellId(b)));
+}
+
+/** Waives cells of a page of organizations, whose later cells it locks too. */
+async function waivePage(trx: Kysely<Schema>, { orgIds, streams, range, reason, policy }: Waiver) {
+  await lockOrgs(trx, orgIds);
+  // A cell that no run has created yet can be missing too.
+  await createExpectedCellsOf(trx, orgIds, { policy, lockFrom: range.from });
+  const cells = await trx
+    .selectFrom('cells as c')
+    .select(['org_id as orgId', 'stream', 'usage_date as day'])
+    .select(IS_WAIVABLE.as('isWaivable'))
+    .where(isAny('org_id', orgIds))
+    .where('usage_date', '>=', range.from)
+    .where('usage_date', '<=', range.to)
+    .where((eb) => (streams === null ? eb.lit(true) : eb('stream', 'in', [...streams])))
+    .orderBy('usage_date')
+    .orderBy('stream')
+    .orderBy('org_id')
+    .execute();
+  const waivedCells = cells.flatMap(({ isWaivable, ...key }) => (isWaivable ? [key] : []));
+  await setCells(trx, {
+    set: sql`standing = 'waived', failed_reads = 0, reason = ${WAIVED}, detail = ${reason},
+      next_read_at = ${nextReadAt(policy)}`,
+    where: sql`(c.usage_date, c.org_id, c.stream) in (
+      select k.usage_date, k.org_id, k.stream from ${keysOf(waivedCells)})`,
+  });
+  await liftWaivers(trx, waivedCells, null);
+  await trx
+    .insertInto('waivers')
+    .columns(['usage_date', 'stream', 'org_id', 'reason'])
+    .expression((eb) =>
+      eb
+        .selectFrom(keysOf(waivedCells))
+        .select(['k.usage_date', 'k.stream', 'k.org_id', sql<string>`${reason}`.as('reason')]),
+    )
+    .execute();
+  return { waivedCells, passedCells: cells.length - waivedCells.length };
 }
 
 function toNothingWaivedError({ orgIds, range }: Waiver, cells: number): SettingsError {

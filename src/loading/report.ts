@@ -143,7 +143,7 @@ export class Tally {
           code,
           message: withoutIdsAndDays(message),
           stream,
-          cells: group.filter(({ from }) => from !== null).length,
+          cells: group.filter(({ stream: name, from }) => name !== null && from !== null).length,
           orgs: new Set(group.flatMap((failure) => failure.orgId ?? [])).size,
           example: orgId,
         };
@@ -200,15 +200,18 @@ export interface RunOutcome {
   readonly refusal: LosantError | null;
 }
 
-/** Returns the command that shows what is wrong after a run that is not complete. */
+/** Failures whose message says what to do, and which no command shows. */
+const SELF_EXPLANATORY = ['past_horizon', 'not_tracked'];
+
+/** Returns the command that shows what is wrong after a run that is not complete; null if its failures say all. */
 export function findNextCommand(outcome: {
   readonly report: Pick<RunReport, 'failures'>;
   readonly tally: Pick<Tally, 'hasGaps'>;
-}): string {
+}): string | null {
+  const { failures } = outcome.report;
   if (outcome.tally.hasGaps) return 'losant-usage gaps';
-  const failure = outcome.report.failures.find(
-    ({ orgId, stream, to }) => orgId !== null && stream !== null && to !== null,
-  );
+  if (failures.length > 0 && failures.every(({ code }) => SELF_EXPLANATORY.includes(code))) return null;
+  const failure = failures.find(({ orgId, stream, to }) => orgId !== null && stream !== null && to !== null);
   if (failure === undefined) return 'losant-usage status';
   // A stored cell whose last read failed is not a gap.
   const { orgId, stream, to } = failure;

@@ -56,17 +56,18 @@ export interface InstanceAttention {
 /** The names in a line; the others are counted. */
 const MAX_NAMES = 3;
 
-/** Returns what needs attention of each instance that the database has; with a day, as its digest names it. */
+/** Returns what needs attention of each instance; with a day, as its digest names it. */
 export async function readAttention(
   db: Kysely<Schema>,
   { instanceIds, day = null }: { readonly instanceIds: readonly string[]; readonly day?: UsageDay | null },
 ): Promise<readonly InstanceAttention[]> {
   const { rows: instances } = await sql<Omit<InstanceAttention, 'groups'>>`
-    select i.instance_id as "instanceId", i.name, i.attention_at as "attentionAt", exists (
+    select k.instance_id as "instanceId", i.name, i.attention_at as "attentionAt", exists (
         select from losant_usage.leases l where l.instance_id = i.instance_id and l.expires_at > clock_timestamp()
       ) as "hasRunInProgress"
-    from losant_usage.instances i where i.instance_id = any (${instanceIds}::text[])
-    order by i.instance_id`.execute(db);
+    from unnest(${instanceIds}::text[]) as k (instance_id)
+    left join losant_usage.instances i on i.instance_id = k.instance_id
+    order by k.instance_id`.execute(db);
   const { rows: groups } = await sql<AttentionGroup & { readonly instanceId: string }>`
     select a.instance_id as "instanceId", a.kind, p.phase, count(*) as items,
       (array_agg(a.subject order by ${RANK}))[:case when ${day}::date is null then ${MAX_NAMES} else count(*) end]

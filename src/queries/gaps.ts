@@ -1,6 +1,6 @@
 import { type InferResult, type Kysely, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
-import type { Schema } from '../database/schema.ts';
+import type { Instant, Schema } from '../database/schema.ts';
 import { eachDay, type UsageDay } from '../usage/day.ts';
 
 /** A cell that is in doubt, missing, unavailable or waived. `nextReadAt` is null if no read is planned. */
@@ -35,16 +35,26 @@ export function selectGaps(db: Kysely<Schema>, { instanceIds, includeResolved, i
 }
 
 /** An instance of which no cell is tracked yet. */
-export type NeverReadInstance = Awaited<ReturnType<typeof readNeverReadInstances>>[number];
+export interface NeverReadInstance {
+  readonly instanceId: string;
+  /** The first attempt to read it; null if no run has tried to. */
+  readonly neverReadSince: Instant | null;
+  readonly lastError: string | null;
+}
 
-export async function readNeverReadInstances(db: Kysely<Schema>, instanceIds: readonly string[]) {
-  return await db
-    .selectFrom('health')
-    .select(['instance_id as instanceId', 'first_attempt_at as neverReadSince', 'last_error as lastError'])
-    .where('stream', 'is', null)
-    .where(isAny('instance_id', instanceIds))
-    .orderBy('instance_id')
-    .execute();
+export async function readNeverReadInstances(
+  db: Kysely<Schema>,
+  instanceIds: readonly string[],
+): Promise<NeverReadInstance[]> {
+  const { rows } = await sql<NeverReadInstance>`
+    select k.instance_id as "instanceId", h.first_attempt_at as "neverReadSince", h.last_error as "lastError"
+    from unnest(${instanceIds}::text[]) as k (instance_id)
+    left join losant_usage.instances i on i.instance_id = k.instance_id
+    left join losant_usage.health h on h.instance_id = k.instance_id and h.stream is null
+    where h.instance_id is not null
+      or (i.instance_id is null and exists (select from losant_usage.instances where retired_at is null))
+    order by k.instance_id`.execute(db);
+  return rows;
 }
 
 /** The cells of a stream of an organization that share a standing and a reason. */

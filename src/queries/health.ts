@@ -13,6 +13,8 @@ export interface Health {
   /** Gaps of all instances and streams (count). */
   readonly gaps: number;
   readonly instances: readonly InstanceHealth[];
+  /** IDs of instances in the settings that no run has tried to read. */
+  readonly untriedInstances: readonly string[];
   /** IDs of instances that are not in the settings and were not retired. */
   readonly unconfiguredInstances: readonly string[];
   /** The newest runs of each instance, the newest of all first. */
@@ -66,6 +68,7 @@ export async function readHealth(db: Kysely<Schema>, { nowMs, instanceIds }: Hea
         digest: digests.find((each) => each.instanceId === instanceId) ?? null,
       };
     }),
+    untriedInstances: instanceIds.filter((id) => !instances.some(({ instanceId }) => instanceId === id)),
     unconfiguredInstances: await readUnconfigured(db, instanceIds),
     runs: await readRecentRuns(db, instanceIds),
   };

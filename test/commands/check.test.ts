@@ -219,6 +219,19 @@ describe('a database', () => {
       expect([role, poor.failedNames, poor.code]).toEqual([role, ['rights'], 2]);
     }
   });
+
+  it.each(['insert on digests', 'update on tracks', 'delete on attention_items'])(
+    'on which the writer lacks %s exits 2 and names it',
+    async (privilege) => {
+      await asOwner(database.url, `set search_path = losant_usage; revoke ${privilege} from losant_usage_writer`);
+      const { code, failed } = await check({ DATABASE_URL: loginAs('writer', database.url) });
+      await asOwner(database.url, 'select losant_usage.grant_rights()');
+      expect(failed).toMatchObject([
+        { name: 'rights', message: expect.stringMatching(`lacks these privileges: ${privilege}$`) as string },
+      ]);
+      expect(code).toBe(2);
+    },
+  );
 });
 
 it('checks HEARTBEAT_URL at the address that changes no state of the monitor', async () => {

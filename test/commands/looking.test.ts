@@ -232,7 +232,7 @@ it('status tells how to retire an instance that is not in the settings, and reti
   const configured = '0123456789abcdef01234567';
   const env = { ...installation.env, LOSANT_INSTANCE_ID: configured };
   const { code, stdout } = await runProgram(['status'], env);
-  expect(code).toBe(0);
+  expect(code).toBe(3);
   expect(stdout).not.toContain(`Instance ${instanceId}\n`);
   expect(stdout).toContain(`\n  losant-usage retire --instance ${instanceId}\n`);
   const typo = await runProgram(['retire', '--instance', UNKNOWN, '--json'], env);
@@ -253,7 +253,7 @@ it('status tells how to retire an instance that is not in the settings, and reti
   expect(ended.code).toBe(0);
   expect(jsonOf(ended)).toEqual({ instanceId });
   expect(await installation.store.query('select from losant_usage.tracks where last_day is null')).toEqual([]);
-  const none = { instances: [], unconfiguredInstances: [] };
+  const none = { instances: [], untriedInstances: [configured], unconfiguredInstances: [] };
   expect(jsonOf<object>(await runProgram(['status', '--json'], env))).toMatchObject(none);
 });
 

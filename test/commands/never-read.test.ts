@@ -1,4 +1,7 @@
 /** An instance that was never read: every status command reports it until it is read or retired. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { beforeEach, expect, it, onTestFinished } from 'vitest';
 import { createStore, type Store } from '../e2e/usage.ts';
 import { usePlatform } from '../simulator/platform.ts';
@@ -69,10 +72,38 @@ it('is reported with the error of its last run and exit code 3, also next to com
   }
 });
 
-it('is not known before the first attempt, and status and digest say how to begin', async () => {
+it('is no gap of a database in which nothing has been loaded', async () => {
   const begin = { code: 0, stdout: 'Nothing has been loaded yet. Start with: losant-usage run\n' };
   expect(await runProgram(['status'], newcomer)).toMatchObject(begin);
-  expect(await runProgram(['digest'], newcomer)).toMatchObject(begin);
+  expect(await runProgram(['gaps'], newcomer)).toMatchObject({ code: 0, stdout: 'No gaps.\n' });
+  const { stdout } = await runProgram(['digest'], newcomer);
+  expect(stdout).toBe(`Not known yet, because nothing has been read\n\nInstance ${NEW}: not known yet.\n`);
+});
+
+it('that no run has tried to read is reported like one, also next to complete instances', async () => {
+  const others = settingsOf(platform, store);
+  expect((await runProgram(['run'], others)).code).toBe(0);
+  const folder = mkdtempSync(join(tmpdir(), 'losant-usage-untried-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'usage.yaml');
+  const entries = [platform.instanceId, NEW].map(
+    (id) => `  - LOSANT_INSTANCE_ID: ${id}\n    LOSANT_API_TOKEN_FILE: token\n`,
+  );
+  writeFileSync(path, `instances:\n${entries.join('')}`);
+  writeFileSync(join(folder, 'token'), platform.token);
+  const look = (...args: string[]) => runProgram([...args, '--config', path], { DATABASE_URL: store.url });
+  const gap = { instanceId: NEW, standing: 'missing', reason: 'never_read', detail: null, orgId: null, day: null };
+  const gaps = await look('gaps', '--json');
+  expect(gaps.code).toBe(3);
+  expect(jsonOf(gaps)).toEqual([{ ...gap, stream: null, nextReadAt: null }]);
+  expect(jsonOf<object>(await look('status', '--json'))).toMatchObject({ untriedInstances: [NEW] });
+  for (const command of ['status', 'gaps']) {
+    const { code, stdout } = await look(command);
+    expect(code).toBe(3);
+    expect(stdout).toContain(`Instance ${NEW} was never read, and no run has tried to.\n`);
+    expect(stdout).not.toContain('No gaps.');
+  }
+  expect((await look('digest')).stdout).toContain(`\nInstance ${NEW}: not known yet.\n`);
 });
 
 it('that was read before is reported with the error of its last run', async () => {

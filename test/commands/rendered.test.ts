@@ -79,7 +79,7 @@ const failureOf = (more: Partial<RunFailure>): RunFailure => {
 const cells = { orgId: orgOf(7), stream: 'device_counts', from: '2026-11-20', to: '2026-11-23' };
 const unknown = { orgId: orgOf(8), code: 'org_unknown' };
 
-test.each<[what: string, hasGaps: boolean, failures: readonly Partial<RunFailure>[], command: string]>([
+test.each<[what: string, hasGaps: boolean, failures: readonly Partial<RunFailure>[], command: string | null]>([
   ['a number is missing', true, [unknown, cells], 'losant-usage gaps'],
   [
     'only reads of stored numbers failed',
@@ -88,9 +88,21 @@ test.each<[what: string, hasGaps: boolean, failures: readonly Partial<RunFailure
     `losant-usage explain --org ${orgOf(7)} --day 2026-11-23 --stream device_counts`,
   ],
   ['organizations may be missing', false, [{ code: 'list_incomplete' }, unknown], 'losant-usage status'],
+  ['only days past the horizon are missing', false, [{ code: 'past_horizon' }], null],
+  ['a pair was never tracked, and a number is missing', true, [{ code: 'not_tracked' }], 'losant-usage gaps'],
 ])('a run after which %s names the command that shows it', (_, hasGaps, failures, command) => {
   const report = { failures: failures.map(failureOf) };
   expect(findNextCommand({ report, tally: { hasGaps } })).toBe(command);
+});
+
+test('days past the horizon are no cells, and the run says all of them by itself', () => {
+  const tally = createTally();
+  tally.addFailures([{ orgId: null, from: '2025-11-01', to: '2025-11-05', code: 'past_horizon', message: 'skipped' }]);
+  const report = tally.toReport({ runId: null, kind: 'backfill', status: 'partial', durationMs: 1 });
+  expect(renderRun(instanceId, { report, tally, refusal: null })).toEqual([
+    `Instance ${instanceId}: nothing was read`,
+    '  past_horizon      skipped',
+  ]);
 });
 
 test('a cell that is not read in two passes is counted once', () => {

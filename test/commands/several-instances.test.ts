@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { orgIdsOf } from '../e2e/installation.ts';
 import { createStore, type Store } from '../e2e/usage.ts';
+import { startServer } from '../losant/server.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { holdLease } from '../support/by-hand.ts';
+import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, type Report, runProgram } from '../support/program.ts';
 
@@ -75,10 +78,6 @@ describe('--org', () => {
     expect(instances).toEqual([{ instance_id: idOf(west) }]);
 
     const files = ['--config', settings()];
-    const { stdout } = await runProgram(['status', ...files], { DATABASE_URL: store.url });
-    expect(stdout).toContain(
-      `\nInstance ${idOf(east)}\n  not known yet; start with: losant-usage run --instance ${idOf(east)}\n`,
-    );
     const digest = await runProgram(['digest', ...files], { DATABASE_URL: store.url });
     expect(digest.stdout).toMatch(new RegExp(`^${idOf(east)}: not known yet, because nothing has been read\n`));
 
@@ -115,4 +114,20 @@ describe('--stream', () => {
     expect(refused.code).toBe(2);
     expect(jsonOf<Refusal>(refused).error.message).toContain('--stream payload_hours');
   });
+});
+
+it('a manual run reports to the monitor only the instances that no other process runs', async () => {
+  await using monitor = await startServer((_request, response) => void response.end());
+  const env = { DATABASE_URL: store.url, HEARTBEAT_URL: `${monitor.url}/ping` };
+  const pingsOfRun = async (code: number) => {
+    monitor.received.length = 0;
+    expect((await runProgram(['run', '--config', settings()], env)).code).toBe(code);
+    return monitor.received.map(({ path }) => path);
+  };
+  expect(await pingsOfRun(0)).toEqual(['/ping']);
+  await asWriter(store.url, holdLease(idOf(east)));
+  expect(await pingsOfRun(4)).toEqual(['/ping']);
+  await asWriter(store.url, holdLease(idOf(west)));
+  expect(await pingsOfRun(4)).toEqual([]);
+  await asWriter(store.url, 'delete from losant_usage.leases');
 });

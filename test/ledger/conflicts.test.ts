@@ -2,6 +2,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { Schema } from '../../src/database/schema.ts';
+import { claimDigests, recordDigests } from '../../src/ledger/attention.ts';
 import { applyPolicy } from '../../src/ledger/due.ts';
 import { markDaysDue, syncTracks } from '../../src/ledger/expected.ts';
 import { recordAttempt, recordRetirement } from '../../src/ledger/instances.ts';
@@ -116,6 +117,7 @@ describe('a conflict', () => {
   const run = { instance_id: INSTANCE, kind: 'manual', is_full: true, host: 'one', version: '1' } as const;
   const waiver = { orgId, streams: null, range, reason: 'known outage', policy: POLICY };
   const candidate = { instanceId: INSTANCE, runId: RUN_1, host: 'one' };
+  const claim = { claimId: RUN_1, day: DAY, instanceIds: [INSTANCE] };
   const foreignOrg = { orgId: 'f'.repeat(24), problem: 'no name' };
 
   test.each<[string, string, (db: Kysely<Schema>) => Promise<unknown>]>([
@@ -134,6 +136,7 @@ describe('a conflict', () => {
     ['the start of a run', 'runs', (db) => startRun(db, { ...run, run_id: RUN_1 })],
     ['a run that never began', 'runs', (db) => recordFailedRun(db, { ...run, run_id: RUN_1 }, 'no')],
     ['a lease', 'leases', (db) => acquireLease(db, candidate)],
+    ['the claim of a digest', 'digests', (db) => claimDigests({ ...claim, db })],
   ])('of %s is tried again', async (_, table, work) => {
     await ledger.withTrigger(table, FAILS_FIRST, () => work(ledger.db), 'before insert or update');
     expect(await asOwner(ledger.url, 'select last_value > 1 as is_repeated from public.writes')).toEqual([
@@ -147,7 +150,7 @@ describe('a conflict', () => {
     expect(await ledger.list(sql`select status from losant_usage.runs`)).toEqual(['running']);
   });
 
-  test('of what ends a run or a lease is tried again', async () => {
+  test('of what ends a run, a lease or a digest is tried again', async () => {
     const lease = await acquireLease(ledger.db, candidate);
     await startRun(ledger.db, { ...run, run_id: RUN_1 });
     await startRun(ledger.db, { ...run, run_id: RUN_2 });
@@ -159,6 +162,10 @@ describe('a conflict', () => {
     await fails('runs', () => interruptDeadRuns(ledger.db, INSTANCE));
     await fails('leases', () => renewLease(ledger.db, lease));
     await fails('leases', () => releaseLease(ledger.db, lease));
+    await claimDigests({ ...claim, db: ledger.db });
+    const sent = { outcome: 'sent', error: null, newItems: [] } as const;
+    await fails('digests', () => recordDigests({ ...claim, db: ledger.db }, sent));
+    expect(await ledger.list(sql`select outcome from losant_usage.digests`)).toEqual(['sent']);
     const statuses = sql`select status from losant_usage.runs order by run_id`;
     expect(await ledger.list(statuses)).toEqual(['complete', 'interrupted']);
     expect(await ledger.list(sql`select from losant_usage.leases`, ledger.db)).toEqual([]);

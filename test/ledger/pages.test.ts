@@ -5,6 +5,7 @@ import { applyPolicy, readDuePage, retryFailedCells } from '../../src/ledger/due
 import { createExpectedCells, markDaysDue } from '../../src/ledger/expected.ts';
 import type { RunLedger } from '../../src/ledger/load.ts';
 import { upsertOrganizations } from '../../src/ledger/organizations.ts';
+import { waiveCells } from '../../src/ledger/waive.ts';
 import { POLICY } from '../usage/cells.ts';
 import { INSTANCE, useFreshLedger } from './ledger.ts';
 
@@ -170,6 +171,20 @@ test.each<[string, ManyCells]>([
       },
       changed: sql`next_read_at = '2026-11-24T00:15:00Z'`,
       cells: 980,
+    },
+  ],
+  [
+    'that a person waives',
+    {
+      prepare: () => createManyCells({ reason: 'timeout', failed_reads: 1, standing: 'missing' }),
+      work: async () => {
+        const orgIds = await ledger.list(sql`select org_id from losant_usage.organizations`, ledger.db);
+        const range = { from: '2026-09-25', to: '2026-11-23' };
+        const waiver = { orgIds, streams: null, range, reason: 'known outage', policy: POLICY };
+        await waiveCells(ledger.db, { ...waiver, transactionCells: LIMIT });
+      },
+      changed: sql`standing = 'waived'`,
+      cells: 7 * 60,
     },
   ],
   [

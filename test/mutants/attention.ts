@@ -197,11 +197,15 @@ export const attentionMutants = [
     },
   ),
   plant(
-    { file: 'src/digest/digest.ts', test: 'test/commands/several-instances.test.ts', only: 'the others are skipped' },
+    {
+      file: 'src/queries/attention.ts',
+      test: 'test/commands/several-instances.test.ts',
+      only: 'the others are skipped',
+    },
     {
       'A digest names an instance of the settings that was never tried': [
-        'instanceIds.map(',
-        'attention.map(({ instanceId }) => instanceId).map(',
+        'left join losant_usage.instances i',
+        'join losant_usage.instances i',
       ],
     },
   ),

@@ -33,6 +33,12 @@ export const boundMutants = [
     },
   ),
   plant(
+    { file: 'src/ledger/waive.ts', test: PAGES, only: 'are changed in transactions' },
+    {
+      'A waiver takes as many organizations at a time as make 20,000 cells': ['cells: sql`${', 'cells: sql`0 * ${'],
+    },
+  ),
+  plant(
     {
       file: 'src/ledger/expected.ts',
       test: 'test/ledger/expected.test.ts',

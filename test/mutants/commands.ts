@@ -3,6 +3,24 @@ import { plant } from './mutant.ts';
 
 export const commandMutants = [
   plant(
+    { file: 'src/queries/gaps.ts', test: 'test/commands/never-read.test.ts', only: 'no run has tried' },
+    {
+      'An instance in the settings that no run has tried to read is a gap': [
+        'or (i.instance_id is null and exists',
+        'or (h.instance_id is null and not exists',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/cli/status.ts', test: 'test/commands/never-read.test.ts', only: 'no run has tried' },
+    {
+      'The command status exits with 3 for an instance that no run has tried to read': [
+        '(health.untriedInstances.length === 0 || isNew(health)) &&',
+        '',
+      ],
+    },
+  ),
+  plant(
     { file: 'src/cli/options.ts', test: 'test/commands/command-line.test.ts' },
     {
       'A placeholder in a printed command is not a reason': [

@@ -148,17 +148,14 @@ export const ledgerMutants = [
     { file: 'src/ledger/waive.ts', test: 'test/ledger/waive.test.ts' },
     {
       'A repeated waiver replaces the reason and keeps the earlier one on record': [
-        'await liftWaivers(trx, waivableCells, null);',
+        'await liftWaivers(trx, waivedCells, null);',
         '',
       ],
       'A day without a cell can be waived': [
-        'await createExpectedCellsOf(trx, orgIds, { policy, lockFrom: FIRST_DAY });',
+        'await createExpectedCellsOf(trx, orgIds, { policy, lockFrom: range.from });',
         '',
       ],
-      'A waiver computes the sums of its days': [
-        'await computeOurSums({ db, lease: null, instanceId }, day);',
-        'void day;',
-      ],
+      'A waiver computes the sums of its days': ['await computeOurSums(ledger, day);', 'void day;'],
     },
   ),
   plant(

@@ -108,11 +108,22 @@ export const workerMutants = [
       only: 'a manual run reports',
     },
     {
-      'A manual run that fails is reported to the monitor': ['if (!isBusy) await heartbeat.send(false);', ''],
+      'A manual run that fails is reported to the monitor': ['if (!isBusy(error)) await heartbeat.send(false);', ''],
       'A manual run reports nothing while another process runs the instance': [
-        'if (!isBusy) await heartbeat',
+        'if (!isBusy(error)) await heartbeat',
         'await heartbeat',
       ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/cli/load-instances.ts',
+      test: 'test/commands/several-instances.test.ts',
+      only: 'a manual run reports',
+    },
+    {
+      'A manual run does not report an instance that another process runs': ['if (!isRunElsewhere) ', ''],
+      'A manual run of which other processes run all instances reports nothing': ['if (reportedCodes.length > 0) ', ''],
     },
   ),
   plant(

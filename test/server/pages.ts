@@ -54,6 +54,7 @@ export const HEALTH: Health = {
       digest: null,
     },
   ],
+  untriedInstances: [],
   unconfiguredInstances: [],
   runs: [],
 };

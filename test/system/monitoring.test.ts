@@ -152,18 +152,56 @@ async function startReceiver() {
   return { pages, messages, server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
 }
 
-// Guarantee (Operation): With the shipped rules and routes, a dead worker pages somebody exactly once.
-test('a dead worker pages once, with a summary, and causes no other message', async () => {
-  const { pages, messages, server, url: receiverUrl } = await startReceiver();
+interface Alert {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+async function startAlertmanager(receiverUrl: string) {
   const file = join(folder, 'alertmanager.yml');
   writeFileSync(file, withReceiver(receiverUrl));
   const address = `127.0.0.1:${await freePort()}`;
-  const storage = `--storage.path=${folder}/alertmanager`;
+  const storage = `--storage.path=${mkdtempSync(join(folder, 'alertmanager-'))}`;
   const listen = [`--web.listen-address=${address}`, '--cluster.listen-address='];
   const alertmanager = startTool('prometheus-alertmanager', [`--config.file=${file}`, storage, ...listen]);
+  const url = `http://${address}`;
+  await until('Alertmanager is ready', async () => (await fetchText(`${url}/-/ready`)) !== null);
+  const postAlerts = async (alerts: readonly Alert[]) => {
+    const headers = { 'content-type': 'application/json' };
+    await fetch(`${url}/api/v2/alerts`, { method: 'POST', headers, body: JSON.stringify(alerts) });
+  };
+  return { alertmanager, postAlerts };
+}
+
+test('an overdue day hides its causes in the same instance, and nothing of another one', async () => {
+  const { messages, server, url } = await startReceiver();
+  const { alertmanager, postAlerts } = await startAlertmanager(url);
+  const rejected = (instance_id: string) => ({
+    labels: { alertname: 'LosantUsageTokenRejected', severity: 'warning', instance_id },
+    annotations: { summary: `Losant rejects the token for instance ${instance_id}` },
+  });
+  const labels = {
+    alertname: 'LosantUsageDayOverdue',
+    severity: 'critical',
+    instance_id: 'a',
+    stream: 'device_counts',
+  };
   try {
-    const url = `http://${address}`;
-    await until('Alertmanager is ready', async () => (await fetchText(`${url}/-/ready`)) !== null);
+    await postAlerts([{ labels, annotations: { summary: 'A usage day is overdue' } }, rejected('a'), rejected('b')]);
+    await until('both arrive', () => messages.length >= 2);
+    const texts = messages.flatMap(({ attachments }) => attachments.map(({ text }) => text.trim()));
+    expect(texts.toSorted()).toEqual(['A usage day is overdue.', 'Losant rejects the token for instance b.']);
+  } finally {
+    alertmanager.kill();
+    server.close();
+  }
+});
+
+// Guarantee (Operation): With the shipped rules and routes, a dead worker pages somebody exactly once.
+test('a dead worker pages once, with a summary, and causes no other message', async () => {
+  const { pages, messages, server, url: receiverUrl } = await startReceiver();
+  const { alertmanager, postAlerts } = await startAlertmanager(receiverUrl);
+  try {
     const missing = ['a', 'b'].flatMap((instance_id) =>
       ['device_counts', 'payload_totals'].map((stream) => ({
         labels: { alertname: 'LosantUsageDayOverdue', severity: 'critical', instance_id, stream },
@@ -173,9 +211,7 @@ test('a dead worker pages once, with a summary, and causes no other message', as
       })),
     );
     const down = { labels: { alertname: 'LosantUsageDown', severity: 'warning' } };
-    const headers = { 'content-type': 'application/json' };
-    const body = JSON.stringify([down, ...missing]);
-    await fetch(`${url}/api/v2/alerts`, { method: 'POST', headers, body });
+    await postAlerts([down, ...missing]);
     await until('both receivers have messages', () => messages.length >= 2 && pages.length > 0);
     expect(pages).toEqual([
       {
