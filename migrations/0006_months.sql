@@ -59,14 +59,21 @@ create function losant_usage_internal.state_of_month(
 return case when is_changed then 'needs_adjustment' when is_closed then 'closed'
   when not losant_usage_internal.has_ended(month) then 'in_progress' else coalesce(worst_state, 'ready') end;
 
--- The months of each instance since its first day.
-create view losant_usage_internal.instance_months as
-select i.instance_id, i.list_problem, month::date as month
+-- The months in which an instance expects cells of a stream with metrics. Few ranges, because most organizations are
+-- tracked alike.
+create view losant_usage_internal.tracked_months as
+select i.instance_id, i.list_problem, m.month
 from losant_usage.instances i
-cross join lateral generate_series((
-  select losant_usage_internal.month_of(min(t.first_day))::timestamp from losant_usage.tracks t
-  join losant_usage.organizations o on o.org_id = t.org_id where o.instance_id = i.instance_id
-), losant_usage_internal.today()::timestamp, interval '1 month') as month;
+cross join lateral (
+  select distinct month::date as month
+  from (
+    select distinct losant_usage_internal.month_of(t.first_day) as first_month,
+      losant_usage_internal.month_of(coalesce(t.last_day, losant_usage_internal.today())) as last_month
+    from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
+    where o.instance_id = i.instance_id and t.stream in (select stream from losant_usage.metrics)
+  ) as r
+  cross join lateral generate_series(r.first_month::timestamp, r.last_month::timestamp, interval '1 month') as month
+) as m;
 
 -- Blockers that concern the whole instance. Each has the state in which it puts its month.
 create view losant_usage_internal.instance_blockers as
@@ -78,7 +85,7 @@ cross join (select losant_usage_internal.month_of(losant_usage_internal.today())
 union all
 select m.instance_id, m.month, 'list_incomplete', 'blocked', m.month, losant_usage_internal.month_end(m.month), null,
   null, m.list_problem
-from losant_usage_internal.instance_months m where m.list_problem is not null
+from losant_usage_internal.tracked_months m where m.list_problem is not null
 union all
 -- In a month that has ended, days that are not compared yet count too: the next runs compare them. Both streams of a
 -- comparison may be wrong.

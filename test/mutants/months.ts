@@ -58,8 +58,29 @@ export const monthMutants = [
     },
   ),
   plant(
+    { file: 'migrations/0009_statements.sql', test: MONTHS },
+    {
+      'A month that an instance has closed stays on its list': [
+        "select s.instance_id, s.month from losant_usage.statements s where s.kind = 'closing'",
+        "select s.instance_id, s.month from losant_usage.statements s where s.kind = 'none'",
+      ],
+      'A month of which another instance has billed everything is not on the list': [
+        'and not exists (select from losant_usage.statement_lines l where l.month = m.month and l.org_id = o.org_id)',
+        '',
+      ],
+      'A month of which another instance has billed everything is on the list once something differs': [
+        'where c.month = m.month and o.instance_id = m.instance_id));',
+        'where false));',
+      ],
+    },
+  ),
+  plant(
     { file: 'migrations/0006_months.sql', test: MONTHS },
     {
+      'A month in which only hours are expected is not on the list': [
+        `where o.instance_id = i.instance_id and t.stream in (select stream from losant_usage.metrics)`,
+        'where o.instance_id = i.instance_id',
+      ],
       'A month with a stored cell that nothing reads again is blocked': [
         'losant_usage_internal.is_overdue(c.next_read_at) is false',
         'losant_usage_internal.is_overdue(c.next_read_at) is not true',
