@@ -51,6 +51,12 @@ export const monthMutants = [
         `where c.standing <> 'waived' and c.stream in (select stream from losant_usage.metrics)`,
         `where c.standing <> 'waived'`,
       ],
+      'A month in which only hours are expected has no state and no blockers': [
+        `where o.instance_id = i.instance_id and t.stream in (select stream from losant_usage.metrics)
+  ) as r`,
+        `where o.instance_id = i.instance_id
+  ) as r`,
+      ],
       'Hours that were not tracked block no invoice': [
         'where u.stream in (select stream from losant_usage.metrics)',
         'where true',
@@ -77,10 +83,6 @@ export const monthMutants = [
   plant(
     { file: 'migrations/0006_months.sql', test: MONTHS },
     {
-      'A month in which only hours are expected is not on the list': [
-        `where o.instance_id = i.instance_id and t.stream in (select stream from losant_usage.metrics)`,
-        'where o.instance_id = i.instance_id',
-      ],
       'A month with a stored cell that nothing reads again is blocked': [
         'losant_usage_internal.is_overdue(c.next_read_at) is false',
         'losant_usage_internal.is_overdue(c.next_read_at) is not true',
