@@ -184,6 +184,14 @@ export const monthMutants = [
         'and r.started_at > c.next_read_at and r.finished_at is not null',
         'and r.finished_at is not null',
       ],
+      'An attempt that has failed shows that nobody reads a cell': [
+        'or (i.last_attempt_at > c.next_read_at and i.last_error is not null)',
+        '',
+      ],
+      'Only an attempt that began after a cell came due shows that nobody reads it': [
+        'i.last_attempt_at > c.next_read_at and i.last_error',
+        'i.last_error',
+      ],
       'A run that has not ended may still read a cell': [
         'r.started_at > c.next_read_at and r.finished_at is not null',
         'r.started_at > c.next_read_at',
