@@ -244,8 +244,8 @@ describe('a pack that somebody has changed in the database', () => {
         restore,
         `delete from losant_usage.statement_files;
           insert into losant_usage.statement_files select * from saved_statement_files;
-          update losant_usage.statements s set manifest = b.manifest, closed_by = b.closed_by from saved_statements b
-          where b.statement_id = s.statement_id; drop table saved_statement_files; drop table saved_statements`,
+          update losant_usage.statements s set manifest = b.manifest, closed_by = b.closed_by, closed_at = b.closed_at
+          from saved_statements b where b.statement_id = s.statement_id; drop table saved_statement_files; drop table saved_statements`,
       );
     }
   }
@@ -260,6 +260,7 @@ describe('a pack that somebody has changed in the database', () => {
     ['days.csv', 'was changed', `update FILES set content = '"'::bytea || content where name = 'days.csv'`],
     ['days.csv', 'is missing', `delete from FILES where name = 'days.csv'`],
     ['the row', 'was changed', `update losant_usage.statements set closed_by = 'cfo' where true`],
+    ['the row', 'was changed', `update losant_usage.statements set closed_at = closed_at - interval '1 s' where true`],
     [
       'manifest.json',
       'was changed',

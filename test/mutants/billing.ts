@@ -270,6 +270,17 @@ export const billingMutants = [
     },
   ),
   plant(
+    {
+      file: 'src/billing/check-pack.ts',
+      test: 'test/billing/verify.test.ts',
+      only: 'of the statement in the database',
+    },
+    {
+      'verify compares the statement with its row': ['await compareStatement(trx, pack, verification);', ''],
+      'verify compares when a month was closed': [' and s.closed_at = ${closedAt}::timestamptz', ''],
+    },
+  ),
+  plant(
     { file: 'src/billing/check-pack.ts', test: 'test/billing/tampered.test.ts' },
     {
       'billed_before of a line is what the earlier statements billed': [
