@@ -7,6 +7,7 @@ import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { SealedMonth } from '../../src/billing/customers.ts';
 import { readStatements } from '../../src/billing/statements.ts';
+import { renderCustomerStatement } from '../../src/console/customer-statement.ts';
 import { addPages } from '../../src/console/pages.ts';
 import type { PageSources } from '../../src/console/sources.ts';
 import { createLogger } from '../../src/logger.ts';
@@ -275,6 +276,24 @@ describe('a pack that somebody has changed in the database', () => {
       expect(await open(`/billing/${MONTH}/customer?instance=${INSTANCE}&customer=cus_acme`)).toContain(message);
     });
   });
+});
+
+test('a page has quantities above 2^53 to the last digit', async () => {
+  const names = { orgId: 'a'.repeat(24), orgName: 'Acme', referralId: '', planId: '' };
+  const metric = { metric: 'payload_all_bytes', unit: 'bytes', kind: 'flow' };
+  const quantities = { billedBefore: '9007199254740992', quantity: '1', total: '9007199254740993' };
+  const lines = [{ number: 1, ...names, ...metric, ...quantities }];
+  const [statement] = await readStatements(books.closer.db, { month: MONTH, instanceIds: [INSTANCE] });
+  const page = renderCustomerStatement(
+    { key: { customerId: 'cus_acme', orgId: null }, lines, dayMetric: null, days: [] },
+    {
+      instance: { instanceId: INSTANCE, name: null },
+      month: MONTH,
+      statements: statement ? [statement] : [],
+      metrics: new Map(),
+    },
+  );
+  expect(`${await page}`).toContain('<td class="n">9,007,199,254,740,993</td>');
 });
 
 describe('the console', () => {

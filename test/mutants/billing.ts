@@ -270,6 +270,15 @@ export const billingMutants = [
     },
   ),
   plant(
+    { file: 'src/console/customer-statement.ts', test: 'test/billing/customers.test.ts' },
+    {
+      'The page of a customer has every digit of a quantity': [
+        "quantity === '' ? null : BigInt(quantity);",
+        "quantity === '' ? null : BigInt(Number(quantity));",
+      ],
+    },
+  ),
+  plant(
     {
       file: 'src/billing/check-pack.ts',
       test: 'test/billing/verify.test.ts',
