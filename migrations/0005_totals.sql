@@ -249,7 +249,7 @@ cross join lateral (
       when t.orgs_unsettled > 0 then 'not_final'
       when t.orgs_summed < t.orgs_expected then 'orgs_missing'
       when t.quantity is null and t.last_read_at >= f.final_at then 'omitted'
-      when t.quantity is null and i.totals_problem is not null then 'refused'
+      when t.quantity is null and m.stream = any (i.unreadable_totals) then 'refused'
       when t.our_sum = t.quantity then 'equal'
       -- It is no longer requested.
       when t.usage_date < f.horizon and (t.last_read_at >= f.final_at) is not true then 'past_horizon'
