@@ -157,15 +157,21 @@ join losant_usage.instances i on i.instance_id = o.instance_id
 where u.stream in (select stream from losant_usage.metrics)
 group by u.org_id, u.month;
 
--- All blockers in one shape. At next_read_at, the last of the cells is due; null if all are.
+-- All blockers in one shape. At next_read_at, the last of the cells is due; null if all are. No run reads a retired
+-- instance again, so nothing of it settles.
 create view losant_usage_internal.blockers as
 select b.instance_id, null::text collate "C" as org_id, b.month, b.cause, b.state, b.first_day, b.last_day,
   b.usage_dates, b.streams, b.detail, null::timestamptz as next_read_at
 from losant_usage_internal.instance_blockers b
 union all
-select o.instance_id, b.org_id, b.month, b.cause, b.state, b.first_day, b.last_day, b.usage_dates, b.streams, b.detail,
+select o.instance_id, b.org_id, b.month, b.cause,
+  (case when b.state = 'settling' and i.retired_at is not null then 'blocked' else b.state end
+    )::losant_usage.month_state,
+  b.first_day, b.last_day, b.usage_dates, b.streams, b.detail,
   case when b.next_read_at > now() then b.next_read_at end
-from losant_usage_internal.org_blockers b join losant_usage.organizations o on o.org_id = b.org_id;
+from losant_usage_internal.org_blockers b
+join losant_usage.organizations o on o.org_id = b.org_id
+join losant_usage.instances i on i.instance_id = o.instance_id;
 
 -- Returns what resolves a blocker: first what may repair it, and when that is worth trying; then what accepts it. Each
 -- line is a command that runs as pasted, or a sentence about the lines after it. Nothing accepts what only has to wait.

@@ -144,7 +144,7 @@ describe('a cell that is due for more than a day', () => {
   });
 
   test('can be waived if its instance was retired', async () => {
-    const orgId = await storeDays('2026-11-26T00:00:01.000Z');
+    const orgId = await storeDays('2026-11-24T12:00:00.000Z');
     await ledger.asProgram(sql`update losant_usage.instances set retired_at = now()`);
     const waivedCells = await waive(orgId, '2026-11-22');
     await ledger.asProgram(sql`update losant_usage.instances set retired_at = null`);

@@ -83,6 +83,10 @@ export const monthMutants = [
   plant(
     { file: 'migrations/0006_months.sql', test: MONTHS },
     {
+      'Nothing of a retired instance settles': [
+        `case when b.state = 'settling' and i.retired_at is not null`,
+        `case when b.state = 'settling' and false`,
+      ],
       'A month with a stored cell that nothing reads again is blocked': [
         'losant_usage_internal.is_overdue(c.next_read_at) is false',
         'losant_usage_internal.is_overdue(c.next_read_at) is not true',
@@ -185,8 +189,8 @@ export const monthMutants = [
         'and r.finished_at is not null',
       ],
       'An attempt that has failed shows that nobody reads a cell': [
-        'or (i.last_attempt_at > c.next_read_at and i.last_error is not null)',
-        '',
+        'and i.last_attempt_at > c.next_read_at and i.last_error is not null)',
+        'and false)',
       ],
       'Only an attempt that began after a cell came due shows that nobody reads it': [
         'i.last_attempt_at > c.next_read_at and i.last_error',

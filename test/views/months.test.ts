@@ -64,6 +64,7 @@ const CASES: readonly Case[] = [
   ['settling not_reconciled', 'a total is still to be read', compareWith(null)],
   ['blocked not_reconciled', 'a total differs', compareWith(18)],
   ['blocked not_reconciled', 'nobody reads the total of a retired instance', compareWith(null), retire],
+  ['blocked not_final', 'nobody reads a cell of a retired instance again', readLastDayAt('2026-11-11T00:00Z'), retire],
   ['blocked list_incomplete', 'the list of organizations is incomplete', incompleteList],
   [
     'partly_collected not_fully_tracked',
