@@ -59,20 +59,24 @@ create function losant_usage_internal.state_of_month(
 return case when is_changed then 'needs_adjustment' when is_closed then 'closed'
   when not losant_usage_internal.has_ended(month) then 'in_progress' else coalesce(worst_state, 'ready') end;
 
--- The months in which an instance expects cells of a stream with metrics. Few ranges, because most organizations are
--- tracked alike.
+-- The months in which an instance expects cells of a stream with metrics, and the current one. Few ranges, because most
+-- organizations are tracked alike.
 create view losant_usage_internal.tracked_months as
 select i.instance_id, i.list_problem, m.month
 from losant_usage.instances i
 cross join lateral (
-  select distinct month::date as month
+  select distinct s.month
   from (
-    select distinct losant_usage_internal.month_of(t.first_day) as first_month,
-      losant_usage_internal.month_of(coalesce(t.last_day, losant_usage_internal.today())) as last_month
+    select distinct t.first_day, t.last_day
     from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
     where o.instance_id = i.instance_id and t.stream in (select stream from losant_usage.metrics)
   ) as r
-  cross join lateral generate_series(r.first_month::timestamp, r.last_month::timestamp, interval '1 month') as month
+  cross join lateral (
+    select losant_usage_internal.month_of(losant_usage_internal.today()) as month
+    union all
+    select month::date from generate_series(losant_usage_internal.month_of(r.first_day)::timestamp,
+      coalesce(r.last_day, losant_usage_internal.today())::timestamp, interval '1 month') as month
+  ) as s
 ) as m;
 
 -- Blockers that concern the whole instance. Each has the state in which it puts its month.

@@ -641,23 +641,32 @@ cross join lateral (select (l.line).*) as n
 where s.kind = 'closing';
 
 -- The months of each instance: those that it has closed, the current one, and those of which something may be to bill.
--- Of an organization that was transferred, the former instance may have billed everything.
+-- Of an organization that was transferred, the former instance may have billed everything. Its line is looked up by the
+-- key: "not exists" would read the lines of all months.
 create view losant_usage_internal.instance_months as
 select s.instance_id, s.month from losant_usage.statements s where s.kind = 'closing'
 union all
 select m.instance_id, m.month
 from losant_usage_internal.tracked_months m
-where not exists (
+where case
+  when exists (
     select from losant_usage.statements s
-    where s.instance_id = m.instance_id and s.month = m.month and s.kind = 'closing')
-  and (not losant_usage_internal.has_ended(m.month) or exists (
-    select from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
-    where o.instance_id = m.instance_id and t.stream in (select stream from losant_usage.metrics)
-      and t.first_day <= losant_usage_internal.month_end(m.month) and coalesce(t.last_day, 'infinity') >= m.month
-      and not exists (select from losant_usage.statement_lines l where l.month = m.month and l.org_id = o.org_id)
-  ) or exists (
+    where s.instance_id = m.instance_id and s.month = m.month and s.kind = 'closing') then false
+  when not losant_usage_internal.has_ended(m.month)
+    or not exists (select from losant_usage.statements s where s.month = m.month) then true
+  when exists (
+    select from losant_usage.organizations o
+    where o.instance_id = m.instance_id and exists (
+        select from losant_usage.tracks t
+        where t.org_id = o.org_id and t.stream in (select stream from losant_usage.metrics)
+          and t.first_day <= losant_usage_internal.month_end(m.month) and coalesce(t.last_day, 'infinity') >= m.month)
+      and (
+        select l.org_id from losant_usage.statement_lines l where l.month = m.month and l.org_id = o.org_id limit 1
+      ) is null
+  ) then true
+  else exists (
     select from losant_usage_internal.changed_orgs c join losant_usage.organizations o on o.org_id = c.org_id
-    where c.month = m.month and o.instance_id = m.instance_id));
+    where c.month = m.month and o.instance_id = m.instance_id) end;
 
 -- Of a closed month, what cannot be billed yet is only counted.
 create view losant_usage.months as

@@ -81,7 +81,8 @@ async function requestTotals(session: Session): Promise<void> {
   }
   const unreadableTotals = unreadable.size === 0 ? null : [...unreadable].sort(compareText);
   const stored = await readInstance(db, instanceId);
-  if (stored?.totalsProblem === problem && `${stored.unreadableTotals}` === `${unreadableTotals}`) return;
+  const isSame = stored?.unreadableTotals?.join() === unreadableTotals?.join();
+  if (stored?.totalsProblem === problem && isSame) return;
   await updateInstance(session.ledger, { totals_problem: problem, unreadable_totals: unreadableTotals });
   if (problem === null) return;
   const fields = { instance_id: instanceId, reason: problem };

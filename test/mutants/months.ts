@@ -71,12 +71,12 @@ export const monthMutants = [
         "select s.instance_id, s.month from losant_usage.statements s where s.kind = 'none'",
       ],
       'A month of which another instance has billed everything is not on the list': [
-        'and not exists (select from losant_usage.statement_lines l where l.month = m.month and l.org_id = o.org_id)',
-        '',
+        'where l.month = m.month and l.org_id = o.org_id limit 1',
+        'where false limit 1',
       ],
       'A month of which another instance has billed everything is on the list once something differs': [
-        'where c.month = m.month and o.instance_id = m.instance_id));',
-        'where false));',
+        'where c.month = m.month and o.instance_id = m.instance_id) end;',
+        'where false) end;',
       ],
     },
   ),
