@@ -11,6 +11,7 @@ create table losant_usage.instances (
   listed_at timestamptz,
   list_problem text,
   totals_problem text,
+  unreadable_totals text[] collate "C",
   org_transferred_on date,
   horizon_day date,
   first_attempt_at timestamptz not null default clock_timestamp(),

@@ -202,7 +202,8 @@ create trigger invalidate_sums_of_new_orgs after insert on losant_usage.organiza
   for each statement execute function losant_usage_internal.invalidate_sums_of_new_orgs();
 
 -- Invalidates the sums of the days on which an organization existed in an instance either before or after the change:
--- the days between two dates, or all days in both instances of a transfer.
+-- the days between two dates, or all days in both instances of a transfer. Of those it may also have cells before its
+-- creation date, which moved later.
 create function losant_usage_internal.invalidate_sums_of_changed_orgs() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -216,7 +217,9 @@ begin
   where (t.instance_id = o.instance_id
       and losant_usage_internal.existed_on(o.created_on, o.deleted_on, t.usage_date))
     <> (t.instance_id = n.instance_id
-      and losant_usage_internal.existed_on(n.created_on, n.deleted_on, t.usage_date));
+      and losant_usage_internal.existed_on(n.created_on, n.deleted_on, t.usage_date))
+    or (n.instance_id <> o.instance_id and exists (
+      select from losant_usage.usage_days d where d.org_id = n.org_id and d.usage_date = t.usage_date));
   return null;
 end
 $$;
@@ -246,7 +249,7 @@ cross join lateral (
       when t.orgs_unsettled > 0 then 'not_final'
       when t.orgs_summed < t.orgs_expected then 'orgs_missing'
       when t.quantity is null and t.last_read_at >= f.final_at then 'omitted'
-      when t.quantity is null and i.totals_problem is not null then 'refused'
+      when t.quantity is null and m.stream = any (i.unreadable_totals) then 'refused'
       when t.our_sum = t.quantity then 'equal'
       -- It is no longer requested.
       when t.usage_date < f.horizon and (t.last_read_at >= f.final_at) is not true then 'past_horizon'

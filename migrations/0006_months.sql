@@ -59,14 +59,25 @@ create function losant_usage_internal.state_of_month(
 return case when is_changed then 'needs_adjustment' when is_closed then 'closed'
   when not losant_usage_internal.has_ended(month) then 'in_progress' else coalesce(worst_state, 'ready') end;
 
--- The months of each instance since its first day.
-create view losant_usage_internal.instance_months as
-select i.instance_id, i.list_problem, month::date as month
+-- The months in which an instance expects cells of a stream with metrics, and the current one. Few ranges, because most
+-- organizations are tracked alike.
+create view losant_usage_internal.tracked_months as
+select i.instance_id, i.list_problem, m.month
 from losant_usage.instances i
-cross join lateral generate_series((
-  select losant_usage_internal.month_of(min(t.first_day))::timestamp from losant_usage.tracks t
-  join losant_usage.organizations o on o.org_id = t.org_id where o.instance_id = i.instance_id
-), losant_usage_internal.today()::timestamp, interval '1 month') as month;
+cross join lateral (
+  select distinct s.month
+  from (
+    select distinct t.first_day, t.last_day
+    from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
+    where o.instance_id = i.instance_id and t.stream in (select stream from losant_usage.metrics)
+  ) as r
+  cross join lateral (
+    select losant_usage_internal.month_of(losant_usage_internal.today()) as month
+    union all
+    select month::date from generate_series(losant_usage_internal.month_of(r.first_day)::timestamp,
+      coalesce(r.last_day, losant_usage_internal.today())::timestamp, interval '1 month') as month
+  ) as s
+) as m;
 
 -- Blockers that concern the whole instance. Each has the state in which it puts its month.
 create view losant_usage_internal.instance_blockers as
@@ -78,7 +89,7 @@ cross join (select losant_usage_internal.month_of(losant_usage_internal.today())
 union all
 select m.instance_id, m.month, 'list_incomplete', 'blocked', m.month, losant_usage_internal.month_end(m.month), null,
   null, m.list_problem
-from losant_usage_internal.instance_months m where m.list_problem is not null
+from losant_usage_internal.tracked_months m where m.list_problem is not null
 union all
 -- In a month that has ended, days that are not compared yet count too: the next runs compare them. Both streams of a
 -- comparison may be wrong.
@@ -150,15 +161,21 @@ join losant_usage.instances i on i.instance_id = o.instance_id
 where u.stream in (select stream from losant_usage.metrics)
 group by u.org_id, u.month;
 
--- All blockers in one shape. At next_read_at, the last of the cells is due; null if all are.
+-- All blockers in one shape. At next_read_at, the last of the cells is due; null if all are. No run reads a retired
+-- instance again, so nothing of it settles.
 create view losant_usage_internal.blockers as
 select b.instance_id, null::text collate "C" as org_id, b.month, b.cause, b.state, b.first_day, b.last_day,
   b.usage_dates, b.streams, b.detail, null::timestamptz as next_read_at
 from losant_usage_internal.instance_blockers b
 union all
-select o.instance_id, b.org_id, b.month, b.cause, b.state, b.first_day, b.last_day, b.usage_dates, b.streams, b.detail,
+select o.instance_id, b.org_id, b.month, b.cause,
+  (case when b.state = 'settling' and i.retired_at is not null then 'blocked' else b.state end
+    )::losant_usage.month_state,
+  b.first_day, b.last_day, b.usage_dates, b.streams, b.detail,
   case when b.next_read_at > now() then b.next_read_at end
-from losant_usage_internal.org_blockers b join losant_usage.organizations o on o.org_id = b.org_id;
+from losant_usage_internal.org_blockers b
+join losant_usage.organizations o on o.org_id = b.org_id
+join losant_usage.instances i on i.instance_id = o.instance_id;
 
 -- Returns what resolves a blocker: first what may repair it, and when that is worth trying; then what accepts it. Each
 -- line is a command that runs as pasted, or a sentence about the lines after it. Nothing accepts what only has to wait.

@@ -163,10 +163,10 @@ create index coverage_loaded_late on losant_usage.coverage (month, first_loaded_
 -- was billed, with a revision or a first load since the close, or that came from another instance. The list may be too
 -- long, since month_lines compares the quantities, but it must never be too short: whoever is not on it is taken to be
 -- unchanged without a look. Whatever can change a quantity of a closed month has to leave a trace in one of these five,
--- and each of them needs an index that finds the trace without reading the month. The ten minutes are for a statement
--- that was begun by hand: its snapshot may be two minutes older than closed_at (see begin_statement), and may lack a
--- load that took its times before.
-create view losant_usage_internal.orgs_to_recheck as
+-- of which changed_orgs has the first four, and each of them needs an index that finds the trace without reading the
+-- month. The ten minutes are for a statement that was begun by hand: its snapshot may be two minutes older than
+-- closed_at (see begin_statement), and may lack a load that took its times before.
+create view losant_usage_internal.changed_orgs as
 with closed_months as (
   select s.month, min(s.closed_at) - interval '10 minutes' as closed_at from losant_usage.statements s group by s.month
 )
@@ -182,9 +182,13 @@ join losant_usage.revisions r on r.usage_date between m.month and losant_usage_i
 union
 select m.month, c.org_id from closed_months m
 join losant_usage.coverage c on c.month = m.month and c.first_loaded_at >= m.closed_at
-  and c.first_loaded_at >= (c.month + interval '1 month') at time zone 'UTC'
+  and c.first_loaded_at >= (c.month + interval '1 month') at time zone 'UTC';
+
+create view losant_usage_internal.orgs_to_recheck as
+select month, org_id from losant_usage_internal.changed_orgs
 union
-select m.month, o.org_id from closed_months m cross join losant_usage.organizations o
+select m.month, o.org_id
+from (select distinct month from losant_usage.statements) as m cross join losant_usage.organizations o
 where exists (
   select from losant_usage.organization_history h where h.org_id = o.org_id and h.instance_id <> o.instance_id);
 
@@ -638,6 +642,34 @@ cross join lateral losant_usage_internal.month_lines(s.instance_id, s.month) as 
 cross join lateral (select (l.line).*) as n
 where s.kind = 'closing';
 
+-- The months of each instance: those that it has closed, the current one, and those of which something may be to bill.
+-- Of an organization that was transferred, the former instance may have billed everything. Its line is looked up by the
+-- key: "not exists" would read the lines of all months.
+create view losant_usage_internal.instance_months as
+select s.instance_id, s.month from losant_usage.statements s where s.kind = 'closing'
+union all
+select m.instance_id, m.month
+from losant_usage_internal.tracked_months m
+where case
+  when exists (
+    select from losant_usage.statements s
+    where s.instance_id = m.instance_id and s.month = m.month and s.kind = 'closing') then false
+  when not losant_usage_internal.has_ended(m.month)
+    or not exists (select from losant_usage.statements s where s.month = m.month) then true
+  when exists (
+    select from losant_usage.organizations o
+    where o.instance_id = m.instance_id and exists (
+        select from losant_usage.tracks t
+        where t.org_id = o.org_id and t.stream in (select stream from losant_usage.metrics)
+          and t.first_day <= losant_usage_internal.month_end(m.month) and coalesce(t.last_day, 'infinity') >= m.month)
+      and (
+        select l.org_id from losant_usage.statement_lines l where l.month = m.month and l.org_id = o.org_id limit 1
+      ) is null
+  ) then true
+  else exists (
+    select from losant_usage_internal.changed_orgs c join losant_usage.organizations o on o.org_id = c.org_id
+    where c.month = m.month and o.instance_id = m.instance_id) end;
+
 -- Of a closed month, what cannot be billed yet is only counted.
 create view losant_usage.months as
 select m.instance_id, m.month, e.is_over,
@@ -700,7 +732,7 @@ comment on view losant_usage.month_blockers is 'What blocks closing a month, by 
 comment on column losant_usage.month_blockers.usage_dates is 'Affected days (UTC); null if the cause is not about days.';
 comment on column losant_usage.month_blockers.state is 'State in which the cause puts the month: blocked, settling or partly_collected; in_progress until the month has ended.';
 comment on column losant_usage.month_blockers.summary is 'Cause with days and streams, in words.';
-comment on view losant_usage.months is 'The months of each instance since its first day, with their state. Key: instance_id, month. Source: statements, month_blockers, adjustments.';
+comment on view losant_usage.months is 'The months of each instance, with their state: those that it has closed, the current one, and those of which it has something to bill. Key: instance_id, month. Source: statements, month_blockers, adjustments.';
 comment on column losant_usage.months.causes is 'What keeps the month from being ready; see month_blockers; null if nothing does, the month has not ended, or is closed.';
 comment on column losant_usage.months.lines_to_adjust is 'Settled numbers that differ from what was billed (count); null unless the month is closed.';
 comment on column losant_usage.months.lines_unsettled is 'Numbers that differ from what was billed, but are not settled yet (count); null unless the month is closed.';

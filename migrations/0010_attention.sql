@@ -56,15 +56,19 @@ union all
 select i.instance_id, 'list_incomplete', i.instance_id, i.list_problem, null
 from losant_usage.instances i where i.list_problem is not null and i.retired_at is null;
 
--- Organizations with cells that are missing, or have been in doubt for more than a day: most doubts end sooner.
+-- Cells that are missing, or have been in doubt for more than a day: most doubts end sooner.
+create view losant_usage_internal.lacking_cells as
+select c.org_id, c.stream, c.usage_date, c.month, c.standing
+from losant_usage_internal.non_final_cells c
+where c.standing = 'missing' or (c.standing = 'in_doubt' and c.doubted_at < now() - interval '1 day');
+
 create view losant_usage_internal.lacking_organizations as
 select o.instance_id, c.standing::text::losant_usage.attention_kind as kind, c.org_id::text as subject,
   format('%s (%s since %s)', o.name, string_agg(distinct c.stream, ', '),
     losant_usage_internal.day_text(min(c.usage_date))) as text,
   count(*) as quantity
-from losant_usage_internal.non_final_cells c
+from losant_usage_internal.lacking_cells c
 join losant_usage.organizations o on o.org_id = c.org_id
-where c.standing = 'missing' or (c.standing = 'in_doubt' and c.doubted_at < now() - interval '1 day')
 group by o.instance_id, c.standing, c.org_id, o.name;
 
 create view losant_usage_internal.differing_sums as
@@ -114,14 +118,17 @@ select b.instance_id, b.month, b.org_id, coalesce(b.org_name, i.name, b.instance
   (
     select sum(d.payload_billable_count)::bigint from losant_usage.usage_days d
     where d.org_id = b.org_id and d.usage_date between b.month and losant_usage_internal.month_end(b.month)
-  ) as payloads
+  ) as payloads,
+  bool_or(b.state = 'blocked' and (b.cause <> 'in_doubt' or exists (
+    select from losant_usage_internal.lacking_cells c
+    where c.org_id = b.org_id and c.month = b.month and c.standing = 'in_doubt'))) as needs_person
 from losant_usage.month_blockers b
 join losant_usage.instances i on i.instance_id = b.instance_id
 where losant_usage_internal.has_ended(b.month)
 group by b.instance_id, b.month, b.org_id, b.org_name, i.name
 union all
 select a.instance_id, a.month, a.org_id, a.org_name, 'needs_adjustment',
-  coalesce(to_char(a.payloads, 'FMSG999,999,999,999,999,990'), 'other metrics'), null, null, a.payloads
+  coalesce(to_char(a.payloads, 'FMSG999,999,999,999,999,990'), 'other metrics'), null, null, a.payloads, true
 from (
   select a.instance_id, a.month, a.org_id, a.org_name,
     (sum(a.quantity - coalesce(a.billed_quantity, 0)) filter (where a.metric = 'payload_billable_count'))::bigint
@@ -139,13 +146,14 @@ select m.instance_id, m.month,
   to_char(n.orgs_ready, 'FM999,999,990') || ' of ' || to_char(o.orgs, 'FM999,999,990') || ' ready' as readiness,
   array_to_string(s.issues, ', ') || case when s.others > 0 then ' and ' || s.others || ' more' else '' end as issues,
   case when c.closed_at is null and s.is_entire_instance is not true then s.payloads end as payloads_on_hold,
-  case when c.closed_at is not null then s.payloads end as difference
+  case when c.closed_at is not null then s.payloads end as difference, s.needs_person
 from losant_usage_internal.instance_months m
 left join losant_usage.statements c
   on c.instance_id = m.instance_id and c.month = m.month and c.kind = 'closing'
 left join (
   select i.instance_id, i.month, i.state = 'needs_adjustment' as is_adjustment, max(i.state) as state,
     count(i.org_id) as orgs, bool_or(i.org_id is null) as is_entire_instance, sum(i.payloads)::bigint as payloads,
+    bool_or(i.needs_person) as needs_person,
     (array_agg(concat(i.name, case i.state when 'needs_adjustment' then ' ' else ': ' end, i.summary)
       order by i.org_id is not null, i.state desc, abs(i.payloads) desc nulls last, i.name, i.org_id))[1:2] as issues,
     count(*) - 2 as others
@@ -161,7 +169,7 @@ cross join lateral (
   select case when s.is_entire_instance then 0 else greatest(0, o.orgs - coalesce(s.orgs, 0)) end as orgs_ready
 ) as n;
 
--- Months for which somebody has to do something. The others wait for runs, or are done.
+-- Months for which somebody has to do something. The others wait for runs, as for those that end a doubt, or are done.
 create view losant_usage_internal.months_to_bill as
 select m.instance_id, ('month_' || m.state)::losant_usage.attention_kind as kind,
   to_char(m.month::timestamp, 'YYYY-MM') as subject,
@@ -169,7 +177,7 @@ select m.instance_id, ('month_' || m.state)::losant_usage.attention_kind as kind
     to_char(m.payloads_on_hold, 'FM999,999,999,999,999,990') || ' billable payloads on hold')) as text,
   nullif(coalesce(m.orgs_not_ready, m.orgs_to_adjust), 0) as quantity
 from losant_usage_internal.month_summaries m
-where m.state in ('ready', 'blocked', 'needs_adjustment');
+where m.state in ('ready', 'needs_adjustment') or (m.state = 'blocked' and m.needs_person);
 
 -- What needs a person now, besides what organizations did and months to bill. Doubts of less than a day do not.
 create view losant_usage_internal.attention as

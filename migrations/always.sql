@@ -146,6 +146,7 @@ begin
     ('list_problem', 'Why the last list was incomplete, so that organizations may be missing; null if it was '
       'complete.'),
     ('totals_problem', 'Why control totals could not be read when last requested; null if they could.'),
+    ('unreadable_totals', 'Streams whose control totals Losant rejected, or whose bodies were invalid; null if none.'),
     ('host', 'Host of the process.'),
     ('standing', 'Standing as of now: final, waived, stored, waiting, unavailable, in_doubt or missing; see the type '
       'standing.'),

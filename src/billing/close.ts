@@ -129,8 +129,8 @@ async function readDraft(trx: Kysely<Schema>, instance: BilledInstance, request:
     const difference = await differences.where('month', '=', `${month}-01`).limit(1).executeTakeFirst();
     return { kind: difference === undefined ? 'unchanged' : 'unsettled', ...draft };
   }
-  throw new SettingsError(`${formatMonthName(instance, month)} has no data, so there is nothing to close`, {
-    hint: 'losant-usage status shows which days are stored; losant-usage backfill loads earlier ones',
+  throw new SettingsError(`${formatMonthName(instance, month)} has nothing to bill, so there is nothing to close`, {
+    hint: 'losant-usage close lists the months; losant-usage backfill loads earlier days',
   });
 }
 

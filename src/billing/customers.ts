@@ -187,9 +187,17 @@ async function readManifest(db: Kysely<Schema>, statement: Statement): Promise<M
     .executeTakeFirstOrThrow();
   const manifest = text === null || hashOf(text) !== statement.manifestSha256 ? 'changed' : parseManifest(text);
   if (typeof manifest === 'string') throw toSealError(statement, MANIFEST_NAME, 'was changed');
-  const { id, number, kind, closedBy, reason } = manifest.statement;
-  const sealed = [id, number, kind, closedBy, reason].join('\n');
-  const stored = [statement.statementId, statement.number, statement.kind, statement.closedBy, statement.reason];
+  const { id, number, kind, closedAt, closedBy, reason } = manifest.statement;
+  const sealed = [id, number, kind, Date.parse(closedAt), closedBy, reason].join('\n');
+  const closedAtMs = Date.parse(statement.closedAt);
+  const stored = [
+    statement.statementId,
+    statement.number,
+    statement.kind,
+    closedAtMs,
+    statement.closedBy,
+    statement.reason,
+  ];
   if (sealed !== stored.join('\n')) throw toSealError(statement, 'the row', 'was changed');
   return manifest;
 }

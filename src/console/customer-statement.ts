@@ -71,15 +71,16 @@ function renderTotals(lines: readonly CustomerLine[], { metrics }: StatementMont
   const rows = [...Map.groupBy(sortLines(lines, metrics), ({ metric }) => metric)].map(([metric, metricLines]) => ({
     usage: metrics.get(metric) ?? metric,
     unit: metricLines[0]?.unit ?? '',
-    quantity: toNumber(metricLines.map(({ quantity }) => quantity || null).reduce(addQuantities, null)),
+    quantity: toInteger(metricLines.map(({ quantity }) => quantity || null).reduce(addQuantities, null)),
   }));
   return html`<h2>Total of the month</h2>${renderHtmlTable(rows, { ...USAGE, quantity: 'Billed' })}`;
 }
 
 const USAGE = { usage: 'Usage', unit: 'Unit' };
 
-function toNumber(quantity: string | null): number | null {
-  return quantity === null || quantity === '' ? null : Number(quantity);
+/** Not a number, because quantities may exceed 2^53. */
+function toInteger(quantity: string | null): bigint | null {
+  return quantity === null || quantity === '' ? null : BigInt(quantity);
 }
 
 /** Renders what a statement bills. A column that would say the same in every row is omitted. */
@@ -96,9 +97,9 @@ function renderStatement(
     org: hasOrgs ? `${line.orgName}${hasNamesakes ? ` ${line.orgId}` : ''}` : null,
     usage: metrics.get(line.metric) ?? line.metric,
     unit: line.unit,
-    before: toNumber(line.billedBefore),
-    quantity: toNumber(line.quantity),
-    total: isFirst ? null : toNumber(line.total),
+    before: toInteger(line.billedBefore),
+    quantity: toInteger(line.quantity),
+    total: isFirst ? null : toInteger(line.total),
   }));
   const quantities = { before: 'Billed before', quantity: isFirst ? 'Billed' : 'Difference', total: 'Total' };
   return html`<h2>Statement ${number}, ${kind}</h2>

@@ -9,7 +9,7 @@ import { addressOf, type Html, linkToOrganization, renderInstant, renderStanding
 import { type Filters, readValues, renderForm, toConditions } from './filters.ts';
 import type { ConsolePage, PageContent, PageRequest } from './page.ts';
 
-type Value = string | number | boolean | null | readonly (string | number)[];
+type Value = string | number | bigint | boolean | null | readonly (string | number)[];
 export type TableRow = Readonly<Record<string, Value>>;
 
 /** The visible columns by their names in the row: the label, and a function that renders the cell. */
@@ -32,7 +32,7 @@ export function renderHtmlTable<R extends TableRow>(
   const visibleColumns = listFilled(rows, columns).map(([name, column]) => {
     const values = rows.map((row) => row[name] ?? '');
     const [label, cell] = typeof column === 'string' ? [column] : column;
-    const isNumber = values.some((value) => typeof value === 'number');
+    const isNumber = values.some((value) => typeof value === 'number' || typeof value === 'bigint');
     const isLong = values.some((value) => String(value).length > MAX_UNBROKEN_LENGTH);
     const style = [isNumber ? 'n' : '', isLong ? 't' : ''].join('');
     const render = (row: R) => (row[name] == null ? '–' : (cell?.(row) ?? renderValue(row, name)));
@@ -70,6 +70,7 @@ function renderValue(row: TableRow, name: string): Html | string {
   if (value === null || value === '') return '–';
   if (typeof value === 'number' && name === 'difference') return showDifference(value);
   if (typeof value === 'number') return name.endsWith('share') ? renderBar(value) : showNumber(value);
+  if (typeof value === 'bigint') return showNumber(value);
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
   const text = typeof value === 'string' ? value : value.join(', ');
   if (name === 'standing' && text in STANDINGS) return renderStanding(text as Standing);

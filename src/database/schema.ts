@@ -235,6 +235,7 @@ export interface Schema {
     policy: Generated<Json>;
     retired_at: Instant | null;
     totals_problem: string | null;
+    unreadable_totals: string[] | null;
   };
   leases: {
     acquired_at: Instant;

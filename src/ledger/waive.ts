@@ -26,13 +26,17 @@ export interface Waiver {
 
 /**
  * Whether a person may waive a cell `c`: a gap, an unavailable cell, one that was waived before, and one that does not
- * become final by itself, because no read is planned, its reads fail, or no run has read it although it was due.
+ * become final by itself, because no read is planned, its reads fail, its instance is retired, or no run has read it
+ * although it was due. A run that ends before it reads anything, such as for an expired token, has no record but the
+ * error of its attempt.
  */
 const IS_WAIVABLE = sql<boolean>`c.standing in ('missing', 'in_doubt', 'unavailable')
   or (c.standing = 'waived' and c.reason = ${WAIVED})
-  or (c.standing = 'stored' and (c.next_read_at is null or c.failed_reads > 0))
+  or (c.standing = 'stored' and (c.next_read_at is null or c.failed_reads > 0 or exists (
+    select from losant_usage.instances i where i.instance_id = c.instance_id and i.retired_at is not null)))
   or (c.standing in ('stored', 'final') and losant_usage_internal.is_overdue(c.next_read_at) and (
-    exists (select from losant_usage.instances i where i.instance_id = c.instance_id and i.retired_at is not null)
+    exists (select from losant_usage.instances i where i.instance_id = c.instance_id
+      and i.last_attempt_at > c.next_read_at and i.last_error is not null)
     or exists (select from losant_usage.runs r where r.instance_id = c.instance_id
       and r.started_at > c.next_read_at and r.finished_at is not null)))`;
 

@@ -2,9 +2,10 @@
 import { sql } from 'kysely';
 import { transform } from 'streaming-iterables';
 import { isAmong, unnestRows } from '../database/expressions.ts';
+import { FAILURES, isFailure } from '../errors.ts';
 import { computeOurSums, readInstance, updateInstance } from '../ledger/instances.ts';
 import { inTransaction } from '../ledger/lease.ts';
-import type { CellKey, CellResponse } from '../usage/cell.ts';
+import { type CellKey, type CellResponse, compareText, type Verdict } from '../usage/cell.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { planSlices, type Slice, WHOLE_INSTANCE } from '../usage/plan.ts';
 import { horizonStart } from '../usage/policy.ts';
@@ -64,20 +65,25 @@ async function requestTotals(session: Session): Promise<void> {
     return results;
   };
   let problem: string | null = null;
+  const unreadable = new Set<string>();
   const slices = planSlices(await readTotalsDue(session));
   try {
     for await (const results of transform(concurrency, extract, slices)) {
       const responses = results.flatMap((result) => result.responses);
       await storeTotals(session, responses);
       problem ??= findTotalsProblem(responses);
+      for (const { stream, verdict } of responses) if (isUnreadable(verdict)) unreadable.add(stream);
     }
   } catch (error) {
     session.signal.throwIfAborted();
     if (!signal.aborted) throw error;
     problem ??= `no response within ${TOTALS_TIMEOUT_MS / 1_000} s`;
   }
-  if ((await readInstance(db, instanceId))?.totalsProblem === problem) return;
-  await updateInstance(session.ledger, { totals_problem: problem });
+  const unreadableTotals = unreadable.size === 0 ? null : [...unreadable].sort(compareText);
+  const stored = await readInstance(db, instanceId);
+  const isSame = stored?.unreadableTotals?.join() === unreadableTotals?.join();
+  if (stored?.totalsProblem === problem && isSame) return;
+  await updateInstance(session.ledger, { totals_problem: problem, unreadable_totals: unreadableTotals });
   if (problem === null) return;
   const fields = { instance_id: instanceId, reason: problem };
   logger.warn(fields, 'control totals not read; stored usage and this run are not affected');
@@ -132,6 +138,12 @@ function toTotalRows({ stream, day, sentAtMs, verdict }: CellResponse) {
     if (quantity !== null && typeof quantity !== 'number') return [];
     return [{ usage_date: day, metric, quantity, last_read_at }];
   });
+}
+
+/** Whether asking again is unlikely to help. After any other failure the next run may read the total. */
+function isUnreadable(verdict: Verdict): boolean {
+  if (verdict.kind === 'failed') return isFailure(verdict.code) && FAILURES[verdict.code].isDefinitive;
+  return verdict.kind === 'quarantined';
 }
 
 function findTotalsProblem(responses: readonly CellResponse[]): string | null {

@@ -15,8 +15,9 @@ export interface Slice {
 }
 
 /**
- * Cuts cells into as few slices as possible, newest first. Slices of an organization that end on the same day are in
- * stream order, so that a stream comes after those that it waits for. Pure function.
+ * Cuts cells into as few slices as possible, newest first, and on the same day in stream order. A slice of a stream
+ * that waits for another one is placed by its oldest day, so that it comes after all slices that it waits for. Pure
+ * function.
  */
 export function planSlices(cells: readonly CellKey[]): Slice[] {
   const groups = Map.groupBy(cells, ({ orgId, stream }) => `${orgId} ${stream}`);
@@ -27,10 +28,14 @@ export function planSlices(cells: readonly CellKey[]): Slice[] {
   });
   return slices.sort(
     (a, b) =>
-      compareText(b.range.to, a.range.to) ||
+      compareText(orderDay(b), orderDay(a)) ||
       compareText(a.orgId, b.orgId) ||
       streamNames.indexOf(a.stream) - streamNames.indexOf(b.stream),
   );
+}
+
+function orderDay({ stream, range }: Slice): UsageDay {
+  return getStream(stream).waitsFor === undefined ? range.to : range.from;
 }
 
 /** Returns the fewest ranges of at most `maxDays` that cover the days, which are newest first. */

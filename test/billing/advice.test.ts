@@ -246,6 +246,17 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
     resolvedBy: 'losant-usage waive',
     make: playLostDay,
   },
+  'a day that is not read again, because Losant rejects the token': {
+    cause: 'not_final',
+    resolvedBy: 'losant-usage waive',
+    make: async () => {
+      const played = await play('2026-11-02T10:30:00Z');
+      await played.act('backfill --from 2026-10-25 --to 2026-10-31');
+      await played.platform.control('tokens/revoke', { token: played.platform.token });
+      await played.moveTo('2026-11-10T10:30:00Z');
+      return played;
+    },
+  },
   'a day that was not read in time': {
     cause: 'unavailable',
     resolvedBy: 'losant-usage waive',

@@ -64,7 +64,7 @@ describe('a month', () => {
     await expect(books.close('2049-12')).rejects.toThrow('2049-12 has not ended: its last day is 2049-12-31 (UTC)');
     await expect(books.close('2026-11')).rejects.toThrow('2026-11 has not ended');
     await expect(books.close('2024-02')).rejects.toThrow(
-      /^2024-02 of instance .* has no data, so there is nothing to close/,
+      /^2024-02 of instance .* has nothing to bill, so there is nothing to close/,
     );
   });
 

@@ -7,6 +7,7 @@ import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { SealedMonth } from '../../src/billing/customers.ts';
 import { readStatements } from '../../src/billing/statements.ts';
+import { renderCustomerStatement } from '../../src/console/customer-statement.ts';
 import { addPages } from '../../src/console/pages.ts';
 import type { PageSources } from '../../src/console/sources.ts';
 import { createLogger } from '../../src/logger.ts';
@@ -245,8 +246,8 @@ describe('a pack that somebody has changed in the database', () => {
         restore,
         `delete from losant_usage.statement_files;
           insert into losant_usage.statement_files select * from saved_statement_files;
-          update losant_usage.statements s set manifest = b.manifest, closed_by = b.closed_by from saved_statements b
-          where b.statement_id = s.statement_id; drop table saved_statement_files; drop table saved_statements`,
+          update losant_usage.statements s set manifest = b.manifest, closed_by = b.closed_by, closed_at = b.closed_at
+          from saved_statements b where b.statement_id = s.statement_id; drop table saved_statement_files; drop table saved_statements`,
       );
     }
   }
@@ -261,6 +262,7 @@ describe('a pack that somebody has changed in the database', () => {
     ['days.csv', 'was changed', `update FILES set content = '"'::bytea || content where name = 'days.csv'`],
     ['days.csv', 'is missing', `delete from FILES where name = 'days.csv'`],
     ['the row', 'was changed', `update losant_usage.statements set closed_by = 'cfo' where true`],
+    ['the row', 'was changed', `update losant_usage.statements set closed_at = closed_at - interval '1 s' where true`],
     [
       'manifest.json',
       'was changed',
@@ -275,6 +277,24 @@ describe('a pack that somebody has changed in the database', () => {
       expect(await open(`/billing/${MONTH}/customer?instance=${INSTANCE}&customer=cus_acme`)).toContain(message);
     });
   });
+});
+
+test('a page has quantities above 2^53 to the last digit', async () => {
+  const names = { orgId: 'a'.repeat(24), orgName: 'Acme', referralId: '', planId: '' };
+  const metric = { metric: 'payload_all_bytes', unit: 'bytes', kind: 'flow' };
+  const quantities = { billedBefore: '9007199254740992', quantity: '1', total: '9007199254740993' };
+  const lines = [{ number: 1, ...names, ...metric, ...quantities }];
+  const [statement] = await readStatements(books.closer.db, { month: MONTH, instanceIds: [INSTANCE] });
+  const page = renderCustomerStatement(
+    { key: { customerId: 'cus_acme', orgId: null }, lines, dayMetric: null, days: [] },
+    {
+      instance: { instanceId: INSTANCE, name: null },
+      month: MONTH,
+      statements: statement ? [statement] : [],
+      metrics: new Map(),
+    },
+  );
+  expect(`${await page}`).toContain('<td class="n">9,007,199,254,740,993</td>');
 });
 
 describe('the console', () => {

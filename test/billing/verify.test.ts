@@ -305,6 +305,23 @@ describe('against the database', () => {
     await forceInto('statement_lines', 'update losant_usage.statement_lines set plan_id = null');
     await expectValid(withDatabase(march));
   });
+
+  test.each([
+    ['closed_by', "'cfo'"],
+    ['closed_at', "closed_at - interval '1 day'"],
+    ['reason', "'agreed with nobody'"],
+    ['orgs', 'orgs + 1'],
+    ['rules', `rules || '{"finalAfterHours": 1}'`],
+    ['reconciliation', "'[]'"],
+  ])('another %s of the statement in the database is a problem', async (column, value) => {
+    const save = `create table saved as select statement_id, ${column} as value from losant_usage.statements`;
+    await forceInto('statements', `${save}; update losant_usage.statements set ${column} = ${value}`);
+    await expectProblem(withDatabase(march), 'manifest.json', /^does not match the statement's row in the database$/);
+    const restore = `update losant_usage.statements s set ${column} = v.value from saved v
+      where v.statement_id = s.statement_id`;
+    await forceInto('statements', `${restore}; drop table saved`);
+    await expectValid(withDatabase(march));
+  });
 });
 
 describe('writing packs', () => {

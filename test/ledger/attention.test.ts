@@ -74,6 +74,18 @@ test('a cell needs attention once it has been in doubt for a day, and not again 
   expect(await itemsOf('in_doubt')).toEqual([]);
 });
 
+test('a month needs attention once a number of it has been in doubt for a day', async () => {
+  const orgId = await addOrg({ name: 'Doubtful' });
+  await ledger.load([{ orgId, stream: 'payload_totals', day: '2026-10-30', verdict: { kind: 'omitted' } }]);
+  await refresh();
+  expect(await itemsOf('month_ready', 'month_blocked')).toEqual([]);
+  await ledger.setTime('2026-11-25T12:01:00.000Z');
+  await refresh('2026-11-25');
+  expect(await itemsOf('month_ready', 'month_blocked')).toEqual([
+    'month_blocked October 2026 (0 of 1 ready; Doubtful: 30 Oct in doubt; 310 billable payloads on hold) 1',
+  ]);
+});
+
 test('every limit of an organization is judged, and one of 0 is exceeded by 1', async () => {
   // 230 payloads so far, and 10 more on each day.
   const orgId = await addOrg({ name: 'Ironbark', limits: { payload: 200, device: 0 } });

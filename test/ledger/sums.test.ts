@@ -250,6 +250,14 @@ test('an organization that moves invalidates the sums of both instances', async 
   expect(await readInvalid(sql`instance_id`)).toEqual([INSTANCE, OTHER]);
 });
 
+test('an organization that moves takes its days before a creation date that moved later along', async () => {
+  const orgId = await createOtherOrg('device_counts');
+  await setOrg(orgId, sql`created_on = '2026-11-21'`);
+  await compute();
+  await move(orgId);
+  expect(await readInvalid(sql`instance_id`)).toEqual([INSTANCE, OTHER]);
+});
+
 test('a waiver computes the sums of its own days only', async () => {
   const orgId = await ledger.expectDays(DAYS, ['device_counts']);
   await waive(orgId, '2026-11-19');

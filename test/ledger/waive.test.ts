@@ -130,8 +130,21 @@ describe('a cell that is due for more than a day', () => {
     await expect(waive(orgId, '2026-11-20..2026-11-23')).rejects.toThrow(nothingWaived);
   });
 
-  test('can be waived if its instance was retired', async () => {
+  test('can be waived once an attempt that began after that has failed before it read anything', async () => {
     const orgId = await storeDays('2026-11-26T00:00:01.000Z');
+    const attempt = async (at: string, error: string | null) =>
+      await ledger.asProgram(sql`update losant_usage.instances set last_attempt_at = ${at}, last_error = ${error}`);
+    await attempt('2026-11-25T00:15:00Z', null);
+    await expect(waive(orgId, '2026-11-22')).rejects.toThrow(nothingWaived);
+    await attempt('2026-11-23T00:15:00Z', 'HTTP 401');
+    await expect(waive(orgId, '2026-11-22')).rejects.toThrow(nothingWaived);
+    await attempt('2026-11-25T00:15:00Z', 'HTTP 401');
+    expect(await waive(orgId, '2026-11-22')).toEqual(['11-22 device_counts']);
+    await attempt('2026-11-25T00:15:00Z', null);
+  });
+
+  test('can be waived if its instance was retired', async () => {
+    const orgId = await storeDays('2026-11-24T12:00:00.000Z');
     await ledger.asProgram(sql`update losant_usage.instances set retired_at = now()`);
     const waivedCells = await waive(orgId, '2026-11-22');
     await ledger.asProgram(sql`update losant_usage.instances set retired_at = null`);

@@ -161,6 +161,18 @@ it('control totals of a rejected stream are a problem of the instance, and the o
   expect(await readOutcomes(stage)).toEqual([{ outcome: 'equal', reason: null, metrics: 12 }]);
 });
 
+it('control totals that cannot be read for the moment are pending', async () => {
+  const stage = await createStage({ orgs: 2 });
+  await breakTotals(stage, 'server_error', 'instance.notebookMinuteCounts');
+  await stage.run();
+  await stage.moveTo(FINAL);
+  await stage.run();
+  expect(await readOutcomes(stage)).toEqual([
+    { outcome: 'equal', reason: null, metrics: 7 },
+    { outcome: 'pending', reason: 'not_read', metrics: 5 },
+  ]);
+});
+
 it('a missing scope of control totals is not asked for day after day in a run', async () => {
   const stage = await createStage({ orgs: 1 });
   await breakTotals(stage, 'forbidden', 'instance.payloadCounts');

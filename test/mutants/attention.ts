@@ -38,6 +38,7 @@ export const attentionMutants = [
     { file: 'migrations/0010_attention.sql', test: 'test/ledger/attention.test.ts' },
     {
       'A doubt of less than a day needs nobody': ["c.doubted_at < now() - interval '1 day'", 'c.doubted_at < now()'],
+      'A month with a doubt of less than a day needs nobody': [`b.cause <> 'in_doubt' or exists (`, `true or exists (`],
       'An instance whose first run is in progress is being read': [
         'and l.expires_at > now())',
         'and l.expires_at < now())',

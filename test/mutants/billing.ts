@@ -270,6 +270,26 @@ export const billingMutants = [
     },
   ),
   plant(
+    { file: 'src/console/customer-statement.ts', test: 'test/billing/customers.test.ts' },
+    {
+      'The page of a customer has every digit of a quantity': [
+        "quantity === '' ? null : BigInt(quantity);",
+        "quantity === '' ? null : BigInt(Number(quantity));",
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/billing/check-pack.ts',
+      test: 'test/billing/verify.test.ts',
+      only: 'of the statement in the database',
+    },
+    {
+      'verify compares the statement with its row': ['await compareStatement(trx, pack, verification);', ''],
+      'verify compares when a month was closed': [' and s.closed_at = ${closedAt}::timestamptz', ''],
+    },
+  ),
+  plant(
     { file: 'src/billing/check-pack.ts', test: 'test/billing/tampered.test.ts' },
     {
       'billed_before of a line is what the earlier statements billed': [

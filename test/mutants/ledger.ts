@@ -161,6 +161,11 @@ export const ledgerMutants = [
   plant(
     { file: 'migrations/0005_totals.sql', test: 'test/ledger/sums.test.ts' },
     {
+      'A transfer invalidates the sums of days before the creation date that have cells': [
+        `or (n.instance_id <> o.instance_id and exists (
+      select from losant_usage.usage_days d where d.org_id = n.org_id and d.usage_date = t.usage_date))`,
+        '',
+      ],
       'An invalidation locks sums that are not set': [
         'and e.usage_date = k.usage_date and e.metric = s.metric',
         'and e.usage_date = k.usage_date and e.metric = s.metric and e.our_sum is not null',

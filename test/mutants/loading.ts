@@ -147,14 +147,18 @@ export const loadingMutants = [
     },
     {
       'Control totals that cannot be read are reported as a problem, with the reason': [
-        'await updateInstance(session.ledger, { totals_problem: problem });',
-        '',
+        'await updateInstance(session.ledger, { totals_problem: problem, ',
+        'await updateInstance(session.ledger, { ',
       ],
     },
   ),
   plant(
     { file: 'src/loading/control-totals.ts', test: 'test/loading/control-totals.test.ts' },
     {
+      'Control totals that may be read at the next wake-up are pending': [
+        'isFailure(verdict.code) && FAILURES[verdict.code].isDefinitive;',
+        'isFailure(verdict.code);',
+      ],
       'Control totals hold up a run for two minutes at most': [
         'AbortSignal.any([session.signal, AbortSignal.timeout(TOTALS_TIMEOUT_MS)])',
         'session.signal',

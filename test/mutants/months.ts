@@ -51,6 +51,12 @@ export const monthMutants = [
         `where c.standing <> 'waived' and c.stream in (select stream from losant_usage.metrics)`,
         `where c.standing <> 'waived'`,
       ],
+      'A month in which only hours are expected has no state and no blockers': [
+        `where o.instance_id = i.instance_id and t.stream in (select stream from losant_usage.metrics)
+  ) as r`,
+        `where o.instance_id = i.instance_id
+  ) as r`,
+      ],
       'Hours that were not tracked block no invoice': [
         'where u.stream in (select stream from losant_usage.metrics)',
         'where true',
@@ -58,8 +64,29 @@ export const monthMutants = [
     },
   ),
   plant(
+    { file: 'migrations/0009_statements.sql', test: MONTHS },
+    {
+      'A month that an instance has closed stays on its list': [
+        "select s.instance_id, s.month from losant_usage.statements s where s.kind = 'closing'",
+        "select s.instance_id, s.month from losant_usage.statements s where s.kind = 'none'",
+      ],
+      'A month of which another instance has billed everything is not on the list': [
+        'where l.month = m.month and l.org_id = o.org_id limit 1',
+        'where false limit 1',
+      ],
+      'A month of which another instance has billed everything is on the list once something differs': [
+        'where c.month = m.month and o.instance_id = m.instance_id) end;',
+        'where false) end;',
+      ],
+    },
+  ),
+  plant(
     { file: 'migrations/0006_months.sql', test: MONTHS },
     {
+      'Nothing of a retired instance settles': [
+        `case when b.state = 'settling' and i.retired_at is not null`,
+        `case when b.state = 'settling' and false`,
+      ],
       'A month with a stored cell that nothing reads again is blocked': [
         'losant_usage_internal.is_overdue(c.next_read_at) is false',
         'losant_usage_internal.is_overdue(c.next_read_at) is not true',
@@ -149,8 +176,8 @@ export const monthMutants = [
     { file: 'migrations/0010_attention.sql', test: 'test/console/months.test.ts' },
     {
       'A settling month asks for nobody': [
-        `where m.state in ('ready', 'blocked', 'needs_adjustment')`,
-        `where m.state in ('ready', 'blocked', 'settling', 'needs_adjustment')`,
+        `where m.state in ('ready', 'needs_adjustment') or`,
+        `where m.state in ('ready', 'settling', 'needs_adjustment') or`,
       ],
     },
   ),
@@ -160,6 +187,14 @@ export const monthMutants = [
       'Only a run that began after a cell came due shows that nobody reads it': [
         'and r.started_at > c.next_read_at and r.finished_at is not null',
         'and r.finished_at is not null',
+      ],
+      'An attempt that has failed shows that nobody reads a cell': [
+        'and i.last_attempt_at > c.next_read_at and i.last_error is not null)',
+        'and false)',
+      ],
+      'Only an attempt that began after a cell came due shows that nobody reads it': [
+        'i.last_attempt_at > c.next_read_at and i.last_error',
+        'i.last_error',
       ],
       'A run that has not ended may still read a cell': [
         'r.started_at > c.next_read_at and r.finished_at is not null',

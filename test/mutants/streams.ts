@@ -13,9 +13,13 @@ export const streamMutants = [
         'remaining = remaining.slice(partDays.length);',
         'remaining = remaining.slice(partDays.length + 1);',
       ],
+      'Totals of several days come after the sources of each of these days': [
+        'getStream(stream).waitsFor === undefined ? range.to : range.from;',
+        'range.to;',
+      ],
       'The newest days of all organizations are read first': [
-        'compareText(b.range.to, a.range.to) ||',
-        'compareText(a.range.to, b.range.to) ||',
+        'compareText(orderDay(b), orderDay(a)) ||',
+        'compareText(orderDay(a), orderDay(b)) ||',
       ],
       'Sources of an organization come before the streams that wait for them': [
         'streamNames.indexOf(a.stream) - streamNames.indexOf(b.stream)',

@@ -1,7 +1,7 @@
 /** The state of a month, and whether it is final. */
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { useBooks } from '../billing/books.ts';
+import { OTHER_INSTANCE, useBooks } from '../billing/books.ts';
 import { COMPUTE_SUMS, cellResponse, INSTANCE, useLedger } from '../ledger/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { asOwner, asWriter } from '../support/databases.ts';
@@ -10,6 +10,7 @@ import { devices, POLICY, report } from '../usage/cells.ts';
 const NOW = '2026-11-10T12:00:00.000Z';
 const [FIRST, LAST] = ['2026-10-30', '2026-10-31'];
 const ledger = useLedger(NOW);
+const books = useBooks();
 let orgId: string;
 
 /** An organization that was created for the last two days of October, which are final. */
@@ -63,6 +64,7 @@ const CASES: readonly Case[] = [
   ['settling not_reconciled', 'a total is still to be read', compareWith(null)],
   ['blocked not_reconciled', 'a total differs', compareWith(18)],
   ['blocked not_reconciled', 'nobody reads the total of a retired instance', compareWith(null), retire],
+  ['blocked not_final', 'nobody reads a cell of a retired instance again', readLastDayAt('2026-11-11T00:00Z'), retire],
   ['blocked list_incomplete', 'the list of organizations is incomplete', incompleteList],
   [
     'partly_collected not_fully_tracked',
@@ -217,7 +219,6 @@ describe('a remedy', () => {
 });
 
 describe('a closed month', () => {
-  const books = useBooks();
   const state = async () =>
     await books.list(sql`select state, orgs_to_adjust, lines_to_adjust, lines_unsettled from losant_usage.months
       where month = '2026-03-01'`);
@@ -232,6 +233,35 @@ describe('a closed month', () => {
     expect(await state()).toEqual(['closed 0 0 2']);
     await books.setStanding(org, '2026-03-11', 'final');
     expect(await state()).toEqual(['needs_adjustment 1 1 0']);
+  });
+});
+
+describe('the months of an instance', () => {
+  const listMonths = (instanceId: string) =>
+    books.list(sql`select to_char(month, 'YYYY-MM') as month, state from losant_usage.months
+      where instance_id = ${instanceId} and month < '2026-01-01' order by month`);
+
+  test('are those on whose days it expects a metric', async () => {
+    const org = await books.addOrg({ from: '2025-01-31' });
+    await books.addCells({ orgId: org, from: '2025-01-31', to: '2025-02-01' });
+    await books.addCells({ orgId: org, from: '2025-04-10' });
+    await books.addCells({ orgId: org, from: '2024-12-31', stream: 'payload_hours' });
+    expect(await listMonths(INSTANCE)).toEqual(['2025-01 ready', '2025-02 blocked', '2025-04 blocked']);
+  });
+
+  test('are those that it closed, also of an organization that it has transferred', async () => {
+    const org = await books.addOrg({ from: '2025-05-10', to: '2025-05-10' });
+    await books.addCells({ orgId: org, from: '2025-05-10' });
+    await books.close('2025-05');
+    await books.asProgram(
+      sql`update losant_usage.organizations set instance_id = ${OTHER_INSTANCE} where org_id = ${org}`,
+    );
+    expect(await listMonths(INSTANCE)).toContain('2025-05 closed');
+    expect(await listMonths(OTHER_INSTANCE)).toEqual([]);
+    await books.restate(org, '2025-05-10', { old: { devices_created: 4 }, numbers: { devices_created: 9 } });
+    expect(await listMonths(OTHER_INSTANCE)).toEqual(['2025-05 ready']);
+    expect((await books.close('2025-05', { instanceId: OTHER_INSTANCE })).lines).toMatchObject([{ quantity: '5' }]);
+    expect(await listMonths(OTHER_INSTANCE)).toEqual(['2025-05 closed']);
   });
 });
 

@@ -28,7 +28,7 @@ beforeEach(async () => {
   const policy = JSON.stringify(POLICY);
   await ledger.asProgram(
     sql`update losant_usage.instances set new_orgs_from = '2026-10-01', policy = ${policy}::text::jsonb,
-      control_totals = 'block', totals_problem = null`,
+      control_totals = 'block', unreadable_totals = null`,
     sql`update losant_usage.organizations set created_on = '2026-10-01'`,
   );
   await setTotal(20);
@@ -72,7 +72,7 @@ const deleteOn = (day: string) => () =>
   ledger.asProgram(sql`update losant_usage.organizations set deleted_on = ${day} where org_id = ${orgs[1]}`);
 const totalWithoutIt = () => setTotal(17);
 const transferOrg = () => setInstance(sql`org_transferred_on = ${DAY}`);
-const rejectTotals = () => setInstance(sql`totals_problem = 'HTTP 403'`);
+const rejectTotals = () => setInstance(sql`unreadable_totals = '{device_counts}'`);
 const endHorizon = () => setInstance(sql`policy = policy || '{"horizonDays": 12}'`);
 const isDeviceCell = () => sql`stream = 'device_counts' and org_id = ${orgs[0]}`;
 

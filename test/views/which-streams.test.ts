@@ -67,7 +67,9 @@ test('a day on which only hours are expected is in no view of days or months', a
   await ledger.load([hoursOf(orgId)]);
   expect(await read(dayViews)).toEqual(['0', '0', '1']);
   expect(await read('select distinct standing from losant_usage.hourly_usage')).toEqual(['final']);
+  await ledger.asProgram(sql`update losant_usage.instances set list_problem = 'page 2 failed'`);
   expect(await causes()).toEqual([]);
+  expect(await read('select month from losant_usage.months')).toEqual([]);
   await ledger.asProgram(
     sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
       values (${orgId}, 'payload_totals', ${DAY}, ${DAY}, ${DAY})`,
