@@ -69,7 +69,7 @@ begin atomic
   from losant_usage.daily_usage d
   cross join lateral (
     select count(*) > 0 as has_changed, array_agg(m.metric) filter (where c.first_loaded_at > as_of) as new_metrics
-    from losant_usage_internal.cell_times c left join losant_usage.metrics m on m.stream = c.stream
+    from losant_usage_internal.cell_times c join losant_usage.metrics m on m.stream = c.stream
     where c.usage_date = d.usage_date and c.org_id = d.org_id and greatest(c.first_loaded_at, c.finalized_at) > as_of
   ) as c
   left join (
@@ -79,7 +79,8 @@ begin atomic
       from losant_usage.revisions r cross join lateral jsonb_each(r.old) as o (metric, value)
       where r.changed_at > as_of order by r.usage_date, r.org_id, o.metric, r.id
     ) as r group by r.usage_date, r.org_id
-  ) as r on r.usage_date = d.usage_date and r.org_id = d.org_id;
+  ) as r on r.usage_date = d.usage_date and r.org_id = d.org_id
+  where as_of is not null;
 end;
 
 create type losant_usage_internal.value_change as (

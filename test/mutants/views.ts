@@ -32,6 +32,15 @@ export const viewMutants = [
     },
   ),
   plant(
+    { file: 'migrations/0007_changes.sql', test: 'test/views/history.test.ts' },
+    {
+      'Hours have no part in the standing of a day as of an instant': [
+        'from losant_usage_internal.cell_times c join losant_usage.metrics m',
+        'from losant_usage_internal.cell_times c left join losant_usage.metrics m',
+      ],
+    },
+  ),
+  plant(
     { file: 'migrations/0003_ledger.sql', test: 'test/views/star.test.ts' },
     {
       'Whatever changes a day sets changed_at': [

@@ -67,7 +67,9 @@ describe('along a random history', () => {
   });
 
   test('usage_as_of calls nothing final that was not final yet', async () => {
-    const finalDays = sql`${AS_OF} d join losant_usage.cells c using (usage_date, org_id) where d.is_final`;
+    const finalDays = sql`${AS_OF} d
+      join (losant_usage.cells join losant_usage.metrics using (stream)) as c using (usage_date, org_id)
+      where d.is_final`;
     const tooEarly = sql`select at, usage_date, org_id from ${finalDays}
       and (c.finalized_at is null or c.finalized_at > at)`;
     expect(await ledger.list(tooEarly)).toEqual([]);
@@ -75,7 +77,7 @@ describe('along a random history', () => {
   });
 
   test('usage_as_of has no standing for a day of which a number was loaded or became final since, or is not stored', async () => {
-    const times = sql`losant_usage.cells c where (c.usage_date, c.org_id) = (d.usage_date, d.org_id)
+    const times = sql`losant_usage.cells c join losant_usage.metrics using (stream) where (c.usage_date, c.org_id) = (d.usage_date, d.org_id)
       and (c.first_loaded_at > d.at or c.finalized_at > d.at)`;
     // What is not stored today was waiting or missing then: nobody recorded which.
     const wrong = sql`select d.at, d.usage_date, d.org_id from ${AS_OF} d
@@ -99,6 +101,25 @@ describe('along a random history', () => {
         <> coalesce((to_jsonb(d) ->> k.metric)::bigint, 0)`);
     expect(wrong).toEqual([]);
   });
+});
+
+test('hours that are loaded later change no standing as of an instant', async () => {
+  await ledger.clear();
+  await ledger.setTime('2026-11-24T06:00:00.000Z');
+  const day = '2026-11-18';
+  const orgId = await ledger.expectDays({ from: day, to: day }, ['device_counts', 'payload_hours']);
+  await ledger.load([cellResponse(orgId, 'device_counts', day, report(devices(4, 1, 17)))]);
+  await ledger.setTime('2026-11-24T09:00:00.000Z');
+  await ledger.load([cellResponse(orgId, 'payload_hours', day, report(hours(1, 1, 1)))]);
+  const rows = sql`select standing, is_final, devices_total from losant_usage.usage_as_of('2026-11-24T07:00Z')`;
+  expect(await ledger.list(rows)).toEqual(['final true 17']);
+});
+
+test('no numbers are known at no instant', async () => {
+  await ledger.expectDays({ from: '2026-11-18', to: '2026-11-18' }, ['device_counts']);
+  const rows = sql`select (select count(*) from losant_usage.usage_as_of(null)) as numbers,
+    (select count(*) from losant_usage.changes_since(null)) as changes, count(*) > 0 as has_days from losant_usage.daily_usage`;
+  expect(await ledger.list(rows)).toEqual(['0 0 true']);
 });
 
 describe('a restatement', () => {
