@@ -12,7 +12,7 @@ const ANNOTATIONS = [
   renderAnnotation(
     'Final restatements',
     'purple',
-    `select date_trunc('hour', changed_at) as "time", count(*) || ' final numbers restated' as "text",
+    `select date_trunc('hour', changed_at, 'UTC') as "time", count(*) || ' final numbers restated' as "text",
   'restatement' as "tags"
 from losant_usage.restatements
 where ${OF_INSTANCES} and was_final and changed_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz

@@ -39,15 +39,22 @@ const allOrganizations = [
     title: 'Completeness',
     description:
       'Independent of the time range. Complete to: the last day through which no cell is waiting, in doubt or ' +
-      'missing. Gaps: cells missing or in doubt.',
+      'missing; a stream that has ended and is complete does not count. Gaps: cells missing or in doubt.',
     width: 12,
     height: 4,
     columns: { Organizations: 'count', Gaps: 'problems', 'Organizations with gaps': 'problems' },
-    sql: `select case when bool_and(complete_to is not null)
-    then to_char(min(complete_to)::timestamp, 'YYYY-MM-DD') end as "Complete to",
-  max(orgs) as "Organizations", sum(gaps) as "Gaps", max(orgs_with_gaps) as "Organizations with gaps"
-from losant_usage.freshness
-where ${OF_INSTANCES}`,
+    sql: `select case when bool_and(f.has_complete_days)
+    then to_char(min(f.complete_to)::timestamp, 'YYYY-MM-DD') end as "Complete to",
+  sum(f.orgs) as "Organizations", sum(f.gaps) as "Gaps",
+  (select count(distinct org_id) from losant_usage.coverage_gaps where ${OF_INSTANCES}) as "Organizations with gaps"
+from (
+  select bool_and(complete_to is not null) as has_complete_days,
+    min(complete_to) filter (where orgs > 0 or complete_to < last_day) as complete_to,
+    max(orgs) as orgs, sum(gaps) as gaps
+  from losant_usage.freshness
+  where ${OF_INSTANCES}
+  group by instance_id
+) as f`,
   },
   {
     type: 'stat',

@@ -90,6 +90,36 @@ async function questionRows(file: string): Promise<readonly Row[]> {
   return (await run(question?.sql ?? file))[0]?.rows ?? [];
 }
 
+test('completeness adds up the organizations of all instances, and counts one with gaps in two streams once', async () => {
+  expect(await panelRows('Completeness')).toEqual([
+    { 'Complete to': '2026-10-09', Organizations: 8, Gaps: 3, 'Organizations with gaps': 1 },
+  ]);
+});
+
+test('a stream that has ended and is complete does not hold completeness back', async () => {
+  const query = queries.find(({ name }) => name.endsWith(' / Completeness'));
+  const later = await openWorld(`
+    update losant_usage.coverage set standing = 'waived', reason = 'waived' where standing in ('missing', 'in_doubt');
+    update losant_usage.tracks set next_day = '2026-10-01', last_day = '2026-09-30' where stream = 'payload_hours'`);
+  try {
+    expect(await queryOnce(loginAs('reader', later.url), fillIn(query?.sql ?? ''))).toMatchObject([
+      { 'Complete to': '2026-11-27', 'Organizations with gaps': '0' },
+    ]);
+  } finally {
+    await later.close();
+  }
+});
+
+test('the sums of a day say how many organizations they lack, also those whose number was waived', async () => {
+  const days = await questionRows('daily-totals.sql');
+  expect(days.find((row) => row['usage_date'] === '2026-11-10')).toMatchObject({
+    organizations: 8,
+    payloads_not_stored: 1,
+    minutes_not_stored: 0,
+    devices_not_stored: 0,
+  });
+});
+
 describe('comparisons', () => {
   test('a day sums the stored numbers, and counts the organizations that have none', async () => {
     const rows = await panelRows('All organizations by day');
