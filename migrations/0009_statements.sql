@@ -302,6 +302,17 @@ from (
   ) as s group by s.org_id, s.month, s.payload_type
 ) as t group by t.org_id, t.month;
 
+-- Raises unless the day is the first of a month.
+create function losant_usage_internal.require_month(day date) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  if day is null or day <> losant_usage_internal.month_of(day) then
+    raise exception '% is not the first day of a month', coalesce(losant_usage_internal.day_text(day), 'null')
+      using errcode = '22023', hint = 'pass a month as its first day, such as 2026-10-01';
+  end if;
+end
+$$;
+
 -- The lines of a month whose quantities differ from what was billed, whatever instance billed it; of a month that the
 -- instance has closed, only organizations to recheck are computed. Only settled cells count, and after the first
 -- statement a line waits until all of its cells are settled.
@@ -316,6 +327,7 @@ set plan_cache_mode = force_custom_plan set jit = off set work_mem = '64MB' as $
 declare
   recheck_ids text[];
 begin
+  perform losant_usage_internal.require_month(p_month);
   if exists (
     select from losant_usage.statements s
     where s.instance_id = p_instance_id and s.month = p_month and s.kind = 'closing'
@@ -391,7 +403,8 @@ create function losant_usage.month_reconciliation(p_instance_id text, p_month da
     ) as r
     cross join lateral generate_series(r.first_day::timestamp, r.last_day::timestamp, interval '1 day') as day
   ) as t
-  where exists (select from losant_usage.metrics m where m.stream = t.stream) and not exists (
+  where p_month = losant_usage_internal.month_of(p_month)
+    and exists (select from losant_usage.metrics m where m.stream = t.stream) and not exists (
     select from losant_usage.instance_totals i
     join losant_usage.metrics m on m.metric = i.metric and m.stream = t.stream
     where i.instance_id = p_instance_id and i.usage_date = t.day)
@@ -428,6 +441,7 @@ declare
   blockers text;
   current_hash text;
 begin
+  perform losant_usage_internal.require_month(p_month);
   if losant_usage_internal.month_end(p_month) >= (as_of at time zone 'UTC')::date then
     raise exception '% has not ended: its last day is % (UTC)', month_name,
         losant_usage_internal.day_text(losant_usage_internal.month_end(p_month))

@@ -100,6 +100,17 @@ test.for(CASES)('a month is %s: %s', async ([expected, , ...acts]) => {
   expect(await asWriter(ledger.url, shown)).toEqual([{ state: expected.split(' ')[0] }]);
 });
 
+test.each([
+  ['2026-10-15', '2026-10-15 is not the first day of a month'],
+  [null, 'null is not the first day of a month'],
+])('nothing is said of a month that is given as %s', async (month, message) => {
+  const draft = sql`select * from losant_usage.statement_draft(${INSTANCE}, ${month}, false)`;
+  const hash = sql`select losant_usage.check_closable(${INSTANCE}, ${month}, false, null, now())`;
+  await expect(ledger.list(draft)).rejects.toThrow(message);
+  await expect(ledger.list(hash)).rejects.toThrow(message);
+  expect(await ledger.list(sql`select * from losant_usage.month_reconciliation(${INSTANCE}, ${month})`)).toEqual([]);
+});
+
 test('a month is in progress until it has ended, whatever blocks it', async () => {
   await incompleteList();
   const [current] = await ledger.list(sql`select state, causes from losant_usage.months order by month desc`);
