@@ -292,8 +292,8 @@ create type losant_usage_internal.compared_day as (
 
 -- A metric per organization and day, with its value on the day that it is compared with: as many days earlier as
 -- the range has, the same weekdays earlier, 28 days, or 364 days. Sum only rows in which neither is null. Before an
--- organization was created and after it was deleted its usage is 0; a day that is missing or not expected is null.
--- Inlined, so that a query for one organization reads one.
+-- organization was created and after it was deleted its usage is 0; a day that is missing or not expected is null. An
+-- unknown metric has no rows. Inlined, so that a query for one organization reads one.
 create function losant_usage.usage_compared(metric text, first_day date, last_day date, comparison text)
 returns setof losant_usage_internal.compared_day language sql stable parallel safe
 begin atomic
@@ -321,7 +321,8 @@ begin atomic
     ) as d
     group by d.org_id, d.usage_date
   ) as p
-  join losant_usage.organizations o on o.org_id = p.org_id;
+  join losant_usage.organizations o on o.org_id = p.org_id
+  where exists (select from losant_usage.metrics m where m.metric = usage_compared.metric);
 end;
 
 -- Billable payloads of the month to date and of the same days 28 days earlier, which are the same weekdays: from the
@@ -481,7 +482,7 @@ comment on view losant_usage.organization_activity is 'Recent activity by organi
 comment on column losant_usage.organization_activity.previous_quantity is 'Billable payloads of the same days 28 days earlier; null if none can be compared.';
 comment on column losant_usage.organization_activity.change_ratio is 'compared_quantity relative to previous_quantity: 0.5 is half as much again; null if that is null or 0.';
 comment on column losant_usage.organization_activity.compared_quantity is 'Billable payloads of the month to date, at most its first 28 days, on the days that are stored on both sides; null before the fourth day of the month, and if none can be compared.';
-comment on column losant_usage.organization_activity.days_not_stored is 'Expected days of the month to date that are not stored (count); null if no day of the last 35 is expected.';
+comment on column losant_usage.organization_activity.days_not_stored is 'Expected days of the month to date without stored billable payloads (count); null if no day of the last 35 is expected.';
 comment on column losant_usage.organization_activity.has_large_change is 'Whether it changed by half or more, and by 0.5% or more of what its instance had on the same days before; or is new, or recently deleted.';
 comment on column losant_usage.organization_activity.is_new is 'Whether the organization was created in the last 7 days.';
 comment on column losant_usage.organization_activity.is_recently_deleted is 'Whether its deletion was noticed in the last 7 days.';

@@ -178,8 +178,8 @@ begin
     ('days_expected', 'Days that are expected (count).'),
     ('days_stored', 'Expected days with every number stored (count).'),
     ('days_final', 'Expected days with every number final (count).'),
-    ('days_waived', 'Expected days with a waived number (count).'),
-    ('days_unavailable', 'Expected days with a number that can no longer be read (count).'),
+    ('days_waived', 'Expected days with the standing waived (count).'),
+    ('days_unavailable', 'Expected days with the standing unavailable, no longer readable (count).'),
     ('days_unreported', 'Expected days with zeros that Losant never reported (count).'),
     ('devices_total_max', 'Highest number of devices (devices); null if not stored.'),
     ('devices_total_avg', 'Average number of devices (devices); null if not stored.'),
@@ -222,6 +222,8 @@ begin
       'if it is not counted.'),
     ('billing_period_usage.is_final', 'Whether the period has ended and every number of it is final.'),
     ('billing_period_usage.standing', 'Worst standing of the period; see cells.'),
+    ('cells.is_reported', 'Whether Losant has reported every number; false if a stored zero is an omission, or if nothing '
+      'is stored.'),
     ('coverage.standing', 'Standing as of the last response or decision; the view cells has it as of now.'),
     ('coverage_gaps.reason', 'Code for why it is a gap.'),
     ('customer_statements.closed_at', 'When the statement was created (UTC).'),
@@ -238,6 +240,8 @@ begin
     ('daily_usage.changed_at', 'When a number or the standing of the day last changed (UTC, database clock); null if '
       'no run has recorded the day yet. A waiting day becomes missing without a change.'),
     ('daily_usage.standing', 'Worst standing of the day; see cells. Hours do not count: they have no metric.'),
+    ('daily_usage_long.is_reported', 'Whether Losant has reported the number; false if it is a zero that is an '
+      'omission, or is not stored.'),
     ('device_counts.total', 'Devices near the end of the day (devices).'),
     ('digests.expires_at', 'When the claim expires unless it is renewed (UTC, database clock).'),
     ('freshness.first_day', 'First expected day (UTC).'),
@@ -248,6 +252,8 @@ begin
     ('health.last_day', 'Last expected day (UTC), at most yesterday; null for an instance that was never read.'),
     ('health.orgs', 'Organizations that are tracked (count).'),
     ('health.stream', 'Stream; see streams. Null for an instance that was never read.'),
+    ('hourly_usage.is_reported', 'Whether Losant has reported the numbers of the day by hour; false if a stored zero is '
+      'an omission, or if nothing is stored.'),
     ('instance_totals.last_read_at', 'When the control total was requested (UTC); null if it was not.'),
     ('instance_totals.quantity', 'Control total of Losant; null if it was not read or was omitted.'),
     ('instances.last_attempt_at', 'When a run last tried to read the instance (UTC, database clock).'),

@@ -50,6 +50,15 @@ describe('usage_compared', () => {
       '11-23 17 2026-11-20 5',
     ]);
   });
+
+  test('has no rows for a metric that does not exist, not even a 0 before the organization was created', async () => {
+    await addOrg({ 1: 17, 2: 18 }, '2026-11-24');
+    const compareMetric = (metric: string | null) =>
+      ledger.list(sql`select quantity, previous_quantity
+        from losant_usage.usage_compared(${metric}, '2026-11-22', '2026-11-23', 'previous_days') order by usage_date`);
+    expect(await compareMetric('payload_all_count')).toEqual(['18 0', '17 0']);
+    expect([await compareMetric('payload'), await compareMetric(null)]).toEqual([[], []]);
+  });
 });
 
 describe('organization_activity', () => {
