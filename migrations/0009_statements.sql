@@ -397,7 +397,7 @@ create function losant_usage.month_reconciliation(p_instance_id text, p_month da
     from (
       -- Few ranges, because most organizations are tracked on all days of a month.
       select distinct t.stream, greatest(t.first_day, p_month) as first_day,
-        least(t.last_day, losant_usage_internal.month_end(p_month)) as last_day
+        least(t.last_day, losant_usage_internal.month_end(p_month), losant_usage_internal.today() - 1) as last_day
       from losant_usage.tracks t
       join losant_usage.organizations o on o.org_id = t.org_id and o.instance_id = p_instance_id
     ) as r

@@ -111,6 +111,12 @@ test.each([
   expect(await ledger.list(sql`select * from losant_usage.month_reconciliation(${INSTANCE}, ${month})`)).toEqual([]);
 });
 
+test('the reconciliation of the current month speaks of no days ahead', async () => {
+  await set('tracks', "last_day = null, next_day = '2026-11-10'");
+  const days = sql`select reason, days from losant_usage.month_reconciliation(${INSTANCE}, '2026-11-01')`;
+  expect(await ledger.list(days)).toEqual(['no_total 9']);
+});
+
 test('a month is in progress until it has ended, whatever blocks it', async () => {
   await incompleteList();
   const [current] = await ledger.list(sql`select state, causes from losant_usage.months order by month desc`);
