@@ -753,7 +753,7 @@ comment on column losant_usage.months.lines_unsettled is 'Numbers that differ fr
 comment on column losant_usage.months.orgs_blocked is 'Blocked organizations (count); null unless the month has ended and is not closed.';
 comment on column losant_usage.months.orgs_to_adjust is 'Organizations with a settled number that differs from what was billed (count); null unless the month is closed.';
 comment on column losant_usage.months.state is 'in_progress, settling, blocked, partly_collected, ready, closed or needs_adjustment.';
-comment on view losant_usage.meter_events is 'What statements bill, one event per line, for metering systems. Send each event_id once. Key: event_id. Source: statement_lines.';
+comment on view losant_usage.meter_events is 'What statements bill, one event per line with a quantity other than 0, for metering systems. Send each event_id once. Key: event_id. Source: statement_lines.';
 comment on column losant_usage.meter_events.event_id is 'Event ID, stable forever: instance, organization, metric, month and number.';
 comment on column losant_usage.meter_events.occurred_at is 'Event time (UTC): the last second of the month; for an adjustment, or a statement 28 or more days later, its closed_at.';
 comment on function losant_usage.statement_draft is 'The lines that a statement created now would have.';

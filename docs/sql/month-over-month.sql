@@ -1,8 +1,8 @@
 -- Question: How did each organization's usage change from the month before last to last month?
 -- Units: payloads, minutes; changes as a difference, and as a share per day (0.25 is 25% more), because months differ
 -- in length.
--- Change: for other months, replace both dates with their first days. A change is null if a day of either month is not
--- stored.
+-- Change: for other months, replace both dates with their first days. A change is null if an expected day of either
+-- month is not stored.
 select m.org_name, m.referral_id, p.payload_billable_count as payloads_before, m.payload_billable_count as payloads,
   case when c.is_complete then m.payload_billable_count - p.payload_billable_count end as payloads_change,
   case when c.is_complete then round((m.payload_billable_count::numeric / m.days_expected)

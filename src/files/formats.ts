@@ -71,7 +71,7 @@ const encoder = new TextEncoder();
 
 const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
   integer: { element: { type: 'INT64' }, convert: BigInt },
-  // Only averages are decimals, so a double is exact enough.
+  // Decimals are averages, shares and sums over an instance; a double has whole numbers exactly up to 2^53.
   decimal: { element: { type: 'DOUBLE' }, convert: Number },
   boolean: { element: { type: 'BOOLEAN' }, convert: (text) => text === 'true' },
   day: {
