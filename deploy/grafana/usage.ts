@@ -4,6 +4,9 @@ import { renderChoice, renderQueryVariable } from './panels.ts';
 
 const RANGE = `${FIRST_DAY}, ${LAST_DAY}`;
 const COMPARED = `losant_usage.usage_compared(\${metric:sqlstring}, ${RANGE}, \${comparison:sqlstring}) as u`;
+/** Sums a column. Organizations that do not exist add 0, also to a day of which nothing is stored yet. */
+const sumStored = (column: string) =>
+  `case when bool_and(${column} is not null) or sum(${column}) > 0 then sum(${column}) end`;
 const IS_COMPARABLE = 'u.quantity is not null and u.previous_quantity is not null';
 
 const variables = [
@@ -80,8 +83,8 @@ where u.${OF_INSTANCES}`,
     width: 24,
     height: 9,
     columns: { Day: 'count', 'Compared day': 'count', 'Organizations not stored': 'problems' },
-    sql: `select u.usage_date::timestamp at time zone 'UTC' as "time", sum(u.quantity) as "Day",
-  sum(u.previous_quantity) as "Compared day",
+    sql: `select u.usage_date::timestamp at time zone 'UTC' as "time", ${sumStored('u.quantity')} as "Day",
+  ${sumStored('u.previous_quantity')} as "Compared day",
   count(*) filter (where u.quantity is null) as "Organizations not stored"
 from ${COMPARED}
 where u.${OF_INSTANCES}

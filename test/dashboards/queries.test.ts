@@ -110,6 +110,22 @@ test('a stream that has ended and is complete does not hold completeness back', 
   }
 });
 
+test('a day of which nothing is stored has no sum, and not 0 because an organization was deleted', async () => {
+  const query = queries.find(({ name }) => name.endsWith(' / All organizations by day'));
+  const notRead = await openWorld(`
+    update losant_usage.usage_days
+    set payload_billable_count = null, payload_all_count = null, payload_all_bytes = null where usage_date = '2026-11-27';
+    update losant_usage.coverage set standing = 'waiting', reason = 'never_read', is_stored = false, is_reported = false,
+      revision = 0, first_loaded_at = null, last_read_at = null, finalized_at = null
+    where usage_date = '2026-11-27' and stream = 'payload_totals'`);
+  try {
+    const days = await queryOnce(loginAs('reader', notRead.url), fillIn(query?.sql ?? ''));
+    expect(days.at(-1)).toMatchObject({ Day: null, 'Organizations not stored': '8' });
+  } finally {
+    await notRead.close();
+  }
+});
+
 test('the sums of a day say how many organizations they lack, also those whose number was waived', async () => {
   const days = await questionRows('daily-totals.sql');
   expect(days.find((row) => row['usage_date'] === '2026-11-10')).toMatchObject({
