@@ -97,7 +97,7 @@ join losant_usage.organizations o on o.org_id = a.org_id
 cross join lateral (values
   ('large_change',
     a.has_large_change and not a.is_silent and o.deleted_on is null and (o.created_on >= a.month - 28) is not true,
-    coalesce(to_char(round(a.change_ratio * 100), 'FMSG999,999,990') || '%', 'from 0'),
+    coalesce(to_char(round(a.change_ratio * 100), 'FMSG999,999,999,999,999,990') || '%', 'from 0'),
     a.compared_quantity - a.previous_quantity),
   ('silent', a.is_silent, 'since ' || losant_usage_internal.day_text(a.last_active_on + 1), null),
   ('new', a.is_new and o.deleted_on is null, losant_usage_internal.day_text(o.created_on), null),

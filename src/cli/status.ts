@@ -152,9 +152,11 @@ export const digest = defineCommand({
     // Nothing refreshes what needs attention of a retired instance.
     const retired = handle.db.selectFrom('instances').select('instance_id').where('retired_at', 'is not', null);
     const retiredIds = new Set((await retired.execute()).map(({ instance_id: id }) => id));
-    const instanceIds = (await selectInstanceIds(context, handle)).filter((id) => !retiredIds.has(id));
+    const allIds = await selectInstanceIds(context, handle);
+    const instanceIds = allIds.filter((id) => !retiredIds.has(id));
     const day = localDayAt(context.hostNow(), context.config.notifyAt);
-    const document = await readDigest(handle.db, { instanceIds, day });
+    const areRetired = allIds.length > 0 && instanceIds.length === 0;
+    const document = await readDigest(handle.db, { instanceIds, day, areRetired });
     const ages = document.instances.map(({ instanceId, attentionAt }) =>
       attentionAt === null
         ? `Instance ${instanceId}: not known yet.`

@@ -7,31 +7,40 @@ import {
   type AttentionGroup,
   addressOfKind,
   addressOfSubject,
+  labelInstances,
   splitText,
 } from '../queries/attention.ts';
-import type { Health, InstanceHealth } from '../queries/health.ts';
+import type { Health } from '../queries/health.ts';
 import { count, showDistance, showNumber } from '../terminal/words.ts';
-import { type Html, renderPill } from './elements.ts';
-import { optionsOf } from './filters.ts';
+import { type Html, renderPill, showName } from './elements.ts';
+import { filterByInstance } from './filters.ts';
 import { type InstanceStatus, selectInstanceName } from './sources.ts';
 import { createTablePage } from './table.ts';
 
 /** Renders the items of each instance, after what only this process knows. */
 export function renderAttention(health: Health, statuses: readonly InstanceStatus[], nowMs: number): Html {
-  const { instances, unconfiguredInstances } = health;
+  const { instances, untriedInstances, unconfiguredInstances } = health;
   const problems = statuses.flatMap(({ problem }) =>
     problem === null ? [] : [renderProblem('bad', 'Run failed', problem.message, problem.hint)],
   );
+  // While nothing was loaded, the calm line says so.
+  const isNew = instances.length === 0 && unconfiguredInstances.length === 0;
+  const untried = isNew
+    ? []
+    : untriedInstances.map((id) => renderProblem('bad', 'Never read', id, 'no run has tried to read it'));
   const unconfigured = unconfiguredInstances.map((id) => {
     const advice = `neither read nor shown; if it is no longer used: losant-usage retire --instance ${id}`;
     return renderProblem('warn', 'Instance not in the settings', id, advice);
   });
+  const labels = labelInstances(instances);
   const kinds = Object.keys(ATTENTION_KINDS);
   const groups = instances
     .flatMap((instance) => instance.attention.groups.map((group) => ({ group, instance })))
     .toSorted((a, b) => kinds.indexOf(a.group.kind) - kinds.indexOf(b.group.kind))
-    .map(({ group, instance }) => renderGroup(group, instances.length > 1 ? instance : null));
-  const lines = [...problems, ...groups, ...unconfigured];
+    .map(({ group, instance: { instanceId } }) =>
+      renderGroup(group, instances.length > 1 ? { instanceId, label: labels.get(instanceId) ?? '' } : null),
+    );
+  const lines = [...problems, ...untried, ...groups, ...unconfigured];
   const isKnown = instances.length > 0 && instances.every(({ attention }) => attention.attentionAt !== null);
   const calmLine = isKnown
     ? html`<li class="calm good">Nothing needs attention.</li>`
@@ -42,9 +51,10 @@ export function renderAttention(health: Health, statuses: readonly InstanceStatu
 
 /** Says how old the items of each instance are. */
 function describeAge({ instances }: Health, nowMs: number): string {
-  const ages = instances.map(({ instanceId, name, attention: { attentionAt } }) => {
+  const labels = labelInstances(instances);
+  const ages = instances.map(({ instanceId, attention: { attentionAt } }) => {
     const age = attentionAt === null ? 'not known yet' : showDistance(Date.parse(attentionAt) - nowMs);
-    return instances.length > 1 ? `${name ?? instanceId}: ${age}` : age;
+    return instances.length > 1 ? `${labels.get(instanceId)}: ${age}` : age;
   });
   return ages.join(' · ');
 }
@@ -55,19 +65,25 @@ function renderProblem(tone: string, label: string, subject: string, detail: str
 }
 
 /** Renders the items of a kind, with the instance if there are several. */
-function renderGroup(group: AttentionGroup, instance: InstanceHealth | null): Html {
+function renderGroup(
+  group: AttentionGroup,
+  instance: { readonly instanceId: string; readonly label: string } | null,
+): Html {
   const { kind, items, subjects, texts, areNew } = group;
   const { tone, label, act = 'Open' } = ATTENTION_KINDS[kind];
   const firstSubjects = texts.map((text, index) => {
     const [name, detail] = splitText(kind, text);
-    const remarks = [detail, instance === null ? '' : (instance.name ?? instance.instanceId)];
-    return html`<a href="${addressOfSubject(kind, subjects[index] ?? '')}">${name}</a>${
+    const remarks = [detail, instance?.label ?? ''];
+    return html`<a href="${addressOfSubject(kind, subjects[index] ?? '', instance?.instanceId)}">${showName(name)}</a>${
       areNew[index] === true && kind !== 'new' && html` <span class="pill link">new</span>`
     } <span class="quiet">${remarks.filter((remark) => remark !== '').join(' · ')}</span>`;
   });
   const others = items - texts.length;
   const more = others > 0 ? [html`<span class="quiet">and ${count(others, 'more', 'more')}</span>`] : [];
-  const path = items === 1 ? addressOfSubject(kind, subjects[0] ?? '') : addressOfKind(kind, instance?.instanceId);
+  const path =
+    items === 1
+      ? addressOfSubject(kind, subjects[0] ?? '', instance?.instanceId)
+      : addressOfKind(kind, instance?.instanceId);
   const text = items > 1 ? `${act} ${showNumber(items)}` : act;
   return renderLine({ tone, label, subjects: [...firstSubjects, ...more], path, text });
 }
@@ -87,7 +103,12 @@ function renderLine({ tone, label, subjects, path, text }: Line): Html {
 <a class="go" href="${path}" aria-label="${text}: ${label}">${text}</a></li>\n`;
 }
 
-type ItemRow = { readonly kind: AttentionKind; readonly subject: string; readonly text: string };
+type ItemRow = {
+  readonly instance_id: string;
+  readonly kind: AttentionKind;
+  readonly subject: string;
+  readonly text: string;
+};
 
 /** Everything that needs a person: exactly what Home counts. */
 export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navPath: '/' }, ({ instanceIds }) => ({
@@ -104,18 +125,15 @@ export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navP
       label: 'Kind',
       options: Object.fromEntries(Object.entries(ATTENTION_KINDS).map(([kind, { label }]) => [kind, label])),
     },
-    ...(instanceIds.length > 1 && {
-      instance: {
-        label: 'Instance',
-        options: optionsOf(instanceIds),
-        where: (id: string) => sql`r.instance_id = ${id}`,
-      },
-    }),
+    ...filterByInstance(instanceIds),
   },
   columns: {
     text: [
       'Subject',
-      ({ kind, subject, text }) => html`<a href="${addressOfSubject(kind, subject)}">${splitText(kind, text)[0]}</a>`,
+      ({ instance_id: id, kind, subject, text }) => {
+        const address = addressOfSubject(kind, subject, instanceIds.length > 1 ? id : null);
+        return html`<a href="${address}">${showName(splitText(kind, text)[0])}</a>`;
+      },
     ],
     kind: ['Kind', ({ kind }) => renderPill(ATTENTION_KINDS[kind].tone, ATTENTION_KINDS[kind].label)],
     subject: ['What is known', ({ kind, text }) => splitText(kind, text)[1]],

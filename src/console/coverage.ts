@@ -5,7 +5,7 @@ import { showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, eachDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
-import { addressOf, type Html, showMonth } from './elements.ts';
+import { addressOf, type Html, showMonth, showName } from './elements.ts';
 import { matchesText, readValues, renderForm, SEARCH } from './filters.ts';
 import { STREAM } from './gaps.ts';
 import type { ConsolePage, PageRequest } from './page.ts';
@@ -107,7 +107,6 @@ async function readLines(db: Kysely<Schema>, query: MapQuery): Promise<readonly 
 
 function renderCoverage(query: MapQuery, all: readonly MapDay[], lines: readonly MapLine[]): Html {
   const { range, stream, search, page } = query;
-  const days = eachDay(range);
   const values = { q: search, stream, to: range.to };
   const address = (change: Readonly<Record<string, string>>) => addressOf(PATH, { ...values, ...change });
   const gaps = all.reduce((sum, day) => sum + day.gaps, 0);
@@ -121,7 +120,7 @@ ${renderForm(PATH, FILTERS, values)}
 <p><a href="${address({ to: addDays(range.from, -1) })}">Earlier</a> ·
 <a href="${address({ to: addDays(range.to, DAYS) })}">Later</a></p>
 <p class="quiet keys">${standings.map(renderKey)}<span class="whole">blank: not expected</span></p>
-${renderGrid(all, lines.slice(0, LINES_PER_PAGE), days)}
+${renderGrid(all, lines.slice(0, LINES_PER_PAGE), query)}
 ${renderPages(page, lines.length > LINES_PER_PAGE, (to) => address({ page: `${to}` }))}`;
 }
 
@@ -131,7 +130,8 @@ function renderKey(standing: Standing): Html {
   aria-hidden="true">${symbol}</span> ${label}</span> `;
 }
 
-function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], days: readonly UsageDay[]): Html {
+function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], { range, stream }: MapQuery): Html {
+  const days = eachDay(range);
   const headCells = days.map((day, index) => {
     const isFirst = index === 0 || day.endsWith('-01');
     return html`<th scope="col">${isFirst ? showMonth(day).slice(0, 3) : day.slice(8)}</th>`;
@@ -141,22 +141,28 @@ function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], days: rea
 <table class="grid"><caption class="hidden">Standing of each organization on each day</caption>
 <colgroup><col class="names"><col span="${days.length}"></colgroup>
 <thead><tr><th class="name" scope="col">Organization</th>${headCells}</tr></thead>
-<tbody><tr><th class="name" scope="row">All</th>${renderDays(days, all, '/gaps?usage_date=')}</tr>
+<tbody><tr><th class="name" scope="row">All</th>${renderDays(days, all, (day) =>
+    addressOf('/gaps', { usage_date: day, stream }).replace('&', '&amp;'),
+  )}</tr>
 ${lines.map(
   ({ org_id: orgId, name, days: orgDays }) =>
-    html`<tr><th class="name" scope="row"><a href="/organizations/${orgId}">${name}</a></th>${renderDays(
+    html`<tr><th class="name" scope="row"><a href="/organizations/${orgId}">${showName(name)}</a></th>${renderDays(
       days,
       orgDays,
-      `${PATH}/${orgId}/`,
+      (day) => `${PATH}/${orgId}/${day}`,
     )}</tr>\n`,
 )}</tbody></table></div>`;
 }
 
 /**
- * Renders the squares of a line; one with a gap links to `address` plus its day. They consist of days, counts and
+ * Renders the squares of a line; one with a gap links to an address of its day. They consist of days, counts and
  * addresses of this server, which need no escaping.
  */
-function renderDays(days: readonly UsageDay[], mapDays: readonly MapDay[], address: string): Html {
+function renderDays(
+  days: readonly UsageDay[],
+  mapDays: readonly MapDay[],
+  addressOfDay: (day: UsageDay) => string,
+): Html {
   const cellByDay = new Map(mapDays.map((day) => [day.day, day]));
   const cells = days.map((day) => {
     const cell = cellByDay.get(day);
@@ -165,7 +171,7 @@ function renderDays(days: readonly UsageDay[], mapDays: readonly MapDay[], addre
     if (cell.gaps === 0) return `<td class=m-${tone}>${tone === 'lost' ? symbol : ''}</td>`;
     const title = `${day}: ${showNumber(cell.gaps)} of ${showNumber(cell.cells)} missing or in doubt`;
     // Not a tab stop: there may be hundreds, and the list of gaps has the same links.
-    const link = `<a href="${address}${day}" tabindex=-1 title="${title}">${symbol}</a>`;
+    const link = `<a href="${addressOfDay(day)}" tabindex=-1 title="${title}">${symbol}</a>`;
     return `<td class="m-${tone} s-${getShade(cell)}">${link}</td>`;
   });
   return html`${raw(cells.join(''))}`;

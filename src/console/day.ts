@@ -12,6 +12,7 @@ import {
   renderFacts,
   renderInstant,
   renderStanding,
+  showName,
 } from './elements.ts';
 import type { ConsolePage } from './page.ts';
 import { type Columns, renderHtmlTable, type TableRow } from './table.ts';
@@ -36,7 +37,7 @@ function renderDayExplanation({ org, day, standing, cells }: DayExplanation): Ht
   const severity = (cell: CellExplanation) => (cell.standing === null ? -1 : standings.indexOf(cell.standing));
   const sortedCells = cells.toSorted((a, b) => severity(b) - severity(a));
   const streamsNotExpected = sortedCells.flatMap(({ stream, standing }) => (standing === null ? [stream] : []));
-  return html`<h1>${orgName}, ${day}: ${renderStanding(standing)}</h1>
+  return html`<h1><span>${showName(orgName)}</span>, ${day}: ${renderStanding(standing)}</h1>
 <p>${linkToOrganization(orgId, orgName)} · <a href="/coverage/${orgId}/${addDays(day, -1)}">Previous day</a> · <a
   href="/coverage/${orgId}/${addDays(day, 1)}">Next day</a>${
     deletedOn !== null && ` · deleted (noticed ${deletedOn})`

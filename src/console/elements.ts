@@ -17,7 +17,12 @@ export function renderLink(address: string, text: string, isCurrent: boolean, cu
 }
 
 export function linkToOrganization(orgId: string, name: string): Html {
-  return html`<a href="/organizations/${orgId}" title="${name}, ${orgId}">${name}</a>`;
+  return html`<a href="/organizations/${orgId}" title="${name}, ${orgId}">${showName(name)}</a>`;
+}
+
+/** Returns the name, or that there is none: a link of spaces cannot be seen. */
+export function showName(name: string): string {
+  return name.trim() === '' ? '(no name)' : name;
 }
 
 /** Renders commands; a click selects an entire one. */

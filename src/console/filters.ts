@@ -84,6 +84,13 @@ export function optionsOf(values: readonly string[]): Readonly<Record<string, st
   return Object.fromEntries(values.map((value) => [value, value.replaceAll('_', ' ')]));
 }
 
+/** Returns the filter of rows `r` by their instance, if there are several. */
+export function filterByInstance(instanceIds: readonly string[]): Filters {
+  if (instanceIds.length < 2) return {};
+  const where = (id: string) => sql`r.instance_id = ${id}`;
+  return { instance: { label: 'Instance', options: optionsOf(instanceIds), where } };
+}
+
 /** Renders the filters: options as links, and fields for text and days. The other values stay as they are. */
 export function renderForm(path: string, filters: Filters, values: Values): Html {
   const entries = Object.entries(filters);

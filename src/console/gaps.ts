@@ -5,7 +5,7 @@ import { streamNames } from '../usage/streams/catalog.ts';
 import type { Html } from './elements.ts';
 import { optionsOf, readValues, SEARCH } from './filters.ts';
 import type { PageRequest } from './page.ts';
-import { createTablePage, renderHtmlTable, type TableRow } from './table.ts';
+import { type Columns, createTablePage, renderHtmlTable, type TableRow } from './table.ts';
 
 export const STREAM = { label: 'Stream', options: optionsOf(streamNames) };
 
@@ -27,6 +27,16 @@ const CELL_FILTERS = {
   },
   usage_date: { label: 'Day', options: 'day', where: () => sql`true` },
 } as const;
+
+const COLUMNS: Columns<GapRow> = {
+  org_name: 'Organization',
+  standing: 'Standing',
+  cells: 'Cells',
+  causes: ['Causes and days', renderDetails],
+  last_day: 'Newest day',
+  next_read_at: 'Next read',
+  first_day: 'Oldest day',
+};
 
 /** The gaps, or stored cells whose reads keep failing, by organization, with their causes. */
 export const gapsPage = createTablePage<GapRow>({ path: '/gaps', navPath: '/coverage' }, (request) => {
@@ -63,18 +73,21 @@ export const gapsPage = createTablePage<GapRow>({ path: '/gaps', navPath: '/cove
       ? sql`r.standing desc, r.usage_date desc, r.org_id, r.stream`
       : sql`r.standing desc, r.cells desc, r.org_name, r.org_id`,
     filters: { q: SEARCH, ...CELL_FILTERS },
-    columns: {
-      org_name: 'Organization',
-      standing: 'Standing',
-      cells: 'Cells',
-      causes: ['Causes and days', renderDetails],
-      last_day: 'Newest day',
-      next_read_at: 'Next read',
-      first_day: 'Oldest day',
-    },
+    columns: isFile ? CELL_COLUMNS : COLUMNS,
     summed: ['cells'],
   };
 });
+
+/** The columns of the file, which alone can be sorted by. */
+const CELL_COLUMNS: Columns<GapRow> = {
+  org_id: 'ID',
+  org_name: 'Organization',
+  usage_date: 'Day',
+  stream: 'Stream',
+  standing: 'Standing',
+  cause: 'Cause',
+  next_read_at: 'Next read',
+};
 
 function selectCells(
   { instanceIds }: PageRequest,

@@ -170,14 +170,16 @@ function renderDays({ days }: UsageTotals): Html {
 
 const LAST_MONTHS = 2;
 
-/** Renders the newest months that have ended, each in a sentence. */
+/** Renders the newest months that have ended, of each instance in a sentence. */
 function renderLastMonths(months: readonly MonthRow[]): Html {
-  const lastMonths = months.filter(({ state }) => state !== 'in_progress').slice(0, LAST_MONTHS);
+  const endedMonths = months.filter(({ state }) => state !== 'in_progress');
+  const newest = [...new Set(endedMonths.map(({ month }) => month))].slice(0, LAST_MONTHS);
+  const lastMonths = endedMonths.filter(({ month }) => newest.includes(month));
   if (lastMonths.length === 0) return html`<p class="quiet">No month has ended yet.</p>`;
   return html`${lastMonths.map(
-    (
-      month,
-    ) => html`<p><a href="/billing/${month.month.slice(0, 7)}">${showMonth(month.month)}</a> ${renderState(month)}</p>
+    (month) => html`<p><a href="/billing/${month.month.slice(0, 7)}">${showMonth(month.month)}</a>${
+      month.instance_name !== null && ` ${month.instance_name}`
+    } ${renderState(month)}</p>
 <p class="quiet">${describeMonth(month)}</p>\n`,
   )}`;
 }

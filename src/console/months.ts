@@ -3,10 +3,10 @@ import { type Kysely, sql } from 'kysely';
 import { readStatements } from '../billing/statements.ts';
 import type { MonthState, Schema } from '../database/schema.ts';
 import { showDifference, showNumber } from '../terminal/words.ts';
-import { type DayRange, daysOfMonth, parseMonth, type UsageDay } from '../usage/day.ts';
+import { type DayRange, daysOfMonth, type UsageDay } from '../usage/day.ts';
 import { addressOf, type Html, renderCommands, renderPill, showMonth } from './elements.ts';
 import { SEARCH } from './filters.ts';
-import { type ConsolePage, type PageRequest, renderCount } from './page.ts';
+import { type ConsolePage, type PageRequest, readMonth, renderCount } from './page.ts';
 import { selectInstanceName } from './sources.ts';
 import { renderStatements } from './statements.ts';
 import { type Columns, createTablePage, renderHtmlTable, type TableRow } from './table.ts';
@@ -142,7 +142,7 @@ type InstanceIssue = { readonly name: string; readonly causes: string; readonly 
 export const monthPage = createTablePage<OrgRow>(
   { path: `${PATH}/:month`, navPath: PATH, subject: 'The month' },
   async (request) => {
-    const month = parseMonth(request.params['month'] ?? '');
+    const month = readMonth(request);
     if (month === null) return null;
     const days = daysOfMonth(month);
     const [months, totals] = await Promise.all([
@@ -227,13 +227,31 @@ async function renderActions(db: Kysely<Schema>, request: PageRequest, days: Day
     const scope = ids.length === instanceIds.length ? '' : ` --instance ${ids.join(',')}`;
     return ids.length === 0 ? [] : [`losant-usage close --month ${month}${scope}${options} --dry-run`];
   };
-  const commands = [...preview(open, ''), ...preview(closed, ' --adjust')];
+  const trackedIds = await readTrackedInstances(db, request, days);
+  const commands = [
+    ...preview(
+      open.filter((id) => trackedIds.includes(id)),
+      '',
+    ),
+    ...preview(closed, ' --adjust'),
+  ];
   return html`${issues.map(
     ({ name, causes, remedy }) => html`<p class="bad">Entire instance ${name}: ${causes}</p>${renderRemedy(remedy)}`,
   )}${renderCommands(commands)}${renderStatements(statements, request, month)}${
     isClosed &&
     html`<p><a href="${addressOf('/changes', { ...days, which: 'closed' })}">Changes since the month was closed</a></p>`
   }`;
+}
+
+/** Returns the instances of which an organization is tracked in the range. The others have nothing to close. */
+async function readTrackedInstances(db: Kysely<Schema>, { instanceIds }: PageRequest, { from, to }: DayRange) {
+  const { rows } = await sql<{ readonly id: string }>`
+    select k.id from unnest(${instanceIds}::text[]) as k (id)
+    where exists (
+      select from losant_usage.organizations o join losant_usage.tracks t on t.org_id = o.org_id
+      where o.instance_id = k.id and t.first_day <= ${to}::date and (t.last_day is null or t.last_day >= ${from}::date)
+    )`.execute(db);
+  return rows.map(({ id }) => id);
 }
 
 /** Selects the organizations of a month. Each sum and issue is a subquery, so that only those on the page are read. */

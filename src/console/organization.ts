@@ -4,7 +4,7 @@ import type { Schema } from '../database/schema.ts';
 import type { ComparedDay } from '../queries/usage-totals.ts';
 import { eachDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
-import { addressOf, type Html, linkToOrganization, renderFacts, renderLink, showMonth } from './elements.ts';
+import { addressOf, type Html, linkToOrganization, renderFacts, renderLink, showMonth, showName } from './elements.ts';
 import { type Filters, toSearchText, type Values } from './filters.ts';
 import { describeForecast, readForecast } from './forecast.ts';
 import { readHours, renderHours } from './hours.ts';
@@ -12,6 +12,7 @@ import { BILLED_COLUMNS, type BilledQuantities } from './months.ts';
 import { findOrganizations } from './organizations.ts';
 import type { ConsolePage, PageRequest } from './page.ts';
 import { readSourceShares, renderSourceShares } from './source-shares.ts';
+import { labelInstance } from './sources.ts';
 import { type Columns, renderHtmlTable, type TableRow } from './table.ts';
 import {
   CHART_METRICS,
@@ -42,13 +43,13 @@ export const organizationPage: ConsolePage = {
     const { read, instanceIds, params, query: values } = request;
     const orgId = params['id'] ?? '';
     if (!isLosantId(orgId)) return null;
-    const organization = await read((db) => readOrganization(db, orgId));
+    const organization = await read((db) => readOrganization(db, request, orgId));
     if (organization === undefined || !instanceIds.includes(organization.instanceId)) return null;
     const { name, deletedOn, hasHours } = organization;
     const query: OrganizationQuery = {
       ...readUsageQuery(request),
       orgId,
-      zone: values['zone'] ?? 'UTC',
+      zone: toSearchText(values['zone'] ?? '') || 'UTC',
       isHours: hasHours && values['tab'] === 'hours',
       otherOrg: toSearchText(values['with'] ?? ''),
     };
@@ -56,7 +57,7 @@ export const organizationPage: ConsolePage = {
     const content = query.isHours
       ? renderHours(query, await read((db) => readHours(db, query)))
       : await renderUsage(request, query, organization);
-    const body = html`<h1>${name}${deleted}</h1>
+    const body = html`<h1>${showName(name)}${deleted}</h1>
 ${query.otherOrg === '' && renderOrganization(organization)}
 ${hasHours && renderTabs(query)}${renderChoices(request, query)}
 ${content}`;
@@ -65,20 +66,17 @@ ${content}`;
 };
 
 /** Renders the usage of the organization, and of another one next to it if the address has one. */
-async function renderUsage(
-  { read, instanceIds, nowMs }: PageRequest,
-  query: OrganizationQuery,
-  organization: Organization,
-): Promise<Html> {
+async function renderUsage(request: PageRequest, query: OrganizationQuery, organization: Organization): Promise<Html> {
+  const { read, instanceIds, nowMs } = request;
   const facts = await read((db) => readFacts(db, query, nowMs));
   if (query.otherOrg === '') return renderDays(query, facts);
   const matches = await read((db) => findOrganizations(db, { instanceIds, text: query.otherOrg }));
   const others = matches.filter(({ orgId }) => orgId !== query.orgId);
   const [match] = others.length === 1 ? others : [];
-  const other = match && (await read((db) => readOrganization(db, match.orgId)));
+  const other = match && (await read((db) => readOrganization(db, request, match.orgId)));
   if (other === undefined) {
     const links = others.map(
-      ({ orgId, name }) => html`<li><a href="${addressOfQuery(query, { with: orgId })}">${name}</a></li>`,
+      ({ orgId, name }) => html`<li><a href="${addressOfQuery(query, { with: orgId })}">${showName(name)}</a></li>`,
     );
     return html`<p>${
       others.length === 0 ? 'No other organization has this name or ID.' : 'Which organization?'
@@ -106,14 +104,14 @@ function addressOfQuery(query: OrganizationQuery, change: Values): string {
 }
 
 function renderOrganization(organization: Organization): Html {
-  const { orgId, referralId, planId, customerId, tags, createdOn, instanceName, instanceId, problem } = organization;
+  const { orgId, referralId, planId, customerId, tags, createdOn, instanceLabel, problem } = organization;
   return renderFacts({
     ID: html`<span class="id">${orgId}</span>`,
     'Referral ID': referralId,
     Plan: planId ?? 'none',
     Customer: customerId && html`<a href="${addressOf('/billed', { year: 'this', q: customerId })}">${customerId}</a>`,
     Created: createdOn,
-    Instance: instanceName ?? instanceId,
+    Instance: instanceLabel,
     Tags: tags.map(({ key = '', value = '' }) => `${key}=${value}`).join(', '),
     Problem: problem,
   });
@@ -190,14 +188,15 @@ async function readFacts(db: Kysely<Schema>, query: OrganizationQuery, nowMs: nu
 }
 
 /** Returns undefined for an organization that was never seen. */
-async function readOrganization(db: Kysely<Schema>, orgId: string) {
+async function readOrganization(db: Kysely<Schema>, { instanceIds }: PageRequest, orgId: string) {
   return await db
     .selectFrom('organizations as o')
     .innerJoin('instances as i', 'i.instance_id', 'o.instance_id')
-    .select(['o.org_id as orgId', 'o.instance_id as instanceId', 'i.name as instanceName', 'o.name'])
+    .select(['o.org_id as orgId', 'o.instance_id as instanceId', 'o.name'])
     .select(['o.referral_id as referralId', 'o.plan_id as planId', 'o.customer_id as customerId', 'o.problem'])
     .select(['o.created_on as createdOn', 'o.deleted_on as deletedOn'])
     .select((eb) => [
+      labelInstance(instanceIds).as('instanceLabel'),
       eb.ref('o.tags').$castTo<readonly { readonly key?: string; readonly value?: string }[]>().as('tags'),
       sql<boolean>`exists (select from losant_usage.tracks t
         where t.org_id = o.org_id and t.stream = 'payload_hours')`.as('hasHours'),

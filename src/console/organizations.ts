@@ -7,6 +7,7 @@ import { describeReadFailure, ReadTimeoutError } from './cached-reads.ts';
 import { addressOf } from './elements.ts';
 import { escapeLike, matchesText, SEARCH, toSearchText } from './filters.ts';
 import { type ConsolePage, isCounting, renderCount } from './page.ts';
+import { labelInstance } from './sources.ts';
 import { type Columns, createTablePage } from './table.ts';
 
 /** An organization with its recent activity, which is null until it has been counted. */
@@ -72,7 +73,7 @@ export const organizationsPage = createTablePage<OrganizationRow>(
       title: 'Organizations',
       sentence: 'Billable payloads this month, and their change against 28 days earlier.',
       rows: sql`
-        select o.org_id, coalesce(i.name, i.instance_id) as instance_name, o.name as org_name, o.referral_id, o.plan_id,
+        select o.org_id, ${labelInstance(instanceIds)} as instance_name, o.name as org_name, o.referral_id, o.plan_id,
           (select string_agg(concat_ws('=', t.item ->> 'key', t.item ->> 'value'), ', ' order by t.nth)
             from jsonb_array_elements(o.tags) with ordinality as t (item, nth)) as tags,
           o.limits = '{}' as has_no_limit, o.created_on, o.deleted_on, a.payload_billable_count, a.days_not_stored,

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { html, raw } from 'hono/html';
 import { showDistance, showDuration } from '../terminal/words.ts';
+import { dayAt, type Month, parseMonth } from '../usage/day.ts';
 import { type CachedRead, describeReadFailure, type Recall } from './cached-reads.ts';
 import { type Html, renderLink } from './elements.ts';
 import type { PageSources } from './sources.ts';
@@ -107,6 +108,12 @@ ${body}
 </html>
 `;
   return document.toString().replaceAll(INVISIBLE, '\ufffd');
+}
+
+/** Returns the month of an address; null if it is none, or has not begun. */
+export function readMonth({ params, nowMs }: PageRequest): Month | null {
+  const month = parseMonth(params['month'] ?? '');
+  return month === null || `${month}-01` > dayAt(nowMs) ? null : month;
 }
 
 /** For a page on which something is still being counted. */

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { optionsOf } from './filters.ts';
+import { filterByInstance, optionsOf } from './filters.ts';
 import { selectInstanceName } from './sources.ts';
 import { createTablePage } from './table.ts';
 
@@ -11,7 +11,7 @@ export const reconciliationPage = createTablePage(
     sentence:
       'Our sums of each day, compared with Losant’s control totals and with counterpart streams, differences first.',
     rows: sql`
-      select r.usage_date, r.metric, r.unit, r.compared_with,
+      select r.instance_id, r.usage_date, r.metric, r.unit, r.compared_with,
         ${selectInstanceName(instanceIds)},
         r.quantity::bigint, r.total::bigint, r.difference::bigint, r.outcome, r.reason, r.orgs_missing,
         r.orgs_differing, r.last_read_at
@@ -21,6 +21,7 @@ export const reconciliationPage = createTablePage(
     filters: {
       outcome: { label: 'Outcome', options: optionsOf(['differs', 'pending', 'not_compared', 'equal']) },
       metric: { label: 'Metric', options: 'text' },
+      ...filterByInstance(instanceIds),
       from: { label: 'From', options: 'day', where: (day) => sql`r.usage_date >= ${day}::date` },
       to: { label: 'To', options: 'day', where: (day) => sql`r.usage_date <= ${day}::date` },
     },

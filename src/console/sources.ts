@@ -22,10 +22,17 @@ export interface PageSources {
   readonly now: () => number;
 }
 
-/** Selects the name of the instance `i`; null if there is only one. */
+/** Selects the label of the instance `i`; null if there is only one. */
 export function selectInstanceName(instanceIds: readonly string[]): RawBuilder<unknown> {
-  const name = sql`coalesce(i.name, i.instance_id)`;
-  return sql`case when cardinality(${instanceIds}::text[]) > 1 then ${name} end as instance_name`;
+  const label = labelInstance(instanceIds);
+  return sql`case when cardinality(${instanceIds}::text[]) > 1 then ${label} end as instance_name`;
+}
+
+/** Returns the name of the instance `i`, with its ID if another has the same name; the ID if it has none. */
+export function labelInstance(instanceIds: readonly string[]): RawBuilder<string> {
+  return sql<string>`concat_ws(' ', i.name, case when i.name is null or exists (
+    select from losant_usage.instances n where n.name = i.name and n.instance_id <> i.instance_id
+      and n.instance_id = any (${instanceIds}::text[])) then i.instance_id end)`;
 }
 
 /** The state of the database as this process knows it. */

@@ -4,11 +4,11 @@ import { type Kysely, sql } from 'kysely';
 import { type CustomerKey, SealError, SealedMonth } from '../billing/customers.ts';
 import { readBilledInstances, readStatements, type Statement } from '../billing/statements.ts';
 import type { Schema } from '../database/schema.ts';
-import { daysOfMonth, type Month, parseMonth } from '../usage/day.ts';
+import { daysOfMonth, type Month } from '../usage/day.ts';
 import { readMetrics, renderCustomerStatement, titleStatement } from './customer-statement.ts';
-import { addressOf, type Html, showMonth } from './elements.ts';
-import { SEARCH, searchIn } from './filters.ts';
-import type { ConsolePage, PageRequest } from './page.ts';
+import { addressOf, type Html, showMonth, showName } from './elements.ts';
+import { filterByInstance, SEARCH, searchIn } from './filters.ts';
+import { type ConsolePage, type PageRequest, readMonth } from './page.ts';
 import { type Columns, createTablePage, renderHtmlTable } from './table.ts';
 
 const PATH = '/billing';
@@ -27,7 +27,10 @@ export function renderStatements(
     ...(instanceIds.length > 1 && { instanceId: 'Instance' }),
     number: [
       'Statement',
-      ({ number }) => html`<a href="${addressOfPart(from, 'customers', { number: `${number}` })}">${number}</a>`,
+      ({ number, instanceId }) => {
+        const instance = instanceIds.length > 1 ? instanceId : '';
+        return html`<a href="${addressOfPart(from, 'customers', { number: `${number}`, instance })}">${number}</a>`;
+      },
     ],
     kind: 'Kind',
     closedAt: 'Created',
@@ -56,7 +59,7 @@ const CUSTOMERS: Columns<CustomerRow> = {
     'Name',
     ({ month, instance_id: instance, customer_id: customer, only_org_id: org, org_name: name }) => {
       const address = addressOfPart(month, 'customer', { instance, customer: customer ?? '', org: org ?? '' });
-      return html`<a href="${address}">${name}</a>`;
+      return html`<a href="${address}">${showName(name)}</a>`;
     },
   ],
   metric: 'Metric',
@@ -74,8 +77,9 @@ const CUSTOMERS: Columns<CustomerRow> = {
 /** A row for each customer, statement and metric; as a file it is what to bill. */
 export const customersPage = createTablePage<CustomerRow>(
   { path: `${PATH}/:month/customers`, navPath: PATH },
-  ({ params, instanceIds }) => {
-    const month = parseMonth(params['month'] ?? '');
+  (request) => {
+    const { instanceIds } = request;
+    const month = readMonth(request);
     if (month === null) return null;
     const { from } = daysOfMonth(month);
     return {
@@ -90,8 +94,9 @@ export const customersPage = createTablePage<CustomerRow>(
         q: searchIn('Name, customer, referral ID or ID', 'org_name', 'referral_id', 'id'),
         number: { label: 'Statement number', options: 'text' },
         metric: { label: 'Metric', options: 'text' },
+        ...filterByInstance(instanceIds),
       },
-      columns: CUSTOMERS,
+      columns: { ...CUSTOMERS, ...(instanceIds.length > 1 && { instance_id: 'Instance' }) },
     };
   },
 );
@@ -101,7 +106,7 @@ export const customerPage: ConsolePage = {
   path: `${PATH}/:month/customer`,
   navPath: PATH,
   show: async (request) => {
-    const month = parseMonth(request.params['month'] ?? '');
+    const month = readMonth(request);
     const { read, query, instanceIds } = request;
     const { instance: instanceId = '', customer: customerId = '', org: orgId = '' } = query;
     if (month === null || !instanceIds.includes(instanceId) || (customerId === '') === (orgId === '')) return null;
@@ -151,26 +156,24 @@ const DAYS: Columns<DayRow> = {
 };
 
 /** The days that explain the adjustments of a month, those of the next one first. */
-export const adjustmentDaysPage = createTablePage<DayRow>(
-  { path: `${PATH}/:month/days`, navPath: PATH },
-  ({ params, instanceIds }) => {
-    const month = parseMonth(params['month'] ?? '');
-    if (month === null) return null;
-    return {
-      title: `Days that explain adjustments, ${showMonth(`${month}-01`)}`,
-      sentence: 'The number of a day that was billed, the number that replaces it, and what changed it.',
-      rows: sql`
+export const adjustmentDaysPage = createTablePage<DayRow>({ path: `${PATH}/:month/days`, navPath: PATH }, (request) => {
+  const { instanceIds } = request;
+  const month = readMonth(request);
+  if (month === null) return null;
+  return {
+    title: `Days that explain adjustments, ${showMonth(`${month}-01`)}`,
+    sentence: 'The number of a day that was billed, the number that replaces it, and what changed it.',
+    rows: sql`
         select d.org_id, d.org_name, d.usage_date, d.metric, d.number, d.billed_quantity, d.quantity, d.difference,
           d.cause, d.changed_at, d.revision, d.run_id, d.waiver_reason, o.referral_id
         from losant_usage.adjustment_days d join losant_usage.organizations o on o.org_id = d.org_id
         where d.month = ${daysOfMonth(month).from}::date and d.instance_id = any (${instanceIds}::text[])`,
-      order: sql`r.number desc nulls first, r.org_name, r.org_id, r.metric, r.usage_date`,
-      filters: {
-        q: SEARCH,
-        only: { label: 'Show only', options: { open: 'not billed yet' }, where: () => sql`r.number is null` },
-        number: { label: 'Statement number', options: 'text' },
-      },
-      columns: DAYS,
-    };
-  },
-);
+    order: sql`r.number desc nulls first, r.org_name, r.org_id, r.metric, r.usage_date`,
+    filters: {
+      q: SEARCH,
+      only: { label: 'Show only', options: { open: 'not billed yet' }, where: () => sql`r.number is null` },
+      number: { label: 'Statement number', options: 'text' },
+    },
+    columns: DAYS,
+  };
+});

@@ -29,6 +29,7 @@ h2 { font-size: .95rem; font-weight: 600; margin: 2.25rem 0 .6rem }
 h3 { font-size: .875rem; font-weight: 600; margin: 1rem 0 .25rem }
 h1 .pill { vertical-align: .15em; margin-left: .35rem } small { font-size: .8rem; font-weight: 400 }
 p { margin: .35rem 0 } time, .whole { white-space: nowrap; overflow-wrap: normal }
+:is(a, h1 span) { unicode-bidi: isolate }
 a { color: var(--link); text-decoration: none } a:hover { text-decoration: underline }
 :is(p, dd, .legend, footer) a { text-decoration: underline var(--line); text-underline-offset: 3px }
 :is(a, input, button, summary, [tabindex]):focus-visible { outline: 2px solid var(--link); outline-offset: 2px;

@@ -67,6 +67,7 @@ const INSTANT = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/;
 function renderValue(row: TableRow, name: string): Html | string {
   const value = row[name] ?? null;
   const orgId = row['org_id'];
+  if (name === 'org_name' && typeof orgId === 'string') return linkToOrganization(orgId, String(value));
   if (value === null || value === '') return '–';
   if (typeof value === 'number' && name === 'difference') return showDifference(value);
   if (typeof value === 'number') return name.endsWith('share') ? renderBar(value) : showNumber(value);
@@ -74,7 +75,6 @@ function renderValue(row: TableRow, name: string): Html | string {
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
   const text = typeof value === 'string' ? value : value.join(', ');
   if (name === 'standing' && text in STANDINGS) return renderStanding(text as Standing);
-  if (typeof orgId === 'string' && name === 'org_name') return linkToOrganization(orgId, text);
   if (typeof orgId === 'string' && /^(?:usage_date|first_day|last_day)$/.test(name))
     return html`<a href="/coverage/${orgId}/${text}">${text}</a>`;
   return INSTANT.test(text) ? renderInstant(text) : text;

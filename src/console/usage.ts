@@ -5,7 +5,7 @@ import type { Schema } from '../database/schema.ts';
 import type { Growth, UsageTotals } from '../queries/usage-totals.ts';
 import { showChange, showNumber } from '../terminal/words.ts';
 import { dayAt, type UsageDay } from '../usage/day.ts';
-import { addressOf, type Html } from './elements.ts';
+import { addressOf, type Html, showName } from './elements.ts';
 import { renderChoices } from './filters.ts';
 import { describeForecast, readForecast } from './forecast.ts';
 import { type ConsolePage, type PageContent, type PageRequest, renderCount } from './page.ts';
@@ -97,7 +97,7 @@ function renderChanges(query: UsageQuery, changes: readonly Growth[]): Html {
     org_name: [
       'Organization',
       ({ org_id: orgId, org_name: name }) =>
-        html`<a href="${addressOf(`/organizations/${orgId}`, toParams(query))}">${name}</a>`,
+        html`<a href="${addressOf(`/organizations/${orgId}`, toParams(query))}">${showName(name)}</a>`,
     ],
     previous_quantity: 'Before',
     quantity: 'Now',

@@ -7,6 +7,7 @@ import {
   type AttentionGroup,
   addressOfKind,
   type InstanceAttention,
+  labelInstances,
   listNames,
   readAttention,
 } from '../queries/attention.ts';
@@ -33,16 +34,24 @@ export interface Digest {
   readonly instances: readonly InstanceAttention[];
 }
 
+export interface DigestScope {
+  readonly instanceIds: readonly string[];
+  readonly day: UsageDay;
+  /** Whether there are no instances because all were retired. */
+  readonly areRetired?: boolean;
+}
+
 export async function readDigest(
   db: Kysely<Schema>,
-  { instanceIds, day }: { readonly instanceIds: readonly string[]; readonly day: UsageDay },
+  { instanceIds, day, areRetired = false }: DigestScope,
 ): Promise<Digest> {
   const instances = await readAttention(db, { instanceIds, day });
   const month = await readMonthToDate(db, 'payload_billable_count', instanceIds);
-  return composeDigest(day, instances, month);
+  return composeDigest(day, instances, month, areRetired);
 }
 
 const NOTHING_READ = 'not known yet, because nothing has been read';
+const ALL_RETIRED = 'every instance is retired, so nothing is read';
 const MAX_LINES = 8;
 const MONDAY = 1;
 
@@ -51,15 +60,17 @@ export function composeDigest(
   day: UsageDay,
   instances: readonly InstanceAttention[],
   month: MonthToDate | null,
+  areRetired = false,
 ): Digest {
-  const toName = ({ name, instanceId }: InstanceAttention) => (instances.length > 1 ? `${name ?? instanceId}: ` : '');
+  const labels = labelInstances(instances);
+  const toName = ({ instanceId }: InstanceAttention) => (instances.length > 1 ? `${labels.get(instanceId)}: ` : '');
   const problems = instances.flatMap((instance) => {
     const problem = describeUnread(instance);
     return problem === null
       ? []
       : [toLine(null, '/runs', instances.length > 1 ? `${toName(instance)}${problem}` : capitalize(problem))];
   });
-  if (instances.length === 0) problems.push(toLine(null, '/runs', capitalize(NOTHING_READ)));
+  if (instances.length === 0) problems.push(toLine(null, '/runs', capitalize(areRetired ? ALL_RETIRED : NOTHING_READ)));
   const readInstances = instances.filter((instance) => describeUnread(instance) === null);
   const groups = readInstances.flatMap((instance) =>
     instance.groups.map((group) => ({ ...group, texts: group.texts.map((text) => `${toName(instance)}${text}`) })),
@@ -114,7 +125,9 @@ function listKinds(groups: readonly AttentionGroup[], phase: 'new' | 'reminder')
   return Object.entries(ATTENTION_KINDS).flatMap(([kind, { label }]) => {
     const ofKind = groups.filter((group) => group.kind === kind && group.phase === phase);
     if (ofKind.length === 0) return [];
-    const texts = ofKind.flatMap((group) => group.texts);
+    // The first of each instance, then the second: a line with few names has some of every instance.
+    const ranks = ofKind.flatMap(({ texts }) => [...texts.keys()]);
+    const texts = [...new Set(ranks)].flatMap((rank) => ofKind.flatMap((group) => group.texts[rank] ?? []));
     const names = listNames(texts.map(escapeControls), countItems(ofKind), MAX_TEXT);
     return [toLine(phase === 'new' ? label : `Still: ${label}`, addressOfKind(kind), names)];
   });

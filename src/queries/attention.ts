@@ -92,6 +92,19 @@ export async function readAttention(
 
 const RANK = sql`abs(a.quantity) desc nulls last, a.text, a.subject`;
 
+/** Returns the name of each instance by its ID, with the ID if another has the same name; the ID if it has none. */
+export function labelInstances(
+  instances: readonly Pick<InstanceAttention, 'instanceId' | 'name'>[],
+): ReadonlyMap<string, string> {
+  const sameName = Map.groupBy(instances, ({ name }) => name);
+  return new Map(
+    instances.map(({ instanceId, name }) => {
+      const isUnique = sameName.get(name)?.length === 1;
+      return [instanceId, name === null ? instanceId : isUnique ? name : `${name} ${instanceId}`];
+    }),
+  );
+}
+
 /** Returns the first names, and how many more there are. Long names are cut off at `maxLength`, but not the count. */
 export function listNames(texts: readonly string[], items: number, maxLength = Number.POSITIVE_INFINITY): string {
   const names = texts.slice(0, MAX_NAMES);
@@ -102,16 +115,20 @@ export function listNames(texts: readonly string[], items: number, maxLength = N
 
 /** Returns the address of the page that lists the items of a kind, of one instance or of all. */
 export function addressOfKind(kind: string, instanceId: string | null = null): string {
-  return `/attention?kind=${kind}${instanceId === null ? '' : `&instance=${encodeURIComponent(instanceId)}`}`;
+  return `/attention?kind=${kind}${toInstanceParam(instanceId)}`;
 }
 
-/** Returns the address of the page about a subject. */
-export function addressOfSubject(kind: AttentionKind, subject: string): string {
+/** Returns the address of the page about a subject, of one instance or of all. */
+export function addressOfSubject(kind: AttentionKind, subject: string, instanceId: string | null = null): string {
   if (kind.startsWith('month_')) return `/billing/${subject}`;
-  if (kind === 'sums_differ') return `/reconciliation?outcome=differs&metric=${subject}`;
+  if (kind === 'sums_differ') return `/reconciliation?outcome=differs&metric=${subject}${toInstanceParam(instanceId)}`;
   if (kind === 'missing' || kind === 'in_doubt') return `/gaps?standing=${kind}&q=${subject}`;
   if (['never_read', 'not_read', 'list_incomplete'].includes(kind)) return '/runs';
   return `/organizations/${subject.split(' ')[0]}`;
+}
+
+function toInstanceParam(instanceId: string | null): string {
+  return instanceId === null ? '' : `&instance=${encodeURIComponent(instanceId)}`;
 }
 
 /** Splits the text of an item into the name of its subject and what is known about it. A name may have parentheses. */

@@ -59,6 +59,7 @@ type Row = Growth & {
   readonly paired_total: number | null;
   readonly paired_compared_total: number | null;
   readonly values_not_stored: number;
+  readonly compared_values_not_stored: number;
 };
 
 /** Reads days and organizations in one pass over what may be a million rows. Of a level, only the last day counts. */
@@ -76,6 +77,7 @@ export async function readUsageTotals(
         select u.usage_date as day, u.previous_date as compared_day, u.org_id, sum(u.quantity)::bigint as total,
           sum(u.previous_quantity)::bigint as compared_total,
           count(*) filter (where u.quantity is null) as values_not_stored,
+          count(*) filter (where u.previous_quantity is null) as compared_values_not_stored,
           sum(u.quantity) filter (where p.is_pair)::bigint as paired_total,
           sum(u.previous_quantity) filter (where p.is_pair)::bigint as paired_compared_total,
           sum(u.quantity) filter (where p.is_pair and p.counts)::bigint as quantity,
@@ -118,15 +120,16 @@ export async function readMonthToDate(
 
 function toTotalDay(day: UsageDay, row: Row | undefined): ComparedDay {
   if (row === undefined) return { day, standing: null, quantity: null, comparedDay: null, comparedQuantity: null };
-  // Organizations that were deleted add 0 to a day of which nothing else is stored yet.
+  // Organizations that did not exist add 0 to a day of which nothing else is stored.
   const isStored = row.values_not_stored === 0 || Boolean(row.total);
+  const isComparedStored = row.compared_values_not_stored === 0 || Boolean(row.compared_total);
   return {
     day,
     comparedDay: row.compared_day,
     quantity: isStored ? row.total : null,
-    comparedQuantity: row.compared_total,
+    comparedQuantity: isComparedStored ? row.compared_total : null,
     valuesNotStored: row.values_not_stored,
-    paired: isStored ? [row.paired_total, row.paired_compared_total] : [null, null],
+    paired: isStored && isComparedStored ? [row.paired_total, row.paired_compared_total] : [null, null],
   };
 }
 

@@ -38,6 +38,7 @@ const PATHS = [
   '/coverage?to=0001-01-01&page=999999999',
   `/organizations/${ORGS.office}?from=1000-01-01&to=9999-12-31&metric=x&vs=x`,
   `/organizations/${ORGS.hourly}?tab=hours&zone=Nowhere`,
+  `/organizations/${ORGS.hourly}?tab=hours&zone=%00`,
 ];
 
 test.for(PATHS)(
@@ -59,6 +60,10 @@ test.for([
   '/coverage/x/2026-11-27',
   `/coverage/${ORGS.office}/2026-02-30`,
   '/billing/2026-13',
+  // Has not begun.
+  '/billing/2026-12',
+  '/billing/2026-12/customers',
+  '/billing/2026-12/days',
 ])('%s is not found', async (path) => {
   const response = await world.open(path);
   expect(response.status).toBe(404);
@@ -177,6 +182,23 @@ test('the map is shaded by the share of gaps of a day, the worst organization fi
   );
   const [first] = [...page.matchAll(/<th class="name" scope="row"><a\s+href="[^"]*">(\w+)</g)];
   expect(first?.[1]).toBe('Gappy');
+});
+
+test('a day of the map of a stream opens the gaps of that stream', async () => {
+  const page = await (await world.open('/coverage?stream=device_counts')).text();
+  const [, address = ''] = /href="(\/gaps\?[^"]*)" tabindex=-1 title="2026-11-20: 1 of \d /.exec(page) ?? [];
+  expect(address).toBe('/gaps?usage_date=2026-11-20&amp;stream=device_counts');
+});
+
+test('the gaps can be downloaded in any order of their page', async () => {
+  const response = await world.open('/gaps?sort=-cells&format=csv');
+  expect(response.status).toBe(200);
+  expect((await response.text()).split('\r\n')[0]).toBe(
+    'org_id,org_name,usage_date,stream,standing,cause,next_read_at',
+  );
+  expect(await (await world.open('/gaps?sort=-cells&format=csv&q=nobody')).text()).toMatch(
+    /^org_id,org_name,usage_date,/,
+  );
 });
 
 /** Returns the single value of a query on the base tables, with thousands separators. */

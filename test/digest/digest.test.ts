@@ -127,6 +127,14 @@ describe('a digest', () => {
     expect(line).toHaveLength('Silent for three days: '.length + 200);
   });
 
+  test('about several instances names the first of each before the second of any', () => {
+    const instances = [
+      instance([group('missing', 'new', 'A', 'B', 'C', 'D')]),
+      instance([group('missing', 'new', 'E', 'F')], { instanceId: 'f1', name: 'East' }),
+    ];
+    expect(say(instances)[1]).toBe('Data missing: Main: A, East: E, Main: B and 3 more');
+  });
+
   test('about several instances names each', () => {
     const instances = [
       instance([group('missing', 'new', 'A')]),

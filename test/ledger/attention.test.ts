@@ -104,6 +104,7 @@ test('every limit of an organization is judged, and one of 0 is exceeded by 1', 
 });
 
 test('organizations that changed much, are silent, new or deleted are named once each', async () => {
+  await addOrg({ name: 'Exploded', payloads: (day) => (isBefore('2026-11-01')(day) ? 1 : 10_000_000_000) });
   await addOrg({ name: 'Grown', payloads: (day) => (isBefore('2026-11-01')(day) ? 10 : 16) });
   await addOrg({ name: 'Started', payloads: (day) => (isBefore('2026-11-01')(day) ? 0 : 16) });
   await addOrg({ name: 'Silent', payloads: (day) => (isBefore('2026-11-04')(day) ? 10 : 0) });
@@ -115,6 +116,7 @@ test('organizations that changed much, are silent, new or deleted are named once
   );
   await refresh();
   expect(await itemsOf()).toEqual([
+    'large_change Exploded (+999,999,999,900%) 229999999977',
     'large_change Grown (+60%) 138',
     'large_change Started (from 0) 368',
     'silent Silent (since 2026-11-04) -',

@@ -150,6 +150,10 @@ export const attentionMutants = [
     { file: 'src/digest/digest.ts', test: 'test/digest/digest.test.ts' },
     {
       'There is a message each Monday': ['|| new Date(', '&& new Date('],
+      'A digest names the first of each instance before the second of any': [
+        'const ranks = ofKind.flatMap(({ texts }) => [...texts.keys()]);',
+        'const ranks = [0];',
+      ],
       'A digest has at most eight lines': ['const MAX_LINES = 8;', 'const MAX_LINES = 9;'],
       'Of an instance that was not read only that is said': [
         'const notRead = textOf(',

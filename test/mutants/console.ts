@@ -49,6 +49,14 @@ export const consoleMutants = [
     { 'A link of Home opens what it counts': ['/attention?kind=${kind}', '/attention?any=${kind}'] },
   ),
   plant(
+    { file: 'src/queries/attention.ts', test: 'test/console/instances.test.ts' },
+    { 'Instances with the same name are told apart': ['isUnique ? name :', 'true ? name :'] },
+  ),
+  plant(
+    { file: 'src/console/page.ts', test: 'test/console/pages.test.ts', only: 'is not found' },
+    { 'A month that has not begun has no page': ['month === null || ', 'month === null && '] },
+  ),
+  plant(
     { file: 'src/console/months.ts', test: 'test/console/months.test.ts' },
     {
       'Whatever keeps back an organization, it is listed as not ready': [
@@ -71,6 +79,10 @@ export const consoleMutants = [
       'A day that is not read yet is not 0': [
         'row.values_not_stored === 0 || Boolean(row.total)',
         'row.total !== undefined',
+      ],
+      'A day to compare with that is not stored is not 0': [
+        'row.compared_values_not_stored === 0 || Boolean(row.compared_total)',
+        'row.compared_total !== undefined',
       ],
     },
   ),
