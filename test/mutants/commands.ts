@@ -60,6 +60,10 @@ export const commandMutants = [
         ' --instance ${instance.instanceId}${adjust',
         '${adjust',
       ],
+      'The list of a named instance has commands that close no other one': [
+        'instances.length === 1 && !isNamed',
+        'instances.length === 1',
+      ],
     },
   ),
   plant(
