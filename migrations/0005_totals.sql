@@ -202,8 +202,8 @@ create trigger invalidate_sums_of_new_orgs after insert on losant_usage.organiza
   for each statement execute function losant_usage_internal.invalidate_sums_of_new_orgs();
 
 -- Invalidates the sums of the days on which an organization existed in an instance either before or after the change:
--- the days between two dates, or all days in both instances of a transfer. Of those it may also have cells before its
--- creation date, which moved later.
+-- the days between two dates, or, in both instances of a transfer, all of them and the days of its cells before a
+-- creation date that moved later.
 create function losant_usage_internal.invalidate_sums_of_changed_orgs() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin

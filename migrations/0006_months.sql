@@ -94,12 +94,10 @@ union all
 -- In a month that has ended, days that are not compared yet count too: the next runs compare them. Both streams of a
 -- comparison may be wrong.
 select c.instance_id, c.month, 'not_reconciled',
-  (case when bool_or(c.result = 'differs' or i.retired_at is not null) then 'blocked' else 'settling' end
-    )::losant_usage.month_state,
+  (case when bool_or(c.result = 'differs') then 'blocked' else 'settling' end)::losant_usage.month_state,
   min(c.usage_date), max(c.usage_date),
   array_agg(distinct c.usage_date), array_agg(distinct s.stream), string_agg(distinct c.result, ', ')
 from losant_usage_internal.comparisons c
-join losant_usage.instances i on i.instance_id = c.instance_id
 cross join lateral unnest(array[c.stream::text, nullif(c.compared_with, 'losant')]) as s (stream)
 where c.control_totals = 'block' and c.may_differ
   and c.result = any (case when losant_usage_internal.has_ended(c.month)
@@ -164,18 +162,20 @@ group by u.org_id, u.month;
 -- All blockers in one shape. At next_read_at, the last of the cells is due; null if all are. No run reads a retired
 -- instance again, so nothing of it settles.
 create view losant_usage_internal.blockers as
-select b.instance_id, null::text collate "C" as org_id, b.month, b.cause, b.state, b.first_day, b.last_day,
-  b.usage_dates, b.streams, b.detail, null::timestamptz as next_read_at
-from losant_usage_internal.instance_blockers b
-union all
-select o.instance_id, b.org_id, b.month, b.cause,
+select b.instance_id, b.org_id, b.month, b.cause,
   (case when b.state = 'settling' and i.retired_at is not null then 'blocked' else b.state end
-    )::losant_usage.month_state,
-  b.first_day, b.last_day, b.usage_dates, b.streams, b.detail,
-  case when b.next_read_at > now() then b.next_read_at end
-from losant_usage_internal.org_blockers b
-join losant_usage.organizations o on o.org_id = b.org_id
-join losant_usage.instances i on i.instance_id = o.instance_id;
+    )::losant_usage.month_state as state,
+  b.first_day, b.last_day, b.usage_dates, b.streams, b.detail, b.next_read_at
+from (
+  select instance_id, null::text collate "C" as org_id, month, cause, state, first_day, last_day, usage_dates, streams,
+    detail, null::timestamptz as next_read_at
+  from losant_usage_internal.instance_blockers
+  union all
+  select o.instance_id, b.org_id, b.month, b.cause, b.state, b.first_day, b.last_day, b.usage_dates, b.streams,
+    b.detail, case when b.next_read_at > now() then b.next_read_at end
+  from losant_usage_internal.org_blockers b join losant_usage.organizations o on o.org_id = b.org_id
+) as b
+join losant_usage.instances i on i.instance_id = b.instance_id;
 
 -- Returns what resolves a blocker: first what may repair it, and when that is worth trying; then what accepts it. Each
 -- line is a command that runs as pasted, or a sentence about the lines after it. Nothing accepts what only has to wait.

@@ -159,13 +159,13 @@ create index coverage_loaded_late on losant_usage.coverage (month, first_loaded_
   where first_loaded_at >= (month + interval '1 month') at time zone 'UTC';
 
 -- Adding up a closed month again for all organizations takes seconds; usually a handful has changed. So after the first
--- close only these are looked at: organizations with a cell that is not final, with a line that was incomplete when it
--- was billed, with a revision or a first load since the close, or that came from another instance. The list may be too
--- long, since month_lines compares the quantities, but it must never be too short: whoever is not on it is taken to be
--- unchanged without a look. Whatever can change a quantity of a closed month has to leave a trace in one of these five,
--- of which changed_orgs has the first four, and each of them needs an index that finds the trace without reading the
--- month. The ten minutes are for a statement that was begun by hand: its snapshot may be two minutes older than
--- closed_at (see begin_statement), and may lack a load that took its times before.
+-- close only orgs_to_recheck are looked at: those with a cell that is not final, with a line that was incomplete when
+-- it was billed, with a revision or a first load since the close (all in changed_orgs), or from another instance. The
+-- list may be too long, since month_lines compares the quantities, but it must never be too short: whoever is not on it
+-- is taken to be unchanged without a look. Whatever can change a quantity of a closed month has to leave a trace in one
+-- of these five, and each needs an index that finds the trace without reading the month. The ten minutes are for a
+-- statement that was begun by hand: its snapshot may be two minutes older than closed_at (see begin_statement), and may
+-- lack a load that took its times before.
 create view losant_usage_internal.changed_orgs as
 with closed_months as (
   select s.month, min(s.closed_at) - interval '10 minutes' as closed_at from losant_usage.statements s group by s.month

@@ -169,7 +169,7 @@ cross join lateral (
   select case when s.is_entire_instance then 0 else greatest(0, o.orgs - coalesce(s.orgs, 0)) end as orgs_ready
 ) as n;
 
--- Months for which somebody has to do something. The others wait for runs, as for those that end a doubt, or are done.
+-- Months for which somebody has to do something. The others wait for runs, which may also end a doubt, or are done.
 create view losant_usage_internal.months_to_bill as
 select m.instance_id, ('month_' || m.state)::losant_usage.attention_kind as kind,
   to_char(m.month::timestamp, 'YYYY-MM') as subject,

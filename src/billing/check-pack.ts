@@ -3,13 +3,13 @@ import { createHash, type Hash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { type Kysely, sql } from 'kysely';
+import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { CHECKS_NAME, CSV_NAMES, hashOf, MANIFEST_NAME, SIGNATURE_NAME } from './manifest.ts';
 import { readFiles } from './pack.ts';
 import { splitChecks, streamPackFile } from './pack-tables.ts';
 import { FileProblem, findPack, type Pack, readListedFile, readRecords, type Verification } from './read-packs.ts';
-import { readStatements } from './statements.ts';
+import { matchesRow, readStatements } from './statements.ts';
 
 /** A pack under check. */
 interface PackCheck {
@@ -203,27 +203,13 @@ export async function compareWithDatabase(
     }
     if (statements.some(({ statementId }) => statementId === id))
       await db.transaction().execute(async (trx) => {
-        await compareStatement(trx, pack, verification);
+        if (!(await matchesRow(trx, pack.manifest.statement)))
+          verification.addProblem(pack.folder, MANIFEST_NAME, "does not match the statement's row in the database");
         await comparePack(trx, pack, verification);
       });
     else verification.addProblem(pack.folder, MANIFEST_NAME, `the database has no statement ${id} of ${month}`);
   }
   verification.notes.push(...missingStatements);
-}
-
-/** Compares what the manifest says of the statement with its row. */
-async function compareStatement(trx: Kysely<Schema>, pack: Pack, verification: Verification): Promise<void> {
-  const { id, number, kind, reason, orgs, closedAt, closedBy, rules, reconciliation, previousSha256 } =
-    pack.manifest.statement;
-  const { rows } = await sql`
-    select from losant_usage.statements s
-    where s.statement_id = ${id}::uuid and s.number = ${number} and s.kind = ${kind}
-      and s.reason is not distinct from ${reason} and s.orgs = ${orgs} and s.closed_at = ${closedAt}::timestamptz
-      and s.closed_by = ${closedBy} and s.rules = ${JSON.stringify(rules)}::text::jsonb
-      and s.reconciliation = ${JSON.stringify(reconciliation)}::text::jsonb
-      and encode(s.previous_sha256, 'hex') is not distinct from ${previousSha256}`.execute(trx);
-  if (rows.length === 0)
-    verification.addProblem(pack.folder, MANIFEST_NAME, "does not match the statement's row in the database");
 }
 
 async function comparePack(trx: Kysely<Schema>, pack: Pack, verification: Verification): Promise<void> {

@@ -12,7 +12,7 @@ import { type Standing, standings } from '../usage/standing.ts';
 import { hashOf, MANIFEST_NAME, type Manifest, parseManifest } from './manifest.ts';
 import { readStoredFile } from './pack.ts';
 import { FileProblem, readRecords } from './read-packs.ts';
-import type { Statement } from './statements.ts';
+import { matchesRow, type Statement } from './statements.ts';
 
 /** A customer, or an organization without one, which is listed by itself: one of the two is null. */
 export type CustomerKey = {
@@ -187,18 +187,8 @@ async function readManifest(db: Kysely<Schema>, statement: Statement): Promise<M
     .executeTakeFirstOrThrow();
   const manifest = text === null || hashOf(text) !== statement.manifestSha256 ? 'changed' : parseManifest(text);
   if (typeof manifest === 'string') throw toSealError(statement, MANIFEST_NAME, 'was changed');
-  const { id, number, kind, closedAt, closedBy, reason } = manifest.statement;
-  const sealed = [id, number, kind, Date.parse(closedAt), closedBy, reason].join('\n');
-  const closedAtMs = Date.parse(statement.closedAt);
-  const stored = [
-    statement.statementId,
-    statement.number,
-    statement.kind,
-    closedAtMs,
-    statement.closedBy,
-    statement.reason,
-  ];
-  if (sealed !== stored.join('\n')) throw toSealError(statement, 'the row', 'was changed');
+  const isUnchanged = manifest.statement.id === statement.statementId && (await matchesRow(db, manifest.statement));
+  if (!isUnchanged) throw toSealError(statement, 'the row', 'was changed');
   return manifest;
 }
 

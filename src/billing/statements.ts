@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { Month } from '../usage/day.ts';
+import type { StatementDocument } from './manifest.ts';
 
 export type BilledInstance = Awaited<ReturnType<typeof readBilledInstances>>[number];
 
@@ -43,6 +44,21 @@ export async function readStatements(
     .orderBy('instance_id')
     .orderBy('number')
     .execute();
+}
+
+/** Whether a statement is the same in its manifest and in the database. */
+export async function matchesRow(
+  db: Kysely<Schema>,
+  { id, number, kind, reason, orgs, closedAt, closedBy, rules, reconciliation, previousSha256 }: StatementDocument,
+): Promise<boolean> {
+  const { rows } = await sql`
+    select from losant_usage.statements s
+    where s.statement_id = ${id}::uuid and s.number = ${number} and s.kind = ${kind}
+      and s.reason is not distinct from ${reason} and s.orgs = ${orgs} and s.closed_at = ${closedAt}::timestamptz
+      and s.closed_by = ${closedBy} and s.rules = ${JSON.stringify(rules)}::text::jsonb
+      and s.reconciliation = ${JSON.stringify(reconciliation)}::text::jsonb
+      and encode(s.previous_sha256, 'hex') is not distinct from ${previousSha256}`.execute(db);
+  return rows.length > 0;
 }
 
 /** A row of `month_blockers`. `orgId` is null if the cause concerns the whole instance. */

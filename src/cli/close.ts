@@ -54,18 +54,22 @@ export const close = defineCommand({
     await using handle = await openSchema(context, bounds);
     const selected = await selectInstances(context, handle, options.instance);
     return month === null
-      ? await listMonths(handle, selected)
+      ? await listMonths(handle, selected, { isNamed: options.instance !== null })
       : await closeInstances(context, handle, { selected, options: { ...options, month } });
   },
 });
 
-async function listMonths({ db }: DatabaseHandle, instances: readonly BilledInstance[]): Promise<CommandResult> {
+async function listMonths(
+  { db }: DatabaseHandle,
+  instances: readonly BilledInstance[],
+  { isNamed }: { readonly isNamed: boolean },
+): Promise<CommandResult> {
   const months = await readMonthStates(
     db,
     instances.map(({ instanceId }) => instanceId),
   );
   const rows = months.map((state) => {
-    const scope = instances.length === 1 ? '' : ` --instance ${state.instanceId}`;
+    const scope = instances.length === 1 && !isNamed ? '' : ` --instance ${state.instanceId}`;
     const command = `losant-usage close --month ${state.month}${scope}`;
     return [state.instanceId, state.month, state.state, ...describeMonth(state, command)];
   });

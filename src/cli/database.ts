@@ -24,21 +24,26 @@ export async function openDatabase(
 
 /**
  * Opens the database with this program's schema; the end of the block closes it. A command that `creates` also writes:
- * it creates the schema in an empty database, or migrates it if AUTO_MIGRATE is set.
+ * it creates the schema in an empty database, or migrates it if AUTO_MIGRATE is set. One that `plans` does neither, but
+ * the database may be empty or missing.
  */
 export async function openSchema(
   context: CommandContext,
-  options: { writes?: boolean; creates?: boolean; statementTimeoutMs?: number } = {},
+  options: { writes?: boolean; creates?: boolean; plans?: boolean; statementTimeoutMs?: number } = {},
 ): Promise<DatabaseHandle> {
-  const { writes = false, creates = false, ...bounds } = options;
+  const { writes = false, creates = false, plans = false, ...bounds } = options;
   await using closing = new AsyncDisposableStack();
-  const handle = closing.use(await openDatabase(context, { ifMissing: creates ? 'create' : 'refuse', ...bounds }));
+  const ifMissing = plans ? 'stand_in' : 'refuse';
+  const handle = closing.use(await openDatabase(context, { ifMissing: creates ? 'create' : ifMissing, ...bounds }));
   if (writes || creates) requireWritable(handle, context.role);
   const autoMigrate = creates && context.config.autoMigrate;
   const schemaState = await readSchemaState(handle);
-  if (creates && schemaState.state === 'empty') await requireCreatable(handle);
-  const applied = await requireSchema(handle, { createIfEmpty: creates, autoMigrate, schemaState });
-  for (const migration of applied) context.logger.info({ migration }, 'migration applied');
+  const isEmpty = schemaState.state === 'empty';
+  if (creates && isEmpty) await requireCreatable(handle);
+  if (!plans || !isEmpty) {
+    const applied = await requireSchema(handle, { createIfEmpty: creates, autoMigrate, schemaState });
+    for (const migration of applied) context.logger.info({ migration }, 'migration applied');
+  }
   closing.move();
   return handle;
 }

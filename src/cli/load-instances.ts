@@ -1,6 +1,6 @@
 /** What `run` and `backfill` do, and what they print. */
 import type { DatabaseHandle } from '../database/handle.ts';
-import { readSchemaState, requireSchema } from '../database/migrate.ts';
+import { readSchemaState } from '../database/migrate.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { BusyError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode } from '../errors.ts';
 import type { FailureGroup } from '../ledger/runs.ts';
@@ -14,7 +14,7 @@ import { count, showDays, showDuration, showNumber } from '../terminal/words.ts'
 import type { DayRange } from '../usage/day.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import type { CommandContext, CommandResult } from './command.ts';
-import { openDatabase, openSchema } from './database.ts';
+import { openSchema } from './database.ts';
 
 /** The instances, organizations and streams of the arguments; null: all. */
 interface Selection {
@@ -46,18 +46,6 @@ export async function loadInstances(context: CommandContext, request: LoadReques
   return request.sendsHeartbeat ? await withHeartbeat(context, work) : await work();
 }
 
-/** Opens a database that may be empty or missing. */
-async function openToPlan(context: CommandContext): Promise<DatabaseHandle> {
-  await using closing = new AsyncDisposableStack();
-  const handle = closing.use(await openDatabase(context, { ifMissing: 'stand_in' }));
-  const schemaState = await readSchemaState(handle);
-  if (schemaState.state !== 'empty') {
-    await requireSchema(handle, { createIfEmpty: false, autoMigrate: false, schemaState });
-  }
-  closing.move();
-  return handle;
-}
-
 interface LoadResult extends CommandResult {
   /** The exit codes of the instances that no other process runs. */
   readonly reportedCodes: readonly number[];
@@ -68,7 +56,7 @@ async function loadInTurn(context: CommandContext, request: LoadRequest): Promis
   const { dryRun } = request.selection;
   const candidates = selectCandidates(context.config.instances, request.selection);
   const giveUpAtMs = context.hostNow() + request.waitMs;
-  await using handle = dryRun ? await openToPlan(context) : await openSchema(context, { creates: true });
+  await using handle = await openSchema(context, dryRun ? { plans: true } : { creates: true });
   const now = await readClock(context, handle);
   const loading: LoadContext = { ...context, ...request, handle, now, rates: new Map(), giveUpAtMs };
   const scopes = await assignOrgs(loading, candidates);

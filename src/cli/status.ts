@@ -21,36 +21,28 @@ export const status = defineCommand({
     const health = await readHealth(handle.db, { nowMs, instanceIds });
     const isComplete =
       health.gaps === 0 &&
-      (health.untriedInstances.length === 0 || isNew(health)) &&
+      health.untriedInstances.length === 0 &&
       health.instances.every((each) => each.listProblem === null && each.neverReadSince === null);
     const exitCode = isComplete ? EXIT.ok : EXIT.incomplete;
     return { document: health, lines: renderStatus(health, nowMs), exitCode };
   },
 });
 
-/** Whether the database has nothing that could lack an instance. */
-function isNew({ instances, unconfiguredInstances }: Health): boolean {
-  return instances.length === 0 && unconfiguredInstances.length === 0;
-}
-
-function renderStatus(health: Health, nowMs: number): string[] {
-  const { instances, runs, untriedInstances, unconfiguredInstances } = health;
-  const lines: string[] = instances.flatMap((instance, index) => {
-    const instanceRuns = runs.filter(({ instanceId }) => instanceId === instance.instanceId);
-    return [...(index === 0 ? [] : ['']), ...renderInstance(instance, instanceRuns, nowMs)];
-  });
-  if (isNew(health)) lines.push('Nothing has been loaded yet. Start with: losant-usage run');
-  else {
-    for (const instanceId of untriedInstances) {
-      lines.push(...(lines.length === 0 ? [] : ['']));
-      lines.push(...formatNeverRead({ instanceId, neverReadSince: null, lastError: null }));
-    }
-  }
-  for (const id of unconfiguredInstances) {
-    lines.push('', `Instance ${id} is in the database but not in the settings, so it is not monitored.`);
-    lines.push('To retire it, unless another deployment loads it:', `  losant-usage retire --instance ${id}`);
-  }
-  return lines;
+function renderStatus({ instances, runs, untriedInstances, unconfiguredInstances }: Health, nowMs: number): string[] {
+  const sections = [
+    ...instances.map((instance) => {
+      const instanceRuns = runs.filter(({ instanceId }) => instanceId === instance.instanceId);
+      return renderInstance(instance, instanceRuns, nowMs);
+    }),
+    ...untriedInstances.map((instanceId) => formatNeverRead({ instanceId, neverReadSince: null, lastError: null })),
+    ...unconfiguredInstances.map((id) => [
+      `Instance ${id} is in the database but not in the settings, so it is not monitored.`,
+      'To retire it, unless another deployment loads it:',
+      `  losant-usage retire --instance ${id}`,
+    ]),
+  ];
+  if (sections.length === 0) return ['Nothing has been loaded yet. Start with: losant-usage run'];
+  return sections.flatMap((section, index) => (index === 0 ? section : ['', ...section]));
 }
 
 function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], nowMs: number): string[] {

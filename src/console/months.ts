@@ -223,18 +223,13 @@ async function renderActions(db: Kysely<Schema>, request: PageRequest, days: Day
     statements.some(({ instanceId }) => instanceId === id) ? 'closed' : 'open',
   );
   // Instances of which some are closed need a command each, because only a closed month is adjusted.
-  const preview = (ids: readonly string[], options: string) => {
+  const toCommands = (ids: readonly string[], options: string) => {
     const scope = ids.length === instanceIds.length ? '' : ` --instance ${ids.join(',')}`;
     return ids.length === 0 ? [] : [`losant-usage close --month ${month}${scope}${options} --dry-run`];
   };
   const trackedIds = await readTrackedInstances(db, request, days);
-  const commands = [
-    ...preview(
-      open.filter((id) => trackedIds.includes(id)),
-      '',
-    ),
-    ...preview(closed, ' --adjust'),
-  ];
+  const openIds = open.filter((id) => trackedIds.includes(id));
+  const commands = [...toCommands(openIds, ''), ...toCommands(closed, ' --adjust')];
   return html`${issues.map(
     ({ name, causes, remedy }) => html`<p class="bad">Entire instance ${name}: ${causes}</p>${renderRemedy(remedy)}`,
   )}${renderCommands(commands)}${renderStatements(statements, request, month)}${

@@ -167,7 +167,7 @@ interface OrgPages {
 
 /** Calls `work` in a transaction per page of matching organizations: as many as its cells allow, at least one. */
 export async function eachPage(
-  ledger: Pick<LedgerWriter, 'db' | 'instanceId' | 'lease' | 'transactionCells'> & Pick<BeginOptions, 'now'>,
+  ledger: BeginOptions & Pick<LedgerWriter, 'db' | 'instanceId' | 'transactionCells'>,
   { matches, cells }: OrgPages,
   work: (trx: Kysely<Schema>, orgIds: readonly string[]) => Promise<void>,
 ): Promise<void> {

@@ -10,7 +10,7 @@ import { keysOf, setCells } from './coverage.ts';
 import { selectNextCheckpoint } from './due.ts';
 import { createExpectedCellsOf } from './expected.ts';
 import { computeOurSums } from './instances.ts';
-import { eachPage } from './lease.ts';
+import { eachPage, TRANSACTION_CELLS } from './lease.ts';
 import { liftWaivers } from './load.ts';
 import { lockOrgs } from './tracks.ts';
 
@@ -54,7 +54,7 @@ const nextReadAt = (policy: Policy) => sql`case
  * SettingsError if there are none.
  */
 export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<CellKey[]> {
-  const { orgIds, range, transactionCells } = waiver;
+  const { orgIds, range, transactionCells = TRANSACTION_CELLS } = waiver;
   const instances = await db
     .selectFrom('organizations')
     .select('instance_id as instanceId')
@@ -69,7 +69,7 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Ce
   const waivedCells: CellKey[] = [];
   let passedCells = 0;
   for (const { instanceId } of instances) {
-    const ledger = { db, instanceId, lease: null, ...(transactionCells && { transactionCells }) };
+    const ledger = { db, instanceId, lease: null, transactionCells };
     const instanceCells: CellKey[] = [];
     await eachPage(ledger, pages, async (trx, pageOrgIds) => {
       const page = await waivePage(trx, { ...waiver, orgIds: pageOrgIds });

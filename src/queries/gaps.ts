@@ -46,15 +46,26 @@ export async function readNeverReadInstances(
   db: Kysely<Schema>,
   instanceIds: readonly string[],
 ): Promise<NeverReadInstance[]> {
-  const { rows } = await sql<NeverReadInstance>`
-    select k.instance_id as "instanceId", h.first_attempt_at as "neverReadSince", h.last_error as "lastError"
-    from unnest(${instanceIds}::text[]) as k (instance_id)
-    left join losant_usage.instances i on i.instance_id = k.instance_id
-    left join losant_usage.health h on h.instance_id = k.instance_id and h.stream is null
-    where h.instance_id is not null
-      or (i.instance_id is null and exists (select from losant_usage.instances where retired_at is null))
-    order by k.instance_id`.execute(db);
-  return rows;
+  const triedInstances = await db
+    .selectFrom('health')
+    .select(['instance_id as instanceId', 'first_attempt_at as neverReadSince', 'last_error as lastError'])
+    .where('stream', 'is', null)
+    .where(isAny('instance_id', instanceIds))
+    .orderBy('instance_id')
+    .execute();
+  const untriedIds = await readUntriedInstances(db, instanceIds);
+  return [
+    ...triedInstances,
+    ...untriedIds.map((instanceId) => ({ instanceId, neverReadSince: null, lastError: null })),
+  ];
+}
+
+/** Returns the IDs that no run has tried to read; none as long as the database has no instance that is not retired. */
+export async function readUntriedInstances(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<string[]> {
+  const rows = await db.selectFrom('instances').select(['instance_id', 'retired_at']).execute();
+  if (rows.every(({ retired_at: retiredAt }) => retiredAt !== null)) return [];
+  const triedIds = new Set(rows.map(({ instance_id: id }) => id));
+  return instanceIds.filter((id) => !triedIds.has(id));
 }
 
 /** The cells of a stream of an organization that share a standing and a reason. */

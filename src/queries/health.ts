@@ -6,6 +6,7 @@ import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs
 import { DAY_MS } from '../usage/day.ts';
 import { sumStandings } from '../usage/standing.ts';
 import { type InstanceAttention, readAttention } from './attention.ts';
+import { readUntriedInstances } from './gaps.ts';
 
 /** The document of `status --json`, and all of `/status.json` but its `worker`. */
 export interface Health {
@@ -13,7 +14,7 @@ export interface Health {
   /** Gaps of all instances and streams (count). */
   readonly gaps: number;
   readonly instances: readonly InstanceHealth[];
-  /** IDs of instances in the settings that no run has tried to read. */
+  /** IDs of instances in the settings that no run has tried to read; none as long as the database has no other. */
   readonly untriedInstances: readonly string[];
   /** IDs of instances that are not in the settings and were not retired. */
   readonly unconfiguredInstances: readonly string[];
@@ -68,7 +69,7 @@ export async function readHealth(db: Kysely<Schema>, { nowMs, instanceIds }: Hea
         digest: digests.find((each) => each.instanceId === instanceId) ?? null,
       };
     }),
-    untriedInstances: instanceIds.filter((id) => !instances.some(({ instanceId }) => instanceId === id)),
+    untriedInstances: await readUntriedInstances(db, instanceIds),
     unconfiguredInstances: await readUnconfigured(db, instanceIds),
     runs: await readRecentRuns(db, instanceIds),
   };

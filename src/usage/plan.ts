@@ -14,11 +14,7 @@ export interface Slice {
   readonly days: readonly UsageDay[];
 }
 
-/**
- * Cuts cells into as few slices as possible, newest first, and on the same day in stream order. A slice of a stream
- * that waits for another one is placed by its oldest day, so that it comes after all slices that it waits for. Pure
- * function.
- */
+/** Cuts cells into as few slices as possible, newest first, and on the same day in stream order. Pure function. */
 export function planSlices(cells: readonly CellKey[]): Slice[] {
   const groups = Map.groupBy(cells, ({ orgId, stream }) => `${orgId} ${stream}`);
   const slices = [...groups.values()].flatMap((group) => {
@@ -28,13 +24,14 @@ export function planSlices(cells: readonly CellKey[]): Slice[] {
   });
   return slices.sort(
     (a, b) =>
-      compareText(orderDay(b), orderDay(a)) ||
+      compareText(toOrderDay(b), toOrderDay(a)) ||
       compareText(a.orgId, b.orgId) ||
       streamNames.indexOf(a.stream) - streamNames.indexOf(b.stream),
   );
 }
 
-function orderDay({ stream, range }: Slice): UsageDay {
+/** A slice of a stream that waits for another one goes by its oldest day: after all slices that it waits for. */
+function toOrderDay({ stream, range }: Slice): UsageDay {
   return getStream(stream).waitsFor === undefined ? range.to : range.from;
 }
 

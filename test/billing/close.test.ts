@@ -60,7 +60,7 @@ describe('a month', () => {
     await expect(asOwner(books.url, statement)).rejects.toThrow(/is not allowed|is sealed or does not exist/);
   });
 
-  test('is not closed before it is over, or without data', async () => {
+  test('is not closed before it has ended, or with nothing to bill', async () => {
     await expect(books.close('2049-12')).rejects.toThrow('2049-12 has not ended: its last day is 2049-12-31 (UTC)');
     await expect(books.close('2026-11')).rejects.toThrow('2026-11 has not ended');
     await expect(books.close('2024-02')).rejects.toThrow(

@@ -48,7 +48,7 @@ describe('a month end', () => {
       { month: '2026-08', state: 'ready', causes: null, orgsToAdjust: null, linesToAdjust: null },
     ]);
     expect((await close()).stdout).toMatch(
-      /2026-09 +blocked +unavailable: 1 organization +losant-usage close --month 2026-09 --dry-run/,
+      /2026-09 +blocked +unavailable: 1 organization +losant-usage close --month 2026-09 --instance \w+ --dry-run/,
     );
   });
 
@@ -213,6 +213,18 @@ describe('a month of two instances', () => {
     }
   });
 
+  test('is listed for one of them with a command that closes no other one', async () => {
+    const lastDay = { from: '2026-01-31', to: '2026-01-31' };
+    for (const instanceId of [INSTANCE, OTHER_INSTANCE]) {
+      await books.addCells({ orgId: await books.addOrg({ ...lastDay, instanceId }), ...lastDay });
+    }
+    const { stdout } = await run('close', '--instance', OTHER_INSTANCE);
+    expect(stdout).not.toContain(INSTANCE);
+    expect(stdout).toMatch(
+      new RegExp(`2026-01 +ready +ready to close +losant-usage close --month 2026-01 --instance ${OTHER_INSTANCE}\n`),
+    );
+  });
+
   test('is reported for the first one even if the second one fails', async () => {
     const february = { from: '2026-02-10', to: '2026-02-28' };
     for (const instanceId of [INSTANCE, OTHER_INSTANCE]) {
@@ -286,6 +298,6 @@ test('the list of months says what settles by itself, and what was loaded in par
     sql`update losant_usage.instances set collected_from = '2026-06-10'`,
   );
   expect(await list()).toMatch(
-    /2026-06 +partly_collected +not loaded from its first day on +losant-usage close --month 2026-06 --dry-run/,
+    /2026-06 +partly_collected +not loaded from its first day on +losant-usage close --month 2026-06 --instance \w+ --dry-run/,
   );
 });

@@ -253,7 +253,7 @@ it('status tells how to retire an instance that is not in the settings, and reti
   expect(ended.code).toBe(0);
   expect(jsonOf(ended)).toEqual({ instanceId });
   expect(await installation.store.query('select from losant_usage.tracks where last_day is null')).toEqual([]);
-  const none = { instances: [], untriedInstances: [configured], unconfiguredInstances: [] };
+  const none = { instances: [], untriedInstances: [], unconfiguredInstances: [] };
   expect(jsonOf<object>(await runProgram(['status', '--json'], env))).toMatchObject(none);
 });
 

@@ -3,19 +3,20 @@ import { plant } from './mutant.ts';
 
 export const commandMutants = [
   plant(
-    { file: 'src/queries/gaps.ts', test: 'test/commands/never-read.test.ts', only: 'no run has tried' },
+    { file: 'src/queries/gaps.ts', test: 'test/commands/never-read.test.ts' },
     {
       'An instance in the settings that no run has tried to read is a gap': [
-        'or (i.instance_id is null and exists',
-        'or (h.instance_id is null and not exists',
+        'return instanceIds.filter((id) => !triedIds.has(id));',
+        'return instanceIds.filter((id) => triedIds.has(id));',
       ],
+      'In a new database, no instance is a gap': ['if (rows.every(', 'if (rows.some('],
     },
   ),
   plant(
     { file: 'src/cli/status.ts', test: 'test/commands/never-read.test.ts', only: 'no run has tried' },
     {
       'The command status exits with 3 for an instance that no run has tried to read': [
-        '(health.untriedInstances.length === 0 || isNew(health)) &&',
+        'health.untriedInstances.length === 0 &&',
         '',
       ],
     },
@@ -58,6 +59,10 @@ export const commandMutants = [
       'The command that accepts blockers names the instance of its hash': [
         ' --instance ${instance.instanceId}${adjust',
         '${adjust',
+      ],
+      'The list of a named instance has commands that close no other one': [
+        'instances.length === 1 && !isNamed',
+        'instances.length === 1',
       ],
     },
   ),

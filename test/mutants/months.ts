@@ -96,10 +96,6 @@ export const monthMutants = [
       and losant`,
         `bool_and(losant`,
       ],
-      'A total of a retired instance is not waited for': [
-        `bool_or(c.result = 'differs' or i.retired_at is not null)`,
-        `bool_or(c.result = 'differs')`,
-      ],
       'A month that was not tracked from the first run on is blocked': [
         'bool_and(u.last_day < i.collected_from)',
         'bool_and(i.collected_from is not null)',

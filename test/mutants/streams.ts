@@ -18,8 +18,8 @@ export const streamMutants = [
         'range.to;',
       ],
       'The newest days of all organizations are read first': [
-        'compareText(orderDay(b), orderDay(a)) ||',
-        'compareText(orderDay(a), orderDay(b)) ||',
+        'compareText(toOrderDay(b), toOrderDay(a)) ||',
+        'compareText(toOrderDay(a), toOrderDay(b)) ||',
       ],
       'Sources of an organization come before the streams that wait for them': [
         'streamNames.indexOf(a.stream) - streamNames.indexOf(b.stream)',

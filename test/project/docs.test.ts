@@ -1,7 +1,7 @@
 import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { commands } from '../../src/cli/commands.ts';
+import { commands, parseCommandLine } from '../../src/cli/commands.ts';
 import { EXIT, FAILURES } from '../../src/errors.ts';
 import { VERSION } from '../support/program.ts';
 import { findLinkedAnchors, findLinkedFiles, listAnchors } from './links.ts';
@@ -68,10 +68,13 @@ function firstCells(text: string, heading: string): string[] {
   return rows.map((line) => line.split('|')[1] ?? '');
 }
 
-test('README.md describes every command and no other', () => {
+test('README.md and the help describe every command and no other', async () => {
   const cells = firstCells(readFileSync('README.md', 'utf8'), 'Commands').join(' ');
   const described = [...cells.matchAll(/`([\w -]+)`/g)].map((match) => match[1] ?? '');
   expect(described.toSorted()).toEqual([...commands.keys()].toSorted());
+  const help = await parseCommandLine(['--help'], VERSION);
+  const lines = 'text' in help ? help.text.join('\n').matchAll(/^ {2}(\w+(?: \w+)?) {2,}\w/gm) : [];
+  expect([...lines].map((match) => match[1] ?? '').toSorted()).toEqual([...commands.keys()].toSorted());
 });
 
 test('docs/runbook.md describes every exit code and no other', () => {
