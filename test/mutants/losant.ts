@@ -149,6 +149,7 @@ export const losantMutants = [
         'if (unidentified > 0) reasons',
         'if (unidentified < 0) reasons',
       ],
+      'A list whose pages repeat is not read on, however large its total is': ['if (isStuck || (', 'if (('],
       'A response with another page than requested is rejected': [
         'if (otherPage != null && otherPage !== page)',
         'if (otherPage === -1)',
