@@ -142,6 +142,15 @@ export async function changeOrg(context: CommandContext, lookup: OrgLookup, patc
   const unapplied = findUnapplied(resource, patch, after?.resource ?? null);
   if (unapplied.length > 0)
     throw toError(lostResponse?.kind ?? 'bad_body', `the change was not made: ${unapplied.join('; ')}`);
+  if (patch === null || after === null) return;
+  const others = compareOrgs(applyPatch(resource, patch), after.resource).filter(
+    ({ field }) => field !== 'lastUpdated',
+  );
+  if (others.length === 0) return;
+  context.output.remark(
+    `Organization ${orgId}: fields that were not sent have changed too: ${others.map(describeChange).join('; ')}`,
+    '  Losant has replaced what the patch leaves out, or someone else has changed it; check with losant-usage org show',
+  );
 }
 
 /** Returns the changes that did not take effect. `after` is null if the organization is gone. */

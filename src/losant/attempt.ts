@@ -32,18 +32,34 @@ export class AttemptError extends LosantError {
   isRetried = false;
 
   constructor({ action, ids = {} }: ApiRequest, failure: Failure, token?: string) {
-    const scrub = (text: string) => (token === undefined ? text : text.replaceAll(token, '[token]'));
+    const scrub = (text: string) => (token === undefined ? text : removeToken(text, token));
     const names = Object.entries(ids).map(([name, value]) => `${name} ${value}`);
     const subject = names.length === 0 ? '' : ` (${names.join(', ')})`;
     const { kind, problem, status = null, retryAfterMs = null } = failure;
     const body = failure.body === undefined ? null : scrub(failure.body);
     // Neither a database nor a terminal can take control characters and lone surrogates.
     const safeProblem = scrub(problem)
+      .slice(0, PROBLEM_LENGTH_MAX)
       .toWellFormed()
       .replaceAll(/\p{Cc}/gu, '\uFFFD');
     super(kind, `${action}${subject}: ${safeProblem}`, { action, status, body, hint: getHint(action, kind) });
     this.retryAfterMs = retryAfterMs;
   }
+}
+
+/** A message is cut there, because the explanation and the headers that it quotes may be long. Chosen. */
+const PROBLEM_LENGTH_MAX = 600;
+
+/** Too short a beginning of the token to be told from other text, and of no use to anybody. */
+const TOKEN_START_LENGTH = 4;
+
+/** Removes the token from a text that may be cut in the middle of it. */
+function removeToken(text: string, token: string): string {
+  const scrubbed = text.replaceAll(token, '[token]');
+  for (let length = token.length - 1; length >= TOKEN_START_LENGTH; length -= 1) {
+    if (scrubbed.endsWith(token.slice(0, length))) return `${scrubbed.slice(0, -length)}[token]`;
+  }
+  return scrubbed;
 }
 
 /** Bytes of an unusable body that its error contains: enough to recognize it. Chosen. */
@@ -109,7 +125,7 @@ function describeApiError(body: string): string {
     const text = [type, message].filter(Boolean).join(': ');
     const parts = [text, ...validationErrors.filter((each) => !text.includes(each))];
     const explanation = parts.filter(Boolean).join('; ');
-    return explanation && `: ${explanation.slice(0, 500)}`;
+    return explanation && `: ${explanation}`;
   } catch {
     return '';
   }

@@ -54,6 +54,7 @@ async function* readList(
   let pageSize = 0;
   let totalCount = 0;
   let lastId = '';
+  let lastPageIds = '';
   let isSteady = true;
   let isSorted = true;
   // The first page is requested alone, because it has the total.
@@ -61,6 +62,7 @@ async function* readList(
     const requests = Array.from({ length: count }, (_, offset) => readPage(client, options, page + offset));
     const pages = await Promise.all(requests);
     const earlierItems = listedOrgs + unidentified;
+    let isStuck = true;
     for (const [index, { totalCount: pageTotal, items }] of pages.entries()) {
       if (page + index === 0) pageSize = items.length;
       else if (pageTotal !== totalCount) isSteady = false;
@@ -74,13 +76,17 @@ async function* readList(
         }
       }
       itemCount += items.length;
+      const pageIds = items.map(({ orgId }) => orgId).join();
+      if (pageIds !== lastPageIds) isStuck = false;
+      lastPageIds = pageIds;
     }
     yield { totalCount, items: pages.flatMap(({ items }) => items) };
     page += count;
     const pagesLeft = pageSize === 0 ? 0 : Math.ceil(totalCount / pageSize) - page;
     // A list with more or fewer items than its total is read on as long as there are new ones.
     const hasNewItems = listedOrgs + unidentified > earlierItems;
-    if (pagesLeft <= 0 && (itemCount === totalCount || !hasNewItems)) break;
+    // One whose pages repeat has no others, however large its total is.
+    if (isStuck || (pagesLeft <= 0 && (itemCount === totalCount || !hasNewItems))) break;
     count = Math.min(Math.max(pagesLeft, 1), PAGES_AT_ONCE);
   }
   const reasons: string[] = [];

@@ -85,7 +85,9 @@ export function createTransport(options: TransportOptions) {
     } catch {
       // The body is not JSON, which the status may explain.
     }
-    const failure = findFailure(raw, response, token);
+    // A gateway may send a 503 for a change that was made, so its Retry-After does not turn it into a rejection.
+    const retryAfterMs = method === 'GET' ? parseRetryAfter(raw.headers, receivedAtMs) : null;
+    const failure = findFailure(raw, response, { token, retryAfterMs });
     if (failure !== null) throw new AttemptError(request, failure, token);
     return response;
   };
@@ -193,10 +195,14 @@ async function exchange(
 const STOPPED = new Error('stopped');
 
 /** Returns null if the response can be used. A status other than 200 is the failure, whatever the body is. */
-function findFailure(raw: RawResponse, response: ApiResponse, token: string): Failure | null {
+function findFailure(
+  raw: RawResponse,
+  response: ApiResponse,
+  { token, retryAfterMs }: { readonly token: string; readonly retryAfterMs: number | null },
+): Failure | null {
   const { status, headers, content, failure } = raw;
   if (status !== null && status !== 200) {
-    return failureOfStatus(status, content, parseRetryAfter(headers, response.receivedAtMs));
+    return failureOfStatus(status, content, retryAfterMs);
   }
   if (failure !== null) return failure;
   if (content.length > MAX_BODY_BYTES) {

@@ -184,6 +184,16 @@ describe('org set', () => {
     expect(changesSent()).toEqual([]);
   });
 
+  it('names the fields that changed although the patch does not have them', async () => {
+    proxy.afterAnswerTo(/^PATCH /, () => changeElsewhere('Changed', { referralId: 'C-2' }));
+    const { code, stdout, stderr } = await set('Changed', { description: 'patched' });
+    expect(code).toBe(0);
+    expect(stdout).toContain('Changed in Losant.');
+    const problem = 'fields that were not sent have changed too: referralId is C-2 instead of C-1\n';
+    expect(stderr).toContain(`Organization ${ids['Changed']}: ${problem}`);
+    expect(changesSent()).toHaveLength(1);
+  });
+
   // Guarantee (Losant): A change in Losant is validated, shown, sent once and read back, and never overwrites a change
   // that somebody else made.
   it('sends nothing over a change by somebody else, shows it, and can be repeated', async () => {

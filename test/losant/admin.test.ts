@@ -77,6 +77,7 @@ const UNCONFIRMED = 'it does not confirm the deletion';
 
 const UNCERTAIN: readonly Case[] = [
   ['a server error', respondWith(500, {}), 'server_error', 1, 'HTTP 500'],
+  ['a server error that asks for a pause', respondWith(503, {}), 'server_error', 1, 'HTTP 503'],
   ['a redirect', (_, response) => response.writeHead(307).end(), 'unreachable', 1, 'redirect (HTTP 307)'],
   ['a reset', (_, response) => response.destroy(), 'unreachable', 1, 'connection failed'],
   ['no response', () => undefined, 'timeout', 1, 'no complete response within 300 ms'],

@@ -122,6 +122,28 @@ describe('a failure', () => {
   });
 
   it.each([
+    ['its message', (text: string) => JSON.stringify({ message: 'x'.repeat(565) + text })],
+    ['its body', (text: string) => 'x'.repeat(65_522) + text],
+  ])('contains no part of a token in the middle of which %s is cut', async (_, createBody) => {
+    await using server = await startServer(({ headers }, response) =>
+      response.writeHead(403).end(createBody(headers.authorization ?? '')),
+    );
+    const error = await errorOf(clientFor(server, { token: TOKEN }).get(REQUEST));
+    const text = inspectAll(error);
+    expect(text).toContain('xBearer [token]');
+    expect(text).not.toContain(TOKEN.slice(0, 6));
+  });
+
+  it('quotes no more of a header than its message has room for', async () => {
+    await using server = await startServer((_, response) =>
+      response.writeHead(200, { 'content-type': 'x'.repeat(10_000) }).end('<p>'),
+    );
+    const error = await errorOf(clientFor(server, { attempts: 1 }).get(REQUEST));
+    expect(error.message).toContain('the body is not JSON (content type xxx');
+    expect(error.message.length).toBeLessThanOrEqual(700);
+  });
+
+  it.each([
     [401, 'put it in LOSANT_API_TOKEN'],
     [404, 'Check LOSANT_INSTANCE_ID, the organization ID, and LOSANT_API_URL'],
     [405, 'Check LOSANT_API_URL, which usually has no path. If it is right, this Losant install is too old'],

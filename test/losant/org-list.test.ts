@@ -119,6 +119,20 @@ describe('a list that contradicts itself is not complete', () => {
     expect(read.requests).toBeLessThanOrEqual(6);
   });
 
+  it.each<[string, (page: number) => readonly unknown[], string, number]>([
+    [
+      'that are empty',
+      (page) => (page < 3 ? orgsOf(30).slice(page * 10, page * 10 + 10) : []),
+      describeCounts(30, 3e3),
+      30,
+    ],
+    ['that are all the first one', () => orgsOf(10), UNSORTED, 10],
+  ])('when it reports a much larger total; it is not read on for pages %s', async (_, itemsOf, reason, listedOrgs) => {
+    const read = await readList([], 10, { edit: (__, page) => ({ items: itemsOf(page), totalCount: 3e3 }) });
+    expect(read).toMatchObject({ reason, listedOrgs });
+    expect(read.requests).toBeLessThanOrEqual(12);
+  });
+
   it('when it lists an organization twice', async () => {
     const read = await readList([orgOf(0), orgOf(1), orgOf(1), orgOf(2)], 10);
     expect(read).toMatchObject({ reason: UNSORTED, listedOrgs: 3 });

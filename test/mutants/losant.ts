@@ -16,6 +16,14 @@ export const losantMutants = [
         '(status === 503)',
       ],
       'No error contains the token': [`text.replaceAll(token, '[token]')`, 'text'],
+      'No error contains a part of the token, where its text was cut': [
+        'if (scrubbed.endsWith(token.slice(0, length)))',
+        'if (length < 0)',
+      ],
+      'The token is removed from a message before that is cut, and no header makes it long': [
+        '.slice(0, PROBLEM_LENGTH_MAX)',
+        '',
+      ],
       'No error contains control characters of a response': [".replaceAll(/\\p{Cc}/gu, '\\uFFFD')", ''],
     },
   ),
@@ -72,6 +80,15 @@ export const losantMutants = [
       'A body that is cut is a failure of the connection, and never parsed as if it were complete': [
         'if (failure !== null) return failure;',
         `if (failure?.kind === 'timeout') return failure;`,
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/losant/transport.ts', test: 'test/losant/admin.test.ts' },
+    {
+      'A change may have been made despite a 503 that asks for a pause': [
+        "method === 'GET' ? parseRetryAfter(raw.headers, receivedAtMs) : null",
+        'parseRetryAfter(raw.headers, receivedAtMs)',
       ],
     },
   ),
@@ -149,6 +166,7 @@ export const losantMutants = [
         'if (unidentified > 0) reasons',
         'if (unidentified < 0) reasons',
       ],
+      'A list whose pages repeat is not read on, however large its total is': ['if (isStuck || (', 'if (('],
       'A response with another page than requested is rejected': [
         'if (otherPage != null && otherPage !== page)',
         'if (otherPage === -1)',
