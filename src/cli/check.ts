@@ -2,8 +2,8 @@ import { z } from 'zod';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
 import { describeUrl } from '../database/open.ts';
-import { readAccess, requireOwnSession } from '../database/session.ts';
-import { describeDatabaseError, toRoleHint } from '../database/sqlstate.ts';
+import { requireOwnSession } from '../database/session.ts';
+import { describeDatabaseError } from '../database/sqlstate.ts';
 import { AppError, DatabaseError, EXIT, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
 import { requireApiUrl } from '../ledger/instances.ts';
 import { readTouchingTracks } from '../ledger/tracks.ts';
@@ -21,7 +21,7 @@ import { lastEndedDay } from '../usage/policy.ts';
 import { getStream } from '../usage/streams/catalog.ts';
 import { isDelivered, probeHeartbeat } from '../worker/heartbeat.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { openDatabase, requireCreatable, requireWritable } from './database.ts';
+import { openDatabase, requireCreatable, requirePrivileges, requireWritable } from './database.ts';
 import { flagOption } from './options.ts';
 import { createReadClient } from './org.ts';
 
@@ -186,12 +186,8 @@ async function checkRights({ role }: CheckContext, handle: DatabaseHandle, isEmp
     await requireCreatable(handle);
     return { message: 'allowed to create the tables' };
   }
-  const { serverVersion, user, missing } = await readAccess(handle.db);
-  const subject = `User ${user} (Postgres ${serverVersion})`;
-  if (missing.length === 0) return { message: `${subject} can read and write every table that a run needs` };
-  throw new DatabaseError('database_refused', `${subject} lacks these privileges: ${missing.join(', ')}`, {
-    hint: toRoleHint(role),
-  });
+  const subject = await requirePrivileges(handle, role);
+  return { message: `${subject} can read and write every table that a run needs` };
 }
 
 async function checkTracks({ db }: DatabaseHandle): Promise<CheckResult> {

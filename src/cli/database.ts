@@ -4,6 +4,7 @@ import type { DatabaseHandle, Role } from '../database/handle.ts';
 import { migrateToHead, readPending, readSchemaState, requireSchema } from '../database/migrate.ts';
 import { createDatabase, type DatabaseOptions } from '../database/open.ts';
 import { readAccess } from '../database/session.ts';
+import { toRoleHint } from '../database/sqlstate.ts';
 import { DatabaseError, SettingsError } from '../errors.ts';
 import { count } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
@@ -11,6 +12,8 @@ import { flagOption } from './options.ts';
 
 /** Loading, planning, the lease and its heartbeat can each need a connection at the same time. */
 const POOL_SIZE = 4;
+
+const WRITER = 'losant_usage_writer';
 
 /** Opens the database whatever its schema; the end of the block closes it. */
 export async function openDatabase(
@@ -25,7 +28,8 @@ export async function openDatabase(
 /**
  * Opens the database with this program's schema; the end of the block closes it. A command that `creates` also writes:
  * it creates the schema in an empty database, or migrates it if AUTO_MIGRATE is set. One that `plans` does neither, but
- * the database may be empty or missing.
+ * the database may be empty or missing. The writer's need all of that role's privileges, so that they fail before they
+ * do anything.
  */
 export async function openSchema(
   context: CommandContext,
@@ -44,6 +48,7 @@ export async function openSchema(
     const applied = await requireSchema(handle, { createIfEmpty: creates, autoMigrate, schemaState });
     for (const migration of applied) context.logger.info({ migration }, 'migration applied');
   }
+  if ((writes || creates) && context.role === WRITER) await requirePrivileges(handle, WRITER);
   closing.move();
   return handle;
 }
@@ -53,8 +58,18 @@ export async function requireCreatable({ db, label }: DatabaseHandle): Promise<v
   const { user, mayCreate } = await readAccess(db);
   if (mayCreate) return;
   const message = `${label} has no tables yet, and user ${user} is not allowed to create them`;
-  const hint = 'run `losant-usage migrate` as losant_usage_migrator, or grant CREATE on the database';
+  const hint = 'run `losant-usage migrate` as losant_usage_migrator, a role of deploy/postgres/roles.sql';
   throw new DatabaseError('database_refused', message, { hint });
+}
+
+/** Returns the user with the server's version. Throws DatabaseError if the user lacks a privilege on a table. */
+export async function requirePrivileges({ db }: DatabaseHandle, role: Role): Promise<string> {
+  const { serverVersion, user, missing } = await readAccess(db);
+  const subject = `User ${user} (Postgres ${serverVersion})`;
+  if (missing.length === 0) return subject;
+  throw new DatabaseError('database_refused', `${subject} lacks these privileges: ${missing.join(', ')}`, {
+    hint: toRoleHint(role),
+  });
 }
 
 /** Checked up front, because the error of a statement does not tell a reader's role from a standby. */

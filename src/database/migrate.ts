@@ -142,7 +142,7 @@ export async function readPending(handle: DatabaseHandle, folder?: string): Prom
   return schemaState.pending;
 }
 
-function toSchemaError({ label }: DatabaseHandle, { state, pending, unknown }: SchemaState): DatabaseError {
+function toSchemaError({ label, kind }: DatabaseHandle, { state, pending, unknown }: SchemaState): DatabaseError {
   const at = `The database at ${label}`;
   if (state === 'other') {
     const message = `${at} was created by different migrations than this program's: ${unknown.join(', ')}`;
@@ -161,7 +161,8 @@ function toSchemaError({ label }: DatabaseHandle, { state, pending, unknown }: S
       ? `is older than this program: it lacks ${pending.join(', ')}`
       : 'has no losant-usage tables yet';
   const message = `${at} ${problem}`;
-  return new DatabaseError('database_too_old', message, { hint: 'run `losant-usage migrate`' });
+  const asMigrator = kind === 'embedded' ? '' : ` as ${MIGRATOR}`;
+  return new DatabaseError('database_too_old', message, { hint: `run \`losant-usage migrate\`${asMigrator}` });
 }
 
 /** Returns the IDs of the applied migrations in order; none if there is no table yet. */

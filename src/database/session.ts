@@ -45,7 +45,7 @@ export interface DatabaseAccess {
   readonly user: string;
   /** Whether the user may create tables in the schema. */
   readonly mayCreate: boolean;
-  /** Privileges on existing tables that a run needs and the user lacks, e.g. `update on coverage`. */
+  /** Privileges on existing tables that a run or a waiver needs and the user lacks, e.g. `update on coverage`. */
   readonly missing: readonly string[];
 }
 
@@ -67,6 +67,9 @@ const UPSERTED_TABLES = [
 const APPEND_ONLY_TABLES = ['revisions', 'quarantine'];
 /** Tables from which a run deletes rows. */
 const DELETED_FROM_TABLES = ['tracks', 'leases', 'attention_items'];
+/** The columns of waivers that the program inserts and updates; the database sets the others. */
+const INSERTED_WAIVER_COLUMNS = ['org_id', 'stream', 'usage_date', 'reason', 'waived_by_run'];
+const UPDATED_WAIVER_COLUMNS = ['lifted_at', 'lifted_by_run'];
 
 /** Reads only the catalog, which any user may do. A table that does not exist yet has no missing privileges. */
 export async function readAccess(db: Kysely<Schema>): Promise<DatabaseAccess> {
@@ -91,6 +94,15 @@ export async function readAccess(db: Kysely<Schema>): Promise<DatabaseAccess> {
             else relname = any (${[...UPSERTED_TABLES, ...APPEND_ONLY_TABLES]}::text[]) end
           and not has_table_privilege(pg_class.oid, p.privilege)
         order by relname, p.position
+      ) || array(
+        select p.privilege || ' (' || attname || ') on ' || relname
+        from pg_class join pg_namespace n on n.oid = relnamespace join pg_attribute on attrelid = pg_class.oid,
+          unnest(array['insert', 'update']) as p (privilege)
+        where nspname = ${SCHEMA_NAME} and relname = 'waivers' and case p.privilege
+            when 'insert' then attname = any (${INSERTED_WAIVER_COLUMNS}::text[])
+            else attname = any (${UPDATED_WAIVER_COLUMNS}::text[]) end
+          and not has_column_privilege(attrelid, attnum, p.privilege)
+        order by p.privilege, attnum
       ) as missing`.execute(db);
   return rows[0] as DatabaseAccess;
 }

@@ -76,9 +76,10 @@ export function composeDigest(
     instance.groups.map((group) => ({ ...group, texts: group.texts.map((text) => `${toName(instance)}${text}`) })),
   );
   const namedLines = (['new', 'reminder'] as const).flatMap((phase) => listKinds(groups, phase));
-  const verdict = readInstances.length === 0 ? [] : [toLine(null, '/', capitalize(describeAll(groups)))];
+  const verdict = problems.length === 0 ? describeAll(groups) : `apart from that, ${describeAll(groups)}`;
+  const verdictLines = readInstances.length === 0 ? [] : [toLine(null, '/', capitalize(verdict))];
   const monthLines = readInstances.length === 0 || month === null ? [] : [describeMonth(month)];
-  const head = limitLines([...problems, ...verdict], MAX_LINES - monthLines.length);
+  const head = limitLines([...problems, ...verdictLines], MAX_LINES - monthLines.length);
   return {
     day,
     isDue: problems.length > 0 || namedLines.length > 0 || new Date(dayStartMs(day)).getUTCDay() === MONDAY,

@@ -41,7 +41,7 @@ it('status tells what to do about a database without tables', async () => {
   const ended = await runProgram(['status', '--json'], { DATABASE_URL: empty.url });
   await empty.remove();
   expect(ended.code).toBe(2);
-  const hint = 'run `losant-usage migrate`';
+  const hint = 'run `losant-usage migrate` as losant_usage_migrator';
   expect(jsonOf<Refusal>(ended).error).toMatchObject({ code: 'database_too_old', hint });
 });
 

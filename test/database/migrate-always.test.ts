@@ -48,7 +48,7 @@ test('a changed always.sql is applied, alone and once', async () => {
   await expect(started).rejects.toMatchObject({
     kind: 'database_too_old',
     message: expect.stringMatching(/is older than this program: it lacks always$/) as unknown,
-    hint: 'run `losant-usage migrate`',
+    hint: 'run `losant-usage migrate` as losant_usage_migrator',
   });
   expect(await migrateToHead(handle, folder)).toEqual(['always']);
   expect(await commentOf('name')).toBe('Name, in the new words.');

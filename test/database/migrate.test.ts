@@ -139,7 +139,7 @@ describe('a database that is not at head', () => {
   test('is created if it is empty, and if that is allowed', async () => {
     const require = async (createIfEmpty: boolean) =>
       await requireSchema(handle, { createIfEmpty, autoMigrate: false }, folder);
-    const refused = { kind: 'database_too_old', hint: 'run `losant-usage migrate`' };
+    const refused = { kind: 'database_too_old', hint: 'run `losant-usage migrate` as losant_usage_migrator' };
     await expect(require(false)).rejects.toMatchObject(refused);
     expect(await leftovers()).toBe(0);
     expect(await require(true)).toEqual(['0001_first', 'always']);

@@ -116,7 +116,7 @@ describe.each(versions)('a database of %s', (version) => {
   test('is not used by a later version before its migration, which is told', async () => {
     const started = requireSchema(reader, { createIfEmpty: true, autoMigrate: false }, folder);
     const message = expect.stringContaining('it lacks 0099_cost_center') as unknown;
-    const refused = { kind: 'database_too_old', message, hint: 'run `losant-usage migrate`' };
+    const refused = { kind: 'database_too_old', message, hint: 'run `losant-usage migrate` as losant_usage_migrator' };
     await expect(started).rejects.toMatchObject(refused);
     expect(await readPending(reader, folder)).toEqual(['0099_cost_center', 'always']);
   });

@@ -88,6 +88,7 @@ test.for<readonly [User, readonly string[], requiredRole: (typeof ROLES)[number]
   ['losant_usage_closer', ['run'], 'losant_usage_writer'],
   ['losant_usage_closer', ['backfill', '--from', daysAgo(2)], 'losant_usage_writer'],
   ['losant_usage_reader', ['worker'], 'losant_usage_writer'],
+  ['losant_usage_closer', ['worker'], 'losant_usage_writer'],
   ['losant_usage_reader', ['check'], 'losant_usage_writer'],
   ['losant_usage_closer', ['check'], 'losant_usage_writer'],
   ['losant_usage_reader', WAIVE, 'losant_usage_writer'],

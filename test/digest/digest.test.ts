@@ -143,7 +143,7 @@ describe('a digest', () => {
     ];
     expect(say(instances)).toEqual([
       'East: not known yet, because nothing has been read',
-      'Data of 4 organizations is missing; 4 things are new',
+      'Apart from that, data of 4 organizations is missing; 4 things are new',
       'Data missing: Main: A, f1: B, f1: C and 1 more',
       MONTH_LINE,
     ]);
@@ -152,6 +152,15 @@ describe('a digest', () => {
       { instanceId: 'f1', kind: 'missing', subjects: ['B', 'C', 'D'] },
     ]);
   });
+});
+
+test('what is said of other instances does not deny what one that was not read lacks', () => {
+  const notRead = { groups: [group('not_read', null, '2026-11-23'), group('missing', 'new', 'A')] };
+  const instances = [instance([]), instance([], { instanceId: 'f1', name: 'East', ...notRead })];
+  expect(say(instances).slice(0, 2)).toEqual([
+    'East: yesterday was not read: 2026-11-23',
+    'Apart from that, no data is missing, and nothing needs attention',
+  ]);
 });
 
 describe('a message', () => {
