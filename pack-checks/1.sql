@@ -223,7 +223,8 @@ from (
 
 select 'revisions.csv', 'line ' || rowid || ' is not a valid revision' from revisions_csv
 where (cast(revision as integer) || '' = revision and json_valid(old) and json_valid(new)
-  and json_type(old) = 'object' and json_type(new) = 'object' and new <> '{}' and was_final in ('true', 'false') and run_id glob '????????-????-????-????-????????????'
+  and json_type(old) = 'object' and json_type(new) = 'object' and new <> '{}'
+  and was_final in ('true', 'false') and run_id glob '????????-????-????-????-????????????'
   and changed_at glob '????-??-??T??:??:??.??????Z' and julianday(changed_at) is not null) is not true limit 20;
 
 -- A person's waiver has no run, and the program's has one and always the same reason.
@@ -237,8 +238,7 @@ where (cast(id as integer) || '' = id and trim(reason) <> '' and trim(waived_by)
 
 select 'blockers.csv', 'line ' || rowid || ' is not a valid blocker' from blockers_csv
 where (cast(position as integer) || '' = position and (days = '' or cast(days as integer) || '' = days)
-  and first_day <= last_day and remedy is not null
-  and (org_id = '') = (cause in ('list_incomplete', 'not_reconciled')) and cause in ('list_incomplete', 'not_final', 'missing', 'in_doubt',
+  and first_day <= last_day and remedy is not null and cause in ('list_incomplete', 'not_final', 'missing', 'in_doubt',
     'unavailable', 'not_fully_tracked', 'not_reconciled')) is not true limit 20;
 
 -- =====================================================================================================================

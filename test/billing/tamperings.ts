@@ -206,7 +206,7 @@ export const TAMPERINGS: readonly Tampering[] = [
     /has a difference, but blockers.csv has no not_reconciled/,
   ],
   [
-    set('blockers.csv', ofGamma, { cause: 'not_reconciled', org_id: '' }),
+    set('blockers.csv', ofGamma, { cause: 'not_reconciled' }),
     /has no difference, but blockers.csv has a not_reconciled/,
     'manifest.json',
   ],
@@ -226,8 +226,6 @@ export const TAMPERINGS: readonly Tampering[] = [
   [set('blockers.csv', ofGamma, { cause: 'missing' }), /does not match cells.csv/],
   [set('blockers.csv', ofGamma, { streams: 'device_counts payload_totals' }), /does not match cells.csv/],
   [set('blockers.csv', ofGamma, { cause: 'not_over' }), /is not a valid blocker/],
-  [set('blockers.csv', ofGamma, { cause: 'list_incomplete' }), /is not a valid blocker/],
-  [set('blockers.csv', ofGamma, { org_id: '' }), /is not a valid blocker/],
   [set('blockers.csv', ofGamma, { last_day: '2026-04-01' }), /lies outside the month/],
   [
     set('lines.csv', adjusted, { billed_before: '6', quantity: '6' }, ADJUSTMENT),

@@ -320,10 +320,6 @@ export const billingMutants = [
         "c.is_stored = 'true' and (c.last_read_at = ''",
         "c.is_stored = 'none' and (c.last_read_at = ''",
       ],
-      'A blocker of the whole instance has no organization': [
-        "(org_id = '') = (cause in",
-        "true or (org_id = '') = (cause in",
-      ],
       'An integer is valid only as it would be written back': [
         `(total = '' or (cast(total as integer) || '' = total and total >= '0'))`,
         `(total = '' or total >= '0')`,
