@@ -215,12 +215,15 @@ from (
       then 'is final, but was not read ' || s.final_after_hours || ' hours after its day or later'
     when c.standing = 'final' and c.response_sha256 = '' then 'is final, but has no hash of a response'
     when c.standing = 'final' and c.reason <> '' then 'is final, but has the reason ' || c.reason
+    when c.is_stored = 'true' and (c.last_read_at = '' or c.response_sha256 = '')
+      then 'is stored, but has no time or hash of a response'
     end as problem
   from cells_csv c cross join statement s left join calendar d on d.usage_date = c.usage_date
 ) where problem is not null limit 20;
 
 select 'revisions.csv', 'line ' || rowid || ' is not a valid revision' from revisions_csv
 where (cast(revision as integer) || '' = revision and json_valid(old) and json_valid(new)
+  and json_type(old) = 'object' and json_type(new) = 'object' and new <> '{}'
   and was_final in ('true', 'false') and run_id glob '????????-????-????-????-????????????'
   and changed_at glob '????-??-??T??:??:??.??????Z' and julianday(changed_at) is not null) is not true limit 20;
 
@@ -230,7 +233,8 @@ where (cast(id as integer) || '' = id and trim(reason) <> '' and trim(waived_by)
   and case kind when 'person' then waived_by_run = ''
     when 'program' then waived_by_run <> '' and reason = 'before_creation' else false end
   and waived_at glob '????-??-??T??:??:??.??????Z' and julianday(waived_at) is not null
-  and (lifted_at = '' or lifted_at >= waived_at)) is not true limit 20;
+  and (lifted_at = '' or (lifted_at >= waived_at and lifted_at glob '????-??-??T??:??:??.??????Z'
+    and julianday(lifted_at) is not null))) is not true limit 20;
 
 select 'blockers.csv', 'line ' || rowid || ' is not a valid blocker' from blockers_csv
 where (cast(position as integer) || '' = position and (days = '' or cast(days as integer) || '' = days)
@@ -273,9 +277,9 @@ select usage_date, org_id, standing, is_reported, nullif(devices_created, ''), n
 from days_csv;
 
 create table cells (usage_date text, org_id text, stream text, standing text, is_stored integer, is_reported integer,
-  revision integer, primary key (usage_date, org_id, stream)) without rowid;
+  revision integer, reason text, primary key (usage_date, org_id, stream)) without rowid;
 insert or ignore into cells
-select usage_date, org_id, stream, standing, is_stored = 'true', is_reported = 'true', revision from cells_csv;
+select usage_date, org_id, stream, standing, is_stored = 'true', is_reported = 'true', revision, reason from cells_csv;
 
 create table revisions (org_id text, usage_date text, stream text, revision integer, old text, new text,
   changed_at text, primary key (org_id, usage_date, stream, revision)) without rowid;
@@ -283,10 +287,12 @@ insert or ignore into revisions
 select org_id, usage_date, stream, revision, old, new, changed_at from revisions_csv
 where json_valid(old) and json_valid(new);
 
-create table waivers (id integer primary key, org_id text, usage_date text, stream text, waived_at text,
-  lifted_at text);
+create table waivers (id integer primary key, org_id text, usage_date text, stream text, cell_reason text,
+  waived_at text, lifted_at text);
 insert or ignore into waivers
-select cast(id as integer), org_id, usage_date, stream, waived_at, nullif(lifted_at, '') from waivers_csv;
+select cast(id as integer), org_id, usage_date, stream, iif(kind = 'program', reason, 'waived'), waived_at,
+  nullif(lifted_at, '')
+from waivers_csv;
 
 create table blockers (position integer primary key, org_id text, cause text, days integer, first_day text,
   last_day text, streams text);
@@ -536,20 +542,25 @@ where c.new is not case c.metric when 'devices_created' then d.devices_created
   when 'payload_source_count' then d.payload_source_count end limit 20;
 
 -- =====================================================================================================================
--- 9. Waivers: each waived cell has one in force, and no other cell has.
+-- 9. Waivers: each waived cell has exactly one in force, which is its reason, and no other cell has.
 
 select 'waivers.csv', c.org_id || ' ' || c.usage_date || ' ' || c.stream
   || ': is waived in cells.csv, but no waiver is in force'
 from cells c left join waivers w on w.org_id = c.org_id and w.usage_date = c.usage_date and w.stream = c.stream
   and w.lifted_at is null
 where c.standing = 'waived' and w.id is null limit 20;
+select 'waivers.csv', org_id || ' ' || usage_date || ' ' || stream || ': has ' || count(*) || ' waivers in force'
+from waivers where lifted_at is null group by org_id, usage_date, stream having count(*) > 1 limit 20;
+select 'waivers.csv', w.org_id || ' ' || w.usage_date || ' ' || w.stream || ': is not the waiver that cells.csv names'
+from waivers w join cells c on c.org_id = w.org_id and c.usage_date = w.usage_date and c.stream = w.stream
+where w.lifted_at is null and c.standing = 'waived' and c.reason <> w.cell_reason limit 20;
 select 'waivers.csv', w.org_id || ' ' || w.usage_date || ' ' || w.stream
   || ': has a waiver in force, but its cell is not waived'
 from waivers w left join cells c on c.org_id = w.org_id and c.usage_date = w.usage_date and c.stream = w.stream
 where c.org_id is null or (w.lifted_at is null and c.standing <> 'waived') limit 20;
 select 'waivers.csv', w.org_id || ' ' || w.usage_date || ' ' || w.stream
-  || ': was waived after the statement was created'
-from waivers w, statement s where w.waived_at > s.closed_at limit 20;
+  || ': was waived or lifted after the statement was created'
+from waivers w, statement s where w.waived_at > s.closed_at or w.lifted_at > s.closed_at limit 20;
 
 -- =====================================================================================================================
 -- 10. Blockers: every cell that is not settled is covered, with its day and its stream.

@@ -113,6 +113,7 @@ export async function selectInstances(
   const unknown = ids.filter((id) => !selected.some(({ instanceId }) => instanceId === id));
   if (selected.length > 0 && (unknown.length === 0 || requestedIds === null)) {
     for (const id of unknown) context.logger.warn({ instance_id: id }, 'skipped: the instance was never read');
+    if (requestedIds === null) warnOfOthers(context, instances, ids);
     return selected;
   }
   const missing = unknown.length === 0 ? 'any instance' : `instance ${unknown.join(', ')}`;
@@ -120,6 +121,15 @@ export async function selectInstances(
   throw new SettingsError(`The database has no data for ${missing}`, {
     hint: instances.length === 0 ? 'start with: losant-usage run' : existing,
   });
+}
+
+/** An instance that has left the settings, such as a retired one, may still have months to bill. */
+function warnOfOthers({ logger }: CommandContext, instances: readonly BilledInstance[], ids: readonly string[]): void {
+  for (const { instanceId } of instances) {
+    if (ids.includes(instanceId)) continue;
+    const hint = `add --instance ${instanceId} to include it`;
+    logger.warn({ instance_id: instanceId, hint }, 'skipped: the instance is not in the settings');
+  }
 }
 
 export const migrate = defineCommand({

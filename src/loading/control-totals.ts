@@ -111,6 +111,7 @@ async function readTotalsDue({ context, options }: Session): Promise<CellKey[]> 
   return rows;
 }
 
+/** Stores totals. An omission replaces only a total of other numbers: a change of a number clears `last_read_at`. */
 async function storeTotals({ ledger }: Session, responses: readonly CellResponse[]): Promise<void> {
   const { instanceId } = ledger;
   const types = { usage_date: 'date', metric: 'text', quantity: 'bigint', last_read_at: 'timestamptz' };
@@ -118,9 +119,10 @@ async function storeTotals({ ledger }: Session, responses: readonly CellResponse
   await inTransaction(ledger, async (trx) => {
     await sql`
       update losant_usage.instance_totals t
-      set quantity = coalesce(k.quantity, t.quantity), last_read_at = k.last_read_at
+      set quantity = k.quantity, last_read_at = k.last_read_at
       from (
-        select t.usage_date, t.metric, n.quantity, n.last_read_at
+        select t.usage_date, t.metric, n.last_read_at,
+          coalesce(n.quantity, case when t.last_read_at is not null then t.quantity end) as quantity
         from losant_usage.instance_totals t join ${rows} on n.usage_date = t.usage_date and n.metric = t.metric
         where t.instance_id = ${instanceId} order by t.usage_date, t.metric for update of t
       ) as k

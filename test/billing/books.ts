@@ -197,7 +197,7 @@ export class Books extends Ledger {
     await this.asProgram(
       sql`insert into losant_usage.waivers (org_id, stream, usage_date, reason)
         values (${orgId}, ${stream}, ${day}, 'agreed')`,
-      sql`update losant_usage.coverage set standing = 'waived', reason = coalesce(reason, 'waived')
+      sql`update losant_usage.coverage set standing = 'waived', reason = 'waived'
         where ${isCell(orgId, day, stream)}`,
     );
   }

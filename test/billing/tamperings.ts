@@ -29,6 +29,7 @@ const byPerson = betaDay;
 const byProgram = { org_id: beta, usage_date: `${MONTH}-09` };
 const gammaDay = { org_id: gamma, usage_date: day12 };
 const gammaCell = { org_id: gamma, usage_date: `${MONTH}-11`, stream: 'device_counts' };
+const doubtfulCell = { ...gammaDay, standing: 'in_doubt' };
 const acmeCell = { ...acmeDay, stream: 'device_counts' };
 const cell11 = { ...acmeDay11, stream: 'device_counts' };
 const revision2 = { ...cell11, revision: '2' };
@@ -133,11 +134,20 @@ export const TAMPERINGS: readonly Tampering[] = [
   [set('revisions.csv', revision3, { changed_at: LATER }), /after the statement/],
   [set('revisions.csv', revision2, { changed_at: `${day11}T12:00:00.000000Z` }), /was changed before its day ended/],
   [set('revisions.csv', revision2, { old: '{' }), /is not a valid revision/],
+  [set('revisions.csv', revision3, { old: '5', new: '6' }), /is not a valid revision/],
+  [set('revisions.csv', revision3, { old: '{}', new: '{}' }), /is not a valid revision/],
   [remove('waivers.csv', byPerson), /2026-03-12 .*: is waived in cells.csv, but no waiver is in force/],
   [remove('waivers.csv', byProgram), /2026-03-09 .*: is waived in cells.csv, but no waiver is in force/],
   [set('waivers.csv', byPerson, { lifted_at: LATER }), /but no waiver is in force/],
   [add('waivers.csv', byPerson, { id: '99', org_id: acme }), /waiver in force, but its cell is not waived/],
-  [set('waivers.csv', byPerson, { waived_at: LATER }), /was waived after the statement/],
+  [set('waivers.csv', byPerson, { waived_at: LATER }), /was waived or lifted after the statement/],
+  [set('waivers.csv', byPerson, { lifted_at: LATER }), /was waived or lifted after the statement/],
+  [set('waivers.csv', byPerson, { lifted_at: 'zzzz' }), /is not a valid waiver/],
+  [add('waivers.csv', byPerson, { id: '99' }), /has 2 waivers in force/],
+  [
+    set('waivers.csv', byPerson, { kind: 'program', reason: 'before_creation', waived_by_run: RUN }),
+    /is not the waiver that cells.csv names/,
+  ],
   [set('waivers.csv', byPerson, { reason: '' }), /is not a valid waiver/],
   // A person has no run; the program has one, and always the same reason.
   [set('waivers.csv', byPerson, { kind: 'nobody' }), /is not a valid waiver/],
@@ -155,6 +165,8 @@ export const TAMPERINGS: readonly Tampering[] = [
     /is final, but was not read 72 hours after its day/,
   ],
   [set('cells.csv', acmeCell, { response_sha256: '' }), /is final, but has no hash of a response/],
+  [set('cells.csv', doubtfulCell, { response_sha256: '' }), /is stored, but has no time or hash of a response/],
+  [set('cells.csv', doubtfulCell, { last_read_at: '' }), /is stored, but has no time or hash of a response/],
   [set('cells.csv', acmeCell, { response_sha256: 'g'.repeat(64) }), /is not a valid cell/],
   [set('cells.csv', acmeCell, { reason: 'failed' }), /is final, but has the reason failed/],
   [set('lines.csv', created, { customer_id: 'C-Else' }), /different names, referral IDs, plans or customers/],

@@ -94,6 +94,19 @@ describe('--org', () => {
     expect(jsonOf<Report[]>(both).map(({ orgs }) => orgs)).toEqual([1, 1]);
   });
 
+  it('bills only configured instances by default, and names the others', async () => {
+    const env = { LOSANT_INSTANCE_ID: idOf(west), LOSANT_API_URL: west.url, LOSANT_API_TOKEN: west.token };
+    const months = await runProgram(['close'], { ...env, DATABASE_URL: store.url });
+    expect(months.stderr).toContain('skipped: the instance is not in the settings');
+    expect(months.stderr).toContain(`add --instance ${idOf(east)} to include it`);
+    expect(months.stdout).not.toContain(idOf(east));
+    const all = await runProgram(['close', '--instance', `${idOf(west)},${idOf(east)}`], {
+      ...env,
+      DATABASE_URL: store.url,
+    });
+    expect(all).toMatchObject({ stdout: expect.stringContaining(idOf(east)) as string, stderr: '' });
+  });
+
   it('fails only for the instance that rejects the token', async () => {
     await east.control('tokens/revoke', { token: east.token });
     const refused = await usage(['run', '--day', day, '--org', eastOrg, westOrg]);

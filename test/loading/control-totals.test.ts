@@ -117,6 +117,28 @@ it('control totals are read of every stream that is expected, also if it is no l
   expect(await readOutcomes(stage)).toEqual([{ outcome: 'equal', reason: null, metrics: 12 }]);
 });
 
+it('control totals that Losant omits after a restatement are not compared, whatever it reported before', async () => {
+  const stage = await createFinalStage();
+  const [orgId = ''] = stage.orgIds;
+  await stage.platform.control('restate', { orgId, day: DAY, counter: 'device_counts' });
+  await breakTotals(stage, 'missing_bucket', 'instance.deviceCounts');
+  await stage.run({ kind: 'manual', range: { from: DAY, to: DAY } });
+  expect(await readOutcomes(stage)).toEqual([
+    { outcome: 'equal', reason: null, metrics: 9 },
+    { outcome: 'not_compared', reason: 'omitted', metrics: 3 },
+  ]);
+  expect(await readBlockers(stage)).toEqual([]);
+});
+
+it('a control total that differs still differs while Losant omits it', async () => {
+  const stage = await createFinalStage();
+  await bias(stage, -7);
+  await stage.run({ kind: 'manual', range: { from: DAY, to: DAY } });
+  await breakTotals(stage, 'missing_bucket', 'instance.payloadCountsBreakdown');
+  await stage.run({ kind: 'manual', range: { from: DAY, to: DAY } });
+  expect(await readDifferences(stage)).toHaveLength(3);
+});
+
 it('control totals past the horizon are not requested', async () => {
   const stage = await createStage({ orgs: 2 });
   await stage.run();

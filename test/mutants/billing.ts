@@ -319,6 +319,17 @@ export const billingMutants = [
   plant(
     { file: 'pack-checks/1.sql', test: 'test/billing/tampered.test.ts' },
     {
+      'A waived cell has one waiver in force': [
+        'group by org_id, usage_date, stream having count(*) > 1 limit 20;',
+        'group by org_id, usage_date, stream having count(*) > 2 limit 20;',
+      ],
+      'A waived cell names its waiver': ["c.standing = 'waived' and c.reason <> w.cell_reason", 'false'],
+      'Nothing is lifted after the statement': [' or w.lifted_at > s.closed_at', ''],
+      'A revision is an object with a number': ["and json_type(new) = 'object' and new <> '{}'", ''],
+      'A stored number has the time and the hash of its response': [
+        "c.is_stored = 'true' and (c.last_read_at = ''",
+        "c.is_stored = 'none' and (c.last_read_at = ''",
+      ],
       'An integer is valid only as it would be written back': [
         `(total = '' or (cast(total as integer) || '' = total and total >= '0'))`,
         `(total = '' or total >= '0')`,

@@ -155,6 +155,14 @@ export const loadingMutants = [
   plant(
     { file: 'src/loading/control-totals.ts', test: 'test/loading/control-totals.test.ts' },
     {
+      'A total of numbers that have changed since is not kept when Losant omits it': [
+        'case when t.last_read_at is not null then t.quantity end',
+        't.quantity',
+      ],
+      'A total that differs is kept when Losant omits it': [
+        'case when t.last_read_at is not null then t.quantity end',
+        'null',
+      ],
       'Control totals that may be read at the next wake-up are pending': [
         'isFailure(verdict.code) && FAILURES[verdict.code].isDefinitive;',
         'isFailure(verdict.code);',
