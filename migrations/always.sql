@@ -222,8 +222,8 @@ begin
       'if it is not counted.'),
     ('billing_period_usage.is_final', 'Whether the period has ended and every number of it is final.'),
     ('billing_period_usage.standing', 'Worst standing of the period; see cells.'),
-    ('cells.is_reported', 'Whether Losant has reported every number; false if a stored zero is an omission, or if nothing '
-      'is stored.'),
+    ('cells.is_reported', 'Whether Losant has reported every number; false if a stored zero is an omission, or if '
+      'nothing is stored.'),
     ('coverage.standing', 'Standing as of the last response or decision; the view cells has it as of now.'),
     ('coverage_gaps.reason', 'Code for why it is a gap.'),
     ('customer_statements.closed_at', 'When the statement was created (UTC).'),
@@ -252,8 +252,8 @@ begin
     ('health.last_day', 'Last expected day (UTC), at most yesterday; null for an instance that was never read.'),
     ('health.orgs', 'Organizations that are tracked (count).'),
     ('health.stream', 'Stream; see streams. Null for an instance that was never read.'),
-    ('hourly_usage.is_reported', 'Whether Losant has reported the numbers of the day by hour; false if a stored zero is '
-      'an omission, or if nothing is stored.'),
+    ('hourly_usage.is_reported', 'Whether Losant has reported the numbers of the day by hour; false if a stored zero '
+      'is an omission, or if nothing is stored.'),
     ('instance_totals.last_read_at', 'When the control total was requested (UTC); null if it was not.'),
     ('instance_totals.quantity', 'Control total of Losant; null if it was not read or was omitted.'),
     ('instances.last_attempt_at', 'When a run last tried to read the instance (UTC, database clock).'),

@@ -149,7 +149,7 @@ export async function changeOrg(context: CommandContext, lookup: OrgLookup, patc
   if (others.length === 0) return;
   context.output.remark(
     `Organization ${orgId}: fields that were not sent have changed too: ${others.map(describeChange).join('; ')}`,
-    '  Losant has replaced what the patch leaves out, or someone else has changed it; check with losant-usage org show',
+    '  Losant has replaced what the patch does not have, or someone else has changed it; see losant-usage org show',
   );
 }
 

@@ -50,7 +50,7 @@ export class AttemptError extends LosantError {
 /** A message is cut there, because the explanation and the headers that it quotes may be long. Chosen. */
 const PROBLEM_LENGTH_MAX = 600;
 
-/** Too short a beginning of the token to be told from other text, and of no use to anybody. */
+/** A shorter beginning of the token may be any other text, and is of no use to anybody. */
 const TOKEN_START_LENGTH = 4;
 
 /** Removes the token from a text that may be cut in the middle of it. */

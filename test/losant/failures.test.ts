@@ -20,7 +20,7 @@ function sendHalf(response: ServerResponse): void {
 
 const HALF_A_GZIP = gzipSync('{"counts":[1,2,3]}').subarray(0, 22);
 /** The bound on a body. */
-const BOUND = 32 * 1024 * 1024;
+const BOUND = 16 * 1024 * 1024;
 const MEBIBYTE = Buffer.alloc(1024 * 1024);
 const WRONG = { type: 'SomeType', message: 'what is wrong' };
 const bare = (status: number) => (_: ReceivedRequest, response: ServerResponse) => response.writeHead(status).end();
