@@ -44,7 +44,7 @@ describe('our total by day', () => {
 });
 
 test('a day that is not read yet is not stored, and not 0 because an organization was deleted', async () => {
-  const notRead = "usage_date in ('2026-11-20', '2026-11-27')";
+  const notRead = "usage_date in ('2026-11-22', '2026-11-27')";
   const changedWorld = await openWorld(`
     update losant_usage.usage_days set devices_created = null, devices_deleted = null, devices_total = null
     where ${notRead};
@@ -56,10 +56,10 @@ test('a day that is not read yet is not stored, and not 0 because an organizatio
     .poll(() => changedWorld.text('/'))
     .toContain(' Devices 70 ? 0% since Thu, 29 Oct 2026 · 7 values are not stored ');
   expect(await changedWorld.text('/usage?metric=devices_total')).toContain(' 70 on 2026-11-26. ');
-  // The newcomer did not exist on the 20th, and so had 0.
+  // The newcomer did not exist on the 22nd, and so had 0.
   expect(
-    await changedWorld.text('/usage?metric=devices_total&vs=previous_days&from=2026-11-21&to=2026-11-21'),
-  ).toContain('Fri, 20 Nov 2026: not stored');
+    await changedWorld.text('/usage?metric=devices_total&vs=previous_days&from=2026-11-23&to=2026-11-23'),
+  ).toContain('Sun, 22 Nov 2026: not stored');
   await changedWorld.close();
 });
 
