@@ -23,11 +23,7 @@ export function renderAttention(health: Health, statuses: readonly InstanceStatu
   const problems = statuses.flatMap(({ problem }) =>
     problem === null ? [] : [renderProblem('bad', 'Run failed', problem.message, problem.hint)],
   );
-  // While nothing was loaded, the calm line says so.
-  const isNew = instances.length === 0 && unconfiguredInstances.length === 0;
-  const untried = isNew
-    ? []
-    : untriedInstances.map((id) => renderProblem('bad', 'Never read', id, 'no run has tried to read it'));
+  const untried = untriedInstances.map((id) => renderProblem('bad', 'Never read', id, 'no run has tried to read it'));
   const unconfigured = unconfiguredInstances.map((id) => {
     const advice = `neither read nor shown; if it is no longer used: losant-usage retire --instance ${id}`;
     return renderProblem('warn', 'Instance not in the settings', id, advice);

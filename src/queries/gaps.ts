@@ -53,19 +53,36 @@ export async function readNeverReadInstances(
     .where(isAny('instance_id', instanceIds))
     .orderBy('instance_id')
     .execute();
-  const untriedIds = await readUntriedInstances(db, instanceIds);
+  const { untriedInstances } = await compareWithSettings(db, instanceIds);
   return [
     ...triedInstances,
-    ...untriedIds.map((instanceId) => ({ instanceId, neverReadSince: null, lastError: null })),
+    ...untriedInstances.map((instanceId) => ({ instanceId, neverReadSince: null, lastError: null })),
   ];
 }
 
-/** Returns the IDs that no run has tried to read; none as long as the database has no instance that is not retired. */
-export async function readUntriedInstances(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<string[]> {
-  const rows = await db.selectFrom('instances').select(['instance_id', 'retired_at']).execute();
-  if (rows.every(({ retired_at: retiredAt }) => retiredAt !== null)) return [];
-  const triedIds = new Set(rows.map(({ instance_id: id }) => id));
-  return instanceIds.filter((id) => !triedIds.has(id));
+/** The instances that are only in the settings, or only in the database. */
+export interface SettingsComparison {
+  /** IDs in the settings that no run has tried to read; none as long as the database has no instance in use. */
+  readonly untriedInstances: readonly string[];
+  /** IDs that are not in the settings and were not retired. */
+  readonly unconfiguredInstances: readonly string[];
+}
+
+export async function compareWithSettings(
+  db: Kysely<Schema>,
+  instanceIds: readonly string[],
+): Promise<SettingsComparison> {
+  const rows = await db
+    .selectFrom('instances')
+    .select(['instance_id as id', 'retired_at as retiredAt'])
+    .orderBy('instance_id')
+    .execute();
+  const idsInUse = rows.flatMap(({ id, retiredAt }) => (retiredAt === null ? [id] : []));
+  const triedIds = new Set(rows.map(({ id }) => id));
+  return {
+    untriedInstances: idsInUse.length === 0 ? [] : instanceIds.filter((id) => !triedIds.has(id)),
+    unconfiguredInstances: idsInUse.filter((id) => !instanceIds.includes(id)),
+  };
 }
 
 /** The cells of a stream of an organization that share a standing and a reason. */

@@ -6,18 +6,14 @@ import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs
 import { DAY_MS } from '../usage/day.ts';
 import { sumStandings } from '../usage/standing.ts';
 import { type InstanceAttention, readAttention } from './attention.ts';
-import { readUntriedInstances } from './gaps.ts';
+import { compareWithSettings, type SettingsComparison } from './gaps.ts';
 
 /** The document of `status --json`, and all of `/status.json` but its `worker`. */
-export interface Health {
+export interface Health extends SettingsComparison {
   readonly at: Instant;
   /** Gaps of all instances and streams (count). */
   readonly gaps: number;
   readonly instances: readonly InstanceHealth[];
-  /** IDs of instances in the settings that no run has tried to read; none as long as the database has no other. */
-  readonly untriedInstances: readonly string[];
-  /** IDs of instances that are not in the settings and were not retired. */
-  readonly unconfiguredInstances: readonly string[];
   /** The newest runs of each instance, the newest of all first. */
   readonly runs: readonly RunRecord[];
 }
@@ -69,8 +65,7 @@ export async function readHealth(db: Kysely<Schema>, { nowMs, instanceIds }: Hea
         digest: digests.find((each) => each.instanceId === instanceId) ?? null,
       };
     }),
-    untriedInstances: await readUntriedInstances(db, instanceIds),
-    unconfiguredInstances: await readUnconfigured(db, instanceIds),
+    ...(await compareWithSettings(db, instanceIds)),
     runs: await readRecentRuns(db, instanceIds),
   };
 }
@@ -166,17 +161,6 @@ async function readDigests(db: Kysely<Schema>, instanceIds: readonly string[]) {
     .orderBy('instance_id')
     .orderBy('day', 'desc')
     .execute();
-}
-
-async function readUnconfigured(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<string[]> {
-  const rows = await db
-    .selectFrom('instances as i')
-    .select('i.instance_id')
-    .where('i.retired_at', 'is', null)
-    .where((eb) => eb.not(isAny('i.instance_id', instanceIds)))
-    .orderBy('i.instance_id')
-    .execute();
-  return rows.map(({ instance_id }) => instance_id);
 }
 
 async function readRecentRuns(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<RunRecord[]> {

@@ -6,10 +6,10 @@ export const commandMutants = [
     { file: 'src/queries/gaps.ts', test: 'test/commands/never-read.test.ts' },
     {
       'An instance in the settings that no run has tried to read is a gap': [
-        'return instanceIds.filter((id) => !triedIds.has(id));',
-        'return instanceIds.filter((id) => triedIds.has(id));',
+        'instanceIds.filter((id) => !triedIds.has(id))',
+        'instanceIds.filter((id) => triedIds.has(id))',
       ],
-      'In a new database, no instance is a gap': ['if (rows.every(', 'if (rows.some('],
+      'In a new database, no instance is a gap': ['idsInUse.length === 0 ? []', 'idsInUse.length < 0 ? []'],
     },
   ),
   plant(
