@@ -4,7 +4,7 @@ import { unnestRows } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
 import { type CellKey, cellId, compareText, type StoredCell } from '../usage/cell.ts';
-import type { DayRange } from '../usage/day.ts';
+import type { DayRange, UsageDay } from '../usage/day.ts';
 import type { Numbers } from '../usage/numbers.ts';
 import { getStream } from '../usage/streams/catalog.ts';
 
@@ -34,7 +34,10 @@ export function isCellOfOrgs(orgIds: readonly string[], { from, to }: DayRange):
 }
 
 /** Returns an expression for the most cells that an organization `o` can have in a range. */
-export function countCellsOfOrg({ from, to }: DayRange, streams: readonly string[]): RawBuilder<number> {
+export function countCellsOfOrg(
+  { from, to }: { readonly from: UsageDay; readonly to: UsageDay | RawBuilder<UsageDay> },
+  streams: readonly string[],
+): RawBuilder<number> {
   return sql<number>`${streams.length}::integer * (${to}::date + 1 - greatest(o.created_on, ${from}::date))`;
 }
 

@@ -6,7 +6,7 @@ import { type CellKey, cellId, compareText, WAIVED } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
 import type { Policy } from '../usage/policy.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
-import { keysOf, setCells } from './coverage.ts';
+import { countCellsOfOrg, keysOf, setCells } from './coverage.ts';
 import { selectNextCheckpoint } from './due.ts';
 import { createExpectedCellsOf } from './expected.ts';
 import { computeOurSums } from './instances.ts';
@@ -63,8 +63,7 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Ce
     .execute();
   const pages = {
     matches: isAny('o.org_id', orgIds),
-    cells: sql`${streamNames.length}::integer
-      * (losant_usage_internal.today() - greatest(o.created_on, ${range.from}::date))`,
+    cells: countCellsOfOrg({ from: range.from, to: sql`(losant_usage_internal.today() - 1)` }, streamNames),
   };
   const waivedCells: CellKey[] = [];
   let passedCells = 0;
