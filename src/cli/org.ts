@@ -139,29 +139,26 @@ export async function changeOrg(context: CommandContext, lookup: OrgLookup, patc
     if (!(error instanceof LosantError)) throw error;
     throw toError(error.kind, `the change may have been made, but this could not be confirmed: ${error.message}`);
   });
-  const unapplied = findUnapplied(resource, patch, after?.resource ?? null);
+  const { unapplied, unsent } = findDeviations(resource, patch, after?.resource ?? null);
   if (unapplied.length > 0)
     throw toError(lostResponse?.kind ?? 'bad_body', `the change was not made: ${unapplied.join('; ')}`);
-  if (patch === null || after === null) return;
-  const others = compareOrgs(applyPatch(resource, patch), after.resource).filter(
-    ({ field }) => field !== 'lastUpdated',
-  );
-  if (others.length === 0) return;
+  if (unsent.length === 0) return;
   context.output.remark(
-    `Organization ${orgId}: fields that were not sent have changed too: ${others.map(describeChange).join('; ')}`,
+    `Organization ${orgId}: fields that were not sent have changed too: ${unsent.join('; ')}`,
     '  Losant has replaced what the patch does not have, or someone else has changed it; see losant-usage org show',
   );
 }
 
-/** Returns the changes that did not take effect. `after` is null if the organization is gone. */
-function findUnapplied(before: Resource, patch: OrgPatch | null, after: Resource | null): string[] {
-  if (patch === null) return after === null ? [] : ['the organization still exists'];
-  if (after === null) return ['the organization no longer exists'];
+/** Returns changes that did not take effect, and changes that were not sent. `after` is null if it is gone. */
+function findDeviations(before: Resource, patch: OrgPatch | null, after: Resource | null) {
+  if (patch === null) return { unapplied: after === null ? [] : ['the organization still exists'], unsent: [] };
+  if (after === null) return { unapplied: ['the organization no longer exists'], unsent: [] };
   const expected = applyPatch(before, patch);
-  const fields = compareOrgs(before, expected).map(({ field }) => field);
-  return compareOrgs(expected, after)
-    .filter(({ field }) => fields.includes(field))
-    .map(describeChange);
+  const sentFields = new Set(compareOrgs(before, expected).map(({ field }) => field));
+  const changes = compareOrgs(expected, after).filter(({ field }) => field !== 'lastUpdated');
+  const describeAll = (isSent: boolean) =>
+    changes.filter(({ field }) => sentFields.has(field) === isSent).map(describeChange);
+  return { unapplied: describeAll(true), unsent: describeAll(false) };
 }
 
 /** Returns the differences in the fields that can be changed and in `lastUpdated`; null if a field is not set. */
