@@ -164,10 +164,10 @@ export const adjustmentDaysPage = createTablePage<DayRow>({ path: `${PATH}/:mont
     title: `Days that explain adjustments, ${showMonth(`${month}-01`)}`,
     sentence: 'The number of a day that was billed, the number that replaces it, and what changed it.',
     rows: sql`
-        select d.org_id, d.org_name, d.usage_date, d.metric, d.number, d.billed_quantity, d.quantity, d.difference,
-          d.cause, d.changed_at, d.revision, d.run_id, d.waiver_reason, o.referral_id
-        from losant_usage.adjustment_days d join losant_usage.organizations o on o.org_id = d.org_id
-        where d.month = ${daysOfMonth(month).from}::date and d.instance_id = any (${instanceIds}::text[])`,
+      select d.org_id, d.org_name, d.usage_date, d.metric, d.number, d.billed_quantity, d.quantity, d.difference,
+        d.cause, d.changed_at, d.revision, d.run_id, d.waiver_reason, o.referral_id
+      from losant_usage.adjustment_days d join losant_usage.organizations o on o.org_id = d.org_id
+      where d.month = ${daysOfMonth(month).from}::date and d.instance_id = any (${instanceIds}::text[])`,
     order: sql`r.number desc nulls first, r.org_name, r.org_id, r.metric, r.usage_date`,
     filters: {
       q: SEARCH,
