@@ -98,12 +98,13 @@ begin atomic
     'restated', r.old_quantity, r.new_quantity, r.difference, r.was_final, r.changed_at
   from losant_usage.restatements r where r.changed_at > as_of and r.hour is null
   union all
-  select o.instance_id, d.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
-    d.usage_date, c.stream, m.metric, m.unit, null, null,
+  -- The day is that of the cell: a condition on it limits the larger table, which is read first.
+  select o.instance_id, c.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
+    c.usage_date, c.stream, m.metric, m.unit, null, null,
     'first_loaded', null, q.quantity, q.quantity, false, c.first_loaded_at
-  from losant_usage_internal.org_days d
-  join losant_usage.organizations o on o.org_id = d.org_id
-  join losant_usage_internal.cell_times c on c.usage_date = d.usage_date and c.org_id = d.org_id
+  from losant_usage_internal.cell_times c
+  join losant_usage_internal.org_days d on d.usage_date = c.usage_date and d.org_id = c.org_id
+  join losant_usage.organizations o on o.org_id = c.org_id
   join losant_usage.metrics m on m.stream = c.stream
   -- The value of the first load is the old value of the first revision that has the metric.
   cross join lateral (

@@ -100,6 +100,14 @@ test('cells that were loaded lately are found by when they were', async () => {
   expect(scans.map((scan) => scan['Index Name'])).toContain('coverage_first_loaded');
 });
 
+test('cells of a month that were loaded since it was billed are found without reading those of other months', async () => {
+  const scans = await explainScans(
+    `select * from losant_usage.changes_since('2026-10-20T00:00Z') where usage_date between '2026-10-01' and '2026-10-31'`,
+  );
+  const cells = scans.filter((scan) => scan['Relation Name'] === 'coverage');
+  expect(cells.map((scan) => isRestricted(scan, 'usage_date'))).toEqual([true]);
+});
+
 test('what is not final is found through its own indexes', async () => {
   const indexesOf = async (query: string) => (await explain(query)).map((node) => node['Index Name']);
   for (const view of ['health', 'freshness', 'coverage_gaps', 'month_blockers']) {
