@@ -274,13 +274,23 @@ select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.
   p.period_end, p.period_end - s.period_start + 1 as days_in_period, s.days_expected,
   s.days_stored, s.days_final, s.days_waived, s.days_unavailable, s.days_unreported, s.standing,
   p.period_end < losant_usage_internal.today() as is_over,
-  p.period_end < losant_usage_internal.today() and s.standing = 'final' as is_final,
+  p.period_end < losant_usage_internal.today() and s.standing = 'final' and not exists (
+      -- A stream that is tracked on some of the days, as in untracked_days.
+      select from losant_usage.tracks t
+      where t.org_id = s.org_id and t.stream in (select stream from losant_usage.metrics)
+        and t.first_day <= e.last_day and coalesce(t.last_day, e.last_day) >= e.first_day
+      group by t.stream
+      having sum(least(t.last_day, e.last_day) - greatest(t.first_day, e.first_day) + 1) <= e.last_day - e.first_day
+    ) as is_final,
   s.devices_created, s.devices_deleted, s.devices_total, s.devices_total_max, s.devices_total_avg, s.notebook_minutes,
   s.notebook_completed, s.notebook_canceled, s.notebook_errored, s.notebook_timeout, s.payload_billable_count,
   s.payload_all_count, s.payload_all_bytes, s.payload_source_count
 from losant_usage_internal.usage_sums s
 join losant_usage.organizations o on o.org_id = s.org_id
 join losant_usage_internal.billing_periods p on p.org_id = s.org_id
+cross join lateral (
+  select greatest(p.period_start, o.created_on) as first_day, least(p.period_end, o.deleted_on - 1) as last_day
+) as e
 where s.range_kind = 'billing_period';
 
 -- A type instead of "returns table": the columns of that would have the database's collation, and a query for one

@@ -220,7 +220,8 @@ begin
     ('attention_items.kind', 'What is the matter, in the order of importance.'),
     ('attention_items.quantity', 'How much there is of it: cells, sums, a quantity, its change or organizations; null '
       'if it is not counted.'),
-    ('billing_period_usage.is_final', 'Whether the period has ended and every number of it is final.'),
+    ('billing_period_usage.is_final', 'Whether the period has ended, every day of it is tracked and every number is '
+      'final.'),
     ('billing_period_usage.standing', 'Worst standing of the period; see cells.'),
     ('cells.is_reported', 'Whether Losant has reported every number; false if a stored zero is an omission, or if '
       'nothing is stored.'),

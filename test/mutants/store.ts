@@ -198,6 +198,7 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0006_months.sql', test: 'test/views/views.test.ts' },
     {
+      'A billing period of which a day was not tracked is not final': ['+ 1) <= e.last_day - e.first_day', '+ 1) < 0'],
       'A level is never summed over days': [
         'losant_usage_internal.last_level(losant_usage_internal.dated_level(d.usage_date, d.devices_total)) as devices_total,',
         'losant_usage_internal.total(d.devices_total) as devices_total,',

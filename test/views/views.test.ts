@@ -318,15 +318,25 @@ describe('a month', () => {
 test('billing_period_usage covers the billing period of each organization', async () => {
   expect(
     await rows(`select right(org_id, 2), period_start, period_end, days_in_period, days_expected, days_stored, standing,
-        is_over, devices_total, devices_total_max
+        is_over, is_final, devices_total, devices_total_max
       from losant_usage.billing_period_usage order by 1`),
   ).toEqual([
-    'a1 2026-10-10 2026-11-09 31 31 30 waived true 31 39',
-    'a2 2026-10-10 2026-11-09 31 26 26 final true 31 39',
-    'a3 2026-10-10 2026-11-09 31 31 31 final true 31 39',
-    'a4 2026-10-10 2026-11-09 31 13 13 final true 31 39',
-    'a5 2026-10-10 2026-11-09 31 31 31 waived true 31 39',
+    'a1 2026-10-10 2026-11-09 31 31 30 waived true false 31 39',
+    'a2 2026-10-10 2026-11-09 31 26 26 final true true 31 39',
+    'a3 2026-10-10 2026-11-09 31 31 31 final true true 31 39',
+    'a4 2026-10-10 2026-11-09 31 13 13 final true true 31 39',
+    'a5 2026-10-10 2026-11-09 31 31 31 waived true false 31 39',
   ]);
+});
+
+test('a billing period is not final if a stream is not tracked on some of its days', async () => {
+  const finalOrgs = `select right(org_id, 2) from losant_usage.billing_period_usage where is_final order by 1`;
+  const setCreation = (day: string) =>
+    ledger.asProgram(sql`update losant_usage.organizations set created_on = ${day} where org_id = ${ORGS.newcomer}`);
+  await setCreation('2026-10-14');
+  expect(await rows(finalOrgs)).toEqual(['a3', 'a4']);
+  await setCreation('2026-10-15');
+  expect(await rows(finalOrgs)).toEqual(['a2', 'a3', 'a4']);
 });
 
 test('an incomplete list blocks every month of its instance', async () => {
