@@ -442,6 +442,10 @@ declare
   current_hash text;
 begin
   perform losant_usage_internal.require_month(p_month);
+  if title is null then
+    raise exception 'instance % is not in this database', coalesce(p_instance_id, 'null')
+      using errcode = '22023', hint = 'losant_usage.instances lists those that are';
+  end if;
   if losant_usage_internal.month_end(p_month) >= (as_of at time zone 'UTC')::date then
     raise exception '% has not ended: its last day is % (UTC)', month_name,
         losant_usage_internal.day_text(losant_usage_internal.month_end(p_month))

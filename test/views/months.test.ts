@@ -111,6 +111,11 @@ test.each([
   expect(await ledger.list(sql`select * from losant_usage.month_reconciliation(${INSTANCE}, ${month})`)).toEqual([]);
 });
 
+test.each(['5c000000000000000000dead', null])('a month of instance %s is not closable', async (instanceId) => {
+  const hash = sql`select losant_usage.check_closable(${instanceId}, '2026-10-01', false, null, now())`;
+  await expect(ledger.list(hash)).rejects.toThrow(`instance ${instanceId} is not in this database`);
+});
+
 test('the reconciliation of the current month speaks of no days ahead', async () => {
   await set('tracks', "last_day = null, next_day = '2026-11-10'");
   const days = sql`select reason, days from losant_usage.month_reconciliation(${INSTANCE}, '2026-11-01')`;
