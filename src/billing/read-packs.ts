@@ -7,6 +7,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { codeOf } from '../files/atomic-file.ts';
+import { compareText } from '../usage/cell.ts';
 import {
   CHECKS_NAME,
   fingerprintOf,
@@ -191,8 +192,8 @@ function describeUnchecked({ packs, notes }: Verification, keys: readonly KeyObj
 
 function compareNumbers(a: Pack, b: Pack): number {
   const [first, second] = [a.manifest.statement, b.manifest.statement];
-  if (first.instanceId !== second.instanceId) return first.instanceId < second.instanceId ? -1 : 1;
-  return first.number - second.number || (a.folder < b.folder ? -1 : 1);
+  const byInstance = compareText(first.instanceId, second.instanceId);
+  return byInstance || first.number - second.number || compareText(a.folder, b.folder);
 }
 
 /** A file of a pack is not as it should be; the message says why. */
@@ -223,12 +224,7 @@ async function readSmallFile(path: string, maxBytes: number): Promise<Buffer> {
   return await file.readFile();
 }
 
-const CHUNK_BYTES = 131_072;
-
-/**
- * Yields the bytes of a listed file in one reused buffer; copy what must survive the next chunk. Throws
- * FileProblem for a wrong size before reading, and for a wrong hash after the last chunk.
- */
+/** Yields the bytes of a listed file. Throws FileProblem for a wrong size before, and for a wrong hash after them. */
 export async function* readListedFile(
   { path, manifest }: { readonly path: string; readonly manifest: Manifest },
   name: string,
@@ -238,11 +234,7 @@ export async function* readListedFile(
   const { size } = await file.stat();
   if (size !== entry?.bytes) throw new FileProblem(`was changed: it has ${size} bytes instead of ${entry?.bytes}`);
   const hash = createHash('sha256');
-  const buffer = Buffer.alloc(CHUNK_BYTES);
-  for (;;) {
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
-    if (bytesRead === 0) break;
-    const chunk = buffer.subarray(0, bytesRead);
+  for await (const chunk of file.createReadStream({ autoClose: false }) as AsyncIterable<Buffer>) {
     hash.update(chunk);
     yield chunk;
   }

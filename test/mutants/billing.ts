@@ -175,8 +175,8 @@ export const billingMutants = [
         "if (hash.digest('hex') === '')",
       ],
       'A manifest that was changed is on no statement of a customer': [
-        'text === null || hashOf(text) !== statement.manifestSha256',
-        'text === null',
+        'hashOf(text) === statement.manifestSha256 ?',
+        "text !== '' ?",
       ],
       'A missing file of a pack is on no statement of a customer': ['if (bytes === 0)', 'if (bytes < 0)'],
       'The days of a customer are those of the newest statement of each organization': [
