@@ -55,7 +55,6 @@ describe('an adjustment', () => {
     expect(await daysOf(month)).toEqual(['true devices_created 11 4 1 -3 restated 2 - true', `false ${back}`]);
     expect(quantitiesOf(await books.adjust(month))).toEqual({ devices_created: '3' });
     expect((await daysOf(month)).at(-1)).toEqual(`true ${back}`);
-    expect((await books.verifyMonth(month)).problems).toEqual([]);
   });
 
   test('has a line of 0 if only sources or only a maximum differ', async () => {
@@ -86,7 +85,6 @@ describe('an adjustment', () => {
     expect(lines.map(({ orgId, quantity }) => `${orgId} ${quantity}`)).toEqual(
       ['12', '3', '17'].map((quantity) => `${late} ${quantity}`),
     );
-    expect((await books.verifyMonth(month)).problems).toEqual([]);
   });
 
   test('goes to the customer of the line it corrects, and a closing to the customer of the last day', async () => {
@@ -165,7 +163,6 @@ describe('an organization that is transferred to another instance', () => {
     expect(adjusted.lines).toEqual([expect.objectContaining({ orgId: moving, quantity: '10', billedBefore: '12' })]);
     expect(await customersOf(month)).toEqual(['C-1 - 1 - 12 12', 'C-1 - 1 12 12 24', 'C-1 - 1 24 10 34']);
     expect(await daysOf(month)).toEqual(['true devices_created 11 4 14 10 restated 2 - true']);
-    expect((await books.verifyMonth(month)).problems).toEqual([]);
   });
 
   test('is billed by the instance that has it if no instance has billed it', async () => {

@@ -1,5 +1,5 @@
 /** The statement of a customer, as files and as a page: what was closed, and nothing else. */
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import { Hono } from 'hono';
@@ -201,15 +201,6 @@ describe('statement --customers', () => {
   ] as const)('rejects the options %j', async ([args, problem]) => {
     const ended = await run('statement', '--customers', ...args);
     expect([ended.code, ended.stderr]).toEqual([2, expect.stringContaining(problem)]);
-  });
-
-  test('does not write into a folder with other files', async () => {
-    const folder = join(books.folder, 'full');
-    await mkdir(folder);
-    await writeFile(join(folder, 'notes.txt'), 'mine');
-    const ended = await runCustomers('full');
-    expect([ended.code, ended.stderr]).toEqual([2, expect.stringContaining('the folder is not empty')]);
-    expect(await readdir(folder)).toEqual(['notes.txt']);
   });
 
   test('says which instance has not closed the month', async () => {

@@ -73,9 +73,8 @@ describe('packs that nobody changed', () => {
   });
 
   test('are valid after FINAL_AFTER_HOURS has been raised', async () => {
-    const days = { from: '2026-02-10', to: '2026-02-10' };
-    const orgId = await books.addOrg(days);
-    await books.addCells({ orgId, ...days });
+    const orgId = await books.addOrg({ from: '2026-02-10', to: '2026-02-10' });
+    await books.addCells({ orgId, from: '2026-02-10' });
     const setHours = (hours: number) =>
       sql`update losant_usage.instances set policy = policy || jsonb_build_object('finalAfterHours', ${hours}::integer,
         'leastFinalAfterHours', 72)`;
@@ -125,17 +124,9 @@ const CHANGES: readonly (readonly [file: string, change: Change, problem: RegExp
   ['cells.csv', (copy) => rm(copy.path('cells.csv')), /^is missing$/],
   ['notes.txt', (copy) => writeFile(copy.path('notes.txt'), ''), /^is not listed in the manifest$/],
   ['manifest.json', (copy) => writeFile(copy.path('manifest.json'), '{'), /^is not valid JSON$/],
-  [
-    'manifest.json',
-    edit('manifest.json', (text) => `${text}\n`),
-    /^was changed: it is not formatted the way close writes it$/,
-  ],
+  ['manifest.json', edit('manifest.json', (text) => `${text}\n`), /^was changed: it is not formatted the way close/],
   ['manifest.json', editManifest(({ files }) => files.push(EVIL)), /^files/],
-  [
-    'manifest.json',
-    editManifest(({ files }) => files.pop()),
-    /^files: does not list every file of a pack exactly once/,
-  ],
+  ['manifest.json', editManifest(({ files }) => files.pop()), /^files: does not list every file of a pack exactly/],
   ['manifest.json', editManifest((manifest) => (manifest.checks = 99)), /^needs version 99 of pack-checks.sql/],
   ['manifest.json', (copy) => truncate(copy.path('manifest.json'), 3e9), /^is too large \(3000000000 bytes\)$/],
   ['cells.csv', (copy) => truncate(copy.path('cells.csv'), 30e9), /has 30000000000 bytes instead of/],
@@ -155,14 +146,10 @@ const CHANGES: readonly (readonly [file: string, change: Change, problem: RegExp
   [
     'twice/manifest.json',
     (copy) => cp(march, copy.path('twice'), { recursive: true }),
-    /^has the same number \(1\) as manifest.json$/,
+    /^has the same number \(1\) as/,
   ],
   // A month that was billed twice, with an adjustment called a closing.
-  [
-    OF_ADJUSTMENT,
-    setStatement({ kind: 'closing', earlier: [] }, ADJUSTMENT),
-    /^does not refer to manifest.json, an earlier statement of 2026-03$/,
-  ],
+  [OF_ADJUSTMENT, setStatement({ kind: 'closing', earlier: [] }, ADJUSTMENT), /^does not refer to manifest.json, an/],
 ];
 
 test.for(CHANGES)('a change is a problem of %s: change %#', async ([file, change, problem]) => {
@@ -172,22 +159,20 @@ test.for(CHANGES)('a change is a problem of %s: change %#', async ([file, change
 });
 
 describe('files of a pack', () => {
-  test.for(['manifest.json', 'cells.csv', 'pack-checks.sql'])(
-    '%s is not read if it is a pipe, a link or a device',
-    async (name) => {
-      for (const make of [
-        async (path: string) => void execFileSync('mkfifo', [path]),
-        (path: string) => symlink('/dev/zero', path),
-        (path: string) => symlink(path, path),
-        (path: string) => symlink(join(march, name), path),
-      ]) {
-        const copy = await Copy.of(march);
-        await rm(copy.path(name));
-        await make(copy.path(name));
-        await expectProblem(verifyIn(copy.out), name, /^is not a regular file$/);
-      }
-    },
-  );
+  test.for(['manifest.json', 'cells.csv'])('%s is not read if it is a pipe, a link or a device', async (name) => {
+    const copy = await Copy.of(march);
+    const path = copy.path(name);
+    for (const make of [
+      () => Promise.resolve(execFileSync('mkfifo', [path])),
+      () => symlink('/dev/zero', path),
+      () => symlink(path, path),
+      () => symlink(join(march, name), path),
+    ]) {
+      await rm(path);
+      await make();
+      await expectProblem(verifyIn(copy.out), name, /^is not a regular file$/);
+    }
+  });
 
   test('checks that differ from the release are not used, and a note says so', async () => {
     const copy = await Copy.of(march);
@@ -303,23 +288,24 @@ describe('against the database', () => {
     await forceInto('statement_lines', `update losant_usage.statement_lines set plan_id = 'gold' where ${isGamma}`);
     await expectProblem(withDatabase(march), 'lines.csv', /^does not match the statement's rows in the database$/);
     await forceInto('statement_lines', 'update losant_usage.statement_lines set plan_id = null');
-    await expectValid(withDatabase(march));
   });
 
-  test.each([
-    ['closed_by', "'cfo'"],
-    ['closed_at', "closed_at - interval '1 day'"],
-    ['reason', "'agreed with nobody'"],
-    ['orgs', 'orgs + 1'],
-    ['rules', `rules || '{"finalAfterHours": 1}'`],
-    ['reconciliation', "'[]'"],
-  ])('another %s of the statement in the database is a problem', async (column, value) => {
-    const save = `create table saved as select statement_id, ${column} as value from losant_usage.statements`;
-    await forceInto('statements', `${save}; update losant_usage.statements set ${column} = ${value}`);
-    await expectProblem(withDatabase(march), 'manifest.json', /^does not match the statement's row in the database$/);
-    const restore = `update losant_usage.statements s set ${column} = v.value from saved v
-      where v.statement_id = s.statement_id`;
-    await forceInto('statements', `${restore}; drop table saved`);
+  test('another value of the statement in the database is a problem', async () => {
+    await asOwner(books.url, 'create table saved as select * from losant_usage.statements');
+    for (const [column, value] of [
+      ['closed_by', "'cfo'"],
+      ['closed_at', "closed_at - interval '1 day'"],
+      ['reason', "'agreed with nobody'"],
+      ['orgs', 'orgs + 1'],
+      ['rules', `rules || '{"finalAfterHours": 1}'`],
+      ['reconciliation', "'[]'"],
+    ] as const) {
+      const ofMarch = `where month = '2026-03-01'`;
+      await forceInto('statements', `update losant_usage.statements set ${column} = ${value} ${ofMarch}`);
+      await expectProblem(withDatabase(march), 'manifest.json', /^does not match the statement's row in the database$/);
+      const restore = `update losant_usage.statements s set ${column} = v.${column} from saved v`;
+      await forceInto('statements', `${restore} where v.statement_id = s.statement_id`);
+    }
     await expectValid(withDatabase(march));
   });
 });
