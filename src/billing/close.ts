@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import { type Expression, type InferResult, type Kysely, type RawBuilder, sql } from 'kysely';
+import { type InferResult, type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK, toInstantText } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
@@ -220,18 +220,16 @@ function selectLines(trx: Kysely<Schema>, lines: RawBuilder<Line>) {
     .select(['m.position', 'l.org_id as orgId', 'l.org_name as orgName', 'l.referral_id as referralId'])
     .select(['l.plan_id as planId', 'l.customer_id as customerId'])
     .select(['l.is_customer_changed as isCustomerChanged', 'l.metric', 'l.unit', 'l.kind'])
-    .select((eb) => toText(eb.ref('l.quantity')).as('quantity'))
-    .select((eb) => toText(eb.ref('l.billed_before')).as('billedBefore'))
-    .select((eb) => toText(eb.ref('l.total')).as('total'))
-    .select((eb) => toText(eb.ref('l.maximum')).as('maximum'))
-    .select((eb) => toText(eb.ref('l.average')).as('average'))
+    .select((eb) => [
+      eb.cast<string | null>('l.quantity', 'text').as('quantity'),
+      eb.cast<string | null>('l.billed_before', 'text').as('billedBefore'),
+      eb.cast<string | null>('l.total', 'text').as('total'),
+      eb.cast<string | null>('l.maximum', 'text').as('maximum'),
+      eb.cast<string | null>('l.average', 'text').as('average'),
+    ])
     .select(['l.days_expected as daysExpected', 'l.days_final as daysFinal', 'l.days_waived as daysWaived'])
     .select(['l.days_pending as daysPending', 'l.days_unavailable as daysUnavailable'])
     .select(['l.days_in_doubt as daysInDoubt', 'l.days_missing as daysMissing'])
     .select('l.days_unreported as daysUnreported')
     .orderBy(sql`lower(l.org_name), l.org_id, m.position`);
-}
-
-function toText(value: Expression<unknown>) {
-  return sql<string | null>`${value}::text`;
 }

@@ -2,7 +2,6 @@
  * What the statements of a month bill to each customer. It is read from the proof packs in the database, whose hashes
  * are checked: only what was closed, and only if nobody has changed it since.
  */
-import { createHash } from 'node:crypto';
 import { DatabaseSync } from 'node:sqlite';
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
@@ -11,7 +10,7 @@ import { restoreCsvText } from '../files/csv.ts';
 import { type Standing, standings } from '../usage/standing.ts';
 import { hashOf, MANIFEST_NAME, type Manifest, parseManifest } from './manifest.ts';
 import { readManifestText, readStoredFile } from './pack.ts';
-import { FileProblem, readRecords } from './read-packs.ts';
+import { checkBytes, FileProblem, readRecords } from './read-packs.ts';
 import { matchesRow, type Statement } from './statements.ts';
 
 /** A customer, or an organization without one, which is listed by itself: one of the two is null. */
@@ -106,12 +105,15 @@ export class SealedMonth implements Disposable {
     table: keyof typeof COLUMNS,
     isSelected: (values: readonly string[]) => boolean,
   ): Promise<void> {
-    const { statement } = source;
+    const { db, statement, manifest, signal } = source;
+    const name = `${table}.csv`;
     const marks = ['?', ...COLUMNS[table].map(() => '?')];
     const insert = this.#file.prepare(`insert into ${table} values (${marks.join()})`);
     let indexes: number[] | null = null;
     try {
-      for await (const records of readRecords(readSealedBytes(source, `${table}.csv`))) {
+      const bytes = checkBytes(manifest, name, readStoredFile(db, statement.statementId, name));
+      for await (const records of readRecords(bytes)) {
+        signal.throwIfAborted();
         const head: string[] = indexes === null ? (records.shift() ?? []) : [];
         indexes ??= COLUMNS[table].map((column) => head.indexOf(column));
         for (const record of records) {
@@ -121,7 +123,8 @@ export class SealedMonth implements Disposable {
       }
     } catch (error) {
       if (!(error instanceof FileProblem)) throw error;
-      throw toSealError(statement, `${table}.csv`, 'was changed');
+      const { done: isMissing } = await readStoredFile(db, statement.statementId, name).next();
+      throw new SealError(statement, name, isMissing ? 'is missing' : 'was changed');
     }
   }
 
@@ -174,34 +177,19 @@ function rankOf(column: string): string {
 async function readManifest(db: Kysely<Schema>, statement: Statement): Promise<Manifest> {
   const text = await readManifestText(db, statement.statementId);
   const manifest = hashOf(text) === statement.manifestSha256 ? parseManifest(text) : 'changed';
-  if (typeof manifest === 'string') throw toSealError(statement, MANIFEST_NAME, 'was changed');
+  if (typeof manifest === 'string') throw new SealError(statement, MANIFEST_NAME, 'was changed');
   const isUnchanged = manifest.statement.id === statement.statementId && (await matchesRow(db, manifest.statement));
-  if (!isUnchanged) throw toSealError(statement, 'the row', 'was changed');
+  if (!isUnchanged) throw new SealError(statement, 'the row', 'was changed');
   return manifest;
 }
 
-/** Yields the bytes of a file of a pack. Throws SealError after the last ones unless they are those of the manifest. */
-async function* readSealedBytes({ db, statement, manifest, signal }: Source, name: string): AsyncGenerator<Uint8Array> {
-  const entry = manifest.files.find((each) => each.name === name);
-  const hash = createHash('sha256');
-  let bytes = 0;
-  for await (const part of readStoredFile(db, statement.statementId, name)) {
-    signal.throwIfAborted();
-    hash.update(part);
-    bytes += part.length;
-    yield part;
-  }
-  if (bytes === 0) throw toSealError(statement, name, 'is missing');
-  if (hash.digest('hex') !== entry?.sha256) throw toSealError(statement, name, 'was changed');
-}
-
 /** A file of a pack is not as it was sealed. */
-export class SealError extends AppError {}
-
-function toSealError({ instanceId, number }: Statement, name: string, problem: string): SealError {
-  return new SealError(
-    'pack_differs',
-    `${name} of statement ${number} of instance ${instanceId} ${problem} in the database since the month was closed`,
-    { hint: 'check an archived pack with losant-usage verify, and restore the database from a backup' },
-  );
+export class SealError extends AppError {
+  constructor({ instanceId, number }: Statement, name: string, problem: string) {
+    super(
+      'pack_differs',
+      `${name} of statement ${number} of instance ${instanceId} ${problem} in the database since the month was closed`,
+      { hint: 'check an archived pack with losant-usage verify, and restore the database from a backup' },
+    );
+  }
 }

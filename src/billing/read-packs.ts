@@ -224,21 +224,24 @@ async function readSmallFile(path: string, maxBytes: number): Promise<Buffer> {
   return await file.readFile();
 }
 
-/** Yields the bytes of a listed file. Throws FileProblem for a wrong size before, and for a wrong hash after them. */
-export async function* readListedFile(
-  { path, manifest }: { readonly path: string; readonly manifest: Manifest },
-  name: string,
-): AsyncGenerator<Uint8Array> {
-  const entry = manifest.files.find((each) => each.name === name);
+/** Yields the bytes of a listed file. Throws FileProblem for a wrong size before them, see also checkBytes. */
+export async function* readListedFile({ path, manifest }: Pick<Pack, 'path' | 'manifest'>, name: string) {
   await using file = await openRegularFile(join(path, name));
   const { size } = await file.stat();
-  if (size !== entry?.bytes) throw new FileProblem(`was changed: it has ${size} bytes instead of ${entry?.bytes}`);
+  const bytes = manifest.files.find((each) => each.name === name)?.bytes;
+  if (size !== bytes) throw new FileProblem(`was changed: it has ${size} bytes instead of ${bytes}`);
+  yield* checkBytes(manifest, name, file.createReadStream({ autoClose: false }));
+}
+
+/** Yields the bytes of a file of a pack. Throws FileProblem after the last ones if the manifest has another hash. */
+export async function* checkBytes(manifest: Manifest, name: string, bytes: AsyncIterable<Uint8Array>) {
   const hash = createHash('sha256');
-  for await (const chunk of file.createReadStream({ autoClose: false }) as AsyncIterable<Buffer>) {
-    hash.update(chunk);
-    yield chunk;
+  for await (const part of bytes) {
+    hash.update(part);
+    yield part;
   }
-  if (hash.digest('hex') !== entry.sha256) throw new FileProblem('was changed: its SHA-256 does not match');
+  const entry = manifest.files.find((each) => each.name === name);
+  if (hash.digest('hex') !== entry?.sha256) throw new FileProblem('was changed: its SHA-256 does not match');
 }
 
 /** Bounds a record whose quote is never closed. */
