@@ -105,6 +105,6 @@ describe('a statement', () => {
     expect(await asRole('reader', ...adjust, '--dry-run')).toMatchObject([0, { instances: [preview] }]);
     expect(await asRole('closer', ...adjust)).toMatchObject([0, { instances: [{ number: 3, lines }] }]);
     for (const role of ['reader', 'writer'] as const)
-      expect(await asRole(role)).toMatchObject([0, { months: [{ state: 'closed' }, { state: 'closed' }] }]);
+      expect(await asRole(role)).toMatchObject([0, { months: [{}, { state: 'closed' }, { state: 'closed' }] }]);
   });
 });

@@ -5,12 +5,15 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { checkPacks } from '../../src/billing/check-pack.ts';
+import { type Manifest, parseManifest } from '../../src/billing/manifest.ts';
 import { writePacks } from '../../src/billing/pack.ts';
-import { readStatements } from '../../src/billing/statements.ts';
-import { asOwner } from '../support/databases.ts';
+import { readPacks } from '../../src/billing/read-packs.ts';
+import { matchesRow, readStatements } from '../../src/billing/statements.ts';
 import { type Ended, jsonOf, runProgram } from '../support/program.ts';
 import { INSTANCE, SIGNAL, useBooks } from './books.ts';
 import { ADJUSTMENT, Copy, closeMarch, MONTH } from './copies.ts';
+import { TAMPERINGS } from './tamperings.ts';
 
 const books = useBooks();
 const [first, second] = [generateKeyPairSync('ed25519'), generateKeyPairSync('ed25519')];
@@ -107,10 +110,10 @@ describe('packs that nobody changed', () => {
 });
 
 type Change = (copy: Copy) => Promise<unknown>;
-type Manifest = Parameters<Parameters<Copy['editManifest']>[0]>[0];
+type ManifestText = Parameters<Parameters<Copy['editManifest']>[0]>[0];
 const edit = (name: string, change: (text: string) => string) => (copy: Copy) => copy.edit(name, change);
 const forge = (name: string, change: (text: string) => string) => (copy: Copy) => copy.forge(name, change);
-const editManifest = (change: (manifest: Manifest) => unknown, folder?: string) => (copy: Copy) =>
+const editManifest = (change: (manifest: ManifestText) => unknown, folder?: string) => (copy: Copy) =>
   copy.editManifest((manifest) => void change(manifest), folder);
 const setStatement = (facts: object, folder?: string) =>
   editManifest(({ statement }) => Object.assign(statement, facts), folder);
@@ -156,6 +159,17 @@ test.for(CHANGES)('a change is a problem of %s: change %#', async ([file, change
   const copy = await Copy.of(march);
   await change(copy);
   await expectProblem(verifyIn(copy.out), file, problem);
+});
+
+test.for(TAMPERINGS)('a tampered pack has a problem in the file that contradicts: tampering %#', async (tampering) => {
+  const [change, problem, file = change.file] = tampering;
+  const copy = await Copy.of(march, { isChain: file.startsWith(ADJUSTMENT) });
+  await change.make(copy);
+  const verification = await readPacks(copy.out, []);
+  expect(verification.problems).toEqual([]);
+  await checkPacks(verification, SIGNAL);
+  const expected = { file, problem: expect.stringMatching(problem) as string };
+  expect(verification.problems).toContainEqual(expected);
 });
 
 describe('files of a pack', () => {
@@ -255,14 +269,6 @@ describe('signatures', () => {
   });
 });
 
-/** Runs a statement without the triggers of a table, which only its owner can disable. */
-const forceInto = (table: string, statement: string) =>
-  asOwner(
-    books.url,
-    `alter table losant_usage.${table} disable trigger user; ${statement};
-     set constraints all immediate; alter table losant_usage.${table} enable trigger user`,
-  );
-
 describe('against the database', () => {
   test('a pack without contradictions that differs is a problem', async () => {
     const copy = await Copy.of(march);
@@ -285,26 +291,32 @@ describe('against the database', () => {
 
   test('a line that was changed in the database is a problem', async () => {
     const isGamma = `org_name = 'Gamma' and metric = 'devices_total'`;
-    await forceInto('statement_lines', `update losant_usage.statement_lines set plan_id = 'gold' where ${isGamma}`);
+    await books.force(`update losant_usage.statement_lines set plan_id = 'gold' where ${isGamma}`);
     await expectProblem(withDatabase(march), 'lines.csv', /^does not match the statement's rows in the database$/);
-    await forceInto('statement_lines', 'update losant_usage.statement_lines set plan_id = null');
+    await books.force('update losant_usage.statement_lines set plan_id = null');
   });
 
   test('another value of the statement in the database is a problem', async () => {
-    await asOwner(books.url, 'create table saved as select * from losant_usage.statements');
+    const manifest = parseManifest(await readFile(join(march, 'manifest.json'), 'utf8')) as Manifest;
+    const setMarch = (column: string, value: string) =>
+      books.force(
+        `update losant_usage.statements set ${column} = ${value} where statement_id = '${manifest.statement.id}'`,
+      );
     for (const [column, value] of [
-      ['closed_by', "'cfo'"],
-      ['closed_at', "closed_at - interval '1 day'"],
-      ['reason', "'agreed with nobody'"],
+      ['closed_by', `'cfo'`],
+      ['closed_at', `closed_at - interval '1 day'`],
+      ['reason', `'agreed with nobody'`],
       ['orgs', 'orgs + 1'],
       ['rules', `rules || '{"finalAfterHours": 1}'`],
-      ['reconciliation', "'[]'"],
+      ['reconciliation', `'[]'`],
     ] as const) {
-      const ofMarch = `where month = '2026-03-01'`;
-      await forceInto('statements', `update losant_usage.statements set ${column} = ${value} ${ofMarch}`);
-      await expectProblem(withDatabase(march), 'manifest.json', /^does not match the statement's row in the database$/);
-      const restore = `update losant_usage.statements s set ${column} = v.${column} from saved v`;
-      await forceInto('statements', `${restore} where v.statement_id = s.statement_id`);
+      const [original] = await books.list(sql`select quote_nullable(${sql.ref(column)}::text)
+        from losant_usage.statements where statement_id = ${manifest.statement.id}`);
+      await setMarch(column, value);
+      expect([column, await matchesRow(books.closer.db, manifest.statement)]).toEqual([column, false]);
+      if (column === 'orgs')
+        await expectProblem(withDatabase(march), 'manifest.json', /^does not match the statement's row/);
+      await setMarch(column, original ?? '');
     }
     await expectValid(withDatabase(march));
   });
@@ -329,8 +341,7 @@ describe('writing packs', () => {
   });
 
   test('writes only files of a pack, whatever the database has', async () => {
-    await forceInto(
-      'statement_files',
+    await books.force(
       `alter table losant_usage.statement_files drop constraint statement_files_name_check;
        insert into losant_usage.statement_files
          select statement_id, '../../evil.txt', 0, '' from losant_usage.statements where kind = 'closing'`,

@@ -3,11 +3,9 @@
  * restated before and after a month is closed, days are missing and are stored later or waived, and a difference from
  * a control total is accepted. Every line is compared with an independent reckoning, and every pack is checked.
  */
-import { type Kysely, sql } from 'kysely';
+import { sql } from 'kysely';
 import { expect, test } from 'vitest';
-import type { Schema } from '../../src/database/schema.ts';
 import { daysOfMonth, eachDay } from '../../src/usage/day.ts';
-import { openAs } from '../support/databases.ts';
 import { INSTANCE, OTHER_INSTANCE, renewHistory, useBooks } from './books.ts';
 import { byKey, METRICS, type ReckonedCell, Reckoning } from './reckoning.ts';
 
@@ -89,30 +87,6 @@ async function changeCustomer(orgId: string, customerId: string, at: string): Pr
 
 const restated = new Set<ReckonedCell>();
 let compared = 0;
-let differing = 0;
-
-/**
- * Compares the lines of the organizations to recheck with those of all organizations. Returns the number of lines that
- * differ from what was billed.
- */
-async function compareWithFullSums(): Promise<number> {
-  const linesOf = async (db: Kysely<Schema>): Promise<string[]> => {
-    const { rows } = await sql<{ line: string }>`select concat(s.instance_id, l.line, l.is_settled) as line
-      from losant_usage.statements s cross join lateral losant_usage_internal.month_lines(s.instance_id, s.month) as l
-      where s.kind = 'closing'`.execute(db);
-    return rows.map(({ line }) => line).toSorted();
-  };
-  // Only the owner may replace a view.
-  const owner = await openAs('migrator', books.url);
-  const lines = await linesOf(owner.db);
-  const trx = await owner.db.startTransaction().execute();
-  await sql`create or replace view losant_usage_internal.orgs_to_recheck as
-    select s.month, o.org_id from losant_usage.statements s cross join losant_usage.organizations o`.execute(trx);
-  expect(lines).toEqual(await linesOf(trx));
-  await trx.rollback().execute();
-  await owner.close();
-  return lines.length;
-}
 
 /** Closes or adjusts a month, accepting its blockers, and compares every line. */
 async function settle(instanceId: string, month: string, isAdjustment: boolean): Promise<void> {
@@ -216,7 +190,6 @@ test('four months are billed exactly, and every difference since is found', asyn
       Object.assign(cell, { numbers, isSettled: true });
     }
     for (let times = 0; times < 4; times += 1) await restate(pick([...reckoning.cells.values()]));
-    if (index === 3) differing = await compareWithFullSums();
     if (index % 2 === 1) {
       for (const earlier of MONTHS.slice(0, index + 1)) {
         for (const instanceId of [INSTANCE, OTHER_INSTANCE]) await settle(instanceId, earlier, true);
@@ -234,5 +207,4 @@ test('four months are billed exactly, and every difference since is found', asyn
   expect(customers.toSorted()).toEqual(reckoning.listCustomers());
   for (const month of MONTHS) expect((await books.verifyMonth(month)).problems).toEqual([]);
   expect(compared).toBeGreaterThan(150);
-  expect(differing).toBeGreaterThan(30);
 });
