@@ -16,6 +16,7 @@ import {
   type Manifest,
   parseManifest,
   SIGNATURE_NAME,
+  type StatementDocument,
 } from './manifest.ts';
 import { readChecks } from './pack.ts';
 
@@ -164,13 +165,10 @@ function checkChain(verification: Verification): void {
   }
 }
 
-export function findPack(
-  packs: readonly Pack[],
-  { instanceId, number }: { readonly instanceId: string; readonly number: number },
-): Pack | undefined {
-  return packs.find(
-    ({ manifest: { statement } }) => statement.instanceId === instanceId && statement.number === number,
-  );
+export function findPack(packs: readonly Pack[], link: Pick<StatementDocument, 'instanceId' | 'number'>) {
+  const isLinked = ({ instanceId, number }: StatementDocument) =>
+    instanceId === link.instanceId && number === link.number;
+  return packs.find(({ manifest }) => isLinked(manifest.statement));
 }
 
 /** Adds notes on what cannot be checked: signatures without a key, and the chain before a missing pack. */
