@@ -16,7 +16,7 @@ const SLOWEST = [
   'worker/worker',
   'billing/embedded',
   'billing/three-instances',
-  'billing/tampered',
+  'billing/verify',
   'worker/loop',
   'worker/heartbeat',
   'commands/check',

@@ -1,12 +1,12 @@
 /** Checks proof packs: bytes against the manifest, rows against each other, and both against the database. */
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { CHECKS_NAME, CSV_NAMES, hashOf, MANIFEST_NAME, SIGNATURE_NAME } from './manifest.ts';
-import { readFiles } from './pack.ts';
+import { readStoredFile } from './pack.ts';
 import { splitChecks, streamPackFile } from './pack-tables.ts';
 import { FileProblem, findPack, type Pack, readListedFile, readRecords, type Verification } from './read-packs.ts';
 import { matchesRow, readStatements } from './statements.ts';
@@ -66,7 +66,6 @@ async function importFile(
   }
   const columns = db.prepare(`select * from ${table}`).columns().length;
   const insert = db.prepare(`insert into ${table} values (${Array(columns).fill('?').join()})`);
-  const nulls = Array<null>(columns).fill(null);
   let lineNumber = 0;
   for await (const page of readRecords(chunks)) {
     signal.throwIfAborted();
@@ -75,8 +74,7 @@ async function importFile(
       if (orgIds?.has(record[0] ?? '') === false) continue;
       if (record.length > columns)
         throw new FileProblem(`line ${lineNumber} has ${record.length} fields instead of ${columns}`);
-      if (record.length === columns) insert.run(...record);
-      else insert.run(...[...record, ...nulls].slice(0, columns));
+      insert.run(...record);
     }
   }
 }
@@ -217,20 +215,20 @@ async function comparePack(trx: Kysely<Schema>, pack: Pack, verification: Verifi
   const expectedHashes = new Map<string, string>(files.map(({ name, sha256 }) => [name, sha256]));
   expectedHashes.set(MANIFEST_NAME, pack.manifestSha256);
   if (signedBy !== null) expectedHashes.set(SIGNATURE_NAME, hashOf(await readFile(join(pack.path, SIGNATURE_NAME))));
-  const storedHashes = new Map<string, Hash>();
-  for await (const [name, content] of readFiles(trx, statement.id)) {
-    const hash = storedHashes.get(name) ?? createHash('sha256');
-    storedHashes.set(name, hash.update(content));
-  }
   for (const [name, sha256] of expectedHashes) {
-    if (storedHashes.get(name)?.digest('hex') !== sha256)
+    if ((await hashParts(readStoredFile(trx, statement.id, name))) !== sha256)
       verification.addProblem(pack.folder, name, 'differs from the copy in the database');
   }
   for (const name of CSV_NAMES) {
     if (LEDGER_FILES.includes(name)) continue;
-    const hash = createHash('sha256');
-    for await (const part of streamPackFile(trx, statement, { name, checks: pack.checksSql })) hash.update(part);
-    if (hash.digest('hex') !== expectedHashes.get(name))
+    const rows = streamPackFile(trx, statement, { name, checks: pack.checksSql });
+    if ((await hashParts(rows)) !== expectedHashes.get(name))
       verification.addProblem(pack.folder, name, "does not match the statement's rows in the database");
   }
+}
+
+async function hashParts(parts: AsyncIterable<string | Uint8Array>): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const part of parts) hash.update(part);
+  return hash.digest('hex');
 }

@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import { type Expression, type InferResult, type Kysely, type RawBuilder, sql } from 'kysely';
+import { type InferResult, type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK, toInstantText } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
@@ -33,7 +33,7 @@ export interface CloseRequest {
   readonly takeLines?: ((lines: readonly StatementLine[]) => Promise<void>) | undefined;
 }
 
-export interface CloseOutcome extends Facts, Lines, Days {
+export interface CloseOutcome extends Facts, Lines {
   /**
    * `refused`: blocked; nothing was stored, and the lines are what would be billed. `unchanged`: nothing differs
    * from the statements. `unsettled`: something differs, but is not settled yet. A dry run is `closed` without a
@@ -53,15 +53,18 @@ export async function closeMonth(
   instance: BilledInstance,
   request: CloseRequest,
 ): Promise<CloseOutcome> {
-  const work = (trx: Kysely<Schema>) => createStatement(trx, instance, request);
+  // In SQL, because kysely's driver for PGlite ignores the isolation level of a transaction.
+  const isolate = <T>(work: (trx: Kysely<Schema>) => Promise<T>) =>
+    db.transaction().execute(async (trx) => {
+      await sql`set transaction isolation level repeatable read`.execute(trx);
+      return await work(trx);
+    });
   try {
-    const { document, outcome } = await retryTransaction(() => db.transaction().execute(work));
+    const close = () => isolate((trx) => createStatement(trx, instance, request));
+    const { document, outcome } = await retryTransaction(close);
     if (document === null) return outcome;
     // After the commit, because taking the lines may last as long as somebody reads them.
-    return await db.transaction().execute(async (trx) => {
-      await fixIsolation(trx);
-      return { ...outcome, ...(await readStored(trx, document, request)) };
-    });
+    return { ...outcome, ...(await isolate((trx) => readStored(trx, document, request))) };
   } catch (error) {
     const refusal = readClosingRefusal(error);
     if (refusal === null) throw error;
@@ -69,14 +72,8 @@ export async function closeMonth(
   }
 }
 
-/** In SQL, because kysely's driver for PGlite ignores the isolation level of a transaction. */
-async function fixIsolation(trx: Kysely<Schema>): Promise<void> {
-  await sql`set transaction isolation level repeatable read`.execute(trx);
-}
-
 /** Stores a statement and returns its document; or stores nothing and returns what it would be. */
 async function createStatement(trx: Kysely<Schema>, instance: BilledInstance, request: CloseRequest) {
-  await fixIsolation(trx);
   // A dry run takes no lock, so it may see a part of a load in progress.
   const document = request.isDryRun ? null : await beginStatement(trx, instance.instanceId, request);
   if (document === null) return { document, outcome: await readDraft(trx, instance, request) };
@@ -90,8 +87,7 @@ async function readStored(trx: Kysely<Schema>, { id, instanceId }: StatementDocu
   const lines = sql<Line>`(select * from losant_usage.statement_lines where statement_id = ${id}::uuid)`;
   return {
     statement: statements.find(({ statementId }) => statementId === id) ?? null,
-    ...(await readDays(trx, { instanceId, statementId: id }, request)),
-    ...(await readLines(trx, lines, request)),
+    ...(await readLines(trx, lines, { ...request, instanceId, statementId: id })),
   };
 }
 
@@ -119,11 +115,10 @@ async function readDraft(trx: Kysely<Schema>, instance: BilledInstance, request:
   const { blockersHash } = await trx.selectNoFrom(hash.as('blockersHash')).executeTakeFirstOrThrow();
   const lines = sql<Line>`losant_usage.statement_draft(${instanceId}, ${firstDay}, ${isAdjustment})`;
   const facts = await readFacts(trx, instance, { month, blockersHash });
-  const days = await readDays(trx, { instanceId, statementId: null }, request);
-  const preview = { ...facts, ...days, ...(await readLines(trx, lines, request)) };
-  const draft = { ...preview, statement: null };
+  const preview = await readLines(trx, lines, { ...request, instanceId, statementId: null });
+  const draft = { ...facts, ...preview, statement: null };
   if (blockersHash !== null && acceptance === null) return { kind: 'refused', ...draft };
-  if (preview.lineCount > 0) return { kind: 'closed', ...draft };
+  if (draft.lineCount > 0) return { kind: 'closed', ...draft };
   if (isAdjustment) {
     const differences = trx.selectFrom('adjustments').select('metric').where('instance_id', '=', instanceId);
     const difference = await differences.where('month', '=', `${month}-01`).limit(1).executeTakeFirst();
@@ -161,10 +156,10 @@ const FIRST_LINES = 100;
 const PAGE_LINES = 1_000;
 
 type Line = Schema['statement_lines'];
+type Comparison = StatementDocument['reconciliation'][number];
 
 type Facts = Awaited<ReturnType<typeof readFacts>>;
 type Lines = Awaited<ReturnType<typeof readLines>>;
-type Days = Awaited<ReturnType<typeof readAdjustmentDays>>;
 
 /** Reads what is known of a month, except its lines: the reconciliation, the blockers and their hash. */
 async function readFacts(
@@ -172,12 +167,9 @@ async function readFacts(
   { instanceId }: Pick<BilledInstance, 'instanceId'>,
   { month, blockersHash }: { readonly month: Month; readonly blockersHash: string | null },
 ) {
-  const reconciliationRows = sql<
-    StatementDocument['reconciliation'][number]
-  >`losant_usage.month_reconciliation(${instanceId},
-    ${toFirstDay(month)})`;
+  const comparisons = sql<Comparison>`losant_usage.month_reconciliation(${instanceId}, ${toFirstDay(month)})`;
   const reconciliation = await trx
-    .selectFrom(reconciliationRows.as('c'))
+    .selectFrom(comparisons.as('c'))
     .selectAll()
     .orderBy(sql`stream, compared_with, outcome, reason`)
     .execute();
@@ -185,17 +177,17 @@ async function readFacts(
   return { reconciliation, blockers, blockersHash };
 }
 
-/** Reads the first days that explain an adjustment; a closing needs no explanation. */
-async function readDays(
+/**
+ * Passes all lines on, by organization; returns the first of them, their number, the sums by metric, and the first days
+ * that explain an adjustment.
+ */
+async function readLines(
   trx: Kysely<Schema>,
-  statement: { readonly instanceId: string; readonly statementId: string | null },
-  { month, isAdjustment }: CloseRequest,
-): Promise<Days> {
-  return isAdjustment ? await readAdjustmentDays(trx, { month, ...statement }) : { days: [], dayCount: 0 };
-}
-
-/** Passes all lines on, by organization; returns the first of them, their number, and the sums by metric. */
-async function readLines(trx: Kysely<Schema>, lines: RawBuilder<Line>, { takeLines }: CloseRequest) {
+  lines: RawBuilder<Line>,
+  statement: CloseRequest & { readonly instanceId: string; readonly statementId: string | null },
+) {
+  const { isAdjustment, takeLines } = statement;
+  const explanation = isAdjustment ? await readAdjustmentDays(trx, statement) : { days: [], dayCount: 0 };
   /** Quantities are text. */
   const sums = new Map<string, Pick<LineRow, 'position' | 'metric' | 'unit' | 'quantity'> & { orgs: number }>();
   const firstLines: StatementLine[] = [];
@@ -213,7 +205,7 @@ async function readLines(trx: Kysely<Schema>, lines: RawBuilder<Line>, { takeLin
   }
   const sorted = [...sums.values()].sort((a, b) => a.position - b.position);
   const totals = sorted.map(({ position, ...total }) => total);
-  return { totals, lines: firstLines, lineCount };
+  return { ...explanation, totals, lines: firstLines, lineCount };
 }
 
 type LineRow = InferResult<ReturnType<typeof selectLines>>[number];
@@ -228,18 +220,16 @@ function selectLines(trx: Kysely<Schema>, lines: RawBuilder<Line>) {
     .select(['m.position', 'l.org_id as orgId', 'l.org_name as orgName', 'l.referral_id as referralId'])
     .select(['l.plan_id as planId', 'l.customer_id as customerId'])
     .select(['l.is_customer_changed as isCustomerChanged', 'l.metric', 'l.unit', 'l.kind'])
-    .select((eb) => toText(eb.ref('l.quantity')).as('quantity'))
-    .select((eb) => toText(eb.ref('l.billed_before')).as('billedBefore'))
-    .select((eb) => toText(eb.ref('l.total')).as('total'))
-    .select((eb) => toText(eb.ref('l.maximum')).as('maximum'))
-    .select((eb) => toText(eb.ref('l.average')).as('average'))
+    .select((eb) => [
+      eb.cast<string | null>('l.quantity', 'text').as('quantity'),
+      eb.cast<string | null>('l.billed_before', 'text').as('billedBefore'),
+      eb.cast<string | null>('l.total', 'text').as('total'),
+      eb.cast<string | null>('l.maximum', 'text').as('maximum'),
+      eb.cast<string | null>('l.average', 'text').as('average'),
+    ])
     .select(['l.days_expected as daysExpected', 'l.days_final as daysFinal', 'l.days_waived as daysWaived'])
     .select(['l.days_pending as daysPending', 'l.days_unavailable as daysUnavailable'])
     .select(['l.days_in_doubt as daysInDoubt', 'l.days_missing as daysMissing'])
     .select('l.days_unreported as daysUnreported')
     .orderBy(sql`lower(l.org_name), l.org_id, m.position`);
-}
-
-function toText(value: Expression<unknown>) {
-  return sql<string | null>`${value}::text`;
 }

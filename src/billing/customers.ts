@@ -2,7 +2,6 @@
  * What the statements of a month bill to each customer. It is read from the proof packs in the database, whose hashes
  * are checked: only what was closed, and only if nobody has changed it since.
  */
-import { createHash } from 'node:crypto';
 import { DatabaseSync } from 'node:sqlite';
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
@@ -10,8 +9,8 @@ import { AppError } from '../errors.ts';
 import { restoreCsvText } from '../files/csv.ts';
 import { type Standing, standings } from '../usage/standing.ts';
 import { hashOf, MANIFEST_NAME, type Manifest, parseManifest } from './manifest.ts';
-import { readStoredFile } from './pack.ts';
-import { FileProblem, readRecords } from './read-packs.ts';
+import { readManifestText, readStoredFile } from './pack.ts';
+import { checkBytes, FileProblem, readRecords } from './read-packs.ts';
 import { matchesRow, type Statement } from './statements.ts';
 
 /** A customer, or an organization without one, which is listed by itself: one of the two is null. */
@@ -55,11 +54,11 @@ export interface CustomerStatement {
 /** The metrics that can be shown by day, the most telling first. */
 const DAY_METRICS = ['payload_billable_count', 'notebook_minutes', 'devices_total'];
 
-/** The columns of `lines.csv` that are read; the first two identify the customer. */
-const LINE_COLUMNS = `org_id customer_id org_name referral_id plan_id metric unit kind billed_before quantity
-  total`.split(/\s+/);
-const DAY_COLUMNS = ['org_id', 'usage_date', 'standing', ...DAY_METRICS];
-const TEXT_COLUMNS = ['customer_id', 'org_name', 'referral_id', 'plan_id'];
+/** The columns that are read, by file; the first two of `lines.csv` identify the customer. */
+const COLUMNS = {
+  lines: 'org_id customer_id org_name referral_id plan_id metric unit kind billed_before quantity total'.split(' '),
+  days: ['org_id', 'usage_date', 'standing', ...DAY_METRICS],
+};
 
 /** The statements of a month of one instance, in a temporary file: memory does not grow with their size. */
 export class SealedMonth implements Disposable {
@@ -68,9 +67,9 @@ export class SealedMonth implements Disposable {
   private constructor() {
     // One transaction that is never committed: the file is thrown away.
     this.#file.exec(`pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -16000; begin;
-      create table lines (number integer, ${LINE_COLUMNS.join(', ')});
+      create table lines (number integer, ${COLUMNS.lines.join()});
       create index lines_customer on lines (customer_id, org_id);
-      create table days (number integer, ${DAY_COLUMNS.join(', ')});
+      create table days (number integer, ${COLUMNS.days.join()});
       create index days_org on days (org_id, number)`);
   }
 
@@ -84,22 +83,49 @@ export class SealedMonth implements Disposable {
     const month = stack.use(new SealedMonth());
     for (const statement of statements) {
       const source = { db, statement, manifest: await readManifest(db, statement), signal };
-      await month.#importStatement(source, customer);
+      const orgIds = new Set<string>();
+      await month.#import(source, 'lines', ([orgId = '', customerId = '']) => {
+        const isCustomer =
+          customerId === (customer?.customerId ?? '') && (customerId !== '' || orgId === customer?.orgId);
+        if (customer === null || isCustomer) orgIds.add(orgId);
+        return customer === null || isCustomer;
+      });
+      await month.#import(source, 'days', ([orgId = '']) => orgIds.has(orgId));
     }
     stack.move();
     return month;
   }
 
-  async #importStatement(source: Source, customer: CustomerKey | null): Promise<void> {
-    const orgIds = new Set<string>();
-    await this.#import(source, { name: 'lines', columns: LINE_COLUMNS }, ([orgId = '', customerId = '']) => {
-      const isCustomer =
-        customerId === (customer?.customerId ?? '') && (customerId !== '' || orgId === customer?.orgId);
-      const isSelected = customer === null || isCustomer;
-      if (isSelected) orgIds.add(orgId);
-      return isSelected;
-    });
-    await this.#import(source, { name: 'days', columns: DAY_COLUMNS }, ([orgId = '']) => orgIds.has(orgId));
+  /**
+   * Imports the rows of a file that `isSelected` takes; it gets their values in the order of the columns. Throws
+   * SealError if the file was changed.
+   */
+  async #import(
+    source: Source,
+    table: keyof typeof COLUMNS,
+    isSelected: (values: readonly string[]) => boolean,
+  ): Promise<void> {
+    const { db, statement, manifest, signal } = source;
+    const name = `${table}.csv`;
+    const marks = ['?', ...COLUMNS[table].map(() => '?')];
+    const insert = this.#file.prepare(`insert into ${table} values (${marks.join()})`);
+    let indexes: number[] | null = null;
+    try {
+      const bytes = checkBytes(manifest, name, readStoredFile(db, statement.statementId, name));
+      for await (const records of readRecords(bytes)) {
+        signal.throwIfAborted();
+        const head: string[] = indexes === null ? (records.shift() ?? []) : [];
+        indexes ??= COLUMNS[table].map((column) => head.indexOf(column));
+        for (const record of records) {
+          const values = indexes.map((index) => restoreCsvText(record[index] ?? ''));
+          if (isSelected(values)) insert.run(statement.number, ...values);
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof FileProblem)) throw error;
+      const { done: isMissing } = await readStoredFile(db, statement.statementId, name).next();
+      throw new SealError(statement, name, isMissing ? 'is missing' : 'was changed');
+    }
   }
 
   /** Yields the statements of the customers, in the order of their IDs, those without one at the end. */
@@ -132,14 +158,6 @@ export class SealedMonth implements Disposable {
     return { key, lines, dayMetric, days };
   }
 
-  /** Imports the rows of a file that `isSelected` takes; it gets their values in the order of the columns. */
-  async #import(source: Source, file: SealedFile, isSelected: (values: readonly string[]) => boolean): Promise<void> {
-    const marks = ['?', ...file.columns.map(() => '?')].join(', ');
-    const insert = this.#file.prepare(`insert into ${file.name} values (${marks})`);
-    for await (const rows of readSealedRows(source, file))
-      for (const values of rows) if (isSelected(values)) insert.run(source.statement.number, ...values);
-  }
-
   [Symbol.dispose](): void {
     this.#file.close();
   }
@@ -152,68 +170,26 @@ interface Source {
   readonly signal: AbortSignal;
 }
 
-/** A file of a pack, by its name without an ending, and the columns that are read. */
-interface SealedFile {
-  readonly name: string;
-  readonly columns: readonly string[];
-}
-
-/** Yields the values of rows in the order of the columns, in pages. Throws SealError if the file was changed. */
-async function* readSealedRows(source: Source, { name, columns }: SealedFile): AsyncGenerator<string[][]> {
-  let fields: { readonly index: number; readonly isText: boolean }[] | null = null;
-  try {
-    for await (const [head = [], ...rows] of readRecords(readSealedBytes(source, `${name}.csv`))) {
-      const records = fields === null ? rows : [head, ...rows];
-      fields ??= columns.map((column) => ({ index: head.indexOf(column), isText: TEXT_COLUMNS.includes(column) }));
-      const toValue = (record: readonly string[], { index, isText }: { index: number; isText: boolean }) =>
-        isText ? restoreCsvText(record[index] ?? '') : (record[index] ?? '');
-      yield records.map((record) => (fields ?? []).map((field) => toValue(record, field)));
-    }
-  } catch (error) {
-    if (!(error instanceof FileProblem)) throw error;
-    throw toSealError(source.statement, `${name}.csv`, 'was changed');
-  }
-}
-
 function rankOf(column: string): string {
   return `case ${column} ${standings.map((standing, rank) => `when '${standing}' then ${rank}`).join(' ')} end`;
 }
 
 async function readManifest(db: Kysely<Schema>, statement: Statement): Promise<Manifest> {
-  const { manifest: text } = await db
-    .selectFrom('statements')
-    .select('manifest')
-    .where('statement_id', '=', statement.statementId)
-    .executeTakeFirstOrThrow();
-  const manifest = text === null || hashOf(text) !== statement.manifestSha256 ? 'changed' : parseManifest(text);
-  if (typeof manifest === 'string') throw toSealError(statement, MANIFEST_NAME, 'was changed');
+  const text = await readManifestText(db, statement.statementId);
+  const manifest = hashOf(text) === statement.manifestSha256 ? parseManifest(text) : 'changed';
+  if (typeof manifest === 'string') throw new SealError(statement, MANIFEST_NAME, 'was changed');
   const isUnchanged = manifest.statement.id === statement.statementId && (await matchesRow(db, manifest.statement));
-  if (!isUnchanged) throw toSealError(statement, 'the row', 'was changed');
+  if (!isUnchanged) throw new SealError(statement, 'the row', 'was changed');
   return manifest;
 }
 
-/** Yields the bytes of a file of a pack. Throws SealError after the last ones unless they are those of the manifest. */
-async function* readSealedBytes({ db, statement, manifest, signal }: Source, name: string): AsyncGenerator<Uint8Array> {
-  const entry = manifest.files.find((each) => each.name === name);
-  const hash = createHash('sha256');
-  let bytes = 0;
-  for await (const part of readStoredFile(db, statement.statementId, name)) {
-    signal.throwIfAborted();
-    hash.update(part);
-    bytes += part.length;
-    yield part;
-  }
-  if (bytes === 0) throw toSealError(statement, name, 'is missing');
-  if (hash.digest('hex') !== entry?.sha256) throw toSealError(statement, name, 'was changed');
-}
-
 /** A file of a pack is not as it was sealed. */
-export class SealError extends AppError {}
-
-function toSealError({ instanceId, number }: Statement, name: string, problem: string): SealError {
-  return new SealError(
-    'pack_differs',
-    `${name} of statement ${number} of instance ${instanceId} ${problem} in the database since the month was closed`,
-    { hint: 'check an archived pack with losant-usage verify, and restore the database from a backup' },
-  );
+export class SealError extends AppError {
+  constructor({ instanceId, number }: Statement, name: string, problem: string) {
+    super(
+      'pack_differs',
+      `${name} of statement ${number} of instance ${instanceId} ${problem} in the database since the month was closed`,
+      { hint: 'check an archived pack with losant-usage verify, and restore the database from a backup' },
+    );
+  }
 }

@@ -114,25 +114,23 @@ export function fingerprintOf(key: KeyObject): string {
   return hashOf(publicKey.export({ type: 'spki', format: 'der' }));
 }
 
-export async function readSigningKey(path: string): Promise<KeyObject> {
-  return await readKey(path, createPrivateKey, {
-    label: `STATEMENT_KEY_FILE ${path}`,
+const KEYS = {
+  private: {
+    parse: createPrivateKey,
+    option: 'STATEMENT_KEY_FILE',
     hint: 'create one with: openssl genpkey -algorithm ed25519 -out FILE',
-  });
-}
-
-export async function readPublicKey(path: string): Promise<KeyObject> {
-  return await readKey(path, createPublicKey, {
-    label: `--key ${path}`,
+  },
+  public: {
+    parse: createPublicKey,
+    option: '--key',
     hint: 'derive one from the private key with: openssl pkey -pubout -in PRIVATE -out FILE',
-  });
-}
+  },
+};
 
-async function readKey(
-  path: string,
-  parse: (pem: Buffer) => KeyObject,
-  { label, hint }: { readonly label: string; readonly hint: string },
-): Promise<KeyObject> {
+/** Reads a PEM file. Throws SettingsError if it has no Ed25519 key. */
+export async function readKey(path: string, kind: keyof typeof KEYS): Promise<KeyObject> {
+  const { parse, option, hint } = KEYS[kind];
+  const label = `${option} ${path}`;
   const pem = await readFile(path).catch((error: unknown) => {
     const problem = `cannot read ${label} (${codeOf(error) ?? 'unknown error'})`;
     throw new SettingsError(problem, { hint: 'give a file that this user can read', cause: error });

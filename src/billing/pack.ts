@@ -84,24 +84,24 @@ async function* joinTexts(texts: AsyncIterable<string> | string[]): AsyncGenerat
 /** Checked although they come from the database: they become paths, and the database may not be what it seems. */
 const PACK_FILE_NAMES: ReadonlySet<string> = new Set([...CSV_NAMES, CHECKS_NAME, SIGNATURE_NAME]);
 
-/** Yields the files of a statement's pack in parts; the manifest is last. */
-export async function* readFiles(
-  db: Kysely<Schema>,
-  statementId: string,
-): AsyncGenerator<readonly [name: string, content: Buffer]> {
-  const files = db.selectFrom('statement_files').where('statement_id', '=', statementId);
-  for (const { name } of await files.select('name').distinct().orderBy('name').execute()) {
-    if (!PACK_FILE_NAMES.has(name)) throw new Error(`the database has a file of a pack called ${JSON.stringify(name)}`);
-    for await (const content of readStoredFile(db, statementId, name)) yield [name, content];
-  }
-  const sealed = db.selectFrom('statements').select('manifest').where('statement_id', '=', statementId);
-  const { manifest } = await sealed.executeTakeFirstOrThrow();
-  // Only the closing transaction sees a statement without a manifest.
-  yield [MANIFEST_NAME, Buffer.from(manifest ?? '')];
+/** Returns the names of the files of a statement's pack; the manifest is last. */
+async function readFileNames(db: Kysely<Schema>, statementId: string): Promise<string[]> {
+  const files = db.selectFrom('statement_files').select('name').distinct().where('statement_id', '=', statementId);
+  const names = (await files.orderBy('name').execute()).map(({ name }) => name);
+  const unknown = names.find((name) => !PACK_FILE_NAMES.has(name));
+  if (unknown === undefined) return [...names, MANIFEST_NAME];
+  throw new Error(`the database has a file of a pack called ${JSON.stringify(unknown)}`);
+}
+
+/** Returns the text of a statement's manifest; it is empty only in the transaction that creates it. */
+export async function readManifestText(db: Kysely<Schema>, statementId: string): Promise<string> {
+  const statement = db.selectFrom('statements').select('manifest').where('statement_id', '=', statementId);
+  return (await statement.executeTakeFirstOrThrow()).manifest ?? '';
 }
 
 /** Yields the parts of a file of a pack; none if the database does not have it. */
 export async function* readStoredFile(db: Kysely<Schema>, statementId: string, name: string): AsyncGenerator<Buffer> {
+  if (name === MANIFEST_NAME) yield Buffer.from(await readManifestText(db, statementId));
   const file = db.selectFrom('statement_files').select('content');
   const parts = file.where('statement_id', '=', statementId).where('name', '=', name);
   for (let part = 0; ; part += 1) {
@@ -125,9 +125,11 @@ export async function writePacks(
   await createAtomicFolder(out, async (path) => {
     for (const { statement, folder } of packFolders) {
       await mkdir(join(path, folder), { recursive: true });
-      for await (const [name, content] of readFiles(db, statement.statementId)) {
-        signal.throwIfAborted();
-        await appendFile(join(path, folder, name), content);
+      for (const name of await readFileNames(db, statement.statementId)) {
+        for await (const content of readStoredFile(db, statement.statementId, name)) {
+          signal.throwIfAborted();
+          await appendFile(join(path, folder, name), content);
+        }
       }
     }
   });

@@ -7,6 +7,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { codeOf } from '../files/atomic-file.ts';
+import { compareText } from '../usage/cell.ts';
 import {
   CHECKS_NAME,
   fingerprintOf,
@@ -15,6 +16,7 @@ import {
   type Manifest,
   parseManifest,
   SIGNATURE_NAME,
+  type StatementDocument,
 } from './manifest.ts';
 import { readChecks } from './pack.ts';
 
@@ -163,13 +165,10 @@ function checkChain(verification: Verification): void {
   }
 }
 
-export function findPack(
-  packs: readonly Pack[],
-  { instanceId, number }: { readonly instanceId: string; readonly number: number },
-): Pack | undefined {
-  return packs.find(
-    ({ manifest: { statement } }) => statement.instanceId === instanceId && statement.number === number,
-  );
+export function findPack(packs: readonly Pack[], link: Pick<StatementDocument, 'instanceId' | 'number'>) {
+  const isLinked = ({ instanceId, number }: StatementDocument) =>
+    instanceId === link.instanceId && number === link.number;
+  return packs.find(({ manifest }) => isLinked(manifest.statement));
 }
 
 /** Adds notes on what cannot be checked: signatures without a key, and the chain before a missing pack. */
@@ -191,8 +190,8 @@ function describeUnchecked({ packs, notes }: Verification, keys: readonly KeyObj
 
 function compareNumbers(a: Pack, b: Pack): number {
   const [first, second] = [a.manifest.statement, b.manifest.statement];
-  if (first.instanceId !== second.instanceId) return first.instanceId < second.instanceId ? -1 : 1;
-  return first.number - second.number || (a.folder < b.folder ? -1 : 1);
+  const byInstance = compareText(first.instanceId, second.instanceId);
+  return byInstance || first.number - second.number || compareText(a.folder, b.folder);
 }
 
 /** A file of a pack is not as it should be; the message says why. */
@@ -223,30 +222,24 @@ async function readSmallFile(path: string, maxBytes: number): Promise<Buffer> {
   return await file.readFile();
 }
 
-const CHUNK_BYTES = 131_072;
-
-/**
- * Yields the bytes of a listed file in one reused buffer; copy what must survive the next chunk. Throws
- * FileProblem for a wrong size before reading, and for a wrong hash after the last chunk.
- */
-export async function* readListedFile(
-  { path, manifest }: { readonly path: string; readonly manifest: Manifest },
-  name: string,
-): AsyncGenerator<Uint8Array> {
-  const entry = manifest.files.find((each) => each.name === name);
+/** Yields the bytes of a listed file. Throws FileProblem for a wrong size before them, see also checkBytes. */
+export async function* readListedFile({ path, manifest }: Pick<Pack, 'path' | 'manifest'>, name: string) {
   await using file = await openRegularFile(join(path, name));
   const { size } = await file.stat();
-  if (size !== entry?.bytes) throw new FileProblem(`was changed: it has ${size} bytes instead of ${entry?.bytes}`);
+  const bytes = manifest.files.find((each) => each.name === name)?.bytes;
+  if (size !== bytes) throw new FileProblem(`was changed: it has ${size} bytes instead of ${bytes}`);
+  yield* checkBytes(manifest, name, file.createReadStream({ autoClose: false }));
+}
+
+/** Yields the bytes of a file of a pack. Throws FileProblem after the last ones if the manifest has another hash. */
+export async function* checkBytes(manifest: Manifest, name: string, bytes: AsyncIterable<Uint8Array>) {
   const hash = createHash('sha256');
-  const buffer = Buffer.alloc(CHUNK_BYTES);
-  for (;;) {
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
-    if (bytesRead === 0) break;
-    const chunk = buffer.subarray(0, bytesRead);
-    hash.update(chunk);
-    yield chunk;
+  for await (const part of bytes) {
+    hash.update(part);
+    yield part;
   }
-  if (hash.digest('hex') !== entry.sha256) throw new FileProblem('was changed: its SHA-256 does not match');
+  const entry = manifest.files.find((each) => each.name === name);
+  if (hash.digest('hex') !== entry?.sha256) throw new FileProblem('was changed: its SHA-256 does not match');
 }
 
 /** Bounds a record whose quote is never closed. */

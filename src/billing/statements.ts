@@ -27,18 +27,11 @@ export async function readStatements(
 ) {
   return await db
     .selectFrom('statements')
-    .select((eb) => [
-      'statement_id as statementId',
-      'instance_id as instanceId',
-      'number',
-      eb.ref('kind').$castTo<'closing' | 'adjustment'>().as('kind'),
-      'reason',
-      'orgs',
-      'closed_at as closedAt',
-      'closed_by as closedBy',
-      // Not null: only the closing transaction sees a statement without a manifest.
-      sql<string>`encode(manifest_sha256, 'hex')`.as('manifestSha256'),
-    ])
+    .select(['statement_id as statementId', 'instance_id as instanceId', 'number'])
+    .select((eb) => eb.ref('kind').$castTo<'closing' | 'adjustment'>().as('kind'))
+    .select(['reason', 'orgs', 'closed_at as closedAt', 'closed_by as closedBy'])
+    // Not null: only the closing transaction sees a statement without a manifest.
+    .select(sql<string>`encode(manifest_sha256, 'hex')`.as('manifestSha256'))
     .where('month', '=', `${month}-01`)
     .where('instance_id', 'in', [...instanceIds])
     .orderBy('instance_id')
@@ -86,20 +79,10 @@ export type MonthState = Awaited<ReturnType<typeof readMonthStates>>[number];
 export async function readMonthStates(db: Kysely<Schema>, instanceIds: readonly string[]) {
   return await db
     .selectFrom('months')
-    .select([
-      'instance_id as instanceId',
-      sql<Month>`to_char(month, 'YYYY-MM')`.as('month'),
-      'is_over as isOver',
-      'state',
-      'causes',
-      'orgs_blocked as orgsBlocked',
-      'orgs_to_adjust as orgsToAdjust',
-      'lines_to_adjust as linesToAdjust',
-      'lines_unsettled as linesUnsettled',
-      'closed_at as closedAt',
-      'closed_by as closedBy',
-      'statements',
-    ])
+    .select(['instance_id as instanceId', sql<Month>`to_char(month, 'YYYY-MM')`.as('month'), 'is_over as isOver'])
+    .select(['state', 'causes', 'orgs_blocked as orgsBlocked', 'orgs_to_adjust as orgsToAdjust'])
+    .select(['lines_to_adjust as linesToAdjust', 'lines_unsettled as linesUnsettled', 'closed_at as closedAt'])
+    .select(['closed_by as closedBy', 'statements'])
     .where('instance_id', 'in', [...instanceIds])
     .orderBy('instance_id')
     .orderBy('month', 'desc')

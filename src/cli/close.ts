@@ -1,5 +1,5 @@
 import { type CloseOutcome, closeMonth } from '../billing/close.ts';
-import { readSigningKey } from '../billing/manifest.ts';
+import { readKey } from '../billing/manifest.ts';
 import {
   type AdjustmentDay,
   type BilledInstance,
@@ -123,7 +123,7 @@ async function closeInstances(
     acceptance: reason === null || blockersHash === null ? null : { reason, blockersHash },
     isAdjustment: options.adjust,
     isDryRun: options.dryRun,
-    signingKey: config.statementKeyFile === null ? null : await readSigningKey(config.statementKeyFile),
+    signingKey: config.statementKeyFile === null ? null : await readKey(config.statementKeyFile, 'private'),
     signal,
   };
   const codes: number[] = [];

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkPacks, compareWithDatabase } from '../billing/check-pack.ts';
 import { type CustomerStatement, SealedMonth } from '../billing/customers.ts';
-import { readPublicKey } from '../billing/manifest.ts';
+import { readKey } from '../billing/manifest.ts';
 import { writePacks } from '../billing/pack.ts';
 import { readPacks, type Verification } from '../billing/read-packs.ts';
 import { type BilledInstance, formatMonthName, readStatements, type Statement } from '../billing/statements.ts';
@@ -101,7 +101,7 @@ const FOLDER_ERRORS = ['ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP', 'ENAMETOOLONG'];
 async function verifyFolder(context: CommandContext, dir: string, keyFiles: readonly string[]): Promise<Verification> {
   const { config, signal } = context;
   const hint = 'give a folder written by losant-usage statement';
-  const keys = await Promise.all(keyFiles.map(readPublicKey));
+  const keys = await Promise.all(keyFiles.map((path) => readKey(path, 'public')));
   const verification = await readPacks(dir, keys).catch((error: unknown) => {
     const code = codeOf(error) ?? '';
     if (!FOLDER_ERRORS.includes(code)) throw error;

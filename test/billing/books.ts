@@ -11,7 +11,7 @@ import { readBlockers, readStatements } from '../../src/billing/statements.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createLedgerDatabase, INSTANCE, Ledger } from '../ledger/ledger.ts';
 import { useOpened } from '../opened.ts';
-import { openAs } from '../support/databases.ts';
+import { asOwner, openAs } from '../support/databases.ts';
 import { hours, minutes, POLICY } from '../usage/cells.ts';
 
 export { INSTANCE } from '../ledger/ledger.ts';
@@ -227,6 +227,15 @@ export class Books extends Ledger {
 
   async adjust(month: string, options: CloseOptions = {}): Promise<CloseOutcome> {
     return await this.close(month, { ...options, isAdjustment: true });
+  }
+
+  /** Changes statements without their triggers, which only the owner can disable. */
+  async force(change: string): Promise<void> {
+    const tables = ['statements', 'statement_lines', 'statement_files'];
+    const setTriggers = (state: string) =>
+      tables.map((table) => `alter table losant_usage.${table} ${state} trigger user;`).join(' ');
+    const statements = `${setTriggers('disable')} ${change}; set constraints all immediate; ${setTriggers('enable')}`;
+    await asOwner(this.url, statements);
   }
 
   async causesOf(month: string): Promise<string[]> {

@@ -132,40 +132,30 @@ async function seal({ stored = PACK, listed = PACK.map(describeFile), signedBy =
 }
 
 describe('a statement is sealed', () => {
-  const totals = 'totals.csv';
+  const [totals, ...others] = PACK as [PackFile, ...PackFile[]];
+  const signature = { name: 'manifest.json.sig', content: 'signed' };
 
   test('with every file of a pack, in parts too', async () => {
     await expect(seal({})).rejects.toThrow('sealed');
-    const [first, ...rest] = PACK;
-    const parts = ['of tot', 'als.csv'].map((content) => ({ name: first?.name ?? '', content }));
-    await expect(seal({ stored: [...parts, ...rest] })).rejects.toThrow('sealed');
-    const signature = { name: 'manifest.json.sig', content: 'signed' };
+    const parts = ['of tot', 'als.csv'].map((content) => ({ ...totals, content }));
+    await expect(seal({ stored: [...parts, ...others] })).rejects.toThrow('sealed');
     await expect(seal({ stored: [...PACK, signature], signedBy: 'a key' })).rejects.toThrow('sealed');
   });
 
   // Guarantee (Billing): A statement is sealed only with every file of its pack, each with the bytes that its manifest
   // names.
   test.each<[string, Seal]>([
-    ['that was not added', { stored: PACK.slice(1) }],
-    [
-      'with other bytes',
-      { stored: PACK.map((file) => (file.name === totals ? { ...file, content: 'OF totals.csv' } : file)) },
-    ],
-    [
-      'of another size',
-      { listed: PACK.map((file) => ({ ...describeFile(file), ...(file.name === totals && { bytes: 1 }) })) },
-    ],
-    ['that its manifest does not list', { listed: PACK.slice(1).map(describeFile) }],
-    ['that neither has', { stored: PACK.slice(1), listed: PACK.slice(1).map(describeFile) }],
+    ['that was not added', { stored: others }],
+    ['with other bytes', { stored: [{ ...totals, content: 'OF totals.csv' }, ...others] }],
+    ['of another size', { listed: [{ ...describeFile(totals), bytes: 1 }, ...others.map(describeFile)] }],
+    ['that its manifest does not list', { listed: others.map(describeFile) }],
+    ['that neither has', { stored: others, listed: others.map(describeFile) }],
     [
       'in place of another, which is missing',
-      { stored: PACK.slice(1), listed: [...PACK.slice(1), ...PACK.slice(1, 2)].map(describeFile) },
+      { stored: others, listed: [...others, ...others.slice(0, 1)].map(describeFile) },
     ],
     ['of a signature that its manifest names', { signedBy: 'a key' }],
-    [
-      'of a signature that its manifest does not name',
-      { stored: [...PACK, { name: 'manifest.json.sig', content: 'signed' }] },
-    ],
+    ['of a signature that its manifest does not name', { stored: [...PACK, signature] }],
   ])('not with a file %s', async (_, files) => {
     await expect(seal(files)).rejects.toThrow('the manifest does not match the files of the pack');
   });

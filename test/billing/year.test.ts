@@ -1,21 +1,19 @@
 /**
- * Six simulated months of billing: organizations come and go, one changes its customer, one its instance, numbers are
+ * Four simulated months of billing: organizations come and go, one changes its customer, one its instance, numbers are
  * restated before and after a month is closed, days are missing and are stored later or waived, and a difference from
  * a control total is accepted. Every line is compared with an independent reckoning, and every pack is checked.
  */
-import { type Kysely, sql } from 'kysely';
+import { sql } from 'kysely';
 import { expect, test } from 'vitest';
-import type { Schema } from '../../src/database/schema.ts';
 import { daysOfMonth, eachDay } from '../../src/usage/day.ts';
-import { openAs } from '../support/databases.ts';
 import { INSTANCE, OTHER_INSTANCE, renewHistory, useBooks } from './books.ts';
 import { byKey, METRICS, type ReckonedCell, Reckoning } from './reckoning.ts';
 
 const books = useBooks();
 const reckoning = new Reckoning();
 /** With the change of a year and a leap day. */
-const MONTHS = ['2023-10', '2023-11', '2023-12', '2024-01', '2024-02', '2024-03'];
-const [FIRST_DAY, LAST_DAY] = ['2023-10-01', '2024-03-31'];
+const MONTHS = ['2023-12', '2024-01', '2024-02', '2024-03'];
+const [FIRST_DAY, LAST_DAY] = ['2023-12-01', '2024-03-31'];
 
 let seed = 20_251_231;
 /** A whole number from 0 to below `limit`, the same in every run. */
@@ -89,30 +87,6 @@ async function changeCustomer(orgId: string, customerId: string, at: string): Pr
 
 const restated = new Set<ReckonedCell>();
 let compared = 0;
-let differing = 0;
-
-/**
- * Compares the lines of the organizations to recheck with those of all organizations. Returns the number of lines that
- * differ from what was billed.
- */
-async function compareWithFullSums(): Promise<number> {
-  const linesOf = async (db: Kysely<Schema>): Promise<string[]> => {
-    const { rows } = await sql<{ line: string }>`select concat(s.instance_id, l.line, l.is_settled) as line
-      from losant_usage.statements s cross join lateral losant_usage_internal.month_lines(s.instance_id, s.month) as l
-      where s.kind = 'closing'`.execute(db);
-    return rows.map(({ line }) => line).toSorted();
-  };
-  // Only the owner may replace a view.
-  const owner = await openAs('migrator', books.url);
-  const lines = await linesOf(owner.db);
-  const trx = await owner.db.startTransaction().execute();
-  await sql`create or replace view losant_usage_internal.orgs_to_recheck as
-    select s.month, o.org_id from losant_usage.statements s cross join losant_usage.organizations o`.execute(trx);
-  expect(lines).toEqual(await linesOf(trx));
-  await trx.rollback().execute();
-  await owner.close();
-  return lines.length;
-}
 
 /** Closes or adjusts a month, accepting its blockers, and compares every line. */
 async function settle(instanceId: string, month: string, isAdjustment: boolean): Promise<void> {
@@ -148,7 +122,7 @@ const UNEXPLAINED = sql`
   where d.difference is distinct from e.difference`;
 
 // Guarantee (Billing): Over simulated months, the statements of a month always add up to its current quantities.
-test('six months are billed exactly, and every difference since is found', { timeout: 600_000 }, async () => {
+test('four months are billed exactly, and every difference since is found', async () => {
   const begin = async (from: string, to: string | null, instanceId = INSTANCE): Promise<string> => {
     const customerId = `C-${reckoning.instances.size}`;
     const orgId = await books.addOrg({ from, to, customerId, instanceId });
@@ -160,14 +134,14 @@ test('six months are billed exactly, and every difference since is found', { tim
   for (const [from, to, instanceId] of [
     [FIRST_DAY, null, INSTANCE],
     [FIRST_DAY, null, INSTANCE],
-    [FIRST_DAY, '2023-12-17', INSTANCE],
-    ['2023-12-09', null, INSTANCE],
+    [FIRST_DAY, '2024-01-17', INSTANCE],
+    ['2024-01-09', null, INSTANCE],
     [FIRST_DAY, null, OTHER_INSTANCE],
   ] as const) {
     spans.set(await begin(from, to, instanceId), { from, to: to ?? LAST_DAY });
   }
   const [steady = '', moving = ''] = [...spans.keys()];
-  await changeCustomer(steady, 'C-second', '2023-11-15T00:00:00Z');
+  await changeCustomer(steady, 'C-second', '2023-12-15T00:00:00Z');
   await changeCustomer(steady, 'C-third', '2024-02-02T00:00:00Z');
   const unsettled: ReckonedCell[] = [];
   for (const [index, month] of MONTHS.entries()) {
@@ -194,20 +168,20 @@ test('six months are billed exactly, and every difference since is found', { tim
       doubtful.isSettled = false;
       unsettled.push(doubtful);
     }
-    if (index === 4) {
+    if (index === 3) {
       await books.asProgram(sql`insert into losant_usage.instance_totals
           (instance_id, usage_date, metric, quantity, last_read_at, our_sum, orgs_summed, orgs_unsettled, orgs_expected)
         values (${INSTANCE}, ${to}, 'devices_created', 1, now(), 2, 1, 0, 1)`);
       expect(await books.causesOf(month)).toContain('not_reconciled');
     }
-    if (index === 3) {
+    if (index === 2) {
       await books.asProgram(
         sql`update losant_usage.organizations set instance_id = ${OTHER_INSTANCE} where org_id = ${moving}`,
       );
       reckoning.instances.set(moving, OTHER_INSTANCE);
     }
     for (const instanceId of [INSTANCE, OTHER_INSTANCE]) await settle(instanceId, month, false);
-    for (const cell of unsettled.splice(0, index % 3 === 2 ? unsettled.length : 1)) {
+    for (const cell of unsettled.splice(0, index % 2 === 1 ? unsettled.length : 1)) {
       const numbers = cell.numbers ?? drawNumbers(cell.stream);
       await books.asProgram(sql`update losant_usage.waivers set lifted_at = now() where lifted_at is null
         and org_id = ${cell.orgId} and usage_date = ${cell.day} and stream = ${cell.stream}`);
@@ -216,8 +190,7 @@ test('six months are billed exactly, and every difference since is found', { tim
       Object.assign(cell, { numbers, isSettled: true });
     }
     for (let times = 0; times < 4; times += 1) await restate(pick([...reckoning.cells.values()]));
-    if (index === 5) differing = await compareWithFullSums();
-    if (index % 3 === 2) {
+    if (index % 2 === 1) {
       for (const earlier of MONTHS.slice(0, index + 1)) {
         for (const instanceId of [INSTANCE, OTHER_INSTANCE]) await settle(instanceId, earlier, true);
       }
@@ -233,6 +206,5 @@ test('six months are billed exactly, and every difference since is found', { tim
         from losant_usage.customer_statements c) as c group by 1, 2, 3`);
   expect(customers.toSorted()).toEqual(reckoning.listCustomers());
   for (const month of MONTHS) expect((await books.verifyMonth(month)).problems).toEqual([]);
-  expect(compared).toBeGreaterThan(200);
-  expect(differing).toBeGreaterThan(30);
+  expect(compared).toBeGreaterThan(150);
 });

@@ -50,9 +50,17 @@ export const billingMutants = [
   plant(
     { file: 'migrations/0009_statements.sql', test: 'test/billing/adjust.test.ts' },
     {
+      'A number that is no longer settled since the closing is a difference': [
+        'select m.month, c.org_id from closed_months m\njoin losant_usage_internal.non_final_cells c on c.month = m.month\nunion\n',
+        '',
+      ],
       'A number that changed since the closing is a difference': [
         'and r.changed_at >= m.closed_at',
         'and r.changed_at < m.closed_at',
+      ],
+      'A number of any stream that changed since the closing is a difference': [
+        'and r.changed_at >= m.closed_at',
+        "and r.changed_at >= m.closed_at and r.stream <> 'payload_sources'",
       ],
       'A number that was loaded after the closing is a difference': [
         'and c.first_loaded_at >= m.closed_at',
@@ -102,9 +110,9 @@ export const billingMutants = [
   plant(
     { file: 'migrations/0009_statements.sql', test: 'test/billing/year.test.ts' },
     {
-      'A number of any stream that changed since the closing is a difference': [
-        'and r.changed_at >= m.closed_at',
-        "and r.changed_at >= m.closed_at and r.stream <> 'payload_sources'",
+      'A correction in simulated months goes to the customer of the line it corrects': [
+        'case when b.org_id is null then o.customer_id else b.customer_id end',
+        '(select x.customer_id from losant_usage.organizations x where x.org_id = o.org_id)',
       ],
     },
   ),
@@ -168,17 +176,22 @@ export const billingMutants = [
     },
   ),
   plant(
-    { file: 'src/billing/customers.ts', test: 'test/billing/customers.test.ts' },
+    { file: 'src/billing/read-packs.ts', test: 'test/billing/customers.test.ts' },
     {
       'A file of a pack that was changed is on no statement of a customer': [
-        "if (hash.digest('hex') !== entry?.sha256)",
-        "if (hash.digest('hex') === '')",
+        "if (hash.digest('hex') !== entry?.sha256) throw",
+        "if (hash.digest('hex') === '') throw",
       ],
+    },
+  ),
+  plant(
+    { file: 'src/billing/customers.ts', test: 'test/billing/customers.test.ts' },
+    {
       'A manifest that was changed is on no statement of a customer': [
-        'text === null || hashOf(text) !== statement.manifestSha256',
-        'text === null',
+        'hashOf(text) === statement.manifestSha256 ?',
+        "text !== '' ?",
       ],
-      'A missing file of a pack is on no statement of a customer': ['if (bytes === 0)', 'if (bytes < 0)'],
+      'A missing file of a pack is named as missing': ["isMissing ? 'is missing'", "!isMissing ? 'is missing'"],
       'The days of a customer are those of the newest statement of each organization': [
         'max(l.number) as number',
         'min(l.number) as number',
@@ -238,8 +251,8 @@ export const billingMutants = [
         'constants.O_RDONLY | constants.O_NONBLOCK',
       ],
       'A file with other bytes is a problem': [
-        `if (hash.digest('hex') !== entry.sha256) throw`,
-        `if (entry.sha256 === '') throw`,
+        `if (hash.digest('hex') !== entry?.sha256) throw`,
+        `if (entry?.sha256 === '') throw`,
       ],
     },
   ),
@@ -300,7 +313,7 @@ export const billingMutants = [
     { 'A statement is compared with when its month was closed': [' and s.closed_at = ${closedAt}::timestamptz', ''] },
   ),
   plant(
-    { file: 'src/billing/check-pack.ts', test: 'test/billing/tampered.test.ts' },
+    { file: 'src/billing/check-pack.ts', test: 'test/billing/verify.test.ts', only: 'a tampered pack' },
     {
       'billed_before of a line is what the earlier statements billed': [
         'where l.billed_before is not e.quantity limit 20',
@@ -317,7 +330,7 @@ export const billingMutants = [
     },
   ),
   plant(
-    { file: 'pack-checks/1.sql', test: 'test/billing/tampered.test.ts' },
+    { file: 'pack-checks/1.sql', test: 'test/billing/verify.test.ts', only: 'a tampered pack' },
     {
       'A waived cell has one waiver in force': [
         'group by org_id, usage_date, stream having count(*) > 1 limit 20;',

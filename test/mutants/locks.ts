@@ -75,10 +75,7 @@ export const lockMutants = [
   plant(
     { file: 'src/billing/close.ts', test: 'test/billing/close.test.ts', only: 'at the second attempt' },
     {
-      'A close that ends in a deadlock is tried again': [
-        'await retryTransaction(() => db.transaction().execute(work))',
-        'await db.transaction().execute(work)',
-      ],
+      'A close that ends in a deadlock is tried again': ['await retryTransaction(close)', 'await close()'],
     },
   ),
   plant(
