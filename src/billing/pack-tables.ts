@@ -1,4 +1,5 @@
 /** Renders the files of a proof pack from the tables behind a statement. */
+import { DatabaseSync } from 'node:sqlite';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { toInstantText } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
@@ -45,10 +46,13 @@ export function splitChecks(checksSql: string) {
   };
 }
 
-/** Returns the columns of a table that the checks create, which are all text. */
 function readColumns(checks: string, table: string): string[] {
-  const [, columns = ''] = new RegExp(`^create table ${table} \\(([^)]*)\\);`, 'm').exec(checks) ?? [];
-  return Array.from(columns.matchAll(/(\w+) text/g), ([, name = '']) => name);
+  using db = new DatabaseSync(':memory:');
+  // The checks read the manifest with a function of the shell.
+  db.function('readfile', (_name) => '{}');
+  db.exec(splitChecks(checks).createTables);
+  const columns = db.prepare(`select * from ${table}`).columns();
+  return columns.map(({ name }) => name);
 }
 
 /** Yields a file of a pack in parts, with the columns that `checks` import. Must be called inside a transaction. */
