@@ -164,8 +164,8 @@ export const loadingMutants = [
         'null',
       ],
       'Control totals that may be read at the next wake-up are pending': [
-        'isFailure(verdict.code) && FAILURES[verdict.code].isDefinitive;',
-        'isFailure(verdict.code);',
+        '(isFailure(code) && FAILURES[code].isDefinitive);',
+        'isFailure(code);',
       ],
       'Control totals hold up a run for two minutes at most': [
         'AbortSignal.any([session.signal, AbortSignal.timeout(TOTALS_TIMEOUT_MS)])',
