@@ -29,14 +29,6 @@ it('a run with nothing due leaves no record and requests only the instance', asy
   ]);
 });
 
-it('an instance whose name no database can store is loaded like any other', async () => {
-  const stage = await createStage({ orgs: 1, seed: 'a\0b' });
-  expect((await stage.run()).report).toMatchObject({ status: 'complete', cells: { loaded: 4 } });
-  expect(await stage.query('select name from losant_usage.instances')).toEqual([
-    { name: 'Simulated instance a\uFFFDb' },
-  ]);
-});
-
 // Guarantee (Missing numbers): Failed reads are retried automatically; a manual run retries at once.
 it('a manual run retries failed reads at once, and a scheduled run at the time of the retry', async () => {
   const stage = await createStage();

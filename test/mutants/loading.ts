@@ -214,16 +214,7 @@ export const loadingMutants = [
       ],
       'No organization that is listed is marked as deleted': ['{ unseenSince: startedAt }', '{}'],
       'No organization is marked as deleted by an incomplete list': ['if (reason !== null) {', 'if (listedOrgs < 0) {'],
-    },
-  ),
-  plant(
-    {
-      file: 'src/loading/discover.ts',
-      test: 'test/loading/deletions.test.ts',
-      only: 'an empty list',
-    },
-    {
-      'An empty list marks no organization as deleted': ['if (listedOrgs === 0) return', 'if (listed < 0) return'],
+      'An empty list marks no organization as deleted': ['if (listedOrgs === 0) return', 'if (listedOrgs < 0) return'],
     },
   ),
   plant(
