@@ -121,6 +121,7 @@ export class Gate {
   readonly concurrency: number;
   /** The rate of the token, which other gates may share. */
   readonly rate: Rate;
+  /** The rate adds the requests that it starts. */
   running = 0;
 
   constructor({ concurrency, rate }: Pick<Gate, 'concurrency' | 'rate'>) {
