@@ -5,7 +5,7 @@ import { isAmong, unnestRows } from '../database/expressions.ts';
 import { FAILURES, isFailure } from '../errors.ts';
 import { computeOurSums, readInstance, updateInstance } from '../ledger/instances.ts';
 import { inTransaction } from '../ledger/lease.ts';
-import { type CellKey, type CellResponse, compareText, type Verdict } from '../usage/cell.ts';
+import { type CellKey, type CellResponse, compareText, type Reason, type Verdict } from '../usage/cell.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { planSlices, type Slice, WHOLE_INSTANCE } from '../usage/plan.ts';
 import { horizonStart } from '../usage/policy.ts';
@@ -71,8 +71,11 @@ async function requestTotals(session: Session): Promise<void> {
     for await (const results of transform(concurrency, extract, slices)) {
       const responses = results.flatMap((result) => result.responses);
       await storeTotals(session, responses);
-      problem ??= findTotalsProblem(responses);
-      for (const { stream, verdict } of responses) if (isUnreadable(verdict)) unreadable.add(stream);
+      for (const { stream, verdict } of responses) {
+        if (!('code' in verdict)) continue;
+        problem ??= verdict.kind === 'failed' ? verdict.detail : `${stream}: ${verdict.detail}`;
+        if (isUnreadable(verdict)) unreadable.add(stream);
+      }
     }
   } catch (error) {
     session.signal.throwIfAborted();
@@ -132,7 +135,7 @@ async function storeTotals({ ledger }: Session, responses: readonly CellResponse
 
 /** Returns the totals of a response, null where Losant omits one; [] for a failed or invalid response. */
 function toTotalRows({ stream, day, sentAtMs, verdict }: CellResponse) {
-  if (verdict.kind === 'failed' || verdict.kind === 'quarantined') return [];
+  if ('code' in verdict) return [];
   const last_read_at = new Date(sentAtMs).toISOString();
   return getStream(stream).columns.flatMap((metric) => {
     const isReported = verdict.kind === 'reported' && !verdict.omitted.some(({ column }) => column === metric);
@@ -143,15 +146,6 @@ function toTotalRows({ stream, day, sentAtMs, verdict }: CellResponse) {
 }
 
 /** Whether asking again is unlikely to help. After any other failure the next run may read the total. */
-function isUnreadable(verdict: Verdict): boolean {
-  if (verdict.kind === 'failed') return isFailure(verdict.code) && FAILURES[verdict.code].isDefinitive;
-  return verdict.kind === 'quarantined';
-}
-
-function findTotalsProblem(responses: readonly CellResponse[]): string | null {
-  for (const { stream, verdict } of responses) {
-    if (verdict.kind === 'failed') return verdict.detail;
-    if (verdict.kind === 'quarantined') return `${stream}: ${verdict.detail}`;
-  }
-  return null;
+function isUnreadable({ kind, code }: Extract<Verdict, Reason>): boolean {
+  return kind === 'quarantined' || (isFailure(code) && FAILURES[code].isDefinitive);
 }

@@ -1,7 +1,7 @@
 import { batchWithTimeout, flatTransform } from 'streaming-iterables';
 import { isRefusedForData } from '../database/sqlstate.ts';
 import { describeError, type LosantError } from '../errors.ts';
-import { countDueCells, type DueCursor, type DueScope, readDuePage } from '../ledger/due.ts';
+import { countDueCells, type DueScope, readDuePage } from '../ledger/due.ts';
 import { loadBatch, type RunLedger } from '../ledger/load.ts';
 import type { CellKey, CellResponse, CellUpdate, Reason } from '../usage/cell.ts';
 import { addDays, dayAt, HOUR_MS } from '../usage/day.ts';
@@ -41,8 +41,8 @@ export async function loadDue(
     const startMs = now();
     const pass = { scope, startMs, endMs: nextWakeAt?.()?.getTime() ?? startMs + DEFAULT_PASS_MS, sinceMs };
     // One after the other, because a recent slice may include older days, which are due until it is loaded.
-    const recent = await loadPages(session, planRecentDays(session, pass));
-    const older = await loadPages(session, planOlderDays(session, pass, olderCursor));
+    const recent = await loadPages(session, planPages(session, pass, { isRecent: true, afterOrgId: '' }));
+    const older = await loadPages(session, planPages(session, pass, { isRecent: false, afterOrgId: olderCursor }));
     const isAtEnd = older.lastOrgId === null;
     const hasRead = recent.hasSlices || older.hasSlices;
     if (isAtEnd && !hasRead && olderCursor === '') return session.refusals.worst;
@@ -78,44 +78,30 @@ const RECENT_DAYS = 7;
 /** The days before the first one of a slice that its request can include. */
 const MAX_DAYS_BEFORE = Math.max(...streams.map(({ maxDays }) => maxDays)) - 1;
 
-type Planner = Pick<Session, 'ledger' | 'refusals'>;
-
 /**
- * Yields the slices of a pass that end with a recent day, a page of organizations at a time; see {@link loadDue}. They
- * include the older days that fit into their requests, so that these need no others.
+ * Yields the slices of a pass, a page of organizations at a time, from the organization after one; see {@link loadDue}.
+ * Recent slices are those that end with a recent day. They include the older days that fit into their requests, so that
+ * these need no others.
  */
-export async function* planRecentDays(planner: Planner, pass: Pass): AsyncGenerator<SlicePage> {
-  const today = dayAt(pass.startMs);
-  const from = addDays(today, -RECENT_DAYS);
-  for (let afterOrgId: string | null = ''; afterOrgId !== null && dayAt(planner.ledger.now()) === today; ) {
-    const cells = await readPage(planner, pass, { from, to: null, afterOrgId });
-    afterOrgId = cells.at(-1)?.orgId ?? null;
-    yield { slices: planSlices(cells).filter(({ range }) => range.to >= from), lastOrgId: afterOrgId };
+export async function* planPages(
+  { ledger, refusals }: Pick<Session, 'ledger' | 'refusals'>,
+  { scope, startMs, endMs, sinceMs }: Pass,
+  { isRecent, afterOrgId }: { readonly isRecent: boolean; readonly afterOrgId: string },
+): AsyncGenerator<SlicePage> {
+  const { now } = ledger;
+  const today = dayAt(startMs);
+  const oldestRecentDay = addDays(today, -RECENT_DAYS);
+  const range = isRecent ? { from: oldestRecentDay, to: null } : { from: null, to: addDays(oldestRecentDay, -1) };
+  let lastOrgId: string | null = afterOrgId;
+  for (let isFirst = true; dayAt(now()) === today && (isFirst || isRecent || now() < endMs); isFirst = false) {
+    const { refusedStreams, isTokenRefused } = refusals;
+    const cursor = { startMs, sinceMs, refusedStreams, daysBefore: MAX_DAYS_BEFORE, afterOrgId: lastOrgId, ...range };
+    const cells: readonly CellKey[] = isTokenRefused ? [] : await readDuePage(ledger, scope, cursor);
+    lastOrgId = cells.at(-1)?.orgId ?? null;
+    const slices = planSlices(cells);
+    yield { slices: isRecent ? slices.filter((slice) => slice.range.to >= oldestRecentDay) : slices, lastOrgId };
+    if (lastOrgId === null) return;
   }
-}
-
-/** Yields the slices of the older days of a pass, of the organizations after one; see {@link loadDue}. */
-export async function* planOlderDays(planner: Planner, pass: Pass, firstAfterOrgId: string): AsyncGenerator<SlicePage> {
-  const { now } = planner.ledger;
-  const today = dayAt(pass.startMs);
-  const to = addDays(today, -RECENT_DAYS - 1);
-  let afterOrgId: string | null = firstAfterOrgId;
-  for (let isFirst = true; dayAt(now()) === today && (isFirst || now() < pass.endMs); isFirst = false) {
-    const cells = await readPage(planner, pass, { from: null, to, afterOrgId });
-    afterOrgId = cells.at(-1)?.orgId ?? null;
-    yield { slices: planSlices(cells), lastOrgId: afterOrgId };
-    if (afterOrgId === null) return;
-  }
-}
-
-async function readPage(
-  { ledger, refusals }: Planner,
-  { scope, startMs, sinceMs }: Pass,
-  range: Pick<DueCursor, 'from' | 'to' | 'afterOrgId'>,
-): Promise<readonly CellKey[]> {
-  const { refusedStreams, isTokenRefused } = refusals;
-  const cursor = { refusedStreams, startMs, sinceMs, daysBefore: MAX_DAYS_BEFORE, ...range };
-  return isTokenRefused ? [] : await readDuePage(ledger, scope, cursor);
 }
 
 /** The most slices in one transaction, and the longest wait for them. */

@@ -180,26 +180,16 @@ const listeners = new WeakMap<AbortSignal, Set<() => void>>();
  * signal, and a signal looks through all its listeners whenever one is added or removed. So it gets a single one.
  */
 export function onAbort(signal: AbortSignal, listener: () => void): () => void {
-  let ofSignal = listeners.get(signal);
-  if (ofSignal === undefined) {
-    const created = new Set<() => void>();
-    listeners.set(signal, created);
-    signal.addEventListener('abort', () => {
-      for (const each of created) each();
-    });
-    ofSignal = created;
-  }
-  ofSignal.add(listener);
-  const subscribed = ofSignal;
-  return () => {
-    subscribed.delete(listener);
-  };
+  const ofSignal = listeners.get(signal) ?? new Set();
+  if (!listeners.has(signal)) signal.addEventListener('abort', () => ofSignal.forEach((each) => each()));
+  listeners.set(signal, ofSignal.add(listener));
+  return () => void ofSignal.delete(listener);
 }
 
 export interface ApiResponse {
-  /** The result of `parseJson`; undefined if the body is not JSON. */
+  /** The result of `parseJson`. */
   readonly body: unknown;
-  /** The body as received; empty if it is not JSON. */
+  /** The body as received. */
   readonly text: string;
   /** When the successful attempt was sent, by the client's clock. */
   readonly sentAtMs: number;

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { describeProblems } from '../usage/body.ts';
-import type { Organization, UnreadableOrg } from '../usage/organization.ts';
+import { type Organization, parseOrganization, type UnreadableOrg } from '../usage/organization.ts';
 import { unexpectedBody } from './attempt.ts';
 import type { LosantClient } from './client.ts';
-import { instancePath, parseOrganization } from './endpoints.ts';
+import { instancePath } from './endpoints.ts';
 
 /** One or more pages of the list. */
 export interface OrgPage {

@@ -10,11 +10,10 @@ const LONGEST_PAUSE_MS = 60 * 60_000;
 const CATCH_UP_MS = 100;
 
 interface Waiter {
+  readonly gate: Gate;
   readonly request: ApiRequest;
-  /** Returns whether its gate has room for another request. */
-  readonly canStart: () => boolean;
-  start(): void;
-  reject(reason: unknown): void;
+  readonly start: () => void;
+  readonly reject: (reason: unknown) => void;
 }
 
 /** Creates the error of a request that was not sent because of a pause longer than {@link LONGEST_WAIT_MS}. */
@@ -62,30 +61,25 @@ export class Rate {
     for (const waiter of this.#waiters) waiter.reject(createPauseError(waiter.request, pauseMs));
   }
 
-  /** Rejects with the signal's reason when it aborts, with an {@link AttemptError} if the pause is too long. */
-  async waitForTurn(request: ApiRequest, { canStart, start }: Pick<Waiter, 'canStart' | 'start'>): Promise<void> {
+  /**
+   * Waits until a request runs in its gate. Rejects with the signal's reason when it aborts, with an
+   * {@link AttemptError} if the pause is too long.
+   */
+  async waitForTurn(gate: Gate, request: ApiRequest): Promise<void> {
     const { signal } = request;
     signal.throwIfAborted();
     const { pauseLeftMs } = this;
     if (pauseLeftMs > LONGEST_WAIT_MS) throw createPauseError(request, pauseLeftMs);
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const waiter: Waiter = {
-      request,
-      canStart,
-      start: () => {
-        start();
-        resolve();
-      },
-      reject: (reason) => {
-        this.#waiters.delete(waiter);
-        reject(reason);
-      },
+    const { promise, resolve: start, reject: fail } = Promise.withResolvers<void>();
+    const reject = (reason: unknown) => {
+      this.#waiters.delete(waiter);
+      fail(reason);
     };
-    const abort = () => waiter.reject(signal.reason);
+    const waiter: Waiter = { gate, request, start, reject };
     // With nobody waiting, a start time in the past means there was no demand; nothing to catch up.
     if (this.#waiters.size === 0) this.#nextStartMs = Math.max(this.#nextStartMs, performance.now());
     this.#waiters.add(waiter);
-    const unsubscribe = onAbort(signal, abort);
+    const unsubscribe = onAbort(signal, () => reject(signal.reason));
     this.startWaiters();
     try {
       await promise;
@@ -101,22 +95,22 @@ export class Rate {
   /** Starts the requests whose turn has come, and sets the timer for the next. */
   startWaiters(): void {
     for (const waiter of this.#waiters) {
-      if (!waiter.canStart()) continue;
+      const { gate } = waiter;
+      if (gate.running >= gate.concurrency) continue;
       // Read once: if the turn came between two reads of the clock, nothing would ever start the request.
       const nowMs = performance.now();
       if (this.#nextStartMs > nowMs) {
         // A timer that fires too early is set again.
-        this.#timer ??= setTimeout(
-          () => {
-            this.#timer = undefined;
-            this.startWaiters();
-          },
-          Math.ceil(this.#nextStartMs - nowMs),
-        );
+        const startNext = () => {
+          this.#timer = undefined;
+          this.startWaiters();
+        };
+        this.#timer ??= setTimeout(startNext, Math.ceil(this.#nextStartMs - nowMs));
         return;
       }
       this.#nextStartMs = Math.max(this.#nextStartMs, nowMs - CATCH_UP_MS) + this.#spacingMs;
       this.#waiters.delete(waiter);
+      gate.running += 1;
       waiter.start();
     }
   }
@@ -127,7 +121,8 @@ export class Gate {
   readonly concurrency: number;
   /** The rate of the token, which other gates may share. */
   readonly rate: Rate;
-  #running = 0;
+  /** The rate adds the requests that it starts. */
+  running = 0;
 
   constructor({ concurrency, rate }: Pick<Gate, 'concurrency' | 'rate'>) {
     this.concurrency = concurrency;
@@ -141,17 +136,12 @@ export class Gate {
    */
   async run<T>(task: (waitedMs: number, release: () => void) => Promise<T>, request: ApiRequest): Promise<T> {
     const arrivedAtMs = performance.now();
-    await this.rate.waitForTurn(request, {
-      canStart: () => this.#running < this.concurrency,
-      start: () => {
-        this.#running += 1;
-      },
-    });
+    await this.rate.waitForTurn(this, request);
     let isRunning = true;
     const release = () => {
       if (!isRunning) return;
       isRunning = false;
-      this.#running -= 1;
+      this.running -= 1;
       this.rate.startWaiters();
     };
     try {

@@ -77,19 +77,14 @@ export function createTransport(options: TransportOptions) {
     }
     const dateMs = parseDateHeader(raw.headers);
     if (dateMs !== null) onClock?.(dateMs - receivedAtMs);
-    const ageSeconds = parseAge(raw.headers);
-    let response: ApiResponse = { body: undefined, text: '', sentAtMs, receivedAtMs, dateMs, ageSeconds };
-    try {
-      const text = strictUtf8.decode(raw.content);
-      response = { ...response, body: parseJson(text), text };
-    } catch {
-      // The body is not JSON, which the status may explain.
+    if (raw.status !== null && raw.status !== 200) {
+      // A gateway may send a 503 for a change that was made, so its Retry-After does not turn it into a rejection.
+      const retryAfterMs = method === 'GET' ? parseRetryAfter(raw.headers, receivedAtMs) : null;
+      throw new AttemptError(request, failureOfStatus(raw.status, raw.content, retryAfterMs), token);
     }
-    // A gateway may send a 503 for a change that was made, so its Retry-After does not turn it into a rejection.
-    const retryAfterMs = method === 'GET' ? parseRetryAfter(raw.headers, receivedAtMs) : null;
-    const failure = findFailure(raw, response, { token, retryAfterMs });
-    if (failure !== null) throw new AttemptError(request, failure, token);
-    return response;
+    const content = raw.failure ?? parseContent(raw, token);
+    if ('kind' in content) throw new AttemptError(request, content, token);
+    return { ...content, sentAtMs, receivedAtMs, dateMs, ageSeconds: parseAge(raw.headers) };
   };
 }
 
@@ -194,27 +189,18 @@ async function exchange(
 /** Only undici sees it. */
 const STOPPED = new Error('stopped');
 
-/** Returns null if the response can be used. A status other than 200 is the failure, whatever the body is. */
-function findFailure(
-  raw: RawResponse,
-  response: ApiResponse,
-  { token, retryAfterMs }: { readonly token: string; readonly retryAfterMs: number | null },
-): Failure | null {
-  const { status, headers, content, failure } = raw;
-  if (status !== null && status !== 200) {
-    return failureOfStatus(status, content, retryAfterMs);
-  }
-  if (failure !== null) return failure;
-  if (content.length > MAX_BODY_BYTES) {
-    return badBody(`the body is larger than ${MAX_BODY_BYTES} bytes`, content);
-  }
-  if (response.body === undefined) {
+function parseContent({ headers, content }: RawResponse, token: string): Failure | Pick<ApiResponse, 'body' | 'text'> {
+  if (content.length > MAX_BODY_BYTES) return badBody(`the body is larger than ${MAX_BODY_BYTES} bytes`, content);
+  try {
+    const text = strictUtf8.decode(content);
+    const body = parseJson(text);
+    // Bodies may be quarantined for people to read, so one that repeats the request's headers is rejected.
+    if (!text.includes(token)) return { body, text };
+    return badBody('the body contains the token, as if a proxy had echoed the request', content);
+  } catch {
     const type = getHeader(headers, 'content-type') ?? 'unknown';
     return badBody(`the body is not JSON (content type ${type})`, content);
   }
-  // Bodies may be quarantined for people to read, so one that repeats the request's headers is rejected.
-  if (!response.text.includes(token)) return null;
-  return badBody('the body contains the token, as if a proxy had echoed the request', content);
 }
 
 function describeCause(error: unknown): string {

@@ -107,7 +107,8 @@ function applyLoss(input: ApplyInput, verdict: Omission, lostNumbers: string): C
   const countedInput = { ...input, cell: { ...cell, ...count } };
   const recheckMs = isThird ? null : response.sentAtMs + HOUR_MS;
   if (cell.standing === 'waived') return keepWaived(countedInput, recheckMs);
-  return markInDoubt(countedInput, describeOmission(lostNumbers), recheckMs);
+  const detail = `Losant omitted ${lostNumbers}, but a nonzero number is stored`;
+  return markInDoubt(countedInput, { code: 'omitted', detail }, recheckMs);
 }
 
 /**
@@ -299,11 +300,6 @@ function planNextRead(
 
 function toReasonColumns({ code, detail }: Reason): Pick<StoredCell, 'reason' | 'detail'> {
   return { reason: code, detail };
-}
-
-function describeOmission(numberNames: string): Reason {
-  const detail = `Losant omitted ${numberNames}, but a nonzero number is stored`;
-  return { code: 'omitted', detail };
 }
 
 function describeContradiction(evidence: string): Reason {

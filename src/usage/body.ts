@@ -1,6 +1,5 @@
 /** Parses bodies of the API: JSON without rounded numbers, and schemas for its parts. */
 import * as z from 'zod';
-import { isLosantId } from './organization.ts';
 
 /** A number that a double would turn into a different integer. Its text is cut for messages. */
 export class InexactNumber {
@@ -109,9 +108,6 @@ export const describeRepeatedKey = ({ input }: { readonly input?: unknown }) =>
 
 /** An ISO time with its zone, transformed into ms since 1970. */
 export const instant = z.iso.datetime({ offset: true, error: describeRepeatedKey }).transform((iso) => Date.parse(iso));
-
-/** An ID, transformed to lower case. */
-export const hexId = z.string().toLowerCase().refine(isLosantId, 'is not an ID of 24 hex digits');
 
 /** Replaces NUL and lone surrogates, which neither text nor JSON in Postgres can contain, by U+FFFD. */
 export function toStorableText(text: string): string {

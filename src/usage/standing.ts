@@ -43,10 +43,8 @@ export function isSettled(standing: Standing): boolean {
 }
 
 /** Returns null if there are no standings. */
-export function findWorstStanding(cellStandings: Iterable<Standing>): Standing | null {
-  let worst = -1;
-  for (const standing of cellStandings) worst = Math.max(worst, standings.indexOf(standing));
-  return standings[worst] ?? null;
+export function findWorstStanding(cellStandings: readonly Standing[]): Standing | null {
+  return standings.findLast((standing) => cellStandings.includes(standing)) ?? null;
 }
 
 /** Numbers of cells by standing. */
@@ -63,5 +61,5 @@ export function sumStandings(summands: Iterable<Readonly<Partial<StandingCounts>
 
 /** Returns the worst standing with a count above 0; null if there is none. */
 export function findWorstCounted(counts: Readonly<Partial<StandingCounts>>): Standing | null {
-  return findWorstStanding(standings.filter((standing) => (counts[standing] ?? 0) > 0));
+  return standings.findLast((standing) => (counts[standing] ?? 0) > 0) ?? null;
 }

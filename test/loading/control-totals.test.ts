@@ -10,15 +10,6 @@ const DAY = '2026-11-23';
 /** The final threshold of the day. */
 const FINAL = NOW + 3 * DAY_MS;
 
-/** One day of two organizations, all cells final. */
-async function createFinalStage(): Promise<Stage> {
-  const stage = await createStage({ orgs: 2 });
-  await stage.run();
-  await stage.moveTo(FINAL);
-  await stage.run();
-  return stage;
-}
-
 const readOutcomes = async ({ query }: Stage, where = 'true') =>
   await query(`select outcome, reason, count(*)::integer as metrics from losant_usage.reconciliation
     where compared_with = 'losant' and usage_date = '${DAY}' and ${where} group by 1, 2 order by 1, 2`);
@@ -36,9 +27,8 @@ const bias = ({ platform }: Stage, by: number) =>
 const breakTotals = ({ platform }: Stage, kind: string, action: string) =>
   platform.control('config', { faults: { kinds: [kind], forever: true, actions: [action] } });
 
-/** Makes the totals due. */
-const invalidateTotals = ({ store }: Stage) =>
-  asWriter(store.url, asProgram('update losant_usage.instance_totals set last_read_at = null'));
+const EQUAL = [{ outcome: 'equal', reason: null, metrics: 12 }];
+const range = { from: DAY, to: DAY };
 
 // Guarantee (Losant): Losant's own totals are compared with our sums. A difference changes no number and fails no run;
 // it blocks its month unless CONTROL_TOTALS is show.
@@ -48,35 +38,48 @@ it('control totals of final days are compared; a difference blocks the month unl
   expect(await readOutcomes(stage)).toEqual([{ outcome: 'pending', reason: expect.anything(), metrics: 12 }]);
   await stage.moveTo(FINAL);
   await stage.run();
-  expect(await readOutcomes(stage)).toEqual([{ outcome: 'equal', reason: null, metrics: 12 }]);
-  // They are not read again.
+  expect(await readOutcomes(stage)).toEqual(EQUAL);
+  // They are read again, and our sums computed again, only if a command forces the days.
   expect((await stage.run()).report.requests).toBe(1);
   await bias(stage, -7);
-  await invalidateTotals(stage);
-  expect((await stage.run()).report).toMatchObject({ status: 'complete', failures: [] });
+  await stage.run({ kind: 'backfill', range, force: false });
+  expect(await readDifferences(stage)).toEqual([]);
+  const { report } = await stage.run({ kind: 'backfill', range, force: true });
+  expect(report).toMatchObject({ status: 'complete', failures: [] });
   const totals = ['payload_all_bytes', 'payload_all_count', 'payload_billable_count'];
   expect(await readDifferences(stage)).toEqual(totals.map((metric) => ({ metric, difference: 7 })));
   expect(await readBlockers(stage)).toEqual([{ first_day: DAY, streams: ['payload_totals'] }]);
   await stage.run({}, { controlTotals: 'show' });
   expect(await readBlockers(stage)).toEqual([]);
   expect(await readDifferences(stage)).toHaveLength(3);
+  await bias(stage, 0);
+  await asWriter(stage.store.url, asProgram('update losant_usage.instance_totals set our_sum = our_sum + 1'));
+  await stage.run({ kind: 'manual', range });
+  expect(await readOutcomes(stage)).toEqual(EQUAL);
 });
 
-it('control totals are read again after a restatement', async () => {
-  const stage = await createFinalStage();
+it('control totals are read again after a restatement, and not compared while Losant omits them', async () => {
+  const stage = await createStage({ orgs: 2 });
+  await stage.run();
+  await stage.moveTo(FINAL);
+  await stage.run();
   const [orgId = ''] = stage.orgIds;
   await stage.platform.control('restate', { orgId, day: DAY, counter: 'device_counts' });
   await breakTotals(stage, 'server_error', 'instance.deviceCounts');
-  const { report, tally } = await stage.run({ kind: 'manual', range: { from: DAY, to: DAY } });
+  const { report, tally } = await stage.run({ kind: 'manual', range });
   expect(report).toMatchObject({ status: 'complete', cells: { loaded: 1 }, rows: { updated: 1 } });
   expect(tally.restatedFinal).toBeGreaterThan(0);
-  await stage.platform.control('config', { faults: null });
+  await breakTotals(stage, 'missing_bucket', 'instance.deviceCounts');
   await stage.moveTo(FINAL + HOUR_MS);
   await stage.run();
-  expect(await readOutcomes(stage)).toEqual([{ outcome: 'equal', reason: null, metrics: 12 }]);
+  expect(await readOutcomes(stage)).toEqual([
+    { ...EQUAL[0], metrics: 9 },
+    { outcome: 'not_compared', reason: 'omitted', metrics: 3 },
+  ]);
+  expect(await readBlockers(stage)).toEqual([]);
 });
 
-it('control totals that were wrong when they were final are read again once a day, until they are right', async () => {
+it('control totals that differ are read again once a day until they are right, whatever Losant omits', async () => {
   const stage = await createStage({ orgs: 2 });
   await bias(stage, -7);
   await stage.run();
@@ -87,56 +90,15 @@ it('control totals that were wrong when they were final are read again once a da
   await stage.moveTo(FINAL + DAY_MS - HOUR_MS);
   await stage.run();
   expect(await readDifferences(stage)).toHaveLength(3);
+  await breakTotals(stage, 'missing_bucket', 'instance.payloadCountsBreakdown');
   await stage.moveTo(FINAL + DAY_MS + HOUR_MS);
   await stage.run();
-  expect(await readOutcomes(stage)).toEqual([{ outcome: 'equal', reason: null, metrics: 12 }]);
-  expect(await readBlockers(stage)).toEqual([]);
-});
-
-it('control totals and sums of the days of a forced backfill are read and computed again', async () => {
-  const stage = await createFinalStage();
-  const range = { from: DAY, to: DAY };
-  await bias(stage, -7);
-  await stage.run({ kind: 'backfill', range, force: false });
-  expect(await readDifferences(stage)).toEqual([]);
-  await stage.run({ kind: 'backfill', range, force: true });
   expect(await readDifferences(stage)).toHaveLength(3);
-  await bias(stage, 0);
-  await asWriter(stage.store.url, asProgram('update losant_usage.instance_totals set our_sum = our_sum + 1'));
-  await stage.run({ kind: 'manual', range });
-  expect(await readOutcomes(stage)).toEqual([{ outcome: 'equal', reason: null, metrics: 12 }]);
-});
-
-it('control totals are read of every stream that is expected, also if it is no longer configured', async () => {
-  const stage = await createStage({ orgs: 2 });
-  await breakTotals(stage, 'forbidden', 'instance.notebookMinuteCounts');
-  await stage.run();
   await stage.platform.control('config', { faults: null });
-  await stage.moveTo(FINAL);
-  await stage.run({}, { streams: ['device_counts', 'payload_sources', 'payload_totals'] });
-  expect(await readOutcomes(stage)).toEqual([{ outcome: 'equal', reason: null, metrics: 12 }]);
-});
-
-it('control totals that Losant omits after a restatement are not compared, whatever it reported before', async () => {
-  const stage = await createFinalStage();
-  const [orgId = ''] = stage.orgIds;
-  await stage.platform.control('restate', { orgId, day: DAY, counter: 'device_counts' });
-  await breakTotals(stage, 'missing_bucket', 'instance.deviceCounts');
-  await stage.run({ kind: 'manual', range: { from: DAY, to: DAY } });
-  expect(await readOutcomes(stage)).toEqual([
-    { outcome: 'equal', reason: null, metrics: 9 },
-    { outcome: 'not_compared', reason: 'omitted', metrics: 3 },
-  ]);
+  await stage.moveTo(FINAL + 2 * DAY_MS + 2 * HOUR_MS);
+  await stage.run();
+  expect(await readOutcomes(stage)).toEqual(EQUAL);
   expect(await readBlockers(stage)).toEqual([]);
-});
-
-it('a control total that differs still differs while Losant omits it', async () => {
-  const stage = await createFinalStage();
-  await bias(stage, -7);
-  await stage.run({ kind: 'manual', range: { from: DAY, to: DAY } });
-  await breakTotals(stage, 'missing_bucket', 'instance.payloadCountsBreakdown');
-  await stage.run({ kind: 'manual', range: { from: DAY, to: DAY } });
-  expect(await readDifferences(stage)).toHaveLength(3);
 });
 
 it('control totals past the horizon are not requested', async () => {
@@ -164,42 +126,31 @@ it('control totals that do not come hold up a run for two minutes at most', asyn
   expect(problems).toEqual([{ text: 'no response within 120 s' }]);
 });
 
-it('control totals of a rejected stream are a problem of the instance, and the others are compared', async () => {
-  const stage = await createStage({ orgs: 2 });
-  await breakTotals(stage, 'forbidden', 'instance.notebookMinuteCounts');
-  await stage.run();
-  await stage.moveTo(FINAL);
-  const { report, refusal } = await stage.run();
-  expect({ status: report.status, refusal }).toEqual({ status: 'complete', refusal: null });
-  expect(await readOutcomes(stage)).toEqual([
-    { outcome: 'equal', reason: null, metrics: 7 },
-    { outcome: 'not_compared', reason: 'refused', metrics: 5 },
-  ]);
-  const readProblem = () => stage.query('select totals_problem as text from losant_usage.instances');
-  expect(await readProblem()).toMatchObject([{ text: expect.stringContaining('instance.notebookMinuteCounts') }]);
-  await stage.platform.control('config', { faults: null });
-  await stage.run();
-  expect(await readProblem()).toEqual([{ text: null }]);
-  expect(await readOutcomes(stage)).toEqual([{ outcome: 'equal', reason: null, metrics: 12 }]);
-});
-
-it('control totals that cannot be read for the moment are pending', async () => {
+it('control totals of a rejected stream are a problem; those that fail are pending, and read if not configured', async () => {
   const stage = await createStage({ orgs: 2 });
   await breakTotals(stage, 'server_error', 'instance.notebookMinuteCounts');
   await stage.run();
   await stage.moveTo(FINAL);
   await stage.run();
-  expect(await readOutcomes(stage)).toEqual([
-    { outcome: 'equal', reason: null, metrics: 7 },
-    { outcome: 'pending', reason: 'not_read', metrics: 5 },
-  ]);
+  const others = { ...EQUAL[0], metrics: 7 };
+  expect(await readOutcomes(stage)).toEqual([others, { outcome: 'pending', reason: 'not_read', metrics: 5 }]);
+  await breakTotals(stage, 'forbidden', 'instance.notebookMinuteCounts');
+  const { report, refusal } = await stage.run();
+  expect({ status: report.status, refusal }).toEqual({ status: 'complete', refusal: null });
+  expect(await readOutcomes(stage)).toEqual([others, { outcome: 'not_compared', reason: 'refused', metrics: 5 }]);
+  const readProblem = () => stage.query('select totals_problem as text from losant_usage.instances');
+  expect(await readProblem()).toMatchObject([{ text: expect.stringContaining('instance.notebookMinuteCounts') }]);
+  await stage.platform.control('config', { faults: null });
+  await stage.run({}, { streams: ['device_counts', 'payload_sources', 'payload_totals'] });
+  expect(await readProblem()).toEqual([{ text: null }]);
+  expect(await readOutcomes(stage)).toEqual(EQUAL);
 });
 
 it('a missing scope of control totals is not asked for day after day in a run', async () => {
   const stage = await createStage({ orgs: 1 });
   await breakTotals(stage, 'forbidden', 'instance.payloadCounts');
-  const range = { from: '2026-11-03', to: '2026-11-22' };
-  await stage.run({ kind: 'backfill', range, streams: ['payload_sources'] });
+  const days = { from: '2026-11-03', to: '2026-11-22' };
+  await stage.run({ kind: 'backfill', range: days, streams: ['payload_sources'] });
   const { faults } = (await stage.platform.control('stats')) as { faults: Record<string, number> };
   // As many as are requested at the same time.
   expect(faults['forbidden']).toBeLessThanOrEqual(stage.context().concurrency);

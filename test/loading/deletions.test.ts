@@ -92,16 +92,6 @@ it('an organization counts as deleted if list, lookup and instance agree, and no
   expect(await discoverWith(stage)).toEqual([`${deletedOrg} 2026-11-24`]);
 });
 
-it('an empty list deletes no organization', async () => {
-  const stage = await createStage({ orgs: 1 });
-  const [orgId = ''] = stage.orgIds;
-  await stage.run();
-  await deleteOrg(stage, orgId);
-  await stage.moveTo(NOW + DAY_MS);
-  expect((await stage.run()).report.status).toBe('partial');
-  expect(await readDeletions(stage)).toEqual([]);
-});
-
 // Guarantee (Missing numbers): An organization counts as deleted only if list, lookup and instance agree; many at once
 // are confirmed only after three days.
 it('more deletions at once than allowed are confirmed after three days of complete lists', async () => {

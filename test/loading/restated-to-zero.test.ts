@@ -69,17 +69,3 @@ it('a waiver of such a day is lifted by the third omission', async () => {
   const waivers = await stage.query('select lifted_at is not null as is_lifted from losant_usage.waivers');
   expect(waivers).toEqual([{ is_lifted: true }]);
 });
-
-it('omitted sources stay in doubt while the totals are omitted too', async () => {
-  const { stage, orgId, sourceCount } = await createRestatedStage();
-  await stage.platform.control('omit', { orgId, day: DAY, action: 'payload_totals' });
-  await stage.run({ kind: 'manual', range: RANGE });
-  for (const hours of [1, 2]) {
-    await stage.moveTo(NOW + hours * HOUR_MS);
-    await stage.run();
-  }
-  expect(await readCells(stage)).toEqual([
-    `payload_sources in_doubt omitted r1 ${sourceCount}`,
-    expect.stringMatching(/^payload_totals in_doubt omitted r1 [1-9]/),
-  ]);
-});

@@ -12,14 +12,14 @@ const createGate = (options: { concurrency?: number; requestsPerSecond?: number 
 /** Returns a task that takes this long. */
 const createTask = (ms: number) => () => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
-/** Queues `count` tasks and records when each starts, in ms since the start of the test. */
-function queueTasks(gate: Gate, count: number, request = REQUEST) {
+/** Queues `count` tasks that take `ms`, and records when each starts, in ms since the start of the test. */
+function queueTasks(gate: Gate, count: number, { request = REQUEST, ms = 0 } = {}) {
   const starts: number[] = [];
-  const done = Array.from({ length: count }, () =>
-    gate.run(async () => {
-      starts.push(performance.now());
-    }, request),
-  );
+  const task = async () => {
+    starts.push(performance.now());
+    if (ms > 0) await createTask(ms)();
+  };
+  const done = Array.from({ length: count }, () => gate.run(task, request));
   return { starts, done };
 }
 
@@ -134,7 +134,7 @@ describe('Gate', () => {
   it('rejects waiting tasks as soon as the signal aborts, and runs none of them', async () => {
     const gate = createGate({ concurrency: 2, requestsPerSecond: 0.01 });
     const stop = new AbortController();
-    const { starts, done } = queueTasks(gate, 6, createRequest(stop.signal));
+    const { starts, done } = queueTasks(gate, 6, { request: createRequest(stop.signal) });
     await done[0];
     stop.abort(new Error('stopped'));
     const results = await Promise.allSettled(done);
@@ -181,49 +181,31 @@ describe('Gate', () => {
 });
 
 describe('Gates of one rate', () => {
-  const start = (gate: Gate, count: number, ms = 0) => {
-    const starts: number[] = [];
-    const done = Array.from({ length: count }, () =>
-      gate.run(async () => {
-        starts.push(performance.now());
-        await createTask(ms)();
-      }, REQUEST),
-    );
-    return { starts, done };
-  };
-
   // Guarantee (Losant): Instances with the same token share its rate and its pauses.
   it('share it in the order in which requests arrive', async () => {
     const rate = new Rate(100);
-    const [first, second] = [1, 2].map(() => start(new Gate({ concurrency: 50, rate }), 3)) as [
-      ReturnType<typeof start>,
-      ReturnType<typeof start>,
-    ];
+    const first = queueTasks(new Gate({ concurrency: 50, rate }), 3);
+    const second = queueTasks(new Gate({ concurrency: 50, rate }), 3);
     await finishAll([...first.done, ...second.done]);
-    expect([first.starts, second.starts]).toEqual([
-      [0, 10, 20],
-      [30, 40, 50],
-    ]);
+    expect(first.starts).toEqual([0, 10, 20]);
+    expect(second.starts).toEqual([30, 40, 50]);
   });
 
   it('each have a concurrency, so that a gate whose requests hang delays no other', async () => {
     const rate = new Rate(100);
-    const hanging = start(new Gate({ concurrency: 2, rate }), 5, 60_000);
-    const swift = start(new Gate({ concurrency: 2, rate }), 3);
+    const hanging = queueTasks(new Gate({ concurrency: 2, rate }), 5, { ms: 60_000 });
+    const swift = queueTasks(new Gate({ concurrency: 2, rate }), 3);
     await vi.advanceTimersByTimeAsync(1_000);
-    expect([hanging.starts, swift.starts]).toEqual([
-      [0, 10],
-      [20, 30, 40],
-    ]);
+    expect(hanging.starts).toEqual([0, 10]);
+    expect(swift.starts).toEqual([20, 30, 40]);
     await finishAll([...hanging.done, ...swift.done]);
     expect(hanging.starts).toEqual([0, 10, 60_000, 60_010, 120_000]);
   });
 
   it('all wait for a pause that one of them was asked for', async () => {
     const rate = new Rate(1000);
-    const [first, second] = [1, 2].map(() => new Gate({ concurrency: 4, rate })) as [Gate, Gate];
-    first.rate.pauseFor(300);
-    const { starts, done } = start(second, 1);
+    new Gate({ concurrency: 4, rate }).rate.pauseFor(300);
+    const { starts, done } = queueTasks(new Gate({ concurrency: 4, rate }), 1);
     await finishAll(done);
     expect(starts).toEqual([300]);
   });
@@ -232,7 +214,7 @@ describe('Gates of one rate', () => {
     const rate = new Rate(100);
     rate.limitTo(1000);
     rate.limitTo(50);
-    const { starts, done } = start(new Gate({ concurrency: 4, rate }), 3);
+    const { starts, done } = queueTasks(new Gate({ concurrency: 4, rate }), 3);
     await finishAll(done);
     expect(starts).toEqual([0, 20, 40]);
   });

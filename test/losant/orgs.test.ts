@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { createUsageRequest, getInstance, getOrg, parseOrganization } from '../../src/losant/endpoints.ts';
+import { createUsageRequest, getInstance, getOrg } from '../../src/losant/endpoints.ts';
 import { parseJson } from '../../src/usage/body.ts';
+import { parseOrganization } from '../../src/usage/organization.ts';
 import { clientFor, sendJson, startServer, type TestServer } from './server.ts';
 
 const INSTANCE = '5c0000000000000000000001';

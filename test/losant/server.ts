@@ -1,5 +1,4 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { LosantError } from '../../src/errors.ts';
 import {
   createLosantClient,
@@ -8,6 +7,7 @@ import {
   type LosantClientOptions,
 } from '../../src/losant/client.ts';
 import { Gate, Rate } from '../../src/losant/rate.ts';
+import { listenOnLoopback } from '../support/ports.ts';
 
 export interface ReceivedRequest {
   readonly method: string;
@@ -37,10 +37,8 @@ export async function startServer(handler: Handler): Promise<TestServer> {
     received.push(entry);
     handler(entry, response, received.length);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: `http://127.0.0.1:${await listenOnLoopback(server)}`,
     received,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();

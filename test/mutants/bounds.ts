@@ -98,8 +98,8 @@ export const boundMutants = [
     {
       'A request of recent days includes older ones': ['Math.max(...streams.map(({ maxDays }) => maxDays)) - 1', '0'],
       'Older days are requested with the recent ones only if they fit into their requests': [
-        'planSlices(cells).filter(({ range }) => range.to >= from)',
-        'planSlices(cells.filter(({ day }) => day >= from))',
+        'const slices = planSlices(cells);',
+        'const slices = planSlices(cells.filter(({ day }) => !isRecent || day >= oldestRecentDay));',
       ],
     },
   ),

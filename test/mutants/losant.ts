@@ -74,12 +74,12 @@ export const losantMutants = [
         '',
       ],
       'A body that contains the token is rejected and never stored': [
-        'if (!response.text.includes(token)) return null;',
-        'if (response.text !== token) return null;',
+        'if (!text.includes(token)) return { body, text };',
+        'if (text !== token) return { body, text };',
       ],
       'A body that is cut is a failure of the connection, and never parsed as if it were complete': [
-        'if (failure !== null) return failure;',
-        `if (failure?.kind === 'timeout') return failure;`,
+        'const content = raw.failure ?? parseContent(raw, token);',
+        `const content = raw.failure?.kind === 'timeout' ? raw.failure : parseContent(raw, token);`,
       ],
     },
   ),
@@ -131,8 +131,8 @@ export const losantMutants = [
     { file: 'src/losant/rate.ts', test: 'test/losant/gate.test.ts' },
     {
       'No more requests run at the same time than allowed': [
-        'this.#running < this.concurrency,',
-        'this.#running <= this.concurrency,',
+        'if (gate.running >= gate.concurrency) continue;',
+        'if (gate.running > gate.concurrency) continue;',
       ],
       'A request that releases its place twice makes room for one': ['if (!isRunning) return;', ''],
     },
@@ -141,8 +141,8 @@ export const losantMutants = [
     { file: 'src/losant/rate.ts', test: 'test/losant/gate.test.ts' },
     {
       'An instance whose requests hang delays no other one with its token': [
-        'if (!waiter.canStart()) continue;',
-        'if (!waiter.canStart()) return;',
+        'if (gate.running >= gate.concurrency) continue;',
+        'if (gate.running >= gate.concurrency) return;',
       ],
       'No more requests start in a second than allowed': [
         'nowMs - CATCH_UP_MS) + this.#spacingMs;',

@@ -204,6 +204,14 @@ export const usageMutants = [
         'export const OMISSIONS_NEEDED = 3;',
         'export const OMISSIONS_NEEDED = 2;',
       ],
+      'A read exactly at a checkpoint counts for that checkpoint': [
+        'endMs + each * HOUR_MS > afterMs',
+        'endMs + each * HOUR_MS >= afterMs',
+      ],
+      'A cell that waits for its counterpart is read again after an hour on the first day only': [
+        'return sentAtMs < dayEndMs(day) + DAY_MS ? HOUR_MS : DAY_MS;',
+        'return HOUR_MS;',
+      ],
       'A number is final only by a read at the final threshold or later': [
         'return sentAtMs >= dayEndMs(day) + finalAfterHours * HOUR_MS;',
         'return sentAtMs + finalAfterHours >= 0;',
@@ -244,10 +252,6 @@ export const usageMutants = [
       'The oldest day of the horizon is still read': [
         'addDays(dayAt(nowMs), -horizonDays)',
         'addDays(dayAt(nowMs), 1 - horizonDays)',
-      ],
-      'A read exactly at a checkpoint counts for that checkpoint': [
-        'endMs + each * HOUR_MS > afterMs',
-        'endMs + each * HOUR_MS >= afterMs',
       ],
       'A cell that is not stored is late six hours after its day': [
         'const LATE_AFTER_HOURS = 6;',

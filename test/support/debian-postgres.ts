@@ -21,7 +21,8 @@ export class DebianPostgres extends OwnPostgres {
     const server = new DebianPostgres(makeFastFolder('losant-usage-debian-'), {
       binaries: binaries(),
       initdbFlags: ['--no-sync', '--auth=trust'],
-      settings: ['fsync=off', 'timezone=UTC', 'losant_usage.disposable=on'],
+      // Sessions that compile queries say so: to compile all costly ones takes most of the time of a test.
+      settings: ['fsync=off', 'timezone=UTC', 'jit_above_cost=-1', 'losant_usage.disposable=on'],
     });
     await server.initialize();
     await queryOnce(server.url, 'create database billing');

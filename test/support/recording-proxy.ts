@@ -1,5 +1,5 @@
 import { createServer, request as sendOn } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { listenOnLoopback } from './ports.ts';
 
 /** A proxy between the program and a platform that records every request. */
 export interface RecordingProxy extends AsyncDisposable {
@@ -29,19 +29,14 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
         response.writeHead(answer.statusCode ?? 0, answer.headers);
         answer.pipe(response);
       };
-      if (hooks[0]?.request.test(`${method} ${url}`)) {
-        void hooks
-          .shift()
-          ?.run()
-          .then(passOn, () => response.destroy());
-      } else passOn();
+      const hook = hooks[0]?.request.test(`${method} ${url}`) ? hooks.shift() : undefined;
+      Promise.resolve(hook?.run()).then(passOn, () => response.destroy());
     });
     onward.on('error', () => response.destroy());
     request.pipe(onward);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `http://127.0.0.1:${await listenOnLoopback(server)}`,
     seen,
     losesAnswersTo,
     afterAnswerTo: (request, run) => hooks.push({ request, run }),

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { fileURLToPath } from 'node:url';
+import { listenOnLoopback } from './ports.ts';
 
 const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/tls/${name}`, import.meta.url));
 
@@ -38,9 +39,7 @@ export async function startTlsProxy(url: string): Promise<TlsProxy> {
       clear.pipe(behind).pipe(clear);
     });
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
+  const port = await listenOnLoopback(server);
   return {
     urlVia: (host, query) => Object.assign(new URL(url), { host: `${host}:${port}`, search: query }).href,
     close: async () => {

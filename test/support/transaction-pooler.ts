@@ -1,4 +1,5 @@
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
+import { listenOnLoopback } from './ports.ts';
 
 /**
  * Starts a pooler that lends its sessions for one transaction at a time, the one last returned first, as PgBouncer does
@@ -54,9 +55,8 @@ export async function startTransactionPooler(url: string, poolSize: number) {
       else send(session);
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
-    url: Object.assign(new URL(url), { port: (server.address() as AddressInfo).port }).href,
+    url: Object.assign(new URL(url), { port: await listenOnLoopback(server) }).href,
     close: () => {
       for (const session of [...idle, ...clients.values(), ...clients.keys()]) session.destroy();
       return new Promise((resolve) => server.close(resolve));

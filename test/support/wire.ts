@@ -1,4 +1,5 @@
 import { connect as connectTo, createServer, type Socket } from 'node:net';
+import { listenOnLoopback } from './ports.ts';
 
 /** What happens to a chunk that the client has sent. */
 export type Fate = 'pass' | 'drop' | 'freeze';
@@ -52,10 +53,8 @@ export async function startWire(targetPort: number): Promise<Wire> {
     });
     if (isFrozen) for (const socket of [client, upstream]) socket.pause();
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
   const wire: Wire = {
-    port: typeof address === 'object' && address !== null ? address.port : 0,
+    port: await listenOnLoopback(server),
     get sent() {
       return sent;
     },

@@ -120,14 +120,16 @@ test.each([
 test('the installed command has the simulator and the embedded database, as the simulator prints them', async () => {
   const command = join(folder, 'node_modules/.bin/losant-usage');
   const start = (args: readonly string[], env: Env) =>
-    startProcess(join(folder, 'node_modules/.bin/node'), [command, ...args], { HOME: folder, ...env });
+    startProcess(join(folder, 'node_modules/.bin/node'), ['--liftoff-only', command, ...args], {
+      HOME: folder,
+      ...env,
+    });
   const simulator = start(['simulator', '--orgs', '2'], {});
   await until('the simulator prints its settings', () => simulator.stdout().includes('losant-usage run'), 60_000);
   const printed = simulator.stdout().matchAll(/(LOSANT_\w+)=(\S+)/g);
   const settings = Object.fromEntries([...printed].map(([, name = '', value = '']) => [name, value]));
   const database = { DATABASE_URL: `embedded:${join(folder, 'usage-data')}` };
   expect(await start(['run'], { ...settings, ...database }).ended).toMatchObject({ code: 0 });
-  expect(await start(['status'], database).ended).toMatchObject({ code: 0 });
   simulator.kill('SIGINT');
   expect(await simulator.ended).toMatchObject({ code: 0 });
 });

@@ -27,7 +27,7 @@ test('a run ends at once, with a message, if the disk of the embedded database i
   const disk = join(embedded.folder, 'disk');
   mkdirSync(disk);
   // Enough for the schema, which takes 41 MB; the load stops while a segment of the log still fits.
-  const script = 'mount -t tmpfs -o size=107m tmpfs "$0" && exec "$1" "$2" backfill --from "$3"';
+  const script = 'mount -t tmpfs -o size=107m tmpfs "$0" && exec "$1" --liftoff-only "$2" backfill --from "$3"';
   const program = [process.execPath, resolve('bin/losant-usage.js'), daysAgo(60)];
   const running = spawn('unshare', ['-rm', 'sh', '-c', script, disk, ...program], {
     env: { ...settingsOf(platform, { url: `embedded:${join(disk, 'usage')}` }), REQUESTS_PER_SECOND: '2000' },

@@ -148,6 +148,6 @@ test('no number is lost and no zero is invented, in any order of responses', () 
     }
   };
   const anyDay = fc.array(step, { minLength: 1, maxLength: 14 });
-  fc.assert(fc.property(fc.oneof(anyDay, restatedDay), play), { numRuns: 2_000 });
-  expect(replacements).toBeGreaterThan(50);
+  fc.assert(fc.property(fc.oneof(anyDay, restatedDay), play), { numRuns: 1_000 });
+  expect(replacements).toBeGreaterThan(25);
 });

@@ -1,15 +1,6 @@
-/** When days are read, late, final and past the horizon. Tests run in the time zone of Auckland. */
+/** When days have ended, are late, and past the horizon, and when reads are retried. Tests run in Auckland. */
 import { expect, test } from 'vitest';
-import {
-  floorToWakeUp,
-  horizonStart,
-  isFinalRead,
-  isLate,
-  lastEndedDay,
-  nextCheckpointMs,
-  recheckDelayMs,
-  retryAtMs,
-} from '../../src/usage/policy.ts';
+import { floorToWakeUp, horizonStart, isLate, lastEndedDay, retryAtMs } from '../../src/usage/policy.ts';
 import { HOUR_MS, POLICY } from './cells.ts';
 
 const at = (instant: string) => Date.parse(instant);
@@ -32,26 +23,9 @@ test.each([
   expect(horizonStart(at(now), { ...POLICY, horizonDays })).toBe(day);
 });
 
-test.each([
-  ['2026-11-23T23:59:59.999Z', '2026-11-24T00:00:00.000Z'],
-  ['2026-11-24T00:00:00.000Z', '2026-11-24T06:00:00.000Z'],
-  ['2026-11-24T05:59:59.999Z', '2026-11-24T06:00:00.000Z'],
-  ['2026-11-25T00:15:00.000Z', '2026-11-26T00:00:00.000Z'],
-  ['2026-11-30T23:00:00.000Z', '2026-12-01T00:00:00.000Z'],
-  ['2026-12-01T00:00:00.000Z', '2026-12-24T00:00:00.000Z'],
-  ['2026-12-24T00:00:00.000Z', null],
-])('after %s the next checkpoint of 2026-11-23 is %s', (afterAt, next) => {
-  expect(nextCheckpointMs('2026-11-23', at(afterAt), POLICY)).toBe(next === null ? null : at(next));
-});
-
-test.each([
-  ['2026-11-24T05:59:59.999Z', false, false],
-  ['2026-11-24T06:00:00.000Z', true, false],
-  ['2026-11-26T23:59:59.999Z', true, false],
-  ['2026-11-27T00:00:00.000Z', true, true],
-])('at %s a cell of 2026-11-23 is late: %s, and a read makes it final: %s', (now, late, final) => {
-  expect(isLate('2026-11-23', at(now))).toBe(late);
-  expect(isFinalRead('2026-11-23', at(now), POLICY)).toBe(final);
+test('a cell that is not stored is late six hours after its day', () => {
+  expect(isLate('2026-11-23', at('2026-11-24T05:59:59.999Z'))).toBe(false);
+  expect(isLate('2026-11-23', at('2026-11-24T06:00:00.000Z'))).toBe(true);
 });
 
 test.each([
@@ -75,12 +49,4 @@ test('times are rounded down to five minutes, so that none just misses a wake-up
   expect(floorToWakeUp(at('2026-11-24T00:15:04.250Z'))).toBe(at('2026-11-24T00:15:00.000Z'));
   expect(floorToWakeUp(at('2026-11-24T00:19:59.999Z'))).toBe(at('2026-11-24T00:15:00.000Z'));
   expect(retryAtMs(at('2026-11-24T00:19:59.999Z'), 2, 'timeout')).toBe(at('2026-11-24T04:15:00.000Z'));
-});
-
-test.each([
-  ['2026-11-24T00:15:00.000Z', 1],
-  ['2026-11-24T23:59:59.999Z', 1],
-  ['2026-11-25T00:00:00.000Z', 24],
-])('at %s a cell of 2026-11-23 that waits for its counterpart is read %d hours later', (sentAt, hours) => {
-  expect(recheckDelayMs('2026-11-23', at(sentAt))).toBe(hours * HOUR_MS);
 });

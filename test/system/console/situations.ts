@@ -98,7 +98,7 @@ export const SITUATIONS = {
 /** Fills an instance for which another process holds the lease, so that no usage is requested. */
 async function fillMany({ instanceId, url: apiUrl }: Platform, { url, name }: TestDatabase): Promise<void> {
   const script = readFileSync(new URL('../../../bench/fill.sql', import.meta.url), 'utf8');
-  const sizes = { ':orgs': '5000', ':days': '8', ':unreported': '2' };
+  const sizes = { ':orgs': '1000', ':days': '8', ':unreported': '2' };
   const filled = Object.entries(sizes).reduce((text, [word, value]) => text.replaceAll(word, value), script);
   await asAdministrator(filled.replaceAll('5c0000000000000000000001', instanceId), name);
   await asWriter(
