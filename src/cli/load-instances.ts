@@ -40,18 +40,25 @@ interface LoadContext extends CommandContext, LoadRequest {
   readonly giveUpAtMs: number;
 }
 
-/** Loads one instance after the other, or only plans it. Throws only if nothing could start, or on a signal. */
+/**
+ * Loads one instance after the other, or only plans it. Throws only if nothing could start, or on a signal. The
+ * heartbeat is that of the instances that this process runs: the process that runs another one sends its own.
+ */
 export async function loadInstances(context: CommandContext, request: LoadRequest): Promise<CommandResult> {
-  const work = () => loadInTurn(context, request);
-  return request.sendsHeartbeat ? await withHeartbeat(context, work) : await work();
+  const { config, logger } = context;
+  const heartbeat = createHeartbeat({ url: request.sendsHeartbeat ? config.heartbeatUrl : null, logger });
+  try {
+    const { reportedCodes, ...result } = await loadInTurn(context, request);
+    if (reportedCodes.length > 0) await heartbeat.send(reportedCodes.every((code) => code === EXIT.ok));
+    return result;
+  } catch (error) {
+    if (!isBusy(error)) await heartbeat.send(false);
+    throw error;
+  }
 }
 
-interface LoadResult extends CommandResult {
-  /** The exit codes of the instances that no other process runs. */
-  readonly reportedCodes: readonly number[];
-}
-
-async function loadInTurn(context: CommandContext, request: LoadRequest): Promise<LoadResult> {
+/** Returns the result with the exit codes of the instances that no other process runs. */
+async function loadInTurn(context: CommandContext, request: LoadRequest) {
   const { output, signal, logger, role } = context;
   const { dryRun } = request.selection;
   const candidates = selectCandidates(context.config.instances, request.selection);
@@ -152,14 +159,10 @@ async function loadInstance(loading: LoadContext, { instance, orgIds }: Instance
   });
   // On a terminal the result says the same, unless the operator has set a log level.
   if (!output.isTerminal || logger.isLevelEnabled('info')) logRun(logger, instanceId, outcome);
-  const { report } = outcome;
+  const { report, refusal } = outcome;
+  const exitCode = report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
   const lines = renderRun(instanceId, outcome, runOptions.range);
-  return { document: report, lines, exitCode: exitCodeOfRun(outcome) };
-}
-
-function exitCodeOfRun({ report, refusal }: RunOutcome): number {
-  if (refusal) return EXIT.refused;
-  return report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
+  return { document: report, lines, exitCode: refusal ? EXIT.refused : exitCode };
 }
 
 async function planInstance(loading: LoadContext, { instance, orgIds }: InstanceScope): Promise<CommandResult> {
@@ -182,20 +185,6 @@ function createProgress({ output, hostNow }: CommandContext): (progress: Progres
     const remaining = showDuration(((total - readCells) * (nowMs - startedAtMs)) / readCells);
     output.remark(`${showNumber(readCells)} of ${count(total, 'cell')} done, about ${remaining} left`);
   };
-}
-
-/** Reports the instances that this process runs. The process that runs another one reports its own result. */
-async function withHeartbeat({ config, logger }: CommandContext, work: () => Promise<LoadResult>) {
-  const heartbeat = createHeartbeat({ url: config.heartbeatUrl, logger });
-  try {
-    const result = await work();
-    const { reportedCodes } = result;
-    if (reportedCodes.length > 0) await heartbeat.send(reportedCodes.every((code) => code === EXIT.ok));
-    return result;
-  } catch (error) {
-    if (!isBusy(error)) await heartbeat.send(false);
-    throw error;
-  }
 }
 
 function isBusy(error: unknown): boolean {

@@ -124,10 +124,7 @@ it('fails if tracks touch, and tells how to join them', async () => {
 it('reports a bug of the program as one, with its stack, and not as a failed check', async () => {
   const broken = await createTestDatabase();
   await asOwner(broken.url, 'alter table losant_usage.instances rename column api_url to address');
-  const ended = await runProgram(['check', '--json'], {
-    ...settingsOf(platform, database),
-    DATABASE_URL: broken.url,
-  });
+  const ended = await runProgram(['check', '--json'], { ...settingsOf(platform, database), DATABASE_URL: broken.url });
   await broken.drop();
   expect(ended.code).toBe(1);
   expect(jsonOf<Refusal>(ended).error).toMatchObject({ code: 'unexpected' });
@@ -179,10 +176,7 @@ describe('a database', () => {
       '  run `losant-usage migrate` as losant_usage_migrator, a role of deploy/postgres/roles.sql\n';
     expect([poor.failedNames, poor.code, run.code]).toEqual([['rights'], 2, 2]);
     expect(run.stderr).toContain(refusal);
-    expect(document.checks[3]).toMatchObject({
-      ok: true,
-      message: 'no tables yet; the first run creates them',
-    });
+    expect(document.checks[3]).toMatchObject({ ok: true, message: 'no tables yet; the first run creates them' });
     expect(createdTables).toEqual([]);
     expect(code).toBe(0);
   });

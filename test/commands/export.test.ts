@@ -109,13 +109,7 @@ describe('a view', () => {
 });
 
 describe('invalid options are refused with exit code 2', () => {
-  const DEFAULTS = {
-    view: 'daily_usage',
-    from: '2026-10-01',
-    to: '2026-10-31',
-    format: 'csv',
-    out: '/tmp/x',
-  };
+  const DEFAULTS = { view: 'daily_usage', from: '2026-10-01', to: '2026-10-31', format: 'csv', out: '/tmp/x' };
 
   test.each([
     [{ view: 'usage' }, /^--view="usage" is not a known value; use daily_usage, daily_usage_long, monthly_usage, /],
@@ -128,9 +122,7 @@ describe('invalid options are refused with exit code 2', () => {
   ])('%j', async (changes, message) => {
     const options = Object.entries({ ...DEFAULTS, ...changes }).filter(([, value]) => value !== null);
     const args = options.flatMap(([name, value]) => [`--${name}`, String(value)]);
-    const { code, stdout } = await runProgram(['export', ...args, '--json'], {
-      DATABASE_URL: 'postgres://nowhere',
-    });
+    const { code, stdout } = await runProgram(['export', ...args, '--json'], { DATABASE_URL: 'postgres://nowhere' });
     const { error } = JSON.parse(stdout) as Refusal;
     expect(error.message).toMatch(message);
     expect(code).toBe(2);

@@ -22,11 +22,7 @@ async function addOrg(name: string): Promise<string> {
     referralId: 'C-1',
   };
   const creationDate = '2026-01-01T00:00:00.000Z';
-  const { orgId } = (await installation.platform.control('orgs', {
-    attributes,
-    creationDate,
-    size: 0.5,
-  })) as {
+  const { orgId } = (await installation.platform.control('orgs', { attributes, creationDate, size: 0.5 })) as {
     orgId: string;
   };
   return orgId;
@@ -107,13 +103,9 @@ it.each<[unknown, string[]]>([
 
 it('a patch gets dates as Losant writes them, and all limits of the organization', () => {
   expect(() => parsePatch('{')).toThrow('- the patch is not a map of attributes');
-  expect(parsePatch('{"disabledAt":"2026-01-01T01:00:00+01:00"}')).toEqual({
-    disabledAt: '2026-01-01T00:00:00.000Z',
-  });
+  expect(parsePatch('{"disabledAt":"2026-01-01T01:00:00+01:00"}')).toEqual({ disabledAt: '2026-01-01T00:00:00.000Z' });
   const limits = { device: 100, payload: 1_000, unheardOf: 3 };
-  expect(completePatch({ limits: { device: 5 } }, { limits })).toEqual({
-    limits: { device: 5, payload: 1_000 },
-  });
+  expect(completePatch({ limits: { device: 5 } }, { limits })).toEqual({ limits: { device: 5, payload: 1_000 } });
 });
 
 it('org show prints the fields without control characters, and Losant’s complete response as JSON', async () => {
@@ -125,11 +117,7 @@ it('org show prints the fields without control characters, and Losant’s comple
   const shown = [`id | ${ids[name]}`, 'referralId | C-1', 'limits.payload | 5000', 'tags | region=eu'];
   expect(lines).toEqual(expect.arrayContaining(shown));
   const limits = { device: 100, payload: 5_000 };
-  expect(jsonOf(await org('show', name, ['--json']))).toMatchObject({
-    name,
-    limits,
-    summary: { memberCount: 3 },
-  });
+  expect(jsonOf(await org('show', name, ['--json']))).toMatchObject({ name, limits, summary: { memberCount: 3 } });
 });
 
 describe('org set', () => {
@@ -177,10 +165,7 @@ describe('org set', () => {
     const again = await set('Changed', CHANGE);
     expect(again.code).toBe(0);
     expect(again.stdout).toContain('already up to date; nothing was sent.');
-    expect(jsonOf<object>(await set('Changed', CHANGE, '--json'))).toMatchObject({
-      changes: [],
-      isChanged: false,
-    });
+    expect(jsonOf<object>(await set('Changed', CHANGE, '--json'))).toMatchObject({ changes: [], isChanged: false });
     expect(changesSent()).toEqual([]);
   });
 
@@ -259,12 +244,7 @@ describe('org delete', () => {
     changesSent();
     const ended = await org('delete', 'Ended', [...confirm('Ended'), '--json']);
     expect(ended.code).toBe(0);
-    expect(jsonOf(ended)).toMatchObject({
-      isDeleted: true,
-      missing: 0,
-      name: 'Ended',
-      run: { status: 'complete' },
-    });
+    expect(jsonOf(ended)).toMatchObject({ isDeleted: true, missing: 0, name: 'Ended', run: { status: 'complete' } });
     expect(changesSent()).toEqual([`DELETE /instances/${installation.platform.instanceId}/orgs/${ids['Ended']}`]);
     expect(await stored()).not.toEqual(before);
     expect(await isThere('Ended')).toBe(false);

@@ -57,11 +57,7 @@ test('a run shows what changed, failures grouped by cause, and what to do', () =
     '  To see what is wrong and why: losant-usage status',
   ]);
   const empty: RunReport = { ...report, status: 'complete', from: null, to: null };
-  const nothingDue = renderRun(instanceId, {
-    report: empty,
-    tally: createTally(),
-    refusal: null,
-  });
+  const nothingDue = renderRun(instanceId, { report: empty, tally: createTally(), refusal: null });
   expect(nothingDue).toEqual([`Instance ${instanceId}: nothing is due`]);
   const lastYear = { from: '2025-01-01', to: '2025-12-31' };
   expect(renderRun(instanceId, { report, tally, refusal }, lastYear).slice(0, 2)).toEqual([

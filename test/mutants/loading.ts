@@ -292,8 +292,8 @@ export const loadingMutants = [
     { file: 'src/cli/load-instances.ts', test: 'test/e2e/refusals.test.ts', only: 'rejects one scope' },
     {
       'A run that loads some streams and lacks the scope of another ends with exit code 5': [
-        'if (refusal) return EXIT.refused;',
-        '',
+        'refusal ? EXIT.refused : exitCode',
+        'exitCode',
       ],
     },
   ),

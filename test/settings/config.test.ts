@@ -60,12 +60,7 @@ describe('an instance in the environment', () => {
     expect(instances).toMatchObject([
       { instanceId: '575ec8687ae143cd83dc4a97', domain: null, orgs: null, requestsPerSecond: 20 },
     ]);
-    expect(others).toMatchObject({
-      databaseUrl: null,
-      schedule: '15 * * * *',
-      autoMigrate: false,
-      warnings: [],
-    });
+    expect(others).toMatchObject({ databaseUrl: null, schedule: '15 * * * *', autoMigrate: false, warnings: [] });
   });
 
   test('can have every setting', () => {

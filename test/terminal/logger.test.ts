@@ -52,10 +52,7 @@ describe('a line', () => {
 
 describe('an error', () => {
   test('of this program shows its kind, hint and causes', () => {
-    const cause = Object.assign(new Error('read failed'), {
-      code: 'ECONNRESET',
-      request: { token: 'CANARY' },
-    });
+    const cause = Object.assign(new Error('read failed'), { code: 'ECONNRESET', request: { token: 'CANARY' } });
     const error = new LosantError('unreachable', 'Losant cannot be reached', {
       hint: 'check the network',
       action: 'instance.get',
