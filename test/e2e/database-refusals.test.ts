@@ -16,7 +16,6 @@ import { jsonOf, type Refusal } from '../support/program.ts';
 import { loginAs } from '../support/roles.ts';
 import { CERTIFICATE_FILE, startTlsProxy } from '../support/tls-proxy.ts';
 import { useInstallation } from './installation.ts';
-import { createStore } from './usage.ts';
 
 const installation = useInstallation({ orgs: 1 });
 const ORG = ['--org', '0'.repeat(24), '--day', daysAgo(1)];
@@ -80,18 +79,21 @@ it('for a read-only user, errors name the role that writes, and read-only comman
 });
 
 it('a read-only database may recover: exit code 1', async () => {
-  const store = await createStore();
-  onTestFinished(() => store.remove());
-  const name = new URL(store.url).pathname.slice(1);
-  await asOwner(store.url, `alter database ${name} set default_transaction_read_only = on`);
-  const ended = await installation.run(['run', '--json'], { DATABASE_URL: store.url });
+  const { store } = installation;
+  const setDatabase = `alter database ${new URL(store.url).pathname.slice(1)}`;
+  await asOwner(store.url, `${setDatabase} set default_transaction_read_only = on`);
+  const ended = await installation.run(['run', '--json']);
+  await asOwner(
+    store.url,
+    `set default_transaction_read_only = off; ${setDatabase} reset default_transaction_read_only`,
+  );
   expect(ended.code).toBe(1);
   expect(jsonOf<Refusal>(ended).error.message).toMatch(/^.* is read-only for every user$/);
 });
 
+// The last test of this database.
 it('a database that another program created is rejected by dry runs too', async () => {
-  const store = await createStore();
-  onTestFinished(() => store.remove());
+  const { store } = installation;
   await asOwner(store.url, `update losant_usage.migrations set name = 'another' where name like '0001%'`);
   const days = ['--from', daysAgo(2), '--to', daysAgo(1)];
   for (const args of [['run'], ['run', '--dry-run'], ['backfill', '--dry-run', ...days], ['status']]) {
