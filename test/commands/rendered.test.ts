@@ -1,8 +1,8 @@
 /** The text of runs and gaps. */
 import { describe, expect, test } from 'vitest';
 import { GapSummary } from '../../src/cli/gaps.ts';
-import { renderRun } from '../../src/cli/load-instances.ts';
 import { renderReconciliation } from '../../src/cli/reconcile.ts';
+import { renderRun } from '../../src/cli/render-run.ts';
 import { LosantError } from '../../src/errors.ts';
 import { findNextCommand, type RunFailure, type RunReport, Tally } from '../../src/loading/report.ts';
 import type { Gap } from '../../src/queries/gaps.ts';

@@ -84,7 +84,7 @@ export const commandMutants = [
     },
   ),
   plant(
-    { file: 'src/database/embedded.ts', test: 'test/e2e/database-refusals.test.ts', only: 'other files' },
+    { file: 'src/database/embedded.ts', test: 'test/e2e/refusals.test.ts', only: 'other files' },
     {
       'An embedded database is not created among other files': ['    requireOwnFolder(folder);\n', ''],
     },

@@ -147,10 +147,10 @@ describe('an instance in the environment', () => {
   });
 
   test('reads secrets from files, without the final newline, and reads them again on demand', () => {
-    const path = (name: string) => join(folder, name);
-    writeFileSync(path('database'), 'postgres://usage:secret@db/billing\r\n');
-    writeFileSync(path('http'), '0123456789abcdef\n');
-    writeFileSync(path('rotated'), 'first\n');
+    const write = (name: string, text: string) => writeFileSync(join(folder, name), text);
+    write('database', 'postgres://usage:secret@db/billing\r\n');
+    write('http', '0123456789abcdef\n');
+    write('rotated', 'first\n');
     const config = read({
       ...MINIMUM,
       LOSANT_API_TOKEN: '',
@@ -162,11 +162,11 @@ describe('an instance in the environment', () => {
     expect(instance?.readToken()).toBe('first');
     expect(config.databaseUrl).toBe('postgres://usage:secret@db/billing');
     expect(config.http.token).toBe('0123456789abcdef');
-    writeFileSync(path('database'), 'postgres://usage:new@db/billing');
+    write('database', 'postgres://usage:new@db/billing');
     expect(config.readDatabaseUrl()).toBe('postgres://usage:new@db/billing');
-    writeFileSync(path('rotated'), 'second\n');
+    write('rotated', 'second\n');
     expect(instance?.readToken()).toBe('second');
-    writeFileSync(path('rotated'), '');
+    write('rotated', '');
     expect(() => instance?.readToken()).toThrow(
       /^LOSANT_API_TOKEN_FILE=".*\/rotated"( \(\d+ characters\))? names an empty file; write the secret into it$/,
     );
@@ -287,14 +287,11 @@ describe('a setting that a command needs', () => {
     expect(problems).toEqual(['DATABASE_URL is not set, but DATABSE_URL is; correct its name']);
   });
 
-  test('does not include Losant’s for a command of the database', () => {
-    const env = { DATABASE_URL: 'embedded:data' };
-    expect(readConfig({ env, configFile: null, needs: ['database'] }).instances).toEqual([]);
-  });
-
-  test('does not include the token for a command of the database', () => {
-    const env = { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97', DATABASE_URL: 'embedded:data' };
-    const [instance] = readConfig({ env, configFile: null, needs: ['database'] }).instances;
+  test('is neither an instance nor its token for a command of the database', () => {
+    const readInstances = (env: Env) =>
+      readConfig({ env: { ...env, DATABASE_URL: 'embedded:data' }, configFile: null, needs: ['database'] }).instances;
+    expect(readInstances({})).toEqual([]);
+    const [instance] = readInstances({ LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97' });
     expect(instance?.instanceId).toBe('575ec8687ae143cd83dc4a97');
     expect(() => instance?.readToken()).toThrow('LOSANT_API_TOKEN is not set');
   });
@@ -345,11 +342,7 @@ const cases = readFileSync(`${import.meta.dirname}/invalid.txt`, 'utf8')
     const linesAfter = (mark: string) =>
       details.filter((line) => line.startsWith(mark)).map((line) => line.slice(mark.length).replace(/^ /, ''));
     const variables = details.filter((line) => /^[A-Z_]+(=|$)/.test(line));
-    const env = Object.fromEntries(
-      variables.map((line) => {
-        return [line.replace(/=.*/, ''), /=(.*)/.exec(line)?.[1]];
-      }),
-    );
+    const env = Object.fromEntries(variables.map((line) => [line.replace(/=.*/, ''), /=(.*)/.exec(line)?.[1]]));
     const lines = linesAfter('|');
     const yaml = lines.map((line) => (line === 'ONE' ? ONE.trimEnd() : line)).join('\n');
     return { title, env, file: lines.length === 0 ? undefined : yaml, message: linesAfter('-') };
