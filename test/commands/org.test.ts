@@ -15,16 +15,10 @@ let env: Env;
 
 /** Creates an organization before the first run. */
 async function addOrg(name: string): Promise<string> {
-  const attributes = {
-    name,
-    limits: { device: 100, payload: 5_000 },
-    tags: [{ key: 'region', value: 'eu' }],
-    referralId: 'C-1',
-  };
-  const creationDate = '2026-01-01T00:00:00.000Z';
-  const { orgId } = (await installation.platform.control('orgs', { attributes, creationDate, size: 0.5 })) as {
-    orgId: string;
-  };
+  const limits = { device: 100, payload: 5_000 };
+  const attributes = { name, limits, tags: [{ key: 'region', value: 'eu' }], referralId: 'C-1' };
+  const org = { attributes, creationDate: '2026-01-01T00:00:00.000Z', size: 0.5 };
+  const { orgId } = (await installation.platform.control('orgs', org)) as { orgId: string };
   return orgId;
 }
 
@@ -43,9 +37,7 @@ beforeAll(async () => {
   const { code, stderr } = await installation.run(['run'], env);
   if (code !== 0) throw new Error(stderr);
 });
-afterAll(async () => {
-  await proxy[Symbol.asyncDispose]();
-});
+afterAll(() => proxy[Symbol.asyncDispose]());
 
 const org = (verb: string, name: string, args: readonly string[] = [], changes: Env = {}) =>
   installation.run(['org', verb, '--org', ids[name] ?? '', ...args], { ...env, ...changes });
@@ -236,11 +228,8 @@ describe('org delete', () => {
         `select all_count from losant_usage.payload_totals where org_id = '${ids['Ended']}' and usage_date = '${yesterday}'`,
       );
     const before = await stored();
-    await installation.platform.control('restate', {
-      orgId: ids['Ended'],
-      day: yesterday,
-      counter: 'payloadCountsBreakdown',
-    });
+    const restatement = { orgId: ids['Ended'], day: yesterday, counter: 'payloadCountsBreakdown' };
+    await installation.platform.control('restate', restatement);
     changesSent();
     const ended = await org('delete', 'Ended', [...confirm('Ended'), '--json']);
     expect(ended.code).toBe(0);

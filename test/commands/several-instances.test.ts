@@ -117,16 +117,14 @@ describe('--org', () => {
   });
 });
 
-describe('--stream', () => {
-  it('runs only the instances that load the stream, and is refused if no track has it', async () => {
-    const changes = { west: '    STREAMS: [device_counts]\n' };
-    const ended = await usage(['run', '--day', day, '--stream', 'payload_totals'], changes);
-    expect(ended.code).toBe(0);
-    expect(jsonOf<Report>(ended)).toMatchObject({ orgs: 3, cells: { planned: 3 } });
-    const refused = await usage(['run', '--stream', 'payload_hours', '--instance', idOf(west)], changes);
-    expect(refused.code).toBe(2);
-    expect(jsonOf<Refusal>(refused).error.message).toContain('--stream payload_hours');
-  });
+it('--stream runs only the instances that load the stream, and is refused if no track has it', async () => {
+  const changes = { west: '    STREAMS: [device_counts]\n' };
+  const ended = await usage(['run', '--day', day, '--stream', 'payload_totals'], changes);
+  expect(ended.code).toBe(0);
+  expect(jsonOf<Report>(ended)).toMatchObject({ orgs: 3, cells: { planned: 3 } });
+  const refused = await usage(['run', '--stream', 'payload_hours', '--instance', idOf(west)], changes);
+  expect(refused.code).toBe(2);
+  expect(jsonOf<Refusal>(refused).error.message).toContain('--stream payload_hours');
 });
 
 it('a manual run reports to the monitor only the instances that no other process runs', async () => {

@@ -42,16 +42,14 @@ describe('a hostile name', () => {
   );
 });
 
-describe('a terminal', () => {
-  it('shows a short summary of a run, and the log only with LOG_LEVEL', async () => {
-    const { code, stdout } = await onTerminal(['run', '--day', day]);
-    expect(code).toBe(3);
-    const lines = stdout.split('\n');
-    expect(lines[0]).toMatch(/^Instance [0-9a-f]{24}: partial, \S+, 3 organizations, \d+ requests, [\d.]+ s$/);
-    expect(lines[1]).toBe('  12 cells read: 11 unchanged, 1 failed');
-    expect(stdout).not.toMatch(/INFO|WARN|"level"/);
-    expect((await onTerminal(['run', '--day', day], { LOG_LEVEL: 'info' })).stdout).toContain('run finished');
-  });
+it('a terminal shows a short summary of a run, and the log only with LOG_LEVEL', async () => {
+  const { code, stdout } = await onTerminal(['run', '--day', day]);
+  expect(code).toBe(3);
+  const lines = stdout.split('\n');
+  expect(lines[0]).toMatch(/^Instance [0-9a-f]{24}: partial, \S+, 3 organizations, \d+ requests, [\d.]+ s$/);
+  expect(lines[1]).toBe('  12 cells read: 11 unchanged, 1 failed');
+  expect(stdout).not.toMatch(/INFO|WARN|"level"/);
+  expect((await onTerminal(['run', '--day', day], { LOG_LEVEL: 'info' })).stdout).toContain('run finished');
 });
 
 // Guarantee (Operation): The exit code does not depend on whether anyone reads the output.
