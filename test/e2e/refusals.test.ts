@@ -196,8 +196,9 @@ it('a database that another program created is rejected by dry runs too', async 
 
 describe('an embedded database', () => {
   it('that does not exist is an error, except for a dry run of a run, and is not created', async () => {
-    const { folder, remove } = createEmbeddedFolder();
-    remove();
+    const store = createEmbeddedFolder();
+    store.remove();
+    const { folder } = store;
     for (const args of [['status'], ['gaps'], ['explain', ...ORG]]) {
       const { message, hint } = await expectDatabaseError(args, `embedded:${folder}`);
       expect(message).toBe(`There is no embedded database in ${folder}`);
