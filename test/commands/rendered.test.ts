@@ -132,8 +132,8 @@ describe('gaps', () => {
     ...more,
   });
   const render = (gaps: readonly Gap[]) => {
-    const summary = new GapSummary(NOW);
-    for (const each of gaps) summary.add(each);
+    const summary = new GapSummary();
+    for (const each of gaps) summary.add(each, NOW);
     return summary.render([]);
   };
 
