@@ -21,8 +21,8 @@ const SLOWEST = [
   'worker/heartbeat',
   'commands/check',
   'commands/terminal',
-  'e2e/database-refusals',
   'e2e/faults',
+  'e2e/refusals',
 ];
 
 class SlowestFirst extends BaseSequencer {

@@ -84,11 +84,7 @@ const POST_HANDLERS: Readonly<Record<string, Handler>> = {
 
   /** Changes the numbers of a day from now on. */
   restate: withInput(
-    cellInput({
-      counter: countersInput,
-      times: z.int().min(1).default(1),
-      sourcesOnly: z.boolean().default(false),
-    }),
+    cellInput({ counter: countersInput, times: z.int().min(1).default(1), sourcesOnly: z.boolean().default(false) }),
     (world, { counter, times, sourcesOnly, ...cell }) => {
       const { restatements } = getEdits(world, cell);
       const groups = new Set(sourcesOnly ? (['sources'] as const) : counter.map(groupOf));
@@ -156,11 +152,7 @@ const POST_HANDLERS: Readonly<Record<string, Handler>> = {
   ),
 
   tokens: withInput(
-    z.strictObject({
-      token: z.string().min(1),
-      scopes: z.array(z.string()),
-      revoked: z.boolean().default(false),
-    }),
+    z.strictObject({ token: z.string().min(1), scopes: z.array(z.string()), revoked: z.boolean().default(false) }),
     ({ tokens }, { token, scopes, revoked }) => {
       if (revoked) tokens.delete(token);
       else tokens.set(token, scopes);

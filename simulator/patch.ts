@@ -12,10 +12,7 @@ const counts = COUNT_LIMITS.split(' ').map((name) => [name, z.int().min(0)] as c
 const intervals = { dataTTL: z.int().min(86_400), systemInterval: z.int().min(5).max(3600) };
 const limits = z.strictObject({ ...Object.fromEntries(counts), ...intervals }).partial();
 
-const tag = z.strictObject({
-  key: z.string().regex(/^[0-9a-zA-Z_-]{1,255}$/),
-  value: z.string().min(1).max(255),
-});
+const tag = z.strictObject({ key: z.string().regex(/^[0-9a-zA-Z_-]{1,255}$/), value: z.string().min(1).max(255) });
 const instant = z.iso.datetime({ offset: true }).transform((text) => isoMs(Date.parse(text)));
 const banner = z.strictObject({
   message: z.string().max(2048).optional(),

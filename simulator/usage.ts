@@ -14,16 +14,7 @@ const MAX_ORG_BYTES = Number.MAX_SAFE_INTEGER - 2 ** 50;
 
 /** 2024-10-04, the day without growth. */
 const REFERENCE_DAY = 20_000;
-const LANES = {
-  idle: 11,
-  churn: 12,
-  level: 13,
-  transfer: 14,
-  volume: 15,
-  runs: 16,
-  quiet: 17,
-  source: 1000,
-};
+const LANES = { idle: 11, churn: 12, level: 13, transfer: 14, volume: 15, runs: 16, quiet: 17, source: 1000 };
 
 /**
  * Counts the devices of the day; `total` is the level at its end: the previous total + created − deleted, except that

@@ -4,7 +4,7 @@ import { readSchemaState, requireSchema, type SchemaState } from '../database/mi
 import { describeUrl } from '../database/open.ts';
 import { requireOwnSession } from '../database/session.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { AppError, DatabaseError, EXIT, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
+import { AppError, DatabaseError, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
 import { requireApiUrl } from '../ledger/instances.ts';
 import { readTouchingTracks } from '../ledger/tracks.ts';
 import { readClock, requireApiClock } from '../loading/context.ts';
@@ -33,7 +33,8 @@ export const check = defineCommand({
   async run(context, { probe }) {
     const { config } = context;
     const reports: CheckReport[] = [];
-    const checking: CheckContext = { ...context, reports, where: describeUrl(config.readDatabaseUrl()) };
+    const exitCodes: number[] = [];
+    const checking: CheckContext = { ...context, reports, exitCodes, where: describeUrl(config.readDatabaseUrl()) };
     await runCheck(checking, 'settings', () => ({ message: config.instances.map(describeInstance).join('; ') }));
     await checkDatabase(checking);
     for (const instance of config.instances) {
@@ -42,15 +43,11 @@ export const check = defineCommand({
     }
     const { heartbeatUrl } = config;
     if (heartbeatUrl !== null) await runCheck(checking, 'heartbeat', () => checkHeartbeat(heartbeatUrl));
-    const failures = reports.filter(({ ok }) => !ok);
-    const worst = worstExitCode(reports.map(({ exitCode }) => exitCode));
-    const checks = reports.map(({ exitCode: _, ...document }) => document);
-    const head = worst === EXIT.ok ? 'All checks passed.' : `${count(failures.length, 'check')} failed.`;
-    return {
-      document: { ok: worst === EXIT.ok, checks },
-      lines: [head, ...[...failures, ...reports.filter(({ ok }) => ok)].flatMap(renderCheck)],
-      exitCode: worst,
-    };
+    const failures = exitCodes.length;
+    const head = failures === 0 ? 'All checks passed.' : `${count(failures, 'check')} failed.`;
+    const failuresFirst = reports.toSorted((a, b) => Number(a.ok) - Number(b.ok));
+    const lines = [head, ...failuresFirst.flatMap(renderCheck)];
+    return { document: { ok: failures === 0, checks: reports }, lines, exitCode: worstExitCode(exitCodes) };
   },
 });
 
@@ -70,12 +67,13 @@ interface CheckReport {
   readonly message: string;
   /** The operator's next step. */
   readonly hint: string | null;
-  readonly exitCode: number;
 }
 
 /** The tools of all checks; each adds its result to `reports`. */
 interface CheckContext extends CommandContext {
   readonly reports: CheckReport[];
+  /** Those of the checks that failed. */
+  readonly exitCodes: number[];
   /** The database, without its password. */
   readonly where: string;
 }
@@ -83,7 +81,7 @@ interface CheckContext extends CommandContext {
 function renderCheck({ name, ok, message, hint }: CheckReport): string[] {
   // Losant's errors begin with the action, which is the name.
   const line = message.startsWith(name) ? message : `${name}: ${message}`;
-  const hints = hint === null ? [] : hint.split('\n').map((text) => `          ${text}`);
+  const hints = hint?.split('\n').map((text) => `          ${text}`) ?? [];
   return [`${ok ? 'ok    ' : 'FAILED'}  ${line}`, ...hints];
 }
 
@@ -96,20 +94,21 @@ const TOO_SLOW = new AppError('timeout', `no response within ${CHECK_TIMEOUT_MS 
 
 /** Runs a check and records its result or failure. Rethrows an interruption, and a bug of this program. */
 async function runCheck<T>(
-  { reports, signal, where, role }: CheckContext,
+  { reports, exitCodes, signal, where, role }: CheckContext,
   name: string,
   work: (signal: AbortSignal) => Promise<CheckResult<T>> | CheckResult<T>,
 ): Promise<{ readonly value?: T | undefined; readonly error: unknown }> {
   const limit = AbortSignal.timeout(CHECK_TIMEOUT_MS);
   try {
     const { message, hint = null, value } = await work(AbortSignal.any([signal, limit]));
-    reports.push({ name, ok: true, message, hint, exitCode: EXIT.ok });
+    reports.push({ name, ok: true, message, hint });
     return { value, error: null };
   } catch (thrown) {
     signal.throwIfAborted();
     const error = limit.aborted ? TOO_SLOW : (describeDatabaseError(thrown, { where, role }) ?? thrown);
     if (!(error instanceof AppError)) throw thrown;
-    reports.push({ name, ok: false, message: error.message, hint: error.hint, exitCode: exitCodeOf(error) });
+    reports.push({ name, ok: false, message: error.message, hint: error.hint });
+    exitCodes.push(exitCodeOf(error));
     return { error };
   }
 }
@@ -316,8 +315,7 @@ async function probeOrg(checking: CheckContext, target: Target): Promise<void> {
     if (page.done === true) return 'the instance has no organizations';
     return `${showNumber(page.value.items.length)} of ${count(page.value.totalCount, 'organization')}`;
   });
-  const effects = 'which count you bill, reconciliation and CONTROL_TOTALS';
-  await probe('payloads_in_two_ways', effects, async (target) => {
+  await probe('payloads_in_two_ways', 'which count you bill, reconciliation and CONTROL_TOTALS', async (target) => {
     const sources = await readNumbers(target, 'payload_sources');
     return showNumbers({ ...sources, ...(await readNumbers(target, 'payload_totals')) });
   });

@@ -113,7 +113,12 @@ export async function selectInstances(
   const unknown = ids.filter((id) => !selected.some(({ instanceId }) => instanceId === id));
   if (selected.length > 0 && (unknown.length === 0 || requestedIds === null)) {
     for (const id of unknown) context.logger.warn({ instance_id: id }, 'skipped: the instance was never read');
-    if (requestedIds === null) warnOfOthers(context, instances, ids);
+    // An instance that has left the settings, such as a retired one, may still have months to bill.
+    const others = requestedIds === null ? instances.filter(({ instanceId }) => !ids.includes(instanceId)) : [];
+    for (const { instanceId } of others) {
+      const hint = `add --instance ${instanceId} to include it`;
+      context.logger.warn({ instance_id: instanceId, hint }, 'skipped: the instance is not in the settings');
+    }
     return selected;
   }
   const missing = unknown.length === 0 ? 'any instance' : `instance ${unknown.join(', ')}`;
@@ -121,15 +126,6 @@ export async function selectInstances(
   throw new SettingsError(`The database has no data for ${missing}`, {
     hint: instances.length === 0 ? 'start with: losant-usage run' : existing,
   });
-}
-
-/** An instance that has left the settings, such as a retired one, may still have months to bill. */
-function warnOfOthers({ logger }: CommandContext, instances: readonly BilledInstance[], ids: readonly string[]): void {
-  for (const { instanceId } of instances) {
-    if (ids.includes(instanceId)) continue;
-    const hint = `add --instance ${instanceId} to include it`;
-    logger.warn({ instance_id: instanceId, hint }, 'skipped: the instance is not in the settings');
-  }
 }
 
 export const migrate = defineCommand({
@@ -141,12 +137,8 @@ export const migrate = defineCommand({
     if (!dryRun) requireWritable(handle, context.role);
     const names = dryRun ? await readPending(handle) : await migrateToHead(handle);
     const document = dryRun ? { pending: names } : { applied: names };
-    return { document, lines: renderMigrations(handle.label, names, dryRun) };
+    if (names.length === 0) return { document, lines: [`The database at ${handle.label} is up to date.`] };
+    const head = `${count(names.length, 'migration')} ${dryRun ? 'pending for' : 'applied to'} ${handle.label}:`;
+    return { document, lines: [head, ...names.map((name) => `  ${name}`)] };
   },
 });
-
-function renderMigrations(database: string, names: readonly string[], isDryRun: boolean): string[] {
-  if (names.length === 0) return [`The database at ${database} is up to date.`];
-  const head = `${count(names.length, 'migration')} ${isDryRun ? 'pending for' : 'applied to'} ${database}:`;
-  return [head, ...names.map((name) => `  ${name}`)];
-}

@@ -20,12 +20,13 @@ export const gaps = defineCommand({
     await using handle = await openSchema(context);
     const instanceIds = await selectInstanceIds(context, handle);
     const neverRead = await readNeverReadInstances(handle.db, instanceIds);
-    const summary = new GapSummary(context.hostNow());
+    const nowMs = context.hostNow();
+    const summary = new GapSummary();
     const list = new JsonList(output);
     await list.add(neverRead.map(toGap));
     const scope = { instanceIds, includeResolved: all, isByStream: !output.json };
     const take = async (cells: readonly Gap[]) => {
-      for (const cell of cells) summary.add(cell);
+      for (const cell of cells) summary.add(cell, nowMs);
       await list.add(cells.map(({ orgName: _, ...gap }) => gap));
       return true;
     };
@@ -112,21 +113,16 @@ class CauseList {
 
 /** Sums up cells that come by organization and stream, the newest day first, however many they are. */
 export class GapSummary {
-  readonly #nowMs: number;
   readonly #gaps = new CauseList();
   readonly #resolved = new CauseList();
   #example: Gap | null = null;
-
-  constructor(nowMs: number) {
-    this.#nowMs = nowMs;
-  }
 
   get hasGaps(): boolean {
     return this.#gaps.cells > 0;
   }
 
-  add(gap: Gap): void {
-    (isGap(gap.standing) ? this.#gaps : this.#resolved).add(gap, this.#nowMs);
+  add(gap: Gap, nowMs: number): void {
+    (isGap(gap.standing) ? this.#gaps : this.#resolved).add(gap, nowMs);
     if (gap.standing !== 'waived') this.#example ??= gap;
   }
 

@@ -68,12 +68,10 @@ export const reason = line.refine(
   'is not a reason; say why, for whoever bills',
 );
 
-export const day = line.transform((input, context) => {
-  const value = parseDay(input);
-  if (value !== null && value >= FIRST_DAY && value <= LAST_DAY) return value;
-  context.addIssue(`is not a day from ${FIRST_DAY} to ${LAST_DAY}; use YYYY-MM-DD`);
-  return z.NEVER;
-});
+export const day = line.refine(
+  (value) => parseDay(value) !== null && value >= FIRST_DAY && value <= LAST_DAY,
+  `is not a day from ${FIRST_DAY} to ${LAST_DAY}; use YYYY-MM-DD`,
+);
 
 /** A day, or the first and the last day of a range with `..` between them. */
 export const days = line.transform((input, context): DayRange => {

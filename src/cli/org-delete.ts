@@ -13,9 +13,9 @@ import { horizonStart } from '../usage/policy.ts';
 import { isGap, isSettled, STANDINGS } from '../usage/standing.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
-import { renderRun } from './load-instances.ts';
 import { flagOption, optionalOption, orgOption, text } from './options.ts';
 import { changeOrg, findOrg, type OrgLookup } from './org.ts';
+import { renderRun } from './render-run.ts';
 
 interface DeleteContext extends CommandContext {
   readonly handle: DatabaseHandle;

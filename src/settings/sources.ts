@@ -60,18 +60,17 @@ const REASONS: Readonly<Record<string, string>> = {
 
 /** Returns the text of a file, or its problem without its path. A pipe could block forever, and be read only once. */
 function readNamedFile(path: string): { readonly text: string; readonly problem?: string } {
-  const toProblem = (cause: string) => {
-    const remedy = 'correct the path, or make the file readable for this user';
-    return { text: '', problem: `names a file that cannot be read: ${cause}; ${remedy}` };
-  };
+  let cause: string;
   try {
     const stats = statSync(path);
-    if (!stats.isFile()) return toProblem('not a regular file');
-    return stats.size > MAX_FILE_BYTES ? toProblem('over 1 MiB') : { text: readFileSync(path, 'utf8') };
+    if (stats.isFile() && stats.size <= MAX_FILE_BYTES) return { text: readFileSync(path, 'utf8') };
+    cause = stats.isFile() ? 'over 1 MiB' : 'not a regular file';
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-    return toProblem(REASONS[code] ?? code);
+    cause = REASONS[code] ?? code;
   }
+  const remedy = 'correct the path, or make the file readable for this user';
+  return { text: '', problem: `names a file that cannot be read: ${cause}; ${remedy}` };
 }
 
 const text = z

@@ -13,7 +13,7 @@ const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t'
 
 /** Returns the text on one line, unsafe characters as escapes, e.g. `\x1b`. */
 export function escapeControls(text: string): string {
-  return text.replaceAll(UNSAFE, (character) => SHORT[character] ?? escapeCode(character.charCodeAt(0)));
+  return text.replaceAll(UNSAFE, (character) => SHORT[character] ?? toUnicodeEscape(character).replace('\\u00', '\\x'));
 }
 
 /** Returns lines of text with the same characters escaped, except line breaks. */
@@ -23,15 +23,11 @@ export function escapeLines(text: string): string {
 
 /** Escapes the same characters in JSON without changing its meaning. */
 export function escapeJson(json: string): string {
-  return json.replaceAll(UNSAFE, (character) => unicodeEscape(character.charCodeAt(0)));
+  return json.replaceAll(UNSAFE, toUnicodeEscape);
 }
 
-function escapeCode(code: number): string {
-  return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : unicodeEscape(code);
-}
-
-function unicodeEscape(code: number): string {
-  return `\\u${code.toString(16).padStart(4, '0')}`;
+function toUnicodeEscape(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 /** Returns the text, or its beginning and an ellipsis if it is longer. */

@@ -36,24 +36,21 @@ export function capitalize(text: string): string {
   return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
 }
 
-const SECOND_MS = 1_000;
-const MINUTE_MS = 60 * SECOND_MS;
+const MINUTE_MS = 60_000;
 
 /** Returns `0.4 s`, `12 s`, `4 min 35 s`, `1 h 54 min` or `3 d 2 h`. */
 export function showDuration(ms: number): string {
-  if (ms < 10 * SECOND_MS) return `${(ms / SECOND_MS).toFixed(1)} s`;
-  if (ms < MINUTE_MS) return `${Math.floor(ms / SECOND_MS)} s`;
-  if (ms < HOUR_MS) return formatUnits(ms, [MINUTE_MS, 'min'], [SECOND_MS, 's']);
-  if (ms < DAY_MS) return formatUnits(ms, [HOUR_MS, 'h'], [MINUTE_MS, 'min']);
-  return formatUnits(ms, [DAY_MS, 'd'], [HOUR_MS, 'h']);
-}
-
-type Unit = readonly [ms: number, name: string];
-
-function formatUnits(ms: number, [large, largeName]: Unit, [small, smallName]: Unit): string {
-  const largeUnits = Math.floor(ms / large);
-  const smallUnits = Math.floor((ms % large) / small);
-  return smallUnits === 0 ? `${largeUnits} ${largeName}` : `${largeUnits} ${largeName} ${smallUnits} ${smallName}`;
+  const seconds = ms / 1_000;
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  const units = [
+    { size: Math.floor(ms / DAY_MS), name: 'd' },
+    { size: Math.floor(ms / HOUR_MS) % 24, name: 'h' },
+    { size: Math.floor(ms / MINUTE_MS) % 60, name: 'min' },
+    { size: Math.floor(seconds) % 60, name: 's' },
+  ];
+  const first = units.findIndex(({ size }) => size > 0);
+  const visibleUnits = units.slice(first, first + 2).filter(({ size }) => size > 0);
+  return visibleUnits.map(({ size, name }) => `${size} ${name}`).join(' ');
 }
 
 /** Returns a function that shows a day in English, as the options say. */

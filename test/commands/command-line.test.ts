@@ -2,14 +2,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { commands } from '../../src/cli/commands.ts';
 import { LAUNCHER, runProgram, startProcess, VERSION } from '../support/program.ts';
 
-const COMMANDS = (
-  'run worker backfill status gaps digest explain export reconcile waive close statement verify ' +
-  'org-show org-set org-delete retire check migrate simulator demo'
-)
-  .split(' ')
-  .map((name) => name.replace('-', ' '));
+const COMMANDS = [...commands.keys()];
 
 it('help loads no package', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'losant-usage-command-line-'));

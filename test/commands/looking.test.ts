@@ -10,7 +10,6 @@ import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
 
 const day = daysAgo(1);
 const earlier = daysAgo(2);
-const UNKNOWN = 'ffffffffffffffffffffffff';
 const installation = useInstallation({ orgs: 2, hostile: false });
 let instanceId: string;
 let orgId: string;
@@ -24,6 +23,9 @@ beforeAll(async () => {
 
 /** Runs a command with no setting but the database's. */
 const look = (...args: string[]) => runProgram(args, { DATABASE_URL: installation.store.url });
+
+/** Writes as the program does. */
+const write = (statement: string) => asWriter(installation.store.url, asProgram(statement));
 
 const explain = (...args: string[]) =>
   look('explain', '--org', orgId, '--day', day, '--stream', 'device_counts', ...args);
@@ -68,8 +70,7 @@ it('status shows how complete each stream is, and the last runs', async () => {
 });
 
 it('status exits 3 while organizations may be missing, and reports that', async () => {
-  const setProblem = (problem: string) =>
-    asWriter(installation.store.url, asProgram(`update losant_usage.instances set list_problem = ${problem}`));
+  const setProblem = (problem: string) => write(`update losant_usage.instances set list_problem = ${problem}`);
   await setProblem(`'page 2 did not come'`);
   const ended = await look('status');
   await setProblem('null');
@@ -87,11 +88,8 @@ it('reconcile starts 30 days before --to, or earlier if an older month is not cl
   expect(await rangeOf()).toEqual({ from: daysAgo(31), to: day });
   expect(await rangeOf('--to', daysAgo(5))).toEqual({ from: daysAgo(35), to: daysAgo(5) });
   expect(await rangeOf('--from', earlier)).toEqual({ from: earlier, to: day });
-  await asWriter(
-    installation.store.url,
-    asProgram(`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
-      values ('${instanceId}', '${daysAgo(70)}', 'devices_total')`),
-  );
+  await write(`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
+    values ('${instanceId}', '${daysAgo(70)}', 'devices_total')`);
   expect(await rangeOf('--to', daysAgo(5))).toEqual({ from: daysAgo(70), to: daysAgo(5) });
   await asOwner(
     installation.store.url,
@@ -130,22 +128,29 @@ it('explain shows the response and the run that a number comes from', async () =
   expect(stdout).toMatch(new RegExp(`\n {2}response: sha256 [0-9a-f]{64}, run ${runId}\n`));
 });
 
+// Guarantee (Changes): The command explain shows where a number comes from and how it changed.
+it('explain shows the old and the new number of a change as it shows numbers', async () => {
+  await installation.platform.control('restate', { orgId, day, counter: 'payloadCounts' });
+  await installation.run(['run', '--day', day]);
+  const [row] = await installation.store.query(
+    `select concat_ws(' → ', to_char(old_quantity, 'FM999,999,999,999,999'),
+       to_char(new_quantity, 'FM999,999,999,999,999')) as change
+     from losant_usage.restatements where metric = 'payload_all_bytes'`,
+  );
+  const change = String(row?.['change']);
+  expect(change).toMatch(/^\d{1,3}(,\d{3})+ → \d{1,3}(,\d{3})+$/);
+  const { stdout } = await look('explain', '--org', orgId, '--day', day, '--stream', 'payload_totals');
+  expect(stdout).toContain(`UTC: payload_all_bytes: ${change}\n`);
+});
+
 it.each([
-  [
-    'a stored cell',
-    `${day}..${day}`,
-    `Nothing was waived: every cell of organization $ORG on ${day} is fine or will be read again`,
-  ],
-  [
-    'a day that is not expected',
-    earlier,
-    `Nothing was waived: no cells of organization $ORG are expected on ${earlier}`,
-  ],
+  ['a stored cell', `${day}..${day}`, `every cell of organization $ORG on ${day} is fine or will be read again`],
+  ['a day that is not expected', earlier, `no cells of organization $ORG are expected on ${earlier}`],
   ['a day that has not ended', daysAgo(0), `--day ${daysAgo(0)} has not ended yet (UTC)`],
 ])('waive refuses %s, and changes nothing', async (_what, days, message) => {
   const ended = await waive(days);
   expect(ended.code).toBe(2);
-  expect(jsonOf<Refusal>(ended).error.message).toBe(message.replace('$ORG', orgId));
+  expect(jsonOf<Refusal>(ended).error.message).toContain(message.replace('$ORG', orgId));
   expect(await standings()).toEqual([{ day, standing: 'stored', detail: null }]);
 });
 
@@ -154,7 +159,6 @@ it.each([
 it('status, gaps and explain show a reader what is missing, and the next commands', async () => {
   await installation.run(['backfill', '--from', earlier, '--to', earlier]);
   await asWriter(installation.store.url, loseNumbers('device_counts', orgId));
-
   const status = await look('status');
   expect(status.code).toBe(3);
   expect(status.stdout).toContain(`2 cells of 1 organization since ${earlier}`);
@@ -213,11 +217,8 @@ it('waive applies to missing cells only, and the next good read lifts it', async
 });
 
 it('gaps lists unavailable and waived cells with --all, and does not exit 3 for them', async () => {
-  await asWriter(
-    installation.store.url,
-    asProgram(`update losant_usage.coverage set standing = 'unavailable', next_read_at = null, reason = 'past_horizon'
-      where org_id = '${orgId}' and stream = 'payload_totals'`),
-  );
+  await write(`update losant_usage.coverage set standing = 'unavailable', next_read_at = null, reason = 'past_horizon'
+    where org_id = '${orgId}' and stream = 'payload_totals'`);
   expect(await look('gaps', '--json')).toMatchObject({ code: 0, stdout: '[]\n' });
   const all = await look('gaps', '--all', '--json');
   expect(all.code).toBe(0);
@@ -235,20 +236,9 @@ it('status tells how to retire an instance that is not in the settings, and reti
   expect(code).toBe(3);
   expect(stdout).not.toContain(`Instance ${instanceId}\n`);
   expect(stdout).toContain(`\n  losant-usage retire --instance ${instanceId}\n`);
-  const typo = await runProgram(['retire', '--instance', UNKNOWN, '--json'], env);
-  expect(typo.code).toBe(2);
-  expect(jsonOf<Refusal>(typo).error).toMatchObject({
-    message: `The database has no instance ${UNKNOWN}`,
-    hint: 'losant-usage status lists the instances that are not in the settings',
-  });
-  await asWriter(
-    installation.store.url,
-    asProgram(`insert into losant_usage.attention_items
-        (instance_id, kind, subject, text, first_seen_on, last_seen_on)
-      select '${instanceId}', kind, '2026-10', '2026-10', '2026-11-01', '2026-11-01'
-      from unnest(array['silent', 'month_ready']::losant_usage.attention_kind[]) as kind
-      on conflict do nothing`),
-  );
+  await write(`insert into losant_usage.attention_items (instance_id, kind, subject, text, first_seen_on, last_seen_on)
+    select '${instanceId}', kind, '2026-10', '2026-10', '2026-11-01', '2026-11-01'
+    from unnest(array['silent', 'month_ready']::losant_usage.attention_kind[]) as kind on conflict do nothing`);
   const ended = await runProgram(['retire', '--instance', instanceId, '--json'], env);
   expect(ended.code).toBe(0);
   expect(jsonOf(ended)).toEqual({ instanceId });

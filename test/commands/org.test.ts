@@ -15,20 +15,10 @@ let env: Env;
 
 /** Creates an organization before the first run. */
 async function addOrg(name: string): Promise<string> {
-  const attributes = {
-    name,
-    limits: { device: 100, payload: 5_000 },
-    tags: [{ key: 'region', value: 'eu' }],
-    referralId: 'C-1',
-  };
-  const creationDate = '2026-01-01T00:00:00.000Z';
-  const { orgId } = (await installation.platform.control('orgs', {
-    attributes,
-    creationDate,
-    size: 0.5,
-  })) as {
-    orgId: string;
-  };
+  const limits = { device: 100, payload: 5_000 };
+  const attributes = { name, limits, tags: [{ key: 'region', value: 'eu' }], referralId: 'C-1' };
+  const org = { attributes, creationDate: '2026-01-01T00:00:00.000Z', size: 0.5 };
+  const { orgId } = (await installation.platform.control('orgs', org)) as { orgId: string };
   return orgId;
 }
 
@@ -47,9 +37,7 @@ beforeAll(async () => {
   const { code, stderr } = await installation.run(['run'], env);
   if (code !== 0) throw new Error(stderr);
 });
-afterAll(async () => {
-  await proxy[Symbol.asyncDispose]();
-});
+afterAll(() => proxy[Symbol.asyncDispose]());
 
 const org = (verb: string, name: string, args: readonly string[] = [], changes: Env = {}) =>
   installation.run(['org', verb, '--org', ids[name] ?? '', ...args], { ...env, ...changes });
@@ -107,13 +95,9 @@ it.each<[unknown, string[]]>([
 
 it('a patch gets dates as Losant writes them, and all limits of the organization', () => {
   expect(() => parsePatch('{')).toThrow('- the patch is not a map of attributes');
-  expect(parsePatch('{"disabledAt":"2026-01-01T01:00:00+01:00"}')).toEqual({
-    disabledAt: '2026-01-01T00:00:00.000Z',
-  });
+  expect(parsePatch('{"disabledAt":"2026-01-01T01:00:00+01:00"}')).toEqual({ disabledAt: '2026-01-01T00:00:00.000Z' });
   const limits = { device: 100, payload: 1_000, unheardOf: 3 };
-  expect(completePatch({ limits: { device: 5 } }, { limits })).toEqual({
-    limits: { device: 5, payload: 1_000 },
-  });
+  expect(completePatch({ limits: { device: 5 } }, { limits })).toEqual({ limits: { device: 5, payload: 1_000 } });
 });
 
 it('org show prints the fields without control characters, and Losant’s complete response as JSON', async () => {
@@ -125,11 +109,7 @@ it('org show prints the fields without control characters, and Losant’s comple
   const shown = [`id | ${ids[name]}`, 'referralId | C-1', 'limits.payload | 5000', 'tags | region=eu'];
   expect(lines).toEqual(expect.arrayContaining(shown));
   const limits = { device: 100, payload: 5_000 };
-  expect(jsonOf(await org('show', name, ['--json']))).toMatchObject({
-    name,
-    limits,
-    summary: { memberCount: 3 },
-  });
+  expect(jsonOf(await org('show', name, ['--json']))).toMatchObject({ name, limits, summary: { memberCount: 3 } });
 });
 
 describe('org set', () => {
@@ -177,10 +157,7 @@ describe('org set', () => {
     const again = await set('Changed', CHANGE);
     expect(again.code).toBe(0);
     expect(again.stdout).toContain('already up to date; nothing was sent.');
-    expect(jsonOf<object>(await set('Changed', CHANGE, '--json'))).toMatchObject({
-      changes: [],
-      isChanged: false,
-    });
+    expect(jsonOf<object>(await set('Changed', CHANGE, '--json'))).toMatchObject({ changes: [], isChanged: false });
     expect(changesSent()).toEqual([]);
   });
 
@@ -251,20 +228,12 @@ describe('org delete', () => {
         `select all_count from losant_usage.payload_totals where org_id = '${ids['Ended']}' and usage_date = '${yesterday}'`,
       );
     const before = await stored();
-    await installation.platform.control('restate', {
-      orgId: ids['Ended'],
-      day: yesterday,
-      counter: 'payloadCountsBreakdown',
-    });
+    const restatement = { orgId: ids['Ended'], day: yesterday, counter: 'payloadCountsBreakdown' };
+    await installation.platform.control('restate', restatement);
     changesSent();
     const ended = await org('delete', 'Ended', [...confirm('Ended'), '--json']);
     expect(ended.code).toBe(0);
-    expect(jsonOf(ended)).toMatchObject({
-      isDeleted: true,
-      missing: 0,
-      name: 'Ended',
-      run: { status: 'complete' },
-    });
+    expect(jsonOf(ended)).toMatchObject({ isDeleted: true, missing: 0, name: 'Ended', run: { status: 'complete' } });
     expect(changesSent()).toEqual([`DELETE /instances/${installation.platform.instanceId}/orgs/${ids['Ended']}`]);
     expect(await stored()).not.toEqual(before);
     expect(await isThere('Ended')).toBe(false);

@@ -1,8 +1,8 @@
 /** The text of runs and gaps. */
 import { describe, expect, test } from 'vitest';
 import { GapSummary } from '../../src/cli/gaps.ts';
-import { renderRun } from '../../src/cli/load-instances.ts';
 import { renderReconciliation } from '../../src/cli/reconcile.ts';
+import { renderRun } from '../../src/cli/render-run.ts';
 import { LosantError } from '../../src/errors.ts';
 import { findNextCommand, type RunFailure, type RunReport, Tally } from '../../src/loading/report.ts';
 import type { Gap } from '../../src/queries/gaps.ts';
@@ -57,11 +57,7 @@ test('a run shows what changed, failures grouped by cause, and what to do', () =
     '  To see what is wrong and why: losant-usage status',
   ]);
   const empty: RunReport = { ...report, status: 'complete', from: null, to: null };
-  const nothingDue = renderRun(instanceId, {
-    report: empty,
-    tally: createTally(),
-    refusal: null,
-  });
+  const nothingDue = renderRun(instanceId, { report: empty, tally: createTally(), refusal: null });
   expect(nothingDue).toEqual([`Instance ${instanceId}: nothing is due`]);
   const lastYear = { from: '2025-01-01', to: '2025-12-31' };
   expect(renderRun(instanceId, { report, tally, refusal }, lastYear).slice(0, 2)).toEqual([
@@ -136,8 +132,8 @@ describe('gaps', () => {
     ...more,
   });
   const render = (gaps: readonly Gap[]) => {
-    const summary = new GapSummary(NOW);
-    for (const each of gaps) summary.add(each);
+    const summary = new GapSummary();
+    for (const each of gaps) summary.add(each, NOW);
     return summary.render([]);
   };
 

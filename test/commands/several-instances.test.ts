@@ -10,6 +10,7 @@ import { holdLease } from '../support/by-hand.ts';
 import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, type Report, runProgram } from '../support/program.ts';
+import { settingsOf } from '../worker/process.ts';
 
 const day = daysAgo(1);
 const SKIPPED = 'skipped: the instance was never read';
@@ -31,8 +32,7 @@ beforeAll(async () => {
   [westOrg = ''] = await orgIdsOf(west);
 });
 afterAll(async () => {
-  await east[Symbol.asyncDispose]();
-  await west[Symbol.asyncDispose]();
+  for (const platform of [east, west]) await platform[Symbol.asyncDispose]();
   await store.remove();
   rmSync(folder, { recursive: true });
 });
@@ -54,8 +54,8 @@ ${more}`;
   return path;
 }
 
-const usage = (args: readonly string[], changes = {}, url = store.url) =>
-  runProgram([...args, '--config', settings(changes), '--json'], { DATABASE_URL: url });
+const usage = (args: readonly string[], changes = {}) =>
+  runProgram([...args, '--config', settings(changes), '--json'], { DATABASE_URL: store.url });
 
 describe('--org', () => {
   it.each([[['run', '--dry-run']], [['backfill', '--from', daysAgo(3), '--to', day]]])(
@@ -95,15 +95,12 @@ describe('--org', () => {
   });
 
   it('bills only configured instances by default, and names the others', async () => {
-    const env = { LOSANT_INSTANCE_ID: idOf(west), LOSANT_API_URL: west.url, LOSANT_API_TOKEN: west.token };
-    const months = await runProgram(['close'], { ...env, DATABASE_URL: store.url });
+    const env = { ...settingsOf(west, store), LOSANT_INSTANCE_ID: idOf(west) };
+    const months = await runProgram(['close'], env);
     expect(months.stderr).toContain('skipped: the instance is not in the settings');
     expect(months.stderr).toContain(`add --instance ${idOf(east)} to include it`);
     expect(months.stdout).not.toContain(idOf(east));
-    const all = await runProgram(['close', '--instance', `${idOf(west)},${idOf(east)}`], {
-      ...env,
-      DATABASE_URL: store.url,
-    });
+    const all = await runProgram(['close', '--instance', `${idOf(west)},${idOf(east)}`], env);
     expect(all).toMatchObject({ stdout: expect.stringContaining(idOf(east)) as string, stderr: '' });
   });
 
@@ -117,16 +114,14 @@ describe('--org', () => {
   });
 });
 
-describe('--stream', () => {
-  it('runs only the instances that load the stream, and is refused if no track has it', async () => {
-    const changes = { west: '    STREAMS: [device_counts]\n' };
-    const ended = await usage(['run', '--day', day, '--stream', 'payload_totals'], changes);
-    expect(ended.code).toBe(0);
-    expect(jsonOf<Report>(ended)).toMatchObject({ orgs: 3, cells: { planned: 3 } });
-    const refused = await usage(['run', '--stream', 'payload_hours', '--instance', idOf(west)], changes);
-    expect(refused.code).toBe(2);
-    expect(jsonOf<Refusal>(refused).error.message).toContain('--stream payload_hours');
-  });
+it('--stream runs only the instances that load the stream, and is refused if no track has it', async () => {
+  const changes = { west: '    STREAMS: [device_counts]\n' };
+  const ended = await usage(['run', '--day', day, '--stream', 'payload_totals'], changes);
+  expect(ended.code).toBe(0);
+  expect(jsonOf<Report>(ended)).toMatchObject({ orgs: 3, cells: { planned: 3 } });
+  const refused = await usage(['run', '--stream', 'payload_hours', '--instance', idOf(west)], changes);
+  expect(refused.code).toBe(2);
+  expect(jsonOf<Refusal>(refused).error.message).toContain('--stream payload_hours');
 });
 
 it('a manual run reports to the monitor only the instances that no other process runs', async () => {

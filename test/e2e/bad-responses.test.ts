@@ -1,9 +1,9 @@
 import { gunzipSync } from 'node:zlib';
-import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, jsonOf } from '../support/program.ts';
-import { createInstallation, orgIdsOf, useInstallation } from './installation.ts';
+import { orgIdsOf, useInstallation } from './installation.ts';
 import { readStored, readTruth } from './usage.ts';
 
 const day = daysAgo(1);
@@ -90,14 +90,10 @@ describe('a run in which eight of twelve organizations have invalid responses fo
 });
 
 it('a run whose responses for stored cells were quarantined names the command that shows them', async () => {
-  const singleOrg = await createInstallation({ orgs: 1 });
-  onTestFinished(() => singleOrg.close());
-  const { platform, run } = singleOrg;
-  expect((await run(['run'])).code).toBe(0);
-  await platform.control('config', {
-    faults: { kinds: ['negative'], rate: 1, forever: true, actions: ['deviceCounts'] },
-  });
-  const ended = await run(['run', '--day', daysAgo(1)]);
+  const { platform, run } = installation;
+  await platform.control('config', { faults: { kinds: ['negative'], forever: true, actions: ['deviceCounts'] } });
+  const ended = await run(['run', '--day', day]);
+  await platform.control('config', { faults: null });
   expect(ended.code).toBe(3);
   expect((await run(['gaps'])).stdout).toBe('No gaps.\n');
   const [, command = ''] = /To see what is wrong and why: losant-usage (.*)\n$/.exec(ended.stdout) ?? [];

@@ -18,9 +18,7 @@ beforeAll(async () => {
   env = { LOSANT_API_URL: proxy.url, LOSANT_ADMIN_TOKEN: installation.platform.token };
   [orgId = ''] = await orgIdsOf(installation.platform);
 });
-afterAll(async () => {
-  await proxy[Symbol.asyncDispose]();
-});
+afterAll(() => proxy[Symbol.asyncDispose]());
 
 const yesterday = daysAgo(1);
 

@@ -1,9 +1,21 @@
 /** Errors before a run begins: command line, settings, database and Losant. */
-import { describe, expect, it } from 'vitest';
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { useOpened } from '../opened.ts';
+import {
+  asAdministrator,
+  asOwner,
+  createDatabaseName,
+  createEmbeddedFolder,
+  dropDatabase,
+  queryOnce,
+  urlOf,
+} from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
-import { type Ended, type Env, jsonOf, type Refusal } from '../support/program.ts';
-import { loginAs, toRoleName } from '../support/roles.ts';
+import { type Env, jsonOf, type Refusal } from '../support/program.ts';
+import { loginAs } from '../support/roles.ts';
+import { CERTIFICATE_FILE, startTlsProxy } from '../support/tls-proxy.ts';
 import { useInstallation } from './installation.ts';
 import { createStore } from './usage.ts';
 
@@ -23,12 +35,11 @@ async function expectError(args: readonly string[], env: Env, code: number): Pro
   const { error } = jsonOf<Refusal>(ended);
   expect(Object.keys(error)).toEqual(['code', 'message', 'hint']);
   expect(ended.stderr).toContain(error.message);
-  expectNoSecret(ended);
+  expect(ended.stderr).not.toMatch(/defect|report it|\n {4}at /);
+  for (const secret of [PASSWORD, installation.platform.token]) {
+    expect(ended.stdout + ended.stderr).not.toContain(secret);
+  }
   return error;
-}
-
-function expectNoSecret({ stdout, stderr }: Ended): void {
-  for (const secret of [PASSWORD, installation.platform.token]) expect(stdout + stderr).not.toContain(secret);
 }
 
 const [TODAY, UNKNOWN_ORG] = [daysAgo(0), 'f'.repeat(24)];
@@ -46,18 +57,6 @@ it.each([
   expect(code).toBe('settings');
   expect(message).toContain(problem);
   expect(await installation.store.query('select from losant_usage.cells where is_stored')).toEqual([]);
-});
-
-it('an unreachable database is named with the reason, exit code 1; a rejected password has exit code 2', async () => {
-  const away = `postgres://usage:${PASSWORD}@127.0.0.1:1/billing`;
-  const { code, message } = await expectError(['run'], { DATABASE_URL: away }, 1);
-  expect(code).toBe('database_unreachable');
-  expect(message).toBe('Cannot reach the database at 127.0.0.1:1/billing: connect ECONNREFUSED 127.0.0.1:1');
-  const user = { username: toRoleName('writer'), password: PASSWORD };
-  const wrongPassword = Object.assign(new URL(emptyDatabase.url), user).href;
-  const rejection = await expectError(['run'], { DATABASE_URL: wrongPassword }, 2);
-  expect(rejection.code).toBe('database_refused');
-  expect(rejection.message).toContain('password authentication failed');
 });
 
 describe('Losant', () => {
@@ -99,10 +98,8 @@ describe('Losant', () => {
 
   it('rejects one scope: the other streams load, and the failures name the scope', async () => {
     const token = 'token-without-notebooks';
-    const scopes = ['instance.get', 'instanceOrgs.get', 'instanceOrg.get', 'instanceOrg.deviceCounts'].concat([
-      'instanceOrg.payloadCounts',
-      'instanceOrg.payloadCountsBreakdown',
-    ]);
+    const actions = ['get', 'deviceCounts', 'payloadCounts', 'payloadCountsBreakdown'];
+    const scopes = ['instance.get', 'instanceOrgs.get', ...actions.map((action) => `instanceOrg.${action}`)];
     await installation.platform.control('tokens', { token, scopes });
     const ended = await installation.run(['run', '--json'], { ...DATABASE(), LOSANT_API_TOKEN: token });
     expect(ended.code).toBe(5);
@@ -116,5 +113,117 @@ describe('Losant', () => {
     const healed = await installation.run(['run', '--json'], DATABASE());
     expect(healed.code).toBe(0);
     expect(jsonOf(healed).cells).toMatchObject({ planned: 3, loaded: 3 });
+  });
+});
+
+const ORG = ['--org', '0'.repeat(24), '--day', daysAgo(1)];
+
+/** The error for a database: exit code 2, and not like a bug. */
+const expectDatabaseError = (args: readonly string[], url: string) => expectError(args, { DATABASE_URL: url }, 2);
+
+it('every sslmode that encrypts verifies the certificate', async () => {
+  const { url } = installation.store;
+  const proxy = await startTlsProxy(url);
+  onTestFinished(() => proxy.close());
+  const trusted = `&sslrootcert=${CERTIFICATE_FILE}`;
+  for (const mode of ['verify-full', 'verify-ca', 'require', 'prefer']) {
+    const DATABASE_URL = proxy.urlVia('localhost', `?sslmode=${mode}${trusted}`);
+    expect(await installation.run(['digest'], { DATABASE_URL })).toMatchObject({ code: 0, stderr: '' });
+    const { message } = await expectDatabaseError(['digest'], proxy.urlVia('localhost', `?sslmode=${mode}`));
+    expect(message).toMatch(/^No encrypted connection to .*: self-signed certificate\b/);
+  }
+  const wrongHost = await expectDatabaseError(['run'], proxy.urlVia('127.0.0.1', `?sslmode=verify-full${trusted}`));
+  const wrongName = /^No encrypted connection to .*: Hostname\/IP does not match certificate's altnames/;
+  expect(wrongHost.message).toMatch(wrongName);
+  expect(wrongHost.hint).toBe('in DATABASE_URL, use a host name that the certificate covers');
+  const database = `the database at ${url.slice(url.indexOf('//') + 2)}`;
+  expect(await expectDatabaseError(['run'], `${url}?sslmode=require`)).toEqual({
+    code: 'database_refused',
+    message: `No encrypted connection to ${database}: The server does not support SSL connections`,
+    hint: 'enable TLS on the server, or remove sslmode from DATABASE_URL if the network path is trusted',
+  });
+});
+
+it('a database whose encoding cannot store every name is rejected, and no table is created', async () => {
+  const name = createDatabaseName();
+  await asAdministrator(`create database ${name} encoding 'LATIN1' locale 'C' template template0`);
+  onTestFinished(() => dropDatabase(name));
+  const url = urlOf(name);
+  const { message, hint } = await expectDatabaseError(['run'], url);
+  expect(message).toBe(`The database at ${new URL(url).host}/${name} is encoded in LATIN1`);
+  expect(hint).toContain(`encoding 'UTF8'`);
+  expect(await queryOnce(url, `select from pg_namespace where nspname = 'losant_usage'`)).toEqual([]);
+});
+
+it('for a read-only user, errors name the role that writes, and read-only commands work', async () => {
+  const { store } = installation;
+  const { host, pathname } = new URL(store.url);
+  const url = loginAs('reader', store.url);
+  for (const args of [['run'], ['waive', ...ORG, '--stream', 'device_counts', '--reason', 'x']]) {
+    expect(await expectDatabaseError(args, url)).toMatchObject({
+      message: `User losant_usage_reader is read-only on ${host}${pathname}`,
+      hint: 'connect as losant_usage_writer',
+    });
+  }
+  const readOnlyWriter = `${loginAs('writer', store.url)}?options=-c%20default_transaction_read_only%3Don`;
+  const { hint } = await expectDatabaseError(['run'], readOnlyWriter);
+  expect(hint).toBe('set default_transaction_read_only = off for this user');
+  expect((await installation.run(['run', '--dry-run'], { DATABASE_URL: url })).code).toBe(0);
+});
+
+it('a read-only database may recover: exit code 1', async () => {
+  const { store } = installation;
+  const setDatabase = `alter database ${new URL(store.url).pathname.slice(1)}`;
+  await asOwner(store.url, `${setDatabase} set default_transaction_read_only = on`);
+  const ended = await installation.run(['run', '--json']);
+  await asOwner(
+    store.url,
+    `set default_transaction_read_only = off; ${setDatabase} reset default_transaction_read_only`,
+  );
+  expect(ended.code).toBe(1);
+  expect(jsonOf<Refusal>(ended).error.message).toMatch(/^.* is read-only for every user$/);
+});
+
+// The last test of this database.
+it('a database that another program created is rejected by dry runs too', async () => {
+  const { store } = installation;
+  await asOwner(store.url, `update losant_usage.migrations set name = 'another' where name like '0001%'`);
+  const days = ['--from', daysAgo(2), '--to', daysAgo(1)];
+  for (const args of [['run'], ['run', '--dry-run'], ['backfill', '--dry-run', ...days], ['status']]) {
+    expect((await expectDatabaseError(args, store.url)).message).toContain('was created by different migrations');
+  }
+});
+
+describe('an embedded database', () => {
+  it('that does not exist is an error, except for a dry run of a run, and is not created', async () => {
+    const store = createEmbeddedFolder();
+    store.remove();
+    const { folder } = store;
+    for (const args of [['status'], ['gaps'], ['explain', ...ORG]]) {
+      const { message, hint } = await expectDatabaseError(args, `embedded:${folder}`);
+      expect(message).toBe(`There is no embedded database in ${folder}`);
+      expect(hint).toBe('correct the folder in DATABASE_URL; `losant-usage run` creates a new database there');
+    }
+    const dryRun = await installation.run(['run', '--dry-run'], { DATABASE_URL: `embedded:${folder}` });
+    expect(dryRun.code).toBe(0);
+    expect(existsSync(folder)).toBe(false);
+  });
+
+  it('is not created among other files', async () => {
+    const store = createEmbeddedFolder();
+    const { folder } = store;
+    writeFileSync(join(folder, 'thesis.txt'), '');
+    const { message, hint } = await expectDatabaseError(['run'], `embedded:${folder}`);
+    store.remove();
+    expect(message).toBe(`The folder ${folder} has other files, such as thesis.txt`);
+    expect(hint).toBe('point DATABASE_URL=embedded:DIR at a folder that does not exist yet, or is empty');
+  });
+
+  it('whose folder cannot be created is an error at once', async () => {
+    for (const folder of ['/proc/losant-usage/data', '/dev/null/data']) {
+      const { message, hint } = await expectDatabaseError(['run'], `embedded:${folder}`);
+      expect(message).toContain(`Cannot write to the folder ${folder}: `);
+      expect(hint).toBe('point DATABASE_URL=embedded:DIR at a folder that this user can write to');
+    }
   });
 });

@@ -80,11 +80,7 @@ interface TruthDay extends Record<Exclude<Table, 'payload_sources'>, Record<stri
 
 interface TruthPage {
   readonly totalCount: number;
-  readonly orgs: readonly {
-    readonly orgId: string;
-    readonly createdDay: string;
-    readonly days: readonly TruthDay[];
-  }[];
+  readonly orgs: readonly { readonly orgId: string; readonly createdDay: string; readonly days: readonly TruthDay[] }[];
 }
 
 /** Returns every row that the database must have for these days, of all organizations that are not deleted. */

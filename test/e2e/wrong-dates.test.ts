@@ -26,10 +26,7 @@ test('a cached response fails only its cells, removes no number, and is retried 
   const findCachedLines = (lines: readonly string[]) =>
     lines.filter((line) => line.startsWith(`device_counts ${orgId}`));
   expect(findCachedLines(await readStored(installation))).toEqual(findCachedLines(linesBefore));
-  expect(await standingsOf(installation, orgId, '2026-11-23')).toEqual({
-    ...ALL_FINAL,
-    device_counts: 'stored',
-  });
+  expect(await standingsOf(installation, orgId, '2026-11-23')).toEqual({ ...ALL_FINAL, device_counts: 'stored' });
   const isDue = 'select distinct next_read_at <= now() as is_due from losant_usage.cells where failed_reads > 0';
   expect(await query(isDue)).toEqual([{ is_due: true }]);
   await platform.control('config', { faults: null });

@@ -1,6 +1,6 @@
 import { parse } from 'csv-parse/sync';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { type CsvColumn, type CsvValue, renderCsvHeader, renderCsvRows } from '../../src/files/csv.ts';
 
 const COLUMNS: readonly CsvColumn[] = [
@@ -28,23 +28,21 @@ test('a file has a header and a line per row, each ended by CRLF', () => {
   expect(renderCsvRows(COLUMNS, [])).toBe('');
 });
 
-describe('a text that a spreadsheet would read as a formula is neutralized', () => {
-  test.each([
-    ['=HYPERLINK("http://x")', '"\'=HYPERLINK(""http://x"")"'],
-    ['+1', "'+1"],
-    ['-5', "'-5"],
-    ['@SUM(A1)', "'@SUM(A1)"],
-    ['\0=1', "'\0=1"],
-    ['\rx', '"\'\rx"'],
-    ['\n=1', '"\'\n=1"'],
-    ['\u00a0\u200b\ufeff=1', "'\u00a0\u200b\ufeff=1"],
-    ['＝1', "'＝1"],
-    ["'=1", "''=1"],
-    ["'quoted'", "'quoted'"],
-    ['', '""'],
-  ])('%j', (text, field) => {
-    expect(renderCsvRows([{ name: 'text', isText: true }], [[text]])).toBe(`${field}\r\n`);
-  });
+test.each([
+  ['=HYPERLINK("http://x")', '"\'=HYPERLINK(""http://x"")"'],
+  ['+1', "'+1"],
+  ['-5', "'-5"],
+  ['@SUM(A1)', "'@SUM(A1)"],
+  ['\0=1', "'\0=1"],
+  ['\rx', '"\'\rx"'],
+  ['\n=1', '"\'\n=1"'],
+  ['\u00a0\u200b\ufeff=1', "'\u00a0\u200b\ufeff=1"],
+  ['＝1', "'＝1"],
+  ["'=1", "''=1"],
+  ["'quoted'", "'quoted'"],
+  ['', '""'],
+])('a text that a spreadsheet would read as a formula is neutralized %j', (text, field) => {
+  expect(renderCsvRows([{ name: 'text', isText: true }], [[text]])).toBe(`${field}\r\n`);
 });
 
 // Guarantee (Operation): Names, tags and keys never put control characters on a terminal, markup in a page or formulas

@@ -40,12 +40,17 @@ export const commandMutants = [
     },
   ),
   plant(
-    { file: 'src/cli/retire.ts', test: 'test/commands/looking.test.ts' },
+    { file: 'src/cli/retire.ts', test: 'test/commands/never-read.test.ts' },
     {
       'An instance that the database does not have is not reported as retired': [
         'await recordRetirement(handle.db, instanceId);',
         '',
       ],
+    },
+  ),
+  plant(
+    { file: 'src/cli/retire.ts', test: 'test/commands/looking.test.ts' },
+    {
       'Nothing needs attention of a retired instance': ['await forgetAttention(handle.db, instanceId);', ''],
     },
   ),
@@ -79,7 +84,7 @@ export const commandMutants = [
     },
   ),
   plant(
-    { file: 'src/database/embedded.ts', test: 'test/e2e/database-refusals.test.ts', only: 'other files' },
+    { file: 'src/database/embedded.ts', test: 'test/e2e/refusals.test.ts', only: 'other files' },
     {
       'An embedded database is not created among other files': ['    requireOwnFolder(folder);\n', ''],
     },

@@ -1,7 +1,7 @@
 import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { describe, expect, test } from 'vitest';
-import { commands, parseCommandLine } from '../../src/cli/commands.ts';
+import { expect, test } from 'vitest';
+import { commands } from '../../src/cli/commands.ts';
 import { EXIT, FAILURES } from '../../src/errors.ts';
 import { VERSION } from '../support/program.ts';
 import { findLinkedAnchors, findLinkedFiles, listAnchors } from './links.ts';
@@ -32,33 +32,20 @@ function findScripts(text: string): string[] {
   return [...text.matchAll(/\bnpm run ([a-z][\w:-]*)/g)].map((match) => match[1] ?? '');
 }
 
-describe.each(documents)('%s', (document) => {
-  const text = existsSync(document) ? readFileSync(document, 'utf8') : '';
-
-  test('exists', () => {
-    expect(text).not.toBe('');
-  });
-
-  test('links only to files that exist', () => {
-    expect(findLinkedFiles(text).filter((target) => !existsSync(join(dirname(document), target)))).toEqual([]);
-  });
-
-  test('links only to headings that exist', () => {
+test.each(documents)(
+  '%s links only to files and headings that exist, and mentions only such files and scripts',
+  (document) => {
+    const text = readFileSync(document, 'utf8');
+    const folder = dirname(document);
+    expect(findLinkedFiles(text).filter((target) => !existsSync(join(folder, target)))).toEqual([]);
     const missing = findLinkedAnchors(text).filter(({ file, anchor }) => {
-      const target = file === '' ? text : readFileSync(join(dirname(document), file), 'utf8');
-      return !listAnchors(target).includes(anchor);
+      return !listAnchors(file === '' ? text : readFileSync(join(folder, file), 'utf8')).includes(anchor);
     });
     expect(missing).toEqual([]);
-  });
-
-  test('mentions only files and folders that exist', () => {
     expect(findPaths(text).filter((path) => !existsSync(path))).toEqual([]);
-  });
-
-  test('mentions only scripts of package.json', () => {
     expect(findScripts(text).filter((script) => !scripts.includes(script))).toEqual([]);
-  });
-});
+  },
+);
 
 /** Returns the first cells of the tables in a section of the second level. */
 function firstCells(text: string, heading: string): string[] {
@@ -68,13 +55,10 @@ function firstCells(text: string, heading: string): string[] {
   return rows.map((line) => line.split('|')[1] ?? '');
 }
 
-test('README.md and the help describe every command and no other', async () => {
+test('README.md describes every command and no other', () => {
   const cells = firstCells(readFileSync('README.md', 'utf8'), 'Commands').join(' ');
   const described = [...cells.matchAll(/`([\w -]+)`/g)].map((match) => match[1] ?? '');
   expect(described.toSorted()).toEqual([...commands.keys()].toSorted());
-  const help = await parseCommandLine(['--help'], VERSION);
-  const lines = 'text' in help ? help.text.join('\n').matchAll(/^ {2}(\w+(?: \w+)?) {2,}\w/gm) : [];
-  expect([...lines].map((match) => match[1] ?? '').toSorted()).toEqual([...commands.keys()].toSorted());
 });
 
 test('docs/runbook.md describes every exit code and no other', () => {

@@ -23,11 +23,7 @@ function readGuarantees(file: string): Guarantee[] {
   return [...text.matchAll(COMMENT)].map(({ index, 0: comment, groups }) => {
     const isAbove = /^\n *(?:\/\/.*\n *)*(?:test|it)\b/.test(text.slice(index + comment.length));
     if (!isAbove) throw new Error(`${file}: no test below "${groups?.['text']}"`);
-    return {
-      subject: groups?.['subject'] ?? '',
-      text: (groups?.['text'] ?? '').replaceAll(/\n *\/\/ /g, ' '),
-      file,
-    };
+    return { subject: groups?.['subject'] ?? '', text: (groups?.['text'] ?? '').replaceAll(/\n *\/\/ /g, ' '), file };
   });
 }
 

@@ -49,13 +49,14 @@ test('an older Node is rejected in one line with exit code 2 before main is read
   });
 });
 
-const ARGS = 'const args: string[] = process.argv.slice(2); process.stdout.write(JSON.stringify(args));';
+const ARGS = `const args: string[] = process.argv.slice(2);
+  process.stdout.write(JSON.stringify(args));
+  process.exitCode = 3;`;
 const THROWN = expect.stringContaining('no main today') as string;
 const UNFINISHED = 'losant-usage stopped before it had finished. This is a bug; please report it.\n';
 
 test.each([
-  ['and passes the arguments unchanged', ARGS, 0, '["run","--day","2026-11-23",""]', ''],
-  ['and exits with its exit code', 'process.exitCode = 3;', 3, '', ''],
+  ['with its arguments unchanged, and exits with its exit code', ARGS, 3, '["run","--day","2026-11-23",""]', ''],
   ['and prints an error that it throws', 'throw new Error("no main today");', 1, '', THROWN],
   ['and fails if it never finishes', 'await new Promise(() => {});', 13, '', UNFINISHED],
 ])('in a checkout the launcher runs src/main.ts %s', (_, text, ...[status, stdout, stderr]) => {

@@ -5,7 +5,7 @@ import { inspect } from 'node:util';
 import { afterAll, describe, expect, test } from 'vitest';
 import { SettingsError } from '../../src/errors.ts';
 import { readConfig } from '../../src/settings/config.ts';
-import { settingNames } from '../../src/settings/settings.ts';
+import { type Need, settingNames } from '../../src/settings/settings.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -35,6 +35,9 @@ function read(env: Env, yaml?: string) {
   return readConfig({ env: Object.fromEntries(located) as Env, configFile, needs: ['losant'] });
 }
 
+/** Reads the configuration of a command that needs these settings from an environment. */
+const readFor = (env: Env, ...needs: readonly Need[]) => readConfig({ env, configFile: null, needs });
+
 /** Writes DIR in place of the folder, of which a message has only the end if the temporary folder has a long name. */
 const hideFolder = (text: string) =>
   text.replaceAll(folder, 'DIR').replace(/"…\S*\/settings-\w+(\/\S+)" \(\d+ characters\)/, '"DIR$1"');
@@ -60,12 +63,7 @@ describe('an instance in the environment', () => {
     expect(instances).toMatchObject([
       { instanceId: '575ec8687ae143cd83dc4a97', domain: null, orgs: null, requestsPerSecond: 20 },
     ]);
-    expect(others).toMatchObject({
-      databaseUrl: null,
-      schedule: '15 * * * *',
-      autoMigrate: false,
-      warnings: [],
-    });
+    expect(others).toMatchObject({ databaseUrl: null, schedule: '15 * * * *', autoMigrate: false, warnings: [] });
   });
 
   test('can have every setting', () => {
@@ -152,10 +150,10 @@ describe('an instance in the environment', () => {
   });
 
   test('reads secrets from files, without the final newline, and reads them again on demand', () => {
-    const path = (name: string) => join(folder, name);
-    writeFileSync(path('database'), 'postgres://usage:secret@db/billing\r\n');
-    writeFileSync(path('http'), '0123456789abcdef\n');
-    writeFileSync(path('rotated'), 'first\n');
+    const write = (name: string, text: string) => writeFileSync(join(folder, name), text);
+    write('database', 'postgres://usage:secret@db/billing\r\n');
+    write('http', '0123456789abcdef\n');
+    write('rotated', 'first\n');
     const config = read({
       ...MINIMUM,
       LOSANT_API_TOKEN: '',
@@ -167,11 +165,11 @@ describe('an instance in the environment', () => {
     expect(instance?.readToken()).toBe('first');
     expect(config.databaseUrl).toBe('postgres://usage:secret@db/billing');
     expect(config.http.token).toBe('0123456789abcdef');
-    writeFileSync(path('database'), 'postgres://usage:new@db/billing');
+    write('database', 'postgres://usage:new@db/billing');
     expect(config.readDatabaseUrl()).toBe('postgres://usage:new@db/billing');
-    writeFileSync(path('rotated'), 'second\n');
+    write('rotated', 'second\n');
     expect(instance?.readToken()).toBe('second');
-    writeFileSync(path('rotated'), '');
+    write('rotated', '');
     expect(() => instance?.readToken()).toThrow(
       /^LOSANT_API_TOKEN_FILE=".*\/rotated"( \(\d+ characters\))? names an empty file; write the secret into it$/,
     );
@@ -262,9 +260,7 @@ test('no property of an error contains a secret, however invalid it is', () => {
 describe('a setting that a command needs', () => {
   // Guarantee (Operation): All invalid settings are reported at once, and nothing is started.
   test('is reported as missing in the same message as invalid settings', () => {
-    const { problems } = catchProblems(() =>
-      readConfig({ env: { LOG_LEVEL: 'loud' }, configFile: null, needs: ['losant', 'database'] }),
-    );
+    const { problems } = catchProblems(() => readFor({ LOG_LEVEL: 'loud' }, 'losant', 'database'));
     expect(problems).toEqual([
       'LOSANT_INSTANCE_ID is not set; copy it from the URL of the instance in Losant',
       'LOSANT_API_TOKEN is not set; create an instance API token in Losant; or put the path of a file that contains it in LOSANT_API_TOKEN_FILE',
@@ -277,7 +273,7 @@ describe('a setting that a command needs', () => {
 
   test('is reported as missing in the same message as settings that contradict each other', () => {
     const env = { READ_AT_HOURS: '0,24', FINAL_AFTER_HOURS: '48', HORIZON_DAYS: '1', HTTP_PORT: 'http' };
-    const { problems } = catchProblems(() => readConfig({ env, configFile: null, needs: ['database'] }));
+    const { problems } = catchProblems(() => readFor(env, 'database'));
     expect(problems).toEqual([
       expect.stringMatching(/^DATABASE_URL is not set; /),
       expect.stringMatching(/^HTTP_PORT="http" is not a whole number /),
@@ -287,19 +283,14 @@ describe('a setting that a command needs', () => {
   });
 
   test('is missing under its name if it is set under a similar one', () => {
-    const env = { DATABSE_URL: 'embedded:data' };
-    const { problems } = catchProblems(() => readConfig({ env, configFile: null, needs: ['database'] }));
+    const { problems } = catchProblems(() => readFor({ DATABSE_URL: 'embedded:data' }, 'database'));
     expect(problems).toEqual(['DATABASE_URL is not set, but DATABSE_URL is; correct its name']);
   });
 
-  test('does not include Losant’s for a command of the database', () => {
+  test('is neither an instance nor its token for a command of the database', () => {
     const env = { DATABASE_URL: 'embedded:data' };
-    expect(readConfig({ env, configFile: null, needs: ['database'] }).instances).toEqual([]);
-  });
-
-  test('does not include the token for a command of the database', () => {
-    const env = { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97', DATABASE_URL: 'embedded:data' };
-    const [instance] = readConfig({ env, configFile: null, needs: ['database'] }).instances;
+    expect(readFor(env, 'database').instances).toEqual([]);
+    const [instance] = readFor({ ...env, LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97' }, 'database').instances;
     expect(instance?.instanceId).toBe('575ec8687ae143cd83dc4a97');
     expect(() => instance?.readToken()).toThrow('LOSANT_API_TOKEN is not set');
   });
@@ -325,12 +316,11 @@ test('a long path is quoted with its end, which is what is wrong with it', () =>
 });
 
 test('the admin token is read only for commands that need it, and can be in a file', () => {
-  const readFor = (need: 'losant' | 'admin', env: Env) => readConfig({ env, configFile: null, needs: [need] });
   const invalid = { ...MINIMUM, LOSANT_ADMIN_TOKEN: 'two words', LOSANT_ADMIN_TOKEN_FILE: '/missing' };
-  expect(readFor('losant', invalid).adminToken).toBeNull();
+  expect(readFor(invalid, 'losant').adminToken).toBeNull();
   const inFile = { ...MINIMUM, LOSANT_ADMIN_TOKEN_FILE: join(folder, 'token') };
-  expect(readFor('admin', inFile).adminToken).toBe('file-token');
-  expect(() => readFor('admin', MINIMUM)).toThrow('LOSANT_ADMIN_TOKEN is not set; create a token in Losant');
+  expect(readFor(inFile, 'admin').adminToken).toBe('file-token');
+  expect(() => readFor(MINIMUM, 'admin')).toThrow('LOSANT_ADMIN_TOKEN is not set; create a token in Losant');
 });
 
 interface InvalidSettings {
@@ -350,11 +340,7 @@ const cases = readFileSync(`${import.meta.dirname}/invalid.txt`, 'utf8')
     const linesAfter = (mark: string) =>
       details.filter((line) => line.startsWith(mark)).map((line) => line.slice(mark.length).replace(/^ /, ''));
     const variables = details.filter((line) => /^[A-Z_]+(=|$)/.test(line));
-    const env = Object.fromEntries(
-      variables.map((line) => {
-        return [line.replace(/=.*/, ''), /=(.*)/.exec(line)?.[1]];
-      }),
-    );
+    const env = Object.fromEntries(variables.map((line) => [line.replace(/=.*/, ''), /=(.*)/.exec(line)?.[1]]));
     const lines = linesAfter('|');
     const yaml = lines.map((line) => (line === 'ONE' ? ONE.trimEnd() : line)).join('\n');
     return { title, env, file: lines.length === 0 ? undefined : yaml, message: linesAfter('-') };

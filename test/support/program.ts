@@ -113,7 +113,7 @@ export interface Spawned extends Omit<Running, 'kill'> {
 }
 
 /** The variables by which `npm run test:calendar` moves the clock; a process started without them has the real one. */
-export const CLOCK: Env = Object.fromEntries(
+const CLOCK: Env = Object.fromEntries(
   ['LD_PRELOAD', 'FAKETIME', 'DONT_FAKE_MONOTONIC', 'FAKETIME_DISABLE_SHM'].flatMap((name) => {
     const value = process.env[name];
     return value === undefined ? [] : [[name, value]];

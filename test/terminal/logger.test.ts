@@ -6,17 +6,10 @@ import { createLogger, type Logger } from '../../src/logger.ts';
 /** Returns the output of `log`, and its JSON lines without their times. */
 function logged(log: (logger: Logger) => void, { level = 'info', pretty = false } = {}) {
   let text = '';
-  const destination = {
-    write: (line: string) => {
-      text += line;
-    },
-  };
+  const destination = { write: (line: string) => void (text += line) };
   log(createLogger({ level, pretty, destination }));
-  const lines = () =>
-    text
-      .trimEnd()
-      .split('\n')
-      .map((line) => ({ ...(JSON.parse(line) as Record<string, unknown>), time: undefined }));
+  const parse = (line: string) => ({ ...(JSON.parse(line) as Record<string, unknown>), time: undefined });
+  const lines = () => text.trimEnd().split('\n').map(parse);
   return { text, lines };
 }
 
@@ -52,10 +45,7 @@ describe('a line', () => {
 
 describe('an error', () => {
   test('of this program shows its kind, hint and causes', () => {
-    const cause = Object.assign(new Error('read failed'), {
-      code: 'ECONNRESET',
-      request: { token: 'CANARY' },
-    });
+    const cause = Object.assign(new Error('read failed'), { code: 'ECONNRESET', request: { token: 'CANARY' } });
     const error = new LosantError('unreachable', 'Losant cannot be reached', {
       hint: 'check the network',
       action: 'instance.get',
@@ -103,9 +93,7 @@ describe('no secret is printed', () => {
   test.each(Object.entries(ways))('in %s', (_, log) => {
     const { text, lines } = logged(log);
     expect(lines()).toHaveLength(1);
-    expect(text).not.toContain(secret);
-    const pretty = logged(log, { pretty: true });
-    expect(pretty.text).not.toContain(secret);
+    expect(text + logged(log, { pretty: true }).text).not.toContain(secret);
   });
 });
 

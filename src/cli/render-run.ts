@@ -1,0 +1,82 @@
+/** The result of a run, and its plan, as lines for people. */
+import type { FailureGroup } from '../ledger/runs.ts';
+import type { PlanSummary } from '../loading/preview.ts';
+import { findNextCommand, type RunOutcome, type RunReport } from '../loading/report.ts';
+import { formatTable } from '../terminal/text.ts';
+import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
+import type { DayRange } from '../usage/day.ts';
+
+/** Describes a run for people, with the days of the command in its head; without any, those that were read. */
+export function renderRun(instanceId: string, outcome: RunOutcome, requestedDays: DayRange | null = null): string[] {
+  const { report, refusal, tally } = outcome;
+  const { restatedFinal } = tally;
+  const restated = tally.rows.updated;
+  const lines = [renderHead(instanceId, report, requestedDays)];
+  if (report.from !== null && report.to !== null) {
+    const readDays = showDays({ from: report.from, to: report.to });
+    const isOther = requestedDays !== null && readDays !== showDays(requestedDays);
+    const daysNote = isOther ? ` of ${readDays}` : '';
+    const results = Object.entries(report.cells).filter(([name, cells]) => name !== 'planned' && cells > 0);
+    const parts = results.map(([name, cells]) => `${showNumber(cells)} ${name}`);
+    lines.push(`  ${count(report.cells.planned, 'cell')}${daysNote} read: ${parts.join(', ')}`);
+  }
+  if (restated > 0) {
+    lines.push(
+      `  ${count(restated, 'cell')} restated by Losant, ${showNumber(restatedFinal)} of them already final: ` +
+        'see the view losant_usage.restatements',
+    );
+  }
+  lines.push(...renderFailures(tally.groupFailures()));
+  if (refusal) lines.push(`  Losant rejected the request: ${refusal.message}`, `  ${refusal.hint}`);
+  const nextCommand = report.status === 'complete' ? null : findNextCommand(outcome);
+  if (nextCommand !== null) lines.push(`  To see what is wrong and why: ${nextCommand}`);
+  return lines;
+}
+
+function renderHead(instanceId: string, report: RunReport, requestedDays: DayRange | null): string {
+  const { from, to, orgs, requests, durationMs } = report;
+  const isComplete = report.status === 'complete';
+  if (from === null || to === null) {
+    return `Instance ${instanceId}: ${isComplete ? 'nothing is due' : 'nothing was read'}`;
+  }
+  const status = isComplete ? 'complete' : 'partial';
+  const facts = `${count(orgs, 'organization')}, ${count(requests, 'request')}, ${showDuration(durationMs)}`;
+  return `Instance ${instanceId}: ${status}, ${showDays(requestedDays ?? { from, to })}, ${facts}`;
+}
+
+/** The causes shown to people; the document of `--json` has all. */
+const MAX_CAUSES = 10;
+
+function renderFailures(groups: readonly FailureGroup[]): string[] {
+  const rows = groups.map(({ code, message, stream: name, cells, orgs, example }) => {
+    const where = [
+      cells > 0 ? count(cells, 'cell') : '',
+      orgs > 0 ? count(orgs, 'organization') : '',
+      example === null ? '' : `e.g. ${example}`,
+    ].filter((part) => part !== '');
+    return [code, name ?? '', where.join(', '), message];
+  });
+  return formatTable({ rows, most: MAX_CAUSES });
+}
+
+export function renderPlan(plan: PlanSummary, rate: number): string[] {
+  const { instanceId, from, to, orgs, cells, requests, pastHorizon, untracked } = plan;
+  const lines = [`Instance ${instanceId}: plan for ${count(orgs, 'organization')}`];
+  if (from === null || to === null) lines.push('  nothing to read');
+  else {
+    const time = showDuration((requests / rate) * 1_000);
+    lines.push(`  ${showDays({ from, to })}: ${count(cells, 'cell')} to read`);
+    lines.push(`  ${count(requests, 'request')}, about ${time} at ${rate} per second`);
+  }
+  if (pastHorizon > 0) {
+    const days = count(pastHorizon, 'day');
+    lines.push(`  skipping ${days} past the horizon, which Losant no longer retains (HORIZON_DAYS)`);
+  }
+  const [example] = untracked;
+  if (example !== undefined) {
+    const pairs = count(untracked.length, 'organization and stream', 'pairs of organization and stream');
+    const name = [example.orgId, example.stream].filter((part) => part !== null).join(' ');
+    lines.push(`  skipping ${pairs} that were never tracked, e.g. ${name}`);
+  }
+  return lines;
+}
