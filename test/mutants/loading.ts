@@ -280,7 +280,7 @@ export const loadingMutants = [
     },
   ),
   plant(
-    { file: 'src/cli/run.ts', test: 'test/e2e/refusals.test.ts', only: 'rejects one scope' },
+    { file: 'src/cli/load-instances.ts', test: 'test/e2e/refusals.test.ts', only: 'rejects one scope' },
     {
       'A run that loads some streams and lacks the scope of another ends with exit code 5': [
         'refusal ? EXIT.refused : exitCode',
@@ -296,7 +296,7 @@ export const loadingMutants = [
     },
   ),
   plant(
-    { file: 'src/cli/run.ts', test: 'test/commands/several-instances.test.ts' },
+    { file: 'src/cli/load-instances.ts', test: 'test/commands/several-instances.test.ts' },
     {
       'A run over several instances ends with the worst exit code of any': [
         'worstExitCode(results.map((',

@@ -103,7 +103,7 @@ export const workerMutants = [
   ),
   plant(
     {
-      file: 'src/cli/run.ts',
+      file: 'src/cli/load-instances.ts',
       test: 'test/commands/running.test.ts',
       only: 'a manual run reports',
     },
@@ -117,7 +117,7 @@ export const workerMutants = [
   ),
   plant(
     {
-      file: 'src/cli/run.ts',
+      file: 'src/cli/load-instances.ts',
       test: 'test/commands/several-instances.test.ts',
       only: 'a manual run reports',
     },

@@ -1,0 +1,190 @@
+/** What `run` and `backfill` do. */
+import type { DatabaseHandle } from '../database/handle.ts';
+import { readSchemaState } from '../database/migrate.ts';
+import { describeDatabaseError } from '../database/sqlstate.ts';
+import { BusyError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode } from '../errors.ts';
+import { createInstanceContext, type Progress, type Rates, type RunOptions, readClock } from '../loading/context.ts';
+import { previewRun } from '../loading/preview.ts';
+import { logRun } from '../loading/report.ts';
+import { runInstance } from '../loading/run.ts';
+import type { InstanceConfig } from '../settings/config.ts';
+import { count, showDuration, showNumber } from '../terminal/words.ts';
+import { createHeartbeat } from '../worker/heartbeat.ts';
+import type { CommandContext, CommandResult } from './command.ts';
+import { openSchema } from './database.ts';
+import { renderPlan, renderRun } from './render-run.ts';
+
+/** The instances, organizations and streams of the arguments; null: all. */
+interface Selection {
+  readonly instance: readonly string[] | null;
+  readonly org: readonly string[] | null;
+  readonly stream: readonly string[] | null;
+  readonly dryRun: boolean;
+}
+
+export interface LoadRequest {
+  readonly runOptions: Pick<RunOptions, 'kind' | 'range' | 'force' | 'streams'>;
+  readonly selection: Selection;
+  readonly waitMs: number;
+  readonly sendsHeartbeat: boolean;
+}
+
+/** The tools that all instances of a command share. */
+interface LoadContext extends CommandContext, LoadRequest {
+  readonly handle: DatabaseHandle;
+  readonly now: () => number;
+  readonly rates: Rates;
+  /** The host's time until which the command waits for other processes. */
+  readonly giveUpAtMs: number;
+}
+
+/**
+ * Loads one instance after the other, or only plans it. Throws only if nothing could start, or on a signal. The
+ * heartbeat is that of the instances that this process runs: the process that runs another one sends its own.
+ */
+export async function loadInstances(context: CommandContext, request: LoadRequest): Promise<CommandResult> {
+  const { config, logger } = context;
+  const heartbeat = createHeartbeat({ url: request.sendsHeartbeat ? config.heartbeatUrl : null, logger });
+  try {
+    const { reportedCodes, ...result } = await loadInTurn(context, request);
+    if (reportedCodes.length > 0) await heartbeat.send(reportedCodes.every((code) => code === EXIT.ok));
+    return result;
+  } catch (error) {
+    if (!isBusy(error)) await heartbeat.send(false);
+    throw error;
+  }
+}
+
+/** Returns the result with the exit codes of the instances that no other process runs. */
+async function loadInTurn(context: CommandContext, request: LoadRequest) {
+  const { output, signal, logger, role } = context;
+  const { dryRun } = request.selection;
+  const candidates = selectCandidates(context.config.instances, request.selection);
+  const giveUpAtMs = context.hostNow() + request.waitMs;
+  await using handle = await openSchema(context, dryRun ? { plans: true } : { creates: true });
+  const now = await readClock(context, handle);
+  const loading: LoadContext = { ...context, ...request, handle, now, rates: new Map(), giveUpAtMs };
+  const scopes = await assignOrgs(loading, candidates);
+  const results: CommandResult[] = [];
+  const reportedCodes: number[] = [];
+  for (const scope of scopes) {
+    const { instanceId } = scope.instance;
+    const work = dryRun ? planInstance(loading, scope) : loadInstance(loading, scope);
+    let isRunElsewhere = false;
+    const result = await work.catch((thrown: unknown) => {
+      isRunElsewhere = isBusy(thrown);
+      // With a single instance its error is the command's, and so is a signal.
+      if (signal.aborted || scopes.length === 1) throw thrown;
+      const error = describeDatabaseError(thrown, { where: handle.label, role }) ?? thrown;
+      logger.error({ err: error, instance_id: instanceId }, 'instance not loaded');
+      const description = describeError(error);
+      const lines = [`Instance ${instanceId}: not loaded. ${description.message}`, `  ${description.hint}`];
+      return { document: { error: description }, lines, exitCode: exitCodeOf(error) };
+    });
+    output.print(...(result.lines ?? []));
+    results.push(result);
+    if (!isRunElsewhere) reportedCodes.push(result.exitCode ?? EXIT.ok);
+  }
+  const documents = results.map(({ document }) => document);
+  const exitCode = worstExitCode(results.map((result) => result.exitCode ?? EXIT.ok));
+  return { document: documents.length === 1 ? documents[0] : documents, exitCode, reportedCodes };
+}
+
+/**
+ * Returns the instances of `--instance`, or all; of them those configured with one of the streams of `--stream`, or all
+ * if none is, because a track may have ended. Throws SettingsError for an instance that is not in the settings.
+ */
+function selectCandidates(
+  instances: readonly InstanceConfig[],
+  { instance: requestedIds, stream: streams }: Selection,
+): readonly InstanceConfig[] {
+  const unknown = requestedIds?.filter((id) => !instances.some((each) => each.instanceId === id)) ?? [];
+  if (unknown.length > 0) {
+    throw new SettingsError(`--instance ${unknown.join(', ')}: not in the settings`, {
+      hint: `configured instances: ${instances.map(({ instanceId }) => instanceId).join(', ')}`,
+    });
+  }
+  const candidates = instances.filter(({ instanceId }) => requestedIds?.includes(instanceId) ?? true);
+  const matches = candidates.filter((each) => streams?.some((name) => each.streams.includes(name)) ?? true);
+  return matches.length === 0 ? candidates : matches;
+}
+
+/** An instance with the organizations to load; null for all. */
+interface InstanceScope {
+  readonly instance: InstanceConfig;
+  readonly orgIds: readonly string[] | null;
+}
+
+/**
+ * Returns the instances that have the organizations of `--org` in the database, or all without that option. A single
+ * instance is queried for any organization. Throws SettingsError for an organization that no instance has.
+ */
+async function assignOrgs(
+  { selection: { org: requestedIds }, handle }: LoadContext,
+  candidates: readonly InstanceConfig[],
+): Promise<readonly InstanceScope[]> {
+  if (requestedIds === null || candidates.length === 1) {
+    return candidates.map((instance) => ({ instance, orgIds: requestedIds }));
+  }
+  const isEmpty = (await readSchemaState(handle)).state === 'empty';
+  const query = handle.db.selectFrom('organizations').select(['org_id', 'instance_id']);
+  const rows = isEmpty ? [] : await query.where('org_id', 'in', requestedIds).execute();
+  const scopes = candidates.map((instance) => {
+    const instanceOrgs = rows.filter(({ instance_id }) => instance_id === instance.instanceId);
+    return { instance, orgIds: instanceOrgs.map(({ org_id }) => org_id) };
+  });
+  const unknown = requestedIds.filter((id) => scopes.every(({ orgIds }) => !orgIds.includes(id)));
+  if (unknown.length === 0) return scopes.filter(({ orgIds }) => orgIds.length > 0);
+  throw new SettingsError(
+    `--org ${unknown.join(', ')}: not found in any of ${candidates.length} configured instances`,
+    { hint: 'check the ID; if the organization was never listed, name its instance with --instance' },
+  );
+}
+
+async function loadInstance(loading: LoadContext, { instance, orgIds }: InstanceScope): Promise<CommandResult> {
+  const { output, signal, logger, runOptions, hostNow, giveUpAtMs } = loading;
+  const { instanceId } = instance;
+  const outcome = await runInstance(loading, instance, {
+    ...runOptions,
+    runId: loading.newId(),
+    orgIds,
+    signal,
+    waitMs: Math.max(0, giveUpAtMs - hostNow()),
+    onBusy: ({ message, cellsLeft }) => {
+      output.remark(`${message}; waiting (it still has ${count(cellsLeft, 'cell')} to read)`);
+    },
+    onProgress: output.json ? undefined : createProgress(loading),
+  });
+  // On a terminal the result says the same, unless the operator has set a log level.
+  if (!output.isTerminal || logger.isLevelEnabled('info')) logRun(logger, instanceId, outcome);
+  const { report, refusal } = outcome;
+  const exitCode = report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
+  const lines = renderRun(instanceId, outcome, runOptions.range);
+  return { document: report, lines, exitCode: refusal ? EXIT.refused : exitCode };
+}
+
+async function planInstance(loading: LoadContext, { instance, orgIds }: InstanceScope): Promise<CommandResult> {
+  const { signal, runOptions } = loading;
+  const plan = await previewRun(createInstanceContext(loading, instance), { ...runOptions, orgIds, signal });
+  return { document: plan, lines: renderPlan(plan, instance.requestsPerSecond) };
+}
+
+const PROGRESS_INTERVAL_MS = 10_000;
+
+/** Reports now and then how many of the due cells are done; their number may still grow. */
+function createProgress({ output, hostNow }: CommandContext): (progress: Progress) => void {
+  const startedAtMs = hostNow();
+  let reportedAtMs = startedAtMs;
+  return ({ plannedCells, readCells }) => {
+    const nowMs = hostNow();
+    if (readCells === 0 || nowMs - reportedAtMs < PROGRESS_INTERVAL_MS) return;
+    reportedAtMs = nowMs;
+    const total = Math.max(readCells, plannedCells);
+    const remaining = showDuration(((total - readCells) * (nowMs - startedAtMs)) / readCells);
+    output.remark(`${showNumber(readCells)} of ${count(total, 'cell')} done, about ${remaining} left`);
+  };
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof BusyError && error.kind === 'lease_busy';
+}
