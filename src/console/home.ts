@@ -152,7 +152,7 @@ function renderTotal(
 
 /** A level is that of the last day that can be compared, and is compared with its number some weeks before. */
 function describeChange(metric: ChartMetric, change: number | null, days: UsageTotals['days']): string {
-  const comparedDay = days.findLast((day) => !toPair(day).includes(null))?.comparedDay ?? null;
+  const comparedDay = days.findLast((day) => toPair(day) !== null)?.comparedDay ?? null;
   if (change === null || comparedDay === null) return 'no comparison';
   const comparison = isLevel(metric) ? `since ${showLongDay(comparedDay)}` : 'on the same weekdays before';
   return `${showChange(change)} ${comparison}`;

@@ -8,12 +8,11 @@ import {
   monthToDate,
   readUsageTotals,
   type TotalsQuery,
-  toPair,
 } from '../queries/usage-totals.ts';
-import { count, showChange, showDifference, showNumber } from '../terminal/words.ts';
+import { count, showNumber } from '../terminal/words.ts';
 import { addDays, countDays, dayAt, daysOfMonth, parseDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
-import { type Chart, renderChart } from './chart.ts';
+import { type Chart, renderChart, showPairChange } from './chart.ts';
 import { addressOf, type Html } from './elements.ts';
 import { type Filters, renderChoices, renderFields, renderLinks, type Values } from './filters.ts';
 import type { PageRequest } from './page.ts';
@@ -124,24 +123,20 @@ export function describeDays(
   { metric, comparison }: Pick<UsageQuery, 'metric' | 'comparison'>,
   days: readonly ComparedDay[],
 ): string {
-  const storedDays = days.filter(({ standing, quantity }) => standing !== null && quantity !== null);
-  const daysNotStored = days.filter(({ standing, quantity }) => standing !== null && quantity === null).length;
+  const expectedDays = days.filter(({ standing }) => standing !== null);
+  const storedDays = expectedDays.filter(({ quantity }) => quantity !== null);
+  const daysNotStored = expectedDays.length - storedDays.length;
   const valuesNotStored = days.reduce((sum, day) => sum + (day.valuesNotStored ?? 0), 0);
   const remark = [
     daysNotStored > 0 ? ` ${count(daysNotStored, 'day is', 'days are')} not stored and not included.` : '',
     valuesNotStored > 0 ? ` ${count(valuesNotStored, 'value is', 'values are')} not stored and not included.` : '',
   ].join('');
   if (storedDays.length === 0) return 'Nothing is stored.';
-  const { total, paired, change } = addUpDays(metric, days);
-  const sum = showNumber(total ?? 0);
-  const head = isLevel(metric)
-    ? `${sum} on ${storedDays.at(-1)?.day}.`
-    : `${sum} over ${count(storedDays.length, 'stored day')}.`;
-  if (paired === null) return `${head}${remark}`;
-  const [quantity, compared] = paired;
-  const text = change === null ? showDifference(quantity - compared) : showChange(change);
-  const pairs = days.map(toPair).filter(([now, before]) => now !== null && before !== null);
-  const sums = `${showNumber(quantity)} and ${showNumber(compared)}`;
-  const scope = `over ${count(pairs.length, 'day')} stored on both sides`;
-  return `${head} ${text} compared with the ${COMPARISONS[comparison]}: ${sums} ${scope}.${remark}`;
+  const { total, paired, pairedDays } = addUpDays(metric, days);
+  const scope = isLevel(metric) ? `on ${storedDays.at(-1)?.day}` : `over ${count(storedDays.length, 'stored day')}`;
+  const head = `${showNumber(total ?? 0)} ${scope}.`;
+  if (pairedDays === 0) return `${head}${remark}`;
+  const sums = paired.map(showNumber).join(' and ');
+  const pairs = `${sums} over ${count(pairedDays, 'day')} stored on both sides`;
+  return `${head} ${showPairChange(paired)} compared with the ${COMPARISONS[comparison]}: ${pairs}.${remark}`;
 }
