@@ -1,44 +1,31 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { count, showNumber } from '../terminal/words.ts';
-import { addDays, type DayRange, dayAt, dayStartMs, daysOfMonth, eachDay, type UsageDay } from '../usage/day.ts';
+import { addDays, type DayRange, dayAt, dayStartMs, daysOfMonth, eachDay } from '../usage/day.ts';
 import { showMonth } from './elements.ts';
 import type { ChartMetric } from './usage-query.ts';
 
 /** The metrics with a forecast. Nothing is known about how the others go on, and a level is not a sum. */
 const FORECAST_METRICS: readonly ChartMetric[] = ['payload_billable_count', 'notebook_minutes'];
 
-interface Forecast {
-  /** The first days of the month of yesterday and the next one. */
-  readonly month: UsageDay;
-  readonly nextMonth: UsageDay;
-  /** Their quantities; null if no organization has three stored days. */
-  readonly quantity: number | null;
-  readonly nextQuantity: number | null;
-  /** Organizations of which fewer than three days are stored, so that only what is stored counts. */
-  readonly orgsOmitted: number;
-}
-
-interface ForecastScope {
-  readonly metric: ChartMetric;
-  /** The condition on organizations `o`. */
-  readonly condition: RawBuilder<unknown>;
-  readonly nowMs: number;
-}
-
 /**
  * Returns what the months will be if each weekday stays as in the last 28 days; null for a metric without a forecast.
- * Like the projection of limits, it fills days that are not stored with the mean. Deleted organizations end.
+ * Like the projection of limits, it fills days that are not stored with the mean. Deleted organizations end. The
+ * condition is one on organizations `o`; those of which fewer than three days are stored are counted as omitted.
  */
 export async function readForecast(
   db: Kysely<Schema>,
-  { metric, condition, nowMs }: ForecastScope,
-): Promise<Forecast | null> {
+  { metric, condition, nowMs }: { metric: ChartMetric; condition: RawBuilder<unknown>; nowMs: number },
+) {
   if (!FORECAST_METRICS.includes(metric)) return null;
   const today = dayAt(nowMs);
   const { from: month, to: lastDay } = daysOfMonth(addDays(today, -1).slice(0, 7));
   const next = daysOfMonth(addDays(lastDay, 1).slice(0, 7));
-  const { rows } = await sql<Omit<Forecast, 'month' | 'nextMonth'>>`
+  const { rows } = await sql<{
+    readonly quantity: number | null;
+    readonly nextQuantity: number | null;
+    readonly orgsOmitted: number;
+  }>`
     select case when count(r.org_id) > 0 then round(coalesce(sum(s.quantity), 0)
         + sum(r.unstored_quantity + g.quantity))::float8 end as quantity,
       round(sum(g.next_quantity))::float8 as "nextQuantity",
@@ -70,7 +57,7 @@ function countWeekdays(range: DayRange): number[] {
 }
 
 /** Says what the months will be, or why that is not known. */
-export function describeForecast(forecast: Forecast | null): string {
+export function describeForecast(forecast: Awaited<ReturnType<typeof readForecast>>): string {
   if (forecast === null) return '';
   const { month, nextMonth, quantity, nextQuantity, orgsOmitted } = forecast;
   if (quantity === null || nextQuantity === null)

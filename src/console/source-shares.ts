@@ -4,7 +4,7 @@ import type { Schema } from '../database/schema.ts';
 import { count } from '../terminal/words.ts';
 import type { DayRange } from '../usage/day.ts';
 import type { Html } from './elements.ts';
-import { type Columns, renderHtmlTable } from './table.ts';
+import { renderHtmlTable } from './table.ts';
 
 /** The payloads of a type and source, and their share of all. */
 export type SourceShare = {
@@ -31,13 +31,6 @@ export async function readSourceShares(
   return rows;
 }
 
-const COLUMNS: Columns<SourceShare> = {
-  payload_type: 'Type',
-  source: 'Source',
-  count: 'Payloads',
-  share: 'Share',
-};
-
 /** Renders the largest shares; what follows them is one row, so that the column adds up. */
 export function renderSourceShares(shares: readonly SourceShare[]): Html {
   if (shares.length === 0) return html`<p>Nothing is stored.</p>`;
@@ -49,5 +42,10 @@ export function renderSourceShares(shares: readonly SourceShare[]): Html {
     count: sumOf('count'),
     share: sumOf('share'),
   };
-  return renderHtmlTable([...shares.slice(0, MAX_SOURCES), ...(others.length > 0 ? [otherShares] : [])], COLUMNS);
+  return renderHtmlTable([...shares.slice(0, MAX_SOURCES), ...(others.length > 0 ? [otherShares] : [])], {
+    payload_type: 'Type',
+    source: 'Source',
+    count: 'Payloads',
+    share: 'Share',
+  });
 }
