@@ -53,7 +53,7 @@ ${renderLegend(chart)}
 <svg width="100%" height="${TOTAL_HEIGHT}">
 ${days.map(({ day }, index) => renderShade(day, index, days.length))}
 ${ticks.map(({ at }) => html`<line class="rule" x1="0" x2="100%" y1="${at}" y2="${at}"/>`)}
-${days.map((day, index) => renderDay(chart, day, { index, y }))}
+${days.map((day, index) => renderDay(chart, index, y, day))}
 ${renderLabels(days.map(({ day }) => day))}
 ${
   comparison !== null &&
@@ -76,13 +76,8 @@ function renderShade(day: UsageDay, index: number, days: number): Html | string 
   height="${HEIGHT}"/>`;
 }
 
-interface Position {
-  readonly index: number;
-  readonly y: (value: number) => number;
-}
-
 /** Renders the mark of a day, and its values, which appear above the plot while it is pointed at. */
-function renderDay(chart: Chart, chartDay: ComparedDay, { index, y }: Position): Html {
+function renderDay(chart: Chart, index: number, y: (value: number) => number, chartDay: ComparedDay): Html {
   const { days, addressOf } = chart;
   const { day, standing, quantity, valuesNotStored = 0 } = chartDay;
   const at = (offset: number) => percentOf(index + offset, days.length);

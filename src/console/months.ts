@@ -226,16 +226,14 @@ async function renderActions(db: Kysely<Schema>, request: PageRequest, { from, t
     return ids.length === 0 ? [] : [`losant-usage close --month ${month}${scope}${options} --dry-run`];
   };
   const openIds = open.map(({ id }) => id);
+  const changes = addressOf('/changes', { from, to, which: 'closed' });
   return html`${issues.map(
     ({ name, causes, remedy }) => html`<p class="bad">Entire instance ${name}: ${causes}</p>${renderRemedy(remedy)}`,
   )}${renderCommands([...toCommands(openIds, ''), ...toCommands(closedIds, ' --adjust')])}${renderStatements(
     statements,
     request,
     month,
-  )}${
-    statements.length > 0 &&
-    html`<p><a href="${addressOf('/changes', { from, to, which: 'closed' })}">Changes since the month was closed</a></p>`
-  }`;
+  )}${statements.length > 0 && html`<p><a href="${changes}">Changes since the month was closed</a></p>`}`;
 }
 
 /** Selects the organizations of a month. Each sum and issue is a subquery, so that only those on the page are read. */

@@ -1,5 +1,6 @@
 /** The data sources of the pages. */
 import { type RawBuilder, sql } from 'kysely';
+import type { describeError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { Health } from '../queries/health.ts';
 import type { RowStream } from '../queries/view-rows.ts';
@@ -81,11 +82,7 @@ export interface RunProgress {
   readonly failedReads: number;
 }
 
-export interface Problem {
-  readonly code: string;
-  readonly message: string;
-  readonly hint: string;
-}
+export type Problem = Readonly<ReturnType<typeof describeError>>;
 
 export type RunResult = (typeof RUN_RESULTS)[number];
 

@@ -30,7 +30,14 @@ const RUNS_PER_INSTANCE = 10;
 
 export async function readHealth(db: Kysely<Schema>, options: HealthOptions) {
   const { nowMs, instanceIds } = options;
-  const rows = await readRows(db, instanceIds);
+  const rows = await db
+    .selectFrom('health as h')
+    .leftJoin('streams as s', 's.stream', 'h.stream')
+    .selectAll('h')
+    .where(isAny('h.instance_id', instanceIds))
+    .orderBy('h.instance_id')
+    .orderBy('s.position')
+    .execute();
   const instances = await readInstances(db, options);
   const attention = await readAttention(db, { instanceIds });
   const digests = await readDigests(db, instanceIds);
@@ -62,17 +69,6 @@ export async function readHealth(db: Kysely<Schema>, options: HealthOptions) {
 /** Resolves if the database responds. Touches no table. */
 export async function pingDatabase(db: Kysely<Schema>): Promise<void> {
   await sql`select`.execute(db);
-}
-
-async function readRows(db: Kysely<Schema>, instanceIds: readonly string[]) {
-  return await db
-    .selectFrom('health as h')
-    .leftJoin('streams as s', 's.stream', 'h.stream')
-    .selectAll('h')
-    .where(isAny('h.instance_id', instanceIds))
-    .orderBy('h.instance_id')
-    .orderBy('s.position')
-    .execute();
 }
 
 function toStreamHealth(row: Selectable<Schema['health']>, stream: string) {

@@ -144,7 +144,11 @@ export class DigestTimer {
     const digest = await readDigest(db, { instanceIds, day });
     if (!digest.isDue || config.notify === null) return { outcome: 'nothing_new', error: null, newItems: [] };
     const { url, format } = config.notify;
-    const response = await postMessage(url, renderMessage(digest, format, config.consoleUrl), signal);
+    const body = renderMessage(digest, format, config.consoleUrl);
+    const headers = { 'content-type': 'application/json' };
+    // A message that the end of the process interrupts is sent again by the next one.
+    const request = ky.post(url, { body, headers, signal, timeout: 10_000, redirect: 'manual', retry: 0 });
+    const response = await deliver(request);
     if (isDelivered(response)) return { outcome: 'sent', error: null, newItems: listNewItems(digest) };
     const error = typeof response === 'number' ? `HTTP ${response}` : response;
     if (!isRetried(response)) return { outcome: 'rejected', error, newItems: [] };
@@ -154,10 +158,4 @@ export class DigestTimer {
 
 function isRetried(response: Delivery): boolean {
   return typeof response === 'string' || response === 408 || response === 429 || response >= 500;
-}
-
-/** A message that the end of the process interrupts is sent again by the next one. */
-async function postMessage(url: string, body: string, signal: AbortSignal): Promise<Delivery> {
-  const headers = { 'content-type': 'application/json' };
-  return await deliver(ky.post(url, { body, headers, signal, timeout: 10_000, redirect: 'manual', retry: 0 }));
 }
