@@ -46,7 +46,6 @@ export function renderAttention(health: Health, statuses: readonly InstanceStatu
 <ul class="inbox">${lines.length === 0 ? calmLine : lines}</ul>`;
 }
 
-/** Says how old the items of each instance are. */
 function describeAge({ instances }: Health, nowMs: number): string {
   const labels = labelInstances(instances);
   const ages = instances.map(({ instanceId, attention: { attentionAt } }) => {

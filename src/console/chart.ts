@@ -64,7 +64,6 @@ ${
 ${renderValues(chart)}</figure>\n`;
 }
 
-/** Returns the position of a day in percent of the width. */
 function percentOf(index: number, days: number): string {
   return `${Math.round((index / days) * 100_000) / 1_000}%`;
 }

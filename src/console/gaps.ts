@@ -130,7 +130,6 @@ async function renderCauses(db: Kysely<Schema>, cells: RawBuilder<unknown>): Pro
   })}<h2>Organizations</h2>`;
 }
 
-/** Renders the causes of an organization, with the days of each folded. */
 function renderDetails({ org_id: orgId, causes, days }: GapRow): Html {
   const items = causes.map(
     (cause, index) =>

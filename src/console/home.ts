@@ -158,7 +158,6 @@ function describeChange(metric: ChartMetric, change: number | null, days: UsageT
   return `${showChange(change)} ${comparison}`;
 }
 
-/** Renders the days so far, compared with the same weekdays before. */
 function renderDays({ days }: UsageTotals): Html {
   return renderChart({
     unit: 'payloads',

@@ -24,7 +24,6 @@ const STATES: Readonly<Record<MonthRow['state'], readonly [tone: string, act: st
   needs_adjustment: ['bad', 'Adjust', 'to_adjust'],
 };
 
-/** A month of an instance. */
 export type MonthRow = {
   readonly month: UsageDay;
   /** Null if there is only one instance. */
@@ -87,7 +86,6 @@ function renderMonths(months: readonly MonthRow[]): Html {
   return renderHtmlTable(rows, MONTHS);
 }
 
-/** Renders the state of a month of each instance in a line. */
 function renderStates(months: readonly MonthRow[]): Html {
   return html`${months.map((month) => {
     const { instance_name: instance, payloads_on_hold: onHold, difference } = month;
@@ -116,7 +114,6 @@ ${renderCount(months, 'The months', renderMonths)}`;
   },
 };
 
-/** The current and the billed quantities of a month of an organization. */
 export type BilledQuantities = {
   readonly payloads: number | null;
   readonly payloads_billed: number | null;

@@ -36,7 +36,6 @@ export function labelInstance(instanceIds: readonly string[]): RawBuilder<string
       and n.instance_id = any (${instanceIds}::text[])) then i.instance_id end)`;
 }
 
-/** The state of the database as this process knows it. */
 export interface DatabaseView {
   /** Whether it responds to a trivial query in time. */
   readonly isUp: boolean;

@@ -234,7 +234,6 @@ export const billedPage = createTablePage<BilledRow>(
   },
 );
 
-/** Renders each month, folded, with a link to its statements. */
 function renderMonths({ id, by_month: months }: BilledRow): Html {
   const items = months.map((text) => {
     const month = text.slice(0, 'YYYY-MM'.length);

@@ -77,12 +77,10 @@ export async function recallTotals({ recall, instanceIds }: PageRequest, { metri
   );
 }
 
-/** Returns the parameters of an address that shows the same. */
 export function toParams({ metric, range, comparison }: UsageQuery) {
   return { metric, vs: comparison, ...range };
 }
 
-/** Renders the choices of a metric and a comparison as links. */
 export function renderMetricChoices(path: string, values: Values): Html {
   const metrics = Object.fromEntries(metricNames.map((name) => [name, CHART_METRICS[name].label]));
   return html`${renderChoices(path, values, { name: 'metric', label: 'Metric', options: metrics })}
@@ -119,7 +117,6 @@ function firstDayOfQuarter(day: UsageDay): UsageDay {
   return `${day.slice(0, 4)}-${`${month - ((month - 1) % 3)}`.padStart(2, '0')}-01`;
 }
 
-/** Renders the days of a metric, compared with others. */
 export function renderUsageChart(
   { metric, range, comparison }: UsageQuery,
   days: readonly ComparedDay[],
@@ -205,7 +202,6 @@ function countWeekdays(range: DayRange): number[] {
   return counts;
 }
 
-/** Says what the months will be, or why that is not known. */
 export function describeForecast(forecast: Awaited<ReturnType<typeof readForecast>>): string {
   if (forecast === null) return '';
   const { month, nextMonth, quantity, nextQuantity, orgsOmitted } = forecast;
@@ -220,7 +216,6 @@ export function describeForecast(forecast: Awaited<ReturnType<typeof readForecas
   )}, and ${showMonth(nextMonth)} at ${showNumber(nextQuantity)}${remark}.`;
 }
 
-/** The payloads of a type and source, and their share of all. */
 type SourceShare = {
   readonly payload_type: string;
   readonly source: string;

@@ -25,7 +25,6 @@ import {
 
 const PATH = '/usage';
 
-/** What the page shows. */
 const TOPICS = { days: 'Days and growth', sources: 'Types and sources', plans: 'Plans and limits' } as const;
 type Topic = keyof typeof TOPICS;
 const topics = Object.keys(TOPICS) as readonly Topic[];
