@@ -80,8 +80,7 @@ export class DigestTimer {
 
   async #handle(pending: PendingDigest, nowMs: number): Promise<void> {
     const { handle, isLoading, config } = this.#options;
-    const claim = this.#claimOf(pending.day);
-    const { instanceIds } = claim;
+    const instanceIds = config.instances.map(({ instanceId }) => instanceId);
     const attention = await readAttention(handle.db, { instanceIds });
     const isRunning = isLoading() || attention.some(({ hasRunInProgress }) => hasRunInProgress);
     if (isRunning && nowMs - pending.sinceMs < HOUR_MS) return;
@@ -90,13 +89,7 @@ export class DigestTimer {
       if (isOld) await this.#refresh(instanceId, pending.day);
     }
     if (config.notify === null) this.#finish(pending);
-    else await this.#send(pending, await claimDigests(claim), nowMs);
-  }
-
-  #claimOf(day: UsageDay): DigestClaim {
-    const { handle, config } = this.#options;
-    const instanceIds = config.instances.map(({ instanceId }) => instanceId);
-    return { db: handle.db, claimId: this.#claimId, day, instanceIds };
+    else await this.#send(pending, { db: handle.db, claimId: this.#claimId, day: pending.day, instanceIds }, nowMs);
   }
 
   #finish({ day }: PendingDigest): void {
@@ -120,10 +113,10 @@ export class DigestTimer {
     }
   }
 
-  /** Sends one message for all claimed instances. */
-  async #send(pending: PendingDigest, instanceIds: readonly string[], nowMs: number): Promise<void> {
+  /** Sends one message for all instances that it can claim. */
+  async #send(pending: PendingDigest, claim: DigestClaim, nowMs: number): Promise<void> {
     const { logger } = this.#options;
-    const claim = this.#claimOf(pending.day);
+    const instanceIds = await claimDigests(claim);
     if (instanceIds.length > 0) {
       const firstAttemptMs = pending.firstAttemptMs ?? nowMs;
       const isLast = nowMs - firstAttemptMs >= HOUR_MS;
