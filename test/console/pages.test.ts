@@ -114,7 +114,7 @@ describe('the columns of a table', () => {
 
   it('have their total over all rows in the last line', async () => {
     expect(await world.text('/organizations')).toContain('Total 92,570 70');
-    expect(await world.text('/billing/2026-10')).toContain('Total 96,280 ');
+    await expect.poll(() => world.text('/billing/2026-10')).toContain('Total 96,280 ');
     expect(await world.text('/billing/2026-10?only=not_ready')).not.toContain('Total');
   });
 });
