@@ -1,4 +1,4 @@
-/** What the pages Usage and Organization share: metrics by day beside other days, the forecast, and the sources. */
+/** What the pages Usage and Organization share: metrics by day, compared with other days, forecasts and sources. */
 import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
