@@ -7,6 +7,7 @@ import {
   type AttentionGroup,
   addressOfKind,
   addressOfSubject,
+  type KindInfo,
   labelInstances,
   splitText,
 } from '../queries/attention.ts';
@@ -45,7 +46,6 @@ export function renderAttention(health: Health, statuses: readonly InstanceStatu
 <ul class="inbox">${lines.length === 0 ? calmLine : lines}</ul>`;
 }
 
-/** Says how old the items of each instance are. */
 function describeAge({ instances }: Health, nowMs: number): string {
   const labels = labelInstances(instances);
   const ages = instances.map(({ instanceId, attention: { attentionAt } }) => {
@@ -55,9 +55,8 @@ function describeAge({ instances }: Health, nowMs: number): string {
   return ages.join(' · ');
 }
 
-function renderProblem(tone: string, label: string, subject: string, detail: string): Html {
-  const subjects = [html`${subject} <span class="quiet">${detail}</span>`];
-  return renderLine({ tone, label, subjects, path: '/runs', text: 'Open' });
+function renderProblem(tone: KindInfo['tone'], label: string, subject: string, detail: string): Html {
+  return renderLine({ tone, label }, [html`${subject} <span class="quiet">${detail}</span>`], '/runs', 'Open');
 }
 
 /** Renders the items of a kind, with the instance if there are several. */
@@ -66,7 +65,7 @@ function renderGroup(
   instance: { readonly instanceId: string; readonly label: string } | null,
 ): Html {
   const { kind, items, subjects, texts, areNew } = group;
-  const { tone, label, act = 'Open' } = ATTENTION_KINDS[kind];
+  const { act = 'Open' } = ATTENTION_KINDS[kind];
   const firstSubjects = texts.map((text, index) => {
     const [name, detail] = splitText(kind, text);
     const remarks = [detail, instance?.label ?? ''];
@@ -81,22 +80,18 @@ function renderGroup(
       ? addressOfSubject(kind, subjects[0] ?? '', instance?.instanceId)
       : addressOfKind(kind, instance?.instanceId);
   const text = items > 1 ? `${act} ${showNumber(items)}` : act;
-  return renderLine({ tone, label, subjects: [...firstSubjects, ...more], path, text });
+  return renderLine(ATTENTION_KINDS[kind], [...firstSubjects, ...more], path, text);
 }
 
-interface Line {
-  readonly tone: string;
-  readonly label: string;
-  /** Who or what it is about, each in a line of its own. */
-  readonly subjects: readonly Html[];
-  readonly path: string;
-  /** What somebody does there. */
-  readonly text: string;
-}
-
-function renderLine({ tone, label, subjects, path, text }: Line): Html {
+/** Renders who or what it is about, each in a line of its own, and a link with what somebody does there. */
+function renderLine(
+  { tone, label }: Pick<KindInfo, 'tone' | 'label'>,
+  subjects: Html[],
+  path: string,
+  act: string,
+): Html {
   return html`<li class="${tone}"><b>${label}</b><ul>${subjects.map((subject) => html`<li>${subject}</li>`)}</ul>
-<a class="go" href="${path}" aria-label="${text}: ${label}">${text}</a></li>\n`;
+<a class="go" href="${path}" aria-label="${act}: ${label}">${act}</a></li>\n`;
 }
 
 type ItemRow = {

@@ -17,13 +17,11 @@ export class ReadTimeoutError extends Error {
   override readonly name = 'ReadTimeoutError';
 }
 
-/** The result of a read, and the time at which it arrived. */
 export interface Snapshot<T> {
   readonly value: T;
   readonly atMs: number;
 }
 
-/** What is known of a cached read. */
 export interface CachedRead<T> {
   /** The last good result; null before the first. */
   readonly snapshot: Snapshot<T> | null;
@@ -106,7 +104,6 @@ export function cacheRead<T>(
   };
 }
 
-/** Runs a query. */
 export type ReadPage = <T>(query: (db: Kysely<Schema>) => Promise<T>) => Promise<T>;
 
 export type Recall = ReturnType<typeof createRecall>;
@@ -114,7 +111,6 @@ export type Recall = ReturnType<typeof createRecall>;
 /** Pages hardly wait for a slow query: they say that it is being read, and reload. */
 const SLOW_READ = { keepMs: 60_000, timeoutMs: 50 };
 
-/** Results that are kept at once. */
 const MAX_RESULTS = 50;
 
 /** Reads in the background what pages do not wait for: each with its own state, so that none keeps back another. */

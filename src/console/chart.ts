@@ -42,7 +42,6 @@ export function renderChart(chart: Chart): Html {
   const scale = scaleLinear([0, Math.max(TICKS, maximum, ...values)], [BASE, ROOM_ABOVE]).nice(TICKS);
   const y = (value: number) => roundTenth(scale(value));
   const ticks = scale.ticks(TICKS).map((tick) => ({ at: y(tick), label: COMPACT.format(tick) }));
-  const labels = labelDays(days.map(({ day }) => day));
   return html`<figure class="chart">${
     heading !== undefined && html`<figcaption><h2>${heading.title}</h2><p>${heading.summary}</p></figcaption>`
   }
@@ -54,8 +53,8 @@ ${renderLegend(chart)}
 <svg width="100%" height="${TOTAL_HEIGHT}">
 ${days.map(({ day }, index) => renderShade(day, index, days.length))}
 ${ticks.map(({ at }) => html`<line class="rule" x1="0" x2="100%" y1="${at}" y2="${at}"/>`)}
-${days.map((day, index) => renderDay(chart, day, { index, y }))}
-${labels.map((label, index) => renderLabel(label, percentOf(index + 0.5, days.length)))}
+${days.map((day, index) => renderDay(chart, index, y, day))}
+${renderLabels(days.map(({ day }) => day))}
 ${
   comparison !== null &&
   html`<svg width="100%" height="${TOTAL_HEIGHT}" viewBox="0 0 ${days.length} ${TOTAL_HEIGHT}"
@@ -65,7 +64,6 @@ ${
 ${renderValues(chart)}</figure>\n`;
 }
 
-/** Returns the position of a day in percent of the width. */
 function percentOf(index: number, days: number): string {
   return `${Math.round((index / days) * 100_000) / 1_000}%`;
 }
@@ -77,13 +75,8 @@ function renderShade(day: UsageDay, index: number, days: number): Html | string 
   height="${HEIGHT}"/>`;
 }
 
-interface Position {
-  readonly index: number;
-  readonly y: (value: number) => number;
-}
-
 /** Renders the mark of a day, and its values, which appear above the plot while it is pointed at. */
-function renderDay(chart: Chart, chartDay: ComparedDay, { index, y }: Position): Html {
+function renderDay(chart: Chart, index: number, y: (value: number) => number, chartDay: ComparedDay): Html {
   const { days, addressOf } = chart;
   const { day, standing, quantity, valuesNotStored = 0 } = chartDay;
   const at = (offset: number) => percentOf(index + offset, days.length);
@@ -124,10 +117,14 @@ function describeDay({ unit, comparison }: Chart, chartDay: ComparedDay): readon
   return [values, change === null ? compared : `${change} from ${compared}`];
 }
 
-/** Returns the change in percent, or the difference from zero; null if either value is not stored. */
+/** Returns the change of a day; null if one of its values is not stored. */
 function showDayChange(day: ComparedDay): string | null {
-  const [quantity, comparedQuantity] = toPair(day);
-  if (day.standing === null || quantity === null || comparedQuantity === null) return null;
+  const pair = day.standing === null ? null : toPair(day);
+  return pair && showPairChange(pair);
+}
+
+/** Returns the change in percent, or the difference from zero. */
+export function showPairChange([quantity, comparedQuantity]: NonNullable<ReturnType<typeof toPair>>): string {
   return comparedQuantity === 0 ? showDifference(quantity) : showChange(quantity / comparedQuantity - 1);
 }
 
@@ -137,84 +134,72 @@ const showDate = formatDays({ day: 'numeric', month: 'short' });
 const showShortMonth = formatDays({ month: 'short' });
 const showMonthOfYear = formatDays({ month: 'short', year: 'numeric' });
 
-interface DayLabel {
-  readonly text: string;
-  /** Whether it is hidden on a narrow screen. */
-  readonly isMinor: boolean;
-}
-
-/** Returns the labels below the axis, of as many days as there is room for: days, weeks, months or quarters. */
-function labelDays(days: readonly UsageDay[]): readonly (DayLabel | null)[] {
+/** Renders the labels below the axis, of as many days as there is room for: days, weeks, months or quarters. */
+function renderLabels(days: readonly UsageDay[]): readonly Html[] {
   return days.map((day, index) => {
-    const [month, date] = [Number(day.slice(5, 7)), Number(day.slice(8))];
-    const isMonday = new Date(day).getUTCDay() === 1;
-    if (days.length <= 10) return { text: showWeekday(day), isMinor: index % 2 === 1 };
-    if (days.length <= 35) return isMonday ? { text: showDate(day), isMinor: false } : null;
-    if (days.length <= 100) return [1, 15].includes(date) ? { text: showDate(day), isMinor: date !== 1 } : null;
-    const isQuarter = month % 3 === 1;
-    if (date !== 1 || (days.length > 400 && !isQuarter)) return null;
-    return { text: month === 1 ? showMonthOfYear(day) : showShortMonth(day), isMinor: !isQuarter };
+    const [text, isMinor = false] = labelDay(day, index, days.length) ?? [];
+    const x = percentOf(index + 0.5, days.length);
+    return html`${
+      text !== undefined &&
+      html`<text class="${isMinor && 'minor'}" x="${x}" y="${BASE + 16}" text-anchor="middle">${text}</text>`
+    }`;
   });
 }
 
-function renderLabel(label: DayLabel | null, x: string): Html {
-  return html`${
-    label !== null &&
-    html`<text class="${label.isMinor && 'minor'}" x="${x}" y="${BASE + 16}" text-anchor="middle">${label.text}</text>`
-  }`;
+/** Returns the label of a day, and whether it is hidden on a narrow screen; null if it has none. */
+function labelDay(day: UsageDay, index: number, days: number): readonly [text: string, isMinor?: boolean] | null {
+  const [month, date] = [Number(day.slice(5, 7)), Number(day.slice(8))];
+  const isMonday = new Date(day).getUTCDay() === 1;
+  if (days <= 10) return [showWeekday(day), index % 2 === 1];
+  if (days <= 35) return isMonday ? [showDate(day)] : null;
+  if (days <= 100) return [1, 15].includes(date) ? [showDate(day), date !== 1] : null;
+  const isQuarter = month % 3 === 1;
+  if (date !== 1 || (days > 400 && !isQuarter)) return null;
+  return [month === 1 ? showMonthOfYear(day) : showShortMonth(day), !isQuarter];
 }
 
 function renderLegend({ days, comparison, addressOf }: Chart): Html {
   const newestDays = days.filter(({ standing, quantity }) => standing !== null && quantity === null).slice(-3);
-  const links = newestDays.map(({ day }) =>
-    addressOf === null ? ` ${day}` : html` <a href="${addressOf(day)}">${day}</a>`,
-  );
-  const hasZero = days.some(({ standing, quantity }) => standing !== null && quantity === 0);
+  const links = newestDays.map(({ day }) => html` ${linkDay(addressOf, day, day)}`);
+  const isAbsent = days.some(({ standing }) => standing === null);
+  const isZero = days.some(({ standing, quantity }) => standing !== null && quantity === 0);
   const isIncomplete = days.some(({ quantity, valuesNotStored = 0 }) => quantity !== null && valuesNotStored > 0);
-  const items: readonly (readonly [isVisible: boolean, shape: Html, label: unknown])[] = [
-    [comparison !== null, html`<path class="compared" d="M0 6H18"/>`, comparison],
-    [isIncomplete, html`<rect class="value part" width="12" height="12"/>`, 'incomplete: a value is not stored'],
-    [newestDays.length > 0, html`<rect class="not-stored" width="12" height="12"/>`, html`not stored:${links}`],
-    [hasZero, html`<circle class="zero" cx="6" cy="6" r="2"/>`, 'zero'],
-    [
-      days.some(({ standing }) => standing === null),
-      html`<rect class="absent" y="4" width="12" height="5"/>`,
-      'did not exist',
-    ],
-  ];
-  return html`<ul class="legend">${items
-    .filter(([isVisible]) => isVisible)
-    .map(
-      ([, shape, label]) =>
-        html`<li><svg class="swatch" aria-hidden="true" width="18" height="12">${shape}</svg>${label}</li>`,
-    )}</ul>`;
+  const renderItem = (shape: Html, label: unknown) =>
+    html`<li><svg class="swatch" aria-hidden="true" width="18" height="12">${shape}</svg>${label}</li>`;
+  return html`<ul class="legend">${[
+    comparison !== null && renderItem(html`<path class="compared" d="M0 6H18"/>`, comparison),
+    isIncomplete &&
+      renderItem(html`<rect class="value part" width="12" height="12"/>`, 'incomplete: a value is not stored'),
+    newestDays.length > 0 &&
+      renderItem(html`<rect class="not-stored" width="12" height="12"/>`, html`not stored:${links}`),
+    isZero && renderItem(html`<circle class="zero" cx="6" cy="6" r="2"/>`, 'zero'),
+    isAbsent && renderItem(html`<rect class="absent" y="4" width="12" height="5"/>`, 'did not exist'),
+  ]}</ul>`;
 }
 
-function renderValues(chart: Chart): Html {
-  const { days, unit, comparison, addressOf } = chart;
+function renderValues({ days, unit, addressOf }: Chart): Html {
   const rows = days.map((day) => ({
-    day: day.day,
-    quantity: day.quantity,
+    ...day,
     standing: day.standing ?? null,
     valuesNotStored: day.valuesNotStored || null,
-    comparedDay: comparison === null ? null : day.comparedDay,
-    comparedQuantity: comparison === null ? null : day.comparedQuantity,
-    change: comparison === null ? null : showDayChange(day),
+    paired: null,
+    change: showDayChange(day),
   }));
   const columns: Columns<(typeof rows)[number]> = {
-    day: [
-      'Day',
-      ({ day }) => (addressOf === null ? showLongDay(day) : html`<a href="${addressOf(day)}">${showLongDay(day)}</a>`),
-    ],
+    day: ['Day', ({ day }) => linkDay(addressOf, day, showLongDay(day))],
     quantity: `Value (${unit})`,
     standing: 'Standing',
     valuesNotStored: 'Values not stored',
-    comparedDay: ['Compared with', ({ comparedDay }) => (comparedDay === null ? '' : showLongDay(comparedDay))],
+    comparedDay: ['Compared with', ({ comparedDay }) => showLongDay(comparedDay ?? '')],
     comparedQuantity: 'Compared value',
     change: 'Change',
   };
   const table = renderHtmlTable(rows, columns);
   return html`<details><summary>Values of ${count(days.length, 'day')}</summary>${table}</details>`;
+}
+
+function linkDay(addressOf: Chart['addressOf'], day: UsageDay, text: string): Html | string {
+  return addressOf === null ? text : html`<a href="${addressOf(day)}">${text}</a>`;
 }
 
 /** Returns the path of the line, which has a break where a day is not stored. */

@@ -47,9 +47,10 @@ type MapQuery = ReturnType<typeof readQuery>;
 
 function readQuery({ query, instanceIds, nowMs }: PageRequest) {
   const yesterday = addDays(dayAt(nowMs), -1);
-  const { q: search = '', stream = '', to: lastDay = '' } = readValues(FILTERS, query);
+  const { q = '', stream = '', to: lastDay = '' } = readValues(FILTERS, query);
   const to = lastDay > yesterday || lastDay < addDays(FIRST_DAY, DAYS) ? yesterday : lastDay;
-  return { instanceIds, range: { from: addDays(to, 1 - DAYS), to }, stream, search, page: readPage(query) };
+  const values = { q, stream, to };
+  return { instanceIds, values, stream, range: { from: addDays(to, 1 - DAYS), to }, page: readPage(query) };
 }
 
 function selectGaps({ instanceIds, range, stream }: MapQuery) {
@@ -82,14 +83,14 @@ async function readAllDays(db: Kysely<Schema>, query: MapQuery): Promise<readonl
 
 /** Returns a page of organizations: those with the worst and most gaps in the range first, then by name. */
 async function readLines(db: Kysely<Schema>, query: MapQuery): Promise<readonly MapLine[]> {
-  const { instanceIds, range, stream, search, page } = query;
+  const { instanceIds, range, stream, values, page } = query;
   const { rows } = await sql<Omit<MapLine, 'days'>>`
     select o.org_id, o.name
     from losant_usage.organizations o
     left join (
       select g.org_id, max(g.standing) as standing, count(*) as gaps from (${selectGaps(query)}) as g group by g.org_id
     ) as g on g.org_id = o.org_id
-    where o.instance_id = any (${instanceIds}::text[]) and ${matchesText(search)}
+    where o.instance_id = any (${instanceIds}::text[]) and ${matchesText(values.q)}
     order by g.standing desc nulls last, g.gaps desc nulls last, o.name, o.org_id
     limit ${LINES_PER_PAGE + 1} offset ${(page - 1) * LINES_PER_PAGE}`.execute(db);
   const ids = rows.map(({ org_id: id }) => id);
@@ -106,8 +107,7 @@ async function readLines(db: Kysely<Schema>, query: MapQuery): Promise<readonly 
 }
 
 function renderCoverage(query: MapQuery, all: readonly MapDay[], lines: readonly MapLine[]): Html {
-  const { range, stream, search, page } = query;
-  const values = { q: search, stream, to: range.to };
+  const { range, values, page } = query;
   const address = (change: Readonly<Record<string, string>>) => addressOf(PATH, { ...values, ...change });
   const gaps = all.reduce((sum, day) => sum + day.gaps, 0);
   const cells = all.reduce((sum, day) => sum + day.cells, 0);

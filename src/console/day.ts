@@ -100,7 +100,6 @@ function renderList<R extends TableRow>(title: string, rows: readonly R[], colum
   return html`${rows.length > 0 && html`<h3>${title}</h3>${renderHtmlTable(rows, columns)}`}`;
 }
 
-/** Renders the read history of a cell, collapsed. */
 function renderReads({ firstLoadedAt, lastReadAt, finalizedAt, failedReads, omissions, runId }: LedgerRow): Html {
   const facts = {
     'First stored': firstLoadedAt !== null && renderInstant(firstLoadedAt),

@@ -112,13 +112,11 @@ export function renderFields(path: string, fields: Filters, values: Values): Htm
   })}<button type="submit">Apply</button></form>`;
 }
 
-interface Choice {
-  readonly name: string;
-  readonly label: string;
-  readonly options: Readonly<Record<string, string>>;
-}
-
-export function renderChoices(path: string, values: Values, { name, label, options }: Choice): Html {
+export function renderChoices(
+  path: string,
+  values: Values,
+  { name, label, options }: { name: string; label: string; options: Readonly<Record<string, string>> },
+): Html {
   const links = Object.entries(options).map(
     ([value, text]) => [text, addressOf(path, { ...values, [name]: value }), value === values[name]] as const,
   );

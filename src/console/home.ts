@@ -152,13 +152,12 @@ function renderTotal(
 
 /** A level is that of the last day that can be compared, and is compared with its number some weeks before. */
 function describeChange(metric: ChartMetric, change: number | null, days: UsageTotals['days']): string {
-  const comparedDay = days.findLast((day) => !toPair(day).includes(null))?.comparedDay ?? null;
+  const comparedDay = days.findLast((day) => toPair(day) !== null)?.comparedDay ?? null;
   if (change === null || comparedDay === null) return 'no comparison';
   const comparison = isLevel(metric) ? `since ${showLongDay(comparedDay)}` : 'on the same weekdays before';
   return `${showChange(change)} ${comparison}`;
 }
 
-/** Renders the days so far, compared with the same weekdays before. */
 function renderDays({ days }: UsageTotals): Html {
   return renderChart({
     unit: 'payloads',

@@ -24,7 +24,6 @@ const STATES: Readonly<Record<MonthRow['state'], readonly [tone: string, act: st
   needs_adjustment: ['bad', 'Adjust', 'to_adjust'],
 };
 
-/** A month of an instance. */
 export type MonthRow = {
   readonly month: UsageDay;
   /** Null if there is only one instance. */
@@ -83,13 +82,10 @@ export function describeMonth({ readiness, issues }: MonthRow): string {
 }
 
 function renderMonths(months: readonly MonthRow[]): Html {
-  return renderHtmlTable(
-    months.map((month) => ({ ...month, summary: describeMonth(month), act: month.state })),
-    MONTHS,
-  );
+  const rows = months.map((month) => ({ ...month, summary: describeMonth(month), act: month.state }));
+  return renderHtmlTable(rows, MONTHS);
 }
 
-/** Renders the state of a month of each instance in a line. */
 function renderStates(months: readonly MonthRow[]): Html {
   return html`${months.map((month) => {
     const { instance_name: instance, payloads_on_hold: onHold, difference } = month;
@@ -118,7 +114,6 @@ ${renderCount(months, 'The months', renderMonths)}`;
   },
 };
 
-/** The current and the billed quantities of a month of an organization. */
 export type BilledQuantities = {
   readonly payloads: number | null;
   readonly payloads_billed: number | null;
@@ -134,9 +129,6 @@ export const BILLED_COLUMNS = {
 } as const satisfies Columns<BilledQuantities>;
 
 type OrgRow = BilledQuantities & { readonly remedy: string | null };
-
-/** What keeps back an entire instance. */
-type InstanceIssue = { readonly name: string; readonly causes: string; readonly remedy: string };
 
 /** What keeps back an entire instance, then each organization with its own causes. */
 export const monthPage = createTablePage<OrgRow>(
@@ -210,43 +202,35 @@ async function readTotals(db: Kysely<Schema>, { instanceIds }: PageRequest, { fr
 }
 
 /** Renders what keeps back entire instances, the commands that preview closing the month, and its statements. */
-async function renderActions(db: Kysely<Schema>, request: PageRequest, days: DayRange): Promise<Html> {
-  const { rows: issues } = await sql<InstanceIssue>`
-    select m.name, m.causes, m.remedy from losant_usage_internal.month_issues m
-    where m.org_id is null and m.month = ${days.from}::date
-      and m.instance_id = any (${request.instanceIds}::text[])`.execute(db);
-  const month = days.from.slice(0, 7);
+async function renderActions(db: Kysely<Schema>, request: PageRequest, { from, to }: DayRange): Promise<Html> {
   const { instanceIds } = request;
+  const { rows: issues } = await sql<{ readonly name: string; readonly causes: string; readonly remedy: string }>`
+    select m.name, m.causes, m.remedy from losant_usage_internal.month_issues m
+    where m.org_id is null and m.month = ${from}::date and m.instance_id = any (${instanceIds}::text[])`.execute(db);
+  const month = from.slice(0, 7);
   const statements = await readStatements(db, { month, instanceIds });
-  const isClosed = statements.length > 0;
-  const { closed = [], open = [] } = Object.groupBy(instanceIds, (id) =>
-    statements.some(({ instanceId }) => instanceId === id) ? 'closed' : 'open',
-  );
+  const closedIds = instanceIds.filter((id) => statements.some(({ instanceId }) => instanceId === id));
+  // An instance without a tracked organization has nothing to close.
+  const { rows: open } = await sql<{ readonly id: string }>`
+    select k.id from unnest(${instanceIds}::text[]) as k (id)
+    where not k.id = any (${closedIds}::text[]) and exists (
+      select from losant_usage.organizations o join losant_usage.tracks t on t.org_id = o.org_id
+      where o.instance_id = k.id and t.first_day <= ${to}::date and (t.last_day is null or t.last_day >= ${from}::date)
+    )`.execute(db);
   // Instances of which some are closed need a command each, because only a closed month is adjusted.
   const toCommands = (ids: readonly string[], options: string) => {
     const scope = ids.length === instanceIds.length ? '' : ` --instance ${ids.join(',')}`;
     return ids.length === 0 ? [] : [`losant-usage close --month ${month}${scope}${options} --dry-run`];
   };
-  const trackedIds = await readTrackedInstances(db, request, days);
-  const openIds = open.filter((id) => trackedIds.includes(id));
-  const commands = [...toCommands(openIds, ''), ...toCommands(closed, ' --adjust')];
+  const openIds = open.map(({ id }) => id);
+  const changes = addressOf('/changes', { from, to, which: 'closed' });
   return html`${issues.map(
     ({ name, causes, remedy }) => html`<p class="bad">Entire instance ${name}: ${causes}</p>${renderRemedy(remedy)}`,
-  )}${renderCommands(commands)}${renderStatements(statements, request, month)}${
-    isClosed &&
-    html`<p><a href="${addressOf('/changes', { ...days, which: 'closed' })}">Changes since the month was closed</a></p>`
-  }`;
-}
-
-/** Returns the instances of which an organization is tracked in the range. The others have nothing to close. */
-async function readTrackedInstances(db: Kysely<Schema>, { instanceIds }: PageRequest, { from, to }: DayRange) {
-  const { rows } = await sql<{ readonly id: string }>`
-    select k.id from unnest(${instanceIds}::text[]) as k (id)
-    where exists (
-      select from losant_usage.organizations o join losant_usage.tracks t on t.org_id = o.org_id
-      where o.instance_id = k.id and t.first_day <= ${to}::date and (t.last_day is null or t.last_day >= ${from}::date)
-    )`.execute(db);
-  return rows.map(({ id }) => id);
+  )}${renderCommands([...toCommands(openIds, ''), ...toCommands(closedIds, ' --adjust')])}${renderStatements(
+    statements,
+    request,
+    month,
+  )}${statements.length > 0 && html`<p><a href="${changes}">Changes since the month was closed</a></p>`}`;
 }
 
 /** Selects the organizations of a month. Each sum and issue is a subquery, so that only those on the page are read. */

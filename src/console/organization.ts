@@ -6,19 +6,21 @@ import { eachDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
 import { addressOf, type Html, linkToOrganization, renderFacts, renderLink, showMonth, showName } from './elements.ts';
 import { type Filters, toSearchText, type Values } from './filters.ts';
-import { describeForecast, readForecast } from './forecast.ts';
 import { readHours, renderHours } from './hours.ts';
 import { BILLED_COLUMNS, type BilledQuantities } from './months.ts';
 import { findOrganizations } from './organizations.ts';
 import type { ConsolePage, PageRequest } from './page.ts';
-import { readSourceShares, renderSourceShares } from './source-shares.ts';
 import { labelInstance } from './sources.ts';
 import { type Columns, renderHtmlTable, type TableRow } from './table.ts';
 import {
   CHART_METRICS,
+  describeForecast,
+  readForecast,
+  readSourceShares,
   readUsageQuery,
   renderMetricChoices,
   renderRangeChoices,
+  renderSourceShares,
   renderUsageChart,
   toParams,
   type UsageQuery,
@@ -123,16 +125,14 @@ function renderTabs(query: OrganizationQuery): Html {
   return html`<nav aria-label="Tabs">${days}${hours}</nav>`;
 }
 
-const DAYS_FIELDS: Filters = {
-  with: { label: 'Compare with another organization (name or any ID)', options: 'text' },
-};
-const HOURS_FIELDS: Filters = { zone: { label: 'Time zone', options: 'text' } };
-
 function renderChoices(request: PageRequest, query: OrganizationQuery): Html {
   const { orgId, isHours, range } = query;
   const values = toValues(query);
+  const fields: Filters = isHours
+    ? { zone: { label: 'Time zone', options: 'text' } }
+    : { with: { label: 'Compare with another organization (name or any ID)', options: 'text' } };
   return html`${!isHours && renderMetricChoices(request.path, values)}
-${renderRangeChoices(request, values, isHours ? HOURS_FIELDS : DAYS_FIELDS)}
+${renderRangeChoices(request, values, fields)}
 <p><a href="/coverage?q=${orgId}&amp;to=${range.to}">Coverage</a> · <a href="/gaps?q=${orgId}">Gaps</a> · <a
   href="/changes?q=${orgId}">Changes</a></p>`;
 }
@@ -149,18 +149,7 @@ const LIMITS = {
 
 function renderDays(query: OrganizationQuery, facts: Facts, maximum = 0): Html {
   const { days, forecast, sources, limits, months } = facts;
-  return html`${renderUsageChart(query, days, { addressOf: (day) => `/coverage/${query.orgId}/${day}`, maximum })}
-<p>${describeForecast(forecast)}</p>
-<div class="halves"><div><h2>All payloads by type and source</h2>${renderSourceShares(
-    sources,
-  )}</div><div><h2>Limits this month</h2>${
-    limits.length === 0 ? html`<p>No limits.</p>` : renderHtmlTable(limits, LIMITS)
-  }</div></div>
-<h2>Months</h2>${renderHtmlTable(months, monthColumns(query))}`;
-}
-
-function monthColumns(query: OrganizationQuery): Columns<OrganizationMonth> {
-  return {
+  const columns: Columns<OrganizationMonth> = {
     month: [
       'Month',
       ({ month, last_day: to }) =>
@@ -170,6 +159,14 @@ function monthColumns(query: OrganizationQuery): Columns<OrganizationMonth> {
     devices: 'Devices',
     standing: 'Standing',
   };
+  return html`${renderUsageChart(query, days, { addressOf: (day) => `/coverage/${query.orgId}/${day}`, maximum })}
+<p>${describeForecast(forecast)}</p>
+<div class="halves"><div><h2>All payloads by type and source</h2>${renderSourceShares(
+    sources,
+  )}</div><div><h2>Limits this month</h2>${
+    limits.length === 0 ? html`<p>No limits.</p>` : renderHtmlTable(limits, LIMITS)
+  }</div></div>
+<h2>Months</h2>${renderHtmlTable(months, columns)}`;
 }
 
 type Facts = Awaited<ReturnType<typeof readFacts>>;

@@ -145,7 +145,6 @@ export function isCounting({ snapshot, error }: CachedRead<unknown>): boolean {
   return snapshot === null && error === undefined;
 }
 
-/** Renders the page for an address that names nothing that exists. */
 export async function renderNotFound(navPath: string): Promise<string> {
   const title = 'Page not found';
   const [, parent = ''] = NAVIGATION.find(([href]) => href === navPath) ?? [];

@@ -1,21 +1,19 @@
 import type { Context, Hono } from 'hono';
 import { html } from 'hono/html';
 import { attentionPage } from './attention.ts';
-import { billedPage } from './billed.ts';
 import { createRecall, describeReadFailure } from './cached-reads.ts';
 import { changesPage } from './changes.ts';
 import { coveragePage } from './coverage.ts';
 import { dayPage } from './day.ts';
-import { gapsPage, quarantinePage } from './gaps.ts';
+import { gapsPage, quarantinePage, reconciliationPage } from './gaps.ts';
 import { homePage } from './home.ts';
 import { monthPage, monthsPage } from './months.ts';
 import { organizationPage } from './organization.ts';
 import { findPage, organizationsPage } from './organizations.ts';
 import { type ConsolePage, type PageRequest, renderNotFound, renderPage } from './page.ts';
-import { reconciliationPage } from './reconciliation.ts';
 import { runsPage } from './runs.ts';
 import type { PageSources } from './sources.ts';
-import { adjustmentDaysPage, customerPage, customersPage } from './statements.ts';
+import { adjustmentDaysPage, billedPage, customerPage, customersPage } from './statements.ts';
 import { usagePage } from './usage.ts';
 
 export const PAGES: readonly ConsolePage[] = [

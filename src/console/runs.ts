@@ -74,7 +74,6 @@ export const runsPage = createTablePage<RunRow>({ path: '/runs', navPath: '/runs
   },
 }));
 
-/** Renders the causes, with the messages folded. */
 function renderProblems({ causes, problems }: RunRow): Html {
   const items = (problems ?? []).map((problem) => html`<li>${problem}</li>`);
   return html`<details><summary>${causes}</summary><ul>${items}</ul></details>`;

@@ -1,5 +1,6 @@
 /** The data sources of the pages. */
 import { type RawBuilder, sql } from 'kysely';
+import type { describeError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { Health } from '../queries/health.ts';
 import type { RowStream } from '../queries/view-rows.ts';
@@ -35,7 +36,6 @@ export function labelInstance(instanceIds: readonly string[]): RawBuilder<string
       and n.instance_id = any (${instanceIds}::text[])) then i.instance_id end)`;
 }
 
-/** The state of the database as this process knows it. */
 export interface DatabaseView {
   /** Whether it responds to a trivial query in time. */
   readonly isUp: boolean;
@@ -81,11 +81,7 @@ export interface RunProgress {
   readonly failedReads: number;
 }
 
-export interface Problem {
-  readonly code: string;
-  readonly message: string;
-  readonly hint: string;
-}
+export type Problem = Readonly<ReturnType<typeof describeError>>;
 
 export type RunResult = (typeof RUN_RESULTS)[number];
 

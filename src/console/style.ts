@@ -20,7 +20,19 @@ const [LIGHT, DARK] = [0, 1].map((shade) =>
     .join(' '),
 );
 
-const TEXT = `
+function mix(color: keyof typeof COLORS, share: number): string {
+  return `background: color-mix(in srgb, var(--${color}) ${share}%, var(--ground))`;
+}
+
+/**
+ * One style for all pages. The inbox has a dot, the kind, who it is about, and a link; below each other on narrow
+ * screens. From 64rem on, the heads of tables stay visible while the page scrolls; below, and with all columns, a table
+ * scrolls in its box. So does the map, which is as wide as its days and starts at the newest ones.
+ */
+export const STYLE = `
+:root { color-scheme: light dark; ${LIGHT} }
+@media (prefers-color-scheme: dark) { :root { ${DARK} } }
+
 * { box-sizing: border-box }
 body { font: 14px/1.5 Inter, ui-sans-serif, system-ui, sans-serif; margin: 0 auto; max-width: 80rem;
   padding: 0 1.5rem 3rem; background: var(--ground); color: var(--text); overflow-wrap: anywhere }
@@ -45,9 +57,7 @@ code { font: .8rem/1.5 ui-monospace, monospace }
   padding: .2rem .55rem; min-width: 0; white-space: pre-wrap; margin: 0 }
 .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
 summary { cursor: pointer; width: max-content; max-width: 100%; padding: .2rem 0; color: var(--quiet) }
-`;
 
-const FRAME = `
 header, nav, form, .commands li, .keys, .legend { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem }
 header { align-items: center; padding: .6rem 0; border-bottom: 1px solid var(--line); background: var(--ground);
   position: sticky; top: 0; z-index: 5; min-height: var(--head) } header nav { flex: 1 1 auto }
@@ -74,10 +84,7 @@ dt, .legend { font-size: .8rem; color: var(--quiet) } dd { margin: 0 }
 progress { width: 100%; height: .5rem; accent-color: var(--mark) }
 .cell { border-left: 3px solid var(--line); padding-left: .9rem; margin: 1.25rem 0 }
 .cell.on-bad { border-color: var(--bad) }
-`;
 
-/** What needs attention: a dot, the kind, who it is about, and a link; below each other on narrow screens. */
-const INBOX = `
 .inbox { border: 1px solid var(--line); border-radius: 8px }
 .inbox > li { display: grid; grid-template-columns: .5rem 14rem 1fr auto; gap: 0 .8rem; padding: .5rem .9rem;
   border-top: 1px solid var(--line); align-items: baseline } .inbox > li:first-child { border-top: 0 }
@@ -105,10 +112,7 @@ const INBOX = `
   .facts { gap: .15rem } .facts > div { display: grid; grid-template-columns: 7rem 1fr; align-items: baseline }
   .inbox > li { grid-template-columns: .5rem 1fr auto } .inbox ul { grid-column: 2 / -1; grid-row: 2 }
 }
-`;
 
-/** From 64rem on, heads stay visible while the page scrolls. Below, and with all columns, a table scrolls in its box. */
-const TABLES = `
 .scroll { overflow-x: auto; position: relative; margin: .5rem 0 } table { border-collapse: separate;
   border-spacing: 0; width: 100% }
 th, td { text-align: left; padding: .4rem .9rem .4rem 0; border-bottom: 1px solid var(--line);
@@ -137,10 +141,7 @@ ${[9, 18, 27, 36, 45].map((share, index) => `.shade-${index + 1} { ${mix('mark',
 }
 .halves .scroll { overflow-x: auto } .halves :is(th, td) { padding-right: .6rem }
 @media (max-width: 37.5rem) { td:first-child:not(:has(time)) { max-width: 9rem } }
-`;
 
-/** The coverage map is as wide as its days, in a box that scrolls and starts at the newest days. */
-const MAP = `
 .map { direction: rtl; overflow-x: auto; margin: .5rem 0 } .grid { direction: ltr; table-layout: fixed;
   border-collapse: separate; border-spacing: 0; forced-color-adjust: none; min-width: 60rem }
 .grid .names { width: 10rem }
@@ -153,13 +154,7 @@ const MAP = `
 .m-good { ${mix('good', 22)} } .m-lost { background: var(--line) }
 .m-calm { ${mix('mark', 30)} } .m-pending { background: var(--panel) }
 ${[18, 34, 52, 72].map((share, index) => `.s-${index + 1}.m-bad { ${mix('bad', share)} }`).join(' ')}
-`;
 
-function mix(color: keyof typeof COLORS, share: number): string {
-  return `background: color-mix(in srgb, var(--${color}) ${share}%, var(--ground))`;
-}
-
-const CHARTS = `
 svg { display: block } .chart { margin: .75rem 0 } .plot { display: flex; container-type: inline-size }
 .legend { position: relative; z-index: 1 }
 .legend:not(:empty) + .plot { margin-top: -2.25rem } .chart:has(.at:hover) .legend { visibility: hidden }
@@ -173,9 +168,11 @@ svg { display: block } .chart { margin: .75rem 0 } .plot { display: flex; contai
 .day { fill: transparent } .at:hover .day { fill: var(--text); opacity: .08 }
 .tip { visibility: hidden } .plot .tip { fill: var(--text) } .tip tspan:first-child { font-weight: 600 }
 .at:is(:hover, :focus-within) .tip { visibility: visible }
-`;
 
-const PRINT = `
+.choices { gap: 0 .9rem; font-size: .8rem; align-items: baseline } .choices > span { min-width: 6rem }
+details ul { margin: .25rem 0; padding-left: 1.1rem }
+@media (max-width: 48rem) { .choices > span { min-width: 100% } }
+
 @page { size: A4; margin: 15mm }
 @media print {
   :root { color-scheme: light; font-size: 12px; ${LIGHT} }
@@ -186,18 +183,6 @@ const PRINT = `
   * { print-color-adjust: exact }
 }
 `;
-
-/** Choices are links in a line, the current one marked. */
-const CHOICES = `
-.choices { gap: 0 .9rem; font-size: .8rem; align-items: baseline } .choices > span { min-width: 6rem }
-details ul { margin: .25rem 0; padding-left: 1.1rem }
-@media (max-width: 48rem) { .choices > span { min-width: 100% } }
-`;
-
-export const STYLE = `
-:root { color-scheme: light dark; ${LIGHT} }
-@media (prefers-color-scheme: dark) { :root { ${DARK} } }
-${TEXT}${FRAME}${INBOX}${TABLES}${MAP}${CHARTS}${CHOICES}${PRINT}`;
 
 /** The source for the Content-Security-Policy: the only style that may apply. */
 export const STYLE_SOURCE = `'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`;

@@ -54,7 +54,6 @@ export function renderHtmlTable<R extends TableRow>(
   }</table></div>`;
 }
 
-/** Returns the columns that have a value in a row. */
 function listFilled<R extends TableRow>(rows: readonly R[], columns: Columns<R>) {
   return Object.entries(columns).filter(([name]) => rows.some((row) => row[name] != null && row[name] !== ''));
 }
@@ -80,7 +79,6 @@ function renderValue(row: TableRow, name: string): Html | string {
   return INSTANT.test(text) ? renderInstant(text) : text;
 }
 
-/** Renders a share as a number and a bar. */
 function renderBar(share: number): Html {
   const width = Math.round(Math.min(share, 1) * 60);
   return html`${Math.floor(share * 100)}%<svg class="bar" aria-hidden="true" width="60" height="10"><rect

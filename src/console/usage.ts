@@ -7,15 +7,17 @@ import { showChange, showNumber } from '../terminal/words.ts';
 import { dayAt, type UsageDay } from '../usage/day.ts';
 import { addressOf, type Html, showName } from './elements.ts';
 import { renderChoices } from './filters.ts';
-import { describeForecast, readForecast } from './forecast.ts';
 import { type ConsolePage, type PageContent, type PageRequest, renderCount } from './page.ts';
-import { readSourceShares, renderSourceShares } from './source-shares.ts';
 import { type Columns, renderHtmlTable } from './table.ts';
 import {
+  describeForecast,
+  readForecast,
+  readSourceShares,
   readUsageQuery,
   recallTotals,
   renderMetricChoices,
   renderRangeChoices,
+  renderSourceShares,
   renderUsageChart,
   toParams,
   type UsageQuery,
@@ -23,7 +25,6 @@ import {
 
 const PATH = '/usage';
 
-/** What the page shows. */
 const TOPICS = { days: 'Days and growth', sources: 'Types and sources', plans: 'Plans and limits' } as const;
 type Topic = keyof typeof TOPICS;
 const topics = Object.keys(TOPICS) as readonly Topic[];

@@ -25,25 +25,12 @@ export interface DigestLine {
   readonly text: string;
 }
 
-export interface Digest {
-  readonly day: UsageDay;
-  /** Whether the day has a message. */
-  readonly isDue: boolean;
-  /** The verdict first. */
-  readonly lines: readonly DigestLine[];
-  readonly instances: readonly InstanceAttention[];
-}
+export type Digest = ReturnType<typeof composeDigest>;
 
-export interface DigestScope {
-  readonly instanceIds: readonly string[];
-  readonly day: UsageDay;
-  /** Whether there are no instances because all were retired. */
-  readonly areRetired?: boolean;
-}
-
+/** Reads the digest of a day. Without instances it says that nothing is known, or that all were retired. */
 export async function readDigest(
   db: Kysely<Schema>,
-  { instanceIds, day, areRetired = false }: DigestScope,
+  { instanceIds, day, areRetired = false }: { instanceIds: readonly string[]; day: UsageDay; areRetired?: boolean },
 ): Promise<Digest> {
   const instances = await readAttention(db, { instanceIds, day });
   const month = await readMonthToDate(db, 'payload_billable_count', instanceIds);
@@ -61,7 +48,7 @@ export function composeDigest(
   instances: readonly InstanceAttention[],
   month: MonthToDate | null,
   areRetired = false,
-): Digest {
+) {
   const labels = labelInstances(instances);
   const toName = ({ instanceId }: InstanceAttention) => (instances.length > 1 ? `${labels.get(instanceId)}: ` : '');
   const problems = instances.flatMap((instance) => {
@@ -82,6 +69,7 @@ export function composeDigest(
   const head = limitLines([...problems, ...verdictLines], MAX_LINES - monthLines.length);
   return {
     day,
+    /** Whether the day has a message. */
     isDue: problems.length > 0 || namedLines.length > 0 || new Date(dayStartMs(day)).getUTCDay() === MONDAY,
     lines: [...head, ...limitLines(namedLines, MAX_LINES - head.length - monthLines.length), ...monthLines],
     instances,

@@ -5,7 +5,7 @@ import { cutOff } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 
-interface KindInfo {
+export interface KindInfo {
   readonly label: string;
   readonly tone: 'bad' | 'warn';
   /** What somebody does there; by default `Open`. */

@@ -1,6 +1,6 @@
 import { type InferResult, type Kysely, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
-import type { Instant, Schema } from '../database/schema.ts';
+import type { Schema } from '../database/schema.ts';
 import { eachDay, type UsageDay } from '../usage/day.ts';
 
 /** A cell that is in doubt, missing, unavailable or waived. `nextReadAt` is null if no read is planned. */
@@ -35,17 +35,10 @@ export function selectGaps(db: Kysely<Schema>, { instanceIds, includeResolved, i
 }
 
 /** An instance of which no cell is tracked yet. */
-export interface NeverReadInstance {
-  readonly instanceId: string;
-  /** The first attempt to read it; null if no run has tried to. */
-  readonly neverReadSince: Instant | null;
-  readonly lastError: string | null;
-}
+export type NeverReadInstance = Awaited<ReturnType<typeof readNeverReadInstances>>[number];
 
-export async function readNeverReadInstances(
-  db: Kysely<Schema>,
-  instanceIds: readonly string[],
-): Promise<NeverReadInstance[]> {
+/** The first attempt is null if no run has tried to read the instance. */
+export async function readNeverReadInstances(db: Kysely<Schema>, instanceIds: readonly string[]) {
   const triedInstances = await db
     .selectFrom('health')
     .select(['instance_id as instanceId', 'first_attempt_at as neverReadSince', 'last_error as lastError'])
@@ -60,18 +53,8 @@ export async function readNeverReadInstances(
   ];
 }
 
-/** The instances that are only in the settings, or only in the database. */
-export interface SettingsComparison {
-  /** IDs in the settings that no run has tried to read; none as long as the database has no instance in use. */
-  readonly untriedInstances: readonly string[];
-  /** IDs that are not in the settings and were not retired. */
-  readonly unconfiguredInstances: readonly string[];
-}
-
-export async function compareWithSettings(
-  db: Kysely<Schema>,
-  instanceIds: readonly string[],
-): Promise<SettingsComparison> {
+/** Returns the instances that are only in the settings, or only in the database. */
+export async function compareWithSettings(db: Kysely<Schema>, instanceIds: readonly string[]) {
   const rows = await db
     .selectFrom('instances')
     .select(['instance_id as id', 'retired_at as retiredAt'])
@@ -80,7 +63,9 @@ export async function compareWithSettings(
   const idsInUse = rows.flatMap(({ id, retiredAt }) => (retiredAt === null ? [id] : []));
   const triedIds = new Set(rows.map(({ id }) => id));
   return {
+    /** IDs in the settings that no run has tried to read; none as long as the database has no instance in use. */
     untriedInstances: idsInUse.length === 0 ? [] : instanceIds.filter((id) => !triedIds.has(id)),
+    /** IDs that are not in the settings and were not retired. */
     unconfiguredInstances: idsInUse.filter((id) => !instanceIds.includes(id)),
   };
 }

@@ -1,39 +1,22 @@
 /** The status of all expected cells, the same in every process. */
-import { type InferResult, type Kysely, type Selectable, sql } from 'kysely';
+import { type Kysely, type Selectable, sql } from 'kysely';
 import { CLOCK, isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import { DAY_MS } from '../usage/day.ts';
 import { sumStandings } from '../usage/standing.ts';
-import { type InstanceAttention, readAttention } from './attention.ts';
-import { compareWithSettings, type SettingsComparison } from './gaps.ts';
+import { readAttention } from './attention.ts';
+import { compareWithSettings } from './gaps.ts';
 
 /** The document of `status --json`, and all of `/status.json` but its `worker`. */
-export interface Health extends SettingsComparison {
-  readonly at: Instant;
-  /** Gaps of all instances and streams (count). */
-  readonly gaps: number;
-  readonly instances: readonly InstanceHealth[];
-  /** The newest runs of each instance, the newest of all first. */
-  readonly runs: readonly RunRecord[];
-}
+export type Health = Awaited<ReturnType<typeof readHealth>>;
+
+export type InstanceHealth = Health['instances'][number];
+
+export type StreamHealth = InstanceHealth['streams'][number];
 
 /** A run, with every column that the reader role may read. */
-export type RunRecord = InferResult<ReturnType<typeof selectRuns>>[number];
-
-export type InstanceHealth = Awaited<ReturnType<typeof readInstances>>[number] & {
-  /** The first attempt to read it; null once a run has read it. */
-  readonly neverReadSince: Instant | null;
-  /** The streams in the order of the view `streams`. */
-  readonly streams: readonly StreamHealth[];
-  readonly attention: Pick<InstanceAttention, 'attentionAt' | 'groups'>;
-  /** The newest digest that was due; null if none was. */
-  readonly digest: DigestRecord | null;
-};
-
-export type DigestRecord = Awaited<ReturnType<typeof readDigests>>[number];
-
-export type StreamHealth = ReturnType<typeof toStreamHealth>;
+export type RunRecord = Health['runs'][number];
 
 export interface HealthOptions {
   readonly nowMs: number;
@@ -45,38 +28,9 @@ export interface HealthOptions {
 const RECENT_RESTATEMENT_DAYS = 30;
 const RUNS_PER_INSTANCE = 10;
 
-export async function readHealth(db: Kysely<Schema>, { nowMs, instanceIds }: HealthOptions): Promise<Health> {
-  const rows = await readRows(db, instanceIds);
-  const instances = await readInstances(db, { nowMs, instanceIds });
-  const attention = await readAttention(db, { instanceIds });
-  const digests = await readDigests(db, instanceIds);
-  return {
-    at: new Date(nowMs).toISOString(),
-    gaps: rows.reduce((sum, { gaps }) => sum + gaps, 0),
-    instances: instances.map((instance) => {
-      const { instanceId } = instance;
-      const instanceRows = rows.filter((row) => row.instance_id === instanceId);
-      const { attentionAt = null, groups = [] } = attention.find((each) => each.instanceId === instanceId) ?? {};
-      return {
-        ...instance,
-        neverReadSince: instanceRows.find(({ stream }) => stream === null)?.first_attempt_at ?? null,
-        streams: instanceRows.flatMap((row) => (row.stream === null ? [] : [toStreamHealth(row, row.stream)])),
-        attention: { attentionAt, groups },
-        digest: digests.find((each) => each.instanceId === instanceId) ?? null,
-      };
-    }),
-    ...(await compareWithSettings(db, instanceIds)),
-    runs: await readRecentRuns(db, instanceIds),
-  };
-}
-
-/** Resolves if the database responds. Touches no table. */
-export async function pingDatabase(db: Kysely<Schema>): Promise<void> {
-  await sql`select`.execute(db);
-}
-
-async function readRows(db: Kysely<Schema>, instanceIds: readonly string[]) {
-  return await db
+export async function readHealth(db: Kysely<Schema>, options: HealthOptions) {
+  const { nowMs, instanceIds } = options;
+  const rows = await db
     .selectFrom('health as h')
     .leftJoin('streams as s', 's.stream', 'h.stream')
     .selectAll('h')
@@ -84,6 +38,37 @@ async function readRows(db: Kysely<Schema>, instanceIds: readonly string[]) {
     .orderBy('h.instance_id')
     .orderBy('s.position')
     .execute();
+  const instances = await readInstances(db, options);
+  const attention = await readAttention(db, { instanceIds });
+  const digests = await readDigests(db, instanceIds);
+  return {
+    at: new Date(nowMs).toISOString(),
+    /** Gaps of all instances and streams (count). */
+    gaps: rows.reduce((sum, { gaps }) => sum + gaps, 0),
+    instances: instances.map((instance) => {
+      const { instanceId } = instance;
+      const instanceRows = rows.filter((row) => row.instance_id === instanceId);
+      const { attentionAt = null, groups = [] } = attention.find((each) => each.instanceId === instanceId) ?? {};
+      return {
+        ...instance,
+        /** The first attempt to read it; null once a run has read it. */
+        neverReadSince: instanceRows.find(({ stream }) => stream === null)?.first_attempt_at ?? null,
+        /** The streams in the order of the view `streams`. */
+        streams: instanceRows.flatMap((row) => (row.stream === null ? [] : [toStreamHealth(row, row.stream)])),
+        attention: { attentionAt, groups },
+        /** The newest digest that was due; null if none was. */
+        digest: digests.find((each) => each.instanceId === instanceId) ?? null,
+      };
+    }),
+    ...(await compareWithSettings(db, instanceIds)),
+    /** The newest runs of each instance, the newest of all first. */
+    runs: await readRecentRuns(db, instanceIds),
+  };
+}
+
+/** Resolves if the database responds. Touches no table. */
+export async function pingDatabase(db: Kysely<Schema>): Promise<void> {
+  await sql`select`.execute(db);
 }
 
 function toStreamHealth(row: Selectable<Schema['health']>, stream: string) {
@@ -163,11 +148,20 @@ async function readDigests(db: Kysely<Schema>, instanceIds: readonly string[]) {
     .execute();
 }
 
-async function readRecentRuns(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<RunRecord[]> {
+async function readRecentRuns(db: Kysely<Schema>, instanceIds: readonly string[]) {
   return await db
     .selectFrom('instances as i')
     .innerJoinLateral(
-      selectRuns(db)
+      db
+        .selectFrom('runs as r')
+        .select(['r.run_id as runId', 'r.instance_id as instanceId', 'r.first_day as from', 'r.last_day as to'])
+        .select(['r.started_at as startedAt', 'r.finished_at as finishedAt', 'r.version', 'r.error'])
+        .select((eb) => [
+          eb.ref('r.kind').$castTo<RunKind>().as('kind'),
+          eb.ref('r.status').$castTo<RunStatus>().as('status'),
+          eb.ref('r.counts').$castTo<Partial<RunCounts>>().as('counts'),
+          eb.ref('r.failures').$castTo<readonly FailureGroup[]>().as('failures'),
+        ])
         .where((eb) => eb('r.instance_id', '=', sql.ref<string>('i.instance_id')))
         .orderBy('r.started_at', 'desc')
         .limit(RUNS_PER_INSTANCE)
@@ -179,17 +173,4 @@ async function readRecentRuns(db: Kysely<Schema>, instanceIds: readonly string[]
     .orderBy('last.startedAt', 'desc')
     .orderBy('last.runId')
     .execute();
-}
-
-function selectRuns(db: Kysely<Schema>) {
-  return db
-    .selectFrom('runs as r')
-    .select(['r.run_id as runId', 'r.instance_id as instanceId', 'r.first_day as from', 'r.last_day as to'])
-    .select(['r.started_at as startedAt', 'r.finished_at as finishedAt', 'r.version', 'r.error'])
-    .select((eb) => [
-      eb.ref('r.kind').$castTo<RunKind>().as('kind'),
-      eb.ref('r.status').$castTo<RunStatus>().as('status'),
-      eb.ref('r.counts').$castTo<Partial<RunCounts>>().as('counts'),
-      eb.ref('r.failures').$castTo<readonly FailureGroup[]>().as('failures'),
-    ]);
 }

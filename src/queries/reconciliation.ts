@@ -78,17 +78,9 @@ export async function readReconcileStart(
     .selectFrom('instance_totals as t')
     .select((eb) => eb.fn.min('t.usage_date').as('oldest'))
     .where(isAny('t.instance_id', instanceIds))
-    .where((eb) =>
-      eb.not(
-        eb.exists(
-          eb
-            .selectFrom('statements as s')
-            .select('s.statement_id')
-            .whereRef('s.instance_id', '=', 't.instance_id')
-            .where(sql<boolean>`s.month = date_trunc('month', t.usage_date::timestamp)::date`),
-        ),
-      ),
-    )
+    .where(sql<boolean>`not exists (
+      select from losant_usage.statements s
+      where s.instance_id = t.instance_id and s.month = date_trunc('month', t.usage_date::timestamp)::date)`)
     .executeTakeFirstOrThrow();
   return oldest === null || oldest > firstRecentDay ? firstRecentDay : oldest;
 }

@@ -13,6 +13,8 @@ export interface TotalsQuery {
   readonly comparison: ComparisonMode;
 }
 
+type Pair = readonly [quantity: number, comparedQuantity: number];
+
 /** A day of one organization, or of the sum over several, with the day that it is compared with. */
 export interface ComparedDay {
   readonly day: UsageDay;
@@ -24,8 +26,8 @@ export interface ComparedDay {
   readonly comparedQuantity: number | null;
   /** Values that are not in a sum, because they are not stored although the organization existed (count). */
   readonly valuesNotStored?: number;
-  /** Both sums over the organizations that are stored on both days, to be compared. */
-  readonly paired?: readonly [quantity: number | null, comparedQuantity: number | null];
+  /** Both sums over the organizations that are stored on both days, to be compared; null if none is. */
+  readonly paired?: Pair | null;
 }
 
 /** What an organization used on the days that are stored on both sides. */
@@ -103,19 +105,16 @@ export async function readUsageTotals(
 }
 
 /** The sums of a month up to yesterday. */
-export interface MonthToDate extends DayRange, Pick<DaysSum, 'total' | 'valuesNotStored' | 'change'> {}
+export type MonthToDate = Awaited<ReturnType<typeof readMonthToDate>>;
 
 /** Reads the month of yesterday by the clock of the database, compared with the same weekdays before. */
-export async function readMonthToDate(
-  db: Kysely<Schema>,
-  metric: string,
-  instanceIds: readonly string[],
-): Promise<MonthToDate> {
+export async function readMonthToDate(db: Kysely<Schema>, metric: string, instanceIds: readonly string[]) {
   const { rows } = await sql<{ readonly ms: number }>`
     select (extract(epoch from now()) * 1000)::float8 as ms`.execute(db);
   const range = monthToDate(rows[0]?.ms ?? Number.NaN);
   const { days } = await readUsageTotals(db, { metric, range, comparison: 'same_weekdays' }, instanceIds);
-  return { ...range, ...addUpDays(metric, days) };
+  const { total, valuesNotStored, change } = addUpDays(metric, days);
+  return { ...range, total, valuesNotStored, change };
 }
 
 function toTotalDay(day: UsageDay, row: Row | undefined): ComparedDay {
@@ -123,13 +122,15 @@ function toTotalDay(day: UsageDay, row: Row | undefined): ComparedDay {
   // Organizations that did not exist add 0 to a day of which nothing else is stored.
   const isStored = row.values_not_stored === 0 || Boolean(row.total);
   const isComparedStored = row.compared_values_not_stored === 0 || Boolean(row.compared_total);
+  const { paired_total: paired, paired_compared_total: pairedCompared } = row;
+  const isPaired = isStored && isComparedStored && paired !== null && pairedCompared !== null;
   return {
     day,
     comparedDay: row.compared_day,
     quantity: isStored ? row.total : null,
     comparedQuantity: isComparedStored ? row.compared_total : null,
     valuesNotStored: row.values_not_stored,
-    paired: isStored && isComparedStored ? [row.paired_total, row.paired_compared_total] : [null, null],
+    paired: isPaired ? [paired, pairedCompared] : null,
   };
 }
 
@@ -138,34 +139,28 @@ export function isLevel(metric: string): boolean {
   return metric === 'devices_total';
 }
 
-/** Sums of days; of a level, its last value. */
-export interface DaysSum {
-  /** Null if nothing is stored. */
-  readonly total: number | null;
-  readonly valuesNotStored: number;
-  /** The sums over what is stored on both sides; null if nothing is. */
-  readonly paired: readonly [quantity: number, comparedQuantity: number] | null;
-  /** The change between them: 0.5 is half as much again; null if there is nothing to compare with. */
-  readonly change: number | null;
-}
-
-export function addUpDays(metric: string, days: readonly ComparedDay[]): DaysSum {
-  const addUp = (values: readonly (number | null)[]) =>
-    isLevel(metric) ? (values.at(-1) ?? 0) : values.reduce<number>((sum, value) => sum + (value ?? 0), 0);
+/** Adds up days; of a level, takes its last value. */
+export function addUpDays(metric: string, days: readonly ComparedDay[]) {
+  const addUp = (values: readonly number[]) =>
+    isLevel(metric) ? (values.at(-1) ?? 0) : values.reduce((sum, value) => sum + value, 0);
   const quantities = days.flatMap(({ quantity }) => quantity ?? []);
-  const pairs = days.map(toPair).filter(([quantity, compared]) => quantity !== null && compared !== null);
-  const paired =
-    pairs.length === 0 ? null : ([addUp(pairs.map(([now]) => now)), addUp(pairs.map(([, before]) => before))] as const);
+  const pairs = days.map(toPair).filter((pair) => pair !== null);
+  const paired: Pair = [addUp(pairs.map(([now]) => now)), addUp(pairs.map(([, before]) => before))];
   const countedDays = isLevel(metric) ? days.slice(-1) : days;
   return {
+    /** Null if nothing is stored. */
     total: quantities.length === 0 ? null : addUp(quantities),
     valuesNotStored: countedDays.reduce((sum, day) => sum + (day.valuesNotStored ?? 0), 0),
+    /** The sums over what is stored on both sides, and on how many days. */
     paired,
-    change: paired === null || paired[1] === 0 ? null : paired[0] / paired[1] - 1,
+    pairedDays: pairs.length,
+    /** The change between them: 0.5 is half as much again; null if there is nothing to compare with. */
+    change: paired[1] === 0 ? null : paired[0] / paired[1] - 1,
   };
 }
 
-/** Returns the values of a day that can be compared. */
-export function toPair({ quantity, comparedQuantity, paired }: ComparedDay): readonly [number | null, number | null] {
-  return paired ?? [quantity, comparedQuantity];
+/** Returns the values of a day that can be compared; null if one of them is not stored. */
+export function toPair({ quantity, comparedQuantity, paired }: ComparedDay): Pair | null {
+  if (paired !== undefined) return paired;
+  return quantity === null || comparedQuantity === null ? null : [quantity, comparedQuantity];
 }

@@ -74,10 +74,7 @@ interface ServingProcess {
   readonly signal: AbortSignal;
 }
 
-export async function openReader({
-  config,
-  logger,
-}: Pick<ServingProcess, 'config' | 'logger'>): Promise<DatabaseHandle> {
+export async function openReader({ config, logger }: Pick<ServingProcess, 'config' | 'logger'>) {
   const { readDatabaseUrl: readUrl } = config;
   const options = { readUrl, role: 'losant_usage_writer', applicationName: 'losant-usage pages' } as const;
   return await createDatabase({ url: readUrl(), logger, ...options, ...READER });
@@ -112,12 +109,9 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
     readInTurn: (query) => queueRead(() => query(db)),
     readRows: (query, stream) => limitFiles(() => streamRows(reader, query, stream)),
     database: async (waitMs = HEALTH.timeoutMs) => {
-      const isUp = ping().then(
-        () => true,
-        () => false,
-      );
-      const [up, { snapshot, error }] = await Promise.all([isUp, health(waitMs)]);
-      return { isUp: up, snapshot, error };
+      const isResponding = ping().then(() => true);
+      const [isUp, { snapshot, error }] = await Promise.all([isResponding.catch(() => false), health(waitMs)]);
+      return { isUp, snapshot, error };
     },
     status: () => ({
       version,

@@ -80,8 +80,7 @@ export class DigestTimer {
 
   async #handle(pending: PendingDigest, nowMs: number): Promise<void> {
     const { handle, isLoading, config } = this.#options;
-    const claim = this.#claimOf(pending.day);
-    const { instanceIds } = claim;
+    const instanceIds = config.instances.map(({ instanceId }) => instanceId);
     const attention = await readAttention(handle.db, { instanceIds });
     const isRunning = isLoading() || attention.some(({ hasRunInProgress }) => hasRunInProgress);
     if (isRunning && nowMs - pending.sinceMs < HOUR_MS) return;
@@ -90,13 +89,7 @@ export class DigestTimer {
       if (isOld) await this.#refresh(instanceId, pending.day);
     }
     if (config.notify === null) this.#finish(pending);
-    else await this.#send(pending, await claimDigests(claim), nowMs);
-  }
-
-  #claimOf(day: UsageDay): DigestClaim {
-    const { handle, config } = this.#options;
-    const instanceIds = config.instances.map(({ instanceId }) => instanceId);
-    return { db: handle.db, claimId: this.#claimId, day, instanceIds };
+    else await this.#send(pending, { db: handle.db, claimId: this.#claimId, day: pending.day, instanceIds }, nowMs);
   }
 
   #finish({ day }: PendingDigest): void {
@@ -120,10 +113,10 @@ export class DigestTimer {
     }
   }
 
-  /** Sends one message for all claimed instances. */
-  async #send(pending: PendingDigest, instanceIds: readonly string[], nowMs: number): Promise<void> {
+  /** Sends one message for all instances that it can claim. */
+  async #send(pending: PendingDigest, claim: DigestClaim, nowMs: number): Promise<void> {
     const { logger } = this.#options;
-    const claim = this.#claimOf(pending.day);
+    const instanceIds = await claimDigests(claim);
     if (instanceIds.length > 0) {
       const firstAttemptMs = pending.firstAttemptMs ?? nowMs;
       const isLast = nowMs - firstAttemptMs >= HOUR_MS;
@@ -144,7 +137,11 @@ export class DigestTimer {
     const digest = await readDigest(db, { instanceIds, day });
     if (!digest.isDue || config.notify === null) return { outcome: 'nothing_new', error: null, newItems: [] };
     const { url, format } = config.notify;
-    const response = await postMessage(url, renderMessage(digest, format, config.consoleUrl), signal);
+    const body = renderMessage(digest, format, config.consoleUrl);
+    const headers = { 'content-type': 'application/json' };
+    // A message that the end of the process interrupts is sent again by the next one.
+    const request = ky.post(url, { body, headers, signal, timeout: 10_000, redirect: 'manual', retry: 0 });
+    const response = await deliver(request);
     if (isDelivered(response)) return { outcome: 'sent', error: null, newItems: listNewItems(digest) };
     const error = typeof response === 'number' ? `HTTP ${response}` : response;
     if (!isRetried(response)) return { outcome: 'rejected', error, newItems: [] };
@@ -154,10 +151,4 @@ export class DigestTimer {
 
 function isRetried(response: Delivery): boolean {
   return typeof response === 'string' || response === 408 || response === 429 || response >= 500;
-}
-
-/** A message that the end of the process interrupts is sent again by the next one. */
-async function postMessage(url: string, body: string, signal: AbortSignal): Promise<Delivery> {
-  const headers = { 'content-type': 'application/json' };
-  return await deliver(ky.post(url, { body, headers, signal, timeout: 10_000, redirect: 'manual', retry: 0 }));
 }

@@ -1,11 +1,9 @@
 /** Each instance is named, also beside one of the same name, and a link opens what is counted of its instance. */
-import { Hono } from 'hono';
-import { beforeAll, expect, it } from 'vitest';
-import { addPages } from '../../src/console/pages.ts';
+import { beforeAll, expect, it, test } from 'vitest';
 import { refreshAttention } from '../../src/ledger/attention.ts';
-import { readHealth } from '../../src/queries/health.ts';
 import { useOpened } from '../opened.ts';
-import { FOREIGN, INSTANCE, NOW, OTHER, openWorld, textOf } from './world.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { FOREIGN, INSTANCE, ORGS, OTHER, openWorld, type World } from './world.ts';
 
 /** No run has tried to read it. */
 const UNTRIED = '5c0000000000000000000003';
@@ -18,63 +16,69 @@ const world = useOpened(
   () => openWorld(SAME_NAME),
   (opened) => opened.close(),
 );
-let app: Hono;
+let pages: ReturnType<World['serve']>;
 
 beforeAll(async () => {
-  const { db } = world.handle;
-  await refreshAttention({ db, instanceId: OTHER, lease: null }, '2026-11-28');
-  const health = await readHealth(db, { nowMs: NOW, instanceIds: IDS });
-  app = new Hono();
-  const database = () => Promise.resolve({ isUp: true, snapshot: { value: health, atMs: NOW } });
-  addPages(app, { ...world.sources, instanceIds: IDS, database });
+  await refreshAttention({ db: world.handle.db, instanceId: OTHER, lease: null }, '2026-11-28');
+  pages = world.serve({ instanceIds: IDS, database: await world.readDatabase(IDS) });
 });
-
-const open = async (path: string) => await (await app.request(path)).text();
-const text = async (path: string) => textOf(await open(path));
 
 it('is named with its ID if another has the same name', async () => {
-  const home = await text('/');
+  const home = await pages.text('/');
   expect(home).toContain(`Needs attention Main ${INSTANCE}: just now · Main ${OTHER}: just now`);
   expect(home).toContain(`devices_total losant since 2026-11-10 · Main ${OTHER} Open`);
-  await expect.poll(() => text('/billing')).toContain(`September 2026 Main ${INSTANCE} needs adjustment`);
-  expect(await text(`/organizations/${FOREIGN}`)).toContain(`Instance Main ${OTHER}`);
+  expect(await pages.text('/billing')).toContain(`September 2026 Main ${INSTANCE} needs adjustment`);
+  expect(await pages.text(`/organizations/${FOREIGN}`)).toContain(`Instance Main ${OTHER}`);
 });
 
-it('is on Home if no run has tried to read it', async () => {
-  expect(await text('/')).toContain(`Never read ${UNTRIED} no run has tried to read it Open`);
-});
-
-it('has its months on Home', async () => {
-  await expect
-    .poll(() => text('/'))
-    .toMatch(
-      new RegExp(
-        `October 2026 Main ${INSTANCE} blocked .* October 2026 Main ${OTHER} needs adjustment .* ` +
-          `September 2026 Main ${INSTANCE} needs adjustment .* September 2026 Main ${OTHER} `,
-      ),
-    );
+it('is on Home if no run has tried to read it, and has its months there', async () => {
+  const home = await pages.text('/');
+  expect(home).toContain(`Never read ${UNTRIED} no run has tried to read it Open`);
+  const states = [INSTANCE, OTHER].map((id) => `Main ${id} ${id === INSTANCE ? 'blocked' : 'needs adjustment'} .* `);
+  expect(home).toMatch(new RegExp(`${states.map((state) => `October 2026 ${state}`).join('')}September 2026 Main `));
 });
 
 it('has no command to close a month in which it has no organization', async () => {
-  const page = await text('/billing/2026-10');
+  const page = await pages.text('/billing/2026-10');
   expect(page).toContain(`losant-usage close --month 2026-10 --instance ${INSTANCE} --dry-run`);
   expect(page).not.toContain(UNTRIED);
 });
 
 it('has links to its own statements and sums', async () => {
-  expect(await open('/billing/2026-09')).toContain(
-    `href="/billing/2026-09/customers?number=1&amp;instance=${INSTANCE}"`,
-  );
-  expect(await text(`/billing/2026-09/customers?number=1&instance=${INSTANCE}`)).toContain('84 rows');
-  expect(await text(`/billing/2026-09/customers?number=1&instance=${OTHER}`)).toContain('0 rows');
-  const sums = `/reconciliation?outcome=differs&metric=devices_total&instance=`;
-  expect(await open('/')).toContain(`href="${sums.replaceAll('&', '&amp;')}${OTHER}"`);
-  expect(await text(`${sums}${OTHER}`)).toContain('1 row ');
-  expect(await text(`${sums}${INSTANCE}`)).toContain('0 rows');
+  const customers = '/billing/2026-09/customers?number=1';
+  expect(await pages.html('/billing/2026-09')).toContain(`href="${customers}&amp;instance=${INSTANCE}"`);
+  const sums = `/reconciliation?outcome=differs&metric=devices_total`;
+  expect(await pages.html('/')).toContain(`href="${sums.replaceAll('&', '&amp;')}&amp;instance=${OTHER}"`);
+  for (const [address, id, rows] of [
+    [customers, INSTANCE, 84],
+    [customers, OTHER, 0],
+    [sums, OTHER, 1],
+    [sums, INSTANCE, 0],
+  ]) {
+    expect(await pages.text(`${address}&instance=${id}`)).toMatch(new RegExp(` ${rows} rows? `));
+  }
 });
 
 it('shows an organization whose name is only spaces as one without a name', async () => {
-  expect(await open('/organizations?sort=-instance_name')).toMatch(/title=" {2}, [0-9a-f]{24}">\(no name\)<\/a>/);
-  expect(await text(`/organizations/${FOREIGN}`)).toMatch(/^\s*\(no name\) /);
-  expect(await open('/coverage')).toContain(`<a href="/organizations/${FOREIGN}">(no name)</a>`);
+  expect(await pages.html('/organizations?sort=-instance_name')).toMatch(/title=" {2}, [0-9a-f]{24}">\(no name\)<\/a>/);
+  expect(await pages.text(`/organizations/${FOREIGN}`)).toMatch(/^\s*\(no name\) /);
+  expect(await pages.html('/coverage')).toContain(`<a href="/organizations/${FOREIGN}">(no name)</a>`);
+});
+
+/** An item more of each kind that Home knows. An organization can exceed two limits. */
+const MORE_ITEMS = `insert into losant_usage.attention_items (instance_id, kind, subject, text, first_seen_on,
+    last_seen_on)
+  select '${INSTANCE}', k.kind, concat_ws(' ', '${ORGS.hourly}', n.limit_name), 'Hourly (by hand)', '2026-11-28',
+    '2026-11-28'
+  from unnest(enum_range(null::losant_usage.attention_kind)) as k (kind), (values ('payload'), ('device')) as n (limit_name)
+  on conflict do nothing`;
+
+test('each count of Home is the number of rows behind its link', async () => {
+  await world.ask(asProgram(MORE_ITEMS));
+  const { html, text } = world.serve({ database: await world.readDatabase([INSTANCE]) });
+  const links = [...(await html('/')).matchAll(/<a class="go" href="([^"]*)"[^>]*>\w+ ([\d,]+)<\/a>/g)];
+  expect(links).toHaveLength(15);
+  for (const [, address = '', count] of links) {
+    expect(await text(address.replaceAll('&amp;', '&'))).toContain(` ${count} rows `);
+  }
 });

@@ -1,12 +1,10 @@
 /** Months that settle by themselves, and months that were loaded in part, ask for nobody's attention. */
-import { Hono } from 'hono';
 import { sql } from 'kysely';
-import { describe, expect, it, test } from 'vitest';
-import { addPages } from '../../src/console/pages.ts';
+import { expect, test } from 'vitest';
 import { refreshAttention } from '../../src/ledger/attention.ts';
 import { useOpened } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';
-import { INSTANCE, idOf, ORGS, OTHER, openWorld, textOf } from './world.ts';
+import { INSTANCE, idOf, ORGS, OTHER, openWorld } from './world.ts';
 
 const world = useOpened(openWorld, (opened) => opened.close());
 
@@ -29,18 +27,17 @@ test('a settling month is on the page of months, and not on Home', async () => {
   expect(JSON.stringify(rows)).not.toContain('October 2026');
 });
 
+const OFFICE_DOUBT = `update losant_usage.coverage
+  set standing = 'in_doubt', reason = 'contradicted', finalized_at = null, doubted_at = now()
+  where org_id = '${ORGS.office}' and usage_date = '2026-09-20' and stream = 'payload_totals'`;
+
 test('an organization is in one row, although something keeps it back and it can be adjusted too', async () => {
-  await world.ask(
-    asProgram(`update losant_usage.coverage set standing = 'in_doubt', reason = 'contradicted', finalized_at = null,
-      doubted_at = now() where org_id = '${ORGS.office}' and usage_date = '2026-09-20' and stream = 'payload_totals'`),
-  );
+  await world.ask(asProgram(OFFICE_DOUBT));
   expect(await world.text('/billing/2026-09?q=Office')).toMatch(/1 row .* Office 22,800 22,300 ≠ \+500 1 day in doubt/);
 });
 
 test('instances of which one has closed the month have a command each', async () => {
-  const app = new Hono();
-  addPages(app, { ...world.sources, instanceIds: [INSTANCE, OTHER] });
-  const page = textOf(await (await app.request('/billing/2026-09')).text());
+  const page = await world.serve({ instanceIds: [INSTANCE, OTHER] }).text('/billing/2026-09');
   expect(page).toContain(
     `losant-usage close --month 2026-09 --instance ${OTHER} --dry-run ` +
       `losant-usage close --month 2026-09 --instance ${INSTANCE} --adjust --dry-run`,
@@ -51,7 +48,7 @@ test('instances of which one has closed the month have a command each', async ()
 /** Was created on the last day of September, and found only after that month was closed. */
 const LATE = idOf(20);
 
-const CHANGES = `
+const CHANGES = `${OFFICE_DOUBT};
   insert into losant_usage.organizations (org_id, instance_id, name, tags, limits, created_on, first_seen_at, last_seen_at)
   values ('${LATE}', '${INSTANCE}', 'Late', '[]', '{}', '2026-09-30', '2026-10-06', now());
   insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
@@ -66,19 +63,11 @@ const CHANGES = `
   where usage_date = '2026-09-15' and org_id = '${ORGS.doubled}';
   insert into losant_usage.revisions (org_id, stream, usage_date, revision, old, new, was_final, run_id, changed_at)
   values ('${ORGS.doubled}', 'device_counts', '2026-09-15', 2, '{"devices_created": 1}', '{"devices_created": 2}', true,
-    gen_random_uuid(), '2026-11-28T00:16Z');
-  update losant_usage.coverage set standing = 'in_doubt', reason = 'contradicted', finalized_at = null,
-    doubted_at = now() where org_id = '${ORGS.office}' and usage_date = '2026-09-20' and stream = 'payload_totals'`;
+    gen_random_uuid(), '2026-11-28T00:16Z')`;
 
-describe('the organizations of a closed month that are to be adjusted', () => {
-  const changedWorld = useOpened(
-    () => openWorld(CHANGES),
-    (opened) => opened.close(),
-  );
-
-  it('are those that an adjustment bills now: also one that was never billed, and for any metric', async () => {
-    const page = await changedWorld.text('/billing/2026-09?only=to_adjust');
-    expect(page).toMatch(/2 rows .* Doubled .* Late /);
-    expect(page).not.toContain('Office');
-  });
+test('what an adjustment bills now is to be adjusted: also what was never billed, and any metric', async () => {
+  await world.ask(asProgram(CHANGES));
+  const [, rows] = (await world.text('/billing/2026-09?only=to_adjust')).split(' 2 rows ');
+  expect(rows).toMatch(/ Doubled .* Late /);
+  expect(rows).not.toContain('Office');
 });

@@ -1,11 +1,9 @@
 /** Each count of the console has its own state: it is being read, known, old or failed, and says so in its place. */
-import { Hono } from 'hono';
 import { beforeEach, describe, expect, it, test } from 'vitest';
 import { type ReadPage, ReadTimeoutError } from '../../src/console/cached-reads.ts';
-import { addPages } from '../../src/console/pages.ts';
 import type { PageSources } from '../../src/console/sources.ts';
 import { useOpened } from '../opened.ts';
-import { openWorld, textOf } from './world.ts';
+import { NOW, openWorld, textOf } from './world.ts';
 
 const world = useOpened(openWorld, (opened) => opened.close());
 
@@ -21,16 +19,12 @@ const readInTurn: ReadPage = async (query) => {
 };
 
 function serve(sources: Partial<PageSources> = {}) {
-  const app = new Hono();
-  addPages(app, { ...world.sources, readInTurn, now: () => nowMs, ...sources });
-  return {
-    get: async (path: string) => await app.request(path),
-    text: async (path: string) => textOf(await (await app.request(path)).text()),
-  };
+  const { get } = world.serve({ readInTurn, now: () => nowMs, ...sources });
+  return { get, text: async (path: string) => textOf(await (await get(path)).text()) };
 }
 
 beforeEach(() => {
-  nowMs = world.sources.now();
+  nowMs = NOW;
   reads = [];
 });
 

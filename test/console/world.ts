@@ -196,7 +196,11 @@ export async function openWorld(change?: string) {
   // The worker serves the console, as the writer.
   const handle = await openAs('writer', database.url, { logger, poolSize: 4 });
   await refreshAttention({ db: handle.db, instanceId: INSTANCE, lease: null }, '2026-11-28');
-  const health = await readHealth(handle.db, { nowMs: NOW, instanceIds: [INSTANCE] });
+  /** Returns the state of the database as of the status of these instances. */
+  const readDatabase = async (instanceIds: readonly string[]) => {
+    const value = await readHealth(handle.db, { nowMs: NOW, instanceIds });
+    return () => Promise.resolve({ isUp: true, snapshot: { value, atMs: NOW } });
+  };
   const sources: PageSources = {
     status: () => ({
       version: '1.2.3',
@@ -206,7 +210,7 @@ export async function openWorld(change?: string) {
       nextWakeAt: '2026-11-28T12:15:00.000Z',
       instances: [{ instanceId: INSTANCE, state: 'idle', progress: null, lastRun: null, problem: null }],
     }),
-    database: () => Promise.resolve({ isUp: true, snapshot: { value: health, atMs: NOW } }),
+    database: await readDatabase([INSTANCE]),
     read: (query) => query(handle.db),
     readInTurn: (query) => query(handle.db),
     readRows: (query, stream) => streamRows(handle, query, stream),
@@ -214,21 +218,34 @@ export async function openWorld(change?: string) {
     logger,
     now: () => NOW,
   };
-  const app = new Hono();
-  addPages(app, sources);
-  const open = async (path: string) => {
-    // A page without counts says so, and is requested again.
-    for (;;) {
-      const response = await app.request(path);
-      const page = await response.clone().text();
-      if (!page.includes('Counting…')) return response;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+  /** Serves the pages, with other sources than usual. */
+  const serve = (changes: Partial<PageSources> = {}) => {
+    const app = new Hono();
+    addPages(app, { ...sources, ...changes });
+    const get = async (path: string) => await app.request(path);
+    const open = async (path: string) => {
+      // A page without counts says so, and is requested again.
+      for (;;) {
+        const response = await get(path);
+        const page = await response.clone().text();
+        if (!page.includes('Counting…')) return response;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    };
+    const html = async (path: string) => await (await open(path)).text();
+    return {
+      /** Returns a page as it is at once, and when everything on it is counted. */
+      get,
+      open,
+      /** Returns the HTML of a page, and its visible text, with single spaces. */
+      html,
+      text: async (path: string) => textOf(await html(path)),
+    };
   };
   return {
-    open,
-    /** Returns the visible text of a page, with single spaces. */
-    text: async (path: string) => textOf(await (await open(path)).text()),
+    ...serve(),
+    serve,
+    readDatabase,
     /** Reads the tables behind the pages. */
     ask: async (query: string) => await asWriter(database.url, query),
     url: database.url,

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { FOREIGN, HOSTILE_NAME, ORGS, openWorld, type World } from '../console/world.ts';
 import { asOwner, queryOnce } from '../support/databases.ts';
 import { loginAs } from '../support/roles.ts';
@@ -78,16 +78,17 @@ test('no query turns a number that is not stored into 0', () => {
   expect(all).not.toMatch(/coalesce\((?:[^()]|\([^()]*\))*, 0\)/);
 });
 
-/** Returns the rows of a panel, by its title. */
-async function panelRows(title: string): Promise<readonly Row[]> {
-  const query = queries.find(({ name }) => name.endsWith(` / ${title}`));
-  return (await run(fillIn(query?.sql ?? title)))[0]?.rows ?? [];
-}
+const findPanel = (title: string) => fillIn(queries.find(({ name }) => name.endsWith(` / ${title}`))?.sql ?? title);
+const findQuestion = (file: string) => questions.find(({ name }) => name === file)?.sql ?? file;
+const rowsOf = async (sql: string) => (await run(sql))[0]?.rows ?? [];
+const panelRows = async (title: string) => await rowsOf(findPanel(title));
+const questionRows = async (file: string) => await rowsOf(findQuestion(file));
 
-/** Returns the rows of a question, by its file. */
-async function questionRows(file: string): Promise<readonly Row[]> {
-  const question = questions.find(({ name }) => name === file);
-  return (await run(question?.sql ?? file))[0]?.rows ?? [];
+/** Returns the rows of a panel after a change of the world. */
+async function panelRowsAfter(change: string, title: string) {
+  const changed = await openWorld(change);
+  onTestFinished(() => changed.close());
+  return await queryOnce(loginAs('reader', changed.url), findPanel(title));
 }
 
 test('completeness adds up the organizations of all instances, and counts one with gaps in two streams once', async () => {
@@ -97,33 +98,23 @@ test('completeness adds up the organizations of all instances, and counts one wi
 });
 
 test('a stream that has ended and is complete does not hold completeness back', async () => {
-  const query = queries.find(({ name }) => name.endsWith(' / Completeness'));
-  const later = await openWorld(`
+  const change = `
     update losant_usage.coverage set standing = 'waived', reason = 'waived' where standing in ('missing', 'in_doubt');
-    update losant_usage.tracks set next_day = '2026-10-01', last_day = '2026-09-30' where stream = 'payload_hours'`);
-  try {
-    expect(await queryOnce(loginAs('reader', later.url), fillIn(query?.sql ?? ''))).toMatchObject([
-      { 'Complete to': '2026-11-27', 'Organizations with gaps': '0' },
-    ]);
-  } finally {
-    await later.close();
-  }
+    update losant_usage.tracks set next_day = '2026-10-01', last_day = '2026-09-30' where stream = 'payload_hours'`;
+  expect(await panelRowsAfter(change, 'Completeness')).toMatchObject([
+    { 'Complete to': '2026-11-27', 'Organizations with gaps': '0' },
+  ]);
 });
 
 test('a day of which nothing is stored has no sum, and not 0 because an organization was deleted', async () => {
-  const query = queries.find(({ name }) => name.endsWith(' / All organizations by day'));
-  const notRead = await openWorld(`
+  const change = `
     update losant_usage.usage_days
     set payload_billable_count = null, payload_all_count = null, payload_all_bytes = null where usage_date = '2026-11-27';
     update losant_usage.coverage set standing = 'waiting', reason = 'never_read', is_stored = false, is_reported = false,
       revision = 0, first_loaded_at = null, last_read_at = null, finalized_at = null
-    where usage_date = '2026-11-27' and stream = 'payload_totals'`);
-  try {
-    const days = await queryOnce(loginAs('reader', notRead.url), fillIn(query?.sql ?? ''));
-    expect(days.at(-1)).toMatchObject({ Day: null, 'Organizations not stored': '8' });
-  } finally {
-    await notRead.close();
-  }
+    where usage_date = '2026-11-27' and stream = 'payload_totals'`;
+  const days = await panelRowsAfter(change, 'All organizations by day');
+  expect(days.at(-1)).toMatchObject({ Day: null, 'Organizations not stored': '8' });
 });
 
 test('the sums of a day say how many organizations they lack, also those whose number was waived', async () => {

@@ -210,32 +210,19 @@ describe('a message', () => {
   });
 
   test('for Teams is a card whose text runs have neither marks nor mentions', () => {
+    const line = [
+      {
+        text: 'Data missing',
+        selectAction: { type: 'Action.OpenUrl', url: 'https://usage.example.com/attention?kind=missing' },
+      },
+      { type: 'TextRun', text: `: ${NAMES.join(', ').replace('\u202e\n', '\\u202e\\n')}` },
+    ];
+    const block = (inlines: object) => ({ type: 'RichTextBlock', inlines });
+    const body = [block([{ type: 'TextRun' }]), block(line), block([{}, {}])];
     expect(render('teams', 'https://usage.example.com')).toMatchObject({
       type: 'message',
       attachments: [
-        {
-          contentType: 'application/vnd.microsoft.card.adaptive',
-          content: {
-            type: 'AdaptiveCard',
-            body: [
-              { type: 'RichTextBlock', inlines: [{ type: 'TextRun' }] },
-              {
-                type: 'RichTextBlock',
-                inlines: [
-                  {
-                    text: 'Data missing',
-                    selectAction: {
-                      type: 'Action.OpenUrl',
-                      url: 'https://usage.example.com/attention?kind=missing',
-                    },
-                  },
-                  { type: 'TextRun', text: `: ${NAMES.join(', ').replace('\u202e\n', '\\u202e\\n')}` },
-                ],
-              },
-              { type: 'RichTextBlock' },
-            ],
-          },
-        },
+        { contentType: 'application/vnd.microsoft.card.adaptive', content: { type: 'AdaptiveCard', body } },
       ],
     });
     expect(JSON.stringify(render('teams'))).not.toMatch(/entities|selectAction/);

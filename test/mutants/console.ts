@@ -45,7 +45,7 @@ export const consoleMutants = [
     },
   ),
   plant(
-    { file: 'src/queries/attention.ts', test: 'test/console/links.test.ts' },
+    { file: 'src/queries/attention.ts', test: 'test/console/instances.test.ts', only: 'each count of Home' },
     { 'A link of Home opens what it counts': ['/attention?kind=${kind}', '/attention?any=${kind}'] },
   ),
   plant(
@@ -67,7 +67,7 @@ export const consoleMutants = [
     },
   ),
   plant(
-    { file: 'src/console/forecast.ts', test: USAGE, only: 'of this and the next month' },
+    { file: 'src/console/usage-query.ts', test: USAGE, only: 'of this and the next month' },
     {
       'A forecast fills days that are not stored': ['r.unstored_quantity + g.quantity', 'g.quantity'],
       'A forecast ends with a deletion': [' and o.deleted_on is null\n', '\n'],
@@ -89,10 +89,7 @@ export const consoleMutants = [
   plant(
     { file: 'src/queries/usage-totals.ts', test: USAGE, only: 'marks an incomplete day' },
     {
-      'A sum is compared over what is stored on both days': [
-        'return paired ?? [quantity, comparedQuantity];',
-        'return [quantity, comparedQuantity];',
-      ],
+      'A sum is compared over what is stored on both days': ['if (paired !== undefined) return paired;', ''],
     },
   ),
   plant(

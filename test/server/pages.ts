@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import type { DatabaseView, InstanceStatus, WorkerStatus } from '../../src/console/sources.ts';
+import type { DatabaseView, WorkerStatus } from '../../src/console/sources.ts';
 import { createLogger } from '../../src/logger.ts';
 import type { Health, StreamHealth } from '../../src/queries/health.ts';
 import { type AppSources, createApp } from '../../src/server/app.ts';
@@ -59,22 +59,13 @@ export const HEALTH: Health = {
   runs: [],
 };
 
-/** The status of the instance after a complete run. */
-export const INSTANCE_STATUS: InstanceStatus = {
-  instanceId: INSTANCE,
-  state: 'idle',
-  progress: null,
-  lastRun: { finishedAt: '2026-11-24T10:00:00.000Z', result: 'complete' },
-  problem: null,
-};
-
-export const STATUS: WorkerStatus = {
+const STATUS: WorkerStatus = {
   version: '1.2.3',
   host: 'test-host',
   startedAt: '2026-11-24T00:00:00.000Z',
   schedule: '15 * * * *',
   nextWakeAt: '2026-11-24T11:15:00.000Z',
-  instances: [INSTANCE_STATUS],
+  instances: [{ instanceId: INSTANCE, state: 'idle', progress: null, lastRun: null, problem: null }],
 };
 
 /** Returns the view of a database whose snapshot has an age. */

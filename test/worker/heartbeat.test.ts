@@ -150,7 +150,7 @@ describe('a monitor', () => {
       replica.wake();
       await expectPings(...expected);
     }
-    expect(replica.loop.statuses[1]?.state).toBe('working');
+    expect(replica.loop.statuses[1]).toMatchObject({ state: 'working', progress: { plannedCells: 24 } });
   });
 
   test('gets pings for a backfill of another process, and none from a standby process', async () => {
