@@ -6,21 +6,19 @@ import { eachDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
 import { addressOf, type Html, linkToOrganization, renderFacts, renderLink, showMonth, showName } from './elements.ts';
 import { type Filters, toSearchText, type Values } from './filters.ts';
+import { describeForecast, readForecast } from './forecast.ts';
 import { readHours, renderHours } from './hours.ts';
 import { BILLED_COLUMNS, type BilledQuantities } from './months.ts';
 import { findOrganizations } from './organizations.ts';
 import type { ConsolePage, PageRequest } from './page.ts';
+import { readSourceShares, renderSourceShares } from './source-shares.ts';
 import { labelInstance } from './sources.ts';
 import { type Columns, renderHtmlTable, type TableRow } from './table.ts';
 import {
   CHART_METRICS,
-  describeForecast,
-  readForecast,
-  readSourceShares,
   readUsageQuery,
   renderMetricChoices,
   renderRangeChoices,
-  renderSourceShares,
   renderUsageChart,
   toParams,
   type UsageQuery,

@@ -1,7 +1,5 @@
-/** What the pages Usage and Organization share: metrics by day, compared with other days, forecasts and sources. */
+/** What the pages Usage and Organization show by day: a metric, a range of days, and the days to compare with. */
 import { html } from 'hono/html';
-import { type Kysely, type RawBuilder, sql } from 'kysely';
-import type { Schema } from '../database/schema.ts';
 import {
   addUpDays,
   type ComparedDay,
@@ -12,23 +10,12 @@ import {
   type TotalsQuery,
 } from '../queries/usage-totals.ts';
 import { count, showNumber } from '../terminal/words.ts';
-import {
-  addDays,
-  countDays,
-  type DayRange,
-  dayAt,
-  dayStartMs,
-  daysOfMonth,
-  eachDay,
-  parseDay,
-  type UsageDay,
-} from '../usage/day.ts';
+import { addDays, countDays, dayAt, daysOfMonth, parseDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import { type Chart, renderChart, showPairChange } from './chart.ts';
-import { addressOf, type Html, showMonth } from './elements.ts';
+import { addressOf, type Html } from './elements.ts';
 import { type Filters, renderChoices, renderFields, renderLinks, type Values } from './filters.ts';
 import type { PageRequest } from './page.ts';
-import { renderHtmlTable } from './table.ts';
 
 const MAX_DAYS = 732;
 
@@ -129,7 +116,7 @@ export function renderUsageChart(
 }
 
 /** Describes the sum of the days, of a level its last value, and the change over what is stored on both sides. */
-function describeDays(
+export function describeDays(
   { metric, comparison }: Pick<UsageQuery, 'metric' | 'comparison'>,
   days: readonly ComparedDay[],
 ): string {
@@ -149,112 +136,4 @@ function describeDays(
   const sums = paired.map(showNumber).join(' and ');
   const pairs = `${sums} over ${count(pairedDays, 'day')} stored on both sides`;
   return `${head} ${showPairChange(paired)} compared with the ${COMPARISONS[comparison]}: ${pairs}.${remark}`;
-}
-
-/** The metrics with a forecast. Nothing is known about how the others go on, and a level is not a sum. */
-const FORECAST_METRICS: readonly ChartMetric[] = ['payload_billable_count', 'notebook_minutes'];
-
-/**
- * Returns what the months will be if each weekday stays as in the last 28 days; null for a metric without a forecast.
- * Like the projection of limits, it fills days that are not stored with the mean. Deleted organizations end. The
- * condition is one on organizations `o`; those of which fewer than three days are stored are counted as omitted.
- */
-export async function readForecast(
-  db: Kysely<Schema>,
-  { metric, condition, nowMs }: { metric: ChartMetric; condition: RawBuilder<unknown>; nowMs: number },
-) {
-  if (!FORECAST_METRICS.includes(metric)) return null;
-  const today = dayAt(nowMs);
-  const { from: month, to: lastDay } = daysOfMonth(addDays(today, -1).slice(0, 7));
-  const next = daysOfMonth(addDays(lastDay, 1).slice(0, 7));
-  const { rows } = await sql<{
-    readonly quantity: number | null;
-    readonly nextQuantity: number | null;
-    readonly orgsOmitted: number;
-  }>`
-    select case when count(r.org_id) > 0 then round(coalesce(sum(s.quantity), 0)
-        + sum(r.unstored_quantity + g.quantity))::float8 end as quantity,
-      round(sum(g.next_quantity))::float8 as "nextQuantity",
-      count(*) filter (where o.deleted_on is null and r.org_id is null) as "orgsOmitted"
-    from losant_usage.organizations o
-    left join (
-      select d.org_id, sum(d.${sql.ref(metric)}) as quantity from losant_usage.usage_days d
-      where d.usage_date >= ${month}::date and d.usage_date < ${today}::date group by d.org_id
-    ) as s on s.org_id = o.org_id
-    left join losant_usage_internal.weekday_rates r
-      on r.org_id = o.org_id and r.metric = ${metric} and o.deleted_on is null
-    left join lateral (
-      select sum(u.rate * u.days) as quantity, sum(u.rate * u.next_days) as next_quantity
-      from unnest(r.rates, ${countWeekdays({ from: today, to: lastDay })}::integer[],
-        ${countWeekdays(next)}::integer[]) as u (rate, days, next_days)
-    ) as g on r.org_id is not null
-    where ${condition}`.execute(db);
-  return rows[0] === undefined ? null : { month, nextMonth: next.from, ...rows[0] };
-}
-
-/** Counts the Mondays of the range, the Tuesdays, and so on. */
-function countWeekdays(range: DayRange): number[] {
-  const counts = [0, 0, 0, 0, 0, 0, 0];
-  for (const day of eachDay(range)) {
-    const index = (new Date(dayStartMs(day)).getUTCDay() + 6) % 7;
-    counts[index] = (counts[index] ?? 0) + 1;
-  }
-  return counts;
-}
-
-export function describeForecast(forecast: Awaited<ReturnType<typeof readForecast>>): string {
-  if (forecast === null) return '';
-  const { month, nextMonth, quantity, nextQuantity, orgsOmitted } = forecast;
-  if (quantity === null || nextQuantity === null)
-    return 'There is no forecast: fewer than three of the last 28 days are stored.';
-  const remark =
-    orgsOmitted === 0
-      ? ''
-      : `, without ${count(orgsOmitted, 'organization')} of which fewer than three days are stored`;
-  return `If each weekday stays as in the last 28 days, ${showMonth(month)} ends at ${showNumber(
-    quantity,
-  )}, and ${showMonth(nextMonth)} at ${showNumber(nextQuantity)}${remark}.`;
-}
-
-type SourceShare = {
-  readonly payload_type: string;
-  readonly source: string;
-  readonly count: number;
-  readonly share: number;
-};
-
-const MAX_SOURCES = 25;
-
-/** Returns the payloads by type and source of the organizations `o` that match, on days that are stored. */
-export async function readSourceShares(
-  db: Kysely<Schema>,
-  { from, to }: DayRange,
-  condition: RawBuilder<unknown>,
-): Promise<readonly SourceShare[]> {
-  const { rows } = await sql<SourceShare>`
-    select s.payload_type, s.source, sum(s.count)::bigint as count,
-      (sum(s.count) / sum(sum(s.count)) over ())::float8 as share
-    from losant_usage.payload_sources s join losant_usage.organizations o on o.org_id = s.org_id
-    where ${condition} and s.usage_date between ${from}::date and ${to}::date
-    group by s.payload_type, s.source having sum(s.count) > 0 order by 3 desc, 1, 2`.execute(db);
-  return rows;
-}
-
-/** Renders the largest shares; what follows them is one row, so that the column adds up. */
-export function renderSourceShares(shares: readonly SourceShare[]): Html {
-  if (shares.length === 0) return html`<p>Nothing is stored.</p>`;
-  const others = shares.slice(MAX_SOURCES);
-  const sumOf = (key: 'count' | 'share') => others.reduce((sum, each) => sum + each[key], 0);
-  const otherShares = {
-    payload_type: 'others',
-    source: count(others.length, 'source'),
-    count: sumOf('count'),
-    share: sumOf('share'),
-  };
-  return renderHtmlTable([...shares.slice(0, MAX_SOURCES), ...(others.length > 0 ? [otherShares] : [])], {
-    payload_type: 'Type',
-    source: 'Source',
-    count: 'Payloads',
-    share: 'Share',
-  });
 }

@@ -7,17 +7,15 @@ import { showChange, showNumber } from '../terminal/words.ts';
 import { dayAt, type UsageDay } from '../usage/day.ts';
 import { addressOf, type Html, showName } from './elements.ts';
 import { renderChoices } from './filters.ts';
+import { describeForecast, readForecast } from './forecast.ts';
 import { type ConsolePage, type PageContent, type PageRequest, renderCount } from './page.ts';
+import { readSourceShares, renderSourceShares } from './source-shares.ts';
 import { type Columns, renderHtmlTable } from './table.ts';
 import {
-  describeForecast,
-  readForecast,
-  readSourceShares,
   readUsageQuery,
   recallTotals,
   renderMetricChoices,
   renderRangeChoices,
-  renderSourceShares,
   renderUsageChart,
   toParams,
   type UsageQuery,

@@ -1,7 +1,8 @@
 import { describe, expect, it, test } from 'vitest';
 import { STYLE } from '../../src/console/style.ts';
+import { describeDays } from '../../src/console/usage-query.ts';
 import { useOpened } from '../opened.ts';
-import { HOSTILE_NAME, ORGS, openWorld } from './world.ts';
+import { FOREIGN, HOSTILE_NAME, ORGS, openWorld } from './world.ts';
 
 const world = useOpened(openWorld, (opened) => opened.close());
 
@@ -71,7 +72,7 @@ test.for([
 
 describe('a table', () => {
   const names = async (path: string) => {
-    const page = await world.html(path);
+    const page = await (await world.open(path)).text();
     return [...page.matchAll(/<td class="t?"><a href="[^"]*" title="(\w+), /g)].map(([, name]) => name);
   };
 
@@ -87,7 +88,8 @@ describe('a table', () => {
   });
 
   it('keeps the search text in its field', async () => {
-    expect(await world.html('/organizations?q=off')).toContain('name="q" type="search" value="off"');
+    const page = await (await world.open('/organizations?q=off')).text();
+    expect(page).toContain('name="q" type="search" value="off"');
   });
 
   it('can be downloaded as a CSV file', async () => {
@@ -100,11 +102,14 @@ describe('a table', () => {
 });
 
 it('does not say that a list has 0 rows on a page after its last one', async () => {
-  expect(await world.text('/organizations?page=3')).toMatch(/No more rows · Download as CSV .*Page 3/);
+  const page = await world.text('/organizations?page=3');
+  expect(page).toMatch(/No more rows .*Page 3/);
+  expect(page).not.toContain('0 rows');
 });
 
 describe('the columns of a table', () => {
-  const countHeads = async (path: string) => [...(await world.html(path)).matchAll(/<th scope="col"/g)].length;
+  const countHeads = async (path: string) =>
+    [...(await (await world.open(path)).text()).matchAll(/<th scope="col"/g)].length;
 
   it('are six at first, all on request, and those that are sorted by', async () => {
     expect(await countHeads('/organizations')).toBe(6);
@@ -113,8 +118,14 @@ describe('the columns of a table', () => {
   });
 
   it('have their total over all rows in the last line', async () => {
-    expect(await world.text('/organizations')).toContain('Total 92,570 70');
-    await expect.poll(() => world.text('/billing/2026-10')).toContain('Total 96,280 ');
+    const total = await number(`select sum(payload_billable_count) from losant_usage.usage_days
+      where org_id <> '${FOREIGN}' and usage_date between '2026-11-01' and '2026-11-27'`);
+    const devices = await number(`select sum(devices_total) from losant_usage.usage_days
+      where org_id <> '${FOREIGN}' and usage_date = '2026-11-27'`);
+    expect(await world.text('/organizations')).toContain(`Total ${total} ${devices}`);
+    const october = await number(`select sum(payload_billable_count) from losant_usage.usage_days
+      where org_id <> '${FOREIGN}' and month = '2026-10-01'`);
+    await expect.poll(() => world.text('/billing/2026-10')).toContain(`Total ${october} `);
     expect(await world.text('/billing/2026-10?only=not_ready')).not.toContain('Total');
   });
 });
@@ -145,14 +156,27 @@ describe('an organization', () => {
   });
 
   it('shades the hours by their share of the maximum', async () => {
-    const page = await world.html(`/organizations/${ORGS.hourly}?tab=hours`);
+    const page = await (await world.open(`/organizations/${ORGS.hourly}?tab=hours`)).text();
     expect(page).toContain('class="n shade-5">24<');
     expect(STYLE).toContain('.shade-5 {');
   });
 });
 
+test('a level is not summed over days', () => {
+  const days = ['2026-11-01', '2026-11-02'].map((day, index) => ({
+    day,
+    standing: 'final' as const,
+    quantity: 10 + index,
+    comparedDay: day,
+    comparedQuantity: 5,
+  }));
+  expect(describeDays({ metric: 'devices_total', comparison: 'previous_days' }, days)).toBe(
+    '11 on 2026-11-02. +120% compared with the previous days: 11 and 5 over 2 days stored on both sides.',
+  );
+});
+
 test('the map is shaded by the share of gaps of a day, the worst organization first', async () => {
-  const page = await world.html('/coverage');
+  const page = await (await world.open('/coverage')).text();
   expect(page).toContain(
     'm-bad s-2"><a href="/gaps?usage_date=2026-11-27" tabindex=-1 title="2026-11-27: 1 of 29 missing or in doubt"',
   );
@@ -161,21 +185,36 @@ test('the map is shaded by the share of gaps of a day, the worst organization fi
 });
 
 test('a day of the map of a stream opens the gaps of that stream', async () => {
-  expect(await world.html('/coverage?stream=device_counts')).toMatch(
-    /href="\/gaps\?usage_date=2026-11-20&amp;stream=device_counts" tabindex=-1 title="2026-11-20: 1 of \d /,
+  const page = await (await world.open('/coverage?stream=device_counts')).text();
+  const [, address = ''] = /href="(\/gaps\?[^"]*)" tabindex=-1 title="2026-11-20: 1 of \d /.exec(page) ?? [];
+  expect(address).toBe('/gaps?usage_date=2026-11-20&amp;stream=device_counts');
+});
+
+test('the gaps can be downloaded in any order of their page', async () => {
+  const response = await world.open('/gaps?sort=-cells&format=csv');
+  expect(response.status).toBe(200);
+  expect((await response.text()).split('\r\n')[0]).toBe(
+    'org_id,org_name,usage_date,stream,standing,cause,next_read_at',
+  );
+  expect(await (await world.open('/gaps?sort=-cells&format=csv&q=nobody')).text()).toMatch(
+    /^org_id,org_name,usage_date,/,
   );
 });
 
-test.each(['', '&q=nobody'])('the gaps can be downloaded in any order of their page (%s)', async (filter) => {
-  const file = await world.html(`/gaps?sort=-cells&format=csv${filter}`);
-  expect(file.split('\r\n')[0]).toBe('org_id,org_name,usage_date,stream,standing,cause,next_read_at');
-});
+/** Returns the single value of a query on the base tables, with thousands separators. */
+async function number(query: string): Promise<string> {
+  const [row] = await world.ask(query);
+  return Number(Object.values(row ?? {})[0]).toLocaleString('en-US');
+}
 
-describe('the pages answer', () => {
+describe('the pages answer questions as the base tables do', () => {
   it('is yesterday complete, and who has gaps?', async () => {
+    const stored =
+      await number(`select count(*) from losant_usage.coverage c join losant_usage.organizations o using (org_id)
+      where o.name <> 'Foreign' and c.usage_date = '2026-11-27' and c.is_stored`);
     const home = await world.text('/');
     expect(home).toContain('Yesterday, Friday 27 November incomplete');
-    expect(home).toContain('28 of 29 expected cells stored, 1 missing');
+    expect(home).toContain(`${stored} of 29 expected cells stored, 1 missing`);
     expect(home).toContain('Data missing Gappy payload_totals since 2026-10-10');
   });
 
@@ -190,8 +229,10 @@ describe('the pages answer', () => {
 
   it('who will exceed a limit, and when?', async () => {
     expect(await world.text('/')).toContain('About to exceed a limit Office payload on 2026-11-30');
+    const used = await number(`select sum(payload_billable_count) from losant_usage.usage_days
+      where org_id = '${ORGS.office}' and usage_date between '2026-11-01' and '2026-11-27'`);
     const page = await world.text(`/organizations/${ORGS.office}`);
-    expect(page).toContain('payload 21,500 20,700 96% 21,900 2026-11-30');
+    expect(page).toContain(`payload 21,500 ${used} 96% 21,900 2026-11-30`);
   });
 
   it.for([
@@ -204,8 +245,8 @@ describe('the pages answer', () => {
   });
 
   it('what blocks October, and how much usage is affected?', async () => {
-    // 400 on each of 30 days.
-    const affected = '12,000';
+    const affected = await number(`select sum(payload_billable_count) from losant_usage.usage_days
+      where org_id = '${ORGS.gappy}' and usage_date between '2026-10-01' and '2026-10-31'`);
     const reason = `6 of 7 ready; Gappy: 10 Oct missing`;
     expect(await world.text('/')).toContain(
       `Month blocked October 2026 ${reason}; ${affected} billable payloads on hold Review`,
@@ -223,8 +264,13 @@ describe('the pages answer', () => {
   });
 
   it("what is an organization's October by type and source?", async () => {
+    const [row] = await world.ask(`select sum((payload_sources -> 'mqtt' ->> 'device')::bigint) as device,
+        sum((payload_sources -> 'timer' ->> 'timer.flow')::bigint) as flow
+      from losant_usage.usage_days where org_id = '${ORGS.doubled}' and usage_date between '2026-10-01' and
+        '2026-10-31'`);
     const page = await world.text(`/organizations/${ORGS.doubled}?from=2026-10-01&to=2026-10-31`);
-    expect(page).toContain('mqtt device 11,625 75% timer timer.flow 3,875 25%');
+    expect(page).toContain(`mqtt device ${Number(row?.device).toLocaleString('en-US')} 75%`);
+    expect(page).toContain(`timer timer.flow ${Number(row?.flow).toLocaleString('en-US')} 25%`);
   });
 
   it('why is this cell missing?', async () => {
@@ -245,7 +291,9 @@ describe('the pages answer', () => {
     expect(changes).toContain('1 row');
     expect(changes).toContain('Office 2026-09-15 payload_billable_count 500 1,000 +500 yes yes');
     const month = await world.text('/billing/2026-09?only=to_adjust');
-    expect(month).toContain('Office 22,800 22,300 ≠ +500 150 150');
+    const current = await number(`select sum(payload_billable_count) from losant_usage.usage_days
+      where org_id = '${ORGS.office}' and month = '2026-09-01'`);
+    expect(month).toContain(`Office ${current} 22,300 ≠ +500 150 150`);
   });
 
   it("what did last night's run do?", async () => {
@@ -257,11 +305,65 @@ describe('the pages answer', () => {
 
   it('how does this month compare with the weeks before?', async () => {
     // Only days that are known on both sides. Before its creation and after its deletion, an organization used nothing.
+    const total = await number(`select sum(payload_billable_count) from losant_usage.usage_days d
+      join losant_usage.organizations o using (org_id) where o.name <> 'Foreign' and usage_date between '2026-11-01'
+        and '2026-11-27'`);
+    const [row] = await world.ask(`
+      with pairs as (
+        select o.org_id, day::date as day,
+          coalesce(c.payload_billable_count, case when day < o.created_on or day >= o.deleted_on then 0 end)
+            as quantity,
+          coalesce(p.payload_billable_count, case when day - interval '28 days' < o.created_on then 0 end) as previous
+        from losant_usage.organizations o
+        cross join generate_series(timestamp '2026-11-01', '2026-11-27', interval '1 day') as day
+        left join losant_usage.usage_days c on c.org_id = o.org_id and c.usage_date = day::date
+        left join losant_usage.usage_days p on p.org_id = o.org_id and p.usage_date = day::date - 28
+        where o.name <> 'Foreign'
+      )
+      select round((sum(quantity) / sum(previous) - 1) * 100)::integer as change from pairs
+      where quantity is not null and previous is not null`);
+    const change = Number(row?.change);
     const home = await world.text('/');
+    expect(home).toContain('November 2026 so far');
     expect(home).toContain(
-      'November 2026 so far Billable payloads 92,570 ? +10% on the same weekdays before · 2 values are not stored',
+      `Billable payloads ${total} ? ${change > 0 ? '+' : ''}${change}% on the same weekdays before · ` +
+        '2 values are not stored',
     );
-    expect(home).toMatch(/ Devices 70 0% since .* Notebook minutes 955 \+1% /);
+  });
+
+  it('how much is each day of the month, beside the weeks before?', async () => {
+    const days = await world.ask(`
+      select to_char(day, 'Dy, FMDD Mon YYYY') as day,
+        to_char(day - interval '28 days', 'Dy, FMDD Mon YYYY') as previous_day,
+        (select sum(d.payload_billable_count)::bigint from losant_usage.usage_days d
+          where d.usage_date = day::date and d.org_id <> '${FOREIGN}') as total,
+        (select sum(d.payload_billable_count)::bigint from losant_usage.usage_days d
+          where d.usage_date = day::date - 28 and d.org_id <> '${FOREIGN}') as previous_total
+      from generate_series(timestamp '2026-11-01', '2026-11-27', interval '1 day') as day order by 1`);
+    const home = await world.text('/');
+    expect(days).toHaveLength(27);
+    for (const { day, previous_day: previousDay, total, previous_total: previousTotal } of days) {
+      const values = `${String(day)} ${Number(total).toLocaleString('en-US')} [–1] ${String(previousDay)} `;
+      expect(home).toMatch(new RegExp(`${values}${Number(previousTotal).toLocaleString('en-US')}`));
+    }
+    const page = await (await world.open('/')).text();
+    const bars = [...page.matchAll(/<rect class="value (part)?/g)].map(([, bar]) => bar);
+    // The 10th is waived without a number, and a number of yesterday is missing.
+    expect(
+      bars
+        .slice(1)
+        .map((bar, index) => (bar === 'part' ? index + 1 : 0))
+        .filter(Boolean),
+    ).toEqual([10, 27]);
+  });
+
+  it.for([
+    ['Devices', 'devices_total', "= '2026-11-27'"],
+    ['Notebook minutes', 'notebook_minutes', "between '2026-11-01' and '2026-11-27'"],
+  ])('how many %s are there?', async ([label, column, days]) => {
+    const total = await number(`select sum(${column}) from losant_usage.usage_days
+      where org_id <> '${FOREIGN}' and usage_date ${days}`);
+    expect(await world.text('/')).toMatch(new RegExp(`${label} ${total} [+-]?\\d+%`));
   });
 });
 

@@ -67,7 +67,7 @@ export const consoleMutants = [
     },
   ),
   plant(
-    { file: 'src/console/usage-query.ts', test: USAGE, only: 'of this and the next month' },
+    { file: 'src/console/forecast.ts', test: USAGE, only: 'of this and the next month' },
     {
       'A forecast fills days that are not stored': ['r.unstored_quantity + g.quantity', 'g.quantity'],
       'A forecast ends with a deletion': [' and o.deleted_on is null\n', '\n'],
