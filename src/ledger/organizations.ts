@@ -47,7 +47,7 @@ export async function upsertOrganizations(
   const { db, instanceId } = ledger;
   // An upsert cannot touch a row twice, so the later entry of an organization that is listed twice counts.
   const rows = new Map<string, object>();
-  for (const org of organizations) if (org.orgId !== null) rows.set(org.orgId, toRow(org));
+  for (const org of organizations) if (org.orgId !== null) rows.set(org.orgId, org);
   if (rows.size === 0) return [];
   const changedOrgs = await db
     .selectFrom('organizations')
@@ -129,11 +129,13 @@ async function upsertRows(
   await sql`
     insert into losant_usage.organizations as o
       (org_id, instance_id, ${listColumns(ATTRIBUTE_COLUMNS)}, created_on, problem, first_seen_at, last_seen_at)
-    select n.org_id, ${instanceId}, n.name, n.referral_id, n.plan_id, n.customer_id, coalesce(n.tags, '[]'),
-      coalesce(n.limits, '{}'), n.current_period_start, n.current_period_end, n.created_on, n.problem,
-      ${seenAt}::timestamptz, ${seenAt}::timestamptz
-    from jsonb_populate_recordset(null::losant_usage.organizations, ${JSON.stringify(rows)}::text::jsonb) as n
-    order by n.org_id
+    select n."orgId", ${instanceId}, coalesce(n.name, n."orgId"), n."referralId", n."planId", n."customerId",
+      coalesce(n.tags, '[]'), coalesce(n.limits, '{}'), n."currentPeriodStart", n."currentPeriodEnd", n."createdOn",
+      n.problem, ${seenAt}::timestamptz, ${seenAt}::timestamptz
+    from jsonb_to_recordset(${JSON.stringify(rows)}::text::jsonb) as n ("orgId" text, name text, "referralId" text,
+      "planId" text, "customerId" text, tags jsonb, limits jsonb, "currentPeriodStart" timestamptz,
+      "currentPeriodEnd" timestamptz, "createdOn" date, problem text)
+    order by n."orgId"
     on conflict (org_id) do update set
       instance_id = excluded.instance_id, ${sql.join(attributeUpdates)},
       created_on = case when excluded.created_on is null then o.created_on
@@ -254,20 +256,4 @@ export async function markDeleted(
       ) as k
       where o.org_id = k.org_id`.execute(trx);
   });
-}
-
-function toRow(org: Organization | UnreadableOrg) {
-  if ('problem' in org) return { org_id: org.orgId, name: org.orgId, problem: org.problem };
-  return {
-    org_id: org.orgId,
-    name: org.name,
-    referral_id: org.referralId,
-    plan_id: org.planId,
-    customer_id: org.customerId,
-    tags: org.tags,
-    limits: org.limits,
-    current_period_start: org.currentPeriodStart,
-    current_period_end: org.currentPeriodEnd,
-    created_on: org.createdOn,
-  };
 }

@@ -28,7 +28,7 @@ export const storeMutants = [
     { file: 'src/ledger/load.ts', test: 'test/ledger/waive.test.ts' },
     {
       'A good response lifts the waiver of its cell, which stays on record': [
-        'await liftWaivers(trx, cellsOf(updates.filter(isWaiverLifted)), runId);',
+        'await liftWaivers(keysOf(liftedCells), runId).execute(trx);',
         '',
       ],
     },

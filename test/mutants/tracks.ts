@@ -117,13 +117,10 @@ export const trackMutants = [
         'if (insertsCells && requestedOrgIds === null && streams === null)',
         'if (requestedOrgIds === null && streams === null)',
       ],
-      'A backfill never raises the first collected day': [
-        'and collected_from > ${from}::date`',
-        'and ${from}::date is not null`',
-      ],
+      'A backfill never raises the first collected day': ['case when ${isLater} then', 'case when true then'],
       'The first run sets the first collected day, and no later one does': [
-        'sql`coalesce(collected_from, ${streams.length === 0',
-        'sql`coalesce(${streams.length === 0',
+        'sql<UsageDay>`coalesce(collected_from, ${streams.length === 0',
+        'sql<UsageDay>`coalesce(${streams.length === 0',
       ],
       'An instance that is retired before its first run is not collected': [
         'streams.length === 0 ? null : yesterday',
