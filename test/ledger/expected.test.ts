@@ -1,7 +1,6 @@
 /** Expected cells: tracks begin and end, cells are created up to yesterday, and become unavailable in the end. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import { markDaysDue } from '../../src/ledger/expected.ts';
 import { TRANSACTION_CELLS } from '../../src/ledger/lease.ts';
 import { markDeleted, upsertOrganizations } from '../../src/ledger/organizations.ts';
 import { devices, failed, minutes, omitted, POLICY, report } from '../usage/cells.ts';
@@ -28,8 +27,6 @@ const deviceResponseAt = (orgId: string, day: string, sentAt: string) => ({
   ...cellResponse(orgId, 'device_counts', day, report(devices(4, 1, 17))),
   sentAtMs: Date.parse(sentAt),
 });
-const setCreated = (orgId: string, day: string) =>
-  ledger.asProgram(sql`update losant_usage.organizations set created_on = ${day} where org_id = ${orgId}`);
 
 describe('a track begins', () => {
   test('with yesterday at the first run, whenever the organization was created', async () => {
@@ -270,44 +267,5 @@ describe('cells that can no longer be read', () => {
     ]);
     await prepareAt('2027-02-21T00:15:00.000Z', { streams: [] });
     expect((await ledger.cells(orgId))[4]).toBe('11-22 device_counts unavailable past_horizon never');
-  });
-
-  test('before a creation date that moved later are waived unless stored, and due again if it moves back', async () => {
-    const orgId = await ledger.expectDays({ from: '2026-11-20', to: '2026-11-23' }, DEVICES);
-    await ledger.load([
-      cellResponse(orgId, 'device_counts', '2026-11-20', report(devices(4, 1, 17))),
-      cellResponse(orgId, 'device_counts', '2026-11-21', failed),
-    ]);
-    await setCreated(orgId, '2026-11-23');
-    await ledger.prepare(ONLY_DEVICES);
-    expect(await ledger.cells(orgId)).toEqual([
-      '11-20 device_counts final  11-28T00:00',
-      '11-21 device_counts waived before_creation never',
-      '11-22 device_counts waived before_creation never',
-      '11-23 device_counts waiting never_read 11-24T00:00',
-    ]);
-    // Neither a backfill nor a changed policy reads days on which the organization did not exist.
-    const range = { from: '2026-11-21', to: '2026-11-22' };
-    const options = { orgIds: null, streams: null, range, insertsCells: true, force: true };
-    expect(await markDaysDue(ledger.writer(), options)).toBe(0);
-    await ledger.prepare({ streams: DEVICES, policy: { ...POLICY, readAtHours: [0, 100, 720] } });
-    await ledger.prepare(ONLY_DEVICES);
-    for (const cell of (await ledger.cells(orgId)).slice(1, 3)) expect(cell).toContain('waived before_creation');
-    await setCreated(orgId, '2026-11-22');
-    await ledger.prepare(ONLY_DEVICES);
-    expect((await ledger.cells(orgId)).slice(1, 3)).toEqual([
-      '11-21 device_counts waived before_creation never',
-      '11-22 device_counts waiting never_read 11-24T00:15',
-    ]);
-  });
-
-  test('before such a date are unavailable if it moves back only after the horizon has passed', async () => {
-    const orgId = await ledger.expectDays({ from: '2026-11-21', to: '2026-11-23' }, DEVICES);
-    await setCreated(orgId, '2026-11-23');
-    await ledger.prepare(ONLY_DEVICES);
-    await prepareAt('2027-06-01T00:15:00.000Z', ONLY_DEVICES);
-    await setCreated(orgId, '2026-11-01');
-    await ledger.prepare(ONLY_DEVICES);
-    for (const cell of (await ledger.cells(orgId)).slice(0, 3)) expect(cell).toContain('unavailable past_horizon');
   });
 });

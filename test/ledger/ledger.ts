@@ -1,6 +1,6 @@
 /** A ledger in a database whose clock the test sets, filled by the functions that a run calls. */
-import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { beforeEach } from 'vitest';
+import { type ControlledTransaction, type Kysely, type RawBuilder, sql } from 'kysely';
+import { afterEach, beforeAll, beforeEach } from 'vitest';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import type { Schema } from '../../src/database/schema.ts';
 import { applyPolicy } from '../../src/ledger/due.ts';
@@ -51,24 +51,38 @@ interface LedgerDatabase {
 export class Ledger {
   /** Of the writer. */
   readonly handle: DatabaseHandle;
-  readonly db: Kysely<Schema>;
   readonly reader: DatabaseHandle;
   readonly url: string;
   readonly #drop: () => Promise<void>;
   #nowMs: number;
+  #trx: ControlledTransaction<Schema> | null = null;
   #orgs = 0;
 
   constructor({ handle, reader, url, nowMs, drop }: LedgerDatabase) {
     this.handle = handle;
-    this.db = handle.db;
     this.reader = reader;
     this.url = url;
     this.#nowMs = nowMs;
     this.#drop = drop;
   }
 
+  get db(): Kysely<Schema> {
+    return this.#trx ?? this.handle.db;
+  }
+
   get nowMs(): number {
     return this.#nowMs;
+  }
+
+  /** Begins a transaction, in which statements of the program are executed and rows are read, until it is undone. */
+  async begin(): Promise<void> {
+    this.#trx = await this.handle.db.startTransaction().execute();
+    await beginWriting(this.#trx);
+  }
+
+  async undo(): Promise<void> {
+    await this.#trx?.rollback().execute();
+    this.#trx = null;
   }
 
   /** Sets the clock of the database and of runs. */
@@ -78,7 +92,7 @@ export class Ledger {
   }
 
   /** Returns the rows of a query as plain objects, as the reader sees them; with `db`, as its role does. */
-  async queryRows(query: RawBuilder<unknown>, db: Kysely<Schema> = this.reader.db): Promise<object[]> {
+  async queryRows(query: RawBuilder<unknown>, db: Kysely<Schema> = this.#trx ?? this.reader.db): Promise<object[]> {
     const { rows } = await query.execute(db);
     return rows.map((row) => ({ ...(row as object) }));
   }
@@ -96,10 +110,10 @@ export class Ledger {
 
   /** Executes statements that only the program may. */
   async asProgram(...statements: readonly RawBuilder<unknown>[]): Promise<void> {
-    await this.db.transaction().execute(async (trx) => {
-      await beginWriting(trx);
+    const execute = async (trx: Kysely<Schema>) => {
       for (const statement of statements) await statement.execute(trx);
-    });
+    };
+    await (this.#trx ? execute(this.#trx) : inTransaction({ db: this.db, lease: null }, execute));
   }
 
   /** Adds an organization and returns its ID. */
@@ -143,7 +157,7 @@ export class Ledger {
     await asOwner(this.url, asProgram(tables.map((table) => `delete from losant_usage.${table}`).join(';')));
     await this.asProgram(
       sql`update losant_usage.instances set new_orgs_from = null, collected_from = null, horizon_day = null, policy = '{}',
-        org_transferred_on = null, attention_at = null, list_problem = null, last_error = null`,
+        org_transferred_on = null, attention_at = null, listed_at = null, list_problem = null, last_error = null`,
     );
   }
 
@@ -261,6 +275,18 @@ export function useFreshLedger(now: string): Ledger {
     await ledger.clear();
     await ledger.setTime(now);
   });
+  return ledger;
+}
+
+/** A ledger that is filled once, and to which each test returns. */
+export function useFilledLedger(now: string, fill: (ledger: Ledger) => Promise<unknown>): Ledger {
+  const ledger = useLedger(now);
+  beforeAll(() => fill(ledger));
+  beforeEach(async () => {
+    await ledger.setTime(now);
+    await ledger.begin();
+  });
+  afterEach(() => ledger.undo());
   return ledger;
 }
 

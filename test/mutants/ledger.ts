@@ -62,7 +62,7 @@ export const ledgerMutants = [
     },
   ),
   plant(
-    { file: 'src/ledger/expected.ts', test: 'test/ledger/expected.test.ts' },
+    { file: 'src/ledger/expected.ts', test: 'test/ledger/before-creation.test.ts' },
     {
       'A stored cell takes precedence over a creation date that moved later': [
         `and not c.is_stored

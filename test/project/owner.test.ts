@@ -34,8 +34,6 @@ const REASONS: Readonly<Record<string, string>> = {
   'test/schema/schema.test.ts': 'reads the catalog of all objects',
   'test/views/functions.test.ts': 'counts rows for the planner',
   'test/views/history.test.ts': 'creates a table',
-  'test/views/months.test.ts': 'deletes a cell',
-  'test/views/reconciliation.test.ts': 'deletes totals',
   'test/views/sessions.test.ts': 'adds a foreign schema',
   'test/views/star.test.ts': 'creates the star schema',
   'test/views/views.test.ts': 'deletes totals and cells',
