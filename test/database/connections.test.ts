@@ -208,7 +208,8 @@ describe('an open database', () => {
   });
 });
 
-test.each([
+/** Settings that a database may have as defaults, with those of a session of the program. */
+const SETTINGS = [
   ['array_nulls', 'off', 'on'],
   ['timezone', 'Pacific/Auckland', 'UTC'],
   ['statement_timeout', '5s', '1min'],
@@ -217,23 +218,29 @@ test.each([
   ['idle_session_timeout', '5s', '0'],
   ['default_transaction_isolation', 'serializable', 'read committed'],
   ['synchronous_commit', 'off', 'on'],
-  ['synchronous_commit', 'local', 'local'],
-  ['synchronous_commit', 'remote_apply', 'remote_apply'],
-])('a session does not rely on defaults: %s = %s becomes %s', async (name, defaultValue, setting) => {
-  await asOwner(database.url, `alter database ${database.name} set ${name} = '${defaultValue}'`);
-  const handle = await open(database.url);
-  const { rows } = await sql`select current_setting(${name}) as setting`.execute(handle.db);
-  expect(rows).toEqual([{ setting }]);
-  await handle.close();
-  await asOwner(database.url, `alter database ${database.name} reset ${name}`);
-});
+] as const;
 
-test('a session sets each timeout of the server but those of the network', async () => {
-  const handle = await open(database.url);
+test('a session does not rely on defaults, and sets each timeout of the server but those of the network', async () => {
+  const setDefault = (name: string, value: string) =>
+    asOwner(database.url, `alter database ${database.name} set ${name} = '${value}'`);
+  onTestFinished(async () => void (await asOwner(database.url, `alter database ${database.name} reset all`)));
+  const read = async (...names: readonly string[]) => {
+    await using handle = await open(database.url);
+    const query = sql<{ line: string }>`select concat_ws(' ', name, current_setting(name)) as line
+      from unnest(${names}::text[]) as name`;
+    return (await query.execute(handle.db)).rows.map(({ line }) => line);
+  };
+  for (const [name, value] of SETTINGS) await setDefault(name, value);
+  const settings = await read(...SETTINGS.map(([name]) => name));
+  expect(settings).toEqual(SETTINGS.map(([name, , setting]) => `${name} ${setting}`));
+  for (const value of ['local', 'remote_apply']) {
+    await setDefault('synchronous_commit', value);
+    expect(await read('synchronous_commit')).toEqual([`synchronous_commit ${value}`]);
+  }
+  await using handle = await open(database.url);
   const { rows } = await sql`select name from pg_settings
     where name like '%timeout' and context = 'user' and source <> 'session' order by name`.execute(handle.db);
   expect(rows).toEqual([{ name: 'tcp_user_timeout' }, { name: 'wal_sender_timeout' }]);
-  await handle.close();
 });
 
 describe('an embedded folder', () => {

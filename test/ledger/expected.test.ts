@@ -3,8 +3,8 @@ import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { TRANSACTION_CELLS } from '../../src/ledger/lease.ts';
 import { markDeleted, upsertOrganizations } from '../../src/ledger/organizations.ts';
-import { devices, failed, minutes, omitted, POLICY, report } from '../usage/cells.ts';
-import { cellResponse, INSTANCE, type RunSettings, useFreshLedger } from './ledger.ts';
+import { failed, minutes, omitted, POLICY, report } from '../usage/cells.ts';
+import { cellResponse, deviceResponse, type RunSettings, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
 const DEVICES = ['device_counts'];
@@ -17,14 +17,9 @@ const ONLY_DEVICES = { streams: DEVICES };
 const daysOf = (orgId: string, stream?: string) => ledger.daysOf(orgId, stream);
 const unrecorded = () => ledger.queryRows(sql`select from losant_usage_internal.unrecorded_cells`, ledger.db);
 const deleteOrg = (orgId: string, today: string) => markDeleted(ledger.writer(), { orgIds: [orgId], today });
-const relist = (orgId: string) => {
-  const nothing = { referralId: null, planId: null, customerId: null, createdOn: null, tags: [], limits: {} };
-  const period = { currentPeriodStart: null, currentPeriodEnd: null };
-  const organization = { orgId, instanceId: INSTANCE, name: 'Acme', ...nothing, ...period };
-  return upsertOrganizations(ledger.writer(), [organization]);
-};
+const relist = (orgId: string) => upsertOrganizations(ledger.writer(), [{ orgId, problem: 'no name' }]);
 const deviceResponseAt = (orgId: string, day: string, sentAt: string) => ({
-  ...cellResponse(orgId, 'device_counts', day, report(devices(4, 1, 17))),
+  ...deviceResponse(orgId, day),
   sentAtMs: Date.parse(sentAt),
 });
 
@@ -141,7 +136,7 @@ describe('a track that returns continues', () => {
     const orgId = await ledger.createOrg();
     const settings = { streams: ['device_counts', 'notebook_minutes'] };
     await ledger.prepare(settings);
-    await ledger.load([cellResponse(orgId, 'device_counts', '2026-11-23', report(devices(4, 1, 17)))]);
+    await ledger.load([deviceResponse(orgId, '2026-11-23')]);
     await deleteOrg(orgId, '2026-11-25');
     await prepareAt('2026-11-25T00:15:00.000Z', settings);
     await ledger.setTime('2026-11-27T12:00:00.000Z');

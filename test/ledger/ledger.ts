@@ -4,11 +4,18 @@ import { afterEach, beforeAll, beforeEach } from 'vitest';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import type { Schema } from '../../src/database/schema.ts';
 import { applyPolicy } from '../../src/ledger/due.ts';
-import { createExpectedCells, syncTracks } from '../../src/ledger/expected.ts';
+import {
+  createExpectedCells,
+  createExpectedCellsOf,
+  type MarkDueOptions,
+  markDaysDue,
+  syncTracks,
+} from '../../src/ledger/expected.ts';
 import { beginWriting, inTransaction } from '../../src/ledger/lease.ts';
 import { loadBatch, type RunLedger } from '../../src/ledger/load.ts';
 import { addToTracks } from '../../src/ledger/tracks.ts';
-import type { CellResponse, CellUpdate, Verdict } from '../../src/usage/cell.ts';
+import { type Waiver, waiveCells } from '../../src/ledger/waive.ts';
+import type { CellKey, CellResponse, CellUpdate, Verdict } from '../../src/usage/cell.ts';
 import type { DayRange } from '../../src/usage/day.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import { defaultStreamNames } from '../../src/usage/streams/catalog.ts';
@@ -16,7 +23,7 @@ import { useOpened } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { createClockDatabase, stopClockAt } from '../support/clock-database.ts';
 import { asOwner, asWriter, openAs } from '../support/databases.ts';
-import { POLICY } from '../usage/cells.ts';
+import { devices, POLICY, report } from '../usage/cells.ts';
 
 export const INSTANCE = '5c0000000000000000000001';
 export const RUN_1 = '00000000-0000-4000-8000-000000000001';
@@ -176,19 +183,38 @@ export class Ledger {
     await createExpectedCells(writer);
   }
 
-  /** Adds days to the tracks of an organization. */
-  async addTracks(orgId: string, streams: readonly string[], { from, to }: DayRange): Promise<void> {
+  /** Adds days to the tracks of an organization, with what `work` does in the same transaction. */
+  async addTracks(
+    orgId: string,
+    streams: readonly string[],
+    { from, to }: DayRange,
+    work?: (trx: Kysely<Schema>) => Promise<void>,
+  ): Promise<void> {
     const days = sql`select ${orgId} as org_id, stream, ${from}::date as first_day, ${to}::date as last_day
       from unnest(${streams}::text[]) as stream`;
-    await inTransaction({ db: this.db, lease: null }, (trx) => addToTracks(trx, days));
+    await inTransaction({ db: this.db, lease: null }, async (trx) => {
+      await addToTracks(trx, days);
+      await work?.(trx);
+    });
   }
 
   /** Creates the cells of days of an organization, by default a new one, by a track that ends with them. */
   async expectDays(days: DayRange, streams: readonly string[], orgId?: string): Promise<string> {
     const id = orgId ?? (await this.createOrg());
-    await this.addTracks(id, streams, days);
-    await createExpectedCells(this.writer());
+    await this.addTracks(id, streams, days, (trx) => createExpectedCellsOf(trx, [id], { policy: POLICY }));
     return id;
+  }
+
+  /** Backfills the days of `FROM..TO`. Returns how many cells became due. */
+  async backfill(days: string, options: Partial<MarkDueOptions> = {}, changes: Partial<RunLedger> = {}) {
+    const defaults = { orgIds: null, streams: null, range: toRange(days), insertsCells: true, force: false };
+    return await markDaysDue(this.writer(changes), { ...defaults, ...options });
+  }
+
+  /** Waives the days of `FROM..TO` as a person does, and returns the cells. */
+  async waiveDays(orgId: string, days: string, changes: Partial<Waiver> = {}): Promise<CellKey[]> {
+    const waiver = { orgIds: [orgId], streams: null, range: toRange(days), reason: 'known outage', policy: POLICY };
+    return await waiveCells(this.db, { ...waiver, ...changes });
   }
 
   /** Loads responses in one batch. If one is sent later than the ledger's time, all clocks show that time while it loads. */
@@ -288,6 +314,16 @@ export function useFilledLedger(now: string, fill: (ledger: Ledger) => Promise<u
   });
   afterEach(() => ledger.undo());
   return ledger;
+}
+
+function toRange(days: string): DayRange {
+  const [from = '', to = from] = days.split('..');
+  return { from, to };
+}
+
+/** A response with the numbers of devices, of which only the total matters. */
+export function deviceResponse(orgId: string, day: string, total = 17): TestResponse {
+  return cellResponse(orgId, 'device_counts', day, report(devices(4, 1, total)));
 }
 
 export function cellResponse(orgId: string, stream: string, day: string, verdict: Verdict): TestResponse {

@@ -2,10 +2,9 @@
 import { type RawBuilder, sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { applyPolicy, readDuePage, retryFailedCells } from '../../src/ledger/due.ts';
-import { createExpectedCells, markDaysDue } from '../../src/ledger/expected.ts';
+import { createExpectedCells } from '../../src/ledger/expected.ts';
 import type { RunLedger } from '../../src/ledger/load.ts';
 import { upsertOrganizations } from '../../src/ledger/organizations.ts';
-import { waiveCells } from '../../src/ledger/waive.ts';
 import { POLICY } from '../usage/cells.ts';
 import { INSTANCE, useFreshLedger } from './ledger.ts';
 
@@ -15,7 +14,6 @@ const STREAMS = ['device_counts', 'notebook_minutes', 'payload_hours', 'payload_
 const LIMIT = 90;
 const LONG_POLICY = { ...POLICY, horizonDays: 3_650 };
 const SHORT_POLICY = { ...POLICY, horizonDays: 10 };
-const NINE_DAYS = { from: '2026-11-15', to: '2026-11-23' };
 
 const createWriter = (changes: Partial<RunLedger> = {}) => ledger.writer({ transactionCells: LIMIT, ...changes });
 
@@ -27,14 +25,14 @@ async function listTransactions(matches: RawBuilder<unknown>): Promise<number[]>
 }
 
 describe('a backfill', () => {
-  const backfill = { orgIds: null, streams: null, range: NINE_DAYS, insertsCells: true, force: false };
+  const backfill = (days = '2026-11-15..2026-11-23') => ledger.backfill(days, {}, { transactionCells: LIMIT });
   const cellsByOrg = sql`select right(org_id, 1) as org, count(*) as cells from losant_usage.coverage
     group by org_id order by org_id`;
 
   test('adds as many whole organizations in a transaction as its cells allow', async () => {
     await ledger.createOrgs(7);
     await ledger.prepare({ streams: STREAMS });
-    await markDaysDue(createWriter(), backfill);
+    await backfill();
     expect(await ledger.list(cellsByOrg, ledger.db)).toEqual([1, 2, 3, 4, 5, 6, 7].map((org) => `${org} 45`));
     expect(await listTransactions(sql`usage_date < '2026-11-23'`)).toEqual([40, 80, 80, 80]);
   });
@@ -42,8 +40,7 @@ describe('a backfill', () => {
   test('takes one organization at least, however many days it has', async () => {
     await ledger.createOrgs(1);
     await ledger.prepare({ streams: STREAMS });
-    const range = { from: '2026-11-04', to: '2026-11-23' };
-    await markDaysDue(createWriter(), { ...backfill, range });
+    await backfill('2026-11-04..2026-11-23');
     expect(await ledger.list(cellsByOrg, ledger.db)).toEqual(['1 100']);
   });
 
@@ -53,9 +50,7 @@ describe('a backfill', () => {
     await ledger.createOrgs(3);
     await ledger.prepare({ streams: STREAMS });
     const killAtLastOrg = "if new.org_id like '%3' then raise exception 'killed'; end if; return new;";
-    await ledger.withTrigger('coverage', killAtLastOrg, () =>
-      expect(markDaysDue(createWriter(), backfill)).rejects.toThrow('killed'),
-    );
+    await ledger.withTrigger('coverage', killAtLastOrg, () => expect(backfill()).rejects.toThrow('killed'));
     expect(await ledger.list(cellsByOrg, ledger.db)).toEqual(['1 45', '2 45', '3 5']);
   });
 });
@@ -85,11 +80,8 @@ const listAgain = async () => {
   const organizations = (await listOrgIds()).map((orgId) => ({ orgId, problem: 'no name' }));
   await upsertOrganizations(createWriter({ policy: LONG_POLICY }), organizations);
 };
-const waiveAll = async () => {
-  const range = { from: '2026-10-15', to: '2026-11-23' };
-  const waiver = { orgIds: await listOrgIds(), streams: null, range, reason: 'known outage', policy: POLICY };
-  await waiveCells(ledger.db, { ...waiver, transactionCells: LIMIT });
-};
+const waiveAll = async () =>
+  await ledger.waiveDays('', '2026-10-15..2026-11-23', { orgIds: await listOrgIds(), transactionCells: LIMIT });
 const deleteAll = () => setOrgs(sql`deleted_on = '2026-11-24'`);
 const moveCreation = () => setOrgs(sql`created_on = '2026-11-24'`);
 const moveCreationBack = () => setOrgs(sql`created_on = '2015-01-01'`);

@@ -114,7 +114,7 @@ export const storeMutants = [
     },
   ),
   plant(
-    { file: 'src/database/migrate.ts', test: 'test/database/migrate-always.test.ts' },
+    { file: 'src/database/migrate.ts', test: 'test/database/migrate.test.ts' },
     {
       'What a migration creates gets its rights and comments': [
         'if (file === last) await applyAlways(trx, always);',

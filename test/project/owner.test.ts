@@ -16,7 +16,6 @@ const REASONS: Readonly<Record<string, string>> = {
   'test/dashboards/queries.test.ts': 'uninstalls',
   'test/database/connections.test.ts': 'changes the defaults of a database',
   'test/database/database.test.ts': 'creates tables',
-  'test/database/migrate-always.test.ts': 'migrates',
   'test/database/migrate.test.ts': 'migrates',
   'test/database/releases.test.ts': 'migrates',
   'test/e2e/database-refusals.test.ts': 'makes a database read-only, and one of another program',

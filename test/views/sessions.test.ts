@@ -250,22 +250,16 @@ test('every view has a key, which its comment names and no two of its rows share
 // Guarantee (Numbers): Every view and function returns the same rows, whatever the settings of the session.
 // Guarantee (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
 test.each(Object.entries(SESSIONS))(
-  'in a session in %s every view and function has the same rows',
+  'in a session in %s every view and function has the same rows, and statements and rejections the same texts',
   async (_, settings) => {
     expect(await readSources(settings)).toEqual(inProgram);
+    expect(textsInProgram.length).toBeGreaterThan(3);
+    expect(await readStatement(settings)).toEqual(textsInProgram);
+    expect(await readRejections(settings)).toEqual([
+      '2026-11 has not ended: its last day is 2026-11-30 (UTC); ' +
+        'close a month once its last days are final: by default 72 hours after it ends (FINAL_AFTER_HOURS)',
+      expect.stringMatching(/^2026-09 of instance \w+ was already closed at 2026-11-22T12:00:03.000Z by /),
+      expect.stringContaining('differs from UTC by a fraction of an hour (on 2025-11-20)'),
+    ]);
   },
 );
-
-test.each(Object.entries(SESSIONS))('in a session in %s a rejection has the same text', async (_, settings) => {
-  expect(await readRejections(settings)).toEqual([
-    '2026-11 has not ended: its last day is 2026-11-30 (UTC); ' +
-      'close a month once its last days are final: by default 72 hours after it ends (FINAL_AFTER_HOURS)',
-    expect.stringMatching(/^2026-09 of instance \w+ was already closed at 2026-11-22T12:00:03.000Z by /),
-    expect.stringContaining('differs from UTC by a fraction of an hour (on 2025-11-20)'),
-  ]);
-});
-
-test.each(Object.entries(SESSIONS))('in a session in %s a statement has the same texts', async (_, settings) => {
-  expect(textsInProgram.length).toBeGreaterThan(3);
-  expect(await readStatement(settings)).toEqual(textsInProgram);
-});
