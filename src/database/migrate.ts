@@ -48,15 +48,7 @@ export async function migrateToHead(handle: DatabaseHandle, folder?: string): Pr
   }
 }
 
-async function applyFiles(db: Kysely<Schema>, files: MigrationFiles): Promise<string[]> {
-  const { error, results = [] } = await createMigrator(db, files).migrateToLatest();
-  if (error instanceof Error) throw error;
-  const applied = results.filter(({ status }) => status === 'Success');
-  if (applied.length > 0) return [...applied.map(({ migrationName }) => toFileName(migrationName)), ALWAYS];
-  return (await reapplyAlways(db, files.always)) ? [ALWAYS] : [];
-}
-
-function createMigrator(db: Kysely<Schema>, { migrations, always }: MigrationFiles): Migrator {
+async function applyFiles(db: Kysely<Schema>, { migrations, always }: MigrationFiles): Promise<string[]> {
   const last = migrations.at(-1);
   const toMigration = (file: MigrationFile): Migration => ({
     up: async (trx: Kysely<Schema>) => {
@@ -65,14 +57,18 @@ function createMigrator(db: Kysely<Schema>, { migrations, always }: MigrationFil
       if (file === last) await applyAlways(trx, always);
     },
   });
-  const byId = Object.fromEntries(migrations.map((file) => [file.id, toMigration(file)]));
-  return new Migrator({
+  const migrator = new Migrator({
     db,
-    provider: { getMigrations: () => Promise.resolve(byId) },
+    provider: { getMigrations: async () => Object.fromEntries(migrations.map((file) => [file.id, toMigration(file)])) },
     migrationTableSchema: SCHEMA_NAME,
     migrationTableName: TABLE,
     migrationLockTableName: `${TABLE}_lock`,
   });
+  const { error, results = [] } = await migrator.migrateToLatest();
+  if (error instanceof Error) throw error;
+  const applied = results.filter(({ status }) => status === 'Success');
+  if (applied.length > 0) return [...applied.map(({ migrationName }) => toFileName(migrationName)), ALWAYS];
+  return (await reapplyAlways(db, always)) ? [ALWAYS] : [];
 }
 
 async function applyAlways(trx: Kysely<Schema>, always: MigrationFile): Promise<void> {

@@ -10,7 +10,6 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { requireDiskSpace } from '../../src/database/embedded.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
-import { createBoundedClient } from '../../src/database/postgres.ts';
 import { describeDatabaseError, isConnectionLost } from '../../src/database/sqlstate.ts';
 import {
   asOwner,
@@ -170,19 +169,6 @@ describe('an open database', () => {
     await expect.poll(() => lines).toEqual([expect.stringContaining('idle database connection lost')]);
     expect((await sql`select 1 as one`.execute(handle.db)).rows).toEqual([{ one: 1 }]);
     await handle.close();
-  });
-
-  test('stops waiting for a server that falls silent', async () => {
-    const Client = createBoundedClient({
-      connectTimeoutMs: 5_000,
-      silenceMs: 100,
-      readUrl: () => urlFor({}),
-    });
-    const client = new Client();
-    await client.connect();
-    const error = await catchError(client.query('select pg_sleep(10)'));
-    expect(isConnectionLost(error)).toBe(true);
-    await client.end();
   });
 
   test('gives up on a server that has been silent for 15 s longer than a statement may take', async () => {

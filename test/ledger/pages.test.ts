@@ -92,7 +92,7 @@ const isDueNow = sql`next_read_at = '2026-11-24T00:15:00Z'`;
 type Act = () => Promise<unknown>;
 
 /** The columns of all cells, what changes which of them after other acts, and how many are changed. */
-test.each<[string, object, changed: RawBuilder<unknown>, cells: number, ...acts: Act[]]>([
+test.for<[string, object, changed: RawBuilder<unknown>, cells: number, ...acts: Act[]]>([
   [
     'past the horizon',
     NEVER_READ,
@@ -122,7 +122,7 @@ test.each<[string, object, changed: RawBuilder<unknown>, cells: number, ...acts:
   ['of organizations that return', NEVER_READ, isDueNow, 280, deleteAll, create, listAgain],
   ['that a person waives', FAILED, sql`standing = 'waived'`, 280, waiveAll],
   ['under a new policy', { reason: 'omitted' }, sql`next_read_at is not null`, 280, changePolicy],
-])('cells %s are changed in transactions of a bounded size', async (_, columns, changed, cells, ...acts) => {
+])('cells %s are changed in transactions of a bounded size', async ([, columns, changed, cells, ...acts]) => {
   await createManyCells(columns as Readonly<Record<string, string | number>>);
   for (const act of acts) await act();
   const sizes = await listTransactions(changed);

@@ -10,7 +10,7 @@ const orgs: string[] = [];
 
 /** Two organizations with final numbers on one day, and the control total of their devices. */
 const ledger = useFilledLedger('2026-11-02T12:00:00.000Z', async () => {
-  for (const _ of [1, 2]) orgs.push(await ledger.expectDays({ from: DAY, to: DAY }, STREAMS));
+  while (orgs.length < 2) orgs.push(await ledger.expectDays({ from: DAY, to: DAY }, STREAMS));
   await ledger.load(
     orgs.flatMap((orgId, index) => [
       cellResponse(orgId, 'device_counts', DAY, report(devices(1, 0, 17 - 14 * index))),
