@@ -97,8 +97,9 @@ export async function lockCells(
 ): Promise<ReadonlyMap<string, StoredCell>> {
   const keys = [...new Map(days.map((each) => [dayId(each), each])).entries()]
     .sort(([a], [b]) => compareText(a, b))
-    .map(([, { day, orgId }]) => ({ usage_date: day, org_id: orgId }));
-  const keyRows = sql`${recordsOf('usage_days', keys)} as k`;
+    .map(([, day]) => day);
+  const [orgIds, usageDays] = [keys.map(({ orgId }) => orgId), keys.map(({ day }) => day)];
+  const keyRows = sql`unnest(${usageDays}::date[], ${orgIds}::text[]) as k (usage_date, org_id)`;
   // Looked up one by one through the index: a join would be planned from statistics, which a freshly filled table
   // does not have.
   const { rows: cells } = await sql<Omit<StoredCell, 'numbers'>>`

@@ -3,7 +3,7 @@
  * day without a cell; it moves in the transaction that creates them.
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { isAmong, isAny, recordsOf } from '../database/expressions.ts';
+import { isAmong, isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import { BEFORE_CREATION, ORG_DELETED, PAST_HORIZON } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
@@ -99,7 +99,10 @@ export async function createExpectedCellsOf(
   const newDays = await advanceTracks(trx, orgIds);
   if (lockFrom !== null) await lockCellsOf(trx, orgIds, lockFrom);
   if (newDays.length === 0) return;
-  const cells = sql`select day::date as usage_date, t.org_id, t.stream from ${recordsOf('tracks', newDays)} as t
+  const cells = sql`select day::date as usage_date, t.org_id, t.stream
+    from unnest(${newDays.map((each) => each.org_id)}::text[], ${newDays.map(({ stream }) => stream)}::text[],
+      ${newDays.map((each) => each.first_day)}::date[], ${newDays.map((each) => each.last_day)}::date[]
+    ) as t (org_id, stream, first_day, last_day)
     cross join lateral generate_series(t.first_day::timestamp, t.last_day::timestamp, interval '1 day') as day`;
   const firstRead = selectCheckpoint('n', sql`${Math.min(...policy.readAtHours)}::integer`);
   await insertCells(trx, cells, sql`greatest(${firstRead}, ${dueFrom}::timestamptz)`);
