@@ -168,5 +168,5 @@ test('random ends, returns and backfills leave tracks apart, and a cell for each
       expect(await ledger.list(cells, ledger.db)).toEqual(expected.sorted);
     }
   };
-  await fc.assert(fc.asyncProperty(fc.array(event, { minLength: 3, maxLength: 10 }), play), { numRuns: 5 });
+  await fc.assert(fc.asyncProperty(fc.array(event, { minLength: 3, maxLength: 10 }), play), { numRuns: 8 });
 });

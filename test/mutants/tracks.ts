@@ -68,10 +68,6 @@ export const trackMutants = [
         'case when bool_or(t.org_id is not null and t.last_day is null) then null',
         'case when false then null',
       ],
-      'A backfill adds the days up to the next track': [
-        'coalesce(min(t.first_day) filter (where t.first_day > ${to}::date) - 1, ${to}::date)',
-        '${to}::date',
-      ],
       'A backfill after the last track adds its days alone': [
         'filter (where t.first_day > ${to}::date) - 1, ${to}::date)',
         "filter (where t.first_day > ${to}::date) - 1, (now() at time zone 'UTC')::date - 1)",
@@ -81,6 +77,10 @@ export const trackMutants = [
   plant(
     { file: 'src/ledger/tracks.ts', test: 'test/ledger/backfill.test.ts' },
     {
+      'A backfill adds the days up to the next track': [
+        'coalesce(min(t.first_day) filter (where t.first_day > ${to}::date) - 1, ${to}::date)',
+        '${to}::date',
+      ],
       'A backfill adds no days before the organization was created': [
         'greatest(${from}::date, o.created_on) as first_day,',
         '${from}::date as first_day,',
