@@ -29,7 +29,7 @@ export const storeMutants = [
     {
       'A good response lifts the waiver of its cell, which stays on record': [
         'await liftWaivers(keysOf(liftedCells), runId).execute(trx);',
-        '',
+        'void runId;',
       ],
     },
   ),
