@@ -122,14 +122,9 @@ function lockFolder(folder: string): DatabaseSync {
     lock = new DatabaseSync(join(folder, 'losant-usage.lock'), { timeout: 0 });
   } catch (error) {
     if (error instanceof DatabaseError) throw error;
-    throw new DatabaseError(
-      'database_refused',
-      `Cannot write to the folder ${folder}: ${describeError(error).message}`,
-      {
-        hint: 'point DATABASE_URL=embedded:DIR at a folder that this user can write to',
-        cause: error,
-      },
-    );
+    const message = `Cannot write to the folder ${folder}: ${describeError(error).message}`;
+    const hint = 'point DATABASE_URL=embedded:DIR at a folder that this user can write to';
+    throw new DatabaseError('database_refused', message, { hint, cause: error });
   }
   try {
     lock.exec('pragma locking_mode = exclusive; begin exclusive');

@@ -1,5 +1,5 @@
-import { type AliasedRawBuilder, type RawBuilder, sql } from 'kysely';
-import type { Instant } from './schema.ts';
+import { type RawBuilder, sql } from 'kysely';
+import type { Instant, Schema } from './schema.ts';
 
 /** The database's time at evaluation, not at the start of the transaction. */
 export const CLOCK = sql<Instant>`clock_timestamp()`;
@@ -19,24 +19,8 @@ export function isAmong(column: string, values: readonly string[] | null): RawBu
   return sql<boolean>`(${values}::text[] is null or ${isAny(column, values ?? [])})`;
 }
 
-export type ColumnTypes<R> = Readonly<Record<keyof R & string, string>>;
-
-/**
- * Returns rows as a table in a statement. Each column is one array, so the statement's text is the same for any number
- * of rows. The types go into the SQL unquoted: they must never be input.
- */
-export function unnestRows<R, A extends string>(
-  alias: A,
-  rows: readonly R[],
-  types: ColumnTypes<R>,
-): AliasedRawBuilder<R, A> {
-  const names = Object.keys(types) as (keyof R & string)[];
-  const arrays = names.map((name) => {
-    const type = types[name];
-    // PGlite has no array types for our enums, so such columns travel as text.
-    const cast = type.includes('.') ? `text[]::${type}[]` : `${type}[]`;
-    return sql`${rows.map((row) => row[name])}::${sql.raw(cast)}`;
-  });
-  const columns = sql.join(names.map((name) => sql.ref(name)));
-  return sql<R>`unnest(${sql.join(arrays)})`.as<A>(sql`${sql.ref(alias)} (${columns})`);
+/** Returns objects as rows of a table in a statement, whose text is fixed. Their keys are column names. */
+export function recordsOf(table: keyof Schema, rows: readonly object[]): RawBuilder<unknown> {
+  const name = sql.table(`losant_usage.${table}`);
+  return sql`json_populate_recordset(null::${name}, ${JSON.stringify(rows)}::text::json)`;
 }

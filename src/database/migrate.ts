@@ -10,7 +10,7 @@ import { findPackageJSON } from 'node:module';
 import { dirname, join } from 'node:path';
 import { type Kysely, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
-import { DatabaseError } from '../errors.ts';
+import { DatabaseError, type DatabaseErrorKind } from '../errors.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
 import type { Schema } from './schema.ts';
 import { describeDatabaseError, isConflict, isOperationalError, isUndefined, retryTransaction } from './sqlstate.ts';
@@ -48,15 +48,7 @@ export async function migrateToHead(handle: DatabaseHandle, folder?: string): Pr
   }
 }
 
-async function applyFiles(db: Kysely<Schema>, files: MigrationFiles): Promise<string[]> {
-  const { error, results = [] } = await createMigrator(db, files).migrateToLatest();
-  if (error instanceof Error) throw error;
-  const applied = results.filter(({ status }) => status === 'Success');
-  if (applied.length > 0) return [...applied.map(({ migrationName }) => toFileName(migrationName)), ALWAYS];
-  return (await reapplyAlways(db, files.always)) ? [ALWAYS] : [];
-}
-
-function createMigrator(db: Kysely<Schema>, { migrations, always }: MigrationFiles): Migrator {
+async function applyFiles(db: Kysely<Schema>, { migrations, always }: MigrationFiles): Promise<string[]> {
   const last = migrations.at(-1);
   const toMigration = (file: MigrationFile): Migration => ({
     up: async (trx: Kysely<Schema>) => {
@@ -65,14 +57,18 @@ function createMigrator(db: Kysely<Schema>, { migrations, always }: MigrationFil
       if (file === last) await applyAlways(trx, always);
     },
   });
-  const byId = Object.fromEntries(migrations.map((file) => [file.id, toMigration(file)]));
-  return new Migrator({
+  const migrator = new Migrator({
     db,
-    provider: { getMigrations: () => Promise.resolve(byId) },
+    provider: { getMigrations: async () => Object.fromEntries(migrations.map((file) => [file.id, toMigration(file)])) },
     migrationTableSchema: SCHEMA_NAME,
     migrationTableName: TABLE,
     migrationLockTableName: `${TABLE}_lock`,
   });
+  const { error, results = [] } = await migrator.migrateToLatest();
+  if (error instanceof Error) throw error;
+  const applied = results.filter(({ status }) => status === 'Success');
+  if (applied.length > 0) return [...applied.map(({ migrationName }) => toFileName(migrationName)), ALWAYS];
+  return (await reapplyAlways(db, always)) ? [ALWAYS] : [];
 }
 
 async function applyAlways(trx: Kysely<Schema>, always: MigrationFile): Promise<void> {
@@ -142,27 +138,22 @@ export async function readPending(handle: DatabaseHandle, folder?: string): Prom
   return schemaState.pending;
 }
 
-function toSchemaError({ label, kind }: DatabaseHandle, { state, pending, unknown }: SchemaState): DatabaseError {
-  const at = `The database at ${label}`;
+function toSchemaError(handle: DatabaseHandle, { state, pending, unknown }: SchemaState): DatabaseError {
+  const toError = (kind: DatabaseErrorKind, problem: string, hint: string) =>
+    new DatabaseError(kind, `The database at ${handle.label} ${problem}`, { hint });
   if (state === 'other') {
-    const message = `${at} was created by different migrations than this program's: ${unknown.join(', ')}`;
-    return new DatabaseError('database_mismatch', message, {
-      hint: 'install the release that created it, or create a new database and `backfill` what Losant still retains',
-    });
+    const problem = `was created by different migrations than this program's: ${unknown.join(', ')}`;
+    const hint =
+      'install the release that created it, or create a new database and `backfill` what Losant still retains';
+    return toError('database_mismatch', problem, hint);
   }
   if (state === 'ahead') {
-    const message = `${at} is newer than this program: it has ${unknown.join(', ')}`;
-    return new DatabaseError('database_too_new', message, {
-      hint: 'use the version of losant-usage that migrated it; `losant-usage migrate` only goes forward',
-    });
+    const hint = 'use the version of losant-usage that migrated it; `losant-usage migrate` only goes forward';
+    return toError('database_too_new', `is newer than this program: it has ${unknown.join(', ')}`, hint);
   }
-  const problem =
-    state === 'behind'
-      ? `is older than this program: it lacks ${pending.join(', ')}`
-      : 'has no losant-usage tables yet';
-  const message = `${at} ${problem}`;
-  const asMigrator = kind === 'embedded' ? '' : ` as ${MIGRATOR}`;
-  return new DatabaseError('database_too_old', message, { hint: `run \`losant-usage migrate\`${asMigrator}` });
+  const lacks = `is older than this program: it lacks ${pending.join(', ')}`;
+  const hint = `run \`losant-usage migrate\`${handle.kind === 'embedded' ? '' : ` as ${MIGRATOR}`}`;
+  return toError('database_too_old', state === 'behind' ? lacks : 'has no losant-usage tables yet', hint);
 }
 
 /** Returns the IDs of the applied migrations in order; none if there is no table yet. */

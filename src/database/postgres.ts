@@ -123,15 +123,10 @@ const LOCK_TIMEOUT_MS = 30_000;
 /** Transactions here wait only for the database, so one that is idle for long belongs to a suspended process. */
 const IDLE_IN_TRANSACTION_MS = 60_000;
 
+type Facts = Record<'version' | 'encoding' | 'user', string> & { reason: ReadOnly['reason'] | null };
+
 /** The encodings that can represent every character of a name or tag. */
 const ENCODINGS = ['UTF8', 'SQL_ASCII'];
-
-interface Facts {
-  readonly version: string;
-  readonly encoding: string;
-  readonly user: string;
-  readonly reason: ReadOnly['reason'] | null;
-}
 
 /**
  * Sets what this program relies on in a new session, with a query, because connection poolers reject startup
@@ -219,7 +214,7 @@ export function describeTarget(connectionString: string): string {
  * busy connection to the pool; the pool's `connectionTimeoutMillis` would also fail callers that merely wait for a free
  * connection.) Supports queries by promise only.
  */
-export function createBoundedClient(bounds: {
+function createBoundedClient(bounds: {
   readonly connectTimeoutMs: number;
   /** The longest time without a response to a query, above the server's own statement timeout. */
   readonly silenceMs: number;

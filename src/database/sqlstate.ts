@@ -6,13 +6,10 @@ import type { Role } from './handle.ts';
 
 /** The kinds of failure, with the start of their messages. The transaction was not committed in any of them. */
 const FAILURE_KINDS = {
-  unreachable: { kind: 'database_unreachable', toPrefix: (at: string) => `Cannot reach the database at ${at}` },
-  failed: { kind: 'database_failed', toPrefix: (at: string) => `The database at ${at} failed` },
-  refused: { kind: 'database_refused', toPrefix: (at: string) => `The database at ${at} rejected the request` },
-  unencrypted: {
-    kind: 'database_refused',
-    toPrefix: (at: string) => `No encrypted connection to the database at ${at}`,
-  },
+  unreachable: ['database_unreachable', (at: string) => `Cannot reach the database at ${at}`],
+  failed: ['database_failed', (at: string) => `The database at ${at} failed`],
+  refused: ['database_refused', (at: string) => `The database at ${at} rejected the request`],
+  unencrypted: ['database_refused', (at: string) => `No encrypted connection to the database at ${at}`],
 } as const;
 
 /** SQLSTATEs of a lost session, codes of sockets and name lookups, and messages of pg that have no code. */
@@ -80,30 +77,19 @@ const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: 
   ],
 ];
 
+const hasSqlstate = (sqlstates: RegExp) => (error: unknown) => sqlstates.test(getSqlstate(error) ?? '');
+
 /**
  * Returns whether the database rejects the values, so that sending the same batch again cannot help. Only a bug can
  * violate another constraint than a unique one: what Losant sends is validated before it is written.
  */
-export function isRefusedForData(error: unknown): boolean {
-  return /^(22|23505|54)/.test(getSqlstate(error) ?? '');
-}
-
+export const isRefusedForData = hasSqlstate(/^(22|23505|54)/);
 /** Returns whether it is a conflict or a deadlock, after which the same transaction can be retried. */
-export function isConflict(error: unknown): boolean {
-  return /^(40001|40P01)$/.test(getSqlstate(error) ?? '');
-}
-
-export function isLockTimeout(error: unknown): boolean {
-  return getSqlstate(error) === '55P03';
-}
-
-export function isStatementTimeout(error: unknown): boolean {
-  return getSqlstate(error) === '57014';
-}
-
-export function isUndefined(error: unknown): boolean {
-  return /^(42P01|42883)$/.test(getSqlstate(error) ?? '');
-}
+export const isConflict = hasSqlstate(/^(40001|40P01)$/);
+export const isLockTimeout = hasSqlstate(/^55P03$/);
+export const isStatementTimeout = hasSqlstate(/^57014$/);
+/** Returns whether a table or function does not exist. */
+export const isUndefined = hasSqlstate(/^(42P01|42883)$/);
 
 /** The SQLSTATE that the closing functions raise, with a message and a hint for people. */
 const CLOSING_REFUSED = 'LU001';
@@ -147,7 +133,7 @@ export function describeDatabaseError(
   const code = getErrorCode(error);
   const [failure, , hintSource] = meaning;
   const hint = typeof hintSource === 'string' ? hintSource : hintSource(role);
-  const { kind, toPrefix } = FAILURE_KINDS[failure];
+  const [kind, toPrefix] = FAILURE_KINDS[failure];
   // The error of a host with several addresses has no message.
   const reason = NO_PASSWORD.test(error.message) ? 'it asks for a password' : error.message || code;
   const next = nextStep ?? (kind === 'database_failed' ? 'the next run continues' : null);

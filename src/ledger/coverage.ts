@@ -1,6 +1,6 @@
 /** Locks, reads and updates rows of `coverage` and the numbers of their days, always in key order. */
 import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
-import { unnestRows } from '../database/expressions.ts';
+import { CLOCK, recordsOf } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
 import { type CellKey, cellId, compareText, type StoredCell } from '../usage/cell.ts';
@@ -10,13 +10,12 @@ import { getStream } from '../usage/streams/catalog.ts';
 
 type OrgDay = Pick<CellKey, 'day' | 'orgId'>;
 
-const KEY_TYPES = { usage_date: 'date', org_id: 'text', stream: 'text' } as const;
-const DAY_TYPES = { usage_date: 'date', org_id: 'text' } as const;
-
-/** Returns the keys of cells as a table `k` of a statement. */
-export function keysOf(keys: readonly CellKey[]) {
-  const rows = keys.map(({ day, orgId, stream }) => ({ usage_date: day, org_id: orgId, stream }));
-  return unnestRows('k', rows, KEY_TYPES);
+/** Returns the keys of cells as a table of a statement. */
+export function keysOf(keys: readonly CellKey[]): RawBuilder<unknown> {
+  return recordsOf(
+    'coverage',
+    keys.map(({ day, orgId, stream }) => ({ usage_date: day, org_id: orgId, stream })),
+  );
 }
 
 /** The condition that a cell `c` is settled; see `isSettled`. */
@@ -42,16 +41,23 @@ export function countCellsOfOrg(
 }
 
 /** The columns to set of cells `c`, and a condition that may name their organizations `o`. */
-interface CellChange {
+export interface CellChange {
   readonly set: RawBuilder<unknown>;
   readonly where: RawBuilder<unknown>;
   /** The most cells to change, the first by key; all by default. */
   readonly limit?: number;
 }
 
-/** Returns an update of the cells that match, which locks them in key order. */
-export function updateCells({ set, where, limit }: CellChange): RawBuilder<unknown> {
-  return sql`
+/**
+ * Updates the cells that match, which it locks in key order, and returns their number. `record` is the end of the
+ * statement, which writes a row for each of the updated `cells`.
+ */
+export async function setCells(
+  trx: Kysely<Schema>,
+  { set, where, limit }: CellChange,
+  record?: RawBuilder<unknown>,
+): Promise<number> {
+  const update = sql`
     update losant_usage.coverage c set ${set}
     from (
       select c.usage_date, c.org_id, c.stream
@@ -59,11 +65,18 @@ export function updateCells({ set, where, limit }: CellChange): RawBuilder<unkno
       where ${where} order by c.usage_date, c.org_id, c.stream limit ${limit ?? null}::integer for update of c
     ) as k
     where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`;
+  const statement = record
+    ? sql`with cells as (${update} returning c.usage_date, c.org_id, c.stream) ${record}`
+    : update;
+  const { numAffectedRows = 0n } = await statement.execute(trx);
+  return Number(numAffectedRows);
 }
 
-export async function setCells(trx: Kysely<Schema>, change: CellChange): Promise<number> {
-  const { numAffectedRows = 0n } = await updateCells(change).execute(trx);
-  return Number(numAffectedRows);
+/** Returns a statement that lifts the waivers of a table of cells. */
+export function liftWaivers(cells: RawBuilder<unknown>, runId: string | null): RawBuilder<unknown> {
+  return sql`
+    update losant_usage.waivers w set lifted_at = ${CLOCK}, lifted_by_run = ${runId}::uuid from ${cells} as k
+    where w.usage_date = k.usage_date and w.org_id = k.org_id and w.stream = k.stream and w.lifted_at is null`;
 }
 
 const msOf = (column: string) => sql`(extract(epoch from ${sql.ref(column)}) * 1000)::bigint`;
@@ -84,8 +97,9 @@ export async function lockCells(
 ): Promise<ReadonlyMap<string, StoredCell>> {
   const keys = [...new Map(days.map((each) => [dayId(each), each])).entries()]
     .sort(([a], [b]) => compareText(a, b))
-    .map(([, { day, orgId }]) => ({ usage_date: day, org_id: orgId }));
-  const keyRows = unnestRows('k', keys, DAY_TYPES);
+    .map(([, day]) => day);
+  const [orgIds, usageDays] = [keys.map(({ orgId }) => orgId), keys.map(({ day }) => day)];
+  const keyRows = sql`unnest(${usageDays}::date[], ${orgIds}::text[]) as k (usage_date, org_id)`;
   // Looked up one by one through the index: a join would be planned from statistics, which a freshly filled table
   // does not have.
   const { rows: cells } = await sql<Omit<StoredCell, 'numbers'>>`
@@ -181,12 +195,6 @@ export async function writeNumbers(trx: Kysely<Schema>, cells: readonly StoredCe
     where d.usage_date = n.usage_date and d.org_id = n.org_id
     returning ${sql.join(areAsSent, sql` and `)} as "isAsSent"`.execute(trx);
   requireAll('usage_days', days.size, updatedRows.filter((row) => row.isAsSent).length);
-}
-
-/** Returns objects as rows of a table; their keys are column names. */
-export function recordsOf(table: keyof Schema, rows: readonly object[]): RawBuilder<unknown> {
-  const name = sql.table(`losant_usage.${table}`);
-  return sql`json_populate_recordset(null::${name}, ${JSON.stringify(rows)}::text::json)`;
 }
 
 /** Throws DatabaseError unless every row was written as sent. */

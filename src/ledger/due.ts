@@ -1,20 +1,14 @@
 /** Finds and sets what is due: a cell is due if its `next_read_at` has come. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { isAmong } from '../database/expressions.ts';
-import type { Instant, Schema } from '../database/schema.ts';
+import type { Instant, Json, Schema } from '../database/schema.ts';
 import { BEFORE_CREATION, type CellKey } from '../usage/cell.ts';
 import { addDays, type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
 import { horizonStart, LAST_DAY, lastEndedDay, type Policy } from '../usage/policy.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import { countCellsOfOrg, IS_SETTLED, isCellOfOrgs, setCells } from './coverage.ts';
-import {
-  eachPage,
-  type InstanceLedger,
-  inTransaction,
-  type LedgerWriter,
-  repeatInTransactions,
-  TRANSACTION_CELLS,
-} from './lease.ts';
+import { updateInstance } from './instances.ts';
+import { eachPage, type InstanceLedger, type LedgerWriter, repeatInTransactions, TRANSACTION_CELLS } from './lease.ts';
 
 /** The part of an instance that a command or run is about. Null means no restriction. */
 export interface DueScope {
@@ -177,13 +171,10 @@ export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
         and c.reason is distinct from ${BEFORE_CREATION} and c.next_read_at is distinct from ${nextReadAt}`,
     });
   });
-  await inTransaction(ledger, async (trx) => {
-    await sql`
-      update losant_usage.instances set
-        policy = ${policyJson}::text::jsonb || jsonb_build_object('leastFinalAfterHours',
-          least((policy ->> 'leastFinalAfterHours')::integer, ${policy.finalAfterHours}::integer)),
-        horizon_day = case when horizon_day <= ${from}::date then horizon_day end
-      where instance_id = ${instanceId}`.execute(trx);
+  await updateInstance(ledger, {
+    policy: sql<Json>`${policyJson}::text::jsonb || jsonb_build_object('leastFinalAfterHours',
+      least((policy ->> 'leastFinalAfterHours')::integer, ${policy.finalAfterHours}::integer))`,
+    horizon_day: sql<UsageDay>`case when horizon_day <= ${from}::date then horizon_day end`,
   });
 }
 

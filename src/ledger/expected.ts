@@ -3,16 +3,24 @@
  * day without a cell; it moves in the transaction that creates them.
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { CLOCK, isAmong, isAny, unnestRows } from '../database/expressions.ts';
+import { isAmong, isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import { BEFORE_CREATION, ORG_DELETED, PAST_HORIZON } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY, horizonStart, LAST_DAY, lastEndedDay, type Policy } from '../usage/policy.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
-import { countCellsOfOrg, IS_SETTLED, isCellOfOrgs, requireAll, setCells, updateCells } from './coverage.ts';
+import {
+  type CellChange,
+  countCellsOfOrg,
+  IS_SETTLED,
+  isCellOfOrgs,
+  liftWaivers,
+  requireAll,
+  setCells,
+} from './coverage.ts';
 import { type DueScope, isMadeDue, selectCheckpoint } from './due.ts';
-import { addTotals } from './instances.ts';
-import { eachPage, inTransaction, type LedgerWriter, repeatInTransactions } from './lease.ts';
+import { addTotals, updateInstance } from './instances.ts';
+import { eachPage, type LedgerWriter, repeatInTransactions } from './lease.ts';
 import type { RunLedger } from './load.ts';
 import {
   addToTracks,
@@ -53,14 +61,10 @@ async function recordFirstDays(
   { streams, selection }: TrackedScope,
   yesterday: UsageDay,
 ): Promise<void> {
-  const newOrgsFrom = selection === null ? sql`coalesce(new_orgs_from, ${yesterday}::date)` : sql`null`;
+  const newOrgsFrom = selection === null ? sql<UsageDay>`coalesce(new_orgs_from, ${yesterday}::date)` : null;
   // An instance that is retired before its first run has no streams, and is not collected.
-  const collectedFrom = sql`coalesce(collected_from, ${streams.length === 0 ? null : yesterday}::date)`;
-  await inTransaction(ledger, async (trx) => {
-    await sql`update losant_usage.instances set new_orgs_from = ${newOrgsFrom}, collected_from = ${collectedFrom}
-      where instance_id = ${ledger.instanceId}
-        and (new_orgs_from, collected_from) is distinct from (${newOrgsFrom}, ${collectedFrom})`.execute(trx);
-  });
+  const collectedFrom = sql<UsageDay>`coalesce(collected_from, ${streams.length === 0 ? null : yesterday}::date)`;
+  await updateInstance(ledger, { new_orgs_from: newOrgsFrom, collected_from: collectedFrom });
 }
 
 /** Creates the expected cells up to yesterday, and marks cells unavailable that can no longer be read. Idempotent. */
@@ -95,8 +99,10 @@ export async function createExpectedCellsOf(
   const newDays = await advanceTracks(trx, orgIds);
   if (lockFrom !== null) await lockCellsOf(trx, orgIds, lockFrom);
   if (newDays.length === 0) return;
-  const types = { org_id: 'text', stream: 'text', first_day: 'date', last_day: 'date' };
-  const cells = sql`select day::date as usage_date, t.org_id, t.stream from ${unnestRows('t', newDays, types)}
+  const cells = sql`select day::date as usage_date, t.org_id, t.stream
+    from unnest(${newDays.map((each) => each.org_id)}::text[], ${newDays.map(({ stream }) => stream)}::text[],
+      ${newDays.map((each) => each.first_day)}::date[], ${newDays.map((each) => each.last_day)}::date[]
+    ) as t (org_id, stream, first_day, last_day)
     cross join lateral generate_series(t.first_day::timestamp, t.last_day::timestamp, interval '1 day') as day`;
   const firstRead = selectCheckpoint('n', sql`${Math.min(...policy.readAtHours)}::integer`);
   await insertCells(trx, cells, sql`greatest(${firstRead}, ${dueFrom}::timestamptz)`);
@@ -156,7 +162,7 @@ async function insertCells(
  * are waived, and can be read again if it moves back.
  */
 async function markCellsUnavailable(ledger: RunLedger): Promise<void> {
-  const { instanceId, policy } = ledger;
+  const { instanceId, policy, runId } = ledger;
   const nowMs = ledger.now();
   const horizon = horizonStart(nowMs, policy);
   const isOfInstance = sql`o.instance_id = ${instanceId}`;
@@ -164,33 +170,46 @@ async function markCellsUnavailable(ledger: RunLedger): Promise<void> {
   const orgDeleted = { reason: ORG_DELETED, detail: 'the organization was deleted' };
   // One transaction each: a transaction that has changed days must not lock more cells, which come first in the
   // lock order.
-  await repeatInTransactions(ledger, (trx, limit) =>
-    setCells(trx, {
-      limit,
-      set: unavailableColumns(pastHorizon),
-      where: sql`${isOfInstance} and c.usage_date < ${horizon}::date
-        and c.usage_date >= (select coalesce(i.horizon_day, ${FIRST_DAY}::date) from losant_usage.instances i
-          where i.instance_id = ${instanceId})
-        and (c.next_read_at is not null or c.standing in ('stored', 'waiting', 'in_doubt', 'missing'))`,
-    }),
-  );
+  const change = (cells: CellChange, record?: RawBuilder<unknown>) =>
+    repeatInTransactions(ledger, (trx, limit) => setCells(trx, { ...cells, limit }, record));
+  await change({
+    set: unavailableColumns(pastHorizon),
+    where: sql`${isOfInstance} and c.usage_date < ${horizon}::date
+      and c.usage_date >= (select coalesce(i.horizon_day, ${FIRST_DAY}::date) from losant_usage.instances i
+        where i.instance_id = ${instanceId})
+      and (c.next_read_at is not null or c.standing in ('stored', 'waiting', 'in_doubt', 'missing'))`,
+  });
   // Last, because cells before it are not looked at again.
-  await inTransaction(ledger, async (trx) => {
-    await sql`update losant_usage.instances set horizon_day = ${horizon}::date
-      where instance_id = ${instanceId} and horizon_day is distinct from ${horizon}::date`.execute(trx);
+  await updateInstance(ledger, { horizon_day: horizon });
+  await change({
+    set: unavailableColumns(orgDeleted),
+    where: sql`${isOfInstance} and o.deleted_on is not null and c.next_read_at is not null`,
   });
-  await repeatInTransactions(ledger, (trx, limit) => {
-    const where = sql`${isOfInstance} and o.deleted_on is not null and c.next_read_at is not null`;
-    return setCells(trx, { set: unavailableColumns(orgDeleted), where, limit });
-  });
-  await repeatInTransactions(ledger, (trx, limit) => waiveCellsBeforeCreation(trx, ledger, limit));
+  const beforeCreation = {
+    set: sql`next_read_at = null, standing = 'waived', reason = ${BEFORE_CREATION},
+      detail = 'the organization was created later'`,
+    where: sql`${isOfInstance} and c.usage_date < o.created_on and not c.is_stored
+      and c.standing in ('waiting', 'missing', 'unavailable')`,
+  };
+  await change(
+    beforeCreation,
+    sql`insert into losant_usage.waivers (usage_date, org_id, stream, reason, waived_by_run)
+      select usage_date, org_id, stream, ${BEFORE_CREATION}, ${runId}::uuid from cells
+      order by usage_date, org_id, stream`,
+  );
   const isReadable = sql`c.usage_date >= ${horizon}::date`;
-  const columns = sql`
-    next_read_at = case when ${isReadable} then ${new Date(nowMs).toISOString()}::timestamptz end,
-    standing = (case when ${isReadable} then 'waiting' else 'unavailable' end)::losant_usage.standing,
-    reason = case when ${isReadable} then 'never_read' else ${pastHorizon.reason} end,
-    detail = case when not ${isReadable} then ${pastHorizon.detail} end`;
-  await repeatInTransactions(ledger, (trx, limit) => liftWaiversBeforeCreation(trx, ledger, { set: columns, limit }));
+  const createdEarlier = {
+    set: sql`
+      next_read_at = case when ${isReadable} then ${new Date(nowMs).toISOString()}::timestamptz end,
+      standing = (case when ${isReadable} then 'waiting' else 'unavailable' end)::losant_usage.standing,
+      reason = case when ${isReadable} then 'never_read' else ${pastHorizon.reason} end,
+      detail = case when not ${isReadable} then ${pastHorizon.detail} end`,
+    where: sql`${isOfInstance} and o.deleted_on is null and c.usage_date >= o.created_on
+      and c.standing = 'waived' and (c.usage_date, c.org_id, c.stream) in (
+        select w.usage_date, w.org_id, w.stream from losant_usage.waivers w
+        where w.kind = 'program' and w.lifted_at is null)`,
+  };
+  await change(createdEarlier, liftWaivers(sql`cells`, runId));
 }
 
 /** Returns the columns of a cell that can no longer be read. */
@@ -224,7 +243,12 @@ export async function markDaysDue(ledger: LedgerWriter, options: MarkDueOptions)
   let markedCells = 0;
   if (from > to) return markedCells;
   const now = new Date(nowMs).toISOString();
-  if (insertsCells && requestedOrgIds === null && streams === null) await lowerCollectedFrom(ledger, from);
+  if (insertsCells && requestedOrgIds === null && streams === null) {
+    // Before the days are added: if the backfill is killed in between, the missing days block their months.
+    const isLater = sql`collected_from > ${from}::date`;
+    const collectedFrom = sql<UsageDay>`case when ${isLater} then ${from}::date else collected_from end`;
+    await updateInstance(ledger, { collected_from: collectedFrom });
+  }
   const pages = {
     matches: sql`o.deleted_on is null and ${isAmong('o.org_id', requestedOrgIds)}`,
     cells: countCellsOfOrg({ from, to: insertsCells ? lastEndedDay(nowMs) : to }, streams ?? streamNames),
@@ -243,59 +267,4 @@ export async function markDaysDue(ledger: LedgerWriter, options: MarkDueOptions)
     });
   });
   return markedCells;
-}
-
-/** Comes before the days of a backfill are added: if it is killed in between, the missing days block their months. */
-async function lowerCollectedFrom(ledger: LedgerWriter, from: UsageDay): Promise<void> {
-  await inTransaction(ledger, async (trx) => {
-    await sql`update losant_usage.instances set collected_from = ${from}::date
-      where instance_id = ${ledger.instanceId} and collected_from > ${from}::date`.execute(trx);
-  });
-}
-
-type Run = Pick<RunLedger, 'instanceId' | 'runId'>;
-
-/** Waives at most `limit` unstored cells before the creation date of their organization. Returns their number. */
-async function waiveCellsBeforeCreation(
-  trx: Kysely<Schema>,
-  { instanceId, runId }: Run,
-  limit: number,
-): Promise<number> {
-  const cells = updateCells({
-    limit,
-    set: sql`next_read_at = null, standing = 'waived', reason = ${BEFORE_CREATION},
-      detail = 'the organization was created later'`,
-    where: sql`o.instance_id = ${instanceId} and c.usage_date < o.created_on and not c.is_stored
-      and c.standing in ('waiting', 'missing', 'unavailable')`,
-  });
-  const { numAffectedRows = 0n } = await sql`
-    with cells as (${cells} returning c.usage_date, c.org_id, c.stream)
-    insert into losant_usage.waivers (usage_date, org_id, stream, reason, waived_by_run)
-    select usage_date, org_id, stream, ${BEFORE_CREATION}, ${runId}::uuid from cells
-    order by usage_date, org_id, stream`.execute(trx);
-  return Number(numAffectedRows);
-}
-
-/** Lifts the program's waivers of cells that are no longer before the creation date. Returns their number. */
-async function liftWaiversBeforeCreation(
-  trx: Kysely<Schema>,
-  { instanceId, runId }: Run,
-  { set, limit }: { readonly set: RawBuilder<unknown>; readonly limit: number },
-): Promise<number> {
-  const cells = updateCells({
-    limit,
-    set,
-    where: sql`o.instance_id = ${instanceId} and o.deleted_on is null and c.usage_date >= o.created_on
-      and c.standing = 'waived' and (c.usage_date, c.org_id, c.stream) in (
-        select w.usage_date, w.org_id, w.stream from losant_usage.waivers w
-        where w.kind = 'program' and w.lifted_at is null)`,
-  });
-  const { numAffectedRows = 0n } = await sql`
-    with cells as (${cells} returning c.usage_date, c.org_id, c.stream)
-    update losant_usage.waivers w set lifted_at = ${CLOCK}, lifted_by_run = ${runId}::uuid
-    from cells k
-    where w.usage_date = k.usage_date and w.org_id = k.org_id and w.stream = k.stream and w.lifted_at is null`.execute(
-    trx,
-  );
-  return Number(numAffectedRows);
 }

@@ -4,12 +4,11 @@ import { hash } from 'node:crypto';
 import { isDeepStrictEqual, promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { type Kysely, sql } from 'kysely';
-import { CLOCK } from '../database/expressions.ts';
+import { recordsOf } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { isConnectionLost, retryTransaction } from '../database/sqlstate.ts';
 import { applyResponse } from '../usage/apply.ts';
 import {
-  type CellKey,
   type CellResponse,
   type CellUpdate,
   cellId,
@@ -21,7 +20,7 @@ import { dayEndMs, mergeDays } from '../usage/day.ts';
 import { hasNonzero } from '../usage/numbers.ts';
 import type { Policy } from '../usage/policy.ts';
 import { getStream, streamNames } from '../usage/streams/catalog.ts';
-import { keysOf, lockCells, recordsOf, requireAll, writeCells, writeNumbers } from './coverage.ts';
+import { keysOf, liftWaivers, lockCells, requireAll, writeCells, writeNumbers } from './coverage.ts';
 import { inTransaction, type LedgerWriter, requireDatabaseClock } from './lease.ts';
 
 /** The ledger of an instance as a run writes it. */
@@ -55,7 +54,8 @@ export async function loadBatch(
     await writeNumbers(trx, cellsOf(updates.filter(hasNewNumbers)));
     await recordRevisions(trx, updates, runId);
     await recordQuarantine(trx, responses, runId);
-    await liftWaivers(trx, cellsOf(updates.filter(isWaiverLifted)), runId);
+    const liftedCells = cellsOf(updates.filter(isWaiverLifted));
+    if (liftedCells.length > 0) await liftWaivers(keysOf(liftedCells), runId).execute(trx);
   };
   await retryTransaction(() => inTransaction(ledger, load), { canRetry: isConnectionLost, signal });
   return updates;
@@ -119,20 +119,6 @@ async function recordRevisions(trx: Kysely<Schema>, updates: readonly CellUpdate
     select n.org_id, n.stream, n.usage_date, n.revision, n.old, n.new, n.was_final, n.run_id
     from ${recordsOf('revisions', rows)} as n order by n.usage_date, n.org_id, n.stream`.execute(trx);
   requireAll('revisions', rows.length, Number(numAffectedRows));
-}
-
-/** Lifts the waivers of cells that had a good read, or that are about to get another one. */
-export async function liftWaivers(trx: Kysely<Schema>, keys: readonly CellKey[], runId: string | null): Promise<void> {
-  if (keys.length === 0) return;
-  await trx
-    .updateTable('waivers as w')
-    .from(keysOf(keys))
-    .set({ lifted_at: CLOCK, lifted_by_run: runId })
-    .whereRef('w.usage_date', '=', 'k.usage_date')
-    .whereRef('w.stream', '=', 'k.stream')
-    .whereRef('w.org_id', '=', 'k.org_id')
-    .where('w.lifted_at', 'is', null)
-    .execute();
 }
 
 /** Longer bodies are cut: UTF-16 code units, before compression. */

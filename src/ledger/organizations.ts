@@ -26,8 +26,11 @@ const HISTORY_COLUMNS = ['instance_id', ...ATTRIBUTE_COLUMNS, 'created_on'];
 const listColumns = (columns: readonly string[], alias = '') =>
   sql.join(columns.map((column) => sql.ref(`${alias}${column}`)));
 
-interface ForeignOrg {
+interface IdentifiedOrg {
   readonly orgId: string;
+}
+
+interface ForeignOrg extends IdentifiedOrg {
   readonly ownerId: string;
 }
 
@@ -46,38 +49,36 @@ export async function upsertOrganizations(
 ): Promise<ForeignOrg[]> {
   const { db, instanceId } = ledger;
   // An upsert cannot touch a row twice, so the later entry of an organization that is listed twice counts.
-  const rows = new Map<string, object>();
-  for (const org of organizations) if (org.orgId !== null) rows.set(org.orgId, toRow(org));
-  if (rows.size === 0) return [];
+  const entries = organizations.flatMap((org) => (org.orgId === null ? [] : [[org.orgId, org] as const]));
+  const orgs = [...new Map(entries)].map(([orgId, org]) => ({ ...org, orgId }));
+  if (orgs.length === 0) return [];
   const changedOrgs = await db
     .selectFrom('organizations')
     .select('org_id as orgId')
-    .where(isAny('org_id', [...rows.keys()]))
+    .where(isAny('org_id', orgIdsOf(orgs)))
     .where((eb) => eb.or([eb('instance_id', '<>', instanceId), eb('deleted_on', 'is not', null)]))
     .execute();
-  const changedIds = orgIdsOf(changedOrgs);
-  const otherIds = [...rows.keys()].filter((orgId) => !changedIds.includes(orgId));
+  const changedIds = new Set(orgIdsOf(changedOrgs));
+  const isChanged = ({ orgId }: IdentifiedOrg) => changedIds.has(orgId);
+  const pages = [orgs.filter((org) => !isChanged(org)), ...orgs.filter(isChanged).map((org) => [org])];
   const foreignOrgs: ForeignOrg[] = [];
-  for (const orgIds of [otherIds, ...changedIds.map((orgId) => [orgId])]) {
-    const page = new Map([...rows].filter(([orgId]) => orgIds.includes(orgId)));
-    if (page.size > 0) foreignOrgs.push(...(await upsertPage(ledger, page)));
-  }
+  for (const page of pages) if (page.length > 0) foreignOrgs.push(...(await upsertPage(ledger, page)));
   return foreignOrgs;
 }
 
-async function upsertPage(ledger: LedgerWriter, rows: ReadonlyMap<string, object>): Promise<readonly ForeignOrg[]> {
+async function upsertPage(ledger: LedgerWriter, orgs: readonly IdentifiedOrg[]): Promise<readonly ForeignOrg[]> {
   const { instanceId, policy } = ledger;
   const nowMs = ledger.now();
   const seenAt = new Date(nowMs).toISOString();
   return await inTransaction(ledger, async (trx) => {
-    const lockedOrgs = await lockExistingOrgs(trx, { instanceId, orgIds: [...rows.keys()], seenAt });
+    const lockedOrgs = await lockExistingOrgs(trx, { instanceId, orgIds: orgIdsOf(orgs), seenAt });
     const foreignOrgs = lockedOrgs.filter(({ canTransfer }) => !canTransfer);
     const foreignIds = new Set(orgIdsOf(foreignOrgs));
-    const instanceRows = new Map([...rows].filter(([orgId]) => !foreignIds.has(orgId)));
+    const instanceOrgs = orgs.filter(({ orgId }) => !foreignIds.has(orgId));
     const changedOrgs = lockedOrgs.filter(({ canTransfer }) => canTransfer);
     if (changedOrgs.length > 0) await lockCellsOf(trx, orgIdsOf(changedOrgs), FIRST_DAY);
-    await upsertRows(trx, [...instanceRows.values()], { instanceId, seenAt });
-    await recordVersions(trx, [...instanceRows.keys()], seenAt);
+    await upsertRows(trx, instanceOrgs, { instanceId, seenAt });
+    await recordVersions(trx, orgIdsOf(instanceOrgs), seenAt);
     const returnedOrgs = changedOrgs.filter(({ isDeleted }) => isDeleted);
     await requeueCells(trx, orgIdsOf(returnedOrgs), { nowMs, policy });
     const transferredOrgs = changedOrgs.filter(({ ownerId }) => ownerId !== instanceId);
@@ -90,7 +91,7 @@ async function upsertPage(ledger: LedgerWriter, rows: ReadonlyMap<string, object
   });
 }
 
-const orgIdsOf = (orgs: readonly { readonly orgId: string }[]) => orgs.map(({ orgId }) => orgId);
+const orgIdsOf = (orgs: readonly IdentifiedOrg[]) => orgs.map(({ orgId }) => orgId);
 
 const selectCells = (orgIds: readonly string[]) => sql`
   select c.usage_date, c.org_id, c.stream
@@ -129,11 +130,13 @@ async function upsertRows(
   await sql`
     insert into losant_usage.organizations as o
       (org_id, instance_id, ${listColumns(ATTRIBUTE_COLUMNS)}, created_on, problem, first_seen_at, last_seen_at)
-    select n.org_id, ${instanceId}, n.name, n.referral_id, n.plan_id, n.customer_id, coalesce(n.tags, '[]'),
-      coalesce(n.limits, '{}'), n.current_period_start, n.current_period_end, n.created_on, n.problem,
-      ${seenAt}::timestamptz, ${seenAt}::timestamptz
-    from jsonb_populate_recordset(null::losant_usage.organizations, ${JSON.stringify(rows)}::text::jsonb) as n
-    order by n.org_id
+    select n."orgId", ${instanceId}, coalesce(n.name, n."orgId"), n."referralId", n."planId", n."customerId",
+      coalesce(n.tags, '[]'), coalesce(n.limits, '{}'), n."currentPeriodStart", n."currentPeriodEnd", n."createdOn",
+      n.problem, ${seenAt}::timestamptz, ${seenAt}::timestamptz
+    from jsonb_to_recordset(${JSON.stringify(rows)}::text::jsonb) as n ("orgId" text, name text, "referralId" text,
+      "planId" text, "customerId" text, tags jsonb, limits jsonb, "currentPeriodStart" timestamptz,
+      "currentPeriodEnd" timestamptz, "createdOn" date, problem text)
+    order by n."orgId"
     on conflict (org_id) do update set
       instance_id = excluded.instance_id, ${sql.join(attributeUpdates)},
       created_on = case when excluded.created_on is null then o.created_on
@@ -254,20 +257,4 @@ export async function markDeleted(
       ) as k
       where o.org_id = k.org_id`.execute(trx);
   });
-}
-
-function toRow(org: Organization | UnreadableOrg) {
-  if ('problem' in org) return { org_id: org.orgId, name: org.orgId, problem: org.problem };
-  return {
-    org_id: org.orgId,
-    name: org.name,
-    referral_id: org.referralId,
-    plan_id: org.planId,
-    customer_id: org.customerId,
-    tags: org.tags,
-    limits: org.limits,
-    current_period_start: org.currentPeriodStart,
-    current_period_end: org.currentPeriodEnd,
-    created_on: org.createdOn,
-  };
 }

@@ -1,4 +1,4 @@
-import { type Insertable, type Kysely, sql } from 'kysely';
+import { type Insertable, type Kysely, sql, type UpdateObject } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Json, Schema } from '../database/schema.ts';
 import { retryTransaction } from '../database/sqlstate.ts';
@@ -44,13 +44,21 @@ export async function startRun(db: Kysely<Schema>, run: NewRun): Promise<void> {
 
 const toJson = (value: unknown) => sql<Json>`${JSON.stringify(value)}::text::jsonb`;
 
-export async function recordProgress(db: Kysely<Schema>, runId: string, counts: RunCounts): Promise<void> {
-  const progress = db
+/** Changes runs in one statement, which is repeated after a conflict. */
+async function updateRuns(
+  db: Kysely<Schema>,
+  runs: Partial<Record<'run_id' | 'instance_id' | 'status', string>>,
+  changes: UpdateObject<Schema, 'runs'>,
+): Promise<void> {
+  const update = db
     .updateTable('runs')
-    .set({ counts: toJson(counts) })
-    .where('run_id', '=', runId)
-    .where('status', '=', 'running');
-  await retryTransaction(() => progress.execute());
+    .set(changes)
+    .where((eb) => eb.and(runs));
+  await retryTransaction(() => update.execute());
+}
+
+export async function recordProgress(db: Kysely<Schema>, runId: string, counts: RunCounts): Promise<void> {
+  await updateRuns(db, { run_id: runId, status: 'running' }, { counts: toJson(counts) });
 }
 
 /** Returns the progress of the backfill that has the lease of an instance; null if none has. */
@@ -80,29 +88,23 @@ interface FinishedRun {
 
 export async function finishRun(db: Kysely<Schema>, runId: string, run: FinishedRun): Promise<void> {
   const { status, range, counts, failures, error } = run;
-  const end = db
-    .updateTable('runs')
-    .set({
-      status,
-      first_day: range?.from ?? null,
-      last_day: range?.to ?? null,
-      counts: toJson(counts),
-      failures: toJson(failures),
-      error: error === null ? null : toStorableText(error),
-      finished_at: CLOCK,
-    })
-    .where('run_id', '=', runId);
-  await retryTransaction(() => end.execute());
+  const changes = {
+    status,
+    first_day: range?.from ?? null,
+    last_day: range?.to ?? null,
+    counts: toJson(counts),
+    failures: toJson(failures),
+    error: error && toStorableText(error),
+    finished_at: CLOCK,
+  };
+  await updateRuns(db, { run_id: runId }, changes);
 }
 
 /** Marks the unfinished runs of an instance. The caller has its lease, so the processes of these runs are dead. */
 export async function interruptDeadRuns(db: Kysely<Schema>, instanceId: string): Promise<void> {
-  const end = db
-    .updateTable('runs')
-    .set({ status: 'interrupted', finished_at: CLOCK, error: 'the process died without reporting' })
-    .where('instance_id', '=', instanceId)
-    .where('status', '=', 'running');
-  await retryTransaction(() => end.execute());
+  const error = 'the process died without reporting';
+  const changes = { status: 'interrupted', finished_at: CLOCK, error };
+  await updateRuns(db, { instance_id: instanceId, status: 'running' }, changes);
 }
 
 /** Records a run that failed before it began. Does nothing if it is recorded or no run has registered the instance. */

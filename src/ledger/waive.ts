@@ -1,17 +1,16 @@
 import { type Kysely, sql } from 'kysely';
-import { isAny } from '../database/expressions.ts';
+import { isAmong, isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
 import { type CellKey, cellId, compareText, WAIVED } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
 import type { Policy } from '../usage/policy.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
-import { countCellsOfOrg, keysOf, setCells } from './coverage.ts';
+import { countCellsOfOrg, keysOf, liftWaivers, setCells } from './coverage.ts';
 import { selectNextCheckpoint } from './due.ts';
 import { createExpectedCellsOf } from './expected.ts';
 import { computeOurSums } from './instances.ts';
 import { eachPage, TRANSACTION_CELLS } from './lease.ts';
-import { liftWaivers } from './load.ts';
 import { lockOrgs } from './tracks.ts';
 
 export interface Waiver {
@@ -94,28 +93,20 @@ async function waivePage(trx: Kysely<Schema>, { orgIds, streams, range, reason, 
     .where(isAny('org_id', orgIds))
     .where('usage_date', '>=', range.from)
     .where('usage_date', '<=', range.to)
-    .where((eb) => (streams === null ? eb.lit(true) : eb('stream', 'in', [...streams])))
-    .orderBy('usage_date')
-    .orderBy('stream')
-    .orderBy('org_id')
+    .where(isAmong('stream', streams))
     .execute();
   const waivedCells = cells.flatMap(({ isWaivable, ...key }) => (isWaivable ? [key] : []));
   await setCells(trx, {
     set: sql`standing = 'waived', failed_reads = 0, reason = ${WAIVED}, detail = ${reason},
       next_read_at = ${nextReadAt(policy)}`,
     where: sql`(c.usage_date, c.org_id, c.stream) in (
-      select k.usage_date, k.org_id, k.stream from ${keysOf(waivedCells)})`,
+      select k.usage_date, k.org_id, k.stream from ${keysOf(waivedCells)} as k)`,
   });
-  await liftWaivers(trx, waivedCells, null);
-  await trx
-    .insertInto('waivers')
-    .columns(['usage_date', 'stream', 'org_id', 'reason'])
-    .expression((eb) =>
-      eb
-        .selectFrom(keysOf(waivedCells))
-        .select(['k.usage_date', 'k.stream', 'k.org_id', sql<string>`${reason}`.as('reason')]),
-    )
-    .execute();
+  await liftWaivers(keysOf(waivedCells), null).execute(trx);
+  await sql`
+    insert into losant_usage.waivers (usage_date, stream, org_id, reason)
+    select k.usage_date, k.stream, k.org_id, ${reason} from ${keysOf(waivedCells)} as k
+    order by k.usage_date, k.stream, k.org_id`.execute(trx);
   return { waivedCells, passedCells: cells.length - waivedCells.length };
 }
 

@@ -1,7 +1,7 @@
 /** Control totals: Losant's own totals of the instance by day, for the reconciliation. They never fail a run. */
 import { sql } from 'kysely';
 import { transform } from 'streaming-iterables';
-import { isAmong, unnestRows } from '../database/expressions.ts';
+import { isAmong, recordsOf } from '../database/expressions.ts';
 import { FAILURES, isFailure } from '../errors.ts';
 import { computeOurSums, readInstance, updateInstance } from '../ledger/instances.ts';
 import { inTransaction } from '../ledger/lease.ts';
@@ -117,8 +117,7 @@ async function readTotalsDue({ context, options }: Session): Promise<CellKey[]> 
 /** Stores totals. An omission replaces only a total of other numbers: a change of a number clears `last_read_at`. */
 async function storeTotals({ ledger }: Session, responses: readonly CellResponse[]): Promise<void> {
   const { instanceId } = ledger;
-  const types = { usage_date: 'date', metric: 'text', quantity: 'bigint', last_read_at: 'timestamptz' };
-  const rows = unnestRows('n', responses.flatMap(toTotalRows), types);
+  const rows = recordsOf('instance_totals', responses.flatMap(toTotalRows));
   await inTransaction(ledger, async (trx) => {
     await sql`
       update losant_usage.instance_totals t
@@ -126,7 +125,7 @@ async function storeTotals({ ledger }: Session, responses: readonly CellResponse
       from (
         select t.usage_date, t.metric, n.last_read_at,
           coalesce(n.quantity, case when t.last_read_at is not null then t.quantity end) as quantity
-        from losant_usage.instance_totals t join ${rows} on n.usage_date = t.usage_date and n.metric = t.metric
+        from losant_usage.instance_totals t join ${rows} as n on n.usage_date = t.usage_date and n.metric = t.metric
         where t.instance_id = ${instanceId} order by t.usage_date, t.metric for update of t
       ) as k
       where t.instance_id = ${instanceId} and t.usage_date = k.usage_date and t.metric = k.metric`.execute(trx);

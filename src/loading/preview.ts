@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely';
-import { isAmong, unnestRows } from '../database/expressions.ts';
+import { isAmong } from '../database/expressions.ts';
 import { isUndefined } from '../database/sqlstate.ts';
 import { isMadeDue, isRetried, selectCheckpoint } from '../ledger/due.ts';
 import { readInstance } from '../ledger/instances.ts';
@@ -34,16 +34,15 @@ export async function previewRun(context: InstanceContext, options: PreviewOptio
   const isFirstRun = !(await isListed(context));
   const untracked = isFirstRun ? [] : await findUntracked(context, options);
   const cells = isFirstRun ? await selectListedCells(context, options) : selectRunCells(context, options);
-  const streams = streamNames.map((stream) => {
-    const { maxDays, requests } = getStream(stream);
-    return { stream, window_days: maxDays, requests: requests.length };
-  });
-  const types = { stream: 'text', window_days: 'integer', requests: 'integer' };
+  const streams = streamNames.map(getStream);
+  const columns = sql`${streamNames}::text[], ${streams.map(({ maxDays }) => maxDays)}::integer[],
+    ${streams.map(({ requests }) => requests.length)}::integer[]`;
   const { rows } = await sql<Omit<PlanSummary, 'instanceId' | 'pastHorizon' | 'untracked'>>`
     with w as (
       select c.org_id, c.stream, c.day, s.requests,
         (max(c.day) over (partition by c.org_id, c.stream) - c.day) / s.window_days as slice
-      from (${cells}) as c join ${unnestRows('s', streams, types)} on s.stream = c.stream
+      from (${cells}) as c
+      join unnest(${columns}) as s (stream, window_days, requests) on s.stream = c.stream
     )
     select min(w.day) as "from", max(w.day) as "to", count(distinct w.org_id) as orgs, count(*) as cells,
       coalesce((select sum(d.requests) from (
@@ -118,11 +117,10 @@ async function selectListedCells(
   if (unlistedOrgId !== undefined) throw toUntrackedError(`--org ${unlistedOrgId}`, instanceId);
   const orgs = [...firstDays]
     .filter(([orgId]) => selection?.includes(orgId) ?? true)
-    .filter(([orgId]) => orgIds?.includes(orgId) ?? true)
-    .map(([org_id, first_day]) => ({ org_id, first_day }));
+    .filter(([orgId]) => orgIds?.includes(orgId) ?? true);
   return sql`
     select o.org_id, s.stream, day::date
-    from ${unnestRows('o', orgs, { org_id: 'text', first_day: 'date' })}
+    from unnest(${orgs.map(([id]) => id)}::text[], ${orgs.map(([, day]) => day)}::date[]) as o (org_id, first_day)
     cross join unnest(${requestedStreams ?? streams}::text[]) as s (stream)
     cross join generate_series(o.first_day::timestamp, ${range?.to ?? yesterday}::timestamp, interval '1 day') as day`;
 }

@@ -73,8 +73,7 @@ describe('several processes', { timeout: 300_000 }, () => {
     // Restated days that several processes read again at the same time get one revision each.
     const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string }[] };
     for (const { orgId } of orgs) await platform.control('restate', { orgId, day: MIDDLE });
-    const rerun = ['run', '--day', MIDDLE, '--wait', '60'];
-    await runAll([...backfill(FROM, TO), '--force'], [...backfill(MIDDLE, TO), '--force'], rerun);
+    await runAll([...backfill(FROM, TO), '--force'], ['run', '--day', MIDDLE, '--wait', '60']);
     await expectTruth(installation);
     const revisions = 'select revision, count(*)::integer from losant_usage.revisions group by 1';
     expect(await store.query(revisions)).toEqual([{ revision: 2, count: 8 }]);

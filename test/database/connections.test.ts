@@ -10,7 +10,6 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { requireDiskSpace } from '../../src/database/embedded.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
-import { createBoundedClient } from '../../src/database/postgres.ts';
 import { describeDatabaseError, isConnectionLost } from '../../src/database/sqlstate.ts';
 import {
   asOwner,
@@ -172,19 +171,6 @@ describe('an open database', () => {
     await handle.close();
   });
 
-  test('stops waiting for a server that falls silent', async () => {
-    const Client = createBoundedClient({
-      connectTimeoutMs: 5_000,
-      silenceMs: 100,
-      readUrl: () => urlFor({}),
-    });
-    const client = new Client();
-    await client.connect();
-    const error = await catchError(client.query('select pg_sleep(10)'));
-    expect(isConnectionLost(error)).toBe(true);
-    await client.end();
-  });
-
   test('gives up on a server that has been silent for 15 s longer than a statement may take', async () => {
     await using wire = await startWire(portOf(database.url));
     const handle = await open(through(wire, database.url), { statementTimeoutMs: 1_000 });
@@ -208,7 +194,8 @@ describe('an open database', () => {
   });
 });
 
-test.each([
+/** Settings that a database may have as defaults, with those of a session of the program. */
+const SETTINGS = [
   ['array_nulls', 'off', 'on'],
   ['timezone', 'Pacific/Auckland', 'UTC'],
   ['statement_timeout', '5s', '1min'],
@@ -217,23 +204,29 @@ test.each([
   ['idle_session_timeout', '5s', '0'],
   ['default_transaction_isolation', 'serializable', 'read committed'],
   ['synchronous_commit', 'off', 'on'],
-  ['synchronous_commit', 'local', 'local'],
-  ['synchronous_commit', 'remote_apply', 'remote_apply'],
-])('a session does not rely on defaults: %s = %s becomes %s', async (name, defaultValue, setting) => {
-  await asOwner(database.url, `alter database ${database.name} set ${name} = '${defaultValue}'`);
-  const handle = await open(database.url);
-  const { rows } = await sql`select current_setting(${name}) as setting`.execute(handle.db);
-  expect(rows).toEqual([{ setting }]);
-  await handle.close();
-  await asOwner(database.url, `alter database ${database.name} reset ${name}`);
-});
+] as const;
 
-test('a session sets each timeout of the server but those of the network', async () => {
-  const handle = await open(database.url);
+test('a session does not rely on defaults, and sets each timeout of the server but those of the network', async () => {
+  const setDefault = (name: string, value: string) =>
+    asOwner(database.url, `alter database ${database.name} set ${name} = '${value}'`);
+  onTestFinished(async () => void (await asOwner(database.url, `alter database ${database.name} reset all`)));
+  const read = async (...names: readonly string[]) => {
+    await using handle = await open(database.url);
+    const query = sql<{ line: string }>`select concat_ws(' ', name, current_setting(name)) as line
+      from unnest(${names}::text[]) as name`;
+    return (await query.execute(handle.db)).rows.map(({ line }) => line);
+  };
+  for (const [name, value] of SETTINGS) await setDefault(name, value);
+  const settings = await read(...SETTINGS.map(([name]) => name));
+  expect(settings).toEqual(SETTINGS.map(([name, , setting]) => `${name} ${setting}`));
+  for (const value of ['local', 'remote_apply']) {
+    await setDefault('synchronous_commit', value);
+    expect(await read('synchronous_commit')).toEqual([`synchronous_commit ${value}`]);
+  }
+  await using handle = await open(database.url);
   const { rows } = await sql`select name from pg_settings
     where name like '%timeout' and context = 'user' and source <> 'session' order by name`.execute(handle.db);
   expect(rows).toEqual([{ name: 'tcp_user_timeout' }, { name: 'wal_sender_timeout' }]);
-  await handle.close();
 });
 
 describe('an embedded folder', () => {

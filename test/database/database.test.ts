@@ -91,19 +91,16 @@ describe.each(['postgres', 'embedded'])('the %s database', (kind) => {
   test('accepts columns as arrays with nulls', async () => {
     const days = ['2026-11-23', '2026-11-24', null];
     const names = ['a,"b"', null, 'ü {}\\'];
-    const counts = [Number.MAX_SAFE_INTEGER, 0, null];
-    const tags = ['{"a":"{,}"}', null, '[]'];
-    const times = ['2026-11-24T00:00:00.123Z', null, null];
+    const hours = [1, 0, null];
     const { rows } = await sql`
-      select t.*, cardinality(${[]}::bigint[])::bigint as none
-      from unnest(${days}::date[], ${names}::text[], ${counts}::bigint[], ${tags}::text[]::jsonb[],
-        ${times}::timestamptz[], ${[true, null, false]}::boolean[]) as t (day, name, count, tags, at, flag)`.execute(
+      select t.*, cardinality(${[]}::text[])::bigint as none
+      from unnest(${days}::date[], ${names}::text[], ${hours}::integer[]) as t (day, name, hours)`.execute(
       open(kind).db,
     );
     expect(rows.map((row) => Object.values(row as object))).toEqual([
-      ['2026-11-23', 'a,"b"', 9007199254740991, { a: '{,}' }, '2026-11-24T00:00:00.123Z', true, 0],
-      ['2026-11-24', null, 0, null, null, null, 0],
-      [null, 'ü {}\\', null, [], null, false, 0],
+      ['2026-11-23', 'a,"b"', 1, 0],
+      ['2026-11-24', null, 0, 0],
+      [null, 'ü {}\\', null, 0],
     ]);
   });
 

@@ -1,7 +1,7 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { migrateToHead, readSchemaState, requireSchema } from '../../src/database/migrate.ts';
 import {
@@ -109,9 +109,7 @@ describe('migrating', () => {
     const other = await open(database.url);
     const applied = await Promise.all([migrateToHead(handle, folder), migrateToHead(other, folder)]);
     await other.close();
-    expect(applied).toHaveLength(2);
-    expect(applied).toContainEqual(['0001_first', '0002_slow', 'always']);
-    expect(applied).toContainEqual([]);
+    expect(applied.toSorted((a, b) => a.length - b.length)).toEqual([[], ['0001_first', '0002_slow', 'always']]);
   });
 
   test('is not bound by the statement timeout', async () => {
@@ -126,6 +124,70 @@ describe('migrating', () => {
     write('0001_first', FIRST.replaceAll('\n', '\r\n'));
     write('always', ALWAYS.replaceAll('\n', '\r\n'));
     expect(await readSchemaState(handle, folder)).toMatchObject({ state: 'at_head' });
+  });
+});
+
+// Rights and comments, which are applied after every migration, and when they change.
+describe('always.sql', () => {
+  const change = (text: string) => write('always', `${ALWAYS}${text}`);
+  const commentOf = async (table: string, column: string, { url } = database) => {
+    const comment = `select col_description(attrelid, attnum) as comment from pg_attribute
+      where attrelid = 'losant_usage.${table}'::regclass and attname = '${column}'`;
+    return (await queryOnce(url, comment))[0]?.['comment'];
+  };
+
+  beforeEach(() => migrateToHead(handle, folder));
+
+  test('that has changed is applied, alone and once', async () => {
+    change(`comment on column losant_usage.first.value is 'In the new words.';\n`);
+    const state = { state: 'behind', pending: ['always'], unknown: [] };
+    expect(await readSchemaState(handle, folder)).toMatchObject(state);
+    const started = requireSchema(handle, { createIfEmpty: true, autoMigrate: false }, folder);
+    await expect(started).rejects.toMatchObject({
+      kind: 'database_too_old',
+      message: expect.stringMatching(/is older than this program: it lacks always$/) as unknown,
+      hint: 'run `losant-usage migrate` as losant_usage_migrator',
+    });
+    expect(await migrateToHead(handle, folder)).toEqual(['always']);
+    expect(await commentOf('first', 'value')).toBe('In the new words.');
+    expect(await migrateToHead(handle, folder)).toEqual([]);
+    expect(await readSchemaState(handle, folder)).toMatchObject({ state: 'at_head', pending: [] });
+  });
+
+  test('that two processes apply at the same time is applied by one of them', async () => {
+    change('select pg_sleep(0.3);\n');
+    const other = await open(database.url);
+    const applied = await Promise.all([migrateToHead(handle, folder), migrateToHead(other, folder)]);
+    await other.close();
+    expect(applied.toSorted((a, b) => a.length - b.length)).toEqual([[], ['always']]);
+  });
+
+  test('that fails keeps the rights and comments of the last one', async () => {
+    change(`comment on column losant_usage.first.value is 'Lost.';\nselect * from losant_usage.nowhere;\n`);
+    const message = 'Migration always: relation "losant_usage.nowhere" does not exist';
+    await expect(migrateToHead(handle, folder)).rejects.toThrow(message);
+    expect(await commentOf('first', 'value')).toBe('Twice as much.');
+    expect(await readSchemaState(handle, folder)).toMatchObject({ state: 'behind', pending: ['always'] });
+  });
+
+  test('of the program comments what a migration has created, or fails it, and leaves nothing behind', async () => {
+    cpSync('migrations', folder, { recursive: true, force: true });
+    rmSync(join(folder, '0001_first.sql'));
+    const filled = await createTestDatabase();
+    onTestFinished(() => filled.drop());
+    const migrator = await open(filled.url);
+    onTestFinished(() => migrator.close());
+    write('0099_next', 'alter table losant_usage.organizations add column cost_center text;\n');
+    const before = await readSchemaState(migrator, folder);
+    expect(before).toMatchObject({ state: 'behind', pending: ['0099_next', 'always'] });
+    const message = 'Migration always: column losant_usage.organizations.cost_center has no comment';
+    await expect(migrateToHead(migrator, folder)).rejects.toThrow(message);
+    expect(await commentOf('organizations', 'cost_center', filled)).toBeUndefined();
+    expect(await readSchemaState(migrator, folder)).toEqual(before);
+    write('0099_next', 'alter table losant_usage.organizations add column payload_all_count bigint;\n');
+    expect(await migrateToHead(migrator, folder)).toEqual(['0099_next', 'always']);
+    const comment = 'All payloads, billable or not (payloads, flow); null if not stored.';
+    expect(await commentOf('organizations', 'payload_all_count', filled)).toBe(comment);
   });
 });
 

@@ -113,14 +113,6 @@ describe.each(versions)('a database of %s', (version) => {
     expect(await run('close')).toMatchObject({ code: 0 });
   });
 
-  test('is not used by a later version before its migration, which is told', async () => {
-    const started = requireSchema(reader, { createIfEmpty: true, autoMigrate: false }, folder);
-    const message = expect.stringContaining('it lacks 0099_cost_center') as unknown;
-    const refused = { kind: 'database_too_old', message, hint: 'run `losant-usage migrate` as losant_usage_migrator' };
-    await expect(started).rejects.toMatchObject(refused);
-    expect(await readPending(reader, folder)).toEqual(['0099_cost_center', 'always']);
-  });
-
   test('is migrated by a later version: numbers stay, the column is filled, the schema is complete', async () => {
     const tags = `update losant_usage.organizations set tags = '[{"key": "cost_center", "value": "4711"}]'`;
     await asWriter(database.url, asProgram(tags));

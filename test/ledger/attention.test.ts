@@ -28,62 +28,48 @@ const addOrg = (org: PayloadOrg) => addPayloadOrg(ledger, TODAY, org);
 
 const isBefore = (day: string) => (other: string) => other < day;
 
-test('nothing needs attention where all is as before', async () => {
-  await addOrg({ name: 'Calm' });
-  await refresh();
-  expect(await itemsOf()).toEqual([]);
+/** Returns an organization whose number of a day is missing. */
+const lacking = (name: string, missingDay = '2026-11-20'): PayloadOrg => ({
+  name,
+  createdOn: '2026-11-10',
+  payloads: (day) => (day === missingDay ? null : 10),
 });
 
-test('an organization with missing cells is named with its streams and its first missing day', async () => {
-  await addOrg({
-    name: 'Kestrel',
-    payloads: (day) => (day === '2026-11-10' || day === '2026-11-20' ? null : 10),
-  });
-  await refresh();
-  expect(await itemsOf()).toEqual(['missing Kestrel (payload_totals since 2026-11-10) 2']);
-});
-
-test('a cell that is not late yet needs nobody', async () => {
+test('missing cells are named with their streams and first day once they are late; who lacks nothing is not', async () => {
   await ledger.setTime(`${TODAY}T05:59:00.000Z`);
   await addOrg({ name: 'Calm' });
-  await addOrg({ name: 'Early', payloads: (day) => (day === '2026-11-23' ? null : 10) });
+  await addOrg(lacking('Early', '2026-11-23'));
   await refresh();
   expect(await itemsOf()).toEqual([]);
   await ledger.setTime(`${TODAY}T06:00:00.000Z`);
+  await addOrg({ name: 'Kestrel', payloads: (day) => (day === '2026-11-10' || day === '2026-11-20' ? null : 10) });
   await refresh();
-  expect(await itemsOf()).toEqual(['missing Early (payload_totals since 2026-11-23) 1']);
-});
-
-test('a cell needs attention once it has been in doubt for a day, and not again before another day', async () => {
-  const orgId = await addOrg({ name: 'Doubtful' });
-  await addOrg({ name: 'Calm' });
-  const key = { orgId, stream: 'payload_totals', day: '2026-11-20' };
-  const omit = async () => await ledger.load([{ ...key, verdict: { kind: 'omitted' } }]);
-  await omit();
-  await ledger.setTime('2026-11-25T11:00:00.000Z');
-  await omit();
-  await refresh('2026-11-25');
-  expect(await itemsOf('in_doubt')).toEqual([]);
-  await ledger.setTime('2026-11-25T12:01:00.000Z');
-  await refresh('2026-11-25');
-  expect(await itemsOf('in_doubt')).toEqual(['in_doubt Doubtful (payload_totals since 2026-11-20) 1']);
-  const columns = { payload_billable_count: 10, payload_all_count: 10, payload_all_bytes: 10 };
-  await ledger.load([{ ...key, verdict: { kind: 'reported', numbers: columns, omitted: [] } }]);
-  await omit();
-  await refresh('2026-11-25');
-  expect(await itemsOf('in_doubt')).toEqual([]);
-});
-
-test('a month needs attention once a number of it has been in doubt for a day', async () => {
-  const orgId = await addOrg({ name: 'Doubtful' });
-  await ledger.load([{ orgId, stream: 'payload_totals', day: '2026-10-30', verdict: { kind: 'omitted' } }]);
-  await refresh();
-  expect(await itemsOf('month_ready', 'month_blocked')).toEqual([]);
-  await ledger.setTime('2026-11-25T12:01:00.000Z');
-  await refresh('2026-11-25');
-  expect(await itemsOf('month_ready', 'month_blocked')).toEqual([
-    'month_blocked October 2026 (0 of 1 ready; Doubtful: 30 Oct in doubt; 310 billable payloads on hold) 1',
+  expect(await itemsOf()).toEqual([
+    'missing Early (payload_totals since 2026-11-23) 1',
+    'missing Kestrel (payload_totals since 2026-11-10) 2',
   ]);
+});
+
+test('a cell, and its month, need attention once it has been in doubt for a day, and not before another day', async () => {
+  const orgId = await addOrg({ name: 'Doubtful' });
+  const key = (day: string) => ({ orgId, stream: 'payload_totals', day });
+  const omit = (...days: readonly string[]) =>
+    ledger.load(days.map((day) => ({ ...key(day), verdict: { kind: 'omitted' } as const })));
+  const items = () => itemsOf('in_doubt', 'month_ready', 'month_blocked');
+  await omit('2026-10-30', '2026-11-20');
+  await ledger.setTime('2026-11-25T11:00:00.000Z');
+  await omit('2026-11-20');
+  await refresh('2026-11-25');
+  expect(await items()).toEqual([]);
+  await ledger.setTime('2026-11-25T12:01:00.000Z');
+  await refresh('2026-11-25');
+  const month = 'month_blocked October 2026 (0 of 1 ready; Doubtful: 30 Oct in doubt; 310 billable payloads on hold) 1';
+  expect(await items()).toEqual(['in_doubt Doubtful (payload_totals since 2026-10-30) 2', month]);
+  const columns = { payload_billable_count: 10, payload_all_count: 10, payload_all_bytes: 10 };
+  await ledger.load([{ ...key('2026-11-20'), verdict: { kind: 'reported', numbers: columns, omitted: [] } }]);
+  await omit('2026-11-20');
+  await refresh('2026-11-25');
+  expect(await items()).toEqual(['in_doubt Doubtful (payload_totals since 2026-10-30) 1', month]);
 });
 
 test('every limit of an organization is judged, and one of 0 is exceeded by 1', async () => {
@@ -165,11 +151,11 @@ test('a month that is ready and one that is blocked are named, one in progress i
 });
 
 test('an instance of which nothing of yesterday was read is named with the last error', async () => {
-  await addOrg({ name: 'Kestrel', payloads: (day) => (day === '2026-11-23' ? null : 10) });
+  await addOrg(lacking('Kestrel', '2026-11-23'));
   await ledger.asProgram(sql`update losant_usage.instances set last_error = 'HTTP 502'`);
   await refresh();
   expect(await itemsOf('not_read')).toEqual(['not_read 2026-11-23: HTTP 502 -']);
-  await addOrg({ name: 'Calm' });
+  await addOrg({ name: 'Calm', createdOn: '2026-11-23' });
   await refresh();
   expect(await itemsOf('not_read')).toEqual([]);
 });
@@ -207,74 +193,60 @@ test('while a refresh reads, a month can be closed', async () => {
 });
 
 describe('an item', () => {
-  beforeEach(async () => {
-    await addOrg({ name: 'Calm' });
-    await refresh('2026-11-01');
-  });
-  const lack = (name: string) => addOrg({ name, payloads: (day) => (day === '2026-11-20' ? null : 10) });
-  const repair = (orgId: string) =>
-    ledger.asProgram(
-      sql`update losant_usage.coverage set standing = 'waived', reason = 'waived' where org_id = ${orgId}
-        and standing <> 'final'`,
-    );
-  const seen = async () =>
-    await ledger.list(sql`
-      select text, first_seen_on, last_seen_on, is_current, named_on from losant_usage.attention_items
-      where kind = 'missing' order by text`);
-  const phases = async (day: string) => {
+  const setProblem = (problem: string | null) =>
+    ledger.asProgram(sql`update losant_usage.instances set list_problem = ${problem}`);
+  const seen = () =>
+    ledger.list(sql`
+      select text, first_seen_on, last_seen_on, is_current, named_on from losant_usage.attention_items`);
+  const readPhases = async (day: string) => {
     const [instance] = await readAttention(ledger.reader.db, { instanceIds: [INSTANCE], day });
-    return (instance?.groups ?? []).filter(({ kind }) => kind === 'missing').map(({ phase }) => phase);
+    return (instance?.groups ?? []).map(({ phase }) => phase);
   };
 
-  test('keeps its first day while it is seen', async () => {
-    await lack('Kestrel');
+  /** An instance without organizations, whose list is incomplete since the 24th. */
+  beforeEach(async () => {
+    await ledger.asProgram(sql`update losant_usage.instances set listed_at = now(), new_orgs_from = '2026-11-23'`);
+    await refresh('2026-11-01');
+    await setProblem('page 2 failed');
     await refresh('2026-11-24');
-    await refresh('2026-11-25');
-    const [line] = await seen();
-    expect(line).toBe('Kestrel (payload_totals since 2026-11-20) 2026-11-24 2026-11-25 true -');
   });
 
   test.each([
     ['2026-11-27', '2026-11-24'],
     ['2026-11-28', '2026-11-28'],
   ])('that was last seen on 24 November and is seen again on %s has been there since %s', async (day, firstDay) => {
-    const orgId = await lack('Kestrel');
-    await refresh('2026-11-24');
-    await repair(orgId);
+    await setProblem(null);
     await refresh('2026-11-25');
-    expect((await seen())[0]).toContain('2026-11-24 2026-11-24 false');
-    await ledger.asProgram(
-      sql`update losant_usage.coverage set standing = 'missing' where org_id = ${orgId} and standing = 'waived'`,
-    );
+    expect(await seen()).toEqual(['page 2 failed 2026-11-24 2026-11-24 false -']);
+    await setProblem('page 3 failed');
     await refresh(day);
-    expect((await seen())[0]).toContain(`${firstDay} ${day} true`);
+    expect(await seen()).toEqual([`page 3 failed ${firstDay} ${day} true -`]);
   });
 
   test('is new until a digest has named it, and is named again on days 3, 7 and 14', async () => {
-    await lack('Kestrel');
-    await refresh('2026-11-01');
-    expect(await phases('2026-11-01')).toEqual(['new']);
-    expect(await phases('2026-11-20')).toEqual(['new']);
-    await ledger.asProgram(sql`update losant_usage.attention_items set named_on = '2026-11-01'`);
-    const days = eachDay({ from: '2026-11-01', to: '2026-11-30' });
-    const phasesByDay = await Promise.all(days.map(async (day) => [day, ...(await phases(day))] as const));
+    await refresh('2026-11-25');
+    expect(await seen()).toEqual(['page 2 failed 2026-11-24 2026-11-25 true -']);
+    expect([await readPhases('2026-11-24'), await readPhases('2026-12-20')]).toEqual([['new'], ['new']]);
+    await ledger.asProgram(sql`update losant_usage.attention_items set named_on = '2026-11-24'`);
+    const days = eachDay({ from: '2026-11-24', to: '2026-12-20' });
+    const phasesByDay = await Promise.all(days.map(async (day) => [day, ...(await readPhases(day))] as const));
     expect(phasesByDay.filter(([, phase]) => phase !== null)).toEqual([
-      ['2026-11-01', 'new'],
-      ['2026-11-04', 'reminder'],
-      ['2026-11-08', 'reminder'],
-      ['2026-11-15', 'reminder'],
+      ['2026-11-24', 'new'],
+      ['2026-11-27', 'reminder'],
+      ['2026-12-01', 'reminder'],
+      ['2026-12-08', 'reminder'],
     ]);
   });
 });
 
 test('at the first refresh nothing is new, and at the first after an instance was never read', async () => {
   await refresh('2026-11-20');
-  await addOrg({ name: 'Kestrel', payloads: (day) => (day === '2026-11-20' ? null : 10) });
+  await addOrg(lacking('Kestrel'));
   await refresh('2026-11-24');
   const [instance] = await readAttention(ledger.reader.db, { instanceIds: [INSTANCE], day: '2026-11-24' });
   expect(instance?.groups.length).toBeGreaterThan(0);
   expect(instance?.groups.filter(({ phase }) => phase === 'new')).toEqual([]);
-  await addOrg({ name: 'Later', payloads: (day) => (day === '2026-11-20' ? null : 10) });
+  await addOrg(lacking('Later'));
   await refresh('2026-11-24');
   const [later] = await readAttention(ledger.reader.db, { instanceIds: [INSTANCE], day: '2026-11-24' });
   expect(later?.groups.filter(({ phase }) => phase === 'new').map(({ texts }) => texts)).toEqual([
@@ -283,16 +255,15 @@ test('at the first refresh nothing is new, and at the first after an instance wa
 });
 
 test('the console marks what was not there the day before, but nothing of the first refresh', async () => {
-  const lack = (name: string) => addOrg({ name, payloads: (day) => (day === '2026-11-20' ? null : 10) });
   const marks = async () => {
     const [instance] = await readAttention(ledger.reader.db, { instanceIds: [INSTANCE] });
     const group = instance?.groups.find(({ kind }) => kind === 'missing');
     return group?.texts.map((text, index) => `${text.split(' ')[0]} ${group.areNew[index]}`);
   };
-  await lack('Kestrel');
+  await addOrg(lacking('Kestrel'));
   await refresh('2026-11-23');
   expect(await marks()).toEqual(['Kestrel false']);
-  await lack('Solent');
+  await addOrg(lacking('Solent'));
   await refresh('2026-11-24');
   expect(await marks()).toEqual(['Kestrel false', 'Solent true']);
   await refresh('2026-11-25');
@@ -302,9 +273,7 @@ test('the console marks what was not there the day before, but nothing of the fi
 test('an instance without a refresh is not known yet, and names are counted beyond three', async () => {
   const read = async () => (await readAttention(ledger.reader.db, { instanceIds: [INSTANCE] }))[0];
   expect(await read()).toMatchObject({ attentionAt: null, hasRunInProgress: false, groups: [] });
-  for (const name of ['A', 'B', 'C', 'D']) {
-    await addOrg({ name, payloads: (day) => (day === '2026-11-20' ? null : 10) });
-  }
+  for (const name of ['A', 'B', 'C', 'D']) await addOrg(lacking(name));
   await refresh();
   expect(await read()).toMatchObject({ attentionAt: `${TODAY}T12:00:00.000Z` });
   const group = (await read())?.groups.find(({ kind }) => kind === 'missing');

@@ -1,28 +1,20 @@
 /** Which cells a backfill creates and makes due. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import { type MarkDueOptions, markDaysDue } from '../../src/ledger/expected.ts';
 import { markDeleted } from '../../src/ledger/organizations.ts';
 import { findUntracked, selectAddedDays } from '../../src/ledger/tracks.ts';
-import { devices, omitted, report } from '../usage/cells.ts';
-import { cellResponse, INSTANCE, useFreshLedger } from './ledger.ts';
+import { omitted } from '../usage/cells.ts';
+import { cellResponse, deviceResponse, INSTANCE, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
 const DEVICES = ['device_counts'];
-
-/** Backfills the days of `FROM..TO`. */
-const backfill = (days: string, options: Partial<MarkDueOptions> = {}) => {
-  const [from = '', to = ''] = days.split('..');
-  const defaults = { orgIds: null, streams: null, range: { from, to }, insertsCells: true, force: false };
-  return markDaysDue(ledger.writer(), { ...defaults, ...options });
-};
 
 // Guarantee (Missing numbers): A backfill makes its days expected, and those up to the days that already are: what it
 // fails to read stays a gap.
 test('a backfill creates the cells of its scope from its first day to the first day of the track', async () => {
   const [orgId, otherOrg] = [await ledger.createOrg(), await ledger.createOrg()];
   await ledger.prepare({ streams: ['device_counts', 'payload_totals'] });
-  expect(await backfill('2026-11-10..2026-11-12', { orgIds: [orgId], streams: DEVICES })).toBe(0);
+  expect(await ledger.backfill('2026-11-10..2026-11-12', { orgIds: [orgId], streams: DEVICES })).toBe(0);
   expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-10 11-24 ', 'payload_totals 11-23 11-24 ']);
   expect(await ledger.daysOf(orgId)).toEqual(['11-10..11-23 14']);
   expect(await ledger.daysOf(otherOrg)).toEqual(['11-23..11-23 1']);
@@ -32,28 +24,25 @@ test('a backfill creates the cells of its scope from its first day to the first 
 test('a backfill creates no cells before the creation of an organization, or before the horizon', async () => {
   const [orgId, oldOrg] = [await ledger.createOrg({ createdOn: '2026-11-15' }), await ledger.createOrg()];
   await ledger.prepare({ streams: DEVICES });
-  await backfill('2020-01-01..2026-11-23');
-  await backfill('2020-01-01..2020-12-31');
-  await backfill('2026-11-01..2049-12-31');
+  await ledger.backfill('2020-01-01..2026-11-23');
+  await ledger.backfill('2020-01-01..2020-12-31');
+  await ledger.backfill('2026-11-01..2049-12-31');
   expect(await ledger.daysOf(orgId)).toEqual(['11-15..11-23 9']);
   expect(await ledger.daysOf(oldOrg)).toEqual(['08-26..11-23 90']);
 });
 
 test('a backfill makes cells due that are not stored, and with force all of its range', async () => {
   const orgId = await ledger.expectDays({ from: '2026-11-20', to: '2026-11-23' }, DEVICES);
-  await ledger.load([
-    cellResponse(orgId, 'device_counts', '2026-11-21', report(devices(4, 1, 17))),
-    cellResponse(orgId, 'device_counts', '2026-11-22', omitted),
-  ]);
+  await ledger.load([deviceResponse(orgId, '2026-11-21'), cellResponse(orgId, 'device_counts', '2026-11-22', omitted)]);
   await ledger.setTime('2026-11-24T03:00:00.000Z');
   const range = '2026-11-21..2026-11-22';
-  expect(await backfill(range)).toBe(1);
+  expect(await ledger.backfill(range)).toBe(1);
   expect((await ledger.cells(orgId)).slice(1, 3)).toEqual([
     '11-21 device_counts stored  11-25T00:00',
     '11-22 device_counts waiting omitted 11-24T03:00',
   ]);
   await ledger.setTime('2026-11-24T04:00:00.000Z');
-  await backfill(range, { force: true });
+  await ledger.backfill(range, { force: true });
   const next = (await ledger.cells(orgId)).map((cell) => cell.split(' ').at(-1));
   expect(next).toEqual(['11-21T00:00', '11-24T04:00', '11-24T04:00', '11-24T00:00']);
 });
@@ -61,13 +50,13 @@ test('a backfill makes cells due that are not stored, and with force all of its 
 test('a backfill after the end of a track adds its days as another track, and joins what it touches', async () => {
   const orgId = await ledger.expectDays({ from: '2026-11-10', to: '2026-11-12' }, DEVICES);
   const first = 'device_counts 11-10 11-13 11-12';
-  await backfill('2026-11-20..2026-11-21');
+  await ledger.backfill('2026-11-20..2026-11-21');
   expect(await ledger.daysOf(orgId)).toEqual(['11-10..11-12 3', '11-20..11-21 2']);
   expect(await ledger.tracks(orgId)).toEqual([first, 'device_counts 11-20 11-22 11-21']);
-  await backfill('2026-11-22..2049-12-31');
+  await ledger.backfill('2026-11-22..2049-12-31');
   expect(await ledger.daysOf(orgId)).toEqual(['11-10..11-12 3', '11-20..11-23 4']);
   expect(await ledger.tracks(orgId)).toEqual([first, 'device_counts 11-20 11-24 11-23']);
-  await backfill('2026-11-13..2026-11-13');
+  await ledger.backfill('2026-11-13..2026-11-13');
   expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-10 11-24 11-23']);
   expect(await ledger.daysOf(orgId)).toEqual(['11-10..11-23 14']);
 });
@@ -75,7 +64,7 @@ test('a backfill after the end of a track adds its days as another track, and jo
 test('a backfill before a track adds the days up to it, but not those up to later ones', async () => {
   const orgId = await ledger.expectDays({ from: '2026-11-10', to: '2026-11-10' }, DEVICES);
   await ledger.expectDays({ from: '2026-11-20', to: '2026-11-20' }, DEVICES, orgId);
-  await backfill('2026-11-05..2026-11-06');
+  await ledger.backfill('2026-11-05..2026-11-06');
   expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-05 11-11 11-10', 'device_counts 11-20 11-21 11-20']);
   expect(await ledger.daysOf(orgId)).toEqual(['11-05..11-10 6', '11-20..11-20 1']);
   const next = (await ledger.cells(orgId)).map((cell) => cell.split(' ').at(-1));
@@ -86,7 +75,7 @@ test('the days of a track that were not created yet are created when a backfill 
   const orgId = await ledger.createOrg();
   await ledger.prepare({ streams: DEVICES });
   await ledger.setTime('2026-11-30T00:15:00.000Z');
-  await backfill('2026-11-20..2026-11-22');
+  await ledger.backfill('2026-11-20..2026-11-22');
   expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-20 11-30 ']);
   expect(await ledger.daysOf(orgId)).toEqual(['11-20..11-29 10']);
 });
@@ -102,15 +91,15 @@ test('only a backfill of everything lowers the first collected day, to the horiz
   await ledger.setTime('2026-11-26T00:15:00.000Z');
   await ledger.prepare({ streams: DEVICES, selection: [orgId] });
   expect(await readCollectedFrom()).toEqual(['2026-11-23']);
-  await backfill('2026-11-20..2026-11-21', { orgIds: [orgId] });
-  await backfill('2026-11-20..2026-11-21', { streams: DEVICES });
-  await backfill('2026-11-20..2026-11-21', { insertsCells: false });
-  await backfill('2026-11-24..2026-11-25');
-  await backfill('2020-01-01..2020-12-31');
+  await ledger.backfill('2026-11-20..2026-11-21', { orgIds: [orgId] });
+  await ledger.backfill('2026-11-20..2026-11-21', { streams: DEVICES });
+  await ledger.backfill('2026-11-20..2026-11-21', { insertsCells: false });
+  await ledger.backfill('2026-11-24..2026-11-25');
+  await ledger.backfill('2020-01-01..2020-12-31');
   expect(await readCollectedFrom()).toEqual(['2026-11-23']);
-  await backfill('2026-11-20..2026-11-21');
+  await ledger.backfill('2026-11-20..2026-11-21');
   expect(await readCollectedFrom()).toEqual(['2026-11-20']);
-  await backfill('2020-01-01..2026-11-20');
+  await ledger.backfill('2020-01-01..2026-11-20');
   expect(await readCollectedFrom()).toEqual(['2026-08-28']);
 });
 
@@ -118,7 +107,7 @@ test('a backfill that is killed before its days are added has lowered the first 
   await ledger.createOrg();
   await ledger.prepare({ streams: DEVICES });
   await ledger.withTrigger('tracks', "raise exception 'killed';", async () => {
-    await expect(backfill('2026-11-20..2026-11-21')).rejects.toThrow('killed');
+    await expect(ledger.backfill('2026-11-20..2026-11-21')).rejects.toThrow('killed');
   });
   expect(await readCollectedFrom()).toEqual(['2026-11-20']);
 });
@@ -127,7 +116,7 @@ test('a backfill skips deleted organizations', async () => {
   const orgId = await ledger.createOrg();
   await ledger.prepare({ streams: DEVICES });
   await markDeleted(ledger.writer(), { orgIds: [orgId], today: '2026-11-24' });
-  expect(await backfill('2026-11-10..2026-11-23', { force: true })).toBe(0);
+  expect(await ledger.backfill('2026-11-10..2026-11-23', { force: true })).toBe(0);
   expect(await ledger.daysOf(orgId)).toEqual(['11-23..11-23 1']);
   // Also one whose deletion was noticed after its page was read.
   const days = selectAddedDays({ from: '2026-11-10', to: '2026-11-23' }, sql`t.org_id = ${orgId}`);

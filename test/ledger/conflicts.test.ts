@@ -4,21 +4,18 @@ import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { Schema } from '../../src/database/schema.ts';
 import { claimDigests, recordDigests } from '../../src/ledger/attention.ts';
 import { applyPolicy } from '../../src/ledger/due.ts';
-import { markDaysDue, syncTracks } from '../../src/ledger/expected.ts';
+import { syncTracks } from '../../src/ledger/expected.ts';
 import { recordAttempt, recordRetirement } from '../../src/ledger/instances.ts';
 import { acquireLease, inTransaction, releaseLease, renewLease } from '../../src/ledger/lease.ts';
 import { markDeleted, upsertOrganizations } from '../../src/ledger/organizations.ts';
 import { finishRun, interruptDeadRuns, recordFailedRun, startRun } from '../../src/ledger/runs.ts';
-import { waiveCells } from '../../src/ledger/waive.ts';
 import { asAdministrator, asOwner, openAs } from '../support/databases.ts';
 import { endsLockWaits, until } from '../support/wait.ts';
-import { devices, POLICY, report } from '../usage/cells.ts';
-import { cellResponse, INSTANCE, RUN_1, RUN_2, useFreshLedger } from './ledger.ts';
+import { deviceResponse, INSTANCE, RUN_1, RUN_2, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T12:00:00.000Z');
 const DAY = '2026-11-20';
 const range = { from: DAY, to: DAY };
-const ALL = { orgIds: null, streams: null, range };
 
 let orgId = '';
 beforeEach(async () => {
@@ -59,7 +56,7 @@ test('a load waits for a lock longer than any timeout that the database sets for
     ledger.db,
   );
   const db = await openWithDefaults(Object.fromEntries(rows.map(({ name }) => [name, '500ms'])));
-  const batch = [cellResponse(orgId, 'device_counts', DAY, report(devices(4, 1, 17)))];
+  const batch = [deviceResponse(orgId, DAY)];
   const load = () => ledger.load(batch, { db });
   expect(await meet(cell(), load, 1_200)).toMatchObject([{ cell: { isStored: true } }]);
 });
@@ -68,7 +65,7 @@ test.each(['repeatable read', 'serializable'])(
   'a backfill that meets another writer marks its days, even if the default of the database is %s',
   async (isolation) => {
     const db = await openWithDefaults({ default_transaction_isolation: isolation });
-    const markDays = () => markDaysDue(ledger.writer({ db }), { ...ALL, insertsCells: true, force: true });
+    const markDays = () => ledger.backfill(DAY, { force: true }, { db });
     expect(await meet(cell(), markDays)).toBe(1);
   },
 );
@@ -115,7 +112,6 @@ describe('a conflict', () => {
   };
   const finished = { status: 'complete', range: null, counts: COUNTS, failures: [], error: null } as const;
   const run = { instance_id: INSTANCE, kind: 'manual', is_full: true, host: 'one', version: '1' } as const;
-  const waiver = { orgId, streams: null, range, reason: 'known outage', policy: POLICY };
   const candidate = { instanceId: INSTANCE, runId: RUN_1, host: 'one' };
   const claim = { claimId: RUN_1, day: DAY, instanceIds: [INSTANCE] };
   const foreignOrg = { orgId: 'f'.repeat(24), problem: 'no name' };
@@ -131,8 +127,8 @@ describe('a conflict', () => {
       'tracks',
       () => syncTracks(ledger.writer(), { streams: ['payload_totals'], selection: null }),
     ],
-    ['a backfill', 'coverage', () => markDaysDue(ledger.writer(), { ...ALL, insertsCells: true, force: true })],
-    ['a waiver', 'waivers', (db) => waiveCells(db, { ...waiver, orgIds: [orgId] })],
+    ['a backfill', 'coverage', () => ledger.backfill(DAY, { force: true })],
+    ['a waiver', 'waivers', () => ledger.waiveDays(orgId, DAY)],
     ['the start of a run', 'runs', (db) => startRun(db, { ...run, run_id: RUN_1 })],
     ['a run that never began', 'runs', (db) => recordFailedRun(db, { ...run, run_id: RUN_1 }, 'no')],
     ['a lease', 'leases', (db) => acquireLease(db, candidate)],

@@ -15,7 +15,7 @@ import type { InstanceLedger } from '../../src/ledger/lease.ts';
 import type { Verdict } from '../../src/usage/cell.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import { devices, failed, minutes, omitted, POLICY, refused, report } from '../usage/cells.ts';
-import { cellResponse, useFreshLedger } from './ledger.ts';
+import { cellResponse, deviceResponse, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
 const DEVICES = ['device_counts'];
@@ -36,8 +36,6 @@ const page = async (
 };
 const show = (cells: Awaited<ReturnType<typeof page>>) =>
   cells.map(({ orgId, stream, day }) => `${orgId.slice(-2)} ${day.slice(5)} ${stream}`).sort();
-const deviceResponse = (orgId: string, day: string) =>
-  cellResponse(orgId, 'device_counts', day, report(devices(4, 1, 17)));
 
 describe('a page of due cells', () => {
   test('has exactly the cells whose next read has come', async () => {

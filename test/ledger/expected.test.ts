@@ -1,11 +1,10 @@
 /** Expected cells: tracks begin and end, cells are created up to yesterday, and become unavailable in the end. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import { markDaysDue } from '../../src/ledger/expected.ts';
 import { TRANSACTION_CELLS } from '../../src/ledger/lease.ts';
 import { markDeleted, upsertOrganizations } from '../../src/ledger/organizations.ts';
-import { devices, failed, minutes, omitted, POLICY, report } from '../usage/cells.ts';
-import { cellResponse, INSTANCE, type RunSettings, useFreshLedger } from './ledger.ts';
+import { failed, minutes, omitted, POLICY, report } from '../usage/cells.ts';
+import { cellResponse, deviceResponse, type RunSettings, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
 const DEVICES = ['device_counts'];
@@ -18,18 +17,11 @@ const ONLY_DEVICES = { streams: DEVICES };
 const daysOf = (orgId: string, stream?: string) => ledger.daysOf(orgId, stream);
 const unrecorded = () => ledger.queryRows(sql`select from losant_usage_internal.unrecorded_cells`, ledger.db);
 const deleteOrg = (orgId: string, today: string) => markDeleted(ledger.writer(), { orgIds: [orgId], today });
-const relist = (orgId: string) => {
-  const nothing = { referralId: null, planId: null, customerId: null, createdOn: null, tags: [], limits: {} };
-  const period = { currentPeriodStart: null, currentPeriodEnd: null };
-  const organization = { orgId, instanceId: INSTANCE, name: 'Acme', ...nothing, ...period };
-  return upsertOrganizations(ledger.writer(), [organization]);
-};
+const relist = (orgId: string) => upsertOrganizations(ledger.writer(), [{ orgId, problem: 'no name' }]);
 const deviceResponseAt = (orgId: string, day: string, sentAt: string) => ({
-  ...cellResponse(orgId, 'device_counts', day, report(devices(4, 1, 17))),
+  ...deviceResponse(orgId, day),
   sentAtMs: Date.parse(sentAt),
 });
-const setCreated = (orgId: string, day: string) =>
-  ledger.asProgram(sql`update losant_usage.organizations set created_on = ${day} where org_id = ${orgId}`);
 
 describe('a track begins', () => {
   test('with yesterday at the first run, whenever the organization was created', async () => {
@@ -58,14 +50,11 @@ describe('a track begins', () => {
     expect(await daysOf(orgOfToday)).toEqual([]);
     await prepareAt('2026-11-29T00:15:00.000Z');
     expect(await daysOf(orgOfToday)).toEqual(['11-28..11-28 1']);
-  });
-
-  test('at the horizon at the earliest', async () => {
-    await ledger.prepare();
+    // And not before the horizon.
     await ledger.setTime('2027-06-01T00:15:00.000Z');
-    const orgId = await ledger.createOrg({ createdOn: '2026-11-25' });
+    const laterOrg = await ledger.createOrg({ createdOn: '2026-11-25' });
     await ledger.prepare(ONLY_DEVICES);
-    expect((await ledger.tracks(orgId))[0]).toBe('device_counts 03-03 06-01 ');
+    expect(await ledger.tracks(laterOrg)).toEqual(['device_counts 03-03 06-01 ']);
   });
 
   test('with yesterday for an organization that the settings name, and for a stream that is enabled later', async () => {
@@ -122,21 +111,16 @@ describe('a track ends', () => {
 });
 
 describe('a track that returns continues', () => {
-  test('where it ended', async () => {
+  test('where it ended, and at the horizon if it ended before that', async () => {
     const orgId = await ledger.createOrg();
     await ledger.prepare(ONLY_DEVICES);
     await prepareAt('2026-11-26T00:15:00.000Z', { streams: [] });
     await prepareAt('2026-11-30T00:15:00.000Z', ONLY_DEVICES);
     expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-23 11-30 ']);
     expect(await daysOf(orgId)).toEqual(['11-23..11-29 7']);
-  });
-
-  test('at the horizon if it ended before it', async () => {
-    const orgId = await ledger.createOrg();
-    await ledger.prepare(ONLY_DEVICES);
     await ledger.prepare({ streams: [] });
     await prepareAt('2027-06-01T00:15:00.000Z', ONLY_DEVICES);
-    expect(await daysOf(orgId)).toEqual(['03-03..05-31 90', '11-23..11-23 1']);
+    expect(await daysOf(orgId)).toEqual(['03-03..05-31 90', '11-23..11-29 7']);
     expect(await ledger.cells(orgId)).toContain('11-23 device_counts unavailable past_horizon never');
   });
 
@@ -144,7 +128,7 @@ describe('a track that returns continues', () => {
     const orgId = await ledger.createOrg();
     const settings = { streams: ['device_counts', 'notebook_minutes'] };
     await ledger.prepare(settings);
-    await ledger.load([cellResponse(orgId, 'device_counts', '2026-11-23', report(devices(4, 1, 17)))]);
+    await ledger.load([deviceResponse(orgId, '2026-11-23')]);
     await deleteOrg(orgId, '2026-11-25');
     await prepareAt('2026-11-25T00:15:00.000Z', settings);
     await ledger.setTime('2026-11-27T12:00:00.000Z');
@@ -270,44 +254,5 @@ describe('cells that can no longer be read', () => {
     ]);
     await prepareAt('2027-02-21T00:15:00.000Z', { streams: [] });
     expect((await ledger.cells(orgId))[4]).toBe('11-22 device_counts unavailable past_horizon never');
-  });
-
-  test('before a creation date that moved later are waived unless stored, and due again if it moves back', async () => {
-    const orgId = await ledger.expectDays({ from: '2026-11-20', to: '2026-11-23' }, DEVICES);
-    await ledger.load([
-      cellResponse(orgId, 'device_counts', '2026-11-20', report(devices(4, 1, 17))),
-      cellResponse(orgId, 'device_counts', '2026-11-21', failed),
-    ]);
-    await setCreated(orgId, '2026-11-23');
-    await ledger.prepare(ONLY_DEVICES);
-    expect(await ledger.cells(orgId)).toEqual([
-      '11-20 device_counts final  11-28T00:00',
-      '11-21 device_counts waived before_creation never',
-      '11-22 device_counts waived before_creation never',
-      '11-23 device_counts waiting never_read 11-24T00:00',
-    ]);
-    // Neither a backfill nor a changed policy reads days on which the organization did not exist.
-    const range = { from: '2026-11-21', to: '2026-11-22' };
-    const options = { orgIds: null, streams: null, range, insertsCells: true, force: true };
-    expect(await markDaysDue(ledger.writer(), options)).toBe(0);
-    await ledger.prepare({ streams: DEVICES, policy: { ...POLICY, readAtHours: [0, 100, 720] } });
-    await ledger.prepare(ONLY_DEVICES);
-    for (const cell of (await ledger.cells(orgId)).slice(1, 3)) expect(cell).toContain('waived before_creation');
-    await setCreated(orgId, '2026-11-22');
-    await ledger.prepare(ONLY_DEVICES);
-    expect((await ledger.cells(orgId)).slice(1, 3)).toEqual([
-      '11-21 device_counts waived before_creation never',
-      '11-22 device_counts waiting never_read 11-24T00:15',
-    ]);
-  });
-
-  test('before such a date are unavailable if it moves back only after the horizon has passed', async () => {
-    const orgId = await ledger.expectDays({ from: '2026-11-21', to: '2026-11-23' }, DEVICES);
-    await setCreated(orgId, '2026-11-23');
-    await ledger.prepare(ONLY_DEVICES);
-    await prepareAt('2027-06-01T00:15:00.000Z', ONLY_DEVICES);
-    await setCreated(orgId, '2026-11-01');
-    await ledger.prepare(ONLY_DEVICES);
-    for (const cell of (await ledger.cells(orgId)).slice(0, 3)) expect(cell).toContain('unavailable past_horizon');
   });
 });

@@ -1,14 +1,21 @@
 /** A ledger in a database whose clock the test sets, filled by the functions that a run calls. */
-import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { beforeEach } from 'vitest';
+import { type ControlledTransaction, type Kysely, type RawBuilder, sql } from 'kysely';
+import { afterEach, beforeAll, beforeEach } from 'vitest';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import type { Schema } from '../../src/database/schema.ts';
 import { applyPolicy } from '../../src/ledger/due.ts';
-import { createExpectedCells, syncTracks } from '../../src/ledger/expected.ts';
+import {
+  createExpectedCells,
+  createExpectedCellsOf,
+  type MarkDueOptions,
+  markDaysDue,
+  syncTracks,
+} from '../../src/ledger/expected.ts';
 import { beginWriting, inTransaction } from '../../src/ledger/lease.ts';
 import { loadBatch, type RunLedger } from '../../src/ledger/load.ts';
 import { addToTracks } from '../../src/ledger/tracks.ts';
-import type { CellResponse, CellUpdate, Verdict } from '../../src/usage/cell.ts';
+import { type Waiver, waiveCells } from '../../src/ledger/waive.ts';
+import type { CellKey, CellResponse, CellUpdate, Verdict } from '../../src/usage/cell.ts';
 import type { DayRange } from '../../src/usage/day.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import { defaultStreamNames } from '../../src/usage/streams/catalog.ts';
@@ -16,7 +23,7 @@ import { useOpened } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { createClockDatabase, stopClockAt } from '../support/clock-database.ts';
 import { asOwner, asWriter, openAs } from '../support/databases.ts';
-import { POLICY } from '../usage/cells.ts';
+import { devices, POLICY, report } from '../usage/cells.ts';
 
 export const INSTANCE = '5c0000000000000000000001';
 export const RUN_1 = '00000000-0000-4000-8000-000000000001';
@@ -51,24 +58,38 @@ interface LedgerDatabase {
 export class Ledger {
   /** Of the writer. */
   readonly handle: DatabaseHandle;
-  readonly db: Kysely<Schema>;
   readonly reader: DatabaseHandle;
   readonly url: string;
   readonly #drop: () => Promise<void>;
   #nowMs: number;
+  #trx: ControlledTransaction<Schema> | null = null;
   #orgs = 0;
 
   constructor({ handle, reader, url, nowMs, drop }: LedgerDatabase) {
     this.handle = handle;
-    this.db = handle.db;
     this.reader = reader;
     this.url = url;
     this.#nowMs = nowMs;
     this.#drop = drop;
   }
 
+  get db(): Kysely<Schema> {
+    return this.#trx ?? this.handle.db;
+  }
+
   get nowMs(): number {
     return this.#nowMs;
+  }
+
+  /** Begins a transaction, in which statements of the program are executed and rows are read, until it is undone. */
+  async begin(): Promise<void> {
+    this.#trx = await this.handle.db.startTransaction().execute();
+    await beginWriting(this.#trx);
+  }
+
+  async undo(): Promise<void> {
+    await this.#trx?.rollback().execute();
+    this.#trx = null;
   }
 
   /** Sets the clock of the database and of runs. */
@@ -78,7 +99,7 @@ export class Ledger {
   }
 
   /** Returns the rows of a query as plain objects, as the reader sees them; with `db`, as its role does. */
-  async queryRows(query: RawBuilder<unknown>, db: Kysely<Schema> = this.reader.db): Promise<object[]> {
+  async queryRows(query: RawBuilder<unknown>, db: Kysely<Schema> = this.#trx ?? this.reader.db): Promise<object[]> {
     const { rows } = await query.execute(db);
     return rows.map((row) => ({ ...(row as object) }));
   }
@@ -96,10 +117,10 @@ export class Ledger {
 
   /** Executes statements that only the program may. */
   async asProgram(...statements: readonly RawBuilder<unknown>[]): Promise<void> {
-    await this.db.transaction().execute(async (trx) => {
-      await beginWriting(trx);
+    const execute = async (trx: Kysely<Schema>) => {
       for (const statement of statements) await statement.execute(trx);
-    });
+    };
+    await (this.#trx ? execute(this.#trx) : inTransaction({ db: this.db, lease: null }, execute));
   }
 
   /** Adds an organization and returns its ID. */
@@ -143,7 +164,7 @@ export class Ledger {
     await asOwner(this.url, asProgram(tables.map((table) => `delete from losant_usage.${table}`).join(';')));
     await this.asProgram(
       sql`update losant_usage.instances set new_orgs_from = null, collected_from = null, horizon_day = null, policy = '{}',
-        org_transferred_on = null, attention_at = null, list_problem = null, last_error = null`,
+        org_transferred_on = null, attention_at = null, listed_at = null, list_problem = null, last_error = null`,
     );
   }
 
@@ -162,19 +183,38 @@ export class Ledger {
     await createExpectedCells(writer);
   }
 
-  /** Adds days to the tracks of an organization. */
-  async addTracks(orgId: string, streams: readonly string[], { from, to }: DayRange): Promise<void> {
+  /** Adds days to the tracks of an organization, with what `work` does in the same transaction. */
+  async addTracks(
+    orgId: string,
+    streams: readonly string[],
+    { from, to }: DayRange,
+    work?: (trx: Kysely<Schema>) => Promise<void>,
+  ): Promise<void> {
     const days = sql`select ${orgId} as org_id, stream, ${from}::date as first_day, ${to}::date as last_day
       from unnest(${streams}::text[]) as stream`;
-    await inTransaction({ db: this.db, lease: null }, (trx) => addToTracks(trx, days));
+    await inTransaction({ db: this.db, lease: null }, async (trx) => {
+      await addToTracks(trx, days);
+      await work?.(trx);
+    });
   }
 
   /** Creates the cells of days of an organization, by default a new one, by a track that ends with them. */
   async expectDays(days: DayRange, streams: readonly string[], orgId?: string): Promise<string> {
     const id = orgId ?? (await this.createOrg());
-    await this.addTracks(id, streams, days);
-    await createExpectedCells(this.writer());
+    await this.addTracks(id, streams, days, (trx) => createExpectedCellsOf(trx, [id], { policy: POLICY }));
     return id;
+  }
+
+  /** Backfills the days of `FROM..TO`. Returns how many cells became due. */
+  async backfill(days: string, options: Partial<MarkDueOptions> = {}, changes: Partial<RunLedger> = {}) {
+    const defaults = { orgIds: null, streams: null, range: toRange(days), insertsCells: true, force: false };
+    return await markDaysDue(this.writer(changes), { ...defaults, ...options });
+  }
+
+  /** Waives the days of `FROM..TO` as a person does, and returns the cells. */
+  async waiveDays(orgId: string, days: string, changes: Partial<Waiver> = {}): Promise<CellKey[]> {
+    const waiver = { orgIds: [orgId], streams: null, range: toRange(days), reason: 'known outage', policy: POLICY };
+    return await waiveCells(this.db, { ...waiver, ...changes });
   }
 
   /** Loads responses in one batch. If one is sent later than the ledger's time, all clocks show that time while it loads. */
@@ -262,6 +302,28 @@ export function useFreshLedger(now: string): Ledger {
     await ledger.setTime(now);
   });
   return ledger;
+}
+
+/** A ledger that is filled once, and to which each test returns. */
+export function useFilledLedger(now: string, fill: (ledger: Ledger) => Promise<unknown>): Ledger {
+  const ledger = useLedger(now);
+  beforeAll(() => fill(ledger));
+  beforeEach(async () => {
+    await ledger.setTime(now);
+    await ledger.begin();
+  });
+  afterEach(() => ledger.undo());
+  return ledger;
+}
+
+function toRange(days: string): DayRange {
+  const [from = '', to = from] = days.split('..');
+  return { from, to };
+}
+
+/** A response with the numbers of devices, of which only the total matters. */
+export function deviceResponse(orgId: string, day: string, total = 17): TestResponse {
+  return cellResponse(orgId, 'device_counts', day, report(devices(4, 1, total)));
 }
 
 export function cellResponse(orgId: string, stream: string, day: string, verdict: Verdict): TestResponse {

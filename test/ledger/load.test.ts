@@ -9,7 +9,7 @@ import type { PayloadSources } from '../../src/usage/numbers.ts';
 import { openAs } from '../support/databases.ts';
 import { portOf, startWire, through } from '../support/wire.ts';
 import { devices, failed, hours, minutes, omitted, report, sources, totals } from '../usage/cells.ts';
-import { at, COMPUTE_SUMS, cellResponse, INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
+import { at, cellResponse, INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
 
 const DAY = '2026-11-20';
 const ALL = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals', 'payload_hours'];
@@ -132,91 +132,64 @@ describe('a load', () => {
     expect(await numbersOf(one)).toEqual([{ numbers: { ...devices(5, 1, 18), ...minutes(17, 4) } }]);
     expect(await numbersOf(two)).toEqual([{ numbers: minutes(1, 1) }]);
   });
-
-  test('of a failed or omitted read leaves the numbers, and returns the problem and the standing', async () => {
-    const orgId = await createOrg('device_counts', 'notebook_minutes');
-    await ledger.load([deviceResponse(orgId, 4, 1, 17)]);
-    const numbersBefore = await numbersOf(orgId);
-    const batch = [
-      { ...cellResponse(orgId, 'device_counts', DAY, omitted), sentAtMs: at('2026-11-22T13:00:00.000Z') },
-      cellResponse(orgId, 'notebook_minutes', DAY, failed),
-    ];
-    expect(await ledger.load(batch, { runId: RUN_2 })).toMatchObject([
-      { result: 'failed', cell: { standing: 'missing' }, problem: { code: 'server_error' } },
-      { result: 'failed', cell: { standing: 'in_doubt' }, problem: { code: 'omitted' } },
-    ]);
-    expect(await numbersOf(orgId)).toEqual(numbersBefore);
-    const other = await createOrg('device_counts');
-    const late = await ledger.load([cellResponse(other, 'device_counts', DAY, omitted)]);
-    expect(late).toMatchObject([{ result: 'omitted', cell: { standing: 'waiting' } }]);
-    expect(await ledger.cells(other)).toEqual(['11-20 device_counts waiting omitted 11-23T00:00']);
-  });
 });
 
 describe('counterparts', () => {
-  const load = (orgId: string, verdicts: Readonly<Record<string, Verdict>>) =>
-    ledger.load(Object.entries(verdicts).map(([stream, verdict]) => cellResponse(orgId, stream, DAY, verdict)));
+  type Verdicts = Readonly<Record<string, Verdict>>;
+  const load = async (orgId: string, verdicts: Verdicts) => {
+    const batch = Object.entries(verdicts).map(([stream, verdict]) => cellResponse(orgId, stream, DAY, verdict));
+    const updates = await ledger.load(batch);
+    return updates.map(({ cell, problem }) => `${cell.stream} ${cell.standing} ${problem?.code}`);
+  };
+  const nonzero = report(totals(17, 21, 900));
 
-  test('of the same batch count, whatever its order: sources are applied first', async () => {
-    const orgId = await createOrg('payload_totals', 'payload_sources', 'payload_hours');
-    const read = { payload_hours: omitted, payload_totals: omitted, payload_sources: report(sources(21)) };
-    const updates = await load(orgId, read);
-    expect(updates.map(({ cell, problem }) => `${cell.stream} ${problem?.code}`)).toEqual([
-      'payload_sources undefined',
-      'payload_totals contradicted',
-      'payload_hours contradicted',
-    ]);
-  });
-
-  test.each([
-    ['all of them', report(totals(309_000, 392_136, 5_000_000)), 'stored'],
-    ['some of them, which contradicts itself', report(totals(17, 0, 900), 'payload_all_count'), 'waiting'],
-  ])('that their own batch reports are applied before what it omits: %s', async (_, verdict, standing) => {
-    const orgId = await createOrg('payload_totals', 'payload_sources');
-    const updates = await load(orgId, { payload_sources: omitted, payload_totals: verdict });
-    const problem = { code: 'contradicted' };
-    expect(updates).toMatchObject([
-      { cell: { stream: 'payload_totals', standing } },
-      { cell: { stream: 'payload_sources', standing: 'waiting', numbers: null }, problem },
-    ]);
-    expect(updates[1]?.problem?.detail).toBe('Losant omitted numbers for the day, but payload_totals is not zero');
-  });
-
-  test('that their own batch reports as zero confirm what it omits', async () => {
-    const orgId = await createOrg('payload_totals', 'payload_sources');
-    await load(orgId, { payload_totals: report(totals(17, 21, 900)) });
-    const updates = await load(orgId, { payload_sources: omitted, payload_totals: report(totals(0, 0, 0)) });
-    expect(updates.map(({ cell }) => `${cell.stream} ${cell.standing}`)).toEqual([
-      'payload_totals stored',
-      'payload_sources stored',
-    ]);
-  });
-
-  test('that their own batch reports as zero in part wait for what it omits', async () => {
-    const orgId = await createOrg('payload_totals', 'payload_sources');
-    const partlyOmitted = report(totals(0, 0, 0), 'payload_all_count', 'payload_all_bytes');
-    const updates = await load(orgId, { payload_totals: partlyOmitted, payload_sources: omitted });
-    expect(updates.map(({ cell }) => `${cell.stream} ${cell.standing}`)).toEqual([
-      'payload_sources stored',
-      'payload_totals stored',
-    ]);
-  });
-
-  test('that are stored contradict an omission and do not change', async () => {
-    const orgId = await createOrg('payload_totals', 'payload_sources');
-    await load(orgId, { payload_totals: report(totals(17, 21, 900)) });
-    const [, totalsBefore] = await ledger.cells(orgId);
-    await load(orgId, { payload_sources: omitted });
-    expect(await ledger.cells(orgId)).toEqual(['11-20 payload_sources waiting contradicted 11-23T00:00', totalsBefore]);
+  test.each<[string, before: Verdicts, Verdicts, expected: readonly string[]]>([
+    [
+      'of the same batch count, whatever its order: sources are applied first',
+      {},
+      { payload_hours: omitted, payload_totals: omitted, payload_sources: report(sources(21)) },
+      ['payload_sources stored undefined', 'payload_totals waiting contradicted', 'payload_hours waiting contradicted'],
+    ],
+    [
+      'that their own batch reports are applied before what it omits',
+      {},
+      { payload_sources: omitted, payload_totals: nonzero },
+      ['payload_totals stored undefined', 'payload_sources waiting contradicted'],
+    ],
+    [
+      'that their own batch reports in part, which contradicts itself, are applied before what it omits',
+      {},
+      { payload_sources: omitted, payload_totals: report(totals(17, 0, 900), 'payload_all_count') },
+      ['payload_totals waiting contradicted', 'payload_sources waiting contradicted'],
+    ],
+    [
+      'that their own batch reports as zero confirm what it omits',
+      { payload_totals: nonzero },
+      { payload_sources: omitted, payload_totals: report(totals(0, 0, 0)) },
+      ['payload_totals stored undefined', 'payload_sources stored undefined'],
+    ],
+    [
+      'that their own batch reports as zero in part wait for what it omits',
+      {},
+      { payload_totals: report(totals(0, 0, 0), 'payload_all_count', 'payload_all_bytes'), payload_sources: omitted },
+      ['payload_sources stored undefined', 'payload_totals stored undefined'],
+    ],
+    [
+      'that are stored contradict an omission',
+      { payload_totals: nonzero },
+      { payload_sources: omitted },
+      ['payload_sources waiting contradicted'],
+    ],
+  ])('%s', async (_, before, batch, expected) => {
+    const orgId = await createOrg(...new Set([...Object.keys(before), ...Object.keys(batch)]));
+    await load(orgId, before);
+    expect(await load(orgId, batch)).toEqual(expected);
   });
 
   test('that are expected but not stored are waited for; those that are not expected are not', async () => {
-    const orgId = await createOrg('payload_totals', 'payload_sources');
-    await load(orgId, { payload_totals: omitted });
-    expect((await ledger.cells(orgId))[1]).toBe('11-20 payload_totals waiting unconfirmed 11-23T00:00');
-    const other = await createOrg('payload_totals');
-    const updates = await load(other, { payload_totals: omitted });
-    expect(updates).toMatchObject([{ result: 'loaded', cell: { standing: 'stored' } }]);
+    const [one, other] = [await createOrg('payload_totals', 'payload_sources'), await createOrg('payload_totals')];
+    expect(await load(one, { payload_totals: omitted })).toEqual(['payload_totals waiting unconfirmed']);
+    expect(await load(other, { payload_totals: omitted })).toEqual(['payload_totals stored undefined']);
   });
 });
 
@@ -306,35 +279,12 @@ describe('a batch', () => {
   });
 });
 
-describe('our sums of the day', () => {
-  const sums = sql`select metric, our_sum, orgs_unsettled from losant_usage.instance_totals
-    where usage_date = ${DAY} and metric in ('devices_total', 'payload_source_count') order by metric`;
-  const computeSums = () => ledger.asProgram(COMPUTE_SUMS);
-
-  test('become invalid when a load changes numbers or settles cells, and are computed at the end of the run', async () => {
-    await ledger.clear();
-    await ledger.prepare();
-    const [one, two] = [await createOrg('device_counts'), await createOrg('device_counts')];
-    await ledger.load([deviceResponse(one, 4, 1, 17), deviceResponse(two, 4, 1, 3)]);
-    expect(await ledger.list(sums)).toEqual(['devices_total - -']);
-    await computeSums();
-    expect(await ledger.list(sums)).toEqual(['devices_total 20 2']);
-    await ledger.load([deviceResponse(one, 4, 1, 17)], { runId: RUN_2 });
-    expect(await ledger.list(sums)).toEqual(['devices_total 20 2']);
-    const sentAtMs = at('2026-11-24T00:00:00.000Z');
-    await ledger.load([{ ...deviceResponse(one, 4, 1, 17), sentAtMs }], { runId: RUN_2 });
-    expect(await ledger.list(sums)).toEqual(['devices_total - 2']);
-    await computeSums();
-    expect(await ledger.list(sums)).toEqual(['devices_total 20 1']);
-  });
-
-  test('are added up once each, even before the planner has statistics', async () => {
-    const functions = ['metric_sums', 'unsettled_counts', 'counterpart_sums'];
-    const calls = functions.map((name) => `losant_usage_internal.${name}('${INSTANCE}', '${DAY}')`);
-    const plan = await ledger.list(sql`explain (costs off) select from ${sql.raw(calls.join(', '))}`, ledger.db);
-    const scans = functions.map((name) => expect.stringContaining(`Function Scan on ${name}`) as unknown);
-    expect(plan).toEqual(expect.arrayContaining(scans));
-  });
+test('our sums of the day are added up once each, even before the planner has statistics', async () => {
+  const functions = ['metric_sums', 'unsettled_counts', 'counterpart_sums'];
+  const calls = functions.map((name) => `losant_usage_internal.${name}('${INSTANCE}', '${DAY}')`);
+  const plan = await ledger.list(sql`explain (costs off) select from ${sql.raw(calls.join(', '))}`, ledger.db);
+  const scans = functions.map((name) => expect.stringContaining(`Function Scan on ${name}`) as unknown);
+  expect(plan).toEqual(expect.arrayContaining(scans));
 });
 
 describe('quarantined responses', () => {

@@ -2,10 +2,9 @@
 import { type RawBuilder, sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { applyPolicy, retryFailedCells } from '../../src/ledger/due.ts';
-import { createExpectedCells, markDaysDue, syncTracks } from '../../src/ledger/expected.ts';
+import { createExpectedCells, syncTracks } from '../../src/ledger/expected.ts';
 import { computeOurSums } from '../../src/ledger/instances.ts';
 import { markDeleted, upsertOrganizations } from '../../src/ledger/organizations.ts';
-import { waiveCells } from '../../src/ledger/waive.ts';
 import { until } from '../support/wait.ts';
 import { devices, POLICY, report } from '../usage/cells.ts';
 import { cellResponse, INSTANCE, useLedger } from './ledger.ts';
@@ -65,10 +64,7 @@ async function leavesFree(
   return isFree;
 }
 
-const range = { from: '2026-11-18', to: '2026-11-21' };
-const ALL = { orgIds: null, streams: null, range };
-const BACKFILL = { ...ALL, insertsCells: true, force: false };
-const WAIVER = { orgIds: [A], streams: null, range, reason: 'a test', policy: POLICY };
+const ALL = { orgIds: null, streams: null, range: null };
 const OTHER_STREAMS = { streams: ['device_counts', 'payload_totals'], selection: null } as const;
 const NO_STREAMS = { streams: [], selection: null } as const;
 
@@ -78,8 +74,8 @@ test.each<[string, Work]>([
   ['streams that leave the settings', () => syncTracks(ledger.writer(), NO_STREAMS)],
   ['streams of which one leaves and one is new', () => syncTracks(ledger.writer(), OTHER_STREAMS)],
   ['cells that are created', () => createExpectedCells(ledger.writer())],
-  ['a backfill', () => markDaysDue(ledger.writer(), BACKFILL)],
-  ['a waiver', () => waiveCells(ledger.db, WAIVER)],
+  ['a backfill', () => ledger.backfill('2026-11-18..2026-11-21')],
+  ['a waiver', () => ledger.waiveDays(A, '2026-11-18..2026-11-21')],
 ])('organizations, which lock their tracks: %s', async (_, work) => {
   expect(await leavesFree(work, firstOrg, lastOrg)).toBe(true);
 });
@@ -108,7 +104,7 @@ const deleteBoth: Work = async () => {
 };
 
 test.each<[string, Work]>([
-  ['forced days', () => markDaysDue(ledger.writer(), { ...ALL, insertsCells: false, force: true })],
+  ['forced days', () => ledger.backfill('2026-11-18..2026-11-21', { insertsCells: false, force: true })],
   ['failed reads', () => retryFailedCells(ledger.writer(), ALL)],
   ['a changed policy', () => applyPolicy(ledger.writer({ policy: OTHER_POLICY }))],
   ['days past the horizon', () => createExpectedCells(ledger.writer({ policy: SHORT_HORIZON }))],
@@ -120,7 +116,7 @@ test.each<[string, Work]>([
 
 test('usage_days: a backfill has locked no day while it waits for a cell', async () => {
   const day = sql`select from losant_usage.usage_days where org_id = ${A} and usage_date = '2026-11-20'`;
-  const work = () => markDaysDue(ledger.writer(), { ...BACKFILL, force: true });
+  const work = () => ledger.backfill('2026-11-18..2026-11-21', { force: true });
   expect(await leavesFree(work, firstCell, day)).toBe(true);
 });
 

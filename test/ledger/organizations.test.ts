@@ -9,8 +9,7 @@ import {
   upsertOrganizations,
 } from '../../src/ledger/organizations.ts';
 import type { Organization, UnreadableOrg } from '../../src/usage/organization.ts';
-import { devices, report } from '../usage/cells.ts';
-import { cellResponse, INSTANCE, useLedger } from './ledger.ts';
+import { deviceResponse, INSTANCE, useLedger } from './ledger.ts';
 
 const MONDAY = '2026-11-23T00:15:00.000Z';
 const TUESDAY = '2026-11-24T00:15:00.000Z';
@@ -28,6 +27,8 @@ beforeEach(async () => {
       on conflict (instance_id) do update set org_transferred_on = null`,
   );
 });
+
+const idOf = (index: number) => `5a00000000000000000000${String(index).padStart(2, '0')}`;
 
 function acme(changes: Partial<Organization> = {}): Organization {
   return {
@@ -78,23 +79,27 @@ describe('a listed organization', () => {
     expect(await history()).toEqual([{ org_id: A, name: 'Acme', valid_from: MONDAY, valid_to: null }]);
   });
 
-  test.each<[string, Partial<Organization>, number]>([
-    ['limits in another order', { limits: { device: 50, payload: 1_000_000 } }, 1],
-    ['another name', { name: 'Acme GmbH' }, 2],
-    ['other tags', { tags: [{ key: 'tier', value: 'gold' }] }, 2],
-    ['tags in another order', { tags: acme().tags.toReversed() }, 2],
-    ['another referral id', { referralId: 'C-1002' }, 2],
-    ['a customer', { customerId: 'cus_1' }, 2],
-    ['another billing period', { currentPeriodEnd: '2027-01-01T00:00:00.000Z' }, 2],
-  ])('with %s: %j has %d history rows', async (_, changes, rowCount) => {
-    await storeAt(MONDAY, [acme()]);
-    await storeAt(TUESDAY, [acme(changes)]);
-    expect(await stored()).toMatchObject([{ first_seen_at: MONDAY, last_seen_at: TUESDAY }]);
-    const [first, second] = [
-      { valid_from: MONDAY, valid_to: TUESDAY },
-      { valid_from: TUESDAY, valid_to: null },
+  test('has another history row for each change, and none for limits in another order', async () => {
+    const cases: readonly (readonly [what: string, Partial<Organization>, versions: string])[] = [
+      ['limits in another order', { limits: { device: 50, payload: 1_000_000 } }, '23-'],
+      ['another name', { name: 'Acme GmbH' }, '23-24 24-'],
+      ['other tags', { tags: [{ key: 'tier', value: 'gold' }] }, '23-24 24-'],
+      ['tags in another order', { tags: acme().tags.toReversed() }, '23-24 24-'],
+      ['another referral id', { referralId: 'C-1002' }, '23-24 24-'],
+      ['a customer', { customerId: 'cus_1' }, '23-24 24-'],
+      ['another billing period', { currentPeriodEnd: '2027-01-01T00:00:00.000Z' }, '23-24 24-'],
     ];
-    expect(await history()).toMatchObject(rowCount > 1 ? [first, second] : [{ valid_from: MONDAY }]);
+    const orgs = cases.map(([, changes], index) => acme({ ...changes, orgId: idOf(index) }));
+    await storeAt(
+      MONDAY,
+      orgs.map(({ orgId }) => acme({ orgId })),
+    );
+    await storeAt(TUESDAY, orgs);
+    expect(await stored()).toMatchObject(orgs.map(() => ({ first_seen_at: MONDAY, last_seen_at: TUESDAY })));
+    const versions = await ledger.list(sql`
+      select string_agg(concat(to_char(valid_from, 'DD-'), to_char(valid_to, 'DD')), ' ' order by valid_from)
+      from losant_usage.organization_history group by org_id order by org_id`);
+    expect(cases.map(([what], index) => [what, versions[index]])).toEqual(cases.map(([what, , each]) => [what, each]));
   });
 
   test('does not end a history row that began after it was listed', async () => {
@@ -115,18 +120,24 @@ describe('a listed organization', () => {
     expect(await history()).toHaveLength(1);
   });
 
-  test.each<[string, string | null, string | null, string]>([
-    ['that is not reported', '2025-03-04', null, '2025-03-04'],
-    ['that moved earlier', '2025-03-04', '2024-01-01', '2024-01-01'],
-    ['that moved later, before the first stored day', '2025-03-04', '2026-11-01', '2026-11-01'],
-    ['that moved later, after the first stored day', '2025-03-04', '2026-11-23', '2026-11-20'],
-    ['that was unknown before', null, '2026-11-01', '2026-11-01'],
-  ])('with a creation date %s keeps every stored day', async (_, first, next, expected) => {
-    await storeAt(MONDAY, [acme({ createdOn: first })]);
-    await ledger.expectDays({ from: '2026-11-18', to: '2026-11-22' }, ['device_counts'], A);
-    await ledger.load([cellResponse(A, 'device_counts', '2026-11-20', report(devices(4, 1, 17)))]);
-    await storeAt(TUESDAY, [acme({ createdOn: next })]);
-    expect(await stored()).toMatchObject([{ created_on: expected }]);
+  test('keeps every stored day when its creation date moves', async () => {
+    const cases = [
+      ['not reported', '2025-03-04', null, '2025-03-04'],
+      ['moved earlier', '2025-03-04', '2024-01-01', '2024-01-01'],
+      ['moved later, before the first stored day', '2025-03-04', '2026-11-01', '2026-11-01'],
+      ['moved later, after the first stored day', '2025-03-04', '2026-11-23', '2026-11-20'],
+      ['unknown before', null, '2026-11-01', '2026-11-01'],
+    ] as const;
+    const listOrgs = (column: 1 | 2) =>
+      cases.map((each, index) => acme({ orgId: idOf(index), createdOn: each[column] }));
+    await storeAt(MONDAY, listOrgs(1));
+    for (const { orgId } of listOrgs(1)) {
+      await ledger.expectDays({ from: '2026-11-18', to: '2026-11-22' }, ['device_counts'], orgId);
+    }
+    await ledger.load(listOrgs(1).map(({ orgId }) => deviceResponse(orgId, '2026-11-20')));
+    await storeAt(TUESDAY, listOrgs(2));
+    const days = await ledger.list(sql`select created_on from losant_usage.organizations order by org_id`);
+    expect(cases.map(([what], index) => [what, days[index]])).toEqual(cases.map(([what, , , day]) => [what, day]));
   });
 });
 

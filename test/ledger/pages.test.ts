@@ -2,19 +2,18 @@
 import { type RawBuilder, sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { applyPolicy, readDuePage, retryFailedCells } from '../../src/ledger/due.ts';
-import { createExpectedCells, markDaysDue } from '../../src/ledger/expected.ts';
+import { createExpectedCells } from '../../src/ledger/expected.ts';
 import type { RunLedger } from '../../src/ledger/load.ts';
 import { upsertOrganizations } from '../../src/ledger/organizations.ts';
-import { waiveCells } from '../../src/ledger/waive.ts';
 import { POLICY } from '../usage/cells.ts';
 import { INSTANCE, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
 const STREAMS = ['device_counts', 'notebook_minutes', 'payload_hours', 'payload_sources', 'payload_totals'];
 /** Two organizations with all of their days, and not three. */
-const LIMIT = 300;
+const LIMIT = 90;
 const LONG_POLICY = { ...POLICY, horizonDays: 3_650 };
-const MONTH = { from: '2026-10-25', to: '2026-11-23' };
+const SHORT_POLICY = { ...POLICY, horizonDays: 10 };
 
 const createWriter = (changes: Partial<RunLedger> = {}) => ledger.writer({ transactionCells: LIMIT, ...changes });
 
@@ -26,24 +25,23 @@ async function listTransactions(matches: RawBuilder<unknown>): Promise<number[]>
 }
 
 describe('a backfill', () => {
-  const backfill = { orgIds: null, streams: null, range: MONTH, insertsCells: true, force: false };
+  const backfill = (days = '2026-11-15..2026-11-23') => ledger.backfill(days, {}, { transactionCells: LIMIT });
   const cellsByOrg = sql`select right(org_id, 1) as org, count(*) as cells from losant_usage.coverage
     group by org_id order by org_id`;
 
   test('adds as many whole organizations in a transaction as its cells allow', async () => {
     await ledger.createOrgs(7);
     await ledger.prepare({ streams: STREAMS });
-    await markDaysDue(createWriter(), backfill);
-    expect(await ledger.list(cellsByOrg, ledger.db)).toEqual([1, 2, 3, 4, 5, 6, 7].map((org) => `${org} 150`));
-    expect(await listTransactions(sql`usage_date < '2026-11-23'`)).toEqual([145, 290, 290, 290]);
+    await backfill();
+    expect(await ledger.list(cellsByOrg, ledger.db)).toEqual([1, 2, 3, 4, 5, 6, 7].map((org) => `${org} 45`));
+    expect(await listTransactions(sql`usage_date < '2026-11-23'`)).toEqual([40, 80, 80, 80]);
   });
 
   test('takes one organization at least, however many days it has', async () => {
     await ledger.createOrgs(1);
     await ledger.prepare({ streams: STREAMS });
-    const range = { from: '2026-09-20', to: '2026-11-23' };
-    await markDaysDue(createWriter(), { ...backfill, range });
-    expect(await ledger.list(cellsByOrg, ledger.db)).toEqual(['1 325']);
+    await backfill('2026-11-04..2026-11-23');
+    expect(await ledger.list(cellsByOrg, ledger.db)).toEqual(['1 100']);
   });
 
   // Guarantee (Missing numbers): A backfill that is interrupted keeps what it has added: whole organizations with all
@@ -52,19 +50,17 @@ describe('a backfill', () => {
     await ledger.createOrgs(3);
     await ledger.prepare({ streams: STREAMS });
     const killAtLastOrg = "if new.org_id like '%3' then raise exception 'killed'; end if; return new;";
-    await ledger.withTrigger('coverage', killAtLastOrg, () =>
-      expect(markDaysDue(createWriter(), backfill)).rejects.toThrow('killed'),
-    );
-    expect(await ledger.list(cellsByOrg, ledger.db)).toEqual(['1 150', '2 150', '3 5']);
+    await ledger.withTrigger('coverage', killAtLastOrg, () => expect(backfill()).rejects.toThrow('killed'));
+    expect(await ledger.list(cellsByOrg, ledger.db)).toEqual(['1 45', '2 45', '3 5']);
   });
 });
 
-/** Adds 140 days of a stream to seven organizations, with some columns of the cells. */
+/** Adds 40 days of a stream to seven organizations, with some columns of the cells. */
 async function createManyCells(columns: Readonly<Record<string, string | number | null>> = {}): Promise<void> {
   await ledger.createOrgs(7);
   const names = sql.join([sql``, ...Object.keys(columns).map((name) => sql.ref(name))]);
   const values = sql.join([sql``, ...Object.values(columns)]);
-  const days = sql`losant_usage.organizations o cross join generate_series(0, 139) as n`;
+  const days = sql`losant_usage.organizations o cross join generate_series(0, 39) as n`;
   await ledger.asProgram(
     sql`update losant_usage.instances set policy = ${JSON.stringify(LONG_POLICY)}::text::jsonb`,
     sql`insert into losant_usage.coverage (usage_date, org_id, stream ${names})
@@ -77,128 +73,58 @@ const NEVER_READ = { reason: 'never_read', next_read_at: '2026-11-24T00:00:00Z' 
 const setOrgs = (change: RawBuilder<unknown>) => ledger.asProgram(sql`update losant_usage.organizations set ${change}`);
 const create = () => createExpectedCells(createWriter({ policy: LONG_POLICY }));
 
-interface ManyCells {
-  readonly prepare: () => Promise<unknown>;
-  readonly work: () => Promise<unknown>;
-  /** The condition on cells that the work has changed. */
-  readonly changed: RawBuilder<unknown>;
-  readonly cells: number;
-}
+const listOrgIds = () => ledger.list(sql`select org_id from losant_usage.organizations`, ledger.db);
+const FAILED = { reason: 'timeout', failed_reads: 1, standing: 'missing', next_read_at: '2026-11-24T06:00:00Z' };
+const ALL = { orgIds: null, streams: null, range: null };
+const listAgain = async () => {
+  const organizations = (await listOrgIds()).map((orgId) => ({ orgId, problem: 'no name' }));
+  await upsertOrganizations(createWriter({ policy: LONG_POLICY }), organizations);
+};
+const waiveAll = async () =>
+  await ledger.waiveDays('', '2026-10-15..2026-11-23', { orgIds: await listOrgIds(), transactionCells: LIMIT });
+const deleteAll = () => setOrgs(sql`deleted_on = '2026-11-24'`);
+const moveCreation = () => setOrgs(sql`created_on = '2026-11-24'`);
+const moveCreationBack = () => setOrgs(sql`created_on = '2015-01-01'`);
+const changePolicy = () => applyPolicy(createWriter({ policy: { ...LONG_POLICY, readAtHours: [3, 72] } }));
+const isUnavailable = sql`standing = 'unavailable'`;
+const isDueNow = sql`next_read_at = '2026-11-24T00:15:00Z'`;
 
-test.each<[string, ManyCells]>([
+type Act = () => Promise<unknown>;
+
+/** The columns of all cells, what changes which of them after other acts, and how many are changed. */
+test.for<[string, object, changed: RawBuilder<unknown>, cells: number, ...acts: Act[]]>([
   [
     'past the horizon',
-    {
-      prepare: () => createManyCells(NEVER_READ),
-      work: () => createExpectedCells(createWriter()),
-      changed: sql`standing = 'unavailable' and reason = 'past_horizon'`,
-      cells: 7 * (140 - 90),
-    },
+    NEVER_READ,
+    isUnavailable,
+    210,
+    () => createExpectedCells(createWriter({ policy: SHORT_POLICY })),
   ],
-  [
-    'of deleted organizations',
-    {
-      prepare: async () => {
-        await createManyCells(NEVER_READ);
-        await setOrgs(sql`deleted_on = '2026-11-24'`);
-      },
-      work: create,
-      changed: sql`standing = 'unavailable' and reason = 'org_deleted'`,
-      cells: 980,
-    },
-  ],
-  [
-    'before a creation date that moved later',
-    {
-      prepare: async () => {
-        await createManyCells(NEVER_READ);
-        await setOrgs(sql`created_on = '2026-11-24'`);
-      },
-      work: create,
-      changed: sql`standing = 'waived'`,
-      cells: 980,
-    },
-  ],
+  ['of deleted organizations', NEVER_READ, isUnavailable, 280, deleteAll, create],
+  ['before a creation date that moved later', NEVER_READ, sql`standing = 'waived'`, 280, moveCreation, create],
   [
     'whose waiver ends because such a date moved back',
-    {
-      prepare: async () => {
-        await createManyCells(NEVER_READ);
-        await setOrgs(sql`created_on = '2026-11-24'`);
-        await create();
-        await setOrgs(sql`created_on = '2015-01-01'`);
-      },
-      work: create,
-      changed: sql`standing = 'waiting'`,
-      cells: 980,
-    },
+    NEVER_READ,
+    sql`standing = 'waiting'`,
+    280,
+    moveCreation,
+    create,
+    moveCreationBack,
+    create,
   ],
   [
     'that failed, when a person runs',
-    {
-      prepare: () =>
-        createManyCells({
-          reason: 'timeout',
-          failed_reads: 1,
-          standing: 'missing',
-          next_read_at: '2026-11-24T06:00:00Z',
-        }),
-      work: () =>
-        retryFailedCells(createWriter({ policy: LONG_POLICY }), {
-          orgIds: null,
-          streams: null,
-          range: null,
-        }),
-      changed: sql`next_read_at = '2026-11-24T00:15:00Z'`,
-      cells: 980,
-    },
+    FAILED,
+    isDueNow,
+    280,
+    () => retryFailedCells(createWriter({ policy: LONG_POLICY }), ALL),
   ],
-  [
-    'of organizations that return',
-    {
-      prepare: async () => {
-        await createManyCells(NEVER_READ);
-        await setOrgs(sql`deleted_on = '2026-11-24'`);
-        await create();
-      },
-      work: async () => {
-        const writer = createWriter({ policy: LONG_POLICY });
-        const orgIds = await ledger.list(sql`select org_id from losant_usage.organizations`, ledger.db);
-        await upsertOrganizations(
-          writer,
-          orgIds.map((orgId) => ({ orgId, problem: 'no name' })),
-        );
-      },
-      changed: sql`next_read_at = '2026-11-24T00:15:00Z'`,
-      cells: 980,
-    },
-  ],
-  [
-    'that a person waives',
-    {
-      prepare: () => createManyCells({ reason: 'timeout', failed_reads: 1, standing: 'missing' }),
-      work: async () => {
-        const orgIds = await ledger.list(sql`select org_id from losant_usage.organizations`, ledger.db);
-        const range = { from: '2026-09-25', to: '2026-11-23' };
-        const waiver = { orgIds, streams: null, range, reason: 'known outage', policy: POLICY };
-        await waiveCells(ledger.db, { ...waiver, transactionCells: LIMIT });
-      },
-      changed: sql`standing = 'waived'`,
-      cells: 7 * 60,
-    },
-  ],
-  [
-    'under a new policy',
-    {
-      prepare: () => createManyCells({ reason: 'omitted' }),
-      work: () => applyPolicy(createWriter({ policy: { ...LONG_POLICY, readAtHours: [3, 72] } })),
-      changed: sql`next_read_at is not null`,
-      cells: 980,
-    },
-  ],
-])('cells %s are changed in transactions of a bounded size', async (_, { prepare, work, changed, cells }) => {
-  await prepare();
-  await work();
+  ['of organizations that return', NEVER_READ, isDueNow, 280, deleteAll, create, listAgain],
+  ['that a person waives', FAILED, sql`standing = 'waived'`, 280, waiveAll],
+  ['under a new policy', { reason: 'omitted' }, sql`next_read_at is not null`, 280, changePolicy],
+])('cells %s are changed in transactions of a bounded size', async ([, columns, changed, cells, ...acts]) => {
+  await createManyCells(columns as Readonly<Record<string, string | number>>);
+  for (const act of acts) await act();
   const sizes = await listTransactions(changed);
   expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(cells);
   expect(sizes.at(-1)).toBeLessThanOrEqual(LIMIT);
@@ -206,28 +132,27 @@ test.each<[string, ManyCells]>([
 
 test('a page of due cells has whole organizations, and of a large one as much as fits', async () => {
   await createManyCells(NEVER_READ);
-  const scope = { orgIds: null, streams: null, range: null };
   const read = async (transactionCells: number, afterOrgId = '') => {
     const cursor = { from: null, to: null, daysBefore: 0, refusedStreams: [], sinceMs: null, startMs: null };
     const writer = createWriter({ policy: LONG_POLICY, transactionCells });
-    return await readDuePage(writer, scope, { ...cursor, afterOrgId });
+    return await readDuePage(writer, ALL, { ...cursor, afterOrgId });
   };
   const first = await read(LIMIT);
   expect(Map.groupBy(first, ({ orgId }) => orgId).size).toBe(2);
-  expect(first).toHaveLength(280);
-  expect(await read(2_000, first.at(-1)?.orgId)).toHaveLength(700);
-  expect(await read(100)).toHaveLength(100);
+  expect(first).toHaveLength(80);
+  expect(await read(2_000, first.at(-1)?.orgId)).toHaveLength(200);
+  expect(await read(30)).toHaveLength(30);
 });
 
 test('the horizon moves only after the last page, so that the next run marks what an interrupted one has left', async () => {
   await createManyCells(NEVER_READ);
-  const killAtLastDay = `if new.usage_date = '2026-08-25' then raise exception 'killed'; end if; return new;`;
-  const mark = () => createExpectedCells(createWriter());
+  const killAtLastDay = `if new.usage_date = '2026-11-13' then raise exception 'killed'; end if; return new;`;
+  const mark = () => createExpectedCells(createWriter({ policy: SHORT_POLICY }));
   const state = sql`select count(*) filter (where standing = 'unavailable') as marked,
     (select horizon_day from losant_usage.instances where instance_id = ${INSTANCE}) as horizon
     from losant_usage.coverage`;
   await ledger.withTrigger('coverage', killAtLastDay, () => expect(mark()).rejects.toThrow('killed'), 'before update');
-  expect(await ledger.list(state, ledger.db)).toEqual(['300 -']);
+  expect(await ledger.list(state, ledger.db)).toEqual(['180 -']);
   await mark();
-  expect(await ledger.list(state, ledger.db)).toEqual(['350 2026-08-26']);
+  expect(await ledger.list(state, ledger.db)).toEqual(['210 2026-11-14']);
 });

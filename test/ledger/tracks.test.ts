@@ -2,7 +2,6 @@
 import * as fc from 'fast-check';
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import { markDaysDue } from '../../src/ledger/expected.ts';
 import { markDeleted } from '../../src/ledger/organizations.ts';
 import { readTouchingTracks } from '../../src/ledger/tracks.ts';
 import { addDays, eachDay, latestDay } from '../../src/usage/day.ts';
@@ -18,12 +17,6 @@ const prepareAt = async (instant: string, streams: readonly string[]) => {
   await ledger.prepare({ streams });
 };
 
-const backfill = (days: string, scope: { orgIds?: readonly string[]; streams?: readonly string[] } = {}) => {
-  const [from = '', to = ''] = days.split('..');
-  const defaults = { orgIds: null, streams: null, insertsCells: true, force: false };
-  return markDaysDue(ledger.writer(), { ...defaults, ...scope, range: { from, to } });
-};
-
 /** Returns the untracked days of an organization, by month. */
 const untracked = (orgId: string) =>
   ledger.list(sql`select to_char(month, 'YYYY-MM'), array_to_string(streams, ' '),
@@ -34,7 +27,7 @@ describe('a month is not fully tracked', () => {
   test('if a stream that ended in it returns after longer than the horizon', async () => {
     const orgId = await ledger.createOrg({ createdOn: '2026-11-20' });
     await ledger.prepare({ streams: [...DEVICES, ...TOTALS] });
-    await backfill('2026-11-20..2026-11-23');
+    await ledger.backfill('2026-11-20..2026-11-23');
     await prepareAt('2026-12-11T00:15:00.000Z', TOTALS);
     const december = '2026-12 device_counts 12-11..12-31';
     await prepareAt('2027-06-01T00:15:00.000Z', TOTALS);
@@ -46,10 +39,10 @@ describe('a month is not fully tracked', () => {
   test('if a backfill adds days beyond the end of a stream while another one continues', async () => {
     const orgId = await ledger.createOrg({ createdOn: '2026-11-20' });
     await ledger.prepare({ streams: [...DEVICES, ...TOTALS] });
-    await backfill('2026-11-20..2026-11-23');
+    await ledger.backfill('2026-11-20..2026-11-23');
     await prepareAt('2026-12-01T00:15:00.000Z', TOTALS);
     await prepareAt('2026-12-20T00:15:00.000Z', TOTALS);
-    await backfill('2026-12-05..2026-12-15', { streams: DEVICES });
+    await ledger.backfill('2026-12-05..2026-12-15', { streams: DEVICES });
     expect(await untracked(orgId)).toEqual(['2026-12 device_counts 12-01..12-19']);
   });
 
@@ -59,9 +52,9 @@ describe('a month is not fully tracked', () => {
     await ledger.expectDays({ from: '2026-10-20', to: '2026-10-25' }, DEVICES, orgId);
     await ledger.expectDays({ from: '2026-10-30', to: '2026-11-23' }, DEVICES, orgId);
     expect(await untracked(orgId)).toEqual(['2026-10 device_counts 10-11..10-29']);
-    await backfill('2026-10-26..2026-10-29');
+    await ledger.backfill('2026-10-26..2026-10-29');
     expect(await untracked(orgId)).toEqual(['2026-10 device_counts 10-11..10-19']);
-    await backfill('2026-10-11..2026-10-19');
+    await ledger.backfill('2026-10-11..2026-10-19');
     expect(await untracked(orgId)).toEqual([]);
     expect(await ledger.tracks(orgId)).toEqual(['device_counts 10-02 11-24 11-23']);
   });
@@ -165,8 +158,7 @@ test('random ends, returns and backfills leave tracks apart, and a cell for each
       if (kind === 'backfill') {
         const range = { from: addDays(today, -ago - days), to: addDays(today, -ago) };
         expected.backfill(latestDay(horizon, range.from), range.to);
-        const options = { orgIds: null, streams: null, range, insertsCells: true, force: false };
-        await markDaysDue(ledger.writer({ policy }), options);
+        await ledger.backfill(`${range.from}..${range.to}`, {}, { policy });
       } else {
         expected.isTracked = kind === 'return';
         await ledger.prepare({ streams: expected.isTracked ? DEVICES : [], policy });

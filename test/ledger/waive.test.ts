@@ -1,28 +1,18 @@
 /** Waivers of a person: which cells can be waived, what lifts a waiver, and what stays on record. */
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { type Waiver, waiveCells } from '../../src/ledger/waive.ts';
+import type { Waiver } from '../../src/ledger/waive.ts';
 import { asOwner } from '../support/databases.ts';
-import { devices, failed, omitted, POLICY, report } from '../usage/cells.ts';
-import { COMPUTE_SUMS, cellResponse, INSTANCE, RUN_1, RUN_2, useFreshLedger } from './ledger.ts';
+import { failed, omitted } from '../usage/cells.ts';
+import { COMPUTE_SUMS, cellResponse, deviceResponse, INSTANCE, RUN_1, RUN_2, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T12:00:00.000Z');
 const DEVICES = ['device_counts'];
 
 const waive = async (orgId: string, days: string, changes: Partial<Waiver> = {}) => {
-  const [from = '', to = from] = days.split('..');
-  const waiver = {
-    orgIds: [orgId],
-    streams: null,
-    range: { from, to },
-    reason: 'known outage',
-    policy: POLICY,
-  };
-  const cells = await waiveCells(ledger.db, { ...waiver, ...changes });
+  const cells = await ledger.waiveDays(orgId, days, changes);
   return cells.map(({ day, stream }) => `${day.slice(5)} ${stream}`);
 };
-const deviceResponse = (orgId: string, day: string) =>
-  cellResponse(orgId, 'device_counts', day, report(devices(4, 1, 17)));
 const waivers = (orgId: string) =>
   ledger.list(
     sql`select to_char(usage_date, 'MM-DD') as day, reason, waived_by = session_user as by_me,

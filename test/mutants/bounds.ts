@@ -64,15 +64,10 @@ export const boundMutants = [
     { file: 'src/ledger/expected.ts', test: PAGES, only: 'the horizon moves' },
     {
       'The horizon moves after all cells past it are marked': [
-        `await repeatInTransactions(ledger, (trx, limit) =>
-    setCells(trx, {
-      limit,
-      set: unavailableColumns(pastHorizon),`,
-        `await repeatInTransactions(ledger, async (trx, limit) =>
-    (await sql\`update losant_usage.instances set horizon_day = \${horizon}::date\`.execute(trx)) &&
-    setCells(trx, {
-      limit,
-      set: unavailableColumns(pastHorizon),`,
+        'await change({\n    set: unavailableColumns(pastHorizon),',
+        `await updateInstance(ledger, { horizon_day: horizon });
+  await change({
+    set: unavailableColumns(pastHorizon),`,
       ],
     },
   ),

@@ -62,7 +62,7 @@ export const ledgerMutants = [
     },
   ),
   plant(
-    { file: 'src/ledger/expected.ts', test: 'test/ledger/expected.test.ts' },
+    { file: 'src/ledger/expected.ts', test: 'test/ledger/before-creation.test.ts' },
     {
       'A stored cell takes precedence over a creation date that moved later': [
         `and not c.is_stored
@@ -83,9 +83,9 @@ export const ledgerMutants = [
         '',
       ],
       'No cells are marked unavailable while days of others are locked': [
-        'return setCells(trx, { set: unavailableColumns(orgDeleted), where, limit });',
-        `return setCells(trx, { set: unavailableColumns(orgDeleted), where }).then(async (cells) =>
-          cells + (await waiveCellsBeforeCreation(trx, ledger)));`,
+        'setCells(trx, { ...cells, limit }, record));',
+        `setCells(trx, { ...cells, limit }, record).then(async (count) =>
+          count && (await setCells(trx, { set: sql\`detail = c.detail\`, where: isOfInstance }))));`,
       ],
     },
   ),
@@ -148,7 +148,7 @@ export const ledgerMutants = [
     { file: 'src/ledger/waive.ts', test: 'test/ledger/waive.test.ts' },
     {
       'A repeated waiver replaces the reason and keeps the earlier one on record': [
-        'await liftWaivers(trx, waivedCells, null);',
+        'await liftWaivers(keysOf(waivedCells), null).execute(trx);',
         '',
       ],
       'A day without a cell can be waived': [

@@ -28,8 +28,8 @@ export const storeMutants = [
     { file: 'src/ledger/load.ts', test: 'test/ledger/waive.test.ts' },
     {
       'A good response lifts the waiver of its cell, which stays on record': [
-        'await liftWaivers(trx, cellsOf(updates.filter(isWaiverLifted)), runId);',
-        '',
+        'await liftWaivers(keysOf(liftedCells), runId).execute(trx);',
+        'void runId;',
       ],
     },
   ),
@@ -114,7 +114,7 @@ export const storeMutants = [
     },
   ),
   plant(
-    { file: 'src/database/migrate.ts', test: 'test/database/migrate-always.test.ts' },
+    { file: 'src/database/migrate.ts', test: 'test/database/migrate.test.ts' },
     {
       'What a migration creates gets its rights and comments': [
         'if (file === last) await applyAlways(trx, always);',

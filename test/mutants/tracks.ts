@@ -68,10 +68,6 @@ export const trackMutants = [
         'case when bool_or(t.org_id is not null and t.last_day is null) then null',
         'case when false then null',
       ],
-      'A backfill adds the days up to the next track': [
-        'coalesce(min(t.first_day) filter (where t.first_day > ${to}::date) - 1, ${to}::date)',
-        '${to}::date',
-      ],
       'A backfill after the last track adds its days alone': [
         'filter (where t.first_day > ${to}::date) - 1, ${to}::date)',
         "filter (where t.first_day > ${to}::date) - 1, (now() at time zone 'UTC')::date - 1)",
@@ -81,6 +77,10 @@ export const trackMutants = [
   plant(
     { file: 'src/ledger/tracks.ts', test: 'test/ledger/backfill.test.ts' },
     {
+      'A backfill adds the days up to the next track': [
+        'coalesce(min(t.first_day) filter (where t.first_day > ${to}::date) - 1, ${to}::date)',
+        '${to}::date',
+      ],
       'A backfill adds no days before the organization was created': [
         'greatest(${from}::date, o.created_on) as first_day,',
         '${from}::date as first_day,',
@@ -117,13 +117,10 @@ export const trackMutants = [
         'if (insertsCells && requestedOrgIds === null && streams === null)',
         'if (requestedOrgIds === null && streams === null)',
       ],
-      'A backfill never raises the first collected day': [
-        'and collected_from > ${from}::date`',
-        'and ${from}::date is not null`',
-      ],
+      'A backfill never raises the first collected day': ['case when ${isLater} then', 'case when true then'],
       'The first run sets the first collected day, and no later one does': [
-        'sql`coalesce(collected_from, ${streams.length === 0',
-        'sql`coalesce(${streams.length === 0',
+        'sql<UsageDay>`coalesce(collected_from, ${streams.length === 0',
+        'sql<UsageDay>`coalesce(${streams.length === 0',
       ],
       'An instance that is retired before its first run is not collected': [
         'streams.length === 0 ? null : yesterday',

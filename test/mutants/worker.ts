@@ -184,7 +184,7 @@ export const workerMutants = [
     },
   ),
   plant(
-    { file: 'src/database/postgres.ts', test: 'test/database/connections.test.ts', only: 'falls silent' },
+    { file: 'src/database/postgres.ts', test: 'test/database/connections.test.ts', only: 'silent' },
     {
       'A server that falls silent is not waited for': [
         'getConnection(this).stream.destroy(), silenceMs);',

@@ -1,4 +1,4 @@
-/** Comparisons with earlier days: the function usage_compared and the view organization_activity. */
+/** Comparisons with earlier days: the function usage_compared and the view organization_activity; and limits. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { addDays } from '../../src/usage/day.ts';
@@ -8,18 +8,20 @@ import { useFreshLedger } from '../ledger/ledger.ts';
 const TODAY = '2026-11-24';
 const ledger = useFreshLedger(`${TODAY}T12:00:00.000Z`);
 
-/** Adds an organization with billable payloads by the age of the day; null for a day that is not stored. */
-async function addOrg(payloads: Readonly<Record<number, number | null>>, createdOn?: string): Promise<string> {
-  const ages = Object.keys(payloads).map(Number);
-  const oldest = addDays(TODAY, -Math.max(...ages));
-  const orgId = await ledger.createOrg({ createdOn: createdOn ?? null });
-  await ledger.expectDays({ from: oldest, to: addDays(TODAY, -Math.min(...ages)) }, ['payload_totals'], orgId);
+/** Payloads by the age of the day; null for a day that is not stored. */
+type Payloads = Readonly<Record<number, number | null>>;
+
+/** Adds an organization with billable payloads. */
+async function addOrg(payloads: Payloads, createdOn: string | null = null): Promise<string> {
+  const days = Object.entries(payloads).map(([age, quantity]) => ({ day: addDays(TODAY, -Number(age)), quantity }));
+  const [first = '', ...later] = days.map(({ day }) => day).toSorted();
+  const orgId = await ledger.createOrg({ createdOn });
+  await ledger.expectDays({ from: first, to: later.at(-1) ?? first }, ['payload_totals'], orgId);
   await ledger.asProgram(
-    ...Object.entries(payloads).map(
-      ([age, count]) => sql`update losant_usage.usage_days set payload_billable_count = ${count},
-        payload_all_count = ${count}, payload_all_bytes = ${count}
-        where org_id = ${orgId} and usage_date = ${TODAY}::date - ${age}::integer`,
-    ),
+    sql`update losant_usage.usage_days d set payload_billable_count = n.quantity, payload_all_count = n.quantity,
+        payload_all_bytes = n.quantity
+      from json_to_recordset(${JSON.stringify(days)}::text::json) as n (day date, quantity bigint)
+      where d.org_id = ${orgId} and d.usage_date = n.day`,
   );
   return orgId;
 }
@@ -31,15 +33,17 @@ describe('usage_compared', () => {
       from losant_usage.usage_compared('payload_billable_count', ${days.from}, ${days.to}, ${comparison})
       where org_id = ${orgId} order by usage_date`);
 
-  test.each([
-    ['previous_days', '2026-11-20'],
-    ['same_weekdays', '2026-11-15'],
-    ['four_weeks', '2026-10-25'],
-    ['previous_year', '2025-11-23'],
-  ])('compares two days with %s: the first with %s', async (comparison, previousDay) => {
+  test('compares days with those before them, four weeks earlier, of the week before and of the year before', async () => {
     const orgId = await addOrg({ 1: 17, 2: 18 });
-    const days = await compare(orgId, comparison, { from: '2026-11-22', to: '2026-11-23' });
-    expect(days).toEqual([`11-22 18 ${previousDay} -`, `11-23 17 ${addDays(previousDay, 1)} -`]);
+    for (const [comparison, previousDay] of [
+      ['previous_days', '2026-11-20'],
+      ['same_weekdays', '2026-11-15'],
+      ['four_weeks', '2026-10-25'],
+      ['previous_year', '2025-11-23'],
+    ] as const) {
+      const days = await compare(orgId, comparison, { from: '2026-11-22', to: '2026-11-23' });
+      expect(days).toEqual([`11-22 18 ${previousDay} -`, `11-23 17 ${addDays(previousDay, 1)} -`]);
+    }
   });
 
   test('is null on a day that is not stored, and 0 before the organization was created', async () => {
@@ -62,21 +66,21 @@ describe('usage_compared', () => {
 });
 
 describe('organization_activity', () => {
-  const activity = async (orgId: string) => {
-    const [line] = await ledger.list(sql`
+  const activity = async (...orgIds: readonly string[]) =>
+    await ledger.list(sql`
       select compared_quantity, previous_quantity, change_ratio, is_new, is_recently_deleted, is_silent,
         has_large_change
-      from losant_usage.organization_activity where org_id = ${orgId}`);
-    return line;
-  };
+      from losant_usage.organization_activity a
+      join unnest(${orgIds}::text[]) with ordinality as o (org_id, position) on o.org_id = a.org_id
+      order by o.position`);
   /** Returns the same payloads for each day of November so far, and other ones for the days that it is compared with. */
-  const months = (november: number, before: number, changes: Readonly<Record<number, number | null>> = {}) => ({
+  const months = (november: number, before: number, changes: Payloads = {}): Payloads => ({
     ...Object.fromEntries(Array.from({ length: 23 }, (_, age) => [age + 1, november])),
     ...Object.fromEntries(Array.from({ length: 23 }, (_, age) => [age + 29, before])),
     ...changes,
   });
 
-  test.each([
+  const CASES: readonly (readonly [what: string, Payloads, expected: string])[] = [
     ['usage as before', months(10, 10), '230 230 0.0000 false false false false'],
     ['half as much again', months(15, 10), '345 230 0.5000 false false false true'],
     ['half as much', months(5, 10), '115 230 -0.5000 false false false true'],
@@ -95,42 +99,50 @@ describe('organization_activity', () => {
       months(10, 10, { 29: null }),
       '220 220 0.0000 false false false false',
     ],
-  ])('of an organization with %s', async (_, payloads, expected) => {
-    expect(await activity(await addOrg(payloads))).toBe(expected);
+  ];
+
+  test('compares the month to date, and tells what changed much and who is silent', async () => {
+    const orgIds: string[] = [];
+    for (const [, payloads] of CASES) orgIds.push(await addOrg(payloads));
+    const lines = await activity(...orgIds);
+    expect(CASES.map(([what], index) => [what, lines[index]])).toEqual(
+      CASES.map(([what, , expected]) => [what, expected]),
+    );
   });
 
   test('a change is not large if it is below half a percent of the instance', async () => {
     const small = await addOrg(months(20, 10));
     await addOrg(months(1_990, 1_990));
-    expect(await activity(small)).toContain('1.0000 false false false true');
+    expect((await activity(small))[0]).toContain('1.0000 false false false true');
     await addOrg(months(1, 1));
-    expect(await activity(small)).toContain('1.0000 false false false false');
+    expect((await activity(small))[0]).toContain('1.0000 false false false false');
   });
 
-  test.each([
-    ['2026-11-03T12:00:00.000Z', '-'],
-    ['2026-11-04T12:00:00.000Z', '30'],
-    ['2026-11-29T12:00:00.000Z', '280'],
-    ['2026-11-30T12:00:00.000Z', '280'],
-    ['2026-12-01T12:00:00.000Z', '280'],
-    ['2026-12-02T12:00:00.000Z', '-'],
-  ])('at %s the quantity of the month to date is %s', async (now, expected) => {
-    const days = { from: '2026-10-01', to: '2026-12-10' };
+  test('the month to date begins on the fourth day, and has 28 days at most', async () => {
     await ledger.setTime('2026-12-11T12:00:00.000Z');
-    const orgId = await ledger.expectDays(days, ['payload_totals']);
+    const orgId = await ledger.expectDays({ from: '2026-10-01', to: '2026-12-10' }, ['payload_totals']);
     await ledger.asProgram(sql`update losant_usage.usage_days set payload_billable_count = 10, payload_all_count = 10,
       payload_all_bytes = 10`);
-    await ledger.setTime(now);
-    expect((await activity(orgId))?.split(' ')[0]).toBe(expected);
+    for (const [day, quantity] of [
+      ['2026-11-03', '-'],
+      ['2026-11-04', '30'],
+      ['2026-11-29', '280'],
+      ['2026-11-30', '280'],
+      ['2026-12-01', '280'],
+      ['2026-12-02', '-'],
+    ] as const) {
+      await ledger.setTime(`${day}T12:00:00.000Z`);
+      expect([day, (await activity(orgId))[0]?.split(' ')[0]]).toEqual([day, quantity]);
+    }
   });
 
-  test.each([
-    ['2026-11-17', true],
-    ['2026-11-16', false],
-  ])('is_new of an organization that was created on %s: %s', async (createdOn, isNew) => {
-    const line = await activity(await addOrg({ 1: 5 }, createdOn));
-    expect(line?.split(' ')[3]).toBe(String(isNew));
-    expect(line?.split(' ')[6]).toBe('true');
+  test('an organization is new for a week, and its first usage is a large change', async () => {
+    const lines = await activity(await addOrg({ 1: 5 }, '2026-11-17'), await addOrg({ 1: 5 }, '2026-11-16'));
+    const flags = lines.map((line) => line.split(' '));
+    expect(flags.map((each) => [each[3], each[6]])).toEqual([
+      ['true', 'true'],
+      ['false', 'true'],
+    ]);
   });
 });
 
@@ -143,27 +155,20 @@ describe('usage_vs_limits', () => {
       select limit_name, quantity, projected_quantity, exceeds_on, is_exceeded
       from losant_usage.usage_vs_limits where org_id = ${orgId} order by limit_name`);
   };
-  /** Returns payloads of the days of November with these ages. */
-  const days = (ages: readonly number[], payloads: number) => Object.fromEntries(ages.map((age) => [age, payloads]));
+  /** Saturday to Monday: 100 a day, for the 7 days that are left. */
+  const THREE_DAYS = { 1: 100, 2: 100, 3: 100 };
 
-  test('a forecast counts weekdays that were never stored as the mean', async () => {
-    // Saturday to Monday: 100 a day, for the 7 days that are left.
-    const orgId = await addOrg(days([1, 2, 3], 100), '2026-11-21');
-    expect(await limitsOf(orgId, { payload: 950 })).toEqual(['payload 300 1000 2026-11-30 false']);
-  });
-
-  test('a forecast counts days that are not stored as the mean', async () => {
-    const orgId = await addOrg({ ...days([1, 3, 4], 100), 2: null }, '2026-11-20');
-    expect(await limitsOf(orgId, { payload: 450 })).toEqual(['payload 300 1100 2026-11-24 false']);
-  });
-
-  test('below three stored days there is no forecast', async () => {
-    const orgId = await addOrg({ 1: 100, 2: 100, 3: null }, '2026-11-21');
-    expect(await limitsOf(orgId, { payload: 201 })).toEqual(['payload 200 - - false']);
+  test('a forecast counts as the mean what was never stored: weekdays, and days; below three days there is none', async () => {
+    const weekdays = await addOrg(THREE_DAYS, '2026-11-21');
+    expect(await limitsOf(weekdays, { payload: 950 })).toEqual(['payload 300 1000 2026-11-30 false']);
+    const days = await addOrg({ 1: 100, 2: null, 3: 100, 4: 100 }, '2026-11-20');
+    expect(await limitsOf(days, { payload: 450 })).toEqual(['payload 300 1100 2026-11-24 false']);
+    const twoDays = await addOrg({ 1: 100, 2: 100, 3: null }, '2026-11-21');
+    expect(await limitsOf(twoDays, { payload: 201 })).toEqual(['payload 200 - - false']);
   });
 
   test('every limit is judged, and a limit of 0 is exceeded by 1', async () => {
-    const orgId = await addOrg(days([1, 2, 3], 100), '2026-11-21');
+    const orgId = await addOrg(THREE_DAYS, '2026-11-21');
     await ledger.asProgram(
       sql`update losant_usage.usage_days set devices_created = 0, devices_deleted = 0, devices_total = 1
         where org_id = ${orgId}`,

@@ -47,7 +47,7 @@ describe('along a random history', () => {
       `create table public.instants as select now() as at, * from losant_usage.daily_usage with no data;
        grant select, insert on public.instants to losant_usage_writer, losant_usage_reader`,
     );
-    for (let step = 0; step < 40; step += 1) {
+    for (let step = 0; step < 25; step += 1) {
       await ledger.setTime(new Date(at(START) + step * 3 * 3_600_000).toISOString());
       const cells = orgs.flatMap((orgId) =>
         [from, to].flatMap((day) => streamNames.map((stream) => [orgId, stream, day] as const)),

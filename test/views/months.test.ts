@@ -1,25 +1,19 @@
 /** The state of a month, and whether it is final. */
 import { sql } from 'kysely';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { OTHER_INSTANCE, useBooks } from '../billing/books.ts';
-import { COMPUTE_SUMS, cellResponse, INSTANCE, useLedger } from '../ledger/ledger.ts';
-import { asProgram } from '../support/by-hand.ts';
-import { asOwner, asWriter } from '../support/databases.ts';
+import { COMPUTE_SUMS, cellResponse, INSTANCE, useFilledLedger } from '../ledger/ledger.ts';
 import { devices, POLICY, report } from '../usage/cells.ts';
 
 const NOW = '2026-11-10T12:00:00.000Z';
 const [FIRST, LAST] = ['2026-10-30', '2026-10-31'];
-const ledger = useLedger(NOW);
 const books = useBooks();
 let orgId: string;
 
 /** An organization that was created for the last two days of October, which are final. */
-beforeEach(async () => {
-  await ledger.clear();
-  await ledger.setTime(NOW);
+const ledger = useFilledLedger(NOW, async () => {
   orgId = await ledger.createOrg({ createdOn: FIRST });
-  await setInstance(`policy = '${JSON.stringify(POLICY)}', collected_from = null, retired_at = null,
-    list_problem = null`);
+  await ledger.asProgram(sql`update losant_usage.instances set policy = ${JSON.stringify(POLICY)}::text::jsonb`);
   await ledger.expectDays({ from: FIRST, to: LAST }, ['device_counts'], orgId);
   const response = report(devices(1, 0, 17));
   await ledger.load([FIRST, LAST].map((day) => cellResponse(orgId, 'device_counts', day, response)));
@@ -96,8 +90,8 @@ test.for(CASES)('a month is %s: %s', async ([expected, , ...acts]) => {
   for (const act of acts) await act();
   expect(await months()).toEqual([expected]);
   // Pages and digests take it from what keeps back each organization.
-  const shown = `select state from losant_usage_internal.month_summaries where month = '2026-10-01'`;
-  expect(await asWriter(ledger.url, shown)).toEqual([{ state: expected.split(' ')[0] }]);
+  const shown = sql`select state from losant_usage_internal.month_summaries where month = '2026-10-01'`;
+  expect(await ledger.list(shown)).toEqual([expected.split(' ')[0]]);
 });
 
 test.each([
@@ -106,8 +100,7 @@ test.each([
 ])('nothing is said of a month that is given as %s', async (month, message) => {
   const draft = sql`select * from losant_usage.statement_draft(${INSTANCE}, ${month}, false)`;
   const hash = sql`select losant_usage.check_closable(${INSTANCE}, ${month}, false, null, now())`;
-  await expect(ledger.list(draft)).rejects.toThrow(message);
-  await expect(ledger.list(hash)).rejects.toThrow(message);
+  for (const query of [draft, hash]) await expect(ledger.list(query, ledger.reader.db)).rejects.toThrow(message);
   expect(await ledger.list(sql`select * from losant_usage.month_reconciliation(${INSTANCE}, ${month})`)).toEqual([]);
 });
 
@@ -130,9 +123,10 @@ test('a month is in progress until it has ended, whatever blocks it', async () =
 
 test('the last day of a month settles before the first run of the next one', async () => {
   await ledger.setTime('2026-11-01T00:10:00.000Z');
-  await set('tracks', `last_day = null, next_day = '${LAST}'`);
-  await ledger.asProgram(sql`update losant_usage.coverage set standing = 'final'`);
-  await asOwner(ledger.url, asProgram(`delete from losant_usage.coverage where usage_date = '${LAST}'`));
+  await ledger.asProgram(
+    sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day)
+      values (${orgId}, 'notebook_minutes', ${FIRST}, ${LAST})`,
+  );
   expect(await months()).toEqual(['settling not_final']);
 });
 

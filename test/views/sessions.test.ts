@@ -81,6 +81,7 @@ const REJECTED_CALLS = [
 
 const books = useBooks();
 let inProgram: Readonly<Record<string, readonly string[]>>;
+let textsInProgram: readonly string[];
 
 /** Fills the days on which the sessions would differ, and closes September. */
 async function fillEdges(): Promise<void> {
@@ -184,7 +185,9 @@ async function readRejections(settings: Settings): Promise<string[]> {
 }
 
 /** Creates a statement of October with the hash of its blockers, and returns its texts; nothing is stored. */
-async function readStatement(settings: Settings, blockersHash: string): Promise<string[]> {
+async function readStatement(settings: Settings): Promise<string[]> {
+  const [hash] = inProgram[`check_closable(${CALLS['check_closable']?.[0]})`] ?? [];
+  const { check_closable: blockersHash } = JSON.parse(hash ?? '{}') as { check_closable: string };
   const at = new Date(books.nowMs).toISOString();
   const begin = `select losant_usage.begin_statement('${INSTANCE}', '2026-10-01', false, 'agreed', $1, '${at}')::text`;
   const texts = `select concat_ws(' ', cause, detail, remedy) as text from losant_usage.statement_blockers
@@ -204,6 +207,7 @@ beforeAll(async () => {
   await asOwner(books.url, SHADOW);
   await fillEdges();
   inProgram = await readSources(PROGRAM);
+  textsInProgram = await readStatement(PROGRAM);
 });
 
 test('the calls are of every function that reads', async () => {
@@ -246,25 +250,16 @@ test('every view has a key, which its comment names and no two of its rows share
 // Guarantee (Numbers): Every view and function returns the same rows, whatever the settings of the session.
 // Guarantee (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
 test.each(Object.entries(SESSIONS))(
-  'in a session in %s every view and function has the same rows',
+  'in a session in %s every view and function has the same rows, and statements and rejections the same texts',
   async (_, settings) => {
     expect(await readSources(settings)).toEqual(inProgram);
+    expect(textsInProgram.length).toBeGreaterThan(3);
+    expect(await readStatement(settings)).toEqual(textsInProgram);
+    expect(await readRejections(settings)).toEqual([
+      '2026-11 has not ended: its last day is 2026-11-30 (UTC); ' +
+        'close a month once its last days are final: by default 72 hours after it ends (FINAL_AFTER_HOURS)',
+      expect.stringMatching(/^2026-09 of instance \w+ was already closed at 2026-11-22T12:00:03.000Z by /),
+      expect.stringContaining('differs from UTC by a fraction of an hour (on 2025-11-20)'),
+    ]);
   },
 );
-
-test.each(Object.entries(SESSIONS))('in a session in %s a rejection has the same text', async (_, settings) => {
-  expect(await readRejections(settings)).toEqual([
-    '2026-11 has not ended: its last day is 2026-11-30 (UTC); ' +
-      'close a month once its last days are final: by default 72 hours after it ends (FINAL_AFTER_HOURS)',
-    expect.stringMatching(/^2026-09 of instance \w+ was already closed at 2026-11-22T12:00:03.000Z by /),
-    expect.stringContaining('differs from UTC by a fraction of an hour (on 2025-11-20)'),
-  ]);
-});
-
-test.each(Object.entries(SESSIONS))('in a session in %s a statement has the same texts', async (_, settings) => {
-  const [row] = inProgram[`check_closable(${CALLS['check_closable']?.[0]})`] ?? [];
-  const { check_closable: blockersHash } = JSON.parse(row ?? '{}') as { check_closable: string };
-  const texts = await readStatement(PROGRAM, blockersHash);
-  expect(texts.length).toBeGreaterThan(3);
-  expect(await readStatement(settings, blockersHash)).toEqual(texts);
-});

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { sql } from 'kysely';
 import { beforeAll, expect, test } from 'vitest';
-import { markDaysDue, syncTracks } from '../../src/ledger/expected.ts';
+import { syncTracks } from '../../src/ledger/expected.ts';
 import { beginWriting } from '../../src/ledger/lease.ts';
 import { cellResponse, useLedger } from '../ledger/ledger.ts';
 import { asOwner } from '../support/databases.ts';
@@ -77,9 +77,7 @@ test('a day that is loaded, restated or waived is loaded again', async () => {
 });
 
 test('days that a run or a backfill adds are loaded', async () => {
-  const range = { from: '2026-10-01', to: '2026-10-20' };
-  const selection = { orgIds: [ORGS.unrecorded], streams: ['device_counts'], range };
-  await markDaysDue(ledger.writer(), { ...selection, insertsCells: true, force: false });
+  await ledger.backfill('2026-10-01..2026-10-20', { orgIds: [ORGS.unrecorded], streams: ['device_counts'] });
   expect(await loadChanges()).toBe('followed');
 });
 

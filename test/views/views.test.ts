@@ -1,7 +1,7 @@
 /** The views on cells, days, hours and months of a small ledger, and invariants of any ledger. */
 import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { markDaysDue, syncTracks } from '../../src/ledger/expected.ts';
+import { syncTracks } from '../../src/ledger/expected.ts';
 import { beginWriting } from '../../src/ledger/lease.ts';
 import { addDays } from '../../src/usage/day.ts';
 import { isLate } from '../../src/usage/policy.ts';
@@ -366,14 +366,7 @@ test('a stream whose track has ended no longer blocks the month once a backfill 
   const blocker = `select streams[1], first_day, last_day from losant_usage.month_blockers
     where org_id = '${orgId}' and cause = 'not_fully_tracked' and month = '2026-11-01'`;
   expect(await rows(blocker)).toEqual(['notebook_minutes 2026-11-13 2026-11-23']);
-  const range = { from: '2026-11-01', to: '2026-11-23' };
-  await markDaysDue(ledger.writer(), {
-    orgIds: [orgId],
-    streams: null,
-    range,
-    insertsCells: true,
-    force: false,
-  });
+  await ledger.backfill('2026-11-01..2026-11-23', { orgIds: [orgId] });
   expect(await rows(blocker)).toEqual([]);
   expect((await ledger.tracks(orgId)).find((track) => track.startsWith('notebook_minutes'))).toBe(
     'notebook_minutes 09-20 11-24 11-23',
