@@ -147,6 +147,8 @@ describe('a receiver', () => {
 
 describe('several workers', () => {
   beforeEach(async () => {
+    await createTimer({ notify: null, instanceIds: [OTHER] }).check(`${TODAY}T08:00:00.000Z`);
+    await ledger.setTime(`${TODAY}T09:00:00.000Z`);
     await lack('Kestrel');
     await lack('Polaris', OTHER);
   });
@@ -166,6 +168,7 @@ describe('several workers', () => {
     await createTimer(both).check();
     expect(messages).toHaveLength(2);
     expect(messages[0]).toContain('Kestrel');
+    expect(messages[1]).toContain('Polaris');
     expect(messages[1]).not.toContain('Kestrel');
     expect(await digests()).toEqual([`East ${TODAY} sent -`, `Main ${TODAY} sent -`]);
   });
