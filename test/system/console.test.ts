@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { auditPage, LOOKS, MORE_LOOKS } from './console/audit.ts';
-import { type Browser, startBrowser } from './console/browser.ts';
+import { type Browser, startBrowser, type Tab } from './console/browser.ts';
 import { PATHS, reachPages } from './console/reach.ts';
 import { SITUATIONS, type Situation } from './console/situations.ts';
 
@@ -61,19 +61,25 @@ test.for(NAMES)('every page is accessible and fits, wide and narrow, light and d
   const next = NAMES[NAMES.indexOf(name) + 1];
   if (next !== undefined) getSituation(next).catch(() => {});
   const { worker, token } = situation;
-  await using tab = await browser.open({ token });
-  // Pages must not reload during the audit.
-  await tab.page.addInitScript('window.setInterval = () => 0');
-  const problems: string[] = [];
-  await expect.poll(() => readHeadline(tab.page, worker.url), { timeout: 20_000 }).toMatch(HEADLINES[name]);
+  await using first = await browser.open({ token });
+  await expect.poll(() => readHeadline(first.page, worker.url), { timeout: 20_000 }).toMatch(HEADLINES[name]);
   const pages = await reachPages(situation);
   if (name === FULL) expect([...pages.keys()].sort()).toEqual([...PATHS].sort());
-  for (const [path, address] of pages) {
-    await tab.page.goto(worker.url + address);
-    const looks = name === FULL ? MORE_LOOKS : LOOKS;
-    problems.push(...(await auditPage(tab.page, formatPictureName(name, path), looks)));
-  }
-  expect([...problems, ...tab.problems]).toEqual([]);
+  // Both tabs take the next page from one queue.
+  const queue = pages.entries();
+  const auditPages = async (tab: Tab) => {
+    // Pages must not reload during the audit.
+    await tab.page.addInitScript('window.setInterval = () => 0');
+    const problems: string[] = [];
+    for (const [path, address] of queue) {
+      await tab.page.goto(worker.url + address);
+      const looks = name === FULL ? MORE_LOOKS : LOOKS;
+      problems.push(...(await auditPage(tab.page, formatPictureName(name, path), looks)));
+    }
+    return [...problems, ...tab.problems];
+  };
+  await using second = await browser.open({ token });
+  expect((await Promise.all([first, second].map(auditPages))).flat()).toEqual([]);
 });
 
 test('Home says in the place of each figure why it is not known', async () => {
