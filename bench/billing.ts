@@ -69,7 +69,7 @@ export async function billing({ postgres, sizes, settings, report }: Bench): Pro
       await measure(['close', '--adjust', '--month', month]);
       await measure(['statement', '--month', month, '--out', folder]);
       await measure(['verify', folder]);
-      report(`billing: a month of ${orgs} organizations`, rows);
+      report(`billing: a month of ${orgs.toLocaleString('en')} organizations`, rows);
     });
   } finally {
     rmSync(folder, { recursive: true, force: true });

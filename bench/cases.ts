@@ -83,7 +83,7 @@ export async function daily(bench: Bench): Promise<void> {
       const rows = await withSimulator({ orgs, latencyMs }, (simulator) =>
         compare(bench, { simulator, contenders, latencyMs }),
       );
-      const what = `${orgs} organizations, ${latencyMs} ms, ${settings.concurrency} at once`;
+      const what = `${orgs.toLocaleString('en')} organizations, ${latencyMs} ms, ${settings.concurrency} at once`;
       report(`daily: one day of ${what}, medians of ${sizes.rounds}`, rows);
     }
   }
@@ -210,7 +210,9 @@ export async function backfill({ postgres, sizes, settings, report }: Bench): Pr
       const { document, ...figures } = await runProgram(args, { ...simulator, databaseUrl }, settings);
       const { requests, rows } = document;
       const pace = { rows: rows.inserted, rowsPerSecond: (rows.inserted / figures.wallMs) * 1_000 };
-      report(`backfill: ${days} days of ${orgs} organizations, 0 ms`, [{ requests, formula, ...figures, ...pace }]);
+      report(`backfill: ${days} days of ${orgs.toLocaleString('en')} organizations, 0 ms`, [
+        { requests, formula, ...figures, ...pace },
+      ]);
       const tables = await query<{ table: string; rows: string; bytes: string }>(
         databaseUrl,
         `select t.name as table, pg_total_relation_size('losant_usage.' || t.name) as bytes, t.rows
@@ -248,7 +250,7 @@ export async function idle({ postgres, sizes, settings, report }: Bench): Promis
         if (run.document.cells.planned > 0) throw new Error(`something was due: ${JSON.stringify(run.document)}`);
         runs.push(run);
       }
-      const title = `idle: nothing due, ${orgs} organizations × ${days} days, medians of ${rounds}`;
+      const title = `idle: nothing due, ${orgs.toLocaleString('en')} organizations × ${days} days, medians of ${rounds}`;
       report(title, [medianOf(runs, IDLE_FIGURES)]);
     }),
   );

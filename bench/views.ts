@@ -75,7 +75,7 @@ export async function views({ postgres, sizes, report }: Bench): Promise<void> {
           runs.push({ wallMs: await measureQuery(databaseUrl, statement) });
         rows.push({ question, ...medianOf(runs, ['wallMs']) });
       }
-      const where = `${orgs} organizations × ${days} days, ${unreported}% without notebooks`;
+      const where = `${orgs.toLocaleString('en')} organizations × ${days} days, ${unreported}% without notebooks`;
       report(`views: ${where}, medians of ${rounds}, in the server`, rows);
     });
   }
