@@ -223,8 +223,8 @@ async function readSmallFile(path: string, maxBytes: number): Promise<Buffer> {
 }
 
 /**
- * Yields the bytes of a listed file in one reused buffer; copy what must survive the next chunk. Throws FileProblem for a
- * wrong size before them, see also checkBytes.
+ * Yields the bytes of a listed file in one reused buffer; copy what must survive the next chunk. Throws FileProblem
+ * for a wrong size before them, see also checkBytes.
  */
 export async function* readListedFile({ path, manifest }: Pick<Pack, 'path' | 'manifest'>, name: string) {
   await using file = await openRegularFile(join(path, name));
