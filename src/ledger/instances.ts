@@ -40,6 +40,7 @@ export async function recordAttemptError(db: Kysely<Schema>, instanceId: string,
 
 /** Throws SettingsError if the database has no such instance. */
 export async function recordRetirement(db: Kysely<Schema>, instanceId: string): Promise<void> {
+  // The clock differs from any earlier time.
   if (await updateInstance({ db, instanceId, lease: null }, { retired_at: CLOCK })) return;
   throw new SettingsError(`The database has no instance ${instanceId}`, {
     hint: 'losant-usage status lists the instances that are not in the settings',
@@ -89,13 +90,21 @@ export async function registerInstance(
   });
 }
 
-/** Changes what is known about the instance. Returns whether the database has it. */
+/** Changes what is known about the instance. Returns false, and writes nothing, if nothing differs. */
 export async function updateInstance(
   { instanceId, ...ledger }: Pick<LedgerWriter, 'db' | 'lease' | 'instanceId'>,
   changes: UpdateObject<Schema, 'instances'>,
 ): Promise<boolean> {
+  const differences = Object.entries(changes).map(
+    ([column, value]) => sql<boolean>`${sql.ref(column)} is distinct from ${value}`,
+  );
   const { numUpdatedRows } = await inTransaction(ledger, (trx) =>
-    trx.updateTable('instances').set(changes).where('instance_id', '=', instanceId).executeTakeFirstOrThrow(),
+    trx
+      .updateTable('instances')
+      .set(changes)
+      .where('instance_id', '=', instanceId)
+      .where((eb) => eb.or(differences))
+      .executeTakeFirstOrThrow(),
   );
   return numUpdatedRows > 0n;
 }
