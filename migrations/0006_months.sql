@@ -393,27 +393,35 @@ left join losant_usage_internal.month_changes c on c.org_id = o.org_id;
 -- that is longer. Days of the month that are not stored, and weekdays of which none is, count as the mean of all. Fewer
 -- than three stored days tell nothing.
 create view losant_usage_internal.weekday_rates as
-select d.org_id, n.metric,
-  avg(n.quantity) * count(*) filter (where n.quantity is null
-    and d.usage_date >= losant_usage_internal.month_of(losant_usage_internal.today() - 1)) as unstored_quantity,
+select w.org_id, n.metric, sum(n.quantity) / sum(n.days) * sum(n.days_unstored) as unstored_quantity,
   array[
-    coalesce(avg(n.quantity) filter (where n.weekday = 1), avg(n.quantity)),
-    coalesce(avg(n.quantity) filter (where n.weekday = 2), avg(n.quantity)),
-    coalesce(avg(n.quantity) filter (where n.weekday = 3), avg(n.quantity)),
-    coalesce(avg(n.quantity) filter (where n.weekday = 4), avg(n.quantity)),
-    coalesce(avg(n.quantity) filter (where n.weekday = 5), avg(n.quantity)),
-    coalesce(avg(n.quantity) filter (where n.weekday = 6), avg(n.quantity)),
-    coalesce(avg(n.quantity) filter (where n.weekday = 7), avg(n.quantity))] as rates
-from losant_usage_internal.org_days d
+    coalesce(max(n.quantity / n.days) filter (where w.weekday = 1), sum(n.quantity) / sum(n.days)),
+    coalesce(max(n.quantity / n.days) filter (where w.weekday = 2), sum(n.quantity) / sum(n.days)),
+    coalesce(max(n.quantity / n.days) filter (where w.weekday = 3), sum(n.quantity) / sum(n.days)),
+    coalesce(max(n.quantity / n.days) filter (where w.weekday = 4), sum(n.quantity) / sum(n.days)),
+    coalesce(max(n.quantity / n.days) filter (where w.weekday = 5), sum(n.quantity) / sum(n.days)),
+    coalesce(max(n.quantity / n.days) filter (where w.weekday = 6), sum(n.quantity) / sum(n.days)),
+    coalesce(max(n.quantity / n.days) filter (where w.weekday = 7), sum(n.quantity) / sum(n.days))] as rates
+from (
+  -- Sums by weekday first, in plain bigints: half the time of an average for each row.
+  select d.org_id, extract(isodow from d.usage_date)::integer as weekday,
+    losant_usage_internal.total(d.payload_billable_count) as payloads,
+    count(d.payload_billable_count) as payload_days,
+    count(*) filter (where d.payload_billable_count is null and d.usage_date >= y.month) as payload_days_unstored,
+    losant_usage_internal.total(d.notebook_minutes) as minutes, count(d.notebook_minutes) as minute_days,
+    count(*) filter (where d.notebook_minutes is null and d.usage_date >= y.month) as minute_days_unstored
+  from (select losant_usage_internal.month_of(losant_usage_internal.today() - 1) as month) as y
+  cross join losant_usage_internal.org_days d
+  where d.usage_date < losant_usage_internal.today()
+    and d.usage_date >= least(losant_usage_internal.today() - 28, y.month)
+  group by d.org_id, weekday
+) as w
 cross join lateral (values
-  ('payload_billable_count', d.payload_billable_count, extract(isodow from d.usage_date)::integer),
-  ('notebook_minutes', d.notebook_minutes, extract(isodow from d.usage_date)::integer)
-) as n (metric, quantity, weekday)
-where d.usage_date < losant_usage_internal.today()
-  and d.usage_date >= least(losant_usage_internal.today() - 28,
-    losant_usage_internal.month_of(losant_usage_internal.today() - 1))
-group by d.org_id, n.metric
-having count(n.quantity) >= 3;
+  ('payload_billable_count', w.payloads::numeric, nullif(w.payload_days, 0), w.payload_days_unstored),
+  ('notebook_minutes', w.minutes::numeric, nullif(w.minute_days, 0), w.minute_days_unstored)
+) as n (metric, quantity, days, days_unstored)
+group by w.org_id, n.metric
+having sum(n.days) >= 3;
 
 -- The days from today to the end of the month of yesterday, and how many of them are of each weekday, Monday first.
 create view losant_usage_internal.days_ahead as

@@ -32,6 +32,10 @@ cross join lateral (
 create view losant_usage_internal.cell_times as
 select usage_date, org_id, stream, revision, first_loaded_at, finalized_at from losant_usage.coverage;
 
+-- The rows of usage_days. To the planner a lookup in org_days, which has days that no run has recorded, costs ten times
+-- as much.
+create view losant_usage_internal.recorded_days as select * from losant_usage.usage_days;
+
 -- Returns a value as it was at an instant: null if it was first loaded later; otherwise the old value of its first
 -- later revision, or the current value if there is none.
 create function losant_usage_internal.value_as_of(
@@ -98,12 +102,13 @@ begin atomic
     'restated', r.old_quantity, r.new_quantity, r.difference, r.was_final, r.changed_at
   from losant_usage.restatements r where r.changed_at > as_of and r.hour is null
   union all
-  -- The day is that of the cell: a condition on it limits the larger table, which is read first.
+  -- The day is that of the cell: a condition on it limits the larger table, which is read first. A loaded cell has its
+  -- day recorded.
   select o.instance_id, c.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
     c.usage_date, c.stream, m.metric, m.unit, null, null,
     'first_loaded', null, q.quantity, q.quantity, false, c.first_loaded_at
   from losant_usage_internal.cell_times c
-  join losant_usage_internal.org_days d on d.usage_date = c.usage_date and d.org_id = c.org_id
+  join losant_usage_internal.recorded_days d on d.usage_date = c.usage_date and d.org_id = c.org_id
   join losant_usage.organizations o on o.org_id = c.org_id
   join losant_usage.metrics m on m.stream = c.stream
   -- The value of the first load is the old value of the first revision that has the metric.
@@ -112,7 +117,7 @@ begin atomic
       select (r.old ->> m.metric)::bigint from losant_usage.revisions r
       where r.org_id = c.org_id and r.usage_date = c.usage_date and r.stream = c.stream and r.old ? m.metric
       order by r.id limit 1
-    ) end, losant_usage_internal.number_of(d, m.metric)) as quantity
+    ) end, losant_usage_internal.number_of(row(d.*)::losant_usage_internal.org_days, m.metric)) as quantity
   ) as q
   where c.first_loaded_at > as_of;
 end;

@@ -26,7 +26,8 @@ begin
       losant_usage.attention_items
       to losant_usage_reader;
     -- The functions with arguments read these with the privileges of their caller.
-    grant select on losant_usage_internal.org_days, losant_usage_internal.hour_cells, losant_usage_internal.cell_times
+    grant select on losant_usage_internal.org_days, losant_usage_internal.hour_cells, losant_usage_internal.cell_times,
+      losant_usage_internal.recorded_days
       to losant_usage_reader;
     grant execute on function
       losant_usage.local_daily_usage, losant_usage.usage_compared, losant_usage.usage_as_of,

@@ -22,12 +22,12 @@ export const attentionMutants = [
         'where u.quantity is not null and u.previous_quantity is not null\n',
         'where u.quantity is not null\n',
       ],
-      'A forecast needs three stored days': ['having count(n.quantity) >= 3', 'having count(n.quantity) >= 2'],
+      'A forecast needs three stored days': ['having sum(n.days) >= 3', 'having sum(n.days) >= 2'],
       'A weekday that was never stored counts as the mean': [
-        'coalesce(avg(n.quantity) filter (where n.weekday = 4), avg(n.quantity))',
-        'avg(n.quantity) filter (where n.weekday = 4)',
+        'coalesce(max(n.quantity / n.days) filter (where w.weekday = 4), sum(n.quantity) / sum(n.days))',
+        'max(n.quantity / n.days) filter (where w.weekday = 4)',
       ],
-      'A day that is not stored counts as the mean': ['avg(n.quantity) * count(*)', '0 * count(*)'],
+      'A day that is not stored counts as the mean': ['* sum(n.days_unstored)', '* 0'],
       'A limit of 0 is exceeded by 1': [
         'n.limit_quantity >= 0 and coalesce(n.quantity > n.limit_quantity, false)',
         'coalesce(n.quantity / nullif(n.limit_quantity, 0) > 1, false)',

@@ -130,6 +130,10 @@ language sql stable parallel safe`,
         `returns setof losant_usage_internal.past_day
 language sql stable parallel safe security definer`,
       ],
+      'The day of a loaded cell is looked up in the table': [
+        'recorded_days as select * from losant_usage.usage_days',
+        'recorded_days as select * from losant_usage_internal.org_days',
+      ],
     },
   ),
   plant(

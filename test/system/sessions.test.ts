@@ -1,6 +1,6 @@
 /** The test of sessions on Debian's Postgres, which compiles queries and knows the languages of the machine. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync } from 'node:fs';
+import { chmodSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { makeFastFolder, queryOnce } from '../support/databases.ts';
@@ -29,5 +29,6 @@ test('views and functions have the same rows in a German session, and if queries
   } finally {
     delete process.env['LOCPATH'];
     await server.stop();
+    rmSync(locales, { recursive: true });
   }
 }, 600_000);

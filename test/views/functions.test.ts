@@ -108,6 +108,13 @@ test('cells of a month that were loaded since it was billed are found without re
   expect(cells.map((scan) => isRestricted(scan, 'usage_date'))).toEqual([true]);
 });
 
+test('the day of a loaded cell is looked up without the days that no run has recorded yet', async () => {
+  const nodes = await explain(`select * from losant_usage.changes_since('2026-10-20T00:00Z')`);
+  const tables = nodes.map((node) => node['Relation Name']);
+  expect(tables).toContain('usage_days');
+  expect(tables).not.toContain('tracks');
+});
+
 test('what is not final is found through its own indexes', async () => {
   const indexesOf = async (query: string) => (await explain(query)).map((node) => node['Index Name']);
   for (const view of ['health', 'freshness', 'coverage_gaps', 'month_blockers']) {

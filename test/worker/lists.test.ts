@@ -80,7 +80,7 @@ test('a download that nobody reads to its end leaves no query behind, and is no 
   expect(worker.running.stderr()).not.toContain('download broken off');
 });
 
-test.each([['gaps', '--json'], ['gaps']])('%s %s of 5,000 long rows ends with a small heap', async (...args) => {
+test.each([[['gaps']], [['gaps', '--json']]])('%j of 5,000 long rows ends with a small heap', async (args) => {
   const ended = await spawnProgram(args, withHeap(34)).ended;
   expect({ code: ended.code, stderr: ended.stderr }).toEqual({ code: 3, stderr: '' });
   const texts = args.includes('--json')

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { startPlatform, usePlatform } from '../simulator/platform.ts';
@@ -128,7 +128,9 @@ test('a database password is read from its file for the next connection, without
   // A user who is a member of the writer.
   await asAdministrator(`create role ${role} login password 'first' in role ${toRoleName('writer')}`);
   onTestFinished(() => asAdministrator(`drop role ${role}`));
-  const file = join(makeFastFolder('losant-usage-rotation-'), 'url');
+  const folder = makeFastFolder('losant-usage-rotation-');
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'url');
   const writeUrl = (password: string) =>
     writeFileSync(file, Object.assign(new URL(database.url), { username: role, password }).href);
   writeUrl('first');
