@@ -1,6 +1,7 @@
 /**
- * `npm run test:calendar` moves the clock of every process, including Postgres, to times at which date bugs show and to
- * times that are drawn anew, and runs each test file at one of them, another one each time. Needs libfaketime.
+ * `npm run test:calendar` moves the clock of every process, including Postgres, to some of the times at which date bugs
+ * show and to times that are drawn anew, and runs each test file at one of them, another one each time. Needs
+ * libfaketime.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
@@ -22,7 +23,8 @@ const FIXED_TIMES = [
   '2029-07-01T18:00:00Z',
 ];
 
-/** How many are drawn in addition, from the four years from here on. */
+/** How many of them are used in a run, and how many are drawn in addition, from the four years from here on. */
+const FIXED_IN_RUN = 3;
 const DRAWN_TIMES = 3;
 const FIRST_DRAWN_MS = Date.parse('2027-01-01T00:00:00Z');
 const DRAWN_MINUTES = 4 * 365 * 24 * 60;
@@ -37,7 +39,11 @@ function drawTime(): string {
 
 /** Returns the times in an order of their own, which decides the test files of each. */
 function drawTimes(): string[] {
-  const times = [...FIXED_TIMES, ...Array.from({ length: DRAWN_TIMES }, drawTime)];
+  const fixed = shuffle(FIXED_TIMES).slice(0, FIXED_IN_RUN);
+  return shuffle([...fixed, ...Array.from({ length: DRAWN_TIMES }, drawTime)]);
+}
+
+function shuffle(times: readonly string[]): string[] {
   const keyed = times.map((time) => ({ time, key: randomInt(2 ** 32) }));
   return keyed.sort((a, b) => a.key - b.key).map(({ time }) => time);
 }
