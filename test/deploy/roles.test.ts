@@ -65,6 +65,14 @@ test('the migrator migrates, the writer loads, the closer and the reader read, i
   expect(await program('losant_usage_closer', 'close')).toMatchObject({ code: 0, stderr: '' });
 });
 
+test("a reader's sessions write nothing, and do not compile queries", async () => {
+  const settings = `select name, setting from pg_settings where name in ('default_transaction_read_only', 'jit') order by 1`;
+  expect(await queryOnce(urlOf('losant_usage_reader'), settings)).toEqual([
+    { name: 'default_transaction_read_only', setting: 'on' },
+    { name: 'jit', setting: 'off' },
+  ]);
+});
+
 test('a statement is closed by the person who is a member of the closer', async () => {
   await queryOnce(urlOf(ADMINISTRATOR), `create role anna login in role losant_usage_closer password '${PASSWORD}'`);
   await program('losant_usage_writer', 'backfill', '--from', `${MONTH}-01`, '--to', `${MONTH}-28`);

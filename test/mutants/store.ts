@@ -276,6 +276,12 @@ set plan_cache_mode`,
     },
   ),
   plant(
+    { file: 'deploy/postgres/roles.sql', test: 'test/deploy/roles.test.ts' },
+    {
+      'The sessions of a reader do not compile queries': ['alter role losant_usage_reader set jit = off;', ''],
+    },
+  ),
+  plant(
     { file: 'src/database/sqlstate.ts', test: 'test/deploy/roles.test.ts' },
     {
       'The hint to a user without a privilege names the role of the command': [
