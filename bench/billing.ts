@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { count } from '../src/terminal/words.ts';
 import type { Bench } from './cases.ts';
 import { addLogin, LAUNCHER, query, readCpuMs, runMeasured, withDatabase } from './processes.ts';
 import { fillDatabase } from './views.ts';
@@ -69,7 +70,7 @@ export async function billing({ postgres, sizes, settings, report }: Bench): Pro
       await measure(['close', '--adjust', '--month', month]);
       await measure(['statement', '--month', month, '--out', folder]);
       await measure(['verify', folder]);
-      report(`billing: a month of ${orgs.toLocaleString('en')} organizations`, rows);
+      report(`billing: a month of ${count(orgs, 'organization')}`, rows);
     });
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -1,4 +1,5 @@
 /** The cases that load: a day, compared with other ways to load it, a backfill, and nothing to do. */
+import { count } from '../src/terminal/words.ts';
 import { daysAgo } from '../test/support/days.ts';
 import type { OwnPostgres } from '../test/support/own-postgres.ts';
 import type { Task } from './contenders/day.ts';
@@ -83,7 +84,7 @@ export async function daily(bench: Bench): Promise<void> {
       const rows = await withSimulator({ orgs, latencyMs }, (simulator) =>
         compare(bench, { simulator, contenders, latencyMs }),
       );
-      const what = `${orgs.toLocaleString('en')} organizations, ${latencyMs} ms, ${settings.concurrency} at once`;
+      const what = `${count(orgs, 'organization')}, ${latencyMs} ms, ${settings.concurrency} at once`;
       report(`daily: one day of ${what}, medians of ${sizes.rounds}`, rows);
     }
   }
@@ -210,7 +211,7 @@ export async function backfill({ postgres, sizes, settings, report }: Bench): Pr
       const { document, ...figures } = await runProgram(args, { ...simulator, databaseUrl }, settings);
       const { requests, rows } = document;
       const pace = { rows: rows.inserted, rowsPerSecond: (rows.inserted / figures.wallMs) * 1_000 };
-      report(`backfill: ${days} days of ${orgs.toLocaleString('en')} organizations, 0 ms`, [
+      report(`backfill: ${days} days of ${count(orgs, 'organization')}, 0 ms`, [
         { requests, formula, ...figures, ...pace },
       ]);
       const tables = await query<{ table: string; rows: string; bytes: string }>(
@@ -250,7 +251,7 @@ export async function idle({ postgres, sizes, settings, report }: Bench): Promis
         if (run.document.cells.planned > 0) throw new Error(`something was due: ${JSON.stringify(run.document)}`);
         runs.push(run);
       }
-      const title = `idle: nothing due, ${orgs.toLocaleString('en')} organizations × ${days} days, medians of ${rounds}`;
+      const title = `idle: nothing due, ${count(orgs, 'organization')} × ${days} days, medians of ${rounds}`;
       report(title, [medianOf(runs, IDLE_FIGURES)]);
     }),
   );

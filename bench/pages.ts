@@ -7,6 +7,7 @@ import { createApp, createSources, openReader } from '../src/server/app.ts';
 import { listen } from '../src/server/listen.ts';
 import { createMetrics } from '../src/server/metrics.ts';
 import { readConfig } from '../src/settings/config.ts';
+import { count } from '../src/terminal/words.ts';
 import { addDays, dayAt } from '../src/usage/day.ts';
 import { type Bench, medianOf, type Row } from './cases.ts';
 import { addLogin, withDatabase } from './processes.ts';
@@ -69,7 +70,7 @@ export async function pages({ postgres, sizes, report }: Bench): Promise<void> {
       const page = decodeURIComponent(address).replaceAll(ORG, 'ORG').replaceAll(OTHER_ORG, 'OTHER');
       rows.push({ page, firstMs, againMs, sizeBytes });
     }
-    const where = `${orgs.toLocaleString('en')} organizations × ${days} days, ${UNREPORTED}% without notebooks`;
+    const where = `${count(orgs, 'organization')} × ${days} days, ${UNREPORTED}% without notebooks`;
     report(`pages: ${where}, medians of ${rounds}`, rows);
   });
 }

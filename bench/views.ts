@@ -1,5 +1,6 @@
 /** The case of questions that people and dashboards ask the views of a database with months of data. */
 import { globSync, readFileSync } from 'node:fs';
+import { count } from '../src/terminal/words.ts';
 import { loginAs, removeLogin } from '../test/support/roles.ts';
 import { type Bench, medianOf } from './cases.ts';
 import { query, withDatabase } from './processes.ts';
@@ -75,7 +76,7 @@ export async function views({ postgres, sizes, report }: Bench): Promise<void> {
           runs.push({ wallMs: await measureQuery(databaseUrl, statement) });
         rows.push({ question, ...medianOf(runs, ['wallMs']) });
       }
-      const where = `${orgs.toLocaleString('en')} organizations × ${days} days, ${unreported}% without notebooks`;
+      const where = `${count(orgs, 'organization')} × ${days} days, ${unreported}% without notebooks`;
       report(`views: ${where}, medians of ${rounds}, in the server`, rows);
     });
   }
