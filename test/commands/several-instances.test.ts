@@ -83,7 +83,8 @@ describe('--org', () => {
 
     const months = await usage(['close']);
     expect(months).toMatchObject({ code: 0, stderr: expect.stringContaining(SKIPPED) as string });
-    expect(jsonOf(months)).toMatchObject({ months: [{ instanceId: idOf(west) }] });
+    const listed = jsonOf<{ months: { instanceId: string }[] }>(months).months;
+    expect(new Set(listed.map(({ instanceId }) => instanceId))).toEqual(new Set([idOf(west)]));
     const requested = await usage(['close', '--instance', `${idOf(west)},${idOf(east)}`]);
     expect(jsonOf<Refusal>(requested).error.message).toBe(`The database has no data for instance ${idOf(east)}`);
 
