@@ -33,7 +33,7 @@ it('the database equals the platform although every tenth request fails, in ever
       { kinds: TENTH, orgIds: otherOrgs, every: 10, slowMs: 60_000 },
     ],
   });
-  const ended = await run(['run', '--json'], { REQUEST_TIMEOUT_MS: '3000', STREAMS: streamNames.join() });
+  const ended = await run(['run', '--day', DAY, '--json'], { REQUEST_TIMEOUT_MS: '3000', STREAMS: streamNames.join() });
   const report = jsonOf(ended);
   expect(report).toMatchObject({ status: 'complete', orgs: 40, failures: [] });
   expect(ended.code).toBe(0);
