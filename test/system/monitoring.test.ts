@@ -39,7 +39,7 @@ afterAll(() => {
 });
 
 function runTool(tool: 'promtool' | 'amtool', args: readonly string[], input = '') {
-  const options = { cwd: FOLDER, encoding: 'utf8', timeout: 60_000, input } as const;
+  const options = { cwd: FOLDER, encoding: 'utf8', timeout: 240_000, input } as const;
   const { status, stdout, stderr, error } = spawnSync(tool, args, options);
   if (error) throw error;
   return { status, stdout, output: stdout + stderr };
