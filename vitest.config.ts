@@ -54,5 +54,6 @@ export default defineConfig({
     // Generous: on a busy machine a test takes ten times as long.
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 100_000 } },
   },
 });

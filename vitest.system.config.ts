@@ -26,5 +26,6 @@ export default defineConfig({
     sequence: { sequencer: SlowestFirst },
     testTimeout: 300_000,
     hookTimeout: 300_000,
+    expect: { poll: { timeout: 100_000 } },
   },
 });

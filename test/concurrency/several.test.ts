@@ -18,7 +18,6 @@ const [FROM, MIDDLE, TO] = [daysAgo(4), daysAgo(2), daysAgo(1)];
 const backfill = (from: string, to: string) => ['backfill', '--json', '--from', from, '--to', to];
 
 /** Enough for a program to start, and to load something, on a busy machine. */
-const PATIENTLY = { timeout: 60_000 };
 
 async function createSlowInstallation(latencyMs = 0): Promise<Installation> {
   const installation = await createInstallation({ orgs: 2, seed: 'several', hostile: false, latencyMs });
@@ -86,10 +85,10 @@ describe('several processes', { timeout: 300_000 }, () => {
     const { store, start, spawn, platform } = installation;
     const holder = start(['run', '--json'], { REQUEST_CONCURRENCY: '1' });
     const running = `select from losant_usage.runs where status = 'running'`;
-    await expect.poll(async () => (await store.query(running)).length, PATIENTLY).toBe(1);
+    await expect.poll(async () => (await store.query(running)).length).toBe(1);
     const waiting = spawn(backfill(FROM, TO));
     const notice = /is being loaded by a process on \S+ since .*; waiting \(it still has \d+ cells to read/;
-    await expect.poll(waiting.stderr, PATIENTLY).toMatch(notice);
+    await expect.poll(waiting.stderr).toMatch(notice);
     waiting.kill('SIGKILL');
     await waiting.ended;
     await platform.control('config', { latencyMs: 0 });
@@ -113,7 +112,7 @@ describe('several processes', { timeout: 300_000 }, () => {
     };
     const workers = [await startSlowly('one'), await startSlowly('two')] as const;
     const [killed, suspended] = workers;
-    await expect.poll(async () => (await store.query(WORKING)).length, PATIENTLY).toBe(2);
+    await expect.poll(async () => (await store.query(WORKING)).length).toBe(2);
     killed.worker.running.kill('SIGKILL');
     await killed.worker.running.ended;
     await suspend(suspended.worker.running, store);
@@ -122,7 +121,7 @@ describe('several processes', { timeout: 300_000 }, () => {
     else await asWriter(store.url, asProgram('update losant_usage.leases set expires_at = now()'));
     for (const { settings } of workers) await startTestWorker(settings);
     await expect
-      .poll(() => store.query(STATUSES), PATIENTLY)
+      .poll(() => store.query(STATUSES))
       .toEqual([
         { status: 'complete', count: 2 },
         { status: 'interrupted', count: 2 },

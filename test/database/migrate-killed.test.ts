@@ -45,7 +45,7 @@ test('after `migrate` is killed while it creates the schema, the next one comple
     database = await createTestDatabase({ template: false });
     expect([point, await killAt(point)]).toEqual([point, true]);
     // Wait until the server has ended the session of the killed process.
-    await expect.poll(() => queryOnce(database.url, SESSIONS), { timeout: 30_000 }).toEqual([]);
+    await expect.poll(() => queryOnce(database.url, SESSIONS)).toEqual([]);
     expect([[], complete]).toContainEqual(await schemaOf(database.url));
     expect([point, await migrate(database.url)]).toMatchObject([point, { code: 0 }]);
     expect(await schemaOf(database.url)).toEqual(complete);

@@ -68,7 +68,7 @@ test.for(NAMES)('every page is accessible and fits, wide and narrow, light and d
     return tab;
   };
   await using first = await openWithoutReload();
-  await expect.poll(() => readHeadline(first.page, worker.url), { timeout: 20_000 }).toMatch(HEADLINES[name]);
+  await expect.poll(() => readHeadline(first.page, worker.url)).toMatch(HEADLINES[name]);
   const pages = await reachPages(situation);
   if (name === FULL) expect([...pages.keys()].sort()).toEqual([...PATHS].sort());
   // Both tabs take the next page from one queue.
@@ -104,7 +104,7 @@ test('the heads of a table stay visible while its rows scroll by', async () => {
   await tab.page.waitForSelector('tbody tr:nth-child(50)');
   const topOf = (selector: string) => tab.page.locator(selector).evaluate((each) => each.getBoundingClientRect().top);
   await tab.page.evaluate('scrollTo(0, 900)');
-  await expect.poll(() => topOf('tbody tr:first-child'), { timeout: 20_000 }).toBeLessThan(-300);
+  await expect.poll(() => topOf('tbody tr:first-child')).toBeLessThan(-300);
   expect(await topOf('thead')).toBeLessThan(0);
   expect(await topOf('thead th:first-child')).toBeGreaterThan(0);
 });

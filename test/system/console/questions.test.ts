@@ -229,7 +229,7 @@ test.for(QUESTIONS)('%s', async ([, steps, queries]) => {
     // The values of a chart are folded.
     const read = async () =>
       `${await page.innerText('main')} ${await page.textContent('main')}`.replaceAll(/\s+/g, ' ');
-    await expect.poll(read, { timeout: 20_000 }).toContain(text);
+    await expect.poll(read).toContain(text);
   }
   expect(problems).toEqual([]);
 });
