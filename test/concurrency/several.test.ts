@@ -17,8 +17,6 @@ const { FREEZE_SECONDS } = process.env;
 const [FROM, MIDDLE, TO] = [daysAgo(4), daysAgo(2), daysAgo(1)];
 const backfill = (from: string, to: string) => ['backfill', '--json', '--from', from, '--to', to];
 
-/** Enough for a program to start, and to load something, on a busy machine. */
-
 async function createSlowInstallation(latencyMs = 0): Promise<Installation> {
   const installation = await createInstallation({ orgs: 2, seed: 'several', hostile: false, latencyMs });
   onTestFinished(() => installation.close());
