@@ -190,8 +190,10 @@ function renderOutcome(
     const { number, statementId, closedBy, manifestSha256 } = statement;
     lines.push('', `Statement ${number} by ${closedBy}, ${statementId}, manifest SHA-256 ${manifestSha256}.`);
     if (!options.isSigned) lines.push('It is not signed, because STATEMENT_KEY_FILE is not set.');
-    lines.push(`Write its proof pack: losant-usage statement --month ${month} --out DIR`);
-    lines.push(`Write what each customer is billed: losant-usage statement --month ${month} --customers --out DIR`);
+    const selection = options.instance === null ? '' : ` --instance ${options.instance.join(',')}`;
+    const command = `losant-usage statement --month ${month}${selection}`;
+    lines.push(`Write its proof pack: ${command} --out DIR`);
+    lines.push(`Write what each customer is billed: ${command} --customers --out DIR`);
   }
   return lines;
 }

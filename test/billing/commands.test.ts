@@ -115,6 +115,8 @@ describe('a month end', () => {
       /1 number of a day explains it:\n.*\n *Acme +devices_total +2026-08-31 +17 +15 +restated 2026-11-22 12:00 UTC, revision 2, run /,
     );
     expect(adjusted.stdout).toContain('\nStatement 2 by losant_usage_closer, ');
+    const next = `losant-usage statement --month 2026-08 --instance ${INSTANCE} --out DIR`;
+    expect(adjusted.stdout).toContain(`\nWrite its proof pack: ${next}\n`);
     expect(adjusted.stdout).toContain('\nIt is not signed, because STATEMENT_KEY_FILE is not set.\n');
     expect((await close()).stdout).toMatch(
       /2026-08 +closed +2 statements, closed 2026-11-\d\d \d\d:\d\d UTC by losant_usage_closer/,
