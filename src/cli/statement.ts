@@ -13,7 +13,7 @@ import { EXIT, SettingsError } from '../errors.ts';
 import { codeOf, createAtomicFolder } from '../files/atomic-file.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { line } from '../settings/kinds.ts';
-import { formatTable } from '../terminal/text.ts';
+import { formatTable, quoteForShell } from '../terminal/text.ts';
 import { count, showInstant, showNumber } from '../terminal/words.ts';
 import type { Month } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
@@ -66,7 +66,7 @@ export const statement = defineCommand({
     const lines = [head, ...formatTable({ rows }), ...notClosed];
     return {
       document: { month, out, statements: packDocuments, notClosed: open },
-      lines: [...lines, `Check them with: losant-usage verify ${out}`],
+      lines: [...lines, `Check them with: losant-usage verify ${quoteForShell(out)}`],
     };
   },
 });
