@@ -18,14 +18,14 @@ import { count, showInstant, showNumber } from '../terminal/words.ts';
 import type { Month } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openSchema, selectInstances } from './database.ts';
-import { flagOption, instancesOption, listOption, month, positional, requiredOption, text } from './options.ts';
+import { flagOption, folder, instancesOption, listOption, month, positional, requiredOption } from './options.ts';
 
 export const statement = defineCommand({
   needs: ['database'],
   role: 'losant_usage_closer',
   options: {
     month: requiredOption('YYYY-MM', 'the closed month', month),
-    out: requiredOption('DIR', 'the folder to create', text),
+    out: requiredOption('DIR', 'the folder to create', folder),
     customers: flagOption('write a page and a CSV file for each customer instead of the proof packs'),
     instance: instancesOption,
   },
@@ -75,7 +75,7 @@ export const verify = defineCommand({
   needs: [],
   role: 'losant_usage_closer',
   options: {
-    dir: positional('DIR', 'a folder written by losant-usage statement', text),
+    dir: positional('DIR', 'a folder written by losant-usage statement', folder),
     key: listOption('FILE', 'public keys (Ed25519, PEM); each signature must match one of them', line),
   },
   async run(context, { dir, key }) {
