@@ -57,11 +57,7 @@ export async function syncTracks(ledger: LedgerWriter, scope: TrackedScope): Pro
 }
 
 /** Records from which day on the instance is collected, and new organizations are tracked. */
-async function recordFirstDays(
-  ledger: LedgerWriter,
-  { selection }: TrackedScope,
-  yesterday: UsageDay,
-): Promise<void> {
+async function recordFirstDays(ledger: LedgerWriter, { selection }: TrackedScope, yesterday: UsageDay): Promise<void> {
   const newOrgsFrom = selection === null ? sql<UsageDay>`coalesce(new_orgs_from, ${yesterday}::date)` : null;
   const collectedFrom = sql<UsageDay>`coalesce(collected_from, ${yesterday}::date)`;
   await updateInstance(ledger, { new_orgs_from: newOrgsFrom, collected_from: collectedFrom });
