@@ -308,3 +308,22 @@ test('the list of months says what settles by itself, and what was loaded in par
     /2026-06 +partly_collected +not loaded from its first day on +losant-usage close --month 2026-06 --instance \w+ --dry-run/,
   );
 });
+
+test('a blocked adjustment says so only if something differs, and never that it was closed', async () => {
+  const days = { from: '2026-05-10', to: '2026-05-11' };
+  const orgId = await books.addOrg(days);
+  await books.addCells({ orgId, ...days });
+  await books.close('2026-05');
+  await books.asProgram(sql`update losant_usage.instances set list_problem = 'page 2 failed'`);
+  const adjust = ['--month', '2026-05', '--adjust'];
+  const unchanged = await close(...adjust);
+  expect(unchanged.code).toBe(0);
+  expect(unchanged.stdout).toMatch(/^Nothing has changed since the last statement: 2026-05 of .*\n$/);
+  await books.setStanding(orgId, '2026-05-11', 'in_doubt');
+  const refused = await closeJson(...adjust);
+  expect(refused).toMatchObject({ code: 3, outcome: 'refused' });
+  const waiting = await close(...adjust, '--accept-blockers', refused.blockersHash ?? '', '--reason', 'agreed');
+  expect(waiting.code).toBe(3);
+  expect(waiting.stdout).toMatch(/^The differences cannot be billed yet .*: 2026-05 of /);
+  expect(waiting.stdout).not.toContain('Closed despite');
+});
