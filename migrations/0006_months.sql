@@ -211,7 +211,7 @@ return concat_ws(E'\n',
           'losant-usage close --month %s --instance %s%s --dry-run',
           to_char(b.month::timestamp, 'YYYY-MM'), b.instance_id, case when is_closed then ' --adjust' end) end
     else
-      concat(case when b.cause <> 'not_final' then
+      concat(case when b.cause <> 'not_final' and readable_from <> 'infinity' then
           'what remains is read again by ' || losant_usage_internal.minute_text(b.next_read_at) || E'\n' end,
         format(E'to accept what remains:\n'
           'losant-usage waive --org %s --day %s..%s --stream %s --reason TEXT',

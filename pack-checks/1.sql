@@ -166,7 +166,8 @@ select 'sources.csv', 'line ' || rowid || ' is not a valid source' from sources_
 where (payload_type is not null and source is not null
   and cast(total as integer) || '' = total and total >= '0') is not true limit 20;
 
-select 'days.csv', 'line ' || rowid || ', ' || org_id || ' ' || usage_date || ': is not a valid day' from days_csv
+select 'days.csv', 'line ' || rowid || coalesce(', ' || org_id || ' ' || usage_date, '') || ': is not a valid day'
+from days_csv
 where (standing in (select standing from standings) and is_reported in ('true', 'false')
   and (devices_created = '' or (cast(devices_created as integer) || '' = devices_created and devices_created >= '0'))
   and (devices_deleted = '' or (cast(devices_deleted as integer) || '' = devices_deleted and devices_deleted >= '0'))
@@ -193,7 +194,7 @@ where (standing in (select standing from standings) and is_reported in ('true', 
 
 -- Final, stored and doubtful cells have numbers, and waiting and missing ones have none. A final cell is the result of
 -- a response that was sent late enough, and nothing was wrong with it.
-select 'cells.csv', 'line ' || line || ', ' || cell || ': ' || problem
+select 'cells.csv', 'line ' || line || coalesce(', ' || cell, '') || ': ' || problem
 from (
   select c.rowid as line, c.org_id || ' ' || c.usage_date || ' ' || c.stream as cell, case
     when d.usage_date is null then 'day outside the month'

@@ -174,6 +174,8 @@ function renderOutcome(
   const { month, adjust } = options;
   const size = lineCount === 0 ? '' : `, ${count(lineCount, 'line')}`;
   const lines: string[] = [`${describeOutcome(outcome, options)}: ${formatMonthName(instance, month)}${size}.`];
+  // Nothing has to be resolved.
+  if (kind === 'unchanged') return lines;
   if (lineCount > 0) lines.push(...renderStatement(outcome, month));
   if (outcome.dayCount > 0) lines.push('', ...renderDays(outcome, month));
   if (blockers.length > 0) lines.push('', ...renderBlockers(blockers, { isOpen: statement === null }), '');
@@ -182,7 +184,7 @@ function renderOutcome(
   if (kind === 'refused') {
     lines.push('To accept exactly these blockers and quantities (recorded):');
     lines.push(`  losant-usage close ${scope} --accept-blockers ${blockersHash} --reason TEXT`);
-  } else if (blockers.length > 0) lines.push(`Closed despite these blockers: ${options.reason}`);
+  } else if (kind === 'closed' && blockers.length > 0) lines.push(`Closed despite these blockers: ${options.reason}`);
   else if (kind === 'closed' && statement === null) {
     lines.push('', `To ${adjust ? 'adjust' : 'close'} it: losant-usage close ${scope}`);
   }
@@ -190,8 +192,10 @@ function renderOutcome(
     const { number, statementId, closedBy, manifestSha256 } = statement;
     lines.push('', `Statement ${number} by ${closedBy}, ${statementId}, manifest SHA-256 ${manifestSha256}.`);
     if (!options.isSigned) lines.push('It is not signed, because STATEMENT_KEY_FILE is not set.');
-    lines.push(`Write its proof pack: losant-usage statement --month ${month} --out DIR`);
-    lines.push(`Write what each customer is billed: losant-usage statement --month ${month} --customers --out DIR`);
+    const selection = options.instance === null ? '' : ` --instance ${options.instance.join(',')}`;
+    const command = `losant-usage statement --month ${month}${selection}`;
+    lines.push(`Write its proof pack: ${command} --out DIR`);
+    lines.push(`Write what each customer is billed: ${command} --customers --out DIR`);
   }
   return lines;
 }

@@ -62,6 +62,8 @@ export function positional<T>(value: string, summary: string, kind: Kind<T>) {
 
 export const text = z.string();
 
+export const folder = text.refine((value) => value !== '', 'is empty; give a folder');
+
 /** A reason for the record. A placeholder of a printed command is not a reason. */
 export const reason = line.refine(
   (value) => !['', 'TEXT', 'REASON'].includes(value.replaceAll(/\P{L}/gu, '').toUpperCase()),

@@ -6,7 +6,7 @@ import { readClock } from '../loading/context.ts';
 import type { RunOutcome } from '../loading/report.ts';
 import { runInstance } from '../loading/run.ts';
 import { type NonFinalCells, readNonFinalCells } from '../queries/gaps.ts';
-import { formatTable } from '../terminal/text.ts';
+import { formatTable, quoteForShell } from '../terminal/text.ts';
 import { count, showDays } from '../terminal/words.ts';
 import { addDays, dayAt, earliestDay, latestDay } from '../usage/day.ts';
 import { horizonStart } from '../usage/policy.ts';
@@ -74,8 +74,7 @@ async function loadAndDelete(context: DeleteContext, isDryRun: boolean): Promise
   const document = { ...facts, missing, unsettledCells, run: outcome?.report ?? null };
   if (outcome === null) {
     const next = 'Dry run: nothing was loaded or deleted. To load the remaining days and delete the organization:';
-    const confirm = `'${name.replaceAll("'", `'\\''`)}'`;
-    const command = `  losant-usage org delete --org ${orgId} --confirm ${confirm}`;
+    const command = `  losant-usage org delete --org ${orgId} --confirm ${quoteForShell(name)}`;
     return { document, lines: [next, command] };
   }
   if (deletedOn === null) {

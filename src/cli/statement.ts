@@ -13,19 +13,19 @@ import { EXIT, SettingsError } from '../errors.ts';
 import { codeOf, createAtomicFolder } from '../files/atomic-file.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { line } from '../settings/kinds.ts';
-import { formatTable } from '../terminal/text.ts';
+import { formatTable, quoteForShell } from '../terminal/text.ts';
 import { count, showInstant, showNumber } from '../terminal/words.ts';
 import type { Month } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openSchema, selectInstances } from './database.ts';
-import { flagOption, instancesOption, listOption, month, positional, requiredOption, text } from './options.ts';
+import { flagOption, folder, instancesOption, listOption, month, positional, requiredOption } from './options.ts';
 
 export const statement = defineCommand({
   needs: ['database'],
   role: 'losant_usage_closer',
   options: {
     month: requiredOption('YYYY-MM', 'the closed month', month),
-    out: requiredOption('DIR', 'the folder to create', text),
+    out: requiredOption('DIR', 'the folder to create', folder),
     customers: flagOption('write a page and a CSV file for each customer instead of the proof packs'),
     instance: instancesOption,
   },
@@ -66,7 +66,7 @@ export const statement = defineCommand({
     const lines = [head, ...formatTable({ rows }), ...notClosed];
     return {
       document: { month, out, statements: packDocuments, notClosed: open },
-      lines: [...lines, `Check them with: losant-usage verify ${out}`],
+      lines: [...lines, `Check them with: losant-usage verify ${quoteForShell(out)}`],
     };
   },
 });
@@ -75,7 +75,7 @@ export const verify = defineCommand({
   needs: [],
   role: 'losant_usage_closer',
   options: {
-    dir: positional('DIR', 'a folder written by losant-usage statement', text),
+    dir: positional('DIR', 'a folder written by losant-usage statement', folder),
     key: listOption('FILE', 'public keys (Ed25519, PEM); each signature must match one of them', line),
   },
   async run(context, { dir, key }) {

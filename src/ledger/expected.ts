@@ -40,7 +40,8 @@ export async function syncTracks(ledger: LedgerWriter, scope: TrackedScope): Pro
   const { policy } = ledger;
   const nowMs = ledger.now();
   const [yesterday, horizon] = [lastEndedDay(nowMs), horizonStart(nowMs, policy)];
-  await recordFirstDays(ledger, scope, yesterday);
+  // A retired instance has no streams, and keeps its first days: what was compared with control totals stays compared.
+  if (scope.streams.length > 0) await recordFirstDays(ledger, scope, yesterday);
   // Usually everything stays, and one query shows it.
   const pages = { matches: hasOtherTracks(scope), cells: countNewCells(scope, { yesterday, horizon }) };
   await eachPage(ledger, pages, async (trx, orgIds) => {
@@ -56,14 +57,9 @@ export async function syncTracks(ledger: LedgerWriter, scope: TrackedScope): Pro
 }
 
 /** Records from which day on the instance is collected, and new organizations are tracked. */
-async function recordFirstDays(
-  ledger: LedgerWriter,
-  { streams, selection }: TrackedScope,
-  yesterday: UsageDay,
-): Promise<void> {
+async function recordFirstDays(ledger: LedgerWriter, { selection }: TrackedScope, yesterday: UsageDay): Promise<void> {
   const newOrgsFrom = selection === null ? sql<UsageDay>`coalesce(new_orgs_from, ${yesterday}::date)` : null;
-  // An instance that is retired before its first run has no streams, and is not collected.
-  const collectedFrom = sql<UsageDay>`coalesce(collected_from, ${streams.length === 0 ? null : yesterday}::date)`;
+  const collectedFrom = sql<UsageDay>`coalesce(collected_from, ${yesterday}::date)`;
   await updateInstance(ledger, { new_orgs_from: newOrgsFrom, collected_from: collectedFrom });
 }
 

@@ -26,6 +26,13 @@ export function escapeJson(json: string): string {
   return json.replaceAll(UNSAFE, toUnicodeEscape);
 }
 
+/** Returns the text as a word for a shell; with unsafe characters, for one that knows `$'…'`, as bash does. */
+export function quoteForShell(text: string): string {
+  if (/^[\w./:@%+=-]+$/.test(text)) return text;
+  if (escapeJson(text) === text) return `'${text.replaceAll("'", `'\\''`)}'`;
+  return `$'${escapeJson(text.replaceAll(/[\\']/g, '\\$&'))}'`;
+}
+
 function toUnicodeEscape(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

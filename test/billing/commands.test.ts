@@ -115,6 +115,8 @@ describe('a month end', () => {
       /1 number of a day explains it:\n.*\n *Acme +devices_total +2026-08-31 +17 +15 +restated 2026-11-22 12:00 UTC, revision 2, run /,
     );
     expect(adjusted.stdout).toContain('\nStatement 2 by losant_usage_closer, ');
+    const next = `losant-usage statement --month 2026-08 --instance ${INSTANCE} --out DIR`;
+    expect(adjusted.stdout).toContain(`\nWrite its proof pack: ${next}\n`);
     expect(adjusted.stdout).toContain('\nIt is not signed, because STATEMENT_KEY_FILE is not set.\n');
     expect((await close()).stdout).toMatch(
       /2026-08 +closed +2 statements, closed 2026-11-\d\d \d\d:\d\d UTC by losant_usage_closer/,
@@ -305,4 +307,23 @@ test('the list of months says what settles by itself, and what was loaded in par
   expect(await list()).toMatch(
     /2026-06 +partly_collected +not loaded from its first day on +losant-usage close --month 2026-06 --instance \w+ --dry-run/,
   );
+});
+
+test('a blocked adjustment says so only if something differs, and never that it was closed', async () => {
+  const days = { from: '2026-05-10', to: '2026-05-11' };
+  const orgId = await books.addOrg(days);
+  await books.addCells({ orgId, ...days });
+  await books.close('2026-05');
+  await books.asProgram(sql`update losant_usage.instances set list_problem = 'page 2 failed'`);
+  const adjust = ['--month', '2026-05', '--adjust'];
+  const unchanged = await close(...adjust);
+  expect(unchanged.code).toBe(0);
+  expect(unchanged.stdout).toMatch(/^Nothing has changed since the last statement: 2026-05 of .*\n$/);
+  await books.setStanding(orgId, '2026-05-11', 'in_doubt');
+  const refused = await closeJson(...adjust);
+  expect(refused).toMatchObject({ code: 3, outcome: 'refused' });
+  const waiting = await close(...adjust, '--accept-blockers', refused.blockersHash ?? '', '--reason', 'agreed');
+  expect(waiting.code).toBe(3);
+  expect(waiting.stdout).toMatch(/^The differences cannot be billed yet .*: 2026-05 of /);
+  expect(waiting.stdout).not.toContain('Closed despite');
 });

@@ -196,6 +196,7 @@ describe('statement --customers', () => {
     [['--month', '2026-08', '--out', '/nowhere'], '2026-08 is not closed, so it has no statement'],
     [['--month', '2026-08', '--instance', INSTANCE, '--out', '/nowhere'], `--month 2026-08 --instance ${INSTANCE}`],
     [['--month', MONTH], '--out'],
+    [['--month', MONTH, '--out', ''], '--out="" is empty; give a folder'],
     [['--month', MONTH, '--out', '/nowhere/customers'], 'folder /nowhere does not exist'],
   ] as const)('rejects the options %j', async ([args, problem]) => {
     const ended = await run('statement', '--customers', ...args);

@@ -89,6 +89,8 @@ export const TAMPERINGS: readonly Tampering[] = [
   [day({ devices_created: '0' }, betaDay), /has a number whose cell is not stored/],
   [day({ devices_deleted: '' }), /or a stored cell without its number/],
   [day({ devices_created: '-4' }), /is not a valid day/],
+  [forge('days.csv', (text) => `${text}\r\n`), /^line \d+: is not a valid day/],
+  [forge('cells.csv', (text) => `${text}\r\n`), /^line \d+: day outside the month/],
   [cell({ standing: 'final' }, gammaDay), /days do not match cells.csv/, 'lines.csv'],
   [cell({ standing: 'final' }, betaDay), /is final, but its numbers are not stored/],
   [cell({ last_read_at: `${day10}T23:59:59.999999Z` }), /was read before its day ended/],

@@ -208,7 +208,7 @@ describe('org delete', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(new RegExp(`stored +payload_totals +${yesterday} +1 day`));
     expect(stdout).toContain(`Lost for good: today's usage (${daysAgo(0)})`);
-    expect(stdout).toContain(`  losant-usage org delete --org ${ids['Ended']} --confirm 'Ended'\n`);
+    expect(stdout).toContain(`  losant-usage org delete --org ${ids['Ended']} --confirm Ended\n`);
     expect(changesSent()).toEqual([]);
     expect(await isThere('Ended')).toBe(true);
   });

@@ -4,6 +4,7 @@ import { DAY_MS, HOUR_MS } from '../../src/usage/day.ts';
 import { NOW } from '../simulator/platform.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { asWriter } from '../support/databases.ts';
+import { runProgram } from '../support/program.ts';
 import { createStage, type Stage } from './stage.ts';
 
 const DAY = '2026-11-23';
@@ -56,6 +57,24 @@ it('control totals of final days are compared; a difference blocks the month unl
   await asWriter(stage.store.url, asProgram('update losant_usage.instance_totals set our_sum = our_sum + 1'));
   await stage.run({ kind: 'manual', range });
   expect(await readOutcomes(stage)).toEqual(EQUAL);
+});
+
+it('a difference from a control total still blocks the month after the instance was retired', async () => {
+  const stage = await createStage({ orgs: 2 });
+  await bias(stage, -7);
+  await stage.run();
+  await stage.moveTo(FINAL);
+  await stage.run();
+  const outcomes = [
+    { outcome: 'differs', reason: null, metrics: 3 },
+    { ...EQUAL[0], metrics: 9 },
+  ];
+  expect(await readOutcomes(stage)).toEqual(outcomes);
+  const [database, hostNow] = [{ DATABASE_URL: stage.store.url }, stage.now];
+  const retired = await runProgram(['retire', '--instance', stage.platform.instanceId], database, { hostNow });
+  expect(retired).toMatchObject({ code: 0, stderr: '' });
+  expect(await readOutcomes(stage)).toEqual(outcomes);
+  expect(await readBlockers(stage)).toEqual([{ first_day: DAY, streams: ['payload_totals'] }]);
 });
 
 it('control totals are read again after a restatement, and not compared while Losant omits them', async () => {

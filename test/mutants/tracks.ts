@@ -119,12 +119,12 @@ export const trackMutants = [
       ],
       'A backfill never raises the first collected day': ['case when ${isLater} then', 'case when true then'],
       'The first run sets the first collected day, and no later one does': [
-        'sql<UsageDay>`coalesce(collected_from, ${streams.length === 0',
-        'sql<UsageDay>`coalesce(${streams.length === 0',
+        'sql<UsageDay>`coalesce(collected_from, ${yesterday}',
+        'sql<UsageDay>`coalesce(${yesterday}',
       ],
       'An instance that is retired before its first run is not collected': [
-        'streams.length === 0 ? null : yesterday',
-        'yesterday',
+        'if (scope.streams.length > 0) await recordFirstDays',
+        'await recordFirstDays',
       ],
       'Cells that a backfill creates are due at once, and not in the past': [
         'sql`greatest(${firstRead}, ${dueFrom}::timestamptz)`',

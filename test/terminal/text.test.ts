@@ -1,5 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import { escapeControls, escapeJson, formatTable } from '../../src/terminal/text.ts';
+import { escapeControls, escapeJson, formatTable, quoteForShell } from '../../src/terminal/text.ts';
 import { count, showDays, showDuration, showWhen } from '../../src/terminal/words.ts';
 
 describe('untrusted text', () => {
@@ -21,6 +22,16 @@ describe('untrusted text', () => {
     const json = escapeJson(JSON.stringify(document));
     expect(json).toBe('{"name":"a\\u001b\\u009b\\u202e\\u2028b","count":1}');
     expect(JSON.parse(json)).toEqual(document);
+  });
+
+  test('in a command is one word, with nothing that a terminal would not show', () => {
+    expect(quoteForShell('packs/2026-10')).toBe('packs/2026-10');
+    for (const text of ['', 'a b', "it's $(x)", "a\nb's \\n", 'a\x1b\x9b\u202eb ü']) {
+      const word = quoteForShell(text);
+      expect(escapeControls(word)).toBe(word);
+      const env = { LC_ALL: 'C.UTF-8' };
+      expect(execFileSync('bash', ['--norc', '-c', `printf %s ${word}`], { env, encoding: 'utf8' })).toBe(text);
+    }
   });
 });
 
