@@ -754,7 +754,7 @@ comment on view losant_usage.months is 'The months of each instance, with their 
 comment on column losant_usage.months.causes is 'What keeps the month from being ready; see month_blockers; null if nothing does, the month has not ended, or is closed.';
 comment on column losant_usage.months.lines_to_adjust is 'Settled numbers that differ from what was billed (count); null unless the month is closed.';
 comment on column losant_usage.months.lines_unsettled is 'Numbers that differ from what was billed, but are not settled yet (count); null unless the month is closed.';
-comment on column losant_usage.months.orgs_blocked is 'Blocked organizations (count); null unless the month has ended and is not closed.';
+comment on column losant_usage.months.orgs_blocked is 'Organizations with a blocker of the state blocked (count); null unless the month has ended and is not closed.';
 comment on column losant_usage.months.orgs_to_adjust is 'Organizations with a settled number that differs from what was billed (count); null unless the month is closed.';
 comment on column losant_usage.months.state is 'in_progress, settling, blocked, partly_collected, ready, closed or needs_adjustment.';
 comment on view losant_usage.meter_events is 'What statements bill, one event per line with a quantity other than 0, for metering systems. Send each event_id once. Key: event_id. Source: statement_lines.';
