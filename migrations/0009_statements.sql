@@ -731,7 +731,7 @@ join losant_usage.statement_lines l on l.statement_id = s.statement_id
 where l.quantity <> 0;
 
 comment on table losant_usage.statements is 'Closings and adjustments of months; append-only. Written by losant-usage close.';
-comment on column losant_usage.statements.closed_at is 'Instant as of which the statement was computed (UTC); usage_as_of with it gives the same numbers.';
+comment on column losant_usage.statements.closed_at is 'Instant as of which the statement was computed (UTC); usage_as_of with it gives the same numbers for settled days.';
 comment on column losant_usage.statements.manifest is 'manifest.json of its proof pack (JSON text); null only inside the closing transaction.';
 comment on column losant_usage.statements.manifest_sha256 is 'SHA-256 of the manifest, which has the hashes of all other files; null only inside the closing transaction.';
 comment on column losant_usage.statements.number is 'Sequence number among all statements of the instance, from 1 without gaps.';
