@@ -128,8 +128,8 @@ comment on column losant_usage.organizations.created_on is 'First day on which t
 comment on column losant_usage.organizations.deleted_on is 'First day on which the organization no longer existed (UTC): the day on which its deletion was noticed; null while it exists.';
 comment on column losant_usage.organizations.first_seen_at is 'When losant-usage first saw it (UTC).';
 comment on column losant_usage.organizations.last_seen_at is 'When losant-usage last saw it (UTC).';
-comment on column losant_usage.organizations.unlisted_days is 'Days on which complete lists have lacked it since it was last listed (count).';
-comment on column losant_usage.organizations.unlisted_on is 'Last day on which a complete list lacked it (UTC); null while it is listed.';
+comment on column losant_usage.organizations.unlisted_days is 'Days on which complete lists have lacked it since it was last listed, until it counted as deleted (count).';
+comment on column losant_usage.organizations.unlisted_on is 'Last day on which a complete list lacked it, until it counted as deleted (UTC); null while it is listed.';
 comment on table losant_usage.organization_history is 'The attributes of organizations over time, one row per version. Times say when a change was seen, not when it was made.';
 comment on column losant_usage.organization_history.valid_from is 'When this version was first seen (UTC).';
 comment on column losant_usage.organization_history.valid_to is 'When the next version was seen (UTC, exclusive); null for the current version.';

@@ -495,7 +495,7 @@ comment on view losant_usage.billing_period_usage is 'Usage by organization and 
 comment on column losant_usage.billing_period_usage.days_in_period is 'Days in the period (count).';
 comment on column losant_usage.billing_period_usage.period_end is 'Last day of the period (UTC).';
 comment on column losant_usage.billing_period_usage.period_start is 'First day of the period (UTC).';
-comment on function losant_usage.usage_compared is 'A metric by organization and day, with its number on the compared day: previous_days, same_weekdays, four_weeks or previous_year (52 weeks). Sum only rows in which neither number is null. Source: daily_usage.';
+comment on function losant_usage.usage_compared is 'A metric by organization and day, with its number on the compared day: previous_days, same_weekdays, four_weeks or previous_year (52 weeks). A number is 0 on days on which the organization did not exist. Sum only rows in which neither number is null. Source: daily_usage.';
 comment on view losant_usage.organization_activity is 'Recent activity by organization: month to date, compared with the same days 28 days earlier, and whether it is new, recently deleted, silent or strongly changed. Key: org_id. Source: usage_days.';
 comment on column losant_usage.organization_activity.previous_quantity is 'Billable payloads of the same days 28 days earlier; null if none can be compared.';
 comment on column losant_usage.organization_activity.change_ratio is 'compared_quantity relative to previous_quantity: 0.5 is half as much again; null if that is null or 0.';
@@ -504,7 +504,7 @@ comment on column losant_usage.organization_activity.days_not_stored is 'Expecte
 comment on column losant_usage.organization_activity.has_large_change is 'Whether it changed by half or more, and by 0.5% or more of what its instance had on the same days before; or is new, or recently deleted.';
 comment on column losant_usage.organization_activity.is_new is 'Whether the organization was created in the last 7 days.';
 comment on column losant_usage.organization_activity.is_recently_deleted is 'Whether its deletion was noticed in the last 7 days.';
-comment on column losant_usage.organization_activity.is_silent is 'Whether its last three days are zeros after any other number in the last 35 days; null if no day of them is expected.';
+comment on column losant_usage.organization_activity.is_silent is 'Whether its last three days are zeros after any other number in the last 35 days; false once it is deleted.';
 comment on column losant_usage.organization_activity.last_active_on is 'Last day with billable payloads within the last 35 days (UTC); null if there is none.';
 comment on view losant_usage.usage_vs_limits is 'Month to date, projection and limit by organization. A flow is projected with the same weekdays of the last 28 days, and days that are not stored with the mean; a level stays. Key: org_id, limit_name. Source: usage_days, organizations.';
 comment on column losant_usage.usage_vs_limits.exceeds_on is 'Day on which the projection exceeds the limit (UTC); null if it does not, or already has.';

@@ -731,7 +731,7 @@ join losant_usage.statement_lines l on l.statement_id = s.statement_id
 where l.quantity <> 0;
 
 comment on table losant_usage.statements is 'Closings and adjustments of months; append-only. Written by losant-usage close.';
-comment on column losant_usage.statements.closed_at is 'Instant as of which the statement was computed (UTC); usage_as_of with it gives the same numbers.';
+comment on column losant_usage.statements.closed_at is 'Instant as of which the statement was computed (UTC); usage_as_of with it gives the same numbers for settled days.';
 comment on column losant_usage.statements.manifest is 'manifest.json of its proof pack (JSON text); null only inside the closing transaction.';
 comment on column losant_usage.statements.manifest_sha256 is 'SHA-256 of the manifest, which has the hashes of all other files; null only inside the closing transaction.';
 comment on column losant_usage.statements.number is 'Sequence number among all statements of the instance, from 1 without gaps.';
@@ -754,7 +754,7 @@ comment on view losant_usage.months is 'The months of each instance, with their 
 comment on column losant_usage.months.causes is 'What keeps the month from being ready; see month_blockers; null if nothing does, the month has not ended, or is closed.';
 comment on column losant_usage.months.lines_to_adjust is 'Settled numbers that differ from what was billed (count); null unless the month is closed.';
 comment on column losant_usage.months.lines_unsettled is 'Numbers that differ from what was billed, but are not settled yet (count); null unless the month is closed.';
-comment on column losant_usage.months.orgs_blocked is 'Blocked organizations (count); null unless the month has ended and is not closed.';
+comment on column losant_usage.months.orgs_blocked is 'Organizations with a blocker of the state blocked (count); null unless the month has ended and is not closed.';
 comment on column losant_usage.months.orgs_to_adjust is 'Organizations with a settled number that differs from what was billed (count); null unless the month is closed.';
 comment on column losant_usage.months.state is 'in_progress, settling, blocked, partly_collected, ready, closed or needs_adjustment.';
 comment on view losant_usage.meter_events is 'What statements bill, one event per line with a quantity other than 0, for metering systems. Send each event_id once. Key: event_id. Source: statement_lines.';

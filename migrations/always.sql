@@ -210,8 +210,8 @@ begin
       'they did not change.'),
     ('adjustment_days.run_id', 'Run of the revision; without one, run that last wrote the cell. Null if none did.'),
     ('adjustment_days.statement_id', 'Adjustment; see statements. Null if it was not created yet.'),
-    ('adjustments.cause', 'restated: a stored number changed. settled_later: a day was not settled when billed, or '
-      'only maximum, average or sources differ. not_in_statement: never billed.'),
+    ('adjustments.cause', 'restated: a stored number changed. settled_later: a day was not settled when billed. '
+      'not_in_statement: never billed.'),
     ('adjustments.customer_id', 'Customer ID as in the newest line; null if there is none.'),
     ('adjustments.difference', 'What an adjustment would bill; null while a day is not settled.'),
     ('adjustments.org_name', 'Organization name as in the newest line.'),
@@ -221,8 +221,8 @@ begin
     ('attention_items.kind', 'What is the matter, in the order of importance.'),
     ('attention_items.quantity', 'How much there is of it: cells, sums, a quantity, its change or organizations; null '
       'if it is not counted.'),
-    ('billing_period_usage.is_final', 'Whether the period has ended, every day of it is tracked and every number is '
-      'final.'),
+    ('billing_period_usage.is_final', 'Whether the period has ended, is tracked while the organization existed, and '
+      'every number is final.'),
     ('billing_period_usage.standing', 'Worst standing of the period; see cells.'),
     ('cells.is_reported', 'Whether Losant has reported every number; false if a stored zero is an omission, or if '
       'nothing is stored.'),
@@ -280,7 +280,8 @@ begin
     ('month_blockers.org_id', 'Losant organization ID (24 lowercase hex digits); null if the cause concerns the '
       'whole instance.'),
     ('month_blockers.org_name', 'Organization name as last seen; null if the cause concerns the whole instance.'),
-    ('monthly_usage.is_final', 'Whether the month has ended, every day of it is tracked and every number is final.'),
+    ('monthly_usage.is_final', 'Whether the month has ended, is tracked while the organization existed, and every '
+      'number is final.'),
     ('monthly_usage.standing', 'Worst standing of the month; see cells.'),
     ('months.closed_at', 'When the month was closed (UTC); null if it was not.'),
     ('months.closed_by', 'Database user who closed the month; null if nobody did.'),

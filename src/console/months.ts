@@ -185,19 +185,19 @@ export const monthPage = createTablePage<OrgRow>(
 /** Returns the sums over all organizations of a month, by the names of their columns. */
 async function readTotals(db: Kysely<Schema>, { instanceIds }: PageRequest, { from }: DayRange) {
   const { rows } = await sql<TableRow>`
-    select u.payloads, b.payloads_billed, nullif(u.payloads - b.payloads_billed, 0) as difference, u.minutes,
-      b.minutes_billed
+    select sum(u.payloads)::bigint as payloads, sum(b.payloads)::bigint as payloads_billed,
+      nullif(sum(u.payloads - b.payloads), 0)::bigint as difference, sum(u.minutes)::bigint as minutes,
+      sum(b.minutes)::bigint as minutes_billed
     from (
-      select sum(d.payload_billable_count)::bigint as payloads, sum(d.notebook_minutes)::bigint as minutes
-      from losant_usage.usage_days d join losant_usage.organizations o on o.org_id = d.org_id
-      where d.month = ${from}::date and o.instance_id = any (${instanceIds}::text[])
+      select d.org_id, sum(d.payload_billable_count) as payloads, sum(d.notebook_minutes) as minutes
+      from losant_usage.usage_days d where d.month = ${from}::date group by d.org_id
     ) as u
-    cross join (
-      select (sum(l.quantity) filter (where l.metric = 'payload_billable_count'))::bigint as payloads_billed,
-        (sum(l.quantity) filter (where l.metric = 'notebook_minutes'))::bigint as minutes_billed
-      from losant_usage.statement_lines l join losant_usage.organizations o on o.org_id = l.org_id
-      where l.month = ${from}::date and o.instance_id = any (${instanceIds}::text[])
-    ) as b`.execute(db);
+    join losant_usage.organizations o on o.org_id = u.org_id and o.instance_id = any (${instanceIds}::text[])
+    left join (
+      select l.org_id, sum(l.quantity) filter (where l.metric = 'payload_billable_count') as payloads,
+        sum(l.quantity) filter (where l.metric = 'notebook_minutes') as minutes
+      from losant_usage.statement_lines l where l.month = ${from}::date group by l.org_id
+    ) as b on b.org_id = u.org_id`.execute(db);
   return rows[0] ?? {};
 }
 

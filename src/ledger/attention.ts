@@ -5,7 +5,7 @@ import { retryTransaction } from '../database/sqlstate.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { inTransaction, type LedgerWriter } from './lease.ts';
 
-/** Whatever is not seen for longer begins anew. */
+/** What refreshes did not see for longer begins anew; days without a refresh do not count. */
 const KEPT_DAYS = 3;
 
 /**
@@ -27,7 +27,8 @@ export async function refreshAttention(
       from losant_usage.instances i where instance_id = ${instanceId}`.execute(trx);
     const namedOn = rows[0]?.isFirst === true ? sql`${day}::date - 1` : sql`null`;
     await sql`delete from losant_usage.attention_items
-      where instance_id = ${instanceId} and last_seen_on < ${day}::date - ${KEPT_DAYS}::integer`.execute(trx);
+      where instance_id = ${instanceId} and not is_current
+        and last_seen_on < ${day}::date - ${KEPT_DAYS}::integer`.execute(trx);
     await sql`update losant_usage.attention_items set is_current = false
       where instance_id = ${instanceId} and is_current`.execute(trx);
     await sql`

@@ -223,6 +223,11 @@ describe('an item', () => {
     expect(await seen()).toEqual([`page 3 failed ${firstDay} ${day} true -`]);
   });
 
+  test('that was there at the last refresh goes on, however long ago that was', async () => {
+    await refresh('2026-12-01');
+    expect(await seen()).toEqual(['page 2 failed 2026-11-24 2026-12-01 true -']);
+  });
+
   test('is new until a digest has named it, and is named again on days 3, 7 and 14', async () => {
     await refresh('2026-11-25');
     expect(await seen()).toEqual(['page 2 failed 2026-11-24 2026-11-25 true -']);
