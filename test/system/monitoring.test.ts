@@ -50,6 +50,8 @@ test('each alert fires in its situations and in no other', () => {
   expect(output).not.toContain('FAILED');
   expect(output).toContain('SUCCESS');
   expect(status).toBe(0);
+  const cases = readFileSync(`${FOLDER}/alerts.test.yml`, 'utf8');
+  expect(rules.map(({ alert }) => alert).filter((name) => !cases.includes(`alertname: ${name}`))).toEqual([]);
 });
 
 test("the documented line turns the alerts into the Prometheus operator's rule", () => {
