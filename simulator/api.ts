@@ -117,7 +117,7 @@ function handleOrgRequest(world: World, org: Org, request: ApiRequest): Body {
     return { success: true };
   }
   if (request.method === 'GET') return addEnvelope(describeOrgBody(world, org), 'instanceOrg', request);
-  const patch = parseJsonText(request.text, 'the body');
+  const patch = parseJsonText(request.text);
   const attributes = applyPatch(org.attributes, patch, world.now());
   const changed = world.organizations.change(org, { attributes });
   return addEnvelope(describeOrgBody(world, changed), 'instanceOrg', request);

@@ -33,10 +33,10 @@ export function checkValue<T>(schema: z.ZodType<T>, value: unknown): T {
 }
 
 /** Parses JSON. Throws a rejection if the text is not valid. */
-export function parseJsonText(text: string, name: string): unknown {
+export function parseJsonText(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw createValidationError(name, 'must be JSON');
+    throw createValidationError('the body', 'must be JSON');
   }
 }

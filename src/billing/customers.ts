@@ -54,6 +54,9 @@ export interface CustomerStatement {
 /** The metrics that can be shown by day, the most telling first. */
 const DAY_METRICS = ['payload_billable_count', 'notebook_minutes', 'devices_total'];
 
+/** The rank of the standing of a day: the worst is the highest. */
+const RANK = `case d.standing ${standings.map((standing, rank) => `when '${standing}' then ${rank}`).join(' ')} end`;
+
 /** The columns that are read, by file; the first two of `lines.csv` identify the customer. */
 const COLUMNS = {
   lines: 'org_id customer_id org_name referral_id plan_id metric unit kind billed_before quantity total'.split(' '),
@@ -147,7 +150,7 @@ export class SealedMonth implements Disposable {
     if (dayMetric === null) return { key, lines, dayMetric, days: [] };
     // The days of an organization are those of its newest statement.
     const days = this.#file
-      .prepare(`select d.usage_date as day, max(${rankOf('d.standing')}) as standing,
+      .prepare(`select d.usage_date as day, max(${RANK}) as standing,
           sum(cast(nullif(d.${dayMetric}, '') as real)) as quantity, sum(d.${dayMetric} = '') as valuesNotStored
         from days d join (
           select l.org_id, max(l.number) as number from lines l where ${isOfKey} group by l.org_id
@@ -168,10 +171,6 @@ interface Source {
   readonly statement: Statement;
   readonly manifest: Manifest;
   readonly signal: AbortSignal;
-}
-
-function rankOf(column: string): string {
-  return `case ${column} ${standings.map((standing, rank) => `when '${standing}' then ${rank}`).join(' ')} end`;
 }
 
 async function readManifest(db: Kysely<Schema>, statement: Statement): Promise<Manifest> {

@@ -65,7 +65,7 @@ async function loadInTurn(context: CommandContext, request: LoadRequest) {
   const now = await readClock(context, handle);
   const loading: LoadContext = { ...context, ...request, handle, now, rates: new Map(), giveUpAtMs };
   const scopes = await assignOrgs(loading, candidates);
-  const results: CommandResult[] = [];
+  const results: Required<CommandResult>[] = [];
   const reportedCodes: number[] = [];
   for (const scope of scopes) {
     const { instanceId } = scope.instance;
@@ -81,12 +81,12 @@ async function loadInTurn(context: CommandContext, request: LoadRequest) {
       const lines = [`Instance ${instanceId}: not loaded. ${description.message}`, `  ${description.hint}`];
       return { document: { error: description }, lines, exitCode: exitCodeOf(error) };
     });
-    output.print(...(result.lines ?? []));
+    output.print(...result.lines);
     results.push(result);
-    if (!isRunElsewhere) reportedCodes.push(result.exitCode ?? EXIT.ok);
+    if (!isRunElsewhere) reportedCodes.push(result.exitCode);
   }
   const documents = results.map(({ document }) => document);
-  const exitCode = worstExitCode(results.map((result) => result.exitCode ?? EXIT.ok));
+  const exitCode = worstExitCode(results.map((result) => result.exitCode));
   return { document: documents.length === 1 ? documents[0] : documents, exitCode, reportedCodes };
 }
 
@@ -141,7 +141,7 @@ async function assignOrgs(
   );
 }
 
-async function loadInstance(loading: LoadContext, { instance, orgIds }: InstanceScope): Promise<CommandResult> {
+async function loadInstance(loading: LoadContext, { instance, orgIds }: InstanceScope) {
   const { output, signal, logger, runOptions, hostNow, giveUpAtMs } = loading;
   const { instanceId } = instance;
   const outcome = await runInstance(loading, instance, {
@@ -163,10 +163,10 @@ async function loadInstance(loading: LoadContext, { instance, orgIds }: Instance
   return { document: report, lines, exitCode: refusal ? EXIT.refused : exitCode };
 }
 
-async function planInstance(loading: LoadContext, { instance, orgIds }: InstanceScope): Promise<CommandResult> {
+async function planInstance(loading: LoadContext, { instance, orgIds }: InstanceScope) {
   const { signal, runOptions } = loading;
   const plan = await previewRun(createInstanceContext(loading, instance), { ...runOptions, orgIds, signal });
-  return { document: plan, lines: renderPlan(plan, instance.requestsPerSecond) };
+  return { document: plan, lines: renderPlan(plan, instance.requestsPerSecond), exitCode: EXIT.ok };
 }
 
 const PROGRESS_INTERVAL_MS = 10_000;

@@ -31,8 +31,8 @@ const daysOf = (month: string) =>
 const adjustmentsOf = (month: string) =>
   books.list(sql`select org_id, metric, billed_quantity, quantity, difference, cause from losant_usage.adjustments
     where month = ${`${month}-01`}::date order by org_id, metric`);
-const moveTo = (instanceId: string, orgId: string) =>
-  books.asProgram(sql`update losant_usage.organizations set instance_id = ${instanceId} where org_id = ${orgId}`);
+const moveAway = (orgId: string) =>
+  books.asProgram(sql`update losant_usage.organizations set instance_id = ${OTHER_INSTANCE} where org_id = ${orgId}`);
 
 describe('an adjustment', () => {
   // Guarantee (Billing): A difference after closing is billed once, to the customer of the line it corrects, whichever
@@ -151,7 +151,7 @@ describe('an organization that is transferred to another instance', () => {
     const moving = await orgIn(month, { customerId: 'C-1' });
     const other = await orgIn(month, { instanceId: OTHER_INSTANCE, customerId: 'C-1' });
     await books.close(month);
-    await moveTo(OTHER_INSTANCE, moving);
+    await moveAway(moving);
     const second = await books.close(month, { instanceId: OTHER_INSTANCE });
     expect(new Set(second.lines.map(({ orgId }) => orgId))).toEqual(new Set([other]));
     for (const instanceId of [INSTANCE, OTHER_INSTANCE])
@@ -169,7 +169,7 @@ describe('an organization that is transferred to another instance', () => {
     const moving = await orgIn(month);
     await orgIn(month, { instanceId: OTHER_INSTANCE });
     await books.close(month, { instanceId: OTHER_INSTANCE });
-    await moveTo(OTHER_INSTANCE, moving);
+    await moveAway(moving);
     const { lines } = await books.adjust(month, { instanceId: OTHER_INSTANCE });
     expect(lines.map(({ orgId, quantity }) => `${orgId} ${quantity}`)).toEqual(
       ['12', '3', '17'].map((quantity) => `${moving} ${quantity}`),

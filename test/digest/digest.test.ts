@@ -37,7 +37,7 @@ const MONTH = {
 } as const;
 
 const compose = (instances: readonly InstanceAttention[], day = TUESDAY) => composeDigest(day, instances, MONTH);
-const say = (instances: readonly InstanceAttention[], day = TUESDAY) => showDigest(compose(instances, day));
+const say = (instances: readonly InstanceAttention[]) => showDigest(compose(instances));
 
 const MONTH_LINE =
   '2026-11 through 2026-11-23: 224,600,000 billable payloads (-4% on the same weekdays before); 4 values are not stored';

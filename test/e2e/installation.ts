@@ -107,14 +107,10 @@ export async function createTimedInstallation(
   return { ...installation, database, orgIds: await orgIdsOf(installation.platform), now, moveTo, query };
 }
 
-export const runJson = async (installation: TimedInstallation, args: readonly string[] = [], env: Env = {}) =>
-  await installation.run(['run', '--json', ...args], env);
-
 /** Runs the program, and expects that nothing is missing afterward. */
-export async function runCompletely(installation: TimedInstallation, env: Env = {}): Promise<Ended> {
-  const ended = await runJson(installation, [], env);
+export async function runCompletely(installation: TimedInstallation): Promise<void> {
+  const ended = await installation.run(['run', '--json']);
   expect({ code: ended.code, failures: jsonOf(ended).failures }).toEqual({ code: 0, failures: [] });
-  return ended;
 }
 
 /** Returns the standings of an organization's cells of a day, by stream. */

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { jsonOf } from '../support/program.ts';
 import { until } from '../support/wait.ts';
-import { ALL_FINAL, createTimedInstallation, runCompletely, runJson, standingsOf } from './installation.ts';
+import { ALL_FINAL, createTimedInstallation, runCompletely, standingsOf } from './installation.ts';
 import { readStored, readTruth } from './usage.ts';
 
 // Guarantee (Numbers): A cached response, recognized by Date or Age, is rejected and retried, and never removes a
@@ -18,7 +18,7 @@ test('a cached response fails only its cells, removes no number, and is retried 
   });
   // A read at this time makes the 23rd final.
   await moveTo('2026-11-27T10:30:00Z');
-  const ended = await runJson(installation, [], { REQUEST_ATTEMPTS: '2' });
+  const ended = await installation.run(['run', '--json'], { REQUEST_ATTEMPTS: '2' });
   expect(ended.code).toBe(3);
   expect(jsonOf(ended).failures).toMatchObject([
     { orgId, stream: 'device_counts', from: '2026-11-23', to: '2026-11-26', code: 'wrong_date' },

@@ -112,9 +112,6 @@ test('organizations that changed much, are silent, new or deleted are named once
 });
 
 describe('of the only organization of an instance', () => {
-  const addSilent = (createdOn: string) =>
-    addOrg({ name: 'Silent', createdOn, payloads: (day) => (day === createdOn ? 10 : 0) });
-
   test('a deletion is named', async () => {
     const orgId = await addOrg({ name: 'Leaver', createdOn: '2026-11-21' });
     await ledger.asProgram(
@@ -132,7 +129,8 @@ describe('of the only organization of an instance', () => {
   });
 
   test('silence is named from its fourth day on', async () => {
-    const orgId = await addSilent('2026-11-20');
+    const createdOn = '2026-11-20';
+    const orgId = await addOrg({ name: 'Silent', createdOn, payloads: (day) => (day === createdOn ? 10 : 0) });
     await ledger.asProgram(sql`update losant_usage.organizations set created_on = null where org_id = ${orgId}`);
     await refresh();
     expect(await itemsOf('silent')).toEqual(['silent Silent (since 2026-11-21) -']);

@@ -61,6 +61,17 @@ test('README.md describes every command and no other', () => {
   expect(described.toSorted()).toEqual([...commands.keys()].toSorted());
 });
 
+test('docs/billing.md, the newest pack check and the comment on month_blockers.cause have the same causes', () => {
+  const listWords = (text = '') => (text.match(/\w+/g) ?? []).filter((word) => word !== 'or').toSorted();
+  const [, ...causes] = firstCells(readFileSync('docs/billing.md', 'utf8'), '3. Resolve blockers');
+  const comment = /'month_blockers\.cause', ([^)]*)\)/.exec(readFileSync('migrations/always.sql', 'utf8'));
+  expect(listWords(comment?.[1])).toEqual(listWords(causes.join()));
+  const [newest = ''] = globSync('pack-checks/*.sql').toSorted((a, b) => b.localeCompare(a, 'en', { numeric: true }));
+  const accepted = /cause in \(([^)]*)\)/.exec(readFileSync(newest, 'utf8'));
+  // A month that is not over cannot be closed.
+  expect(['not_over', ...listWords(accepted?.[1])].toSorted()).toEqual(listWords(causes.join()));
+});
+
 test('docs/runbook.md describes every exit code and no other', () => {
   const cells = firstCells(readFileSync('docs/runbook.md', 'utf8'), 'Exit codes').join(' ');
   const described = [...cells.matchAll(/\d+/g)].map(([code]) => Number(code));

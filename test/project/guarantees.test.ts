@@ -44,7 +44,7 @@ function renderList(): string {
   return `${BEGIN}\n\n${sections.join('\n\n')}\n\n${END}`;
 }
 
-test('docs/guarantees.md lists the guarantees of the tests', async () => {
+test('docs/guarantees.md lists the guarantees of the tests: npm run guarantees', async () => {
   const text = readFileSync(PATH, 'utf8');
   const [before = '', rest = ''] = text.split(BEGIN);
   const [, after = ''] = rest.split(END);

@@ -22,7 +22,7 @@ const opened = useOpened(
 );
 const db = () => opened.handle.db;
 
-test('src/database/schema.ts has the types of the schema', async () => {
+test('src/database/schema.ts has the types of the schema: npm run schema', async () => {
   await expect(await generateTypes(db())).toMatchFileSnapshot('../../src/database/schema.ts');
 });
 
@@ -71,7 +71,7 @@ const COMMENTS = sql<Record<'name' | 'kind' | 'comment', string>>`
 const text = readFileSync(PATH, 'utf8');
 const listedNames = [...text.matchAll(TABLE)].flatMap(({ groups }) => (groups?.['names'] ?? '').split(', '));
 
-test('docs/tables.md lists every view once, with its comment', async () => {
+test('docs/tables.md lists every view once, with its comment: npm run schema, below a marker that names it', async () => {
   const { rows } = await COMMENTS.execute(db());
   const comments = new Map(rows.map(({ name, comment }) => [name, comment]));
   const rendered = text.replaceAll(TABLE, (_, names: string) => {
@@ -86,7 +86,7 @@ test('docs/tables.md lists every view once, with its comment', async () => {
 
 const COLUMN_TABLE = /<!-- columns: (?<names>[^>]+) -->\n(?:\n\|.*(?:\n\|.*)*\n)?/;
 
-test('docs/tables.md lists the tables of the contract with their columns', async () => {
+test('docs/tables.md lists the tables of the contract with their columns: npm run schema', async () => {
   const names = COLUMN_TABLE.exec(text)?.groups?.['names'] ?? '';
   const { rows } = await sql<Record<'name' | 'comment' | 'columns', string>>`
     select c.relname as name, obj_description(c.oid, 'pg_class') as comment,

@@ -54,15 +54,15 @@ function renderExample(): string {
 const path = 'docs/settings.md';
 const text = readFileSync(path, 'utf8');
 
-test('docs/settings.md has the tables of the schema', async () => {
+test('docs/settings.md has the tables of the schema: npm run schema', async () => {
   await expect(renderDocs(text)).toMatchFileSnapshot('../../docs/settings.md');
 });
 
-test('.env.example is a template of every setting', async () => {
+test('.env.example is a template of every setting: npm run schema', async () => {
   await expect(renderExample()).toMatchFileSnapshot('../../.env.example');
 });
 
-test('docs/settings.md describes every setting exactly once, and lists every stream and secret', () => {
+test('docs/settings.md names every setting in one marker of a table, and lists every stream and secret', () => {
   const names = [...text.matchAll(/^\| `([A-Z_]+)`/gm)].map(([, name]) => name ?? '');
   expect(names.toSorted()).toEqual([...settingNames].toSorted());
   expect(streamNames.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);

@@ -16,8 +16,7 @@ beforeEach(async () => {
 });
 
 /** Applies a fault to all requests. */
-const applyFault = (kind: FaultKind, plan: Partial<FaultPlan> = {}) =>
-  platform.control('config', { faults: { kinds: [kind], forever: true, ...plan } });
+const applyFault = (kind: FaultKind) => platform.control('config', { faults: { kinds: [kind], forever: true } });
 
 const deviceCounts = () => platform.get(`${large}/deviceCounts?${TWO_DAYS}`);
 

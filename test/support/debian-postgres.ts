@@ -26,21 +26,21 @@ export class DebianPostgres extends OwnPostgres {
     });
     await server.initialize();
     await queryOnce(server.url, 'create database billing');
-    server.makeRoles('billing');
+    server.makeRoles();
     return server;
   }
 
-  urlOf(role: string, name = 'billing'): string {
-    const url = new URL(name, this.url);
+  urlOf(role: string): string {
+    const url = new URL('billing', this.url);
     url.username = role;
     return url.href;
   }
 
   /** Does in a database what an administrator does before the first `migrate`, and after a restore. */
-  makeRoles(name: string): void {
+  makeRoles(): void {
     const file = 'deploy/postgres/roles.sql';
     const options = ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '--single-transaction'];
-    tool('psql', ...options, '-d', this.urlOf('postgres', name), '-f', file);
+    tool('psql', ...options, '-d', this.urlOf('postgres'), '-f', file);
   }
 
   /** Starts anew as a hot standby: it answers, and everything is read only until it is promoted. */

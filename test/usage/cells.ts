@@ -24,13 +24,13 @@ export const age = (hours: number): number => END_MS + hours * HOUR_MS;
 /** Returns the hours from the end of the day to the instant. */
 const toAge = (ms: number): number => (ms - END_MS) / HOUR_MS;
 
-const atHour = (hour: number, value: number) => Array.from({ length: 24 }, (_, each) => (each === hour ? value : 0));
+const atFive = (value: number) => Array.from({ length: 24 }, (_, hour) => (hour === 5 ? value : 0));
 
 /** Returns the numbers of `payload_hours` with payloads at 05:00 only. */
 export const hours = (billable: number, all: number, bytes: number): Numbers => ({
-  hours_billable_count: atHour(5, billable),
-  hours_all_count: atHour(5, all),
-  hours_all_bytes: atHour(5, bytes),
+  hours_billable_count: atFive(billable),
+  hours_all_count: atFive(all),
+  hours_all_bytes: atFive(bytes),
 });
 
 export const totals = (billable: number, all: number, bytes: number): Numbers => ({

@@ -89,6 +89,10 @@ const months = () =>
 test.for(CASES)('a month is %s: %s', async ([expected, , ...acts]) => {
   for (const act of acts) await act();
   expect(await months()).toEqual([expected]);
+  // Its eighth column is the cause.
+  const undocumented = sql`select cause from losant_usage.month_blockers
+    where col_description('losant_usage.month_blockers'::regclass, 8) !~ ('\\m' || cause || '\\M')`;
+  expect(await ledger.list(undocumented)).toEqual([]);
   // Pages and digests take it from what keeps back each organization.
   const shown = sql`select state from losant_usage_internal.month_summaries where month = '2026-10-01'`;
   expect(await ledger.list(shown)).toEqual([expected.split(' ')[0]]);

@@ -200,6 +200,12 @@ test('streams and metrics are the same in the program, the tables and the column
   expect(columns.sort()).toEqual([...otherColumns, ...streamColumns].sort());
 });
 
+test('world.ts has a number of every metric, so that these tests compare it in every view', async () => {
+  const absent = `select metric from losant_usage.metrics m
+    where not exists (select from losant_usage.daily_usage d where to_jsonb(d) ->> m.metric is not null)`;
+  expect(await rows(absent)).toEqual([]);
+});
+
 test('our sums are the sums over organizations of every metric', async () => {
   await ledger.asProgram(
     sql`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
@@ -261,7 +267,7 @@ describe('a month', () => {
       await rows(`select to_char(month, 'MM'), devices_total, devices_total_max, devices_total_avg, devices_created
         from losant_usage.monthly_usage where org_id = '${ORGS.whole}' order by 1`),
     ).toEqual(['09 10 20 15.00 250', '10 9 39 24.00 496', '11 17 39 27.55 274']);
-    const streams = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals'];
+    const streams = await rows('select distinct stream from losant_usage.metrics order by 1');
     const ofStreams = streams.flatMap((name) => [`${name}_standing`, `${name}_days_stored`]);
     expect(
       await rows(`select right(org_id, 2), to_char(month, 'MM'), ${ofStreams.join(', ')}

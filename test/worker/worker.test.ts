@@ -27,8 +27,6 @@ beforeEach(async () => {
 
 const settings = () => settingsOf(platform, database);
 
-const runs = (result: string) => `losant_usage_runs_total{instance_id="${platform.instanceId}",result="${result}"}`;
-
 const ask = async (sql: string) => await queryOnce(database.url, sql);
 const write = async (sql: string) => await asWriter(database.url, sql);
 const count = async (sql: string) => (await ask(sql))[0]?.['count'];
@@ -43,7 +41,8 @@ async function startIdle(env: Record<string, string>): Promise<StartedWorker> {
 
 test('runs at startup, becomes ready, reports it, and exits 0 on SIGTERM without a lease', async () => {
   const worker = await startIdle(settings());
-  expect(await worker.metric(runs('complete'))).toBe(1);
+  const runs = `losant_usage_runs_total{instance_id="${platform.instanceId}",result="complete"}`;
+  expect(await worker.metric(runs)).toBe(1);
   const requests = 'losant_usage_requests_total{endpoint="instanceOrg.deviceCounts",status="2xx"}';
   expect(await worker.metric(requests)).toBe(1);
   expect(await worker.get('/healthz')).toEqual({ status: 200, text: 'ok\n' });
