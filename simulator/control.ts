@@ -6,7 +6,7 @@ import type { Org } from './organizations.ts';
 import { type Body, createValidationError, Rejection } from './rejection.ts';
 import { changeSettings, counterInput, dayInput } from './settings.ts';
 import { describeTruth } from './truth.ts';
-import type { World } from './world.ts';
+import { Stats, type World } from './world.ts';
 
 type Handler = (world: World, input: unknown) => Body | void;
 
@@ -78,6 +78,9 @@ const POST_HANDLERS: Readonly<Record<string, Handler>> = {
     world.settings = changeSettings(world.settings, input);
     return world.settings;
   },
+  'stats/reset'(world) {
+    world.stats = new Stats();
+  },
 
   /** Changes the numbers of a day from now on. */
   restate: withInput(
@@ -112,6 +115,11 @@ const POST_HANDLERS: Readonly<Record<string, Handler>> = {
       const actions = variant === null ? action : (['payloadCountsBreakdown'] as const);
       for (const each of actions) edits.setOmitted({ action: each, variant }, omit);
     },
+  ),
+  /** Changes the payloads of an hour, in hourly responses only; `by: 0` resets it. */
+  hour: withInput(
+    cellInput({ hour: z.int().min(0).max(23), by: z.number().default(0) }),
+    (world, { hour, by, ...cell }) => void getEdits(world, cell).hourOffsets.set(hour, by),
   ),
 
   /** Adds an organization, created now by default; `attributes` override those from the seed. */

@@ -1,6 +1,6 @@
 import { type Amount, add, sumUp, toJsonAmount } from './amount.ts';
 import { DAY_MS, dayOf, HOUR_MS, isoMs, type Window } from './calendar.ts';
-import type { CounterAction, CounterVariant } from './edits.ts';
+import { type CounterAction, type CounterVariant, NO_EDITS } from './edits.ts';
 import { type Meter, type SourceAmount, SourceSum } from './meter.ts';
 import { type CounterQuery, findOldestDay, parseCounterQuery } from './params.ts';
 import type { Body } from './rejection.ts';
@@ -81,11 +81,13 @@ function createPayloadBuckets(request: CounterRequest): Bucket[] {
   };
   const buckets: Bucket[] = [];
   for (const { day, isExpired } of listDays(request)) {
+    const { hourOffsets } = isHourly && !isExpired ? meter.getEdits(day) : NO_EDITS;
     for (let fromMs = 0; fromMs < DAY_MS; fromMs += resolution) {
       const startMs = day * DAY_MS + fromMs;
       const toMs = fromMs + resolution;
       if (startMs + resolution <= window.startMs || startMs > Math.min(window.endMs, nowMs)) continue;
-      const value = isExpired ? 0 : sumUp(meter.payloads(day, fromMs, toMs), read);
+      const sum = isExpired ? 0 : sumUp(meter.payloads(day, fromMs, toMs), read);
+      const value = add(sum, hourOffsets.get(fromMs / HOUR_MS) ?? 0);
       if (value === 0 && omitsZeros) continue;
       const biasedValue = add(value, meter.getBias(day, target.action));
       buckets.push({ date: isoMs(startMs), value: toJsonAmount(biasedValue) });

@@ -1,4 +1,7 @@
 import type { ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
 
 /** A response that is sent without faults. */
 export interface HttpResponse {
@@ -28,10 +31,12 @@ export interface FaultContext {
   readonly nowMs: number;
   /** The simulator's own address. */
   readonly url: string;
+  readonly acceptsGzip: boolean;
   /** Selects one of the forms of the fault. */
   readonly pick: number;
   readonly retryAfterSeconds: number;
   readonly slowMs: number;
+  readonly hugeBytes: number;
 }
 
 /** Faults of delivery: the response itself is good. */
@@ -43,6 +48,7 @@ export const DELIVERIES = {
   not_json: (res, response, { pick }) =>
     deliver(res, { ...response, text: response.text.slice(0, 1 + (pick % (response.text.length - 1))) }),
   empty_body: (res, response) => deliver(res, { ...response, text: '' }),
+  huge_body: sendHuge,
 } satisfies Record<string, (res: ServerResponse, response: HttpResponse, context: FaultContext) => void>;
 
 /** Announces the complete body, sends half of it and closes the connection. */
@@ -63,6 +69,23 @@ function sendSlowly(res: ServerResponse, response: HttpResponse, { slowMs }: Fau
     runLater(res, slowMs / 20, () => send(from + size));
   };
   send(0);
+}
+
+/** Sends a JSON text far larger than any real one. With gzip it is small on the wire. */
+function sendHuge(res: ServerResponse, response: HttpResponse, { hugeBytes, acceptsGzip }: FaultContext): void {
+  const encoding = acceptsGzip ? { 'Content-Encoding': 'gzip' } : {};
+  res.writeHead(response.status, { ...response.headers, ...encoding });
+  const body = Readable.from(hugeText(hugeBytes));
+  // The pipeline usually fails, because the client stops reading.
+  const sending = acceptsGzip ? pipeline(body, createGzip({ level: 1 }), res) : pipeline(body, res);
+  sending.catch(() => res.destroy());
+}
+
+function* hugeText(bytes: number): Generator<Buffer> {
+  const block = Buffer.alloc(2 ** 20, ' ');
+  yield Buffer.from('{"counts":[]');
+  for (let sent = 0; sent < bytes; sent += block.length) yield block;
+  yield Buffer.from('}');
 }
 
 /** Runs `run` after `ms`, unless the connection has closed by then. */

@@ -30,6 +30,8 @@ export class DayEdits {
   readonly restatements: Record<CounterGroup, number> = { devices: 0, notebooks: 0, payloads: 0, sources: 0 };
   /** The groups without usage although the organization was active. */
   readonly emptyGroups = new Set<CounterGroup>();
+  /** Added to hours of payloads in hourly responses, and not in the day's total. */
+  readonly hourOffsets = new Map<number, number>();
   readonly #omittedVariants = new Set<string>();
 
   isOmitted({ action, variant }: CounterVariant): boolean {

@@ -39,6 +39,8 @@ export const faultPlan = z.strictObject({
   retryAfterSeconds: z.number().default(1),
   /** The duration of `slow_body` and `hang`. */
   slowMs: z.number().default(60_000),
+  /** The decompressed size of `huge_body`. */
+  hugeBytes: z.number().default(64 * 2 ** 20),
 });
 export type FaultPlan = z.input<typeof faultPlan>;
 type CompletePlan = z.output<typeof faultPlan>;

@@ -114,7 +114,8 @@ function deliverFault(
   res.setHeader('x-simulated-fault', kind);
   const good = createJsonResponse(response.status, faultyBody?.body ?? response.body);
   const url = `http://${req.headers.host ?? '127.0.0.1'}`;
-  const context = { ...plan, pick, nowMs, url };
+  const acceptsGzip = /\bgzip\b/.test(String(req.headers['accept-encoding'] ?? ''));
+  const context = { ...plan, pick, nowMs, url, acceptsGzip };
   if (isDeliveryKind(kind)) {
     DELIVERIES[kind](res, good, context);
     world.stats.count(action, kind === 'reset' || kind === 'hang' ? kind : String(good.status));

@@ -18,6 +18,8 @@ export const listFaults = z.strictObject({
   hide: z.array(lowerCase).readonly().optional(),
   /** Replaces the true count. */
   totalCount: z.number().optional(),
+  /** Deletes the organization after the response with this page, once. */
+  deleteAfter: z.strictObject({ page: z.number(), orgId: z.string() }).optional(),
   /** Odd items by ID. */
   items: z.record(lowerCase, z.enum(ODD_ITEMS)).readonly().optional(),
 });

@@ -23,6 +23,7 @@ export function createOrgListBody(
   const pageKeys = list.emptyPages?.includes(page) ? [] : orderKeys(sorted, list).slice(first, first + size);
   const orgs = [...world.organizations.each(pageKeys)];
   const items = orgs.map((org) => spoilItem(describe(org), org.key, list));
+  deleteAfter(world, page);
   return {
     items,
     count: items.length,
@@ -50,4 +51,14 @@ function sortKeys({ organizations }: World, keys: readonly string[], query: List
     return a.value < b.value ? -sign : sign;
   });
   return values.map(({ key }) => key);
+}
+
+/** Deletes the organization whose deletion is configured for this page. */
+function deleteAfter(world: World, page: number): void {
+  const { deleteAfter, ...rest } = world.settings.list;
+  if (deleteAfter?.page !== page) return;
+  world.settings = { ...world.settings, list: rest };
+  const org = world.organizations.find(deleteAfter.orgId);
+  if (org !== undefined) world.organizations.change(org, { deleted: true });
+  world.version++;
 }

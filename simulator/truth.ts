@@ -1,4 +1,4 @@
-import { type Amount, sumUp, toJsonAmount } from './amount.ts';
+import { type Amount, add, sumUp, toJsonAmount } from './amount.ts';
 import { DAY_MS, dayOf, dayText, HOUR_MS } from './calendar.ts';
 import type { CounterVariant } from './edits.ts';
 import { createOrgMeter, type Meter, type SourceAmount } from './meter.ts';
@@ -59,10 +59,11 @@ function describeDay(world: World, meter: Meter, day: number): Body {
 
 /** Returns the hours of a day as in hourly responses. */
 function describeHours(meter: Meter, day: number): Body {
+  const { hourOffsets } = meter.getEdits(day);
   const read = (pick: (row: SourceAmount) => Amount) =>
     Array.from({ length: 24 }, (_, hour) => {
       const rows = meter.payloads(day, hour * HOUR_MS, (hour + 1) * HOUR_MS);
-      return toJsonAmount(sumUp(rows, pick));
+      return toJsonAmount(add(sumUp(rows, pick), hourOffsets.get(hour) ?? 0));
     });
   return {
     billable_counts: read(billableCount),

@@ -15,7 +15,7 @@ export interface World {
   version: number;
   /** The scopes of valid tokens. */
   readonly tokens: Map<string, readonly string[]>;
-  readonly stats: Stats;
+  stats: Stats;
   readonly faults: Faults;
   /** Returns the simulator's time, in ms since epoch. */
   readonly now: () => number;

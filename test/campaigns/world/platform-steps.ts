@@ -72,9 +72,10 @@ function problem(
   });
 }
 
-/** Kinds that pause all requests for a second are rare. */
+/** Kinds that pause all requests for a second are rare, and bodies of any size would take too long. */
 const PAUSES = ['rate_limit', 'rate_limit_seconds', 'rate_limit_date', 'unavailable_after'] as const;
 const REPLIES = TRANSIENT_KINDS.filter((kind) => !PAUSES.some((pause) => pause === kind));
+const DELIVERIES = DELIVERY_KINDS.filter((kind) => kind !== 'huge_body');
 
 const pickSome = <T>(dice: Dice, from: readonly T[], most: number): T[] =>
   Array.from({ length: 1 + dice.below(most) }, () => dice.pick(from));
@@ -143,7 +144,7 @@ export const PLATFORM_STEPS = {
   })),
   report_again: step(2, (world) => reportEverything(world).then(() => 'everything')),
   bad_replies: problem(2, (dice) => {
-    const kinds = pickSome(dice, [...REPLIES, ...DELIVERY_KINDS], 5);
+    const kinds = pickSome(dice, [...REPLIES, ...DELIVERIES], 5);
     const slowMs = dice.pick([50, 700]);
     return { faults: [{ kinds, rate: dice.next() * 0.3, maxPerRequest: 1 + dice.below(3), slowMs }] };
   }),
@@ -155,7 +156,7 @@ export const PLATFORM_STEPS = {
     faults: [{ kinds: pickSome(dice, VALUE_KINDS, 6), rate: dice.next() * 0.35 }],
   })),
   bad_forever: problem(2, async (dice, world) => {
-    const kinds = pickSome(dice, [...VALUE_KINDS, ...REPLIES, ...DELIVERY_KINDS], 3);
+    const kinds = pickSome(dice, [...VALUE_KINDS, ...REPLIES, ...DELIVERIES], 3);
     const [orgIds, actions] = [[await pickOrg(world, dice)], [dice.pick(ACTIONS)]];
     const plan = { kinds, forever: true, orgIds, slowMs: 50 };
     return { faults: [dice.chance(0.6) ? { ...plan, actions } : plan] };
