@@ -117,16 +117,21 @@ async function readDraft(trx: Kysely<Schema>, instance: BilledInstance, request:
   const facts = await readFacts(trx, instance, { month, blockersHash });
   const preview = await readLines(trx, lines, { ...request, instanceId, statementId: null });
   const draft = { ...facts, ...preview, statement: null };
+  // Blockers of a month that has nothing to adjust are no obstacle.
+  if (isAdjustment && draft.lineCount === 0 && !(await hasDifferences(trx, instanceId, month))) {
+    return { kind: 'unchanged', ...draft };
+  }
   if (blockersHash !== null && acceptance === null) return { kind: 'refused', ...draft };
   if (draft.lineCount > 0) return { kind: 'closed', ...draft };
-  if (isAdjustment) {
-    const differences = trx.selectFrom('adjustments').select('metric').where('instance_id', '=', instanceId);
-    const difference = await differences.where('month', '=', `${month}-01`).limit(1).executeTakeFirst();
-    return { kind: difference === undefined ? 'unchanged' : 'unsettled', ...draft };
-  }
+  if (isAdjustment) return { kind: 'unsettled', ...draft };
   throw new SettingsError(`${formatMonthName(instance, month)} has nothing to bill, so there is nothing to close`, {
     hint: 'losant-usage close lists the months; losant-usage backfill loads earlier days',
   });
+}
+
+async function hasDifferences(trx: Kysely<Schema>, instanceId: string, month: Month): Promise<boolean> {
+  const differences = trx.selectFrom('adjustments').select('metric').where('instance_id', '=', instanceId);
+  return (await differences.where('month', '=', `${month}-01`).limit(1).executeTakeFirst()) !== undefined;
 }
 
 /**

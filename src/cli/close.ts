@@ -25,7 +25,7 @@ const closeOptions = {
   month: optionalOption('YYYY-MM', 'the month', month, 'list all months'),
   instance: instancesOption,
   acceptBlockers: optionalOption('HASH', 'accept exactly the blockers with this hash, printed with the list', text),
-  reason: optionalOption('TEXT', 'close the month despite its blockers, for this reason (both are recorded)', reason),
+  reason: optionalOption('TEXT', 'why these blockers are accepted; recorded with them', reason),
   adjust: flagOption('bill what changed since the month was closed, as an adjustment'),
   dryRun: flagOption('show the statement without saving it'),
 };
@@ -174,6 +174,7 @@ function renderOutcome(
   const { month, adjust } = options;
   const size = lineCount === 0 ? '' : `, ${count(lineCount, 'line')}`;
   const lines: string[] = [`${describeOutcome(outcome, options)}: ${formatMonthName(instance, month)}${size}.`];
+  if (kind === 'unchanged') return lines;
   if (lineCount > 0) lines.push(...renderStatement(outcome, month));
   if (outcome.dayCount > 0) lines.push('', ...renderDays(outcome, month));
   if (blockers.length > 0) lines.push('', ...renderBlockers(blockers, { isOpen: statement === null }), '');
@@ -182,7 +183,7 @@ function renderOutcome(
   if (kind === 'refused') {
     lines.push('To accept exactly these blockers and quantities (recorded):');
     lines.push(`  losant-usage close ${scope} --accept-blockers ${blockersHash} --reason TEXT`);
-  } else if (blockers.length > 0) lines.push(`Closed despite these blockers: ${options.reason}`);
+  } else if (blockers.length > 0) lines.push(`These blockers are accepted: ${options.reason}`);
   else if (kind === 'closed' && statement === null) {
     lines.push('', `To ${adjust ? 'adjust' : 'close'} it: losant-usage close ${scope}`);
   }
@@ -209,7 +210,7 @@ function renderDays({ days, dayCount }: CloseOutcome, month: Month): string[] {
   const { from, to } = daysOfMonth(month);
   const view = `losant-usage export --view adjustment_days --from ${from} --to ${to} --format csv`;
   return [
-    `${capitalize(count(dayCount, 'number'))} of a day ${dayCount === 1 ? 'explains' : 'explain'} it:`,
+    `${capitalize(count(dayCount, 'daily number'))} ${dayCount === 1 ? 'explains' : 'explain'} it:`,
     ...formatTable({ head, rows, right: [3, 4] }),
     ...(dayCount > days.length ? [`  … and ${showNumber(dayCount - days.length)} more: ${view}`] : []),
   ];
