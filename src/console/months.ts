@@ -64,7 +64,7 @@ const MONTHS: Columns<MonthRow> = {
   state: ['Status', renderState],
   summary: ['Why', describeMonth],
   payloads_on_hold: 'Payloads on hold',
-  difference: 'Changed by',
+  difference: 'Difference',
   closed_at: 'Closed',
   act: [
     'Next step',

@@ -71,7 +71,7 @@ export const organizationsPage = createTablePage<OrganizationRow>(
     const needsActivity = Object.hasOwn(ONLY, only) && !STORED_CHOICES.includes(only);
     return {
       title: 'Organizations',
-      sentence: 'Billable payloads this month, and their change against 28 days earlier.',
+      sentence: 'Billable payloads this month, and their change from 28 days earlier.',
       rows: sql`
         select o.org_id, ${labelInstance(instanceIds)} as instance_name, o.name as org_name, o.referral_id, o.plan_id,
           (select string_agg(concat_ws('=', t.item ->> 'key', t.item ->> 'value'), ', ' order by t.nth)

@@ -88,7 +88,7 @@ describe('several processes', { timeout: 300_000 }, () => {
     const running = `select from losant_usage.runs where status = 'running'`;
     await expect.poll(async () => (await store.query(running)).length, PATIENTLY).toBe(1);
     const waiting = spawn(backfill(FROM, TO));
-    const notice = /is being loaded by a process on \S+ since .*; waiting \(it still has \d+ cells to read/;
+    const notice = /is being loaded by a process on \S+ \(since .*\); waiting \(it still has \d+ cells to read/;
     await expect.poll(waiting.stderr, PATIENTLY).toMatch(notice);
     waiting.kill('SIGKILL');
     await waiting.ended;
