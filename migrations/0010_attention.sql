@@ -73,7 +73,8 @@ group by o.instance_id, c.standing, c.org_id, o.name;
 
 create view losant_usage_internal.differing_sums as
 select r.instance_id, 'sums_differ'::losant_usage.attention_kind as kind, r.metric::text as subject,
-  format('%s (%s since %s)', r.metric, string_agg(distinct r.compared_with, ', '),
+  format('%s (from %s since %s)', r.metric,
+    string_agg(distinct case r.compared_with when 'losant' then 'Losant''s total' else r.compared_with end, ', '),
     losant_usage_internal.day_text(min(r.usage_date))) as text,
   count(*) as quantity
 from losant_usage.reconciliation r where r.outcome = 'differs' group by r.instance_id, r.metric;
