@@ -554,7 +554,8 @@ begin
       to_char(as_of at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
       to_char(changed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
       using errcode = 'LU001',
-        hint = 'the clock of the database was set back, or as_of was not its time: use losant-usage close, later';
+        hint = 'the database clock was set back, or as_of is not its time; close the month later, with '
+          'losant-usage close';
   end if;
   -- Not a SET clause of the function: only a superuser may create a function with this one.
   perform set_config('losant_usage.program', 'close', true);

@@ -117,7 +117,7 @@ async function readDraft(trx: Kysely<Schema>, instance: BilledInstance, request:
   const facts = await readFacts(trx, instance, { month, blockersHash });
   const preview = await readLines(trx, lines, { ...request, instanceId, statementId: null });
   const draft = { ...facts, ...preview, statement: null };
-  // Blockers of a month that has nothing to adjust are no obstacle.
+  // A month without a difference needs no adjustment, whatever blocks it.
   if (isAdjustment && draft.lineCount === 0 && !(await hasDifferences(trx, instanceId, month))) {
     return { kind: 'unchanged', ...draft };
   }

@@ -101,7 +101,7 @@ function renderYesterday(streams: readonly StreamHealth[], nowMs: number): strin
     .toReversed()
     .filter((standing) => standingCounts[standing] > 0)
     .map((standing) => `${showNumber(standingCounts[standing])} ${STANDINGS[standing].label}`);
-  // What is unavailable will never come.
+  // An unavailable cell is not awaited.
   const isComplete = standingCounts.waiting + standingCounts.in_doubt + standingCounts.missing === 0;
   const remark = counts.length === 0 ? '' : `: ${counts.join(', ')}`;
   return `Yesterday, ${yesterday}, is ${isComplete ? 'complete' : 'incomplete'}${remark}.`;
