@@ -2,7 +2,7 @@
 import { globSync, readFileSync } from 'node:fs';
 import { count } from '../src/terminal/words.ts';
 import { loginAs, removeLogin } from '../test/support/roles.ts';
-import { type Bench, medianOf, type Row } from './cases.ts';
+import { type Bench, medianOf } from './cases.ts';
 import { query, withDatabase } from './processes.ts';
 
 const ORG = `org_id = '5d0000000000000000000064'`;
@@ -66,21 +66,20 @@ const UNREPORTED = [2, 70];
 export async function views({ postgres, sizes, report }: Bench): Promise<void> {
   const { views: orgs, days, rounds } = sizes;
   const questions = { ...QUESTIONS, ...readDocumentedQuestions() };
-  const rows = Object.keys(questions).map((question): Row => ({ question }));
   for (const unreported of UNREPORTED) {
     await withDatabase(postgres, async (databaseUrl) => {
       await fillDatabase(databaseUrl, { orgs, days, unreported });
-      for (const [index, statement] of Object.values(questions).entries()) {
+      const rows = [];
+      for (const [question, statement] of Object.entries(questions)) {
         const runs: { readonly wallMs: number }[] = [];
         for (let round = 0; round < rounds; round += 1)
           runs.push({ wallMs: await measureQuery(databaseUrl, statement) });
-        const { wallMs } = medianOf(runs, ['wallMs']);
-        rows[index] = { ...rows[index], [`${unreported}% without notebooksMs`]: wallMs };
+        rows.push({ question, ...medianOf(runs, ['wallMs']) });
       }
+      const where = `${count(orgs, 'organization')} × ${days} days, ${unreported}% without notebooks`;
+      report(`views: ${where}, medians of ${rounds}, in the server`, rows);
     });
   }
-  const where = `${count(orgs, 'organization')} × ${days} days`;
-  report(`views: ${where}, medians of ${rounds}, in the server`, rows);
 }
 
 /** Fills a database with `days` days of data. */

@@ -196,13 +196,13 @@ create trigger touch_day before update on losant_usage.usage_days
 -- The ledger records what the program read and decided, so only the program writes it.
 create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.tracks
   execute function losant_usage_internal.reject_write(
-    'LOSANT_ORG_IDS and STREAMS select what is tracked; losant-usage backfill adds earlier days');
+    'LOSANT_ORG_IDS and STREAMS say what is tracked; losant-usage backfill adds earlier days');
 create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.coverage
   execute function losant_usage_internal.reject_write(
-    'losant-usage backfill --force reads days again; losant-usage waive accepts cells as they are');
+    'losant-usage backfill --force reads days again; losant-usage waive accepts cells as they stand');
 create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.usage_days
   execute function losant_usage_internal.reject_write(
-    'losant-usage backfill --force reads days again; losant-usage waive accepts cells as they are');
+    'losant-usage backfill --force reads days again; losant-usage waive accepts cells as they stand');
 create trigger reject_rewrite before insert or update or delete or truncate on losant_usage.revisions
   execute function losant_usage_internal.reject_write('the record of changes is append-only: '
     'losant-usage backfill --force reads days again and adds what differs');
@@ -295,8 +295,8 @@ comment on column losant_usage.usage_days.is_waiting is 'Whether a cell of the d
 comment on column losant_usage.usage_days.unreported_streams is 'Streams of which a stored zero is an omission; null if Losant has reported every stored number.';
 comment on column losant_usage.usage_days.payload_sources is 'Payloads by type and source: {type: {source: count}}; null if not stored.';
 comment on table losant_usage.revisions is 'Every change of a stored number; append-only. The first load is not a change.';
-comment on column losant_usage.revisions.new is 'The same values after the change; null for one that is no longer stored.';
-comment on column losant_usage.revisions.old is 'Values that changed, by column and key of usage_days, before the change; null for one that was not stored.';
+comment on column losant_usage.revisions.new is 'The same values after the change; null: not there.';
+comment on column losant_usage.revisions.old is 'Values that changed, by column and key of usage_days, before the change; null: not there.';
 comment on table losant_usage.waivers is 'Waivers, one row per cell; kept after they are lifted. Written by losant-usage waive and by runs.';
 comment on column losant_usage.waivers.lifted_at is 'When a good read, another waiver or a creation date that moved back ended it (UTC); null while it is in force.';
 comment on column losant_usage.waivers.lifted_by_run is 'Run that lifted it; null while it is in force, or if another waiver ended it.';

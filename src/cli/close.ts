@@ -25,7 +25,7 @@ const closeOptions = {
   month: optionalOption('YYYY-MM', 'the month', month, 'list all months'),
   instance: instancesOption,
   acceptBlockers: optionalOption('HASH', 'accept exactly the blockers with this hash, printed with the list', text),
-  reason: optionalOption('TEXT', 'why these blockers are accepted; recorded with them', reason),
+  reason: optionalOption('TEXT', 'close the month despite its blockers, for this reason (both are recorded)', reason),
   adjust: flagOption('bill what changed since the month was closed, as an adjustment'),
   dryRun: flagOption('show the statement without saving it'),
 };

@@ -26,9 +26,8 @@ export function renderAttention(health: Health, statuses: readonly InstanceStatu
   );
   const untried = untriedInstances.map((id) => renderProblem('bad', 'Never read', id, 'no run has tried to read it'));
   const unconfigured = unconfiguredInstances.map((id) => {
-    const advice = 'not monitored; to retire it, unless another deployment loads it';
-    const command = `losant-usage retire --instance ${id}`;
-    return renderProblem('warn', 'Instance not in the settings', id, `${advice}: ${command}`);
+    const advice = `neither read nor shown; if it is no longer used: losant-usage retire --instance ${id}`;
+    return renderProblem('warn', 'Instance not in the settings', id, advice);
   });
   const labels = labelInstances(instances);
   const kinds = Object.keys(ATTENTION_KINDS);

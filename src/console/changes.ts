@@ -4,7 +4,8 @@ import { createTablePage } from './table.ts';
 
 export const changesPage = createTablePage({ path: '/changes', navPath: '/changes' }, ({ instanceIds }) => ({
   title: 'Changes',
-  sentence: 'Numbers that Losant changed after they were stored, newest first; by day, not by hour.',
+  sentence:
+    'Numbers that Losant changed after they were stored, newest first. Hourly numbers are not listed, but days are.',
   rows: sql`
     select c.org_id, c.org_name, c.referral_id, c.usage_date, c.metric, c.payload_type, c.source, c.old_quantity,
       c.new_quantity, c.difference, c.was_final, exists (

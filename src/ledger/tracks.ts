@@ -215,7 +215,7 @@ export async function findUntracked(
 /** Returns the error for a command whose options name only organizations and streams that are not tracked. */
 export function toUntrackedError(options: string, instanceId: string): SettingsError {
   return new SettingsError(`${options}: not tracked in instance ${instanceId}`, {
-    hint: 'check the value, and LOSANT_ORG_IDS and STREAMS, which select what is tracked',
+    hint: 'check the value, and LOSANT_ORG_IDS and STREAMS, which say what is tracked',
   });
 }
 

@@ -116,7 +116,7 @@ function toNothingWaivedError({ orgIds, range }: Waiver, cells: number): Setting
   const problem =
     cells === 0
       ? `no cells of ${subject} are expected ${time}`
-      : `every cell of ${subject} ${time} is settled or will be read again`;
+      : `every cell of ${subject} ${time} is fine or will be read again`;
   return new SettingsError(`Nothing was waived: ${problem}`, {
     hint: 'losant-usage gaps --all lists what is missing, in doubt, unavailable or waived',
   });

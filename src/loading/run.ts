@@ -152,7 +152,7 @@ async function markDueIfTracked(context: InstanceContext, options: RunOptions): 
   }
 }
 
-const NEVER_TRACKED = 'never tracked; LOSANT_ORG_IDS and STREAMS select what is tracked';
+const NEVER_TRACKED = 'never tracked; LOSANT_ORG_IDS and STREAMS say what is tracked';
 
 /**
  * Discovers, creates expected cells, loads what is due, reads control totals. If the command named days, its

@@ -167,7 +167,7 @@ function getAdvice(ledger: LedgerRow | null, { orgId, day, stream, org, tracks, 
   if (!org.isOver) return { text: 'the day has not ended yet (UTC); it will be read afterward', commands: [] };
   if (ledger === null) {
     if (tracks.length === 0) {
-      return { text: 'never tracked; LOSANT_ORG_IDS and STREAMS select what is tracked', commands: [] };
+      return { text: 'never tracked: LOSANT_ORG_IDS and STREAMS say what is', commands: [] };
     }
     const spans = tracks.map(({ from, to }) => (to === null ? `since ${from}` : showDays({ from, to })));
     const text = `outside the tracked days: ${spans.join(', ')}`;

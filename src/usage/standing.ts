@@ -13,11 +13,11 @@ export const STANDINGS = {
   },
   waived: {
     label: 'waived',
-    sentence: 'accepted as it is, with or without a number; the reason is on record',
+    sentence: 'accepted as it stands, with or without a number; the reason is on record',
     symbol: '◆',
     tone: 'good',
   },
-  stored: { label: 'stored', sentence: 'stored, and will be read again', symbol: '◐', tone: 'calm' },
+  stored: { label: 'stored', sentence: 'stored, to be read again', symbol: '◐', tone: 'calm' },
   waiting: { label: 'waiting', sentence: 'not stored, and not late yet', symbol: '·', tone: 'pending' },
   unavailable: { label: 'unavailable', sentence: 'no longer readable, and not waived', symbol: '–', tone: 'lost' },
   in_doubt: { label: 'in doubt', sentence: 'stored, but contradicted since', symbol: '?', tone: 'bad' },

@@ -123,7 +123,7 @@ it('explain shows the response and the run that a number comes from', async () =
     ],
   });
   const { stdout } = await explain();
-  expect(stdout).toContain('device_counts: stored: stored, and will be read again\n');
+  expect(stdout).toContain('device_counts: stored: stored, to be read again\n');
   expect(stdout).toMatch(/\n {2}devices_total +[\d,]+\n/);
   expect(stdout).toMatch(new RegExp(`\n {2}response: sha256 [0-9a-f]{64}, run ${runId}\n`));
 });
@@ -144,7 +144,7 @@ it('explain shows the old and the new number of a change as it shows numbers', a
 });
 
 it.each([
-  ['a stored cell', `${day}..${day}`, `every cell of organization $ORG on ${day} is settled or will be read again`],
+  ['a stored cell', `${day}..${day}`, `every cell of organization $ORG on ${day} is fine or will be read again`],
   ['a day that is not expected', earlier, `no cells of organization $ORG are expected on ${earlier}`],
   ['a day that has not ended', daysAgo(0), `--day ${daysAgo(0)} has not ended yet (UTC)`],
 ])('waive refuses %s, and changes nothing', async (_what, days, message) => {
@@ -193,7 +193,7 @@ it('explain tells on which days a stream is tracked if a day is not expected', a
       `  to load it:  losant-usage backfill ${scope}\n`,
   );
   expect(stdout).toContain(
-    'payload_hours: not expected\n  never tracked; LOSANT_ORG_IDS and STREAMS select what is tracked\n',
+    'payload_hours: not expected\n  never tracked; LOSANT_ORG_IDS and STREAMS say what is tracked\n',
   );
   expect(stdout).not.toContain('--stream payload_hours');
 });

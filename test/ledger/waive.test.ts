@@ -57,7 +57,7 @@ test('does not waive waiting cells, and fails if there is nothing to waive', asy
   const orgId = await ledger.expectDays({ from: '2026-11-22', to: '2026-11-23' }, DEVICES);
   await ledger.load([deviceResponse(orgId, '2026-11-22')]);
   await ledger.setTime('2026-11-24T05:59:59.000Z');
-  const problem = 'from 2026-11-22 to 2026-11-23 is settled or will be read again';
+  const problem = 'from 2026-11-22 to 2026-11-23 is fine or will be read again';
   await expect(waive(orgId, '2026-11-22..2026-11-23')).rejects.toMatchObject({
     name: 'SettingsError',
     message: expect.stringContaining(problem) as unknown,
@@ -98,7 +98,7 @@ describe('a cell that is due for more than a day', () => {
     return orgId;
   };
   beforeEach(() => asOwner(ledger.url, 'delete from losant_usage.runs'));
-  const nothingWaived = 'is settled or will be read again';
+  const nothingWaived = 'is fine or will be read again';
 
   test('can be waived once a run that began after that has ended', async () => {
     const orgId = await storeDays('2026-11-26T00:00:01.000Z');

@@ -113,7 +113,9 @@ function parseBuckets(body: unknown, range: DayRange, schema: BucketSchema, leng
   }
   const statesRange = start !== undefined && end !== undefined;
   if (at.size === 0 && outsideBuckets > 0 && !statesRange) {
-    throw new UnplaceableBodyError(`no bucket is within the requested days, ${range.from} to ${range.to}`);
+    throw new UnplaceableBodyError(
+      `none of its ${outsideBuckets} buckets is within the requested days, ${range.from} to ${range.to}`,
+    );
   }
   return { at, outsideBuckets, unknownKeys };
 }
