@@ -117,7 +117,7 @@ comment on column losant_usage.instances.control_totals is 'Setting CONTROL_TOTA
 comment on column losant_usage.instances.horizon_day is 'Oldest day that could still be read when cells before it were last retired (UTC); null before the first run.';
 comment on column losant_usage.instances.new_orgs_from is 'First usage day of a newly listed organization (UTC): the day before the first run over all organizations; null while LOSANT_ORG_IDS selects some.';
 comment on column losant_usage.instances.org_transferred_on is 'Last usage day whose control totals are not comparable, because an organization was transferred from or to another instance (UTC); null if none was.';
-comment on column losant_usage.instances.retired_at is 'When the instance was retired (UTC); null while it is read, and again from the next attempt.';
+comment on column losant_usage.instances.retired_at is 'When the instance was retired (UTC); null while it is read, and again once a run tries to read it.';
 comment on column losant_usage.instances.policy is 'Settings from which next_read_at was last computed: readAtHours, finalAfterHours, horizonDays; and the least finalAfterHours so far.';
 comment on table losant_usage.leases is 'Which process runs for which instance, one row per instance. Written by losant-usage.';
 comment on column losant_usage.leases.acquired_at is 'When the lease was acquired (UTC, database clock).';

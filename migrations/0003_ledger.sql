@@ -207,7 +207,8 @@ create trigger reject_rewrite before insert or update or delete or truncate on l
   execute function losant_usage_internal.reject_write('the record of changes is append-only: '
     'losant-usage backfill --force reads days again and adds what differs');
 create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.waivers
-  execute function losant_usage_internal.reject_write('losant-usage waive accepts a cell; the next good read lifts it');
+  execute function losant_usage_internal.reject_write(
+    'losant-usage waive accepts a cell; a later good read lifts the waiver');
 create trigger reject_rewrite before insert or update or delete or truncate on losant_usage.quarantine
   execute function losant_usage_internal.reject_write('quarantine is append-only; only loads write it');
 
@@ -285,7 +286,7 @@ where losant_usage_internal.is_gap(c.standing);
 comment on table losant_usage.tracks is 'Spans of expected days, at least one day apart, by organization and stream. Every day from first_day up to next_day has a cell.';
 comment on column losant_usage.tracks.next_day is 'First day without cells (UTC).';
 comment on table losant_usage.coverage is 'The read state of every cell (organization, stream, usage day) that exists. Query the view cells instead: it has the standing as of now.';
-comment on column losant_usage.coverage.doubted_at is 'When the cell came to be in doubt (UTC, database clock); null unless it is.';
+comment on column losant_usage.coverage.doubted_at is 'Since when the cell has been in doubt (UTC, database clock); null unless it is.';
 comment on table losant_usage.usage_days is 'All stored numbers of an organization and day, one row. The numbers of a cell are stored together or not at all.';
 comment on column losant_usage.usage_days.hours_all_bytes is 'Size of all payloads by UTC hour (bytes): 24 numbers; null if not stored.';
 comment on column losant_usage.usage_days.hours_all_count is 'All payloads by UTC hour: 24 numbers; null if not stored.';

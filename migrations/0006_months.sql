@@ -489,7 +489,7 @@ comment on column losant_usage.monthly_usage.payload_sources_days_stored is 'Day
 comment on column losant_usage.monthly_usage.payload_sources_standing is 'Worst standing of the metrics of payload_sources; null if none of its days is expected.';
 comment on column losant_usage.monthly_usage.payload_totals_days_stored is 'Days on which the metrics of payload_totals are stored (count).';
 comment on column losant_usage.monthly_usage.payload_totals_standing is 'Worst standing of the metrics of payload_totals; null if none of its days is expected.';
-comment on column losant_usage.monthly_usage.month_end_plan_id is 'Billing plan ID at the end of the month, as a statement has it; of the version first seen later, if none was seen by then; null if there is none.';
+comment on column losant_usage.monthly_usage.month_end_plan_id is 'Billing plan ID at the end of the month, as a statement has it; if the organization was first seen later, its first one; null if there is none.';
 comment on column losant_usage.monthly_usage.is_billable is 'Whether nothing blocks the month for the organization: no row in month_blockers for it or its instance.';
 comment on view losant_usage.billing_period_usage is 'Usage by organization and its own billing period in Losant, for information; only calendar months are closed. Key: org_id. Source: as monthly_usage.';
 comment on column losant_usage.billing_period_usage.days_in_period is 'Days in the period (count).';

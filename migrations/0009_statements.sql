@@ -128,7 +128,8 @@ begin
   if exists (
     select from losant_usage.statements s where s.statement_id = new.statement_id and s.manifest_sha256 is null
   ) then
-    raise exception 'losant_usage.statements: a statement must have its proof pack' using hint = 'losant-usage close';
+    raise exception 'losant_usage.statements: a statement must have its proof pack'
+      using hint = 'use losant-usage close';
   end if;
   return null;
 end
@@ -461,7 +462,7 @@ begin
   end if;
   if not is_adjustment and closing.statement_id is not null then
     raise exception '% was already closed at % by %', title,
-      to_char(closing.closed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), closing.closed_by
+      losant_usage_internal.minute_text(closing.closed_at), closing.closed_by
       using errcode = 'LU001', hint = format(
         'a closed month does not change; bill later changes with: losant-usage close --month %s --instance %s --adjust',
         month_name, p_instance_id);
@@ -479,7 +480,7 @@ begin
     from losant_usage.statement_draft(p_instance_id, p_month, is_adjustment) d;
   elsif blockers_hash is not null then
     raise exception '% is no longer blocked', month_name using errcode = 'LU001',
-      hint = 'review it again, and close it without --accept-blockers';
+      hint = 'review it again, and close it without --accept-blockers and --reason';
   end if;
   if current_hash <> blockers_hash then
     raise exception 'The blockers of %, or what would be billed, have changed: '
@@ -546,14 +547,15 @@ begin
   if current_setting('transaction_isolation') <> 'repeatable read' or as_of not between now() and clock_timestamp()
     or clock_timestamp() > now() + interval '2 minutes' then
     raise exception 'a statement must be created in a repeatable read transaction of the last two minutes, as of a '
-      'time within it' using hint = 'losant-usage close';
+      'time within it' using hint = 'use losant-usage close';
   end if;
   if changed_at is not null then
     raise exception 'The statement would be as of %, but has a change of %',
       to_char(as_of at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
       to_char(changed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
       using errcode = 'LU001',
-        hint = 'the clock of the database was set back, or its time was not read by losant-usage close: close it later';
+        hint = 'the database clock was set back, or as_of is not its time; close the month later, with '
+          'losant-usage close';
   end if;
   -- Not a SET clause of the function: only a superuser may create a function with this one.
   perform set_config('losant_usage.program', 'close', true);
@@ -611,7 +613,7 @@ begin
     select from losant_usage.statements s where s.statement_id = p_statement_id and s.manifest is null
   ) then
     raise exception 'losant_usage.statement_files: the statement is sealed or does not exist'
-      using hint = 'losant-usage close';
+      using hint = 'use losant-usage close';
   end if;
   perform set_config('losant_usage.program', 'close', true);
   if file_name <> 'manifest.json' then
@@ -623,7 +625,7 @@ begin
   document := convert_from(content, 'UTF8')::jsonb;
   if document -> 'statement' is distinct from losant_usage_internal.statement_document(p_statement_id) then
     raise exception 'losant_usage.statements: the manifest belongs to another statement'
-      using hint = 'losant-usage close';
+      using hint = 'use losant-usage close';
   end if;
   if not (
     select count(distinct f.name) = 9 and bool_and(row(m.bytes, m.sha256) is not distinct from row(f.bytes, f.sha256))
@@ -638,7 +640,7 @@ begin
     select from losant_usage.statement_files f where f.statement_id = p_statement_id and f.name = 'manifest.json.sig'
   ) then
     raise exception 'losant_usage.statements: the manifest does not match the files of the pack'
-      using hint = 'losant-usage close';
+      using hint = 'use losant-usage close';
   end if;
   update losant_usage.statements s set manifest = convert_from(add_pack_file.content, 'UTF8'),
     manifest_sha256 = sha256(add_pack_file.content)
@@ -751,7 +753,7 @@ comment on column losant_usage.month_blockers.usage_dates is 'Affected days (UTC
 comment on column losant_usage.month_blockers.state is 'State in which the cause puts the month: blocked, settling or partly_collected; in_progress until the month has ended.';
 comment on column losant_usage.month_blockers.summary is 'Cause with days and streams, in words.';
 comment on view losant_usage.months is 'The months of each instance, with their state: those that it has closed, the current one, and those of which it has something to bill. Key: instance_id, month. Source: statements, month_blockers, adjustments.';
-comment on column losant_usage.months.causes is 'What keeps the month from being ready; see month_blockers; null if nothing does, the month has not ended, or is closed.';
+comment on column losant_usage.months.causes is 'What keeps the month from being ready; see month_blockers. Null if nothing does, or if the month has not ended or is closed.';
 comment on column losant_usage.months.lines_to_adjust is 'Settled numbers that differ from what was billed (count); null unless the month is closed.';
 comment on column losant_usage.months.lines_unsettled is 'Numbers that differ from what was billed, but are not settled yet (count); null unless the month is closed.';
 comment on column losant_usage.months.orgs_blocked is 'Organizations with a blocker of the state blocked (count); null unless the month has ended and is not closed.';

@@ -73,7 +73,8 @@ group by o.instance_id, c.standing, c.org_id, o.name;
 
 create view losant_usage_internal.differing_sums as
 select r.instance_id, 'sums_differ'::losant_usage.attention_kind as kind, r.metric::text as subject,
-  format('%s (%s since %s)', r.metric, string_agg(distinct r.compared_with, ', '),
+  format('%s (from %s since %s)', r.metric,
+    string_agg(distinct case r.compared_with when 'losant' then 'Losant''s total' else r.compared_with end, ', '),
     losant_usage_internal.day_text(min(r.usage_date))) as text,
   count(*) as quantity
 from losant_usage.reconciliation r where r.outcome = 'differs' group by r.instance_id, r.metric;
@@ -144,7 +145,8 @@ select m.instance_id, m.month,
   losant_usage_internal.state_of_month(m.month, c.closed_at is not null, s.is_adjustment, s.state) as state,
   c.closed_at, o.orgs - n.orgs_ready as orgs_not_ready, case when s.is_adjustment then s.orgs end as orgs_to_adjust,
   to_char(n.orgs_ready, 'FM999,999,990') || ' of ' || to_char(o.orgs, 'FM999,999,990') || ' ready' as readiness,
-  array_to_string(s.issues, ', ') || case when s.others > 0 then ' and ' || s.others || ' more' else '' end as issues,
+  array_to_string(s.issues, case when s.is_adjustment then ', ' else '; ' end)
+    || case when s.others > 0 then ' and ' || s.others || ' more' else '' end as issues,
   case when c.closed_at is null and s.is_entire_instance is not true then s.payloads end as payloads_on_hold,
   case when c.closed_at is not null then s.payloads end as difference, s.needs_person
 from losant_usage_internal.instance_months m
@@ -193,7 +195,7 @@ comment on table losant_usage.attention_items is 'What needs a person, as of ins
 comment on column losant_usage.attention_items.first_seen_on is 'Day on which it was first seen (time zone of NOTIFY_AT).';
 comment on column losant_usage.attention_items.is_current is 'Whether the last refresh saw it.';
 comment on column losant_usage.attention_items.last_seen_on is 'Day on which it was last seen (time zone of NOTIFY_AT).';
-comment on column losant_usage.attention_items.named_on is 'Day of the first digest that named it; null if none has. What was there at first was never new, and has the day before.';
+comment on column losant_usage.attention_items.named_on is 'Day of the first digest that named it; null if none has. Items of the first refresh are never new, and have the day before it.';
 comment on column losant_usage.attention_items.subject is 'What it is about: an organization and its limit, an organization, a metric, a month or an instance.';
 comment on column losant_usage.attention_items.text is 'Name of the subject, with what is known about it.';
 comment on table losant_usage.digests is 'The digests of what needs attention, by instance and day. Written by losant-usage worker.';
@@ -201,4 +203,4 @@ comment on column losant_usage.digests.claim_id is 'Process that sends it.';
 comment on column losant_usage.digests.day is 'Day (time zone of NOTIFY_AT).';
 comment on column losant_usage.digests.error is 'Why the last attempt to send it failed; null if it did not.';
 comment on column losant_usage.digests.finished_at is 'When its outcome was recorded (UTC, database clock); null until then.';
-comment on column losant_usage.digests.outcome is 'sent, nothing_new (so that there is no message), rejected by the receiver, or failed for an hour; null until then.';
+comment on column losant_usage.digests.outcome is 'sent, nothing_new (no message), rejected (by the receiver) or failed (for an hour); null until then.';

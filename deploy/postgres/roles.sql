@@ -35,10 +35,10 @@ $$;
 
 comment on role losant_usage_migrator is 'Owns schema losant_usage and migrates it: losant-usage migrate.';
 comment on role losant_usage_writer is
-  'Writes usage to schema losant_usage: losant-usage run, worker, backfill, waive, retire, org delete.';
+  'Writes usage to schema losant_usage: losant-usage run, worker, backfill, waive, retire, org delete, check.';
 comment on role losant_usage_closer is 'Closes months in schema losant_usage: losant-usage close, statement, verify.';
 comment on role losant_usage_reader is
-  'Reads schema losant_usage: BI tools, losant-usage status, gaps, explain, reconcile, export.';
+  'Reads schema losant_usage: BI tools, losant-usage status, gaps, digest, explain, reconcile, export.';
 
 -- Both can read what the reader can; the reader's settings below do not apply to them.
 grant losant_usage_reader to losant_usage_writer, losant_usage_closer;

@@ -117,6 +117,7 @@ async function readDraft(trx: Kysely<Schema>, instance: BilledInstance, request:
   const facts = await readFacts(trx, instance, { month, blockersHash });
   const preview = await readLines(trx, lines, { ...request, instanceId, statementId: null });
   const draft = { ...facts, ...preview, statement: null };
+  // A month without a difference needs no adjustment, whatever blocks it.
   if (isAdjustment && draft.lineCount === 0) {
     const differences = trx.selectFrom('adjustments').select('metric').where('instance_id', '=', instanceId);
     const difference = await differences.where('month', '=', `${month}-01`).limit(1).executeTakeFirst();
@@ -128,6 +129,11 @@ async function readDraft(trx: Kysely<Schema>, instance: BilledInstance, request:
   throw new SettingsError(`${formatMonthName(instance, month)} has nothing to bill, so there is nothing to close`, {
     hint: 'losant-usage close lists the months; losant-usage backfill loads earlier days',
   });
+}
+
+async function hasDifferences(trx: Kysely<Schema>, instanceId: string, month: Month): Promise<boolean> {
+  const differences = trx.selectFrom('adjustments').select('metric').where('instance_id', '=', instanceId);
+  return (await differences.where('month', '=', `${month}-01`).limit(1).executeTakeFirst()) !== undefined;
 }
 
 /**

@@ -129,7 +129,7 @@ async function checkDatabase(checking: CheckContext): Promise<void> {
   await using handle = database;
   await runCheck(checking, 'session', async () => {
     await requireOwnSession(handle);
-    return { message: 'the program has sessions of its own' };
+    return { message: 'each connection has its own session' };
   });
   const schema = await runCheck(checking, 'schema', () => checkSchema(checking, handle));
   const rights = await runCheck(checking, 'rights', () => checkRights(checking, handle, schema.value === 'empty'));
@@ -152,8 +152,8 @@ async function checkDatabase(checking: CheckContext): Promise<void> {
 async function checkSums({ db }: DatabaseHandle, { instanceId }: InstanceConfig): Promise<CheckResult> {
   const days = await readWrongSums(db, instanceId);
   const [first, last] = [days[0], days.at(-1)];
-  if (!first || !last) return { message: 'our sums are those of the stored numbers' };
-  const problem = `the sums of ${count(days.length, 'day')} are not those of the stored numbers`;
+  if (!first || !last) return { message: 'our sums match the stored numbers' };
+  const problem = `the sums of ${count(days.length, 'day')} do not match the stored numbers`;
   throw new DatabaseError('database_mismatch', `${problem}, first ${first.day}: ${first.metrics.join(', ')}`, {
     hint:
       `numbers or sums were changed by hand; losant-usage backfill --force --from ${first.day} --to ${last.day} ` +
@@ -170,7 +170,7 @@ async function checkSchema(
   handle: DatabaseHandle,
 ): Promise<CheckResult<SchemaState['state']>> {
   const { state, applied, pending } = await readSchemaState(handle);
-  if (state === 'empty') return { message: 'no tables yet; the first run creates them', value: state };
+  if (state === 'empty') return { message: 'no tables yet; migrate or the first run creates them', value: state };
   if (state === 'behind' && config.autoMigrate) {
     const message = `${pending.join(', ')} not applied yet; the next run applies them (AUTO_MIGRATE is true)`;
     return { message, value: state };

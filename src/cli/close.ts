@@ -213,7 +213,7 @@ function renderDays({ days, dayCount }: CloseOutcome, month: Month): string[] {
   const { from, to } = daysOfMonth(month);
   const view = `losant-usage export --view adjustment_days --from ${from} --to ${to} --format csv`;
   return [
-    `${capitalize(count(dayCount, 'number'))} of a day ${dayCount === 1 ? 'explains' : 'explain'} it:`,
+    `${capitalize(count(dayCount, 'daily number'))} ${dayCount === 1 ? 'explains' : 'explain'} it:`,
     ...formatTable({ head, rows, right: [3, 4] }),
     ...(dayCount > days.length ? [`  … and ${showNumber(dayCount - days.length)} more: ${view}`] : []),
   ];

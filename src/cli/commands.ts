@@ -38,7 +38,7 @@ const SUMMARIES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   Inspect: {
     status: 'show how complete the data is, and recent runs; exits 3 if there are gaps',
     gaps: 'list every cell that is missing or in doubt; exits 3 if there are any',
-    digest: 'print what the worker says each morning: what needs attention',
+    digest: 'print what the worker sends each morning: what needs attention',
     explain: 'show where a number comes from and how it changed',
     export: 'write a view to a file: CSV, NDJSON or Parquet',
     reconcile: "compare our sums with Losant's totals; exits 3 if settled sums differ",
@@ -59,7 +59,7 @@ const SUMMARIES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   'Try out': {
     simulator: 'run a simulated Losant API on this machine',
-    demo: 'run everything against the simulator, and remove it at the end (--dir keeps it)',
+    demo: 'run everything against the simulator, in a temporary folder (--dir keeps it)',
   },
 };
 

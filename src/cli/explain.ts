@@ -35,7 +35,8 @@ function renderExplanation({ org, day: usageDay, cells }: DayExplanation, nowMs:
 function renderStanding({ stream: name, standing, ledger }: CellExplanation): string {
   if (standing === null) return `${name}: not expected`;
   const { label, sentence } = STANDINGS[standing];
-  const cause = [ledger?.reason, ledger?.detail].filter((part) => part != null).join(', ');
+  const reason = ledger?.reason === 'waived' ? null : ledger?.reason;
+  const cause = [reason, ledger?.detail].filter((part) => part != null).join(', ');
   return `${name}: ${label}: ${cause === '' ? sentence : cause}`;
 }
 

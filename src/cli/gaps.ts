@@ -142,6 +142,7 @@ export class GapSummary {
 
 /** Describes the cause of a gap. Details that differ only in IDs and days are one; a person's reason is unchanged. */
 function describeGap({ standing, reason: code, detail }: Gap): string {
+  if (code === 'waived' && detail !== null) return `${STANDINGS[standing].label}: ${detail}`;
   const shared = standing === 'waived' ? detail : detail && withoutIdsAndDays(detail);
   return `${STANDINGS[standing].label}: ${shared === null ? code : `${code}, ${shared}`}`;
 }

@@ -23,7 +23,7 @@ export function renderRun(instanceId: string, outcome: RunOutcome, requestedDays
   if (restated > 0) {
     lines.push(
       `  ${count(restated, 'cell')} restated by Losant, ${showNumber(restatedFinal)} of them already final: ` +
-        'see the view losant_usage.restatements',
+        'see the view restatements',
     );
   }
   lines.push(...renderFailures(tally.groupFailures()));

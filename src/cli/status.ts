@@ -101,8 +101,10 @@ function renderYesterday(streams: readonly StreamHealth[], nowMs: number): strin
     .toReversed()
     .filter((standing) => standingCounts[standing] > 0)
     .map((standing) => `${showNumber(standingCounts[standing])} ${STANDINGS[standing].label}`);
-  const state = counts.length === 0 ? 'complete' : `incomplete: ${counts.join(', ')}`;
-  return `Yesterday, ${yesterday}, is ${state}.`;
+  // An unavailable cell is not awaited.
+  const isComplete = standingCounts.waiting + standingCounts.in_doubt + standingCounts.missing === 0;
+  const remark = counts.length === 0 ? '' : `: ${counts.join(', ')}`;
+  return `Yesterday, ${yesterday}, is ${isComplete ? 'complete' : 'incomplete'}${remark}.`;
 }
 
 function renderStream(each: StreamHealth): string[] {

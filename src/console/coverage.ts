@@ -112,8 +112,9 @@ function renderCoverage(query: MapQuery, all: readonly MapDay[], lines: readonly
   const gaps = all.reduce((sum, day) => sum + day.gaps, 0);
   const cells = all.reduce((sum, day) => sum + day.cells, 0);
   return html`<h1>Data quality</h1>
-<p class="quiet">${showNumber(gaps)} of ${showNumber(cells)} cells from ${range.from} to ${range.to} are missing or in
-  doubt. The stronger the color, the larger the share of gaps. The worst organizations come first.</p>
+<p class="quiet">${showNumber(gaps)} of ${showNumber(cells)} cells from ${range.from} to ${range.to}
+  ${gaps === 1 ? 'is' : 'are'} missing or in doubt. The stronger the color, the larger the share of gaps. The worst
+  organizations come first.</p>
 <p><a href="/gaps">All gaps</a> · <a href="/gaps?standing=failing">Failing reads</a> · <a
   href="/quarantine">Quarantine</a> · <a href="/reconciliation">Reconciliation</a></p>
 ${renderForm(PATH, FILTERS, values)}

@@ -105,9 +105,9 @@ function renderStatement(
   return html`<h2>Statement ${number}, ${kind}</h2>
 ${renderFacts({
   Created: renderInstant(closedAt),
-  By: closedBy,
+  'Created by': closedBy,
   Organization: !hasOrgs && (lines[0]?.orgName ?? ''),
-  Reason: reason,
+  'Reason for accepting blockers': reason,
 })}
 ${renderHtmlTable(rows, { org: 'Organization', ...USAGE, ...quantities })}
 <p class="quiet">SHA-256 <code>${manifestSha256}</code></p>`;

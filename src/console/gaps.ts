@@ -47,7 +47,7 @@ export const gapsPage = createTablePage<GapRow>({ path: '/gaps', navPath: '/cove
   return {
     title: isFailing ? 'Reads that keep failing' : 'Gaps',
     sentence: isFailing
-      ? 'Stored cells of which several reads in a row failed.'
+      ? 'Stored cells whose last two or more reads failed.'
       : 'Cells that are missing or in doubt, the worst first.',
     intro: (db) => renderCauses(db, cells),
     // A file has a row for each cell.

@@ -154,7 +154,7 @@ function renderTotal(
 function describeChange(metric: ChartMetric, change: number | null, days: UsageTotals['days']): string {
   const comparedDay = days.findLast((day) => toPair(day) !== null)?.comparedDay ?? null;
   if (change === null || comparedDay === null) return 'no comparison';
-  const comparison = isLevel(metric) ? `since ${showLongDay(comparedDay)}` : 'on the same weekdays before';
+  const comparison = isLevel(metric) ? `since ${showLongDay(comparedDay)}` : 'compared with the same weekdays before';
   return `${showChange(change)} ${comparison}`;
 }
 

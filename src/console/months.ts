@@ -64,7 +64,7 @@ const MONTHS: Columns<MonthRow> = {
   state: ['Status', renderState],
   summary: ['Why', describeMonth],
   payloads_on_hold: 'Payloads on hold',
-  difference: 'Changed by',
+  difference: 'Difference',
   closed_at: 'Closed',
   act: [
     'Next step',
@@ -210,10 +210,10 @@ async function renderActions(db: Kysely<Schema>, request: PageRequest, { from, t
   const month = from.slice(0, 7);
   const statements = await readStatements(db, { month, instanceIds });
   const closedIds = instanceIds.filter((id) => statements.some(({ instanceId }) => instanceId === id));
-  // An instance without a tracked organization has nothing to close.
+  // A month that has not ended, and an instance without a tracked organization, have nothing to close.
   const { rows: open } = await sql<{ readonly id: string }>`
     select k.id from unnest(${instanceIds}::text[]) as k (id)
-    where not k.id = any (${closedIds}::text[]) and exists (
+    where losant_usage_internal.has_ended(${from}::date) and not k.id = any (${closedIds}::text[]) and exists (
       select from losant_usage.organizations o join losant_usage.tracks t on t.org_id = o.org_id
       where o.instance_id = k.id and t.first_day <= ${to}::date and (t.last_day is null or t.last_day >= ${from}::date)
     )`.execute(db);

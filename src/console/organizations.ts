@@ -21,7 +21,7 @@ const ONLY: Readonly<Record<string, readonly [label: string, condition: string]>
   new: ['new', 'r.is_new'],
   deleted: ['recently deleted', 'r.is_recently_deleted'],
   silent: ['silent for three days', 'r.is_silent'],
-  changed: ['changed much, new or deleted', 'r.has_large_change'],
+  changed: ['strongly changed, new or deleted', 'r.has_large_change'],
   exceeding: ['exceeds a limit this month', 'r.exceeds_on is not null or r.is_exceeding'],
   near_limit: ['at 80% of a limit', 'r.limit_share >= 0.8'],
   no_plan: ['no plan', 'r.plan_id is null'],
@@ -71,7 +71,7 @@ export const organizationsPage = createTablePage<OrganizationRow>(
     const needsActivity = Object.hasOwn(ONLY, only) && !STORED_CHOICES.includes(only);
     return {
       title: 'Organizations',
-      sentence: 'Billable payloads this month, and their change against 28 days earlier.',
+      sentence: 'Billable payloads this month, and their change from 28 days earlier.',
       rows: sql`
         select o.org_id, ${labelInstance(instanceIds)} as instance_name, o.name as org_name, o.referral_id, o.plan_id,
           (select string_agg(concat_ws('=', t.item ->> 'key', t.item ->> 'value'), ', ' order by t.nth)

@@ -34,7 +34,7 @@ export function renderStatements(
     ],
     kind: 'Kind',
     closedAt: 'Created',
-    closedBy: 'By',
+    closedBy: 'Created by',
   };
   return html`<h2>Statements</h2>${renderHtmlTable(statements, columns)}
 <p><a href="${addressOfPart(from, 'customers')}">What each customer was billed</a> · <a
@@ -149,7 +149,7 @@ const DAYS: Columns<DayRow> = {
   cause: ['Cause', ({ cause }) => cause.replaceAll('_', ' ')],
   difference: 'Difference',
   number: 'Statement',
-  changed_at: 'Changed',
+  changed_at: 'Changed at',
   revision: 'Revision',
   run_id: 'Run',
   waiver_reason: 'Waiver',

@@ -257,8 +257,8 @@ async function streamFile<R extends TableRow>(
   });
   await Promise.race([hasBegun, work]);
   work.catch(async (error: unknown) => {
-    if (!stop.signal.aborted) logger.warn({ err: error, path }, 'download broken off');
-    await file.abort(new Error('the download broke off', { cause: error }));
+    if (!stop.signal.aborted) logger.warn({ err: error, path }, 'download interrupted');
+    await file.abort(new Error('the download was interrupted', { cause: error }));
   });
   const name = path.split('/').filter(Boolean).join('-');
   return new Response(readable, {

@@ -86,8 +86,8 @@ ${forecast}
     query,
     fallers,
   )}</div></div>
-<p class="quiet">Only days that are stored on both sides are compared. Before its creation and after its deletion, an
-  organization used nothing.</p>`;
+<p class="quiet">Only days that are stored on both sides are compared. An organization
+  counts as 0 before its creation and after its deletion.</p>`;
 }
 
 function renderChanges(query: UsageQuery, changes: readonly Growth[]): Html {

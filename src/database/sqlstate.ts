@@ -33,7 +33,7 @@ const NO_PASSWORD = /^SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be 
 
 /** What each code means, and the operator's next step. */
 const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: RegExp, hint: Hint])[] = [
-  ['unreachable', NO_CONNECTION, 'check that the server runs and that host and port in DATABASE_URL are right'],
+  ['unreachable', NO_CONNECTION, 'check that the server is running, and host and port in DATABASE_URL'],
   ['unreachable', /^53300$/, 'the server has no free connections; see pg_stat_activity, or raise max_connections'],
   [
     'failed',

@@ -106,7 +106,7 @@ function describeAll(groups: readonly AttentionGroup[]): string {
   const otherItems = countItems(groups) - newItems;
   const data = missing === 0 ? 'no data is missing' : `data of ${count(missing, 'organization')} is missing`;
   if (newItems + otherItems === 0) return `${data}, and nothing needs attention`;
-  const others = otherItems === 0 ? '' : `, ${showNumber(otherItems)} more ${otherItems === 1 ? 'goes' : 'go'} on`;
+  const others = otherItems === 0 ? '' : `, ${showNumber(otherItems)} ongoing`;
   return `${data}; ${newItems === 0 ? 'nothing is' : `${count(newItems, 'thing is', 'things are')}`} new${others}`;
 }
 
@@ -123,7 +123,7 @@ function listKinds(groups: readonly AttentionGroup[], phase: 'new' | 'reminder')
 }
 
 function describeMonth({ from, to, total, valuesNotStored: notStored, change }: MonthToDate): DigestLine {
-  const comparison = change === null ? 'no comparison' : `${showChange(change)} on the same weekdays before`;
+  const comparison = change === null ? 'no comparison' : `${showChange(change)} compared with the same weekdays before`;
   const quantity = total === null ? 'no billable payloads stored' : `${showNumber(total)} billable payloads`;
   const remark = notStored === 0 ? '' : `; ${count(notStored, 'value is', 'values are')} not stored`;
   return toLine(`${from.slice(0, 7)} through ${to}`, '/', `${quantity} (${comparison})${remark}`);

@@ -38,7 +38,7 @@ export async function acquireLease(db: Kysely<Schema>, candidate: Candidate): Pr
     .executeTakeFirst();
   // Without a row the holder has just released it.
   const holderText = holder
-    ? `by a process on ${holder.host} since ${holder.acquiredAt}`
+    ? `by a process on ${holder.host} (since ${holder.acquiredAt})`
     : 'by a process that is just finishing';
   const expiryText = holder ? `; if it has died, its lease expires at ${holder.expiresAt}` : '';
   throw new BusyError('lease_busy', `Instance ${instanceId} is being loaded ${holderText}`, {

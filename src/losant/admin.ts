@@ -84,7 +84,7 @@ const SHAPE = {
   banner: z.strictObject(BANNER, 'is not a map of message and level'),
 };
 
-export const orgPatch = z.strictObject(SHAPE, 'is not a map of attributes').partial();
+export const orgPatch = z.strictObject(SHAPE, 'is not a JSON object').partial();
 
 export type OrgPatch = z.infer<typeof orgPatch>;
 

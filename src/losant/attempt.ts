@@ -146,8 +146,8 @@ const READ_HINTS: Readonly<Record<LosantErrorKind, string>> = {
     'Check LOSANT_INSTANCE_ID, the organization ID, and LOSANT_API_URL, which usually has no path; the token ' +
     'may belong to another instance.',
   not_supported:
-    'Check LOSANT_API_URL, which usually has no path. If it is right, this Losant install is too old for the ' +
-    'endpoint: update it, or leave the stream out of STREAMS.',
+    'Check LOSANT_API_URL, which usually has no path. If it is correct, this Losant install is too old for the ' +
+    'endpoint: update it, or remove the stream from STREAMS.',
   refused: 'Losant rejects this request, and its response says why; sending it again will not help.',
   rate_limited: 'Lower REQUESTS_PER_SECOND, or ask Losant for a higher limit; the next run catches up.',
   server_error: 'Losant reported an internal error. The next run tries again; if it persists, contact Losant support.',

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { count } from '../terminal/words.ts';
 import { describeProblems } from '../usage/body.ts';
 import { type Organization, parseOrganization, type UnreadableOrg } from '../usage/organization.ts';
 import { unexpectedBody } from './attempt.ts';
@@ -92,9 +93,9 @@ async function* readList(
   const reasons: string[] = [];
   if (!isSteady) reasons.push('it kept changing while it was read');
   if (!isSorted) reasons.push('it is not sorted by ID, or lists an organization twice');
-  if (unidentified > 0) reasons.push(`${unidentified} of its items have no readable ID`);
+  if (unidentified > 0) reasons.push(`${count(unidentified, 'item has', 'items have')} no readable ID`);
   if (isSorted && listedOrgs + unidentified !== totalCount) {
-    reasons.push(`it lists ${listedOrgs} organizations but reports a total of ${totalCount}`);
+    reasons.push(`it lists ${count(listedOrgs, 'organization')} but reports a total of ${totalCount}`);
   }
   const reason = reasons.length === 0 ? null : reasons.join('; ');
   return { reason, listedOrgs, hasShifted: !isSteady || !isSorted };

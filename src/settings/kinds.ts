@@ -22,7 +22,7 @@ export function list<T>(entry: z.ZodType<T, string>) {
     .string()
     .transform((text) => text.split(','))
     .refine((texts) => texts.length === 1 || texts.every((each) => each.trim() !== ''), {
-      error: 'has a comma too many; remove it',
+      error: 'has an extra comma; remove it',
       abort: true,
     })
     .pipe(z.array(entry))

@@ -112,7 +112,7 @@ describe('a month end', () => {
     expect(adjusted.code).toBe(0);
     expect(adjusted.stdout).toMatch(/devices_total +1 +-2 +devices/);
     expect(adjusted.stdout).toMatch(
-      /1 number of a day explains it:\n.*\n *Acme +devices_total +2026-08-31 +17 +15 +restated 2026-11-22 12:00 UTC, revision 2, run /,
+      /1 daily number explains it:\n.*\n *Acme +devices_total +2026-08-31 +17 +15 +restated 2026-11-22 12:00 UTC, revision 2, run /,
     );
     expect(adjusted.stdout).toContain('\nStatement 2 by losant_usage_closer, ');
     const next = `losant-usage statement --month 2026-08 --instance ${INSTANCE} --out DIR`;

@@ -177,7 +177,10 @@ describe('a database', () => {
         hint: 'run `losant-usage migrate` as losant_usage_migrator, a role of deploy/postgres/roles.sql',
       },
     ]);
-    expect(document.checks[3]).toMatchObject({ ok: true, message: 'no tables yet; the first run creates them' });
+    expect(document.checks[3]).toMatchObject({
+      ok: true,
+      message: 'no tables yet; migrate or the first run creates them',
+    });
     expect(createdTables).toEqual([]);
     expect(code).toBe(0);
   });
@@ -189,7 +192,7 @@ describe('a database', () => {
     const { url, folder } = place;
     const { code, document } = await check({ DATABASE_URL: url });
     expect(document.checks[1]?.message).toBe(folder);
-    expect(document.checks[3]?.message).toBe('no tables yet; the first run creates them');
+    expect(document.checks[3]?.message).toBe('no tables yet; migrate or the first run creates them');
     expect(code).toBe(0);
     expect(existsSync(folder)).toBe(false);
   });
@@ -291,7 +294,7 @@ it('fails if the sums of a day are not those of its numbers, until the day is re
   expect(failed).toMatchObject([
     {
       name: 'sums',
-      message: `the sums of 1 day are not those of the stored numbers, first ${day}: devices_total`,
+      message: `the sums of 1 day do not match the stored numbers, first ${day}: devices_total`,
       hint: expect.stringContaining(`losant-usage backfill --force --from ${day} --to ${day}`) as string,
     },
   ]);

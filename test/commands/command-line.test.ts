@@ -77,7 +77,7 @@ it.each([
   ['run --org abc', '--org="abc" is not an organization ID (24 hex characters)\n'],
   ['run --org 575ec8687ae143cd83dc4a97,x', '--org="x" is not an organization ID (24 hex characters)\n'],
   ['run --stream payloadtotals', '--stream="payloadtotals" is not a known value; did you mean payload_totals?\n'],
-  ['run --stream device_counts,,payload_totals', '--stream has a comma too many; remove it\n'],
+  ['run --stream device_counts,,payload_totals', '--stream has an extra comma; remove it\n'],
   ['run --stream device_counts,device_counts', '--stream lists an entry twice; list each once\n'],
   ['run --wait 1.5', '--wait="1.5" is not a whole number from 0 to 86400 (seconds)\n'],
   ['backfill --from 2051-01-01', `--from="2051-01-01" ${DAY}`],

@@ -192,7 +192,9 @@ it('explain tells on which days a stream is tracked if a day is not expected', a
     `device_counts: not expected\n  outside the tracked days: since ${earlier}\n` +
       `  to load it:  losant-usage backfill ${scope}\n`,
   );
-  expect(stdout).toContain('payload_hours: not expected\n  never tracked: LOSANT_ORG_IDS and STREAMS say what is\n');
+  expect(stdout).toContain(
+    'payload_hours: not expected\n  never tracked; LOSANT_ORG_IDS and STREAMS say what is tracked\n',
+  );
   expect(stdout).not.toContain('--stream payload_hours');
 });
 
@@ -227,6 +229,8 @@ it('gaps lists unavailable and waived cells with --all, and does not exit 3 for 
     { day: earlier, stream: 'device_counts', standing: 'waived' },
     { day: earlier, stream: 'payload_totals', standing: 'unavailable' },
   ]);
+  expect((await look('gaps', '--all')).stdout).toContain('\nwaived: Acme agreed (1 cell)\n');
+  expect((await look('status')).stdout).toContain(`Yesterday, ${day}, is complete: 1 unavailable.`);
 });
 
 it('status tells how to retire an instance that is not in the settings, and retire ends its tracks', async () => {

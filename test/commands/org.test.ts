@@ -71,7 +71,7 @@ const GET_ORG = /^GET \/instances\/\w+\/orgs\/\w+(\?|$)/;
 const isThere = async (name: string) => (await installation.platform.get(`/orgs/${ids[name]}`)).status === 200;
 
 it.each<[unknown, string[]]>([
-  ['no object', ['- the patch is not a map of attributes']],
+  ['no object', ['- the patch is not a JSON object']],
   [
     { nam: 'x', limits: { devise: 1, gold: 2 } },
     ['- limits has no field devise, gold', '- the patch has no field nam'],
@@ -94,7 +94,7 @@ it.each<[unknown, string[]]>([
 });
 
 it('a patch gets dates as Losant writes them, and all limits of the organization', () => {
-  expect(() => parsePatch('{')).toThrow('- the patch is not a map of attributes');
+  expect(() => parsePatch('{')).toThrow('- the patch is not a JSON object');
   expect(parsePatch('{"disabledAt":"2026-01-01T01:00:00+01:00"}')).toEqual({ disabledAt: '2026-01-01T00:00:00.000Z' });
   const limits = { device: 100, payload: 1_000, unheardOf: 3 };
   expect(completePatch({ limits: { device: 5 } }, { limits })).toEqual({ limits: { device: 5, payload: 1_000 } });

@@ -49,7 +49,7 @@ test('a run shows what changed, failures grouped by cause, and what to do', () =
   expect(renderRun(instanceId, { report, tally, refusal })).toEqual([
     `Instance ${instanceId}: partial, 2026-11-23, 1,234 organizations, 7,405 requests, 6 min 12 s`,
     '  4,936 cells read: 4,929 loaded, 6 unchanged, 1 omitted',
-    '  3 cells restated by Losant, 1 of them already final: see the view losant_usage.restatements',
+    '  3 cells restated by Losant, 1 of them already final: see the view restatements',
     `  forbidden  device_counts  203 cells, 203 organizations, e.g. ${orgOf(0)}  instanceOrg.deviceCounts: HTTP 403`,
     `  bad_body                  1 organization, e.g. ${orgOf(9)}                no name`,
     '  Losant rejected the request: instanceOrg.deviceCounts: HTTP 403',
@@ -176,7 +176,7 @@ describe('gaps', () => {
       `  2026-08-03  device_counts    ${orgOf(1)}  Org 1`,
       `  2026-07-01  device_counts    ${orgOf(1)}  Org 1`,
       '',
-      'waived: waived, agreed on 2026-11-20 (1 cell)',
+      'waived: agreed on 2026-11-20 (1 cell)',
       `  2026-08-03  device_counts    ${orgOf(2)}  Org 2`,
       '',
       'To see one in detail, with commands that help:',

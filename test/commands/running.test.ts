@@ -28,7 +28,7 @@ test('a backfill waits for the process that has the lease, which reads its days'
   const running = installation.start(['backfill', '--from', daysAgo(3), '--to', daysAgo(2)]);
   await until('it waits', () => running.stderr().includes('; waiting'));
   expect(running.stderr()).toMatch(
-    /is being loaded by a process on elsewhere since .*; waiting \(it still has 16 cells to read\)\n/,
+    /is being loaded by a process on elsewhere \(since .*\); waiting \(it still has 16 cells to read\)\n/,
   );
   // Its days are due before it has the lease.
   const due = await installation.store.query(

@@ -85,7 +85,7 @@ describe('several processes', { timeout: 300_000 }, () => {
     const running = `select from losant_usage.runs where status = 'running'`;
     await expect.poll(async () => (await store.query(running)).length).toBe(1);
     const waiting = spawn(backfill(FROM));
-    const notice = /is being loaded by a process on \S+ since .*; waiting \(it still has \d+ cells to read/;
+    const notice = /is being loaded by a process on \S+ \(since .*\); waiting \(it still has \d+ cells to read/;
     await expect.poll(waiting.stderr).toMatch(notice);
     waiting.kill('SIGKILL');
     await waiting.ended;

@@ -26,7 +26,7 @@ beforeAll(async () => {
 it('is named with its ID if another has the same name', async () => {
   const home = await pages.text('/');
   expect(home).toContain(`Needs attention Main ${INSTANCE}: just now · Main ${OTHER}: just now`);
-  expect(home).toContain(`devices_total losant since 2026-11-10 · Main ${OTHER} Open`);
+  expect(home).toContain(`devices_total from Losant's total since 2026-11-10 · Main ${OTHER} Open`);
   expect(await pages.text('/billing')).toContain(`September 2026 Main ${INSTANCE} needs adjustment`);
   expect(await pages.text(`/organizations/${FOREIGN}`)).toContain(`Instance Main ${OTHER}`);
 });

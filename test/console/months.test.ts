@@ -21,6 +21,7 @@ test('a settling month is on the page of months, and not on Home', async () => {
   expect(month).toContain('the last of these cells is due at 2026-11-28 13:00 UTC; then: losant-usage run');
   expect(month).toMatch(/All \d+ columns Organization [A-Za-z ]+ Gappy/);
   expect(await world.text('/billing/2026-10?only=not_ready')).toMatch(/1 row .* Gappy/);
+  expect(await world.text('/billing/2026-11')).not.toContain('losant-usage close');
   await refreshAttention({ db: world.handle.db, instanceId: INSTANCE, lease: null }, '2026-11-28');
   const { rows } = await sql`select text from losant_usage.attention_items where is_current`.execute(world.handle.db);
   expect(JSON.stringify(rows)).toContain('August 2026 (7 of 7 ready)');

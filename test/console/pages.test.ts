@@ -304,7 +304,7 @@ describe('the pages answer questions as the base tables do', () => {
   });
 
   it('how does this month compare with the weeks before?', async () => {
-    // Only days that are known on both sides. Before its creation and after its deletion, an organization used nothing.
+    // Only days that are known on both sides. An organization counts as 0 before its creation and after its deletion.
     const total = await number(`select sum(payload_billable_count) from losant_usage.usage_days d
       join losant_usage.organizations o using (org_id) where o.name <> 'Foreign' and usage_date between '2026-11-01'
         and '2026-11-27'`);
@@ -326,7 +326,7 @@ describe('the pages answer questions as the base tables do', () => {
     const home = await world.text('/');
     expect(home).toContain('November 2026 so far');
     expect(home).toContain(
-      `Billable payloads ${total} ? ${change > 0 ? '+' : ''}${change}% on the same weekdays before · ` +
+      `Billable payloads ${total} ? ${change > 0 ? '+' : ''}${change}% compared with the same weekdays before · ` +
         '2 values are not stored',
     );
   });

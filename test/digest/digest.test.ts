@@ -40,7 +40,7 @@ const compose = (instances: readonly InstanceAttention[], day = TUESDAY) => comp
 const say = (instances: readonly InstanceAttention[]) => showDigest(compose(instances));
 
 const MONTH_LINE =
-  '2026-11 through 2026-11-23: 224,600,000 billable payloads (-4% on the same weekdays before); 4 values are not stored';
+  '2026-11 through 2026-11-23: 224,600,000 billable payloads (-4% compared with the same weekdays before); 4 values are not stored';
 
 describe('a digest', () => {
   test('begins with a verdict, then what is new, what is named again, and the month so far', () => {
@@ -51,7 +51,7 @@ describe('a digest', () => {
       group('silent', 'new', 'A', 'B', 'C', 'D', 'E'),
     ];
     expect(say([instance(groups)])).toEqual([
-      'Data of 1 organization is missing; 6 things are new, 2 more go on',
+      'Data of 1 organization is missing; 6 things are new, 2 ongoing',
       'Data missing: Kestrel (payload_totals since 2026-11-23)',
       'Silent for three days: A, B, C and 2 more',
       'Still: Limit exceeded: Polaris (device 136%)',
@@ -61,7 +61,7 @@ describe('a digest', () => {
 
   test.each([
     ['nothing', [], 'No data is missing, and nothing needs attention'],
-    ['what goes on', [group('silent', null, 'A')], 'No data is missing; nothing is new, 1 more goes on'],
+    ['what goes on', [group('silent', null, 'A')], 'No data is missing; nothing is new, 1 ongoing'],
     ['one new thing', [group('silent', 'new', 'A')], 'No data is missing; 1 thing is new'],
   ] as const)('that has %s says so in its first line', (_, groups, verdict) => {
     expect(say([instance(groups)])).toEqual([verdict, ...say([instance(groups)]).slice(1, -1), MONTH_LINE]);

@@ -72,6 +72,22 @@ test('a cell, and its month, need attention once it has been in doubt for a day,
   expect(await items()).toEqual(['in_doubt Doubtful (payload_totals since 2026-10-30) 1', month]);
 });
 
+test('a settled sum that differs is named with what it differs from', async () => {
+  await addOrg({ name: 'Calm' });
+  await ledger.asProgram(
+    sql`update losant_usage.instances
+      set new_orgs_from = '2026-11-01', policy = '{"finalAfterHours": 72, "horizonDays": 90}'
+      where instance_id = ${INSTANCE}`,
+    sql`update losant_usage.instance_totals set quantity = 11, last_read_at = now(), our_sum = 10, orgs_expected = 1,
+        orgs_summed = 1, orgs_unsettled = 0
+      where instance_id = ${INSTANCE} and metric = 'payload_all_count' and usage_date = '2026-11-10'`,
+  );
+  await refresh();
+  expect(await itemsOf('sums_differ')).toEqual([
+    "sums_differ payload_all_count (from Losant's total since 2026-11-10) 1",
+  ]);
+});
+
 test('every limit of an organization is judged, and one of 0 is exceeded by 1', async () => {
   // 230 payloads so far, and 10 more on each day.
   const orgId = await addOrg({ name: 'Ironbark', limits: { payload: 200, device: 0 } });

@@ -46,7 +46,7 @@ describe('a lease', () => {
   test('goes to one of many processes; the error of the next names the holder, its start and the expiry', async () => {
     const attempts = await Promise.allSettled(Array.from({ length: 5 }, () => acquire()));
     expect(attempts.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
-    const message = /^Instance 5c0000000000000000000001 is being loaded by a process on one since \d{4}-\d\d-\d\dT/;
+    const message = /^Instance 5c0000000000000000000001 is being loaded by a process on one \(since \d{4}-\d\d-\d\dT/;
     await expect(acquire(RUN_2, 'two')).rejects.toMatchObject({
       name: 'BusyError',
       kind: 'lease_busy',

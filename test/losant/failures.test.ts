@@ -59,7 +59,7 @@ const REJECTIONS = {
 const HINTS: Readonly<Record<string, string>> = {
   unauthorized: 'put it in LOSANT_API_TOKEN',
   not_found: 'Check LOSANT_INSTANCE_ID, the organization ID, and LOSANT_API_URL',
-  not_supported: 'Check LOSANT_API_URL, which usually has no path. If it is right, this Losant install is too old',
+  not_supported: 'Check LOSANT_API_URL, which usually has no path. If it is correct, this Losant install is too old',
 };
 const repeatToken = ({ headers }: ReceivedRequest, response: ServerResponse) =>
   sendJson(response, { message: headers.authorization }, { status: 403 });

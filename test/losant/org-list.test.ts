@@ -194,7 +194,7 @@ it('unreadable items are reported by ID or counted, and those without an ID make
   const withoutId = [null, { name: 'without an id' }, { id: 17, name: 'with a number for an id' }];
   const read = await readList([orgOf(0), ...withoutId, { id: orgId(1), name: null }, orgOf(2)], 10);
   expect(read).toMatchObject({
-    reason: '3 of its items have no readable ID',
+    reason: '3 items have no readable ID',
     listedOrgs: 3,
     ids: [orgId(0), orgId(2)],
     unreadable: [null, null, null, orgId(1)],

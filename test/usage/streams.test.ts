@@ -118,7 +118,7 @@ test.each([
   [
     'only another day, and half a range',
     `{"start":"2025-11-24T00:00:00.000Z","counts":[${bucketAt('2025-11-24T00:00:00.000Z')}]}`,
-    /none of its 1 buckets is within the requested days, 2025-11-25 to 2025-11-25/,
+    /no bucket is within the requested days, 2025-11-25 to 2025-11-25/,
   ],
   ['counts twice', '{"counts":[],"counts":[]}', /^counts: appears twice$/],
   ['a date twice', `{"counts":[{"date":"${DAY}","date":"${DAY}"}]}`, /^counts\.0\.date: appears twice$/],
@@ -328,7 +328,7 @@ test.each([
   ['a type contains a lone surrogate', '{"\\ude00":{"b":1}}', /NUL or a lone surrogate/],
   ['a type contains a NUL and has no sources', '{"x\\u0000y":{}}', /NUL or a lone surrogate/],
   ['a type contains a NUL and is not a map', '{"x\\u0000y":17}', /^[^\0]*NUL or a lone surrogate[^\0]*$/],
-  ['a source has 201 characters', `{"a":{"${K200}k":1}}`, /has 201 characters, at most 200/],
+  ['a source has 201 characters', `{"a":{"${K200}k":1}}`, /has 201 characters; at most 200/],
   ['a type of 201 characters is not a map', `{"${K200}k":17}`, /at most 200/],
 ])('the whole day is quarantined when %s', (_, json, problem) => {
   const [code, ...message] = String(dayIn(json)).split(': ');

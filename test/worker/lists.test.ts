@@ -77,7 +77,7 @@ test('a download that nobody reads to its end leaves no query behind, and is no 
   await until('the query has ended', async () => (await countOpen()) === 0);
   expect((await fetch(address, { method: 'HEAD' })).status).toBe(200);
   await until('the query has ended', async () => (await countOpen()) === 0);
-  expect(worker.running.stderr()).not.toContain('download broken off');
+  expect(worker.running.stderr()).not.toContain('download interrupted');
 });
 
 test.each([[['gaps']], [['gaps', '--json']]])('%j of 5,000 long rows ends with a small heap', async (args) => {

@@ -9,7 +9,7 @@ const KEY_LENGTH_MAX = 200;
 /** A payload type or source: text that Postgres stores unchanged. */
 const key = z.string().superRefine((text, context) => {
   if (text.length > KEY_LENGTH_MAX) {
-    context.addIssue(`the key has ${text.length} characters, at most ${KEY_LENGTH_MAX} are stored`);
+    context.addIssue(`the key has ${text.length} characters; at most ${KEY_LENGTH_MAX} are stored`);
   }
   if (!text.isWellFormed() || text.includes('\0')) {
     context.addIssue('the key contains a NUL or a lone surrogate');
