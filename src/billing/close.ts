@@ -131,11 +131,6 @@ async function readDraft(trx: Kysely<Schema>, instance: BilledInstance, request:
   });
 }
 
-async function hasDifferences(trx: Kysely<Schema>, instanceId: string, month: Month): Promise<boolean> {
-  const differences = trx.selectFrom('adjustments').select('metric').where('instance_id', '=', instanceId);
-  return (await differences.where('month', '=', `${month}-01`).limit(1).executeTakeFirst()) !== undefined;
-}
-
 /**
  * A statement must contain everything that was loaded before `closed_at` and nothing after it, because later changes
  * are found by comparing their times with it. A snapshot alone does not ensure that: a load may take its time before

@@ -193,7 +193,7 @@ it('explain tells on which days a stream is tracked if a day is not expected', a
       `  to load it:  losant-usage backfill ${scope}\n`,
   );
   expect(stdout).toContain(
-    'payload_hours: not expected\n  never tracked; LOSANT_ORG_IDS and STREAMS say what is tracked\n',
+    'payload_hours: not expected\n  never tracked: LOSANT_ORG_IDS and STREAMS say what is\n',
   );
   expect(stdout).not.toContain('--stream payload_hours');
 });
