@@ -192,9 +192,7 @@ it('explain tells on which days a stream is tracked if a day is not expected', a
     `device_counts: not expected\n  outside the tracked days: since ${earlier}\n` +
       `  to load it:  losant-usage backfill ${scope}\n`,
   );
-  expect(stdout).toContain(
-    'payload_hours: not expected\n  never tracked: LOSANT_ORG_IDS and STREAMS say what is\n',
-  );
+  expect(stdout).toContain('payload_hours: not expected\n  never tracked: LOSANT_ORG_IDS and STREAMS say what is\n');
   expect(stdout).not.toContain('--stream payload_hours');
 });
 
