@@ -243,7 +243,8 @@ cross join lateral (
 cross join lateral (
   select 'losant' as compared_with, t.our_sum as quantity, t.quantity::numeric as total,
     t.orgs_expected - t.orgs_summed as orgs_missing, null::integer as orgs_differing,
-    case when i.new_orgs_from is null then 'selection'
+    -- What was compared before organizations were selected stays compared.
+    case when i.new_orgs_from is null and (t.last_read_at >= f.final_at) is not true then 'selection'
       when t.usage_date <= i.org_transferred_on then 'organization_transferred'
       when t.our_sum is null then 'not_summed'
       when t.orgs_unsettled > 0 then 'not_final'
@@ -255,9 +256,10 @@ cross join lateral (
       when t.usage_date < f.horizon and (t.last_read_at >= f.final_at) is not true then 'past_horizon'
       when t.quantity is null then 'not_read'
       when (t.last_read_at >= f.final_at) is not true then 'total_not_final'
-      -- It is not documented whether Losant's total includes an organization that was deleted since.
+      -- It is not documented whether a total includes an organization that was deleted before it was read.
       when exists (select from losant_usage.organizations o where o.instance_id = t.instance_id
-        and o.deleted_on between t.usage_date and (t.last_read_at at time zone 'UTC')::date) then 'organization_deleted'
+        and o.deleted_on between t.usage_date and (t.last_read_at at time zone 'UTC')::date
+        and o.last_seen_at < t.last_read_at) then 'organization_deleted'
       else 'differs' end as result,
     t.last_read_at
   union all

@@ -95,7 +95,8 @@ async function requestTotals(session: Session): Promise<void> {
 /**
  * Returns the days inside the horizon whose totals are due, of every stream that the ledger expects: never read,
  * invalidated by a changed number, or named by the command. A total that differs from our settled sum is due once it
- * can be final, and then once a day, because Losant may correct it.
+ * can be final, and then once a day, because Losant may correct it; but not once an organization of that day was
+ * deleted, because the next total could not be compared, and the difference would be forgotten.
  */
 async function readTotalsDue({ context, options }: Session): Promise<CellKey[]> {
   const { db, instanceId, policy, now } = context;
@@ -110,7 +111,11 @@ async function readTotalsDue({ context, options }: Session): Promise<CellKey[]> 
         or (${isWithin('c.usage_date', getForcedRange(options))} and ${isAmong('c.stream', options.streams)})
         or (c.result in ('not_read', 'refused', 'total_not_final', 'differs')
           and (c.last_read_at < ${at} - interval '1 day'
-            or (c.last_read_at < c.final_at and c.final_at <= ${at}))))`.execute(db);
+            or (c.last_read_at < c.final_at and c.final_at <= ${at}))
+          and not (c.result = 'differs' and exists (
+            select from losant_usage.organizations o
+            where o.instance_id = c.instance_id and o.deleted_on >= c.usage_date
+              and losant_usage_internal.existed_on(o.created_on, null, c.usage_date)))))`.execute(db);
   return rows;
 }
 

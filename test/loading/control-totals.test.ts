@@ -120,6 +120,25 @@ it('control totals that differ are read again once a day until they are right, w
   expect(await readBlockers(stage)).toEqual([]);
 });
 
+it('a difference blocks its month also after an organization was deleted, or organizations were selected', async () => {
+  const stage = await createStage({ orgs: 3 });
+  await bias(stage, -7);
+  await stage.run();
+  await stage.moveTo(FINAL);
+  await stage.run();
+  expect(await readDifferences(stage)).toHaveLength(3);
+  await stage.platform.send('DELETE', `/orgs/${stage.orgIds[0]}`, {});
+  for (const days of [1, 2, 3]) {
+    await stage.moveTo(FINAL + days * (DAY_MS + HOUR_MS));
+    await stage.run();
+  }
+  expect(await stage.query('select from losant_usage.organizations where deleted_on is not null')).toHaveLength(1);
+  expect(await readDifferences(stage)).toHaveLength(3);
+  await stage.run({}, { selection: stage.orgIds.slice(1) });
+  expect(await readDifferences(stage)).toHaveLength(3);
+  expect(await readBlockers(stage)).toEqual([{ first_day: DAY, streams: ['payload_totals'] }]);
+});
+
 it('control totals past the horizon are not requested', async () => {
   const stage = await createStage({ orgs: 2 });
   await stage.run();

@@ -159,6 +159,10 @@ export const loadingMutants = [
         'case when t.last_read_at is not null then t.quantity end',
         't.quantity',
       ],
+      'A total that differs is not read again once an organization of its day was deleted': [
+        `and not (c.result = 'differs' and exists (`,
+        'and not (false and exists (',
+      ],
       'A total that differs is kept when Losant omits it': [
         'case when t.last_read_at is not null then t.quantity end',
         'null',

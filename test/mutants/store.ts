@@ -216,6 +216,15 @@ export const storeMutants = [
         `when t.orgs_differing > 0 then 'differs'`,
         `when t.counterpart_sum <> t.counterpart_own_sum then 'differs'`,
       ],
+      'A total of all organizations stays compared after some are selected': [
+        'when i.new_orgs_from is null and (t.last_read_at >= f.final_at) is not true',
+        'when i.new_orgs_from is null',
+      ],
+      'A total that was read before a deletion of the same day is compared': [
+        `::date
+        and o.last_seen_at < t.last_read_at) then 'organization_deleted'`,
+        `::date) then 'organization_deleted'`,
+      ],
       'A total that may still change is pending': [
         `when (t.last_read_at >= f.final_at) is not true then 'total_not_final'`,
         '',

@@ -88,8 +88,9 @@ export const viewMutants = [
     { file: 'migrations/0005_totals.sql', test: SESSIONS },
     {
       'The day of a deletion is compared with a day': [
-        `(t.last_read_at at time zone 'UTC')::date) then`,
-        't.last_read_at) then',
+        `(t.last_read_at at time zone 'UTC')::date
+`,
+        't.last_read_at\n',
       ],
     },
   ),

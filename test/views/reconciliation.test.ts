@@ -62,10 +62,14 @@ test('equal sums are shown with both numbers', async () => {
 });
 
 /** Returns an act that deletes the second organization, which has 3 of the 20 devices. */
-const deleteOn = (day: string) => () =>
-  ledger.asProgram(sql`update losant_usage.organizations set deleted_on = ${day} where org_id = ${orgs[1]}`);
+const deleteOn =
+  (day: string, lastSeenAt = '2026-10-24') =>
+  () =>
+    ledger.asProgram(sql`update losant_usage.organizations set deleted_on = ${day}, last_seen_at = ${lastSeenAt}
+    where org_id = ${orgs[1]}`);
 const totalWithoutIt = () => setTotal(17);
 const transferOrg = () => setInstance(sql`org_transferred_on = ${DAY}`);
+const selectOrgs = () => setInstance(sql`new_orgs_from = null`);
 const rejectTotals = () => setInstance(sql`unreadable_totals = '{device_counts}'`);
 const endHorizon = () => setInstance(sql`policy = policy || '{"horizonDays": 12}'`);
 const isDeviceCell = () => sql`stream = 'device_counts' and org_id = ${orgs[0]}`;
@@ -95,7 +99,14 @@ const CASES: readonly Case[] = [
   ['not_compared orgs_missing', 'an organization that was deleted on the day', () => addOrg(null, DAY)],
   ['not_compared organization_deleted', 'a total read after a deletion', deleteOn('2026-10-24'), totalWithoutIt],
   ['differs -', 'a total read before a deletion', deleteOn('2026-10-26'), totalWithoutIt],
-  ['not_compared selection', 'a selection of organizations', () => setInstance(sql`new_orgs_from = null`)],
+  [
+    'differs -',
+    'a total read on the day of a deletion, before it',
+    deleteOn('2026-10-25', '2026-10-25 12:00Z'),
+    totalWithoutIt,
+  ],
+  ['not_compared selection', 'a selection of organizations', () => setTotal(null, null), selectOrgs],
+  ['differs -', 'a final total read before organizations were selected', () => setTotal(21), selectOrgs],
   ['not_compared organization_transferred', 'a day before an organization was transferred', transferOrg],
 ];
 

@@ -109,6 +109,7 @@ async function fillEdges(): Promise<void> {
     sql`update losant_usage.organizations set tags = '[{"key": "tier", "value": "gold"}]', limits = '{"device": 20}',
       current_period_start = '2026-10-25T00:00Z', current_period_end = '2026-11-25T00:00Z'`,
     // The list lacked the organization on 11 October; the first total was read after that, the second before.
+    sql`update losant_usage.organizations set last_seen_at = '2026-10-10T22:00Z' where org_id = ${deletedId}`,
     sql`insert into losant_usage.instance_totals (instance_id, usage_date, metric, quantity, last_read_at, our_sum,
         orgs_summed, orgs_unsettled, orgs_expected)
       values (${INSTANCE}, '2026-10-05', 'devices_total', 35, '2026-10-11T01:30Z', 34, 2, 0, 2),
