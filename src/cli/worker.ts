@@ -46,8 +46,7 @@ async function serveWorker(context: CommandContext): Promise<CommandResult> {
     readNow: () => readClock(context, handle),
     nextWakeAt: () => schedule.nextWakeAt(),
   });
-  const isLoading = () => loop.statuses.some(({ state }) => state === 'starting' || state === 'working');
-  const digestTimer = new DigestTimer({ ...context, handle, isLoading });
+  const digestTimer = new DigestTimer({ ...context, handle, isLoading: () => loop.isWorking });
   const schedule: Schedule = await armSchedule(config.schedule, (missedWakeUps) => loop.wake(missedWakeUps));
   let listening: Listening | null = null;
   try {

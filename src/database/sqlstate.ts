@@ -43,6 +43,7 @@ const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: 
       `point DATABASE_URL at the primary, as ${role}`,
   ],
   ['failed', /^53100$/, 'free disk space on the database server'],
+  ['failed', /^(58|XX)...$/, 'see the log of the database server, and whether it has disk space left'],
   ['failed', /^53200$/, 'give the database server more memory'],
   ['failed', /^55P03$/, 'another session has held a lock for too long; see pg_locks and pg_stat_activity'],
   ['failed', /^57014$/, 'the statement took too long or was canceled; see what else the server is doing'],

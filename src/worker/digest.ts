@@ -32,7 +32,7 @@ const RETRY_INTERVAL_MS = 60_000;
 
 interface PendingDigest {
   readonly day: UsageDay;
-  /** When this process saw that it is due. */
+  /** When this process saw that it is due, or last failed to handle it. */
   readonly sinceMs: number;
   /** Null before the first attempt to send it. */
   readonly firstAttemptMs: number | null;
@@ -65,8 +65,8 @@ export class DigestTimer {
   /** Does what is due now. Never throws: the next check tries again. */
   async check(): Promise<void> {
     const { logger, hostNow, config } = this.#options;
+    const nowMs = hostNow();
     try {
-      const nowMs = hostNow();
       const day = localDayAt(nowMs, config.notifyAt);
       const isDue = day > this.#lastDay && nowMs >= notifyInstantOf(day, config.notifyAt);
       if (isDue) this.#pending ??= { day, sinceMs: nowMs, firstAttemptMs: null, nextAttemptMs: nowMs, result: null };
@@ -75,6 +75,8 @@ export class DigestTimer {
     } catch (error) {
       if (!this.#isFailing) logger.warn({ err: error }, 'could not handle the digest; trying again');
       this.#isFailing = true;
+      // After an outage of the database the run comes first, within another hour.
+      if (this.#pending !== null) this.#pending = { ...this.#pending, sinceMs: nowMs };
     }
   }
 

@@ -54,7 +54,7 @@ export class InstanceLoop {
     return this.#status;
   }
 
-  /** Whether a run of this process is in progress or about to start. */
+  /** Whether a run of this process is in progress, about to start, or to be retried because it lost the database. */
   get isWorking(): boolean {
     return this.#hasWork || this.#status.state === 'working';
   }
@@ -101,8 +101,9 @@ export class InstanceLoop {
       problem: run.problem,
     };
     this.#log(run, previousStatus, isWakeUp);
-    this.#results.add(run.result);
-    this.#hasWork = this.#wakeUp.signal.aborted;
+    const isUnfinished = run.result === 'failed' && isRetriedSoon(run);
+    if (!isUnfinished) this.#results.add(run.result);
+    this.#hasWork = isUnfinished || this.#wakeUp.signal.aborted;
     this.#options.onRunEnd(run.result);
     return run;
   }

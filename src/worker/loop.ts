@@ -31,6 +31,11 @@ export class WorkerLoop {
     return this.#loops.map(({ status }) => status);
   }
 
+  /** Whether any run is in progress, about to start, or to be retried because it lost the database. */
+  get isWorking(): boolean {
+    return this.#loops.some(({ isWorking }) => isWorking);
+  }
+
   /** Handles a wake-up, with the number of those missed before it. */
   wake(missedWakeUps = 0): void {
     const { logger, signal } = this.#options;
@@ -53,7 +58,7 @@ export class WorkerLoop {
     if (signal.aborted) return;
     this.#hasFinishedRun ||= isFinishedHere(result);
     this.#report(false);
-    if (this.#isWaiting || this.#loops.some(({ isWorking }) => isWorking)) return;
+    if (this.#isWaiting || this.isWorking) return;
     this.#isWaiting = true;
     logger.info({ next_wake_at: nextWakeAt()?.toISOString() }, 'waiting for the next wake-up');
   }

@@ -171,6 +171,20 @@ describe('an open database', () => {
     await handle.close();
   });
 
+  // With a full disk, Postgres opens no new session: FATAL XX000, could not write init file.
+  test.each(['58030', 'XX000'])('describes SQLSTATE %s as a failure of the server', async (sqlstate) => {
+    const handle = await open(database.url);
+    const failure = sql`do ${sql.lit(`begin raise 'could not write init file' using errcode = '${sqlstate}'; end`)}`;
+    const error = await catchError(failure.execute(handle.db));
+    const context = { where: 'there', role: 'losant_usage_writer' } as const;
+    expect(describeDatabaseError(error, context)).toMatchObject({
+      kind: 'database_failed',
+      message: 'The database at there failed: could not write init file',
+      hint: expect.stringContaining('disk space'),
+    });
+    await handle.close();
+  });
+
   test('gives up on a server that has been silent for 15 s longer than a statement may take', async () => {
     await using wire = await startWire(portOf(database.url));
     const handle = await open(through(wire, database.url), { statementTimeoutMs: 1_000 });

@@ -213,6 +213,21 @@ test('a digest waits for a run of this or another process, for an hour at most',
   await releaseLease(ledger.db, lease);
 });
 
+test('after a long outage of the database, a digest waits for the run that follows', async () => {
+  await lack('Kestrel');
+  let isLoading = true;
+  const timer = createTimer({ isLoading: () => isLoading });
+  await asOwner(ledger.url, 'alter schema losant_usage rename to gone');
+  await timer.check();
+  await timer.check(`${TODAY}T11:00:00.000Z`);
+  await asOwner(ledger.url, 'alter schema gone rename to losant_usage');
+  await timer.checkFor(1);
+  expect(messages).toEqual([]);
+  isLoading = false;
+  await timer.checkFor(1);
+  expect(messages[0]).toContain('Data missing: Kestrel');
+});
+
 test('a run that ends in time is in the digest', async () => {
   const lease = await holdLease();
   const timer = createTimer();

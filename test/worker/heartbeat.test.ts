@@ -96,11 +96,9 @@ describe('a monitor', () => {
   const PATIENT = { request: { timeoutMs: 120_000, attempts: 1 } };
 
   // Guarantee (Operation): A success is reported to the dead man's switch only if every instance is complete.
-  test('gets one ping for each wake-up, also if it fails, and none for retries in between', async () => {
-    await using wire = await startWire(portOf(database.url));
+  test('gets one ping for each wake-up, also if it fails', async () => {
     const instance = { ...instanceOf(platform), apiUrl: 'http://127.0.0.1:1' };
-    const databaseUrl = through(wire, database.url);
-    const replica = await open({ instances: [instance], attempts: 1, databaseUrl });
+    const replica = await open({ instances: [instance], attempts: 1 });
     const errors = () => replica.logged.filter((line) => line.includes('could not load the instance')).length;
     await replica.runAll();
     await replica.runAll();
@@ -110,16 +108,34 @@ describe('a monitor', () => {
     await replica.runAll();
     await replica.runAll();
     await expectPings('/fail', '/fail', 'success', 'success');
-    // While the database is unreachable, the worker retries every 50 ms.
+    await replica.close();
+  });
+
+  test('gets no failure for an outage of the database that ends before the next wake-up', async () => {
+    await using wire = await startWire(portOf(database.url));
+    const replica = await open({ instances: [instanceOf(platform)], databaseUrl: through(wire, database.url) });
+    const count = async (result: string) =>
+      (await replica.metric(`losant_usage_runs_total{instance_id="${platform.instanceId}",result="${result}"}`)) ?? 0;
+    const waitForRetries = async () => {
+      const before = await count('failed');
+      await until('it has retried', async () => (await count('failed')) > before + 2);
+    };
+    await replica.runAll();
+    await expectPings('success');
     wire.cut();
-    const count = (result: string) =>
-      replica.metric(`losant_usage_runs_total{instance_id="${platform.instanceId}",result="${result}"}`);
-    await replica.runAll();
-    await until('it has retried', async () => ((await count('failed')) ?? 0) > 4);
+    replica.wake();
+    await waitForRetries();
+    expect([pings(), replica.loop.isWorking]).toEqual([['success'], true]);
     wire.mend();
-    await until('the database is back', async () => (await count('complete')) === 3);
-    await replica.runAll();
-    await expectPings('/fail', '/fail', 'success', 'success', '/fail', 'success');
+    await expectPings('success', 'success');
+    expect(replica.loop.isWorking).toBe(false);
+    wire.cut();
+    replica.wake();
+    await waitForRetries();
+    replica.wake();
+    await expectPings('success', 'success', '/fail');
+    wire.mend();
+    await expectPings('success', 'success', '/fail', 'success');
     await replica.close();
   });
 
