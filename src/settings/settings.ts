@@ -1,6 +1,5 @@
 /** Every setting, as one schema: types, errors, docs/settings.md and .env.example (`npm run schema`) come from it. */
 import { z } from 'zod';
-import { LATE_AFTER_HOURS } from '../usage/policy.ts';
 import { defaultStreamNames, streamNames } from '../usage/streams/catalog.ts';
 import * as kinds from './kinds.ts';
 
@@ -186,11 +185,6 @@ export function getSettingInfo(name: SettingName): SettingInfo & { readonly reme
 /** Adds a problem for settings that are valid alone but contradict each other. */
 function addContradictions(shared: z.output<typeof sharedShape>, context: z.core.$RefinementCtx): void {
   const { READ_AT_HOURS: readAtHours, FINAL_AFTER_HOURS: finalAfter, HORIZON_DAYS: horizonDays } = shared;
-  const [first = 0] = readAtHours;
-  if (first > LATE_AFTER_HOURS) {
-    const message = `begins after ${LATE_AFTER_HOURS} hours, from which on an unread day is missing; add e.g. 0`;
-    context.addIssue({ code: 'custom', path: ['READ_AT_HOURS'], input: readAtHours.join(), message });
-  }
   const last = readAtHours.at(-1) ?? 0;
   const lastCheckpoint = `the last checkpoint of READ_AT_HOURS, ${last} hours`;
   if (finalAfter > last) {

@@ -296,14 +296,6 @@ describe('a setting that a command needs', () => {
   });
 });
 
-test('READ_AT_HOURS begins before an unread day is missing', () => {
-  const read = (hours: string) => readFor({ DATABASE_URL: 'embedded:data', READ_AT_HOURS: hours }, 'database');
-  expect(read('6,720').policy.readAtHours).toEqual([6, 720]);
-  expect(catchProblems(() => read('720, 7')).problems).toEqual([
-    'READ_AT_HOURS="7,720" begins after 6 hours, from which on an unread day is missing; add e.g. 0',
-  ]);
-});
-
 test('all unknown keys of a settings file are named at once', () => {
   const yaml = 'shared: {}\ninstances:\n  - LOSANT_ORG_ID: all\n    SCHEDULE: daily\nHTTP_PORT: 1\n';
   expect(catchProblems(() => read({}, yaml)).problems).toEqual([
