@@ -17,7 +17,7 @@ import type { InstanceConfig } from '../settings/config.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { addDays, type UsageDay } from '../usage/day.ts';
 import { WHOLE_INSTANCE } from '../usage/plan.ts';
-import { lastEndedDay } from '../usage/policy.ts';
+import { LATE_AFTER_HOURS, lastEndedDay } from '../usage/policy.ts';
 import { getStream } from '../usage/streams/catalog.ts';
 import { isDelivered, probeHeartbeat } from '../worker/heartbeat.ts';
 import { type CommandContext, defineCommand } from './command.ts';
@@ -35,7 +35,7 @@ export const check = defineCommand({
     const reports: CheckReport[] = [];
     const exitCodes: number[] = [];
     const checking: CheckContext = { ...context, reports, exitCodes, where: describeUrl(config.readDatabaseUrl()) };
-    await runCheck(checking, 'settings', () => ({ message: config.instances.map(describeInstance).join('; ') }));
+    await runCheck(checking, 'settings', () => checkSettings(config));
     await checkDatabase(checking);
     for (const instance of config.instances) {
       const target = await checkInstance(checking, instance);
@@ -111,6 +111,14 @@ async function runCheck<T>(
     exitCodes.push(exitCodeOf(error));
     return { error };
   }
+}
+
+function checkSettings({ instances, policy }: CommandContext['config']): CheckResult {
+  const message = instances.map(describeInstance).join('; ');
+  const [firstHours = 0] = policy.readAtHours;
+  if (firstHours <= LATE_AFTER_HOURS) return { message };
+  const hint = `READ_AT_HOURS begins after ${firstHours} hours, but an unread day is missing after ${LATE_AFTER_HOURS}`;
+  return { message, hint: `${hint}; add an earlier checkpoint, such as 0` };
 }
 
 function describeInstance({ instanceId, apiUrl, orgs, streams }: InstanceConfig): string {

@@ -15,7 +15,7 @@ export const FIRST_DAY: UsageDay = '2015-01-01';
 export const LAST_DAY: UsageDay = '2049-12-31';
 
 /** Hours after the end of a day until an unstored number is late, as in the database function `late_before`. */
-const LATE_AFTER_HOURS = 6;
+export const LATE_AFTER_HOURS = 6;
 
 /** How many responses, an hour apart, must omit a zero before it is final, if nothing confirms it. Chosen. */
 export const OMISSIONS_NEEDED = 3;

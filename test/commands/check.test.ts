@@ -68,7 +68,7 @@ async function withScopes(...scopes: readonly string[]): Promise<Env> {
 }
 
 it('checks settings, database, clocks and each endpoint for the newest day, writes nothing and exits 0', async () => {
-  const { code, document, failed, names } = await check();
+  const { code, document, failed, names } = await check({ READ_AT_HOURS: '6,720' });
   expect(failed).toEqual([]);
   expect(names).toEqual([...DATABASE, ...INSTANCE, ...ORG]);
   expect(document.checks.every(({ hint }) => hint === null)).toBe(true);
@@ -78,6 +78,16 @@ it('checks settings, database, clocks and each endpoint for the newest day, writ
   );
   expect(code).toBe(0);
   expect(await queryOnce(database.url, 'select from losant_usage.instances')).toEqual([]);
+});
+
+it('advises an earlier checkpoint if days would be missing before their first', async () => {
+  const { code, document } = await check({ READ_AT_HOURS: '7,720' });
+  expect(document.checks[0]).toMatchObject({
+    name: 'settings',
+    ok: true,
+    hint: 'READ_AT_HOURS begins after 7 hours, but an unread day is missing after 6; add an earlier checkpoint, such as 0',
+  });
+  expect(code).toBe(0);
 });
 
 it('prints failures first, with hints, and then the checks that passed', async () => {
