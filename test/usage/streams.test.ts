@@ -118,7 +118,7 @@ test.each([
   [
     'only another day, and half a range',
     `{"start":"2025-11-24T00:00:00.000Z","counts":[${bucketAt('2025-11-24T00:00:00.000Z')}]}`,
-    /no bucket is within the requested days, 2025-11-25 to 2025-11-25/,
+    /none of its 1 buckets is within the requested days, 2025-11-25 to 2025-11-25/,
   ],
   ['counts twice', '{"counts":[],"counts":[]}', /^counts: appears twice$/],
   ['a date twice', `{"counts":[{"date":"${DAY}","date":"${DAY}"}]}`, /^counts\.0\.date: appears twice$/],
