@@ -134,9 +134,26 @@ it('a difference blocks its month also after an organization was deleted, or org
   }
   expect(await stage.query('select from losant_usage.organizations where deleted_on is not null')).toHaveLength(1);
   expect(await readDifferences(stage)).toHaveLength(3);
+  // As the remedy of the blocker says.
+  await stage.run({ kind: 'backfill', range, force: true });
+  expect(await readDifferences(stage)).toHaveLength(3);
   await stage.run({}, { selection: stage.orgIds.slice(1) });
   expect(await readDifferences(stage)).toHaveLength(3);
   expect(await readBlockers(stage)).toEqual([{ first_day: DAY, streams: ['payload_totals'] }]);
+});
+
+it('a difference ends after an organization was deleted once a command reads an equal total', async () => {
+  const stage = await createStage({ orgs: 3 });
+  await bias(stage, -7);
+  await stage.run();
+  await stage.moveTo(FINAL);
+  await stage.run();
+  const today = new Date(FINAL).toISOString().slice(0, 10);
+  const deletion = `update losant_usage.organizations set deleted_on = '${today}' where org_id = '${stage.orgIds[0]}'`;
+  await asWriter(stage.store.url, asProgram(deletion));
+  await bias(stage, 0);
+  await stage.run({ kind: 'backfill', range, force: true });
+  expect(await readOutcomes(stage)).toEqual(EQUAL);
 });
 
 it('control totals past the horizon are not requested', async () => {

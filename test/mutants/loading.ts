@@ -160,9 +160,14 @@ export const loadingMutants = [
         't.quantity',
       ],
       'A total that differs is not read again once an organization of its day was deleted': [
-        `and not (c.result = 'differs' and exists (`,
-        'and not (false and exists (',
+        'and not ${DIFFERED_BEFORE_DELETION}))`',
+        '))`',
       ],
+      'A total that differed before a deletion is not replaced by one that could not be compared': [
+        "and c.compared_with = 'losant' and ${DIFFERED_BEFORE_DELETION}",
+        'and false',
+      ],
+      'A total that differed before a deletion is replaced by one that is equal': ['n.quantity = t.our_sum or not', 'not'],
       'A total that differs is kept when Losant omits it': [
         'case when t.last_read_at is not null then t.quantity end',
         'null',
