@@ -85,7 +85,7 @@ export class DigestTimer {
     const instanceIds = config.instances.map(({ instanceId }) => instanceId);
     const attention = await readAttention(handle.db, { instanceIds });
     const isRunning = isLoading() || attention.some(({ hasRunInProgress }) => hasRunInProgress);
-    if (isRunning && nowMs - pending.sinceMs < HOUR_MS) return;
+    if (isRunning && pending.result === null && nowMs - pending.sinceMs < HOUR_MS) return;
     for (const { instanceId, attentionAt } of attention) {
       const isOld = attentionAt === null || Date.parse(attentionAt) < pending.sinceMs;
       if (isOld) await this.#refresh(instanceId, pending.day);

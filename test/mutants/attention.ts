@@ -127,7 +127,8 @@ export const attentionMutants = [
   plant(
     { file: 'src/worker/digest.ts', test: 'test/worker/digest.test.ts' },
     {
-      'A digest waits for runs': ['if (isRunning && nowMs - pending.sinceMs < HOUR_MS) return;', ''],
+      'A digest waits for runs': ['if (isRunning && pending.result', 'if (false && pending.result'],
+      'What was sent is recorded during a run too': ['isRunning && pending.result === null &&', 'isRunning &&'],
       'It waits for an hour at most': [
         'nowMs - pending.sinceMs < HOUR_MS) return',
         'nowMs - pending.sinceMs < 2 * HOUR_MS) return',
