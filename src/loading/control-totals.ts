@@ -93,18 +93,9 @@ async function requestTotals(session: Session): Promise<void> {
 }
 
 /**
- * Whether a total differs, and an organization of its day was deleted: the next total could not be compared, and the
- * difference would be forgotten.
- */
-const DIFFERED_BEFORE_DELETION = sql<boolean>`(c.result = 'differs' and exists (
-  select from losant_usage.organizations o
-  where o.instance_id = c.instance_id and o.deleted_on >= c.usage_date
-    and losant_usage_internal.existed_on(o.created_on, null, c.usage_date)))`;
-
-/**
  * Returns the days inside the horizon whose totals are due, of every stream that the ledger expects: never read,
  * invalidated by a changed number, or named by the command. A total that differs from our settled sum is due once it
- * can be final, and then once a day, because Losant may correct it; after a deletion only if the command names it.
+ * can be final, and then once a day, because Losant may correct it.
  */
 async function readTotalsDue({ context, options }: Session): Promise<CellKey[]> {
   const { db, instanceId, policy, now } = context;
@@ -119,14 +110,14 @@ async function readTotalsDue({ context, options }: Session): Promise<CellKey[]> 
         or (${isWithin('c.usage_date', getForcedRange(options))} and ${isAmong('c.stream', options.streams)})
         or (c.result in ('not_read', 'refused', 'total_not_final', 'differs')
           and (c.last_read_at < ${at} - interval '1 day'
-            or (c.last_read_at < c.final_at and c.final_at <= ${at}))
-          and not ${DIFFERED_BEFORE_DELETION}))`.execute(db);
+            or (c.last_read_at < c.final_at and c.final_at <= ${at}))))`.execute(db);
   return rows;
 }
 
 /**
- * Stores totals. An omission replaces only a total of other numbers: a change of a number clears `last_read_at`. A total
- * that differed before a deletion is replaced only by one that is equal.
+ * Stores totals. An omission replaces only a total of other numbers: a change of a number clears `last_read_at`. Once an
+ * organization of the day was deleted, only an equal total replaces one that differs: another one could not be compared,
+ * and the difference would be forgotten.
  */
 async function storeTotals({ ledger }: Session, responses: readonly CellResponse[]): Promise<void> {
   const { instanceId } = ledger;
@@ -141,8 +132,10 @@ async function storeTotals({ ledger }: Session, responses: readonly CellResponse
         from losant_usage.instance_totals t join ${rows} as n on n.usage_date = t.usage_date and n.metric = t.metric
         where t.instance_id = ${instanceId} and (n.quantity = t.our_sum or not exists (
           select from losant_usage_internal.comparisons c
+          join losant_usage.organizations o on o.instance_id = c.instance_id and o.deleted_on >= c.usage_date
+            and losant_usage_internal.existed_on(o.created_on, null, c.usage_date)
           where c.instance_id = t.instance_id and c.usage_date = t.usage_date and c.metric = t.metric
-            and c.compared_with = 'losant' and ${DIFFERED_BEFORE_DELETION}))
+            and c.compared_with = 'losant' and c.result = 'differs'))
         order by t.usage_date, t.metric for update of t
       ) as k
       where t.instance_id = ${instanceId} and t.usage_date = k.usage_date and t.metric = k.metric`.execute(trx);

@@ -140,20 +140,13 @@ it('a difference blocks its month also after an organization was deleted, or org
   await stage.run({}, { selection: stage.orgIds.slice(1) });
   expect(await readDifferences(stage)).toHaveLength(3);
   expect(await readBlockers(stage)).toEqual([{ first_day: DAY, streams: ['payload_totals'] }]);
-});
-
-it('a difference ends after an organization was deleted once a command reads an equal total', async () => {
-  const stage = await createStage({ orgs: 3 });
-  await bias(stage, -7);
+  // A total that is equal ends it: the simulator's lacks the deleted organization.
+  const [deleted] = await stage.query(`select payload_billable_count::integer as payloads from losant_usage.daily_usage
+    where org_id = '${stage.orgIds[0]}' and usage_date = '${DAY}'`);
+  await bias(stage, Number(deleted?.['payloads']));
   await stage.run();
-  await stage.moveTo(FINAL);
-  await stage.run();
-  const today = new Date(FINAL).toISOString().slice(0, 10);
-  const deletion = `update losant_usage.organizations set deleted_on = '${today}' where org_id = '${stage.orgIds[0]}'`;
-  await asWriter(stage.store.url, asProgram(deletion));
-  await bias(stage, 0);
-  await stage.run({ kind: 'backfill', range, force: true });
-  expect(await readOutcomes(stage)).toEqual(EQUAL);
+  const differences = await readDifferences(stage);
+  expect(differences.map(({ metric }) => metric)).toEqual(['payload_all_bytes', 'payload_all_count']);
 });
 
 it('control totals past the horizon are not requested', async () => {

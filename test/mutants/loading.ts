@@ -159,12 +159,8 @@ export const loadingMutants = [
         'case when t.last_read_at is not null then t.quantity end',
         't.quantity',
       ],
-      'A total that differs is not read again once an organization of its day was deleted': [
-        'and not ${DIFFERED_BEFORE_DELETION}))`',
-        '))`',
-      ],
       'A total that differed before a deletion is not replaced by one that could not be compared': [
-        "and c.compared_with = 'losant' and ${DIFFERED_BEFORE_DELETION}",
+        "and c.compared_with = 'losant' and c.result = 'differs'",
         'and false',
       ],
       'A total that differed before a deletion is replaced by one that is equal': ['n.quantity = t.our_sum or not', 'not'],
