@@ -181,21 +181,23 @@ function renderOutcome(
   if (blockers.length > 0) lines.push('', ...renderBlockers(blockers, { isOpen: statement === null }), '');
   // Without --instance the command would close the month of every other one too.
   const scope = `--month ${month} --instance ${instance.instanceId}${adjust ? ' --adjust' : ''}`;
+  const command = `losant-usage close ${scope}`;
+  const acceptance = blockersHash === null ? '' : ` --accept-blockers ${blockersHash} --reason TEXT`;
   if (kind === 'refused') {
-    lines.push('To accept exactly these blockers and quantities (recorded):');
-    lines.push(`  losant-usage close ${scope} --accept-blockers ${blockersHash} --reason TEXT`);
-  } else if (kind === 'closed' && blockers.length > 0) lines.push(`Closed despite these blockers: ${options.reason}`);
-  else if (kind === 'closed' && statement === null) {
-    lines.push('', `To ${adjust ? 'adjust' : 'close'} it: losant-usage close ${scope}`);
+    lines.push('To accept exactly these blockers and quantities (recorded):', `  ${command}${acceptance}`);
+  } else if (kind === 'closed' && statement === null) {
+    if (blockers.length === 0) lines.push('');
+    lines.push(`To ${adjust ? 'adjust' : 'close'} it: ${command}${acceptance}`);
   }
   if (statement !== null) {
+    if (blockers.length > 0) lines.push(`Closed despite these blockers: ${options.reason}`);
     const { number, statementId, closedBy, manifestSha256 } = statement;
     lines.push('', `Statement ${number} by ${closedBy}, ${statementId}, manifest SHA-256 ${manifestSha256}.`);
     if (!options.isSigned) lines.push('It is not signed, because STATEMENT_KEY_FILE is not set.');
     const selection = options.instance === null ? '' : ` --instance ${options.instance.join(',')}`;
-    const command = `losant-usage statement --month ${month}${selection}`;
-    lines.push(`Write its proof pack: ${command} --out DIR`);
-    lines.push(`Write what each customer is billed: ${command} --customers --out DIR`);
+    const next = `losant-usage statement --month ${month}${selection}`;
+    lines.push(`Write its proof pack: ${next} --out DIR`);
+    lines.push(`Write what each customer is billed: ${next} --customers --out DIR`);
   }
   return lines;
 }

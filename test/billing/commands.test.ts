@@ -309,6 +309,21 @@ test('the list of months says what settles by itself, and what was loaded in par
   );
 });
 
+test('a dry run that accepts blockers says how to close the month, and not that it was closed', async () => {
+  const days = { from: '2026-04-10', to: '2026-04-11' };
+  const orgId = await books.addOrg(days);
+  await books.addCells({ orgId, ...days });
+  await books.setStanding(orgId, '2026-04-11', 'in_doubt');
+  const { blockersHash = '' } = await closeJson('--month', '2026-04');
+  const acceptance = ['--accept-blockers', blockersHash, '--reason', 'agreed'];
+  const { code, stdout } = await close('--month', '2026-04', '--dry-run', ...acceptance);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^Dry run, nothing saved; would be closed: 2026-04 of /);
+  expect(stdout).not.toContain('Closed despite');
+  const command = `losant-usage close --month 2026-04 --instance ${INSTANCE} ${acceptance.slice(0, 2).join(' ')}`;
+  expect(stdout).toContain(`\nTo close it: ${command} --reason TEXT\n`);
+});
+
 test('a blocked adjustment says so only if something differs, and never that it was closed', async () => {
   const days = { from: '2026-05-10', to: '2026-05-11' };
   const orgId = await books.addOrg(days);
