@@ -11,11 +11,12 @@ import { createMetrics } from '../server/metrics.ts';
 import { readConfig } from '../settings/config.ts';
 import { number } from '../settings/kinds.ts';
 import type { Output } from '../terminal/output.ts';
+import { quoteForShell } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openDatabase } from './database.ts';
-import { optionalOption, text } from './options.ts';
+import { folder, optionalOption, text } from './options.ts';
 import { backfill, runOnce } from './run.ts';
 import { status } from './status.ts';
 
@@ -31,7 +32,7 @@ const FINAL_DAYS = 3;
  */
 export const demo = defineCommand({
   needs: null,
-  options: { dir: optionalOption('DIR', 'keep the database in this folder', text) },
+  options: { dir: optionalOption('DIR', 'keep the database in this folder', folder) },
   run: runDemo,
 });
 
@@ -62,7 +63,7 @@ async function runDemo(base: CommandContext, { dir }: { readonly dir: string | n
   if (output.isTerminal && !output.json) await serveConsole(context);
   const keptLines = [
     'The simulated Losant has stopped; the database is still there. To preview closing its first month:',
-    `  DATABASE_URL='${databaseUrl}' losant-usage close --month ${month} --dry-run`,
+    `  DATABASE_URL=${quoteForShell(databaseUrl)} losant-usage close --month ${month} --dry-run`,
   ];
   const removedLines = [
     'The simulated Losant has stopped, and its database is removed. To keep it the next time:',

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -30,7 +31,7 @@ afterAll(() => rmSync(temp, { recursive: true, force: true }));
 it(
   'demo shows the product in four steps, ignores settings, serves the console until Ctrl-C, and nothing but a zero to confirm blocks its month',
   async () => {
-    const folder = join(temp, 'kept');
+    const folder = join(temp, "it's kept");
     const demo = startProgram(['demo', '--dir', folder], SETTINGS, { isTerminal: true });
     const address = () => /The console is at (\S+)\. Press Ctrl-C/.exec(demo.stdout())?.[1];
     await until('the console is served', () => address() !== undefined, LIMIT_MS);
@@ -52,7 +53,8 @@ it(
     demo.kill('SIGINT');
     const { code, stdout } = await demo.ended;
     expect(code).toBe(0);
-    const [, url = '', command = ''] = /^ {2}DATABASE_URL='(.*)' losant-usage (close .*)$/m.exec(stdout) ?? [];
+    const [, setting = '', command = ''] = /^ {2}DATABASE_URL=(.*) losant-usage (close .*)$/m.exec(stdout) ?? [];
+    const url = execFileSync('bash', ['--norc', '-c', `printf %s ${setting}`], { encoding: 'utf8' });
     const preview = await runProgram([...command.split(' '), '--json'], { DATABASE_URL: url });
     const { instances } = JSON.parse(preview.stdout) as {
       instances: { lines: unknown[]; blockers: { cause: string }[] }[];
@@ -75,4 +77,10 @@ it('demo ends at once with exit code 130 on Ctrl-C, and leaves no files', async 
   expect(stderr).toContain('losant-usage: Interrupted by SIGINT');
   expect(code).toBe(130);
   expect(readdirSync(temp)).toHaveLength(before);
+});
+
+it('demo does not take an empty folder for the current one', async () => {
+  const { code, stderr } = await runProgram(['demo', '--dir', ''], {});
+  expect(stderr).toContain('--dir="" is empty; give a folder');
+  expect(code).toBe(2);
 });
