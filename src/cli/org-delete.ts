@@ -74,7 +74,8 @@ async function loadAndDelete(context: DeleteContext, isDryRun: boolean): Promise
   const document = { ...facts, missing, unsettledCells, run: outcome?.report ?? null };
   if (outcome === null) {
     const next = 'Dry run: nothing was loaded or deleted. To load the remaining days and delete the organization:';
-    const command = `  losant-usage org delete --org ${orgId} --confirm ${quoteForShell(name)}`;
+    // With "=", because a name may begin with "-".
+    const command = `  losant-usage org delete --org ${orgId} --confirm=${quoteForShell(name)}`;
     return { document, lines: [next, command] };
   }
   if (deletedOn === null) {

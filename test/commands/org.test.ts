@@ -30,10 +30,10 @@ beforeAll(async () => {
   await platform.control('tokens', { token: ADMIN, scopes: ['instanceOrg.patch', 'instanceOrg.delete'] });
   await platform.control('tokens', { token: READER, scopes: ['all.Instance.read'] });
   env = { LOSANT_API_URL: proxy.url, LOSANT_API_TOKEN: READER, LOSANT_ADMIN_TOKEN: ADMIN };
-  for (const name of ['Shown \x1b[31m', 'Changed', 'Shared', 'Ended', 'Gappy', 'Lost']) {
+  for (const name of ['Shown \x1b[31m', 'Changed', 'Shared', 'Ended', '-Gappy', 'Lost']) {
     ids[name] = await addOrg(name);
   }
-  await platform.control('omit', { orgId: ids['Gappy'], day: daysAgo(2), action: 'deviceCounts' });
+  await platform.control('omit', { orgId: ids['-Gappy'], day: daysAgo(2), action: 'deviceCounts' });
   const { code, stderr } = await installation.run(['run'], env);
   if (code !== 0) throw new Error(stderr);
 });
@@ -192,7 +192,7 @@ describe('org set', () => {
 });
 
 describe('org delete', () => {
-  const confirm = (name: string) => ['--confirm', name];
+  const confirm = (name: string) => [`--confirm=${name}`];
 
   it('does nothing unless the name is confirmed exactly', async () => {
     changesSent();
@@ -208,7 +208,7 @@ describe('org delete', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(new RegExp(`stored +payload_totals +${yesterday} +1 day`));
     expect(stdout).toContain(`Lost for good: today's usage (${daysAgo(0)})`);
-    expect(stdout).toContain(`  losant-usage org delete --org ${ids['Ended']} --confirm Ended\n`);
+    expect(stdout).toContain(`  losant-usage org delete --org ${ids['Ended']} --confirm=Ended\n`);
     expect(changesSent()).toEqual([]);
     expect(await isThere('Ended')).toBe(true);
   });
@@ -248,19 +248,19 @@ describe('org delete', () => {
   it('deletes nothing while an expected cell is missing, until that is waived', async () => {
     changesSent();
     const from = daysAgo(2);
-    const gappy = ['--org', ids['Gappy'] ?? ''];
+    const gappy = ['--org', ids['-Gappy'] ?? ''];
     expect((await installation.run(['backfill', ...gappy, '--from', from], env)).code).toBe(3);
-    const refused = await org('delete', 'Gappy', confirm('Gappy'));
+    const refused = await org('delete', '-Gappy', confirm('-Gappy'));
     expect(refused.code).toBe(3);
     expect(refused.stderr).toContain('not deleted: 1 cell is missing');
     expect(refused.stdout).toMatch(new RegExp(`missing +device_counts +${from}`));
     expect(changesSent()).toEqual([]);
-    expect(await isThere('Gappy')).toBe(true);
+    expect(await isThere('-Gappy')).toBe(true);
 
     await installation.run(['waive', ...gappy, '--day', from, '--reason', 'Acme agreed'], env);
-    const ended = await org('delete', 'Gappy', confirm('Gappy'));
+    const ended = await org('delete', '-Gappy', confirm('-Gappy'));
     expect(ended.code).toBe(0);
-    expect(await deletedOn('Gappy')).not.toBeNull();
+    expect(await deletedOn('-Gappy')).not.toBeNull();
   });
 
   it('reads back whether the deletion took effect if the response is lost', async () => {
