@@ -116,8 +116,8 @@ async function readTotalsDue({ context, options }: Session): Promise<CellKey[]> 
 
 /**
  * Stores totals. An omission replaces only a total of other numbers: a change of a number clears `last_read_at`. Once an
- * organization of the day was deleted, only an equal total replaces one that differs: another one could not be compared,
- * and the difference would be forgotten.
+ * organization of the day was deleted, or lists lack it, only an equal total replaces one that differs: another one
+ * could not be compared, and the difference would be forgotten.
  */
 async function storeTotals({ ledger }: Session, responses: readonly CellResponse[]): Promise<void> {
   const { instanceId } = ledger;
@@ -132,7 +132,8 @@ async function storeTotals({ ledger }: Session, responses: readonly CellResponse
         from losant_usage.instance_totals t join ${rows} as n on n.usage_date = t.usage_date and n.metric = t.metric
         where t.instance_id = ${instanceId} and (n.quantity = t.our_sum or not exists (
           select from losant_usage_internal.comparisons c
-          join losant_usage.organizations o on o.instance_id = c.instance_id and o.deleted_on >= c.usage_date
+          join losant_usage.organizations o on o.instance_id = c.instance_id
+            and coalesce(o.deleted_on, o.unlisted_on) >= c.usage_date
             and losant_usage_internal.existed_on(o.created_on, null, c.usage_date)
           where c.instance_id = t.instance_id and c.usage_date = t.usage_date and c.metric = t.metric
             and c.compared_with = 'losant' and c.result = 'differs'))

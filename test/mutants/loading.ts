@@ -163,6 +163,7 @@ export const loadingMutants = [
         "and c.compared_with = 'losant' and c.result = 'differs'",
         'and false',
       ],
+      'A deletion that is not confirmed yet counts too': ['coalesce(o.deleted_on, o.unlisted_on)', 'o.deleted_on'],
       'A total that differed before a deletion is replaced by one that is equal': ['n.quantity = t.our_sum or not', 'not'],
       'A total that differs is kept when Losant omits it': [
         'case when t.last_read_at is not null then t.quantity end',

@@ -221,9 +221,16 @@ export const storeMutants = [
         'when i.new_orgs_from is null',
       ],
       'A total that was read before a deletion of the same day is compared': [
-        `::date
-        and o.last_seen_at < t.last_read_at) then 'organization_deleted'`,
-        `::date) then 'organization_deleted'`,
+        ' and o.last_seen_at < t.last_read_at',
+        '',
+      ],
+      'A deletion counts from the day after the organization was last seen, however late it was noticed': [
+        `least(o.deleted_on, (o.last_seen_at at time zone 'UTC')::date + 1)`,
+        'o.deleted_on',
+      ],
+      'A deletion that was noticed on the day on which the organization was last seen counts from that day': [
+        `least(o.deleted_on, (o.last_seen_at at time zone 'UTC')::date + 1)`,
+        `(o.last_seen_at at time zone 'UTC')::date + 1`,
       ],
       'A total that may still change is pending': [
         `when (t.last_read_at >= f.final_at) is not true then 'total_not_final'`,

@@ -88,9 +88,8 @@ export const viewMutants = [
     { file: 'migrations/0005_totals.sql', test: SESSIONS },
     {
       'The day of a deletion is compared with a day': [
-        `(t.last_read_at at time zone 'UTC')::date
-`,
-        't.last_read_at\n',
+        `(t.last_read_at at time zone 'UTC')::date) then 'org`,
+        `t.last_read_at) then 'org`,
       ],
     },
   ),

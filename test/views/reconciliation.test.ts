@@ -98,7 +98,24 @@ const CASES: readonly Case[] = [
   ['equal -', 'an organization that was created on the next day', () => addOrg('2026-10-21', null)],
   ['not_compared orgs_missing', 'an organization that was deleted on the day', () => addOrg(null, DAY)],
   ['not_compared organization_deleted', 'a total read after a deletion', deleteOn('2026-10-24'), totalWithoutIt],
-  ['differs -', 'a total read before a deletion', deleteOn('2026-10-26'), totalWithoutIt],
+  [
+    'not_compared organization_deleted',
+    'a total read after a deletion that was noticed days later',
+    deleteOn('2026-10-27', '2026-10-24 00:15Z'),
+    totalWithoutIt,
+  ],
+  [
+    'not_compared organization_deleted',
+    'a total read on the day of a deletion, after the list',
+    deleteOn('2026-10-25', '2026-10-25 00:15Z'),
+    () => setTotal(17, '2026-10-25 12:00Z'),
+  ],
+  [
+    'differs -',
+    'a total read on the last day on which the organization was seen',
+    deleteOn('2026-10-26', '2026-10-25 00:15Z'),
+    () => setTotal(17, '2026-10-25 12:00Z'),
+  ],
   [
     'differs -',
     'a total read on the day of a deletion, before it',
