@@ -257,7 +257,7 @@ cross join lateral (
       when t.quantity is null then 'not_read'
       when (t.last_read_at >= f.final_at) is not true then 'total_not_final'
       -- It is not documented whether a total includes an organization that was deleted before it was read. A deletion
-      -- may be noticed days later: the list of the day after the last one that had the organization lacked it.
+      -- may be noticed days later, but lists lack the organization from the day after it was last seen.
       when exists (select from losant_usage.organizations o where o.instance_id = t.instance_id
         and o.deleted_on >= t.usage_date and o.last_seen_at < t.last_read_at
         and least(o.deleted_on, (o.last_seen_at at time zone 'UTC')::date + 1)

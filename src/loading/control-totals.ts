@@ -115,8 +115,8 @@ async function readTotalsDue({ context, options }: Session): Promise<CellKey[]> 
 }
 
 /**
- * Stores totals. An omission replaces only a total of other numbers: a change of a number clears `last_read_at`. Once an
- * organization of the day was deleted, or lists lack it, only an equal total replaces one that differs: another one
+ * Stores totals. An omission replaces only a total of other numbers: a change of a number clears `last_read_at`. Once
+ * an organization of the day was deleted, or lists lack it, only an equal total replaces one that differs: another one
  * could not be compared, and the difference would be forgotten.
  */
 async function storeTotals({ ledger }: Session, responses: readonly CellResponse[]): Promise<void> {

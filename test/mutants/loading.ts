@@ -164,7 +164,10 @@ export const loadingMutants = [
         'and false',
       ],
       'A deletion that is not confirmed yet counts too': ['coalesce(o.deleted_on, o.unlisted_on)', 'o.deleted_on'],
-      'A total that differed before a deletion is replaced by one that is equal': ['n.quantity = t.our_sum or not', 'not'],
+      'A total that differed before a deletion is replaced by one that is equal': [
+        'n.quantity = t.our_sum or not',
+        'not',
+      ],
       'A total that differs is kept when Losant omits it': [
         'case when t.last_read_at is not null then t.quantity end',
         'null',
