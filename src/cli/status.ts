@@ -6,7 +6,7 @@ import { localDayAt } from '../settings/notify-time.ts';
 import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showInstant, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
-import { STANDINGS, standings, sumStandings } from '../usage/standing.ts';
+import { countIncomplete, STANDINGS, standings, sumStandings } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { openSchema, selectInstanceIds } from './database.ts';
 import { formatNeverRead } from './gaps.ts';
@@ -101,10 +101,8 @@ function renderYesterday(streams: readonly StreamHealth[], nowMs: number): strin
     .toReversed()
     .filter((standing) => standingCounts[standing] > 0)
     .map((standing) => `${showNumber(standingCounts[standing])} ${STANDINGS[standing].label}`);
-  // An unavailable cell is not awaited.
-  const isComplete = standingCounts.waiting + standingCounts.in_doubt + standingCounts.missing === 0;
   const remark = counts.length === 0 ? '' : `: ${counts.join(', ')}`;
-  return `Yesterday, ${yesterday}, is ${isComplete ? 'complete' : 'incomplete'}${remark}.`;
+  return `Yesterday, ${yesterday}, is ${countIncomplete(standingCounts) === 0 ? 'complete' : 'incomplete'}${remark}.`;
 }
 
 function renderStream(each: StreamHealth): string[] {

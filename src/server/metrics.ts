@@ -2,7 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { type DatabaseView, RUN_RESULTS, type RunResult, toVisibleHealth } from '../console/sources.ts';
 import type { InstanceHealth, StreamHealth } from '../queries/health.ts';
 import { dayEndMs, dayStartMs } from '../usage/day.ts';
-import { standings } from '../usage/standing.ts';
+import { countIncomplete, standings } from '../usage/standing.ts';
 
 export interface RequestFacts {
   /** The action of the request: one of a few names, never an ID. */
@@ -149,7 +149,7 @@ const OF_STREAM: Declared<StreamHealth> = {
   ],
   yesterday_incomplete_cells: [
     'Expected cells of yesterday that are waiting, in doubt or missing; 0 once yesterday is complete.',
-    ({ yesterday: { waiting, in_doubt, missing } }) => waiting + in_doubt + missing,
+    ({ yesterday }) => countIncomplete(yesterday),
   ],
 };
 

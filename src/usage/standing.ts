@@ -50,6 +50,15 @@ export function findWorstStanding(cellStandings: readonly Standing[]): Standing 
 /** Numbers of cells by standing. */
 export type StandingCounts = Readonly<Record<Standing, number>>;
 
+/** Returns the number of cells that keep days from being complete. Unavailable cells are not awaited. */
+export function countIncomplete({
+  waiting,
+  in_doubt,
+  missing,
+}: Pick<StandingCounts, 'waiting' | 'in_doubt' | 'missing'>): number {
+  return waiting + in_doubt + missing;
+}
+
 /** Adds up counts; an absent standing counts 0. */
 export function sumStandings(summands: Iterable<Readonly<Partial<StandingCounts>>>): StandingCounts {
   const sums = { final: 0, waived: 0, stored: 0, waiting: 0, unavailable: 0, in_doubt: 0, missing: 0 };
