@@ -67,21 +67,22 @@ async function requestTotals(session: Session): Promise<void> {
   let problem: string | null = null;
   const unreadable = new Set<string>();
   const slices = planSlices(await readTotalsDue(session));
+  const responses: CellResponse[] = [];
   try {
     for await (const results of transform(concurrency, extract, slices)) {
-      const responses = results.flatMap((result) => result.responses);
-      await storeTotals(session, responses);
-      for (const { stream, verdict } of responses) {
-        if (!('code' in verdict)) continue;
-        problem ??= verdict.kind === 'failed' ? verdict.detail : `${stream}: ${verdict.detail}`;
-        if (isUnreadable(verdict)) unreadable.add(stream);
-      }
+      for (const result of results) responses.push(...result.responses);
     }
   } catch (error) {
     session.signal.throwIfAborted();
     if (!signal.aborted) throw error;
-    problem ??= `no response within ${TOTALS_TIMEOUT_MS / 1_000} s`;
+    problem = `no response within ${TOTALS_TIMEOUT_MS / 1_000} s`;
   }
+  for (const { stream, verdict } of responses) {
+    if (!('code' in verdict)) continue;
+    problem ??= verdict.kind === 'failed' ? verdict.detail : `${stream}: ${verdict.detail}`;
+    if (isUnreadable(verdict)) unreadable.add(stream);
+  }
+  if (responses.length > 0) await storeTotals(session, responses);
   const unreadableTotals = unreadable.size === 0 ? null : [...unreadable].sort(compareText);
   const stored = await readInstance(db, instanceId);
   const isSame = stored?.unreadableTotals?.join() === unreadableTotals?.join();

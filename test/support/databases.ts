@@ -126,7 +126,7 @@ const pools = new Map<string, pg.Pool>();
 function poolOf(url: string): pg.Pool {
   const known = pools.get(url);
   if (known) return known;
-  const pool = new pg.Pool({ connectionString: url, idleTimeoutMillis: 2_000, allowExitOnIdle: true });
+  const pool = new pg.Pool({ connectionString: url, idleTimeoutMillis: 30_000, allowExitOnIdle: true });
   // The server may end while a connection is idle; the next statement opens another one.
   pool.on('error', () => undefined);
   pools.set(url, pool);
