@@ -117,15 +117,14 @@ async function readDraft(trx: Kysely<Schema>, instance: BilledInstance, request:
   const facts = await readFacts(trx, instance, { month, blockersHash });
   const preview = await readLines(trx, lines, { ...request, instanceId, statementId: null });
   const draft = { ...facts, ...preview, statement: null };
-  // A month without a difference needs no adjustment, whatever blocks it.
+  // There is nothing to accept, whatever blocks the month.
   if (isAdjustment && draft.lineCount === 0) {
     const differences = trx.selectFrom('adjustments').select('metric').where('instance_id', '=', instanceId);
     const difference = await differences.where('month', '=', `${month}-01`).limit(1).executeTakeFirst();
-    if (difference === undefined) return { kind: 'unchanged', ...draft };
+    return { kind: difference === undefined ? 'unchanged' : 'unsettled', ...draft };
   }
   if (blockersHash !== null && acceptance === null) return { kind: 'refused', ...draft };
   if (draft.lineCount > 0) return { kind: 'closed', ...draft };
-  if (isAdjustment) return { kind: 'unsettled', ...draft };
   throw new SettingsError(`${formatMonthName(instance, month)} has nothing to bill, so there is nothing to close`, {
     hint: 'losant-usage close lists the months; losant-usage backfill loads earlier days',
   });

@@ -123,7 +123,7 @@ describe('the days that explain an adjustment', () => {
       'false devices_created 10 - 4 4 settled - - false',
       'false devices_created 13 - 9 9 first_loaded - - false',
     ]);
-    expect((await books.adjust(month)).kind).toBe('refused');
+    expect((await books.adjust(month)).kind).toBe('unsettled');
     await books.waive(orgId, `${month}-11`);
     const explained = [
       'devices_created 10 - 4 4 settled - - false',

@@ -324,10 +324,10 @@ test('a dry run that accepts blockers says how to close the month, and not that 
   expect(stdout).toContain(`\nTo close it: ${command} --reason TEXT\n`);
 });
 
-test('a blocked adjustment says so only if something differs, and never that it was closed', async () => {
+test('a blocked adjustment asks to accept blockers only if something can be billed', async () => {
   const days = { from: '2026-05-10', to: '2026-05-11' };
-  const orgId = await books.addOrg(days);
-  await books.addCells({ orgId, ...days });
+  const [orgId, other] = [await books.addOrg(days), await books.addOrg(days)];
+  for (const each of [orgId, other]) await books.addCells({ orgId: each, ...days });
   await books.close('2026-05');
   await books.asProgram(sql`update losant_usage.instances set list_problem = 'page 2 failed'`);
   const adjust = ['--month', '2026-05', '--adjust'];
@@ -335,10 +335,14 @@ test('a blocked adjustment says so only if something differs, and never that it 
   expect(unchanged.code).toBe(0);
   expect(unchanged.stdout).toMatch(/^Nothing has changed since the last statement: 2026-05 of .*\n$/);
   await books.setStanding(orgId, '2026-05-11', 'in_doubt');
-  const refused = await closeJson(...adjust);
-  expect(refused).toMatchObject({ code: 3, outcome: 'refused' });
-  const waiting = await close(...adjust, '--accept-blockers', refused.blockersHash ?? '', '--reason', 'agreed');
+  const waiting = await close(...adjust);
   expect(waiting.code).toBe(3);
   expect(waiting.stdout).toMatch(/^The differences cannot be billed yet .*: 2026-05 of /);
-  expect(waiting.stdout).not.toContain('Closed despite');
+  expect(waiting.stdout).toContain('To resolve:');
+  expect(waiting.stdout).not.toMatch(/--accept-blockers|Closed despite/);
+  const accepting = [...adjust, '--accept-blockers', (await closeJson(...adjust)).blockersHash ?? ''];
+  const accepted = await close(...accepting, '--reason', 'agreed');
+  expect(accepted).toMatchObject({ code: 3, stdout: waiting.stdout });
+  await books.fill(other, '2026-05-10', 'device_counts', { devices_created: 9, devices_deleted: 0, devices_total: 20 });
+  expect(await closeJson(...adjust)).toMatchObject({ code: 3, outcome: 'refused' });
 });
