@@ -19,7 +19,7 @@ const OTHER_ORG = '5d00000000000000000000c8';
 const UNREPORTED = 70;
 const BACKGROUND_READS_MS = 5_000;
 
-/** Returns an address of each page: parameters get an organization, a day and the last month that is over. */
+/** Returns an address of each page: parameters get an organization, a day and the last month that has ended. */
 function listAddresses(): string[] {
   const day = addDays(dayAt(Date.now()), -10);
   const month = addDays(`${day.slice(0, 7)}-01`, -1).slice(0, 7);

@@ -8,7 +8,7 @@ import { query, withDatabase } from './processes.ts';
 const ORG = `org_id = '5d0000000000000000000064'`;
 const SOME_ORGS = 'org_id = any (array(select org_id from losant_usage.organizations order by org_id limit 100))';
 const NEXT_MONTH = `date_trunc('month', now() at time zone 'UTC')::date`;
-/** The last month that is over. */
+/** The last month that has ended. */
 const MONTH = `(${NEXT_MONTH} - interval '1 month')::date`;
 const PREVIOUS_MONTH = `(${NEXT_MONTH} - interval '2 months')::date`;
 const IN_MONTH = `usage_date >= ${MONTH} and usage_date < ${NEXT_MONTH}`;

@@ -1,4 +1,4 @@
--- What needs a person, and the record of the digests that say so.
+-- What needs attention, and the record of the digests that say so.
 
 -- In the order in which people read them.
 create type losant_usage.attention_kind as enum (
@@ -122,7 +122,7 @@ select b.instance_id, b.month, b.org_id, coalesce(b.org_name, i.name, b.instance
   ) as payloads,
   bool_or(b.state = 'blocked' and (b.cause <> 'in_doubt' or exists (
     select from losant_usage_internal.lacking_cells c
-    where c.org_id = b.org_id and c.month = b.month and c.standing = 'in_doubt'))) as needs_person
+    where c.org_id = b.org_id and c.month = b.month and c.standing = 'in_doubt'))) as needs_attention
 from losant_usage.month_blockers b
 join losant_usage.instances i on i.instance_id = b.instance_id
 where losant_usage_internal.has_ended(b.month)
@@ -148,14 +148,14 @@ select m.instance_id, m.month,
   array_to_string(s.issues, case when s.is_adjustment then ', ' else '; ' end)
     || case when s.others > 0 then ' and ' || s.others || ' more' else '' end as issues,
   case when c.closed_at is null and s.is_entire_instance is not true then s.payloads end as payloads_on_hold,
-  case when c.closed_at is not null then s.payloads end as difference, s.needs_person
+  case when c.closed_at is not null then s.payloads end as difference, s.needs_attention
 from losant_usage_internal.instance_months m
 left join losant_usage.statements c
   on c.instance_id = m.instance_id and c.month = m.month and c.kind = 'closing'
 left join (
   select i.instance_id, i.month, i.state = 'needs_adjustment' as is_adjustment, max(i.state) as state,
     count(i.org_id) as orgs, bool_or(i.org_id is null) as is_entire_instance, sum(i.payloads)::bigint as payloads,
-    bool_or(i.needs_person) as needs_person,
+    bool_or(i.needs_attention) as needs_attention,
     (array_agg(concat(i.name, case i.state when 'needs_adjustment' then ' ' else ': ' end, i.summary)
       order by i.org_id is not null, i.state desc, abs(i.payloads) desc nulls last, i.name, i.org_id))[1:2] as issues,
     count(*) - 2 as others
@@ -179,9 +179,9 @@ select m.instance_id, ('month_' || m.state)::losant_usage.attention_kind as kind
     to_char(m.payloads_on_hold, 'FM999,999,999,999,999,990') || ' billable payloads on hold')) as text,
   nullif(coalesce(m.orgs_not_ready, m.orgs_to_adjust), 0) as quantity
 from losant_usage_internal.month_summaries m
-where m.state in ('ready', 'needs_adjustment') or (m.state = 'blocked' and m.needs_person);
+where m.state in ('ready', 'needs_adjustment') or (m.state = 'blocked' and m.needs_attention);
 
--- What needs a person now, besides what organizations did and months to bill. Doubts of less than a day do not.
+-- What needs attention now, besides what organizations did and months to bill. Doubts of less than a day do not.
 create view losant_usage_internal.attention as
 select * from losant_usage_internal.unread_instances
 union all
@@ -191,7 +191,7 @@ select * from losant_usage_internal.differing_sums
 union all
 select * from losant_usage_internal.limits_to_watch;
 
-comment on table losant_usage.attention_items is 'What needs a person, as of instances.attention_at. Written at the end of runs, and once a day at NOTIFY_AT.';
+comment on table losant_usage.attention_items is 'What needs attention, as of instances.attention_at. Written at the end of runs, and once a day at NOTIFY_AT.';
 comment on column losant_usage.attention_items.first_seen_on is 'Day on which it was first seen (time zone of NOTIFY_AT).';
 comment on column losant_usage.attention_items.is_current is 'Whether the last refresh saw it.';
 comment on column losant_usage.attention_items.last_seen_on is 'Day on which it was last seen (time zone of NOTIFY_AT).';

@@ -1,5 +1,5 @@
 /**
- * `npm run mutants` plants one defect after another in a copy of the program and expects its test to fail. With
+ * `npm run mutants` plants one bug after another in a copy of the program and expects its test to fail. With
  * arguments, only the mutants run whose guarantee, file or test contains one of them.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -12,7 +12,7 @@ import type { Mutant } from './mutants/mutant.ts';
 /** The number of copies in which tests run at the same time. */
 const LANES = 2;
 const TEST_TIMEOUT_MS = 900_000;
-/** Enough seeds and steps for the world to find each of its defects; it stops at the first failure. */
+/** Enough seeds and steps for the world to find each of its bugs; it stops at the first failure. */
 const WORLD = { WORLD_SEEDS: '24', WORLD_STEPS: '40' };
 
 /** The part of vitest's JSON report that is read. */
@@ -98,12 +98,12 @@ async function runMutant(copy: string, mutant: Mutant): Promise<{ verdict: Verdi
   }
 }
 
-/** Runs the tests without a defect: a broken test would kill every mutant. */
+/** Runs the tests without a bug: a broken test would kill every mutant. */
 async function requirePassing(copy: string, tests: readonly string[]): Promise<void> {
   const report = await runTests(copy, [...tests, `--maxWorkers=${LANES}`]);
   const passed = report?.testResults.filter(({ status }) => status === 'passed').map(({ name }) => name) ?? [];
   const broken = tests.filter((test) => !passed.includes(join(copy, test)));
-  if (broken.length > 0) throw new Error(`Without any defect these do not pass: ${broken.join(', ')}`);
+  if (broken.length > 0) throw new Error(`Without any bug these do not pass: ${broken.join(', ')}`);
 }
 
 const filters = process.argv.slice(2);

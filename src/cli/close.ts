@@ -178,7 +178,7 @@ function renderOutcome(
   if (kind === 'unchanged') return lines;
   if (lineCount > 0) lines.push(...renderStatement(outcome, month));
   if (outcome.dayCount > 0) lines.push('', ...renderDays(outcome, month));
-  if (blockers.length > 0) lines.push('', ...renderBlockers(blockers, { isOpen: statement === null }), '');
+  if (blockers.length > 0) lines.push('', ...renderBlockers(blockers, { hasRemedies: statement === null }), '');
   // Without --instance the command would close the month of every other one too.
   const scope = `--month ${month} --instance ${instance.instanceId}${adjust ? ' --adjust' : ''}`;
   const command = `losant-usage close ${scope}`;
@@ -238,8 +238,8 @@ function describeOutcome({ kind, statement }: CloseOutcome, { adjust }: CloseOpt
   return statement === null ? `Dry run, nothing saved; would be ${outcome}` : capitalize(outcome);
 }
 
-/** The table gives the reasons; while the month is open, the commands follow on lines of their own, to be pasted. */
-function renderBlockers(blockers: readonly Blocker[], { isOpen }: { readonly isOpen: boolean }): string[] {
+/** The table gives the reasons; unless the month is closed, the commands follow on lines of their own, to be pasted. */
+function renderBlockers(blockers: readonly Blocker[], { hasRemedies }: { readonly hasRemedies: boolean }): string[] {
   const rows = blockers.map((blocker) => [
     blocker.orgId ?? 'all organizations',
     blocker.orgName ?? '',
@@ -250,7 +250,7 @@ function renderBlockers(blockers: readonly Blocker[], { isOpen }: { readonly isO
   const remedies = mergeRemedies(blockers).map((line) => [line]);
   return [
     ...formatTable({ head: ['organization', 'name', 'days', 'blocker', 'detail'], rows, most: MAX_TABLE_ROWS }),
-    ...(isOpen ? ['', 'To resolve:', ...formatTable({ rows: remedies, most: MAX_TABLE_ROWS })] : []),
+    ...(hasRemedies ? ['', 'To resolve:', ...formatTable({ rows: remedies, most: MAX_TABLE_ROWS })] : []),
   ];
 }
 

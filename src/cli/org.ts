@@ -145,7 +145,7 @@ export async function changeOrg(context: CommandContext, lookup: OrgLookup, patc
   if (unsent.length === 0) return;
   context.output.remark(
     `Organization ${orgId}: fields that were not sent have changed too: ${unsent.join('; ')}`,
-    '  Losant has replaced what the patch does not have, or someone else has changed it; see losant-usage org show',
+    '  Losant has replaced what the patch omits, or someone else has changed it; see losant-usage org show',
   );
 }
 

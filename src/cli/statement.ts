@@ -36,8 +36,8 @@ export const statement = defineCommand({
       month,
       instanceIds: selected.map(({ instanceId }) => instanceId),
     });
-    const { closed = [], open = [] } = Object.groupBy(selected, (each) =>
-      statements.some(({ instanceId }) => instanceId === each.instanceId) ? 'closed' : 'open',
+    const { closed = [], notClosed = [] } = Object.groupBy(selected, (each) =>
+      statements.some(({ instanceId }) => instanceId === each.instanceId) ? 'closed' : 'notClosed',
     );
     if (closed.length === 0) {
       const scope = instance === null ? '' : ` --instance ${instance.join(',')}`;
@@ -45,12 +45,12 @@ export const statement = defineCommand({
         hint: `close it first: losant-usage close --month ${month}${scope}`,
       });
     }
-    const notClosed = open.map((each) => `Not closed, so not written: ${formatMonthName(each, month)}.`);
+    const notClosedLines = notClosed.map((each) => `Not closed, so not written: ${formatMonthName(each, month)}.`);
     const { signal } = context;
     if (isByCustomer) {
       const customers = await writeCustomerFiles(handle, statements, { month, out, instances: closed, signal });
       const head = `Wrote the statements of ${count(customers.length, 'customer')} for ${month} to ${out}.`;
-      return { document: { month, out, customers, notClosed: open }, lines: [head, ...notClosed] };
+      return { document: { month, out, customers, notClosed }, lines: [head, ...notClosedLines] };
     }
     const packs = await writePacks(handle, statements, { out, signal });
     const packDocuments = packs.map(({ statement: each, folder }) => {
@@ -63,9 +63,9 @@ export const statement = defineCommand({
       `${kind}, ${showInstant(closedAt)} by ${closedBy}`,
       folder,
     ]);
-    const lines = [head, ...formatTable({ rows }), ...notClosed];
+    const lines = [head, ...formatTable({ rows }), ...notClosedLines];
     return {
-      document: { month, out, statements: packDocuments, notClosed: open },
+      document: { month, out, statements: packDocuments, notClosed },
       lines: [...lines, `Check them with: losant-usage verify ${quoteForShell(out)}`],
     };
   },

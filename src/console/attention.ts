@@ -1,4 +1,4 @@
-/** What needs a person: the inbox of the home page, and the list of everything in it. */
+/** What needs attention: the inbox of the home page, and the list of everything in it. */
 import { html } from 'hono/html';
 import { sql } from 'kysely';
 import type { AttentionKind } from '../database/schema.ts';
@@ -101,7 +101,7 @@ type ItemRow = {
   readonly text: string;
 };
 
-/** Everything that needs a person: exactly what Home counts. */
+/** Everything that needs attention: exactly what Home counts. */
 export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navPath: '/' }, ({ instanceIds }) => ({
   title: 'Needs attention',
   sentence: 'As of the last refresh: by a run that stored something, or at NOTIFY_AT. Home shows its age.',

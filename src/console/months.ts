@@ -211,7 +211,7 @@ async function renderActions(db: Kysely<Schema>, request: PageRequest, { from, t
   const statements = await readStatements(db, { month, instanceIds });
   const closedIds = instanceIds.filter((id) => statements.some(({ instanceId }) => instanceId === id));
   // A month that has not ended, and an instance without a tracked organization, have nothing to close.
-  const { rows: open } = await sql<{ readonly id: string }>`
+  const { rows: unclosed } = await sql<{ readonly id: string }>`
     select k.id from unnest(${instanceIds}::text[]) as k (id)
     where losant_usage_internal.has_ended(${from}::date) and not k.id = any (${closedIds}::text[]) and exists (
       select from losant_usage.organizations o join losant_usage.tracks t on t.org_id = o.org_id
@@ -222,11 +222,11 @@ async function renderActions(db: Kysely<Schema>, request: PageRequest, { from, t
     const scope = ids.length === instanceIds.length ? '' : ` --instance ${ids.join(',')}`;
     return ids.length === 0 ? [] : [`losant-usage close --month ${month}${scope}${options} --dry-run`];
   };
-  const openIds = open.map(({ id }) => id);
+  const unclosedIds = unclosed.map(({ id }) => id);
   const changes = addressOf('/changes', { from, to, which: 'closed' });
   return html`${issues.map(
     ({ name, causes, remedy }) => html`<p class="bad">Entire instance ${name}: ${causes}</p>${renderRemedy(remedy)}`,
-  )}${renderCommands([...toCommands(openIds, ''), ...toCommands(closedIds, ' --adjust')])}${renderStatements(
+  )}${renderCommands([...toCommands(unclosedIds, ''), ...toCommands(closedIds, ' --adjust')])}${renderStatements(
     statements,
     request,
     month,

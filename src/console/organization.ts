@@ -138,7 +138,7 @@ ${renderRangeChoices(request, values, fields)}
 const LIMITS = {
   limit_name: 'Limit',
   limit_quantity: 'Allowed',
-  quantity: 'So far',
+  quantity: 'Month to date',
   share: 'Used',
   projected_quantity: 'Projected',
   exceeds_on: 'Exceeds on',

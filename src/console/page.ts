@@ -110,7 +110,7 @@ ${body}
   return document.toString().replaceAll(INVISIBLE, '\ufffd');
 }
 
-/** Returns the month of an address; null if it is none, or has not begun. */
+/** Returns the month of an address; null if it is not a month, or has not begun. */
 export function readMonth({ params, nowMs }: PageRequest): Month | null {
   const month = parseMonth(params['month'] ?? '');
   return month === null || `${month}-01` > dayAt(nowMs) ? null : month;
@@ -148,7 +148,7 @@ export function isCounting({ snapshot, error }: CachedRead<unknown>): boolean {
 export async function renderNotFound(navPath: string): Promise<string> {
   const title = 'Page not found';
   const [, parent = ''] = NAVIGATION.find(([href]) => href === navPath) ?? [];
-  const body = html`<h1>${title}</h1><p>Nothing has this address. <a href="/">Home</a>${
+  const body = html`<h1>${title}</h1><p>There is no page at this address. <a href="/">Home</a>${
     navPath !== '/' && html` · <a href="${navPath}">${parent}</a>`
   }</p>`;
   return await renderPage({ title, navPath, body });

@@ -26,7 +26,7 @@ const TONES: Readonly<Record<RunStatus, string>> = {
 
 export const runsPage = createTablePage<RunRow>({ path: '/runs', navPath: '/runs' }, ({ instanceIds }) => ({
   title: 'Runs',
-  sentence: 'The newest first. A run is partial if something that was due is missing.',
+  sentence: 'Runs, newest first. A run is partial if something that was due is missing.',
   rows: sql`
     select n.run_id, n.started_at, (extract(epoch from n.finished_at - n.started_at) * 1000)::bigint as duration_ms,
       ${selectInstanceName(instanceIds)},

@@ -15,7 +15,7 @@ const PATH = '/billing';
 
 type DayRow = { readonly cause: string };
 
-/** Renders the statements of a month with who closed it; '' for an open month. */
+/** Renders the statements of a month with who closed it; '' for a month that is not closed. */
 export function renderStatements(
   statements: readonly Statement[],
   { instanceIds }: PageRequest,
@@ -39,7 +39,7 @@ export function renderStatements(
   return html`<h2>Statements</h2>${renderHtmlTable(statements, columns)}
 <p><a href="${addressOfPart(from, 'customers')}">What each customer was billed</a> · <a
   href="${addressOfPart(from, 'days')}">Days that explain adjustments</a> · <a
-  href="${addressOfPart(from, 'days', { only: 'open' })}">Days of the next adjustment</a></p>`;
+  href="${addressOfPart(from, 'days', { only: 'unbilled' })}">Days of the next adjustment</a></p>`;
 }
 
 function addressOfPart(day: string, part: string, query: Readonly<Record<string, string>> = {}): string {
@@ -171,7 +171,7 @@ export const adjustmentDaysPage = createTablePage<DayRow>({ path: `${PATH}/:mont
     order: sql`r.number desc nulls first, r.org_name, r.org_id, r.metric, r.usage_date`,
     filters: {
       q: SEARCH,
-      only: { label: 'Show only', options: { open: 'not billed yet' }, where: () => sql`r.number is null` },
+      only: { label: 'Show only', options: { unbilled: 'not billed yet' }, where: () => sql`r.number is null` },
       number: { label: 'Statement number', options: 'text' },
     },
     columns: DAYS,

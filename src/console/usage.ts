@@ -144,15 +144,15 @@ function renderPlans(plans: readonly PlanLimit[]): Html {
     ],
     limit_name: 'Limit',
     orgs: 'Organizations',
-    orgs_over: ['Over it', ({ orgs_over: orgs }) => renderOrgs(orgs, 'bad')],
-    orgs_at_risk: ['Will exceed it', ({ orgs_at_risk: orgs }) => renderOrgs(orgs, 'warn')],
+    orgs_over: ['Over the limit', ({ orgs_over: orgs }) => renderOrgs(orgs, 'bad')],
+    orgs_at_risk: ['About to exceed it', ({ orgs_at_risk: orgs }) => renderOrgs(orgs, 'warn')],
     quantity: 'Used this month',
     limit_quantity: 'Allowed',
     share: 'Share',
     days_not_stored: 'Days not stored',
   };
   return html`<h2>Usage this month against the limits of each plan</h2>
-<p class="quiet">The plan with the largest part of its organizations over a limit comes first.</p>
+<p class="quiet">The plan with the largest share of its organizations over a limit comes first.</p>
 ${plans.length === 0 ? html`<p>No organization has a limit.</p>` : renderHtmlTable(plans, columns)}`;
 }
 

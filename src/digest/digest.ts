@@ -38,6 +38,7 @@ export async function readDigest(
 }
 
 const NOTHING_READ = 'not known yet, because nothing has been read';
+const FIRST_READ = 'not known yet, because the first read is still in progress';
 const ALL_RETIRED = 'every instance is retired, so nothing is read';
 const MAX_LINES = 8;
 const MONDAY = 1;
@@ -89,7 +90,7 @@ function describeUnread({ attentionAt, hasRunInProgress, groups }: InstanceAtten
   const textOf = (kind: AttentionGroup['kind']) => groups.find((group) => group.kind === kind)?.texts[0];
   const neverRead = textOf('never_read');
   const isUnknown = attentionAt === null || neverRead !== undefined;
-  if (isUnknown && hasRunInProgress) return 'it is still being read for the first time';
+  if (isUnknown && hasRunInProgress) return FIRST_READ;
   if (attentionAt === null) return NOTHING_READ;
   if (neverRead !== undefined) return `never read: ${neverRead}`;
   const notRead = textOf('not_read');

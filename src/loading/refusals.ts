@@ -64,7 +64,7 @@ const MAX_TIMEOUTS = 2;
 
 /**
  * Bounds the requests for an organization that does not respond. The slices of one of its streams are extracted one
- * after the other until one does not time out, and then in parallel. After half a window, or two slices in a row, that
+ * after the other until one does not time out, and then in parallel. After half a slice, or two slices in a row, that
  * timed out, the run gives up the stream of the organization.
  */
 export class Timeouts {
@@ -99,6 +99,6 @@ export class Timeouts {
 function recordEnd(queue: Queue, results: readonly SliceResult[]): void {
   queue.isResponding = !results.some(({ error }) => error?.kind === 'timeout');
   if (queue.timeouts >= MAX_TIMEOUTS) return;
-  // A window that timed out has a result for each half.
+  // A slice that timed out has a result for each half.
   queue.timeouts = queue.isResponding ? 0 : queue.timeouts + results.length;
 }

@@ -99,7 +99,7 @@ function kindOfStatus(status: number, retryAfterMs: number | null): LosantErrorK
   if (status === 503 && retryAfterMs !== null) return 'rate_limited';
   if (status >= 500) return 'server_error';
   if (status >= 400) return KINDS[status] ?? 'refused';
-  // The API never redirects, so a redirect comes from something else; 304 is none. Below 300, the body is incomplete.
+  // The API never redirects, so a redirect, which 304 is not, comes from elsewhere. Below 300, the body is incomplete.
   return status >= 300 && status !== 304 ? 'unreachable' : 'bad_body';
 }
 

@@ -1,4 +1,4 @@
-/** What needs a person, as of the last refresh: in the same order and words in the console, `status` and the digest. */
+/** What needs attention, as of the last refresh: in one order and the same words in console, `status` and digest. */
 import { type Kysely, sql } from 'kysely';
 import type { AttentionKind, Instant, Schema } from '../database/schema.ts';
 import { cutOff } from '../terminal/text.ts';
@@ -33,7 +33,7 @@ export const ATTENTION_KINDS: Readonly<Record<AttentionKind, KindInfo>> = {
 /** The items of a kind, the largest first. */
 export interface AttentionGroup {
   readonly kind: AttentionKind;
-  /** Whether a digest names them: new ones, and again some of those that go on. Always null without a day. */
+  /** Whether a digest names them: new ones, and again some of those that are ongoing. Always null without a day. */
   readonly phase: 'new' | 'reminder' | null;
   readonly items: number;
   /** Of the first items; with a day, of all. */

@@ -9,7 +9,7 @@ export interface NotifyTime {
 
 const MINUTE_MS = 60_000;
 
-/** Returns `HH:MM ZONE` as a time; null if it is none, or the zone is unknown. The zone is UTC by default. */
+/** Returns `HH:MM ZONE` as a time; null if it is not one, or the zone is unknown. The zone is UTC by default. */
 export function parseNotifyTime(text: string): NotifyTime | null {
   const [, time = '', timeZone = 'UTC'] = /^((?:[01]\d|2[0-3]):[0-5]\d)(?: (\S+))?$/.exec(text) ?? [];
   if (time === '') return null;

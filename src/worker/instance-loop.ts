@@ -263,7 +263,7 @@ async function recordFailure(
   const origin = { run_id: runId, instance_id: instanceId, host, version };
   const run = { ...origin, kind: 'scheduled', is_full: true } as const;
   await recordFailedRun(handle.db, run, end.problem.message).catch((error: unknown) => {
-    logger.warn({ err: error, instance_id: instanceId }, 'failed run not recorded');
+    logger.warn({ err: error, instance_id: instanceId }, 'could not record the failed run');
   });
 }
 

@@ -99,7 +99,7 @@ describe('a month', () => {
     expect(quantitiesOf(await closing)).toMatchObject({ devices_created: '10' });
   });
 
-  test('is closed without a deadlock beside a writer that goes on to other tables', async () => {
+  test('is closed without a deadlock next to a writer that goes on to other tables', async () => {
     const orgId = await orgOn('2025-06-05', '2025-06-06');
     let closing: Promise<CloseOutcome> | undefined;
     await books.db.transaction().execute(async (trx) => {

@@ -295,7 +295,7 @@ describe('the console', () => {
   });
 
   test('explains the next adjustment by its days, and says who closed', async () => {
-    const days = await open(`/billing/${MONTH}/days?format=csv&only=open`);
+    const days = await open(`/billing/${MONTH}/days?format=csv&only=unbilled`);
     const rows: Record<string, string>[] = parse(days.slice(4), { columns: true });
     expect(
       rows.map(

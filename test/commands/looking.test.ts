@@ -249,7 +249,7 @@ it('status tells how to retire an instance that is not in the settings, and reti
   expect(jsonOf<object>(await runProgram(['status', '--json'], env))).toMatchObject(none);
 });
 
-it('retire forgets what needs attention, which nothing refreshes any more, but not months to bill', async () => {
+it('retire forgets what needs attention, which nothing refreshes then, but not months to bill', async () => {
   const items = await installation.store.query('select distinct kind from losant_usage.attention_items');
   expect(items).toEqual([{ kind: 'month_ready' }]);
   const { stdout } = await runProgram(['digest'], { DATABASE_URL: installation.store.url });

@@ -70,7 +70,7 @@ const createTally = () => new Tally({ instanceId, requestCount: () => 0, now: ()
 
 const failureOf = (more: Partial<RunFailure>): RunFailure => {
   const nothing = { orgId: null, stream: null, from: null, to: null };
-  return { instanceId, code: 'timeout', message: 'no answer', ...nothing, ...more };
+  return { instanceId, code: 'timeout', message: 'no response', ...nothing, ...more };
 };
 const cells = { orgId: orgOf(7), stream: 'device_counts', from: '2026-11-20', to: '2026-11-23' };
 const unknown = { orgId: orgOf(8), code: 'org_unknown' };

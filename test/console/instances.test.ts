@@ -1,4 +1,4 @@
-/** Each instance is named, also beside one of the same name, and a link opens what is counted of its instance. */
+/** Each instance is named, also next to one of the same name, and a link opens what is counted of its instance. */
 import { beforeAll, expect, it, test } from 'vitest';
 import { refreshAttention } from '../../src/ledger/attention.ts';
 import { useOpened } from '../opened.ts';

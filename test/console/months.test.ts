@@ -46,7 +46,7 @@ test('instances of which one has closed the month have a command each', async ()
   expect(await world.text('/billing/2026-09')).toContain('losant-usage close --month 2026-09 --adjust --dry-run');
 });
 
-test('the total of the differences leaves out organizations that were never billed, as their rows do', async () => {
+test('the total of the differences omits organizations that were never billed, as their rows do', async () => {
   const { text } = world.serve({ instanceIds: [INSTANCE, OTHER] });
   await expect.poll(() => text('/billing/2026-09')).toMatch(/ Foreign 7,200 – – .* Total 101,400 93,700 500 /);
 });

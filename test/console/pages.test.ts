@@ -331,7 +331,7 @@ describe('the pages answer questions as the base tables do', () => {
     );
   });
 
-  it('how much is each day of the month, beside the weeks before?', async () => {
+  it('how much is each day of the month, compared with the weeks before?', async () => {
     const days = await world.ask(`
       select to_char(day, 'Dy, FMDD Mon YYYY') as day,
         to_char(day - interval '28 days', 'Dy, FMDD Mon YYYY') as previous_day,

@@ -133,12 +133,12 @@ describe('the forecast', () => {
     );
   });
 
-  it('is left out for a level', async () => {
+  it('is omitted for a level', async () => {
     expect(await world.text('/usage?metric=devices_total')).not.toMatch(/forecast|ends at/);
   });
 });
 
-test('two organizations are beside each other, on the same axis', async () => {
+test('two organizations are next to each other, on the same axis', async () => {
   const page = await (await world.open(`/organizations/${ORGS.office}?with=doubled`)).text();
   const [, first = '', second = ''] = page.split('<figure class="chart">');
   const axis = (part: string) => [...part.matchAll(/text-anchor="end">([\d.K]+)<\/text>/g)].map(([, tick]) => tick);
@@ -150,7 +150,7 @@ test('two organizations are beside each other, on the same axis', async () => {
   expect(second).toContain(`${showNumber(Number(sums[1]?.['total']))} over 27 stored days`);
 });
 
-test('an unclear name for the second organization is answered with the ones that it may mean', async () => {
+test('an unclear name for the second organization gets the ones that it may mean', async () => {
   const page = await world.text(`/organizations/${ORGS.office}?with=ed`);
   expect(page).toContain('Which organization? Doubled Deleted');
   expect(await world.text(`/organizations/${ORGS.office}?with=nobody`)).toContain(

@@ -104,12 +104,12 @@ describe('a digest', () => {
     [
       'is being read for the first time',
       { attentionAt: null, hasRunInProgress: true },
-      'It is still being read for the first time',
+      'Not known yet, because the first read is still in progress',
     ],
     [
       'is being read for the first time after an attempt that failed',
       { hasRunInProgress: true, groups: [group('never_read', null, 'Main: HTTP 401')] },
-      'It is still being read for the first time',
+      'Not known yet, because the first read is still in progress',
     ],
   ])('about an instance that %s says only that', (_, changes, sentence) => {
     const { groups = [], ...others } = changes as Partial<InstanceAttention>;

@@ -88,7 +88,7 @@ test('a settled sum that differs is named with what it differs from', async () =
   ]);
 });
 
-test('every limit of an organization is judged, and one of 0 is exceeded by 1', async () => {
+test('every limit of an organization counts, and one of 0 is exceeded by 1', async () => {
   // 230 payloads so far, and 10 more on each day.
   const orgId = await addOrg({ name: 'Ironbark', limits: { payload: 200, device: 0 } });
   await addOrg({ name: 'Harbor', limits: { payload: 250 } });

@@ -5,34 +5,34 @@ import type { SliceResult } from '../../src/loading/extract.ts';
 import { Timeouts } from '../../src/loading/refusals.ts';
 
 const SLICE = { orgId: 'a', stream: 'payload_sources' };
-type Ending = 'ok' | 'timeout' | 'refused';
+type Outcome = 'ok' | 'timeout' | 'refused';
 
 /** Returns the results of a slice, or of its halves. */
-function toResults(endings: readonly Ending[]): SliceResult[] {
+function toResults(outcomes: readonly Outcome[]): SliceResult[] {
   const details = { hint: '', action: '', status: null, body: null };
-  return endings.map((ending) => {
-    const error = ending === 'ok' ? null : new LosantError(ending, ending, details);
+  return outcomes.map((outcome) => {
+    const error = outcome === 'ok' ? null : new LosantError(outcome, outcome, details);
     return { error } as SliceResult;
   });
 }
 
 /** Returns which of the slices are requested, if they follow each other and end like this. */
-async function extractAll(slices: readonly (readonly Ending[])[]): Promise<boolean[]> {
+async function extractAll(slices: readonly (readonly Outcome[])[]): Promise<boolean[]> {
   const timeouts = new Timeouts();
   const requested: boolean[] = [];
-  for (const endings of slices) {
+  for (const outcomes of slices) {
     await timeouts.extractInTurn(SLICE, async (isGivenUp) => {
       requested.push(!isGivenUp);
-      return await Promise.resolve(isGivenUp ? [] : toResults(endings));
+      return await Promise.resolve(isGivenUp ? [] : toResults(outcomes));
     });
   }
   return requested;
 }
 
-test.each<[string, (readonly Ending[])[], boolean[]]>([
+test.each<[string, (readonly Outcome[])[], boolean[]]>([
   ['two days in a row', [['timeout'], ['timeout'], ['ok'], ['ok']], [true, true, false, false]],
-  ['half a window', [['timeout', 'timeout'], ['ok']], [true, false]],
-  ['the other half of a window', [['ok', 'timeout'], ['ok']], [true, false]],
+  ['half a slice', [['timeout', 'timeout'], ['ok']], [true, false]],
+  ['the other half of a slice', [['ok', 'timeout'], ['ok']], [true, false]],
   ['single days', [['timeout'], ['ok'], ['timeout'], ['refused'], ['timeout']], [true, true, true, true, true]],
 ])('after timeouts of %s', async (_, slices, requested) => {
   expect(await extractAll(slices)).toEqual(requested);

@@ -18,7 +18,7 @@ export const attentionMutants = [
         '(losant_usage_internal.today() - 1) + 27)',
         '(losant_usage_internal.today() - 1) + 30)',
       ],
-      'Days that are not stored on one side are left out of both': [
+      'Days that are not stored on one side are excluded from both': [
         'where u.quantity is not null and u.previous_quantity is not null\n',
         'where u.quantity is not null\n',
       ],

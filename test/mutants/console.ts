@@ -50,7 +50,7 @@ export const consoleMutants = [
   ),
   plant(
     { file: 'src/queries/attention.ts', test: 'test/console/instances.test.ts' },
-    { 'Instances with the same name are told apart': ['isUnique ? name :', 'true ? name :'] },
+    { 'Instances with the same name can be distinguished': ['isUnique ? name :', 'true ? name :'] },
   ),
   plant(
     { file: 'src/console/page.ts', test: 'test/console/pages.test.ts', only: 'is not found' },

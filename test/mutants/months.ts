@@ -47,7 +47,7 @@ export const monthMutants = [
   plant(
     { file: 'migrations/0006_months.sql', test: STREAMS },
     {
-      'A missing hour blocks no invoice': [
+      'A missing hour blocks no month': [
         `where c.standing <> 'waived' and c.stream in (select stream from losant_usage.metrics)`,
         `where c.standing <> 'waived'`,
       ],
@@ -57,7 +57,7 @@ export const monthMutants = [
         `where o.instance_id = i.instance_id
   ) as r`,
       ],
-      'Hours that were not tracked block no invoice': [
+      'Hours that were not tracked block no month': [
         'where u.stream in (select stream from losant_usage.metrics)',
         'where true',
       ],

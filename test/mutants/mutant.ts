@@ -1,6 +1,6 @@
-/** A defect in one place of the program that a test must find. */
+/** A bug in one place of the program that a test must find. */
 export interface Mutant {
-  /** What is true of the program without the defect. */
+  /** What is true of the program without the bug. */
   readonly guarantee: string;
   readonly file: string;
   /** A text that occurs exactly once in the file. */
@@ -15,9 +15,9 @@ export interface Mutant {
 /** Returns mutants of one file that one test file must find: by guarantee, the text to find and its replacement. */
 export function plant(
   target: Pick<Mutant, 'file' | 'test' | 'only'>,
-  defects: Readonly<Record<string, readonly [find: string, replace: string]>>,
+  bugs: Readonly<Record<string, readonly [find: string, replace: string]>>,
 ): Mutant[] {
-  return Object.entries(defects).map(([guarantee, [find, replace]]) => ({
+  return Object.entries(bugs).map(([guarantee, [find, replace]]) => ({
     ...target,
     guarantee,
     find,

@@ -68,7 +68,7 @@ test('docs/billing.md, the newest pack check and the comment on month_blockers.c
   expect(listWords(comment?.[1])).toEqual(listWords(causes.join()));
   const [newest = ''] = globSync('pack-checks/*.sql').toSorted((a, b) => b.localeCompare(a, 'en', { numeric: true }));
   const accepted = /cause in \(([^)]*)\)/.exec(readFileSync(newest, 'utf8'));
-  // A month that is not over cannot be closed.
+  // A month that has not ended cannot be closed.
   expect(['not_over', ...listWords(accepted?.[1])].toSorted()).toEqual(listWords(causes.join()));
 });
 

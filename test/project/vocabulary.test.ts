@@ -3,9 +3,10 @@ import { globSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 
 const FILES = globSync([
-  '{README,CONTRIBUTING,SECURITY}.md',
+  '{README,CHANGELOG,CONTRIBUTING,SECURITY}.md',
   'docs/**/*.{md,sql}',
-  '{src,bin,deploy}/**/*.{ts,js}',
+  'simulator/README.md',
+  '{src,bin,deploy,simulator,bench}/**/*.{ts,js}',
   '{migrations,pack-checks,deploy}/**/*.sql',
   'deploy/**/*.{yml,yaml,json,env,example,service}',
 ]);
@@ -37,6 +38,8 @@ const WORDS: Readonly<Record<string, string>> = {
   'Losant refuse[sd]?': 'Losant rejects',
   'refused (by|of) Losant': 'rejected by Losant',
   'counted elsewhere': 'counterpart',
+  'needs? (a )?person': 'needs attention',
+  'defects?': 'bug',
 };
 
 /**

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { localDayAt, notifyInstantOf, parseNotifyTime } from '../../src/settings/notify-time.ts';
 
-test.each(['8:00', '24:00', '08:60', '08:00 Nowhere', '08:00 UTC UTC', '08:00UTC', ''])('%j is no time', (text) => {
+test.each(['8:00', '24:00', '08:60', '08:00 Nowhere', '08:00 UTC UTC', '08:00UTC', ''])('%j is not a time', (text) => {
   expect(parseNotifyTime(text)).toBeNull();
 });
 

@@ -90,12 +90,12 @@ describe('organization_activity', () => {
     ['zeros for two days', months(10, 10, { 1: 0, 2: 0 }), '210 230 -0.0870 false false false false'],
     ['only zeros', months(0, 0), '0 0 - false false false false'],
     [
-      'a day that is not stored, so it is not silent and leaves out the day before',
+      'a day that is not stored, so it is not silent and excludes the day before',
       months(10, 10, { 1: null, 2: 0, 3: 0 }),
       '200 220 -0.0909 false false false false',
     ],
     [
-      'a day before that is not stored, so it leaves out the day after',
+      'a day before that is not stored, so it excludes the day after',
       months(10, 10, { 29: null }),
       '220 220 0.0000 false false false false',
     ],
@@ -167,7 +167,7 @@ describe('usage_vs_limits', () => {
     expect(await limitsOf(twoDays, { payload: 201 })).toEqual(['payload 200 - - false']);
   });
 
-  test('every limit is judged, and a limit of 0 is exceeded by 1', async () => {
+  test('every limit counts, and a limit of 0 is exceeded by 1', async () => {
     const orgId = await addOrg(THREE_DAYS, '2026-11-21');
     await ledger.asProgram(
       sql`update losant_usage.usage_days set devices_created = 0, devices_deleted = 0, devices_total = 1

@@ -85,7 +85,7 @@ const CASES: readonly Case[] = [
   ['not_compared past_horizon', 'a total that can no longer be read', () => setTotal(null, null), endHorizon],
   [
     'not_compared past_horizon',
-    'a total that cannot become final any more',
+    'a total that can no longer become final',
     () => setTotal(21, '2026-10-22'),
     endHorizon,
   ],

@@ -1,4 +1,4 @@
-/** Which streams count where: those with metrics for days, months and invoices; hours for themselves. */
+/** Which streams count where: those with metrics for days, months and statements; hours for themselves. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { COMPUTE_SUMS, cellResponse, useFreshLedger } from '../ledger/ledger.ts';

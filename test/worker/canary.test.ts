@@ -26,7 +26,7 @@ async function settings(apiUrl: string): Promise<{ database: TestDatabase; env: 
     ...settingsOf(platform, database),
     LOSANT_API_URL: apiUrl,
     HTTP_TOKEN: CANARY.httpToken,
-    // Nobody listens there, so that the failure is told.
+    // Nobody listens there, so that the failure is reported.
     HEARTBEAT_URL: `http://127.0.0.1:1/ping/${CANARY.heartbeat}`,
     NOTIFY_URL: `http://127.0.0.1:1/hooks/${CANARY.webhook}`,
     // The time has come whenever the test runs.
@@ -129,14 +129,14 @@ test('no secret shows when numbers are loaded, a proxy echoes requests or the to
   expectNoCanary([went.pages, refused.pages, ...outputs, rows].join('\n'));
 });
 
-test('a defect ends the worker with 1, one line and no secret', async () => {
+test('a bug ends the worker with 1, one line and no secret', async () => {
   const { env } = await settings(platform.url);
   const code = `setTimeout(() => {
     const { LOSANT_API_TOKEN, DATABASE_URL, HTTP_TOKEN, HEARTBEAT_URL } = process.env;
-    const defect = Object.assign(new Error('planted'), { request: { authorization: LOSANT_API_TOKEN }, HTTP_TOKEN });
-    defect.cause = Object.assign(new TypeError('Invalid URL'), { input: DATABASE_URL, HEARTBEAT_URL });
-    Promise.reject(defect);
-    process.nextTick(() => { throw { ...defect }; });
+    const bug = Object.assign(new Error('planted'), { request: { authorization: LOSANT_API_TOKEN }, HTTP_TOKEN });
+    bug.cause = Object.assign(new TypeError('Invalid URL'), { input: DATABASE_URL, HEARTBEAT_URL });
+    Promise.reject(bug);
+    process.nextTick(() => { throw { ...bug }; });
   }, 500)`;
   const preload = `data:text/javascript,${encodeURIComponent(code)}`;
   const worker = await startWorker({ ...env, NODE_OPTIONS: `--import=${preload}` }, spawnProgram);

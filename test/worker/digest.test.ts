@@ -249,7 +249,7 @@ test('during the first run of an instance, its digest comes an hour later and sa
   await timer.check(`${TODAY}T09:59:59.000Z`);
   expect(messages).toEqual([]);
   await timer.check(`${TODAY}T10:00:00.000Z`);
-  expect(messages).toEqual(['It is still being read for the first time']);
+  expect(messages).toEqual(['Not known yet, because the first read is still in progress']);
   await releaseLease(ledger.db, lease);
 });
 

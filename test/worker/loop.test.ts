@@ -240,7 +240,7 @@ test.each<[string, unknown, RunResult, boolean]>([
   ['a rejected token', new LosantError('unauthorized', '', { ...response, status: 401 }), 'refused', false],
   ['no API', new LosantError('unreachable', '', { ...response, status: null }), 'failed', false],
   ['no database', new DatabaseError('database_unreachable', '', details), 'failed', true],
-  ['a defect', new Error('defect'), 'failed', false],
+  ['a bug', new Error('bug'), 'failed', false],
 ])('a run that could not begin because of %s', (_, error, result, isRetried) => {
   const run = classifyFailure(error, false);
   expect([run.result, isRetriedSoon(run)]).toEqual([result, isRetried]);

@@ -41,7 +41,7 @@ async function waive(world: World, dice: Dice): Promise<string> {
   return cellName(cell);
 }
 
-/** Waives gaps while a run reads them, which may find no gap any more. */
+/** Waives gaps while a run reads them, which may then find no gap. */
 async function waiveDuringRun(world: World, dice: Dice): Promise<string> {
   await passTime(world, LEASE_EXPIRED_MS);
   const { cells, nowMs } = await readLedger(world.database.url);
