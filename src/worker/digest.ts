@@ -111,7 +111,8 @@ export class DigestTimer {
       }
     } catch (error) {
       if (error instanceof BusyError) return;
-      logger.warn({ instance_id: instanceId, err: error }, 'could not refresh what needs attention');
+      const fields = { instance_id: instanceId, err: error };
+      if (!this.#isFailing) logger.warn(fields, 'could not refresh what needs attention');
     }
   }
 

@@ -267,6 +267,22 @@ test('a refresh that fails does not hold up the digest', async () => {
   expect(timer.logged.map(({ msg }) => msg)).toEqual(['could not refresh what needs attention', 'digest sent']);
 });
 
+test('while nothing can be written, warnings are logged once', async () => {
+  await asOwner(ledger.url, 'alter table losant_usage.instances add constraint blocked check (false) not valid');
+  await asOwner(ledger.url, 'alter table losant_usage.digests add constraint blocked check (false) not valid');
+  const timer = createTimer();
+  for (let attempt = 0; attempt < 3; attempt += 1) await timer.check();
+  await asOwner(ledger.url, 'alter table losant_usage.instances drop constraint blocked');
+  await asOwner(ledger.url, 'alter table losant_usage.digests drop constraint blocked');
+  const warnings = timer.logged.map(({ msg }) => msg);
+  expect(new Set(warnings)).toEqual(
+    new Set(['could not refresh what needs attention', 'could not handle the digest; trying again']),
+  );
+  expect(warnings.length).toBeLessThanOrEqual(3);
+  await timer.checkFor(1);
+  expect(timer.logged.at(-1)?.['msg']).toMatch(/^(digest sent|nothing new for a digest)$/);
+});
+
 test('without a receiver the table is refreshed once a day, and nothing is sent', async () => {
   const readAge = async () =>
     await ledger.list(sql`select attention_at from losant_usage.instances where instance_id = ${INSTANCE}`);
