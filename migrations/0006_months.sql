@@ -300,6 +300,14 @@ create type losant_usage_internal.compared_day as (
   previous_date date, previous_quantity bigint
 );
 
+create function losant_usage_internal.reject_comparison(comparison text) returns integer
+language plpgsql stable parallel safe set search_path = pg_catalog, pg_temp as $$
+begin
+  raise exception 'comparison % is unknown', coalesce(quote_literal(comparison), 'null')
+    using errcode = '22023', hint = 'pass previous_days, same_weekdays, four_weeks or previous_year';
+end
+$$;
+
 -- A metric per organization and day, with its value on the day that it is compared with: as many days earlier as
 -- the range has, the same weekdays earlier, 28 days, or 364 days. Sum only rows in which neither is null. Before an
 -- organization was created and after it was deleted its usage is 0; a day that is missing or not expected is null. An
@@ -315,7 +323,7 @@ begin atomic
   from (
     select case comparison when 'previous_days' then last_day - first_day + 1
       when 'same_weekdays' then (last_day - first_day + 7) / 7 * 7 when 'four_weeks' then 28
-      when 'previous_year' then 364 end as days
+      when 'previous_year' then 364 else losant_usage_internal.reject_comparison(comparison) end as days
   ) as shift
   cross join lateral (
     select d.org_id, d.usage_date, d.usage_date - shift.days as previous_date, max(d.quantity) as quantity,

@@ -46,6 +46,15 @@ describe('usage_compared', () => {
     }
   });
 
+  test('rejects a comparison that does not exist', async () => {
+    const orgId = await addOrg({ 1: 17 });
+    const compareWith = (comparison: string) => compare(orgId, comparison, { from: '2026-11-23', to: '2026-11-23' });
+    await expect(compareWith('previous_week')).rejects.toMatchObject({
+      message: "comparison 'previous_week' is unknown",
+      hint: 'pass previous_days, same_weekdays, four_weeks or previous_year',
+    });
+  });
+
   test('is null on a day that is not stored, and 0 before the organization was created', async () => {
     const orgId = await addOrg({ 1: 17, 2: null, 3: 4, 4: 5 }, '2026-11-20');
     expect(await compare(orgId, 'previous_days', { from: '2026-11-21', to: '2026-11-23' })).toEqual([
