@@ -387,7 +387,8 @@ $$;
 -- The second part has the days for which no control total was requested.
 create function losant_usage.month_reconciliation(p_instance_id text, p_month date) returns table (
   stream text, compared_with text, outcome text, reason text, days integer
-) language sql stable strict security definer set search_path = pg_catalog, pg_temp as $$
+) language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select losant_usage_internal.require_month(p_month);
   select r.stream, r.compared_with, r.outcome, r.reason, count(distinct r.usage_date)::integer
   from losant_usage.reconciliation r where r.instance_id = p_instance_id and r.month = p_month
   group by r.stream, r.compared_with, r.outcome, r.reason
@@ -404,8 +405,7 @@ create function losant_usage.month_reconciliation(p_instance_id text, p_month da
     ) as r
     cross join lateral generate_series(r.first_day::timestamp, r.last_day::timestamp, interval '1 day') as day
   ) as t
-  where p_month = losant_usage_internal.month_of(p_month)
-    and exists (select from losant_usage.metrics m where m.stream = t.stream) and not exists (
+  where exists (select from losant_usage.metrics m where m.stream = t.stream) and not exists (
     select from losant_usage.instance_totals i
     join losant_usage.metrics m on m.metric = i.metric and m.stream = t.stream
     where i.instance_id = p_instance_id and i.usage_date = t.day)

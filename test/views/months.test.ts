@@ -104,8 +104,10 @@ test.each([
 ])('nothing is said of a month that is given as %s', async (month, message) => {
   const draft = sql`select * from losant_usage.statement_draft(${INSTANCE}, ${month}, false)`;
   const hash = sql`select losant_usage.check_closable(${INSTANCE}, ${month}, false, null, now())`;
-  for (const query of [draft, hash]) await expect(ledger.list(query, ledger.reader.db)).rejects.toThrow(message);
-  expect(await ledger.list(sql`select * from losant_usage.month_reconciliation(${INSTANCE}, ${month})`)).toEqual([]);
+  const reconciliation = sql`select * from losant_usage.month_reconciliation(${INSTANCE}, ${month})`;
+  for (const query of [draft, hash, reconciliation]) {
+    await expect(ledger.list(query, ledger.reader.db)).rejects.toThrow(message);
+  }
 });
 
 test.each(['5c000000000000000000dead', null])('a month of instance %s is not closable', async (instanceId) => {
