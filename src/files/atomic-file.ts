@@ -72,7 +72,8 @@ async function findTarget(path: string): Promise<{ readonly path: string; readon
 
 /** All of it or nothing. Throws SettingsError if it cannot be created or is not empty, AppError if writing fails. */
 export async function createAtomicFolder(out: string, write: (path: string) => Promise<void>): Promise<void> {
-  const target = resolve(out);
+  // A rename would not follow a link.
+  const target = await realpath(out).catch(() => resolve(out));
   // A unique name, so that cleaning up never removes a file of the user's.
   const unfinished = `${target}.unfinished-${randomUUID()}`;
   try {

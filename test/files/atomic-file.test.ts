@@ -1,10 +1,10 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { SettingsError } from '../../src/errors.ts';
-import { createAtomicFile } from '../../src/files/atomic-file.ts';
+import { createAtomicFile, createAtomicFolder } from '../../src/files/atomic-file.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -28,6 +28,14 @@ test('replaces an existing file once it is complete, and not before', async () =
   await file.discard();
   expect(readFileSync(path, 'utf8')).toBe('é,1\n');
   expect(readdirSync(folder)).toEqual(['a.csv']);
+});
+
+test('a folder that is a link is filled where the link points', async () => {
+  mkdirSync(join(folder, 'there'));
+  symlinkSync('there', join(folder, 'link'));
+  await createAtomicFolder(join(folder, 'link'), async (path) => writeFileSync(join(path, 'a'), ''));
+  expect(readdirSync(join(folder, 'there'))).toEqual(['a']);
+  expect(readdirSync(folder).toSorted()).toEqual(['link', 'there']);
 });
 
 test('is on the disk before it has its name', async () => {
