@@ -14,7 +14,7 @@ import {
 import { type MonthToDate, readMonthToDate } from '../queries/usage-totals.ts';
 import type { NotifyFormat } from '../settings/config.ts';
 import { cutOff, escapeControls } from '../terminal/text.ts';
-import { capitalize, count, showChange, showNumber } from '../terminal/words.ts';
+import { capitalize, count, showChange, showInstant, showNumber } from '../terminal/words.ts';
 import { dayStartMs, type UsageDay } from '../usage/day.ts';
 
 export interface DigestLine {
@@ -43,7 +43,7 @@ const ALL_RETIRED = 'every instance is retired, so nothing is read';
 const MAX_LINES = 8;
 const MONDAY = 1;
 
-/** Composes the digest. Of an instance that was not read, only that is said. */
+/** Composes the digest, whose verdict has its age. Of an instance that was not read, only that is said. */
 export function composeDigest(
   day: UsageDay,
   instances: readonly InstanceAttention[],
@@ -65,7 +65,10 @@ export function composeDigest(
   );
   const namedLines = (['new', 'reminder'] as const).flatMap((phase) => listKinds(groups, phase));
   const verdict = problems.length === 0 ? describeAll(groups) : `apart from that, ${describeAll(groups)}`;
-  const verdictLines = readInstances.length === 0 ? [] : [toLine(null, '/', capitalize(verdict))];
+  // A refresh waits for a run of another process, so what the verdict is based on may be old.
+  const [oldestAt] = readInstances.flatMap(({ attentionAt }) => attentionAt ?? []).sort();
+  const verdictLines =
+    oldestAt === undefined ? [] : [toLine(null, '/', capitalize(`${verdict} (as of ${showInstant(oldestAt)})`))];
   const monthLines = readInstances.length === 0 || month === null ? [] : [describeMonth(month)];
   const head = limitLines([...problems, ...verdictLines], MAX_LINES - monthLines.length);
   return {

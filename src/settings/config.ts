@@ -3,10 +3,13 @@ import { SettingsError } from '../errors.ts';
 import { findNearestName, quote } from '../terminal/words.ts';
 import { describeValueProblem, isLoopback, isPlainText } from './kinds.ts';
 import {
+  findContradictions,
   getSettingInfo,
   instanceSettings,
   type Need,
   NOTIFY_FORMATS,
+  policySettings,
+  type SettingIssue,
   type SettingName,
   settingNames,
   settings,
@@ -36,6 +39,10 @@ export function readConfig({ env, configFile, needs }: ConfigOptions) {
     return values === undefined ? [] : [toInstance(values, source)];
   });
   const shared = parseTexts(sharedSettings, environment, context);
+  // On their own, because zod would not look for them if any other setting is invalid.
+  const policy = parseTexts(policySettings, environment, { ...context, problems: [] });
+  const contradictions = policy === undefined ? [] : findContradictions(policy);
+  problems.push(...contradictions.map((issue) => describeIssue(issue, environment)));
   if (problems.length > 0 || shared === undefined) {
     const title = problems.length === 1 ? '1 invalid setting:' : `${problems.length} invalid settings:`;
     throw new SettingsError([title, ...problems.map((each) => `- ${each}`)].join('\n'), {
@@ -121,7 +128,7 @@ function parseTexts<S extends z.ZodRawShape>(schema: z.ZodObject<S>, source: Sou
   return data;
 }
 
-function describeIssue({ path, input, message }: z.core.$ZodIssue, { texts, prefix }: Source): string {
+function describeIssue({ path, input, message }: SettingIssue, { texts, prefix }: Source): string {
   const setting = path[0] as SettingName;
   const { isSecret, remedy } = getSettingInfo(setting);
   const isInFile = isSecret && (prefix !== '' || Boolean(texts[`${setting}_FILE`]?.trim()));

@@ -73,7 +73,7 @@ export const instanceSettings = z.object({
 });
 
 /** The settings that all instances share, each checked on its own. */
-const sharedShape = z.object({
+export const sharedSettings = z.object({
   DATABASE_URL: kinds.databaseUrl.nullable().register(descriptions, {
     description: '`postgres://…`, or `embedded:DIR` to try the program without a server',
     isSecret: true,
@@ -158,12 +158,8 @@ const sharedShape = z.object({
   }),
 });
 
-const POLICY_SETTINGS: readonly PropertyKey[] = ['READ_AT_HOURS', 'FINAL_AFTER_HOURS', 'HORIZON_DAYS'];
-
-export const sharedSettings = sharedShape.superRefine(addContradictions, {
-  // By default this would be skipped if any other setting is invalid, and its problems reported only the next time.
-  when: ({ issues }) => !issues.some(({ path }) => POLICY_SETTINGS.includes(path?.[0] ?? '')),
-});
+/** The settings that can contradict each other. */
+export const policySettings = sharedSettings.pick({ READ_AT_HOURS: true, FINAL_AFTER_HOURS: true, HORIZON_DAYS: true });
 
 export const settings = sharedSettings.extend(instanceSettings.shape);
 
@@ -182,19 +178,24 @@ export function getSettingInfo(name: SettingName): SettingInfo & { readonly reme
   return { remedy: `use e.g. ${info.example ?? getDefault(name) ?? ''}`, ...info };
 }
 
-/** Adds a problem for settings that are valid alone but contradict each other. */
-function addContradictions(shared: z.output<typeof sharedShape>, context: z.core.$RefinementCtx): void {
-  const { READ_AT_HOURS: readAtHours, FINAL_AFTER_HOURS: finalAfter, HORIZON_DAYS: horizonDays } = shared;
+/** The problem of a setting, as far as a message needs it. */
+export type SettingIssue = Pick<z.core.$ZodIssue, 'path' | 'input' | 'message'>;
+
+/** Returns the problems of settings that are valid alone but contradict each other. */
+export function findContradictions(policy: z.output<typeof policySettings>): readonly SettingIssue[] {
+  const { READ_AT_HOURS: readAtHours, FINAL_AFTER_HOURS: finalAfter, HORIZON_DAYS: horizonDays } = policy;
+  const issues: SettingIssue[] = [];
   const last = readAtHours.at(-1) ?? 0;
   const lastCheckpoint = `the last checkpoint of READ_AT_HOURS, ${last} hours`;
   if (finalAfter > last) {
     const message = `is later than ${lastCheckpoint}, so no day would become final; use at most ${last}`;
-    context.addIssue({ code: 'custom', path: ['FINAL_AFTER_HOURS'], input: finalAfter, message });
+    issues.push({ path: ['FINAL_AFTER_HOURS'], input: finalAfter, message });
   }
   // The day must still be inside the horizon when its last checkpoint comes.
   const neededDays = Math.floor(last / 24) + 1;
   if (horizonDays < neededDays) {
     const message = `is too short for ${lastCheckpoint}; use at least ${neededDays}`;
-    context.addIssue({ code: 'custom', path: ['HORIZON_DAYS'], input: horizonDays, message });
+    issues.push({ path: ['HORIZON_DAYS'], input: horizonDays, message });
   }
+  return issues;
 }

@@ -51,7 +51,7 @@ describe('a digest', () => {
       group('silent', 'new', 'A', 'B', 'C', 'D', 'E'),
     ];
     expect(say([instance(groups)])).toEqual([
-      'Data of 1 organization is missing; 6 things are new, 2 ongoing',
+      'Data of 1 organization is missing; 6 things are new, 2 ongoing (as of 2026-11-24 07:00 UTC)',
       'Data missing: Kestrel (payload_totals since 2026-11-23)',
       'Silent for three days: A, B, C and 2 more',
       'Still: Limit exceeded: Polaris (device 136%)',
@@ -60,9 +60,13 @@ describe('a digest', () => {
   });
 
   test.each([
-    ['nothing', [], 'No data is missing, and nothing needs attention'],
-    ['what goes on', [group('silent', null, 'A')], 'No data is missing; nothing is new, 1 ongoing'],
-    ['one new thing', [group('silent', 'new', 'A')], 'No data is missing; 1 thing is new'],
+    ['nothing', [], 'No data is missing, and nothing needs attention (as of 2026-11-24 07:00 UTC)'],
+    [
+      'what goes on',
+      [group('silent', null, 'A')],
+      'No data is missing; nothing is new, 1 ongoing (as of 2026-11-24 07:00 UTC)',
+    ],
+    ['one new thing', [group('silent', 'new', 'A')], 'No data is missing; 1 thing is new (as of 2026-11-24 07:00 UTC)'],
   ] as const)('that has %s says so in its first line', (_, groups, verdict) => {
     expect(say([instance(groups)])).toEqual([verdict, ...say([instance(groups)]).slice(1, -1), MONTH_LINE]);
   });
@@ -135,15 +139,19 @@ describe('a digest', () => {
     expect(say(instances)[1]).toBe('Data missing: Main: A, East: E, Main: B and 3 more');
   });
 
-  test('about several instances names each', () => {
+  test('about several instances names each, and the age of the oldest', () => {
     const instances = [
       instance([group('missing', 'new', 'A')]),
-      instance([group('missing', 'new', 'B', 'C', 'D')], { instanceId: 'f1', name: null }),
+      instance([group('missing', 'new', 'B', 'C', 'D')], {
+        instanceId: 'f1',
+        name: null,
+        attentionAt: '2026-11-23T08:30:00.000Z',
+      }),
       instance([], { instanceId: 'f2', name: 'East', attentionAt: null }),
     ];
     expect(say(instances)).toEqual([
       'East: not known yet, because nothing has been read',
-      'Apart from that, data of 4 organizations is missing; 4 things are new',
+      'Apart from that, data of 4 organizations is missing; 4 things are new (as of 2026-11-23 08:30 UTC)',
       'Data missing: Main: A, f1: B, f1: C and 1 more',
       MONTH_LINE,
     ]);
@@ -159,7 +167,7 @@ test('what is said of other instances does not deny what one that was not read l
   const instances = [instance([]), instance([], { instanceId: 'f1', name: 'East', ...notRead })];
   expect(say(instances).slice(0, 2)).toEqual([
     'East: yesterday was not read: 2026-11-23',
-    'Apart from that, no data is missing, and nothing needs attention',
+    'Apart from that, no data is missing, and nothing needs attention (as of 2026-11-24 07:00 UTC)',
   ]);
 });
 

@@ -272,11 +272,14 @@ describe('a setting that a command needs', () => {
   });
 
   test('is reported as missing in the same message as settings that contradict each other', () => {
-    const env = { READ_AT_HOURS: '0,24', FINAL_AFTER_HOURS: '48', HORIZON_DAYS: '1', HTTP_PORT: 'http' };
+    const policy = { READ_AT_HOURS: '0,24', FINAL_AFTER_HOURS: '48', HORIZON_DAYS: '1' };
+    const env = { ...policy, REQUEST_TIMEOUT_MS: '1', HTTP_PORT: 'http', CONSOLE_URL: 'console' };
     const { problems } = catchProblems(() => readFor(env, 'database'));
     expect(problems).toEqual([
       expect.stringMatching(/^DATABASE_URL is not set; /),
+      expect.stringMatching(/^REQUEST_TIMEOUT_MS="1" is not a whole number /),
       expect.stringMatching(/^HTTP_PORT="http" is not a whole number /),
+      expect.stringMatching(/^CONSOLE_URL="console" is not an http or https URL/),
       expect.stringMatching(/^FINAL_AFTER_HOURS="48" is later than the last checkpoint /),
       expect.stringMatching(/^HORIZON_DAYS="1" is too short for the last checkpoint /),
     ]);

@@ -33,28 +33,28 @@ test('a week of digests: what is said each morning, and why nothing else is', as
     mornings[today] = messages.map((message) => message.replace(/\n2026-1[12] through.*/, '')).join();
   }
   expect(mornings).toEqual({
-    '2026-11-25': `Data of 1 organization is missing; 1 thing is new, 1 ongoing
+    '2026-11-25': `Data of 1 organization is missing; 1 thing is new, 1 ongoing (as of 2026-11-25 08:00 UTC)
 Data missing: Solent (payload_totals since 2026-11-24)`,
-    '2026-11-26': `Data of 2 organizations is missing; 1 thing is new, 2 ongoing
+    '2026-11-26': `Data of 2 organizations is missing; 1 thing is new, 2 ongoing (as of 2026-11-26 08:00 UTC)
 Data missing: Kestrel (payload_totals since 2026-11-25)`,
     // Kestrel was read. The month has been ready since the 24th.
-    '2026-11-27': `Data of 1 organization is missing; 2 things are new, 2 ongoing
+    '2026-11-27': `Data of 1 organization is missing; 2 things are new, 2 ongoing (as of 2026-11-27 08:00 UTC)
 About to exceed a limit: Ironbark (payload on 2026-11-30)
 Silent for three days: Cascade (since 2026-11-24)
 Still: Month ready to close: October 2026 (5 of 5 ready)`,
-    '2026-11-28': `Data of 1 organization is missing; 1 thing is new, 3 ongoing
+    '2026-11-28': `Data of 1 organization is missing; 1 thing is new, 3 ongoing (as of 2026-11-28 08:00 UTC)
 Limit exceeded: Ironbark (payload 103%)
 Still: Data missing: Solent (payload_totals since 2026-11-24)`,
     // A Sunday on which nothing is new.
     '2026-11-29': '',
-    '2026-11-30': `Data of 1 organization is missing; nothing is new, 4 ongoing
+    '2026-11-30': `Data of 1 organization is missing; nothing is new, 4 ongoing (as of 2026-11-30 08:00 UTC)
 Still: Silent for three days: Cascade (since 2026-11-24)`,
-    '2026-12-01': `Data of 1 organization is missing; 1 thing is new, 4 ongoing
+    '2026-12-01': `Data of 1 organization is missing; 1 thing is new, 4 ongoing (as of 2026-12-01 08:00 UTC)
 Month blocked: November 2026 (4 of 5 ready; Solent: 24 Nov to 30 Nov missing; 230 billable payloads on hold)
 Still: Limit exceeded: Ironbark (payload 140%)
 Still: Month ready to close: October 2026 (5 of 5 ready)`,
     // The limits of December. Ironbark was last at risk on the 27th.
-    '2026-12-02': `Data of 1 organization is missing; 1 thing is new, 4 ongoing
+    '2026-12-02': `Data of 1 organization is missing; 1 thing is new, 4 ongoing (as of 2026-12-02 08:00 UTC)
 About to exceed a limit: Ironbark (payload on 2026-12-19)
 Still: Data missing: Solent (payload_totals since 2026-11-24)`,
   });
