@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
 import { describeUrl } from '../database/open.ts';
@@ -8,15 +7,11 @@ import { AppError, DatabaseError, exitCodeOf, LosantError, worstExitCode } from 
 import { requireApiUrl } from '../ledger/instances.ts';
 import { readTouchingTracks } from '../ledger/tracks.ts';
 import { readClock, requireApiClock } from '../loading/context.ts';
-import { extractSlice } from '../loading/extract.ts';
-import type { LosantClient } from '../losant/client.ts';
-import { createUsageRequest, getInstance, getOrg } from '../losant/endpoints.ts';
+import { getInstance, getOrg } from '../losant/endpoints.ts';
 import { listOrgPages } from '../losant/org-list.ts';
 import { readWrongSums } from '../queries/reconciliation.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import { count, showNumber } from '../terminal/words.ts';
-import { addDays, type UsageDay } from '../usage/day.ts';
-import { WHOLE_INSTANCE } from '../usage/plan.ts';
+import { count } from '../terminal/words.ts';
 import { LATE_AFTER_HOURS, lastEndedDay } from '../usage/policy.ts';
 import { getStream } from '../usage/streams/catalog.ts';
 import { isDelivered, probeHeartbeat } from '../worker/heartbeat.ts';
@@ -24,6 +19,7 @@ import { type CommandContext, defineCommand } from './command.ts';
 import { openDatabase, requireCreatable, requirePrivileges, requireWritable } from './database.ts';
 import { flagOption } from './options.ts';
 import { createReadClient } from './org.ts';
+import { probeOrg, readNumbers, showNumbers, type Target } from './probe.ts';
 
 /** Runs all checks, also after a failure, and changes nothing. Exits with the code of the worst failure. */
 export const check = defineCommand({
@@ -39,7 +35,9 @@ export const check = defineCommand({
     await checkDatabase(checking);
     for (const instance of config.instances) {
       const target = await checkInstance(checking, instance);
-      if (probe && target !== null) await probeOrg(checking, target);
+      if (probe && target !== null) {
+        await probeOrg(target, async (name, work) => void (await runCheck(checking, `probe.${name}`, work)));
+      }
     }
     const { heartbeatUrl } = config;
     if (heartbeatUrl !== null) await runCheck(checking, 'heartbeat', () => checkHeartbeat(heartbeatUrl));
@@ -208,16 +206,6 @@ async function checkTracks({ db }: DatabaseHandle): Promise<CheckResult> {
   });
 }
 
-/** An organization or the whole instance, a day, and the client to read it with. */
-interface Target {
-  readonly client: LosantClient;
-  readonly instanceId: string;
-  readonly orgId: string;
-  readonly day: UsageDay;
-  readonly now: () => number;
-  readonly signal: AbortSignal;
-}
-
 /** Enough for a brief failure: a check that retries for minutes hides one. */
 const ATTEMPTS = 2;
 
@@ -267,23 +255,6 @@ async function checkInstance(checking: CheckContext, instance: InstanceConfig): 
   return target;
 }
 
-/** Reads the numbers of a day by column, as a run does; none for an omitted day. */
-async function readNumbers({ day, ...target }: Target, stream: string): Promise<Readonly<Record<string, number>>> {
-  const slice = { orgId: target.orgId, stream, range: { from: day, to: day }, days: [day] };
-  const [result] = await extractSlice(slice, target, target.signal);
-  if (result?.error) throw result.error;
-  const verdict = result?.responses[0]?.verdict;
-  if (verdict?.kind === 'quarantined') {
-    throw new AppError('bad_body', verdict.detail, {
-      hint:
-        'a run would quarantine this response; ' +
-        'check that LOSANT_API_URL reaches the API itself, or ask Losant support',
-    });
-  }
-  const all = verdict?.kind === 'reported' ? Object.entries(verdict.numbers) : [];
-  return Object.fromEntries(all.filter((each): each is [string, number] => typeof each[1] === 'number'));
-}
-
 /** Checks that the monitor of HEARTBEAT_URL responds, without reporting a run to it. */
 async function checkHeartbeat(url: string): Promise<CheckResult> {
   const response = await probeHeartbeat(url);
@@ -295,94 +266,4 @@ async function checkHeartbeat(url: string): Promise<CheckResult> {
   }
   const hint = 'on Healthchecks this means the ID is wrong; other monitors may not support /log';
   return { message: `HEARTBEAT_URL responded with HTTP ${response}`, hint };
-}
-
-/** Tests what the API documentation leaves open, and what each result affects. A rejection is a result too. */
-async function probeOrg(checking: CheckContext, target: Target): Promise<void> {
-  const probe = async (name: string, effects: string, work: (target: Target) => Promise<string>) => {
-    await runCheck(checking, `probe.${name}`, async (signal) => {
-      const result = await work({ ...target, signal }).catch((error: unknown) => {
-        signal.throwIfAborted();
-        if (error instanceof AppError) return error.message;
-        throw error;
-      });
-      return { message: `${result} (affects ${effects})` };
-    });
-  };
-  for (const age of [100, 400]) {
-    await probe(`day_${age}_days_ago`, 'HORIZON_DAYS', async (target) => {
-      const oldDay = { ...target, day: addDays(target.day, -age) };
-      return showNumbers(await readNumbers(oldDay, 'payload_totals'));
-    });
-  }
-  await probe('range_of_31_days', 'how soon zeros are final', async (target) => await probeRange(target, 31));
-  const byDays = 'nothing: a run requests at most 31 days at once';
-  await probe('range_of_365_days', byDays, async (target) => await probeRange(target, 365));
-  await probe('page_of_1000', 'nothing: a run requests pages of 100', async ({ client, instanceId, signal }) => {
-    const page = await listOrgPages(client, { instanceId, perPage: 1_000, signal }).next();
-    if (page.done === true) return 'the instance has no organizations';
-    return `${showNumber(page.value.items.length)} of ${count(page.value.totalCount, 'organization')}`;
-  });
-  await probe('payloads_in_two_ways', 'which count you bill, reconciliation and CONTROL_TOTALS', async (target) => {
-    const sources = await readNumbers(target, 'payload_sources');
-    return showNumbers({ ...sources, ...(await readNumbers(target, 'payload_totals')) });
-  });
-  await probe('instance_totals', 'reconciliation and CONTROL_TOTALS', probeTotals);
-}
-
-const rangeBody = z.object({
-  start: z.unknown().optional(),
-  end: z.unknown().optional(),
-  counts: z.array(z.record(z.string(), z.unknown())),
-});
-
-/** Describes which days a body has, how many of them have no usage, and whether it repeats the requested range. */
-async function probeRange({ day, ...target }: Target, days: number): Promise<string> {
-  const range = { from: addDays(day, 1 - days), to: day };
-  const { body } = await target.client.get(
-    createUsageRequest({ ...target, action: 'notebookMinuteCounts', query: {}, range }),
-  );
-  const { data } = rangeBody.safeParse(body);
-  if (data === undefined) return 'the body has no counts';
-  const { start, end, counts } = data;
-  const zeros = counts.filter(({ date: _, ...numbers }) => Object.values(numbers).every((value) => value === 0));
-  const repetition = start === undefined || end === undefined ? 'not repeated' : 'repeated';
-  return `${counts.length} of ${days} days, ${zeros.length} of them zeros; start and end ${repetition}`;
-}
-
-/** The most organizations added up: each takes two requests, and a probe makes only a few. */
-const ORGS_MAX = 25;
-
-/** The age of a day that is final by the default policy. */
-const FINAL_DAY_AGE = 4;
-
-async function probeTotals(target: Target): Promise<string> {
-  const { client, instanceId, signal } = target;
-  const firstPage = await listOrgPages(client, { instanceId, perPage: ORGS_MAX, signal }).next();
-  if (firstPage.done === true) return 'the instance has no organizations';
-  const { items, totalCount } = firstPage.value;
-  if (totalCount > ORGS_MAX) {
-    const orgs = count(totalCount, 'organization');
-    return `skipped, because there are ${orgs}; after a few days of runs, see losant-usage reconcile`;
-  }
-  const finalDay = { ...target, day: addDays(target.day, -FINAL_DAY_AGE) };
-  const comparisons: string[] = [];
-  for (const stream of ['device_counts', 'payload_totals']) {
-    const sums: Record<string, number> = {};
-    for (const orgId of items.flatMap((item) => item.orgId ?? [])) {
-      for (const [column, value] of Object.entries(await readNumbers({ ...finalDay, orgId }, stream))) {
-        sums[column] = (sums[column] ?? 0) + value;
-      }
-    }
-    const totals = Object.entries(await readNumbers({ ...finalDay, orgId: WHOLE_INSTANCE }, stream));
-    comparisons.push(
-      ...totals.map(([column, total]) => `${column}: organizations ${sums[column] ?? 'none'}, instance ${total}`),
-    );
-  }
-  return `${finalDay.day}, ${count(totalCount, 'organization')}: ${comparisons.join('; ')}`;
-}
-
-function showNumbers(numbers: Readonly<Record<string, number>>): string {
-  const fields = Object.entries(numbers).map((each) => each.join(' '));
-  return fields.length === 0 ? 'no numbers' : fields.join(', ');
 }

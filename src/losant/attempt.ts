@@ -196,8 +196,7 @@ export interface ApiResponse {
   readonly receivedAtMs: number;
   /** The Date header; null if there is none. */
   readonly dateMs: number | null;
-  /** The Age header, which a cache adds; 0 if there is none. */
-  readonly ageSeconds: number;
+  readonly headers: ResponseHeaders;
 }
 
 /** Headers by lower-case name. */
@@ -215,7 +214,7 @@ export function parseDateHeader(headers: ResponseHeaders): number | null {
 }
 
 /** Returns 0 if the header is missing or invalid. */
-export function parseAge(headers: ResponseHeaders): number {
+function parseAge(headers: ResponseHeaders): number {
   const age = getHeader(headers, 'age') ?? '';
   return /^\d{1,10}$/.test(age) ? Number(age) : 0;
 }
@@ -233,7 +232,7 @@ export const RESPONSE_SKEW_MAX_MS = 5 * 60_000;
 
 /** Returns why a response is not from now, or came from a cache and from before `notBeforeMs`; null if it is fine. */
 export function findClockProblem(
-  { dateMs, ageSeconds, receivedAtMs }: ApiResponse,
+  { dateMs, headers, receivedAtMs }: ApiResponse,
   { notBeforeMs = Number.NEGATIVE_INFINITY }: { readonly notBeforeMs?: number | undefined },
 ): Failure | null {
   const toFailure = (problem: string): Failure => ({ kind: 'wrong_date', problem, status: 200 });
@@ -242,6 +241,7 @@ export function findClockProblem(
     const distance = showDuration(Math.abs(aheadMs));
     return toFailure(`the response is dated ${distance} ${aheadMs > 0 ? 'in the future' : 'ago'} (Date header)`);
   }
+  const ageSeconds = parseAge(headers);
   const ageMs = ageSeconds * 1_000;
   if (ageMs > RESPONSE_SKEW_MAX_MS) {
     return toFailure(`a cache served a response that is ${showDuration(ageMs)} old (Age header)`);

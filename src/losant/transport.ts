@@ -12,7 +12,6 @@ import {
   failureOfStatus,
   getHeader,
   onAbort,
-  parseAge,
   parseDateHeader,
   parseRetryAfter,
   type ResponseHeaders,
@@ -84,7 +83,7 @@ export function createTransport(options: TransportOptions) {
     }
     const content = raw.failure ?? parseContent(raw, token);
     if ('kind' in content) throw new AttemptError(request, content, token);
-    return { ...content, sentAtMs, receivedAtMs, dateMs, ageSeconds: parseAge(raw.headers) };
+    return { ...content, sentAtMs, receivedAtMs, dateMs, headers: raw.headers };
   };
 }
 

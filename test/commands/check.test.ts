@@ -268,6 +268,8 @@ it('tests with --probe what the documentation leaves open', async () => {
   const probes = document.checks.filter(({ name }) => name.startsWith('probe.'));
   const results = probes.map(({ name, message }) => `${name}: ${message.replace(/ \(affects .*/, '')}`);
   expect(results).toEqual([
+    expect.stringMatching(/^probe.response_headers: .*\bcontent-type, date\b/),
+    'probe.end_of_range: end is inclusive',
     'probe.day_100_days_ago: no numbers',
     'probe.day_400_days_ago: no numbers',
     expect.stringMatching(/^probe.range_of_31_days: \d+ of 31 days, \d+ of them zeros; start and end repeated$/),
@@ -290,6 +292,15 @@ it('tests with --probe whether an install omits zeros, does not repeat a range, 
     /^instanceOrg\.notebookMinuteCounts .*: responded with HTTP 400: .* \(affects nothing: /,
   );
   expect(code).toBe(0);
+});
+
+it('does not conclude from an organization without usage that the end of a range is exclusive', async () => {
+  await platform.control('config', { omitZeroDays: true });
+  const id = 'e'.repeat(24);
+  await platform.control('orgs', { id, creationDate: new Date().toISOString() });
+  const { document } = await check({ LOSANT_ORG_IDS: id }, '--probe');
+  const probe = document.checks.find(({ name }) => name === 'probe.end_of_range');
+  expect(probe?.message).toMatch(/^end is exclusive, or zeros are omitted /);
 });
 
 // The last test, because the database then has usage.

@@ -76,7 +76,9 @@ describe('a response', () => {
       const head = 'HTTP/1.1 200 OK\r\nx-name: M\u00fcller \u20ac\r\nage: 5\r\nage: 6\r\ncontent-length: 2';
       response.socket?.end(`${interim}${head}\r\n\r\n{}`);
     });
-    expect(await clientFor(server).get(REQUEST)).toMatchObject({ body: {}, dateMs: null, ageSeconds: 5 });
+    expect(await clientFor(server).get(REQUEST)).toMatchObject({ body: {}, dateMs: null });
+    const request = { ...REQUEST, notBeforeMs: Number.MAX_SAFE_INTEGER };
+    await expect(clientFor(server).get(request)).rejects.toThrow('before the days had ended: 5 s old (Age header)');
   });
 
   it.each<[string, Uint8Array]>([

@@ -1,0 +1,153 @@
+/** Tests what the API documentation leaves open. */
+import { z } from 'zod';
+import { AppError } from '../errors.ts';
+import { extractSlice } from '../loading/extract.ts';
+import type { LosantClient } from '../losant/client.ts';
+import { createUsageRequest } from '../losant/endpoints.ts';
+import { listOrgPages } from '../losant/org-list.ts';
+import { count, showNumber } from '../terminal/words.ts';
+import { compareText } from '../usage/cell.ts';
+import { addDays, type DayRange, dayStartMs, type UsageDay } from '../usage/day.ts';
+import { WHOLE_INSTANCE } from '../usage/plan.ts';
+
+/** An organization or the whole instance, a day, and the client to read it with. */
+export interface Target {
+  readonly client: LosantClient;
+  readonly instanceId: string;
+  readonly orgId: string;
+  readonly day: UsageDay;
+  readonly now: () => number;
+  readonly signal: AbortSignal;
+}
+
+/** Tests what the API documentation leaves open, and what each result affects. A rejection is a result too. */
+export async function probeOrg(
+  target: Target,
+  check: (name: string, work: (signal: AbortSignal) => Promise<{ readonly message: string }>) => Promise<void>,
+): Promise<void> {
+  const probe = async (name: string, effects: string, work: (target: Target) => Promise<string>) => {
+    await check(name, async (signal) => {
+      const result = await work({ ...target, signal }).catch((error: unknown) => {
+        signal.throwIfAborted();
+        if (error instanceof AppError) return error.message;
+        throw error;
+      });
+      return { message: `${result} (affects ${effects})` };
+    });
+  };
+  await probe('response_headers', 'nothing: a run obeys Retry-After, and slows down after HTTP 429', listHeaders);
+  await probe('end_of_range', 'nothing: a run ends each range a millisecond before the next day', probeEnd);
+  for (const age of [100, 400]) {
+    await probe(`day_${age}_days_ago`, 'HORIZON_DAYS', async (target) => {
+      const oldDay = { ...target, day: addDays(target.day, -age) };
+      return showNumbers(await readNumbers(oldDay, 'payload_totals'));
+    });
+  }
+  await probe('range_of_31_days', 'how soon zeros are final', async (target) => await probeRange(target, 31));
+  const byDays = 'nothing: a run requests at most 31 days at once';
+  await probe('range_of_365_days', byDays, async (target) => await probeRange(target, 365));
+  await probe('page_of_1000', 'nothing: a run requests pages of 100', async ({ client, instanceId, signal }) => {
+    const page = await listOrgPages(client, { instanceId, perPage: 1_000, signal }).next();
+    if (page.done === true) return 'the instance has no organizations';
+    return `${showNumber(page.value.items.length)} of ${count(page.value.totalCount, 'organization')}`;
+  });
+  await probe('payloads_in_two_ways', 'which count you bill, reconciliation and CONTROL_TOTALS', async (target) => {
+    const sources = await readNumbers(target, 'payload_sources');
+    return showNumbers({ ...sources, ...(await readNumbers(target, 'payload_totals')) });
+  });
+  await probe('instance_totals', 'reconciliation and CONTROL_TOTALS', probeTotals);
+}
+
+/** Lists the names alone: a value may be secret. */
+async function listHeaders(target: Target): Promise<string> {
+  const { headers } = await target.client.get(createRangeRequest(target, { from: target.day, to: target.day }));
+  return Object.keys(headers).sort(compareText).join(', ');
+}
+
+/** Tests whether a range that ends at the first moment of a day includes that day. */
+async function probeEnd(target: Target): Promise<string> {
+  const { day } = target;
+  const request = createRangeRequest(target, { from: addDays(day, -1), to: day });
+  const query = { ...request.query, end: String(dayStartMs(day)) };
+  const { data } = rangeBody.safeParse((await target.client.get({ ...request, query })).body);
+  if (data === undefined) return 'the body has no counts';
+  return data.counts.length > 1 ? 'end is inclusive' : 'end is exclusive, or zeros are omitted';
+}
+
+const createRangeRequest = (target: Target, range: DayRange) =>
+  createUsageRequest({ ...target, action: 'notebookMinuteCounts', query: {}, range });
+
+const rangeBody = z.object({
+  start: z.unknown().optional(),
+  end: z.unknown().optional(),
+  counts: z.array(z.record(z.string(), z.unknown())),
+});
+
+/** Describes which days a body has, how many of them have no usage, and whether it repeats the requested range. */
+async function probeRange(target: Target, days: number): Promise<string> {
+  const range = { from: addDays(target.day, 1 - days), to: target.day };
+  const { body } = await target.client.get(createRangeRequest(target, range));
+  const { data } = rangeBody.safeParse(body);
+  if (data === undefined) return 'the body has no counts';
+  const { start, end, counts } = data;
+  const zeros = counts.filter(({ date: _, ...numbers }) => Object.values(numbers).every((value) => value === 0));
+  const repetition = start === undefined || end === undefined ? 'not repeated' : 'repeated';
+  return `${counts.length} of ${days} days, ${zeros.length} of them zeros; start and end ${repetition}`;
+}
+
+/** The most organizations added up: each takes two requests, and a probe makes only a few. */
+const ORGS_MAX = 25;
+
+/** The age of a day that is final by the default policy. */
+const FINAL_DAY_AGE = 4;
+
+async function probeTotals(target: Target): Promise<string> {
+  const { client, instanceId, signal } = target;
+  const firstPage = await listOrgPages(client, { instanceId, perPage: ORGS_MAX, signal }).next();
+  if (firstPage.done === true) return 'the instance has no organizations';
+  const { items, totalCount } = firstPage.value;
+  if (totalCount > ORGS_MAX) {
+    const orgs = count(totalCount, 'organization');
+    return `skipped, because there are ${orgs}; after a few days of runs, see losant-usage reconcile`;
+  }
+  const finalDay = { ...target, day: addDays(target.day, -FINAL_DAY_AGE) };
+  const comparisons: string[] = [];
+  for (const stream of ['device_counts', 'payload_totals']) {
+    const sums: Record<string, number> = {};
+    for (const orgId of items.flatMap((item) => item.orgId ?? [])) {
+      for (const [column, value] of Object.entries(await readNumbers({ ...finalDay, orgId }, stream))) {
+        sums[column] = (sums[column] ?? 0) + value;
+      }
+    }
+    const totals = Object.entries(await readNumbers({ ...finalDay, orgId: WHOLE_INSTANCE }, stream));
+    comparisons.push(
+      ...totals.map(([column, total]) => `${column}: organizations ${sums[column] ?? 'none'}, instance ${total}`),
+    );
+  }
+  return `${finalDay.day}, ${count(totalCount, 'organization')}: ${comparisons.join('; ')}`;
+}
+
+/** Reads the numbers of a day by column, as a run does; none for an omitted day. */
+export async function readNumbers(
+  { day, ...target }: Target,
+  stream: string,
+): Promise<Readonly<Record<string, number>>> {
+  const slice = { orgId: target.orgId, stream, range: { from: day, to: day }, days: [day] };
+  const [result] = await extractSlice(slice, target, target.signal);
+  if (result?.error) throw result.error;
+  const verdict = result?.responses[0]?.verdict;
+  if (verdict?.kind === 'quarantined') {
+    throw new AppError('bad_body', verdict.detail, {
+      hint:
+        'a run would quarantine this response; ' +
+        'check that LOSANT_API_URL reaches the API itself, or ask Losant support',
+    });
+  }
+  const all = verdict?.kind === 'reported' ? Object.entries(verdict.numbers) : [];
+  return Object.fromEntries(all.filter((each): each is [string, number] => typeof each[1] === 'number'));
+}
+
+export function showNumbers(numbers: Readonly<Record<string, number>>): string {
+  const fields = Object.entries(numbers).map((each) => each.join(' '));
+  return fields.length === 0 ? 'no numbers' : fields.join(', ');
+}
