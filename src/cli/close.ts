@@ -77,19 +77,29 @@ async function listMonths(
   return { document: { months }, lines: formatTable({ head, rows }) };
 }
 
+const PARTLY_COLLECTED = 'not loaded from its first day on';
+
 /** Returns why a month has its state, and the next command, which begins with `command`. */
 function describeMonth(month: MonthState, command: string): [string, string] {
   const { state, orgsBlocked, orgsToAdjust, linesToAdjust, linesUnsettled, statements } = month;
-  const causes = (month.causes ?? []).join(', ').replaceAll('_', ' ');
+  const showCauses = (causes: readonly string[]) => causes.join(', ').replaceAll('_', ' ');
+  const causes = month.causes ?? [];
   switch (state) {
     case 'in_progress':
       return ['the month has not ended', ''];
-    case 'settling':
-      return [`${causes}; the next runs resolve it`, ''];
+    case 'settling': {
+      // No run loads what is before the first one.
+      const settlingCauses = causes.filter((cause) => cause !== 'not_fully_tracked');
+      const remark = settlingCauses.length === causes.length ? '' : `; ${PARTLY_COLLECTED}`;
+      return [`${showCauses(settlingCauses)}; the next runs resolve it${remark}`, ''];
+    }
     case 'blocked':
-      return [`${causes}${orgsBlocked ? `: ${count(orgsBlocked, 'organization')}` : ''}`, `${command} --dry-run`];
+      return [
+        `${showCauses(causes)}${orgsBlocked ? `: ${count(orgsBlocked, 'organization')}` : ''}`,
+        `${command} --dry-run`,
+      ];
     case 'partly_collected':
-      return ['not loaded from its first day on', `${command} --dry-run`];
+      return [PARTLY_COLLECTED, `${command} --dry-run`];
     case 'ready':
       return ['ready to close', command];
     case 'needs_adjustment': {

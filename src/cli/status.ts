@@ -81,9 +81,11 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
 
 function renderAttention({ attention: { attentionAt, groups }, digest }: InstanceHealth): string[] {
   const rows = groups.map(({ kind, items, texts }) => [ATTENTION_KINDS[kind].label, listNames(texts, items)]);
-  const age = attentionAt === null ? 'not known yet' : `as of ${showInstant(attentionAt)}`;
-  const lines = [`  needs attention (${age}):${rows.length === 0 && attentionAt !== null ? ' nothing' : ''}`];
-  lines.push(...formatTable({ rows, indent: 4 }));
+  const age = attentionAt === null ? null : `as of ${showInstant(attentionAt)}`;
+  const lines =
+    rows.length === 0
+      ? [`  needs attention${age === null ? ': not known yet' : ` (${age}): nothing`}`]
+      : [`  needs attention (${age ?? 'not known yet'}):`, ...formatTable({ rows, indent: 4 })];
   if (digest !== null) {
     const outcome = digest.outcome?.replaceAll('_', ' ') ?? 'not sent yet';
     lines.push(`  digest of ${digest.day}: ${outcome}${digest.error === null ? '' : ` (${digest.error})`}`);

@@ -28,7 +28,7 @@ export const dayPage: ConsolePage = {
     if (!isLosantId(orgId) || day === null || day < FIRST_DAY || day > LAST_DAY) return null;
     const explanation = await read((db) => explainDay(db, { orgId, day, streams: null }, { nowMs }));
     if (explanation === null || !instanceIds.includes(explanation.org.instanceId)) return null;
-    return { title: `${explanation.org.orgName}, ${day}`, body: renderDayExplanation(explanation) };
+    return { title: `${showName(explanation.org.orgName)}, ${day}`, body: renderDayExplanation(explanation) };
   },
 };
 

@@ -61,7 +61,7 @@ export const organizationPage: ConsolePage = {
 ${query.otherOrg === '' && renderOrganization(organization)}
 ${hasHours && renderTabs(query)}${renderChoices(request, query)}
 ${content}`;
-    return { title: name, body };
+    return { title: showName(name), body };
   },
 };
 

@@ -71,14 +71,14 @@ async function readOrg(db: Kysely<Schema>, { orgId, day }: Cell, nowMs: number) 
     .selectFrom('organizations as o')
     .innerJoin('instances as i', 'i.instance_id', 'o.instance_id')
     .select(['o.org_id as orgId', 'o.name as orgName', 'o.instance_id as instanceId'])
-    .select(['o.created_on as createdOn', 'o.deleted_on as deletedOn'])
+    .select(['o.created_on as createdOn', 'o.deleted_on as deletedOn', 'i.retired_at as retiredAt'])
     .select(sql<number | null>`(i.policy ->> 'horizonDays')::integer`.as('horizonDays'))
     .where('o.org_id', '=', orgId)
     .executeTakeFirst();
   if (row === undefined) return null;
-  const { horizonDays, ...org } = row;
+  const { horizonDays, retiredAt, ...org } = row;
   const isPastHorizon = horizonDays !== null && day < horizonStart(nowMs, { horizonDays });
-  return { ...org, isOver: day <= lastEndedDay(nowMs), isPastHorizon };
+  return { ...org, isOver: day <= lastEndedDay(nowMs), isPastHorizon, isRetired: retiredAt !== null };
 }
 
 type Facts = ReturnType<typeof selectFacts>;
@@ -162,19 +162,19 @@ function getAdvice(ledger: LedgerRow | null, { orgId, day, stream, org, tracks, 
   const scope = `--org ${orgId} --stream ${stream}`;
   const backfillCommand = `losant-usage backfill --from ${day} --to ${day} ${scope}`;
   const waiveCommands = [{ when: 'to waive it', command: `losant-usage waive --day ${day} ${scope} --reason TEXT` }];
-  const canBeRead = org.deletedOn === null && !org.isPastHorizon;
+  const canBeRead = org.deletedOn === null && !org.isPastHorizon && !org.isRetired;
   const retryCommands = canBeRead ? [{ when: 'to retry now', command: `${backfillCommand} --force` }] : [];
-  if (!org.isOver) return { text: 'the day has not ended yet (UTC); it will be read afterward', commands: [] };
-  if (ledger === null) {
-    if (tracks.length === 0) {
-      return { text: 'never tracked: LOSANT_ORG_IDS and STREAMS say what is', commands: [] };
-    }
-    const spans = tracks.map(({ from, to }) => (to === null ? `since ${from}` : showDays({ from, to })));
-    const text = `outside the tracked days: ${spans.join(', ')}`;
-    if (!canBeRead) return { text: `${text}; no longer readable`, commands: [] };
-    return { text, commands: [{ when: 'to load it', command: backfillCommand }] };
+  if (!org.isOver && tracks.some(({ to }) => to === null || to >= day)) {
+    return { text: 'the day has not ended yet (UTC); it will be read afterward', commands: [] };
   }
-  const next = describeNextRead(ledger, nowMs);
+  if (ledger === null) {
+    const commands = canBeRead ? [{ when: 'to load it', command: backfillCommand }] : [];
+    return adviseUnexpected({ day, org, tracks }, commands);
+  }
+  if (org.isRetired && !['final', 'waived', 'unavailable'].includes(ledger.standing)) {
+    return { text: 'not read again, because the instance is retired', commands: waiveCommands };
+  }
+  const next = org.isRetired ? null : describeNextRead(ledger, nowMs);
   switch (ledger.standing) {
     case 'final':
     case 'stored':
@@ -192,6 +192,20 @@ function getAdvice(ledger: LedgerRow | null, { orgId, day, stream, org, tracks, 
     case 'missing':
       return { text: next ?? 'no automatic retry', commands: [...retryCommands, ...waiveCommands] };
   }
+}
+
+function adviseUnexpected(
+  { day, org, tracks }: Pick<CellContext, 'day' | 'org' | 'tracks'>,
+  commands: Advice['commands'],
+): Advice {
+  if (tracks.length === 0) return { text: 'never tracked: LOSANT_ORG_IDS and STREAMS say what is', commands: [] };
+  const spans = tracks.map(({ from, to }) => (to === null ? `since ${from}` : showDays({ from, to })));
+  const text = `outside the tracked days: ${spans.join(', ')}`;
+  if (org.createdOn !== null && day < org.createdOn) {
+    return { text: `${text}; the organization was created on ${org.createdOn}`, commands: [] };
+  }
+  if (!org.isOver) return { text, commands: [] };
+  return commands.length === 0 ? { text: `${text}; no longer readable`, commands } : { text, commands };
 }
 
 /** Describes when a cell is read next; null if no read is planned. */

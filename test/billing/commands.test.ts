@@ -300,9 +300,15 @@ test('the list of months says what settles by itself, and what was loaded in par
   await books.asProgram(sql`update losant_usage.coverage set next_read_at = now() where org_id = ${orgId}`);
   expect(await list()).toMatch(/2026-06 +settling +not final; the next runs resolve it *\n/);
   await books.asProgram(
-    sql`update losant_usage.coverage set standing = 'final', finalized_at = now() where org_id = ${orgId}`,
     sql`update losant_usage.organizations set created_on = '2026-06-09' where org_id = ${orgId}`,
     sql`update losant_usage.instances set collected_from = '2026-06-10'`,
+  );
+  // What was never loaded stays so, whatever the next runs do.
+  expect(await list()).toMatch(
+    /2026-06 +settling +not final; the next runs resolve it; not loaded from its first day on *\n/,
+  );
+  await books.asProgram(
+    sql`update losant_usage.coverage set standing = 'final', finalized_at = now() where org_id = ${orgId}`,
   );
   expect(await list()).toMatch(
     /2026-06 +partly_collected +not loaded from its first day on +losant-usage close --month 2026-06 --instance \w+ --dry-run/,

@@ -196,6 +196,29 @@ it('explain tells on which days a stream is tracked if a day is not expected', a
   expect(stdout).not.toContain('--stream payload_hours');
 });
 
+it('explain promises a read of today only for what is tracked', async () => {
+  const { stdout } = await look('explain', '--org', orgId, '--day', daysAgo(0));
+  expect(stdout).toContain(
+    'device_counts: not expected\n  the day has not ended yet (UTC); it will be read afterward\n',
+  );
+  expect(stdout).toContain('payload_hours: not expected\n  never tracked: LOSANT_ORG_IDS and STREAMS say what is\n');
+});
+
+it('explain offers no backfill of a day before the organization was created', async () => {
+  const [org] = await installation.store.query(
+    `select created_on::text as day from losant_usage.organizations where org_id = '${orgId}'`,
+  );
+  const createOn = (created: string) =>
+    write(`update losant_usage.organizations set created_on = '${created}' where org_id = '${orgId}'`);
+  await createOn(daysAgo(19));
+  const { stdout } = await look('explain', '--org', orgId, '--day', daysAgo(20), '--stream', 'device_counts');
+  await createOn(String(org?.['day']));
+  expect(stdout).toContain(
+    `  outside the tracked days: since ${earlier}; the organization was created on ${daysAgo(19)}\n`,
+  );
+  expect(stdout).not.toContain('losant-usage backfill');
+});
+
 // Guarantee (Missing numbers): Only a cell that is missing, in doubt, unavailable or will not become final can be
 // waived, with a recorded reason; a good read lifts the waiver.
 it('waive applies to missing cells only, and the next good read lifts it', async () => {
@@ -247,6 +270,14 @@ it('status tells how to retire an instance that is not in the settings, and reti
   expect(await installation.store.query('select from losant_usage.tracks where last_day is null')).toEqual([]);
   const none = { instances: [], untriedInstances: [], unconfiguredInstances: [] };
   expect(jsonOf<object>(await runProgram(['status', '--json'], env))).toMatchObject(none);
+});
+
+it('explain promises no read of a retired instance', async () => {
+  const stored = await look('explain', '--org', orgId, '--day', day, '--stream', 'device_counts');
+  expect(stored.stdout).toContain('\n  not read again, because the instance is retired\n  to waive it:');
+  expect(stored.stdout).not.toMatch(/next read|backfill/);
+  const today = await look('explain', '--org', orgId, '--day', daysAgo(0), '--stream', 'device_counts');
+  expect(today.stdout).toContain(`\n  outside the tracked days: ${earlier}..${day}\n`);
 });
 
 it('retire forgets what needs attention, which nothing refreshes then, but not months to bill', async () => {

@@ -63,6 +63,8 @@ it('shows an organization whose name is only spaces as one without a name', asyn
   expect(await pages.html('/organizations?sort=-instance_name')).toMatch(/title=" {2}, [0-9a-f]{24}">\(no name\)<\/a>/);
   expect(await pages.text(`/organizations/${FOREIGN}`)).toMatch(/^\s*\(no name\) /);
   expect(await pages.html('/coverage')).toContain(`<a href="/organizations/${FOREIGN}">(no name)</a>`);
+  expect(await pages.html(`/organizations/${FOREIGN}`)).toContain('<title>(no name) · ');
+  expect(await pages.html(`/coverage/${FOREIGN}/2026-11-10`)).toContain('<title>(no name), 2026-11-10 · ');
 });
 
 /** An item more of each kind that Home knows. An organization can exceed two limits. */
