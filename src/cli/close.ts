@@ -52,10 +52,11 @@ export const close = defineCommand({
     // The proof pack sorts a month of the ledger, which takes long on a busy server.
     const bounds = { writes: month !== null && !dryRun, statementTimeoutMs: VIEW_STATEMENT_MS };
     await using handle = await openSchema(context, bounds);
-    const selected = await selectInstances(context, handle, options.instance);
-    return month === null
-      ? await listMonths(handle, selected, { isNamed: options.instance !== null })
-      : await closeInstances(context, handle, { selected, options: { ...options, month } });
+    const isNamed = options.instance !== null;
+    const instances = await selectInstances(context, handle, options.instance);
+    if (month === null) return await listMonths(handle, instances, { isNamed });
+    const selected = isNamed ? instances : await skipEmpty(context, handle, { instances, month });
+    return await closeInstances(context, handle, { selected, options: { ...options, month } });
   },
 });
 
@@ -113,6 +114,22 @@ function describeMonth(month: MonthState, command: string): [string, string] {
       return [`${count(statements, 'statement')}, ${closing}${unsettled}`, ''];
     }
   }
+}
+
+/** Returns the instances that have something to bill in a month, or all of them if none has. */
+async function skipEmpty(
+  { logger }: CommandContext,
+  { db }: DatabaseHandle,
+  { instances, month }: { readonly instances: readonly BilledInstance[]; readonly month: Month },
+): Promise<readonly BilledInstance[]> {
+  const billed = db.selectFrom('months').select('instance_id').where('month', '=', `${month}-01`);
+  const ids = new Set((await billed.execute()).map((row) => row.instance_id));
+  const { some = [], none = [] } = Object.groupBy(instances, (each) => (ids.has(each.instanceId) ? 'some' : 'none'));
+  if (some.length === 0) return instances;
+  for (const { instanceId } of none) {
+    logger.warn({ instance_id: instanceId, month }, 'skipped: the instance has nothing to bill');
+  }
+  return some;
 }
 
 /** The connection can fail after the commit and before the reply. */

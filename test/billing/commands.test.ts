@@ -228,6 +228,19 @@ describe('a month of two instances', () => {
     );
   });
 
+  test('is closed and adjusted for one of them if the other one has nothing to bill', async () => {
+    const may = { from: '2025-05-10', to: '2025-05-31' };
+    await books.addCells({ orgId: await books.addOrg(may), ...may });
+    for (const more of [[], ['--adjust']]) {
+      const { code, stdout, stderr } = await run('close', '--month', '2025-05', ...more);
+      expect([code, stdout]).toEqual([0, expect.not.stringContaining(OTHER_INSTANCE)]);
+      expect(stderr).toContain('skipped: the instance has nothing to bill');
+      expect(stderr).toContain(OTHER_INSTANCE);
+    }
+    expect((await run('close', '--month', '2025-05', '--instance', OTHER_INSTANCE)).code).toBe(2);
+    expect((await run('close', '--month', '2024-05')).code).toBe(2);
+  });
+
   test('is reported for the first one even if the second one fails', async () => {
     const february = { from: '2026-02-10', to: '2026-02-28' };
     for (const instanceId of [INSTANCE, OTHER_INSTANCE]) {
