@@ -164,8 +164,8 @@ async function checkSums({ db }: DatabaseHandle, { instanceId }: InstanceConfig)
   const problem = `the sums of ${count(days.length, 'day')} do not match the stored numbers`;
   throw new DatabaseError('database_mismatch', `${problem}, first ${first.day}: ${first.metrics.join(', ')}`, {
     hint:
-      `numbers or sums were changed by hand; losant-usage backfill --force --from ${first.day} --to ${last.day} ` +
-      'reads them again, and records what differs',
+      `numbers or sums were changed by hand; losant-usage backfill --force --instance ${instanceId} ` +
+      `--from ${first.day} --to ${last.day} reads them again, and records what differs`,
   });
 }
 

@@ -72,6 +72,7 @@ async function readOrg(db: Kysely<Schema>, { orgId, day }: Cell, nowMs: number) 
     .innerJoin('instances as i', 'i.instance_id', 'o.instance_id')
     .select(['o.org_id as orgId', 'o.name as orgName', 'o.instance_id as instanceId'])
     .select(['o.created_on as createdOn', 'o.deleted_on as deletedOn'])
+    .select((eb) => eb('i.retired_at', 'is not', null).$castTo<boolean>().as('isRetired'))
     .select(sql<number | null>`(i.policy ->> 'horizonDays')::integer`.as('horizonDays'))
     .where('o.org_id', '=', orgId)
     .executeTakeFirst();
@@ -158,11 +159,13 @@ interface CellContext extends Cell {
   readonly nowMs: number;
 }
 
+const NO_NEXT_READ = 'no further read is scheduled';
+
 function getAdvice(ledger: LedgerRow | null, { orgId, day, stream, org, tracks, nowMs }: CellContext): Advice {
   const scope = `--org ${orgId} --stream ${stream}`;
   const backfillCommand = `losant-usage backfill --from ${day} --to ${day} ${scope}`;
   const waiveCommands = [{ when: 'to waive it', command: `losant-usage waive --day ${day} ${scope} --reason TEXT` }];
-  const canBeRead = org.deletedOn === null && !org.isPastHorizon;
+  const canBeRead = org.deletedOn === null && !org.isPastHorizon && !org.isRetired;
   const retryCommands = canBeRead ? [{ when: 'to retry now', command: `${backfillCommand} --force` }] : [];
   if (!org.isOver) return { text: 'the day has not ended yet (UTC); it will be read afterward', commands: [] };
   if (ledger === null) {
@@ -174,14 +177,15 @@ function getAdvice(ledger: LedgerRow | null, { orgId, day, stream, org, tracks, 
     if (!canBeRead) return { text: `${text}; no longer readable`, commands: [] };
     return { text, commands: [{ when: 'to load it', command: backfillCommand }] };
   }
-  const next = describeNextRead(ledger, nowMs);
+  const next = org.isRetired ? null : describeNextRead(ledger, nowMs);
   switch (ledger.standing) {
     case 'final':
     case 'stored':
     case 'waiting':
+      if (org.isRetired && ledger.standing === 'stored') return { text: NO_NEXT_READ, commands: waiveCommands };
       if (ledger.failedReads === 0) return { text: next ?? 'nothing to do', commands: [] };
       return {
-        text: `the last read failed; ${next ?? 'no further read is scheduled'}`,
+        text: `the last read failed; ${next ?? NO_NEXT_READ}`,
         commands: [...retryCommands, ...(ledger.standing === 'stored' ? waiveCommands : [])],
       };
     case 'waived':

@@ -301,15 +301,16 @@ it('fails if the sums of a day are not those of its numbers, until the day is re
   await asWriter(database.url, asProgram(change));
   const { code, failed } = await check(env);
   const day = daysAgo(1);
+  const command = ['backfill', '--force', '--instance', platform.instanceId.toLowerCase(), '--from', day, '--to', day];
   expect(failed).toMatchObject([
     {
       name: 'sums',
       message: `the sums of 1 day do not match the stored numbers, first ${day}: devices_total`,
-      hint: expect.stringContaining(`losant-usage backfill --force --from ${day} --to ${day}`) as string,
+      hint: expect.stringContaining(` losant-usage ${command.join(' ')} reads them again`) as string,
     },
   ]);
   expect(code).toBe(2);
-  await runProgram(['backfill', '--force', '--from', day, '--to', day], env);
+  await runProgram(command, env);
   expect((await check(env)).failed).toEqual([]);
   expect(await queryOnce(database.url, 'select from losant_usage.revisions')).toHaveLength(3);
 });

@@ -255,3 +255,15 @@ it('retire forgets what needs attention, which nothing refreshes any more, but n
   const { stdout } = await runProgram(['digest'], { DATABASE_URL: installation.store.url });
   expect(stdout).toBe('Every instance is retired, so nothing is read\n\n');
 });
+
+it('explain prints no command that reads a retired instance, but those that waive its cells', async () => {
+  await asWriter(installation.store.url, loseNumbers('device_counts', orgId));
+  const { stdout } = await look('explain', '--org', orgId, '--day', day);
+  expect(stdout).not.toContain('losant-usage backfill');
+  expect(stdout).not.toContain('next run reads it');
+  const command = (stream: string) => `losant-usage waive --day ${day} --org ${orgId} --stream ${stream} --reason TEXT`;
+  expect(stdout).toContain(`\n  no automatic retry\n  to waive it:  ${command('device_counts')}\n`);
+  expect(stdout).toContain(`\n  no further read is scheduled\n  to waive it:  ${command('notebook_minutes')}\n`);
+  const scope = ['--org', orgId, '--day', day, '--stream', 'device_counts,notebook_minutes'];
+  expect((await look('waive', ...scope, '--reason', 'Acme agreed')).code).toBe(0);
+});
