@@ -256,8 +256,9 @@ it('retire forgets what needs attention, which nothing refreshes any more, but n
   expect(stdout).toBe('Every instance is retired, so nothing is read\n\n');
 });
 
-it('explain prints no command that reads a retired instance, but those that waive its cells', async () => {
+it('gaps plans no read of a retired instance; explain prints no command that reads it, but those that waive', async () => {
   await asWriter(installation.store.url, loseNumbers('device_counts', orgId));
+  expect((await look('gaps')).stdout).toContain('device_counts  no automatic retry');
   const { stdout } = await look('explain', '--org', orgId, '--day', day);
   expect(stdout).not.toContain('losant-usage backfill');
   expect(stdout).not.toContain('next run reads it');
