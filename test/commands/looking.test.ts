@@ -231,6 +231,16 @@ it('gaps lists unavailable and waived cells with --all, and does not exit 3 for 
   expect((await look('status')).stdout).toContain(`Yesterday, ${day}, is complete: 1 unavailable.`);
 });
 
+it('status counts the final restatements of the last 30 days', async () => {
+  await write(`insert into losant_usage.revisions
+      (org_id, stream, usage_date, revision, old, new, was_final, run_id, changed_at)
+    select '${orgId}', 'device_counts', '${daysAgo(60)}', 2, '{"devices_total": 1}', '{"devices_total": 2}',
+      true, gen_random_uuid(), now() - days * interval '1 day' from unnest(array[1, 29, 31]) as days`);
+  const [instance] = jsonOf<{ instances: readonly object[] }>(await look('status', '--json')).instances;
+  expect(instance).toMatchObject({ finalRestatements: 3, finalRestatements30Days: 2 });
+  expect((await look('status')).stdout).toContain('\n  2 final cells restated in the last 30 days ');
+});
+
 it('status tells how to retire an instance that is not in the settings, and retire ends its tracks', async () => {
   const configured = '0123456789abcdef01234567';
   const env = { ...installation.env, LOSANT_INSTANCE_ID: configured };
