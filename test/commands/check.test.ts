@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startServer } from '../losant/server.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { asProgram } from '../support/by-hand.ts';
@@ -213,6 +213,17 @@ describe('a database', () => {
     expect(failed).toMatchObject([{ name: 'database', hint: expect.stringContaining('host and port') as string }]);
     expect(names).toContain('instanceOrg.payloadCounts');
     expect(code).toBe(1);
+  });
+
+  it('that is slow is not reported as a slow Losant', async () => {
+    const timeout = vi.spyOn(AbortSignal, 'timeout').mockReturnValue(AbortSignal.abort());
+    const DATABASE_URL = `postgres://me:secret@127.0.0.1:${await freePort()}/usage`;
+    const { failed } = await check({ DATABASE_URL });
+    timeout.mockRestore();
+    expect(failed.slice(0, 2)).toMatchObject([
+      { name: 'database', hint: expect.stringContaining('host and port') as string },
+      { name: 'instance.get', message: 'no response within 60 s' },
+    ]);
   });
 
   it('that rejects the password, or writes, exits 2 and shows no password', async () => {
