@@ -1,30 +1,37 @@
 -- Completeness by stream, and the view that pages, metrics and status read.
 
--- What is not final, by instance and stream. A cell is lacking if it is waiting or a gap.
+-- What is not final, by instance and stream. A cell is lacking if it is waiting or a gap. Cells are counted by day and
+-- standing first, because waived and unavailable ones add up for years, and each condition below computes the standing
+-- of each row again. A count of no cells is null.
 create view losant_usage_internal.non_final_counts as
-select c.instance_id, c.stream, count(*) as cells,
-  count(*) filter (where c.standing = 'waived') as waived,
-  count(*) filter (where c.standing = 'stored') as stored,
-  count(*) filter (where c.standing = 'waiting') as waiting,
-  count(*) filter (where c.standing = 'unavailable') as unavailable,
-  count(*) filter (where c.standing = 'in_doubt') as in_doubt,
-  count(*) filter (where c.standing = 'missing') as missing,
-  count(*) filter (where c.is_yesterday and c.standing = 'waiting') as yesterday_waiting,
-  count(*) filter (where c.is_yesterday and c.standing = 'unavailable') as yesterday_unavailable,
-  count(*) filter (where c.is_yesterday and c.standing = 'in_doubt') as yesterday_in_doubt,
-  count(*) filter (where c.is_yesterday and c.standing = 'missing') as yesterday_missing,
-  count(*) filter (where c.is_gap) as gaps,
-  count(*) filter (where c.is_gap and c.usage_date < c.horizon + 7) as gaps_expiring,
+select c.instance_id, c.stream, losant_usage_internal.total(c.cells) as cells,
+  losant_usage_internal.total(c.cells) filter (where c.standing = 'waived') as waived,
+  losant_usage_internal.total(c.cells) filter (where c.standing = 'stored') as stored,
+  losant_usage_internal.total(c.cells) filter (where c.standing = 'waiting') as waiting,
+  losant_usage_internal.total(c.cells) filter (where c.standing = 'unavailable') as unavailable,
+  losant_usage_internal.total(c.cells) filter (where c.standing = 'in_doubt') as in_doubt,
+  losant_usage_internal.total(c.cells) filter (where c.standing = 'missing') as missing,
+  losant_usage_internal.total(c.cells) filter (where c.is_yesterday and c.standing = 'waiting') as yesterday_waiting,
+  losant_usage_internal.total(c.cells) filter (where c.is_yesterday and c.standing = 'unavailable')
+    as yesterday_unavailable,
+  losant_usage_internal.total(c.cells) filter (where c.is_yesterday and c.standing = 'in_doubt') as yesterday_in_doubt,
+  losant_usage_internal.total(c.cells) filter (where c.is_yesterday and c.standing = 'missing') as yesterday_missing,
+  losant_usage_internal.total(c.cells) filter (where c.is_gap) as gaps,
+  losant_usage_internal.total(c.cells) filter (where c.is_gap and c.usage_date < c.horizon + 7) as gaps_expiring,
   min(c.usage_date) filter (where c.is_gap) as oldest_gap,
   max(c.usage_date) filter (where c.is_gap) as newest_gap,
   min(c.usage_date) filter (where c.is_gap or c.standing = 'waiting') as first_lacking_day
 from (
-  select o.instance_id, n.stream, n.usage_date, n.standing, losant_usage_internal.is_gap(n.standing) as is_gap,
-    n.usage_date = losant_usage_internal.today() - 1 as is_yesterday,
+  select d.*, losant_usage_internal.is_gap(d.standing) as is_gap,
+    d.usage_date = losant_usage_internal.today() - 1 as is_yesterday,
     losant_usage_internal.today() - (i.policy ->> 'horizonDays')::integer as horizon
-  from losant_usage_internal.non_final_cells n
-  join losant_usage.organizations o on o.org_id = n.org_id
-  join losant_usage.instances i on i.instance_id = o.instance_id
+  from (
+    select o.instance_id, n.stream, n.usage_date, n.standing, count(*) as cells
+    from losant_usage_internal.non_final_cells n
+    join losant_usage.organizations o on o.org_id = n.org_id
+    group by o.instance_id, n.stream, n.usage_date, n.standing
+  ) as d
+  join losant_usage.instances i on i.instance_id = d.instance_id
 ) as c
 group by c.instance_id, c.stream;
 

@@ -83,7 +83,7 @@ function renderCheck({ name, ok, message, hint }: CheckReport): string[] {
   return [`${ok ? 'ok    ' : 'FAILED'}  ${line}`, ...hints];
 }
 
-/** The limit on each check, even if Losant asks for a pause. */
+/** The limit on each check of Losant, even if it asks for a pause. */
 const CHECK_TIMEOUT_MS = 60_000;
 
 const TOO_SLOW = new AppError('timeout', `no response within ${CHECK_TIMEOUT_MS / 1_000} s`, {
@@ -103,7 +103,8 @@ async function runCheck<T>(
     return { value, error: null };
   } catch (thrown) {
     signal.throwIfAborted();
-    const error = limit.aborted ? TOO_SLOW : (describeDatabaseError(thrown, { where, role }) ?? thrown);
+    // Only requests to Losant have the limit; a statement has its own, which may end later.
+    const error = describeDatabaseError(thrown, { where, role }) ?? (limit.aborted ? TOO_SLOW : thrown);
     if (!(error instanceof AppError)) throw thrown;
     reports.push({ name, ok: false, message: error.message, hint: error.hint });
     exitCodes.push(exitCodeOf(error));
@@ -162,8 +163,8 @@ async function checkSums({ db }: DatabaseHandle, { instanceId }: InstanceConfig)
   const problem = `the sums of ${count(days.length, 'day')} do not match the stored numbers`;
   throw new DatabaseError('database_mismatch', `${problem}, first ${first.day}: ${first.metrics.join(', ')}`, {
     hint:
-      `numbers or sums were changed by hand; losant-usage backfill --force --from ${first.day} --to ${last.day} ` +
-      'reads them again, and records what differs',
+      `numbers or sums were changed by hand; losant-usage backfill --force --instance ${instanceId} ` +
+      `--from ${first.day} --to ${last.day} reads them again, and records what differs`,
   });
 }
 

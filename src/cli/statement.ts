@@ -125,7 +125,7 @@ function renderVerification(dir: string, { packs, problems, notes, rows, databas
     return [
       `${dir} is not valid: ${count(problems.length, 'problem')}.`,
       ...formatTable({ rows: problems.map(({ file, problem }) => [`${file}: ${problem}`]), most: MAX_PROBLEMS }),
-      'To write the pack again from the database: losant-usage statement',
+      'To write the pack again from the database: losant-usage statement --month YYYY-MM --out DIR',
     ];
   }
   const checked = `hashes and ${showNumber(rows)} rows of ${count(packs.length, 'statement')}`;

@@ -4,7 +4,7 @@ import type { Schema } from '../database/schema.ts';
 import { count } from '../terminal/words.ts';
 import type { DayRange } from '../usage/day.ts';
 import type { Html } from './elements.ts';
-import { renderHtmlTable } from './table.ts';
+import { renderBar, renderHtmlTable } from './table.ts';
 
 type SourceShare = {
   readonly payload_type: string;
@@ -45,6 +45,7 @@ export function renderSourceShares(shares: readonly SourceShare[]): Html {
     payload_type: 'Type',
     source: 'Source',
     count: 'Payloads',
-    share: 'Share',
+    // In tenths of a percent, because cut off they would not add up.
+    share: ['Share', ({ share }) => renderBar(share, Math.round(share * 1_000) / 10)],
   });
 }

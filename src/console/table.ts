@@ -79,9 +79,10 @@ function renderValue(row: TableRow, name: string): Html | string {
   return INSTANT.test(text) ? renderInstant(text) : text;
 }
 
-function renderBar(share: number): Html {
+/** Renders a share, by default in whole percents that it has reached: what is below a limit is below 100%. */
+export function renderBar(share: number, percents = Math.floor(share * 100)): Html {
   const width = Math.round(Math.min(share, 1) * 60);
-  return html`${Math.floor(share * 100)}%<svg class="bar" aria-hidden="true" width="60" height="10"><rect
+  return html`${percents}%<svg class="bar" aria-hidden="true" width="60" height="10"><rect
     class="bar-room" width="60" height="10"/><rect class="${share > 1 ? 'bar-over' : 'bar-used'}" width="${width}"
       height="10"/></svg>`;
 }

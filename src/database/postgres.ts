@@ -154,6 +154,7 @@ async function prepareSession(
     timezone: 'UTC',
     datestyle: 'ISO',
     bytea_output: 'hex',
+    extra_float_digits: '1',
     // Lists are sent as arrays, some of which contain nulls.
     array_nulls: 'on',
   };

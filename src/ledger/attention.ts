@@ -17,7 +17,7 @@ export async function refreshAttention(
   day: UsageDay,
 ): Promise<void> {
   const { db, instanceId } = ledger;
-  const items = await readItems(db, instanceId);
+  const { items, statements } = await readItems(db, instanceId);
   await inTransaction(ledger, async (trx) => {
     const { rows } = await sql<{ isFirst: boolean }>`
       select attention_at is null or exists (
@@ -31,11 +31,15 @@ export async function refreshAttention(
         and last_seen_on < ${day}::date - ${KEPT_DAYS}::integer`.execute(trx);
     await sql`update losant_usage.attention_items set is_current = false
       where instance_id = ${instanceId} and is_current`.execute(trx);
+    // What was read of a month is of before a statement that was created since; the next refresh notes what is left.
     await sql`
       insert into losant_usage.attention_items as i
         (instance_id, kind, subject, text, quantity, first_seen_on, last_seen_on, named_on)
       select instance_id, kind, subject, text, quantity, ${day}::date, ${day}::date, ${namedOn}
-      from json_populate_recordset(null::losant_usage.attention_items, ${items}::json)
+      from json_populate_recordset(null::losant_usage.attention_items, ${items}::json) as n
+      where not exists (
+        select from losant_usage.statements s where s.instance_id = ${instanceId} and s.number > ${statements}
+          and to_char(s.month::timestamp, 'YYYY-MM') = n.subject)
       on conflict (instance_id, kind, subject) do update
       set text = excluded.text, quantity = excluded.quantity, last_seen_on = excluded.last_seen_on,
         is_current = true`.execute(trx);
@@ -45,11 +49,11 @@ export async function refreshAttention(
 }
 
 /**
- * Returns what needs attention, as JSON. Postgres plans the views of months and of activity for longer than it reads
- * them, so they are read only where they can have a row: where a month has ended, and where an organization is new, was
- * deleted, or has days to compare with.
+ * Returns what needs attention, as JSON, and the number of statements. Postgres plans the views of months and of
+ * activity for longer than it reads them, so they are read only where they can have a row: where a month has ended, and
+ * where an organization is new, was deleted, or has days to compare with.
  */
-async function readItems(db: Kysely<Schema>, instanceId: string): Promise<string> {
+async function readItems(db: Kysely<Schema>, instanceId: string) {
   const { rows: instances } = await sql<{ hasActivity: boolean; hasPastMonth: boolean }>`
     select coalesce(
         bool_or(o.created_on >= y.today - 7 or o.deleted_on >= y.today - 7 or t.first_day < y.today - 3), false
@@ -63,9 +67,12 @@ async function readItems(db: Kysely<Schema>, instanceId: string): Promise<string
   if (instances[0]?.hasActivity) views.push(sql`losant_usage_internal.activity_to_watch`);
   if (instances[0]?.hasPastMonth) views.push(sql`losant_usage_internal.months_to_bill`);
   const all = views.map((view) => sql`select * from ${view} where instance_id = ${instanceId}`);
-  const { rows } = await sql<{ items: string }>`
-    select coalesce(json_agg(a), '[]')::text as items from (${sql.join(all, sql` union all `)}) as a`.execute(db);
-  return rows[0]?.items ?? '[]';
+  const { rows } = await sql<{ items: string; statements: number }>`
+    select coalesce(json_agg(a), '[]')::text as items, (
+      select count(*)::integer from losant_usage.statements where instance_id = ${instanceId}
+    ) as statements
+    from (${sql.join(all, sql` union all `)}) as a`.execute(db);
+  return rows[0] ?? { items: '[]', statements: 0 };
 }
 
 /** Forgets what needs attention of a retired instance, which nothing refreshes. Its months still need somebody. */

@@ -201,8 +201,8 @@ async function prepareCells(session: Session, options: { readonly forceRefresh: 
 /** Returns whether the days begin before the horizon. Throws SettingsError if nothing expects the one day. */
 async function markRequestedDaysDue(session: Session, range: DayRange, isMarkedDue: boolean): Promise<boolean> {
   const { options, ledger, tally } = session;
-  const { policy, now } = ledger;
-  const { kind, orgIds, force } = options;
+  const { instanceId, policy, now } = ledger;
+  const { kind, orgIds, streams, force } = options;
   const isBackfill = kind === 'backfill';
   const horizon = horizonStart(now(), policy);
   const isClamped = range.from < horizon;
@@ -220,8 +220,11 @@ async function markRequestedDaysDue(session: Session, range: DayRange, isMarkedD
     tally.addFailures([{ orgId: null, ...days, code: 'past_horizon', message }]);
   }
   if (isBackfill || markedCells > 0 || isClamped) return isClamped;
-  const orgOptions = (orgIds ?? []).map((orgId) => ` --org ${orgId}`).join('');
+  // With a wider scope than the run, the backfill would add the day to what nobody has asked for.
+  const orgOptions = (orgIds ?? []).map((orgId) => ` --org ${orgId}`);
+  const streamOptions = (streams ?? []).map((stream) => ` --stream ${stream}`);
+  const scope = [` --instance ${instanceId}`, ...orgOptions, ...streamOptions].join('');
   throw new SettingsError(`--day ${range.from}: no organization in scope expects that day`, {
-    hint: `losant-usage backfill --from ${range.from} --to ${range.to}${orgOptions} adds the day`,
+    hint: `losant-usage backfill --from ${range.from} --to ${range.to}${scope} adds the day`,
   });
 }

@@ -71,14 +71,15 @@ async function readOrg(db: Kysely<Schema>, { orgId, day }: Cell, nowMs: number) 
     .selectFrom('organizations as o')
     .innerJoin('instances as i', 'i.instance_id', 'o.instance_id')
     .select(['o.org_id as orgId', 'o.name as orgName', 'o.instance_id as instanceId'])
-    .select(['o.created_on as createdOn', 'o.deleted_on as deletedOn', 'i.retired_at as retiredAt'])
+    .select(['o.created_on as createdOn', 'o.deleted_on as deletedOn'])
+    .select((eb) => eb('i.retired_at', 'is not', null).$castTo<boolean>().as('isRetired'))
     .select(sql<number | null>`(i.policy ->> 'horizonDays')::integer`.as('horizonDays'))
     .where('o.org_id', '=', orgId)
     .executeTakeFirst();
   if (row === undefined) return null;
-  const { horizonDays, retiredAt, ...org } = row;
+  const { horizonDays, ...org } = row;
   const isPastHorizon = horizonDays !== null && day < horizonStart(nowMs, { horizonDays });
-  return { ...org, isOver: day <= lastEndedDay(nowMs), isPastHorizon, isRetired: retiredAt !== null };
+  return { ...org, isOver: day <= lastEndedDay(nowMs), isPastHorizon };
 }
 
 type Facts = ReturnType<typeof selectFacts>;

@@ -1,6 +1,6 @@
 import { type InferResult, type Kysely, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
-import type { Schema } from '../database/schema.ts';
+import type { Instant, Schema } from '../database/schema.ts';
 import { eachDay, type UsageDay } from '../usage/day.ts';
 
 /** A cell that is in doubt, missing, unavailable or waived. `nextReadAt` is null if no read is planned. */
@@ -15,15 +15,17 @@ export interface GapScope {
   readonly isByStream: boolean;
 }
 
-/** Selects the gaps, then the unavailable and waived cells. */
+/** Selects the gaps, then the unavailable and waived cells. No run reads those of a retired instance. */
 export function selectGaps(db: Kysely<Schema>, { instanceIds, includeResolved, isByStream }: GapScope) {
   // The view of gaps has the same columns, and is fast because it reads no other cells.
   const view = (includeResolved ? 'cells as c' : 'coverage_gaps as c') as 'cells as c';
   return db
     .selectFrom(view)
     .innerJoin('organizations as o', 'o.org_id', 'c.org_id')
+    .innerJoin('instances as i', 'i.instance_id', 'c.instance_id')
     .select(['c.instance_id as instanceId', 'c.org_id as orgId', 'o.name as orgName', 'c.stream'])
-    .select(['c.usage_date as day', 'c.standing', 'c.reason', 'c.detail', 'c.next_read_at as nextReadAt'])
+    .select(['c.usage_date as day', 'c.standing', 'c.reason', 'c.detail'])
+    .select(sql<Instant | null>`case when i.retired_at is null then c.next_read_at end`.as('nextReadAt'))
     .where('c.standing', 'in', ['in_doubt', 'missing', 'unavailable', 'waived'])
     .where(isAny('c.instance_id', instanceIds))
     .orderBy((eb) => eb('c.standing', 'in', ['unavailable', 'waived']))

@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import type { CloseOutcome } from '../../src/billing/close.ts';
+import { refreshAttention } from '../../src/ledger/attention.ts';
 import { beginWriting } from '../../src/ledger/lease.ts';
 import { asOwner, openAs, queryOnce } from '../support/databases.ts';
 import { loginAs } from '../support/roles.ts';
@@ -210,6 +211,30 @@ test('a statement ends what its month needs from a person, and of no other month
   await books.restate(orgId, '2025-03-11', { old: { devices_created: 4 }, numbers: { devices_created: 9 } });
   await books.adjust('2025-03');
   expect(await current()).toEqual(['month_ready 2025-02']);
+});
+
+test('a statement that is created while a refresh reads ends what its month needs, too', async () => {
+  await orgOn('2024-05-10', '2024-05-12');
+  const current = () =>
+    books.list(sql`select kind from losant_usage.attention_items where is_current and subject = '2024-05'`);
+  const day = '2026-11-22';
+  await refreshAttention({ db: books.db, instanceId: INSTANCE, lease: null }, day);
+  expect(await current()).toEqual(['month_ready']);
+  // The transaction in which a refresh writes begins after it has read.
+  const transaction = () => ({
+    execute: async (work: Parameters<ReturnType<typeof books.db.transaction>['execute']>[0]) => {
+      await books.close('2024-05');
+      return await books.db.transaction().execute(work);
+    },
+  });
+  const db = new Proxy(books.db, {
+    get: (target, name) => {
+      const value: unknown = name === 'transaction' ? transaction : Reflect.get(target, name);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  await refreshAttention({ db, instanceId: INSTANCE, lease: null }, day);
+  expect(await current()).toEqual([]);
 });
 
 describe('the blockers of a month', () => {

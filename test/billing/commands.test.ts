@@ -1,5 +1,5 @@
 /** `close` and `statement` from the command line, and the views that other systems bill from. */
-import { readFile } from 'node:fs/promises';
+import { appendFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -130,6 +130,10 @@ describe('a month end', () => {
     expect(verified.code).toBe(0);
     expect(verified.stdout).toContain('Identical, byte for byte, to the copy in the database');
     expect(await readFile(join(out, 'lines.csv'), 'utf8')).toContain('cus_acme');
+    await appendFile(join(out, 'lines.csv'), ' ');
+    const changed = await run('verify', out);
+    expect(changed.code).toBe(3);
+    expect(changed.stdout).toContain('from the database: losant-usage statement --month YYYY-MM --out DIR\n');
     expect((await run('statement', '--month', '2026-10', '--out', join(books.folder, 'x'))).code).toBe(2);
   });
 });

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startServer } from '../losant/server.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { asProgram } from '../support/by-hand.ts';
@@ -215,6 +215,17 @@ describe('a database', () => {
     expect(code).toBe(1);
   });
 
+  it('that is slow is not reported as a slow Losant', async () => {
+    const timeout = vi.spyOn(AbortSignal, 'timeout').mockReturnValue(AbortSignal.abort());
+    const DATABASE_URL = `postgres://me:secret@127.0.0.1:${await freePort()}/usage`;
+    const { failed } = await check({ DATABASE_URL });
+    timeout.mockRestore();
+    expect(failed.slice(0, 2)).toMatchObject([
+      { name: 'database', hint: expect.stringContaining('host and port') as string },
+      { name: 'instance.get', message: 'no response within 60 s' },
+    ]);
+  });
+
   it('that rejects the password, or writes, exits 2 and shows no password', async () => {
     const wrongLogin = { username: toRoleName('writer'), password: 'wrong-password' };
     const { href } = Object.assign(new URL(database.url), wrongLogin);
@@ -312,15 +323,16 @@ it('fails if the sums of a day are not those of its numbers, until the day is re
   await asWriter(database.url, asProgram(change));
   const { code, failed } = await check(env);
   const day = daysAgo(1);
+  const command = ['backfill', '--force', '--instance', platform.instanceId.toLowerCase(), '--from', day, '--to', day];
   expect(failed).toMatchObject([
     {
       name: 'sums',
       message: `the sums of 1 day do not match the stored numbers, first ${day}: devices_total`,
-      hint: expect.stringContaining(`losant-usage backfill --force --from ${day} --to ${day}`) as string,
+      hint: expect.stringContaining(` losant-usage ${command.join(' ')} reads them again`) as string,
     },
   ]);
   expect(code).toBe(2);
-  await runProgram(['backfill', '--force', '--from', day, '--to', day], env);
+  await runProgram(command, env);
   expect((await check(env)).failed).toEqual([]);
   expect(await queryOnce(database.url, 'select from losant_usage.revisions')).toHaveLength(3);
 });

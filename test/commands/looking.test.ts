@@ -254,6 +254,16 @@ it('gaps lists unavailable and waived cells with --all, and does not exit 3 for 
   expect((await look('status')).stdout).toContain(`Yesterday, ${day}, is complete: 1 unavailable.`);
 });
 
+it('status counts the final restatements of the last 30 days', async () => {
+  await write(`insert into losant_usage.revisions
+      (org_id, stream, usage_date, revision, old, new, was_final, run_id, changed_at)
+    select '${orgId}', 'device_counts', '${daysAgo(60)}', 2, '{"devices_total": 1}', '{"devices_total": 2}',
+      true, gen_random_uuid(), now() - days * interval '1 day' from unnest(array[1, 29, 31]) as days`);
+  const [instance] = jsonOf<{ instances: readonly object[] }>(await look('status', '--json')).instances;
+  expect(instance).toMatchObject({ finalRestatements: 3, finalRestatements30Days: 2 });
+  expect((await look('status')).stdout).toContain('\n  2 final cells restated in the last 30 days ');
+});
+
 it('status tells how to retire an instance that is not in the settings, and retire ends its tracks', async () => {
   const configured = '0123456789abcdef01234567';
   const env = { ...installation.env, LOSANT_INSTANCE_ID: configured };
@@ -285,4 +295,20 @@ it('retire forgets what needs attention, which nothing refreshes then, but not m
   expect(items).toEqual([{ kind: 'month_ready' }]);
   const { stdout } = await runProgram(['digest'], { DATABASE_URL: installation.store.url });
   expect(stdout).toBe('Every instance is retired, so nothing is read\n\n');
+});
+
+it('gaps plans no read of a retired instance; explain prints no command that reads it, but those that waive', async () => {
+  await asWriter(installation.store.url, loseNumbers('device_counts', orgId));
+  expect((await look('gaps')).stdout).toContain('device_counts  no automatic retry');
+  const { stdout } = await look('explain', '--org', orgId, '--day', day);
+  expect(stdout).not.toContain('losant-usage backfill');
+  expect(stdout).not.toContain('next run reads it');
+  const command = (stream: string) => `losant-usage waive --day ${day} --org ${orgId} --stream ${stream} --reason TEXT`;
+  for (const stream of ['device_counts', 'notebook_minutes']) {
+    expect(stdout).toContain(
+      `\n  not read again, because the instance is retired\n  to waive it:  ${command(stream)}\n`,
+    );
+  }
+  const scope = ['--org', orgId, '--day', day, '--stream', 'device_counts,notebook_minutes'];
+  expect((await look('waive', ...scope, '--reason', 'Acme agreed')).code).toBe(0);
 });

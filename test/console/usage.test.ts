@@ -1,6 +1,7 @@
 /** The usage of all organizations and of two, and what a customer was billed, as the base tables have it. */
 import { describe, expect, it, test } from 'vitest';
 import { showLongDay } from '../../src/console/chart.ts';
+import { renderSourceShares } from '../../src/console/source-shares.ts';
 import { showNumber } from '../../src/terminal/words.ts';
 import { useOpened } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';
@@ -166,6 +167,14 @@ test('October by type and source of all organizations adds up to all payloads', 
   const page = await world.text('/usage?show=sources&from=2026-10-01&to=2026-10-31');
   expect(page).toContain(`mqtt device ${showNumber(Number(sums?.['device']))} 75%`);
   expect(page).toContain(`timer timer.flow ${showNumber(Number(sums?.['flow']))} 25%`);
+});
+
+test('the shares of sources are not cut off, and add up', async () => {
+  const toShare = (share: number, index: number) => ({ payload_type: 'mqtt', source: `${index}`, count: 1, share });
+  const page = await renderSourceShares([0.145, ...Array.from({ length: 9 }, () => 0.095)].map(toShare));
+  const percents = [...page.toString().matchAll(/([\d.]+)%<svg/g)].map(([, each]) => Number(each));
+  expect(percents).toHaveLength(10);
+  expect(percents.reduce((sum, each) => sum + each, 0)).toBeCloseTo(100);
 });
 
 test('the plan that is used more than it allows comes first', async () => {

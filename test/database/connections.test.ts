@@ -217,6 +217,7 @@ const SETTINGS = [
   ['idle_in_transaction_session_timeout', '5s', '1min'],
   ['idle_session_timeout', '5s', '0'],
   ['default_transaction_isolation', 'serializable', 'read committed'],
+  ['extra_float_digits', '-15', '1'],
   ['synchronous_commit', 'off', 'on'],
 ] as const;
 

@@ -212,8 +212,12 @@ it('a run of a day that is not expected is an error with a hint; so is one of an
   const range = { from: '2026-11-10', to: '2026-11-10' };
   const manualRun = stage.run({ kind: 'manual', range });
   await expect(manualRun).rejects.toBeInstanceOf(SettingsError);
-  const hint = expect.stringContaining('backfill --from 2026-11-10 --to 2026-11-10') as unknown;
-  await expect(manualRun).rejects.toMatchObject({ hint });
+  const command = `losant-usage backfill --from 2026-11-10 --to 2026-11-10 --instance ${stage.platform.instanceId}`;
+  await expect(manualRun).rejects.toMatchObject({ hint: `${command} adds the day` });
+  const orgIds = [...stage.orgIds];
+  const runOfPart = stage.run({ kind: 'manual', range, orgIds, streams: ['device_counts', 'notebook_minutes'] });
+  const scope = `--org ${orgIds[0]} --stream device_counts --stream notebook_minutes`;
+  await expect(runOfPart).rejects.toMatchObject({ hint: `${command} ${scope} adds the day` });
   const yesterday = { kind: 'manual', range: { from: '2026-11-23', to: '2026-11-23' } } as const;
   expect((await stage.run(yesterday)).report.cells).toMatchObject({ planned: 4, loaded: 4 });
   expect((await stage.run(yesterday)).report.cells).toMatchObject({ unchanged: 4 });

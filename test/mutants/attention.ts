@@ -78,8 +78,8 @@ export const attentionMutants = [
         'attention_at is null and exists',
       ],
       'A refresh reads before it locks the ledger': [
-        'const items = await readItems(db, instanceId);',
-        'const items = await inTransaction(ledger, (trx) => readItems(trx as never, instanceId));',
+        'const { items, statements } = await readItems(db, instanceId);',
+        'const { items, statements } = await inTransaction(ledger, (trx) => readItems(trx as never, instanceId));',
       ],
       'Silence is looked for from the fourth day on': ['t.first_day < y.today - 3', 't.first_day < y.today - 4'],
       'A new organization is looked for on its first days': ['o.created_on >= y.today - 7 or ', ''],
@@ -116,6 +116,15 @@ export const attentionMutants = [
   plant(
     { file: 'src/queries/attention.ts', test: 'test/ledger/attention.test.ts' },
     { 'What goes on is named on days 3, 7 and 14': ['in (3, 7, 14)', 'in (3, 7)'] },
+  ),
+  plant(
+    { file: 'src/ledger/attention.ts', test: 'test/billing/close.test.ts', only: 'while a refresh reads' },
+    {
+      'A statement that is created while a refresh reads ends what its month needs': [
+        'and s.number > ${statements}',
+        'and s.number < 0',
+      ],
+    },
   ),
   plant(
     { file: 'src/ledger/attention.ts', test: 'test/worker/digest.test.ts' },

@@ -120,6 +120,25 @@ export const commandMutants = [
     },
   ),
   plant(
+    { file: 'src/queries/health.ts', test: 'test/commands/looking.test.ts', only: 'final restatements' },
+    {
+      'Final restatements of the last 30 days are counted': [
+        'const RECENT_RESTATEMENT_DAYS = 30;',
+        'const RECENT_RESTATEMENT_DAYS = 3;',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/queries/explain.ts', test: 'test/commands/looking.test.ts' },
+    {
+      'No command reads a retired instance again': [' && !org.isRetired;', ';'],
+      'A stored cell of a retired instance can be waived': [
+        "if (org.isRetired && !['final', 'waived', 'unavailable'].includes(ledger.standing))",
+        'if (false)',
+      ],
+    },
+  ),
+  plant(
     { file: 'src/queries/reconciliation.ts', test: 'test/commands/looking.test.ts' },
     {
       'By default, reconcile starts 30 days before --to': [

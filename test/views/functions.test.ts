@@ -46,6 +46,7 @@ interface Plan {
   readonly 'Index Cond'?: string;
   readonly 'Recheck Cond'?: string;
   readonly Filter?: string;
+  readonly 'Group Key'?: readonly string[];
   readonly Plans?: readonly Plan[];
 }
 
@@ -130,6 +131,11 @@ test('what is not final is found through its own indexes', async () => {
       expect.arrayContaining([expect.stringMatching(/^coverage_not_final/)]),
     ]);
   }
+});
+
+test('cells that are not final are counted by day before their standings are told apart', async () => {
+  const keys = (await explain('select * from losant_usage.health')).map((node) => node['Group Key']?.join() ?? '');
+  expect(keys).toContainEqual(expect.stringMatching(/stream.*usage_date/));
 });
 
 test('limits are read without a series of days for each of them', async () => {

@@ -65,7 +65,7 @@ test('a wake-up runs each instance, even if others fail', async () => {
   ]);
 });
 
-// Guarantee (Runs): A failing, slow or hanging instance neither stops nor delays another one.
+// Guarantee (Runs): In a worker, a failing, slow or hanging instance neither stops nor delays another one.
 test('a slow, a hanging and a broken instance delay no run of another one, and keep no transaction open', async () => {
   const [hanging, slow] = [
     await startPlatform({ orgs: 1, now: Date.now, seed: 'hanging' }),
