@@ -93,6 +93,7 @@ create table losant_usage.runs (
   version text not null
 );
 create index runs_instance on losant_usage.runs (instance_id, started_at desc);
+create index runs_finished on losant_usage.runs (instance_id, finished_at desc);
 create index runs_started on losant_usage.runs (started_at desc);
 
 create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.instances

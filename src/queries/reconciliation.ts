@@ -49,20 +49,32 @@ export async function countComparisons(db: Kysely<Schema>, { instanceIds, range 
     .executeTakeFirstOrThrow();
 }
 
-/** Returns the days of an instance on which a computed sum is not that of the stored numbers, oldest first. */
+/**
+ * Returns the days of an instance on which a computed sum is not that of the stored numbers, oldest first. Each month is
+ * a statement of its own: all of them would take longer than a statement may.
+ */
 export async function readWrongSums(db: Kysely<Schema>, instanceId: string) {
-  const { rows } = await sql<{ day: UsageDay; metrics: string[] }>`
-    select t.usage_date as day, array_agg(t.metric::text order by t.metric) as metrics
-    from (
-      select distinct usage_date from losant_usage.instance_totals
-      where instance_id = ${instanceId} and our_sum is not null
-    ) as d
-    cross join lateral losant_usage_internal.metric_sums(${instanceId}, d.usage_date) as s
-    join losant_usage.instance_totals t
-      on t.instance_id = ${instanceId} and t.usage_date = d.usage_date and t.metric = s.metric
-    where t.our_sum <> s.our_sum
-    group by t.usage_date order by t.usage_date`.execute(db);
-  return rows;
+  const { rows: months } = await sql<{ month: UsageDay }>`
+    select distinct date_trunc('month', usage_date::timestamp)::date as month
+    from losant_usage.instance_totals where instance_id = ${instanceId} and our_sum is not null
+    order by month`.execute(db);
+  const days: { readonly day: UsageDay; readonly metrics: string[] }[] = [];
+  for (const { month } of months) {
+    const { rows } = await sql<(typeof days)[number]>`
+      select t.usage_date as day, array_agg(t.metric::text order by t.metric) as metrics
+      from (
+        select distinct usage_date from losant_usage.instance_totals
+        where instance_id = ${instanceId} and our_sum is not null
+          and usage_date >= ${month}::date and usage_date < ${month}::date + interval '1 month'
+      ) as d
+      cross join lateral losant_usage_internal.metric_sums(${instanceId}, d.usage_date) as s
+      join losant_usage.instance_totals t
+        on t.instance_id = ${instanceId} and t.usage_date = d.usage_date and t.metric = s.metric
+      where t.our_sum <> s.our_sum
+      group by t.usage_date order by t.usage_date`.execute(db);
+    days.push(...rows);
+  }
+  return days;
 }
 
 /** By default, cells and control totals of a day are read again within this time. */

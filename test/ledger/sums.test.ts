@@ -3,6 +3,7 @@ import { type RawBuilder, sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { computeOurSums } from '../../src/ledger/instances.ts';
 import { upsertOrganizations } from '../../src/ledger/organizations.ts';
+import { readWrongSums } from '../../src/queries/reconciliation.ts';
 import type { Numbers } from '../../src/usage/numbers.ts';
 import { until } from '../support/wait.ts';
 import { failed, hours, omitted, report, totals } from '../usage/cells.ts';
@@ -254,4 +255,20 @@ test('a waiver computes the sums of its own days only', async () => {
   const orgId = await ledger.expectDays(DAYS, ['device_counts']);
   await ledger.waiveDays(orgId, '2026-11-19');
   expect(await readInvalid()).toEqual(['11-18', '11-20']);
+});
+
+test('a sum that is not that of the stored numbers is found in every month', async () => {
+  const days = { from: '2026-10-31', to: '2026-11-01' };
+  const orgId = await ledger.expectDays(days, ['device_counts']);
+  await ledger.load([deviceResponse(orgId, days.from), deviceResponse(orgId, days.to)]);
+  for (const day of [days.from, days.to]) await computeOurSums(ledger.writer(), day);
+  expect(await readWrongSums(ledger.db, INSTANCE)).toEqual([]);
+  await ledger.asProgram(
+    sql`update losant_usage.usage_days set devices_total = devices_total + 1 where org_id = ${orgId}`,
+  );
+  const metrics = ['devices_total'];
+  expect(await readWrongSums(ledger.db, INSTANCE)).toEqual([
+    { day: days.from, metrics },
+    { day: days.to, metrics },
+  ]);
 });
