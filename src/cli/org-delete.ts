@@ -86,7 +86,21 @@ async function loadAndDelete(context: DeleteContext, isDryRun: boolean): Promise
     );
     return { document, exitCode: outcome.refusal === null ? EXIT.incomplete : EXIT.refused };
   }
-  return { document, lines: [`Deleted ${name}. Its usage stays in the database.`] };
+  return {
+    document,
+    lines: [`Deleted ${name}. Its usage stays in the database.`, ...(await describeLastDays(context))],
+  };
+}
+
+/** Returns how to bill the days that did not become final; [] if there are none. */
+async function describeLastDays({ handle, lookup: { orgId } }: DeleteContext): Promise<string[]> {
+  const cells = (await readNonFinalCells(handle.db, orgId)).filter(({ standing }) => standing === 'unavailable');
+  if (cells.length === 0) return [];
+  const [from, to] = [earliestDay(...cells.map(({ first }) => first)), latestDay(...cells.map(({ last }) => last))];
+  return [
+    'Some of its days did not become final, and block their months. To bill them as they stand:',
+    `  losant-usage waive --org ${orgId} --day ${from}..${to} --reason TEXT`,
+  ];
 }
 
 /** Loads what is due, then once more every day that is missing or could still change. */

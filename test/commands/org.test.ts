@@ -261,6 +261,13 @@ describe('org delete', () => {
     const ended = await org('delete', '-Gappy', confirm('-Gappy'));
     expect(ended.code).toBe(0);
     expect(await deletedOn('-Gappy')).not.toBeNull();
+    const [, command = ''] = /as they stand:\n {2}losant-usage (waive .*) --reason TEXT\n$/.exec(ended.stdout) ?? [];
+    const waived = await installation.run([...command.split(' '), '--reason', 'Acme agreed'], env);
+    expect([waived.code, waived.stderr]).toEqual([0, '']);
+    const rest = await installation.store.query(
+      `select from losant_usage.cells where org_id = '${ids['-Gappy']}' and standing not in ('final', 'waived')`,
+    );
+    expect(rest).toEqual([]);
   });
 
   it('reads back whether the deletion took effect if the response is lost', async () => {
