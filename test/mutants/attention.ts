@@ -5,6 +5,10 @@ export const attentionMutants = [
   plant(
     { file: 'migrations/0006_months.sql', test: 'test/views/activity.test.ts' },
     {
+      'A comparison that does not exist is rejected': [
+        ' else losant_usage_internal.reject_comparison(comparison) end',
+        ' end',
+      ],
       'A large change is at least half': [
         'abs(c.quantity - c.previous_quantity) >= 0.5 * c.previous_quantity',
         'abs(c.quantity - c.previous_quantity) > 0.5 * c.previous_quantity',
@@ -136,6 +140,10 @@ export const attentionMutants = [
   plant(
     { file: 'src/worker/digest.ts', test: 'test/worker/digest.test.ts' },
     {
+      'While nothing can be written, the log says so once': [
+        'if (!this.#isFailing) logger.warn(fields,',
+        'logger.warn(fields,',
+      ],
       'A digest waits for runs': ['if (isRunning && pending.result', 'if (false && pending.result'],
       'What was sent is recorded during a run too': ['isRunning && pending.result === null &&', 'isRunning &&'],
       'It waits for an hour at most': [

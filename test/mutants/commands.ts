@@ -69,6 +69,34 @@ export const commandMutants = [
         'instances.length === 1 && !isNamed',
         'instances.length === 1',
       ],
+      'Instances with nothing to bill do not fail a month that others have': [
+        'isNamed ? instances : await skipEmpty(context, handle, { instances, month })',
+        'instances',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/billing/close.ts', test: 'test/billing/commands.test.ts' },
+    {
+      'Blockers of an adjustment are accepted only if something can be billed': [
+        'if (isAdjustment && draft.lineCount === 0) {',
+        'if (isAdjustment && draft.lineCount === 0 && (blockersHash === null || acceptance !== null)) {',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/cli/org-delete.ts', test: 'test/commands/org.test.ts' },
+    {
+      'The waiver of the days that a deletion leaves is printed': ["standing === 'unavailable')", 'standing === null)'],
+    },
+  ),
+  plant(
+    { file: 'src/files/atomic-file.ts', test: 'test/files/atomic-file.test.ts' },
+    {
+      'A folder that is a link is filled where it points': [
+        'await realpath(out).catch(() => resolve(out))',
+        'resolve(out)',
+      ],
     },
   ),
   plant(
@@ -135,6 +163,15 @@ export const commandMutants = [
       'A stored cell of a retired instance can be waived': [
         "if (org.isRetired && !['final', 'waived', 'unavailable'].includes(ledger.standing))",
         'if (false)',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/queries/reconciliation.ts', test: 'test/ledger/sums.test.ts' },
+    {
+      'Sums are checked on every day of a month': [
+        "+ interval '1 month'\n      ) as d",
+        "+ interval '1 day'\n      ) as d",
       ],
     },
   ),

@@ -219,4 +219,13 @@ export const monthMutants = [
     { file: 'src/ledger/waive.ts', test: 'test/ledger/waive.test.ts', only: 'whose reads fail' },
     { 'A stored cell whose reads fail can be waived': [' or c.failed_reads > 0', ''] },
   ),
+  plant(
+    { file: 'migrations/0009_statements.sql', test: 'test/views/months.test.ts' },
+    {
+      'A day within a month is rejected instead of having no reconciliation': [
+        '  select losant_usage_internal.require_month(p_month);\n',
+        '',
+      ],
+    },
+  ),
 ].flat();
