@@ -52,6 +52,14 @@ test('if yesterday was not read, that is the message of each day', async () => {
   ]);
 });
 
+test('a digest at midnight UTC misses no day that has only just ended', async () => {
+  const timer = createTimer({ at: '08:00 Asia/Singapore' });
+  await timer.check('2026-11-25T00:00:00.000Z');
+  expect(messages).toEqual([]);
+  await timer.check('2026-11-26T00:00:00.000Z');
+  expect(messages).toEqual(['Yesterday was not read: 2026-11-25']);
+});
+
 describe('a receiver', () => {
   beforeEach(() => lack('Kestrel'));
 
