@@ -12,6 +12,8 @@ import { openSchema } from './database.ts';
 
 /** How long a run may take to stop on a signal; orchestrators kill after 30 s. */
 const SHUTDOWN_MS = 25_000;
+/** How long its connections may take to close after that: one that is in use by such a run stays open. */
+const CLOSE_MS = 2_000;
 
 /** Fails if it cannot start. After that only a signal, with exit code 0, or a bug stops it. */
 export const worker = defineCommand({
@@ -62,7 +64,7 @@ async function serveWorker(context: CommandContext): Promise<CommandResult> {
   } finally {
     await schedule.stop();
     await listening?.close();
-    await endsInTime(Promise.allSettled([handle.close(), reader.close()]), signal);
+    await endsInTime(Promise.allSettled([handle.close(), reader.close()]), signal, CLOSE_MS);
   }
 }
 
@@ -94,12 +96,12 @@ async function serve({ config, logger }: CommandContext, sources: AppSources): P
   return listening;
 }
 
-/** Waits for the work, at most 25 s after the abort; returns whether it ended. Throws what the work throws. */
-export async function endsInTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
+/** Waits for the work, after the abort for a limited time; returns whether it ended. Throws what the work throws. */
+export async function endsInTime(work: Promise<unknown>, signal: AbortSignal, limitMs = SHUTDOWN_MS): Promise<boolean> {
   const { promise: late, resolve } = Promise.withResolvers<'late'>();
   let timer: NodeJS.Timeout | undefined;
   const startTimer = () => {
-    timer = setTimeout(resolve, SHUTDOWN_MS, 'late');
+    timer = setTimeout(resolve, limitMs, 'late');
   };
   signal.addEventListener('abort', startTimer);
   if (signal.aborted) startTimer();

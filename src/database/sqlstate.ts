@@ -15,7 +15,8 @@ const FAILURE_KINDS = {
 /** SQLSTATEs of a lost session, codes of sockets and name lookups, and messages of pg that have no code. */
 const NO_CONNECTION = new RegExp(
   '^(08...$|57P01|57P02|57P03|57P05|25P03|' +
-    'ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ECONNRESET|ECONNABORTED|EPIPE|ENETDOWN|' +
+    'ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EAI_FAIL|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENETDOWN|' +
+    'ECONNRESET|ECONNABORTED|EPIPE|There was an error establishing an SSL connection|' +
     'Connection terminated|Client has encountered a connection error|Client was closed and is not queryable|' +
     'Postgres connection has been discarded|Query read timeout|timeout expired|' +
     'timeout exceeded when trying to connect|PGlite is closed)',

@@ -177,9 +177,13 @@ async function markCellsUnavailable(ledger: RunLedger): Promise<void> {
   });
   // Last, because cells before it are not looked at again.
   await updateInstance(ledger, { horizon_day: horizon });
-  await change({
-    set: unavailableColumns(orgDeleted),
-    where: sql`${isOfInstance} and o.deleted_on is not null and c.next_read_at is not null`,
+  const isOfDeletedOrg = sql`${isOfInstance} and o.deleted_on is not null and c.next_read_at is not null`;
+  await repeatInTransactions(ledger, async (trx, limit) => {
+    // Locked first: another instance may just be taking one over, with all of its cells due.
+    await sql`select from losant_usage.organizations o
+      where exists (select from losant_usage.coverage c where c.org_id = o.org_id and ${isOfDeletedOrg})
+      order by o.org_id for no key update`.execute(trx);
+    return await setCells(trx, { limit, set: unavailableColumns(orgDeleted), where: isOfDeletedOrg });
   });
   const beforeCreation = {
     set: sql`next_read_at = null, standing = 'waived', reason = ${BEFORE_CREATION},

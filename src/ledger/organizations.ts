@@ -224,7 +224,10 @@ export async function readOrgIds(
   return (await existing.execute()).map(({ org_id }) => org_id);
 }
 
-/** Counts a day on which a complete list lacked the organizations. Returns the number of such days by organization. */
+/**
+ * Counts a day on which a complete list lacked the organizations. Returns the number of such days by organization,
+ * without those that have moved to another instance in the meantime.
+ */
 export async function countUnlistedDay(
   ledger: LedgerWriter,
   { orgIds, today }: { readonly orgIds: readonly string[]; readonly today: UsageDay },
@@ -234,7 +237,8 @@ export async function countUnlistedDay(
       update losant_usage.organizations o set unlisted_on = ${today}::date,
         unlisted_days = o.unlisted_days + (o.unlisted_on is distinct from ${today}::date)::integer
       from (
-        select org_id from losant_usage.organizations where org_id = any (${orgIds}::text[])
+        select org_id from losant_usage.organizations
+        where org_id = any (${orgIds}::text[]) and instance_id = ${ledger.instanceId}
         order by org_id for update
       ) as k
       where o.org_id = k.org_id
@@ -243,7 +247,10 @@ export async function countUnlistedDay(
   });
 }
 
-/** Records the deletion of organizations. Their cells become unavailable when expected cells are next created. */
+/**
+ * Records the deletion of organizations, unless they have moved to another instance in the meantime. Their cells become
+ * unavailable when expected cells are next created.
+ */
 export async function markDeleted(
   ledger: LedgerWriter,
   { orgIds, today }: { readonly orgIds: readonly string[]; readonly today: UsageDay },
@@ -252,7 +259,8 @@ export async function markDeleted(
     await sql`
       update losant_usage.organizations o set deleted_on = ${today}::date
       from (
-        select org_id from losant_usage.organizations where org_id = any (${orgIds}::text[]) and deleted_on is null
+        select org_id from losant_usage.organizations
+        where org_id = any (${orgIds}::text[]) and instance_id = ${ledger.instanceId} and deleted_on is null
         order by org_id for update
       ) as k
       where o.org_id = k.org_id`.execute(trx);

@@ -172,18 +172,31 @@ const CHANGE_HINTS: Readonly<Partial<Record<LosantErrorKind, string>>> = {
   rate_limited: 'Nothing was changed, and the request is not retried; wait a minute and try again.',
 };
 
-/** The listeners of each signal that has any. */
-const listeners = new WeakMap<AbortSignal, Set<() => void>>();
+/** The listeners of each signal that has any, and what calls them. */
+const listeners = new WeakMap<AbortSignal, { readonly all: Set<() => void>; readonly callAll: () => void }>();
 
 /**
  * Calls `listener` once the signal aborts, until the returned function is called. All requests of a run have the same
- * signal, and a signal looks through all its listeners whenever one is added or removed. So it gets a single one.
+ * signal, and a signal looks through all its listeners whenever one is added or removed. So it gets a single one. It
+ * loses that one with the last listener: a combined signal that has any stays in memory until it aborts.
  */
 export function onAbort(signal: AbortSignal, listener: () => void): () => void {
-  const ofSignal = listeners.get(signal) ?? new Set();
-  if (!listeners.has(signal)) signal.addEventListener('abort', () => ofSignal.forEach((each) => each()));
-  listeners.set(signal, ofSignal.add(listener));
-  return () => void ofSignal.delete(listener);
+  const { all, callAll } = listeners.get(signal) ?? listen(signal);
+  all.add(listener);
+  return () => {
+    all.delete(listener);
+    if (all.size > 0) return;
+    signal.removeEventListener('abort', callAll);
+    listeners.delete(signal);
+  };
+}
+
+function listen(signal: AbortSignal) {
+  const all = new Set<() => void>();
+  const entry = { all, callAll: () => all.forEach((each) => each()) };
+  signal.addEventListener('abort', entry.callAll);
+  listeners.set(signal, entry);
+  return entry;
 }
 
 export interface ApiResponse {

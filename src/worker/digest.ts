@@ -1,6 +1,7 @@
 /** Sends the digest of each day, and refreshes what needs attention when it is due. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import ky from 'ky';
+import { CLOCK } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { listNewItems, readDigest, renderMessage } from '../digest/digest.ts';
 import { BusyError } from '../errors.ts';
@@ -64,12 +65,10 @@ export class DigestTimer {
 
   /** Does what is due now. Never throws: the next check tries again. */
   async check(): Promise<void> {
-    const { logger, hostNow, config } = this.#options;
+    const { logger, hostNow } = this.#options;
     const nowMs = hostNow();
     try {
-      const day = localDayAt(nowMs, config.notifyAt);
-      const isDue = day > this.#lastDay && nowMs >= notifyInstantOf(day, config.notifyAt);
-      if (isDue) this.#pending ??= { day, sinceMs: nowMs, firstAttemptMs: null, nextAttemptMs: nowMs, result: null };
+      if (this.#findDueDay(nowMs) !== null) await this.#noticeDueDay(nowMs);
       if (this.#pending !== null && nowMs >= this.#pending.nextAttemptMs) await this.#handle(this.#pending, nowMs);
       this.#isFailing = false;
     } catch (error) {
@@ -78,6 +77,25 @@ export class DigestTimer {
       // After an outage of the database the run comes first, within another hour.
       if (this.#pending !== null) this.#pending = { ...this.#pending, sinceMs: nowMs };
     }
+  }
+
+  /** Returns the day whose digest becomes due at a time; null if it has been noticed. */
+  #findDueDay(atMs: number): UsageDay | null {
+    const { notifyAt } = this.#options.config;
+    const day = localDayAt(atMs, notifyAt);
+    const isDue = day > this.#lastDay && day !== this.#pending?.day && atMs >= notifyInstantOf(day, notifyAt);
+    return isDue ? day : null;
+  }
+
+  /**
+   * The database's clock decides, because by a clock that is ahead for a moment no later day would be due for long. An
+   * earlier day that an outage held up has nothing to say anymore, unless its message is only to be recorded.
+   */
+  async #noticeDueDay(nowMs: number): Promise<void> {
+    const { at } = await this.#options.handle.db.selectNoFrom(CLOCK.as('at')).executeTakeFirstOrThrow();
+    const day = this.#findDueDay(Date.parse(at));
+    if (day === null || (this.#pending?.result ?? null) !== null) return;
+    this.#pending = { day, sinceMs: nowMs, firstAttemptMs: null, nextAttemptMs: nowMs, result: null };
   }
 
   async #handle(pending: PendingDigest, nowMs: number): Promise<void> {

@@ -108,6 +108,19 @@ describe('a database that cannot be opened', () => {
     expect(error).toMatchObject({ kind: 'database_unreachable' });
   });
 
+  test('is unreachable if it can start no session for TLS, as without memory', async () => {
+    const error = await catchErrorBehind(`${database.url}?sslmode=no-verify`, (client) => {
+      client.once('data', () => client.end('E'));
+    });
+    expect(error).toMatchObject({ kind: 'database_unreachable' });
+  });
+
+  test('is unreachable if the name server refuses to respond', () => {
+    const error = Object.assign(new Error('getaddrinfo EAI_FAIL db.example.com'), { code: 'EAI_FAIL' });
+    const context = { where: 'there', role: 'losant_usage_writer' } as const;
+    expect(describeDatabaseError(error, context)).toMatchObject({ kind: 'database_unreachable' });
+  });
+
   test('is too old below Postgres 15', async () => {
     // Changes the version that the server reports: the only text of six bytes in a result row.
     const length = '\0\0\0\x06';

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { Schema } from '../../src/database/schema.ts';
 import { claimDigests, recordDigests } from '../../src/ledger/attention.ts';
 import { applyPolicy } from '../../src/ledger/due.ts';
-import { syncTracks } from '../../src/ledger/expected.ts';
+import { createExpectedCells, syncTracks } from '../../src/ledger/expected.ts';
 import { recordAttempt, recordRetirement } from '../../src/ledger/instances.ts';
 import { acquireLease, inTransaction, releaseLease, renewLease } from '../../src/ledger/lease.ts';
 import { markDeleted, upsertOrganizations } from '../../src/ledger/organizations.ts';
@@ -69,6 +69,23 @@ test.each(['repeatable read', 'serializable'])(
     expect(await meet(cell(), markDays)).toBe(1);
   },
 );
+
+test('an organization that another instance takes over while it is marked as deleted keeps its next reads', async () => {
+  const other = '5c00000000000000000000ff';
+  await ledger.asProgram(
+    sql`insert into losant_usage.instances (instance_id, api_url) values (${other}, 'https://api.example.com')
+      on conflict do nothing`,
+  );
+  await markDeleted(ledger.writer(), { orgIds: [orgId], today: '2026-11-24' });
+  const takeOver = sql`
+    with moved as (
+      update losant_usage.organizations set instance_id = ${other}, deleted_on = null where org_id = ${orgId}
+    )
+    update losant_usage.coverage set next_read_at = now() where org_id = ${orgId}`;
+  await meet(takeOver, () => createExpectedCells(ledger.writer()));
+  const cells = sql`select standing, next_read_at = now() as is_due from losant_usage.coverage where org_id = ${orgId}`;
+  expect(await ledger.list(cells, ledger.db)).toEqual(['waiting true']);
+});
 
 test.runIf(endsLockWaits)('of two transactions that end in a deadlock, both take effect', async () => {
   const otherOrgId = await ledger.expectDays(range, ['device_counts']);

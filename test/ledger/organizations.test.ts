@@ -204,8 +204,8 @@ describe('an organization of another instance', () => {
   });
 
   test.each<[string, () => Promise<unknown>, string]>([
-    ['a complete list there lacks it', () => countUnlistedDay(ledger.writer(), DELETION), TUESDAY],
-    ['it is deleted there', () => markDeleted(ledger.writer(), DELETION), TUESDAY],
+    ['a complete list there lacks it', () => countUnlistedDay(ledger.writer({ instanceId: OTHER }), DELETION), TUESDAY],
+    ['it is deleted there', () => markDeleted(ledger.writer({ instanceId: OTHER }), DELETION), TUESDAY],
     ['it has not been listed there for a week', async () => undefined, '2026-11-30T00:15:00.001Z'],
   ])('is transferred with all of its days once %s', async (_, leave, seenAt) => {
     await storeAt(MONDAY, [acme()], { instanceId: OTHER });
@@ -215,6 +215,16 @@ describe('an organization of another instance', () => {
     const yesterday = seenAt === TUESDAY ? '11-23' : '11-29';
     expect(await transferDays()).toEqual([yesterday, yesterday]);
     expect(await history()).toHaveLength(2);
+  });
+
+  test('is neither deleted nor counted as unlisted by the run of its former instance, which had found it missing', async () => {
+    await storeAt(MONDAY, [acme()], { instanceId: OTHER });
+    const former = ledger.writer({ instanceId: OTHER });
+    await countUnlistedDay(former, DELETION);
+    await storeAt(TUESDAY, [acme()]);
+    await countUnlistedDay(former, DELETION);
+    await markDeleted(former, DELETION);
+    expect(await stored()).toMatchObject([{ instance_id: INSTANCE, unlisted_on: null, deleted_on: null }]);
   });
 
   test('has its cells past the horizon marked unavailable, even if older cells were marked before', async () => {

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AttemptError } from '../../src/losant/attempt.ts';
 import { Gate, Rate } from '../../src/losant/rate.ts';
@@ -129,6 +130,13 @@ describe('Gate', () => {
     await vi.advanceTimersToNextTimerAsync();
     expect(starts.length - before).toBe(5);
     await finishAll(done);
+  });
+
+  it('leaves no listener on a signal, which would keep the signal of each run in memory', async () => {
+    const { signal } = new AbortController();
+    const gate = createGate();
+    await finishAll(queueTasks(gate, 3, { request: createRequest(signal) }).done);
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 
   it('rejects waiting tasks as soon as the signal aborts, and runs none of them', async () => {

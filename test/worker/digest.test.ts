@@ -52,6 +52,14 @@ test('if yesterday was not read, that is the message of each day', async () => {
   ]);
 });
 
+test('a digest at midnight UTC misses no day that has only just ended', async () => {
+  const timer = createTimer({ at: '08:00 Asia/Singapore' });
+  await timer.check('2026-11-25T00:00:00.000Z');
+  expect(messages).toEqual([]);
+  await timer.check('2026-11-26T00:00:00.000Z');
+  expect(messages).toEqual(['Yesterday was not read: 2026-11-25']);
+});
+
 describe('a receiver', () => {
   beforeEach(() => lack('Kestrel'));
 
@@ -229,6 +237,33 @@ test('after a long outage of the database, a digest waits for the run that follo
   isLoading = false;
   await timer.checkFor(1);
   expect(messages[0]).toContain('Data missing: Kestrel');
+});
+
+test('after an outage of the database of two days there is one digest, that of today', async () => {
+  await lack('Kestrel');
+  const timer = createTimer();
+  await asOwner(ledger.url, 'alter schema losant_usage rename to gone');
+  await timer.check();
+  await timer.check('2026-11-25T08:00:00.000Z');
+  await asOwner(ledger.url, 'alter schema gone rename to losant_usage');
+  await timer.check('2026-11-26T08:00:00.000Z');
+  await timer.checkFor(3);
+  expect(await digests()).toEqual(['Main 2026-11-26 sent -']);
+  expect(messages).toHaveLength(1);
+});
+
+test('a clock of the host that is ahead neither names a wrong day nor keeps later digests back', async () => {
+  await lack('Kestrel');
+  let hostMs = Date.parse('2031-01-01T12:00:00.000Z');
+  const timer = createTimer({ hostNow: () => hostMs });
+  await timer.check();
+  await timer.check();
+  expect(await digests()).toEqual([`Main ${TODAY} sent -`]);
+  await ledger.setTime('2026-11-25T08:00:00.000Z');
+  hostMs = ledger.nowMs;
+  await timer.check();
+  expect(await digests()).toEqual([`Main ${TODAY} sent -`, 'Main 2026-11-25 sent -']);
+  expect(messages).toHaveLength(2);
 });
 
 test('a run that ends in time is in the digest', async () => {

@@ -23,6 +23,8 @@ interface TestTimer {
   readonly instanceIds?: readonly string[];
   readonly isLoading?: () => boolean;
   readonly signal?: AbortSignal;
+  /** Returns the time by the host's clock, if it is wrong. */
+  readonly hostNow?: () => number;
 }
 
 /** Before each test it is 09:00, and the table was refreshed for the first time at 08:00. */
@@ -53,6 +55,7 @@ export function useDigests() {
     instanceIds = [INSTANCE],
     isLoading = () => false,
     signal = new AbortController().signal,
+    hostNow = () => ledger.nowMs,
     ...options
   }: TestTimer = {}) {
     const { logged, logger } = recordLog();
@@ -66,7 +69,7 @@ export function useDigests() {
       handle: ledger.handle,
       logger,
       signal,
-      hostNow: () => ledger.nowMs,
+      hostNow,
       newId: randomUUID,
       host: 'host',
       isLoading,
