@@ -136,4 +136,26 @@ export const lockMutants = [
       ],
     },
   ),
+  plant(
+    { file: 'src/ledger/organizations.ts', test: 'test/ledger/organizations.test.ts' },
+    {
+      'An organization that has moved is not deleted by its former instance': [
+        'and instance_id = ${ledger.instanceId} and deleted_on is null',
+        'and deleted_on is null',
+      ],
+      'An organization that has moved is not counted as unlisted by its former instance': [
+        'where org_id = any (${orgIds}::text[]) and instance_id = ${ledger.instanceId}\n',
+        'where org_id = any (${orgIds}::text[])\n',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/expected.ts', test: 'test/ledger/conflicts.test.ts' },
+    {
+      'The cells of an organization that another instance takes over stay due': [
+        'order by o.org_id for no key update`.execute(trx);\n    return await setCells',
+        'order by o.org_id`.execute(trx);\n    return await setCells',
+      ],
+    },
+  ),
 ].flat();

@@ -221,4 +221,10 @@ export const losantMutants = [
       ],
     },
   ),
+  plant(
+    { file: 'src/losant/attempt.ts', test: 'test/losant/gate.test.ts' },
+    {
+      'A signal without requests has no listener': ['if (all.size > 0) return;', 'return;'],
+    },
+  ),
 ].flat();

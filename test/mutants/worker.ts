@@ -245,4 +245,31 @@ export const workerMutants = [
       'The name of an instance can be stored, whatever it contains': ['name && toStorableText(name)', 'name'],
     },
   ),
+  plant(
+    { file: 'src/worker/digest.ts', test: 'test/worker/digest.test.ts' },
+    {
+      'A clock of the host that is ahead names no day': [
+        'const day = this.#findDueDay(Date.parse(at));',
+        'const day = this.#findDueDay(nowMs);',
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0010_attention.sql', test: 'test/worker/digest.test.ts' },
+    {
+      'At midnight yesterday need not have been read': [
+        'between losant_usage_internal.late_before() - 1 and',
+        'between losant_usage_internal.today() - 1 and',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/cli/worker.ts', test: 'test/worker/ending.test.ts' },
+    {
+      'The connections of a run that cannot end are not waited for as long as the run': [
+        ', signal, CLOSE_MS)',
+        ', signal)',
+      ],
+    },
+  ),
 ].flat();
