@@ -103,6 +103,26 @@ test('a file may take long to begin, but a download that nobody reads is dropped
   socket.destroy();
 });
 
+test('the query of a download that is broken off before it begins is ended, and nobody has to act', async () => {
+  const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+  const readRows: AppSources['readRows'] = async (_, { signal }) => {
+    begin();
+    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+    end();
+    throw signal.reason;
+  };
+  await using pages = await startPages({ sources: { readRows } });
+  const impatience = new AbortController();
+  const response = pages.get('/gaps?format=csv', { signal: impatience.signal });
+  await begun;
+  impatience.abort();
+  await expect(response).rejects.toThrow();
+  await ended;
+  expect((await pages.get('/healthz')).status).toBe(200);
+  expect(pages.logged).toEqual([]);
+});
+
 describe('a malicious client', () => {
   const pages = useOpened(startPages, (instance) => instance[Symbol.asyncDispose]());
 
