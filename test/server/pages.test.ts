@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { useOpened } from '../opened.ts';
 import type { AppSources } from '../../src/server/app.ts';
+import { useOpened } from '../opened.ts';
 import { HEALTH, STATUS, startPages, TOKEN, viewOf } from './pages.ts';
 
 test('every response forbids foreign scripts, framing, sniffing and caching', async () => {
