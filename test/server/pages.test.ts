@@ -117,7 +117,7 @@ test('the query of a download that is broken off before it begins is ended, and 
   const response = pages.get('/gaps?format=csv', { signal: impatience.signal });
   await begun;
   impatience.abort();
-  await expect(response).rejects.toThrow();
+  await expect(response).rejects.toThrow('aborted');
   await ended;
   expect((await pages.get('/healthz')).status).toBe(200);
   expect(pages.logged).toEqual([]);
