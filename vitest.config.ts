@@ -6,6 +6,7 @@ const { SOAK_DAYS } = process.env;
 /** The files that take several seconds. On a new machine Vitest knows none, and a long one would run alone at the end. */
 const SLOWEST = [
   'worker/ending',
+  'server/pages',
   'billing/year',
   'billing/advice',
   'concurrency/several',

@@ -114,7 +114,7 @@ async function serveConsole(context: CommandContext): Promise<void> {
   });
   const schedule = { nextWakeAt: () => null };
   await using reader = await openDatabase(context);
-  const sources = createSources(context, { reader, startedAtMs, loop: { statuses }, schedule });
+  const sources = createSources(context, { reader, prober: reader, startedAtMs, loop: { statuses }, schedule });
   const app = createApp({ ...sources, metrics: createMetrics({ version, instanceIds, startedAtMs }) });
   const listening = await listen(app, { host: LOOPBACK, port: 0, token: null, logger });
   const address = `http://${LOOPBACK}:${listening.port}/`;

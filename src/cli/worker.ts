@@ -2,7 +2,7 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import { describeError, SettingsError } from '../errors.ts';
 import { readClock } from '../loading/context.ts';
 import { readHealth } from '../queries/health.ts';
-import { type AppSources, createApp, createSources, openReader } from '../server/app.ts';
+import { type AppSources, createApp, createSources, openReaders } from '../server/app.ts';
 import { type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
 import { DigestTimer } from '../worker/digest.ts';
@@ -35,7 +35,7 @@ async function serveWorker(context: CommandContext): Promise<CommandResult> {
   signal.addEventListener('abort', logShutdown, { once: true });
   const startedAtMs = context.hostNow();
   const handle = await openSchema(context, { creates: true });
-  const reader = await openReader(context).catch(async (error: unknown) => {
+  const { reader, prober } = await openReaders(context).catch(async (error: unknown) => {
     await handle.close();
     throw error;
   });
@@ -52,7 +52,7 @@ async function serveWorker(context: CommandContext): Promise<CommandResult> {
   const schedule: Schedule = await armSchedule(config.schedule, (missedWakeUps) => loop.wake(missedWakeUps));
   let listening: Listening | null = null;
   try {
-    const sources = createSources(context, { reader, loop, schedule, startedAtMs });
+    const sources = createSources(context, { reader, prober, loop, schedule, startedAtMs });
     listening = await serve(context, { ...sources, metrics });
     logger.info({ version: context.version, schedule: config.schedule }, 'worker started');
     await warnAboutUnconfigured(context, reader, instanceIds);
@@ -64,7 +64,8 @@ async function serveWorker(context: CommandContext): Promise<CommandResult> {
   } finally {
     await schedule.stop();
     await listening?.close();
-    await endsInTime(Promise.allSettled([handle.close(), reader.close()]), signal, CLOSE_MS);
+    const handles = [handle, reader, prober];
+    await endsInTime(Promise.allSettled(handles.map((each) => each.close())), signal, CLOSE_MS);
   }
 }
 

@@ -21,15 +21,17 @@ import { createTablePage } from './table.ts';
 /** Renders the items of each instance, after what only this process knows. */
 export function renderAttention(health: Health, statuses: readonly InstanceStatus[], nowMs: number): Html {
   const { instances, untriedInstances, unconfiguredInstances } = health;
-  const problems = statuses.flatMap(({ problem }) =>
-    problem === null ? [] : [renderProblem('bad', 'Run failed', problem.message, problem.hint)],
-  );
+  const labels = labelInstances(instances);
+  const problems = statuses.flatMap(({ instanceId, problem }) => {
+    if (problem === null) return [];
+    const remarks = [problem.hint, ...(statuses.length > 1 ? [labels.get(instanceId) ?? instanceId] : [])];
+    return [renderProblem('bad', 'Run failed', problem.message, remarks.join(' · '))];
+  });
   const untried = untriedInstances.map((id) => renderProblem('bad', 'Never read', id, 'no run has tried to read it'));
   const unconfigured = unconfiguredInstances.map((id) => {
     const advice = `neither read nor shown; if it is no longer used: losant-usage retire --instance ${id}`;
     return renderProblem('warn', 'Instance not in the settings', id, advice);
   });
-  const labels = labelInstances(instances);
   const kinds = Object.keys(ATTENTION_KINDS);
   const groups = instances
     .flatMap((instance) => instance.attention.groups.map((group) => ({ group, instance })))

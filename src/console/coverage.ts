@@ -49,8 +49,8 @@ function readQuery({ query, instanceIds, nowMs }: PageRequest) {
   const yesterday = addDays(dayAt(nowMs), -1);
   const { q = '', stream = '', to: lastDay = '' } = readValues(FILTERS, query);
   const to = lastDay > yesterday || lastDay < addDays(FIRST_DAY, DAYS) ? yesterday : lastDay;
-  const values = { q, stream, to };
-  return { instanceIds, values, stream, range: { from: addDays(to, 1 - DAYS), to }, page: readPage(query) };
+  const range = { from: addDays(to, 1 - DAYS), to };
+  return { instanceIds, values: { q, stream, to }, stream, range, isLatest: to === yesterday, page: readPage(query) };
 }
 
 function selectGaps({ instanceIds, range, stream }: MapQuery) {
@@ -107,7 +107,7 @@ async function readLines(db: Kysely<Schema>, query: MapQuery): Promise<readonly 
 }
 
 function renderCoverage(query: MapQuery, all: readonly MapDay[], lines: readonly MapLine[]): Html {
-  const { range, values, page } = query;
+  const { range, isLatest, values, page } = query;
   const address = (change: Readonly<Record<string, string>>) => addressOf(PATH, { ...values, ...change });
   const gaps = all.reduce((sum, day) => sum + day.gaps, 0);
   const cells = all.reduce((sum, day) => sum + day.cells, 0);
@@ -118,10 +118,13 @@ function renderCoverage(query: MapQuery, all: readonly MapDay[], lines: readonly
 <p><a href="/gaps">All gaps</a> · <a href="/gaps?standing=failing">Failing reads</a> · <a
   href="/quarantine">Quarantine</a> · <a href="/reconciliation">Reconciliation</a></p>
 ${renderForm(PATH, FILTERS, values)}
-<p><a href="${address({ to: addDays(range.from, -1) })}">Earlier</a> ·
-<a href="${address({ to: addDays(range.to, DAYS) })}">Later</a></p>
+<p><a href="${address({ to: addDays(range.from, -1) })}">Earlier</a>${
+    !isLatest && html` · <a href="${address({ to: addDays(range.to, DAYS) })}">Later</a>`
+  }</p>
 <p class="quiet keys">${standings.map(renderKey)}<span class="whole">blank: not expected</span></p>
-${renderGrid(all, lines.slice(0, LINES_PER_PAGE), query)}
+${renderGrid(all, lines.slice(0, LINES_PER_PAGE), query)}${
+  values.q !== '' && lines.length === 0 && page === 1 && html`<p>No organization has this name or ID.</p>`
+}
 ${renderPages(page, lines.length > LINES_PER_PAGE, (to) => address({ page: `${to}` }))}`;
 }
 

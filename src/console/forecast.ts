@@ -23,12 +23,12 @@ export async function readForecast(
   const next = daysOfMonth(addDays(lastDay, 1).slice(0, 7));
   const { rows } = await sql<{
     readonly quantity: number | null;
-    readonly nextQuantity: number | null;
+    readonly nextQuantity: number;
     readonly orgsOmitted: number;
   }>`
-    select case when count(r.org_id) > 0 then round(coalesce(sum(s.quantity), 0)
-        + sum(r.unstored_quantity + g.quantity))::float8 end as quantity,
-      round(sum(g.next_quantity))::float8 as "nextQuantity",
+    select case when count(r.org_id) > 0 or bool_and(o.deleted_on is not null) then round(coalesce(sum(s.quantity), 0)
+        + coalesce(sum(r.unstored_quantity + g.quantity), 0))::float8 end as quantity,
+      coalesce(round(sum(g.next_quantity)), 0)::float8 as "nextQuantity",
       count(*) filter (where o.deleted_on is null and r.org_id is null) as "orgsOmitted"
     from losant_usage.organizations o
     left join (
@@ -59,8 +59,7 @@ function countWeekdays(range: DayRange): number[] {
 export function describeForecast(forecast: Awaited<ReturnType<typeof readForecast>>): string {
   if (forecast === null) return '';
   const { month, nextMonth, quantity, nextQuantity, orgsOmitted } = forecast;
-  if (quantity === null || nextQuantity === null)
-    return 'There is no forecast: fewer than three of the last 28 days are stored.';
+  if (quantity === null) return 'There is no forecast: fewer than three of the last 28 days are stored.';
   const remark =
     orgsOmitted === 0
       ? ''

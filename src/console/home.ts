@@ -1,4 +1,5 @@
 import { html } from 'hono/html';
+import { labelInstances } from '../queries/attention.ts';
 import { addUpDays, isLevel, monthToDate, toPair, type UsageTotals } from '../queries/usage-totals.ts';
 import { count, formatDays, showChange, showDistance, showNumber, showWhen } from '../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
@@ -36,10 +37,11 @@ export const homePage: ConsolePage = {
     ]);
     const health = toVisibleHealth(view);
     const { instances: statuses, version, host, startedAt } = request.status();
+    const labels = labelInstances(health?.instances ?? []);
     const { day, tone, label, sentence } = describeYesterday(view, statuses, nowMs);
     const body = html`<h1>${showDay(day, nowMs)} ${renderPill(tone, label)}</h1>
 <p class="quiet">${[sentence, ...describeScope(request, view)].join(' · ')}</p>
-${statuses.map(renderProgress)}
+${statuses.map((status) => renderProgress(status, statuses.length > 1 ? labels : null))}
 ${health !== null && renderAttention(health, statuses, nowMs)}
 <h2>${showMonth(range.to)} so far</h2>
 <div class="cards">
@@ -69,12 +71,16 @@ function showDay(day: UsageDay, nowMs: number): string {
   return day === addDays(dayAt(nowMs), -1) ? `Yesterday, ${text}` : text;
 }
 
-function renderProgress({ progress }: InstanceStatus): Html | string {
+/** Renders the progress of a run, with its instance if there are labels. */
+function renderProgress(
+  { instanceId, progress }: InstanceStatus,
+  labels: ReadonlyMap<string, string> | null,
+): Html | string {
   if (progress === null) return '';
   const { plannedCells, readCells, startedAt } = progress;
   return html`<p><progress max="${Math.max(plannedCells, 1)}" value="${readCells}"
   aria-label="Cells read, out of those due"></progress> ${showNumber(readCells)} of ${count(plannedCells, 'cell')}
-  read since ${renderInstant(startedAt)}</p>`;
+  read since ${renderInstant(startedAt)}${labels !== null && ` · ${labels.get(instanceId) ?? instanceId}`}</p>`;
 }
 
 /**

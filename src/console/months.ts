@@ -82,6 +82,7 @@ export function describeMonth({ readiness, issues }: MonthRow): string {
 }
 
 function renderMonths(months: readonly MonthRow[]): Html {
+  if (months.length === 0) return html`<p>Nothing has been loaded yet.</p>`;
   const rows = months.map((month) => ({ ...month, summary: describeMonth(month), act: month.state }));
   return renderHtmlTable(rows, MONTHS);
 }

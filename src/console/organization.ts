@@ -164,7 +164,7 @@ function renderDays(query: OrganizationQuery, facts: Facts, maximum = 0): Html {
   )}</div><div><h2>Limits this month</h2>${
     limits.length === 0 ? html`<p>No limits.</p>` : renderHtmlTable(limits, LIMITS)
   }</div></div>
-<h2>Months</h2>${renderHtmlTable(months, columns)}`;
+<h2>Months</h2>${months.length === 0 ? html`<p>Nothing is stored.</p>` : renderHtmlTable(months, columns)}`;
 }
 
 type Facts = Awaited<ReturnType<typeof readFacts>>;

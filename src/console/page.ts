@@ -13,6 +13,8 @@ export interface PageRequest extends PageSources {
   readonly path: string;
   readonly params: Readonly<Record<string, string>>;
   readonly query: Readonly<Record<string, string>>;
+  /** Aborted once nobody waits for the response. */
+  readonly signal: AbortSignal;
 }
 
 export interface ConsolePage {

@@ -46,7 +46,8 @@ export function addPages(app: Hono, sources: PageSources): void {
       try {
         return await respond(c, page, { ...sources, recall });
       } catch (error) {
-        sources.logger.warn({ err: error, path: c.req.path }, 'page query failed');
+        // Nobody reads the page, and nobody has to act.
+        if (!c.req.raw.signal.aborted) sources.logger.warn({ err: error, path: c.req.path }, 'page query failed');
         const { subject = `The ${page.path.split('/')[1]}` } = page;
         return await respondFailure(c, page, `${subject} could not be read: ${describeReadFailure(error)}.`);
       }
@@ -65,6 +66,7 @@ async function respond(
     path: c.req.path,
     params: c.req.param(),
     query: c.req.query(),
+    signal: c.req.raw.signal,
   });
   if (content instanceof Response) {
     // Nobody would read the body, and so end its query.

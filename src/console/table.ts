@@ -229,7 +229,7 @@ export function renderPages(page: number, hasNext: boolean, addressOfPage: (page
  * visible columns. Throws what prevents the first rows from being read; a later error breaks the download off.
  */
 async function streamFile<R extends TableRow>(
-  { readRows, path, logger }: PageRequest,
+  { readRows, path, logger, signal }: PageRequest,
   { columns: visibleColumns }: Table<R>,
   { matching, order }: View,
 ): Promise<Response> {
@@ -237,7 +237,10 @@ async function streamFile<R extends TableRow>(
   const { readable, writable } = new TextEncoderStream();
   const file = writable.getWriter();
   const stop = new AbortController();
-  file.closed.catch(() => stop.abort(new Error('the download has ended')));
+  const end = () => stop.abort(new Error('the download has ended'));
+  file.closed.catch(end);
+  signal.addEventListener('abort', end, { once: true });
+  if (signal.aborted) end();
   const { promise: hasBegun, resolve: begin } = Promise.withResolvers<void>();
   let columns: CsvColumn[] = [];
   const renderHeader = (names: readonly string[]) => {

@@ -53,8 +53,10 @@ export function createApp({ metrics, readiness, ...sources }: AppSources): Hono 
   return app;
 }
 
-/** Connections for readers only: health, probes, pages and files. */
+/** Connections for readers only: health, pages and files. */
 const READER = { poolSize: 12, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
+/** Connections for probes, which must not wait for slow pages: the database would look as if it were away. */
+const PROBER = { ...READER, poolSize: 2 };
 /** A caller waits this long for a new snapshot, and then gets the last one with its age. */
 const HEALTH = { keepMs: 3_000, timeoutMs: 3_000 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
@@ -74,14 +76,22 @@ interface ServingProcess {
   readonly signal: AbortSignal;
 }
 
-export async function openReader({ config, logger }: Pick<ServingProcess, 'config' | 'logger'>) {
+/** Opens the database for what is served: the first handle for readers, the second for probes. */
+export async function openReaders({ config, logger }: Pick<ServingProcess, 'config' | 'logger'>) {
   const { readDatabaseUrl: readUrl } = config;
   const options = { readUrl, role: 'losant_usage_writer', applicationName: 'losant-usage pages' } as const;
-  return await createDatabase({ url: readUrl(), logger, ...options, ...READER });
+  const reader = await createDatabase({ url: readUrl(), logger, ...options, ...READER });
+  try {
+    return { reader, prober: await createDatabase({ url: readUrl(), logger, ...options, ...PROBER }) };
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
 }
 
 export interface SourceOptions {
   readonly reader: DatabaseHandle;
+  readonly prober: DatabaseHandle;
   readonly loop: { readonly statuses: readonly InstanceStatus[] };
   readonly schedule: { readonly nextWakeAt: () => Date | null };
   readonly startedAtMs: number;
@@ -89,10 +99,10 @@ export interface SourceOptions {
 
 export function createSources(serving: ServingProcess, options: SourceOptions): Omit<AppSources, 'metrics'> {
   const { config, logger, hostNow: now, version, host } = serving;
-  const { reader, loop, schedule } = options;
+  const { reader, prober, loop, schedule } = options;
   const { db } = reader;
   const instanceIds = config.instances.map(({ instanceId }) => instanceId);
-  const ping = shareRead(() => pingDatabase(db), { ...PING, now });
+  const ping = shareRead(() => pingDatabase(prober.db), { ...PING, now });
   const health = cacheRead(() => readHealth(db, { nowMs: now(), instanceIds }), {
     ...HEALTH,
     now,
@@ -121,16 +131,16 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
       nextWakeAt: schedule.nextWakeAt()?.toISOString() ?? null,
       instances: loop.statuses,
     }),
-    readiness: createReadiness(serving, reader),
+    readiness: createReadiness(serving, prober),
   };
 }
 
 /** Tells an unreachable database from a rejected login, without naming either: the probes need no token. */
 function createReadiness(
   { hostNow: now, signal }: ServingProcess,
-  reader: DatabaseHandle,
+  prober: DatabaseHandle,
 ): () => Promise<readonly string[]> {
-  const schema = shareRead(() => readSchemaState(reader), { ...READINESS, now });
+  const schema = shareRead(() => readSchemaState(prober), { ...READINESS, now });
   return async () => {
     const problems = signal.aborted ? ['the worker is shutting down'] : [];
     try {

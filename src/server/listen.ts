@@ -36,7 +36,7 @@ const LIMITS = {
   connectionsCheckingInterval: 1_000,
   maxHeaderSize: 8 * 1024,
 };
-/** The longest time without a byte on a connection, in either direction. */
+/** The longest time without a byte on a connection, in either direction, unless the app works on a response. */
 const IDLE_TIMEOUT_MS = 15_000;
 /** A monitor and some readers need few connections, and more would only cost memory. */
 const MAX_CONNECTIONS = 64;
@@ -67,6 +67,10 @@ export async function listen(app: Hono, options: ListenOptions): Promise<Listeni
   });
   const server = createServer(LIMITS, (request, response) => {
     if (!admit(options, request, response)) return;
+    // Whoever waits for the first byte is not idle: the app limits how long that takes.
+    response.on('timeout', () => {
+      if (response.headersSent) request.socket.destroy();
+    });
     respond(request, response).catch((error: unknown) => {
       logger.error({ err: error }, 'response failed');
       response.destroy();

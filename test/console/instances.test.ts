@@ -7,6 +7,7 @@ import { FOREIGN, INSTANCE, ORGS, OTHER, openWorld, type World } from './world.t
 
 /** No run has tried to read it. */
 const UNTRIED = '5c0000000000000000000003';
+const RUN = '00000000-0000-4000-8000-000000000001';
 const IDS = [INSTANCE, OTHER, UNTRIED];
 
 const SAME_NAME = `update losant_usage.instances set name = 'Main';
@@ -36,6 +37,30 @@ it('is on Home if no run has tried to read it, and has its months there', async 
   expect(home).toContain(`Never read ${UNTRIED} no run has tried to read it Open`);
   const states = [INSTANCE, OTHER].map((id) => `Main ${id} ${id === INSTANCE ? 'blocked' : 'needs adjustment'} .* `);
   expect(home).toMatch(new RegExp(`${states.map((state) => `October 2026 ${state}`).join('')}September 2026 Main `));
+});
+
+it('is named where a run failed, and where one is in progress', async () => {
+  const problem = { code: 'unauthorized', message: 'Losant rejected the token', hint: 'replace it' };
+  const progress = { runId: RUN, startedAt: '2026-11-28T11:00:00.000Z', plannedCells: 8, readCells: 2, failedReads: 0 };
+  const status = { instanceId: OTHER, state: 'idle', lastRun: null } as const;
+  const showHome = async (ids: readonly string[]) => {
+    const instances = ids.map((instanceId) => ({ ...status, instanceId, problem, progress }));
+    const database = await world.readDatabase(ids);
+    const served = world.serve({
+      instanceIds: ids,
+      database,
+      status: () => ({ ...world.sources.status(), instances }),
+    });
+    return await served.text('/');
+  };
+  const home = await showHome([INSTANCE, OTHER]);
+  for (const id of [INSTANCE, OTHER]) {
+    expect(home).toContain(`Losant rejected the token replace it · Main ${id} Open`);
+    expect(home).toContain(`2 of 8 cells read since 2026-11-28 11:00 UTC · Main ${id} `);
+  }
+  const alone = await showHome([INSTANCE]);
+  expect(alone).toContain('Losant rejected the token replace it Open');
+  expect(alone).toContain('2 of 8 cells read since 2026-11-28 11:00 UTC Needs attention');
 });
 
 it('has no command to close a month in which it has no organization', async () => {

@@ -70,6 +70,23 @@ test.for([
   expect(await response.text()).toContain('Page not found');
 });
 
+test('an empty list says why it is empty', async () => {
+  const unknown = world.serve({ instanceIds: ['5c0000000000000000000099'] });
+  expect(await unknown.text('/billing')).toContain('Nothing has been loaded yet.');
+  expect(await world.text('/coverage?q=nobody')).toContain('No organization has this name or ID.');
+  expect(await world.text('/coverage')).not.toContain('No organization has this name or ID.');
+  const other = await openWorld(`delete from losant_usage.coverage where org_id = '${ORGS.newcomer}';
+    delete from losant_usage.usage_days where org_id = '${ORGS.newcomer}';
+    delete from losant_usage.tracks where org_id = '${ORGS.newcomer}'`);
+  expect(await other.text(`/organizations/${ORGS.newcomer}`)).toMatch(/ Months Nothing is stored\. $/);
+  await other.close();
+});
+
+test('the map of days leads to later days only if there are any', async () => {
+  expect(await world.text('/coverage')).toMatch(/ Earlier (?!· Later)/);
+  expect(await world.text('/coverage?to=2026-11-26')).toContain(' Earlier · Later ');
+});
+
 describe('a table', () => {
   const names = async (path: string) => {
     const page = await (await world.open(path)).text();

@@ -134,6 +134,12 @@ describe('the forecast', () => {
     );
   });
 
+  it('is what a deleted organization had, and nothing more', async () => {
+    expect(await world.text(`/organizations/${ORGS.deleted}`)).toContain(
+      'November 2026 ends at 16,800, and December 2026 at 0.',
+    );
+  });
+
   it('is omitted for a level', async () => {
     expect(await world.text('/usage?metric=devices_total')).not.toMatch(/forecast|ends at/);
   });

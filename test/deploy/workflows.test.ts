@@ -1,6 +1,6 @@
 /** The workflows of GitHub, which cannot be run here: what can be checked without it. */
-import { execFileSync } from 'node:child_process';
-import { chmodSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
@@ -48,4 +48,28 @@ test('the notes of a release are the changes of its version', () => {
   const env = { PATH: `${folder}${delimiter}${process.env['PATH']}`, VERSION: '1.0.0' };
   execFileSync('bash', ['-euc', script], { cwd: folder, env });
   expect(readFileSync(join(folder, 'notes.md'), 'utf8').trim()).toBe('A');
+});
+
+test('npm publishes the file that was built, not a repository of the same name', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'losant-usage-release-'));
+  onTestFinished(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const env = { ...process.env, npm_config_cache: join(folder, 'cache') };
+  const npm = execFileSync('sh', ['-c', 'command -v npm'], { encoding: 'utf8' }).trim();
+  mkdirSync(join(folder, 'package'));
+  writeFileSync(join(folder, 'package.json'), '{ "name": "losant-usage", "version": "1.0.0" }');
+  execFileSync(npm, ['pack', '--pack-destination', 'package'], { cwd: folder, env, stdio: 'ignore' });
+  rmSync(join(folder, 'package.json'));
+  // The registry has no such version, and gets none.
+  const script = `#!/bin/sh\n[ "$1" != view ] && exec '${npm}' "$@" --dry-run --offline\n`;
+  writeFileSync(join(folder, 'npm'), script, { mode: 0o755 });
+  const publish = jobs['publish']?.steps.find(({ run = '' }) => run.includes('npm publish'))?.run ?? '';
+  const path = `${folder}${delimiter}${process.env['PATH']}`;
+  const { status, stdout, stderr } = spawnSync('bash', ['-euc', publish], {
+    cwd: folder,
+    encoding: 'utf8',
+    env: { ...env, PATH: path, VERSION: '1.0.0' },
+  });
+  expect({ status, stdout, stderr }).toMatchObject({ status: 0, stdout: '+ losant-usage@1.0.0\n' });
 });

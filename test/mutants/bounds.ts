@@ -3,6 +3,7 @@ import { plant } from './mutant.ts';
 
 const PAGES = 'test/ledger/pages.test.ts';
 const REQUESTS = 'test/loading/requests.test.ts';
+const SERVED = 'test/server/pages.test.ts';
 const LISTS = 'test/worker/lists.test.ts';
 
 export const boundMutants = [
@@ -140,11 +141,27 @@ export const boundMutants = [
   plant(
     { file: 'src/console/table.ts', test: LISTS, only: 'nobody reads' },
     {
-      'A download that is broken off by its reader is no failure': [
-        `file.closed.catch(() => stop.abort(new Error('the download has ended')));`,
+      'A download that is broken off by its reader is no failure': ['file.closed.catch(end);', ''],
+      'A download that is broken off ends its query': ['new Response(readable, {', 'new Response(readable.tee()[0], {'],
+    },
+  ),
+  plant(
+    { file: 'src/console/table.ts', test: SERVED, only: 'broken off before' },
+    {
+      'A download that is broken off before it begins ends its query': [
+        `signal.addEventListener('abort', end, { once: true });`,
         '',
       ],
-      'A download that is broken off ends its query': ['new Response(readable, {', 'new Response(readable.tee()[0], {'],
+    },
+  ),
+  plant(
+    { file: 'src/server/listen.ts', test: SERVED, only: 'a file may take long' },
+    {
+      'A response may take longer to begin than a connection may be idle': [
+        'if (response.headersSent) request',
+        'request',
+      ],
+      'A download that nobody reads is dropped': ['if (response.headersSent) request', 'if (false) request'],
     },
   ),
   plant(

@@ -183,6 +183,24 @@ test('the day through which nothing is missing is the same in /status.json, stat
   expect(new Set(await everywhere())).toEqual(new Set([daysAgo(1)]));
 });
 
+test('readers of slow pages do not make the database look as if it were away', async () => {
+  const worker = await startIdle(settings());
+  const page = `/organizations/${await firstOrg()}`;
+  const tables = 'losant_usage.usage_days, losant_usage.coverage';
+  const locked = write(`begin; lock table ${tables} in access exclusive mode; select pg_sleep(8); commit`);
+  const countLocks = async (isGranted: boolean) =>
+    Number(
+      await count(`select count(*)::integer from pg_locks where granted = ${isGranted}
+      and relation = 'losant_usage.usage_days'::regclass`),
+    );
+  await until('the table is locked', async () => (await countLocks(true)) === 1);
+  const pages = [1, 2, 3, 4].map(async () => await worker.get(page));
+  await until('all connections of pages wait for it', async () => (await countLocks(false)) >= 8);
+  expect(await worker.get('/readyz')).toEqual({ status: 200, text: 'ready\n' });
+  expect(await worker.metric('losant_usage_database_up')).toBe(1);
+  await Promise.all([locked, ...pages]);
+});
+
 // Guarantee (Changes): A final restatement appears in metrics, console and status, whichever process loaded it.
 test('a final number that a command found restated reaches metric, /status.json and status', async () => {
   await command('run');
