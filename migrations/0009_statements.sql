@@ -185,13 +185,16 @@ select m.month, c.org_id from closed_months m
 join losant_usage.coverage c on c.month = m.month and c.first_loaded_at >= m.closed_at
   and c.first_loaded_at >= (c.month + interval '1 month') at time zone 'UTC';
 
+create view losant_usage_internal.transferred_orgs as
+select o.org_id from losant_usage.organizations o
+where exists (
+  select from losant_usage.organization_history h where h.org_id = o.org_id and h.instance_id <> o.instance_id);
+
 create view losant_usage_internal.orgs_to_recheck as
 select month, org_id from losant_usage_internal.changed_orgs
 union
 select m.month, o.org_id
-from (select distinct month from losant_usage.statements) as m cross join losant_usage.organizations o
-where exists (
-  select from losant_usage.organization_history h where h.org_id = o.org_id and h.instance_id <> o.instance_id);
+from (select distinct month from losant_usage.statements) as m cross join losant_usage_internal.transferred_orgs o;
 
 -- Organizations as they were at the end of a month: in the version that was in force, otherwise in the first later one,
 -- otherwise as they are now.

@@ -176,6 +176,9 @@ describe('an organization that is transferred to another instance', () => {
     expect(lines.map(({ orgId, quantity }) => `${orgId} ${quantity}`)).toEqual(
       ['12', '3', '17'].map((quantity) => `${moving} ${quantity}`),
     );
+    expect((await daysOf(month)).filter((row) => row.includes('devices_created'))).toEqual(
+      ['10', '11', '12'].map((day) => `true devices_created ${day} - 4 4 first_loaded - - false`),
+    );
   });
 });
 
