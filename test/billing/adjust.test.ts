@@ -1,14 +1,23 @@
 /** Adjusting a closed month: each difference once, to the customer of its line, whichever instance billed it. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import { INSTANCE, type OrgOptions, OTHER_INSTANCE, quantitiesOf, renewHistory, TOTALS, useBooks } from './books.ts';
+import {
+  DEVICES,
+  INSTANCE,
+  type OrgOptions,
+  OTHER_INSTANCE,
+  quantitiesOf,
+  renewHistory,
+  TOTALS,
+  useBooks,
+} from './books.ts';
 
 const books = useBooks();
 let months = 0;
 /** Returns a month of 2025 that no other test has. */
 const takeMonth = (): string => {
   months += 1;
-  return `2025-0${months}`;
+  return `2025-${String(months).padStart(2, '0')}`;
 };
 
 const orgIn = async (month: string, options: Partial<OrgOptions> = {}, isLate = false) => {
@@ -179,6 +188,24 @@ describe('an organization that is transferred to another instance', () => {
     expect((await daysOf(month)).filter((row) => row.includes('devices_created'))).toEqual(
       ['10', '11', '12'].map((day) => `true devices_created ${day} - 4 4 first_loaded - - false`),
     );
+  });
+
+  test('is billed by the closing of another instance what the first one had no number for, and only that', async () => {
+    const month = takeMonth();
+    const day = `${month}-10`;
+    const moving = await books.addOrg({ from: day, to: day });
+    await books.addCells({ orgId: moving, from: day, standing: 'missing', numbers: null });
+    await books.addCells({ orgId: moving, from: day, stream: 'payload_totals' });
+    const other = await orgIn(month, { instanceId: OTHER_INSTANCE });
+    await books.accept(month);
+    await moveAway(moving);
+    await books.fill(moving, day, 'device_counts', DEVICES);
+    const { lines } = await books.close(month, { instanceId: OTHER_INSTANCE });
+    expect(lines.map(({ orgId, quantity, billedBefore }) => `${orgId} ${quantity} ${billedBefore}`)).toEqual([
+      ...['4', '1', '17'].map((quantity) => `${moving} ${quantity} null`),
+      ...['12', '3', '17'].map((quantity) => `${other} ${quantity} null`),
+    ]);
+    expect((await books.verifyMonth(month)).problems).toEqual([]);
   });
 });
 
