@@ -666,8 +666,8 @@ cross join lateral (select (l.line).*) as n
 where s.kind = 'closing';
 
 -- The months of each instance: those that it has closed, the current one, and those of which something may be to bill.
--- Of an organization that was transferred, the former instance may have billed everything. Its line is looked up by the
--- key: "not exists" would read the lines of all months.
+-- Of an organization that was transferred, the former instance may have billed everything; what has changed since may
+-- differ from that or not. Its line is looked up by the key: "not exists" would read the lines of all months.
 create view losant_usage_internal.instance_months as
 select s.instance_id, s.month from losant_usage.statements s where s.kind = 'closing'
 union all
@@ -689,9 +689,11 @@ where case
         select l.org_id from losant_usage.statement_lines l where l.month = m.month and l.org_id = o.org_id limit 1
       ) is null
   ) then true
-  else exists (
+  when not exists (
     select from losant_usage_internal.changed_orgs c join losant_usage.organizations o on o.org_id = c.org_id
-    where c.month = m.month and o.instance_id = m.instance_id) end;
+    where c.month = m.month and o.instance_id = m.instance_id
+  ) then false
+  else exists (select from losant_usage_internal.month_lines(m.instance_id, m.month)) end;
 
 -- Of a closed month, what cannot be billed yet is only counted.
 create view losant_usage.months as

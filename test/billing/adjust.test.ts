@@ -190,6 +190,39 @@ describe('an organization that is transferred to another instance', () => {
     );
   });
 
+  test('leaves no month to close without a difference', async () => {
+    const month = takeMonth();
+    const moving = await orgIn(month);
+    const day = `${month}-11`;
+    await books.setStanding(moving, day, 'in_doubt');
+    await books.accept(month);
+    await moveAway(moving);
+    const monthsOf = () =>
+      books.list(
+        sql`select instance_id, state from losant_usage.months where month = ${`${month}-01`}::date order by 1`,
+      );
+    const closed = `${INSTANCE} closed`;
+    expect(await monthsOf()).toEqual([closed]);
+    await books.setStanding(moving, day, 'final');
+    expect(await monthsOf()).toEqual([closed, `${OTHER_INSTANCE} ready`]);
+    await createdTo(moving, day, 4, 0);
+    await books.restate(moving, day, { old: { devices_deleted: 1 }, numbers: { devices_deleted: 0 } });
+    // The day counts with 0, as it was billed.
+    expect(await monthsOf()).toEqual([closed]);
+  });
+
+  test('is in no month to close because of a waived day that the former instance has billed', async () => {
+    const month = takeMonth();
+    const moving = await orgIn(month);
+    await books.waive(moving, `${month}-11`);
+    await books.close(month);
+    await moveAway(moving);
+    expect(
+      await books.list(sql`select instance_id, state from losant_usage.months
+      where month = ${`${month}-01`}::date`),
+    ).toEqual([`${INSTANCE} closed`]);
+  });
+
   test('is billed by the closing of another instance what the first one had no number for, and only that', async () => {
     const month = takeMonth();
     const day = `${month}-10`;
