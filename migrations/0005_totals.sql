@@ -283,11 +283,11 @@ comment on table losant_usage.instance_totals is 'Losant’s control total and o
 comment on column losant_usage.instance_totals.counterpart is 'Stream that counts the same payloads; null if none is loaded.';
 comment on column losant_usage.instance_totals.counterpart_own_sum is 'Our sum over the same organizations; null if there is no counterpart.';
 comment on column losant_usage.instance_totals.counterpart_sum is 'Sum of the counterpart, over organizations where both are settled; null if there is no counterpart.';
-comment on column losant_usage.instance_totals.orgs_expected is 'Organizations that existed on the day (count).';
-comment on column losant_usage.instance_totals.orgs_summed is 'Organizations in our sum (count).';
-comment on column losant_usage.instance_totals.orgs_unsettled is 'Organizations whose cell is not settled (count).';
+comment on column losant_usage.instance_totals.orgs_expected is 'Organizations that existed on the day (count); null until our sum is first computed.';
+comment on column losant_usage.instance_totals.orgs_summed is 'Organizations in our sum (count); null until it is first computed.';
+comment on column losant_usage.instance_totals.orgs_unsettled is 'Organizations whose cell is not settled (count); null until our sum is first computed.';
 comment on column losant_usage.instance_totals.our_sum is 'Our sum over the organizations; null from a change of a cell or organization until the end of the run that made it.';
 comment on view losant_usage.reconciliation is 'Our sums compared with control totals (compared_with = losant) and with counterpart streams, by instance, day and metric. Key: instance_id, usage_date, metric, compared_with. Source: instance_totals.';
 comment on column losant_usage.reconciliation.compared_with is 'losant for the control total, otherwise the counterpart stream.';
-comment on column losant_usage.reconciliation.orgs_missing is 'Organizations that existed on the day but are not in our sum (count); null for a counterpart.';
+comment on column losant_usage.reconciliation.orgs_missing is 'Organizations that existed on the day but are not in our sum (count); null for a counterpart, and until our sum is first computed.';
 comment on column losant_usage.reconciliation.outcome is 'equal, differs, pending or not_compared.';

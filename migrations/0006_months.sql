@@ -470,20 +470,24 @@ left join losant_usage_internal.weekday_rates r on r.org_id = s.org_id and r.met
 cross join losant_usage_internal.days_ahead a
 cross join lateral (
   select trunc(l.value::text::numeric) as limit_quantity, m.kind = 'flow' and o.deleted_on is null as has_growth,
-    (case m.metric when 'devices_total' then s.devices_total when 'notebook_minutes' then s.notebook_minutes
+    q.quantity, coalesce(q.quantity, 0) as known_quantity
+  from (
+    select (case m.metric when 'devices_total' then s.devices_total when 'notebook_minutes' then s.notebook_minutes
       when 'payload_billable_count' then s.payload_billable_count end)::numeric as quantity
+  ) as q
 ) as n
 cross join lateral (
-  select case when n.has_growth then round(n.quantity + r.unstored_quantity + coalesce(sum(w.rate * w.days), 0))
+  select case when n.has_growth then round(n.known_quantity + r.unstored_quantity + coalesce(sum(w.rate * w.days), 0))
     else n.quantity end as projected_quantity
   from unnest(r.rates, a.weekday_counts) as w (rate, days)
 ) as p
 cross join lateral (
-  select min(g.day) filter (where round(n.quantity + r.unstored_quantity + g.growth) > n.limit_quantity) as exceeds_on
+  select min(g.day) filter (
+    where round(n.known_quantity + r.unstored_quantity + g.growth) > n.limit_quantity) as exceeds_on
   from (
     select day, sum(r.rates[extract(isodow from day)::integer]) over (order by day) as growth
     from unnest(a.days) as day
-    where n.has_growth and n.quantity <= n.limit_quantity and p.projected_quantity > n.limit_quantity
+    where n.has_growth and n.known_quantity <= n.limit_quantity and p.projected_quantity > n.limit_quantity
   ) as g
 ) as e
 where jsonb_typeof(l.value) = 'number';
@@ -518,6 +522,6 @@ comment on view losant_usage.usage_vs_limits is 'Month to date, projection and l
 comment on column losant_usage.usage_vs_limits.exceeds_on is 'Day on which the projection exceeds the limit (UTC); null if it does not, or already has.';
 comment on column losant_usage.usage_vs_limits.is_exceeded is 'Whether the month to date is above the limit; a limit of 0 is exceeded by 1.';
 comment on column losant_usage.usage_vs_limits.limit_quantity is 'The limit.';
-comment on column losant_usage.usage_vs_limits.projected_quantity is 'Projected quantity at the end of the month; null if the limit has no metric, and for a flow of which fewer than three days are stored.';
+comment on column losant_usage.usage_vs_limits.projected_quantity is 'Projected quantity at the end of the month; null if the limit has no metric, for a flow of which fewer than three days are stored, and, if nothing of the month is stored, for a level and after a deletion.';
 comment on column losant_usage.usage_vs_limits.projected_share is 'Projected quantity as a share of the limit; null if either is, or the limit is 0.';
 comment on column losant_usage.usage_vs_limits.share is 'Month to date as a share of the limit; null if either is, or the limit is 0.';

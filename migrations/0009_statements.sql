@@ -185,13 +185,16 @@ select m.month, c.org_id from closed_months m
 join losant_usage.coverage c on c.month = m.month and c.first_loaded_at >= m.closed_at
   and c.first_loaded_at >= (c.month + interval '1 month') at time zone 'UTC';
 
+create view losant_usage_internal.transferred_orgs as
+select o.org_id from losant_usage.organizations o
+where exists (
+  select from losant_usage.organization_history h where h.org_id = o.org_id and h.instance_id <> o.instance_id);
+
 create view losant_usage_internal.orgs_to_recheck as
 select month, org_id from losant_usage_internal.changed_orgs
 union
 select m.month, o.org_id
-from (select distinct month from losant_usage.statements) as m cross join losant_usage.organizations o
-where exists (
-  select from losant_usage.organization_history h where h.org_id = o.org_id and h.instance_id <> o.instance_id);
+from (select distinct month from losant_usage.statements) as m cross join losant_usage_internal.transferred_orgs o;
 
 -- Organizations as they were at the end of a month: in the version that was in force, otherwise in the first later one,
 -- otherwise as they are now.
@@ -663,8 +666,8 @@ cross join lateral (select (l.line).*) as n
 where s.kind = 'closing';
 
 -- The months of each instance: those that it has closed, the current one, and those of which something may be to bill.
--- Of an organization that was transferred, the former instance may have billed everything. Its line is looked up by the
--- key: "not exists" would read the lines of all months.
+-- Of an organization that was transferred, the former instance may have billed everything; what has changed since may
+-- differ from that or not. Its line is looked up by the key: "not exists" would read the lines of all months.
 create view losant_usage_internal.instance_months as
 select s.instance_id, s.month from losant_usage.statements s where s.kind = 'closing'
 union all
@@ -686,9 +689,11 @@ where case
         select l.org_id from losant_usage.statement_lines l where l.month = m.month and l.org_id = o.org_id limit 1
       ) is null
   ) then true
-  else exists (
+  when not exists (
     select from losant_usage_internal.changed_orgs c join losant_usage.organizations o on o.org_id = c.org_id
-    where c.month = m.month and o.instance_id = m.instance_id) end;
+    where c.month = m.month and o.instance_id = m.instance_id
+  ) then false
+  else exists (select from losant_usage_internal.month_lines(m.instance_id, m.month)) end;
 
 -- Of a closed month, what cannot be billed yet is only counted.
 create view losant_usage.months as

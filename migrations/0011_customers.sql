@@ -47,7 +47,8 @@ window upto as (
 );
 
 -- The cells of closed months whose numbers may differ from those of an earlier statement: they were not settled then or
--- are not now, or were changed or first loaded since the first statement of the month.
+-- are not now, or were changed or first loaded since the first statement of the month, or no closing has billed them,
+-- because their organization came from an instance that had not closed the month.
 create view losant_usage_internal.cells_to_explain as
 with closed_months as (
   select s.month, min(s.closed_at) as closed_at from losant_usage.statements s group by s.month
@@ -67,7 +68,20 @@ union
 select m.month, c.org_id, c.stream, c.usage_date
 from closed_months m
 join losant_usage.coverage c on c.month = m.month and c.first_loaded_at > m.closed_at
-  and c.first_loaded_at >= (c.month + interval '1 month') at time zone 'UTC';
+  and c.first_loaded_at >= (c.month + interval '1 month') at time zone 'UTC'
+union
+select m.month, c.org_id, c.stream, c.usage_date
+from closed_months m
+cross join losant_usage_internal.transferred_orgs o
+cross join losant_usage.streams t
+join losant_usage.coverage c on c.org_id = o.org_id and c.stream = t.stream
+  and c.usage_date = any (losant_usage_internal.days_of(m.month))
+where not exists (
+  select from losant_usage.statement_lines l
+  join losant_usage.statements s on s.statement_id = l.statement_id
+  join losant_usage.metrics k on k.metric = l.metric
+  where l.month = m.month and l.org_id = o.org_id and k.stream = t.stream and s.kind = 'closing'
+    and l.billed_before is null);
 
 -- The statements that billed a metric of an organization, each with the one that followed: null for what the next
 -- adjustment bills. Before the first, it was billed nothing.

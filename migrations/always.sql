@@ -46,7 +46,8 @@ begin
       losant_usage_internal.day_text, losant_usage_internal.minute_text,
       losant_usage_internal.remedy, losant_usage_internal.month_lines,
       losant_usage_internal.local_hours, losant_usage_internal.value_as_of, losant_usage_internal.reject_comparison,
-      losant_usage_internal.is_settled, losant_usage_internal.billing_steps, losant_usage_internal.quantity_at
+      losant_usage_internal.is_settled, losant_usage_internal.billing_steps, losant_usage_internal.quantity_at,
+      losant_usage_internal.days_of
       to losant_usage_reader;
     -- The program reads the version of the schema here. A schema that was created with psql lacks the table.
     if to_regclass('losant_usage.migrations') is not null then

@@ -123,7 +123,7 @@ async function readPlans(db: Kysely<Schema>, instanceIds: readonly string[]): Pr
     select l.plan_id, coalesce(l.plan_id, 'none') as plan, l.limit_name, l.unit, count(*) as orgs,
       count(*) filter (where l.is_exceeded) as orgs_over,
       count(*) filter (where l.exceeds_on is not null) as orgs_at_risk,
-      sum(l.quantity)::bigint as quantity, sum(l.limit_quantity)::bigint as limit_quantity,
+      sum(l.quantity)::float8 as quantity, sum(l.limit_quantity)::float8 as limit_quantity,
       (sum(l.quantity) / nullif(sum(l.limit_quantity), 0))::float8 as share,
       nullif(sum(l.days_expected - l.days_stored), 0)::bigint as days_not_stored
     from losant_usage.usage_vs_limits l

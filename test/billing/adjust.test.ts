@@ -1,14 +1,23 @@
 /** Adjusting a closed month: each difference once, to the customer of its line, whichever instance billed it. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import { INSTANCE, type OrgOptions, OTHER_INSTANCE, quantitiesOf, renewHistory, TOTALS, useBooks } from './books.ts';
+import {
+  DEVICES,
+  INSTANCE,
+  type OrgOptions,
+  OTHER_INSTANCE,
+  quantitiesOf,
+  renewHistory,
+  TOTALS,
+  useBooks,
+} from './books.ts';
 
 const books = useBooks();
 let months = 0;
 /** Returns a month of 2025 that no other test has. */
 const takeMonth = (): string => {
   months += 1;
-  return `2025-0${months}`;
+  return `2025-${String(months).padStart(2, '0')}`;
 };
 
 const orgIn = async (month: string, options: Partial<OrgOptions> = {}, isLate = false) => {
@@ -176,6 +185,60 @@ describe('an organization that is transferred to another instance', () => {
     expect(lines.map(({ orgId, quantity }) => `${orgId} ${quantity}`)).toEqual(
       ['12', '3', '17'].map((quantity) => `${moving} ${quantity}`),
     );
+    expect((await daysOf(month)).filter((row) => row.includes('devices_created'))).toEqual(
+      ['10', '11', '12'].map((day) => `true devices_created ${day} - 4 4 first_loaded - - false`),
+    );
+  });
+
+  test('leaves no month to close without a difference', async () => {
+    const month = takeMonth();
+    const moving = await orgIn(month);
+    const day = `${month}-11`;
+    await books.setStanding(moving, day, 'in_doubt');
+    await books.accept(month);
+    await moveAway(moving);
+    const monthsOf = () =>
+      books.list(
+        sql`select instance_id, state from losant_usage.months where month = ${`${month}-01`}::date order by 1`,
+      );
+    const closed = `${INSTANCE} closed`;
+    expect(await monthsOf()).toEqual([closed]);
+    await books.setStanding(moving, day, 'final');
+    expect(await monthsOf()).toEqual([closed, `${OTHER_INSTANCE} ready`]);
+    await createdTo(moving, day, 4, 0);
+    await books.restate(moving, day, { old: { devices_deleted: 1 }, numbers: { devices_deleted: 0 } });
+    // The day counts with 0, as it was billed.
+    expect(await monthsOf()).toEqual([closed]);
+  });
+
+  test('is in no month to close because of a waived day that the former instance has billed', async () => {
+    const month = takeMonth();
+    const moving = await orgIn(month);
+    await books.waive(moving, `${month}-11`);
+    await books.close(month);
+    await moveAway(moving);
+    expect(
+      await books.list(sql`select instance_id, state from losant_usage.months
+      where month = ${`${month}-01`}::date`),
+    ).toEqual([`${INSTANCE} closed`]);
+  });
+
+  test('is billed by the closing of another instance what the first one had no number for, and only that', async () => {
+    const month = takeMonth();
+    const day = `${month}-10`;
+    const moving = await books.addOrg({ from: day, to: day });
+    await books.addCells({ orgId: moving, from: day, standing: 'missing', numbers: null });
+    await books.addCells({ orgId: moving, from: day, stream: 'payload_totals' });
+    const other = await orgIn(month, { instanceId: OTHER_INSTANCE });
+    await books.accept(month);
+    await moveAway(moving);
+    await books.fill(moving, day, 'device_counts', DEVICES);
+    const { lines } = await books.close(month, { instanceId: OTHER_INSTANCE });
+    expect(lines.map(({ orgId, quantity, billedBefore }) => `${orgId} ${quantity} ${billedBefore}`)).toEqual([
+      ...['4', '1', '17'].map((quantity) => `${moving} ${quantity} null`),
+      ...['12', '3', '17'].map((quantity) => `${other} ${quantity} null`),
+    ]);
+    expect((await books.verifyMonth(month)).problems).toEqual([]);
   });
 });
 

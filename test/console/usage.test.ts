@@ -196,6 +196,17 @@ test('the plan that is used more than it allows comes first', async () => {
   expect(page.indexOf('small device')).toBeLessThan(page.indexOf('gold payload'));
 });
 
+test('the limits of a plan may add up to more than a bigint', async () => {
+  const changedWorld = await openWorld(
+    `update losant_usage.organizations set plan_id = 'vast', limits = '{"payload": 9e18}'
+      where org_id in ('${ORGS.hourly}', '${ORGS.office}')`,
+  );
+  expect(await changedWorld.text('/usage?show=plans')).toMatch(
+    /vast payload 2 0 0 [\d,]+ 18,000,000,000,000,000,000 0%/,
+  );
+  await changedWorld.close();
+});
+
 test('what was billed this year is what the closed months have, by customer', async () => {
   const rows = await world.ask(`select l.org_id,
       sum(l.quantity) filter (where l.metric = 'payload_billable_count')::bigint as payloads,

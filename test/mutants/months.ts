@@ -75,8 +75,8 @@ export const monthMutants = [
         'where false limit 1',
       ],
       'A month of which another instance has billed everything is on the list once something differs': [
-        'where c.month = m.month and o.instance_id = m.instance_id) end;',
-        'where false) end;',
+        'else exists (select from losant_usage_internal.month_lines(m.instance_id, m.month)) end;',
+        'else false end;',
       ],
     },
   ),

@@ -176,6 +176,19 @@ describe('usage_vs_limits', () => {
     expect(await limitsOf(twoDays, { payload: 201 })).toEqual(['payload 200 - - false']);
   });
 
+  test('a month of which nothing is stored yet has a forecast, but a level has none', async () => {
+    const orgId = await addOrg({ 23: null, 24: 100, 25: 100, 26: 100 }, '2026-10-29');
+    await ledger.setTime('2026-11-02T12:00:00.000Z');
+    expect(await limitsOf(orgId, { payload: 950, device: 1 })).toEqual([
+      'device - - - false',
+      'payload - 3000 2026-11-10 false',
+    ]);
+    await ledger.asProgram(
+      sql`update losant_usage.organizations set deleted_on = '2026-11-02' where org_id = ${orgId}`,
+    );
+    expect(await limitsOf(orgId, { payload: 950 })).toEqual(['payload - - - false']);
+  });
+
   test('every limit counts, and a limit of 0 is exceeded by 1', async () => {
     const orgId = await addOrg(THREE_DAYS, '2026-11-21');
     await ledger.asProgram(
