@@ -50,8 +50,8 @@ export async function countComparisons(db: Kysely<Schema>, { instanceIds, range 
 }
 
 /**
- * Returns the days of an instance on which a computed sum is not that of the stored numbers, oldest first. Each month is
- * a statement of its own: all of them would take longer than a statement may.
+ * Returns the days of an instance on which a computed sum is not that of the stored numbers, oldest first. Reads month
+ * by month: all of them would take longer than a statement may.
  */
 export async function readWrongSums(db: Kysely<Schema>, instanceId: string) {
   const { rows: months } = await sql<{ month: UsageDay }>`

@@ -386,6 +386,9 @@ describe('the pages answer questions as the base tables do', () => {
 
 test('the states of months are read without adding up the closed ones', async () => {
   const plan = await world.ask('explain select month, is_over, causes, closed_at from losant_usage.months');
-  expect(JSON.stringify(plan)).toContain('statements');
-  expect(JSON.stringify(plan)).not.toContain('month_lines');
+  const text = JSON.stringify(plan);
+  expect(text).toContain('statements');
+  // Only of a month that is not closed it may have to be known whether a transferred organization differs.
+  expect(text.match(/month_lines/g)).toHaveLength(1);
+  expect(text).toMatch(/SubPlan \d+"\},\{"QUERY PLAN":" *->  Function Scan on month_lines/);
 });
