@@ -83,9 +83,9 @@ export const ledgerMutants = [
         '',
       ],
       'No cells are marked unavailable while days of others are locked': [
-        'setCells(trx, { ...cells, limit }, record));',
-        `setCells(trx, { ...cells, limit }, record).then(async (count) =>
-          count && (await setCells(trx, { set: sql\`detail = c.detail\`, where: isOfInstance }))));`,
+        'return await setCells(trx, { limit, set: unavailableColumns(orgDeleted), where: isOfDeletedOrg });',
+        `const count = await setCells(trx, { limit, set: unavailableColumns(orgDeleted), where: isOfDeletedOrg });
+        return count && (await setCells(trx, { set: sql\`detail = c.detail\`, where: isOfInstance }));`,
       ],
     },
   ),
