@@ -287,6 +287,9 @@ it('explain promises no read of a retired instance', async () => {
   expect(stored.stdout).toContain('\n  not read again, because the instance is retired\n  to waive it:');
   expect(stored.stdout).not.toMatch(/next read|backfill/);
   const today = await look('explain', '--org', orgId, '--day', daysAgo(0), '--stream', 'device_counts');
+  const before = await look('explain', '--org', orgId, '--day', daysAgo(20), '--stream', 'device_counts');
+  expect(before.stdout).toContain(`\n  outside the tracked days: ${earlier}..${day}; no longer readable\n`);
+  expect(before.stdout).not.toContain('losant-usage backfill');
   expect(today.stdout).toContain(`\n  outside the tracked days: ${earlier}..${day}\n`);
 });
 
