@@ -36,7 +36,7 @@ export const check = defineCommand({
     for (const instance of config.instances) {
       const target = await checkInstance(checking, instance);
       if (probe && target !== null) {
-        await probeOrg(target, async (name, work) => void (await runCheck(checking, `probe.${name}`, work)));
+        await probeOrg(target, (name, work) => runCheck(checking, `probe.${name}`, work));
       }
     }
     const { heartbeatUrl } = config;

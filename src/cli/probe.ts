@@ -23,7 +23,7 @@ export interface Target {
 /** Tests what the API documentation leaves open, and what each result affects. A rejection is a result too. */
 export async function probeOrg(
   target: Target,
-  check: (name: string, work: (signal: AbortSignal) => Promise<{ readonly message: string }>) => Promise<void>,
+  check: (name: string, work: (signal: AbortSignal) => Promise<{ readonly message: string }>) => Promise<unknown>,
 ): Promise<void> {
   const probe = async (name: string, effects: string, work: (target: Target) => Promise<string>) => {
     await check(name, async (signal) => {

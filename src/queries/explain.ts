@@ -4,7 +4,7 @@ import type { Schema } from '../database/schema.ts';
 import { showDays, showWhen } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { horizonStart, lastEndedDay } from '../usage/policy.ts';
-import { findWorstStanding } from '../usage/standing.ts';
+import { findWorstStanding, isSettled } from '../usage/standing.ts';
 
 export type DayExplanation = NonNullable<Awaited<ReturnType<typeof explainDay>>>;
 export type CellExplanation = DayExplanation['cells'][number];
@@ -172,7 +172,7 @@ function getAdvice(ledger: LedgerRow | null, { orgId, day, stream, org, tracks, 
     const commands = canBeRead ? [{ when: 'to load it', command: backfillCommand }] : [];
     return adviseUnexpected({ day, org, tracks }, commands);
   }
-  if (org.isRetired && !['final', 'waived', 'unavailable'].includes(ledger.standing)) {
+  if (org.isRetired && !isSettled(ledger.standing) && ledger.standing !== 'unavailable') {
     return { text: 'not read again, because the instance is retired', commands: waiveCommands };
   }
   const next = org.isRetired ? null : describeNextRead(ledger, nowMs);
@@ -195,6 +195,7 @@ function getAdvice(ledger: LedgerRow | null, { orgId, day, stream, org, tracks, 
   }
 }
 
+/** The commands are those that load the cell; [] if it can no longer be read. */
 function adviseUnexpected(
   { day, org, tracks }: Pick<CellContext, 'day' | 'org' | 'tracks'>,
   commands: Advice['commands'],
@@ -206,7 +207,7 @@ function adviseUnexpected(
     return { text: `${text}; the organization was created on ${org.createdOn}`, commands: [] };
   }
   if (!org.isOver) return { text, commands: [] };
-  return commands.length === 0 ? { text: `${text}; no longer readable`, commands } : { text, commands };
+  return { text: commands.length === 0 ? `${text}; no longer readable` : text, commands };
 }
 
 /** Describes when a cell is read next; null if no read is planned. */

@@ -161,7 +161,7 @@ export const commandMutants = [
     {
       'No command reads a retired instance again': [' && !org.isRetired;', ';'],
       'A stored cell of a retired instance can be waived': [
-        "if (org.isRetired && !['final', 'waived', 'unavailable'].includes(ledger.standing))",
+        "if (org.isRetired && !isSettled(ledger.standing) && ledger.standing !== 'unavailable')",
         'if (false)',
       ],
     },
