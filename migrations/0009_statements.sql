@@ -291,7 +291,8 @@ where not exists (
   where w.org_id = d.org_id and w.stream = m.stream and w.usage_date = d.usage_date)
 group by d.org_id, d.month, m.metric, m.kind;
 
--- The same of payloads by type and source.
+-- The same of payloads by type and source. Unsettled days are an array: the planner expects few counts, and would look
+-- for a cell of each.
 create view losant_usage_internal.settled_sources as
 select t.org_id, t.month, jsonb_object_agg(t.payload_type, t.counts) as sources
 from (
@@ -299,9 +300,11 @@ from (
   from (
     select c.org_id, c.month, c.payload_type, c.source, losant_usage_internal.total(c.count) as count
     from losant_usage_internal.source_counts c
-    where not exists (
-      select from losant_usage_internal.unsettled_cells w
-      where w.org_id = c.org_id and w.stream = 'payload_sources' and w.usage_date = c.usage_date)
+    left join (
+      select w.org_id, w.month, array_agg(w.usage_date) as days from losant_usage_internal.unsettled_cells w
+      where w.stream = 'payload_sources' group by w.org_id, w.month
+    ) as u on u.org_id = c.org_id and u.month = c.month
+    where c.usage_date <> all (coalesce(u.days, '{}'))
     group by c.org_id, c.month, c.payload_type, c.source
   ) as s group by s.org_id, s.month, s.payload_type
 ) as t group by t.org_id, t.month;

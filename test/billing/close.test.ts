@@ -184,6 +184,18 @@ describe('a cell that is not settled', () => {
     const differences = { devices_created: '4', devices_deleted: '1', devices_total: '82' };
     expect(quantitiesOf(await books.adjust('2026-05'))).toEqual(differences);
   });
+
+  test('is in no sum by source either', async () => {
+    const days = { from: '2025-12-10', to: '2025-12-12' };
+    const orgId = await books.addOrg(days);
+    await books.addCells({ orgId, ...days, stream: 'payload_sources' });
+    await books.setStanding(orgId, '2025-12-11', 'in_doubt', 'payload_sources');
+    expect(quantitiesOf(await books.accept('2025-12'))).toMatchObject({ payload_source_count: '24' });
+    const sources = sql`select sources::text from losant_usage.statement_lines
+      where org_id = ${orgId} and sources is not null`;
+    expect(await books.list(sources)).toEqual(['{"timer": {"timer.flow": 14}, "webhook": {"hook": 10}}']);
+    expect((await books.verifyMonth('2025-12')).problems).toEqual([]);
+  });
 });
 
 test('a month is closed although hours are missing, and its pack is valid', async () => {
@@ -307,6 +319,12 @@ describe('month_lines', () => {
       const plan = await explain(`select * from losant_usage_internal.${view} where month = '2026-10-01'`);
       expect([view, plan]).toEqual([view, expect.stringContaining('usage_days_month')]);
     }
+  });
+
+  test('reads the cells that are not settled once, and not for each source of each day', async () => {
+    const plan = await explain(`select * from losant_usage_internal.settled_sources where month = '2026-10-01'`);
+    expect(plan).toContain('coverage_not_final_month');
+    expect(plan).not.toContain('coverage_pkey');
   });
 });
 

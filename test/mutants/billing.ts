@@ -9,6 +9,10 @@ export const billingMutants = [
         'where is_stored and not losant_usage_internal.is_settled(standing);',
         `where is_stored and not losant_usage_internal.is_settled(standing) and standing <> 'in_doubt';`,
       ],
+      'Payloads by source of days that are not settled are not billed': [
+        `c.usage_date <> all (coalesce(u.days, '{}'))`,
+        'true',
+      ],
       'An adjustment waits until every day of a metric is settled': [
         'where (l.is_settled and (l.line).quantity is not null) or',
         'where (l.line).quantity is not null or',
