@@ -60,8 +60,8 @@ function readDocumentedQuestions(): Record<string, string> {
 const UNREPORTED = [2, 70];
 
 /**
- * Times each question in the server, with every column computed and no row sent, because a client takes longer to
- * receive the rows.
+ * Times each question in the server, without the JIT compiler and with it, with every column computed and no row sent,
+ * because a client takes longer to receive the rows.
  */
 export async function views({ postgres, sizes, report }: Bench): Promise<void> {
   const { views: orgs, days, rounds } = sizes;
@@ -71,10 +71,12 @@ export async function views({ postgres, sizes, report }: Bench): Promise<void> {
       await fillDatabase(databaseUrl, { orgs, days, unreported });
       const rows = [];
       for (const [question, statement] of Object.entries(questions)) {
-        const runs: { readonly wallMs: number }[] = [];
-        for (let round = 0; round < rounds; round += 1)
-          runs.push({ wallMs: await measureQuery(databaseUrl, statement) });
-        rows.push({ question, ...medianOf(runs, ['wallMs']) });
+        const runs: { readonly wallMs: number; readonly withJitMs: number }[] = [];
+        for (let round = 0; round < rounds; round += 1) {
+          const wallMs = await measureQuery(databaseUrl, statement, 'off');
+          runs.push({ wallMs, withJitMs: await measureQuery(databaseUrl, statement, 'on') });
+        }
+        rows.push({ question, ...medianOf(runs, ['wallMs', 'withJitMs']) });
       }
       const where = `${count(orgs, 'organization')} × ${days} days, ${unreported}% without notebooks`;
       report(`views: ${where}, medians of ${rounds}, in the server`, rows);
@@ -101,8 +103,8 @@ interface PlanTimes {
   readonly 'Planning Time': number;
 }
 
-async function measureQuery(databaseUrl: string, statement: string): Promise<number> {
-  const url = `${loginAs('reader', removeLogin(databaseUrl))}?options=-c%20search_path%3Dlosant_usage`;
+async function measureQuery(databaseUrl: string, statement: string, jit: 'on' | 'off'): Promise<number> {
+  const url = `${loginAs('reader', removeLogin(databaseUrl))}?options=-csearch_path=losant_usage%20-cjit=${jit}`;
   const explain = `explain (analyze, timing off, format json) ${statement}`;
   const [row] = await query<{ 'QUERY PLAN': readonly [PlanTimes] }>(url, explain);
   const { 'Execution Time': execution, 'Planning Time': planning } = row?.['QUERY PLAN'][0] ?? {};
