@@ -9,6 +9,7 @@ import { count, showNumber } from '../terminal/words.ts';
 import { compareText } from '../usage/cell.ts';
 import { addDays, type DayRange, dayStartMs, type UsageDay } from '../usage/day.ts';
 import { WHOLE_INSTANCE } from '../usage/plan.ts';
+import { getStream } from '../usage/streams/catalog.ts';
 
 /** An organization or the whole instance, a day, and the client to read it with. */
 export interface Target {
@@ -122,10 +123,10 @@ async function probeTotals(target: Target): Promise<string> {
         sums[column] = (sums[column] ?? 0) + value;
       }
     }
-    const totals = Object.entries(await readNumbers({ ...finalDay, orgId: WHOLE_INSTANCE }, stream));
-    comparisons.push(
-      ...totals.map(([column, total]) => `${column}: organizations ${sums[column] ?? 'none'}, instance ${total}`),
-    );
+    const totals = await readNumbers({ ...finalDay, orgId: WHOLE_INSTANCE }, stream);
+    for (const column of getStream(stream).columns) {
+      comparisons.push(`${column}: organizations ${sums[column] ?? 'none'}, instance ${totals[column] ?? 'none'}`);
+    }
   }
   return `${finalDay.day}, ${count(orgIds.size, 'organization')}: ${comparisons.join('; ')}`;
 }

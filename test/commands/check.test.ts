@@ -312,6 +312,13 @@ it('adds up all organizations with --probe, however short the pages of the list 
   expect(probe?.message).toMatch(/3 organizations: devices_created: organizations (\d+), instance \1; /);
 });
 
+it('shows with --probe which totals the instance has no number for', async () => {
+  await platform.control('config', { faults: { kinds: ['missing_bucket'], actions: ['instance.deviceCounts'] } });
+  const { document } = await check({}, '--probe');
+  const probe = document.checks.find(({ name }) => name === 'probe.instance_totals');
+  expect(probe?.message).toMatch(/3 organizations: devices_created: organizations \d+, instance none; /);
+});
+
 it('does not conclude from an organization without usage that the end of a range is exclusive', async () => {
   await platform.control('config', { omitZeroDays: true });
   const id = 'e'.repeat(24);

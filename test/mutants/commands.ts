@@ -28,6 +28,10 @@ export const commandMutants = [
         'if (orgId !== null) orgIds.add(orgId);',
         'if (orgId !== null && orgIds.size === 0) orgIds.add(orgId);',
       ],
+      'The probe of totals shows what the instance has no number for': [
+        'of getStream(stream).columns',
+        'of Object.keys(totals)',
+      ],
     },
   ),
   plant(
