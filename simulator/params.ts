@@ -27,10 +27,12 @@ export type CounterQuery = Omit<z.output<typeof counterQuery>, 'start' | 'end'> 
 /** Parses the query of a counter. Throws a rejection if a parameter or the range is invalid. */
 export function parseCounterQuery(query: URLSearchParams, settings: Settings, nowMs: number): CounterQuery {
   const { start, end, ...rest } = checkValue(counterQuery, toFields(query));
-  const [startMs, endMs] = [toInstant(start, nowMs), toInstant(end, nowMs)];
-  const { maxRangeDays, retention, detailDays } = settings;
+  const [requestedMs, endMs] = [toInstant(start, nowMs), toInstant(end, nowMs)];
+  const { maxRangeDays, longRange, retention, detailDays } = settings;
+  const earliestMs = maxRangeDays === null ? 0 : endMs - maxRangeDays * DAY_MS;
+  const startMs = longRange === 'cut' ? Math.max(requestedMs, earliestMs + 1) : requestedMs;
   if (endMs < startMs) throw createValidationError('end', 'must not be before start');
-  if (maxRangeDays !== null && endMs - startMs > maxRangeDays * DAY_MS) {
+  if (startMs < earliestMs) {
     throw createValidationError('start', `must not be more than ${maxRangeDays} days before end`);
   }
   if (retention === 'refuse' && dayOf(startMs) < findOldestDay(settings, nowMs)) {

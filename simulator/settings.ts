@@ -41,8 +41,10 @@ export const settings = z.strictObject({
   detailDays: z.number().default(93),
   /** The response for days beyond `detailDays`: buckets of zeros, no buckets, or 400. */
   retention: z.enum(['zeros', 'empty', 'refuse']).default('empty'),
-  /** A longer range in days gets 400; null: no limit. */
+  /** The longest range in days; null: no limit. */
   maxRangeDays: z.number().nullable().default(null),
+  /** The response for a longer range: 400, or its last days only. */
+  longRange: z.enum(['refuse', 'cut']).default('refuse'),
   /** The offset of the simulator's clock from the host's. */
   clock: z.strictObject({ offsetMs: z.number() }).default({ offsetMs: 0 }),
   /** The clock jumps once, after that many more requests to the API; null: never. */

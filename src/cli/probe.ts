@@ -9,6 +9,7 @@ import { count, showNumber } from '../terminal/words.ts';
 import { compareText } from '../usage/cell.ts';
 import { addDays, type DayRange, dayStartMs, type UsageDay } from '../usage/day.ts';
 import { WHOLE_INSTANCE } from '../usage/plan.ts';
+import { getStream } from '../usage/streams/catalog.ts';
 
 /** An organization or the whole instance, a day, and the client to read it with. */
 export interface Target {
@@ -103,28 +104,31 @@ const FINAL_DAY_AGE = 4;
 
 async function probeTotals(target: Target): Promise<string> {
   const { client, instanceId, signal } = target;
-  const firstPage = await listOrgPages(client, { instanceId, perPage: ORGS_MAX, signal }).next();
-  if (firstPage.done === true) return 'the instance has no organizations';
-  const { items, totalCount } = firstPage.value;
-  if (totalCount > ORGS_MAX) {
-    const orgs = count(totalCount, 'organization');
-    return `skipped, because there are ${orgs}; after a few days of runs, see losant-usage reconcile`;
+  // A list whose pages shift is read twice.
+  const orgIds = new Set<string>();
+  for await (const { items, totalCount } of listOrgPages(client, { instanceId, perPage: ORGS_MAX, signal })) {
+    if (totalCount > ORGS_MAX) {
+      const orgs = count(totalCount, 'organization');
+      return `skipped, because there are ${orgs}; after a few days of runs, see losant-usage reconcile`;
+    }
+    for (const { orgId } of items) if (orgId !== null) orgIds.add(orgId);
   }
+  if (orgIds.size === 0) return 'the instance has no organizations';
   const finalDay = { ...target, day: addDays(target.day, -FINAL_DAY_AGE) };
   const comparisons: string[] = [];
   for (const stream of ['device_counts', 'payload_totals']) {
     const sums: Record<string, number> = {};
-    for (const orgId of items.flatMap((item) => item.orgId ?? [])) {
+    for (const orgId of orgIds) {
       for (const [column, value] of Object.entries(await readNumbers({ ...finalDay, orgId }, stream))) {
         sums[column] = (sums[column] ?? 0) + value;
       }
     }
-    const totals = Object.entries(await readNumbers({ ...finalDay, orgId: WHOLE_INSTANCE }, stream));
-    comparisons.push(
-      ...totals.map(([column, total]) => `${column}: organizations ${sums[column] ?? 'none'}, instance ${total}`),
-    );
+    const totals = await readNumbers({ ...finalDay, orgId: WHOLE_INSTANCE }, stream);
+    for (const column of getStream(stream).columns) {
+      comparisons.push(`${column}: organizations ${sums[column] ?? 'none'}, instance ${totals[column] ?? 'none'}`);
+    }
   }
-  return `${finalDay.day}, ${count(totalCount, 'organization')}: ${comparisons.join('; ')}`;
+  return `${finalDay.day}, ${count(orgIds.size, 'organization')}: ${comparisons.join('; ')}`;
 }
 
 /** Reads the numbers of a day by column, as a run does; none for an omitted day. */

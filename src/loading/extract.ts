@@ -13,16 +13,17 @@ import { withoutIdsAndDays } from './report.ts';
 type ExtractContext = Pick<InstanceContext, 'client' | 'instanceId' | 'now'>;
 
 /**
- * Requests the usage of a slice and splits the responses into its days. A slice that Losant rejects for its length is
+ * Requests the usage of a slice and splits the responses into its days. A slice that Losant rejects or cuts short is
  * halved, down to a single day, and one that timed out is halved once; each part has a result of its own. An error of
  * Losant becomes a verdict. Throws only if `signal` aborts.
  */
 export async function extractSlice(slice: Slice, context: ExtractContext, signal: AbortSignal): Promise<SliceResult[]> {
   const result = await requestSlice(slice, context, signal);
   const { kind } = result.error ?? {};
-  const halves = kind === 'refused' || kind === 'timeout' ? halveSlice(slice) : null;
+  const mayBeTooLong = kind === 'refused' || result.isCutShort;
+  const halves = mayBeTooLong || kind === 'timeout' ? halveSlice(slice) : null;
   if (halves === null) return [result];
-  if (kind === 'refused') {
+  if (mayBeTooLong) {
     return (await Promise.all(halves.map((half) => extractSlice(half, context, signal)))).flat();
   }
   const results: SliceResult[] = [];
@@ -66,7 +67,7 @@ async function requestSlice(
   } catch (error) {
     if (!(error instanceof UnplaceableBodyError)) throw error;
     const verdict = { kind: 'quarantined', code: UNPLACEABLE, detail: error.message } as const;
-    return sameVerdictForAll(slice, verdict, { sentAtMs, texts, error: null });
+    return { ...sameVerdictForAll(slice, verdict, { sentAtMs, texts, error: null }), isCutShort: error.isCutShort };
   }
 }
 
@@ -85,6 +86,8 @@ export interface SliceResult extends Omit<BodyContent, 'days'> {
   readonly responses: readonly CellResponse[];
   /** The error that ended the request; null if Losant responded. */
   readonly error: LosantError | null;
+  /** Whether Losant responded for a shorter range. */
+  readonly isCutShort?: boolean;
 }
 
 /** Turns the error of a request into a result. An unusable body is quarantined with its slice. */

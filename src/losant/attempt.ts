@@ -235,8 +235,9 @@ function parseAge(headers: ResponseHeaders): number {
 /** Returns null if missing or invalid. A date is compared with the response's own Date: clocks may differ. */
 export function parseRetryAfter(headers: ResponseHeaders, receivedAtMs: number): number | null {
   const text = getHeader(headers, 'retry-after')?.trim() ?? '';
-  if (/^\d+$/.test(text)) return Number.parseInt(text, 10) * 1000;
-  const dateMs = Date.parse(text);
+  if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
+  // `Date.parse` takes almost any text with a number for a date.
+  const dateMs = text.endsWith('GMT') ? Date.parse(text) : Number.NaN;
   return Number.isNaN(dateMs) ? null : Math.max(0, dateMs - (parseDateHeader(headers) ?? receivedAtMs));
 }
 

@@ -99,7 +99,8 @@ export const sharedSettings = z.object({
     description: 'days of detail that Losant retains; older days are never requested',
   }),
   CONTROL_TOTALS: kinds.choice(['block', 'show']).prefault('block').register(descriptions, {
-    description: "what a difference from Losant's own totals does: `block` the month, or only `show`",
+    description:
+      'what a settled sum that differs from a control total or counterpart does: `block` the month, or only `show`',
   }),
   /** Only `close` reads the file. */
   STATEMENT_KEY_FILE: optional(kinds.line).register(descriptions, {

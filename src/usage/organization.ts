@@ -27,7 +27,6 @@ const time = orNull(instant);
 const attributes = z.object({
   orgId: orNull(hexId),
   id: orNull(hexId),
-  instanceId: orNull(hexId),
   name: text,
   /** Keys may repeat. Invalid tags are ignored. */
   tags: orNull(z.array(z.unknown())).transform((tags) =>

@@ -305,6 +305,20 @@ it('tests with --probe whether an install omits zeros, does not repeat a range, 
   expect(code).toBe(0);
 });
 
+it('adds up all organizations with --probe, however short the pages of the list are', async () => {
+  await platform.control('config', { pageSizeMax: 1 });
+  const { document } = await check({}, '--probe');
+  const probe = document.checks.find(({ name }) => name === 'probe.instance_totals');
+  expect(probe?.message).toMatch(/3 organizations: devices_created: organizations (\d+), instance \1; /);
+});
+
+it('shows with --probe which totals the instance has no number for', async () => {
+  await platform.control('config', { faults: { kinds: ['missing_bucket'], actions: ['instance.deviceCounts'] } });
+  const { document } = await check({}, '--probe');
+  const probe = document.checks.find(({ name }) => name === 'probe.instance_totals');
+  expect(probe?.message).toMatch(/3 organizations: devices_created: organizations \d+, instance none; /);
+});
+
 it('does not conclude from an organization without usage that the end of a range is exclusive', async () => {
   await platform.control('config', { omitZeroDays: true });
   const id = 'e'.repeat(24);

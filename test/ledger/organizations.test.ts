@@ -33,7 +33,6 @@ const idOf = (index: number) => `5a00000000000000000000${String(index).padStart(
 function acme(changes: Partial<Organization> = {}): Organization {
   return {
     orgId: A,
-    instanceId: INSTANCE,
     name: 'Acme',
     tags: [
       { key: 'tier', value: 'gold' },

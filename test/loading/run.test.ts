@@ -130,12 +130,15 @@ it('a load that ends in a deadlock is retried', async () => {
   expect((await stage.run()).report).toMatchObject({ status: 'complete', cells: { loaded: 8 } });
 });
 
-it('a slice that Losant rejects for its length is requested in shorter ones', async () => {
-  const stage = await createStage({ orgs: 1, maxRangeDays: 3 });
-  const range = { from: '2026-11-14', to: '2026-11-23' };
-  const { report } = await stage.run({ kind: 'backfill', range }, DEVICES);
-  expect(report).toMatchObject({ status: 'complete', cells: { loaded: 10 }, failures: [] });
-});
+it.each(['refuse', 'cut'] as const)(
+  'slices for which Losant %ss long ranges are requested in shorter ones',
+  async (longRange) => {
+    const stage = await createStage({ orgs: 1, maxRangeDays: 3, longRange });
+    const range = { from: '2026-11-14', to: '2026-11-23' };
+    const { report } = await stage.run({ kind: 'backfill', range }, DEVICES);
+    expect(report).toMatchObject({ status: 'complete', cells: { loaded: 10 }, failures: [] });
+  },
+);
 
 // Guarantee (Missing numbers): While an organization list does not match its own total, every run reports that
 // organizations may be missing.

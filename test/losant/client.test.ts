@@ -150,7 +150,10 @@ describe('the wait before another attempt', () => {
   it.each([
     [undefined, null],
     ['soon', null],
+    ['-5', null],
+    ['wait 5', null],
     ['0', 0],
+    ['12.5', 12_500],
     [' 120 ', 120_000],
     ['Tue, 24 Nov 2026 12:00:30 GMT', 30_000],
     ['Tue, 24 Nov 2026 11:59:00 GMT', 0],

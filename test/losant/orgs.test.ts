@@ -110,7 +110,7 @@ it('an organization has all attributes, with times in UTC with milliseconds', ()
   const currentPeriodStart = '2026-11-01T00:00:00.000Z';
   const body = {
     orgId: orgId(1).toUpperCase(),
-    instanceId: INSTANCE.toUpperCase(),
+    instanceId: 'not read',
     description: 'not stored',
     creationDate: '2025-03-01T10:00:00+02:00',
     limits: { payload: 1000, device: 0, someday: null },
@@ -119,7 +119,6 @@ it('an organization has all attributes, with times in UTC with milliseconds', ()
   };
   expect(parseReadable({ ...body, tags, ...ids, currentPeriodStart })).toEqual({
     orgId: orgId(1),
-    instanceId: INSTANCE,
     name: 'Acme',
     tags,
     ...ids,
@@ -131,7 +130,7 @@ it('an organization has all attributes, with times in UTC with milliseconds', ()
 });
 
 it('an organization needs only an ID and a name', () => {
-  const defaults = { orgId: orgId(1), instanceId: null, name: 'Acme', tags: [], limits: {}, createdOn: null };
+  const defaults = { orgId: orgId(1), name: 'Acme', tags: [], limits: {}, createdOn: null };
   const ids = { referralId: null, planId: null, customerId: null };
   const period = { currentPeriodStart: null, currentPeriodEnd: null };
   expect(parseReadable({ disabledAt: false, referralId: null })).toEqual({ ...defaults, ...ids, ...period });

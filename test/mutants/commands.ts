@@ -22,6 +22,19 @@ export const commandMutants = [
     },
   ),
   plant(
+    { file: 'src/cli/probe.ts', test: 'test/commands/check.test.ts' },
+    {
+      'The probe of totals adds up the organizations of all pages': [
+        'if (orgId !== null) orgIds.add(orgId);',
+        'if (orgId !== null && orgIds.size === 0) orgIds.add(orgId);',
+      ],
+      'The probe of totals shows what the instance has no number for': [
+        'of getStream(stream).columns',
+        'of Object.keys(totals)',
+      ],
+    },
+  ),
+  plant(
     { file: 'src/cli/options.ts', test: 'test/commands/command-line.test.ts' },
     {
       'A placeholder in a printed command is not a reason': [

@@ -279,13 +279,14 @@ export const loadingMutants = [
     {
       file: 'src/loading/extract.ts',
       test: 'test/loading/run.test.ts',
-      only: 'a slice that Losant rejects for its length',
+      only: 'long ranges',
     },
     {
       'A slice that is rejected for its length is requested in shorter ones': [
-        `kind === 'refused' || kind === 'timeout' ? halveSlice(slice)`,
-        `kind === 'timeout' ? halveSlice(slice)`,
+        `kind === 'refused' || result.isCutShort`,
+        'result.isCutShort',
       ],
+      'A slice that Losant cuts short is halved': [`kind === 'refused' || result.isCutShort`, `kind === 'refused'`],
     },
   ),
   plant(

@@ -46,9 +46,10 @@ export const losantMutants = [
         'dateMs - (parseDateHeader(headers) ?? receivedAtMs)',
         'dateMs - receivedAtMs',
       ],
-      'A Retry-After that is a number means seconds': [
-        'return Number.parseInt(text, 10) * 1000;',
-        'return Number.parseInt(text, 10);',
+      'A Retry-After that is a number means seconds': ['return Number(text) * 1000;', 'return Number(text);'],
+      'A Retry-After with any other text is invalid, not a date': [
+        "text.endsWith('GMT') ? Date.parse(text) : Number.NaN",
+        'Date.parse(text)',
       ],
     },
   ),

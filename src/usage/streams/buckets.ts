@@ -127,6 +127,7 @@ function requireRange(range: DayRange, start: number | undefined, end: number | 
     throw new UnplaceableBodyError(
       `the body covers ${showInstant(start)} to ${showInstant(end)}, ` +
         `but the request was for ${range.from} to ${range.to}`,
+      { isCutShort: true },
     );
   }
 }

@@ -46,4 +46,11 @@ export interface BodyContent {
 /** Thrown for a body that cannot be assigned to days, so that none of its numbers can be trusted. */
 export class UnplaceableBodyError extends Error {
   override readonly name = 'UnplaceableBodyError';
+  /** Whether the body states a shorter range than requested. */
+  readonly isCutShort: boolean;
+
+  constructor(message: string, { isCutShort = false } = {}) {
+    super(message);
+    this.isCutShort = isCutShort;
+  }
 }

@@ -65,6 +65,7 @@ export async function createWorld(seed: number, template: ClockDatabase): Promis
   const waits = rollFrom(seed);
   const time = { nowMs: startMs };
   const now = () => time.nowMs;
+  const echoWindow = dice.chance(0.8);
   const platform = await startPlatform({
     now,
     seed: `world ${seed}`,
@@ -72,8 +73,10 @@ export async function createWorld(seed: number, template: ClockDatabase): Promis
     hostile: dice.chance(0.5),
     pageSizeMax: dice.chance(0.4) ? 2 : 1_000,
     omitZeroDays: dice.chance(0.4),
-    echoWindow: dice.chance(0.8),
+    echoWindow,
     ...(dice.chance(0.2) ? { maxRangeDays: 1 + dice.below(6) } : {}),
+    // Nothing but the repeated range shows that one was cut short.
+    longRange: echoWindow && dice.chance(0.5) ? 'cut' : 'refuse',
   });
   const other = await startPlatform({ now, seed: `other ${seed}`, orgs: 1 });
   const database = await createClockDatabase(template);
