@@ -9,7 +9,7 @@ import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
 import { queryOnce } from '../support/databases.ts';
 import { portOf, startWire, through, type Wire } from '../support/wire.ts';
-import { instanceOf, openReplica } from '../worker/loop.ts';
+import { instanceOf, NEVER_MS, openReplica } from '../worker/loop.ts';
 
 /** At least 8. `npm run test:soak` sets it; no other command runs this test. */
 const DAYS = Number(process.env['SOAK_DAYS']);
@@ -99,7 +99,7 @@ test(
         now,
         host,
         // Only the test wakes it.
-        retryIntervalMs: 2 ** 31 - 1,
+        retryIntervalMs: NEVER_MS,
         // Long enough that a busy machine does not look like an outage; one attempt, so that an outage is short.
         config: { request: { timeoutMs: 30_000, attempts: 1 } },
       });

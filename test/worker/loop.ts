@@ -10,6 +10,9 @@ import { readMetric } from './process.ts';
 /** One replica of the worker inside this process, with a clock of the caller's. */
 export type Replica = Awaited<ReturnType<typeof openReplica>>;
 
+/** The longest timer. */
+export const NEVER_MS = 2 ** 31 - 1;
+
 const LOG_LINES = 500;
 
 export interface ReplicaOptions {
@@ -30,7 +33,9 @@ export async function openReplica(options: ReplicaOptions) {
   let onWaiting = () => {};
   const write = (line: string) => {
     logged.push(line);
-    if (line.includes('waiting for the next wake-up')) onWaiting();
+    // A run that lost the database is retried before the worker waits, which with such an interval is never.
+    const isOver = options.retryIntervalMs === NEVER_MS && line.includes('could not load the instance');
+    if (isOver || line.includes('waiting for the next wake-up')) onWaiting();
     // A long soak must show the memory of the worker, not of its log.
     if (logged.length > LOG_LINES) logged.shift();
   };
