@@ -125,6 +125,7 @@ const CHANGES: readonly (readonly [file: string, change: Change, problem: RegExp
   ['lines.csv', edit('lines.csv', (text) => `${text} `), /was changed: it has \d+ bytes instead of \d+/],
   ['lines.csv', edit('lines.csv', (text) => text.replace('Acme', 'Acne')), /its SHA-256 does not match/],
   ['cells.csv', (copy) => rm(copy.path('cells.csv')), /^is missing$/],
+  [OF_ADJUSTMENT, (copy) => rm(copy.path(OF_ADJUSTMENT)), /^is missing$/],
   ['notes.txt', (copy) => writeFile(copy.path('notes.txt'), ''), /^is not listed in the manifest$/],
   ['manifest.json', (copy) => writeFile(copy.path('manifest.json'), '{'), /^is not valid JSON$/],
   ['manifest.json', edit('manifest.json', (text) => `${text}\n`), /^was changed: it is not formatted the way close/],
