@@ -270,6 +270,18 @@ describe('signatures', () => {
   });
 });
 
+test('the error of a private key in place of its file does not show it', async () => {
+  const pem = first.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+  for (const STATEMENT_KEY_FILE of [pem, pem.replaceAll(/-.*-|\n/g, '')]) {
+    const settings = { DATABASE_URL: books.url, STATEMENT_KEY_FILE };
+    const { code, stderr } = await runProgram(['close', '--month', MONTH, '--adjust'], settings);
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringMatching(/^losant-usage: cannot read STATEMENT_KEY_FILE \(E\w+\)\n/m),
+    ]);
+  }
+});
+
 describe('against the database', () => {
   test('a pack without contradictions that differs is a problem', async () => {
     const copy = await Copy.of(march);
