@@ -166,12 +166,13 @@ const RENDERERS: Readonly<Record<NotifyFormat, (digest: Digest, consoleUrl: stri
   json: (digest) => ({ text: showDigest(digest).join('\n'), ...digest }),
 };
 
-/** Slack has no escapes for its marks, so look-alikes replace them. A zero-width space breaks mentions. */
+/** Slack has no escapes for its marks, so look-alikes replace them. A zero-width space breaks mentions and links. */
 const SLACK: Readonly<Record<string, string>> = {
   '&': '&amp;',
   '<': '&lt;',
   '>': '&gt;',
   '@': '@\u200b',
+  ':': ':\u200b',
   '*': '∗',
   '~': '∼',
   '`': 'ˋ',
@@ -179,7 +180,7 @@ const SLACK: Readonly<Record<string, string>> = {
 };
 
 /** Slack leaves an underscore within a word as it is, and so stay the names of metrics. */
-const SLACK_MARKS = /[&<>@*~`]|(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu;
+const SLACK_MARKS = /[&<>@*~`]|:(?=\/)|(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu;
 
 function renderSlack({ lines }: Digest, consoleUrl: string | null): unknown {
   const escapeText = (text: string) => text.replaceAll(SLACK_MARKS, (mark) => SLACK[mark] ?? mark);

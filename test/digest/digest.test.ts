@@ -182,7 +182,7 @@ describe('a message', () => {
     expect(options).toEqual({ link_names: false, unfurl_links: false, unfurl_media: false });
     expect(String(text).split('\n')[1]).toBe(
       'Data missing: &lt;!channel&gt; &amp; &lt;@\u200bU1&gt;, @\u200beveryone ∗b∗ ˍiˍ ∼s∼ ˋcˋ a_b, ' +
-        '[x](http://evil.example) # \\u202e\\n',
+        '[x](http:\u200b//evil.example) # \\u202e\\n',
     );
   });
 
