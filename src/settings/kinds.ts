@@ -170,5 +170,6 @@ export function isPlainText(url: string): boolean {
   const { hosts, parameters } = splitDatabaseUrl(url);
   const host = parameters.get('host') || hosts.replace(/:\d*$/, '');
   const isSocket = host === '' || host.startsWith('/') || host.startsWith('%2F');
-  return !isSocket && !isLoopback(host) && (parameters.get('sslmode') ?? 'disable') === 'disable';
+  const isTls = [...parameters].some(([name, value]) => name.startsWith('ssl') && value !== '');
+  return !isSocket && !isLoopback(host) && (!isTls || parameters.get('sslmode') === 'disable');
 }

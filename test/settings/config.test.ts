@@ -231,6 +231,8 @@ test.each([
   ['postgres://u:p@db.example.com/x?sslmode=disable', true],
   ['postgres://u:p@db.example.com/x?sslmode=prefer', false],
   ['postgres://u:p@127.0.0.1/x?host=db.example.com', true],
+  ['postgres://u:p@db.example.com/x?sslrootcert=', true],
+  ['postgres://u:p@db.example.com/x?sslrootcert=/ca.pem', false],
   ['postgres://u:p@127.0.0.1:5432/x', false],
   ['postgres://u:p@[::1]/x', false],
   ['postgres:///x?host=/run/postgresql', false],
