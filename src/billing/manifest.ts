@@ -1,6 +1,7 @@
 /** The manifest of a proof pack, and the keys that sign it. */
 import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { SettingsError } from '../errors.ts';
 import { codeOf } from '../files/atomic-file.ts';
@@ -130,10 +131,11 @@ const KEYS = {
 /** Reads a PEM file. Throws SettingsError if it has no Ed25519 key. */
 export async function readKey(path: string, kind: keyof typeof KEYS): Promise<KeyObject> {
   const { parse, option, hint } = KEYS[kind];
-  const label = `${option} ${path}`;
+  // By mistake the private key itself, which does not begin like a path.
+  const label = kind === 'public' || isAbsolute(path) ? `${option} ${path}` : option;
   const pem = await readFile(path).catch((error: unknown) => {
     const problem = `cannot read ${label} (${codeOf(error) ?? 'unknown error'})`;
-    throw new SettingsError(problem, { hint: 'give a file that this user can read', cause: error });
+    throw new SettingsError(problem, { hint: 'give a file that this user can read' });
   });
   let problem = 'contains no unencrypted PEM key';
   try {

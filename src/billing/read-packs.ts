@@ -10,6 +10,7 @@ import { codeOf } from '../files/atomic-file.ts';
 import { compareText } from '../usage/cell.ts';
 import {
   CHECKS_NAME,
+  CSV_NAMES,
   fingerprintOf,
   hashOf,
   MANIFEST_NAME,
@@ -77,8 +78,12 @@ export async function readPacks(root: string, keys: readonly KeyObject[]): Promi
   const verification = new Verification();
   for (const [folderPath, folderFiles] of Map.groupBy(files, ({ parentPath }) => parentPath)) {
     const unlistedNames = new Set(folderFiles.map(({ name }) => name));
-    if (!unlistedNames.delete(MANIFEST_NAME)) continue;
     const folder = relative(root, folderPath);
+    if (!unlistedNames.delete(MANIFEST_NAME)) {
+      if (CSV_NAMES.some((name) => unlistedNames.has(name)))
+        verification.addProblem(folder, MANIFEST_NAME, 'is missing');
+      continue;
+    }
     const pack = await verification.capture(folder, MANIFEST_NAME, async () => await readPack(folderPath, folder));
     if (pack === null) continue;
     verification.packs.push(pack);

@@ -17,7 +17,10 @@ export async function openEmbedded(folder: string, ifMissing: IfMissing): Promis
   // PGlite creates a cluster only in an empty folder, so the lock file is outside.
   const dataDir = join(folder, 'pgdata');
   if (ifMissing !== 'create' && !existsSync(dataDir)) {
-    if (ifMissing === 'stand_in') return toHandle(folder, await startPGlite(undefined), null);
+    if (ifMissing === 'stand_in') {
+      if (existsSync(folder)) attemptOn(folder, () => requireOwnFolder(folder));
+      return toHandle(folder, await startPGlite(undefined), null);
+    }
     throw new DatabaseError('database_refused', `There is no embedded database in ${folder}`, {
       hint: 'correct the folder in DATABASE_URL; `losant-usage run` creates a new database there',
     });
@@ -114,18 +117,12 @@ const SQLITE_BUSY = 5;
  * DatabaseError if the folder cannot be created, is not the database's own, or its disk is full.
  */
 function lockFolder(folder: string): DatabaseSync {
-  let lock: DatabaseSync;
-  try {
+  const lock = attemptOn(folder, () => {
     createFolder(folder);
     requireOwnFolder(folder);
     requireDiskSpace(folder);
-    lock = new DatabaseSync(join(folder, 'losant-usage.lock'), { timeout: 0 });
-  } catch (error) {
-    if (error instanceof DatabaseError) throw error;
-    const message = `Cannot write to the folder ${folder}: ${describeError(error).message}`;
-    const hint = 'point DATABASE_URL=embedded:DIR at a folder that this user can write to';
-    throw new DatabaseError('database_refused', message, { hint, cause: error });
-  }
+    return new DatabaseSync(join(folder, 'losant-usage.lock'), { timeout: 0 });
+  });
   try {
     lock.exec('pragma locking_mode = exclusive; begin exclusive');
   } catch (error) {
@@ -136,6 +133,17 @@ function lockFolder(folder: string): DatabaseSync {
     });
   }
   return lock;
+}
+
+function attemptOn<T>(folder: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof DatabaseError) throw error;
+    const message = `Cannot write to the folder ${folder}: ${describeError(error).message}`;
+    const hint = 'point DATABASE_URL=embedded:DIR at a folder that this user can write to';
+    throw new DatabaseError('database_refused', message, { hint, cause: error });
+  }
 }
 
 /** Level by level: a recursive mkdir below /proc never returns. */

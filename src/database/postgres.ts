@@ -204,7 +204,10 @@ export function describeTarget(connectionString: string): string {
             `names a certificate file that cannot be read: ${error.message}`,
             'correct the path of sslrootcert, sslcert or sslkey, or let this user read the file',
           ]
-        : ['is not a valid connection URL', 'in user and password, percent-encode @ : / ? # and spaces'];
+        : [
+            'is not a valid connection URL',
+            'percent-encode @ : / ? # % and spaces; with uselibpqcompat=true, sslmode=verify-ca needs sslrootcert',
+          ];
     throw new SettingsError(`DATABASE_URL ${message}`, { hint });
   }
 }

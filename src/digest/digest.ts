@@ -163,15 +163,16 @@ const RENDERERS: Readonly<Record<NotifyFormat, (digest: Digest, consoleUrl: stri
   slack: renderSlack,
   teams: renderTeams,
   discord: renderDiscord,
-  json: (digest) => ({ text: showDigest(digest).join('\n'), ...digest }),
+  json: (digest, consoleUrl) => ({ ...renderSlack(digest, consoleUrl), ...digest }),
 };
 
-/** Slack has no escapes for its marks, so look-alikes replace them. A zero-width space breaks mentions. */
+/** Slack has no escapes for its marks, so look-alikes replace them. A zero-width space breaks mentions and links. */
 const SLACK: Readonly<Record<string, string>> = {
   '&': '&amp;',
   '<': '&lt;',
   '>': '&gt;',
   '@': '@\u200b',
+  ':': ':\u200b',
   '*': '∗',
   '~': '∼',
   '`': 'ˋ',
@@ -179,9 +180,9 @@ const SLACK: Readonly<Record<string, string>> = {
 };
 
 /** Slack leaves an underscore within a word as it is, and so stay the names of metrics. */
-const SLACK_MARKS = /[&<>@*~`]|(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu;
+const SLACK_MARKS = /[&<>@*~`]|:(?=\/)|(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu;
 
-function renderSlack({ lines }: Digest, consoleUrl: string | null): unknown {
+function renderSlack({ lines }: Digest, consoleUrl: string | null): object {
   const escapeText = (text: string) => text.replaceAll(SLACK_MARKS, (mark) => SLACK[mark] ?? mark);
   const link = (url: string, text: string) => `<${url}|${text}>`;
   const text = lines.map((line) => renderLine(line, consoleUrl, escapeText, link)).join('\n');

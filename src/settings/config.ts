@@ -107,9 +107,9 @@ function toInstance(values: z.output<typeof instanceSettings>, source: Source) {
 /** Returns the sources of the instances: the environment, or the entries of the settings file. */
 function findInstanceSources(environment: Source, configFile: string | null, context: ReadContext): readonly Source[] {
   const { texts: env } = environment;
-  const path = configFile ?? env['LOSANT_USAGE_CONFIG'] ?? '';
-  if (configFile === null && path.trim() === '') {
-    const isConfigured = context.needs.includes('losant') || env['LOSANT_INSTANCE_ID'] !== undefined;
+  const path = configFile ?? (env['LOSANT_USAGE_CONFIG'] ?? '').trim();
+  if (configFile === null && path === '') {
+    const isConfigured = context.needs.includes('losant') || (env['LOSANT_INSTANCE_ID'] ?? '').trim() !== '';
     return isConfigured ? [environment] : [];
   }
   for (const variable of VARIABLES.filter((each) => each.replace(/_FILE$/, '') in instanceSettings.shape)) {

@@ -118,8 +118,7 @@ export const schedule = line
   .refine((text) => text.split(' ').length === 5 && validate(text), 'is not a five-field cron expression (UTC)');
 
 /** The parameters that have an effect. The driver ignores a misspelled sslmode and connects without TLS. */
-const PARAMETERS =
-  'sslmode, sslrootcert, sslcert, sslkey, uselibpqcompat, host, options, application_name, client_encoding';
+const PARAMETERS = 'sslmode, sslrootcert, sslcert, sslkey, uselibpqcompat, host, options, application_name';
 const SSL_MODES = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full', 'no-verify'];
 
 /**
@@ -131,14 +130,23 @@ export const databaseUrl = line
     error: 'is not an unquoted database URL (value not shown)',
     abort: true,
   })
+  .refine((url) => !splitDatabaseUrl(url).hosts.includes(','), {
+    error: 'names several hosts; use the primary, or a name that always points to it',
+    abort: true,
+  })
+  .refine((url) => listParameters(url).every((each) => PARAMETERS.split(', ').includes(each)), {
+    error:
+      'has a parameter after the ? that this program does not know (not shown, because it may be part of a password)' +
+      `; supported parameters are ${PARAMETERS}; in user and password, write ? as %3F`,
+    abort: true,
+  })
   .refine(
-    (url) => !splitDatabaseUrl(url).hosts.includes(','),
-    'names several hosts; use the primary, or a name that always points to it',
+    (url) => new Set(listParameters(url)).size === listParameters(url).length,
+    'has a parameter twice, of which the driver would use the last one; keep one of them',
   )
   .refine(
-    (url) => [...splitDatabaseUrl(url).parameters.keys()].every((each) => PARAMETERS.split(', ').includes(each)),
-    `has a parameter after the ? that this program does not know (not shown, because it may be part of a password); ` +
-      `supported parameters are ${PARAMETERS}; in user and password, write ? as %3F`,
+    (url) => url.startsWith('embedded:') || URL.canParse(url.replace('@/', '@host/')),
+    'has a host or port that is not valid (value not shown)',
   )
   .refine(
     (url) => SSL_MODES.includes(splitDatabaseUrl(url).parameters.get('sslmode') ?? 'disable'),
@@ -155,10 +163,13 @@ function splitDatabaseUrl(url: string): { hosts: string; parameters: URLSearchPa
   return { hosts, parameters: new URLSearchParams(query) };
 }
 
+const listParameters = (url: string) => [...splitDatabaseUrl(url).parameters.keys()];
+
 /** Returns whether data goes to the database unencrypted. With TLS in the URL, the driver never connects without. */
 export function isPlainText(url: string): boolean {
   const { hosts, parameters } = splitDatabaseUrl(url);
-  const host = hosts.replace(/:\d*$/, '');
-  const isSocket = host === '' || host.startsWith('%2F') || (parameters.get('host') ?? '').startsWith('/');
-  return !isSocket && !isLoopback(host) && (parameters.get('sslmode') ?? 'disable') === 'disable';
+  const host = parameters.get('host') || hosts.replace(/:\d*$/, '');
+  const isSocket = host === '' || host.startsWith('/') || host.startsWith('%2F');
+  const isTls = [...parameters].some(([name, value]) => name.startsWith('ssl') && value !== '');
+  return !isSocket && !isLoopback(host) && (!isTls || parameters.get('sslmode') === 'disable');
 }

@@ -33,9 +33,9 @@ export function readText(
   const text = texts[name]?.replace(/[\r\n]+$/, '');
   // An empty list of organizations is a mistake, and must not become the default: all.
   const isSet = text !== undefined && (text.trim() !== '' || name === 'LOSANT_ORG_IDS');
-  const path = isSecret ? (texts[`${name}_FILE`] ?? '') : '';
+  const path = isSecret ? (texts[`${name}_FILE`] ?? '').trim() : '';
   const absent = isNeeded ? undefined : null;
-  if (path.trim() === '') return isSet ? text : absent;
+  if (path === '') return isSet ? text : absent;
   if (isSet) {
     problems.push(`${name} and ${name}_FILE are both set; keep one of them`);
     return null;

@@ -125,6 +125,7 @@ const CHANGES: readonly (readonly [file: string, change: Change, problem: RegExp
   ['lines.csv', edit('lines.csv', (text) => `${text} `), /was changed: it has \d+ bytes instead of \d+/],
   ['lines.csv', edit('lines.csv', (text) => text.replace('Acme', 'Acne')), /its SHA-256 does not match/],
   ['cells.csv', (copy) => rm(copy.path('cells.csv')), /^is missing$/],
+  [OF_ADJUSTMENT, (copy) => rm(copy.path(OF_ADJUSTMENT)), /^is missing$/],
   ['notes.txt', (copy) => writeFile(copy.path('notes.txt'), ''), /^is not listed in the manifest$/],
   ['manifest.json', (copy) => writeFile(copy.path('manifest.json'), '{'), /^is not valid JSON$/],
   ['manifest.json', edit('manifest.json', (text) => `${text}\n`), /^was changed: it is not formatted the way close/],
@@ -267,6 +268,18 @@ describe('signatures', () => {
     const ended = await runProgram(['verify', april, '--key', path], {});
     expect([ended.code, ended.stderr]).toEqual([2, expect.stringContaining(problem)]);
   });
+});
+
+test('the error of a private key in place of its file does not show it', async () => {
+  const pem = first.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+  for (const STATEMENT_KEY_FILE of [pem, pem.replaceAll(/-.*-|\n/g, '')]) {
+    const settings = { DATABASE_URL: books.url, STATEMENT_KEY_FILE };
+    const { code, stderr } = await runProgram(['close', '--month', MONTH, '--adjust'], settings);
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringMatching(/^losant-usage: cannot read STATEMENT_KEY_FILE \(E\w+\)\n/m),
+    ]);
+  }
 });
 
 describe('against the database', () => {

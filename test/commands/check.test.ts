@@ -207,6 +207,17 @@ describe('a database', () => {
     expect(existsSync(folder)).toBe(false);
   });
 
+  it.each([
+    ['/dev/null', 'Cannot write to the folder /dev/null: ENOTDIR'],
+    [process.cwd(), `The folder ${process.cwd()} has other files`],
+  ])('that is embedded in %s, where a run would not create one, exits 2', async (folder, message) => {
+    const { code, failed } = await check({ DATABASE_URL: `embedded:${folder}` });
+    expect([code, failed]).toMatchObject([
+      2,
+      [{ name: 'database', message: expect.stringContaining(message) as string }],
+    ]);
+  });
+
   it('that is down exits 1, and Losant is still checked', async () => {
     const DATABASE_URL = `postgres://me:secret@127.0.0.1:${await freePort()}/usage`;
     const { code, failed, names } = await check({ DATABASE_URL });

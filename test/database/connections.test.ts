@@ -91,6 +91,11 @@ describe('a database that cannot be opened', () => {
     expect(error).toMatchObject({ kind, message: expect.stringMatching(message) as unknown });
   });
 
+  test('is not opened without an authority that its URL requires', async () => {
+    const error = await catchError(open(`${database.url}?uselibpqcompat=true&sslmode=verify-ca`));
+    expect(error).toMatchObject({ kind: 'settings', hint: expect.stringContaining('needs sslrootcert') as unknown });
+  });
+
   test('leaves no session that waits for a password', async () => {
     let sessions = 0;
     await catchErrorBehind(urlFor({ password: '' }), (client, upstream) => {

@@ -182,7 +182,7 @@ describe('a message', () => {
     expect(options).toEqual({ link_names: false, unfurl_links: false, unfurl_media: false });
     expect(String(text).split('\n')[1]).toBe(
       'Data missing: &lt;!channel&gt; &amp; &lt;@\u200bU1&gt;, @\u200beveryone ∗b∗ ˍiˍ ∼s∼ ˋcˋ a_b, ' +
-        '[x](http://evil.example) # \\u202e\\n',
+        '[x](http:\u200b//evil.example) # \\u202e\\n',
     );
   });
 
@@ -236,8 +236,9 @@ describe('a message', () => {
     expect(JSON.stringify(render('teams'))).not.toMatch(/entities|selectAction/);
   });
 
-  test('as JSON has the lines and the items', () => {
+  test('as JSON has the lines and the items, and notifies nobody in a chat that reads messages for Slack', () => {
     expect(render('json')).toMatchObject({
+      ...render('slack'),
       day: TUESDAY,
       isDue: true,
       lines: [{ label: null }, { label: 'Data missing', path: '/attention?kind=missing' }, {}],

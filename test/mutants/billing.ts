@@ -254,6 +254,10 @@ export const billingMutants = [
         'constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK',
         'constants.O_RDONLY | constants.O_NONBLOCK',
       ],
+      'A pack that has lost its manifest is a problem': [
+        'CSV_NAMES.some((name) => unlistedNames.has(name))',
+        'unlistedNames.has(CHECKS_NAME + 1)',
+      ],
       'A file with other bytes is a problem': [
         `if (hash.digest('hex') !== entry?.sha256) throw`,
         `if (entry?.sha256 === '') throw`,

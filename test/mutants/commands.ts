@@ -155,6 +155,16 @@ export const commandMutants = [
     },
   ),
   plant(
+    { file: 'src/settings/kinds.ts', test: 'test/settings/config.test.ts' },
+    {
+      'A second sslmode does not turn encryption off': [
+        'new Set(listParameters(url)).size === listParameters(url).length',
+        'true',
+      ],
+      'A host in a parameter is that of the connection': ["parameters.get('host') || hosts", 'hosts'],
+    },
+  ),
+  plant(
     { file: 'src/settings/sources.ts', test: 'test/settings/config.test.ts' },
     {
       'All unknown keys are named': ['issue.keys.map((key) => {', 'issue.keys.slice(0, 1).map((key) => {'],

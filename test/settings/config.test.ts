@@ -147,6 +147,7 @@ describe('an instance in the environment', () => {
       expect(config).toMatchObject({ heartbeatUrl: null, logLevel: 'info', http: { token: null } });
       expect(config.instances[0]?.apiUrl).toBe(url);
     }
+    expect(readFor({ ...empty, ...others }).instances).toEqual([]);
   });
 
   test('reads secrets from files, without the final newline, and reads them again on demand', () => {
@@ -158,7 +159,7 @@ describe('an instance in the environment', () => {
       ...MINIMUM,
       LOSANT_API_TOKEN: '',
       LOSANT_API_TOKEN_FILE: 'DIR/rotated',
-      DATABASE_URL_FILE: 'DIR/database',
+      DATABASE_URL_FILE: ' DIR/database\r',
       HTTP_TOKEN_FILE: 'DIR/http',
     });
     const [instance] = config.instances;
@@ -209,7 +210,7 @@ describe('a settings file', () => {
     const path = writeSettings(ONE);
     const readFrom = (LOSANT_USAGE_CONFIG: string, configFile: string | null) =>
       readConfig({ env: { LOSANT_USAGE_CONFIG }, configFile, needs: ['losant'] });
-    expect(readFrom(path, null).instances).toHaveLength(1);
+    expect(readFrom(` ${path} `, null).instances).toHaveLength(1);
     expect(readFrom('/missing', path)).toMatchObject({ instances: [{}], warnings: [] });
   });
 });
@@ -229,6 +230,9 @@ test.each([
   ['postgres://u:p@db.example.com:5432/x', true],
   ['postgres://u:p@db.example.com/x?sslmode=disable', true],
   ['postgres://u:p@db.example.com/x?sslmode=prefer', false],
+  ['postgres://u:p@127.0.0.1/x?host=db.example.com', true],
+  ['postgres://u:p@db.example.com/x?sslrootcert=', true],
+  ['postgres://u:p@db.example.com/x?sslrootcert=/ca.pem', false],
   ['postgres://u:p@127.0.0.1:5432/x', false],
   ['postgres://u:p@[::1]/x', false],
   ['postgres:///x?host=/run/postgresql', false],
