@@ -118,7 +118,8 @@ export const schedule = line
   .refine((text) => text.split(' ').length === 5 && validate(text), 'is not a five-field cron expression (UTC)');
 
 /** The parameters that have an effect. The driver ignores a misspelled sslmode and connects without TLS. */
-const PARAMETERS = 'sslmode, sslrootcert, sslcert, sslkey, uselibpqcompat, host, options, application_name';
+const PARAMETERS =
+  'sslmode, sslrootcert, sslcert, sslkey, uselibpqcompat, host, options, application_name, client_encoding';
 const SSL_MODES = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full', 'no-verify'];
 
 /**
