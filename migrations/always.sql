@@ -1,4 +1,5 @@
--- Rights and comments. This file is applied after the migrations, and by each `migrate`. It must be safe to run again.
+-- Rights and comments. This file is applied after the migrations, whenever one was applied or its own text has changed.
+-- It must be safe to run again.
 
 -- The roles of deploy/postgres/roles.sql, where they exist, get the privileges named here and no others, and no other
 -- role gets any. The writer and the closer are members of the reader.
@@ -104,7 +105,7 @@ end
 $$;
 
 select losant_usage.grant_rights();
-comment on function losant_usage.grant_rights is 'Grants the roles of deploy/postgres/roles.sql their privileges. Each losant-usage migrate calls it.';
+comment on function losant_usage.grant_rights is 'Grants the roles of deploy/postgres/roles.sql their privileges. Run it again after creating roles.';
 
 -- What columns mean, once per name. A line with a table precedes a metric of that name, which precedes a line with the
 -- name alone. A column whose name occurs once has its comment in the migration that adds it.

@@ -1,5 +1,5 @@
 -- Roles for losant-usage. An administrator (a superuser, or an owner of the database who can create roles) runs this
--- once in the database, before the first `losant-usage migrate`. Running both again restores missing privileges:
+-- once in the database, before the first `losant-usage migrate`. Running it again only restores missing privileges:
 --
 --   psql -X -v ON_ERROR_STOP=1 --single-transaction -d billing -f deploy/postgres/roles.sql
 --
@@ -14,7 +14,7 @@
 --   losant_usage_reader     for BI tools, status, gaps, digest, explain, reconcile, export and dry runs: reads
 --                           usage and views, writes nothing
 
--- An administrator's session calls nothing that another role may have created.
+-- An administrator's session calls nothing that others may have created in the schema public.
 set search_path = pg_catalog, pg_temp;
 
 do $$
@@ -48,10 +48,6 @@ grant losant_usage_reader to losant_usage_writer, losant_usage_closer;
 
 -- This stops mistakes in dashboard SQL early; missing privileges would stop them too.
 alter role losant_usage_reader set default_transaction_read_only = on;
--- Otherwise whoever may create functions in the schema public could replace those of the server for these users.
-alter role losant_usage_migrator set search_path = pg_catalog, pg_temp;
-alter role losant_usage_writer set search_path = pg_catalog, pg_temp;
-alter role losant_usage_closer set search_path = pg_catalog, pg_temp;
 -- Sorting and grouping a month of many organizations in memory takes about a quarter less work.
 alter role losant_usage_reader set work_mem = '64MB';
 alter role losant_usage_closer set work_mem = '64MB';
@@ -66,4 +62,11 @@ grant usage on schema losant_usage to losant_usage_writer, losant_usage_closer, 
 alter default privileges for role losant_usage_migrator revoke execute on functions from public;
 
 -- Privileges on tables, views and functions are listed in the schema itself (migrations/always.sql), and `migrate`
--- grants them, each time; no privilege is granted by default.
+-- grants them; no privilege is granted by default. This block is for roles created after `migrate`.
+do $$
+begin
+  if to_regprocedure('losant_usage.grant_rights()') is not null then
+    perform losant_usage.grant_rights();
+  end if;
+end
+$$;

@@ -1,8 +1,8 @@
 /**
  * Migrates a database with kysely's Migrator. A migration is named by its file and the checksum of its text, so the
  * Migrator's table `losant_usage.migrations` records exactly which text was applied. Rights and column comments are in
- * `always.sql`, applied with the last migration, and alone if there is none to apply; the comment of that table
- * records its checksum.
+ * `always.sql`, which is applied with the last migration, and alone if only its text has changed; the comment of that
+ * table records its checksum.
  */
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
@@ -76,12 +76,12 @@ async function applyAlways(trx: Kysely<Schema>, always: MigrationFile): Promise<
   await sql`comment on table losant_usage.migrations is ${sql.lit(always.id)}`.execute(trx);
 }
 
-/** Applies `always.sql`, which restores lost privileges. Returns whether its text has changed. */
+/** Applies `always.sql` if its text has changed. Returns whether it did: another process may have been faster. */
 async function reapplyAlways(db: Kysely<Schema>, always: MigrationFile): Promise<boolean> {
   return await db.transaction().execute(async (trx) => {
     await sql`lock table losant_usage.migrations in exclusive mode`.execute(trx);
     const isChanged = (await readAlways(trx)) !== always.id;
-    await applyAlways(trx, always);
+    if (isChanged) await applyAlways(trx, always);
     return isChanged;
   });
 }

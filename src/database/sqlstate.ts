@@ -24,7 +24,7 @@ const NO_CONNECTION = new RegExp(
 
 /** Returns the next step for a user who lacks a privilege. */
 export function toRoleHint(role: Role): string {
-  return `this needs the role ${role}; if the user has it, run roles.sql and losant-usage migrate again`;
+  return `this needs the role ${role}; if the user has it, run deploy/postgres/roles.sql again`;
 }
 
 type Hint = string | ((role: Role) => string);

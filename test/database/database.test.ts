@@ -129,16 +129,16 @@ describe.each(['postgres', 'embedded'])('the %s database', (kind) => {
 
   test('isolates a transaction from concurrent queries', async () => {
     const { db } = open(kind);
-    await sql`create table public.isolated (value bigint)`.execute(db);
+    await sql`create table isolated (value bigint)`.execute(db);
     const failed = db.transaction().execute(async (trx) => {
-      await sql`insert into public.isolated values (1)`.execute(trx);
+      await sql`insert into isolated values (1)`.execute(trx);
       await new Promise((resolve) => setTimeout(resolve, 50));
       throw new Error('roll back');
     });
-    const concurrent = sql`insert into public.isolated values (2)`.execute(db);
+    const concurrent = sql`insert into isolated values (2)`.execute(db);
     await expect(failed).rejects.toThrow('roll back');
     await concurrent;
-    const { rows } = await sql`select value from public.isolated`.execute(db);
+    const { rows } = await sql`select value from isolated`.execute(db);
     expect(rows).toEqual([{ value: 2 }]);
   });
 });

@@ -127,10 +127,6 @@ export const storeMutants = [
     },
   ),
   plant(
-    { file: 'src/database/migrate.ts', test: 'test/deploy/roles.test.ts' },
-    { 'Each migrate restores lost privileges': ['    await applyAlways(trx, always);\n    return', '    return'] },
-  ),
-  plant(
     { file: 'src/database/migrate.ts', test: 'test/database/migrate.test.ts', only: 'is newer' },
     {
       'A newer database with other rights and comments is newer': ['unknown.length === 0 && ', ''],
@@ -300,10 +296,6 @@ set plan_cache_mode`,
     {
       "An administrator's session calls no function of another role": [
         '\nset search_path = pg_catalog, pg_temp;\n',
-        '',
-      ],
-      "The writer's sessions call no function that others have created": [
-        'alter role losant_usage_writer set search_path = pg_catalog, pg_temp;\n',
         '',
       ],
       'The sessions of a reader do not compile queries': ['alter role losant_usage_reader set jit = off;', ''],

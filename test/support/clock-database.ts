@@ -15,7 +15,6 @@ import {
   type TestDatabase,
   urlOf,
 } from './databases.ts';
-import { ROLES, type Role, toRoleName } from './roles.ts';
 
 export interface ClockDatabase extends TestDatabase {
   /** Stops the database's clock at this time. */
@@ -52,10 +51,8 @@ const USE_IN_FUNCTIONS = `
     loop execute format('alter function %s set search_path = ${SEARCH_PATH}, pg_temp', f.name); end loop;
   end $$`;
 
-/** Returns the statement for a setting of a role in a database, which neither a copy nor a dump includes. */
-const useClockAs = (role: Role, name: string) =>
-  `alter role ${toRoleName(role)} in database ${name} set search_path = ${SEARCH_PATH}, public`;
-const useClock = (name: string) => ROLES.map((role) => useClockAs(role, name)).join('; ');
+/** Returns the statement for a setting of the database itself, which neither a copy nor a dump includes. */
+const useClock = (name: string) => `alter database ${name} set search_path = ${SEARCH_PATH}, public`;
 
 /** The statement that stops a clock. */
 export function stopClockAt(ms: number): string {
@@ -68,7 +65,7 @@ export const CLOCK_TEMPLATE = `${TEMPLATE}_clock`;
 /** Creates the clock and the schema in an empty database. The URL is its owner's. */
 export async function createClockSchema(url: string): Promise<void> {
   await asOwner(url, CLOCK);
-  await asOwner(url, useClockAs('migrator', CLOCK_TEMPLATE));
+  await asOwner(url, useClock(CLOCK_TEMPLATE));
   await disconnect(url);
   await createSchema(url);
   await asOwner(url, USE_IN_FUNCTIONS);

@@ -36,7 +36,7 @@ export class DebianPostgres extends OwnPostgres {
     return url.href;
   }
 
-  /** Does in a database what an administrator does before the first `migrate`. */
+  /** Does in a database what an administrator does before the first `migrate`, and after a restore. */
   makeRoles(): void {
     const file = 'deploy/postgres/roles.sql';
     const options = ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '--single-transaction'];
