@@ -6,7 +6,7 @@ import { count, formatDays, showChange, showDifference, showNumber } from '../te
 import type { UsageDay } from '../usage/day.ts';
 import { STANDINGS } from '../usage/standing.ts';
 import type { Html } from './elements.ts';
-import { type Columns, renderHtmlTable } from './table.ts';
+import { renderHtmlTable } from './table.ts';
 
 /** A chart of a metric: a bar for each day, and a line for the days compared with. */
 export interface Chart {
@@ -185,16 +185,15 @@ function renderValues({ days, unit, addressOf }: Chart): Html {
     paired: null,
     change: showDayChange(day),
   }));
-  const columns: Columns<(typeof rows)[number]> = {
-    day: ['Day', ({ day }) => linkDay(addressOf, day, showLongDay(day))],
-    quantity: `Value (${unit})`,
-    standing: 'Standing',
-    valuesNotStored: 'Values not stored',
-    comparedDay: ['Compared with', ({ comparedDay }) => showLongDay(comparedDay ?? '')],
-    comparedQuantity: 'Compared value',
-    change: 'Change',
-  };
-  const table = renderHtmlTable(rows, columns);
+  const table = renderHtmlTable(rows, [
+    ['day', 'Day', ({ day }) => linkDay(addressOf, day, showLongDay(day))],
+    ['quantity', `Value (${unit})`],
+    'standing',
+    ['valuesNotStored', 'Values not stored'],
+    ['comparedDay', 'Compared with', ({ comparedDay }) => showLongDay(comparedDay ?? '')],
+    ['comparedQuantity', 'Compared value'],
+    'change',
+  ]);
   return html`<details><summary>Values of ${count(days.length, 'day')}</summary>${table}</details>`;
 }
 

@@ -6,8 +6,7 @@ import { addDays, dayAt, eachDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
 import { addressOf, type Html, showMonth, showName } from './elements.ts';
-import { matchesText, readValues, renderForm, SEARCH } from './filters.ts';
-import { STREAM } from './gaps.ts';
+import { matchesText, readValues, renderForm, SEARCH, STREAM } from './filters.ts';
 import type { ConsolePage, PageRequest } from './page.ts';
 import { readPage, renderPages } from './table.ts';
 

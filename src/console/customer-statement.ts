@@ -35,7 +35,7 @@ export function nameCustomer({ lines }: CustomerStatement): string {
 }
 
 export function titleStatement(customer: CustomerStatement, { month }: StatementMonth): string {
-  return `${nameCustomer(customer)}, ${showMonth(`${month}-01`)}`;
+  return `${nameCustomer(customer)}, ${showMonth(month)}`;
 }
 
 /** Renders the statement, without links: it is printed and sent. */
@@ -73,10 +73,8 @@ function renderTotals(lines: readonly CustomerLine[], { metrics }: StatementMont
     unit: metricLines[0]?.unit ?? '',
     quantity: toInteger(metricLines.map(({ quantity }) => quantity || null).reduce(addQuantities, null)),
   }));
-  return html`<h2>Total of the month</h2>${renderHtmlTable(rows, { ...USAGE, quantity: 'Billed' })}`;
+  return html`<h2>Total of the month</h2>${renderHtmlTable(rows, ['usage', 'unit', ['quantity', 'Billed']])}`;
 }
-
-const USAGE = { usage: 'Usage', unit: 'Unit' };
 
 /** Not a number, because quantities may exceed 2^53. */
 function toInteger(quantity: string | null): bigint | null {
@@ -101,7 +99,6 @@ function renderStatement(
     quantity: toInteger(line.quantity),
     total: isFirst ? null : toInteger(line.total),
   }));
-  const quantities = { before: 'Billed before', quantity: isFirst ? 'Billed' : 'Difference', total: 'Total' };
   return html`<h2>Statement ${number}, ${kind}</h2>
 ${renderFacts({
   Created: renderInstant(closedAt),
@@ -109,7 +106,14 @@ ${renderFacts({
   Organization: !hasOrgs && (lines[0]?.orgName ?? ''),
   'Reason for accepting blockers': reason,
 })}
-${renderHtmlTable(rows, { org: 'Organization', ...USAGE, ...quantities })}
+${renderHtmlTable(rows, [
+  ['org', 'Organization'],
+  'usage',
+  'unit',
+  ['before', 'Billed before'],
+  ['quantity', isFirst ? 'Billed' : 'Difference'],
+  'total',
+])}
 <p class="quiet">SHA-256 <code>${manifestSha256}</code></p>`;
 }
 

@@ -11,6 +11,10 @@ export function addressOf(path: string, query: Readonly<Record<string, string>>)
   return params.size === 0 ? path : `${path}?${params.toString()}`;
 }
 
+export function linkTo(path: string, query: Readonly<Record<string, string>>, text: string | number): Html {
+  return html`<a href="${addressOf(path, query)}">${text}</a>`;
+}
+
 /** Renders one of several links, marked if it leads to the current page. */
 export function renderLink(address: string, text: string, isCurrent: boolean, current = 'true'): Html {
   return html`<a href="${address}"${isCurrent && html` aria-current="${current}"`}>${text}</a> `;
@@ -40,7 +44,7 @@ export function renderInstant(instant: string): Html {
   return html`<time datetime="${instant}">${showInstant(instant)}</time>`;
 }
 
-/** Formats the month of a day: `October 2026`. */
+/** Formats a month, or that of a day: `October 2026`. */
 export const showMonth = formatDays({ month: 'long', year: 'numeric' });
 
 /** Renders a standing with its symbol; null means not expected. */

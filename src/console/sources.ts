@@ -1,5 +1,5 @@
 /** The data sources of the pages. */
-import { type RawBuilder, sql } from 'kysely';
+import type { RawBuilder } from 'kysely';
 import type { describeError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { Health } from '../queries/health.ts';
@@ -21,19 +21,6 @@ export interface PageSources {
   readonly logger: Logger;
   /** Returns the time in ms since 1970. */
   readonly now: () => number;
-}
-
-/** Selects the label of the instance `i`; null if there is only one. */
-export function selectInstanceName(instanceIds: readonly string[]): RawBuilder<unknown> {
-  const label = labelInstance(instanceIds);
-  return sql`case when cardinality(${instanceIds}::text[]) > 1 then ${label} end as instance_name`;
-}
-
-/** Returns the name of the instance `i`, with its ID if another has the same name; the ID if it has none. */
-export function labelInstance(instanceIds: readonly string[]): RawBuilder<string> {
-  return sql<string>`concat_ws(' ', i.name, case when i.name is null or exists (
-    select from losant_usage.instances n where n.name = i.name and n.instance_id <> i.instance_id
-      and n.instance_id = any (${instanceIds}::text[])) then i.instance_id end)`;
 }
 
 export interface DatabaseView {

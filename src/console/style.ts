@@ -130,7 +130,7 @@ tfoot td { font-weight: 600; border-bottom: 0 }
 td:first-child { max-width: 17rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; min-width: 0 }
  td:first-child a { color: inherit; font-weight: 500 } article td:first-child { white-space: normal; min-width: 8rem; overflow-wrap: anywhere }
 .bar { display: inline-block; vertical-align: -1px; margin-left: .4rem } .bar rect { rx: 2px }
-${[9, 18, 27, 36, 45].map((share, index) => `.shade-${index + 1} { ${mix('mark', share)} }`).join(' ')}
+${[9, 18, 27, 36, 45].map((share, index) => `td:has(.shade-${index + 1}) { ${mix('mark', share)} }`).join(' ')}
 .bar-room { fill: var(--line) } .bar-used { fill: var(--mark) } .bar-over { fill: var(--bad) }
 .wide { overflow: auto; max-height: 85vh } .wide thead th { position: sticky; top: 0; z-index: 2 }
 .wide thead th:first-child { z-index: 3 }

@@ -5,7 +5,7 @@ import type { Instant, Schema } from '../database/schema.ts';
 import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import { DAY_MS } from '../usage/day.ts';
 import { sumStandings } from '../usage/standing.ts';
-import { readAttention } from './attention.ts';
+import { labelInstance, readAttention } from './attention.ts';
 import { compareWithSettings } from './gaps.ts';
 
 /** The document of `status --json`, and all of `/status.json` but its `worker`. */
@@ -109,7 +109,12 @@ async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthO
   return await db
     .selectFrom('instances as i')
     .leftJoin('leases as l', (join) => join.onRef('l.instance_id', '=', 'i.instance_id').on('l.expires_at', '>', CLOCK))
-    .select(['i.instance_id as instanceId', 'i.name', 'i.listed_at as listedAt'])
+    .select([
+      'i.instance_id as instanceId',
+      'i.name',
+      labelInstance(instanceIds).as('label'),
+      'i.listed_at as listedAt',
+    ])
     // Why the last list of organizations was incomplete, and why control totals could not be read; null if neither.
     .select(['i.list_problem as listProblem', 'i.totals_problem as totalsProblem'])
     /** When a run last tried to read it, and why that broke off. */

@@ -1,6 +1,6 @@
 import { type Context, Hono } from 'hono';
 import { compress } from 'hono/compress';
-import { cacheRead, limitReads, queueReads, shareRead } from '../console/cached-reads.ts';
+import { cacheRead, limitReads, queueReads } from '../console/cached-reads.ts';
 import { ICON, renderNotFound } from '../console/page.ts';
 import { addPages } from '../console/pages.ts';
 import { type InstanceStatus, type PageSources, toVisibleHealth } from '../console/sources.ts';
@@ -102,7 +102,7 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
   const { reader, prober, loop, schedule } = options;
   const { db } = reader;
   const instanceIds = config.instances.map(({ instanceId }) => instanceId);
-  const ping = shareRead(() => pingDatabase(prober.db), { ...PING, now });
+  const ping = cacheRead(() => pingDatabase(prober.db), { ...PING, now });
   const health = cacheRead(() => readHealth(db, { nowMs: now(), instanceIds }), {
     ...HEALTH,
     now,
@@ -119,9 +119,8 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
     readInTurn: (query) => queueRead(() => query(db)),
     readRows: (query, stream) => limitFiles(() => streamRows(reader, query, stream)),
     database: async (waitMs = HEALTH.timeoutMs) => {
-      const isResponding = ping().then(() => true);
-      const [isUp, { snapshot, error }] = await Promise.all([isResponding.catch(() => false), health(waitMs)]);
-      return { isUp, snapshot, error };
+      const [{ startedAtMs, error: failure }, { snapshot, error }] = await Promise.all([ping(), health(waitMs)]);
+      return { isUp: startedAtMs === null && failure === undefined, snapshot, error };
     },
     status: () => ({
       version,
@@ -140,13 +139,14 @@ function createReadiness(
   { hostNow: now, signal }: ServingProcess,
   prober: DatabaseHandle,
 ): () => Promise<readonly string[]> {
-  const schema = shareRead(() => readSchemaState(prober), { ...READINESS, now });
+  const schema = cacheRead(() => readSchemaState(prober), { ...READINESS, now });
   return async () => {
     const problems = signal.aborted ? ['the worker is shutting down'] : [];
-    try {
-      const { state } = await schema();
+    const { snapshot, startedAtMs, error } = await schema();
+    if (startedAtMs === null && error === undefined && snapshot !== null) {
+      const { state } = snapshot.value;
       if (state !== 'at_head') problems.push(`the schema of the database is ${state}`);
-    } catch (error) {
+    } else {
       const context = { where: '', role: 'losant_usage_writer' } as const;
       const isRefused = describeDatabaseError(error, context)?.kind === 'database_refused';
       problems.push(isRefused ? 'the database rejects this login' : 'the database is not responding');

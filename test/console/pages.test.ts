@@ -174,8 +174,8 @@ describe('an organization', () => {
 
   it('shades the hours by their share of the maximum', async () => {
     const page = await (await world.open(`/organizations/${ORGS.hourly}?tab=hours`)).text();
-    expect(page).toContain('class="n shade-5">24<');
-    expect(STYLE).toContain('.shade-5 {');
+    expect(page).toContain('class="shade-5">24<');
+    expect(STYLE).toContain('.shade-5) {');
   });
 });
 

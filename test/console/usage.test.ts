@@ -1,7 +1,7 @@
 /** The usage of all organizations and of two, and what a customer was billed, as the base tables have it. */
 import { describe, expect, it, test } from 'vitest';
 import { showLongDay } from '../../src/console/chart.ts';
-import { renderSourceShares } from '../../src/console/source-shares.ts';
+import { renderSourceShares } from '../../src/console/usage-query.ts';
 import { showNumber } from '../../src/terminal/words.ts';
 import { useOpened } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';

@@ -50,7 +50,12 @@ export const consoleMutants = [
   ),
   plant(
     { file: 'src/queries/attention.ts', test: 'test/console/instances.test.ts' },
-    { 'Instances with the same name can be distinguished': ['isUnique ? name :', 'true ? name :'] },
+    {
+      'Instances with the same name can be distinguished': [
+        'i.name is null or exists (',
+        'i.name is null or false and exists (',
+      ],
+    },
   ),
   plant(
     { file: 'src/console/page.ts', test: 'test/console/pages.test.ts', only: 'is not found' },
@@ -67,7 +72,7 @@ export const consoleMutants = [
     },
   ),
   plant(
-    { file: 'src/console/forecast.ts', test: USAGE, only: 'of this and the next month' },
+    { file: 'src/console/usage-query.ts', test: USAGE, only: 'of this and the next month' },
     {
       'A forecast fills days that are not stored': ['r.unstored_quantity + g.quantity', 'g.quantity'],
       'A forecast ends with a deletion': [' and o.deleted_on is null\n', '\n'],
