@@ -5,6 +5,7 @@ import type { CustomerLine, CustomerStatement } from '../billing/customers.ts';
 import { addQuantities, type BilledInstance, type Statement } from '../billing/statements.ts';
 import type { Schema } from '../database/schema.ts';
 import { renderCsvHeader, renderCsvRows } from '../files/csv.ts';
+import { ABSENT } from '../queries/usage-totals.ts';
 import { count } from '../terminal/words.ts';
 import { compareText } from '../usage/cell.ts';
 import { daysOfMonth, eachDay, type Month } from '../usage/day.ts';
@@ -121,9 +122,8 @@ function renderDays({ dayMetric, days, lines }: CustomerStatement, { month, metr
   if (dayMetric === null) return '';
   const byDay = new Map(days.map((day) => [day.day, day]));
   const chartDays = eachDay(daysOfMonth(month)).map((day) => ({
-    ...(byDay.get(day) ?? { day, standing: null, quantity: null }),
-    comparedDay: null,
-    comparedQuantity: null,
+    ...ABSENT,
+    ...(byDay.get(day) ?? { day }),
   }));
   const label = metrics.get(dayMetric) ?? dayMetric;
   const notStored = days.reduce((sum, { valuesNotStored }) => sum + valuesNotStored, 0);

@@ -1,5 +1,5 @@
 import { html } from 'hono/html';
-import { addUpDays, isLevel, monthToDate, toPair, type UsageTotals } from '../queries/usage-totals.ts';
+import { addUpDays, isLevel, monthToDate, type UsageTotals } from '../queries/usage-totals.ts';
 import { count, formatDays, showChange, showDistance, showNumber, showWhen } from '../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { findWorstCounted, STANDINGS, sumStandings } from '../usage/standing.ts';
@@ -153,7 +153,7 @@ function renderTotal(
 
 /** A level is that of the last day that can be compared, and is compared with its number some weeks before. */
 function describeChange(metric: ChartMetric, change: number | null, days: UsageTotals['days']): string {
-  const comparedDay = days.findLast((day) => toPair(day) !== null)?.comparedDay ?? null;
+  const comparedDay = days.findLast(({ pair }) => pair !== null)?.comparedDay ?? null;
   if (change === null || comparedDay === null) return 'no comparison';
   const comparison = isLevel(metric) ? `since ${showLongDay(comparedDay)}` : 'compared with the same weekdays before';
   return `${showChange(change)} ${comparison}`;

@@ -203,7 +203,9 @@ async function readDays(
   { orgId, metric, range, comparison }: OrganizationQuery,
 ): Promise<readonly ComparedDay[]> {
   const { rows } = await sql<ComparedDay>`
-    select day, c.standing, u.quantity, u.previous_date as "comparedDay", u.previous_quantity as "comparedQuantity"
+    select day, c.standing, u.quantity, u.previous_date as "comparedDay", u.previous_quantity as "comparedQuantity",
+      0 as "valuesNotStored", case when u.quantity + u.previous_quantity is not null
+        then array[u.quantity, u.previous_quantity]::bigint[] end as pair
     from unnest(${eachDay(range)}::date[]) as day
     left join (
       select * from losant_usage.usage_compared(${metric}, ${range.from}::date, ${range.to}::date, ${comparison})

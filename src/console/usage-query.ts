@@ -139,7 +139,7 @@ export function describeDays(
   const expectedDays = days.filter(({ standing }) => standing !== null);
   const storedDays = expectedDays.filter(({ quantity }) => quantity !== null);
   const daysNotStored = expectedDays.length - storedDays.length;
-  const valuesNotStored = days.reduce((sum, day) => sum + (day.valuesNotStored ?? 0), 0);
+  const valuesNotStored = days.reduce((sum, day) => sum + day.valuesNotStored, 0);
   const remark = [
     daysNotStored > 0 ? ` ${count(daysNotStored, 'day is', 'days are')} not stored and not included.` : '',
     valuesNotStored > 0 ? ` ${count(valuesNotStored, 'value is', 'values are')} not stored and not included.` : '',

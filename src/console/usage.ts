@@ -104,12 +104,13 @@ function renderChanges(query: UsageQuery, changes: readonly Growth[]): Html {
       ({ org_id: orgId, org_name: name }) => linkTo(`/organizations/${orgId}`, toParams(query), showName(name)),
     ],
     ['previous_quantity', 'Before'],
-    ['quantity', 'Now'],
+    ['current_quantity', 'Now'],
     'difference',
     [
       'change',
       'Change',
-      ({ quantity, previous_quantity: previous }) => (previous === 0 ? 'from 0' : showChange(quantity / previous - 1)),
+      ({ current_quantity: current, previous_quantity: previous }) =>
+        previous === 0 ? 'from 0' : showChange(current / previous - 1),
     ],
   ]);
 }

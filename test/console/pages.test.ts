@@ -186,6 +186,8 @@ test('a level is not summed over days', () => {
     quantity: 10 + index,
     comparedDay: day,
     comparedQuantity: 5,
+    valuesNotStored: 0,
+    pair: [10 + index, 5] as const,
   }));
   expect(describeDays({ metric: 'devices_total', comparison: 'previous_days' }, days)).toBe(
     '11 on 2026-11-02. +120% compared with the previous days: 11 and 5 over 2 days stored on both sides.',

@@ -82,19 +82,22 @@ export const consoleMutants = [
     { file: 'src/queries/usage-totals.ts', test: USAGE, only: 'is not read yet' },
     {
       'A day that is not read yet is not 0': [
-        'row.values_not_stored === 0 || Boolean(row.total)',
-        'row.total !== undefined',
+        '${sumStored(sql`u.quantity`)} as quantity,',
+        'sum(u.quantity)::bigint as quantity,',
       ],
       'A day to compare with that is not stored is not 0': [
-        'row.compared_values_not_stored === 0 || Boolean(row.compared_total)',
-        'row.compared_total !== undefined',
+        '${sumStored(sql`u.previous_quantity`)} as "comparedQuantity"',
+        'sum(u.previous_quantity)::bigint as "comparedQuantity"',
       ],
     },
   ),
   plant(
     { file: 'src/queries/usage-totals.ts', test: USAGE, only: 'marks an incomplete day' },
     {
-      'A sum is compared over what is stored on both days': ['if (paired !== undefined) return paired;', ''],
+      'A sum is compared over what is stored on both days': [
+        'array[sum(u.quantity) filter (where p.is_pair), sum(u.previous_quantity) filter (where p.is_pair)]',
+        'array[sum(u.quantity), sum(u.previous_quantity)]',
+      ],
     },
   ),
   plant(
