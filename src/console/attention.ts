@@ -15,13 +15,8 @@ import { count, showDistance, showNumber } from '../terminal/words.ts';
 import { type Html, renderPill, showName } from './elements.ts';
 import { filterByInstance, selectInstanceName } from './filters.ts';
 import type { PageRequest } from './page.ts';
+import { nameInstance } from './sources.ts';
 import { createTablePage } from './table.ts';
-
-/** Returns the label of an instance; empty if it is the only one. */
-export function nameInstance({ instanceIds }: PageRequest, health: Health | null, instanceId: string): string {
-  if (instanceIds.length < 2) return '';
-  return health?.instances.find((each) => each.instanceId === instanceId)?.label ?? instanceId;
-}
 
 /** Renders the items of each instance, after what only this process knows. */
 export function renderAttention(request: PageRequest, health: Health): Html {
@@ -34,7 +29,7 @@ export function renderAttention(request: PageRequest, health: Health): Html {
         : [
             renderProblem('bad', 'Run failed', problem.message, [
               problem.hint,
-              nameInstance(request, health, instanceId),
+              nameInstance(request.instanceIds, health, instanceId),
             ]),
           ],
     );
@@ -47,7 +42,9 @@ export function renderAttention(request: PageRequest, health: Health): Html {
   const groups = instances
     .flatMap(({ instanceId, attention }) => attention.groups.map((group) => ({ group, instanceId })))
     .toSorted((a, b) => kinds.indexOf(a.group.kind) - kinds.indexOf(b.group.kind))
-    .map(({ group, instanceId }) => renderGroup(group, nameInstance(request, health, instanceId), instanceId));
+    .map(({ group, instanceId }) =>
+      renderGroup(group, nameInstance(request.instanceIds, health, instanceId), instanceId),
+    );
   const lines = [...problems, ...untried, ...groups, ...unconfigured];
   const isKnown = instances.length > 0 && instances.every(({ attention }) => attention.attentionAt !== null);
   const calmLine = isKnown
@@ -55,7 +52,7 @@ export function renderAttention(request: PageRequest, health: Health): Html {
     : html`<li class="calm">Not known yet: nothing has been read.</li>`;
   const ages = instances.map(({ instanceId, attention: { attentionAt } }) => {
     const age = attentionAt === null ? 'not known yet' : showDistance(Date.parse(attentionAt) - request.nowMs);
-    return joinParts(': ', nameInstance(request, health, instanceId), age);
+    return joinParts(': ', nameInstance(request.instanceIds, health, instanceId), age);
   });
   return html`<h2>Needs attention <small class="quiet">${ages.join(' · ')}</small></h2>
 <ul class="inbox">${lines.length === 0 ? calmLine : lines}</ul>`;
@@ -108,28 +105,28 @@ type ItemRow = {
 };
 
 /** Everything that needs attention: exactly what Home counts. */
-export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navPath: '/' }, ({ instanceIds }) => ({
+export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navPath: '/' }, async (request) => ({
   title: 'Needs attention',
   sentence: 'As of the last refresh: by a run that stored something, or at NOTIFY_AT. Home shows its age.',
   rows: sql`
-    select a.instance_id, a.kind, a.subject, a.text, ${selectInstanceName(instanceIds)}, a.first_seen_on,
+    select a.instance_id, a.kind, a.subject, a.text, ${selectInstanceName(request.instanceIds)}, a.first_seen_on,
       a.last_seen_on, abs(a.quantity) as rank
     from losant_usage.attention_items a join losant_usage.instances i on i.instance_id = a.instance_id
-    where a.is_current and a.instance_id = any (${instanceIds}::text[])`,
+    where a.is_current and a.instance_id = any (${request.instanceIds}::text[])`,
   order: sql`r.kind, r.rank desc nulls last, r.text, r.subject`,
   filters: {
     kind: {
       label: 'Kind',
       options: Object.fromEntries(Object.entries(ATTENTION_KINDS).map(([kind, { label }]) => [kind, label])),
     },
-    ...filterByInstance(instanceIds),
+    ...(await filterByInstance(request)),
   },
   columns: [
     [
       'text',
       'Subject',
       ({ instance_id: id, kind, subject, text }) => {
-        const address = addressOfSubject(kind, subject, instanceIds.length > 1 ? id : null);
+        const address = addressOfSubject(kind, subject, request.instanceIds.length > 1 ? id : null);
         return html`<a href="${address}">${showName(splitText(kind, text)[0])}</a>`;
       },
     ],

@@ -7,6 +7,7 @@ import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import { addressOf, type Html, renderLink } from './elements.ts';
 import type { PageRequest } from './page.ts';
+import { nameInstance, toVisibleHealth } from './sources.ts';
 
 /** A field of the form, and the rows that it selects. */
 interface Filter {
@@ -102,10 +103,11 @@ export function selectInstanceName(instanceIds: readonly string[]): RawBuilder<u
 }
 
 /** Returns the filter of rows `r` by their instance, if there are several. */
-export function filterByInstance(instanceIds: readonly string[]): Filters {
+export async function filterByInstance({ instanceIds, database }: PageRequest): Promise<Filters> {
   if (instanceIds.length < 2) return {};
-  const where = (id: string) => sql`r.instance_id = ${id}`;
-  return { instance: { label: 'Instance', options: optionsOf(instanceIds), where } };
+  const health = toVisibleHealth(await database(0));
+  const options = Object.fromEntries(instanceIds.map((id) => [id, nameInstance(instanceIds, health, id)]));
+  return { instance: { label: 'Instance', options, where: (id) => sql`r.instance_id = ${id}` } };
 }
 
 /** Renders the filters: options as links, then more links, then fields for text and days. Other values stay. */

@@ -140,22 +140,22 @@ export const quarantinePage = createTablePage({ path: '/quarantine', navPath: '/
 /** Our sums of a day compared with Losant's totals and the counterparts. */
 export const reconciliationPage = createTablePage(
   { path: '/reconciliation', navPath: '/coverage' },
-  ({ instanceIds }) => ({
+  async (request) => ({
     title: 'Reconciliation',
     sentence:
       'Our sums of each day, compared with Losant’s control totals and with counterpart streams, differences first.',
     rows: sql`
       select r.instance_id, r.usage_date, r.metric, r.unit, r.compared_with,
-        ${selectInstanceName(instanceIds)},
+        ${selectInstanceName(request.instanceIds)},
         r.quantity::bigint, r.total::bigint, r.difference::bigint, r.outcome, r.reason, r.orgs_missing,
         r.orgs_differing, r.last_read_at
       from losant_usage.reconciliation r join losant_usage.instances i on i.instance_id = r.instance_id
-      where r.instance_id = any (${instanceIds}::text[])`,
+      where r.instance_id = any (${request.instanceIds}::text[])`,
     order: sql`r.outcome <> 'differs', r.usage_date desc, r.instance_name, r.metric, r.compared_with`,
     filters: {
       outcome: { label: 'Outcome', options: optionsOf(['differs', 'pending', 'not_compared', 'equal']) },
       metric: { label: 'Metric', options: 'text' },
-      ...filterByInstance(instanceIds),
+      ...(await filterByInstance(request)),
       ...DAYS,
     },
     columns: [

@@ -3,13 +3,13 @@ import { addUpDays, isLevel, monthToDate, type UsageTotals } from '../queries/us
 import { count, formatDays, showChange, showDistance, showNumber, showWhen } from '../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { findWorstCounted, STANDINGS, sumStandings } from '../usage/standing.ts';
-import { nameInstance, renderAttention } from './attention.ts';
+import { renderAttention } from './attention.ts';
 import { type CachedRead, describeReadFailure } from './cached-reads.ts';
 import { renderChart, showLongDay } from './chart.ts';
 import { addressOf, type Html, renderInstant, renderPill, showMonth } from './elements.ts';
 import { linkToMonth, type MonthRow, recallMonths, renderMonthState } from './months.ts';
 import { type ConsolePage, type PageRequest, RELOAD_SECONDS, renderCount } from './page.ts';
-import { type DatabaseView, type InstanceStatus, toVisibleHealth } from './sources.ts';
+import { type DatabaseView, type InstanceStatus, nameInstance, toVisibleHealth } from './sources.ts';
 import { CHART_METRICS, type ChartMetric, COMPARISONS, recallTotals } from './usage-query.ts';
 
 const HOME_RELOAD_SECONDS = 60;
@@ -39,7 +39,7 @@ export const homePage: ConsolePage = {
     const { day, tone, label, sentence } = describeYesterday(view, statuses, nowMs);
     const body = html`<h1>${showDay(day, nowMs)} ${renderPill(tone, label)}</h1>
 <p class="quiet">${[sentence, ...describeScope(request, view)].join(' · ')}</p>
-${statuses.map((status) => renderProgress(status, nameInstance(request, health, status.instanceId)))}
+${statuses.map((status) => renderProgress(status, nameInstance(request.instanceIds, health, status.instanceId)))}
 ${health !== null && renderAttention(request, health)}
 <h2>${showMonth(range.to)} so far</h2>
 <div class="cards">
@@ -141,6 +141,7 @@ function renderTotal(
   const { label } = CHART_METRICS[metric];
   return html`<h3>${label}</h3>${renderCount(read, `The ${label.toLowerCase()}`, (totals) => {
     const { total, valuesNotStored, change } = addUpDays(metric, totals.days);
+    if (total === null && valuesNotStored === 0) return html`<p class="quiet">Nothing is stored.</p>`;
     const remark = html`<span class="bad">${count(valuesNotStored, 'value is', 'values are')} not stored</span>`;
     return html`<strong>${total === null ? '–' : showNumber(total)}${
       valuesNotStored > 0 && html` <span class="bad">?</span>`

@@ -1,14 +1,13 @@
 import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { readStatements } from '../billing/statements.ts';
+import { readStatements, type Statement } from '../billing/statements.ts';
 import type { MonthState, Schema } from '../database/schema.ts';
 import { showDifference, showNumber } from '../terminal/words.ts';
 import { type DayRange, daysOfMonth, type Month, type UsageDay } from '../usage/day.ts';
 import { type Html, linkTo, renderCommands, renderPill, showMonth } from './elements.ts';
 import { SEARCH, selectInstanceName } from './filters.ts';
 import { type ConsolePage, type PageRequest, readMonth, renderCount } from './page.ts';
-import { renderStatements } from './statements.ts';
-import { createTablePage, renderHtmlTable, type TableColumn, type TableRow } from './table.ts';
+import { type Columns, createTablePage, renderHtmlTable, type TableColumn, type TableRow } from './table.ts';
 
 const PATH = '/billing';
 
@@ -216,7 +215,7 @@ async function renderActions(
   { month, states }: { readonly month: Month; readonly states: readonly MonthRow[] },
 ): Promise<Html> {
   const { instanceIds } = request;
-  const { from, to } = daysOfMonth(month);
+  const { from } = daysOfMonth(month);
   const { rows: issues } = await sql<{ readonly name: string; readonly causes: string; readonly remedy: string }>`
     select m.name, m.causes, m.remedy from losant_usage_internal.month_issues m
     where m.org_id is null and m.month = ${from}::date and m.instance_id = any (${instanceIds}::text[])`.execute(db);
@@ -229,16 +228,44 @@ async function renderActions(
     return ids.length === 0 ? [] : [`losant-usage close --month ${month}${scope}${options} --dry-run`];
   };
   const unclosedIds = endedIds.filter((id) => !closedIds.has(id));
+  const commands = [...toCommands(unclosedIds, ''), ...toCommands([...closedIds], ' --adjust')];
   return html`${issues.map(
     ({ name, causes, remedy }) => html`<p class="bad">Entire instance ${name}: ${causes}</p>${renderRemedy(remedy)}`,
-  )}${renderCommands([...toCommands(unclosedIds, ''), ...toCommands([...closedIds], ' --adjust')])}${renderStatements(
-    statements,
-    request,
-    month,
-  )}${
-    statements.length > 0 &&
-    html`<p>${linkTo('/changes', { from, to, which: 'closed' }, 'Changes since the month was closed')}</p>`
-  }`;
+  )}
+${renderCommands(commands)}
+${renderStatements(statements, request, { month, states })}`;
+}
+
+/** Renders the statements of a month with who closed it; '' for a month that is not closed. */
+function renderStatements(
+  statements: readonly Statement[],
+  { instanceIds }: PageRequest,
+  { month, states }: { readonly month: Month; readonly states: readonly MonthRow[] },
+): Html | string {
+  if (statements.length === 0) return '';
+  const { from, to } = daysOfMonth(month);
+  const names = new Map(states.map((state) => [state.instance_id, state.instance_name]));
+  const rows = statements.map((each) => ({
+    ...each,
+    instance: instanceIds.length > 1 ? (names.get(each.instanceId) ?? each.instanceId) : null,
+  }));
+  const columns: Columns<(typeof rows)[number]> = [
+    'instance',
+    [
+      'number',
+      'Statement',
+      ({ number, instance, instanceId }) =>
+        linkTo(`${PATH}/${month}/customers`, { number: `${number}`, instance: instance && instanceId }, number),
+    ],
+    'kind',
+    ['closedAt', 'Created'],
+    ['closedBy', 'Created by'],
+  ];
+  return html`<h2>Statements</h2>${renderHtmlTable(rows, columns)}
+<p><a href="${PATH}/${month}/customers">What each customer was billed</a> · <a
+  href="${PATH}/${month}/days">Days that explain adjustments</a> · <a
+  href="${PATH}/${month}/days?only=unbilled">Days of the next adjustment</a></p>
+<p>${linkTo('/changes', { from, to, which: 'closed' }, 'Changes since the month was closed')}</p>`;
 }
 
 /** Selects the organizations of a month. Each sum and issue is a subquery, so that only those on the page are read. */

@@ -141,6 +141,7 @@ function renderDays(query: OrganizationQuery, facts: Facts, maximum = 0): Html {
       ? html`<p>No limits.</p>`
       : renderHtmlTable(limits, [
           'limit_name',
+          'unit',
           ['limit_quantity', 'Allowed'],
           ['quantity', 'Month to date'],
           ['share', 'Used'],
@@ -222,8 +223,8 @@ async function readDays(
 
 async function readLimits(db: Kysely<Schema>, orgId: string): Promise<TableRow[]> {
   const { rows } = await sql<TableRow>`
-    select limit_name, limit_quantity::float8, quantity::float8, share::float8, projected_quantity::float8, exceeds_on,
-      nullif(days_expected - days_stored, 0) as days_not_stored
+    select limit_name, unit, limit_quantity::float8, quantity::float8, share::float8,
+      projected_quantity::float8, exceeds_on, nullif(days_expected - days_stored, 0) as days_not_stored
     from losant_usage.usage_vs_limits where org_id = ${orgId} order by metric is null, limit_name`.execute(db);
   return rows;
 }

@@ -131,7 +131,8 @@ export function renderCount<T>(
 ): Html {
   if (snapshot === null && error === undefined) {
     const ms = nowMs - (startedAtMs ?? nowMs);
-    return html`<p class="quiet">Counting…${ms > OLD_COUNTING_MS && ` for ${showDuration(ms)}`}</p>`;
+    return html`<p class="quiet">Counting…${ms > OLD_COUNTING_MS && ` for ${showDuration(ms)}`}<noscript> <a
+  href="">Reload</a></noscript></p>`;
   }
   const isOld = snapshot !== null && nowMs - snapshot.atMs > OLD_RESULT_MS;
   const failure = error === undefined ? '' : `${subject} could not be read: ${describeReadFailure(error)}.`;

@@ -37,6 +37,12 @@ export function toVisibleHealth({ isUp, snapshot }: DatabaseView): Health | null
   return isUp ? (snapshot?.value ?? null) : null;
 }
 
+/** Returns the label of an instance; empty if it is the only one. */
+export function nameInstance(instanceIds: readonly string[], health: Health | null, instanceId: string): string {
+  if (instanceIds.length < 2) return '';
+  return health?.instances.find((each) => each.instanceId === instanceId)?.label ?? instanceId;
+}
+
 /** What one worker process knows about itself; {@link Health} is what the database knows. */
 export interface WorkerStatus {
   readonly version: string;

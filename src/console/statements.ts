@@ -1,49 +1,19 @@
-/** What was billed for a closed month: its statements, what they bill to each customer, and why they differ. */
+/** What was billed for closed months: to each customer, in a year, and the days that explain adjustments. */
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import { type CustomerKey, SealError, SealedMonth } from '../billing/customers.ts';
-import { readBilledInstances, readStatements, type Statement } from '../billing/statements.ts';
+import { readBilledInstances, readStatements } from '../billing/statements.ts';
 import type { Schema } from '../database/schema.ts';
 import type { Month } from '../usage/day.ts';
 import { readMetrics, renderCustomerStatement, titleStatement } from './customer-statement.ts';
-import { type Html, linkTo, showMonth, showName } from './elements.ts';
-import { filterByInstance, SEARCH, searchIn, selectInstanceName, type Values } from './filters.ts';
-import { type ConsolePage, type PageRequest, readMonth } from './page.ts';
-import { type Columns, createTablePage, renderHtmlTable, type TableColumn } from './table.ts';
+import { type Html, linkTo, type Query, showMonth, showName } from './elements.ts';
+import { filterByInstance, SEARCH, searchIn, selectInstanceName } from './filters.ts';
+import { type ConsolePage, readMonth } from './page.ts';
+import { createTablePage, type TableColumn } from './table.ts';
 
 const PATH = '/billing';
 
-/** Renders the statements of a month with who closed it; '' for a month that is not closed. */
-export function renderStatements(
-  statements: readonly Statement[],
-  { instanceIds }: PageRequest,
-  month: Month,
-): Html | string {
-  if (statements.length === 0) return '';
-  const isOne = instanceIds.length < 2;
-  const rows = statements.map((each) => ({ ...each, instance: isOne ? null : each.instanceId }));
-  const columns: Columns<(typeof rows)[number]> = [
-    'instance',
-    [
-      'number',
-      'Statement',
-      ({ number, instance }) =>
-        linkToPart(month, 'customers', { number: `${number}`, instance: instance ?? '' }, number),
-    ],
-    'kind',
-    ['closedAt', 'Created'],
-    ['closedBy', 'Created by'],
-  ];
-  return html`<h2>Statements</h2>${renderHtmlTable(rows, columns)}
-<p>${linkToPart(month, 'customers', {}, 'What each customer was billed')} · ${linkToPart(
-    month,
-    'days',
-    {},
-    'Days that explain adjustments',
-  )} · ${linkToPart(month, 'days', { only: 'unbilled' }, 'Days of the next adjustment')}</p>`;
-}
-
-function linkToPart(month: string, part: string, query: Values, text: string | number): Html {
+function linkToPart(month: string, part: string, query: Query, text: string | number): Html {
   return linkTo(`${PATH}/${month.slice(0, 7)}/${part}`, query, text);
 }
 
@@ -57,13 +27,13 @@ type CustomerRow = {
 
 function renderCustomer(row: CustomerRow): Html {
   const { month, instance_id: instance, customer_id: customer, only_org_id: org, org_name: name } = row;
-  return linkToPart(month, 'customer', { instance, customer: customer ?? '', org: org ?? '' }, showName(name));
+  return linkToPart(month, 'customer', { instance, customer, org }, showName(name));
 }
 
 /** A row for each customer, statement and metric; as a file it is what to bill. */
 export const customersPage = createTablePage<CustomerRow>(
   { path: `${PATH}/:month/customers`, navPath: PATH },
-  (request) => {
+  async (request) => {
     const { instanceIds } = request;
     const month = readMonth(request);
     if (month === null) return null;
@@ -80,17 +50,17 @@ export const customersPage = createTablePage<CustomerRow>(
         q: searchIn('Name, customer, referral ID or ID', 'org_name', 'referral_id', 'id'),
         number: { label: 'Statement number', options: 'text' },
         metric: { label: 'Metric', options: 'text' },
-        ...filterByInstance(instanceIds),
+        ...(await filterByInstance(request)),
       },
       columns: [
         ['org_name', 'Name', renderCustomer],
         'metric',
         'billed_before',
-        ['quantity', 'Difference'],
+        ['quantity', 'Billed'],
         'total',
         ['number', 'Statement'],
       ],
-      moreColumns: [['statement_kind', 'Kind'], 'unit', 'customer_id', 'referral_id', 'plan_id', 'instance_name'],
+      moreColumns: ['unit', ['statement_kind', 'Kind'], 'customer_id', 'referral_id', 'plan_id', 'instance_name'],
     };
   },
 );

@@ -83,7 +83,10 @@ function nameOf(column: TableColumn<never>): string {
 }
 
 function listFilled<R extends TableRow>(rows: readonly R[], columns: Columns<R>): Columns<R> {
-  return columns.filter((column) => rows.some((row) => row[nameOf(column)] != null && row[nameOf(column)] !== ''));
+  // The first column names the rows, even if all names are empty.
+  return columns.filter((column, index) =>
+    rows.some((row) => row[nameOf(column)] != null && (index === 0 || row[nameOf(column)] !== '')),
+  );
 }
 
 /** Longer text may wrap. Instants and IDs are shorter, and must not. */

@@ -144,6 +144,7 @@ function renderPlans(plans: readonly PlanLimit[]): Html {
   return html`${intro}${renderHtmlTable(plans, [
     ['plan', 'Plan', renderPlan],
     'limit_name',
+    'unit',
     'orgs',
     ['orgs_over', 'Over the limit', ({ orgs_over: orgs }) => renderOrgs(orgs, 'bad')],
     ['orgs_at_risk', 'About to exceed it', ({ orgs_at_risk: orgs }) => renderOrgs(orgs, 'warn')],
