@@ -21,22 +21,15 @@ import { createTablePage } from './table.ts';
 /** Renders the items of each instance, after what only this process knows. */
 export function renderAttention(request: PageRequest, health: Health): Html {
   const { instances, untriedInstances, unconfiguredInstances } = health;
-  const problems = request
-    .status()
-    .instances.flatMap(({ instanceId, problem }) =>
-      problem === null
-        ? []
-        : [
-            renderProblem('bad', 'Run failed', problem.message, [
-              problem.hint,
-              nameInstance(request.instanceIds, health, instanceId),
-            ]),
-          ],
-    );
-  const untried = untriedInstances.map((id) => renderProblem('bad', 'Never read', id, ['no run has tried to read it']));
+  const problems = request.status().instances.flatMap(({ instanceId, problem }) => {
+    if (problem === null) return [];
+    const remark = joinParts(' · ', problem.hint, nameInstance(request.instanceIds, health, instanceId));
+    return [renderProblem('bad', 'Run failed', problem.message, remark)];
+  });
+  const untried = untriedInstances.map((id) => renderProblem('bad', 'Never read', id, 'no run has tried to read it'));
   const unconfigured = unconfiguredInstances.map((id) => {
     const advice = `neither read nor shown; if it is no longer used: losant-usage retire --instance ${id}`;
-    return renderProblem('warn', 'Instance not in the settings', id, [advice]);
+    return renderProblem('warn', 'Instance not in the settings', id, advice);
   });
   const kinds = Object.keys(ATTENTION_KINDS);
   const groups = instances
@@ -62,9 +55,8 @@ function joinParts(separator: string, ...parts: readonly string[]): string {
   return parts.filter((part) => part !== '').join(separator);
 }
 
-function renderProblem(tone: KindInfo['tone'], label: string, subject: string, remarks: readonly string[]): Html {
-  const text = html`${subject} <span class="quiet">${joinParts(' · ', ...remarks)}</span>`;
-  return renderLine({ tone, label }, [text], '/runs', 'Open');
+function renderProblem(tone: KindInfo['tone'], label: string, subject: string, remark: string): Html {
+  return renderLine({ tone, label }, [html`${subject} <span class="quiet">${remark}</span>`], '/runs', 'Open');
 }
 
 /** Renders the items of a kind of an instance, with its label unless that is empty. */

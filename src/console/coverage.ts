@@ -122,7 +122,9 @@ ${renderForm(PATH, FILTERS, values)}
   }</p>
 <p class="quiet keys">${standings.map(renderKey)}<span class="whole">blank: not expected</span></p>
 ${renderGrid(all, lines.slice(0, LINES_PER_PAGE), query)}${
-  values.q !== '' && lines.length === 0 && page === 1 && html`<p>No organization has this name or ID.</p>`
+  lines.length === 0 &&
+  page === 1 &&
+  html`<p>${values.q === '' ? 'Nothing has been loaded yet.' : 'No organization has this name or ID.'}</p>`
 }
 ${renderPages(page, lines.length > LINES_PER_PAGE, (to) => address({ page: `${to}` }))}`;
 }

@@ -55,12 +55,14 @@ export const customersPage = createTablePage<CustomerRow>(
       columns: [
         ['org_name', 'Name', renderCustomer],
         'metric',
+        'unit',
         'billed_before',
         ['quantity', 'Billed'],
         'total',
         ['number', 'Statement'],
+        ['statement_kind', 'Kind'],
       ],
-      moreColumns: ['unit', ['statement_kind', 'Kind'], 'customer_id', 'referral_id', 'plan_id', 'instance_name'],
+      moreColumns: ['customer_id', 'referral_id', 'plan_id', 'instance_name'],
     };
   },
 );

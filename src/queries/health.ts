@@ -155,27 +155,22 @@ async function readDigests(db: Kysely<Schema>, instanceIds: readonly string[]) {
 
 async function readRecentRuns(db: Kysely<Schema>, instanceIds: readonly string[]) {
   return await db
-    .selectFrom('instances as i')
-    .innerJoinLateral(
-      db
-        .selectFrom('runs as r')
-        .select(['r.run_id as runId', 'r.instance_id as instanceId', 'r.first_day as from', 'r.last_day as to'])
-        .select(['r.started_at as startedAt', 'r.finished_at as finishedAt', 'r.version', 'r.error'])
-        .select((eb) => [
-          eb.ref('r.kind').$castTo<RunKind>().as('kind'),
-          eb.ref('r.status').$castTo<RunStatus>().as('status'),
-          eb.ref('r.counts').$castTo<Partial<RunCounts>>().as('counts'),
-          eb.ref('r.failures').$castTo<readonly FailureGroup[]>().as('failures'),
-        ])
-        .where((eb) => eb('r.instance_id', '=', sql.ref<string>('i.instance_id')))
-        .orderBy('r.started_at', 'desc')
-        .limit(RUNS_PER_INSTANCE)
-        .as('last'),
-      (join) => join.onTrue(),
+    .selectFrom('runs as r')
+    .select(['run_id as runId', 'instance_id as instanceId', 'first_day as from', 'last_day as to', 'version', 'error'])
+    .select(['started_at as startedAt', 'finished_at as finishedAt'])
+    .select((eb) => [
+      eb.ref('kind').$castTo<RunKind>().as('kind'),
+      eb.ref('status').$castTo<RunStatus>().as('status'),
+      eb.ref('counts').$castTo<Partial<RunCounts>>().as('counts'),
+      eb.ref('failures').$castTo<readonly FailureGroup[]>().as('failures'),
+    ])
+    .where(
+      sql<boolean>`r.run_id in (
+        select l.run_id from unnest(${instanceIds}::text[]) as i (id) cross join lateral (
+          select n.run_id from losant_usage.runs n where n.instance_id = i.id
+          order by n.started_at desc limit ${RUNS_PER_INSTANCE}) as l)`,
     )
-    .selectAll('last')
-    .where(isAny('i.instance_id', instanceIds))
-    .orderBy('last.startedAt', 'desc')
-    .orderBy('last.runId')
+    .orderBy('started_at', 'desc')
+    .orderBy('run_id')
     .execute();
 }

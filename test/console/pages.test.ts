@@ -75,6 +75,7 @@ test('an empty list says why it is empty', async () => {
   expect(await unknown.text('/billing')).toContain('Nothing has been loaded yet.');
   expect(await unknown.text('/')).toMatch(/Billable payloads Nothing is stored\. .* Devices Nothing is stored\. /);
   expect(await world.text(`/organizations/${ORGS.hourly}?tab=hours&to=2026-07-31`)).toContain('Nothing is stored.');
+  expect(await unknown.text('/coverage')).toContain('Nothing has been loaded yet.');
   expect(await world.text('/coverage?q=nobody')).toContain('No organization has this name or ID.');
   expect(await world.text('/coverage')).not.toContain('No organization has this name or ID.');
   const other = await openWorld(`delete from losant_usage.coverage where org_id = '${ORGS.newcomer}';

@@ -18,10 +18,7 @@ export const consoleMutants = [
   plant(
     { file: 'src/console/page.ts', test: STATES },
     {
-      'A count that failed is not still being read': [
-        'if (snapshot === null && error === undefined) {',
-        'if (snapshot === null) {',
-      ],
+      'A count that failed is not still being read': ["if (failure !== '') return", "if (failure === 'x') return"],
     },
   ),
   plant(
