@@ -105,36 +105,31 @@ export function createRecall(read: ReadPage, { now, logger }: { readonly now: ()
   };
 }
 
-/**
- * Runs at most `max` reads at once and rejects others with ReadTimeoutError, so that one reader with many requests
- * does not take all connections. A read whose caller has given up counts until it ends.
- */
-export function limitReads({ max, timeoutMs }: { readonly max: number; readonly timeoutMs: number }) {
-  let runningReads = 0;
-  return async <T>(read: () => Promise<T>): Promise<T> => {
-    if (runningReads >= max) throw new ReadTimeoutError(`${max} other queries are already running`);
-    runningReads += 1;
-    const work = read().finally(() => {
-      runningReads -= 1;
-    });
-    return await withTimeout(timeoutMs, work);
-  };
+interface ReadLimit {
+  readonly max: number;
+  readonly timeoutMs: number;
+  /** Whether other reads wait for their turn, instead of being rejected with ReadTimeoutError. */
+  readonly isQueue?: boolean;
 }
 
-/** Runs at most `max` reads at once; the others wait for their turn. */
-export function queueReads({ max, timeoutMs }: { readonly max: number; readonly timeoutMs: number }) {
+/**
+ * Runs at most `max` reads at once, so that one reader with many requests does not take all connections. A read whose
+ * caller has given up counts until it ends; in a queue, it gives up its turn.
+ */
+export function limitReads({ max, timeoutMs, isQueue = false }: ReadLimit) {
   let runningReads = 0;
   const waitingReads: (() => void)[] = [];
+  const endTurn = () => {
+    const startNext = waitingReads.shift();
+    if (startNext === undefined) runningReads -= 1;
+    else startNext();
+  };
   return async <T>(read: () => Promise<T>): Promise<T> => {
     if (runningReads < max) runningReads += 1;
-    else await new Promise<void>((resolve) => waitingReads.push(resolve));
-    try {
-      return await withTimeout(timeoutMs, read());
-    } finally {
-      const startNext = waitingReads.shift();
-      if (startNext === undefined) runningReads -= 1;
-      else startNext();
-    }
+    else if (isQueue) await new Promise<void>((resolve) => waitingReads.push(resolve));
+    else throw new ReadTimeoutError(`${max} other queries are already running`);
+    const turn = isQueue ? withTimeout(timeoutMs, read()) : read();
+    return await withTimeout(timeoutMs, turn.finally(endTurn));
   };
 }
 

@@ -83,7 +83,7 @@ export const runsPage = createTablePage<RunRow>({ path: '/runs', navPath: '/runs
     kind: { label: 'Kind', options: optionsOf(['scheduled', 'manual', 'backfill']) },
     status: { label: 'Status', options: optionsOf(Object.keys(TONES)) },
     day: {
-      label: 'Started on',
+      label: 'Started on (UTC)',
       options: 'day',
       where: (day) => sql`(r.started_at at time zone 'UTC')::date = ${day}::date`,
     },

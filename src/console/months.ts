@@ -75,7 +75,7 @@ function renderMonths(months: readonly MonthRow[]): Html {
     ['state', 'Status', renderState],
     ['summary', 'Why'],
     'payloads_on_hold',
-    'difference',
+    ['difference', 'Payloads since closing'],
     ['closed_at', 'Closed'],
     ['act', 'Next step', ({ month, state }) => linkToMonth(month, STATES[state][1], STATES[state][2])],
   ]);

@@ -55,10 +55,10 @@ export const customersPage = createTablePage<CustomerRow>(
       columns: [
         ['org_name', 'Name', renderCustomer],
         'metric',
-        'unit',
         'billed_before',
         ['quantity', 'Billed'],
         'total',
+        'unit',
         ['number', 'Statement'],
         ['statement_kind', 'Kind'],
       ],

@@ -1,6 +1,6 @@
 import { type Context, Hono } from 'hono';
 import { compress } from 'hono/compress';
-import { cacheRead, limitReads, queueReads } from '../console/cached-reads.ts';
+import { cacheRead, limitReads } from '../console/cached-reads.ts';
 import { ICON, renderNotFound } from '../console/page.ts';
 import { addPages } from '../console/pages.ts';
 import { type InstanceStatus, type PageSources, toVisibleHealth } from '../console/sources.ts';
@@ -62,7 +62,7 @@ const HEALTH = { keepMs: 3_000, timeoutMs: 3_000 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
 const PAGE_READS = { max: 4, timeoutMs: 10_000 };
 /** Nobody waits for these; the server cancels a statement at the same time. */
-const READS_IN_TURN = { max: 2, timeoutMs: READER.statementTimeoutMs };
+const READS_IN_TURN = { max: 2, timeoutMs: READER.statementTimeoutMs, isQueue: true };
 /** A file is read as fast as it is downloaded. */
 const FILE_READS = { max: 4, timeoutMs: VIEW_STATEMENT_MS };
 const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };
@@ -109,7 +109,7 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
     onFailure: (error) => logger.warn({ err: error }, 'could not refresh the status; showing the last snapshot'),
   });
   const limitPages = limitReads(PAGE_READS);
-  const queueRead = queueReads(READS_IN_TURN);
+  const queueRead = limitReads(READS_IN_TURN);
   const limitFiles = limitReads(FILE_READS);
   return {
     logger,

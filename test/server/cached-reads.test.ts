@@ -1,11 +1,5 @@
 import { expect, test } from 'vitest';
-import {
-  type CachedRead,
-  cacheRead,
-  limitReads,
-  queueReads,
-  ReadTimeoutError,
-} from '../../src/console/cached-reads.ts';
+import { type CachedRead, cacheRead, limitReads, ReadTimeoutError } from '../../src/console/cached-reads.ts';
 
 const valueOf = async (read: Promise<CachedRead<unknown>>) => (await read).snapshot?.value;
 
@@ -99,7 +93,7 @@ test('the last snapshot stays while a newer read is slow or fails, and the failu
 });
 
 test('queued reads take turns, and one that hangs gives up its turn', async () => {
-  const queue = queueReads({ max: 1, timeoutMs: 20 });
+  const queue = limitReads({ max: 1, timeoutMs: 20, isQueue: true });
   const hanging = queue(() => new Promise<string>(() => {}));
   const order: string[] = [];
   const next = ['first', 'second'].map((name) => queue(() => Promise.resolve(order.push(name))));
