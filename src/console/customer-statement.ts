@@ -121,10 +121,6 @@ ${renderHtmlTable(rows, [
 function renderDays({ dayMetric, days, lines }: CustomerStatement, { month, metrics }: StatementMonth): Html | string {
   if (dayMetric === null) return '';
   const byDay = new Map(days.map((day) => [day.day, day]));
-  const chartDays = eachDay(daysOfMonth(month)).map((day) => ({
-    ...ABSENT,
-    ...(byDay.get(day) ?? { day }),
-  }));
   const label = metrics.get(dayMetric) ?? dayMetric;
   const notStored = days.reduce((sum, { valuesNotStored }) => sum + valuesNotStored, 0);
   return renderChart({
@@ -133,7 +129,7 @@ function renderDays({ dayMetric, days, lines }: CustomerStatement, { month, metr
       summary: notStored === 0 ? '' : `${count(notStored, 'value is', 'values are')} not stored and not included.`,
     },
     unit: lines.find(({ metric }) => metric === dayMetric)?.unit ?? '',
-    days: chartDays,
+    days: eachDay(daysOfMonth(month)).map((day) => ({ ...ABSENT, ...(byDay.get(day) ?? { day }) })),
     comparison: null,
     addressOf: null,
   });
