@@ -1,4 +1,4 @@
-/** What the pages Usage and Organization show by day: a metric, a range of days, and the days to compare with. */
+/** What the pages Usage and Organization share: days of a metric compared with others, the forecast, and sources. */
 import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';

@@ -22,6 +22,19 @@ export const consoleMutants = [
     },
   ),
   plant(
+    { file: 'src/console/table.ts', test: 'test/console/pages.test.ts', only: 'none has a name' },
+    {
+      'Rows have their links even if no name can be seen': [
+        "(index === 0 || row[nameOf(column)] !== '')",
+        "row[nameOf(column)] !== ''",
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/console/filters.ts', test: 'test/console/instances.test.ts', only: 'same name' },
+    { 'An instance is chosen by its name': ['[id, nameInstance(instanceIds, health, id)]', '[id, id]'] },
+  ),
+  plant(
     { file: 'src/console/page.ts', test: 'test/console/pages.test.ts', only: 'invisible characters' },
     { 'No name changes how a page is displayed': [".replaceAll(INVISIBLE, '\\ufffd')", ''] },
   ),
