@@ -8,24 +8,23 @@ import {
   addressOfKind,
   addressOfSubject,
   type KindInfo,
-  labelInstances,
   splitText,
 } from '../queries/attention.ts';
 import type { Health } from '../queries/health.ts';
 import { count, showDistance, showNumber } from '../terminal/words.ts';
 import { type Html, renderPill, showName } from './elements.ts';
-import { filterByInstance } from './filters.ts';
-import { type InstanceStatus, selectInstanceName } from './sources.ts';
+import { filterByInstance, selectInstanceName } from './filters.ts';
+import type { PageRequest } from './page.ts';
+import { nameInstance } from './sources.ts';
 import { createTablePage } from './table.ts';
 
 /** Renders the items of each instance, after what only this process knows. */
-export function renderAttention(health: Health, statuses: readonly InstanceStatus[], nowMs: number): Html {
+export function renderAttention(request: PageRequest, health: Health): Html {
   const { instances, untriedInstances, unconfiguredInstances } = health;
-  const labels = labelInstances(instances);
-  const problems = statuses.flatMap(({ instanceId, problem }) => {
+  const problems = request.status().instances.flatMap(({ instanceId, problem }) => {
     if (problem === null) return [];
-    const remarks = [problem.hint, ...(statuses.length > 1 ? [labels.get(instanceId) ?? instanceId] : [])];
-    return [renderProblem('bad', 'Run failed', problem.message, remarks.join(' · '))];
+    const remark = joinParts(' · ', problem.hint, nameInstance(request.instanceIds, health, instanceId));
+    return [renderProblem('bad', 'Run failed', problem.message, remark)];
   });
   const untried = untriedInstances.map((id) => renderProblem('bad', 'Never read', id, 'no run has tried to read it'));
   const unconfigured = unconfiguredInstances.map((id) => {
@@ -34,55 +33,49 @@ export function renderAttention(health: Health, statuses: readonly InstanceStatu
   });
   const kinds = Object.keys(ATTENTION_KINDS);
   const groups = instances
-    .flatMap((instance) => instance.attention.groups.map((group) => ({ group, instance })))
+    .flatMap(({ instanceId, attention }) => attention.groups.map((group) => ({ group, instanceId })))
     .toSorted((a, b) => kinds.indexOf(a.group.kind) - kinds.indexOf(b.group.kind))
-    .map(({ group, instance: { instanceId } }) =>
-      renderGroup(group, instances.length > 1 ? { instanceId, label: labels.get(instanceId) ?? '' } : null),
+    .map(({ group, instanceId }) =>
+      renderGroup(group, nameInstance(request.instanceIds, health, instanceId), instanceId),
     );
   const lines = [...problems, ...untried, ...groups, ...unconfigured];
   const isKnown = instances.length > 0 && instances.every(({ attention }) => attention.attentionAt !== null);
   const calmLine = isKnown
     ? html`<li class="calm good">Nothing needs attention.</li>`
     : html`<li class="calm">Not known yet: nothing has been read.</li>`;
-  return html`<h2>Needs attention <small class="quiet">${describeAge(health, nowMs)}</small></h2>
+  const ages = instances.map(({ instanceId, attention: { attentionAt } }) => {
+    const age = attentionAt === null ? 'not known yet' : showDistance(Date.parse(attentionAt) - request.nowMs);
+    return joinParts(': ', nameInstance(request.instanceIds, health, instanceId), age);
+  });
+  return html`<h2>Needs attention <small class="quiet">${ages.join(' · ')}</small></h2>
 <ul class="inbox">${lines.length === 0 ? calmLine : lines}</ul>`;
 }
 
-function describeAge({ instances }: Health, nowMs: number): string {
-  const labels = labelInstances(instances);
-  const ages = instances.map(({ instanceId, attention: { attentionAt } }) => {
-    const age = attentionAt === null ? 'not known yet' : showDistance(Date.parse(attentionAt) - nowMs);
-    return instances.length > 1 ? `${labels.get(instanceId)}: ${age}` : age;
-  });
-  return ages.join(' · ');
+function joinParts(separator: string, ...parts: readonly string[]): string {
+  return parts.filter((part) => part !== '').join(separator);
 }
 
-function renderProblem(tone: KindInfo['tone'], label: string, subject: string, detail: string): Html {
-  return renderLine({ tone, label }, [html`${subject} <span class="quiet">${detail}</span>`], '/runs', 'Open');
+function renderProblem(tone: KindInfo['tone'], label: string, subject: string, remark: string): Html {
+  return renderLine({ tone, label }, [html`${subject} <span class="quiet">${remark}</span>`], '/runs', 'Open');
 }
 
-/** Renders the items of a kind, with the instance if there are several. */
-function renderGroup(
-  group: AttentionGroup,
-  instance: { readonly instanceId: string; readonly label: string } | null,
-): Html {
-  const { kind, items, subjects, texts, areNew } = group;
+/** Renders the items of a kind of an instance, with its label unless that is empty. */
+function renderGroup({ kind, items, subjects, texts, areNew }: AttentionGroup, label: string, id: string): Html {
   const { act = 'Open' } = ATTENTION_KINDS[kind];
+  const instanceId = label === '' ? null : id;
   const firstSubjects = texts.map((text, index) => {
     const [name, detail] = splitText(kind, text);
-    const remarks = [detail, instance?.label ?? ''];
-    return html`<a href="${addressOfSubject(kind, subjects[index] ?? '', instance?.instanceId)}">${showName(name)}</a>${
+    return html`<a href="${addressOfSubject(kind, subjects[index] ?? '', instanceId)}">${showName(name)}</a>${
       areNew[index] === true && kind !== 'new' && html` <span class="pill link">new</span>`
-    } <span class="quiet">${remarks.filter((remark) => remark !== '').join(' · ')}</span>`;
+    } <span class="quiet">${joinParts(' · ', detail, label)}</span>`;
   });
+  if (items === 1) {
+    return renderLine(ATTENTION_KINDS[kind], firstSubjects, addressOfSubject(kind, subjects[0] ?? '', instanceId), act);
+  }
   const others = items - texts.length;
   const more = others > 0 ? [html`<span class="quiet">and ${count(others, 'more', 'more')}</span>`] : [];
-  const path =
-    items === 1
-      ? addressOfSubject(kind, subjects[0] ?? '', instance?.instanceId)
-      : addressOfKind(kind, instance?.instanceId);
-  const text = items > 1 ? `${act} ${showNumber(items)}` : act;
-  return renderLine(ATTENTION_KINDS[kind], [...firstSubjects, ...more], path, text);
+  const lines = [...firstSubjects, ...more];
+  return renderLine(ATTENTION_KINDS[kind], lines, addressOfKind(kind, instanceId), `${act} ${showNumber(items)}`);
 }
 
 /** Renders who or what it is about, each in a line of its own, and a link with what somebody does there. */
@@ -104,33 +97,34 @@ type ItemRow = {
 };
 
 /** Everything that needs attention: exactly what Home counts. */
-export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navPath: '/' }, ({ instanceIds }) => ({
+export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navPath: '/' }, async (request) => ({
   title: 'Needs attention',
   sentence: 'As of the last refresh: by a run that stored something, or at NOTIFY_AT. Home shows its age.',
   rows: sql`
-    select a.instance_id, a.kind, a.subject, a.text, ${selectInstanceName(instanceIds)}, a.first_seen_on,
+    select a.instance_id, a.kind, a.subject, a.text, ${selectInstanceName(request.instanceIds)}, a.first_seen_on,
       a.last_seen_on, abs(a.quantity) as rank
     from losant_usage.attention_items a join losant_usage.instances i on i.instance_id = a.instance_id
-    where a.is_current and a.instance_id = any (${instanceIds}::text[])`,
+    where a.is_current and a.instance_id = any (${request.instanceIds}::text[])`,
   order: sql`r.kind, r.rank desc nulls last, r.text, r.subject`,
   filters: {
     kind: {
       label: 'Kind',
       options: Object.fromEntries(Object.entries(ATTENTION_KINDS).map(([kind, { label }]) => [kind, label])),
     },
-    ...filterByInstance(instanceIds),
+    ...(await filterByInstance(request)),
   },
-  columns: {
-    text: [
+  columns: [
+    [
+      'text',
       'Subject',
       ({ instance_id: id, kind, subject, text }) => {
-        const address = addressOfSubject(kind, subject, instanceIds.length > 1 ? id : null);
+        const address = addressOfSubject(kind, subject, request.instanceIds.length > 1 ? id : null);
         return html`<a href="${address}">${showName(splitText(kind, text)[0])}</a>`;
       },
     ],
-    kind: ['Kind', ({ kind }) => renderPill(ATTENTION_KINDS[kind].tone, ATTENTION_KINDS[kind].label)],
-    subject: ['What is known', ({ kind, text }) => splitText(kind, text)[1]],
-    first_seen_on: 'First seen',
-    instance_name: 'Instance',
-  },
+    ['kind', 'Kind', ({ kind }) => renderPill(ATTENTION_KINDS[kind].tone, ATTENTION_KINDS[kind].label)],
+    ['subject', 'What is known', ({ kind, text }) => splitText(kind, text)[1]],
+    ['first_seen_on', 'First seen'],
+    'instance_name',
+  ],
 }));

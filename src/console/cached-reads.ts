@@ -10,6 +10,8 @@ export interface ReadOptions {
   /** How long a caller waits. */
   readonly timeoutMs: number;
   readonly now: () => number;
+  /** Called for the first failure after a success. */
+  readonly onFailure?: (error: unknown) => void;
 }
 
 /** Thrown when a read takes longer than its caller waits. Its message completes "could not be read: ". */
@@ -29,7 +31,7 @@ export interface CachedRead<T> {
   readonly startedAtMs: number | null;
   /** Why the last read failed; undefined if it did not. */
   readonly error: unknown;
-  /** When this was known. */
+  /** When this was result. */
   readonly nowMs: number;
 }
 
@@ -40,67 +42,38 @@ const MIN_WAIT_MS = 300;
 
 /**
  * Shares an expensive read: at most one is running, and its result is cached, so that readers cannot overload the
- * database however many they are. A failed read is not repeated for as long as it took. The returned function
- * rejects with the read's error, or with ReadTimeoutError.
+ * database however many they are. A failed read is not repeated for as long as it took. The returned function resolves
+ * to the last good result and the last failure, whichever came later, when the read has ended or its caller has waited.
  */
-export function shareRead<T>(
+export function cacheRead<T>(
   read: () => Promise<T>,
-  { keepMs, timeoutMs, now }: ReadOptions,
-): (waitMs?: number) => Promise<T> {
-  let current: Promise<T> | null = null;
+  { keepMs, timeoutMs, now, onFailure }: ReadOptions,
+): (waitMs?: number) => Promise<CachedRead<T>> {
+  let result: Omit<CachedRead<T>, 'nowMs'> = { snapshot: null, startedAtMs: null, error: undefined };
+  let current: Promise<void> | null = null;
   let [validFromMs, validUntilMs] = ALWAYS;
-  const startRead = async (): Promise<T> => {
-    const startMs = now();
+  const startRead = async (startedAtMs: number): Promise<void> => {
+    result = { ...result, startedAtMs };
     try {
       const value = await read();
-      [validFromMs, validUntilMs] = [now(), now() + Math.max(keepMs, (now() - startMs) * REST_FACTOR)];
-      return value;
+      result = { snapshot: { value, atMs: now() }, startedAtMs: null, error: undefined };
+      [validFromMs, validUntilMs] = [now(), now() + Math.max(keepMs, (now() - startedAtMs) * REST_FACTOR)];
     } catch (error) {
-      [validFromMs, validUntilMs] = [now(), now() + (now() - startMs)];
-      throw error;
+      if (result.error === undefined) onFailure?.(error);
+      result = { ...result, startedAtMs: null, error };
+      [validFromMs, validUntilMs] = [now(), now() + (now() - startedAtMs)];
     }
   };
   return async (waitMs = timeoutMs) => {
     // A clock that was set back would keep an old result for as long as it was set back.
     if (current === null || now() >= validUntilMs || now() < validFromMs) {
       [validFromMs, validUntilMs] = ALWAYS;
-      current = startRead();
+      current = startRead(now());
     }
-    return await withTimeout(waitMs, current);
-  };
-}
-
-/**
- * Shares a read like {@link shareRead}. The returned function resolves to the last good result and the last failure,
- * whichever came later. `onFailure` is called for the first failure after a success.
- */
-export function cacheRead<T>(
-  read: () => Promise<T>,
-  options: ReadOptions & { readonly onFailure: (error: unknown) => void },
-): (waitMs?: number) => Promise<CachedRead<T>> {
-  const { keepMs, timeoutMs, now, onFailure } = options;
-  let snapshot: Snapshot<T> | null = null;
-  let startedAtMs: number | null = null;
-  let lastError: unknown;
-  const sharedRead = shareRead(async () => {
-    startedAtMs = now();
-    try {
-      const value = await read();
-      snapshot = { value, atMs: now() };
-      lastError = undefined;
-    } catch (error) {
-      if (lastError === undefined) onFailure(error);
-      lastError = error;
-      throw error;
-    } finally {
-      startedAtMs = null;
-    }
-  }, options);
-  return async (waitMs = timeoutMs) => {
-    const isOld = snapshot === null || now() - snapshot.atMs > keepMs * REST_FACTOR;
-    // The failure has been reported; a slow read continues for the next caller.
-    await sharedRead(isOld ? Math.max(waitMs, MIN_WAIT_MS) : waitMs).catch(() => undefined);
-    return { snapshot, startedAtMs, error: lastError, nowMs: now() };
+    const isOld = result.snapshot === null || now() - result.snapshot.atMs > keepMs * REST_FACTOR;
+    // A slow read continues for the next caller.
+    await withTimeout(isOld ? Math.max(waitMs, MIN_WAIT_MS) : waitMs, current).catch(() => undefined);
+    return { ...result, nowMs: now() };
   };
 }
 
@@ -132,36 +105,31 @@ export function createRecall(read: ReadPage, { now, logger }: { readonly now: ()
   };
 }
 
-/**
- * Runs at most `max` reads at once and rejects others with ReadTimeoutError, so that one reader with many requests
- * does not take all connections. A read whose caller has given up counts until it ends.
- */
-export function limitReads({ max, timeoutMs }: { readonly max: number; readonly timeoutMs: number }) {
-  let runningReads = 0;
-  return async <T>(read: () => Promise<T>): Promise<T> => {
-    if (runningReads >= max) throw new ReadTimeoutError(`${max} other queries are already running`);
-    runningReads += 1;
-    const work = read().finally(() => {
-      runningReads -= 1;
-    });
-    return await withTimeout(timeoutMs, work);
-  };
+interface ReadLimit {
+  readonly max: number;
+  readonly timeoutMs: number;
+  /** Whether other reads wait for their turn, instead of being rejected with ReadTimeoutError. */
+  readonly isQueue?: boolean;
 }
 
-/** Runs at most `max` reads at once; the others wait for their turn. */
-export function queueReads({ max, timeoutMs }: { readonly max: number; readonly timeoutMs: number }) {
+/**
+ * Runs at most `max` reads at once, so that one reader with many requests does not take all connections. A read whose
+ * caller has given up counts until it ends; in a queue, it gives up its turn.
+ */
+export function limitReads({ max, timeoutMs, isQueue = false }: ReadLimit) {
   let runningReads = 0;
   const waitingReads: (() => void)[] = [];
+  const endTurn = () => {
+    const startNext = waitingReads.shift();
+    if (startNext === undefined) runningReads -= 1;
+    else startNext();
+  };
   return async <T>(read: () => Promise<T>): Promise<T> => {
     if (runningReads < max) runningReads += 1;
-    else await new Promise<void>((resolve) => waitingReads.push(resolve));
-    try {
-      return await withTimeout(timeoutMs, read());
-    } finally {
-      const startNext = waitingReads.shift();
-      if (startNext === undefined) runningReads -= 1;
-      else startNext();
-    }
+    else if (isQueue) await new Promise<void>((resolve) => waitingReads.push(resolve));
+    else throw new ReadTimeoutError(`${max} other queries are already running`);
+    const turn = isQueue ? withTimeout(timeoutMs, read()) : read();
+    return await withTimeout(timeoutMs, turn.finally(endTurn));
   };
 }
 

@@ -1,12 +1,12 @@
 import { scaleLinear } from 'd3-scale';
 import { line } from 'd3-shape';
 import { html } from 'hono/html';
-import { type ComparedDay, toPair } from '../queries/usage-totals.ts';
+import type { ComparedDay, Pair } from '../queries/usage-totals.ts';
 import { count, formatDays, showChange, showDifference, showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { STANDINGS } from '../usage/standing.ts';
 import type { Html } from './elements.ts';
-import { type Columns, renderHtmlTable } from './table.ts';
+import { renderHtmlTable } from './table.ts';
 
 /** A chart of a metric: a bar for each day, and a line for the days compared with. */
 export interface Chart {
@@ -78,7 +78,7 @@ function renderShade(day: UsageDay, index: number, days: number): Html | string 
 /** Renders the mark of a day, and its values, which appear above the plot while it is pointed at. */
 function renderDay(chart: Chart, index: number, y: (value: number) => number, chartDay: ComparedDay): Html {
   const { days, addressOf } = chart;
-  const { day, standing, quantity, valuesNotStored = 0 } = chartDay;
+  const { day, standing, quantity, valuesNotStored } = chartDay;
   const at = (offset: number) => percentOf(index + offset, days.length);
   const renderColumn = (style: string, top = ROOM_ABOVE) =>
     html`<rect class="${style}" x="${at(0)}" width="${percentOf(1, days.length)}" y="${top}" height="${BASE - top}"/>`;
@@ -104,7 +104,7 @@ function renderDay(chart: Chart, index: number, y: (value: number) => number, ch
 
 /** Describes the value of a day, and the change from the day that it is compared with. */
 function describeDay({ unit, comparison }: Chart, chartDay: ComparedDay): readonly string[] {
-  const { standing, quantity, comparedDay, comparedQuantity, valuesNotStored = 0 } = chartDay;
+  const { standing, quantity, comparedDay, comparedQuantity, valuesNotStored } = chartDay;
   if (standing === null) return ['did not exist'];
   const value = quantity === null ? 'not stored' : `${showNumber(quantity)} ${unit}`;
   const remark =
@@ -119,12 +119,11 @@ function describeDay({ unit, comparison }: Chart, chartDay: ComparedDay): readon
 
 /** Returns the change of a day; null if one of its values is not stored. */
 function showDayChange(day: ComparedDay): string | null {
-  const pair = day.standing === null ? null : toPair(day);
-  return pair && showPairChange(pair);
+  return day.standing === null || day.pair === null ? null : showPairChange(day.pair);
 }
 
 /** Returns the change in percent, or the difference from zero. */
-export function showPairChange([quantity, comparedQuantity]: NonNullable<ReturnType<typeof toPair>>): string {
+export function showPairChange([quantity, comparedQuantity]: Pair): string {
   return comparedQuantity === 0 ? showDifference(quantity) : showChange(quantity / comparedQuantity - 1);
 }
 
@@ -163,7 +162,7 @@ function renderLegend({ days, comparison, addressOf }: Chart): Html {
   const links = newestDays.map(({ day }) => html` ${linkDay(addressOf, day, day)}`);
   const isAbsent = days.some(({ standing }) => standing === null);
   const isZero = days.some(({ standing, quantity }) => standing !== null && quantity === 0);
-  const isIncomplete = days.some(({ quantity, valuesNotStored = 0 }) => quantity !== null && valuesNotStored > 0);
+  const isIncomplete = days.some(({ quantity, valuesNotStored }) => quantity !== null && valuesNotStored > 0);
   const renderItem = (shape: Html, label: unknown) =>
     html`<li><svg class="swatch" aria-hidden="true" width="18" height="12">${shape}</svg>${label}</li>`;
   return html`<ul class="legend">${[
@@ -182,19 +181,17 @@ function renderValues({ days, unit, addressOf }: Chart): Html {
     ...day,
     standing: day.standing ?? null,
     valuesNotStored: day.valuesNotStored || null,
-    paired: null,
     change: showDayChange(day),
   }));
-  const columns: Columns<(typeof rows)[number]> = {
-    day: ['Day', ({ day }) => linkDay(addressOf, day, showLongDay(day))],
-    quantity: `Value (${unit})`,
-    standing: 'Standing',
-    valuesNotStored: 'Values not stored',
-    comparedDay: ['Compared with', ({ comparedDay }) => showLongDay(comparedDay ?? '')],
-    comparedQuantity: 'Compared value',
-    change: 'Change',
-  };
-  const table = renderHtmlTable(rows, columns);
+  const table = renderHtmlTable(rows, [
+    ['day', 'Day', ({ day }) => linkDay(addressOf, day, showLongDay(day))],
+    ['quantity', `Value (${unit})`],
+    'standing',
+    ['valuesNotStored', 'Values not stored'],
+    ['comparedDay', 'Compared with', ({ comparedDay }) => showLongDay(comparedDay ?? '')],
+    ['comparedQuantity', 'Compared value'],
+    'change',
+  ]);
   return html`<details><summary>Values of ${count(days.length, 'day')}</summary>${table}</details>`;
 }
 

@@ -6,8 +6,7 @@ import { addDays, dayAt, eachDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
 import { addressOf, type Html, showMonth, showName } from './elements.ts';
-import { matchesText, readValues, renderForm, SEARCH } from './filters.ts';
-import { STREAM } from './gaps.ts';
+import { matchesText, readValues, renderForm, SEARCH, STREAM } from './filters.ts';
 import type { ConsolePage, PageRequest } from './page.ts';
 import { readPage, renderPages } from './table.ts';
 
@@ -123,7 +122,9 @@ ${renderForm(PATH, FILTERS, values)}
   }</p>
 <p class="quiet keys">${standings.map(renderKey)}<span class="whole">blank: not expected</span></p>
 ${renderGrid(all, lines.slice(0, LINES_PER_PAGE), query)}${
-  values.q !== '' && lines.length === 0 && page === 1 && html`<p>No organization has this name or ID.</p>`
+  lines.length === 0 &&
+  page === 1 &&
+  html`<p>${values.q === '' ? 'Nothing has been loaded yet.' : 'No organization has this name or ID.'}</p>`
 }
 ${renderPages(page, lines.length > LINES_PER_PAGE, (to) => address({ page: `${to}` }))}`;
 }

@@ -5,6 +5,7 @@ import type { CustomerLine, CustomerStatement } from '../billing/customers.ts';
 import { addQuantities, type BilledInstance, type Statement } from '../billing/statements.ts';
 import type { Schema } from '../database/schema.ts';
 import { renderCsvHeader, renderCsvRows } from '../files/csv.ts';
+import { ABSENT } from '../queries/usage-totals.ts';
 import { count } from '../terminal/words.ts';
 import { compareText } from '../usage/cell.ts';
 import { daysOfMonth, eachDay, type Month } from '../usage/day.ts';
@@ -35,7 +36,7 @@ export function nameCustomer({ lines }: CustomerStatement): string {
 }
 
 export function titleStatement(customer: CustomerStatement, { month }: StatementMonth): string {
-  return `${nameCustomer(customer)}, ${showMonth(`${month}-01`)}`;
+  return `${nameCustomer(customer)}, ${showMonth(month)}`;
 }
 
 /** Renders the statement, without links: it is printed and sent. */
@@ -73,10 +74,8 @@ function renderTotals(lines: readonly CustomerLine[], { metrics }: StatementMont
     unit: metricLines[0]?.unit ?? '',
     quantity: toInteger(metricLines.map(({ quantity }) => quantity || null).reduce(addQuantities, null)),
   }));
-  return html`<h2>Total of the month</h2>${renderHtmlTable(rows, { ...USAGE, quantity: 'Billed' })}`;
+  return html`<h2>Total of the month</h2>${renderHtmlTable(rows, ['usage', 'unit', ['quantity', 'Billed']])}`;
 }
-
-const USAGE = { usage: 'Usage', unit: 'Unit' };
 
 /** Not a number, because quantities may exceed 2^53. */
 function toInteger(quantity: string | null): bigint | null {
@@ -101,7 +100,6 @@ function renderStatement(
     quantity: toInteger(line.quantity),
     total: isFirst ? null : toInteger(line.total),
   }));
-  const quantities = { before: 'Billed before', quantity: isFirst ? 'Billed' : 'Difference', total: 'Total' };
   return html`<h2>Statement ${number}, ${kind}</h2>
 ${renderFacts({
   Created: renderInstant(closedAt),
@@ -109,18 +107,20 @@ ${renderFacts({
   Organization: !hasOrgs && (lines[0]?.orgName ?? ''),
   'Reason for accepting blockers': reason,
 })}
-${renderHtmlTable(rows, { org: 'Organization', ...USAGE, ...quantities })}
+${renderHtmlTable(rows, [
+  ['org', 'Organization'],
+  'usage',
+  'unit',
+  ['before', 'Billed before'],
+  ['quantity', isFirst ? 'Billed' : 'Difference'],
+  'total',
+])}
 <p class="quiet">SHA-256 <code>${manifestSha256}</code></p>`;
 }
 
 function renderDays({ dayMetric, days, lines }: CustomerStatement, { month, metrics }: StatementMonth): Html | string {
   if (dayMetric === null) return '';
   const byDay = new Map(days.map((day) => [day.day, day]));
-  const chartDays = eachDay(daysOfMonth(month)).map((day) => ({
-    ...(byDay.get(day) ?? { day, standing: null, quantity: null }),
-    comparedDay: null,
-    comparedQuantity: null,
-  }));
   const label = metrics.get(dayMetric) ?? dayMetric;
   const notStored = days.reduce((sum, { valuesNotStored }) => sum + valuesNotStored, 0);
   return renderChart({
@@ -129,7 +129,7 @@ function renderDays({ dayMetric, days, lines }: CustomerStatement, { month, metr
       summary: notStored === 0 ? '' : `${count(notStored, 'value is', 'values are')} not stored and not included.`,
     },
     unit: lines.find(({ metric }) => metric === dayMetric)?.unit ?? '',
-    days: chartDays,
+    days: eachDay(daysOfMonth(month)).map((day) => ({ ...ABSENT, ...(byDay.get(day) ?? { day }) })),
     comparison: null,
     addressOf: null,
   });

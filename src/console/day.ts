@@ -62,41 +62,24 @@ function renderCell(cell: CellExplanation): Html {
 ${advice.commands.map(
   ({ when, command }) => html`<p class="quiet">${capitalize(when)}:</p>${renderCommands([command])}`,
 )}
-${cell.numbers.length > 0 && renderHtmlTable(cell.numbers, { metric: 'Metric', quantity: 'Quantity' })}
+${cell.numbers.length > 0 && renderHtmlTable(cell.numbers, ['metric', 'quantity'])}
 ${renderList('Changes', changes, CHANGES)}
 ${renderList('Waivers', waivers, WAIVERS)}
 ${renderList('Quarantined responses', quarantine, QUARANTINE)}
 ${ledger !== null && renderReads(ledger)}</section>\n`;
 }
 
-const CHANGES: Columns<CellExplanation['changes'][number]> = {
-  changedAt: 'Changed at',
-  metric: 'Metric',
-  type: 'Type',
-  source: 'Source',
-  hour: 'Hour',
-  old: 'Old',
-  new: 'New',
-  wasFinal: 'Was final',
-};
-const WAIVERS: Columns<CellExplanation['waivers'][number]> = {
-  waivedAt: 'Waived at',
-  kind: 'Kind',
-  waivedBy: 'Waived by',
-  waivedByRun: 'Waived by run',
-  reason: 'Reason',
-  liftedAt: 'Lifted at',
-  liftedByRun: 'Lifted by run',
-};
-const QUARANTINE: Columns<CellExplanation['quarantine'][number]> = {
-  seenAt: 'Received',
-  from: 'First day',
-  to: 'Last day',
-  reason: 'Reason',
-  detail: 'Detail',
-};
+const CHANGES = ['changedAt', 'metric', 'type', 'source', 'hour', 'old', 'new', 'wasFinal'];
+const WAIVERS = ['waivedAt', 'kind', 'waivedBy', 'waivedByRun', 'reason', 'liftedAt', 'liftedByRun'];
+const QUARANTINE: Columns<TableRow> = [
+  ['seenAt', 'Received'],
+  ['from', 'First day'],
+  ['to', 'Last day'],
+  'reason',
+  'detail',
+];
 
-function renderList<R extends TableRow>(title: string, rows: readonly R[], columns: Columns<R>): Html {
+function renderList(title: string, rows: readonly TableRow[], columns: Columns<TableRow>): Html {
   return html`${rows.length > 0 && html`<h3>${title}</h3>${renderHtmlTable(rows, columns)}`}`;
 }
 

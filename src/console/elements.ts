@@ -5,10 +5,17 @@ import { STANDINGS, type Standing } from '../usage/standing.ts';
 
 export type Html = ReturnType<typeof html>;
 
-/** Returns an address of this server with a query, without empty values. */
-export function addressOf(path: string, query: Readonly<Record<string, string>>): string {
-  const params = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ''));
+export type Query = Readonly<Record<string, string | null>>;
+
+/** Returns an address of this server with a query, without values that are empty or null. */
+export function addressOf(path: string, query: Query): string {
+  const params = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value !== null && value !== '') params.set(name, value);
   return params.size === 0 ? path : `${path}?${params.toString()}`;
+}
+
+export function linkTo(path: string, query: Query, text: string | number): Html {
+  return html`<a href="${addressOf(path, query)}">${text}</a>`;
 }
 
 /** Renders one of several links, marked if it leads to the current page. */
@@ -40,7 +47,7 @@ export function renderInstant(instant: string): Html {
   return html`<time datetime="${instant}">${showInstant(instant)}</time>`;
 }
 
-/** Formats the month of a day: `October 2026`. */
+/** Formats a month, or that of a day: `October 2026`. */
 export const showMonth = formatDays({ month: 'long', year: 'numeric' });
 
 /** Renders a standing with its symbol; null means not expected. */

@@ -1,20 +1,26 @@
 /** The fields and options that select the rows of a table, and the conditions that they stand for. */
 import { html } from 'hono/html';
 import { type RawBuilder, sql } from 'kysely';
+import { labelInstance } from '../queries/attention.ts';
 import { parseDay } from '../usage/day.ts';
 import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
+import { streamNames } from '../usage/streams/catalog.ts';
 import { addressOf, type Html, renderLink } from './elements.ts';
 import type { PageRequest } from './page.ts';
-
-/** The labels of a field's options by value, or any text, or a day. */
-type Options = Readonly<Record<string, string>> | 'text' | 'day';
+import { nameInstance, toVisibleHealth } from './sources.ts';
 
 /** A field of the form, and the rows that it selects. */
 interface Filter {
   readonly label: string;
-  readonly options: Options;
-  /** Returns the condition on a row `r`. By default, the column with the name of the filter must have the value. */
-  readonly where?: (value: string) => RawBuilder<unknown>;
+  /** The labels of its options by value, or any text, or a day. */
+  readonly options: Readonly<Record<string, string>> | 'text' | 'day';
+  /**
+   * Returns the condition on a row `r`. By default, the column with the name of the filter must have the value. Null if
+   * the rows are already those that it selects.
+   */
+  readonly where?: ((value: string) => RawBuilder<unknown>) | null;
+  /** Whether one of the options is always chosen. */
+  readonly isRequired?: boolean;
 }
 
 export type Filters = Readonly<Record<string, Filter>>;
@@ -26,11 +32,10 @@ export type Values = Readonly<Record<string, string>>;
 /** Reads the value of each filter from the address. A missing or invalid one is empty. */
 export function readValues(filters: Filters, query: PageRequest['query']): Values {
   const names = Object.entries(filters);
-  return Object.fromEntries(names.map(([name, { options }]) => [name, readValue(query[name], options)]));
+  return Object.fromEntries(names.map(([name, { options }]) => [name, readValue(query[name] ?? '', options)]));
 }
 
-function readValue(param: string | undefined, options: Options): string {
-  if (param === undefined) return '';
+function readValue(param: string, options: Filter['options']): string {
   if (options === 'text') return toSearchText(param);
   if (options === 'day') return param >= FIRST_DAY && param <= LAST_DAY ? (parseDay(param) ?? '') : '';
   return Object.hasOwn(options, param) ? param : '';
@@ -45,11 +50,19 @@ export function toSearchText(param: string): string {
 export function toConditions(filters: Filters, values: Values): RawBuilder<unknown> {
   const conditions = Object.entries(filters).flatMap(([name, { where }]) => {
     const value = values[name] ?? '';
-    if (value === '') return [];
+    if (value === '' || where === null) return [];
     return [where === undefined ? sql`r.${sql.ref(name)}::text = ${value}` : where(value)];
   });
   return sql.join([sql`true`, ...conditions], sql` and `);
 }
+
+export const STREAM = { label: 'Stream', options: optionsOf(streamNames) };
+
+/** The range of the days of rows `r`. */
+export const DAYS: Filters = {
+  from: { label: 'From', options: 'day', where: (day) => sql`r.usage_date >= ${day}::date` },
+  to: { label: 'To', options: 'day', where: (day) => sql`r.usage_date <= ${day}::date` },
+};
 
 /** Finds organizations, in rows that have the column `org_id`. */
 export const SEARCH: Filter = {
@@ -84,47 +97,44 @@ export function optionsOf(values: readonly string[]): Readonly<Record<string, st
   return Object.fromEntries(values.map((value) => [value, value.replaceAll('_', ' ')]));
 }
 
+/** Selects the label of the instance `i`; null if there is only one. */
+export function selectInstanceName(instanceIds: readonly string[]): RawBuilder<unknown> {
+  return sql`${instanceIds.length > 1 ? labelInstance(instanceIds) : sql`null::text`} as instance_name`;
+}
+
 /** Returns the filter of rows `r` by their instance, if there are several. */
-export function filterByInstance(instanceIds: readonly string[]): Filters {
+export async function filterByInstance({ instanceIds, database }: PageRequest): Promise<Filters> {
   if (instanceIds.length < 2) return {};
-  const where = (id: string) => sql`r.instance_id = ${id}`;
-  return { instance: { label: 'Instance', options: optionsOf(instanceIds), where } };
+  const health = toVisibleHealth(await database(0));
+  const options = Object.fromEntries(instanceIds.map((id) => [id, nameInstance(instanceIds, health, id)]));
+  return { instance: { label: 'Instance', options, where: (id) => sql`r.instance_id = ${id}` } };
 }
 
-/** Renders the filters: options as links, and fields for text and days. The other values stay as they are. */
-export function renderForm(path: string, filters: Filters, values: Values): Html {
-  const entries = Object.entries(filters);
-  const choices = entries.map(([name, { label, options }]) =>
-    typeof options === 'string' ? '' : renderChoices(path, values, { name, label, options: { '': 'all', ...options } }),
-  );
-  const fields = entries.filter(([, { options }]) => typeof options === 'string');
-  return html`${choices}${fields.length > 0 && renderFields(path, Object.fromEntries(fields), values)}`;
-}
-
-export function renderFields(path: string, fields: Filters, values: Values): Html {
-  const hidden = Object.entries(values).filter(([name, value]) => value !== '' && !Object.hasOwn(fields, name));
-  return html`<form method="get" action="${path}">${hidden.map(
+/** Renders the filters: options as links, then more links, then fields for text and days. Other values stay. */
+export function renderForm(path: string, filters: Filters, values: Values, moreLinks: Html | string = ''): Html {
+  const choices = Object.entries(filters).map(([name, { label, options, isRequired = false }]) => {
+    if (typeof options === 'string') return '';
+    const labels = Object.entries(isRequired ? options : { '': 'all', ...options });
+    return renderChoices(
+      label,
+      labels.map(([value, text]) => [text, addressOf(path, { ...values, [name]: value }), value === values[name]]),
+    );
+  });
+  const fields = Object.entries(filters).filter(([, { options }]) => typeof options === 'string');
+  if (fields.length === 0) return html`${choices}${moreLinks}`;
+  const isField = (name: string) => fields.some(([field]) => field === name);
+  const hidden = Object.entries(values).filter(([name, value]) => value !== '' && !isField(name));
+  return html`${choices}${moreLinks}<form method="get" action="${path}">${hidden.map(
     ([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`,
-  )}${Object.entries(fields).map(([name, { label, options }]) => {
+  )}${fields.map(([name, { label, options }]) => {
     const [style, type] = options === 'text' ? ['wide', 'search'] : ['', 'date'];
     const field = html`<input name="${name}" type="${type}" value="${values[name]}">`;
     return html`<label class="${style}">${label}${field}</label>\n`;
   })}<button type="submit">Apply</button></form>`;
 }
 
-export function renderChoices(
-  path: string,
-  values: Values,
-  { name, label, options }: { name: string; label: string; options: Readonly<Record<string, string>> },
-): Html {
-  const links = Object.entries(options).map(
-    ([value, text]) => [text, addressOf(path, { ...values, [name]: value }), value === values[name]] as const,
-  );
-  return renderLinks(label, links);
-}
-
 /** Renders links in a line, the current one marked. */
-export function renderLinks(
+export function renderChoices(
   label: string,
   links: readonly (readonly [text: string, address: string, isCurrent: boolean])[],
 ): Html {

@@ -1,13 +1,11 @@
+/** The lists of Data quality: gaps, quarantined responses, and sums compared with others. */
 import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { streamNames } from '../usage/streams/catalog.ts';
 import type { Html } from './elements.ts';
-import { optionsOf, readValues, SEARCH } from './filters.ts';
+import { DAYS, filterByInstance, optionsOf, readValues, SEARCH, STREAM, selectInstanceName } from './filters.ts';
 import type { PageRequest } from './page.ts';
-import { type Columns, createTablePage, renderHtmlTable, type TableRow } from './table.ts';
-
-export const STREAM = { label: 'Stream', options: optionsOf(streamNames) };
+import { createTablePage, renderHtmlTable, type TableRow } from './table.ts';
 
 type GapRow = {
   readonly org_id: string;
@@ -17,26 +15,16 @@ type GapRow = {
   readonly days: readonly string[];
 };
 
-/** The page applies these to cells, before it groups them; the condition on rows is always true. */
+/** The page applies these to cells, before it groups them. */
 const CELL_FILTERS = {
-  stream: { ...STREAM, where: () => sql`true` },
+  stream: { ...STREAM, where: null },
   standing: {
     label: 'Standing',
     options: { ...optionsOf(['missing', 'in_doubt']), failing: 'stored, reads keep failing' },
-    where: () => sql`true`,
+    where: null,
   },
-  usage_date: { label: 'Day', options: 'day', where: () => sql`true` },
+  usage_date: { label: 'Day', options: 'day', where: null },
 } as const;
-
-const COLUMNS: Columns<GapRow> = {
-  org_name: 'Organization',
-  standing: 'Standing',
-  cells: 'Cells',
-  causes: ['Causes and days', renderDetails],
-  last_day: 'Newest day',
-  next_read_at: 'Next read',
-  first_day: 'Oldest day',
-};
 
 /** The gaps, or stored cells whose reads keep failing, by organization, with their causes. */
 export const gapsPage = createTablePage<GapRow>({ path: '/gaps', navPath: '/coverage' }, (request) => {
@@ -73,21 +61,13 @@ export const gapsPage = createTablePage<GapRow>({ path: '/gaps', navPath: '/cove
       ? sql`r.standing desc, r.usage_date desc, r.org_id, r.stream`
       : sql`r.standing desc, r.cells desc, r.org_name, r.org_id`,
     filters: { q: SEARCH, ...CELL_FILTERS },
-    columns: isFile ? CELL_COLUMNS : COLUMNS,
+    columns: isFile
+      ? ['org_id', 'org_name', 'usage_date', 'stream', 'standing', 'cause', 'next_read_at']
+      : ['org_name', 'standing', 'cells', ['causes', 'Causes and days', renderDetails], 'last_day', 'next_read_at'],
+    moreColumns: isFile ? [] : ['first_day'],
     summed: ['cells'],
   };
 });
-
-/** The columns of the file, which alone can be sorted by. */
-const CELL_COLUMNS: Columns<GapRow> = {
-  org_id: 'ID',
-  org_name: 'Organization',
-  usage_date: 'Day',
-  stream: 'Stream',
-  standing: 'Standing',
-  cause: 'Cause',
-  next_read_at: 'Next read',
-};
 
 function selectCells(
   { instanceIds }: PageRequest,
@@ -114,19 +94,18 @@ type CauseRow = TableRow & { readonly orgs: number };
 async function renderCauses(db: Kysely<Schema>, cells: RawBuilder<unknown>): Promise<Html> {
   const { rows } = await sql<CauseRow>`
     select c.standing, c.cause, string_agg(distinct c.stream, ', ') as streams, count(distinct c.org_id) as orgs,
-      count(*) as cells,
-      min(c.usage_date) as first, max(c.usage_date) as last
+      count(*) as cells, min(c.usage_date) as first_day, max(c.usage_date) as last_day
     from (${cells}) as c group by c.standing, c.cause order by count(*) desc, c.cause limit ${MAX_CAUSES}`.execute(db);
   if (rows.every(({ orgs }) => orgs < 2)) return html``;
-  return html`<h2>Causes</h2>${renderHtmlTable(rows, {
-    cause: 'Cause',
-    streams: 'Streams',
-    standing: 'Standing',
-    orgs: 'Organizations',
-    cells: 'Cells',
-    first: 'Oldest day',
-    last: 'Newest day',
-  })}<h2>Organizations</h2>`;
+  return html`<h2>Causes</h2>${renderHtmlTable(rows, [
+    'cause',
+    'streams',
+    'standing',
+    'orgs',
+    'cells',
+    'first_day',
+    'last_day',
+  ])}<h2>Organizations</h2>`;
 }
 
 function renderDetails({ org_id: orgId, causes, days }: GapRow): Html {
@@ -154,13 +133,46 @@ export const quarantinePage = createTablePage({ path: '/quarantine', navPath: '/
     group by q.org_id, o.name, q.stream, q.reason, q.detail`,
   order: sql`r.seen_at desc, r.org_id, r.stream, r.cause`,
   filters: { q: SEARCH, stream: STREAM },
-  columns: {
-    org_name: 'Organization',
-    stream: 'Stream',
-    cause: 'Cause',
-    responses: 'Responses',
-    last_day: 'Newest day',
-    seen_at: 'Received',
-    first_day: 'Oldest day',
-  },
+  columns: ['org_name', 'stream', 'cause', 'responses', 'last_day', ['seen_at', 'Received']],
+  moreColumns: ['first_day'],
 }));
+
+/** Our sums of a day compared with Losant's totals and the counterparts. */
+export const reconciliationPage = createTablePage(
+  { path: '/reconciliation', navPath: '/coverage' },
+  async (request) => ({
+    title: 'Reconciliation',
+    sentence:
+      'Our sums of each day, compared with Losant’s control totals and with counterpart streams, differences first.',
+    rows: sql`
+      select r.instance_id, r.usage_date, r.metric, r.unit, r.compared_with,
+        ${selectInstanceName(request.instanceIds)},
+        r.quantity::bigint, r.total::bigint, r.difference::bigint, r.outcome, r.reason, r.orgs_missing,
+        r.orgs_differing, r.last_read_at
+      from losant_usage.reconciliation r join losant_usage.instances i on i.instance_id = r.instance_id
+      where r.instance_id = any (${request.instanceIds}::text[])`,
+    order: sql`r.outcome <> 'differs', r.usage_date desc, r.instance_name, r.metric, r.compared_with`,
+    filters: {
+      outcome: { label: 'Outcome', options: optionsOf(['differs', 'pending', 'not_compared', 'equal']) },
+      metric: { label: 'Metric', options: 'text' },
+      ...(await filterByInstance(request)),
+      ...DAYS,
+    },
+    columns: [
+      'usage_date',
+      'instance_name',
+      'metric',
+      'compared_with',
+      ['quantity', 'Our sum'],
+      'difference',
+      'outcome',
+    ],
+    moreColumns: [
+      ['total', 'Compared sum'],
+      'reason',
+      ['orgs_missing', 'Organizations missing'],
+      ['orgs_differing', 'Organizations differing'],
+      ['last_read_at', 'Last read'],
+    ],
+  }),
+);

@@ -1,6 +1,5 @@
 import { html } from 'hono/html';
-import { labelInstances } from '../queries/attention.ts';
-import { addUpDays, isLevel, monthToDate, toPair, type UsageTotals } from '../queries/usage-totals.ts';
+import { addUpDays, isLevel, monthToDate, type UsageTotals } from '../queries/usage-totals.ts';
 import { count, formatDays, showChange, showDistance, showNumber, showWhen } from '../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { findWorstCounted, STANDINGS, sumStandings } from '../usage/standing.ts';
@@ -8,9 +7,9 @@ import { renderAttention } from './attention.ts';
 import { type CachedRead, describeReadFailure } from './cached-reads.ts';
 import { renderChart, showLongDay } from './chart.ts';
 import { addressOf, type Html, renderInstant, renderPill, showMonth } from './elements.ts';
-import { describeMonth, type MonthRow, recallMonths, renderState } from './months.ts';
+import { linkToMonth, type MonthRow, recallMonths, renderMonthState } from './months.ts';
 import { type ConsolePage, type PageRequest, RELOAD_SECONDS, renderCount } from './page.ts';
-import { type DatabaseView, type InstanceStatus, toVisibleHealth } from './sources.ts';
+import { type DatabaseView, type InstanceStatus, nameInstance, toVisibleHealth } from './sources.ts';
 import { CHART_METRICS, type ChartMetric, COMPARISONS, recallTotals } from './usage-query.ts';
 
 const HOME_RELOAD_SECONDS = 60;
@@ -37,12 +36,11 @@ export const homePage: ConsolePage = {
     ]);
     const health = toVisibleHealth(view);
     const { instances: statuses, version, host, startedAt } = request.status();
-    const labels = labelInstances(health?.instances ?? []);
     const { day, tone, label, sentence } = describeYesterday(view, statuses, nowMs);
     const body = html`<h1>${showDay(day, nowMs)} ${renderPill(tone, label)}</h1>
 <p class="quiet">${[sentence, ...describeScope(request, view)].join(' · ')}</p>
-${statuses.map((status) => renderProgress(status, statuses.length > 1 ? labels : null))}
-${health !== null && renderAttention(health, statuses, nowMs)}
+${statuses.map((status) => renderProgress(status, nameInstance(request.instanceIds, health, status.instanceId)))}
+${health !== null && renderAttention(request, health)}
 <h2>${showMonth(range.to)} so far</h2>
 <div class="cards">
 <section class="card">${renderTotal(payloads, 'payload_billable_count', renderDays)}
@@ -71,16 +69,13 @@ function showDay(day: UsageDay, nowMs: number): string {
   return day === addDays(dayAt(nowMs), -1) ? `Yesterday, ${text}` : text;
 }
 
-/** Renders the progress of a run, with its instance if there are labels. */
-function renderProgress(
-  { instanceId, progress }: InstanceStatus,
-  labels: ReadonlyMap<string, string> | null,
-): Html | string {
+/** Renders the progress of a run, with its instance unless that has no label. */
+function renderProgress({ progress }: InstanceStatus, label: string): Html | string {
   if (progress === null) return '';
   const { plannedCells, readCells, startedAt } = progress;
   return html`<p><progress max="${Math.max(plannedCells, 1)}" value="${readCells}"
   aria-label="Cells read, out of those due"></progress> ${showNumber(readCells)} of ${count(plannedCells, 'cell')}
-  read since ${renderInstant(startedAt)}${labels !== null && ` · ${labels.get(instanceId) ?? instanceId}`}</p>`;
+  read since ${renderInstant(startedAt)}${label !== '' && ` · ${label}`}</p>`;
 }
 
 /**
@@ -146,6 +141,7 @@ function renderTotal(
   const { label } = CHART_METRICS[metric];
   return html`<h3>${label}</h3>${renderCount(read, `The ${label.toLowerCase()}`, (totals) => {
     const { total, valuesNotStored, change } = addUpDays(metric, totals.days);
+    if (total === null && valuesNotStored === 0) return html`<p class="quiet">Nothing is stored.</p>`;
     const remark = html`<span class="bad">${count(valuesNotStored, 'value is', 'values are')} not stored</span>`;
     return html`<strong>${total === null ? '–' : showNumber(total)}${
       valuesNotStored > 0 && html` <span class="bad">?</span>`
@@ -158,7 +154,7 @@ function renderTotal(
 
 /** A level is that of the last day that can be compared, and is compared with its number some weeks before. */
 function describeChange(metric: ChartMetric, change: number | null, days: UsageTotals['days']): string {
-  const comparedDay = days.findLast((day) => toPair(day) !== null)?.comparedDay ?? null;
+  const comparedDay = days.findLast(({ pair }) => pair !== null)?.comparedDay ?? null;
   if (change === null || comparedDay === null) return 'no comparison';
   const comparison = isLevel(metric) ? `since ${showLongDay(comparedDay)}` : 'compared with the same weekdays before';
   return `${showChange(change)} ${comparison}`;
@@ -175,16 +171,11 @@ function renderDays({ days }: UsageTotals): Html {
 
 const LAST_MONTHS = 2;
 
-/** Renders the newest months that have ended, of each instance in a sentence. */
+/** Renders the newest months that have ended, with the state of each instance. */
 function renderLastMonths(months: readonly MonthRow[]): Html {
   const endedMonths = months.filter(({ state }) => state !== 'in_progress');
   const newest = [...new Set(endedMonths.map(({ month }) => month))].slice(0, LAST_MONTHS);
+  if (newest.length === 0) return html`<p class="quiet">No month has ended yet.</p>`;
   const lastMonths = endedMonths.filter(({ month }) => newest.includes(month));
-  if (lastMonths.length === 0) return html`<p class="quiet">No month has ended yet.</p>`;
-  return html`${lastMonths.map(
-    (month) => html`<p><a href="/billing/${month.month.slice(0, 7)}">${showMonth(month.month)}</a>${
-      month.instance_name !== null && ` ${month.instance_name}`
-    } ${renderState(month)}</p>
-<p class="quiet">${describeMonth(month)}</p>\n`,
-  )}`;
+  return html`${lastMonths.map((month) => renderMonthState(month, linkToMonth(month.month)))}`;
 }

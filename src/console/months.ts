@@ -1,20 +1,18 @@
 import { html } from 'hono/html';
-import { type Kysely, sql } from 'kysely';
-import { readStatements } from '../billing/statements.ts';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { readStatements, type Statement } from '../billing/statements.ts';
 import type { MonthState, Schema } from '../database/schema.ts';
 import { showDifference, showNumber } from '../terminal/words.ts';
-import { type DayRange, daysOfMonth, type UsageDay } from '../usage/day.ts';
-import { addressOf, type Html, renderCommands, renderPill, showMonth } from './elements.ts';
-import { SEARCH } from './filters.ts';
+import { type DayRange, daysOfMonth, type Month, type UsageDay } from '../usage/day.ts';
+import { type Html, linkTo, renderCommands, renderPill, showMonth } from './elements.ts';
+import { SEARCH, selectInstanceName } from './filters.ts';
 import { type ConsolePage, type PageRequest, readMonth, renderCount } from './page.ts';
-import { selectInstanceName } from './sources.ts';
-import { renderStatements } from './statements.ts';
-import { type Columns, createTablePage, renderHtmlTable, type TableRow } from './table.ts';
+import { type Columns, createTablePage, renderHtmlTable, type TableColumn, type TableRow } from './table.ts';
 
 const PATH = '/billing';
 
 /** How each state looks, and what somebody does about a month in it. */
-const STATES: Readonly<Record<MonthRow['state'], readonly [tone: string, act: string, only: string]>> = {
+const STATES: Readonly<Record<MonthState, readonly [tone: string, act: string, only: string]>> = {
   in_progress: ['quiet', 'Open', ''],
   settling: ['quiet', 'Open', ''],
   blocked: ['bad', 'Review', 'not_ready'],
@@ -25,6 +23,7 @@ const STATES: Readonly<Record<MonthRow['state'], readonly [tone: string, act: st
 };
 
 export type MonthRow = {
+  readonly instance_id: string;
   readonly month: UsageDay;
   /** Null if there is only one instance. */
   readonly instance_name: string | null;
@@ -40,11 +39,11 @@ export type MonthRow = {
   readonly difference: number | null;
 };
 
-/** Returns what is known of the months, the newest first. */
+/** Returns what is known of the months in which instances have something to bill, the newest first. */
 export async function recallMonths({ recall, instanceIds }: PageRequest) {
   return await recall(['months'], async (db) => {
     const { rows } = await sql<MonthRow>`
-      select m.month, ${selectInstanceName(instanceIds)},
+      select m.instance_id, m.month, ${selectInstanceName(instanceIds)},
         m.state, m.closed_at, m.readiness, m.issues, m.payloads_on_hold, m.difference
       from losant_usage_internal.month_summaries m
       join losant_usage.instances i on i.instance_id = m.instance_id
@@ -54,51 +53,44 @@ export async function recallMonths({ recall, instanceIds }: PageRequest) {
   });
 }
 
-function addressOfMonth(month: string, only = ''): string {
-  return addressOf(`${PATH}/${month.slice(0, 7)}`, { only });
+export function linkToMonth(month: UsageDay, text = showMonth(month), only = ''): Html {
+  return linkTo(`${PATH}/${month.slice(0, 7)}`, { only }, text);
 }
 
-const MONTHS: Columns<MonthRow> = {
-  month: ['Month', ({ month }) => html`<a href="${addressOfMonth(month)}">${showMonth(month)}</a>`],
-  instance_name: 'Instance',
-  state: ['Status', renderState],
-  summary: ['Why', describeMonth],
-  payloads_on_hold: 'Payloads on hold',
-  difference: 'Difference',
-  closed_at: 'Closed',
-  act: [
-    'Next step',
-    ({ month, state }) => html`<a href="${addressOfMonth(month, STATES[state][2])}">${STATES[state][1]}</a>`,
-  ],
-};
-
-export function renderState({ state }: MonthRow): Html {
+function renderState({ state }: MonthRow): Html {
   return renderPill(STATES[state][0], state.replaceAll('_', ' '));
 }
 
 /** Says in one sentence how many organizations are ready, and what keeps back the others. */
-export function describeMonth({ readiness, issues }: MonthRow): string {
+function describeMonth({ readiness, issues }: MonthRow): string {
   return [readiness, issues].filter((part) => part !== null).join('; ');
 }
 
 function renderMonths(months: readonly MonthRow[]): Html {
   if (months.length === 0) return html`<p>Nothing has been loaded yet.</p>`;
   const rows = months.map((month) => ({ ...month, summary: describeMonth(month), act: month.state }));
-  return renderHtmlTable(rows, MONTHS);
+  return renderHtmlTable(rows, [
+    ['month', 'Month', ({ month }) => linkToMonth(month)],
+    'instance_name',
+    ['state', 'Status', renderState],
+    ['summary', 'Why'],
+    'payloads_on_hold',
+    ['difference', 'Payloads since closing'],
+    ['closed_at', 'Closed'],
+    ['act', 'Next step', ({ month, state }) => linkToMonth(month, STATES[state][1], STATES[state][2])],
+  ]);
 }
 
-function renderStates(months: readonly MonthRow[]): Html {
-  return html`${months.map((month) => {
-    const { instance_name: instance, payloads_on_hold: onHold, difference } = month;
-    const parts = [
-      instance ?? '',
-      describeMonth(month),
-      onHold === null ? '' : `${showNumber(onHold)} billable payloads on hold`,
-      difference === null ? '' : `${showDifference(difference)} billable payloads since it was closed`,
-    ];
-    const text = parts.filter((part) => part !== '').join(' · ');
-    return html`<p>${renderState(month)} ${text}</p>\n`;
-  })}`;
+/** Renders the state of a month of an instance, and why it is in it. */
+export function renderMonthState(month: MonthRow, head: Html | string = ''): Html {
+  const { instance_name: instance, payloads_on_hold: onHold, difference } = month;
+  const parts = [
+    describeMonth(month),
+    onHold === null ? '' : `${showNumber(onHold)} billable payloads on hold`,
+    difference === null ? '' : `${showDifference(difference)} billable payloads since it was closed`,
+  ];
+  const text = parts.filter((part) => part !== '').join(' · ');
+  return html`<p>${head} ${instance} ${renderState(month)}</p>${text !== '' && html`<p class="quiet">${text}</p>`}\n`;
 }
 
 export const monthsPage: ConsolePage = {
@@ -122,12 +114,23 @@ export type BilledQuantities = {
   readonly minutes_billed: number | null;
 };
 
-export const BILLED_COLUMNS = {
-  payloads: 'Billable payloads',
-  payloads_billed: ['Payloads billed', (row) => renderBilledQuantity(row.payloads, row.payloads_billed)],
-  minutes: 'Notebook minutes',
-  minutes_billed: ['Minutes billed', (row) => renderBilledQuantity(row.minutes, row.minutes_billed)],
-} as const satisfies Columns<BilledQuantities>;
+export const PAYLOADS_BILLED: TableColumn<BilledQuantities> = [
+  'payloads_billed',
+  'Payloads billed',
+  (row) => renderBilledQuantity(row.payloads, row.payloads_billed),
+];
+export const MINUTES_BILLED: TableColumn<BilledQuantities> = [
+  'minutes_billed',
+  'Minutes billed',
+  (row) => renderBilledQuantity(row.minutes, row.minutes_billed),
+];
+
+/** Renders the billed quantity, marked if the current one differs. */
+function renderBilledQuantity(current: number | null, billed: number | null): Html | string {
+  if (billed === null) return '–';
+  if (current === billed) return showNumber(billed);
+  return html`<span class="bad" title="the current number differs">${showNumber(billed)} ≠</span>`;
+}
 
 type OrgRow = BilledQuantities & { readonly remedy: string | null };
 
@@ -142,13 +145,16 @@ export const monthPage = createTablePage<OrgRow>(
       recallMonths(request),
       request.recall(['month totals', month], (db) => readTotals(db, request, days)),
     ]);
+    const states = months.snapshot?.value.filter((each) => each.month === days.from) ?? [];
+    const intro = renderCount(
+      months,
+      'The state of the month',
+      () => html`${states.map((each) => renderMonthState(each))}`,
+    );
     return {
-      title: showMonth(days.from),
+      title: showMonth(month),
       sentence: 'Organizations that are not ready come first. Billed and current numbers are side by side.',
-      intro: async (db) =>
-        html`${renderCount(months, 'The state of the month', (all) =>
-          renderStates(all.filter((each) => each.month === days.from)),
-        )}${await renderActions(db, request, days)}`,
+      intro: async (db) => html`${intro}${await renderActions(db, request, { month, states })}`,
       rows: selectOrganizations(request, days),
       order: sql`r.is_not_ready desc, r.org_name, r.org_id`,
       filters: {
@@ -164,19 +170,15 @@ export const monthPage = createTablePage<OrgRow>(
                   where i.month = ${days.from}::date and i.state = 'needs_adjustment')`,
         },
       },
-      columns: {
-        org_name: 'Organization',
-        payloads: BILLED_COLUMNS.payloads,
-        payloads_billed: BILLED_COLUMNS.payloads_billed,
-        difference: 'Difference',
-        causes: 'Causes',
-        remedy: ['Remedy', ({ remedy }) => renderFoldedRemedy(remedy ?? '', request.query['only'] === 'not_ready')],
-        minutes: BILLED_COLUMNS.minutes,
-        minutes_billed: BILLED_COLUMNS.minutes_billed,
-        referral_id: 'Referral ID',
-        customer_id: 'Customer ID',
-        plan_id: 'Plan',
-      },
+      columns: [
+        'org_name',
+        'payloads',
+        PAYLOADS_BILLED,
+        'difference',
+        'causes',
+        ['remedy', 'Remedy', ({ remedy }) => renderFoldedRemedy(remedy ?? '', request.query['only'] === 'not_ready')],
+      ],
+      moreColumns: ['minutes', MINUTES_BILLED, 'referral_id', 'customer_id', 'plan_id'],
       totals: totals.snapshot?.value ?? {},
       counts: [months, totals],
     };
@@ -194,44 +196,76 @@ async function readTotals(db: Kysely<Schema>, { instanceIds }: PageRequest, { fr
       from losant_usage.usage_days d where d.month = ${from}::date group by d.org_id
     ) as u
     join losant_usage.organizations o on o.org_id = u.org_id and o.instance_id = any (${instanceIds}::text[])
-    left join (
-      select l.org_id, sum(l.quantity) filter (where l.metric = 'payload_billable_count') as payloads,
-        sum(l.quantity) filter (where l.metric = 'notebook_minutes') as minutes
-      from losant_usage.statement_lines l where l.month = ${from}::date group by l.org_id
-    ) as b on b.org_id = u.org_id`.execute(db);
+    left join (${selectBilled(sql`l.month = ${from}::date`)}) as b on b.org_id = u.org_id`.execute(db);
   return rows[0] ?? {};
 }
 
+/** Selects what each organization was billed for a month, from the lines `l` that match. */
+export function selectBilled(condition: RawBuilder<unknown>) {
+  return sql`
+    select l.org_id, l.month, sum(l.quantity) filter (where l.metric = 'payload_billable_count')::bigint as payloads,
+      sum(l.quantity) filter (where l.metric = 'notebook_minutes')::bigint as minutes
+    from losant_usage.statement_lines l where ${condition} group by l.org_id, l.month`;
+}
+
 /** Renders what keeps back entire instances, the commands that preview closing the month, and its statements. */
-async function renderActions(db: Kysely<Schema>, request: PageRequest, { from, to }: DayRange): Promise<Html> {
+async function renderActions(
+  db: Kysely<Schema>,
+  request: PageRequest,
+  { month, states }: { readonly month: Month; readonly states: readonly MonthRow[] },
+): Promise<Html> {
   const { instanceIds } = request;
+  const { from } = daysOfMonth(month);
   const { rows: issues } = await sql<{ readonly name: string; readonly causes: string; readonly remedy: string }>`
     select m.name, m.causes, m.remedy from losant_usage_internal.month_issues m
     where m.org_id is null and m.month = ${from}::date and m.instance_id = any (${instanceIds}::text[])`.execute(db);
-  const month = from.slice(0, 7);
   const statements = await readStatements(db, { month, instanceIds });
-  const closedIds = instanceIds.filter((id) => statements.some(({ instanceId }) => instanceId === id));
-  // A month that has not ended, and an instance without a tracked organization, have nothing to close.
-  const { rows: unclosed } = await sql<{ readonly id: string }>`
-    select k.id from unnest(${instanceIds}::text[]) as k (id)
-    where losant_usage_internal.has_ended(${from}::date) and not k.id = any (${closedIds}::text[]) and exists (
-      select from losant_usage.organizations o join losant_usage.tracks t on t.org_id = o.org_id
-      where o.instance_id = k.id and t.first_day <= ${to}::date and (t.last_day is null or t.last_day >= ${from}::date)
-    )`.execute(db);
+  const closedIds = new Set(statements.map(({ instanceId }) => instanceId));
+  const endedIds = states.flatMap(({ state, instance_id: id }) => (state === 'in_progress' ? [] : [id]));
   // Instances of which some are closed need a command each, because only a closed month is adjusted.
   const toCommands = (ids: readonly string[], options: string) => {
     const scope = ids.length === instanceIds.length ? '' : ` --instance ${ids.join(',')}`;
     return ids.length === 0 ? [] : [`losant-usage close --month ${month}${scope}${options} --dry-run`];
   };
-  const unclosedIds = unclosed.map(({ id }) => id);
-  const changes = addressOf('/changes', { from, to, which: 'closed' });
+  const unclosedIds = endedIds.filter((id) => !closedIds.has(id));
+  const commands = [...toCommands(unclosedIds, ''), ...toCommands([...closedIds], ' --adjust')];
   return html`${issues.map(
     ({ name, causes, remedy }) => html`<p class="bad">Entire instance ${name}: ${causes}</p>${renderRemedy(remedy)}`,
-  )}${renderCommands([...toCommands(unclosedIds, ''), ...toCommands(closedIds, ' --adjust')])}${renderStatements(
-    statements,
-    request,
-    month,
-  )}${statements.length > 0 && html`<p><a href="${changes}">Changes since the month was closed</a></p>`}`;
+  )}
+${renderCommands(commands)}
+${renderStatements(statements, request, { month, states })}`;
+}
+
+/** Renders the statements of a month with who closed it; '' for a month that is not closed. */
+function renderStatements(
+  statements: readonly Statement[],
+  { instanceIds }: PageRequest,
+  { month, states }: { readonly month: Month; readonly states: readonly MonthRow[] },
+): Html | string {
+  if (statements.length === 0) return '';
+  const { from, to } = daysOfMonth(month);
+  const names = new Map(states.map((state) => [state.instance_id, state.instance_name]));
+  const rows = statements.map((each) => ({
+    ...each,
+    instance: instanceIds.length > 1 ? (names.get(each.instanceId) ?? each.instanceId) : null,
+  }));
+  const columns: Columns<(typeof rows)[number]> = [
+    'instance',
+    [
+      'number',
+      'Statement',
+      ({ number, instance, instanceId }) =>
+        linkTo(`${PATH}/${month}/customers`, { number: `${number}`, instance: instance && instanceId }, number),
+    ],
+    'kind',
+    ['closedAt', 'Created'],
+    ['closedBy', 'Created by'],
+  ];
+  return html`<h2>Statements</h2>${renderHtmlTable(rows, columns)}
+<p><a href="${PATH}/${month}/customers">What each customer was billed</a> · <a
+  href="${PATH}/${month}/days">Days that explain adjustments</a> · <a
+  href="${PATH}/${month}/days?only=unbilled">Days of the next adjustment</a></p>
+<p>${linkTo('/changes', { from, to, which: 'closed' }, 'Changes since the month was closed')}</p>`;
 }
 
 /** Selects the organizations of a month. Each sum and issue is a subquery, so that only those on the page are read. */
@@ -258,13 +292,6 @@ function selectOrganizations({ instanceIds }: PageRequest, { from, to }: DayRang
       select from losant_usage.tracks t
       where t.org_id = o.org_id and t.first_day <= ${to}::date
         and (t.last_day is null or t.last_day >= ${from}::date))`;
-}
-
-/** Renders the billed quantity, marked if the current one differs. */
-function renderBilledQuantity(current: number | null, billed: number | null): Html | string {
-  if (billed === null) return '–';
-  if (current === billed) return showNumber(billed);
-  return html`<span class="bad" title="the current number differs">${showNumber(billed)} ≠</span>`;
 }
 
 function renderFoldedRemedy(remedy: string, isOpen: boolean): Html {

@@ -1,25 +1,26 @@
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
+import { labelInstance } from '../queries/attention.ts';
 import type { ComparedDay } from '../queries/usage-totals.ts';
 import { eachDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
-import { addressOf, type Html, linkToOrganization, renderFacts, renderLink, showMonth, showName } from './elements.ts';
+import { type Html, linkTo, linkToOrganization, renderFacts, showMonth, showName } from './elements.ts';
 import { type Filters, toSearchText, type Values } from './filters.ts';
-import { describeForecast, readForecast } from './forecast.ts';
 import { readHours, renderHours } from './hours.ts';
-import { BILLED_COLUMNS, type BilledQuantities } from './months.ts';
+import { type BilledQuantities, MINUTES_BILLED, PAYLOADS_BILLED, selectBilled } from './months.ts';
 import { findOrganizations } from './organizations.ts';
 import type { ConsolePage, PageRequest } from './page.ts';
-import { readSourceShares, renderSourceShares } from './source-shares.ts';
-import { labelInstance } from './sources.ts';
-import { type Columns, renderHtmlTable, type TableRow } from './table.ts';
+import { renderHtmlTable, type TableRow } from './table.ts';
 import {
   CHART_METRICS,
+  describeForecast,
+  readForecast,
+  readSourceShares,
   readUsageQuery,
-  renderMetricChoices,
-  renderRangeChoices,
+  renderSourceShares,
   renderUsageChart,
+  renderUsageForm,
   toParams,
   type UsageQuery,
 } from './usage-query.ts';
@@ -59,7 +60,7 @@ export const organizationPage: ConsolePage = {
       : await renderUsage(request, query, organization);
     const body = html`<h1>${showName(name)}${deleted}</h1>
 ${query.otherOrg === '' && renderOrganization(organization)}
-${hasHours && renderTabs(query)}${renderChoices(request, query)}
+${renderChoices(request, query, organization)}
 ${content}`;
     return { title: showName(name), body };
   },
@@ -76,7 +77,7 @@ async function renderUsage(request: PageRequest, query: OrganizationQuery, organ
   const other = match && (await read((db) => readOrganization(db, request, match.orgId)));
   if (other === undefined) {
     const links = others.map(
-      ({ orgId, name }) => html`<li><a href="${addressOfQuery(query, { with: orgId })}">${showName(name)}</a></li>`,
+      ({ orgId, name }) => html`<li>${linkToQuery(query, { with: orgId }, showName(name))}</li>`,
     );
     return html`<p>${
       others.length === 0 ? 'No other organization has this name or ID.' : 'Which organization?'
@@ -94,13 +95,12 @@ ${renderOrganization(each)}${renderDays(eachQuery, eachFacts, maximum)}</div>`,
   )}</div>`;
 }
 
-function toValues(query: OrganizationQuery): Values {
-  const { otherOrg, isHours, zone } = query;
-  return { ...toParams(query), with: otherOrg, ...(isHours && { tab: 'hours', zone }) };
+function toValues({ isHours, otherOrg, zone, ...query }: OrganizationQuery): Values {
+  return { ...toParams(query), with: otherOrg, tab: isHours ? 'hours' : '', zone: isHours ? zone : '' };
 }
 
-function addressOfQuery(query: OrganizationQuery, change: Values): string {
-  return addressOf(`${PATH}/${query.orgId}`, { ...toValues(query), ...change });
+function linkToQuery(query: OrganizationQuery, change: Values, text: string): Html {
+  return linkTo(`${PATH}/${query.orgId}`, { ...toValues(query), ...change }, text);
 }
 
 function renderOrganization(organization: Organization): Html {
@@ -109,7 +109,7 @@ function renderOrganization(organization: Organization): Html {
     ID: html`<span class="id">${orgId}</span>`,
     'Referral ID': referralId,
     Plan: planId ?? 'none',
-    Customer: customerId && html`<a href="${addressOf('/billed', { year: 'this', q: customerId })}">${customerId}</a>`,
+    Customer: customerId && linkTo('/billed', { year: 'this', q: customerId }, customerId),
     Created: createdOn,
     Instance: instanceLabel,
     Tags: tags.map(({ key = '', value = '' }) => `${key}=${value}`).join(', '),
@@ -117,54 +117,52 @@ function renderOrganization(organization: Organization): Html {
   });
 }
 
-function renderTabs(query: OrganizationQuery): Html {
-  const days = renderLink(addressOfQuery(query, { tab: '', zone: '' }), 'Days', !query.isHours);
-  const hours = renderLink(addressOfQuery(query, { tab: 'hours' }), 'Hours', query.isHours);
-  return html`<nav aria-label="Tabs">${days}${hours}</nav>`;
-}
-
-function renderChoices(request: PageRequest, query: OrganizationQuery): Html {
+function renderChoices(request: PageRequest, query: OrganizationQuery, { hasHours }: Organization): Html {
   const { orgId, isHours, range } = query;
-  const values = toValues(query);
-  const fields: Filters = isHours
-    ? { zone: { label: 'Time zone', options: 'text' } }
-    : { with: { label: 'Compare with another organization (name or any ID)', options: 'text' } };
-  return html`${!isHours && renderMetricChoices(request.path, values)}
-${renderRangeChoices(request, values, fields)}
+  const more: Filters = {
+    ...(hasHours && { tab: { label: 'Show', options: { '': 'Days', hours: 'Hours' }, isRequired: true } }),
+    ...(isHours
+      ? { zone: { label: 'Time zone', options: 'text' } }
+      : { with: { label: 'Compare with another organization (name or any ID)', options: 'text' } }),
+  };
+  return html`${renderUsageForm(request, toValues(query), { hasSeries: !isHours, more })}
 <p><a href="/coverage?q=${orgId}&amp;to=${range.to}">Coverage</a> · <a href="/gaps?q=${orgId}">Gaps</a> · <a
   href="/changes?q=${orgId}">Changes</a></p>`;
 }
 
-const LIMITS = {
-  limit_name: 'Limit',
-  limit_quantity: 'Allowed',
-  quantity: 'Month to date',
-  share: 'Used',
-  projected_quantity: 'Projected',
-  exceeds_on: 'Exceeds on',
-  days_not_stored: 'Days not stored',
-};
-
 function renderDays(query: OrganizationQuery, facts: Facts, maximum = 0): Html {
   const { days, forecast, sources, limits, months } = facts;
-  const columns: Columns<OrganizationMonth> = {
-    month: [
-      'Month',
-      ({ month, last_day: to }) =>
-        html`<a href="${addressOfQuery(query, { from: month, to })}">${showMonth(month)}</a>`,
-    ],
-    ...BILLED_COLUMNS,
-    devices: 'Devices',
-    standing: 'Standing',
-  };
   return html`${renderUsageChart(query, days, { addressOf: (day) => `/coverage/${query.orgId}/${day}`, maximum })}
 <p>${describeForecast(forecast)}</p>
 <div class="halves"><div><h2>All payloads by type and source</h2>${renderSourceShares(
     sources,
   )}</div><div><h2>Limits this month</h2>${
-    limits.length === 0 ? html`<p>No limits.</p>` : renderHtmlTable(limits, LIMITS)
+    limits.length === 0
+      ? html`<p>No limits.</p>`
+      : renderHtmlTable(limits, [
+          'limit_name',
+          'unit',
+          ['limit_quantity', 'Allowed'],
+          ['quantity', 'Month to date'],
+          ['share', 'Used'],
+          ['projected_quantity', 'Projected'],
+          'exceeds_on',
+          'days_not_stored',
+        ])
   }</div></div>
-<h2>Months</h2>${months.length === 0 ? html`<p>Nothing is stored.</p>` : renderHtmlTable(months, columns)}`;
+<h2>Months</h2>${
+    months.length === 0
+      ? html`<p>Nothing is stored.</p>`
+      : renderHtmlTable(months, [
+          ['month', 'Month', ({ month: from, last_day: to }) => linkToQuery(query, { from, to }, showMonth(from))],
+          'payloads',
+          PAYLOADS_BILLED,
+          'minutes',
+          MINUTES_BILLED,
+          'devices',
+          'standing',
+        ])
+  }`;
 }
 
 type Facts = Awaited<ReturnType<typeof readFacts>>;
@@ -206,7 +204,9 @@ async function readDays(
   { orgId, metric, range, comparison }: OrganizationQuery,
 ): Promise<readonly ComparedDay[]> {
   const { rows } = await sql<ComparedDay>`
-    select day, c.standing, u.quantity, u.previous_date as "comparedDay", u.previous_quantity as "comparedQuantity"
+    select day, c.standing, u.quantity, u.previous_date as "comparedDay", u.previous_quantity as "comparedQuantity",
+      0 as "valuesNotStored", case when u.quantity + u.previous_quantity is not null
+        then array[u.quantity, u.previous_quantity]::bigint[] end as pair
     from unnest(${eachDay(range)}::date[]) as day
     left join (
       select * from losant_usage.usage_compared(${metric}, ${range.from}::date, ${range.to}::date, ${comparison})
@@ -223,8 +223,8 @@ async function readDays(
 
 async function readLimits(db: Kysely<Schema>, orgId: string): Promise<TableRow[]> {
   const { rows } = await sql<TableRow>`
-    select limit_name, limit_quantity::float8, quantity::float8, share::float8, projected_quantity::float8, exceeds_on,
-      nullif(days_expected - days_stored, 0) as days_not_stored
+    select limit_name, unit, limit_quantity::float8, quantity::float8, share::float8,
+      projected_quantity::float8, exceeds_on, nullif(days_expected - days_stored, 0) as days_not_stored
     from losant_usage.usage_vs_limits where org_id = ${orgId} order by metric is null, limit_name`.execute(db);
   return rows;
 }
@@ -238,13 +238,8 @@ async function readMonths(db: Kysely<Schema>, orgId: string): Promise<Organizati
   const { rows } = await sql<OrganizationMonth>`
     select m.month, least((m.month + interval '1 month')::date, (now() at time zone 'UTC')::date) - 1 as last_day,
       m.standing, m.payload_billable_count as payloads, m.notebook_minutes as minutes, m.devices_total as devices,
-      l.payloads as payloads_billed, l.minutes as minutes_billed
-    from losant_usage.monthly_usage m
-    left join (
-      select month, sum(quantity) filter (where metric = 'payload_billable_count')::bigint as payloads,
-        sum(quantity) filter (where metric = 'notebook_minutes')::bigint as minutes
-      from losant_usage.statement_lines where org_id = ${orgId} group by month
-    ) as l on l.month = m.month
+      b.payloads as payloads_billed, b.minutes as minutes_billed
+    from losant_usage.monthly_usage m left join (${selectBilled(sql`l.org_id = ${orgId}`)}) as b on b.month = m.month
     where m.org_id = ${orgId}
     order by m.month desc limit ${MAX_MONTHS}`.execute(db);
   return rows;

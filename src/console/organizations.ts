@@ -2,12 +2,12 @@
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
+import { labelInstance } from '../queries/attention.ts';
 import { count, showChange, showNumber } from '../terminal/words.ts';
 import { describeReadFailure, ReadTimeoutError } from './cached-reads.ts';
-import { addressOf } from './elements.ts';
+import { addressOf, type Html } from './elements.ts';
 import { escapeLike, matchesText, SEARCH, toSearchText } from './filters.ts';
 import { type ConsolePage, isCounting, renderCount } from './page.ts';
-import { labelInstance } from './sources.ts';
 import { type Columns, createTablePage } from './table.ts';
 
 /** An organization with its recent activity, which is null until it has been counted. */
@@ -32,29 +32,20 @@ const ONLY: Readonly<Record<string, readonly [label: string, condition: string]>
 /** The choices that need no count. */
 const STORED_CHOICES = ['no_plan', 'no_limit', 'not_deleted'];
 
-const COLUMNS: Columns<OrganizationRow> = {
-  org_name: 'Name',
-  payload_billable_count: [
-    'Billable payloads',
-    ({ payload_billable_count: payloads, days_not_stored: days }) =>
-      html`${showNumber(payloads ?? 0)}${
-        days !== null &&
-        days > 0 &&
-        html` <span class="bad" title="${count(days, 'day is', 'days are')} not stored">?</span>`
-      }`,
-  ],
-  change_ratio: ['Change', ({ change_ratio: change }) => showChange(change ?? 0)],
-  devices_total: 'Devices',
-  limit_share: 'Largest share of a limit',
-  limits_to_watch: 'Limits exceeded, or about to be',
-  last_active_on: 'Last active',
-  plan_id: 'Plan',
-  referral_id: 'Referral ID',
-  exceeds_on: 'Exceeds on',
-  created_on: 'Created',
-  deleted_on: 'Deleted',
-  tags: 'Tags',
-};
+function renderPayloads({ payload_billable_count: payloads, days_not_stored: days }: OrganizationRow): Html {
+  const mark = html` <span class="bad" title="${count(days ?? 0, 'day is', 'days are')} not stored">?</span>`;
+  return html`${showNumber(payloads ?? 0)}${days !== null && days > 0 && mark}`;
+}
+
+const COLUMNS: Columns<OrganizationRow> = [
+  ['org_name', 'Name'],
+  ['payload_billable_count', 'Billable payloads', renderPayloads],
+  ['change_ratio', 'Change', ({ change_ratio: change }) => showChange(change ?? 0)],
+  'devices_total',
+  ['limit_share', 'Largest share of a limit'],
+  ['limits_to_watch', 'Limits exceeded, or about to be'],
+];
+const MORE_COLUMNS = ['last_active_on', 'plan_id', 'referral_id', 'exceeds_on', 'created_on', 'deleted_on', 'tags'];
 
 export const organizationsPage = createTablePage<OrganizationRow>(
   { path: '/organizations', navPath: '/organizations' },
@@ -103,6 +94,7 @@ export const organizationsPage = createTablePage<OrganizationRow>(
         },
       },
       columns: COLUMNS,
+      moreColumns: MORE_COLUMNS,
       summed: ['payload_billable_count', 'devices_total'],
       unknown: isUnknown && needsActivity ? 'It is not known yet which organizations these are.' : '',
       note: renderCount(activity, 'Payloads, changes and limits', () => html``),

@@ -129,15 +129,16 @@ export function renderCount<T>(
   subject: string,
   render: (value: T) => Html,
 ): Html {
-  if (snapshot === null && error === undefined) {
-    const ms = nowMs - (startedAtMs ?? nowMs);
-    return html`<p class="quiet">Counting…${ms > OLD_COUNTING_MS && ` for ${showDuration(ms)}`}</p>`;
-  }
-  const isOld = snapshot !== null && nowMs - snapshot.atMs > OLD_RESULT_MS;
   const failure = error === undefined ? '' : `${subject} could not be read: ${describeReadFailure(error)}.`;
-  const age = isOld || failure !== '' ? `As of ${showDistance((snapshot?.atMs ?? 0) - nowMs)}. ` : '';
-  if (snapshot === null) return html`<p class="bad">${failure}</p>`;
-  return html`${render(snapshot.value)}${age !== '' && html`<p class="warn">${age}${failure}</p>`}`;
+  if (snapshot !== null) {
+    const isOld = nowMs - snapshot.atMs > OLD_RESULT_MS || failure !== '';
+    const age = html`<p class="warn">As of ${showDistance(snapshot.atMs - nowMs)}. ${failure}</p>`;
+    return html`${render(snapshot.value)}${isOld && age}`;
+  }
+  if (failure !== '') return html`<p class="bad">${failure}</p>`;
+  const ms = nowMs - (startedAtMs ?? nowMs);
+  return html`<p class="quiet">Counting…${ms > OLD_COUNTING_MS && ` for ${showDuration(ms)}`}<noscript> <a
+  href="">Reload</a></noscript></p>`;
 }
 
 const OLD_COUNTING_MS = 10_000;

@@ -1,5 +1,5 @@
 /** The data sources of the pages. */
-import { type RawBuilder, sql } from 'kysely';
+import type { RawBuilder } from 'kysely';
 import type { describeError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { Health } from '../queries/health.ts';
@@ -23,19 +23,6 @@ export interface PageSources {
   readonly now: () => number;
 }
 
-/** Selects the label of the instance `i`; null if there is only one. */
-export function selectInstanceName(instanceIds: readonly string[]): RawBuilder<unknown> {
-  const label = labelInstance(instanceIds);
-  return sql`case when cardinality(${instanceIds}::text[]) > 1 then ${label} end as instance_name`;
-}
-
-/** Returns the name of the instance `i`, with its ID if another has the same name; the ID if it has none. */
-export function labelInstance(instanceIds: readonly string[]): RawBuilder<string> {
-  return sql<string>`concat_ws(' ', i.name, case when i.name is null or exists (
-    select from losant_usage.instances n where n.name = i.name and n.instance_id <> i.instance_id
-      and n.instance_id = any (${instanceIds}::text[])) then i.instance_id end)`;
-}
-
 export interface DatabaseView {
   /** Whether it responds to a trivial query in time. */
   readonly isUp: boolean;
@@ -48,6 +35,12 @@ export interface DatabaseView {
 /** Returns the health to show; null while the database is not responding, because it may have changed. */
 export function toVisibleHealth({ isUp, snapshot }: DatabaseView): Health | null {
   return isUp ? (snapshot?.value ?? null) : null;
+}
+
+/** Returns the label of an instance; empty if it is the only one. */
+export function nameInstance(instanceIds: readonly string[], health: Health | null, instanceId: string): string {
+  if (instanceIds.length < 2) return '';
+  return health?.instances.find((each) => each.instanceId === instanceId)?.label ?? instanceId;
 }
 
 /** What one worker process knows about itself; {@link Health} is what the database knows. */

@@ -1,49 +1,20 @@
-/** What was billed for a closed month: its statements, what they bill to each customer, and why they differ. */
+/** What was billed for closed months: to each customer, in a year, and the days that explain adjustments. */
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import { type CustomerKey, SealError, SealedMonth } from '../billing/customers.ts';
-import { readBilledInstances, readStatements, type Statement } from '../billing/statements.ts';
+import { readBilledInstances, readStatements } from '../billing/statements.ts';
 import type { Schema } from '../database/schema.ts';
-import { daysOfMonth, type Month } from '../usage/day.ts';
+import type { Month } from '../usage/day.ts';
 import { readMetrics, renderCustomerStatement, titleStatement } from './customer-statement.ts';
-import { addressOf, type Html, showMonth, showName } from './elements.ts';
-import { filterByInstance, SEARCH, searchIn } from './filters.ts';
-import { type ConsolePage, type PageRequest, readMonth } from './page.ts';
-import { type Columns, createTablePage, renderHtmlTable } from './table.ts';
+import { type Html, linkTo, type Query, showMonth, showName } from './elements.ts';
+import { filterByInstance, SEARCH, searchIn, selectInstanceName } from './filters.ts';
+import { type ConsolePage, readMonth } from './page.ts';
+import { createTablePage, type TableColumn } from './table.ts';
 
 const PATH = '/billing';
 
-type DayRow = { readonly cause: string };
-
-/** Renders the statements of a month with who closed it; '' for a month that is not closed. */
-export function renderStatements(
-  statements: readonly Statement[],
-  { instanceIds }: PageRequest,
-  month: Month,
-): Html | string {
-  if (statements.length === 0) return '';
-  const { from } = daysOfMonth(month);
-  const columns: Columns<Statement> = {
-    ...(instanceIds.length > 1 && { instanceId: 'Instance' }),
-    number: [
-      'Statement',
-      ({ number, instanceId }) => {
-        const instance = instanceIds.length > 1 ? instanceId : '';
-        return html`<a href="${addressOfPart(from, 'customers', { number: `${number}`, instance })}">${number}</a>`;
-      },
-    ],
-    kind: 'Kind',
-    closedAt: 'Created',
-    closedBy: 'Created by',
-  };
-  return html`<h2>Statements</h2>${renderHtmlTable(statements, columns)}
-<p><a href="${addressOfPart(from, 'customers')}">What each customer was billed</a> · <a
-  href="${addressOfPart(from, 'days')}">Days that explain adjustments</a> · <a
-  href="${addressOfPart(from, 'days', { only: 'unbilled' })}">Days of the next adjustment</a></p>`;
-}
-
-function addressOfPart(day: string, part: string, query: Readonly<Record<string, string>> = {}): string {
-  return addressOf(`${PATH}/${day.slice(0, 7)}/${part}`, query);
+function linkToPart(month: string, part: string, query: Query, text: string | number): Html {
+  return linkTo(`${PATH}/${month.slice(0, 7)}/${part}`, query, text);
 }
 
 type CustomerRow = {
@@ -54,49 +25,44 @@ type CustomerRow = {
   readonly org_name: string;
 };
 
-const CUSTOMERS: Columns<CustomerRow> = {
-  org_name: [
-    'Name',
-    ({ month, instance_id: instance, customer_id: customer, only_org_id: org, org_name: name }) => {
-      const address = addressOfPart(month, 'customer', { instance, customer: customer ?? '', org: org ?? '' });
-      return html`<a href="${address}">${showName(name)}</a>`;
-    },
-  ],
-  metric: 'Metric',
-  billed_before: 'Billed before',
-  quantity: 'Difference',
-  total: 'Total',
-  number: 'Statement',
-  statement_kind: 'Kind',
-  unit: 'Unit',
-  customer_id: 'Customer ID',
-  referral_id: 'Referral ID',
-  plan_id: 'Plan',
-};
+function renderCustomer(row: CustomerRow): Html {
+  const { month, instance_id: instance, customer_id: customer, only_org_id: org, org_name: name } = row;
+  return linkToPart(month, 'customer', { instance, customer, org }, showName(name));
+}
 
 /** A row for each customer, statement and metric; as a file it is what to bill. */
 export const customersPage = createTablePage<CustomerRow>(
   { path: `${PATH}/:month/customers`, navPath: PATH },
-  (request) => {
+  async (request) => {
     const { instanceIds } = request;
     const month = readMonth(request);
     if (month === null) return null;
-    const { from } = daysOfMonth(month);
     return {
-      title: `Customers, ${showMonth(from)}`,
+      title: `Customers, ${showMonth(month)}`,
       sentence:
         'What each statement of the month bills to each customer; an organization without one is listed by itself.',
-      rows: sql`select c.*, c.org_id as only_org_id, coalesce(c.org_id, c.customer_id) as id
-        from losant_usage.customer_statements c
-        where c.month = ${from}::date and c.instance_id = any (${instanceIds}::text[])`,
+      rows: sql`
+        select c.*, c.org_id as only_org_id, coalesce(c.org_id, c.customer_id) as id, ${selectInstanceName(instanceIds)}
+        from losant_usage.customer_statements c join losant_usage.instances i on i.instance_id = c.instance_id
+        where c.month = ${`${month}-01`}::date and c.instance_id = any (${instanceIds}::text[])`,
       order: sql`r.org_name, r.customer_id, r.only_org_id, r.number, r.metric`,
       filters: {
         q: searchIn('Name, customer, referral ID or ID', 'org_name', 'referral_id', 'id'),
         number: { label: 'Statement number', options: 'text' },
         metric: { label: 'Metric', options: 'text' },
-        ...filterByInstance(instanceIds),
+        ...(await filterByInstance(request)),
       },
-      columns: { ...CUSTOMERS, ...(instanceIds.length > 1 && { instance_id: 'Instance' }) },
+      columns: [
+        ['org_name', 'Name', renderCustomer],
+        'metric',
+        'billed_before',
+        ['quantity', 'Billed'],
+        'total',
+        'unit',
+        ['number', 'Statement'],
+        ['statement_kind', 'Kind'],
+      ],
+      moreColumns: ['customer_id', 'referral_id', 'plan_id', 'instance_name'],
     };
   },
 );
@@ -140,20 +106,9 @@ async function readCustomerPage(
 /** The packs of a month may have tens of megabytes. */
 const READ_MS = 30_000;
 
-const DAYS: Columns<DayRow> = {
-  org_name: 'Organization',
-  usage_date: 'Day',
-  metric: 'Metric',
-  billed_quantity: 'Billed',
-  quantity: 'Now',
-  cause: ['Cause', ({ cause }) => cause.replaceAll('_', ' ')],
-  difference: 'Difference',
-  number: 'Statement',
-  changed_at: 'Changed at',
-  revision: 'Revision',
-  run_id: 'Run',
-  waiver_reason: 'Waiver',
-};
+type DayRow = { readonly cause: string };
+
+const CAUSE: TableColumn<DayRow> = ['cause', 'Cause', ({ cause }) => cause.replaceAll('_', ' ')];
 
 /** The days that explain the adjustments of a month, those of the next one first. */
 export const adjustmentDaysPage = createTablePage<DayRow>({ path: `${PATH}/:month/days`, navPath: PATH }, (request) => {
@@ -161,20 +116,28 @@ export const adjustmentDaysPage = createTablePage<DayRow>({ path: `${PATH}/:mont
   const month = readMonth(request);
   if (month === null) return null;
   return {
-    title: `Days that explain adjustments, ${showMonth(`${month}-01`)}`,
+    title: `Days that explain adjustments, ${showMonth(month)}`,
     sentence: 'The number of a day that was billed, the number that replaces it, and what changed it.',
     rows: sql`
       select d.org_id, d.org_name, d.usage_date, d.metric, d.number, d.billed_quantity, d.quantity, d.difference,
         d.cause, d.changed_at, d.revision, d.run_id, d.waiver_reason, o.referral_id
       from losant_usage.adjustment_days d join losant_usage.organizations o on o.org_id = d.org_id
-      where d.month = ${daysOfMonth(month).from}::date and d.instance_id = any (${instanceIds}::text[])`,
+      where d.month = ${`${month}-01`}::date and d.instance_id = any (${instanceIds}::text[])`,
     order: sql`r.number desc nulls first, r.org_name, r.org_id, r.metric, r.usage_date`,
     filters: {
       q: SEARCH,
       only: { label: 'Show only', options: { unbilled: 'not billed yet' }, where: () => sql`r.number is null` },
       number: { label: 'Statement number', options: 'text' },
     },
-    columns: DAYS,
+    columns: ['org_name', 'usage_date', 'metric', ['billed_quantity', 'Billed'], ['quantity', 'Now'], CAUSE],
+    moreColumns: [
+      'difference',
+      ['number', 'Statement'],
+      'changed_at',
+      'revision',
+      'run_id',
+      ['waiver_reason', 'Waiver'],
+    ],
   };
 });
 
@@ -218,17 +181,17 @@ export const billedPage = createTablePage<BilledRow>(
         group by m.id`,
       order: sql`r.payloads desc nulls last, r.id`,
       filters: {
-        year: { label: 'Year', options: Object.fromEntries(years), where: () => sql`true` },
+        year: { label: 'Year', options: Object.fromEntries(years), where: null },
         q: searchIn('Name or customer', 'name', 'id'),
       },
-      columns: {
-        name: 'Name',
-        id: 'Customer',
-        payloads: 'Billable payloads',
-        minutes: 'Notebook minutes',
-        months: 'Months closed',
-        by_month: ['By month', renderMonths],
-      },
+      columns: [
+        'name',
+        ['id', 'Customer'],
+        'payloads',
+        'minutes',
+        ['months', 'Months closed'],
+        ['by_month', 'By month', renderMonths],
+      ],
       summed: ['payloads', 'minutes'],
     };
   },
@@ -237,8 +200,7 @@ export const billedPage = createTablePage<BilledRow>(
 function renderMonths({ id, by_month: months }: BilledRow): Html {
   const items = months.map((text) => {
     const month = text.slice(0, 'YYYY-MM'.length);
-    const address = addressOf(`/billing/${month}/customers`, { q: id });
-    return html`<li><a href="${address}">${month}</a>${text.slice(month.length)}</li>`;
+    return html`<li>${linkToPart(month, 'customers', { q: id }, month)}${text.slice(month.length)}</li>`;
   });
   return html`<details><summary>Each month</summary><ul>${items}</ul></details>`;
 }

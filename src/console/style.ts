@@ -1,37 +1,23 @@
 import { createHash } from 'node:crypto';
 
-/** Colors by purpose, light and dark; text on `ground` and `panel` has a contrast of at least 4.5. */
-const COLORS = {
-  ground: ['#ffffff', '#12161c'],
-  panel: ['#f7f8fa', '#1a2029'],
-  text: ['#1c2430', '#e3e8ef'],
-  quiet: ['#5b6675', '#9fabbb'],
-  good: ['#146c2e', '#7ed894'],
-  bad: ['#a40e26', '#ff8f9b'],
-  warn: ['#7a4b00', '#f0c060'],
-  link: ['#0a58b0', '#8fbcff'],
-  line: ['#e4e8ee', '#2b333f'],
-  mark: ['#3d6fb4', '#7aa7e8'],
-} as const;
-
-const [LIGHT, DARK] = [0, 1].map((shade) =>
-  Object.entries(COLORS)
-    .map(([name, shades]) => `--${name}: ${shades[shade]};`)
-    .join(' '),
-);
-
-function mix(color: keyof typeof COLORS, share: number): string {
+/** Returns a tint: a color of the style, mixed with the ground by a share in percent. */
+function mix(color: string, share: number): string {
   return `background: color-mix(in srgb, var(--${color}) ${share}%, var(--ground))`;
 }
 
 /**
- * One style for all pages. The inbox has a dot, the kind, who it is about, and a link; below each other on narrow
+ * One style for all pages. Each color is one for light and one for dark; text on `ground` and `panel` has a contrast of at
+ * least 4.5. The inbox has a dot, the kind, who it is about, and a link; below each other on narrow
  * screens. From 64rem on, the heads of tables stay visible while the page scrolls; below, and with all columns, a table
  * scrolls in its box. So does the map, which is as wide as its days and starts at the newest ones.
  */
 export const STYLE = `
-:root { color-scheme: light dark; ${LIGHT} }
-@media (prefers-color-scheme: dark) { :root { ${DARK} } }
+:root { color-scheme: light dark;
+  --ground: light-dark(#ffffff, #12161c); --panel: light-dark(#f7f8fa, #1a2029);
+  --text: light-dark(#1c2430, #e3e8ef); --quiet: light-dark(#5b6675, #9fabbb);
+  --good: light-dark(#146c2e, #7ed894); --bad: light-dark(#a40e26, #ff8f9b);
+  --warn: light-dark(#7a4b00, #f0c060); --link: light-dark(#0a58b0, #8fbcff);
+  --line: light-dark(#e4e8ee, #2b333f); --mark: light-dark(#3d6fb4, #7aa7e8) }
 
 * { box-sizing: border-box }
 body { font: 14px/1.5 Inter, ui-sans-serif, system-ui, sans-serif; margin: 0 auto; max-width: 80rem;
@@ -130,7 +116,7 @@ tfoot td { font-weight: 600; border-bottom: 0 }
 td:first-child { max-width: 17rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; min-width: 0 }
  td:first-child a { color: inherit; font-weight: 500 } article td:first-child { white-space: normal; min-width: 8rem; overflow-wrap: anywhere }
 .bar { display: inline-block; vertical-align: -1px; margin-left: .4rem } .bar rect { rx: 2px }
-${[9, 18, 27, 36, 45].map((share, index) => `.shade-${index + 1} { ${mix('mark', share)} }`).join(' ')}
+${[9, 18, 27, 36, 45].map((share, index) => `td:has(.shade-${index + 1}) { ${mix('mark', share)} }`).join(' ')}
 .bar-room { fill: var(--line) } .bar-used { fill: var(--mark) } .bar-over { fill: var(--bad) }
 .wide { overflow: auto; max-height: 85vh } .wide thead th { position: sticky; top: 0; z-index: 2 }
 .wide thead th:first-child { z-index: 3 }
@@ -175,7 +161,7 @@ details ul { margin: .25rem 0; padding-left: 1.1rem }
 
 @page { size: A4; margin: 15mm }
 @media print {
-  :root { color-scheme: light; font-size: 12px; ${LIGHT} }
+  :root { color-scheme: light; font-size: 12px }
   nav, form, .skip, .go, :not(td) > details { display: none } body { max-width: none; font-size: 11px; padding: 0 }
   a { color: inherit } tr, figure, .card, .inbox > li { break-inside: avoid } thead { display: table-header-group }
   header, thead th { position: static !important } .scroll, .map { overflow: visible; max-height: none }

@@ -3,17 +3,43 @@ import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { type CsvColumn, type CsvValue, renderCsvHeader, renderCsvRows } from '../files/csv.ts';
-import { count, showDifference, showNumber } from '../terminal/words.ts';
+import { capitalize, count, showDifference, showNumber } from '../terminal/words.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
 import { addressOf, type Html, linkToOrganization, renderInstant, renderStanding } from './elements.ts';
-import { type Filters, readValues, renderForm, toConditions } from './filters.ts';
+import { type Filters, readValues, renderForm, toConditions, type Values } from './filters.ts';
 import type { ConsolePage, PageContent, PageRequest } from './page.ts';
 
 type Value = string | number | bigint | boolean | null | readonly (string | number)[];
 export type TableRow = Readonly<Record<string, Value>>;
 
-/** The visible columns by their names in the row: the label, and a function that renders the cell. */
-export type Columns<R> = Readonly<Record<string, string | readonly [label: string, cell: (row: R) => Html | string]>>;
+/** A column by its name in the row. By default its label is the name in words, and a cell is rendered by its type. */
+export type TableColumn<R> = string | readonly [name: string, label: string, cell?: (row: R) => Html | string];
+export type Columns<R> = readonly TableColumn<R>[];
+
+/** The labels of columns that are not their names in words. */
+const LABELS: Readonly<Record<string, string>> = {
+  org_id: 'Organization ID',
+  org_name: 'Organization',
+  orgs: 'Organizations',
+  instance_name: 'Instance',
+  customer_id: 'Customer ID',
+  referral_id: 'Referral ID',
+  plan_id: 'Plan',
+  run_id: 'Run',
+  usage_date: 'Day',
+  first_day: 'Oldest day',
+  last_day: 'Newest day',
+  next_read_at: 'Next read',
+  limit_name: 'Limit',
+  payload_type: 'Type',
+  devices_total: 'Devices',
+  payloads: 'Billable payloads',
+  minutes: 'Notebook minutes',
+};
+
+function toLabel(name: string): string {
+  return LABELS[name] ?? capitalize(name.replaceAll(/_|(?<=[a-z])(?=[A-Z])/g, ' ').toLowerCase());
+}
 
 interface TableParts {
   readonly renderHead?: (name: string, label: string, isNumber: boolean) => Html | string;
@@ -29,33 +55,38 @@ export function renderHtmlTable<R extends TableRow>(
   columns: Columns<R>,
   { renderHead = (_, label) => label, totals = {}, isWide = false }: TableParts = {},
 ): Html {
-  const visibleColumns = listFilled(rows, columns).map(([name, column]) => {
+  const visibleColumns = listFilled(rows, columns).map((column) => {
+    const [name, label, cell] = typeof column === 'string' ? [column, toLabel(column)] : column;
     const values = rows.map((row) => row[name] ?? '');
-    const [label, cell] = typeof column === 'string' ? [column] : column;
     const isNumber = values.some((value) => typeof value === 'number' || typeof value === 'bigint');
     const isLong = values.some((value) => String(value).length > MAX_UNBROKEN_LENGTH);
     const style = [isNumber ? 'n' : '', isLong ? 't' : ''].join('');
     const render = (row: R) => (row[name] == null ? '–' : (cell?.(row) ?? renderValue(row, name)));
-    return { name, head: renderHead(name, label, isNumber), style, render };
+    return { head: renderHead(name, label, isNumber), style, render, sum: totals[name] };
   });
-  const sums = visibleColumns.map(({ name }) => totals[name]);
   return html`<div class="scroll${isWide && ' wide'}" role="group" tabindex="0" aria-label="Table"><table>
 <thead><tr>${visibleColumns.map(({ head, style }) => html`<th scope="col" class="${style}">${head}</th>`)}</tr></thead>
 <tbody>${rows.map(
     (row) =>
       html`<tr>${visibleColumns.map(({ style, render }) => html`<td class="${style}">${render(row)}</td>`)}</tr>\n`,
   )}</tbody>${
-    sums.some((sum) => sum !== undefined) &&
-    html`<tfoot><tr>${visibleColumns.map(({ style }, index) => {
-      const sum = sums[index];
+    visibleColumns.some(({ sum }) => sum !== undefined) &&
+    html`<tfoot><tr>${visibleColumns.map(({ style, sum }, index) => {
       const text = index === 0 ? 'Total' : typeof sum === 'number' ? showNumber(sum) : '';
       return html`<td class="${style}">${text}</td>`;
     })}</tr></tfoot>`
   }</table></div>`;
 }
 
-function listFilled<R extends TableRow>(rows: readonly R[], columns: Columns<R>) {
-  return Object.entries(columns).filter(([name]) => rows.some((row) => row[name] != null && row[name] !== ''));
+function nameOf(column: TableColumn<never>): string {
+  return typeof column === 'string' ? column : column[0];
+}
+
+function listFilled<R extends TableRow>(rows: readonly R[], columns: Columns<R>): Columns<R> {
+  // The first column names the rows, even if all names are empty.
+  return columns.filter((column, index) =>
+    rows.some((row) => row[nameOf(column)] != null && (index === 0 || row[nameOf(column)] !== '')),
+  );
 }
 
 /** Longer text may wrap. Instants and IDs are shorter, and must not. */
@@ -92,6 +123,8 @@ interface Table<R> {
   readonly sentence: string;
   readonly rows: RawBuilder<unknown>;
   readonly columns: Columns<R>;
+  /** Columns that are shown as far as there is room for them, or on request. */
+  readonly moreColumns?: Columns<R>;
   readonly filters: Filters;
   /** The default order of rows `r`, which also completes any other. */
   readonly order: RawBuilder<unknown>;
@@ -128,32 +161,33 @@ export function createTablePage<R extends TableRow>(
 }
 
 const ROWS_PER_PAGE = 50;
-/** More columns are shown on request. */
 const COLUMNS_BY_DEFAULT = 6;
 
-type View = ReturnType<typeof readView>;
+type View<R> = ReturnType<typeof readView<R>>;
 
 /** Reads from the address which rows of a table are shown, and how. Ignores what is invalid. */
-function readView<R>({ path, query }: PageRequest, { filters, columns, rows, order }: Table<R>) {
+function readView<R>({ path, query }: PageRequest, table: Table<R>) {
+  const { filters, columns, moreColumns = [], rows, order } = table;
   const values = readValues(filters, query);
   const sortParam = query['sort'] ?? '';
-  const sort = Object.hasOwn(columns, sortParam.replace(/^-/, '')) ? sortParam : '';
-  const hasAllColumns = query['columns'] === 'all';
+  const sortedBy = [...columns, ...moreColumns].find((column) => nameOf(column) === sortParam.replace(/^-/, ''));
+  const sort = sortedBy === undefined ? '' : sortParam;
+  const params = { ...values, sort, columns: query['columns'] === 'all' ? 'all' : '' };
   return {
-    values,
+    isFiltered: Object.values(values).some((value) => value !== ''),
+    params,
     sort,
-    hasAllColumns,
+    sortedBy,
     page: readPage(query),
     matching: sql`(${rows}) as r where ${toConditions(filters, values)}`,
     order: sort === '' ? order : sql`${orderBy(sort)}, ${order}`,
-    addressWith: (change: Readonly<Record<string, string>>) =>
-      addressOf(path, { ...values, sort, columns: hasAllColumns ? 'all' : '', ...change }),
+    addressWith: (change: Values) => addressOf(path, { ...params, ...change }),
   };
 }
 
-async function showTable<R extends TableRow>({ read, path }: PageRequest, table: Table<R>, view: View) {
+async function showTable<R extends TableRow>({ read, path }: PageRequest, table: Table<R>, view: View<R>) {
   const { title, sentence, filters, intro, summed = [], unknown = '', note = '', counts } = table;
-  const { values, sort, page, matching, order } = view;
+  const { params, page, matching, order } = view;
   const sums = summed.flatMap((name) => [sql`${name}::text`, sql`sum(r.${sql.ref(name)}) over ()`]);
   const select = sql<CountedRow<R>>`
     select r.*, count(*) over () as total_rows, json_build_object(${sql.join(sums)}) as sums from ${matching}
@@ -163,7 +197,7 @@ async function showTable<R extends TableRow>({ read, path }: PageRequest, table:
     rows: unknown === '' ? (await select.execute(db)).rows : [],
   }));
   const body = html`<h1>${title}</h1><p class="quiet">${sentence}</p>
-${head}${renderForm(path, filters, { ...values, sort })}${note}${
+${head}${renderForm(path, filters, params)}${note}${
   unknown === '' ? renderRows(table, rows, view) : html`<p>${unknown}</p>`
 }`;
   return { title, body, counts };
@@ -173,9 +207,9 @@ ${head}${renderForm(path, filters, { ...values, sort })}${note}${
 type CountedRow<R> = R & { readonly total_rows: number; readonly sums: TableRow };
 
 function renderRows<R extends TableRow>(
-  { columns, totals = {} }: Table<R>,
+  { columns, moreColumns = [], totals = {} }: Table<R>,
   rows: readonly CountedRow<R>[],
-  { values, sort, hasAllColumns, addressWith, page }: View,
+  { isFiltered, params, sort, sortedBy, addressWith, page }: View<R>,
 ): Html {
   const totalRows = rows[0]?.total_rows ?? 0;
   const renderHead = (name: string, label: string, isNumber: boolean) => {
@@ -183,17 +217,18 @@ function renderRows<R extends TableRow>(
     const arrow = { [name]: ' ▲', [`-${name}`]: ' ▼' }[sort] ?? '';
     return html`<a href="${addressWith({ sort: sortsDescending ? `-${name}` : name })}">${label}${arrow}</a>`;
   };
-  const filled = listFilled<R>(rows, columns);
-  const isShown = (name: string, index: number) =>
-    hasAllColumns || index < COLUMNS_BY_DEFAULT || name === sort.replace(/^-/, '');
-  const shownColumns = Object.fromEntries(filled.filter(([name], index) => isShown(name, index)));
-  const isFiltered = Object.values(values).some((value) => value !== '');
+  const hasAllColumns = params.columns === 'all';
+  const filled = listFilled<R>(rows, [...columns, ...moreColumns]);
+  const shownColumns = filled.filter(
+    (column, index) => hasAllColumns || index < COLUMNS_BY_DEFAULT || columns.includes(column) || column === sortedBy,
+  );
   const sums = { ...(isFiltered ? {} : totals), ...rows[0]?.sums };
   // A page after the last one does not know how many rows there are.
   const size = page > 1 && rows.length === 0 ? 'No more rows' : count(totalRows, 'row');
   return html`<p>${size} · <a
   href="${addressWith({ format: 'csv' })}" download>Download as CSV</a>${
-    filled.length > COLUMNS_BY_DEFAULT &&
+    rows.length > 0 &&
+    (hasAllColumns || shownColumns.length < filled.length) &&
     html` · <a href="${addressWith({ columns: hasAllColumns ? '' : 'all' })}">${
       hasAllColumns ? 'Fewer columns' : `All ${filled.length} columns`
     }</a>`
@@ -226,12 +261,12 @@ export function renderPages(page: number, hasNext: boolean, addressOfPage: (page
 
 /**
  * Streams all columns of all rows as a CSV file, in the order of the page. Without rows, the file has the names of the
- * visible columns. Throws what prevents the first rows from being read; a later error breaks the download off.
+ * columns of the page. Throws what prevents the first rows from being read; a later error breaks the download off.
  */
 async function streamFile<R extends TableRow>(
   { readRows, path, logger, signal }: PageRequest,
-  { columns: visibleColumns }: Table<R>,
-  { matching, order }: View,
+  { columns: shownColumns, moreColumns = [] }: Table<R>,
+  { matching, order }: View<R>,
 ): Promise<Response> {
   const select = sql<R>`select r.* from ${matching} order by ${order}`;
   const { readable, writable } = new TextEncoderStream();
@@ -256,7 +291,7 @@ async function streamFile<R extends TableRow>(
   };
   const work = readRows(select, { signal: stop.signal, take }).then(async () => {
     begin();
-    if (columns.length === 0) await file.write(renderHeader(Object.keys(visibleColumns)));
+    if (columns.length === 0) await file.write(renderHeader([...shownColumns, ...moreColumns].map(nameOf)));
     await file.close();
   });
   await Promise.race([hasBegun, work]);

@@ -1,5 +1,7 @@
-/** What the pages Usage and Organization show by day: a metric, a range of days, and the days to compare with. */
+/** What the pages Usage and Organization share: days of a metric compared with others, the forecast, and sources. */
 import { html } from 'hono/html';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
 import {
   addUpDays,
   type ComparedDay,
@@ -10,12 +12,23 @@ import {
   type TotalsQuery,
 } from '../queries/usage-totals.ts';
 import { count, showNumber } from '../terminal/words.ts';
-import { addDays, countDays, dayAt, daysOfMonth, parseDay, type UsageDay } from '../usage/day.ts';
+import {
+  addDays,
+  countDays,
+  type DayRange,
+  dayAt,
+  dayStartMs,
+  daysOfMonth,
+  eachDay,
+  parseDay,
+  type UsageDay,
+} from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import { type Chart, renderChart, showPairChange } from './chart.ts';
-import { addressOf, type Html } from './elements.ts';
-import { type Filters, renderChoices, renderFields, renderLinks, type Values } from './filters.ts';
+import { addressOf, type Html, showMonth } from './elements.ts';
+import { DAYS, type Filters, renderChoices, renderForm, type Values } from './filters.ts';
 import type { PageRequest } from './page.ts';
+import { renderBar, renderHtmlTable } from './table.ts';
 
 const MAX_DAYS = 732;
 
@@ -68,40 +81,43 @@ export function toParams({ metric, range, comparison }: UsageQuery) {
   return { metric, vs: comparison, ...range };
 }
 
-export function renderMetricChoices(path: string, values: Values): Html {
-  const metrics = Object.fromEntries(metricNames.map((name) => [name, CHART_METRICS[name].label]));
-  return html`${renderChoices(path, values, { name: 'metric', label: 'Metric', options: metrics })}
-${renderChoices(path, values, { name: 'vs', label: 'Compare with', options: COMPARISONS })}`;
-}
+const metrics = Object.fromEntries(metricNames.map((name) => [name, CHART_METRICS[name].label]));
+const SERIES: Filters = {
+  metric: { label: 'Metric', options: metrics, isRequired: true },
+  vs: { label: 'Compare with', options: COMPARISONS, isRequired: true },
+};
 
-/** Renders the usual ranges as links, and a form for any other, with more fields before it. */
-export function renderRangeChoices({ nowMs, path }: PageRequest, values: Values, fields: Filters = {}): Html {
+/** Renders more filters, the choices of metric and comparison, unless they do not matter, and the days. */
+export function renderUsageForm(
+  { nowMs, path }: PageRequest,
+  values: Values,
+  { hasSeries, more = {} }: { readonly hasSeries: boolean; readonly more?: Filters },
+): Html {
   const links = listRanges(addDays(dayAt(nowMs), -1)).map(([text, from, to]) => {
     const isCurrent = from === values['from'] && to === values['to'];
     return [text, addressOf(path, { ...values, from, to }), isCurrent] as const;
   });
-  const days = { from: { label: 'From', options: 'day' }, to: { label: 'To', options: 'day' } } as const;
-  return html`${renderLinks('Days', links)}${renderFields(path, { ...fields, ...days }, values)}`;
+  return renderForm(path, { ...more, ...(hasSeries && SERIES), ...DAYS }, values, renderChoices('Days', links));
 }
 
 /** Returns the usual ranges that end yesterday or with a month or quarter before. */
 function listRanges(yesterday: UsageDay): readonly (readonly [label: string, from: UsageDay, to: UsageDay])[] {
-  const month = `${yesterday.slice(0, 7)}-01`;
-  const quarter = firstDayOfQuarter(yesterday);
+  const [month, quarter] = [startOf(yesterday, 1), startOf(yesterday, 3)];
   const [beforeMonth, beforeQuarter] = [addDays(month, -1), addDays(quarter, -1)];
   return [
     ['This month', month, yesterday],
-    ['Last month', daysOfMonth(beforeMonth.slice(0, 7)).from, beforeMonth],
+    ['Last month', startOf(beforeMonth, 1), beforeMonth],
     ['This quarter', quarter, yesterday],
-    ['Last quarter', firstDayOfQuarter(beforeQuarter), beforeQuarter],
+    ['Last quarter', startOf(beforeQuarter, 3), beforeQuarter],
     ['Last 90 days', addDays(yesterday, -89), yesterday],
     ['Last 365 days', addDays(yesterday, -364), yesterday],
   ];
 }
 
-function firstDayOfQuarter(day: UsageDay): UsageDay {
+/** Returns the first day of the month or quarter that contains the day. */
+function startOf(day: UsageDay, months: 1 | 3): UsageDay {
   const month = Number(day.slice(5, 7));
-  return `${day.slice(0, 4)}-${`${month - ((month - 1) % 3)}`.padStart(2, '0')}-01`;
+  return `${day.slice(0, 4)}-${`${month - ((month - 1) % months)}`.padStart(2, '0')}-01`;
 }
 
 export function renderUsageChart(
@@ -123,7 +139,7 @@ export function describeDays(
   const expectedDays = days.filter(({ standing }) => standing !== null);
   const storedDays = expectedDays.filter(({ quantity }) => quantity !== null);
   const daysNotStored = expectedDays.length - storedDays.length;
-  const valuesNotStored = days.reduce((sum, day) => sum + (day.valuesNotStored ?? 0), 0);
+  const valuesNotStored = days.reduce((sum, day) => sum + day.valuesNotStored, 0);
   const remark = [
     daysNotStored > 0 ? ` ${count(daysNotStored, 'day is', 'days are')} not stored and not included.` : '',
     valuesNotStored > 0 ? ` ${count(valuesNotStored, 'value is', 'values are')} not stored and not included.` : '',
@@ -136,4 +152,112 @@ export function describeDays(
   const sums = paired.map(showNumber).join(' and ');
   const pairs = `${sums} over ${count(pairedDays, 'day')} stored on both sides`;
   return `${head} ${showPairChange(paired)} compared with the ${COMPARISONS[comparison]}: ${pairs}.${remark}`;
+}
+
+/** The metrics with a forecast. Nothing is known about how the others go on, and a level is not a sum. */
+const FORECAST_METRICS: readonly ChartMetric[] = ['payload_billable_count', 'notebook_minutes'];
+
+/**
+ * Returns what the months will be if each weekday stays as in the last 28 days; null for a metric without a forecast.
+ * Like the projection of limits, it fills days that are not stored with the mean. Deleted organizations end. The
+ * condition is one on organizations `o`; those of which fewer than three days are stored are counted as omitted.
+ */
+export async function readForecast(
+  db: Kysely<Schema>,
+  { metric, condition, nowMs }: { metric: ChartMetric; condition: RawBuilder<unknown>; nowMs: number },
+) {
+  if (!FORECAST_METRICS.includes(metric)) return null;
+  const today = dayAt(nowMs);
+  const { from: month, to: lastDay } = daysOfMonth(addDays(today, -1).slice(0, 7));
+  const next = daysOfMonth(addDays(lastDay, 1).slice(0, 7));
+  const { rows } = await sql<{
+    readonly quantity: number | null;
+    readonly nextQuantity: number;
+    readonly orgsOmitted: number;
+  }>`
+    select case when count(r.org_id) > 0 or bool_and(o.deleted_on is not null) then round(coalesce(sum(s.quantity), 0)
+        + coalesce(sum(r.unstored_quantity + g.quantity), 0))::float8 end as quantity,
+      coalesce(round(sum(g.next_quantity)), 0)::float8 as "nextQuantity",
+      count(*) filter (where o.deleted_on is null and r.org_id is null) as "orgsOmitted"
+    from losant_usage.organizations o
+    left join (
+      select d.org_id, sum(d.${sql.ref(metric)}) as quantity from losant_usage.usage_days d
+      where d.usage_date >= ${month}::date and d.usage_date < ${today}::date group by d.org_id
+    ) as s on s.org_id = o.org_id
+    left join losant_usage_internal.weekday_rates r
+      on r.org_id = o.org_id and r.metric = ${metric} and o.deleted_on is null
+    left join lateral (
+      select sum(u.rate * u.days) as quantity, sum(u.rate * u.next_days) as next_quantity
+      from unnest(r.rates, ${countWeekdays({ from: today, to: lastDay })}::integer[],
+        ${countWeekdays(next)}::integer[]) as u (rate, days, next_days)
+    ) as g on r.org_id is not null
+    where ${condition}`.execute(db);
+  return rows[0] === undefined ? null : { month, nextMonth: next.from, ...rows[0] };
+}
+
+/** Counts the Mondays of the range, the Tuesdays, and so on. */
+function countWeekdays(range: DayRange): number[] {
+  const counts = [0, 0, 0, 0, 0, 0, 0];
+  for (const day of eachDay(range)) {
+    const index = (new Date(dayStartMs(day)).getUTCDay() + 6) % 7;
+    counts[index] = (counts[index] ?? 0) + 1;
+  }
+  return counts;
+}
+
+export function describeForecast(forecast: Awaited<ReturnType<typeof readForecast>>): string {
+  if (forecast === null) return '';
+  const { month, nextMonth, quantity, nextQuantity, orgsOmitted } = forecast;
+  if (quantity === null) return 'There is no forecast: fewer than three of the last 28 days are stored.';
+  const remark =
+    orgsOmitted === 0
+      ? ''
+      : `, without ${count(orgsOmitted, 'organization')} of which fewer than three days are stored`;
+  return `If each weekday stays as in the last 28 days, ${showMonth(month)} ends at ${showNumber(
+    quantity,
+  )}, and ${showMonth(nextMonth)} at ${showNumber(nextQuantity)}${remark}.`;
+}
+
+type SourceShare = {
+  readonly payload_type: string;
+  readonly source: string;
+  readonly count: number;
+  readonly share: number;
+};
+
+const MAX_SOURCES = 25;
+
+/** Returns the payloads by type and source of the organizations `o` that match, on days that are stored. */
+export async function readSourceShares(
+  db: Kysely<Schema>,
+  { from, to }: DayRange,
+  condition: RawBuilder<unknown>,
+): Promise<readonly SourceShare[]> {
+  const { rows } = await sql<SourceShare>`
+    select s.payload_type, s.source, sum(s.count)::bigint as count,
+      (sum(s.count) / sum(sum(s.count)) over ())::float8 as share
+    from losant_usage.payload_sources s join losant_usage.organizations o on o.org_id = s.org_id
+    where ${condition} and s.usage_date between ${from}::date and ${to}::date
+    group by s.payload_type, s.source having sum(s.count) > 0 order by 3 desc, 1, 2`.execute(db);
+  return rows;
+}
+
+/** Renders the largest shares; what follows them is one row, so that the column adds up. */
+export function renderSourceShares(shares: readonly SourceShare[]): Html {
+  if (shares.length === 0) return html`<p>Nothing is stored.</p>`;
+  const others = shares.slice(MAX_SOURCES);
+  const sumOf = (key: 'count' | 'share') => others.reduce((sum, each) => sum + each[key], 0);
+  const otherShares = {
+    payload_type: 'others',
+    source: count(others.length, 'source'),
+    count: sumOf('count'),
+    share: sumOf('share'),
+  };
+  return renderHtmlTable(others.length > 0 ? [...shares.slice(0, MAX_SOURCES), otherShares] : shares, [
+    'payload_type',
+    'source',
+    ['count', 'Payloads'],
+    // In tenths of a percent, because cut off they would not add up.
+    ['share', 'Share', ({ share }) => renderBar(share, Math.round(share * 1_000) / 10)],
+  ]);
 }

@@ -5,18 +5,19 @@ import type { Schema } from '../database/schema.ts';
 import type { Growth, UsageTotals } from '../queries/usage-totals.ts';
 import { showChange, showNumber } from '../terminal/words.ts';
 import { dayAt, type UsageDay } from '../usage/day.ts';
-import { addressOf, type Html, showName } from './elements.ts';
-import { renderChoices } from './filters.ts';
-import { describeForecast, readForecast } from './forecast.ts';
+import { addressOf, type Html, linkTo, showName } from './elements.ts';
+import { renderForm } from './filters.ts';
 import { type ConsolePage, type PageContent, type PageRequest, renderCount } from './page.ts';
-import { readSourceShares, renderSourceShares } from './source-shares.ts';
-import { type Columns, renderHtmlTable } from './table.ts';
+import { renderHtmlTable } from './table.ts';
 import {
+  describeForecast,
+  readForecast,
+  readSourceShares,
   readUsageQuery,
   recallTotals,
-  renderMetricChoices,
-  renderRangeChoices,
+  renderSourceShares,
   renderUsageChart,
+  renderUsageForm,
   toParams,
   type UsageQuery,
 } from './usage-query.ts';
@@ -26,6 +27,7 @@ const PATH = '/usage';
 const TOPICS = { days: 'Days and growth', sources: 'Types and sources', plans: 'Plans and limits' } as const;
 type Topic = keyof typeof TOPICS;
 const topics = Object.keys(TOPICS) as readonly Topic[];
+const SHOW = { show: { label: 'Show', options: TOPICS, isRequired: true } };
 
 /** The usage of all organizations: by day, with who grew and who fell; by type and source; or by plan. */
 export const usagePage: ConsolePage = {
@@ -37,9 +39,11 @@ export const usagePage: ConsolePage = {
     const values = { ...toParams(query), show: topic };
     const content = await CONTENTS[topic](request, query);
     const body = html`<h1>Usage of all organizations</h1>
-${renderChoices(PATH, values, { name: 'show', label: 'Show', options: TOPICS })}
-${topic === 'days' && renderMetricChoices(PATH, values)}
-${topic !== 'plans' && renderRangeChoices(request, values)}
+${
+  topic === 'plans'
+    ? renderForm(PATH, SHOW, values)
+    : renderUsageForm(request, values, { hasSeries: topic === 'days', more: SHOW })
+}
 ${content.body}`;
     return { title: 'Usage', body, counts: content.counts };
   },
@@ -92,25 +96,25 @@ ${forecast}
 
 function renderChanges(query: UsageQuery, changes: readonly Growth[]): Html {
   if (changes.length === 0) return html`<p>None.</p>`;
-  const columns: Columns<Growth> = {
-    org_name: [
-      'Organization',
-      ({ org_id: orgId, org_name: name }) =>
-        html`<a href="${addressOf(`/organizations/${orgId}`, toParams(query))}">${showName(name)}</a>`,
-    ],
-    previous_quantity: 'Before',
-    quantity: 'Now',
-    difference: 'Difference',
-    change: [
-      'Change',
-      ({ quantity, previous_quantity: previous }) => (previous === 0 ? 'from 0' : showChange(quantity / previous - 1)),
-    ],
-  };
   const rows = changes.map((each) => ({ ...each, change: each.difference }));
-  return renderHtmlTable(rows, columns);
+  return renderHtmlTable(rows, [
+    [
+      'org_name',
+      'Organization',
+      ({ org_id: orgId, org_name: name }) => linkTo(`/organizations/${orgId}`, toParams(query), showName(name)),
+    ],
+    ['previous_quantity', 'Before'],
+    ['current_quantity', 'Now'],
+    'difference',
+    [
+      'change',
+      'Change',
+      ({ current_quantity: current, previous_quantity: previous }) =>
+        previous === 0 ? 'from 0' : showChange(current / previous - 1),
+    ],
+  ]);
 }
 
-/** A limit of a plan this month, over the organizations that have it. */
 type PlanLimit = {
   readonly plan: string;
   readonly plan_id: string | null;
@@ -134,26 +138,25 @@ async function readPlans(db: Kysely<Schema>, instanceIds: readonly string[]): Pr
 }
 
 function renderPlans(plans: readonly PlanLimit[]): Html {
-  const columns: Columns<PlanLimit> = {
-    plan: [
-      'Plan',
-      ({ plan, plan_id: id }) => {
-        const filter = id === null ? { only: 'no_plan' } : { plan_id: id };
-        return html`<a href="${addressOf('/organizations', filter)}">${plan}</a>`;
-      },
-    ],
-    limit_name: 'Limit',
-    orgs: 'Organizations',
-    orgs_over: ['Over the limit', ({ orgs_over: orgs }) => renderOrgs(orgs, 'bad')],
-    orgs_at_risk: ['About to exceed it', ({ orgs_at_risk: orgs }) => renderOrgs(orgs, 'warn')],
-    quantity: 'Used this month',
-    limit_quantity: 'Allowed',
-    share: 'Share',
-    days_not_stored: 'Days not stored',
-  };
-  return html`<h2>Usage this month against the limits of each plan</h2>
-<p class="quiet">The plan with the largest share of its organizations over a limit comes first.</p>
-${plans.length === 0 ? html`<p>No organization has a limit.</p>` : renderHtmlTable(plans, columns)}`;
+  const intro = html`<h2>Usage this month against the limits of each plan</h2>
+<p class="quiet">The plan with the largest share of its organizations over a limit comes first.</p>`;
+  if (plans.length === 0) return html`${intro}<p>No organization has a limit.</p>`;
+  return html`${intro}${renderHtmlTable(plans, [
+    ['plan', 'Plan', renderPlan],
+    'limit_name',
+    'unit',
+    'orgs',
+    ['orgs_over', 'Over the limit', ({ orgs_over: orgs }) => renderOrgs(orgs, 'bad')],
+    ['orgs_at_risk', 'About to exceed it', ({ orgs_at_risk: orgs }) => renderOrgs(orgs, 'warn')],
+    ['quantity', 'Used this month'],
+    ['limit_quantity', 'Allowed'],
+    'share',
+    'days_not_stored',
+  ])}`;
+}
+
+function renderPlan({ plan, plan_id: id }: PlanLimit): Html {
+  return linkTo('/organizations', id === null ? { only: 'no_plan' } : { plan_id: id }, plan);
 }
 
 function renderOrgs(orgs: number, tone: string): Html | string {

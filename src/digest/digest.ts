@@ -7,7 +7,6 @@ import {
   type AttentionGroup,
   addressOfKind,
   type InstanceAttention,
-  labelInstances,
   listNames,
   readAttention,
 } from '../queries/attention.ts';
@@ -50,8 +49,7 @@ export function composeDigest(
   month: MonthToDate | null,
   areRetired = false,
 ) {
-  const labels = labelInstances(instances);
-  const toName = ({ instanceId }: InstanceAttention) => (instances.length > 1 ? `${labels.get(instanceId)}: ` : '');
+  const toName = ({ label }: InstanceAttention) => (instances.length > 1 ? `${label}: ` : '');
   const problems = instances.flatMap((instance) => {
     const problem = describeUnread(instance);
     return problem === null

@@ -1,5 +1,5 @@
 /** What needs attention, as of the last refresh: in one order and the same words in console, `status` and digest. */
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { AttentionKind, Instant, Schema } from '../database/schema.ts';
 import { cutOff } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
@@ -47,6 +47,8 @@ export interface AttentionGroup {
 export interface InstanceAttention {
   readonly instanceId: string;
   readonly name: string | null;
+  /** Its name, or whatever else tells it from the others. */
+  readonly label: string;
   /** When it was last refreshed; null if never, so that nothing is known yet. */
   readonly attentionAt: Instant | null;
   readonly hasRunInProgress: boolean;
@@ -62,7 +64,8 @@ export async function readAttention(
   { instanceIds, day = null }: { readonly instanceIds: readonly string[]; readonly day?: UsageDay | null },
 ): Promise<readonly InstanceAttention[]> {
   const { rows: instances } = await sql<Omit<InstanceAttention, 'groups'>>`
-    select k.instance_id as "instanceId", i.name, i.attention_at as "attentionAt", exists (
+    select k.instance_id as "instanceId", i.name, i.attention_at as "attentionAt",
+      coalesce(nullif(${labelInstance(instanceIds)}, ''), k.instance_id) as label, exists (
         select from losant_usage.leases l where l.instance_id = i.instance_id and l.expires_at > clock_timestamp()
       ) as "hasRunInProgress"
     from unnest(${instanceIds}::text[]) as k (instance_id)
@@ -92,17 +95,11 @@ export async function readAttention(
 
 const RANK = sql`abs(a.quantity) desc nulls last, a.text, a.subject`;
 
-/** Returns the name of each instance by its ID, with the ID if another has the same name; the ID if it has none. */
-export function labelInstances(
-  instances: readonly Pick<InstanceAttention, 'instanceId' | 'name'>[],
-): ReadonlyMap<string, string> {
-  const sameName = Map.groupBy(instances, ({ name }) => name);
-  return new Map(
-    instances.map(({ instanceId, name }) => {
-      const isUnique = sameName.get(name)?.length === 1;
-      return [instanceId, name === null ? instanceId : isUnique ? name : `${name} ${instanceId}`];
-    }),
-  );
+/** Returns the name of the instance `i`, with its ID if another has the same name; the ID if it has none. */
+export function labelInstance(instanceIds: readonly string[]): RawBuilder<string> {
+  return sql<string>`concat_ws(' ', i.name, case when i.name is null or exists (
+    select from losant_usage.instances n where n.name = i.name and n.instance_id <> i.instance_id
+      and n.instance_id = any (${instanceIds}::text[])) then i.instance_id end)`;
 }
 
 /** Returns the first names, and how many more there are. Long names are cut off at `maxLength`, but not the count. */

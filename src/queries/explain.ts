@@ -1,5 +1,5 @@
 /** Explains a day of an organization: where its numbers come from, how they changed, and what can be done. */
-import { type InferResult, type Kysely, sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showDays, showWhen } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
@@ -8,7 +8,7 @@ import { findWorstStanding, isSettled } from '../usage/standing.ts';
 
 export type DayExplanation = NonNullable<Awaited<ReturnType<typeof explainDay>>>;
 export type CellExplanation = DayExplanation['cells'][number];
-export type LedgerRow = InferResult<Facts['ledger']>[number];
+export type LedgerRow = Facts['ledger'][number];
 
 export interface ExplainRequest {
   readonly orgId: string;
@@ -32,13 +32,7 @@ export async function explainDay(
       const org = await readOrg(trx, cell, nowMs);
       if (org === null) return null;
       const streamOrder = await trx.selectFrom('streams').select('stream').orderBy('position').execute();
-      const facts = selectFacts(trx, cell);
-      const ledger = await facts.ledger.execute();
-      const tracks = await facts.tracks.execute();
-      const numbers = await facts.numbers.execute();
-      const changes = await facts.changes.execute();
-      const waivers = await facts.waivers.execute();
-      const quarantine = await facts.quarantine.execute();
+      const { ledger, tracks, numbers, changes, waivers, quarantine } = await readFacts(trx, cell);
       const cells = streamOrder
         .filter(({ stream }) => streams === null || streams.includes(stream))
         .map(({ stream }) => {
@@ -82,15 +76,15 @@ async function readOrg(db: Kysely<Schema>, { orgId, day }: Cell, nowMs: number) 
   return { ...org, isOver: day <= lastEndedDay(nowMs), isPastHorizon };
 }
 
-type Facts = ReturnType<typeof selectFacts>;
+type Facts = Awaited<ReturnType<typeof readFacts>>;
 
 /** More are rare: a response equal to the last one is not stored again. */
 const MAX_QUARANTINED = 8;
 
-/** Selects what is known of a day of an organization, of all streams. */
-function selectFacts(db: Kysely<Schema>, { orgId, day }: Cell) {
+/** Reads what is known of a day of an organization, of all streams. */
+async function readFacts(db: Kysely<Schema>, { orgId, day }: Cell) {
   return {
-    ledger: db
+    ledger: await db
       .selectFrom('cells as c')
       .leftJoin('runs as r', 'r.run_id', 'c.run_id')
       .select(['c.stream', 'c.standing', 'c.is_stored as isStored', 'c.is_reported as isReported'])
@@ -100,13 +94,15 @@ function selectFacts(db: Kysely<Schema>, { orgId, day }: Cell) {
       .select((eb) => eb.fn<string | null>('encode', ['c.response_sha256', eb.val('hex')]).as('responseSha256'))
       .select(['c.run_id as runId', 'r.kind as runKind', 'r.version as runVersion'])
       .where('c.usage_date', '=', day)
-      .where('c.org_id', '=', orgId),
-    tracks: db
+      .where('c.org_id', '=', orgId)
+      .execute(),
+    tracks: await db
       .selectFrom('tracks')
       .select(['stream', 'first_day as from', 'last_day as to'])
       .where('org_id', '=', orgId)
-      .orderBy('first_day'),
-    numbers: db
+      .orderBy('first_day')
+      .execute(),
+    numbers: await db
       .selectFrom('daily_usage_long as d')
       .innerJoin('metrics as m', 'm.metric', 'd.metric')
       .select(['d.stream', 'd.metric', 'd.quantity'])
@@ -114,34 +110,36 @@ function selectFacts(db: Kysely<Schema>, { orgId, day }: Cell) {
       .where('d.org_id', '=', orgId)
       .where('d.quantity', 'is not', null)
       .orderBy('m.position')
-      .$narrowType<{ quantity: number }>(),
-    changes: db
+      .$narrowType<{ quantity: number }>()
+      .execute(),
+    changes: await db
       .selectFrom('restatements')
       .select(['stream', 'metric', 'payload_type as type', 'source', 'hour', 'unit', 'revision'])
       .select(['old_quantity as old', 'new_quantity as new', 'was_final as wasFinal'])
       .select(['run_id as runId', 'changed_at as changedAt'])
-      .where('org_id', '=', orgId)
-      .where('usage_date', '=', day)
+      .where((eb) => eb.and({ usage_date: day, org_id: orgId }))
       .orderBy('revision_id')
       .orderBy('metric')
-      .orderBy('hour'),
-    waivers: db
+      .orderBy('hour')
+      .execute(),
+    waivers: await db
       .selectFrom('waivers')
       .select((eb) => ['stream', eb.ref('kind').$castTo<'person' | 'program'>().as('kind'), 'reason'])
       .select(['waived_by as waivedBy', 'waived_by_run as waivedByRun', 'waived_at as waivedAt'])
       .select(['lifted_at as liftedAt', 'lifted_by_run as liftedByRun'])
-      .where('usage_date', '=', day)
-      .where('org_id', '=', orgId)
-      .orderBy('id'),
+      .where((eb) => eb.and({ usage_date: day, org_id: orgId }))
+      .orderBy('id')
+      .execute(),
     // The invalid responses, newest first, without their bodies, which not every reader may see.
-    quarantine: db
+    quarantine: await db
       .selectFrom('quarantine')
       .select(['stream', 'first_day as from', 'last_day as to', 'reason', 'detail', 'seen_at as seenAt'])
       .where('org_id', '=', orgId)
       .where('first_day', '<=', day)
       .where('last_day', '>=', day)
       .orderBy('id', 'desc')
-      .limit(MAX_QUARANTINED),
+      .limit(MAX_QUARANTINED)
+      .execute(),
   };
 }
 
@@ -155,7 +153,7 @@ interface Advice {
 interface CellContext extends Cell {
   readonly stream: string;
   readonly org: NonNullable<Awaited<ReturnType<typeof readOrg>>>;
-  readonly tracks: InferResult<Facts['tracks']>;
+  readonly tracks: Facts['tracks'];
   readonly nowMs: number;
 }
 

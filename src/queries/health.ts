@@ -5,7 +5,7 @@ import type { Instant, Schema } from '../database/schema.ts';
 import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import { DAY_MS } from '../usage/day.ts';
 import { sumStandings } from '../usage/standing.ts';
-import { readAttention } from './attention.ts';
+import { labelInstance, readAttention } from './attention.ts';
 import { compareWithSettings } from './gaps.ts';
 
 /** The document of `status --json`, and all of `/status.json` but its `worker`. */
@@ -109,7 +109,12 @@ async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthO
   return await db
     .selectFrom('instances as i')
     .leftJoin('leases as l', (join) => join.onRef('l.instance_id', '=', 'i.instance_id').on('l.expires_at', '>', CLOCK))
-    .select(['i.instance_id as instanceId', 'i.name', 'i.listed_at as listedAt'])
+    .select([
+      'i.instance_id as instanceId',
+      'i.name',
+      labelInstance(instanceIds).as('label'),
+      'i.listed_at as listedAt',
+    ])
     // Why the last list of organizations was incomplete, and why control totals could not be read; null if neither.
     .select(['i.list_problem as listProblem', 'i.totals_problem as totalsProblem'])
     /** When a run last tried to read it, and why that broke off. */
@@ -150,27 +155,22 @@ async function readDigests(db: Kysely<Schema>, instanceIds: readonly string[]) {
 
 async function readRecentRuns(db: Kysely<Schema>, instanceIds: readonly string[]) {
   return await db
-    .selectFrom('instances as i')
-    .innerJoinLateral(
-      db
-        .selectFrom('runs as r')
-        .select(['r.run_id as runId', 'r.instance_id as instanceId', 'r.first_day as from', 'r.last_day as to'])
-        .select(['r.started_at as startedAt', 'r.finished_at as finishedAt', 'r.version', 'r.error'])
-        .select((eb) => [
-          eb.ref('r.kind').$castTo<RunKind>().as('kind'),
-          eb.ref('r.status').$castTo<RunStatus>().as('status'),
-          eb.ref('r.counts').$castTo<Partial<RunCounts>>().as('counts'),
-          eb.ref('r.failures').$castTo<readonly FailureGroup[]>().as('failures'),
-        ])
-        .where((eb) => eb('r.instance_id', '=', sql.ref<string>('i.instance_id')))
-        .orderBy('r.started_at', 'desc')
-        .limit(RUNS_PER_INSTANCE)
-        .as('last'),
-      (join) => join.onTrue(),
+    .selectFrom('runs as r')
+    .select(['run_id as runId', 'instance_id as instanceId', 'first_day as from', 'last_day as to', 'version', 'error'])
+    .select(['started_at as startedAt', 'finished_at as finishedAt'])
+    .select((eb) => [
+      eb.ref('kind').$castTo<RunKind>().as('kind'),
+      eb.ref('status').$castTo<RunStatus>().as('status'),
+      eb.ref('counts').$castTo<Partial<RunCounts>>().as('counts'),
+      eb.ref('failures').$castTo<readonly FailureGroup[]>().as('failures'),
+    ])
+    .where(
+      sql<boolean>`r.run_id in (
+        select l.run_id from unnest(${instanceIds}::text[]) as i (id) cross join lateral (
+          select n.run_id from losant_usage.runs n where n.instance_id = i.id
+          order by n.started_at desc limit ${RUNS_PER_INSTANCE}) as l)`,
     )
-    .selectAll('last')
-    .where(isAny('i.instance_id', instanceIds))
-    .orderBy('last.startedAt', 'desc')
-    .orderBy('last.runId')
+    .orderBy('started_at', 'desc')
+    .orderBy('run_id')
     .execute();
 }

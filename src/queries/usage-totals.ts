@@ -1,5 +1,5 @@
 /** Sums over all organizations by day, compared with other days. */
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { addDays, type DayRange, dayAt, eachDay, type UsageDay } from '../usage/day.ts';
 import type { Standing } from '../usage/standing.ts';
@@ -13,7 +13,7 @@ export interface TotalsQuery {
   readonly comparison: ComparisonMode;
 }
 
-type Pair = readonly [quantity: number, comparedQuantity: number];
+export type Pair = readonly [quantity: number, comparedQuantity: number];
 
 /** A day of one organization, or of the sum over several, with the day that it is compared with. */
 export interface ComparedDay {
@@ -25,16 +25,16 @@ export interface ComparedDay {
   readonly comparedDay: UsageDay | null;
   readonly comparedQuantity: number | null;
   /** Values that are not in a sum, because they are not stored although the organization existed (count). */
-  readonly valuesNotStored?: number;
-  /** Both sums over the organizations that are stored on both days, to be compared; null if none is. */
-  readonly paired?: Pair | null;
+  readonly valuesNotStored: number;
+  /** The value or sum of both days over what is stored on both, to be compared; null if nothing is. */
+  readonly pair: Pair | null;
 }
 
 /** What an organization used on the days that are stored on both sides. */
 export type Growth = {
   readonly org_id: string;
   readonly org_name: string;
-  readonly quantity: number;
+  readonly current_quantity: number;
   readonly previous_quantity: number;
   readonly difference: number;
 };
@@ -53,16 +53,8 @@ export function monthToDate(nowMs: number): DayRange {
 
 const MAX_CHANGES = 10;
 
-type Row = Growth & {
-  readonly day: UsageDay | null;
-  readonly compared_day: UsageDay;
-  readonly total: number | null;
-  readonly compared_total: number | null;
-  readonly paired_total: number | null;
-  readonly paired_compared_total: number | null;
-  readonly values_not_stored: number;
-  readonly compared_values_not_stored: number;
-};
+/** A day of all organizations, or an organization on all days. */
+type Row = (ComparedDay & { readonly org_id: null }) | Growth;
 
 /** Reads days and organizations in one pass over what may be a million rows. Of a level, only the last day counts. */
 export async function readUsageTotals(
@@ -76,13 +68,13 @@ export async function readUsageTotals(
       select s.*, row_number() over (partition by s.org_id is null order by s.difference desc, s.org_id) as from_first,
         row_number() over (partition by s.org_id is null order by s.difference, s.org_id) as from_last
       from (
-        select u.usage_date as day, u.previous_date as compared_day, u.org_id, sum(u.quantity)::bigint as total,
-          sum(u.previous_quantity)::bigint as compared_total,
-          count(*) filter (where u.quantity is null) as values_not_stored,
-          count(*) filter (where u.previous_quantity is null) as compared_values_not_stored,
-          sum(u.quantity) filter (where p.is_pair)::bigint as paired_total,
-          sum(u.previous_quantity) filter (where p.is_pair)::bigint as paired_compared_total,
-          sum(u.quantity) filter (where p.is_pair and p.counts)::bigint as quantity,
+        select u.usage_date as day, u.previous_date as "comparedDay", u.org_id,
+          count(*) filter (where u.quantity is null) as "valuesNotStored",
+          ${sumStored(sql`u.quantity`)} as quantity, ${sumStored(sql`u.previous_quantity`)} as "comparedQuantity",
+          case when ${sumStored(sql`u.quantity`)} + ${sumStored(sql`u.previous_quantity`)} is not null
+            then array[sum(u.quantity) filter (where p.is_pair), sum(u.previous_quantity) filter (where p.is_pair)]
+            end::bigint[] as pair,
+          sum(u.quantity) filter (where p.is_pair and p.counts)::bigint as current_quantity,
           sum(u.previous_quantity) filter (where p.is_pair and p.counts)::bigint as previous_quantity,
           coalesce(sum(u.quantity - u.previous_quantity) filter (where p.counts), 0)::bigint as difference
         from losant_usage.usage_compared(${metric}, ${range.from}::date, ${range.to}::date, ${comparison}) as u
@@ -97,12 +89,27 @@ export async function readUsageTotals(
     left join losant_usage.organizations o on o.org_id = r.org_id
     where r.org_id is null or r.from_first <= ${MAX_CHANGES} or r.from_last <= ${MAX_CHANGES}
     order by r.day, r.difference desc, r.org_id`.execute(db);
-  const totals = new Map(rows.map((row) => [row.day, row]));
+  const storedDays = new Map(rows.flatMap((row) => (row.org_id === null ? [[row.day, row]] : [])));
   return {
-    days: eachDay(range).map((day) => toTotalDay(day, totals.get(day))),
-    changes: rows.filter(({ day, difference }) => day === null && difference !== 0),
+    days: eachDay(range).map((day) => storedDays.get(day) ?? { ...ABSENT, day }),
+    changes: rows.flatMap((row) => (row.org_id !== null && row.difference !== 0 ? [row] : [])),
   };
 }
+
+/** Adds up what is stored. Organizations that did not exist add 0 to a day of which nothing else is stored. */
+function sumStored(value: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`case when bool_and(${value} is not null) or sum(${value}) <> 0 then sum(${value})::bigint end`;
+}
+
+/** What is known of a day on which nothing existed. */
+export const ABSENT: Omit<ComparedDay, 'day'> = {
+  standing: null,
+  quantity: null,
+  comparedDay: null,
+  comparedQuantity: null,
+  valuesNotStored: 0,
+  pair: null,
+};
 
 /** The sums of a month up to yesterday. */
 export type MonthToDate = Awaited<ReturnType<typeof readMonthToDate>>;
@@ -117,23 +124,6 @@ export async function readMonthToDate(db: Kysely<Schema>, metric: string, instan
   return { ...range, total, valuesNotStored, change };
 }
 
-function toTotalDay(day: UsageDay, row: Row | undefined): ComparedDay {
-  if (row === undefined) return { day, standing: null, quantity: null, comparedDay: null, comparedQuantity: null };
-  // Organizations that did not exist add 0 to a day of which nothing else is stored.
-  const isStored = row.values_not_stored === 0 || Boolean(row.total);
-  const isComparedStored = row.compared_values_not_stored === 0 || Boolean(row.compared_total);
-  const { paired_total: paired, paired_compared_total: pairedCompared } = row;
-  const isPaired = isStored && isComparedStored && paired !== null && pairedCompared !== null;
-  return {
-    day,
-    comparedDay: row.compared_day,
-    quantity: isStored ? row.total : null,
-    comparedQuantity: isComparedStored ? row.compared_total : null,
-    valuesNotStored: row.values_not_stored,
-    paired: isPaired ? [paired, pairedCompared] : null,
-  };
-}
-
 /** Returns whether values of the metric are not summed over days. */
 export function isLevel(metric: string): boolean {
   return metric === 'devices_total';
@@ -144,23 +134,17 @@ export function addUpDays(metric: string, days: readonly ComparedDay[]) {
   const addUp = (values: readonly number[]) =>
     isLevel(metric) ? (values.at(-1) ?? 0) : values.reduce((sum, value) => sum + value, 0);
   const quantities = days.flatMap(({ quantity }) => quantity ?? []);
-  const pairs = days.map(toPair).filter((pair) => pair !== null);
+  const pairs = days.map(({ pair }) => pair).filter((pair) => pair !== null);
   const paired: Pair = [addUp(pairs.map(([now]) => now)), addUp(pairs.map(([, before]) => before))];
   const countedDays = isLevel(metric) ? days.slice(-1) : days;
   return {
     /** Null if nothing is stored. */
     total: quantities.length === 0 ? null : addUp(quantities),
-    valuesNotStored: countedDays.reduce((sum, day) => sum + (day.valuesNotStored ?? 0), 0),
+    valuesNotStored: countedDays.reduce((sum, day) => sum + day.valuesNotStored, 0),
     /** The sums over what is stored on both sides, and on how many days. */
     paired,
     pairedDays: pairs.length,
     /** The change between them: 0.5 is half as much again; null if there is nothing to compare with. */
     change: paired[1] === 0 ? null : paired[0] / paired[1] - 1,
   };
-}
-
-/** Returns the values of a day that can be compared; null if one of them is not stored. */
-export function toPair({ quantity, comparedQuantity, paired }: ComparedDay): Pair | null {
-  if (paired !== undefined) return paired;
-  return quantity === null || comparedQuantity === null ? null : [quantity, comparedQuantity];
 }

@@ -1,6 +1,6 @@
 import { type Context, Hono } from 'hono';
 import { compress } from 'hono/compress';
-import { cacheRead, limitReads, queueReads, shareRead } from '../console/cached-reads.ts';
+import { cacheRead, limitReads } from '../console/cached-reads.ts';
 import { ICON, renderNotFound } from '../console/page.ts';
 import { addPages } from '../console/pages.ts';
 import { type InstanceStatus, type PageSources, toVisibleHealth } from '../console/sources.ts';
@@ -62,7 +62,7 @@ const HEALTH = { keepMs: 3_000, timeoutMs: 3_000 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
 const PAGE_READS = { max: 4, timeoutMs: 10_000 };
 /** Nobody waits for these; the server cancels a statement at the same time. */
-const READS_IN_TURN = { max: 2, timeoutMs: READER.statementTimeoutMs };
+const READS_IN_TURN = { max: 2, timeoutMs: READER.statementTimeoutMs, isQueue: true };
 /** A file is read as fast as it is downloaded. */
 const FILE_READS = { max: 4, timeoutMs: VIEW_STATEMENT_MS };
 const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };
@@ -102,14 +102,14 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
   const { reader, prober, loop, schedule } = options;
   const { db } = reader;
   const instanceIds = config.instances.map(({ instanceId }) => instanceId);
-  const ping = shareRead(() => pingDatabase(prober.db), { ...PING, now });
+  const ping = cacheRead(() => pingDatabase(prober.db), { ...PING, now });
   const health = cacheRead(() => readHealth(db, { nowMs: now(), instanceIds }), {
     ...HEALTH,
     now,
     onFailure: (error) => logger.warn({ err: error }, 'could not refresh the status; showing the last snapshot'),
   });
   const limitPages = limitReads(PAGE_READS);
-  const queueRead = queueReads(READS_IN_TURN);
+  const queueRead = limitReads(READS_IN_TURN);
   const limitFiles = limitReads(FILE_READS);
   return {
     logger,
@@ -119,9 +119,8 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
     readInTurn: (query) => queueRead(() => query(db)),
     readRows: (query, stream) => limitFiles(() => streamRows(reader, query, stream)),
     database: async (waitMs = HEALTH.timeoutMs) => {
-      const isResponding = ping().then(() => true);
-      const [isUp, { snapshot, error }] = await Promise.all([isResponding.catch(() => false), health(waitMs)]);
-      return { isUp, snapshot, error };
+      const [{ startedAtMs, error: failure }, { snapshot, error }] = await Promise.all([ping(), health(waitMs)]);
+      return { isUp: startedAtMs === null && failure === undefined, snapshot, error };
     },
     status: () => ({
       version,
@@ -140,13 +139,14 @@ function createReadiness(
   { hostNow: now, signal }: ServingProcess,
   prober: DatabaseHandle,
 ): () => Promise<readonly string[]> {
-  const schema = shareRead(() => readSchemaState(prober), { ...READINESS, now });
+  const schema = cacheRead(() => readSchemaState(prober), { ...READINESS, now });
   return async () => {
     const problems = signal.aborted ? ['the worker is shutting down'] : [];
-    try {
-      const { state } = await schema();
+    const { snapshot, startedAtMs, error } = await schema();
+    if (startedAtMs === null && error === undefined && snapshot !== null) {
+      const { state } = snapshot.value;
       if (state !== 'at_head') problems.push(`the schema of the database is ${state}`);
-    } catch (error) {
+    } else {
       const context = { where: '', role: 'losant_usage_writer' } as const;
       const isRefused = describeDatabaseError(error, context)?.kind === 'database_refused';
       problems.push(isRefused ? 'the database rejects this login' : 'the database is not responding');

@@ -30,6 +30,8 @@ it('is named with its ID if another has the same name', async () => {
   expect(home).toContain(`devices_total from Losant's total since 2026-11-10 · Main ${OTHER} Open`);
   expect(await pages.text('/billing')).toContain(`September 2026 Main ${INSTANCE} needs adjustment`);
   expect(await pages.text(`/organizations/${FOREIGN}`)).toContain(`Instance Main ${OTHER}`);
+  expect(await pages.text('/reconciliation')).toContain(`Instance all Main ${INSTANCE} Main ${OTHER} ${UNTRIED} `);
+  expect(await pages.text('/billing/2026-10')).toContain(`Created by Main ${OTHER} 1 closing`);
 });
 
 it('is on Home if no run has tried to read it, and has its months there', async () => {

@@ -73,6 +73,9 @@ test.for([
 test('an empty list says why it is empty', async () => {
   const unknown = world.serve({ instanceIds: ['5c0000000000000000000099'] });
   expect(await unknown.text('/billing')).toContain('Nothing has been loaded yet.');
+  expect(await unknown.text('/')).toMatch(/Billable payloads Nothing is stored\. .* Devices Nothing is stored\. /);
+  expect(await world.text(`/organizations/${ORGS.hourly}?tab=hours&to=2026-07-31`)).toContain('Nothing is stored.');
+  expect(await unknown.text('/coverage')).toContain('Nothing has been loaded yet.');
   expect(await world.text('/coverage?q=nobody')).toContain('No organization has this name or ID.');
   expect(await world.text('/coverage')).not.toContain('No organization has this name or ID.');
   const other = await openWorld(`delete from losant_usage.coverage where org_id = '${ORGS.newcomer}';
@@ -107,6 +110,18 @@ describe('a table', () => {
   it('keeps the search text in its field', async () => {
     const page = await (await world.open('/organizations?q=off')).text();
     expect(page).toContain('name="q" type="search" value="off"');
+  });
+
+  it('keeps its columns while it is filtered', async () => {
+    const page = await world.html('/organizations?columns=all');
+    expect(page).toContain('href="/organizations?only=no_plan&amp;columns=all"');
+    expect(page).toContain('<input type="hidden" name="columns" value="all">');
+  });
+
+  it('leads to organizations of which none has a name', async () => {
+    const nameless = await openWorld(`update losant_usage.organizations set name = ''`);
+    expect(await nameless.html('/organizations')).toMatch(/<td class=""><a href="[^"]*" title=", \w+">\(no name\)</);
+    await nameless.close();
   });
 
   it('can be downloaded as a CSV file', async () => {
@@ -174,8 +189,8 @@ describe('an organization', () => {
 
   it('shades the hours by their share of the maximum', async () => {
     const page = await (await world.open(`/organizations/${ORGS.hourly}?tab=hours`)).text();
-    expect(page).toContain('class="n shade-5">24<');
-    expect(STYLE).toContain('.shade-5 {');
+    expect(page).toContain('class="shade-5">24<');
+    expect(STYLE).toContain('.shade-5) {');
   });
 });
 
@@ -186,6 +201,8 @@ test('a level is not summed over days', () => {
     quantity: 10 + index,
     comparedDay: day,
     comparedQuantity: 5,
+    valuesNotStored: 0,
+    pair: [10 + index, 5] as const,
   }));
   expect(describeDays({ metric: 'devices_total', comparison: 'previous_days' }, days)).toBe(
     '11 on 2026-11-02. +120% compared with the previous days: 11 and 5 over 2 days stored on both sides.',
@@ -249,7 +266,7 @@ describe('the pages answer questions as the base tables do', () => {
     const used = await number(`select sum(payload_billable_count) from losant_usage.usage_days
       where org_id = '${ORGS.office}' and usage_date between '2026-11-01' and '2026-11-27'`);
     const page = await world.text(`/organizations/${ORGS.office}`);
-    expect(page).toContain(`payload 21,500 ${used} 96% 21,900 2026-11-30`);
+    expect(page).toContain(`payload payloads 21,500 ${used} 96% 21,900 2026-11-30`);
   });
 
   it.for([

@@ -89,7 +89,7 @@ describe('organizations whose activity is not known yet', () => {
   it('are not 0 rows of those that changed', async () => {
     reads = ['hangs'];
     const page = await serve().text('/organizations?only=changed');
-    expect(page).toContain('Counting… It is not known yet which organizations these are.');
+    expect(page).toContain('Counting… Reload It is not known yet which organizations these are.');
     expect(page).not.toContain('0 rows');
   });
 

@@ -1,7 +1,7 @@
 /** The usage of all organizations and of two, and what a customer was billed, as the base tables have it. */
 import { describe, expect, it, test } from 'vitest';
 import { showLongDay } from '../../src/console/chart.ts';
-import { renderSourceShares } from '../../src/console/source-shares.ts';
+import { renderSourceShares } from '../../src/console/usage-query.ts';
 import { showNumber } from '../../src/terminal/words.ts';
 import { useOpened } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';
@@ -192,7 +192,7 @@ test('the plan that is used more than it allows comes first', async () => {
   const [used] = await world.ask(`select sum(payload_billable_count)::bigint as total from losant_usage.usage_days
     where org_id = '${ORGS.hourly}' and usage_date between '2026-11-01' and '2026-11-27'`);
   const total = Number(used?.['total']);
-  expect(page).toContain(`small payload 1 1 0 ${showNumber(total)} 100 ${total}%`);
+  expect(page).toContain(`small payload payloads 1 1 0 ${showNumber(total)} 100 ${total}%`);
   expect(page.indexOf('small device')).toBeLessThan(page.indexOf('gold payload'));
 });
 
@@ -202,7 +202,7 @@ test('the limits of a plan may add up to more than a bigint', async () => {
       where org_id in ('${ORGS.hourly}', '${ORGS.office}')`,
   );
   expect(await changedWorld.text('/usage?show=plans')).toMatch(
-    /vast payload 2 0 0 [\d,]+ 18,000,000,000,000,000,000 0%/,
+    /vast payload payloads 2 0 0 [\d,]+ 18,000,000,000,000,000,000 0%/,
   );
   await changedWorld.close();
 });

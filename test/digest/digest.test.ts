@@ -22,6 +22,7 @@ const group = (
 const instance = (groups: readonly AttentionGroup[], changes: Partial<InstanceAttention> = {}) => ({
   instanceId: '5c0000000000000000000001',
   name: 'Main',
+  label: 'Main',
   attentionAt: '2026-11-24T07:00:00.000Z',
   hasRunInProgress: false,
   groups,
@@ -92,7 +93,7 @@ describe('a digest', () => {
     expect(lines.slice(-3)).toEqual(['Large change this month: A', '3 more lines are in the console', MONTH_LINE]);
     expect(say([instance(kinds.slice(1).map((kind) => group(kind, 'new', 'A')))])).toHaveLength(8);
     const unread = Array.from({ length: 12 }, (_, index) =>
-      instance([], { instanceId: `${index}`, name: null, attentionAt: null }),
+      instance([], { instanceId: `${index}`, name: null, label: `${index}`, attentionAt: null }),
     );
     expect(say(unread)).toHaveLength(8);
   });
@@ -134,7 +135,7 @@ describe('a digest', () => {
   test('about several instances names the first of each before the second of any', () => {
     const instances = [
       instance([group('missing', 'new', 'A', 'B', 'C', 'D')]),
-      instance([group('missing', 'new', 'E', 'F')], { instanceId: 'f1', name: 'East' }),
+      instance([group('missing', 'new', 'E', 'F')], { instanceId: 'f1', name: 'East', label: 'East' }),
     ];
     expect(say(instances)[1]).toBe('Data missing: Main: A, East: E, Main: B and 3 more');
   });
@@ -145,9 +146,10 @@ describe('a digest', () => {
       instance([group('missing', 'new', 'B', 'C', 'D')], {
         instanceId: 'f1',
         name: null,
+        label: 'f1',
         attentionAt: '2026-11-23T08:30:00.000Z',
       }),
-      instance([], { instanceId: 'f2', name: 'East', attentionAt: null }),
+      instance([], { instanceId: 'f2', name: 'East', label: 'East', attentionAt: null }),
     ];
     expect(say(instances)).toEqual([
       'East: not known yet, because nothing has been read',
@@ -164,7 +166,7 @@ describe('a digest', () => {
 
 test('what is said of other instances does not deny what one that was not read lacks', () => {
   const notRead = { groups: [group('not_read', null, '2026-11-23'), group('missing', 'new', 'A')] };
-  const instances = [instance([]), instance([], { instanceId: 'f1', name: 'East', ...notRead })];
+  const instances = [instance([]), instance([], { instanceId: 'f1', name: 'East', label: 'East', ...notRead })];
   expect(say(instances).slice(0, 2)).toEqual([
     'East: yesterday was not read: 2026-11-23',
     'Apart from that, no data is missing, and nothing needs attention (as of 2026-11-24 07:00 UTC)',

@@ -18,11 +18,21 @@ export const consoleMutants = [
   plant(
     { file: 'src/console/page.ts', test: STATES },
     {
-      'A count that failed is not still being read': [
-        'if (snapshot === null && error === undefined) {',
-        'if (snapshot === null) {',
+      'A count that failed is not still being read': ["if (failure !== '') return", "if (failure === 'x') return"],
+    },
+  ),
+  plant(
+    { file: 'src/console/table.ts', test: 'test/console/pages.test.ts', only: 'none has a name' },
+    {
+      'Rows have their links even if no name can be seen': [
+        "(index === 0 || row[nameOf(column)] !== '')",
+        "row[nameOf(column)] !== ''",
       ],
     },
+  ),
+  plant(
+    { file: 'src/console/filters.ts', test: 'test/console/instances.test.ts', only: 'same name' },
+    { 'An instance is chosen by its name': ['[id, nameInstance(instanceIds, health, id)]', '[id, id]'] },
   ),
   plant(
     { file: 'src/console/page.ts', test: 'test/console/pages.test.ts', only: 'invisible characters' },
@@ -50,7 +60,12 @@ export const consoleMutants = [
   ),
   plant(
     { file: 'src/queries/attention.ts', test: 'test/console/instances.test.ts' },
-    { 'Instances with the same name can be distinguished': ['isUnique ? name :', 'true ? name :'] },
+    {
+      'Instances with the same name can be distinguished': [
+        'i.name is null or exists (',
+        'i.name is null or false and exists (',
+      ],
+    },
   ),
   plant(
     { file: 'src/console/page.ts', test: 'test/console/pages.test.ts', only: 'is not found' },
@@ -67,7 +82,7 @@ export const consoleMutants = [
     },
   ),
   plant(
-    { file: 'src/console/forecast.ts', test: USAGE, only: 'of this and the next month' },
+    { file: 'src/console/usage-query.ts', test: USAGE, only: 'of this and the next month' },
     {
       'A forecast fills days that are not stored': ['r.unstored_quantity + g.quantity', 'g.quantity'],
       'A forecast ends with a deletion': [' and o.deleted_on is null\n', '\n'],
@@ -77,19 +92,22 @@ export const consoleMutants = [
     { file: 'src/queries/usage-totals.ts', test: USAGE, only: 'is not read yet' },
     {
       'A day that is not read yet is not 0': [
-        'row.values_not_stored === 0 || Boolean(row.total)',
-        'row.total !== undefined',
+        '${sumStored(sql`u.quantity`)} as quantity,',
+        'sum(u.quantity)::bigint as quantity,',
       ],
       'A day to compare with that is not stored is not 0': [
-        'row.compared_values_not_stored === 0 || Boolean(row.compared_total)',
-        'row.compared_total !== undefined',
+        '${sumStored(sql`u.previous_quantity`)} as "comparedQuantity"',
+        'sum(u.previous_quantity)::bigint as "comparedQuantity"',
       ],
     },
   ),
   plant(
     { file: 'src/queries/usage-totals.ts', test: USAGE, only: 'marks an incomplete day' },
     {
-      'A sum is compared over what is stored on both days': ['if (paired !== undefined) return paired;', ''],
+      'A sum is compared over what is stored on both days': [
+        'array[sum(u.quantity) filter (where p.is_pair), sum(u.previous_quantity) filter (where p.is_pair)]',
+        'array[sum(u.quantity), sum(u.previous_quantity)]',
+      ],
     },
   ),
   plant(

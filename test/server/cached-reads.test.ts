@@ -1,26 +1,28 @@
 import { expect, test } from 'vitest';
-import { cacheRead, limitReads, queueReads, ReadTimeoutError, shareRead } from '../../src/console/cached-reads.ts';
+import { type CachedRead, cacheRead, limitReads, ReadTimeoutError } from '../../src/console/cached-reads.ts';
+
+const valueOf = async (read: Promise<CachedRead<unknown>>) => (await read).snapshot?.value;
 
 test('a read is shared by all callers while it runs and until its result expires', async () => {
   let nowMs = 0;
   let reads = 0;
   const read = () => Promise.resolve((reads += 1));
-  const shared = shareRead(read, { keepMs: 1_000, timeoutMs: 1_000, now: () => nowMs });
-  expect(await Promise.all([shared(), shared(), shared()])).toEqual([1, 1, 1]);
+  const cached = cacheRead(read, { keepMs: 1_000, timeoutMs: 1_000, now: () => nowMs });
+  expect(await Promise.all([cached(), cached(), cached()].map(valueOf))).toEqual([1, 1, 1]);
   nowMs = 999;
-  expect(await shared()).toBe(1);
+  expect(await valueOf(cached())).toBe(1);
   nowMs = 1_000;
-  expect(await shared()).toBe(2);
+  expect(await valueOf(cached())).toBe(2);
 });
 
 test('a result expires when the clock is set back', async () => {
   let nowMs = 3_600_000;
   let reads = 0;
   const read = () => Promise.resolve((reads += 1));
-  const shared = shareRead(read, { keepMs: 1_000, timeoutMs: 1_000, now: () => nowMs });
-  expect(await shared()).toBe(1);
+  const cached = cacheRead(read, { keepMs: 1_000, timeoutMs: 1_000, now: () => nowMs });
+  expect(await valueOf(cached())).toBe(1);
   nowMs = 0;
-  expect([await shared(), await shared()]).toEqual([2, 2]);
+  expect([await valueOf(cached()), await valueOf(cached())]).toEqual([2, 2]);
 });
 
 test('callers give up on a hanging read, which is not started a second time', async () => {
@@ -30,10 +32,10 @@ test('callers give up on a hanging read, which is not started a second time', as
     reads += 1;
     return promise;
   };
-  const shared = shareRead(read, { keepMs: 1_000, timeoutMs: 20, now: () => 0 });
-  await expect(shared()).rejects.toBeInstanceOf(ReadTimeoutError);
+  const cached = cacheRead(read, { keepMs: 1_000, timeoutMs: 20, now: () => 5_000 });
+  expect(await cached()).toMatchObject({ snapshot: null, startedAtMs: 5_000, error: undefined });
   resolve('late');
-  expect(await shared()).toBe('late');
+  expect(await valueOf(cached())).toBe('late');
   expect(reads).toBe(1);
 });
 
@@ -45,14 +47,14 @@ test('a read that fails is not repeated for as long as it took', async () => {
     nowMs += 60_000;
     return Promise.reject(new Error('statement timeout'));
   };
-  const shared = shareRead(read, { keepMs: 1_000, timeoutMs: 1_000, now: () => nowMs });
+  const cached = cacheRead(read, { keepMs: 1_000, timeoutMs: 1_000, now: () => nowMs });
   for (const [atMs, startedReads] of [
     [0, 1],
     [119_999, 1],
     [120_000, 2],
   ] as const) {
     nowMs = atMs;
-    await expect(shared()).rejects.toThrow('statement timeout');
+    expect(await cached()).toMatchObject({ error: new Error('statement timeout') });
     expect(reads).toBe(startedReads);
   }
 });
@@ -91,7 +93,7 @@ test('the last snapshot stays while a newer read is slow or fails, and the failu
 });
 
 test('queued reads take turns, and one that hangs gives up its turn', async () => {
-  const queue = queueReads({ max: 1, timeoutMs: 20 });
+  const queue = limitReads({ max: 1, timeoutMs: 20, isQueue: true });
   const hanging = queue(() => new Promise<string>(() => {}));
   const order: string[] = [];
   const next = ['first', 'second'].map((name) => queue(() => Promise.resolve(order.push(name))));

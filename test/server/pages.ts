@@ -36,6 +36,7 @@ export const HEALTH: Health = {
     {
       instanceId: INSTANCE,
       name: 'Northern plants',
+      label: 'Northern plants',
       organizations: 4,
       listedAt: '2026-11-24T00:15:00.000Z',
       listProblem: 'page 2 did not come',

@@ -1,11 +1,43 @@
+/** The lists of what was done: changes of stored numbers, and runs. */
 import { html } from 'hono/html';
 import { sql } from 'kysely';
 import type { RunStatus } from '../ledger/runs.ts';
 import { showDuration, showNumber } from '../terminal/words.ts';
-import { addressOf, type Html, renderPill } from './elements.ts';
-import { optionsOf } from './filters.ts';
-import { selectInstanceName } from './sources.ts';
+import { type Html, linkTo, renderPill } from './elements.ts';
+import { DAYS, optionsOf, SEARCH, selectInstanceName } from './filters.ts';
 import { createTablePage } from './table.ts';
+
+export const changesPage = createTablePage({ path: '/changes', navPath: '/changes' }, ({ instanceIds }) => ({
+  title: 'Changes',
+  sentence:
+    'Numbers that Losant changed after they were stored, newest first. Hourly numbers are not listed, but days are.',
+  rows: sql`
+    select c.org_id, c.org_name, c.referral_id, c.usage_date, c.metric, c.payload_type, c.source, c.old_quantity,
+      c.new_quantity, c.difference, c.was_final, exists (
+        select from losant_usage.statements s
+        where s.instance_id = c.instance_id and s.kind = 'closing' and s.closed_at < c.changed_at
+          and s.month = date_trunc('month', c.usage_date::timestamp)::date
+      ) as is_after_closing, c.changed_at, c.run_id, c.revision_id
+    from losant_usage.restatements c
+    where c.hour is null and c.instance_id = any (${instanceIds}::text[])`,
+  order: sql`r.changed_at desc, r.revision_id, r.metric, r.payload_type, r.source`,
+  filters: {
+    q: SEARCH,
+    metric: {
+      label: 'Metric',
+      options: optionsOf(['payload_billable_count', 'notebook_minutes', 'payload_source_count', 'devices_total']),
+    },
+    which: {
+      label: 'Show only',
+      options: { final: 'numbers that were final', closed: 'changes after the month was closed' },
+      where: (choice) => (choice === 'final' ? sql`r.was_final` : sql`r.is_after_closing`),
+    },
+    ...DAYS,
+    run: { label: 'Run', options: 'text', where: (run) => sql`r.run_id::text = ${run}` },
+  },
+  columns: ['org_name', 'usage_date', 'metric', ['old_quantity', 'Old'], ['new_quantity', 'New'], 'difference'],
+  moreColumns: ['was_final', ['is_after_closing', 'After closing'], 'changed_at', 'payload_type', 'source'],
+}));
 
 type RunRow = {
   readonly run_id: string;
@@ -51,27 +83,21 @@ export const runsPage = createTablePage<RunRow>({ path: '/runs', navPath: '/runs
     kind: { label: 'Kind', options: optionsOf(['scheduled', 'manual', 'backfill']) },
     status: { label: 'Status', options: optionsOf(Object.keys(TONES)) },
     day: {
-      label: 'Started on',
+      label: 'Started on (UTC)',
       options: 'day',
       where: (day) => sql`(r.started_at at time zone 'UTC')::date = ${day}::date`,
     },
   },
-  columns: {
-    started_at: 'Started',
-    instance_name: 'Instance',
-    status: ['Status', ({ status }) => renderPill(TONES[status], status)],
-    loaded: 'Loaded',
-    restated: [
-      'Restated',
-      ({ run_id: run, restated }) => html`<a href="${addressOf('/changes', { run })}">${showNumber(restated)}</a>`,
-    ],
-    problems: ['Problems', renderProblems],
-    duration_ms: ['Duration', ({ duration_ms: ms }) => showDuration(ms ?? 0)],
-    kind: 'Kind',
-    planned: 'Due',
-    failed: 'Failed',
-    requests: 'Requests',
-  },
+  columns: [
+    ['started_at', 'Started'],
+    'instance_name',
+    ['status', 'Status', ({ status }) => renderPill(TONES[status], status)],
+    'loaded',
+    ['restated', 'Restated', ({ run_id: run, restated }) => linkTo('/changes', { run }, showNumber(restated))],
+    ['problems', 'Problems', renderProblems],
+    ['duration_ms', 'Duration', ({ duration_ms: ms }) => showDuration(ms ?? 0)],
+  ],
+  moreColumns: ['kind', ['planned', 'Due'], 'failed', 'requests'],
 }));
 
 function renderProblems({ causes, problems }: RunRow): Html {
