@@ -126,4 +126,5 @@ test('an administrator calls no functions that others have created in the schema
   await queryOnce(urlOf(ADMINISTRATOR), `grant create on schema public to ${STRANGER}`);
   await queryOnce(urlOf(STRANGER), `create function public.format(text, name) returns text ${trap}`);
   await queryOnce(urlOf(ADMINISTRATOR), ROLES_SQL);
+  expect(await program('losant_usage_reader', 'status')).toMatchObject({ code: 0 });
 });
