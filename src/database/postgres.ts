@@ -146,6 +146,8 @@ async function prepareSession(
     transaction_timeout: '0',
     // The pool closes idle connections.
     idle_session_timeout: '0',
+    // The statement of a killed process ends too, instead of waiting for a lock that keeps others out.
+    client_connection_check_interval: '5s',
     // After it has waited for a lock, a statement must see what was committed in the meantime.
     default_transaction_isolation: 'read committed',
     // Compiling one of the program's short statements takes longer than running it.
@@ -173,8 +175,9 @@ async function prepareSession(
                 in ('user', 'database user', 'client') then 'user'
               else 'server' end as reason
        from unnest($1::text[], $2::text[]) as setting (name, value)
-       -- Servers before Postgres 17 lack one of them.
-       where current_setting(name, true) is not null`,
+       -- Servers before Postgres 17 lack one of them, and not every system can check connections.
+       where current_setting(name, true) is not null
+         and (name <> 'client_connection_check_interval' or version() like '%linux%')`,
     [Object.keys(settings), Object.values(settings)],
   );
   const { version, encoding, user, reason } = rows[0] as Facts;
