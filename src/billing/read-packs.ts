@@ -6,7 +6,7 @@ import { createHash, type KeyObject, verify } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { codeOf } from '../files/atomic-file.ts';
+import { codeOf, UNFINISHED_INFIX } from '../files/atomic-file.ts';
 import { compareText } from '../usage/cell.ts';
 import {
   CHECKS_NAME,
@@ -79,6 +79,12 @@ export async function readPacks(root: string, keys: readonly KeyObject[]): Promi
     const unlistedNames = new Set(folderFiles.map(({ name }) => name));
     if (!unlistedNames.delete(MANIFEST_NAME)) continue;
     const folder = relative(root, folderPath);
+    if (folder.includes(UNFINISHED_INFIX)) {
+      verification.notes.push(
+        `Not checked, because it is not finished: ${folder}. Delete it if nothing is writing it.`,
+      );
+      continue;
+    }
     const pack = await verification.capture(folder, MANIFEST_NAME, async () => await readPack(folderPath, folder));
     if (pack === null) continue;
     verification.packs.push(pack);
