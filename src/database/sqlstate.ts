@@ -50,6 +50,11 @@ const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: 
   ['failed', /^53100$/, 'free disk space on the database server'],
   ['failed', /^(58|XX)...$/, 'see the log of the database server, and whether it has disk space left'],
   ['failed', /^53200$/, 'give the database server more memory'],
+  [
+    'failed',
+    /^40(001|P01)$/,
+    'another transaction was in the way, on a standby the replay of one (see max_standby_streaming_delay); try again',
+  ],
   ['failed', /^55P03$/, 'another session has held a lock for too long; see pg_locks and pg_stat_activity'],
   ['failed', /^57014$/, 'the statement took too long or was canceled; see what else the server is doing'],
   // A server that requires TLS sends this too.
