@@ -229,14 +229,20 @@ function createBoundedClient(bounds: {
     constructor(config: pg.ClientConfig) {
       super({ ...config, connectionString: readUrl(), connectionTimeoutMillis: connectTimeoutMs });
       // Without a listener, an error on a checked-out but idle connection would end the process. The next query
-      // reports the loss.
-      this.on('error', () => {});
+      // reports it, because pg's own error would not say why the connection was lost.
+      let loss: Error | null = null;
+      this.on('error', (error) => {
+        loss ??= error;
+      });
       // On some errors, such as a missing password, the driver gives up and leaves the server waiting for a minute.
       getConnection(this).on('error', () => getConnection(this).stream.destroy());
       const query = this.query.bind(this) as (...args: readonly unknown[]) => Promise<unknown>;
       const bounded = (...args: readonly unknown[]): Promise<unknown> => {
         const timer = setTimeout(() => getConnection(this).stream.destroy(), silenceMs);
-        return query(...args).finally(() => clearTimeout(timer));
+        const result = query(...args).catch((error: unknown) => {
+          throw loss ?? error;
+        });
+        return result.finally(() => clearTimeout(timer));
       };
       this.query = bounded as typeof this.query;
     }

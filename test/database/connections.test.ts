@@ -178,7 +178,10 @@ describe('an open database', () => {
     const error = await catchError(lost);
     expect(isConnectionLost(error)).toBe(true);
     const context = { where: 'there', role: 'losant_usage_writer' } as const;
-    expect(describeDatabaseError(error, context)).toMatchObject({ kind: 'database_unreachable' });
+    expect(describeDatabaseError(error, context)).toMatchObject({
+      kind: 'database_unreachable',
+      message: 'Cannot reach the database at there: terminating connection due to administrator command',
+    });
     expect((await sql`select 1 as one`.execute(handle.db)).rows).toEqual([{ one: 1 }]);
     await handle.close();
   });
