@@ -53,17 +53,24 @@ test('after `migrate` is killed while it creates the schema, the next one comple
   }
 }, 240_000);
 
-test('a `migrate` that is killed while it waits for a lock leaves no session that waits on', async () => {
-  await using other = await openAs('migrator', database.url, { applicationName: 'another session' });
-  await other.db.transaction().execute(async (trx) => {
-    await sql`create table losant_usage.migrations ()`.execute(trx);
-    const process = spawnProgram(['migrate'], { DATABASE_URL: database.url });
-    await expect.poll(() => asOwner(database.url, `${SESSIONS} and wait_event_type = 'Lock'`), WAIT).toEqual([{}]);
-    process.kill('SIGKILL');
-    await process.ended;
-    await expect.poll(() => queryOnce(database.url, SESSIONS), WAIT).toEqual([]);
-  });
-}, 60_000);
+test.each([
+  ['SIGKILL', null],
+  ['SIGINT', 130],
+] as const)(
+  'a `migrate` that %s ends while it waits for a lock leaves no session that waits on',
+  async (signal, code) => {
+    await using other = await openAs('migrator', database.url, { applicationName: 'another session' });
+    await other.db.transaction().execute(async (trx) => {
+      await sql`create table losant_usage.migrations ()`.execute(trx);
+      const process = spawnProgram(['migrate'], { DATABASE_URL: database.url });
+      await expect.poll(() => asOwner(database.url, `${SESSIONS} and wait_event_type = 'Lock'`), WAIT).toEqual([{}]);
+      process.kill(signal);
+      expect(await process.ended).toMatchObject({ code });
+      await expect.poll(() => queryOnce(database.url, SESSIONS), WAIT).toEqual([]);
+    });
+  },
+  60_000,
+);
 
 const WAIT = { timeout: 20_000 };
 
