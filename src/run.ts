@@ -64,7 +64,10 @@ async function execute(
 async function finish(exitCode: number, { out, err }: { out: Sink; err: Sink }): Promise<number> {
   await out.drain();
   const { failure } = out;
-  if (failure !== null) err.write(`losant-usage: could not write the result: ${failure.message}\n`);
+  if (failure !== null) {
+    const hint = `the command itself ended with exit code ${exitCode}, and what it changed is stored`;
+    err.write(`losant-usage: could not write the result: ${failure.message}\n  ${hint}\n`);
+  }
   await err.drain();
   return failure === null ? exitCode : EXIT.failure;
 }

@@ -6,7 +6,7 @@ import { createHash, type KeyObject, verify } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { codeOf } from '../files/atomic-file.ts';
+import { codeOf, UNFINISHED_INFIX } from '../files/atomic-file.ts';
 import { compareText } from '../usage/cell.ts';
 import {
   CHECKS_NAME,
@@ -79,6 +79,11 @@ export async function readPacks(root: string, keys: readonly KeyObject[]): Promi
   for (const [folderPath, folderFiles] of Map.groupBy(files, ({ parentPath }) => parentPath)) {
     const unlistedNames = new Set(folderFiles.map(({ name }) => name));
     const folder = relative(root, folderPath);
+    if (folder.includes(UNFINISHED_INFIX)) {
+      const advice = 'Delete it if nothing is writing it.';
+      verification.notes.push(`Not checked, because it is not finished: ${folder}. ${advice}`);
+      continue;
+    }
     if (!unlistedNames.delete(MANIFEST_NAME)) {
       if (CSV_NAMES.some((name) => unlistedNames.has(name)))
         verification.addProblem(folder, MANIFEST_NAME, 'is missing');

@@ -1,4 +1,5 @@
 /** The database of a command: opened with the required schema and rights, and the selection of its instances. */
+import { once } from 'node:events';
 import { type BilledInstance, readBilledInstances } from '../billing/statements.ts';
 import type { DatabaseHandle, Role } from '../database/handle.ts';
 import { migrateToHead, readPending, readSchemaState, requireSchema } from '../database/migrate.ts';
@@ -135,7 +136,13 @@ export const migrate = defineCommand({
   async run(context, { dryRun }) {
     await using handle = await openDatabase(context, { ifMissing: dryRun ? 'stand_in' : 'create' });
     if (!dryRun) requireWritable(handle, context.role);
-    const names = dryRun ? await readPending(handle) : await migrateToHead(handle);
+    const { signal } = context;
+    signal.throwIfAborted();
+    // It may wait for a lock for minutes. The end of the process ends its session, and so undoes the transaction.
+    const interruption = once(signal, 'abort').then((): never => {
+      throw signal.reason;
+    });
+    const names = dryRun ? await readPending(handle) : await Promise.race([migrateToHead(handle), interruption]);
     const document = dryRun ? { pending: names } : { applied: names };
     if (names.length === 0) return { document, lines: [`The database at ${handle.label} is up to date.`] };
     const head = `${count(names.length, 'migration')} ${dryRun ? 'pending for' : 'applied to'} ${handle.label}:`;

@@ -5,7 +5,7 @@ import { describeDatabaseError } from '../database/sqlstate.ts';
 import { BusyError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode } from '../errors.ts';
 import { createInstanceContext, type Progress, type Rates, type RunOptions, readClock } from '../loading/context.ts';
 import { previewRun } from '../loading/preview.ts';
-import { logRun } from '../loading/report.ts';
+import { logRun, NEXT_RUN_CONTINUES } from '../loading/report.ts';
 import { runInstance } from '../loading/run.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { count, showDuration, showNumber } from '../terminal/words.ts';
@@ -73,9 +73,10 @@ async function loadInTurn(context: CommandContext, request: LoadRequest) {
     let isRunElsewhere = false;
     const result = await work.catch((thrown: unknown) => {
       isRunElsewhere = isBusy(thrown);
+      const context = { where: handle.label, role, nextStep: NEXT_RUN_CONTINUES };
+      const error = describeDatabaseError(thrown, context) ?? thrown;
       // With a single instance its error is the command's, and so is a signal.
-      if (signal.aborted || scopes.length === 1) throw thrown;
-      const error = describeDatabaseError(thrown, { where: handle.label, role }) ?? thrown;
+      if (signal.aborted || scopes.length === 1) throw error;
       logger.error({ err: error, instance_id: instanceId }, 'instance not loaded');
       const description = describeError(error);
       const lines = [`Instance ${instanceId}: not loaded. ${description.message}`, `  ${description.hint}`];

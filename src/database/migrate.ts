@@ -13,7 +13,7 @@ import { type Migration, Migrator } from 'kysely/migration';
 import { DatabaseError, type DatabaseErrorKind } from '../errors.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
 import type { Schema } from './schema.ts';
-import { describeDatabaseError, isConflict, isOperationalError, isUndefined, retryTransaction } from './sqlstate.ts';
+import { describeDatabaseError, isOperationalError, isUndefined, retryTransaction } from './sqlstate.ts';
 
 export interface SchemaState {
   /** `ahead`: it has migrations after this program's last one. `other`: it was created by different migrations. */
@@ -91,8 +91,8 @@ async function executeFile(db: Kysely<Schema>, { id, text }: MigrationFile): Pro
     // PGlite executes one statement at a time.
     await sql`do $migration$ begin execute ${sql.lit(text)}; end $migration$`.execute(db);
   } catch (error) {
-    // Errors of rights and connection are the operator's, and a deadlock is nobody's; any other is a bug in this file.
-    if (!(error instanceof Error) || isOperationalError(error) || isConflict(error)) throw error;
+    // Errors of rights, connection and conflicts are not this file's; any other is a bug in it.
+    if (!(error instanceof Error) || isOperationalError(error)) throw error;
     throw new Error(`Migration ${toFileName(id)}: ${error.message}`, { cause: error });
   }
 }

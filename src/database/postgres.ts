@@ -146,6 +146,8 @@ async function prepareSession(
     transaction_timeout: '0',
     // The pool closes idle connections.
     idle_session_timeout: '0',
+    // The statement of a killed process ends too, instead of waiting for a lock that keeps others out.
+    client_connection_check_interval: '5s',
     // After it has waited for a lock, a statement must see what was committed in the meantime.
     default_transaction_isolation: 'read committed',
     // Compiling one of the program's short statements takes longer than running it.
@@ -173,8 +175,9 @@ async function prepareSession(
                 in ('user', 'database user', 'client') then 'user'
               else 'server' end as reason
        from unnest($1::text[], $2::text[]) as setting (name, value)
-       -- Servers before Postgres 17 lack one of them.
-       where current_setting(name, true) is not null`,
+       -- Servers before Postgres 17 lack one of them, and not every system can check connections.
+       where current_setting(name, true) is not null
+         and (name <> 'client_connection_check_interval' or version() like '%linux%')`,
     [Object.keys(settings), Object.values(settings)],
   );
   const { version, encoding, user, reason } = rows[0] as Facts;
@@ -229,14 +232,20 @@ function createBoundedClient(bounds: {
     constructor(config: pg.ClientConfig) {
       super({ ...config, connectionString: readUrl(), connectionTimeoutMillis: connectTimeoutMs });
       // Without a listener, an error on a checked-out but idle connection would end the process. The next query
-      // reports the loss.
-      this.on('error', () => {});
+      // reports it, because pg's own error would not say why the connection was lost.
+      let loss: Error | null = null;
+      this.on('error', (error) => {
+        loss ??= error;
+      });
       // On some errors, such as a missing password, the driver gives up and leaves the server waiting for a minute.
       getConnection(this).on('error', () => getConnection(this).stream.destroy());
       const query = this.query.bind(this) as (...args: readonly unknown[]) => Promise<unknown>;
       const bounded = (...args: readonly unknown[]): Promise<unknown> => {
         const timer = setTimeout(() => getConnection(this).stream.destroy(), silenceMs);
-        return query(...args).finally(() => clearTimeout(timer));
+        const result = query(...args).catch((error: unknown) => {
+          throw loss ?? error;
+        });
+        return result.finally(() => clearTimeout(timer));
       };
       this.query = bounded as typeof this.query;
     }

@@ -35,7 +35,11 @@ const NO_PASSWORD = /^SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be 
 /** What each code means, and the operator's next step. */
 const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: RegExp, hint: Hint])[] = [
   ['unreachable', NO_CONNECTION, 'check that the server is running, and host and port in DATABASE_URL'],
-  ['unreachable', /^53300$/, 'the server has no free connections; see pg_stat_activity, or raise max_connections'],
+  [
+    'unreachable',
+    /^53300$/,
+    'no connection is free; see pg_stat_activity, or raise max_connections or the limit of the role or database',
+  ],
   [
     'failed',
     /^25006$/,
@@ -46,6 +50,11 @@ const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: 
   ['failed', /^53100$/, 'free disk space on the database server'],
   ['failed', /^(58|XX)...$/, 'see the log of the database server, and whether it has disk space left'],
   ['failed', /^53200$/, 'give the database server more memory'],
+  [
+    'failed',
+    /^40(001|P01)$/,
+    'another transaction was in the way, on a standby the replay of one (see max_standby_streaming_delay); try again',
+  ],
   ['failed', /^55P03$/, 'another session has held a lock for too long; see pg_locks and pg_stat_activity'],
   ['failed', /^57014$/, 'the statement took too long or was canceled; see what else the server is doing'],
   // A server that requires TLS sends this too.
@@ -138,9 +147,8 @@ export function describeDatabaseError(
   const [kind, toPrefix] = FAILURE_KINDS[failure];
   // The error of a host with several addresses has no message.
   const reason = NO_PASSWORD.test(error.message) ? 'it asks for a password' : error.message || code;
-  const next = nextStep ?? (kind === 'database_failed' ? 'the next run continues' : null);
   return new DatabaseError(kind, `${toPrefix(where)}: ${reason}`, {
-    hint: next === null || kind === 'database_refused' ? hint : `${hint}; ${next}`,
+    hint: nextStep === undefined || kind === 'database_refused' ? hint : `${hint}; ${nextStep}`,
     // Drivers attach the client, and with it the password, to their errors.
     cause: Object.assign(new Error(reason), { code }),
   });

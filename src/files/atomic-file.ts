@@ -70,12 +70,15 @@ async function findTarget(path: string): Promise<{ readonly path: string; readon
   }
 }
 
+/** In the name of a folder that is being written, or was when its process was killed. */
+export const UNFINISHED_INFIX = '.unfinished-';
+
 /** All of it or nothing. Throws SettingsError if it cannot be created or is not empty, AppError if writing fails. */
 export async function createAtomicFolder(out: string, write: (path: string) => Promise<void>): Promise<void> {
   // A rename would not follow a link.
   const target = await realpath(out).catch(() => resolve(out));
   // A unique name, so that cleaning up never removes a file of the user's.
-  const unfinished = `${target}.unfinished-${randomUUID()}`;
+  const unfinished = `${target}${UNFINISHED_INFIX}${randomUUID()}`;
   try {
     await requireEmptyFolder(target, out);
     await mkdir(unfinished);

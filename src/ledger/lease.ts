@@ -42,7 +42,7 @@ export async function acquireLease(db: Kysely<Schema>, candidate: Candidate): Pr
     : 'by a process that is just finishing';
   const expiryText = holder ? `; if it has died, its lease expires at ${holder.expiresAt}` : '';
   throw new BusyError('lease_busy', `Instance ${instanceId} is being loaded ${holderText}`, {
-    hint: `wait for it, or pass --wait SECONDS${expiryText}`,
+    hint: `try again when it has ended (run --wait SECONDS waits for that)${expiryText}`,
   });
 }
 

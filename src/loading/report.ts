@@ -38,6 +38,9 @@ export interface RunReport extends RunCounts {
 
 const NOT_FOUND = 'not_found';
 
+/** What follows from a failure of the database in a run. */
+export const NEXT_RUN_CONTINUES = 'the next run continues';
+
 /** Counts the cells of a run by result, and collects its failures. */
 export class Tally {
   readonly cells = { loaded: 0, unchanged: 0, omitted: 0, failed: 0, quarantined: 0, unavailable: 0 };

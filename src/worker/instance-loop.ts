@@ -5,7 +5,7 @@ import { describeDatabaseError } from '../database/sqlstate.ts';
 import { AppError, BusyError, describeError, LosantError } from '../errors.ts';
 import { readBackfill, recordFailedRun } from '../ledger/runs.ts';
 import type { RunEnvironment } from '../loading/context.ts';
-import { findNextCommand, logRun, type RunOutcome } from '../loading/report.ts';
+import { findNextCommand, logRun, NEXT_RUN_CONTINUES, type RunOutcome } from '../loading/report.ts';
 import { runInstance } from '../loading/run.ts';
 import type { Metrics } from '../server/metrics.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
@@ -203,7 +203,7 @@ async function loadOnSchedule(
     // An outage does not show whether Losant accepts the token.
     else if (hasResponse) metrics.showTokenRejected(instanceId, false);
   } catch (error) {
-    const context = { where: handle.label, role: 'losant_usage_writer' } as const;
+    const context = { where: handle.label, role: 'losant_usage_writer', nextStep: NEXT_RUN_CONTINUES } as const;
     end = classifyFailure(describeDatabaseError(error, context) ?? error, signal.aborted);
     if (end.result === 'refused') metrics.showTokenRejected(instanceId, true);
     if (end.result === 'standby') end = { ...end, backfill: await findBackfill(tools, instanceId) };

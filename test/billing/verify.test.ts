@@ -197,6 +197,14 @@ describe('files of a pack', () => {
     expect(rows).toBeGreaterThan(50);
   });
 
+  test('a folder that a killed process has left unfinished is not checked, and a note says so', async () => {
+    const archive = await mkdtemp(join(books.folder, 'archive-'));
+    for (const name of ['march', 'march.unfinished-1']) await cp(march, join(archive, name), { recursive: true });
+    const { notes } = await expectValid(verifyIn(archive));
+    const note = 'Not checked, because it is not finished: march.unfinished-1. Delete it if nothing is writing it.';
+    expect(notes).toContain(note);
+  });
+
   test('a path that is not a folder, or has no pack, is a usage error', async () => {
     const empty = await mkdtemp(join(books.folder, 'empty-'));
     for (const dir of [join(books.folder, 'none'), empty, join(march, 'lines.csv'), '']) {

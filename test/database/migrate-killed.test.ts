@@ -1,6 +1,7 @@
 /** A killed migration leaves nothing partial, and the next one completes the schema. */
+import { sql } from 'kysely';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { asOwner, createTestDatabase, openAs, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { spawnProgram, startProgram } from '../support/program.ts';
 import { portOf, startWire, through } from '../support/wire.ts';
 
@@ -51,6 +52,27 @@ test('after `migrate` is killed while it creates the schema, the next one comple
     expect(await schemaOf(database.url)).toEqual(complete);
   }
 }, 240_000);
+
+test.each([
+  ['SIGKILL', null],
+  ['SIGINT', 130],
+] as const)(
+  'a `migrate` that %s ends while it waits for a lock leaves no session that waits on',
+  async (signal, code) => {
+    await using other = await openAs('migrator', database.url, { applicationName: 'another session' });
+    await other.db.transaction().execute(async (trx) => {
+      await sql`create table losant_usage.migrations ()`.execute(trx);
+      const process = spawnProgram(['migrate'], { DATABASE_URL: database.url });
+      await expect.poll(() => asOwner(database.url, `${SESSIONS} and wait_event_type = 'Lock'`), WAIT).toEqual([{}]);
+      process.kill(signal);
+      expect(await process.ended).toMatchObject({ code });
+      await expect.poll(() => queryOnce(database.url, SESSIONS), WAIT).toEqual([]);
+    });
+  },
+  60_000,
+);
+
+const WAIT = { timeout: 20_000 };
 
 const SESSIONS = `select from pg_stat_activity where datname = current_database()
   and application_name = 'losant-usage'`;

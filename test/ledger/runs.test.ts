@@ -51,7 +51,9 @@ describe('a lease', () => {
       name: 'BusyError',
       kind: 'lease_busy',
       message: expect.stringMatching(message) as unknown,
-      hint: expect.stringMatching(/--wait SECONDS; .* its lease expires at \d{4}-\d\d-\d\dT[\d:.]+Z/) as unknown,
+      hint: expect.stringMatching(
+        /^try again when it has ended \(run --wait SECONDS waits for that\); .* its lease expires at \d{4}-\d\d-\d\dT[\d:.]+Z/,
+      ) as unknown,
     });
   });
 

@@ -267,6 +267,10 @@ export const billingMutants = [
   plant(
     { file: 'src/billing/read-packs.ts', test: 'test/billing/verify.test.ts' },
     {
+      'A folder that a killed process has left is no pack': [
+        'if (folder.includes(UNFINISHED_INFIX)) {',
+        'if (folder === UNFINISHED_INFIX) {',
+      ],
       'A file that the manifest does not list is a problem': [
         'for (const name of unlistedNames) verification',
         'for (const name of [...unlistedNames].slice(1)) verification',

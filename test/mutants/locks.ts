@@ -85,6 +85,18 @@ export const lockMutants = [
     },
   ),
   plant(
+    { file: 'src/database/postgres.ts', test: 'test/database/connections.test.ts', only: 'loss of a connection' },
+    {
+      'A session that the server ended is reported with its reason': ['throw loss ?? error;', 'throw error;'],
+    },
+  ),
+  plant(
+    { file: 'src/database/postgres.ts', test: 'test/database/migrate-killed.test.ts', only: 'waits for a lock' },
+    {
+      'The statement of a killed process ends': [`    client_connection_check_interval: '5s',\n`, ''],
+    },
+  ),
+  plant(
     { file: 'src/database/postgres.ts', test: 'test/database/connections.test.ts', only: 'rely on defaults' },
     {
       'A transaction sees what was committed while it waited': [

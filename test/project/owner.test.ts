@@ -14,6 +14,7 @@ const REASONS: Readonly<Record<string, string>> = {
   'test/dashboards/queries.test.ts': 'uninstalls',
   'test/database/connections.test.ts': 'changes the defaults of a database',
   'test/database/database.test.ts': 'creates tables',
+  'test/database/migrate-killed.test.ts': 'holds a lock for which migrate waits',
   'test/database/migrate.test.ts': 'migrates',
   'test/database/releases.test.ts': 'migrates',
   'test/e2e/refusals.test.ts': 'creates the schema by a run, and makes a database read-only and one of another program',
