@@ -73,18 +73,24 @@ export class WorkerLoop {
   }
 }
 
+/** How often it looks whether the clock was set back. */
+const CLOCK_CHECK_INTERVAL_MS = 60_000;
+
 export type Schedule = Awaited<ReturnType<typeof armSchedule>>;
 
 /**
  * Calls `onWake`, which must not throw, at the times of a cron expression, in UTC. Times that passed while the process
  * was suspended or blocked are counted, and make one call together. Due days are read from the ledger, so a missed or
- * doubled wake-up loses nothing.
+ * doubled wake-up loses nothing. A task waits for a time that it has computed; after a clock that was ahead is set
+ * back, that time may be days away, so the task is started again.
  */
 export async function armSchedule(expression: string, onWake: (missedWakeUps: number) => void) {
   let missedWakeUps = 0;
   let isCallPending = false;
+  let armedFor: Date | null = null;
   // A process that resumes gets an event for each missed time and for the current one, all at once.
   const callOnce = () => {
+    armedFor = task.getNextRun();
     if (isCallPending) return;
     isCallPending = true;
     setImmediate(() => {
@@ -99,7 +105,21 @@ export async function armSchedule(expression: string, onWake: (missedWakeUps: nu
     callOnce();
   });
   await task.start();
-  return { nextWakeAt: () => task.getNextRun(), stop: async () => await task.destroy() };
+  armedFor = task.getNextRun();
+  const check = setInterval(() => {
+    const nextWakeAt = task.getNextRun();
+    if (armedFor !== null && nextWakeAt !== null && nextWakeAt < armedFor) {
+      Promise.resolve(task.stop())
+        .then(() => task.start())
+        .catch(callOnce);
+    }
+    armedFor = nextWakeAt;
+  }, CLOCK_CHECK_INTERVAL_MS);
+  const stop = async () => {
+    clearInterval(check);
+    await task.destroy();
+  };
+  return { nextWakeAt: () => task.getNextRun(), stop };
 }
 
 /** node-cron's logger would print to stdout; `onWake` reports what matters. */

@@ -55,6 +55,8 @@ export const workerMutants = [
     { file: 'src/worker/loop.ts', test: 'test/worker/schedule.test.ts' },
     {
       'Wake-ups that were missed make one call': ['if (isCallPending) return;', ''],
+      'A clock that is set back delays no wake-up': ['.then(() => task.start())', ''],
+      'A clock that was ahead at the start is noticed': ['  armedFor = task.getNextRun();\n  const', '  const'],
     },
   ),
   plant(

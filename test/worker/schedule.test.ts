@@ -6,7 +6,7 @@ const MINUTE_MS = 60_000;
 
 beforeEach(() => {
   vi.useFakeTimers({
-    toFake: ['setTimeout', 'clearTimeout', 'Date'],
+    toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'],
     now: Date.UTC(2026, 10, 24, 10, 0, 30),
   });
 });
@@ -39,4 +39,23 @@ test('2,880 wake-ups missed in two days make one call, together with the current
   await vi.advanceTimersByTimeAsync(MINUTE_MS);
   await until('the next one', () => calls.length > 1);
   expect(calls).toEqual([2_880, 0]);
+});
+
+test('a clock that is a day ahead for a while, and then set back, delays no later wake-up', async () => {
+  const calls = await armEachMinute();
+  vi.setSystemTime(Date.UTC(2026, 10, 25, 10, 0, 30));
+  await vi.advanceTimersToNextTimerAsync();
+  await until('it is called', () => calls.length === 1);
+  vi.setSystemTime(Date.UTC(2026, 10, 24, 10, 1, 30));
+  await vi.advanceTimersByTimeAsync(3 * MINUTE_MS);
+  await until('the next one', () => calls.length > 1);
+  expect(calls.slice(0, 2)).toEqual([1_440, 0]);
+});
+
+test('a clock that is set back a day right after the start delays no wake-up', async () => {
+  const calls = await armEachMinute();
+  vi.setSystemTime(Date.UTC(2026, 10, 23, 10, 0, 30));
+  await vi.advanceTimersByTimeAsync(3 * MINUTE_MS);
+  await until('it is called', () => calls.length > 0);
+  expect(calls[0]).toBe(0);
 });
