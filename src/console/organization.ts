@@ -134,9 +134,8 @@ function renderDays(query: OrganizationQuery, facts: Facts, maximum = 0): Html {
   const { days, forecast, sources, limits, months } = facts;
   return html`${renderUsageChart(query, days, { addressOf: (day) => `/coverage/${query.orgId}/${day}`, maximum })}
 <p>${describeForecast(forecast)}</p>
-<div class="halves"><div><h2>All payloads by type and source</h2>${renderSourceShares(
-    sources,
-  )}</div><div><h2>Limits this month</h2>${
+<h2>All payloads by type and source</h2>${renderSourceShares(sources)}
+<h2>Limits this month</h2>${
     limits.length === 0
       ? html`<p>No limits.</p>`
       : renderHtmlTable(limits, [
@@ -149,7 +148,7 @@ function renderDays(query: OrganizationQuery, facts: Facts, maximum = 0): Html {
           'exceeds_on',
           'days_not_stored',
         ])
-  }</div></div>
+  }
 <h2>Months</h2>${
     months.length === 0
       ? html`<p>Nothing is stored.</p>`
