@@ -46,7 +46,7 @@ export default defineConfig({
     // Far from UTC on purpose: a usage day read through the local time zone is off by one here.
     env: { TZ: 'Pacific/Auckland' },
     // Many tests wait for Postgres and the simulated Losant: more of them at once keep two cores busy.
-    maxWorkers: 5,
+    maxWorkers: 6,
     sequence: { sequencer: SlowestFirst },
     // No test file changes anything that another one reads, and loading the program anew for each costs a fifth of the CPU.
     isolate: false,
