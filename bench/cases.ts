@@ -191,7 +191,6 @@ export function medianOf<F extends string>(all: readonly Readonly<Record<F, numb
 /** The days of a slice, for which three streams take five requests; the fourth takes one request per day. */
 const SLICE_DAYS = 31;
 const SLICE_REQUESTS = 5;
-const WEEK_DAYS = 7;
 
 /** The organizations on a page of the list. */
 const PER_PAGE = 100;
@@ -199,12 +198,9 @@ const PER_PAGE = 100;
 /** Measures a backfill: its requests compared with the formula, its pace, and the bytes of an organization's day. */
 export async function backfill({ postgres, sizes, settings, report }: Bench): Promise<void> {
   const { backfill: orgs, days } = sizes;
-  const countRequests = (slices: number) => SLICE_REQUESTS * slices + days;
-  // The last week is read first, in slices of its own; control totals are not. The list has one more request, for the
-  // instance.
-  const perOrg = countRequests(1 + Math.ceil((days - WEEK_DAYS) / SLICE_DAYS));
-  const totals = countRequests(Math.ceil(days / SLICE_DAYS));
-  const formula = orgs * perOrg + totals + Math.ceil(orgs / PER_PAGE) + 1;
+  // Control totals take as many as one more organization; the list has one more request, for the instance.
+  const perOrg = SLICE_REQUESTS * Math.ceil(days / SLICE_DAYS) + days;
+  const formula = (orgs + 1) * perOrg + Math.ceil(orgs / PER_PAGE) + 1;
   await withSimulator({ orgs, latencyMs: 0 }, (simulator) =>
     withDatabase(postgres, async (databaseUrl) => {
       const args = ['backfill', '--from', daysAgo(days), '--to', daysAgo(1)];
