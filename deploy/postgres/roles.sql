@@ -15,7 +15,7 @@
 --                           usage and views, writes nothing
 
 -- An administrator's session calls nothing that others may have created in the schema public.
-set search_path = pg_catalog, pg_temp;
+set local search_path = pg_catalog, pg_temp;
 
 do $$
 declare

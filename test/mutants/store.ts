@@ -295,7 +295,7 @@ set plan_cache_mode`,
     { file: 'deploy/postgres/roles.sql', test: 'test/deploy/roles.test.ts' },
     {
       "An administrator's session calls no function of another role": [
-        '\nset search_path = pg_catalog, pg_temp;\n',
+        '\nset local search_path = pg_catalog, pg_temp;\n',
         '',
       ],
       'The sessions of a reader do not compile queries': ['alter role losant_usage_reader set jit = off;', ''],
