@@ -161,7 +161,7 @@ const RENDERERS: Readonly<Record<NotifyFormat, (digest: Digest, consoleUrl: stri
   slack: renderSlack,
   teams: renderTeams,
   discord: renderDiscord,
-  json: (digest, consoleUrl) => ({ ...renderSlack(digest, consoleUrl), ...digest }),
+  json: (digest) => ({ text: showDigest(digest).join('\n'), ...digest }),
 };
 
 /** Slack has no escapes for its marks, so look-alikes replace them. A zero-width space breaks mentions and links. */
@@ -180,7 +180,7 @@ const SLACK: Readonly<Record<string, string>> = {
 /** Slack leaves an underscore within a word as it is, and so stay the names of metrics. */
 const SLACK_MARKS = /[&<>@*~`]|:(?=\/)|(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu;
 
-function renderSlack({ lines }: Digest, consoleUrl: string | null): object {
+function renderSlack({ lines }: Digest, consoleUrl: string | null): unknown {
   const escapeText = (text: string) => text.replaceAll(SLACK_MARKS, (mark) => SLACK[mark] ?? mark);
   const link = (url: string, text: string) => `<${url}|${text}>`;
   const text = lines.map((line) => renderLine(line, consoleUrl, escapeText, link)).join('\n');

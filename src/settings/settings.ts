@@ -31,7 +31,7 @@ const readAtHours = kinds.list(hours).transform((all) => all.toSorted((a, b) => 
 const streams = kinds
   .list(kinds.choice(streamNames))
   .transform((all) => streamNames.filter((each) => all.includes(each)));
-/** The formats of a message; `json` is the document of `digest --json` with the message for Slack. */
+/** The formats of a message; `json` is the document of `digest --json`. */
 export const NOTIFY_FORMATS = ['slack', 'teams', 'discord', 'json'] as const;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 

@@ -238,9 +238,8 @@ describe('a message', () => {
     expect(JSON.stringify(render('teams'))).not.toMatch(/entities|selectAction/);
   });
 
-  test('as JSON has the lines and the items, and notifies nobody in a chat that reads messages for Slack', () => {
+  test('as JSON has the lines and the items', () => {
     expect(render('json')).toMatchObject({
-      ...render('slack'),
       day: TUESDAY,
       isDue: true,
       lines: [{ label: null }, { label: 'Data missing', path: '/attention?kind=missing' }, {}],

@@ -183,10 +183,6 @@ export const attentionMutants = [
     { file: 'src/digest/digest.ts', test: 'test/digest/digest.test.ts' },
     {
       'No name notifies a channel in Slack': ["'<': '&lt;',", "'<': '<',"],
-      'No name notifies anybody in another chat': [
-        '...renderSlack(digest, consoleUrl), ...digest',
-        "text: showDigest(digest).join(' '), ...digest",
-      ],
       'No name is a link in Slack': ["':': ':\\u200b',", "':': ':',"],
       'No name is set in italics in Slack': ["_: 'ˍ',", "_: '_',"],
       'No name notifies anybody in Discord': ['allowed_mentions: { parse: [] },', ''],
