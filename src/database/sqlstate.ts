@@ -38,7 +38,8 @@ const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: 
   [
     'unreachable',
     /^53300$/,
-    'no connection is free; see pg_stat_activity, or raise max_connections or the limit of the role or database',
+    'the server has no free connections; see pg_stat_activity, or raise max_connections or the limit of the role or ' +
+      'database',
   ],
   [
     'failed',
