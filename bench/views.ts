@@ -2,7 +2,7 @@
 import { globSync, readFileSync } from 'node:fs';
 import { count } from '../src/terminal/words.ts';
 import { loginAs, removeLogin } from '../test/support/roles.ts';
-import { type Bench, medianOf } from './cases.ts';
+import { type Bench, medianOf, type Row } from './cases.ts';
 import { query, withDatabase } from './processes.ts';
 
 const ORG = `org_id = '5d0000000000000000000064'`;
@@ -66,22 +66,25 @@ const UNREPORTED = [2, 70];
 export async function views({ postgres, sizes, report }: Bench): Promise<void> {
   const { views: orgs, days, rounds } = sizes;
   const questions = { ...QUESTIONS, ...readDocumentedQuestions() };
-  const rows = Object.keys(questions).map((question): Record<string, string | number> => ({ question }));
+  const rows = new Map<string, Row>();
   for (const unreported of UNREPORTED) {
     await withDatabase(postgres, async (databaseUrl) => {
       await fillDatabase(databaseUrl, { orgs, days, unreported });
-      for (const [index, statement] of Object.values(questions).entries()) {
+      for (const [question, statement] of Object.entries(questions)) {
         const runs: { readonly wallMs: number; readonly withJitMs: number }[] = [];
         for (let round = 0; round < rounds; round += 1) {
           const wallMs = await measureQuery(databaseUrl, statement, 'off');
           runs.push({ wallMs, withJitMs: await measureQuery(databaseUrl, statement, 'on') });
         }
         const { wallMs, withJitMs } = medianOf(runs, ['wallMs', 'withJitMs']);
-        Object.assign(rows[index] ?? {}, { [`${unreported}%Ms`]: wallMs, [`${unreported}% withJitMs`]: withJitMs });
+        const times = { [`${unreported}%Ms`]: wallMs, [`${unreported}% withJitMs`]: withJitMs };
+        rows.set(question, { question, ...rows.get(question), ...times });
       }
     });
   }
-  report(`views: ${count(orgs, 'organization')} × ${days} days, medians of ${rounds}, in the server`, rows);
+  report(`views: ${count(orgs, 'organization')} × ${days} days, medians of ${rounds}, in the server`, [
+    ...rows.values(),
+  ]);
 }
 
 /** Fills a database with `days` days of data. */

@@ -138,7 +138,7 @@ export const migrate = defineCommand({
     if (!dryRun) requireWritable(handle, context.role);
     const { signal } = context;
     signal.throwIfAborted();
-    // It may wait for a lock for minutes. The end of the process ends its session, and so undoes the transaction.
+    // A migration may wait minutes for a lock. The end of the process ends its session, and so undoes the transaction.
     const interruption = once(signal, 'abort').then((): never => {
       throw signal.reason;
     });

@@ -73,8 +73,8 @@ async function loadInTurn(context: CommandContext, request: LoadRequest) {
     let isRunElsewhere = false;
     const result = await work.catch((thrown: unknown) => {
       isRunElsewhere = isBusy(thrown);
-      const context = { where: handle.label, role, nextStep: NEXT_RUN_CONTINUES };
-      const error = describeDatabaseError(thrown, context) ?? thrown;
+      const facts = { where: handle.label, role, nextStep: NEXT_RUN_CONTINUES };
+      const error = describeDatabaseError(thrown, facts) ?? thrown;
       // With a single instance its error is the command's, and so is a signal.
       if (signal.aborted || scopes.length === 1) throw error;
       logger.error({ err: error, instance_id: instanceId }, 'instance not loaded');

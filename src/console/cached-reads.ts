@@ -31,7 +31,7 @@ export interface CachedRead<T> {
   readonly startedAtMs: number | null;
   /** Why the last read failed; undefined if it did not. */
   readonly error: unknown;
-  /** When this was result. */
+  /** When this was known. */
   readonly nowMs: number;
 }
 
@@ -128,8 +128,8 @@ export function limitReads({ max, timeoutMs, isQueue = false }: ReadLimit) {
     if (runningReads < max) runningReads += 1;
     else if (isQueue) await new Promise<void>((resolve) => waitingReads.push(resolve));
     else throw new ReadTimeoutError(`${max} other queries are already running`);
-    const turn = isQueue ? withTimeout(timeoutMs, read()) : read();
-    return await withTimeout(timeoutMs, turn.finally(endTurn));
+    if (isQueue) return await withTimeout(timeoutMs, read()).finally(endTurn);
+    return await withTimeout(timeoutMs, read().finally(endTurn));
   };
 }
 

@@ -6,10 +6,10 @@ function mix(color: string, share: number): string {
 }
 
 /**
- * One style for all pages. Each color is one for light and one for dark; text on `ground` and `panel` has a contrast of at
- * least 4.5. The inbox has a dot, the kind, who it is about, and a link; below each other on narrow
- * screens. From 64rem on, the heads of tables stay visible while the page scrolls; below, and with all columns, a table
- * scrolls in its box. So does the map, which is as wide as its days and starts at the newest ones.
+ * One style for all pages. Each color has a light and a dark shade; text on `ground` and `panel` has a contrast of at
+ * least 4.5. The inbox has a dot, the kind, who it is about, and a link; below each other on narrow screens. From 64rem
+ * on, the heads of tables stay visible while the page scrolls; below, and with all columns, a table scrolls in its box.
+ * So does the map, which is as wide as its days and starts at the newest ones.
  */
 export const STYLE = `
 :root { color-scheme: light dark;

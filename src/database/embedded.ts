@@ -135,6 +135,7 @@ function lockFolder(folder: string): DatabaseSync {
   return lock;
 }
 
+/** Turns an error of the file system into a DatabaseError that names the folder. */
 function attemptOn<T>(folder: string, work: () => T): T {
   try {
     return work();

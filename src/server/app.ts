@@ -1,6 +1,6 @@
 import { type Context, Hono } from 'hono';
 import { compress } from 'hono/compress';
-import { cacheRead, limitReads } from '../console/cached-reads.ts';
+import { type CachedRead, cacheRead, limitReads } from '../console/cached-reads.ts';
 import { ICON, renderNotFound } from '../console/page.ts';
 import { addPages } from '../console/pages.ts';
 import { type InstanceStatus, type PageSources, toVisibleHealth } from '../console/sources.ts';
@@ -119,8 +119,8 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
     readInTurn: (query) => queueRead(() => query(db)),
     readRows: (query, stream) => limitFiles(() => streamRows(reader, query, stream)),
     database: async (waitMs = HEALTH.timeoutMs) => {
-      const [{ startedAtMs, error: failure }, { snapshot, error }] = await Promise.all([ping(), health(waitMs)]);
-      return { isUp: startedAtMs === null && failure === undefined, snapshot, error };
+      const [response, { snapshot, error }] = await Promise.all([ping(), health(waitMs)]);
+      return { isUp: getCurrent(response) !== null, snapshot, error };
     },
     status: () => ({
       version,
@@ -134,6 +134,11 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
   };
 }
 
+/** Returns the result of the last read, if it has ended in time and did not fail; otherwise null. */
+function getCurrent<T>({ snapshot, startedAtMs, error }: CachedRead<T>): CachedRead<T>['snapshot'] {
+  return startedAtMs === null && error === undefined ? snapshot : null;
+}
+
 /** Tells an unreachable database from a rejected login, without naming either: the probes need no token. */
 function createReadiness(
   { hostNow: now, signal }: ServingProcess,
@@ -142,13 +147,14 @@ function createReadiness(
   const schema = cacheRead(() => readSchemaState(prober), { ...READINESS, now });
   return async () => {
     const problems = signal.aborted ? ['the worker is shutting down'] : [];
-    const { snapshot, startedAtMs, error } = await schema();
-    if (startedAtMs === null && error === undefined && snapshot !== null) {
-      const { state } = snapshot.value;
+    const result = await schema();
+    const current = getCurrent(result);
+    if (current !== null) {
+      const { state } = current.value;
       if (state !== 'at_head') problems.push(`the schema of the database is ${state}`);
     } else {
       const context = { where: '', role: 'losant_usage_writer' } as const;
-      const isRefused = describeDatabaseError(error, context)?.kind === 'database_refused';
+      const isRefused = describeDatabaseError(result.error, context)?.kind === 'database_refused';
       problems.push(isRefused ? 'the database rejects this login' : 'the database is not responding');
     }
     return problems;

@@ -1,7 +1,7 @@
 /** Steps of the program and its database: processes run, are killed or suspended, and lose the server or the time. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { portOf, startWire, through } from '../../support/wire.ts';
-import { instanceOf, openReplica } from '../../worker/loop.ts';
+import { instanceOf, NEVER_MS, openReplica } from '../../worker/loop.ts';
 import type { Dice } from './dice.ts';
 import { readLedger } from './ledger.ts';
 import { type Kinds, step } from './platform-steps.ts';
@@ -135,7 +135,7 @@ async function wakeWorker(world: World, dice: Dice): Promise<string> {
       { ...instanceOf(other), streams },
     ],
     now: () => world.nowMs,
-    retryIntervalMs: 2 ** 31 - 1,
+    retryIntervalMs: NEVER_MS,
     config: { policy: POLICIES[policy] },
   });
   await replica.runAll();
