@@ -12,7 +12,6 @@ import {
   type TestDatabase,
 } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
-import { freePort } from '../support/ports.ts';
 import { type Env, jsonOf, type Refusal, runProgram } from '../support/program.ts';
 import { loginAs, toRoleName } from '../support/roles.ts';
 import { startTransactionPooler } from '../support/transaction-pooler.ts';
@@ -219,7 +218,7 @@ describe('a database', () => {
   });
 
   it('that is down exits 1, and Losant is still checked', async () => {
-    const DATABASE_URL = `postgres://me:secret@127.0.0.1:${await freePort()}/usage`;
+    const DATABASE_URL = 'postgres://me:secret@127.0.0.1:1/usage';
     const { code, failed, names } = await check({ DATABASE_URL });
     expect(failed).toMatchObject([{ name: 'database', hint: expect.stringContaining('host and port') as string }]);
     expect(names).toContain('instanceOrg.payloadCounts');
@@ -228,7 +227,7 @@ describe('a database', () => {
 
   it('that is slow is not reported as a slow Losant', async () => {
     const timeout = vi.spyOn(AbortSignal, 'timeout').mockReturnValue(AbortSignal.abort());
-    const DATABASE_URL = `postgres://me:secret@127.0.0.1:${await freePort()}/usage`;
+    const DATABASE_URL = 'postgres://me:secret@127.0.0.1:1/usage';
     const { failed } = await check({ DATABASE_URL });
     timeout.mockRestore();
     expect(failed.slice(0, 2)).toMatchObject([

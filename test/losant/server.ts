@@ -66,7 +66,7 @@ export const REQUEST: GetRequest = {
 };
 
 /** Creates a client that waits no longer than necessary. */
-export function clientFor(server: TestServer, options: Partial<LosantClientOptions> = {}): LosantClient {
+export function clientFor(server: Pick<TestServer, 'url'>, options: Partial<LosantClientOptions> = {}): LosantClient {
   return createLosantClient({
     apiUrl: server.url,
     token: 'canary-token',
