@@ -11,7 +11,13 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import type { OwnPostgres } from '../test/support/own-postgres.ts';
 import { getRole, loginAs, readRolesSql, removeLogin } from '../test/support/roles.ts';
-import type { Usage } from './usage.ts';
+
+/** What `usage.js` reports of a process. */
+interface Usage {
+  /** User and system time of all threads. */
+  readonly cpuMs: number;
+  readonly peakRssBytes: number;
+}
 
 export interface Measured<T> extends Usage {
   /** From the start of the process to its end. */
@@ -46,7 +52,7 @@ export async function runMeasured<T>(
   { env = {}, nodeFlags = [] }: { env?: Readonly<Record<string, string>>; nodeFlags?: readonly string[] } = {},
 ): Promise<Measured<T>> {
   const { PATH = '', HOME = '' } = process.env;
-  const preload = new URL('usage.ts', import.meta.url).href;
+  const preload = new URL('usage.js', import.meta.url).href;
   const startedAt = performance.now();
   const child = spawn(process.execPath, [...nodeFlags, '--import', preload, script, ...args], {
     cwd: CHECKOUT,

@@ -125,15 +125,18 @@ create view losant_usage_internal.billed_days as
 select p.*, c.month, c.org_id, c.usage_date, t.stream, t.metric, t.unit, t.kind, s.is_settled, n.is_new,
   k.first_loaded_at, k.last_read_at, k.run_id,
   case when not (n.is_new or n.was_unbilled)
-    then losant_usage_internal.quantity_at(d, t.stream, t.metric, p.billed_at) end as billed_quantity,
+    then losant_usage_internal.quantity_at(d.day, t.stream, t.metric, p.billed_at) end as billed_quantity,
   case when s.is_settled and k.org_id is not null
-    then losant_usage_internal.quantity_at(d, t.stream, t.metric, p.closed_at) end as quantity
+    then losant_usage_internal.quantity_at(d.day, t.stream, t.metric, p.closed_at) end as quantity
 from losant_usage_internal.cells_to_explain c
 join losant_usage.metrics t on t.stream = c.stream
 cross join lateral losant_usage_internal.billing_steps(c.month, c.org_id, t.metric) as p
 left join losant_usage.coverage k
   on k.org_id = c.org_id and k.usage_date = c.usage_date and k.stream = c.stream and k.first_loaded_at <= p.closed_at
-left join losant_usage_internal.org_days d on d.org_id = c.org_id and d.usage_date = c.usage_date
+-- By the key: the planner expects many cells, and would sort the days of all months.
+left join lateral (
+  select o as day from losant_usage_internal.org_days o where o.org_id = c.org_id and o.usage_date = c.usage_date limit 1
+) as d on true
 cross join lateral (
   select coalesce(p.billed_id is null or k.first_loaded_at > p.billed_at, true) as is_new,
     bool_or(u.statement_id = p.billed_id) is true as was_unbilled,

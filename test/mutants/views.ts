@@ -32,6 +32,15 @@ export const viewMutants = [
     },
   ),
   plant(
+    { file: 'migrations/0011_customers.sql', test: 'test/views/functions.test.ts' },
+    {
+      'The days that explain an adjustment are looked up by the key': [
+        'o.usage_date = c.usage_date limit 1',
+        'o.usage_date = c.usage_date',
+      ],
+    },
+  ),
+  plant(
     { file: 'migrations/0007_changes.sql', test: 'test/views/history.test.ts' },
     {
       'Hours have no part in the standing of a day as of an instant': [
@@ -133,6 +142,15 @@ language sql stable parallel safe security definer`,
       'The day of a loaded cell is looked up in the table': [
         'recorded_days as select * from losant_usage.usage_days',
         'recorded_days as select * from losant_usage_internal.org_days',
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0011_customers.sql', test: 'test/views/functions.test.ts' },
+    {
+      'The days that explain an adjustment are looked up by the key': [
+        'o.usage_date = c.usage_date limit 1',
+        'o.usage_date = c.usage_date',
       ],
     },
   ),

@@ -138,6 +138,13 @@ test('cells that are not final are counted by day before their standings are tol
   expect(keys).toContainEqual(expect.stringMatching(/stream.*usage_date/));
 });
 
+test('the days that explain an adjustment are looked up one by one', async () => {
+  const scans = await explainScans(`select * from losant_usage.adjustment_days where month = '2026-10-01'`);
+  const days = scans.filter((scan) => scan['Relation Name'] === 'usage_days');
+  expect(days.filter((scan) => !isRestricted(scan, 'org_id'))).toEqual([]);
+  expect(days.map((scan) => scan['Index Name'])).toContain('usage_days_pkey');
+});
+
 test('limits are read without a series of days for each of them', async () => {
   const nodes = await explain('select * from losant_usage.usage_vs_limits');
   // The others are of days that no run has recorded yet, and make the days ahead, once.
