@@ -111,6 +111,11 @@ export const storeMutants = [
         'compress(text)',
       ],
       'An invalid body that stays the same is stored once': [') is not true`', ') is null or true`'],
+      'A proxy that answers each request with another page is stored once a day': [
+        "q.seen_at > clock_timestamp() - interval '1 day'",
+        'false',
+      ],
+      'A problem that stays is stored again each day': [" and q.seen_at > clock_timestamp() - interval '1 day'", ''],
     },
   ),
   plant(
