@@ -10,8 +10,36 @@ export const billingMutants = [
         `where is_stored and not losant_usage_internal.is_settled(standing) and standing <> 'in_doubt';`,
       ],
       'Payloads by source of days that are not settled are not billed': [
-        `c.usage_date <> all (coalesce(u.days, '{}'))`,
+        `c.usage_date <> all (coalesce(u.payload_sources, '{}'))`,
         'true',
+      ],
+      'Devices of days that are not settled are not billed': [
+        `d.usage_date <> all (coalesce(u.device_counts, '{}'))`,
+        'true',
+      ],
+      'Minutes of days that are not settled are not billed': [
+        `d.usage_date <> all (coalesce(u.notebook_minutes, '{}'))`,
+        'true',
+      ],
+      'Payloads of days that are not settled are not billed': [
+        `d.usage_date <> all (coalesce(u.payload_totals, '{}'))`,
+        'true',
+      ],
+      'Sums of sources of days that are not settled are not billed': [
+        `d.usage_date <> all (coalesce(u.payload_sources, '{}'))`,
+        'true',
+      ],
+      'The highest level of devices is that of settled days': [
+        'max(d.devices_total) filter (where k.device_counts)',
+        'max(d.devices_total)',
+      ],
+      'The mean level of devices is that of settled days': [
+        'avg(d.devices_total) filter (where k.device_counts)',
+        'avg(d.devices_total)',
+      ],
+      'The last level of devices is that of settled days': [
+        'filter (where k.device_counts) as devices_total,',
+        'as devices_total,',
       ],
       'An adjustment waits until every day of a metric is settled': [
         'where (l.is_settled and (l.line).quantity is not null) or',
