@@ -31,7 +31,7 @@ test.each(versions)('the files that %s released are unchanged', (version) => {
   const problems = lines
     .map((line) => line.split('  '))
     .filter(([sum, path = '']) => !existsSync(path) || checksum(path) !== sum)
-    .map(([, path]) => `${path} was released with ${version} and must stay: undo the change, add a migration`);
+    .map(([, path]) => `${path} was released with ${version} and must stay: undo the change, and add a file`);
   expect(lines.length).toBeGreaterThan(10);
   expect(problems).toEqual([]);
 });
