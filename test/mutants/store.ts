@@ -208,6 +208,10 @@ export const storeMutants = [
         'losant_usage_internal.last_level(losant_usage_internal.dated_level(d.usage_date, d.devices_total)) as devices_total,',
         'losant_usage_internal.total(d.devices_total) as devices_total,',
       ],
+      'A limit is compared with the month to date of its metric': [
+        "when 'notebook_minutes' then s.notebook_minutes",
+        "when 'notebook_minutes' then null",
+      ],
       'A month of an organization with a blocker is not billable': [
         'b.is_blocked is not true and i.is_blocked is not true as is_billable,',
         'i.is_blocked is not true as is_billable,',
