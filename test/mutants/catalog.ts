@@ -8,6 +8,7 @@ import { loadingMutants } from './loading.ts';
 import { lockMutants } from './locks.ts';
 import { losantMutants } from './losant.ts';
 import { monthMutants } from './months.ts';
+import { packMutants } from './packs.ts';
 import { storeMutants } from './store.ts';
 import { streamMutants } from './streams.ts';
 import { trackMutants } from './tracks.ts';
@@ -27,6 +28,7 @@ export const MUTANTS = [
   losantMutants,
   loadingMutants,
   billingMutants,
+  packMutants,
   monthMutants,
   viewMutants,
   commandMutants,
