@@ -92,7 +92,10 @@ describe('--org', () => {
     const again = await usage(['run', '--day', day, '--org', eastOrg]);
     expect(jsonOf<Report>(again)).toMatchObject({ orgs: 1, cells: { planned: 4 } });
     const both = await usage(['run', '--day', day, '--org', eastOrg, westOrg]);
-    expect(jsonOf<Report[]>(both).map(({ orgs }) => orgs)).toEqual([1, 1]);
+    expect(jsonOf<Report[]>(both)).toMatchObject([
+      { instanceId: idOf(east), orgs: 1 },
+      { instanceId: idOf(west), orgs: 1 },
+    ]);
   });
 
   it('bills only configured instances by default, and names the others', async () => {
@@ -111,7 +114,10 @@ describe('--org', () => {
     await east.control('tokens', { token: east.token, scopes: ['all.Instance'] });
     expect(refused.code).toBe(5);
     const documents = jsonOf<[Refusal, Report]>(refused);
-    expect(documents).toMatchObject([{ error: { code: 'unauthorized' } }, { status: 'complete' }]);
+    expect(documents).toMatchObject([
+      { instanceId: idOf(east), error: { code: 'unauthorized' } },
+      { instanceId: idOf(west), status: 'complete' },
+    ]);
   });
 });
 
