@@ -146,3 +146,19 @@ it('a manual run reports to the monitor only the instances that no other process
   expect(await pingsOfRun(4)).toEqual([]);
   await asWriter(store.url, 'delete from losant_usage.leases');
 });
+
+it('check says which instance each of its lines is about', async () => {
+  await west.control('tokens/revoke', { token: west.token });
+  const ended = await usage(['check']);
+  const { stdout } = await runProgram(['check', '--config', settings()], { DATABASE_URL: store.url });
+  await west.control('tokens', { token: west.token, scopes: ['all.Instance'] });
+  const { checks } = jsonOf<{ checks: { name: string; instanceId: string | null; ok: boolean }[] }>(ended);
+  const ofName = (wanted: string) => checks.filter(({ name }) => name === wanted).map(({ instanceId }) => instanceId);
+  expect(checks.filter(({ ok }) => !ok)).toMatchObject([{ name: 'instance.get', instanceId: idOf(west) }]);
+  expect([ofName('database'), ofName('sums')]).toEqual([[null], [idOf(east), idOf(west)]]);
+  const isOfSums = (line: string) => line.includes('sums:');
+  expect(stdout.split('\n').filter(isOfSums)).toEqual([
+    `ok      sums: our sums match the stored numbers (instance ${idOf(east)})`,
+    `ok      sums: our sums match the stored numbers (instance ${idOf(west)})`,
+  ]);
+});
