@@ -80,7 +80,7 @@ async function loadInTurn(context: CommandContext, request: LoadRequest) {
       logger.error({ err: error, instance_id: instanceId }, 'instance not loaded');
       const description = describeError(error);
       const lines = [`Instance ${instanceId}: not loaded. ${description.message}`, `  ${description.hint}`];
-      return { document: { error: description }, lines, exitCode: exitCodeOf(error) };
+      return { document: { instanceId, error: description }, lines, exitCode: exitCodeOf(error) };
     });
     output.print(...result.lines);
     results.push(result);
@@ -144,7 +144,6 @@ async function assignOrgs(
 
 async function loadInstance(loading: LoadContext, { instance, orgIds }: InstanceScope) {
   const { output, signal, logger, runOptions, hostNow, giveUpAtMs } = loading;
-  const { instanceId } = instance;
   const outcome = await runInstance(loading, instance, {
     ...runOptions,
     runId: loading.newId(),
@@ -157,10 +156,10 @@ async function loadInstance(loading: LoadContext, { instance, orgIds }: Instance
     onProgress: output.json ? undefined : createProgress(loading),
   });
   // On a terminal the result says the same, unless the operator has set a log level.
-  if (!output.isTerminal || logger.isLevelEnabled('info')) logRun(logger, instanceId, outcome);
+  if (!output.isTerminal || logger.isLevelEnabled('info')) logRun(logger, outcome);
   const { report, refusal } = outcome;
   const exitCode = report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
-  const lines = renderRun(instanceId, outcome, runOptions.range);
+  const lines = renderRun(outcome, runOptions.range);
   return { document: report, lines, exitCode: refusal ? EXIT.refused : exitCode };
 }
 

@@ -26,6 +26,7 @@ export interface RunFailure {
 
 /** The result of a run, as `--json` prints it. */
 export interface RunReport extends RunCounts {
+  readonly instanceId: string;
   /** Null if nothing was due: such a run is not recorded. */
   readonly runId: string | null;
   readonly kind: RunKind;
@@ -159,7 +160,7 @@ export class Tally {
     const { from, to } = this.range ?? { from: null, to: null };
     const { durationMs, ...head } = run;
     const failures = [...this.#otherFailures, ...joinFailures([...this.#cellFailures.values()])];
-    return { ...head, from, to, ...this.counts, durationMs, failures };
+    return { instanceId: this.#context.instanceId, ...head, from, to, ...this.counts, durationMs, failures };
   }
 
   #count({ day }: CellKey, result: CellResult): void {
@@ -222,8 +223,8 @@ export function findNextCommand(outcome: {
 }
 
 /** Logs a line for a run, and another if final cells were restated. */
-export function logRun(logger: Logger, instanceId: string, { report, tally, refusal }: RunOutcome): void {
-  const { runId, durationMs, failures, ...facts } = report;
+export function logRun(logger: Logger, { report, tally, refusal }: RunOutcome): void {
+  const { instanceId, runId, durationMs, failures, ...facts } = report;
   const { status } = report;
   const fields = {
     instance_id: instanceId,

@@ -51,6 +51,8 @@ export interface InstanceAttention {
   readonly label: string;
   /** When it was last refreshed; null if never, so that nothing is known yet. */
   readonly attentionAt: Instant | null;
+  /** Whether no refresh followed for longer than a day, as while runs store nothing and no worker runs. */
+  readonly isOutdated: boolean;
   readonly hasRunInProgress: boolean;
   readonly groups: readonly AttentionGroup[];
 }
@@ -65,6 +67,7 @@ export async function readAttention(
 ): Promise<readonly InstanceAttention[]> {
   const { rows: instances } = await sql<Omit<InstanceAttention, 'groups'>>`
     select k.instance_id as "instanceId", i.name, i.attention_at as "attentionAt",
+      coalesce(i.attention_at < clock_timestamp() - interval '25 hours', false) as "isOutdated",
       coalesce(nullif(${labelInstance(instanceIds)}, ''), k.instance_id) as label, exists (
         select from losant_usage.leases l where l.instance_id = i.instance_id and l.expires_at > clock_timestamp()
       ) as "hasRunInProgress"

@@ -197,7 +197,7 @@ async function loadOnSchedule(
         onProgress({ runId, startedAt, ...progress });
       },
     });
-    logRun(logger, instanceId, outcome);
+    logRun(logger, outcome);
     end = endOf(outcome);
     if (end.result === 'refused') metrics.showTokenRejected(instanceId, true);
     // An outage does not show whether Losant accepts the token.

@@ -177,6 +177,7 @@ export const attentionMutants = [
         'const notRead = textOf(',
         "const notRead = 'x' in {} && textOf(",
       ],
+      'A digest is not based on what was known long ago': ['if (isOutdated) return', 'if (false) return'],
     },
   ),
   plant(
@@ -219,6 +220,10 @@ export const attentionMutants = [
         'if (month === undefined) problems',
       ],
     },
+  ),
+  plant(
+    { file: 'src/queries/attention.ts', test: 'test/worker/digest.test.ts' },
+    { 'What was known a day ago is not known now': ["interval '25 hours'", "interval '26 hours'"] },
   ),
   plant(
     {
