@@ -80,7 +80,7 @@ export class SealedMonth implements Disposable {
   static async read(
     db: Kysely<Schema>,
     statements: readonly Statement[],
-    { customer = null, signal }: { readonly customer?: CustomerKey | null; readonly signal: AbortSignal },
+    { customer = null, signal }: { customer?: CustomerKey | null; signal: AbortSignal },
   ): Promise<SealedMonth> {
     using stack = new DisposableStack();
     const month = stack.use(new SealedMonth());

@@ -59,7 +59,7 @@ function readColumns(checks: string, table: string): string[] {
 export async function* streamPackFile(
   trx: Kysely<Schema>,
   statement: StatementDocument,
-  { name, checks }: { readonly name: CsvName; readonly checks: string },
+  { name, checks }: { name: CsvName; checks: string },
 ): AsyncGenerator<string> {
   const table = name.replace('.csv', '_csv');
   const names = readColumns(checks, table);

@@ -78,7 +78,7 @@ function toFilePath(path: string | null): string | null {
 function toRange(
   name: string,
   { date }: ExportedView,
-  { from, to }: { readonly from: UsageDay | null; readonly to: UsageDay | null },
+  { from, to }: { from: UsageDay | null; to: UsageDay | null },
 ): DayRange | null {
   if (date === null) {
     if (from === null && to === null) return null;
@@ -95,7 +95,7 @@ function toRange(
 async function writeView(
   { signal, output, newId }: CommandContext,
   handle: DatabaseHandle,
-  { request, format, out }: { readonly request: ViewRequest; readonly format: FormatName; readonly out: string | null },
+  { request, format, out }: { request: ViewRequest; format: FormatName; out: string | null },
 ) {
   const renderer: Renderer = formats[format](request.columns);
   const file = out === null ? null : await createAtomicFile(out, newId());

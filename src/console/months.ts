@@ -212,7 +212,7 @@ export function selectBilled(condition: RawBuilder<unknown>) {
 async function renderActions(
   db: Kysely<Schema>,
   request: PageRequest,
-  { month, states }: { readonly month: Month; readonly states: readonly MonthRow[] },
+  { month, states }: { month: Month; states: readonly MonthRow[] },
 ): Promise<Html> {
   const { instanceIds } = request;
   const { from } = daysOfMonth(month);
@@ -240,7 +240,7 @@ ${renderStatements(statements, request, { month, states })}`;
 function renderStatements(
   statements: readonly Statement[],
   { instanceIds }: PageRequest,
-  { month, states }: { readonly month: Month; readonly states: readonly MonthRow[] },
+  { month, states }: { month: Month; states: readonly MonthRow[] },
 ): Html | string {
   if (statements.length === 0) return '';
   const { from, to } = daysOfMonth(month);

@@ -139,7 +139,7 @@ const MAX_MATCHES = 10;
  */
 export async function findOrganizations(
   db: Kysely<Schema>,
-  { instanceIds, text }: { readonly instanceIds: readonly string[]; readonly text: string },
+  { instanceIds, text }: { instanceIds: readonly string[]; text: string },
 ): Promise<readonly FoundOrganization[]> {
   const { rows } = await sql<FoundOrganization>`
     select o.org_id as "orgId", o.name, e.is_exact as "isExact"

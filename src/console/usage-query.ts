@@ -91,7 +91,7 @@ const SERIES: Filters = {
 export function renderUsageForm(
   { nowMs, path }: PageRequest,
   values: Values,
-  { hasSeries, more = {} }: { readonly hasSeries: boolean; readonly more?: Filters },
+  { hasSeries, more = {} }: { hasSeries: boolean; more?: Filters },
 ): Html {
   const links = listRanges(addDays(dayAt(nowMs), -1)).map(([text, from, to]) => {
     const isCurrent = from === values['from'] && to === values['to'];

@@ -34,7 +34,7 @@ export function isCellOfOrgs(orgIds: readonly string[], { from, to }: DayRange):
 
 /** Returns an expression for the most cells that an organization `o` can have in a range. */
 export function countCellsOfOrg(
-  { from, to }: { readonly from: UsageDay; readonly to: UsageDay | RawBuilder<UsageDay> },
+  { from, to }: { from: UsageDay; to: UsageDay | RawBuilder<UsageDay> },
   streams: readonly string[],
 ): RawBuilder<number> {
   return sql<number>`${streams.length}::integer * (${to}::date + 1 - greatest(o.created_on, ${from}::date))`;

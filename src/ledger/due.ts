@@ -125,7 +125,7 @@ export async function retryFailedCells(ledger: LedgerWriter, { orgIds, streams }
 export async function requeueCells(
   trx: Kysely<Schema>,
   orgIds: readonly string[],
-  { nowMs, policy }: { readonly nowMs: number; readonly policy: Policy },
+  { nowMs, policy }: { nowMs: number; policy: Policy },
 ): Promise<void> {
   if (orgIds.length === 0) return;
   await setCells(trx, {

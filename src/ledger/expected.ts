@@ -213,7 +213,7 @@ async function markCellsUnavailable(ledger: RunLedger): Promise<void> {
 }
 
 /** Returns the columns of a cell that can no longer be read. */
-function unavailableColumns({ reason, detail }: { readonly reason: string; readonly detail: string }) {
+function unavailableColumns({ reason, detail }: { reason: string; detail: string }) {
   // Also ends the retries of a final cell.
   return sql`next_read_at = null, failed_reads = 0,
     standing = case when ${IS_SETTLED} then c.standing else 'unavailable' end,

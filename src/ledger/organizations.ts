@@ -212,7 +212,7 @@ export async function readUnreadableOrgs(db: Kysely<Schema>, instanceId: string)
 export async function readOrgIds(
   db: Kysely<Schema>,
   instanceId: string,
-  { unseenSince }: { readonly unseenSince?: Instant } = {},
+  { unseenSince }: { unseenSince?: Instant } = {},
 ): Promise<string[]> {
   let existing = db
     .selectFrom('organizations')
@@ -230,7 +230,7 @@ export async function readOrgIds(
  */
 export async function countUnlistedDay(
   ledger: LedgerWriter,
-  { orgIds, today }: { readonly orgIds: readonly string[]; readonly today: UsageDay },
+  { orgIds, today }: { orgIds: readonly string[]; today: UsageDay },
 ): Promise<Map<string, number>> {
   return await inTransaction(ledger, async (trx) => {
     const { rows } = await sql<{ orgId: string; days: number }>`
@@ -253,7 +253,7 @@ export async function countUnlistedDay(
  */
 export async function markDeleted(
   ledger: LedgerWriter,
-  { orgIds, today }: { readonly orgIds: readonly string[]; readonly today: UsageDay },
+  { orgIds, today }: { orgIds: readonly string[]; today: UsageDay },
 ): Promise<void> {
   await inTransaction(ledger, async (trx) => {
     await sql`

@@ -120,7 +120,7 @@ export async function recheckApiClock(
  * due if the host's clock is set back. Throws AppError `clock_skew` if host and database are more than 30 s apart.
  */
 export async function readClock(
-  { hostNow }: { readonly hostNow: () => number },
+  { hostNow }: { hostNow: () => number },
   { db, label }: DatabaseHandle,
 ): Promise<() => number> {
   const sentAtMs = hostNow();

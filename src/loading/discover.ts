@@ -33,7 +33,7 @@ export interface Discovery {
  */
 export async function discoverOrganizations(
   session: Pick<Session, 'context' | 'signal' | 'ledger'>,
-  { forceRefresh }: { readonly forceRefresh: boolean },
+  { forceRefresh }: { forceRefresh: boolean },
 ): Promise<Discovery> {
   const context = { ...session.context, signal: session.signal, ledger: session.ledger };
   const isStale = forceRefresh || (await isListStale(context));
@@ -99,8 +99,7 @@ async function refreshIfPossible(context: DiscoveryContext): Promise<Discovery> 
 /** Stores Losant's list by page. One that is not complete by its own totalCount is read again by the next run. */
 async function refreshOrganizations(context: DiscoveryContext): Promise<readonly DiscoveryFailure[]> {
   const { db, ledger, client, instanceId, selection, signal, now } = context;
-  const isSelected = ({ orgId }: { readonly orgId: string | null }) =>
-    selection === null || selection.includes(orgId ?? '');
+  const isSelected = ({ orgId }: { orgId: string | null }) => selection === null || selection.includes(orgId ?? '');
   const startedAt = new Date(now()).toISOString();
   const pages = listOrgPages(client, { instanceId, signal });
   const failures = new Map<string, DiscoveryFailure>();

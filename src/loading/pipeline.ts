@@ -86,7 +86,7 @@ const MAX_DAYS_BEFORE = Math.max(...streams.map(({ maxDays }) => maxDays)) - 1;
 export async function* planPages(
   { ledger, refusals }: Pick<Session, 'ledger' | 'refusals'>,
   { scope, startMs, endMs, sinceMs }: Pass,
-  { isRecent, afterOrgId }: { readonly isRecent: boolean; readonly afterOrgId: string },
+  { isRecent, afterOrgId }: { isRecent: boolean; afterOrgId: string },
 ): AsyncGenerator<SlicePage> {
   const { now } = ledger;
   const today = dayAt(startMs);
@@ -166,7 +166,7 @@ async function* takeSlices(
 async function extract(
   { context, tally, refusals }: Session,
   slice: Slice,
-  { isGivenUp, signal }: { readonly isGivenUp: boolean; readonly signal: AbortSignal },
+  { isGivenUp, signal }: { isGivenUp: boolean; signal: AbortSignal },
 ): Promise<SliceResult[]> {
   signal.throwIfAborted();
   const refusal = refusals.forStream(slice.stream);

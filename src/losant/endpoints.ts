@@ -17,7 +17,7 @@ const instanceBody = z.object({
 /** Throws a `LosantError`: `not_found` if the token cannot see the instance. */
 export async function getInstance(
   client: LosantClient,
-  { instanceId, signal }: { readonly instanceId: string; readonly signal: AbortSignal },
+  { instanceId, signal }: { instanceId: string; signal: AbortSignal },
 ): Promise<{ readonly name: string | null }> {
   const request = { action: 'instance.get', ids: { instance: instanceId }, signal };
   const response = await client.get({ ...request, path: instancePath(instanceId) });

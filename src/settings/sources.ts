@@ -119,7 +119,7 @@ function createKeyErrors(names: readonly string[]): z.core.$ZodErrorMap {
 
 /** Returns the instances of the settings file; none once its problems are reported. `name` is what names its path. */
 export function readSettingsFile(
-  { name, path }: { readonly name: string; readonly path: string },
+  { name, path }: { name: string; path: string },
   { problems }: ReadContext,
 ): readonly Source[] {
   const file = readNamedFile(path);

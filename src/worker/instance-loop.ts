@@ -257,7 +257,7 @@ const NOT_RECORDED = ['database_unreachable', 'database_too_old', 'database_too_
 async function recordFailure(
   { handle, host, version, logger }: RunTools,
   instanceId: string,
-  { runId, end }: { readonly runId: string; readonly end: WorkerRunResult },
+  { runId, end }: { runId: string; end: WorkerRunResult },
 ): Promise<void> {
   if (end.problem === null || NOT_RECORDED.includes(end.problem.code)) return;
   const origin = { run_id: runId, instance_id: instanceId, host, version };
