@@ -232,27 +232,15 @@ async function readSmallFile(path: string, maxBytes: number): Promise<Buffer> {
   return await file.readFile();
 }
 
-/**
- * Yields the bytes of a listed file in one reused buffer; copy what must survive the next chunk. Throws FileProblem
- * for a wrong size before them, see also checkBytes.
- */
+const CHUNK_BYTES = 131_072;
+
+/** Yields the bytes of a listed file. Throws FileProblem for a wrong size before them, see also checkBytes. */
 export async function* readListedFile({ path, manifest }: Pick<Pack, 'path' | 'manifest'>, name: string) {
   await using file = await openRegularFile(join(path, name));
   const { size } = await file.stat();
   const bytes = manifest.files.find((each) => each.name === name)?.bytes;
   if (size !== bytes) throw new FileProblem(`was changed: it has ${size} bytes instead of ${bytes}`);
-  yield* checkBytes(manifest, name, readChunks(file));
-}
-
-const CHUNK_BYTES = 131_072;
-
-async function* readChunks(file: FileHandle): AsyncGenerator<Uint8Array> {
-  const buffer = Buffer.alloc(CHUNK_BYTES);
-  for (;;) {
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
-    if (bytesRead === 0) return;
-    yield buffer.subarray(0, bytesRead);
-  }
+  yield* checkBytes(manifest, name, file.createReadStream({ autoClose: false, highWaterMark: CHUNK_BYTES }));
 }
 
 /** Yields the bytes of a file of a pack. Throws FileProblem after the last ones if the manifest has another hash. */

@@ -125,11 +125,7 @@ async function startListening(server: Server, { host, port }: ListenOptions): Pr
   }
 }
 
-export interface HttpRefusal {
-  readonly status: number;
-  readonly text: string;
-  readonly headers: Readonly<Record<string, string>>;
-}
+export type HttpRefusal = ReturnType<typeof refusal>;
 
 /** The probes of orchestrators, which reveal only whether the process is up and ready. */
 const PROBES: readonly string[] = ['/healthz', '/readyz'];
@@ -188,6 +184,6 @@ function toTokenRefusal({ token }: AccessPolicy): HttpRefusal {
   });
 }
 
-function refusal(status: number, text: string, headers: Record<string, string> = {}): HttpRefusal {
+function refusal(status: number, text: string, headers: Readonly<Record<string, string>> = {}) {
   return { status, text: `${text}\n`, headers };
 }
