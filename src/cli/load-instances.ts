@@ -12,19 +12,12 @@ import { count, showDuration, showNumber } from '../terminal/words.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import type { CommandContext, CommandResult } from './command.ts';
 import { openSchema } from './database.ts';
+import type { OptionValues, selectionOptions } from './options.ts';
 import { renderPlan, renderRun } from './render-run.ts';
 
-/** The instances, organizations and streams of the arguments; null: all. */
-interface Selection {
-  readonly instance: readonly string[] | null;
-  readonly org: readonly string[] | null;
-  readonly stream: readonly string[] | null;
-  readonly dryRun: boolean;
-}
-
-export interface LoadRequest {
-  readonly runOptions: Pick<RunOptions, 'kind' | 'range' | 'force' | 'streams'>;
-  readonly selection: Selection;
+export interface LoadRequest extends Pick<RunOptions, 'kind' | 'range' | 'force'> {
+  /** The values of the options that `run` and `backfill` share. */
+  readonly selection: OptionValues<typeof selectionOptions>;
   readonly waitMs: number;
   readonly sendsHeartbeat: boolean;
 }
@@ -97,7 +90,7 @@ async function loadInTurn(context: CommandContext, request: LoadRequest) {
  */
 function selectCandidates(
   instances: readonly InstanceConfig[],
-  { instance: requestedIds, stream: streams }: Selection,
+  { instance: requestedIds, stream: streams }: LoadRequest['selection'],
 ): readonly InstanceConfig[] {
   const unknown = requestedIds?.filter((id) => !instances.some((each) => each.instanceId === id)) ?? [];
   if (unknown.length > 0) {
@@ -143,10 +136,13 @@ async function assignOrgs(
 }
 
 async function loadInstance(loading: LoadContext, { instance, orgIds }: InstanceScope) {
-  const { output, signal, logger, runOptions, hostNow, giveUpAtMs } = loading;
+  const { output, signal, logger, kind, range, force, selection, hostNow, giveUpAtMs } = loading;
   const { instanceId } = instance;
   const outcome = await runInstance(loading, instance, {
-    ...runOptions,
+    kind,
+    range,
+    force,
+    streams: selection.stream,
     runId: loading.newId(),
     orgIds,
     signal,
@@ -160,13 +156,13 @@ async function loadInstance(loading: LoadContext, { instance, orgIds }: Instance
   if (!output.isTerminal || logger.isLevelEnabled('info')) logRun(logger, instanceId, outcome);
   const { report, refusal } = outcome;
   const exitCode = report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
-  const lines = renderRun(instanceId, outcome, runOptions.range);
+  const lines = renderRun(instanceId, outcome, range);
   return { document: report, lines, exitCode: refusal ? EXIT.refused : exitCode };
 }
 
 async function planInstance(loading: LoadContext, { instance, orgIds }: InstanceScope) {
-  const { signal, runOptions } = loading;
-  const plan = await previewRun(createInstanceContext(loading, instance), { ...runOptions, orgIds, signal });
+  const options = { ...loading, orgIds, streams: loading.selection.stream };
+  const plan = await previewRun(createInstanceContext(loading, instance), options);
   return { document: plan, lines: renderPlan(plan, instance.requestsPerSecond), exitCode: EXIT.ok };
 }
 

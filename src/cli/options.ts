@@ -97,6 +97,14 @@ export const orgsOption = listOf(idText('organization')).register(helps, {
 export const instancesOption = listOption('ID', 'only these instances', idText('instance'));
 export const streamsOption = listOption('NAME', 'only these streams', choice(streamNames));
 
+/** The options that `run` and `backfill` share. */
+export const selectionOptions = {
+  instance: instancesOption,
+  org: listOption('ID', 'only these organizations', idText('organization')),
+  stream: streamsOption,
+  dryRun: flagOption('print the plan and change nothing'),
+};
+
 /** Throws SettingsError unless the days have ended and are in order; `first` and `last` name their options. */
 export function requireEndedDays(
   { from, to }: DayRange,

@@ -13,8 +13,7 @@ export async function readInstance(db: Kysely<Schema>, instanceId: string) {
   const row = await db
     .selectFrom('instances')
     .select(['api_url as apiUrl', 'listed_at as listedAt', 'list_problem as listProblem'])
-    .select(['new_orgs_from as newOrgsFrom', 'totals_problem as totalsProblem'])
-    .select('unreadable_totals as unreadableTotals')
+    .select('new_orgs_from as newOrgsFrom')
     .where('instance_id', '=', instanceId)
     .executeTakeFirst();
   return row ?? null;

@@ -119,9 +119,17 @@ async function loadPages(session: Session, pages: AsyncGenerator<SlicePage>): Pr
   const stop = new AbortController();
   const signal = AbortSignal.any([session.signal, stop.signal]);
   let end: PagesEnd = { hasSlices: false };
-  const slices = takeSlices(session, pages, (page) => {
-    end = { hasSlices: end.hasSlices || page.slices.length > 0, lastOrgId: page.lastOrgId };
-  });
+  const takeSlices = async function* (): AsyncGenerator<Slice> {
+    for await (const { slices: pageSlices, lastOrgId } of pages) {
+      end = { hasSlices: end.hasSlices || pageSlices.length > 0, lastOrgId };
+      session.signal.throwIfAborted();
+      // A run is recorded once there is something to read.
+      if (pageSlices.length > 0 && !session.isRecorded) await session.begin();
+      for (const { orgId } of pageSlices) session.tally.orgIds.add(orgId);
+      yield* pageSlices;
+    }
+  };
+  const slices = takeSlices();
   const results = flatTransform(
     2 * session.context.concurrency,
     (slice) => session.timeouts.extractInTurn(slice, (isGivenUp) => extract(session, slice, { isGivenUp, signal })),
@@ -144,21 +152,6 @@ async function loadPages(session: Session, pages: AsyncGenerator<SlicePage>): Pr
     stop.abort(new Error('these pages have ended'));
     await pendingLoad.catch(() => {});
     await slices.return(undefined);
-  }
-}
-
-/** Yields the slices of pages. Records the run once there is something to read. */
-async function* takeSlices(
-  session: Session,
-  pages: AsyncGenerator<SlicePage>,
-  onPage: (page: SlicePage) => void,
-): AsyncGenerator<Slice> {
-  for await (const page of pages) {
-    onPage(page);
-    session.signal.throwIfAborted();
-    if (page.slices.length > 0 && !session.isRecorded) await session.begin();
-    for (const { orgId } of page.slices) session.tally.orgIds.add(orgId);
-    yield* page.slices;
   }
 }
 

@@ -147,8 +147,8 @@ export const loadingMutants = [
     },
     {
       'Control totals that cannot be read are reported as a problem, with the reason': [
-        'await updateInstance(session.ledger, { totals_problem: problem, ',
-        'await updateInstance(session.ledger, { ',
+        'const columns = { totals_problem: problem, ',
+        'const columns = { ',
       ],
     },
   ),
