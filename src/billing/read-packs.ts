@@ -21,11 +21,6 @@ import {
 } from './manifest.ts';
 import { readChecks } from './pack.ts';
 
-export interface PackProblem {
-  readonly file: string;
-  readonly problem: string;
-}
-
 export interface Pack {
   /** Relative to the folder that is verified; '' for that folder. */
   readonly folder: string;
@@ -41,7 +36,7 @@ export interface Pack {
 export class Verification {
   /** Ordered by instance and number. */
   readonly packs: Pack[] = [];
-  readonly problems: PackProblem[] = [];
+  readonly problems: { readonly file: string; readonly problem: string }[] = [];
   /** Sentences about what was not checked. */
   readonly notes: string[] = [];
   rows = 0;

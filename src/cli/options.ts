@@ -5,8 +5,7 @@ import { SettingsError } from '../errors.ts';
 import { choice, describeValueProblem, idText, line, list } from '../settings/kinds.ts';
 import { formatTable } from '../terminal/text.ts';
 import { findNearestName } from '../terminal/words.ts';
-import { addDays, type DayRange, dayAt, parseDay, parseMonth } from '../usage/day.ts';
-import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
+import { addDays, type DayRange, dayAt, FIRST_DAY, LAST_DAY, parseDay, parseMonth } from '../usage/day.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 
 export type Options = Readonly<Record<string, z.ZodType>>;
@@ -71,7 +70,7 @@ export const reason = line.refine(
 );
 
 export const day = line.refine(
-  (value) => parseDay(value) !== null && value >= FIRST_DAY && value <= LAST_DAY,
+  (value) => parseDay(value) !== null,
   `is not a day from ${FIRST_DAY} to ${LAST_DAY}; use YYYY-MM-DD`,
 );
 

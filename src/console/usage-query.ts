@@ -23,7 +23,6 @@ import {
   parseDay,
   type UsageDay,
 } from '../usage/day.ts';
-import { FIRST_DAY } from '../usage/policy.ts';
 import { type Chart, renderChart, showPairChange } from './chart.ts';
 import { addressOf, type Html, showMonth } from './elements.ts';
 import { DAYS, type Filters, renderChoices, renderForm, type Values } from './filters.ts';
@@ -61,8 +60,8 @@ const comparisonNames = Object.keys(COMPARISONS) as readonly ComparisonMode[];
 export function readUsageQuery({ query, nowMs }: Pick<PageRequest, 'query' | 'nowMs'>): UsageQuery {
   const { to: yesterday } = monthToDate(nowMs);
   const [from, to] = [parseDay(query['from'] ?? ''), parseDay(query['to'] ?? '')];
-  const lastDay = to === null || to > yesterday || to < FIRST_DAY ? yesterday : to;
-  const isRange = from !== null && from >= FIRST_DAY && from <= lastDay && countDays(from, lastDay) < MAX_DAYS;
+  const lastDay = to === null || to > yesterday ? yesterday : to;
+  const isRange = from !== null && from <= lastDay && countDays(from, lastDay) < MAX_DAYS;
   return {
     metric: metricNames.find((name) => name === query['metric']) ?? 'payload_billable_count',
     range: { from: isRange ? from : `${lastDay.slice(0, 7)}-01`, to: lastDay },

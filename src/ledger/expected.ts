@@ -6,8 +6,8 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { isAmong, isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import { BEFORE_CREATION, ORG_DELETED, PAST_HORIZON } from '../usage/cell.ts';
-import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
-import { FIRST_DAY, horizonStart, LAST_DAY, lastEndedDay, type Policy } from '../usage/policy.ts';
+import { type DayRange, earliestDay, FIRST_DAY, LAST_DAY, latestDay, type UsageDay } from '../usage/day.ts';
+import { horizonStart, lastEndedDay, type Policy } from '../usage/policy.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import {
   type CellChange,

@@ -72,8 +72,8 @@ export function createUsageRequest(request: CounterRequest): GetRequest {
   const { instanceId, orgId, action, query, range, signal } = request;
   const { from, to } = range;
   // The API treats a start of 0 or below as relative to now.
-  const isValid = parseDay(from) !== null && parseDay(to) !== null && from <= to && dayStartMs(from) > 0;
-  if (!isValid) throw new Error(`not a range of usage days: ${from}..${to}`);
+  if (parseDay(from) === null || parseDay(to) === null || from > to)
+    throw new Error(`not a range of usage days: ${from}..${to}`);
   const days = from === to ? from : `${from}..${to}`;
   const isInstance = orgId === WHOLE_INSTANCE;
   return {
