@@ -11,7 +11,6 @@ import { splitChecks, streamPackFile } from './pack-tables.ts';
 import { FileProblem, findPack, type Pack, readListedFile, readRecords, type Verification } from './read-packs.ts';
 import { matchesRow, readStatements } from './statements.ts';
 
-/** A pack under check. */
 interface PackCheck {
   readonly pack: Pack;
   /** A temporary file, so that memory does not grow with the rows of the pack. */

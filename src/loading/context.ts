@@ -17,7 +17,7 @@ export type InstanceContext = ReturnType<typeof createInstanceContext>;
 export interface Progress {
   readonly plannedCells: number;
   readonly readCells: number;
-  /** Cells whose read failed or whose response was quarantined. */
+  /** Including those whose response was quarantined. */
   readonly failedReads: number;
 }
 

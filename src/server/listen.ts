@@ -22,11 +22,7 @@ export interface ListenOptions extends AccessPolicy {
   readonly logger: Logger;
 }
 
-export interface Listening {
-  readonly port: number;
-  /** Stops accepting connections and drops the open ones. */
-  close(): Promise<void>;
-}
+export type Listening = Awaited<ReturnType<typeof listen>>;
 
 const LIMITS = {
   // A request head fits one or two packets; a slower client only occupies a connection.
@@ -59,7 +55,7 @@ const HEADERS: Readonly<Record<string, string>> = {
  * `settings` if it cannot be used. Slow, oversized and malformed requests end in an error response or a closed
  * connection.
  */
-export async function listen(app: Hono, options: ListenOptions): Promise<Listening> {
+export async function listen(app: Hono, options: ListenOptions) {
   const { logger } = options;
   const respond = getRequestListener(app.fetch, {
     overrideGlobalObjects: false,
@@ -82,6 +78,7 @@ export async function listen(app: Hono, options: ListenOptions): Promise<Listeni
   server.on('error', (error) => logger.error({ err: error }, 'http server failed'));
   return {
     port: (server.address() as AddressInfo).port,
+    /** Stops accepting connections and drops the open ones. */
     close: async () => {
       server.closeAllConnections();
       await server[Symbol.asyncDispose]();
