@@ -4,7 +4,7 @@
  * `always.sql`, which is applied with the last migration, and alone if only its text has changed; the comment of that
  * table records its checksum.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { findPackageJSON } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -196,7 +196,7 @@ async function readMigrationFiles(folder = MIGRATIONS_FOLDER) {
   const names = (await readdir(folder)).toSorted().flatMap((file) => FILE_NAME.exec(file)?.[1] ?? []);
   const readMigration = async (name: string): Promise<MigrationFile> => {
     const text = (await readFile(join(folder, `${name}.sql`), 'utf8')).replaceAll('\r\n', '\n');
-    return { id: `${name} ${createHash('sha256').update(text).digest('hex')}`, text };
+    return { id: `${name} ${hash('sha256', text)}`, text };
   };
   return { migrations: await Promise.all(names.map(readMigration)), always: await readMigration(ALWAYS) };
 }

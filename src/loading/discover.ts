@@ -1,4 +1,4 @@
-import { transform } from 'streaming-iterables';
+import { collect, transform } from 'streaming-iterables';
 import { LosantError } from '../errors.ts';
 import { readInstance, type StoredInstance, updateInstance } from '../ledger/instances.ts';
 import {
@@ -155,11 +155,8 @@ async function detectDeletions(context: DiscoveryContext, unlistedIds: readonly 
   // One more than allowed is enough to know that there are too many.
   const recentIds = unlistedIds.filter((id) => !isLongUnlisted(id)).slice(0, allowed + 1);
   const candidates = [...unlistedIds.filter(isLongUnlisted), ...recentIds];
-  const deletedIds: string[] = [];
-  const lookUp = async (orgId: string) => ({ orgId, isNotFound: await isOrgNotFound(context, orgId) });
-  for await (const { orgId, isNotFound } of transform(concurrency, lookUp, candidates)) {
-    if (isNotFound) deletedIds.push(orgId);
-  }
+  const lookUp = async (orgId: string) => ((await isOrgNotFound(context, orgId)) ? [orgId] : []);
+  const deletedIds = (await collect(transform(concurrency, lookUp, candidates))).flat();
   if (deletedIds.length === 0) return [];
   await getInstance(client, { instanceId, signal });
   const confirmedIds = deletedIds.length <= allowed ? deletedIds : deletedIds.filter(isLongUnlisted);

@@ -7,6 +7,7 @@ import type { Hono } from 'hono';
 import { SCRIPT_SOURCE } from '../console/page.ts';
 import { STYLE_SOURCE } from '../console/style.ts';
 import { AppError } from '../errors.ts';
+import { codeOf } from '../files/atomic-file.ts';
 import type { Logger } from '../logger.ts';
 import { isLoopback } from '../settings/kinds.ts';
 
@@ -114,7 +115,7 @@ async function startListening(server: Server, { host, port }: ListenOptions): Pr
   try {
     await once(server, 'listening');
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    const code = codeOf(error) ?? 'unknown error';
     const kind = Object.hasOwn(TRANSIENT, code) ? 'port_in_use' : 'settings';
     const hint = TRANSIENT[code] ?? 'choose another HTTP_HOST or HTTP_PORT (0 turns the server off)';
     const message = `Cannot listen on HTTP_HOST ${host}, HTTP_PORT ${port}: ${code}`;

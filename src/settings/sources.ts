@@ -3,6 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { parse, YAMLParseError } from 'yaml';
 import { z } from 'zod';
+import { codeOf } from '../files/atomic-file.ts';
 import { findNearestName } from '../terminal/words.ts';
 import { describeValueProblem } from './kinds.ts';
 import { getSettingInfo, instanceSettings, type Need, type SettingName } from './settings.ts';
@@ -66,7 +67,7 @@ function readNamedFile(path: string): { readonly text: string; readonly problem?
     if (stats.isFile() && stats.size <= MAX_FILE_BYTES) return { text: readFileSync(path, 'utf8') };
     cause = stats.isFile() ? 'over 1 MiB' : 'not a regular file';
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    const code = codeOf(error) ?? 'unknown error';
     cause = REASONS[code] ?? code;
   }
   const remedy = 'correct the path, or make the file readable for this user';

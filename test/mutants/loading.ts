@@ -214,8 +214,8 @@ export const loadingMutants = [
     },
     {
       'No organization that can be read is marked as deleted': [
-        'if (isNotFound) deletedIds.push(orgId);',
-        'deletedIds.push(orgId);',
+        '((await isOrgNotFound(context, orgId)) ? [orgId] : [])',
+        '((await isOrgNotFound(context, orgId)) ? [orgId] : [orgId])',
       ],
       'No organization is marked as deleted unless the instance can be read': [
         'await getInstance(client, { instanceId, signal });',
