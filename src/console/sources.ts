@@ -1,4 +1,3 @@
-/** The data sources of the pages. */
 import type { RawBuilder } from 'kysely';
 import type { describeError } from '../errors.ts';
 import type { Logger } from '../logger.ts';

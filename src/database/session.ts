@@ -43,7 +43,6 @@ export interface DatabaseAccess {
   /** The server's version, e.g. `18.4`. */
   readonly serverVersion: string;
   readonly user: string;
-  /** Whether the user may create tables in the schema. */
   readonly mayCreate: boolean;
   /** Privileges on existing tables that a run or a waiver needs and the user lacks, e.g. `update on coverage`. */
   readonly missing: readonly string[];

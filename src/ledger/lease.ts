@@ -155,16 +155,13 @@ export async function beginWriting(
 /** Bounds what one transaction locks, and how long it takes: a few seconds. Ten years of five streams fit. */
 export const TRANSACTION_CELLS = 20_000;
 
-/** A condition on organizations `o`, and an expression for the most cells of one that a transaction locks. */
-interface OrgPages {
-  readonly matches: RawBuilder<unknown>;
-  readonly cells: RawBuilder<unknown>;
-}
-
-/** Calls `work` in a transaction per page of matching organizations: as many as its cells allow, at least one. */
+/**
+ * Calls `work` in a transaction per page of the organizations `o` that match: as many as its cells allow, at least one.
+ * `cells` is an expression for the most cells of one that a transaction locks.
+ */
 export async function eachPage(
   ledger: BeginOptions & Pick<LedgerWriter, 'db' | 'instanceId' | 'transactionCells'>,
-  { matches, cells }: OrgPages,
+  { matches, cells }: Readonly<Record<'matches' | 'cells', RawBuilder<unknown>>>,
   work: (trx: Kysely<Schema>, orgIds: readonly string[]) => Promise<void>,
 ): Promise<void> {
   const { db, instanceId, transactionCells = TRANSACTION_CELLS } = ledger;

@@ -17,7 +17,6 @@ import type { Session } from './session.ts';
 
 type DiscoveryContext = InstanceContext & Pick<Session, 'signal' | 'ledger'>;
 
-/** `orgId` is null if the failure may concern any organization. */
 export type DiscoveryFailure = Pick<RunFailure, 'orgId' | 'code' | 'message'>;
 
 export interface Discovery {

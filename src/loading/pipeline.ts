@@ -12,7 +12,6 @@ import { extractSlice, type SliceResult } from './extract.ts';
 import { withoutIdsAndDays } from './report.ts';
 import type { Session } from './session.ts';
 
-/** The length of a pass if no schedule ends it. */
 const DEFAULT_PASS_MS = HOUR_MS / 4;
 
 /**
