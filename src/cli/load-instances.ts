@@ -3,7 +3,7 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { BusyError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode } from '../errors.ts';
-import { createInstanceContext, type Progress, type Rates, type RunOptions, readClock } from '../loading/context.ts';
+import { createInstanceContext, type Rates, type RunOptions, readClock } from '../loading/context.ts';
 import { previewRun } from '../loading/preview.ts';
 import { logRun, NEXT_RUN_CONTINUES } from '../loading/report.ts';
 import { runInstance } from '../loading/run.ts';
@@ -169,7 +169,7 @@ async function planInstance(loading: LoadContext, { instance, orgIds }: Instance
 const PROGRESS_INTERVAL_MS = 10_000;
 
 /** Reports now and then how many of the due cells are done; their number may still grow. */
-function createProgress({ output, hostNow }: CommandContext): (progress: Progress) => void {
+function createProgress({ output, hostNow }: CommandContext): NonNullable<RunOptions['onProgress']> {
   const startedAtMs = hostNow();
   let reportedAtMs = startedAtMs;
   return ({ plannedCells, readCells }) => {

@@ -45,10 +45,7 @@ export async function* listOrgPages(
   return first.hasShifted ? yield* readList(client, options) : first;
 }
 
-async function* readList(
-  client: LosantClient,
-  options: ListOptions,
-): AsyncGenerator<OrgPage, OrgListResult, undefined> {
+async function* readList(client: LosantClient, options: ListOptions) {
   let listedOrgs = 0;
   let unidentified = 0;
   let itemCount = 0;
