@@ -182,11 +182,7 @@ const LEDGER_FILES: readonly string[] = ['days.csv', 'cells.csv', 'revisions.csv
  * suffice, because every file already matches its manifest. A statement that only the database has is a note and
  * no problem: an archive may be older than an adjustment. Reads only.
  */
-export async function compareWithDatabase(
-  db: Kysely<Schema>,
-  verification: Verification,
-  signal: AbortSignal,
-): Promise<void> {
+export async function compareWithDatabase(db: Kysely<Schema>, verification: Verification, signal: AbortSignal) {
   const missingStatements = new Set<string>();
   const ids = new Set(verification.packs.map(({ manifest }) => manifest.statement.id));
   for (const pack of verification.packs) {

@@ -111,10 +111,7 @@ async function readPack(path: string, folder: string): Promise<Pack> {
   return { folder, path, manifest, bytes, manifestSha256: hashOf(bytes), checksSql };
 }
 
-async function checkSignature(
-  { manifest: { signedBy }, bytes, path }: Pack,
-  keys: readonly KeyObject[],
-): Promise<void> {
+async function checkSignature({ manifest: { signedBy }, bytes, path }: Pack, keys: readonly KeyObject[]) {
   if (signedBy === null) {
     if (keys.length > 0) throw new FileProblem('is not signed, but --key was given');
     return;

@@ -105,11 +105,7 @@ export const selectionOptions = {
 };
 
 /** Throws SettingsError unless the days have ended and are in order; `first` and `last` name their options. */
-export function requireEndedDays(
-  { from, to }: DayRange,
-  [first, last]: readonly [string, string],
-  nowMs: number,
-): void {
+export function requireEndedDays({ from, to }: DayRange, [first, last]: readonly [string, string], nowMs: number) {
   const today = dayAt(nowMs);
   if (from >= today || to >= today) {
     const unended = from >= today ? `${first} ${from}` : `${last} ${to}`;

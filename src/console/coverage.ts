@@ -162,11 +162,7 @@ ${lines.map(
  * Renders the squares of a line; one with a gap links to an address of its day. They consist of days, counts and
  * addresses of this server, which need no escaping.
  */
-function renderDays(
-  days: readonly UsageDay[],
-  mapDays: readonly MapDay[],
-  addressOfDay: (day: UsageDay) => string,
-): Html {
+function renderDays(days: readonly UsageDay[], mapDays: readonly MapDay[], addressOfDay: (day: UsageDay) => string) {
   const cellByDay = new Map(mapDays.map((day) => [day.day, day]));
   const cells = days.map((day) => {
     const cell = cellByDay.get(day);

@@ -227,11 +227,7 @@ type SourceShare = {
 const MAX_SOURCES = 25;
 
 /** Returns the payloads by type and source of the organizations `o` that match, on days that are stored. */
-export async function readSourceShares(
-  db: Kysely<Schema>,
-  { from, to }: DayRange,
-  condition: RawBuilder<unknown>,
-): Promise<readonly SourceShare[]> {
+export async function readSourceShares(db: Kysely<Schema>, { from, to }: DayRange, condition: RawBuilder<unknown>) {
   const { rows } = await sql<SourceShare>`
     select s.payload_type, s.source, sum(s.count)::bigint as count,
       (sum(s.count) / sum(sum(s.count)) over ())::float8 as share

@@ -179,10 +179,7 @@ export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
 }
 
 /** Whether the scope has a gap, or a stored cell whose last read failed, whoever read the cells. */
-export async function hasGaps(
-  { db, instanceId }: InstanceLedger,
-  { orgIds, streams, range }: DueScope,
-): Promise<boolean> {
+export async function hasGaps({ db, instanceId }: InstanceLedger, { orgIds, streams, range }: DueScope) {
   const { from = null, to = null } = range ?? {};
   const isInScope = sql`${isAmong('c.org_id', orgIds)} and ${isAmong('c.stream', streams)}
     and c.usage_date between coalesce(${from}::date, '-infinity') and coalesce(${to}::date, 'infinity')`;

@@ -124,11 +124,7 @@ export async function lockCellsOf(trx: Kysely<Schema>, orgIds: readonly string[]
 }
 
 /** Inserts the cells `n` of a query in key order, due at `readAt`. Throws DatabaseError if one was dropped. */
-async function insertCells(
-  trx: Kysely<Schema>,
-  cells: RawBuilder<unknown>,
-  readAt: RawBuilder<unknown>,
-): Promise<void> {
+async function insertCells(trx: Kysely<Schema>, cells: RawBuilder<unknown>, readAt: RawBuilder<unknown>) {
   // A day row that other streams have completed is waiting again. Streams without metrics make no day wait.
   await sql`
     with inserted as (

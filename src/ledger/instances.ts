@@ -109,10 +109,7 @@ export async function updateInstance(
 }
 
 /** In a transaction of its own, because it waits for the loads that have invalidated the sums of the day. */
-export async function computeOurSums(
-  ledger: Pick<LedgerWriter, 'db' | 'lease' | 'instanceId'>,
-  day: UsageDay,
-): Promise<void> {
+export async function computeOurSums(ledger: Pick<LedgerWriter, 'db' | 'lease' | 'instanceId'>, day: UsageDay) {
   const { db, lease, instanceId } = ledger;
   await inTransaction({ db, lease }, (trx) =>
     sql`select losant_usage_internal.compute_our_sums(${instanceId}, ${day})`.execute(trx),

@@ -147,11 +147,7 @@ async function upsertRows(
 }
 
 /** Totals of both instances up to yesterday are not comparable, and cells past the horizon may have arrived. */
-async function markTransferred(
-  trx: Kysely<Schema>,
-  instanceIds: readonly string[],
-  yesterday: UsageDay,
-): Promise<void> {
+async function markTransferred(trx: Kysely<Schema>, instanceIds: readonly string[], yesterday: UsageDay) {
   await sql`
     update losant_usage.instances i set horizon_day = null,
       org_transferred_on = greatest(i.org_transferred_on, ${yesterday}::date)

@@ -62,10 +62,7 @@ async function readUnknownOrgIds({ db, instanceId, selection }: DiscoveryContext
 }
 
 /** Returns the failures that every run reports until they are resolved. */
-async function readOpenProblems(
-  context: DiscoveryContext,
-  newFailures: readonly DiscoveryFailure[],
-): Promise<readonly DiscoveryFailure[]> {
+async function readOpenProblems(context: DiscoveryContext, newFailures: readonly DiscoveryFailure[]) {
   const { db, instanceId } = context;
   const { listProblem } = await getStoredInstance(context);
   const failures: DiscoveryFailure[] = [];

@@ -35,11 +35,7 @@ export async function extractSlice(slice: Slice, context: ExtractContext, signal
   return results;
 }
 
-async function requestSlice(
-  slice: Slice,
-  { client, instanceId, now }: ExtractContext,
-  signal: AbortSignal,
-): Promise<SliceResult> {
+async function requestSlice(slice: Slice, { client, instanceId, now }: ExtractContext, signal: AbortSignal) {
   const { orgId, stream, range } = slice;
   const { requests, parseBodies } = getStream(stream);
   const startedAtMs = now();

@@ -6,7 +6,7 @@ import { rejectForeignObjects } from '../ledger/coverage.ts';
 import { applyPolicy, countDueCells, type DueScope, hasGaps, retryFailedCells } from '../ledger/due.ts';
 import { createExpectedCells, markDaysDue, syncTracks } from '../ledger/expected.ts';
 import { recordAttempt, recordAttemptError, registerInstance, requireApiUrl } from '../ledger/instances.ts';
-import { acquireLease, type Lease } from '../ledger/lease.ts';
+import { acquireLease } from '../ledger/lease.ts';
 import { readOrgIds } from '../ledger/organizations.ts';
 import { findUntracked } from '../ledger/tracks.ts';
 import { getInstance } from '../losant/endpoints.ts';
@@ -92,10 +92,7 @@ async function refreshAfterLoad({ tally, ledger, context, signal }: Session): Pr
  * of the counters; then the first list confirms the instance. Throws LosantError if Losant does not know the instance,
  * and AppError `clock_skew`: even a rejection has a Date.
  */
-async function confirmInstance(
-  { client, instanceId, apiAheadMs, logger }: InstanceContext,
-  signal: AbortSignal,
-): Promise<{ readonly isConfirmed: boolean; readonly name: string | null }> {
+async function confirmInstance({ client, instanceId, apiAheadMs, logger }: InstanceContext, signal: AbortSignal) {
   try {
     const { name } = await getInstance(client, { instanceId, signal });
     return { isConfirmed: true, name };
@@ -113,10 +110,7 @@ const LEASE_RETRY_INTERVAL_MS = 1_000;
 const WAIT_NOTICE_INTERVAL_MS = 60_000;
 
 /** Waits for the lease. A backfill marks its days due first, so that the process that has the lease reads them. */
-async function waitForLease(
-  context: InstanceContext,
-  options: RunOptions,
-): Promise<{ lease: Lease; isMarkedDue: boolean }> {
+async function waitForLease(context: InstanceContext, options: RunOptions) {
   const { db, instanceId, host, now } = context;
   const { runId, kind, signal, waitMs = 0, onBusy } = options;
   const startedAtMs = now();

@@ -100,11 +100,7 @@ async function* readList(client: LosantClient, options: ListOptions) {
 
 const pageBody = z.object({ items: z.array(z.unknown()), totalCount: z.int().nonnegative(), page: z.int().nullish() });
 
-async function readPage(
-  client: LosantClient,
-  { instanceId, perPage = 100, signal }: ListOptions,
-  page: number,
-): Promise<OrgPage> {
+async function readPage(client: LosantClient, { instanceId, perPage = 100, signal }: ListOptions, page: number) {
   const request = { action: 'instanceOrgs.get', ids: { instance: instanceId, page: String(page) }, signal };
   const response = await client.get({
     ...request,
