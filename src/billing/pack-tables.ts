@@ -74,11 +74,10 @@ export async function* streamPackFile(
   }
   const query = sql<{ fields: (string | null)[] }>`
     select json_build_array(${sql.join(names.map(selectText))}) as fields from ${from(statement)} order by ${order}`;
-  for await (const page of readInPages(trx, query, { cursor: table, size: PAGE_ROWS }))
-    yield renderCsvRows(
-      columns,
-      page.map(({ fields }) => fields),
-    );
+  for await (const page of readInPages(trx, query, { cursor: table, size: PAGE_ROWS })) {
+    const rows = page.map(({ fields }) => fields);
+    yield renderCsvRows(columns, rows);
+  }
 }
 
 /**

@@ -65,10 +65,8 @@ async function listMonths(
   instances: readonly BilledInstance[],
   { isNamed }: { isNamed: boolean },
 ): Promise<CommandResult> {
-  const months = await readMonthStates(
-    db,
-    instances.map(({ instanceId }) => instanceId),
-  );
+  const instanceIds = instances.map(({ instanceId }) => instanceId);
+  const months = await readMonthStates(db, instanceIds);
   const rows = months.map((state) => {
     const scope = instances.length === 1 && !isNamed ? '' : ` --instance ${state.instanceId}`;
     const command = `losant-usage close --month ${state.month}${scope}`;

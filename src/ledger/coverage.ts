@@ -13,10 +13,8 @@ type DayRow = Readonly<Record<string, unknown>> & { readonly usage_date: UsageDa
 
 /** Returns the keys of cells as a table of a statement. */
 export function keysOf(keys: readonly CellKey[]): RawBuilder<unknown> {
-  return recordsOf(
-    'coverage',
-    keys.map(({ day, orgId, stream }) => ({ usage_date: day, org_id: orgId, stream })),
-  );
+  const rows = keys.map(({ day, orgId, stream }) => ({ usage_date: day, org_id: orgId, stream }));
+  return recordsOf('coverage', rows);
 }
 
 /** The condition that a cell `c` is settled; see `isSettled`. */

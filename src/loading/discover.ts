@@ -119,11 +119,8 @@ async function refreshOrganizations(context: DiscoveryContext): Promise<readonly
   await updateInstance(ledger, { listed_at: startedAt, list_problem: null });
   if (listedOrgs === 0) return [...failures.values()];
   const unlisted = await readOrgIds(db, instanceId, { unseenSince: startedAt });
-  const deletionFailures = await detectDeletions(
-    context,
-    unlisted.filter((orgId) => isSelected({ orgId })),
-  );
-  return [...failures.values(), ...deletionFailures];
+  const unlistedIds = unlisted.filter((orgId) => isSelected({ orgId }));
+  return [...failures.values(), ...(await detectDeletions(context, unlistedIds))];
 }
 
 /** More deletions than this are not confirmed at once: a wrong token or a broken list looks just like them. */
