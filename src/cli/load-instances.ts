@@ -103,20 +103,14 @@ function selectCandidates(
   return matches.length === 0 ? candidates : matches;
 }
 
-/** An instance with the organizations to load; null for all. */
-interface InstanceScope {
-  readonly instance: InstanceConfig;
-  readonly orgIds: readonly string[] | null;
-}
-
 /**
- * Returns the instances that have the organizations of `--org` in the database, or all without that option. A single
- * instance is queried for any organization. Throws SettingsError for an organization that no instance has.
+ * Returns the instances that have the organizations of `--org` in the database, each with those; null for all: without
+ * that option. A single instance is queried for any organization. Throws SettingsError for one that no instance has.
  */
 async function assignOrgs(
   { selection: { org: requestedIds }, handle }: LoadContext,
   candidates: readonly InstanceConfig[],
-): Promise<readonly InstanceScope[]> {
+) {
   if (requestedIds === null || candidates.length === 1) {
     return candidates.map((instance) => ({ instance, orgIds: requestedIds }));
   }
@@ -134,6 +128,8 @@ async function assignOrgs(
     { hint: 'check the ID; if the organization was never listed, name its instance with --instance' },
   );
 }
+
+type InstanceScope = Awaited<ReturnType<typeof assignOrgs>>[number];
 
 async function loadInstance(loading: LoadContext, { instance, orgIds }: InstanceScope) {
   const { output, signal, logger, kind, range, force, selection, hostNow, giveUpAtMs } = loading;

@@ -38,16 +38,6 @@ async function readSession(db: Kysely<Schema>): Promise<number | null> {
   return rows[0]?.pid ?? null;
 }
 
-/** The privileges of the connected user that this program needs. */
-export interface DatabaseAccess {
-  /** The server's version, e.g. `18.4`. */
-  readonly serverVersion: string;
-  readonly user: string;
-  readonly mayCreate: boolean;
-  /** Privileges on existing tables that a run or a waiver needs and the user lacks, e.g. `update on coverage`. */
-  readonly missing: readonly string[];
-}
-
 /** The tables in which a run writes, by the privileges that it needs. */
 const TABLE_PRIVILEGES: Readonly<Record<string, string>> = {
   'select insert': 'revisions quarantine',
@@ -65,8 +55,19 @@ const WAIVER_PRIVILEGES: Readonly<Record<string, string>> = {
 const unnestPrivileges = (needed: Readonly<Record<string, string>>) =>
   sql`unnest(${Object.keys(needed)}::text[], ${Object.values(needed)}::text[]) as k (privileges, names)`;
 
-/** Reads only the catalog, which any user may do. A table that does not exist yet has no missing privileges. */
-export async function readAccess(db: Kysely<Schema>): Promise<DatabaseAccess> {
+interface DatabaseAccess {
+  readonly serverVersion: string;
+  readonly user: string;
+  readonly mayCreate: boolean;
+  readonly missing: readonly string[];
+}
+
+/**
+ * Returns the connected user, whether it may create tables in the schema, and the privileges that a run or a waiver
+ * needs and it lacks, e.g. `update on coverage`. Reads only the catalog, which any user may do. A table that does not
+ * exist yet has no missing privileges.
+ */
+export async function readAccess(db: Kysely<Schema>) {
   const { rows } = await sql<DatabaseAccess>`
     select current_setting('server_version') as "serverVersion",
       current_user::text as "user",

@@ -19,12 +19,6 @@ type DiscoveryContext = InstanceContext & Pick<Session, 'signal' | 'ledger'>;
 
 export type DiscoveryFailure = Pick<RunFailure, 'orgId' | 'code' | 'message'>;
 
-export interface Discovery {
-  readonly failures: readonly DiscoveryFailure[];
-  /** Losant's rejection of the scope to list organizations; stored ones are loaded nevertheless. */
-  readonly refusal: LosantError | null;
-}
-
 /**
  * Updates the organizations from Losant's list. A complete list is read once per UTC day, unless `forceRefresh` is set
  * or a configured organization is unknown. If the list cannot be read, the run continues with the stored organizations.
@@ -33,7 +27,7 @@ export interface Discovery {
 export async function discoverOrganizations(
   session: Pick<Session, 'context' | 'signal' | 'ledger'>,
   { forceRefresh }: { forceRefresh: boolean },
-): Promise<Discovery> {
+) {
   const context = { ...session.context, signal: session.signal, ledger: session.ledger };
   const isStale = forceRefresh || (await isListStale(context));
   const { failures, refusal } = isStale ? await refreshIfPossible(context) : { failures: [], refusal: null };
@@ -81,7 +75,8 @@ async function readOpenProblems(context: DiscoveryContext, newFailures: readonly
   return failures;
 }
 
-async function refreshIfPossible(context: DiscoveryContext): Promise<Discovery> {
+/** Returns with the failures Losant's rejection of the scope to list organizations; stored ones are loaded anyway. */
+async function refreshIfPossible(context: DiscoveryContext) {
   try {
     return { failures: await refreshOrganizations(context), refusal: null };
   } catch (error) {

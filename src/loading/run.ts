@@ -22,7 +22,7 @@ import {
   requireApiClock,
 } from './context.ts';
 import { readControlTotals } from './control-totals.ts';
-import { type Discovery, type DiscoveryFailure, discoverOrganizations } from './discover.ts';
+import { type DiscoveryFailure, discoverOrganizations } from './discover.ts';
 import { loadDue } from './pipeline.ts';
 import type { RunOutcome } from './report.ts';
 import { runUnderLease, type Session } from './session.ts';
@@ -185,7 +185,7 @@ async function loadUnderLease(session: Session, isMarkedDue: boolean) {
   return { refusal, status: isPartial ? ('partial' as const) : ('complete' as const) };
 }
 
-async function prepareCells(session: Session, options: { readonly forceRefresh: boolean }): Promise<Discovery> {
+async function prepareCells(session: Session, options: { readonly forceRefresh: boolean }) {
   const discovery = await discoverOrganizations(session, options);
   await syncTracks(session.ledger, session.context);
   await createExpectedCells(session.ledger);

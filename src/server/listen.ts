@@ -9,19 +9,14 @@ import { STYLE_SOURCE } from '../console/style.ts';
 import { AppError } from '../errors.ts';
 import { codeOf } from '../files/atomic-file.ts';
 import type { Logger } from '../logger.ts';
+import type { Config } from '../settings/config.ts';
 import { isLoopback } from '../settings/kinds.ts';
 
 /** The address that the server listens on, and the token that it requires; null if none is set. */
-export interface AccessPolicy {
-  readonly host: string;
-  readonly token: string | null;
-}
+export type AccessPolicy = Readonly<Pick<Config['http'], 'host' | 'token'>>;
 
-export interface ListenOptions extends AccessPolicy {
-  /** 0 picks a free port. */
-  readonly port: number;
-  readonly logger: Logger;
-}
+/** Port 0 picks a free one. */
+type ListenOptions = Readonly<Config['http']> & { readonly logger: Logger };
 
 export type Listening = Awaited<ReturnType<typeof listen>>;
 

@@ -1,11 +1,8 @@
 /** The local time at which the digest is due, and the days of its time zone. */
 import { DAY_MS, type UsageDay } from '../usage/day.ts';
 
-export interface NotifyTime {
-  /** `HH:MM`. */
-  readonly time: string;
-  readonly timeZone: string;
-}
+/** A time of day, `HH:MM`, and its time zone. */
+export type NotifyTime = Readonly<Record<'time' | 'timeZone', string>>;
 
 const MINUTE_MS = 60_000;
 
