@@ -21,16 +21,7 @@ import {
 } from './manifest.ts';
 import { readChecks } from './pack.ts';
 
-export interface Pack {
-  /** Relative to the folder that is verified; '' for that folder. */
-  readonly folder: string;
-  readonly path: string;
-  readonly manifest: Manifest;
-  readonly bytes: Buffer;
-  readonly manifestSha256: string;
-  /** The checks of the manifest's version, as this program includes them. */
-  readonly checksSql: string;
-}
+export type Pack = Readonly<Awaited<ReturnType<typeof readPack>>>;
 
 /** The result of verifying packs, to which each step adds. */
 export class Verification {
@@ -100,7 +91,11 @@ export async function readPacks(root: string, keys: readonly KeyObject[]): Promi
   return verification;
 }
 
-async function readPack(path: string, folder: string): Promise<Pack> {
+/**
+ * Reads the manifest of a pack, with the checks of its version as this program includes them. `folder` is relative to
+ * the folder that is verified; '' for that folder.
+ */
+async function readPack(path: string, folder: string) {
   const bytes = await readSmallFile(join(path, MANIFEST_NAME), MAX_MANIFEST_BYTES);
   const manifest = parseManifest(bytes.toString('utf8'));
   if (typeof manifest === 'string') throw new FileProblem(manifest);

@@ -22,11 +22,7 @@ interface MapDay {
   readonly gaps: number;
 }
 
-interface MapLine {
-  readonly org_id: string;
-  readonly name: string;
-  readonly days: readonly MapDay[];
-}
+type MapLine = Awaited<ReturnType<typeof readLines>>[number];
 
 /** A map of organizations by day, the worst first, below a line for all of them. */
 export const coveragePage: ConsolePage = {
@@ -80,9 +76,9 @@ async function readAllDays(db: Kysely<Schema>, query: MapQuery): Promise<readonl
 }
 
 /** Returns a page of organizations: those with the worst and most gaps in the range first, then by name. */
-async function readLines(db: Kysely<Schema>, query: MapQuery): Promise<readonly MapLine[]> {
+async function readLines(db: Kysely<Schema>, query: MapQuery) {
   const { instanceIds, range, stream, values, page } = query;
-  const { rows } = await sql<Omit<MapLine, 'days'>>`
+  const { rows } = await sql<{ org_id: string; name: string }>`
     select o.org_id, o.name
     from losant_usage.organizations o
     left join (

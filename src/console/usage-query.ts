@@ -217,18 +217,11 @@ export function describeForecast(forecast: Awaited<ReturnType<typeof readForecas
   )}, and ${showMonth(nextMonth)} at ${showNumber(nextQuantity)}${remark}.`;
 }
 
-type SourceShare = {
-  readonly payload_type: string;
-  readonly source: string;
-  readonly count: number;
-  readonly share: number;
-};
-
 const MAX_SOURCES = 25;
 
 /** Returns the payloads by type and source of the organizations `o` that match, on days that are stored. */
 export async function readSourceShares(db: Kysely<Schema>, { from, to }: DayRange, condition: RawBuilder<unknown>) {
-  const { rows } = await sql<SourceShare>`
+  const { rows } = await sql<{ payload_type: string; source: string; count: number; share: number }>`
     select s.payload_type, s.source, sum(s.count)::bigint as count,
       (sum(s.count) / sum(sum(s.count)) over ())::float8 as share
     from losant_usage.payload_sources s join losant_usage.organizations o on o.org_id = s.org_id
@@ -238,7 +231,7 @@ export async function readSourceShares(db: Kysely<Schema>, { from, to }: DayRang
 }
 
 /** Renders the largest shares; what follows them is one row, so that the column adds up. */
-export function renderSourceShares(shares: readonly SourceShare[]): Html {
+export function renderSourceShares(shares: Awaited<ReturnType<typeof readSourceShares>>): Html {
   if (shares.length === 0) return html`<p>Nothing is stored.</p>`;
   const others = shares.slice(MAX_SOURCES);
   const sumOf = (key: 'count' | 'share') => others.reduce((sum, each) => sum + each[key], 0);

@@ -66,12 +66,6 @@ interface Pass {
   readonly sinceMs: number | null;
 }
 
-interface SlicePage {
-  readonly slices: readonly Slice[];
-  /** The last of these organizations; null if there are none, and none follows. */
-  readonly lastOrgId: string | null;
-}
-
 /** A pass reads days up to this age first, for all organizations. */
 const RECENT_DAYS = 7;
 /** The days before the first one of a slice that its request can include. */
@@ -80,13 +74,13 @@ const MAX_DAYS_BEFORE = Math.max(...streams.map(({ maxDays }) => maxDays)) - 1;
 /**
  * Yields the slices of a pass, a page of organizations at a time, from the organization after one; see {@link loadDue}.
  * Recent slices are those that end with a recent day. They include the older days that fit into their requests, so that
- * these need no others.
+ * these need no others. `lastOrgId` is the last of these organizations; null if there are none, and none follows.
  */
 export async function* planPages(
   { ledger, refusals }: Pick<Session, 'ledger' | 'refusals'>,
   { scope, startMs, endMs, sinceMs }: Pass,
   { isRecent, afterOrgId }: { isRecent: boolean; afterOrgId: string },
-): AsyncGenerator<SlicePage> {
+) {
   const { now } = ledger;
   const today = dayAt(startMs);
   const oldestRecentDay = addDays(today, -RECENT_DAYS);
@@ -114,7 +108,7 @@ interface PagesEnd {
 }
 
 /** Extracts and loads slices, and counts them in the tally. One batch is loaded while the next is extracted. */
-async function loadPages(session: Session, pages: AsyncGenerator<SlicePage>): Promise<PagesEnd> {
+async function loadPages(session: Session, pages: ReturnType<typeof planPages>): Promise<PagesEnd> {
   const stop = new AbortController();
   const signal = AbortSignal.any([session.signal, stop.signal]);
   let end: PagesEnd = { hasSlices: false };
