@@ -107,12 +107,9 @@ ${renderCount(months, 'The months', renderMonths)}`;
   },
 };
 
-export type BilledQuantities = {
-  readonly payloads: number | null;
-  readonly payloads_billed: number | null;
-  readonly minutes: number | null;
-  readonly minutes_billed: number | null;
-};
+export type BilledQuantities = Readonly<
+  Record<'payloads' | 'payloads_billed' | 'minutes' | 'minutes_billed', number | null>
+>;
 
 export const PAYLOADS_BILLED: TableColumn<BilledQuantities> = [
   'payloads_billed',

@@ -11,11 +11,7 @@ import { type ConsolePage, isCounting, renderCount } from './page.ts';
 import { type Columns, createTablePage } from './table.ts';
 
 /** An organization with its recent activity, which is null until it has been counted. */
-type OrganizationRow = {
-  readonly payload_billable_count: number | null;
-  readonly days_not_stored: number | null;
-  readonly change_ratio: number | null;
-};
+type OrganizationRow = Readonly<Record<'payload_billable_count' | 'days_not_stored' | 'change_ratio', number | null>>;
 
 const ONLY: Readonly<Record<string, readonly [label: string, condition: string]>> = {
   new: ['new', 'r.is_new'],
