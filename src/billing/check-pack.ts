@@ -11,7 +11,6 @@ import { splitChecks, streamPackFile } from './pack-tables.ts';
 import { FileProblem, findPack, type Pack, readListedFile, readRecords, type Verification } from './read-packs.ts';
 import { matchesRow, readStatements } from './statements.ts';
 
-/** A pack under check. */
 interface PackCheck {
   readonly pack: Pack;
   /** A temporary file, so that memory does not grow with the rows of the pack. */
@@ -181,11 +180,7 @@ const LEDGER_FILES: readonly string[] = ['days.csv', 'cells.csv', 'revisions.csv
  * suffice, because every file already matches its manifest. A statement that only the database has is a note and
  * no problem: an archive may be older than an adjustment. Reads only.
  */
-export async function compareWithDatabase(
-  db: Kysely<Schema>,
-  verification: Verification,
-  signal: AbortSignal,
-): Promise<void> {
+export async function compareWithDatabase(db: Kysely<Schema>, verification: Verification, signal: AbortSignal) {
   const missingStatements = new Set<string>();
   const ids = new Set(verification.packs.map(({ manifest }) => manifest.statement.id));
   for (const pack of verification.packs) {

@@ -1,5 +1,5 @@
 import type { DatabaseHandle } from '../database/handle.ts';
-import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
+import { readSchemaState, requireSchema } from '../database/migrate.ts';
 import { describeUrl } from '../database/open.ts';
 import { requireOwnSession } from '../database/session.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
@@ -179,10 +179,7 @@ function describeClock(aheadMs: number): string {
   return `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'ahead of' : 'behind'} this host's clock`;
 }
 
-async function checkSchema(
-  { config }: CommandContext,
-  handle: DatabaseHandle,
-): Promise<CheckResult<SchemaState['state']>> {
+async function checkSchema({ config }: CommandContext, handle: DatabaseHandle) {
   const { state, applied, pending } = await readSchemaState(handle);
   if (state === 'empty') return { message: 'no tables yet; migrate or the first run creates them', value: state };
   if (state === 'behind' && config.autoMigrate) {

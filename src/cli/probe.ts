@@ -1,4 +1,3 @@
-/** Tests what the API documentation leaves open. */
 import { z } from 'zod';
 import { AppError } from '../errors.ts';
 import { extractSlice } from '../loading/extract.ts';

@@ -67,7 +67,6 @@ export class Tally {
     return Object.values(this.cells).reduce((sum, count) => sum + count, 0);
   }
 
-  /** Cells whose read failed or whose response was quarantined. */
   get failedReads(): number {
     return this.cells.failed + this.cells.quarantined;
   }
@@ -120,7 +119,6 @@ export class Tally {
     }
   }
 
-  /** Whether Losant returned 404 for the usage of an organization. */
   get hasNotFoundErrors(): boolean {
     return [...this.#cellFailures.values()].some(({ code }) => code === NOT_FOUND);
   }

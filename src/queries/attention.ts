@@ -63,7 +63,7 @@ const MAX_NAMES = 3;
 /** Returns what needs attention of each instance; with a day, as its digest names it. */
 export async function readAttention(
   db: Kysely<Schema>,
-  { instanceIds, day = null }: { readonly instanceIds: readonly string[]; readonly day?: UsageDay | null },
+  { instanceIds, day = null }: { instanceIds: readonly string[]; day?: UsageDay | null },
 ): Promise<readonly InstanceAttention[]> {
   const { rows: instances } = await sql<Omit<InstanceAttention, 'groups'>>`
     select k.instance_id as "instanceId", i.name, i.attention_at as "attentionAt",

@@ -147,8 +147,8 @@ export const loadingMutants = [
     },
     {
       'Control totals that cannot be read are reported as a problem, with the reason': [
-        'await updateInstance(session.ledger, { totals_problem: problem, ',
-        'await updateInstance(session.ledger, { ',
+        'const columns = { totals_problem: problem, ',
+        'const columns = { ',
       ],
     },
   ),
@@ -214,8 +214,8 @@ export const loadingMutants = [
     },
     {
       'No organization that can be read is marked as deleted': [
-        'if (isNotFound) deletedIds.push(orgId);',
-        'deletedIds.push(orgId);',
+        '((await isOrgNotFound(context, orgId)) ? [orgId] : [])',
+        '((await isOrgNotFound(context, orgId)) ? [orgId] : [orgId])',
       ],
       'No organization is marked as deleted unless the instance can be read': [
         'await getInstance(client, { instanceId, signal });',

@@ -151,13 +151,9 @@ export const lockMutants = [
   plant(
     { file: 'src/ledger/organizations.ts', test: 'test/ledger/organizations.test.ts' },
     {
-      'An organization that has moved is not deleted by its former instance': [
-        'and instance_id = ${ledger.instanceId} and deleted_on is null',
+      'An organization that has moved is neither deleted nor counted as unlisted by its former instance': [
+        'and instance_id = ${instanceId} and deleted_on is null',
         'and deleted_on is null',
-      ],
-      'An organization that has moved is not counted as unlisted by its former instance': [
-        'where org_id = any (${orgIds}::text[]) and instance_id = ${ledger.instanceId}\n',
-        'where org_id = any (${orgIds}::text[])\n',
       ],
     },
   ),

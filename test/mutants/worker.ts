@@ -220,8 +220,8 @@ export const workerMutants = [
     { file: 'src/cli/status.ts', test: 'test/commands/never-read.test.ts' },
     {
       'The status shows why the last run failed': [
-        'if (neverReadSince === null && lastAttemptAt !== null',
-        'if (neverReadSince !== null && lastAttemptAt !== null',
+        'neverReadSince === null &&\n      lastAttemptAt !== null',
+        'neverReadSince !== null &&\n      lastAttemptAt !== null',
       ],
       'status exits with 3 for an instance that was never read': [' && each.neverReadSince === null', ''],
     },
