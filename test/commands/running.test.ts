@@ -22,24 +22,8 @@ const readSessions = () =>
 const hold = () => asWriter(installation.store.url, holdLease(installation.platform.instanceId));
 const release = () => asWriter(installation.store.url, 'delete from losant_usage.leases');
 
-test('a backfill waits for the process that has the lease, which reads its days', async () => {
-  expect((await installation.run(['run'])).code).toBe(0);
-  await hold();
-  const running = installation.start(['backfill', '--from', daysAgo(3), '--to', daysAgo(2)]);
-  await until('it waits', () => running.stderr().includes('; waiting'));
-  expect(running.stderr()).toMatch(
-    /is being loaded by a process on elsewhere \(since .*\); waiting \(it still has 16 cells to read\)\n/,
-  );
-  // Its days are due before it has the lease.
-  const due = await installation.store.query(
-    `select count(*)::integer from losant_usage.cells where usage_date < '${daysAgo(1)}' and next_read_at <= now()`,
-  );
-  expect(due).toEqual([{ count: 16 }]);
-  await release();
-  expect(await running.ended).toMatchObject({ code: 0 });
-});
-
 test('a run exits 4 without waiting, unless --wait is set', async () => {
+  expect((await installation.run(['run'])).code).toBe(0);
   await hold();
   expect(await installation.run(['run'])).toMatchObject({ code: 4 });
   const running = installation.start(['run', '--wait', '60']);
