@@ -105,7 +105,8 @@ export function useDigests() {
     await addOrg({ name: 'Calm' });
     if (firstItems === null) {
       await createTimer({ notify: null }).check(`${TODAY}T08:00:00.000Z`);
-      [firstItems = '[]'] = await ledger.list(sql`select json_agg(a)::text from losant_usage.attention_items a`);
+      [firstItems = '[]'] = await ledger.list(sql`
+        select coalesce(json_agg(a), '[]')::text from losant_usage.attention_items a`);
     } else {
       await ledger.setTime(`${TODAY}T08:00:00.000Z`);
       await ledger.asProgram(
