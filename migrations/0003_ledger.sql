@@ -303,7 +303,7 @@ comment on column losant_usage.waivers.lifted_by_run is 'Run that lifted it; nul
 comment on column losant_usage.waivers.waived_at is 'When the cell was waived (UTC).';
 comment on column losant_usage.waivers.waived_by is 'Database user who waived the cell.';
 comment on column losant_usage.waivers.waived_by_run is 'Run that waived the cell; null if a person did.';
-comment on table losant_usage.quarantine is 'Invalid responses, which were not loaded; append-only. A response that equals the last one of its days is not stored again.';
+comment on table losant_usage.quarantine is 'Invalid responses, which were not loaded; append-only. A response that equals the last one of its days is not stored again, nor another with the same problem within a day.';
 comment on column losant_usage.quarantine.body_gzip is 'Response bodies as received, joined by line breaks, gzip; at most 256 Ki characters; null if there were none.';
 comment on column losant_usage.quarantine.body_sha256 is 'SHA-256 over the bodies.';
 comment on column losant_usage.quarantine.body_truncated is 'Whether the bodies were longer than what is stored.';

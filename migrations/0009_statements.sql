@@ -228,7 +228,7 @@ end;
 -- The expected cells of a month by organization and stream: of some organizations, or of all if the list is null.
 create type losant_usage_internal.month_cells as (
   org_id text collate "C", stream text collate "C", days integer, stored integer, final integer, waived integer,
-  pending integer, unavailable integer, in_doubt integer, missing integer, unreported integer, has_unsettled boolean
+  pending integer, unavailable integer, in_doubt integer, missing integer, unreported integer
 );
 
 -- A list of days finds some organizations by the key, where a range of days would read the month of all.
@@ -243,8 +243,7 @@ begin atomic
     count(*) filter (where c.standing in ('stored', 'waiting'))::integer,
     count(*) filter (where c.standing = 'unavailable')::integer,
     count(*) filter (where c.standing = 'in_doubt')::integer, count(*) filter (where c.standing = 'missing')::integer,
-    count(*) filter (where c.is_stored and not c.is_reported)::integer,
-    bool_or(c.is_stored and not losant_usage_internal.is_settled(c.standing))
+    count(*) filter (where c.is_stored and not c.is_reported)::integer
   from losant_usage_internal.expected_cells c
   where c.usage_date = any (losant_usage_internal.days_of(p_month)) and (org_ids is null or c.org_id = any (org_ids))
   group by c.org_id, c.stream;
@@ -255,10 +254,45 @@ create view losant_usage_internal.unsettled_cells as
 select org_id, month, stream, usage_date from losant_usage_internal.non_final_cells
 where is_stored and not losant_usage_internal.is_settled(standing);
 
--- The sums of months with a row for each metric.
-create view losant_usage_internal.month_sums as
-select s.org_id, s.period_start as month, n.metric, n.total, n.maximum, n.average
-from losant_usage_internal.usage_sums s
+-- The days of an organization's month that are not settled, by stream. As arrays: the planner expects few cells, and
+-- would look for one of each day and stream.
+create view losant_usage_internal.unsettled_days as
+select org_id, month, array_agg(usage_date) filter (where stream = 'device_counts') as device_counts,
+  array_agg(usage_date) filter (where stream = 'notebook_minutes') as notebook_minutes,
+  array_agg(usage_date) filter (where stream = 'payload_totals') as payload_totals,
+  array_agg(usage_date) filter (where stream = 'payload_sources') as payload_sources
+from losant_usage_internal.unsettled_cells group by org_id, month;
+
+-- The sums of the settled cells of months, with a row for each metric.
+create view losant_usage_internal.settled_sums as
+select s.org_id, s.month, n.metric, n.total, n.maximum, n.average
+from (
+  select d.org_id, d.month,
+    losant_usage_internal.total(d.devices_created) filter (where k.device_counts) as devices_created,
+    losant_usage_internal.total(d.devices_deleted) filter (where k.device_counts) as devices_deleted,
+    losant_usage_internal.last_level(losant_usage_internal.dated_level(d.usage_date, d.devices_total))
+      filter (where k.device_counts) as devices_total,
+    max(d.devices_total) filter (where k.device_counts) as devices_total_max,
+    round(avg(d.devices_total) filter (where k.device_counts), 2) as devices_total_avg,
+    losant_usage_internal.total(d.notebook_minutes) filter (where k.notebook_minutes) as notebook_minutes,
+    losant_usage_internal.total(d.notebook_completed) filter (where k.notebook_minutes) as notebook_completed,
+    losant_usage_internal.total(d.notebook_canceled) filter (where k.notebook_minutes) as notebook_canceled,
+    losant_usage_internal.total(d.notebook_errored) filter (where k.notebook_minutes) as notebook_errored,
+    losant_usage_internal.total(d.notebook_timeout) filter (where k.notebook_minutes) as notebook_timeout,
+    losant_usage_internal.total(d.payload_billable_count) filter (where k.payload_totals) as payload_billable_count,
+    losant_usage_internal.total(d.payload_all_count) filter (where k.payload_totals) as payload_all_count,
+    losant_usage_internal.total(d.payload_all_bytes) filter (where k.payload_totals) as payload_all_bytes,
+    losant_usage_internal.total(d.payload_source_count) filter (where k.payload_sources) as payload_source_count
+  from losant_usage_internal.org_days d
+  left join losant_usage_internal.unsettled_days u on u.org_id = d.org_id and u.month = d.month
+  cross join lateral (
+    select d.usage_date <> all (coalesce(u.device_counts, '{}')) as device_counts,
+      d.usage_date <> all (coalesce(u.notebook_minutes, '{}')) as notebook_minutes,
+      d.usage_date <> all (coalesce(u.payload_totals, '{}')) as payload_totals,
+      d.usage_date <> all (coalesce(u.payload_sources, '{}')) as payload_sources
+  ) as k
+  group by d.org_id, d.month
+) as s
 cross join lateral (values
   ('devices_created', s.devices_created, null::bigint, null::numeric),
   ('devices_deleted', s.devices_deleted, null, null),
@@ -272,27 +306,9 @@ cross join lateral (values
   ('payload_all_count', s.payload_all_count, null, null),
   ('payload_all_bytes', s.payload_all_bytes, null, null),
   ('payload_source_count', s.payload_source_count, null, null)
-) as n (metric, total, maximum, average)
-where s.range_kind = 'month';
+) as n (metric, total, maximum, average);
 
--- The sums of the settled cells of months of which others are not settled: added up again, without those.
-create view losant_usage_internal.sums_without_unsettled as
-select d.org_id, d.month, m.metric,
-  case m.kind when 'flow' then losant_usage_internal.total(n.quantity)
-    else losant_usage_internal.last_level(losant_usage_internal.dated_level(d.usage_date, n.quantity)) end as total,
-  case m.kind when 'level' then max(n.quantity) end as maximum,
-  case m.kind when 'level' then round(avg(n.quantity), 2) end as average
-from (select distinct org_id, month, stream from losant_usage_internal.unsettled_cells) as u
-join losant_usage_internal.org_days d on d.org_id = u.org_id and d.month = u.month
-join losant_usage.metrics m on m.stream = u.stream
-cross join lateral (select losant_usage_internal.number_of(d, m.metric) as quantity) as n
-where not exists (
-  select from losant_usage_internal.unsettled_cells w
-  where w.org_id = d.org_id and w.stream = m.stream and w.usage_date = d.usage_date)
-group by d.org_id, d.month, m.metric, m.kind;
-
--- The same of payloads by type and source. Unsettled days are an array: the planner expects few counts, and would look
--- for a cell of each.
+-- The same of payloads by type and source.
 create view losant_usage_internal.settled_sources as
 select t.org_id, t.month, jsonb_object_agg(t.payload_type, t.counts) as sources
 from (
@@ -300,11 +316,8 @@ from (
   from (
     select c.org_id, c.month, c.payload_type, c.source, losant_usage_internal.total(c.count) as count
     from losant_usage_internal.source_counts c
-    left join (
-      select w.org_id, w.month, array_agg(w.usage_date) as days from losant_usage_internal.unsettled_cells w
-      where w.stream = 'payload_sources' group by w.org_id, w.month
-    ) as u on u.org_id = c.org_id and u.month = c.month
-    where c.usage_date <> all (coalesce(u.days, '{}'))
+    left join losant_usage_internal.unsettled_days u on u.org_id = c.org_id and u.month = c.month
+    where c.usage_date <> all (coalesce(u.payload_sources, '{}'))
     group by c.org_id, c.month, c.payload_type, c.source
   ) as s group by s.org_id, s.month, s.payload_type
 ) as t group by t.org_id, t.month;
@@ -355,21 +368,14 @@ begin
   from losant_usage_internal.month_orgs(p_month) as o
   join losant_usage_internal.count_month_cells(p_month, recheck_ids) as c on c.org_id = o.org_id
   join losant_usage.metrics m on m.stream = c.stream
-  left join losant_usage_internal.month_sums t
+  left join losant_usage_internal.settled_sums t
     on t.month = p_month and (recheck_ids is null or t.org_id = any (recheck_ids))
-    and t.org_id = o.org_id and t.metric = m.metric and not c.has_unsettled
-  left join losant_usage_internal.sums_without_unsettled w
-    on w.month = p_month and (recheck_ids is null or w.org_id = any (recheck_ids))
-    and w.org_id = o.org_id and w.metric = m.metric and c.has_unsettled
+    and t.org_id = o.org_id and t.metric = m.metric
   left join losant_usage_internal.settled_sources s
     on s.month = p_month and (recheck_ids is null or s.org_id = any (recheck_ids))
     and s.org_id = o.org_id and m.metric = 'payload_source_count'
   cross join lateral (
-    select coalesce(t.total, w.total) as total, coalesce(t.maximum, w.maximum) as maximum,
-      coalesce(t.average, w.average) as average
-  ) as q
-  cross join lateral (
-    select q.*, case when m.metric = 'payload_source_count' and q.total is not null
+    select t.total, t.maximum, t.average, case when m.metric = 'payload_source_count' and t.total is not null
       then coalesce(s.sources, '{}') end as sources
   ) as n
   left join losant_usage_internal.billed_lines b

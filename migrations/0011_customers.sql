@@ -135,7 +135,8 @@ left join losant_usage.coverage k
   on k.org_id = c.org_id and k.usage_date = c.usage_date and k.stream = c.stream and k.first_loaded_at <= p.closed_at
 -- By the key: the planner expects many cells, and would sort the days of all months.
 left join lateral (
-  select o as day from losant_usage_internal.org_days o where o.org_id = c.org_id and o.usage_date = c.usage_date limit 1
+  select o as day from losant_usage_internal.org_days o
+  where o.org_id = c.org_id and o.usage_date = c.usage_date limit 1
 ) as d on true
 cross join lateral (
   select coalesce(p.billed_id is null or k.first_loaded_at > p.billed_at, true) as is_new,

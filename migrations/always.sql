@@ -219,9 +219,7 @@ begin
     ('adjustments.plan_id', 'Billing plan ID as in the newest line; null if there is none.'),
     ('adjustments.quantity', 'Quantity now, over settled days; null if none is stored.'),
     ('adjustments.referral_id', 'Referral ID as in the newest line; null if there is none.'),
-    ('attention_items.kind', 'Kind of item, in order of importance: never_read, not_read, list_incomplete, missing, '
-      'in_doubt, sums_differ, limit_exceeded, limit_at_risk, large_change, silent, new, deleted, month_ready, '
-      'month_blocked or month_needs_adjustment.'),
+    ('attention_items.kind', 'Kind of item; the type attention_kind has them in order of importance.'),
     ('attention_items.quantity', 'How much there is of it: cells, sums, a quantity, its change or organizations; null '
       'if it is not counted.'),
     ('billing_period_usage.is_final', 'Whether the period has ended, is tracked while the organization existed, and '

@@ -30,7 +30,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
 async function execute(
   command: Command,
   options: OptionValues<Options>,
-  { io, output, err }: { readonly io: Io; readonly output: Output; readonly err: Sink },
+  { io, output, err }: { io: Io; output: Output; err: Sink },
 ): Promise<number> {
   const { readConfig } = await import('./settings/config.ts');
   const { createLogger } = await import('./logger.ts');

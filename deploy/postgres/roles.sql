@@ -11,8 +11,7 @@
 --                           change tables
 --   losant_usage_closer     for close, statement and verify: writes statements, reads what the reader reads, changes
 --                           no usage
---   losant_usage_reader     for BI tools, status, gaps, digest, explain, reconcile, export and dry runs: reads
---                           usage and views, writes nothing
+--   losant_usage_reader     for BI tools, dry runs and all other commands: reads usage and views, writes nothing
 
 -- An administrator's session calls nothing that others may have created in the schema public.
 set local search_path = pg_catalog, pg_temp;
@@ -41,7 +40,7 @@ comment on role losant_usage_writer is
   'Writes usage to schema losant_usage: losant-usage run, worker, backfill, waive, retire, org delete, check.';
 comment on role losant_usage_closer is 'Closes months in schema losant_usage: losant-usage close, statement, verify.';
 comment on role losant_usage_reader is
-  'Reads schema losant_usage: BI tools, losant-usage status, gaps, digest, explain, reconcile, export.';
+  'Reads schema losant_usage: BI tools, dry runs, and the commands of losant-usage that need no other role.';
 
 -- Both can read what the reader can; the reader's settings below do not apply to them.
 grant losant_usage_reader to losant_usage_writer, losant_usage_closer;

@@ -11,7 +11,6 @@ import { splitChecks, streamPackFile } from './pack-tables.ts';
 import { FileProblem, findPack, type Pack, readListedFile, readRecords, type Verification } from './read-packs.ts';
 import { matchesRow, readStatements } from './statements.ts';
 
-/** A pack under check. */
 interface PackCheck {
   readonly pack: Pack;
   /** A temporary file, so that memory does not grow with the rows of the pack. */
@@ -119,10 +118,11 @@ async function compareWithEarlierPacks(check: PackCheck): Promise<void> {
   try {
     for (const earlierPack of earlierPacks) await importTables(earlierPack, ['lines']);
     for (const query of LINE_COMPARISONS) runQuery(check, query);
+    const cellComparisons = createCellComparisons(db);
     for (const earlierPack of earlierPacks) {
       db.exec('delete from earlier_days; delete from earlier_cells');
       await importTables(earlierPack, ['days', 'cells']);
-      for (const query of CELL_COMPARISONS) runQuery(check, query);
+      for (const query of cellComparisons) runQuery(check, query);
     }
   } catch (error) {
     // Already reported with the pack that has it.
@@ -147,8 +147,13 @@ const LINE_COMPARISONS = [
     <> (e.org_name, e.referral_id, e.plan_id, e.customer_id) limit 20`,
 ];
 
-/** With the days and cells of one earlier pack. */
-const CELL_COMPARISONS = [
+const DIFFERENCES = `
+  select group_concat(format('when %Q then (%s) <> (%s)', stream, days, earlier_days), ' ') as cases from (
+    select stream, group_concat('d.' || metric) as days, group_concat('b.' || metric) as earlier_days
+    from metrics group by stream)`;
+
+/** With the days and cells of one earlier pack. Each version of the checks has its own metrics. */
+const createCellComparisons = (db: DatabaseSync) => [
   `select 'cells.csv', c.org_id || ' ' || c.usage_date || ' ' || c.stream || ': ' || case
       when c.last_read_at < e.last_read_at then 'was read later in an earlier statement'
       when cast(c.revision as integer) < cast(e.revision as integer) then 'has more revisions in an earlier statement'
@@ -164,15 +169,7 @@ const CELL_COMPARISONS = [
     and e.revision = c.revision
   join days_csv d on d.org_id = c.org_id and d.usage_date = c.usage_date
   join earlier_days b on b.org_id = c.org_id and b.usage_date = c.usage_date
-  where case c.stream
-    when 'device_counts' then (d.devices_created, d.devices_deleted, d.devices_total)
-      <> (b.devices_created, b.devices_deleted, b.devices_total)
-    when 'notebook_minutes' then (d.notebook_minutes, d.notebook_completed, d.notebook_canceled, d.notebook_errored,
-        d.notebook_timeout)
-      <> (b.notebook_minutes, b.notebook_completed, b.notebook_canceled, b.notebook_errored, b.notebook_timeout)
-    when 'payload_totals' then (d.payload_billable_count, d.payload_all_count, d.payload_all_bytes)
-      <> (b.payload_billable_count, b.payload_all_count, b.payload_all_bytes)
-    when 'payload_sources' then d.payload_source_count <> b.payload_source_count end limit 20`,
+  where case c.stream ${String(db.prepare(DIFFERENCES).get()?.['cases'])} end limit 20`,
 ];
 
 /** Their rows come from the ledger, which goes on changing after the close, so only the stored copies are compared. */
@@ -183,11 +180,7 @@ const LEDGER_FILES: readonly string[] = ['days.csv', 'cells.csv', 'revisions.csv
  * suffice, because every file already matches its manifest. A statement that only the database has is a note and
  * no problem: an archive may be older than an adjustment. Reads only.
  */
-export async function compareWithDatabase(
-  db: Kysely<Schema>,
-  verification: Verification,
-  signal: AbortSignal,
-): Promise<void> {
+export async function compareWithDatabase(db: Kysely<Schema>, verification: Verification, signal: AbortSignal) {
   const missingStatements = new Set<string>();
   const ids = new Set(verification.packs.map(({ manifest }) => manifest.statement.id));
   for (const pack of verification.packs) {

@@ -166,7 +166,7 @@ type Lines = Awaited<ReturnType<typeof readLines>>;
 async function readFacts(
   trx: Kysely<Schema>,
   { instanceId }: Pick<BilledInstance, 'instanceId'>,
-  { month, blockersHash }: { readonly month: Month; readonly blockersHash: string | null },
+  { month, blockersHash }: { month: Month; blockersHash: string | null },
 ) {
   const comparisons = sql<Comparison>`losant_usage.month_reconciliation(${instanceId}, ${toFirstDay(month)})`;
   const reconciliation = await trx

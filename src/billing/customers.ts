@@ -7,6 +7,7 @@ import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { AppError } from '../errors.ts';
 import { restoreCsvText } from '../files/csv.ts';
+import type { ComparedDay } from '../queries/usage-totals.ts';
 import { type Standing, standings } from '../usage/standing.ts';
 import { hashOf, MANIFEST_NAME, type Manifest, parseManifest } from './manifest.ts';
 import { readManifestText, readStoredFile } from './pack.ts';
@@ -14,10 +15,7 @@ import { checkBytes, FileProblem, readRecords } from './read-packs.ts';
 import { matchesRow, type Statement } from './statements.ts';
 
 /** A customer, or an organization without one, which is listed by itself: one of the two is null. */
-export type CustomerKey = {
-  readonly customerId: string | null;
-  readonly orgId: string | null;
-};
+export type CustomerKey = Readonly<Record<'customerId' | 'orgId', string | null>>;
 
 /** A line of a statement; quantities are text. */
 export type CustomerLine = {
@@ -35,12 +33,7 @@ export type CustomerLine = {
 };
 
 /** A day of the metric that is shown by day, over the organizations of the customer. */
-export type CustomerDay = {
-  readonly day: string;
-  readonly standing: Standing;
-  readonly quantity: number | null;
-  readonly valuesNotStored: number;
-};
+type CustomerDay = Pick<ComparedDay, 'day' | 'quantity' | 'valuesNotStored'> & { readonly standing: Standing };
 
 export interface CustomerStatement {
   readonly key: CustomerKey;
@@ -80,7 +73,7 @@ export class SealedMonth implements Disposable {
   static async read(
     db: Kysely<Schema>,
     statements: readonly Statement[],
-    { customer = null, signal }: { readonly customer?: CustomerKey | null; readonly signal: AbortSignal },
+    { customer = null, signal }: { customer?: CustomerKey | null; signal: AbortSignal },
   ): Promise<SealedMonth> {
     using stack = new DisposableStack();
     const month = stack.use(new SealedMonth());

@@ -1,5 +1,5 @@
 /** The manifest of a proof pack, and the keys that sign it. */
-import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, hash, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { z } from 'zod';
@@ -106,7 +106,7 @@ export function parseManifest(text: string): Manifest | string {
 }
 
 export function hashOf(content: string | Uint8Array): string {
-  return createHash('sha256').update(content).digest('hex');
+  return hash('sha256', content);
 }
 
 /** Returns the SHA-256 of a public key, or of that of a private key, in hex. */

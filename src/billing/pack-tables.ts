@@ -59,7 +59,7 @@ function readColumns(checks: string, table: string): string[] {
 export async function* streamPackFile(
   trx: Kysely<Schema>,
   statement: StatementDocument,
-  { name, checks }: { readonly name: CsvName; readonly checks: string },
+  { name, checks }: { name: CsvName; checks: string },
 ): AsyncGenerator<string> {
   const table = name.replace('.csv', '_csv');
   const names = readColumns(checks, table);
@@ -74,11 +74,10 @@ export async function* streamPackFile(
   }
   const query = sql<{ fields: (string | null)[] }>`
     select json_build_array(${sql.join(names.map(selectText))}) as fields from ${from(statement)} order by ${order}`;
-  for await (const page of readInPages(trx, query, { cursor: table, size: PAGE_ROWS }))
-    yield renderCsvRows(
-      columns,
-      page.map(({ fields }) => fields),
-    );
+  for await (const page of readInPages(trx, query, { cursor: table, size: PAGE_ROWS })) {
+    const rows = page.map(({ fields }) => fields);
+    yield renderCsvRows(columns, rows);
+  }
 }
 
 /**

@@ -34,7 +34,7 @@ export async function readChecks(version: number): Promise<string> {
 export async function createPack(
   trx: Kysely<Schema>,
   statement: StatementDocument,
-  { signingKey, signal }: { readonly signingKey: KeyObject | null; readonly signal: AbortSignal },
+  { signingKey, signal }: { signingKey: KeyObject | null; signal: AbortSignal },
 ): Promise<void> {
   const storePart = async (name: string, content: Buffer) =>
     await sql`select losant_usage.add_pack_file(${statement.id}::uuid, ${name}, ${content})`.execute(trx);
@@ -119,7 +119,7 @@ export async function* readStoredFile(db: Kysely<Schema>, statementId: string, n
 export async function writePacks(
   { db }: Pick<DatabaseHandle, 'db'>,
   statements: readonly Statement[],
-  { out, signal }: { readonly out: string; readonly signal: AbortSignal },
+  { out, signal }: { out: string; signal: AbortSignal },
 ) {
   const packFolders = assignFolders(statements);
   await createAtomicFolder(out, async (path) => {

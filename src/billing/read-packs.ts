@@ -21,27 +21,13 @@ import {
 } from './manifest.ts';
 import { readChecks } from './pack.ts';
 
-export interface PackProblem {
-  readonly file: string;
-  readonly problem: string;
-}
-
-export interface Pack {
-  /** Relative to the folder that is verified; '' for that folder. */
-  readonly folder: string;
-  readonly path: string;
-  readonly manifest: Manifest;
-  readonly bytes: Buffer;
-  readonly manifestSha256: string;
-  /** The checks of the manifest's version, as this program includes them. */
-  readonly checksSql: string;
-}
+export type Pack = Readonly<Awaited<ReturnType<typeof readPack>>>;
 
 /** The result of verifying packs, to which each step adds. */
 export class Verification {
   /** Ordered by instance and number. */
   readonly packs: Pack[] = [];
-  readonly problems: PackProblem[] = [];
+  readonly problems: { readonly file: string; readonly problem: string }[] = [];
   /** Sentences about what was not checked. */
   readonly notes: string[] = [];
   rows = 0;
@@ -105,7 +91,11 @@ export async function readPacks(root: string, keys: readonly KeyObject[]): Promi
   return verification;
 }
 
-async function readPack(path: string, folder: string): Promise<Pack> {
+/**
+ * Reads the manifest of a pack, with the checks of its version as this program includes them. `folder` is relative to
+ * the folder that is verified; '' for that folder.
+ */
+async function readPack(path: string, folder: string) {
   const bytes = await readSmallFile(join(path, MANIFEST_NAME), MAX_MANIFEST_BYTES);
   const manifest = parseManifest(bytes.toString('utf8'));
   if (typeof manifest === 'string') throw new FileProblem(manifest);
@@ -116,10 +106,7 @@ async function readPack(path: string, folder: string): Promise<Pack> {
   return { folder, path, manifest, bytes, manifestSha256: hashOf(bytes), checksSql };
 }
 
-async function checkSignature(
-  { manifest: { signedBy }, bytes, path }: Pack,
-  keys: readonly KeyObject[],
-): Promise<void> {
+async function checkSignature({ manifest: { signedBy }, bytes, path }: Pack, keys: readonly KeyObject[]) {
   if (signedBy === null) {
     if (keys.length > 0) throw new FileProblem('is not signed, but --key was given');
     return;
@@ -232,27 +219,15 @@ async function readSmallFile(path: string, maxBytes: number): Promise<Buffer> {
   return await file.readFile();
 }
 
-/**
- * Yields the bytes of a listed file in one reused buffer; copy what must survive the next chunk. Throws FileProblem
- * for a wrong size before them, see also checkBytes.
- */
+const CHUNK_BYTES = 131_072;
+
+/** Yields the bytes of a listed file. Throws FileProblem for a wrong size before them, see also checkBytes. */
 export async function* readListedFile({ path, manifest }: Pick<Pack, 'path' | 'manifest'>, name: string) {
   await using file = await openRegularFile(join(path, name));
   const { size } = await file.stat();
   const bytes = manifest.files.find((each) => each.name === name)?.bytes;
   if (size !== bytes) throw new FileProblem(`was changed: it has ${size} bytes instead of ${bytes}`);
-  yield* checkBytes(manifest, name, readChunks(file));
-}
-
-const CHUNK_BYTES = 131_072;
-
-async function* readChunks(file: FileHandle): AsyncGenerator<Uint8Array> {
-  const buffer = Buffer.alloc(CHUNK_BYTES);
-  for (;;) {
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
-    if (bytesRead === 0) return;
-    yield buffer.subarray(0, bytesRead);
-  }
+  yield* checkBytes(manifest, name, file.createReadStream({ autoClose: false, highWaterMark: CHUNK_BYTES }));
 }
 
 /** Yields the bytes of a file of a pack. Throws FileProblem after the last ones if the manifest has another hash. */

@@ -23,7 +23,7 @@ export type Statement = Awaited<ReturnType<typeof readStatements>>[number];
 /** Returns the statements of a month, ordered by instance and number. */
 export async function readStatements(
   db: Kysely<Schema>,
-  { month, instanceIds }: { readonly month: Month; readonly instanceIds: readonly string[] },
+  { month, instanceIds }: { month: Month; instanceIds: readonly string[] },
 ) {
   return await db
     .selectFrom('statements')
@@ -57,10 +57,7 @@ export async function matchesRow(
 /** A row of `month_blockers`. `orgId` is null if the cause concerns the whole instance. */
 export type Blocker = Awaited<ReturnType<typeof readBlockers>>[number];
 
-export async function readBlockers(
-  db: Kysely<Schema>,
-  { month, instanceId }: { readonly month: Month; readonly instanceId: string },
-) {
+export async function readBlockers(db: Kysely<Schema>, { month, instanceId }: { month: Month; instanceId: string }) {
   return await db
     .selectFrom('month_blockers')
     .select(['instance_id as instanceId', 'org_id as orgId', 'org_name as orgName', 'cause', 'days'])

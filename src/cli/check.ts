@@ -1,5 +1,5 @@
 import type { DatabaseHandle } from '../database/handle.ts';
-import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
+import { readSchemaState, requireSchema } from '../database/migrate.ts';
 import { describeUrl } from '../database/open.ts';
 import { requireOwnSession } from '../database/session.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
@@ -30,13 +30,15 @@ export const check = defineCommand({
     const { config } = context;
     const reports: CheckReport[] = [];
     const exitCodes: number[] = [];
-    const checking: CheckContext = { ...context, reports, exitCodes, where: describeUrl(config.readDatabaseUrl()) };
+    const where = describeUrl(config.readDatabaseUrl());
+    const checking: CheckContext = { ...context, instanceId: null, reports, exitCodes, where };
     await runCheck(checking, 'settings', () => checkSettings(config));
     await checkDatabase(checking);
     for (const instance of config.instances) {
-      const target = await checkInstance(checking, instance);
+      const ofInstance = { ...checking, instanceId: instance.instanceId };
+      const target = await checkInstance(ofInstance, instance);
       if (probe && target !== null) {
-        await probeOrg(target, (name, work) => runCheck(checking, `probe.${name}`, work));
+        await probeOrg(target, (name, work) => runCheck(ofInstance, `probe.${name}`, work));
       }
     }
     const { heartbeatUrl } = config;
@@ -44,7 +46,7 @@ export const check = defineCommand({
     const failures = exitCodes.length;
     const head = failures === 0 ? 'All checks passed.' : `${count(failures, 'check')} failed.`;
     const failuresFirst = reports.toSorted((a, b) => Number(a.ok) - Number(b.ok));
-    const lines = [head, ...failuresFirst.flatMap(renderCheck)];
+    const lines = [head, ...failuresFirst.flatMap((report) => renderCheck(report, config.instances.length > 1))];
     return { document: { ok: failures === 0, checks: reports }, lines, exitCode: worstExitCode(exitCodes) };
   },
 });
@@ -61,6 +63,8 @@ interface CheckResult<T = unknown> {
 interface CheckReport {
   /** What is checked. For a request to Losant it is the action, which is also the name of its scope. */
   readonly name: string;
+  /** Null if the check is not about an instance. */
+  readonly instanceId: string | null;
   readonly ok: boolean;
   readonly message: string;
   /** The operator's next step. */
@@ -69,6 +73,7 @@ interface CheckReport {
 
 /** The tools of all checks; each adds its result to `reports`. */
 interface CheckContext extends CommandContext {
+  readonly instanceId: string | null;
   readonly reports: CheckReport[];
   /** Those of the checks that failed. */
   readonly exitCodes: number[];
@@ -76,11 +81,12 @@ interface CheckContext extends CommandContext {
   readonly where: string;
 }
 
-function renderCheck({ name, ok, message, hint }: CheckReport): string[] {
+function renderCheck({ name, instanceId, ok, message, hint }: CheckReport, namesInstances: boolean): string[] {
   // Losant's errors begin with the action, which is the name.
   const line = message.startsWith(name) ? message : `${name}: ${message}`;
+  const isNamed = !namesInstances || instanceId === null || line.includes(instanceId);
   const hints = hint?.split('\n').map((text) => `          ${text}`) ?? [];
-  return [`${ok ? 'ok    ' : 'FAILED'}  ${line}`, ...hints];
+  return [`${ok ? 'ok    ' : 'FAILED'}  ${line}${isNamed ? '' : ` (instance ${instanceId})`}`, ...hints];
 }
 
 /** The limit on each check of Losant, even if it asks for a pause. */
@@ -92,21 +98,21 @@ const TOO_SLOW = new AppError('timeout', `no response within ${CHECK_TIMEOUT_MS 
 
 /** Runs a check and records its result or failure. Rethrows an interruption, and a bug of this program. */
 async function runCheck<T>(
-  { reports, exitCodes, signal, where, role }: CheckContext,
+  { instanceId, reports, exitCodes, signal, where, role }: CheckContext,
   name: string,
   work: (signal: AbortSignal) => Promise<CheckResult<T>> | CheckResult<T>,
 ): Promise<{ readonly value?: T | undefined; readonly error: unknown }> {
   const limit = AbortSignal.timeout(CHECK_TIMEOUT_MS);
   try {
     const { message, hint = null, value } = await work(AbortSignal.any([signal, limit]));
-    reports.push({ name, ok: true, message, hint });
+    reports.push({ name, instanceId, ok: true, message, hint });
     return { value, error: null };
   } catch (thrown) {
     signal.throwIfAborted();
     // Only requests to Losant have the limit; a statement has its own, which may end later.
     const error = describeDatabaseError(thrown, { where, role }) ?? (limit.aborted ? TOO_SLOW : thrown);
     if (!(error instanceof AppError)) throw thrown;
-    reports.push({ name, ok: false, message: error.message, hint: error.hint });
+    reports.push({ name, instanceId, ok: false, message: error.message, hint: error.hint });
     exitCodes.push(exitCodeOf(error));
     return { error };
   }
@@ -147,11 +153,12 @@ async function checkDatabase(checking: CheckContext): Promise<void> {
   if (schema.value !== 'at_head') return;
   await runCheck(checking, 'tracks', () => checkTracks(handle));
   for (const instance of config.instances) {
-    await runCheck(checking, 'api_url', async () => {
+    const ofInstance = { ...checking, instanceId: instance.instanceId };
+    await runCheck(ofInstance, 'api_url', async () => {
       await requireApiUrl(handle.db, instance);
       return { message: `the database holds usage from ${instance.apiUrl}, or none yet` };
     });
-    if (rights.error === null) await runCheck(checking, 'sums', () => checkSums(handle, instance));
+    if (rights.error === null) await runCheck(ofInstance, 'sums', () => checkSums(handle, instance));
   }
 }
 
@@ -172,10 +179,7 @@ function describeClock(aheadMs: number): string {
   return `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'ahead of' : 'behind'} this host's clock`;
 }
 
-async function checkSchema(
-  { config }: CommandContext,
-  handle: DatabaseHandle,
-): Promise<CheckResult<SchemaState['state']>> {
+async function checkSchema({ config }: CommandContext, handle: DatabaseHandle) {
   const { state, applied, pending } = await readSchemaState(handle);
   if (state === 'empty') return { message: 'no tables yet; migrate or the first run creates them', value: state };
   if (state === 'behind' && config.autoMigrate) {

@@ -63,12 +63,10 @@ export const close = defineCommand({
 async function listMonths(
   { db }: DatabaseHandle,
   instances: readonly BilledInstance[],
-  { isNamed }: { readonly isNamed: boolean },
+  { isNamed }: { isNamed: boolean },
 ): Promise<CommandResult> {
-  const months = await readMonthStates(
-    db,
-    instances.map(({ instanceId }) => instanceId),
-  );
+  const instanceIds = instances.map(({ instanceId }) => instanceId);
+  const months = await readMonthStates(db, instanceIds);
   const rows = months.map((state) => {
     const scope = instances.length === 1 && !isNamed ? '' : ` --instance ${state.instanceId}`;
     const command = `losant-usage close --month ${state.month}${scope}`;
@@ -120,7 +118,7 @@ function describeMonth(month: MonthState, command: string): [string, string] {
 async function skipEmpty(
   { logger }: CommandContext,
   { db }: DatabaseHandle,
-  { instances, month }: { readonly instances: readonly BilledInstance[]; readonly month: Month },
+  { instances, month }: { instances: readonly BilledInstance[]; month: Month },
 ): Promise<readonly BilledInstance[]> {
   const billed = db.selectFrom('months').select('instance_id').where('month', '=', `${month}-01`);
   const ids = new Set((await billed.execute()).map((row) => row.instance_id));
@@ -142,7 +140,7 @@ const MAX_TABLE_ROWS = 100;
 async function closeInstances(
   { output, signal, config, logger, role }: CommandContext,
   handle: DatabaseHandle,
-  { selected, options }: { readonly selected: readonly BilledInstance[]; readonly options: MonthOptions },
+  { selected, options }: { selected: readonly BilledInstance[]; options: MonthOptions },
 ): Promise<CommandResult> {
   const { month, reason, acceptBlockers: blockersHash } = options;
   const request = {
@@ -266,7 +264,7 @@ function describeOutcome({ kind, statement }: CloseOutcome, { adjust }: CloseOpt
 }
 
 /** The table gives the reasons; unless the month is closed, the commands follow on lines of their own, to be pasted. */
-function renderBlockers(blockers: readonly Blocker[], { hasRemedies }: { readonly hasRemedies: boolean }): string[] {
+function renderBlockers(blockers: readonly Blocker[], { hasRemedies }: { hasRemedies: boolean }): string[] {
   const rows = blockers.map((blocker) => [
     blocker.orgId ?? 'all organizations',
     blocker.orgName ?? '',

@@ -1,7 +1,6 @@
 import { SettingsError } from '../errors.ts';
 import { capitalize, findNearestName } from '../terminal/words.ts';
 import type { Command } from './command.ts';
-import type { Options, OptionValues } from './options.ts';
 
 /** The commands by name, which may be two words. A command's file is imported only to run it or to print its help. */
 export const commands: ReadonlyMap<string, () => Promise<Command>> = new Map<string, () => Promise<Command>>([
@@ -78,15 +77,13 @@ function renderHelp(): string[] {
   return [usage, '', purpose, '', ...groups, ...EXIT_CODES.split('\n')];
 }
 
-/** A command with its options, or the text to print instead: help or the version. */
-export type Invocation =
-  | { readonly text: readonly string[] }
-  | { readonly command: Command; readonly options: OptionValues<Options> };
-
 const HELP_WORDS = ['help', '--help', '-h'];
 
-/** Reads the command line. Throws SettingsError for a mistake in it. */
-export async function parseCommandLine(argv: readonly string[], version: string): Promise<Invocation> {
+/**
+ * Returns the command with its options, or the text to print instead: help or the version. Throws SettingsError for a
+ * mistake in the command line.
+ */
+export async function parseCommandLine(argv: readonly string[], version: string) {
   const isHelpFirst = HELP_WORDS.includes(argv[0] ?? '');
   const args = isHelpFirst ? argv.slice(1) : argv;
   const [first = '', second = ''] = args;

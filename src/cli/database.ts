@@ -95,8 +95,7 @@ export function requireWritable({ label, readOnly }: Pick<DatabaseHandle, 'label
 export async function selectInstanceIds({ config }: CommandContext, { db }: DatabaseHandle) {
   const configured = config.instances.map(({ instanceId }) => instanceId);
   if (configured.length > 0) return configured;
-  const instances = await db.selectFrom('instances').select('instance_id').orderBy('instance_id').execute();
-  return instances.map(({ instance_id: id }) => id);
+  return (await readBilledInstances(db)).map(({ instanceId }) => instanceId);
 }
 
 /**

@@ -36,7 +36,7 @@ export const demo = defineCommand({
   run: runDemo,
 });
 
-async function runDemo(base: CommandContext, { dir }: { readonly dir: string | null }): Promise<CommandResult> {
+async function runDemo(base: CommandContext, { dir }: { dir: string | null }): Promise<CommandResult> {
   const { env, output, signal, hostNow } = base;
   const noSelection = { instance: null, org: null, stream: null, dryRun: false };
   await using closing = new AsyncDisposableStack();

@@ -20,7 +20,7 @@ import {
 } from '../queries/view-rows.ts';
 import { choice } from '../settings/kinds.ts';
 import { count, joinWithOr, showDays } from '../terminal/words.ts';
-import type { DayRange, UsageDay } from '../usage/day.ts';
+import type { UsageDay } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
 import { day, optionalOption, requiredOption, requireOrder, text } from './options.ts';
@@ -75,11 +75,7 @@ function toFilePath(path: string | null): string | null {
   return path === null || ['-', '/dev/stdout', '/dev/fd/1', '/proc/self/fd/1'].includes(path) ? null : path;
 }
 
-function toRange(
-  name: string,
-  { date }: ExportedView,
-  { from, to }: { readonly from: UsageDay | null; readonly to: UsageDay | null },
-): DayRange | null {
+function toRange(name: string, { date }: ExportedView, { from, to }: { from: UsageDay | null; to: UsageDay | null }) {
   if (date === null) {
     if (from === null && to === null) return null;
     throw new SettingsError(`${name} has no days, so --from and --to do not apply`, { hint: 'omit them' });
@@ -95,7 +91,7 @@ function toRange(
 async function writeView(
   { signal, output, newId }: CommandContext,
   handle: DatabaseHandle,
-  { request, format, out }: { readonly request: ViewRequest; readonly format: FormatName; readonly out: string | null },
+  { request, format, out }: { request: ViewRequest; format: FormatName; out: string | null },
 ) {
   const renderer: Renderer = formats[format](request.columns);
   const file = out === null ? null : await createAtomicFile(out, newId());

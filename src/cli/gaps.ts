@@ -45,7 +45,6 @@ function toGap({ instanceId, lastError }: NeverReadInstance) {
   return { instanceId, standing: 'missing', reason: 'never_read', detail: lastError, ...noCell };
 }
 
-/** Formats that an instance was never read, and why its last run failed. */
 export function formatNeverRead({ instanceId, neverReadSince, lastError }: NeverReadInstance): string[] {
   if (neverReadSince === null) {
     return [

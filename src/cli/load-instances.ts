@@ -3,7 +3,7 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { BusyError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode } from '../errors.ts';
-import { createInstanceContext, type Progress, type Rates, type RunOptions, readClock } from '../loading/context.ts';
+import { createInstanceContext, type Rates, type RunOptions, readClock } from '../loading/context.ts';
 import { previewRun } from '../loading/preview.ts';
 import { logRun, NEXT_RUN_CONTINUES } from '../loading/report.ts';
 import { runInstance } from '../loading/run.ts';
@@ -12,19 +12,12 @@ import { count, showDuration, showNumber } from '../terminal/words.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import type { CommandContext, CommandResult } from './command.ts';
 import { openSchema } from './database.ts';
+import type { OptionValues, selectionOptions } from './options.ts';
 import { renderPlan, renderRun } from './render-run.ts';
 
-/** The instances, organizations and streams of the arguments; null: all. */
-interface Selection {
-  readonly instance: readonly string[] | null;
-  readonly org: readonly string[] | null;
-  readonly stream: readonly string[] | null;
-  readonly dryRun: boolean;
-}
-
-export interface LoadRequest {
-  readonly runOptions: Pick<RunOptions, 'kind' | 'range' | 'force' | 'streams'>;
-  readonly selection: Selection;
+export interface LoadRequest extends Pick<RunOptions, 'kind' | 'range' | 'force'> {
+  /** The values of the options that `run` and `backfill` share. */
+  readonly selection: OptionValues<typeof selectionOptions>;
   readonly waitMs: number;
   readonly sendsHeartbeat: boolean;
 }
@@ -80,7 +73,7 @@ async function loadInTurn(context: CommandContext, request: LoadRequest) {
       logger.error({ err: error, instance_id: instanceId }, 'instance not loaded');
       const description = describeError(error);
       const lines = [`Instance ${instanceId}: not loaded. ${description.message}`, `  ${description.hint}`];
-      return { document: { error: description }, lines, exitCode: exitCodeOf(error) };
+      return { document: { instanceId, error: description }, lines, exitCode: exitCodeOf(error) };
     });
     output.print(...result.lines);
     results.push(result);
@@ -97,7 +90,7 @@ async function loadInTurn(context: CommandContext, request: LoadRequest) {
  */
 function selectCandidates(
   instances: readonly InstanceConfig[],
-  { instance: requestedIds, stream: streams }: Selection,
+  { instance: requestedIds, stream: streams }: LoadRequest['selection'],
 ): readonly InstanceConfig[] {
   const unknown = requestedIds?.filter((id) => !instances.some((each) => each.instanceId === id)) ?? [];
   if (unknown.length > 0) {
@@ -110,20 +103,14 @@ function selectCandidates(
   return matches.length === 0 ? candidates : matches;
 }
 
-/** An instance with the organizations to load; null for all. */
-interface InstanceScope {
-  readonly instance: InstanceConfig;
-  readonly orgIds: readonly string[] | null;
-}
-
 /**
- * Returns the instances that have the organizations of `--org` in the database, or all without that option. A single
- * instance is queried for any organization. Throws SettingsError for an organization that no instance has.
+ * Returns the instances that have the organizations of `--org` in the database, each with those; null for all: without
+ * that option. A single instance is queried for any organization. Throws SettingsError for one that no instance has.
  */
 async function assignOrgs(
   { selection: { org: requestedIds }, handle }: LoadContext,
   candidates: readonly InstanceConfig[],
-): Promise<readonly InstanceScope[]> {
+) {
   if (requestedIds === null || candidates.length === 1) {
     return candidates.map((instance) => ({ instance, orgIds: requestedIds }));
   }
@@ -142,11 +129,15 @@ async function assignOrgs(
   );
 }
 
+type InstanceScope = Awaited<ReturnType<typeof assignOrgs>>[number];
+
 async function loadInstance(loading: LoadContext, { instance, orgIds }: InstanceScope) {
-  const { output, signal, logger, runOptions, hostNow, giveUpAtMs } = loading;
-  const { instanceId } = instance;
+  const { output, signal, logger, kind, range, force, selection, hostNow, giveUpAtMs } = loading;
   const outcome = await runInstance(loading, instance, {
-    ...runOptions,
+    kind,
+    range,
+    force,
+    streams: selection.stream,
     runId: loading.newId(),
     orgIds,
     signal,
@@ -157,23 +148,23 @@ async function loadInstance(loading: LoadContext, { instance, orgIds }: Instance
     onProgress: output.json ? undefined : createProgress(loading),
   });
   // On a terminal the result says the same, unless the operator has set a log level.
-  if (!output.isTerminal || logger.isLevelEnabled('info')) logRun(logger, instanceId, outcome);
+  if (!output.isTerminal || logger.isLevelEnabled('info')) logRun(logger, outcome);
   const { report, refusal } = outcome;
   const exitCode = report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
-  const lines = renderRun(instanceId, outcome, runOptions.range);
+  const lines = renderRun(outcome, range);
   return { document: report, lines, exitCode: refusal ? EXIT.refused : exitCode };
 }
 
 async function planInstance(loading: LoadContext, { instance, orgIds }: InstanceScope) {
-  const { signal, runOptions } = loading;
-  const plan = await previewRun(createInstanceContext(loading, instance), { ...runOptions, orgIds, signal });
+  const options = { ...loading, orgIds, streams: loading.selection.stream };
+  const plan = await previewRun(createInstanceContext(loading, instance), options);
   return { document: plan, lines: renderPlan(plan, instance.requestsPerSecond), exitCode: EXIT.ok };
 }
 
 const PROGRESS_INTERVAL_MS = 10_000;
 
 /** Reports now and then how many of the due cells are done; their number may still grow. */
-function createProgress({ output, hostNow }: CommandContext): (progress: Progress) => void {
+function createProgress({ output, hostNow }: CommandContext): NonNullable<RunOptions['onProgress']> {
   const startedAtMs = hostNow();
   let reportedAtMs = startedAtMs;
   return ({ plannedCells, readCells }) => {

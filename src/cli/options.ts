@@ -5,8 +5,7 @@ import { SettingsError } from '../errors.ts';
 import { choice, describeValueProblem, idText, line, list } from '../settings/kinds.ts';
 import { formatTable } from '../terminal/text.ts';
 import { findNearestName } from '../terminal/words.ts';
-import { addDays, type DayRange, dayAt, parseDay, parseMonth } from '../usage/day.ts';
-import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
+import { addDays, type DayRange, dayAt, FIRST_DAY, LAST_DAY, parseDay, parseMonth } from '../usage/day.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 
 export type Options = Readonly<Record<string, z.ZodType>>;
@@ -71,7 +70,7 @@ export const reason = line.refine(
 );
 
 export const day = line.refine(
-  (value) => parseDay(value) !== null && value >= FIRST_DAY && value <= LAST_DAY,
+  (value) => parseDay(value) !== null,
   `is not a day from ${FIRST_DAY} to ${LAST_DAY}; use YYYY-MM-DD`,
 );
 
@@ -97,12 +96,16 @@ export const orgsOption = listOf(idText('organization')).register(helps, {
 export const instancesOption = listOption('ID', 'only these instances', idText('instance'));
 export const streamsOption = listOption('NAME', 'only these streams', choice(streamNames));
 
+/** The options that `run` and `backfill` share. */
+export const selectionOptions = {
+  instance: instancesOption,
+  org: listOption('ID', 'only these organizations', idText('organization')),
+  stream: streamsOption,
+  dryRun: flagOption('print the plan and change nothing'),
+};
+
 /** Throws SettingsError unless the days have ended and are in order; `first` and `last` name their options. */
-export function requireEndedDays(
-  { from, to }: DayRange,
-  [first, last]: readonly [string, string],
-  nowMs: number,
-): void {
+export function requireEndedDays({ from, to }: DayRange, [first, last]: readonly [string, string], nowMs: number) {
   const today = dayAt(nowMs);
   if (from >= today || to >= today) {
     const unended = from >= today ? `${first} ${from}` : `${last} ${to}`;

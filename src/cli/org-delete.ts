@@ -63,7 +63,7 @@ async function loadAndDelete(context: DeleteContext, isDryRun: boolean): Promise
   const unsettledCells = (await readNonFinalCells(handle.db, orgId)).filter(({ standing }) => !isSettled(standing));
   const missing = unsettledCells.filter(isMissing).reduce((sum, { days }) => sum + days, 0);
   output.print(
-    ...(outcome === null ? [] : renderRun(instanceId, outcome)),
+    ...(outcome === null ? [] : renderRun(outcome)),
     `${name} (${orgId}) of instance ${instanceId}:`,
     ...formatTable({ rows: unsettledCells.map(renderCells) }),
     `  Lost for good: today's usage (${dayAt(now())}), which is never read.`,

@@ -76,10 +76,7 @@ export async function findOrg(context: CommandContext, orgId: string): Promise<O
 }
 
 /** Returns null if the instance does not have the organization. */
-async function readOrg(
-  { client, instance, orgId }: Omit<OrgLookup, keyof OrgResource>,
-  signal: AbortSignal,
-): Promise<OrgResource | null> {
+async function readOrg({ client, instance, orgId }: Omit<OrgLookup, keyof OrgResource>, signal: AbortSignal) {
   try {
     return await getOrg(client, { ...instance, orgId, signal });
   } catch (error) {

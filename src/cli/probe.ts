@@ -1,4 +1,3 @@
-/** Tests what the API documentation leaves open. */
 import { z } from 'zod';
 import { AppError } from '../errors.ts';
 import { extractSlice } from '../loading/extract.ts';
@@ -8,6 +7,7 @@ import { listOrgPages } from '../losant/org-list.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { compareText } from '../usage/cell.ts';
 import { addDays, type DayRange, dayStartMs, type UsageDay } from '../usage/day.ts';
+import { sumHours } from '../usage/numbers.ts';
 import { WHOLE_INSTANCE } from '../usage/plan.ts';
 import { getStream } from '../usage/streams/catalog.ts';
 
@@ -131,7 +131,7 @@ async function probeTotals(target: Target): Promise<string> {
   return `${finalDay.day}, ${count(orgIds.size, 'organization')}: ${comparisons.join('; ')}`;
 }
 
-/** Reads the numbers of a day by column, as a run does; none for an omitted day. */
+/** Reads the numbers of a day by column, as a run does, and hours as their sum; none for an omitted day. */
 export async function readNumbers(
   { day, ...target }: Target,
   stream: string,
@@ -148,7 +148,8 @@ export async function readNumbers(
     });
   }
   const all = verdict?.kind === 'reported' ? Object.entries(verdict.numbers) : [];
-  return Object.fromEntries(all.filter((each): each is [string, number] => typeof each[1] === 'number'));
+  const sums = all.map(([column, value]) => [column, Array.isArray(value) ? sumHours(value) : value] as const);
+  return Object.fromEntries(sums.filter((each): each is [string, number] => typeof each[1] === 'number'));
 }
 
 export function showNumbers(numbers: Readonly<Record<string, number>>): string {

@@ -7,11 +7,11 @@ import { count, showDays, showDuration, showNumber } from '../terminal/words.ts'
 import type { DayRange } from '../usage/day.ts';
 
 /** Describes a run for people, with the days of the command in its head; without any, those that were read. */
-export function renderRun(instanceId: string, outcome: RunOutcome, requestedDays: DayRange | null = null): string[] {
+export function renderRun(outcome: RunOutcome, requestedDays: DayRange | null = null): string[] {
   const { report, refusal, tally } = outcome;
   const { restatedFinal } = tally;
   const restated = tally.rows.updated;
-  const lines = [renderHead(instanceId, report, requestedDays)];
+  const lines = [renderHead(report, requestedDays)];
   if (report.from !== null && report.to !== null) {
     const readDays = showDays({ from: report.from, to: report.to });
     const isOther = requestedDays !== null && readDays !== showDays(requestedDays);
@@ -33,8 +33,8 @@ export function renderRun(instanceId: string, outcome: RunOutcome, requestedDays
   return lines;
 }
 
-function renderHead(instanceId: string, report: RunReport, requestedDays: DayRange | null): string {
-  const { from, to, orgs, requests, durationMs } = report;
+function renderHead(report: RunReport, requestedDays: DayRange | null): string {
+  const { instanceId, from, to, orgs, requests, durationMs } = report;
   const isComplete = report.status === 'complete';
   if (from === null || to === null) {
     return `Instance ${instanceId}: ${isComplete ? 'nothing is due' : 'nothing was read'}`;

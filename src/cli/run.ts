@@ -1,24 +1,8 @@
-import { idText, number } from '../settings/kinds.ts';
+import { number } from '../settings/kinds.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import type { LoadRequest } from './load-instances.ts';
-import {
-  day,
-  flagOption,
-  instancesOption,
-  listOption,
-  optionalOption,
-  requiredOption,
-  requireEndedDays,
-  streamsOption,
-} from './options.ts';
-
-const selectionOptions = {
-  instance: instancesOption,
-  org: listOption('ID', 'only these organizations', idText('organization')),
-  stream: streamsOption,
-  dryRun: flagOption('print the plan and change nothing'),
-};
+import { day, flagOption, optionalOption, requiredOption, requireEndedDays, selectionOptions } from './options.ts';
 
 export const runOnce = defineCommand({
   needs: ['losant', 'database'],
@@ -36,8 +20,7 @@ export const runOnce = defineCommand({
   async run(context, { day: requestedDay, wait, ...selection }) {
     const range = requestedDay === null ? null : { from: requestedDay, to: requestedDay };
     if (range !== null) requireEndedDays(range, ['--day', '--day'], context.hostNow());
-    const runOptions = { kind: 'manual', range, force: false, streams: selection.stream } as const;
-    const request = { runOptions, selection, waitMs: (wait ?? 0) * 1_000 };
+    const request = { kind: 'manual', range, force: false, selection, waitMs: (wait ?? 0) * 1_000 } as const;
     // A run of a part cannot vouch that nothing is missing, so it does not ping the monitor.
     const isPart = [range, selection.instance, selection.org, selection.stream].some((part) => part !== null);
     return await load(context, { ...request, sendsHeartbeat: !isPart && !selection.dryRun });
@@ -56,9 +39,8 @@ export const backfill = defineCommand({
   async run(context, { from, to, force, ...selection }) {
     const range = { from, to: to ?? addDays(dayAt(context.hostNow()), -1) };
     requireEndedDays(range, ['--from', '--to'], context.hostNow());
-    const runOptions = { kind: 'backfill', range, force, streams: selection.stream } as const;
     const waitMs = Number.POSITIVE_INFINITY;
-    return await load(context, { runOptions, selection, waitMs, sendsHeartbeat: false });
+    return await load(context, { kind: 'backfill', range, force, selection, waitMs, sendsHeartbeat: false });
   },
 });
 

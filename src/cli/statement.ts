@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkPacks, compareWithDatabase } from '../billing/check-pack.ts';
 import { type CustomerStatement, SealedMonth } from '../billing/customers.ts';
-import { readKey } from '../billing/manifest.ts';
+import { hashOf, readKey } from '../billing/manifest.ts';
 import { writePacks } from '../billing/pack.ts';
 import { readPacks, type Verification } from '../billing/read-packs.ts';
 import { type BilledInstance, formatMonthName, readStatements, type Statement } from '../billing/statements.ts';
@@ -178,7 +177,7 @@ const MAX_NAME_LENGTH = 60 - 1 - HASH_LENGTH;
 /** Returns the name of the customer with a hash of what identifies it, as names need not differ. */
 function nameFile(instanceId: string, customer: CustomerStatement): string {
   const id = customer.key.customerId ?? customer.key.orgId ?? '';
-  const hash = createHash('sha256').update(`${instanceId} ${id}`).digest('hex').slice(0, HASH_LENGTH);
+  const hash = hashOf(`${instanceId} ${id}`).slice(0, HASH_LENGTH);
   const name = toFileName(customer.lines[0]?.orgName ?? '') || toFileName(id) || 'customer';
   return `${name}-${hash}`;
 }

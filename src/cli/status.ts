@@ -49,7 +49,21 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
   const { leaseAcquiredAt, finalRestatements30Days: restated, listProblem, neverReadSince, streams } = instance;
   const { lastAttemptAt, lastError } = instance;
   const head = ['stream', 'organizations', 'last day', 'complete to', 'gaps'];
-  const lines: string[] = [
+  const sumOf = (key: 'quarantined' | 'failing' | 'gaps') => streams.reduce((sum, each) => sum + each[key], 0);
+  const [quarantined, failing, gaps] = [sumOf('quarantined'), sumOf('failing'), sumOf('gaps')];
+  const remarks = [
+    neverReadSince === null &&
+      lastAttemptAt !== null &&
+      lastError !== null &&
+      `  the run of ${showInstant(lastAttemptAt)} failed: ${lastError}`,
+    leaseAcquiredAt !== null && `  run in progress since ${showInstant(leaseAcquiredAt)}`,
+    listProblem !== null && `  organizations may be missing, because the last list was incomplete: ${listProblem}`,
+    quarantined > 0 && `  ${count(quarantined, 'cell')} whose last response was quarantined`,
+    failing > 0 && `  ${count(failing, 'stored cell')} whose reads keep failing`,
+    restated > 0 && `  ${count(restated, 'final cell')} restated in the last 30 days (see the view restatements)`,
+    gaps > 0 && '  To list the gaps with their reasons: losant-usage gaps',
+  ];
+  return [
     ...(neverReadSince === null
       ? [`Instance ${instance.instanceId}`, `  ${renderYesterday(streams, nowMs)}`]
       : formatNeverRead({ ...instance, neverReadSince })),
@@ -57,26 +71,8 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
     ...renderAttention(instance),
     runs.length === 0 ? '  no runs on record' : '  last runs:',
     ...formatTable({ rows: runs.map(renderRun), indent: 4 }),
+    ...remarks.filter((remark) => remark !== false),
   ];
-  const sumOf = (key: 'quarantined' | 'failing' | 'gaps') => streams.reduce((sum, each) => sum + each[key], 0);
-  if (neverReadSince === null && lastAttemptAt !== null && lastError !== null) {
-    lines.push(`  the run of ${showInstant(lastAttemptAt)} failed: ${lastError}`);
-  }
-  if (leaseAcquiredAt !== null) lines.push(`  run in progress since ${showInstant(leaseAcquiredAt)}`);
-  if (listProblem !== null) {
-    lines.push(`  organizations may be missing, because the last list was incomplete: ${listProblem}`);
-  }
-  if (sumOf('quarantined') > 0) {
-    lines.push(`  ${count(sumOf('quarantined'), 'cell')} whose last response was quarantined`);
-  }
-  if (sumOf('failing') > 0) {
-    lines.push(`  ${count(sumOf('failing'), 'stored cell')} whose reads keep failing`);
-  }
-  if (restated > 0) {
-    lines.push(`  ${count(restated, 'final cell')} restated in the last 30 days (see the view restatements)`);
-  }
-  if (sumOf('gaps') > 0) lines.push('  To list the gaps with their reasons: losant-usage gaps');
-  return lines;
 }
 
 function renderAttention({ attention: { attentionAt, groups }, digest }: InstanceHealth): string[] {

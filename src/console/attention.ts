@@ -79,12 +79,7 @@ function renderGroup({ kind, items, subjects, texts, areNew }: AttentionGroup, l
 }
 
 /** Renders who or what it is about, each in a line of its own, and a link with what somebody does there. */
-function renderLine(
-  { tone, label }: Pick<KindInfo, 'tone' | 'label'>,
-  subjects: Html[],
-  path: string,
-  act: string,
-): Html {
+function renderLine({ tone, label }: Pick<KindInfo, 'tone' | 'label'>, subjects: Html[], path: string, act: string) {
   return html`<li class="${tone}"><b>${label}</b><ul>${subjects.map((subject) => html`<li>${subject}</li>`)}</ul>
 <a class="go" href="${path}" aria-label="${act}: ${label}">${act}</a></li>\n`;
 }

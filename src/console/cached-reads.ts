@@ -87,7 +87,7 @@ const SLOW_READ = { keepMs: 60_000, timeoutMs: 50 };
 const MAX_RESULTS = 50;
 
 /** Reads in the background what pages do not wait for: each with its own state, so that none keeps back another. */
-export function createRecall(read: ReadPage, { now, logger }: { readonly now: () => number; readonly logger: Logger }) {
+export function createRecall(read: ReadPage, { now, logger }: { now: () => number; logger: Logger }) {
   const results = new Map<string, unknown>();
   /** Returns what is known of a slow query, which is shared by its key. Waits at most `waitMs` for a newer result. */
   return async <T>(key: readonly unknown[], query: (db: Kysely<Schema>) => Promise<T>, waitMs?: number) => {

@@ -2,8 +2,7 @@ import { html, raw } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
-import { addDays, dayAt, eachDay, type UsageDay } from '../usage/day.ts';
-import { FIRST_DAY } from '../usage/policy.ts';
+import { addDays, dayAt, eachDay, FIRST_DAY, type UsageDay } from '../usage/day.ts';
 import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
 import { addressOf, type Html, showMonth, showName } from './elements.ts';
 import { matchesText, readValues, renderForm, SEARCH, STREAM } from './filters.ts';
@@ -23,11 +22,7 @@ interface MapDay {
   readonly gaps: number;
 }
 
-interface MapLine {
-  readonly org_id: string;
-  readonly name: string;
-  readonly days: readonly MapDay[];
-}
+type MapLine = Awaited<ReturnType<typeof readLines>>[number];
 
 /** A map of organizations by day, the worst first, below a line for all of them. */
 export const coveragePage: ConsolePage = {
@@ -81,9 +76,9 @@ async function readAllDays(db: Kysely<Schema>, query: MapQuery): Promise<readonl
 }
 
 /** Returns a page of organizations: those with the worst and most gaps in the range first, then by name. */
-async function readLines(db: Kysely<Schema>, query: MapQuery): Promise<readonly MapLine[]> {
+async function readLines(db: Kysely<Schema>, query: MapQuery) {
   const { instanceIds, range, stream, values, page } = query;
-  const { rows } = await sql<Omit<MapLine, 'days'>>`
+  const { rows } = await sql<{ org_id: string; name: string }>`
     select o.org_id, o.name
     from losant_usage.organizations o
     left join (
@@ -163,11 +158,7 @@ ${lines.map(
  * Renders the squares of a line; one with a gap links to an address of its day. They consist of days, counts and
  * addresses of this server, which need no escaping.
  */
-function renderDays(
-  days: readonly UsageDay[],
-  mapDays: readonly MapDay[],
-  addressOfDay: (day: UsageDay) => string,
-): Html {
+function renderDays(days: readonly UsageDay[], mapDays: readonly MapDay[], addressOfDay: (day: UsageDay) => string) {
   const cellByDay = new Map(mapDays.map((day) => [day.day, day]));
   const cells = days.map((day) => {
     const cell = cellByDay.get(day);

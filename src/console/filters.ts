@@ -3,7 +3,6 @@ import { html } from 'hono/html';
 import { type RawBuilder, sql } from 'kysely';
 import { labelInstance } from '../queries/attention.ts';
 import { parseDay } from '../usage/day.ts';
-import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import { addressOf, type Html, renderLink } from './elements.ts';
 import type { PageRequest } from './page.ts';
@@ -37,7 +36,7 @@ export function readValues(filters: Filters, query: PageRequest['query']): Value
 
 function readValue(param: string, options: Filter['options']): string {
   if (options === 'text') return toSearchText(param);
-  if (options === 'day') return param >= FIRST_DAY && param <= LAST_DAY ? (parseDay(param) ?? '') : '';
+  if (options === 'day') return parseDay(param) ?? '';
   return Object.hasOwn(options, param) ? param : '';
 }
 

@@ -4,7 +4,6 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
 import type { DayRange } from '../usage/day.ts';
-import type { Html } from './elements.ts';
 import { renderHtmlTable, type TableColumn } from './table.ts';
 
 interface HoursQuery {
@@ -42,10 +41,7 @@ export async function readHours(db: Kysely<Schema>, { orgId, range, zone: name }
 const SHADES = 5;
 
 /** Renders the hours of a week, shaded by their share of the maximum. */
-export function renderHours(
-  { range, zone: name }: HoursQuery,
-  { zone, rows }: Awaited<ReturnType<typeof readHours>>,
-): Html {
+export function renderHours({ range, zone: name }: HoursQuery, { zone, rows }: Awaited<ReturnType<typeof readHours>>) {
   const averages = rows.flatMap((row) => WEEKDAYS.map((weekday) => row[weekday]).filter((average) => average !== null));
   const maximum = Math.max(1, ...averages);
   const columns = WEEKDAYS.map((weekday): TableColumn<HourRow> => {

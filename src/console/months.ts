@@ -107,12 +107,9 @@ ${renderCount(months, 'The months', renderMonths)}`;
   },
 };
 
-export type BilledQuantities = {
-  readonly payloads: number | null;
-  readonly payloads_billed: number | null;
-  readonly minutes: number | null;
-  readonly minutes_billed: number | null;
-};
+export type BilledQuantities = Readonly<
+  Record<'payloads' | 'payloads_billed' | 'minutes' | 'minutes_billed', number | null>
+>;
 
 export const PAYLOADS_BILLED: TableColumn<BilledQuantities> = [
   'payloads_billed',
@@ -212,7 +209,7 @@ export function selectBilled(condition: RawBuilder<unknown>) {
 async function renderActions(
   db: Kysely<Schema>,
   request: PageRequest,
-  { month, states }: { readonly month: Month; readonly states: readonly MonthRow[] },
+  { month, states }: { month: Month; states: readonly MonthRow[] },
 ): Promise<Html> {
   const { instanceIds } = request;
   const { from } = daysOfMonth(month);
@@ -240,7 +237,7 @@ ${renderStatements(statements, request, { month, states })}`;
 function renderStatements(
   statements: readonly Statement[],
   { instanceIds }: PageRequest,
-  { month, states }: { readonly month: Month; readonly states: readonly MonthRow[] },
+  { month, states }: { month: Month; states: readonly MonthRow[] },
 ): Html | string {
   if (statements.length === 0) return '';
   const { from, to } = daysOfMonth(month);

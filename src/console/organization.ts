@@ -198,10 +198,7 @@ async function readOrganization(db: Kysely<Schema>, { instanceIds }: PageRequest
 }
 
 /** Reads the days as an array, because Postgres then looks up each cell by its key. */
-async function readDays(
-  db: Kysely<Schema>,
-  { orgId, metric, range, comparison }: OrganizationQuery,
-): Promise<readonly ComparedDay[]> {
+async function readDays(db: Kysely<Schema>, { orgId, metric, range, comparison }: OrganizationQuery) {
   const { rows } = await sql<ComparedDay>`
     select day, c.standing, u.quantity, u.previous_date as "comparedDay", u.previous_quantity as "comparedQuantity",
       0 as "valuesNotStored", case when u.quantity + u.previous_quantity is not null

@@ -11,11 +11,7 @@ import { type ConsolePage, isCounting, renderCount } from './page.ts';
 import { type Columns, createTablePage } from './table.ts';
 
 /** An organization with its recent activity, which is null until it has been counted. */
-type OrganizationRow = {
-  readonly payload_billable_count: number | null;
-  readonly days_not_stored: number | null;
-  readonly change_ratio: number | null;
-};
+type OrganizationRow = Readonly<Record<'payload_billable_count' | 'days_not_stored' | 'change_ratio', number | null>>;
 
 const ONLY: Readonly<Record<string, readonly [label: string, condition: string]>> = {
   new: ['new', 'r.is_new'],
@@ -139,7 +135,7 @@ const MAX_MATCHES = 10;
  */
 export async function findOrganizations(
   db: Kysely<Schema>,
-  { instanceIds, text }: { readonly instanceIds: readonly string[]; readonly text: string },
+  { instanceIds, text }: { instanceIds: readonly string[]; text: string },
 ): Promise<readonly FoundOrganization[]> {
   const { rows } = await sql<FoundOrganization>`
     select o.org_id as "orgId", o.name, e.is_exact as "isExact"

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { html, raw } from 'hono/html';
 import { showDistance, showDuration } from '../terminal/words.ts';
 import { dayAt, type Month, parseMonth } from '../usage/day.ts';
@@ -64,7 +64,7 @@ if (reloadSeconds > 0) setInterval(() => {
 `;
 
 /** The source for the Content-Security-Policy: the only script that may run. */
-export const SCRIPT_SOURCE = `'sha256-${createHash('sha256').update(SCRIPT).digest('base64')}'`;
+export const SCRIPT_SOURCE = `'sha256-${hash('sha256', SCRIPT, 'base64')}'`;
 
 export async function renderPage({
   title,

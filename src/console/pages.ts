@@ -53,11 +53,7 @@ export function addPages(app: Hono, sources: PageSources): void {
   }
 }
 
-async function respond(
-  c: Context,
-  { navPath, show }: ConsolePage,
-  sources: PageSources & Pick<PageRequest, 'recall'>,
-): Promise<Response> {
+async function respond(c: Context, { navPath, show }: ConsolePage, sources: PageSources & Pick<PageRequest, 'recall'>) {
   const content = await show({
     ...sources,
     nowMs: sources.now(),

@@ -1,6 +1,6 @@
-/** The data sources of the pages. */
 import type { RawBuilder } from 'kysely';
 import type { describeError } from '../errors.ts';
+import type { Progress } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
 import type { Health } from '../queries/health.ts';
 import type { RowStream } from '../queries/view-rows.ts';
@@ -64,14 +64,9 @@ export interface InstanceStatus {
   readonly problem: Problem | null;
 }
 
-export interface RunProgress {
+export interface RunProgress extends Progress {
   readonly runId: string;
   readonly startedAt: string;
-  /** Cells that were due so far (count); it grows while cells are read. */
-  readonly plannedCells: number;
-  readonly readCells: number;
-  /** Cells whose read failed (count). */
-  readonly failedReads: number;
 }
 
 export type Problem = Readonly<ReturnType<typeof describeError>>;

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** Returns a tint: a color of the style, mixed with the ground by a share in percent. */
 function mix(color: string, share: number): string {
@@ -171,4 +171,4 @@ details ul { margin: .25rem 0; padding-left: 1.1rem }
 `;
 
 /** The source for the Content-Security-Policy: the only style that may apply. */
-export const STYLE_SOURCE = `'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`;
+export const STYLE_SOURCE = `'sha256-${hash('sha256', STYLE, 'base64')}'`;

@@ -23,7 +23,6 @@ import {
   parseDay,
   type UsageDay,
 } from '../usage/day.ts';
-import { FIRST_DAY } from '../usage/policy.ts';
 import { type Chart, renderChart, showPairChange } from './chart.ts';
 import { addressOf, type Html, showMonth } from './elements.ts';
 import { DAYS, type Filters, renderChoices, renderForm, type Values } from './filters.ts';
@@ -61,8 +60,8 @@ const comparisonNames = Object.keys(COMPARISONS) as readonly ComparisonMode[];
 export function readUsageQuery({ query, nowMs }: Pick<PageRequest, 'query' | 'nowMs'>): UsageQuery {
   const { to: yesterday } = monthToDate(nowMs);
   const [from, to] = [parseDay(query['from'] ?? ''), parseDay(query['to'] ?? '')];
-  const lastDay = to === null || to > yesterday || to < FIRST_DAY ? yesterday : to;
-  const isRange = from !== null && from >= FIRST_DAY && from <= lastDay && countDays(from, lastDay) < MAX_DAYS;
+  const lastDay = to === null || to > yesterday ? yesterday : to;
+  const isRange = from !== null && from <= lastDay && countDays(from, lastDay) < MAX_DAYS;
   return {
     metric: metricNames.find((name) => name === query['metric']) ?? 'payload_billable_count',
     range: { from: isRange ? from : `${lastDay.slice(0, 7)}-01`, to: lastDay },
@@ -91,7 +90,7 @@ const SERIES: Filters = {
 export function renderUsageForm(
   { nowMs, path }: PageRequest,
   values: Values,
-  { hasSeries, more = {} }: { readonly hasSeries: boolean; readonly more?: Filters },
+  { hasSeries, more = {} }: { hasSeries: boolean; more?: Filters },
 ): Html {
   const links = listRanges(addDays(dayAt(nowMs), -1)).map(([text, from, to]) => {
     const isCurrent = from === values['from'] && to === values['to'];
@@ -218,22 +217,11 @@ export function describeForecast(forecast: Awaited<ReturnType<typeof readForecas
   )}, and ${showMonth(nextMonth)} at ${showNumber(nextQuantity)}${remark}.`;
 }
 
-type SourceShare = {
-  readonly payload_type: string;
-  readonly source: string;
-  readonly count: number;
-  readonly share: number;
-};
-
 const MAX_SOURCES = 25;
 
 /** Returns the payloads by type and source of the organizations `o` that match, on days that are stored. */
-export async function readSourceShares(
-  db: Kysely<Schema>,
-  { from, to }: DayRange,
-  condition: RawBuilder<unknown>,
-): Promise<readonly SourceShare[]> {
-  const { rows } = await sql<SourceShare>`
+export async function readSourceShares(db: Kysely<Schema>, { from, to }: DayRange, condition: RawBuilder<unknown>) {
+  const { rows } = await sql<{ payload_type: string; source: string; count: number; share: number }>`
     select s.payload_type, s.source, sum(s.count)::bigint as count,
       (sum(s.count) / sum(sum(s.count)) over ())::float8 as share
     from losant_usage.payload_sources s join losant_usage.organizations o on o.org_id = s.org_id
@@ -243,7 +231,7 @@ export async function readSourceShares(
 }
 
 /** Renders the largest shares; what follows them is one row, so that the column adds up. */
-export function renderSourceShares(shares: readonly SourceShare[]): Html {
+export function renderSourceShares(shares: Awaited<ReturnType<typeof readSourceShares>>): Html {
   if (shares.length === 0) return html`<p>Nothing is stored.</p>`;
   const others = shares.slice(MAX_SOURCES);
   const sumOf = (key: 'count' | 'share') => others.reduce((sum, each) => sum + each[key], 0);

@@ -115,15 +115,10 @@ function renderChanges(query: UsageQuery, changes: readonly Growth[]): Html {
   ]);
 }
 
-type PlanLimit = {
-  readonly plan: string;
-  readonly plan_id: string | null;
-  readonly orgs_over: number;
-  readonly orgs_at_risk: number;
-};
+type PlanLimit = Awaited<ReturnType<typeof readPlans>>[number];
 
-async function readPlans(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<readonly PlanLimit[]> {
-  const { rows } = await sql<PlanLimit>`
+async function readPlans(db: Kysely<Schema>, instanceIds: readonly string[]) {
+  const { rows } = await sql<{ plan: string; plan_id: string | null; orgs_over: number; orgs_at_risk: number }>`
     select l.plan_id, coalesce(l.plan_id, 'none') as plan, l.limit_name, l.unit, count(*) as orgs,
       count(*) filter (where l.is_exceeded) as orgs_over,
       count(*) filter (where l.exceeds_on is not null) as orgs_at_risk,

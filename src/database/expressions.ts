@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely';
-import type { Instant, Schema } from './schema.ts';
+import type { Instant } from './schema.ts';
 
 /** The database's time at evaluation, not at the start of the transaction. */
 export const CLOCK = sql<Instant>`clock_timestamp()`;
@@ -19,8 +19,10 @@ export function isAmong(column: string, values: readonly string[] | null): RawBu
   return sql<boolean>`(${values}::text[] is null or ${isAny(column, values ?? [])})`;
 }
 
+type RecordTable = 'coverage' | 'instance_totals' | 'revisions' | 'usage_days';
+
 /** Returns objects as rows of a table in a statement, whose text is fixed. Their keys are column names. */
-export function recordsOf(table: keyof Schema, rows: readonly object[]): RawBuilder<unknown> {
+export function recordsOf(table: RecordTable, rows: readonly object[]): RawBuilder<unknown> {
   const name = sql.table(`losant_usage.${table}`);
   return sql`json_populate_recordset(null::${name}, ${JSON.stringify(rows)}::text::json)`;
 }

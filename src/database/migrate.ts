@@ -4,7 +4,7 @@
  * `always.sql`, which is applied with the last migration, and alone if only its text has changed; the comment of that
  * table records its checksum.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { findPackageJSON } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -178,25 +178,23 @@ function toFileName(id: string): string {
   return id.split(' ')[0] as string;
 }
 
-interface MigrationFile {
-  /** File name without `.sql`, and checksum of the text; with LF line ends, in case a checkout converts them. */
-  readonly id: string;
-  readonly text: string;
-}
-
 /** In the package's root: above `src` in a checkout, above `dist` where the package is installed. */
 const MIGRATIONS_FOLDER = join(dirname(findPackageJSON(import.meta.url) as string), 'migrations');
 
 const FILE_NAME = /^(\d{4}_[a-z0-9_]+)\.sql$/;
 
 type MigrationFiles = Awaited<ReturnType<typeof readMigrationFiles>>;
+type MigrationFile = MigrationFiles['always'];
 
-/** Returns the files of a folder, in order; ignores those with other names. */
+/**
+ * Returns the files of a folder, in order; ignores those with other names. The ID of a file is its name without `.sql`
+ * and the checksum of its text, with LF line ends in case a checkout converts them.
+ */
 async function readMigrationFiles(folder = MIGRATIONS_FOLDER) {
   const names = (await readdir(folder)).toSorted().flatMap((file) => FILE_NAME.exec(file)?.[1] ?? []);
-  const readMigration = async (name: string): Promise<MigrationFile> => {
+  const readMigration = async (name: string) => {
     const text = (await readFile(join(folder, `${name}.sql`), 'utf8')).replaceAll('\r\n', '\n');
-    return { id: `${name} ${createHash('sha256').update(text).digest('hex')}`, text };
+    return { id: `${name} ${hash('sha256', text)}`, text };
   };
   return { migrations: await Promise.all(names.map(readMigration)), always: await readMigration(ALWAYS) };
 }

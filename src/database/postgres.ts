@@ -133,11 +133,7 @@ const ENCODINGS = ['UTF8', 'SQL_ASCII'];
  * parameters. Returns why the session cannot write; null if it can. Throws DatabaseError for a server that cannot be
  * used.
  */
-async function prepareSession(
-  client: pg.ClientBase,
-  statementTimeoutMs: number,
-  where: string,
-): Promise<ReadOnly | null> {
+async function prepareSession(client: pg.ClientBase, statementTimeoutMs: number, where: string) {
   const settings = {
     statement_timeout: `${statementTimeoutMs}`,
     lock_timeout: `${LOCK_TIMEOUT_MS}`,

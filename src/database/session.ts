@@ -38,41 +38,36 @@ async function readSession(db: Kysely<Schema>): Promise<number | null> {
   return rows[0]?.pid ?? null;
 }
 
-/** The privileges of the connected user that this program needs. */
-export interface DatabaseAccess {
-  /** The server's version, e.g. `18.4`. */
+/** The tables in which a run writes, by the privileges that it needs. */
+const TABLE_PRIVILEGES: Readonly<Record<string, string>> = {
+  'select insert': 'revisions quarantine',
+  'select insert update':
+    'instances organizations organization_history coverage usage_days runs instance_totals digests',
+  'select insert update delete': 'tracks leases attention_items',
+};
+/** The columns of waivers that the program writes; the database sets the others. */
+const WAIVER_PRIVILEGES: Readonly<Record<string, string>> = {
+  insert: 'org_id stream usage_date reason waived_by_run',
+  update: 'lifted_at lifted_by_run',
+};
+
+/** Returns the privileges with the names on which they are needed, as a table `k`. */
+const unnestPrivileges = (needed: Readonly<Record<string, string>>) =>
+  sql`unnest(${Object.keys(needed)}::text[], ${Object.values(needed)}::text[]) as k (privileges, names)`;
+
+interface DatabaseAccess {
   readonly serverVersion: string;
   readonly user: string;
-  /** Whether the user may create tables in the schema. */
   readonly mayCreate: boolean;
-  /** Privileges on existing tables that a run or a waiver needs and the user lacks, e.g. `update on coverage`. */
   readonly missing: readonly string[];
 }
 
-/** Tables in which a run inserts and updates rows. */
-const UPSERTED_TABLES = [
-  'instances',
-  'organizations',
-  'organization_history',
-  'tracks',
-  'coverage',
-  'usage_days',
-  'runs',
-  'instance_totals',
-  'leases',
-  'attention_items',
-  'digests',
-];
-/** Tables to which a run only adds rows. */
-const APPEND_ONLY_TABLES = ['revisions', 'quarantine'];
-/** Tables from which a run deletes rows. */
-const DELETED_FROM_TABLES = ['tracks', 'leases', 'attention_items'];
-/** The columns of waivers that the program inserts and updates; the database sets the others. */
-const INSERTED_WAIVER_COLUMNS = ['org_id', 'stream', 'usage_date', 'reason', 'waived_by_run'];
-const UPDATED_WAIVER_COLUMNS = ['lifted_at', 'lifted_by_run'];
-
-/** Reads only the catalog, which any user may do. A table that does not exist yet has no missing privileges. */
-export async function readAccess(db: Kysely<Schema>): Promise<DatabaseAccess> {
+/**
+ * Returns the connected user, whether it may create tables in the schema, and the privileges that a run or a waiver
+ * needs and it lacks, e.g. `update on coverage`. Reads only the catalog, which any user may do. A table that does not
+ * exist yet has no missing privileges.
+ */
+export async function readAccess(db: Kysely<Schema>) {
   const { rows } = await sql<DatabaseAccess>`
     select current_setting('server_version') as "serverVersion",
       current_user::text as "user",
@@ -86,23 +81,18 @@ export async function readAccess(db: Kysely<Schema>): Promise<DatabaseAccess> {
         where nspname = ${SCHEMA_NAME} and not has_schema_privilege(oid, 'usage')
       ) || array(
         select p.privilege || ' on ' || relname
-        from pg_class join pg_namespace n on n.oid = relnamespace,
-          unnest(array['select', 'insert', 'update', 'delete']) with ordinality as p (privilege, position)
-        where nspname = ${SCHEMA_NAME} and relkind = 'r' and case p.privilege
-            when 'delete' then relname = any (${DELETED_FROM_TABLES}::text[])
-            when 'update' then relname = any (${UPSERTED_TABLES}::text[])
-            else relname = any (${[...UPSERTED_TABLES, ...APPEND_ONLY_TABLES]}::text[]) end
-          and not has_table_privilege(pg_class.oid, p.privilege)
-        order by relname, p.position
+        from ${unnestPrivileges(TABLE_PRIVILEGES)}
+        join pg_class c on relname = any (string_to_array(k.names, ' ')) and relkind = 'r'
+        join pg_namespace n on n.oid = relnamespace and nspname = ${SCHEMA_NAME}
+        cross join string_to_table(k.privileges, ' ') with ordinality as p (privilege, position)
+        where not has_table_privilege(c.oid, p.privilege) order by relname, p.position
       ) || array(
-        select p.privilege || ' (' || attname || ') on ' || relname
-        from pg_class join pg_namespace n on n.oid = relnamespace join pg_attribute on attrelid = pg_class.oid,
-          unnest(array['insert', 'update']) as p (privilege)
-        where nspname = ${SCHEMA_NAME} and relname = 'waivers' and case p.privilege
-            when 'insert' then attname = any (${INSERTED_WAIVER_COLUMNS}::text[])
-            else attname = any (${UPDATED_WAIVER_COLUMNS}::text[]) end
-          and not has_column_privilege(attrelid, attnum, p.privilege)
-        order by p.privilege, attnum
+        select k.privileges || ' (' || attname || ') on waivers'
+        from ${unnestPrivileges(WAIVER_PRIVILEGES)}
+        join pg_class c on relname = 'waivers'
+        join pg_namespace n on n.oid = relnamespace and nspname = ${SCHEMA_NAME}
+        join pg_attribute on attrelid = c.oid and attname = any (string_to_array(k.names, ' '))
+        where not has_column_privilege(attrelid, attnum, k.privileges) order by k.privileges, attnum
       ) as missing`.execute(db);
   return rows[0] as DatabaseAccess;
 }

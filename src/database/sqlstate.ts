@@ -126,18 +126,13 @@ function findMeaning(error: unknown): (typeof MEANINGS)[number] | undefined {
   return MEANINGS.find(([, codes]) => codes.test(getErrorCode(error)));
 }
 
-interface DatabaseErrorContext {
-  /** The database, without its password. */
-  readonly where: string;
-  readonly role: Role;
-  /** How the work continues after that. */
-  readonly nextStep?: string;
-}
-
-/** Returns an operational error as one that the operator can act on; null for any other. */
+/**
+ * Returns an operational error as one that the operator can act on; null for any other. `where` names the database
+ * without its password, `nextStep` is how the work continues.
+ */
 export function describeDatabaseError(
   error: unknown,
-  { where, role, nextStep }: DatabaseErrorContext,
+  { where, role, nextStep }: { where: string; role: Role; nextStep?: string },
 ): DatabaseError | null {
   if (error instanceof DatabaseError) return error;
   const meaning = findMeaning(error);

@@ -87,13 +87,14 @@ export function listNewItems({ instances }: Digest): readonly NewItems[] {
     );
 }
 
-function describeUnread({ attentionAt, hasRunInProgress, groups }: InstanceAttention): string | null {
+function describeUnread({ attentionAt, isOutdated, hasRunInProgress, groups }: InstanceAttention): string | null {
   const textOf = (kind: AttentionGroup['kind']) => groups.find((group) => group.kind === kind)?.texts[0];
   const neverRead = textOf('never_read');
   const isUnknown = attentionAt === null || neverRead !== undefined;
   if (isUnknown && hasRunInProgress) return FIRST_READ;
   if (attentionAt === null) return NOTHING_READ;
   if (neverRead !== undefined) return `never read: ${neverRead}`;
+  if (isOutdated) return `not known since ${showInstant(attentionAt)}; losant-usage status shows why`;
   const notRead = textOf('not_read');
   return notRead === undefined ? null : `yesterday was not read: ${notRead}`;
 }

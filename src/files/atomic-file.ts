@@ -110,7 +110,7 @@ async function requireEmptyFolder(target: string, out: string): Promise<void> {
  * Turns an error of the file system into one for the operator; returns any other error unchanged. Once writing has
  * started, the partial file has been removed.
  */
-function toFileError(error: unknown, path: string, { hasStarted }: { readonly hasStarted: boolean }): unknown {
+function toFileError(error: unknown, path: string, { hasStarted }: { hasStarted: boolean }): unknown {
   const code = codeOf(error);
   if (code === null || !(error instanceof Error && 'syscall' in error)) return error;
   // The text is `EACCES: permission denied`, without the call and the path that Node adds.

@@ -62,12 +62,9 @@ const EPOCH = '1970-01-01';
 
 type Value = bigint | number | boolean | string | Uint8Array | null;
 
-interface ParquetType {
-  readonly element: Omit<SchemaElement, 'name'>;
-  readonly convert: (text: string) => Value;
-}
-
 const encoder = new TextEncoder();
+
+type ParquetType = { element: Omit<SchemaElement, 'name'>; convert: (text: string) => Value };
 
 const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
   integer: { element: { type: 'INT64' }, convert: BigInt },

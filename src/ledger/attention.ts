@@ -12,10 +12,7 @@ const KEPT_DAYS = 3;
  * Replaces what needs attention with what does now. At the first refresh of an instance nothing is new; one that was
  * never read has its first once it is read. It reads before it locks the ledger, because it reads for seconds.
  */
-export async function refreshAttention(
-  ledger: Pick<LedgerWriter, 'db' | 'instanceId' | 'lease'>,
-  day: UsageDay,
-): Promise<void> {
+export async function refreshAttention(ledger: Pick<LedgerWriter, 'db' | 'instanceId' | 'lease'>, day: UsageDay) {
   const { db, instanceId } = ledger;
   const { items, statements } = await readItems(db, instanceId);
   await inTransaction(ledger, async (trx) => {

@@ -1,5 +1,5 @@
 /** Locks, reads and updates rows of `coverage` and the numbers of their days, always in key order. */
-import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK, recordsOf } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
@@ -9,13 +9,12 @@ import type { Numbers } from '../usage/numbers.ts';
 import { getStream } from '../usage/streams/catalog.ts';
 
 type OrgDay = Pick<CellKey, 'day' | 'orgId'>;
+type DayRow = Readonly<Record<string, unknown>> & { readonly usage_date: UsageDay; readonly org_id: string };
 
 /** Returns the keys of cells as a table of a statement. */
 export function keysOf(keys: readonly CellKey[]): RawBuilder<unknown> {
-  return recordsOf(
-    'coverage',
-    keys.map(({ day, orgId, stream }) => ({ usage_date: day, org_id: orgId, stream })),
-  );
+  const rows = keys.map(({ day, orgId, stream }) => ({ usage_date: day, org_id: orgId, stream }));
+  return recordsOf('coverage', rows);
 }
 
 /** The condition that a cell `c` is settled; see `isSettled`. */
@@ -34,7 +33,7 @@ export function isCellOfOrgs(orgIds: readonly string[], { from, to }: DayRange):
 
 /** Returns an expression for the most cells that an organization `o` can have in a range. */
 export function countCellsOfOrg(
-  { from, to }: { readonly from: UsageDay; readonly to: UsageDay | RawBuilder<UsageDay> },
+  { from, to }: { from: UsageDay; to: UsageDay | RawBuilder<UsageDay> },
   streams: readonly string[],
 ): RawBuilder<number> {
   return sql<number>`${streams.length}::integer * (${to}::date + 1 - greatest(o.created_on, ${from}::date))`;
@@ -108,14 +107,12 @@ export async function lockCells(
       where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = any (${streams}::text[])
       order by c.stream for update
     ) as c`.execute(trx);
-  const { rows: numbers } = await sql<Selectable<Schema['usage_days']>>`
+  const { rows: numbers } = await sql<DayRow>`
     select d.* from ${keyRows} cross join lateral (
       select * from losant_usage.usage_days d
       where d.usage_date = k.usage_date and d.org_id = k.org_id for update
     ) as d`.execute(trx);
-  const byDay = new Map<string, Readonly<Record<string, unknown>>>(
-    numbers.map((row) => [dayId({ day: row.usage_date, orgId: row.org_id }), row]),
-  );
+  const byDay = new Map(numbers.map((row) => [dayId({ day: row.usage_date, orgId: row.org_id }), row]));
   return new Map(
     cells.map((cell) => [cellId(cell), { ...cell, numbers: toNumbers(byDay.get(dayId(cell)), cell.stream) }]),
   );
@@ -125,7 +122,7 @@ function dayId({ day, orgId }: OrgDay): string {
   return `${day} ${orgId}`;
 }
 
-function toNumbers(row: Readonly<Record<string, unknown>> | undefined, stream: string): Numbers | null {
+function toNumbers(row: DayRow | undefined, stream: string): Numbers | null {
   const { columns } = getStream(stream);
   if (row === undefined || columns.some((column) => row[column] === null)) return null;
   return Object.fromEntries(columns.map((column) => [column, row[column]])) as Numbers;

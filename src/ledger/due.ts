@@ -3,8 +3,8 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { isAmong } from '../database/expressions.ts';
 import type { Instant, Json, Schema } from '../database/schema.ts';
 import { BEFORE_CREATION, type CellKey } from '../usage/cell.ts';
-import { addDays, type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
-import { horizonStart, LAST_DAY, lastEndedDay, type Policy } from '../usage/policy.ts';
+import { addDays, type DayRange, earliestDay, LAST_DAY, latestDay, type UsageDay } from '../usage/day.ts';
+import { horizonStart, lastEndedDay, type Policy } from '../usage/policy.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import { countCellsOfOrg, IS_SETTLED, isCellOfOrgs, setCells } from './coverage.ts';
 import { updateInstance } from './instances.ts';
@@ -125,7 +125,7 @@ export async function retryFailedCells(ledger: LedgerWriter, { orgIds, streams }
 export async function requeueCells(
   trx: Kysely<Schema>,
   orgIds: readonly string[],
-  { nowMs, policy }: { readonly nowMs: number; readonly policy: Policy },
+  { nowMs, policy }: { nowMs: number; policy: Policy },
 ): Promise<void> {
   if (orgIds.length === 0) return;
   await setCells(trx, {
@@ -179,10 +179,7 @@ export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
 }
 
 /** Whether the scope has a gap, or a stored cell whose last read failed, whoever read the cells. */
-export async function hasGaps(
-  { db, instanceId }: InstanceLedger,
-  { orgIds, streams, range }: DueScope,
-): Promise<boolean> {
+export async function hasGaps({ db, instanceId }: InstanceLedger, { orgIds, streams, range }: DueScope) {
   const { from = null, to = null } = range ?? {};
   const isInScope = sql`${isAmong('c.org_id', orgIds)} and ${isAmong('c.stream', streams)}
     and c.usage_date between coalesce(${from}::date, '-infinity') and coalesce(${to}::date, 'infinity')`;

@@ -6,8 +6,8 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { isAmong, isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import { BEFORE_CREATION, ORG_DELETED, PAST_HORIZON } from '../usage/cell.ts';
-import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
-import { FIRST_DAY, horizonStart, LAST_DAY, lastEndedDay, type Policy } from '../usage/policy.ts';
+import { type DayRange, earliestDay, FIRST_DAY, LAST_DAY, latestDay, type UsageDay } from '../usage/day.ts';
+import { horizonStart, lastEndedDay, type Policy } from '../usage/policy.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import {
   type CellChange,
@@ -124,11 +124,7 @@ export async function lockCellsOf(trx: Kysely<Schema>, orgIds: readonly string[]
 }
 
 /** Inserts the cells `n` of a query in key order, due at `readAt`. Throws DatabaseError if one was dropped. */
-async function insertCells(
-  trx: Kysely<Schema>,
-  cells: RawBuilder<unknown>,
-  readAt: RawBuilder<unknown>,
-): Promise<void> {
+async function insertCells(trx: Kysely<Schema>, cells: RawBuilder<unknown>, readAt: RawBuilder<unknown>) {
   // A day row that other streams have completed is waiting again. Streams without metrics make no day wait.
   await sql`
     with inserted as (
@@ -213,7 +209,7 @@ async function markCellsUnavailable(ledger: RunLedger): Promise<void> {
 }
 
 /** Returns the columns of a cell that can no longer be read. */
-function unavailableColumns({ reason, detail }: { readonly reason: string; readonly detail: string }) {
+function unavailableColumns({ reason, detail }: { reason: string; detail: string }) {
   // Also ends the retries of a final cell.
   return sql`next_read_at = null, failed_reads = 0,
     standing = case when ${IS_SETTLED} then c.standing else 'unavailable' end,

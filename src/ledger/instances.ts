@@ -13,8 +13,7 @@ export async function readInstance(db: Kysely<Schema>, instanceId: string) {
   const row = await db
     .selectFrom('instances')
     .select(['api_url as apiUrl', 'listed_at as listedAt', 'list_problem as listProblem'])
-    .select(['new_orgs_from as newOrgsFrom', 'totals_problem as totalsProblem'])
-    .select('unreadable_totals as unreadableTotals')
+    .select('new_orgs_from as newOrgsFrom')
     .where('instance_id', '=', instanceId)
     .executeTakeFirst();
   return row ?? null;
@@ -110,10 +109,7 @@ export async function updateInstance(
 }
 
 /** In a transaction of its own, because it waits for the loads that have invalidated the sums of the day. */
-export async function computeOurSums(
-  ledger: Pick<LedgerWriter, 'db' | 'lease' | 'instanceId'>,
-  day: UsageDay,
-): Promise<void> {
+export async function computeOurSums(ledger: Pick<LedgerWriter, 'db' | 'lease' | 'instanceId'>, day: UsageDay) {
   const { db, lease, instanceId } = ledger;
   await inTransaction({ db, lease }, (trx) =>
     sql`select losant_usage_internal.compute_our_sums(${instanceId}, ${day})`.execute(trx),

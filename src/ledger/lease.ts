@@ -123,17 +123,13 @@ export async function inTransaction<T>(
 }
 
 /**
- * An expired lease does not stop its holder: a process can be suspended, lose its network, and wake up after another
- * one has taken over. So the lease is checked where it counts, in every transaction that writes, and its row is locked
- * by instance and epoch until the commit. There are two kinds of lock, because the epoch is a key of the table. A
- * takeover changes the epoch, so it conflicts with FOR KEY SHARE and waits for writes in flight; afterward the epoch,
- * which only rises, matches nothing, and every later transaction of the old holder fails before it writes. A renewal
- * changes only `expires_at`, which is no key, so it does not conflict: however long a run's own transaction takes, the
- * run keeps its lease. Only the database's clock decides about expiry. The host's clock is merely compared with it,
- * because a host that is off would read days that have not ended.
- *
- * This also marks the transaction for the triggers, and locks the ledger for writing. Returns the database's time in
- * ms. Throws BusyError `lease_lost`, or AppError `clock_skew`.
+ * Locks the lease by instance and epoch until the commit, marks the transaction for the triggers, and locks the ledger
+ * for writing. The holder of an expired lease may wake up after a takeover, so every transaction that writes checks it.
+ * A takeover changes the epoch, a key of the table: it conflicts with FOR KEY SHARE, waits for writes in flight, and
+ * makes every later transaction of the old holder fail. A renewal changes no key and does not conflict: however long a
+ * run's own transaction takes, the run keeps its lease. Only the database's clock decides about expiry; a host whose
+ * clock is off would read days that have not ended. Returns the database's time in ms. Throws BusyError `lease_lost`,
+ * or AppError `clock_skew`.
  */
 export async function beginWriting(
   trx: Kysely<Schema>,
@@ -159,16 +155,13 @@ export async function beginWriting(
 /** Bounds what one transaction locks, and how long it takes: a few seconds. Ten years of five streams fit. */
 export const TRANSACTION_CELLS = 20_000;
 
-/** A condition on organizations `o`, and an expression for the most cells of one that a transaction locks. */
-interface OrgPages {
-  readonly matches: RawBuilder<unknown>;
-  readonly cells: RawBuilder<unknown>;
-}
-
-/** Calls `work` in a transaction per page of matching organizations: as many as its cells allow, at least one. */
+/**
+ * Calls `work` in a transaction per page of the organizations `o` that match: as many as its cells allow, at least one.
+ * `cells` is an expression for the most cells of one that a transaction locks.
+ */
 export async function eachPage(
   ledger: BeginOptions & Pick<LedgerWriter, 'db' | 'instanceId' | 'transactionCells'>,
-  { matches, cells }: OrgPages,
+  { matches, cells }: Readonly<Record<'matches' | 'cells', RawBuilder<unknown>>>,
   work: (trx: Kysely<Schema>, orgIds: readonly string[]) => Promise<void>,
 ): Promise<void> {
   const { db, instanceId, transactionCells = TRANSACTION_CELLS } = ledger;

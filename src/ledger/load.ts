@@ -126,7 +126,10 @@ const BODY_LENGTH_MAX = 256 * 1024;
 
 const compress = promisify(gzip);
 
-/** Quarantines a row per problem and range of days, unless it would equal the newest one of these days. */
+/**
+ * Quarantines a row per problem and range of days, unless the newest one of these days has the same body, or the same
+ * problem and is less than a day old: a proxy may send another page each time, for weeks.
+ */
 async function recordQuarantine(trx: Kysely<Schema>, responses: readonly CellResponse[], runId: string): Promise<void> {
   const problems = findProblems(responses).toSorted((a, b) => compareText(cellId(a), cellId(b)));
   for (const { orgId, stream, from, to, code, detail, texts } of problems) {
@@ -139,7 +142,9 @@ async function recordQuarantine(trx: Kysely<Schema>, responses: readonly CellRes
       select ${orgId}, ${stream}, ${from}::date, ${to}::date, ${code}, ${detail}, ${body}::bytea, ${sha256}::bytea,
         ${text.length > BODY_LENGTH_MAX}::boolean, ${runId}::uuid
       where (
-        select q.reason = ${code} and q.body_sha256 = ${sha256}::bytea from losant_usage.quarantine q
+        select q.reason = ${code} and (q.body_sha256 = ${sha256}::bytea
+          or (q.detail = ${detail} and q.seen_at > clock_timestamp() - interval '1 day'))
+        from losant_usage.quarantine q
         where q.org_id = ${orgId} and q.stream = ${stream} and q.first_day = ${from}::date and q.last_day = ${to}::date
         order by q.id desc limit 1
       ) is not true`.execute(trx);

@@ -1,9 +1,9 @@
 import { type Kysely, type NotNull, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
-import type { UsageDay } from '../usage/day.ts';
+import { FIRST_DAY, type UsageDay } from '../usage/day.ts';
 import type { Organization, UnreadableOrg } from '../usage/organization.ts';
-import { FIRST_DAY, lastEndedDay } from '../usage/policy.ts';
+import { lastEndedDay } from '../usage/policy.ts';
 import { requeueCells } from './due.ts';
 import { lockCellsOf } from './expected.ts';
 import { addTotals } from './instances.ts';
@@ -26,13 +26,8 @@ const HISTORY_COLUMNS = ['instance_id', ...ATTRIBUTE_COLUMNS, 'created_on'];
 const listColumns = (columns: readonly string[], alias = '') =>
   sql.join(columns.map((column) => sql.ref(`${alias}${column}`)));
 
-interface IdentifiedOrg {
-  readonly orgId: string;
-}
-
-interface ForeignOrg extends IdentifiedOrg {
-  readonly ownerId: string;
-}
+type IdentifiedOrg = Pick<Organization, 'orgId'>;
+type ForeignOrg = IdentifiedOrg & { readonly ownerId: string };
 
 /**
  * Stores listed organizations and their history. A deleted organization is restored, with all of its cells due. An
@@ -152,11 +147,7 @@ async function upsertRows(
 }
 
 /** Totals of both instances up to yesterday are not comparable, and cells past the horizon may have arrived. */
-async function markTransferred(
-  trx: Kysely<Schema>,
-  instanceIds: readonly string[],
-  yesterday: UsageDay,
-): Promise<void> {
+async function markTransferred(trx: Kysely<Schema>, instanceIds: readonly string[], yesterday: UsageDay) {
   await sql`
     update losant_usage.instances i set horizon_day = null,
       org_transferred_on = greatest(i.org_transferred_on, ${yesterday}::date)
@@ -212,7 +203,7 @@ export async function readUnreadableOrgs(db: Kysely<Schema>, instanceId: string)
 export async function readOrgIds(
   db: Kysely<Schema>,
   instanceId: string,
-  { unseenSince }: { readonly unseenSince?: Instant } = {},
+  { unseenSince }: { unseenSince?: Instant } = {},
 ): Promise<string[]> {
   let existing = db
     .selectFrom('organizations')
@@ -224,45 +215,32 @@ export async function readOrgIds(
   return (await existing.execute()).map(({ org_id }) => org_id);
 }
 
-/**
- * Counts a day on which a complete list lacked the organizations. Returns the number of such days by organization,
- * without those that have moved to another instance in the meantime.
- */
-export async function countUnlistedDay(
-  ledger: LedgerWriter,
-  { orgIds, today }: { readonly orgIds: readonly string[]; readonly today: UsageDay },
-): Promise<Map<string, number>> {
-  return await inTransaction(ledger, async (trx) => {
-    const { rows } = await sql<{ orgId: string; days: number }>`
-      update losant_usage.organizations o set unlisted_on = ${today}::date,
-        unlisted_days = o.unlisted_days + (o.unlisted_on is distinct from ${today}::date)::integer
-      from (
-        select org_id from losant_usage.organizations
-        where org_id = any (${orgIds}::text[]) and instance_id = ${ledger.instanceId}
-        order by org_id for update
-      ) as k
-      where o.org_id = k.org_id
-      returning o.org_id as "orgId", o.unlisted_days as days`.execute(trx);
-    return new Map(rows.map(({ orgId, days }) => [orgId, days]));
-  });
+interface Absence {
+  readonly orgIds: readonly string[];
+  readonly today: UsageDay;
 }
 
-/**
- * Records the deletion of organizations, unless they have moved to another instance in the meantime. Their cells become
- * unavailable when expected cells are next created.
- */
-export async function markDeleted(
-  ledger: LedgerWriter,
-  { orgIds, today }: { readonly orgIds: readonly string[]; readonly today: UsageDay },
-): Promise<void> {
-  await inTransaction(ledger, async (trx) => {
-    await sql`
-      update losant_usage.organizations o set deleted_on = ${today}::date
-      from (
-        select org_id from losant_usage.organizations
-        where org_id = any (${orgIds}::text[]) and instance_id = ${ledger.instanceId} and deleted_on is null
-        order by org_id for update
-      ) as k
-      where o.org_id = k.org_id`.execute(trx);
-  });
+/** Selects organizations as `k`, unless they were deleted or have moved to another instance in the meantime. */
+const lockAbsentOrgs = ({ instanceId }: LedgerWriter, { orgIds }: Absence) => sql`(
+  select org_id from losant_usage.organizations
+  where org_id = any (${orgIds}::text[]) and instance_id = ${instanceId} and deleted_on is null
+  order by org_id for update) as k`;
+
+/** Counts a day on which a complete list lacked the organizations. Returns the number of such days by organization. */
+export async function countUnlistedDay(ledger: LedgerWriter, absence: Absence): Promise<Map<string, number>> {
+  const { today } = absence;
+  const update = sql<{ orgId: string; days: number }>`
+    update losant_usage.organizations o set unlisted_on = ${today}::date,
+      unlisted_days = o.unlisted_days + (o.unlisted_on is distinct from ${today}::date)::integer
+    from ${lockAbsentOrgs(ledger, absence)} where o.org_id = k.org_id
+    returning o.org_id as "orgId", o.unlisted_days as days`;
+  const { rows } = await inTransaction(ledger, (trx) => update.execute(trx));
+  return new Map(rows.map(({ orgId, days }) => [orgId, days]));
+}
+
+/** Records the deletion of organizations. Their cells become unavailable when expected cells are next created. */
+export async function markDeleted(ledger: LedgerWriter, absence: Absence): Promise<void> {
+  const update = sql`update losant_usage.organizations o set deleted_on = ${absence.today}::date
+    from ${lockAbsentOrgs(ledger, absence)} where o.org_id = k.org_id`;
+  await inTransaction(ledger, (trx) => update.execute(trx));
 }

@@ -20,6 +20,15 @@ export interface RunCounts {
   readonly requests: number;
 }
 
+/** The progress of a run (counts of cells). */
+export interface Progress {
+  /** Those that were due so far; it grows while cells are read. */
+  readonly plannedCells: number;
+  readonly readCells: number;
+  /** Those whose read failed or whose response was quarantined. */
+  readonly failedReads: number;
+}
+
 /** Failures of a run with one cause: an element of the JSON of `runs.failures`. */
 export interface FailureGroup {
   readonly code: string;

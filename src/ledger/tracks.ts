@@ -153,16 +153,9 @@ export async function addToTracks(trx: Kysely<Schema>, addedDays: RawBuilder<unk
     group by a.org_id, a.stream, a.first_day, a.last_day`.execute(trx);
 }
 
-export interface NewDays {
-  readonly org_id: string;
-  readonly stream: string;
-  readonly first_day: UsageDay;
-  readonly last_day: UsageDay;
-}
-
 /** Moves `next_day` of tracks past yesterday, and returns the days that it passes. Their cells must be created next. */
-export async function advanceTracks(trx: Kysely<Schema>, orgIds: readonly string[]): Promise<readonly NewDays[]> {
-  const { rows } = await sql<NewDays>`
+export async function advanceTracks(trx: Kysely<Schema>, orgIds: readonly string[]) {
+  const { rows } = await sql<{ org_id: string; stream: string; first_day: UsageDay; last_day: UsageDay }>`
     update losant_usage.tracks t set next_day = n.last_new_day + 1
     from (
       select org_id, stream, first_day, next_day,

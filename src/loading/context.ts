@@ -3,7 +3,7 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import { AppError, LosantError } from '../errors.ts';
 import type { DueScope } from '../ledger/due.ts';
 import { DATABASE_SKEW_MAX_MS } from '../ledger/lease.ts';
-import type { RunKind } from '../ledger/runs.ts';
+import type { Progress, RunKind } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
 import { RESPONSE_SKEW_MAX_MS } from '../losant/attempt.ts';
 import { type AttemptReport, createLosantClient } from '../losant/client.ts';
@@ -13,13 +13,6 @@ import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { DayRange } from '../usage/day.ts';
 
 export type InstanceContext = ReturnType<typeof createInstanceContext>;
-
-export interface Progress {
-  readonly plannedCells: number;
-  readonly readCells: number;
-  /** Cells whose read failed or whose response was quarantined. */
-  readonly failedReads: number;
-}
 
 export interface RunOptions extends DueScope {
   readonly kind: RunKind;
@@ -120,7 +113,7 @@ export async function recheckApiClock(
  * due if the host's clock is set back. Throws AppError `clock_skew` if host and database are more than 30 s apart.
  */
 export async function readClock(
-  { hostNow }: { readonly hostNow: () => number },
+  { hostNow }: { hostNow: () => number },
   { db, label }: DatabaseHandle,
 ): Promise<() => number> {
   const sentAtMs = hostNow();

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { transform } from 'streaming-iterables';
 import { isAmong, recordsOf } from '../database/expressions.ts';
 import { FAILURES, isFailure } from '../errors.ts';
-import { computeOurSums, readInstance, updateInstance } from '../ledger/instances.ts';
+import { computeOurSums, updateInstance } from '../ledger/instances.ts';
 import { inTransaction } from '../ledger/lease.ts';
 import { type CellKey, type CellResponse, compareText, type Reason, type Verdict } from '../usage/cell.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
@@ -54,7 +54,7 @@ async function readDaysToSum({ context, options }: Session): Promise<UsageDay[]>
 
 async function requestTotals(session: Session): Promise<void> {
   const { context } = session;
-  const { db, instanceId, concurrency, logger } = context;
+  const { instanceId, concurrency, logger } = context;
   const signal = AbortSignal.any([session.signal, AbortSignal.timeout(TOTALS_TIMEOUT_MS)]);
   // A scope that is missing for one day is missing for all of them.
   const rejectedStreams = new Set<string>();
@@ -84,11 +84,8 @@ async function requestTotals(session: Session): Promise<void> {
   }
   if (responses.length > 0) await storeTotals(session, responses);
   const unreadableTotals = unreadable.size === 0 ? null : [...unreadable].sort(compareText);
-  const stored = await readInstance(db, instanceId);
-  const isSame = stored?.unreadableTotals?.join() === unreadableTotals?.join();
-  if (stored?.totalsProblem === problem && isSame) return;
-  await updateInstance(session.ledger, { totals_problem: problem, unreadable_totals: unreadableTotals });
-  if (problem === null) return;
+  const columns = { totals_problem: problem, unreadable_totals: unreadableTotals };
+  if (!(await updateInstance(session.ledger, columns)) || problem === null) return;
   const fields = { instance_id: instanceId, reason: problem };
   logger.warn(fields, 'control totals not read; stored usage and this run are not affected');
 }

@@ -1,4 +1,4 @@
-import { transform } from 'streaming-iterables';
+import { collect, transform } from 'streaming-iterables';
 import { LosantError } from '../errors.ts';
 import { readInstance, type StoredInstance, updateInstance } from '../ledger/instances.ts';
 import {
@@ -17,14 +17,7 @@ import type { Session } from './session.ts';
 
 type DiscoveryContext = InstanceContext & Pick<Session, 'signal' | 'ledger'>;
 
-/** `orgId` is null if the failure may concern any organization. */
 export type DiscoveryFailure = Pick<RunFailure, 'orgId' | 'code' | 'message'>;
-
-export interface Discovery {
-  readonly failures: readonly DiscoveryFailure[];
-  /** Losant's rejection of the scope to list organizations; stored ones are loaded nevertheless. */
-  readonly refusal: LosantError | null;
-}
 
 /**
  * Updates the organizations from Losant's list. A complete list is read once per UTC day, unless `forceRefresh` is set
@@ -33,8 +26,8 @@ export interface Discovery {
  */
 export async function discoverOrganizations(
   session: Pick<Session, 'context' | 'signal' | 'ledger'>,
-  { forceRefresh }: { readonly forceRefresh: boolean },
-): Promise<Discovery> {
+  { forceRefresh }: { forceRefresh: boolean },
+) {
   const context = { ...session.context, signal: session.signal, ledger: session.ledger };
   const isStale = forceRefresh || (await isListStale(context));
   const { failures, refusal } = isStale ? await refreshIfPossible(context) : { failures: [], refusal: null };
@@ -63,10 +56,7 @@ async function readUnknownOrgIds({ db, instanceId, selection }: DiscoveryContext
 }
 
 /** Returns the failures that every run reports until they are resolved. */
-async function readOpenProblems(
-  context: DiscoveryContext,
-  newFailures: readonly DiscoveryFailure[],
-): Promise<readonly DiscoveryFailure[]> {
+async function readOpenProblems(context: DiscoveryContext, newFailures: readonly DiscoveryFailure[]) {
   const { db, instanceId } = context;
   const { listProblem } = await getStoredInstance(context);
   const failures: DiscoveryFailure[] = [];
@@ -85,7 +75,8 @@ async function readOpenProblems(
   return failures;
 }
 
-async function refreshIfPossible(context: DiscoveryContext): Promise<Discovery> {
+/** Returns with the failures Losant's rejection of the scope to list organizations; stored ones are loaded anyway. */
+async function refreshIfPossible(context: DiscoveryContext) {
   try {
     return { failures: await refreshOrganizations(context), refusal: null };
   } catch (error) {
@@ -99,8 +90,7 @@ async function refreshIfPossible(context: DiscoveryContext): Promise<Discovery> 
 /** Stores Losant's list by page. One that is not complete by its own totalCount is read again by the next run. */
 async function refreshOrganizations(context: DiscoveryContext): Promise<readonly DiscoveryFailure[]> {
   const { db, ledger, client, instanceId, selection, signal, now } = context;
-  const isSelected = ({ orgId }: { readonly orgId: string | null }) =>
-    selection === null || selection.includes(orgId ?? '');
+  const isSelected = ({ orgId }: { orgId: string | null }) => selection === null || selection.includes(orgId ?? '');
   const startedAt = new Date(now()).toISOString();
   const pages = listOrgPages(client, { instanceId, signal });
   const failures = new Map<string, DiscoveryFailure>();
@@ -124,11 +114,8 @@ async function refreshOrganizations(context: DiscoveryContext): Promise<readonly
   await updateInstance(ledger, { listed_at: startedAt, list_problem: null });
   if (listedOrgs === 0) return [...failures.values()];
   const unlisted = await readOrgIds(db, instanceId, { unseenSince: startedAt });
-  const deletionFailures = await detectDeletions(
-    context,
-    unlisted.filter((orgId) => isSelected({ orgId })),
-  );
-  return [...failures.values(), ...deletionFailures];
+  const unlistedIds = unlisted.filter((orgId) => isSelected({ orgId }));
+  return [...failures.values(), ...(await detectDeletions(context, unlistedIds))];
 }
 
 /** More deletions than this are not confirmed at once: a wrong token or a broken list looks just like them. */
@@ -156,11 +143,8 @@ async function detectDeletions(context: DiscoveryContext, unlistedIds: readonly 
   // One more than allowed is enough to know that there are too many.
   const recentIds = unlistedIds.filter((id) => !isLongUnlisted(id)).slice(0, allowed + 1);
   const candidates = [...unlistedIds.filter(isLongUnlisted), ...recentIds];
-  const deletedIds: string[] = [];
-  const lookUp = async (orgId: string) => ({ orgId, isNotFound: await isOrgNotFound(context, orgId) });
-  for await (const { orgId, isNotFound } of transform(concurrency, lookUp, candidates)) {
-    if (isNotFound) deletedIds.push(orgId);
-  }
+  const lookUp = async (orgId: string) => ((await isOrgNotFound(context, orgId)) ? [orgId] : []);
+  const deletedIds = (await collect(transform(concurrency, lookUp, candidates))).flat();
   if (deletedIds.length === 0) return [];
   await getInstance(client, { instanceId, signal });
   const confirmedIds = deletedIds.length <= allowed ? deletedIds : deletedIds.filter(isLongUnlisted);

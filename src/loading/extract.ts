@@ -35,11 +35,7 @@ export async function extractSlice(slice: Slice, context: ExtractContext, signal
   return results;
 }
 
-async function requestSlice(
-  slice: Slice,
-  { client, instanceId, now }: ExtractContext,
-  signal: AbortSignal,
-): Promise<SliceResult> {
+async function requestSlice(slice: Slice, { client, instanceId, now }: ExtractContext, signal: AbortSignal) {
   const { orgId, stream, range } = slice;
   const { requests, parseBodies } = getStream(stream);
   const startedAtMs = now();
@@ -53,12 +49,10 @@ async function requestSlice(
     return toFailedResult(slice, error, startedAtMs);
   }
   const texts = apiResponses.map(({ text }) => text);
+  const bodies = apiResponses.map(({ body }) => body);
   const { sentAtMs } = apiResponses[0] as ApiResponse;
   try {
-    const { days, ...counts } = parseBodies(
-      apiResponses.map(({ body }) => body),
-      range,
-    );
+    const { days, ...counts } = parseBodies(bodies, range);
     const sha256 = hash('sha256', texts.join(''), 'hex');
     const responses = slice.days.map((day): CellResponse => {
       return { orgId, stream, day, sentAtMs, texts, sha256, verdict: days.get(day) ?? OMITTED };

@@ -12,7 +12,6 @@ import { extractSlice, type SliceResult } from './extract.ts';
 import { withoutIdsAndDays } from './report.ts';
 import type { Session } from './session.ts';
 
-/** The length of a pass if no schedule ends it. */
 const DEFAULT_PASS_MS = HOUR_MS / 4;
 
 /**
@@ -67,12 +66,6 @@ interface Pass {
   readonly sinceMs: number | null;
 }
 
-interface SlicePage {
-  readonly slices: readonly Slice[];
-  /** The last of these organizations; null if there are none, and none follows. */
-  readonly lastOrgId: string | null;
-}
-
 /** A pass reads days up to this age first, for all organizations. */
 const RECENT_DAYS = 7;
 /** The days before the first one of a slice that its request can include. */
@@ -81,13 +74,13 @@ const MAX_DAYS_BEFORE = Math.max(...streams.map(({ maxDays }) => maxDays)) - 1;
 /**
  * Yields the slices of a pass, a page of organizations at a time, from the organization after one; see {@link loadDue}.
  * Recent slices are those that end with a recent day. They include the older days that fit into their requests, so that
- * these need no others.
+ * these need no others. `lastOrgId` is the last of these organizations; null if there are none, and none follows.
  */
 export async function* planPages(
   { ledger, refusals }: Pick<Session, 'ledger' | 'refusals'>,
   { scope, startMs, endMs, sinceMs }: Pass,
-  { isRecent, afterOrgId }: { readonly isRecent: boolean; readonly afterOrgId: string },
-): AsyncGenerator<SlicePage> {
+  { isRecent, afterOrgId }: { isRecent: boolean; afterOrgId: string },
+) {
   const { now } = ledger;
   const today = dayAt(startMs);
   const oldestRecentDay = addDays(today, -RECENT_DAYS);
@@ -115,13 +108,21 @@ interface PagesEnd {
 }
 
 /** Extracts and loads slices, and counts them in the tally. One batch is loaded while the next is extracted. */
-async function loadPages(session: Session, pages: AsyncGenerator<SlicePage>): Promise<PagesEnd> {
+async function loadPages(session: Session, pages: ReturnType<typeof planPages>): Promise<PagesEnd> {
   const stop = new AbortController();
   const signal = AbortSignal.any([session.signal, stop.signal]);
   let end: PagesEnd = { hasSlices: false };
-  const slices = takeSlices(session, pages, (page) => {
-    end = { hasSlices: end.hasSlices || page.slices.length > 0, lastOrgId: page.lastOrgId };
-  });
+  const takeSlices = async function* (): AsyncGenerator<Slice> {
+    for await (const { slices: pageSlices, lastOrgId } of pages) {
+      end = { hasSlices: end.hasSlices || pageSlices.length > 0, lastOrgId };
+      session.signal.throwIfAborted();
+      // A run is recorded once there is something to read.
+      if (pageSlices.length > 0 && !session.isRecorded) await session.begin();
+      for (const { orgId } of pageSlices) session.tally.orgIds.add(orgId);
+      yield* pageSlices;
+    }
+  };
+  const slices = takeSlices();
   const results = flatTransform(
     2 * session.context.concurrency,
     (slice) => session.timeouts.extractInTurn(slice, (isGivenUp) => extract(session, slice, { isGivenUp, signal })),
@@ -147,26 +148,11 @@ async function loadPages(session: Session, pages: AsyncGenerator<SlicePage>): Pr
   }
 }
 
-/** Yields the slices of pages. Records the run once there is something to read. */
-async function* takeSlices(
-  session: Session,
-  pages: AsyncGenerator<SlicePage>,
-  onPage: (page: SlicePage) => void,
-): AsyncGenerator<Slice> {
-  for await (const page of pages) {
-    onPage(page);
-    session.signal.throwIfAborted();
-    if (page.slices.length > 0 && !session.isRecorded) await session.begin();
-    for (const { orgId } of page.slices) session.tally.orgIds.add(orgId);
-    yield* page.slices;
-  }
-}
-
 /** Extracts a slice, unless the run no longer requests its stream. */
 async function extract(
   { context, tally, refusals }: Session,
   slice: Slice,
-  { isGivenUp, signal }: { readonly isGivenUp: boolean; readonly signal: AbortSignal },
+  { isGivenUp, signal }: { isGivenUp: boolean; signal: AbortSignal },
 ): Promise<SliceResult[]> {
   signal.throwIfAborted();
   const refusal = refusals.forStream(slice.stream);

@@ -14,11 +14,7 @@ export class Refusals {
   readonly #streams = new Map<string, LosantError>();
 
   /** `orgCount` is that of the run so far: if these are fewer than {@link REFUSING_ORGS}, all of them must reject. */
-  record(
-    { stream, orgId }: { readonly stream: string; readonly orgId: string },
-    error: LosantError | null,
-    orgCount: number,
-  ): void {
+  record({ stream, orgId }: { stream: string; orgId: string }, error: LosantError | null, orgCount: number): void {
     if (error === null) this.#respondingStreams.add(stream);
     if (error?.kind !== 'unauthorized' && error?.kind !== 'forbidden') return;
     if (error.kind === 'unauthorized') this.worst = error;

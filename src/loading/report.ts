@@ -26,6 +26,7 @@ export interface RunFailure {
 
 /** The result of a run, as `--json` prints it. */
 export interface RunReport extends RunCounts {
+  readonly instanceId: string;
   /** Null if nothing was due: such a run is not recorded. */
   readonly runId: string | null;
   readonly kind: RunKind;
@@ -66,7 +67,6 @@ export class Tally {
     return Object.values(this.cells).reduce((sum, count) => sum + count, 0);
   }
 
-  /** Cells whose read failed or whose response was quarantined. */
   get failedReads(): number {
     return this.cells.failed + this.cells.quarantined;
   }
@@ -119,7 +119,6 @@ export class Tally {
     }
   }
 
-  /** Whether Losant returned 404 for the usage of an organization. */
   get hasNotFoundErrors(): boolean {
     return [...this.#cellFailures.values()].some(({ code }) => code === NOT_FOUND);
   }
@@ -159,7 +158,7 @@ export class Tally {
     const { from, to } = this.range ?? { from: null, to: null };
     const { durationMs, ...head } = run;
     const failures = [...this.#otherFailures, ...joinFailures([...this.#cellFailures.values()])];
-    return { ...head, from, to, ...this.counts, durationMs, failures };
+    return { instanceId: this.#context.instanceId, ...head, from, to, ...this.counts, durationMs, failures };
   }
 
   #count({ day }: CellKey, result: CellResult): void {
@@ -222,8 +221,8 @@ export function findNextCommand(outcome: {
 }
 
 /** Logs a line for a run, and another if final cells were restated. */
-export function logRun(logger: Logger, instanceId: string, { report, tally, refusal }: RunOutcome): void {
-  const { runId, durationMs, failures, ...facts } = report;
+export function logRun(logger: Logger, { report, tally, refusal }: RunOutcome): void {
+  const { instanceId, runId, durationMs, failures, ...facts } = report;
   const { status } = report;
   const fields = {
     instance_id: instanceId,

@@ -6,7 +6,7 @@ import { rejectForeignObjects } from '../ledger/coverage.ts';
 import { applyPolicy, countDueCells, type DueScope, hasGaps, retryFailedCells } from '../ledger/due.ts';
 import { createExpectedCells, markDaysDue, syncTracks } from '../ledger/expected.ts';
 import { recordAttempt, recordAttemptError, registerInstance, requireApiUrl } from '../ledger/instances.ts';
-import { acquireLease, type Lease } from '../ledger/lease.ts';
+import { acquireLease } from '../ledger/lease.ts';
 import { readOrgIds } from '../ledger/organizations.ts';
 import { findUntracked } from '../ledger/tracks.ts';
 import { getInstance } from '../losant/endpoints.ts';
@@ -22,7 +22,7 @@ import {
   requireApiClock,
 } from './context.ts';
 import { readControlTotals } from './control-totals.ts';
-import { type Discovery, type DiscoveryFailure, discoverOrganizations } from './discover.ts';
+import { type DiscoveryFailure, discoverOrganizations } from './discover.ts';
 import { loadDue } from './pipeline.ts';
 import type { RunOutcome } from './report.ts';
 import { runUnderLease, type Session } from './session.ts';
@@ -92,10 +92,7 @@ async function refreshAfterLoad({ tally, ledger, context, signal }: Session): Pr
  * of the counters; then the first list confirms the instance. Throws LosantError if Losant does not know the instance,
  * and AppError `clock_skew`: even a rejection has a Date.
  */
-async function confirmInstance(
-  { client, instanceId, apiAheadMs, logger }: InstanceContext,
-  signal: AbortSignal,
-): Promise<{ readonly isConfirmed: boolean; readonly name: string | null }> {
+async function confirmInstance({ client, instanceId, apiAheadMs, logger }: InstanceContext, signal: AbortSignal) {
   try {
     const { name } = await getInstance(client, { instanceId, signal });
     return { isConfirmed: true, name };
@@ -113,10 +110,7 @@ const LEASE_RETRY_INTERVAL_MS = 1_000;
 const WAIT_NOTICE_INTERVAL_MS = 60_000;
 
 /** Waits for the lease. A backfill marks its days due first, so that the process that has the lease reads them. */
-async function waitForLease(
-  context: InstanceContext,
-  options: RunOptions,
-): Promise<{ lease: Lease; isMarkedDue: boolean }> {
+async function waitForLease(context: InstanceContext, options: RunOptions) {
   const { db, instanceId, host, now } = context;
   const { runId, kind, signal, waitMs = 0, onBusy } = options;
   const startedAtMs = now();
@@ -191,7 +185,7 @@ async function loadUnderLease(session: Session, isMarkedDue: boolean) {
   return { refusal, status: isPartial ? ('partial' as const) : ('complete' as const) };
 }
 
-async function prepareCells(session: Session, options: { readonly forceRefresh: boolean }): Promise<Discovery> {
+async function prepareCells(session: Session, options: { readonly forceRefresh: boolean }) {
   const discovery = await discoverOrganizations(session, options);
   await syncTracks(session.ledger, session.context);
   await createExpectedCells(session.ledger);

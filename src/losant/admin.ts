@@ -15,7 +15,7 @@ type AdminOptions = Omit<TransportOptions, 'connections'>;
  */
 export async function sendChange(
   options: AdminOptions,
-  { instanceId, orgId }: { readonly instanceId: string; readonly orgId: string },
+  { instanceId, orgId }: { instanceId: string; orgId: string },
   patch: OrgPatch | null,
 ): Promise<void> {
   const send = createTransport({ ...options, connections: 1 });

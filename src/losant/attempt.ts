@@ -247,7 +247,7 @@ export const RESPONSE_SKEW_MAX_MS = 5 * 60_000;
 /** Returns why a response is not from now, or came from a cache and from before `notBeforeMs`; null if it is fine. */
 export function findClockProblem(
   { dateMs, headers, receivedAtMs }: ApiResponse,
-  { notBeforeMs = Number.NEGATIVE_INFINITY }: { readonly notBeforeMs?: number | undefined },
+  { notBeforeMs = Number.NEGATIVE_INFINITY }: { notBeforeMs?: number | undefined },
 ): Failure | null {
   const toFailure = (problem: string): Failure => ({ kind: 'wrong_date', problem, status: 200 });
   const aheadMs = (dateMs ?? receivedAtMs) - receivedAtMs;

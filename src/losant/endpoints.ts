@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { describeProblems, toStorableText } from '../usage/body.ts';
 import { type DayRange, dayEndMs, dayStartMs, parseDay } from '../usage/day.ts';
-import { type Organization, parseOrganization } from '../usage/organization.ts';
+import { parseOrganization } from '../usage/organization.ts';
 import { WHOLE_INSTANCE } from '../usage/plan.ts';
 import type { UsageRequest } from '../usage/streams/stream.ts';
 import { unexpectedBody } from './attempt.ts';
@@ -17,7 +17,7 @@ const instanceBody = z.object({
 /** Throws a `LosantError`: `not_found` if the token cannot see the instance. */
 export async function getInstance(
   client: LosantClient,
-  { instanceId, signal }: { readonly instanceId: string; readonly signal: AbortSignal },
+  { instanceId, signal }: { instanceId: string; signal: AbortSignal },
 ): Promise<{ readonly name: string | null }> {
   const request = { action: 'instance.get', ids: { instance: instanceId }, signal };
   const response = await client.get({ ...request, path: instancePath(instanceId) });
@@ -33,18 +33,14 @@ export async function getInstance(
   return { name: name && toStorableText(name) };
 }
 
-export interface OrgResource {
-  readonly organization: Organization;
-  /** The complete body. */
-  readonly resource: Readonly<Record<string, unknown>>;
-}
+/** An organization, and the complete body of the response. */
+export type OrgResource = Awaited<ReturnType<typeof getOrg>>;
 
 /** Throws a `LosantError`: `not_found` if the organization is unknown, `bad_body` if its attributes cannot be read. */
 export async function getOrg(
   client: LosantClient,
-  target: { readonly instanceId: string; readonly orgId: string; readonly signal: AbortSignal },
-): Promise<OrgResource> {
-  const { instanceId, orgId, signal } = target;
+  { instanceId, orgId, signal }: { instanceId: string; orgId: string; signal: AbortSignal },
+) {
   const request = { action: 'instanceOrg.get', ids: { org: orgId }, signal };
   const response = await client.get({ ...request, path: orgPath(instanceId, orgId) });
   const organization = parseOrganization(response.body, response.dateMs ?? response.receivedAtMs);
@@ -52,7 +48,7 @@ export async function getOrg(
   if (organization.orgId !== orgId.toLowerCase()) {
     throw unexpectedBody(request, response, `it is about organization ${organization.orgId}`);
   }
-  return { organization, resource: JSON.parse(response.text) as OrgResource['resource'] };
+  return { organization, resource: JSON.parse(response.text) as Readonly<Record<string, unknown>> };
 }
 
 /** A request for one counter of an organization or of the whole instance. */
@@ -72,8 +68,8 @@ export function createUsageRequest(request: CounterRequest): GetRequest {
   const { instanceId, orgId, action, query, range, signal } = request;
   const { from, to } = range;
   // The API treats a start of 0 or below as relative to now.
-  const isValid = parseDay(from) !== null && parseDay(to) !== null && from <= to && dayStartMs(from) > 0;
-  if (!isValid) throw new Error(`not a range of usage days: ${from}..${to}`);
+  if (parseDay(from) === null || parseDay(to) === null || from > to)
+    throw new Error(`not a range of usage days: ${from}..${to}`);
   const days = from === to ? from : `${from}..${to}`;
   const isInstance = orgId === WHOLE_INSTANCE;
   return {

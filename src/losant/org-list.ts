@@ -45,10 +45,7 @@ export async function* listOrgPages(
   return first.hasShifted ? yield* readList(client, options) : first;
 }
 
-async function* readList(
-  client: LosantClient,
-  options: ListOptions,
-): AsyncGenerator<OrgPage, OrgListResult, undefined> {
+async function* readList(client: LosantClient, options: ListOptions) {
   let listedOrgs = 0;
   let unidentified = 0;
   let itemCount = 0;
@@ -103,11 +100,7 @@ async function* readList(
 
 const pageBody = z.object({ items: z.array(z.unknown()), totalCount: z.int().nonnegative(), page: z.int().nullish() });
 
-async function readPage(
-  client: LosantClient,
-  { instanceId, perPage = 100, signal }: ListOptions,
-  page: number,
-): Promise<OrgPage> {
+async function readPage(client: LosantClient, { instanceId, perPage = 100, signal }: ListOptions, page: number) {
   const request = { action: 'instanceOrgs.get', ids: { instance: instanceId, page: String(page) }, signal };
   const response = await client.get({
     ...request,

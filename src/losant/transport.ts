@@ -52,7 +52,7 @@ export function createTransport(options: TransportOptions) {
     method: 'GET' | 'PATCH' | 'DELETE',
     url: string,
     request: ApiRequest,
-    { json, onReceived }: { readonly json?: string; readonly onReceived?: () => void } = {},
+    { json, onReceived }: { json?: string; onReceived?: () => void } = {},
   ): Promise<ApiResponse> => {
     const { signal } = request;
     signal.throwIfAborted();
@@ -129,7 +129,7 @@ const MAX_BODY_BYTES = 16 * 1024 * 1024;
 async function exchange(
   dispatcher: Dispatcher,
   request: Dispatcher.DispatchOptions,
-  { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal },
+  { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
 ): Promise<RawResponse> {
   const { promise, resolve } = Promise.withResolvers<Failure | null>();
   let controller: Dispatcher.DispatchController | null = null;

@@ -51,6 +51,8 @@ export interface InstanceAttention {
   readonly label: string;
   /** When it was last refreshed; null if never, so that nothing is known yet. */
   readonly attentionAt: Instant | null;
+  /** Whether no refresh followed for longer than a day, as while runs store nothing and no worker runs. */
+  readonly isOutdated: boolean;
   readonly hasRunInProgress: boolean;
   readonly groups: readonly AttentionGroup[];
 }
@@ -61,10 +63,11 @@ const MAX_NAMES = 3;
 /** Returns what needs attention of each instance; with a day, as its digest names it. */
 export async function readAttention(
   db: Kysely<Schema>,
-  { instanceIds, day = null }: { readonly instanceIds: readonly string[]; readonly day?: UsageDay | null },
+  { instanceIds, day = null }: { instanceIds: readonly string[]; day?: UsageDay | null },
 ): Promise<readonly InstanceAttention[]> {
   const { rows: instances } = await sql<Omit<InstanceAttention, 'groups'>>`
     select k.instance_id as "instanceId", i.name, i.attention_at as "attentionAt",
+      coalesce(i.attention_at < clock_timestamp() - interval '25 hours', false) as "isOutdated",
       coalesce(nullif(${labelInstance(instanceIds)}, ''), k.instance_id) as label, exists (
         select from losant_usage.leases l where l.instance_id = i.instance_id and l.expires_at > clock_timestamp()
       ) as "hasRunInProgress"

@@ -21,7 +21,7 @@ export interface ExplainRequest {
 export async function explainDay(
   db: Kysely<Schema>,
   { orgId, day, streams }: ExplainRequest,
-  { nowMs }: { readonly nowMs: number },
+  { nowMs }: { nowMs: number },
 ) {
   return await db
     .transaction()

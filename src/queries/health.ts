@@ -43,7 +43,6 @@ export async function readHealth(db: Kysely<Schema>, options: HealthOptions) {
   const digests = await readDigests(db, instanceIds);
   return {
     at: new Date(nowMs).toISOString(),
-    /** Gaps of all instances and streams (count). */
     gaps: rows.reduce((sum, { gaps }) => sum + gaps, 0),
     instances: instances.map((instance) => {
       const { instanceId } = instance;
@@ -71,32 +70,26 @@ export async function pingDatabase(db: Kysely<Schema>): Promise<void> {
   await sql`select`.execute(db);
 }
 
+/** The comments on the columns of the view define the fields. */
 function toStreamHealth(row: Selectable<Schema['health']>, stream: string) {
   return {
     stream,
-    /** Expected cells through yesterday, by standing (counts). */
     cells: sumStandings([row]),
-    /** Cells of yesterday that are waiting or worse, by standing (counts). */
     yesterday: {
       waiting: row.yesterday_waiting,
       unavailable: row.yesterday_unavailable,
       in_doubt: row.yesterday_in_doubt,
       missing: row.yesterday_missing,
     },
-    /** The newest of the last ten days that was read for any organization; null if none was. */
     newestReadDay: row.newest_read_day,
     lastDay: row.last_day,
-    /** The last day through which the stream is complete; null if its first day is not. */
     completeTo: row.complete_to,
-    /** Organizations that are tracked, and those of them that are complete (counts). */
     orgs: row.orgs,
     orgsComplete: row.orgs_complete,
     gaps: row.gaps,
     orgsWithGaps: row.orgs_with_gaps,
     oldestGap: row.oldest_gap,
-    /** Gaps whose day passes the horizon within 7 days (count). */
     expiring: row.gaps_expiring,
-    /** Stored cells whose reads keep failing, and cells whose last response was quarantined (counts). */
     failing: row.failing,
     quarantined: row.quarantined,
   };
@@ -109,15 +102,8 @@ async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthO
   return await db
     .selectFrom('instances as i')
     .leftJoin('leases as l', (join) => join.onRef('l.instance_id', '=', 'i.instance_id').on('l.expires_at', '>', CLOCK))
-    .select([
-      'i.instance_id as instanceId',
-      'i.name',
-      labelInstance(instanceIds).as('label'),
-      'i.listed_at as listedAt',
-    ])
-    // Why the last list of organizations was incomplete, and why control totals could not be read; null if neither.
-    .select(['i.list_problem as listProblem', 'i.totals_problem as totalsProblem'])
-    /** When a run last tried to read it, and why that broke off. */
+    .select(['i.instance_id as instanceId', 'i.name', labelInstance(instanceIds).as('label')])
+    .select(['i.listed_at as listedAt', 'i.list_problem as listProblem', 'i.totals_problem as totalsProblem'])
     .select(['i.last_attempt_at as lastAttemptAt', 'i.last_error as lastError'])
     .select([
       sql<number>`(select count(*) from losant_usage.organizations o
@@ -135,7 +121,6 @@ async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthO
       sql<number>`(select count(*) from losant_usage.reconciliation c
         where c.instance_id = i.instance_id and c.outcome = 'differs')`.as('differences'),
     ])
-    // When the current lease was acquired; null if no run holds one.
     .select('l.acquired_at as leaseAcquiredAt')
     .where(isAny('i.instance_id', instanceIds))
     .orderBy('i.instance_id')

@@ -83,7 +83,7 @@ const RECENT_DAYS = 30;
 /** Returns the default: 30 days before `to`, or the oldest compared day of a month that is not closed, if earlier. */
 export async function readReconcileStart(
   db: Kysely<Schema>,
-  { instanceIds, to }: { readonly instanceIds: readonly string[]; readonly to: UsageDay },
+  { instanceIds, to }: { instanceIds: readonly string[]; to: UsageDay },
 ): Promise<UsageDay> {
   const firstRecentDay = addDays(to, -RECENT_DAYS);
   const { oldest } = await db

@@ -39,11 +39,7 @@ export type Growth = {
   readonly difference: number;
 };
 
-export interface UsageTotals {
-  readonly days: readonly ComparedDay[];
-  /** The organizations that changed most in each direction, the one that grew most first. */
-  readonly changes: readonly Growth[];
-}
+export type UsageTotals = Awaited<ReturnType<typeof readUsageTotals>>;
 
 /** Returns the month of yesterday, up to yesterday. */
 export function monthToDate(nowMs: number): DayRange {
@@ -56,12 +52,15 @@ const MAX_CHANGES = 10;
 /** A day of all organizations, or an organization on all days. */
 type Row = (ComparedDay & { readonly org_id: null }) | Growth;
 
-/** Reads days and organizations in one pass over what may be a million rows. Of a level, only the last day counts. */
+/**
+ * Returns the days, and the organizations that changed most in each direction, the one that grew most first. Reads both
+ * in one pass over what may be a million rows. Of a level, only the last day counts.
+ */
 export async function readUsageTotals(
   db: Kysely<Schema>,
   { metric, range, comparison }: TotalsQuery,
   instanceIds: readonly string[],
-): Promise<UsageTotals> {
+) {
   const { rows } = await sql<Row>`
     select r.*, o.name as org_name
     from (

@@ -176,7 +176,7 @@ function toText({ name, kind }: Column): RawBuilder<unknown> {
 export async function* readInPages<T>(
   trx: Kysely<Schema>,
   query: Expression<T>,
-  { cursor, size }: { readonly cursor: string; readonly size: number },
+  { cursor, size }: { cursor: string; size: number },
 ): AsyncGenerator<readonly T[]> {
   const name = sql.id(cursor);
   // All rows are read, so the planner must not optimize for the first few.

@@ -140,10 +140,7 @@ function getCurrent<T>({ snapshot, startedAtMs, error }: CachedRead<T>): CachedR
 }
 
 /** Tells an unreachable database from a rejected login, without naming either: the probes need no token. */
-function createReadiness(
-  { hostNow: now, signal }: ServingProcess,
-  prober: DatabaseHandle,
-): () => Promise<readonly string[]> {
+function createReadiness({ hostNow: now, signal }: ServingProcess, prober: DatabaseHandle) {
   const schema = cacheRead(() => readSchemaState(prober), { ...READINESS, now });
   return async () => {
     const problems = signal.aborted ? ['the worker is shutting down'] : [];

@@ -7,26 +7,18 @@ import type { Hono } from 'hono';
 import { SCRIPT_SOURCE } from '../console/page.ts';
 import { STYLE_SOURCE } from '../console/style.ts';
 import { AppError } from '../errors.ts';
+import { codeOf } from '../files/atomic-file.ts';
 import type { Logger } from '../logger.ts';
+import type { Config } from '../settings/config.ts';
 import { isLoopback } from '../settings/kinds.ts';
 
 /** The address that the server listens on, and the token that it requires; null if none is set. */
-export interface AccessPolicy {
-  readonly host: string;
-  readonly token: string | null;
-}
+export type AccessPolicy = Readonly<Pick<Config['http'], 'host' | 'token'>>;
 
-export interface ListenOptions extends AccessPolicy {
-  /** 0 picks a free port. */
-  readonly port: number;
-  readonly logger: Logger;
-}
+/** Port 0 picks a free one. */
+type ListenOptions = Readonly<Config['http']> & { readonly logger: Logger };
 
-export interface Listening {
-  readonly port: number;
-  /** Stops accepting connections and drops the open ones. */
-  close(): Promise<void>;
-}
+export type Listening = Awaited<ReturnType<typeof listen>>;
 
 const LIMITS = {
   // A request head fits one or two packets; a slower client only occupies a connection.
@@ -59,7 +51,7 @@ const HEADERS: Readonly<Record<string, string>> = {
  * `settings` if it cannot be used. Slow, oversized and malformed requests end in an error response or a closed
  * connection.
  */
-export async function listen(app: Hono, options: ListenOptions): Promise<Listening> {
+export async function listen(app: Hono, options: ListenOptions) {
   const { logger } = options;
   const respond = getRequestListener(app.fetch, {
     overrideGlobalObjects: false,
@@ -82,6 +74,7 @@ export async function listen(app: Hono, options: ListenOptions): Promise<Listeni
   server.on('error', (error) => logger.error({ err: error }, 'http server failed'));
   return {
     port: (server.address() as AddressInfo).port,
+    /** Stops accepting connections and drops the open ones. */
     close: async () => {
       server.closeAllConnections();
       await server[Symbol.asyncDispose]();
@@ -117,7 +110,7 @@ async function startListening(server: Server, { host, port }: ListenOptions): Pr
   try {
     await once(server, 'listening');
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    const code = codeOf(error) ?? 'unknown error';
     const kind = Object.hasOwn(TRANSIENT, code) ? 'port_in_use' : 'settings';
     const hint = TRANSIENT[code] ?? 'choose another HTTP_HOST or HTTP_PORT (0 turns the server off)';
     const message = `Cannot listen on HTTP_HOST ${host}, HTTP_PORT ${port}: ${code}`;
@@ -125,11 +118,7 @@ async function startListening(server: Server, { host, port }: ListenOptions): Pr
   }
 }
 
-export interface HttpRefusal {
-  readonly status: number;
-  readonly text: string;
-  readonly headers: Readonly<Record<string, string>>;
-}
+export type HttpRefusal = ReturnType<typeof refusal>;
 
 /** The probes of orchestrators, which reveal only whether the process is up and ready. */
 const PROBES: readonly string[] = ['/healthz', '/readyz'];
@@ -188,6 +177,6 @@ function toTokenRefusal({ token }: AccessPolicy): HttpRefusal {
   });
 }
 
-function refusal(status: number, text: string, headers: Record<string, string> = {}): HttpRefusal {
+function refusal(status: number, text: string, headers: Readonly<Record<string, string>> = {}) {
   return { status, text: `${text}\n`, headers };
 }

@@ -180,10 +180,8 @@ function readLedger(view: DatabaseView, nowMs: number, startedAtMs: number): Reg
   const cells = streams.flatMap(([health, labels]) =>
     standings.map((standing) => [health.cells[standing], { ...labels, standing }] as const),
   );
-  show(
-    OF_INSTANCE,
-    instances.map((each) => [each, { instance_id: each.instanceId }]),
-  );
+  const rows = instances.map((each) => [each, { instance_id: each.instanceId }] as const);
+  show(OF_INSTANCE, rows);
   show(OF_STREAM, streams);
   show(OF_STANDING, cells);
   return registry;

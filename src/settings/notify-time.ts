@@ -1,11 +1,8 @@
 /** The local time at which the digest is due, and the days of its time zone. */
-import type { UsageDay } from '../usage/day.ts';
+import { DAY_MS, type UsageDay } from '../usage/day.ts';
 
-export interface NotifyTime {
-  /** `HH:MM`. */
-  readonly time: string;
-  readonly timeZone: string;
-}
+/** A time of day, `HH:MM`, and its time zone. */
+export type NotifyTime = Readonly<Record<'time' | 'timeZone', string>>;
 
 const MINUTE_MS = 60_000;
 
@@ -37,9 +34,8 @@ export function notifyInstantOf(day: UsageDay, { time, timeZone }: NotifyTime): 
   const target = `${day} ${time}`;
   const asUtcMs = Date.parse(`${day}T${time}:00.000Z`);
   const offsetMs = (ms: number) => Date.parse(`${showLocalTime(ms, timeZone).replace(' ', 'T')}:00.000Z`) - ms;
-  const dayMs = 24 * 60 * MINUTE_MS;
   // The largest offset around the day gives the earliest candidate.
-  let ms = asUtcMs - Math.max(offsetMs(asUtcMs - dayMs), offsetMs(asUtcMs + dayMs));
+  let ms = asUtcMs - Math.max(offsetMs(asUtcMs - DAY_MS), offsetMs(asUtcMs + DAY_MS));
   while (showLocalTime(ms, timeZone) < target) ms += MINUTE_MS;
   return ms;
 }

@@ -3,6 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { parse, YAMLParseError } from 'yaml';
 import { z } from 'zod';
+import { codeOf } from '../files/atomic-file.ts';
 import { findNearestName } from '../terminal/words.ts';
 import { describeValueProblem } from './kinds.ts';
 import { getSettingInfo, instanceSettings, type Need, type SettingName } from './settings.ts';
@@ -66,7 +67,7 @@ function readNamedFile(path: string): { readonly text: string; readonly problem?
     if (stats.isFile() && stats.size <= MAX_FILE_BYTES) return { text: readFileSync(path, 'utf8') };
     cause = stats.isFile() ? 'over 1 MiB' : 'not a regular file';
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    const code = codeOf(error) ?? 'unknown error';
     cause = REASONS[code] ?? code;
   }
   const remedy = 'correct the path, or make the file readable for this user';
@@ -119,7 +120,7 @@ function createKeyErrors(names: readonly string[]): z.core.$ZodErrorMap {
 
 /** Returns the instances of the settings file; none once its problems are reported. `name` is what names its path. */
 export function readSettingsFile(
-  { name, path }: { readonly name: string; readonly path: string },
+  { name, path }: { name: string; path: string },
   { problems }: ReadContext,
 ): readonly Source[] {
   const file = readNamedFile(path);

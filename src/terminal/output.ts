@@ -81,8 +81,8 @@ export class Sink {
   readonly isTerminal: boolean;
   readonly #stream: OutStream;
   #isClosed = false;
-  #pending = 0;
-  #waiting: (() => void)[] = [];
+  /** Resolves after the last write, and so after all of them. */
+  #lastWrite = Promise.resolve();
 
   constructor(stream: OutStream) {
     this.#stream = stream;
@@ -92,11 +92,11 @@ export class Sink {
 
   write(part: string | Uint8Array): void {
     if (this.#isClosed) return;
-    this.#pending += 1;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#lastWrite = promise;
     this.#stream.write(part, (error) => {
-      this.#pending -= 1;
       if (error) this.#end(error);
-      if (this.#pending === 0 || this.#isClosed) for (const resolve of this.#waiting.splice(0)) resolve();
+      resolve();
     });
   }
 
@@ -106,8 +106,7 @@ export class Sink {
 
   /** Resolves once everything is written, or nothing more can be. */
   async drain(): Promise<void> {
-    if (this.#pending === 0 || this.#isClosed) return;
-    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (!this.#isClosed) await this.#lastWrite;
   }
 
   #end(error: NodeJS.ErrnoException): void {

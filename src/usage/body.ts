@@ -103,7 +103,7 @@ function findProblem(value: unknown): string | null {
 }
 
 /** An error map for zod, which describes any other problem itself. */
-export const describeRepeatedKey = ({ input }: { readonly input?: unknown }) =>
+export const describeRepeatedKey = ({ input }: { input?: unknown }) =>
   input === REPEATED_KEY ? 'appears twice' : undefined;
 
 /** An ISO time with its zone, transformed into ms since 1970. */

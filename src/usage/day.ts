@@ -12,9 +12,13 @@ export interface DayRange {
 export const HOUR_MS = 3_600_000;
 export const DAY_MS = 24 * HOUR_MS;
 
-/** Returns the day for `text`, or null if it is not a real calendar date in the form `YYYY-MM-DD`. */
+/** The days for which usage can be stored; the database has the same bounds. */
+export const FIRST_DAY: UsageDay = '2015-01-01';
+export const LAST_DAY: UsageDay = '2049-12-31';
+
+/** Returns the day for `text`, or null if it is not a real calendar date within these bounds, as `YYYY-MM-DD`. */
 export function parseDay(text: string): UsageDay | null {
-  if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) return null;
+  if (!/^\d{4}-\d{2}-\d{2}$/.test(text) || text < FIRST_DAY || text > LAST_DAY) return null;
   const ms = Date.parse(`${text}T00:00:00.000Z`);
   return Number.isNaN(ms) || dayAt(ms) !== text ? null : text;
 }

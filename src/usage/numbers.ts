@@ -34,10 +34,7 @@ export function sumHours(hours: Numbers[string] | undefined): number {
 }
 
 /** Old and new value of what differs: a number, null if it was absent, or a map of these by column and key. */
-export interface Differences {
-  readonly old: unknown;
-  readonly new: unknown;
-}
+export type Differences = Readonly<Record<'old' | 'new', unknown>>;
 
 /** Compares numbers, or maps of them in any order; undefined means absent. Returns null if they are equal. */
 export function findDifferences(old: unknown, next: unknown): Differences | null {

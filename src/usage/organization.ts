@@ -1,4 +1,3 @@
-/** Parses organizations of the API. */
 import * as z from 'zod';
 import { describeProblems, InexactNumber, instant, toStorableText } from './body.ts';
 import type { UsageDay } from './day.ts';

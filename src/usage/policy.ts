@@ -1,5 +1,5 @@
 import { FAILURES, isFailure } from '../errors.ts';
-import { addDays, DAY_MS, dayAt, dayEndMs, HOUR_MS, type UsageDay } from './day.ts';
+import { addDays, DAY_MS, dayAt, dayEndMs, FIRST_DAY, HOUR_MS, type UsageDay } from './day.ts';
 
 export interface Policy {
   /** The checkpoints: hours after the end of a day at which it is read, ascending. */
@@ -9,10 +9,6 @@ export interface Policy {
   /** The number of days that Losant retains; older days are not requested. */
   readonly horizonDays: number;
 }
-
-/** The days for which usage can be stored; the database has the same bounds. */
-export const FIRST_DAY: UsageDay = '2015-01-01';
-export const LAST_DAY: UsageDay = '2049-12-31';
 
 /** Hours after the end of a day until an unstored number is late, as in the database function `late_before`. */
 export const LATE_AFTER_HOURS = 6;

@@ -20,7 +20,7 @@ export interface InstanceActivity {
  */
 export function assessWakeUp(
   activities: readonly InstanceActivity[],
-  { isWakeUp, hasFinishedRun }: { readonly isWakeUp: boolean; readonly hasFinishedRun: boolean },
+  { isWakeUp, hasFinishedRun }: { isWakeUp: boolean; hasFinishedRun: boolean },
 ): boolean | null {
   const activeInstances = activities.filter(
     ({ results, currentRun }) => currentRun !== null || results.some(isFinishedHere),
@@ -56,7 +56,7 @@ export type Heartbeat = ReturnType<typeof createHeartbeat>;
  * Sends pings by the Healthchecks convention: GET `URL` for success, `URL/fail` otherwise, in the order of the calls. A
  * ping that fails is logged without its address: whoever knows it can report that all is well.
  */
-export function createHeartbeat({ url, logger }: { readonly url: string | null; readonly logger: Logger }) {
+export function createHeartbeat({ url, logger }: { url: string | null; logger: Logger }) {
   const ping = async (suffix: '' | '/fail') => {
     const outcome = url === null ? 200 : await sendPing(url, suffix);
     if (isDelivered(outcome)) return;

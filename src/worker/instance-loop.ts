@@ -14,7 +14,6 @@ import type { InstanceActivity } from './heartbeat.ts';
 export interface InstanceLoopOptions extends RunTools {
   /** The time until the next try of a standby process, or of a worker whose database was unreachable. */
   readonly retryIntervalMs?: number | undefined;
-  /** Called after each run. */
   readonly onRunEnd: (result: RunResult) => void;
 }
 
@@ -22,10 +21,7 @@ export interface InstanceLoopOptions extends RunTools {
 const RETRY_INTERVAL_MS = 20_000;
 
 /** The progress of a run of this process, or of a backfill of another one. */
-interface CurrentRun {
-  readonly runId: string;
-  readonly readCells: number;
-  readonly failedReads: number;
+interface CurrentRun extends Pick<RunProgress, 'runId' | 'readCells' | 'failedReads'> {
   /** The cells read by the last wake-up, or when the run was first seen. */
   readonly readCellsAtWakeUp: number;
 }
@@ -197,7 +193,7 @@ async function loadOnSchedule(
         onProgress({ runId, startedAt, ...progress });
       },
     });
-    logRun(logger, instanceId, outcome);
+    logRun(logger, outcome);
     end = endOf(outcome);
     if (end.result === 'refused') metrics.showTokenRejected(instanceId, true);
     // An outage does not show whether Losant accepts the token.
@@ -257,7 +253,7 @@ const NOT_RECORDED = ['database_unreachable', 'database_too_old', 'database_too_
 async function recordFailure(
   { handle, host, version, logger }: RunTools,
   instanceId: string,
-  { runId, end }: { readonly runId: string; readonly end: WorkerRunResult },
+  { runId, end }: { runId: string; end: WorkerRunResult },
 ): Promise<void> {
   if (end.problem === null || NOT_RECORDED.includes(end.problem.code)) return;
   const origin = { run_id: runId, instance_id: instanceId, host, version };

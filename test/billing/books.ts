@@ -6,7 +6,7 @@ import { sql } from 'kysely';
 import { checkPacks, compareWithDatabase } from '../../src/billing/check-pack.ts';
 import { type CloseOutcome, type CloseRequest, closeMonth } from '../../src/billing/close.ts';
 import { writePacks } from '../../src/billing/pack.ts';
-import { type PackProblem, readPacks } from '../../src/billing/read-packs.ts';
+import { readPacks, type Verification } from '../../src/billing/read-packs.ts';
 import { readBlockers, readStatements } from '../../src/billing/statements.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createLedgerDatabase, INSTANCE, Ledger } from '../ledger/ledger.ts';
@@ -243,7 +243,7 @@ export class Books extends Ledger {
   }
 
   /** Writes the packs of a month to a new folder, and checks them offline and against the database. */
-  async verifyMonth(month: string): Promise<{ out: string; problems: readonly PackProblem[] }> {
+  async verifyMonth(month: string): Promise<{ out: string; problems: Verification['problems'] }> {
     const out = await mkdtemp(join(this.folder, `${month}-`));
     const { db } = this.closer;
     const statements = await readStatements(db, { month, instanceIds: [INSTANCE, OTHER_INSTANCE] });

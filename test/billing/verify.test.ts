@@ -1,6 +1,7 @@
 /** Packs in a folder, and `verify`: bytes, signatures, chain and completeness, and all of it against the database. */
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { readdirSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql } from 'kysely';
@@ -187,6 +188,11 @@ describe('files of a pack', () => {
       await make();
       await expectProblem(verifyIn(copy.out), name, /^is not a regular file$/);
     }
+  });
+
+  test('a new pack has the newest checks, which src/billing/pack.ts names', async () => {
+    const manifest = parseManifest(await readFile(join(march, 'manifest.json'), 'utf8')) as Manifest;
+    expect(manifest.checks).toBe(readdirSync('pack-checks').length);
   });
 
   test('checks that differ from the release are not used, and a note says so', async () => {

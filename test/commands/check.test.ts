@@ -71,6 +71,15 @@ it('checks settings, database, clocks and each endpoint for the newest day, writ
   expect(await queryOnce(database.url, 'select from losant_usage.instances')).toEqual([]);
 });
 
+it('adds up the hours of a day', async () => {
+  const { document } = await check({ STREAMS: 'payload_totals,payload_hours' });
+  const [totals, hours] = document.checks
+    .filter(({ name }) => name.endsWith('Breakdown'))
+    .map(({ message }) => message);
+  expect(hours).toMatch(/: hours_billable_count [1-9]/);
+  expect(hours?.replaceAll('hours_', 'payload_')).toBe(totals);
+});
+
 it('advises an earlier checkpoint if days would be missing before their first', async () => {
   const { code, document } = await check({ READ_AT_HOURS: '7,720' });
   expect(document.checks[0]).toMatchObject({

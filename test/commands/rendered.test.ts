@@ -15,6 +15,7 @@ const orgOf = (number: number) => number.toString(16).padStart(24, '0');
 test('a run shows what changed, failures grouped by cause, and what to do', () => {
   const nothing = { loaded: 0, unchanged: 0, omitted: 0, failed: 0, quarantined: 0, unavailable: 0 };
   const report: RunReport = {
+    instanceId,
     runId: '00000000-0000-4000-8000-000000000001',
     kind: 'manual',
     status: 'partial',
@@ -46,7 +47,7 @@ test('a run shows what changed, failures grouped by cause, and what to do', () =
     body: null,
     hint: 'add instanceOrg.deviceCounts to it',
   });
-  expect(renderRun(instanceId, { report, tally, refusal })).toEqual([
+  expect(renderRun({ report, tally, refusal })).toEqual([
     `Instance ${instanceId}: partial, 2026-11-23, 1,234 organizations, 7,405 requests, 6 min 12 s`,
     '  4,936 cells read: 4,929 loaded, 6 unchanged, 1 omitted',
     '  3 cells restated by Losant, 1 of them already final: see the view restatements',
@@ -57,10 +58,10 @@ test('a run shows what changed, failures grouped by cause, and what to do', () =
     '  To see what is wrong and why: losant-usage status',
   ]);
   const empty: RunReport = { ...report, status: 'complete', from: null, to: null };
-  const nothingDue = renderRun(instanceId, { report: empty, tally: createTally(), refusal: null });
+  const nothingDue = renderRun({ report: empty, tally: createTally(), refusal: null });
   expect(nothingDue).toEqual([`Instance ${instanceId}: nothing is due`]);
   const lastYear = { from: '2025-01-01', to: '2025-12-31' };
-  expect(renderRun(instanceId, { report, tally, refusal }, lastYear).slice(0, 2)).toEqual([
+  expect(renderRun({ report, tally, refusal }, lastYear).slice(0, 2)).toEqual([
     `Instance ${instanceId}: partial, 2025-01-01..2025-12-31, 1,234 organizations, 7,405 requests, 6 min 12 s`,
     '  4,936 cells of 2026-11-23 read: 4,929 loaded, 6 unchanged, 1 omitted',
   ]);
@@ -95,7 +96,7 @@ test('days past the horizon are no cells, and the run says all of them by itself
   const tally = createTally();
   tally.addFailures([{ orgId: null, from: '2025-11-01', to: '2025-11-05', code: 'past_horizon', message: 'skipped' }]);
   const report = tally.toReport({ runId: null, kind: 'backfill', status: 'partial', durationMs: 1 });
-  expect(renderRun(instanceId, { report, tally, refusal: null })).toEqual([
+  expect(renderRun({ report, tally, refusal: null })).toEqual([
     `Instance ${instanceId}: nothing was read`,
     '  past_horizon      skipped',
   ]);

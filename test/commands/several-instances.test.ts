@@ -92,7 +92,10 @@ describe('--org', () => {
     const again = await usage(['run', '--day', day, '--org', eastOrg]);
     expect(jsonOf<Report>(again)).toMatchObject({ orgs: 1, cells: { planned: 4 } });
     const both = await usage(['run', '--day', day, '--org', eastOrg, westOrg]);
-    expect(jsonOf<Report[]>(both).map(({ orgs }) => orgs)).toEqual([1, 1]);
+    expect(jsonOf<Report[]>(both)).toMatchObject([
+      { instanceId: idOf(east), orgs: 1 },
+      { instanceId: idOf(west), orgs: 1 },
+    ]);
   });
 
   it('bills only configured instances by default, and names the others', async () => {
@@ -111,7 +114,10 @@ describe('--org', () => {
     await east.control('tokens', { token: east.token, scopes: ['all.Instance'] });
     expect(refused.code).toBe(5);
     const documents = jsonOf<[Refusal, Report]>(refused);
-    expect(documents).toMatchObject([{ error: { code: 'unauthorized' } }, { status: 'complete' }]);
+    expect(documents).toMatchObject([
+      { instanceId: idOf(east), error: { code: 'unauthorized' } },
+      { instanceId: idOf(west), status: 'complete' },
+    ]);
   });
 });
 
@@ -139,4 +145,20 @@ it('a manual run reports to the monitor only the instances that no other process
   await asWriter(store.url, holdLease(idOf(west)));
   expect(await pingsOfRun(4)).toEqual([]);
   await asWriter(store.url, 'delete from losant_usage.leases');
+});
+
+it('check says which instance each of its lines is about', async () => {
+  await west.control('tokens/revoke', { token: west.token });
+  const ended = await usage(['check']);
+  const { stdout } = await runProgram(['check', '--config', settings()], { DATABASE_URL: store.url });
+  await west.control('tokens', { token: west.token, scopes: ['all.Instance'] });
+  const { checks } = jsonOf<{ checks: { name: string; instanceId: string | null; ok: boolean }[] }>(ended);
+  const ofName = (wanted: string) => checks.filter(({ name }) => name === wanted).map(({ instanceId }) => instanceId);
+  expect(checks.filter(({ ok }) => !ok)).toMatchObject([{ name: 'instance.get', instanceId: idOf(west) }]);
+  expect([ofName('database'), ofName('sums')]).toEqual([[null], [idOf(east), idOf(west)]]);
+  const isOfSums = (line: string) => line.includes('sums:');
+  expect(stdout.split('\n').filter(isOfSums)).toEqual([
+    `ok      sums: our sums match the stored numbers (instance ${idOf(east)})`,
+    `ok      sums: our sums match the stored numbers (instance ${idOf(west)})`,
+  ]);
 });

@@ -31,7 +31,7 @@ test.each(versions)('the files that %s released are unchanged', (version) => {
   const problems = lines
     .map((line) => line.split('  '))
     .filter(([sum, path = '']) => !existsSync(path) || checksum(path) !== sum)
-    .map(([, path]) => `${path} was released with ${version} and must stay: undo the change, add a migration`);
+    .map(([, path]) => `${path} was released with ${version} and must stay: undo the change, and add a file`);
   expect(lines.length).toBeGreaterThan(10);
   expect(problems).toEqual([]);
 });
@@ -87,14 +87,14 @@ describe.each(versions)('a database of %s', (version) => {
     return await asWriter(database.url, `select ${counts.join(', ')}, ${billed}`);
   }
 
-  test('has a closed month, a stream with two spans and a waiver', async () => {
+  test('has a closed month with an adjustment, a stream with two spans and a waiver', async () => {
     const counts = `select (select count(*) from losant_usage.statements) as statements,
       (select count(*) from losant_usage.waivers) as waivers, (select max(n) from (
         select count(*) as n from losant_usage.tracks group by org_id, stream) as t) as spans`;
-    expect(await queryOnce(database.url, counts)).toEqual([{ statements: '1', waivers: '1', spans: '2' }]);
+    expect(await queryOnce(database.url, counts)).toEqual([{ statements: '2', waivers: '1', spans: '2' }]);
   });
 
-  test('is migrated by this version, without a change of its rows if it is at head, and its statement is still true', async () => {
+  test('is migrated by this version, without a change of its rows if it is at head, and its statements are still true', async () => {
     const before = await readContents();
     const pending = await readPending(reader, 'migrations');
     expect(await migrateToHead(migrator)).toEqual(pending);

@@ -24,6 +24,7 @@ const instance = (groups: readonly AttentionGroup[], changes: Partial<InstanceAt
   name: 'Main',
   label: 'Main',
   attentionAt: '2026-11-24T07:00:00.000Z',
+  isOutdated: false,
   hasRunInProgress: false,
   groups,
   ...changes,
@@ -106,6 +107,11 @@ describe('a digest', () => {
     ],
     ['was never read', { groups: [group('never_read', null, 'Main: HTTP 401')] }, 'Never read: Main: HTTP 401'],
     ['is not known', { attentionAt: null }, 'Not known yet, because nothing has been read'],
+    [
+      'was not refreshed for longer than a day',
+      { attentionAt: '2026-11-22T07:00:00.000Z', isOutdated: true },
+      'Not known since 2026-11-22 07:00 UTC; losant-usage status shows why',
+    ],
     [
       'is being read for the first time',
       { attentionAt: null, hasRunInProgress: true },

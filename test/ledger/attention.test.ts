@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { refreshAttention } from '../../src/ledger/attention.ts';
 import { acquireLease, releaseLease } from '../../src/ledger/lease.ts';
-import { readAttention } from '../../src/queries/attention.ts';
+import { ATTENTION_KINDS, readAttention } from '../../src/queries/attention.ts';
 import { eachDay } from '../../src/usage/day.ts';
 import { openAs } from '../support/databases.ts';
 import { until } from '../support/wait.ts';
@@ -33,6 +33,11 @@ const lacking = (name: string, missingDay = '2026-11-20'): PayloadOrg => ({
   name,
   createdOn: '2026-11-10',
   payloads: (day) => (day === missingDay ? null : 10),
+});
+
+test('kinds have the same order in the database and in the program', async () => {
+  const kinds = await ledger.list(sql`select unnest(enum_range(null::losant_usage.attention_kind))`);
+  expect(Object.keys(ATTENTION_KINDS)).toEqual(kinds);
 });
 
 test('missing cells are named with their streams and first day once they are late; who lacks nothing is not', async () => {

@@ -5,7 +5,7 @@
 import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { rejectForeignObjects } from '../../src/ledger/coverage.ts';
-import { FIRST_DAY, LAST_DAY } from '../../src/usage/policy.ts';
+import { FIRST_DAY, LAST_DAY } from '../../src/usage/day.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { asOwner } from '../support/databases.ts';
 import { devices, report } from '../usage/cells.ts';

@@ -1,5 +1,5 @@
 /** Loading: what `applyResponse` decides is written together or not at all, and revisions record every change. */
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { acquireLease } from '../../src/ledger/lease.ts';
@@ -293,9 +293,15 @@ describe('quarantined responses', () => {
   const load = (...slices: readonly CellResponse[][]) => loadBatch(ledger.writer(), slices.flat());
   const quarantined = (
     orgId: string,
-    { code = 'invalid_value', texts = ['{"counts":[]}'], days = [DAY], stream = 'device_counts' } = {},
+    {
+      code = 'invalid_value',
+      detail = problem,
+      texts = ['{"counts":[]}'],
+      days = [DAY],
+      stream = 'device_counts',
+    } = {},
   ): CellResponse[] => {
-    const verdict = { kind: 'quarantined', code, detail: problem } as const;
+    const verdict = { kind: 'quarantined', code, detail } as const;
     const response = { sentAtMs: ledger.nowMs, texts, sha256: null, verdict };
     return days.map((day) => ({ orgId, stream, day, ...response }));
   };
@@ -325,10 +331,24 @@ describe('quarantined responses', () => {
 
   test('are stored once while they are the same, and again when they differ', async () => {
     const orgId = await newCells();
-    const [one, two] = [quarantined(orgId), quarantined(orgId, { texts: ['{"counts":[1]}'] })];
+    const [one, two] = [quarantined(orgId), quarantined(orgId, { detail: 'it is null', texts: ['{"counts":[1]}'] })];
     for (const each of [one, one, two, one, quarantined(orgId, { code: 'unplaceable_body' })]) await load(each);
     expect(await readQuarantine(orgId)).toHaveLength(4);
     await load(quarantined(orgId, { days: ['2026-11-21', DAY] }), quarantined(orgId, { stream: 'payload_totals' }));
     expect(await readQuarantine(orgId)).toHaveLength(6);
+  });
+
+  test.each([
+    ['23 hours', 1],
+    ['25 hours', 2],
+  ])('that differ in nothing but their bodies are stored again after a day, not after %s', async (age, rows) => {
+    const orgId = await newCells();
+    await ledger.asProgram(sql`
+      insert into losant_usage.quarantine
+        (org_id, stream, first_day, last_day, reason, detail, body_sha256, body_truncated, run_id, body_gzip, seen_at)
+      select ${orgId}, 'device_counts', ${DAY}::date, ${DAY}::date, 'invalid_value', ${problem}, '', false,
+        ${RUN_1}::uuid, ${gzipSync('')}::bytea, clock_timestamp() - ${age}::interval`);
+    await load(quarantined(orgId));
+    expect(await readQuarantine(orgId)).toHaveLength(rows);
   });
 });

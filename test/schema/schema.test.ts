@@ -84,6 +84,11 @@ test('docs/tables.md lists every view once, with its comment: npm run schema, be
   expect(listedNames.filter((name) => !name.endsWith('()')).toSorted()).toEqual(views.toSorted());
 });
 
+test('docs/tables.md lists every metric', async () => {
+  const metrics = await db().selectFrom('metrics').select('metric').execute();
+  expect(metrics.filter(({ metric }) => !text.includes(`\`${metric}\``))).toEqual([]);
+});
+
 const COLUMN_TABLE = /<!-- columns: (?<names>[^>]+) -->\n(?:\n\|.*(?:\n\|.*)*\n)?/;
 
 test('docs/tables.md lists the tables of the contract with their columns: npm run schema', async () => {

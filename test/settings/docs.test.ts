@@ -25,9 +25,11 @@ function renderRow(name: SettingName): string {
 
 const HEAD = ['| setting | meaning | default | example |', '| --- | --- | --- | --- |'];
 
-/** Replaces each table: it follows a marker with the names of its settings, and ends with an empty line. */
+/** Each follows a marker with the names of its settings, and ends with an empty line. */
+const MARKED_TABLES = /(<!-- settings: ([A-Z_, ]+) -->\n)\n?(?:\|.*\n)*\n*/g;
+
 function renderDocs(text: string): string {
-  return text.replaceAll(/(<!-- settings: ([A-Z_, ]+) -->\n)\n?(?:\|.*\n)*\n*/g, (_, marker: string, names: string) => {
+  return text.replaceAll(MARKED_TABLES, (_, marker: string, names: string) => {
     const rows = names.split(', ').map((name) => renderRow(name as SettingName));
     return `${marker}\n${[...HEAD, ...rows].join('\n')}\n\n`;
   });
@@ -63,7 +65,7 @@ test('.env.example is a template of every setting: npm run schema', async () => 
 });
 
 test('docs/settings.md names every setting in one marker of a table, and lists every stream and secret', () => {
-  const names = [...text.matchAll(/^\| `([A-Z_]+)`/gm)].map(([, name]) => name ?? '');
+  const names = [...text.matchAll(MARKED_TABLES)].flatMap(([, , listed = '']) => listed.split(', '));
   expect(names.toSorted()).toEqual([...settingNames].toSorted());
   expect(streamNames.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
   const inFiles = /^These can also be read from a file.*$/m.exec(text)?.[0] ?? '';

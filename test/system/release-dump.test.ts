@@ -33,7 +33,7 @@ async function runAs(role: string, ...args: readonly string[]): Promise<void> {
   expect(await runProgram(args, settings)).toMatchObject({ code: 0 });
 }
 
-/** Has a closed month, an organization's stream with two spans, and a waiver. */
+/** Has a closed month with an adjustment, an organization's stream with two spans, and a waiver. */
 async function fillDatabase(): Promise<void> {
   await runAs('migrator', 'migrate');
   await runAs('writer', 'run');
@@ -53,9 +53,13 @@ async function fillDatabase(): Promise<void> {
   const waived = ['--org', orgId, '--stream', 'device_counts', '--day', to, '--reason', 'the customer agreed'];
   await runAs('writer', 'waive', ...waived);
   await runAs('closer', 'close', '--month', MONTH);
+  const day = `${MONTH}-15`;
+  await platform.control('restate', { orgId, day });
+  await runAs('writer', 'backfill', '--from', day, '--to', day, '--force');
+  await runAs('closer', 'close', '--month', MONTH, '--adjust');
 }
 
-test('a dump of this version is small SQL with a closed month, two spans of a stream and a waiver', async () => {
+test('a dump of this version is small SQL with an adjusted month, two spans of a stream and a waiver', async () => {
   await fillDatabase();
   const file = join(server.folder, 'release.sql');
   const options = documentedOptions('pg_dump').filter((option) => !option.startsWith('--format'));
@@ -63,7 +67,7 @@ test('a dump of this version is small SQL with a closed month, two spans of a st
   tool('pg_dump', ...options, ...more, server.urlOf('losant_usage_migrator'));
   // Later pg_dumps begin and end with a command of psql.
   const dump = readFileSync(file, 'utf8').replaceAll(/^\\.*\n/gm, '');
-  expect(dump.match(/^INSERT INTO losant_usage\.statements /gm)).toHaveLength(1);
+  expect(dump.match(/^INSERT INTO losant_usage\.statements /gm)).toHaveLength(2);
   expect(dump.match(/^INSERT INTO losant_usage\.waivers /gm)).toHaveLength(1);
   expect(dump.match(/^INSERT INTO losant_usage\.tracks /gm)).toHaveLength(13);
   expect(dump).not.toMatch(/^(\\|COPY )/m);

@@ -49,6 +49,12 @@ export const CONTRADICTIONS: Readonly<Record<string, string>> = {
     ) as d using (org_id, month)
     where (m.days_expected, m.days_final, m.days_waived, m.days_unavailable, m.days_unreported, m.standing)
       is distinct from (d.days, d.final, d.waived, d.unavailable, d.unreported, d.standing)`,
+  'a limit of a metric is compared with the month to date': `
+    select m.org_id, k.metric from losant_usage.monthly_usage m
+    join losant_usage.metrics k on k.limit_name is not null
+    left join losant_usage.usage_vs_limits v on v.org_id = m.org_id and v.month = m.month and v.metric = k.metric
+    where m.month = (select max(month) from losant_usage.usage_vs_limits)
+      and (to_jsonb(m) ->> k.metric)::numeric is distinct from v.quantity`,
   'a month is billable if nothing blocks it': `
     select * from losant_usage.monthly_usage m
     where m.is_billable = exists (select from losant_usage.month_blockers b where b.month = m.month

@@ -37,6 +37,7 @@ describe('along a random history', () => {
       if (stream === 'notebook_minutes') return report(minutes(count(), count()));
       if (stream === 'payload_totals') return report(totals(count(), count(), count()));
       if (stream === 'payload_hours') return report(hours(count(), count(), count()));
+      if (stream !== 'payload_sources') throw new Error(`add numbers of ${stream} here`);
       return split({ [dice.pick(['timer', '__proto__x', 'webhook'])]: { [dice.pick(['a', 'b'])]: count() } });
     };
     const verdictOf = (stream: string) =>

@@ -345,3 +345,18 @@ test('the command digest prints the same and writes nothing, and status shows th
   expect(status.stdout).toContain('Kestrel (payload_totals since 2026-11-20)');
   expect(status.stdout).toContain(`digest of ${TODAY}: sent`);
 });
+
+test('the command digest does not say that no data is missing if nothing was refreshed for longer than a day', async () => {
+  await createTimer().check();
+  const env = { DATABASE_URL: ledger.url, LOSANT_INSTANCE_ID: INSTANCE };
+  const digestAt = async (time: string) => {
+    await ledger.setTime(`2026-11-25T${time}.000Z`);
+    return (await runProgram(['digest'], env, { hostNow: () => ledger.nowMs })).stdout;
+  };
+  expect(await digestAt('10:00:00')).toMatch(
+    /^No data is missing; nothing is new, 1 ongoing \(as of 2026-11-24 09:00 UTC\)\n/,
+  );
+  expect(await digestAt('10:00:01')).toMatch(
+    /^Not known since 2026-11-24 09:00 UTC; losant-usage status shows why\n\n/,
+  );
+});
