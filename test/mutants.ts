@@ -6,8 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { MUTANTS } from './mutants/catalog.ts';
-import type { Mutant } from './mutants/mutant.ts';
+import { MUTANTS, type Mutant } from './mutants/catalog.ts';
 
 /** The number of copies in which tests run at the same time. */
 const LANES = 2;

@@ -76,8 +76,6 @@ describe('a month end', () => {
   const HASH = ['--accept-blockers', '0123456789ab'];
   const AGREED = ['--reason', 'agreed'];
   test.for([
-    [['--adjust'], '--month is required with --adjust, --dry-run and --accept-blockers'],
-    [[...AUGUST, ...AGREED], '--accept-blockers and --reason must be given together'],
     [[...AUGUST, ...HASH], '--accept-blockers and --reason must be given together'],
     [[...AUGUST, '--reason', ' ', ...HASH], 'say why'],
     [[...AUGUST, ...AGREED, ...HASH], '2026-08 is no longer blocked'],

@@ -1,6 +1,4 @@
 /** A month in the embedded database: the same numbers, statement and proof pack. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { expect, onTestFinished, test } from 'vitest';
@@ -13,18 +11,18 @@ import { createInstallation } from '../e2e/installation.ts';
 import { type Row, readStored, readTruth } from '../e2e/usage.ts';
 import { openAs } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
+import { createTestFolder } from '../support/folders.ts';
 import { SIGNAL } from './books.ts';
 
 // Guarantee (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
 test('a month is stored far from UTC, closed and verified with the embedded database', async () => {
   const installation = await createInstallation({ orgs: 1 }, 'embedded');
   const { store, platform, run } = installation;
-  const folder = await mkdtemp(join(tmpdir(), 'embedded-'));
+  const folder = createTestFolder();
   const usual = process.env['TZ'];
   onTestFinished(async () => {
     process.env['TZ'] = usual;
     await installation.close();
-    await rm(folder, { recursive: true });
   });
   const now = new Date();
   const lastDay = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth(), 0)).toISOString().slice(0, 10);

@@ -62,7 +62,7 @@ export const TAMPERINGS: readonly Tampering[] = [
   [add('lines.csv', created, {}), /1 rows repeat the key of another row/],
   [line({ billed_before: '5', quantity: '8' }), /billed_before is 5/],
   [add('lines.csv', created, { org_id: STRANGER }), /0009 devices_created: its days/],
-  ...['1e1', '0013', ' 13', '+13', '13.0', '99999999999999999999'].map(
+  ...['0013', '13.0', '99999999999999999999'].map(
     (digits): Tampering => [line({ total: digits }), /is not a valid line/],
   ),
   [line({ total: '-1', quantity: '-1' }), /is not a valid line/],
@@ -112,7 +112,6 @@ export const TAMPERINGS: readonly Tampering[] = [
   [revision({ old: '5', new: '6' }), /is not a valid revision/],
   [revision({ old: '{}', new: '{}' }), /is not a valid revision/],
   [remove('waivers.csv', byPerson), /2026-03-12 .*: is waived in cells.csv, but no waiver is in force/],
-  [remove('waivers.csv', byProgram), /2026-03-09 .*: is waived in cells.csv, but no waiver is in force/],
   [waiver({ lifted_at: LATER }), /but no waiver is in force/],
   [add('waivers.csv', byPerson, { id: '99', org_id: acme }), /waiver in force, but its cell is not waived/],
   [waiver({ waived_at: LATER }), /was waived or lifted after the statement/],

@@ -2,14 +2,14 @@
  * A month of three instances, played as whoever bills would: with the documented roles, in a database whose sessions
  * have other defaults, and by nothing but the commands that are printed.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { createTimedInstallation, type TimedInstallation } from '../e2e/installation.ts';
 import type { Row } from '../e2e/usage.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { asAdministrator, asWriter } from '../support/databases.ts';
+import { createTestFolder } from '../support/folders.ts';
 import { runProgram } from '../support/program.ts';
 import { followRemedies } from './remedies.ts';
 
@@ -48,10 +48,9 @@ async function playThreeInstances(): Promise<Played> {
   for (const [index, platform] of platforms.entries()) {
     for (const id of ORGS[index] ?? []) await platform.control('orgs', { id, creationDate: '2026-10-25T08:00:00Z' });
   }
-  const folder = mkdtempSync(join(tmpdir(), 'losant-usage-three-'));
+  const folder = createTestFolder();
   onTestFinished(async () => {
     for (const platform of others) await platform[Symbol.asyncDispose]();
-    rmSync(folder, { recursive: true });
   });
   const instances = platforms.map(({ instanceId, url, token }, index) => {
     writeFileSync(join(folder, `token-${index}`), token);

@@ -1,22 +1,20 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { commands } from '../../src/cli/commands.ts';
+import { createTestFolder } from '../support/folders.ts';
 import { LAUNCHER, runProgram, startProcess, VERSION } from '../support/program.ts';
 
 const COMMANDS = [...commands.keys()];
 
 it('help loads no package', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'losant-usage-command-line-'));
-  const spy = join(folder, 'spy.mjs');
+  const spy = join(createTestFolder(), 'spy.mjs');
   writeFileSync(
     spy,
     `import { registerHooks } from 'node:module';
      registerHooks({ load(url, context, next) { process.stderr.write('loaded ' + url + '\\n'); return next(url, context); } });`,
   );
   const { stderr } = await startProcess(process.execPath, ['--import', spy, LAUNCHER, '--help'], {}).ended;
-  rmSync(folder, { recursive: true });
   expect(stderr).toMatch(/^loaded .*commands\.ts$/m);
   expect(stderr).not.toContain('node_modules');
 });
@@ -63,7 +61,6 @@ it.each([
   ['org shw', "unknown command 'org shw'. Did you mean org show?"],
   ['gaps --al', "unknown option '--al'. Did you mean --all?\n  losant-usage gaps --help lists its options"],
   ['backfill --form 2026-11-01', "unknown option '--form'. Did you mean --from?"],
-  ['run --from 2026-11-01', "unknown option '--from'; losant-usage backfill has --from\n"],
   ['run --form 2026-11-01', "unknown option '--form'; losant-usage backfill has --from\n"],
   ['run --al', "unknown option '--al'\n"],
   ['backfill --to 2026-11-01', '--from <YYYY-MM-DD> is required\n  losant-usage backfill --help'],
@@ -74,13 +71,11 @@ it.each([
   ['run --dry-run=yes', "Option '--dry-run' does not take an argument"],
   ['run --day 2026-11-01 --day 2026-11-02', '--day can be given only once\n'],
   ['run --day 2026-02-30', `--day="2026-02-30" ${DAY}`],
-  ['run --org abc', '--org="abc" is not an organization ID (24 hex characters)\n'],
   ['run --org 575ec8687ae143cd83dc4a97,x', '--org="x" is not an organization ID (24 hex characters)\n'],
   ['run --stream payloadtotals', '--stream="payloadtotals" is not a known value; did you mean payload_totals?\n'],
   ['run --stream device_counts,,payload_totals', '--stream has an extra comma; remove it\n'],
   ['run --stream device_counts,device_counts', '--stream lists an entry twice; list each once\n'],
   ['run --wait 1.5', '--wait="1.5" is not a whole number from 0 to 86400 (seconds)\n'],
-  ['backfill --from 2051-01-01', `--from="2051-01-01" ${DAY}`],
   ['backfill --from 2026-01-02 --to 2026-01-01', '--from 2026-01-02 is later than --to 2026-01-01'],
   ['run --instance 0123456789abcdef01234567', 'not in the settings\n  configured instances: 575ec8'],
   [
@@ -91,15 +86,13 @@ it.each([
     `waive --org ${'0'.repeat(24)} --day 2026-11-02..2026-11-01 --reason x`,
     '--day="2026-11-02..2026-11-01" is not a day or an ordered range; use YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD\n',
   ],
-  ...['TEXT', 'text', '<REASON>', '…', '4711'].flatMap((text) => [
+  ...['text', '<REASON>', '…', '4711'].flatMap((text) => [
     [`waive --org ${'0'.repeat(24)} --day 2026-11-01 --reason ${text}`, `--reason="${text}" is not a reason; say why`],
     [`close --month 2026-10 --accept-blockers 00 --reason ${text}`, `--reason="${text}" is not a reason; say why`],
   ]),
   ['close --month 2026-10 --reason agreed', '--accept-blockers and --reason must be given together\n'],
   ['close --dry-run', '--month is required with --adjust, --dry-run and --accept-blockers\n'],
   ['backfill --from 2049-01-01', '--from 2049-01-01 has not ended yet (UTC)\n  the latest day that can be read is '],
-  ['reconcile --from 2049-01-01', '--from 2049-01-01 has not ended yet (UTC)\n'],
-  ['reconcile --from 2026-10-02 --to 2026-10-01', '--from 2026-10-02 is later than --to 2026-10-01'],
   [`org set --org ${'0'.repeat(24)} --patch {}`, 'LOSANT_ADMIN_TOKEN is not set; create a token'],
   ['simulator --port 65536', '--port="65536" is not a whole number from 0 to 65535 (0 picks a free port)\n'],
 ])('reports the mistake in "%s" with the next step, and starts nothing', async (args = '', message = '') => {

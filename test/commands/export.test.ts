@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { asProgram } from '../support/by-hand.ts';
 import { asOwner, asWriter, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { createTestFolder } from '../support/folders.ts';
 import { jsonOf, LAUNCHER, type Refusal, runProgram, startProcess, startProgram } from '../support/program.ts';
 import { loginAs } from '../support/roles.ts';
 import { until } from '../support/wait.ts';
@@ -38,9 +38,8 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'losant-usage-export-'));
+  folder = createTestFolder();
   out = join(folder, 'usage.csv');
-  return () => rmSync(folder, { recursive: true, force: true });
 });
 
 const VIEW = ['--view', 'device_counts'];

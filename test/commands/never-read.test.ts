@@ -1,9 +1,9 @@
 /** An instance that was never read: every status command reports it until it is read or retired. One world, in turn. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, expect, it, onTestFinished } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { useInstallation } from '../e2e/installation.ts';
+import { createTestFolder } from '../support/folders.ts';
 import { type Env, jsonOf, type Refusal, runProgram } from '../support/program.ts';
 
 const installation = useInstallation({ orgs: 1 });
@@ -109,8 +109,7 @@ it('is reported after it was removed from the settings until it is retired, and 
 
 it('that no run has tried to read is reported like one, also next to complete instances', async () => {
   const { platform } = installation;
-  const folder = mkdtempSync(join(tmpdir(), 'losant-usage-untried-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const folder = createTestFolder();
   const path = join(folder, 'usage.yaml');
   const entries = [platform.instanceId, UNTRIED].map(
     (id) => `  - LOSANT_INSTANCE_ID: ${id}\n    LOSANT_API_TOKEN_FILE: token\n`,

@@ -1,5 +1,4 @@
-import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
@@ -12,6 +11,7 @@ import {
   queryOnce,
   type TestDatabase,
 } from '../support/databases.ts';
+import { createTestFolder } from '../support/folders.ts';
 
 const FIRST = `-- A comment; with a semicolon, and a 'quote.
 do $$ begin
@@ -39,7 +39,7 @@ let database: TestDatabase;
 let handle: DatabaseHandle;
 
 beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'losant-usage-migrations-'));
+  folder = createTestFolder();
   writeAll({ '0001_first': FIRST });
   database = await createTestDatabase({ template: false });
   handle = await open(database.url);
@@ -48,7 +48,6 @@ beforeEach(async () => {
 afterEach(async () => {
   await handle.close();
   await database.drop();
-  rmSync(folder, { recursive: true });
 });
 
 function write(name: string, text: string): void {

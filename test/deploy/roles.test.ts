@@ -22,7 +22,10 @@ const platform = usePlatform({ orgs: 3, now: Date.now });
 let server: OwnPostgres;
 
 beforeAll(async () => {
-  server = await OwnPostgres.start(makeFastFolder('losant-usage-roles-'), { initdbFlags: ['--no-sync'] });
+  server = await OwnPostgres.start(makeFastFolder('losant-usage-roles-'), {
+    // Each connection verifies its password anew.
+    initdbFlags: ['--no-sync', '--set=scram_iterations=1'],
+  });
   await queryOnce(server.url, `create role ${ADMINISTRATOR} login createrole password '${PASSWORD}'`);
   await queryOnce(server.url, `create role ${STRANGER} login password '${PASSWORD}'`);
   await queryOnce(server.url, `create database billing owner ${ADMINISTRATOR}`);
@@ -75,12 +78,12 @@ test("a reader's sessions write nothing, and do not compile queries", async () =
 
 test('a statement is closed by the person who is a member of the closer', async () => {
   await queryOnce(urlOf(ADMINISTRATOR), `create role anna login in role losant_usage_closer password '${PASSWORD}'`);
-  await program('losant_usage_writer', 'backfill', '--from', `${MONTH}-01`, '--to', `${MONTH}-28`);
+  await program('losant_usage_writer', 'backfill', '--from', `${MONTH}-28`, '--to', `${MONTH}-28`);
   const close = ['close', '--month', MONTH, '--json'];
   // On some dates everything is final, on others something waits for another read.
   const first = await program(ANNA, ...close);
   const hash = jsonOf<{ instances: [{ blockersHash: string | null }] }>(first).instances[0].blockersHash;
-  const acceptance = ['--accept-blockers', hash ?? '', '--reason', 'only four weeks'];
+  const acceptance = ['--accept-blockers', hash ?? '', '--reason', 'only its last days'];
   const closed = hash === null ? first : await program(ANNA, ...close, ...acceptance);
   const statement = { outcome: 'closed', closedBy: 'anna' };
   expect([closed.code, jsonOf(closed)]).toMatchObject([0, { instances: [statement] }]);

@@ -1,10 +1,10 @@
 /** The workflows of GitHub, which cannot be run here: what can be checked without it. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { createTestFolder } from '../support/folders.ts';
 
 interface Job {
   readonly needs?: string | readonly string[];
@@ -37,10 +37,7 @@ test('nothing is published before package and image are built, or without a tag'
 });
 
 test('the notes of a release are the changes of its version', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'losant-usage-release-'));
-  onTestFinished(() => {
-    rmSync(folder, { recursive: true });
-  });
+  const folder = createTestFolder();
   writeFileSync(join(folder, 'CHANGELOG.md'), '# Changelog\n\n## [1.1.0] - x\n\nB\n\n## [1.0.0] - x\n\nA\n');
   writeFileSync(join(folder, 'gh'), '#!/bin/sh\necho "$@"\n');
   chmodSync(join(folder, 'gh'), 0o755);
@@ -51,10 +48,7 @@ test('the notes of a release are the changes of its version', () => {
 });
 
 test('npm publishes the file that was built, not a repository of the same name', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'losant-usage-release-'));
-  onTestFinished(() => {
-    rmSync(folder, { recursive: true });
-  });
+  const folder = createTestFolder();
   const env = { ...process.env, npm_config_cache: join(folder, 'cache') };
   const npm = execFileSync('sh', ['-c', 'command -v npm'], { encoding: 'utf8' }).trim();
   mkdirSync(join(folder, 'package'));

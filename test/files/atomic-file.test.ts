@@ -1,15 +1,14 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { SettingsError } from '../../src/errors.ts';
 import { createAtomicFile, createAtomicFolder } from '../../src/files/atomic-file.ts';
+import { createTestFolder } from '../support/folders.ts';
 
 let folder: string;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'losant-usage-file-'));
-  return () => rmSync(folder, { recursive: true, force: true });
+  folder = createTestFolder();
 });
 
 // Guarantee (Operation): An exported file is either complete or does not exist.

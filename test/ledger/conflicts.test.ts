@@ -43,8 +43,7 @@ async function meet<T>(change: RawBuilder<unknown>, work: () => Promise<T>, wait
     await change.execute(trx);
     working = work();
     working.catch(() => {});
-    const waiting = sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
-    await until('it waits', async () => (await waiting.execute(ledger.db)).rows.length === 1);
+    await until('it waits', async () => (await ledger.countWaiting()) === 1);
     await new Promise((resolve) => setTimeout(resolve, waitMs));
   });
   return await (working as Promise<T>);
@@ -72,10 +71,7 @@ test.each(['repeatable read', 'serializable'])(
 
 test('an organization that another instance takes over while it is marked as deleted keeps its next reads', async () => {
   const other = '5c00000000000000000000ff';
-  await ledger.asProgram(
-    sql`insert into losant_usage.instances (instance_id, api_url) values (${other}, 'https://api.example.com')
-      on conflict do nothing`,
-  );
+  await ledger.createInstance(other);
   await markDeleted(ledger.writer(), { orgIds: [orgId], today: '2026-11-24' });
   const takeOver = sql`
     with moved as (
@@ -186,9 +182,7 @@ describe('a conflict', () => {
 
   test('of a list hides no organization of another instance', async () => {
     const instanceId = '5c0000000000000000000002';
-    await ledger.asProgram(
-      sql`insert into losant_usage.instances (instance_id) values (${instanceId}) on conflict do nothing`,
-    );
+    await ledger.createInstance(instanceId);
     const list = [foreignOrg, { orgId, problem: 'no name' }];
     let foreignOrgs: unknown;
     await ledger.withTrigger('organizations', FAILS_FIRST, async () => {

@@ -220,10 +220,7 @@ describe('expected cells', () => {
 
   test('of another instance are not created', async () => {
     const otherInstance = '5c00000000000000000000ff';
-    await ledger.asProgram(
-      sql`insert into losant_usage.instances (instance_id, api_url) values (${otherInstance}, 'https://api.example.com')
-        on conflict do nothing`,
-    );
+    await ledger.createInstance(otherInstance);
     const orgId = await ledger.createOrg({ instanceId: otherInstance });
     await ledger.prepare();
     expect(await ledger.tracks(orgId)).toEqual([]);

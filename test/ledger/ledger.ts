@@ -123,6 +123,21 @@ export class Ledger {
     await (this.#trx ? execute(this.#trx) : inTransaction({ db: this.db, lease: null }, execute));
   }
 
+  /** Adds another instance, unless there is one with this ID. */
+  async createInstance(instanceId: string): Promise<void> {
+    await this.asProgram(
+      sql`insert into losant_usage.instances (instance_id, api_url) values (${instanceId}, 'https://api.example.com')
+        on conflict do nothing`,
+    );
+  }
+
+  /** Counts the statements with this text that wait for a lock of another session. */
+  async countWaiting(text = ''): Promise<number> {
+    const { rows } = await sql`select from pg_stat_activity where datname = current_database()
+      and wait_event_type = 'Lock' and query like ${`%${text}%`}`.execute(this.db);
+    return rows.length;
+  }
+
   /** Adds an organization and returns its ID. */
   async createOrg({ createdOn = null as string | null, instanceId = INSTANCE } = {}) {
     this.#orgs += 1;

@@ -52,11 +52,7 @@ async function leavesFree(
     const lock = await sql`${first} for update`.execute(trx);
     expect(lock.rows).toHaveLength(1);
     working = work();
-    await until('the writer waits', async () => {
-      const { rows } = await sql`select from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock'`.execute(db);
-      return rows.length === 1;
-    });
+    await until('the writer waits', async () => (await ledger.countWaiting()) === 1);
     const { rows } = await sql`${last} for update skip locked`.execute(trx);
     return rows.length === 1;
   });

@@ -129,9 +129,7 @@ describe('a lease', () => {
     let attempts: Promise<PromiseSettledResult<Lease>[]> | undefined;
     await whileWriting(lease, async () => {
       attempts = Promise.allSettled([acquire(RUN_1, 'two'), acquire(RUN_2, 'three')]);
-      const waiting = sql`select from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock'`;
-      await until('both wait', async () => (await waiting.execute(ledger.db)).rows.length === 2);
+      await until('both wait', async () => (await ledger.countWaiting()) === 2);
     });
     const outcomes = ((await attempts) ?? []).map(({ status }) => status);
     expect(outcomes.toSorted()).toEqual(['fulfilled', 'rejected']);

@@ -34,19 +34,11 @@ const readInvalid = async (column = sql`to_char(usage_date, 'MM-DD')`) =>
 const setOrg = (orgId: string, assignment: RawBuilder<unknown>) =>
   ledger.asProgram(sql`update losant_usage.organizations set ${assignment} where org_id = ${orgId}`);
 
-/** Counts the statements with this text that wait for a lock of another session. */
-async function countWaiting(text = ''): Promise<number> {
-  const { rows } = await sql`select from pg_stat_activity where datname = current_database()
-    and wait_event_type = 'Lock' and query like ${`%${text}%`}`.execute(ledger.db);
-  return rows.length;
-}
+const countWaiting = (text?: string) => ledger.countWaiting(text);
 
 /** Creates an organization of another instance, with cells on the day. */
 async function createOtherOrg(...streams: readonly string[]): Promise<string> {
-  await ledger.asProgram(
-    sql`insert into losant_usage.instances (instance_id, api_url) values (${OTHER}, 'https://api.example.com')
-      on conflict do nothing`,
-  );
+  await ledger.createInstance(OTHER);
   const orgId = await ledger.createOrg({ createdOn: DAY, instanceId: OTHER });
   await ledger.expectDays({ from: DAY, to: DAY }, streams, orgId);
   return orgId;

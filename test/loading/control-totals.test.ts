@@ -31,6 +31,15 @@ const breakTotals = ({ platform }: Stage, kind: string, action: string) =>
 const EQUAL = [{ outcome: 'equal', reason: null, metrics: 12 }];
 const range = { from: DAY, to: DAY };
 
+/** A stage at the final threshold of the day, which was read, and compared with totals that differ by so much. */
+async function createFinalStage({ orgs = 2, by = 0 } = {}): Promise<Stage> {
+  const stage = await createStage({ orgs });
+  await bias(stage, by);
+  await stage.moveTo(FINAL);
+  await stage.run({ kind: 'backfill', range });
+  return stage;
+}
+
 // Guarantee (Losant): Losant's own totals are compared with our sums. A difference changes no number and fails no run;
 // it blocks its month unless CONTROL_TOTALS is show.
 it('control totals of final days are compared; a difference blocks the month unless CONTROL_TOTALS is show', async () => {
@@ -60,11 +69,7 @@ it('control totals of final days are compared; a difference blocks the month unl
 });
 
 it('a difference from a control total still blocks the month after the instance was retired', async () => {
-  const stage = await createStage({ orgs: 2 });
-  await bias(stage, -7);
-  await stage.run();
-  await stage.moveTo(FINAL);
-  await stage.run();
+  const stage = await createFinalStage({ by: -7 });
   const outcomes = [
     { outcome: 'differs', reason: null, metrics: 3 },
     { ...EQUAL[0], metrics: 9 },
@@ -78,10 +83,7 @@ it('a difference from a control total still blocks the month after the instance 
 });
 
 it('control totals are read again after a restatement, and not compared while Losant omits them', async () => {
-  const stage = await createStage({ orgs: 2 });
-  await stage.run();
-  await stage.moveTo(FINAL);
-  await stage.run();
+  const stage = await createFinalStage();
   const [orgId = ''] = stage.orgIds;
   await stage.platform.control('restate', { orgId, day: DAY, counter: 'device_counts' });
   await breakTotals(stage, 'server_error', 'instance.deviceCounts');
@@ -99,11 +101,7 @@ it('control totals are read again after a restatement, and not compared while Lo
 });
 
 it('control totals that differ are read again once a day until they are right, whatever Losant omits', async () => {
-  const stage = await createStage({ orgs: 2 });
-  await bias(stage, -7);
-  await stage.run();
-  await stage.moveTo(FINAL);
-  await stage.run();
+  const stage = await createFinalStage({ by: -7 });
   expect(await readDifferences(stage)).toHaveLength(3);
   await bias(stage, 0);
   await stage.moveTo(FINAL + DAY_MS - HOUR_MS);
@@ -121,11 +119,7 @@ it('control totals that differ are read again once a day until they are right, w
 });
 
 it('a difference blocks its month also after organizations were deleted, or selected, until a total is equal', async () => {
-  const stage = await createStage({ orgs: 3 });
-  await bias(stage, -7);
-  await stage.run();
-  await stage.moveTo(FINAL);
-  await stage.run();
+  const stage = await createFinalStage({ orgs: 3, by: -7 });
   expect(await readDifferences(stage)).toHaveLength(3);
   // More than one at a time count as deleted only after three days of lists that lack them.
   const [selectedId = '', ...deletedIds] = stage.orgIds;

@@ -263,12 +263,12 @@ it('a foreign rule on a table is named before anything is read', async () => {
   await expect(stage.run()).rejects.toMatchObject({ kind: 'database_mismatch', message });
 });
 
-/** 101 organizations with five due days, two of them older than a week: two pages of recent and of older days. */
+/** 101 organizations with two due days, one of them older than a week: two pages of recent and of older days. */
 async function createDueStage(): Promise<Stage> {
   const stage = await createStage({ orgs: 101 });
   await faults(stage, { kinds: ['forbidden'], actions: ['payloadCounts'], forever: true });
   const setting = { streams: ['payload_sources'] };
-  await stage.run({ kind: 'backfill', range: { from: '2026-11-15', to: '2026-11-19' } }, setting);
+  await stage.run({ kind: 'backfill', range: { from: '2026-11-16', to: '2026-11-17' } }, setting);
   return stage;
 }
 

@@ -1,39 +1,50 @@
-import { attentionMutants } from './attention.ts';
-import { billingMutants } from './billing.ts';
-import { boundMutants } from './bounds.ts';
-import { commandMutants } from './commands.ts';
-import { consoleMutants } from './console.ts';
-import { ledgerMutants } from './ledger.ts';
-import { loadingMutants } from './loading.ts';
-import { lockMutants } from './locks.ts';
-import { losantMutants } from './losant.ts';
-import { monthMutants } from './months.ts';
-import { packMutants } from './packs.ts';
-import { storeMutants } from './store.ts';
-import { streamMutants } from './streams.ts';
-import { trackMutants } from './tracks.ts';
-import { usageMutants } from './usage.ts';
-import { viewMutants } from './views.ts';
-import { workerMutants } from './worker.ts';
-import { worldMutants } from './world.ts';
+/**
+ * Reads the mutants from the text files of this folder. After `= FILE, TEST` or `= FILE, TEST: ONLY` each has a line
+ * with what is true of the program without the bug, then, as in a diff, the text to find with `- ` before each line and
+ * its replacement with `+ `; nothing replaces the text if there is none. Lines with `#` are comments.
+ */
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 
-export const MUTANTS = [
-  usageMutants,
-  streamMutants,
-  ledgerMutants,
-  trackMutants,
-  storeMutants,
-  lockMutants,
-  boundMutants,
-  losantMutants,
-  loadingMutants,
-  billingMutants,
-  packMutants,
-  monthMutants,
-  viewMutants,
-  commandMutants,
-  consoleMutants,
-  workerMutants,
-  worldMutants,
-  attentionMutants,
-].flat();
+/** A bug in one place of the program that a test must find. */
+export interface Mutant {
+  /** What is true of the program without the bug. */
+  readonly guarantee: string;
+  readonly file: string;
+  /** A text that occurs exactly once in the file. */
+  readonly find: string;
+  readonly replace: string;
+  /** The test file that must fail. */
+  readonly test: string;
+  /** Part of the names of the tests to run; all tests of the file if unset. */
+  readonly only?: string;
+}
+
+const MUTANT = /^(?<guarantee>(?![#=]|[-+](?: |$)).+)\n(?<find>(?:-(?: .*)?\n)+)(?<replace>(?:\+(?: .*)?\n)*)/gm;
+
+/** Returns the lines of a diff without their signs. */
+function toText(lines = ''): string {
+  return lines.slice(0, -1).replaceAll(/^[-+] ?/gm, '');
+}
+
+/** Throws if a line belongs to no mutant. */
+function readMutants(path: string): Mutant[] {
+  const sections = readFileSync(path, 'utf8')
+    .replaceAll(/^#.*\n/gm, '')
+    .split(/^= /m);
+  return sections.slice(1).flatMap((section) => {
+    const [head = '', file = '', test = '', only] = /^(.+?), (.+?)(?:: (.+))?\n/.exec(section) ?? [];
+    const bugs = section.slice(head.length);
+    const stray = bugs.replaceAll(MUTANT, '');
+    if (stray !== '') throw new Error(`${path}: no mutant: ${stray}`);
+    return [...bugs.matchAll(MUTANT)].map(({ groups }) => {
+      const target = only === undefined ? { file, test } : { file, test, only };
+      const [find, replace] = [toText(groups?.['find']), toText(groups?.['replace'])];
+      return { guarantee: groups?.['guarantee'] ?? '', find, replace, ...target };
+    });
+  });
+}
+
+export const MUTANTS: readonly Mutant[] = globSync(join(import.meta.dirname, '*.txt'))
+  .toSorted()
+  .flatMap(readMutants);

@@ -1,7 +1,6 @@
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { MUTANTS } from '../mutants/catalog.ts';
-import type { Mutant } from '../mutants/mutant.ts';
+import { MUTANTS, type Mutant } from '../mutants/catalog.ts';
 
 function read(path: string): string {
   return existsSync(path) ? readFileSync(path, 'utf8') : '';

@@ -69,9 +69,6 @@ test.each([
   ['1e999', 'is 1e999, which cannot be stored without rounding'],
   ['"17"', 'is not a number but "17"'],
   ['null', 'is not a number but null'],
-  ['[]', 'is not a number but []'],
-  ['{}', 'is not a number but {}'],
-  ['true', 'is not a number but true'],
   ['17,"total":17', 'appears twice'],
 ])('the number %s quarantines only its day', (json, problem) => {
   const body = `{"counts":[${GOOD.replace('17', json)},${bucketAt('2025-11-26T00:00:00.000Z')}]}`;
@@ -99,10 +96,8 @@ test.each([
   ['no counts', `{"start":"${DAY}"}`, /^counts: /],
   ['counts that are not a list', `{"counts":{"2025-11-25":${GOOD}}}`, /^counts: /],
   ['null', 'null', /^body: /],
-  ['text', '"Service Unavailable"', /^body: /],
   ['a bucket that is not a map', '{"counts":[17]}', /^counts\.0: /],
   ['a bucket without a date', '{"counts":[{"total":17}]}', /^counts\.0\.date: /],
-  ['a date in milliseconds', '{"counts":[{"date":1764028800000}]}', /^counts\.0\.date: /],
   ['a date without a time', `{"counts":[${bucketAt('2025-11-25')}]}`, /^counts\.0\.date: /],
   ['a time without a zone', `{"counts":[${bucketAt('2025-11-25T00:00:00.000')}]}`, /^counts\.0\.date: /],
   ['an impossible date', `{"counts":[${bucketAt('2025-02-30T00:00:00.000Z')}]}`, /^counts\.0\.date: /],
@@ -122,7 +117,6 @@ test.each([
   ],
   ['counts twice', '{"counts":[],"counts":[]}', /^counts: appears twice$/],
   ['a date twice', `{"counts":[{"date":"${DAY}","date":"${DAY}"}]}`, /^counts\.0\.date: appears twice$/],
-  ['a start twice', `{"start":"${DAY}","start":1,"counts":[]}`, /^start: appears twice$/],
 ])('a body with %s is rejected as a whole', (_, json, problem) => {
   expect(devicesIn(json)).toMatch(problem);
 });
@@ -316,13 +310,11 @@ test.each(['{}', '{"_type":"payloadStats"}', '{"timer":{}}'])('%s omits the day'
 
 test.each([
   ['a count is negative', '{"timer":{"timer.flow":1},"a":{"b":1,"c":-1}}', /^a\.c: is negative/],
-  ['a count is text', '{"a":{"b":"1"}}', /^a\.b: /],
   ['a count is inexact', '{"a":{"b":9007199254740991.4}}', /^a\.b: is 9007199254740991\.4/],
   ['their sum cannot be stored', '{"a":{"b":9007199254740991,"c":1}}', /^body: the counts add up/],
   ['a source appears twice', '{"a":{"b":1,"b":1}}', /^a\.b: appears twice/],
   ['a type appears twice', '{"a":{"b":1},"a":{"c":1}}', /^a: appears twice/],
   ['a type has a count instead of sources', '{"a":17}', /^a: not a map of sources/],
-  ['a type is a list', '{"a":[1]}', /^a: not a map of sources/],
   ['sources are nested deeper', '{"a":{"b":{"c":1}}}', /^a\.b: /],
   ['a source contains a NUL', '{"a":{"x\\u0000y":1}}', /NUL or a lone surrogate/],
   ['a type contains a lone surrogate', '{"\\ude00":{"b":1}}', /NUL or a lone surrogate/],

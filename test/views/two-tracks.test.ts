@@ -63,14 +63,11 @@ test.each([
 
 test.each([
   '/',
-  '/organizations',
   `/organizations/${ORGS.hourly}?tab=hours`,
   '/coverage?to=2026-09-20',
   '/coverage?to=2026-09-20&stream=payload_totals',
   `/coverage/${ORGS.gappy}/2026-09-14`,
   `/coverage/${ORGS.gappy}/2026-09-15`,
-  '/gaps',
-  '/billing',
   '/billing/2026-09',
 ])('page %s is the same', async (path) => {
   const { before, after } = await inBoth((world) => world.text(path));

@@ -36,6 +36,8 @@ export function useDigests() {
     respond: (response) => void response.end(),
   };
   let server: TestServer;
+  /** What the first refresh noted, which is the same before each test. */
+  let firstItems: string | null = null;
 
   beforeAll(async () => {
     server = await startServer((request, response) => {
@@ -101,7 +103,18 @@ export function useDigests() {
       sql`update losant_usage.instances set name = 'Main' where instance_id = ${INSTANCE}`,
     );
     await addOrg({ name: 'Calm' });
-    await createTimer({ notify: null }).check(`${TODAY}T08:00:00.000Z`);
+    if (firstItems === null) {
+      await createTimer({ notify: null }).check(`${TODAY}T08:00:00.000Z`);
+      [firstItems = '[]'] = await ledger.list(sql`
+        select coalesce(json_agg(a), '[]')::text from losant_usage.attention_items a`);
+    } else {
+      await ledger.setTime(`${TODAY}T08:00:00.000Z`);
+      await ledger.asProgram(
+        sql`insert into losant_usage.attention_items
+          select * from json_populate_recordset(null::losant_usage.attention_items, ${firstItems}::text::json)`,
+        sql`update losant_usage.instances set attention_at = now() where instance_id = ${INSTANCE}`,
+      );
+    }
     await ledger.setTime(`${TODAY}T09:00:00.000Z`);
   });
 

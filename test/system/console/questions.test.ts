@@ -125,27 +125,6 @@ const QUESTIONS: readonly (readonly [question: string, steps: readonly Step[], q
         where org_id = '${ORGS.doubled}' and usage_date between '2026-10-01' and '2026-10-31'`,
     ],
   ],
-  [
-    'Is yesterday complete?',
-    [],
-    [
-      `select count(*) from losant_usage.coverage where usage_date = '2026-11-27' and is_stored
-        and org_id <> '0a0000000000000000000009'`,
-      `select count(*) || ' missing' from losant_usage.coverage where usage_date = '2026-11-27' and standing = 'missing'`,
-    ],
-  ],
-  [
-    'How much is it this month so far, and how many devices and notebook minutes are there?',
-    [],
-    [
-      `select sum(payload_billable_count) from losant_usage.usage_days
-        where month = '2026-11-01' and org_id <> '0a0000000000000000000009'`,
-      `select sum(notebook_minutes) from losant_usage.usage_days
-        where month = '2026-11-01' and org_id <> '0a0000000000000000000009'`,
-      `select sum(devices_total) from losant_usage.usage_days
-        where usage_date = '2026-11-27' and org_id <> '0a0000000000000000000009'`,
-    ],
-  ],
   ['Who doubled, and who halved?', [], [changeOf(ORGS.doubled), changeOf(ORGS.gappy)]],
   [
     'Who is silent, new or deleted?',
@@ -174,14 +153,6 @@ const QUESTIONS: readonly (readonly [question: string, steps: readonly Step[], q
           from losant_usage.usage_days
           where org_id = '${ORGS.office}' and usage_date between '2026-10-31' and '2026-11-27' group by 1
         ) as w on w.weekday = extract(isodow from day)`,
-    ],
-  ],
-  [
-    'How much of October is on hold?',
-    [],
-    [
-      `select sum(payload_billable_count) from losant_usage.usage_days where org_id = '${ORGS.gappy}'
-      and month = '2026-10-01'`,
     ],
   ],
   [
