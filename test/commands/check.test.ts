@@ -1,8 +1,16 @@
+import { existsSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startServer } from '../losant/server.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { asProgram } from '../support/by-hand.ts';
-import { asOwner, asWriter, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import {
+  asOwner,
+  asWriter,
+  createEmbeddedFolder,
+  createTestDatabase,
+  queryOnce,
+  type TestDatabase,
+} from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Env, jsonOf, type Refusal, runProgram } from '../support/program.ts';
 import { loginAs, toRoleName } from '../support/roles.ts';
@@ -172,7 +180,6 @@ describe('the token', () => {
 });
 
 describe('a database', () => {
-  // Guarantee (Operation): Read-only commands and dry runs create nothing.
   it('that is empty stays empty, and a user without rights cannot create the tables', async () => {
     const empty = await createTestDatabase({ template: false });
     const { code, document } = await check({ DATABASE_URL: loginAs('migrator', empty.url) });
@@ -194,6 +201,18 @@ describe('a database', () => {
     });
     expect(createdTables).toEqual([]);
     expect(code).toBe(0);
+  });
+
+  // Guarantee (Operation): Read-only commands and dry runs create nothing.
+  it('that is embedded and does not exist is not created', async () => {
+    const place = createEmbeddedFolder();
+    place.remove();
+    const { url, folder } = place;
+    const { code, document } = await check({ DATABASE_URL: url });
+    expect(document.checks[1]?.message).toBe(folder);
+    expect(document.checks[3]?.message).toBe('no tables yet; migrate or the first run creates them');
+    expect(code).toBe(0);
+    expect(existsSync(folder)).toBe(false);
   });
 
   it.each([

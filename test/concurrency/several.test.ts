@@ -52,7 +52,7 @@ async function suspend({ kill }: Spawned, { url }: Pick<Store, 'url'>): Promise<
 
 /** The runs in progress that have loaded something. */
 const WORKING = `select from losant_usage.runs r where r.status = 'running'
-  and exists (select from losant_usage.coverage c where c.run_id = r.run_id)`;
+  and exists (select from losant_usage.cells c where c.run_id = r.run_id)`;
 const STATUSES = 'select status, count(*)::integer from losant_usage.runs group by 1 order by 1';
 
 describe('several processes', { timeout: 300_000 }, () => {
@@ -110,7 +110,7 @@ describe('several processes', { timeout: 300_000 }, () => {
     };
     const workers = [await startSlowly('one'), await startSlowly('two')] as const;
     const [killed, suspended] = workers;
-    await expect.poll(async () => (await asWriter(store.url, WORKING)).length).toBe(2);
+    await expect.poll(async () => (await store.query(WORKING)).length).toBe(2);
     killed.worker.running.kill('SIGKILL');
     await killed.worker.running.ended;
     await suspend(suspended.worker.running, store);

@@ -194,7 +194,7 @@ it('a database that another program created is rejected by dry runs too', async 
 });
 
 describe('an embedded database', () => {
-  it('that does not exist is an error, and is not created', async () => {
+  it('that does not exist is an error, except for a dry run of a run, and is not created', async () => {
     const store = createEmbeddedFolder();
     store.remove();
     const { folder } = store;
@@ -203,6 +203,8 @@ describe('an embedded database', () => {
       expect(message).toBe(`There is no embedded database in ${folder}`);
       expect(hint).toBe('correct the folder in DATABASE_URL; `losant-usage run` creates a new database there');
     }
+    const dryRun = await installation.run(['run', '--dry-run'], { DATABASE_URL: `embedded:${folder}` });
+    expect(dryRun.code).toBe(0);
     expect(existsSync(folder)).toBe(false);
   });
 

@@ -2,12 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { usePlatform } from '../simulator/platform.ts';
 import { makeFastFolder } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Env, runProgram, startProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
-import { settingsOf } from '../worker/process.ts';
 
 /** Settings that the user may have, all of them invalid or unreachable. */
 const SETTINGS: Env = {
@@ -85,15 +83,4 @@ it('demo does not take an empty folder for the current one', async () => {
   const { code, stderr } = await runProgram(['demo', '--dir', ''], {});
   expect(stderr).toContain('--dir="" is empty; give a folder');
   expect(code).toBe(2);
-});
-
-const platform = usePlatform({ orgs: 1, now: Date.now });
-
-it.each([[['run', '--dry-run']], [['check']]])('%j does not create an embedded database', async (args) => {
-  const folder = join(temp, 'planned');
-  const ended = await runProgram(args, settingsOf(platform, { url: `embedded:${folder}` }));
-  expect([ended.code, ended.stderr]).toEqual([0, '']);
-  const message = args.includes('check') ? 'no tables yet; migrate or the first run creates them' : '4 cells';
-  expect(ended.stdout).toContain(message);
-  expect(existsSync(folder)).toBe(false);
 });
