@@ -9,20 +9,21 @@ import { createMetrics } from '../src/server/metrics.ts';
 import { readConfig } from '../src/settings/config.ts';
 import { count } from '../src/terminal/words.ts';
 import { addDays, dayAt } from '../src/usage/day.ts';
+import { makeMonthReady, restateDays, SETTINGS } from './billing.ts';
 import { type Bench, medianOf, type Row } from './cases.ts';
-import { addLogin, withDatabase } from './processes.ts';
+import { addLogin, LAUNCHER, runMeasured, withDatabase } from './processes.ts';
 import { fillDatabase } from './views.ts';
 
-const INSTANCE = '5c0000000000000000000001';
+const { LOSANT_INSTANCE_ID: INSTANCE } = SETTINGS;
 const ORG = '5d0000000000000000000064';
 const OTHER_ORG = '5d00000000000000000000c8';
 const UNREPORTED = 70;
 const BACKGROUND_READS_MS = 5_000;
 
-/** Returns an address of each page: parameters get an organization, a day and the last month that has ended. */
-function listAddresses(): string[] {
+/** Returns an address of each page: parameters get an organization, a day and a closed month. */
+function listAddresses(month: string): string[] {
   const day = addDays(dayAt(Date.now()), -10);
-  const month = addDays(`${day.slice(0, 7)}-01`, -1).slice(0, 7);
+  const lastMonth = addDays(`${dayAt(Date.now()).slice(0, 7)}-01`, -1).slice(0, 7);
   const values = { ':id': ORG, ':org': ORG, ':day': day, ':month': month } as const;
   const paths = PAGES.map(({ path }) => path).filter((path) => !/\.\w+$/.test(path));
   const addresses = paths.map((path) =>
@@ -30,10 +31,11 @@ function listAddresses(): string[] {
   );
   const more = [
     `/organizations/${ORG}?with=${OTHER_ORG}`,
-    `/billing/${month}?only=not_ready`,
+    `/billing/${lastMonth}`,
+    `/billing/${lastMonth}?only=not_ready`,
+    `/billing/${month}/customer?instance=${INSTANCE}&org=${ORG}`,
     '/organizations?q=Org+77',
   ];
-  // Nobody is billed anything here, so no customer has a page.
   return [...addresses.filter((address) => !/:|customer$/.test(address)), ...more];
 }
 
@@ -42,6 +44,10 @@ export async function pages({ postgres, sizes, report }: Bench): Promise<void> {
   const { views: orgs, days, rounds } = sizes;
   await withDatabase(postgres, async (databaseUrl) => {
     await fillDatabase(databaseUrl, { orgs, days, unreported: UNREPORTED });
+    const month = await makeMonthReady(databaseUrl);
+    const close = ['close', '--month', month, '--json'];
+    await runMeasured(LAUNCHER, close, { env: { ...SETTINGS, DATABASE_URL: addLogin(close, databaseUrl) } });
+    await restateDays(databaseUrl);
     const env = { DATABASE_URL: addLogin(['worker'], databaseUrl), LOSANT_INSTANCE_ID: INSTANCE };
     const config = readConfig({ env, configFile: null, needs: ['database'] });
     const logger = createLogger({ level: 'warn', pretty: false, destination: process.stderr });
@@ -62,14 +68,17 @@ export async function pages({ postgres, sizes, report }: Bench): Promise<void> {
     await refreshAttention({ db: reader.db, instanceId: INSTANCE, lease: null }, dayAt(Date.now()));
     const rows: Row[] = [{ page: 'the refresh of what needs attention', firstMs: performance.now() - refreshedAt }];
     const timePage = async (address: string) => await time(`http://127.0.0.1:${server.port}${address}`);
-    for (const address of listAddresses()) {
+    for (const address of listAddresses(month)) {
       const { wallMs: firstMs, sizeBytes } = await timePage(address);
       // A first visit may begin reads that take seconds, which nobody waits for.
       await sleep(BACKGROUND_READS_MS);
       const visits: Visit[] = [];
       for (let round = 0; round < rounds; round += 1) visits.push(await timePage(address));
       const { wallMs: againMs } = medianOf(visits, ['wallMs']);
-      const page = decodeURIComponent(address).replaceAll(ORG, 'ORG').replaceAll(OTHER_ORG, 'OTHER');
+      const page = decodeURIComponent(address)
+        .replaceAll(ORG, 'ORG')
+        .replaceAll(OTHER_ORG, 'OTHER')
+        .replace(INSTANCE, 'ID');
       rows.push({ page, firstMs, againMs, sizeBytes });
     }
     const where = `${count(orgs, 'organization')} × ${days} days, ${UNREPORTED}% without notebooks`;

@@ -25,17 +25,16 @@ select s.instance_id, c.month, s.number, s.kind as statement_kind, c.statement_i
   c.orgs, c.metric, c.unit, c.kind, (sum(c.quantity) over earlier)::bigint as billed_before, c.quantity,
   (sum(c.quantity) over upto)::bigint as total
 from (
-  select l.statement_id, l.month, i.customer_id, i.org_id, l.metric, l.unit, l.kind,
-    string_agg(distinct l.org_name, ', ' order by l.org_name) as org_name,
-    string_agg(distinct l.referral_id, ', ' order by l.referral_id) as referral_id,
-    string_agg(distinct l.plan_id, ', ' order by l.plan_id) as plan_id,
-    count(*)::integer as orgs, sum(l.quantity)::bigint as quantity
-  from losant_usage.statement_lines l
-  cross join lateral (
-    select nullif(l.customer_id, '') as customer_id,
-      case when nullif(l.customer_id, '') is null then l.org_id end as org_id
-  ) as i
-  group by l.statement_id, l.month, i.customer_id, i.org_id, l.metric, l.unit, l.kind
+  select l.statement_id, l.month, null::text as customer_id, l.org_id, l.org_name, l.referral_id, l.plan_id,
+    1 as orgs, l.metric, l.unit, l.kind, l.quantity
+  from losant_usage.statement_lines l where coalesce(l.customer_id, '') = ''
+  union all
+  select l.statement_id, l.month, l.customer_id, null, string_agg(distinct l.org_name, ', ' order by l.org_name),
+    string_agg(distinct l.referral_id, ', ' order by l.referral_id),
+    string_agg(distinct l.plan_id, ', ' order by l.plan_id), count(*)::integer, l.metric, l.unit, l.kind,
+    sum(l.quantity)::bigint
+  from losant_usage.statement_lines l where l.customer_id <> ''
+  group by l.statement_id, l.month, l.customer_id, l.metric, l.unit, l.kind
 ) as c
 join losant_usage.statements s on s.statement_id = c.statement_id
 window upto as (

@@ -197,11 +197,15 @@ async function readTotals(db: Kysely<Schema>, { instanceIds }: PageRequest, { fr
   return rows[0] ?? {};
 }
 
+/** What the lines `l` of a group bill. */
+export const SUMS_BILLED = sql`
+  losant_usage_internal.total(l.quantity) filter (where l.metric = 'payload_billable_count') as payloads,
+  losant_usage_internal.total(l.quantity) filter (where l.metric = 'notebook_minutes') as minutes`;
+
 /** Selects what each organization was billed for a month, from the lines `l` that match. */
 export function selectBilled(condition: RawBuilder<unknown>) {
   return sql`
-    select l.org_id, l.month, sum(l.quantity) filter (where l.metric = 'payload_billable_count')::bigint as payloads,
-      sum(l.quantity) filter (where l.metric = 'notebook_minutes')::bigint as minutes
+    select l.org_id, l.month, ${SUMS_BILLED}
     from losant_usage.statement_lines l where ${condition} group by l.org_id, l.month`;
 }
 
@@ -215,7 +219,8 @@ async function renderActions(
   const { from } = daysOfMonth(month);
   const { rows: issues } = await sql<{ readonly name: string; readonly causes: string; readonly remedy: string }>`
     select m.name, m.causes, m.remedy from losant_usage_internal.month_issues m
-    where m.org_id is null and m.month = ${from}::date and m.instance_id = any (${instanceIds}::text[])`.execute(db);
+    where m.org_id is null and m.state <> 'needs_adjustment' and m.month = ${from}::date
+      and m.instance_id = any (${instanceIds}::text[])`.execute(db);
   const statements = await readStatements(db, { month, instanceIds });
   const closedIds = new Set(statements.map(({ instanceId }) => instanceId));
   const endedIds = states.flatMap(({ state, instance_id: id }) => (state === 'in_progress' ? [] : [id]));

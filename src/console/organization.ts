@@ -235,7 +235,8 @@ async function readMonths(db: Kysely<Schema>, orgId: string): Promise<Organizati
     select m.month, least((m.month + interval '1 month')::date, (now() at time zone 'UTC')::date) - 1 as last_day,
       m.standing, m.payload_billable_count as payloads, m.notebook_minutes as minutes, m.devices_total as devices,
       b.payloads as payloads_billed, b.minutes as minutes_billed
-    from losant_usage.monthly_usage m left join (${selectBilled(sql`l.org_id = ${orgId}`)}) as b on b.month = m.month
+    from losant_usage.monthly_usage m
+    left join lateral (${selectBilled(sql`l.org_id = ${orgId} and l.month = m.month`)}) as b on true
     where m.org_id = ${orgId}
     order by m.month desc limit ${MAX_MONTHS}`.execute(db);
   return rows;

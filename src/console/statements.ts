@@ -8,6 +8,7 @@ import type { Month } from '../usage/day.ts';
 import { readMetrics, renderCustomerStatement, titleStatement } from './customer-statement.ts';
 import { type Html, linkTo, type Query, showMonth, showName } from './elements.ts';
 import { filterByInstance, SEARCH, searchIn, selectInstanceName } from './filters.ts';
+import { SUMS_BILLED } from './months.ts';
 import { type ConsolePage, readMonth } from './page.ts';
 import { createTablePage, type TableColumn } from './table.ts';
 
@@ -170,13 +171,13 @@ export const billedPage = createTablePage<BilledRow>(
             to_char(m.payloads, 'FM999,999,999,999,999,990" payloads, "'),
             to_char(m.minutes, 'FM999,999,999,999,990" minutes"')) order by m.month desc) as by_month
         from (
-          select coalesce(c.customer_id, c.org_id) as id, c.month, max(c.org_name) as name,
-            sum(c.quantity) filter (where c.metric = 'payload_billable_count') as payloads,
-            sum(c.quantity) filter (where c.metric = 'notebook_minutes') as minutes
-          from losant_usage.customer_statements c
-          where c.instance_id = any (${instanceIds}::text[])
-            and ${year}::text in ('', extract(year from c.month)::text)
-          group by 1, c.month
+          select coalesce(nullif(l.customer_id, ''), l.org_id) as id, l.month, ${SUMS_BILLED},
+            coalesce(string_agg(distinct l.org_name, ', ' order by l.org_name)
+              filter (where l.metric = 'payload_billable_count'), max(l.org_name)) as name
+          from losant_usage.statement_lines l join losant_usage.statements s on s.statement_id = l.statement_id
+          where s.instance_id = any (${instanceIds}::text[])
+            and ${year}::text in ('', extract(year from l.month)::text)
+          group by 1, l.month
         ) as m
         group by m.id`,
       order: sql`r.payloads desc nulls last, r.id`,
