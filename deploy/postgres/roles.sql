@@ -49,6 +49,7 @@ grant losant_usage_reader to losant_usage_writer, losant_usage_closer;
 alter role losant_usage_reader set default_transaction_read_only = on;
 -- Sorting and grouping a month of many organizations in memory takes about a quarter less work.
 alter role losant_usage_reader set work_mem = '64MB';
+alter role losant_usage_writer set work_mem = '64MB';
 alter role losant_usage_closer set work_mem = '64MB';
 -- The views have many parts: to compile a query takes seconds, and saves less.
 alter role losant_usage_reader set jit = off;
