@@ -190,3 +190,8 @@ const SEVERITY = [130, 143, EXIT.failure, EXIT.usage, EXIT.refused, EXIT.busy, E
 export function worstExitCode(codes: readonly number[]): number {
   return SEVERITY.find((code) => codes.includes(code)) ?? EXIT.ok;
 }
+
+/** Returns the code of an error of the system, a driver or a server, such as `ENOENT`; null if it has none. */
+export function codeOf(error: unknown): string | null {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
+}

@@ -3,8 +3,7 @@ import { createPrivateKey, createPublicKey, hash, type KeyObject } from 'node:cr
 import { readFile } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { z } from 'zod';
-import { SettingsError } from '../errors.ts';
-import { codeOf } from '../files/atomic-file.ts';
+import { codeOf, SettingsError } from '../errors.ts';
 import { parseMonth } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
 

@@ -6,7 +6,8 @@ import { createHash, type KeyObject, verify } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { codeOf, UNFINISHED_INFIX } from '../files/atomic-file.ts';
+import { codeOf } from '../errors.ts';
+import { UNFINISHED_INFIX } from '../files/atomic-file.ts';
 import { compareText } from '../usage/cell.ts';
 import {
   CHECKS_NAME,

@@ -1,7 +1,7 @@
 /** What a database error means: by its SQLSTATE, or without a response by the code of the system or of OpenSSL. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DatabaseError } from '../errors.ts';
+import { codeOf, DatabaseError } from '../errors.ts';
 import type { Role } from './handle.ts';
 
 /** The kinds of failure, with the start of their messages. The transaction was not committed in any of them. */
@@ -155,7 +155,7 @@ function getErrorCode(error: unknown): string {
   if (!(error instanceof Error)) return '';
   // Codes of opening a socket file, such as ENOENT, mean other things elsewhere.
   if ('syscall' in error && error.syscall === 'connect') return 'ECONNREFUSED';
-  return 'code' in error && typeof error.code === 'string' ? error.code : error.message;
+  return codeOf(error) ?? error.message;
 }
 
 /** Returns the SQLSTATE of a server's error; null for system codes such as `EPIPE`, which look alike. */

@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { AppError, SettingsError } from '../errors.ts';
+import { AppError, codeOf, SettingsError } from '../errors.ts';
 import type { FileChunk } from './formats.ts';
 
 /**
@@ -120,8 +120,4 @@ function toFileError(error: unknown, path: string, { hasStarted }: { hasStarted:
   if (!hasStarted) return new SettingsError(message, { hint: advice, cause: error });
   const hint = `${advice}, then try again; no partial file was left behind`;
   return new AppError('file_failed', message, { hint, cause: error });
-}
-
-export function codeOf(error: unknown): string | null {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
 }

@@ -3,7 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { parse, YAMLParseError } from 'yaml';
 import { z } from 'zod';
-import { codeOf } from '../files/atomic-file.ts';
+import { codeOf } from '../errors.ts';
 import { findNearestName } from '../terminal/words.ts';
 import { describeValueProblem } from './kinds.ts';
 import { getSettingInfo, instanceSettings, type Need, type SettingName } from './settings.ts';
