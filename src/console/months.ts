@@ -197,7 +197,7 @@ async function readTotals(db: Kysely<Schema>, { instanceIds }: PageRequest, { fr
   return rows[0] ?? {};
 }
 
-/** What the lines `l` of a group bill. */
+/** The sums that the lines `l` of a group bill. */
 export const SUMS_BILLED = sql`
   losant_usage_internal.total(l.quantity) filter (where l.metric = 'payload_billable_count') as payloads,
   losant_usage_internal.total(l.quantity) filter (where l.metric = 'notebook_minutes') as minutes`;
