@@ -91,10 +91,27 @@ export async function* planPages(
     const cursor = { startMs, sinceMs, refusedStreams, daysBefore: MAX_DAYS_BEFORE, afterOrgId: lastOrgId, ...range };
     const cells: readonly CellKey[] = isTokenRefused ? [] : await readDuePage(ledger, scope, cursor);
     lastOrgId = cells.at(-1)?.orgId ?? null;
-    const slices = planSlices(cells);
+    const slices = groupByOrg(cells).flatMap((group) => planSlices(group));
     yield { slices: isRecent ? slices.filter((slice) => slice.range.to >= oldestRecentDay) : slices, lastOrgId };
     if (lastOrgId === null) return;
   }
+}
+
+/** Less than the cells of an organization in 90 days. */
+const GROUP_CELLS = 250;
+
+/**
+ * Cuts a page of cells into groups of whole organizations, which are read one after the other: streams of a day that
+ * are read together are loaded in one transaction, which writes the row of the day once for all of them.
+ */
+function groupByOrg(cells: readonly CellKey[]): CellKey[][] {
+  const groups: CellKey[][] = [];
+  for (const orgCells of Map.groupBy(cells, ({ orgId }) => orgId).values()) {
+    const group = groups.at(-1);
+    if (group === undefined || group.length >= GROUP_CELLS) groups.push(orgCells);
+    else group.push(...orgCells);
+  }
+  return groups;
 }
 
 /** The most slices in one transaction, and the longest wait for them. */

@@ -273,6 +273,12 @@ async function createDueStage(): Promise<Stage> {
 }
 
 const WAKE_UP_MS = 900_000;
+const ALL = { orgIds: null, streams: null, range: null };
+
+function sessionOf(stage: Stage, now: () => number) {
+  const { db, instanceId } = stage.context();
+  return { ledger: { db, instanceId, now, policy: POLICY, lease: null, runId: '' }, refusals: new Refusals() };
+}
 
 // Guarantee (Runs): A long backfill never delays yesterday.
 it('a pass reads the last week of all organizations first, also after a wake-up and at midnight, then older days', async () => {
@@ -285,18 +291,29 @@ it('a pass reads the last week of all organizations first, also after a wake-up 
   expect(await readAll(stage, { 1: DAY_MS })).toEqual(pages);
 });
 
+it('a backfill reads all days of an organization before those of the next one', async () => {
+  const stage = await createStage({ orgs: 3 });
+  const actions = ['deviceCounts', 'notebookMinuteCounts', 'payloadCounts', 'payloadCountsBreakdown'];
+  await faults(stage, { kinds: ['unauthorized'], actions, forever: true });
+  await stage.run({ kind: 'backfill', range: { from: '2026-09-01', to: '2026-11-10' } });
+  const pass = { scope: ALL, startMs: stage.now(), endMs: stage.now(), sinceMs: null };
+  const session = sessionOf(stage, stage.now);
+  const orgIds: string[] = [];
+  for await (const { slices } of planPages(session, pass, { isRecent: false, afterOrgId: '' }))
+    orgIds.push(...slices.map(({ orgId }) => orgId));
+  expect(orgIds).toEqual(orgIds.toSorted());
+  expect(new Set(orgIds).size).toBe(3);
+});
+
 /** Returns the pages of all passes, by the positions of their organizations; `steps` moves the clock after a page. */
 async function readAll(stage: Stage, steps: Readonly<Record<number, number>>): Promise<string[]> {
-  const { db, instanceId } = stage.context();
   const ids = stage.orgIds.toSorted();
   const lines: string[] = [];
   let nowMs = stage.now();
-  const scope = { orgIds: null, streams: null, range: null };
-  const ledger = { db, instanceId, now: () => nowMs, policy: POLICY };
-  const session = { ledger: { ...ledger, lease: null, runId: '' }, refusals: new Refusals() };
+  const session = sessionOf(stage, () => nowMs);
   let pages = 0;
   for (let afterOrgId: string | null = ''; afterOrgId !== null; ) {
-    const pass = { scope, startMs: nowMs, endMs: nowMs + WAKE_UP_MS, sinceMs: null };
+    const pass = { scope: ALL, startMs: nowMs, endMs: nowMs + WAKE_UP_MS, sinceMs: null };
     const firstAfterOrgId: string = afterOrgId;
     for (const name of ['recent', 'older']) {
       const isRecent = name === 'recent';
