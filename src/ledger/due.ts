@@ -69,18 +69,23 @@ export async function readDuePage(
   const { from, daysBefore } = cursor;
   const { transactionCells: limit = TRANSACTION_CELLS } = ledger;
   const due = isDue(ledger, scope, cursor);
+  // An offset keeps the subqueries apart, so that each organization is looked up by itself: while a first backfill
+  // fills the ledger, the planner expects few due cells, and would join all of them with each organization.
   const { rows } = await sql<CellKey>`
-    select c.org_id as "orgId", c.stream, c.usage_date as day
+    select o.org_id as "orgId", c.stream, c.day
     from (
       select o.org_id from losant_usage.organizations o
       where o.instance_id = ${ledger.instanceId} and o.org_id > ${cursor.afterOrgId}
         and ${isAmong('o.org_id', scope.orgIds)}
-        and exists (select from losant_usage.coverage c where c.org_id = o.org_id and ${due})
+        and exists (select from losant_usage.coverage c where c.org_id = o.org_id and ${due} offset 0)
       order by o.org_id limit ${DUE_ORGS_PER_PAGE}
     ) as o
-    join losant_usage.coverage c on c.org_id = o.org_id
-      and ${isDue(ledger, scope, { ...cursor, from: from && addDays(from, -daysBefore) })}
-    order by c.org_id limit ${limit}`.execute(ledger.db);
+    cross join lateral (
+      select c.stream, c.usage_date as day from losant_usage.coverage c
+      where c.org_id = o.org_id and ${isDue(ledger, scope, { ...cursor, from: from && addDays(from, -daysBefore) })}
+      offset 0
+    ) as c
+    order by o.org_id limit ${limit}`.execute(ledger.db);
   const [first, last] = [rows[0], rows.at(-1)];
   if (rows.length < limit || first?.orgId === last?.orgId) return rows;
   // The last organization may have further cells.

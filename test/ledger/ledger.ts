@@ -40,6 +40,7 @@ export interface RunSettings {
   readonly selection?: readonly string[] | null;
   readonly policy?: Policy;
   readonly transactionCells?: number;
+  readonly db?: Kysely<Schema>;
 }
 
 /** A response for a cell; the request was sent at the ledger's time by default. */
