@@ -2,7 +2,7 @@
  * The schema that the migrations create: its types in the program, and its comments. `npm run schema` regenerates
  * src/database/schema.ts, rights.txt and the tables of docs/tables.md.
  */
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { useOpened } from '../opened.ts';
@@ -55,6 +55,40 @@ test('every line of the dictionary of comments is about a column', async () => {
   expect(names.length).toBeGreaterThan(100);
   expect(names.filter((name) => !columns.has(name))).toEqual([]);
   expect(new Set(names).size).toBe(names.length);
+});
+
+test('no comment of a migration is replaced by one of the dictionary', async () => {
+  const sources = globSync('migrations/0*.sql').map((path) => readFileSync(path, 'utf8'));
+  const matches = sources.flatMap((source) =>
+    Array.from(source.matchAll(/^comment on column losant_usage\.([\w.]+) is '(.*)';$/gm)),
+  );
+  const { rows } = await sql<{ column: string; comment: string }>`
+    select c.relname || '.' || a.attname as column, col_description(c.oid, a.attnum) as comment
+    from pg_class c join pg_attribute a on a.attrelid = c.oid
+    where c.relnamespace = 'losant_usage'::regnamespace and a.attnum > 0`.execute(db());
+  const comments = new Map(rows.map(({ column, comment }) => [column, comment]));
+  expect(matches.length).toBeGreaterThan(100);
+  expect(matches.filter(([, column = '', text]) => comments.get(column) !== text?.replaceAll("''", "'"))).toEqual([]);
+});
+
+test('comments say that sums are over the stored days, and that earlier attributes are not those last seen', async () => {
+  const { rows } = await sql<Record<'view' | 'comment', string>>`
+    select c.relname as view, col_description(c.oid, a.attnum) as comment
+    from pg_class c join pg_attribute a on a.attrelid = c.oid
+    where (c.relname, a.attname) in (
+      ('daily_usage', 'notebook_minutes'), ('monthly_usage', 'notebook_minutes'), ('organization_history', 'plan_id'))
+      and c.relnamespace = 'losant_usage'::regnamespace order by c.relname`.execute(db());
+  expect(rows).toEqual([
+    { view: 'daily_usage', comment: 'Notebook execution time (minutes, flow); null if not stored.' },
+    {
+      view: 'monthly_usage',
+      comment: 'Notebook execution time (minutes, flow) over the stored days; null if none is stored.',
+    },
+    {
+      view: 'organization_history',
+      comment: 'Billing plan ID of the organization in this version; null if it has none.',
+    },
+  ]);
 });
 
 const PATH = 'docs/tables.md';
