@@ -361,6 +361,7 @@ begin
     ('usage_vs_limits.kind', 'flow or level; null if the limit has no metric.'),
     ('usage_vs_limits.limit_name', 'Name of the limit in Losant.'),
     ('usage_vs_limits.metric', 'Metric that the limit applies to; null if it applies to none.'),
+    ('usage_vs_limits.month', 'Calendar month of yesterday (UTC), as its first day.'),
     ('usage_vs_limits.quantity', 'Month to date, over the stored days; null if none is stored.'),
     ('usage_vs_limits.unit', 'Unit; null if the limit has no metric.'),
     ('waivers.kind', 'person: waived by losant-usage waive. program: waived by a run, because the day is before the '
