@@ -196,6 +196,6 @@ comment on view losant_usage.payload_sources is 'Payloads by organization, store
 comment on column losant_usage.payload_sources.count is 'Payloads.';
 comment on column losant_usage.payload_sources.payload_type is 'Payload type as reported by Losant.';
 comment on column losant_usage.payload_sources.source is 'Payload source as reported by Losant.';
-comment on view losant_usage.hourly_usage is 'Payloads by organization and UTC hour, one row each, for days whose hours are expected; numbers that are not stored are null. Filter on usage_date; filtering on hour alone reads every day. Key: org_id, hour. Source: usage_days, cells.';
+comment on view losant_usage.hourly_usage is 'Payloads by organization and UTC hour, one row each, for days whose hours are expected; numbers that are not stored are null. Filter on usage_date; filtering on hour alone reads every day. For days of another time zone use local_daily_usage(): a range of UTC days has only a part of the first and the last. Key: org_id, hour. Source: usage_days, cells.';
 comment on column losant_usage.hourly_usage.hour is 'Start of the hour (UTC).';
 comment on function losant_usage.local_daily_usage is 'Payloads by organization and day of a time zone such as Europe/Berlin. A day has 23 or 25 hours when clocks change; its numbers are null unless all its hours are stored, and its standing is that of the hours that are expected. Source: usage_days.';
