@@ -131,7 +131,7 @@ comment on column losant_usage.organizations.first_seen_at is 'When losant-usage
 comment on column losant_usage.organizations.last_seen_at is 'When losant-usage last saw it (UTC).';
 comment on column losant_usage.organizations.unlisted_days is 'Days on which complete lists have lacked it since it was last listed, until it counted as deleted (count).';
 comment on column losant_usage.organizations.unlisted_on is 'Last day on which a complete list lacked it, until it counted as deleted (UTC); null while it is listed.';
-comment on table losant_usage.organization_history is 'The attributes of organizations over time, one row per version. Times say when a change was seen, not when it was made.';
+comment on table losant_usage.organization_history is 'The attributes of organizations over time, one row per version. Times say when a change was seen, not when it was made; the first version begins when losant-usage first saw the organization, after the days that it loaded for it.';
 comment on column losant_usage.organization_history.valid_from is 'When this version was first seen (UTC).';
 comment on column losant_usage.organization_history.valid_to is 'When the next version was seen (UTC, exclusive); null for the current version.';
 comment on view losant_usage.organization_tags is 'Tags of organizations as last seen, one row per tag. Keys may repeat; filter on nth = 1 to count an organization once per key. Key: org_id, key, nth. Source: organizations.';

@@ -184,12 +184,10 @@ where b.billed_quantity is distinct from b.quantity
 comment on view losant_usage.draft_lines is 'The lines that close, or close --adjust in a closed month, would bill now, of months that have ended. Give a month: each takes seconds. Key: instance_id, month, org_id, metric. Source: statement_draft.';
 comment on view losant_usage.customer_statements is 'What each statement bills to a customer, over all its organizations; an organization without a customer is listed by itself. Sum quantity over the statements of a month. Key: statement_id, customer_id, org_id, metric. Source: statement_lines.';
 comment on column losant_usage.customer_statements.billed_before is 'What earlier statements of the month billed to the customer, in any instance; null if nothing.';
-comment on column losant_usage.customer_statements.org_name is 'Name of the organization in the statement; of several, all names.';
 comment on column losant_usage.customer_statements.orgs is 'Organizations of the customer with a line (count).';
 comment on column losant_usage.customer_statements.quantity is 'What the statement bills; null if nothing.';
 comment on column losant_usage.customer_statements.total is 'What was billed for the month so far: billed_before plus quantity; null if nothing was.';
 comment on view losant_usage.adjustment_days is 'The days that explain an adjustment: the number of a day that was billed, the number that replaces it, and what changed it. Without a statement number, the days of the next adjustment. Key: instance_id, number, org_id, metric, usage_date. Source: statement_lines, revisions, coverage, waivers.';
 comment on column losant_usage.adjustment_days.billed_quantity is 'Number of the day in the statement before; null if it was not stored or not settled.';
-comment on column losant_usage.adjustment_days.changed_at is 'When the number was changed, first loaded, waived or read (UTC); null if it never was.';
 comment on column losant_usage.adjustment_days.waiver_id is 'Waiver in force; see waivers. Null if there is none.';
 comment on column losant_usage.adjustment_days.waiver_reason is 'Reason of the waiver; null if there is none.';

@@ -138,15 +138,12 @@ begin
     ('tags', 'Tags as last seen: array of {key, value}; organization_tags has a row per tag.'),
     ('limits', 'Resource limits as last seen: map of limit name to integer, such as payload, device or '
       'notebookMinutesPerMonth.'),
-    ('current_period_start', 'Start of the current billing period in Losant (UTC, inclusive); null if Losant reports '
-      'none.'),
-    ('current_period_end', 'End of the current billing period in Losant (UTC, exclusive); null if Losant reports '
-      'none.'),
+    ('current_period_start', 'Start of the current billing period in Losant (UTC, inclusive); null if there is none.'),
+    ('current_period_end', 'End of the current billing period in Losant (UTC, exclusive); null if there is none.'),
     ('api_url', 'Base URL of the Losant API that the usage comes from: that of the first response that confirmed the '
       'instance; null before. A run with another URL is rejected.'),
     ('listed_at', 'When the organizations were last listed completely (UTC); null if never.'),
-    ('list_problem', 'Why the last list was incomplete, so that organizations may be missing; null if it was '
-      'complete.'),
+    ('list_problem', 'Why the last list was incomplete: organizations may be missing. Null if it was complete.'),
     ('totals_problem', 'Why control totals could not be read when last requested; null if they could.'),
     ('unreadable_totals', 'Streams whose control totals Losant rejected, or whose bodies were invalid; null if none.'),
     ('host', 'Host of the process.'),
@@ -173,8 +170,7 @@ begin
     ('finalized_at', 'When the cell first became final (UTC); null if it never did.'),
     ('was_final', 'Whether the cell was final before the change.'),
     ('changed_at', 'When the change was stored (UTC).'),
-    ('orgs_differing', 'Organizations whose number differs from its counterpart (count); null if there is no '
-      'counterpart.'),
+    ('orgs_differing', 'Organizations whose number differs from its counterpart (count); null if it has none.'),
     ('is_over', 'Whether the last day has ended (UTC).'),
     ('days_in_month', 'Days in the month (count).'),
     ('days_expected', 'Days that are expected (count).'),
@@ -201,6 +197,7 @@ begin
     ('adjustment_days.cause', 'restated: a stored number changed. first_loaded, settled or waived: it was not '
       'stored, or not settled, when the statement before was created. not_settled: it waits until the day is '
       'settled.'),
+    ('adjustment_days.changed_at', 'When the number changed, or was first loaded, waived or read (UTC).'),
     ('adjustment_days.customer_id', 'Customer ID as in the line before; null if there is none.'),
     ('adjustment_days.difference', 'What the day adds to the difference of a flow: quantity minus '
       'billed_quantity, where a missing value counts as 0; null while it is not settled.'),
@@ -236,6 +233,7 @@ begin
     ('customer_statements.manifest_sha256', 'SHA-256 of the manifest of its proof pack, in hexadecimal digits.'),
     ('customer_statements.number', 'Sequence number of the statement.'),
     ('customer_statements.org_id', 'Losant organization ID; null if customer_id is set.'),
+    ('customer_statements.org_name', 'Name of the organization in the statement; of several, all names.'),
     ('customer_statements.plan_id', 'Billing plan ID of the organization in the statement; of several, all IDs. '
       'Null if it has none.'),
     ('customer_statements.referral_id', 'Referral ID of the organization in the statement; of several, all IDs. '
@@ -286,8 +284,7 @@ begin
     ('monthly_usage.standing', 'Worst standing of the month; see cells.'),
     ('months.closed_at', 'When the month was closed (UTC); null if it was not.'),
     ('months.closed_by', 'Database user who closed the month; null if nobody did.'),
-    ('organization_activity.devices_total', 'Devices on the newest stored day of the last three; null if none is '
-      'stored.'),
+    ('organization_activity.devices_total', 'Devices on the newest stored day of the last three; null if none is.'),
     ('organization_activity.month', 'Calendar month of yesterday (UTC), as its first day.'),
     ('organization_activity.payload_billable_count', 'Billable payloads of the month to date; null if not stored.'),
     ('organization_history.created_on', 'First day on which the organization existed, as known at the time (UTC); '
@@ -333,8 +330,7 @@ begin
       'unavailable, in doubt and missing days.'),
     ('statement_lines.days_in_doubt', 'Expected days with a number in doubt (count).'),
     ('statement_lines.days_missing', 'Expected days with a missing number (count).'),
-    ('statement_lines.days_pending', 'Expected days whose number is stored or waiting, and will be read again '
-      '(count).'),
+    ('statement_lines.days_pending', 'Expected days whose number is stored or waiting and will be read again (count).'),
     ('statement_lines.is_customer_changed', 'Whether the organization had another customer or plan earlier in '
       'the month.'),
     ('statement_lines.kind', 'flow: summed over the days. level: the last of the month.'),
@@ -365,7 +361,8 @@ begin
     ('usage_vs_limits.kind', 'flow or level; null if the limit has no metric.'),
     ('usage_vs_limits.limit_name', 'Name of the limit in Losant.'),
     ('usage_vs_limits.metric', 'Metric that the limit applies to; null if it applies to none.'),
-    ('usage_vs_limits.quantity', 'Month to date; null if not stored.'),
+    ('usage_vs_limits.month', 'Calendar month of yesterday (UTC), as its first day.'),
+    ('usage_vs_limits.quantity', 'Month to date, over the stored days; null if none is stored.'),
     ('usage_vs_limits.unit', 'Unit; null if the limit has no metric.'),
     ('waivers.kind', 'person: waived by losant-usage waive. program: waived by a run, because the day is before the '
       'creation date.'),
@@ -374,9 +371,12 @@ begin
     select t.relname as table_name, a.attname as column_name,
       coalesce(
         column_entry.meaning,
-        (select format('%s (%s, %s); null if not stored.', m.description, m.unit, m.kind)
+        (select format('%s (%s, %s)%s.', m.description, m.unit, m.kind,
+            case when t.relname in ('monthly_usage', 'billing_period_usage')
+              then ' over the stored days; null if none is stored' else '; null if not stored' end)
           from losant_usage.metrics m where m.metric = a.attname),
-        name_entry.meaning) as meaning,
+        case t.relname when 'organization_history' then replace(name_entry.meaning, 'as last seen', 'in this version')
+          else name_entry.meaning end) as meaning,
       col_description(t.oid, a.attnum) is not null as has_comment
     from pg_class t
     join pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped

@@ -2,7 +2,7 @@
  * The schema that the migrations create: its types in the program, and its comments. `npm run schema` regenerates
  * src/database/schema.ts, rights.txt and the tables of docs/tables.md.
  */
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { useOpened } from '../opened.ts';
@@ -57,6 +57,40 @@ test('every line of the dictionary of comments is about a column', async () => {
   expect(new Set(names).size).toBe(names.length);
 });
 
+test('no comment of a migration is replaced by one of the dictionary', async () => {
+  const sources = globSync('migrations/0*.sql').map((path) => readFileSync(path, 'utf8'));
+  const matches = sources.flatMap((source) =>
+    Array.from(source.matchAll(/^comment on column losant_usage\.([\w.]+) is '(.*)';$/gm)),
+  );
+  const { rows } = await sql<{ column: string; comment: string }>`
+    select c.relname || '.' || a.attname as column, col_description(c.oid, a.attnum) as comment
+    from pg_class c join pg_attribute a on a.attrelid = c.oid
+    where c.relnamespace = 'losant_usage'::regnamespace and a.attnum > 0`.execute(db());
+  const comments = new Map(rows.map(({ column, comment }) => [column, comment]));
+  expect(matches.length).toBeGreaterThan(100);
+  expect(matches.filter(([, column = '', text]) => comments.get(column) !== text?.replaceAll("''", "'"))).toEqual([]);
+});
+
+test('comments say that sums are over the stored days, and that earlier attributes are not those last seen', async () => {
+  const { rows } = await sql<Record<'view' | 'comment', string>>`
+    select c.relname as view, col_description(c.oid, a.attnum) as comment
+    from pg_class c join pg_attribute a on a.attrelid = c.oid
+    where (c.relname, a.attname) in (
+      ('daily_usage', 'notebook_minutes'), ('monthly_usage', 'notebook_minutes'), ('organization_history', 'plan_id'))
+      and c.relnamespace = 'losant_usage'::regnamespace order by c.relname`.execute(db());
+  expect(rows).toEqual([
+    { view: 'daily_usage', comment: 'Notebook execution time (minutes, flow); null if not stored.' },
+    {
+      view: 'monthly_usage',
+      comment: 'Notebook execution time (minutes, flow) over the stored days; null if none is stored.',
+    },
+    {
+      view: 'organization_history',
+      comment: 'Billing plan ID of the organization in this version; null if it has none.',
+    },
+  ]);
+});
+
 const PATH = 'docs/tables.md';
 const TABLE = /<!-- comments: (?<names>[^>]+) -->\n(?:\n\|.*(?:\n\|.*)*\n)?/g;
 
@@ -71,27 +105,10 @@ const COMMENTS = sql<Record<'name' | 'kind' | 'comment', string>>`
 const text = readFileSync(PATH, 'utf8');
 const listedNames = [...text.matchAll(TABLE)].flatMap(({ groups }) => (groups?.['names'] ?? '').split(', '));
 
-test('docs/tables.md lists every view once, with its comment: npm run schema, below a marker that names it', async () => {
-  const { rows } = await COMMENTS.execute(db());
-  const comments = new Map(rows.map(({ name, comment }) => [name, comment]));
-  const rendered = text.replaceAll(TABLE, (_, names: string) => {
-    const rows = names.split(', ').map((name) => `| \`${name}\` | ${comments.get(name) ?? 'unknown'} |`);
-    return `<!-- comments: ${names} -->\n\n| name | what it is |\n| --- | --- |\n${rows.join('\n')}\n`;
-  });
-  expect(rendered).not.toContain('| unknown |');
-  await expect(rendered).toMatchFileSnapshot(`../../${PATH}`);
-  const views = rows.filter(({ kind }) => kind === 'v').map(({ name }) => name);
-  expect(listedNames.filter((name) => !name.endsWith('()')).toSorted()).toEqual(views.toSorted());
-});
-
-test('docs/tables.md lists every metric', async () => {
-  const metrics = await db().selectFrom('metrics').select('metric').execute();
-  expect(metrics.filter(({ metric }) => !text.includes(`\`${metric}\``))).toEqual([]);
-});
-
 const COLUMN_TABLE = /<!-- columns: (?<names>[^>]+) -->\n(?:\n\|.*(?:\n\|.*)*\n)?/;
 
-test('docs/tables.md lists the tables of the contract with their columns: npm run schema', async () => {
+/** Returns the table of the tables of the contract with their columns, with its marker. */
+async function renderColumnTable(): Promise<string> {
   const names = COLUMN_TABLE.exec(text)?.groups?.['names'] ?? '';
   const { rows } = await sql<Record<'name' | 'comment' | 'columns', string>>`
     select c.relname as name, obj_description(c.oid, 'pg_class') as comment,
@@ -101,8 +118,29 @@ test('docs/tables.md lists the tables of the contract with their columns: npm ru
     join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
     group by c.oid, c.relname, n.position order by n.position`.execute(db());
   const lines = rows.map(({ name, comment, columns }) => `| \`${name}\` | ${comment} | ${columns} |`);
-  const head = `<!-- columns: ${names} -->\n\n| name | what it is | columns |\n| --- | --- | --- |`;
-  const rendered = text.replace(COLUMN_TABLE, () => [head, ...lines, ''].join('\n'));
   expect(lines.length).toBeGreaterThan(6);
+  const head = `<!-- columns: ${names} -->\n\n| name | what it is | columns |\n| --- | --- | --- |`;
+  return [head, ...lines, ''].join('\n');
+}
+
+test('docs/tables.md lists every view once, and tables with their columns: npm run schema, below markers', async () => {
+  const { rows } = await COMMENTS.execute(db());
+  const comments = new Map(rows.map(({ name, comment }) => [name, comment]));
+  const columnTable = await renderColumnTable();
+  const rendered = text
+    .replaceAll(TABLE, (_, names: string) => {
+      const rows = names.split(', ').map((name) => `| \`${name}\` | ${comments.get(name) ?? 'unknown'} |`);
+      return `<!-- comments: ${names} -->\n\n| name | what it is |\n| --- | --- |\n${rows.join('\n')}\n`;
+    })
+    .replace(COLUMN_TABLE, () => columnTable);
+  expect(rendered).not.toContain('| unknown |');
+  // One snapshot: two of one file would overwrite each other.
   await expect(rendered).toMatchFileSnapshot(`../../${PATH}`);
+  const views = rows.filter(({ kind }) => kind === 'v').map(({ name }) => name);
+  expect(listedNames.filter((name) => !name.endsWith('()')).toSorted()).toEqual(views.toSorted());
+});
+
+test('docs/tables.md lists every metric', async () => {
+  const metrics = await db().selectFrom('metrics').select('metric').execute();
+  expect(metrics.filter(({ metric }) => !text.includes(`\`${metric}\``))).toEqual([]);
 });
