@@ -133,6 +133,13 @@ describe('a table', () => {
   });
 });
 
+it('filters changes by any metric', async () => {
+  const metrics = await world.ask('select metric from losant_usage.metrics');
+  const page = await world.html('/changes');
+  const options = Array.from(page.matchAll(/\?metric=(\w+)"/g), ([, metric]) => metric);
+  expect(new Set(options)).toEqual(new Set(metrics.map(({ metric }) => metric)));
+});
+
 it('does not say that a list has 0 rows on a page after its last one', async () => {
   const page = await world.text('/organizations?page=3');
   expect(page).toMatch(/No more rows .*Page 3/);
