@@ -85,7 +85,7 @@ select l.instance_id,
   (case when l.is_exceeded then 'limit_exceeded' else 'limit_at_risk' end)::losant_usage.attention_kind as kind,
   concat(l.org_id, ' ', l.limit_name) as subject,
   format('%s (%s %s)', l.org_name, l.limit_name, case
-    when not l.is_exceeded then 'on ' || losant_usage_internal.day_text(l.exceeds_on)
+    when l.is_exceeded is not true then 'on ' || losant_usage_internal.day_text(l.exceeds_on)
     when l.share is null then l.quantity || ' of 0' else trunc(l.share * 100) || '%' end) as text,
   l.quantity::bigint as quantity
 from losant_usage.usage_vs_limits l where l.is_exceeded or l.exceeds_on is not null;
