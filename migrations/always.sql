@@ -75,7 +75,7 @@ begin
       losant_usage_internal.compute_our_sums, losant_usage_internal.metric_sums,
       losant_usage_internal.unsettled_counts, losant_usage_internal.counterpart_sums,
       losant_usage_internal.existed_on, losant_usage_internal.is_settled, losant_usage_internal.invalidate_sums,
-      losant_usage_internal.is_manual_write
+      losant_usage_internal.is_manual_write, losant_usage_internal.name_or_id
       to losant_usage_writer;
     grant insert, update on
       losant_usage.instances, losant_usage.organizations, losant_usage.organization_history, losant_usage.runs,

@@ -15,7 +15,7 @@ import { AppError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
 import { formatTable } from '../terminal/text.ts';
-import { capitalize, count, showInstant, showNumber, showQuantity } from '../terminal/words.ts';
+import { capitalize, count, showInstant, showName, showNumber, showQuantity } from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/day.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openSchema, selectInstances } from './database.ts';
@@ -229,7 +229,7 @@ function renderOutcome(
 
 function renderDays({ days, dayCount }: CloseOutcome, month: Month): string[] {
   const rows = days.map((each) => [
-    each.orgName,
+    showName(each.orgName, each.orgId),
     each.metric,
     each.day,
     showQuantity(each.billedQuantity),

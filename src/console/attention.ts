@@ -12,7 +12,7 @@ import {
 } from '../queries/attention.ts';
 import type { Health } from '../queries/health.ts';
 import { count, showDistance, showNumber } from '../terminal/words.ts';
-import { type Html, renderPill, showName } from './elements.ts';
+import { type Html, renderPill } from './elements.ts';
 import { filterByInstance, selectInstanceName } from './filters.ts';
 import type { PageRequest } from './page.ts';
 import { nameInstance } from './sources.ts';
@@ -65,7 +65,7 @@ function renderGroup({ kind, items, subjects, texts, areNew }: AttentionGroup, l
   const instanceId = label === '' ? null : id;
   const firstSubjects = texts.map((text, index) => {
     const [name, detail] = splitText(kind, text);
-    return html`<a href="${addressOfSubject(kind, subjects[index] ?? '', instanceId)}">${showName(name)}</a>${
+    return html`<a href="${addressOfSubject(kind, subjects[index] ?? '', instanceId)}">${name}</a>${
       areNew[index] === true && kind !== 'new' && html` <span class="pill link">new</span>`
     } <span class="quiet">${joinParts(' · ', detail, label)}</span>`;
   });
@@ -114,7 +114,7 @@ export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navP
       'Subject',
       ({ instance_id: id, kind, subject, text }) => {
         const address = addressOfSubject(kind, subject, request.instanceIds.length > 1 ? id : null);
-        return html`<a href="${address}">${showName(splitText(kind, text)[0])}</a>`;
+        return html`<a href="${address}">${splitText(kind, text)[0]}</a>`;
       },
     ],
     ['kind', 'Kind', ({ kind }) => renderPill(ATTENTION_KINDS[kind].tone, ATTENTION_KINDS[kind].label)],

@@ -76,8 +76,8 @@ export const runsPage = createTablePage<RunRow>({ path: '/runs', navPath: '/runs
     cross join lateral (
       select concat_ws(', ', case when n.error is not null then 'error' end,
           string_agg(concat_ws(' ', f.code, nullif(f.cells, 0)), ', ')) as causes,
-        array_agg(concat(f.code, ' of ' || f.stream, ', such as ' || coalesce(o.name, f.example), ': ', f.message))
-          as problems
+        array_agg(concat(f.code, ' of ' || f.stream,
+          ', such as ' || losant_usage_internal.name_or_id(o.name, f.example), ': ', f.message)) as problems
       from jsonb_to_recordset(n.failures) as f (code text, stream text, cells bigint, example text, message text)
       left join losant_usage.organizations o on o.org_id = f.example
     ) as f

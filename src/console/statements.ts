@@ -4,9 +4,10 @@ import { type Kysely, sql } from 'kysely';
 import { type CustomerKey, SealError, SealedMonth } from '../billing/customers.ts';
 import { readBilledInstances, readStatements } from '../billing/statements.ts';
 import type { Schema } from '../database/schema.ts';
+import { showName } from '../terminal/words.ts';
 import type { Month } from '../usage/day.ts';
 import { readMetrics, renderCustomerStatement, titleStatement } from './customer-statement.ts';
-import { type Html, linkTo, type Query, showMonth, showName } from './elements.ts';
+import { type Html, linkTo, type Query, showMonth } from './elements.ts';
 import { filterByInstance, SEARCH, searchIn, selectInstanceName } from './filters.ts';
 import { SUMS_BILLED } from './months.ts';
 import { type ConsolePage, readMonth } from './page.ts';
@@ -28,7 +29,7 @@ type CustomerRow = {
 
 function renderCustomer(row: CustomerRow): Html {
   const { month, instance_id: instance, customer_id: customer, only_org_id: org, org_name: name } = row;
-  return linkToPart(month, 'customer', { instance, customer, org }, showName(name));
+  return linkToPart(month, 'customer', { instance, customer, org }, showName(name, org ?? customer ?? ''));
 }
 
 /** A row for each customer, statement and metric; as a file it is what to bill. */

@@ -118,9 +118,14 @@ describe('a table', () => {
     expect(page).toContain('<input type="hidden" name="columns" value="all">');
   });
 
-  it('leads to organizations of which none has a name', async () => {
+  it('shows the ID of an organization without a name, and leads to it', async () => {
     const nameless = await openWorld(`update losant_usage.organizations set name = ''`);
-    expect(await nameless.html('/organizations')).toMatch(/<td class=""><a href="[^"]*" title=", \w+">\(no name\)</);
+    expect(await nameless.html('/organizations')).toMatch(/<td class=""><a href="[^"]*" title=", (\w+)">\1</);
+    const otherItems = await nameless.ask(`select kind, text from losant_usage.attention_items
+      where kind::text not like 'month%' and text not like left(subject, 24) || ' (%'`);
+    expect(otherItems).toEqual([]);
+    expect(await nameless.text('/billing')).toContain(`blocked 6 of 7 ready; ${ORGS.gappy}: 10 Oct missing`);
+    expect(await nameless.text('/runs')).toContain(`server_error of payload_totals, such as ${ORGS.gappy}: `);
     await nameless.close();
   });
 
