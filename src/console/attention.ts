@@ -97,10 +97,10 @@ export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navP
   sentence: 'As of the last refresh: by a run that stored something, or at NOTIFY_AT. Home shows its age.',
   rows: sql`
     select a.instance_id, a.kind, a.subject, a.text, ${selectInstanceName(request.instanceIds)}, a.first_seen_on,
-      a.last_seen_on, abs(a.quantity) as rank
+      a.last_seen_on, a.quantity
     from losant_usage.attention_items a join losant_usage.instances i on i.instance_id = a.instance_id
     where a.is_current and a.instance_id = any (${request.instanceIds}::text[])`,
-  order: sql`r.kind, r.rank desc nulls last, r.text, r.subject`,
+  order: sql`r.kind, abs(r.quantity) desc nulls last, r.text, r.subject`,
   filters: {
     kind: {
       label: 'Kind',

@@ -129,12 +129,16 @@ describe('a table', () => {
     await nameless.close();
   });
 
-  it('can be downloaded as a CSV file', async () => {
+  it('can be downloaded as a CSV file, with the same columns if it is empty', async () => {
     const response = await world.open('/organizations?format=csv&q=Silent');
     expect(response.headers.get('content-disposition')).toBe('attachment; filename="organizations.csv"');
     const [head, row] = (await response.text()).split('\r\n');
     expect(head).toContain('org_id,instance_name,org_name,referral_id,plan_id,tags');
     expect(row).toContain(`${ORGS.silent},Main,Silent,C-3,gold,`);
+    const empty = await (await world.open('/organizations?format=csv&q=nobody')).text();
+    expect(empty).toBe(`${head}\r\n`);
+    const customers = await (await world.open('/billing/2026-09/customers?format=csv&q=C-1')).text();
+    expect(customers).toMatch(/,billed_before,quantity,total,instance_name\r\n.*,Office,/);
   });
 });
 
