@@ -211,8 +211,8 @@ begin
       'they did not change.'),
     ('adjustment_days.run_id', 'Run of the revision; without one, run that last wrote the cell. Null if none did.'),
     ('adjustment_days.statement_id', 'Adjustment; see statements. Null if it was not created yet.'),
-    ('adjustments.cause', 'restated: a stored number changed. settled_later: a day was not settled when billed. '
-      'not_in_statement: never billed.'),
+    ('adjustments.cause', 'restated: a stored number changed. not_settled: a day is not settled now. settled_later: '
+      'a day was not settled when billed. not_in_statement: never billed.'),
     ('adjustments.customer_id', 'Customer ID as in the newest line; null if there is none.'),
     ('adjustments.difference', 'What an adjustment would bill; null while a day is not settled.'),
     ('adjustments.org_name', 'Organization name as in the newest line.'),
