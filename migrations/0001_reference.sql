@@ -70,6 +70,10 @@ return to_char(day::timestamp, 'YYYY-MM-DD');
 create function losant_usage_internal.minute_text(at timestamptz) returns text language sql stable parallel safe
 return to_char(at at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"');
 
+-- The name of an organization, or its ID if there is no name to read.
+create function losant_usage_internal.name_or_id(name text, id text) returns text language sql immutable parallel safe
+return case when name ~ '\S' then name else id end;
+
 -- A cell that is not stored six hours after the end of its day is late.
 create function losant_usage_internal.late_before() returns date language sql stable parallel safe
 return (now() at time zone 'UTC' - interval '6 hours')::date;

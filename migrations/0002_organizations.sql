@@ -138,7 +138,7 @@ comment on view losant_usage.organization_tags is 'Tags of organizations as last
 comment on column losant_usage.organization_tags.key is 'Tag key.';
 comment on column losant_usage.organization_tags.nth is '1 for the first tag with this key, 2 for the second, and so on.';
 comment on column losant_usage.organization_tags.value is 'Tag value.';
-comment on table losant_usage.runs is 'Runs that had something to do, one row each.';
+comment on table losant_usage.runs is 'Runs that had something to do, or could not begin, one row each.';
 comment on column losant_usage.runs.counts is 'What the run did, or has done so far: orgs, cells by result, rows, requests.';
 comment on column losant_usage.runs.error is 'Why the run failed or was interrupted; null otherwise.';
 comment on column losant_usage.runs.failures is 'Failures by cause: array of {code, message, stream, cells, orgs, example}.';

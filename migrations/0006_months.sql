@@ -451,7 +451,7 @@ select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.
   l.key as limit_name, m.metric, m.unit, m.kind, n.limit_quantity, n.quantity,
   round(n.quantity / nullif(n.limit_quantity, 0), 4) as share,
   p.projected_quantity, round(p.projected_quantity / nullif(n.limit_quantity, 0), 4) as projected_share, e.exceeds_on,
-  n.limit_quantity >= 0 and coalesce(n.quantity > n.limit_quantity, false) as is_exceeded
+  n.limit_quantity >= 0 and n.quantity > n.limit_quantity as is_exceeded
 from (
   select d.month, d.org_id, count(*)::integer as days_expected,
     count(*) filter (where d.is_stored)::integer as days_stored,
@@ -520,7 +520,7 @@ comment on column losant_usage.organization_activity.is_silent is 'Whether its l
 comment on column losant_usage.organization_activity.last_active_on is 'Last day with billable payloads within the last 35 days (UTC); null if there is none.';
 comment on view losant_usage.usage_vs_limits is 'Month to date, projection and limit, by organization and limit; an organization without limits has no row. A flow is projected with the same weekdays of the last 28 days, and days that are not stored with the mean; a level stays. Key: org_id, limit_name. Source: usage_days, organizations.';
 comment on column losant_usage.usage_vs_limits.exceeds_on is 'Day on which the projection exceeds the limit (UTC); null if it does not, or already has.';
-comment on column losant_usage.usage_vs_limits.is_exceeded is 'Whether the month to date is above the limit; a limit of 0 is exceeded by 1.';
+comment on column losant_usage.usage_vs_limits.is_exceeded is 'Whether the month to date is above the limit; a limit of 0 is exceeded by 1. Null if the month to date is.';
 comment on column losant_usage.usage_vs_limits.limit_quantity is 'The limit.';
 comment on column losant_usage.usage_vs_limits.projected_quantity is 'Projected quantity at the end of the month; null if the limit has no metric, for a flow of which fewer than three days are stored, and, if nothing of the month is stored, for a level and after a deletion.';
 comment on column losant_usage.usage_vs_limits.projected_share is 'Projected quantity as a share of the limit; null if either is, or the limit is 0.';

@@ -668,7 +668,7 @@ select s.instance_id, s.month, n.org_id, n.org_name, n.referral_id, n.plan_id, n
     when exists (select from losant_usage.revisions r
       where r.org_id = n.org_id and r.stream = l.stream and r.changed_at > l.billed_at
         and r.usage_date between s.month and losant_usage_internal.month_end(s.month)) then 'restated'
-    else 'settled_later' end as cause
+    when not l.is_settled then 'not_settled' else 'settled_later' end as cause
 from losant_usage.statements s
 cross join lateral losant_usage_internal.month_lines(s.instance_id, s.month) as l
 cross join lateral (select (l.line).*) as n

@@ -65,7 +65,7 @@ where c.standing = 'missing' or (c.standing = 'in_doubt' and c.doubted_at < now(
 
 create view losant_usage_internal.lacking_organizations as
 select o.instance_id, c.standing::text::losant_usage.attention_kind as kind, c.org_id::text as subject,
-  format('%s (%s since %s)', o.name, string_agg(distinct c.stream, ', '),
+  format('%s (%s since %s)', losant_usage_internal.name_or_id(o.name, c.org_id), string_agg(distinct c.stream, ', '),
     losant_usage_internal.day_text(min(c.usage_date))) as text,
   count(*) as quantity
 from losant_usage_internal.lacking_cells c
@@ -84,8 +84,8 @@ create view losant_usage_internal.limits_to_watch as
 select l.instance_id,
   (case when l.is_exceeded then 'limit_exceeded' else 'limit_at_risk' end)::losant_usage.attention_kind as kind,
   concat(l.org_id, ' ', l.limit_name) as subject,
-  format('%s (%s %s)', l.org_name, l.limit_name, case
-    when not l.is_exceeded then 'on ' || losant_usage_internal.day_text(l.exceeds_on)
+  format('%s (%s %s)', losant_usage_internal.name_or_id(l.org_name, l.org_id), l.limit_name, case
+    when l.is_exceeded is not true then 'on ' || losant_usage_internal.day_text(l.exceeds_on)
     when l.share is null then l.quantity || ' of 0' else trunc(l.share * 100) || '%' end) as text,
   l.quantity::bigint as quantity
 from losant_usage.usage_vs_limits l where l.is_exceeded or l.exceeds_on is not null;
@@ -93,7 +93,7 @@ from losant_usage.usage_vs_limits l where l.is_exceeded or l.exceeds_on is not n
 -- What organizations did. One that is silent, new or deleted has changed too, which is said once.
 create view losant_usage_internal.activity_to_watch as
 select a.instance_id, k.kind::losant_usage.attention_kind as kind, a.org_id::text as subject,
-  format('%s (%s)', o.name, k.detail) as text, k.quantity
+  format('%s (%s)', losant_usage_internal.name_or_id(o.name, o.org_id), k.detail) as text, k.quantity
 from losant_usage.organization_activity a
 join losant_usage.organizations o on o.org_id = a.org_id
 cross join lateral (values
@@ -110,7 +110,9 @@ where k.applies;
 -- By organization, what keeps a past month from being ready, and what can be adjusted in a closed one, with the
 -- billable payloads concerned. What keeps back an entire instance has no organization.
 create view losant_usage_internal.month_issues as
-select b.instance_id, b.month, b.org_id, coalesce(b.org_name, i.name, b.instance_id) as name, max(b.state) as state,
+select b.instance_id, b.month, b.org_id,
+  coalesce(losant_usage_internal.name_or_id(b.org_name, b.org_id), i.name, b.instance_id) as name,
+  max(b.state) as state,
   string_agg(concat(to_char(b.first_day::timestamp, 'FMDD Mon'),
     to_char(nullif(b.last_day, b.first_day)::timestamp, '" to "FMDD Mon'), ' ', replace(b.cause, '_', ' ')),
     ', ' order by b.first_day, b.cause) as summary,
@@ -129,7 +131,7 @@ join losant_usage.instances i on i.instance_id = b.instance_id
 where losant_usage_internal.has_ended(b.month)
 group by b.instance_id, b.month, b.org_id, b.org_name, i.name
 union all
-select a.instance_id, a.month, a.org_id, a.org_name, 'needs_adjustment',
+select a.instance_id, a.month, a.org_id, losant_usage_internal.name_or_id(a.org_name, a.org_id), 'needs_adjustment',
   coalesce(to_char(a.payloads, 'FMSG999,999,999,999,999,990'), 'other metrics'), null, null, a.payloads, true
 from (
   select a.instance_id, a.month, a.org_id, a.org_name,

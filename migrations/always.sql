@@ -75,7 +75,7 @@ begin
       losant_usage_internal.compute_our_sums, losant_usage_internal.metric_sums,
       losant_usage_internal.unsettled_counts, losant_usage_internal.counterpart_sums,
       losant_usage_internal.existed_on, losant_usage_internal.is_settled, losant_usage_internal.invalidate_sums,
-      losant_usage_internal.is_manual_write
+      losant_usage_internal.is_manual_write, losant_usage_internal.name_or_id
       to losant_usage_writer;
     grant insert, update on
       losant_usage.instances, losant_usage.organizations, losant_usage.organization_history, losant_usage.runs,
@@ -208,8 +208,8 @@ begin
       'they did not change.'),
     ('adjustment_days.run_id', 'Run of the revision; without one, run that last wrote the cell. Null if none did.'),
     ('adjustment_days.statement_id', 'Adjustment; see statements. Null if it was not created yet.'),
-    ('adjustments.cause', 'restated: a stored number changed. settled_later: a day was not settled when billed. '
-      'not_in_statement: never billed.'),
+    ('adjustments.cause', 'restated: a stored number changed. not_settled: a day is not settled now. settled_later: '
+      'a day was not settled when billed. not_in_statement: never billed.'),
     ('adjustments.customer_id', 'Customer ID as in the newest line; null if there is none.'),
     ('adjustments.difference', 'What an adjustment would bill; null while a day is not settled.'),
     ('adjustments.org_name', 'Organization name as in the newest line.'),

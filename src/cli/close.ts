@@ -15,7 +15,7 @@ import { AppError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
 import { formatTable } from '../terminal/text.ts';
-import { capitalize, count, showInstant, showNumber, showQuantity } from '../terminal/words.ts';
+import { capitalize, count, showInstant, showName, showNumber, showQuantity } from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/day.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openSchema, selectInstances } from './database.ts';
@@ -229,7 +229,7 @@ function renderOutcome(
 
 function renderDays({ days, dayCount }: CloseOutcome, month: Month): string[] {
   const rows = days.map((each) => [
-    each.orgName,
+    showName(each.orgName, each.orgId),
     each.metric,
     each.day,
     showQuantity(each.billedQuantity),
@@ -254,12 +254,16 @@ function describeCause({ cause, revision, runId, changedAt, waiverReason }: Adju
 }
 
 /** Returns the outcome in the words of docs/billing.md. */
-function describeOutcome({ kind, statement }: CloseOutcome, { adjust }: CloseOptions): string {
-  if (kind === 'refused') return adjust ? 'Blocked, not adjusted' : 'Blocked, not closed';
+function describeOutcome({ kind, blockers, statement }: CloseOutcome, { adjust }: CloseOptions): string {
   if (kind === 'unchanged') return 'Nothing has changed since the last statement';
   if (kind === 'unsettled')
     return 'The differences cannot be billed yet (see the views adjustments and adjustment_days)';
   const outcome = adjust ? 'adjusted' : 'closed';
+  if (kind === 'refused') {
+    const states = blockers.map(({ state }) => state);
+    const isSettling = states.includes('settling') && !states.includes('blocked');
+    return `${isSettling ? 'Still settling' : 'Blocked'}, not ${outcome}`;
+  }
   return statement === null ? `Dry run, nothing saved; would be ${outcome}` : capitalize(outcome);
 }
 

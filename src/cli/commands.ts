@@ -69,13 +69,26 @@ const EXIT_CODES = `Exit codes: 0 success, nothing due is missing Â· 1 failure Â
 function renderHelp(): string[] {
   const groups = Object.entries(SUMMARIES).flatMap(([purpose, summaries]) => [
     `${purpose}:`,
-    ...Object.entries(summaries).map(([name, summary]) => `  ${name.padEnd(10)}  ${summary}`),
+    ...renderSummaries(Object.entries(summaries)),
     '',
   ]);
   const usage = 'Usage: losant-usage <command> [options], or losant-usage help <command>';
   const purpose = 'Copies Losant usage counters into Postgres, per organization and UTC day.';
   return [usage, '', purpose, '', ...groups, ...EXIT_CODES.split('\n')];
 }
+
+/** Returns the help of the commands whose first word is `group`. */
+function renderGroupHelp(group: string): string[] {
+  const summaries = Object.values(SUMMARIES).flatMap((each) => Object.entries(each));
+  const ownSummaries = summaries.filter(([name]) => name.startsWith(`${group} `));
+  return [`Usage: losant-usage ${group} <command> [options]`, '', ...renderSummaries(ownSummaries)];
+}
+
+function renderSummaries(summaries: ReadonlyArray<[string, string]>): string[] {
+  return summaries.map(([name, summary]) => `  ${name.padEnd(10)}  ${summary}`);
+}
+
+const isGroup = (word: string) => [...commands.keys()].some((name) => name.startsWith(`${word} `));
 
 const HELP_WORDS = ['help', '--help', '-h'];
 
@@ -89,6 +102,8 @@ export async function parseCommandLine(argv: readonly string[], version: string)
   const [first = '', second = ''] = args;
   if (['--version', '-V'].includes(first)) return { text: [version] };
   if (isHelpFirst && first === '') return { text: renderHelp() };
+  const isHelpOnly = isHelpFirst ? second === '' : HELP_WORDS.slice(1).includes(second);
+  if (isHelpOnly && isGroup(first)) return { text: renderGroupHelp(first) };
   const name = commands.has(first) ? first : `${first} ${second}`;
   const command = await commands.get(name)?.();
   if (command === undefined) throw toUnknownCommandError(first, second);
@@ -106,7 +121,7 @@ function toUnknownCommandError(first: string, second: string): SettingsError {
   const hint = 'losant-usage --help lists the commands';
   if (first === '') return new SettingsError('Missing command', { hint });
   const names = [...commands.keys()];
-  const unknownName = names.some((name) => name.startsWith(`${first} `)) ? `${first} ${second}`.trim() : first;
+  const unknownName = isGroup(first) ? `${first} ${second}`.trim() : first;
   const nearest = findNearestName(unknownName, names);
   const suggestion = nearest === null ? '' : `. Did you mean ${nearest}?`;
   return new SettingsError(`unknown command '${unknownName}'${suggestion}`, { hint });

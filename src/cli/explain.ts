@@ -1,3 +1,4 @@
+import { readNowMs } from '../database/session.ts';
 import { SettingsError } from '../errors.ts';
 import { type CellExplanation, type DayExplanation, explainDay } from '../queries/explain.ts';
 import { formatTable } from '../terminal/text.ts';
@@ -11,8 +12,8 @@ export const explain = defineCommand({
   needs: ['database'],
   options: { org: orgOption, day: requiredOption('YYYY-MM-DD', 'the day', day), stream: streamsOption },
   async run(context, { org: orgId, day: requestedDay, stream }) {
-    const nowMs = context.hostNow();
     await using handle = await openSchema(context);
+    const nowMs = await readNowMs(handle);
     const scope = { orgId, day: requestedDay, streams: stream };
     const explanation = await explainDay(handle.db, scope, { nowMs });
     if (!explanation) {

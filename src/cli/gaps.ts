@@ -1,3 +1,4 @@
+import { readNowMs } from '../database/session.ts';
 import { EXIT } from '../errors.ts';
 import { waiveCells } from '../ledger/waive.ts';
 import { withoutIdsAndDays } from '../loading/report.ts';
@@ -20,7 +21,7 @@ export const gaps = defineCommand({
     await using handle = await openSchema(context);
     const instanceIds = await selectInstanceIds(context, handle);
     const neverRead = await readNeverReadInstances(handle.db, instanceIds);
-    const nowMs = context.hostNow();
+    const nowMs = await readNowMs(handle);
     const summary = new GapSummary();
     const list = new JsonList(output);
     await list.add(neverRead.map(toGap));
@@ -162,10 +163,9 @@ export const waive = defineCommand({
     reason: requiredOption('TEXT', 'the reason, shown to whoever bills', reason),
   },
   async run(context, { org: orgIds, day: range, stream: streams, reason: waiverReason }) {
-    const { config, hostNow } = context;
-    requireEndedDays(range, ['--day', '--day'], hostNow());
-    const waiver = { orgIds, streams, range, reason: waiverReason, policy: config.policy };
     await using handle = await openSchema(context, { writes: true });
+    requireEndedDays(range, ['--day', '--day'], await readNowMs(handle));
+    const waiver = { orgIds, streams, range, reason: waiverReason, policy: context.config.policy };
     const cells = await waiveCells(handle.db, waiver);
     const byStream = Map.groupBy(cells, ({ orgId, stream }) => `${orgId} ${stream}`);
     const rows = [...byStream].map(([name, streamCells]) => {

@@ -7,7 +7,7 @@ import type { RunOutcome } from '../loading/report.ts';
 import { runInstance } from '../loading/run.ts';
 import { type NonFinalCells, readNonFinalCells } from '../queries/gaps.ts';
 import { formatTable, quoteForShell } from '../terminal/text.ts';
-import { count, showDays } from '../terminal/words.ts';
+import { count, showDays, showName } from '../terminal/words.ts';
 import { addDays, dayAt, earliestDay, latestDay } from '../usage/day.ts';
 import { horizonStart } from '../usage/policy.ts';
 import { isGap, isSettled, STANDINGS } from '../usage/standing.ts';
@@ -88,7 +88,7 @@ async function loadAndDelete(context: DeleteContext, isDryRun: boolean): Promise
   }
   return {
     document,
-    lines: [`Deleted ${name}. Its usage stays in the database.`, ...(await describeLastDays(context))],
+    lines: [`Deleted ${showName(name, orgId)}. Its usage stays in the database.`, ...(await describeLastDays(context))],
   };
 }
 

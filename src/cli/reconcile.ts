@@ -1,3 +1,4 @@
+import { readNowMs } from '../database/session.ts';
 import { EXIT } from '../errors.ts';
 import { type Comparison, countComparisons, readReconcileStart, selectDifferences } from '../queries/reconciliation.ts';
 import { streamRows } from '../queries/view-rows.ts';
@@ -22,10 +23,10 @@ export const reconcile = defineCommand({
   },
   async run(context, { from, to }) {
     const { output, signal } = context;
-    const nowMs = context.hostNow();
+    await using handle = await openSchema(context);
+    const nowMs = await readNowMs(handle);
     const lastDay = to ?? addDays(dayAt(nowMs), -1);
     requireEndedDays({ from: from ?? lastDay, to: lastDay }, ['--from', '--to'], nowMs);
-    await using handle = await openSchema(context);
     const instanceIds = await selectInstanceIds(context, handle);
     const firstDay = from ?? (await readReconcileStart(handle.db, { instanceIds, to: lastDay }));
     const range = { from: firstDay, to: lastDay };

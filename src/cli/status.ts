@@ -1,3 +1,4 @@
+import { readNowMs } from '../database/session.ts';
 import { readDigest, showDigest } from '../digest/digest.ts';
 import { EXIT } from '../errors.ts';
 import { ATTENTION_KINDS, listNames } from '../queries/attention.ts';
@@ -15,8 +16,8 @@ export const status = defineCommand({
   needs: ['database'],
   options: {},
   async run(context) {
-    const nowMs = context.hostNow();
     await using handle = await openSchema(context);
+    const nowMs = await readNowMs(handle);
     const instanceIds = await selectInstanceIds(context, handle);
     const health = await readHealth(handle.db, { nowMs, instanceIds });
     const isComplete =
@@ -144,7 +145,7 @@ export const digest = defineCommand({
     const retiredIds = new Set((await retired.execute()).map(({ instance_id: id }) => id));
     const allIds = await selectInstanceIds(context, handle);
     const instanceIds = allIds.filter((id) => !retiredIds.has(id));
-    const day = localDayAt(context.hostNow(), context.config.notifyAt);
+    const day = localDayAt(await readNowMs(handle), context.config.notifyAt);
     const areRetired = allIds.length > 0 && instanceIds.length === 0;
     const document = await readDigest(handle.db, { instanceIds, day, areRetired });
     const ages = document.instances.map(({ instanceId, attentionAt }) =>

@@ -7,12 +7,13 @@ import {
   type AttentionGroup,
   addressOfKind,
   addressOfSubject,
+  IS_CURRENT,
   type KindInfo,
   splitText,
 } from '../queries/attention.ts';
 import type { Health } from '../queries/health.ts';
 import { count, showDistance, showNumber } from '../terminal/words.ts';
-import { type Html, renderPill, showName } from './elements.ts';
+import { type Html, renderPill } from './elements.ts';
 import { filterByInstance, selectInstanceName } from './filters.ts';
 import type { PageRequest } from './page.ts';
 import { nameInstance } from './sources.ts';
@@ -65,7 +66,7 @@ function renderGroup({ kind, items, subjects, texts, areNew }: AttentionGroup, l
   const instanceId = label === '' ? null : id;
   const firstSubjects = texts.map((text, index) => {
     const [name, detail] = splitText(kind, text);
-    return html`<a href="${addressOfSubject(kind, subjects[index] ?? '', instanceId)}">${showName(name)}</a>${
+    return html`<a href="${addressOfSubject(kind, subjects[index] ?? '', instanceId)}">${name}</a>${
       areNew[index] === true && kind !== 'new' && html` <span class="pill link">new</span>`
     } <span class="quiet">${joinParts(' · ', detail, label)}</span>`;
   });
@@ -97,10 +98,10 @@ export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navP
   sentence: 'As of the last refresh: by a run that stored something, or at NOTIFY_AT. Home shows its age.',
   rows: sql`
     select a.instance_id, a.kind, a.subject, a.text, ${selectInstanceName(request.instanceIds)}, a.first_seen_on,
-      a.last_seen_on, abs(a.quantity) as rank
+      a.last_seen_on, a.quantity
     from losant_usage.attention_items a join losant_usage.instances i on i.instance_id = a.instance_id
-    where a.is_current and a.instance_id = any (${request.instanceIds}::text[])`,
-  order: sql`r.kind, r.rank desc nulls last, r.text, r.subject`,
+    where ${IS_CURRENT} and a.instance_id = any (${request.instanceIds}::text[])`,
+  order: sql`r.kind, abs(r.quantity) desc nulls last, r.text, r.subject`,
   filters: {
     kind: {
       label: 'Kind',
@@ -114,7 +115,7 @@ export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navP
       'Subject',
       ({ instance_id: id, kind, subject, text }) => {
         const address = addressOfSubject(kind, subject, request.instanceIds.length > 1 ? id : null);
-        return html`<a href="${address}">${showName(splitText(kind, text)[0])}</a>`;
+        return html`<a href="${address}">${splitText(kind, text)[0]}</a>`;
       },
     ],
     ['kind', 'Kind', ({ kind }) => renderPill(ATTENTION_KINDS[kind].tone, ATTENTION_KINDS[kind].label)],

@@ -108,27 +108,35 @@ export function createRecall(read: ReadPage, { now, logger }: { now: () => numbe
 interface ReadLimit {
   readonly max: number;
   readonly timeoutMs: number;
-  /** Whether other reads wait for their turn, instead of being rejected with ReadTimeoutError. */
-  readonly isQueue?: boolean;
+  /** How long other reads wait for their turn, before they are rejected with ReadTimeoutError; null: forever. */
+  readonly waitMs: number | null;
 }
 
 /**
  * Runs at most `max` reads at once, so that one reader with many requests does not take all connections. A read whose
- * caller has given up counts until it ends; in a queue, it gives up its turn.
+ * caller has given up counts until it ends; if others wait forever, it gives up its turn.
  */
-export function limitReads({ max, timeoutMs, isQueue = false }: ReadLimit) {
+export function limitReads({ max, timeoutMs, waitMs }: ReadLimit) {
   let runningReads = 0;
-  const waitingReads: (() => void)[] = [];
+  const waitingReads = new Set<() => void>();
   const endTurn = () => {
-    const startNext = waitingReads.shift();
+    const [startNext] = waitingReads;
     if (startNext === undefined) runningReads -= 1;
-    else startNext();
+    else if (waitingReads.delete(startNext)) startNext();
+  };
+  const waitForTurn = async () => {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    waitingReads.add(resolve);
+    const giveUp = () => {
+      if (waitingReads.delete(resolve)) reject(new ReadTimeoutError(`${max} other queries are already running`));
+    };
+    const timer = waitMs === null ? undefined : setTimeout(giveUp, waitMs);
+    await promise.finally(() => clearTimeout(timer));
   };
   return async <T>(read: () => Promise<T>): Promise<T> => {
     if (runningReads < max) runningReads += 1;
-    else if (isQueue) await new Promise<void>((resolve) => waitingReads.push(resolve));
-    else throw new ReadTimeoutError(`${max} other queries are already running`);
-    if (isQueue) return await withTimeout(timeoutMs, read()).finally(endTurn);
+    else await waitForTurn();
+    if (waitMs === null) return await withTimeout(timeoutMs, read()).finally(endTurn);
     return await withTimeout(timeoutMs, read().finally(endTurn));
   };
 }

@@ -1,10 +1,10 @@
 import { html, raw } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { showNumber } from '../terminal/words.ts';
+import { showName, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, eachDay, FIRST_DAY, type UsageDay } from '../usage/day.ts';
 import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
-import { addressOf, type Html, showMonth, showName } from './elements.ts';
+import { addressOf, type Html, showMonth } from './elements.ts';
 import { matchesText, readValues, renderForm, SEARCH, STREAM } from './filters.ts';
 import type { ConsolePage, PageRequest } from './page.ts';
 import { readPage, renderPages } from './table.ts';
@@ -146,11 +146,12 @@ function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], { range, 
   )}</tr>
 ${lines.map(
   ({ org_id: orgId, name, days: orgDays }) =>
-    html`<tr><th class="name" scope="row"><a href="/organizations/${orgId}">${showName(name)}</a></th>${renderDays(
-      days,
-      orgDays,
-      (day) => `${PATH}/${orgId}/${day}`,
-    )}</tr>\n`,
+    html`<tr><th class="name" scope="row"><a
+  href="/organizations/${orgId}">${showName(name, orgId)}</a></th>${renderDays(
+    days,
+    orgDays,
+    (day) => `${PATH}/${orgId}/${day}`,
+  )}</tr>\n`,
 )}</tbody></table></div>`;
 }
 

@@ -6,7 +6,7 @@ import { addQuantities, type BilledInstance, type Statement } from '../billing/s
 import type { Schema } from '../database/schema.ts';
 import { renderCsvHeader, renderCsvRows } from '../files/csv.ts';
 import { ABSENT } from '../queries/usage-totals.ts';
-import { count } from '../terminal/words.ts';
+import { count, showName } from '../terminal/words.ts';
 import { compareText } from '../usage/cell.ts';
 import { daysOfMonth, eachDay, type Month } from '../usage/day.ts';
 import { renderChart } from './chart.ts';
@@ -31,7 +31,7 @@ export async function readMetrics(db: Kysely<Schema>): Promise<StatementMonth['m
 
 /** Returns the name of the customer: that of its organization, or of the first of several. */
 export function nameCustomer({ lines }: CustomerStatement): string {
-  const names = [...new Set(lines.map(({ orgName }) => orgName))].toSorted();
+  const names = [...new Set(lines.map(({ orgId, orgName }) => showName(orgName, orgId)))].toSorted();
   return names.length > 1 ? `${names[0]} and ${names.length - 1} more` : (names[0] ?? '');
 }
 
@@ -88,12 +88,12 @@ function renderStatement(
   lines: readonly CustomerLine[],
   { metrics }: StatementMonth,
 ): Html {
-  const orgs = new Map(lines.map(({ orgId, orgName }) => [orgId, orgName]));
+  const orgs = new Map(lines.map(({ orgId, orgName }) => [orgId, showName(orgName, orgId)]));
   const hasOrgs = orgs.size > 1;
   const hasNamesakes = new Set(orgs.values()).size < orgs.size;
   const isFirst = lines.every(({ billedBefore }) => billedBefore === '');
   const rows = sortLines(lines, metrics).map((line) => ({
-    org: hasOrgs ? `${line.orgName}${hasNamesakes ? ` ${line.orgId}` : ''}` : null,
+    org: hasOrgs ? `${orgs.get(line.orgId)}${hasNamesakes ? ` ${line.orgId}` : ''}` : null,
     usage: metrics.get(line.metric) ?? line.metric,
     unit: line.unit,
     before: toInteger(line.billedBefore),
@@ -104,7 +104,7 @@ function renderStatement(
 ${renderFacts({
   Created: renderInstant(closedAt),
   'Created by': closedBy,
-  Organization: !hasOrgs && (lines[0]?.orgName ?? ''),
+  Organization: !hasOrgs && [...orgs.values()].join(),
   'Reason for accepting blockers': reason,
 })}
 ${renderHtmlTable(rows, [

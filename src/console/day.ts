@@ -1,6 +1,6 @@
 import { html } from 'hono/html';
 import { type CellExplanation, type DayExplanation, explainDay, type LedgerRow } from '../queries/explain.ts';
-import { capitalize, showNumber } from '../terminal/words.ts';
+import { capitalize, showName, showNumber } from '../terminal/words.ts';
 import { addDays, parseDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
 import { isGap, STANDINGS, standings } from '../usage/standing.ts';
@@ -11,7 +11,6 @@ import {
   renderFacts,
   renderInstant,
   renderStanding,
-  showName,
 } from './elements.ts';
 import type { ConsolePage } from './page.ts';
 import { type Columns, renderHtmlTable, type TableRow } from './table.ts';
@@ -27,7 +26,7 @@ export const dayPage: ConsolePage = {
     if (!isLosantId(orgId) || day === null) return null;
     const explanation = await read((db) => explainDay(db, { orgId, day, streams: null }, { nowMs }));
     if (explanation === null || !instanceIds.includes(explanation.org.instanceId)) return null;
-    return { title: `${showName(explanation.org.orgName)}, ${day}`, body: renderDayExplanation(explanation) };
+    return { title: `${showName(explanation.org.orgName, orgId)}, ${day}`, body: renderDayExplanation(explanation) };
   },
 };
 
@@ -36,7 +35,7 @@ function renderDayExplanation({ org, day, standing, cells }: DayExplanation): Ht
   const severity = (cell: CellExplanation) => (cell.standing === null ? -1 : standings.indexOf(cell.standing));
   const sortedCells = cells.toSorted((a, b) => severity(b) - severity(a));
   const streamsNotExpected = sortedCells.flatMap(({ stream, standing }) => (standing === null ? [stream] : []));
-  return html`<h1><span>${showName(orgName)}</span>, ${day}: ${renderStanding(standing)}</h1>
+  return html`<h1><span>${showName(orgName, orgId)}</span>, ${day}: ${renderStanding(standing)}</h1>
 <p>${linkToOrganization(orgId, orgName)} · <a href="/coverage/${orgId}/${addDays(day, -1)}">Previous day</a> · <a
   href="/coverage/${orgId}/${addDays(day, 1)}">Next day</a>${
     deletedOn !== null && ` · deleted (noticed ${deletedOn})`

@@ -1,6 +1,6 @@
 /** What pages consist of: links, states, instants and facts. */
 import { html } from 'hono/html';
-import { formatDays, showInstant } from '../terminal/words.ts';
+import { formatDays, showInstant, showName } from '../terminal/words.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
 
 export type Html = ReturnType<typeof html>;
@@ -24,12 +24,7 @@ export function renderLink(address: string, text: string, isCurrent: boolean, cu
 }
 
 export function linkToOrganization(orgId: string, name: string): Html {
-  return html`<a href="/organizations/${orgId}" title="${name}, ${orgId}">${showName(name)}</a>`;
-}
-
-/** Returns the name, or that there is none: a link of spaces cannot be seen. */
-export function showName(name: string): string {
-  return name.trim() === '' ? '(no name)' : name;
+  return html`<a href="/organizations/${orgId}" title="${name}, ${orgId}">${showName(name, orgId)}</a>`;
 }
 
 /** Renders commands; a click selects an entire one. */

@@ -3,9 +3,16 @@ import { html } from 'hono/html';
 import { sql } from 'kysely';
 import type { RunStatus } from '../ledger/runs.ts';
 import { showDuration, showNumber } from '../terminal/words.ts';
+import { streams } from '../usage/streams/catalog.ts';
+import { payloadHours } from '../usage/streams/payload-hours.ts';
 import { type Html, linkTo, renderPill } from './elements.ts';
 import { DAYS, optionsOf, SEARCH, selectInstanceName } from './filters.ts';
 import { createTablePage } from './table.ts';
+
+const METRICS = streams
+  .flatMap((stream) => (stream === payloadHours ? [] : stream.columns))
+  // The map of the counts whose sum is a metric.
+  .filter((column) => column !== 'payload_sources');
 
 export const changesPage = createTablePage({ path: '/changes', navPath: '/changes' }, ({ instanceIds }) => ({
   title: 'Changes',
@@ -23,10 +30,7 @@ export const changesPage = createTablePage({ path: '/changes', navPath: '/change
   order: sql`r.changed_at desc, r.revision_id, r.metric, r.payload_type, r.source`,
   filters: {
     q: SEARCH,
-    metric: {
-      label: 'Metric',
-      options: optionsOf(['payload_billable_count', 'notebook_minutes', 'payload_source_count', 'devices_total']),
-    },
+    metric: { label: 'Metric', options: optionsOf(METRICS) },
     which: {
       label: 'Show only',
       options: { final: 'numbers that were final', closed: 'changes after the month was closed' },
@@ -72,8 +76,8 @@ export const runsPage = createTablePage<RunRow>({ path: '/runs', navPath: '/runs
     cross join lateral (
       select concat_ws(', ', case when n.error is not null then 'error' end,
           string_agg(concat_ws(' ', f.code, nullif(f.cells, 0)), ', ')) as causes,
-        array_agg(concat(f.code, ' of ' || f.stream, ', such as ' || coalesce(o.name, f.example), ': ', f.message))
-          as problems
+        array_agg(concat(f.code, ' of ' || f.stream,
+          ', such as ' || losant_usage_internal.name_or_id(o.name, f.example), ': ', f.message)) as problems
       from jsonb_to_recordset(n.failures) as f (code text, stream text, cells bigint, example text, message text)
       left join losant_usage.organizations o on o.org_id = f.example
     ) as f

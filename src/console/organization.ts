@@ -3,9 +3,10 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { labelInstance } from '../queries/attention.ts';
 import type { ComparedDay } from '../queries/usage-totals.ts';
+import { showName } from '../terminal/words.ts';
 import { eachDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
-import { type Html, linkTo, linkToOrganization, renderFacts, showMonth, showName } from './elements.ts';
+import { type Html, linkTo, linkToOrganization, renderFacts, showMonth } from './elements.ts';
 import { type Filters, toSearchText, type Values } from './filters.ts';
 import { readHours, renderHours } from './hours.ts';
 import { type BilledQuantities, MINUTES_BILLED, PAYLOADS_BILLED, selectBilled } from './months.ts';
@@ -58,11 +59,11 @@ export const organizationPage: ConsolePage = {
     const content = query.isHours
       ? renderHours(query, await read((db) => readHours(db, query)))
       : await renderUsage(request, query, organization);
-    const body = html`<h1>${showName(name)}${deleted}</h1>
+    const body = html`<h1>${showName(name, orgId)}${deleted}</h1>
 ${query.otherOrg === '' && renderOrganization(organization)}
 ${renderChoices(request, query, organization)}
 ${content}`;
-    return { title: showName(name), body };
+    return { title: showName(name, orgId), body };
   },
 };
 
@@ -77,7 +78,7 @@ async function renderUsage(request: PageRequest, query: OrganizationQuery, organ
   const other = match && (await read((db) => readOrganization(db, request, match.orgId)));
   if (other === undefined) {
     const links = others.map(
-      ({ orgId, name }) => html`<li>${linkToQuery(query, { with: orgId }, showName(name))}</li>`,
+      ({ orgId, name }) => html`<li>${linkToQuery(query, { with: orgId }, showName(name, orgId))}</li>`,
     );
     return html`<p>${
       others.length === 0 ? 'No other organization has this name or ID.' : 'Which organization?'

@@ -116,7 +116,7 @@ async function readActivity(db: Kysely<Schema>, instanceIds: readonly string[]):
           bool_or(u.is_exceeded) as is_exceeding,
           string_agg(
             concat(u.limit_name, ' ', coalesce('on ' || to_char(u.exceeds_on::timestamp, 'FMDD Mon'), 'exceeded')),
-            ', ' order by u.is_exceeded desc, u.exceeds_on, u.limit_name)
+            ', ' order by u.exceeds_on nulls first, u.limit_name)
             filter (where u.is_exceeded or u.exceeds_on is not null) as limits_to_watch
         from losant_usage.usage_vs_limits u where u.metric is not null group by u.org_id
       ) as l on l.org_id = a.org_id

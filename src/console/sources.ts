@@ -10,7 +10,7 @@ export interface PageSources {
   readonly status: () => WorkerStatus;
   /** Returns the state of the database. Waits at most `waitMs` for a new snapshot if the last one is not old. */
   readonly database: (waitMs?: number) => Promise<DatabaseView>;
-  /** Runs the query of a page. Rejects if it takes too long, or if too many page queries are already running. */
+  /** Runs the query of a page. Rejects if it takes too long, or if too many page queries are running for too long. */
   readonly read: ReadPage;
   /** Runs a query that no page waits for. Such queries take turns. Rejects if it takes very long. */
   readonly readInTurn: ReadPage;

@@ -4,9 +4,10 @@ import { type Kysely, sql } from 'kysely';
 import { type CustomerKey, SealError, SealedMonth } from '../billing/customers.ts';
 import { readBilledInstances, readStatements } from '../billing/statements.ts';
 import type { Schema } from '../database/schema.ts';
+import { showName } from '../terminal/words.ts';
 import type { Month } from '../usage/day.ts';
 import { readMetrics, renderCustomerStatement, titleStatement } from './customer-statement.ts';
-import { type Html, linkTo, type Query, showMonth, showName } from './elements.ts';
+import { type Html, linkTo, type Query, showMonth } from './elements.ts';
 import { filterByInstance, SEARCH, searchIn, selectInstanceName } from './filters.ts';
 import { SUMS_BILLED } from './months.ts';
 import { type ConsolePage, readMonth } from './page.ts';
@@ -22,13 +23,13 @@ type CustomerRow = {
   readonly month: string;
   readonly instance_id: string;
   readonly customer_id: string | null;
-  readonly only_org_id: string | null;
+  readonly org_id: string | null;
   readonly org_name: string;
 };
 
 function renderCustomer(row: CustomerRow): Html {
-  const { month, instance_id: instance, customer_id: customer, only_org_id: org, org_name: name } = row;
-  return linkToPart(month, 'customer', { instance, customer, org }, showName(name));
+  const { month, instance_id: instance, customer_id: customer, org_id: org, org_name: name } = row;
+  return linkToPart(month, 'customer', { instance, customer, org }, showName(name, org ?? customer ?? ''));
 }
 
 /** A row for each customer, statement and metric; as a file it is what to bill. */
@@ -43,12 +44,12 @@ export const customersPage = createTablePage<CustomerRow>(
       sentence:
         'What each statement of the month bills to each customer; an organization without one is listed by itself.',
       rows: sql`
-        select c.*, c.org_id as only_org_id, coalesce(c.org_id, c.customer_id) as id, ${selectInstanceName(instanceIds)}
+        select c.*, ${selectInstanceName(instanceIds)}
         from losant_usage.customer_statements c join losant_usage.instances i on i.instance_id = c.instance_id
         where c.month = ${`${month}-01`}::date and c.instance_id = any (${instanceIds}::text[])`,
-      order: sql`r.org_name, r.customer_id, r.only_org_id, r.number, r.metric`,
+      order: sql`r.org_name, r.customer_id, r.org_id, r.number, r.metric`,
       filters: {
-        q: searchIn('Name, customer, referral ID or ID', 'org_name', 'referral_id', 'id'),
+        q: searchIn('Name, customer, referral ID or ID', 'org_name', 'referral_id', 'customer_id', 'org_id'),
         number: { label: 'Statement number', options: 'text' },
         metric: { label: 'Metric', options: 'text' },
         ...(await filterByInstance(request)),

@@ -154,7 +154,7 @@ export function createTablePage<R extends TableRow>(
       if (table === null) return null;
       const view = readView(request, table);
       return request.query['format'] === 'csv'
-        ? await streamFile(request, table, view)
+        ? await streamFile<R>(request, view)
         : await showTable(request, table, view);
     },
   };
@@ -260,12 +260,11 @@ export function renderPages(page: number, hasNext: boolean, addressOfPage: (page
 }
 
 /**
- * Streams all columns of all rows as a CSV file, in the order of the page. Without rows, the file has the names of the
- * columns of the page. Throws what prevents the first rows from being read; a later error breaks the download off.
+ * Streams all columns of all rows as a CSV file, in the order of the page. Throws what prevents the first rows from
+ * being read; a later error breaks the download off.
  */
 async function streamFile<R extends TableRow>(
-  { readRows, path, logger, signal }: PageRequest,
-  { columns: shownColumns, moreColumns = [] }: Table<R>,
+  { read, readRows, path, logger, signal }: PageRequest,
   { matching, order }: View<R>,
 ): Promise<Response> {
   const select = sql<R>`select r.* from ${matching} order by ${order}`;
@@ -290,8 +289,13 @@ async function streamFile<R extends TableRow>(
     return true;
   };
   const work = readRows(select, { signal: stop.signal, take }).then(async () => {
-    begin();
-    if (columns.length === 0) await file.write(renderHeader([...shownColumns, ...moreColumns].map(nameOf)));
+    if (columns.length === 0) {
+      const emptyRow = sql<R>`
+        select n.* from (select) as one left join (select r.* from ${matching} limit 0) as n on true`;
+      const { rows } = await read((db) => emptyRow.execute(db));
+      begin();
+      await file.write(renderHeader(Object.keys(rows[0] ?? {})));
+    }
     await file.close();
   });
   await Promise.race([hasBegun, work]);

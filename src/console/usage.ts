@@ -3,9 +3,9 @@ import { type Kysely, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import type { Growth, UsageTotals } from '../queries/usage-totals.ts';
-import { showChange, showNumber } from '../terminal/words.ts';
+import { showChange, showName, showNumber } from '../terminal/words.ts';
 import { dayAt, type UsageDay } from '../usage/day.ts';
-import { addressOf, type Html, linkTo, showName } from './elements.ts';
+import { addressOf, type Html, linkTo } from './elements.ts';
 import { renderForm } from './filters.ts';
 import { type ConsolePage, type PageContent, type PageRequest, renderCount } from './page.ts';
 import { renderHtmlTable } from './table.ts';
@@ -101,7 +101,7 @@ function renderChanges(query: UsageQuery, changes: readonly Growth[]): Html {
     [
       'org_name',
       'Organization',
-      ({ org_id: orgId, org_name: name }) => linkTo(`/organizations/${orgId}`, toParams(query), showName(name)),
+      ({ org_id: orgId, org_name: name }) => linkTo(`/organizations/${orgId}`, toParams(query), showName(name, orgId)),
     ],
     ['previous_quantity', 'Before'],
     ['current_quantity', 'Now'],

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, type StatsFs, statfsSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, type StatsFs, statfsSync } from 'node:fs';
 import { readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -18,7 +18,7 @@ export async function openEmbedded(folder: string, ifMissing: IfMissing): Promis
   const dataDir = join(folder, 'pgdata');
   if (ifMissing !== 'create' && !existsSync(dataDir)) {
     if (ifMissing === 'stand_in') {
-      if (existsSync(folder)) attemptOn(folder, () => requireOwnFolder(folder));
+      attemptOn(folder, () => requireCreatable(folder));
       return toHandle(folder, await startPGlite(undefined), null);
     }
     throw new DatabaseError('database_refused', `There is no embedded database in ${folder}`, {
@@ -107,6 +107,16 @@ function requireOwnFolder(folder: string): void {
   throw new DatabaseError('database_refused', `The folder ${folder} has other files, such as ${otherFile}`, {
     hint: 'point DATABASE_URL=embedded:DIR at a folder that does not exist yet, or is empty',
   });
+}
+
+/** Throws if no database can be created in the folder, which need not exist. Creates nothing. */
+function requireCreatable(folder: string): void {
+  if (existsSync(folder)) requireOwnFolder(folder);
+  let parent = folder;
+  while (!existsSync(parent)) parent = dirname(parent);
+  // The dot is only in a folder.
+  accessSync(`${parent}/.`, constants.W_OK);
+  requireDiskSpace(parent);
 }
 
 const SQLITE_BUSY = 5;

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Kysely, sql } from 'kysely';
 import { DatabaseError } from '../errors.ts';
+import { CLOCK } from './expressions.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
 import type { Schema } from './schema.ts';
 
@@ -95,4 +96,10 @@ export async function readAccess(db: Kysely<Schema>) {
         where not has_column_privilege(attrelid, attnum, k.privileges) order by k.privileges, attnum
       ) as missing`.execute(db);
   return rows[0] as DatabaseAccess;
+}
+
+/** Returns the time in ms by the database's clock. */
+export async function readNowMs({ db }: Pick<DatabaseHandle, 'db'>): Promise<number> {
+  const { at } = await db.selectNoFrom(CLOCK.as('at')).executeTakeFirstOrThrow();
+  return Date.parse(at);
 }

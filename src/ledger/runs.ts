@@ -5,7 +5,6 @@ import { retryTransaction } from '../database/sqlstate.ts';
 import { toStorableText } from '../usage/body.ts';
 import type { CellResult } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
-import { readInstance } from './instances.ts';
 
 export type RunKind = 'scheduled' | 'manual' | 'backfill';
 export type RunStatus = 'running' | 'complete' | 'partial' | 'failed' | 'interrupted';
@@ -42,7 +41,8 @@ export interface FailureGroup {
 }
 
 /** `is_full`: the run reads everything that is due of the instance. */
-interface NewRun extends Pick<Insertable<Schema['runs']>, 'run_id' | 'instance_id' | 'is_full' | 'host' | 'version'> {
+export interface NewRun
+  extends Pick<Insertable<Schema['runs']>, 'run_id' | 'instance_id' | 'is_full' | 'host' | 'version'> {
   readonly kind: RunKind;
 }
 
@@ -116,9 +116,8 @@ export async function interruptDeadRuns(db: Kysely<Schema>, instanceId: string):
   await updateRuns(db, { instance_id: instanceId, status: 'running' }, changes);
 }
 
-/** Records a run that failed before it began. Does nothing if it is recorded or no run has registered the instance. */
+/** Records a run that failed before it began. Does nothing if it is recorded. */
 export async function recordFailedRun(db: Kysely<Schema>, run: NewRun, error: string): Promise<void> {
-  if ((await readInstance(db, run.instance_id)) === null) return;
   const record = db
     .insertInto('runs')
     .values({ ...run, status: 'failed', error: toStorableText(error), started_at: CLOCK, finished_at: CLOCK })

@@ -1,5 +1,5 @@
-import { CLOCK } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
+import { readNowMs } from '../database/session.ts';
 import { AppError, LosantError } from '../errors.ts';
 import type { DueScope } from '../ledger/due.ts';
 import { DATABASE_SKEW_MAX_MS } from '../ledger/lease.ts';
@@ -112,14 +112,11 @@ export async function recheckApiClock(
  * Returns a clock that advances with the host's and shows the database's time. It never goes back: what is due stays
  * due if the host's clock is set back. Throws AppError `clock_skew` if host and database are more than 30 s apart.
  */
-export async function readClock(
-  { hostNow }: { hostNow: () => number },
-  { db, label }: DatabaseHandle,
-): Promise<() => number> {
+export async function readClock({ hostNow }: { hostNow: () => number }, handle: DatabaseHandle): Promise<() => number> {
   const sentAtMs = hostNow();
-  const { at } = await db.selectNoFrom(CLOCK.as('at')).executeTakeFirstOrThrow();
-  const offsetMs = Math.round(Date.parse(at) - (sentAtMs + hostNow()) / 2);
-  requireClockWithin(DATABASE_SKEW_MAX_MS, offsetMs, `that of the database at ${label}`);
+  const databaseMs = await readNowMs(handle);
+  const offsetMs = Math.round(databaseMs - (sentAtMs + hostNow()) / 2);
+  requireClockWithin(DATABASE_SKEW_MAX_MS, offsetMs, `that of the database at ${handle.label}`);
   let latestMs = 0;
   return () => {
     latestMs = Math.max(latestMs, hostNow() + offsetMs);

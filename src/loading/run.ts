@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { requireSchema } from '../database/migrate.ts';
-import { BusyError, describeError, LosantError, SettingsError } from '../errors.ts';
+import { BusyError, DatabaseError, describeError, LosantError, SettingsError } from '../errors.ts';
 import { refreshAttention } from '../ledger/attention.ts';
 import { rejectForeignObjects } from '../ledger/coverage.ts';
 import { applyPolicy, countDueCells, type DueScope, hasGaps, retryFailedCells } from '../ledger/due.ts';
@@ -8,6 +8,7 @@ import { createExpectedCells, markDaysDue, syncTracks } from '../ledger/expected
 import { recordAttempt, recordAttemptError, registerInstance, requireApiUrl } from '../ledger/instances.ts';
 import { acquireLease } from '../ledger/lease.ts';
 import { readOrgIds } from '../ledger/organizations.ts';
+import { recordFailedRun } from '../ledger/runs.ts';
 import { findUntracked } from '../ledger/tracks.ts';
 import { getInstance } from '../losant/endpoints.ts';
 import type { InstanceConfig } from '../settings/config.ts';
@@ -25,7 +26,7 @@ import { readControlTotals } from './control-totals.ts';
 import { type DiscoveryFailure, discoverOrganizations } from './discover.ts';
 import { loadDue } from './pipeline.ts';
 import type { RunOutcome } from './report.ts';
-import { runUnderLease, type Session } from './session.ts';
+import { runUnderLease, type Session, toNewRun } from './session.ts';
 
 /**
  * Executes a run of one instance under its lease. What was loaded stays loaded, however the run ends. The database has
@@ -37,7 +38,7 @@ export async function runInstance(
   instance: InstanceConfig,
   options: RunOptions,
 ): Promise<RunOutcome> {
-  const { handle, logger } = environment;
+  const { handle } = environment;
   const { instanceId } = instance;
   await requireSchema(handle, { createIfEmpty: false, autoMigrate: false });
   await rejectForeignObjects(handle.db);
@@ -47,12 +48,23 @@ export async function runInstance(
     await recordAttemptError(handle.db, instanceId, null);
     return outcome;
   } catch (error) {
-    if (error instanceof BusyError || options.signal.aborted) throw error;
-    const { message } = describeError(error);
-    await recordAttemptError(handle.db, instanceId, message).catch((err: unknown) => {
-      logger.warn({ err, instance_id: instanceId }, 'could not record why the run failed');
-    });
+    if (!(error instanceof BusyError || options.signal.aborted))
+      await recordFailure(environment, instanceId, options, error);
     throw error;
+  }
+}
+
+/** Records why a run failed, also of one that could not even begin, for people who see only the database. */
+async function recordFailure(environment: RunEnvironment, instanceId: string, options: RunOptions, error: unknown) {
+  const { handle, logger } = environment;
+  const { message } = describeError(error);
+  try {
+    await recordAttemptError(handle.db, instanceId, message);
+    // The database is that of something else.
+    if (error instanceof DatabaseError) return;
+    await recordFailedRun(handle.db, toNewRun(environment, instanceId, options), message);
+  } catch (err) {
+    logger.warn({ err, instance_id: instanceId }, 'could not record why the run failed');
   }
 }
 

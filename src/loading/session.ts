@@ -1,8 +1,8 @@
 import { BusyError, describeError } from '../errors.ts';
 import { LEASE_MS, type Lease, RENEWAL_INTERVAL_MS, releaseLease, renewLease } from '../ledger/lease.ts';
 import type { RunLedger } from '../ledger/load.ts';
-import { finishRun, interruptDeadRuns, type RunStatus, recordProgress, startRun } from '../ledger/runs.ts';
-import type { InstanceContext, RunOptions } from './context.ts';
+import { finishRun, interruptDeadRuns, type NewRun, type RunStatus, recordProgress, startRun } from '../ledger/runs.ts';
+import type { InstanceContext, RunEnvironment, RunOptions } from './context.ts';
 import { Refusals, Timeouts } from './refusals.ts';
 import { type RunOutcome, Tally } from './report.ts';
 
@@ -72,10 +72,8 @@ export class Session {
 
   /** Records the run. A run without anything to read is never recorded. */
   async begin(): Promise<void> {
-    const { db, instanceId, host, version } = this.context;
-    const { runId: run_id, kind, range, orgIds, streams } = this.options;
-    const is_full = kind !== 'backfill' && range === null && orgIds === null && streams === null;
-    await startRun(db, { run_id, instance_id: instanceId, kind, is_full, host, version });
+    const { db, instanceId } = this.context;
+    await startRun(db, toNewRun(this.context, instanceId, this.options));
     this.isRecorded = true;
     this.reportProgress();
   }
@@ -108,4 +106,11 @@ export class Session {
     const failures = this.tally.groupFailures();
     await finishRun(this.context.db, this.options.runId, { status, range, counts, failures, error });
   }
+}
+
+/** Returns the row of a run, as it begins. */
+export function toNewRun({ host, version }: RunEnvironment, instanceId: string, options: RunOptions): NewRun {
+  const { runId, kind, range, orgIds, streams } = options;
+  const isFull = kind !== 'backfill' && range === null && orgIds === null && streams === null;
+  return { run_id: runId, instance_id: instanceId, kind, is_full: isFull, host, version };
 }

@@ -60,11 +60,12 @@ const PROBER = { ...READER, poolSize: 2 };
 /** A caller waits this long for a new snapshot, and then gets the last one with its age. */
 const HEALTH = { keepMs: 3_000, timeoutMs: 3_000 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
-const PAGE_READS = { max: 4, timeoutMs: 10_000 };
+/** Several pages may be opened at once. */
+const PAGE_READS = { max: 4, timeoutMs: 10_000, waitMs: 5_000 };
 /** Nobody waits for these; the server cancels a statement at the same time. */
-const READS_IN_TURN = { max: 2, timeoutMs: READER.statementTimeoutMs, isQueue: true };
+const READS_IN_TURN = { max: 2, timeoutMs: READER.statementTimeoutMs, waitMs: null };
 /** A file is read as fast as it is downloaded. */
-const FILE_READS = { max: 4, timeoutMs: VIEW_STATEMENT_MS };
+const FILE_READS = { max: 4, timeoutMs: VIEW_STATEMENT_MS, waitMs: 0 };
 const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };
 
 interface ServingProcess {

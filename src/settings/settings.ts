@@ -60,9 +60,9 @@ export const instanceSettings = z.object({
     description: 'organizations to track: `all`, or comma-separated IDs',
     remedy: 'use all, or list the ID of each organization',
   }),
-  /** In the order of the catalog. Hours are loaded only if listed. */
+  /** In the order of the catalog. */
   STREAMS: streams.prefault(defaultStreamNames.join(',')).register(descriptions, {
-    description: 'streams to load, comma-separated; see below',
+    description: 'streams to load, comma-separated; `payload_hours` is loaded only if listed',
   }),
   REQUESTS_PER_SECOND: kinds.number(0.1, 10_000, 'requests per second').prefault('20').register(descriptions, {
     description: 'maximum requests started per second, evenly spaced; can be a fraction',

@@ -79,6 +79,11 @@ export function showDistance(ms: number): string {
   return ms < 0 ? `${text} ago` : `in ${text}`;
 }
 
+/** Returns the name of an organization or customer, or its ID if there is no name to read. */
+export function showName(name: string, id: string): string {
+  return name.trim() === '' ? id : name;
+}
+
 /** So few that a secret in the wrong place stays mostly hidden. */
 const MAX_QUOTED_CHARACTERS = 40;
 

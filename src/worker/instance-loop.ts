@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { InstanceStatus, Problem, RunProgress, RunResult } from '../console/sources.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { AppError, BusyError, describeError, LosantError } from '../errors.ts';
-import { readBackfill, recordFailedRun } from '../ledger/runs.ts';
+import { readBackfill } from '../ledger/runs.ts';
 import type { RunEnvironment } from '../loading/context.ts';
 import { findNextCommand, logRun, NEXT_RUN_CONTINUES, type RunOutcome } from '../loading/report.ts';
 import { runInstance } from '../loading/run.ts';
@@ -203,7 +203,6 @@ async function loadOnSchedule(
     end = classifyFailure(describeDatabaseError(error, context) ?? error, signal.aborted);
     if (end.result === 'refused') metrics.showTokenRejected(instanceId, true);
     if (end.result === 'standby') end = { ...end, backfill: await findBackfill(tools, instanceId) };
-    else if (now !== null) await recordFailure(tools, instanceId, { runId, end });
   }
   metrics.showLastRunFailed(instanceId, end.result === 'failed');
   metrics.countRun(instanceId, { result: end.result, durationMs: (now ?? hostNow)() - startedAtMs });
@@ -244,23 +243,6 @@ export function isRetriedSoon({ result, problem }: WorkerRunResult): boolean {
 function describe(error: unknown): Problem {
   if (error instanceof AppError) return describeError(error);
   return { code: 'unexpected', message: 'unexpected failure', hint: 'see the log' };
-}
-
-/** The errors after which nothing is written: no database responds, or its schema is not this program's. */
-const NOT_RECORDED = ['database_unreachable', 'database_too_old', 'database_too_new', 'database_mismatch'];
-
-/** Records a run that could not even begin, for people who see only the database. */
-async function recordFailure(
-  { handle, host, version, logger }: RunTools,
-  instanceId: string,
-  { runId, end }: { runId: string; end: WorkerRunResult },
-): Promise<void> {
-  if (end.problem === null || NOT_RECORDED.includes(end.problem.code)) return;
-  const origin = { run_id: runId, instance_id: instanceId, host, version };
-  const run = { ...origin, kind: 'scheduled', is_full: true } as const;
-  await recordFailedRun(handle.db, run, end.problem.message).catch((error: unknown) => {
-    logger.warn({ err: error, instance_id: instanceId }, 'could not record the failed run');
-  });
 }
 
 /** The interval of progress lines: short enough to see a long run move, long enough for a log. */

@@ -134,6 +134,7 @@ describe('the days that explain an adjustment', () => {
     ]);
     expect((await books.adjust(month)).kind).toBe('unsettled');
     await books.waive(orgId, `${month}-11`);
+    expect(await adjustmentsOf(month)).toContain(`${orgId} devices_created 4 21 17 settled_later`);
     const explained = [
       'devices_created 10 - 4 4 settled - - false',
       'devices_created 11 - 4 4 waived - agreed false',
@@ -150,6 +151,7 @@ describe('the days that explain an adjustment', () => {
     await books.close(month);
     await books.setStanding(orgId, `${month}-11`, 'in_doubt');
     expect(await books.accept(month, { isAdjustment: true })).toMatchObject({ kind: 'unsettled' });
+    expect(await adjustmentsOf(month)).toContain(`${orgId} devices_created 12 8 - not_settled`);
     await createdTo(orgId, `${month}-11`, 4, 6);
     const created = (await daysOf(month)).filter((row) => row.includes('devices_created'));
     expect(created).toEqual(['false devices_created 11 4 - - not_settled 2 - true']);

@@ -156,6 +156,9 @@ test('a quiet day that was read once is read again by a run', async () => {
     await played.platform.control('empty', { orgId, day: '2026-10-30', counter: 'notebook_minutes' });
     await omit(played, { action: 'notebookMinuteCounts' });
   });
+  const preview = await played.act('close --month 2026-10 --dry-run');
+  expect(preview).toMatch(/^Still settling, not closed: 2026-10 of /);
+  expect(preview).toContain('the last of these cells is due at 2026-11-05 12:30 UTC; then:\n');
   await expectResolved(played, ['not_final'], { state: 'settling', by: 'run' });
 });
 

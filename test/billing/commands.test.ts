@@ -314,6 +314,14 @@ test('the list of months says what settles by itself, and what was loaded in par
   expect(await list()).toMatch(/2026-06 +blocked +not final: 1 organization +losant-usage close --month 2026-06 /);
   await books.asProgram(sql`update losant_usage.coverage set next_read_at = now() where org_id = ${orgId}`);
   expect(await list()).toMatch(/2026-06 +settling +not final; the next runs resolve it *\n/);
+  const settling = await close('--month', '2026-06', '--dry-run');
+  expect(settling.code).toBe(3);
+  expect(settling.stdout).toMatch(/^Still settling, not closed: 2026-06 of /);
+  const settlingJson = await closeJson('--month', '2026-06');
+  expect(settlingJson).toMatchObject({ code: 3, outcome: 'refused', blockers: [{ state: 'settling' }] });
+  await books.asProgram(sql`update losant_usage.instances set list_problem = 'page 2 failed'`);
+  expect((await close('--month', '2026-06')).stdout).toMatch(/^Blocked, not closed: 2026-06 of /);
+  await books.asProgram(sql`update losant_usage.instances set list_problem = null`);
   await books.asProgram(
     sql`update losant_usage.organizations set created_on = '2026-06-09' where org_id = ${orgId}`,
     sql`update losant_usage.instances set collected_from = '2026-06-10'`,

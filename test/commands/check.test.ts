@@ -217,6 +217,7 @@ describe('a database', () => {
 
   it.each([
     ['/dev/null', 'Cannot write to the folder /dev/null: ENOTDIR'],
+    ['/dev/null/sub/usage', 'Cannot write to the folder /dev/null/sub/usage: ENOTDIR'],
     [process.cwd(), `The folder ${process.cwd()} has other files`],
   ])('that is embedded in %s, where a run would not create one, exits 2', async (folder, message) => {
     const { code, failed } = await check({ DATABASE_URL: `embedded:${folder}` });

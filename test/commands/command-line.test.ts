@@ -37,6 +37,14 @@ it.each(COMMANDS)('the help of %s needs no setting', async (command) => {
   expect((await runProgram(['help', ...command.split(' ')], {})).stdout).toBe(stdout);
 });
 
+it.each(['org --help', 'org -h', 'help org', '--help org'])('%s lists the commands of the group', async (args) => {
+  const { code, stdout } = await runProgram(args.split(' '), {});
+  expect(code).toBe(0);
+  expect(stdout).toMatch(
+    /^Usage: losant-usage org <command> \[options\]\n\n {2}org show .*\n {2}org set .*\n {2}org delete .*\n$/,
+  );
+});
+
 it('help marks required options and shows defaults', async () => {
   const { stdout } = await runProgram(['backfill', '--help'], {});
   expect(stdout).toMatch(/--from <YYYY-MM-DD> +first day \(required\)\n/);

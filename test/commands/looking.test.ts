@@ -47,6 +47,13 @@ it('status tells what to do about a database without tables', async () => {
   expect(jsonOf<Refusal>(ended).error).toMatchObject({ code: 'database_too_old', hint });
 });
 
+it.each(['status', 'reconcile', 'digest'])('%s takes today from the database, whose clock decides', async (command) => {
+  const env = { DATABASE_URL: installation.store.url };
+  const { stdout } = await runProgram([command], env);
+  const ahead = { hostNow: () => Date.now() + 3 * 86_400_000 };
+  expect((await runProgram([command], env, ahead)).stdout).toBe(stdout);
+});
+
 it('status shows how complete each stream is, and the last runs', async () => {
   const ended = await look('status', '--json');
   expect(ended.code).toBe(0);

@@ -86,12 +86,12 @@ it('has links to its own statements and sums', async () => {
   }
 });
 
-it('shows an organization whose name is only spaces as one without a name', async () => {
-  expect(await pages.html('/organizations?sort=-instance_name')).toMatch(/title=" {2}, [0-9a-f]{24}">\(no name\)<\/a>/);
-  expect(await pages.text(`/organizations/${FOREIGN}`)).toMatch(/^\s*\(no name\) /);
-  expect(await pages.html('/coverage')).toContain(`<a href="/organizations/${FOREIGN}">(no name)</a>`);
-  expect(await pages.html(`/organizations/${FOREIGN}`)).toContain('<title>(no name) · ');
-  expect(await pages.html(`/coverage/${FOREIGN}/2026-11-10`)).toContain('<title>(no name), 2026-11-10 · ');
+it('shows an organization whose name is only spaces as its ID', async () => {
+  expect(await pages.html('/organizations?sort=-instance_name')).toMatch(/title=" {2}, ([0-9a-f]{24})">\1<\/a>/);
+  expect(await pages.text(`/organizations/${FOREIGN}`)).toMatch(new RegExp(`^\\s*${FOREIGN} `));
+  expect(await pages.html('/coverage')).toContain(`href="/organizations/${FOREIGN}">${FOREIGN}</a>`);
+  expect(await pages.html(`/organizations/${FOREIGN}`)).toContain(`<title>${FOREIGN} · `);
+  expect(await pages.html(`/coverage/${FOREIGN}/2026-11-10`)).toContain(`<title>${FOREIGN}, 2026-11-10 · `);
 });
 
 /** An item more of each kind that Home knows. An organization can exceed two limits. */

@@ -118,19 +118,35 @@ describe('a table', () => {
     expect(page).toContain('<input type="hidden" name="columns" value="all">');
   });
 
-  it('leads to organizations of which none has a name', async () => {
+  it('shows the ID of an organization without a name, and leads to it', async () => {
     const nameless = await openWorld(`update losant_usage.organizations set name = ''`);
-    expect(await nameless.html('/organizations')).toMatch(/<td class=""><a href="[^"]*" title=", \w+">\(no name\)</);
+    expect(await nameless.html('/organizations')).toMatch(/<td class=""><a href="[^"]*" title=", (\w+)">\1</);
+    const otherItems = await nameless.ask(`select kind, text from losant_usage.attention_items
+      where kind::text not like 'month%' and text not like left(subject, 24) || ' (%'`);
+    expect(otherItems).toEqual([]);
+    expect(await nameless.text('/billing')).toContain(`blocked 6 of 7 ready; ${ORGS.gappy}: 10 Oct missing`);
+    expect(await nameless.text('/runs')).toContain(`server_error of payload_totals, such as ${ORGS.gappy}: `);
     await nameless.close();
   });
 
-  it('can be downloaded as a CSV file', async () => {
+  it('can be downloaded as a CSV file, with the same columns if it is empty', async () => {
     const response = await world.open('/organizations?format=csv&q=Silent');
     expect(response.headers.get('content-disposition')).toBe('attachment; filename="organizations.csv"');
     const [head, row] = (await response.text()).split('\r\n');
     expect(head).toContain('org_id,instance_name,org_name,referral_id,plan_id,tags');
     expect(row).toContain(`${ORGS.silent},Main,Silent,C-3,gold,`);
+    const empty = await (await world.open('/organizations?format=csv&q=nobody')).text();
+    expect(empty).toBe(`${head}\r\n`);
+    const customers = await (await world.open('/billing/2026-09/customers?format=csv&q=C-1')).text();
+    expect(customers).toMatch(/,billed_before,quantity,total,instance_name\r\n.*,Office,/);
   });
+});
+
+it('filters changes by any metric', async () => {
+  const metrics = await world.ask('select metric from losant_usage.metrics');
+  const page = await world.html('/changes');
+  const options = Array.from(page.matchAll(/\?metric=(\w+)"/g), ([, metric]) => metric);
+  expect(new Set(options)).toEqual(new Set(metrics.map(({ metric }) => metric)));
 });
 
 it('does not say that a list has 0 rows on a page after its last one', async () => {

@@ -98,15 +98,19 @@ test('every limit of an organization counts, and one of 0 is exceeded by 1', asy
   const orgId = await addOrg({ name: 'Ironbark', limits: { payload: 200, device: 0 } });
   await addOrg({ name: 'Harbor', limits: { payload: 250 } });
   await addOrg({ name: 'Calm', limits: { payload: 300 } });
+  // What is not stored is unknown, and estimated.
+  const isStored = isBefore('2026-11-01');
+  await addOrg({ name: 'Vale', limits: { payload: 295 }, payloads: (day) => (isStored(day) ? 10 : null) });
   await ledger.asProgram(
     sql`update losant_usage.usage_days set devices_created = 0, devices_deleted = 0, devices_total = 1
       where org_id = ${orgId}`,
   );
   await refresh();
-  expect(await itemsOf()).toEqual([
+  expect(await itemsOf('limit_exceeded', 'limit_at_risk')).toEqual([
     'limit_exceeded Ironbark (device 1 of 0) 1',
     'limit_exceeded Ironbark (payload 115%) 230',
     'limit_at_risk Harbor (payload on 2026-11-26) 230',
+    'limit_at_risk Vale (payload on 2026-11-30) -',
   ]);
 });
 

@@ -62,6 +62,7 @@ test('docs/settings.md has the tables of the schema: npm run schema', async () =
 
 test('.env.example is a template of every setting: npm run schema', async () => {
   await expect(renderExample()).toMatchFileSnapshot('../../.env.example');
+  expect(renderExample()).not.toContain('see below');
 });
 
 test('docs/settings.md names every setting in one marker of a table, and lists every stream and secret', () => {

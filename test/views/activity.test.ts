@@ -180,13 +180,13 @@ describe('usage_vs_limits', () => {
     const orgId = await addOrg({ 23: null, 24: 100, 25: 100, 26: 100 }, '2026-10-29');
     await ledger.setTime('2026-11-02T12:00:00.000Z');
     expect(await limitsOf(orgId, { payload: 950, device: 1 })).toEqual([
-      'device - - - false',
-      'payload - 3000 2026-11-10 false',
+      'device - - - -',
+      'payload - 3000 2026-11-10 -',
     ]);
     await ledger.asProgram(
       sql`update losant_usage.organizations set deleted_on = '2026-11-02' where org_id = ${orgId}`,
     );
-    expect(await limitsOf(orgId, { payload: 950 })).toEqual(['payload - - - false']);
+    expect(await limitsOf(orgId, { payload: 950 })).toEqual(['payload - - - -']);
   });
 
   test('every limit counts, and a limit of 0 is exceeded by 1', async () => {

@@ -201,6 +201,17 @@ test('readers of slow pages do not make the database look as if it were away', a
   await Promise.all([locked, ...pages]);
 });
 
+test('six pages that are opened at once are shown', async () => {
+  const worker = await startIdle(settings());
+  const locked = write('begin; lock table losant_usage.runs in access exclusive mode; select pg_sleep(1.5); commit');
+  const locks = `select count(*)::integer from pg_locks where granted and mode = 'AccessExclusiveLock'
+    and relation = 'losant_usage.runs'::regclass`;
+  await until('the table is locked', async () => (await count(locks)) === 1);
+  const pages = await Promise.all([1, 2, 3, 4, 5, 6].map(async () => await worker.get('/runs')));
+  expect(pages.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200, 200]);
+  await locked;
+});
+
 // Guarantee (Changes): A final restatement appears in metrics, console and status, whichever process loaded it.
 test('a final number that a command found restated reaches metric, /status.json and status', async () => {
   await command('run');
