@@ -38,14 +38,16 @@ create table losant_usage.coverage (
   reason text collate "C",
   detail text,
   response_sha256 bytea check (octet_length(response_sha256) = 32),
-  -- Free space in the index for the row versions of a load: a page that they split stays half empty for good.
-  primary key (usage_date, org_id, stream) with (fillfactor = 80),
   constraint coverage_is_stored check (case standing when 'waived' then true when 'unavailable' then true
     else is_stored = (standing in ('final', 'stored', 'in_doubt')) end),
   constraint coverage_reason check (standing in ('final', 'stored') or reason is not null),
   constraint coverage_first_load check (not is_stored or (first_loaded_at is not null and revision > 0)),
   constraint coverage_final check (standing <> 'final' or (finalized_at is not null and last_read_at is not null))
 ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
+-- For a range of days; it takes 7 bytes per row. While a table is empty, the planner finds several indexes equal and
+-- takes the last one, and a session keeps that plan: so the key comes last.
+create index coverage_date on losant_usage.coverage (usage_date);
+alter table losant_usage.coverage add primary key (org_id, usage_date, stream);
 create index coverage_due on losant_usage.coverage (org_id, next_read_at) where next_read_at is not null;
 -- Nearly all cells are final, and are never listed. The second index is for all organizations: in that of the month
 -- alone the planner sees that these cells lie together on disk.
@@ -83,7 +85,6 @@ create table losant_usage.usage_days (
   hours_billable_count bigint[] check (cardinality(hours_billable_count) = 24),
   hours_all_count bigint[] check (cardinality(hours_all_count) = 24),
   hours_all_bytes bigint[] check (cardinality(hours_all_bytes) = 24),
-  primary key (org_id, usage_date),
   constraint device_counts_whole check (num_nulls(devices_created, devices_deleted, devices_total) in (0, 3)),
   constraint notebook_minutes_whole check (num_nulls(notebook_minutes, notebook_completed, notebook_canceled,
     notebook_errored, notebook_timeout) in (0, 5)),
@@ -97,6 +98,7 @@ create table losant_usage.usage_days (
 -- per row.
 create index usage_days_date on losant_usage.usage_days (usage_date);
 create index usage_days_month on losant_usage.usage_days (month);
+alter table losant_usage.usage_days add primary key (org_id, usage_date);
 -- For incremental loads. Days that changed lately lie on few pages, so their ranges are enough, and take almost no
 -- space.
 create index usage_days_changed on losant_usage.usage_days using brin (changed_at) with (pages_per_range = 16);
@@ -268,14 +270,11 @@ where not exists (select from losant_usage.usage_days d where d.usage_date = u.u
 create view losant_usage_internal.org_days as
 select * from losant_usage_internal.expected_days where standing is not null;
 
--- Joined through the day, which is found by organization and by date; a cell is found by its date alone.
 create view losant_usage.cells as
-select o.instance_id, d.org_id, c.stream, d.usage_date, c.standing, c.reason, c.detail, c.is_stored, c.is_reported,
+select o.instance_id, c.org_id, c.stream, c.usage_date, c.standing, c.reason, c.detail, c.is_stored, c.is_reported,
   c.omissions, c.revision, c.last_read_at, c.next_read_at, c.failed_reads, c.last_attempt_at, c.first_loaded_at,
   c.finalized_at, c.run_id, c.response_sha256
-from losant_usage_internal.expected_days d
-join losant_usage_internal.expected_cells c on c.usage_date = d.usage_date and c.org_id = d.org_id
-join losant_usage.organizations o on o.org_id = d.org_id;
+from losant_usage_internal.expected_cells c join losant_usage.organizations o on o.org_id = c.org_id;
 
 create view losant_usage.coverage_gaps as
 select o.instance_id, c.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, c.stream, c.usage_date,

@@ -87,7 +87,7 @@ select o.instance_id, c.org_id, o.name as org_name, o.referral_id, o.plan_id, o.
 from losant_usage_internal.source_counts c
 left join losant_usage.organizations o on o.org_id = c.org_id;
 
--- Days whose hours are expected, joined as in cells.
+-- Days whose hours are expected.
 create view losant_usage_internal.hour_cells as
 select d.usage_date, d.org_id, c.standing, c.is_stored, c.is_reported, d.hours_billable_count, d.hours_all_count,
   d.hours_all_bytes

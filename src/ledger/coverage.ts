@@ -20,15 +20,9 @@ export function keysOf(keys: readonly CellKey[]): RawBuilder<unknown> {
 /** The condition that a cell `c` is settled; see `isSettled`. */
 export const IS_SETTLED = sql<boolean>`c.standing in ('final', 'waived')`;
 
-/**
- * Returns the condition that a cell `c` belongs to one of the organizations and to a day of the range. Cells are found
- * through `usage_days`, which has an index by organization: their own key begins with the date, so each organization
- * would read all cells of the range.
- */
+/** Returns the condition that a cell `c` belongs to one of the organizations and to a day of the range. */
 export function isCellOfOrgs(orgIds: readonly string[], { from, to }: DayRange): RawBuilder<boolean> {
-  return sql<boolean>`(c.usage_date, c.org_id) in (
-    select d.usage_date, d.org_id from losant_usage.usage_days d
-    where d.org_id = any (${orgIds}::text[]) and d.usage_date between ${from}::date and ${to}::date)`;
+  return sql<boolean>`(c.org_id = any (${orgIds}::text[]) and c.usage_date between ${from}::date and ${to}::date)`;
 }
 
 /** Returns an expression for the most cells that an organization `o` can have in a range. */

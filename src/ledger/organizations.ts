@@ -89,10 +89,7 @@ async function upsertPage(ledger: LedgerWriter, orgs: readonly IdentifiedOrg[]):
 const orgIdsOf = (orgs: readonly IdentifiedOrg[]) => orgs.map(({ orgId }) => orgId);
 
 const selectCells = (orgIds: readonly string[]) => sql`
-  select c.usage_date, c.org_id, c.stream
-  from losant_usage.usage_days d
-  join losant_usage.coverage c on c.usage_date = d.usage_date and c.org_id = d.org_id
-  where d.org_id = any (${orgIds}::text[])`;
+  select c.usage_date, c.org_id, c.stream from losant_usage.coverage c where c.org_id = any (${orgIds}::text[])`;
 
 /** Locks the organizations that exist, in key order. Returns those that are deleted or belong to another instance. */
 async function lockExistingOrgs(

@@ -323,7 +323,7 @@ describe('month_lines', () => {
 
   test('finds the cells of some organizations by their key', async () => {
     const plan = await explain(`select * from losant_usage_internal.count_month_cells('2026-10-01', array['a', 'b'])`);
-    expect(plan).toMatch(/coverage_pkey[^]*usage_date = ANY [^]*org_id = ANY /);
+    expect(plan).toMatch(/coverage_pkey[^]*org_id = ANY [^]*usage_date = ANY /);
     expect(plan).not.toContain('count_month_cells');
   });
 
