@@ -101,10 +101,12 @@ test('the long form of a range of days reads no other days, and looks up no cell
 });
 
 test.each([
-  ['org_id', `org_id = '${ORG}'`],
-  ['usage_date', `usage_date between '2026-10-20' and '2026-10-26'`],
-])('cells with a condition on %s are found without reading others', async (column, condition) => {
-  const scans = await explainScans(`select * from losant_usage.cells where ${condition}`);
+  ['coverage_pkey', 'org_id', `org_id = '${ORG}'`],
+  ['coverage_date', 'usage_date', `usage_date between '2026-10-20' and '2026-10-26'`],
+])('cells are found through %s with a condition on %s', async (index, column, condition) => {
+  const query = `select * from losant_usage.cells where ${condition}`;
+  expect((await explain(query)).map((node) => node['Index Name'])).toContain(index);
+  const scans = await explainScans(query);
   expect(scans.map((scan) => [scan['Relation Name'], isRestricted(scan, column)])).toEqual([['coverage', true]]);
 });
 
