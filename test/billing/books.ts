@@ -23,11 +23,7 @@ const NOW = '2026-11-22T12:00:00.000Z';
 export type Numbers = Readonly<Record<string, unknown>>;
 
 export const DEVICES: Numbers = { devices_created: 4, devices_deleted: 1, devices_total: 17 };
-export const TOTALS: Numbers = {
-  payload_billable_count: 10,
-  payload_all_count: 12,
-  payload_all_bytes: 1_200,
-};
+export const TOTALS: Numbers = { payload_billable_count: 10, payload_all_count: 12, payload_all_bytes: 1_200 };
 const DEFAULT_NUMBERS: Readonly<Record<string, Numbers>> = {
   device_counts: DEVICES,
   payload_totals: TOTALS,

@@ -198,10 +198,7 @@ describe('comparisons', () => {
       { org_name: 'Foreign', metric: 'payload_billable_count', difference: 2, was_final: true },
     ]);
     expect((await questionRows('silent-organizations.sql')).map((row) => row['org_id'])).toEqual([ORGS.silent]);
-    expect((await questionRows('largest-changes.sql'))[0]).toMatchObject({
-      org_name: 'Doubled',
-      change: 11_000,
-    });
+    expect((await questionRows('largest-changes.sql'))[0]).toMatchObject({ org_name: 'Doubled', change: 11_000 });
   });
 });
 

@@ -106,9 +106,7 @@ describe.each(versions)('a database of %s', (version) => {
     );
     const out = join(folder, 'pack');
     const run = (...args: readonly string[]) => runProgram(args, { DATABASE_URL: database.url });
-    expect(await run('statement', '--month', String(row?.['month']), '--out', out)).toMatchObject({
-      code: 0,
-    });
+    expect(await run('statement', '--month', String(row?.['month']), '--out', out)).toMatchObject({ code: 0 });
     expect(await run('verify', out)).toMatchObject({ code: 0 });
     expect(await run('close')).toMatchObject({ code: 0 });
   });

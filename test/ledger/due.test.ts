@@ -179,10 +179,7 @@ describe('a changed policy reschedules the cells inside the horizon', () => {
       '2026-11-22': '2026-11-23T06:15:00.000Z',
     };
     await ledger.load(
-      Object.entries(sentAt).map(([day, at]) => ({
-        ...deviceResponse(orgId, day),
-        sentAtMs: Date.parse(at),
-      })),
+      Object.entries(sentAt).map(([day, at]) => ({ ...deviceResponse(orgId, day), sentAtMs: Date.parse(at) })),
     );
     await setNext(orgId, '2026-11-18', null);
     await setNext(orgId, '2026-11-22', '2026-11-26T00:00:00Z');

@@ -149,6 +149,11 @@ export class Ledger {
     return orgId;
   }
 
+  /** Changes columns of an organization. */
+  async setOrg(orgId: string, assignment: RawBuilder<unknown>): Promise<void> {
+    await this.asProgram(sql`update losant_usage.organizations set ${assignment} where org_id = ${orgId}`);
+  }
+
   /** Adds organizations with the IDs from 1 on. */
   async createOrgs(count: number): Promise<void> {
     await this.asProgram(

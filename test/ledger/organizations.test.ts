@@ -22,10 +22,7 @@ const ledger = useLedger(TUESDAY);
 
 beforeEach(async () => {
   await ledger.clear();
-  await ledger.asProgram(
-    sql`insert into losant_usage.instances (instance_id, api_url) values (${OTHER}, 'https://api.example.com')
-      on conflict (instance_id) do update set org_transferred_on = null`,
-  );
+  await ledger.createInstance(OTHER);
 });
 
 const idOf = (index: number) => `5a00000000000000000000${String(index).padStart(2, '0')}`;
@@ -89,10 +86,8 @@ describe('a listed organization', () => {
       ['another billing period', { currentPeriodEnd: '2027-01-01T00:00:00.000Z' }, '23-24 24-'],
     ];
     const orgs = cases.map(([, changes], index) => acme({ ...changes, orgId: idOf(index) }));
-    await storeAt(
-      MONDAY,
-      orgs.map(({ orgId }) => acme({ orgId })),
-    );
+    const acmes = orgs.map(({ orgId }) => acme({ orgId }));
+    await storeAt(MONDAY, acmes);
     await storeAt(TUESDAY, orgs);
     expect(await stored()).toMatchObject(orgs.map(() => ({ first_seen_at: MONDAY, last_seen_at: TUESDAY })));
     const versions = await ledger.list(sql`
@@ -142,10 +137,8 @@ describe('a listed organization', () => {
 
 test('an unreadable organization keeps its attributes, and its problem until it is readable', async () => {
   await storeAt(MONDAY, [acme()]);
-  const [knownOrg, newOrg] = [
-    { orgId: A, problem: 'no id' },
-    { orgId: B, problem: 'tags: not a list' },
-  ];
+  const knownOrg = { orgId: A, problem: 'no id' };
+  const newOrg = { orgId: B, problem: 'tags: not a list' };
   await storeAt(TUESDAY, [{ orgId: A, problem: 'no name' }, knownOrg, newOrg, { orgId: null, problem: 'no id' }]);
   expect(await readUnreadableOrgs(ledger.db, INSTANCE)).toEqual([knownOrg, newOrg]);
   expect(await stored()).toMatchObject([{ name: 'Acme', referral_id: 'C-1001' }, { name: B }]);
@@ -189,17 +182,14 @@ describe('an organization that is no longer listed', () => {
 
 describe('an organization of another instance', () => {
   const DELETION = { orgIds: [A], today: '2026-11-24' };
-  const ownersOf = () => ledger.list(sql`select instance_id from losant_usage.organizations`);
-  const transferDays = () =>
-    ledger.list(
-      sql`select to_char(org_transferred_on, 'MM-DD') as day from losant_usage.instances order by instance_id`,
-    );
+  const owners = sql`select instance_id from losant_usage.organizations`;
+  const transferDays = sql`select to_char(org_transferred_on, 'MM-DD') from losant_usage.instances order by instance_id`;
 
   test('stays there while it is listed there, and is returned', async () => {
     await storeAt(MONDAY, [acme()], { instanceId: OTHER });
     expect(await storeAt(TUESDAY, [acme({ name: 'Mine' })])).toMatchObject([{ orgId: A, ownerId: OTHER }]);
     expect(await stored()).toMatchObject([{ instance_id: OTHER, name: 'Acme' }]);
-    expect(await transferDays()).toEqual(['-', '-']);
+    expect(await ledger.list(transferDays)).toEqual(['-', '-']);
   });
 
   test.each<[string, () => Promise<unknown>, string]>([
@@ -210,9 +200,9 @@ describe('an organization of another instance', () => {
     await storeAt(MONDAY, [acme()], { instanceId: OTHER });
     await leave();
     expect(await storeAt(seenAt, [acme()])).toEqual([]);
-    expect(await ownersOf()).toEqual([INSTANCE]);
+    expect(await ledger.list(owners)).toEqual([INSTANCE]);
     const yesterday = seenAt === TUESDAY ? '11-23' : '11-29';
-    expect(await transferDays()).toEqual([yesterday, yesterday]);
+    expect(await ledger.list(transferDays)).toEqual([yesterday, yesterday]);
     expect(await history()).toHaveLength(2);
   });
 

@@ -142,11 +142,7 @@ describe('a run', () => {
   });
 
   const defaults = { kind: 'manual', is_full: true, host: 'one', version: '1.2.3' } as const;
-  const newRun = (runId: string, instanceId = INSTANCE) => ({
-    ...defaults,
-    run_id: runId,
-    instance_id: instanceId,
-  });
+  const newRun = (runId: string, instanceId = INSTANCE) => ({ ...defaults, run_id: runId, instance_id: instanceId });
   const start = (runId: string) => startRun(ledger.db, newRun(runId));
   const runs = () =>
     ledger.list(sql`select right(run_id::text, 1) as id, status, error, finished_at is not null as has_ended

@@ -12,9 +12,7 @@ it('a lease is renewed after a quarter of its duration, even while all other con
   const stage = await createStage({ orgs: 1 });
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
   onTestFinished(() => void vi.useRealTimers());
-  await stage.platform.control('config', {
-    faults: { kinds: ['hang'], actions: ['deviceCounts'], forever: true },
-  });
+  await stage.platform.control('config', { faults: { kinds: ['hang'], actions: ['deviceCounts'], forever: true } });
   const stop = new AbortController();
   const running = stage.run({ signal: stop.signal });
   const progress = `select counts -> 'cells' ->> 'loaded' as loaded from losant_usage.runs where status = 'running'`;

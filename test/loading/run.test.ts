@@ -189,10 +189,7 @@ it('a backfill loads its days and those up to the first run, and force reads sto
   expect(report).toMatchObject({ ...days, status: 'complete', cells: { planned: 12, loaded: 12 }, rows });
   expect((await stage.run(BACKFILL)).report.cells.planned).toBe(0);
   const forcedReport = (await stage.run({ ...BACKFILL, force: true })).report;
-  expect(forcedReport).toMatchObject({
-    cells: { planned: 8, unchanged: 8 },
-    rows: { inserted: 0, unchanged: 8 },
-  });
+  expect(forcedReport).toMatchObject({ cells: { planned: 8, unchanged: 8 }, rows: { inserted: 0, unchanged: 8 } });
   expect(await countOf(stage, "usage_date < '2026-11-20'")).toBe(0);
 });
 

@@ -192,19 +192,13 @@ describe('an unreadable organization', () => {
     ['an invalid creation date', { creationDate: 'yesterday' }],
     ['a customer that is a list', { customerId: [] }],
   ])('is reported by its ID: %s', (_, attributes) => {
-    expect(parseAttributes(attributes)).toMatchObject({
-      orgId: orgId(1),
-      problem: expect.any(String) as unknown,
-    });
+    expect(parseAttributes(attributes)).toMatchObject({ orgId: orgId(1), problem: expect.any(String) as unknown });
   });
 
   it.each([null, undefined, 'text', 5, [], {}, { id: 'short', name: 'x' }, { id: 17, name: 'x' }])(
     'has no ID: %j',
     (raw) => {
-      expect(parseOrganization(raw, NOW)).toMatchObject({
-        orgId: null,
-        problem: expect.any(String) as unknown,
-      });
+      expect(parseOrganization(raw, NOW)).toMatchObject({ orgId: null, problem: expect.any(String) as unknown });
     },
   );
 });

@@ -152,11 +152,7 @@ describe('a column is omitted: billable payloads / all / bytes', () => {
   test('the detail names the omitted columns', () => {
     const parts = [0, 5, 7].map((hour) => ({ column: 'hours_billable_count', hour }));
     const verdict = report(hours(0, 21, 900), ...parts);
-    const input = {
-      stream: 'payload_hours',
-      cell: cell('stored', { numbers: hours(17, 21, 900) }),
-      hours: 24,
-    };
+    const input = { stream: 'payload_hours', cell: cell('stored', { numbers: hours(17, 21, 900) }), hours: 24 };
     expect(applyTo({ ...input, verdict }).problem?.detail).toBe(
       'Losant omitted hours_billable_count, but a nonzero number is stored',
     );

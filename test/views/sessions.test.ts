@@ -17,11 +17,7 @@ const PROGRAM: Settings = { timezone: 'UTC', datestyle: 'ISO' };
 
 /** Santiago has no midnight on 6 September, and Beirut none on 29 March. */
 const SESSIONS: Readonly<Record<string, Settings>> = {
-  'Santiago with German dates': {
-    timezone: 'America/Santiago',
-    datestyle: 'German',
-    intervalstyle: 'sql_standard',
-  },
+  'Santiago with German dates': { timezone: 'America/Santiago', datestyle: 'German', intervalstyle: 'sql_standard' },
   'Beirut with the day before the month': {
     timezone: 'Asia/Beirut',
     datestyle: 'SQL, DMY',

@@ -144,9 +144,6 @@ test('a bug ends the worker with 1, one line and no secret', async () => {
   const ended = await worker.running.ended;
   expect(ended.code).toBe(1);
   const last = ended.stderr.trimEnd().split('\n').at(-1) ?? '';
-  expect(JSON.parse(last)).toMatchObject({
-    level: 'fatal',
-    msg: 'stopped by a bug; please report this line',
-  });
+  expect(JSON.parse(last)).toMatchObject({ level: 'fatal', msg: 'stopped by a bug; please report this line' });
   expectNoCanary(ended.stdout + ended.stderr);
 });

@@ -30,10 +30,7 @@ test('a worker is not ready while its last run ends', async () => {
   expect(await worker.get('/readyz')).toEqual({ status: 200, text: 'ready\n' });
   await worker.lockRuns();
   worker.running.kill('SIGTERM');
-  expect(await worker.get('/readyz')).toEqual({
-    status: 503,
-    text: 'not ready: the worker is shutting down\n',
-  });
+  expect(await worker.get('/readyz')).toEqual({ status: 503, text: 'not ready: the worker is shutting down\n' });
   expect((await worker.get('/healthz')).status).toBe(200);
   await worker.unlockRuns();
   expect((await worker.running.ended).code).toBe(0);

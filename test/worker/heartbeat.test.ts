@@ -75,13 +75,7 @@ describe('a monitor', () => {
 
   async function open(options: Partial<ReplicaOptions>): Promise<Replica> {
     const heartbeatUrl = `${monitor.url}/ping`;
-    const common = {
-      databaseUrl: database.url,
-      heartbeatUrl,
-      instances: [],
-      now: Date.now,
-      retryIntervalMs: 50,
-    };
+    const common = { databaseUrl: database.url, heartbeatUrl, instances: [], now: Date.now, retryIntervalMs: 50 };
     const replica = await openReplica({ ...common, ...options });
     onTestFinished(() => replica.close());
     return replica;

@@ -78,9 +78,7 @@ test('runs at startup, becomes ready, reports it, and exits 0 on SIGTERM without
 test('SIGHUP in the middle of a run ends it without waiting for a response, and releases the lease with exit code 0', async () => {
   const slow = await startPlatform({ orgs: 1, now: Date.now });
   onTestFinished(() => slow[Symbol.asyncDispose]());
-  await slow.control('config', {
-    faults: [{ kinds: ['hang'], rate: 1, forever: true, actions: ['deviceCounts'] }],
-  });
+  await slow.control('config', { faults: [{ kinds: ['hang'], rate: 1, forever: true, actions: ['deviceCounts'] }] });
   const worker = await startWorker(settingsOf(slow, database), spawnProgram);
   onTestFinished(() => worker.running.kill('SIGKILL'));
   const leases = 'select count(*)::integer from losant_usage.leases';
