@@ -96,12 +96,10 @@ export class Books extends Ledger {
     const books = new Books(await createLedgerDatabase(NOW));
     books.#closer = await openAs('closer', books.url);
     books.folder = await mkdtemp(join(tmpdir(), 'statement-'));
-    await books.asProgram(
-      sql`insert into losant_usage.instances (instance_id, api_url)
-        values (${OTHER_INSTANCE}, 'https://api.example.com')`,
-      sql`update losant_usage.instances set policy = ${JSON.stringify(POLICY)}::text::jsonb, new_orgs_from = '2025-01-01',
-        listed_at = now()`,
-    );
+    await books.createInstance(OTHER_INSTANCE);
+    const policy = JSON.stringify(POLICY);
+    await books.asProgram(sql`update losant_usage.instances set policy = ${policy}::text::jsonb,
+      new_orgs_from = '2025-01-01', listed_at = now()`);
     return books;
   }
 
@@ -126,6 +124,13 @@ export class Books extends Ledger {
         select org_id, created_on, instance_id, name, customer_id, tags, limits, created_on
         from losant_usage.organizations where org_id = ${orgId}`,
     );
+    return orgId;
+  }
+
+  /** Adds an organization that existed on these days, with final cells of devices. */
+  async addFinalOrg(org: OrgOptions & { readonly to: string }): Promise<string> {
+    const orgId = await this.addOrg(org);
+    await this.addCells({ orgId, from: org.from, to: org.to });
     return orgId;
   }
 

@@ -50,9 +50,8 @@ test('the first load takes every day, and another one changes nothing', async ()
 test('dimensions and billed facts can be read', async () => {
   const tables = ['dim_organization', 'dim_metric', 'fact_billed'];
   const counts = tables.map((name) => `(select count(*)::integer from usage_star.${name}) as ${name}`);
-  expect(await asOwner(ledger.url, `select ${counts.join(', ')}`)).toEqual([
-    { dim_organization: 5, dim_metric: 12, fact_billed: 0 },
-  ]);
+  const expected = { dim_organization: 5, dim_metric: 12, fact_billed: 0 };
+  expect(await asOwner(ledger.url, `select ${counts.join(', ')}`)).toEqual([expected]);
 });
 
 test('a day that was waiting is missing after the next load, although nobody has written', async () => {
@@ -84,9 +83,7 @@ test('days that a run or a backfill adds are loaded', async () => {
 test('a day that no run has recorded leaves the facts when it is no longer expected', async () => {
   await ledger.setTime('2026-11-27T07:00:00.000Z');
   expect(await loadChanges()).toBe('followed');
-  await ledger.asProgram(
-    sql`update losant_usage.organizations set deleted_on = '2026-11-26' where org_id = ${ORGS.newcomer}`,
-  );
+  await ledger.setOrg(ORGS.newcomer, sql`deleted_on = '2026-11-26'`);
   await syncTracks(ledger.writer(), { streams: ['device_counts', 'payload_totals'], selection: null });
   expect(await loadChanges()).toBe('followed');
 });
