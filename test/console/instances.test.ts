@@ -1,9 +1,8 @@
 /** Each instance is named, also next to one of the same name, and a link opens what is counted of its instance. */
 import { beforeAll, expect, it, test } from 'vitest';
 import { refreshAttention } from '../../src/ledger/attention.ts';
-import { useOpened } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';
-import { FOREIGN, INSTANCE, ORGS, OTHER, openWorld, type World } from './world.ts';
+import { FOREIGN, INSTANCE, ORGS, OTHER, useWorld, type World } from './world.ts';
 
 /** No run has tried to read it. */
 const UNTRIED = '5c0000000000000000000003';
@@ -13,10 +12,7 @@ const IDS = [INSTANCE, OTHER, UNTRIED];
 const SAME_NAME = `update losant_usage.instances set name = 'Main';
   update losant_usage.organizations set name = '  ' where org_id = '${FOREIGN}'`;
 
-const world = useOpened(
-  () => openWorld(SAME_NAME),
-  (opened) => opened.close(),
-);
+const world = useWorld(SAME_NAME);
 let pages: ReturnType<World['serve']>;
 
 beforeAll(async () => {
@@ -47,13 +43,8 @@ it('is named where a run failed, and where one is in progress', async () => {
   const status = { instanceId: OTHER, state: 'idle', lastRun: null } as const;
   const showHome = async (ids: readonly string[]) => {
     const instances = ids.map((instanceId) => ({ ...status, instanceId, problem, progress }));
-    const database = await world.readDatabase(ids);
-    const served = world.serve({
-      instanceIds: ids,
-      database,
-      status: () => ({ ...world.sources.status(), instances }),
-    });
-    return await served.text('/');
+    const worker = () => ({ ...world.sources.status(), instances });
+    return await world.serve({ instanceIds: ids, database: await world.readDatabase(ids), status: worker }).text('/');
   };
   const home = await showHome([INSTANCE, OTHER]);
   for (const id of [INSTANCE, OTHER]) {

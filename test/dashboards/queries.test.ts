@@ -2,8 +2,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { FOREIGN, HOSTILE_NAME, ORGS, openWorld, type World } from '../console/world.ts';
+import { describe, expect, test } from 'vitest';
+import { FOREIGN, HOSTILE_NAME, ORGS, openWorld, useWorld } from '../console/world.ts';
+import { useOpened } from '../opened.ts';
 import { asOwner, queryOnce } from '../support/databases.ts';
 import { loginAs } from '../support/roles.ts';
 import { dashboards, fillIn, questions, sqlQueries } from './dashboards.ts';
@@ -12,17 +13,15 @@ const ZONES = ['UTC', 'America/Los_Angeles', 'Pacific/Kiritimati'];
 
 type Row = Readonly<Record<string, unknown>>;
 
-let world: World;
-let client: pg.Client;
-beforeAll(async () => {
-  world = await openWorld();
-  client = new pg.Client({ connectionString: loginAs('reader', world.url) });
-  await client.connect();
-});
-afterAll(async () => {
-  await client.end();
-  await world.close();
-});
+const world = useWorld();
+const client = useOpened(
+  async () => {
+    const opened = new pg.Client({ connectionString: loginAs('reader', world.url) });
+    await opened.connect();
+    return opened;
+  },
+  (opened) => opened.end(),
+);
 
 /** Returns the rows and columns of a query in a session of each zone. */
 async function run(sql: string, zones: readonly string[] = ['UTC']) {
@@ -86,8 +85,7 @@ const questionRows = async (file: string) => await rowsOf(findQuestion(file));
 
 /** Returns the rows of a panel after a change of the world. */
 async function panelRowsAfter(change: string, title: string) {
-  const changed = await openWorld(change);
-  onTestFinished(() => changed.close());
+  await using changed = await openWorld(change);
   return await queryOnce(loginAs('reader', changed.url), findPanel(title));
 }
 

@@ -7,19 +7,18 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { requireDiskSpace } from '../../src/database/embedded.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { describeDatabaseError, isConnectionLost } from '../../src/database/sqlstate.ts';
+import { useTestDatabase } from '../opened.ts';
 import {
   asAdministrator,
   asOwner,
   asWriter,
   copyEmbeddedDatabase,
   createEmbeddedFolder,
-  createTestDatabase,
   openAs,
-  type TestDatabase,
 } from '../support/databases.ts';
 import { toPassword } from '../support/roles.ts';
 import { portOf, startWire, through } from '../support/wire.ts';
@@ -27,13 +26,7 @@ import { portOf, startWire, through } from '../support/wire.ts';
 const CANARY = 'canary-9f2c';
 
 const password = toPassword('writer');
-let database: TestDatabase;
-
-beforeAll(async () => {
-  database = await createTestDatabase({ template: false });
-});
-
-afterAll(() => database.drop());
+const database = useTestDatabase({ template: false });
 
 function open(url: string, options = {}): Promise<DatabaseHandle> {
   return openAs('writer', url, { applicationName: 'connection test', ...options });

@@ -27,7 +27,7 @@ afterAll(async () => {
   await tab[Symbol.asyncDispose]();
   await browser[Symbol.asyncDispose]();
   await server.close();
-  await world.close();
+  await world[Symbol.asyncDispose]();
 });
 
 /** What an organization had this month is half of what it had before. */
