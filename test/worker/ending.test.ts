@@ -48,23 +48,21 @@ test('a worker whose run cannot end waits no second time, for its connections', 
   expect(stderr).toContain('the run did not stop in time; its lease will expire');
 });
 
+// Orchestrators kill it after 30 s.
 test.each([
   ['before', 0, true],
   ['24 s after', 24_000, true],
   ['26 s after', 26_000, false],
-])(
-  'a worker waits for work that ends %s the signal, because orchestrators kill it after 30 s',
-  async (_, ms, isInTime) => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    onTestFinished(() => void vi.useRealTimers());
-    const shutdown = new AbortController();
-    const work = Promise.withResolvers<void>();
-    const waiting = endsInTime(work.promise, shutdown.signal);
-    // Before the signal, any time may pass.
-    await vi.advanceTimersByTimeAsync(3_600_000);
-    if (ms > 0) shutdown.abort();
-    await vi.advanceTimersByTimeAsync(ms);
-    work.resolve();
-    expect(await waiting).toBe(isInTime);
-  },
-);
+])('a worker waits for work that ends %s the signal, or not', async (_, ms, isInTime) => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const shutdown = new AbortController();
+  const work = Promise.withResolvers<void>();
+  const waiting = endsInTime(work.promise, shutdown.signal);
+  // Before the signal, any time may pass.
+  await vi.advanceTimersByTimeAsync(3_600_000);
+  if (ms > 0) shutdown.abort();
+  await vi.advanceTimersByTimeAsync(ms);
+  work.resolve();
+  expect(await waiting).toBe(isInTime);
+});
