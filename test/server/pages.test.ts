@@ -46,9 +46,8 @@ test('still responds when the database is down, and says so', async () => {
 });
 
 test('a database that responds but is slow to read is up: the last snapshot stays, with its age', async () => {
-  await using pages = await startPages({
-    sources: { database: () => Promise.resolve(viewOf(HEALTH, { ageMs: 600_000 })) },
-  });
+  const database = () => Promise.resolve(viewOf(HEALTH, { ageMs: 600_000 }));
+  await using pages = await startPages({ sources: { database } });
   const text = await (await pages.get('/metrics')).text();
   expect(text).toContain('\nlosant_usage_database_up 1\n');
   expect(text).toContain('\nlosant_usage_ledger_snapshot_age_seconds 600\n');
