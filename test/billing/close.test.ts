@@ -75,9 +75,8 @@ describe('a month', () => {
     const signal = AbortSignal.abort(new Error('interrupted'));
     await expect(books.close('2025-08', { signal })).rejects.toThrow('interrupted');
     expect(await linesOf(orgId)).toEqual([]);
-    const single = await openAs('closer', books.url, { poolSize: 1 });
+    await using single = await openAs('closer', books.url, { poolSize: 1 });
     expect(await books.close('2025-08', { on: single })).toMatchObject({ kind: 'closed' });
-    await single.close();
   });
 
   test('is closed after a load in progress, with all of it', async () => {
@@ -129,10 +128,9 @@ describe('a month', () => {
       create constraint trigger foreign_object after insert on losant_usage.statements deferrable initially deferred
         for each row execute function public.foreign_object()`,
     );
-    const closer = await openAs('closer', books.url);
+    await using closer = await openAs('closer', books.url);
     expect(await books.close('2025-05', { on: closer })).toMatchObject({ kind: 'closed' });
     expect(await asOwner(books.url, 'select setting from public.commits')).toEqual([{ setting: 'on' }]);
-    await closer.close();
     await asOwner(books.url, 'drop function public.foreign_object() cascade');
   });
 
@@ -294,12 +292,11 @@ describe('the blockers of a month', () => {
 describe('month_lines', () => {
   // The owner explains what it reads, because the function executes with the rights of its owner.
   const explain = async (query: string) => {
-    const owner = await openAs('migrator', books.url);
+    await using owner = await openAs('migrator', books.url);
     const trx = await owner.db.startTransaction().execute();
     await sql`set local enable_seqscan = off`.execute(trx);
     const { rows } = await sql<{ 'QUERY PLAN': string }>`explain ${sql.raw(query)}`.execute(trx);
     await trx.rollback().execute();
-    await owner.close();
     return rows.map((row) => row['QUERY PLAN']).join('\n');
   };
 

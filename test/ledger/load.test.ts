@@ -209,7 +209,7 @@ describe('a batch', () => {
   test('whose commit was not confirmed counts as loaded, and is not loaded again', async () => {
     const orgId = await createOrg('device_counts', 'notebook_minutes');
     await using wire = await startWire(portOf(ledger.url));
-    const handle = await openAs('writer', through(wire, ledger.url));
+    await using handle = await openAs('writer', through(wire, ledger.url));
     wire.onSent = (_, bytes) => {
       if (bytes.includes('commit\0')) {
         wire.onSent = () => 'pass';
@@ -223,7 +223,6 @@ describe('a batch', () => {
       cellResponse(orgId, 'notebook_minutes', DAY, report(minutes(17, 4))),
     ];
     const updates = await ledger.load(batch, { db: handle.db });
-    await handle.close();
     expect(updates).toMatchObject([{ result: 'loaded' }, { result: 'loaded' }]);
     expect(await rowVersionsOf(orgId)).toHaveLength(1);
     expect(await numbersOf(orgId)).toEqual([{ numbers: { ...devices(4, 1, 17), ...minutes(17, 4) } }]);

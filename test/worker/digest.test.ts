@@ -1,11 +1,12 @@
 /** The timer of the digest. */
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
-import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { acquireLease, releaseLease } from '../../src/ledger/lease.ts';
 import { INSTANCE } from '../ledger/ledger.ts';
 import { asOwner } from '../support/databases.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
+import { fakeTimers } from '../support/wait.ts';
 import { OTHER, SECRET, TODAY, useDigests } from './digests.ts';
 
 const { ledger, messages, receiver, createTimer, addOrg } = useDigests();
@@ -120,8 +121,7 @@ describe('a receiver', () => {
   });
 
   test('that is not there, closes the connection or does not respond is tried again', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    onTestFinished(() => void vi.useRealTimers());
+    fakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     receiver.respond = (response, number) => {
       if (number === 1) response.destroy();
       else if (number === 2) vi.advanceTimersByTime(10_000);

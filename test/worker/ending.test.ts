@@ -5,7 +5,7 @@ import { endsInTime } from '../../src/cli/worker.ts';
 import { usePlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce } from '../support/databases.ts';
 import { loginAs } from '../support/roles.ts';
-import { until } from '../support/wait.ts';
+import { fakeTimers, until } from '../support/wait.ts';
 import { settingsOf, startTestWorker } from './process.ts';
 
 const platform = usePlatform({ orgs: 1, now: Date.now });
@@ -54,8 +54,7 @@ test.each([
   ['24 s after', 24_000, true],
   ['26 s after', 26_000, false],
 ])('a worker waits for work that ends %s the signal, or not', async (_, ms, isInTime) => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-  onTestFinished(() => void vi.useRealTimers());
+  fakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   const shutdown = new AbortController();
   const work = Promise.withResolvers<void>();
   const waiting = endsInTime(work.promise, shutdown.signal);

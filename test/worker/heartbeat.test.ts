@@ -7,7 +7,7 @@ import { startServer, type TestServer } from '../losant/server.ts';
 import { usePlatform } from '../simulator/platform.ts';
 import { asProgram, holdLease } from '../support/by-hand.ts';
 import { asWriter, createTestDatabase, type TestDatabase } from '../support/databases.ts';
-import { until } from '../support/wait.ts';
+import { fakeTimers, until } from '../support/wait.ts';
 import { portOf, startWire, through } from '../support/wire.ts';
 import { instanceOf, openReplica, type Replica, type ReplicaOptions, recordLog, runsOf } from './loop.ts';
 
@@ -217,8 +217,7 @@ test.each<[string, (response: ServerResponse) => void, string]>([
 test('a ping to a monitor that hangs is given up after two times 5 seconds', async () => {
   await using server = await startServer(() => {});
   const { logger, logged } = recordLog();
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-  onTestFinished(() => void vi.useRealTimers());
+  fakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   const ping = createHeartbeat({ url: `${server.url}${SECRET}`, logger }).send(false);
   for (const ms of [5_000, 1_000, 5_000]) {
     await until('the timer is set', () => vi.getTimerCount() > 0);

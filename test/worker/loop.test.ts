@@ -5,7 +5,7 @@ import { classifyFailure, isRetriedSoon, logProgress } from '../../src/worker/in
 import { type Platform, startPlatform, usePlatform } from '../simulator/platform.ts';
 import { asProgram, holdLease as holdLeaseOf } from '../support/by-hand.ts';
 import { asOwner, asWriter, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
-import { until } from '../support/wait.ts';
+import { fakeTimers, until } from '../support/wait.ts';
 import { instanceOf, openReplica, type Replica, type ReplicaOptions, recordLog, runsOf } from './loop.ts';
 
 const platform = usePlatform({ orgs: 1, now: Date.now });
@@ -148,8 +148,7 @@ test('a worker stands by while another process runs the instance, and runs it so
 test('a standby process retries every 20 seconds', async () => {
   const replica = await open();
   // The one request of a look waits for no timer. The loop sleeps by a timer of Node's module.
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
-  onTestFinished(() => void vi.useRealTimers());
+  fakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
   await asWriter(
     database.url,
     asProgram(`insert into losant_usage.instances (instance_id) values ('${platform.instanceId}');
