@@ -350,11 +350,9 @@ describe('writing packs', () => {
   });
 
   test('writes only files of a pack, whatever the database has', async () => {
-    await books.force(
-      `alter table losant_usage.statement_files drop constraint statement_files_name_check;
+    await books.force(`alter table losant_usage.statement_files drop constraint statement_files_name_check;
        insert into losant_usage.statement_files
-         select statement_id, '../../evil.txt', 0, '' from losant_usage.statements where kind = 'closing'`,
-    );
+         select statement_id, '../../evil.txt', 0, '' from losant_usage.statements where kind = 'closing'`);
     const evil = 'the database has a file of a pack called "../../evil.txt"';
     await expect(write(join(books.folder, 'evil'))).rejects.toThrow(evil);
   });

@@ -33,10 +33,8 @@ const explain = (...args: string[]) =>
 const waive = (days: string) => look('waive', '--org', orgId, '--day', days, '--reason', 'Acme agreed', '--json');
 
 const standings = async () =>
-  await installation.store.query(
-    `select usage_date::text as day, standing, detail from losant_usage.cells
-     where org_id = '${orgId}' and stream = 'device_counts' order by usage_date`,
-  );
+  await installation.store.query(`select usage_date::text as day, standing, detail from losant_usage.cells
+     where org_id = '${orgId}' and stream = 'device_counts' order by usage_date`);
 
 it('status tells what to do about a database without tables', async () => {
   const empty = await createStore('empty');
@@ -122,11 +120,9 @@ it('explain shows the response and the run that a number comes from', async () =
 it('explain shows the old and the new number of a change as it shows numbers', async () => {
   await installation.platform.control('restate', { orgId, day, counter: 'payloadCounts' });
   await installation.run(['run', '--day', day]);
-  const [row] = await installation.store.query(
-    `select concat_ws(' → ', to_char(old_quantity, 'FM999,999,999,999,999'),
+  const [row] = await installation.store.query(`select concat_ws(' → ', to_char(old_quantity, 'FM999,999,999,999,999'),
        to_char(new_quantity, 'FM999,999,999,999,999')) as change
-     from losant_usage.restatements where metric = 'payload_all_bytes'`,
-  );
+     from losant_usage.restatements where metric = 'payload_all_bytes'`);
   const change = String(row?.['change']);
   expect(change).toMatch(/^\d{1,3}(,\d{3})+ → \d{1,3}(,\d{3})+$/);
   const { stdout } = await look('explain', '--org', orgId, '--day', day, '--stream', 'payload_totals');

@@ -126,10 +126,8 @@ describe('instance_totals', () => {
 
   beforeEach(async () => {
     const metrics = sql`(values ('devices_total'), ('devices_created')) as m (metric)`;
-    await ledger.asProgram(
-      sql`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
-        select ${INSTANCE}, d.day, m.metric from (values (date '2026-11-21'), ('2026-11-20')) as d (day), ${metrics}`,
-    );
+    await ledger.asProgram(sql`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
+      select ${INSTANCE}, d.day, m.metric from (values (date '2026-11-21'), ('2026-11-20')) as d (day), ${metrics}`);
   });
 
   test.each<[string, Work, day: string]>([

@@ -218,10 +218,8 @@ describe('an organization of another instance', () => {
 
   test('has its cells past the horizon marked unavailable, even if older cells were marked before', async () => {
     await storeAt(MONDAY, [acme()], { instanceId: OTHER });
-    await ledger.asProgram(
-      sql`insert into losant_usage.coverage (usage_date, org_id, stream, next_read_at, reason)
-        values ('2026-08-01', ${A}, 'device_counts', now(), 'never_read')`,
-    );
+    await ledger.asProgram(sql`insert into losant_usage.coverage (usage_date, org_id, stream, next_read_at, reason)
+      values ('2026-08-01', ${A}, 'device_counts', now(), 'never_read')`);
     await ledger.prepare();
     await storeAt('2026-11-30T00:15:00.001Z', [acme()]);
     await ledger.prepare();

@@ -33,7 +33,7 @@ describe('a backfill', () => {
     await ledger.createOrgs(7);
     await ledger.prepare({ streams: STREAMS });
     await backfill();
-    expect(await ledger.list(cellsByOrg, ledger.db)).toEqual([1, 2, 3, 4, 5, 6, 7].map((org) => `${org} 45`));
+    expect(await ledger.listAsWriter(cellsByOrg)).toEqual([1, 2, 3, 4, 5, 6, 7].map((org) => `${org} 45`));
     expect(await listTransactions(sql`usage_date < '2026-11-23'`)).toEqual([40, 80, 80, 80]);
   });
 
@@ -41,7 +41,7 @@ describe('a backfill', () => {
     await ledger.createOrgs(1);
     await ledger.prepare({ streams: STREAMS });
     await backfill('2026-11-04..2026-11-23');
-    expect(await ledger.list(cellsByOrg, ledger.db)).toEqual(['1 100']);
+    expect(await ledger.listAsWriter(cellsByOrg)).toEqual(['1 100']);
   });
 
   // Guarantee (Missing numbers): A backfill that is interrupted keeps what it has added: whole organizations with all
@@ -51,7 +51,7 @@ describe('a backfill', () => {
     await ledger.prepare({ streams: STREAMS });
     const killAtLastOrg = "if new.org_id like '%3' then raise exception 'killed'; end if; return new;";
     await ledger.withTrigger('coverage', killAtLastOrg, () => expect(backfill()).rejects.toThrow('killed'));
-    expect(await ledger.list(cellsByOrg, ledger.db)).toEqual(['1 45', '2 45', '3 5']);
+    expect(await ledger.listAsWriter(cellsByOrg)).toEqual(['1 45', '2 45', '3 5']);
   });
 });
 
@@ -73,7 +73,7 @@ const NEVER_READ = { reason: 'never_read', next_read_at: '2026-11-24T00:00:00Z' 
 const setOrgs = (change: RawBuilder<unknown>) => ledger.asProgram(sql`update losant_usage.organizations set ${change}`);
 const create = () => createExpectedCells(createWriter({ policy: LONG_POLICY }));
 
-const listOrgIds = () => ledger.list(sql`select org_id from losant_usage.organizations`, ledger.db);
+const listOrgIds = () => ledger.listAsWriter(sql`select org_id from losant_usage.organizations`);
 const FAILED = { reason: 'timeout', failed_reads: 1, standing: 'missing', next_read_at: '2026-11-24T06:00:00Z' };
 const ALL = { orgIds: null, streams: null, range: null };
 const listAgain = async () => {
@@ -133,7 +133,7 @@ test('the horizon moves only after the last page, so that the next run marks wha
     from losant_usage.coverage`;
   const marking = () => expect(endHorizon()).rejects.toThrow('killed');
   await ledger.withTrigger('coverage', killAtLastDay, marking, 'before update');
-  expect(await ledger.list(state, ledger.db)).toEqual(['180 -']);
+  expect(await ledger.listAsWriter(state)).toEqual(['180 -']);
   await endHorizon();
-  expect(await ledger.list(state, ledger.db)).toEqual(['210 2026-11-14']);
+  expect(await ledger.listAsWriter(state)).toEqual(['210 2026-11-14']);
 });

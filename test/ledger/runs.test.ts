@@ -26,12 +26,9 @@ describe('a lease', () => {
   const write = (lease: Lease) => ledger.db.transaction().execute((trx) => beginWriting(trx, { lease }));
   const acquire = (runId = RUN_1, host = 'one') => acquireLease(ledger.db, { instanceId: INSTANCE, runId, host });
   const leases = () =>
-    ledger.list(
-      sql`select right(run_id::text, 1), host,
+    ledger.listAsWriter(sql`select right(run_id::text, 1), host,
       round(extract(epoch from expires_at - clock_timestamp()))::integer as seconds
-      from losant_usage.leases order by epoch`,
-      ledger.db,
-    );
+      from losant_usage.leases order by epoch`);
   const letPass = (interval: string) =>
     sql`update losant_usage.leases set expires_at = expires_at - ${interval}::interval`.execute(ledger.db);
 
@@ -169,7 +166,7 @@ describe('a run', () => {
     const columns = sql`select kind, is_full, status, host, version, first_day, last_day, error, started_at, finished_at
       from losant_usage.runs`;
     const at = '2026-11-24T12:00:00.000Z';
-    expect(await ledger.list(columns, ledger.db)).toEqual([
+    expect(await ledger.listAsWriter(columns)).toEqual([
       `manual true partial one 1.2.3 2026-10-24 2026-11-23 a\uFFFDb ${at} ${at}`,
     ]);
   });

@@ -143,10 +143,8 @@ describe('the sums of a day become invalid', () => {
     expect(await readInvalid(sql`metric`)).toEqual(devicesOnly);
     const otherId = await ledger.createOrg();
     await compute();
-    await ledger.asProgram(
-      sql`insert into losant_usage.coverage (usage_date, org_id, stream, reason)
-        values (${DAY}, ${otherId}, 'device_counts', 'never_read')`,
-    );
+    await ledger.asProgram(sql`insert into losant_usage.coverage (usage_date, org_id, stream, reason)
+      values (${DAY}, ${otherId}, 'device_counts', 'never_read')`);
     expect(await readInvalid(sql`to_char(usage_date, 'MM-DD ') || metric`)).toEqual(
       devicesOnly.map((metric) => `11-20 ${metric}`),
     );

@@ -102,7 +102,7 @@ test.each([
   const hash = sql`select losant_usage.check_closable(${INSTANCE}, ${month}, false, null, now())`;
   const reconciliation = sql`select * from losant_usage.month_reconciliation(${INSTANCE}, ${month})`;
   for (const query of [draft, hash, reconciliation]) {
-    await expect(ledger.list(query, ledger.reader.db)).rejects.toThrow(message);
+    await expect(query.execute(ledger.reader.db)).rejects.toThrow(message);
   }
 });
 
@@ -125,10 +125,8 @@ test('a month is in progress until it has ended, whatever blocks it', async () =
 
 test('the last day of a month settles before the first run of the next one', async () => {
   await ledger.setTime('2026-11-01T00:10:00.000Z');
-  await ledger.asProgram(
-    sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day)
-      values (${orgId}, 'notebook_minutes', ${FIRST}, ${LAST})`,
-  );
+  await ledger.asProgram(sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day)
+    values (${orgId}, 'notebook_minutes', ${FIRST}, ${LAST})`);
   expect(await months()).toEqual(['settling not_final']);
 });
 
@@ -276,13 +274,11 @@ test.each([
   ['small', 'was first seen later', "'2026-11-05Z', null"],
   [null, 'ended before', "'2026-10-01Z', '2026-10-31Z'), ('2026-10-31Z', null"],
 ])('a month has the plan %s if the version with the plan %s', async (plan, _, times) => {
-  await ledger.asProgram(
-    sql`insert into losant_usage.organization_history
-        (org_id, valid_from, valid_to, instance_id, name, plan_id, tags, limits)
-      select ${orgId}, v.valid_from::timestamptz, v.valid_to::timestamptz, ${INSTANCE}, 'Acme',
-        case when row_number() over (order by v.valid_from) = 1 then 'small' end, '[]', '{}'
-      from (values (${sql.raw(times)})) as v (valid_from, valid_to)`,
-  );
+  await ledger.asProgram(sql`insert into losant_usage.organization_history
+      (org_id, valid_from, valid_to, instance_id, name, plan_id, tags, limits)
+    select ${orgId}, v.valid_from::timestamptz, v.valid_to::timestamptz, ${INSTANCE}, 'Acme',
+      case when row_number() over (order by v.valid_from) = 1 then 'small' end, '[]', '{}'
+    from (values (${sql.raw(times)})) as v (valid_from, valid_to)`);
   const plans = sql`select month_end_plan_id from losant_usage.monthly_usage where month = '2026-10-01'`;
   expect(await ledger.queryRows(plans)).toEqual([{ month_end_plan_id: plan }]);
 });
