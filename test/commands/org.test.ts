@@ -113,11 +113,8 @@ it('org show prints the fields without control characters, and Losant’s comple
 describe('org set', () => {
   const set = (name: string, patch: object, ...more: string[]) =>
     org('set', name, ['--patch', JSON.stringify(patch), ...more]);
-  const [region, tier] = [
-    { key: 'region', value: 'eu' },
-    { key: 'tier', value: 'gold' },
-  ];
-  const CHANGE = { limits: { device: 5 }, tags: [region, tier], auditLogEnabled: true };
+  const tier = { key: 'tier', value: 'gold' };
+  const CHANGE = { limits: { device: 5 }, tags: [{ key: 'region', value: 'eu' }, tier], auditLogEnabled: true };
 
   it('shows old and new, and sends nothing in a dry run', async () => {
     changesSent();

@@ -67,14 +67,10 @@ it('has links to its own statements and sums', async () => {
   expect(await pages.html('/billing/2026-09')).toContain(`href="${customers}&amp;instance=${INSTANCE}"`);
   const sums = `/reconciliation?outcome=differs&metric=devices_total`;
   expect(await pages.html('/')).toContain(`href="${sums.replaceAll('&', '&amp;')}&amp;instance=${OTHER}"`);
-  for (const [address, id, rows] of [
-    [customers, INSTANCE, 84],
-    [customers, OTHER, 0],
-    [sums, OTHER, 1],
-    [sums, INSTANCE, 0],
-  ]) {
-    expect(await pages.text(`${address}&instance=${id}`)).toMatch(new RegExp(` ${rows} rows? `));
-  }
+  expect(await pages.text(`${customers}&instance=${INSTANCE}`)).toContain(' 84 rows ');
+  expect(await pages.text(`${customers}&instance=${OTHER}`)).toContain(' 0 rows ');
+  expect(await pages.text(`${sums}&instance=${OTHER}`)).toContain(' 1 row ');
+  expect(await pages.text(`${sums}&instance=${INSTANCE}`)).toContain(' 0 rows ');
 });
 
 it('shows an organization whose name is only spaces as one without a name', async () => {
