@@ -258,10 +258,8 @@ export class Books extends Ledger {
 
 /** Opens books for the tests of a file. */
 export function useBooks(): Books {
-  return useOpened(
-    () => Books.open(),
-    (books) => books.drop(),
-  );
+  const open = () => Books.open();
+  return useOpened(open, (books) => books.drop());
 }
 
 /** Returns the quantities of an outcome with one organization, by metric. */

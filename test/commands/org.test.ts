@@ -1,16 +1,17 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { completePatch, parsePatch } from '../../src/cli/org.ts';
 import { useInstallation } from '../e2e/installation.ts';
+import { useDisposable } from '../opened.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Env, jsonOf, type Refusal } from '../support/program.ts';
-import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
+import { startRecordingProxy } from '../support/recording-proxy.ts';
 
 const yesterday = daysAgo(1);
 const ADMIN = 'admin-token';
 const READER = 'reader-token';
 
 const installation = useInstallation({ orgs: 0, hostile: false });
-let proxy: RecordingProxy;
+const proxy = useDisposable(() => startRecordingProxy(installation.platform.url));
 let env: Env;
 
 /** Creates an organization before the first run. */
@@ -26,7 +27,6 @@ const ids: Record<string, string> = {};
 
 beforeAll(async () => {
   const { platform } = installation;
-  proxy = await startRecordingProxy(platform.url);
   await platform.control('tokens', { token: ADMIN, scopes: ['instanceOrg.patch', 'instanceOrg.delete'] });
   await platform.control('tokens', { token: READER, scopes: ['all.Instance.read'] });
   env = { LOSANT_API_URL: proxy.url, LOSANT_API_TOKEN: READER, LOSANT_ADMIN_TOKEN: ADMIN };
@@ -37,7 +37,6 @@ beforeAll(async () => {
   const { code, stderr } = await installation.run(['run'], env);
   if (code !== 0) throw new Error(stderr);
 });
-afterAll(() => proxy[Symbol.asyncDispose]());
 
 const org = (verb: string, name: string, args: readonly string[] = [], changes: Env = {}) =>
   installation.run(['org', verb, '--org', ids[name] ?? '', ...args], { ...env, ...changes });

@@ -6,7 +6,7 @@ import { refreshAttention } from '../../src/ledger/attention.ts';
 import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
 import { streamRows } from '../../src/queries/view-rows.ts';
-import { useOpened } from '../opened.ts';
+import { useDisposable } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
 import { asOwner, asWriter, openAs } from '../support/databases.ts';
@@ -261,10 +261,7 @@ export async function openWorld(change?: string) {
 
 /** A world for the tests of a file. */
 export function useWorld(change?: string): World {
-  return useOpened(
-    () => openWorld(change),
-    (world) => world[Symbol.asyncDispose](),
-  );
+  return useDisposable(() => openWorld(change));
 }
 
 /** Returns the text of the main part of a page, without titles and markup. */

@@ -8,12 +8,11 @@ import { gunzipSync } from 'node:zlib';
 import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { migrateToHead, readPending, readSchemaState, requireSchema } from '../../src/database/migrate.ts';
-import { useOpened, useTestDatabase } from '../opened.ts';
+import { useDisposable, useTestDatabase } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { asAdministrator, asWriter, openAs, queryOnce } from '../support/databases.ts';
 import { useTestFolder } from '../support/folders.ts';
 import { runProgram, VERSION } from '../support/program.ts';
-import type { Role } from '../support/roles.ts';
 import { checksum, RELEASES } from './releases.ts';
 
 const versions = readdirSync(RELEASES).flatMap((name) => /^(.*)\.sha256$/.exec(name)?.[1] ?? []);
@@ -58,13 +57,8 @@ const TABLES = `select relname as name from pg_class
 
 describe.each(versions)('a database of %s', (version) => {
   const database = useTestDatabase({ template: false });
-  const open = (role: Role) =>
-    useOpened(
-      () => openAs(role, database.url),
-      (handle) => handle.close(),
-    );
-  const migrator = open('migrator');
-  const reader = open('reader');
+  const migrator = useDisposable(() => openAs('migrator', database.url));
+  const reader = useDisposable(() => openAs('reader', database.url));
   const folder = useTestFolder();
   beforeAll(async () => {
     const dump = gunzipSync(readFileSync(join(RELEASES, `${version}.sql.gz`))).toString();

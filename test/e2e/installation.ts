@@ -57,10 +57,8 @@ export async function createInstallation(
 
 /** An installation for all tests of a file. */
 export function useInstallation(options: SimulatorOptions = {}): Installation {
-  return useOpened(
-    () => createInstallation(options),
-    (installation) => installation.close(),
-  );
+  const open = () => createInstallation(options);
+  return useOpened(open, (installation) => installation.close());
 }
 
 /** Returns the IDs of all organizations, also deleted ones, in order and in lower case. */

@@ -327,10 +327,8 @@ export async function createLedgerDatabase(now: string): Promise<LedgerDatabase>
 
 /** A ledger for all tests of a file. */
 export function useLedger(now: string): Ledger {
-  return useOpened(
-    async () => new Ledger(await createLedgerDatabase(now)),
-    (ledger) => ledger.drop(),
-  );
+  const open = async () => new Ledger(await createLedgerDatabase(now));
+  return useOpened(open, (ledger) => ledger.drop());
 }
 
 /** A ledger that is empty, and at the same time, for each test. */

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { AppSources } from '../../src/server/app.ts';
-import { useOpened } from '../opened.ts';
+import { useDisposable } from '../opened.ts';
 import { HEALTH, STATUS, startPages, TOKEN, viewOf } from './pages.ts';
 
 test('every response forbids foreign scripts, framing, sniffing and caching', async () => {
@@ -123,7 +123,7 @@ test('the query of a download that is broken off before it begins is ended, and 
 });
 
 describe('a malicious client', () => {
-  const pages = useOpened(startPages, (instance) => instance[Symbol.asyncDispose]());
+  const pages = useDisposable(startPages);
 
   const firstLine = (text: string) => text.split('\r\n', 1)[0];
   const host = 'Host: 127.0.0.1\r\n';
