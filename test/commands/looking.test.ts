@@ -94,9 +94,8 @@ it('reconcile starts 30 days before --to, or earlier if an older month is not cl
 
 // Guarantee (Changes): The command explain shows where a number comes from and how it changed.
 it('explain shows the response and the run that a number comes from', async () => {
-  const [stored] = await installation.store.query(
-    `select created, deleted, total from losant_usage.device_counts where org_id = '${orgId}'`,
-  );
+  const counts = `select created, deleted, total from losant_usage.device_counts where org_id = '${orgId}'`;
+  const [stored] = await installation.store.query(counts);
   const quantities = Object.entries(stored ?? {});
   const cell = {
     stream: 'device_counts',

@@ -50,11 +50,9 @@ async function meet<T>(change: RawBuilder<unknown>, work: () => Promise<T>, wait
 }
 
 test('a load waits for a lock longer than any timeout that the database sets for its sessions', async () => {
-  const { rows } = await sql<{ name: string }>`select name from pg_settings
-    where name like '%timeout' and context = 'user' and name not in ('tcp_user_timeout', 'wal_sender_timeout')`.execute(
-    ledger.db,
-  );
-  const db = await openWithDefaults(Object.fromEntries(rows.map(({ name }) => [name, '500ms'])));
+  const timeouts = await ledger.list(sql`select name from pg_settings
+    where name like '%timeout' and context = 'user' and name not in ('tcp_user_timeout', 'wal_sender_timeout')`);
+  const db = await openWithDefaults(Object.fromEntries(timeouts.map((name) => [name, '500ms'])));
   const batch = [deviceResponse(orgId, DAY)];
   const load = () => ledger.load(batch, { db });
   expect(await meet(cell(), load, 1_200)).toMatchObject([{ cell: { isStored: true } }]);

@@ -31,10 +31,7 @@ function acme(changes: Partial<Organization> = {}): Organization {
   return {
     orgId: A,
     name: 'Acme',
-    tags: [
-      { key: 'tier', value: 'gold' },
-      { key: 'tier', value: 'silver' },
-    ],
+    tags: ['gold', 'silver'].map((value) => ({ key: 'tier', value })),
     referralId: 'C-1001',
     planId: '5e0000000000000000000001',
     customerId: null,
@@ -46,11 +43,8 @@ function acme(changes: Partial<Organization> = {}): Organization {
   };
 }
 
-const storeAt = async (
-  seenAt: string,
-  organizations: readonly (Organization | UnreadableOrg)[],
-  { instanceId = INSTANCE } = {},
-) => {
+type Listed = readonly (Organization | UnreadableOrg)[];
+const storeAt = async (seenAt: string, organizations: Listed, { instanceId = INSTANCE } = {}) => {
   await ledger.setTime(seenAt);
   return await upsertOrganizations(ledger.writer({ instanceId }), organizations);
 };
@@ -65,13 +59,12 @@ describe('a listed organization', () => {
     const row = sql`select org_id, instance_id, name, tags, referral_id, plan_id, customer_id, limits,
       current_period_start, current_period_end, created_on, deleted_on, first_seen_at, last_seen_at, problem
       from losant_usage.organizations`;
-    expect(await ledger.list(row)).toEqual([
-      [
-        `${A} ${INSTANCE} Acme [{"key":"tier","value":"gold"},{"key":"tier","value":"silver"}]`,
-        'C-1001 5e0000000000000000000001 - {"device":50,"payload":1000000}',
-        `2026-11-01T00:00:00.000Z 2026-12-01T00:00:00.000Z 2025-03-04 - ${MONDAY} ${MONDAY} -`,
-      ].join(' '),
-    ]);
+    const columns = [
+      `${A} ${INSTANCE} Acme [{"key":"tier","value":"gold"},{"key":"tier","value":"silver"}]`,
+      'C-1001 5e0000000000000000000001 - {"device":50,"payload":1000000}',
+      `2026-11-01T00:00:00.000Z 2026-12-01T00:00:00.000Z 2025-03-04 - ${MONDAY} ${MONDAY} -`,
+    ];
+    expect(await ledger.list(row)).toEqual([columns.join(' ')]);
     expect(await history()).toEqual([{ org_id: A, name: 'Acme', valid_from: MONDAY, valid_to: null }]);
   });
 
@@ -101,10 +94,8 @@ describe('a listed organization', () => {
     await storeAt(MONDAY, [acme({ name: 'Acme GmbH' })]);
     expect(await history()).toMatchObject([{ name: 'Acme', valid_from: TUESDAY, valid_to: null }]);
     await storeAt(WEDNESDAY, [acme({ name: 'Acme GmbH' })]);
-    expect(await history()).toMatchObject([
-      { name: 'Acme', valid_to: WEDNESDAY },
-      { name: 'Acme GmbH', valid_from: WEDNESDAY, valid_to: null },
-    ]);
+    const next = { name: 'Acme GmbH', valid_from: WEDNESDAY, valid_to: null };
+    expect(await history()).toMatchObject([{ name: 'Acme', valid_to: WEDNESDAY }, next]);
   });
 
   test('is stored with any text, and as it was listed last', async () => {

@@ -1,17 +1,11 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { startPlatform, usePlatform } from '../simulator/platform.ts';
 import { asProgram, loseNumbers } from '../support/by-hand.ts';
-import {
-  asAdministrator,
-  asWriter,
-  createTestDatabase,
-  makeFastFolder,
-  queryOnce,
-  type TestDatabase,
-} from '../support/databases.ts';
+import { asAdministrator, asWriter, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
+import { createTestFolder } from '../support/folders.ts';
 import { jsonOf, runProgram, spawnProgram } from '../support/program.ts';
 import { toRoleName } from '../support/roles.ts';
 import { until } from '../support/wait.ts';
@@ -82,9 +76,8 @@ test('SIGHUP in the middle of a run ends it without waiting for a response, and 
   const worker = await startWorker(settingsOf(slow, database), spawnProgram);
   onTestFinished(() => worker.running.kill('SIGKILL'));
   const leases = 'select count(*)::integer from losant_usage.leases';
-  await until('the run is under way', async () => (await count(leases)) === 1);
   const recorded = 'select count(*)::integer from losant_usage.runs';
-  await until('a run is on record', async () => (await count(recorded)) === 1);
+  for (const rows of [leases, recorded]) await until('the run is under way', async () => (await count(rows)) === 1);
   worker.running.kill('SIGHUP');
   const { code, stderr } = await worker.running.ended;
   expect(code).toBe(0);
@@ -123,9 +116,7 @@ test('a database password is read from its file for the next connection, without
   // A user who is a member of the writer.
   await asAdministrator(`create role ${role} login password 'first' in role ${toRoleName('writer')}`);
   onTestFinished(() => asAdministrator(`drop role ${role}`));
-  const folder = makeFastFolder('losant-usage-rotation-');
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  const file = join(folder, 'url');
+  const file = join(createTestFolder(), 'url');
   const writeUrl = (password: string) =>
     writeFileSync(file, Object.assign(new URL(database.url), { username: role, password }).href);
   writeUrl('first');
