@@ -44,6 +44,8 @@ const compareWith = (total: number | null) => async () => {
 };
 const collectFrom = (day: string) => () => setInstance(`collected_from = '${day}'`);
 const beginEarlier = () => set('organizations', "created_on = '2026-10-29'");
+/** The first run was after the creation of the organization. */
+const collectLater = collectFrom(FIRST);
 const retire = () => setInstance('retired_at = now()');
 const settle = readLastDayAt('2026-11-11T00:00Z');
 const incompleteList = () => setInstance("list_problem = 'page 2 failed'");
@@ -61,21 +63,10 @@ const CASES: readonly Case[] = [
   ['blocked not_reconciled', 'nobody reads the total of a retired instance', compareWith(null), retire],
   ['blocked not_final', 'nobody reads a cell of a retired instance again', settle, retire],
   ['blocked list_incomplete', 'the list of organizations is incomplete', incompleteList],
-  [
-    'partly_collected not_fully_tracked',
-    'a day before the first run was not tracked',
-    beginEarlier,
-    collectFrom(FIRST),
-  ],
+  ['partly_collected not_fully_tracked', 'a day before the first run was not tracked', beginEarlier, collectLater],
   ['blocked not_fully_tracked', 'a later day was not tracked', beginEarlier, collectFrom('2026-10-29')],
   ['blocked not_fully_tracked', 'nobody knows the day of the first run', beginEarlier],
-  [
-    'settling not_final,not_fully_tracked',
-    'both settle and were not tracked',
-    beginEarlier,
-    collectFrom(FIRST),
-    settle,
-  ],
+  ['settling not_final,not_fully_tracked', 'both settle and were not tracked', beginEarlier, collectLater, settle],
   ['blocked list_incomplete,not_final', 'one cause settles and another does not', incompleteList, settle],
 ];
 
@@ -164,14 +155,10 @@ describe('a remedy', () => {
     return lines.replaceAll(orgId, 'ORG').replaceAll(INSTANCE, 'ME').split('\n');
   };
   const dueAt = (instant: string) => `the last of these cells is due at ${instant} UTC; then:`;
-  const WAIVE = [
-    'to accept what remains:',
-    'losant-usage waive --org ORG --day 2026-10-31..2026-10-31 --stream device_counts --reason TEXT',
-  ];
-  const CLOSE = [
-    'to accept what remains, use the last command that this prints:',
-    'losant-usage close --month 2026-10 --instance ME --dry-run',
-  ];
+  const waive = 'losant-usage waive --org ORG --day 2026-10-31..2026-10-31 --stream device_counts --reason TEXT';
+  const WAIVE = ['to accept what remains:', waive];
+  const close = 'losant-usage close --month 2026-10 --instance ME --dry-run';
+  const CLOSE = ['to accept what remains, use the last command that this prints:', close];
 
   test('says when the last of the cells is due, and accepts nothing that is read in time', async () => {
     await settle();

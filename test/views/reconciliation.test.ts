@@ -113,7 +113,7 @@ const CASES: readonly Case[] = [
   ],
   [
     'differs -',
-    'a total read on the day of a deletion, before it',
+    'a total read before a deletion of its day',
     deleteOn('2026-10-25', '2026-10-25 12:00Z'),
     totalWithoutIt,
   ],
