@@ -158,18 +158,16 @@ describe('an unfinished file leaves nothing behind, and an existing one unchange
 
   test('when the disk is full', async () => {
     // 1 KiB a file, which is less than 40 rows.
-    await asWriter(
-      database.url,
-      asProgram(`insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total, standing)
-        select '2025-01-01'::date + n, '${ACME}', 0, 0, 5, 'final' from generate_series(0, 99) as n`),
-    );
+    const days = `insert into losant_usage.usage_days
+        (usage_date, org_id, devices_created, devices_deleted, devices_total, standing)
+      select '2025-01-01'::date + n, '${ACME}', 0, 0, 5, 'final' from generate_series(0, 99) as n`;
+    await asWriter(database.url, asProgram(days));
     const args = `${CSV.join(' ').replace('2026-10-01', '2025-01-01')} --out '${out}'`;
     const command = `ulimit -f 1; exec '${process.execPath}' '${LAUNCHER}' ${args}`;
     const reader = { DATABASE_URL: loginAs('reader', database.url) };
     const { code, stderr } = await startProcess('sh', ['-c', command], reader).ended;
-    expect(stderr).toMatch(
-      /usage\.csv cannot be written: EFBIG: file too large\n {2}give a path .* on a disk with free /,
-    );
+    const problem = /usage\.csv cannot be written: EFBIG: file too large\n {2}give a path .* on a disk with free /;
+    expect(stderr).toMatch(problem);
     expect(code).toBe(1);
     isUntouched();
   });

@@ -184,9 +184,8 @@ it('explain promises a read of today only for what is tracked', async () => {
 });
 
 it('explain offers no backfill of a day before the organization was created', async () => {
-  const [org] = await installation.store.query(
-    `select created_on::text as day from losant_usage.organizations where org_id = '${orgId}'`,
-  );
+  const creation = `select created_on::text as day from losant_usage.organizations where org_id = '${orgId}'`;
+  const [org] = await installation.store.query(creation);
   const createOn = (created: string) =>
     write(`update losant_usage.organizations set created_on = '${created}' where org_id = '${orgId}'`);
   await createOn(daysAgo(19));

@@ -75,11 +75,8 @@ test('compose.yaml gives each service the secrets of its settings, and one datab
     expect(secrets).toEqual(expect.arrayContaining(paths.map((path) => path.slice('/run/secrets/'.length))));
     return secrets.filter((secret) => secret.endsWith('database-url')).map((secret) => [name, secret]);
   });
-  expect(logins).toEqual([
-    ['migrate', 'migrator-database-url'],
-    ['worker', 'writer-database-url'],
-    ['billing', 'closer-database-url'],
-  ]);
+  const roles = { migrate: 'migrator', worker: 'writer', billing: 'closer' };
+  expect(logins).toEqual(Object.entries(roles).map(([name, role]) => [name, `${role}-database-url`]));
   for (const [name, { file }] of Object.entries(compose.secrets)) expect(file).toBe(`./secrets/${name}`);
   expect(readFileSync('deploy/secrets/.gitignore', 'utf8')).toMatch(/^\*$/m);
 });

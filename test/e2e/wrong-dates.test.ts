@@ -19,9 +19,8 @@ test('a cached response fails only its cells, removes no number, and is retried 
   await moveTo('2026-11-27T10:30:00Z');
   const ended = await installation.run(['run', '--json'], { REQUEST_ATTEMPTS: '2' });
   expect(ended.code).toBe(3);
-  expect(jsonOf(ended).failures).toMatchObject([
-    { orgId, stream: 'device_counts', from: '2026-11-23', to: '2026-11-26', code: 'wrong_date' },
-  ]);
+  const days = { from: '2026-11-23', to: '2026-11-26' };
+  expect(jsonOf(ended).failures).toMatchObject([{ orgId, stream: 'device_counts', ...days, code: 'wrong_date' }]);
   const isCached = (line: string) => line.startsWith(`device_counts ${orgId}`);
   expect((await readStored(installation)).filter(isCached)).toEqual(linesBefore.filter(isCached));
   expect(await standingsOf(installation, orgId, '2026-11-23')).toEqual({ ...ALL_FINAL, device_counts: 'stored' });

@@ -35,17 +35,14 @@ beforeEach(async () => {
   );
 });
 
+const MOVE_CREATION = sql`update losant_usage.organizations set created_on = '2026-11-22'`;
 const firstOrg = sql`select from losant_usage.organizations where org_id = ${A}`;
 const lastOrg = sql`select from losant_usage.organizations where org_id = ${B}`;
 const firstCell = sql`select from losant_usage.coverage where org_id = ${A} and usage_date = '2026-11-20'`;
 const lastCell = sql`select from losant_usage.coverage where org_id = ${B} and usage_date = '2026-11-21'`;
 
 /** Starts `work` while `first` is locked, and returns whether `last` is still free when it waits. */
-async function leavesFree(
-  work: () => Promise<unknown>,
-  first: RawBuilder<unknown>,
-  last: RawBuilder<unknown>,
-): Promise<boolean> {
+async function leavesFree(work: () => Promise<unknown>, first: RawBuilder<unknown>, last: RawBuilder<unknown>) {
   const { db } = ledger;
   let working: Promise<unknown> = Promise.resolve();
   const isFree = await db.transaction().execute(async (trx) => {
@@ -133,11 +130,7 @@ describe('instance_totals', () => {
   test.each<[string, Work, day: string]>([
     ['a load', () => ledger.load(batch), '2026-11-21'],
     ['a computation', () => computeOurSums(ledger.writer(), '2026-11-20'), '2026-11-20'],
-    [
-      'a creation date that moves',
-      () => ledger.asProgram(sql`update losant_usage.organizations set created_on = '2026-11-22'`),
-      '2026-11-21',
-    ],
+    ['a creation date that moves', () => ledger.asProgram(MOVE_CREATION), '2026-11-21'],
   ])('%s', async (_, work, day) => {
     expect(await leavesFree(work, key('2026-11-20', 'devices_created'), key(day, 'devices_total'))).toBe(true);
   });

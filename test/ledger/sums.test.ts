@@ -19,10 +19,8 @@ const compute = () => ledger.asProgram(COMPUTE_SUMS);
 const readSums = () =>
   ledger.list(sql`select to_char(usage_date, 'MM-DD') as day, our_sum, orgs_unsettled, orgs_expected
     from losant_usage.instance_totals where instance_id = ${INSTANCE} and metric = 'devices_total' order by usage_date`);
-const readInvalid = async (column = sql`to_char(usage_date, 'MM-DD')`) =>
-  await ledger.list(
-    sql`select distinct ${column} as key from losant_usage.instance_totals where our_sum is null order by 1`,
-  );
+const readInvalid = (column = sql`to_char(usage_date, 'MM-DD')`) =>
+  ledger.list(sql`select distinct ${column} as key from losant_usage.instance_totals where our_sum is null order by 1`);
 
 /** Creates an organization of another instance, with cells on the day. */
 async function createOtherOrg(...streams: readonly string[]): Promise<string> {
@@ -42,11 +40,7 @@ async function move(orgId: string): Promise<void> {
  * Starts `work` while a load is in flight that has written everything but its quarantined response, and lets the load
  * end once `work` waits for it or is done.
  */
-async function duringLoad(
-  batch: readonly TestResponse[],
-  work: () => Promise<unknown>,
-  instanceId = INSTANCE,
-): Promise<void> {
+async function duringLoad(batch: readonly TestResponse[], work: () => Promise<unknown>, instanceId = INSTANCE) {
   const orgId = await ledger.expectDays({ from: DAY, to: DAY }, ['notebook_minutes']);
   const verdict = { kind: 'quarantined', code: 'invalid_value', detail: 'negative' } as const;
   const invalid = cellResponse(orgId, 'notebook_minutes', DAY, verdict);
@@ -145,9 +139,8 @@ describe('the sums of a day become invalid', () => {
     await compute();
     await ledger.asProgram(sql`insert into losant_usage.coverage (usage_date, org_id, stream, reason)
       values (${DAY}, ${otherId}, 'device_counts', 'never_read')`);
-    expect(await readInvalid(sql`to_char(usage_date, 'MM-DD ') || metric`)).toEqual(
-      devicesOnly.map((metric) => `11-20 ${metric}`),
-    );
+    const ofDay = devicesOnly.map((metric) => `11-20 ${metric}`);
+    expect(await readInvalid(sql`to_char(usage_date, 'MM-DD ') || metric`)).toEqual(ofDay);
   });
 
   test('if cells become settled or unsettled, but not if they are only read again', async () => {
@@ -241,12 +234,8 @@ test('a sum that is not that of the stored numbers is found in every month', asy
   await ledger.load([deviceResponse(orgId, days.from), deviceResponse(orgId, days.to)]);
   for (const day of [days.from, days.to]) await computeOurSums(ledger.writer(), day);
   expect(await readWrongSums(ledger.db, INSTANCE)).toEqual([]);
-  await ledger.asProgram(
-    sql`update losant_usage.usage_days set devices_total = devices_total + 1 where org_id = ${orgId}`,
-  );
-  const metrics = ['devices_total'];
-  expect(await readWrongSums(ledger.db, INSTANCE)).toEqual([
-    { day: days.from, metrics },
-    { day: days.to, metrics },
-  ]);
+  await ledger.asProgram(sql`update losant_usage.usage_days set devices_total = devices_total + 1
+    where org_id = ${orgId}`);
+  const wrong = [days.from, days.to].map((day) => ({ day, metrics: ['devices_total'] }));
+  expect(await readWrongSums(ledger.db, INSTANCE)).toEqual(wrong);
 });

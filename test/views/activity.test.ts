@@ -176,14 +176,11 @@ describe('usage_vs_limits', () => {
 
   test('every limit counts, and a limit of 0 is exceeded by 1', async () => {
     const orgId = await addOrg(THREE_DAYS, '2026-11-21');
-    await ledger.asProgram(
-      sql`update losant_usage.usage_days set devices_created = 0, devices_deleted = 0, devices_total = 1`,
-    );
-    const [first, second] = [
-      { payload: 400, device: 0 },
-      { payload: 299, device: 1 },
-    ];
-    expect(await limitsOf(orgId, first)).toEqual(['device 1 1 - true', 'payload 300 1000 2026-11-25 false']);
-    expect(await limitsOf(orgId, second)).toEqual(['device 1 1 - false', 'payload 300 1000 - true']);
+    await ledger.asProgram(sql`update losant_usage.usage_days set devices_total = 1, devices_created = 0,
+      devices_deleted = 0`);
+    const overDevices = ['device 1 1 - true', 'payload 300 1000 2026-11-25 false'];
+    expect(await limitsOf(orgId, { payload: 400, device: 0 })).toEqual(overDevices);
+    const overPayloads = ['device 1 1 - false', 'payload 300 1000 - true'];
+    expect(await limitsOf(orgId, { payload: 299, device: 1 })).toEqual(overPayloads);
   });
 });
