@@ -75,10 +75,7 @@ function moveClock(library: string, time: string): NodeJS.ProcessEnv {
 async function testAt(time: string, index: number): Promise<boolean> {
   const part = `${index + 1}/${times.length}`;
   const run = ['run', `--shard=${part}`, '--passWithNoTests', ...args];
-  const vitest = spawn('vitest', run, {
-    env: moveClock(library ?? '', time),
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const vitest = spawn('vitest', run, { env: moveClock(library ?? '', time), stdio: ['ignore', 'pipe', 'pipe'] });
   const [stdout, stderr, [status]] = await Promise.all([
     text(vitest.stdout),
     text(vitest.stderr),

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll } from 'vitest';
+import { createTestDatabase, type TestDatabase } from './support/databases.ts';
 
 /** Opens a resource before the tests of a file or group and closes it after them. Only tests and hooks can use it. */
 export function useOpened<T extends object>(open: () => Promise<T>, close: (opened: T) => unknown): T {
@@ -16,4 +17,13 @@ export function useOpened<T extends object>(open: () => Promise<T>, close: (open
       return typeof value === 'function' ? (value.bind(opened) as unknown) : value;
     },
   });
+}
+
+export const useDisposable = <T extends AsyncDisposable>(open: () => Promise<T>): T =>
+  useOpened(open, (opened) => opened[Symbol.asyncDispose]());
+
+/** A database for the tests of a file. */
+export function useTestDatabase(options: { template?: boolean } = {}): TestDatabase {
+  const open = () => createTestDatabase(options);
+  return useOpened(open, (database) => database.drop());
 }

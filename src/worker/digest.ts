@@ -102,11 +102,12 @@ export class DigestTimer {
     const { handle, isLoading, config } = this.#options;
     const instanceIds = config.instances.map(({ instanceId }) => instanceId);
     const attention = await readAttention(handle.db, { instanceIds });
+    const canWait = pending.result === null && nowMs - pending.sinceMs < HOUR_MS;
     const isRunning = isLoading() || attention.some(({ hasRunInProgress }) => hasRunInProgress);
-    if (isRunning && pending.result === null && nowMs - pending.sinceMs < HOUR_MS) return;
+    if (isRunning && canWait) return;
     for (const { instanceId, attentionAt } of attention) {
       const isOld = attentionAt === null || Date.parse(attentionAt) < pending.sinceMs;
-      if (isOld) await this.#refresh(instanceId, pending.day);
+      if (isOld && (await this.#refresh(instanceId, pending.day)) === 'busy' && canWait) return;
     }
     if (config.notify === null) this.#finish(pending);
     else await this.#send(pending, { db: handle.db, claimId: this.#claimId, day: pending.day, instanceIds }, nowMs);
@@ -117,8 +118,8 @@ export class DigestTimer {
     this.#pending = null;
   }
 
-  /** Refreshes under the lease. If a run has it, that run refreshes. A failure leaves the table with its age. */
-  async #refresh(instanceId: string, day: UsageDay): Promise<void> {
+  /** Refreshes under the lease. Whoever else has it refreshes. A failure leaves the table with its age. */
+  async #refresh(instanceId: string, day: UsageDay): Promise<'busy' | 'done' | 'failed'> {
     const { handle, logger, newId, host } = this.#options;
     try {
       const lease = await acquireLease(handle.db, { instanceId, runId: newId(), host });
@@ -127,10 +128,12 @@ export class DigestTimer {
       } finally {
         await releaseLease(handle.db, lease);
       }
+      return 'done';
     } catch (error) {
-      if (error instanceof BusyError) return;
+      if (error instanceof BusyError) return 'busy';
       const fields = { instance_id: instanceId, err: error };
       if (!this.#isFailing) logger.warn(fields, 'could not refresh what needs attention');
+      return 'failed';
     }
   }
 

@@ -1,6 +1,7 @@
 /** Adjusting a closed month: each difference once, to the customer of its line, whichever instance billed it. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
+import type { CloseOutcome } from '../../src/billing/close.ts';
 import {
   DEVICES,
   INSTANCE,
@@ -37,11 +38,19 @@ const daysOf = (month: string) =>
   books.list(sql`select number is not null as is_billed, metric, to_char(usage_date, 'DD') as day, billed_quantity,
       quantity, difference, cause, revision, waiver_reason, run_id is not null as has_run
     from losant_usage.adjustment_days where month = ${`${month}-01`}::date order by number, metric, usage_date`);
+const createdOf = async (month: string) => (await daysOf(month)).filter((row) => row.includes('devices_created'));
 const adjustmentsOf = (month: string) =>
   books.list(sql`select org_id, metric, billed_quantity, quantity, difference, cause from losant_usage.adjustments
     where month = ${`${month}-01`}::date order by org_id, metric`);
-const moveAway = (orgId: string) =>
-  books.asProgram(sql`update losant_usage.organizations set instance_id = ${OTHER_INSTANCE} where org_id = ${orgId}`);
+const moveAway = (orgId: string) => books.setOrg(orgId, sql`instance_id = ${OTHER_INSTANCE}`);
+const statesOf = (month: string) =>
+  books.list(sql`select instance_id, state from losant_usage.months where month = ${`${month}-01`}::date order by 1`);
+/** Returns an adjustment or closing as lines of organization, quantity and what was billed before. */
+const quantitiesOfOrgs = ({ lines }: CloseOutcome) =>
+  lines.map(({ orgId, quantity, billedBefore }) => `${orgId} ${quantity} ${billedBefore}`);
+/** The lines that bill quantities of devices of an organization for the first time. */
+const firstLines = (orgId: string, ...quantities: readonly string[]) =>
+  quantities.map((quantity) => `${orgId} ${quantity} null`);
 
 describe('an adjustment', () => {
   // Guarantee (Billing): A difference after closing is billed once, to the customer of the line it corrects, whichever
@@ -54,9 +63,8 @@ describe('an adjustment', () => {
     await createdTo(orgId, `${month}-11`, 4, 1);
     expect(await adjustmentsOf(month)).toEqual([`${orgId} devices_created 12 9 -3 restated`]);
     const adjusted = await books.adjust(month);
-    expect(adjusted.lines).toEqual([
-      expect.objectContaining({ metric: 'devices_created', quantity: '-3', billedBefore: '12', total: '9' }),
-    ]);
+    const correction = { metric: 'devices_created', quantity: '-3', billedBefore: '12', total: '9' };
+    expect(adjusted.lines).toMatchObject([correction]);
     expect(adjusted.statement).toMatchObject({ kind: 'adjustment', number: 2 });
     expect(await books.adjust(month)).toMatchObject({ kind: 'unchanged' });
     await createdTo(orgId, `${month}-11`, 1, 4);
@@ -88,20 +96,16 @@ describe('an adjustment', () => {
     await books.close(month);
     const late = await orgIn(month, {}, true);
     expect(await adjustmentsOf(month)).toContain(`${late} devices_total - 17 17 not_in_statement`);
-    const { lines } = await books.adjust(month);
-    expect(lines.map(({ orgId, quantity }) => `${orgId} ${quantity}`)).toEqual(
-      ['12', '3', '17'].map((quantity) => `${late} ${quantity}`),
-    );
+    expect(quantitiesOfOrgs(await books.adjust(month))).toEqual(firstLines(late, '12', '3', '17'));
   });
 
   test('goes to the customer of the line it corrects, and a closing to the customer of the last day', async () => {
     const month = takeMonth();
     const orgId = await orgIn(month, { customerId: 'C-old' });
-    const changeCustomer = async (customerId: string, at: string) =>
-      await books.asProgram(
-        sql`update losant_usage.organizations set customer_id = ${customerId} where org_id = ${orgId}`,
-        ...renewHistory(orgId, customerId, at),
-      );
+    const changeCustomer = async (customerId: string, at: string) => {
+      await books.setOrg(orgId, sql`customer_id = ${customerId}`);
+      await books.asProgram(...renewHistory(orgId, customerId, at));
+    };
     await changeCustomer('C-month', `${month}-20T00:00:00Z`);
     await changeCustomer('C-after', `${month}-28T12:00:00Z`);
     await changeCustomer('C-new', '2025-12-05T00:00:00Z');
@@ -109,7 +113,7 @@ describe('an adjustment', () => {
     expect(lines[0]).toMatchObject({ customerId: 'C-after', isCustomerChanged: true });
     await createdTo(orgId, `${month}-11`, 4, 40);
     const adjusted = await books.adjust(month);
-    expect(adjusted.lines).toEqual([expect.objectContaining({ customerId: 'C-after', quantity: '36' })]);
+    expect(adjusted.lines).toMatchObject([{ customerId: 'C-after', quantity: '36' }]);
     expect(await customersOf(month)).toEqual(['C-after - 1 - 12 12', 'C-after - 1 12 36 48']);
   });
 });
@@ -118,8 +122,7 @@ describe('the days that explain an adjustment', () => {
   test('are those that were not stored or not settled before, and those that were waived', async () => {
     const month = takeMonth();
     const orgId = await orgIn(month);
-    const late = { orgId, from: `${month}-13`, standing: 'missing', numbers: null };
-    await books.addCells(late);
+    await books.addCells({ orgId, from: `${month}-13`, standing: 'missing', numbers: null });
     for (const day of ['10', '11']) await books.setStanding(orgId, `${month}-${day}`, 'in_doubt');
     await books.accept(month);
     // Its blockers are not asked about until a number differs.
@@ -127,22 +130,16 @@ describe('the days that explain an adjustment', () => {
     const added = { devices_created: 9, devices_deleted: 0, devices_total: 20 };
     await books.fill(orgId, `${month}-13`, 'device_counts', added);
     await books.setStanding(orgId, `${month}-10`, 'final');
-    const created = async () => (await daysOf(month)).filter((row) => row.includes('devices_created'));
-    expect(await created()).toEqual([
-      'false devices_created 10 - 4 4 settled - - false',
-      'false devices_created 13 - 9 9 first_loaded - - false',
-    ]);
+    const settled = 'devices_created 10 - 4 4 settled - - false';
+    const waived = 'devices_created 11 - 4 4 waived - agreed false';
+    const loaded = 'devices_created 13 - 9 9 first_loaded - - false';
+    expect(await createdOf(month)).toEqual([`false ${settled}`, `false ${loaded}`]);
     expect((await books.adjust(month)).kind).toBe('unsettled');
     await books.waive(orgId, `${month}-11`);
     expect(await adjustmentsOf(month)).toContain(`${orgId} devices_created 4 21 17 settled_later`);
-    const explained = [
-      'devices_created 10 - 4 4 settled - - false',
-      'devices_created 11 - 4 4 waived - agreed false',
-      'devices_created 13 - 9 9 first_loaded - - false',
-    ];
-    expect(await created()).toEqual(explained.map((row) => `false ${row}`));
+    expect(await createdOf(month)).toEqual([settled, waived, loaded].map((row) => `false ${row}`));
     expect(quantitiesOf(await books.adjust(month))).toMatchObject({ devices_created: '17' });
-    expect(await created()).toEqual(explained.map((row) => `true ${row}`));
+    expect(await createdOf(month)).toEqual([settled, waived, loaded].map((row) => `true ${row}`));
   });
 
   test('have no new number as long as a day is not settled again', async () => {
@@ -153,8 +150,7 @@ describe('the days that explain an adjustment', () => {
     expect(await books.accept(month, { isAdjustment: true })).toMatchObject({ kind: 'unsettled' });
     expect(await adjustmentsOf(month)).toContain(`${orgId} devices_created 12 8 - not_settled`);
     await createdTo(orgId, `${month}-11`, 4, 6);
-    const created = (await daysOf(month)).filter((row) => row.includes('devices_created'));
-    expect(created).toEqual(['false devices_created 11 4 - - not_settled 2 - true']);
+    expect(await createdOf(month)).toEqual(['false devices_created 11 4 - - not_settled 2 - true']);
   });
 });
 
@@ -172,7 +168,7 @@ describe('an organization that is transferred to another instance', () => {
     await createdTo(moving, `${month}-11`, 4, 14);
     expect(await books.adjust(month)).toMatchObject({ kind: 'unchanged' });
     const adjusted = await books.adjust(month, { instanceId: OTHER_INSTANCE });
-    expect(adjusted.lines).toEqual([expect.objectContaining({ orgId: moving, quantity: '10', billedBefore: '12' })]);
+    expect(adjusted.lines).toMatchObject([{ orgId: moving, quantity: '10', billedBefore: '12' }]);
     expect(await customersOf(month)).toEqual(['C-1 - 1 - 12 12', 'C-1 - 1 12 12 24', 'C-1 - 1 24 10 34']);
     expect(await daysOf(month)).toEqual(['true devices_created 11 4 14 10 restated 2 - true']);
   });
@@ -183,13 +179,10 @@ describe('an organization that is transferred to another instance', () => {
     await orgIn(month, { instanceId: OTHER_INSTANCE });
     await books.close(month, { instanceId: OTHER_INSTANCE });
     await moveAway(moving);
-    const { lines } = await books.adjust(month, { instanceId: OTHER_INSTANCE });
-    expect(lines.map(({ orgId, quantity }) => `${orgId} ${quantity}`)).toEqual(
-      ['12', '3', '17'].map((quantity) => `${moving} ${quantity}`),
-    );
-    expect((await daysOf(month)).filter((row) => row.includes('devices_created'))).toEqual(
-      ['10', '11', '12'].map((day) => `true devices_created ${day} - 4 4 first_loaded - - false`),
-    );
+    const adjusted = await books.adjust(month, { instanceId: OTHER_INSTANCE });
+    expect(quantitiesOfOrgs(adjusted)).toEqual(firstLines(moving, '12', '3', '17'));
+    const added = ['10', '11', '12'].map((day) => `true devices_created ${day} - 4 4 first_loaded - - false`);
+    expect(await createdOf(month)).toEqual(added);
   });
 
   test('leaves no month to close without a difference', async () => {
@@ -199,18 +192,14 @@ describe('an organization that is transferred to another instance', () => {
     await books.setStanding(moving, day, 'in_doubt');
     await books.accept(month);
     await moveAway(moving);
-    const monthsOf = () =>
-      books.list(
-        sql`select instance_id, state from losant_usage.months where month = ${`${month}-01`}::date order by 1`,
-      );
     const closed = `${INSTANCE} closed`;
-    expect(await monthsOf()).toEqual([closed]);
+    expect(await statesOf(month)).toEqual([closed]);
     await books.setStanding(moving, day, 'final');
-    expect(await monthsOf()).toEqual([closed, `${OTHER_INSTANCE} ready`]);
+    expect(await statesOf(month)).toEqual([closed, `${OTHER_INSTANCE} ready`]);
     await createdTo(moving, day, 4, 0);
     await books.restate(moving, day, { old: { devices_deleted: 1 }, numbers: { devices_deleted: 0 } });
     // The day counts with 0, as it was billed.
-    expect(await monthsOf()).toEqual([closed]);
+    expect(await statesOf(month)).toEqual([closed]);
   });
 
   test('is in no month to close because of a waived day that the former instance has billed', async () => {
@@ -219,10 +208,7 @@ describe('an organization that is transferred to another instance', () => {
     await books.waive(moving, `${month}-11`);
     await books.close(month);
     await moveAway(moving);
-    expect(
-      await books.list(sql`select instance_id, state from losant_usage.months
-      where month = ${`${month}-01`}::date`),
-    ).toEqual([`${INSTANCE} closed`]);
+    expect(await statesOf(month)).toEqual([`${INSTANCE} closed`]);
   });
 
   test('is billed by the closing of another instance what the first one had no number for, and only that', async () => {
@@ -235,11 +221,9 @@ describe('an organization that is transferred to another instance', () => {
     await books.accept(month);
     await moveAway(moving);
     await books.fill(moving, day, 'device_counts', DEVICES);
-    const { lines } = await books.close(month, { instanceId: OTHER_INSTANCE });
-    expect(lines.map(({ orgId, quantity, billedBefore }) => `${orgId} ${quantity} ${billedBefore}`)).toEqual([
-      ...['4', '1', '17'].map((quantity) => `${moving} ${quantity} null`),
-      ...['12', '3', '17'].map((quantity) => `${other} ${quantity} null`),
-    ]);
+    const closed = await books.close(month, { instanceId: OTHER_INSTANCE });
+    const expected = [...firstLines(moving, '4', '1', '17'), ...firstLines(other, '12', '3', '17')];
+    expect(quantitiesOfOrgs(closed)).toEqual(expected);
     expect((await books.verifyMonth(month)).problems).toEqual([]);
   });
 });

@@ -23,11 +23,7 @@ const NOW = '2026-11-22T12:00:00.000Z';
 export type Numbers = Readonly<Record<string, unknown>>;
 
 export const DEVICES: Numbers = { devices_created: 4, devices_deleted: 1, devices_total: 17 };
-export const TOTALS: Numbers = {
-  payload_billable_count: 10,
-  payload_all_count: 12,
-  payload_all_bytes: 1_200,
-};
+export const TOTALS: Numbers = { payload_billable_count: 10, payload_all_count: 12, payload_all_bytes: 1_200 };
 const DEFAULT_NUMBERS: Readonly<Record<string, Numbers>> = {
   device_counts: DEVICES,
   payload_totals: TOTALS,
@@ -100,12 +96,10 @@ export class Books extends Ledger {
     const books = new Books(await createLedgerDatabase(NOW));
     books.#closer = await openAs('closer', books.url);
     books.folder = await mkdtemp(join(tmpdir(), 'statement-'));
-    await books.asProgram(
-      sql`insert into losant_usage.instances (instance_id, api_url)
-        values (${OTHER_INSTANCE}, 'https://api.example.com')`,
-      sql`update losant_usage.instances set policy = ${JSON.stringify(POLICY)}::text::jsonb, new_orgs_from = '2025-01-01',
-        listed_at = now()`,
-    );
+    await books.createInstance(OTHER_INSTANCE);
+    const policy = JSON.stringify(POLICY);
+    await books.asProgram(sql`update losant_usage.instances set policy = ${policy}::text::jsonb,
+      new_orgs_from = '2025-01-01', listed_at = now()`);
     return books;
   }
 
@@ -130,6 +124,13 @@ export class Books extends Ledger {
         select org_id, created_on, instance_id, name, customer_id, tags, limits, created_on
         from losant_usage.organizations where org_id = ${orgId}`,
     );
+    return orgId;
+  }
+
+  /** Adds an organization that existed on these days, with final cells of devices. */
+  async addFinalOrg(org: OrgOptions & { readonly to: string }): Promise<string> {
+    const orgId = await this.addOrg(org);
+    await this.addCells({ orgId, from: org.from, to: org.to });
     return orgId;
   }
 
@@ -257,10 +258,8 @@ export class Books extends Ledger {
 
 /** Opens books for the tests of a file. */
 export function useBooks(): Books {
-  return useOpened(
-    () => Books.open(),
-    (books) => books.drop(),
-  );
+  const open = () => Books.open();
+  return useOpened(open, (books) => books.drop());
 }
 
 /** Returns the quantities of an outcome with one organization, by metric. */

@@ -10,11 +10,15 @@ import { DEVICES, INSTANCE, OTHER_INSTANCE, quantitiesOf, useBooks } from './boo
 
 const books = useBooks();
 
-const orgOn = async (from: string, to: string): Promise<string> => {
-  const orgId = await books.addOrg({ from, to });
-  await books.addCells({ orgId, from, to });
+const orgOn = (from: string, to: string) => books.addFinalOrg({ from, to });
+/** Adds an organization whose third day is missing. */
+const orgWithoutDay = async (month: string) => {
+  const orgId = await books.addOrg({ from: `${month}-10`, to: `${month}-12` });
+  await books.addCells({ orgId, from: `${month}-10`, to: `${month}-11` });
+  await books.addCells({ orgId, from: `${month}-12`, standing: 'missing', numbers: null });
   return orgId;
 };
+const OTHER_BLOCKERS = /--accept-blockers [0-9a-f]{12} no longer matches/;
 
 const levelOf = ({ lines }: CloseOutcome) => lines.find(({ metric }) => metric === 'devices_total');
 const linesOf = (orgId: string) =>
@@ -41,9 +45,7 @@ describe('a month', () => {
       'closing devices_deleted 3 3 - - 3 3',
       'closing devices_total 17 17 17 17.00 3 3',
     ]);
-    await expect(books.close('2026-03')).rejects.toThrow(
-      /^2026-03 of instance 5c0000000000000000000001 was already closed at/,
-    );
+    await expect(books.close('2026-03')).rejects.toThrow(`2026-03 of instance ${INSTANCE} was already closed at`);
   });
 
   test.each([
@@ -64,9 +66,8 @@ describe('a month', () => {
   test('is not closed before it has ended, or with nothing to bill', async () => {
     await expect(books.close('2049-12')).rejects.toThrow('2049-12 has not ended: its last day is 2049-12-31 (UTC)');
     await expect(books.close('2026-11')).rejects.toThrow('2026-11 has not ended');
-    await expect(books.close('2024-02')).rejects.toThrow(
-      /^2024-02 of instance .* has nothing to bill, so there is nothing to close/,
-    );
+    const nothing = /^2024-02 of instance .* has nothing to bill, so there is nothing to close/;
+    await expect(books.close('2024-02')).rejects.toThrow(nothing);
   });
 
   test('is not closed if the closing is interrupted, and can be closed on one connection', async () => {
@@ -74,9 +75,8 @@ describe('a month', () => {
     const signal = AbortSignal.abort(new Error('interrupted'));
     await expect(books.close('2025-08', { signal })).rejects.toThrow('interrupted');
     expect(await linesOf(orgId)).toEqual([]);
-    const single = await openAs('closer', books.url, { poolSize: 1 });
+    await using single = await openAs('closer', books.url, { poolSize: 1 });
     expect(await books.close('2025-08', { on: single })).toMatchObject({ kind: 'closed' });
-    await single.close();
   });
 
   test('is closed after a load in progress, with all of it', async () => {
@@ -92,9 +92,8 @@ describe('a month', () => {
     });
     await started.promise;
     const closing = books.close('2025-07');
-    await expect
-      .poll(async () => await books.list(sql`select count(*) > 0 from pg_locks where not granted`))
-      .toEqual(['true']);
+    const isWaiting = sql`select count(*) > 0 from pg_locks where not granted`;
+    await expect.poll(async () => await books.list(isWaiting)).toEqual(['true']);
     finish.resolve();
     await load;
     expect(quantitiesOf(await closing)).toMatchObject({ devices_created: '10' });
@@ -108,9 +107,8 @@ describe('a month', () => {
       await sql`update losant_usage.coverage set revision = 2 where org_id = ${orgId}`.execute(trx);
       closing = books.close('2025-06');
       const waiting = sql`select relation::regclass::text, mode from pg_locks where not granted`;
-      await expect
-        .poll(async () => await books.list(waiting))
-        .toEqual(['losant_usage_internal.ledger_lock RowExclusiveLock']);
+      const lock = 'losant_usage_internal.ledger_lock RowExclusiveLock';
+      await expect.poll(async () => await books.list(waiting)).toEqual([lock]);
       await sql`update losant_usage.tracks set next_day = next_day where org_id = ${orgId}`.execute(trx);
     });
     expect(await closing).toMatchObject({ kind: 'closed' });
@@ -130,10 +128,9 @@ describe('a month', () => {
       create constraint trigger foreign_object after insert on losant_usage.statements deferrable initially deferred
         for each row execute function public.foreign_object()`,
     );
-    const closer = await openAs('closer', books.url);
+    await using closer = await openAs('closer', books.url);
     expect(await books.close('2025-05', { on: closer })).toMatchObject({ kind: 'closed' });
     expect(await asOwner(books.url, 'select setting from public.commits')).toEqual([{ setting: 'on' }]);
-    await closer.close();
     await asOwner(books.url, 'drop function public.foreign_object() cascade');
   });
 
@@ -157,9 +154,7 @@ describe('a month', () => {
 describe('a cell that is not settled', () => {
   // Guarantee (Billing): A missing number is not a zero: only final and waived cells are billed or adjusted.
   test('if missing, is not billed as zero: the rest is billed once the blocker is accepted', async () => {
-    const orgId = await books.addOrg({ from: '2026-04-10', to: '2026-04-12' });
-    await books.addCells({ orgId, from: '2026-04-10', to: '2026-04-11' });
-    await books.addCells({ orgId, from: '2026-04-12', standing: 'missing', numbers: null });
+    const orgId = await orgWithoutDay('2026-04');
     const refused = await books.close('2026-04');
     expect(refused).toMatchObject({ kind: 'refused', blockers: [{ orgId, cause: 'missing', days: 1 }] });
     const closed = await books.accept('2026-04');
@@ -213,8 +208,7 @@ describe('a cell that is not settled', () => {
 
 test('a month is closed although hours are missing, and its pack is valid', async () => {
   const days = { from: '2025-10-10', to: '2025-10-12' };
-  const orgId = await books.addOrg(days);
-  await books.addCells({ orgId, ...days });
+  const orgId = await books.addFinalOrg(days);
   await books.addCells({ orgId, ...days, stream: 'payload_hours', standing: 'missing', numbers: null });
   expect(await books.close('2025-10')).toMatchObject({ kind: 'closed', statement: { reason: null } });
   expect((await books.verifyMonth('2025-10')).problems).toEqual([]);
@@ -267,9 +261,7 @@ describe('the blockers of a month', () => {
   // recorded reason.
   test('are accepted as shown, and not if another quantity would be billed', async () => {
     const month = '2026-01';
-    const orgId = await books.addOrg({ from: '2026-01-10', to: '2026-01-12' });
-    await books.addCells({ orgId, from: '2026-01-10', to: '2026-01-11' });
-    await books.addCells({ orgId, from: '2026-01-12', standing: 'missing', numbers: null });
+    const orgId = await orgWithoutDay(month);
     const { blockersHash } = await books.close(month, { isDryRun: true });
     expect(blockersHash).toMatch(/^[0-9a-f]{12}$/);
     const acceptance = { reason: 'agreed', blockersHash: blockersHash ?? '' };
@@ -277,27 +269,20 @@ describe('the blockers of a month', () => {
     await expect(other).rejects.toThrow(/--accept-blockers 0{12} no longer matches, the hash is now [0-9a-f]{12}/);
     const numbers = { devices_created: 5_000_000 };
     await books.restate(orgId, '2026-01-11', { old: { devices_created: 4 }, numbers });
-    for (const isDryRun of [false, true]) {
-      await expect(books.close(month, { acceptance, isDryRun })).rejects.toThrow(
-        /--accept-blockers [0-9a-f]{12} no longer matches/,
-      );
-    }
+    for (const isDryRun of [false, true])
+      await expect(books.close(month, { acceptance, isDryRun })).rejects.toThrow(OTHER_BLOCKERS);
     expect(await books.accept(month)).toMatchObject({ kind: 'closed' });
   });
 
   test('are not accepted for other days of the same cause', async () => {
     const month = '2025-11';
     const days = { from: '2025-11-10', to: '2025-11-12' };
-    const orgId = await books.addOrg(days);
-    await books.addCells({ orgId, ...days });
-    const missing = { stream: 'payload_totals', standing: 'missing', numbers: null };
-    await books.addCells({ orgId, ...days, ...missing });
+    const orgId = await books.addFinalOrg(days);
+    await books.addCells({ orgId, ...days, stream: 'payload_totals', standing: 'missing', numbers: null });
     const { blockersHash } = await books.close(month, { isDryRun: true });
     const acceptance = { reason: 'agreed', blockersHash: blockersHash ?? '' };
     await books.waive(orgId, '2025-11-10', 'payload_totals');
-    await expect(books.close(month, { acceptance })).rejects.toThrow(
-      /--accept-blockers [0-9a-f]{12} no longer matches/,
-    );
+    await expect(books.close(month, { acceptance })).rejects.toThrow(OTHER_BLOCKERS);
     for (const day of ['2025-11-11', '2025-11-12']) await books.waive(orgId, day, 'payload_totals');
     await expect(books.close(month, { acceptance })).rejects.toThrow('2025-11 is no longer blocked');
     expect(await books.close(month)).toMatchObject({ kind: 'closed' });
@@ -307,12 +292,11 @@ describe('the blockers of a month', () => {
 describe('month_lines', () => {
   // The owner explains what it reads, because the function executes with the rights of its owner.
   const explain = async (query: string) => {
-    const owner = await openAs('migrator', books.url);
+    await using owner = await openAs('migrator', books.url);
     const trx = await owner.db.startTransaction().execute();
     await sql`set local enable_seqscan = off`.execute(trx);
     const { rows } = await sql<{ 'QUERY PLAN': string }>`explain ${sql.raw(query)}`.execute(trx);
     await trx.rollback().execute();
-    await owner.close();
     return rows.map((row) => row['QUERY PLAN']).join('\n');
   };
 
@@ -341,10 +325,8 @@ describe('month_lines', () => {
 });
 
 test('a day without a control total counts once, whatever tracks organizations have', async () => {
-  const [first, second] = [
-    await books.addOrg({ from: '2024-01-01', instanceId: OTHER_INSTANCE }),
-    await books.addOrg({ from: '2024-01-01', instanceId: OTHER_INSTANCE }),
-  ];
+  const org = { from: '2024-01-01', instanceId: OTHER_INSTANCE };
+  const [first, second] = [await books.addOrg(org), await books.addOrg(org)];
   await books.addCells({ orgId: first, from: '2024-05-01', to: '2024-05-05' });
   await books.addCells({ orgId: second, from: '2024-05-03', to: '2024-05-10' });
   await books.addCells({ orgId: second, from: '2024-05-20', to: '2024-05-21' });

@@ -159,10 +159,8 @@ describe('statement --customers', () => {
     const statements = await readStatements(books.reader.db, { month: MONTH, instanceIds: [INSTANCE] });
     const page = await readFile(join(out, findFile('bridges').html), 'utf8');
     for (const { number, manifestSha256, closedBy } of statements) {
-      expect(payloads.find((row) => row['number'] === `${number}`)).toMatchObject({
-        manifest_sha256: manifestSha256,
-        closed_by: closedBy,
-      });
+      const seal = { manifest_sha256: manifestSha256, closed_by: closedBy };
+      expect(payloads.find((row) => row['number'] === `${number}`)).toMatchObject(seal);
       expect(page).toContain(manifestSha256);
       expect(page).toContain(closedBy);
     }
@@ -185,11 +183,8 @@ describe('statement --customers', () => {
     const [statement, ...others] = [...month.customers()];
     expect(others).toEqual([]);
     expect(statement?.dayMetric).toBe('payload_billable_count');
-    expect(statement?.days.map(({ day, quantity }) => `${day} ${quantity}`)).toEqual([
-      '2026-09-10 30',
-      '2026-09-11 100',
-      '2026-09-12 30',
-    ]);
+    const days = statement?.days.map(({ day, quantity }) => `${day} ${quantity}`);
+    expect(days).toEqual(['2026-09-10 30', '2026-09-11 100', '2026-09-12 30']);
   });
 
   test.for([
@@ -205,8 +200,7 @@ describe('statement --customers', () => {
 
   test('says which instance has not closed the month', async () => {
     const march = { from: '2026-03-10', to: '2026-03-11' };
-    for (const instanceId of [INSTANCE, OTHER_INSTANCE])
-      await books.addCells({ orgId: await books.addOrg({ ...march, instanceId }), ...march });
+    for (const instanceId of [INSTANCE, OTHER_INSTANCE]) await books.addFinalOrg({ ...march, instanceId });
     await books.close('2026-03');
     const args = ['statement', '--month', '2026-03', '--customers', '--out', join(books.folder, 'march')];
     expect((await run(...args)).stdout).toContain(`Not closed, so not written: 2026-03 of instance ${OTHER_INSTANCE}.`);
@@ -230,22 +224,16 @@ describe('a pack that somebody has changed in the database', () => {
 
   // Guarantee (Billing): A customer's statement is written only from a proof pack that nobody has changed.
   test.for([
-    [
-      'lines.csv',
-      'was changed',
-      `update FILES set content = overlay(content placing '9' from 400) where name = 'lines.csv'`,
-    ],
-    ['days.csv', 'was changed', `update FILES set content = '"'::bytea || content where name = 'days.csv'`],
-    ['days.csv', 'is missing', `delete from FILES where name = 'days.csv'`],
-    ['the row', 'was changed', `update losant_usage.statements set closed_by = 'cfo' where true`],
-    ['the row', 'was changed', `update losant_usage.statements set closed_at = closed_at - interval '1 s' where true`],
-    [
-      'manifest.json',
-      'was changed',
-      `update losant_usage.statements set manifest = replace(manifest, '1', '2') where true`,
-    ],
+    ['lines.csv', 'was changed', `update FILES set content = overlay(content placing '9' from 400) where NAME`],
+    ['days.csv', 'was changed', `update FILES set content = '"'::bytea || content where NAME`],
+    ['days.csv', 'is missing', 'delete from FILES where NAME'],
+    ['the row', 'was changed', `update ROWS set closed_by = 'cfo' where true`],
+    ['the row', 'was changed', `update ROWS set closed_at = closed_at - interval '1 s' where true`],
+    ['manifest.json', 'was changed', `update ROWS set manifest = replace(manifest, '1', '2') where true`],
   ] as const)('is refused, because %s %s', async ([file, problem, change]) => {
-    await books.force(`${change.replace('FILES', 'losant_usage.statement_files')} and statement_id = ${FIRST}`);
+    const names = { FILES: 'losant_usage.statement_files', ROWS: 'losant_usage.statements', NAME: `name = '${file}'` };
+    const statement = change.replaceAll(/FILES|ROWS|NAME/g, (name) => names[name as keyof typeof names]);
+    await books.force(`${statement} and statement_id = ${FIRST}`);
     const ended = await runCustomers('tampered');
     const message = `${file} of statement 1 of instance ${INSTANCE} ${problem} in the database`;
     expect([ended.code, ended.stderr]).toEqual([1, expect.stringContaining(message)]);
@@ -288,20 +276,17 @@ describe('the console', () => {
   test('has what a statement bills as a CSV file, by its number and by customer', async () => {
     const rowsOf = async (query: string): Promise<Record<string, string>[]> =>
       parse((await open(`/billing/${MONTH}/customers?format=csv&${query}`)).slice(4), { columns: true });
-    expect(
-      (await rowsOf('number=2')).map((row) => `${row['customer_id']} ${row['metric']} ${row['quantity']}`),
-    ).toEqual(['cus_acme payload_all_bytes 70', 'cus_acme payload_all_count 70', 'cus_acme payload_billable_count 70']);
+    const billed = (await rowsOf('number=2')).map((row) => `${row['customer_id']} ${row['metric']} ${row['quantity']}`);
+    const metrics = ['payload_all_bytes', 'payload_all_count', 'payload_billable_count'];
+    expect(billed).toEqual(metrics.map((metric) => `cus_acme ${metric} 70`));
     expect(new Set((await rowsOf('q=Müller')).map((row) => row['org_id']))).toEqual(new Set([orgs['alone']]));
   });
 
   test('explains the next adjustment by its days, and says who closed', async () => {
     const days = await open(`/billing/${MONTH}/days?format=csv&only=unbilled`);
     const rows: Record<string, string>[] = parse(days.slice(4), { columns: true });
-    expect(
-      rows.map(
-        (row) => `${row['org_name']} ${row['metric']} ${row['billed_quantity']} ${row['quantity']} ${row['cause']}`,
-      ),
-    ).toEqual([
+    const columns = ['org_name', 'metric', 'billed_quantity', 'quantity', 'cause'];
+    expect(rows.map((row) => columns.map((name) => row[name]).join(' '))).toEqual([
       'Acme Bridges payload_all_bytes 12 902 restated',
       'Acme Bridges payload_all_count 11 901 restated',
       'Acme Bridges payload_billable_count 10 900 restated',

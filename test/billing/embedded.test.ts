@@ -30,8 +30,7 @@ test('a month is stored far from UTC, closed and verified with the embedded data
   expect((await run(['backfill', '--from', lastDay, '--to', lastDay])).code).toBe(0);
 
   // Opened once for what follows, because it takes a second each time.
-  const handle = await openAs('closer', store.url);
-  onTestFinished(() => handle.close());
+  await using handle = await openAs('closer', store.url);
   const { db } = handle;
   const query = async (statement: string) => (await sql.raw<Row>(statement).execute(db)).rows;
   expect(await readStored({ query })).toEqual(await readTruth(platform, lastDay, daysAgo(1)));

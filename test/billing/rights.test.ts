@@ -10,8 +10,7 @@ const books = useBooks();
 let orgId: string;
 
 beforeAll(async () => {
-  orgId = await books.addOrg({ from: '2026-03-10', to: '2026-03-12' });
-  await books.addCells({ orgId, from: '2026-03-10', to: '2026-03-12' });
+  orgId = await books.addFinalOrg({ from: '2026-03-10', to: '2026-03-12' });
   await books.addCells({ orgId, from: '2026-04-10', to: '2026-04-12' });
   await books.close('2026-03');
 });
@@ -85,15 +84,12 @@ describe('a statement', () => {
   // closed.
   test('is drafted by the reader and created by the closer, with the name of the database user', async () => {
     const asRole = async (role: Role, ...args: readonly string[]) => {
-      const ended = await runProgram(['close', '--instance', INSTANCE, '--json', ...args], {
-        DATABASE_URL: loginAs(role, books.url),
-      });
+      const database = { DATABASE_URL: loginAs(role, books.url) };
+      const ended = await runProgram(['close', '--instance', INSTANCE, '--json', ...args], database);
       return [ended.code, jsonOf(ended)];
     };
-    const [april, adjust] = [
-      ['--month', '2026-04'],
-      ['--month', '2026-04', '--adjust'],
-    ];
+    const april = ['--month', '2026-04'];
+    const adjust = [...april, '--adjust'];
     const draft = { instanceId: INSTANCE, outcome: 'dry_run', blockersHash: null, lineCount: 3 };
     expect(await asRole('reader', ...april, '--dry-run')).toMatchObject([0, { instances: [draft] }]);
     for (const role of ['reader', 'writer'] as const) expect(await asRole(role, ...april)).toMatchObject([2, {}]);

@@ -102,10 +102,7 @@ interface PackFile {
   readonly content: string;
 }
 
-const PACK: readonly PackFile[] = [...CSV_NAMES, CHECKS_NAME].map((name) => ({
-  name,
-  content: `of ${name}`,
-}));
+const PACK: readonly PackFile[] = [...CSV_NAMES, CHECKS_NAME].map((name) => ({ name, content: `of ${name}` }));
 
 const describeFile = ({ name, content }: PackFile) => {
   return { name, bytes: content.length, sha256: createHash('sha256').update(content).digest('hex') };
@@ -121,10 +118,8 @@ interface Seal {
 async function seal({ stored = PACK, listed = PACK.map(describeFile), signedBy = null }: Seal): Promise<void> {
   await byHand(async (trx) => {
     const statement = await begin(trx, '2026-05');
-    const add = async (name: string, content: string) =>
-      await sql`select losant_usage.add_pack_file(${statement.id}::uuid, ${name}, ${Buffer.from(content)})`.execute(
-        trx,
-      );
+    const add = (name: string, content: string) =>
+      sql`select losant_usage.add_pack_file(${statement.id}::uuid, ${name}, ${Buffer.from(content)})`.execute(trx);
     for (const { name, content } of stored) await add(name, content);
     await add('manifest.json', JSON.stringify({ statement, signedBy, files: listed }));
     throw new Error('sealed');
@@ -150,10 +145,7 @@ describe('a statement is sealed', () => {
     ['of another size', { listed: [{ ...describeFile(totals), bytes: 1 }, ...others.map(describeFile)] }],
     ['that its manifest does not list', { listed: others.map(describeFile) }],
     ['that neither has', { stored: others, listed: others.map(describeFile) }],
-    [
-      'in place of another, which is missing',
-      { stored: others, listed: [...others, ...others.slice(0, 1)].map(describeFile) },
-    ],
+    ['in place of a missing one', { stored: others, listed: [...others, ...others.slice(0, 1)].map(describeFile) }],
     ['of a signature that its manifest names', { signedBy: 'a key' }],
     ['of a signature that its manifest does not name', { stored: [...PACK, signature] }],
   ])('not with a file %s', async (_, files) => {

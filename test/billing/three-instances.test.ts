@@ -15,11 +15,7 @@ import { followRemedies } from './remedies.ts';
 
 const MONTH = '2026-10';
 /** Two organizations by instance, which exist for the last week of October. */
-const ORGS = [
-  ['1', '2'],
-  ['3', '4'],
-  ['5', '6'],
-].map((digits) => digits.map((digit) => digit.repeat(24)));
+const ORGS = [1, 3, 5].map((first) => [first, first + 1].map((digit) => `${digit}`.repeat(24)));
 
 /** What the sessions of a database may begin with. */
 const HOSTILE_DEFAULTS = [
@@ -41,9 +37,8 @@ interface Played {
 async function playThreeInstances(): Promise<Played> {
   const clock = await createTimedInstallation('2026-11-05T10:30:00Z', { orgs: 0 });
   for (const setting of HOSTILE_DEFAULTS) await asAdministrator(`alter database ${clock.database.name} set ${setting}`);
-  const others = await Promise.all(
-    ['b', 'c'].map((seed) => startPlatform({ now: clock.now, orgs: 0, seed, hostile: false })),
-  );
+  const options = { now: clock.now, orgs: 0, hostile: false };
+  const others = await Promise.all(['b', 'c'].map((seed) => startPlatform({ ...options, seed })));
   const platforms = [clock.platform, ...others] as unknown as Played['platforms'];
   for (const [index, platform] of platforms.entries()) {
     for (const id of ORGS[index] ?? []) await platform.control('orgs', { id, creationDate: '2026-10-25T08:00:00Z' });

@@ -57,12 +57,9 @@ async function addMonth(orgId: string, from: string, to: string): Promise<void> 
 /** Restates a cell that is stored. */
 async function restate(cell: ReckonedCell): Promise<void> {
   if (cell.numbers === null) return;
-  const [old, numbers] = [cell.numbers, drawNumbers(cell.stream)];
-  await books.restate(cell.orgId, cell.day, {
-    stream: cell.stream,
-    old: columnsOf(cell.stream, old),
-    numbers: columnsOf(cell.stream, numbers),
-  });
+  const { orgId, day, stream } = cell;
+  const [old, numbers] = [cell.numbers, drawNumbers(stream)];
+  await books.restate(orgId, day, { stream, old: columnsOf(stream, old), numbers: columnsOf(stream, numbers) });
   cell.numbers = numbers;
   restated.add(cell);
 }
@@ -92,13 +89,7 @@ let compared = 0;
 async function settle(instanceId: string, month: string, isAdjustment: boolean): Promise<void> {
   const expected = reckoning.bill(instanceId, month, isAdjustment);
   const outcome = await books.accept(month, { instanceId, isAdjustment });
-  const lines = outcome.lines.map(({ orgId, metric, quantity, total, customerId }) => [
-    orgId,
-    metric,
-    quantity,
-    total,
-    customerId,
-  ]);
+  const lines = outcome.lines.map((each) => [each.orgId, each.metric, each.quantity, each.total, each.customerId]);
   expect(lines.toSorted(byKey)).toEqual(expected);
   expect(outcome.kind === 'closed').toBe(expected.length > 0);
   compared += lines.length;
@@ -175,9 +166,7 @@ test('four months are billed exactly, and every difference since is found', asyn
       expect(await books.causesOf(month)).toContain('not_reconciled');
     }
     if (index === 2) {
-      await books.asProgram(
-        sql`update losant_usage.organizations set instance_id = ${OTHER_INSTANCE} where org_id = ${moving}`,
-      );
+      await books.setOrg(moving, sql`instance_id = ${OTHER_INSTANCE}`);
       reckoning.instances.set(moving, OTHER_INSTANCE);
     }
     for (const instanceId of [INSTANCE, OTHER_INSTANCE]) await settle(instanceId, month, false);

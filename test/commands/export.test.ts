@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { useTestDatabase } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';
-import { asOwner, asWriter, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { asOwner, asWriter, queryOnce } from '../support/databases.ts';
 import { createTestFolder } from '../support/folders.ts';
 import { jsonOf, LAUNCHER, type Refusal, runProgram, startProcess, startProgram } from '../support/program.ts';
 import { loginAs } from '../support/roles.ts';
@@ -14,13 +15,12 @@ const INSTANCE = '5c0000000000000000000001';
 const ACME = '5d0000000000000000000001';
 const EVIL = '5d0000000000000000000002';
 
-let database: TestDatabase;
+const database = useTestDatabase();
 let folder: string;
 let out: string;
 
 /** Two days of two organizations, one of a hostile name. */
 beforeAll(async () => {
-  database = await createTestDatabase();
   await asWriter(
     database.url,
     asProgram(`
@@ -36,7 +36,6 @@ beforeAll(async () => {
       update losant_usage.coverage set failed_reads = 0`),
   );
 });
-afterAll(() => database.drop());
 beforeEach(() => {
   folder = createTestFolder();
   out = join(folder, 'usage.csv');
@@ -58,12 +57,8 @@ const FILE = [
 
 describe('a view', () => {
   test('goes to stdout byte by byte, with a summary on stderr', async () => {
-    expect(await run(...CSV)).toEqual({
-      code: 0,
-      signal: null,
-      stdout: FILE,
-      stderr: '4 rows of device_counts, 2026-10-01..2026-10-31.\n',
-    });
+    const stderr = '4 rows of device_counts, 2026-10-01..2026-10-31.\n';
+    expect(await run(...CSV)).toEqual({ code: 0, signal: null, stdout: FILE, stderr });
     expect(await run(...CSV, '--out', '/dev/stdout')).toMatchObject({ code: 0, stdout: FILE });
   });
 
@@ -163,19 +158,17 @@ describe('an unfinished file leaves nothing behind, and an existing one unchange
 
   test('when the disk is full', async () => {
     // 1 KiB a file, which is less than 40 rows.
-    await asWriter(
-      database.url,
-      asProgram(`insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total, standing)
-        select '2025-01-01'::date + n, '${ACME}', 0, 0, 5, 'final' from generate_series(0, 99) as n`),
-    );
-    const command = `ulimit -f 1; exec '${process.execPath}' '${LAUNCHER}' ${CSV.join(' ')} --from 2025-01-01 --out '${out}'`;
-    const ended = await startProcess('sh', ['-c', command.replace('--from 2026-10-01 ', '')], {
-      DATABASE_URL: loginAs('reader', database.url),
-    }).ended;
-    expect(ended.stderr).toMatch(
-      /usage\.csv cannot be written: EFBIG: file too large\n {2}give a path .* on a disk with free space/,
-    );
-    expect(ended.code).toBe(1);
+    const days = `insert into losant_usage.usage_days
+        (usage_date, org_id, devices_created, devices_deleted, devices_total, standing)
+      select '2025-01-01'::date + n, '${ACME}', 0, 0, 5, 'final' from generate_series(0, 99) as n`;
+    await asWriter(database.url, asProgram(days));
+    const args = `${CSV.join(' ').replace('2026-10-01', '2025-01-01')} --out '${out}'`;
+    const command = `ulimit -f 1; exec '${process.execPath}' '${LAUNCHER}' ${args}`;
+    const reader = { DATABASE_URL: loginAs('reader', database.url) };
+    const { code, stderr } = await startProcess('sh', ['-c', command], reader).ended;
+    const problem = /usage\.csv cannot be written: EFBIG: file too large\n {2}give a path .* on a disk with free /;
+    expect(stderr).toMatch(problem);
+    expect(code).toBe(1);
     isUntouched();
   });
 });

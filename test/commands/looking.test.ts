@@ -33,10 +33,8 @@ const explain = (...args: string[]) =>
 const waive = (days: string) => look('waive', '--org', orgId, '--day', days, '--reason', 'Acme agreed', '--json');
 
 const standings = async () =>
-  await installation.store.query(
-    `select usage_date::text as day, standing, detail from losant_usage.cells
-     where org_id = '${orgId}' and stream = 'device_counts' order by usage_date`,
-  );
+  await installation.store.query(`select usage_date::text as day, standing, detail from losant_usage.cells
+     where org_id = '${orgId}' and stream = 'device_counts' order by usage_date`);
 
 it('status tells what to do about a database without tables', async () => {
   const empty = await createStore('empty');
@@ -82,9 +80,8 @@ it('status exits 3 while organizations may be missing, and reports that', async 
   const ended = await look('status');
   await setProblem('null');
   expect(ended.code).toBe(3);
-  expect(ended.stdout).toContain(
-    'organizations may be missing, because the last list was incomplete: page 2 did not come',
-  );
+  const problem = 'organizations may be missing, because the last list was incomplete: page 2 did not come';
+  expect(ended.stdout).toContain(problem);
 });
 
 it('reconcile starts 30 days before --to, or earlier if an older month is not closed', async () => {
@@ -98,37 +95,27 @@ it('reconcile starts 30 days before --to, or earlier if an older month is not cl
   await write(`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
     values ('${instanceId}', '${daysAgo(70)}', 'devices_total')`);
   expect(await rangeOf('--to', daysAgo(5))).toEqual({ from: daysAgo(70), to: daysAgo(5) });
-  await asOwner(
-    installation.store.url,
-    asProgram(`delete from losant_usage.instance_totals where usage_date = '${daysAgo(70)}'`),
-  );
+  const deletion = `delete from losant_usage.instance_totals where usage_date = '${daysAgo(70)}'`;
+  await asOwner(installation.store.url, asProgram(deletion));
 });
 
 // Guarantee (Changes): The command explain shows where a number comes from and how it changed.
 it('explain shows the response and the run that a number comes from', async () => {
-  const [stored] = await installation.store.query(
-    `select created, deleted, total from losant_usage.device_counts where org_id = '${orgId}'`,
-  );
-  const numbers = Object.entries(stored ?? {}).map(([name, value]) => {
-    return { metric: `devices_${name}`, quantity: Number(value) };
-  });
+  const counts = `select created, deleted, total from losant_usage.device_counts where org_id = '${orgId}'`;
+  const [stored] = await installation.store.query(counts);
+  const quantities = Object.entries(stored ?? {});
+  const cell = {
+    stream: 'device_counts',
+    standing: 'stored',
+    ledger: { isReported: true, revision: 1, reason: null, runId, runKind: 'manual' },
+    numbers: quantities.map(([name, value]) => ({ metric: `devices_${name}`, quantity: Number(value) })),
+    changes: [],
+    quarantine: [],
+    advice: { text: expect.stringMatching(/^next read .*\d\d:\d\d UTC \(in .+\)$/) as string, commands: [] },
+  };
   const ended = await explain('--json');
   expect(ended.code).toBe(0);
-  expect(jsonOf(ended)).toMatchObject({
-    org: { orgId, deletedOn: null },
-    day,
-    cells: [
-      {
-        stream: 'device_counts',
-        standing: 'stored',
-        ledger: { isReported: true, revision: 1, reason: null, runId, runKind: 'manual' },
-        numbers,
-        changes: [],
-        quarantine: [],
-        advice: { text: expect.stringMatching(/^next read .*\d\d:\d\d UTC \(in .+\)$/), commands: [] },
-      },
-    ],
-  });
+  expect(jsonOf(ended)).toMatchObject({ org: { orgId, deletedOn: null }, day, cells: [cell] });
   const { stdout } = await explain();
   expect(stdout).toContain('device_counts: stored: stored, to be read again\n');
   expect(stdout).toMatch(/\n {2}devices_total +[\d,]+\n/);
@@ -139,11 +126,9 @@ it('explain shows the response and the run that a number comes from', async () =
 it('explain shows the old and the new number of a change as it shows numbers', async () => {
   await installation.platform.control('restate', { orgId, day, counter: 'payloadCounts' });
   await installation.run(['run', '--day', day]);
-  const [row] = await installation.store.query(
-    `select concat_ws(' → ', to_char(old_quantity, 'FM999,999,999,999,999'),
+  const [row] = await installation.store.query(`select concat_ws(' → ', to_char(old_quantity, 'FM999,999,999,999,999'),
        to_char(new_quantity, 'FM999,999,999,999,999')) as change
-     from losant_usage.restatements where metric = 'payload_all_bytes'`,
-  );
+     from losant_usage.restatements where metric = 'payload_all_bytes'`);
   const change = String(row?.['change']);
   expect(change).toMatch(/^\d{1,3}(,\d{3})+ → \d{1,3}(,\d{3})+$/);
   const { stdout } = await look('explain', '--org', orgId, '--day', day, '--stream', 'payload_totals');
@@ -175,14 +160,9 @@ it('status, gaps and explain show a reader what is missing, and the next command
   expect(gaps.code).toBe(3);
   const gap = { instanceId, orgId, stream: 'device_counts', standing: 'missing', reason: 'server_error' };
   const rest = { detail: 'HTTP 502', nextReadAt: expect.any(String) as string };
-  expect(jsonOf(gaps)).toEqual([
-    { ...gap, day, ...rest },
-    { ...gap, day: earlier, ...rest },
-  ]);
-  expect(await look('gaps')).toMatchObject({
-    code: 3,
-    stdout: expect.stringContaining('missing: server_error, HTTP 502 (2 cells)\n') as string,
-  });
+  expect(jsonOf(gaps)).toEqual([day, earlier].map((each) => ({ ...gap, day: each, ...rest })));
+  const list = expect.stringContaining('missing: server_error, HTTP 502 (2 cells)\n') as string;
+  expect(await look('gaps')).toMatchObject({ code: 3, stdout: list });
 
   const { stdout } = await explain();
   expect(stdout).toContain('device_counts: missing: server_error, HTTP 502\n');
@@ -192,37 +172,34 @@ it('status, gaps and explain show a reader what is missing, and the next command
   expect(stdout).toContain(`losant-usage waive --day ${day} ${cell} --reason TEXT\n`);
 });
 
+const NEVER_TRACKED = 'payload_hours: not expected\n  never tracked: LOSANT_ORG_IDS and STREAMS say what is\n';
+
 it('explain tells on which days a stream is tracked if a day is not expected', async () => {
   const { stdout } = await look('explain', '--org', orgId, '--day', daysAgo(20));
   const scope = `--from ${daysAgo(20)} --to ${daysAgo(20)} --org ${orgId} --stream device_counts`;
-  expect(stdout).toContain(
-    `device_counts: not expected\n  outside the tracked days: since ${earlier}\n` +
-      `  to load it:  losant-usage backfill ${scope}\n`,
-  );
-  expect(stdout).toContain('payload_hours: not expected\n  never tracked: LOSANT_ORG_IDS and STREAMS say what is\n');
+  const untracked = `  outside the tracked days: since ${earlier}\n  to load it:  losant-usage backfill ${scope}\n`;
+  expect(stdout).toContain(`device_counts: not expected\n${untracked}`);
+  expect(stdout).toContain(NEVER_TRACKED);
   expect(stdout).not.toContain('--stream payload_hours');
 });
 
 it('explain promises a read of today only for what is tracked', async () => {
   const { stdout } = await look('explain', '--org', orgId, '--day', daysAgo(0));
-  expect(stdout).toContain(
-    'device_counts: not expected\n  the day has not ended yet (UTC); it will be read afterward\n',
-  );
-  expect(stdout).toContain('payload_hours: not expected\n  never tracked: LOSANT_ORG_IDS and STREAMS say what is\n');
+  const later = '  the day has not ended yet (UTC); it will be read afterward\n';
+  expect(stdout).toContain(`device_counts: not expected\n${later}`);
+  expect(stdout).toContain(NEVER_TRACKED);
 });
 
 it('explain offers no backfill of a day before the organization was created', async () => {
-  const [org] = await installation.store.query(
-    `select created_on::text as day from losant_usage.organizations where org_id = '${orgId}'`,
-  );
+  const creation = `select created_on::text as day from losant_usage.organizations where org_id = '${orgId}'`;
+  const [org] = await installation.store.query(creation);
   const createOn = (created: string) =>
     write(`update losant_usage.organizations set created_on = '${created}' where org_id = '${orgId}'`);
   await createOn(daysAgo(19));
   const { stdout } = await look('explain', '--org', orgId, '--day', daysAgo(20), '--stream', 'device_counts');
   await createOn(String(org?.['day']));
-  expect(stdout).toContain(
-    `  outside the tracked days: since ${earlier}; the organization was created on ${daysAgo(19)}\n`,
-  );
+  const reason = `since ${earlier}; the organization was created on ${daysAgo(19)}`;
+  expect(stdout).toContain(`  outside the tracked days: ${reason}\n`);
   expect(stdout).not.toContain('losant-usage backfill');
 });
 
@@ -234,16 +211,11 @@ it('waive applies to missing cells only, and the next good read lifts it', async
   const cells = [earlier, day].map((each) => ({ orgId, stream: 'device_counts', day: each }));
   expect(jsonOf(ended)).toEqual({ reason: 'Acme agreed', cells });
   const waived = { standing: 'waived', detail: 'Acme agreed' };
-  expect(await standings()).toEqual([
-    { day: earlier, ...waived },
-    { day, ...waived },
-  ]);
+  expect(await standings()).toEqual([earlier, day].map((each) => ({ day: each, ...waived })));
   expect((await look('gaps')).code).toBe(0);
   expect(await installation.run(['run', '--day', day])).toMatchObject({ code: 0 });
-  expect(await standings()).toEqual([
-    { day: earlier, ...waived },
-    { day, standing: 'stored', detail: null },
-  ]);
+  const stored = { day, standing: 'stored', detail: null };
+  expect(await standings()).toEqual([{ day: earlier, ...waived }, stored]);
 });
 
 it('gaps lists unavailable and waived cells with --all, and does not exit 3 for them', async () => {
@@ -314,11 +286,9 @@ it('gaps plans no read of a retired instance; explain prints no command that rea
   expect(stdout).not.toContain('losant-usage backfill');
   expect(stdout).not.toContain('next run reads it');
   const command = (stream: string) => `losant-usage waive --day ${day} --org ${orgId} --stream ${stream} --reason TEXT`;
-  for (const stream of ['device_counts', 'notebook_minutes']) {
-    expect(stdout).toContain(
-      `\n  not read again, because the instance is retired\n  to waive it:  ${command(stream)}\n`,
-    );
-  }
+  const reason = 'not read again, because the instance is retired';
+  for (const stream of ['device_counts', 'notebook_minutes'])
+    expect(stdout).toContain(`\n  ${reason}\n  to waive it:  ${command(stream)}\n`);
   const scope = ['--org', orgId, '--day', day, '--stream', 'device_counts,notebook_minutes'];
   expect((await look('waive', ...scope, '--reason', 'Acme agreed')).code).toBe(0);
 });

@@ -20,21 +20,12 @@ beforeAll(() => {
   reader = { DATABASE_URL: installation.store.url };
 });
 
-interface Document {
-  readonly instances: readonly {
-    readonly instanceId: string;
-    readonly neverReadSince: string | null;
-    readonly lastError: string | null;
-  }[];
-  readonly unconfiguredInstances: readonly string[];
-}
-
 const REASON = expect.stringMatching(/^instance\.get \(instance .*\): connection failed: .*ECONNREFUSED/) as string;
 const SINCE = expect.stringMatching(/^\d{4}-\d\d-\d\dT/) as string;
 const ENTRY = { instanceId: NEW, neverReadSince: SINCE, lastError: REASON };
 const statusOf = async (env: Env) => {
   const ended = await runProgram(['status', '--json'], env);
-  return { code: ended.code, ...jsonOf<Document>(ended) };
+  return { code: ended.code, ...jsonOf<{ readonly instances: readonly object[] }>(ended) };
 };
 
 it('is no gap of a database in which nothing has been loaded', async () => {
@@ -116,10 +107,8 @@ it('that no run has tried to read is reported like one, also next to complete in
   const { platform } = installation;
   const folder = createTestFolder();
   const path = join(folder, 'usage.yaml');
-  const entries = [platform.instanceId, UNTRIED].map(
-    (id) => `  - LOSANT_INSTANCE_ID: ${id}\n    LOSANT_API_TOKEN_FILE: token\n`,
-  );
-  writeFileSync(path, `instances:\n${entries.join('')}`);
+  const entryOf = (id: string) => `  - LOSANT_INSTANCE_ID: ${id}\n    LOSANT_API_TOKEN_FILE: token\n`;
+  writeFileSync(path, `instances:\n${entryOf(platform.instanceId)}${entryOf(UNTRIED)}`);
   writeFileSync(join(folder, 'token'), platform.token);
   const look = (...args: string[]) => runProgram([...args, '--config', path], reader);
   const gap = { instanceId: UNTRIED, standing: 'missing', reason: 'never_read', detail: null, orgId: null, day: null };

@@ -1,16 +1,17 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { completePatch, parsePatch } from '../../src/cli/org.ts';
 import { useInstallation } from '../e2e/installation.ts';
+import { useDisposable } from '../opened.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Env, jsonOf, type Refusal } from '../support/program.ts';
-import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
+import { startRecordingProxy } from '../support/recording-proxy.ts';
 
 const yesterday = daysAgo(1);
 const ADMIN = 'admin-token';
 const READER = 'reader-token';
 
 const installation = useInstallation({ orgs: 0, hostile: false });
-let proxy: RecordingProxy;
+const proxy = useDisposable(() => startRecordingProxy(installation.platform.url));
 let env: Env;
 
 /** Creates an organization before the first run. */
@@ -26,7 +27,6 @@ const ids: Record<string, string> = {};
 
 beforeAll(async () => {
   const { platform } = installation;
-  proxy = await startRecordingProxy(platform.url);
   await platform.control('tokens', { token: ADMIN, scopes: ['instanceOrg.patch', 'instanceOrg.delete'] });
   await platform.control('tokens', { token: READER, scopes: ['all.Instance.read'] });
   env = { LOSANT_API_URL: proxy.url, LOSANT_API_TOKEN: READER, LOSANT_ADMIN_TOKEN: ADMIN };
@@ -37,7 +37,6 @@ beforeAll(async () => {
   const { code, stderr } = await installation.run(['run'], env);
   if (code !== 0) throw new Error(stderr);
 });
-afterAll(() => proxy[Symbol.asyncDispose]());
 
 const org = (verb: string, name: string, args: readonly string[] = [], changes: Env = {}) =>
   installation.run(['org', verb, '--org', ids[name] ?? '', ...args], { ...env, ...changes });
@@ -46,10 +45,8 @@ const org = (verb: string, name: string, args: readonly string[] = [], changes: 
 const changesSent = () => proxy.seen.splice(0).filter((each) => !each.startsWith('GET '));
 
 const deletedOn = async (name: string) => {
-  const [row] = await installation.store.query(
-    `select deleted_on::text from losant_usage.organizations where org_id = '${ids[name]}'`,
-  );
-  return row?.['deleted_on'] ?? null;
+  const deletion = `select deleted_on::text from losant_usage.organizations where org_id = '${ids[name]}'`;
+  return (await installation.store.query(deletion))[0]?.['deleted_on'] ?? null;
 };
 
 /** Changes an organization as somebody else would, not through the proxy. */
@@ -115,14 +112,8 @@ it('org show prints the fields without control characters, and Losant’s comple
 describe('org set', () => {
   const set = (name: string, patch: object, ...more: string[]) =>
     org('set', name, ['--patch', JSON.stringify(patch), ...more]);
-  const CHANGE = {
-    limits: { device: 5 },
-    tags: [
-      { key: 'region', value: 'eu' },
-      { key: 'tier', value: 'gold' },
-    ],
-    auditLogEnabled: true,
-  };
+  const tier = { key: 'tier', value: 'gold' };
+  const CHANGE = { limits: { device: 5 }, tags: [{ key: 'region', value: 'eu' }, tier], auditLogEnabled: true };
 
   it('shows old and new, and sends nothing in a dry run', async () => {
     changesSent();
@@ -149,10 +140,8 @@ describe('org set', () => {
     expect(ended.code).toBe(0);
     expect(ended.stderr).toContain('"msg":"organization changed"');
     expect(ended.stdout).toContain('Changed in Losant.');
-    expect(jsonOf(await org('show', 'Changed', ['--json']))).toMatchObject({
-      ...CHANGE,
-      limits: { device: 5, payload: 5_000 },
-    });
+    const limits = { device: 5, payload: 5_000 };
+    expect(jsonOf(await org('show', 'Changed', ['--json']))).toMatchObject({ ...CHANGE, limits });
     expect(changesSent()).toEqual([`PATCH /instances/${installation.platform.instanceId}/orgs/${ids['Changed']}`]);
     const again = await set('Changed', CHANGE);
     expect(again.code).toBe(0);
@@ -178,9 +167,8 @@ describe('org set', () => {
     proxy.afterAnswerTo(GET_ORG, () => changeElsewhere('Shared', { limits: { device: 50, payload: 5_000 } }));
     const refused = await set('Shared', patch);
     expect(refused.code).toBe(2);
-    expect(refused.stderr).toContain(
-      `Organization ${ids['Shared']}: nothing was sent, because someone changed it in the meantime: `,
-    );
+    const reason = 'nothing was sent, because someone changed it in the meantime: ';
+    expect(refused.stderr).toContain(`Organization ${ids['Shared']}: ${reason}`);
     expect(refused.stderr).toContain('; limits.device is 50 instead of 100\n');
     expect(changesSent()).toEqual([]);
     const again = await set('Shared', patch, '--json');
@@ -224,9 +212,8 @@ describe('org delete', () => {
   // is confirmed.
   it('reads the last days once more, deletes, confirms and marks the deletion', async () => {
     const stored = () =>
-      installation.store.query(
-        `select all_count from losant_usage.payload_totals where org_id = '${ids['Ended']}' and usage_date = '${yesterday}'`,
-      );
+      installation.store.query(`select all_count from losant_usage.payload_totals
+        where org_id = '${ids['Ended']}' and usage_date = '${yesterday}'`);
     const before = await stored();
     const restatement = { orgId: ids['Ended'], day: yesterday, counter: 'payloadCountsBreakdown' };
     await installation.platform.control('restate', restatement);
@@ -240,9 +227,8 @@ describe('org delete', () => {
     expect(await deletedOn('Ended')).not.toBeNull();
     const noMore = await org('delete', 'Ended', [...confirm('Ended'), '--json']);
     expect(noMore.code).toBe(2);
-    expect(jsonOf<Refusal>(noMore).error.message).toBe(
-      `--org ${ids['Ended']}: not found in instance ${installation.platform.instanceId}`,
-    );
+    const problem = `--org ${ids['Ended']}: not found in instance ${installation.platform.instanceId}`;
+    expect(jsonOf<Refusal>(noMore).error.message).toBe(problem);
   });
 
   it('deletes nothing while an expected cell is missing, until that is waived', async () => {

@@ -74,16 +74,12 @@ const failureOf = (more: Partial<RunFailure>): RunFailure => {
   return { instanceId, code: 'timeout', message: 'no response', ...nothing, ...more };
 };
 const cells = { orgId: orgOf(7), stream: 'device_counts', from: '2026-11-20', to: '2026-11-23' };
+const explainCell = `losant-usage explain --org ${orgOf(7)} --day 2026-11-23 --stream device_counts`;
 const unknown = { orgId: orgOf(8), code: 'org_unknown' };
 
 test.each<[what: string, hasGaps: boolean, failures: readonly Partial<RunFailure>[], command: string | null]>([
   ['a number is missing', true, [unknown, cells], 'losant-usage gaps'],
-  [
-    'only reads of stored numbers failed',
-    false,
-    [unknown, cells],
-    `losant-usage explain --org ${orgOf(7)} --day 2026-11-23 --stream device_counts`,
-  ],
+  ['only reads of stored numbers failed', false, [unknown, cells], explainCell],
   ['organizations may be missing', false, [{ code: 'list_incomplete' }, unknown], 'losant-usage status'],
   ['only days past the horizon are missing', false, [{ code: 'past_horizon' }], null],
   ['a pair was never tracked, and a number is missing', true, [{ code: 'not_tracked' }], 'losant-usage gaps'],
@@ -96,10 +92,8 @@ test('days past the horizon are no cells, and the run says all of them by itself
   const tally = createTally();
   tally.addFailures([{ orgId: null, from: '2025-11-01', to: '2025-11-05', code: 'past_horizon', message: 'skipped' }]);
   const report = tally.toReport({ runId: null, kind: 'backfill', status: 'partial', durationMs: 1 });
-  expect(renderRun({ report, tally, refusal: null })).toEqual([
-    `Instance ${instanceId}: nothing was read`,
-    '  past_horizon      skipped',
-  ]);
+  const lines = [`Instance ${instanceId}: nothing was read`, '  past_horizon      skipped'];
+  expect(renderRun({ report, tally, refusal: null })).toEqual(lines);
 });
 
 test('a cell that is not read in two passes is counted once', () => {

@@ -14,10 +14,8 @@ const installation = useInstallation({ orgs: 2 });
 const readListeners = () => process.eventNames().map((name) => [name, process.listenerCount(name)]);
 
 const readSessions = () =>
-  installation.store.query(
-    `select application_name from pg_stat_activity
-     where datname = current_database() and application_name like 'losant-usage%'`,
-  );
+  installation.store.query(`select application_name from pg_stat_activity
+     where datname = current_database() and application_name like 'losant-usage%'`);
 
 const hold = () => asWriter(installation.store.url, holdLease(installation.platform.instanceId));
 const release = () => asWriter(installation.store.url, 'delete from losant_usage.leases');

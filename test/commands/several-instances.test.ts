@@ -1,14 +1,15 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { orgIdsOf } from '../e2e/installation.ts';
-import { createStore, type Store } from '../e2e/usage.ts';
+import { createStore } from '../e2e/usage.ts';
 import { startServer } from '../losant/server.ts';
-import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { useOpened } from '../opened.ts';
+import { type Platform, usePlatform } from '../simulator/platform.ts';
 import { holdLease } from '../support/by-hand.ts';
 import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
+import { useTestFolder } from '../support/folders.ts';
 import { jsonOf, type Refusal, type Report, runProgram } from '../support/program.ts';
 import { settingsOf } from '../worker/process.ts';
 
@@ -16,25 +17,16 @@ const day = daysAgo(1);
 const SKIPPED = 'skipped: the instance was never read';
 const UNKNOWN = 'ffffffffffffffffffffffff';
 
-let folder: string;
-let store: Store;
-let east: Platform;
-let west: Platform;
+const folder = useTestFolder();
+const store = useOpened(createStore, (opened) => opened.remove());
+const east = usePlatform({ now: Date.now, orgs: 3, seed: 'east' });
+const west = usePlatform({ now: Date.now, orgs: 2, seed: 'west' });
 let eastOrg: string;
 let westOrg: string;
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'losant-usage-several-'));
-  store = await createStore();
-  east = await startPlatform({ now: Date.now, orgs: 3, seed: 'east' });
-  west = await startPlatform({ now: Date.now, orgs: 2, seed: 'west' });
   [eastOrg = ''] = await orgIdsOf(east);
   [westOrg = ''] = await orgIdsOf(west);
-});
-afterAll(async () => {
-  for (const platform of [east, west]) await platform[Symbol.asyncDispose]();
-  await store.remove();
-  rmSync(folder, { recursive: true });
 });
 
 const idOf = ({ instanceId }: Platform) => instanceId.toLowerCase();
@@ -63,9 +55,8 @@ describe('--org', () => {
     async (args) => {
       const ended = await usage([...args, '--org', `${eastOrg},${UNKNOWN}`]);
       expect(ended.code).toBe(2);
-      expect(jsonOf<Refusal>(ended).error.message).toBe(
-        `--org ${eastOrg}, ${UNKNOWN}: not found in any of 2 configured instances`,
-      );
+      const message = `--org ${eastOrg}, ${UNKNOWN}: not found in any of 2 configured instances`;
+      expect(jsonOf<Refusal>(ended).error.message).toBe(message);
     },
   );
 
@@ -92,10 +83,8 @@ describe('--org', () => {
     const again = await usage(['run', '--day', day, '--org', eastOrg]);
     expect(jsonOf<Report>(again)).toMatchObject({ orgs: 1, cells: { planned: 4 } });
     const both = await usage(['run', '--day', day, '--org', eastOrg, westOrg]);
-    expect(jsonOf<Report[]>(both)).toMatchObject([
-      { instanceId: idOf(east), orgs: 1 },
-      { instanceId: idOf(west), orgs: 1 },
-    ]);
+    const [ofEast, ofWest] = [idOf(east), idOf(west)].map((instanceId) => ({ instanceId, orgs: 1 }));
+    expect(jsonOf<Report[]>(both)).toMatchObject([ofEast, ofWest]);
   });
 
   it('bills only configured instances by default, and names the others', async () => {
@@ -113,11 +102,8 @@ describe('--org', () => {
     const refused = await usage(['run', '--day', day, '--org', eastOrg, westOrg]);
     await east.control('tokens', { token: east.token, scopes: ['all.Instance'] });
     expect(refused.code).toBe(5);
-    const documents = jsonOf<[Refusal, Report]>(refused);
-    expect(documents).toMatchObject([
-      { instanceId: idOf(east), error: { code: 'unauthorized' } },
-      { instanceId: idOf(west), status: 'complete' },
-    ]);
+    const rejected = { instanceId: idOf(east), error: { code: 'unauthorized' } };
+    expect(jsonOf(refused)).toMatchObject([rejected, { instanceId: idOf(west), status: 'complete' }]);
   });
 });
 

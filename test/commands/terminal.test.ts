@@ -53,16 +53,11 @@ it('a terminal shows a short summary of a run, and the log only with LOG_LEVEL',
 });
 
 // Guarantee (Operation): The exit code does not depend on whether anyone reads the output.
-it.each([
-  [['run', '--day', day], ['stdout']],
-  [
-    ['run', '--day', day],
-    ['stdout', 'stderr'],
-  ],
-] as const)('a reader that goes away does not change the exit code of %j: %j', async (args, closed) => {
-  const running = installation.spawn(args, { REQUEST_ATTEMPTS: '1' });
+it.each([1, 2])('a reader of %i streams that goes away does not change the exit code of a run', async (streams) => {
+  const running = installation.spawn(['run', '--day', day], { REQUEST_ATTEMPTS: '1' });
   // The reader closes them before the first line.
-  for (const name of closed) running.process[name]?.destroy();
+  running.process.stdout?.destroy();
+  if (streams === 2) running.process.stderr?.destroy();
   const { code, stderr } = await running.ended;
   expect(stderr).not.toMatch(/bug|EPIPE/);
   expect(code).toBe(3);
@@ -71,8 +66,7 @@ it.each([
 it('a full disk under stdout is exit code 1', async () => {
   const command = `exec '${process.execPath}' '${LAUNCHER}' gaps --json > /dev/full`;
   const { code, stderr } = await startProcess('sh', ['-c', command], withLogin(['gaps'], installation.env)).ended;
-  expect(stderr).toMatch(
-    /^losant-usage: could not write the result: ENOSPC: no .*\n {2}the command itself ended with exit code 3, /m,
-  );
+  expect(stderr).toMatch(/^losant-usage: could not write the result: ENOSPC: no .*\n/m);
+  expect(stderr).toContain('\n  the command itself ended with exit code 3, ');
   expect(code).toBe(1);
 });

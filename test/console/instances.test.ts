@@ -1,9 +1,8 @@
 /** Each instance is named, also next to one of the same name, and a link opens what is counted of its instance. */
 import { beforeAll, expect, it, test } from 'vitest';
 import { refreshAttention } from '../../src/ledger/attention.ts';
-import { useOpened } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';
-import { FOREIGN, INSTANCE, ORGS, OTHER, openWorld, type World } from './world.ts';
+import { FOREIGN, INSTANCE, ORGS, OTHER, useWorld, type World } from './world.ts';
 
 /** No run has tried to read it. */
 const UNTRIED = '5c0000000000000000000003';
@@ -13,10 +12,7 @@ const IDS = [INSTANCE, OTHER, UNTRIED];
 const SAME_NAME = `update losant_usage.instances set name = 'Main';
   update losant_usage.organizations set name = '  ' where org_id = '${FOREIGN}'`;
 
-const world = useOpened(
-  () => openWorld(SAME_NAME),
-  (opened) => opened.close(),
-);
+const world = useWorld(SAME_NAME);
 let pages: ReturnType<World['serve']>;
 
 beforeAll(async () => {
@@ -47,13 +43,8 @@ it('is named where a run failed, and where one is in progress', async () => {
   const status = { instanceId: OTHER, state: 'idle', lastRun: null } as const;
   const showHome = async (ids: readonly string[]) => {
     const instances = ids.map((instanceId) => ({ ...status, instanceId, problem, progress }));
-    const database = await world.readDatabase(ids);
-    const served = world.serve({
-      instanceIds: ids,
-      database,
-      status: () => ({ ...world.sources.status(), instances }),
-    });
-    return await served.text('/');
+    const worker = () => ({ ...world.sources.status(), instances });
+    return await world.serve({ instanceIds: ids, database: await world.readDatabase(ids), status: worker }).text('/');
   };
   const home = await showHome([INSTANCE, OTHER]);
   for (const id of [INSTANCE, OTHER]) {
@@ -76,14 +67,10 @@ it('has links to its own statements and sums', async () => {
   expect(await pages.html('/billing/2026-09')).toContain(`href="${customers}&amp;instance=${INSTANCE}"`);
   const sums = `/reconciliation?outcome=differs&metric=devices_total`;
   expect(await pages.html('/')).toContain(`href="${sums.replaceAll('&', '&amp;')}&amp;instance=${OTHER}"`);
-  for (const [address, id, rows] of [
-    [customers, INSTANCE, 84],
-    [customers, OTHER, 0],
-    [sums, OTHER, 1],
-    [sums, INSTANCE, 0],
-  ]) {
-    expect(await pages.text(`${address}&instance=${id}`)).toMatch(new RegExp(` ${rows} rows? `));
-  }
+  expect(await pages.text(`${customers}&instance=${INSTANCE}`)).toContain(' 84 rows ');
+  expect(await pages.text(`${customers}&instance=${OTHER}`)).toContain(' 0 rows ');
+  expect(await pages.text(`${sums}&instance=${OTHER}`)).toContain(' 1 row ');
+  expect(await pages.text(`${sums}&instance=${INSTANCE}`)).toContain(' 0 rows ');
 });
 
 it('shows an organization whose name is only spaces as its ID', async () => {

@@ -1,10 +1,9 @@
 import { describe, expect, it, test } from 'vitest';
 import { STYLE } from '../../src/console/style.ts';
 import { describeDays } from '../../src/console/usage-query.ts';
-import { useOpened } from '../opened.ts';
-import { FOREIGN, HOSTILE_NAME, ORGS, openWorld } from './world.ts';
+import { FOREIGN, HOSTILE_NAME, ORGS, openWorld, useWorld } from './world.ts';
 
-const world = useOpened(openWorld, (opened) => opened.close());
+const world = useWorld();
 
 const PATHS = [
   '/',
@@ -78,11 +77,10 @@ test('an empty list says why it is empty', async () => {
   expect(await unknown.text('/coverage')).toContain('Nothing has been loaded yet.');
   expect(await world.text('/coverage?q=nobody')).toContain('No organization has this name or ID.');
   expect(await world.text('/coverage')).not.toContain('No organization has this name or ID.');
-  const other = await openWorld(`delete from losant_usage.coverage where org_id = '${ORGS.newcomer}';
-    delete from losant_usage.usage_days where org_id = '${ORGS.newcomer}';
-    delete from losant_usage.tracks where org_id = '${ORGS.newcomer}'`);
+  const tables = ['coverage', 'usage_days', 'tracks'];
+  const deletions = tables.map((table) => `delete from losant_usage.${table} where org_id = '${ORGS.newcomer}'`);
+  await using other = await openWorld(deletions.join(';'));
   expect(await other.text(`/organizations/${ORGS.newcomer}`)).toMatch(/ Months Nothing is stored\. $/);
-  await other.close();
 });
 
 test('the map of days leads to later days only if there are any', async () => {
@@ -92,7 +90,7 @@ test('the map of days leads to later days only if there are any', async () => {
 
 describe('a table', () => {
   const names = async (path: string) => {
-    const page = await (await world.open(path)).text();
+    const page = await world.html(path);
     return [...page.matchAll(/<td class="t?"><a href="[^"]*" title="(\w+), /g)].map(([, name]) => name);
   };
 
@@ -108,8 +106,7 @@ describe('a table', () => {
   });
 
   it('keeps the search text in its field', async () => {
-    const page = await (await world.open('/organizations?q=off')).text();
-    expect(page).toContain('name="q" type="search" value="off"');
+    expect(await world.html('/organizations?q=off')).toContain('name="q" type="search" value="off"');
   });
 
   it('keeps its columns while it is filtered', async () => {
@@ -119,14 +116,13 @@ describe('a table', () => {
   });
 
   it('shows the ID of an organization without a name, and leads to it', async () => {
-    const nameless = await openWorld(`update losant_usage.organizations set name = ''`);
+    await using nameless = await openWorld(`update losant_usage.organizations set name = ''`);
     expect(await nameless.html('/organizations')).toMatch(/<td class=""><a href="[^"]*" title=", (\w+)">\1</);
     const otherItems = await nameless.ask(`select kind, text from losant_usage.attention_items
       where kind::text not like 'month%' and text not like left(subject, 24) || ' (%'`);
     expect(otherItems).toEqual([]);
     expect(await nameless.text('/billing')).toContain(`blocked 6 of 7 ready; ${ORGS.gappy}: 10 Oct missing`);
     expect(await nameless.text('/runs')).toContain(`server_error of payload_totals, such as ${ORGS.gappy}: `);
-    await nameless.close();
   });
 
   it('can be downloaded as a CSV file, with the same columns if it is empty', async () => {
@@ -156,8 +152,7 @@ it('does not say that a list has 0 rows on a page after its last one', async () 
 });
 
 describe('the columns of a table', () => {
-  const countHeads = async (path: string) =>
-    [...(await (await world.open(path)).text()).matchAll(/<th scope="col"/g)].length;
+  const countHeads = async (path: string) => (await world.html(path)).match(/<th scope="col"/g)?.length;
 
   it('are six at first, all on request, and those that are sorted by', async () => {
     expect(await countHeads('/organizations')).toBe(6);
@@ -166,13 +161,11 @@ describe('the columns of a table', () => {
   });
 
   it('have their total over all rows in the last line', async () => {
-    const total = await number(`select sum(payload_billable_count) from losant_usage.usage_days
-      where org_id <> '${FOREIGN}' and usage_date between '2026-11-01' and '2026-11-27'`);
+    const total = await payloadsOf(null, '2026-11-01', '2026-11-27');
     const devices = await number(`select sum(devices_total) from losant_usage.usage_days
       where org_id <> '${FOREIGN}' and usage_date = '2026-11-27'`);
     expect(await world.text('/organizations')).toContain(`Total ${total} ${devices}`);
-    const october = await number(`select sum(payload_billable_count) from losant_usage.usage_days
-      where org_id <> '${FOREIGN}' and month = '2026-10-01'`);
+    const october = await payloadsOf(null, '2026-10-01', '2026-10-31');
     await expect.poll(() => world.text('/billing/2026-10')).toContain(`Total ${october} `);
     expect(await world.text('/billing/2026-10?only=not_ready')).not.toContain('Total');
   });
@@ -191,11 +184,7 @@ describe('an organization', () => {
     ['shows how many days are not stored', ORGS.gappy, '1 day is not stored and not included.'],
     ['shows billed and current quantities side by side', ORGS.office, 'September 2026 22,800 22,300 ≠'],
     ['shows the hours of its week', `${ORGS.hourly}?tab=hours`, '08:00 24 24 24 24 24 24 24'],
-    [
-      'shows the hours in UTC if the time zone is not valid',
-      `${ORGS.hourly}?tab=hours&zone=X`,
-      'in UTC (X is not a time zone)',
-    ],
+    ['shows its hours in UTC without a valid zone', `${ORGS.hourly}?tab=hours&zone=X`, 'in UTC (X is not a time zone)'],
     ['shows its name without invisible characters', ORGS.hostile, `${HOSTILE_NAME.slice(0, -2)}\ufffd\ufffd`],
   ] as const)('%s', async ([title, path, expected]) => {
     const page = await world.text(`/organizations/${path}`);
@@ -204,8 +193,7 @@ describe('an organization', () => {
   });
 
   it('shades the hours by their share of the maximum', async () => {
-    const page = await (await world.open(`/organizations/${ORGS.hourly}?tab=hours`)).text();
-    expect(page).toContain('class="shade-5">24<');
+    expect(await world.html(`/organizations/${ORGS.hourly}?tab=hours`)).toContain('class="shade-5">24<');
     expect(STYLE).toContain('.shade-5) {');
   });
 });
@@ -220,42 +208,44 @@ test('a level is not summed over days', () => {
     valuesNotStored: 0,
     pair: [10 + index, 5] as const,
   }));
-  expect(describeDays({ metric: 'devices_total', comparison: 'previous_days' }, days)).toBe(
-    '11 on 2026-11-02. +120% compared with the previous days: 11 and 5 over 2 days stored on both sides.',
-  );
+  const text = '11 on 2026-11-02. +120% compared with the previous days: 11 and 5 over 2 days stored on both sides.';
+  expect(describeDays({ metric: 'devices_total', comparison: 'previous_days' }, days)).toBe(text);
 });
 
 test('the map is shaded by the share of gaps of a day, the worst organization first', async () => {
-  const page = await (await world.open('/coverage')).text();
-  expect(page).toContain(
-    'm-bad s-2"><a href="/gaps?usage_date=2026-11-27" tabindex=-1 title="2026-11-27: 1 of 29 missing or in doubt"',
-  );
+  const page = await world.html('/coverage');
+  const title = 'title="2026-11-27: 1 of 29 missing or in doubt"';
+  expect(page).toContain(`m-bad s-2"><a href="/gaps?usage_date=2026-11-27" tabindex=-1 ${title}`);
   const [first] = [...page.matchAll(/<th class="name" scope="row"><a\s+href="[^"]*">(\w+)</g)];
   expect(first?.[1]).toBe('Gappy');
 });
 
 test('a day of the map of a stream opens the gaps of that stream', async () => {
-  const page = await (await world.open('/coverage?stream=device_counts')).text();
+  const page = await world.html('/coverage?stream=device_counts');
   const [, address = ''] = /href="(\/gaps\?[^"]*)" tabindex=-1 title="2026-11-20: 1 of \d /.exec(page) ?? [];
   expect(address).toBe('/gaps?usage_date=2026-11-20&amp;stream=device_counts');
 });
 
 test('the gaps can be downloaded in any order of their page', async () => {
-  const response = await world.open('/gaps?sort=-cells&format=csv');
-  expect(response.status).toBe(200);
-  expect((await response.text()).split('\r\n')[0]).toBe(
-    'org_id,org_name,usage_date,stream,standing,cause,next_read_at',
-  );
-  expect(await (await world.open('/gaps?sort=-cells&format=csv&q=nobody')).text()).toMatch(
-    /^org_id,org_name,usage_date,/,
-  );
+  const head = 'org_id,org_name,usage_date,stream,standing,cause,next_read_at';
+  for (const search of ['', '&q=nobody']) {
+    const response = await world.open(`/gaps?sort=-cells&format=csv${search}`);
+    expect([response.status, (await response.text()).split('\r\n')[0]]).toEqual([200, head]);
+  }
 });
+
+const format = (value: unknown) => Number(value).toLocaleString('en-US');
 
 /** Returns the single value of a query on the base tables, with thousands separators. */
 async function number(query: string): Promise<string> {
   const [row] = await world.ask(query);
-  return Number(Object.values(row ?? {})[0]).toLocaleString('en-US');
+  return format(Object.values(row ?? {})[0]);
 }
+
+/** Returns the payloads of an organization on the days of a range, or those of all ours. */
+const payloadsOf = (orgId: string | null, from: string, to: string) =>
+  number(`select sum(payload_billable_count) from losant_usage.usage_days where usage_date between '${from}' and '${to}'
+    and ${orgId === null ? `org_id <> '${FOREIGN}'` : `org_id = '${orgId}'`}`);
 
 describe('the pages answer questions as the base tables do', () => {
   it('is yesterday complete, and who has gaps?', async () => {
@@ -279,8 +269,7 @@ describe('the pages answer questions as the base tables do', () => {
 
   it('who will exceed a limit, and when?', async () => {
     expect(await world.text('/')).toContain('About to exceed a limit Office payload on 2026-11-30');
-    const used = await number(`select sum(payload_billable_count) from losant_usage.usage_days
-      where org_id = '${ORGS.office}' and usage_date between '2026-11-01' and '2026-11-27'`);
+    const used = await payloadsOf(ORGS.office, '2026-11-01', '2026-11-27');
     const page = await world.text(`/organizations/${ORGS.office}`);
     expect(page).toContain(`payload payloads 21,500 ${used} 96% 21,900 2026-11-30`);
   });
@@ -295,12 +284,10 @@ describe('the pages answer questions as the base tables do', () => {
   });
 
   it('what blocks October, and how much usage is affected?', async () => {
-    const affected = await number(`select sum(payload_billable_count) from losant_usage.usage_days
-      where org_id = '${ORGS.gappy}' and usage_date between '2026-10-01' and '2026-10-31'`);
+    const affected = await payloadsOf(ORGS.gappy, '2026-10-01', '2026-10-31');
     const reason = `6 of 7 ready; Gappy: 10 Oct missing`;
-    expect(await world.text('/')).toContain(
-      `Month blocked October 2026 ${reason}; ${affected} billable payloads on hold Review`,
-    );
+    const blocked = `Month blocked October 2026 ${reason}; ${affected} billable payloads on hold Review`;
+    expect(await world.text('/')).toContain(blocked);
     expect(await world.text('/billing')).toContain(`October 2026 blocked ${reason} ${affected} – – Review`);
     expect(await world.text('/billing/2026-10')).toContain(`blocked ${reason} · ${affected} billable payloads on hold`);
     const blockers = await world.text('/billing/2026-10?only=not_ready');
@@ -319,17 +306,16 @@ describe('the pages answer questions as the base tables do', () => {
       from losant_usage.usage_days where org_id = '${ORGS.doubled}' and usage_date between '2026-10-01' and
         '2026-10-31'`);
     const page = await world.text(`/organizations/${ORGS.doubled}?from=2026-10-01&to=2026-10-31`);
-    expect(page).toContain(`mqtt device ${Number(row?.device).toLocaleString('en-US')} 75%`);
-    expect(page).toContain(`timer timer.flow ${Number(row?.flow).toLocaleString('en-US')} 25%`);
+    expect(page).toContain(`mqtt device ${format(row?.device)} 75%`);
+    expect(page).toContain(`timer timer.flow ${format(row?.flow)} 25%`);
   });
 
   it('why is this cell missing?', async () => {
     const page = await world.text(`/coverage/${ORGS.gappy}/2026-11-27`);
     expect(page).toContain('Gappy, 2026-11-27: ✕ missing');
     expect(page).toMatch(/payload_totals: ✕ missing Not stored, and either late.*server_error: HTTP 500/);
-    expect(page).toContain(
-      `losant-usage backfill --from 2026-11-27 --to 2026-11-27 --org ${ORGS.gappy} --stream payload_totals --force`,
-    );
+    const scope = `--from 2026-11-27 --to 2026-11-27 --org ${ORGS.gappy} --stream payload_totals`;
+    expect(page).toContain(`losant-usage backfill ${scope} --force`);
     expect(page).toContain('invalid_value total: not a number');
   });
 
@@ -341,8 +327,7 @@ describe('the pages answer questions as the base tables do', () => {
     expect(changes).toContain('1 row');
     expect(changes).toContain('Office 2026-09-15 payload_billable_count 500 1,000 +500 yes yes');
     const month = await world.text('/billing/2026-09?only=to_adjust');
-    const current = await number(`select sum(payload_billable_count) from losant_usage.usage_days
-      where org_id = '${ORGS.office}' and month = '2026-09-01'`);
+    const current = await payloadsOf(ORGS.office, '2026-09-01', '2026-09-30');
     expect(month).toContain(`Office ${current} 22,300 ≠ +500 150 150`);
   });
 
@@ -355,9 +340,7 @@ describe('the pages answer questions as the base tables do', () => {
 
   it('how does this month compare with the weeks before?', async () => {
     // Only days that are known on both sides. An organization counts as 0 before its creation and after its deletion.
-    const total = await number(`select sum(payload_billable_count) from losant_usage.usage_days d
-      join losant_usage.organizations o using (org_id) where o.name <> 'Foreign' and usage_date between '2026-11-01'
-        and '2026-11-27'`);
+    const total = await payloadsOf(null, '2026-11-01', '2026-11-27');
     const [row] = await world.ask(`
       with pairs as (
         select o.org_id, day::date as day,
@@ -375,10 +358,8 @@ describe('the pages answer questions as the base tables do', () => {
     const change = Number(row?.change);
     const home = await world.text('/');
     expect(home).toContain('November 2026 so far');
-    expect(home).toContain(
-      `Billable payloads ${total} ? ${change > 0 ? '+' : ''}${change}% compared with the same weekdays before · ` +
-        '2 values are not stored',
-    );
+    const comparison = `${change > 0 ? '+' : ''}${change}% compared with the same weekdays before`;
+    expect(home).toContain(`Billable payloads ${total} ? ${comparison} · 2 values are not stored`);
   });
 
   it('how much is each day of the month, compared with the weeks before?', async () => {
@@ -393,18 +374,13 @@ describe('the pages answer questions as the base tables do', () => {
     const home = await world.text('/');
     expect(days).toHaveLength(27);
     for (const { day, previous_day: previousDay, total, previous_total: previousTotal } of days) {
-      const values = `${String(day)} ${Number(total).toLocaleString('en-US')} [–1] ${String(previousDay)} `;
-      expect(home).toMatch(new RegExp(`${values}${Number(previousTotal).toLocaleString('en-US')}`));
+      const values = `${String(day)} ${format(total)} [–1] ${String(previousDay)} ${format(previousTotal)}`;
+      expect(home).toMatch(new RegExp(values));
     }
-    const page = await (await world.open('/')).text();
-    const bars = [...page.matchAll(/<rect class="value (part)?/g)].map(([, bar]) => bar);
+    const [, ...bars] = (await world.html('/')).matchAll(/<rect class="value (part)?/g);
+    const partialDays = bars.flatMap(([, part], index) => (part === undefined ? [] : [index + 1]));
     // The 10th is waived without a number, and a number of yesterday is missing.
-    expect(
-      bars
-        .slice(1)
-        .map((bar, index) => (bar === 'part' ? index + 1 : 0))
-        .filter(Boolean),
-    ).toEqual([10, 27]);
+    expect(partialDays).toEqual([10, 27]);
   });
 
   it.for([

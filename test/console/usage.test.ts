@@ -3,11 +3,10 @@ import { describe, expect, it, test } from 'vitest';
 import { showLongDay } from '../../src/console/chart.ts';
 import { renderSourceShares } from '../../src/console/usage-query.ts';
 import { showNumber } from '../../src/terminal/words.ts';
-import { useOpened } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';
-import { INSTANCE, ORGS, openWorld } from './world.ts';
+import { INSTANCE, ORGS, openWorld, useWorld } from './world.ts';
 
-const world = useOpened(openWorld, (opened) => opened.close());
+const world = useWorld();
 
 const OURS = `losant_usage.usage_days d join losant_usage.organizations o on o.org_id = d.org_id
   and o.instance_id = '${INSTANCE}'`;
@@ -30,13 +29,13 @@ describe('our total by day', () => {
   });
 
   it('opens in a click from Home, and each day from its bar', async () => {
-    const home = await (await world.open('/')).text();
+    const home = await world.html('/');
     expect(home).toContain('<a href="/usage">Days, growth and plans</a>');
     expect(home).toContain('<a href="/usage?from=2026-11-27&amp;to=2026-11-27" tabindex="-1">');
   });
 
   it('marks an incomplete day, which is not compared with what is not stored', async () => {
-    const page = await (await world.open('/usage?from=2026-11-27&to=2026-11-27')).text();
+    const page = await world.html('/usage?from=2026-11-27&to=2026-11-27');
     expect(page).toContain('class="value part"');
     // Gappy is stored only a week earlier, so the change is that of the others: from 3,480.
     expect(page).toContain('2,530 payloads, 1 not stored');
@@ -46,32 +45,27 @@ describe('our total by day', () => {
 
 test('a day that is not read yet is not stored, and not 0 because an organization was deleted', async () => {
   const notRead = "usage_date in ('2026-11-22', '2026-11-27')";
-  const changedWorld = await openWorld(`
+  await using changedWorld = await openWorld(`
     update losant_usage.usage_days set devices_created = null, devices_deleted = null, devices_total = null
     where ${notRead};
     update losant_usage.coverage set standing = 'waiting', reason = 'never_read', is_stored = false, is_reported = false,
       revision = 0, first_loaded_at = null, last_read_at = null, finalized_at = null,
       next_read_at = '2026-11-28T13:00Z'
     where ${notRead} and stream = 'device_counts'`);
-  await expect
-    .poll(() => changedWorld.text('/'))
-    .toContain(' Devices 70 ? 0% since Thu, 29 Oct 2026 · 7 values are not stored ');
-  expect(await changedWorld.text('/usage?metric=devices_total')).toContain(' 70 on 2026-11-26. ');
+  const devices = ' Devices 70 ? 0% since Thu, 29 Oct 2026 · 7 values are not stored ';
+  await expect.poll(() => changedWorld.text('/')).toContain(devices);
+  const page = '/usage?metric=devices_total';
+  expect(await changedWorld.text(page)).toContain(' 70 on 2026-11-26. ');
   // The newcomer did not exist on the 22nd, and so had 0.
-  expect(
-    await changedWorld.text('/usage?metric=devices_total&vs=previous_days&from=2026-11-23&to=2026-11-23'),
-  ).toContain('Sun, 22 Nov 2026: not stored');
-  await changedWorld.close();
+  const nextDay = await changedWorld.text(`${page}&vs=previous_days&from=2026-11-23&to=2026-11-23`);
+  expect(nextDay).toContain('Sun, 22 Nov 2026: not stored');
 });
 
 test('the organizations without a plan that have a limit are a click away from it', async () => {
   const change = `update losant_usage.organizations set limits = '{"payload": 1}' where org_id = '${ORGS.hourly}'`;
-  const changedWorld = await openWorld(change);
-  await changedWorld.text('/usage?show=plans');
-  const page = await (await changedWorld.open('/usage?show=plans')).text();
-  const [, address = ''] = /<a href="([^"]*)">none<\/a>/.exec(page) ?? [];
+  await using changedWorld = await openWorld(change);
+  const [, address = ''] = /<a href="([^"]*)">none<\/a>/.exec(await changedWorld.html('/usage?show=plans')) ?? [];
   expect(await changedWorld.text(address)).toMatch(/1 row .*Hourly/);
-  await changedWorld.close();
 });
 
 describe('who grew and who fell', () => {
@@ -129,15 +123,14 @@ describe('the forecast', () => {
   it('is that of its limit for an organization', async () => {
     const [limit] = await world.ask(`select projected_quantity from losant_usage.usage_vs_limits
       where org_id = '${ORGS.office}' and limit_name = 'payload'`);
-    expect(await world.text(`/organizations/${ORGS.office}`)).toContain(
-      `November 2026 ends at ${showNumber(Number(limit?.['projected_quantity']))}, and December 2026 at 23,800.`,
-    );
+    const november = showNumber(Number(limit?.['projected_quantity']));
+    const page = await world.text(`/organizations/${ORGS.office}`);
+    expect(page).toContain(`November 2026 ends at ${november}, and December 2026 at 23,800.`);
   });
 
   it('is what a deleted organization had, and nothing more', async () => {
-    expect(await world.text(`/organizations/${ORGS.deleted}`)).toContain(
-      'November 2026 ends at 16,800, and December 2026 at 0.',
-    );
+    const page = await world.text(`/organizations/${ORGS.deleted}`);
+    expect(page).toContain('November 2026 ends at 16,800, and December 2026 at 0.');
   });
 
   it('is omitted for a level', async () => {
@@ -146,7 +139,7 @@ describe('the forecast', () => {
 });
 
 test('two organizations are next to each other, on the same axis', async () => {
-  const page = await (await world.open(`/organizations/${ORGS.office}?with=doubled`)).text();
+  const page = await world.html(`/organizations/${ORGS.office}?with=doubled`);
   const [, first = '', second = ''] = page.split('<figure class="chart">');
   const axis = (part: string) => [...part.matchAll(/text-anchor="end">([\d.K]+)<\/text>/g)].map(([, tick]) => tick);
   expect(axis(first)).toEqual(axis(second));
@@ -158,11 +151,9 @@ test('two organizations are next to each other, on the same axis', async () => {
 });
 
 test('an unclear name for the second organization gets the ones that it may mean', async () => {
-  const page = await world.text(`/organizations/${ORGS.office}?with=ed`);
-  expect(page).toContain('Which organization? Doubled Deleted');
-  expect(await world.text(`/organizations/${ORGS.office}?with=nobody`)).toContain(
-    'No other organization has this name or ID.',
-  );
+  const textWith = (name: string) => world.text(`/organizations/${ORGS.office}?with=${name}`);
+  expect(await textWith('ed')).toContain('Which organization? Doubled Deleted');
+  expect(await textWith('nobody')).toContain('No other organization has this name or ID.');
 });
 
 test('October by type and source of all organizations adds up to all payloads', async () => {
@@ -197,14 +188,12 @@ test('the plan that is used more than it allows comes first', async () => {
 });
 
 test('the limits of a plan may add up to more than a bigint', async () => {
-  const changedWorld = await openWorld(
+  await using changedWorld = await openWorld(
     `update losant_usage.organizations set plan_id = 'vast', limits = '{"payload": 9e18}'
       where org_id in ('${ORGS.hourly}', '${ORGS.office}')`,
   );
-  expect(await changedWorld.text('/usage?show=plans')).toMatch(
-    /vast payload payloads 2 0 0 [\d,]+ 18,000,000,000,000,000,000 0%/,
-  );
-  await changedWorld.close();
+  const plan = /vast payload payloads 2 0 0 [\d,]+ 18,000,000,000,000,000,000 0%/;
+  expect(await changedWorld.text('/usage?show=plans')).toMatch(plan);
 });
 
 test('what was billed this year is what the closed months have, by customer', async () => {
@@ -216,11 +205,9 @@ test('what was billed this year is what the closed months have, by customer', as
   const page = await world.text('/billed?year=this');
   expect(rows).toHaveLength(7);
   for (const { org_id: orgId, payloads, minutes } of rows) {
-    const [billedPayloads, billedMinutes] = [showNumber(Number(payloads)), showNumber(Number(minutes))];
-    expect(page).toContain(
-      `${String(orgId)} ${billedPayloads} ${billedMinutes} 1 Each month 2026-09 ${billedPayloads} payloads, ` +
-        `${billedMinutes} minutes`,
-    );
+    const [billed, used] = [showNumber(Number(payloads)), showNumber(Number(minutes))];
+    const months = `1 Each month 2026-09 ${billed} payloads, ${used} minutes`;
+    expect(page).toContain(`${String(orgId)} ${billed} ${used} ${months}`);
   }
   expect(await world.text('/billed?year=last')).toContain('0 rows');
 });
@@ -235,10 +222,8 @@ describe('Find', () => {
     ['nobody', '/organizations?q=nobody'],
     ['', '/organizations'],
   ] as const)('opens the only match, or the list: %s', async ([text, address]) => {
-    await world.ask(
-      asProgram(`update losant_usage.organizations set customer_id = 'customer-7'
-        where org_id = '${ORGS.newcomer}'`),
-    );
+    const change = `update losant_usage.organizations set customer_id = 'customer-7' where org_id = '${ORGS.newcomer}'`;
+    await world.ask(asProgram(change));
     const response = await world.open(`/find?q=${text}`);
     expect([response.status, response.headers.get('location')]).toEqual([303, address]);
   });

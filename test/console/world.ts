@@ -6,6 +6,7 @@ import { refreshAttention } from '../../src/ledger/attention.ts';
 import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
 import { streamRows } from '../../src/queries/view-rows.ts';
+import { useDisposable } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
 import { asOwner, asWriter, openAs } from '../support/databases.ts';
@@ -251,11 +252,16 @@ export async function openWorld(change?: string) {
     url: database.url,
     handle,
     sources,
-    close: async () => {
+    [Symbol.asyncDispose]: async () => {
       await handle.close();
       await database.drop();
     },
   };
+}
+
+/** A world for the tests of a file. */
+export function useWorld(change?: string): World {
+  return useDisposable(() => openWorld(change));
 }
 
 /** Returns the text of the main part of a page, without titles and markup. */

@@ -54,10 +54,8 @@ test('the worker exports every metric that a dashboard or an alert uses', async 
 
 test('the data source uses the reader role, with a password from the environment', () => {
   const [postgres, prometheus] = datasources;
-  expect(postgres).toMatchObject({
-    user: 'losant_usage_reader',
-    secureJsonData: { password: '$USAGE_DATABASE_PASSWORD' },
-  });
+  const secureJsonData = { password: '$USAGE_DATABASE_PASSWORD' };
+  expect(postgres).toMatchObject({ user: 'losant_usage_reader', secureJsonData });
   expect(prometheus?.secureJsonData).toBeUndefined();
   const text = readFileSync('docs/dashboards.md', 'utf8');
   for (const variable of new Set(provisioned.match(/(?<=\$)[A-Z_]+/g))) expect(text).toContain(variable);

@@ -2,8 +2,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { FOREIGN, HOSTILE_NAME, ORGS, openWorld, type World } from '../console/world.ts';
+import { describe, expect, test } from 'vitest';
+import { FOREIGN, HOSTILE_NAME, ORGS, openWorld, useWorld } from '../console/world.ts';
+import { useOpened } from '../opened.ts';
 import { asOwner, queryOnce } from '../support/databases.ts';
 import { loginAs } from '../support/roles.ts';
 import { dashboards, fillIn, questions, sqlQueries } from './dashboards.ts';
@@ -12,17 +13,15 @@ const ZONES = ['UTC', 'America/Los_Angeles', 'Pacific/Kiritimati'];
 
 type Row = Readonly<Record<string, unknown>>;
 
-let world: World;
-let client: pg.Client;
-beforeAll(async () => {
-  world = await openWorld();
-  client = new pg.Client({ connectionString: loginAs('reader', world.url) });
-  await client.connect();
-});
-afterAll(async () => {
-  await client.end();
-  await world.close();
-});
+const world = useWorld();
+const client = useOpened(
+  async () => {
+    const opened = new pg.Client({ connectionString: loginAs('reader', world.url) });
+    await opened.connect();
+    return opened;
+  },
+  (opened) => opened.end(),
+);
 
 /** Returns the rows and columns of a query in a session of each zone. */
 async function run(sql: string, zones: readonly string[] = ['UTC']) {
@@ -86,24 +85,21 @@ const questionRows = async (file: string) => await rowsOf(findQuestion(file));
 
 /** Returns the rows of a panel after a change of the world. */
 async function panelRowsAfter(change: string, title: string) {
-  const changed = await openWorld(change);
-  onTestFinished(() => changed.close());
+  await using changed = await openWorld(change);
   return await queryOnce(loginAs('reader', changed.url), findPanel(title));
 }
 
 test('completeness adds up the organizations of all instances, and counts one with gaps in two streams once', async () => {
-  expect(await panelRows('Completeness')).toEqual([
-    { 'Complete to': '2026-10-09', Organizations: 8, Gaps: 3, 'Organizations with gaps': 1 },
-  ]);
+  const expected = { 'Complete to': '2026-10-09', Organizations: 8, Gaps: 3, 'Organizations with gaps': 1 };
+  expect(await panelRows('Completeness')).toEqual([expected]);
 });
 
 test('a stream that has ended and is complete does not hold completeness back', async () => {
   const change = `
     update losant_usage.coverage set standing = 'waived', reason = 'waived' where standing in ('missing', 'in_doubt');
     update losant_usage.tracks set next_day = '2026-10-01', last_day = '2026-09-30' where stream = 'payload_hours'`;
-  expect(await panelRowsAfter(change, 'Completeness')).toMatchObject([
-    { 'Complete to': '2026-11-27', 'Organizations with gaps': '0' },
-  ]);
+  const expected = { 'Complete to': '2026-11-27', 'Organizations with gaps': '0' };
+  expect(await panelRowsAfter(change, 'Completeness')).toMatchObject([expected]);
 });
 
 test('a day of which nothing is stored has no sum, and not 0 because an organization was deleted', async () => {
@@ -119,44 +115,28 @@ test('a day of which nothing is stored has no sum, and not 0 because an organiza
 
 test('the sums of a day say how many organizations they lack, also those whose number was waived', async () => {
   const days = await questionRows('daily-totals.sql');
-  expect(days.find((row) => row['usage_date'] === '2026-11-10')).toMatchObject({
-    organizations: 8,
-    payloads_not_stored: 1,
-    minutes_not_stored: 0,
-    devices_not_stored: 0,
-  });
+  const expected = { organizations: 8, payloads_not_stored: 1, minutes_not_stored: 0, devices_not_stored: 0 };
+  expect(days.find((row) => row['usage_date'] === '2026-11-10')).toMatchObject(expected);
 });
 
 describe('comparisons', () => {
   test('a day sums the stored numbers, and counts the organizations that have none', async () => {
     const rows = await panelRows('All organizations by day');
     expect(rows).toHaveLength(27);
-    expect(rows[9]).toEqual({
-      time: '2026-11-10T00:00:00.000Z',
-      Day: 3_880,
-      'Compared day': 3_620,
-      'Organizations not stored': 1,
-    });
+    const numbers = { Day: 3_880, 'Compared day': 3_620, 'Organizations not stored': 1 };
+    expect(rows[9]).toEqual({ time: '2026-11-10T00:00:00.000Z', ...numbers });
   });
 
   test('only days that are stored on both sides are compared', async () => {
     const rows = await panelRows('Organizations that changed most');
-    expect(rows.find((row) => row['Organization'] === 'Gappy')).toMatchObject({
-      'In range': 10_000,
-      'Compared days': 10_000,
-      Difference: 0,
-      'Days not comparable': 2,
-    });
+    const numbers = { 'In range': 10_000, 'Compared days': 10_000, Difference: 0, 'Days not comparable': 2 };
+    expect(rows.find((row) => row['Organization'] === 'Gappy')).toMatchObject(numbers);
     expect(rows.map((row) => row['Organization'])).toContain(HOSTILE_NAME);
   });
 
   test('a day that is not stored has a red bar instead of a point', async () => {
-    expect((await panelRows('Organization: metric by day')).at(-1)).toEqual({
-      time: '2026-11-27T00:00:00.000Z',
-      Day: null,
-      'Compared day': 400,
-      'Not stored': 1,
-    });
+    const last = { time: '2026-11-27T00:00:00.000Z', Day: null, 'Compared day': 400, 'Not stored': 1 };
+    expect((await panelRows('Organization: metric by day')).at(-1)).toEqual(last);
   });
 
   test('gaps are counted by reason, and a waived cell is not a gap', async () => {
@@ -172,19 +152,17 @@ describe('comparisons', () => {
   });
 
   test('a settled sum that differs from a control total is shown', async () => {
-    expect(await panelRows('Sums that do not reconcile')).toMatchObject([
-      { Metric: 'devices_total', 'Our sum': 10, Other: 11, Difference: -1 },
-    ]);
+    const sum = { Metric: 'devices_total', 'Our sum': 10, Other: 11, Difference: -1 };
+    expect(await panelRows('Sums that do not reconcile')).toMatchObject([sum]);
   });
 
   test('October is billable for organizations without blockers, and each blocker has a remedy', async () => {
     const { newcomer: _, gappy, ...ready } = ORGS;
     const billable = (await questionRows('ready-to-bill.sql')).map((row) => row['org_id']);
     expect(new Set(billable)).toEqual(new Set([...Object.values(ready), FOREIGN]));
-    const remedy = `losant-usage backfill --org ${gappy} --from 2026-10-10 --to 2026-10-10\n`;
-    expect(await questionRows('not-ready-to-bill.sql')).toMatchObject([
-      { org_id: gappy, cause: 'missing', remedy: expect.stringContaining(remedy) as unknown },
-    ]);
+    const command = `losant-usage backfill --org ${gappy} --from 2026-10-10 --to 2026-10-10\n`;
+    const blocker = { org_id: gappy, cause: 'missing', remedy: expect.stringContaining(command) as unknown };
+    expect(await questionRows('not-ready-to-bill.sql')).toMatchObject([blocker]);
   });
 
   test('adjustments, restatements and silent organizations are found', async () => {
@@ -198,10 +176,7 @@ describe('comparisons', () => {
       { org_name: 'Foreign', metric: 'payload_billable_count', difference: 2, was_final: true },
     ]);
     expect((await questionRows('silent-organizations.sql')).map((row) => row['org_id'])).toEqual([ORGS.silent]);
-    expect((await questionRows('largest-changes.sql'))[0]).toMatchObject({
-      org_name: 'Doubled',
-      change: 11_000,
-    });
+    expect((await questionRows('largest-changes.sql'))[0]).toMatchObject({ org_name: 'Doubled', change: 11_000 });
   });
 });
 

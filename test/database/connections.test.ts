@@ -7,33 +7,27 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { requireDiskSpace } from '../../src/database/embedded.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { describeDatabaseError, isConnectionLost } from '../../src/database/sqlstate.ts';
+import { useTestDatabase } from '../opened.ts';
 import {
   asAdministrator,
   asOwner,
   asWriter,
   copyEmbeddedDatabase,
   createEmbeddedFolder,
-  createTestDatabase,
   openAs,
-  type TestDatabase,
 } from '../support/databases.ts';
 import { toPassword } from '../support/roles.ts';
+import { fakeTimers } from '../support/wait.ts';
 import { portOf, startWire, through } from '../support/wire.ts';
 
 const CANARY = 'canary-9f2c';
 
 const password = toPassword('writer');
-let database: TestDatabase;
-
-beforeAll(async () => {
-  database = await createTestDatabase({ template: false });
-});
-
-afterAll(() => database.drop());
+const database = useTestDatabase({ template: false });
 
 function open(url: string, options = {}): Promise<DatabaseHandle> {
   return openAs('writer', url, { applicationName: 'connection test', ...options });
@@ -167,13 +161,12 @@ describe('a database that cannot be opened', () => {
 
 describe('an open database', () => {
   test('never shows its password', async () => {
-    const handle = await open(urlFor({}));
+    await using handle = await open(urlFor({}));
     expect(inspect(handle, { showHidden: true, depth: Infinity })).not.toContain(password);
-    await handle.close();
   });
 
   test('survives the loss of a connection during a transaction', async () => {
-    const handle = await open(database.url);
+    await using handle = await open(database.url);
     const lost = handle.db.transaction().execute(async (trx) => {
       const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(trx);
       await asWriter(database.url, `select pg_terminate_backend(${rows[0]?.pid}, 5000)`);
@@ -188,20 +181,18 @@ describe('an open database', () => {
       message: 'Cannot reach the database at there: terminating connection due to administrator command',
     });
     expect((await sql`select 1 as one`.execute(handle.db)).rows).toEqual([{ one: 1 }]);
-    await handle.close();
   });
 
   test('survives the loss of an idle connection and logs it', async () => {
     const lines: string[] = [];
     const logger = { info: (_: object, text: string) => lines.push(text) };
-    const handle = await open(database.url, { logger });
+    await using handle = await open(database.url, { logger });
     const sessions = `from pg_stat_activity where application_name = 'connection test' and state = 'idle'
       and datname = current_database()`;
     await expect.poll(() => asWriter(database.url, `select ${sessions}`)).not.toEqual([]);
     await asWriter(database.url, `select pg_terminate_backend(pid, 5000) ${sessions}`);
     await expect.poll(() => lines).toEqual([expect.stringContaining('idle database connection lost')]);
     expect((await sql`select 1 as one`.execute(handle.db)).rows).toEqual([{ one: 1 }]);
-    await handle.close();
   });
 
   // With a full disk, Postgres opens no new session: FATAL XX000, could not write init file.
@@ -211,7 +202,7 @@ describe('an open database', () => {
     // A standby cancels a query that is in the way of what it replays.
     ['40001', /try again$/],
   ])('describes SQLSTATE %s as a failure of the server', async (sqlstate, hint) => {
-    const handle = await open(database.url);
+    await using handle = await open(database.url);
     const failure = sql`do ${sql.lit(`begin raise 'could not write init file' using errcode = '${sqlstate}'; end`)}`;
     const error = await catchError(failure.execute(handle.db));
     const context = { where: 'there', role: 'losant_usage_writer' } as const;
@@ -221,29 +212,25 @@ describe('an open database', () => {
       // Without a word on the next run, which does not repeat a waiver or an export.
       hint: expect.stringMatching(hint),
     });
-    await handle.close();
   });
 
   test('gives up on a server that has been silent for 15 s longer than a statement may take', async () => {
     await using wire = await startWire(portOf(database.url));
-    const handle = await open(through(wire, database.url), { statementTimeoutMs: 1_000 });
+    await using handle = await open(through(wire, database.url), { statementTimeoutMs: 1_000 });
     const { sent } = wire;
     wire.onSent = () => 'drop';
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    onTestFinished(() => void vi.useRealTimers());
+    fakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const failure = catchError(sql`select 1`.execute(handle.db));
     while (wire.sent === sent) await new Promise((resolve) => setImmediate(resolve));
     vi.advanceTimersByTime(16_000);
     expect(isConnectionLost(await failure)).toBe(true);
     vi.useRealTimers();
-    await handle.close();
   });
 
   test('lets callers wait for a free connection longer than the connect timeout', async () => {
-    const handle = await open(database.url, { poolSize: 1, connectTimeoutMs: 500 });
+    await using handle = await open(database.url, { poolSize: 1, connectTimeoutMs: 500 });
     const waits = Array.from({ length: 3 }, () => sql`select pg_sleep(0.3)`.execute(handle.db));
     expect(await Promise.all(waits)).toHaveLength(3);
-    await handle.close();
   });
 });
 
@@ -301,10 +288,9 @@ describe('an embedded folder', () => {
     }
     holder.kill('SIGKILL');
     await once(holder, 'exit');
-    const handle = await open(embedded.url);
+    await using handle = await open(embedded.url);
     expect((await sql`select value from committed`.execute(handle.db)).rows).toEqual([{ value: 42 }]);
     expect(await catchError(open(embedded.url))).toMatchObject({ kind: 'folder_locked' });
-    await handle.close();
   });
 
   test('written by another version of Postgres cannot be opened, and does not stay locked', async () => {

@@ -1,16 +1,10 @@
 import { readdirSync } from 'node:fs';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { DatabaseHandle } from '../../src/database/handle.ts';
+import { describe, expect, test } from 'vitest';
 import { readSchemaState } from '../../src/database/migrate.ts';
 import { isRefusedForData } from '../../src/database/sqlstate.ts';
-import {
-  copyEmbeddedDatabase,
-  createTestDatabase,
-  type EmbeddedFolder,
-  openAs,
-  type TestDatabase,
-} from '../support/databases.ts';
+import { useDisposable, useOpened, useTestDatabase } from '../opened.ts';
+import { copyEmbeddedDatabase, openAs } from '../support/databases.ts';
 
 /** SQL expressions with the JavaScript value that both drivers must return. */
 const VALUES: readonly (readonly [expression: string, value: unknown])[] = [
@@ -38,38 +32,23 @@ const VALUES: readonly (readonly [expression: string, value: unknown])[] = [
   ["array['7a1c5b52-0f4e-4d5c-9d11-2f0f4a0c8e11']::uuid[]", ['7a1c5b52-0f4e-4d5c-9d11-2f0f4a0c8e11']],
 ];
 
-let server: TestDatabase;
-let embedded: EmbeddedFolder;
-const handles = new Map<string, DatabaseHandle>();
+const server = useTestDatabase({ template: false });
+const folder = useOpened(copyEmbeddedDatabase, (opened) => opened.remove());
+const handles = {
+  postgres: useDisposable(() => openAs('migrator', server.url, { poolSize: 4 })),
+  embedded: useDisposable(() => openAs('migrator', folder.url, { poolSize: 4 })),
+};
+type Kind = keyof typeof handles;
 
-beforeAll(async () => {
-  server = await createTestDatabase({ template: false });
-  embedded = await copyEmbeddedDatabase();
-  for (const url of [server.url, embedded.url]) {
-    const handle = await openAs('migrator', url, { poolSize: 4 });
-    handles.set(handle.kind, handle);
-  }
-});
-
-afterAll(async () => {
-  for (const handle of handles.values()) await handle.close();
-  await server.drop();
-  embedded.remove();
-});
-
-function open(kind: string): DatabaseHandle {
-  const handle = handles.get(kind);
-  if (handle === undefined) throw new Error(`${kind} is not open`);
-  return handle;
-}
-
-async function valueOf(kind: string, expression: string): Promise<unknown> {
+async function valueOf(kind: Kind, expression: string): Promise<unknown> {
   const select = `select ${expression.replace(/ from |$/, ' as value$&')}`;
-  const { rows } = await sql.raw<{ value: unknown }>(select).execute(open(kind).db);
+  const { rows } = await sql.raw<{ value: unknown }>(select).execute(handles[kind].db);
   return rows[0]?.value;
 }
 
-describe.each(['postgres', 'embedded'])('the %s database', (kind) => {
+describe.each<Kind>(['postgres', 'embedded'])('the %s database', (kind) => {
+  test('is opened by its URL', () => expect(handles[kind].kind).toBe(kind));
+
   test.each(VALUES)('returns %s as %j', async (expression, value) => {
     expect(await valueOf(kind, expression)).toEqual(value);
   });
@@ -95,7 +74,7 @@ describe.each(['postgres', 'embedded'])('the %s database', (kind) => {
     const { rows } = await sql`
       select t.*, cardinality(${[]}::text[])::bigint as none
       from unnest(${days}::date[], ${names}::text[], ${hours}::integer[]) as t (day, name, hours)`.execute(
-      open(kind).db,
+      handles[kind].db,
     );
     expect(rows.map((row) => Object.values(row as object))).toEqual([
       ['2026-11-23', 'a,"b"', 1, 0],
@@ -106,7 +85,7 @@ describe.each(['postgres', 'embedded'])('the %s database', (kind) => {
 
   test('stores bytes unchanged', async () => {
     const bytes = Buffer.from([0, 1, 254, 255, 39, 92]);
-    const { rows } = await sql<{ bytes: Buffer }>`select ${bytes}::bytea as bytes`.execute(open(kind).db);
+    const { rows } = await sql<{ bytes: Buffer }>`select ${bytes}::bytea as bytes`.execute(handles[kind].db);
     expect(rows[0]?.bytes).toEqual(bytes);
   });
 
@@ -116,19 +95,19 @@ describe.each(['postgres', 'embedded'])('the %s database', (kind) => {
     ['a text that is not a date', sql`select (${'2026-02-30'}::text)::date`],
     ['a repeated key', sql`do $$ begin raise unique_violation; end $$`],
   ])('rejects %s because of its data', async (_, query) => {
-    const error: unknown = await query.execute(open(kind).db).catch((reason: unknown) => reason);
+    const error: unknown = await query.execute(handles[kind].db).catch((reason: unknown) => reason);
     expect(isRefusedForData(error)).toBe(true);
   });
 
   test('does not blame the data for a broken check, which only a bug of this program can cause', async () => {
     const query = sql`do $$ begin raise check_violation; end $$`;
-    const error: unknown = await query.execute(open(kind).db).catch((reason: unknown) => reason);
+    const error: unknown = await query.execute(handles[kind].db).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(Error);
     expect(isRefusedForData(error)).toBe(false);
   });
 
   test('isolates a transaction from concurrent queries', async () => {
-    const { db } = open(kind);
+    const { db } = handles[kind];
     await sql`create table isolated (value bigint)`.execute(db);
     const failed = db.transaction().execute(async (trx) => {
       await sql`insert into isolated values (1)`.execute(trx);
@@ -146,5 +125,5 @@ describe.each(['postgres', 'embedded'])('the %s database', (kind) => {
 test('an embedded database that a killed process had begun to create is complete', async () => {
   const names = readdirSync('migrations').map((name) => name.replace('.sql', ''));
   const applied = names.filter((name) => name !== 'always').toSorted();
-  expect(await readSchemaState(open('embedded'))).toMatchObject({ state: 'at_head', applied });
+  expect(await readSchemaState(handles.embedded)).toMatchObject({ state: 'at_head', applied });
 });

@@ -87,35 +87,30 @@ describe('migrating', () => {
 
   test('leaves nothing behind when a migration fails, and names the file', async () => {
     write('0002_wrong', 'create table losant_usage.second ();\nselect * from losant_usage.nowhere;\n');
-    await expect(migrateToHead(handle, folder)).rejects.toThrow(
-      'Migration 0002_wrong: relation "losant_usage.nowhere" does not exist',
-    );
+    const message = 'Migration 0002_wrong: relation "losant_usage.nowhere" does not exist';
+    await expect(migrateToHead(handle, folder)).rejects.toThrow(message);
     expect(await leftovers()).toBe(0);
     expect(await readSchemaState(handle, folder)).toMatchObject({ state: 'empty' });
   });
 
   test('is tried again after a deadlock, such as with a worker that has not been stopped', async () => {
     await asOwner(database.url, 'create sequence public.attempts');
-    write(
-      '0002_meets',
-      `do $$ begin if nextval('public.attempts') = 1 then raise deadlock_detected; end if; end $$;\n`,
-    );
+    const isFirst = `nextval('public.attempts') = 1`;
+    write('0002_meets', `do $$ begin if ${isFirst} then raise deadlock_detected; end if; end $$;\n`);
     expect(await migrateToHead(handle, folder)).toEqual(['0001_first', '0002_meets', 'always']);
   });
 
   test('in two processes at once succeeds in both, and applies each migration once', async () => {
     write('0002_slow', 'select pg_sleep(0.3)\n');
-    const other = await open(database.url);
+    await using other = await open(database.url);
     const applied = await Promise.all([migrateToHead(handle, folder), migrateToHead(other, folder)]);
-    await other.close();
     expect(applied.toSorted((a, b) => a.length - b.length)).toEqual([[], ['0001_first', '0002_slow', 'always']]);
   });
 
   test('is not bound by the statement timeout', async () => {
     write('0002_slow', 'select pg_sleep(0.3)\n');
-    const hasty = await open(database.url, { statementTimeoutMs: 200 });
+    await using hasty = await open(database.url, { statementTimeoutMs: 200 });
     expect(await migrateToHead(hasty, folder)).toEqual(['0001_first', '0002_slow', 'always']);
-    await hasty.close();
   });
 
   test('ignores converted line ends', async () => {
@@ -155,9 +150,8 @@ describe('always.sql', () => {
 
   test('that two processes apply at the same time is applied by one of them', async () => {
     change('select pg_sleep(0.3);\n');
-    const other = await open(database.url);
+    await using other = await open(database.url);
     const applied = await Promise.all([migrateToHead(handle, folder), migrateToHead(other, folder)]);
-    await other.close();
     expect(applied.toSorted((a, b) => a.length - b.length)).toEqual([[], ['always']]);
   });
 
@@ -174,8 +168,7 @@ describe('always.sql', () => {
     rmSync(join(folder, '0001_first.sql'));
     const filled = await createTestDatabase();
     onTestFinished(() => filled.drop());
-    const migrator = await open(filled.url);
-    onTestFinished(() => migrator.close());
+    await using migrator = await open(filled.url);
     write('0099_next', 'alter table losant_usage.organizations add column cost_center text;\n');
     const before = await readSchemaState(migrator, folder);
     expect(before).toMatchObject({ state: 'behind', pending: ['0099_next', 'always'] });
@@ -232,7 +225,7 @@ describe('a database that is not at head', () => {
 test('only the migrator migrates in the schemas that were created for it, even if it does not own the database', async () => {
   await asAdministrator(`alter database ${database.name} owner to postgres`);
   await asAdministrator(`grant connect on database ${database.name} to losant_usage_migrator`);
-  const writer = await openAs('writer', database.url);
+  await using writer = await openAs('writer', database.url);
   const message = expect.stringContaining('permission denied for') as unknown;
   const refused = { kind: 'database_refused', message };
   const options = { createIfEmpty: true, autoMigrate: true };
@@ -241,5 +234,4 @@ test('only the migrator migrates in the schemas that were created for it, even i
   expect(await readSchemaState(writer, folder)).toMatchObject({ state: 'at_head' });
   await asOwner(database.url, 'revoke usage on schema losant_usage from losant_usage_writer, losant_usage_reader');
   await expect(readSchemaState(writer, folder)).rejects.toThrow('permission denied for schema losant_usage');
-  await writer.close();
 });

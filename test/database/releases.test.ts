@@ -2,17 +2,16 @@
  * Released files stay as they are, and the migrations of this version apply to the dump of every release: here also one
  * that no release has yet, which adds a column to organizations with data, and to a view.
  */
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { DatabaseHandle } from '../../src/database/handle.ts';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { migrateToHead, readPending, readSchemaState, requireSchema } from '../../src/database/migrate.ts';
+import { useDisposable, useTestDatabase } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';
-import type { TestDatabase } from '../support/databases.ts';
-import { asAdministrator, asWriter, createTestDatabase, openAs, queryOnce } from '../support/databases.ts';
+import { asAdministrator, asWriter, openAs, queryOnce } from '../support/databases.ts';
+import { useTestFolder } from '../support/folders.ts';
 import { runProgram, VERSION } from '../support/program.ts';
 import { checksum, RELEASES } from './releases.ts';
 
@@ -57,25 +56,15 @@ const TABLES = `select relname as name from pg_class
   where relnamespace = 'losant_usage'::regnamespace and relkind = 'r' and relname not like 'migrations%'`;
 
 describe.each(versions)('a database of %s', (version) => {
-  let database: TestDatabase;
-  let migrator: DatabaseHandle;
-  let reader: DatabaseHandle;
-  let folder: string;
+  const database = useTestDatabase({ template: false });
+  const migrator = useDisposable(() => openAs('migrator', database.url));
+  const reader = useDisposable(() => openAs('reader', database.url));
+  const folder = useTestFolder();
   beforeAll(async () => {
-    database = await createTestDatabase({ template: false });
     const dump = gunzipSync(readFileSync(join(RELEASES, `${version}.sql.gz`))).toString();
     await asAdministrator(dump, database.name);
-    migrator = await openAs('migrator', database.url);
-    reader = await openAs('reader', database.url);
-    folder = mkdtempSync(join(tmpdir(), 'losant-usage-next-'));
     cpSync('migrations', folder, { recursive: true });
     writeFileSync(join(folder, '0099_cost_center.sql'), COST_CENTER);
-  });
-  afterAll(async () => {
-    await migrator.close();
-    await reader.close();
-    await database.drop();
-    rmSync(folder, { recursive: true });
   });
 
   /** Returns how many rows each table has, and what was billed. */
@@ -100,15 +89,11 @@ describe.each(versions)('a database of %s', (version) => {
     expect(await migrateToHead(migrator)).toEqual(pending);
     expect(await readSchemaState(reader)).toMatchObject({ state: 'at_head' });
     if (pending.length === 0) expect(await readContents()).toEqual(before);
-    const [row] = await queryOnce(
-      database.url,
-      `select to_char(month, 'YYYY-MM') as month from losant_usage.statements`,
-    );
+    const months = `select to_char(month, 'YYYY-MM') as month from losant_usage.statements`;
+    const [row] = await queryOnce(database.url, months);
     const out = join(folder, 'pack');
     const run = (...args: readonly string[]) => runProgram(args, { DATABASE_URL: database.url });
-    expect(await run('statement', '--month', String(row?.['month']), '--out', out)).toMatchObject({
-      code: 0,
-    });
+    expect(await run('statement', '--month', String(row?.['month']), '--out', out)).toMatchObject({ code: 0 });
     expect(await run('verify', out)).toMatchObject({ code: 0 });
     expect(await run('close')).toMatchObject({ code: 0 });
   });

@@ -1,10 +1,10 @@
 /** The program accepts the settings in the files of deploy/. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { readConfig } from '../../src/settings/config.ts';
+import { useTestFolder } from '../support/folders.ts';
 
 interface Service {
   readonly environment?: Readonly<Record<string, string>>;
@@ -24,15 +24,11 @@ const SECRETS = {
   token: 'eyJ.some-long-token',
 };
 
-const folder = mkdtempSync(join(tmpdir(), 'losant-usage-secrets-'));
-afterAll(() => rmSync(folder, { recursive: true }));
+const folder = useTestFolder();
 for (const [name, text] of Object.entries(SECRETS)) writeFileSync(join(folder, name), text);
 
 /** Throws with all problems of the settings. Their secrets are replaced by files that exist. */
-function assertAccepted(
-  env: Readonly<Record<string, string>>,
-  needs: readonly ('losant' | 'database')[] = ['losant', 'database'],
-): void {
+function assertAccepted(env: Readonly<Record<string, string>>, needs: readonly ('losant' | 'database')[]): void {
   const texts = Object.entries(env).map(([name, text]) => {
     const secret = Object.keys(SECRETS).find((each) => text.endsWith(each));
     return [name, name.endsWith('_FILE') && secret !== undefined ? join(folder, secret) : text];
@@ -51,8 +47,10 @@ function readLines(text: string): Record<string, string> {
   );
 }
 
+const ALL = ['losant', 'database'] as const;
+
 test.each([
-  ['worker', { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97' }, ['losant', 'database']],
+  ['worker', { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97' }, ALL],
   ['migrate', {}, ['database']],
   ['billing', {}, ['database']],
 ] as const)('the program accepts the settings of %s in compose.yaml', (name, more, needs) => {
@@ -77,11 +75,8 @@ test('compose.yaml gives each service the secrets of its settings, and one datab
     expect(secrets).toEqual(expect.arrayContaining(paths.map((path) => path.slice('/run/secrets/'.length))));
     return secrets.filter((secret) => secret.endsWith('database-url')).map((secret) => [name, secret]);
   });
-  expect(logins).toEqual([
-    ['migrate', 'migrator-database-url'],
-    ['worker', 'writer-database-url'],
-    ['billing', 'closer-database-url'],
-  ]);
+  const roles = { migrate: 'migrator', worker: 'writer', billing: 'closer' };
+  expect(logins).toEqual(Object.entries(roles).map(([name, role]) => [name, `${role}-database-url`]));
   for (const [name, { file }] of Object.entries(compose.secrets)) expect(file).toBe(`./secrets/${name}`);
   expect(readFileSync('deploy/secrets/.gitignore', 'utf8')).toMatch(/^\*$/m);
 });
@@ -90,7 +85,7 @@ const SYSTEMD_ENV = readFileSync('deploy/systemd/losant-usage.env.example', 'utf
 test.each([
   ['as shipped', SYSTEMD_ENV],
   ['with its optional settings', SYSTEMD_ENV.replaceAll(/^#(?=[A-Z_]+=)/gm, '')],
-])('the program accepts the settings of systemd, %s', (_, text) => assertAccepted(readLines(text)));
+])('the program accepts the settings of systemd, %s', (_, text) => assertAccepted(readLines(text), ALL));
 
 interface Pod {
   readonly kind: string;
@@ -103,8 +98,8 @@ interface Pod {
 }
 
 test.each([
-  ['base/worker.yaml', 'Deployment', ['losant', 'database']],
-  ['jobs/backfill.yaml', 'Job', ['losant', 'database']],
+  ['base/worker.yaml', 'Deployment', ALL],
+  ['jobs/backfill.yaml', 'Job', ALL],
   ['jobs/migrate.yaml', 'Job', ['database']],
 ] as const)('the program accepts the settings of Kubernetes in %s', (file, kind, needs) => {
   const shared = parse(readFileSync('deploy/kubernetes/base/settings.yaml', 'utf8')) as Pod;
@@ -112,5 +107,5 @@ test.each([
   const pod = documents.map((each) => each.toJS() as Pod).find((each) => each.kind === kind);
   const [container] = pod?.spec?.template.spec.containers ?? [];
   const env = Object.fromEntries((container?.env ?? []).map(({ name, value }) => [name, value]));
-  assertAccepted({ ...(needs.length > 1 ? shared.data : {}), ...env }, needs);
+  assertAccepted({ ...(needs === ALL ? shared.data : {}), ...env }, needs);
 });

@@ -31,9 +31,8 @@ test('nothing is published before package and image are built, or without a tag'
   const isPublishing = ({ permissions = {} }: Job) =>
     Object.entries(permissions).some(([, right]) => right === 'write');
   const publishing = Object.entries(jobs).filter(([, job]) => isPublishing(job));
-  expect(publishing).toMatchObject([
-    ['publish', { needs: ['prove', 'package', 'image'], if: "github.ref_type == 'tag'", environment: 'release' }],
-  ]);
+  const job = { needs: ['prove', 'package', 'image'], if: "github.ref_type == 'tag'", environment: 'release' };
+  expect(publishing).toMatchObject([['publish', job]]);
 });
 
 test('the notes of a release are the changes of its version', () => {

@@ -6,18 +6,12 @@ import type { AttentionGroup, InstanceAttention } from '../../src/queries/attent
 const TUESDAY = '2026-11-24';
 const MONDAY = '2026-11-23';
 
-const group = (
-  kind: AttentionGroup['kind'],
-  phase: AttentionGroup['phase'],
-  ...texts: readonly string[]
-): AttentionGroup => ({
-  kind,
-  phase,
-  items: texts.length,
-  subjects: texts,
-  texts: texts.slice(0, 3),
-  areNew: [],
-});
+type Kind = AttentionGroup['kind'];
+function group(kind: Kind, phase: AttentionGroup['phase'], ...texts: readonly string[]): AttentionGroup {
+  return { kind, phase, items: texts.length, subjects: texts, texts: texts.slice(0, 3), areNew: [] };
+}
+/** Returns a group of one new item for each kind. */
+const newGroups = (kinds: readonly Kind[], text = 'A') => kinds.map((kind) => group(kind, 'new', text));
 
 const instance = (groups: readonly AttentionGroup[], changes: Partial<InstanceAttention> = {}) => ({
   instanceId: '5c0000000000000000000001',
@@ -30,13 +24,11 @@ const instance = (groups: readonly AttentionGroup[], changes: Partial<InstanceAt
   ...changes,
 });
 
-const MONTH = {
-  from: '2026-11-01',
-  to: '2026-11-23',
-  total: 224_600_000,
-  valuesNotStored: 4,
-  change: -0.04,
-} as const;
+/** Returns another instance. */
+const other = (instanceId: string, name: string | null, changes: Partial<InstanceAttention> = {}) =>
+  instance([], { instanceId, name, label: name ?? instanceId, ...changes });
+
+const MONTH = { from: '2026-11-01', to: '2026-11-23', total: 224_600_000, valuesNotStored: 4, change: -0.04 };
 
 const compose = (instances: readonly InstanceAttention[], day = TUESDAY) => composeDigest(day, instances, MONTH);
 const say = (instances: readonly InstanceAttention[]) => showDigest(compose(instances));
@@ -62,15 +54,12 @@ describe('a digest', () => {
   });
 
   test.each([
-    ['nothing', [], 'No data is missing, and nothing needs attention (as of 2026-11-24 07:00 UTC)'],
-    [
-      'what goes on',
-      [group('silent', null, 'A')],
-      'No data is missing; nothing is new, 1 ongoing (as of 2026-11-24 07:00 UTC)',
-    ],
-    ['one new thing', [group('silent', 'new', 'A')], 'No data is missing; 1 thing is new (as of 2026-11-24 07:00 UTC)'],
+    ['nothing', [], 'No data is missing, and nothing needs attention'],
+    ['what goes on', [group('silent', null, 'A')], 'No data is missing; nothing is new, 1 ongoing'],
+    ['one new thing', [group('silent', 'new', 'A')], 'No data is missing; 1 thing is new'],
   ] as const)('that has %s says so in its first line', (_, groups, verdict) => {
-    expect(say([instance(groups)])).toEqual([verdict, ...say([instance(groups)]).slice(1, -1), MONTH_LINE]);
+    const lines = say([instance(groups)]);
+    expect([lines[0], lines.at(-1)]).toEqual([`${verdict} (as of 2026-11-24 07:00 UTC)`, MONTH_LINE]);
   });
 
   test.each([
@@ -89,39 +78,25 @@ describe('a digest', () => {
 
   test('has at most eight lines, and counts those that it omits', () => {
     const kinds = ['missing', 'in_doubt', 'limit_exceeded', 'limit_at_risk', 'large_change', 'silent', 'new'] as const;
-    const lines = say([instance([...kinds, 'deleted' as const].map((kind) => group(kind, 'new', 'A')))]);
+    const lines = say([instance(newGroups([...kinds, 'deleted']))]);
     expect(lines).toHaveLength(8);
     expect(lines.slice(-3)).toEqual(['Large change this month: A', '3 more lines are in the console', MONTH_LINE]);
-    expect(say([instance(kinds.slice(1).map((kind) => group(kind, 'new', 'A')))])).toHaveLength(8);
-    const unread = Array.from({ length: 12 }, (_, index) =>
-      instance([], { instanceId: `${index}`, name: null, label: `${index}`, attentionAt: null }),
-    );
+    expect(say([instance(newGroups(kinds.slice(1)))])).toHaveLength(8);
+    const unread = Array.from({ length: 12 }, (_, index) => other(`${index}`, null, { attentionAt: null }));
     expect(say(unread)).toHaveLength(8);
   });
 
+  const NOT_READ = { groups: [group('not_read', null, '2026-11-23: HTTP 502')] };
+  const NEVER_READ = { groups: [group('never_read', null, 'Main: HTTP 401')] };
+  const OUTDATED = { attentionAt: '2026-11-22T07:00:00.000Z', isOutdated: true };
+  const FIRST_READ = 'Not known yet, because the first read is still in progress';
   test.each([
-    [
-      'was not read',
-      { groups: [group('not_read', null, '2026-11-23: HTTP 502')] },
-      'Yesterday was not read: 2026-11-23: HTTP 502',
-    ],
-    ['was never read', { groups: [group('never_read', null, 'Main: HTTP 401')] }, 'Never read: Main: HTTP 401'],
+    ['was not read', NOT_READ, 'Yesterday was not read: 2026-11-23: HTTP 502'],
+    ['was never read', NEVER_READ, 'Never read: Main: HTTP 401'],
     ['is not known', { attentionAt: null }, 'Not known yet, because nothing has been read'],
-    [
-      'was not refreshed for longer than a day',
-      { attentionAt: '2026-11-22T07:00:00.000Z', isOutdated: true },
-      'Not known since 2026-11-22 07:00 UTC; losant-usage status shows why',
-    ],
-    [
-      'is being read for the first time',
-      { attentionAt: null, hasRunInProgress: true },
-      'Not known yet, because the first read is still in progress',
-    ],
-    [
-      'is being read for the first time after an attempt that failed',
-      { hasRunInProgress: true, groups: [group('never_read', null, 'Main: HTTP 401')] },
-      'Not known yet, because the first read is still in progress',
-    ],
+    ['was not refreshed', OUTDATED, 'Not known since 2026-11-22 07:00 UTC; losant-usage status shows why'],
+    ['is being read for the first time', { attentionAt: null, hasRunInProgress: true }, FIRST_READ],
+    ['is being read after an attempt that failed', { ...NEVER_READ, hasRunInProgress: true }, FIRST_READ],
   ])('about an instance that %s says only that', (_, changes, sentence) => {
     const { groups = [], ...others } = changes as Partial<InstanceAttention>;
     const unread = instance([...groups, group('missing', 'new', 'Kestrel')], others);
@@ -131,31 +106,23 @@ describe('a digest', () => {
   });
 
   test('cuts off long names, but not how many more there are', () => {
-    const [, line = ''] = say([
-      instance([group('silent', 'new', ...['a', 'b', 'c', 'd'].map((name) => name.repeat(90)))]),
-    ]);
+    const names = ['a', 'b', 'c', 'd'].map((name) => name.repeat(90));
+    const [, line = ''] = say([instance([group('silent', 'new', ...names)])]);
     expect(line).toMatch(/^Silent for three days: a{90}, b{90}, c*… and 1 more$/);
     expect(line).toHaveLength('Silent for three days: '.length + 200);
   });
 
   test('about several instances names the first of each before the second of any', () => {
-    const instances = [
-      instance([group('missing', 'new', 'A', 'B', 'C', 'D')]),
-      instance([group('missing', 'new', 'E', 'F')], { instanceId: 'f1', name: 'East', label: 'East' }),
-    ];
+    const main = instance([group('missing', 'new', 'A', 'B', 'C', 'D')]);
+    const instances = [main, other('f1', 'East', { groups: [group('missing', 'new', 'E', 'F')] })];
     expect(say(instances)[1]).toBe('Data missing: Main: A, East: E, Main: B and 3 more');
   });
 
   test('about several instances names each, and the age of the oldest', () => {
     const instances = [
       instance([group('missing', 'new', 'A')]),
-      instance([group('missing', 'new', 'B', 'C', 'D')], {
-        instanceId: 'f1',
-        name: null,
-        label: 'f1',
-        attentionAt: '2026-11-23T08:30:00.000Z',
-      }),
-      instance([], { instanceId: 'f2', name: 'East', label: 'East', attentionAt: null }),
+      other('f1', null, { groups: [group('missing', 'new', 'B', 'C', 'D')], attentionAt: '2026-11-23T08:30:00.000Z' }),
+      other('f2', 'East', { attentionAt: null }),
     ];
     expect(say(instances)).toEqual([
       'East: not known yet, because nothing has been read',
@@ -172,8 +139,7 @@ describe('a digest', () => {
 
 test('what is said of other instances does not deny what one that was not read lacks', () => {
   const notRead = { groups: [group('not_read', null, '2026-11-23'), group('missing', 'new', 'A')] };
-  const instances = [instance([]), instance([], { instanceId: 'f1', name: 'East', label: 'East', ...notRead })];
-  expect(say(instances).slice(0, 2)).toEqual([
+  expect(say([instance([]), other('f1', 'East', notRead)]).slice(0, 2)).toEqual([
     'East: yesterday was not read: 2026-11-23',
     'Apart from that, no data is missing, and nothing needs attention (as of 2026-11-24 07:00 UTC)',
   ]);
@@ -203,44 +169,29 @@ describe('a message', () => {
     );
   });
 
+  const toDiscord = (groups: readonly AttentionGroup[], consoleUrl: string | null) =>
+    (JSON.parse(renderMessage(compose([instance(groups)]), 'discord', consoleUrl)) as { content: string }).content;
+
   test('for Discord has at most 2,000 characters', () => {
-    const long = compose([
-      instance(
-        (['missing', 'silent', 'new', 'deleted', 'in_doubt'] as const).map((kind) =>
-          group(kind, 'new', '*'.repeat(900)),
-        ),
-      ),
-    ]);
-    const { content } = JSON.parse(renderMessage(long, 'discord', null)) as { content: string };
-    expect(content).toHaveLength(2_000);
+    const groups = newGroups(['missing', 'silent', 'new', 'deleted', 'in_doubt'], '*'.repeat(900));
+    expect(toDiscord(groups, null)).toHaveLength(2_000);
   });
 
   test('for Discord has no links rather than no last line', () => {
-    const kinds = ['missing', 'silent', 'new', 'deleted', 'in_doubt', 'large_change'] as const;
-    const long = compose([instance(kinds.map((kind) => group(kind, 'new', 'a'.repeat(200))))]);
-    const { content } = JSON.parse(renderMessage(long, 'discord', `https://usage.example.com/${'a'.repeat(60)}`)) as {
-      content: string;
-    };
+    const groups = newGroups(['missing', 'silent', 'new', 'deleted', 'in_doubt', 'large_change'], 'a'.repeat(200));
+    const content = toDiscord(groups, `https://usage.example.com/${'a'.repeat(60)}`);
     expect(content.length).toBeLessThan(2_000);
     expect(content).toMatch(/\n2026\\-11 through 2026\\-11\\-23: .* 4 values are not stored$/);
   });
 
   test('for Teams is a card whose text runs have neither marks nor mentions', () => {
-    const line = [
-      {
-        text: 'Data missing',
-        selectAction: { type: 'Action.OpenUrl', url: 'https://usage.example.com/attention?kind=missing' },
-      },
-      { type: 'TextRun', text: `: ${NAMES.join(', ').replace('\u202e\n', '\\u202e\\n')}` },
-    ];
-    const block = (inlines: object) => ({ type: 'RichTextBlock', inlines });
-    const body = [block([{ type: 'TextRun' }]), block(line), block([{}, {}])];
-    expect(render('teams', 'https://usage.example.com')).toMatchObject({
-      type: 'message',
-      attachments: [
-        { contentType: 'application/vnd.microsoft.card.adaptive', content: { type: 'AdaptiveCard', body } },
-      ],
-    });
+    const open = { type: 'Action.OpenUrl', url: 'https://usage.example.com/attention?kind=missing' };
+    const names = { type: 'TextRun', text: `: ${NAMES.join(', ').replace('\u202e\n', '\\u202e\\n')}` };
+    const block = (...inlines: object[]) => ({ type: 'RichTextBlock', inlines });
+    const line = block({ text: 'Data missing', selectAction: open }, names);
+    const content = { type: 'AdaptiveCard', body: [block({ type: 'TextRun' }), line, block({}, {})] };
+    const card = { contentType: 'application/vnd.microsoft.card.adaptive', content };
+    expect(render('teams', 'https://usage.example.com')).toMatchObject({ type: 'message', attachments: [card] });
     expect(JSON.stringify(render('teams'))).not.toMatch(/entities|selectAction/);
   });
 

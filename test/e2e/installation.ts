@@ -14,6 +14,7 @@ import {
   spawnProgram,
   startProgram,
 } from '../support/program.ts';
+import { settingsOf } from '../worker/process.ts';
 import { createStore, type Row, type Store } from './usage.ts';
 
 /** Limits that never slow a test down. */
@@ -39,13 +40,7 @@ export async function createInstallation(
   const { now: hostNow = Date.now } = options;
   const platform = await startPlatform({ now: hostNow, ...options });
   const store = typeof database === 'string' ? await createStore(database) : database;
-  const env = {
-    ...FAST,
-    LOSANT_API_URL: platform.url,
-    LOSANT_INSTANCE_ID: platform.instanceId,
-    LOSANT_API_TOKEN: platform.token,
-    DATABASE_URL: store.url,
-  };
+  const env = { ...settingsOf(platform, store), ...FAST };
   return {
     platform,
     store,
@@ -62,10 +57,8 @@ export async function createInstallation(
 
 /** An installation for all tests of a file. */
 export function useInstallation(options: SimulatorOptions = {}): Installation {
-  return useOpened(
-    () => createInstallation(options),
-    (installation) => installation.close(),
-  );
+  const open = () => createInstallation(options);
+  return useOpened(open, (installation) => installation.close());
 }
 
 /** Returns the IDs of all organizations, also deleted ones, in order and in lower case. */

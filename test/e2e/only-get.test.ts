@@ -1,24 +1,23 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { commands } from '../../src/cli/commands.ts';
+import { useDisposable } from '../opened.ts';
 import { daysAgo } from '../support/days.ts';
 import type { Env } from '../support/program.ts';
-import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
+import { startRecordingProxy } from '../support/recording-proxy.ts';
 import { until } from '../support/wait.ts';
 import { orgIdsOf, useInstallation } from './installation.ts';
 
 const installation = useInstallation({ orgs: 2 });
-let proxy: RecordingProxy;
+const proxy = useDisposable(() => startRecordingProxy(installation.platform.url));
 let orgId: string;
 
 /** Has a token with every permission, so that only the program itself prevents changes. */
 let env: Env;
 
 beforeAll(async () => {
-  proxy = await startRecordingProxy(installation.platform.url);
   env = { LOSANT_API_URL: proxy.url, LOSANT_ADMIN_TOKEN: installation.platform.token };
   [orgId = ''] = await orgIdsOf(installation.platform);
 });
-afterAll(() => proxy[Symbol.asyncDispose]());
 
 const yesterday = daysAgo(1);
 
@@ -56,10 +55,8 @@ describe('Losant receives only GET requests', () => {
   });
 
   it('by all other commands, because they do not read the settings of Losant', async () => {
-    const loaded = await Promise.all(
-      [...commands].map(async ([name, load]) => ({ name, needs: (await load()).needs })),
-    );
-    const losantCommands = loaded.filter(({ needs }) => needs?.includes('losant'));
-    expect(losantCommands.map(({ name }) => name).toSorted()).toEqual(Object.keys(CALLS).toSorted());
+    const names: string[] = [];
+    for (const [name, load] of commands) if ((await load()).needs?.includes('losant')) names.push(name);
+    expect(names.toSorted()).toEqual(Object.keys(CALLS).toSorted());
   });
 });

@@ -2,7 +2,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { useOpened } from '../opened.ts';
+import { useTestDatabase } from '../opened.ts';
 import {
   asAdministrator,
   asOwner,
@@ -17,16 +17,12 @@ import { type Env, jsonOf, type Refusal } from '../support/program.ts';
 import { loginAs } from '../support/roles.ts';
 import { CERTIFICATE_FILE, startTlsProxy } from '../support/tls-proxy.ts';
 import { useInstallation } from './installation.ts';
-import { createStore } from './usage.ts';
 
 const PASSWORD = 'canary-password';
 
 const installation = useInstallation({ orgs: 3 });
 /** A database without the schema, in which a failed run must not create it. */
-const emptyDatabase = useOpened(
-  () => createStore('empty'),
-  (store) => store.remove(),
-);
+const emptyDatabase = useTestDatabase({ template: false });
 
 /** Expects an error, checks what is true of every one, and returns it as `--json` prints it. */
 async function expectError(args: readonly string[], env: Env, code: number): Promise<Refusal['error']> {
@@ -61,7 +57,8 @@ it.each([
 describe('Losant', () => {
   // The migrator is the role whose first run may create the tables.
   const DATABASE = () => ({ DATABASE_URL: loginAs('migrator', emptyDatabase.url) });
-  const cells = () => emptyDatabase.query('select * from losant_usage.cells');
+  const ask = (statement: string) => queryOnce(emptyDatabase.url, statement);
+  const cells = () => ask('select * from losant_usage.cells');
 
   it('rejects the token: exit code 5, a hint that names the setting, and no cell changes', async () => {
     const env = { ...DATABASE(), LOSANT_API_TOKEN: PASSWORD };
@@ -78,7 +75,7 @@ describe('Losant', () => {
     expect(message).toContain('0123456789abcdef01234567');
     expect(hint).toContain('LOSANT_INSTANCE_ID');
     const attempt = `select api_url, last_error from losant_usage.instances where instance_id = '0123456789abcdef01234567'`;
-    expect(await emptyDatabase.query(attempt)).toEqual([{ api_url: null, last_error: message }]);
+    expect(await ask(attempt)).toEqual([{ api_url: null, last_error: message }]);
   });
 
   // Guarantee (Runs): Nothing is loaded while clocks disagree; this is checked at the start of a run and in every load.
@@ -175,10 +172,8 @@ it('a read-only database may recover: exit code 1', async () => {
   const setDatabase = `alter database ${new URL(store.url).pathname.slice(1)}`;
   await asOwner(store.url, `${setDatabase} set default_transaction_read_only = on`);
   const ended = await installation.run(['run', '--json']);
-  await asOwner(
-    store.url,
-    `set default_transaction_read_only = off; ${setDatabase} reset default_transaction_read_only`,
-  );
+  const reset = `${setDatabase} reset default_transaction_read_only`;
+  await asOwner(store.url, `set default_transaction_read_only = off; ${reset}`);
   expect(ended.code).toBe(1);
   expect(jsonOf<Refusal>(ended).error.message).toMatch(/^.* is read-only for every user$/);
 });

@@ -13,19 +13,16 @@ test('a cached response fails only its cells, removes no number, and is retried 
   const [orgId = ''] = installation.orgIds;
   await runCompletely(installation);
   const linesBefore = await readStored(installation);
-  await platform.control('config', {
-    faults: { kinds: ['cached'], forever: true, orgIds: [orgId], actions: ['deviceCounts'] },
-  });
+  const faults = { kinds: ['cached'], forever: true, orgIds: [orgId], actions: ['deviceCounts'] };
+  await platform.control('config', { faults });
   // A read at this time makes the 23rd final.
   await moveTo('2026-11-27T10:30:00Z');
   const ended = await installation.run(['run', '--json'], { REQUEST_ATTEMPTS: '2' });
   expect(ended.code).toBe(3);
-  expect(jsonOf(ended).failures).toMatchObject([
-    { orgId, stream: 'device_counts', from: '2026-11-23', to: '2026-11-26', code: 'wrong_date' },
-  ]);
-  const findCachedLines = (lines: readonly string[]) =>
-    lines.filter((line) => line.startsWith(`device_counts ${orgId}`));
-  expect(findCachedLines(await readStored(installation))).toEqual(findCachedLines(linesBefore));
+  const days = { from: '2026-11-23', to: '2026-11-26' };
+  expect(jsonOf(ended).failures).toMatchObject([{ orgId, stream: 'device_counts', ...days, code: 'wrong_date' }]);
+  const isCached = (line: string) => line.startsWith(`device_counts ${orgId}`);
+  expect((await readStored(installation)).filter(isCached)).toEqual(linesBefore.filter(isCached));
   expect(await standingsOf(installation, orgId, '2026-11-23')).toEqual({ ...ALL_FINAL, device_counts: 'stored' });
   const isDue = 'select distinct next_read_at <= now() as is_due from losant_usage.cells where failed_reads > 0';
   expect(await query(isDue)).toEqual([{ is_due: true }]);

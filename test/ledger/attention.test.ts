@@ -7,7 +7,7 @@ import { ATTENTION_KINDS, readAttention } from '../../src/queries/attention.ts';
 import { eachDay } from '../../src/usage/day.ts';
 import { openAs } from '../support/databases.ts';
 import { until } from '../support/wait.ts';
-import { INSTANCE, useFreshLedger } from './ledger.ts';
+import { INSTANCE, RUN_1, useFreshLedger } from './ledger.ts';
 import { addPayloadOrg, type PayloadOrg } from './payload-orgs.ts';
 
 /** A Tuesday. */
@@ -24,9 +24,15 @@ const itemsOf = async (...kinds: readonly string[]) =>
       (kind::text = any (${kinds}::text[]) or (${kinds.length} = 0 and kind::text not like 'month%'))
     order by kind, text`);
 
+/** Returns what is shown of the instance: by the digest of a day, or by the console. */
+const read = async (day?: string) =>
+  (await readAttention(ledger.reader.db, { instanceIds: [INSTANCE], ...(day && { day }) }))[0];
+
 const addOrg = (org: PayloadOrg) => addPayloadOrg(ledger, TODAY, org);
 
-const isBefore = (day: string) => (other: string) => other < day;
+/** Returns payloads that change on a day. */
+const changing = (before: number, day: string, after: number | null) => (other: string) =>
+  other < day ? before : after;
 
 /** Returns an organization whose number of a day is missing. */
 const lacking = (name: string, missingDay = '2026-11-20'): PayloadOrg => ({
@@ -88,9 +94,8 @@ test('a settled sum that differs is named with what it differs from', async () =
       where instance_id = ${INSTANCE} and metric = 'payload_all_count' and usage_date = '2026-11-10'`,
   );
   await refresh();
-  expect(await itemsOf('sums_differ')).toEqual([
-    "sums_differ payload_all_count (from Losant's total since 2026-11-10) 1",
-  ]);
+  const text = "sums_differ payload_all_count (from Losant's total since 2026-11-10) 1";
+  expect(await itemsOf('sums_differ')).toEqual([text]);
 });
 
 test('every limit of an organization counts, and one of 0 is exceeded by 1', async () => {
@@ -99,8 +104,7 @@ test('every limit of an organization counts, and one of 0 is exceeded by 1', asy
   await addOrg({ name: 'Harbor', limits: { payload: 250 } });
   await addOrg({ name: 'Calm', limits: { payload: 300 } });
   // What is not stored is unknown, and estimated.
-  const isStored = isBefore('2026-11-01');
-  await addOrg({ name: 'Vale', limits: { payload: 295 }, payloads: (day) => (isStored(day) ? 10 : null) });
+  await addOrg({ name: 'Vale', limits: { payload: 295 }, payloads: changing(10, '2026-11-01', null) });
   await ledger.asProgram(
     sql`update losant_usage.usage_days set devices_created = 0, devices_deleted = 0, devices_total = 1
       where org_id = ${orgId}`,
@@ -115,16 +119,14 @@ test('every limit of an organization counts, and one of 0 is exceeded by 1', asy
 });
 
 test('organizations that changed much, are silent, new or deleted are named once each', async () => {
-  await addOrg({ name: 'Exploded', payloads: (day) => (isBefore('2026-11-01')(day) ? 1 : 10_000_000_000) });
-  await addOrg({ name: 'Grown', payloads: (day) => (isBefore('2026-11-01')(day) ? 10 : 16) });
-  await addOrg({ name: 'Started', payloads: (day) => (isBefore('2026-11-01')(day) ? 0 : 16) });
-  await addOrg({ name: 'Silent', payloads: (day) => (isBefore('2026-11-04')(day) ? 10 : 0) });
+  await addOrg({ name: 'Exploded', payloads: changing(1, '2026-11-01', 10_000_000_000) });
+  await addOrg({ name: 'Grown', payloads: changing(10, '2026-11-01', 16) });
+  await addOrg({ name: 'Started', payloads: changing(0, '2026-11-01', 16) });
+  await addOrg({ name: 'Silent', payloads: changing(10, '2026-11-04', 0) });
   await addOrg({ name: 'Newcomer', createdOn: '2026-11-18' });
   await addOrg({ name: 'Newer than the comparison', createdOn: '2026-10-20' });
   const leaverId = await addOrg({ name: 'Leaver' });
-  await ledger.asProgram(
-    sql`update losant_usage.organizations set deleted_on = '2026-11-20' where org_id = ${leaverId}`,
-  );
+  await ledger.setOrg(leaverId, sql`deleted_on = '2026-11-20'`);
   await refresh();
   expect(await itemsOf()).toEqual([
     'large_change Exploded (+999,999,999,900%) 229999999977',
@@ -139,10 +141,7 @@ test('organizations that changed much, are silent, new or deleted are named once
 describe('of the only organization of an instance', () => {
   test('a deletion is named', async () => {
     const orgId = await addOrg({ name: 'Leaver', createdOn: '2026-11-21' });
-    await ledger.asProgram(
-      sql`update losant_usage.organizations set created_on = '2025-01-01', deleted_on = '2026-11-23'
-        where org_id = ${orgId}`,
-    );
+    await ledger.setOrg(orgId, sql`created_on = '2025-01-01', deleted_on = '2026-11-23'`);
     await refresh();
     expect(await itemsOf('new', 'deleted')).toEqual(['deleted Leaver (2026-11-23) -']);
   });
@@ -156,7 +155,7 @@ describe('of the only organization of an instance', () => {
   test('silence is named from its fourth day on', async () => {
     const createdOn = '2026-11-20';
     const orgId = await addOrg({ name: 'Silent', createdOn, payloads: (day) => (day === createdOn ? 10 : 0) });
-    await ledger.asProgram(sql`update losant_usage.organizations set created_on = null where org_id = ${orgId}`);
+    await ledger.setOrg(orgId, sql`created_on = null`);
     await refresh();
     expect(await itemsOf('silent')).toEqual(['silent Silent (since 2026-11-21) -']);
   });
@@ -167,9 +166,8 @@ test('a month that is ready and one that is blocked are named, one in progress i
   await ledger.asProgram(sql`update losant_usage.tracks set first_day = '2026-09-01'`);
   await refresh();
   const months = await itemsOf('month_ready', 'month_blocked');
-  expect(months).toContainEqual(
-    'month_blocked October 2026 (0 of 1 ready; Kestrel: 10 Oct missing; 300 billable payloads on hold) 1',
-  );
+  const october = 'October 2026 (0 of 1 ready; Kestrel: 10 Oct missing; 300 billable payloads on hold)';
+  expect(months).toContainEqual(`month_blocked ${october} 1`);
   expect(months.join()).not.toContain('2026-11');
 });
 
@@ -187,11 +185,7 @@ test('an instance that was never read is named, but not while its first run is i
   await ledger.asProgram(sql`update losant_usage.instances set last_error = 'HTTP 401'`);
   await refresh();
   expect(await itemsOf()).toEqual([`never_read ${INSTANCE}: HTTP 401 -`]);
-  const lease = await acquireLease(ledger.db, {
-    instanceId: INSTANCE,
-    runId: '00000000-0000-4000-8000-000000000009',
-    host: 'host',
-  });
+  const lease = await acquireLease(ledger.db, { instanceId: INSTANCE, runId: RUN_1, host: 'host' });
   await refreshAttention({ db: ledger.db, instanceId: INSTANCE, lease }, TODAY);
   expect(await itemsOf()).toEqual([]);
   await releaseLease(ledger.db, lease);
@@ -221,10 +215,7 @@ describe('an item', () => {
   const seen = () =>
     ledger.list(sql`
       select text, first_seen_on, last_seen_on, is_current, named_on from losant_usage.attention_items`);
-  const readPhases = async (day: string) => {
-    const [instance] = await readAttention(ledger.reader.db, { instanceIds: [INSTANCE], day });
-    return (instance?.groups ?? []).map(({ phase }) => phase);
-  };
+  const readPhases = async (day: string) => ((await read(day))?.groups ?? []).map(({ phase }) => phase);
 
   /** An instance without organizations, whose list is incomplete since the 24th. */
   beforeEach(async () => {
@@ -270,22 +261,19 @@ describe('an item', () => {
 test('at the first refresh nothing is new, and at the first after an instance was never read', async () => {
   await refresh('2026-11-20');
   await addOrg(lacking('Kestrel'));
-  await refresh('2026-11-24');
-  const [instance] = await readAttention(ledger.reader.db, { instanceIds: [INSTANCE], day: '2026-11-24' });
-  expect(instance?.groups.length).toBeGreaterThan(0);
-  expect(instance?.groups.filter(({ phase }) => phase === 'new')).toEqual([]);
+  await refresh();
+  const groups = (await read(TODAY))?.groups ?? [];
+  expect(groups.length).toBeGreaterThan(0);
+  expect(groups.filter(({ phase }) => phase === 'new')).toEqual([]);
   await addOrg(lacking('Later'));
-  await refresh('2026-11-24');
-  const [later] = await readAttention(ledger.reader.db, { instanceIds: [INSTANCE], day: '2026-11-24' });
-  expect(later?.groups.filter(({ phase }) => phase === 'new').map(({ texts }) => texts)).toEqual([
-    ['Later (payload_totals since 2026-11-20)'],
-  ]);
+  await refresh();
+  const newGroups = (await read(TODAY))?.groups.filter(({ phase }) => phase === 'new');
+  expect(newGroups?.map(({ texts }) => texts)).toEqual([['Later (payload_totals since 2026-11-20)']]);
 });
 
 test('the console marks what was not there the day before, but nothing of the first refresh', async () => {
   const marks = async () => {
-    const [instance] = await readAttention(ledger.reader.db, { instanceIds: [INSTANCE] });
-    const group = instance?.groups.find(({ kind }) => kind === 'missing');
+    const group = (await read())?.groups.find(({ kind }) => kind === 'missing');
     return group?.texts.map((text, index) => `${text.split(' ')[0]} ${group.areNew[index]}`);
   };
   await addOrg(lacking('Kestrel'));
@@ -299,7 +287,6 @@ test('the console marks what was not there the day before, but nothing of the fi
 });
 
 test('an instance without a refresh is not known yet, and names are counted beyond three', async () => {
-  const read = async () => (await readAttention(ledger.reader.db, { instanceIds: [INSTANCE] }))[0];
   expect(await read()).toMatchObject({ attentionAt: null, hasRunInProgress: false, groups: [] });
   for (const name of ['A', 'B', 'C', 'D']) await addOrg(lacking(name));
   await refresh();

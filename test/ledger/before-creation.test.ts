@@ -8,7 +8,7 @@ const ledger = useFreshLedger('2026-11-24T12:00:00.000Z');
 const ONLY_DEVICES = { streams: ['device_counts'] };
 
 const setCreated = async (orgId: string, day: string) => {
-  await ledger.asProgram(sql`update losant_usage.organizations set created_on = ${day} where org_id = ${orgId}`);
+  await ledger.setOrg(orgId, sql`created_on = ${day}`);
   await ledger.prepare(ONLY_DEVICES);
 };
 const cells = async (orgId: string) => (await ledger.cells(orgId)).map((cell) => cell.replace(' device_counts', ''));

@@ -50,11 +50,9 @@ async function meet<T>(change: RawBuilder<unknown>, work: () => Promise<T>, wait
 }
 
 test('a load waits for a lock longer than any timeout that the database sets for its sessions', async () => {
-  const { rows } = await sql<{ name: string }>`select name from pg_settings
-    where name like '%timeout' and context = 'user' and name not in ('tcp_user_timeout', 'wal_sender_timeout')`.execute(
-    ledger.db,
-  );
-  const db = await openWithDefaults(Object.fromEntries(rows.map(({ name }) => [name, '500ms'])));
+  const timeouts = await ledger.list(sql`select name from pg_settings
+    where name like '%timeout' and context = 'user' and name not in ('tcp_user_timeout', 'wal_sender_timeout')`);
+  const db = await openWithDefaults(Object.fromEntries(timeouts.map((name) => [name, '500ms'])));
   const batch = [deviceResponse(orgId, DAY)];
   const load = () => ledger.load(batch, { db });
   expect(await meet(cell(), load, 1_200)).toMatchObject([{ cell: { isStored: true } }]);
@@ -80,7 +78,7 @@ test('an organization that another instance takes over while it is marked as del
     update losant_usage.coverage set next_read_at = now() where org_id = ${orgId}`;
   await meet(takeOver, () => createExpectedCells(ledger.writer()));
   const cells = sql`select standing, next_read_at = now() as is_due from losant_usage.coverage where org_id = ${orgId}`;
-  expect(await ledger.list(cells, ledger.db)).toEqual(['waiting true']);
+  expect(await ledger.listAsWriter(cells)).toEqual(['waiting true']);
 });
 
 test.runIf(endsLockWaits)('of two transactions that end in a deadlock, both take effect', async () => {
@@ -102,7 +100,7 @@ test.runIf(endsLockWaits)('of two transactions that end in a deadlock, both take
   await Promise.all([write(orgId, otherOrgId), write(otherOrgId, orgId)]);
   expect(attempts).toHaveLength(3);
   const counts = sql`select failed_reads from losant_usage.coverage where org_id in (${orgId}, ${otherOrgId})`;
-  expect(await ledger.list(counts, ledger.db)).toEqual(['2', '2']);
+  expect(await ledger.listAsWriter(counts)).toEqual(['2', '2']);
 });
 
 describe('a conflict', () => {
@@ -177,7 +175,7 @@ describe('a conflict', () => {
     expect(await ledger.list(sql`select outcome from losant_usage.digests`)).toEqual(['sent']);
     const statuses = sql`select status from losant_usage.runs order by run_id`;
     expect(await ledger.list(statuses)).toEqual(['complete', 'interrupted']);
-    expect(await ledger.list(sql`select from losant_usage.leases`, ledger.db)).toEqual([]);
+    expect(await ledger.listAsWriter(sql`select from losant_usage.leases`)).toEqual([]);
   });
 
   test('of a list hides no organization of another instance', async () => {

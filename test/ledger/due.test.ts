@@ -14,7 +14,7 @@ import type { InstanceLedger, LedgerWriter } from '../../src/ledger/lease.ts';
 import type { Verdict } from '../../src/usage/cell.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import { devices, failed, minutes, omitted, POLICY, refused, report } from '../usage/cells.ts';
-import { cellResponse, deviceResponse, useFreshLedger } from './ledger.ts';
+import { cellResponse, deviceResponse, deviceResponseAt, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
 const DEVICES = ['device_counts'];
@@ -24,15 +24,10 @@ const ALL: DueScope = { orgIds: null, streams: null, range: null };
 const setNext = (orgId: string, day: string, next: string | null) =>
   ledger.asProgram(sql`update losant_usage.coverage set next_read_at = ${next}
     where org_id = ${orgId} and usage_date = ${day}`);
-const page = async (
-  scope: Partial<DueScope> = {},
-  options: Partial<DueCursor> = {},
-  changes: Partial<InstanceLedger> = {},
-) => {
-  const range = { from: null, to: null, daysBefore: 0 };
-  const cursor = { afterOrgId: '', sinceMs: null, startMs: null, refusedStreams: [], ...range, ...options };
-  return await readDuePage(ledger.writer(changes), { ...ALL, ...scope }, cursor);
-};
+const ANY_DAY = { from: null, to: null, daysBefore: 0 };
+const START: DueCursor = { ...ANY_DAY, afterOrgId: '', sinceMs: null, startMs: null, refusedStreams: [] };
+const page = (scope: Partial<DueScope> = {}, cursor: Partial<DueCursor> = {}, changes: Partial<InstanceLedger> = {}) =>
+  readDuePage(ledger.writer(changes), { ...ALL, ...scope }, { ...START, ...cursor });
 const show = (cells: Awaited<ReturnType<typeof page>>) =>
   cells.map(({ orgId, stream, day }) => `${orgId.slice(-2)} ${day.slice(5)} ${stream}`).sort();
 
@@ -94,14 +89,14 @@ describe('a page of due cells', () => {
     const range = { from: '2026-11-22', to: '2026-11-22' };
     const totals = { streams: ['payload_totals'] };
     const rejectedTotals = { refusedStreams: ['payload_totals'] };
-    for (const [scope, options, expected] of [
+    for (const [scope, cursor, expected] of [
       [{ orgIds: [two] }, {}, [`${b} 11-22 device_counts`, `${b} 11-23 device_counts`]],
       [totals, { from: '2026-11-23' }, [`${a} 11-23 payload_totals`]],
       [{ orgIds: [one] }, { ...rejectedTotals, to: '2026-11-22' }, [`${a} 11-22 device_counts`]],
       [{ orgIds: [two], range }, {}, [`${b} 11-22 device_counts`]],
       [{ range }, { from: '2026-11-23' }, []],
     ] as const) {
-      expect(show(await page(scope, options))).toEqual(expected);
+      expect(show(await page(scope, cursor))).toEqual(expected);
     }
     expect(await page({}, {}, { instanceId: '5c00000000000000000000ff' })).toEqual([]);
     expect(await countDueCells(ledger.writer(), { ...ALL, range })).toBe(3);
@@ -115,10 +110,7 @@ describe('a page of due cells', () => {
 
   test('with sinceMs has only cells that were set due after that time and after their last read', async () => {
     const orgId = await ledger.expectDays({ from: '2026-11-21', to: '2026-11-23' }, DEVICES);
-    await ledger.load([
-      cellResponse(orgId, 'device_counts', '2026-11-22', failed),
-      cellResponse(orgId, 'device_counts', '2026-11-23', failed),
-    ]);
+    await ledger.load(['2026-11-22', '2026-11-23'].map((day) => cellResponse(orgId, 'device_counts', day, failed)));
     await ledger.setTime('2026-11-24T00:30:00.000Z');
     await setNext(orgId, '2026-11-22', '2026-11-24T00:15:00.000Z');
     await setNext(orgId, '2026-11-23', '2026-11-24T00:20:00.000Z');
@@ -181,17 +173,11 @@ describe('a changed policy reschedules the cells inside the horizon', () => {
   ])('%s', async (_, changes, expected) => {
     await ledger.prepare();
     const orgId = await ledger.expectDays({ from: '2026-11-18', to: '2026-11-23' }, DEVICES);
-    const sentAt = {
-      '2026-11-18': '2026-11-26T00:15:00.000Z',
-      '2026-11-20': '2026-11-24T00:15:00.000Z',
-      '2026-11-22': '2026-11-23T06:15:00.000Z',
-    };
-    await ledger.load(
-      Object.entries(sentAt).map(([day, at]) => ({
-        ...deviceResponse(orgId, day),
-        sentAtMs: Date.parse(at),
-      })),
-    );
+    await ledger.load([
+      deviceResponseAt(orgId, '2026-11-18', '2026-11-26T00:15:00.000Z'),
+      deviceResponseAt(orgId, '2026-11-20', '2026-11-24T00:15:00.000Z'),
+      deviceResponseAt(orgId, '2026-11-22', '2026-11-23T06:15:00.000Z'),
+    ]);
     await setNext(orgId, '2026-11-18', null);
     await setNext(orgId, '2026-11-22', '2026-11-26T00:00:00Z');
     await apply({ ...POLICY, ...changes });
@@ -235,7 +221,7 @@ describe('a changed policy reschedules the cells inside the horizon', () => {
     ]);
     await ledger.prepare({ streams: [], policy: { ...POLICY, horizonDays: 400 } });
     const due = sql`select standing, next_read_at <= now() as due from losant_usage.coverage where org_id = ${orgId}`;
-    expect(await ledger.list(due, ledger.db)).toEqual(['unavailable true', 'unavailable true']);
+    expect(await ledger.listAsWriter(due)).toEqual(['unavailable true', 'unavailable true']);
     await ledger.load([deviceResponse(orgId, '2026-08-20')], { policy: { ...POLICY, horizonDays: 400 } });
     await ledger.prepare({ streams: [], policy: { ...POLICY, horizonDays: 60 } });
     expect(await ledger.cells(orgId)).toEqual([

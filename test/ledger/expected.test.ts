@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { TRANSACTION_CELLS } from '../../src/ledger/lease.ts';
 import { markDeleted, upsertOrganizations } from '../../src/ledger/organizations.ts';
 import { failed, minutes, omitted, POLICY, report } from '../usage/cells.ts';
-import { cellResponse, deviceResponse, type RunSettings, useFreshLedger } from './ledger.ts';
+import { cellResponse, deviceResponse, deviceResponseAt, type RunSettings, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
 const DEVICES = ['device_counts'];
@@ -15,13 +15,9 @@ const prepareAt = async (instant: string, settings: RunSettings = {}) => {
 };
 const ONLY_DEVICES = { streams: DEVICES };
 const daysOf = (orgId: string, stream?: string) => ledger.daysOf(orgId, stream);
-const unrecorded = () => ledger.queryRows(sql`select from losant_usage_internal.unrecorded_cells`, ledger.db);
+const unrecorded = () => ledger.queryAsWriter(sql`select from losant_usage_internal.unrecorded_cells`);
 const deleteOrg = (orgId: string, today: string) => markDeleted(ledger.writer(), { orgIds: [orgId], today });
 const relist = (orgId: string) => upsertOrganizations(ledger.writer(), [{ orgId, problem: 'no name' }]);
-const deviceResponseAt = (orgId: string, day: string, sentAt: string) => ({
-  ...deviceResponse(orgId, day),
-  sentAtMs: Date.parse(sentAt),
-});
 
 describe('a track begins', () => {
   test('with yesterday at the first run, whenever the organization was created', async () => {
@@ -85,7 +81,7 @@ describe('a track ends', () => {
     await prepareAt('2026-11-29T00:15:00.000Z', { selection: [] });
     expect(await daysOf(orgId)).toEqual(['11-23..11-27 5']);
     const due = sql`select count(*) from losant_usage.coverage where next_read_at is not null`;
-    expect(await ledger.list(due, ledger.db)).toEqual(['8']);
+    expect(await ledger.listAsWriter(due)).toEqual(['8']);
   });
 
   test('with the day before the deletion of its organization was noticed; its cells are unavailable', async () => {
@@ -170,11 +166,11 @@ describe('expected cells', () => {
     expect(await unrecorded()).toEqual([]);
     expect(await daysOf(orgId)).toEqual(['11-23..12-02 10']);
     const rowVersions = sql`select xmin, ctid::text from losant_usage.coverage order by usage_date, stream`;
-    const versionsBefore = await ledger.list(rowVersions, ledger.db);
+    const versionsBefore = await ledger.listAsWriter(rowVersions);
     await ledger.prepare();
-    expect(await ledger.list(rowVersions, ledger.db)).toEqual(versionsBefore);
+    expect(await ledger.listAsWriter(rowVersions)).toEqual(versionsBefore);
     const days = sql`select count(*) as rows, count(distinct usage_date) as days from losant_usage.usage_days`;
-    expect(await ledger.list(days, ledger.db)).toEqual(['10 10']);
+    expect(await ledger.listAsWriter(days)).toEqual(['10 10']);
   });
 
   test('become due at the first checkpoint of the policy', async () => {
@@ -194,14 +190,14 @@ describe('expected cells', () => {
       (select count(*) from losant_usage.usage_days) as days,
       (select count(*) from losant_usage_internal.unrecorded_cells) as unrecorded`;
     await ledger.withTrigger('coverage', killAtLastOrg, () => expect(prepare()).rejects.toThrow('killed'));
-    expect(await ledger.list(counts, ledger.db)).toEqual(['5 200 200 0']);
+    expect(await ledger.listAsWriter(counts)).toEqual(['5 200 200 0']);
     await prepare();
-    expect(await ledger.list(counts, ledger.db)).toEqual(['6 240 240 0']);
+    expect(await ledger.listAsWriter(counts)).toEqual(['6 240 240 0']);
     await ledger.setTime('2026-12-31T12:00:00.000Z');
     await ledger.withTrigger('coverage', killAtLastOrg, () => expect(prepare()).rejects.toThrow('killed'));
-    expect(await ledger.list(counts, ledger.db)).toEqual(['6 425 425 37']);
+    expect(await ledger.listAsWriter(counts)).toEqual(['6 425 425 37']);
     await prepare();
-    expect(await ledger.list(counts, ledger.db)).toEqual(['6 462 462 0']);
+    expect(await ledger.listAsWriter(counts)).toEqual(['6 462 462 0']);
     expect((await ledger.tracks('000000000000000000000006'))[0]).toBe('device_counts 10-15 12-31 ');
   });
 
@@ -241,7 +237,7 @@ describe('cells that can no longer be read', () => {
     await prepareAt('2027-02-20T00:15:00.000Z', { streams: [] });
     const failedReads = sql`select failed_reads from losant_usage.coverage
       where org_id = ${orgId} order by usage_date limit 1`;
-    expect(await ledger.list(failedReads, ledger.db)).toEqual(['0']);
+    expect(await ledger.listAsWriter(failedReads)).toEqual(['0']);
     expect((await ledger.cells(orgId)).slice(0, 5)).toEqual([
       '11-18 device_counts final  never',
       '11-19 device_counts unavailable past_horizon never',

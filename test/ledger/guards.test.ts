@@ -137,7 +137,7 @@ describe('a write that a foreign object drops or changes ends the load', () => {
     const batch = (total: number) => [cellResponse(restatedOrg, 'device_counts', DAY, report(devices(4, 1, total)))];
     await ledger.load(batch(17));
     const row = sql`select * from losant_usage.usage_days where org_id = ${restatedOrg}`;
-    const numbers = () => ledger.queryRows(row, ledger.db);
+    const numbers = () => ledger.queryAsWriter(row);
     const rowsBefore = [await numbers(), await ledger.cells(restatedOrg)];
     await loading(() => expect(ledger.load(batch(18), { runId: RUN_2 })).rejects.toMatchObject(error));
     expect([await numbers(), await ledger.cells(restatedOrg)]).toEqual(rowsBefore);

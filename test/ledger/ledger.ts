@@ -56,6 +56,20 @@ interface LedgerDatabase {
   readonly drop: () => Promise<void>;
 }
 
+async function readRows(query: RawBuilder<unknown>, db: Kysely<Schema>): Promise<object[]> {
+  const { rows } = await query.execute(db);
+  return rows.map((row) => ({ ...(row as object) }));
+}
+
+function toLines(rows: readonly object[]): string[] {
+  const textOf = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
+  return rows.map((row) =>
+    Object.values(row)
+      .map((value) => (value === null ? '-' : textOf(value)))
+      .join(' '),
+  );
+}
+
 export class Ledger {
   /** Of the writer. */
   readonly handle: DatabaseHandle;
@@ -99,21 +113,32 @@ export class Ledger {
     await asOwner(this.url, stopClockAt(this.#nowMs));
   }
 
-  /** Returns the rows of a query as plain objects, as the reader sees them; with `db`, as its role does. */
-  async queryRows(query: RawBuilder<unknown>, db: Kysely<Schema> = this.#trx ?? this.reader.db): Promise<object[]> {
-    const { rows } = await query.execute(db);
-    return rows.map((row) => ({ ...(row as object) }));
+  /** Returns the rows of a query as plain objects, as the reader sees them. */
+  async queryRows(query: RawBuilder<unknown>): Promise<object[]> {
+    return await readRows(query, this.#trx ?? this.reader.db);
+  }
+
+  /** Returns the rows of a query of what the reader cannot see. */
+  async queryAsWriter(query: RawBuilder<unknown>): Promise<object[]> {
+    return await readRows(query, this.db);
   }
 
   /** Returns the rows of a query as lines of text, null as `-`. */
-  async list(query: RawBuilder<unknown>, db?: Kysely<Schema>): Promise<string[]> {
-    const rows = await this.queryRows(query, db);
-    const textOf = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
-    return rows.map((row) =>
-      Object.values(row)
-        .map((value) => (value === null ? '-' : textOf(value)))
-        .join(' '),
-    );
+  async list(query: RawBuilder<unknown>): Promise<string[]> {
+    return toLines(await this.queryRows(query));
+  }
+
+  /** Returns the rows of a query of what the reader cannot see as lines of text. */
+  async listAsWriter(query: RawBuilder<unknown>): Promise<string[]> {
+    return toLines(await this.queryAsWriter(query));
+  }
+
+  /** Returns the plan of a query for which indexes are used wherever one can be. */
+  async explainIndexes(query: RawBuilder<unknown>): Promise<string> {
+    return await this.reader.db.transaction().execute(async (trx) => {
+      await sql`set local enable_seqscan = off`.execute(trx);
+      return JSON.stringify(await readRows(sql`explain ${query}`, trx));
+    });
   }
 
   /** Executes statements that only the program may. */
@@ -148,6 +173,11 @@ export class Ledger {
         values (${orgId}, ${instanceId}, ${`Acme ${this.#orgs}`}, ${createdOn}, now(), now())`,
     );
     return orgId;
+  }
+
+  /** Changes columns of an organization. */
+  async setOrg(orgId: string, assignment: RawBuilder<unknown>): Promise<void> {
+    await this.asProgram(sql`update losant_usage.organizations set ${assignment} where org_id = ${orgId}`);
   }
 
   /** Adds organizations with the IDs from 1 on. */
@@ -250,26 +280,20 @@ export class Ledger {
 
   /** Returns the cells of an organization as lines: day, stream, standing, reason, next read. */
   async cells(orgId: string): Promise<string[]> {
-    return await this.list(
-      sql`
+    return await this.listAsWriter(sql`
       select to_char(usage_date, 'MM-DD') as day, stream, standing, coalesce(reason, ''),
         coalesce(to_char(next_read_at at time zone 'UTC', 'MM-DD"T"HH24:MI'), 'never') as next
-      from losant_usage.coverage where org_id = ${orgId} order by usage_date, stream`,
-      this.db,
-    );
+      from losant_usage.coverage where org_id = ${orgId} order by usage_date, stream`);
   }
 
   /** Returns the days of an organization that have a cell of a stream, as ranges with their lengths. */
   async daysOf(orgId: string, stream = 'device_counts'): Promise<string[]> {
-    return await this.list(
-      sql`
+    return await this.listAsWriter(sql`
       select to_char(min(usage_date), 'MM-DD') || '..' || to_char(max(usage_date), 'MM-DD') as days, count(*)
       from (
         select usage_date, usage_date - row_number() over (order by usage_date)::integer as start
         from losant_usage.coverage where org_id = ${orgId} and stream = ${stream}
-      ) as c group by start order by 1`,
-      this.db,
-    );
+      ) as c group by start order by 1`);
   }
 
   /** Returns the tracks of an organization: first, next and last day. */
@@ -304,10 +328,8 @@ export async function createLedgerDatabase(now: string): Promise<LedgerDatabase>
 
 /** A ledger for all tests of a file. */
 export function useLedger(now: string): Ledger {
-  return useOpened(
-    async () => new Ledger(await createLedgerDatabase(now)),
-    (ledger) => ledger.drop(),
-  );
+  const open = async () => new Ledger(await createLedgerDatabase(now));
+  return useOpened(open, (ledger) => ledger.drop());
 }
 
 /** A ledger that is empty, and at the same time, for each test. */
@@ -341,6 +363,11 @@ function toRange(days: string): DayRange {
 export function deviceResponse(orgId: string, day: string, total = 17): TestResponse {
   return cellResponse(orgId, 'device_counts', day, report(devices(4, 1, total)));
 }
+
+export const deviceResponseAt = (orgId: string, day: string, sentAt: string): TestResponse => ({
+  ...deviceResponse(orgId, day),
+  sentAtMs: at(sentAt),
+});
 
 export function cellResponse(orgId: string, stream: string, day: string, verdict: Verdict): TestResponse {
   return { orgId, stream, day, verdict };

@@ -24,17 +24,14 @@ const createOrg = (...streams: readonly string[]) => ledger.expectDays({ from: D
 const deviceResponse = (orgId: string, ...numbers: [number, number, number]) =>
   cellResponse(orgId, 'device_counts', DAY, report(devices(...numbers)));
 const numbersOf = (orgId: string) =>
-  ledger.queryRows(
-    sql`select jsonb_strip_nulls(to_jsonb(d) - array['usage_date', 'month', 'org_id', 'standing',
+  ledger.queryAsWriter(sql`select jsonb_strip_nulls(to_jsonb(d) - array['usage_date', 'month', 'org_id', 'standing',
     'is_waiting', 'is_stored', 'changed_at']) as numbers
-    from losant_usage.usage_days d where org_id = ${orgId}`,
-    ledger.db,
-  );
+    from losant_usage.usage_days d where org_id = ${orgId}`);
 const revisionsOf = (orgId: string) =>
   ledger.list(sql`select stream, revision, old, new, was_final, run_id
     from losant_usage.revisions where org_id = ${orgId} order by id`);
 const rowVersionsOf = (orgId: string) =>
-  ledger.list(sql`select xmin, ctid::text from losant_usage.usage_days where org_id = ${orgId}`, ledger.db);
+  ledger.listAsWriter(sql`select xmin, ctid::text from losant_usage.usage_days where org_id = ${orgId}`);
 
 describe('a load', () => {
   test('writes numbers of every kind and all columns of the ledger; the first load is not a revision', async () => {
@@ -53,17 +50,10 @@ describe('a load', () => {
       from losant_usage.coverage where org_id = ${orgId} and stream = 'device_counts'`;
     const sentAt = '2026-11-22T12:00:00.000Z';
     const times = `${sentAt} ${sentAt} ${sentAt} 2026-11-23T00:00:00.000Z -`;
-    expect(await ledger.list(row, ledger.db)).toEqual([
-      `stored true true 0 1 0 ${times} ${RUN_1} - - ${'a'.repeat(64)}`,
-    ]);
+    expect(await ledger.listAsWriter(row)).toEqual([`stored true true 0 1 0 ${times} ${RUN_1} - - ${'a'.repeat(64)}`]);
     expect(await revisionsOf(orgId)).toEqual([]);
-    const loaded = {
-      result: 'loaded',
-      cell: { standing: 'stored' },
-      differences: null,
-      previous: { wasFinal: false },
-    };
-    expect(result[0]).toMatchObject(loaded);
+    const written = { result: 'loaded', differences: null };
+    expect(result[0]).toMatchObject({ ...written, cell: { standing: 'stored' }, previous: { wasFinal: false } });
   });
 
   // Guarantee (Numbers): Reading the same numbers again writes neither numbers nor a revision.
@@ -102,7 +92,7 @@ describe('a load', () => {
     ]);
     const standing = sql`select revision, standing, finalized_at from losant_usage.coverage where org_id = ${orgId}`;
     const final = '2 final 2026-11-24T12:00:00.000Z';
-    expect(await ledger.list(standing, ledger.db)).toEqual([final, final]);
+    expect(await ledger.listAsWriter(standing)).toEqual([final, final]);
   });
 
   test('stores keys with a meaning in JavaScript, and any text', async () => {
@@ -115,11 +105,8 @@ describe('a load', () => {
     expect(await ledger.load(read, { runId: RUN_2 })).toMatchObject([{ result: 'unchanged' }]);
     const rows = sql`select payload_type, source, count from losant_usage.payload_sources
       where org_id = ${orgId} order by count`;
-    expect(await ledger.list(rows)).toEqual([
-      'toString __proto__ 1',
-      'toString constructor 2',
-      '\'); drop table x; -- ü "\\ {} , 😀 3',
-    ]);
+    const strange = '\'); drop table x; -- ü "\\ {} , 😀 3';
+    expect(await ledger.list(rows)).toEqual(['toString __proto__ 1', 'toString constructor 2', strange]);
   });
 
   test('of one stream leaves the numbers of other streams, even if its batch has those for others', async () => {
@@ -209,7 +196,7 @@ describe('a batch', () => {
   test('whose commit was not confirmed counts as loaded, and is not loaded again', async () => {
     const orgId = await createOrg('device_counts', 'notebook_minutes');
     await using wire = await startWire(portOf(ledger.url));
-    const handle = await openAs('writer', through(wire, ledger.url));
+    await using handle = await openAs('writer', through(wire, ledger.url));
     wire.onSent = (_, bytes) => {
       if (bytes.includes('commit\0')) {
         wire.onSent = () => 'pass';
@@ -218,12 +205,8 @@ describe('a batch', () => {
       }
       return 'pass';
     };
-    const batch = [
-      deviceResponse(orgId, 4, 1, 17),
-      cellResponse(orgId, 'notebook_minutes', DAY, report(minutes(17, 4))),
-    ];
-    const updates = await ledger.load(batch, { db: handle.db });
-    await handle.close();
+    const minutesResponse = cellResponse(orgId, 'notebook_minutes', DAY, report(minutes(17, 4)));
+    const updates = await ledger.load([deviceResponse(orgId, 4, 1, 17), minutesResponse], { db: handle.db });
     expect(updates).toMatchObject([{ result: 'loaded' }, { result: 'loaded' }]);
     expect(await rowVersionsOf(orgId)).toHaveLength(1);
     expect(await numbersOf(orgId)).toEqual([{ numbers: { ...devices(4, 1, 17), ...minutes(17, 4) } }]);
@@ -234,9 +217,9 @@ describe('a batch', () => {
     const batch = [deviceResponse(orgId, 4, 1, 17), cellResponse(orgId, 'notebook_minutes', DAY, failed)];
     await ledger.load(batch);
     const row = sql`select failed_reads, revision from losant_usage.coverage where org_id = ${orgId} order by stream`;
-    const rowsBefore = await ledger.list(row, ledger.db);
+    const rowsBefore = await ledger.listAsWriter(row);
     expect(await ledger.load(batch)).toMatchObject([{ result: 'unchanged' }, { result: 'failed' }]);
-    expect(await ledger.list(row, ledger.db)).toEqual(rowsBefore);
+    expect(await ledger.listAsWriter(row)).toEqual(rowsBefore);
     expect(rowsBefore[1]).toBe('1 0');
   });
 
@@ -282,7 +265,7 @@ describe('a batch', () => {
 test('our sums of the day are added up once each, even before the planner has statistics', async () => {
   const functions = ['metric_sums', 'unsettled_counts', 'counterpart_sums'];
   const calls = functions.map((name) => `losant_usage_internal.${name}('${INSTANCE}', '${DAY}')`);
-  const plan = await ledger.list(sql`explain (costs off) select from ${sql.raw(calls.join(', '))}`, ledger.db);
+  const plan = await ledger.listAsWriter(sql`explain (costs off) select from ${sql.raw(calls.join(', '))}`);
   const scans = functions.map((name) => expect.stringContaining(`Function Scan on ${name}`) as unknown);
   expect(plan).toEqual(expect.arrayContaining(scans));
 });
@@ -291,26 +274,21 @@ describe('quarantined responses', () => {
   const problem = 'created: is negative (-1)';
   const newCells = () => ledger.expectDays({ from: DAY, to: '2026-11-21' }, ['device_counts', 'payload_totals']);
   const load = (...slices: readonly CellResponse[][]) => loadBatch(ledger.writer(), slices.flat());
-  const quarantined = (
-    orgId: string,
-    {
-      code = 'invalid_value',
-      detail = problem,
-      texts = ['{"counts":[]}'],
-      days = [DAY],
-      stream = 'device_counts',
-    } = {},
-  ): CellResponse[] => {
+  const NEGATIVE = {
+    code: 'invalid_value',
+    detail: problem,
+    texts: ['{"counts":[]}'],
+    days: [DAY],
+    stream: 'device_counts',
+  };
+  const quarantined = (orgId: string, changes: Partial<typeof NEGATIVE> = {}): CellResponse[] => {
+    const { code, detail, texts, days, stream } = { ...NEGATIVE, ...changes };
     const verdict = { kind: 'quarantined', code, detail } as const;
-    const response = { sentAtMs: ledger.nowMs, texts, sha256: null, verdict };
-    return days.map((day) => ({ orgId, stream, day, ...response }));
+    return days.map((day) => ({ orgId, stream, day, sentAtMs: ledger.nowMs, texts, sha256: null, verdict }));
   };
   const readQuarantine = async (orgId: string) => {
-    const rows = await ledger.queryRows(
-      sql`select first_day, reason, detail, body_truncated, run_id, body_gzip
-      from losant_usage.quarantine where org_id = ${orgId}`,
-      ledger.db,
-    );
+    const rows = await ledger.queryAsWriter(sql`select first_day, reason, detail, body_truncated, run_id, body_gzip
+      from losant_usage.quarantine where org_id = ${orgId}`);
     return rows.map((row) => {
       const { body_gzip: body, ...columns } = row as { body_gzip: Buffer };
       return { ...columns, body: gunzipSync(body).toString('utf8') };

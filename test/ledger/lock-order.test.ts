@@ -35,17 +35,14 @@ beforeEach(async () => {
   );
 });
 
+const MOVE_CREATION = sql`update losant_usage.organizations set created_on = '2026-11-22'`;
 const firstOrg = sql`select from losant_usage.organizations where org_id = ${A}`;
 const lastOrg = sql`select from losant_usage.organizations where org_id = ${B}`;
 const firstCell = sql`select from losant_usage.coverage where org_id = ${A} and usage_date = '2026-11-20'`;
 const lastCell = sql`select from losant_usage.coverage where org_id = ${B} and usage_date = '2026-11-21'`;
 
 /** Starts `work` while `first` is locked, and returns whether `last` is still free when it waits. */
-async function leavesFree(
-  work: () => Promise<unknown>,
-  first: RawBuilder<unknown>,
-  last: RawBuilder<unknown>,
-): Promise<boolean> {
+async function leavesFree(work: () => Promise<unknown>, first: RawBuilder<unknown>, last: RawBuilder<unknown>) {
   const { db } = ledger;
   let working: Promise<unknown> = Promise.resolve();
   const isFree = await db.transaction().execute(async (trx) => {
@@ -61,14 +58,13 @@ async function leavesFree(
 }
 
 const ALL = { orgIds: null, streams: null, range: null };
-const OTHER_STREAMS = { streams: ['device_counts', 'payload_totals'], selection: null } as const;
-const NO_STREAMS = { streams: [], selection: null } as const;
+const sync = (streams: readonly string[]) => syncTracks(ledger.writer(), { streams, selection: null });
 
 type Work = () => Promise<unknown>;
 
 test.each<[string, Work]>([
-  ['streams that leave the settings', () => syncTracks(ledger.writer(), NO_STREAMS)],
-  ['streams of which one leaves and one is new', () => syncTracks(ledger.writer(), OTHER_STREAMS)],
+  ['streams that leave the settings', () => sync([])],
+  ['streams of which one leaves and one is new', () => sync(['device_counts', 'payload_totals'])],
   ['cells that are created', () => createExpectedCells(ledger.writer())],
   ['a backfill', () => ledger.backfill('2026-11-18..2026-11-21')],
   ['a waiver', () => ledger.waiveDays(A, '2026-11-18..2026-11-21')],
@@ -80,9 +76,7 @@ test.each([
   ['a list in another order', [B, A], null],
   ['a list with one that has returned', [A, B], '2026-11-22'],
 ])('organizations: %s', async (_, orgIds, deletedOn) => {
-  await ledger.asProgram(
-    sql`update losant_usage.organizations set deleted_on = ${deletedOn}::date where org_id = ${B}`,
-  );
+  await ledger.setOrg(B, sql`deleted_on = ${deletedOn}::date`);
   const list = orgIds.map((orgId) => ({ orgId, problem: 'no name' }));
   const work = () => upsertOrganizations(ledger.writer(), list);
   expect(await leavesFree(work, firstOrg, lastOrg)).toBe(true);
@@ -117,10 +111,8 @@ test('usage_days: a backfill has locked no day while it waits for a cell', async
 });
 
 test('usage_days: whoever marks cells unavailable has locked no day while it waits for another cell', async () => {
-  await ledger.asProgram(
-    sql`update losant_usage.organizations set deleted_on = '2026-11-22' where org_id = ${B}`,
-    sql`update losant_usage.organizations set created_on = '2026-11-22' where org_id = ${A}`,
-  );
+  await ledger.setOrg(B, sql`deleted_on = '2026-11-22'`);
+  await ledger.setOrg(A, sql`created_on = '2026-11-22'`);
   const day = sql`select from losant_usage.usage_days where org_id = ${B} and usage_date = '2026-11-21'`;
   expect(await leavesFree(() => createExpectedCells(ledger.writer()), firstCell, day)).toBe(true);
 });
@@ -131,20 +123,14 @@ describe('instance_totals', () => {
 
   beforeEach(async () => {
     const metrics = sql`(values ('devices_total'), ('devices_created')) as m (metric)`;
-    await ledger.asProgram(
-      sql`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
-        select ${INSTANCE}, d.day, m.metric from (values (date '2026-11-21'), ('2026-11-20')) as d (day), ${metrics}`,
-    );
+    await ledger.asProgram(sql`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
+      select ${INSTANCE}, d.day, m.metric from (values (date '2026-11-21'), ('2026-11-20')) as d (day), ${metrics}`);
   });
 
   test.each<[string, Work, day: string]>([
     ['a load', () => ledger.load(batch), '2026-11-21'],
     ['a computation', () => computeOurSums(ledger.writer(), '2026-11-20'), '2026-11-20'],
-    [
-      'a creation date that moves',
-      () => ledger.asProgram(sql`update losant_usage.organizations set created_on = '2026-11-22'`),
-      '2026-11-21',
-    ],
+    ['a creation date that moves', () => ledger.asProgram(MOVE_CREATION), '2026-11-21'],
   ])('%s', async (_, work, day) => {
     expect(await leavesFree(work, key('2026-11-20', 'devices_created'), key(day, 'devices_total'))).toBe(true);
   });

@@ -33,7 +33,7 @@ describe('a backfill', () => {
     await ledger.createOrgs(7);
     await ledger.prepare({ streams: STREAMS });
     await backfill();
-    expect(await ledger.list(cellsByOrg, ledger.db)).toEqual([1, 2, 3, 4, 5, 6, 7].map((org) => `${org} 45`));
+    expect(await ledger.listAsWriter(cellsByOrg)).toEqual([1, 2, 3, 4, 5, 6, 7].map((org) => `${org} 45`));
     expect(await listTransactions(sql`usage_date < '2026-11-23'`)).toEqual([40, 80, 80, 80]);
   });
 
@@ -41,7 +41,7 @@ describe('a backfill', () => {
     await ledger.createOrgs(1);
     await ledger.prepare({ streams: STREAMS });
     await backfill('2026-11-04..2026-11-23');
-    expect(await ledger.list(cellsByOrg, ledger.db)).toEqual(['1 100']);
+    expect(await ledger.listAsWriter(cellsByOrg)).toEqual(['1 100']);
   });
 
   // Guarantee (Missing numbers): A backfill that is interrupted keeps what it has added: whole organizations with all
@@ -51,7 +51,7 @@ describe('a backfill', () => {
     await ledger.prepare({ streams: STREAMS });
     const killAtLastOrg = "if new.org_id like '%3' then raise exception 'killed'; end if; return new;";
     await ledger.withTrigger('coverage', killAtLastOrg, () => expect(backfill()).rejects.toThrow('killed'));
-    expect(await ledger.list(cellsByOrg, ledger.db)).toEqual(['1 45', '2 45', '3 5']);
+    expect(await ledger.listAsWriter(cellsByOrg)).toEqual(['1 45', '2 45', '3 5']);
   });
 });
 
@@ -73,7 +73,7 @@ const NEVER_READ = { reason: 'never_read', next_read_at: '2026-11-24T00:00:00Z' 
 const setOrgs = (change: RawBuilder<unknown>) => ledger.asProgram(sql`update losant_usage.organizations set ${change}`);
 const create = () => createExpectedCells(createWriter({ policy: LONG_POLICY }));
 
-const listOrgIds = () => ledger.list(sql`select org_id from losant_usage.organizations`, ledger.db);
+const listOrgIds = () => ledger.listAsWriter(sql`select org_id from losant_usage.organizations`);
 const FAILED = { reason: 'timeout', failed_reads: 1, standing: 'missing', next_read_at: '2026-11-24T06:00:00Z' };
 const ALL = { orgIds: null, streams: null, range: null };
 const listAgain = async () => {
@@ -82,45 +82,26 @@ const listAgain = async () => {
 };
 const waiveAll = async () =>
   await ledger.waiveDays('', '2026-10-15..2026-11-23', { orgIds: await listOrgIds(), transactionCells: LIMIT });
+const endHorizon = () => createExpectedCells(createWriter({ policy: SHORT_POLICY }));
+const retryAll = () => retryFailedCells(createWriter({ policy: LONG_POLICY }), ALL);
 const deleteAll = () => setOrgs(sql`deleted_on = '2026-11-24'`);
 const moveCreation = () => setOrgs(sql`created_on = '2026-11-24'`);
-const moveCreationBack = () => setOrgs(sql`created_on = '2015-01-01'`);
+const moveBack = () => setOrgs(sql`created_on = '2015-01-01'`);
 const changePolicy = () => applyPolicy(createWriter({ policy: { ...LONG_POLICY, readAtHours: [3, 72] } }));
-const isUnavailable = sql`standing = 'unavailable'`;
+const is = (standing: string) => sql`standing = ${standing}`;
 const isDueNow = sql`next_read_at = '2026-11-24T00:15:00Z'`;
 
 type Act = () => Promise<unknown>;
 
 /** The columns of all cells, what changes which of them after other acts, and how many are changed. */
 test.for<[string, object, changed: RawBuilder<unknown>, cells: number, ...acts: Act[]]>([
-  [
-    'past the horizon',
-    NEVER_READ,
-    isUnavailable,
-    210,
-    () => createExpectedCells(createWriter({ policy: SHORT_POLICY })),
-  ],
-  ['of deleted organizations', NEVER_READ, isUnavailable, 280, deleteAll, create],
-  ['before a creation date that moved later', NEVER_READ, sql`standing = 'waived'`, 280, moveCreation, create],
-  [
-    'whose waiver ends because such a date moved back',
-    NEVER_READ,
-    sql`standing = 'waiting'`,
-    280,
-    moveCreation,
-    create,
-    moveCreationBack,
-    create,
-  ],
-  [
-    'that failed, when a person runs',
-    FAILED,
-    isDueNow,
-    280,
-    () => retryFailedCells(createWriter({ policy: LONG_POLICY }), ALL),
-  ],
+  ['past the horizon', NEVER_READ, is('unavailable'), 210, endHorizon],
+  ['of deleted organizations', NEVER_READ, is('unavailable'), 280, deleteAll, create],
+  ['before a creation date that moved later', NEVER_READ, is('waived'), 280, moveCreation, create],
+  ['whose waiver ends with that date', NEVER_READ, is('waiting'), 280, moveCreation, create, moveBack, create],
+  ['that failed, when a person runs', FAILED, isDueNow, 280, retryAll],
   ['of organizations that return', NEVER_READ, isDueNow, 280, deleteAll, create, listAgain],
-  ['that a person waives', FAILED, sql`standing = 'waived'`, 280, waiveAll],
+  ['that a person waives', FAILED, is('waived'), 280, waiveAll],
   ['under a new policy', { reason: 'omitted' }, sql`next_read_at is not null`, 280, changePolicy],
 ])('cells %s are changed in transactions of a bounded size', async ([, columns, changed, cells, ...acts]) => {
   await createManyCells(columns as Readonly<Record<string, string | number>>);
@@ -147,12 +128,12 @@ test('a page of due cells has whole organizations, and of a large one as much as
 test('the horizon moves only after the last page, so that the next run marks what an interrupted one has left', async () => {
   await createManyCells(NEVER_READ);
   const killAtLastDay = `if new.usage_date = '2026-11-13' then raise exception 'killed'; end if; return new;`;
-  const mark = () => createExpectedCells(createWriter({ policy: SHORT_POLICY }));
   const state = sql`select count(*) filter (where standing = 'unavailable') as marked,
     (select horizon_day from losant_usage.instances where instance_id = ${INSTANCE}) as horizon
     from losant_usage.coverage`;
-  await ledger.withTrigger('coverage', killAtLastDay, () => expect(mark()).rejects.toThrow('killed'), 'before update');
-  expect(await ledger.list(state, ledger.db)).toEqual(['180 -']);
-  await mark();
-  expect(await ledger.list(state, ledger.db)).toEqual(['210 2026-11-14']);
+  const marking = () => expect(endHorizon()).rejects.toThrow('killed');
+  await ledger.withTrigger('coverage', killAtLastDay, marking, 'before update');
+  expect(await ledger.listAsWriter(state)).toEqual(['180 -']);
+  await endHorizon();
+  expect(await ledger.listAsWriter(state)).toEqual(['210 2026-11-14']);
 });

@@ -11,6 +11,20 @@ export interface PayloadOrg {
   readonly payloads?: (day: string) => number | null;
 }
 
+/** Sets the payloads of days, of every kind. */
+export const setPayloads = (orgId: string, days: readonly { day: string; quantity: number | null }[]) =>
+  sql`update losant_usage.usage_days d set payload_billable_count = n.quantity, payload_all_count = n.quantity,
+      payload_all_bytes = n.quantity
+    from json_to_recordset(${JSON.stringify(days)}::text::json) as n (day date, quantity bigint)
+    where d.org_id = ${orgId} and d.usage_date = n.day`;
+
+/** Makes the cells of days that have payloads final. */
+export const FINISH_CELLS = sql`
+  update losant_usage.coverage c set standing = 'final', is_stored = true, is_reported = true, revision = 1,
+    first_loaded_at = now(), finalized_at = now(), last_read_at = now(), next_read_at = null, reason = null
+  from losant_usage.usage_days d where d.payload_billable_count is not null
+    and c.org_id = d.org_id and c.usage_date = d.usage_date`;
+
 /** Adds an organization with final payloads through yesterday, and returns its ID. */
 export async function addPayloadOrg(ledger: Ledger, today: string, org: PayloadOrg): Promise<string> {
   const { name, instanceId = INSTANCE, createdOn, limits = {}, payloads = () => 10 } = org;
@@ -23,14 +37,8 @@ export async function addPayloadOrg(ledger: Ledger, today: string, org: PayloadO
     sql`update losant_usage.tracks set last_day = null where org_id = ${orgId}`,
     sql`update losant_usage.organizations set name = ${name}, limits = ${JSON.stringify(limits)}::text::jsonb
       where org_id = ${orgId}`,
-    sql`update losant_usage.usage_days d set payload_billable_count = n.quantity, payload_all_count = n.quantity,
-        payload_all_bytes = n.quantity
-      from json_to_recordset(${JSON.stringify(numbers)}::text::json) as n (day date, quantity bigint)
-      where d.org_id = ${orgId} and d.usage_date = n.day`,
-    sql`update losant_usage.coverage c set standing = 'final', is_stored = true, is_reported = true, revision = 1,
-        first_loaded_at = now(), finalized_at = now(), last_read_at = now(), next_read_at = null, reason = null
-      from losant_usage.usage_days d where d.org_id = ${orgId} and d.payload_billable_count is not null
-        and c.org_id = d.org_id and c.usage_date = d.usage_date`,
+    setPayloads(orgId, numbers),
+    sql`${FINISH_CELLS} and d.org_id = ${orgId}`,
   );
   return orgId;
 }

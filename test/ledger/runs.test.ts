@@ -26,12 +26,9 @@ describe('a lease', () => {
   const write = (lease: Lease) => ledger.db.transaction().execute((trx) => beginWriting(trx, { lease }));
   const acquire = (runId = RUN_1, host = 'one') => acquireLease(ledger.db, { instanceId: INSTANCE, runId, host });
   const leases = () =>
-    ledger.list(
-      sql`select right(run_id::text, 1), host,
+    ledger.listAsWriter(sql`select right(run_id::text, 1), host,
       round(extract(epoch from expires_at - clock_timestamp()))::integer as seconds
-      from losant_usage.leases order by epoch`,
-      ledger.db,
-    );
+      from losant_usage.leases order by epoch`);
   const letPass = (interval: string) =>
     sql`update losant_usage.leases set expires_at = expires_at - ${interval}::interval`.execute(ledger.db);
 
@@ -142,11 +139,7 @@ describe('a run', () => {
   });
 
   const defaults = { kind: 'manual', is_full: true, host: 'one', version: '1.2.3' } as const;
-  const newRun = (runId: string, instanceId = INSTANCE) => ({
-    ...defaults,
-    run_id: runId,
-    instance_id: instanceId,
-  });
+  const newRun = (runId: string, instanceId = INSTANCE) => ({ ...defaults, run_id: runId, instance_id: instanceId });
   const start = (runId: string) => startRun(ledger.db, newRun(runId));
   const runs = () =>
     ledger.list(sql`select right(run_id::text, 1) as id, status, error, finished_at is not null as has_ended
@@ -162,20 +155,23 @@ describe('a run', () => {
   test('is recorded from its start, and at its end with range, status, counts and failures', async () => {
     await start(RUN_1);
     expect(await runs()).toEqual(['1 running - false']);
-    const failures = [
-      { code: 'timeout', message: 'no response', stream: 'device_counts', cells: 4, orgs: 2, example: null },
-    ];
-    const end = { ...END, status: 'partial' as const, failures, error: 'a\0b' };
+    const failure = {
+      code: 'timeout',
+      message: 'no response',
+      stream: 'device_counts',
+      cells: 4,
+      orgs: 2,
+      example: null,
+    };
+    const end = { ...END, status: 'partial' as const, failures: [failure], error: 'a\0b' };
     await finishRun(ledger.db, RUN_1, { ...end, range: { from: '2026-10-24', to: '2026-11-23' } });
-    expect(await ledger.queryRows(sql`select counts, failures from losant_usage.runs`)).toEqual([
-      { counts: COUNTS, failures },
-    ]);
+    const [results] = await ledger.queryRows(sql`select counts, failures from losant_usage.runs`);
+    expect(results).toEqual({ counts: COUNTS, failures: [failure] });
     const columns = sql`select kind, is_full, status, host, version, first_day, last_day, error, started_at, finished_at
       from losant_usage.runs`;
-    const at = '2026-11-24T12:00:00.000Z';
-    expect(await ledger.list(columns, ledger.db)).toEqual([
-      `manual true partial one 1.2.3 2026-10-24 2026-11-23 a\uFFFDb ${at} ${at}`,
-    ]);
+    const times = '2026-11-24T12:00:00.000Z 2026-11-24T12:00:00.000Z';
+    const line = `manual true partial one 1.2.3 2026-10-24 2026-11-23 a\uFFFDb ${times}`;
+    expect(await ledger.listAsWriter(columns)).toEqual([line]);
   });
 
   test('that has not ended when the next one has its lease is interrupted, until it ends after all', async () => {
@@ -210,19 +206,14 @@ test('an instance keeps its API, and its name if that cannot be read', async () 
   const row = sql`select name, control_totals from losant_usage.instances where instance_id = ${instanceId}`;
   expect(await ledger.list(row)).toEqual(['Acme Cloud show']);
   await requireApiUrl(db, instance);
-  const mismatch = {
-    kind: 'database_mismatch',
-    message: `Instance ${instanceId} was loaded from ${apiUrl}, not from ${elsewhere.apiUrl}`,
-  };
+  const message = `Instance ${instanceId} was loaded from ${apiUrl}, not from ${elsewhere.apiUrl}`;
+  const mismatch = { kind: 'database_mismatch', message };
   await expect(requireApiUrl(db, elsewhere)).rejects.toMatchObject(mismatch);
   // Another process may pin the API after that check.
   await expect(registerInstance(db, elsewhere)).rejects.toMatchObject(mismatch);
-  const changes = { listed_at: '2026-11-24T00:15:00.000Z', list_problem: 'page 2 failed' };
-  await updateInstance(ledger.writer({ instanceId }), changes);
-  expect(await readInstance(db, instanceId)).toMatchObject({
-    listedAt: '2026-11-24T00:15:00.000Z',
-    listProblem: 'page 2 failed',
-  });
+  const [listedAt, listProblem] = ['2026-11-24T00:15:00.000Z', 'page 2 failed'];
+  await updateInstance(ledger.writer({ instanceId }), { listed_at: listedAt, list_problem: listProblem });
+  expect(await readInstance(db, instanceId)).toMatchObject({ listedAt, listProblem });
 });
 
 test('an instance is recorded from the first attempt on, with the error of its last run, until it is retired', async () => {

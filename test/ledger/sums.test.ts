@@ -7,15 +7,7 @@ import { readWrongSums } from '../../src/queries/reconciliation.ts';
 import type { Numbers } from '../../src/usage/numbers.ts';
 import { until } from '../support/wait.ts';
 import { failed, hours, omitted, report, totals } from '../usage/cells.ts';
-import {
-  COMPUTE_SUMS,
-  cellResponse,
-  deviceResponse,
-  INSTANCE,
-  RUN_2,
-  type TestResponse,
-  useFreshLedger,
-} from './ledger.ts';
+import { COMPUTE_SUMS, cellResponse, deviceResponse, INSTANCE, type TestResponse, useFreshLedger } from './ledger.ts';
 
 const DAY = '2026-11-20';
 const DAYS = { from: '2026-11-18', to: DAY };
@@ -27,14 +19,8 @@ const compute = () => ledger.asProgram(COMPUTE_SUMS);
 const readSums = () =>
   ledger.list(sql`select to_char(usage_date, 'MM-DD') as day, our_sum, orgs_unsettled, orgs_expected
     from losant_usage.instance_totals where instance_id = ${INSTANCE} and metric = 'devices_total' order by usage_date`);
-const readInvalid = async (column = sql`to_char(usage_date, 'MM-DD')`) =>
-  await ledger.list(
-    sql`select distinct ${column} as key from losant_usage.instance_totals where our_sum is null order by 1`,
-  );
-const setOrg = (orgId: string, assignment: RawBuilder<unknown>) =>
-  ledger.asProgram(sql`update losant_usage.organizations set ${assignment} where org_id = ${orgId}`);
-
-const countWaiting = (text?: string) => ledger.countWaiting(text);
+const readInvalid = (column = sql`to_char(usage_date, 'MM-DD')`) =>
+  ledger.list(sql`select distinct ${column} as key from losant_usage.instance_totals where our_sum is null order by 1`);
 
 /** Creates an organization of another instance, with cells on the day. */
 async function createOtherOrg(...streams: readonly string[]): Promise<string> {
@@ -46,7 +32,7 @@ async function createOtherOrg(...streams: readonly string[]): Promise<string> {
 
 /** Lists an organization here that the other instance no longer lists. */
 async function move(orgId: string): Promise<void> {
-  await setOrg(orgId, sql`unlisted_on = '2026-11-23'`);
+  await ledger.setOrg(orgId, sql`unlisted_on = '2026-11-23'`);
   await upsertOrganizations(ledger.writer(), [{ orgId, problem: 'no name' }]);
 }
 
@@ -54,11 +40,7 @@ async function move(orgId: string): Promise<void> {
  * Starts `work` while a load is in flight that has written everything but its quarantined response, and lets the load
  * end once `work` waits for it or is done.
  */
-async function duringLoad(
-  batch: readonly TestResponse[],
-  work: () => Promise<unknown>,
-  instanceId = INSTANCE,
-): Promise<void> {
+async function duringLoad(batch: readonly TestResponse[], work: () => Promise<unknown>, instanceId = INSTANCE) {
   const orgId = await ledger.expectDays({ from: DAY, to: DAY }, ['notebook_minutes']);
   const verdict = { kind: 'quarantined', code: 'invalid_value', detail: 'negative' } as const;
   const invalid = cellResponse(orgId, 'notebook_minutes', DAY, verdict);
@@ -67,11 +49,11 @@ async function duringLoad(
     const ends: Promise<unknown>[] = [];
     await ledger.db.transaction().execute(async (trx) => {
       await sql`select pg_advisory_xact_lock(17)`.execute(trx);
-      ends.push(ledger.load([...batch, invalid], { instanceId, runId: RUN_2 }));
-      await until('the load is in flight', async () => (await countWaiting()) === 1);
+      ends.push(ledger.load([...batch, invalid], { instanceId }));
+      await until('the load is in flight', async () => (await ledger.countWaiting()) === 1);
       let isDone = false;
       ends.push(work().finally(() => (isDone = true)));
-      await until('the work waits or is done', async () => isDone || (await countWaiting()) === 2);
+      await until('the work waits or is done', async () => isDone || (await ledger.countWaiting()) === 2);
     });
     await Promise.all(ends);
   });
@@ -120,7 +102,7 @@ test('a load that waits for an organization to move invalidates the sums of its 
   const orgId = await createOtherOrg('device_counts');
   await ledger.waiveDays(orgId, DAY);
   const load = () => ledger.load([deviceResponse(orgId, DAY, 20)], { instanceId: OTHER });
-  const waiting = (text: string) => until(`${text} waits`, async () => (await countWaiting(text)) === 1);
+  const waiting = (text: string) => until(`${text} waits`, async () => (await ledger.countWaiting(text)) === 1);
   const ends: Promise<unknown>[] = [];
   const hold = 'perform pg_advisory_xact_lock(17); return new;';
   await ledger.withTrigger('organization_history', hold, async () => {
@@ -137,7 +119,7 @@ test('a load that waits for an organization to move invalidates the sums of its 
       await waiting('waivers');
       let isDone = false;
       ends.push(computeOurSums(ledger.writer(), DAY).finally(() => (isDone = true)));
-      await until('the computation waits or is done', async () => isDone || (await countWaiting()) === 2);
+      await until('the computation waits or is done', async () => isDone || (await ledger.countWaiting()) === 2);
     });
     await Promise.all(ends);
   });
@@ -155,13 +137,10 @@ describe('the sums of a day become invalid', () => {
     expect(await readInvalid(sql`metric`)).toEqual(devicesOnly);
     const otherId = await ledger.createOrg();
     await compute();
-    await ledger.asProgram(
-      sql`insert into losant_usage.coverage (usage_date, org_id, stream, reason)
-        values (${DAY}, ${otherId}, 'device_counts', 'never_read')`,
-    );
-    expect(await readInvalid(sql`to_char(usage_date, 'MM-DD ') || metric`)).toEqual(
-      devicesOnly.map((metric) => `11-20 ${metric}`),
-    );
+    await ledger.asProgram(sql`insert into losant_usage.coverage (usage_date, org_id, stream, reason)
+      values (${DAY}, ${otherId}, 'device_counts', 'never_read')`);
+    const ofDay = devicesOnly.map((metric) => `11-20 ${metric}`);
+    expect(await readInvalid(sql`to_char(usage_date, 'MM-DD ') || metric`)).toEqual(ofDay);
   });
 
   test('if cells become settled or unsettled, but not if they are only read again', async () => {
@@ -182,7 +161,7 @@ describe('the sums of a day become invalid', () => {
     const orgId = await ledger.expectDays(DAYS, ['device_counts']);
     await compute();
     expect(await readSums()).toEqual(['11-18 0 1 1', '11-19 0 1 1', '11-20 0 1 1']);
-    await setOrg(orgId, sql`created_on = '2026-11-20'`);
+    await ledger.setOrg(orgId, sql`created_on = '2026-11-20'`);
     await ledger.prepare({ streams: ['device_counts'] });
     await compute();
     expect((await readSums()).slice(0, 3)).toEqual(['11-18 0 0 0', '11-19 0 0 0', '11-20 0 1 1']);
@@ -216,7 +195,7 @@ describe('the sums of a day become invalid', () => {
     ];
     for (const [assignment, days] of moves) {
       await compute();
-      await setOrg(orgId, assignment);
+      await ledger.setOrg(orgId, assignment);
       expect([assignment, await readInvalid()]).toEqual([assignment, days]);
     }
     await compute();
@@ -237,7 +216,7 @@ test('an organization that moves invalidates the sums of both instances', async 
 
 test('an organization that moves takes its days before a creation date that moved later along', async () => {
   const orgId = await createOtherOrg('device_counts');
-  await setOrg(orgId, sql`created_on = '2026-11-21'`);
+  await ledger.setOrg(orgId, sql`created_on = '2026-11-21'`);
   await compute();
   await move(orgId);
   expect(await readInvalid(sql`instance_id`)).toEqual([INSTANCE, OTHER]);
@@ -255,12 +234,8 @@ test('a sum that is not that of the stored numbers is found in every month', asy
   await ledger.load([deviceResponse(orgId, days.from), deviceResponse(orgId, days.to)]);
   for (const day of [days.from, days.to]) await computeOurSums(ledger.writer(), day);
   expect(await readWrongSums(ledger.db, INSTANCE)).toEqual([]);
-  await ledger.asProgram(
-    sql`update losant_usage.usage_days set devices_total = devices_total + 1 where org_id = ${orgId}`,
-  );
-  const metrics = ['devices_total'];
-  expect(await readWrongSums(ledger.db, INSTANCE)).toEqual([
-    { day: days.from, metrics },
-    { day: days.to, metrics },
-  ]);
+  await ledger.asProgram(sql`update losant_usage.usage_days set devices_total = devices_total + 1
+    where org_id = ${orgId}`);
+  const wrong = [days.from, days.to].map((day) => ({ day, metrics: ['devices_total'] }));
+  expect(await readWrongSums(ledger.db, INSTANCE)).toEqual(wrong);
 });

@@ -27,13 +27,11 @@ it('a run that stored something refreshes what needs attention, and one that did
 
 it('a refresh that fails does not fail the run, and the next one refreshes', async () => {
   const stage = await createStage({ orgs: 1 });
-  await asOwner(
-    stage.store.url,
-    'alter table losant_usage.instances add constraint blocked check (attention_at is null)',
-  );
+  const table = 'alter table losant_usage.instances';
+  await asOwner(stage.store.url, `${table} add constraint blocked check (attention_at is null)`);
   expect((await stage.run()).report).toMatchObject({ status: 'complete' });
   expect(await readAge(stage)).toBeNull();
-  await asOwner(stage.store.url, 'alter table losant_usage.instances drop constraint blocked');
+  await asOwner(stage.store.url, `${table} drop constraint blocked`);
   await stage.platform.control('restate', { orgId: stage.orgIds[0] ?? '', day: '2026-11-23' });
   await stage.run({ kind: 'manual', range: { from: '2026-11-23', to: '2026-11-23' } });
   expect(await readAge(stage)).toEqual(expect.anything());

@@ -4,17 +4,14 @@ import { expect, it, onTestFinished, vi } from 'vitest';
 import type { RunOutcome } from '../../src/loading/report.ts';
 import { NOW } from '../simulator/platform.ts';
 import { asWriter, openAs } from '../support/databases.ts';
-import { until } from '../support/wait.ts';
+import { fakeTimers, until } from '../support/wait.ts';
 import { createStage } from './stage.ts';
 
 // Guarantee (Runs): A run keeps its lease until it ends.
 it('a lease is renewed after a quarter of its duration, even while all other connections are busy', async () => {
   const stage = await createStage({ orgs: 1 });
-  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
-  onTestFinished(() => void vi.useRealTimers());
-  await stage.platform.control('config', {
-    faults: { kinds: ['hang'], actions: ['deviceCounts'], forever: true },
-  });
+  fakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  await stage.platform.control('config', { faults: { kinds: ['hang'], actions: ['deviceCounts'], forever: true } });
   const stop = new AbortController();
   const running = stage.run({ signal: stop.signal });
   const progress = `select counts -> 'cells' ->> 'loaded' as loaded from losant_usage.runs where status = 'running'`;
@@ -45,11 +42,9 @@ it('a run keeps its lease while one of its transactions waits longer than a leas
   const [orgId = ''] = stage.orgIds;
   const day = '2026-11-23';
   await stage.platform.control('restate', { orgId, day });
-  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
-  onTestFinished(() => void vi.useRealTimers());
+  fakeTimers({ toFake: ['setInterval', 'clearInterval'] });
   const expiry = 'select expires_at > clock_timestamp() as is_ahead, expires_at::text from losant_usage.leases';
-  const locker = await openAs('migrator', stage.store.url);
-  onTestFinished(() => locker.close());
+  await using locker = await openAs('migrator', stage.store.url);
   let running: Promise<RunOutcome> | undefined;
   await locker.db.transaction().execute(async (trx) => {
     await sql`lock table losant_usage.revisions in share mode`.execute(trx);
@@ -70,8 +65,6 @@ it('a run keeps its lease while one of its transactions waits longer than a leas
     expect(await stage.query(expiry)).toMatchObject([{ is_ahead: true }]);
   });
   expect((await running)?.report).toMatchObject({ status: 'complete', rows: { updated: 4 } });
-  expect(await stage.query(`select status from losant_usage.runs order by started_at`)).toEqual([
-    { status: 'complete' },
-    { status: 'complete' },
-  ]);
+  const runs = await stage.query('select status from losant_usage.runs');
+  expect(runs.map(({ status }) => status)).toEqual(['complete', 'complete']);
 });

@@ -17,9 +17,8 @@ async function createRestatedStage(): Promise<{ stage: Stage; orgId: string; sou
   const stage: Stage = { ...created, run: (options) => created.run(options, STREAMS) };
   const [orgId = ''] = stage.orgIds;
   await stage.run({ kind: 'backfill', range: RANGE });
-  const [row] = await stage.query(
-    `select payload_source_count as count from losant_usage.daily_usage where usage_date = '${DAY}'`,
-  );
+  const count = `select payload_source_count as count from losant_usage.daily_usage where usage_date = '${DAY}'`;
+  const [row] = await stage.query(count);
   await stage.platform.control('empty', { orgId, day: DAY, counter: 'payload_totals' });
   return { stage, orgId, sourceCount: Number(row?.['count']) };
 }

@@ -112,9 +112,8 @@ it('a write that violates a check of the schema is a bug: it ends the run and qu
   const failure = { name: 'error', code: '23514' };
   await expect(stage.run()).rejects.toMatchObject(failure);
   expect(await stage.query('select from losant_usage.quarantine')).toEqual([]);
-  expect(await stage.query('select status, error from losant_usage.runs')).toEqual([
-    { status: 'failed', error: 'check_violation' },
-  ]);
+  const failed = { status: 'failed', error: 'check_violation' };
+  expect(await stage.query('select status, error from losant_usage.runs')).toEqual([failed]);
 });
 
 it('a load that ends in a deadlock is retried', async () => {
@@ -189,10 +188,7 @@ it('a backfill loads its days and those up to the first run, and force reads sto
   expect(report).toMatchObject({ ...days, status: 'complete', cells: { planned: 12, loaded: 12 }, rows });
   expect((await stage.run(BACKFILL)).report.cells.planned).toBe(0);
   const forcedReport = (await stage.run({ ...BACKFILL, force: true })).report;
-  expect(forcedReport).toMatchObject({
-    cells: { planned: 8, unchanged: 8 },
-    rows: { inserted: 0, unchanged: 8 },
-  });
+  expect(forcedReport).toMatchObject({ cells: { planned: 8, unchanged: 8 }, rows: { inserted: 0, unchanged: 8 } });
   expect(await countOf(stage, "usage_date < '2026-11-20'")).toBe(0);
 });
 
@@ -232,9 +228,8 @@ it('a backfill names what was never tracked, loads the rest, and is not complete
   await stage.run();
   const unknownId = 'a'.repeat(24);
   const options = { ...BACKFILL, orgIds: [...stage.orgIds, unknownId], streams: ['device_counts'] };
-  expect((await previewRun(stage.context(), { ...OPTIONS, ...options })).untracked).toEqual([
-    { orgId: unknownId, stream: 'device_counts' },
-  ]);
+  const { untracked } = await previewRun(stage.context(), { ...OPTIONS, ...options });
+  expect(untracked).toEqual([{ orgId: unknownId, stream: 'device_counts' }]);
   const { report } = await stage.run(options);
   expect(report).toMatchObject({ status: 'partial', from: '2026-11-20', cells: { planned: 3, loaded: 3 } });
   const where = { orgId: unknownId, stream: 'device_counts', from: null };

@@ -32,6 +32,7 @@ export interface Stage extends Omit<TimedInstallation, 'run'> {
   readonly run: (options?: Partial<RunOptions>, settings?: Partial<InstanceSettings>) => Promise<RunOutcome>;
 }
 
+const EIGHT = { time: '08:00', timeZone: 'UTC' };
 const STREAMS = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals'];
 
 export async function createStage(options: SimulatorOptions = {}): Promise<Stage> {
@@ -44,12 +45,7 @@ export async function createStage(options: SimulatorOptions = {}): Promise<Stage
     const { controlTotals = 'block', timeoutMs = 5_000 } = settings;
     return [
       {
-        config: {
-          policy: POLICY,
-          request: { timeoutMs, attempts: 1 },
-          controlTotals,
-          notifyAt: { time: '08:00', timeZone: 'UTC' },
-        },
+        config: { policy: POLICY, request: { timeoutMs, attempts: 1 }, controlTotals, notifyAt: EIGHT },
         logger: pino({ level: 'silent' }),
         hostNow: now,
         random: () => 0.5,

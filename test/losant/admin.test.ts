@@ -3,22 +3,19 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { exitCodeOf } from '../../src/errors.ts';
 import { mayHaveChanged, type OrgPatch, sendChange } from '../../src/losant/admin.ts';
-import { errorOf, type ReceivedRequest, sendJson, startServer, type TestServer } from './server.ts';
+import { errorOf, type ReceivedRequest, respondWith, sendJson, startServer, type TestServer } from './server.ts';
 
 const TOKEN = 'canary-admin-0f3a';
 const TARGET = { instanceId: '1'.repeat(24), orgId: '2'.repeat(24) };
 const PATH = `/instances/${TARGET.instanceId}/orgs/${TARGET.orgId}`;
 
 /** Sends a patch or a deletion. Only tests without a response shorten the timeout. */
-const change = ({ url }: TestServer, patch: OrgPatch | null = null, timeoutMs = 10_000) =>
-  sendChange(
-    { apiUrl: url, token: TOKEN, domain: 'usage.example.com', timeoutMs, version: '0', now: Date.now },
-    TARGET,
-    patch,
-  );
+const change = ({ url: apiUrl }: TestServer, patch: OrgPatch | null = null, timeoutMs = 10_000) => {
+  const options = { apiUrl, token: TOKEN, domain: 'usage.example.com', timeoutMs, version: '0', now: Date.now };
+  return sendChange(options, TARGET, patch);
+};
 
-const respondWith = (status: number, body: object) => (_: ReceivedRequest, response: ServerResponse) =>
-  sendJson(response, body, { status, headers: { 'retry-after': '1' } });
+const respond = (status: number, body: object) => respondWith(status, body, { 'retry-after': '1' });
 
 const WRONG = 'Validation: The body does not fit the schema; limits.device must be >= 0; name is taken';
 const INVALID = {
@@ -46,21 +43,16 @@ it('a deletion is sent once', async () => {
   expect(server.received).toMatchObject([{ method: 'DELETE', path: PATH }]);
 });
 
-type Case = readonly [
-  what: string,
-  respond: (request: ReceivedRequest, response: ServerResponse) => void,
-  kind: string,
-  exitCode: number,
-  message: string,
-];
+type Respond = (request: ReceivedRequest, response: ServerResponse) => void;
+type Case = readonly [what: string, respond: Respond, kind: string, exitCode: number, message: string];
 
 const REJECTED: readonly Case[] = [
-  ['an invalid body', respondWith(400, INVALID), 'refused', 2, `HTTP 400: ${WRONG}`],
-  ['an unknown token', respondWith(401, { message: `bad ${TOKEN}` }), 'unauthorized', 5, 'HTTP 401: bad [token]'],
-  ['a missing scope', respondWith(403, { type: 'Forbidden' }), 'forbidden', 5, 'HTTP 403: Forbidden'],
-  ['an unknown organization', respondWith(404, {}), 'not_found', 2, 'HTTP 404'],
-  ['an old install', respondWith(405, {}), 'not_supported', 2, 'HTTP 405'],
-  ['too many requests', respondWith(429, {}), 'rate_limited', 1, 'HTTP 429'],
+  ['an invalid body', respond(400, INVALID), 'refused', 2, `HTTP 400: ${WRONG}`],
+  ['an unknown token', respond(401, { message: `bad ${TOKEN}` }), 'unauthorized', 5, 'HTTP 401: bad [token]'],
+  ['a missing scope', respond(403, { type: 'Forbidden' }), 'forbidden', 5, 'HTTP 403: Forbidden'],
+  ['an unknown organization', respond(404, {}), 'not_found', 2, 'HTTP 404'],
+  ['an old install', respond(405, {}), 'not_supported', 2, 'HTTP 405'],
+  ['too many requests', respond(429, {}), 'rate_limited', 1, 'HTTP 429'],
 ];
 
 /** What the hint of a rejected change says. */
@@ -76,8 +68,8 @@ const ADVICE: Readonly<Record<string, string>> = {
 const UNCONFIRMED = 'it does not confirm the deletion';
 
 const UNCERTAIN: readonly Case[] = [
-  ['a server error', respondWith(500, {}), 'server_error', 1, 'HTTP 500'],
-  ['a server error that asks for a pause', respondWith(503, {}), 'server_error', 1, 'HTTP 503'],
+  ['a server error', respond(500, {}), 'server_error', 1, 'HTTP 500'],
+  ['a server error that asks for a pause', respond(503, {}), 'server_error', 1, 'HTTP 503'],
   ['a redirect', (_, response) => response.writeHead(307).end(), 'unreachable', 1, 'redirect (HTTP 307)'],
   ['a reset', (_, response) => response.destroy(), 'unreachable', 1, 'connection failed'],
   ['no response', () => undefined, 'timeout', 1, 'no complete response within 300 ms'],

@@ -3,13 +3,17 @@ import { Readable } from 'node:stream';
 import { inspect } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { clientFor, errorOf, REQUEST, type ReceivedRequest, sendJson, startServer } from './server.ts';
+import { clientFor, errorOf, REQUEST, type ReceivedRequest, respondWith, sendJson, startServer } from './server.ts';
 
 const TOKEN = 'canary-0f3a-do-not-leak';
 
 function inspectAll(error: unknown): string {
   const text = inspect(error, { depth: null, showHidden: true, getters: true });
   return [text, JSON.stringify(error), String(error), (error as Error).stack].join('\n');
+}
+
+function* endlessly<T>(part: T): Generator<T> {
+  for (;;) yield part;
 }
 
 /** Announces a complete body, sends half of it, and closes the connection. */
@@ -25,36 +29,17 @@ const MEBIBYTE = Buffer.alloc(1024 * 1024);
 const WRONG = { type: 'SomeType', message: 'what is wrong' };
 const bare = (status: number) => (_: ReceivedRequest, response: ServerResponse) => response.writeHead(status).end();
 
+type Respond = (request: ReceivedRequest, response: ServerResponse) => unknown;
 /** A response, and the kind, status and part of the message of its error. */
-type Row = readonly [
-  what: string,
-  respond: (request: ReceivedRequest, response: ServerResponse) => unknown,
-  kind: string,
-  status: number | null,
-  message: string,
-];
+type Row = readonly [what: string, respond: Respond, kind: string, status: number | null, message: string];
 
 const gzipped = (status: number, body: Uint8Array) => (_: ReceivedRequest, response: ServerResponse) =>
   response.writeHead(status, { 'content-encoding': 'gzip' }).end(body);
-const endless = (_: ReceivedRequest, response: ServerResponse) =>
-  new Readable({
-    read() {
-      this.push(MEBIBYTE);
-    },
-  }).pipe(response);
+const endless = (_: ReceivedRequest, response: ServerResponse) => Readable.from(endlessly(MEBIBYTE)).pipe(response);
 const redirect = (_: ReceivedRequest, response: ServerResponse) =>
   response.writeHead(302, { location: '/login' }).end();
-const respondWith = (status: number, body: object) => (_: ReceivedRequest, response: ServerResponse) =>
-  sendJson(response, body, { status });
 
-const REJECTIONS = {
-  400: 'refused',
-  401: 'unauthorized',
-  403: 'forbidden',
-  404: 'not_found',
-  405: 'not_supported',
-  413: 'refused',
-};
+const KINDS = { 400: 'refused', 401: 'unauthorized', 403: 'forbidden', 404: 'not_found', 405: 'not_supported' };
 /** What the hint says by kind: the setting to check. */
 const HINTS: Readonly<Record<string, string>> = {
   unauthorized: 'put it in LOSANT_API_TOKEN',
@@ -67,7 +52,7 @@ const CONTROLS = { type: 'Bad\0', message: 'x\u001b[2J\u009by\nz \ud800' };
 const NO_CONTROLS = 'HTTP 400: Bad\ufffd: x\ufffd[2J\ufffdy\ufffdz \ufffd';
 
 const AT_ONCE: readonly Row[] = [
-  ...Object.entries(REJECTIONS).map(([status, kind]): Row => {
+  ...Object.entries({ ...KINDS, 413: 'refused' }).map(([status, kind]): Row => {
     const message = `responded with HTTP ${status}: SomeType: what is wrong`;
     return [`HTTP ${status}`, respondWith(Number(status), WRONG), kind, Number(status), message];
   }),
@@ -86,9 +71,9 @@ const pageWithToken = ({ headers }: ReceivedRequest, response: ServerResponse) =
   response.writeHead(500).end(`<html>${headers.authorization}</html>`);
 
 const AFTER_ALL_ATTEMPTS: readonly Row[] = [
-  ...[500, 502, 503, 999].map(
-    (status): Row => [`HTTP ${status}`, bare(status), 'server_error', status, `responded with HTTP ${status}`],
-  ),
+  ...[500, 502, 503, 999].map((status): Row => {
+    return [`HTTP ${status}`, bare(status), 'server_error', status, `responded with HTTP ${status}`];
+  }),
   ...[204, 206, 304].map((status): Row => {
     const message = `responded with HTTP ${status} instead of 200 with a complete body`;
     return [`HTTP ${status}`, bare(status), 'bad_body', status, message];

@@ -1,11 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { LosantError } from '../../src/errors.ts';
-import {
-  createLosantClient,
-  type GetRequest,
-  type LosantClient,
-  type LosantClientOptions,
-} from '../../src/losant/client.ts';
+import { createLosantClient, type GetRequest, type LosantClientOptions } from '../../src/losant/client.ts';
 import { Gate, Rate } from '../../src/losant/rate.ts';
 import { listenOnLoopback } from '../support/ports.ts';
 
@@ -56,6 +51,12 @@ export function sendJson(
   response.end(JSON.stringify(body));
 }
 
+/** Returns a handler that always responds with this. */
+export const respondWith =
+  (status: number, body: object, headers: Record<string, string> = {}) =>
+  (_: ReceivedRequest, response: ServerResponse): void =>
+    sendJson(response, body, { status, headers });
+
 /** A valid request. */
 export const REQUEST: GetRequest = {
   action: 'instanceOrg.deviceCounts',
@@ -66,7 +67,7 @@ export const REQUEST: GetRequest = {
 };
 
 /** Creates a client that waits no longer than necessary. */
-export function clientFor(server: Pick<TestServer, 'url'>, options: Partial<LosantClientOptions> = {}): LosantClient {
+export function clientFor(server: Pick<TestServer, 'url'>, options: Partial<LosantClientOptions> = {}) {
   return createLosantClient({
     apiUrl: server.url,
     token: 'canary-token',
@@ -83,10 +84,7 @@ export function clientFor(server: Pick<TestServer, 'url'>, options: Partial<Losa
 
 /** Returns the error that the promise rejects with, which must be a `LosantError`. */
 export async function errorOf(promise: Promise<unknown>): Promise<LosantError> {
-  const error = await promise.then(
-    () => 'no error',
-    (reason: unknown) => reason,
-  );
+  const error: unknown = await promise.catch((reason: unknown) => reason);
   if (error instanceof LosantError) return error;
   throw new Error('not a LosantError', { cause: error });
 }

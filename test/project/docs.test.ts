@@ -6,9 +6,7 @@ import { EXIT, FAILURES } from '../../src/errors.ts';
 import { VERSION } from '../support/program.ts';
 import { findLinkedAnchors, findLinkedFiles, listAnchors } from './links.ts';
 
-const scripts = Object.keys(
-  (JSON.parse(readFileSync('package.json', 'utf8')) as { readonly scripts: Record<string, string> }).scripts,
-);
+const scripts = Object.keys((JSON.parse(readFileSync('package.json', 'utf8')) as { readonly scripts: object }).scripts);
 
 const documents = [
   'README.md',

@@ -1,9 +1,9 @@
 /** Lints a tree of files with the project's own settings. Every rule has a planted violation in it. */
 import { spawnSync } from 'node:child_process';
-import { cpSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, globSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { expect, test } from 'vitest';
+import { createTestFolder } from '../support/folders.ts';
 
 type Files = Readonly<Record<string, string>>;
 
@@ -151,25 +151,21 @@ interface Diagnostic {
 
 /** Lints files in an empty folder with a copy of the project's settings. Returns the reports as `file:line rule`. */
 function lintTree(files: Files): { readonly status: number | null; readonly problems: readonly string[] } {
-  const root = mkdtempSync(join(tmpdir(), 'losant-usage-lint-'));
-  try {
-    for (const [path, text] of Object.entries(files)) {
-      mkdirSync(dirname(join(root, path)), { recursive: true });
-      writeFileSync(join(root, path), text);
-    }
-    for (const settings of ['.oxlintrc.json', 'tsconfig.json', 'lint', 'package.json'])
-      cpSync(settings, join(root, settings), { recursive: true });
-    symlinkSync(resolve('node_modules'), join(root, 'node_modules'));
-    const args = [resolve('node_modules/oxlint/bin/oxlint'), '--type-aware', '--format', 'json'];
-    const options = { cwd: root, encoding: 'utf8', timeout: 30_000 } as const;
-    const { status, stdout } = spawnSync(process.execPath, args, options);
-    const { diagnostics } = JSON.parse(stdout) as { readonly diagnostics: readonly Diagnostic[] };
-    const problems = diagnostics.map(({ code, filename, labels }) => {
-      const rule = /\(([^)]+)\)/.exec(code)?.[1] ?? code;
-      return `${filename}:${labels[0]?.span.line} ${rule}`;
-    });
-    return { status, problems: [...new Set(problems)].toSorted() };
-  } finally {
-    rmSync(root, { recursive: true, force: true });
+  const root = createTestFolder();
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), text);
   }
+  for (const settings of ['.oxlintrc.json', 'tsconfig.json', 'lint', 'package.json'])
+    cpSync(settings, join(root, settings), { recursive: true });
+  symlinkSync(resolve('node_modules'), join(root, 'node_modules'));
+  const args = [resolve('node_modules/oxlint/bin/oxlint'), '--type-aware', '--format', 'json'];
+  const options = { cwd: root, encoding: 'utf8', timeout: 30_000 } as const;
+  const { status, stdout } = spawnSync(process.execPath, args, options);
+  const { diagnostics } = JSON.parse(stdout) as { readonly diagnostics: readonly Diagnostic[] };
+  const problems = diagnostics.map(({ code, filename, labels }) => {
+    const rule = /\(([^)]+)\)/.exec(code)?.[1] ?? code;
+    return `${filename}:${labels[0]?.span.line} ${rule}`;
+  });
+  return { status, problems: [...new Set(problems)].toSorted() };
 }

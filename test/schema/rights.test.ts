@@ -2,8 +2,8 @@
  * The privileges of each role. A role has those that its reads need, also once a month is closed, and any other role
  * has none. `npm run schema` regenerates rights.txt.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { INSTANCE, OTHER, openWorld, type World } from '../console/world.ts';
+import { describe, expect, test } from 'vitest';
+import { INSTANCE, OTHER, useWorld } from '../console/world.ts';
 import { asOwner, queryOnce } from '../support/databases.ts';
 import { loginAs, ROLES, type Role } from '../support/roles.ts';
 import { findReachable, readUses } from './uses.ts';
@@ -11,11 +11,7 @@ import { findReachable, readUses } from './uses.ts';
 const READERS = ['reader', 'writer', 'closer'] as const;
 type Reader = (typeof READERS)[number];
 
-let world: World;
-beforeAll(async () => {
-  world = await openWorld();
-});
-afterAll(() => world.close());
+const world = useWorld();
 
 const SCHEMAS = `('losant_usage'::regnamespace, 'losant_usage_internal'::regnamespace)`;
 

@@ -5,25 +5,15 @@
 import { globSync, readFileSync } from 'node:fs';
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
-import { useOpened } from '../opened.ts';
-import { createTestDatabase, openAs } from '../support/databases.ts';
+import { useDisposable, useTestDatabase } from '../opened.ts';
+import { openAs } from '../support/databases.ts';
 import { generateTypes } from './types.ts';
 
-const opened = useOpened(
-  async () => {
-    const database = await createTestDatabase();
-    const handle = await openAs('migrator', database.url);
-    return { database, handle };
-  },
-  async ({ database, handle }) => {
-    await handle.close();
-    await database.drop();
-  },
-);
-const db = () => opened.handle.db;
+const database = useTestDatabase();
+const handle = useDisposable(() => openAs('migrator', database.url));
 
 test('src/database/schema.ts has the types of the schema: npm run schema', async () => {
-  await expect(await generateTypes(db())).toMatchFileSnapshot('../../src/database/schema.ts');
+  await expect(await generateTypes(handle.db)).toMatchFileSnapshot('../../src/database/schema.ts');
 });
 
 test('every table, view, column and function of the contract has a comment', async () => {
@@ -41,7 +31,7 @@ test('every table, view, column and function of the contract has a comment', asy
     and obj_description(p.oid, 'pg_proc') is null`;
   // These two tables belong to kysely's Migrator.
   const isOfMigrator = ({ name }: { name: string }) => /^migrations(_lock)?(\.|$)/.test(name);
-  const { rows } = await undocumented.execute(db());
+  const { rows } = await undocumented.execute(handle.db);
   expect(rows.filter((row) => !isOfMigrator(row))).toEqual([]);
 });
 
@@ -50,7 +40,7 @@ test('every line of the dictionary of comments is about a column', async () => {
   const names = Array.from(lines, ([, name]) => name);
   const { rows } = await sql<{ column: string }>`
     select c.relname || '.' || a.attname as column from pg_class c join pg_attribute a on a.attrelid = c.oid
-    where c.relnamespace = 'losant_usage'::regnamespace and a.attnum > 0`.execute(db());
+    where c.relnamespace = 'losant_usage'::regnamespace and a.attnum > 0`.execute(handle.db);
   const columns = new Set(rows.flatMap(({ column }) => [column, column.split('.')[1]]));
   expect(names.length).toBeGreaterThan(100);
   expect(names.filter((name) => !columns.has(name))).toEqual([]);
@@ -65,7 +55,7 @@ test('no comment of a migration is replaced by one of the dictionary', async () 
   const { rows } = await sql<{ column: string; comment: string }>`
     select c.relname || '.' || a.attname as column, col_description(c.oid, a.attnum) as comment
     from pg_class c join pg_attribute a on a.attrelid = c.oid
-    where c.relnamespace = 'losant_usage'::regnamespace and a.attnum > 0`.execute(db());
+    where c.relnamespace = 'losant_usage'::regnamespace and a.attnum > 0`.execute(handle.db);
   const comments = new Map(rows.map(({ column, comment }) => [column, comment]));
   expect(matches.length).toBeGreaterThan(100);
   expect(matches.filter(([, column = '', text]) => comments.get(column) !== text?.replaceAll("''", "'"))).toEqual([]);
@@ -77,7 +67,7 @@ test('comments say that sums are over the stored days, and that earlier attribut
     from pg_class c join pg_attribute a on a.attrelid = c.oid
     where (c.relname, a.attname) in (
       ('daily_usage', 'notebook_minutes'), ('monthly_usage', 'notebook_minutes'), ('organization_history', 'plan_id'))
-      and c.relnamespace = 'losant_usage'::regnamespace order by c.relname`.execute(db());
+      and c.relnamespace = 'losant_usage'::regnamespace order by c.relname`.execute(handle.db);
   expect(rows).toEqual([
     { view: 'daily_usage', comment: 'Notebook execution time (minutes, flow); null if not stored.' },
     {
@@ -116,7 +106,7 @@ async function renderColumnTable(): Promise<string> {
     from unnest(${names.split(', ')}::text[]) with ordinality as n (name, position)
     join pg_class c on c.relnamespace = 'losant_usage'::regnamespace and c.relname = n.name
     join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-    group by c.oid, c.relname, n.position order by n.position`.execute(db());
+    group by c.oid, c.relname, n.position order by n.position`.execute(handle.db);
   const lines = rows.map(({ name, comment, columns }) => `| \`${name}\` | ${comment} | ${columns} |`);
   expect(lines.length).toBeGreaterThan(6);
   const head = `<!-- columns: ${names} -->\n\n| name | what it is | columns |\n| --- | --- | --- |`;
@@ -124,7 +114,7 @@ async function renderColumnTable(): Promise<string> {
 }
 
 test('docs/tables.md lists every view once, and tables with their columns: npm run schema, below markers', async () => {
-  const { rows } = await COMMENTS.execute(db());
+  const { rows } = await COMMENTS.execute(handle.db);
   const comments = new Map(rows.map(({ name, comment }) => [name, comment]));
   const columnTable = await renderColumnTable();
   const rendered = text
@@ -141,6 +131,6 @@ test('docs/tables.md lists every view once, and tables with their columns: npm r
 });
 
 test('docs/tables.md lists every metric', async () => {
-  const metrics = await db().selectFrom('metrics').select('metric').execute();
+  const metrics = await handle.db.selectFrom('metrics').select('metric').execute();
   expect(metrics.filter(({ metric }) => !text.includes(`\`${metric}\``))).toEqual([]);
 });

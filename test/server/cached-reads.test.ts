@@ -84,12 +84,8 @@ test('the last snapshot stays while a newer read is slow or fails, and the failu
   expect(failures.map(String)).toEqual(['Error: gone']);
   nowMs = 9_000;
   late.resolve('late');
-  expect(await readSnapshot()).toEqual({
-    snapshot: { value: 'late', atMs: 9_000 },
-    startedAtMs: null,
-    error: undefined,
-    nowMs: 9_000,
-  });
+  const snapshot = { value: 'late', atMs: 9_000 };
+  expect(await readSnapshot()).toEqual({ snapshot, startedAtMs: null, error: undefined, nowMs: 9_000 });
 });
 
 test('queued reads take turns, and one that hangs gives up its turn', async () => {

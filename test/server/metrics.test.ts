@@ -53,13 +53,8 @@ test('runs and requests are counted, next to the metrics of every process', asyn
   metrics.countRun(INSTANCE, { result: 'partial', durationMs: 2_000 });
   // A look at the lease of another process is no run.
   metrics.countRun(INSTANCE, { result: 'standby', durationMs: 10 });
-  metrics.countRequest({
-    action: 'instance.get',
-    status: null,
-    durationMs: 100,
-    gateWaitMs: 500,
-    retryReason: 'timeout',
-  });
+  const times = { durationMs: 100, gateWaitMs: 500 };
+  metrics.countRequest({ action: 'instance.get', status: null, ...times, retryReason: 'timeout' });
   metrics.showTokenRejected(INSTANCE, true);
   metrics.showLastRunFailed(INSTANCE, true);
   const samples = await scrape(metrics);

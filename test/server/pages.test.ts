@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { AppSources } from '../../src/server/app.ts';
-import { useOpened } from '../opened.ts';
+import { useDisposable } from '../opened.ts';
 import { HEALTH, STATUS, startPages, TOKEN, viewOf } from './pages.ts';
 
 test('every response forbids foreign scripts, framing, sniffing and caching', async () => {
@@ -46,9 +46,8 @@ test('still responds when the database is down, and says so', async () => {
 });
 
 test('a database that responds but is slow to read is up: the last snapshot stays, with its age', async () => {
-  await using pages = await startPages({
-    sources: { database: () => Promise.resolve(viewOf(HEALTH, { ageMs: 600_000 })) },
-  });
+  const database = () => Promise.resolve(viewOf(HEALTH, { ageMs: 600_000 }));
+  await using pages = await startPages({ sources: { database } });
   const text = await (await pages.get('/metrics')).text();
   expect(text).toContain('\nlosant_usage_database_up 1\n');
   expect(text).toContain('\nlosant_usage_ledger_snapshot_age_seconds 600\n');
@@ -124,7 +123,7 @@ test('the query of a download that is broken off before it begins is ended, and 
 });
 
 describe('a malicious client', () => {
-  const pages = useOpened(startPages, (instance) => instance[Symbol.asyncDispose]());
+  const pages = useDisposable(startPages);
 
   const firstLine = (text: string) => text.split('\r\n', 1)[0];
   const host = 'Host: 127.0.0.1\r\n';

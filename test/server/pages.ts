@@ -75,21 +75,20 @@ export function viewOf(health: Health | null, options: { isUp?: boolean; ageMs?:
   return { isUp, snapshot: health === null ? null : { value: health, atMs: NOW_MS - ageMs } };
 }
 
+const rejectRead = () => Promise.reject(new Error('no database here'));
+
 /** Serves the pages without a database. */
 export async function startPages(options: { token?: string; sources?: Partial<AppSources> } = {}) {
   const { token = null, sources = {} } = options;
   const logged: string[] = [];
-  const logger = createLogger({
-    level: 'trace',
-    pretty: false,
-    destination: { write: (line) => void logged.push(line) },
-  });
+  const destination = { write: (line: string) => void logged.push(line) };
+  const logger = createLogger({ level: 'trace', pretty: false, destination });
   const app = createApp({
     status: () => STATUS,
     database: () => Promise.resolve(viewOf(HEALTH)),
-    read: () => Promise.reject(new Error('no database here')),
-    readInTurn: () => Promise.reject(new Error('no database here')),
-    readRows: () => Promise.reject(new Error('no database here')),
+    read: rejectRead,
+    readInTurn: rejectRead,
+    readRows: rejectRead,
     instanceIds: [INSTANCE],
     now: () => NOW_MS,
     readiness: () => Promise.resolve([]),

@@ -1,11 +1,11 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { SettingsError } from '../../src/errors.ts';
 import { readConfig } from '../../src/settings/config.ts';
 import { type Need, settingNames } from '../../src/settings/settings.ts';
+import { useTestFolder } from '../support/folders.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -16,12 +16,11 @@ const MINIMUM: Env = { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97', LOSANT_AP
 const ONE = 'instances:\n  - LOSANT_INSTANCE_ID: 575ec8687ae143cd83dc4a97\n    LOSANT_API_TOKEN_FILE: token\n';
 
 /** The folder of settings file and secrets. `DIR` stands for it in settings and messages. */
-const folder = mkdtempSync(join(tmpdir(), 'settings-'));
+const folder = useTestFolder();
 writeFileSync(join(folder, 'token'), 'file-token\n');
 writeFileSync(join(folder, 'empty'), '\n');
 writeFileSync(join(folder, 'spaced'), 'two words');
 mkdirSync(join(folder, 'folder'));
-afterAll(() => rmSync(folder, { recursive: true }));
 
 function writeSettings(yaml: string): string {
   writeFileSync(join(folder, 'usage.yaml'), yaml);
@@ -40,7 +39,7 @@ const readFor = (env: Env, ...needs: readonly Need[]) => readConfig({ env, confi
 
 /** Writes DIR in place of the folder, of which a message has only the end if the temporary folder has a long name. */
 const hideFolder = (text: string) =>
-  text.replaceAll(folder, 'DIR').replace(/"…\S*\/settings-\w+(\/\S+)" \(\d+ characters\)/, '"DIR$1"');
+  text.replaceAll(folder, 'DIR').replace(/"…\S*\/losant-usage-test-\w+(\/\S+)" \(\d+ characters\)/, '"DIR$1"');
 
 /** Returns the error that is thrown, and the problems in its message. */
 function catchProblems(run: () => unknown): { problems: readonly string[]; error: SettingsError } {
@@ -60,9 +59,8 @@ function catchProblems(run: () => unknown): { problems: readonly string[]; error
 describe('an instance in the environment', () => {
   test('needs an ID and a token; everything else has a default', () => {
     const { instances, ...others } = read(MINIMUM);
-    expect(instances).toMatchObject([
-      { instanceId: '575ec8687ae143cd83dc4a97', domain: null, orgs: null, requestsPerSecond: 20 },
-    ]);
+    const instance = { instanceId: '575ec8687ae143cd83dc4a97', domain: null, orgs: null, requestsPerSecond: 20 };
+    expect(instances).toMatchObject([instance]);
     expect(others).toMatchObject({ databaseUrl: null, schedule: '15 * * * *', autoMigrate: false, warnings: [] });
   });
 
@@ -179,11 +177,8 @@ describe('an instance in the environment', () => {
 
 describe('a settings file', () => {
   test('can list several instances, as the example does', () => {
-    const yaml = readFileSync('deploy/losant-usage.example.yaml', 'utf8').replaceAll(
-      /\/run\/secrets\/[\w-]+/g,
-      'token',
-    );
-    const { instances } = read({}, yaml);
+    const example = readFileSync('deploy/losant-usage.example.yaml', 'utf8');
+    const { instances } = read({}, example.replaceAll(/\/run\/secrets\/[\w-]+/g, 'token'));
     expect(instances.map((instance) => ({ ...instance, readToken: instance.readToken() }))).toMatchObject([
       { instanceId: '575ec8687ae143cd83dc4a97', orgs: null, readToken: 'file-token' },
       {

@@ -13,14 +13,9 @@ function isRequired(name: SettingName): boolean {
 function renderRow(name: SettingName): string {
   const { description, example } = getSettingInfo(name);
   const defaultText = getDefault(name);
-  const absent = isRequired(name) ? 'required' : 'none';
-  const cells = [
-    `\`${name}\``,
-    description,
-    defaultText === null ? absent : `\`${defaultText}\``,
-    example && `\`${example}\``,
-  ];
-  return `| ${cells.join(' | ')} |`;
+  const code = (text: string) => `\`${text}\``;
+  const fallback = defaultText === null ? (isRequired(name) ? 'required' : 'none') : code(defaultText);
+  return `| ${[code(name), description, fallback, example && code(example)].join(' | ')} |`;
 }
 
 const HEAD = ['| setting | meaning | default | example |', '| --- | --- | --- | --- |'];

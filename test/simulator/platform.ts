@@ -1,5 +1,5 @@
 import { type SimulatorOptions, startSimulator } from '../../simulator/server.ts';
-import { useOpened } from '../opened.ts';
+import { useDisposable } from '../opened.ts';
 
 /** 2026-11-24 10:30 UTC, a Tuesday. */
 export const NOW = Date.UTC(2026, 10, 24, 10, 30);
@@ -67,10 +67,7 @@ export async function startPlatform(options: SimulatorOptions = {}): Promise<Pla
 }
 
 export function usePlatform(options: SimulatorOptions = {}): Platform {
-  return useOpened(
-    () => startPlatform(options),
-    (opened) => opened[Symbol.asyncDispose](),
-  );
+  return useDisposable(() => startPlatform(options));
 }
 
 async function request(url: string, init: RequestInit): Promise<Response> {

@@ -1,11 +1,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
+import { afterAll, onTestFinished } from 'vitest';
 
-/** Creates an empty folder that is removed at the end of the test. */
-export function createTestFolder(): string {
+/** Creates an empty folder that is removed at the end of the test, or after all tests of a file. */
+export function createTestFolder(atEnd: (remove: () => void) => void = onTestFinished): string {
   const folder = mkdtempSync(join(tmpdir(), 'losant-usage-test-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  atEnd(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
+
+/** Creates an empty folder for the tests of a file. */
+export const useTestFolder = (): string => createTestFolder(afterAll);

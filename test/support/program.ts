@@ -66,12 +66,7 @@ export function startProgram(args: readonly string[], env: Env, more: Surroundin
     random: Math.random,
     newId: randomUUID,
     ...io,
-  }).then((code) => ({
-    code,
-    signal: null,
-    stdout: stdout.text(),
-    stderr: stderr === stdout ? '' : stderr.text(),
-  }));
+  }).then((code) => ({ code, signal: null, stdout: stdout.text(), stderr: stderr === stdout ? '' : stderr.text() }));
   return {
     ended,
     stdout: () => stdout.text(),

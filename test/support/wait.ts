@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { onTestFinished, vi } from 'vitest';
 
 /** The bound of a wait, below the time limit of a test, so that the failure names what was waited for. */
 const TIMEOUT_MS = 100_000;
@@ -22,3 +23,9 @@ export async function until(
  * moves the clock, it does not.
  */
 export const endsLockWaits = process.env['FAKETIME'] === undefined;
+
+/** Sets timers aside until the end of the test: they fire when the test says so. */
+export function fakeTimers(options: Parameters<typeof vi.useFakeTimers>[0]): void {
+  vi.useFakeTimers(options);
+  onTestFinished(() => void vi.useRealTimers());
+}

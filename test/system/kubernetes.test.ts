@@ -52,10 +52,7 @@ test('the base builds a worker with its settings, its port and its network polic
   expect(kinds).toEqual(['ConfigMap', 'Deployment', 'NetworkPolicy', 'Service']);
   const labels = { 'app.kubernetes.io/name': 'losant-usage' };
   const containers = [{ ports: [{ name: 'http' }] }];
-  expect(getOne(base, 'Deployment').spec.template).toMatchObject({
-    metadata: { labels },
-    spec: { containers },
-  });
+  expect(getOne(base, 'Deployment').spec.template).toMatchObject({ metadata: { labels }, spec: { containers } });
   expect(getOne(base, 'Service').spec).toMatchObject({ selector: labels, ports: [{ targetPort: 'http' }] });
 });
 

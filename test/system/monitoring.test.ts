@@ -1,9 +1,8 @@
 /** Checks the files of deploy/monitoring with the tools that read them, and with a real worker. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -11,6 +10,7 @@ import { parse } from 'yaml';
 import { dashboards, expressions, fillInExpression, metricsIn } from '../dashboards/dashboards.ts';
 import { startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase } from '../support/databases.ts';
+import { useTestFolder } from '../support/folders.ts';
 import { freePort, listenOnLoopback } from '../support/ports.ts';
 import { spawnProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
@@ -29,14 +29,7 @@ const { groups } = parse(readFileSync(`${FOLDER}/alerts.yml`, 'utf8')) as {
 const rules = groups.flatMap((group) => group.rules);
 const alertmanagerConfig = readFileSync(`${FOLDER}/alertmanager.yml`, 'utf8');
 
-let folder: string;
-
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'losant-usage-monitoring-'));
-});
-afterAll(() => {
-  rmSync(folder, { recursive: true, force: true });
-});
+const folder = useTestFolder();
 
 function runTool(tool: 'promtool' | 'amtool', args: readonly string[], input = '') {
   const options = { cwd: FOLDER, encoding: 'utf8', timeout: 240_000, input } as const;

@@ -1,28 +1,26 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createSchema, disconnect, makeFastFolder, queryOnce, withDatabase } from '../support/databases.ts';
+import { useTestFolder } from '../support/folders.ts';
 import { OwnPostgres } from '../support/own-postgres.ts';
 
 /** A separate server, because roles belong to a whole server, and grants in other tests' schemas would use them. */
 let server: OwnPostgres;
 let database: string;
-let secrets: string;
+const secrets = useTestFolder();
 
 beforeAll(async () => {
   server = await OwnPostgres.start(makeFastFolder('losant-usage-psql-server-'));
   await queryOnce(server.url, 'create database billing');
   database = withDatabase(server.url, 'billing');
-  secrets = mkdtempSync(join(tmpdir(), 'losant-usage-psql-'));
   for (const name of ['migrator', 'writer', 'closer', 'reader']) {
     writeFileSync(join(secrets, `${name}-password`), `the ${name}'s "own" $HOME \\ password\n`);
   }
 });
 
 afterAll(async () => {
-  rmSync(secrets, { recursive: true, force: true });
   for (const url of [server.url, database]) await disconnect(url);
   await server.stop();
 });

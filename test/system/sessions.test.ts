@@ -17,15 +17,8 @@ test('views and functions have the same rows in a German session, and if queries
     expect(await queryOnce(server.url, jit)).toEqual([{ is_available: true }]);
     const vitest = ['node_modules/vitest/vitest.mjs', 'run', 'test/views/sessions.test.ts'];
     const env = { ...process.env, TEST_DATABASE_URL: server.url, TEST_LOCALE: 'de_DE.UTF-8', NO_COLOR: '1' };
-    const { status, stdout } = spawnSync(process.execPath, vitest, {
-      env,
-      encoding: 'utf8',
-      timeout: 540_000,
-    });
-    expect({ status, stdout }).toEqual({
-      status: 0,
-      stdout: expect.stringMatching(/Tests +\d+ passed/) as string,
-    });
+    const { status, stdout } = spawnSync(process.execPath, vitest, { env, encoding: 'utf8', timeout: 540_000 });
+    expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringMatching(/Tests +\d+ passed/) as string });
   } finally {
     delete process.env['LOCPATH'];
     await server.stop();

@@ -152,14 +152,9 @@ describe('a column is omitted: billable payloads / all / bytes', () => {
   test('the detail names the omitted columns', () => {
     const parts = [0, 5, 7].map((hour) => ({ column: 'hours_billable_count', hour }));
     const verdict = report(hours(0, 21, 900), ...parts);
-    const input = {
-      stream: 'payload_hours',
-      cell: cell('stored', { numbers: hours(17, 21, 900) }),
-      hours: 24,
-    };
-    expect(applyTo({ ...input, verdict }).problem?.detail).toBe(
-      'Losant omitted hours_billable_count, but a nonzero number is stored',
-    );
+    const input = { stream: 'payload_hours', cell: cell('stored', { numbers: hours(17, 21, 900) }), hours: 24 };
+    const detail = 'Losant omitted hours_billable_count, but a nonzero number is stored';
+    expect(applyTo({ ...input, verdict }).problem?.detail).toBe(detail);
   });
 });
 
@@ -195,14 +190,13 @@ test.each(PAIRS)(
     waived         | omitted with ${other} stored some | 100 h | unchanged: waived waived, r0, 168 h
     waiting        | omitted with ${other} stored zero | 100 h | loaded: final, r1, o3, 168 h, zeros`);
     for (const line of table) expect(applyLine(stream, line)).toBe(parseLine(stream, line).expected);
-    expect(applyTo(parseLine(stream, table[0] ?? '')).problem?.detail).toBe(
-      `Losant omitted numbers for the day, but ${other} is not zero`,
-    );
+    const { problem } = applyTo(parseLine(stream, table[0] ?? ''));
+    expect(problem?.detail).toBe(`Losant omitted numbers for the day, but ${other} is not zero`);
     // Two endpoints that omit the day confirm each other; two responses of one endpoint do not.
-    const haveTwoEndpoints = [stream, other].includes('payload_sources');
-    expect(applyLine(stream, `waiting | omitted with ${other} stored zero o1 | 100 h`)).toBe(
-      haveTwoEndpoints ? 'loaded: final, r1, o3, 168 h, zeros' : 'loaded: stored, r1, o1, 101 h, zeros',
-    );
+    const [confirmed, unconfirmed] = ['final, r1, o3, 168 h', 'stored, r1, o1, 101 h'];
+    const expected = [stream, other].includes('payload_sources') ? confirmed : unconfirmed;
+    const line = `waiting | omitted with ${other} stored zero o1 | 100 h`;
+    expect(applyLine(stream, line)).toBe(`loaded: ${expected}, zeros`);
   },
 );
 
@@ -239,10 +233,8 @@ describe('omitted totals wait for sources that are still to be read', () => {
 
 describe('omitted hours wait for sources, and omitted sources for nothing', () => {
   const counterparts = 'payload_totals waiting and payload_hours waiting';
-  testTable(
-    'payload_hours',
-    'waiting | omitted with payload_sources waiting | 30 h | omitted: waiting unconfirmed, r0, 48 h',
-  );
+  const ofHours = 'waiting | omitted with payload_sources waiting | 30 h | omitted: waiting unconfirmed, r0, 48 h';
+  testTable('payload_hours', ofHours);
   testTable(
     'payload_sources',
     `

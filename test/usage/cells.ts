@@ -12,11 +12,7 @@ const END_MS = Date.parse('2026-11-21T00:00:00.000Z');
 export const HOUR_MS = 3_600_000;
 
 /** The default policy. */
-export const POLICY: Policy = {
-  readAtHours: [0, 6, 24, 48, 72, 168, 720],
-  finalAfterHours: 72,
-  horizonDays: 90,
-};
+export const POLICY: Policy = { readAtHours: [0, 6, 24, 48, 72, 168, 720], finalAfterHours: 72, horizonDays: 90 };
 
 /** Returns the instant so many hours after the end of the day. */
 export const age = (hours: number): number => END_MS + hours * HOUR_MS;
@@ -63,11 +59,7 @@ export const NUMBERS: Readonly<Record<string, { some: Numbers; other: Numbers; z
   device_counts: { some: devices(4, 1, 17), other: devices(4, 1, 18), zero: devices(0, 0, 0) },
   notebook_minutes: { some: minutes(17, 4), other: minutes(18, 4), zero: createZeros('notebook_minutes') },
   payload_sources: { some: sources(21), other: sources(22), zero: createZeros('payload_sources') },
-  payload_totals: {
-    some: totals(17, 21, 900),
-    other: totals(17, 22, 950),
-    zero: createZeros('payload_totals'),
-  },
+  payload_totals: { some: totals(17, 21, 900), other: totals(17, 22, 950), zero: createZeros('payload_totals') },
   payload_hours: { some: hours(17, 21, 900), other: hours(17, 22, 950), zero: createZeros('payload_hours') },
 };
 
@@ -77,11 +69,7 @@ export function report(numbers: Numbers, ...omissions: readonly (string | Number
 }
 
 export const omitted: Verdict = { kind: 'omitted' };
-export const failed: Verdict = {
-  kind: 'failed',
-  code: 'server_error',
-  detail: 'responded with HTTP 500',
-};
+export const failed: Verdict = { kind: 'failed', code: 'server_error', detail: 'responded with HTTP 500' };
 export const refused: Verdict = { kind: 'failed', code: 'refused', detail: 'responded with HTTP 400' };
 export const quarantined: Verdict = {
   kind: 'quarantined',

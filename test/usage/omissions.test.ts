@@ -1,6 +1,6 @@
 /** The decision table, continued: when an omission replaces a stored number. */
 import { describe, expect, test } from 'vitest';
-import { applyTo, formatUpdate, hours, parseLine, report, testTable } from './cells.ts';
+import { applyTo, formatUpdate, parseLine, report, testTable } from './cells.ts';
 
 describe('the third omission of a stored number is zero next to a counterpart that has reported zero since', () => {
   const table = (other: string) => `
@@ -30,15 +30,8 @@ describe('the third omission of a stored number is zero next to a counterpart th
       cell = applyTo({ ...omission, cell, hours: 24 + minute / 60 }).cell;
       return `${cell.standing} ${cell.omissions}`;
     });
-    expect(results).toEqual([
-      'in_doubt 1',
-      'in_doubt 1',
-      'in_doubt 1',
-      'in_doubt 2',
-      'in_doubt 2',
-      'in_doubt 2',
-      'stored 3',
-    ]);
+    const [once, twice] = ['in_doubt 1', 'in_doubt 2'];
+    expect(results).toEqual([once, once, once, twice, twice, twice, 'stored 3']);
   });
 
   testTable(
@@ -68,23 +61,18 @@ describe('the third omission of a stored number is zero next to a counterpart th
   });
 
   test('hours that were moved are stored once the totals equal the sum of those that were reported', () => {
-    const moved = hours(0, 0, 0);
-    for (const [column, value] of [
-      ['hours_billable_count', 17],
-      ['hours_all_count', 21],
-      ['hours_all_bytes', 900],
-    ] as const) {
-      Object.assign(moved, { [column]: Array.from({ length: 24 }, (_, hour) => (hour === 7 ? value : 0)) });
-    }
+    const atSeven = (value: number) => Array.from({ length: 24 }, (_, hour) => (hour === 7 ? value : 0));
+    const moved = {
+      hours_billable_count: atSeven(17),
+      hours_all_count: atSeven(21),
+      hours_all_bytes: atSeven(900),
+    };
     const others = [0, 1, 2, 3, 4, 5, 6, 8];
     const parts = Object.keys(moved).flatMap((column) => others.map((hour) => ({ column, hour })));
-    const apply = (counterpart: string, verdict = report(moved, ...parts)) =>
-      formatUpdate(
-        applyTo({
-          ...parseLine('payload_hours', `in_doubt omitted some d2 | omitted with ${counterpart} | 24 h`),
-          verdict,
-        }),
-      );
+    const apply = (counterpart: string, verdict = report(moved, ...parts)) => {
+      const situation = parseLine('payload_hours', `in_doubt omitted some d2 | omitted with ${counterpart} | 24 h`);
+      return formatUpdate(applyTo({ ...situation, verdict }));
+    };
     const doubted = 'failed: in_doubt omitted, r1, d3, f1, 26 h';
     expect(apply('payload_totals stored 17/21/900')).toBe('loaded: stored, r2, o3, 48 h, numbers');
     expect(apply('payload_totals stored 17/21/899')).toBe(doubted);

@@ -30,28 +30,19 @@ function verdictsOf(stream: string): Verdict[] {
 }
 
 /** One response: the hours since the previous one, the stream, and the verdict. */
-const step = fc.constantFrom(...STREAMS).chain((stream) =>
-  fc.record({
-    stream: fc.constant(stream),
-    later: fc.constantFrom(0.02, 0.5, 1, 6, 24, 72),
-    verdict: fc.constantFrom(...verdictsOf(stream)),
-  }),
-);
+const stepOf = (laterHours: readonly number[], verdictsBy: (stream: string) => readonly Verdict[]) =>
+  fc.constantFrom(...STREAMS).chain((stream) => {
+    const [later, verdict] = [fc.constantFrom(...laterHours), fc.constantFrom(...verdictsBy(stream))];
+    return fc.record({ stream: fc.constant(stream), later, verdict });
+  });
+const step = stepOf([0.02, 0.5, 1, 6, 24, 72], verdictsOf);
 
 const numbersOf = (stream: string, key: 'some' | 'zero') => report(NUMBERS[stream]?.[key] ?? {});
 
 /** All streams are reported, then mostly omitted, and sometimes reported as zero: as for a day that became zero. */
+const omission = stepOf([0.5, 1, 6], (stream) => [omitted, omitted, omitted, failed, numbersOf(stream, 'zero')]);
 const restatedDay = fc
-  .array(
-    fc.constantFrom(...STREAMS).chain((stream) =>
-      fc.record({
-        stream: fc.constant(stream),
-        later: fc.constantFrom(0.5, 1, 6),
-        verdict: fc.constantFrom(omitted, omitted, omitted, failed, numbersOf(stream, 'zero')),
-      }),
-    ),
-    { minLength: 6, maxLength: 14 },
-  )
+  .array(omission, { minLength: 6, maxLength: 14 })
   .map((steps) => [...STREAMS.map((stream) => ({ stream, later: 1, verdict: numbersOf(stream, 'some') })), ...steps]);
 
 interface Step {

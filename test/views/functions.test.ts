@@ -11,11 +11,9 @@ const ORG = '000000000000000000000017';
 /** Fills so many rows that the planner prefers an index where one can be used. */
 beforeAll(async () => {
   await ledger.createOrgs(100);
-  await ledger.asProgram(
-    sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day)
-      select org_id, stream, '2026-08-24', '2026-08-24'
-      from losant_usage.organizations cross join unnest(array['device_counts', 'payload_hours']) as stream`,
-  );
+  await ledger.asProgram(sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day)
+    select org_id, stream, '2026-08-24', '2026-08-24'
+    from losant_usage.organizations cross join unnest(array['device_counts', 'payload_hours']) as stream`);
   await createExpectedCells(ledger.writer());
   await ledger.asProgram(
     sql`update losant_usage.coverage set standing = 'final', is_stored = true, is_reported = true, revision = 1,
@@ -92,9 +90,8 @@ describe.each(CALLS)('%s', (call, day) => {
 });
 
 test('the long form of a range of days reads no other days, and looks up no cells of final ones', async () => {
-  const scans = await explainScans(
-    `select * from losant_usage.daily_usage_long where usage_date between '2026-10-01' and '2026-10-31'`,
-  );
+  const october = `usage_date between '2026-10-01' and '2026-10-31'`;
+  const scans = await explainScans(`select * from losant_usage.daily_usage_long where ${october}`);
   expect(scans.filter((scan) => !isRestricted(scan, 'usage_date'))).toEqual([]);
   const cells = scans.filter((scan) => scan['Relation Name'] === 'coverage');
   expect(cells.map((scan) => isRestricted(scan, 'org_id'))).toEqual([true]);

@@ -133,9 +133,8 @@ describe('a restatement', () => {
   const restate = async (stream: string, ...verdicts: readonly Parameters<typeof cellResponse>[3][]) => {
     const orgId = await ledger.expectDays({ from: '2026-11-18', to: '2026-11-18' }, [stream]);
     for (const [index, verdict] of verdicts.entries()) {
-      await ledger.load([
-        { ...cellResponse(orgId, stream, '2026-11-18', verdict), sentAtMs: ledger.nowMs + index * 1_000 },
-      ]);
+      const sentAtMs = ledger.nowMs + index * 1_000;
+      await ledger.load([{ ...cellResponse(orgId, stream, '2026-11-18', verdict), sentAtMs }]);
     }
     return await ledger.list(sql`
       select metric, payload_type, source, hour, old_quantity, new_quantity, difference, unit, revision, was_final
@@ -144,19 +143,15 @@ describe('a restatement', () => {
   };
 
   test('lists each number that changed, with old and new', async () => {
-    expect(
-      await restate('device_counts', report(devices(4, 1, 17)), report(devices(4, 2, 18)), report(devices(4, 2, 18))),
-    ).toEqual(['devices_deleted - - - 1 2 1 devices 2 false', 'devices_total - - - 17 18 1 devices 2 false']);
+    const [first, next] = [report(devices(4, 1, 17)), report(devices(4, 2, 18))];
+    const changes = ['devices_deleted - - - 1 2 1 devices 2 false', 'devices_total - - - 17 18 1 devices 2 false'];
+    expect(await restate('device_counts', first, next, next)).toEqual(changes);
   });
 
   test('of sources lists added, removed and changed sources, not their sum', async () => {
-    expect(
-      await restate(
-        'payload_sources',
-        split({ a: { b: 1, c: 2 }, removed: { d: 3 } }),
-        split({ a: { b: 1, c: 5 }, added: { e: 6 } }),
-      ),
-    ).toEqual([
+    const first = split({ a: { b: 1, c: 2 }, removed: { d: 3 } });
+    const next = split({ a: { b: 1, c: 5 }, added: { e: 6 } });
+    expect(await restate('payload_sources', first, next)).toEqual([
       'payload_source_count a c - 2 5 3 payloads 2 false',
       'payload_source_count added e - - 6 6 payloads 2 false',
       'payload_source_count removed d - 3 - -3 payloads 2 false',

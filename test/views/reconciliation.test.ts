@@ -83,12 +83,7 @@ const CASES: readonly Case[] = [
   ['pending not_read', 'a total that was not read yet', () => setTotal(null, null)],
   ['not_compared refused', 'totals that Losant rejects', () => setTotal(null, null), rejectTotals],
   ['not_compared past_horizon', 'a total that can no longer be read', () => setTotal(null, null), endHorizon],
-  [
-    'not_compared past_horizon',
-    'a total that can no longer become final',
-    () => setTotal(21, '2026-10-22'),
-    endHorizon,
-  ],
+  ['not_compared past_horizon', 'a total that cannot become final', () => setTotal(21, '2026-10-22'), endHorizon],
   ['differs -', 'a final total past the horizon', () => setTotal(21), endHorizon],
   ['pending not_summed', 'a sum that is not computed', () => ledger.asProgram(INVALIDATE_SUMS)],
   ['pending not_final', 'a cell that is not settled', () => setStanding('stored', isDeviceCell())],
@@ -118,7 +113,7 @@ const CASES: readonly Case[] = [
   ],
   [
     'differs -',
-    'a total read on the day of a deletion, before it',
+    'a total read before a deletion of its day',
     deleteOn('2026-10-25', '2026-10-25 12:00Z'),
     totalWithoutIt,
   ],
@@ -141,10 +136,8 @@ describe('counterparts', () => {
   });
 
   test('that differ are shown with the number of organizations, even if their sums are equal', async () => {
-    await change(
-      sql`update losant_usage.usage_days set payload_all_count = payload_all_count +
-        case org_id when ${orgs[0]} then 1 else -1 end`,
-    );
+    await change(sql`update losant_usage.usage_days set payload_all_count = payload_all_count +
+      case org_id when ${orgs[0]} then 1 else -1 end`);
     expect(await outcome('payload_totals', 'payload_source_count')).toBe('differs -');
     const rows = sql`select orgs_differing, difference from losant_usage.reconciliation
       where compared_with = 'payload_hours' and metric = 'payload_all_count'`;
@@ -175,20 +168,16 @@ describe('a past month is blocked', () => {
   ];
 
   test.for(BLOCKING)('%s: %s', async ([expected, , ...acts]) => {
-    await ledger.asProgram(
-      sql`update losant_usage.instance_totals set quantity = our_sum, last_read_at = '2026-10-25'
-        where metric <> 'devices_total'`,
-    );
+    await ledger.asProgram(sql`update losant_usage.instance_totals set quantity = our_sum, last_read_at = '2026-10-25'
+      where metric <> 'devices_total'`);
     for (const act of acts) await act();
     expect((await blockers()).join()).toBe(expected);
   });
 });
 
 test('sums beyond 2^53 are exact', async () => {
-  await change(
-    sql`update losant_usage.usage_days set payload_all_bytes = 9007199254740991,
-      hours_all_bytes[1] = 9007199254740991 - 900`,
-  );
+  await change(sql`update losant_usage.usage_days set payload_all_bytes = 9007199254740991,
+    hours_all_bytes[1] = 9007199254740991 - 900`);
   const rows = sql`select quantity, total, outcome from losant_usage.reconciliation where metric = 'payload_all_bytes'
     and compared_with = 'payload_hours'`;
   expect(await ledger.list(rows)).toEqual(['18014398509481982 18014398509481982 equal']);

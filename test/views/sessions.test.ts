@@ -5,7 +5,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { INSTANCE, OTHER_INSTANCE, useBooks } from '../billing/books.ts';
 import { asOwner, queryOnce } from '../support/databases.ts';
 import { loginAs, type Role } from '../support/roles.ts';
-import { totals } from '../usage/cells.ts';
+import { devices, totals } from '../usage/cells.ts';
 
 /** A locale of the server; the one that every server has, unless the environment names another. */
 const { TEST_LOCALE = 'C' } = process.env;
@@ -17,11 +17,7 @@ const PROGRAM: Settings = { timezone: 'UTC', datestyle: 'ISO' };
 
 /** Santiago has no midnight on 6 September, and Beirut none on 29 March. */
 const SESSIONS: Readonly<Record<string, Settings>> = {
-  'Santiago with German dates': {
-    timezone: 'America/Santiago',
-    datestyle: 'German',
-    intervalstyle: 'sql_standard',
-  },
+  'Santiago with German dates': { timezone: 'America/Santiago', datestyle: 'German', intervalstyle: 'sql_standard' },
   'Beirut with the day before the month': {
     timezone: 'Asia/Beirut',
     datestyle: 'SQL, DMY',
@@ -72,6 +68,11 @@ const CALLS: Readonly<Record<string, readonly string[]>> = {
   usage_compared: [`'devices_total', '2026-09-01', '2026-09-30', 'same_weekdays'`],
 };
 
+/** The views, and the key that the comment of each names. */
+const VIEWS = `
+  select relname as name, (regexp_match(obj_description(oid, 'pg_class'), ' Key: ([a-z_, ]+)[.]'))[1] as key
+  from pg_class where relnamespace = 'losant_usage'::regnamespace and relkind = 'v'`;
+
 /** Calls that are rejected with a text about days. */
 const REJECTED_CALLS = [
   `losant_usage.check_closable('${INSTANCE}', '2026-11-01', false, null, ${BEFORE_CHANGES})`,
@@ -92,15 +93,11 @@ async function fillEdges(): Promise<void> {
   }
   await books.addCells({ orgId: billedId, from: '2026-09-01', to: '2026-09-29' });
   await books.addCells({ orgId: billedId, from: '2026-09-30', standing: 'missing', numbers: null });
-  for (const [from, to] of [
-    ['2026-03-01', '2026-03-31'],
-    ['2026-09-01', '2026-09-30'],
-  ] as const) {
-    const orgId = await books.addOrg({ from, instanceId: OTHER_INSTANCE });
-    await books.addCells({ orgId, from, to });
+  for (const days of [{ from: '2026-03-01', to: '2026-03-31' }, september]) {
+    const orgId = await books.addOrg({ from: days.from, instanceId: OTHER_INSTANCE });
+    await books.addCells({ orgId, ...days });
   }
-  const deletedId = await books.addOrg({ from: '2026-10-01', to: '2026-10-10' });
-  await books.addCells({ orgId: deletedId, from: '2026-10-01', to: '2026-10-10' });
+  const deletedId = await books.addFinalOrg({ from: '2026-10-01', to: '2026-10-10' });
   const blockedId = await books.addOrg({ from: '2026-10-01' });
   await books.addCells({ orgId: blockedId, from: '2026-10-01', to: '2026-11-21' });
   await books.setStanding(blockedId, '2026-10-25', 'in_doubt');
@@ -122,11 +119,7 @@ async function fillEdges(): Promise<void> {
     old: { payload_all_bytes: 1_200 },
     numbers,
   });
-  await books.fill(billedId, '2026-09-30', 'device_counts', {
-    devices_created: 0,
-    devices_deleted: 0,
-    devices_total: 17,
-  });
+  await books.fill(billedId, '2026-09-30', 'device_counts', devices(0, 0, 17));
 }
 
 /** Runs `work` in a session of a role with these settings. */
@@ -149,10 +142,7 @@ async function inSession<T>(role: Role, settings: Settings, work: (client: pg.Cl
  * opened; how it writes them as text is its own affair, so they are fetched in the formats of the program.
  */
 async function readSources(settings: Settings): Promise<Record<string, string[]>> {
-  const views = await queryOnce(
-    books.url,
-    `select relname as name from pg_class where relnamespace = 'losant_usage'::regnamespace and relkind = 'v'`,
-  );
+  const views = await queryOnce(books.url, VIEWS);
   const calls = Object.entries(CALLS).flatMap(([name, each]) => each.map((args) => `${name}(${args})`));
   const sources = [...views.map(({ name }) => String(name)), ...calls];
   return await inSession('reader', settings, async (client) => {
@@ -174,10 +164,7 @@ async function readRejections(settings: Settings): Promise<string[]> {
   return await inSession('reader', settings, async (client) => {
     const texts: string[] = [];
     for (const call of REJECTED_CALLS) {
-      const error = await client.query(`select * from ${call}`).then(
-        () => null,
-        (each: unknown) => each,
-      );
+      const error: unknown = await client.query(`select * from ${call}`).catch((each: unknown) => each);
       const { message, hint = '' } = error as pg.DatabaseError;
       texts.push(`${message}; ${hint}`);
     }
@@ -195,10 +182,8 @@ async function readStatement(settings: Settings): Promise<string[]> {
     where statement_id = $1 order by position`;
   return await inSession('closer', settings, async (client) => {
     await client.query('begin isolation level repeatable read');
-    const {
-      rows: [row],
-    } = await client.query<{ begin_statement: string }>(begin, [blockersHash]);
-    const { id, ...document } = JSON.parse(row?.begin_statement ?? '{}') as { id: string };
+    const { rows } = await client.query<{ begin_statement: string }>(begin, [blockersHash]);
+    const { id, ...document } = JSON.parse(rows[0]?.begin_statement ?? '{}') as { id: string };
     const { rows: blockers } = await client.query<{ text: string }>(texts, [id]);
     return [JSON.stringify(document), ...blockers.map(({ text }) => text)];
   });
@@ -234,12 +219,7 @@ test('every view and every call has rows', () => {
 });
 
 test('every view has a key, which its comment names and no two of its rows share', async () => {
-  const views = await queryOnce(
-    books.url,
-    `select relname as name, (regexp_match(obj_description(oid, 'pg_class'), ' Key: ([a-z_, ]+)[.]'))[1] as key
-    from pg_class where relnamespace = 'losant_usage'::regnamespace and relkind = 'v'`,
-  );
-  const unsound = views.filter(({ name, key }) => {
+  const unsound = (await queryOnce(books.url, VIEWS)).filter(({ name, key }) => {
     const columns = String(key).split(', ');
     const rows = (inProgram[String(name)] ?? []).map((line) => JSON.parse(line) as Record<string, unknown>);
     const keys = rows.map((row) => JSON.stringify(columns.map((column) => row[column])));

@@ -2,8 +2,8 @@
  * Whatever reads tracks finds the one of a day: with two tracks where there was one, and the same cells, every view,
  * function and page is the same, and so is every query of the dashboards, because they read nothing else.
  */
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { INSTANCE, ORGS, openWorld, type World } from '../console/world.ts';
+import { beforeAll, expect, test } from 'vitest';
+import { INSTANCE, ORGS, useWorld, type World } from '../console/world.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { asWriter, queryOnce } from '../support/databases.ts';
 import { loginAs } from '../support/roles.ts';
@@ -17,18 +17,13 @@ const SPLIT = `
   select org_id, stream, first_day, date '2026-09-15', date '2026-09-14' from t
   union all select org_id, stream, '2026-09-15', next_day, last_day from t`;
 
-let whole: World;
-let split: World;
+const whole = useWorld();
+const split = useWorld();
 beforeAll(async () => {
-  [whole, split] = [await openWorld(), await openWorld()];
   const periods = `update losant_usage.organizations
     set current_period_start = '2026-09-10T00:00Z', current_period_end = '2026-10-10T00:00Z'`;
   for (const { url } of [whole, split]) await asWriter(url, asProgram(periods));
   await asWriter(split.url, asProgram(SPLIT));
-});
-afterAll(async () => {
-  await whole.close();
-  await split.close();
 });
 
 const inBoth = async <T>(read: (world: World) => Promise<T>) => ({

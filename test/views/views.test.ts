@@ -21,10 +21,9 @@ beforeAll(() => makeWorld(ledger));
 
 // Guarantee (Missing numbers): Every expected cell has exactly one standing, the same in database and program.
 test('cells has every expected cell through yesterday with its current standing', async () => {
-  expect(
-    await rows(`select right(org_id, 2), stream, to_char(usage_date, 'MM-DD'), standing, is_stored, is_reported
-      from losant_usage.cells where standing <> 'final' or not is_reported order by 1, usage_date, stream`),
-  ).toEqual([
+  const notFinal = `select right(org_id, 2), stream, to_char(usage_date, 'MM-DD'), standing, is_stored, is_reported
+    from losant_usage.cells where standing <> 'final' or not is_reported order by 1, usage_date, stream`;
+  expect(await rows(notFinal)).toEqual([
     'a1 device_counts 09-25 missing false false',
     'a1 payload_totals 10-05 in_doubt true true',
     'a1 payload_sources 10-06 unavailable false false',
@@ -46,10 +45,9 @@ test('cells has every expected cell through yesterday with its current standing'
     'a5 device_counts 10-20 waived true true',
     'a5 device_counts 10-21 final true false',
   ]);
-  expect(
-    await rows(`select right(org_id, 2), count(*), min(usage_date), max(usage_date)
-      from losant_usage.cells group by org_id order by org_id`),
-  ).toEqual([
+  const counts = `select right(org_id, 2), count(*), min(usage_date), max(usage_date)
+    from losant_usage.cells group by org_id order by org_id`;
+  expect(await rows(counts)).toEqual([
     'a1 291 2026-09-20 2026-11-23',
     'a2 80 2026-10-15 2026-11-23',
     'a3 51 2026-09-20 2026-11-09',
@@ -66,11 +64,10 @@ test.each(Object.entries(CONTRADICTIONS))('%s', async (_, contradictions) => {
 });
 
 test('health counts the unread cells of yesterday, failing reads and deleted organizations', async () => {
-  expect(
-    await rows(`select right(instance_id, 2), stream, yesterday_waiting, yesterday_unavailable,
-        yesterday_in_doubt, yesterday_missing, failing, organizations, organizations_deleted, complete_to
-      from losant_usage.health order by 1, 2`),
-  ).toEqual([
+  const health = `select right(instance_id, 2), stream, yesterday_waiting, yesterday_unavailable,
+      yesterday_in_doubt, yesterday_missing, failing, organizations, organizations_deleted, complete_to
+    from losant_usage.health order by 1, 2`;
+  expect(await rows(health)).toEqual([
     '01 device_counts 1 0 1 0 1 3 1 2026-09-24',
     '01 notebook_minutes 0 0 0 0 0 3 1 2026-11-23',
     '01 payload_hours 1 0 0 0 0 3 1 2026-10-29',
@@ -116,13 +113,10 @@ test('health has the newest day of the last ten that was read', async () => {
   const newest = `select newest_read_day from losant_usage.health
     where stream = 'notebook_minutes' and right(instance_id, 2) = '01'`;
   expect(await rows(newest)).toEqual(['2026-11-23']);
-  for (const [now, expected] of [
-    ['2026-12-03T12:00:00.000Z', '2026-11-23'],
-    ['2026-12-04T12:00:00.000Z', '-'],
-  ] as const) {
-    await ledger.setTime(now);
-    expect([now, await rows(newest)]).toEqual([now, [expected]]);
-  }
+  await ledger.setTime('2026-12-03T12:00:00.000Z');
+  expect(await rows(newest)).toEqual(['2026-11-23']);
+  await ledger.setTime('2026-12-04T12:00:00.000Z');
+  expect(await rows(newest)).toEqual(['-']);
   await ledger.setTime(NOW);
 });
 
@@ -154,7 +148,7 @@ test.each([
 ])('at %s the last day that is late is %s, in the database and in the program', async (now, lateDay) => {
   await ledger.setTime(now);
   const lateBefore = sql`select losant_usage_internal.late_before() - 1`;
-  expect(await ledger.list(lateBefore, ledger.db)).toEqual([lateDay]);
+  expect(await ledger.listAsWriter(lateBefore)).toEqual([lateDay]);
   expect([isLate(lateDay, at(now)), isLate(addDays(lateDay, 1), at(now))]).toEqual([true, false]);
   await ledger.setTime(NOW);
 });
@@ -186,18 +180,9 @@ test('streams and metrics are the same in the program, the tables and the column
   expect((await rows('select stream, metric from losant_usage.metrics')).sort()).toEqual(metrics.sort());
   const columns = await rows(`select attname from pg_attribute
     where attrelid = 'losant_usage.usage_days'::regclass and attnum > 0 and not attisdropped`);
-  const otherColumns = [
-    'usage_date',
-    'month',
-    'org_id',
-    'standing',
-    'is_waiting',
-    'is_stored',
-    'unreported_streams',
-    'changed_at',
-  ];
+  const ofDays = 'usage_date month org_id standing is_waiting is_stored unreported_streams changed_at'.split(' ');
   const streamColumns = streamNames.flatMap((name) => getStream(name).columns);
-  expect(columns.sort()).toEqual([...otherColumns, ...streamColumns].sort());
+  expect(columns.sort()).toEqual([...ofDays, ...streamColumns].sort());
 });
 
 test('world.ts has a number of every metric, so that these tests compare it in every view', async () => {
@@ -244,11 +229,10 @@ describe('local_daily_usage', () => {
 
 describe('a month', () => {
   test('counts its days by standing, and tells whether it is billable', async () => {
-    expect(
-      await rows(`select right(org_id, 2), to_char(month, 'MM'), days_in_month, days_expected, days_stored, days_final,
-          days_waived, days_unavailable, days_unreported, standing, is_over, is_final, is_billable
-        from losant_usage.monthly_usage order by 1, 2`),
-    ).toEqual([
+    const months = `select right(org_id, 2), to_char(month, 'MM'), days_in_month, days_expected, days_stored, days_final,
+        days_waived, days_unavailable, days_unreported, standing, is_over, is_final, is_billable
+      from losant_usage.monthly_usage order by 1, 2`;
+    expect(await rows(months)).toEqual([
       'a1 09 30 11 10 10 0 0 0 missing true false false',
       'a1 10 31 31 30 29 0 1 0 in_doubt true false false',
       'a1 11 30 23 20 19 1 0 0 missing false false false',
@@ -263,16 +247,14 @@ describe('a month', () => {
       'a5 10 31 31 31 30 1 0 1 waived true false true',
       'a5 11 30 23 23 23 0 0 0 final false false false',
     ]);
-    expect(
-      await rows(`select to_char(month, 'MM'), devices_total, devices_total_max, devices_total_avg, devices_created
-        from losant_usage.monthly_usage where org_id = '${ORGS.whole}' order by 1`),
-    ).toEqual(['09 10 20 15.00 250', '10 9 39 24.00 496', '11 17 39 27.55 274']);
+    const devices = `select to_char(month, 'MM'), devices_total, devices_total_max, devices_total_avg, devices_created
+      from losant_usage.monthly_usage where org_id = '${ORGS.whole}' order by 1`;
+    expect(await rows(devices)).toEqual(['09 10 20 15.00 250', '10 9 39 24.00 496', '11 17 39 27.55 274']);
     const streams = await rows('select distinct stream from losant_usage.metrics order by 1');
     const ofStreams = streams.flatMap((name) => [`${name}_standing`, `${name}_days_stored`]);
-    expect(
-      await rows(`select right(org_id, 2), to_char(month, 'MM'), ${ofStreams.join(', ')}
-        from losant_usage.monthly_usage where month >= '2026-10-01' order by 1, 2`),
-    ).toEqual([
+    const byStream = `select right(org_id, 2), to_char(month, 'MM'), ${ofStreams.join(', ')}
+      from losant_usage.monthly_usage where month >= '2026-10-01' order by 1, 2`;
+    expect(await rows(byStream)).toEqual([
       'a1 10 final 31 final 31 unavailable 30 in_doubt 31',
       'a1 11 waived 22 stored 23 final 23 missing 21',
       'a2 10 final 17 - 0 - 0 final 17',
@@ -287,11 +269,10 @@ describe('a month', () => {
   });
 
   test('lists its blockers', async () => {
-    expect(
-      await rows(`select right(coalesce(org_id, instance_id), 2), to_char(month, 'MM'), cause,
-          array_to_string(streams, ' '), days, first_day, last_day
-        from losant_usage.month_blockers order by 1, 2, 3`),
-    ).toEqual([
+    const blockers = `select right(coalesce(org_id, instance_id), 2), to_char(month, 'MM'), cause,
+        array_to_string(streams, ' '), days, first_day, last_day
+      from losant_usage.month_blockers order by 1, 2, 3`;
+    expect(await rows(blockers)).toEqual([
       '01 11 not_over - - 2026-11-01 2026-11-30',
       'a1 09 missing device_counts 1 2026-09-25 2026-09-25',
       'a1 09 not_fully_tracked device_counts notebook_minutes payload_sources payload_totals - 2026-09-01 2026-09-19',
@@ -309,10 +290,9 @@ describe('a month', () => {
   });
 
   test('is compared with limits of any size', async () => {
-    expect(
-      await rows(`select limit_name, metric, limit_quantity, quantity, share from losant_usage.usage_vs_limits
-        where org_id = '${ORGS.whole}' order by 1`),
-    ).toEqual([
+    const limits = `select limit_name, metric, limit_quantity, quantity, share from losant_usage.usage_vs_limits
+      where org_id = '${ORGS.whole}' order by 1`;
+    expect(await rows(limits)).toEqual([
       'device devices_total 50 17 0.3400',
       'notebookMinutesPerMonth notebook_minutes -9300000000000000000 552 0.0000',
       'payload payload_billable_count 10000 1864 0.1864',
@@ -322,11 +302,10 @@ describe('a month', () => {
 });
 
 test('billing_period_usage covers the billing period of each organization', async () => {
-  expect(
-    await rows(`select right(org_id, 2), period_start, period_end, days_in_period, days_expected, days_stored, standing,
-        is_over, is_final, devices_total, devices_total_max
-      from losant_usage.billing_period_usage order by 1`),
-  ).toEqual([
+  const periods = `select right(org_id, 2), period_start, period_end, days_in_period, days_expected, days_stored, standing,
+      is_over, is_final, devices_total, devices_total_max
+    from losant_usage.billing_period_usage order by 1`;
+  expect(await rows(periods)).toEqual([
     'a1 2026-10-10 2026-11-09 31 31 30 waived true false 31 39',
     'a2 2026-10-10 2026-11-09 31 26 26 final true true 31 39',
     'a3 2026-10-10 2026-11-09 31 31 31 final true true 31 39',
@@ -347,9 +326,8 @@ test('a billing period is not final if a stream is not tracked on some of its da
 
 test('an incomplete list blocks every month of its instance', async () => {
   const setProblem = (problem: string | null) =>
-    ledger.asProgram(
-      sql`update losant_usage.instances set list_problem = ${problem} where instance_id = ${OTHER_INSTANCE}`,
-    );
+    ledger.asProgram(sql`update losant_usage.instances set list_problem = ${problem}
+      where instance_id = ${OTHER_INSTANCE}`);
   await setProblem('page 2 failed');
   const blockers = `select to_char(month, 'MM'), detail, state from losant_usage.month_blockers
     where cause = 'list_incomplete' and instance_id = '${OTHER_INSTANCE}' order by 1`;
@@ -362,10 +340,8 @@ test('an incomplete list blocks every month of its instance', async () => {
 
 test('a stream whose track has ended no longer blocks the month once a backfill has added its days', async () => {
   const orgId = ORGS.whole;
-  await ledger.asProgram(
-    sql`update losant_usage.tracks set last_day = '2026-11-12', next_day = '2026-11-13'
-      where org_id = ${orgId} and stream = 'notebook_minutes'`,
-  );
+  await ledger.asProgram(sql`update losant_usage.tracks set last_day = '2026-11-12', next_day = '2026-11-13'
+    where org_id = ${orgId} and stream = 'notebook_minutes'`);
   const ended = `delete from losant_usage.coverage where org_id = '${orgId}' and stream = 'notebook_minutes'
     and usage_date > '2026-11-12'`;
   await asOwner(ledger.url, asProgram(ended));
@@ -374,9 +350,8 @@ test('a stream whose track has ended no longer blocks the month once a backfill 
   expect(await rows(blocker)).toEqual(['notebook_minutes 2026-11-13 2026-11-23']);
   await ledger.backfill('2026-11-01..2026-11-23', { orgIds: [orgId] });
   expect(await rows(blocker)).toEqual([]);
-  expect((await ledger.tracks(orgId)).find((track) => track.startsWith('notebook_minutes'))).toBe(
-    'notebook_minutes 09-20 11-24 11-23',
-  );
+  const tracks = (await ledger.tracks(orgId)).filter((track) => track.startsWith('notebook_minutes'));
+  expect(tracks).toEqual(['notebook_minutes 09-20 11-24 11-23']);
 });
 
 test('a stream that begins or returns makes days of other streams wait until it is read', async () => {
@@ -405,17 +380,11 @@ test('a stream that begins or returns makes days of other streams wait until it 
 });
 
 test('one organization is read through its index, and a month through that of the month', async () => {
-  await ledger.reader.db.transaction().execute(async (trx) => {
-    await sql`set local enable_seqscan = off`.execute(trx);
-    const explain = async (source: string) => {
-      const { rows: plan } = await sql`explain select * from ${sql.raw(source)}`.execute(trx);
-      return JSON.stringify(plan);
-    };
-    const isOrg = `org_id = '${ORGS.whole}'`;
-    const months = 'losant_usage.monthly_usage';
-    expect(await explain(`${months} where month = '2026-11-01'`)).toContain('usage_days_month');
-    expect(await explain(`${months} where ${isOrg}`)).toContain('usage_days_pkey');
-    const compared = "losant_usage.usage_compared('devices_total', '2026-11-01', '2026-11-07', 'previous_days')";
-    expect(await explain(`${compared} where ${isOrg}`)).toContain(`Index Cond: (org_id = '${ORGS.whole}'`);
-  });
+  const explain = (source: string) => ledger.explainIndexes(sql`select * from ${sql.raw(source)}`);
+  const isOrg = `org_id = '${ORGS.whole}'`;
+  const months = 'losant_usage.monthly_usage';
+  expect(await explain(`${months} where month = '2026-11-01'`)).toContain('usage_days_month');
+  expect(await explain(`${months} where ${isOrg}`)).toContain('usage_days_pkey');
+  const compared = "losant_usage.usage_compared('devices_total', '2026-11-01', '2026-11-07', 'previous_days')";
+  expect(await explain(`${compared} where ${isOrg}`)).toContain(`Index Cond: (org_id = '${ORGS.whole}'`);
 });

@@ -30,12 +30,10 @@ describe('a missing hour', () => {
     await ledger.load([totalsOf(orgId), cellResponse(orgId, 'payload_hours', DAY, failed)]);
     await ledger.asProgram(sql`update losant_usage.instances set control_totals = 'show'`);
     expect(await read('select stream, standing from losant_usage.coverage_gaps')).toEqual(['payload_hours missing']);
-    expect(await read('select standing, is_final, is_reported from losant_usage.daily_usage')).toEqual([
-      'final true true',
-    ]);
-    expect(await read('select standing, days_stored, days_final, is_billable from losant_usage.monthly_usage')).toEqual(
-      ['final 1 1 true'],
-    );
+    const days = 'select standing, is_final, is_reported from losant_usage.daily_usage';
+    expect(await read(days)).toEqual(['final true true']);
+    const months = 'select standing, days_stored, days_final, is_billable from losant_usage.monthly_usage';
+    expect(await read(months)).toEqual(['final 1 1 true']);
     expect(await read('select distinct standing from losant_usage.hourly_usage')).toEqual(['missing']);
     expect(await causes()).toEqual([]);
   });

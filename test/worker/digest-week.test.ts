@@ -2,12 +2,15 @@ import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { createExpectedCells } from '../../src/ledger/expected.ts';
 import { addDays, type DayRange, eachDay } from '../../src/usage/day.ts';
+import { FINISH_CELLS, setPayloads } from '../ledger/payload-orgs.ts';
 import { useDigests } from './digests.ts';
+
+type Usage = Readonly<Record<string, (day: string) => number | null>>;
 
 const { ledger, messages, createTimer, addOrg } = useDigests();
 
 test('a week of digests: what is said each morning, and why nothing else is', async () => {
-  const usage: Readonly<Record<string, (day: string) => number | null>> = {
+  const usage: Usage = {
     Calm: () => 10,
     // Not stored on Wednesday; read again on Friday.
     Kestrel: (day) => (day === '2026-11-25' && ledger.nowMs < Date.parse('2026-11-27T00:00Z') ? null : 10),
@@ -61,23 +64,12 @@ Still: Data missing: Solent (payload_totals since 2026-11-24)`,
 });
 
 /** Reads days of all organizations, as a run would. */
-async function readDays(
-  usage: Readonly<Record<string, (day: string) => number | null>>,
-  days: DayRange,
-): Promise<void> {
+async function readDays(usage: Usage, days: DayRange): Promise<void> {
   await createExpectedCells(ledger.writer());
-  const numbers = Object.entries(usage).flatMap(([name, payloads]) =>
-    eachDay(days).map((day) => ({ name, day, quantity: payloads(day) })),
-  );
-  await ledger.asProgram(
-    sql`update losant_usage.usage_days d set payload_billable_count = n.quantity, payload_all_count = n.quantity,
-        payload_all_bytes = n.quantity
-      from json_to_recordset(${JSON.stringify(numbers)}::text::json) as n (name text, day date, quantity bigint)
-      join losant_usage.organizations o on o.name = n.name
-      where d.org_id = o.org_id and d.usage_date = n.day`,
-    sql`update losant_usage.coverage c set standing = 'final', is_stored = true, is_reported = true, revision = 1,
-        first_loaded_at = now(), finalized_at = now(), last_read_at = now(), next_read_at = null, reason = null
-      from losant_usage.usage_days d where d.payload_billable_count is not null
-        and c.org_id = d.org_id and c.usage_date = d.usage_date`,
-  );
+  for (const [name, payloads] of Object.entries(usage)) {
+    const numbers = eachDay(days).map((day) => ({ day, quantity: payloads(day) }));
+    const [orgId = ''] = await ledger.list(sql`select org_id from losant_usage.organizations where name = ${name}`);
+    await ledger.asProgram(setPayloads(orgId, numbers));
+  }
+  await ledger.asProgram(FINISH_CELLS);
 }

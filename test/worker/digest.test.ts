@@ -1,11 +1,12 @@
 /** The timer of the digest. */
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
-import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { acquireLease, releaseLease } from '../../src/ledger/lease.ts';
 import { INSTANCE } from '../ledger/ledger.ts';
 import { asOwner } from '../support/databases.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
+import { fakeTimers } from '../support/wait.ts';
 import { OTHER, SECRET, TODAY, useDigests } from './digests.ts';
 
 const { ledger, messages, receiver, createTimer, addOrg } = useDigests();
@@ -20,6 +21,10 @@ const holdLease = async (instanceId = INSTANCE) => {
   await ledger.asProgram(sql`update losant_usage.leases set expires_at = now() + interval '1 day'`);
   return lease;
 };
+/** Lets the database reject rows of a table that do not meet a condition, and accept them again. */
+const block = (table: string, condition: string) =>
+  asOwner(ledger.url, `alter table losant_usage.${table} add constraint blocked check (${condition}) not valid`);
+const unblock = (table: string) => asOwner(ledger.url, `alter table losant_usage.${table} drop constraint blocked`);
 const digests = async () =>
   await ledger.list(sql`select i.name, d.day, d.outcome, d.error from losant_usage.digests d
     join losant_usage.instances i on i.instance_id = d.instance_id order by d.day, i.name`);
@@ -46,10 +51,7 @@ test('if yesterday was not read, that is the message of each day', async () => {
   await ledger.asProgram(sql`update losant_usage.instances set last_error = 'HTTP 502'`);
   const timer = createTimer();
   for (const day of ['2026-11-25', '2026-11-26']) await timer.check(`${day}T08:00:00.000Z`);
-  expect(messages).toEqual([
-    'Yesterday was not read: 2026-11-24: HTTP 502',
-    'Yesterday was not read: 2026-11-25: HTTP 502',
-  ]);
+  expect(messages).toEqual(['2026-11-24', '2026-11-25'].map((day) => `Yesterday was not read: ${day}: HTTP 502`));
 });
 
 test('a digest at midnight UTC misses no day that has only just ended', async () => {
@@ -119,8 +121,7 @@ describe('a receiver', () => {
   });
 
   test('that is not there, closes the connection or does not respond is tried again', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    onTestFinished(() => void vi.useRealTimers());
+    fakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     receiver.respond = (response, number) => {
       if (number === 1) response.destroy();
       else if (number === 2) vi.advanceTimersByTime(10_000);
@@ -138,16 +139,13 @@ describe('a receiver', () => {
   });
 
   test('gets no second message because the first could not be recorded', async () => {
-    await asOwner(
-      ledger.url,
-      'alter table losant_usage.digests add constraint blocked check (outcome is null) not valid',
-    );
+    await block('digests', 'outcome is null');
     let isLoading = false;
     const timer = createTimer({ isLoading: () => isLoading });
     await timer.check();
     await timer.checkFor(2);
     expect(timer.logged.map(({ msg }) => msg)).toEqual(['could not handle the digest; trying again']);
-    await asOwner(ledger.url, 'alter table losant_usage.digests drop constraint blocked');
+    await unblock('digests');
     // What was sent is recorded even during a run: a claim does not last as long as one.
     isLoading = true;
     await timer.checkFor(1);
@@ -224,6 +222,20 @@ test('a digest waits for a run of this or another process, for an hour at most',
   await releaseLease(ledger.db, lease);
 });
 
+test('a digest waits for another process that refreshes what needs attention, for an hour at most', async () => {
+  await lack('Kestrel');
+  const timer = createTimer();
+  const whileRefreshed = async (instant: string) =>
+    await ledger.withTrigger('leases', `raise sqlstate '55P03';`, async () => await timer.check(instant));
+  await whileRefreshed(`${TODAY}T09:00:00.000Z`);
+  expect(await digests()).toEqual([]);
+  await timer.checkFor(1);
+  expect(messages).toEqual([expect.stringContaining('Data missing: Kestrel')]);
+  await whileRefreshed('2026-11-25T08:00:00.000Z');
+  await whileRefreshed('2026-11-25T09:00:00.000Z');
+  expect(await digests()).toHaveLength(2);
+});
+
 test('after a long outage of the database, a digest waits for the run that follows', async () => {
   await lack('Kestrel');
   let isLoading = true;
@@ -291,28 +303,22 @@ test('during the first run of an instance, its digest comes an hour later and sa
 test('a refresh that fails does not hold up the digest', async () => {
   await lack('Kestrel');
   await createTimer({ notify: null }).check();
-  await asOwner(
-    ledger.url,
-    'alter table losant_usage.instances add constraint blocked check (attention_at is null) not valid',
-  );
+  await block('instances', 'attention_at is null');
   const timer = createTimer();
   await timer.checkFor(1);
-  await asOwner(ledger.url, 'alter table losant_usage.instances drop constraint blocked');
+  await unblock('instances');
   expect(messages[0]).toContain('Data missing: Kestrel');
   expect(timer.logged.map(({ msg }) => msg)).toEqual(['could not refresh what needs attention', 'digest sent']);
 });
 
 test('while nothing can be written, warnings are logged once', async () => {
-  await asOwner(ledger.url, 'alter table losant_usage.instances add constraint blocked check (false) not valid');
-  await asOwner(ledger.url, 'alter table losant_usage.digests add constraint blocked check (false) not valid');
+  for (const table of ['instances', 'digests']) await block(table, 'false');
   const timer = createTimer();
   for (let attempt = 0; attempt < 3; attempt += 1) await timer.check();
-  await asOwner(ledger.url, 'alter table losant_usage.instances drop constraint blocked');
-  await asOwner(ledger.url, 'alter table losant_usage.digests drop constraint blocked');
+  for (const table of ['instances', 'digests']) await unblock(table);
   const warnings = timer.logged.map(({ msg }) => msg);
-  expect(new Set(warnings)).toEqual(
-    new Set(['could not refresh what needs attention', 'could not handle the digest; trying again']),
-  );
+  const expected = ['could not refresh what needs attention', 'could not handle the digest; trying again'];
+  expect(new Set(warnings)).toEqual(new Set(expected));
   expect(warnings.length).toBeLessThanOrEqual(3);
   await timer.checkFor(1);
   expect(timer.logged.at(-1)?.['msg']).toMatch(/^(digest sent|nothing new for a digest)$/);
@@ -353,10 +359,7 @@ test('the command digest does not say that no data is missing if nothing was ref
     await ledger.setTime(`2026-11-25T${time}.000Z`);
     return (await runProgram(['digest'], env, { hostNow: () => ledger.nowMs })).stdout;
   };
-  expect(await digestAt('10:00:00')).toMatch(
-    /^No data is missing; nothing is new, 1 ongoing \(as of 2026-11-24 09:00 UTC\)\n/,
-  );
-  expect(await digestAt('10:00:01')).toMatch(
-    /^Not known since 2026-11-24 09:00 UTC; losant-usage status shows why\n\n/,
-  );
+  const [aDay, longer] = [await digestAt('10:00:00'), await digestAt('10:00:01')];
+  expect(aDay).toMatch(/^No data is missing; nothing is new, 1 ongoing \(as of 2026-11-24 09:00 UTC\)\n/);
+  expect(longer).toMatch(/^Not known since 2026-11-24 09:00 UTC; losant-usage status shows why\n\n/);
 });

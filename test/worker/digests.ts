@@ -32,9 +32,8 @@ export function useDigests() {
   const ledger = useFreshLedger(`${TODAY}T07:30:00.000Z`);
   /** The texts of the messages that arrived, and how the receiver responds to each, counted from 1. */
   const messages: string[] = [];
-  const receiver: { respond: (response: ServerResponse, number: number) => void } = {
-    respond: (response) => void response.end(),
-  };
+  const respond = (response: ServerResponse, _number: number): void => void response.end();
+  const receiver = { respond };
   let server: TestServer;
   /** What the first refresh noted, which is the same before each test. */
   let firstItems: string | null = null;
@@ -95,7 +94,7 @@ export function useDigests() {
 
   beforeEach(async () => {
     messages.length = 0;
-    receiver.respond = (response) => void response.end();
+    receiver.respond = respond;
     await ledger.asProgram(
       sql`delete from losant_usage.leases`,
       sql`insert into losant_usage.instances (instance_id, name, api_url)

@@ -5,7 +5,7 @@ import { endsInTime } from '../../src/cli/worker.ts';
 import { usePlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce } from '../support/databases.ts';
 import { loginAs } from '../support/roles.ts';
-import { until } from '../support/wait.ts';
+import { fakeTimers, until } from '../support/wait.ts';
 import { settingsOf, startTestWorker } from './process.ts';
 
 const platform = usePlatform({ orgs: 1, now: Date.now });
@@ -30,10 +30,7 @@ test('a worker is not ready while its last run ends', async () => {
   expect(await worker.get('/readyz')).toEqual({ status: 200, text: 'ready\n' });
   await worker.lockRuns();
   worker.running.kill('SIGTERM');
-  expect(await worker.get('/readyz')).toEqual({
-    status: 503,
-    text: 'not ready: the worker is shutting down\n',
-  });
+  expect(await worker.get('/readyz')).toEqual({ status: 503, text: 'not ready: the worker is shutting down\n' });
   expect((await worker.get('/healthz')).status).toBe(200);
   await worker.unlockRuns();
   expect((await worker.running.ended).code).toBe(0);
@@ -51,23 +48,20 @@ test('a worker whose run cannot end waits no second time, for its connections', 
   expect(stderr).toContain('the run did not stop in time; its lease will expire');
 });
 
+// Orchestrators kill it after 30 s.
 test.each([
   ['before', 0, true],
   ['24 s after', 24_000, true],
   ['26 s after', 26_000, false],
-])(
-  'a worker waits for work that ends %s the signal, because orchestrators kill it after 30 s',
-  async (_, ms, isInTime) => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    onTestFinished(() => void vi.useRealTimers());
-    const shutdown = new AbortController();
-    const work = Promise.withResolvers<void>();
-    const waiting = endsInTime(work.promise, shutdown.signal);
-    // Before the signal, any time may pass.
-    await vi.advanceTimersByTimeAsync(3_600_000);
-    if (ms > 0) shutdown.abort();
-    await vi.advanceTimersByTimeAsync(ms);
-    work.resolve();
-    expect(await waiting).toBe(isInTime);
-  },
-);
+])('a worker waits for work that ends %s the signal, or not', async (_, ms, isInTime) => {
+  fakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const shutdown = new AbortController();
+  const work = Promise.withResolvers<void>();
+  const waiting = endsInTime(work.promise, shutdown.signal);
+  // Before the signal, any time may pass.
+  await vi.advanceTimersByTimeAsync(3_600_000);
+  if (ms > 0) shutdown.abort();
+  await vi.advanceTimersByTimeAsync(ms);
+  work.resolve();
+  expect(await waiting).toBe(isInTime);
+});

@@ -7,9 +7,9 @@ import { startServer, type TestServer } from '../losant/server.ts';
 import { usePlatform } from '../simulator/platform.ts';
 import { asProgram, holdLease } from '../support/by-hand.ts';
 import { asWriter, createTestDatabase, type TestDatabase } from '../support/databases.ts';
-import { until } from '../support/wait.ts';
+import { fakeTimers, until } from '../support/wait.ts';
 import { portOf, startWire, through } from '../support/wire.ts';
-import { instanceOf, openReplica, type Replica, type ReplicaOptions, recordLog } from './loop.ts';
+import { instanceOf, openReplica, type Replica, type ReplicaOptions, recordLog, runsOf } from './loop.ts';
 
 const finished = (...results: RunResult[]): InstanceActivity => ({ results, currentRun: null });
 const running = (run: 'progresses' | 'hangs' | 'fails', ...results: RunResult[]): InstanceActivity => ({
@@ -75,13 +75,7 @@ describe('a monitor', () => {
 
   async function open(options: Partial<ReplicaOptions>): Promise<Replica> {
     const heartbeatUrl = `${monitor.url}/ping`;
-    const common = {
-      databaseUrl: database.url,
-      heartbeatUrl,
-      instances: [],
-      now: Date.now,
-      retryIntervalMs: 50,
-    };
+    const common = { databaseUrl: database.url, heartbeatUrl, instances: [], now: Date.now, retryIntervalMs: 50 };
     const replica = await openReplica({ ...common, ...options });
     onTestFinished(() => replica.close());
     return replica;
@@ -90,8 +84,8 @@ describe('a monitor', () => {
   const pings = () => monitor.received.map(({ path }) => path.slice('/ping'.length) || 'success');
   const expectPings = (...expected: string[]) =>
     until(expected.join(), () => JSON.stringify(pings()) === JSON.stringify(expected));
-  const completeRuns = (replica: Replica) =>
-    replica.metric(`losant_usage_runs_total{instance_id="${platform.instanceId}",result="complete"}`);
+  const countRuns = async (replica: Replica, result: RunResult) =>
+    (await replica.metric(runsOf(platform.instanceId, result))) ?? 0;
   const HANG = { kinds: ['hang'], forever: true, slowMs: 600_000 };
   const PATIENT = { request: { timeoutMs: 120_000, attempts: 1 } };
 
@@ -114,11 +108,9 @@ describe('a monitor', () => {
   test('gets no failure for an outage of the database that ends before the next wake-up', async () => {
     await using wire = await startWire(portOf(database.url));
     const replica = await open({ instances: [instanceOf(platform)], databaseUrl: through(wire, database.url) });
-    const count = async (result: string) =>
-      (await replica.metric(`losant_usage_runs_total{instance_id="${platform.instanceId}",result="${result}"}`)) ?? 0;
     const waitForRetries = async () => {
-      const before = await count('failed');
-      await until('it has retried', async () => (await count('failed')) > before + 2);
+      const before = await countRuns(replica, 'failed');
+      await until('it has retried', async () => (await countRuns(replica, 'failed')) > before + 2);
     };
     await replica.runAll();
     await expectPings('success');
@@ -147,7 +139,7 @@ describe('a monitor', () => {
     await other.control('config', { faults: HANG });
     await asWriter(database.url, asProgram('update losant_usage.coverage set next_read_at = now()'));
     replica.wake();
-    await until('one has ended', async () => (await completeRuns(replica)) === 2);
+    await until('one has ended', async () => (await countRuns(replica, 'complete')) === 2);
     expect(pings()).toEqual(['success']);
     replica.wake();
     await expectPings('success', '/fail');
@@ -161,7 +153,7 @@ describe('a monitor', () => {
     const readCellCount = () => replica.loop.statuses[1]?.progress?.readCells ?? 0;
     for (const expected of [['success'], ['success', 'success']]) {
       const before = readCellCount();
-      await until('the other one has ended', async () => (await completeRuns(replica)) === expected.length);
+      await until('the other one has ended', async () => (await countRuns(replica, 'complete')) === expected.length);
       await until('it has read more', () => readCellCount() > before);
       replica.wake();
       await expectPings(...expected);
@@ -174,11 +166,9 @@ describe('a monitor', () => {
     await replica.runAll();
     await expectPings('success');
     await asWriter(database.url, holdLease(platform.instanceId));
-    const readRetries = () =>
-      replica.metric(`losant_usage_runs_total{instance_id="${platform.instanceId}",result="standby"}`);
     const waitForRetries = async () => {
-      const before = (await readRetries()) ?? 0;
-      await until('it has retried twice', async () => ((await readRetries()) ?? 0) > before + 1);
+      const before = await countRuns(replica, 'standby');
+      await until('it has retried twice', async () => (await countRuns(replica, 'standby')) > before + 1);
     };
     replica.wake();
     await waitForRetries();
@@ -227,8 +217,7 @@ test.each<[string, (response: ServerResponse) => void, string]>([
 test('a ping to a monitor that hangs is given up after two times 5 seconds', async () => {
   await using server = await startServer(() => {});
   const { logger, logged } = recordLog();
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-  onTestFinished(() => void vi.useRealTimers());
+  fakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   const ping = createHeartbeat({ url: `${server.url}${SECRET}`, logger }).send(false);
   for (const ms of [5_000, 1_000, 5_000]) {
     await until('the timer is set', () => vi.getTimerCount() > 0);

@@ -1,12 +1,11 @@
 /** Lists of many rows need little memory: the worker keeps running, and a command ends. */
-import { expect, onTestFinished, test } from 'vitest';
-import { useOpened } from '../opened.ts';
+import { beforeAll, expect, onTestFinished, test } from 'vitest';
+import { useTestDatabase } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';
-import { asWriter, createTestDatabase, queryOnce } from '../support/databases.ts';
+import { asWriter } from '../support/databases.ts';
 import { spawnProgram } from '../support/program.ts';
-import { loginAs } from '../support/roles.ts';
 import { until } from '../support/wait.ts';
-import { type StartedWorker, startTestWorker, startWorker } from './process.ts';
+import { type StartedWorker, settingsOf, startTestWorker, startWorker } from './process.ts';
 
 const INSTANCE = '5c0000000000000000000001';
 
@@ -22,22 +21,11 @@ insert into losant_usage.coverage (usage_date, org_id, stream, standing, reason,
 insert into losant_usage.usage_days (usage_date, org_id)
   select date '2026-09-01' - n, org_id from losant_usage.organizations cross join generate_series(1, 25) as n;`;
 
-const database = useOpened(
-  async () => {
-    const created = await createTestDatabase();
-    await asWriter(created.url, asProgram(FILL));
-    return created;
-  },
-  (created) => created.drop(),
-);
+const database = useTestDatabase();
+beforeAll(() => asWriter(database.url, asProgram(FILL)));
 
-const settings = () => ({
-  LOSANT_API_URL: 'http://127.0.0.1:1',
-  LOSANT_INSTANCE_ID: INSTANCE,
-  LOSANT_API_TOKEN: 'token',
-  DATABASE_URL: database.url,
-  LOG_LEVEL: 'warn',
-});
+const instance = { url: 'http://127.0.0.1:1', instanceId: INSTANCE, token: 'token' };
+const settings = () => ({ ...settingsOf(instance, database), LOG_LEVEL: 'warn' });
 const withHeap = (megabytes: number) => ({ ...settings(), NODE_OPTIONS: `--max-old-space-size=${megabytes}` });
 
 const getStatus = async (worker: StartedWorker) => (await worker.get('/healthz')).status;
@@ -59,16 +47,10 @@ test('four downloads of 5,000 long rows at once do not end a worker with a small
 test('a download that nobody reads to its end leaves no query behind, and is no failure', async () => {
   const worker = await startTestWorker(settings());
   await waitFor(worker);
-  const { url } = worker;
-  const address = `${url}/gaps?format=csv`;
-  const countOpen = async () => {
-    const rows = await queryOnce(
-      loginAs('writer', database.url),
-      `select from pg_stat_activity where application_name = 'losant-usage pages' and query ~ 'view_rows'
-        and datname = '${database.name}' and state <> 'idle'`,
-    );
-    return rows.length;
-  };
+  const address = `${worker.url}/gaps?format=csv`;
+  const open = `select from pg_stat_activity where application_name = 'losant-usage pages' and query ~ 'view_rows'
+    and datname = '${database.name}' and state <> 'idle'`;
+  const countOpen = async () => (await asWriter(database.url, open)).length;
   const stop = new AbortController();
   const response = await fetch(address, { signal: stop.signal });
   await response.body?.getReader().read();

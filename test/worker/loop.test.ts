@@ -5,8 +5,8 @@ import { classifyFailure, isRetriedSoon, logProgress } from '../../src/worker/in
 import { type Platform, startPlatform, usePlatform } from '../simulator/platform.ts';
 import { asProgram, holdLease as holdLeaseOf } from '../support/by-hand.ts';
 import { asOwner, asWriter, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
-import { until } from '../support/wait.ts';
-import { instanceOf, openReplica, type Replica, type ReplicaOptions, recordLog } from './loop.ts';
+import { fakeTimers, until } from '../support/wait.ts';
+import { instanceOf, openReplica, type Replica, type ReplicaOptions, recordLog, runsOf } from './loop.ts';
 
 const platform = usePlatform({ orgs: 1, now: Date.now });
 const other = usePlatform({ orgs: 1, now: Date.now, seed: 'other' });
@@ -28,41 +28,29 @@ async function open(options: Partial<ReplicaOptions> = {}): Promise<Replica> {
   return replica;
 }
 
-const runs = ({ instanceId }: Platform, result: string) =>
-  `losant_usage_runs_total{instance_id="${instanceId}",result="${result}"}`;
+const runs = ({ instanceId }: Platform, result: RunResult) => runsOf(instanceId, result);
 const refused = ({ instanceId }: Platform) => `losant_usage_token_rejected{instance_id="${instanceId}"}`;
 
-async function holdLease(until: string): Promise<void> {
-  await asWriter(database.url, holdLeaseOf(platform.instanceId, until));
-}
-
-test('a wake-up runs each instance, even if others fail', async () => {
-  const broken = {
-    ...instanceOf(platform),
-    instanceId: '5c0000000000000000000009',
-    apiUrl: 'http://127.0.0.1:1',
-  };
-  const noToken = instanceOf(platform, () => {
+/** Returns an instance whose token cannot be read. */
+const withoutToken = (each: Platform) =>
+  instanceOf(each, () => {
     throw new Error('token file gone');
   });
-  const instances = [noToken, { ...broken }, instanceOf(other)];
+
+const holdLease = (until: string) => asWriter(database.url, holdLeaseOf(platform.instanceId, until));
+
+test('a wake-up runs each instance, even if others fail', async () => {
+  const broken = { ...instanceOf(platform), instanceId: '5c0000000000000000000009', apiUrl: 'http://127.0.0.1:1' };
+  const instances = [withoutToken(platform), broken, instanceOf(other)];
   const replica = await open({ instances, attempts: 1 });
   await replica.runAll();
   expect(await replica.metric(runs(other, 'complete'))).toBe(1);
   expect(await replica.metric(runs(platform, 'failed'))).toBe(1);
-  const tried = await queryOnce(
-    database.url,
-    'select last_error from losant_usage.instances where api_url is null order by 1',
-  );
-  expect(tried).toEqual([
-    { last_error: expect.stringContaining('ECONNREFUSED') as string },
-    { last_error: 'token file gone' },
-  ]);
-  expect(replica.loop.statuses.map(({ problem }) => problem?.code ?? null)).toEqual([
-    'unexpected',
-    'unreachable',
-    null,
-  ]);
+  const errors = 'select last_error as error from losant_usage.instances where api_url is null order by 1';
+  const refusal = expect.stringContaining('ECONNREFUSED') as string;
+  expect(await queryOnce(database.url, errors)).toEqual([{ error: refusal }, { error: 'token file gone' }]);
+  const codes = replica.loop.statuses.map(({ problem }) => problem?.code ?? null);
+  expect(codes).toEqual(['unexpected', 'unreachable', null]);
 });
 
 // Guarantee (Runs): In a worker, a failing, slow or hanging instance neither stops nor delays another one.
@@ -74,10 +62,7 @@ test('a slow, a hanging and a broken instance delay no run of another one, and k
   onTestFinished(() => hanging[Symbol.asyncDispose]());
   onTestFinished(() => slow[Symbol.asyncDispose]());
   await hanging.control('config', { faults: { kinds: ['hang'], forever: true, slowMs: 600_000 } });
-  const broken = instanceOf(other, () => {
-    throw new Error('token file gone');
-  });
-  const instances = [instanceOf(hanging), instanceOf(slow), broken, instanceOf(platform)];
+  const instances = [instanceOf(hanging), instanceOf(slow), withoutToken(other), instanceOf(platform)];
   const request = { timeoutMs: 120_000, attempts: 1 };
   const replica = await open({ instances, config: { request } });
   for (const wakeUps of [1, 2, 3]) {
@@ -94,9 +79,8 @@ test('a slow, a hanging and a broken instance delay no run of another one, and k
 });
 
 test('eight instances share four connections and one that renews leases', async () => {
-  const platforms = await Promise.all(
-    Array.from({ length: 8 }, (_, index) => startPlatform({ orgs: 1, now: Date.now, seed: `${index}` })),
-  );
+  const seeds = ['0', '1', '2', '3', '4', '5', '6', '7'];
+  const platforms = await Promise.all(seeds.map((seed) => startPlatform({ orgs: 1, now: Date.now, seed })));
   onTestFinished(async () => {
     for (const each of platforms) await each[Symbol.asyncDispose]();
   });
@@ -141,11 +125,8 @@ test('each run reads the token, which is rejected until Losant accepts one; an o
   await runTo('complete', 0);
   expect(replica.loop.statuses[0]?.problem).toBeNull();
   const recorded = await queryOnce(database.url, 'select status, error from losant_usage.runs order by started_at');
-  expect(recorded.map(({ status }) => status).filter((status) => status !== 'failed')).toEqual([
-    'complete',
-    'partial',
-    'complete',
-  ]);
+  const statuses = recorded.map(({ status }) => status).filter((status) => status !== 'failed');
+  expect(statuses).toEqual(['complete', 'partial', 'complete']);
   expect(recorded[1]?.['error']).toContain('HTTP 401');
 });
 
@@ -167,8 +148,7 @@ test('a worker stands by while another process runs the instance, and runs it so
 test('a standby process retries every 20 seconds', async () => {
   const replica = await open();
   // The one request of a look waits for no timer. The loop sleeps by a timer of Node's module.
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
-  onTestFinished(() => void vi.useRealTimers());
+  fakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
   await asWriter(
     database.url,
     asProgram(`insert into losant_usage.instances (instance_id) values ('${platform.instanceId}');
@@ -207,17 +187,13 @@ test('a worker whose database was migrated by a newer version writes nothing, an
   await replica.runAll();
   // Everything is due again.
   await asWriter(database.url, asProgram('update losant_usage.coverage set next_read_at = now()'));
-  await asOwner(
-    database.url,
-    `insert into losant_usage.migrations (name, timestamp) values ('0999_newer ${'0'.repeat(64)}', '2026-01-01')`,
-  );
+  const name = `0999_newer ${'0'.repeat(64)}`;
+  await asOwner(database.url, `insert into losant_usage.migrations values ('${name}', '2026-01-01')`);
   const before = await readWriters();
   await replica.runAll();
   expect(await readWriters()).toEqual(before);
-  expect(replica.loop.statuses[0]).toMatchObject({
-    lastRun: { result: 'failed' },
-    problem: { code: 'database_too_new' },
-  });
+  const status = { lastRun: { result: 'failed' }, problem: { code: 'database_too_new' } };
+  expect(replica.loop.statuses[0]).toMatchObject(status);
 });
 
 test('the start of a run is logged, and then its progress once a minute', () => {

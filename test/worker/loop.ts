@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { RunResult } from '../../src/console/sources.ts';
 import { createLogger } from '../../src/logger.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 import { type Config, type InstanceConfig, readConfig } from '../../src/settings/config.ts';
@@ -105,6 +106,10 @@ export function instanceOf(
     requestConcurrency: 8,
   };
 }
+
+/** Returns the name of the metric that counts runs of an instance with a result. */
+export const runsOf = (instanceId: string, result: RunResult): string =>
+  `losant_usage_runs_total{instance_id="${instanceId}",result="${result}"}`;
 
 /** Returns a logger and the fields of its lines. */
 export function recordLog() {

@@ -49,9 +49,7 @@ export async function startWorker<Started extends Running | Spawned>(
 /** A worker that ends when the test is over. */
 export async function startTestWorker(env: Env): Promise<StartedWorker> {
   const worker = await startWorker(env, startProgram);
-  onTestFinished(async () => {
-    await worker.stop();
-  });
+  onTestFinished(async () => void (await worker.stop()));
   return worker;
 }
 

@@ -1,17 +1,13 @@
-import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
+import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { armSchedule } from '../../src/worker/loop.ts';
 import { until } from '../support/wait.ts';
 
 const MINUTE_MS = 60_000;
 
 beforeEach(() => {
-  vi.useFakeTimers({
-    toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'],
-    now: Date.UTC(2026, 10, 24, 10, 0, 30),
-  });
-});
-afterEach(() => {
-  vi.useRealTimers();
+  const toFake = ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'] as const;
+  vi.useFakeTimers({ toFake: [...toFake], now: Date.UTC(2026, 10, 24, 10, 0, 30) });
+  return () => vi.useRealTimers();
 });
 
 /** Schedules a wake-up each minute. Returns the numbers of missed wake-ups, one per call. */

@@ -1,20 +1,15 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { startPlatform, usePlatform } from '../simulator/platform.ts';
 import { asProgram, loseNumbers } from '../support/by-hand.ts';
-import {
-  asAdministrator,
-  asWriter,
-  createTestDatabase,
-  makeFastFolder,
-  queryOnce,
-  type TestDatabase,
-} from '../support/databases.ts';
+import { asAdministrator, asWriter, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
+import { createTestFolder } from '../support/folders.ts';
 import { jsonOf, runProgram, spawnProgram } from '../support/program.ts';
 import { toRoleName } from '../support/roles.ts';
 import { until } from '../support/wait.ts';
+import { runsOf } from './loop.ts';
 import { type StartedWorker, settingsOf, startTestWorker, startWorker } from './process.ts';
 
 const platform = usePlatform({ orgs: 1, now: Date.now, hostile: false });
@@ -41,8 +36,7 @@ async function startIdle(env: Record<string, string>): Promise<StartedWorker> {
 
 test('runs at startup, becomes ready, reports it, and exits 0 on SIGTERM without a lease', async () => {
   const worker = await startIdle(settings());
-  const runs = `losant_usage_runs_total{instance_id="${platform.instanceId}",result="complete"}`;
-  expect(await worker.metric(runs)).toBe(1);
+  expect(await worker.metric(runsOf(platform.instanceId, 'complete'))).toBe(1);
   const requests = 'losant_usage_requests_total{endpoint="instanceOrg.deviceCounts",status="2xx"}';
   expect(await worker.metric(requests)).toBe(1);
   expect(await worker.get('/healthz')).toEqual({ status: 200, text: 'ok\n' });
@@ -78,15 +72,12 @@ test('runs at startup, becomes ready, reports it, and exits 0 on SIGTERM without
 test('SIGHUP in the middle of a run ends it without waiting for a response, and releases the lease with exit code 0', async () => {
   const slow = await startPlatform({ orgs: 1, now: Date.now });
   onTestFinished(() => slow[Symbol.asyncDispose]());
-  await slow.control('config', {
-    faults: [{ kinds: ['hang'], rate: 1, forever: true, actions: ['deviceCounts'] }],
-  });
+  await slow.control('config', { faults: [{ kinds: ['hang'], rate: 1, forever: true, actions: ['deviceCounts'] }] });
   const worker = await startWorker(settingsOf(slow, database), spawnProgram);
   onTestFinished(() => worker.running.kill('SIGKILL'));
   const leases = 'select count(*)::integer from losant_usage.leases';
-  await until('the run is under way', async () => (await count(leases)) === 1);
   const recorded = 'select count(*)::integer from losant_usage.runs';
-  await until('a run is on record', async () => (await count(recorded)) === 1);
+  for (const rows of [leases, recorded]) await until('the run is under way', async () => (await count(rows)) === 1);
   worker.running.kill('SIGHUP');
   const { code, stderr } = await worker.running.ended;
   expect(code).toBe(0);
@@ -113,10 +104,8 @@ test('logs once that an instance in the database is not in the settings', async 
   const other = await startPlatform({ orgs: 1, now: Date.now, seed: 'other' });
   onTestFinished(() => other[Symbol.asyncDispose]());
   const worker = await startIdle(settingsOf(other, database));
-  const said = worker.running
-    .stderr()
-    .split('\n')
-    .filter((line) => line.includes('is not in the settings'));
+  const lines = worker.running.stderr().split('\n');
+  const said = lines.filter((line) => line.includes('is not in the settings'));
   expect(said).toHaveLength(1);
   expect(said[0]).toContain(`losant-usage retire --instance ${platform.instanceId}`);
   expect((await worker.get('/metrics')).text).not.toContain(platform.instanceId);
@@ -127,9 +116,7 @@ test('a database password is read from its file for the next connection, without
   // A user who is a member of the writer.
   await asAdministrator(`create role ${role} login password 'first' in role ${toRoleName('writer')}`);
   onTestFinished(() => asAdministrator(`drop role ${role}`));
-  const folder = makeFastFolder('losant-usage-rotation-');
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  const file = join(folder, 'url');
+  const file = join(createTestFolder(), 'url');
   const writeUrl = (password: string) =>
     writeFileSync(file, Object.assign(new URL(database.url), { username: role, password }).href);
   writeUrl('first');
@@ -189,10 +176,8 @@ test('readers of slow pages do not make the database look as if it were away', a
   const tables = 'losant_usage.usage_days, losant_usage.coverage';
   const locked = write(`begin; lock table ${tables} in access exclusive mode; select pg_sleep(8); commit`);
   const countLocks = async (isGranted: boolean) =>
-    Number(
-      await count(`select count(*)::integer from pg_locks where granted = ${isGranted}
-      and relation = 'losant_usage.usage_days'::regclass`),
-    );
+    (await ask(`select from pg_locks where granted = ${isGranted} and relation = 'losant_usage.usage_days'::regclass`))
+      .length;
   await until('the table is locked', async () => (await countLocks(true)) === 1);
   const pages = [1, 2, 3, 4].map(async () => await worker.get(page));
   await until('all connections of pages wait for it', async () => (await countLocks(false)) >= 8);
@@ -216,9 +201,8 @@ test('six pages that are opened at once are shown', async () => {
 test('a final number that a command found restated reaches metric, /status.json and status', async () => {
   await command('run');
   await write(
-    asProgram(
-      `update losant_usage.coverage set standing = 'final', finalized_at = now() - interval '1 hour', next_read_at = null`,
-    ),
+    asProgram(`update losant_usage.coverage set standing = 'final', finalized_at = now() - interval '1 hour',
+      next_read_at = null`),
   );
   const worker = await startIdle(settings());
   const restated = `losant_usage_final_restatements_total{instance_id="${platform.instanceId}"}`;

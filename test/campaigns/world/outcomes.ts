@@ -44,9 +44,8 @@ interface Report {
 export function checkOutcomes(outcomes: readonly Outcome[], situation: CheckInput): string[] {
   // Of several runs only the last one that did anything describes the tables, unless one was suspended or interrupted.
   const effectiveRuns = outcomes.filter(({ scope, code }) => scope !== null && code !== 4 && code !== 1);
-  const isInOrder = effectiveRuns.every(
-    ({ startedAtMs, code }) => startedAtMs === effectiveRuns[0]?.startedAtMs && code !== 143,
-  );
+  const firstAtMs = effectiveRuns[0]?.startedAtMs;
+  const isInOrder = effectiveRuns.every(({ startedAtMs, code }) => startedAtMs === firstAtMs && code !== 143);
   const lastRun = isInOrder ? effectiveRuns.at(-1) : undefined;
   const isAlone = outcomes.filter(({ scope }) => scope !== null).length === 1;
   return outcomes.flatMap((outcome) => {
@@ -70,12 +69,8 @@ function checkReadCommand({ command, code, stdout }: Outcome, { ledger, instance
   const cells = [...ledger.cells.values()].filter((cell) => cell.instanceId === instanceId);
   const hasGaps = cells.some((cell) => isGap(cell, ledger.nowMs));
   const isIncomplete = (ledger.instances.get(instanceId)?.problem ?? null) !== null;
-  const expected: Readonly<Record<string, number>> = {
-    gaps: hasGaps ? 3 : 0,
-    status: hasGaps || isIncomplete ? 3 : 0,
-    migrate: 0,
-  };
-  return (expected[command] ?? code) === code ? [] : [`exit ${code}: ${stdout.slice(0, 300)}`];
+  const codes: Record<string, number> = { gaps: hasGaps ? 3 : 0, status: hasGaps || isIncomplete ? 3 : 0, migrate: 0 };
+  return (codes[command] ?? code) === code ? [] : [`exit ${code}: ${stdout.slice(0, 300)}`];
 }
 
 function matchesScope({ instanceId, orgIds, streams, range }: Scope) {
@@ -94,12 +89,9 @@ function checkComplete({ startedAtMs }: Outcome, scope: Scope, { ledger, expecte
   const problem = ledger.instances.get(scope.instanceId)?.problem ?? null;
   if (problem !== null && scope.orgIds === null) lines.push(`is complete, although ${problem}`);
   if (scope.orgIds !== null || scope.streams !== null || scope.range !== null) return lines;
-  const activeTracks = new Set(
-    ledger.tracks.filter((each) => each.isActive).map(({ stream, orgId }) => `${stream} ${orgId}`),
-  );
-  const untracked = expectedTracks.filter(
-    (each) => each.instanceId === scope.instanceId && !activeTracks.has(each.name),
-  );
+  const isTracked = (name: string) =>
+    ledger.tracks.some(({ isActive, stream, orgId }) => isActive && `${stream} ${orgId}` === name);
+  const untracked = expectedTracks.filter((each) => each.instanceId === scope.instanceId && !isTracked(each.name));
   return [...lines, ...untracked.map(({ name }) => `is complete, but ${name} is not tracked`)];
 }
 

@@ -139,9 +139,7 @@ export const PLATFORM_STEPS = {
   }),
   becomes_number: edit(2, 'empty', () => ({ empty: false })),
   omit: edit(8, 'omit', (dice) => (dice.chance(0.3) ? {} : { action: dice.pick(STREAMS) })),
-  omit_totals: edit(2, 'omit', (dice) => ({
-    variant: dice.pick(['billable_count', 'all_count', 'all_bytes']),
-  })),
+  omit_totals: edit(2, 'omit', (dice) => ({ variant: dice.pick(['billable_count', 'all_count', 'all_bytes']) })),
   report_again: step(2, (world) => reportEverything(world).then(() => 'everything')),
   bad_replies: problem(2, (dice) => {
     const kinds = pickSome(dice, [...REPLIES, ...DELIVERIES], 5);

@@ -1,38 +1,29 @@
 /** What an account manager asks, in a real browser: at most two steps from Home, with the numbers of the base tables. */
 import { Hono } from 'hono';
 import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { ICON } from '../../../src/console/page.ts';
 import { addPages } from '../../../src/console/pages.ts';
 import { listen } from '../../../src/server/listen.ts';
 import { showNumber } from '../../../src/terminal/words.ts';
-import { ORGS, openWorld, type World } from '../../console/world.ts';
-import { type Browser, startBrowser, type Tab } from './browser.ts';
-
-let world: World;
-let server: Awaited<ReturnType<typeof listen>>;
-let browser: Browser;
-let tab: Tab;
-
-beforeAll(async () => {
-  world = await openWorld(HALVED);
-  const app = new Hono();
-  addPages(app, world.sources);
-  app.get('/icon.svg', (c) => c.body(ICON, 200, { 'content-type': 'image/svg+xml' }));
-  server = await listen(app, { host: '127.0.0.1', port: 0, token: null, logger: world.sources.logger });
-  browser = await startBrowser();
-  tab = await browser.open();
-});
-afterAll(async () => {
-  await tab[Symbol.asyncDispose]();
-  await browser[Symbol.asyncDispose]();
-  await server.close();
-  await world.close();
-});
+import { ORGS, useWorld } from '../../console/world.ts';
+import { useDisposable, useOpened } from '../../opened.ts';
+import { startBrowser } from './browser.ts';
 
 /** What an organization had this month is half of what it had before. */
 const HALVED = `update losant_usage.usage_days set payload_billable_count = 200
   where org_id = '${ORGS.gappy}' and month = '2026-11-01' and payload_billable_count is not null`;
+
+const world = useWorld(HALVED);
+const startConsole = async () => {
+  const app = new Hono();
+  addPages(app, world.sources);
+  app.get('/icon.svg', (c) => c.body(ICON, 200, { 'content-type': 'image/svg+xml' }));
+  return await listen(app, { host: '127.0.0.1', port: 0, token: null, logger: world.sources.logger });
+};
+const server = useOpened(startConsole, (opened) => opened.close());
+const browser = useDisposable(startBrowser);
+const tab = useDisposable(() => browser.open());
 
 type Step = (page: Page) => Promise<void>;
 

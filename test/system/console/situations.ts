@@ -80,12 +80,7 @@ export const SITUATIONS = {
     }),
   'many organizations': () => start({ orgs: 0, prepare: fillMany, status: /"state":"standby"/ }),
   'months with gaps': () =>
-    start({
-      orgs: 14,
-      env: { HTTP_TOKEN: TOKEN, SCHEDULE: '15 * * * *' },
-      prepare: playMonths,
-      status: ENDED,
-    }),
+    start({ orgs: 14, env: { HTTP_TOKEN: TOKEN, SCHEDULE: '15 * * * *' }, prepare: playMonths, status: ENDED }),
   'names with markup': () => start({ orgs: 16, hostile: true, status: ENDED }),
   'a database that is away': async () => {
     const situation = await start({ orgs: 1, status: ENDED });
