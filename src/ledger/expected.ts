@@ -141,14 +141,19 @@ async function insertCells(trx: Kysely<Schema>, cells: RawBuilder<unknown>, read
       set standing = greatest(d.standing, 'waiting'), is_waiting = true, is_stored = false
       where excluded.is_waiting and (d.is_stored or not d.is_waiting)`.execute(trx);
   // The offset forces lookups by key: a freshly filled table would be read as a whole for each page.
-  const { rows } = await sql<{ expected: number; present: number }>`
-    select count(*) as expected, count(k.stream) as present
+  const { rows } = await sql<{ table: string; expected: number; present: number }>`
+    select 'coverage' as table, count(*) as expected, count(k.org_id) as present
     from (${cells}) as n left join lateral (
-      select c.stream from losant_usage.coverage c
-      join losant_usage.usage_days d on d.usage_date = c.usage_date and d.org_id = c.org_id
-      where c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream offset 0
+      select c.org_id from losant_usage.coverage c
+      where c.org_id = n.org_id and c.usage_date = n.usage_date and c.stream = n.stream offset 0
+    ) as k on true
+    union all
+    select 'usage_days', count(*), count(k.org_id)
+    from (select distinct n.usage_date, n.org_id from (${cells}) as n) as n left join lateral (
+      select d.org_id from losant_usage.usage_days d
+      where d.org_id = n.org_id and d.usage_date = n.usage_date offset 0
     ) as k on true`.execute(trx);
-  requireAll('coverage', rows[0]?.expected ?? 0, rows[0]?.present ?? 0);
+  for (const { table, expected, present } of rows) requireAll(table, expected, present);
   await addTotals(trx, cells);
 }
 

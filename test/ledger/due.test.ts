@@ -61,7 +61,8 @@ async function explainAsJoin(text: string, work: (db: Db) => Promise<unknown>): 
 test('new cells are looked up by key, even before the planner has statistics', async () => {
   await ledger.createOrg();
   const plan = await explainAsJoin('as expected', async (db) => await ledger.prepare({ db }));
-  expect(plan).toContain('(org_id = (t.org_id)::text) AND (usage_date = (day.day)::date) AND (stream = t.stream)');
+  expect(plan).toContain('(org_id = t.org_id) AND (usage_date = (day.day)::date) AND (stream = t.stream)');
+  expect(plan).toContain('(org_id = t_1.org_id) AND (usage_date = ((day_1.day)::date))');
 });
 
 describe('a page of due cells', () => {
