@@ -107,7 +107,7 @@ export class DigestTimer {
     if (isRunning && canWait) return;
     for (const { instanceId, attentionAt } of attention) {
       const isOld = attentionAt === null || Date.parse(attentionAt) < pending.sinceMs;
-      if (isOld && (await this.#refresh(instanceId, pending.day)) === 'busy' && canWait) return;
+      if (isOld && !(await this.#refresh(instanceId, pending.day)) && canWait) return;
     }
     if (config.notify === null) this.#finish(pending);
     else await this.#send(pending, { db: handle.db, claimId: this.#claimId, day: pending.day, instanceIds }, nowMs);
@@ -118,8 +118,8 @@ export class DigestTimer {
     this.#pending = null;
   }
 
-  /** Refreshes under the lease. Whoever else has it refreshes. A failure leaves the table with its age. */
-  async #refresh(instanceId: string, day: UsageDay): Promise<'busy' | 'done' | 'failed'> {
+  /** Refreshes under the lease; returns false if another has it, who refreshes. A failure leaves the table as it is. */
+  async #refresh(instanceId: string, day: UsageDay): Promise<boolean> {
     const { handle, logger, newId, host } = this.#options;
     try {
       const lease = await acquireLease(handle.db, { instanceId, runId: newId(), host });
@@ -128,13 +128,12 @@ export class DigestTimer {
       } finally {
         await releaseLease(handle.db, lease);
       }
-      return 'done';
     } catch (error) {
-      if (error instanceof BusyError) return 'busy';
+      if (error instanceof BusyError) return false;
       const fields = { instance_id: instanceId, err: error };
       if (!this.#isFailing) logger.warn(fields, 'could not refresh what needs attention');
-      return 'failed';
     }
+    return true;
   }
 
   /** Sends one message for all instances that it can claim. */
