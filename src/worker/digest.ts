@@ -1,8 +1,8 @@
 /** Sends the digest of each day, and refreshes what needs attention when it is due. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import ky from 'ky';
-import { CLOCK } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
+import { readNowMs } from '../database/session.ts';
 import { listNewItems, readDigest, renderMessage } from '../digest/digest.ts';
 import { BusyError } from '../errors.ts';
 import {
@@ -92,8 +92,7 @@ export class DigestTimer {
    * earlier day that an outage held up has nothing to say anymore, unless its message is only to be recorded.
    */
   async #noticeDueDay(nowMs: number): Promise<void> {
-    const { at } = await this.#options.handle.db.selectNoFrom(CLOCK.as('at')).executeTakeFirstOrThrow();
-    const day = this.#findDueDay(Date.parse(at));
+    const day = this.#findDueDay(await readNowMs(this.#options.handle));
     if (day === null || (this.#pending?.result ?? null) !== null) return;
     this.#pending = { day, sinceMs: nowMs, firstAttemptMs: null, nextAttemptMs: nowMs, result: null };
   }
