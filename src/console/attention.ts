@@ -7,7 +7,6 @@ import {
   type AttentionGroup,
   addressOfKind,
   addressOfSubject,
-  IS_CURRENT,
   type KindInfo,
   splitText,
 } from '../queries/attention.ts';
@@ -100,7 +99,7 @@ export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navP
     select a.instance_id, a.kind, a.subject, a.text, ${selectInstanceName(request.instanceIds)}, a.first_seen_on,
       a.last_seen_on, a.quantity
     from losant_usage.attention_items a join losant_usage.instances i on i.instance_id = a.instance_id
-    where ${IS_CURRENT} and a.instance_id = any (${request.instanceIds}::text[])`,
+    where a.is_current and a.instance_id = any (${request.instanceIds}::text[])`,
   order: sql`r.kind, abs(r.quantity) desc nulls last, r.text, r.subject`,
   filters: {
     kind: {

@@ -57,11 +57,6 @@ export interface InstanceAttention {
   readonly groups: readonly AttentionGroup[];
 }
 
-/** The condition that an item `a` is current: a month may have been closed since the last refresh. */
-export const IS_CURRENT = sql<boolean>`a.is_current and (a.kind not in ('month_ready', 'month_blocked') or not exists (
-  select from losant_usage.statements s where s.instance_id = a.instance_id and s.kind = 'closing'
-    and to_char(s.month::timestamp, 'YYYY-MM') = a.subject))`;
-
 /** The names in a line; the others are counted. */
 const MAX_NAMES = 3;
 
@@ -91,7 +86,7 @@ export async function readAttention(
       select case when ${day}::date is null then null when coalesce(a.named_on, ${day}::date) = ${day}::date then 'new'
         when ${day}::date - a.first_seen_on in (3, 7, 14) then 'reminder' end as phase
     ) as p
-    where ${IS_CURRENT} and a.instance_id = any (${instanceIds}::text[])
+    where a.is_current and a.instance_id = any (${instanceIds}::text[])
     group by a.instance_id, a.kind, p.phase order by a.instance_id, a.kind, p.phase`.execute(db);
   return instances.map((instance) => ({
     ...instance,

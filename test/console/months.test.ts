@@ -27,21 +27,6 @@ test('a settling month is on the page of months, and not on Home', async () => {
   expect(JSON.stringify(rows)).not.toContain('October 2026');
 });
 
-test('a month that was closed since the last refresh is no longer ready or blocked', async () => {
-  const addItem = (kind: string, month: string) =>
-    world.ask(
-      asProgram(`insert into losant_usage.attention_items (instance_id, kind, subject, text, first_seen_on, last_seen_on)
-        values ('${INSTANCE}', '${kind}', '${month}', '${month} (by hand)', '2026-11-28', '2026-11-28')`),
-    );
-  for (const kind of ['month_ready', 'month_blocked']) await addItem(kind, '2026-09');
-  await addItem('month_ready', '2026-07');
-  const { text } = world.serve({ database: await world.readDatabase([INSTANCE]) });
-  for (const page of [await text('/'), await text('/attention')]) {
-    expect(page).toContain('2026-07');
-    expect(page).not.toContain('2026-09 ');
-  }
-});
-
 const OFFICE_DOUBT = `update losant_usage.coverage
   set standing = 'in_doubt', reason = 'contradicted', finalized_at = null, doubted_at = now()
   where org_id = '${ORGS.office}' and usage_date = '2026-09-20' and stream = 'payload_totals'`;
