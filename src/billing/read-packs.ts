@@ -257,6 +257,8 @@ export async function* readRecords(chunks: AsyncIterable<Uint8Array>): AsyncGene
   // The beginning of a record with a line break inside quotes.
   let partialLine = '';
   for await (const chunk of chunks) {
+    // Postgres has no text with a NUL, and SQLite would compare only what is before it.
+    if (chunk.includes(0)) throw new FileProblem('is not valid CSV: it has a NUL character');
     const lines = `${remainder}${decoder.decode(chunk, { stream: true })}`.split('\n');
     remainder = lines.pop() ?? '';
     const records: string[][] = [];
