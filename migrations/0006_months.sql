@@ -365,8 +365,8 @@ from (
 ) as c;
 
 create view losant_usage.organization_activity as
-select o.instance_id, o.org_id, y.month, s.payload_billable_count, s.days_not_stored, s.devices_total,
-  c.quantity as compared_quantity, c.previous_quantity,
+select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, y.month,
+  s.payload_billable_count, s.days_not_stored, s.devices_total, c.quantity as compared_quantity, c.previous_quantity,
   round(c.quantity::numeric / nullif(c.previous_quantity, 0) - 1, 4) as change_ratio,
   e.is_new, e.is_recently_deleted,
   o.deleted_on is null and s.zero_days = 3 and s.last_active_on is not null as is_silent, s.last_active_on,
@@ -449,8 +449,8 @@ create view losant_usage.usage_vs_limits as
 select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, s.month,
   losant_usage_internal.month_end(s.month) - s.month + 1 as days_in_month, s.days_expected, s.days_stored,
   l.key as limit_name, m.metric, m.unit, m.kind, n.limit_quantity, n.quantity,
-  round(n.quantity / nullif(n.limit_quantity, 0), 4) as share,
-  p.projected_quantity, round(p.projected_quantity / nullif(n.limit_quantity, 0), 4) as projected_share, e.exceeds_on,
+  round(n.quantity / nullif(greatest(n.limit_quantity, 0), 0), 4) as share, p.projected_quantity,
+  round(p.projected_quantity / nullif(greatest(n.limit_quantity, 0), 0), 4) as projected_share, e.exceeds_on,
   n.limit_quantity >= 0 and n.quantity > n.limit_quantity as is_exceeded
 from (
   select d.month, d.org_id, count(*)::integer as days_expected,
@@ -521,7 +521,7 @@ comment on column losant_usage.organization_activity.last_active_on is 'Last day
 comment on view losant_usage.usage_vs_limits is 'Month to date, projection and limit, by organization and limit; an organization without limits has no row. A flow is projected with the same weekdays of the last 28 days, and days that are not stored with the mean; a level stays. Key: org_id, limit_name. Source: usage_days, organizations.';
 comment on column losant_usage.usage_vs_limits.exceeds_on is 'Day on which the projection exceeds the limit (UTC); null if it does not, or already has.';
 comment on column losant_usage.usage_vs_limits.is_exceeded is 'Whether the month to date is above the limit; a limit of 0 is exceeded by 1. Null if the month to date is.';
-comment on column losant_usage.usage_vs_limits.limit_quantity is 'The limit.';
+comment on column losant_usage.usage_vs_limits.limit_quantity is 'The limit; a negative one limits nothing.';
 comment on column losant_usage.usage_vs_limits.projected_quantity is 'Projected quantity at the end of the month; null if the limit has no metric, for a flow of which fewer than three days are stored, and, if nothing of the month is stored, for a level and after a deletion.';
-comment on column losant_usage.usage_vs_limits.projected_share is 'Projected quantity as a share of the limit; null if either is, or the limit is 0.';
-comment on column losant_usage.usage_vs_limits.share is 'Month to date as a share of the limit; null if either is, or the limit is 0.';
+comment on column losant_usage.usage_vs_limits.projected_share is 'Projected quantity as a share of the limit; null if either is, or the limit is not above 0.';
+comment on column losant_usage.usage_vs_limits.share is 'Month to date as a share of the limit; null if either is, or the limit is not above 0.';

@@ -174,6 +174,17 @@ describe('usage_vs_limits', () => {
     expect(await limitsOf(orgId, { payload: 950 })).toEqual(['payload - - - -']);
   });
 
+  test('there is no share of a limit that is not above 0, and a negative one limits nothing', async () => {
+    const orgId = await addOrg(THREE_DAYS, '2026-11-21');
+    expect(await limitsOf(orgId, { payload: -1 })).toEqual(['payload 300 1000 - false']);
+    const sharesOf = async (limit: number) => {
+      await ledger.setOrg(orgId, sql`limits = ${JSON.stringify({ payload: limit })}::text::jsonb`);
+      return await ledger.list(sql`select share, projected_share from losant_usage.usage_vs_limits
+        where org_id = ${orgId}`);
+    };
+    expect([await sharesOf(-1), await sharesOf(0), await sharesOf(400)]).toEqual([['- -'], ['- -'], ['0.7500 2.5000']]);
+  });
+
   test('every limit counts, and a limit of 0 is exceeded by 1', async () => {
     const orgId = await addOrg(THREE_DAYS, '2026-11-21');
     await ledger.asProgram(sql`update losant_usage.usage_days set devices_total = 1, devices_created = 0,
