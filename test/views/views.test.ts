@@ -294,7 +294,7 @@ describe('a month', () => {
       where org_id = '${ORGS.whole}' order by 1`;
     expect(await rows(limits)).toEqual([
       'device devices_total 50 17 0.3400',
-      'notebookMinutesPerMonth notebook_minutes -9300000000000000000 552 0.0000',
+      'notebookMinutesPerMonth notebook_minutes -9300000000000000000 552 -',
       'payload payload_billable_count 10000 1864 0.1864',
       'unknown - 7 - -',
     ]);
