@@ -115,7 +115,7 @@ function groupByOrg(cells: readonly CellKey[]): CellKey[][] {
 }
 
 /** The most slices in one transaction, and the longest wait for them. */
-const BATCH_SLICES = 400;
+const BATCH_SLICES = 100;
 const BATCH_WAIT_MS = 1_000;
 
 interface PagesEnd {
