@@ -48,8 +48,9 @@ export async function runInstance(
     await recordAttemptError(handle.db, instanceId, null);
     return outcome;
   } catch (error) {
-    if (!(error instanceof BusyError || options.signal.aborted))
-      await recordFailure(environment, instanceId, options, error);
+    // A day or organization that somebody mistyped is no failure of the instance.
+    const isRecorded = !(error instanceof BusyError || error instanceof SettingsError || options.signal.aborted);
+    if (isRecorded) await recordFailure(environment, instanceId, options, error);
     throw error;
   }
 }
