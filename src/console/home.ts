@@ -173,6 +173,7 @@ const LAST_MONTHS = 2;
 
 /** Renders the newest months that have ended, with the state of each instance. */
 function renderLastMonths(months: readonly MonthRow[]): Html {
+  if (months.length === 0) return html`<p class="quiet">Nothing has been loaded yet.</p>`;
   const endedMonths = months.filter(({ state }) => state !== 'in_progress');
   const newest = [...new Set(endedMonths.map(({ month }) => month))].slice(0, LAST_MONTHS);
   if (newest.length === 0) return html`<p class="quiet">No month has ended yet.</p>`;

@@ -72,7 +72,9 @@ test.for([
 test('an empty list says why it is empty', async () => {
   const unknown = world.serve({ instanceIds: ['5c0000000000000000000099'] });
   expect(await unknown.text('/billing')).toContain('Nothing has been loaded yet.');
-  expect(await unknown.text('/')).toMatch(/Billable payloads Nothing is stored\. .* Devices Nothing is stored\. /);
+  const home = await unknown.text('/');
+  expect(home).toMatch(/Billable payloads Nothing is stored\. .* Devices Nothing is stored\. /);
+  expect(home).toContain(' Billing Nothing has been loaded yet. ');
   expect(await world.text(`/organizations/${ORGS.hourly}?tab=hours&to=2026-07-31`)).toContain('Nothing is stored.');
   expect(await unknown.text('/coverage')).toContain('Nothing has been loaded yet.');
   for (const path of ['/organizations', '/gaps', '/quarantine', '/reconciliation', '/changes', '/attention']) {
