@@ -35,7 +35,7 @@ create table losant_usage.digests (
 );
 
 -- Instances that are not read as they should be. One whose first run is in progress is being read. As long as yesterday
--- is not late, the day before counts too: at midnight nothing of yesterday can have been read.
+-- is not late and runs do not fail, the day before counts too: at midnight nothing of yesterday can have been read.
 create view losant_usage_internal.unread_instances as
 select n.instance_id, 'never_read'::losant_usage.attention_kind as kind, n.instance_id::text as subject,
   concat_ws(': ', coalesce(n.name, n.instance_id), n.last_error) as text, null::bigint as quantity
@@ -52,7 +52,8 @@ where exists (
   and not exists (
     select from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
     where o.instance_id = i.instance_id and c.last_read_at is not null
-      and c.usage_date between losant_usage_internal.late_before() - 1 and losant_usage_internal.today() - 1)
+      and c.usage_date between losant_usage_internal.late_before() - 1 and losant_usage_internal.today() - 1
+      and (i.last_error is null or c.usage_date = losant_usage_internal.today() - 1))
 union all
 select i.instance_id, 'list_incomplete', i.instance_id, i.list_problem, null
 from losant_usage.instances i where i.list_problem is not null and i.retired_at is null;

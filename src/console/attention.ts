@@ -15,7 +15,7 @@ import { count, showDistance, showNumber } from '../terminal/words.ts';
 import { type Html, renderPill } from './elements.ts';
 import { filterByInstance, selectInstanceName } from './filters.ts';
 import type { PageRequest } from './page.ts';
-import { nameInstance } from './sources.ts';
+import { nameInstance, wasRead } from './sources.ts';
 import { createTablePage } from './table.ts';
 
 /** Renders the items of each instance, after what only this process knows. */
@@ -122,4 +122,5 @@ export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navP
     ['first_seen_on', 'First seen'],
     'instance_name',
   ],
+  isKnown: (instance) => wasRead(instance) && instance.attention.attentionAt !== null,
 }));

@@ -5,6 +5,7 @@ import type { Schema } from '../database/schema.ts';
 import type { Html } from './elements.ts';
 import { DAYS, filterByInstance, optionsOf, readValues, SEARCH, STREAM, selectInstanceName } from './filters.ts';
 import type { PageRequest } from './page.ts';
+import { wasRead } from './sources.ts';
 import { createTablePage, renderHtmlTable, type TableRow } from './table.ts';
 
 type GapRow = {
@@ -63,9 +64,17 @@ export const gapsPage = createTablePage<GapRow>({ path: '/gaps', navPath: '/cove
     filters: { q: SEARCH, ...CELL_FILTERS },
     columns: isFile
       ? ['org_id', 'org_name', 'usage_date', 'stream', 'standing', 'cause', 'next_read_at']
-      : ['org_name', 'standing', 'cells', ['causes', 'Causes and days', renderDetails], 'last_day', 'next_read_at'],
-    moreColumns: isFile ? [] : ['first_day'],
+      : [
+          'org_name',
+          'standing',
+          'cells',
+          ['causes', 'Causes and days', renderDetails],
+          'last_day',
+          'next_read_at',
+          'first_day',
+        ],
     summed: ['cells'],
+    isKnown: wasRead,
   };
 });
 
@@ -133,8 +142,8 @@ export const quarantinePage = createTablePage({ path: '/quarantine', navPath: '/
     group by q.org_id, o.name, q.stream, q.reason, q.detail`,
   order: sql`r.seen_at desc, r.org_id, r.stream, r.cause`,
   filters: { q: SEARCH, stream: STREAM },
-  columns: ['org_name', 'stream', 'cause', 'responses', 'last_day', ['seen_at', 'Received']],
-  moreColumns: ['first_day'],
+  columns: ['org_name', 'stream', 'cause', 'responses', 'last_day', ['seen_at', 'Received'], 'first_day'],
+  isKnown: wasRead,
 }));
 
 /** Our sums of a day compared with Losant's totals and the counterparts. */
@@ -163,16 +172,15 @@ export const reconciliationPage = createTablePage(
       'instance_name',
       'metric',
       'compared_with',
-      ['quantity', 'Our sum'],
-      'difference',
       'outcome',
-    ],
-    moreColumns: [
+      'difference',
+      ['quantity', 'Our sum'],
       ['total', 'Compared sum'],
       'reason',
       ['orgs_missing', 'Organizations missing'],
       ['orgs_differing', 'Organizations differing'],
       ['last_read_at', 'Last read'],
     ],
+    isKnown: wasRead,
   }),
 );

@@ -7,6 +7,7 @@ import { streams } from '../usage/streams/catalog.ts';
 import { payloadHours } from '../usage/streams/payload-hours.ts';
 import { type Html, linkTo, renderPill } from './elements.ts';
 import { DAYS, optionsOf, SEARCH, selectInstanceName } from './filters.ts';
+import { wasRead } from './sources.ts';
 import { createTablePage } from './table.ts';
 
 const METRICS = streams
@@ -39,8 +40,20 @@ export const changesPage = createTablePage({ path: '/changes', navPath: '/change
     ...DAYS,
     run: { label: 'Run', options: 'text', where: (run) => sql`r.run_id::text = ${run}` },
   },
-  columns: ['org_name', 'usage_date', 'metric', ['old_quantity', 'Old'], ['new_quantity', 'New'], 'difference'],
-  moreColumns: ['was_final', ['is_after_closing', 'After closing'], 'changed_at', 'payload_type', 'source'],
+  columns: [
+    'org_name',
+    'usage_date',
+    'metric',
+    ['old_quantity', 'Old'],
+    ['new_quantity', 'New'],
+    'difference',
+    'was_final',
+    ['is_after_closing', 'After closing'],
+    'changed_at',
+    'payload_type',
+    'source',
+  ],
+  isKnown: wasRead,
 }));
 
 type RunRow = {
@@ -100,8 +113,11 @@ export const runsPage = createTablePage<RunRow>({ path: '/runs', navPath: '/runs
     ['restated', 'Restated', ({ run_id: run, restated }) => linkTo('/changes', { run }, showNumber(restated))],
     ['problems', 'Problems', renderProblems],
     ['duration_ms', 'Duration', ({ duration_ms: ms }) => showDuration(ms ?? 0)],
+    'kind',
+    ['planned', 'Due'],
+    'failed',
+    'requests',
   ],
-  moreColumns: ['kind', ['planned', 'Due'], 'failed', 'requests'],
 }));
 
 function renderProblems({ causes, problems }: RunRow): Html {

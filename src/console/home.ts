@@ -9,7 +9,7 @@ import { renderChart, showLongDay } from './chart.ts';
 import { addressOf, type Html, renderInstant, renderPill, showMonth } from './elements.ts';
 import { linkToMonth, type MonthRow, recallMonths, renderMonthState } from './months.ts';
 import { type ConsolePage, type PageRequest, RELOAD_SECONDS, renderCount } from './page.ts';
-import { type DatabaseView, type InstanceStatus, nameInstance, toVisibleHealth } from './sources.ts';
+import { type DatabaseView, type InstanceStatus, nameInstance, toVisibleHealth, wasRead } from './sources.ts';
 import { CHART_METRICS, type ChartMetric, COMPARISONS, recallTotals } from './usage-query.ts';
 
 const HOME_RELOAD_SECONDS = 60;
@@ -94,7 +94,7 @@ function describeYesterday(
     const sentence = isReading ? 'The status is being read' : `The status could not be read: ${problem}`;
     return { day, tone: isReading ? 'quiet' : 'bad', label: 'unknown', sentence };
   }
-  const instances = snapshot.value.instances.filter((each) => each.lastRunAt !== null && each.neverReadSince === null);
+  const instances = snapshot.value.instances.filter((each) => each.lastRunAt !== null && wasRead(each));
   if (instances.length === 0) {
     const isRunning = statuses.some(({ progress }) => progress !== null);
     const sentence = isRunning ? 'The first run is in progress' : 'Nothing has been loaded yet';
@@ -119,7 +119,7 @@ function describeYesterday(
 function describeScope({ status, nowMs }: PageRequest, view: DatabaseView): readonly string[] {
   const { instances: statuses, nextWakeAt } = status();
   const { snapshot, error } = view;
-  const instances = toVisibleHealth(view)?.instances ?? [];
+  const instances = toVisibleHealth(view)?.instances.filter(wasRead) ?? [];
   const organizations = instances.reduce((sum, each) => sum + each.organizations, 0);
   const ageMs = snapshot === null ? 0 : nowMs - snapshot.atMs;
   const slowness =
@@ -173,6 +173,7 @@ const LAST_MONTHS = 2;
 
 /** Renders the newest months that have ended, with the state of each instance. */
 function renderLastMonths(months: readonly MonthRow[]): Html {
+  if (months.length === 0) return html`<p class="quiet">Nothing has been loaded yet.</p>`;
   const endedMonths = months.filter(({ state }) => state !== 'in_progress');
   const newest = [...new Set(endedMonths.map(({ month }) => month))].slice(0, LAST_MONTHS);
   if (newest.length === 0) return html`<p class="quiet">No month has ended yet.</p>`;

@@ -174,8 +174,12 @@ export const monthPage = createTablePage<OrgRow>(
         'difference',
         'causes',
         ['remedy', 'Remedy', ({ remedy }) => renderFoldedRemedy(remedy ?? '', request.query['only'] === 'not_ready')],
+        'minutes',
+        MINUTES_BILLED,
+        'referral_id',
+        'customer_id',
+        'plan_id',
       ],
-      moreColumns: ['minutes', MINUTES_BILLED, 'referral_id', 'customer_id', 'plan_id'],
       totals: totals.snapshot?.value ?? {},
       counts: [months, totals],
     };

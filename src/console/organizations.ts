@@ -8,6 +8,7 @@ import { describeReadFailure, ReadTimeoutError } from './cached-reads.ts';
 import { addressOf, type Html } from './elements.ts';
 import { escapeLike, matchesText, SEARCH, toSearchText } from './filters.ts';
 import { type ConsolePage, isCounting, renderCount } from './page.ts';
+import { wasRead } from './sources.ts';
 import { type Columns, createTablePage } from './table.ts';
 
 /** An organization with its recent activity, which is null until it has been counted. */
@@ -40,8 +41,14 @@ const COLUMNS: Columns<OrganizationRow> = [
   'devices_total',
   ['limit_share', 'Largest share of a limit'],
   ['limits_to_watch', 'Limits exceeded, or about to be'],
+  'last_active_on',
+  'plan_id',
+  'referral_id',
+  'exceeds_on',
+  'created_on',
+  'deleted_on',
+  'tags',
 ];
-const MORE_COLUMNS = ['last_active_on', 'plan_id', 'referral_id', 'exceeds_on', 'created_on', 'deleted_on', 'tags'];
 
 export const organizationsPage = createTablePage<OrganizationRow>(
   { path: '/organizations', navPath: '/organizations' },
@@ -90,8 +97,8 @@ export const organizationsPage = createTablePage<OrganizationRow>(
         },
       },
       columns: COLUMNS,
-      moreColumns: MORE_COLUMNS,
       summed: ['payload_billable_count', 'devices_total'],
+      isKnown: wasRead,
       unknown: isUnknown && needsActivity ? 'It is not known yet which organizations these are.' : '',
       note: renderCount(activity, 'Payloads, changes and limits', () => html``),
       counts: [activity],

@@ -2,7 +2,7 @@ import type { RawBuilder } from 'kysely';
 import type { describeError } from '../errors.ts';
 import type { Progress } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
-import type { Health } from '../queries/health.ts';
+import type { Health, InstanceHealth } from '../queries/health.ts';
 import type { RowStream } from '../queries/view-rows.ts';
 import type { ReadPage, Snapshot } from './cached-reads.ts';
 
@@ -35,6 +35,11 @@ export interface DatabaseView {
 /** Returns the health to show; null while the database is not responding, because it may have changed. */
 export function toVisibleHealth({ isUp, snapshot }: DatabaseView): Health | null {
   return isUp ? (snapshot?.value ?? null) : null;
+}
+
+/** Returns whether a run has read anything of an instance. */
+export function wasRead({ neverReadSince }: InstanceHealth): boolean {
+  return neverReadSince === null;
 }
 
 /** Returns the label of an instance; empty if it is the only one. */

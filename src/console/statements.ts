@@ -59,12 +59,15 @@ export const customersPage = createTablePage<CustomerRow>(
         'metric',
         'billed_before',
         ['quantity', 'Billed'],
-        'total',
         'unit',
         ['number', 'Statement'],
+        'total',
         ['statement_kind', 'Kind'],
+        'customer_id',
+        'referral_id',
+        'plan_id',
+        'instance_name',
       ],
-      moreColumns: ['customer_id', 'referral_id', 'plan_id', 'instance_name'],
     };
   },
 );
@@ -131,8 +134,13 @@ export const adjustmentDaysPage = createTablePage<DayRow>({ path: `${PATH}/:mont
       only: { label: 'Show only', options: { unbilled: 'not billed yet' }, where: () => sql`r.number is null` },
       number: { label: 'Statement number', options: 'text' },
     },
-    columns: ['org_name', 'usage_date', 'metric', ['billed_quantity', 'Billed'], ['quantity', 'Now'], CAUSE],
-    moreColumns: [
+    columns: [
+      'org_name',
+      'usage_date',
+      'metric',
+      ['billed_quantity', 'Billed'],
+      ['quantity', 'Now'],
+      CAUSE,
       'difference',
       ['number', 'Statement'],
       'changed_at',

@@ -3,11 +3,13 @@ import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { type CsvColumn, type CsvValue, renderCsvHeader, renderCsvRows } from '../files/csv.ts';
+import type { InstanceHealth } from '../queries/health.ts';
 import { capitalize, count, showDifference, showNumber } from '../terminal/words.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
 import { addressOf, type Html, linkToOrganization, renderInstant, renderStanding } from './elements.ts';
 import { type Filters, readValues, renderForm, toConditions, type Values } from './filters.ts';
 import type { ConsolePage, PageContent, PageRequest } from './page.ts';
+import { nameInstance, toVisibleHealth } from './sources.ts';
 
 type Value = string | number | bigint | boolean | null | readonly (string | number)[];
 export type TableRow = Readonly<Record<string, Value>>;
@@ -122,9 +124,8 @@ interface Table<R> {
   readonly title: string;
   readonly sentence: string;
   readonly rows: RawBuilder<unknown>;
+  /** The first six that have a value are shown; the others, on request. */
   readonly columns: Columns<R>;
-  /** Columns that are shown as far as there is room for them, or on request. */
-  readonly moreColumns?: Columns<R>;
   readonly filters: Filters;
   /** The default order of rows `r`, which also completes any other. */
   readonly order: RawBuilder<unknown>;
@@ -136,6 +137,8 @@ interface Table<R> {
   readonly totals?: TableRow;
   /** Why the rows that match are not known; empty if they are. */
   readonly unknown?: string;
+  /** Whether the rows of an instance are known; those of an instance without a status are not. By default all are. */
+  readonly isKnown?: (instance: InstanceHealth) => boolean;
   /** What is said above the rows. */
   readonly note?: Html;
   /** What is still being counted for it. */
@@ -167,10 +170,10 @@ type View<R> = ReturnType<typeof readView<R>>;
 
 /** Reads from the address which rows of a table are shown, and how. Ignores what is invalid. */
 function readView<R>({ path, query }: PageRequest, table: Table<R>) {
-  const { filters, columns, moreColumns = [], rows, order } = table;
+  const { filters, columns, rows, order } = table;
   const values = readValues(filters, query);
   const sortParam = query['sort'] ?? '';
-  const sortedBy = [...columns, ...moreColumns].find((column) => nameOf(column) === sortParam.replace(/^-/, ''));
+  const sortedBy = columns.find((column) => nameOf(column) === sortParam.replace(/^-/, ''));
   const sort = sortedBy === undefined ? '' : sortParam;
   const params = { ...values, sort, columns: query['columns'] === 'all' ? 'all' : '' };
   return {
@@ -185,7 +188,8 @@ function readView<R>({ path, query }: PageRequest, table: Table<R>) {
   };
 }
 
-async function showTable<R extends TableRow>({ read, path }: PageRequest, table: Table<R>, view: View<R>) {
+async function showTable<R extends TableRow>(request: PageRequest, table: Table<R>, view: View<R>) {
+  const { read, path } = request;
   const { title, sentence, filters, intro, summed = [], unknown = '', note = '', counts } = table;
   const { params, page, matching, order } = view;
   const sums = summed.flatMap((name) => [sql`${name}::text`, sql`sum(r.${sql.ref(name)}) over ()`]);
@@ -196,20 +200,40 @@ async function showTable<R extends TableRow>({ read, path }: PageRequest, table:
     head: (await intro?.(db)) ?? '',
     rows: unknown === '' ? (await select.execute(db)).rows : [],
   }));
+  const size = rows.length === 0 ? await describeNoRows(request, table, view) : count(rows[0]?.total_rows ?? 0, 'row');
   const body = html`<h1>${title}</h1><p class="quiet">${sentence}</p>
 ${head}${renderForm(path, filters, params)}${note}${
-  unknown === '' ? renderRows(table, rows, view) : html`<p>${unknown}</p>`
+  unknown === '' ? renderRows(table, rows, view, size) : html`<p>${unknown}</p>`
 }`;
   return { title, body, counts };
+}
+
+/** Says that there are no rows, but not of an instance of which they are not known. */
+async function describeNoRows<R>(
+  { database, instanceIds, query }: PageRequest,
+  { isKnown }: Table<R>,
+  { page }: View<R>,
+): Promise<string> {
+  // A page after the last one does not know how many rows there are.
+  if (page > 1) return 'No more rows';
+  const health = toVisibleHealth(await database(0));
+  const knownIds = isKnown === undefined ? null : health?.instances.filter(isKnown).map((each) => each.instanceId);
+  const selectedIds = instanceIds.filter((id) => id === query['instance']);
+  const ids = selectedIds.length === 0 ? instanceIds : selectedIds;
+  const unknownIds = ids.filter((id) => knownIds?.includes(id) === false);
+  if (unknownIds.length === 0) return count(0, 'row');
+  if (unknownIds.length === ids.length) return 'Not known yet: nothing has been read';
+  return `No rows; not known yet: ${unknownIds.map((id) => nameInstance(instanceIds, health, id)).join(', ')}`;
 }
 
 /** A row, with how many match in all, and the sums over them. */
 type CountedRow<R> = R & { readonly total_rows: number; readonly sums: TableRow };
 
 function renderRows<R extends TableRow>(
-  { columns, moreColumns = [], totals = {} }: Table<R>,
+  { columns, totals = {} }: Table<R>,
   rows: readonly CountedRow<R>[],
   { isFiltered, params, sort, sortedBy, addressWith, page }: View<R>,
+  size: string,
 ): Html {
   const totalRows = rows[0]?.total_rows ?? 0;
   const renderHead = (name: string, label: string, isNumber: boolean) => {
@@ -218,13 +242,11 @@ function renderRows<R extends TableRow>(
     return html`<a href="${addressWith({ sort: sortsDescending ? `-${name}` : name })}">${label}${arrow}</a>`;
   };
   const hasAllColumns = params.columns === 'all';
-  const filled = listFilled<R>(rows, [...columns, ...moreColumns]);
+  const filled = listFilled<R>(rows, columns);
   const shownColumns = filled.filter(
-    (column, index) => hasAllColumns || index < COLUMNS_BY_DEFAULT || columns.includes(column) || column === sortedBy,
+    (column, index) => hasAllColumns || index < COLUMNS_BY_DEFAULT || column === sortedBy,
   );
   const sums = { ...(isFiltered ? {} : totals), ...rows[0]?.sums };
-  // A page after the last one does not know how many rows there are.
-  const size = page > 1 && rows.length === 0 ? 'No more rows' : count(totalRows, 'row');
   return html`<p>${size} · <a
   href="${addressWith({ format: 'csv' })}" download>Download as CSV</a>${
     rows.length > 0 &&

@@ -155,6 +155,8 @@ async function prepareSession(client: pg.ClientBase, statementTimeoutMs: number,
     extra_float_digits: '1',
     // Lists are sent as arrays, some of which contain nulls.
     array_nulls: 'on',
+    // A migration is sent as a string, in which a backslash is only a backslash.
+    standard_conforming_strings: 'on',
   };
   const { rows } = await client.query<Facts>(
     // Committed data must survive a crash, whatever the server's default; a stronger setting stays. A server that is

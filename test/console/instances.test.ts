@@ -56,6 +56,17 @@ it('is named where a run failed, and where one is in progress', async () => {
   expect(alone).toContain('2 of 8 cells read since 2026-11-28 11:00 UTC Needs attention');
 });
 
+it('is named by an empty list if nothing has been read of it', async () => {
+  expect(await pages.text('/gaps?usage_date=2026-01-01')).toContain(` No rows; not known yet: ${UNTRIED} · `);
+});
+
+it('is a column of lists that have no more columns for it', async () => {
+  const heads = (await pages.html('/reconciliation'))
+    .match(/<th .*?<\/a>/g)
+    ?.map((head) => head.replaceAll(/<.*?>/g, ''));
+  expect(heads).toEqual(['Day', 'Instance', 'Metric', 'Compared with', 'Outcome', 'Difference']);
+});
+
 it('has no command to close a month in which it has no organization', async () => {
   const page = await pages.text('/billing/2026-10');
   expect(page).toContain(`losant-usage close --month 2026-10 --instance ${INSTANCE} --dry-run`);

@@ -72,9 +72,15 @@ test.for([
 test('an empty list says why it is empty', async () => {
   const unknown = world.serve({ instanceIds: ['5c0000000000000000000099'] });
   expect(await unknown.text('/billing')).toContain('Nothing has been loaded yet.');
-  expect(await unknown.text('/')).toMatch(/Billable payloads Nothing is stored\. .* Devices Nothing is stored\. /);
+  const home = await unknown.text('/');
+  expect(home).toMatch(/Billable payloads Nothing is stored\. .* Devices Nothing is stored\. /);
+  expect(home).toContain(' Billing Nothing has been loaded yet. ');
   expect(await world.text(`/organizations/${ORGS.hourly}?tab=hours&to=2026-07-31`)).toContain('Nothing is stored.');
   expect(await unknown.text('/coverage')).toContain('Nothing has been loaded yet.');
+  for (const path of ['/organizations', '/gaps', '/quarantine', '/reconciliation', '/changes', '/attention']) {
+    expect(await unknown.text(path)).toContain(' Not known yet: nothing has been read · ');
+  }
+  expect(await world.text('/gaps?usage_date=2026-01-01')).toContain(' 0 rows · ');
   expect(await world.text('/coverage?q=nobody')).toContain('No organization has this name or ID.');
   expect(await world.text('/coverage')).not.toContain('No organization has this name or ID.');
   const tables = ['coverage', 'usage_days', 'tracks'];
@@ -158,6 +164,7 @@ describe('the columns of a table', () => {
     expect(await countHeads('/organizations')).toBe(6);
     expect(await countHeads('/organizations?columns=all')).toBe(13);
     expect(await countHeads('/organizations?sort=created_on')).toBe(7);
+    expect(await countHeads('/billing/2026-09/customers')).toBe(6);
   });
 
   it('have their total over all rows in the last line', async () => {

@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, it, test } from 'vitest';
 import { type ReadPage, ReadTimeoutError } from '../../src/console/cached-reads.ts';
 import type { PageSources } from '../../src/console/sources.ts';
+import type { Health } from '../../src/queries/health.ts';
 import { NOW, textOf, useWorld } from './world.ts';
 
 const world = useWorld();
@@ -69,6 +70,17 @@ describe('Home', () => {
     const home = await serve().text('/');
     expect(home).toMatch(/^\s*Friday 27 November incomplete/);
     expect(home).toContain('as of 13 h ago; refreshing it is slow');
+  });
+
+  it('counts the organizations only of instances that were read', async () => {
+    const { isUp, snapshot } = await world.sources.database();
+    const homeOf = async (neverReadSince: string | null) => {
+      const instances = snapshot?.value.instances.map((instance) => ({ ...instance, neverReadSince })) ?? [];
+      const value = { ...(snapshot?.value as Health), instances };
+      return await serve({ database: () => Promise.resolve({ isUp, snapshot: { atMs: NOW, value } }) }).text('/');
+    };
+    expect(await homeOf(null)).toMatch(/ · \d organizations · /);
+    expect(await homeOf('2026-11-28T00:00:00.000Z')).toMatch(/ not read yet Nothing has been loaded yet · next run /);
   });
 
   it('says why the status is unknown', async () => {

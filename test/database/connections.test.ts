@@ -237,6 +237,7 @@ describe('an open database', () => {
 /** Settings that a database may have as defaults, with those of a session of the program. */
 const SETTINGS = [
   ['array_nulls', 'off', 'on'],
+  ['standard_conforming_strings', 'off', 'on'],
   ['timezone', 'Pacific/Auckland', 'UTC'],
   ['statement_timeout', '5s', '1min'],
   ['lock_timeout', '5s', '30s'],

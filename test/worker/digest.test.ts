@@ -62,6 +62,12 @@ test('a digest at midnight UTC misses no day that has only just ended', async ()
   expect(messages).toEqual(['Yesterday was not read: 2026-11-25']);
 });
 
+test('if runs fail, a digest soon after midnight UTC says that yesterday was not read', async () => {
+  await ledger.asProgram(sql`update losant_usage.instances set last_error = 'HTTP 401'`);
+  await createTimer({ at: '08:00 Asia/Dubai' }).check('2026-11-25T04:00:00.000Z');
+  expect(messages).toEqual(['Yesterday was not read: 2026-11-24: HTTP 401']);
+});
+
 describe('a receiver', () => {
   beforeEach(() => lack('Kestrel'));
 
