@@ -43,6 +43,11 @@ describe('our total by day', () => {
   });
 });
 
+test('days on which nothing is tracked are marked, and not as if the organization had not existed', async () => {
+  const page = await world.text(`/organizations/${ORGS.office}?from=2026-07-31&to=2026-08-01`);
+  expect(page).toMatch(/ not tracked .*Fri, 31 Jul 2026 not tracked Sat, 1 Aug 2026 100 /);
+});
+
 test('a day that is not read yet is not stored, and not 0 because an organization was deleted', async () => {
   const notRead = "usage_date in ('2026-11-22', '2026-11-27')";
   await using changedWorld = await openWorld(`
