@@ -138,7 +138,7 @@ function checkChain(verification: Verification): void {
       earlier.filter((link) => link.instanceId === instanceId).map((link) => link.number),
     );
     if ((kind === 'closing') === instanceNumbers.size > 0)
-      addProblem(`is a ${kind}, which does not match the earlier statements of ${month} that it lists`);
+      addProblem(`has the kind ${kind}, which does not match the earlier statements of ${month} that it lists`);
     for (const link of [{ instanceId, number: number - 1, sha256: previousSha256 }, ...earlier]) {
       const linkedPack = findPack(packs, link);
       if (linkedPack !== undefined && linkedPack.manifestSha256 !== link.sha256)

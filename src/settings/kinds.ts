@@ -51,14 +51,14 @@ export function number(min: number, max: number, unit: string): z.ZodType<number
 
 /** Returns the schema of an ID in lower case, in the form of https://docs.losant.com/rest-api/instance-org. */
 export function idText(noun: 'instance' | 'organization') {
-  return line.toLowerCase().refine(isLosantId, `is not an ${noun} ID (24 hex characters)`);
+  return line.toLowerCase().refine(isLosantId, `is not an ${noun} ID (24 hex digits)`);
 }
 
 /** `all`, which becomes null, or IDs. */
 export const orgSelection = list(
   line
     .toLowerCase()
-    .refine((text) => text === 'all' || isLosantId(text), 'is not an organization ID (24 hex characters)'),
+    .refine((text) => text === 'all' || isLosantId(text), 'is not an organization ID (24 hex digits)'),
 )
   .refine((ids) => ids.length === 1 || !ids.includes('all'), 'mixes all with IDs; use either all or IDs')
   .transform((ids): readonly string[] | null => (ids.includes('all') ? null : ids));

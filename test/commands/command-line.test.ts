@@ -79,7 +79,7 @@ it.each([
   ['run --dry-run=yes', "Option '--dry-run' does not take an argument"],
   ['run --day 2026-11-01 --day 2026-11-02', '--day can be given only once\n'],
   ['run --day 2026-02-30', `--day="2026-02-30" ${DAY}`],
-  ['run --org 575ec8687ae143cd83dc4a97,x', '--org="x" is not an organization ID (24 hex characters)\n'],
+  ['run --org 575ec8687ae143cd83dc4a97,x', '--org="x" is not an organization ID (24 hex digits)\n'],
   ['run --stream payloadtotals', '--stream="payloadtotals" is not a known value; did you mean payload_totals?\n'],
   ['run --stream device_counts,,payload_totals', '--stream has an extra comma; remove it\n'],
   ['run --stream device_counts,device_counts', '--stream lists an entry twice; list each once\n'],
