@@ -56,9 +56,7 @@ export function idText(noun: 'instance' | 'organization') {
 
 /** `all`, which becomes null, or IDs. */
 export const orgSelection = list(
-  line
-    .toLowerCase()
-    .refine((text) => text === 'all' || isLosantId(text), 'is not an organization ID (24 hex digits)'),
+  line.toLowerCase().refine((text) => text === 'all' || isLosantId(text), 'is not an organization ID (24 hex digits)'),
 )
   .refine((ids) => ids.length === 1 || !ids.includes('all'), 'mixes all with IDs; use either all or IDs')
   .transform((ids): readonly string[] | null => (ids.includes('all') ? null : ids));
