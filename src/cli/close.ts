@@ -73,7 +73,8 @@ async function listMonths(
     return [state.instanceId, state.month, state.state, ...describeMonth(state, command)];
   });
   const head = ['instance', 'month', 'state', 'reason', 'next command'];
-  return { document: { months }, lines: formatTable({ head, rows }) };
+  const lines = rows.length > 0 ? formatTable({ head, rows }) : ['No month has anything to bill yet.'];
+  return { document: { months }, lines };
 }
 
 const PARTLY_COLLECTED = 'not loaded from its first day on';
