@@ -102,12 +102,12 @@ export const runsPage = createTablePage<RunRow>({ path: '/runs', navPath: '/runs
     ['started_at', 'Started'],
     'instance_name',
     ['status', 'Status', ({ status }) => renderPill(TONES[status], status)],
-    'loaded',
-    ['restated', 'Restated', ({ run_id: run, restated }) => linkTo('/changes', { run }, showNumber(restated))],
+    ['loaded', 'Cells loaded'],
+    ['restated', 'Cells restated', ({ run_id: run, restated }) => linkTo('/changes', { run }, showNumber(restated))],
     ['problems', 'Problems', renderProblems],
     ['duration_ms', 'Duration', ({ duration_ms: ms }) => showDuration(ms ?? 0)],
   ],
-  moreColumns: ['kind', ['planned', 'Due'], 'failed', 'requests'],
+  moreColumns: ['kind', ['planned', 'Cells due'], ['failed', 'Cells failed'], 'requests'],
 }));
 
 function renderProblems({ causes, problems }: RunRow): Html {
