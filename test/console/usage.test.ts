@@ -36,6 +36,7 @@ describe('our total by day', () => {
 
   it('marks an incomplete day, which is not compared with what is not stored', async () => {
     const page = await world.html('/usage?from=2026-11-27&to=2026-11-27');
+    expect(page).toContain('<h2>Billable payloads, 2026-11-27</h2>');
     expect(page).toContain('class="value part"');
     // Gappy is stored only a week earlier, so the change is that of the others: from 3,480.
     expect(page).toContain('2,530 payloads, 1 not stored');
