@@ -96,7 +96,7 @@ type Run = Measured<{ readonly requests: number }>;
 const CONTENDERS: Readonly<Record<string, { script: string | null; schema: string; template: string }>> = {
   'this program': { script: null, schema: 'losant_usage', template: TEMPLATE },
   floor: { script: 'floor.ts', schema: 'public', template: TEMPLATE },
-  'expert’s script': { script: 'expert.ts', schema: 'public', template: 'template1' },
+  "expert's script": { script: 'expert.ts', schema: 'public', template: 'template1' },
   'obvious script': { script: 'obvious.ts', schema: 'public', template: 'template1' },
 };
 

@@ -115,7 +115,7 @@ comment on table losant_usage.instances is 'The Losant instances that this datab
 comment on column losant_usage.instances.attention_at is 'When attention_items were last refreshed (UTC, database clock); null if never.';
 comment on column losant_usage.instances.collected_from is 'First usage day that is collected (UTC): the day before the first run, or the first day of a backfill of everything; null before the first run.';
 comment on column losant_usage.instances.control_totals is 'Setting CONTROL_TOTALS: block, if a difference from a control total or counterpart blocks the month, or show.';
-comment on column losant_usage.instances.horizon_day is 'Oldest day that could still be read when cells before it were last retired (UTC); null before the first run.';
+comment on column losant_usage.instances.horizon_day is 'Oldest day that could still be read when cells before it were last marked unavailable (UTC); null before the first run.';
 comment on column losant_usage.instances.new_orgs_from is 'First usage day of a newly listed organization (UTC): the day before the first run over all organizations; null while LOSANT_ORG_IDS selects some.';
 comment on column losant_usage.instances.org_transferred_on is 'Last usage day whose control totals are not comparable, because an organization was transferred from or to another instance (UTC); null if none was.';
 comment on column losant_usage.instances.retired_at is 'When the instance was retired (UTC); null while it is read, and again once a run tries to read it.';

@@ -150,7 +150,8 @@ select m.instance_id, m.month,
   c.closed_at, o.orgs - n.orgs_ready as orgs_not_ready, case when s.is_adjustment then s.orgs end as orgs_to_adjust,
   to_char(n.orgs_ready, 'FM999,999,990') || ' of ' || to_char(o.orgs, 'FM999,999,990') || ' ready' as readiness,
   array_to_string(s.issues, case when s.is_adjustment then ', ' else '; ' end)
-    || case when s.others > 0 then ' and ' || s.others || ' more' else '' end as issues,
+    || coalesce(case when s.is_adjustment then ' and ' else '; and ' end
+      || nullif(greatest(s.others, 0), 0) || ' more', '') as issues,
   case when c.closed_at is null and s.is_entire_instance is not true then s.payloads end as payloads_on_hold,
   case when c.closed_at is not null then s.payloads end as difference, s.needs_attention
 from losant_usage_internal.instance_months m

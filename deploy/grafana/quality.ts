@@ -70,7 +70,7 @@ order by 1, i.instance_id, b.cause`,
     type: 'table',
     title: 'Sums that do not reconcile',
     description:
-      'Settled sums that differ from Losant’s own totals, ' +
+      "Settled sums that differ from Losant's own totals, " +
       'or from the counterpart stream that counts the same payloads.',
     width: 12,
     height: 8,

@@ -196,7 +196,7 @@ order by 1`,
     },
     sql: `select limit_name as "Limit name", quantity as "Used", limit_quantity as "Limit", share as "Share",
   projected_quantity as "Projected",
-  to_char(exceeds_on::timestamp, 'YYYY-MM-DD') as "Exceeds on", days_expected - days_stored as "Days not stored"
+  to_char(exceeds_on::timestamp, 'YYYY-MM-DD') as "Exceeded on", days_expected - days_stored as "Days not stored"
 from losant_usage.usage_vs_limits
 where org_id = \${org:sqlstring} and metric is not null
 order by share desc nulls last, limit_name`,

@@ -137,8 +137,10 @@ function checkChain(verification: Verification): void {
     const instanceNumbers = new Set(
       earlier.filter((link) => link.instanceId === instanceId).map((link) => link.number),
     );
-    if ((kind === 'closing') === instanceNumbers.size > 0)
-      addProblem(`is a ${kind}, which does not match the earlier statements of ${month} that it lists`);
+    if ((kind === 'closing') === instanceNumbers.size > 0) {
+      const noun = kind === 'closing' ? 'a closing' : 'an adjustment';
+      addProblem(`is ${noun}, which does not match the earlier statements of ${month} that it lists`);
+    }
     for (const link of [{ instanceId, number: number - 1, sha256: previousSha256 }, ...earlier]) {
       const linkedPack = findPack(packs, link);
       if (linkedPack !== undefined && linkedPack.manifestSha256 !== link.sha256)
@@ -174,8 +176,13 @@ function describeUnchecked({ packs, notes }: Verification, keys: readonly KeyObj
   const signers = new Set(packs.flatMap(({ manifest: { signedBy } }) => signedBy ?? []));
   for (const signer of keys.length === 0 ? signers : [])
     notes.push(`Signed with key ${signer}; the signature was not checked (give --key FILE).`);
-  if (signers.size === 0 && packs.length > 0)
-    notes.push('Not signed: anyone who can write these files could have replaced all of them.');
+  const unsignedPacks = packs.filter(({ manifest: { signedBy } }) => signedBy === null);
+  const unsignedNames = unsignedPacks.map(({ folder }) => join(folder, MANIFEST_NAME)).join(', ');
+  if (unsignedPacks.length > 0)
+    notes.push(
+      `Not signed${signers.size > 0 ? ` (${unsignedNames})` : ''}: ` +
+        'anyone who can write these files could have replaced all of them.',
+    );
   for (const { manifest } of packs) {
     const { instanceId, number } = manifest.statement;
     if (number > 1 && findPack(packs, { instanceId, number: number - 1 }) === undefined)

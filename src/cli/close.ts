@@ -15,7 +15,7 @@ import { AppError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
 import { formatTable } from '../terminal/text.ts';
-import { capitalize, count, showInstant, showName, showNumber, showQuantity } from '../terminal/words.ts';
+import { capitalize, count, showDays, showInstant, showName, showNumber, showQuantity } from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/day.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openSchema, selectInstances } from './database.ts';
@@ -73,7 +73,7 @@ async function listMonths(
     return [state.instanceId, state.month, state.state, ...describeMonth(state, command)];
   });
   const head = ['instance', 'month', 'state', 'reason', 'next command'];
-  const lines = rows.length === 0 ? ['No month has anything to bill.'] : formatTable({ head, rows });
+  const lines = rows.length === 0 ? ['No month has anything to bill yet.'] : formatTable({ head, rows });
   return { document: { months }, lines };
 }
 
@@ -273,7 +273,7 @@ function renderBlockers(blockers: readonly Blocker[], { hasRemedies }: { hasReme
   const rows = blockers.map((blocker) => [
     blocker.orgId ?? 'all organizations',
     blocker.orgName ?? '',
-    `${blocker.firstDay} to ${blocker.lastDay}`,
+    showDays({ from: blocker.firstDay, to: blocker.lastDay }),
     blocker.summary,
     blocker.detail ?? '',
   ]);

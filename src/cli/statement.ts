@@ -60,7 +60,7 @@ export const statement = defineCommand({
     const rows = packs.map(({ statement: { number, kind, closedAt, closedBy }, folder }) => [
       `${number}`,
       `${kind}, ${showInstant(closedAt)} by ${closedBy}`,
-      folder,
+      join(out, folder),
     ]);
     const lines = [head, ...formatTable({ rows }), ...notClosedLines];
     return {

@@ -118,7 +118,7 @@ export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navP
       },
     ],
     ['kind', 'Kind', ({ kind }) => renderPill(ATTENTION_KINDS[kind].tone, ATTENTION_KINDS[kind].label)],
-    ['subject', 'What is known', ({ kind, text }) => splitText(kind, text)[1]],
+    ['subject', 'Detail', ({ kind, text }) => splitText(kind, text)[1]],
     ['first_seen_on', 'First seen'],
     'instance_name',
   ],

@@ -82,7 +82,7 @@ function renderDay(chart: Chart, index: number, y: (value: number) => number, ch
   const at = (offset: number) => percentOf(index + offset, days.length);
   const renderColumn = (style: string, top = ROOM_ABOVE) =>
     html`<rect class="${style}" x="${at(0)}" width="${percentOf(1, days.length)}" y="${top}" height="${BASE - top}"/>`;
-  /** A bar, a circle for zero, a red column for what is not stored, or a band where nothing existed. */
+  /** A bar, a circle for zero, a red column for what is not stored, or a band where nothing is tracked. */
   const renderMark = () => {
     if (standing === null) return renderColumn('absent', BASE - 5);
     if (quantity === null) return renderColumn('not-stored');
@@ -105,7 +105,7 @@ function renderDay(chart: Chart, index: number, y: (value: number) => number, ch
 /** Describes the value of a day, and the change from the day that it is compared with. */
 function describeDay({ unit, comparison }: Chart, chartDay: ComparedDay): readonly string[] {
   const { standing, quantity, comparedDay, comparedQuantity, valuesNotStored } = chartDay;
-  if (standing === null) return ['did not exist'];
+  if (standing === null) return ['not tracked'];
   const value = quantity === null ? 'not stored' : `${showNumber(quantity)} ${unit}`;
   const remark =
     valuesNotStored > 0 ? `${showNumber(valuesNotStored)} not stored` : standing && STANDINGS[standing].label;
@@ -172,7 +172,7 @@ function renderLegend({ days, comparison, addressOf }: Chart): Html {
     newestDays.length > 0 &&
       renderItem(html`<rect class="not-stored" width="12" height="12"/>`, html`not stored:${links}`),
     isZero && renderItem(html`<circle class="zero" cx="6" cy="6" r="2"/>`, 'zero'),
-    isAbsent && renderItem(html`<rect class="absent" y="4" width="12" height="5"/>`, 'did not exist'),
+    isAbsent && renderItem(html`<rect class="absent" y="4" width="12" height="5"/>`, 'not tracked'),
   ]}</ul>`;
 }
 

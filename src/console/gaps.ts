@@ -152,7 +152,7 @@ export const reconciliationPage = createTablePage(
   async (request) => ({
     title: 'Reconciliation',
     sentence:
-      'Our sums of each day, compared with Losant’s control totals and with counterpart streams, differences first.',
+      "Our sums of each day, compared with Losant's control totals and with counterpart streams, differences first.",
     rows: sql`
       select r.instance_id, r.usage_date, r.metric, r.unit, r.compared_with,
         ${selectInstanceName(request.instanceIds)},

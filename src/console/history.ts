@@ -84,14 +84,20 @@ export const runsPage = createTablePage<RunRow>({ path: '/runs', navPath: '/runs
       (coalesce(n.counts -> 'cells' ->> 'failed', '0')::bigint
         + coalesce(n.counts -> 'cells' ->> 'quarantined', '0')::bigint) as failed,
       (n.counts -> 'rows' ->> 'updated')::bigint as restated, (n.counts ->> 'requests')::bigint as requests,
-      f.causes, nullif(array_remove(n.error || f.problems, null), '{}') as problems
+      concat_ws(', ', case when n.error is not null then 'error' end, c.causes) as causes,
+      nullif(array_remove(n.error || f.problems, null), '{}') as problems
     from losant_usage.runs n join losant_usage.instances i on i.instance_id = n.instance_id
     cross join lateral (
-      select concat_ws(', ', case when n.error is not null then 'error' end,
-          string_agg(concat_ws(' ', f.code, nullif(f.cells, 0)), ', ')) as causes,
-        array_agg(concat(f.code, ' of ' || f.stream,
+      select string_agg(concat_ws(' ', s.code, nullif(s.cells, 0)), ', ' order by s.cells desc, s.code) as causes
+      from (
+        select f.code, coalesce(sum(f.cells), 0) as cells
+        from jsonb_to_recordset(n.failures) as f (code text, cells bigint) group by f.code
+      ) as s
+    ) as c
+    cross join lateral (
+      select array_agg(concat(f.code, ' of ' || f.stream,
           ', such as ' || losant_usage_internal.name_or_id(o.name, f.example), ': ', f.message)) as problems
-      from jsonb_to_recordset(n.failures) as f (code text, stream text, cells bigint, example text, message text)
+      from jsonb_to_recordset(n.failures) as f (code text, stream text, example text, message text)
       left join losant_usage.organizations o on o.org_id = f.example
     ) as f
     where n.instance_id = any (${instanceIds}::text[])`,
@@ -109,13 +115,13 @@ export const runsPage = createTablePage<RunRow>({ path: '/runs', navPath: '/runs
     ['started_at', 'Started'],
     'instance_name',
     ['status', 'Status', ({ status }) => renderPill(TONES[status], status)],
-    'loaded',
-    ['restated', 'Restated', ({ run_id: run, restated }) => linkTo('/changes', { run }, showNumber(restated))],
+    ['loaded', 'Cells loaded'],
+    ['restated', 'Cells restated', ({ run_id: run, restated }) => linkTo('/changes', { run }, showNumber(restated))],
     ['problems', 'Problems', renderProblems],
     ['duration_ms', 'Duration', ({ duration_ms: ms }) => showDuration(ms ?? 0)],
     'kind',
-    ['planned', 'Due'],
-    'failed',
+    ['planned', 'Cells due'],
+    ['failed', 'Cells failed'],
     'requests',
   ],
 }));

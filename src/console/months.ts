@@ -301,7 +301,7 @@ function selectOrganizations({ instanceIds }: PageRequest, { from, to }: DayRang
 }
 
 function renderFoldedRemedy(remedy: string, isOpen: boolean): Html {
-  return html`<details${isOpen && ' open'}><summary>What to do</summary>${renderRemedy(remedy)}</details>`;
+  return html`<details${isOpen && ' open'}><summary>To resolve</summary>${renderRemedy(remedy)}</details>`;
 }
 
 /** Renders each command of a remedy to be copied, and each sentence above the commands that it is about. */

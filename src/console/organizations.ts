@@ -18,7 +18,7 @@ const ONLY: Readonly<Record<string, readonly [label: string, condition: string]>
   new: ['new', 'r.is_new'],
   deleted: ['recently deleted', 'r.is_recently_deleted'],
   silent: ['silent for three days', 'r.is_silent'],
-  changed: ['strongly changed, new or deleted', 'r.has_large_change'],
+  changed: ['large change, new or deleted', 'r.has_large_change'],
   exceeding: ['exceeds a limit this month', 'r.exceeds_on is not null or r.is_exceeding'],
   near_limit: ['at 80% of a limit', 'r.limit_share >= 0.8'],
   no_plan: ['no plan', 'r.plan_id is null'],

@@ -33,6 +33,7 @@ const LABELS: Readonly<Record<string, string>> = {
   last_day: 'Newest day',
   next_read_at: 'Next read',
   limit_name: 'Limit',
+  exceeds_on: 'Exceeded on',
   payload_type: 'Type',
   devices_total: 'Devices',
   payloads: 'Billable payloads',

@@ -119,6 +119,11 @@ function startOf(day: UsageDay, months: 1 | 3): UsageDay {
   return `${day.slice(0, 4)}-${`${month - ((month - 1) % months)}`.padStart(2, '0')}-01`;
 }
 
+/** Returns a range for a heading: `2026-11-01 to 2026-11-30`, or the day if it is a single one. */
+export function showRange({ from, to }: DayRange): string {
+  return from === to ? from : `${from} to ${to}`;
+}
+
 export function renderUsageChart(
   { metric, range, comparison }: UsageQuery,
   days: readonly ComparedDay[],
@@ -126,7 +131,7 @@ export function renderUsageChart(
 ): Html {
   const { label, unit } = CHART_METRICS[metric];
   const summary = describeDays({ metric, comparison }, days);
-  const heading = { title: `${label}, ${range.from} to ${range.to}`, summary };
+  const heading = { title: `${label}, ${showRange(range)}`, summary };
   return renderChart({ heading, unit, days, comparison: COMPARISONS[comparison], ...chart });
 }
 

@@ -18,6 +18,7 @@ import {
   renderSourceShares,
   renderUsageChart,
   renderUsageForm,
+  showRange,
   toParams,
   type UsageQuery,
 } from './usage-query.ts';
@@ -68,7 +69,7 @@ const CONTENTS: Readonly<Record<Topic, ShowContent>> = {
     const shares = await recall(['sources', range], (db) =>
       readSourceShares(db, range, isAny('o.instance_id', instanceIds)),
     );
-    const body = html`<h2>All payloads by type and source, ${range.from} to ${range.to}</h2>
+    const body = html`<h2>All payloads by type and source, ${showRange(range)}</h2>
 ${renderCount(shares, 'The types and sources', renderSourceShares)}`;
     return { body, counts: [shares] };
   },

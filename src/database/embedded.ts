@@ -89,7 +89,7 @@ async function startPGlite(dataDir: string | undefined): Promise<PGlite> {
   const { PGlite } = await import('@electric-sql/pglite').catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
     throw new SettingsError('the embedded database needs the package @electric-sql/pglite, which is not installed', {
-      hint: 'install it with npm, or set DATABASE_URL to a Postgres; the image has no embedded database',
+      hint: 'install it with npm, or set DATABASE_URL to a Postgres server; the image has no embedded database',
     });
   });
   const pglite = await PGlite.create({ ...(dataDir === undefined ? {} : { dataDir }), parsers: { ...PARSERS } });

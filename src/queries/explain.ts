@@ -198,7 +198,8 @@ function adviseUnexpected(
   { day, org, tracks }: Pick<CellContext, 'day' | 'org' | 'tracks'>,
   commands: Advice['commands'],
 ): Advice {
-  if (tracks.length === 0) return { text: 'never tracked: LOSANT_ORG_IDS and STREAMS say what is', commands: [] };
+  if (tracks.length === 0)
+    return { text: 'never tracked; LOSANT_ORG_IDS and STREAMS say what is tracked', commands: [] };
   const spans = tracks.map(({ from, to }) => (to === null ? `since ${from}` : showDays({ from, to })));
   const text = `outside the tracked days: ${spans.join(', ')}`;
   if (org.createdOn !== null && day < org.createdOn) {

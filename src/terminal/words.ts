@@ -53,10 +53,10 @@ export function showDuration(ms: number): string {
   return visibleUnits.map(({ size, name }) => `${size} ${name}`).join(' ');
 }
 
-/** Returns a function that shows a day in English, as the options say. */
+/** Returns a function that shows a day in English, as the options say. September is cut off as SQL does: `Sep`. */
 export function formatDays(options: Intl.DateTimeFormatOptions): (day: UsageDay) => string {
   const format = new Intl.DateTimeFormat('en-GB', { ...options, timeZone: 'UTC' });
-  return (day) => format.format(Date.parse(day));
+  return (day) => format.format(Date.parse(day)).replace(/\bSept\b/, 'Sep');
 }
 
 /** Returns an ISO instant as `2026-11-25 00:57 UTC`. */

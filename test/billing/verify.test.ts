@@ -240,6 +240,15 @@ describe('signatures', () => {
     expect(notes.filter((note) => unchecked.test(note))).toHaveLength(2);
   });
 
+  test('that some packs lack have a note that names these', async () => {
+    const both = await mkdtemp(join(books.folder, 'both-'));
+    await cp(march, join(both, 'march'), { recursive: true });
+    await cp(april, join(both, 'april'), { recursive: true });
+    const { notes } = await expectValid(verifyIn(both));
+    const names = `march/manifest.json, march/${ADJUSTMENT}/manifest.json`;
+    expect(notes).toContain(`Not signed (${names}): anyone who can write these files could have replaced all of them.`);
+  });
+
   const SIGNED = 'manifest.json.sig';
   const OTHER_KEY = /^was signed with key \w+, but the given key is \w+$/;
   test.for<readonly [what: string, keys: readonly string[], change: Change | null, file: string, problem: RegExp]>([

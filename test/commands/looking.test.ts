@@ -172,7 +172,7 @@ it('status, gaps and explain show a reader what is missing, and the next command
   expect(stdout).toContain(`losant-usage waive --day ${day} ${cell} --reason TEXT\n`);
 });
 
-const NEVER_TRACKED = 'payload_hours: not expected\n  never tracked: LOSANT_ORG_IDS and STREAMS say what is\n';
+const NEVER_TRACKED = 'payload_hours: not expected\n  never tracked; LOSANT_ORG_IDS and STREAMS say what is tracked\n';
 
 it('explain tells on which days a stream is tracked if a day is not expected', async () => {
   const { stdout } = await look('explain', '--org', orgId, '--day', daysAgo(20));

@@ -86,7 +86,7 @@ it('is reported with the error of its last run and exit code 3, also next to com
     );
     expect(stdout).not.toContain('No gaps.');
   }
-  expect((await runProgram(['close'], newcomer)).stdout).toBe('No month has anything to bill.\n');
+  expect((await runProgram(['close'], newcomer)).stdout).toBe('No month has anything to bill yet.\n');
 });
 
 it('is reported after it was removed from the settings until it is retired, and again once it is tried', async () => {

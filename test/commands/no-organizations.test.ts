@@ -11,3 +11,9 @@ it('is complete, and status says that what needs attention is not known yet', as
   expect(code).toBe(0);
   expect(stdout).toContain('\n  needs attention: not known yet\n  no runs on record\n');
 });
+
+it('has no month to bill, and close says so', async () => {
+  expect(await installation.run(['run'])).toMatchObject({ code: 0 });
+  const { code, stdout } = await runProgram(['close'], { DATABASE_URL: installation.store.url });
+  expect([code, stdout]).toEqual([0, 'No month has anything to bill yet.\n']);
+});

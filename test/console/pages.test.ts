@@ -343,6 +343,14 @@ describe('the pages answer questions as the base tables do', () => {
       '2026-11-28 00:15 UTC partial 38 1 server_error 2 server_error of payload_totals, such as Gappy: ' +
         '<i>HTTP 500</i> 2 min 5 s scheduled 40 2 44',
     );
+    const failures = [500, 502, 0].map((status) => {
+      return { code: status === 0 ? 'timeout' : 'server_error', message: `HTTP ${status}`, cells: 2 };
+    });
+    const change = `update losant_usage.runs set failures = '${JSON.stringify(failures)}'`;
+    await using changedWorld = await openWorld(change);
+    expect(await changedWorld.text('/runs')).toContain(
+      ' partial 38 1 server_error 4, timeout 2 server_error: HTTP 500 ',
+    );
   });
 
   it('how does this month compare with the weeks before?', async () => {

@@ -36,11 +36,17 @@ describe('our total by day', () => {
 
   it('marks an incomplete day, which is not compared with what is not stored', async () => {
     const page = await world.html('/usage?from=2026-11-27&to=2026-11-27');
+    expect(page).toContain('<h2>Billable payloads, 2026-11-27</h2>');
     expect(page).toContain('class="value part"');
     // Gappy is stored only a week earlier, so the change is that of the others: from 3,480.
     expect(page).toContain('2,530 payloads, 1 not stored');
     expect(page).toContain('-27% from 3,880 on Fri, 20 Nov 2026');
   });
+});
+
+test('days on which nothing is tracked are marked, and not as if the organization had not existed', async () => {
+  const page = await world.text(`/organizations/${ORGS.office}?from=2026-07-31&to=2026-08-01`);
+  expect(page).toMatch(/ not tracked .*Fri, 31 Jul 2026 not tracked Sat, 1 Aug 2026 100 /);
 });
 
 test('a day that is not read yet is not stored, and not 0 because an organization was deleted', async () => {

@@ -122,7 +122,7 @@ export const LAUNCHER = fileURLToPath(new URL('../../bin/losant-usage.js', impor
 const LONGEST_RUN_MS = 170_000;
 
 /**
- * Starts the program as a user does, for behaviour that needs a process: signals, pipes, being killed, a cold start.
+ * Starts the program as a user does, for behavior that needs a process: signals, pipes, being killed, a cold start.
  */
 export function spawnProgram(args: readonly string[], env: Env): Spawned {
   return startProcess(process.execPath, [LAUNCHER, ...args], withLogin(args, env));

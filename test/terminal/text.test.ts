@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { escapeControls, escapeJson, formatTable, quoteForShell } from '../../src/terminal/text.ts';
-import { count, showDays, showDuration, showWhen } from '../../src/terminal/words.ts';
+import { count, formatDays, showDays, showDuration, showWhen } from '../../src/terminal/words.ts';
 
 describe('untrusted text', () => {
   test.each([
@@ -81,4 +81,10 @@ test('counts have separators and a noun, and days are a single day or a range', 
   expect([1, 1_234_567].map((number) => count(number, 'cell'))).toEqual(['1 cell', '1,234,567 cells']);
   expect(showDays({ from: '2026-11-23', to: '2026-11-23' })).toBe('2026-11-23');
   expect(showDays({ from: '2026-11-01', to: '2026-11-23' })).toBe('2026-11-01..2026-11-23');
+});
+
+test('short names of months have three letters, as SQL writes them', () => {
+  const showDay = formatDays({ day: 'numeric', month: 'short', year: 'numeric' });
+  expect(['2026-09-07', '2026-10-07'].map(showDay)).toEqual(['7 Sep 2026', '7 Oct 2026']);
+  expect(formatDays({ month: 'long' })('2026-09-07')).toBe('September');
 });

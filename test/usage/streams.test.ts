@@ -212,7 +212,7 @@ test('omitted hours are 0 and listed as omitted, by column', () => {
 test.each([
   [-1, 'hours_billable_count 03:00: value: is negative (-1)'],
   [undefined, 'hours_billable_count 03:00: value: is missing'],
-  [2 ** 53 - 1, 'hours_billable_count: the hours add up to more than 2^53 - 1'],
+  [2 ** 53 - 1, 'hours_billable_count: the hours add up to more than 2^53 − 1'],
 ])('an hour of %s quarantines only its day', (value, message) => {
   const counts = [...dayOf((hour) => (hour === 3 ? value : 1)), ...dayOf(() => 2, '2025-11-26')];
   const two = Array.from({ length: 24 }, () => 2);

@@ -69,7 +69,7 @@ function joinColumns(
         values.push(bucket?.[columnIndex] ?? 0);
       }
       const sum = values.reduce((a, b) => a + b, 0);
-      if (!Number.isSafeInteger(sum)) return quarantine(`${column}: the hours add up to more than 2^53 - 1`);
+      if (!Number.isSafeInteger(sum)) return quarantine(`${column}: the hours add up to more than 2^53 − 1`);
       numbers[column] = hours[0] === null ? sum : values;
     }
   }

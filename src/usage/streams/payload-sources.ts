@@ -25,7 +25,7 @@ function openMap<T extends z.ZodType>(value: T, problem: string) {
 
 const payloadCounts = openMap(openMap(billedNumber, 'not a map of sources'), 'not a map of payload types').refine(
   (types) => Number.isSafeInteger(sumOf(types)),
-  'the counts add up to more than 2^53 - 1',
+  'the counts add up to more than 2^53 − 1',
 );
 
 /**
