@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import { transform } from 'streaming-iterables';
 import { isAmong, recordsOf } from '../database/expressions.ts';
+import { isConnectionLost, retryTransaction } from '../database/sqlstate.ts';
 import { FAILURES, isFailure } from '../errors.ts';
 import { computeOurSums, updateInstance } from '../ledger/instances.ts';
 import { inTransaction } from '../ledger/lease.ts';
@@ -21,16 +22,21 @@ const TOTALS_TIMEOUT_MS = 120_000;
 export async function readControlTotals(session: Session): Promise<void> {
   const { instanceId, selection, logger } = session.context;
   try {
-    for (const day of await readDaysToSum(session)) {
-      session.signal.throwIfAborted();
-      await computeOurSums(session.ledger, day);
-    }
+    await retryTransaction(() => computeSums(session), { canRetry: isConnectionLost, signal: session.signal });
     // Losant's totals cover all organizations, so they cannot be compared with sums of a selection.
     if (selection === null) await requestTotals(session);
   } catch (error) {
     session.signal.throwIfAborted();
     const fields = { instance_id: instanceId, err: error };
     logger.warn(fields, 'control totals not compared; the next run tries again');
+  }
+}
+
+/** Computes our sums of the days without them: a complete run leaves no such day. */
+async function computeSums(session: Session): Promise<void> {
+  for (const day of await readDaysToSum(session)) {
+    session.signal.throwIfAborted();
+    await computeOurSums(session.ledger, day);
   }
 }
 

@@ -1,10 +1,13 @@
 /** Control totals compared with our sums: equal ones, differences, and totals that cannot be read. */
+import { sql } from 'kysely';
 import { expect, it, onTestFinished, vi } from 'vitest';
+import type { RunOutcome } from '../../src/loading/report.ts';
 import { DAY_MS, HOUR_MS } from '../../src/usage/day.ts';
 import { NOW } from '../simulator/platform.ts';
 import { asProgram } from '../support/by-hand.ts';
-import { asWriter } from '../support/databases.ts';
+import { asWriter, openAs } from '../support/databases.ts';
 import { runProgram } from '../support/program.ts';
+import { until } from '../support/wait.ts';
 import { createStage, type Stage } from './stage.ts';
 
 const DAY = '2026-11-23';
@@ -140,6 +143,24 @@ it('a difference blocks its month also after organizations were deleted, or sele
   await stage.run();
   const differences = await readDifferences(stage);
   expect(differences.map(({ metric }) => metric)).toEqual(['payload_all_bytes', 'payload_all_count']);
+});
+
+it('our sums are computed again if the connection is lost meanwhile', async () => {
+  const stage = await createFinalStage();
+  const { url } = stage.store;
+  await asWriter(url, asProgram('update losant_usage.instance_totals set our_sum = null'));
+  await using locker = await openAs('writer', url);
+  let running: Promise<RunOutcome> | undefined;
+  await locker.db.transaction().execute(async (trx) => {
+    await sql`select from losant_usage.instance_totals for update`.execute(trx);
+    running = stage.run();
+    running.catch(() => {});
+    const cut = `select pg_terminate_backend(pid) from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock'`;
+    await until('the sums wait, and lose their connection', async () => (await asWriter(url, cut)).length === 1);
+  });
+  expect((await running)?.report).toMatchObject({ status: 'complete' });
+  expect(await readOutcomes(stage)).toEqual(EQUAL);
 });
 
 it('control totals past the horizon are not requested', async () => {
