@@ -201,11 +201,12 @@ async function showTable<R extends TableRow>(request: PageRequest, table: Table<
     head: (await intro?.(db)) ?? '',
     rows: unknown === '' ? (await select.execute(db)).rows : [],
   }));
-  const size = rows.length === 0 ? await describeNoRows(request, table, view) : count(rows[0]?.total_rows ?? 0, 'row');
+  const list =
+    unknown === ''
+      ? renderRows(table, rows, view, rows.length === 0 ? await describeNoRows(request, table, view) : null)
+      : html`<p>${unknown}</p>`;
   const body = html`<h1>${title}</h1><p class="quiet">${sentence}</p>
-${head}${renderForm(path, filters, params)}${note}${
-  unknown === '' ? renderRows(table, rows, view, size) : html`<p>${unknown}</p>`
-}`;
+${head}${renderForm(path, filters, params)}${note}${list}`;
   return { title, body, counts };
 }
 
@@ -218,10 +219,11 @@ async function describeNoRows<R>(
   // A page after the last one does not know how many rows there are.
   if (page > 1) return 'No more rows';
   const health = toVisibleHealth(await database(0));
-  const knownIds = isKnown === undefined ? null : health?.instances.filter(isKnown).map((each) => each.instanceId);
+  if (isKnown === undefined || health === null) return count(0, 'row');
+  const knownIds = health.instances.filter(isKnown).map(({ instanceId }) => instanceId);
   const selectedIds = instanceIds.filter((id) => id === query['instance']);
   const ids = selectedIds.length === 0 ? instanceIds : selectedIds;
-  const unknownIds = ids.filter((id) => knownIds?.includes(id) === false);
+  const unknownIds = ids.filter((id) => !knownIds.includes(id));
   if (unknownIds.length === 0) return count(0, 'row');
   if (unknownIds.length === ids.length) return 'Not known yet: nothing has been read';
   return `No rows; not known yet: ${unknownIds.map((id) => nameInstance(instanceIds, health, id)).join(', ')}`;
@@ -234,7 +236,7 @@ function renderRows<R extends TableRow>(
   { columns, totals = {} }: Table<R>,
   rows: readonly CountedRow<R>[],
   { isFiltered, params, sort, sortedBy, addressWith, page }: View<R>,
-  size: string,
+  whyEmpty: string | null,
 ): Html {
   const totalRows = rows[0]?.total_rows ?? 0;
   const renderHead = (name: string, label: string, isNumber: boolean) => {
@@ -248,7 +250,7 @@ function renderRows<R extends TableRow>(
     (column, index) => hasAllColumns || index < COLUMNS_BY_DEFAULT || column === sortedBy,
   );
   const sums = { ...(isFiltered ? {} : totals), ...rows[0]?.sums };
-  return html`<p>${size} · <a
+  return html`<p>${whyEmpty ?? count(totalRows, 'row')} · <a
   href="${addressWith({ format: 'csv' })}" download>Download as CSV</a>${
     rows.length > 0 &&
     (hasAllColumns || shownColumns.length < filled.length) &&

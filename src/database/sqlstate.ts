@@ -172,7 +172,7 @@ interface RetryOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Calls `work`, a single statement or a complete transaction, until it succeeds or fails for good. */
+/** Calls `work`, which can be repeated as a whole, until it succeeds or fails for good. */
 export async function retryTransaction<T>(
   work: () => Promise<T>,
   { canRetry = isConflict, signal }: RetryOptions = {},
