@@ -166,21 +166,21 @@ create index coverage_loaded_late on losant_usage.coverage (month, first_loaded_
 -- is taken to be unchanged without a look. Whatever can change a quantity of a closed month has to leave a trace in one
 -- of these five, and each needs an index that finds the trace without reading the month. The ten minutes are for a
 -- statement that was begun by hand: its snapshot may be two minutes older than closed_at (see begin_statement), and may
--- lack a load that took its times before.
+-- lack a load that took its times before. Each trace is listed, so that the first one ends an "exists".
 create view losant_usage_internal.changed_orgs as
 with closed_months as (
   select s.month, min(s.closed_at) - interval '10 minutes' as closed_at from losant_usage.statements s group by s.month
 )
 select m.month, c.org_id from closed_months m
 join losant_usage_internal.non_final_cells c on c.month = m.month
-union
+union all
 select l.month, l.org_id from losant_usage.statement_lines l
 where l.days_final + l.days_waived < l.days_expected or l.days_stored < l.days_expected
-union
+union all
 select m.month, r.org_id from closed_months m
 join losant_usage.revisions r on r.usage_date between m.month and losant_usage_internal.month_end(m.month)
   and r.changed_at >= m.closed_at
-union
+union all
 select m.month, c.org_id from closed_months m
 join losant_usage.coverage c on c.month = m.month and c.first_loaded_at >= m.closed_at
   and c.first_loaded_at >= (c.month + interval '1 month') at time zone 'UTC';

@@ -311,6 +311,11 @@ describe('month_lines', () => {
     expect(plan).not.toContain('count_month_cells');
   });
 
+  test('looks for the first trace of a change without sorting all of them', async () => {
+    const traces = `select from losant_usage_internal.changed_orgs where month = '2026-10-01'`;
+    expect(await explain(`select where exists (${traces})`)).toMatch(/changed_orgs .*\n +-> +Append/);
+  });
+
   test('adds up the days of a month through the index of the month', async () => {
     for (const view of ['settled_sums', 'settled_sources']) {
       const plan = await explain(`select * from losant_usage_internal.${view} where month = '2026-10-01'`);
