@@ -87,23 +87,30 @@ select o.instance_id, c.org_id, o.name as org_name, o.referral_id, o.plan_id, o.
 from losant_usage_internal.source_counts c
 left join losant_usage.organizations o on o.org_id = c.org_id;
 
--- Days whose hours are expected.
+-- A range of days reaches the cells, and their numbers are looked up by the key: joined, it would reach only one of two
+-- large tables.
+create view losant_usage.hourly_usage as
+select o.instance_id, c.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, c.usage_date,
+  (c.usage_date + h.hour * interval '1 hour') at time zone 'UTC' as hour, c.standing, c.standing = 'final' as is_final,
+  c.is_reported,
+  d.hours_billable_count[h.hour + 1] as payload_billable_count, d.hours_all_count[h.hour + 1] as payload_all_count,
+  d.hours_all_bytes[h.hour + 1] as payload_all_bytes
+from losant_usage_internal.expected_cells c
+join losant_usage.organizations o on o.org_id = c.org_id
+left join lateral (
+  select d.hours_billable_count, d.hours_all_count, d.hours_all_bytes from losant_usage.usage_days d
+  where d.org_id = c.org_id and d.usage_date = c.usage_date limit 1
+) as d on true
+cross join generate_series(0, 23) as h (hour)
+where c.stream = 'payload_hours';
+
+-- Days whose hours are expected. A day reaches both tables.
 create view losant_usage_internal.hour_cells as
 select d.usage_date, d.org_id, c.standing, c.is_stored, c.is_reported, d.hours_billable_count, d.hours_all_count,
   d.hours_all_bytes
 from losant_usage_internal.expected_days d
 join losant_usage_internal.expected_cells c on c.usage_date = d.usage_date and c.org_id = d.org_id
 where c.stream = 'payload_hours';
-
-create view losant_usage.hourly_usage as
-select o.instance_id, c.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, c.usage_date,
-  (c.usage_date + h.hour * interval '1 hour') at time zone 'UTC' as hour, c.standing, c.standing = 'final' as is_final,
-  c.is_reported,
-  c.hours_billable_count[h.hour + 1] as payload_billable_count, c.hours_all_count[h.hour + 1] as payload_all_count,
-  c.hours_all_bytes[h.hour + 1] as payload_all_bytes
-from losant_usage_internal.hour_cells c
-join losant_usage.organizations o on o.org_id = c.org_id
-cross join generate_series(0, 23) as h (hour);
 
 -- Returns which hours of which UTC days make a day of a time zone. It converts every UTC hour, because a zone may
 -- change its clocks at midnight, where the local time of a boundary is ambiguous.

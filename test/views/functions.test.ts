@@ -97,6 +97,12 @@ test('the long form of a range of days reads no other days, and looks up no cell
   expect(cells.map((scan) => isRestricted(scan, 'org_id'))).toEqual([true]);
 });
 
+test('the hours of a range of days are those of its cells, looked up by their keys', async () => {
+  const week = `usage_date between '2026-10-20' and '2026-10-26'`;
+  const scans = await explainScans(`select * from losant_usage.hourly_usage where ${week}`);
+  expect(scans.map((scan) => scan['Index Name'])).toEqual(['coverage_date', 'usage_days_pkey']);
+});
+
 test.each([
   ['coverage_pkey', 'org_id', `org_id = '${ORG}'`],
   ['coverage_date', 'usage_date', `usage_date between '2026-10-20' and '2026-10-26'`],
