@@ -90,18 +90,17 @@ export function renderManifest(manifest: Manifest): string {
 
 /** Parses a manifest. Returns the problem as a string if it is not valid. */
 export function parseManifest(text: string): Manifest | string {
-  let document: unknown;
   try {
-    document = JSON.parse(text);
+    const { success, data, error } = manifestSchema.safeParse(JSON.parse(text));
+    if (!success) {
+      const [issue] = error.issues;
+      return `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'is invalid'}`;
+    }
+    return text === renderManifest(data) ? data : 'was changed: it is not formatted the way close writes it';
   } catch {
+    // It is no JSON, or nested too deep to be rendered.
     return 'is not valid JSON';
   }
-  const { success, data, error } = manifestSchema.safeParse(document);
-  if (!success) {
-    const [issue] = error.issues;
-    return `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'is invalid'}`;
-  }
-  return text === renderManifest(data) ? data : 'was changed: it is not formatted the way close writes it';
 }
 
 export function hashOf(content: string | Uint8Array): string {

@@ -157,11 +157,11 @@ function attemptOn<T>(folder: string, work: () => T): T {
   }
 }
 
-/** Level by level: a recursive mkdir below /proc never returns. */
+/** Only for this user, as Postgres has it. Level by level: a recursive mkdir below /proc never returns. */
 function createFolder(folder: string): void {
   if (existsSync(folder)) return;
   createFolder(dirname(folder));
-  mkdirSync(folder);
+  mkdirSync(folder, 0o700);
 }
 
 /**

@@ -122,8 +122,11 @@ interface RawResponse {
   readonly failure: Failure | null;
 }
 
-/** A year of all counters has less than 1 MiB. Several bodies without end at once must not exhaust the memory. */
-const MAX_BODY_BYTES = 16 * 1024 * 1024;
+/**
+ * A year of all counters has less than 1 MiB, as has a page of organizations. Parsed, a body takes up to 40 times its
+ * size, and several at once must not exhaust the memory of the image.
+ */
+const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
 /** Sends a request and reads the response to its end or to a bound. A server may compress it unrequested. */
 async function exchange(

@@ -1,10 +1,10 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { readSchemaState } from '../../src/database/migrate.ts';
 import { isRefusedForData } from '../../src/database/sqlstate.ts';
 import { useDisposable, useOpened, useTestDatabase } from '../opened.ts';
-import { copyEmbeddedDatabase, openAs } from '../support/databases.ts';
+import { copyEmbeddedDatabase, createEmbeddedFolder, openAs } from '../support/databases.ts';
 
 /** SQL expressions with the JavaScript value that both drivers must return. */
 const VALUES: readonly (readonly [expression: string, value: unknown])[] = [
@@ -126,4 +126,13 @@ test('an embedded database that a killed process had begun to create is complete
   const names = readdirSync('migrations').map((name) => name.replace('.sql', ''));
   const applied = names.filter((name) => name !== 'always').toSorted();
   expect(await readSchemaState(handles.embedded)).toMatchObject({ state: 'at_head', applied });
+});
+
+test('the folder of a new embedded database is closed to other users', async () => {
+  const parent = createEmbeddedFolder();
+  const handle = await openAs('migrator', `${parent.url}/new`);
+  const { mode } = statSync(handle.label);
+  await handle.close();
+  parent.remove();
+  expect(mode & 0o077).toBe(0);
 });

@@ -81,6 +81,13 @@ test('compose.yaml gives each service the secrets of its settings, and one datab
   expect(readFileSync('deploy/secrets/.gitignore', 'utf8')).toMatch(/^\*$/m);
 });
 
+test('the package contains no settings file of the operator', () => {
+  const { files } = JSON.parse(readFileSync('package.json', 'utf8')) as { readonly files: readonly string[] };
+  const ignored = readFileSync('.gitignore', 'utf8').match(/^deploy\/.+$/gm) ?? [];
+  expect(ignored).not.toEqual([]);
+  expect(files).toEqual(expect.arrayContaining(ignored.map((path) => `!${path}`)));
+});
+
 const SYSTEMD_ENV = readFileSync('deploy/systemd/losant-usage.env.example', 'utf8');
 test.each([
   ['as shipped', SYSTEMD_ENV],

@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { inspect } from 'node:util';
@@ -24,7 +26,7 @@ function sendHalf(response: ServerResponse): void {
 
 const HALF_A_GZIP = gzipSync('{"counts":[1,2,3]}').subarray(0, 22);
 /** The bound on a body. */
-const BOUND = 16 * 1024 * 1024;
+const BOUND = 4 * 1024 * 1024;
 const MEBIBYTE = Buffer.alloc(1024 * 1024);
 const WRONG = { type: 'SomeType', message: 'what is wrong' };
 const bare = (status: number) => (_: ReceivedRequest, response: ServerResponse) => response.writeHead(status).end();
@@ -164,4 +166,15 @@ describe('a failure', () => {
     expect(inspectAll(error)).not.toContain(TOKEN);
     expect(inspectAll(error)).toContain(message);
   });
+});
+
+/** The options that Node has in the image. */
+const NODE_OPTIONS = readFileSync('Dockerfile', 'utf8').match(/--max-[\w-]+=\d+/g) ?? [];
+
+it.each(['[]', '{}', '1.5'])('the largest body fits into the memory of the image, even if all of it is %s', (value) => {
+  const count = Math.floor(BOUND / (value.length + 1)) - 1;
+  const parse = `import { parseJson } from './src/usage/body.ts'; parseJson('[' + Array(${count}).fill('${value}') + ']')`;
+  const { status } = spawnSync(process.execPath, [...NODE_OPTIONS, '--input-type=module', '--eval', parse]);
+  expect(NODE_OPTIONS).toHaveLength(2);
+  expect(status).toBe(0);
 });

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { checkPacks } from '../../src/billing/check-pack.ts';
@@ -39,7 +39,7 @@ test('a pack can be verified without this program, as docs/billing.md documents'
   const { out } = await books.verifyMonth('2026-05');
   const text = await readFile('docs/billing.md', 'utf8');
   const [, script = ''] = /### Verify without this program[^]*?```sh\n([^]*?)```/.exec(text) ?? [];
-  const env = { ...process.env, KEY: key };
+  const env = { ...process.env, KEY: key, CHECKS: resolve('pack-checks/1.sql') };
   const check = async () => await run('sh', ['-c', `cd ${out}; ${script}`], { env }).catch(toOutput);
   const { stdout, stderr } = await check();
   expect(stdout).toMatch(/^Signature Verified Successfully\nchecked \d+ rows in 8 files\n$/);
@@ -47,6 +47,8 @@ test('a pack can be verified without this program, as docs/billing.md documents'
   const lines = await readFile(join(out, 'lines.csv'), 'utf8');
   await writeFile(join(out, 'lines.csv'), lines.replace(',8,,8,', ',9,,8,'));
   expect((await check()).stdout).toMatch(/lines.csv: FAILED[^]*lines.csv\|.*quantity is not total minus billed_before/);
+  await writeFile(join(out, 'pack-checks.sql'), '.shell echo executed\n');
+  expect((await check()).stdout).not.toContain('executed');
 });
 
 describe('the sqlite3 shell', () => {

@@ -292,6 +292,11 @@ test('top-level keys that start with _ and types without sources are ignored', (
   expect(dayIn(json)).toEqual([1, { a: { b: 1 } }]);
 });
 
+/** Returns JSON of a map with as many keys, whose values no schema accepts. */
+function mapOf(keys: number): string {
+  return JSON.stringify(Object.fromEntries(Array.from({ length: keys }, (_, index) => [`k${index}`, -1])));
+}
+
 test.each(['{}', '{"_type":"payloadStats"}', '{"timer":{}}'])('%s omits the day', (json) => {
   expect(dayIn(json)).toBeUndefined();
 });
@@ -303,6 +308,8 @@ test.each([
   ['a source appears twice', '{"a":{"b":1,"b":1}}', /^a\.b: appears twice/],
   ['a type appears twice', '{"a":{"b":1},"a":{"c":1}}', /^a: appears twice/],
   ['a type has a count instead of sources', '{"a":17}', /^a: not a map of sources/],
+  ['a type has 10,001 sources', `{"a":${mapOf(10_001)}}`, /^a: not a map of sources, or more than 10000/],
+  ['each of 10,000 sources is invalid', `{"a":${mapOf(10_000)}}`, /^a\.k0: is negative .* and 9997 more/],
   ['sources are nested deeper', '{"a":{"b":{"c":1}}}', /^a\.b: /],
   ['a source contains a NUL', '{"a":{"x\\u0000y":1}}', /NUL or a lone surrogate/],
   ['a type contains a lone surrogate', '{"\\ude00":{"b":1}}', /NUL or a lone surrogate/],

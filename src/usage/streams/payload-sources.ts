@@ -6,6 +6,9 @@ import { type DayVerdict, type Stream, UnplaceableBodyError } from './stream.ts'
 /** The longest payload type or source that is stored, in UTF-16 code units. */
 const KEY_LENGTH_MAX = 200;
 
+/** There are dozens. zod cannot report as many problems as a body may have. */
+const KEYS_MAX = 10_000;
+
 /** A payload type or source: text that Postgres stores unchanged. */
 const key = z.string().superRefine((text, context) => {
   if (text.length > KEY_LENGTH_MAX) {
@@ -17,13 +20,15 @@ const key = z.string().superRefine((text, context) => {
 });
 
 /** Creates the schema of a map with arbitrary keys. It parses entries, because `z.record` drops a key `__proto__`. */
-function openMap<T extends z.ZodType>(value: T, problem: string) {
+function openMap<T extends z.ZodType>(value: T, noun: string) {
+  const problem = `not a map of ${noun}, or more than ${KEYS_MAX}`;
   const error: z.core.$ZodErrorMap = (issue) => describeRepeatedKey(issue) ?? problem;
-  const toMap = (input: unknown) => (isMap(input) ? new Map(Object.entries(input)) : input);
+  const isSmall = (input: object) => Object.keys(input).length <= KEYS_MAX;
+  const toMap = (input: unknown) => (isMap(input) && isSmall(input) ? new Map(Object.entries(input)) : input);
   return z.preprocess(toMap, z.map(key, value, { error }));
 }
 
-const payloadCounts = openMap(openMap(billedNumber, 'not a map of sources'), 'not a map of payload types').refine(
+const payloadCounts = openMap(openMap(billedNumber, 'sources'), 'payload types').refine(
   (types) => Number.isSafeInteger(sumOf(types)),
   'the counts add up to more than 2^53 − 1',
 );
