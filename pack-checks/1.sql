@@ -1,5 +1,6 @@
 -- Checks a proof pack, version 1. Prints a row for each contradiction, notes, and at last "checked N rows in M files".
--- In the folder of the pack: sqlite3 :memory: < pack-checks.sql. It does not check hashes, signatures and other packs.
+-- In the folder of the pack: sqlite3 :memory: < FILE, with this file from a release, because that of a pack could run
+-- any command. It does not check hashes, signatures and other packs.
 .bail on
 -- A database in a temporary file: the memory needed does not grow with the pack.
 .open ""

@@ -1,4 +1,4 @@
-/** Checks proof packs without the program: `sqlite3 :memory: < pack-checks.sql` in their folders. */
+/** Checks proof packs without the program: `sqlite3 :memory: < FILE` in their folders. */
 import { execFile } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
