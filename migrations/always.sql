@@ -141,7 +141,7 @@ begin
     ('current_period_start', 'Start of the current billing period in Losant (UTC, inclusive); null if there is none.'),
     ('current_period_end', 'End of the current billing period in Losant (UTC, exclusive); null if there is none.'),
     ('api_url', 'Base URL of the Losant API that the usage comes from: that of the first response that confirmed the '
-      'instance; null before. A run with another URL is rejected.'),
+      'instance; null before, and once it is retired. A run with another URL is rejected.'),
     ('listed_at', 'When the organizations were last listed completely (UTC); null if never.'),
     ('list_problem', 'Why the last list was incomplete: organizations may be missing. Null if it was complete.'),
     ('totals_problem', 'Why control totals could not be read when last requested; null if they could.'),

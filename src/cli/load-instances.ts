@@ -3,6 +3,7 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { BusyError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode } from '../errors.ts';
+import type { Progress } from '../ledger/runs.ts';
 import { createInstanceContext, type Rates, type RunOptions, readClock } from '../loading/context.ts';
 import { previewRun } from '../loading/preview.ts';
 import { logRun, NEXT_RUN_CONTINUES } from '../loading/report.ts';
@@ -145,7 +146,7 @@ async function loadInstance(loading: LoadContext, { instance, orgIds }: Instance
     onBusy: ({ message, cellsLeft }) => {
       output.remark(`${message}; waiting (it still has ${count(cellsLeft, 'cell')} to read)`);
     },
-    onProgress: output.json ? undefined : createProgress(loading),
+    onProgress: output.json ? undefined : createProgress((text) => output.remark(text), hostNow),
   });
   // On a terminal the result says the same, unless the operator has set a log level.
   if (!output.isTerminal || logger.isLevelEnabled('info')) logRun(logger, outcome);
@@ -163,17 +164,19 @@ async function planInstance(loading: LoadContext, { instance, orgIds }: Instance
 
 const PROGRESS_INTERVAL_MS = 10_000;
 
-/** Reports now and then how many of the due cells are done; their number may still grow. */
-function createProgress({ output, hostNow }: CommandContext): NonNullable<RunOptions['onProgress']> {
-  const startedAtMs = hostNow();
-  let reportedAtMs = startedAtMs;
-  return ({ plannedCells, readCells }) => {
-    const nowMs = hostNow();
-    if (readCells === 0 || nowMs - reportedAtMs < PROGRESS_INTERVAL_MS) return;
-    reportedAtMs = nowMs;
+/**
+ * Reports now and then how many of the due cells are done; their number may still grow. The time that is left goes by
+ * the pace since the last report, because a request reads a month of one stream, but only a day of another.
+ */
+export function createProgress(remark: (text: string) => void, hostNow: () => number) {
+  let last = { atMs: hostNow(), readCells: 0 };
+  return ({ plannedCells, readCells }: Pick<Progress, 'plannedCells' | 'readCells'>) => {
+    const [nowMs, cells] = [hostNow(), readCells - last.readCells];
+    if (cells === 0 || nowMs - last.atMs < PROGRESS_INTERVAL_MS) return;
     const total = Math.max(readCells, plannedCells);
-    const remaining = showDuration(((total - readCells) * (nowMs - startedAtMs)) / readCells);
-    output.remark(`${showNumber(readCells)} of ${count(total, 'cell')} done, about ${remaining} left`);
+    const remaining = showDuration(((total - readCells) * (nowMs - last.atMs)) / cells);
+    last = { atMs: nowMs, readCells };
+    remark(`${showNumber(readCells)} of ${count(total, 'cell')} done, about ${remaining} left`);
   };
 }
 

@@ -18,9 +18,12 @@ import type { PageRequest } from './page.ts';
 import { nameInstance, wasRead } from './sources.ts';
 import { createTablePage } from './table.ts';
 
-/** Renders the items of each instance, after what only this process knows. */
-export function renderAttention(request: PageRequest, health: Health): Html {
-  const { instances, untriedInstances, unconfiguredInstances } = health;
+/** What is shown of the database while it is not responding. */
+const NOTHING_KNOWN = { instances: [], untriedInstances: [], unconfiguredInstances: [] };
+
+/** Renders the items of each instance, after what only this process knows, which it shows without a database too. */
+export function renderAttention(request: PageRequest, health: Health | null): Html | string {
+  const { instances, untriedInstances, unconfiguredInstances } = health ?? NOTHING_KNOWN;
   const problems = request.status().instances.flatMap(({ instanceId, problem }) => {
     if (problem === null) return [];
     const remark = joinParts(' · ', problem.hint, nameInstance(request.instanceIds, health, instanceId));
@@ -39,6 +42,7 @@ export function renderAttention(request: PageRequest, health: Health): Html {
       renderGroup(group, nameInstance(request.instanceIds, health, instanceId), instanceId),
     );
   const lines = [...problems, ...untried, ...groups, ...unconfigured];
+  if (health === null && lines.length === 0) return '';
   const isKnown = instances.length > 0 && instances.every(({ attention }) => attention.attentionAt !== null);
   const calmLine = isKnown
     ? html`<li class="calm good">Nothing needs attention.</li>`

@@ -40,7 +40,7 @@ export const homePage: ConsolePage = {
     const body = html`<h1>${showDay(day, nowMs)} ${renderPill(tone, label)}</h1>
 <p class="quiet">${[sentence, ...describeScope(request, view)].join(' · ')}</p>
 ${statuses.map((status) => renderProgress(status, nameInstance(request.instanceIds, health, status.instanceId)))}
-${health !== null && renderAttention(request, health)}
+${renderAttention(request, health)}
 <h2>${showMonth(range.to)} so far</h2>
 <div class="cards">
 <section class="card">${renderTotal(payloads, 'payload_billable_count', renderDays)}

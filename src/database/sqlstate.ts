@@ -122,8 +122,12 @@ export function isOperationalError(error: unknown): boolean {
   return error instanceof DatabaseError || findMeaning(error) !== undefined;
 }
 
+/** Any other reason to begin no session or to end it, such as a database that accepts no connections at the moment. */
+const FATAL: (typeof MEANINGS)[number] = ['failed', /^/, 'see the log of the server, and options in DATABASE_URL'];
+
 function findMeaning(error: unknown): (typeof MEANINGS)[number] | undefined {
-  return MEANINGS.find(([, codes]) => codes.test(getErrorCode(error)));
+  const isFatal = error instanceof Error && 'severity' in error && error.severity === 'FATAL';
+  return MEANINGS.find(([, codes]) => codes.test(getErrorCode(error))) ?? (isFatal ? FATAL : undefined);
 }
 
 /**

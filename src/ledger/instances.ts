@@ -37,10 +37,10 @@ export async function recordAttemptError(db: Kysely<Schema>, instanceId: string,
   await updateInstance({ db, instanceId, lease: null }, { last_error: error && toStorableText(error) });
 }
 
-/** Throws SettingsError if the database has no such instance. */
+/** Also releases the API of the instance. Throws SettingsError if the database has no such instance. */
 export async function recordRetirement(db: Kysely<Schema>, instanceId: string): Promise<void> {
   // The clock differs from any earlier time.
-  if (await updateInstance({ db, instanceId, lease: null }, { retired_at: CLOCK })) return;
+  if (await updateInstance({ db, instanceId, lease: null }, { retired_at: CLOCK, api_url: null })) return;
   throw new SettingsError(`The database has no instance ${instanceId}`, {
     hint: 'losant-usage status lists the instances that are not in the settings',
   });
@@ -66,7 +66,11 @@ export async function requireApiUrl(
   throw new DatabaseError(
     'database_mismatch',
     `Instance ${instanceId} was loaded from ${pinnedUrl}, not from ${apiUrl}`,
-    { hint: 'correct LOSANT_API_URL, or use another database if this is another Losant' },
+    {
+      hint:
+        'correct LOSANT_API_URL, or use another database if this is another Losant; if the same Losant has a new ' +
+        'address, retire the instance, as in docs/runbook.md, and the next run continues',
+    },
   );
 }
 

@@ -4,6 +4,7 @@ import { CLOCK } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import { isLockTimeout, retryTransaction } from '../database/sqlstate.ts';
 import { AppError, BusyError } from '../errors.ts';
+import { showDuration } from '../terminal/words.ts';
 import type { Policy } from '../usage/policy.ts';
 
 /** The time until a lease expires unless it is renewed: the longest that a dead holder keeps others waiting. */
@@ -195,10 +196,9 @@ export async function repeatInTransactions(
 /** Throws AppError `clock_skew` if the run's clock, `aheadMs` ahead of the database's, is too far off. */
 export function requireDatabaseClock(aheadMs: number): void {
   if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;
-  const seconds = Math.round(Math.abs(aheadMs) / 1_000);
   throw new AppError(
     'clock_skew',
-    `This host's clock has drifted ${seconds} s from the database's since the run started`,
+    `This host's clock has drifted ${showDuration(Math.abs(aheadMs))} from the database's since the run started`,
     { hint: 'synchronize the clocks (NTP); nothing more was loaded, because it is unclear which day has ended' },
   );
 }

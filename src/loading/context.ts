@@ -10,6 +10,7 @@ import { type AttemptReport, createLosantClient } from '../losant/client.ts';
 import { getInstance } from '../losant/endpoints.ts';
 import { Gate, Rate } from '../losant/rate.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
+import { showDuration } from '../terminal/words.ts';
 import type { DayRange } from '../usage/day.ts';
 
 export type InstanceContext = ReturnType<typeof createInstanceContext>;
@@ -127,7 +128,7 @@ export async function readClock({ hostNow }: { hostNow: () => number }, handle: 
 /** Throws AppError `clock_skew` if another clock is more than `limitMs` from this host's. */
 function requireClockWithin(limitMs: number, aheadMs: number, otherClock: string): void {
   if (Math.abs(aheadMs) <= limitMs) return;
-  const distance = `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'behind' : 'ahead of'}`;
+  const distance = `${showDuration(Math.abs(aheadMs))} ${aheadMs > 0 ? 'behind' : 'ahead of'}`;
   throw new AppError('clock_skew', `This host's clock is ${distance} ${otherClock}`, {
     hint: 'synchronize the clocks (NTP); nothing was loaded, because it is unclear which day has ended',
   });

@@ -82,7 +82,8 @@ export function unexpectedBody(request: ApiRequest, { text }: { text: string }, 
 export function failureOfStatus(status: number, content: Uint8Array, retryAfterMs: number | null): Failure {
   const body = decodeExcerpt(content);
   const kind = kindOfStatus(status, retryAfterMs);
-  const problem = `responded ${describeStatus(status, kind)}${describeApiError(body)}`;
+  const wait = kind === 'rate_limited' && retryAfterMs !== null ? ` (wait ${showDuration(retryAfterMs)})` : '';
+  const problem = `responded ${describeStatus(status, kind)}${wait}${describeApiError(body)}`;
   return { kind, problem, status, body, retryAfterMs };
 }
 
@@ -149,7 +150,9 @@ const READ_HINTS: Readonly<Record<LosantErrorKind, string>> = {
     'Check LOSANT_API_URL, which usually has no path. If it is correct, this Losant install is too old for the ' +
     'endpoint: update it, or remove the stream from STREAMS.',
   refused: 'Losant rejects this request, and its response says why; sending it again will not help.',
-  rate_limited: 'Lower REQUESTS_PER_SECOND, or ask Losant for a higher limit; the next run catches up.',
+  rate_limited:
+    'Losant asked to wait for longer than a run waits; later runs continue. If it often does, lower ' +
+    'REQUESTS_PER_SECOND, or ask Losant for a higher limit.',
   server_error: 'Losant reported an internal error. The next run tries again; if it persists, contact Losant support.',
   unreachable:
     'Check LOSANT_API_URL and the network; behind a proxy set NODE_USE_ENV_PROXY=1 and HTTPS_PROXY, ' +

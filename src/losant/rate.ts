@@ -1,3 +1,4 @@
+import { showDuration } from '../terminal/words.ts';
 import { type ApiRequest, AttemptError, onAbort } from './attempt.ts';
 
 /** A request that would wait longer gives up: the next wake-up continues, instead of a run that sleeps. */
@@ -18,7 +19,7 @@ interface Waiter {
 
 /** Creates the error of a request that was not sent because of a pause longer than {@link LONGEST_WAIT_MS}. */
 function createPauseError(request: ApiRequest, pauseMs: number): AttemptError {
-  const problem = `all requests with this token are paused for another ${Math.ceil(pauseMs / 1000)} s`;
+  const problem = `Losant asked to send nothing with this token for another ${showDuration(pauseMs)}`;
   return new AttemptError(request, { kind: 'rate_limited', problem });
 }
 

@@ -1,6 +1,7 @@
 /** The text of runs and gaps. */
 import { describe, expect, test } from 'vitest';
 import { GapSummary } from '../../src/cli/gaps.ts';
+import { createProgress } from '../../src/cli/load-instances.ts';
 import { renderReconciliation } from '../../src/cli/reconcile.ts';
 import { renderRun } from '../../src/cli/render-run.ts';
 import { LosantError } from '../../src/errors.ts';
@@ -11,6 +12,32 @@ const NOW = Date.UTC(2026, 10, 24, 21, 57);
 const instanceId = '575ec8687ae143cd83dc4a97';
 
 const orgOf = (number: number) => number.toString(16).padStart(24, '0');
+
+test('a run shows the time that is left by its pace since the last report', () => {
+  let nowMs = 0;
+  const lines: string[] = [];
+  const report = createProgress(
+    (text) => lines.push(text),
+    () => nowMs,
+  );
+  // The first requests read many cells each, the last ones a single cell.
+  for (const [seconds, readCells] of [
+    [0, 0],
+    [10, 900],
+    [12, 905],
+    [20, 910],
+    [30, 910],
+    [40, 930],
+  ] as const) {
+    nowMs = seconds * 1_000;
+    report({ plannedCells: 1_000, readCells });
+  }
+  expect(lines).toEqual([
+    '900 of 1,000 cells done, about 1.1 s left',
+    '910 of 1,000 cells done, about 1 min 30 s left',
+    '930 of 1,000 cells done, about 1 min 10 s left',
+  ]);
+});
 
 test('a run shows what changed, failures grouped by cause, and what to do', () => {
   const nothing = { loaded: 0, unchanged: 0, omitted: 0, failed: 0, quarantined: 0, unavailable: 0 };

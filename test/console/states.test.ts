@@ -91,6 +91,18 @@ describe('Home', () => {
     expect(await textWith(true, error)).toContain('The status could not be read: the query took more than 3 s');
     expect(await textWith(true)).toContain('The status is being read');
   });
+
+  it('says why the last run failed, also while the database does not respond', async () => {
+    const { instances, ...status } = world.sources.status();
+    const problem = { code: 'database_refused', message: 'The password is wrong', hint: 'check DATABASE_URL' };
+    const textWith = async (failure: typeof problem | null) => {
+      const failed = instances.map((instance) => ({ ...instance, problem: failure }));
+      const database = () => Promise.resolve({ isUp: false, snapshot: null });
+      return await serve({ database, status: () => ({ ...status, instances: failed }) }).text('/');
+    };
+    expect(await textWith(problem)).toMatch(/Needs attention Run failed The password is wrong check DATABASE_URL Open/);
+    expect(await textWith(null)).not.toContain('Needs attention');
+  });
 });
 
 describe('organizations whose activity is not known yet', () => {

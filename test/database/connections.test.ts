@@ -132,6 +132,14 @@ describe('a database that cannot be opened', () => {
     expect(describeDatabaseError(error, context)).toMatchObject({ kind: 'database_unreachable' });
   });
 
+  test.each([
+    ['options with an unknown name', '?options=-c%20nonsense%3D1', /unrecognized configuration parameter "nonsense"$/],
+    ['options with an invalid value', '?options=-c%20work_mem%3Dx', /invalid value for parameter "work_mem": "x"$/],
+  ])('fails with the reason of the server: %s', async (_, parameters, message) => {
+    const error = await catchError(open(`${database.url}${parameters}`));
+    expect(error).toMatchObject({ kind: 'database_failed', message: expect.stringMatching(message) as unknown });
+  });
+
   test('is too old below Postgres 15', async () => {
     // Changes the version that the server reports: the only text of six bytes in a result row.
     const length = '\0\0\0\x06';

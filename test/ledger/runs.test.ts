@@ -214,6 +214,10 @@ test('an instance keeps its API, and its name if that cannot be read', async () 
   const [listedAt, listProblem] = ['2026-11-24T00:15:00.000Z', 'page 2 failed'];
   await updateInstance(ledger.writer({ instanceId }), { listed_at: listedAt, list_problem: listProblem });
   expect(await readInstance(db, instanceId)).toMatchObject({ listedAt, listProblem });
+  // The same Losant may have a new address.
+  await recordRetirement(db, instanceId);
+  await registerInstance(db, elsewhere);
+  await expect(requireApiUrl(db, instance)).rejects.toMatchObject({ kind: 'database_mismatch' });
 });
 
 test('an instance is recorded from the first attempt on, with the error of its last run, until it is retired', async () => {

@@ -46,8 +46,10 @@ const KINDS = { 400: 'refused', 401: 'unauthorized', 403: 'forbidden', 404: 'not
 const HINTS: Readonly<Record<string, string>> = {
   unauthorized: 'put it in LOSANT_API_TOKEN',
   not_found: 'Check LOSANT_INSTANCE_ID, the organization ID, and LOSANT_API_URL',
+  rate_limited: 'Losant asked to wait for longer than a run waits; later runs continue.',
   not_supported: 'Check LOSANT_API_URL, which usually has no path. If it is correct, this Losant install is too old',
 };
+const limit = (status: number) => respondWith(status, WRONG, { 'retry-after': '3600' });
 const repeatToken = ({ headers }: ReceivedRequest, response: ServerResponse) =>
   sendJson(response, { message: headers.authorization }, { status: 403 });
 const CONTROLS = { type: 'Bad\0', message: 'x\u001b[2J\u009by\nz \ud800' };
@@ -61,6 +63,8 @@ const AT_ONCE: readonly Row[] = [
   ['a rejection that repeats the token', repeatToken, 'forbidden', 403, 'with HTTP 403: Bearer [token]'],
   ['a rejection with control characters', respondWith(400, CONTROLS), 'refused', 400, NO_CONTROLS],
   ['a compressed rejection', gzipped(403, gzipSync('{"message":"no"}')), 'forbidden', 403, 'HTTP 403: no'],
+  ['HTTP 429 for an hour', limit(429), 'rate_limited', 429, 'HTTP 429 (wait 1 h): SomeType: what is wrong'],
+  ['HTTP 503 for an hour', limit(503), 'rate_limited', 503, 'HTTP 503 (wait 1 h): SomeType: what is wrong'],
   ['a rejection that stalls', (_, res) => res.writeHead(403).write('no'), 'forbidden', 403, 'HTTP 403'],
   ['a huge rejection', (_, res) => res.writeHead(403).end('x'.repeat(1e6)), 'forbidden', 403, 'HTTP 403'],
 ];
