@@ -41,7 +41,7 @@ type MapQuery = ReturnType<typeof readQuery>;
 
 function readQuery({ query, instanceIds, nowMs }: PageRequest) {
   const yesterday = addDays(dayAt(nowMs), -1);
-  const { q = '', stream = '', to: lastDay = '' } = readValues(FILTERS, query);
+  const { q, stream, to: lastDay } = readValues(FILTERS, query);
   const to = lastDay > yesterday || lastDay < addDays(FIRST_DAY, DAYS) ? yesterday : lastDay;
   const range = { from: addDays(to, 1 - DAYS), to };
   return { instanceIds, values: { q, stream, to }, stream, range, isLatest: to === yesterday, page: readPage(query) };

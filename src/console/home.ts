@@ -57,7 +57,7 @@ ${health !== null && renderAttention(request, health)}
 <footer class="quiet">Version ${version} on ${host}, started ${renderInstant(startedAt)} · <a
   href="/status.json">status.json</a> · <a href="/metrics">metrics</a></footer>`;
     const reloadSeconds = health === null ? RELOAD_SECONDS : HOME_RELOAD_SECONDS;
-    return { title: 'Home', body, counts: [payloads, devices, minutes, months], reloadSeconds };
+    return { title: 'Home', body, reloadSeconds };
   },
 };
 

@@ -103,7 +103,7 @@ export const monthsPage: ConsolePage = {
       runs; a partly collected one was not loaded from its first day on. <a href="/billed?year=this">Billed
       this year by customer</a></p>
 ${renderCount(months, 'The months', renderMonths)}`;
-    return { title: 'Billing', body, counts: [months] };
+    return { title: 'Billing', body };
   },
 };
 
@@ -181,7 +181,6 @@ export const monthPage = createTablePage<OrgRow>(
         'plan_id',
       ],
       totals: totals.snapshot?.value ?? {},
-      counts: [months, totals],
     };
   },
 );

@@ -121,7 +121,7 @@ function renderOrganization(organization: Organization): Html {
 function renderChoices(request: PageRequest, query: OrganizationQuery, { hasHours }: Organization): Html {
   const { orgId, isHours, range } = query;
   const more: Filters = {
-    ...(hasHours && { tab: { label: 'Show', options: { '': 'Days', hours: 'Hours' }, isRequired: true } }),
+    ...(hasHours && { tab: { label: 'Show', options: { '': 'Days', hours: 'Hours' }, byDefault: '' } }),
     ...(isHours
       ? { zone: { label: 'Time zone', options: 'text' } }
       : { with: { label: 'Compare with another organization (name or any ID)', options: 'text' } }),

@@ -101,7 +101,6 @@ export const organizationsPage = createTablePage<OrganizationRow>(
       isKnown: wasRead,
       unknown: isUnknown && needsActivity ? 'It is not known yet which organizations these are.' : '',
       note: renderCount(activity, 'Payloads, changes and limits', () => html``),
-      counts: [activity],
     };
   },
 );

@@ -31,9 +31,7 @@ export interface ConsolePage {
 export interface PageContent {
   readonly title: string;
   readonly body: Html;
-  /** What the page counts. It is reloaded soon while any of it is not known. */
-  readonly counts?: readonly CachedRead<unknown>[] | undefined;
-  /** When it is reloaded otherwise; by default never. */
+  /** When it is reloaded, unless something that it recalls is not known yet; by default never. */
   readonly reloadSeconds?: number;
 }
 
@@ -70,11 +68,9 @@ export async function renderPage({
   title,
   navPath,
   body,
-  counts = [],
   reloadSeconds = 0,
 }: PageContent & Pick<ConsolePage, 'navPath'>): Promise<string> {
-  const seconds = counts.some(isCounting) ? RELOAD_SECONDS : reloadSeconds;
-  const content = html`<body data-reload-seconds="${seconds}">
+  const content = html`<body data-reload-seconds="${reloadSeconds}">
 <a class="skip" href="#main">Skip to content</a>
 <header><strong>Losant usage</strong>
 <nav aria-label="Pages">${NAVIGATION.map(([href, name]) => renderLink(href, name, href === navPath, 'page'))}</nav>

@@ -1,7 +1,7 @@
 import type { Context, Hono } from 'hono';
 import { html } from 'hono/html';
 import { attentionPage } from './attention.ts';
-import { createRecall, describeReadFailure } from './cached-reads.ts';
+import { type CachedRead, createRecall, describeReadFailure, type Recall } from './cached-reads.ts';
 import { coveragePage } from './coverage.ts';
 import { dayPage } from './day.ts';
 import { gapsPage, quarantinePage, reconciliationPage } from './gaps.ts';
@@ -10,7 +10,7 @@ import { homePage } from './home.ts';
 import { monthPage, monthsPage } from './months.ts';
 import { organizationPage } from './organization.ts';
 import { findPage, organizationsPage } from './organizations.ts';
-import { type ConsolePage, type PageRequest, renderNotFound, renderPage } from './page.ts';
+import { type ConsolePage, isCounting, RELOAD_SECONDS, renderNotFound, renderPage } from './page.ts';
 import type { PageSources } from './sources.ts';
 import { adjustmentDaysPage, billedPage, customerPage, customersPage } from './statements.ts';
 import { usagePage } from './usage.ts';
@@ -42,7 +42,7 @@ export function addPages(app: Hono, sources: PageSources): void {
   for (const page of PAGES) {
     app.get(page.path, async (c: Context) => {
       try {
-        return await respond(c, page, { ...sources, recall });
+        return await respond(c, page, sources, recall);
       } catch (error) {
         // Nobody reads the page, and nobody has to act.
         if (!c.req.raw.signal.aborted) sources.logger.warn({ err: error, path: c.req.path }, 'page query failed');
@@ -53,9 +53,16 @@ export function addPages(app: Hono, sources: PageSources): void {
   }
 }
 
-async function respond(c: Context, { navPath, show }: ConsolePage, sources: PageSources & Pick<PageRequest, 'recall'>) {
+/** Responds with a page, which is reloaded soon while anything that it recalls is not known. */
+async function respond(c: Context, { navPath, show }: ConsolePage, sources: PageSources, recall: Recall) {
+  const counts: CachedRead<unknown>[] = [];
   const content = await show({
     ...sources,
+    recall: async (...query) => {
+      const count = await recall(...query);
+      counts.push(count);
+      return count;
+    },
     nowMs: sources.now(),
     path: c.req.path,
     params: c.req.param(),
@@ -68,7 +75,8 @@ async function respond(c: Context, { navPath, show }: ConsolePage, sources: Page
     return content;
   }
   if (content === null) return await c.html(renderNotFound(navPath), 404);
-  return await c.html(renderPage({ ...content, navPath }));
+  const reload = counts.some(isCounting) ? { reloadSeconds: RELOAD_SECONDS } : {};
+  return await c.html(renderPage({ ...content, ...reload, navPath }));
 }
 
 /** A program that downloads a file gets no page. */

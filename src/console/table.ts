@@ -8,7 +8,7 @@ import { capitalize, count, showDifference, showNumber } from '../terminal/words
 import { STANDINGS, type Standing } from '../usage/standing.ts';
 import { addressOf, type Html, linkToOrganization, renderInstant, renderStanding } from './elements.ts';
 import { type Filters, readValues, renderForm, toConditions, type Values } from './filters.ts';
-import type { ConsolePage, PageContent, PageRequest } from './page.ts';
+import type { ConsolePage, PageRequest } from './page.ts';
 import { nameInstance, toVisibleHealth } from './sources.ts';
 
 type Value = string | number | bigint | boolean | null | readonly (string | number)[];
@@ -142,8 +142,6 @@ interface Table<R> {
   readonly isKnown?: (instance: InstanceHealth) => boolean;
   /** What is said above the rows. */
   readonly note?: Html;
-  /** What is still being counted for it. */
-  readonly counts?: PageContent['counts'];
 }
 
 /** Creates a page with a table, which can also be downloaded as a file; null if the address names nothing. */
@@ -191,7 +189,7 @@ function readView<R>({ path, query }: PageRequest, table: Table<R>) {
 
 async function showTable<R extends TableRow>(request: PageRequest, table: Table<R>, view: View<R>) {
   const { read, path } = request;
-  const { title, sentence, filters, intro, summed = [], unknown = '', note = '', counts } = table;
+  const { title, sentence, filters, intro, summed = [], unknown = '', note = '' } = table;
   const { params, page, matching, order } = view;
   const sums = summed.flatMap((name) => [sql`${name}::text`, sql`sum(r.${sql.ref(name)}) over ()`]);
   const select = sql<CountedRow<R>>`
@@ -207,7 +205,7 @@ async function showTable<R extends TableRow>(request: PageRequest, table: Table<
       : html`<p>${unknown}</p>`;
   const body = html`<h1>${title}</h1><p class="quiet">${sentence}</p>
 ${head}${renderForm(path, filters, params)}${note}${list}`;
-  return { title, body, counts };
+  return { title, body };
 }
 
 /** Says that there are no rows, but not of an instance of which they are not known. */
