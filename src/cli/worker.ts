@@ -1,7 +1,7 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { describeError, SettingsError } from '../errors.ts';
 import { readClock } from '../loading/context.ts';
-import { readHealth } from '../queries/health.ts';
+import { compareWithSettings } from '../queries/gaps.ts';
 import { type AppSources, createApp, createSources, openReaders } from '../server/app.ts';
 import { type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
@@ -71,12 +71,12 @@ async function serveWorker(context: CommandContext): Promise<CommandResult> {
 
 /** Logs once which instances of the database are not in the settings, because nothing monitors or alerts on them. */
 async function warnAboutUnconfigured(
-  { logger, hostNow }: CommandContext,
+  { logger }: CommandContext,
   { db }: DatabaseHandle,
   instanceIds: readonly string[],
 ): Promise<void> {
   try {
-    const { unconfiguredInstances } = await readHealth(db, { nowMs: hostNow(), instanceIds });
+    const { unconfiguredInstances } = await compareWithSettings(db, instanceIds);
     for (const instance_id of unconfiguredInstances) {
       const hint = `to retire it, unless another deployment loads it: losant-usage retire --instance ${instance_id}`;
       logger.warn({ instance_id, hint }, 'instance in the database is not in the settings');
