@@ -1,14 +1,7 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { SettingsError } from '../errors.ts';
 import { createAtomicFile } from '../files/atomic-file.ts';
-import {
-  type FileChunk,
-  type FormatName,
-  formatNames,
-  formats,
-  type Renderer,
-  type TextRow,
-} from '../files/formats.ts';
+import { type FormatName, formatNames, formats } from '../files/formats.ts';
 import {
   type ExportedView,
   exportedViewNames,
@@ -93,23 +86,22 @@ async function writeView(
   handle: DatabaseHandle,
   { request, format, out }: { request: ViewRequest; format: FormatName; out: string | null },
 ) {
-  const renderer: Renderer = formats[format](request.columns);
   const file = out === null ? null : await createAtomicFile(out, newId());
   let rows = 0;
   let isCut = false;
-  const write = async (part: FileChunk) => {
-    if (file === null) isCut = !(await output.writePart(part));
-    else await file.write(part);
-    return !isCut;
-  };
-  const take = async (chunk: readonly TextRow[]) => {
-    rows += chunk.length;
-    return await write(await renderer.add(chunk));
+  const pages = async function* () {
+    for await (const page of streamView(handle, request, signal)) {
+      rows += page.length;
+      yield page;
+    }
   };
   try {
-    if (await write(renderer.begin())) await streamView(handle, request, { signal, take });
+    for await (const part of formats[format](request.columns, pages())) {
+      if (file !== null) await file.write(part);
+      else isCut = !(await output.writePart(part));
+      if (isCut) break;
+    }
     signal.throwIfAborted();
-    if (!isCut) await write(await renderer.end());
     return { rows, isCut, facts: (await file?.finish()) ?? null };
   } finally {
     await file?.discard();

@@ -309,9 +309,8 @@ async function streamFile<R extends TableRow>(
     const header = columns.length === 0 ? renderHeader(Object.keys(rows[0] ?? {})) : '';
     begin();
     await file.write(header + renderCsvRows(columns, rows.map(toCsvRow)));
-    return true;
   };
-  const work = readRows(select, { signal: stop.signal, take }).then(async () => {
+  const work = readRows(select, take, stop.signal).then(async () => {
     if (columns.length === 0) {
       const emptyRow = sql<R>`
         select n.* from (select) as one left join (select r.* from ${matching} limit 0) as n on true`;

@@ -118,7 +118,10 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
     instanceIds,
     read: (query) => limitPages(() => query(db)),
     readInTurn: (query) => queueRead(() => query(db)),
-    readRows: (query, stream) => limitFiles(() => streamRows(reader, query, stream)),
+    readRows: (query, take, signal) =>
+      limitFiles(async () => {
+        for await (const rows of streamRows(reader, query, signal)) await take(rows);
+      }),
     database: async (waitMs = HEALTH.timeoutMs) => {
       const [response, { snapshot, error }] = await Promise.all([ping(), health(waitMs)]);
       return { isUp: getCurrent(response) !== null, snapshot, error };

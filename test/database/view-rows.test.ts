@@ -38,11 +38,10 @@ async function read(name: string, asked: Partial<Omit<ViewRequest, 'name' | 'vie
   if (view === null) throw new Error(`${name} is not exported`);
   const pages: (readonly TextRow[])[] = [];
   const request = { range: DAYS, ...asked, name, view, columns };
-  const take = async (rows: readonly TextRow[]) => {
-    pages.push(rows);
-    return await Promise.resolve(pages.length < 10);
-  };
-  await streamView({ db, kind: 'postgres' }, request, { signal: NEVER, take });
+  for await (const page of streamView({ db, kind: 'postgres' }, request, NEVER)) {
+    pages.push(page);
+    if (pages.length === 10) break;
+  }
   const rows = pages.flat().map((row) => Object.fromEntries(columns.map(({ name: key }, at) => [key, row[at]])));
   return { columns, pages, rows };
 }
