@@ -3,9 +3,8 @@ import { SettingsError } from '../errors.ts';
 import { createAtomicFile } from '../files/atomic-file.ts';
 import { type FormatName, formatNames, formats } from '../files/formats.ts';
 import {
+  EXPORTED_VIEWS,
   type ExportedView,
-  exportedViewNames,
-  findExportedView,
   readViewColumns,
   streamView,
   VIEW_STATEMENT_MS,
@@ -21,7 +20,7 @@ import { day, optionalOption, requiredOption, requireOrder, text } from './optio
 export const exportFile = defineCommand({
   needs: ['database'],
   options: {
-    view: requiredOption('NAME', 'the view, e.g. daily_usage', choice(exportedViewNames)),
+    view: requiredOption('NAME', 'the view, e.g. daily_usage', choice(Object.keys(EXPORTED_VIEWS))),
     from: optionalOption('YYYY-MM-DD', 'first day; months and billing periods that contain it are included', day),
     to: optionalOption('YYYY-MM-DD', 'last day, included', day),
     format: requiredOption('NAME', joinWithOr(formatNames), choice(formatNames)),
@@ -35,7 +34,7 @@ export const exportFile = defineCommand({
   async run(context, { view: name, from, to, format, out: path }) {
     const { output, stdout } = context;
     // The command line has checked the name.
-    const view = findExportedView(name) as ExportedView;
+    const view = EXPORTED_VIEWS[name] as ExportedView;
     const range = toRange(name, view, { from, to });
     const out = toFilePath(path);
     if (out === null && (output.json || (format === 'parquet' && stdout.isTTY === true))) {

@@ -16,7 +16,7 @@ export interface ExportedView {
 }
 
 /** The views, and the tables that the reader role may read. */
-const VIEWS: Readonly<Record<string, ExportedView>> = {
+export const EXPORTED_VIEWS: Readonly<Record<string, ExportedView>> = {
   daily_usage: { date: 'usage_date', key: ['org_id'] },
   daily_usage_long: { date: 'usage_date', key: ['org_id', 'metric'] },
   monthly_usage: { date: 'month', key: ['org_id'] },
@@ -43,12 +43,6 @@ const VIEWS: Readonly<Record<string, ExportedView>> = {
   notebook_minutes: { date: 'usage_date', key: ['org_id'] },
   payload_totals: { date: 'usage_date', key: ['org_id'] },
 };
-
-export const exportedViewNames: readonly string[] = Object.keys(VIEWS);
-
-export function findExportedView(name: string): ExportedView | null {
-  return (Object.hasOwn(VIEWS, name) && VIEWS[name]) || null;
-}
 
 export interface ViewRequest {
   readonly name: string;
