@@ -18,13 +18,12 @@ import { type Columns, renderHtmlTable, type TableRow } from './table.ts';
 /** Explains a day of an organization: each cell with its numbers, history and advice, the worst first. */
 export const dayPage: ConsolePage = {
   path: '/coverage/:org/:day',
-  navPath: '/coverage',
   subject: 'The day',
   show: async ({ params, read, instanceIds, nowMs }) => {
     const orgId = params['org'] ?? '';
     const day = parseDay(params['day'] ?? '');
     if (!isLosantId(orgId) || day === null) return null;
-    const explanation = await read((db) => explainDay(db, { orgId, day, streams: null }, { nowMs }));
+    const explanation = await read((db) => explainDay(db, { orgId, day, streams: null, nowMs }));
     if (explanation === null || !instanceIds.includes(explanation.org.instanceId)) return null;
     return { title: `${showName(explanation.org.orgName, orgId)}, ${day}`, body: renderDayExplanation(explanation) };
   },
