@@ -27,7 +27,6 @@ type MapLine = Awaited<ReturnType<typeof readLines>>[number];
 /** A map of organizations by day, the worst first, below a line for all of them. */
 export const coveragePage: ConsolePage = {
   path: PATH,
-  navPath: PATH,
   show: async (request) => {
     const query = readQuery(request);
     const [all, lines] = await request.read((db) => Promise.all([readAllDays(db, query), readLines(db, query)]));

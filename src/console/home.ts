@@ -21,7 +21,6 @@ const SNAPSHOT_WAIT_MS = 100;
 /** Whether yesterday is complete, what needs attention, and the month so far. Works without a database. */
 export const homePage: ConsolePage = {
   path: '/',
-  navPath: '/',
   subject: 'Home',
   show: async (request) => {
     const { nowMs } = request;

@@ -39,7 +39,6 @@ interface OrganizationQuery extends UsageQuery {
 
 export const organizationPage: ConsolePage = {
   path: '/organizations/:id',
-  navPath: PATH,
   subject: 'The organization',
   show: async (request) => {
     const { read, instanceIds, params, query: values } = request;

@@ -51,7 +51,7 @@ const COLUMNS: Columns<OrganizationRow> = [
 ];
 
 export const organizationsPage = createTablePage<OrganizationRow>(
-  { path: '/organizations', navPath: '/organizations' },
+  { path: '/organizations' },
   async ({ query, recall, instanceIds }) => {
     const isFile = query['format'] === 'csv';
     const readAll = (db: Kysely<Schema>) => readActivity(db, instanceIds);

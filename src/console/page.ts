@@ -20,8 +20,8 @@ export interface PageRequest extends PageSources {
 export interface ConsolePage {
   /** The route as hono writes it, e.g. `/organizations/:id`. */
   readonly path: string;
-  /** The path of the page in the navigation. */
-  readonly navPath: string;
+  /** The path of the page in the navigation; by default the first part of its own. */
+  readonly navPath?: string;
   /** What it shows, as the subject of a sentence; by default the first part of its path: `The gaps`. */
   readonly subject?: string;
   /** Returns the page, or a file. Null: the address names nothing that exists. */
@@ -69,7 +69,7 @@ export async function renderPage({
   navPath,
   body,
   reloadSeconds = 0,
-}: PageContent & Pick<ConsolePage, 'navPath'>): Promise<string> {
+}: PageContent & { readonly navPath: string }): Promise<string> {
   const content = html`<body data-reload-seconds="${reloadSeconds}">
 <a class="skip" href="#main">Skip to content</a>
 <header><strong>Losant usage</strong>

@@ -2,7 +2,7 @@
 import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { type CsvColumn, type CsvValue, renderCsvHeader, renderCsvRows } from '../files/csv.ts';
+import { type CsvValue, renderCsvHeader, renderCsvRows } from '../files/csv.ts';
 import type { InstanceHealth } from '../queries/health.ts';
 import { capitalize, count, showDifference, showNumber } from '../terminal/words.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
@@ -291,6 +291,10 @@ async function streamFile<R extends TableRow>(
   { matching, order }: View<R>,
 ): Promise<Response> {
   const select = sql<R>`select r.* from ${matching} order by ${order}`;
+  // A row without values has the names of the columns, also if nothing matches.
+  const emptyRow = sql<R>`select n.* from (select) as one left join (select r.* from ${matching} limit 0) as n on true`;
+  const { rows: emptyRows } = await read((db) => emptyRow.execute(db));
+  const columns = Object.keys(emptyRows[0] ?? {}).map((name) => ({ name, isText: true }));
   const { readable, writable } = new TextEncoderStream();
   const file = writable.getWriter();
   const stop = new AbortController();
@@ -299,25 +303,16 @@ async function streamFile<R extends TableRow>(
   signal.addEventListener('abort', end, { once: true });
   if (signal.aborted) end();
   const { promise: hasBegun, resolve: begin } = Promise.withResolvers<void>();
-  let columns: CsvColumn[] = [];
-  const renderHeader = (names: readonly string[]) => {
-    columns = names.map((name) => ({ name, isText: true }));
-    return renderCsvHeader(columns);
-  };
+  let header = renderCsvHeader(columns);
   // A write waits for whoever downloads, and is rejected once they have broken off, which ends the query.
   const take = async (rows: readonly R[]) => {
-    const header = columns.length === 0 ? renderHeader(Object.keys(rows[0] ?? {})) : '';
     begin();
-    await file.write(header + renderCsvRows(columns, rows.map(toCsvRow)));
+    const text = `${header}${renderCsvRows(columns, rows.map(toCsvRow))}`;
+    header = '';
+    await file.write(text);
   };
   const work = readRows(select, take, stop.signal).then(async () => {
-    if (columns.length === 0) {
-      const emptyRow = sql<R>`
-        select n.* from (select) as one left join (select r.* from ${matching} limit 0) as n on true`;
-      const { rows } = await read((db) => emptyRow.execute(db));
-      begin();
-      await file.write(renderHeader(Object.keys(rows[0] ?? {})));
-    }
+    if (header !== '') await take([]);
     await file.close();
   });
   await Promise.race([hasBegun, work]);
