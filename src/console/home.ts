@@ -2,7 +2,7 @@ import { html } from 'hono/html';
 import { addUpDays, isLevel, monthToDate, type UsageTotals } from '../queries/usage-totals.ts';
 import { count, formatDays, showChange, showDistance, showNumber, showWhen } from '../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
-import { findWorstCounted, STANDINGS, sumStandings } from '../usage/standing.ts';
+import { findWorstStanding, STANDINGS, standings, sumStandings } from '../usage/standing.ts';
 import { renderAttention } from './attention.ts';
 import { type CachedRead, describeReadFailure } from './cached-reads.ts';
 import { renderChart, showLongDay } from './chart.ts';
@@ -102,7 +102,7 @@ function describeYesterday(
   const streams = instances.flatMap((instance) => instance.streams);
   const expected = streams.reduce((sum, { orgs }) => sum + orgs, 0);
   const counts = sumStandings(streams.map(({ yesterday }) => yesterday));
-  const worst = findWorstCounted(counts);
+  const worst = findWorstStanding(standings.filter((standing) => counts[standing] > 0));
   const stored = Math.max(0, expected - counts.waiting - counts.unavailable - counts.missing);
   const exceptions = (['missing', 'in_doubt', 'unavailable', 'waiting'] as const)
     .filter((standing) => counts[standing] > 0)

@@ -167,11 +167,7 @@ export async function readForecast(
   const today = dayAt(nowMs);
   const { from: month, to: lastDay } = daysOfMonth(addDays(today, -1).slice(0, 7));
   const next = daysOfMonth(addDays(lastDay, 1).slice(0, 7));
-  const { rows } = await sql<{
-    readonly quantity: number | null;
-    readonly nextQuantity: number;
-    readonly orgsOmitted: number;
-  }>`
+  const { rows } = await sql<{ quantity: number | null } & Record<'nextQuantity' | 'orgsOmitted', number>>`
     select case when count(r.org_id) > 0 or bool_and(o.deleted_on is not null) then round(coalesce(sum(s.quantity), 0)
         + coalesce(sum(r.unstored_quantity + g.quantity), 0))::float8 end as quantity,
       coalesce(round(sum(g.next_quantity)), 0)::float8 as "nextQuantity",

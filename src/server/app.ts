@@ -6,9 +6,10 @@ import { addPages } from '../console/pages.ts';
 import { type InstanceStatus, type PageSources, toVisibleHealth } from '../console/sources.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState } from '../database/migrate.ts';
+import { readNowMs } from '../database/session.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import type { Logger } from '../logger.ts';
-import { pingDatabase, readHealth } from '../queries/health.ts';
+import { readHealth } from '../queries/health.ts';
 import { streamRows, VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import type { Config } from '../settings/config.ts';
 import type { Metrics } from './metrics.ts';
@@ -94,7 +95,7 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
   const { reader, prober, loop, schedule } = options;
   const { db } = reader;
   const instanceIds = config.instances.map(({ instanceId }) => instanceId);
-  const ping = cacheRead(() => pingDatabase(prober.db), { ...PING, now });
+  const ping = cacheRead(() => readNowMs(prober), { ...PING, now });
   const health = cacheRead(() => readHealth(db, { nowMs: now(), instanceIds }), {
     ...HEALTH,
     now,
