@@ -1,6 +1,6 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { SettingsError } from '../errors.ts';
-import { createAtomicFile } from '../files/atomic-file.ts';
+import { writeAtomicFile } from '../files/atomic-file.ts';
 import { type FormatName, formatNames, formats } from '../files/formats.ts';
 import {
   EXPORTED_VIEWS,
@@ -85,7 +85,6 @@ async function writeView(
   handle: DatabaseHandle,
   { request, format, out }: { request: ViewRequest; format: FormatName; out: string | null },
 ) {
-  const file = out === null ? null : await createAtomicFile(out, newId());
   let rows = 0;
   let isCut = false;
   const pages = async function* () {
@@ -94,15 +93,15 @@ async function writeView(
       yield page;
     }
   };
-  try {
-    for await (const part of formats[format](request.columns, pages())) {
-      if (file !== null) await file.write(part);
-      else isCut = !(await output.writePart(part));
-      if (isCut) break;
-    }
-    signal.throwIfAborted();
-    return { rows, isCut, facts: (await file?.finish()) ?? null };
-  } finally {
-    await file?.discard();
+  const parts = formats[format](request.columns, pages());
+  if (out !== null) {
+    const facts = await writeAtomicFile(out, newId(), parts);
+    return { rows, isCut, facts };
   }
+  for await (const part of parts) {
+    isCut = !(await output.writePart(part));
+    if (isCut) break;
+  }
+  signal.throwIfAborted();
+  return { rows, isCut, facts: null };
 }
