@@ -1,9 +1,10 @@
 /** The case of the console's pages on a database with months of data. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { openDatabase } from '../src/cli/database.ts';
 import { PAGES } from '../src/console/pages.ts';
 import { refreshAttention } from '../src/ledger/attention.ts';
 import { createLogger } from '../src/logger.ts';
-import { createApp, createSources, openReaders } from '../src/server/app.ts';
+import { createApp, createSources, PROBER, READER } from '../src/server/app.ts';
 import { listen } from '../src/server/listen.ts';
 import { createMetrics } from '../src/server/metrics.ts';
 import { readConfig } from '../src/settings/config.ts';
@@ -52,9 +53,9 @@ export async function pages({ postgres, sizes, report }: Bench): Promise<void> {
     const config = readConfig({ env, configFile: null, needs: ['database'] });
     const logger = createLogger({ level: 'warn', pretty: false, destination: process.stderr });
     const startedAtMs = Date.now();
-    const readers = await openReaders({ config, logger });
-    await using reader = readers.reader;
-    await using prober = readers.prober;
+    const opening = { config, logger, role: 'losant_usage_writer' } as const;
+    await using reader = await openDatabase(opening, READER);
+    await using prober = await openDatabase(opening, PROBER);
     const signal = new AbortController().signal;
     const serving = { config, logger, hostNow: Date.now, host: 'bench', version: 'bench', signal };
     const loop = { statuses: [] };

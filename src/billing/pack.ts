@@ -81,17 +81,8 @@ async function* joinTexts(texts: AsyncIterable<string> | string[]): AsyncGenerat
   if (part !== '') yield part;
 }
 
-/** Checked although they come from the database: they become paths, and the database may not be what it seems. */
-const PACK_FILE_NAMES: ReadonlySet<string> = new Set([...CSV_NAMES, CHECKS_NAME, SIGNATURE_NAME]);
-
-/** Returns the names of the files of a statement's pack; the manifest is last. */
-async function readFileNames(db: Kysely<Schema>, statementId: string): Promise<string[]> {
-  const files = db.selectFrom('statement_files').select('name').distinct().where('statement_id', '=', statementId);
-  const names = (await files.orderBy('name').execute()).map(({ name }) => name);
-  const unknown = names.find((name) => !PACK_FILE_NAMES.has(name));
-  if (unknown === undefined) return [...names, MANIFEST_NAME];
-  throw new Error(`the database has a file of a pack called ${JSON.stringify(unknown)}`);
-}
+/** The files of a pack; only a signed one has a signature. The manifest is last. */
+const PACK_FILES = [...CSV_NAMES, CHECKS_NAME, SIGNATURE_NAME, MANIFEST_NAME];
 
 /** Returns the text of a statement's manifest; it is empty only in the transaction that creates it. */
 export async function readManifestText(db: Kysely<Schema>, statementId: string): Promise<string> {
@@ -125,7 +116,7 @@ export async function writePacks(
   await createAtomicFolder(out, async (path) => {
     for (const { statement, folder } of packFolders) {
       await mkdir(join(path, folder), { recursive: true });
-      for (const name of await readFileNames(db, statement.statementId)) {
+      for (const name of PACK_FILES) {
         for await (const content of readStoredFile(db, statement.statementId, name)) {
           signal.throwIfAborted();
           await appendFile(join(path, folder, name), content);

@@ -14,7 +14,7 @@ import type { InstanceConfig } from '../settings/config.ts';
 import { count } from '../terminal/words.ts';
 import { LATE_AFTER_HOURS, lastEndedDay } from '../usage/policy.ts';
 import { getStream } from '../usage/streams/catalog.ts';
-import { isDelivered, probeHeartbeat } from '../worker/heartbeat.ts';
+import { isDelivered, sendPing } from '../worker/heartbeat.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openDatabase, requireCreatable, requirePrivileges, requireWritable } from './database.ts';
 import { flagOption } from './options.ts';
@@ -262,7 +262,7 @@ async function checkInstance(checking: CheckContext, instance: InstanceConfig): 
 
 /** Checks that the monitor of HEARTBEAT_URL responds, without reporting a run to it. */
 async function checkHeartbeat(url: string): Promise<CheckResult> {
-  const response = await probeHeartbeat(url);
+  const response = await sendPing(url, '/log');
   if (isDelivered(response)) return { message: 'the monitor responds' };
   if (typeof response === 'string') {
     throw new AppError('unreachable', `HEARTBEAT_URL does not respond: ${response}`, {

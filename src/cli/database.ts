@@ -18,8 +18,8 @@ const WRITER = 'losant_usage_writer';
 
 /** Opens the database whatever its schema; the end of the block closes it. */
 export async function openDatabase(
-  { config, logger, role }: CommandContext,
-  options: Pick<DatabaseOptions, 'ifMissing' | 'statementTimeoutMs'> = {},
+  { config, logger, role }: Pick<CommandContext, 'config' | 'logger' | 'role'>,
+  options: Partial<DatabaseOptions> = {},
 ): Promise<DatabaseHandle> {
   const { readDatabaseUrl: readUrl } = config;
   const defaults = { readUrl, role, applicationName: 'losant-usage', poolSize: POOL_SIZE, logger };

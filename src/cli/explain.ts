@@ -14,8 +14,7 @@ export const explain = defineCommand({
   async run(context, { org: orgId, day: requestedDay, stream }) {
     await using handle = await openSchema(context);
     const nowMs = await readNowMs(handle);
-    const scope = { orgId, day: requestedDay, streams: stream };
-    const explanation = await explainDay(handle.db, scope, { nowMs });
+    const explanation = await explainDay(handle.db, { orgId, day: requestedDay, streams: stream, nowMs });
     if (!explanation) {
       throw new SettingsError(`--org ${orgId}: not in this database`, {
         hint: 'check the ID; losant_usage.organizations lists the known ones',

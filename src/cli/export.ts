@@ -1,18 +1,10 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { SettingsError } from '../errors.ts';
-import { createAtomicFile } from '../files/atomic-file.ts';
+import { writeAtomicFile } from '../files/atomic-file.ts';
+import { type FormatName, formatNames, formats } from '../files/formats.ts';
 import {
-  type FileChunk,
-  type FormatName,
-  formatNames,
-  formats,
-  type Renderer,
-  type TextRow,
-} from '../files/formats.ts';
-import {
+  EXPORTED_VIEWS,
   type ExportedView,
-  exportedViewNames,
-  findExportedView,
   readViewColumns,
   streamView,
   VIEW_STATEMENT_MS,
@@ -28,7 +20,7 @@ import { day, optionalOption, requiredOption, requireOrder, text } from './optio
 export const exportFile = defineCommand({
   needs: ['database'],
   options: {
-    view: requiredOption('NAME', 'the view, e.g. daily_usage', choice(exportedViewNames)),
+    view: requiredOption('NAME', 'the view, e.g. daily_usage', choice(Object.keys(EXPORTED_VIEWS))),
     from: optionalOption('YYYY-MM-DD', 'first day; months and billing periods that contain it are included', day),
     to: optionalOption('YYYY-MM-DD', 'last day, included', day),
     format: requiredOption('NAME', joinWithOr(formatNames), choice(formatNames)),
@@ -42,7 +34,7 @@ export const exportFile = defineCommand({
   async run(context, { view: name, from, to, format, out: path }) {
     const { output, stdout } = context;
     // The command line has checked the name.
-    const view = findExportedView(name) as ExportedView;
+    const view = EXPORTED_VIEWS[name] as ExportedView;
     const range = toRange(name, view, { from, to });
     const out = toFilePath(path);
     if (out === null && (output.json || (format === 'parquet' && stdout.isTTY === true))) {
@@ -93,25 +85,23 @@ async function writeView(
   handle: DatabaseHandle,
   { request, format, out }: { request: ViewRequest; format: FormatName; out: string | null },
 ) {
-  const renderer: Renderer = formats[format](request.columns);
-  const file = out === null ? null : await createAtomicFile(out, newId());
   let rows = 0;
   let isCut = false;
-  const write = async (part: FileChunk) => {
-    if (file === null) isCut = !(await output.writePart(part));
-    else await file.write(part);
-    return !isCut;
+  const pages = async function* () {
+    for await (const page of streamView(handle, request, signal)) {
+      rows += page.length;
+      yield page;
+    }
   };
-  const take = async (chunk: readonly TextRow[]) => {
-    rows += chunk.length;
-    return await write(await renderer.add(chunk));
-  };
-  try {
-    if (await write(renderer.begin())) await streamView(handle, request, { signal, take });
-    signal.throwIfAborted();
-    if (!isCut) await write(await renderer.end());
-    return { rows, isCut, facts: (await file?.finish()) ?? null };
-  } finally {
-    await file?.discard();
+  const parts = formats[format](request.columns, pages());
+  if (out !== null) {
+    const facts = await writeAtomicFile(out, newId(), parts);
+    return { rows, isCut, facts };
   }
+  for await (const part of parts) {
+    isCut = !(await output.writePart(part));
+    if (isCut) break;
+  }
+  signal.throwIfAborted();
+  return { rows, isCut, facts: null };
 }

@@ -26,12 +26,10 @@ export const gaps = defineCommand({
     const list = new JsonList(output);
     await list.add(neverRead.map(toGap));
     const scope = { instanceIds, includeResolved: all, isByStream: !output.json };
-    const take = async (cells: readonly Gap[]) => {
+    for await (const cells of streamRows(handle, selectGaps(handle.db, scope), signal)) {
       for (const cell of cells) summary.add(cell, nowMs);
       await list.add(cells.map(({ orgName: _, ...gap }) => gap));
-      return true;
-    };
-    await streamRows(handle, selectGaps(handle.db, scope), { signal, take });
+    }
     await list.end();
     return {
       lines: [...neverRead.flatMap(formatNeverRead), ...summary.render(neverRead)],

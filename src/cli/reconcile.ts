@@ -35,12 +35,11 @@ export const reconcile = defineCommand({
     const head = JSON.stringify({ ...range, ...counts }).slice(0, -1);
     const list = new JsonList(output, `${head},"rows":`);
     const rows: Comparison[] = [];
-    const take = async (comparisons: readonly Comparison[]) => {
+    for await (const comparisons of streamRows(handle, selectDifferences(handle.db, scope), signal)) {
       rows.push(...comparisons.slice(0, MAX_TABLE_ROWS - rows.length));
       await list.add(comparisons);
-      return output.json || rows.length < MAX_TABLE_ROWS;
-    };
-    await streamRows(handle, selectDifferences(handle.db, scope), { signal, take });
+      if (!output.json && rows.length === MAX_TABLE_ROWS) break;
+    }
     await list.end('}');
     return {
       lines: renderReconciliation(range, counts, rows),

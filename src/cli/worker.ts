@@ -1,14 +1,14 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { describeError, SettingsError } from '../errors.ts';
 import { readClock } from '../loading/context.ts';
-import { readHealth } from '../queries/health.ts';
-import { type AppSources, createApp, createSources, openReaders } from '../server/app.ts';
+import { compareWithSettings } from '../queries/gaps.ts';
+import { type AppSources, createApp, createSources, PROBER, READER } from '../server/app.ts';
 import { type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
 import { DigestTimer } from '../worker/digest.ts';
 import { armSchedule, type Schedule, WorkerLoop } from '../worker/loop.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
-import { openSchema } from './database.ts';
+import { openDatabase, openSchema } from './database.ts';
 
 /** How long a run may take to stop on a signal; orchestrators kill after 30 s. */
 const SHUTDOWN_MS = 25_000;
@@ -34,11 +34,10 @@ async function serveWorker(context: CommandContext): Promise<CommandResult> {
   const logShutdown = () => logger.info({ reason: describeError(signal.reason).message }, 'shutting down');
   signal.addEventListener('abort', logShutdown, { once: true });
   const startedAtMs = context.hostNow();
-  const handle = await openSchema(context, { creates: true });
-  const { reader, prober } = await openReaders(context).catch(async (error: unknown) => {
-    await handle.close();
-    throw error;
-  });
+  await using opening = new AsyncDisposableStack();
+  const handle = opening.use(await openSchema(context, { creates: true }));
+  const reader = opening.use(await openDatabase(context, READER));
+  const prober = opening.use(await openDatabase(context, PROBER));
   const instanceIds = config.instances.map(({ instanceId }) => instanceId);
   const metrics = createMetrics({ version: context.version, instanceIds, startedAtMs });
   const loop: WorkerLoop = new WorkerLoop({
@@ -51,6 +50,7 @@ async function serveWorker(context: CommandContext): Promise<CommandResult> {
   const digestTimer = new DigestTimer({ ...context, handle, isLoading: () => loop.isWorking });
   const schedule: Schedule = await armSchedule(config.schedule, (missedWakeUps) => loop.wake(missedWakeUps));
   let listening: Listening | null = null;
+  opening.move();
   try {
     const sources = createSources(context, { reader, prober, loop, schedule, startedAtMs });
     listening = await serve(context, { ...sources, metrics });
@@ -71,12 +71,12 @@ async function serveWorker(context: CommandContext): Promise<CommandResult> {
 
 /** Logs once which instances of the database are not in the settings, because nothing monitors or alerts on them. */
 async function warnAboutUnconfigured(
-  { logger, hostNow }: CommandContext,
+  { logger }: CommandContext,
   { db }: DatabaseHandle,
   instanceIds: readonly string[],
 ): Promise<void> {
   try {
-    const { unconfiguredInstances } = await readHealth(db, { nowMs: hostNow(), instanceIds });
+    const { unconfiguredInstances } = await compareWithSettings(db, instanceIds);
     for (const instance_id of unconfiguredInstances) {
       const hint = `to retire it, unless another deployment loads it: losant-usage retire --instance ${instance_id}`;
       logger.warn({ instance_id, hint }, 'instance in the database is not in the settings');

@@ -24,10 +24,10 @@ const NOTHING_KNOWN = { instances: [], untriedInstances: [], unconfiguredInstanc
 /** Renders the items of each instance, after what only this process knows, which it shows without a database too. */
 export function renderAttention(request: PageRequest, health: Health | null): Html | string {
   const { instances, untriedInstances, unconfiguredInstances } = health ?? NOTHING_KNOWN;
+  const toLabel = (instanceId: string) => nameInstance(request.instanceIds, health, instanceId);
   const problems = request.status().instances.flatMap(({ instanceId, problem }) => {
     if (problem === null) return [];
-    const remark = joinParts(' · ', problem.hint, nameInstance(request.instanceIds, health, instanceId));
-    return [renderProblem('bad', 'Run failed', problem.message, remark)];
+    return [renderProblem('bad', 'Run failed', problem.message, joinParts(' · ', problem.hint, toLabel(instanceId)))];
   });
   const untried = untriedInstances.map((id) => renderProblem('bad', 'Never read', id, 'no run has tried to read it'));
   const unconfigured = unconfiguredInstances.map((id) => {
@@ -38,9 +38,7 @@ export function renderAttention(request: PageRequest, health: Health | null): Ht
   const groups = instances
     .flatMap(({ instanceId, attention }) => attention.groups.map((group) => ({ group, instanceId })))
     .toSorted((a, b) => kinds.indexOf(a.group.kind) - kinds.indexOf(b.group.kind))
-    .map(({ group, instanceId }) =>
-      renderGroup(group, nameInstance(request.instanceIds, health, instanceId), instanceId),
-    );
+    .map(({ group, instanceId }) => renderGroup(group, toLabel(instanceId), instanceId));
   const lines = [...problems, ...untried, ...groups, ...unconfigured];
   if (health === null && lines.length === 0) return '';
   const isKnown = instances.length > 0 && instances.every(({ attention }) => attention.attentionAt !== null);
@@ -49,7 +47,7 @@ export function renderAttention(request: PageRequest, health: Health | null): Ht
     : html`<li class="calm">Not known yet: nothing has been read.</li>`;
   const ages = instances.map(({ instanceId, attention: { attentionAt } }) => {
     const age = attentionAt === null ? 'not known yet' : showDistance(Date.parse(attentionAt) - request.nowMs);
-    return joinParts(': ', nameInstance(request.instanceIds, health, instanceId), age);
+    return joinParts(': ', toLabel(instanceId), age);
   });
   return html`<h2>Needs attention <small class="quiet">${ages.join(' · ')}</small></h2>
 <ul class="inbox">${lines.length === 0 ? calmLine : lines}</ul>`;
@@ -88,12 +86,7 @@ function renderLine({ tone, label }: Pick<KindInfo, 'tone' | 'label'>, subjects:
 <a class="go" href="${path}" aria-label="${act}: ${label}">${act}</a></li>\n`;
 }
 
-type ItemRow = {
-  readonly instance_id: string;
-  readonly kind: AttentionKind;
-  readonly subject: string;
-  readonly text: string;
-};
+type ItemRow = Readonly<Record<'instance_id' | 'subject' | 'text', string>> & { readonly kind: AttentionKind };
 
 /** Everything that needs attention: exactly what Home counts. */
 export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navPath: '/' }, async (request) => ({

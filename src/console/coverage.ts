@@ -1,13 +1,25 @@
+/** Data quality: the map of organizations by day, and the explanation of one of its days. */
 import { html, raw } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { showName, showNumber } from '../terminal/words.ts';
-import { addDays, dayAt, eachDay, FIRST_DAY, type UsageDay } from '../usage/day.ts';
-import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
-import { addressOf, type Html, showMonth } from './elements.ts';
+import { type CellExplanation, type DayExplanation, explainDay, type LedgerRow } from '../queries/explain.ts';
+import { capitalize, showName, showNumber } from '../terminal/words.ts';
+import { addDays, dayAt, eachDay, FIRST_DAY, parseDay, type UsageDay } from '../usage/day.ts';
+import { isLosantId } from '../usage/organization.ts';
+import { isGap, STANDINGS, type Standing, standings } from '../usage/standing.ts';
+import {
+  addressOf,
+  type Html,
+  linkToOrganization,
+  renderCommands,
+  renderFacts,
+  renderInstant,
+  renderStanding,
+  showMonth,
+} from './elements.ts';
 import { matchesText, readValues, renderForm, SEARCH, STREAM } from './filters.ts';
 import type { ConsolePage, PageRequest } from './page.ts';
-import { readPage, renderPages } from './table.ts';
+import { type Columns, readPage, renderHtmlTable, renderPages, type TableRow } from './table.ts';
 
 const PATH = '/coverage';
 const LINES_PER_PAGE = 50;
@@ -27,7 +39,6 @@ type MapLine = Awaited<ReturnType<typeof readLines>>[number];
 /** A map of organizations by day, the worst first, below a line for all of them. */
 export const coveragePage: ConsolePage = {
   path: PATH,
-  navPath: PATH,
   show: async (request) => {
     const query = readQuery(request);
     const [all, lines] = await request.read((db) => Promise.all([readAllDays(db, query), readLines(db, query)]));
@@ -41,7 +52,7 @@ type MapQuery = ReturnType<typeof readQuery>;
 
 function readQuery({ query, instanceIds, nowMs }: PageRequest) {
   const yesterday = addDays(dayAt(nowMs), -1);
-  const { q = '', stream = '', to: lastDay = '' } = readValues(FILTERS, query);
+  const { q, stream, to: lastDay } = readValues(FILTERS, query);
   const to = lastDay > yesterday || lastDay < addDays(FIRST_DAY, DAYS) ? yesterday : lastDay;
   const range = { from: addDays(to, 1 - DAYS), to };
   return { instanceIds, values: { q, stream, to }, stream, range, isLatest: to === yesterday, page: readPage(query) };
@@ -177,4 +188,81 @@ function renderDays(days: readonly UsageDay[], mapDays: readonly MapDay[], addre
 /** Returns the shade of the share of gaps: from 1, up to 1%, to 4, above 50%. */
 function getShade({ gaps, cells }: MapDay): number {
   return [0.01, 0.1, 0.5].filter((bound) => gaps / cells > bound).length + 1;
+}
+
+/** Explains a day of an organization: each cell with its numbers, history and advice, the worst first. */
+export const dayPage: ConsolePage = {
+  path: '/coverage/:org/:day',
+  subject: 'The day',
+  show: async ({ params, read, instanceIds, nowMs }) => {
+    const orgId = params['org'] ?? '';
+    const day = parseDay(params['day'] ?? '');
+    if (!isLosantId(orgId) || day === null) return null;
+    const explanation = await read((db) => explainDay(db, { orgId, day, streams: null, nowMs }));
+    if (explanation === null || !instanceIds.includes(explanation.org.instanceId)) return null;
+    return { title: `${showName(explanation.org.orgName, orgId)}, ${day}`, body: renderDayExplanation(explanation) };
+  },
+};
+
+function renderDayExplanation({ org, day, standing, cells }: DayExplanation): Html {
+  const { orgId, orgName, deletedOn } = org;
+  const severity = (cell: CellExplanation) => (cell.standing === null ? -1 : standings.indexOf(cell.standing));
+  const sortedCells = cells.toSorted((a, b) => severity(b) - severity(a));
+  const streamsNotExpected = sortedCells.flatMap(({ stream, standing }) => (standing === null ? [stream] : []));
+  return html`<h1><span>${showName(orgName, orgId)}</span>, ${day}: ${renderStanding(standing)}</h1>
+<p>${linkToOrganization(orgId, orgName)} · <a href="/coverage/${orgId}/${addDays(day, -1)}">Previous day</a> · <a
+  href="/coverage/${orgId}/${addDays(day, 1)}">Next day</a>${
+    deletedOn !== null && ` · deleted (noticed ${deletedOn})`
+  }</p>
+${sortedCells.filter((cell) => cell.standing !== null).map(renderCell)}
+${
+  streamsNotExpected.length > 0 &&
+  html`<p class="quiet">Not expected on this day: ${streamsNotExpected.join(', ')}.</p>`
+}`;
+}
+
+function renderCell(cell: CellExplanation): Html {
+  const { stream, standing, ledger, changes, waivers, quarantine, advice } = cell;
+  const { reason = null, detail = null } = ledger ?? {};
+  return html`<section class="cell ${standing !== null && isGap(standing) && 'on-bad'}"><h2>${stream}: ${renderStanding(
+    standing,
+  )}</h2>
+<p>${standing !== null && `${capitalize(STANDINGS[standing].sentence)}. `}<strong>${reason}</strong>${
+    detail !== null && `: ${detail}`
+  }</p>
+<p>${capitalize(advice.text)}.</p>
+${advice.commands.map(
+  ({ when, command }) => html`<p class="quiet">${capitalize(when)}:</p>${renderCommands([command])}`,
+)}
+${cell.numbers.length > 0 && renderHtmlTable(cell.numbers, ['metric', 'quantity'])}
+${renderList('Changes', changes, CHANGES)}
+${renderList('Waivers', waivers, WAIVERS)}
+${renderList('Quarantined responses', quarantine, QUARANTINE)}
+${ledger !== null && renderReads(ledger)}</section>\n`;
+}
+
+const CHANGES = ['changedAt', 'metric', 'type', 'source', 'hour', 'old', 'new', 'wasFinal'];
+const WAIVERS = ['waivedAt', 'kind', 'waivedBy', 'waivedByRun', 'reason', 'liftedAt', 'liftedByRun'];
+const QUARANTINE: Columns<TableRow> = [
+  ['seenAt', 'Received'],
+  ['from', 'First day'],
+  ['to', 'Last day'],
+  'reason',
+  'detail',
+];
+
+function renderList(title: string, rows: readonly TableRow[], columns: Columns<TableRow>): Html {
+  return html`${rows.length > 0 && html`<h3>${title}</h3>${renderHtmlTable(rows, columns)}`}`;
+}
+
+function renderReads({ firstLoadedAt, lastReadAt, finalizedAt, failedReads, omissions, runId }: LedgerRow): Html {
+  const facts = {
+    'First stored': firstLoadedAt !== null && renderInstant(firstLoadedAt),
+    'Last read': lastReadAt !== null && renderInstant(lastReadAt),
+    'Final since': finalizedAt !== null && renderInstant(finalizedAt),
+    'Failed reads in a row': failedReads > 0 && showNumber(failedReads),
+    'Responses that omitted it': omissions > 0 && showNumber(omissions),
+    Run: runId,
+  };
+  return html`<details><summary>Read history</summary>${renderFacts(facts)}</details>`;
 }

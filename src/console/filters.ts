@@ -18,8 +18,8 @@ interface Filter {
    * the rows are already those that it selects.
    */
   readonly where?: ((value: string) => RawBuilder<unknown>) | null;
-  /** Whether one of the options is always chosen. */
-  readonly isRequired?: boolean;
+  /** The option that is chosen unless another is. Without it, none has to be. */
+  readonly byDefault?: string;
 }
 
 export type Filters = Readonly<Record<string, Filter>>;
@@ -28,16 +28,16 @@ const MAX_SEARCH_LENGTH = 100;
 
 export type Values = Readonly<Record<string, string>>;
 
-/** Reads the value of each filter from the address. A missing or invalid one is empty. */
-export function readValues(filters: Filters, query: PageRequest['query']): Values {
-  const names = Object.entries(filters);
-  return Object.fromEntries(names.map(([name, { options }]) => [name, readValue(query[name] ?? '', options)]));
+/** Reads the value of each filter from the address. A missing or invalid one is the default, or empty. */
+export function readValues<F extends Filters>(filters: F, query: PageRequest['query']): Record<keyof F, string> {
+  const values = Object.entries(filters).map(([name, filter]) => [name, readValue(query[name] ?? '', filter)]);
+  return Object.fromEntries(values) as Record<keyof F, string>;
 }
 
-function readValue(param: string, options: Filter['options']): string {
+function readValue(param: string, { options, byDefault = '' }: Filter): string {
   if (options === 'text') return toSearchText(param);
   if (options === 'day') return parseDay(param) ?? '';
-  return Object.hasOwn(options, param) ? param : '';
+  return Object.hasOwn(options, param) ? param : byDefault;
 }
 
 /** Returns the text without what Postgres does not accept: NUL and lone surrogates. */
@@ -58,10 +58,10 @@ export function toConditions(filters: Filters, values: Values): RawBuilder<unkno
 export const STREAM = { label: 'Stream', options: optionsOf(streamNames) };
 
 /** The range of the days of rows `r`. */
-export const DAYS: Filters = {
+export const DAYS = {
   from: { label: 'From', options: 'day', where: (day) => sql`r.usage_date >= ${day}::date` },
   to: { label: 'To', options: 'day', where: (day) => sql`r.usage_date <= ${day}::date` },
-};
+} as const satisfies Filters;
 
 /** Finds organizations, in rows that have the column `org_id`. */
 export const SEARCH: Filter = {
@@ -111,9 +111,9 @@ export async function filterByInstance({ instanceIds, database }: PageRequest): 
 
 /** Renders the filters: options as links, then more links, then fields for text and days. Other values stay. */
 export function renderForm(path: string, filters: Filters, values: Values, moreLinks: Html | string = ''): Html {
-  const choices = Object.entries(filters).map(([name, { label, options, isRequired = false }]) => {
+  const choices = Object.entries(filters).map(([name, { label, options, byDefault }]) => {
     if (typeof options === 'string') return '';
-    const labels = Object.entries(isRequired ? options : { '': 'all', ...options });
+    const labels = Object.entries(byDefault === undefined ? { '': 'all', ...options } : options);
     return renderChoices(
       label,
       labels.map(([value, text]) => [text, addressOf(path, { ...values, [name]: value }), value === values[name]]),

@@ -31,7 +31,7 @@ const CELL_FILTERS = {
 export const gapsPage = createTablePage<GapRow>({ path: '/gaps', navPath: '/coverage' }, (request) => {
   const values = readValues(CELL_FILTERS, request.query);
   const cells = selectCells(request, values);
-  const isFailing = values['standing'] === 'failing';
+  const isFailing = values.standing === 'failing';
   const isFile = request.query['format'] === 'csv';
   return {
     title: isFailing ? 'Reads that keep failing' : 'Gaps',
@@ -80,7 +80,7 @@ export const gapsPage = createTablePage<GapRow>({ path: '/gaps', navPath: '/cove
 
 function selectCells(
   { instanceIds }: PageRequest,
-  { stream = '', standing = '', usage_date: day = '' }: ReturnType<typeof readValues>,
+  { stream, standing, usage_date: day }: Record<keyof typeof CELL_FILTERS, string>,
 ): RawBuilder<unknown> {
   const isGap = standing !== 'failing';
   const source = isGap
@@ -96,6 +96,7 @@ function selectCells(
 }
 
 const MAX_CAUSES = 8;
+const CAUSES = ['cause', 'streams', 'standing', 'orgs', 'cells', 'first_day', 'last_day'];
 
 type CauseRow = TableRow & { readonly orgs: number };
 
@@ -106,15 +107,7 @@ async function renderCauses(db: Kysely<Schema>, cells: RawBuilder<unknown>): Pro
       count(*) as cells, min(c.usage_date) as first_day, max(c.usage_date) as last_day
     from (${cells}) as c group by c.standing, c.cause order by count(*) desc, c.cause limit ${MAX_CAUSES}`.execute(db);
   if (rows.every(({ orgs }) => orgs < 2)) return html``;
-  return html`<h2>Causes</h2>${renderHtmlTable(rows, [
-    'cause',
-    'streams',
-    'standing',
-    'orgs',
-    'cells',
-    'first_day',
-    'last_day',
-  ])}<h2>Organizations</h2>`;
+  return html`<h2>Causes</h2>${renderHtmlTable(rows, CAUSES)}<h2>Organizations</h2>`;
 }
 
 function renderDetails({ org_id: orgId, causes, days }: GapRow): Html {

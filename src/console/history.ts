@@ -15,7 +15,7 @@ const METRICS = streams
   // The map of the counts whose sum is a metric.
   .filter((column) => column !== 'payload_sources');
 
-export const changesPage = createTablePage({ path: '/changes', navPath: '/changes' }, ({ instanceIds }) => ({
+export const changesPage = createTablePage({ path: '/changes' }, ({ instanceIds }) => ({
   title: 'Changes',
   sentence:
     'Numbers that Losant changed after they were stored, newest first. Hourly numbers are not listed, but days are.',
@@ -73,7 +73,7 @@ const TONES: Readonly<Record<RunStatus, string>> = {
   interrupted: 'warn',
 };
 
-export const runsPage = createTablePage<RunRow>({ path: '/runs', navPath: '/runs' }, ({ instanceIds }) => ({
+export const runsPage = createTablePage<RunRow>({ path: '/runs' }, ({ instanceIds }) => ({
   title: 'Runs',
   sentence: 'Runs, newest first. A run is partial if something that was due is missing.',
   rows: sql`

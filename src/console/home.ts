@@ -2,7 +2,7 @@ import { html } from 'hono/html';
 import { addUpDays, isLevel, monthToDate, type UsageTotals } from '../queries/usage-totals.ts';
 import { count, formatDays, showChange, showDistance, showNumber, showWhen } from '../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
-import { findWorstCounted, STANDINGS, sumStandings } from '../usage/standing.ts';
+import { findWorstStanding, STANDINGS, standings, sumStandings } from '../usage/standing.ts';
 import { renderAttention } from './attention.ts';
 import { type CachedRead, describeReadFailure } from './cached-reads.ts';
 import { renderChart, showLongDay } from './chart.ts';
@@ -21,7 +21,6 @@ const SNAPSHOT_WAIT_MS = 100;
 /** Whether yesterday is complete, what needs attention, and the month so far. Works without a database. */
 export const homePage: ConsolePage = {
   path: '/',
-  navPath: '/',
   subject: 'Home',
   show: async (request) => {
     const { nowMs } = request;
@@ -57,7 +56,7 @@ ${renderAttention(request, health)}
 <footer class="quiet">Version ${version} on ${host}, started ${renderInstant(startedAt)} · <a
   href="/status.json">status.json</a> · <a href="/metrics">metrics</a></footer>`;
     const reloadSeconds = health === null ? RELOAD_SECONDS : HOME_RELOAD_SECONDS;
-    return { title: 'Home', body, counts: [payloads, devices, minutes, months], reloadSeconds };
+    return { title: 'Home', body, reloadSeconds };
   },
 };
 
@@ -103,7 +102,7 @@ function describeYesterday(
   const streams = instances.flatMap((instance) => instance.streams);
   const expected = streams.reduce((sum, { orgs }) => sum + orgs, 0);
   const counts = sumStandings(streams.map(({ yesterday }) => yesterday));
-  const worst = findWorstCounted(counts);
+  const worst = findWorstStanding(standings.filter((standing) => counts[standing] > 0));
   const stored = Math.max(0, expected - counts.waiting - counts.unavailable - counts.missing);
   const exceptions = (['missing', 'in_doubt', 'unavailable', 'waiting'] as const)
     .filter((standing) => counts[standing] > 0)

@@ -95,7 +95,6 @@ export function renderMonthState(month: MonthRow, head: Html | string = ''): Htm
 
 export const monthsPage: ConsolePage = {
   path: PATH,
-  navPath: PATH,
   subject: 'The months',
   show: async (request) => {
     const months = await recallMonths(request);
@@ -103,7 +102,7 @@ export const monthsPage: ConsolePage = {
       runs; a partly collected one was not loaded from its first day on. <a href="/billed?year=this">Billed
       this year by customer</a></p>
 ${renderCount(months, 'The months', renderMonths)}`;
-    return { title: 'Billing', body, counts: [months] };
+    return { title: 'Billing', body };
   },
 };
 
@@ -132,59 +131,55 @@ function renderBilledQuantity(current: number | null, billed: number | null): Ht
 type OrgRow = BilledQuantities & { readonly remedy: string | null };
 
 /** What keeps back an entire instance, then each organization with its own causes. */
-export const monthPage = createTablePage<OrgRow>(
-  { path: `${PATH}/:month`, navPath: PATH, subject: 'The month' },
-  async (request) => {
-    const month = readMonth(request);
-    if (month === null) return null;
-    const days = daysOfMonth(month);
-    const [months, totals] = await Promise.all([
-      recallMonths(request),
-      request.recall(['month totals', month], (db) => readTotals(db, request, days)),
-    ]);
-    const states = months.snapshot?.value.filter((each) => each.month === days.from) ?? [];
-    const intro = renderCount(
-      months,
-      'The state of the month',
-      () => html`${states.map((each) => renderMonthState(each))}`,
-    );
-    return {
-      title: showMonth(month),
-      sentence: 'Organizations that are not ready come first. Billed and current numbers are side by side.',
-      intro: async (db) => html`${intro}${await renderActions(db, request, { month, states })}`,
-      rows: selectOrganizations(request, days),
-      order: sql`r.is_not_ready desc, r.org_name, r.org_id`,
-      filters: {
-        q: SEARCH,
-        only: {
-          label: 'Show only',
-          options: { not_ready: 'not ready', to_adjust: 'to adjust' },
-          where: (only) =>
-            only === 'not_ready'
-              ? // Without "is true", Postgres expects one such organization, and reads the blockers again for each.
-                sql`r.is_not_ready is true`
-              : sql`r.org_id in (select i.org_id from losant_usage_internal.month_issues i
+export const monthPage = createTablePage<OrgRow>({ path: `${PATH}/:month`, subject: 'The month' }, async (request) => {
+  const month = readMonth(request);
+  if (month === null) return null;
+  const days = daysOfMonth(month);
+  const [months, totals] = await Promise.all([
+    recallMonths(request),
+    request.recall(['month totals', month], (db) => readTotals(db, request, days)),
+  ]);
+  const states = months.snapshot?.value.filter((each) => each.month === days.from) ?? [];
+  const intro = renderCount(
+    months,
+    'The state of the month',
+    () => html`${states.map((each) => renderMonthState(each))}`,
+  );
+  return {
+    title: showMonth(month),
+    sentence: 'Organizations that are not ready come first. Billed and current numbers are side by side.',
+    intro: async (db) => html`${intro}${await renderActions(db, request, { month, states })}`,
+    rows: selectOrganizations(request, days),
+    order: sql`r.is_not_ready desc, r.org_name, r.org_id`,
+    filters: {
+      q: SEARCH,
+      only: {
+        label: 'Show only',
+        options: { not_ready: 'not ready', to_adjust: 'to adjust' },
+        where: (only) =>
+          only === 'not_ready'
+            ? // Without "is true", Postgres expects one such organization, and reads the blockers again for each.
+              sql`r.is_not_ready is true`
+            : sql`r.org_id in (select i.org_id from losant_usage_internal.month_issues i
                   where i.month = ${days.from}::date and i.state = 'needs_adjustment')`,
-        },
       },
-      columns: [
-        'org_name',
-        'payloads',
-        PAYLOADS_BILLED,
-        'difference',
-        'causes',
-        ['remedy', 'Remedy', ({ remedy }) => renderFoldedRemedy(remedy ?? '', request.query['only'] === 'not_ready')],
-        'minutes',
-        MINUTES_BILLED,
-        'referral_id',
-        'customer_id',
-        'plan_id',
-      ],
-      totals: totals.snapshot?.value ?? {},
-      counts: [months, totals],
-    };
-  },
-);
+    },
+    columns: [
+      'org_name',
+      'payloads',
+      PAYLOADS_BILLED,
+      'difference',
+      'causes',
+      ['remedy', 'Remedy', ({ remedy }) => renderFoldedRemedy(remedy ?? '', request.query['only'] === 'not_ready')],
+      'minutes',
+      MINUTES_BILLED,
+      'referral_id',
+      'customer_id',
+      'plan_id',
+    ],
+    totals: totals.snapshot?.value ?? {},
+  };
+});
 
 /** Returns the sums over all organizations of a month, by the names of their columns. */
 async function readTotals(db: Kysely<Schema>, { instanceIds }: PageRequest, { from }: DayRange) {

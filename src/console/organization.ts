@@ -3,16 +3,15 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { labelInstance } from '../queries/attention.ts';
 import type { ComparedDay } from '../queries/usage-totals.ts';
-import { showName } from '../terminal/words.ts';
+import { showName, showNumber } from '../terminal/words.ts';
 import { eachDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
 import { type Html, linkTo, linkToOrganization, renderFacts, showMonth } from './elements.ts';
 import { type Filters, toSearchText, type Values } from './filters.ts';
-import { readHours, renderHours } from './hours.ts';
 import { type BilledQuantities, MINUTES_BILLED, PAYLOADS_BILLED, selectBilled } from './months.ts';
 import { findOrganizations } from './organizations.ts';
 import type { ConsolePage, PageRequest } from './page.ts';
-import { renderHtmlTable, type TableRow } from './table.ts';
+import { renderHtmlTable, type TableColumn, type TableRow } from './table.ts';
 import {
   CHART_METRICS,
   describeForecast,
@@ -39,7 +38,6 @@ interface OrganizationQuery extends UsageQuery {
 
 export const organizationPage: ConsolePage = {
   path: '/organizations/:id',
-  navPath: PATH,
   subject: 'The organization',
   show: async (request) => {
     const { read, instanceIds, params, query: values } = request;
@@ -121,7 +119,7 @@ function renderOrganization(organization: Organization): Html {
 function renderChoices(request: PageRequest, query: OrganizationQuery, { hasHours }: Organization): Html {
   const { orgId, isHours, range } = query;
   const more: Filters = {
-    ...(hasHours && { tab: { label: 'Show', options: { '': 'Days', hours: 'Hours' }, isRequired: true } }),
+    ...(hasHours && { tab: { label: 'Show', options: { '': 'Days', hours: 'Hours' }, byDefault: '' } }),
     ...(isHours
       ? { zone: { label: 'Time zone', options: 'text' } }
       : { with: { label: 'Compare with another organization (name or any ID)', options: 'text' } }),
@@ -241,4 +239,48 @@ async function readMonths(db: Kysely<Schema>, orgId: string): Promise<Organizati
     where m.org_id = ${orgId}
     order by m.month desc limit ${MAX_MONTHS}`.execute(db);
   return rows;
+}
+
+const WEEKDAYS = ['Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday', 'Sunday'] as const;
+
+/** An hour of the day, and its average on each weekday, rounded to a whole number. */
+type HourRow = Readonly<Record<(typeof WEEKDAYS)[number], number | null>>;
+
+/** Averages the hours of the range that are stored. If Postgres does not know the zone, the hours are those of UTC. */
+async function readHours(db: Kysely<Schema>, { orgId, range, zone: name }: OrganizationQuery) {
+  const zones = await sql<{ readonly name: string }>`
+    select name from pg_timezone_names where name = ${name}`.execute(db);
+  const zone = zones.rows[0]?.name ?? 'UTC';
+  const averages = WEEKDAYS.map(
+    (weekday, index) => sql`round(avg(l.payloads) filter (where extract(isodow from l.at) = ${index + 1}))::bigint
+      as ${sql.ref(weekday)}`,
+  );
+  const { rows } = await sql<HourRow>`
+    select to_char(hour, 'FM00":00"') as hour, ${sql.join(averages)}
+    from generate_series(0, 23) as hour
+    left join (
+      select h.hour at time zone ${zone} as at, h.payload_billable_count as payloads
+      from losant_usage.hourly_usage h
+      where h.org_id = ${orgId} and h.usage_date between ${range.from}::date and ${range.to}::date
+    ) as l on extract(hour from l.at) = hour
+    group by hour order by hour`.execute(db);
+  return { zone, rows };
+}
+
+const SHADES = 5;
+
+/** Renders the hours of a week, shaded by their share of the maximum. */
+function renderHours({ range, zone: name }: OrganizationQuery, { zone, rows }: Awaited<ReturnType<typeof readHours>>) {
+  const averages = rows.flatMap((row) => WEEKDAYS.map((weekday) => row[weekday]).filter((average) => average !== null));
+  const maximum = Math.max(1, ...averages);
+  const columns = WEEKDAYS.map((weekday): TableColumn<HourRow> => {
+    const renderAverage = (average: number) =>
+      html`<span class="shade-${Math.ceil((average / maximum) * SHADES)}">${showNumber(average)}</span>`;
+    return [weekday, weekday, (row) => renderAverage(row[weekday] ?? 0)];
+  });
+  return html`<h2>Billable payloads by hour of the week</h2>
+<p>Average per hour from ${range.from} to ${range.to}, in ${zone}${
+    zone !== name && html` (<span class="bad">${name}</span> is not a time zone)`
+  }.</p>
+${averages.length === 0 ? html`<p>Nothing is stored.</p>` : renderHtmlTable(rows, ['hour', ...columns])}`;
 }

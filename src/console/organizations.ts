@@ -51,7 +51,7 @@ const COLUMNS: Columns<OrganizationRow> = [
 ];
 
 export const organizationsPage = createTablePage<OrganizationRow>(
-  { path: '/organizations', navPath: '/organizations' },
+  { path: '/organizations' },
   async ({ query, recall, instanceIds }) => {
     const isFile = query['format'] === 'csv';
     const readAll = (db: Kysely<Schema>) => readActivity(db, instanceIds);
@@ -101,7 +101,6 @@ export const organizationsPage = createTablePage<OrganizationRow>(
       isKnown: wasRead,
       unknown: isUnknown && needsActivity ? 'It is not known yet which organizations these are.' : '',
       note: renderCount(activity, 'Payloads, changes and limits', () => html``),
-      counts: [activity],
     };
   },
 );

@@ -20,8 +20,8 @@ export interface PageRequest extends PageSources {
 export interface ConsolePage {
   /** The route as hono writes it, e.g. `/organizations/:id`. */
   readonly path: string;
-  /** The path of the page in the navigation. */
-  readonly navPath: string;
+  /** The path of the page in the navigation; by default the first part of its own. */
+  readonly navPath?: string;
   /** What it shows, as the subject of a sentence; by default the first part of its path: `The gaps`. */
   readonly subject?: string;
   /** Returns the page, or a file. Null: the address names nothing that exists. */
@@ -31,9 +31,7 @@ export interface ConsolePage {
 export interface PageContent {
   readonly title: string;
   readonly body: Html;
-  /** What the page counts. It is reloaded soon while any of it is not known. */
-  readonly counts?: readonly CachedRead<unknown>[] | undefined;
-  /** When it is reloaded otherwise; by default never. */
+  /** When it is reloaded, unless something that it recalls is not known yet; by default never. */
   readonly reloadSeconds?: number;
 }
 
@@ -70,11 +68,9 @@ export async function renderPage({
   title,
   navPath,
   body,
-  counts = [],
   reloadSeconds = 0,
-}: PageContent & Pick<ConsolePage, 'navPath'>): Promise<string> {
-  const seconds = counts.some(isCounting) ? RELOAD_SECONDS : reloadSeconds;
-  const content = html`<body data-reload-seconds="${seconds}">
+}: PageContent & { readonly navPath: string }): Promise<string> {
+  const content = html`<body data-reload-seconds="${reloadSeconds}">
 <a class="skip" href="#main">Skip to content</a>
 <header><strong>Losant usage</strong>
 <nav aria-label="Pages">${NAVIGATION.map(([href, name]) => renderLink(href, name, href === navPath, 'page'))}</nav>

@@ -1,16 +1,15 @@
 import type { Context, Hono } from 'hono';
 import { html } from 'hono/html';
 import { attentionPage } from './attention.ts';
-import { createRecall, describeReadFailure } from './cached-reads.ts';
-import { coveragePage } from './coverage.ts';
-import { dayPage } from './day.ts';
+import { type CachedRead, createRecall, describeReadFailure, type Recall } from './cached-reads.ts';
+import { coveragePage, dayPage } from './coverage.ts';
 import { gapsPage, quarantinePage, reconciliationPage } from './gaps.ts';
 import { changesPage, runsPage } from './history.ts';
 import { homePage } from './home.ts';
 import { monthPage, monthsPage } from './months.ts';
 import { organizationPage } from './organization.ts';
 import { findPage, organizationsPage } from './organizations.ts';
-import { type ConsolePage, type PageRequest, renderNotFound, renderPage } from './page.ts';
+import { type ConsolePage, isCounting, RELOAD_SECONDS, renderNotFound, renderPage } from './page.ts';
 import type { PageSources } from './sources.ts';
 import { adjustmentDaysPage, billedPage, customerPage, customersPage } from './statements.ts';
 import { usagePage } from './usage.ts';
@@ -40,39 +39,42 @@ export const PAGES: readonly ConsolePage[] = [
 export function addPages(app: Hono, sources: PageSources): void {
   const recall = createRecall(sources.readInTurn, sources);
   for (const page of PAGES) {
+    const [, firstPart] = page.path.split('/');
+    const { show, navPath = `/${firstPart}`, subject = `The ${firstPart}` } = page;
     app.get(page.path, async (c: Context) => {
+      const counts: CachedRead<unknown>[] = [];
+      const recallCount: Recall = async (...query) => {
+        const count = await recall(...query);
+        counts.push(count);
+        return count;
+      };
       try {
-        return await respond(c, page, { ...sources, recall });
+        const content = await show({ ...sources, ...readRequest(c), recall: recallCount, nowMs: sources.now() });
+        if (content === null) return await c.html(renderNotFound(navPath), 404);
+        if (content instanceof Response) return await sendFile(c, content);
+        const reload = counts.some(isCounting) ? { reloadSeconds: RELOAD_SECONDS } : {};
+        return await c.html(renderPage({ ...content, ...reload, navPath }));
       } catch (error) {
         // Nobody reads the page, and nobody has to act.
         if (!c.req.raw.signal.aborted) sources.logger.warn({ err: error, path: c.req.path }, 'page query failed');
-        const { subject = `The ${page.path.split('/')[1]}` } = page;
-        return await respondFailure(c, page, `${subject} could not be read: ${describeReadFailure(error)}.`);
+        return await respondFailure(c, navPath, `${subject} could not be read: ${describeReadFailure(error)}.`);
       }
     });
   }
 }
 
-async function respond(c: Context, { navPath, show }: ConsolePage, sources: PageSources & Pick<PageRequest, 'recall'>) {
-  const content = await show({
-    ...sources,
-    nowMs: sources.now(),
-    path: c.req.path,
-    params: c.req.param(),
-    query: c.req.query(),
-    signal: c.req.raw.signal,
-  });
-  if (content instanceof Response) {
-    // Nobody would read the body, and so end its query.
-    if (c.req.method === 'HEAD') await content.body?.cancel();
-    return content;
-  }
-  if (content === null) return await c.html(renderNotFound(navPath), 404);
-  return await c.html(renderPage({ ...content, navPath }));
+function readRequest({ req }: Context) {
+  return { path: req.path, params: req.param(), query: req.query(), signal: req.raw.signal };
+}
+
+async function sendFile(c: Context, file: Response): Promise<Response> {
+  // Nobody would read the body, and so end its query.
+  if (c.req.method === 'HEAD') await file.body?.cancel();
+  return file;
 }
 
 /** A program that downloads a file gets no page. */
-async function respondFailure(c: Context, { navPath }: ConsolePage, failure: string): Promise<Response> {
+async function respondFailure(c: Context, navPath: string, failure: string): Promise<Response> {
   const isFile = c.req.query('format') !== undefined;
   if (isFile) return c.text(`${failure} Try again in a minute.\n`, 503, { 'retry-after': '60' });
   const body = html`<h1>Not available right now</h1><p>${failure}</p><p><a href="">Try again</a></p>`;

@@ -3,7 +3,6 @@ import type { describeError } from '../errors.ts';
 import type { Progress } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
 import type { Health, InstanceHealth } from '../queries/health.ts';
-import type { RowStream } from '../queries/view-rows.ts';
 import type { ReadPage, Snapshot } from './cached-reads.ts';
 
 export interface PageSources {
@@ -14,8 +13,12 @@ export interface PageSources {
   readonly read: ReadPage;
   /** Runs a query that no page waits for. Such queries take turns. Rejects if it takes very long. */
   readonly readInTurn: ReadPage;
-  /** Reads the rows of a file in chunks. Rejects if it takes too long, or if too many files are already being read. */
-  readonly readRows: <T>(query: RawBuilder<T>, stream: RowStream<T>) => Promise<void>;
+  /** Passes the rows of a file on in chunks. Rejects if that takes too long, or if too many files are being read. */
+  readonly readRows: <T>(
+    query: RawBuilder<T>,
+    take: (rows: readonly T[]) => Promise<void>,
+    signal: AbortSignal,
+  ) => Promise<void>;
   /** The instances in the settings; pages show no other. */
   readonly instanceIds: readonly string[];
   readonly logger: Logger;

@@ -19,13 +19,9 @@ function linkToPart(month: string, part: string, query: Query, text: string | nu
   return linkTo(`${PATH}/${month.slice(0, 7)}/${part}`, query, text);
 }
 
-type CustomerRow = {
-  readonly month: string;
-  readonly instance_id: string;
-  readonly customer_id: string | null;
-  readonly org_id: string | null;
-  readonly org_name: string;
-};
+type CustomerRow = Readonly<
+  Record<'month' | 'instance_id' | 'org_name', string> & Record<'customer_id' | 'org_id', string | null>
+>;
 
 function renderCustomer(row: CustomerRow): Html {
   const { month, instance_id: instance, customer_id: customer, org_id: org, org_name: name } = row;
@@ -33,49 +29,45 @@ function renderCustomer(row: CustomerRow): Html {
 }
 
 /** A row for each customer, statement and metric; as a file it is what to bill. */
-export const customersPage = createTablePage<CustomerRow>(
-  { path: `${PATH}/:month/customers`, navPath: PATH },
-  async (request) => {
-    const { instanceIds } = request;
-    const month = readMonth(request);
-    if (month === null) return null;
-    return {
-      title: `Customers, ${showMonth(month)}`,
-      sentence:
-        'What each statement of the month bills to each customer; an organization without one is listed by itself.',
-      rows: sql`
+export const customersPage = createTablePage<CustomerRow>({ path: `${PATH}/:month/customers` }, async (request) => {
+  const { instanceIds } = request;
+  const month = readMonth(request);
+  if (month === null) return null;
+  return {
+    title: `Customers, ${showMonth(month)}`,
+    sentence:
+      'What each statement of the month bills to each customer; an organization without one is listed by itself.',
+    rows: sql`
         select c.*, ${selectInstanceName(instanceIds)}
         from losant_usage.customer_statements c join losant_usage.instances i on i.instance_id = c.instance_id
         where c.month = ${`${month}-01`}::date and c.instance_id = any (${instanceIds}::text[])`,
-      order: sql`r.org_name, r.customer_id, r.org_id, r.number, r.metric`,
-      filters: {
-        q: searchIn('Name, customer, referral ID or ID', 'org_name', 'referral_id', 'customer_id', 'org_id'),
-        number: { label: 'Statement number', options: 'text' },
-        metric: { label: 'Metric', options: 'text' },
-        ...(await filterByInstance(request)),
-      },
-      columns: [
-        ['org_name', 'Name', renderCustomer],
-        'metric',
-        'billed_before',
-        ['quantity', 'Billed'],
-        'unit',
-        ['number', 'Statement'],
-        'total',
-        ['statement_kind', 'Kind'],
-        'customer_id',
-        'referral_id',
-        'plan_id',
-        'instance_name',
-      ],
-    };
-  },
-);
+    order: sql`r.org_name, r.customer_id, r.org_id, r.number, r.metric`,
+    filters: {
+      q: searchIn('Name, customer, referral ID or ID', 'org_name', 'referral_id', 'customer_id', 'org_id'),
+      number: { label: 'Statement number', options: 'text' },
+      metric: { label: 'Metric', options: 'text' },
+      ...(await filterByInstance(request)),
+    },
+    columns: [
+      ['org_name', 'Name', renderCustomer],
+      'metric',
+      'billed_before',
+      ['quantity', 'Billed'],
+      'unit',
+      ['number', 'Statement'],
+      'total',
+      ['statement_kind', 'Kind'],
+      'customer_id',
+      'referral_id',
+      'plan_id',
+      'instance_name',
+    ],
+  };
+});
 
 /** The page of a customer, which is also its file. */
 export const customerPage: ConsolePage = {
   path: `${PATH}/:month/customer`,
-  navPath: PATH,
   show: async (request) => {
     const month = readMonth(request);
     const { read, query, instanceIds } = request;
@@ -116,7 +108,7 @@ type DayRow = { readonly cause: string };
 const CAUSE: TableColumn<DayRow> = ['cause', 'Cause', ({ cause }) => cause.replaceAll('_', ' ')];
 
 /** The days that explain the adjustments of a month, those of the next one first. */
-export const adjustmentDaysPage = createTablePage<DayRow>({ path: `${PATH}/:month/days`, navPath: PATH }, (request) => {
+export const adjustmentDaysPage = createTablePage<DayRow>({ path: `${PATH}/:month/days` }, (request) => {
   const { instanceIds } = request;
   const month = readMonth(request);
   if (month === null) return null;

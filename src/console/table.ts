@@ -2,13 +2,13 @@
 import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { type CsvColumn, type CsvValue, renderCsvHeader, renderCsvRows } from '../files/csv.ts';
+import { type CsvValue, renderCsvHeader, renderCsvRows } from '../files/csv.ts';
 import type { InstanceHealth } from '../queries/health.ts';
 import { capitalize, count, showDifference, showNumber } from '../terminal/words.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
 import { addressOf, type Html, linkToOrganization, renderInstant, renderStanding } from './elements.ts';
 import { type Filters, readValues, renderForm, toConditions, type Values } from './filters.ts';
-import type { ConsolePage, PageContent, PageRequest } from './page.ts';
+import type { ConsolePage, PageRequest } from './page.ts';
 import { nameInstance, toVisibleHealth } from './sources.ts';
 
 type Value = string | number | bigint | boolean | null | readonly (string | number)[];
@@ -142,8 +142,6 @@ interface Table<R> {
   readonly isKnown?: (instance: InstanceHealth) => boolean;
   /** What is said above the rows. */
   readonly note?: Html;
-  /** What is still being counted for it. */
-  readonly counts?: PageContent['counts'];
 }
 
 /** Creates a page with a table, which can also be downloaded as a file; null if the address names nothing. */
@@ -191,7 +189,7 @@ function readView<R>({ path, query }: PageRequest, table: Table<R>) {
 
 async function showTable<R extends TableRow>(request: PageRequest, table: Table<R>, view: View<R>) {
   const { read, path } = request;
-  const { title, sentence, filters, intro, summed = [], unknown = '', note = '', counts } = table;
+  const { title, sentence, filters, intro, summed = [], unknown = '', note = '' } = table;
   const { params, page, matching, order } = view;
   const sums = summed.flatMap((name) => [sql`${name}::text`, sql`sum(r.${sql.ref(name)}) over ()`]);
   const select = sql<CountedRow<R>>`
@@ -207,7 +205,7 @@ async function showTable<R extends TableRow>(request: PageRequest, table: Table<
       : html`<p>${unknown}</p>`;
   const body = html`<h1>${title}</h1><p class="quiet">${sentence}</p>
 ${head}${renderForm(path, filters, params)}${note}${list}`;
-  return { title, body, counts };
+  return { title, body };
 }
 
 /** Says that there are no rows, but not of an instance of which they are not known. */
@@ -293,6 +291,10 @@ async function streamFile<R extends TableRow>(
   { matching, order }: View<R>,
 ): Promise<Response> {
   const select = sql<R>`select r.* from ${matching} order by ${order}`;
+  // A row without values has the names of the columns, also if nothing matches.
+  const emptyRow = sql<R>`select n.* from (select) as one left join (select r.* from ${matching} limit 0) as n on true`;
+  const { rows: emptyRows } = await read((db) => emptyRow.execute(db));
+  const columns = Object.keys(emptyRows[0] ?? {}).map((name) => ({ name, isText: true }));
   const { readable, writable } = new TextEncoderStream();
   const file = writable.getWriter();
   const stop = new AbortController();
@@ -301,26 +303,16 @@ async function streamFile<R extends TableRow>(
   signal.addEventListener('abort', end, { once: true });
   if (signal.aborted) end();
   const { promise: hasBegun, resolve: begin } = Promise.withResolvers<void>();
-  let columns: CsvColumn[] = [];
-  const renderHeader = (names: readonly string[]) => {
-    columns = names.map((name) => ({ name, isText: true }));
-    return renderCsvHeader(columns);
-  };
+  let header = renderCsvHeader(columns);
   // A write waits for whoever downloads, and is rejected once they have broken off, which ends the query.
   const take = async (rows: readonly R[]) => {
-    const header = columns.length === 0 ? renderHeader(Object.keys(rows[0] ?? {})) : '';
     begin();
-    await file.write(header + renderCsvRows(columns, rows.map(toCsvRow)));
-    return true;
+    const text = `${header}${renderCsvRows(columns, rows.map(toCsvRow))}`;
+    header = '';
+    await file.write(text);
   };
-  const work = readRows(select, { signal: stop.signal, take }).then(async () => {
-    if (columns.length === 0) {
-      const emptyRow = sql<R>`
-        select n.* from (select) as one left join (select r.* from ${matching} limit 0) as n on true`;
-      const { rows } = await read((db) => emptyRow.execute(db));
-      begin();
-      await file.write(renderHeader(Object.keys(rows[0] ?? {})));
-    }
+  const work = readRows(select, take, stop.signal).then(async () => {
+    if (header !== '') await take([]);
     await file.close();
   });
   await Promise.race([hasBegun, work]);

@@ -20,12 +20,11 @@ import {
   dayStartMs,
   daysOfMonth,
   eachDay,
-  parseDay,
   type UsageDay,
 } from '../usage/day.ts';
 import { type Chart, renderChart, showPairChange } from './chart.ts';
 import { addressOf, type Html, showMonth } from './elements.ts';
-import { DAYS, type Filters, renderChoices, renderForm, type Values } from './filters.ts';
+import { DAYS, type Filters, readValues, renderChoices, renderForm, type Values } from './filters.ts';
 import type { PageRequest } from './page.ts';
 import { renderBar, renderHtmlTable } from './table.ts';
 
@@ -53,20 +52,20 @@ export interface UsageQuery extends TotalsQuery {
   readonly metric: ChartMetric;
 }
 
-const metricNames = Object.keys(CHART_METRICS) as readonly ChartMetric[];
-const comparisonNames = Object.keys(COMPARISONS) as readonly ComparisonMode[];
+const metricLabels = Object.fromEntries(Object.entries(CHART_METRICS).map(([name, { label }]) => [name, label]));
+const SERIES = {
+  metric: { label: 'Metric', options: metricLabels, byDefault: 'payload_billable_count' },
+  vs: { label: 'Compare with', options: COMPARISONS, byDefault: 'same_weekdays' },
+};
 
 /** By default, the month of yesterday is compared with the same weekdays before. */
 export function readUsageQuery({ query, nowMs }: Pick<PageRequest, 'query' | 'nowMs'>): UsageQuery {
   const { to: yesterday } = monthToDate(nowMs);
-  const [from, to] = [parseDay(query['from'] ?? ''), parseDay(query['to'] ?? '')];
-  const lastDay = to === null || to > yesterday ? yesterday : to;
-  const isRange = from !== null && from <= lastDay && countDays(from, lastDay) < MAX_DAYS;
-  return {
-    metric: metricNames.find((name) => name === query['metric']) ?? 'payload_billable_count',
-    range: { from: isRange ? from : `${lastDay.slice(0, 7)}-01`, to: lastDay },
-    comparison: comparisonNames.find((name) => name === query['vs']) ?? 'same_weekdays',
-  };
+  const { metric, vs, from, to } = readValues({ ...SERIES, ...DAYS }, query);
+  const lastDay = to === '' || to > yesterday ? yesterday : to;
+  const isRange = from !== '' && from <= lastDay && countDays(from, lastDay) < MAX_DAYS;
+  const range = { from: isRange ? from : `${lastDay.slice(0, 7)}-01`, to: lastDay };
+  return { metric: metric as ChartMetric, range, comparison: vs as ComparisonMode };
 }
 
 /** Returns what is known of the sums over all organizations by day. */
@@ -79,12 +78,6 @@ export async function recallTotals({ recall, instanceIds }: PageRequest, { metri
 export function toParams({ metric, range, comparison }: UsageQuery) {
   return { metric, vs: comparison, ...range };
 }
-
-const metrics = Object.fromEntries(metricNames.map((name) => [name, CHART_METRICS[name].label]));
-const SERIES: Filters = {
-  metric: { label: 'Metric', options: metrics, isRequired: true },
-  vs: { label: 'Compare with', options: COMPARISONS, isRequired: true },
-};
 
 /** Renders more filters, the choices of metric and comparison, unless they do not matter, and the days. */
 export function renderUsageForm(
@@ -174,11 +167,7 @@ export async function readForecast(
   const today = dayAt(nowMs);
   const { from: month, to: lastDay } = daysOfMonth(addDays(today, -1).slice(0, 7));
   const next = daysOfMonth(addDays(lastDay, 1).slice(0, 7));
-  const { rows } = await sql<{
-    readonly quantity: number | null;
-    readonly nextQuantity: number;
-    readonly orgsOmitted: number;
-  }>`
+  const { rows } = await sql<{ quantity: number | null } & Record<'nextQuantity' | 'orgsOmitted', number>>`
     select case when count(r.org_id) > 0 or bool_and(o.deleted_on is not null) then round(coalesce(sum(s.quantity), 0)
         + coalesce(sum(r.unstored_quantity + g.quantity), 0))::float8 end as quantity,
       coalesce(round(sum(g.next_quantity)), 0)::float8 as "nextQuantity",

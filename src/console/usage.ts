@@ -6,8 +6,8 @@ import type { Growth, UsageTotals } from '../queries/usage-totals.ts';
 import { showChange, showName, showNumber } from '../terminal/words.ts';
 import { dayAt, type UsageDay } from '../usage/day.ts';
 import { addressOf, type Html, linkTo } from './elements.ts';
-import { renderForm } from './filters.ts';
-import { type ConsolePage, type PageContent, type PageRequest, renderCount } from './page.ts';
+import { readValues, renderForm } from './filters.ts';
+import { type ConsolePage, type PageRequest, renderCount } from './page.ts';
 import { renderHtmlTable } from './table.ts';
 import {
   describeForecast,
@@ -27,8 +27,7 @@ const PATH = '/usage';
 
 const TOPICS = { days: 'Days and growth', sources: 'Types and sources', plans: 'Plans and limits' } as const;
 type Topic = keyof typeof TOPICS;
-const topics = Object.keys(TOPICS) as readonly Topic[];
-const SHOW = { show: { label: 'Show', options: TOPICS, isRequired: true } };
+const SHOW = { show: { label: 'Show', options: TOPICS, byDefault: 'days' } };
 
 /** The usage of all organizations: by day, with who grew and who fell; by type and source; or by plan. */
 export const usagePage: ConsolePage = {
@@ -36,23 +35,21 @@ export const usagePage: ConsolePage = {
   navPath: '/',
   show: async (request) => {
     const query = readUsageQuery(request);
-    const topic = topics.find((name) => name === request.query['show']) ?? 'days';
-    const values = { ...toParams(query), show: topic };
-    const content = await CONTENTS[topic](request, query);
+    const { show } = readValues(SHOW, request.query);
+    const values = { ...toParams(query), show };
+    const content = await CONTENTS[show as Topic](request, query);
     const body = html`<h1>Usage of all organizations</h1>
 ${
-  topic === 'plans'
+  show === 'plans'
     ? renderForm(PATH, SHOW, values)
-    : renderUsageForm(request, values, { hasSeries: topic === 'days', more: SHOW })
+    : renderUsageForm(request, values, { hasSeries: show === 'days', more: SHOW })
 }
-${content.body}`;
-    return { title: 'Usage', body, counts: content.counts };
+${content}`;
+    return { title: 'Usage', body };
   },
 };
 
-type ShowContent = (request: PageRequest, query: UsageQuery) => Promise<Pick<PageContent, 'body' | 'counts'>>;
-
-const CONTENTS: Readonly<Record<Topic, ShowContent>> = {
+const CONTENTS: Readonly<Record<Topic, (request: PageRequest, query: UsageQuery) => Promise<Html>>> = {
   days: async (request, query) => {
     const { recall, instanceIds, nowMs } = request;
     const [totals, forecast] = await Promise.all([
@@ -62,20 +59,18 @@ const CONTENTS: Readonly<Record<Topic, ShowContent>> = {
       ),
     ]);
     const renderedForecast = renderCount(forecast, 'The forecast', (value) => html`<p>${describeForecast(value)}</p>`);
-    const body = renderCount(totals, 'The days', (value) => renderDays(query, value, renderedForecast));
-    return { body, counts: [totals, forecast] };
+    return renderCount(totals, 'The days', (value) => renderDays(query, value, renderedForecast));
   },
   sources: async ({ recall, instanceIds }, { range }) => {
     const shares = await recall(['sources', range], (db) =>
       readSourceShares(db, range, isAny('o.instance_id', instanceIds)),
     );
-    const body = html`<h2>All payloads by type and source, ${showRange(range)}</h2>
+    return html`<h2>All payloads by type and source, ${showRange(range)}</h2>
 ${renderCount(shares, 'The types and sources', renderSourceShares)}`;
-    return { body, counts: [shares] };
   },
   plans: async ({ recall, instanceIds }) => {
     const plans = await recall(['plans'], (db) => readPlans(db, instanceIds));
-    return { body: renderCount(plans, 'The plans', renderPlans), counts: [plans] };
+    return renderCount(plans, 'The plans', renderPlans);
   },
 };
 

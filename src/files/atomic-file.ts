@@ -6,40 +6,32 @@ import { AppError, codeOf, SettingsError } from '../errors.ts';
 import type { FileChunk } from './formats.ts';
 
 /**
- * Creates a file, which exists completely or not at all, next to its final path as `.NAME.ID.unfinished`. Throws
- * SettingsError if that is not possible; methods throw AppError if writing fails.
+ * Writes a file, which exists completely or not at all: until it is complete it is next to its path as
+ * `.NAME.ID.unfinished`, and an existing file stays. Returns its size and hash. Throws SettingsError if it cannot be
+ * created, AppError if writing fails, and what `parts` throws.
  */
-export async function createAtomicFile(path: string, id: string) {
+export async function writeAtomicFile(path: string, id: string, parts: AsyncIterable<FileChunk>) {
   const { target, unfinished, handle } = await openUnfinished(path, id);
+  const fail = (error: unknown) => {
+    throw toFileError(error, target, { hasStarted: true });
+  };
   const hash = createHash('sha256');
-  let size = 0;
-  const attempt = async (work: () => Promise<void>) => {
-    await work().catch((error: unknown) => {
-      throw toFileError(error, target, { hasStarted: true });
-    });
-  };
-  return {
-    write: async (chunk: FileChunk) => {
-      const bytes = typeof chunk === 'string' ? Buffer.from(chunk, 'utf8') : chunk;
-      hash.update(bytes);
-      size += bytes.length;
-      await attempt(() => handle.writeFile(bytes));
-    },
-    /** Syncs the file to disk and moves it to its final path; an existing file stays until then. */
-    finish: async () => {
-      await attempt(async () => {
-        await handle.sync();
-        await handle.close();
-        await rename(unfinished, target);
-      });
-      return { bytes: size, sha256: hash.digest('hex') };
-    },
-    /** Removes the unfinished file. Does nothing after `finish`. */
-    discard: async () => {
-      await handle.close();
-      await rm(unfinished, { force: true });
-    },
-  };
+  let bytes = 0;
+  try {
+    for await (const part of parts) {
+      const content = typeof part === 'string' ? Buffer.from(part, 'utf8') : part;
+      hash.update(content);
+      bytes += content.length;
+      await handle.writeFile(content).catch(fail);
+    }
+    await handle.sync().catch(fail);
+    await handle.close().catch(fail);
+    await rename(unfinished, target).catch(fail);
+    return { bytes, sha256: hash.digest('hex') };
+  } finally {
+    await handle.close();
+    await rm(unfinished, { force: true });
+  }
 }
 
 async function openUnfinished(path: string, id: string) {

@@ -1,4 +1,4 @@
-import { ByteWriter, type ColumnSource, ParquetWriter, type SchemaElement } from 'hyparquet-writer';
+import { ByteWriter, ParquetWriter, type SchemaElement } from 'hyparquet-writer';
 import { countDays } from '../usage/day.ts';
 import { renderCsvHeader, renderCsvRows } from './csv.ts';
 
@@ -19,33 +19,35 @@ export type TextRow = readonly (string | null)[];
 
 export type FileChunk = string | Uint8Array;
 
-/** Renders a file from its rows in chunks, with at most some thousands of rows in memory. */
-export interface Renderer {
-  begin(): FileChunk;
-  /** Returns what can be written after these rows; '' if nothing yet. */
-  add(rows: readonly TextRow[]): FileChunk | Promise<FileChunk>;
-  end(): FileChunk | Promise<FileChunk>;
-}
+type Pages = AsyncIterable<readonly TextRow[]>;
 
-export const formats = { csv: createCsvRenderer, ndjson: createNdjsonRenderer, parquet: createParquetRenderer };
+/** Renders a file from pages of its rows, with at most some thousands of them in memory. */
+type Renderer = (columns: readonly Column[], pages: Pages) => AsyncGenerator<FileChunk>;
+
+export const formats = {
+  csv: renderCsv,
+  ndjson: renderNdjson,
+  parquet: renderParquet,
+} satisfies Readonly<Record<string, Renderer>>;
 
 export type FormatName = keyof typeof formats;
 
 export const formatNames = Object.keys(formats) as readonly FormatName[];
 
-function createCsvRenderer(columns: readonly Column[]): Renderer {
+async function* renderCsv(columns: readonly Column[], pages: Pages) {
   const csvColumns = columns.map(({ name, kind }) => ({ name, isText: kind === 'text' }));
-  return { begin: () => renderCsvHeader(csvColumns), add: (rows) => renderCsvRows(csvColumns, rows), end: () => '' };
+  yield renderCsvHeader(csvColumns);
+  for await (const rows of pages) yield renderCsvRows(csvColumns, rows);
 }
 
 /** Renders a JSON object per line; numbers above 2^53 keep all digits. */
-function createNdjsonRenderer(columns: readonly Column[]): Renderer {
+async function* renderNdjson(columns: readonly Column[], pages: Pages) {
   const keys = columns.map(({ name }) => JSON.stringify(name));
   const renderLine = (row: TextRow) => {
     const values = columns.map(({ kind }, index) => `${keys[index]}:${toJson(kind, row[index] ?? null)}`);
     return `{${values.join(',')}}\n`;
   };
-  return { begin: () => '', add: (rows) => rows.map(renderLine).join(''), end: () => '' };
+  for await (const rows of pages) yield rows.map(renderLine).join('');
 }
 
 function toJson(kind: ColumnKind, text: string | null): string {
@@ -91,35 +93,26 @@ const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
   },
 };
 
-/** Returns a renderer of Apache Parquet, compressed by Snappy, with nullable columns. */
-function createParquetRenderer(columns: readonly Column[]): Renderer {
-  const converters = columns.map(({ kind }) => TYPES[kind].convert);
+/** Renders Apache Parquet, compressed by Snappy, with nullable columns. */
+async function* renderParquet(columns: readonly Column[], pages: Pages) {
   const bytes = new ByteWriter();
   const file = new ParquetWriter({ writer: bytes, schema: toParquetSchema(columns), createdBy: 'losant-usage' });
-  let group: Value[][] = columns.map(() => []);
-  const writeGroup = async () => {
-    const columnData: ColumnSource[] = columns.map(({ name }, index) => ({ name, data: group[index] ?? [] }));
+  const writeGroup = async (rows: readonly TextRow[]) => {
+    const columnData = columns.map(({ name, kind }, index) => {
+      const texts = rows.map((row) => row[index] ?? null);
+      return { name, data: texts.map((text) => (text === null ? null : TYPES[kind].convert(text))) };
+    });
     await file.write({ columnData, rowGroupSize: ROWS_PER_GROUP });
-    group = columns.map(() => []);
   };
-  return {
-    begin: () => takeBytes(bytes),
-    add: async (rows) => {
-      for (const row of rows) {
-        for (const [index, convert] of converters.entries()) {
-          const text = row[index] ?? null;
-          group[index]?.push(text === null ? null : convert(text));
-        }
-        if (group[0]?.length === ROWS_PER_GROUP) await writeGroup();
-      }
-      return takeBytes(bytes);
-    },
-    end: async () => {
-      if (group[0]?.length) await writeGroup();
-      await file.finish();
-      return takeBytes(bytes);
-    },
-  };
+  const group: TextRow[] = [];
+  for await (const rows of pages) {
+    group.push(...rows);
+    while (group.length >= ROWS_PER_GROUP) await writeGroup(group.splice(0, ROWS_PER_GROUP));
+    yield takeBytes(bytes);
+  }
+  if (group.length > 0) await writeGroup(group);
+  await file.finish();
+  yield takeBytes(bytes);
 }
 
 /** Returns the bytes written since the last call. The library goes on counting from the start of the file. */

@@ -10,26 +10,23 @@ export type DayExplanation = NonNullable<Awaited<ReturnType<typeof explainDay>>>
 export type CellExplanation = DayExplanation['cells'][number];
 export type LedgerRow = Facts['ledger'][number];
 
-export interface ExplainRequest {
+interface ExplainRequest {
   readonly orgId: string;
   readonly day: UsageDay;
   /** The streams; null for all. */
   readonly streams: readonly string[] | null;
+  readonly nowMs: number;
 }
 
 /** Explains a day of an organization as of one instant. Returns null if the organization was never seen. */
-export async function explainDay(
-  db: Kysely<Schema>,
-  { orgId, day, streams }: ExplainRequest,
-  { nowMs }: { nowMs: number },
-) {
+export async function explainDay(db: Kysely<Schema>, { orgId, day, streams, nowMs }: ExplainRequest) {
   return await db
     .transaction()
     .setIsolationLevel('repeatable read')
     .setAccessMode('read only')
     .execute(async (trx) => {
-      const cell = { orgId, day };
-      const org = await readOrg(trx, cell, nowMs);
+      const cell = { orgId, day, nowMs };
+      const org = await readOrg(trx, cell);
       if (org === null) return null;
       const streamOrder = await trx.selectFrom('streams').select('stream').orderBy('position').execute();
       const { ledger, tracks, numbers, changes, waivers, quarantine } = await readFacts(trx, cell);
@@ -50,7 +47,7 @@ export async function explainDay(
             changes: changes.filter(isStreamRow),
             waivers: waivers.filter(isStreamRow),
             quarantine: quarantine.filter(isStreamRow),
-            advice: getAdvice(row, { ...cell, stream, org, tracks: tracks.filter(isStreamRow), nowMs }),
+            advice: getAdvice(row, { ...cell, stream, org, tracks: tracks.filter(isStreamRow) }),
           };
         });
       // The worst standing of the requested cells; null if none of them is expected.
@@ -60,7 +57,7 @@ export async function explainDay(
 
 type Cell = Omit<ExplainRequest, 'streams'>;
 
-async function readOrg(db: Kysely<Schema>, { orgId, day }: Cell, nowMs: number) {
+async function readOrg(db: Kysely<Schema>, { orgId, day, nowMs }: Cell) {
   const row = await db
     .selectFrom('organizations as o')
     .innerJoin('instances as i', 'i.instance_id', 'o.instance_id')
@@ -93,8 +90,7 @@ async function readFacts(db: Kysely<Schema>, { orgId, day }: Cell) {
       .select(['c.first_loaded_at as firstLoadedAt', 'c.finalized_at as finalizedAt'])
       .select((eb) => eb.fn<string | null>('encode', ['c.response_sha256', eb.val('hex')]).as('responseSha256'))
       .select(['c.run_id as runId', 'r.kind as runKind', 'r.version as runVersion'])
-      .where('c.usage_date', '=', day)
-      .where('c.org_id', '=', orgId)
+      .where((eb) => eb.and({ 'c.usage_date': day, 'c.org_id': orgId }))
       .execute(),
     tracks: await db
       .selectFrom('tracks')
@@ -106,8 +102,7 @@ async function readFacts(db: Kysely<Schema>, { orgId, day }: Cell) {
       .selectFrom('daily_usage_long as d')
       .innerJoin('metrics as m', 'm.metric', 'd.metric')
       .select(['d.stream', 'd.metric', 'd.quantity'])
-      .where('d.usage_date', '=', day)
-      .where('d.org_id', '=', orgId)
+      .where((eb) => eb.and({ 'd.usage_date': day, 'd.org_id': orgId }))
       .where('d.quantity', 'is not', null)
       .orderBy('m.position')
       .$narrowType<{ quantity: number }>()
@@ -154,7 +149,6 @@ interface CellContext extends Cell {
   readonly stream: string;
   readonly org: NonNullable<Awaited<ReturnType<typeof readOrg>>>;
   readonly tracks: Facts['tracks'];
-  readonly nowMs: number;
 }
 
 function getAdvice(ledger: LedgerRow | null, { orgId, day, stream, org, tracks, nowMs }: CellContext): Advice {

@@ -65,11 +65,6 @@ export async function readHealth(db: Kysely<Schema>, options: HealthOptions) {
   };
 }
 
-/** Resolves if the database responds. Touches no table. */
-export async function pingDatabase(db: Kysely<Schema>): Promise<void> {
-  await sql`select`.execute(db);
-}
-
 /** The comments on the columns of the view define the fields. */
 function toStreamHealth(row: Selectable<Schema['health']>, stream: string) {
   return {

@@ -1,6 +1,7 @@
 /** Sums over all organizations by day, compared with other days. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
+import { readNowMs } from '../database/session.ts';
 import { addDays, type DayRange, dayAt, eachDay, type UsageDay } from '../usage/day.ts';
 import type { Standing } from '../usage/standing.ts';
 
@@ -31,13 +32,9 @@ export interface ComparedDay {
 }
 
 /** What an organization used on the days that are stored on both sides. */
-export type Growth = {
-  readonly org_id: string;
-  readonly org_name: string;
-  readonly current_quantity: number;
-  readonly previous_quantity: number;
-  readonly difference: number;
-};
+export type Growth = Readonly<
+  Record<'org_id' | 'org_name', string> & Record<'current_quantity' | 'previous_quantity' | 'difference', number>
+>;
 
 export type UsageTotals = Awaited<ReturnType<typeof readUsageTotals>>;
 
@@ -115,9 +112,7 @@ export type MonthToDate = Awaited<ReturnType<typeof readMonthToDate>>;
 
 /** Reads the month of yesterday by the clock of the database, compared with the same weekdays before. */
 export async function readMonthToDate(db: Kysely<Schema>, metric: string, instanceIds: readonly string[]) {
-  const { rows } = await sql<{ readonly ms: number }>`
-    select (extract(epoch from now()) * 1000)::float8 as ms`.execute(db);
-  const range = monthToDate(rows[0]?.ms ?? Number.NaN);
+  const range = monthToDate(await readNowMs({ db }));
   const { days } = await readUsageTotals(db, { metric, range, comparison: 'same_weekdays' }, instanceIds);
   const { total, valuesNotStored, change } = addUpDays(metric, days);
   return { ...range, total, valuesNotStored, change };

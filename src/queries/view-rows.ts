@@ -16,7 +16,7 @@ export interface ExportedView {
 }
 
 /** The views, and the tables that the reader role may read. */
-const VIEWS: Readonly<Record<string, ExportedView>> = {
+export const EXPORTED_VIEWS: Readonly<Record<string, ExportedView>> = {
   daily_usage: { date: 'usage_date', key: ['org_id'] },
   daily_usage_long: { date: 'usage_date', key: ['org_id', 'metric'] },
   monthly_usage: { date: 'month', key: ['org_id'] },
@@ -43,12 +43,6 @@ const VIEWS: Readonly<Record<string, ExportedView>> = {
   notebook_minutes: { date: 'usage_date', key: ['org_id'] },
   payload_totals: { date: 'usage_date', key: ['org_id'] },
 };
-
-export const exportedViewNames: readonly string[] = Object.keys(VIEWS);
-
-export function findExportedView(name: string): ExportedView | null {
-  return (Object.hasOwn(VIEWS, name) && VIEWS[name]) || null;
-}
 
 export interface ViewRequest {
   readonly name: string;
@@ -90,58 +84,57 @@ export async function readViewColumns(db: Kysely<Schema>, name: string): Promise
   return rows.map(({ name: column, type }) => ({ name: column, kind: KINDS[type] ?? 'text' }));
 }
 
-export interface RowStream<T> {
-  readonly signal: AbortSignal;
-  /** Takes the next rows. Resolves to false to end the stream. */
-  readonly take: (rows: readonly T[]) => Promise<boolean>;
-}
-
-export async function streamView(
+export async function* streamView(
   handle: Pick<DatabaseHandle, 'db' | 'kind'>,
   request: ViewRequest,
-  { signal, take }: RowStream<TextRow>,
-): Promise<void> {
-  await streamRows(handle, selectRows(request), {
-    signal,
-    take: (rows) => take(rows.map((row) => request.columns.map(({ name }) => row[name] ?? null))),
-  });
+  signal: AbortSignal,
+): AsyncGenerator<readonly TextRow[]> {
+  for await (const rows of streamRows(handle, selectRows(request), signal)) {
+    yield rows.map((row) => request.columns.map(({ name }) => row[name] ?? null));
+  }
 }
 
 /**
- * Passes the rows of a query to `take` in chunks, all as of one instant. The next chunk is read once `take` has
- * resolved. An abort of `signal` cancels the statement on the server, and the function rejects with the reason of the
- * abort.
+ * Yields the rows of a query in chunks, all as of one instant. Whoever takes no more of them ends the query. An abort
+ * of `signal` cancels the statement on the server, and its reason is thrown.
  */
-export async function streamRows<T>(
+export async function* streamRows<T>(
   { db, kind }: Pick<DatabaseHandle, 'db' | 'kind'>,
   query: Expression<T>,
-  { signal, take }: RowStream<T>,
-): Promise<void> {
-  const transaction = db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only');
-  const work = transaction.execute(async (trx) => {
+  signal: AbortSignal,
+): AsyncGenerator<readonly T[]> {
+  const transaction = db.startTransaction().setIsolationLevel('repeatable read').setAccessMode('read only');
+  const trx = await transaction.execute();
+  let pid: number | undefined;
+  let cancellation: Promise<unknown> = Promise.resolve();
+  const cancel = () => {
+    // Kysely would cancel on the connection that is busy. The embedded database has no other connection to cancel from.
+    if (kind === 'postgres') cancellation = sql`select pg_cancel_backend(${pid}::integer)`.execute(db);
+  };
+  try {
     // true: for this transaction only.
     const { rows: session } = await sql<{ pid: number }>`
       select pg_backend_pid() as pid, set_config('statement_timeout', ${`${VIEW_STATEMENT_MS}`}, true),
         set_config('idle_in_transaction_session_timeout', ${`${IDLE_TRANSACTION_MS}`}, true)`.execute(trx);
-    // Kysely would cancel on the connection that is busy. The embedded database has no other connection to cancel from.
-    let cancellation: Promise<unknown> = Promise.resolve();
-    const cancel = () => {
-      const { pid } = session[0] ?? {};
-      if (kind === 'postgres') cancellation = sql`select pg_cancel_backend(${pid}::integer)`.execute(db);
-    };
+    pid = session[0]?.pid;
     signal.throwIfAborted();
     signal.addEventListener('abort', cancel, { once: true });
-    try {
-      for await (const rows of readInPages(trx, query, { cursor: 'view_rows', size: CHUNK_ROWS })) {
-        signal.throwIfAborted();
-        if (!(await take(rows))) return;
-      }
-    } finally {
-      signal.removeEventListener('abort', cancel);
-      await cancellation;
+    for await (const rows of readInPages(trx, query, { cursor: 'view_rows', size: CHUNK_ROWS })) {
+      yield rows;
+      signal.throwIfAborted();
     }
-  });
-  await work.finally(() => signal.throwIfAborted());
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', cancel);
+    await cancellation;
+    // Nothing was written, so nothing is lost if this fails.
+    await trx
+      .rollback()
+      .execute()
+      .catch(() => undefined);
+  }
 }
 
 function selectRows(request: ViewRequest): RawBuilder<Readonly<Record<string, string | null>>> {

@@ -6,10 +6,10 @@ import { addPages } from '../console/pages.ts';
 import { type InstanceStatus, type PageSources, toVisibleHealth } from '../console/sources.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState } from '../database/migrate.ts';
-import { createDatabase } from '../database/open.ts';
+import { readNowMs } from '../database/session.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import type { Logger } from '../logger.ts';
-import { pingDatabase, readHealth } from '../queries/health.ts';
+import { readHealth } from '../queries/health.ts';
 import { streamRows, VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import type { Config } from '../settings/config.ts';
 import type { Metrics } from './metrics.ts';
@@ -54,9 +54,14 @@ export function createApp({ metrics, readiness, ...sources }: AppSources): Hono 
 }
 
 /** Connections for readers only: health, pages and files. */
-const READER = { poolSize: 12, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
+export const READER = {
+  applicationName: 'losant-usage pages',
+  poolSize: 12,
+  statementTimeoutMs: 60_000,
+  connectTimeoutMs: 3_000,
+};
 /** Connections for probes, which must not wait for slow pages: the database would look as if it were away. */
-const PROBER = { ...READER, poolSize: 2 };
+export const PROBER = { ...READER, poolSize: 2 };
 /** A caller waits this long for a new snapshot, and then gets the last one with its age. */
 const HEALTH = { keepMs: 3_000, timeoutMs: 3_000 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
@@ -77,19 +82,6 @@ interface ServingProcess {
   readonly signal: AbortSignal;
 }
 
-/** Opens the database for what is served: the first handle for readers, the second for probes. */
-export async function openReaders({ config, logger }: Pick<ServingProcess, 'config' | 'logger'>) {
-  const { readDatabaseUrl: readUrl } = config;
-  const options = { readUrl, role: 'losant_usage_writer', applicationName: 'losant-usage pages' } as const;
-  const reader = await createDatabase({ url: readUrl(), logger, ...options, ...READER });
-  try {
-    return { reader, prober: await createDatabase({ url: readUrl(), logger, ...options, ...PROBER }) };
-  } catch (error) {
-    await reader.close();
-    throw error;
-  }
-}
-
 export interface SourceOptions {
   readonly reader: DatabaseHandle;
   readonly prober: DatabaseHandle;
@@ -103,7 +95,7 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
   const { reader, prober, loop, schedule } = options;
   const { db } = reader;
   const instanceIds = config.instances.map(({ instanceId }) => instanceId);
-  const ping = cacheRead(() => pingDatabase(prober.db), { ...PING, now });
+  const ping = cacheRead(() => readNowMs(prober), { ...PING, now });
   const health = cacheRead(() => readHealth(db, { nowMs: now(), instanceIds }), {
     ...HEALTH,
     now,
@@ -118,7 +110,10 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
     instanceIds,
     read: (query) => limitPages(() => query(db)),
     readInTurn: (query) => queueRead(() => query(db)),
-    readRows: (query, stream) => limitFiles(() => streamRows(reader, query, stream)),
+    readRows: (query, take, signal) =>
+      limitFiles(async () => {
+        for await (const rows of streamRows(reader, query, signal)) await take(rows);
+      }),
     database: async (waitMs = HEALTH.timeoutMs) => {
       const [response, { snapshot, error }] = await Promise.all([ping(), health(waitMs)]);
       return { isUp: getCurrent(response) !== null, snapshot, error };

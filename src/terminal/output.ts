@@ -78,9 +78,9 @@ function writeLines(sink: Sink, lines: readonly string[]): void {
 export class Sink {
   /** Why the text could not be written; null if it could, or if the reader is gone. */
   failure: NodeJS.ErrnoException | null = null;
+  isClosed = false;
   readonly isTerminal: boolean;
   readonly #stream: OutStream;
-  #isClosed = false;
   /** Resolves after the last write, and so after all of them. */
   #lastWrite = Promise.resolve();
 
@@ -91,7 +91,7 @@ export class Sink {
   }
 
   write(part: string | Uint8Array): void {
-    if (this.#isClosed) return;
+    if (this.isClosed) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#lastWrite = promise;
     this.#stream.write(part, (error) => {
@@ -100,17 +100,13 @@ export class Sink {
     });
   }
 
-  get isClosed(): boolean {
-    return this.#isClosed;
-  }
-
   /** Resolves once everything is written, or nothing more can be. */
   async drain(): Promise<void> {
-    if (!this.#isClosed) await this.#lastWrite;
+    if (!this.isClosed) await this.#lastWrite;
   }
 
   #end(error: NodeJS.ErrnoException): void {
-    if (!this.#isClosed && error.code !== 'EPIPE') this.failure = error;
-    this.#isClosed = true;
+    if (!this.isClosed && error.code !== 'EPIPE') this.failure = error;
+    this.isClosed = true;
   }
 }

@@ -51,12 +51,8 @@ export function findWorstStanding(cellStandings: readonly Standing[]): Standing 
 export type StandingCounts = Readonly<Record<Standing, number>>;
 
 /** Returns the number of cells that keep days from being complete. Unavailable cells are not awaited. */
-export function countIncomplete({
-  waiting,
-  in_doubt,
-  missing,
-}: Pick<StandingCounts, 'waiting' | 'in_doubt' | 'missing'>): number {
-  return waiting + in_doubt + missing;
+export function countIncomplete(counts: Pick<StandingCounts, 'waiting' | 'in_doubt' | 'missing'>): number {
+  return counts.waiting + counts.in_doubt + counts.missing;
 }
 
 /** Adds up counts; an absent standing counts 0. */
@@ -66,9 +62,4 @@ export function sumStandings(summands: Iterable<Readonly<Partial<StandingCounts>
     for (const standing of standings) sums[standing] += counts[standing] ?? 0;
   }
   return sums;
-}
-
-/** Returns the worst standing with a count above 0; null if there is none. */
-export function findWorstCounted(counts: Readonly<Partial<StandingCounts>>): Standing | null {
-  return standings.findLast((standing) => (counts[standing] ?? 0) > 0) ?? null;
 }

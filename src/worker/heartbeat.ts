@@ -80,12 +80,8 @@ export function isDelivered(outcome: Delivery): boolean {
   return typeof outcome === 'number' && outcome >= 200 && outcome < 300;
 }
 
-/** Pings the one address of the convention that changes no state. */
-export async function probeHeartbeat(url: string): Promise<Delivery> {
-  return await sendPing(url, '/log');
-}
-
-async function sendPing(url: string, suffix: string): Promise<Delivery> {
+/** Only `/log` changes no state. */
+export async function sendPing(url: string, suffix: '' | '/fail' | '/log'): Promise<Delivery> {
   const target = new URL(url);
   if (suffix !== '') target.pathname = target.pathname.replace(/\/+$/, '') + suffix;
   return await deliver(monitor.get(target));

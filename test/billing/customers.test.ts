@@ -73,7 +73,9 @@ const open = async (path: string): Promise<string> => {
   const app = new Hono();
   const sources: Pick<PageSources, 'read' | 'readRows' | 'instanceIds' | 'logger' | 'now'> = {
     read: (query) => query(books.reader.db),
-    readRows: (query, stream) => streamRows(books.reader, query, stream),
+    readRows: async (query, take, signal) => {
+      for await (const rows of streamRows(books.reader, query, signal)) await take(rows);
+    },
     instanceIds: [INSTANCE],
     logger: createLogger({ level: 'silent', pretty: false, destination: process.stderr }),
     now: () => books.nowMs,

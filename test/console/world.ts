@@ -214,7 +214,9 @@ export async function openWorld(change?: string) {
     database: await readDatabase([INSTANCE]),
     read: (query) => query(handle.db),
     readInTurn: (query) => query(handle.db),
-    readRows: (query, stream) => streamRows(handle, query, stream),
+    readRows: async (query, take, signal) => {
+      for await (const rows of streamRows(handle, query, signal)) await take(rows);
+    },
     instanceIds: [INSTANCE],
     logger,
     now: () => NOW,

@@ -2,13 +2,7 @@
 import { sql } from 'kysely';
 import { beforeAll, expect, test } from 'vitest';
 import type { TextRow } from '../../src/files/formats.ts';
-import {
-  exportedViewNames,
-  findExportedView,
-  readViewColumns,
-  streamView,
-  type ViewRequest,
-} from '../../src/queries/view-rows.ts';
+import { EXPORTED_VIEWS, readViewColumns, streamView, type ViewRequest } from '../../src/queries/view-rows.ts';
 import { cellResponse, useLedger } from '../ledger/ledger.ts';
 import { devices, report, totals } from '../usage/cells.ts';
 
@@ -34,15 +28,14 @@ beforeAll(async () => {
 async function read(name: string, asked: Partial<Omit<ViewRequest, 'name' | 'view' | 'columns'>> = {}) {
   const { db } = ledger;
   const columns = await readViewColumns(db, name);
-  const view = findExportedView(name);
-  if (view === null) throw new Error(`${name} is not exported`);
+  const view = EXPORTED_VIEWS[name];
+  if (view === undefined) throw new Error(`${name} is not exported`);
   const pages: (readonly TextRow[])[] = [];
   const request = { range: DAYS, ...asked, name, view, columns };
-  const take = async (rows: readonly TextRow[]) => {
-    pages.push(rows);
-    return await Promise.resolve(pages.length < 10);
-  };
-  await streamView({ db, kind: 'postgres' }, request, { signal: NEVER, take });
+  for await (const page of streamView({ db, kind: 'postgres' }, request, NEVER)) {
+    pages.push(page);
+    if (pages.length === 10) break;
+  }
   const rows = pages.flat().map((row) => Object.fromEntries(columns.map(({ name: key }, at) => [key, row[at]])));
   return { columns, pages, rows };
 }
@@ -73,9 +66,9 @@ test('includes a month if one of its days is requested, with an exact sum', asyn
   expect(rows.filter(({ org_id }) => org_id === two)).toMatchObject([november]);
 });
 
-test.each(exportedViewNames)('%s has the columns that its order and days need', async (name) => {
+test.each(Object.keys(EXPORTED_VIEWS))('%s has the columns that its order and days need', async (name) => {
   const { columns } = await read(name);
-  const { date, end = date, key } = findExportedView(name) ?? { date: '', key: [] };
+  const { date, end = date, key } = EXPORTED_VIEWS[name] ?? { date: '', key: [] };
   const kinds = new Map(columns.map((column) => [column.name, column.kind]));
   expect([end, ...key].filter((column) => column !== null && !kinds.has(column))).toEqual([]);
   expect(date === null || kinds.get(date) === 'day').toBe(true);
@@ -87,5 +80,5 @@ test('every public view with a day or a month can be exported', async () => {
     where c.relnamespace = 'losant_usage'::regnamespace and c.relkind = 'v'`);
   // These show only the current state.
   const states = ['freshness', 'health'];
-  expect(views.filter((name) => !states.includes(name) && !exportedViewNames.includes(name))).toEqual([]);
+  expect(views.filter((name) => !states.includes(name) && !(name in EXPORTED_VIEWS))).toEqual([]);
 });

@@ -1,9 +1,10 @@
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { SettingsError } from '../../src/errors.ts';
-import { createAtomicFile, createAtomicFolder } from '../../src/files/atomic-file.ts';
+import { createAtomicFolder, writeAtomicFile } from '../../src/files/atomic-file.ts';
 import { createTestFolder } from '../support/folders.ts';
 
 let folder: string;
@@ -15,15 +16,27 @@ beforeEach(() => {
 test('replaces an existing file once it is complete, and not before', async () => {
   const path = join(folder, 'a.csv');
   writeFileSync(path, 'before');
-  const file = await createAtomicFile(path, 'id');
-  await file.write('é,');
-  await file.write(new Uint8Array([0x31, 0x0a]));
-  expect(readFileSync(path, 'utf8')).toBe('before');
-  expect(readdirSync(folder).toSorted()).toEqual(['.a.csv.id.unfinished', 'a.csv']);
+  const parts = async function* () {
+    yield 'é,';
+    yield new Uint8Array([0x31, 0x0a]);
+    expect(readFileSync(path, 'utf8')).toBe('before');
+    expect(readdirSync(folder).toSorted()).toEqual(['.a.csv.id.unfinished', 'a.csv']);
+  };
   const sha256 = 'e5cd851de011a15d713ad835d140049602cbb88cbe48bd353e4198144e4b1d27';
-  expect(await file.finish()).toEqual({ bytes: 5, sha256 });
-  await file.discard();
+  expect(await writeAtomicFile(path, 'id', parts())).toEqual({ bytes: 5, sha256 });
   expect(readFileSync(path, 'utf8')).toBe('é,1\n');
+  expect(readdirSync(folder)).toEqual(['a.csv']);
+});
+
+test('an unfinished file is removed, and an existing one stays', async () => {
+  const path = join(folder, 'a.csv');
+  writeFileSync(path, 'before');
+  const parts = async function* () {
+    yield 'half';
+    throw await Promise.resolve(new Error('interrupted'));
+  };
+  await expect(writeAtomicFile(path, 'id', parts())).rejects.toThrow('interrupted');
+  expect(readFileSync(path, 'utf8')).toBe('before');
   expect(readdirSync(folder)).toEqual(['a.csv']);
 });
 
@@ -45,10 +58,7 @@ test('is on the disk before it has its name', async () => {
     await Promise.resolve();
   });
   onTestFinished(() => void vi.restoreAllMocks());
-  const file = await createAtomicFile(path, 'id');
-  await file.write('1\n');
-  await file.finish();
-  await file.discard();
+  await writeAtomicFile(path, 'id', Readable.from(['1\n']));
   expect(namesAtSync).toEqual([['.a.csv.id.unfinished']]);
 });
 
@@ -66,7 +76,7 @@ test.each([
   mkdirSync(join(folder, 'folder'));
   writeFileSync(join(folder, 'file'), '');
   const target = path.startsWith('/') ? path : join(folder, path);
-  const error: unknown = await createAtomicFile(target, 'id').catch((thrown: unknown) => thrown);
+  const error: unknown = await writeAtomicFile(target, 'id', Readable.from([])).catch((thrown: unknown) => thrown);
   expect(error).toBeInstanceOf(SettingsError);
   expect((error as SettingsError).message).toMatch(message);
   expect((error as SettingsError).hint).toMatch(hint);

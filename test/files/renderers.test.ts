@@ -1,6 +1,7 @@
+import { Readable } from 'node:stream';
 import { parquetMetadata, parquetReadObjects } from 'hyparquet';
 import { expect, test } from 'vitest';
-import { type Column, type FormatName, formats, type Renderer, type TextRow } from '../../src/files/formats.ts';
+import { type Column, type FormatName, formats, type TextRow } from '../../src/files/formats.ts';
 
 const COLUMNS: readonly Column[] = [
   { name: 'org_name', kind: 'text' },
@@ -20,11 +21,9 @@ const ROWS: readonly TextRow[] = [
 ];
 
 async function render(format: FormatName, chunks: readonly (readonly TextRow[])[]): Promise<Buffer> {
-  const renderer: Renderer = formats[format](COLUMNS);
-  const parts = [renderer.begin()];
-  for (const chunk of chunks) parts.push(await renderer.add(chunk));
-  parts.push(await renderer.end());
-  return Buffer.concat(parts.map((part) => Buffer.from(part)));
+  const parts: Buffer[] = [];
+  for await (const part of formats[format](COLUMNS, Readable.from(chunks))) parts.push(Buffer.from(part));
+  return Buffer.concat(parts);
 }
 
 const CHUNKS = [ROWS.slice(0, 1), ROWS.slice(1)];

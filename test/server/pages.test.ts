@@ -76,22 +76,23 @@ test('requires the token with a challenge, and accepts it', async () => {
 
 test('a file may take long to begin, but a download that nobody reads is dropped', async () => {
   const row = { usage_date: '2026-11-23', cause: 'x'.repeat(100_000) } as never;
+  const read = () => Promise.resolve({ rows: [row] } as never);
   // Longer than a connection may be idle.
-  const readLate: AppSources['readRows'] = async (_, { take }) => {
+  const readLate: AppSources['readRows'] = async (_, take) => {
     await setTimeout(17_000);
     await take([row]);
   };
   const { promise: dropped, resolve: drop } = Promise.withResolvers<unknown>();
-  const readForever: AppSources['readRows'] = async (_, { take }) => {
+  const readForever: AppSources['readRows'] = async (_, take) => {
     try {
-      while (await take([row]));
+      for (;;) await take([row]);
     } catch (error) {
       drop(error);
       throw error;
     }
   };
-  await using latePages = await startPages({ sources: { readRows: readLate } });
-  await using endlessPages = await startPages({ sources: { readRows: readForever } });
+  await using latePages = await startPages({ sources: { read, readRows: readLate } });
+  await using endlessPages = await startPages({ sources: { read, readRows: readForever } });
   const { socket } = await endlessPages.open();
   socket.pause();
   socket.write('GET /gaps?format=csv HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n');
@@ -105,13 +106,13 @@ test('a file may take long to begin, but a download that nobody reads is dropped
 test('the query of a download that is broken off before it begins is ended, and nobody has to act', async () => {
   const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
   const { promise: ended, resolve: end } = Promise.withResolvers<void>();
-  const readRows: AppSources['readRows'] = async (_, { signal }) => {
+  const readRows: AppSources['readRows'] = async (_query, _take, signal) => {
     begin();
     await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
     end();
     throw signal.reason;
   };
-  await using pages = await startPages({ sources: { readRows } });
+  await using pages = await startPages({ sources: { read: () => Promise.resolve({ rows: [] } as never), readRows } });
   const impatience = new AbortController();
   const response = pages.get('/gaps?format=csv', { signal: impatience.signal });
   await begun;

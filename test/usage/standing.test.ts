@@ -1,12 +1,5 @@
 import { expect, test } from 'vitest';
-import {
-  findWorstCounted,
-  findWorstStanding,
-  isGap,
-  isSettled,
-  standings,
-  sumStandings,
-} from '../../src/usage/standing.ts';
+import { findWorstStanding, isGap, isSettled, standings, sumStandings } from '../../src/usage/standing.ts';
 
 test('standings are listed from best to worst; two are gaps, and two are settled', () => {
   expect(standings).toEqual(['final', 'waived', 'stored', 'waiting', 'unavailable', 'in_doubt', 'missing']);
@@ -18,6 +11,5 @@ test('counts add up by standing, and the worst standing counts for all', () => {
   const sums = sumStandings([{ final: 2, missing: 1 }, { final: 1, in_doubt: 3 }, {}]);
   const zeros = { waived: 0, stored: 0, waiting: 0, unavailable: 0 };
   expect(sums).toEqual({ ...zeros, final: 3, in_doubt: 3, missing: 1 });
-  expect([findWorstCounted(sums), findWorstCounted({ final: 0 })]).toEqual(['missing', null]);
   expect([findWorstStanding(['stored', 'final', 'waiting']), findWorstStanding([])]).toEqual(['waiting', null]);
 });
