@@ -68,8 +68,8 @@ export async function requireApiUrl(
     `Instance ${instanceId} was loaded from ${pinnedUrl}, not from ${apiUrl}`,
     {
       hint:
-        'correct LOSANT_API_URL, or use another database if this is another Losant; if the same Losant has a new ' +
-        'address, retire the instance, as in docs/runbook.md, and the next run continues',
+        'correct LOSANT_API_URL, or use another database if this is another Losant; if Losant has a new address, see ' +
+        'docs/runbook.md',
     },
   );
 }
