@@ -16,7 +16,7 @@ export interface DatabaseHandle extends AsyncDisposable {
   readonly kind: 'postgres' | 'embedded';
   /** `host:port/name` or the folder, for messages; never contains a password. */
   readonly label: string;
-  /** Why its transactions cannot write; null if they can, as far as the session shows. */
+  /** Why its transactions cannot write; null if they can, as far as the session that was opened last shows. */
   readonly readOnly: ReadOnly | null;
   /** For migrations: on a separate connection, with an hour for a statement. Not inside a transaction of `db`. */
   runLong<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T>;

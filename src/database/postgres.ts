@@ -64,7 +64,9 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
     leaseDb: leaseRoot.withSchema(SCHEMA_NAME),
     kind: 'postgres',
     label: where,
-    readOnly,
+    get readOnly() {
+      return readOnly;
+    },
     runLong: async (work) => {
       await using long = await openPostgres({ ...options, poolSize: 1, statementTimeoutMs: LONG_STATEMENT_MS });
       return await work(long.db);

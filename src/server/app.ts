@@ -145,6 +145,7 @@ function createReadiness({ hostNow: now, signal }: ServingProcess, prober: Datab
     if (current !== null) {
       const { state } = current.value;
       if (state !== 'at_head') problems.push(`the schema of the database is ${state}`);
+      if (prober.readOnly !== null) problems.push('the database is read-only');
     } else {
       const context = { where: '', role: 'losant_usage_writer' } as const;
       const isRefused = describeDatabaseError(result.error, context)?.kind === 'database_refused';

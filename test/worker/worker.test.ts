@@ -131,6 +131,22 @@ test('a database password is read from its file for the next connection, without
   expect(await worker.metric('losant_usage_database_up')).toBe(1);
 });
 
+test('a worker is not ready while its database is read-only', async () => {
+  const role = `${database.name}_frozen`;
+  const freeze = async (setting: string) => {
+    await asAdministrator(`alter role ${role} set default_transaction_read_only = ${setting}`);
+    await asAdministrator(`select pg_terminate_backend(pid) from pg_stat_activity where usename = '${role}'`);
+  };
+  await asAdministrator(`create role ${role} login password 'frozen' in role ${toRoleName('writer')}`);
+  onTestFinished(() => asAdministrator(`drop role ${role}`));
+  const url = Object.assign(new URL(database.url), { username: role, password: 'frozen' }).href;
+  const worker = await startIdle({ ...settings(), DATABASE_URL: url });
+  await freeze('on');
+  await until('it is not ready', async () => (await worker.get('/readyz')).text.includes('the database is read-only'));
+  await freeze('off');
+  await until('it is ready', async () => (await worker.get('/readyz')).status === 200);
+});
+
 interface Document {
   readonly instances: readonly {
     readonly finalRestatements: number;
