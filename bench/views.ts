@@ -27,6 +27,7 @@ const QUESTIONS: Readonly<Record<string, string>> = {
   'one organization, 365 days': `select * from daily_usage where ${ORG} and usage_date >= current_date - 365`,
   'cells of 100 organizations, 30 days': `select * from cells where ${SOME_ORGS} and usage_date >= current_date - 30`,
   'cells of a week': 'select * from cells where usage_date >= current_date - 7',
+  'hours of a week, of which there are none': 'select * from hourly_usage where usage_date >= current_date - 7',
   'heat map, 100 organizations, 90 days': `select org_id, usage_date, standing from daily_usage
     where ${SOME_ORGS} and usage_date >= current_date - 90`,
   gaps: 'select * from coverage_gaps',
