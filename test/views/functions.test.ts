@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { createExpectedCells } from '../../src/ledger/expected.ts';
 import { useLedger } from '../ledger/ledger.ts';
-import { asOwner, queryOnce } from '../support/databases.ts';
+import { asOwner, openAs, queryOnce } from '../support/databases.ts';
 
 const ledger = useLedger('2026-11-22T12:00:00.000Z');
 const ORG = '000000000000000000000017';
@@ -97,6 +97,21 @@ test('the long form of a range of days reads no other days, and looks up no cell
   expect(cells.map((scan) => isRestricted(scan, 'org_id'))).toEqual([true]);
 });
 
+test('the long form looks up the cells of days that are not final by their keys, however many these are', async () => {
+  await using owner = await openAs('migrator', ledger.url);
+  const trx = await owner.db.startTransaction().execute();
+  await sql`set local losant_usage.program = 'test'`.execute(trx);
+  await sql`update losant_usage.usage_days set standing = 'stored' where usage_date >= '2026-09-20'`.execute(trx);
+  await sql`analyze losant_usage.usage_days`.execute(trx);
+  const { rows } = await sql<{ 'QUERY PLAN': string }>`explain select * from losant_usage.daily_usage_long
+    where usage_date between '2026-10-01' and '2026-10-31'`.execute(trx);
+  await trx.rollback().execute();
+  const plan = rows.map((row) => row['QUERY PLAN']).join('\n');
+  expect(plan).toMatch(
+    /coverage_pkey .*\n *Index Cond: \(\(org_id = d_\d\.org_id\) AND \(usage_date = d_\d\.usage_date\)\)/,
+  );
+});
+
 test('the hours of a range of days are those of its cells, looked up by their keys', async () => {
   const week = `usage_date between '2026-10-20' and '2026-10-26'`;
   const scans = await explainScans(`select * from losant_usage.hourly_usage where ${week}`);
@@ -156,6 +171,11 @@ test('the days that explain an adjustment are looked up one by one', async () =>
   const days = scans.filter((scan) => scan['Relation Name'] === 'usage_days');
   expect(days.filter((scan) => !isRestricted(scan, 'org_id'))).toEqual([]);
   expect(days.map((scan) => scan['Index Name'])).toContain('usage_days_pkey');
+  const revisions = scans.filter((scan) => scan['Relation Name'] === 'revisions' && scan.Alias?.startsWith('v'));
+  expect(revisions.map((scan) => scan['Index Name'])).toEqual(['revisions_cell']);
+  // Those of transferred organizations, of which there are few.
+  const cells = scans.filter((scan) => `${scan['Index Cond']} ${scan['Recheck Cond']}`.includes('days_of'));
+  expect(cells.map((scan) => isRestricted(scan, 'org_id'))).toEqual([true]);
 });
 
 test('limits are read without a series of days for each of them', async () => {
