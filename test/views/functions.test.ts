@@ -22,6 +22,10 @@ beforeAll(async () => {
       select org_id, stream, usage_date, 2, '{"devices_total": 17}', '{"devices_total": 18}', false, gen_random_uuid(),
         usage_date + interval '2 days'
       from losant_usage.coverage where stream = 'device_counts'`,
+    sql`insert into losant_usage.runs
+        (run_id, instance_id, kind, is_full, status, started_at, finished_at, host, version)
+      select gen_random_uuid(), i.instance_id, 'scheduled', true, 'complete', now(), now() - n * interval '1 hour', '', ''
+      from losant_usage.instances i cross join generate_series(1, 1000) as n`,
   );
   // Days that are loaded one after the other lie together.
   await asOwner(ledger.url, 'cluster losant_usage.coverage using coverage_date; analyze');
@@ -159,6 +163,12 @@ test('what is not final is found through its own indexes', async () => {
       expect.arrayContaining([expect.stringMatching(/^coverage_not_final/)]),
     ]);
   }
+});
+
+test('the last runs of an instance are found without reading all runs', async () => {
+  const nodes = await explain('select last_run_at, last_complete_run_at from losant_usage.health');
+  const runs = nodes.filter((node) => node['Relation Name'] === 'runs');
+  expect(runs.map((scan) => scan['Index Name'])).toEqual(['runs_finished', 'runs_finished']);
 });
 
 test('cells that are not final are counted by day before their standings are told apart', async () => {
