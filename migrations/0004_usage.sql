@@ -46,7 +46,11 @@ select o.instance_id, d.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
   m.unit, m.kind, losant_usage_internal.number_of(d, m.metric), c.standing, c.standing = 'final', c.is_reported
 from losant_usage_internal.org_days d
 join losant_usage.organizations o on o.org_id = d.org_id
-join losant_usage_internal.expected_cells c on c.usage_date = d.usage_date and c.org_id = d.org_id
+-- Without the offset the planner would read all cells ever, if it expects many days that are not final.
+cross join lateral (
+  select c.stream, c.standing, c.is_reported from losant_usage_internal.expected_cells c
+  where c.usage_date = d.usage_date and c.org_id = d.org_id offset 0
+) as c
 join losant_usage.metrics m on m.stream = c.stream
 where d.standing <> 'final';
 

@@ -185,10 +185,12 @@ select m.month, c.org_id from closed_months m
 join losant_usage.coverage c on c.month = m.month and c.first_loaded_at >= m.closed_at
   and c.first_loaded_at >= (c.month + interval '1 month') at time zone 'UTC';
 
+-- Not "exists", of which the planner expects nearly all organizations: it would read the cells of all of them.
 create view losant_usage_internal.transferred_orgs as
 select o.org_id from losant_usage.organizations o
-where exists (
-  select from losant_usage.organization_history h where h.org_id = o.org_id and h.instance_id <> o.instance_id);
+where o.org_id = (
+  select h.org_id from losant_usage.organization_history h
+  where h.org_id = o.org_id and h.instance_id <> o.instance_id limit 1);
 
 create view losant_usage_internal.orgs_to_recheck as
 select month, org_id from losant_usage_internal.changed_orgs
@@ -333,9 +335,9 @@ begin
 end
 $$;
 
--- The lines of a month whose quantities differ from what was billed, whatever instance billed it; of a month that the
--- instance has closed, only organizations to recheck are computed. Only settled cells count, and after the first
--- statement a line waits until all of its cells are settled.
+-- The lines of a month whose quantities differ from what was billed, whatever instance billed it. Only organizations of
+-- the instance are computed; of a month that it has closed, only those to recheck. Only settled cells count, and after
+-- the first statement a line waits until all of its cells are settled.
 -- In plpgsql and planned at each call, which may be for one organization or for all. Without JIT, because the planner
 -- expects many more rows than there are, and compiling takes longer than the query. With the rights of its owner and in
 -- UTC: the roles that read its views have no privileges on internal views, and any time zone.
@@ -345,17 +347,27 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 set plan_cache_mode = force_custom_plan set jit = off set work_mem = '64MB' as $$
 #variable_conflict use_column
 declare
-  recheck_ids text[];
+  is_closed constant boolean := exists (
+    select from losant_usage.statements s
+    where s.instance_id = p_instance_id and s.month = p_month and s.kind = 'closing');
+  org_ids text[];
 begin
   perform losant_usage_internal.require_month(p_month);
-  if exists (
-    select from losant_usage.statements s
-    where s.instance_id = p_instance_id and s.month = p_month and s.kind = 'closing'
-  ) then
-    recheck_ids := array(select r.org_id from losant_usage_internal.orgs_to_recheck r where r.month = p_month);
-    if recheck_ids = '{}' then return; end if;
+  org_ids := array(
+    select o.org_id from losant_usage.organizations o
+    where o.instance_id = p_instance_id and (not is_closed
+      or o.org_id in (select r.org_id from losant_usage_internal.orgs_to_recheck r where r.month = p_month)));
+  if org_ids = '{}' then return; end if;
+  -- To look up most organizations takes longer than to read the month of all.
+  if not is_closed and 2 * cardinality(org_ids) > (select count(*) from losant_usage.organizations) then
+    org_ids := null;
   end if;
   return query
+  -- Once per organization: in the join, the planner would look for its version for each of its lines.
+  with month_orgs as materialized (
+    select * from losant_usage_internal.month_orgs(p_month) as o
+    where o.instance_id = p_instance_id and (org_ids is null or o.org_id = any (org_ids))
+  )
   select row(p_statement_id, o.org_id, m.metric, p_month, coalesce(b.org_name, o.org_name),
       case when b.org_id is null then o.referral_id else b.referral_id end,
       case when b.org_id is null then o.plan_id else b.plan_id end,
@@ -365,25 +377,24 @@ begin
       n.total, n.maximum, n.average, n.sources, c.days, c.stored, c.final, c.waived, c.pending, c.unavailable,
       c.in_doubt, c.missing, c.unreported)::losant_usage.statement_lines,
     m.stream, c.final + c.waived = c.days, b.closed_at
-  from losant_usage_internal.month_orgs(p_month) as o
-  join losant_usage_internal.count_month_cells(p_month, recheck_ids) as c on c.org_id = o.org_id
+  from month_orgs as o
+  join losant_usage_internal.count_month_cells(p_month, org_ids) as c on c.org_id = o.org_id
   join losant_usage.metrics m on m.stream = c.stream
   left join losant_usage_internal.settled_sums t
-    on t.month = p_month and (recheck_ids is null or t.org_id = any (recheck_ids))
+    on t.month = p_month and (org_ids is null or t.org_id = any (org_ids))
     and t.org_id = o.org_id and t.metric = m.metric
   left join losant_usage_internal.settled_sources s
-    on s.month = p_month and (recheck_ids is null or s.org_id = any (recheck_ids))
+    on s.month = p_month and (org_ids is null or s.org_id = any (org_ids))
     and s.org_id = o.org_id and m.metric = 'payload_source_count'
   cross join lateral (
     select t.total, t.maximum, t.average, case when m.metric = 'payload_source_count' and t.total is not null
       then coalesce(s.sources, '{}') end as sources
   ) as n
   left join losant_usage_internal.billed_lines b
-    on b.month = p_month and (recheck_ids is null or b.org_id = any (recheck_ids))
+    on b.month = p_month and (org_ids is null or b.org_id = any (org_ids))
     and b.org_id = o.org_id and b.metric = m.metric
-  where o.instance_id = p_instance_id and (recheck_ids is null or o.org_id = any (recheck_ids))
-    and (b.org_id is null or row(n.total, n.maximum, n.average) is distinct from row(b.total, b.maximum, b.average)
-      or n.sources is distinct from b.sources);
+  where b.org_id is null or row(n.total, n.maximum, n.average) is distinct from row(b.total, b.maximum, b.average)
+    or n.sources is distinct from b.sources;
 end
 $$;
 

@@ -165,7 +165,8 @@ from losant_usage_internal.billed_days b
 left join lateral (
   select v.revision, v.run_id, v.changed_at from losant_usage.revisions v
   where v.org_id = b.org_id and v.usage_date = b.usage_date and v.stream = b.stream and v.old ? b.metric
-    and v.changed_at > b.billed_at and v.changed_at <= b.closed_at
+    -- Without "is true" the planner would read what was restated of all organizations on the day.
+    and (v.changed_at > b.billed_at and v.changed_at <= b.closed_at) is true
   order by v.id desc limit 1
 ) as r on true
 left join lateral (

@@ -90,12 +90,20 @@ function toStreamHealth(row: Selectable<Schema['health']>, stream: string) {
   };
 }
 
+interface FinalRestatements {
+  readonly instance_id: string;
+}
+
 async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthOptions) {
   const recentFrom = new Date(nowMs - RECENT_RESTATEMENT_DAYS * DAY_MS).toISOString();
-  const finalRestatements = sql`(select r.changed_at from losant_usage.revisions r
-    join losant_usage.organizations o on o.org_id = r.org_id and o.instance_id = i.instance_id where r.was_final)`;
+  // Not by instance: each would read those of all instances.
+  const finalRestatements = sql<FinalRestatements>`(
+    select o.instance_id, count(*) as restatements, count(*) filter (where r.changed_at >= ${recentFrom}) as recent
+    from losant_usage.revisions r join losant_usage.organizations o on o.org_id = r.org_id
+    where r.was_final group by o.instance_id)`;
   return await db
     .selectFrom('instances as i')
+    .leftJoin(finalRestatements.as('f'), 'f.instance_id', 'i.instance_id')
     .leftJoin('leases as l', (join) => join.onRef('l.instance_id', '=', 'i.instance_id').on('l.expires_at', '>', CLOCK))
     .select(['i.instance_id as instanceId', 'i.name', labelInstance(instanceIds).as('label')])
     .select(['i.listed_at as listedAt', 'i.list_problem as listProblem', 'i.totals_problem as totalsProblem'])
@@ -108,10 +116,8 @@ async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthO
       sql<Instant | null>`(select max(r.finished_at) from losant_usage.runs r
         where r.instance_id = i.instance_id and r.is_full and r.status = 'complete')`.as('lastCompleteRunAt'),
       // Final restatements: all of them, and those of the last 30 days (counts).
-      sql<number>`(select count(*) from ${finalRestatements} as f)`.as('finalRestatements'),
-      sql<number>`(select count(*) from ${finalRestatements} as f where f.changed_at >= ${recentFrom})`.as(
-        'finalRestatements30Days',
-      ),
+      sql<number>`coalesce(f.restatements, 0)`.as('finalRestatements'),
+      sql<number>`coalesce(f.recent, 0)`.as('finalRestatements30Days'),
       // Settled sums that differ from control totals or counterparts (count).
       sql<number>`(select count(*) from losant_usage.reconciliation c
         where c.instance_id = i.instance_id and c.outcome = 'differs')`.as('differences'),

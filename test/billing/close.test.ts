@@ -300,6 +300,17 @@ describe('month_lines', () => {
     return rows.map((row) => row['QUERY PLAN']).join('\n');
   };
 
+  const countCellsRead = async (call: string) => {
+    await using owner = await openAs('migrator', books.url);
+    const trx = await owner.db.startTransaction().execute();
+    await sql`set local enable_seqscan = off`.execute(trx);
+    await sql`select from ${sql.raw(call)}`.execute(trx);
+    const { rows } = await sql<{ cells: number }>`select coalesce(idx_tup_fetch, 0)::integer as cells
+      from pg_stat_xact_user_tables where relid = 'losant_usage.coverage'::regclass`.execute(trx);
+    await trx.rollback().execute();
+    return rows[0]?.cells;
+  };
+
   test('is not compiled', async () => {
     const source = sql`select 'jit=off' = any(proconfig) from pg_proc where proname = 'month_lines'`;
     expect(await books.list(source)).toEqual(['true']);
@@ -309,6 +320,21 @@ describe('month_lines', () => {
     const plan = await explain(`select * from losant_usage_internal.count_month_cells('2026-10-01', array['a', 'b'])`);
     expect(plan).toMatch(/coverage_pkey[^]*org_id = ANY [^]*usage_date = ANY /);
     expect(plan).not.toContain('count_month_cells');
+  });
+
+  test.each([
+    ['a month', '2024-06', 3],
+    ['a closed month without changes', '2024-07', 0],
+  ])('reads no cells of other instances in %s', async (_, month, cells) => {
+    const others = { from: `${month}-01`, to: `${month}-30`, instanceId: OTHER_INSTANCE };
+    const otherOrg = await books.addFinalOrg(others);
+    for (let orgs = 1; orgs < 20; orgs += 1) await books.addFinalOrg(others);
+    const days = { from: `${month}-01`, to: `${month}-03` };
+    await books.addFinalOrg(days);
+    if (cells === 0) await books.accept(month);
+    await asOwner(books.url, 'analyze losant_usage.coverage');
+    await books.restate(otherOrg, `${month}-20`, { old: DEVICES, numbers: { ...DEVICES, devices_total: 18 } });
+    expect(await countCellsRead(`losant_usage_internal.month_lines('${INSTANCE}', '${month}-01')`)).toBe(cells);
   });
 
   test('looks for the first trace of a change without sorting all of them', async () => {

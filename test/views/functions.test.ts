@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { createExpectedCells } from '../../src/ledger/expected.ts';
 import { useLedger } from '../ledger/ledger.ts';
-import { asOwner, queryOnce } from '../support/databases.ts';
+import { asOwner, openAs, queryOnce } from '../support/databases.ts';
 
 const ledger = useLedger('2026-11-22T12:00:00.000Z');
 const ORG = '000000000000000000000017';
@@ -22,6 +22,10 @@ beforeAll(async () => {
       select org_id, stream, usage_date, 2, '{"devices_total": 17}', '{"devices_total": 18}', false, gen_random_uuid(),
         usage_date + interval '2 days'
       from losant_usage.coverage where stream = 'device_counts'`,
+    sql`insert into losant_usage.runs
+        (run_id, instance_id, kind, is_full, status, started_at, finished_at, host, version)
+      select gen_random_uuid(), i.instance_id, 'scheduled', true, 'complete', now(), now() - n * interval '1 hour', '', ''
+      from losant_usage.instances i cross join generate_series(1, 1000) as n`,
   );
   // Days that are loaded one after the other lie together.
   await asOwner(ledger.url, 'cluster losant_usage.coverage using coverage_date; analyze');
@@ -97,6 +101,21 @@ test('the long form of a range of days reads no other days, and looks up no cell
   expect(cells.map((scan) => isRestricted(scan, 'org_id'))).toEqual([true]);
 });
 
+test('the long form looks up the cells of days that are not final by their keys, however many these are', async () => {
+  await using owner = await openAs('migrator', ledger.url);
+  const trx = await owner.db.startTransaction().execute();
+  await sql`set local losant_usage.program = 'test'`.execute(trx);
+  await sql`update losant_usage.usage_days set standing = 'stored' where usage_date >= '2026-09-20'`.execute(trx);
+  await sql`analyze losant_usage.usage_days`.execute(trx);
+  const { rows } = await sql<{ 'QUERY PLAN': string }>`explain select * from losant_usage.daily_usage_long
+    where usage_date between '2026-10-01' and '2026-10-31'`.execute(trx);
+  await trx.rollback().execute();
+  const plan = rows.map((row) => row['QUERY PLAN']).join('\n');
+  expect(plan).toMatch(
+    /coverage_pkey .*\n *Index Cond: \(\(org_id = d_\d\.org_id\) AND \(usage_date = d_\d\.usage_date\)\)/,
+  );
+});
+
 test('the hours of a range of days are those of its cells, looked up by their keys', async () => {
   const week = `usage_date between '2026-10-20' and '2026-10-26'`;
   const scans = await explainScans(`select * from losant_usage.hourly_usage where ${week}`);
@@ -146,6 +165,12 @@ test('what is not final is found through its own indexes', async () => {
   }
 });
 
+test('the last runs of an instance are found without reading all runs', async () => {
+  const nodes = await explain('select last_run_at, last_complete_run_at from losant_usage.health');
+  const runs = nodes.filter((node) => node['Relation Name'] === 'runs');
+  expect(runs.map((scan) => scan['Index Name'])).toEqual(['runs_finished', 'runs_finished']);
+});
+
 test('cells that are not final are counted by day before their standings are told apart', async () => {
   const keys = (await explain('select * from losant_usage.health')).map((node) => node['Group Key']?.join() ?? '');
   expect(keys).toContainEqual(expect.stringMatching(/stream.*usage_date/));
@@ -156,6 +181,11 @@ test('the days that explain an adjustment are looked up one by one', async () =>
   const days = scans.filter((scan) => scan['Relation Name'] === 'usage_days');
   expect(days.filter((scan) => !isRestricted(scan, 'org_id'))).toEqual([]);
   expect(days.map((scan) => scan['Index Name'])).toContain('usage_days_pkey');
+  const revisions = scans.filter((scan) => scan['Relation Name'] === 'revisions' && scan.Alias?.startsWith('v'));
+  expect(revisions.map((scan) => scan['Index Name'])).toEqual(['revisions_cell']);
+  // Those of transferred organizations, of which there are few.
+  const cells = scans.filter((scan) => `${scan['Index Cond']} ${scan['Recheck Cond']}`.includes('days_of'));
+  expect(cells.map((scan) => isRestricted(scan, 'org_id'))).toEqual([true]);
 });
 
 test('limits are read without a series of days for each of them', async () => {
