@@ -142,7 +142,8 @@ test('a worker is not ready while its database is read-only', async () => {
   const url = Object.assign(new URL(database.url), { username: role, password: 'frozen' }).href;
   const worker = await startIdle({ ...settings(), DATABASE_URL: url });
   await freeze('on');
-  await until('it is not ready', async () => (await worker.get('/readyz')).text.includes('the database is read-only'));
+  await until('it is not ready', async () => (await worker.get('/readyz')).text.includes('read-only'));
+  expect(await worker.get('/readyz')).toEqual({ status: 503, text: 'not ready: the database is read-only\n' });
   await freeze('off');
   await until('it is ready', async () => (await worker.get('/readyz')).status === 200);
 });
