@@ -99,6 +99,8 @@ test('the long form of a range of days reads no other days, and looks up no cell
   expect(scans.filter((scan) => !isRestricted(scan, 'usage_date'))).toEqual([]);
   const cells = scans.filter((scan) => scan['Relation Name'] === 'coverage');
   expect(cells.map((scan) => isRestricted(scan, 'org_id'))).toEqual([true]);
+  const days = scans.filter((scan) => scan['Relation Name'] === 'usage_days' && scan.Filter?.includes('standing'));
+  expect(days.map((scan) => scan.Filter?.includes(`<> 'final'`))).toContain(true);
 });
 
 test('the long form looks up the cells of days that are not final by their keys, however many these are', async () => {
