@@ -121,7 +121,7 @@ left join (
     count(*) filter (where deleted_on is not null)::integer as organizations_deleted
   from losant_usage.organizations group by instance_id
 ) as o on o.instance_id = i.instance_id
--- Through the index of runs, which add up for years. The offset keeps them from being looked for again for each stream.
+-- Through the index of runs, which add up for years.
 left join (
   select i.instance_id, (
       select max(r.finished_at) from losant_usage.runs r where r.instance_id = i.instance_id
@@ -129,7 +129,7 @@ left join (
       select max(r.finished_at) from losant_usage.runs r
       where r.instance_id = i.instance_id and r.is_full and r.status = 'complete'
     ) as last_complete_run_at
-  from losant_usage.instances i offset 0
+  from losant_usage.instances i
 ) as r on r.instance_id = i.instance_id
 left join losant_usage.leases l on l.instance_id = i.instance_id and l.expires_at > now()
 where f.stream is not null or i.instance_id in (select instance_id from losant_usage_internal.never_read_instances);

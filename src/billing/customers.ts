@@ -18,10 +18,19 @@ import { matchesRow, type Statement } from './statements.ts';
 export type CustomerKey = Readonly<Record<'customerId' | 'orgId', string | null>>;
 
 /** A line of a statement; quantities are text. */
-export type CustomerLine = { readonly number: number } & Readonly<
-  Record<'orgId' | 'orgName' | 'referralId' | 'planId' | 'metric' | 'unit' | 'kind', string> &
-    Record<'billedBefore' | 'quantity' | 'total', string>
->;
+export type CustomerLine = {
+  readonly number: number;
+  readonly orgId: string;
+  readonly orgName: string;
+  readonly referralId: string;
+  readonly planId: string;
+  readonly metric: string;
+  readonly unit: string;
+  readonly kind: string;
+  readonly billedBefore: string;
+  readonly quantity: string;
+  readonly total: string;
+};
 
 /** A day of the metric that is shown by day, over the organizations of the customer. */
 type CustomerDay = Pick<ComparedDay, 'day' | 'quantity' | 'valuesNotStored'> & { readonly standing: Standing };

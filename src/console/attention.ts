@@ -86,7 +86,12 @@ function renderLine({ tone, label }: Pick<KindInfo, 'tone' | 'label'>, subjects:
 <a class="go" href="${path}" aria-label="${act}: ${label}">${act}</a></li>\n`;
 }
 
-type ItemRow = Readonly<Record<'instance_id' | 'subject' | 'text', string>> & { readonly kind: AttentionKind };
+type ItemRow = {
+  readonly instance_id: string;
+  readonly kind: AttentionKind;
+  readonly subject: string;
+  readonly text: string;
+};
 
 /** Everything that needs attention: exactly what Home counts. */
 export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navPath: '/' }, async (request) => ({

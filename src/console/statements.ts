@@ -19,9 +19,13 @@ function linkToPart(month: string, part: string, query: Query, text: string | nu
   return linkTo(`${PATH}/${month.slice(0, 7)}/${part}`, query, text);
 }
 
-type CustomerRow = Readonly<
-  Record<'month' | 'instance_id' | 'org_name', string> & Record<'customer_id' | 'org_id', string | null>
->;
+type CustomerRow = {
+  readonly month: string;
+  readonly instance_id: string;
+  readonly customer_id: string | null;
+  readonly org_id: string | null;
+  readonly org_name: string;
+};
 
 function renderCustomer(row: CustomerRow): Html {
   const { month, instance_id: instance, customer_id: customer, org_id: org, org_name: name } = row;

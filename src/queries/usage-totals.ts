@@ -32,9 +32,13 @@ export interface ComparedDay {
 }
 
 /** What an organization used on the days that are stored on both sides. */
-export type Growth = Readonly<
-  Record<'org_id' | 'org_name', string> & Record<'current_quantity' | 'previous_quantity' | 'difference', number>
->;
+export type Growth = {
+  readonly org_id: string;
+  readonly org_name: string;
+  readonly current_quantity: number;
+  readonly previous_quantity: number;
+  readonly difference: number;
+};
 
 export type UsageTotals = Awaited<ReturnType<typeof readUsageTotals>>;
 

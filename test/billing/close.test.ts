@@ -300,15 +300,19 @@ describe('month_lines', () => {
     return rows.map((row) => row['QUERY PLAN']).join('\n');
   };
 
-  const countCellsRead = async (call: string) => {
+  /** Returns how often the lines of a month look into a table by its indexes, and the rows that they find there. */
+  const countReads = async (month: string, table: string) => {
     await using owner = await openAs('migrator', books.url);
     const trx = await owner.db.startTransaction().execute();
-    await sql`set local enable_seqscan = off`.execute(trx);
-    await sql`select from ${sql.raw(call)}`.execute(trx);
-    const { rows } = await sql<{ cells: number }>`select coalesce(idx_tup_fetch, 0)::integer as cells
-      from pg_stat_xact_user_tables where relid = 'losant_usage.coverage'::regclass`.execute(trx);
+    await sql`set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off`.execute(
+      trx,
+    );
+    await sql`select from losant_usage_internal.month_lines(${INSTANCE}, ${`${month}-01`}::date)`.execute(trx);
+    const { rows } = await sql<{ scans: number; found: number }>`
+      select idx_scan::integer as scans, coalesce(idx_tup_fetch, 0)::integer as found
+      from pg_stat_xact_user_tables where relid = ${table}::regclass`.execute(trx);
     await trx.rollback().execute();
-    return rows[0]?.cells;
+    return rows[0];
   };
 
   test('is not compiled', async () => {
@@ -334,7 +338,14 @@ describe('month_lines', () => {
     if (cells === 0) await books.accept(month);
     await asOwner(books.url, 'analyze losant_usage.coverage');
     await books.restate(otherOrg, `${month}-20`, { old: DEVICES, numbers: { ...DEVICES, devices_total: 18 } });
-    expect(await countCellsRead(`losant_usage_internal.month_lines('${INSTANCE}', '${month}-01')`)).toBe(cells);
+    expect(await countReads(month, 'losant_usage.coverage')).toMatchObject({ found: cells });
+  });
+
+  test('looks for the version of an organization, and for a change of its customer, once for all its lines', async () => {
+    for (let orgs = 0; orgs < 10; orgs += 1) await books.addFinalOrg({ from: '2024-08-01', to: '2024-08-02' });
+    await asOwner(books.url, 'analyze');
+    const orgs = await books.list(sql`select count(*) from losant_usage.organizations where instance_id = ${INSTANCE}`);
+    expect(await countReads('2024-08', 'losant_usage.organization_history')).toMatchObject({ scans: 2 * Number(orgs) });
   });
 
   test('looks for the first trace of a change without sorting all of them', async () => {
