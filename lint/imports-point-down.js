@@ -10,7 +10,6 @@ export const LAYERS = [
   ['test/support'],
   ['deploy'],
   ['src/main.ts'],
-  ['src/run.ts'],
   ['src/cli'],
   ['simulator', 'src/worker'],
   ['src/server'],

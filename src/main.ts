@@ -3,9 +3,9 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
 import { hostname } from 'node:os';
+import { run } from './cli/program.ts';
 import { EXIT, exitCodeOf, InterruptedError } from './errors.ts';
 import { limitGarbage } from './memory.ts';
-import { run } from './run.ts';
 
 /** How long the process waits after `run` for what is still open, such as a connection, before it exits. */
 const EXIT_GRACE_MS = 500;

@@ -6,9 +6,9 @@ import { hostname } from 'node:os';
 import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { Io } from '../../src/cli/command.ts';
+import { run } from '../../src/cli/program.ts';
 import { InterruptedError } from '../../src/errors.ts';
 import type { RunReport } from '../../src/loading/report.ts';
-import { run } from '../../src/run.ts';
 import { getRole, loginAs } from './roles.ts';
 
 /** The version in package.json. */

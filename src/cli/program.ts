@@ -1,10 +1,10 @@
-import type { Command, Io } from './cli/command.ts';
-import { parseCommandLine } from './cli/commands.ts';
-import type { Options, OptionValues } from './cli/options.ts';
-import { describeDatabaseError } from './database/sqlstate.ts';
-import { AppError, describeError, EXIT, exitCodeOf, SettingsError } from './errors.ts';
-import { createOutput, type Output, Sink } from './terminal/output.ts';
-import { getStackFrames } from './terminal/text.ts';
+import { describeDatabaseError } from '../database/sqlstate.ts';
+import { AppError, describeError, EXIT, exitCodeOf, SettingsError } from '../errors.ts';
+import { createOutput, type Output, Sink } from '../terminal/output.ts';
+import { getStackFrames } from '../terminal/text.ts';
+import type { Command, Io } from './command.ts';
+import { parseCommandLine } from './commands.ts';
+import type { Options, OptionValues } from './options.ts';
 
 /** Runs the program. All input from outside is in `io`. Resolves once everything is written and closed. */
 export async function run(argv: readonly string[], io: Io): Promise<number> {
@@ -32,8 +32,8 @@ async function execute(
   options: OptionValues<Options>,
   { io, output, err }: { io: Io; output: Output; err: Sink },
 ): Promise<number> {
-  const { readConfig } = await import('./settings/config.ts');
-  const { createLogger } = await import('./logger.ts');
+  const { readConfig } = await import('../settings/config.ts');
+  const { createLogger } = await import('../logger.ts');
   const config = readConfig({
     env: command.needs === null ? {} : io.env,
     configFile: typeof options['config'] === 'string' ? options['config'] : null,
@@ -55,7 +55,7 @@ async function execute(
     return result.exitCode ?? EXIT.ok;
   } catch (error) {
     if (config.databaseUrl === null || error instanceof AppError) throw error;
-    const { describeUrl } = await import('./database/open.ts');
+    const { describeUrl } = await import('../database/open.ts');
     throw describeDatabaseError(error, { where: describeUrl(config.databaseUrl), role }) ?? error;
   }
 }
