@@ -151,9 +151,9 @@ function toSchemaError(handle: DatabaseHandle, { state, pending, unknown }: Sche
     const hint = 'use the version of losant-usage that migrated it; `losant-usage migrate` only goes forward';
     return toError('database_too_new', `is newer than this program: it has ${unknown.join(', ')}`, hint);
   }
-  const lacks = `is older than this program: it lacks ${pending.join(', ')}`;
+  const problem = `is older than this program; not applied yet: ${pending.join(', ')}`;
   const hint = `run \`losant-usage migrate\`${handle.kind === 'embedded' ? '' : ` as ${MIGRATOR}`}`;
-  return toError('database_too_old', state === 'behind' ? lacks : 'has no losant-usage tables yet', hint);
+  return toError('database_too_old', state === 'behind' ? problem : 'has no losant-usage tables yet', hint);
 }
 
 /** Returns the IDs of the applied migrations in order; none if there is no table yet. */

@@ -139,7 +139,7 @@ describe('always.sql', () => {
     const started = requireSchema(handle, { createIfEmpty: true, autoMigrate: false }, folder);
     await expect(started).rejects.toMatchObject({
       kind: 'database_too_old',
-      message: expect.stringMatching(/is older than this program: it lacks always$/) as unknown,
+      message: expect.stringMatching(/is older than this program; not applied yet: always$/) as unknown,
       hint: 'run `losant-usage migrate` as losant_usage_migrator',
     });
     expect(await migrateToHead(handle, folder)).toEqual(['always']);
