@@ -8,7 +8,7 @@ export type CounterAction = (typeof COUNTER_ACTIONS)[number];
 
 /** The variants of `payloadCountsBreakdown`; the other counters have none. */
 export const BREAKDOWN_VARIANTS = ['billable_count', 'billable_bytes', 'all_count', 'all_bytes'] as const;
-export type BreakdownVariant = (typeof BREAKDOWN_VARIANTS)[number];
+type BreakdownVariant = (typeof BREAKDOWN_VARIANTS)[number];
 
 /** A kind of counter response. The variant is null for counters without variants; in an edit null means all. */
 export interface CounterVariant {

@@ -212,7 +212,7 @@ async function readLines(
 type LineRow = InferResult<ReturnType<typeof selectLines>>[number];
 
 /** A line of a statement; its quantities are text, because they may exceed a JavaScript number. */
-export type StatementLine = Omit<LineRow, 'position'>;
+type StatementLine = Omit<LineRow, 'position'>;
 
 function selectLines(trx: Kysely<Schema>, lines: RawBuilder<Line>) {
   return trx
