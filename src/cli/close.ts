@@ -15,7 +15,16 @@ import { AppError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
 import { formatTable } from '../terminal/text.ts';
-import { capitalize, count, showDays, showInstant, showName, showNumber, showQuantity } from '../terminal/words.ts';
+import {
+  capitalize,
+  count,
+  showCode,
+  showDays,
+  showInstant,
+  showName,
+  showNumber,
+  showQuantity,
+} from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/day.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openSchema, selectInstances } from './database.ts';
@@ -82,7 +91,7 @@ const PARTLY_COLLECTED = 'not loaded from its first day on';
 /** Returns why a month has its state, and the next command, which begins with `command`. */
 function describeMonth(month: MonthState, command: string): [string, string] {
   const { state, orgsBlocked, orgsToAdjust, linesToAdjust, linesUnsettled, statements } = month;
-  const showCauses = (causes: readonly string[]) => causes.join(', ').replaceAll('_', ' ');
+  const showCauses = (causes: readonly string[]) => showCode(causes.join(', '));
   const causes = month.causes ?? [];
   switch (state) {
     case 'in_progress':
@@ -248,7 +257,7 @@ function renderDays({ days, dayCount }: CloseOutcome, month: Month): string[] {
 }
 
 function describeCause({ cause, revision, runId, changedAt, waiverReason }: AdjustmentDay): string {
-  const words = cause.replaceAll('_', ' ');
+  const words = showCode(cause);
   const when = changedAt === null ? '' : ` ${showInstant(changedAt)}`;
   if (waiverReason !== null) return `${words}${when}: ${waiverReason}`;
   return `${words}${when}${revision === null ? '' : `, revision ${revision}`}${runId === null ? '' : `, run ${runId}`}`;
@@ -316,8 +325,8 @@ function renderReconciliation(reconciliation: CloseOutcome['reconciliation'], mo
     .map(({ stream, compared_with: comparedWith, outcome, reason: cause, days }) => [
       stream,
       comparedWith === 'losant' ? "Losant's own total" : comparedWith,
-      `${count(days, 'day')} ${outcome.replaceAll('_', ' ')}`,
-      cause?.replaceAll('_', ' ') ?? '',
+      `${count(days, 'day')} ${showCode(outcome)}`,
+      showCode(cause ?? ''),
     ]);
   if (rows.length === 0) return [];
   const { from, to } = daysOfMonth(month);

@@ -6,9 +6,9 @@ import { type Gap, type NeverReadInstance, readNeverReadInstances, selectGaps } 
 import { streamRows } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
 import { formatTable } from '../terminal/text.ts';
-import { count, showDays, showInstant, showWhen } from '../terminal/words.ts';
+import { count, showCode, showDays, showInstant, showWhen } from '../terminal/words.ts';
 import { addDays, mergeDays, type UsageDay } from '../usage/day.ts';
-import { isGap, STANDINGS } from '../usage/standing.ts';
+import { isGap } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { openSchema, selectInstanceIds } from './database.ts';
 import { days, flagOption, orgsOption, reason, requiredOption, requireEndedDays, streamsOption } from './options.ts';
@@ -140,9 +140,9 @@ export class GapSummary {
 
 /** Describes the cause of a gap. Details that differ only in IDs and days are one; a person's reason is unchanged. */
 function describeGap({ standing, reason: code, detail }: Gap): string {
-  if (code === 'waived' && detail !== null) return `${STANDINGS[standing].label}: ${detail}`;
+  if (code === 'waived' && detail !== null) return `${showCode(standing)}: ${detail}`;
   const shared = standing === 'waived' ? detail : detail && withoutIdsAndDays(detail);
-  return `${STANDINGS[standing].label}: ${shared === null ? code : `${code}, ${shared}`}`;
+  return `${showCode(standing)}: ${shared === null ? code : `${code}, ${shared}`}`;
 }
 
 function describeRetry({ standing, nextReadAt }: Gap, nowMs: number): string {

@@ -4,7 +4,7 @@ import { type Comparison, countComparisons, readReconcileStart, selectDifference
 import { streamRows } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
 import { formatTable } from '../terminal/text.ts';
-import { count, showDays, showNumber, showQuantity } from '../terminal/words.ts';
+import { count, showCode, showDays, showNumber, showQuantity } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt } from '../usage/day.ts';
 import { defineCommand } from './command.ts';
 import { openSchema, selectInstanceIds } from './database.ts';
@@ -73,10 +73,10 @@ export function renderReconciliation(
 
 function renderComparison(row: Comparison): string[] {
   const { outcome, orgsMissing, orgsDiffering, reason } = row;
-  const parts = [outcome.replaceAll('_', ' ')];
+  const parts = [showCode(outcome)];
   if (orgsMissing) parts.push(`${count(orgsMissing, 'organization')} missing from the sum`);
   if (orgsDiffering) parts.push(`${count(orgsDiffering, 'organization differs', 'organizations differ')}`);
-  if (reason !== null) parts.push(reason.replaceAll('_', ' '));
+  if (reason !== null) parts.push(showCode(reason));
   const amounts = [row.quantity, row.total, row.difference].map(showQuantity);
   return [row.day, row.metric, row.comparedWith, ...amounts, row.instanceId, parts.join(', ')];
 }

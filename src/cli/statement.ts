@@ -143,7 +143,7 @@ function renderVerification(dir: string, { packs, problems, notes, rows, databas
 }
 
 /** Writes a page and a CSV file for each instance and customer. Returns what was written. */
-export async function writeCustomerFiles(
+async function writeCustomerFiles(
   { db }: DatabaseHandle,
   allStatements: readonly Statement[],
   options: { month: Month; out: string; instances: readonly BilledInstance[]; signal: AbortSignal },

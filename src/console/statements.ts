@@ -4,7 +4,7 @@ import { type Kysely, sql } from 'kysely';
 import { type CustomerKey, SealError, SealedMonth } from '../billing/customers.ts';
 import { readBilledInstances, readStatements } from '../billing/statements.ts';
 import type { Schema } from '../database/schema.ts';
-import { showName } from '../terminal/words.ts';
+import { showCode, showName } from '../terminal/words.ts';
 import type { Month } from '../usage/day.ts';
 import { readMetrics, renderCustomerStatement, titleStatement } from './customer-statement.ts';
 import { type Html, linkTo, type Query, showMonth } from './elements.ts';
@@ -109,7 +109,7 @@ const READ_MS = 30_000;
 
 type DayRow = { readonly cause: string };
 
-const CAUSE: TableColumn<DayRow> = ['cause', 'Cause', ({ cause }) => cause.replaceAll('_', ' ')];
+const CAUSE: TableColumn<DayRow> = ['cause', 'Cause', ({ cause }) => showCode(cause)];
 
 /** The days that explain the adjustments of a month, those of the next one first. */
 export const adjustmentDaysPage = createTablePage<DayRow>({ path: `${PATH}/:month/days` }, (request) => {
