@@ -2,7 +2,6 @@ import { type CloseOutcome, closeMonth } from '../billing/close.ts';
 import { readKey } from '../billing/manifest.ts';
 import {
   type AdjustmentDay,
-  type BilledInstance,
   type Blocker,
   formatMonthName,
   type MonthState,
@@ -12,6 +11,7 @@ import {
 import type { DatabaseHandle } from '../database/handle.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { AppError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode } from '../errors.ts';
+import type { NamedInstance } from '../ledger/instances.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
 import { formatTable } from '../terminal/text.ts';
@@ -71,7 +71,7 @@ export const close = defineCommand({
 
 async function listMonths(
   { db }: DatabaseHandle,
-  instances: readonly BilledInstance[],
+  instances: readonly NamedInstance[],
   { isNamed }: { isNamed: boolean },
 ): Promise<CommandResult> {
   const instanceIds = instances.map(({ instanceId }) => instanceId);
@@ -128,8 +128,8 @@ function describeMonth(month: MonthState, command: string): [string, string] {
 async function skipEmpty(
   { logger }: CommandContext,
   { db }: DatabaseHandle,
-  { instances, month }: { instances: readonly BilledInstance[]; month: Month },
-): Promise<readonly BilledInstance[]> {
+  { instances, month }: { instances: readonly NamedInstance[]; month: Month },
+): Promise<readonly NamedInstance[]> {
   const billed = db.selectFrom('months').select('instance_id').where('month', '=', `${month}-01`);
   const ids = new Set((await billed.execute()).map((row) => row.instance_id));
   const { some = [], none = [] } = Object.groupBy(instances, (each) => (ids.has(each.instanceId) ? 'some' : 'none'));
@@ -150,7 +150,7 @@ const MAX_TABLE_ROWS = 100;
 async function closeInstances(
   { output, signal, config, logger, role }: CommandContext,
   handle: DatabaseHandle,
-  { selected, options }: { selected: readonly BilledInstance[]; options: MonthOptions },
+  { selected, options }: { selected: readonly NamedInstance[]; options: MonthOptions },
 ): Promise<CommandResult> {
   const { month, reason, acceptBlockers: blockersHash } = options;
   const request = {
@@ -193,7 +193,7 @@ async function closeInstances(
 }
 
 /** Returns the outcome of an instance as `--json` prints it, quantities as text and without its lines. */
-function toDocument({ instanceId }: BilledInstance, outcome: CloseOutcome): object {
+function toDocument({ instanceId }: NamedInstance, outcome: CloseOutcome): object {
   const { kind, statement, lines: _, ...details } = outcome;
   const isDryRun = kind === 'closed' && statement === null;
   return { instanceId, ...statement, outcome: isDryRun ? 'dry_run' : kind, ...details };
@@ -201,7 +201,7 @@ function toDocument({ instanceId }: BilledInstance, outcome: CloseOutcome): obje
 
 /** Renders every outcome in the same order: the outcome, what is billed, the blockers, and the next command. */
 function renderOutcome(
-  instance: BilledInstance,
+  instance: NamedInstance,
   outcome: CloseOutcome,
   options: MonthOptions & { readonly isSigned: boolean },
 ): string[] {
