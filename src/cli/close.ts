@@ -14,7 +14,7 @@ import { AppError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode
 import type { NamedInstance } from '../ledger/instances.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
-import { formatTable } from '../terminal/text.ts';
+import { formatTable, MAX_TABLE_ROWS } from '../terminal/text.ts';
 import {
   capitalize,
   count,
@@ -143,8 +143,6 @@ async function skipEmpty(
 /** The connection can fail after the commit and before the reply. */
 const RETRY_HINT =
   'a statement is saved completely or not at all; run the same command again to see whether the month is closed';
-
-const MAX_TABLE_ROWS = 100;
 
 /** Closes the month of each instance separately: a failure of one does not stop another. */
 async function closeInstances(

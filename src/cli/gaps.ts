@@ -5,7 +5,7 @@ import { withoutIdsAndDays } from '../loading/report.ts';
 import { type Gap, type NeverReadInstance, readNeverReadInstances, selectGaps } from '../queries/gaps.ts';
 import { streamRows } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
-import { formatTable } from '../terminal/text.ts';
+import { formatTable, MAX_TABLE_ROWS } from '../terminal/text.ts';
 import { count, showCode, showDays, showInstant, showWhen } from '../terminal/words.ts';
 import { addDays, mergeDays, type UsageDay } from '../usage/day.ts';
 import { isGap } from '../usage/standing.ts';
@@ -57,9 +57,6 @@ export function formatNeverRead({ instanceId, neverReadSince, lastError }: Never
     '  To see what is wrong: losant-usage check',
   ];
 }
-
-/** The rows of a cause shown to people; `--json` has all. */
-const MAX_TABLE_ROWS = 100;
 
 /** Consecutive days of a stream of an organization, with the same cause and retry. */
 interface GapRange {

@@ -3,7 +3,7 @@ import { EXIT } from '../errors.ts';
 import { type Comparison, countComparisons, readReconcileStart, selectDifferences } from '../queries/reconciliation.ts';
 import { streamRows } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
-import { formatTable } from '../terminal/text.ts';
+import { formatTable, MAX_TABLE_ROWS } from '../terminal/text.ts';
 import { count, showCode, showDays, showNumber, showQuantity } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt } from '../usage/day.ts';
 import { defineCommand } from './command.ts';
@@ -47,8 +47,6 @@ export const reconcile = defineCommand({
     };
   },
 });
-
-const MAX_TABLE_ROWS = 200;
 
 /** Renders the counts of a range, and the first comparisons that are not equal. */
 export function renderReconciliation(
