@@ -2,7 +2,7 @@ import { DAY_MS, isoMs } from './calendar.ts';
 import { fraction, hashText, mix, toHex } from './hash.ts';
 import type { UsageProfile } from './profile.ts';
 
-export interface Tag {
+interface Tag {
   readonly key: string;
   readonly value: string;
 }

@@ -88,7 +88,7 @@ const POST_HANDLERS: Readonly<Record<string, Handler>> = {
     (world, { counter, times, sourcesOnly, ...cell }) => {
       const { restatements } = getEdits(world, cell);
       const groups = new Set(sourcesOnly ? (['sources'] as const) : counter.map(groupOf));
-      for (const group of groups) restatements[group] += times;
+      for (const group of groups) restatements[group] = (restatements[group] ?? 0) + times;
     },
   ),
   /** Removes the usage of a day from now on, or restores it. */

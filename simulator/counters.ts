@@ -5,6 +5,7 @@ import { type Meter, type SourceAmount, SourceSum } from './meter.ts';
 import { type CounterQuery, findOldestDay, parseCounterQuery } from './params.ts';
 import type { Body } from './rejection.ts';
 import type { Settings } from './settings.ts';
+import { DAY_COUNTERS, type DayAction } from './usage.ts';
 import type { Bucket } from './value-faults.ts';
 import type { World } from './world.ts';
 
@@ -53,16 +54,18 @@ function* listDays(request: CounterRequest): Generator<{ day: number; isExpired:
 
 function createDayBuckets(request: CounterRequest): Bucket[] {
   const { meter, settings, target } = request;
-  const isDevices = target.action === 'deviceCounts';
-  const biasedField = isDevices ? 'total' : 'minutes';
+  const action = target.action as DayAction;
+  const { biasedField } = DAY_COUNTERS[action];
   const buckets: Bucket[] = [];
   for (const { day, isExpired } of listDays(request)) {
-    const fields = Object.entries(isDevices ? meter.devices(day) : meter.notebooks(day));
-    const values = fields.map(([field, value]): [string, Amount] => [field, isExpired ? 0 : value]);
+    const values = Object.entries(meter.count(action, day)).map(([field, value]): [string, Amount] => [
+      field,
+      isExpired ? 0 : value,
+    ]);
     if (settings.omitZeroDays && values.every(([, value]) => value === 0)) continue;
     const bucket: Bucket = { date: isoMs(day * DAY_MS) };
     for (const [field, value] of values) {
-      bucket[field] = toJsonAmount(field === biasedField ? add(value, meter.getBias(day, target.action)) : value);
+      bucket[field] = toJsonAmount(field === biasedField ? add(value, meter.getBias(day, action)) : value);
     }
     buckets.push(bucket);
   }

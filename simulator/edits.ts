@@ -1,14 +1,11 @@
-export const COUNTER_ACTIONS = [
-  'deviceCounts',
-  'notebookMinuteCounts',
-  'payloadCounts',
-  'payloadCountsBreakdown',
-] as const;
+import { DAY_ACTIONS, type DayAction } from './usage.ts';
+
+export const COUNTER_ACTIONS = [...DAY_ACTIONS, 'payloadCounts', 'payloadCountsBreakdown'] as const;
 export type CounterAction = (typeof COUNTER_ACTIONS)[number];
 
 /** The variants of `payloadCountsBreakdown`; the other counters have none. */
 export const BREAKDOWN_VARIANTS = ['billable_count', 'billable_bytes', 'all_count', 'all_bytes'] as const;
-export type BreakdownVariant = (typeof BREAKDOWN_VARIANTS)[number];
+type BreakdownVariant = (typeof BREAKDOWN_VARIANTS)[number];
 
 /** A kind of counter response. The variant is null for counters without variants; in an edit null means all. */
 export interface CounterVariant {
@@ -17,17 +14,16 @@ export interface CounterVariant {
 }
 
 /** Counters with common numbers: both payload actions count the same. `sources` is only their split by source. */
-export type CounterGroup = 'devices' | 'notebooks' | 'payloads' | 'sources';
+export type CounterGroup = DayAction | 'payloads' | 'sources';
 
 export function groupOf(action: CounterAction): CounterGroup {
-  if (action === 'deviceCounts') return 'devices';
-  return action === 'notebookMinuteCounts' ? 'notebooks' : 'payloads';
+  return action === 'payloadCounts' || action === 'payloadCountsBreakdown' ? 'payloads' : action;
 }
 
 /** The changes of a test to one day of an organization. */
 export class DayEdits {
   /** Numbers of restatements. */
-  readonly restatements: Record<CounterGroup, number> = { devices: 0, notebooks: 0, payloads: 0, sources: 0 };
+  readonly restatements: Partial<Record<CounterGroup, number>> = {};
   /** The groups without usage although the organization was active. */
   readonly emptyGroups = new Set<CounterGroup>();
   /** Added to hours of payloads in hourly responses, and not in the day's total. */

@@ -2,13 +2,10 @@ import { type Amount, add } from './amount.ts';
 import { DAY_MS } from './calendar.ts';
 import { type CounterAction, type DayEdits, NO_EDITS } from './edits.ts';
 import type { Org } from './organizations.ts';
-import { computePart, countDevices, countNotebooks, countPayloads, type SourceDay } from './usage.ts';
+import { computePart, countPayloads, DAY_ACTIONS, DAY_COUNTERS, type DayAction, type SourceDay } from './usage.ts';
 import type { World } from './world.ts';
 
-const NO_DEVICES = { created: 0, deleted: 0, total: 0 };
-const NO_NOTEBOOKS = { minutes: 0, completed: 0, canceled: 0, errored: 0, timeout: 0 };
-type Devices = Record<keyof typeof NO_DEVICES, Amount>;
-type Notebooks = Record<keyof typeof NO_NOTEBOOKS, Amount>;
+type Fields = Readonly<Record<string, Amount>>;
 export type SourceAmount = Omit<SourceDay, 'count' | 'bytes'> & {
   readonly count: Amount;
   readonly bytes: Amount;
@@ -16,8 +13,7 @@ export type SourceAmount = Omit<SourceDay, 'count' | 'bytes'> & {
 
 /** Counts the usage of one organization or of the instance: the current day up to now, never a later one. */
 export interface Meter {
-  devices(day: number): Devices;
-  notebooks(day: number): Notebooks;
+  count(action: DayAction, day: number): Fields;
   /** Returns the payloads within [fromMs, toMs) after midnight, without sources that have none. */
   payloads(day: number, fromMs: number, toMs: number): readonly SourceAmount[];
   /** Returns the edits, some of which only affect responses: omitted buckets and wrong hours. */
@@ -30,25 +26,16 @@ export function createOrgMeter(world: World, org: Org): Meter {
   const getEdits = (day: number) => world.edits.read(org.key, day);
   const toElapsedMs = (day: number) => Math.max(0, Math.min(DAY_MS, world.now() - day * DAY_MS));
   return {
-    devices(day) {
+    count(action, day) {
       const { emptyGroups, restatements } = getEdits(day);
-      if (emptyGroups.has('devices')) return NO_DEVICES;
-      const whole = countDevices(org.profile, day, restatements.devices);
-      const created = computePart(whole.created, 0, toElapsedMs(day));
-      const deleted = computePart(whole.deleted, 0, toElapsedMs(day));
-      const total = whole.total - (whole.created - created) + (whole.deleted - deleted);
-      return { created, deleted, total: Math.max(0, total) };
-    },
-    notebooks(day) {
-      const { emptyGroups, restatements } = getEdits(day);
-      if (emptyGroups.has('notebooks')) return NO_NOTEBOOKS;
-      const whole = countNotebooks(org.profile, day, restatements.notebooks);
-      return mapFields(whole, (value) => computePart(value, 0, toElapsedMs(day)));
+      const { none, count } = DAY_COUNTERS[action];
+      if (emptyGroups.has(action)) return none;
+      return count(org.profile, day, restatements[action] ?? 0, toElapsedMs(day));
     },
     payloads(day, fromMs, toMs) {
       const { emptyGroups, restatements } = getEdits(day);
       if (emptyGroups.has('payloads')) return [];
-      const rows = renameSource(countPayloads(org.profile, day, restatements.payloads), restatements.sources);
+      const rows = renameSource(countPayloads(org.profile, day, restatements.payloads ?? 0), restatements.sources);
       const to = Math.min(toMs, toElapsedMs(day));
       return rows
         .map((row) => ({
@@ -64,7 +51,7 @@ export function createOrgMeter(world: World, org: Org): Meter {
 }
 
 /** Moves the payloads of the first source to another source, so that the totals stay. */
-function renameSource(rows: readonly SourceDay[], version: number): readonly SourceDay[] {
+function renameSource(rows: readonly SourceDay[], version = 0): readonly SourceDay[] {
   const [first, ...others] = rows;
   if (version === 0 || first === undefined) return rows;
   return [{ ...first, source: `${first.source}.moved${version}` }, ...others];
@@ -87,8 +74,7 @@ export function createInstanceMeter(world: World): Meter {
     return sum;
   };
   return {
-    devices: (day) => sumOf(day).devices,
-    notebooks: (day) => sumOf(day).notebooks,
+    count: (action, day) => sumOf(day).counts.get(action) ?? DAY_COUNTERS[action].none,
     payloads: (day, fromMs, toMs) => sumOf(day, fromMs, toMs).payloads,
     getEdits: () => NO_EDITS,
     getBias(day, action) {
@@ -102,22 +88,18 @@ type DaySum = ReturnType<typeof addUpDay>;
 
 /** Adds up all counters in one pass, because each organization is computed for it. */
 function addUpDay(world: World, day: number, fromMs: number, toMs: number) {
-  let devices: Devices = NO_DEVICES;
-  let notebooks: Notebooks = NO_NOTEBOOKS;
+  const counts = new Map<DayAction, Fields>();
   const payloads = new SourceSum();
   for (const org of world.organizations.each(world.organizations.existingKeys())) {
     const meter = createOrgMeter(world, org);
-    const [orgDevices, orgNotebooks] = [meter.devices(day), meter.notebooks(day)];
-    devices = mapFields(devices, (sum, field) => add(sum, orgDevices[field]));
-    notebooks = mapFields(notebooks, (sum, field) => add(sum, orgNotebooks[field]));
+    for (const action of DAY_ACTIONS) counts.set(action, addFields(counts.get(action), meter.count(action, day)));
     payloads.add(meter.payloads(day, fromMs, toMs));
   }
-  return { devices, notebooks, payloads: payloads.toRows() };
+  return { counts, payloads: payloads.toRows() };
 }
 
-function mapFields<F extends string, V, R>(fields: Record<F, V>, map: (value: V, field: F) => R): Record<F, R> {
-  const entries = (Object.entries(fields) as [F, V][]).map(([field, value]) => [field, map(value, field)]);
-  return Object.fromEntries(entries) as Record<F, R>;
+function addFields(sums: Fields = {}, fields: Fields): Fields {
+  return Object.fromEntries(Object.entries(fields).map(([field, value]) => [field, add(sums[field] ?? 0, value)]));
 }
 
 /** The exact sum of payloads by type and source. */

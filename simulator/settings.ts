@@ -3,13 +3,13 @@ import { DAY_MS } from './calendar.ts';
 import { COUNTER_ACTIONS, type CounterAction } from './edits.ts';
 import { faultPlan } from './faults.ts';
 import { listFaults } from './list-faults.ts';
+import { DAY_ACTIONS, DAY_COUNTERS } from './usage.ts';
 
 /** A day as `YYYY-MM-DD`, transformed into a day number. */
 export const dayInput = z.iso.date().transform((text) => Date.parse(text) / DAY_MS);
 
 const STREAM_ACTIONS: Readonly<Record<string, CounterAction>> = {
-  device_counts: 'deviceCounts',
-  notebook_minutes: 'notebookMinuteCounts',
+  ...Object.fromEntries(DAY_ACTIONS.map((action) => [DAY_COUNTERS[action].stream, action])),
   payload_sources: 'payloadCounts',
   payload_totals: 'payloadCountsBreakdown',
   payload_hours: 'payloadCountsBreakdown',

@@ -5,6 +5,7 @@ import { createOrgMeter, type Meter, type SourceAmount } from './meter.ts';
 import type { Org } from './organizations.ts';
 import { findOldestDay } from './params.ts';
 import type { Body } from './rejection.ts';
+import { DAY_ACTIONS, DAY_COUNTERS } from './usage.ts';
 import type { World } from './world.ts';
 
 /** Returns the rows that a run must store for one organization, by usage day and stream. */
@@ -19,8 +20,7 @@ export function describeTruth(world: World, org: Org, firstDay: number, lastDay:
 function describeDay(world: World, meter: Meter, day: number): Body {
   const { settings } = world;
   const edits = meter.getEdits(day);
-  const devices = meter.devices(day);
-  const notebooks = meter.notebooks(day);
+  const counts = DAY_ACTIONS.map((action) => ({ ...DAY_COUNTERS[action], action, fields: meter.count(action, day) }));
   const sources = meter.payloads(day, 0, DAY_MS);
   const totals = {
     billable_count: sumUp(sources, billableCount),
@@ -40,16 +40,18 @@ function describeDay(world: World, meter: Meter, day: number): Body {
   return {
     day: dayText(day),
     complete: (day + 1) * DAY_MS <= world.now(),
-    device_counts: toJsonFields(devices),
-    notebook_minutes: toJsonFields(notebooks),
+    ...Object.fromEntries(counts.map(({ stream, fields }) => [stream, toJsonFields(fields)])),
     payload_totals: toJsonFields(totals),
     payload_hours: describeHours(meter, day),
     payload_sources: sources.map(({ type, source, count }) => {
       return { payload_type: type, source, count: toJsonAmount(count) };
     }),
     omitted: {
-      device_counts: isOmitted({ action: 'deviceCounts', variant: null }, Object.values(devices)),
-      notebook_minutes: isOmitted({ action: 'notebookMinuteCounts', variant: null }, Object.values(notebooks)),
+      ...Object.fromEntries(
+        counts.map(({ stream, action, fields }) => {
+          return [stream, isOmitted({ action, variant: null }, Object.values(fields))];
+        }),
+      ),
       payload_totals: omittedTotals.length === 3,
       payload_sources: sources.length === 0 || omitsSources || !isRetained,
     },

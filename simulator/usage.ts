@@ -2,7 +2,7 @@ import { DAY_MS, HOUR_MS } from './calendar.ts';
 import { fraction, mix } from './hash.ts';
 import type { SourceProfile, UsageProfile } from './profile.ts';
 
-/** Pure functions of a profile, a day, and the number of times that the platform has restatements the day. */
+/** Pure functions of a profile, a day, and the number of times that the platform has restated the day. */
 
 export interface SourceDay extends Pick<SourceProfile, 'type' | 'source' | 'billable'> {
   readonly count: number;
@@ -16,23 +16,42 @@ const MAX_ORG_BYTES = Number.MAX_SAFE_INTEGER - 2 ** 50;
 const REFERENCE_DAY = 20_000;
 const LANES = { idle: 11, churn: 12, level: 13, transfer: 14, volume: 15, runs: 16, quiet: 17, source: 1000 };
 
+/** The counters with a bucket of fields per day, by the action of the API: how they count, and what a bias changes. */
+export const DAY_COUNTERS = {
+  deviceCounts: {
+    stream: 'device_counts',
+    none: { created: 0, deleted: 0, total: 0 },
+    count: countDevices,
+    biasedField: 'total',
+  },
+  notebookMinuteCounts: {
+    stream: 'notebook_minutes',
+    none: { minutes: 0, completed: 0, canceled: 0, errored: 0, timeout: 0 },
+    count: countNotebooks,
+    biasedField: 'minutes',
+  },
+} as const;
+export type DayAction = keyof typeof DAY_COUNTERS;
+export const DAY_ACTIONS = Object.keys(DAY_COUNTERS) as readonly DayAction[];
+
 /**
- * Counts the devices of the day; `total` is the level at its end: the previous total + created − deleted, except that
- * every 37 days some devices move with a transferred application, which neither counter shows.
+ * Counts the devices of the day up to a time after midnight; `total` is the level then: the previous total + created −
+ * deleted, except that every 37 days some devices move with a transferred application, which neither counter shows.
  */
-export function countDevices(profile: UsageProfile, day: number, restatements: number) {
+function countDevices(profile: UsageProfile, day: number, restatements: number, elapsedMs: number) {
   const step = 1 + (profile.salt % 5);
   const change = computeLevel(profile, day) - computeLevel(profile, day - 1);
   const bound = 1 + Math.ceil(profile.devices / 200);
   const churn = isActive(profile, day) ? drawNoise(profile, day, LANES.churn) % bound : 0;
-  return {
-    created: Math.max(change, 0) + churn + restatements * step,
-    deleted: Math.max(-change, 0) + churn,
-    total: adjust(computeLevel(profile, day) + computeTransfers(profile, day), restatements, step),
-  };
+  const dayCreated = Math.max(change, 0) + churn + restatements * step;
+  const dayDeleted = Math.max(-change, 0) + churn;
+  const dayTotal = adjust(computeLevel(profile, day) + computeTransfers(profile, day), restatements, step);
+  const created = computePart(dayCreated, 0, elapsedMs);
+  const deleted = computePart(dayDeleted, 0, elapsedMs);
+  return { created, deleted, total: Math.max(0, dayTotal - (dayCreated - created) + (dayDeleted - deleted)) };
 }
 
-export function countNotebooks(profile: UsageProfile, day: number, restatements: number) {
+function countNotebooks(profile: UsageProfile, day: number, restatements: number, elapsedMs: number) {
   const noise = 2 * fraction(profile.salt, day * 64 + LANES.runs);
   const activeRuns = Math.floor(profile.notebookRunsPerDay * getWeekdayFactor(day) * noise);
   const runs = isActive(profile, day) ? activeRuns : 0;
@@ -40,12 +59,13 @@ export function countNotebooks(profile: UsageProfile, day: number, restatements:
   const timeout = Math.floor(runs * 0.03);
   const canceled = Math.floor(runs * 0.02);
   const minutes = runs * (1 + (profile.salt % 9)) + (runs > 0 ? day % 7 : 0);
+  const toPart = (value: number) => computePart(value, 0, elapsedMs);
   return {
-    minutes: adjust(minutes, restatements, 1 + (profile.salt % 3)),
-    completed: runs - errored - timeout - canceled + restatements,
-    canceled,
-    errored,
-    timeout,
+    minutes: toPart(adjust(minutes, restatements, 1 + (profile.salt % 3))),
+    completed: toPart(runs - errored - timeout - canceled + restatements),
+    canceled: toPart(canceled),
+    errored: toPart(errored),
+    timeout: toPart(timeout),
   };
 }
 

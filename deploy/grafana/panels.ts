@@ -1,20 +1,20 @@
 /** Renders short descriptions of panels, annotations and variables in the form that Grafana 11 imports. */
 
-export interface PanelText {
+interface PanelText {
   readonly title: string;
   readonly description: string;
   readonly width: number;
   readonly height: number;
 }
 
-export interface SqlPanel extends PanelText {
+interface SqlPanel extends PanelText {
   readonly type: 'stat' | 'table' | 'days' | 'stack';
   readonly sql: string;
   /** The unit of each numeric column: `share` is a ratio, `problems` a count that is highlighted above 0. */
   readonly columns: Readonly<Record<string, 'count' | 'bytes' | 'minutes' | 'share' | 'problems'>>;
 }
 
-export interface PrometheusPanel extends PanelText {
+interface PrometheusPanel extends PanelText {
   readonly type: 'line';
   readonly unit: 'short' | 's' | 'bytes' | 'reqps';
   /** Legend → expression. */

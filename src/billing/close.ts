@@ -5,13 +5,13 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { readClosingRefusal, retryTransaction } from '../database/sqlstate.ts';
 import { SettingsError } from '../errors.ts';
+import type { NamedInstance } from '../ledger/instances.ts';
 import { readInPages } from '../queries/view-rows.ts';
 import type { Month } from '../usage/day.ts';
 import type { StatementDocument } from './manifest.ts';
 import { createPack } from './pack.ts';
 import {
   addQuantities,
-  type BilledInstance,
   formatMonthName,
   readAdjustmentDays,
   readBlockers,
@@ -50,7 +50,7 @@ export interface CloseOutcome extends Facts, Lines {
  */
 export async function closeMonth(
   { db }: Pick<DatabaseHandle, 'db'>,
-  instance: BilledInstance,
+  instance: NamedInstance,
   request: CloseRequest,
 ): Promise<CloseOutcome> {
   // In SQL, because kysely's driver for PGlite ignores the isolation level of a transaction.
@@ -73,7 +73,7 @@ export async function closeMonth(
 }
 
 /** Stores a statement and returns its document; or stores nothing and returns what it would be. */
-async function createStatement(trx: Kysely<Schema>, instance: BilledInstance, request: CloseRequest) {
+async function createStatement(trx: Kysely<Schema>, instance: NamedInstance, request: CloseRequest) {
   // A dry run takes no lock, so it may see a part of a load in progress.
   const document = request.isDryRun ? null : await beginStatement(trx, instance.instanceId, request);
   if (document === null) return { document, outcome: await readDraft(trx, instance, request) };
@@ -106,7 +106,7 @@ async function beginStatement(
 }
 
 /** Reads only: what would be billed, and what blocks it. */
-async function readDraft(trx: Kysely<Schema>, instance: BilledInstance, request: CloseRequest): Promise<CloseOutcome> {
+async function readDraft(trx: Kysely<Schema>, instance: NamedInstance, request: CloseRequest): Promise<CloseOutcome> {
   const { month, isAdjustment, acceptance } = request;
   const { instanceId } = instance;
   const firstDay = toFirstDay(month);
@@ -165,7 +165,7 @@ type Lines = Awaited<ReturnType<typeof readLines>>;
 /** Reads what is known of a month, except its lines: the reconciliation, the blockers and their hash. */
 async function readFacts(
   trx: Kysely<Schema>,
-  { instanceId }: Pick<BilledInstance, 'instanceId'>,
+  { instanceId }: Pick<NamedInstance, 'instanceId'>,
   { month, blockersHash }: { month: Month; blockersHash: string | null },
 ) {
   const comparisons = sql<Comparison>`losant_usage.month_reconciliation(${instanceId}, ${toFirstDay(month)})`;
@@ -212,7 +212,7 @@ async function readLines(
 type LineRow = InferResult<ReturnType<typeof selectLines>>[number];
 
 /** A line of a statement; its quantities are text, because they may exceed a JavaScript number. */
-export type StatementLine = Omit<LineRow, 'position'>;
+type StatementLine = Omit<LineRow, 'position'>;
 
 function selectLines(trx: Kysely<Schema>, lines: RawBuilder<Line>) {
   return trx

@@ -1,19 +1,10 @@
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
+import type { NamedInstance } from '../ledger/instances.ts';
 import type { Month } from '../usage/day.ts';
 import type { StatementDocument } from './manifest.ts';
 
-export type BilledInstance = Awaited<ReturnType<typeof readBilledInstances>>[number];
-
-export async function readBilledInstances(db: Kysely<Schema>) {
-  return await db
-    .selectFrom('instances')
-    .select(['instance_id as instanceId', 'name'])
-    .orderBy('instance_id')
-    .execute();
-}
-
-export function formatMonthName({ instanceId, name }: BilledInstance, month: Month): string {
+export function formatMonthName({ instanceId, name }: NamedInstance, month: Month): string {
   return `${month} of instance ${name === null ? instanceId : `${name} (${instanceId})`}`;
 }
 

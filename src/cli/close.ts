@@ -2,7 +2,6 @@ import { type CloseOutcome, closeMonth } from '../billing/close.ts';
 import { readKey } from '../billing/manifest.ts';
 import {
   type AdjustmentDay,
-  type BilledInstance,
   type Blocker,
   formatMonthName,
   type MonthState,
@@ -12,10 +11,20 @@ import {
 import type { DatabaseHandle } from '../database/handle.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { AppError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode } from '../errors.ts';
+import type { NamedInstance } from '../ledger/instances.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
-import { formatTable } from '../terminal/text.ts';
-import { capitalize, count, showDays, showInstant, showName, showNumber, showQuantity } from '../terminal/words.ts';
+import { formatTable, MAX_TABLE_ROWS } from '../terminal/text.ts';
+import {
+  capitalize,
+  count,
+  showCode,
+  showDays,
+  showInstant,
+  showName,
+  showNumber,
+  showQuantity,
+} from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/day.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openSchema, selectInstances } from './database.ts';
@@ -62,7 +71,7 @@ export const close = defineCommand({
 
 async function listMonths(
   { db }: DatabaseHandle,
-  instances: readonly BilledInstance[],
+  instances: readonly NamedInstance[],
   { isNamed }: { isNamed: boolean },
 ): Promise<CommandResult> {
   const instanceIds = instances.map(({ instanceId }) => instanceId);
@@ -82,7 +91,7 @@ const PARTLY_COLLECTED = 'not loaded from its first day on';
 /** Returns why a month has its state, and the next command, which begins with `command`. */
 function describeMonth(month: MonthState, command: string): [string, string] {
   const { state, orgsBlocked, orgsToAdjust, linesToAdjust, linesUnsettled, statements } = month;
-  const showCauses = (causes: readonly string[]) => causes.join(', ').replaceAll('_', ' ');
+  const showCauses = (causes: readonly string[]) => showCode(causes.join(', '));
   const causes = month.causes ?? [];
   switch (state) {
     case 'in_progress':
@@ -119,8 +128,8 @@ function describeMonth(month: MonthState, command: string): [string, string] {
 async function skipEmpty(
   { logger }: CommandContext,
   { db }: DatabaseHandle,
-  { instances, month }: { instances: readonly BilledInstance[]; month: Month },
-): Promise<readonly BilledInstance[]> {
+  { instances, month }: { instances: readonly NamedInstance[]; month: Month },
+): Promise<readonly NamedInstance[]> {
   const billed = db.selectFrom('months').select('instance_id').where('month', '=', `${month}-01`);
   const ids = new Set((await billed.execute()).map((row) => row.instance_id));
   const { some = [], none = [] } = Object.groupBy(instances, (each) => (ids.has(each.instanceId) ? 'some' : 'none'));
@@ -135,13 +144,11 @@ async function skipEmpty(
 const RETRY_HINT =
   'a statement is saved completely or not at all; run the same command again to see whether the month is closed';
 
-const MAX_TABLE_ROWS = 100;
-
 /** Closes the month of each instance separately: a failure of one does not stop another. */
 async function closeInstances(
   { output, signal, config, logger, role }: CommandContext,
   handle: DatabaseHandle,
-  { selected, options }: { selected: readonly BilledInstance[]; options: MonthOptions },
+  { selected, options }: { selected: readonly NamedInstance[]; options: MonthOptions },
 ): Promise<CommandResult> {
   const { month, reason, acceptBlockers: blockersHash } = options;
   const request = {
@@ -184,7 +191,7 @@ async function closeInstances(
 }
 
 /** Returns the outcome of an instance as `--json` prints it, quantities as text and without its lines. */
-function toDocument({ instanceId }: BilledInstance, outcome: CloseOutcome): object {
+function toDocument({ instanceId }: NamedInstance, outcome: CloseOutcome): object {
   const { kind, statement, lines: _, ...details } = outcome;
   const isDryRun = kind === 'closed' && statement === null;
   return { instanceId, ...statement, outcome: isDryRun ? 'dry_run' : kind, ...details };
@@ -192,7 +199,7 @@ function toDocument({ instanceId }: BilledInstance, outcome: CloseOutcome): obje
 
 /** Renders every outcome in the same order: the outcome, what is billed, the blockers, and the next command. */
 function renderOutcome(
-  instance: BilledInstance,
+  instance: NamedInstance,
   outcome: CloseOutcome,
   options: MonthOptions & { readonly isSigned: boolean },
 ): string[] {
@@ -248,7 +255,7 @@ function renderDays({ days, dayCount }: CloseOutcome, month: Month): string[] {
 }
 
 function describeCause({ cause, revision, runId, changedAt, waiverReason }: AdjustmentDay): string {
-  const words = cause.replaceAll('_', ' ');
+  const words = showCode(cause);
   const when = changedAt === null ? '' : ` ${showInstant(changedAt)}`;
   if (waiverReason !== null) return `${words}${when}: ${waiverReason}`;
   return `${words}${when}${revision === null ? '' : `, revision ${revision}`}${runId === null ? '' : `, run ${runId}`}`;
@@ -316,8 +323,8 @@ function renderReconciliation(reconciliation: CloseOutcome['reconciliation'], mo
     .map(({ stream, compared_with: comparedWith, outcome, reason: cause, days }) => [
       stream,
       comparedWith === 'losant' ? "Losant's own total" : comparedWith,
-      `${count(days, 'day')} ${outcome.replaceAll('_', ' ')}`,
-      cause?.replaceAll('_', ' ') ?? '',
+      `${count(days, 'day')} ${showCode(outcome)}`,
+      showCode(cause ?? ''),
     ]);
   if (rows.length === 0) return [];
   const { from, to } = daysOfMonth(month);

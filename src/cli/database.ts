@@ -1,12 +1,12 @@
 /** The database of a command: opened with the required schema and rights, and the selection of its instances. */
 import { once } from 'node:events';
-import { type BilledInstance, readBilledInstances } from '../billing/statements.ts';
 import type { DatabaseHandle, Role } from '../database/handle.ts';
 import { migrateToHead, readPending, readSchemaState, requireSchema } from '../database/migrate.ts';
 import { createDatabase, type DatabaseOptions } from '../database/open.ts';
 import { readAccess } from '../database/session.ts';
 import { toRoleHint } from '../database/sqlstate.ts';
 import { DatabaseError, SettingsError } from '../errors.ts';
+import { type NamedInstance, readNamedInstances } from '../ledger/instances.ts';
 import { count } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { flagOption } from './options.ts';
@@ -95,7 +95,7 @@ export function requireWritable({ label, readOnly }: Pick<DatabaseHandle, 'label
 export async function selectInstanceIds({ config }: CommandContext, { db }: DatabaseHandle) {
   const configured = config.instances.map(({ instanceId }) => instanceId);
   if (configured.length > 0) return configured;
-  return (await readBilledInstances(db)).map(({ instanceId }) => instanceId);
+  return (await readNamedInstances(db)).map(({ instanceId }) => instanceId);
 }
 
 /**
@@ -106,8 +106,8 @@ export async function selectInstances(
   context: CommandContext,
   handle: DatabaseHandle,
   requestedIds: readonly string[] | null,
-): Promise<BilledInstance[]> {
-  const instances = await readBilledInstances(handle.db);
+): Promise<NamedInstance[]> {
+  const instances = await readNamedInstances(handle.db);
   const ids = requestedIds ?? (await selectInstanceIds(context, handle));
   const selected = instances.filter(({ instanceId }) => ids.includes(instanceId));
   const unknown = ids.filter((id) => !selected.some(({ instanceId }) => instanceId === id));

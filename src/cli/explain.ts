@@ -2,7 +2,7 @@ import { readNowMs } from '../database/session.ts';
 import { SettingsError } from '../errors.ts';
 import { type CellExplanation, type DayExplanation, explainDay } from '../queries/explain.ts';
 import { formatTable } from '../terminal/text.ts';
-import { count, showDays, showInstant, showNumber, showWhen } from '../terminal/words.ts';
+import { count, showCode, showDays, showInstant, showNumber, showWhen } from '../terminal/words.ts';
 import { STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
@@ -34,10 +34,10 @@ function renderExplanation({ org, day: usageDay, cells }: DayExplanation, nowMs:
 
 function renderStanding({ stream: name, standing, ledger }: CellExplanation): string {
   if (standing === null) return `${name}: not expected`;
-  const { label, sentence } = STANDINGS[standing];
+  const { sentence } = STANDINGS[standing];
   const reason = ledger?.reason === 'waived' ? null : ledger?.reason;
   const cause = [reason, ledger?.detail].filter((part) => part != null).join(', ');
-  return `${name}: ${label}: ${cause === '' ? sentence : cause}`;
+  return `${name}: ${showCode(standing)}: ${cause === '' ? sentence : cause}`;
 }
 
 const showValue = (quantity: number | null) => (quantity === null ? 'none' : showNumber(quantity));

@@ -5,10 +5,10 @@ import { withoutIdsAndDays } from '../loading/report.ts';
 import { type Gap, type NeverReadInstance, readNeverReadInstances, selectGaps } from '../queries/gaps.ts';
 import { streamRows } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
-import { formatTable } from '../terminal/text.ts';
-import { count, showDays, showInstant, showWhen } from '../terminal/words.ts';
+import { formatTable, MAX_TABLE_ROWS } from '../terminal/text.ts';
+import { count, showCode, showDays, showInstant, showWhen } from '../terminal/words.ts';
 import { addDays, mergeDays, type UsageDay } from '../usage/day.ts';
-import { isGap, STANDINGS } from '../usage/standing.ts';
+import { isGap } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { openSchema, selectInstanceIds } from './database.ts';
 import { days, flagOption, orgsOption, reason, requiredOption, requireEndedDays, streamsOption } from './options.ts';
@@ -57,9 +57,6 @@ export function formatNeverRead({ instanceId, neverReadSince, lastError }: Never
     '  To see what is wrong: losant-usage check',
   ];
 }
-
-/** The rows of a cause shown to people; `--json` has all. */
-const MAX_TABLE_ROWS = 100;
 
 /** Consecutive days of a stream of an organization, with the same cause and retry. */
 interface GapRange {
@@ -140,9 +137,9 @@ export class GapSummary {
 
 /** Describes the cause of a gap. Details that differ only in IDs and days are one; a person's reason is unchanged. */
 function describeGap({ standing, reason: code, detail }: Gap): string {
-  if (code === 'waived' && detail !== null) return `${STANDINGS[standing].label}: ${detail}`;
+  if (code === 'waived' && detail !== null) return `${showCode(standing)}: ${detail}`;
   const shared = standing === 'waived' ? detail : detail && withoutIdsAndDays(detail);
-  return `${STANDINGS[standing].label}: ${shared === null ? code : `${code}, ${shared}`}`;
+  return `${showCode(standing)}: ${shared === null ? code : `${code}, ${shared}`}`;
 }
 
 function describeRetry({ standing, nextReadAt }: Gap, nowMs: number): string {

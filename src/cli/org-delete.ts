@@ -7,10 +7,10 @@ import type { RunOutcome } from '../loading/report.ts';
 import { runInstance } from '../loading/run.ts';
 import { type NonFinalCells, readNonFinalCells } from '../queries/gaps.ts';
 import { formatTable, quoteForShell } from '../terminal/text.ts';
-import { count, showDays, showName } from '../terminal/words.ts';
+import { count, showCode, showDays, showName } from '../terminal/words.ts';
 import { addDays, dayAt, earliestDay, latestDay } from '../usage/day.ts';
 import { horizonStart } from '../usage/policy.ts';
-import { isGap, isSettled, STANDINGS } from '../usage/standing.ts';
+import { isGap, isSettled } from '../usage/standing.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
 import { flagOption, optionalOption, orgOption, text } from './options.ts';
@@ -129,8 +129,8 @@ function isMissing({ standing }: NonFinalCells): boolean {
 
 function renderCells(cells: NonFinalCells): string[] {
   const { stream, standing, reason, detail, first, last, days } = cells;
-  const { label } = STANDINGS[standing];
-  return [label, stream, showDays({ from: first, to: last }), count(days, 'day'), detail ?? reason ?? ''];
+  const range = showDays({ from: first, to: last });
+  return [showCode(standing), stream, range, count(days, 'day'), detail ?? reason ?? ''];
 }
 
 /** Deletes the organization in Losant, ends its tracks and creates their last cells. Returns the day of deletion. */

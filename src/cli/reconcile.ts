@@ -3,8 +3,8 @@ import { EXIT } from '../errors.ts';
 import { type Comparison, countComparisons, readReconcileStart, selectDifferences } from '../queries/reconciliation.ts';
 import { streamRows } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
-import { formatTable } from '../terminal/text.ts';
-import { count, showDays, showNumber, showQuantity } from '../terminal/words.ts';
+import { formatTable, MAX_TABLE_ROWS } from '../terminal/text.ts';
+import { count, showCode, showDays, showNumber, showQuantity } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt } from '../usage/day.ts';
 import { defineCommand } from './command.ts';
 import { openSchema, selectInstanceIds } from './database.ts';
@@ -48,8 +48,6 @@ export const reconcile = defineCommand({
   },
 });
 
-const MAX_TABLE_ROWS = 200;
-
 /** Renders the counts of a range, and the first comparisons that are not equal. */
 export function renderReconciliation(
   range: DayRange,
@@ -73,10 +71,10 @@ export function renderReconciliation(
 
 function renderComparison(row: Comparison): string[] {
   const { outcome, orgsMissing, orgsDiffering, reason } = row;
-  const parts = [outcome.replaceAll('_', ' ')];
+  const parts = [showCode(outcome)];
   if (orgsMissing) parts.push(`${count(orgsMissing, 'organization')} missing from the sum`);
   if (orgsDiffering) parts.push(`${count(orgsDiffering, 'organization differs', 'organizations differ')}`);
-  if (reason !== null) parts.push(reason.replaceAll('_', ' '));
+  if (reason !== null) parts.push(showCode(reason));
   const amounts = [row.quantity, row.total, row.difference].map(showQuantity);
   return [row.day, row.metric, row.comparedWith, ...amounts, row.instanceId, parts.join(', ')];
 }

@@ -5,11 +5,12 @@ import { type CustomerStatement, SealedMonth } from '../billing/customers.ts';
 import { hashOf, readKey } from '../billing/manifest.ts';
 import { writePacks } from '../billing/pack.ts';
 import { readPacks, type Verification } from '../billing/read-packs.ts';
-import { type BilledInstance, formatMonthName, readStatements, type Statement } from '../billing/statements.ts';
+import { formatMonthName, readStatements, type Statement } from '../billing/statements.ts';
 import { nameCustomer, readMetrics, renderStatementCsv, renderStatementFile } from '../console/customer-statement.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { codeOf, EXIT, SettingsError } from '../errors.ts';
 import { createAtomicFolder } from '../files/atomic-file.ts';
+import type { NamedInstance } from '../ledger/instances.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { line } from '../settings/kinds.ts';
 import { formatTable, quoteForShell } from '../terminal/text.ts';
@@ -143,10 +144,10 @@ function renderVerification(dir: string, { packs, problems, notes, rows, databas
 }
 
 /** Writes a page and a CSV file for each instance and customer. Returns what was written. */
-export async function writeCustomerFiles(
+async function writeCustomerFiles(
   { db }: DatabaseHandle,
   allStatements: readonly Statement[],
-  options: { month: Month; out: string; instances: readonly BilledInstance[]; signal: AbortSignal },
+  options: { month: Month; out: string; instances: readonly NamedInstance[]; signal: AbortSignal },
 ) {
   const { month, out, instances, signal } = options;
   const metrics = await readMetrics(db);

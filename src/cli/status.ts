@@ -5,9 +5,9 @@ import { ATTENTION_KINDS, listNames } from '../queries/attention.ts';
 import { type Health, type InstanceHealth, type RunRecord, readHealth, type StreamHealth } from '../queries/health.ts';
 import { localDayAt } from '../settings/notify-time.ts';
 import { formatTable } from '../terminal/text.ts';
-import { count, showDays, showDuration, showInstant, showNumber } from '../terminal/words.ts';
+import { count, showCode, showDays, showDuration, showInstant, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
-import { countIncomplete, STANDINGS, standings, sumStandings } from '../usage/standing.ts';
+import { countIncomplete, standings, sumStandings } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { openSchema, selectInstanceIds } from './database.ts';
 import { formatNeverRead } from './gaps.ts';
@@ -84,7 +84,7 @@ function renderAttention({ attention: { attentionAt, groups }, digest }: Instanc
       ? [`  needs attention${age === null ? ': not known yet' : ` (${age}): nothing`}`]
       : [`  needs attention (${age ?? 'not known yet'}):`, ...formatTable({ rows, indent: 4 })];
   if (digest !== null) {
-    const outcome = digest.outcome?.replaceAll('_', ' ') ?? 'not sent yet';
+    const outcome = showCode(digest.outcome ?? 'not sent yet');
     lines.push(`  digest of ${digest.day}: ${outcome}${digest.error === null ? '' : ` (${digest.error})`}`);
   }
   return lines;
@@ -99,7 +99,7 @@ function renderYesterday(streams: readonly StreamHealth[], nowMs: number): strin
   const counts = standings
     .toReversed()
     .filter((standing) => standingCounts[standing] > 0)
-    .map((standing) => `${showNumber(standingCounts[standing])} ${STANDINGS[standing].label}`);
+    .map((standing) => `${showNumber(standingCounts[standing])} ${showCode(standing)}`);
   const remark = counts.length === 0 ? '' : `: ${counts.join(', ')}`;
   return `Yesterday, ${yesterday}, is ${countIncomplete(standingCounts) === 0 ? 'complete' : 'incomplete'}${remark}.`;
 }

@@ -2,9 +2,8 @@ import { scaleLinear } from 'd3-scale';
 import { line } from 'd3-shape';
 import { html } from 'hono/html';
 import type { ComparedDay, Pair } from '../queries/usage-totals.ts';
-import { count, formatDays, showChange, showDifference, showNumber } from '../terminal/words.ts';
+import { count, formatDays, showChange, showCode, showDifference, showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
-import { STANDINGS } from '../usage/standing.ts';
 import type { Html } from './elements.ts';
 import { renderHtmlTable } from './table.ts';
 
@@ -107,8 +106,7 @@ function describeDay({ unit, comparison }: Chart, chartDay: ComparedDay): readon
   const { standing, quantity, comparedDay, comparedQuantity, valuesNotStored } = chartDay;
   if (standing === null) return ['not tracked'];
   const value = quantity === null ? 'not stored' : `${showNumber(quantity)} ${unit}`;
-  const remark =
-    valuesNotStored > 0 ? `${showNumber(valuesNotStored)} not stored` : standing && STANDINGS[standing].label;
+  const remark = valuesNotStored > 0 ? `${showNumber(valuesNotStored)} not stored` : standing && showCode(standing);
   const values = quantity === null || remark === undefined ? value : `${value}, ${remark}`;
   if (comparison === null || comparedDay === null) return [values];
   if (comparedQuantity === null) return [values, `${showLongDay(comparedDay)}: not stored`];

@@ -3,7 +3,7 @@ import { html, raw } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { type CellExplanation, type DayExplanation, explainDay, type LedgerRow } from '../queries/explain.ts';
-import { capitalize, showName, showNumber } from '../terminal/words.ts';
+import { capitalize, showCode, showName, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, eachDay, FIRST_DAY, parseDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
 import { isGap, STANDINGS, type Standing, standings } from '../usage/standing.ts';
@@ -136,9 +136,9 @@ ${renderPages(page, lines.length > LINES_PER_PAGE, (to) => address({ page: `${to
 }
 
 function renderKey(standing: Standing): Html {
-  const { tone, symbol, label, sentence } = STANDINGS[standing];
+  const { tone, symbol, sentence } = STANDINGS[standing];
   return html`<span class="whole" title="${sentence}"><span class="key m-${tone} s-3"
-  aria-hidden="true">${symbol}</span> ${label}</span> `;
+  aria-hidden="true">${symbol}</span> ${showCode(standing)}</span> `;
 }
 
 function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], { range, stream }: MapQuery): Html {

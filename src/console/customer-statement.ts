@@ -2,9 +2,10 @@
 import { html } from 'hono/html';
 import type { Kysely } from 'kysely';
 import type { CustomerLine, CustomerStatement } from '../billing/customers.ts';
-import { addQuantities, type BilledInstance, type Statement } from '../billing/statements.ts';
+import { addQuantities, type Statement } from '../billing/statements.ts';
 import type { Schema } from '../database/schema.ts';
 import { renderCsvHeader, renderCsvRows } from '../files/csv.ts';
+import type { NamedInstance } from '../ledger/instances.ts';
 import { ABSENT } from '../queries/usage-totals.ts';
 import { count, showName } from '../terminal/words.ts';
 import { compareText } from '../usage/cell.ts';
@@ -16,7 +17,7 @@ import { renderHtmlTable } from './table.ts';
 
 /** The month of an instance, in which a customer has a statement. */
 export interface StatementMonth {
-  readonly instance: BilledInstance;
+  readonly instance: NamedInstance;
   readonly month: Month;
   /** The statements of the month, oldest first. */
   readonly statements: readonly Statement[];

@@ -1,6 +1,6 @@
 /** What pages consist of: links, states, instants and facts. */
 import { html } from 'hono/html';
-import { formatDays, showInstant, showName } from '../terminal/words.ts';
+import { formatDays, showCode, showInstant, showName } from '../terminal/words.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
 
 export type Html = ReturnType<typeof html>;
@@ -48,9 +48,9 @@ export const showMonth = formatDays({ month: 'long', year: 'numeric' });
 /** Renders a standing with its symbol; null means not expected. */
 export function renderStanding(standing: Standing | null): Html {
   if (standing === null) return html`<span class="quiet">not expected</span>`;
-  const { symbol, label, sentence, tone } = STANDINGS[standing];
+  const { symbol, sentence, tone } = STANDINGS[standing];
   return html`<span class="t-${tone} whole" title="${sentence}"><span aria-hidden="true">${symbol}</span>
-    ${label}</span>`;
+    ${showCode(standing)}</span>`;
 }
 
 /** Renders a list of facts by name, without those that are null, false or empty. */

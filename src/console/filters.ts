@@ -2,6 +2,7 @@
 import { html } from 'hono/html';
 import { type RawBuilder, sql } from 'kysely';
 import { labelInstance } from '../queries/attention.ts';
+import { showCode } from '../terminal/words.ts';
 import { parseDay } from '../usage/day.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import { addressOf, type Html, renderLink } from './elements.ts';
@@ -93,7 +94,7 @@ export function escapeLike(text: string): string {
 
 /** Returns options whose labels are their values. */
 export function optionsOf(values: readonly string[]): Readonly<Record<string, string>> {
-  return Object.fromEntries(values.map((value) => [value, value.replaceAll('_', ' ')]));
+  return Object.fromEntries(values.map((value) => [value, showCode(value)]));
 }
 
 /** Selects the label of the instance `i`; null if there is only one. */

@@ -1,8 +1,8 @@
 import { html } from 'hono/html';
 import { addUpDays, isLevel, monthToDate, type UsageTotals } from '../queries/usage-totals.ts';
-import { count, formatDays, showChange, showDistance, showNumber, showWhen } from '../terminal/words.ts';
+import { count, formatDays, showChange, showCode, showDistance, showNumber, showWhen } from '../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
-import { findWorstStanding, STANDINGS, standings, sumStandings } from '../usage/standing.ts';
+import { findWorstStanding, standings, sumStandings } from '../usage/standing.ts';
 import { renderAttention } from './attention.ts';
 import { type CachedRead, describeReadFailure } from './cached-reads.ts';
 import { renderChart, showLongDay } from './chart.ts';
@@ -106,7 +106,7 @@ function describeYesterday(
   const stored = Math.max(0, expected - counts.waiting - counts.unavailable - counts.missing);
   const exceptions = (['missing', 'in_doubt', 'unavailable', 'waiting'] as const)
     .filter((standing) => counts[standing] > 0)
-    .map((standing) => `, ${showNumber(counts[standing])} ${STANDINGS[standing].label}`)
+    .map((standing) => `, ${showNumber(counts[standing])} ${showCode(standing)}`)
     .join('');
   const sentence = `${showNumber(stored)} of ${count(expected, 'expected cell')} stored${exceptions}`;
   if (expected === 0) return { day, tone: 'quiet', label: 'nothing expected', sentence: 'No cells are expected' };

@@ -2,7 +2,7 @@ import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { readStatements, type Statement } from '../billing/statements.ts';
 import type { MonthState, Schema } from '../database/schema.ts';
-import { showDifference, showNumber } from '../terminal/words.ts';
+import { showCode, showDifference, showNumber } from '../terminal/words.ts';
 import { type DayRange, daysOfMonth, type Month, type UsageDay } from '../usage/day.ts';
 import { type Html, linkTo, renderCommands, renderPill, showMonth } from './elements.ts';
 import { SEARCH, selectInstanceName } from './filters.ts';
@@ -58,7 +58,7 @@ export function linkToMonth(month: UsageDay, text = showMonth(month), only = '')
 }
 
 function renderState({ state }: MonthRow): Html {
-  return renderPill(STATES[state][0], state.replaceAll('_', ' '));
+  return renderPill(STATES[state][0], showCode(state));
 }
 
 /** Says in one sentence how many organizations are ready, and what keeps back the others. */

@@ -2,9 +2,10 @@
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import { type CustomerKey, SealError, SealedMonth } from '../billing/customers.ts';
-import { readBilledInstances, readStatements } from '../billing/statements.ts';
+import { readStatements } from '../billing/statements.ts';
 import type { Schema } from '../database/schema.ts';
-import { showName } from '../terminal/words.ts';
+import { readNamedInstances } from '../ledger/instances.ts';
+import { showCode, showName } from '../terminal/words.ts';
 import type { Month } from '../usage/day.ts';
 import { readMetrics, renderCustomerStatement, titleStatement } from './customer-statement.ts';
 import { type Html, linkTo, type Query, showMonth } from './elements.ts';
@@ -95,7 +96,7 @@ async function readCustomerPage(
   { month, instanceId, customer }: { month: Month; instanceId: string; customer: CustomerKey },
 ) {
   const statements = await readStatements(db, { month, instanceIds: [instanceId] });
-  const instance = (await readBilledInstances(db)).find((each) => each.instanceId === instanceId);
+  const instance = (await readNamedInstances(db)).find((each) => each.instanceId === instanceId);
   if (instance === undefined) return null;
   using sealed = await SealedMonth.read(db, statements, { customer, signal: AbortSignal.timeout(READ_MS) });
   const [statement] = sealed.customers();
@@ -109,7 +110,7 @@ const READ_MS = 30_000;
 
 type DayRow = { readonly cause: string };
 
-const CAUSE: TableColumn<DayRow> = ['cause', 'Cause', ({ cause }) => cause.replaceAll('_', ' ')];
+const CAUSE: TableColumn<DayRow> = ['cause', 'Cause', ({ cause }) => showCode(cause)];
 
 /** The days that explain the adjustments of a month, those of the next one first. */
 export const adjustmentDaysPage = createTablePage<DayRow>({ path: `${PATH}/:month/days` }, (request) => {

@@ -19,6 +19,17 @@ export async function readInstance(db: Kysely<Schema>, instanceId: string) {
   return row ?? null;
 }
 
+export type NamedInstance = Awaited<ReturnType<typeof readNamedInstances>>[number];
+
+/** Returns every instance of the database, also one that was retired. */
+export async function readNamedInstances(db: Kysely<Schema>) {
+  return await db
+    .selectFrom('instances')
+    .select(['instance_id as instanceId', 'name'])
+    .orderBy('instance_id')
+    .execute();
+}
+
 /** Records that a run tries to read the instance. The first attempt adds it; a later one ends a retirement. */
 export async function recordAttempt(db: Kysely<Schema>, instanceId: string): Promise<void> {
   await inTransaction({ db, lease: null }, async (trx) => {

@@ -62,7 +62,7 @@ export const instanceSettings = z.object({
   }),
   /** In the order of the catalog. */
   STREAMS: streams.prefault(defaultStreamNames.join(',')).register(descriptions, {
-    description: 'streams to load, comma-separated; `payload_hours` is loaded only if listed',
+    description: 'streams to load, comma-separated',
   }),
   REQUESTS_PER_SECOND: kinds.number(0.1, 10_000, 'requests per second').prefault('20').register(descriptions, {
     description: 'maximum requests started per second, evenly spaced; can be a fraction',

@@ -42,6 +42,9 @@ export function cutOff(text: string, maxLength: number): string {
   return text.length > maxLength ? `${text.slice(0, maxLength - 1).toWellFormed()}…` : text;
 }
 
+/** The rows of a long table that people see; `--json` has all. */
+export const MAX_TABLE_ROWS = 100;
+
 export interface Table {
   /** The titles of the columns. */
   readonly head?: readonly string[];

@@ -32,6 +32,11 @@ export function showDays({ from, to }: { from: string; to: string }): string {
   return from === to ? from : `${from}..${to}`;
 }
 
+/** Returns a code in words: `in doubt` for `in_doubt`. */
+export function showCode(code: string): string {
+  return code.replaceAll('_', ' ');
+}
+
 export function capitalize(text: string): string {
   return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
 }

@@ -5,28 +5,17 @@
  * because not everybody can distinguish the colors.
  */
 export const STANDINGS = {
-  final: {
-    label: 'final',
-    sentence: 'stored, and read late enough that no further change is expected',
-    symbol: '●',
-    tone: 'good',
-  },
+  final: { sentence: 'stored, and read late enough that no further change is expected', symbol: '●', tone: 'good' },
   waived: {
-    label: 'waived',
-    sentence: 'accepted as it stands, with or without a number; the reason is on record',
+    sentence: 'accepted as it is, with or without a number; the reason is on record',
     symbol: '◆',
     tone: 'good',
   },
-  stored: { label: 'stored', sentence: 'stored, to be read again', symbol: '◐', tone: 'calm' },
-  waiting: { label: 'waiting', sentence: 'not stored, and not late yet', symbol: '·', tone: 'pending' },
-  unavailable: { label: 'unavailable', sentence: 'no longer readable, and not waived', symbol: '–', tone: 'lost' },
-  in_doubt: { label: 'in doubt', sentence: 'stored, but contradicted since', symbol: '?', tone: 'bad' },
-  missing: {
-    label: 'missing',
-    sentence: 'not stored, and either late or its last read failed',
-    symbol: '✕',
-    tone: 'bad',
-  },
+  stored: { sentence: 'stored, to be read again', symbol: '◐', tone: 'calm' },
+  waiting: { sentence: 'not stored, and not late yet', symbol: '·', tone: 'pending' },
+  unavailable: { sentence: 'no longer readable, and not waived', symbol: '–', tone: 'lost' },
+  in_doubt: { sentence: 'stored, but contradicted since', symbol: '?', tone: 'bad' },
+  missing: { sentence: 'not stored, and either late or its last read failed', symbol: '✕', tone: 'bad' },
 } as const;
 
 export type Standing = keyof typeof STANDINGS;

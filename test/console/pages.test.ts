@@ -1,7 +1,8 @@
 import { describe, expect, it, test } from 'vitest';
+import { PAGES } from '../../src/console/pages.ts';
 import { STYLE } from '../../src/console/style.ts';
 import { describeDays } from '../../src/console/usage-query.ts';
-import { FOREIGN, HOSTILE_NAME, ORGS, openWorld, useWorld } from './world.ts';
+import { FOREIGN, HOSTILE_NAME, INSTANCE, ORGS, openWorld, useWorld } from './world.ts';
 
 const world = useWorld();
 
@@ -27,6 +28,7 @@ const PATHS = [
   '/billing',
   '/billing/2026-09',
   '/billing/2026-09/customers',
+  `/billing/2026-09/customer?instance=${INSTANCE}&org=${ORGS.hostile}`,
   '/billing/2026-09/days',
   '/billing/2026-10',
   '/changes',
@@ -39,6 +41,14 @@ const PATHS = [
   `/organizations/${ORGS.hourly}?tab=hours&zone=Nowhere`,
   `/organizations/${ORGS.hourly}?tab=hours&zone=%00`,
 ];
+
+test('every page but the search, which only redirects, is among these', () => {
+  const isAmong = (path: string) => {
+    const route = new RegExp(`^${path.replaceAll(/:\w+/g, '[^/?]+')}(\\?|$)`);
+    return PATHS.some((each) => route.test(each));
+  };
+  expect(PAGES.map(({ path }) => path).filter((path) => !isAmong(path))).toEqual(['/find']);
+});
 
 test.for(PATHS)(
   '%s shows no foreign markup, control characters or styles, and no instance that is not in the settings',

@@ -6,6 +6,7 @@ import { refreshAttention } from '../../src/ledger/attention.ts';
 import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
 import { streamRows } from '../../src/queries/view-rows.ts';
+import { defaultStreamNames } from '../../src/usage/streams/catalog.ts';
 import { useDisposable } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
@@ -90,7 +91,8 @@ insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
 select o.org_id, s.stream, greatest(date '2026-08-01', o.created_on), coalesce(o.deleted_on, date '2026-11-28'),
   o.deleted_on - 1
 from losant_usage.organizations o cross join losant_usage.streams s
-where s.stream <> 'payload_hours' or o.org_id = '${ORGS.hourly}';
+where s.stream = any ('{${defaultStreamNames.join()}}')
+  or (s.stream = 'payload_hours' and o.org_id = '${ORGS.hourly}');
 insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision,
   first_loaded_at, last_read_at, finalized_at)
 select d.day, t.org_id, t.stream, case when d.is_final then 'final' else 'stored' end::losant_usage.standing, true,

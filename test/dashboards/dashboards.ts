@@ -11,7 +11,7 @@ interface Target {
   readonly legendFormat?: string;
 }
 
-export interface Panel {
+interface Panel {
   readonly type: string;
   readonly title: string;
   readonly fieldConfig: {

@@ -54,6 +54,7 @@ const COLUMNS = {
 } as const;
 
 export type Table = keyof typeof COLUMNS;
+/** Those of the default streams. */
 const TABLES = ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources'] as const;
 
 /** The hours of every day that has any, in the order of COLUMNS. */
@@ -62,10 +63,11 @@ const HOURS = `select concat_ws(' ', 'payload_hours', org_id, usage_date::text,
     string_agg(payload_all_bytes::text, ',' order by hour)) as line
   from losant_usage.hourly_usage where payload_all_count is not null group by org_id, usage_date`;
 
-/** Returns every row of the four tables, and the hours. */
+/** Returns every row of the tables, and the hours. */
 export async function readStored({ query }: Pick<Store, 'query'>): Promise<string[]> {
-  const parts = TABLES.map((table) => {
-    const columns = COLUMNS[table].map((column) => `${column}::text`);
+  const { payload_hours: _, ...tables } = COLUMNS;
+  const parts = Object.entries(tables).map(([table, names]) => {
+    const columns = names.map((name) => `${name}::text`);
     return `select concat_ws(' ', '${table}', org_id, usage_date::text, ${columns.join(', ')}) as line
       from losant_usage.${table}`;
   });

@@ -25,7 +25,8 @@ async function listTransactions(matches: RawBuilder<unknown>): Promise<number[]>
 }
 
 describe('a backfill', () => {
-  const backfill = (days = '2026-11-15..2026-11-23') => ledger.backfill(days, {}, { transactionCells: LIMIT });
+  const backfill = (days = '2026-11-15..2026-11-23') =>
+    ledger.backfill(days, { streams: STREAMS }, { transactionCells: LIMIT });
   const cellsByOrg = sql`select right(org_id, 1) as org, count(*) as cells from losant_usage.coverage
     group by org_id order by org_id`;
 

@@ -18,7 +18,7 @@ import { NOW, type Platform } from '../simulator/platform.ts';
 import { openAs } from '../support/databases.ts';
 import { POLICY } from '../usage/cells.ts';
 
-export interface InstanceSettings {
+interface InstanceSettings {
   readonly platform: Platform;
   readonly selection: readonly string[] | null;
   readonly streams: readonly string[];

@@ -2,7 +2,7 @@ import { connect as connectTo, createServer, type Socket } from 'node:net';
 import { listenOnLoopback } from './ports.ts';
 
 /** What happens to a chunk that the client has sent. */
-export type Fate = 'pass' | 'drop' | 'freeze';
+type Fate = 'pass' | 'drop' | 'freeze';
 
 /**
  * A relay on loopback in front of a server: one process's own way to it, which can be counted, cut or

@@ -39,7 +39,7 @@ export interface Track {
   readonly deletedOn: string | null;
 }
 
-export interface Instance {
+interface Instance {
   readonly instanceId: string;
   /** The time of the newest complete list of organizations. */
   readonly listedAtMs: number | null;

@@ -24,7 +24,7 @@ import {
 } from './world.ts';
 
 const ALL_KINDS = { ...PLATFORM_STEPS, ...PROCESS_STEPS, ...PEOPLE_STEPS };
-export type StepKind = keyof typeof ALL_KINDS;
+type StepKind = keyof typeof ALL_KINDS;
 const KINDS: Readonly<Record<StepKind, Kind>> = ALL_KINDS;
 
 /** A step as plain data. It draws everything from dice of its own, so that it does the same without the others. */

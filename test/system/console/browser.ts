@@ -17,7 +17,7 @@ export interface Browser extends AsyncDisposable {
   open(options?: TabOptions): Promise<Tab>;
 }
 
-export interface TabOptions {
+interface TabOptions {
   /** The password for the browser's login dialog. */
   readonly token?: string | undefined;
 }
