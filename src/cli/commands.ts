@@ -43,7 +43,7 @@ const SUMMARIES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     reconcile: "compare our sums with Losant's totals; exits 3 if settled sums differ",
   },
   'Bill and administer': {
-    waive: 'accept a cell as it is; a later good read lifts the waiver',
+    waive: 'accept a cell as it stands; a later good read lifts the waiver',
     close: 'list months, or close one: freeze its numbers in a statement',
     statement: 'write the proof pack of a closed month, or a page for each customer',
     verify: 'check a proof pack, and compare it with a database; exits 3 on problems',

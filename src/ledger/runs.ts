@@ -15,7 +15,7 @@ export interface RunCounts {
   /** Cells by result; `planned` is the sum of the others. */
   readonly cells: Readonly<Record<CellResult | 'planned', number>>;
   /** Stored cells by what happened to their numbers. */
-  readonly rows: Readonly<Record<'inserted' | 'updated' | 'unchanged', number>>;
+  readonly rows: Readonly<Record<'inserted' | 'updated' | 'deleted' | 'unchanged', number>>;
   readonly requests: number;
 }
 

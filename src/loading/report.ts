@@ -45,7 +45,7 @@ export const NEXT_RUN_CONTINUES = 'the next run continues';
 /** Counts the cells of a run by result, and collects its failures. */
 export class Tally {
   readonly cells = { loaded: 0, unchanged: 0, omitted: 0, failed: 0, quarantined: 0, unavailable: 0 };
-  readonly rows = { inserted: 0, updated: 0, unchanged: 0 };
+  readonly rows = { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
   readonly orgIds = new Set<string>();
   restatedFinal = 0;
   unknownKeys = 0;

@@ -7,7 +7,7 @@
 export const STANDINGS = {
   final: { sentence: 'stored, and read late enough that no further change is expected', symbol: '●', tone: 'good' },
   waived: {
-    sentence: 'accepted as it is, with or without a number; the reason is on record',
+    sentence: 'accepted as it stands, with or without a number; the reason is on record',
     symbol: '◆',
     tone: 'good',
   },

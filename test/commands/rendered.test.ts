@@ -50,7 +50,7 @@ test('a run shows what changed, failures grouped by cause, and what to do', () =
     to: '2026-11-23',
     orgs: 1_234,
     cells: { ...nothing, planned: 4_936, loaded: 4_929, unchanged: 6, omitted: 1 },
-    rows: { inserted: 7_000, updated: 0, unchanged: 0 },
+    rows: { inserted: 7_000, updated: 0, deleted: 0, unchanged: 0 },
     requests: 7_405,
     durationMs: 372_000,
     failures: [],

@@ -118,7 +118,7 @@ describe('a conflict', () => {
   const COUNTS = {
     orgs: 0,
     cells: { planned: 0, loaded: 0, unchanged: 0, omitted: 0, failed: 0, quarantined: 0, unavailable: 0 },
-    rows: { inserted: 0, updated: 0, unchanged: 0 },
+    rows: { inserted: 0, updated: 0, deleted: 0, unchanged: 0 },
     requests: 0,
   };
   const finished = { status: 'complete', range: null, counts: COUNTS, failures: [], error: null } as const;

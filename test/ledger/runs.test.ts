@@ -147,7 +147,7 @@ describe('a run', () => {
   const COUNTS: RunCounts = {
     orgs: 2,
     cells: { planned: 21, loaded: 1, unchanged: 2, omitted: 3, failed: 4, quarantined: 5, unavailable: 6 },
-    rows: { inserted: 7, updated: 8, unchanged: 9 },
+    rows: { inserted: 7, updated: 8, deleted: 9, unchanged: 10 },
     requests: 11,
   };
   const END = { range: null, counts: COUNTS, failures: [], error: null };

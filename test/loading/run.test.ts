@@ -184,7 +184,7 @@ it('a backfill loads its days and those up to the first run, and force reads sto
   const preview = await previewRun(stage.context(), { ...OPTIONS, ...BACKFILL });
   expect(preview).toMatchObject({ ...days, orgs: 1, cells: 12 });
   const { report } = await stage.run(BACKFILL);
-  const rows = { inserted: 12, updated: 0, unchanged: 0 };
+  const rows = { inserted: 12, updated: 0, deleted: 0, unchanged: 0 };
   expect(report).toMatchObject({ ...days, status: 'complete', cells: { planned: 12, loaded: 12 }, rows });
   expect((await stage.run(BACKFILL)).report.cells.planned).toBe(0);
   const forcedReport = (await stage.run({ ...BACKFILL, force: true })).report;
