@@ -447,7 +447,9 @@ from (
 -- for only where the month exceeds it.
 create view losant_usage.usage_vs_limits as
 select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, s.month,
-  losant_usage_internal.month_end(s.month) - s.month + 1 as days_in_month, s.days_expected, s.days_stored,
+  losant_usage_internal.month_end(s.month) - s.month + 1 as days_in_month, s.days_expected,
+  case m.metric when 'devices_total' then s.device_days when 'notebook_minutes' then s.minute_days
+    when 'payload_billable_count' then s.payload_days else s.days_stored end as days_stored,
   l.key as limit_name, m.metric, m.unit, m.kind, n.limit_quantity, n.quantity,
   round(n.quantity / nullif(greatest(n.limit_quantity, 0), 0), 4) as share, p.projected_quantity,
   round(p.projected_quantity / nullif(greatest(n.limit_quantity, 0), 0), 4) as projected_share, e.exceeds_on,
@@ -457,8 +459,11 @@ from (
     count(*) filter (where d.is_stored)::integer as days_stored,
     losant_usage_internal.last_level(
       losant_usage_internal.dated_level(d.usage_date, d.devices_total)) as devices_total,
+    count(d.devices_total)::integer as device_days,
     losant_usage_internal.total(d.notebook_minutes) as notebook_minutes,
-    losant_usage_internal.total(d.payload_billable_count) as payload_billable_count
+    count(d.notebook_minutes)::integer as minute_days,
+    losant_usage_internal.total(d.payload_billable_count) as payload_billable_count,
+    count(d.payload_billable_count)::integer as payload_days
   from losant_usage_internal.org_days d
   where d.month = losant_usage_internal.month_of(losant_usage_internal.today() - 1)
   group by d.month, d.org_id

@@ -174,6 +174,18 @@ describe('usage_vs_limits', () => {
     expect(await limitsOf(orgId, { payload: 950 })).toEqual(['payload - - - -']);
   });
 
+  test('its days are those on which the number of the limit is stored', async () => {
+    const limits = { device: 9, notebookMinutesPerMonth: 9, payload: 9, seats: 9 };
+    const orgId = await addOrg({ 1: 100, 2: null, 3: 100 });
+    await ledger.setOrg(orgId, sql`limits = ${JSON.stringify(limits)}::text::jsonb`);
+    await ledger.asProgram(sql`update losant_usage.usage_days set notebook_minutes = 5, notebook_completed = 1,
+      notebook_canceled = 0, notebook_errored = 0, notebook_timeout = 0`);
+    const days = sql`select limit_name, days_expected, days_stored from losant_usage.usage_vs_limits
+      where org_id = ${orgId} order by limit_name`;
+    const expected = ['device 3 0', 'notebookMinutesPerMonth 3 3', 'payload 3 2', 'seats 3 0'];
+    expect(await ledger.list(days)).toEqual(expected);
+  });
+
   test('there is no share of a limit that is not above 0, and a negative one limits nothing', async () => {
     const orgId = await addOrg(THREE_DAYS, '2026-11-21');
     expect(await limitsOf(orgId, { payload: -1 })).toEqual(['payload 300 1000 - false']);
