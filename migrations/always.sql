@@ -212,7 +212,8 @@ begin
     ('adjustments.cause', 'restated: a stored number changed. not_settled: a day is not settled now. settled_later: '
       'a day was not settled when billed. not_in_statement: never billed.'),
     ('adjustments.customer_id', 'Customer ID as in the newest line; null if there is none.'),
-    ('adjustments.difference', 'What an adjustment would bill; null while a day is not settled.'),
+    ('adjustments.difference', 'What an adjustment would bill, 0 for a level of which only the maximum or average '
+      'differs; null while a day is not settled.'),
     ('adjustments.org_name', 'Organization name as in the newest line.'),
     ('adjustments.plan_id', 'Billing plan ID as in the newest line; null if there is none.'),
     ('adjustments.quantity', 'Quantity now, over settled days; null if none is stored.'),
@@ -361,8 +362,8 @@ begin
     ('usage_days.is_stored', 'Whether every cell of the day is stored, of the streams that have metrics.'),
     ('usage_days.standing', 'Worst standing of the day as of the last change of a cell; daily_usage has it as of now. '
       'Null if no stream with metrics is expected.'),
-    ('usage_vs_limits.days_stored', 'Expected days on which the number that the limit applies to is stored; without '
-      'one, every number (count).'),
+    ('usage_vs_limits.days_stored', 'Expected days on which the number that the limit applies to, or every number, is '
+      'stored (count).'),
     ('usage_vs_limits.kind', 'flow or level; null if the limit has no metric.'),
     ('usage_vs_limits.limit_name', 'Name of the limit in Losant.'),
     ('usage_vs_limits.metric', 'Metric that the limit applies to; null if it applies to none.'),
