@@ -311,8 +311,8 @@ $$;
 -- A metric per organization and day, with its value on the day that it is compared with: as many days earlier as
 -- the range has, the same weekdays earlier, 28 days, or 364 days. Sum only rows in which neither is null. Before an
 -- organization was created and after it was deleted its usage is 0; a day that is missing or not expected is null.
--- Organizations whose stream was never tracked have no rows, nor has an unknown metric. Inlined, so that a query for one
--- organization reads one.
+-- Organizations whose stream was never tracked have no rows, nor has an unknown metric. Inlined, so that a query for
+-- one organization reads one.
 create function losant_usage.usage_compared(metric text, first_day date, last_day date, comparison text)
 returns setof losant_usage_internal.compared_day language sql stable parallel safe
 begin atomic
