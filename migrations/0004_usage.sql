@@ -204,7 +204,7 @@ comment on column losant_usage.payload_totals.all_bytes is 'Size of all payloads
 comment on column losant_usage.payload_totals.all_count is 'All payloads, billable or not.';
 comment on column losant_usage.payload_totals.billable_count is 'Billable payloads.';
 comment on view losant_usage.payload_sources is 'Payloads by organization, stored day, type and source. Key: org_id, usage_date, payload_type, source. Source: usage_days.';
-comment on column losant_usage.payload_sources.count is 'Payloads.';
+comment on column losant_usage.payload_sources.count is 'Payloads. Types and sources that Losant omits on a day have no row: divide sums by days instead of averaging rows.';
 comment on column losant_usage.payload_sources.payload_type is 'Payload type as reported by Losant.';
 comment on column losant_usage.payload_sources.source is 'Payload source as reported by Losant.';
 comment on view losant_usage.hourly_usage is 'Payloads by organization and UTC hour, one row each, for days whose hours are expected; numbers that are not stored are null. Filter on usage_date; filtering on hour alone reads every day. For days of another time zone use local_daily_usage(): a range of UTC days has only a part of the first and the last. Key: org_id, hour. Source: usage_days, cells.';

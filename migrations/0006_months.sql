@@ -310,8 +310,9 @@ $$;
 
 -- A metric per organization and day, with its value on the day that it is compared with: as many days earlier as
 -- the range has, the same weekdays earlier, 28 days, or 364 days. Sum only rows in which neither is null. Before an
--- organization was created and after it was deleted its usage is 0; a day that is missing or not expected is null. An
--- unknown metric has no rows. Inlined, so that a query for one organization reads one.
+-- organization was created and after it was deleted its usage is 0; a day that is missing or not expected is null.
+-- Organizations whose stream was never tracked have no rows, nor has an unknown metric. Inlined, so that a query for
+-- one organization reads one.
 create function losant_usage.usage_compared(metric text, first_day date, last_day date, comparison text)
 returns setof losant_usage_internal.compared_day language sql stable parallel safe
 begin atomic
@@ -340,7 +341,9 @@ begin atomic
     group by d.org_id, d.usage_date
   ) as p
   join losant_usage.organizations o on o.org_id = p.org_id
-  where exists (select from losant_usage.metrics m where m.metric = usage_compared.metric);
+  where exists (
+    select from losant_usage.metrics m join losant_usage.tracks t on t.stream = m.stream
+    where m.metric = usage_compared.metric and t.org_id = p.org_id);
 end;
 
 -- Billable payloads of the month to date and of the same days 28 days earlier, which are the same weekdays: from the
@@ -444,10 +447,13 @@ from (
 ) as d;
 
 -- The days ahead are arrays, of which the planner expects few elements. The day on which a limit is exceeded is looked
--- for only where the month exceeds it.
+-- for only where the month exceeds it. A day on which all that is expected is stored lacks no number: the stream of one
+-- that it does not have is not loaded.
 create view losant_usage.usage_vs_limits as
 select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, s.month,
-  losant_usage_internal.month_end(s.month) - s.month + 1 as days_in_month, s.days_expected, s.days_stored,
+  losant_usage_internal.month_end(s.month) - s.month + 1 as days_in_month, s.days_expected,
+  case m.metric when 'devices_total' then s.device_days when 'notebook_minutes' then s.minute_days
+    when 'payload_billable_count' then s.payload_days else s.days_stored end as days_stored,
   l.key as limit_name, m.metric, m.unit, m.kind, n.limit_quantity, n.quantity,
   round(n.quantity / nullif(greatest(n.limit_quantity, 0), 0), 4) as share, p.projected_quantity,
   round(p.projected_quantity / nullif(greatest(n.limit_quantity, 0), 0), 4) as projected_share, e.exceeds_on,
@@ -457,8 +463,11 @@ from (
     count(*) filter (where d.is_stored)::integer as days_stored,
     losant_usage_internal.last_level(
       losant_usage_internal.dated_level(d.usage_date, d.devices_total)) as devices_total,
+    count(*) filter (where d.is_stored or d.devices_total is not null)::integer as device_days,
     losant_usage_internal.total(d.notebook_minutes) as notebook_minutes,
-    losant_usage_internal.total(d.payload_billable_count) as payload_billable_count
+    count(*) filter (where d.is_stored or d.notebook_minutes is not null)::integer as minute_days,
+    losant_usage_internal.total(d.payload_billable_count) as payload_billable_count,
+    count(*) filter (where d.is_stored or d.payload_billable_count is not null)::integer as payload_days
   from losant_usage_internal.org_days d
   where d.month = losant_usage_internal.month_of(losant_usage_internal.today() - 1)
   group by d.month, d.org_id
@@ -507,7 +516,7 @@ comment on view losant_usage.billing_period_usage is 'Usage by organization and 
 comment on column losant_usage.billing_period_usage.days_in_period is 'Days in the period (count).';
 comment on column losant_usage.billing_period_usage.period_end is 'Last day of the period (UTC).';
 comment on column losant_usage.billing_period_usage.period_start is 'First day of the period (UTC).';
-comment on function losant_usage.usage_compared is 'A metric by organization and day, with its number on the compared day: previous_days, same_weekdays, four_weeks or previous_year (52 weeks). A number is 0 on days on which the organization did not exist. Sum only rows in which neither number is null. Source: daily_usage.';
+comment on function losant_usage.usage_compared is 'A metric by organization and day, with its number on the compared day: previous_days, same_weekdays, four_weeks or previous_year (52 weeks). A number is 0 on days on which the organization did not exist; an organization whose stream was never loaded has no rows. Sum only rows in which neither number is null. Source: daily_usage.';
 comment on view losant_usage.organization_activity is 'Recent activity by organization: month to date, compared with the same days 28 days earlier, and whether it is new, recently deleted or silent, or has a large change. Key: org_id. Source: usage_days.';
 comment on column losant_usage.organization_activity.previous_quantity is 'Billable payloads of the same days 28 days earlier; null if none can be compared.';
 comment on column losant_usage.organization_activity.change_ratio is 'compared_quantity relative to previous_quantity: 0.5 is half as much again; null if that is null or 0.';

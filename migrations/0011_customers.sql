@@ -187,7 +187,7 @@ comment on view losant_usage.customer_statements is 'What each statement bills t
 comment on column losant_usage.customer_statements.billed_before is 'What earlier statements of the month billed to the customer, in any instance; null if nothing.';
 comment on column losant_usage.customer_statements.orgs is 'Organizations of the customer with a line (count).';
 comment on column losant_usage.customer_statements.quantity is 'What the statement bills; null if nothing.';
-comment on column losant_usage.customer_statements.total is 'What was billed for the month so far: billed_before plus quantity; null if nothing was.';
+comment on column losant_usage.customer_statements.total is 'What was billed for the month so far: billed_before plus quantity, never to be summed over statements; null if nothing was.';
 comment on view losant_usage.adjustment_days is 'The days that explain an adjustment: the number of a day that was billed, the number that replaces it, and what changed it. Without a statement number, the days of the next adjustment. Key: instance_id, number, org_id, metric, usage_date. Source: statement_lines, revisions, coverage, waivers.';
 comment on column losant_usage.adjustment_days.billed_quantity is 'Number of the day in the statement before; null if it was not stored or not settled.';
 comment on column losant_usage.adjustment_days.waiver_id is 'Waiver in force; see waivers. Null if there is none.';

@@ -118,7 +118,8 @@ begin
   for col in
     with dictionary (name, meaning) as (values
     ('org_id', 'Losant organization ID (24 lowercase hex digits).'),
-    ('instance_id', 'Losant instance ID (24 lowercase hex digits).'),
+    ('instance_id', 'Losant instance ID (24 lowercase hex digits). A transferred organization takes its usage of all '
+      'days along; statements stay.'),
     ('usage_date', 'Usage day (UTC).'),
     ('month', 'Calendar month (UTC), as its first day.'),
     ('stream', 'Stream; see streams.'),
@@ -211,7 +212,8 @@ begin
     ('adjustments.cause', 'restated: a stored number changed. not_settled: a day is not settled now. settled_later: '
       'a day was not settled when billed. not_in_statement: never billed.'),
     ('adjustments.customer_id', 'Customer ID as in the newest line; null if there is none.'),
-    ('adjustments.difference', 'What an adjustment would bill; null while a day is not settled.'),
+    ('adjustments.difference', 'What an adjustment would bill, 0 for a level of which only the maximum or average '
+      'differs; null while a day is not settled.'),
     ('adjustments.org_name', 'Organization name as in the newest line.'),
     ('adjustments.plan_id', 'Billing plan ID as in the newest line; null if there is none.'),
     ('adjustments.quantity', 'Quantity now, over settled days; null if none is stored.'),
@@ -302,7 +304,8 @@ begin
     ('reconciliation.total', 'The number it is compared with; null if there is none.'),
     ('restatements.difference', 'new_quantity minus old_quantity, where a missing value counts as 0.'),
     ('restatements.hour', 'UTC hour of the day, 0 to 23; null for a daily number.'),
-    ('restatements.metric', 'Metric; for an hourly number, its column in usage_days.'),
+    ('restatements.metric', 'Metric; for an hourly number hours_billable_count, hours_all_count or hours_all_bytes, '
+      'which are not in metrics.'),
     ('restatements.payload_type', 'Payload type; null for other metrics.'),
     ('restatements.revision', 'Revision of the numbers after the change.'),
     ('restatements.run_id', 'Run that changed the numbers.'),
@@ -344,7 +347,8 @@ begin
       'corrects; null if there is none.'),
     ('statement_lines.sources', 'Total of payload_source_count by type and source: {type: {source: count}}; null '
       'for other metrics.'),
-    ('statement_lines.total', 'Number of the month as of closed_at, over settled days; null if none is stored.'),
+    ('statement_lines.total', 'Number of the month as of closed_at, over settled days, never to be summed over '
+      'statements; null if none is stored.'),
     ('statements.kind', 'closing: the quantities of the month. adjustment: the differences from earlier statements '
       'of the month.'),
     ('statements.orgs', 'Organizations with a line (count).'),
@@ -358,6 +362,8 @@ begin
     ('usage_days.is_stored', 'Whether every cell of the day is stored, of the streams that have metrics.'),
     ('usage_days.standing', 'Worst standing of the day as of the last change of a cell; daily_usage has it as of now. '
       'Null if no stream with metrics is expected.'),
+    ('usage_vs_limits.days_stored', 'Expected days on which the number that the limit applies to, or every number, is '
+      'stored (count).'),
     ('usage_vs_limits.kind', 'flow or level; null if the limit has no metric.'),
     ('usage_vs_limits.limit_name', 'Name of the limit in Losant.'),
     ('usage_vs_limits.metric', 'Metric that the limit applies to; null if it applies to none.'),
@@ -372,8 +378,9 @@ begin
       coalesce(
         column_entry.meaning,
         (select format('%s (%s, %s)%s.', m.description, m.unit, m.kind,
-            case when t.relname in ('monthly_usage', 'billing_period_usage')
-              then ' over the stored days; null if none is stored' else '; null if not stored' end)
+            case when t.relname not in ('monthly_usage', 'billing_period_usage') then '; null if not stored'
+              when m.kind = 'level' then ' on the last day on which it is stored; null if it is on none'
+              else ' over the stored days; null if none is stored' end)
           from losant_usage.metrics m where m.metric = a.attname),
         case t.relname when 'organization_history' then replace(name_entry.meaning, 'as last seen', 'in this version')
           else name_entry.meaning end) as meaning,

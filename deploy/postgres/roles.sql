@@ -53,6 +53,8 @@ alter role losant_usage_writer set work_mem = '64MB';
 alter role losant_usage_closer set work_mem = '64MB';
 -- The views have many parts: to compile a query takes seconds, and saves less.
 alter role losant_usage_reader set jit = off;
+-- current_date, date_trunc of a usage day and instants without a zone are in UTC, unless a tool sets its own time zone.
+alter role losant_usage_reader set timezone = 'UTC';
 
 create schema if not exists losant_usage authorization losant_usage_migrator;
 create schema if not exists losant_usage_internal authorization losant_usage_migrator;

@@ -1,7 +1,7 @@
 -- Question: How have last month's numbers changed since a given time?
 -- Units: each row in the unit of its metric. Levels (devices) cannot be summed and are not included.
 -- Change: replace the argument of changes_since with the time of your invoice, such as timestamptz '2026-11-03 08:00Z'
--- (the default is the third of this month).
+-- (the default is the third of this month; until then there are no rows).
 select c.org_name, c.referral_id, c.metric, c.unit, sum(c.difference) as difference, bool_or(c.was_final) as was_final,
   count(*) filter (where c.change = 'first_loaded') as days_loaded_later, c.org_id
 from losant_usage.changes_since(

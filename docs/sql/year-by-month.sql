@@ -1,7 +1,7 @@
 -- Question: What did all organizations together use in each of the last twelve months?
 -- Units: payloads, bytes, minutes; days_not_stored are days of organizations (UTC).
 -- Change: for another range, change both intervals. For an instance, add `and instance_id = '…'` before `group by`.
--- Where days_not_stored is above 0, the sums lack these days.
+-- Where days_not_stored is above 0, at least one sum lacks these days.
 select month, count(*) as organizations, sum(payload_billable_count) as payload_billable_count,
   sum(payload_all_bytes) as payload_all_bytes, sum(notebook_minutes) as notebook_minutes,
   sum(days_expected - days_stored) as days_not_stored, max(standing) as standing

@@ -68,11 +68,13 @@ test('the migrator migrates, the writer loads, the closer and the reader read, i
   expect(await program('losant_usage_closer', 'close')).toMatchObject({ code: 0, stderr: '' });
 });
 
-test("a reader's sessions write nothing, and do not compile queries", async () => {
-  const settings = `select name, setting from pg_settings where name in ('default_transaction_read_only', 'jit') order by 1`;
+test("a reader's sessions write nothing, do not compile queries, and have the days of UTC", async () => {
+  const settings = `select name, setting from pg_settings where source = 'user' order by name collate "C"`;
   expect(await queryOnce(urlOf('losant_usage_reader'), settings)).toEqual([
+    { name: 'TimeZone', setting: 'UTC' },
     { name: 'default_transaction_read_only', setting: 'on' },
     { name: 'jit', setting: 'off' },
+    { name: 'work_mem', setting: '65536' },
   ]);
 });
 

@@ -60,13 +60,16 @@ describe('usage_compared', () => {
     ]);
   });
 
-  test('has no rows for a metric that does not exist, not even a 0 before the organization was created', async () => {
-    await addOrg({ 1: 17, 2: 18 }, '2026-11-24');
+  test('has no rows for a metric that does not exist or is not loaded, not even 0 before the organization was created', async () => {
+    const orgId = await addOrg({ 1: 17, 2: 18 }, '2026-11-24');
+    await ledger.expectDays({ from: '2026-11-22', to: '2026-11-23' }, ['notebook_minutes'], await ledger.createOrg());
     const compareMetric = (metric: string | null) =>
       ledger.list(sql`select quantity, previous_quantity
-        from losant_usage.usage_compared(${metric}, '2026-11-22', '2026-11-23', 'previous_days') order by usage_date`);
+        from losant_usage.usage_compared(${metric}, '2026-11-22', '2026-11-23', 'previous_days')
+        where org_id = ${orgId} order by usage_date`);
     expect(await compareMetric('payload_all_count')).toEqual(['18 0', '17 0']);
-    expect([await compareMetric('payload'), await compareMetric(null)]).toEqual([[], []]);
+    const others = [await compareMetric('notebook_minutes'), await compareMetric('payload'), await compareMetric(null)];
+    expect(others).toEqual([[], [], []]);
   });
 });
 
@@ -172,6 +175,18 @@ describe('usage_vs_limits', () => {
     expect(await limitsOf(orgId, { payload: 950, device: 1 })).toEqual(['device - - - -', forecast]);
     await ledger.setOrg(orgId, sql`deleted_on = '2026-11-02'`);
     expect(await limitsOf(orgId, { payload: 950 })).toEqual(['payload - - - -']);
+  });
+
+  test('its days are those on which its number is stored, or every number if its stream is not loaded', async () => {
+    const limits = { device: 9, notebookMinutesPerMonth: 9, payload: 9, seats: 9 };
+    const orgId = await addOrg({ 1: 100, 2: null, 3: 100 });
+    await ledger.setOrg(orgId, sql`limits = ${JSON.stringify(limits)}::text::jsonb`);
+    await ledger.asProgram(sql`update losant_usage.usage_days set notebook_minutes = 5, notebook_completed = 1,
+      notebook_canceled = 0, notebook_errored = 0, notebook_timeout = 0, is_stored = usage_date = '2026-11-21'`);
+    const days = sql`select limit_name, days_expected, days_stored from losant_usage.usage_vs_limits
+      where org_id = ${orgId} order by limit_name`;
+    const expected = ['device 3 1', 'notebookMinutesPerMonth 3 3', 'payload 3 2', 'seats 3 1'];
+    expect(await ledger.list(days)).toEqual(expected);
   });
 
   test('there is no share of a limit that is not above 0, and a negative one limits nothing', async () => {

@@ -54,6 +54,15 @@ test('dimensions and billed facts can be read', async () => {
   expect(await asOwner(ledger.url, `select ${counts.join(', ')}`)).toEqual([expected]);
 });
 
+test('the comment of a fact that is a level says not to sum it', async () => {
+  const columns = await asOwner(
+    ledger.url,
+    `select a.attname as metric from pg_attribute a where a.attrelid = 'usage_star.fact_usage'::regclass
+      and col_description(a.attrelid, a.attnum) like '%never to be summed over days%'`,
+  );
+  expect(columns).toEqual(await asOwner(ledger.url, `select metric from losant_usage.metrics where kind = 'level'`));
+});
+
 test('a day that was waiting is missing after the next load, although nobody has written', async () => {
   await ledger.setTime('2026-11-24T05:30:00.000Z');
   await ledger.asProgram(setMinutes(100, '2026-10-01'));

@@ -19,6 +19,8 @@ from losant_usage.daily_usage;
 
 create table usage_star.fact_usage as select * from usage_star.current_usage with no data;
 alter table usage_star.fact_usage add primary key (org_id, usage_date);
+comment on table usage_star.fact_usage is 'Usage by organization and day. A number that is not stored is null.';
+comment on column usage_star.fact_usage.devices_total is 'A level: never to be summed over days.';
 create index fact_usage_changed on usage_star.fact_usage (changed_at);
 
 -- What was billed: one line of a statement each.
