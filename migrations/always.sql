@@ -70,12 +70,13 @@ begin
       losant_usage_internal.activity_to_watch, losant_usage_internal.months_to_bill,
       losant_usage_internal.weekday_rates, losant_usage_internal.month_issues, losant_usage_internal.month_summaries
       to losant_usage_writer;
-    -- It calls the first one; that one, and triggers of the tables that it writes, call the others.
+    -- It calls the first one, and the console the last; the first, and triggers of the tables that it writes, call the
+    -- others.
     grant execute on function
       losant_usage_internal.compute_our_sums, losant_usage_internal.metric_sums,
       losant_usage_internal.unsettled_counts, losant_usage_internal.counterpart_sums,
       losant_usage_internal.existed_on, losant_usage_internal.is_settled, losant_usage_internal.invalidate_sums,
-      losant_usage_internal.is_manual_write, losant_usage_internal.name_or_id
+      losant_usage_internal.is_manual_write, losant_usage_internal.name_or_id, losant_usage_internal.month_orgs
       to losant_usage_writer;
     grant insert, update on
       losant_usage.instances, losant_usage.organizations, losant_usage.organization_history, losant_usage.runs,

@@ -192,13 +192,16 @@ export async function compareWithDatabase(db: Kysely<Schema>, verification: Veri
       const label = `The database also has the ${kind} of ${month}, number ${number}, created ${closedAt}`;
       missingStatements.add(`${label}; it is not in this folder.`);
     }
-    if (statements.some(({ statementId }) => statementId === id))
+    if (statements.some(({ statementId }) => statementId === id)) {
       await db.transaction().execute(async (trx) => {
         if (!(await matchesRow(trx, pack.manifest.statement)))
           verification.addProblem(pack.folder, MANIFEST_NAME, "does not match the statement's row in the database");
         await comparePack(trx, pack, verification);
       });
-    else verification.addProblem(pack.folder, MANIFEST_NAME, `the database has no statement ${id} of ${month}`);
+    } else {
+      verification.lacksStatement = true;
+      verification.addProblem(pack.folder, MANIFEST_NAME, `the database has no statement ${id} of ${month}`);
+    }
   }
   verification.notes.push(...missingStatements);
 }

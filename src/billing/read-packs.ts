@@ -34,6 +34,8 @@ export class Verification {
   rows = 0;
   /** The database that the packs were compared with; null if they were not. */
   database: string | null = null;
+  /** Whether that database lacks a statement, so that it cannot write its pack again. */
+  lacksStatement = false;
 
   addProblem(folder: string, name: string, problem: string): void {
     this.problems.push({ file: join(folder, name), problem });

@@ -26,7 +26,7 @@ export interface LoadRequest extends Pick<RunOptions, 'kind' | 'range' | 'force'
 /** The tools that all instances of a command share. */
 interface LoadContext extends CommandContext, LoadRequest {
   readonly handle: DatabaseHandle;
-  readonly now: () => number;
+  readonly readNow: () => Promise<() => number>;
   readonly rates: Rates;
   /** The host's time until which the command waits for other processes. */
   readonly giveUpAtMs: number;
@@ -56,8 +56,8 @@ async function loadInTurn(context: CommandContext, request: LoadRequest) {
   const candidates = selectCandidates(context.config.instances, request.selection);
   const giveUpAtMs = context.hostNow() + request.waitMs;
   await using handle = await openSchema(context, dryRun ? { plans: true } : { creates: true });
-  const now = await readClock(context, handle);
-  const loading: LoadContext = { ...context, ...request, handle, now, rates: new Map(), giveUpAtMs };
+  const readNow = () => readClock(context, handle);
+  const loading: LoadContext = { ...context, ...request, handle, readNow, rates: new Map(), giveUpAtMs };
   const scopes = await assignOrgs(loading, candidates);
   const results: Required<CommandResult>[] = [];
   const reportedCodes: number[] = [];
@@ -158,7 +158,7 @@ async function loadInstance(loading: LoadContext, { instance, orgIds }: Instance
 
 async function planInstance(loading: LoadContext, { instance, orgIds }: InstanceScope) {
   const options = { ...loading, orgIds, streams: loading.selection.stream };
-  const plan = await previewRun(createInstanceContext(loading, instance), options);
+  const plan = await previewRun(createInstanceContext({ ...loading, now: await loading.readNow() }, instance), options);
   return { document: plan, lines: renderPlan(plan, instance.requestsPerSecond), exitCode: EXIT.ok };
 }
 

@@ -110,7 +110,7 @@ async function loadLastDays(context: DeleteContext): Promise<RunOutcome> {
   const nonFinalCells = await readNonFinalCells(handle.db, lookup.orgId);
   const pendingCells = nonFinalCells.filter((cells) => isMissing(cells) || cells.standing === 'stored');
   const from = earliestDay(yesterday, ...pendingCells.map(({ first }) => first));
-  return await runInstance({ ...context, rates: new Map() }, lookup.instance, {
+  return await runInstance({ ...context, readNow: () => Promise.resolve(now), rates: new Map() }, lookup.instance, {
     kind: 'backfill',
     runId: context.runId,
     orgIds: [lookup.orgId],

@@ -120,12 +120,15 @@ async function verifyFolder(context: CommandContext, dir: string, keyFiles: read
 
 const MAX_PROBLEMS = 50;
 
-function renderVerification(dir: string, { packs, problems, notes, rows, database }: Verification): string[] {
+function renderVerification(dir: string, verification: Verification): string[] {
+  const { packs, problems, notes, rows, database, lacksStatement } = verification;
   if (problems.length > 0) {
     return [
       `${dir} is not valid: ${count(problems.length, 'problem')}.`,
       ...formatTable({ rows: problems.map(({ file, problem }) => [`${file}: ${problem}`]), most: MAX_PROBLEMS }),
-      'To write the pack again from the database: losant-usage statement --month YYYY-MM --out DIR',
+      lacksStatement
+        ? 'Keep the pack of a statement that the database does not have: the database cannot write it again.'
+        : 'To write the pack again from the database: losant-usage statement --month YYYY-MM --out DIR',
     ];
   }
   const checked = `hashes and ${showNumber(rows)} rows of ${count(packs.length, 'statement')}`;

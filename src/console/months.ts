@@ -280,9 +280,14 @@ function selectOrganizations({ instanceIds }: PageRequest, { from, to }: DayRang
   const issues = sql`losant_usage_internal.month_issues i where i.month = ${from}::date`;
   const issue = (name: 'causes' | 'remedy') =>
     sql`(select i.${sql.ref(name)} from ${issues} and i.org_id = o.org_id and i.state <> 'needs_adjustment')`;
+  // As its statements have them: an organization may have another customer now.
+  const atMonthEnd = (column: 'referral_id' | 'customer_id' | 'plan_id') =>
+    sql`(select m.${sql.ref(column)} from losant_usage_internal.month_orgs(${from}::date) m where m.org_id = o.org_id)
+      as ${sql.ref(column)}`;
   const [payloads, payloadsBilled] = [sum('payload_billable_count'), sumBilled('payload_billable_count')];
   return sql`
-    select o.org_id, o.name as org_name, o.referral_id, o.customer_id, o.plan_id,
+    select o.org_id, o.name as org_name, ${atMonthEnd('referral_id')}, ${atMonthEnd('customer_id')},
+      ${atMonthEnd('plan_id')},
       o.org_id in (select i.org_id from ${issues} and i.org_id is not null and i.state <> 'needs_adjustment')
         as is_not_ready,
       ${issue('causes')} as causes, ${issue('remedy')} as remedy, ${payloads} as payloads,

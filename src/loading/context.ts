@@ -52,6 +52,12 @@ export interface RunEnvironment {
   readonly onAttempt?: ((report: AttemptReport) => void) | undefined;
 }
 
+/** The same, of a run that has not begun. */
+export interface RunSetup extends Omit<RunEnvironment, 'now'> {
+  /** Reads the database's clock; rejects if the database is unreachable or its clock too far off. */
+  readonly readNow: () => Promise<() => number>;
+}
+
 /** Reads the token, which may have been rotated since the last run. Throws SettingsError if there is none. */
 export function createInstanceContext(environment: RunEnvironment, instance: InstanceConfig) {
   const { config, handle, rates, onAttempt } = environment;

@@ -18,8 +18,8 @@ import { horizonStart } from '../usage/policy.ts';
 import {
   createInstanceContext,
   type InstanceContext,
-  type RunEnvironment,
   type RunOptions,
+  type RunSetup,
   requireApiClock,
 } from './context.ts';
 import { readControlTotals } from './control-totals.ts';
@@ -33,37 +33,34 @@ import { runUnderLease, type Session, toNewRun } from './session.ts';
  * the instance from the first attempt on, with the error of the last run. Throws BusyError if another process runs the
  * instance; DatabaseError, LosantError or SettingsError if the run cannot begin; or the signal's reason.
  */
-export async function runInstance(
-  environment: RunEnvironment,
-  instance: InstanceConfig,
-  options: RunOptions,
-): Promise<RunOutcome> {
-  const { handle } = environment;
+export async function runInstance(setup: RunSetup, instance: InstanceConfig, options: RunOptions): Promise<RunOutcome> {
+  const { handle } = setup;
   const { instanceId } = instance;
   await requireSchema(handle, { createIfEmpty: false, autoMigrate: false });
   await rejectForeignObjects(handle.db);
   await recordAttempt(handle.db, instanceId);
   try {
+    const environment = { ...setup, now: await setup.readNow() };
     const outcome = await executeRun(createInstanceContext(environment, instance), options);
     await recordAttemptError(handle.db, instanceId, null);
     return outcome;
   } catch (error) {
     // A day or organization that somebody mistyped is no failure of the instance.
     const isRecorded = !(error instanceof BusyError || error instanceof SettingsError || options.signal.aborted);
-    if (isRecorded) await recordFailure(environment, instanceId, options, error);
+    if (isRecorded) await recordFailure(setup, instanceId, options, error);
     throw error;
   }
 }
 
 /** Records why a run failed, also of one that could not even begin, for people who see only the database. */
-async function recordFailure(environment: RunEnvironment, instanceId: string, options: RunOptions, error: unknown) {
-  const { handle, logger } = environment;
+async function recordFailure(setup: RunSetup, instanceId: string, options: RunOptions, error: unknown) {
+  const { handle, logger } = setup;
   const { message } = describeError(error);
   try {
     await recordAttemptError(handle.db, instanceId, message);
     // The database is that of something else.
     if (error instanceof DatabaseError) return;
-    await recordFailedRun(handle.db, toNewRun(environment, instanceId, options), message);
+    await recordFailedRun(handle.db, toNewRun(setup, instanceId, options), message);
   } catch (err) {
     logger.warn({ err, instance_id: instanceId }, 'could not record why the run failed');
   }

@@ -109,7 +109,11 @@ export class Session {
 }
 
 /** Returns the row of a run, as it begins. */
-export function toNewRun({ host, version }: RunEnvironment, instanceId: string, options: RunOptions): NewRun {
+export function toNewRun(
+  { host, version }: Pick<RunEnvironment, 'host' | 'version'>,
+  instanceId: string,
+  options: RunOptions,
+): NewRun {
   const { runId, kind, range, orgIds, streams } = options;
   const isFull = kind !== 'backfill' && range === null && orgIds === null && streams === null;
   return { run_id: runId, instance_id: instanceId, kind, is_full: isFull, host, version };

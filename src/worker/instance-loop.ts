@@ -4,7 +4,7 @@ import type { InstanceStatus, Problem, RunProgress, RunResult } from '../console
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { AppError, BusyError, describeError, LosantError } from '../errors.ts';
 import { readBackfill } from '../ledger/runs.ts';
-import type { RunEnvironment } from '../loading/context.ts';
+import type { RunSetup } from '../loading/context.ts';
 import { findNextCommand, logRun, NEXT_RUN_CONTINUES, type RunOutcome } from '../loading/report.ts';
 import { runInstance } from '../loading/run.ts';
 import type { Metrics } from '../server/metrics.ts';
@@ -136,13 +136,11 @@ export class InstanceLoop {
 }
 
 /** The tools of the worker, the same for all its instances and runs. */
-export interface RunTools extends Omit<RunEnvironment, 'now'> {
+export interface RunTools extends RunSetup {
   readonly config: Config;
   readonly signal: AbortSignal;
   readonly newId: () => string;
   readonly metrics: Metrics;
-  /** Reads the database's clock; rejects if the database is unreachable or its clock too far off. */
-  readonly readNow: () => Promise<() => number>;
   readonly nextWakeAt: () => Date | null;
 }
 
@@ -164,21 +162,23 @@ async function loadOnSchedule(
   const { handle, metrics, logger, hostNow, signal, nextWakeAt } = tools;
   const { instanceId } = instance;
   const runId = tools.newId();
-  let now: (() => number) | null = null;
+  let now = hostNow;
   let startedAtMs = hostNow();
   let end: WorkerRunResult;
-  try {
+  const readNow = async () => {
     now = await tools.readNow();
     startedAtMs = now();
-    const startedAt = new Date(startedAtMs).toISOString();
+    return now;
+  };
+  try {
     const log = logProgress(tools, { instance_id: instanceId, run_id: runId });
     let hasResponse = false;
-    const onAttempt: RunEnvironment['onAttempt'] = (request) => {
+    const onAttempt: RunSetup['onAttempt'] = (request) => {
       metrics.countRequest(request);
       hasResponse ||= request.status === 200;
     };
     // It reads the token, so that a replaced one is used without a restart.
-    const outcome = await runInstance({ ...tools, now, onAttempt }, instance, {
+    const outcome = await runInstance({ ...tools, readNow, onAttempt }, instance, {
       kind: 'scheduled',
       runId,
       orgIds: null,
@@ -190,7 +190,7 @@ async function loadOnSchedule(
       onProgress: (progress) => {
         log(progress);
         metrics.showLastRunFailed(instanceId, false);
-        onProgress({ runId, startedAt, ...progress });
+        onProgress({ runId, startedAt: new Date(startedAtMs).toISOString(), ...progress });
       },
     });
     logRun(logger, outcome);
@@ -205,7 +205,7 @@ async function loadOnSchedule(
     if (end.result === 'standby') end = { ...end, backfill: await findBackfill(tools, instanceId) };
   }
   metrics.showLastRunFailed(instanceId, end.result === 'failed');
-  metrics.countRun(instanceId, { result: end.result, durationMs: (now ?? hostNow)() - startedAtMs });
+  metrics.countRun(instanceId, { result: end.result, durationMs: now() - startedAtMs });
   return end;
 }
 
@@ -250,7 +250,7 @@ const PROGRESS_LOG_INTERVAL_MS = 60_000;
 
 /** Logs the beginning of a run at its first progress, and then its progress once a minute. */
 export function logProgress(
-  { logger, hostNow }: Pick<RunEnvironment, 'logger' | 'hostNow'>,
+  { logger, hostNow }: Pick<RunSetup, 'logger' | 'hostNow'>,
   fields: { readonly instance_id: string; readonly run_id: string },
 ): (progress: Pick<RunProgress, 'plannedCells' | 'readCells'>) => void {
   let lastLineMs: number | null = null;

@@ -313,6 +313,9 @@ describe('against the database', () => {
     await copy.chain();
     const unknown = /^the database has no statement 00000000/;
     await expectProblem(withDatabase(copy.out), 'manifest.json', unknown);
+    // The database may have lost the statement in a restore.
+    const { stdout } = await runProgram(['verify', copy.out], { DATABASE_URL: books.url });
+    expect(stdout).toMatch(/\nKeep the pack [^\n]+\n$/);
   });
 
   test('a line that was changed in the database is a problem', async () => {

@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
+import { HOUR_MS } from '../../src/usage/day.ts';
 import { useInstallation } from '../e2e/installation.ts';
 import { daysAgo } from '../support/days.ts';
 import { createTestFolder } from '../support/folders.ts';
@@ -54,14 +55,17 @@ it('that was read before is reported with the error of its last run', async () =
   const status = async () => (await runProgram(['status'], others)).stdout;
   expect((await runProgram(['run'], { ...others, LOSANT_API_TOKEN: 'revoked' })).code).toBe(5);
   expect(await status()).toMatch(/\n {2}the run of .* UTC failed: instance\.get .*HTTP 401/);
+  expect((await runProgram(['run'], others, { hostNow: () => Date.now() + HOUR_MS + 10_000 })).code).toBe(1);
+  expect(await status()).toMatch(/UTC failed: This host's clock is 1 h ahead of that of the database/);
   expect((await runProgram(['run'], others)).code).toBe(0);
   expect(await runProgram(['run', '--day', daysAgo(20)], others)).toMatchObject({ code: 2 });
   expect(await status()).not.toContain('UTC failed');
   const failedRuns = await installation.store.query(`select kind, is_full, substring(error from '^instance.get')
     as error from losant_usage.runs where status = 'failed'`);
-  // That without a connection and that without a token, but not that of another API, and not that of another day.
+  // That without a connection, that without a token and that with another clock, but not that of another API, and not
+  // that of another day.
   const failedRun = { kind: 'manual', is_full: true, error: 'instance.get' };
-  expect(failedRuns).toEqual([failedRun, failedRun]);
+  expect(failedRuns).toEqual([failedRun, failedRun, { ...failedRun, error: null }]);
 });
 
 // Guarantee (Missing numbers): An instance that was never read is reported with the reason, and counts as incomplete.

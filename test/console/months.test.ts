@@ -49,6 +49,21 @@ test('the total of the differences omits organizations that were never billed, a
   await expect.poll(() => text('/billing/2026-09')).toMatch(/ Foreign 7,200 – – .* Total 101,400 93,700 500 /);
 });
 
+test('a month has the customers that its statements bill, also after an organization has another one', async () => {
+  await world.ask(
+    asProgram(`update losant_usage.organizations set customer_id = 'customer-new' where org_id = '${ORGS.office}';
+      insert into losant_usage.organization_history (org_id, instance_id, name, tags, limits, customer_id, valid_from, valid_to)
+      select org_id, instance_id, name, tags, limits, 'customer-old', '2026-08-01'::timestamptz, '2026-10-05'::timestamptz
+      from losant_usage.organizations where org_id = '${ORGS.office}'
+      union all select org_id, instance_id, name, tags, limits, 'customer-new', '2026-10-05', null
+      from losant_usage.organizations where org_id = '${ORGS.office}'`),
+  );
+  const office = async (month: string) =>
+    /Office .*/.exec(await world.text(`/billing/${month}?q=Office&columns=all`))?.[0];
+  expect(await office('2026-09')).toContain(' customer-old ');
+  expect(await office('2026-10')).toContain(' customer-new ');
+});
+
 /** Was created on the last day of September, and found only after that month was closed. */
 const LATE = idOf(20);
 

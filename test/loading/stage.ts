@@ -9,6 +9,7 @@ import {
   type InstanceContext,
   type RunEnvironment,
   type RunOptions,
+  type RunSetup,
 } from '../../src/loading/context.ts';
 import type { RunOutcome } from '../../src/loading/report.ts';
 import { runInstance } from '../../src/loading/run.ts';
@@ -40,7 +41,7 @@ export async function createStage(options: SimulatorOptions = {}): Promise<Stage
   const { now } = installation;
   const handle = await openAs('writer', installation.database.url, { poolSize: 5 });
   onTestFinished(() => handle.close());
-  const configure = (settings: Partial<InstanceSettings> = {}): [RunEnvironment, InstanceConfig] => {
+  const configure = (settings: Partial<InstanceSettings> = {}): [RunEnvironment & RunSetup, InstanceConfig] => {
     const { platform = installation.platform, selection = null, streams = STREAMS } = settings;
     const { controlTotals = 'block', timeoutMs = 5_000 } = settings;
     return [
@@ -53,6 +54,7 @@ export async function createStage(options: SimulatorOptions = {}): Promise<Stage
         version: '0.0.0',
         handle,
         now,
+        readNow: () => Promise.resolve(now),
         rates: new Map(),
       },
       {

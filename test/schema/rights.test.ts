@@ -135,7 +135,8 @@ describe.for(READERS)('the %s, while two months are closed', (role) => {
  */
 const CALLED: Readonly<Record<Reader, readonly string[]>> = {
   reader: Object.keys(CALLS).map((name) => `losant_usage.${name}`),
-  // Runs and waivers call compute_our_sums, and `check` calls metric_sums; they and triggers call the others.
+  // Runs and waivers call compute_our_sums, `check` calls metric_sums, and the console month_orgs; they and triggers call
+  // the others.
   writer: [
     'compute_our_sums',
     'counterpart_sums',
@@ -144,6 +145,7 @@ const CALLED: Readonly<Record<Reader, readonly string[]>> = {
     'is_manual_write',
     'is_settled',
     'metric_sums',
+    'month_orgs',
     'unsettled_counts',
   ].map((name) => `losant_usage_internal.${name}`),
   // The command close calls these.

@@ -165,6 +165,12 @@ describe('a remedy', () => {
     expect(await remedy()).toEqual([dueAt('2026-11-11 00:00'), 'losant-usage run']);
   });
 
+  test('names the read that makes the last of the cells final, not one before it', async () => {
+    await ledger.setTime('2026-11-02T09:00:00.000Z');
+    await readLastDayAt('2026-11-03T00:00Z')();
+    expect(await remedy()).toEqual([dueAt('2026-11-04 00:00'), 'losant-usage run']);
+  });
+
   test('accepts cells that were not read in time, or whose reads fail', async () => {
     await readLastDayAt('2026-11-09T11:59:59Z')();
     expect(await remedy()).toEqual(['losant-usage run', ...WAIVE]);
