@@ -168,12 +168,8 @@ describe('the columns of a table', () => {
   });
 
   it('have their total over all rows in the last line', async () => {
-    const total = await payloadsOf(null, '2026-11-01', '2026-11-27');
-    const devices = await number(`select sum(devices_total) from losant_usage.usage_days
-      where org_id <> '${FOREIGN}' and usage_date = '2026-11-27'`);
-    expect(await world.text('/organizations')).toContain(`Total ${total} ${devices}`);
-    const october = await payloadsOf(null, '2026-10-01', '2026-10-31');
-    await expect.poll(() => world.text('/billing/2026-10')).toContain(`Total ${october} `);
+    expect(await world.text('/organizations')).toContain('Total 92,570 70');
+    await expect.poll(() => world.text('/billing/2026-10')).toContain('Total 96,280 ');
     expect(await world.text('/billing/2026-10?only=not_ready')).not.toContain('Total');
   });
 });
@@ -241,27 +237,11 @@ test('the gaps can be downloaded in any order of their page', async () => {
   }
 });
 
-const format = (value: unknown) => Number(value).toLocaleString('en-US');
-
-/** Returns the single value of a query on the base tables, with thousands separators. */
-async function number(query: string): Promise<string> {
-  const [row] = await world.ask(query);
-  return format(Object.values(row ?? {})[0]);
-}
-
-/** Returns the payloads of an organization on the days of a range, or those of all ours. */
-const payloadsOf = (orgId: string | null, from: string, to: string) =>
-  number(`select sum(payload_billable_count) from losant_usage.usage_days where usage_date between '${from}' and '${to}'
-    and ${orgId === null ? `org_id <> '${FOREIGN}'` : `org_id = '${orgId}'`}`);
-
-describe('the pages answer questions as the base tables do', () => {
+describe('the pages answer questions', () => {
   it('is yesterday complete, and who has gaps?', async () => {
-    const stored =
-      await number(`select count(*) from losant_usage.coverage c join losant_usage.organizations o using (org_id)
-      where o.name <> 'Foreign' and c.usage_date = '2026-11-27' and c.is_stored`);
     const home = await world.text('/');
     expect(home).toContain('Yesterday, Friday 27 November incomplete');
-    expect(home).toContain(`${stored} of 29 expected cells stored, 1 missing`);
+    expect(home).toContain('28 of 29 expected cells stored, 1 missing');
     expect(home).toContain('Data missing Gappy payload_totals since 2026-10-10');
   });
 
@@ -276,9 +256,8 @@ describe('the pages answer questions as the base tables do', () => {
 
   it('who will exceed a limit, and when?', async () => {
     expect(await world.text('/')).toContain('About to exceed a limit Office payload on 2026-11-30');
-    const used = await payloadsOf(ORGS.office, '2026-11-01', '2026-11-27');
     const page = await world.text(`/organizations/${ORGS.office}`);
-    expect(page).toContain(`payload payloads 21,500 ${used} 96% 21,900 2026-11-30`);
+    expect(page).toContain('payload payloads 21,500 20,700 96% 21,900 2026-11-30');
   });
 
   it.for([
@@ -291,15 +270,14 @@ describe('the pages answer questions as the base tables do', () => {
   });
 
   it('what blocks October, and how much usage is affected?', async () => {
-    const affected = await payloadsOf(ORGS.gappy, '2026-10-01', '2026-10-31');
-    const reason = `6 of 7 ready; Gappy: 10 Oct missing`;
-    const blocked = `Month blocked October 2026 ${reason}; ${affected} billable payloads on hold Review`;
+    const reason = '6 of 7 ready; Gappy: 10 Oct missing';
+    const blocked = `Month blocked October 2026 ${reason}; 12,000 billable payloads on hold Review`;
     expect(await world.text('/')).toContain(blocked);
-    expect(await world.text('/billing')).toContain(`October 2026 blocked ${reason} ${affected} – – Review`);
-    expect(await world.text('/billing/2026-10')).toContain(`blocked ${reason} · ${affected} billable payloads on hold`);
+    expect(await world.text('/billing')).toContain(`October 2026 blocked ${reason} 12,000 – – Review`);
+    expect(await world.text('/billing/2026-10')).toContain(`blocked ${reason} · 12,000 billable payloads on hold`);
     const blockers = await world.text('/billing/2026-10?only=not_ready');
     expect(blockers).toContain('1 row');
-    expect(blockers).toContain(`Gappy ${affected} 1 day missing (payload_totals) 2026-10-10 HTTP 500`);
+    expect(blockers).toContain(`Gappy 12,000 1 day missing (payload_totals) 2026-10-10 HTTP 500`);
     expect(blockers).toContain(
       `losant-usage backfill --org ${ORGS.gappy} --from 2026-10-10 --to 2026-10-10 ` +
         'what remains is read again by 2026-11-28 13:00 UTC to accept what remains: ' +
@@ -308,13 +286,9 @@ describe('the pages answer questions as the base tables do', () => {
   });
 
   it("what is an organization's October by type and source?", async () => {
-    const [row] = await world.ask(`select sum((payload_sources -> 'mqtt' ->> 'device')::bigint) as device,
-        sum((payload_sources -> 'timer' ->> 'timer.flow')::bigint) as flow
-      from losant_usage.usage_days where org_id = '${ORGS.doubled}' and usage_date between '2026-10-01' and
-        '2026-10-31'`);
     const page = await world.text(`/organizations/${ORGS.doubled}?from=2026-10-01&to=2026-10-31`);
-    expect(page).toContain(`mqtt device ${format(row?.device)} 75%`);
-    expect(page).toContain(`timer timer.flow ${format(row?.flow)} 25%`);
+    expect(page).toContain('mqtt device 11,625 75%');
+    expect(page).toContain('timer timer.flow 3,875 25%');
   });
 
   it('why is this cell missing?', async () => {
@@ -334,8 +308,7 @@ describe('the pages answer questions as the base tables do', () => {
     expect(changes).toContain('1 row');
     expect(changes).toContain('Office 2026-09-15 payload_billable_count 500 1,000 +500 yes yes');
     const month = await world.text('/billing/2026-09?only=to_adjust');
-    const current = await payloadsOf(ORGS.office, '2026-09-01', '2026-09-30');
-    expect(month).toContain(`Office ${current} 22,300 ≠ +500 150 150`);
+    expect(month).toContain('Office 22,800 22,300 ≠ +500 150 150');
   });
 
   it("what did last night's run do?", async () => {
@@ -355,42 +328,22 @@ describe('the pages answer questions as the base tables do', () => {
 
   it('how does this month compare with the weeks before?', async () => {
     // Only days that are known on both sides. An organization counts as 0 before its creation and after its deletion.
-    const total = await payloadsOf(null, '2026-11-01', '2026-11-27');
-    const [row] = await world.ask(`
-      with pairs as (
-        select o.org_id, day::date as day,
-          coalesce(c.payload_billable_count, case when day < o.created_on or day >= o.deleted_on then 0 end)
-            as quantity,
-          coalesce(p.payload_billable_count, case when day - interval '28 days' < o.created_on then 0 end) as previous
-        from losant_usage.organizations o
-        cross join generate_series(timestamp '2026-11-01', '2026-11-27', interval '1 day') as day
-        left join losant_usage.usage_days c on c.org_id = o.org_id and c.usage_date = day::date
-        left join losant_usage.usage_days p on p.org_id = o.org_id and p.usage_date = day::date - 28
-        where o.name <> 'Foreign'
-      )
-      select round((sum(quantity) / sum(previous) - 1) * 100)::integer as change from pairs
-      where quantity is not null and previous is not null`);
-    const change = Number(row?.change);
+    const comparison = '+10% compared with the same weekdays before · 2 values are not stored';
     const home = await world.text('/');
     expect(home).toContain('November 2026 so far');
-    const comparison = `${change > 0 ? '+' : ''}${change}% compared with the same weekdays before`;
-    expect(home).toContain(`Billable payloads ${total} ? ${comparison} · 2 values are not stored`);
+    expect(home).toContain(`Billable payloads 92,570 ? ${comparison}`);
   });
 
   it('how much is each day of the month, compared with the weeks before?', async () => {
-    const days = await world.ask(`
-      select to_char(day, 'Dy, FMDD Mon YYYY') as day,
-        to_char(day - interval '28 days', 'Dy, FMDD Mon YYYY') as previous_day,
-        (select sum(d.payload_billable_count)::bigint from losant_usage.usage_days d
-          where d.usage_date = day::date and d.org_id <> '${FOREIGN}') as total,
-        (select sum(d.payload_billable_count)::bigint from losant_usage.usage_days d
-          where d.usage_date = day::date - 28 and d.org_id <> '${FOREIGN}') as previous_total
-      from generate_series(timestamp '2026-11-01', '2026-11-27', interval '1 day') as day order by 1`);
     const home = await world.text('/');
-    expect(days).toHaveLength(27);
-    for (const { day, previous_day: previousDay, total, previous_total: previousTotal } of days) {
-      const values = `${String(day)} ${format(total)} [–1] ${String(previousDay)} ${format(previousTotal)}`;
-      expect(home).toMatch(new RegExp(values));
+    for (const values of [
+      'Sun, 1 Nov 2026 2,480 – Sun, 4 Oct 2026 2,480',
+      'Fri, 6 Nov 2026 3,880 – Fri, 9 Oct 2026 3,380',
+      'Tue, 10 Nov 2026 3,640 1 Tue, 13 Oct 2026 3,380',
+      'Tue, 24 Nov 2026 3,930 – Tue, 27 Oct 2026 3,380',
+      'Fri, 27 Nov 2026 2,530 1 Fri, 30 Oct 2026 3,380',
+    ]) {
+      expect(home).toContain(values);
     }
     const [, ...bars] = (await world.html('/')).matchAll(/<rect class="value (part)?/g);
     const partialDays = bars.flatMap(([, part], index) => (part === undefined ? [] : [index + 1]));
@@ -398,13 +351,8 @@ describe('the pages answer questions as the base tables do', () => {
     expect(partialDays).toEqual([10, 27]);
   });
 
-  it.for([
-    ['Devices', 'devices_total', "= '2026-11-27'"],
-    ['Notebook minutes', 'notebook_minutes', "between '2026-11-01' and '2026-11-27'"],
-  ])('how many %s are there?', async ([label, column, days]) => {
-    const total = await number(`select sum(${column}) from losant_usage.usage_days
-      where org_id <> '${FOREIGN}' and usage_date ${days}`);
-    expect(await world.text('/')).toMatch(new RegExp(`${label} ${total} [+-]?\\d+%`));
+  it('how many devices and notebook minutes are there?', async () => {
+    expect(await world.text('/')).toMatch(/Devices 70 [+-]?\d+% .*Notebook minutes 955 [+-]?\d+%/);
   });
 });
 

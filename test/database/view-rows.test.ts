@@ -54,11 +54,6 @@ test('returns values as exact text, in the order of date and key', async () => {
   });
 });
 
-test('returns all rows, page by page', async () => {
-  const { pages } = await read('cells');
-  expect(pages.map(({ length }) => length)).toEqual([250, 54]);
-});
-
 test('includes a month if one of its days is requested, with an exact sum', async () => {
   const range = { from: '2026-11-10', to: '2026-11-11' };
   const { rows } = await read('monthly_usage', { range });

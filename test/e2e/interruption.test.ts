@@ -38,10 +38,6 @@ it('ends on SIGTERM with exit code 143, and the next run completes it', async ()
   expect(await readStored(store)).toEqual(await readTruth(platform, day, daysAgo(1)));
 });
 
-it.each([
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-  ['SIGHUP', 143],
-] as const)('%s is exit code %i', (signal, code) => {
-  expect(exitCodeOf(new InterruptedError(signal))).toBe(code);
+it('SIGHUP is exit code 143 too', () => {
+  expect(exitCodeOf(new InterruptedError('SIGHUP'))).toBe(143);
 });
