@@ -1,7 +1,6 @@
 import { describe, expect, it, test } from 'vitest';
 import { STYLE } from '../../src/console/style.ts';
-import { describeDays } from '../../src/console/usage-query.ts';
-import { FOREIGN, HOSTILE_NAME, ORGS, openWorld, useWorld } from './world.ts';
+import { HOSTILE_NAME, ORGS, openWorld, useWorld } from './world.ts';
 
 const world = useWorld();
 
@@ -111,14 +110,12 @@ describe('a table', () => {
     expect((await names(`/organizations?${query}`)).join(' ')).toBe(expected);
   });
 
-  it('keeps the search text in its field', async () => {
-    expect(await world.html('/organizations?q=off')).toContain('name="q" type="search" value="off"');
-  });
-
-  it('keeps its columns while it is filtered', async () => {
-    const page = await world.html('/organizations?columns=all');
-    expect(page).toContain('href="/organizations?only=no_plan&amp;columns=all"');
-    expect(page).toContain('<input type="hidden" name="columns" value="all">');
+  it.for([
+    ['the search text in its field', 'q=off', 'name="q" type="search" value="off"'],
+    ['its columns while it is filtered', 'columns=all', 'href="/organizations?only=no_plan&amp;columns=all"'],
+    ['its columns while it is searched', 'columns=all', '<input type="hidden" name="columns" value="all">'],
+  ])('keeps %s', async ([, query, expected]) => {
+    expect(await world.html(`/organizations?${query}`)).toContain(expected);
   });
 
   it('shows the ID of an organization without a name, and leads to it', async () => {
@@ -201,20 +198,6 @@ describe('an organization', () => {
   });
 });
 
-test('a level is not summed over days', () => {
-  const days = ['2026-11-01', '2026-11-02'].map((day, index) => ({
-    day,
-    standing: 'final' as const,
-    quantity: 10 + index,
-    comparedDay: day,
-    comparedQuantity: 5,
-    valuesNotStored: 0,
-    pair: [10 + index, 5] as const,
-  }));
-  const text = '11 on 2026-11-02. +120% compared with the previous days: 11 and 5 over 2 days stored on both sides.';
-  expect(describeDays({ metric: 'devices_total', comparison: 'previous_days' }, days)).toBe(text);
-});
-
 test('the map is shaded by the share of gaps of a day, the worst organization first', async () => {
   const page = await world.html('/coverage');
   const title = 'title="2026-11-27: 1 of 29 missing or in doubt"';
@@ -283,12 +266,6 @@ describe('the pages answer questions', () => {
         'what remains is read again by 2026-11-28 13:00 UTC to accept what remains: ' +
         `losant-usage waive --org ${ORGS.gappy} --day 2026-10-10..2026-10-10 --stream payload_totals --reason TEXT`,
     );
-  });
-
-  it("what is an organization's October by type and source?", async () => {
-    const page = await world.text(`/organizations/${ORGS.doubled}?from=2026-10-01&to=2026-10-31`);
-    expect(page).toContain('mqtt device 11,625 75%');
-    expect(page).toContain('timer timer.flow 3,875 25%');
   });
 
   it('why is this cell missing?', async () => {

@@ -19,7 +19,7 @@ export const setPayloads = (orgId: string, days: readonly { day: string; quantit
     where d.org_id = ${orgId} and d.usage_date = n.day`;
 
 /** Makes the cells of days that have payloads final. */
-export const FINISH_CELLS = sql`
+const FINISH_CELLS = sql`
   update losant_usage.coverage c set standing = 'final', is_stored = true, is_reported = true, revision = 1,
     first_loaded_at = now(), finalized_at = now(), last_read_at = now(), next_read_at = null, reason = null
   from losant_usage.usage_days d where d.payload_billable_count is not null

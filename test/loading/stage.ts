@@ -17,6 +17,7 @@ import { createTimedInstallation, type TimedInstallation } from '../e2e/installa
 import { NOW, type Platform } from '../simulator/platform.ts';
 import { openAs } from '../support/databases.ts';
 import { POLICY } from '../usage/cells.ts';
+import { instanceOf } from '../worker/loop.ts';
 
 export interface InstanceSettings {
   readonly platform: Platform;
@@ -55,16 +56,7 @@ export async function createStage(options: SimulatorOptions = {}): Promise<Stage
         now,
         rates: new Map(),
       },
-      {
-        instanceId: platform.instanceId,
-        apiUrl: platform.url,
-        domain: null,
-        readToken: () => platform.token,
-        orgs: selection,
-        streams: [...streams],
-        requestConcurrency: 8,
-        requestsPerSecond: 1_000,
-      },
+      { ...instanceOf(platform), orgs: selection, streams: [...streams], requestsPerSecond: 1_000 },
     ];
   };
   const defaults = { kind: 'scheduled', orgIds: null, streams: null, range: null, force: false } as const;

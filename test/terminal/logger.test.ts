@@ -28,15 +28,6 @@ describe('a line', () => {
     expect(lines()).toEqual([{ level: 'info', ...values, msg: 'values' }]);
   });
 
-  test('ends at circular fields and circular causes', () => {
-    const fields: Record<string, unknown> = { day: '2026-11-23' };
-    fields['self'] = fields;
-    expect(logged((logger) => logger.info(fields, 'circle')).text).toContain('[truncated]');
-    const error = new Error('first');
-    error.cause = new Error('second', { cause: error });
-    expect(logged((logger) => logger.error(error)).text).toContain('second');
-  });
-
   test('is colored text on a terminal, with the time in UTC', () => {
     const { text } = logged((logger) => logger.info({ orgs: 3 }, 'run finished'), { pretty: true });
     expect(stripVTControlCharacters(text)).toMatch(/^\[\d\d:\d\d:\d\dZ\] INFO: run finished\n {4}orgs: 3\n$/);
