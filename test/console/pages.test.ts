@@ -88,11 +88,6 @@ test('an empty list says why it is empty', async () => {
   expect(await other.text(`/organizations/${ORGS.newcomer}`)).toMatch(/ Months Nothing is stored\. $/);
 });
 
-test('the map of days leads to later days only if there are any', async () => {
-  expect(await world.text('/coverage')).toMatch(/ Earlier (?!· Later)/);
-  expect(await world.text('/coverage?to=2026-11-26')).toContain(' Earlier · Later ');
-});
-
 describe('a table', () => {
   const names = async (path: string) => {
     const page = await world.html(path);
@@ -146,12 +141,6 @@ it('filters changes by any metric', async () => {
   const page = await world.html('/changes');
   const options = Array.from(page.matchAll(/\?metric=(\w+)"/g), ([, metric]) => metric);
   expect(new Set(options)).toEqual(new Set(metrics.map(({ metric }) => metric)));
-});
-
-it('does not say that a list has 0 rows on a page after its last one', async () => {
-  const page = await world.text('/organizations?page=3');
-  expect(page).toMatch(/No more rows .*Page 3/);
-  expect(page).not.toContain('0 rows');
 });
 
 describe('the columns of a table', () => {
@@ -220,117 +209,81 @@ test('the gaps can be downloaded in any order of their page', async () => {
   }
 });
 
-describe('the pages answer questions', () => {
-  it('is yesterday complete, and who has gaps?', async () => {
-    const home = await world.text('/');
-    expect(home).toContain('Yesterday, Friday 27 November incomplete');
-    expect(home).toContain('28 of 29 expected cells stored, 1 missing');
-    expect(home).toContain('Data missing Gappy payload_totals since 2026-10-10');
-  });
+const CELL = `/coverage/${ORGS.gappy}/2026-11-27`;
+const GAP = `--from 2026-11-27 --to 2026-11-27 --org ${ORGS.gappy} --stream payload_totals`;
+const BLOCKED = '6 of 7 ready; Gappy: 10 Oct missing';
+const WAIVE = `losant-usage waive --org ${ORGS.gappy} --day 2026-10-10..2026-10-10 --stream payload_totals --reason TEXT`;
 
-  it('what needs attention first?', async () => {
-    const home = await world.text('/');
-    const [, attention = ''] = home.split('Needs attention');
-    expect(attention.trim()).toMatch(/^just now Data missing Gappy/);
-    expect(attention).toContain('Large change this month Doubled +81%');
-    const gaps = await world.text('/gaps?standing=missing');
-    expect(gaps).toMatch(/Gappy ✕ missing 2 server_error: HTTP 500 \(payload_totals\) .*2026-11-27 2026-10-10/);
-  });
+/** What a page shows, or the question that it answers. */
+test.for<readonly [what: string, path: string, ...parts: (string | RegExp)[]]>([
+  ['the map of days leads to earlier days', '/coverage', / Earlier (?!· Later)/],
+  ['the map of days leads to later days if there are any', '/coverage?to=2026-11-26', ' Earlier · Later '],
+  ['a page after the last one has no more rows', '/organizations?page=3', /^(?!.*0 rows).*No more rows .*Page 3/],
+  ['is yesterday complete?', '/', 'Yesterday, Friday 27 November incomplete'],
+  ['how much is stored?', '/', '28 of 29 expected cells stored, 1 missing'],
+  ['who has gaps?', '/', 'Data missing Gappy payload_totals since 2026-10-10'],
+  ['why?', '/gaps?standing=missing', /Gappy ✕ missing 2 server_error: HTTP 500 \(payload_totals\) .* 2026-10-10/],
+  ['what needs attention first?', '/', /Needs attention just now Data missing Gappy/],
+  ['what else?', '/', /Needs attention .*Large change this month Doubled \+81%/],
+  ['who will exceed a limit?', '/', 'About to exceed a limit Office payload on 2026-11-30'],
+  ['when?', `/organizations/${ORGS.office}`, 'payload payloads 21,500 20,700 96% 21,900 2026-11-30'],
+  ['who is silent?', '/organizations?only=silent', /1 row .*Silent.* 2026-11-24 /],
+  ['whose usage changed?', '/organizations?only=changed', /3 rows .*Deleted.*Doubled.* \+81% .*Newcomer/],
+  ['who has no plan?', '/organizations?only=no_plan', /1 row .*Hourly/],
+  ['who has no limit?', '/organizations?only=no_limit', /1 row .*Hourly/],
+  ['what is blocked?', '/', `Month blocked October 2026 ${BLOCKED}; 12,000 billable payloads on hold Review`],
+  ['why is October blocked?', '/billing', `October 2026 blocked ${BLOCKED} 12,000 – – Review`],
+  ['how much usage is affected?', '/billing/2026-10', `blocked ${BLOCKED} · 12,000 billable payloads on hold`],
+  [
+    'who blocks it, and what helps?',
+    '/billing/2026-10?only=not_ready',
+    /1 row .* Gappy 12,000 1 day missing \(payload_totals\) 2026-10-10 HTTP 500/,
+    `losant-usage backfill --org ${ORGS.gappy} --from 2026-10-10 --to 2026-10-10 what remains is read again by `,
+    `by 2026-11-28 13:00 UTC to accept what remains: ${WAIVE}`,
+  ],
+  ['how is this cell?', CELL, 'Gappy, 2026-11-27: ✕ missing', 'invalid_value total: not a number'],
+  ['why is it missing?', CELL, /payload_totals: ✕ missing Not stored, and either late.*server_error: HTTP 500/],
+  ['what reads it again?', CELL, `losant-usage backfill ${GAP} --force`],
+  ['what changed since the month was closed?', '/', 'Month needs an adjustment September 2026 Office +500 Adjust'],
+  ['by how much?', '/billing', 'September 2026 needs adjustment Office +500 – +500 2026-10-05'],
+  ['on which day?', '/changes?which=closed&columns=all', /1 row .*09-15 payload_billable_count 500 1,000 \+500 yes/],
+  ['what is billed?', '/billing/2026-09?only=to_adjust', 'Office 22,800 22,300 ≠ +500 150 150'],
+  // Only days that are known on both sides. An organization counts as 0 before its creation and after its deletion.
+  ['how does this month compare with others?', '/', / so far .*Billable payloads 92,570 \? \+10% compared with /],
+  ['how much is not stored?', '/', 'compared with the same weekdays before · 2 values are not stored'],
+  ['how many devices and notebook minutes are there?', '/', /Devices 70 [+-]?\d+% .*Notebook minutes 955 [+-]?\d+%/],
+  [
+    'how much is each day of the month, compared with the weeks before?',
+    '/',
+    'Sun, 1 Nov 2026 2,480 – Sun, 4 Oct 2026 2,480',
+    'Fri, 6 Nov 2026 3,880 – Fri, 9 Oct 2026 3,380',
+    'Tue, 10 Nov 2026 3,640 1 Tue, 13 Oct 2026 3,380',
+    'Tue, 24 Nov 2026 3,930 – Tue, 27 Oct 2026 3,380',
+    'Fri, 27 Nov 2026 2,530 1 Fri, 30 Oct 2026 3,380',
+  ],
+])('%s', async ([, path, ...parts]) => {
+  const page = await world.text(path);
+  for (const part of parts) expect(page).toMatch(part);
+});
 
-  it('who will exceed a limit, and when?', async () => {
-    expect(await world.text('/')).toContain('About to exceed a limit Office payload on 2026-11-30');
-    const page = await world.text(`/organizations/${ORGS.office}`);
-    expect(page).toContain('payload payloads 21,500 20,700 96% 21,900 2026-11-30');
+test("what did last night's run do?", async () => {
+  expect(await world.text('/runs?columns=all')).toContain(
+    '2026-11-28 00:15 UTC partial 38 1 server_error 2 server_error of payload_totals, such as Gappy: ' +
+      '<i>HTTP 500</i> 2 min 5 s scheduled 40 2 44',
+  );
+  const failures = [500, 502, 0].map((status) => {
+    return { code: status === 0 ? 'timeout' : 'server_error', message: `HTTP ${status}`, cells: 2 };
   });
+  const change = `update losant_usage.runs set failures = '${JSON.stringify(failures)}'`;
+  await using changedWorld = await openWorld(change);
+  expect(await changedWorld.text('/runs')).toContain(' partial 38 1 server_error 4, timeout 2 server_error: HTTP 500 ');
+});
 
-  it.for([
-    ['who is silent?', 'silent', /1 row .*Silent.* 2026-11-24 /],
-    ['whose usage changed?', 'changed', /3 rows .*Deleted.*Doubled.* \+81% .*Newcomer/],
-    ['who has no plan?', 'no_plan', /1 row .*Hourly/],
-    ['who has no limit?', 'no_limit', /1 row .*Hourly/],
-  ] as const)('%s', async ([, only, expected]) => {
-    expect(await world.text(`/organizations?only=${only}`)).toMatch(expected);
-  });
-
-  it('what blocks October, and how much usage is affected?', async () => {
-    const reason = '6 of 7 ready; Gappy: 10 Oct missing';
-    const blocked = `Month blocked October 2026 ${reason}; 12,000 billable payloads on hold Review`;
-    expect(await world.text('/')).toContain(blocked);
-    expect(await world.text('/billing')).toContain(`October 2026 blocked ${reason} 12,000 – – Review`);
-    expect(await world.text('/billing/2026-10')).toContain(`blocked ${reason} · 12,000 billable payloads on hold`);
-    const blockers = await world.text('/billing/2026-10?only=not_ready');
-    expect(blockers).toContain('1 row');
-    expect(blockers).toContain(`Gappy 12,000 1 day missing (payload_totals) 2026-10-10 HTTP 500`);
-    expect(blockers).toContain(
-      `losant-usage backfill --org ${ORGS.gappy} --from 2026-10-10 --to 2026-10-10 ` +
-        'what remains is read again by 2026-11-28 13:00 UTC to accept what remains: ' +
-        `losant-usage waive --org ${ORGS.gappy} --day 2026-10-10..2026-10-10 --stream payload_totals --reason TEXT`,
-    );
-  });
-
-  it('why is this cell missing?', async () => {
-    const page = await world.text(`/coverage/${ORGS.gappy}/2026-11-27`);
-    expect(page).toContain('Gappy, 2026-11-27: ✕ missing');
-    expect(page).toMatch(/payload_totals: ✕ missing Not stored, and either late.*server_error: HTTP 500/);
-    const scope = `--from 2026-11-27 --to 2026-11-27 --org ${ORGS.gappy} --stream payload_totals`;
-    expect(page).toContain(`losant-usage backfill ${scope} --force`);
-    expect(page).toContain('invalid_value total: not a number');
-  });
-
-  it('what changed since the month was closed, and by how much?', async () => {
-    const home = await world.text('/');
-    expect(home).toContain('Month needs an adjustment September 2026 Office +500 Adjust');
-    expect(await world.text('/billing')).toContain('September 2026 needs adjustment Office +500 – +500 2026-10-05');
-    const changes = await world.text('/changes?which=closed&columns=all');
-    expect(changes).toContain('1 row');
-    expect(changes).toContain('Office 2026-09-15 payload_billable_count 500 1,000 +500 yes yes');
-    const month = await world.text('/billing/2026-09?only=to_adjust');
-    expect(month).toContain('Office 22,800 22,300 ≠ +500 150 150');
-  });
-
-  it("what did last night's run do?", async () => {
-    expect(await world.text('/runs?columns=all')).toContain(
-      '2026-11-28 00:15 UTC partial 38 1 server_error 2 server_error of payload_totals, such as Gappy: ' +
-        '<i>HTTP 500</i> 2 min 5 s scheduled 40 2 44',
-    );
-    const failures = [500, 502, 0].map((status) => {
-      return { code: status === 0 ? 'timeout' : 'server_error', message: `HTTP ${status}`, cells: 2 };
-    });
-    const change = `update losant_usage.runs set failures = '${JSON.stringify(failures)}'`;
-    await using changedWorld = await openWorld(change);
-    expect(await changedWorld.text('/runs')).toContain(
-      ' partial 38 1 server_error 4, timeout 2 server_error: HTTP 500 ',
-    );
-  });
-
-  it('how does this month compare with the weeks before?', async () => {
-    // Only days that are known on both sides. An organization counts as 0 before its creation and after its deletion.
-    const comparison = '+10% compared with the same weekdays before · 2 values are not stored';
-    const home = await world.text('/');
-    expect(home).toContain('November 2026 so far');
-    expect(home).toContain(`Billable payloads 92,570 ? ${comparison}`);
-  });
-
-  it('how much is each day of the month, compared with the weeks before?', async () => {
-    const home = await world.text('/');
-    for (const values of [
-      'Sun, 1 Nov 2026 2,480 – Sun, 4 Oct 2026 2,480',
-      'Fri, 6 Nov 2026 3,880 – Fri, 9 Oct 2026 3,380',
-      'Tue, 10 Nov 2026 3,640 1 Tue, 13 Oct 2026 3,380',
-      'Tue, 24 Nov 2026 3,930 – Tue, 27 Oct 2026 3,380',
-      'Fri, 27 Nov 2026 2,530 1 Fri, 30 Oct 2026 3,380',
-    ]) {
-      expect(home).toContain(values);
-    }
-    const [, ...bars] = (await world.html('/')).matchAll(/<rect class="value (part)?/g);
-    const partialDays = bars.flatMap(([, part], index) => (part === undefined ? [] : [index + 1]));
-    // The 10th is waived without a number, and a number of yesterday is missing.
-    expect(partialDays).toEqual([10, 27]);
-  });
-
-  it('how many devices and notebook minutes are there?', async () => {
-    expect(await world.text('/')).toMatch(/Devices 70 [+-]?\d+% .*Notebook minutes 955 [+-]?\d+%/);
-  });
+test('a day of the chart that lacks a number is marked', async () => {
+  const [, ...bars] = (await world.html('/')).matchAll(/<rect class="value (part)?/g);
+  const partialDays = bars.flatMap(([, part], index) => (part === undefined ? [] : [index + 1]));
+  // The 10th is waived without a number, and a number of yesterday is missing.
+  expect(partialDays).toEqual([10, 27]);
 });
 
 test('the states of months are read without adding up the closed ones', async () => {

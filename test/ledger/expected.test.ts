@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { TRANSACTION_CELLS } from '../../src/ledger/lease.ts';
 import { markDeleted, upsertOrganizations } from '../../src/ledger/organizations.ts';
-import { failed, minutes, omitted, POLICY, report } from '../usage/cells.ts';
+import { failed, minutes, omitted, report } from '../usage/cells.ts';
 import { cellResponse, deviceResponse, deviceResponseAt, type RunSettings, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
@@ -173,12 +173,6 @@ describe('expected cells', () => {
     expect(await ledger.listAsWriter(days)).toEqual(['10 10']);
   });
 
-  test('become due at the first checkpoint of the policy', async () => {
-    const orgId = await ledger.createOrg();
-    await ledger.prepare({ streams: DEVICES, policy: { ...POLICY, readAtHours: [3, 72] } });
-    expect(await ledger.cells(orgId)).toEqual(['11-23 device_counts waiting never_read 11-24T03:00']);
-  });
-
   test('and next_day change together: the next run completes one that was killed between two pages', async () => {
     // 40 days each, so that five organizations fit into a page.
     await ledger.createOrgs(6);
@@ -212,14 +206,6 @@ describe('expected cells', () => {
     expect(await unrecorded()).toHaveLength(1);
     await ledger.prepare(ONLY_DEVICES);
     expect(await daysOf(orgId)).toEqual(['11-23..11-24 2']);
-  });
-
-  test('of another instance are not created', async () => {
-    const otherInstance = '5c00000000000000000000ff';
-    await ledger.createInstance(otherInstance);
-    const orgId = await ledger.createOrg({ instanceId: otherInstance });
-    await ledger.prepare();
-    expect(await ledger.tracks(orgId)).toEqual([]);
   });
 });
 

@@ -11,7 +11,7 @@ import {
   updateInstance,
 } from '../../src/ledger/instances.ts';
 import { acquireLease, beginWriting, type Lease, releaseLease, renewLease } from '../../src/ledger/lease.ts';
-import { finishRun, interruptDeadRuns, type RunCounts, recordFailedRun, startRun } from '../../src/ledger/runs.ts';
+import { finishRun, interruptDeadRuns, type RunCounts, startRun } from '../../src/ledger/runs.ts';
 import { asOwner } from '../support/databases.ts';
 import { endsLockWaits, until } from '../support/wait.ts';
 import { INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
@@ -183,12 +183,6 @@ describe('a run', () => {
     expect(await runs()).toEqual(['1 interrupted the process died without reporting true', second]);
     await finishRun(ledger.db, RUN_1, { ...END, status: 'complete' });
     expect(await runs()).toEqual(['1 complete - true', second]);
-  });
-
-  test('that failed before it began is recorded once', async () => {
-    await recordFailedRun(ledger.db, newRun(RUN_1), 'the token is rejected');
-    await recordFailedRun(ledger.db, newRun(RUN_1), 'the token is rejected twice');
-    expect(await runs()).toEqual(['1 failed the token is rejected true']);
   });
 });
 

@@ -68,14 +68,6 @@ describe('a month is not fully tracked', () => {
   });
 });
 
-test('a track that ends before it has a day is deleted', async () => {
-  const orgId = await ledger.createOrg({ createdOn: '2026-11-24' });
-  await ledger.prepare({ streams: DEVICES });
-  expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-24 11-24 ']);
-  await ledger.prepare({ streams: [] });
-  expect(await ledger.tracks(orgId)).toEqual([]);
-});
-
 test('a track whose end is the day before the horizon continues, and one that ended earlier does not', async () => {
   const policy = { ...POLICY, horizonDays: 5 };
   const ids = [await ledger.createOrg(), await ledger.createOrg({ createdOn: '2026-11-26' })];
@@ -91,14 +83,6 @@ test('a track whose end is the day before the horizon continues, and one that en
     'payload_totals 11-24 11-29 ',
   ]);
   expect((await ledger.tracks(ids[1] ?? '')).at(-1)).toBe('payload_totals 11-26 11-29 ');
-});
-
-test('only the latest track of a stream continues', async () => {
-  const orgId = await ledger.createOrg();
-  await ledger.expectDays({ from: '2026-11-10', to: '2026-11-12' }, DEVICES, orgId);
-  await ledger.expectDays({ from: '2026-11-20', to: '2026-11-21' }, DEVICES, orgId);
-  await ledger.prepare({ streams: DEVICES });
-  expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-10 11-13 11-12', 'device_counts 11-20 11-24 ']);
 });
 
 /** What may happen on a day; a backfill is of days that many days ago. */

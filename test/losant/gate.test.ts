@@ -180,12 +180,6 @@ describe('Gate', () => {
     await expect(gate.run(async () => undefined, REQUEST)).rejects.toThrow(AttemptError);
     expect(await finishAll(running)).toEqual(['done 1', 'done 2']);
   });
-
-  it('caps a pause at an hour', () => {
-    const rate = new Rate(1000);
-    rate.pauseFor(86_400_000);
-    expect(rate.pauseLeftMs).toBe(3_600_000);
-  });
 });
 
 describe('Gates of one rate', () => {

@@ -257,19 +257,6 @@ test('after a long outage of the database, a digest waits for the run that follo
   expect(messages[0]).toContain('Data missing: Kestrel');
 });
 
-test('after an outage of the database of two days there is one digest, that of today', async () => {
-  await lack('Kestrel');
-  const timer = createTimer();
-  await asOwner(ledger.url, 'alter schema losant_usage rename to gone');
-  await timer.check();
-  await timer.check('2026-11-25T08:00:00.000Z');
-  await asOwner(ledger.url, 'alter schema gone rename to losant_usage');
-  await timer.check('2026-11-26T08:00:00.000Z');
-  await timer.checkFor(3);
-  expect(await digests()).toEqual(['Main 2026-11-26 sent -']);
-  expect(messages).toHaveLength(1);
-});
-
 test('a clock of the host that is ahead neither names a wrong day nor keeps later digests back', async () => {
   await lack('Kestrel');
   let hostMs = Date.parse('2031-01-01T12:00:00.000Z');
