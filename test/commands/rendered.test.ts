@@ -21,15 +21,9 @@ test('a run shows the time that is left by its pace since the last report', () =
     () => nowMs,
   );
   // The first requests read many cells each, the last ones a single cell.
-  for (const [seconds, readCells] of [
-    [0, 0],
-    [10, 900],
-    [12, 905],
-    [20, 910],
-    [30, 910],
-    [40, 930],
-  ] as const) {
-    nowMs = seconds * 1_000;
+  const cellsBySecond = { 0: 0, 10: 900, 12: 905, 20: 910, 30: 910, 40: 930 };
+  for (const [second, readCells] of Object.entries(cellsBySecond)) {
+    nowMs = Number(second) * 1_000;
     report({ plannedCells: 1_000, readCells });
   }
   expect(lines).toEqual([

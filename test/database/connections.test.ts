@@ -12,14 +12,7 @@ import { requireDiskSpace } from '../../src/database/embedded.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { describeDatabaseError, isConnectionLost } from '../../src/database/sqlstate.ts';
 import { useTestDatabase } from '../opened.ts';
-import {
-  asAdministrator,
-  asOwner,
-  asWriter,
-  copyEmbeddedDatabase,
-  createEmbeddedFolder,
-  openAs,
-} from '../support/databases.ts';
+import { asAdministrator, asWriter, copyEmbeddedDatabase, createEmbeddedFolder, openAs } from '../support/databases.ts';
 import { toPassword } from '../support/roles.ts';
 import { fakeTimers } from '../support/wait.ts';
 import { portOf, startWire, through } from '../support/wire.ts';
@@ -258,8 +251,8 @@ const SETTINGS = [
 
 test('a session does not rely on defaults, and sets each timeout of the server but those of the network', async () => {
   const setDefault = (name: string, value: string) =>
-    asOwner(database.url, `alter database ${database.name} set ${name} = '${value}'`);
-  onTestFinished(async () => void (await asOwner(database.url, `alter database ${database.name} reset all`)));
+    asAdministrator(`alter database ${database.name} set ${name} = '${value}'`);
+  onTestFinished(() => asAdministrator(`alter database ${database.name} reset all`));
   const read = async (...names: readonly string[]) => {
     await using handle = await open(database.url);
     const query = sql<{ line: string }>`select concat_ws(' ', name, current_setting(name)) as line

@@ -133,11 +133,7 @@ describe('a conflict', () => {
     ['a changed policy', 'instances', () => applyPolicy(ledger.writer())],
     ['a list', 'organizations', () => upsertOrganizations(ledger.writer(), [foreignOrg])],
     ['a deletion', 'organizations', () => markDeleted(ledger.writer(), { orgIds: [orgId], today: DAY })],
-    [
-      'streams that are chosen',
-      'tracks',
-      () => syncTracks(ledger.writer(), { streams: ['payload_totals'], selection: null }),
-    ],
+    ['chosen streams', 'tracks', () => syncTracks(ledger.writer(), { streams: ['payload_totals'], selection: null })],
     ['a backfill', 'coverage', () => ledger.backfill(DAY, { force: true })],
     ['a waiver', 'waivers', () => ledger.waiveDays(orgId, DAY)],
     ['the start of a run', 'runs', (db) => startRun(db, { ...run, run_id: RUN_1 })],
@@ -146,9 +142,8 @@ describe('a conflict', () => {
     ['the claim of a digest', 'digests', (db) => claimDigests({ ...claim, db })],
   ])('of %s is tried again', async (_, table, work) => {
     await ledger.withTrigger(table, FAILS_FIRST, () => work(ledger.db), 'before insert or update');
-    expect(await asOwner(ledger.url, 'select last_value > 1 as is_repeated from public.writes')).toEqual([
-      { is_repeated: true },
-    ]);
+    const repeated = await asOwner(ledger.url, 'select from public.writes where last_value > 1');
+    expect(repeated).toHaveLength(1);
   });
 
   test('by a serialization failure is tried again, as a deadlock is', async () => {

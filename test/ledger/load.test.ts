@@ -246,13 +246,7 @@ describe('quarantined responses', () => {
   const problem = 'created: is negative (-1)';
   const newCells = () => ledger.expectDays({ from: DAY, to: '2026-11-21' }, ['device_counts', 'payload_totals']);
   const load = (...slices: readonly CellResponse[][]) => loadBatch(ledger.writer(), slices.flat());
-  const NEGATIVE = {
-    code: 'invalid_value',
-    detail: problem,
-    texts: ['{"counts":[]}'],
-    days: [DAY],
-    stream: 'device_counts',
-  };
+  const NEGATIVE = { code: 'invalid_value', detail: problem, texts: ['{}'], days: [DAY], stream: 'device_counts' };
   const quarantined = (orgId: string, changes: Partial<typeof NEGATIVE> = {}): CellResponse[] => {
     const { code, detail, texts, days, stream } = { ...NEGATIVE, ...changes };
     const verdict = { kind: 'quarantined', code, detail } as const;

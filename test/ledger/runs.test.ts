@@ -144,6 +144,7 @@ describe('a run', () => {
   const runs = () =>
     ledger.list(sql`select right(run_id::text, 1) as id, status, error, finished_at is not null as has_ended
       from losant_usage.runs order by run_id`);
+  const A = '5a000000000000000000000a';
   const COUNTS: RunCounts = {
     orgs: 2,
     cells: { planned: 21, loaded: 1, unchanged: 2, omitted: 3, failed: 4, quarantined: 5, unavailable: 6 },
@@ -155,14 +156,7 @@ describe('a run', () => {
   test('is recorded from its start, and at its end with range, status, counts and failures', async () => {
     await start(RUN_1);
     expect(await runs()).toEqual(['1 running - false']);
-    const failure = {
-      code: 'timeout',
-      message: 'no response',
-      stream: 'device_counts',
-      cells: 4,
-      orgs: 2,
-      example: null,
-    };
+    const failure = { code: 'timeout', message: 'no response', stream: 'device_counts', cells: 4, orgs: 2, example: A };
     const end = { ...END, status: 'partial' as const, failures: [failure], error: 'a\0b' };
     await finishRun(ledger.db, RUN_1, { ...end, range: { from: '2026-10-24', to: '2026-11-23' } });
     const [results] = await ledger.queryRows(sql`select counts, failures from losant_usage.runs`);

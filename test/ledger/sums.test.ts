@@ -214,6 +214,14 @@ test('an organization that moves invalidates the sums of both instances', async 
   expect(await readInvalid(sql`instance_id`)).toEqual([INSTANCE, OTHER]);
 });
 
+test('an organization that moves takes its days before a creation date that moved later along', async () => {
+  const orgId = await createOtherOrg('device_counts');
+  await ledger.setOrg(orgId, sql`created_on = '2026-11-21'`);
+  await compute();
+  await move(orgId);
+  expect(await readInvalid(sql`instance_id`)).toEqual([INSTANCE, OTHER]);
+});
+
 test('a sum that is not that of the stored numbers is found in every month', async () => {
   const days = { from: '2026-10-31', to: '2026-11-01' };
   const orgId = await ledger.expectDays(days, ['device_counts']);

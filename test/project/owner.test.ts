@@ -12,7 +12,6 @@ const REASONS: Readonly<Record<string, string>> = {
   'test/commands/looking.test.ts': 'deletes totals',
   'test/console/world.ts': 'inserts statements and waivers of people',
   'test/dashboards/queries.test.ts': 'uninstalls',
-  'test/database/connections.test.ts': 'changes the defaults of a database',
   'test/database/database.test.ts': 'creates tables',
   'test/database/migrate-killed.test.ts': 'holds a lock for which migrate waits',
   'test/database/migrate.test.ts': 'migrates',

@@ -108,11 +108,7 @@ test.each([
     const env = { ...settingsOf(platform, { url: loginAs(role, database.url) }), HOME: folder };
     return startProcess(join(folder, 'node_modules/.bin/node'), [...command, ...args], env).ended;
   };
-  expect(await startAs('writer', '--version')).toMatchObject({
-    code: 0,
-    stdout: `${VERSION}\n`,
-    stderr: '',
-  });
+  expect(await startAs('writer', '--version')).toMatchObject({ code: 0, stdout: `${VERSION}\n`, stderr: '' });
   expect(await startAs('migrator', 'migrate')).toMatchObject({ code: 0 });
   expect(await startAs('writer', 'run')).toMatchObject({ code: 0 });
 });
@@ -121,8 +117,8 @@ test('the installed command has the simulator and the embedded database, as the 
   const command = join(folder, 'node_modules/.bin/losant-usage');
   const start = (args: readonly string[], env: Env) =>
     startProcess(join(folder, 'node_modules/.bin/node'), ['--liftoff-only', command, ...args], {
-      HOME: folder,
       ...env,
+      HOME: folder,
     });
   const simulator = start(['simulator', '--orgs', '2'], {});
   await until('the simulator prints its settings', () => simulator.stdout().includes('losant-usage run'), 60_000);

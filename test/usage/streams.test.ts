@@ -47,14 +47,10 @@ const KINDS = ['billable-count', 'all-count', 'all-bytes'];
 const TOTALS = KINDS.map((name) => readFixture(`payload-totals-${name}`));
 
 test.each([
-  [
-    deviceCounts,
-    [readFixture('device-counts')],
-    { '2025-11-25': [4, 1, 17], '2025-11-26': [0, 2, 15] },
-    2, // region, restored
-  ],
+  // Unknown are region and restored, and the resolution of totals.
+  [deviceCounts, [readFixture('device-counts')], { '2025-11-25': [4, 1, 17], '2025-11-26': [0, 2, 15] }, 2],
   [notebookMinutes, [readFixture('notebook-minutes')], { '2025-11-25': [17, 4, 0, 1, 0] }, 0],
-  [payloadTotals, TOTALS, { '2025-11-25': [17, 21, 4_294_967_297] }, 3], // resolution
+  [payloadTotals, TOTALS, { '2025-11-25': [17, 21, 4_294_967_297] }, 3],
 ])('the recorded bodies of $name', (stream, bodies, days, unknownKeys) => {
   expect(parseDays(stream, bodies, TWO_DAYS)).toEqual(days);
   expect(stream.parseBodies(bodies, TWO_DAYS)).toMatchObject({ unknownKeys, outsideBuckets: 0 });

@@ -111,12 +111,7 @@ const CASES: readonly Case[] = [
     deleteOn('2026-10-26', '2026-10-25 00:15Z'),
     () => setTotal(17, '2026-10-25 12:00Z'),
   ],
-  [
-    'differs -',
-    'a total read before a deletion of its day',
-    deleteOn('2026-10-25', '2026-10-25 12:00Z'),
-    totalWithoutIt,
-  ],
+  ['differs -', 'a total before a deletion of its day', deleteOn('2026-10-25', '2026-10-25 12:00Z'), totalWithoutIt],
   ['not_compared selection', 'a selection of organizations', () => setTotal(null, null), selectOrgs],
   ['differs -', 'a final total read before organizations were selected', () => setTotal(21), selectOrgs],
   ['not_compared organization_transferred', 'a day before an organization was transferred', transferOrg],
