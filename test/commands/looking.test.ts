@@ -2,7 +2,6 @@
 import { beforeAll, expect, it } from 'vitest';
 import type { DayRange } from '../../src/usage/day.ts';
 import { orgIdsOf, useInstallation } from '../e2e/installation.ts';
-import { createStore } from '../e2e/usage.ts';
 import { asProgram, loseNumbers } from '../support/by-hand.ts';
 import { asOwner, asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
@@ -35,15 +34,6 @@ const waive = (days: string) => look('waive', '--org', orgId, '--day', days, '--
 const standings = async () =>
   await installation.store.query(`select usage_date::text as day, standing, detail from losant_usage.cells
      where org_id = '${orgId}' and stream = 'device_counts' order by usage_date`);
-
-it('status tells what to do about a database without tables', async () => {
-  const empty = await createStore('empty');
-  const ended = await runProgram(['status', '--json'], { DATABASE_URL: empty.url });
-  await empty.remove();
-  expect(ended.code).toBe(2);
-  const hint = 'run `losant-usage migrate` as losant_usage_migrator';
-  expect(jsonOf<Refusal>(ended).error).toMatchObject({ code: 'database_too_old', hint });
-});
 
 it.each(['status', 'reconcile', 'digest'])('%s takes today from the database, whose clock decides', async (command) => {
   const env = { DATABASE_URL: installation.store.url };

@@ -148,6 +148,13 @@ describe('always.sql', () => {
     expect(await readSchemaState(handle, folder)).toMatchObject({ state: 'at_head', pending: [] });
   });
 
+  test('that two processes apply at the same time is applied by one of them', async () => {
+    change('select pg_sleep(0.3);\n');
+    await using other = await open(database.url);
+    const applied = await Promise.all([migrateToHead(handle, folder), migrateToHead(other, folder)]);
+    expect(applied.toSorted((a, b) => a.length - b.length)).toEqual([[], ['always']]);
+  });
+
   test('that fails keeps the rights and comments of the last one', async () => {
     change(`comment on column losant_usage.first.value is 'Lost.';\nselect * from losant_usage.nowhere;\n`);
     const message = 'Migration always: relation "losant_usage.nowhere" does not exist';

@@ -8,7 +8,7 @@ import type { CellResponse, Verdict } from '../../src/usage/cell.ts';
 import type { PayloadSources } from '../../src/usage/numbers.ts';
 import { openAs } from '../support/databases.ts';
 import { portOf, startWire, through } from '../support/wire.ts';
-import { devices, hours, minutes, omitted, report, sources, totals } from '../usage/cells.ts';
+import { devices, failed, hours, minutes, omitted, report, sources, totals } from '../usage/cells.ts';
 import { at, cellResponse, INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
 
 const DAY = '2026-11-20';
@@ -93,6 +93,17 @@ describe('a load', () => {
     const standing = sql`select revision, standing, finalized_at from losant_usage.coverage where org_id = ${orgId}`;
     const final = '2 final 2026-11-24T12:00:00.000Z';
     expect(await ledger.listAsWriter(standing)).toEqual([final, final]);
+  });
+
+  test('of one stream leaves the numbers of other streams, even if its batch has those for others', async () => {
+    const streams = ['device_counts', 'notebook_minutes'];
+    const [one, two] = [await createOrg(...streams), await createOrg(...streams)];
+    const read = cellResponse(one, 'notebook_minutes', DAY, report(minutes(17, 4)));
+    await ledger.load([deviceResponse(one, 4, 1, 17), read]);
+    const next = [deviceResponse(one, 5, 1, 18), cellResponse(two, 'notebook_minutes', DAY, report(minutes(1, 1)))];
+    await ledger.load(next, { runId: RUN_2 });
+    expect(await numbersOf(one)).toEqual([{ numbers: { ...devices(5, 1, 18), ...minutes(17, 4) } }]);
+    expect(await numbersOf(two)).toEqual([{ numbers: minutes(1, 1) }]);
   });
 
   test('stores keys with a meaning in JavaScript, and any text', async () => {
@@ -199,6 +210,17 @@ describe('a batch', () => {
     expect(updates).toMatchObject([{ result: 'loaded' }, { result: 'loaded' }]);
     expect(await rowVersionsOf(orgId)).toHaveLength(1);
     expect(await numbersOf(orgId)).toEqual([{ numbers: { ...devices(4, 1, 17), ...minutes(17, 4) } }]);
+  });
+
+  test('that is loaded again changes nothing', async () => {
+    const orgId = await createOrg('device_counts', 'notebook_minutes');
+    const batch = [deviceResponse(orgId, 4, 1, 17), cellResponse(orgId, 'notebook_minutes', DAY, failed)];
+    await ledger.load(batch);
+    const row = sql`select failed_reads, revision from losant_usage.coverage where org_id = ${orgId} order by stream`;
+    const rowsBefore = await ledger.listAsWriter(row);
+    expect(await ledger.load(batch)).toMatchObject([{ result: 'unchanged' }, { result: 'failed' }]);
+    expect(await ledger.listAsWriter(row)).toEqual(rowsBefore);
+    expect(rowsBefore[1]).toBe('1 0');
   });
 
   test.each([

@@ -85,6 +85,14 @@ test('a track whose end is the day before the horizon continues, and one that en
   expect((await ledger.tracks(ids[1] ?? '')).at(-1)).toBe('payload_totals 11-26 11-29 ');
 });
 
+test('only the latest track of a stream continues', async () => {
+  const orgId = await ledger.createOrg();
+  await ledger.expectDays({ from: '2026-11-10', to: '2026-11-12' }, DEVICES, orgId);
+  await ledger.expectDays({ from: '2026-11-20', to: '2026-11-21' }, DEVICES, orgId);
+  await ledger.prepare({ streams: DEVICES });
+  expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-10 11-13 11-12', 'device_counts 11-20 11-24 ']);
+});
+
 /** What may happen on a day; a backfill is of days that many days ago. */
 const event = fc.record({
   kind: fc.constantFrom('end', 'return', 'backfill', 'backfill'),

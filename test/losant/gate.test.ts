@@ -165,6 +165,12 @@ describe('Gate', () => {
     expect(gate.rate.pauseLeftMs).toBe(0);
   });
 
+  it('caps a pause at an hour', () => {
+    const rate = new Rate(1000);
+    rate.pauseFor(86_400_000);
+    expect(rate.pauseLeftMs).toBe(3_600_000);
+  });
+
   it('rejects all waiting and new tasks at a pause longer than 15 minutes, but not running ones', async () => {
     const gate = createGate({ concurrency: 2, requestsPerSecond: 1000 });
     const running = [1, 2].map(async (name) => {

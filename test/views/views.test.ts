@@ -11,7 +11,7 @@ import { at, COMPUTE_SUMS, INSTANCE, useLedger } from '../ledger/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { asOwner, queryOnce } from '../support/databases.ts';
 import { CONTRADICTIONS, contradictionsOfLocalDays } from './contradictions.ts';
-import { makeWorld, NOW, ORGS, OTHER_INSTANCE } from './world.ts';
+import { makeWorld, NOW, ORGS } from './world.ts';
 
 const ledger = useLedger(NOW);
 /** Returns the rows of a query as lines. */
@@ -322,36 +322,6 @@ test('a billing period is not final if a stream is not tracked on some of its da
   expect(await rows(finalOrgs)).toEqual(['a3', 'a4']);
   await setCreation('2026-10-15');
   expect(await rows(finalOrgs)).toEqual(['a2', 'a3', 'a4']);
-});
-
-test('an incomplete list blocks every month of its instance', async () => {
-  const setProblem = (problem: string | null) =>
-    ledger.asProgram(sql`update losant_usage.instances set list_problem = ${problem}
-      where instance_id = ${OTHER_INSTANCE}`);
-  await setProblem('page 2 failed');
-  const blockers = `select to_char(month, 'MM'), detail, state from losant_usage.month_blockers
-    where cause = 'list_incomplete' and instance_id = '${OTHER_INSTANCE}' order by 1`;
-  expect(await rows(blockers)).toEqual(['09', '10', '11'].map((month) => `${month} page 2 failed blocked`));
-  const billable = `select month from losant_usage.monthly_usage
-    where is_billable and instance_id = '${OTHER_INSTANCE}'`;
-  expect(await rows(billable)).toEqual([]);
-  await setProblem(null);
-});
-
-test('a stream whose track has ended no longer blocks the month once a backfill has added its days', async () => {
-  const orgId = ORGS.whole;
-  await ledger.asProgram(sql`update losant_usage.tracks set last_day = '2026-11-12', next_day = '2026-11-13'
-    where org_id = ${orgId} and stream = 'notebook_minutes'`);
-  const ended = `delete from losant_usage.coverage where org_id = '${orgId}' and stream = 'notebook_minutes'
-    and usage_date > '2026-11-12'`;
-  await asOwner(ledger.url, asProgram(ended));
-  const blocker = `select streams[1], first_day, last_day from losant_usage.month_blockers
-    where org_id = '${orgId}' and cause = 'not_fully_tracked' and month = '2026-11-01'`;
-  expect(await rows(blocker)).toEqual(['notebook_minutes 2026-11-13 2026-11-23']);
-  await ledger.backfill('2026-11-01..2026-11-23', { orgIds: [orgId] });
-  expect(await rows(blocker)).toEqual([]);
-  const tracks = (await ledger.tracks(orgId)).filter((track) => track.startsWith('notebook_minutes'));
-  expect(tracks).toEqual(['notebook_minutes 09-20 11-24 11-23']);
 });
 
 test('a stream that begins or returns makes days of other streams wait until it is read', async () => {
