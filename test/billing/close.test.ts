@@ -206,14 +206,6 @@ describe('a cell that is not settled', () => {
   });
 });
 
-test('a month is closed although hours are missing, and its pack is valid', async () => {
-  const days = { from: '2025-10-10', to: '2025-10-12' };
-  const orgId = await books.addFinalOrg(days);
-  await books.addCells({ orgId, ...days, stream: 'payload_hours', standing: 'missing', numbers: null });
-  expect(await books.close('2025-10')).toMatchObject({ kind: 'closed', statement: { reason: null } });
-  expect((await books.verifyMonth('2025-10')).problems).toEqual([]);
-});
-
 test('a statement ends what its month needs from a person, and of no other month', async () => {
   const orgId = await orgOn('2025-03-10', '2025-03-12');
   const note = (kind: string, month: string) => sql`insert into losant_usage.attention_items

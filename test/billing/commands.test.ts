@@ -193,27 +193,6 @@ describe('customer_statements', () => {
 });
 
 describe('a month of two instances', () => {
-  const MARCH = '2026-03';
-  const days = { from: '2026-03-10', to: '2026-03-31' };
-
-  test('is accepted with the commands that are printed, once they have a reason', async () => {
-    for (const instanceId of [INSTANCE, OTHER_INSTANCE]) {
-      const orgId = await books.addOrg({ ...days, instanceId });
-      await books.addCells({ orgId, from: '2026-03-11', to: '2026-03-31' });
-      await books.addCells({ orgId, from: '2026-03-10', standing: 'missing', numbers: null });
-    }
-    const refused = await run('close', '--month', MARCH);
-    const commands = refused.stdout.match(/(?<=losant-usage )close .*--reason TEXT/g) ?? [];
-    expect([refused.code, commands.length]).toEqual([3, 2]);
-    for (const [index, command] of commands.entries()) {
-      const pasted = await run(...command.split(' '));
-      expect([pasted.code, pasted.stderr]).toEqual([2, expect.stringContaining('--reason="TEXT" is not a reason')]);
-      const accepted = await run(...command.replace('TEXT', 'agreed').split(' '), '--json');
-      const instanceId = [INSTANCE, OTHER_INSTANCE][index];
-      expect([accepted.code, jsonOf(accepted)]).toMatchObject([0, { instances: [{ instanceId, outcome: 'closed' }] }]);
-    }
-  });
-
   test('is listed for one of them with a command that closes no other one', async () => {
     const lastDay = { from: '2026-01-31', to: '2026-01-31' };
     for (const instanceId of [INSTANCE, OTHER_INSTANCE]) {

@@ -78,19 +78,12 @@ describe('a run in which eight of twelve organizations have invalid responses fo
     expect(bodies['html_ok']).toMatch(/^<!doctype html>/);
     expect(bodies['empty_body']).toBe('');
   });
-
-  it('is completed by the next run with valid responses', async () => {
-    const { platform, store, run } = installation;
-    await platform.control('config', { faults: null });
-    const healed = await run(['run', '--json', '--day', day]);
-    expect(healed.code).toBe(0);
-    expect(jsonOf(healed).cells).toMatchObject({ planned: 48, loaded: 9, unchanged: 39 });
-    expect(await readStored(store)).toEqual(await readTruth(platform, day, day));
-  });
 });
 
 it('a run whose responses for stored cells were quarantined names the command that shows them', async () => {
   const { platform, run } = installation;
+  await platform.control('config', { faults: null });
+  expect(await run(['run', '--day', day])).toMatchObject({ code: 0 });
   await platform.control('config', { faults: { kinds: ['negative'], forever: true, actions: ['deviceCounts'] } });
   const ended = await run(['run', '--day', day]);
   await platform.control('config', { faults: null });

@@ -38,6 +38,10 @@ it('ends on SIGTERM with exit code 143, and the next run completes it', async ()
   expect(await readStored(store)).toEqual(await readTruth(platform, day, daysAgo(1)));
 });
 
-it('SIGHUP is exit code 143 too', () => {
-  expect(exitCodeOf(new InterruptedError('SIGHUP'))).toBe(143);
+it.each([
+  ['SIGINT', 130, 'interrupted'],
+  ['SIGHUP', 143, 'terminated'],
+] as const)('%s is exit code %i', (signal, exitCode, kind) => {
+  const error = new InterruptedError(signal);
+  expect([exitCodeOf(error), error.kind]).toEqual([exitCode, kind]);
 });

@@ -107,19 +107,6 @@ describe('a track ends', () => {
 });
 
 describe('a track that returns continues', () => {
-  test('where it ended, and at the horizon if it ended before that', async () => {
-    const orgId = await ledger.createOrg();
-    await ledger.prepare(ONLY_DEVICES);
-    await prepareAt('2026-11-26T00:15:00.000Z', { streams: [] });
-    await prepareAt('2026-11-30T00:15:00.000Z', ONLY_DEVICES);
-    expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-23 11-30 ']);
-    expect(await daysOf(orgId)).toEqual(['11-23..11-29 7']);
-    await ledger.prepare({ streams: [] });
-    await prepareAt('2027-06-01T00:15:00.000Z', ONLY_DEVICES);
-    expect(await daysOf(orgId)).toEqual(['03-03..05-31 90', '11-23..11-29 7']);
-    expect(await ledger.cells(orgId)).toContain('11-23 device_counts unavailable past_horizon never');
-  });
-
   test('with all of its cells due after a deletion, and responses decide their standing', async () => {
     const orgId = await ledger.createOrg();
     const settings = { streams: ['device_counts', 'notebook_minutes'] };

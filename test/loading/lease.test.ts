@@ -1,9 +1,6 @@
-/** The lease of a run, which other writes and slow transactions must not take from it. */
-import { sql } from 'kysely';
+/** The lease of a run. */
 import { expect, it, onTestFinished, vi } from 'vitest';
-import type { RunOutcome } from '../../src/loading/report.ts';
-import { NOW } from '../simulator/platform.ts';
-import { asWriter, openAs } from '../support/databases.ts';
+import { asWriter } from '../support/databases.ts';
 import { fakeTimers, until } from '../support/wait.ts';
 import { createStage } from './stage.ts';
 
@@ -34,37 +31,4 @@ it('a lease is renewed after a quarter of its duration, even while all other con
   await Promise.all(busyConnections);
   stop.abort(new Error('enough'));
   await expect(running).rejects.toThrow('enough');
-});
-
-it('a run keeps its lease while one of its transactions waits longer than a lease lasts', async () => {
-  const stage = await createStage({ orgs: 1 });
-  await stage.run();
-  const [orgId = ''] = stage.orgIds;
-  const day = '2026-11-23';
-  await stage.platform.control('restate', { orgId, day });
-  fakeTimers({ toFake: ['setInterval', 'clearInterval'] });
-  const expiry = 'select expires_at > clock_timestamp() as is_ahead, expires_at::text from losant_usage.leases';
-  await using locker = await openAs('migrator', stage.store.url);
-  let running: Promise<RunOutcome> | undefined;
-  await locker.db.transaction().execute(async (trx) => {
-    await sql`lock table losant_usage.revisions in share mode`.execute(trx);
-    running = stage.run({ kind: 'manual', range: { from: day, to: day } });
-    running.catch(() => {});
-    const waiting = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
-    await until('a load waits', async () => (await asWriter(stage.store.url, waiting)).length === 1);
-    for (const seconds of [40, 80, 120]) {
-      const [before] = await stage.query(expiry);
-      await stage.moveTo(NOW + seconds * 1_000);
-      const isRenewed = async () => {
-        // Each time, because there is no renewal while the one before has not ended.
-        vi.advanceTimersByTime(15_000);
-        return (await stage.query(expiry))[0]?.['expires_at'] !== before?.['expires_at'];
-      };
-      await until(`the lease is renewed after ${seconds} s`, isRenewed);
-    }
-    expect(await stage.query(expiry)).toMatchObject([{ is_ahead: true }]);
-  });
-  expect((await running)?.report).toMatchObject({ status: 'complete', rows: { updated: 4 } });
-  const runs = await stage.query('select status from losant_usage.runs');
-  expect(runs.map(({ status }) => status)).toEqual(['complete', 'complete']);
 });

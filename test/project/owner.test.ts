@@ -24,7 +24,6 @@ const REASONS: Readonly<Record<string, string>> = {
   'test/ledger/runs.test.ts': 'clears the record of runs between tests',
   'test/ledger/waive.test.ts': 'clears the record of runs between tests',
   'test/loading/attention.test.ts': 'adds a check that simulates a failure',
-  'test/loading/lease.test.ts': 'locks a table',
   'test/loading/run.test.ts': 'adds checks and a rule that simulate failures',
   'test/schema/rights.test.ts': 'creates a function',
   'test/schema/schema.test.ts': 'reads the catalog of all objects',

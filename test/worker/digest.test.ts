@@ -54,18 +54,15 @@ test('if yesterday was not read, that is the message of each day', async () => {
   expect(messages).toEqual(['2026-11-24', '2026-11-25'].map((day) => `Yesterday was not read: ${day}: HTTP 502`));
 });
 
-test('a digest at midnight UTC misses no day that has only just ended', async () => {
-  const timer = createTimer({ at: '08:00 Asia/Singapore' });
-  await timer.check('2026-11-25T00:00:00.000Z');
-  expect(messages).toEqual([]);
-  await timer.check('2026-11-26T00:00:00.000Z');
-  expect(messages).toEqual(['Yesterday was not read: 2026-11-25']);
-});
-
-test('if runs fail, a digest soon after midnight UTC says that yesterday was not read', async () => {
-  await ledger.asProgram(sql`update losant_usage.instances set last_error = 'HTTP 401'`);
-  await createTimer({ at: '08:00 Asia/Dubai' }).check('2026-11-25T04:00:00.000Z');
-  expect(messages).toEqual(['Yesterday was not read: 2026-11-24: HTTP 401']);
+test.each([
+  ['2026-11-25T00:00:00.000Z', '08:00 Asia/Singapore', null, []],
+  ['2026-11-26T00:00:00.000Z', '08:00 Asia/Singapore', null, ['Yesterday was not read: 2026-11-25']],
+  ['2026-11-25T04:00:00.000Z', '08:00 Asia/Dubai', 'HTTP 401', ['Yesterday was not read: 2026-11-24: HTTP 401']],
+])('a digest at %s, which is %s, misses no day that has only just ended, unless runs fail', async (...situation) => {
+  const [instant, at, lastError, expected] = situation;
+  await ledger.asProgram(sql`update losant_usage.instances set last_error = ${lastError}`);
+  await createTimer({ at }).check(instant);
+  expect(messages).toEqual(expected);
 });
 
 describe('a receiver', () => {
