@@ -176,27 +176,4 @@ describe('gaps', () => {
       `  losant-usage explain --org ${orgOf(1)} --day 2026-11-23 --stream device_counts`,
     ]);
   });
-
-  test('do not include waived and unavailable cells, which follow', () => {
-    const resolved = [
-      gap(1, '2026-08-03', { standing: 'unavailable', reason: 'past_horizon', detail: null }),
-      gap(1, '2026-07-01', { standing: 'unavailable', reason: 'past_horizon', detail: null }),
-      gap(2, '2026-08-03', { standing: 'waived', reason: 'waived', detail: 'agreed on 2026-11-20' }),
-    ];
-    expect(render(resolved)).toEqual([
-      'No gaps.',
-      '',
-      '3 cells of 2 organizations are waived or unavailable.',
-      '',
-      'unavailable: past_horizon (2 cells)',
-      `  2026-08-03  device_counts    ${orgOf(1)}  Org 1`,
-      `  2026-07-01  device_counts    ${orgOf(1)}  Org 1`,
-      '',
-      'waived: agreed on 2026-11-20 (1 cell)',
-      `  2026-08-03  device_counts    ${orgOf(2)}  Org 2`,
-      '',
-      'To see one in detail, with commands that help:',
-      `  losant-usage explain --org ${orgOf(1)} --day 2026-08-03 --stream device_counts`,
-    ]);
-  });
 });

@@ -27,14 +27,6 @@ test('a page that fails shows no cause; the log does', async () => {
   expect(pages.logged.join('')).toContain('secret detail');
 });
 
-test('the readiness probe fails with the reason', async () => {
-  const readiness = () => Promise.resolve(['the database is not responding']);
-  await using pages = await startPages({ sources: { readiness } });
-  const response = await pages.get('/readyz');
-  expect([response.status, await response.text()]).toEqual([503, 'not ready: the database is not responding\n']);
-  expect((await pages.get('/healthz')).status).toBe(200);
-});
-
 test('still responds when the database is down, and says so', async () => {
   const database = () => Promise.resolve(viewOf(HEALTH, { isUp: false }));
   await using pages = await startPages({ sources: { database } });
