@@ -68,17 +68,6 @@ describe('a lease', () => {
     expect(await leases()).toEqual(['2 two 60']);
   });
 
-  test('stays with its holder after it has expired until it is taken over; a released one is free at once', async () => {
-    const lease = await acquire();
-    await letPass('10 minutes');
-    await write(lease);
-    await renewLease(ledger.db, lease);
-    await expect(acquire(RUN_2, 'two')).rejects.toMatchObject({ kind: 'lease_busy' });
-    await releaseLease(ledger.db, lease);
-    await expect(renewLease(ledger.db, lease)).rejects.toMatchObject({ kind: 'lease_lost' });
-    expect((await acquire(RUN_2, 'two')).epoch).toBeGreaterThan(lease.epoch);
-  });
-
   /** Calls `work` while a transaction that writes under the lease has not ended. */
   const whileWriting = (lease: Lease, work: () => Promise<unknown>) =>
     ledger.db.transaction().execute(async (trx) => {

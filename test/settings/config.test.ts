@@ -6,6 +6,7 @@ import { SettingsError } from '../../src/errors.ts';
 import { readConfig } from '../../src/settings/config.ts';
 import { type Need, settingNames } from '../../src/settings/settings.ts';
 import { useTestFolder } from '../support/folders.ts';
+import { matching } from '../support/texts.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -229,29 +230,22 @@ test('no property of an error contains a secret, however invalid it is', () => {
 
 describe('a setting that a command needs', () => {
   // Guarantee (Operation): All invalid settings are reported at once, and nothing is started.
-  test('is reported as missing in the same message as invalid settings', () => {
-    const { problems } = catchProblems(() => readFor({ LOG_LEVEL: 'loud' }, 'losant', 'database'));
+  test('is reported as missing in the same message as invalid settings and those that contradict each other', () => {
+    const policy = { READ_AT_HOURS: '0,24', FINAL_AFTER_HOURS: '48', HORIZON_DAYS: '1' };
+    const env = { ...policy, REQUEST_TIMEOUT_MS: '1', HTTP_PORT: 'http', CONSOLE_URL: 'console', LOG_LEVEL: 'loud' };
+    const { problems } = catchProblems(() => readFor(env, 'losant', 'database'));
     expect(problems).toEqual([
       'LOSANT_INSTANCE_ID is not set; copy it from the URL of the instance in Losant',
       'LOSANT_API_TOKEN is not set; create an instance API token in Losant; or put the path of a file that contains it in LOSANT_API_TOKEN_FILE',
-      expect.stringMatching(
+      matching(
         /^DATABASE_URL is not set; set it to .*; or put the path of a file that contains it in DATABASE_URL_FILE$/,
       ),
+      matching(/^REQUEST_TIMEOUT_MS="1" is not a whole number /),
+      matching(/^HTTP_PORT="http" is not a whole number /),
+      matching(/^CONSOLE_URL="console" is not an http or https URL/),
       'LOG_LEVEL="loud" is not a known value; use fatal, error, warn, info, debug, trace or silent',
-    ]);
-  });
-
-  test('is reported as missing in the same message as settings that contradict each other', () => {
-    const policy = { READ_AT_HOURS: '0,24', FINAL_AFTER_HOURS: '48', HORIZON_DAYS: '1' };
-    const env = { ...policy, REQUEST_TIMEOUT_MS: '1', HTTP_PORT: 'http', CONSOLE_URL: 'console' };
-    const { problems } = catchProblems(() => readFor(env, 'database'));
-    expect(problems).toEqual([
-      expect.stringMatching(/^DATABASE_URL is not set; /),
-      expect.stringMatching(/^REQUEST_TIMEOUT_MS="1" is not a whole number /),
-      expect.stringMatching(/^HTTP_PORT="http" is not a whole number /),
-      expect.stringMatching(/^CONSOLE_URL="console" is not an http or https URL/),
-      expect.stringMatching(/^FINAL_AFTER_HOURS="48" is later than the last checkpoint /),
-      expect.stringMatching(/^HORIZON_DAYS="1" is too short for the last checkpoint /),
+      matching(/^FINAL_AFTER_HOURS="48" is later than the last checkpoint /),
+      matching(/^HORIZON_DAYS="1" is too short for the last checkpoint /),
     ]);
   });
 
