@@ -1,5 +1,5 @@
 /** The text of runs and gaps. */
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { GapSummary } from '../../src/cli/gaps.ts';
 import { createProgress } from '../../src/cli/load-instances.ts';
 import { renderReconciliation } from '../../src/cli/reconcile.ts';
@@ -134,46 +134,44 @@ test('a reconciliation shows its counts with thousands separators', () => {
   ]);
 });
 
-describe('gaps', () => {
-  const gap = (org: number, day: string, more: Partial<Gap> = {}): Gap => ({
-    instanceId,
-    orgId: orgOf(org),
-    orgName: `Org ${org}`,
-    day,
-    stream: 'device_counts',
-    standing: 'missing',
-    reason: 'server_error',
-    detail: `instanceOrg.deviceCounts (org ${orgOf(org)}, days ${day}): HTTP 502`,
-    nextReadAt: '2026-11-24T23:57:00.000Z',
-    ...more,
-  });
-  const render = (gaps: readonly Gap[]) => {
-    const summary = new GapSummary();
-    for (const each of gaps) summary.add(each, NOW);
-    return summary.render([]);
-  };
+const gap = (org: number, day: string, more: Partial<Gap> = {}): Gap => ({
+  instanceId,
+  orgId: orgOf(org),
+  orgName: `Org ${org}`,
+  day,
+  stream: 'device_counts',
+  standing: 'missing',
+  reason: 'server_error',
+  detail: `instanceOrg.deviceCounts (org ${orgOf(org)}, days ${day}): HTTP 502`,
+  nextReadAt: '2026-11-24T23:57:00.000Z',
+  ...more,
+});
+const render = (gaps: readonly Gap[]) => {
+  const summary = new GapSummary();
+  for (const each of gaps) summary.add(each, NOW);
+  return summary.render([]);
+};
 
-  test('are grouped by cause, with consecutive days in one line and a command to paste', () => {
-    const gaps = [
-      gap(1, '2026-11-23'),
-      gap(1, '2026-11-22', { nextReadAt: '2026-11-24T23:57:02.123Z' }),
-      gap(1, '2026-11-20'),
-      gap(2, '2026-11-23'),
-      gap(3, '2026-11-23', { reason: 'never_read', detail: null, nextReadAt: null }),
-    ];
-    expect(render(gaps)).toEqual([
-      '5 cells of 3 organizations are missing or in doubt.',
-      '',
-      'missing: server_error, instanceOrg.deviceCounts: HTTP 502 (4 cells)',
-      `  2026-11-22..2026-11-23  device_counts  next retry 23:57 UTC (in 2 h)  ${orgOf(1)}  Org 1`,
-      `  2026-11-20              device_counts  next retry 23:57 UTC (in 2 h)  ${orgOf(1)}  Org 1`,
-      `  2026-11-23              device_counts  next retry 23:57 UTC (in 2 h)  ${orgOf(2)}  Org 2`,
-      '',
-      'missing: never_read (1 cell)',
-      `  2026-11-23  device_counts  no automatic retry  ${orgOf(3)}  Org 3`,
-      '',
-      'To see one in detail, with commands that help:',
-      `  losant-usage explain --org ${orgOf(1)} --day 2026-11-23 --stream device_counts`,
-    ]);
-  });
+test('gaps are grouped by cause, with consecutive days in one line and a command to paste', () => {
+  const gaps = [
+    gap(1, '2026-11-23'),
+    gap(1, '2026-11-22', { nextReadAt: '2026-11-24T23:57:02.123Z' }),
+    gap(1, '2026-11-20'),
+    gap(2, '2026-11-23'),
+    gap(3, '2026-11-23', { reason: 'never_read', detail: null, nextReadAt: null }),
+  ];
+  expect(render(gaps)).toEqual([
+    '5 cells of 3 organizations are missing or in doubt.',
+    '',
+    'missing: server_error, instanceOrg.deviceCounts: HTTP 502 (4 cells)',
+    `  2026-11-22..2026-11-23  device_counts  next retry 23:57 UTC (in 2 h)  ${orgOf(1)}  Org 1`,
+    `  2026-11-20              device_counts  next retry 23:57 UTC (in 2 h)  ${orgOf(1)}  Org 1`,
+    `  2026-11-23              device_counts  next retry 23:57 UTC (in 2 h)  ${orgOf(2)}  Org 2`,
+    '',
+    'missing: never_read (1 cell)',
+    `  2026-11-23  device_counts  no automatic retry  ${orgOf(3)}  Org 3`,
+    '',
+    'To see one in detail, with commands that help:',
+    `  losant-usage explain --org ${orgOf(1)} --day 2026-11-23 --stream device_counts`,
+  ]);
 });

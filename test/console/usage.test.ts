@@ -115,19 +115,17 @@ test('the limits of a plan may add up to more than a bigint', async () => {
   expect(await changedWorld.text('/usage?show=plans')).toMatch(plan);
 });
 
-describe('Find', () => {
-  it.for([
-    ['off', `/organizations/${ORGS.office}`],
-    ['C-2', `/organizations/${ORGS.doubled}`],
-    [ORGS.silent, `/organizations/${ORGS.silent}`],
-    ['customer-7', `/organizations/${ORGS.newcomer}`],
-    ['e', '/organizations?q=e'],
-    ['nobody', '/organizations?q=nobody'],
-    ['', '/organizations'],
-  ] as const)('opens the only match, or the list: %s', async ([text, address]) => {
-    const change = `update losant_usage.organizations set customer_id = 'customer-7' where org_id = '${ORGS.newcomer}'`;
-    await world.ask(asProgram(change));
-    const response = await world.open(`/find?q=${text}`);
-    expect([response.status, response.headers.get('location')]).toEqual([303, address]);
-  });
+it.for([
+  ['off', `/organizations/${ORGS.office}`],
+  ['C-2', `/organizations/${ORGS.doubled}`],
+  [ORGS.silent, `/organizations/${ORGS.silent}`],
+  ['customer-7', `/organizations/${ORGS.newcomer}`],
+  ['e', '/organizations?q=e'],
+  ['nobody', '/organizations?q=nobody'],
+  ['', '/organizations'],
+] as const)('Find opens the only match, or the list: %s', async ([text, address]) => {
+  const change = `update losant_usage.organizations set customer_id = 'customer-7' where org_id = '${ORGS.newcomer}'`;
+  await world.ask(asProgram(change));
+  const response = await world.open(`/find?q=${text}`);
+  expect([response.status, response.headers.get('location')]).toEqual([303, address]);
 });

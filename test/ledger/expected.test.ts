@@ -106,40 +106,38 @@ describe('a track ends', () => {
   });
 });
 
-describe('a track that returns continues', () => {
-  test('with all of its cells due after a deletion, and responses decide their standing', async () => {
-    const orgId = await ledger.createOrg();
-    const settings = { streams: ['device_counts', 'notebook_minutes'] };
-    await ledger.prepare(settings);
-    await ledger.load([deviceResponse(orgId, '2026-11-23')]);
-    await deleteOrg(orgId, '2026-11-25');
-    await prepareAt('2026-11-25T00:15:00.000Z', settings);
-    await ledger.setTime('2026-11-27T12:00:00.000Z');
-    await relist(orgId);
-    await ledger.prepare(settings);
-    expect(await ledger.cells(orgId)).toEqual([
-      '11-23 device_counts unavailable org_deleted 11-27T12:00',
-      '11-23 notebook_minutes unavailable org_deleted 11-27T12:00',
-      '11-24 device_counts unavailable org_deleted 11-27T12:00',
-      '11-24 notebook_minutes unavailable org_deleted 11-27T12:00',
-      '11-25 device_counts waiting never_read 11-26T00:00',
-      '11-25 notebook_minutes waiting never_read 11-26T00:00',
-      '11-26 device_counts waiting never_read 11-27T00:00',
-      '11-26 notebook_minutes waiting never_read 11-27T00:00',
-    ]);
-    await ledger.load([
-      cellResponse(orgId, 'device_counts', '2026-11-23', failed),
-      cellResponse(orgId, 'device_counts', '2026-11-24', failed),
-      cellResponse(orgId, 'notebook_minutes', '2026-11-23', report(minutes(0, 0))),
-      cellResponse(orgId, 'notebook_minutes', '2026-11-24', omitted),
-    ]);
-    expect((await ledger.cells(orgId)).slice(0, 4)).toEqual([
-      '11-23 device_counts in_doubt server_error 11-27T12:00',
-      '11-23 notebook_minutes final  12-01T00:00',
-      '11-24 device_counts missing server_error 11-27T12:00',
-      '11-24 notebook_minutes stored  11-28T00:00',
-    ]);
-  });
+test('a track continues with all of its cells due after a deletion, and responses decide their standing', async () => {
+  const orgId = await ledger.createOrg();
+  const settings = { streams: ['device_counts', 'notebook_minutes'] };
+  await ledger.prepare(settings);
+  await ledger.load([deviceResponse(orgId, '2026-11-23')]);
+  await deleteOrg(orgId, '2026-11-25');
+  await prepareAt('2026-11-25T00:15:00.000Z', settings);
+  await ledger.setTime('2026-11-27T12:00:00.000Z');
+  await relist(orgId);
+  await ledger.prepare(settings);
+  expect(await ledger.cells(orgId)).toEqual([
+    '11-23 device_counts unavailable org_deleted 11-27T12:00',
+    '11-23 notebook_minutes unavailable org_deleted 11-27T12:00',
+    '11-24 device_counts unavailable org_deleted 11-27T12:00',
+    '11-24 notebook_minutes unavailable org_deleted 11-27T12:00',
+    '11-25 device_counts waiting never_read 11-26T00:00',
+    '11-25 notebook_minutes waiting never_read 11-26T00:00',
+    '11-26 device_counts waiting never_read 11-27T00:00',
+    '11-26 notebook_minutes waiting never_read 11-27T00:00',
+  ]);
+  await ledger.load([
+    cellResponse(orgId, 'device_counts', '2026-11-23', failed),
+    cellResponse(orgId, 'device_counts', '2026-11-24', failed),
+    cellResponse(orgId, 'notebook_minutes', '2026-11-23', report(minutes(0, 0))),
+    cellResponse(orgId, 'notebook_minutes', '2026-11-24', omitted),
+  ]);
+  expect((await ledger.cells(orgId)).slice(0, 4)).toEqual([
+    '11-23 device_counts in_doubt server_error 11-27T12:00',
+    '11-23 notebook_minutes final  12-01T00:00',
+    '11-24 device_counts missing server_error 11-27T12:00',
+    '11-24 notebook_minutes stored  11-28T00:00',
+  ]);
 });
 
 describe('expected cells', () => {
@@ -196,29 +194,27 @@ describe('expected cells', () => {
   });
 });
 
-describe('cells that can no longer be read', () => {
-  test('past the horizon are unavailable, stored or not, unless they are final or waived', async () => {
-    const orgId = await ledger.expectDays({ from: '2026-11-18', to: '2026-11-23' }, DEVICES);
-    await ledger.load([
-      deviceResponseAt(orgId, '2026-11-18', '2026-11-23T12:00:00.000Z'),
-      deviceResponseAt(orgId, '2026-11-19', '2026-11-20T12:00:00.000Z'),
-      cellResponse(orgId, 'device_counts', '2026-11-20', omitted),
-      cellResponse(orgId, 'device_counts', '2026-11-21', failed),
-    ]);
-    // The retry of a final cell ends too.
-    await ledger.load([cellResponse(orgId, 'device_counts', '2026-11-18', failed)]);
-    await prepareAt('2027-02-20T00:15:00.000Z', { streams: [] });
-    const failedReads = sql`select failed_reads from losant_usage.coverage
-      where org_id = ${orgId} order by usage_date limit 1`;
-    expect(await ledger.listAsWriter(failedReads)).toEqual(['0']);
-    expect((await ledger.cells(orgId)).slice(0, 5)).toEqual([
-      '11-18 device_counts final  never',
-      '11-19 device_counts unavailable past_horizon never',
-      '11-20 device_counts unavailable past_horizon never',
-      '11-21 device_counts unavailable past_horizon never',
-      '11-22 device_counts waiting never_read 11-23T00:00',
-    ]);
-    await prepareAt('2027-02-21T00:15:00.000Z', { streams: [] });
-    expect((await ledger.cells(orgId))[4]).toBe('11-22 device_counts unavailable past_horizon never');
-  });
+test('cells past the horizon are unavailable, stored or not, unless they are final or waived', async () => {
+  const orgId = await ledger.expectDays({ from: '2026-11-18', to: '2026-11-23' }, DEVICES);
+  await ledger.load([
+    deviceResponseAt(orgId, '2026-11-18', '2026-11-23T12:00:00.000Z'),
+    deviceResponseAt(orgId, '2026-11-19', '2026-11-20T12:00:00.000Z'),
+    cellResponse(orgId, 'device_counts', '2026-11-20', omitted),
+    cellResponse(orgId, 'device_counts', '2026-11-21', failed),
+  ]);
+  // The retry of a final cell ends too.
+  await ledger.load([cellResponse(orgId, 'device_counts', '2026-11-18', failed)]);
+  await prepareAt('2027-02-20T00:15:00.000Z', { streams: [] });
+  const failedReads = sql`select failed_reads from losant_usage.coverage
+    where org_id = ${orgId} order by usage_date limit 1`;
+  expect(await ledger.listAsWriter(failedReads)).toEqual(['0']);
+  expect((await ledger.cells(orgId)).slice(0, 5)).toEqual([
+    '11-18 device_counts final  never',
+    '11-19 device_counts unavailable past_horizon never',
+    '11-20 device_counts unavailable past_horizon never',
+    '11-21 device_counts unavailable past_horizon never',
+    '11-22 device_counts waiting never_read 11-23T00:00',
+  ]);
+  await prepareAt('2027-02-21T00:15:00.000Z', { streams: [] });
+  expect((await ledger.cells(orgId))[4]).toBe('11-22 device_counts unavailable past_horizon never');
 });

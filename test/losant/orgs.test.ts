@@ -134,18 +134,16 @@ it('an organization needs only an ID and a name', () => {
   expect(parseReadable({ disabledAt: false, referralId: null })).toEqual({ ...defaults, ...ids, ...period });
 });
 
-describe('an unusual but valid date does not make the organization unreadable', () => {
-  it.each([
-    ['9999-12-31T23:59:59.999Z', null],
-    ['9999-12-31T23:59:59.000Z', '9999-12-31T23:59:59.000Z'],
-    ['0000-01-01T00:00:00.000Z', null],
-    ['0000-01-01T00:00:00.000+05:00', null],
-    ['0001-01-01T00:00:00.000Z', '0001-01-01T00:00:00.000Z'],
-    ['1969-12-31T23:59:59.999Z', '1970-01-01T00:00:00.000Z'],
-    ['2026-12-01T00:00:00.000Z', '2026-12-01T00:00:00.000Z'],
-  ])('a period that ends %s ends before %s', (currentPeriodEnd, end) => {
-    expect(parseReadable({ currentPeriodEnd }).currentPeriodEnd).toBe(end);
-  });
+it.each([
+  ['9999-12-31T23:59:59.999Z', null],
+  ['9999-12-31T23:59:59.000Z', '9999-12-31T23:59:59.000Z'],
+  ['0000-01-01T00:00:00.000Z', null],
+  ['0000-01-01T00:00:00.000+05:00', null],
+  ['0001-01-01T00:00:00.000Z', '0001-01-01T00:00:00.000Z'],
+  ['1969-12-31T23:59:59.999Z', '1970-01-01T00:00:00.000Z'],
+  ['2026-12-01T00:00:00.000Z', '2026-12-01T00:00:00.000Z'],
+])('a period that ends %s ends before %s, and the organization is readable', (currentPeriodEnd, end) => {
+  expect(parseReadable({ currentPeriodEnd }).currentPeriodEnd).toBe(end);
 });
 
 const YEAR_0 = '0000-06-01T00:00:00.000Z';
@@ -165,20 +163,18 @@ it.each<[what: string, attributes: object, parsed: object]>([
   expect(parseReadable(attributes)).toMatchObject(parsed);
 });
 
-describe('a tag that is not a pair of strings', () => {
-  it.each<[string, { key: string; value: string }[]]>([
-    ['{"key":"n","value":5}', [{ key: 'n', value: '5' }]],
-    ['{"key":"n","value":1.50}', [{ key: 'n', value: '1.5' }]],
-    ['{"key":"n","value":9007199254740993}', [{ key: 'n', value: '9007199254740993' }]],
-    ['{"key":7,"value":"v"}', [{ key: '7', value: 'v' }]],
-    ['{"key":"n"}', []],
-    ['{"key":"n","value":{}}', []],
-    ['{"key":"n","value":"a","value":"b"}', []],
-    ['null', []],
-  ])('%s is converted or ignored, without affecting other tags', (tag, expected) => {
-    const tags = parseJson(`[{"key":"a","value":"1"},${tag},{"key":"b","value":"2"}]`);
-    expect(parseReadable({ tags }).tags).toEqual([{ key: 'a', value: '1' }, ...expected, { key: 'b', value: '2' }]);
-  });
+it.each<[string, { key: string; value: string }[]]>([
+  ['{"key":"n","value":5}', [{ key: 'n', value: '5' }]],
+  ['{"key":"n","value":1.50}', [{ key: 'n', value: '1.5' }]],
+  ['{"key":"n","value":9007199254740993}', [{ key: 'n', value: '9007199254740993' }]],
+  ['{"key":7,"value":"v"}', [{ key: '7', value: 'v' }]],
+  ['{"key":"n"}', []],
+  ['{"key":"n","value":{}}', []],
+  ['{"key":"n","value":"a","value":"b"}', []],
+  ['null', []],
+])('the tag %s, not a pair of strings, is converted or ignored, without affecting other tags', (tag, expected) => {
+  const tags = parseJson(`[{"key":"a","value":"1"},${tag},{"key":"b","value":"2"}]`);
+  expect(parseReadable({ tags }).tags).toEqual([{ key: 'a', value: '1' }, ...expected, { key: 'b', value: '2' }]);
 });
 
 describe('an unreadable organization', () => {

@@ -129,17 +129,15 @@ test('orgs_blocked counts organizations that somebody has to look at', async () 
   expect(await orgsBlocked()).toEqual(['1']);
 });
 
-describe('a month of an organization is final', () => {
-  const waiveLastDay = () => setLastDay("standing = 'waived', reason = 'waived'");
-  test.for<Case>([
-    ['true final true', 'if it has ended, all days were tracked and every number is final'],
-    ['false final false', 'not if a day was not tracked', beginEarlier],
-    ['false waived true', 'not if a number is waived', waiveLastDay],
-  ])('%s: %s', async ([expected, , ...acts]) => {
-    for (const act of acts) await act();
-    const months = sql`select is_final, standing, is_billable from losant_usage.monthly_usage where month = '2026-10-01'`;
-    expect(await ledger.list(months)).toEqual([expected]);
-  });
+const waiveLastDay = () => setLastDay("standing = 'waived', reason = 'waived'");
+test.for<Case>([
+  ['true final true', 'if it has ended, all days were tracked and every number is final'],
+  ['false final false', 'not if a day was not tracked', beginEarlier],
+  ['false waived true', 'not if a number is waived', waiveLastDay],
+])('%s: a month of an organization is final %s', async ([expected, , ...acts]) => {
+  for (const act of acts) await act();
+  const months = sql`select is_final, standing, is_billable from losant_usage.monthly_usage where month = '2026-10-01'`;
+  expect(await ledger.list(months)).toEqual([expected]);
 });
 
 describe('a remedy', () => {

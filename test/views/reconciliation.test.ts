@@ -148,26 +148,24 @@ describe('counterparts', () => {
   });
 });
 
-describe('a past month is blocked', () => {
-  const blockers = () =>
-    ledger.list(sql`select cause, array_to_string(streams, ' ') as streams, days, detail
-      from losant_usage.month_blockers where cause = 'not_reconciled'`);
+const blockers = () =>
+  ledger.list(sql`select cause, array_to_string(streams, ' ') as streams, days, detail
+    from losant_usage.month_blockers where cause = 'not_reconciled'`);
 
-  const onlyShow = () => setInstance(sql`control_totals = 'show'`);
-  const BLOCKING: readonly Case[] = [
-    ['not_reconciled device_counts 1 differs', 'by a difference', () => setTotal(21)],
-    ['not_reconciled device_counts 1 not_read', 'by a day not compared yet', () => setTotal(null, null)],
-    ['', 'not if CONTROL_TOTALS is show', () => setTotal(21), onlyShow],
-    ['', 'not by a total that cannot be compared', () => setTotal(null)],
-    ['', 'not by a total that can no longer be read', () => setTotal(null, null), endHorizon],
-  ];
+const onlyShow = () => setInstance(sql`control_totals = 'show'`);
+const BLOCKING: readonly Case[] = [
+  ['not_reconciled device_counts 1 differs', 'by a difference', () => setTotal(21)],
+  ['not_reconciled device_counts 1 not_read', 'by a day not compared yet', () => setTotal(null, null)],
+  ['', 'not if CONTROL_TOTALS is show', () => setTotal(21), onlyShow],
+  ['', 'not by a total that cannot be compared', () => setTotal(null)],
+  ['', 'not by a total that can no longer be read', () => setTotal(null, null), endHorizon],
+];
 
-  test.for(BLOCKING)('%s: %s', async ([expected, , ...acts]) => {
-    await ledger.asProgram(sql`update losant_usage.instance_totals set quantity = our_sum, last_read_at = '2026-10-25'
-      where metric <> 'devices_total'`);
-    for (const act of acts) await act();
-    expect((await blockers()).join()).toBe(expected);
-  });
+test.for(BLOCKING)('%s: a past month is blocked %s', async ([expected, , ...acts]) => {
+  await ledger.asProgram(sql`update losant_usage.instance_totals set quantity = our_sum, last_read_at = '2026-10-25'
+    where metric <> 'devices_total'`);
+  for (const act of acts) await act();
+  expect((await blockers()).join()).toBe(expected);
 });
 
 test('sums beyond 2^53 are exact', async () => {
