@@ -3,7 +3,7 @@ import { completePatch, parsePatch } from '../../src/cli/org.ts';
 import { useInstallation } from '../e2e/installation.ts';
 import { useDisposable } from '../opened.ts';
 import { daysAgo } from '../support/days.ts';
-import { type Env, jsonOf, type Refusal } from '../support/program.ts';
+import { type Env, jsonOf, resultOf } from '../support/program.ts';
 import { startRecordingProxy } from '../support/recording-proxy.ts';
 import { containing, matching } from '../support/texts.ts';
 
@@ -161,9 +161,8 @@ describe('org set', () => {
     expect(refused).toMatchObject({ code: 2, stderr: containing(`Organization ${ids['Shared']}: ${reason}`) });
     expect(refused.stderr).toContain('; limits.device is 50 instead of 100\n');
     expect(changesSent()).toEqual([]);
-    const again = await set('Shared', patch, '--json');
     const changes = [{ field: 'limits.device', old: '50', new: '5' }];
-    expect([again.code, jsonOf(again)]).toMatchObject([0, { changes, isChanged: true }]);
+    expect(await resultOf(set('Shared', patch, '--json'))).toMatchObject([0, { changes, isChanged: true }]);
     expect(changesSent()).toHaveLength(1);
   });
 });
@@ -206,16 +205,15 @@ describe('org delete', () => {
     const restatement = { orgId: ids['Ended'], day: yesterday, counter: 'payloadCountsBreakdown' };
     await installation.platform.control('restate', restatement);
     changesSent();
-    const ended = await org('delete', 'Ended', [...confirm('Ended'), '--json']);
+    const deleteEnded = () => resultOf(org('delete', 'Ended', [...confirm('Ended'), '--json']));
     const deletion = { isDeleted: true, missing: 0, name: 'Ended', run: { status: 'complete' } };
-    expect([ended.code, jsonOf(ended)]).toMatchObject([0, deletion]);
+    expect(await deleteEnded()).toMatchObject([0, deletion]);
     expect(changesSent()).toEqual([`DELETE /instances/${installation.platform.instanceId}/orgs/${ids['Ended']}`]);
     expect(await stored()).not.toEqual(before);
     expect(await isThere('Ended')).toBe(false);
     expect(await deletedOn('Ended')).not.toBeNull();
-    const noMore = await org('delete', 'Ended', [...confirm('Ended'), '--json']);
     const message = `--org ${ids['Ended']}: not found in instance ${installation.platform.instanceId}`;
-    expect([noMore.code, jsonOf<Refusal>(noMore)]).toMatchObject([2, { error: { message } }]);
+    expect(await deleteEnded()).toMatchObject([2, { error: { message } }]);
   });
 
   it('deletes nothing while an expected cell is missing, until that is waived', async () => {

@@ -5,7 +5,8 @@ import { startServer } from '../losant/server.ts';
 import { asProgram, holdLease } from '../support/by-hand.ts';
 import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
-import { type Ended, jsonOf, type Refusal, runProgram } from '../support/program.ts';
+import { type Ended, resultOf, runProgram } from '../support/program.ts';
+import { matching } from '../support/texts.ts';
 import { until } from '../support/wait.ts';
 import { portOf } from '../support/wire.ts';
 
@@ -66,7 +67,6 @@ test('a worker stops when its signal aborts, and leaves nothing behind', async (
 
 test('a simulator whose port is in use ends with exit code 2', async () => {
   const port = portOf(installation.platform.url);
-  const refused = await runProgram(['simulator', '--port', `${port}`, '--json'], {});
-  expect(refused.code).toBe(2);
-  expect(jsonOf<Refusal>(refused).error.message).toMatch(/^--port \d+: listen EADDRINUSE/);
+  const refused = await resultOf(runProgram(['simulator', '--port', `${port}`, '--json'], {}));
+  expect(refused).toMatchObject([2, { error: { message: matching(/^--port \d+: listen EADDRINUSE/) } }]);
 });

@@ -151,6 +151,12 @@ export function jsonOf<T = Report>({ stdout, stderr }: Ended): T {
   return JSON.parse(stdout) as T;
 }
 
+/** Returns the exit code and the document of a command with `--json`. */
+export async function resultOf(ending: Promise<Ended>): Promise<[exitCode: number | null, document: unknown]> {
+  const ended = await ending;
+  return [ended.code, jsonOf<unknown>(ended)];
+}
+
 /** The document that `run --json` and `backfill --json` print. */
 export type Report = RunReport;
 
