@@ -31,7 +31,6 @@ const REASONS: Readonly<Record<string, string>> = {
   'test/views/history.test.ts': 'creates a table',
   'test/views/sessions.test.ts': 'adds a foreign schema',
   'test/views/star.test.ts': 'creates the star schema',
-  'test/views/views.test.ts': 'deletes totals and cells',
   'test/worker/canary.test.ts': 'reads every column of every table',
   'test/worker/digest.test.ts': 'adds a check that simulates a failure',
   'test/worker/loop.test.ts': 'records a migration of a newer version',

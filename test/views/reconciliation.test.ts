@@ -167,13 +167,3 @@ test.for(BLOCKING)('%s: a past month is blocked %s', async ([expected, , ...acts
   for (const act of acts) await act();
   expect((await blockers()).join()).toBe(expected);
 });
-
-test('sums beyond 2^53 are exact', async () => {
-  await change(sql`update losant_usage.usage_days set payload_all_bytes = 9007199254740991,
-    hours_all_bytes[1] = 9007199254740991 - 900`);
-  const rows = sql`select quantity, total, outcome from losant_usage.reconciliation where metric = 'payload_all_bytes'
-    and compared_with = 'payload_hours'`;
-  expect(await ledger.list(rows)).toEqual(['18014398509481982 18014398509481982 equal']);
-  const months = sql`select payload_all_bytes from losant_usage.monthly_usage order by org_id`;
-  expect(await ledger.list(months)).toEqual(['9007199254740991', '9007199254740991']);
-});

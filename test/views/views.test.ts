@@ -7,9 +7,8 @@ import { addDays } from '../../src/usage/day.ts';
 import { isLate } from '../../src/usage/policy.ts';
 import { findWorstStanding, standings } from '../../src/usage/standing.ts';
 import { getStream, streamNames } from '../../src/usage/streams/catalog.ts';
-import { at, COMPUTE_SUMS, INSTANCE, useLedger } from '../ledger/ledger.ts';
-import { asProgram } from '../support/by-hand.ts';
-import { asOwner, queryOnce } from '../support/databases.ts';
+import { at, useLedger } from '../ledger/ledger.ts';
+import { queryOnce } from '../support/databases.ts';
 import { CONTRADICTIONS, contradictionsOfLocalDays } from './contradictions.ts';
 import { makeWorld, NOW, ORGS } from './world.ts';
 
@@ -191,21 +190,6 @@ test('world.ts has a number of every metric, so that these tests compare it in e
   expect(await rows(absent)).toEqual([]);
 });
 
-test('our sums are the sums over organizations of every metric', async () => {
-  await ledger.asProgram(
-    sql`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
-      select ${INSTANCE}, '2026-11-02', metric from losant_usage.metrics`,
-    COMPUTE_SUMS,
-  );
-  const differing = `select * from losant_usage.instance_totals t where our_sum is distinct from coalesce((
-    select sum(quantity) from losant_usage.daily_usage_long l where l.usage_date = t.usage_date
-      and l.metric = t.metric and l.instance_id = t.instance_id), 0)`;
-  expect(await rows(differing)).toEqual([]);
-  const bytes = `select our_sum from losant_usage.instance_totals where metric = 'payload_all_bytes'`;
-  expect(await rows(bytes)).toEqual(['9007199254740996']);
-  await asOwner(ledger.url, asProgram('delete from losant_usage.instance_totals'));
-});
-
 test('organization_tags has a row for each tag, and counts the repetitions of a key', async () => {
   const tags = `select key, value, nth from losant_usage.organization_tags
     where org_id = '${ORGS.whole}' order by 1, 3`;
@@ -265,27 +249,6 @@ describe('a month', () => {
       'a4 11 missing 19 - 0 - 0 - 0',
       'a5 10 waived 31 - 0 - 0 - 0',
       'a5 11 final 23 - 0 - 0 - 0',
-    ]);
-  });
-
-  test('lists its blockers', async () => {
-    const blockers = `select right(coalesce(org_id, instance_id), 2), to_char(month, 'MM'), cause,
-        array_to_string(streams, ' '), days, first_day, last_day
-      from losant_usage.month_blockers order by 1, 2, 3`;
-    expect(await rows(blockers)).toEqual([
-      '01 11 not_over - - 2026-11-01 2026-11-30',
-      'a1 09 missing device_counts 1 2026-09-25 2026-09-25',
-      'a1 09 not_fully_tracked device_counts notebook_minutes payload_sources payload_totals - 2026-09-01 2026-09-19',
-      'a1 10 in_doubt payload_totals 1 2026-10-05 2026-10-05',
-      'a1 10 unavailable payload_sources 1 2026-10-06 2026-10-06',
-      'a1 11 missing payload_totals 1 2026-11-20 2026-11-20',
-      'a1 11 not_final notebook_minutes payload_totals 2 2026-11-21 2026-11-23',
-      'a2 11 in_doubt device_counts 1 2026-11-23 2026-11-23',
-      'a3 09 not_fully_tracked device_counts - 2026-09-01 2026-09-19',
-      'a4 11 missing device_counts 3 2026-11-20 2026-11-22',
-      'a4 11 not_final device_counts 1 2026-11-23 2026-11-23',
-      'a5 09 not_fully_tracked device_counts - 2026-09-01 2026-09-19',
-      'ff 11 not_over - - 2026-11-01 2026-11-30',
     ]);
   });
 
