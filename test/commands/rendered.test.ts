@@ -34,30 +34,19 @@ test('a run shows the time that is left by its pace since the last report', () =
 });
 
 test('a run shows what changed, failures grouped by cause, and what to do', () => {
-  const nothing = { loaded: 0, unchanged: 0, omitted: 0, failed: 0, quarantined: 0, unavailable: 0 };
-  const report: RunReport = {
-    instanceId,
-    runId: '00000000-0000-4000-8000-000000000001',
-    kind: 'manual',
-    status: 'partial',
-    from: '2026-11-23',
-    to: '2026-11-23',
-    orgs: 1_234,
-    cells: { ...nothing, planned: 4_936, loaded: 4_929, unchanged: 6, omitted: 1 },
-    rows: { inserted: 7_000, updated: 0, deleted: 0, unchanged: 0 },
-    requests: 7_405,
-    durationMs: 372_000,
-    failures: [],
-  };
-  const refused = (org: number): RunFailure => ({
-    instanceId,
-    orgId: orgOf(org),
-    stream: 'device_counts',
-    from: '2026-11-20',
-    to: '2026-11-23',
-    code: 'forbidden',
-    message: `instanceOrg.deviceCounts (org ${orgOf(org)}, days 2026-11-23): HTTP 403`,
-  });
+  const nothing = createTally().toReport({ runId: null, kind: 'manual', status: 'partial', durationMs: 372_000 });
+  const day = { from: '2026-11-23', to: '2026-11-23' };
+  const cells = { ...nothing.cells, planned: 4_936, loaded: 4_929, unchanged: 6, omitted: 1 };
+  const report: RunReport = { ...nothing, ...day, cells, orgs: 1_234, requests: 7_405 };
+  const refused = (org: number): RunFailure =>
+    failureOf({
+      orgId: orgOf(org),
+      stream: 'device_counts',
+      from: '2026-11-20',
+      to: '2026-11-23',
+      code: 'forbidden',
+      message: `instanceOrg.deviceCounts (org ${orgOf(org)}, days 2026-11-23): HTTP 403`,
+    });
   const whole = { ...refused(9), stream: null, from: null, to: null, code: 'bad_body', message: 'no name' };
   const tally = Object.assign(createTally(), { restatedFinal: 1 });
   tally.rows.updated = 3;

@@ -12,12 +12,6 @@ import { portOf } from '../support/wire.ts';
 
 const installation = useInstallation({ orgs: 2 });
 
-const readListeners = () => process.eventNames().map((name) => [name, process.listenerCount(name)]);
-
-const readSessions = () =>
-  installation.store.query(`select application_name from pg_stat_activity
-     where datname = current_database() and application_name like 'losant-usage%'`);
-
 const hold = () => asWriter(installation.store.url, holdLease(installation.platform.instanceId));
 const release = () => asWriter(installation.store.url, 'delete from losant_usage.leases');
 
@@ -51,18 +45,6 @@ test('a manual run reports its result to the monitor, also when it fails; while 
   waiting.kill('SIGINT');
   expect(await pingsOf(130, waiting.ended)).toEqual(['/ping/fail']);
   await release();
-});
-
-test('a worker stops when its signal aborts, and leaves nothing behind', async () => {
-  const before = readListeners();
-  const worker = installation.start(['worker'], { HTTP_PORT: '0', SCHEDULE: '0 0 1 1 *' });
-  await until('it waits', () => worker.stderr().includes('waiting for the next wake-up'));
-  expect((await readSessions()).length).toBeGreaterThan(0);
-  worker.kill('SIGTERM');
-  expect((await worker.ended).code).toBe(0);
-  expect(readListeners()).toEqual(before);
-  // A session of the database ends a moment after its connection.
-  await until('no session is left', async () => (await readSessions()).length === 0);
 });
 
 test('a simulator whose port is in use ends with exit code 2', async () => {

@@ -46,14 +46,6 @@ test('a digest is sent at its time, once a day, also after a restart, and says w
   expect(await digests()).toEqual([`Main ${TODAY} sent -`]);
 });
 
-test('if yesterday was not read, that is the message of each day', async () => {
-  await lack('Kestrel');
-  await ledger.asProgram(sql`update losant_usage.instances set last_error = 'HTTP 502'`);
-  const timer = createTimer();
-  for (const day of ['2026-11-25', '2026-11-26']) await timer.check(`${day}T08:00:00.000Z`);
-  expect(messages).toEqual(['2026-11-24', '2026-11-25'].map((day) => `Yesterday was not read: ${day}: HTTP 502`));
-});
-
 test.each([
   ['2026-11-25T00:00:00.000Z', '08:00 Asia/Singapore', null, []],
   ['2026-11-26T00:00:00.000Z', '08:00 Asia/Singapore', null, ['Yesterday was not read: 2026-11-25']],
