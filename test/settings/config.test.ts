@@ -237,9 +237,7 @@ describe('a setting that a command needs', () => {
     expect(problems).toEqual([
       'LOSANT_INSTANCE_ID is not set; copy it from the URL of the instance in Losant',
       'LOSANT_API_TOKEN is not set; create an instance API token in Losant; or put the path of a file that contains it in LOSANT_API_TOKEN_FILE',
-      matching(
-        /^DATABASE_URL is not set; set it to .*; or put the path of a file that contains it in DATABASE_URL_FILE$/,
-      ),
+      matching(/^DATABASE_URL is not set; set it to .*; or put the path of a file .* in DATABASE_URL_FILE$/),
       matching(/^REQUEST_TIMEOUT_MS="1" is not a whole number /),
       matching(/^HTTP_PORT="http" is not a whole number /),
       matching(/^CONSOLE_URL="console" is not an http or https URL/),
