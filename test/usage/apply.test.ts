@@ -61,6 +61,13 @@ describe.each(STREAMS)('all numbers of %s are reported', (stream) => {
   );
 });
 
+test('a good read of a missing number leaves nothing of the failures, and a final one counts as final from then on', () => {
+  const before = cell('missing', { failedReads: 3, lastAttemptAtMs: age(20), reason: 'server_error' });
+  const update = applyTo({ stream: 'device_counts', cell: before, verdict: report(devices(4, 1, 17)), hours: 72 });
+  const read = { lastReadAtMs: age(72), lastAttemptAtMs: age(72), failedReads: 0, reason: null, detail: null };
+  expect(update).toMatchObject({ problem: null, cell: { ...read, wasFinal: true, sha256: 'a'.repeat(64) } });
+});
+
 describe.each(FLOWS)('a day of %s is omitted', (stream) => {
   testTable(
     stream,
