@@ -76,11 +76,8 @@ async function testAt(time: string, index: number): Promise<boolean> {
   const part = `${index + 1}/${times.length}`;
   const run = ['run', `--shard=${part}`, '--passWithNoTests', ...args];
   const vitest = spawn('vitest', run, { env: moveClock(library ?? '', time), stdio: ['ignore', 'pipe', 'pipe'] });
-  const [stdout, stderr, [status]] = await Promise.all([
-    text(vitest.stdout),
-    text(vitest.stderr),
-    once(vitest, 'close'),
-  ]);
+  const ends = [text(vitest.stdout), text(vitest.stderr), once(vitest, 'close')] as const;
+  const [stdout, stderr, [status]] = await Promise.all(ends);
   process.stdout.write(`\n--- ${time}: part ${part} of the test files\n${stdout}${stderr}`);
   if (status !== 0) process.stdout.write(formatCommand('\nTo run all of the files at this time', [time]));
   return status === 0;

@@ -77,15 +77,13 @@ async function runMutant(copy: string, mutant: Mutant): Promise<{ verdict: Verdi
   const source = existsSync(path) ? readFileSync(path, 'utf8') : '';
   const parts = source.split(find);
   if (parts.length !== 2) return { verdict: 'DOES NOT APPLY', by: `${parts.length - 1} places in ${file}` };
-  const startedAtMs = performance.now();
+  const startMs = performance.now();
   writeFileSync(path, parts.join(replace));
   try {
     const filter = only === undefined ? [] : ['-t', only.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')];
     const report = await runTests(copy, [test, ...filter, '--bail=1', '--testTimeout=20000']);
     if (report === null) {
-      return {
-        verdict: performance.now() - startedAtMs < TEST_TIMEOUT_MS ? 'DOES NOT LOAD' : 'killed by the time limit',
-      };
+      return { verdict: performance.now() - startMs < TEST_TIMEOUT_MS ? 'DOES NOT LOAD' : 'killed by the time limit' };
     }
     const failed = report.testResults.find(({ status }) => status === 'failed');
     if (failed === undefined) return { verdict: 'SURVIVED' };
@@ -116,10 +114,10 @@ const queue = [...mutants];
 let killed = 0;
 const work = async (copy: string) => {
   for (let mutant = queue.shift(); mutant; mutant = queue.shift()) {
-    const startedAtMs = performance.now();
+    const startMs = performance.now();
     const { verdict, by = '' } = await runMutant(copy, mutant);
     if (verdict.startsWith('killed')) killed += 1;
-    const seconds = ((performance.now() - startedAtMs) / 1_000).toFixed(1);
+    const seconds = ((performance.now() - startMs) / 1_000).toFixed(1);
     print(`${verdict}: ${mutant.guarantee}, ${seconds} s: ${by.split('\n')[0]}`);
   }
 };

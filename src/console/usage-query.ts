@@ -129,7 +129,7 @@ export function renderUsageChart(
 }
 
 /** Describes the sum of the days, of a level its last value, and the change over what is stored on both sides. */
-export function describeDays(
+function describeDays(
   { metric, comparison }: Pick<UsageQuery, 'metric' | 'comparison'>,
   days: readonly ComparedDay[],
 ): string {

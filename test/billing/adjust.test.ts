@@ -2,16 +2,8 @@
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import type { CloseOutcome } from '../../src/billing/close.ts';
-import {
-  DEVICES,
-  INSTANCE,
-  type OrgOptions,
-  OTHER_INSTANCE,
-  quantitiesOf,
-  renewHistory,
-  TOTALS,
-  useBooks,
-} from './books.ts';
+import { totals } from '../usage/cells.ts';
+import { DEVICES, INSTANCE, type OrgOptions, OTHER_INSTANCE, quantitiesOf, renewHistory, useBooks } from './books.ts';
 
 const books = useBooks();
 let months = 0;
@@ -231,7 +223,7 @@ describe('an organization that is transferred to another instance', () => {
 test('quantities of a statement may exceed 2^53', async () => {
   const month = takeMonth();
   const days = { from: `${month}-10`, to: `${month}-12` };
-  const numbers = { ...TOTALS, payload_all_bytes: Number.MAX_SAFE_INTEGER };
+  const numbers = totals(10, 12, Number.MAX_SAFE_INTEGER);
   await books.addCells({ orgId: await books.addOrg(days), ...days, stream: 'payload_totals', numbers });
   expect(quantitiesOf(await books.close(month))).toMatchObject({ payload_all_bytes: '27021597764222973' });
   expect((await books.verifyMonth(month)).problems).toEqual([]);

@@ -12,7 +12,7 @@ import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createLedgerDatabase, INSTANCE, Ledger } from '../ledger/ledger.ts';
 import { useOpened } from '../opened.ts';
 import { asOwner, openAs } from '../support/databases.ts';
-import { hours, minutes, POLICY } from '../usage/cells.ts';
+import { hours, minutes, POLICY, totals } from '../usage/cells.ts';
 
 export { INSTANCE } from '../ledger/ledger.ts';
 export const { signal: SIGNAL } = new AbortController();
@@ -23,14 +23,10 @@ const NOW = '2026-11-22T12:00:00.000Z';
 export type Numbers = Readonly<Record<string, unknown>>;
 
 export const DEVICES: Numbers = { devices_created: 4, devices_deleted: 1, devices_total: 17 };
-export const TOTALS: Numbers = { payload_billable_count: 10, payload_all_count: 12, payload_all_bytes: 1_200 };
 const DEFAULT_NUMBERS: Readonly<Record<string, Numbers>> = {
   device_counts: DEVICES,
-  payload_totals: TOTALS,
-  payload_sources: {
-    payload_source_count: 12,
-    payload_sources: { timer: { 'timer.flow': 7 }, webhook: { hook: 5 } },
-  },
+  payload_totals: totals(10, 12, 1_200),
+  payload_sources: { payload_source_count: 12, payload_sources: { timer: { 'timer.flow': 7 }, webhook: { hook: 5 } } },
   payload_hours: hours(1, 1, 1),
   notebook_minutes: minutes(0, 0),
 };

@@ -156,64 +156,39 @@ describe('meter_events', () => {
   });
 });
 
-describe('draft_lines', () => {
-  test('has the lines that would be billed, in a closed month those of an adjustment', async () => {
-    const drafts = sql`select instance_id, month, statement_kind, metric, quantity, customer_id
-      from losant_usage.draft_lines where month in ('2026-08-01', '2026-09-01', '2026-11-01') order by month, metric`;
-    await books.restate(acme, '2026-08-30', { old: { devices_created: 4 }, numbers: { devices_created: 7 } });
-    expect(await books.list(drafts)).toEqual([
-      `${INSTANCE} 2026-08-01 adjustment devices_created 3 cus_acme`,
-      `${INSTANCE} 2026-09-01 closing devices_created 116 cus_acme`,
-      `${INSTANCE} 2026-09-01 closing devices_deleted 29 cus_acme`,
-      `${INSTANCE} 2026-09-01 closing devices_total 17 cus_acme`,
-    ]);
-    await books.restate(acme, '2026-08-30', { old: { devices_created: 7 }, numbers: { devices_created: 4 } });
-  });
+test('draft_lines has the lines that would be billed, in a closed month those of an adjustment', async () => {
+  const drafts = sql`select instance_id, month, statement_kind, metric, quantity, customer_id
+    from losant_usage.draft_lines where month in ('2026-08-01', '2026-09-01', '2026-11-01') order by month, metric`;
+  await books.restate(acme, '2026-08-30', { old: { devices_created: 4 }, numbers: { devices_created: 7 } });
+  expect(await books.list(drafts)).toEqual([
+    `${INSTANCE} 2026-08-01 adjustment devices_created 3 cus_acme`,
+    `${INSTANCE} 2026-09-01 closing devices_created 116 cus_acme`,
+    `${INSTANCE} 2026-09-01 closing devices_deleted 29 cus_acme`,
+    `${INSTANCE} 2026-09-01 closing devices_total 17 cus_acme`,
+  ]);
+  await books.restate(acme, '2026-08-30', { old: { devices_created: 7 }, numbers: { devices_created: 4 } });
 });
 
-describe('customer_statements', () => {
-  test('has what each statement bills a customer, and an organization without one is listed by itself', async () => {
-    const days = { from: '2026-07-10', to: '2026-07-11' };
-    const [nobody, other] = [await books.addFinalOrg({ ...days, customerId: '' }), await books.addFinalOrg(days)];
-    await books.close('2026-07');
-    const rows = sql`select customer_id, org_id, org_name, month, number, statement_kind, billed_before, quantity, total
-      from losant_usage.customer_statements where metric = 'devices_total' order by month, customer_id, org_id, number`;
-    expect(await books.list(rows)).toEqual([
-      `- ${nobody} Acme 2026-07-01 4 closing - 17 17`,
-      `- ${other} Acme 2026-07-01 4 closing - 17 17`,
-      'cus_acme - Acme 2026-08-01 1 closing - 17 17',
-      'cus_acme - Acme 2026-08-01 2 adjustment 17 -2 15',
-      'cus_acme - Acme 2026-10-01 3 closing - 20 20',
-    ]);
-    const statements = sql`select distinct s.closed_by, c.closed_by = s.closed_by as is_same,
-        c.manifest_sha256 = encode(s.manifest_sha256, 'hex') as is_sealed
-      from losant_usage.customer_statements c join losant_usage.statements s on s.statement_id = c.statement_id`;
-    expect(await books.list(statements)).toEqual(['losant_usage_closer true true']);
-  });
+test('customer_statements has what each statement bills a customer, and an organization without one is listed by itself', async () => {
+  const days = { from: '2026-07-10', to: '2026-07-11' };
+  const [nobody, other] = [await books.addFinalOrg({ ...days, customerId: '' }), await books.addFinalOrg(days)];
+  await books.close('2026-07');
+  const rows = sql`select customer_id, org_id, org_name, month, number, statement_kind, billed_before, quantity, total
+    from losant_usage.customer_statements where metric = 'devices_total' order by month, customer_id, org_id, number`;
+  expect(await books.list(rows)).toEqual([
+    `- ${nobody} Acme 2026-07-01 4 closing - 17 17`,
+    `- ${other} Acme 2026-07-01 4 closing - 17 17`,
+    'cus_acme - Acme 2026-08-01 1 closing - 17 17',
+    'cus_acme - Acme 2026-08-01 2 adjustment 17 -2 15',
+    'cus_acme - Acme 2026-10-01 3 closing - 20 20',
+  ]);
+  const statements = sql`select distinct s.closed_by, c.closed_by = s.closed_by as is_same,
+      c.manifest_sha256 = encode(s.manifest_sha256, 'hex') as is_sealed
+    from losant_usage.customer_statements c join losant_usage.statements s on s.statement_id = c.statement_id`;
+  expect(await books.list(statements)).toEqual(['losant_usage_closer true true']);
 });
 
 describe('a month of two instances', () => {
-  const MARCH = '2026-03';
-  const days = { from: '2026-03-10', to: '2026-03-31' };
-
-  test('is accepted with the commands that are printed, once they have a reason', async () => {
-    for (const instanceId of [INSTANCE, OTHER_INSTANCE]) {
-      const orgId = await books.addOrg({ ...days, instanceId });
-      await books.addCells({ orgId, from: '2026-03-11', to: '2026-03-31' });
-      await books.addCells({ orgId, from: '2026-03-10', standing: 'missing', numbers: null });
-    }
-    const refused = await run('close', '--month', MARCH);
-    const commands = refused.stdout.match(/(?<=losant-usage )close .*--reason TEXT/g) ?? [];
-    expect([refused.code, commands.length]).toEqual([3, 2]);
-    for (const [index, command] of commands.entries()) {
-      const pasted = await run(...command.split(' '));
-      expect([pasted.code, pasted.stderr]).toEqual([2, expect.stringContaining('--reason="TEXT" is not a reason')]);
-      const accepted = await run(...command.replace('TEXT', 'agreed').split(' '), '--json');
-      const instanceId = [INSTANCE, OTHER_INSTANCE][index];
-      expect([accepted.code, jsonOf(accepted)]).toMatchObject([0, { instances: [{ instanceId, outcome: 'closed' }] }]);
-    }
-  });
-
   test('is listed for one of them with a command that closes no other one', async () => {
     const lastDay = { from: '2026-01-31', to: '2026-01-31' };
     for (const instanceId of [INSTANCE, OTHER_INSTANCE]) {

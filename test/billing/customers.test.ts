@@ -250,14 +250,10 @@ test('a page has quantities above 2^53 to the last digit', async () => {
   const quantities = { billedBefore: '9007199254740992', quantity: '1', total: '9007199254740993' };
   const lines = [{ number: 1, ...names, ...metric, ...quantities }];
   const [statement] = await readStatements(books.closer.db, { month: MONTH, instanceIds: [INSTANCE] });
+  const instance = { instanceId: INSTANCE, name: null };
   const page = renderCustomerStatement(
     { key: { customerId: 'cus_acme', orgId: null }, lines, dayMetric: null, days: [] },
-    {
-      instance: { instanceId: INSTANCE, name: null },
-      month: MONTH,
-      statements: statement ? [statement] : [],
-      metrics: new Map(),
-    },
+    { instance, month: MONTH, statements: statement ? [statement] : [], metrics: new Map() },
   );
   expect(`${await page}`).toContain('<td class="n">9,007,199,254,740,993</td>');
 });

@@ -10,6 +10,7 @@ const RUN = '00000000-0000-4000-8000-000000000001';
 const OF_ADJUSTED_CELLS = `${ADJUSTMENT}/cells.csv`;
 const STREAMS = { stream: 'payload_sources', compared_with: 'payload_totals' };
 const COMPARISON = { ...STREAMS, outcome: 'equal', reason: null, days: 3 };
+const NEXT_MONTH = { usage_date: '2026-04-01' };
 const [day10, day11, day12] = [`${MONTH}-10`, `${MONTH}-11`, `${MONTH}-12`];
 const created = { org_id: acme, metric: 'devices_created' };
 const adjusted = { org_id: gamma, metric: 'devices_created' };
@@ -77,10 +78,7 @@ export const TAMPERINGS: readonly Tampering[] = [
   [add('days.csv', acmeDay, { usage_date: `${MONTH}-20` }), /2026-03-20: has no cells in cells.csv/],
   [add('days.csv', acmeDay, {}), /1 rows repeat the key of another row/],
   [
-    all(
-      add('days.csv', acmeDay, { usage_date: '2026-04-01' }),
-      add('cells.csv', acmeCell, { usage_date: '2026-04-01' }),
-    ),
+    all(add('days.csv', acmeDay, NEXT_MONTH), add('cells.csv', acmeCell, NEXT_MONTH)),
     /2026-04-01 device_counts: day outside the month/,
     'cells.csv',
   ],

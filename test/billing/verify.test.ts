@@ -117,7 +117,7 @@ const setStatement = (facts: object, folder?: string) =>
   editManifest(({ statement }) => Object.assign(statement, facts), folder);
 const closedByCfo = setStatement({ closedBy: 'cfo' });
 const EVIL = { name: '../evil.txt', bytes: 0, sha256: '0'.repeat(64) };
-const NESTED = '['.repeat(100_000) + ']'.repeat(100_000);
+const DEEP = '['.repeat(100_000) + ']'.repeat(100_000);
 const OF_ADJUSTMENT = `${ADJUSTMENT}/manifest.json`;
 
 const CHANGES: readonly (readonly [file: string, change: Change, problem: RegExp])[] = [
@@ -127,11 +127,7 @@ const CHANGES: readonly (readonly [file: string, change: Change, problem: RegExp
   [OF_ADJUSTMENT, (copy) => rm(copy.path(OF_ADJUSTMENT)), /^is missing$/],
   ['notes.txt', (copy) => writeFile(copy.path('notes.txt'), ''), /^is not listed in the manifest$/],
   ['manifest.json', (copy) => writeFile(copy.path('manifest.json'), '{'), /^is not valid JSON$/],
-  [
-    'manifest.json',
-    edit('manifest.json', (text) => text.replace('"rules": {', `$&"a": ${NESTED},`)),
-    /is not valid JSON$/,
-  ],
+  ['manifest.json', edit('manifest.json', (text) => text.replace('"rules": {', `$&"a": ${DEEP},`)), /not valid JSON$/],
   ['manifest.json', edit('manifest.json', (text) => `${text}\n`), /^was changed: it is not formatted the way close/],
   ['manifest.json', editManifest(({ files }) => files.push(EVIL)), /^files/],
   ['manifest.json', editManifest(({ files }) => files.pop()), /^files: does not list every file of a pack exactly/],

@@ -95,25 +95,23 @@ describe('a view', () => {
   });
 });
 
-describe('invalid options are refused with exit code 2', () => {
-  const DEFAULTS = { view: 'daily_usage', from: '2026-10-01', to: '2026-10-31', format: 'csv', out: '/tmp/x' };
+const DEFAULTS = { view: 'daily_usage', from: '2026-10-01', to: '2026-10-31', format: 'csv', out: '/tmp/x' };
 
-  test.each([
-    [{ view: 'usage' }, /^--view="usage" is not a known value; use daily_usage, daily_usage_long, monthly_usage, /],
-    [{ format: 'xlsx' }, /^--format="xlsx" is not a known value; use csv, ndjson or parquet$/],
-    [{ view: 'organizations' }, /^organizations has no days, so --from and --to do not apply$/],
-    [{ from: null, to: null }, /^daily_usage requires --from and --to$/],
-    [{ from: '2026-11-01' }, /^--from 2026-11-01 is later than --to 2026-10-31$/],
-    [{ out: '' }, /^--out is empty$/],
-    [{ out: '-' }, /^--json cannot be combined with writing the file to stdout$/],
-  ])('%j', async (changes, message) => {
-    const options = Object.entries({ ...DEFAULTS, ...changes }).filter(([, value]) => value !== null);
-    const args = options.flatMap(([name, value]) => [`--${name}`, String(value)]);
-    const { code, stdout } = await runProgram(['export', ...args, '--json'], { DATABASE_URL: 'postgres://nowhere' });
-    const { error } = JSON.parse(stdout) as Refusal;
-    expect(error.message).toMatch(message);
-    expect(code).toBe(2);
-  });
+test.each([
+  [{ view: 'usage' }, /^--view="usage" is not a known value; use daily_usage, daily_usage_long, monthly_usage, /],
+  [{ format: 'xlsx' }, /^--format="xlsx" is not a known value; use csv, ndjson or parquet$/],
+  [{ view: 'organizations' }, /^organizations has no days, so --from and --to do not apply$/],
+  [{ from: null, to: null }, /^daily_usage requires --from and --to$/],
+  [{ from: '2026-11-01' }, /^--from 2026-11-01 is later than --to 2026-10-31$/],
+  [{ out: '' }, /^--out is empty$/],
+  [{ out: '-' }, /^--json cannot be combined with writing the file to stdout$/],
+])('invalid options are refused with exit code 2: %j', async (changes, message) => {
+  const options = Object.entries({ ...DEFAULTS, ...changes }).filter(([, value]) => value !== null);
+  const args = options.flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const { code, stdout } = await runProgram(['export', ...args, '--json'], { DATABASE_URL: 'postgres://nowhere' });
+  const { error } = JSON.parse(stdout) as Refusal;
+  expect(error.message).toMatch(message);
+  expect(code).toBe(2);
 });
 
 describe('an unfinished file leaves nothing behind, and an existing one unchanged,', () => {

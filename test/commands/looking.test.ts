@@ -2,11 +2,11 @@
 import { beforeAll, expect, it } from 'vitest';
 import type { DayRange } from '../../src/usage/day.ts';
 import { orgIdsOf, useInstallation } from '../e2e/installation.ts';
-import { createStore } from '../e2e/usage.ts';
 import { asProgram, loseNumbers } from '../support/by-hand.ts';
 import { asOwner, asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
-import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
+import { jsonOf, resultOf, runProgram } from '../support/program.ts';
+import { containing } from '../support/texts.ts';
 
 const day = daysAgo(1);
 const earlier = daysAgo(2);
@@ -35,15 +35,6 @@ const waive = (days: string) => look('waive', '--org', orgId, '--day', days, '--
 const standings = async () =>
   await installation.store.query(`select usage_date::text as day, standing, detail from losant_usage.cells
      where org_id = '${orgId}' and stream = 'device_counts' order by usage_date`);
-
-it('status tells what to do about a database without tables', async () => {
-  const empty = await createStore('empty');
-  const ended = await runProgram(['status', '--json'], { DATABASE_URL: empty.url });
-  await empty.remove();
-  expect(ended.code).toBe(2);
-  const hint = 'run `losant-usage migrate` as losant_usage_migrator';
-  expect(jsonOf<Refusal>(ended).error).toMatchObject({ code: 'database_too_old', hint });
-});
 
 it.each(['status', 'reconcile', 'digest'])('%s takes today from the database, whose clock decides', async (command) => {
   const env = { DATABASE_URL: installation.store.url };
@@ -79,9 +70,8 @@ it('status exits 3 while organizations may be missing, and reports that', async 
   await setProblem(`'page 2 did not come'`);
   const ended = await look('status');
   await setProblem('null');
-  expect(ended.code).toBe(3);
   const problem = 'organizations may be missing, because the last list was incomplete: page 2 did not come';
-  expect(ended.stdout).toContain(problem);
+  expect(ended).toMatchObject({ code: 3, stdout: containing(problem) });
 });
 
 it('reconcile starts 30 days before --to, or earlier if an older month is not closed', async () => {
@@ -113,9 +103,8 @@ it('explain shows the response and the run that a number comes from', async () =
     quarantine: [],
     advice: { text: expect.stringMatching(/^next read .*\d\d:\d\d UTC \(in .+\)$/) as string, commands: [] },
   };
-  const ended = await explain('--json');
-  expect(ended.code).toBe(0);
-  expect(jsonOf(ended)).toMatchObject({ org: { orgId, deletedOn: null }, day, cells: [cell] });
+  const explained = { org: { orgId, deletedOn: null }, day, cells: [cell] };
+  expect(await resultOf(explain('--json'))).toMatchObject([0, explained]);
   const { stdout } = await explain();
   expect(stdout).toContain('device_counts: stored: stored, to be read again\n');
   expect(stdout).toMatch(/\n {2}devices_total +[\d,]+\n/);
@@ -140,9 +129,8 @@ it.each([
   ['a day that is not expected', earlier, `no cells of organization $ORG are expected on ${earlier}`],
   ['a day that has not ended', daysAgo(0), `--day ${daysAgo(0)} has not ended yet (UTC)`],
 ])('waive refuses %s, and changes nothing', async (_what, days, message) => {
-  const ended = await waive(days);
-  expect(ended.code).toBe(2);
-  expect(jsonOf<Refusal>(ended).error.message).toContain(message.replace('$ORG', orgId));
+  const error = { message: containing(message.replace('$ORG', orgId)) };
+  expect(await resultOf(waive(days))).toMatchObject([2, { error }]);
   expect(await standings()).toEqual([{ day, standing: 'stored', detail: null }]);
 });
 
@@ -152,16 +140,14 @@ it('status, gaps and explain show a reader what is missing, and the next command
   await installation.run(['backfill', '--from', earlier, '--to', earlier]);
   await asWriter(installation.store.url, loseNumbers('device_counts', orgId));
   const status = await look('status');
-  expect(status.code).toBe(3);
-  expect(status.stdout).toContain(`2 cells of 1 organization since ${earlier}`);
+  expect(status).toMatchObject({ code: 3, stdout: containing(`2 cells of 1 organization since ${earlier}`) });
   expect(status.stdout).toContain('  To list the gaps with their reasons: losant-usage gaps\n');
 
-  const gaps = await look('gaps', '--json');
-  expect(gaps.code).toBe(3);
   const gap = { instanceId, orgId, stream: 'device_counts', standing: 'missing', reason: 'server_error' };
   const rest = { detail: 'HTTP 502', nextReadAt: expect.any(String) as string };
-  expect(jsonOf(gaps)).toEqual([day, earlier].map((each) => ({ ...gap, day: each, ...rest })));
-  const list = expect.stringContaining('missing: server_error, HTTP 502 (2 cells)\n') as string;
+  const gaps = [day, earlier].map((each) => ({ ...gap, day: each, ...rest }));
+  expect(await resultOf(look('gaps', '--json'))).toEqual([3, gaps]);
+  const list = containing('missing: server_error, HTTP 502 (2 cells)\n');
   expect(await look('gaps')).toMatchObject({ code: 3, stdout: list });
 
   const { stdout } = await explain();
@@ -206,10 +192,8 @@ it('explain offers no backfill of a day before the organization was created', as
 // Guarantee (Missing numbers): Only a cell that is missing, in doubt, unavailable or will not become final can be
 // waived, with a recorded reason; a good read lifts the waiver.
 it('waive applies to missing cells only, and the next good read lifts it', async () => {
-  const ended = await waive(`${earlier}..${day}`);
-  expect(ended.code).toBe(0);
   const cells = [earlier, day].map((each) => ({ orgId, stream: 'device_counts', day: each }));
-  expect(jsonOf(ended)).toEqual({ reason: 'Acme agreed', cells });
+  expect(await resultOf(waive(`${earlier}..${day}`))).toEqual([0, { reason: 'Acme agreed', cells }]);
   const waived = { standing: 'waived', detail: 'Acme agreed' };
   expect(await standings()).toEqual([earlier, day].map((each) => ({ day: each, ...waived })));
   expect((await look('gaps')).code).toBe(0);
@@ -222,13 +206,12 @@ it('gaps lists unavailable and waived cells with --all, and does not exit 3 for 
   await write(`update losant_usage.coverage set standing = 'unavailable', next_read_at = null, reason = 'past_horizon'
     where org_id = '${orgId}' and stream = 'payload_totals'`);
   expect(await look('gaps', '--json')).toMatchObject({ code: 0, stdout: '[]\n' });
-  const all = await look('gaps', '--all', '--json');
-  expect(all.code).toBe(0);
-  expect(jsonOf<object[]>(all)).toMatchObject([
+  const all = [
     { day, stream: 'payload_totals', standing: 'unavailable', reason: 'past_horizon', nextReadAt: null },
     { day: earlier, stream: 'device_counts', standing: 'waived' },
     { day: earlier, stream: 'payload_totals', standing: 'unavailable' },
-  ]);
+  ];
+  expect(await resultOf(look('gaps', '--all', '--json'))).toMatchObject([0, all]);
   expect((await look('gaps', '--all')).stdout).toContain('\nwaived: Acme agreed (1 cell)\n');
   expect((await look('status')).stdout).toContain(`Yesterday, ${day}, is complete: 1 unavailable.`);
 });
@@ -253,9 +236,8 @@ it('status tells how to retire an instance that is not in the settings, and reti
   await write(`insert into losant_usage.attention_items (instance_id, kind, subject, text, first_seen_on, last_seen_on)
     select '${instanceId}', kind, '2026-10', '2026-10', '2026-11-01', '2026-11-01'
     from unnest(array['silent', 'month_ready']::losant_usage.attention_kind[]) as kind on conflict do nothing`);
-  const ended = await runProgram(['retire', '--instance', instanceId, '--json'], env);
-  expect(ended.code).toBe(0);
-  expect(jsonOf(ended)).toEqual({ instanceId });
+  const retired = await resultOf(runProgram(['retire', '--instance', instanceId, '--json'], env));
+  expect(retired).toEqual([0, { instanceId }]);
   expect(await installation.store.query('select from losant_usage.tracks where last_day is null')).toEqual([]);
   const none = { instances: [], untriedInstances: [], unconfiguredInstances: [] };
   expect(jsonOf<object>(await runProgram(['status', '--json'], env))).toMatchObject(none);

@@ -6,7 +6,8 @@ import { HOUR_MS } from '../../src/usage/day.ts';
 import { useInstallation } from '../e2e/installation.ts';
 import { daysAgo } from '../support/days.ts';
 import { createTestFolder } from '../support/folders.ts';
-import { type Env, jsonOf, type Refusal, runProgram } from '../support/program.ts';
+import { type Env, jsonOf, resultOf, runProgram } from '../support/program.ts';
+import { matching } from '../support/texts.ts';
 
 const installation = useInstallation({ orgs: 1 });
 const [NEW, UNTRIED, UNKNOWN] = ['1', '2', '3'].map((end) => end.padStart(24, '5c0000')) as [string, string, string];
@@ -22,8 +23,8 @@ beforeAll(() => {
   reader = { DATABASE_URL: installation.store.url };
 });
 
-const REASON = expect.stringMatching(/^instance\.get \(instance .*\): connection failed: .*ECONNREFUSED/) as string;
-const SINCE = expect.stringMatching(/^\d{4}-\d\d-\d\dT/) as string;
+const REASON = matching(/^instance\.get \(instance .*\): connection failed: .*ECONNREFUSED/);
+const SINCE = matching(/^\d{4}-\d\d-\d\dT/);
 const ENTRY = { instanceId: NEW, neverReadSince: SINCE, lastError: REASON };
 const statusOf = async (env: Env) => {
   const ended = await runProgram(['status', '--json'], env);
@@ -45,10 +46,9 @@ it('can still be loaded from another API, and then is like any other', async () 
   expect((await runProgram(['run'], others)).code).toBe(0);
   const instances = [{ neverReadSince: null, lastError: null }];
   expect(await statusOf(others)).toMatchObject({ code: 0, instances });
-  expect(jsonOf<Refusal>(await runProgram(['run', '--json'], wrong)).error).toMatchObject({
-    code: 'database_mismatch',
-    hint: expect.stringMatching(/^correct LOSANT_API_URL, or use another database if this is another Losant/),
-  });
+  const hint = matching(/^correct LOSANT_API_URL, or use another database if this is another Losant/);
+  const refused = await resultOf(runProgram(['run', '--json'], wrong));
+  expect(refused).toMatchObject([2, { error: { code: 'database_mismatch', hint } }]);
 });
 
 it('that was read before is reported with the error of its last run', async () => {
@@ -77,9 +77,8 @@ it('is reported with the error of its last run and exit code 3, also next to com
   const healthy = { instanceId: installation.platform.instanceId.toLowerCase(), neverReadSince: null, lastError: null };
   expect(new Set(instances)).toEqual(new Set([expect.objectContaining(ENTRY), expect.objectContaining(healthy)]));
   const gap = { orgId: null, stream: null, day: null, standing: 'missing', reason: 'never_read' };
-  const gaps = await runProgram(['gaps', '--json'], reader);
-  expect(gaps.code).toBe(3);
-  expect(jsonOf(gaps)).toEqual([{ instanceId: NEW, ...gap, detail: REASON, nextReadAt: null }]);
+  const gaps = await resultOf(runProgram(['gaps', '--json'], reader));
+  expect(gaps).toEqual([3, [{ instanceId: NEW, ...gap, detail: REASON, nextReadAt: null }]]);
   for (const command of ['status', 'gaps']) {
     const { code: exitCode, stdout } = await runProgram([command], reader);
     expect(exitCode).toBe(3);
@@ -96,12 +95,9 @@ it('is reported with the error of its last run and exit code 3, also next to com
 it('is reported after it was removed from the settings until it is retired, and again once it is tried', async () => {
   expect(await statusOf(others)).toMatchObject({ code: 0, unconfiguredInstances: [NEW] });
   expect((await runProgram(['status'], others)).stdout).toContain(`\n  losant-usage retire --instance ${NEW}\n`);
-  const unknown = await runProgram(['retire', '--instance', UNKNOWN, '--json'], others);
-  expect(unknown.code).toBe(2);
-  expect(jsonOf<Refusal>(unknown).error).toMatchObject({
-    message: `The database has no instance ${UNKNOWN}`,
-    hint: 'losant-usage status lists the instances that are not in the settings',
-  });
+  const unknown = await resultOf(runProgram(['retire', '--instance', UNKNOWN, '--json'], others));
+  const hint = 'losant-usage status lists the instances that are not in the settings';
+  expect(unknown).toMatchObject([2, { error: { message: `The database has no instance ${UNKNOWN}`, hint } }]);
   expect((await runProgram(['retire', '--instance', NEW], others)).code).toBe(0);
   expect(await statusOf(others)).toMatchObject({ code: 0, unconfiguredInstances: [] });
   expect(await statusOf(reader)).toMatchObject({ code: 0 });

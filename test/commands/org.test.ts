@@ -3,8 +3,9 @@ import { completePatch, parsePatch } from '../../src/cli/org.ts';
 import { useInstallation } from '../e2e/installation.ts';
 import { useDisposable } from '../opened.ts';
 import { daysAgo } from '../support/days.ts';
-import { type Env, jsonOf, type Refusal } from '../support/program.ts';
+import { type Env, jsonOf, resultOf } from '../support/program.ts';
 import { startRecordingProxy } from '../support/recording-proxy.ts';
+import { containing, matching } from '../support/texts.ts';
 
 const yesterday = daysAgo(1);
 const ADMIN = 'admin-token';
@@ -67,25 +68,20 @@ const GET_ORG = /^GET \/instances\/\w+\/orgs\/\w+(\?|$)/;
 
 const isThere = async (name: string) => (await installation.platform.get(`/orgs/${ids[name]}`)).status === 200;
 
-it.each<[unknown, string[]]>([
-  ['no object', ['- the patch is not a JSON object']],
-  [
-    { nam: 'x', limits: { devise: 1, gold: 2 } },
-    ['- limits has no field devise, gold', '- the patch has no field nam'],
-  ],
-  [{ limits: { device: '5' } }, ['- limits.device must be a whole number of 0 or more']],
-  [{ limits: { dataTTL: 60 } }, ['- limits.dataTTL must be a whole number of 86400 or more']],
-  [{ disabledAt: '2026-02-30' }, ['- disabledAt must be false or a date such as 2026-11-25T00:00:00Z']],
+it.each<[unknown, ...problems: string[]]>([
+  ['no object', '- the patch is not a JSON object'],
+  [{ nam: 'x', limits: { devise: 1, gold: 2 } }, '- limits has no field devise, gold', '- the patch has no field nam'],
+  [{ limits: { device: '5' } }, '- limits.device must be a whole number of 0 or more'],
+  [{ limits: { dataTTL: 60 } }, '- limits.dataTTL must be a whole number of 86400 or more'],
+  [{ disabledAt: '2026-02-30' }, '- disabledAt must be false or a date such as 2026-11-25T00:00:00Z'],
   [
     { tags: [{ key: 'a b', value: '', extra: 1 }], mfaMode: 'never' },
-    [
-      '- tags[0].key must be 1 to 255 letters, digits, _ or -',
-      '- tags[0].value must have 1 to 255 characters',
-      '- tags[0] has no field extra',
-      '- mfaMode must be one of notRequired, adminRequired, required',
-    ],
+    '- tags[0].key must be 1 to 255 letters, digits, _ or -',
+    '- tags[0].value must have 1 to 255 characters',
+    '- tags[0] has no field extra',
+    '- mfaMode must be one of notRequired, adminRequired, required',
   ],
-])('the patch %j is rejected with all its problems', (patch, problems) => {
+])('the patch %j is rejected with all its problems', (patch, ...problems) => {
   const read = () => parsePatch(JSON.stringify(patch));
   expect(read).toThrow(['--patch is not valid:', ...problems].join('\n'));
 });
@@ -118,12 +114,10 @@ describe('org set', () => {
   it('shows old and new, and sends nothing in a dry run', async () => {
     changesSent();
     const { code, stdout } = await set('Changed', CHANGE, '--dry-run');
-    expect(code).toBe(0);
     const lines = rowsOf(stdout);
-    expect(lines.slice(0, 2)).toEqual([`Changed (${ids['Changed']})`, 'field | now | new']);
+    expect([code, ...lines.slice(0, 2)]).toEqual([0, `Changed (${ids['Changed']})`, 'field | now | new']);
     const tags = 'tags | region=eu | region=eu, tier=gold';
-    const shown = ['limits.device | 100 | 5', tags, 'Dry run: nothing was sent.'];
-    expect(lines).toEqual(expect.arrayContaining(shown));
+    expect(lines).toEqual(expect.arrayContaining(['limits.device | 100 | 5', tags, 'Dry run: nothing was sent.']));
     const document = jsonOf<object>(await set('Changed', CHANGE, '--dry-run', '--json'));
     expect(document).toMatchObject({
       instanceId: installation.platform.instanceId.toLowerCase(),
@@ -137,26 +131,23 @@ describe('org set', () => {
 
   it('sends one patch, keeps other fields, and then has nothing to change', async () => {
     const ended = await set('Changed', CHANGE);
-    expect(ended.code).toBe(0);
+    expect(ended).toMatchObject({ code: 0, stdout: containing('Changed in Losant.') });
     expect(ended.stderr).toContain('"msg":"organization changed"');
-    expect(ended.stdout).toContain('Changed in Losant.');
     const limits = { device: 5, payload: 5_000 };
     expect(jsonOf(await org('show', 'Changed', ['--json']))).toMatchObject({ ...CHANGE, limits });
     expect(changesSent()).toEqual([`PATCH /instances/${installation.platform.instanceId}/orgs/${ids['Changed']}`]);
-    const again = await set('Changed', CHANGE);
-    expect(again.code).toBe(0);
-    expect(again.stdout).toContain('already up to date; nothing was sent.');
+    const again = { code: 0, stdout: containing('already up to date; nothing was sent.') };
+    expect(await set('Changed', CHANGE)).toMatchObject(again);
     expect(jsonOf<object>(await set('Changed', CHANGE, '--json'))).toMatchObject({ changes: [], isChanged: false });
     expect(changesSent()).toEqual([]);
   });
 
   it('names the fields that changed although the patch does not have them', async () => {
     proxy.afterAnswerTo(/^PATCH /, () => changeElsewhere('Changed', { referralId: 'C-2' }));
-    const { code, stdout, stderr } = await set('Changed', { description: 'patched' });
-    expect(code).toBe(0);
-    expect(stdout).toContain('Changed in Losant.');
     const problem = 'fields that were not sent have changed too: referralId is C-2 instead of C-1\n';
-    expect(stderr).toContain(`Organization ${ids['Changed']}: ${problem}`);
+    const stderr = containing(`Organization ${ids['Changed']}: ${problem}`);
+    const ended = await set('Changed', { description: 'patched' });
+    expect(ended).toMatchObject({ code: 0, stdout: containing('Changed in Losant.'), stderr });
     expect(changesSent()).toHaveLength(1);
   });
 
@@ -166,15 +157,12 @@ describe('org set', () => {
     const patch = { limits: { device: 5 } };
     proxy.afterAnswerTo(GET_ORG, () => changeElsewhere('Shared', { limits: { device: 50, payload: 5_000 } }));
     const refused = await set('Shared', patch);
-    expect(refused.code).toBe(2);
     const reason = 'nothing was sent, because someone changed it in the meantime: ';
-    expect(refused.stderr).toContain(`Organization ${ids['Shared']}: ${reason}`);
+    expect(refused).toMatchObject({ code: 2, stderr: containing(`Organization ${ids['Shared']}: ${reason}`) });
     expect(refused.stderr).toContain('; limits.device is 50 instead of 100\n');
     expect(changesSent()).toEqual([]);
-    const again = await set('Shared', patch, '--json');
-    expect(again.code).toBe(0);
     const changes = [{ field: 'limits.device', old: '50', new: '5' }];
-    expect(jsonOf<object>(again)).toMatchObject({ changes, isChanged: true });
+    expect(await resultOf(set('Shared', patch, '--json'))).toMatchObject([0, { changes, isChanged: true }]);
     expect(changesSent()).toHaveLength(1);
   });
 });
@@ -185,9 +173,9 @@ describe('org delete', () => {
   it('does nothing unless the name is confirmed exactly', async () => {
     changesSent();
     expect((await org('delete', 'Ended')).stderr).toContain('Deleting an organization requires --confirm NAME');
-    const { code, stderr } = await org('delete', 'Ended', confirm('ended'));
-    expect(code).toBe(2);
-    expect(stderr).toContain(`--confirm ended does not match: organization ${ids['Ended']} is named Ended`);
+    const mismatch = `--confirm ended does not match: organization ${ids['Ended']} is named Ended`;
+    const ended = await org('delete', 'Ended', confirm('ended'));
+    expect(ended).toMatchObject({ code: 2, stderr: containing(mismatch) });
     expect(changesSent()).toEqual([]);
   });
 
@@ -202,9 +190,8 @@ describe('org delete', () => {
   });
 
   it('deletes and marks nothing with a token that lacks the scope', async () => {
-    const { code, stderr } = await org('delete', 'Ended', confirm('Ended'), { LOSANT_ADMIN_TOKEN: READER });
-    expect(code).toBe(5);
-    expect(stderr).toContain('add instanceOrg.delete, or all.Instance');
+    const ended = await org('delete', 'Ended', confirm('Ended'), { LOSANT_ADMIN_TOKEN: READER });
+    expect(ended).toMatchObject({ code: 5, stderr: containing('add instanceOrg.delete, or all.Instance') });
     expect(await deletedOn('Ended')).toBeNull();
   });
 
@@ -218,17 +205,15 @@ describe('org delete', () => {
     const restatement = { orgId: ids['Ended'], day: yesterday, counter: 'payloadCountsBreakdown' };
     await installation.platform.control('restate', restatement);
     changesSent();
-    const ended = await org('delete', 'Ended', [...confirm('Ended'), '--json']);
-    expect(ended.code).toBe(0);
-    expect(jsonOf(ended)).toMatchObject({ isDeleted: true, missing: 0, name: 'Ended', run: { status: 'complete' } });
+    const deleteEnded = () => resultOf(org('delete', 'Ended', [...confirm('Ended'), '--json']));
+    const deletion = { isDeleted: true, missing: 0, name: 'Ended', run: { status: 'complete' } };
+    expect(await deleteEnded()).toMatchObject([0, deletion]);
     expect(changesSent()).toEqual([`DELETE /instances/${installation.platform.instanceId}/orgs/${ids['Ended']}`]);
     expect(await stored()).not.toEqual(before);
     expect(await isThere('Ended')).toBe(false);
     expect(await deletedOn('Ended')).not.toBeNull();
-    const noMore = await org('delete', 'Ended', [...confirm('Ended'), '--json']);
-    expect(noMore.code).toBe(2);
-    const problem = `--org ${ids['Ended']}: not found in instance ${installation.platform.instanceId}`;
-    expect(jsonOf<Refusal>(noMore).error.message).toBe(problem);
+    const message = `--org ${ids['Ended']}: not found in instance ${installation.platform.instanceId}`;
+    expect(await deleteEnded()).toMatchObject([2, { error: { message } }]);
   });
 
   it('deletes nothing while an expected cell is missing, until that is waived', async () => {
@@ -237,9 +222,8 @@ describe('org delete', () => {
     const gappy = ['--org', ids['-Gappy'] ?? ''];
     expect((await installation.run(['backfill', ...gappy, '--from', from], env)).code).toBe(3);
     const refused = await org('delete', '-Gappy', confirm('-Gappy'));
-    expect(refused.code).toBe(3);
-    expect(refused.stderr).toContain('not deleted: 1 cell is missing');
-    expect(refused.stdout).toMatch(new RegExp(`missing +device_counts +${from}`));
+    const stdout = matching(new RegExp(`missing +device_counts +${from}`));
+    expect(refused).toMatchObject({ code: 3, stderr: containing('not deleted: 1 cell is missing'), stdout });
     expect(changesSent()).toEqual([]);
     expect(await isThere('-Gappy')).toBe(true);
 
@@ -259,10 +243,9 @@ describe('org delete', () => {
   it('reads back whether the deletion took effect if the response is lost', async () => {
     changesSent();
     proxy.losesAnswersTo.add('DELETE');
-    const { code, stderr } = await org('delete', 'Lost', confirm('Lost'));
+    const ended = await org('delete', 'Lost', confirm('Lost'));
     proxy.losesAnswersTo.clear();
-    expect(code).toBe(0);
-    expect(stderr).toContain('reading the organization back');
+    expect(ended).toMatchObject({ code: 0, stderr: containing('reading the organization back') });
     expect(changesSent()).toHaveLength(1);
     expect(await deletedOn('Lost')).not.toBeNull();
   });

@@ -5,17 +5,12 @@ import { startServer } from '../losant/server.ts';
 import { asProgram, holdLease } from '../support/by-hand.ts';
 import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
-import { freePort } from '../support/ports.ts';
-import { type Ended, jsonOf, type Refusal, runProgram, startProgram } from '../support/program.ts';
+import { type Ended, resultOf, runProgram } from '../support/program.ts';
+import { matching } from '../support/texts.ts';
 import { until } from '../support/wait.ts';
+import { portOf } from '../support/wire.ts';
 
 const installation = useInstallation({ orgs: 2 });
-
-const readListeners = () => process.eventNames().map((name) => [name, process.listenerCount(name)]);
-
-const readSessions = () =>
-  installation.store.query(`select application_name from pg_stat_activity
-     where datname = current_database() and application_name like 'losant-usage%'`);
 
 const hold = () => asWriter(installation.store.url, holdLease(installation.platform.instanceId));
 const release = () => asWriter(installation.store.url, 'delete from losant_usage.leases');
@@ -52,52 +47,8 @@ test('a manual run reports its result to the monitor, also when it fails; while 
   await release();
 });
 
-test('a worker stops when its signal aborts, and leaves nothing behind', async () => {
-  const before = readListeners();
-  const worker = installation.start(['worker'], { HTTP_PORT: '0', SCHEDULE: '0 0 1 1 *' });
-  await until('it waits', () => worker.stderr().includes('waiting for the next wake-up'));
-  expect((await readSessions()).length).toBeGreaterThan(0);
-  worker.kill('SIGTERM');
-  expect((await worker.ended).code).toBe(0);
-  expect(readListeners()).toEqual(before);
-  // A session of the database ends a moment after its connection.
-  await until('no session is left', async () => (await readSessions()).length === 0);
-});
-
-test('two simulators in one process have separate output, options and signals', async () => {
-  const port = await freePort();
-  const first = startProgram(['simulator', '--json', '--token', 'one', '--port', `${port}`], {});
-  const second = startProgram(['simulator', '--json', '--token', 'two', '--orgs', '3'], {});
-  await until('both listen', () => [first, second].every((each) => each.stdout() !== ''));
-  const refused = await runProgram(['simulator', '--port', `${port}`, '--json'], {});
-  expect(refused.code).toBe(2);
-  expect(jsonOf<Refusal>(refused).error.message).toMatch(/^--port \d+: listen EADDRINUSE/);
-  first.kill('SIGINT');
-  expect(jsonOf<object>(await first.ended)).toMatchObject({ token: 'one', url: `http://127.0.0.1:${port}` });
-  const { url, instanceId, token } = JSON.parse(second.stdout()) as Record<string, string>;
-  const headers = { authorization: `Bearer ${token}` };
-  const response = await fetch(`${url}/instances/${instanceId}/orgs`, { headers });
-  expect(await response.json()).toMatchObject({ totalCount: 3 });
-  second.kill('SIGTERM');
-  expect((await second.ended).code).toBe(0);
-});
-
-test('an interruption of a check is one document, with a hint that nothing is half done', async () => {
-  const { platform } = installation;
-  const faults = { kinds: ['hang'], actions: ['deviceCounts'], forever: true, slowMs: 600_000 };
-  await platform.control('config', { faults });
-  const hangs = async () => {
-    const stats = (await platform.control('stats')) as { faults: Record<string, number> };
-    return stats.faults['hang'] ?? 0;
-  };
-  const running = installation.start(['check', '--json']);
-  await until('a response hangs', async () => (await hangs()) > 0);
-  running.kill('SIGINT');
-  const ended = await running.ended;
-  expect(jsonOf<Refusal>(ended).error).toEqual({
-    code: 'interrupted',
-    message: 'Interrupted by SIGINT',
-    hint: 'nothing was left half done; run the same command again, or wait for the next run',
-  });
-  expect(ended.code).toBe(130);
+test('a simulator whose port is in use ends with exit code 2', async () => {
+  const port = portOf(installation.platform.url);
+  const refused = await resultOf(runProgram(['simulator', '--port', `${port}`, '--json'], {}));
+  expect(refused).toMatchObject([2, { error: { message: matching(/^--port \d+: listen EADDRINUSE/) } }]);
 });

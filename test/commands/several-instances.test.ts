@@ -10,7 +10,8 @@ import { holdLease } from '../support/by-hand.ts';
 import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { useTestFolder } from '../support/folders.ts';
-import { jsonOf, type Refusal, type Report, runProgram } from '../support/program.ts';
+import { jsonOf, type Report, resultOf, runProgram } from '../support/program.ts';
+import { containing } from '../support/texts.ts';
 import { settingsOf } from '../worker/process.ts';
 
 const day = daysAgo(1);
@@ -53,18 +54,16 @@ describe('--org', () => {
   it.each([[['run', '--dry-run']], [['backfill', '--from', daysAgo(3), '--to', day]]])(
     'of %j is refused with exit code 2 if no instance has the organization',
     async (args) => {
-      const ended = await usage([...args, '--org', `${eastOrg},${UNKNOWN}`]);
-      expect(ended.code).toBe(2);
       const message = `--org ${eastOrg}, ${UNKNOWN}: not found in any of 2 configured instances`;
-      expect(jsonOf<Refusal>(ended).error.message).toBe(message);
+      const refused = await resultOf(usage([...args, '--org', `${eastOrg},${UNKNOWN}`]));
+      expect(refused).toMatchObject([2, { error: { message } }]);
     },
   );
 
   it('runs only the instances that have the organizations, and months of the others are skipped', async () => {
-    const ended = await usage(['run', '--org', westOrg, '--instance', idOf(west)]);
-    expect(ended.code).toBe(0);
     const complete = { status: 'complete', orgs: 1, cells: { planned: 4, loaded: 4 } };
-    expect(jsonOf<Report>(ended)).toMatchObject(complete);
+    const run = await resultOf(usage(['run', '--org', westOrg, '--instance', idOf(west)]));
+    expect(run).toMatchObject([0, complete]);
     const instances = await store.query('select instance_id from losant_usage.instances');
     expect(instances).toEqual([{ instance_id: idOf(west) }]);
 
@@ -73,11 +72,12 @@ describe('--org', () => {
     expect(digest.stdout).toMatch(new RegExp(`^${idOf(east)}: not known yet, because nothing has been read\n`));
 
     const months = await usage(['close']);
-    expect(months).toMatchObject({ code: 0, stderr: expect.stringContaining(SKIPPED) as string });
+    expect(months).toMatchObject({ code: 0, stderr: containing(SKIPPED) });
     const listed = jsonOf<{ months: { instanceId: string }[] }>(months).months;
     expect(new Set(listed.map(({ instanceId }) => instanceId))).toEqual(new Set([idOf(west)]));
-    const requested = await usage(['close', '--instance', `${idOf(west)},${idOf(east)}`]);
-    expect(jsonOf<Refusal>(requested).error.message).toBe(`The database has no data for instance ${idOf(east)}`);
+    const requested = await resultOf(usage(['close', '--instance', `${idOf(west)},${idOf(east)}`]));
+    const message = `The database has no data for instance ${idOf(east)}`;
+    expect(requested).toMatchObject([2, { error: { message } }]);
 
     await usage(['run', '--org', eastOrg, '--instance', idOf(east)]);
     const again = await usage(['run', '--day', day, '--org', eastOrg]);
@@ -94,27 +94,24 @@ describe('--org', () => {
     expect(months.stderr).toContain(`add --instance ${idOf(east)} to include it`);
     expect(months.stdout).not.toContain(idOf(east));
     const all = await runProgram(['close', '--instance', `${idOf(west)},${idOf(east)}`], env);
-    expect(all).toMatchObject({ stdout: expect.stringContaining(idOf(east)) as string, stderr: '' });
+    expect(all).toMatchObject({ stdout: containing(idOf(east)), stderr: '' });
   });
 
   it('fails only for the instance that rejects the token', async () => {
     await east.control('tokens/revoke', { token: east.token });
-    const refused = await usage(['run', '--day', day, '--org', eastOrg, westOrg]);
+    const refused = await resultOf(usage(['run', '--day', day, '--org', eastOrg, westOrg]));
     await east.control('tokens', { token: east.token, scopes: ['all.Instance'] });
-    expect(refused.code).toBe(5);
     const rejected = { instanceId: idOf(east), error: { code: 'unauthorized' } };
-    expect(jsonOf(refused)).toMatchObject([rejected, { instanceId: idOf(west), status: 'complete' }]);
+    expect(refused).toMatchObject([5, [rejected, { instanceId: idOf(west), status: 'complete' }]]);
   });
 });
 
 it('--stream runs only the instances that load the stream, and is refused if no track has it', async () => {
   const changes = { west: '    STREAMS: [device_counts]\n' };
-  const ended = await usage(['run', '--day', day, '--stream', 'payload_totals'], changes);
-  expect(ended.code).toBe(0);
-  expect(jsonOf<Report>(ended)).toMatchObject({ orgs: 3, cells: { planned: 3 } });
-  const refused = await usage(['run', '--stream', 'payload_hours', '--instance', idOf(west)], changes);
-  expect(refused.code).toBe(2);
-  expect(jsonOf<Refusal>(refused).error.message).toContain('--stream payload_hours');
+  const run = await resultOf(usage(['run', '--day', day, '--stream', 'payload_totals'], changes));
+  expect(run).toMatchObject([0, { orgs: 3, cells: { planned: 3 } }]);
+  const refused = await resultOf(usage(['run', '--stream', 'payload_hours', '--instance', idOf(west)], changes));
+  expect(refused).toMatchObject([2, { error: { message: containing('--stream payload_hours') } }]);
 });
 
 it('a manual run reports to the monitor only the instances that no other process runs', async () => {

@@ -1,5 +1,5 @@
 /** Output to a terminal, to a pipe whose reader is gone, and to a full disk. */
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { orgIdsOf, useInstallation } from '../e2e/installation.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Env, LAUNCHER, runProgram, startProcess, withLogin } from '../support/program.ts';
@@ -27,20 +27,18 @@ function env(changes: Env = {}): Env {
 
 const onTerminal = (args: readonly string[], changes?: Env) => runProgram(args, env(changes), { isTerminal: true });
 
-describe('a hostile name', () => {
-  const ESCAPED = 'evil\\x1b[2J\\x1b[31mRED\\ttab\\nline\\x9b31m\\u202eoverride';
+const ESCAPED = 'evil\\x1b[2J\\x1b[31mRED\\ttab\\nline\\x9b31m\\u202eoverride';
 
-  // Guarantee (Operation): Names, tags and keys never put control characters on a terminal, markup in a page or
-  // formulas in a CSV file.
-  it.each([[['gaps']], [['explain', '--org', '$ORG', '--day', day]], [['check']], [['org', 'show', '--org', '$ORG']]])(
-    'reaches no terminal and breaks no line in %j',
-    async (args) => {
-      const { stdout } = await onTerminal(args.map((arg) => (arg === '$ORG' ? orgId : arg)));
-      expect(stdout.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\u202e]/u);
-      if (args[0] !== 'check') expect(stdout).toContain(ESCAPED);
-    },
-  );
-});
+// Guarantee (Operation): Names, tags and keys never put control characters on a terminal, markup in a page or
+// formulas in a CSV file.
+it.each([[['gaps']], [['explain', '--org', '$ORG', '--day', day]], [['check']], [['org', 'show', '--org', '$ORG']]])(
+  'a hostile name reaches no terminal and breaks no line in %j',
+  async (args) => {
+    const { stdout } = await onTerminal(args.map((arg) => (arg === '$ORG' ? orgId : arg)));
+    expect(stdout.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\u202e]/u);
+    if (args[0] !== 'check') expect(stdout).toContain(ESCAPED);
+  },
+);
 
 it('a terminal shows a short summary of a run, and the log only with LOG_LEVEL', async () => {
   const { code, stdout } = await onTerminal(['run', '--day', day]);

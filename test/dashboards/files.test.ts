@@ -4,9 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { quality } from '../../deploy/grafana/quality.ts';
 import { usage } from '../../deploy/grafana/usage.ts';
-import { createMetrics } from '../../src/server/metrics.ts';
-import { HEALTH, viewOf } from '../server/pages.ts';
-import { dashboards, expressions, metricsIn } from './dashboards.ts';
+import { dashboards } from './dashboards.ts';
 
 const PROVISIONING = 'deploy/grafana/provisioning';
 const provisioned = readFileSync(`${PROVISIONING}/datasources/losant-usage.yaml`, 'utf8');
@@ -40,16 +38,6 @@ describe.each(dashboards)('$title', ({ panels, templating, text }) => {
     const variables = templating.list.map(({ name }) => name);
     expect([...new Set(references)].filter((name) => !variables.includes(name ?? ''))).toEqual([]);
   });
-});
-
-test('the worker exports every metric that a dashboard or an alert uses', async () => {
-  const instanceIds = ['5c0000000000000000000001'];
-  const metrics = createMetrics({ version: '1.2.3', instanceIds, startedAtMs: 0 });
-  const text = await metrics.render(viewOf(HEALTH), 0);
-  const alerts = readFileSync('deploy/monitoring/alerts.yml', 'utf8');
-  const names = new Set([...dashboards.flatMap(expressions).map(({ expr }) => expr), alerts].flatMap(metricsIn));
-  expect(names.size).toBeGreaterThan(15);
-  expect([...names].filter((name) => !text.includes(`# TYPE ${name} `))).toEqual([]);
 });
 
 test('the data source uses the reader role, with a password from the environment', () => {

@@ -12,15 +12,9 @@ import { requireDiskSpace } from '../../src/database/embedded.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { describeDatabaseError, isConnectionLost } from '../../src/database/sqlstate.ts';
 import { useTestDatabase } from '../opened.ts';
-import {
-  asAdministrator,
-  asOwner,
-  asWriter,
-  copyEmbeddedDatabase,
-  createEmbeddedFolder,
-  openAs,
-} from '../support/databases.ts';
+import { asAdministrator, asWriter, copyEmbeddedDatabase, createEmbeddedFolder, openAs } from '../support/databases.ts';
 import { toPassword } from '../support/roles.ts';
+import { containing, matching } from '../support/texts.ts';
 import { fakeTimers } from '../support/wait.ts';
 import { portOf, startWire, through } from '../support/wire.ts';
 
@@ -54,7 +48,7 @@ async function catchError(promise: Promise<unknown>): Promise<unknown> {
 }
 
 /** Returns the error of opening the database through a listener, which also gets a connection to the server. */
-async function catchErrorBehind(url: string, listener: (client: Socket, upstream: Socket) => void) {
+async function catchErrorBehind(url: string, listener: (client: Socket, upstream: Socket) => unknown) {
   const server = createServer((client) => {
     const upstream = connect(portOf(database.url), '127.0.0.1');
     client.once('close', () => upstream.destroy());
@@ -83,23 +77,22 @@ describe('a database that cannot be opened', () => {
     ['there is no such name', { pathname: '/nowhere' }, 'database_refused', /"nowhere" does not exist/],
   ])('reports that %s', async (_, changes, kind, message) => {
     const error = await catchError(open(urlFor(changes)));
-    expect(error).toMatchObject({ kind, message: expect.stringMatching(message) as unknown });
+    expect(error).toMatchObject({ kind, message: matching(message) });
   });
 
   test('is not opened without an authority that its URL requires', async () => {
     const error = await catchError(open(`${database.url}?uselibpqcompat=true&sslmode=verify-ca`));
-    expect(error).toMatchObject({ kind: 'settings', hint: expect.stringContaining('needs sslrootcert') as unknown });
+    expect(error).toMatchObject({ kind: 'settings', hint: containing('needs sslrootcert') });
   });
 
   test('names the limits that may be raised if no connection is free', async () => {
     const limit = (sessions: number) => asAdministrator(`alter database ${database.name} connection limit ${sessions}`);
     onTestFinished(() => limit(-1));
     await limit(0);
-    expect(await catchError(open(database.url))).toMatchObject({
-      kind: 'database_unreachable',
-      message: expect.stringContaining('too many connections for database') as unknown,
-      hint: expect.stringMatching(/raise max_connections or the limit of the role or database$/) as unknown,
-    });
+    const message = containing('too many connections for database');
+    const hint = matching(/raise max_connections or the limit of the role or database$/);
+    const error = await catchError(open(database.url));
+    expect(error).toMatchObject({ kind: 'database_unreachable', message, hint });
   });
 
   test('leaves no session that waits for a password', async () => {
@@ -112,17 +105,12 @@ describe('a database that cannot be opened', () => {
     await expect.poll(() => sessions).toBe(0);
   });
 
-  test('is unreachable if it never responds', async () => {
-    const error = await catchErrorBehind(database.url, (client) => {
-      setTimeout(() => client.destroy(), 2_000);
-    });
-    expect(error).toMatchObject({ kind: 'database_unreachable' });
-  });
-
-  test('is unreachable if it can start no session for TLS, as without memory', async () => {
-    const error = await catchErrorBehind(`${database.url}?sslmode=no-verify`, (client) => {
-      client.once('data', () => client.end('E'));
-    });
+  test.each<[string, string, (client: Socket) => unknown]>([
+    ['never responds', '', (client) => setTimeout(() => client.destroy(), 2_000)],
+    // As without memory.
+    ['can start no session for TLS', '?sslmode=no-verify', (client) => client.once('data', () => client.end('E'))],
+  ])('is unreachable if it %s', async (_, parameters, listener) => {
+    const error = await catchErrorBehind(`${database.url}${parameters}`, listener);
     expect(error).toMatchObject({ kind: 'database_unreachable' });
   });
 
@@ -137,7 +125,7 @@ describe('a database that cannot be opened', () => {
     ['options with an invalid value', '?options=-c%20work_mem%3Dx', /invalid value for parameter "work_mem": "x"$/],
   ])('fails with the reason of the server: %s', async (_, parameters, message) => {
     const error = await catchError(open(`${database.url}${parameters}`));
-    expect(error).toMatchObject({ kind: 'database_failed', message: expect.stringMatching(message) as unknown });
+    expect(error).toMatchObject({ kind: 'database_failed', message: matching(message) });
   });
 
   test('is too old below Postgres 15', async () => {
@@ -151,18 +139,15 @@ describe('a database that cannot be opened', () => {
         client.write(Buffer.from(text, 'latin1'));
       });
     });
-    expect(error).toMatchObject({
-      kind: 'database_too_old',
-      message: expect.stringContaining('runs Postgres 14') as unknown,
-      hint: 'use a server of Postgres 15 or newer',
-    });
+    const hint = 'use a server of Postgres 15 or newer';
+    expect(error).toMatchObject({ kind: 'database_too_old', message: containing('runs Postgres 14'), hint });
   });
 
   test.each([
     'postgres://user:canary-9f2c@host:99999/name',
     'postgres://host/name?sslmode=verify-full&sslrootcert=/nowhere/ca.pem',
   ])('is a settings error with the URL %j', async (url) => {
-    const message = expect.stringContaining('DATABASE_URL') as unknown;
+    const message = containing('DATABASE_URL');
     expect(await catchError(open(url))).toMatchObject({ name: 'SettingsError', message });
   });
 });
@@ -258,8 +243,8 @@ const SETTINGS = [
 
 test('a session does not rely on defaults, and sets each timeout of the server but those of the network', async () => {
   const setDefault = (name: string, value: string) =>
-    asOwner(database.url, `alter database ${database.name} set ${name} = '${value}'`);
-  onTestFinished(async () => void (await asOwner(database.url, `alter database ${database.name} reset all`)));
+    asAdministrator(`alter database ${database.name} set ${name} = '${value}'`);
+  onTestFinished(() => asAdministrator(`alter database ${database.name} reset all`));
   const read = async (...names: readonly string[]) => {
     await using handle = await open(database.url);
     const query = sql<{ line: string }>`select concat_ws(' ', name, current_setting(name)) as line

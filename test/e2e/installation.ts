@@ -1,5 +1,6 @@
 import { expect, onTestFinished } from 'vitest';
 import type { SimulatorOptions } from '../../simulator/server.ts';
+import { defaultStreamNames } from '../../src/usage/streams/catalog.ts';
 import { useOpened } from '../opened.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
@@ -113,9 +114,4 @@ export async function standingsOf({ query }: Pick<TimedInstallation, 'query'>, o
   return Object.fromEntries(rows.map(({ stream, standing }) => [String(stream), String(standing)]));
 }
 
-export const ALL_FINAL = {
-  device_counts: 'final',
-  notebook_minutes: 'final',
-  payload_sources: 'final',
-  payload_totals: 'final',
-};
+export const ALL_FINAL = Object.fromEntries(defaultStreamNames.map((stream) => [stream, 'final']));

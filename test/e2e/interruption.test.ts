@@ -39,9 +39,9 @@ it('ends on SIGTERM with exit code 143, and the next run completes it', async ()
 });
 
 it.each([
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-  ['SIGHUP', 143],
-] as const)('%s is exit code %i', (signal, code) => {
-  expect(exitCodeOf(new InterruptedError(signal))).toBe(code);
+  ['SIGINT', 130, 'interrupted'],
+  ['SIGHUP', 143, 'terminated'],
+] as const)('%s is exit code %i', (signal, exitCode, kind) => {
+  const error = new InterruptedError(signal);
+  expect([exitCodeOf(error), error.kind]).toEqual([exitCode, kind]);
 });

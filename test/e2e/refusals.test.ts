@@ -91,25 +91,6 @@ describe('Losant', () => {
       await platform.control('config', { clock: { offsetMs: 0 } });
     }
   });
-
-  it('rejects one scope: the other streams load, and the failures name the scope', async () => {
-    const token = 'token-without-notebooks';
-    const actions = ['get', 'deviceCounts', 'payloadCounts', 'payloadCountsBreakdown'];
-    const scopes = ['instance.get', 'instanceOrgs.get', ...actions.map((action) => `instanceOrg.${action}`)];
-    await installation.platform.control('tokens', { token, scopes });
-    const ended = await installation.run(['run', '--json'], { ...DATABASE(), LOSANT_API_TOKEN: token });
-    expect(ended.code).toBe(5);
-    const report = jsonOf(ended);
-    expect(report).toMatchObject({ status: 'partial', cells: { planned: 12, loaded: 9, failed: 3 } });
-    expect(report.failures).toHaveLength(3);
-    for (const { stream, code, message } of report.failures) {
-      expect([stream, code]).toEqual(['notebook_minutes', 'forbidden']);
-      expect(message).toContain('instanceOrg.notebookMinuteCounts');
-    }
-    const healed = await installation.run(['run', '--json'], DATABASE());
-    expect(healed.code).toBe(0);
-    expect(jsonOf(healed).cells).toMatchObject({ planned: 3, loaded: 3 });
-  });
 });
 
 const ORG = ['--org', '0'.repeat(24), '--day', daysAgo(1)];
@@ -211,13 +192,5 @@ describe('an embedded database', () => {
     store.remove();
     expect(message).toBe(`The folder ${folder} has other files, such as thesis.txt`);
     expect(hint).toBe('point DATABASE_URL=embedded:DIR at a folder that does not exist yet, or is empty');
-  });
-
-  it('whose folder cannot be created is an error at once', async () => {
-    for (const folder of ['/proc/losant-usage/data', '/dev/null/data']) {
-      const { message, hint } = await expectDatabaseError(['run'], `embedded:${folder}`);
-      expect(message).toContain(`Cannot write to the folder ${folder}: `);
-      expect(hint).toBe('point DATABASE_URL=embedded:DIR at a folder that this user can write to');
-    }
   });
 });

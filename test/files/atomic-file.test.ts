@@ -28,18 +28,6 @@ test('replaces an existing file once it is complete, and not before', async () =
   expect(readdirSync(folder)).toEqual(['a.csv']);
 });
 
-test('an unfinished file is removed, and an existing one stays', async () => {
-  const path = join(folder, 'a.csv');
-  writeFileSync(path, 'before');
-  const parts = async function* () {
-    yield 'half';
-    throw await Promise.resolve(new Error('interrupted'));
-  };
-  await expect(writeAtomicFile(path, 'id', parts())).rejects.toThrow('interrupted');
-  expect(readFileSync(path, 'utf8')).toBe('before');
-  expect(readdirSync(folder)).toEqual(['a.csv']);
-});
-
 test('a folder that is a link is filled where the link points', async () => {
   mkdirSync(join(folder, 'there'));
   symlinkSync('there', join(folder, 'link'));

@@ -61,25 +61,6 @@ test('a backfill after the end of a track adds its days as another track, and jo
   expect(await ledger.daysOf(orgId)).toEqual(['11-10..11-23 14']);
 });
 
-test('a backfill before a track adds the days up to it, but not those up to later ones', async () => {
-  const orgId = await ledger.expectDays({ from: '2026-11-10', to: '2026-11-10' }, DEVICES);
-  await ledger.expectDays({ from: '2026-11-20', to: '2026-11-20' }, DEVICES, orgId);
-  await ledger.backfill('2026-11-05..2026-11-06');
-  expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-05 11-11 11-10', 'device_counts 11-20 11-21 11-20']);
-  expect(await ledger.daysOf(orgId)).toEqual(['11-05..11-10 6', '11-20..11-20 1']);
-  const next = (await ledger.cells(orgId)).map((cell) => cell.split(' ').at(-1));
-  expect(new Set(next.slice(0, 5))).toEqual(new Set(['11-24T00:15']));
-});
-
-test('the days of a track that were not created yet are created when a backfill joins it', async () => {
-  const orgId = await ledger.createOrg();
-  await ledger.prepare({ streams: DEVICES });
-  await ledger.setTime('2026-11-30T00:15:00.000Z');
-  await ledger.backfill('2026-11-20..2026-11-22');
-  expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-20 11-30 ']);
-  expect(await ledger.daysOf(orgId)).toEqual(['11-20..11-29 10']);
-});
-
 const readCollectedFrom = () => ledger.list(sql`select collected_from from losant_usage.instances`);
 
 test('only a backfill of everything lowers the first collected day, to the horizon at the earliest', async () => {

@@ -127,34 +127,25 @@ describe('a conflict', () => {
   const claim = { claimId: RUN_1, day: DAY, instanceIds: [INSTANCE] };
   const foreignOrg = { orgId: 'f'.repeat(24), problem: 'no name' };
 
-  test.each<[string, string, (db: Kysely<Schema>) => Promise<unknown>]>([
+  test.each<[string, string, (db: Kysely<Schema>) => Promise<unknown>, failure?: string]>([
     ['an attempt', 'instances', (db) => recordAttempt(db, INSTANCE)],
     ['a retirement', 'instances', (db) => recordRetirement(db, INSTANCE)],
     ['a changed policy', 'instances', () => applyPolicy(ledger.writer())],
     ['a list', 'organizations', () => upsertOrganizations(ledger.writer(), [foreignOrg])],
     ['a deletion', 'organizations', () => markDeleted(ledger.writer(), { orgIds: [orgId], today: DAY })],
-    [
-      'streams that are chosen',
-      'tracks',
-      () => syncTracks(ledger.writer(), { streams: ['payload_totals'], selection: null }),
-    ],
+    ['chosen streams', 'tracks', () => syncTracks(ledger.writer(), { streams: ['payload_totals'], selection: null })],
     ['a backfill', 'coverage', () => ledger.backfill(DAY, { force: true })],
     ['a waiver', 'waivers', () => ledger.waiveDays(orgId, DAY)],
     ['the start of a run', 'runs', (db) => startRun(db, { ...run, run_id: RUN_1 })],
+    ['a start', 'runs', (db) => startRun(db, { ...run, run_id: RUN_1 }), 'serialization_failure'],
     ['a run that never began', 'runs', (db) => recordFailedRun(db, { ...run, run_id: RUN_1 }, 'no')],
     ['a lease', 'leases', (db) => acquireLease(db, candidate)],
     ['the claim of a digest', 'digests', (db) => claimDigests({ ...claim, db })],
-  ])('of %s is tried again', async (_, table, work) => {
-    await ledger.withTrigger(table, FAILS_FIRST, () => work(ledger.db), 'before insert or update');
-    expect(await asOwner(ledger.url, 'select last_value > 1 as is_repeated from public.writes')).toEqual([
-      { is_repeated: true },
-    ]);
-  });
-
-  test('by a serialization failure is tried again, as a deadlock is', async () => {
-    const fails = FAILS_FIRST.replace('deadlock_detected', 'serialization_failure');
-    await ledger.withTrigger('runs', fails, () => startRun(ledger.db, { ...run, run_id: RUN_1 }));
-    expect(await ledger.list(sql`select status from losant_usage.runs`)).toEqual(['running']);
+  ])('of %s is tried again', async (_, table, work, failure = 'deadlock_detected') => {
+    const fails = FAILS_FIRST.replace('deadlock_detected', failure);
+    await ledger.withTrigger(table, fails, () => work(ledger.db), 'before insert or update');
+    const repeated = await asOwner(ledger.url, 'select from public.writes where last_value > 1');
+    expect(repeated).toHaveLength(1);
   });
 
   test('of what ends a run, a lease or a digest is tried again', async () => {

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { TRANSACTION_CELLS } from '../../src/ledger/lease.ts';
 import { markDeleted, upsertOrganizations } from '../../src/ledger/organizations.ts';
-import { failed, minutes, omitted, POLICY, report } from '../usage/cells.ts';
+import { failed, minutes, omitted, report } from '../usage/cells.ts';
 import { cellResponse, deviceResponse, deviceResponseAt, type RunSettings, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
@@ -106,53 +106,38 @@ describe('a track ends', () => {
   });
 });
 
-describe('a track that returns continues', () => {
-  test('where it ended, and at the horizon if it ended before that', async () => {
-    const orgId = await ledger.createOrg();
-    await ledger.prepare(ONLY_DEVICES);
-    await prepareAt('2026-11-26T00:15:00.000Z', { streams: [] });
-    await prepareAt('2026-11-30T00:15:00.000Z', ONLY_DEVICES);
-    expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-23 11-30 ']);
-    expect(await daysOf(orgId)).toEqual(['11-23..11-29 7']);
-    await ledger.prepare({ streams: [] });
-    await prepareAt('2027-06-01T00:15:00.000Z', ONLY_DEVICES);
-    expect(await daysOf(orgId)).toEqual(['03-03..05-31 90', '11-23..11-29 7']);
-    expect(await ledger.cells(orgId)).toContain('11-23 device_counts unavailable past_horizon never');
-  });
-
-  test('with all of its cells due after a deletion, and responses decide their standing', async () => {
-    const orgId = await ledger.createOrg();
-    const settings = { streams: ['device_counts', 'notebook_minutes'] };
-    await ledger.prepare(settings);
-    await ledger.load([deviceResponse(orgId, '2026-11-23')]);
-    await deleteOrg(orgId, '2026-11-25');
-    await prepareAt('2026-11-25T00:15:00.000Z', settings);
-    await ledger.setTime('2026-11-27T12:00:00.000Z');
-    await relist(orgId);
-    await ledger.prepare(settings);
-    expect(await ledger.cells(orgId)).toEqual([
-      '11-23 device_counts unavailable org_deleted 11-27T12:00',
-      '11-23 notebook_minutes unavailable org_deleted 11-27T12:00',
-      '11-24 device_counts unavailable org_deleted 11-27T12:00',
-      '11-24 notebook_minutes unavailable org_deleted 11-27T12:00',
-      '11-25 device_counts waiting never_read 11-26T00:00',
-      '11-25 notebook_minutes waiting never_read 11-26T00:00',
-      '11-26 device_counts waiting never_read 11-27T00:00',
-      '11-26 notebook_minutes waiting never_read 11-27T00:00',
-    ]);
-    await ledger.load([
-      cellResponse(orgId, 'device_counts', '2026-11-23', failed),
-      cellResponse(orgId, 'device_counts', '2026-11-24', failed),
-      cellResponse(orgId, 'notebook_minutes', '2026-11-23', report(minutes(0, 0))),
-      cellResponse(orgId, 'notebook_minutes', '2026-11-24', omitted),
-    ]);
-    expect((await ledger.cells(orgId)).slice(0, 4)).toEqual([
-      '11-23 device_counts in_doubt server_error 11-27T12:00',
-      '11-23 notebook_minutes final  12-01T00:00',
-      '11-24 device_counts missing server_error 11-27T12:00',
-      '11-24 notebook_minutes stored  11-28T00:00',
-    ]);
-  });
+test('a track continues with all of its cells due after a deletion, and responses decide their standing', async () => {
+  const orgId = await ledger.createOrg();
+  const settings = { streams: ['device_counts', 'notebook_minutes'] };
+  await ledger.prepare(settings);
+  await ledger.load([deviceResponse(orgId, '2026-11-23')]);
+  await deleteOrg(orgId, '2026-11-25');
+  await prepareAt('2026-11-25T00:15:00.000Z', settings);
+  await ledger.setTime('2026-11-27T12:00:00.000Z');
+  await relist(orgId);
+  await ledger.prepare(settings);
+  expect(await ledger.cells(orgId)).toEqual([
+    '11-23 device_counts unavailable org_deleted 11-27T12:00',
+    '11-23 notebook_minutes unavailable org_deleted 11-27T12:00',
+    '11-24 device_counts unavailable org_deleted 11-27T12:00',
+    '11-24 notebook_minutes unavailable org_deleted 11-27T12:00',
+    '11-25 device_counts waiting never_read 11-26T00:00',
+    '11-25 notebook_minutes waiting never_read 11-26T00:00',
+    '11-26 device_counts waiting never_read 11-27T00:00',
+    '11-26 notebook_minutes waiting never_read 11-27T00:00',
+  ]);
+  await ledger.load([
+    cellResponse(orgId, 'device_counts', '2026-11-23', failed),
+    cellResponse(orgId, 'device_counts', '2026-11-24', failed),
+    cellResponse(orgId, 'notebook_minutes', '2026-11-23', report(minutes(0, 0))),
+    cellResponse(orgId, 'notebook_minutes', '2026-11-24', omitted),
+  ]);
+  expect((await ledger.cells(orgId)).slice(0, 4)).toEqual([
+    '11-23 device_counts in_doubt server_error 11-27T12:00',
+    '11-23 notebook_minutes final  12-01T00:00',
+    '11-24 device_counts missing server_error 11-27T12:00',
+    '11-24 notebook_minutes stored  11-28T00:00',
+  ]);
 });
 
 describe('expected cells', () => {
@@ -171,12 +156,6 @@ describe('expected cells', () => {
     expect(await ledger.listAsWriter(rowVersions)).toEqual(versionsBefore);
     const days = sql`select count(*) as rows, count(distinct usage_date) as days from losant_usage.usage_days`;
     expect(await ledger.listAsWriter(days)).toEqual(['10 10']);
-  });
-
-  test('become due at the first checkpoint of the policy', async () => {
-    const orgId = await ledger.createOrg();
-    await ledger.prepare({ streams: DEVICES, policy: { ...POLICY, readAtHours: [3, 72] } });
-    expect(await ledger.cells(orgId)).toEqual(['11-23 device_counts waiting never_read 11-24T03:00']);
   });
 
   test('and next_day change together: the next run completes one that was killed between two pages', async () => {
@@ -213,39 +192,29 @@ describe('expected cells', () => {
     await ledger.prepare(ONLY_DEVICES);
     expect(await daysOf(orgId)).toEqual(['11-23..11-24 2']);
   });
-
-  test('of another instance are not created', async () => {
-    const otherInstance = '5c00000000000000000000ff';
-    await ledger.createInstance(otherInstance);
-    const orgId = await ledger.createOrg({ instanceId: otherInstance });
-    await ledger.prepare();
-    expect(await ledger.tracks(orgId)).toEqual([]);
-  });
 });
 
-describe('cells that can no longer be read', () => {
-  test('past the horizon are unavailable, stored or not, unless they are final or waived', async () => {
-    const orgId = await ledger.expectDays({ from: '2026-11-18', to: '2026-11-23' }, DEVICES);
-    await ledger.load([
-      deviceResponseAt(orgId, '2026-11-18', '2026-11-23T12:00:00.000Z'),
-      deviceResponseAt(orgId, '2026-11-19', '2026-11-20T12:00:00.000Z'),
-      cellResponse(orgId, 'device_counts', '2026-11-20', omitted),
-      cellResponse(orgId, 'device_counts', '2026-11-21', failed),
-    ]);
-    // The retry of a final cell ends too.
-    await ledger.load([cellResponse(orgId, 'device_counts', '2026-11-18', failed)]);
-    await prepareAt('2027-02-20T00:15:00.000Z', { streams: [] });
-    const failedReads = sql`select failed_reads from losant_usage.coverage
-      where org_id = ${orgId} order by usage_date limit 1`;
-    expect(await ledger.listAsWriter(failedReads)).toEqual(['0']);
-    expect((await ledger.cells(orgId)).slice(0, 5)).toEqual([
-      '11-18 device_counts final  never',
-      '11-19 device_counts unavailable past_horizon never',
-      '11-20 device_counts unavailable past_horizon never',
-      '11-21 device_counts unavailable past_horizon never',
-      '11-22 device_counts waiting never_read 11-23T00:00',
-    ]);
-    await prepareAt('2027-02-21T00:15:00.000Z', { streams: [] });
-    expect((await ledger.cells(orgId))[4]).toBe('11-22 device_counts unavailable past_horizon never');
-  });
+test('cells past the horizon are unavailable, stored or not, unless they are final or waived', async () => {
+  const orgId = await ledger.expectDays({ from: '2026-11-18', to: '2026-11-23' }, DEVICES);
+  await ledger.load([
+    deviceResponseAt(orgId, '2026-11-18', '2026-11-23T12:00:00.000Z'),
+    deviceResponseAt(orgId, '2026-11-19', '2026-11-20T12:00:00.000Z'),
+    cellResponse(orgId, 'device_counts', '2026-11-20', omitted),
+    cellResponse(orgId, 'device_counts', '2026-11-21', failed),
+  ]);
+  // The retry of a final cell ends too.
+  await ledger.load([cellResponse(orgId, 'device_counts', '2026-11-18', failed)]);
+  await prepareAt('2027-02-20T00:15:00.000Z', { streams: [] });
+  const failedReads = sql`select failed_reads from losant_usage.coverage
+    where org_id = ${orgId} order by usage_date limit 1`;
+  expect(await ledger.listAsWriter(failedReads)).toEqual(['0']);
+  expect((await ledger.cells(orgId)).slice(0, 5)).toEqual([
+    '11-18 device_counts final  never',
+    '11-19 device_counts unavailable past_horizon never',
+    '11-20 device_counts unavailable past_horizon never',
+    '11-21 device_counts unavailable past_horizon never',
+    '11-22 device_counts waiting never_read 11-23T00:00',
+  ]);
+  await prepareAt('2027-02-21T00:15:00.000Z', { streams: [] });
+  expect((await ledger.cells(orgId))[4]).toBe('11-22 device_counts unavailable past_horizon never');
 });

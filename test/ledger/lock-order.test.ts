@@ -1,6 +1,6 @@
 /** Every writer locks rows in the order of their keys: while it waits for a row, it has locked no later one. */
 import { type RawBuilder, sql } from 'kysely';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 import { applyPolicy, retryFailedCells } from '../../src/ledger/due.ts';
 import { createExpectedCells, syncTracks } from '../../src/ledger/expected.ts';
 import { computeOurSums } from '../../src/ledger/instances.ts';
@@ -117,21 +117,19 @@ test('usage_days: whoever marks cells unavailable has locked no day while it wai
   expect(await leavesFree(() => createExpectedCells(ledger.writer()), firstCell, day)).toBe(true);
 });
 
-describe('instance_totals', () => {
-  const key = (day: string, metric: string) =>
-    sql`select from losant_usage.instance_totals where usage_date = ${day} and metric = ${metric}`;
+const key = (day: string, metric: string) =>
+  sql`select from losant_usage.instance_totals where usage_date = ${day} and metric = ${metric}`;
 
-  beforeEach(async () => {
-    const metrics = sql`(values ('devices_total'), ('devices_created')) as m (metric)`;
-    await ledger.asProgram(sql`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
-      select ${INSTANCE}, d.day, m.metric from (values (date '2026-11-21'), ('2026-11-20')) as d (day), ${metrics}`);
-  });
+beforeEach(async () => {
+  const metrics = sql`(values ('devices_total'), ('devices_created')) as m (metric)`;
+  await ledger.asProgram(sql`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
+    select ${INSTANCE}, d.day, m.metric from (values (date '2026-11-21'), ('2026-11-20')) as d (day), ${metrics}`);
+});
 
-  test.each<[string, Work, day: string]>([
-    ['a load', () => ledger.load(batch), '2026-11-21'],
-    ['a computation', () => computeOurSums(ledger.writer(), '2026-11-20'), '2026-11-20'],
-    ['a creation date that moves', () => ledger.asProgram(MOVE_CREATION), '2026-11-21'],
-  ])('%s', async (_, work, day) => {
-    expect(await leavesFree(work, key('2026-11-20', 'devices_created'), key(day, 'devices_total'))).toBe(true);
-  });
+test.each<[string, Work, day: string]>([
+  ['a load', () => ledger.load(batch), '2026-11-21'],
+  ['a computation', () => computeOurSums(ledger.writer(), '2026-11-20'), '2026-11-20'],
+  ['a creation date that moves', () => ledger.asProgram(MOVE_CREATION), '2026-11-21'],
+])('instance_totals: %s', async (_, work, day) => {
+  expect(await leavesFree(work, key('2026-11-20', 'devices_created'), key(day, 'devices_total'))).toBe(true);
 });

@@ -222,12 +222,6 @@ test('an organization that moves takes its days before a creation date that move
   expect(await readInvalid(sql`instance_id`)).toEqual([INSTANCE, OTHER]);
 });
 
-test('a waiver computes the sums of its own days only', async () => {
-  const orgId = await ledger.expectDays(DAYS, ['device_counts']);
-  await ledger.waiveDays(orgId, '2026-11-19');
-  expect(await readInvalid()).toEqual(['11-18', '11-20']);
-});
-
 test('a sum that is not that of the stored numbers is found in every month', async () => {
   const days = { from: '2026-10-31', to: '2026-11-01' };
   const orgId = await ledger.expectDays(days, ['device_counts']);

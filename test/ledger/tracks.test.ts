@@ -68,14 +68,6 @@ describe('a month is not fully tracked', () => {
   });
 });
 
-test('a track that ends before it has a day is deleted', async () => {
-  const orgId = await ledger.createOrg({ createdOn: '2026-11-24' });
-  await ledger.prepare({ streams: DEVICES });
-  expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-24 11-24 ']);
-  await ledger.prepare({ streams: [] });
-  expect(await ledger.tracks(orgId)).toEqual([]);
-});
-
 test('a track whose end is the day before the horizon continues, and one that ended earlier does not', async () => {
   const policy = { ...POLICY, horizonDays: 5 };
   const ids = [await ledger.createOrg(), await ledger.createOrg({ createdOn: '2026-11-26' })];

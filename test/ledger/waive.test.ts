@@ -127,14 +127,6 @@ describe('a cell that is due for more than a day', () => {
     await attempt('2026-11-25T00:15:00Z', null);
   });
 
-  test('can be waived if its instance was retired', async () => {
-    const orgId = await storeDays('2026-11-24T12:00:00.000Z');
-    await ledger.asProgram(sql`update losant_usage.instances set retired_at = now()`);
-    const waivedCells = await waive(orgId, '2026-11-22');
-    await ledger.asProgram(sql`update losant_usage.instances set retired_at = null`);
-    expect(waivedCells).toEqual(['11-22 device_counts']);
-  });
-
   test('is read next at its next checkpoint ahead, or never again if its track has ended', async () => {
     const orgId = await storeDays('2026-11-28T00:30:00.000Z');
     await addRun('2026-11-27T00:15:00Z');

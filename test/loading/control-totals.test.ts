@@ -6,7 +6,6 @@ import { DAY_MS, HOUR_MS } from '../../src/usage/day.ts';
 import { NOW } from '../simulator/platform.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { asWriter, openAs } from '../support/databases.ts';
-import { runProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 import { createStage, type Stage } from './stage.ts';
 
@@ -71,17 +70,6 @@ it('control totals of final days are compared; a difference blocks the month unl
   await asWriter(stage.store.url, asProgram('update losant_usage.instance_totals set our_sum = our_sum + 1'));
   await stage.run({ kind: 'manual', range });
   expect(await readOutcomes(stage)).toEqual(EQUAL);
-});
-
-it('a difference from a control total still blocks the month after the instance was retired', async () => {
-  const stage = await createFinalStage({ by: -7 });
-  const outcomes = ['differs', 'equal'].map((outcome, index) => ({ outcome, reason: null, metrics: 3 + 6 * index }));
-  expect(await readOutcomes(stage)).toEqual(outcomes);
-  const [database, hostNow] = [{ DATABASE_URL: stage.store.url }, stage.now];
-  const retired = await runProgram(['retire', '--instance', stage.platform.instanceId], database, { hostNow });
-  expect(retired).toMatchObject({ code: 0, stderr: '' });
-  expect(await readOutcomes(stage)).toEqual(outcomes);
-  expect(await readBlockers(stage)).toEqual([{ first_day: DAY, streams: ['payload_totals'] }]);
 });
 
 it('control totals are read again after a restatement, and not compared while Losant omits them', async () => {

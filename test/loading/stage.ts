@@ -18,6 +18,7 @@ import { createTimedInstallation, type TimedInstallation } from '../e2e/installa
 import { NOW, type Platform } from '../simulator/platform.ts';
 import { openAs } from '../support/databases.ts';
 import { POLICY } from '../usage/cells.ts';
+import { instanceOf } from '../worker/loop.ts';
 
 interface InstanceSettings {
   readonly platform: Platform;
@@ -57,16 +58,7 @@ export async function createStage(options: SimulatorOptions = {}): Promise<Stage
         readNow: () => Promise.resolve(now),
         rates: new Map(),
       },
-      {
-        instanceId: platform.instanceId,
-        apiUrl: platform.url,
-        domain: null,
-        readToken: () => platform.token,
-        orgs: selection,
-        streams: [...streams],
-        requestConcurrency: 8,
-        requestsPerSecond: 1_000,
-      },
+      { ...instanceOf(platform), orgs: selection, streams: [...streams], requestsPerSecond: 1_000 },
     ];
   };
   const defaults = { kind: 'scheduled', orgIds: null, streams: null, range: null, force: false } as const;

@@ -37,12 +37,6 @@ it('a patch is sent once, and the body of the response is ignored', async () => 
   expect(server.received).toMatchObject([{ method: 'PATCH', path: PATH, headers }]);
 });
 
-it('a deletion is sent once', async () => {
-  await using server = await startServer((_, response) => sendJson(response, { success: true }));
-  await change(server);
-  expect(server.received).toMatchObject([{ method: 'DELETE', path: PATH }]);
-});
-
 type Respond = (request: ReceivedRequest, response: ServerResponse) => void;
 type Case = readonly [what: string, respond: Respond, kind: string, exitCode: number, message: string];
 

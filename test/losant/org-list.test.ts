@@ -77,20 +77,18 @@ describe('a list that does not change is complete', () => {
   });
 });
 
-describe('a response that is not the requested page', () => {
-  it.each([
-    ['no totalCount', { items: [] }, 'totalCount'],
-    ['no items', { totalCount: 0 }, 'items'],
-    ['another page', { items: [], totalCount: 0, page: 4 }, 'page 4'],
-    ['an array', [], 'body'],
-  ])('with %s is rejected and not requested again', async (_, body, detail) => {
-    await using server = await startServer((__, response) => sendJson(response, body));
-    const list = collect(listOrgPages(clientFor(server), { instanceId: INSTANCE, signal }));
-    const rejection = { kind: 'bad_body', action: 'instanceOrgs.get', body: JSON.stringify(body) };
-    const message = expect.stringContaining(detail) as unknown;
-    await expect(list).rejects.toMatchObject({ ...rejection, message });
-    expect(server.received).toHaveLength(1);
-  });
+it.each([
+  ['no totalCount', { items: [] }, 'totalCount'],
+  ['no items', { totalCount: 0 }, 'items'],
+  ['another page', { items: [], totalCount: 0, page: 4 }, 'page 4'],
+  ['an array', [], 'body'],
+])('a response with %s in place of the requested page is rejected and not requested again', async (_, body, detail) => {
+  await using server = await startServer((__, response) => sendJson(response, body));
+  const list = collect(listOrgPages(clientFor(server), { instanceId: INSTANCE, signal }));
+  const rejection = { kind: 'bad_body', action: 'instanceOrgs.get', body: JSON.stringify(body) };
+  const message = expect.stringContaining(detail) as unknown;
+  await expect(list).rejects.toMatchObject({ ...rejection, message });
+  expect(server.received).toHaveLength(1);
 });
 
 const describeCounts = (listedOrgs: number, total: number) =>
@@ -168,15 +166,13 @@ describe('a list that shifts while it is read', () => {
   });
 });
 
-describe('a list that is not sorted as requested is not complete', () => {
-  it.each([
-    ['with sorted pages', [orgOf(5), orgOf(6), orgOf(1), orgOf(2), orgOf(9), orgOf(10)], 2],
-    ['with repeated organizations', [orgOf(5), orgOf(1), orgOf(3), orgOf(1), orgOf(2), orgOf(5)], 2],
-  ])('%s, but every organization on it is listed', async (_, items, perPage) => {
-    const read = await readList(items, perPage);
-    expect(read).toMatchObject({ reason: UNSORTED });
-    expect(new Set(read.ids)).toEqual(new Set(items.map(({ id }) => id)));
-  });
+it.each([
+  ['with sorted pages', [orgOf(5), orgOf(6), orgOf(1), orgOf(2), orgOf(9), orgOf(10)], 2],
+  ['with repeated organizations', [orgOf(5), orgOf(1), orgOf(3), orgOf(1), orgOf(2), orgOf(5)], 2],
+])('an unsorted list %s is not complete, but every organization on it is listed', async (_, items, perPage) => {
+  const read = await readList(items, perPage);
+  expect(read).toMatchObject({ reason: UNSORTED });
+  expect(new Set(read.ids)).toEqual(new Set(items.map(({ id }) => id)));
 });
 
 it('unreadable items are reported by ID or counted, and those without an ID make the list incomplete', async () => {

@@ -11,11 +11,11 @@ beforeEach(() => {
 });
 
 /** Creates a folder like the project's, with the launcher and a main for the test. Returns the launcher's path. */
-function installLauncher(main: { path: 'src/main.ts' | 'dist/main.js'; text: string }): string {
+function installLauncher(main: string): string {
   mkdirSync(join(folder, 'bin'));
-  mkdirSync(join(folder, main.path, '..'), { recursive: true });
+  mkdirSync(join(folder, 'src'));
   writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
-  writeFileSync(join(folder, main.path), main.text);
+  writeFileSync(join(folder, 'src/main.ts'), main);
   const launcher = join(folder, 'bin/losant-usage.js');
   copyFileSync('bin/losant-usage.js', launcher);
   return launcher;
@@ -31,7 +31,7 @@ test('the scripts of package.json run on Node 24, whichever Node the machine has
 });
 
 test('an older Node is rejected in one line with exit code 2 before main is read', () => {
-  const launcher = installLauncher({ path: 'src/main.ts', text: 'process.stdout.write("started");' });
+  const launcher = installLauncher('process.stdout.write("started");');
   const shim = join(folder, 'old-node.cjs');
   writeFileSync(
     shim,
@@ -56,21 +56,14 @@ test.each([
   ['and prints an error that it throws', 'throw new Error("no main today");', 1, '', THROWN],
   ['and fails if it never finishes', 'await new Promise(() => {});', 13, '', UNFINISHED],
 ])('in a checkout the launcher runs src/main.ts %s', (_, text, ...[status, stdout, stderr]) => {
-  const launcher = installLauncher({ path: 'src/main.ts', text });
+  const launcher = installLauncher(text);
   expect(runNode(launcher, 'run', '--day', '2026-11-23', '')).toEqual({ status, stdout, stderr });
 });
 
-test('without src the launcher runs dist/main.js', () => {
-  const launcher = installLauncher({ path: 'dist/main.js', text: 'process.stdout.write("built");' });
-  expect(runNode(launcher)).toEqual({ status: 0, stdout: 'built', stderr: '' });
-});
-
 test('a signal reaches main in the same process', () => {
-  const launcher = installLauncher({
-    path: 'src/main.ts',
-    text: `process.once('SIGTERM', () => { process.exitCode = 143; clearInterval(timer); });
-           const timer = setInterval(() => {}, 1000);
-           process.kill(process.pid, 'SIGTERM');`,
-  });
+  const launcher = installLauncher(`
+    process.once('SIGTERM', () => { process.exitCode = 143; clearInterval(timer); });
+    const timer = setInterval(() => {}, 1000);
+    process.kill(process.pid, 'SIGTERM');`);
   expect(runNode(launcher).status).toBe(143);
 });

@@ -62,28 +62,19 @@ test('no comment of a migration is replaced by one of the dictionary', async () 
 });
 
 test('comments say which days a number of a month is of, and that earlier attributes are not those last seen', async () => {
-  const { rows } = await sql<Record<'view' | 'comment', string>>`
-    select c.relname as view, col_description(c.oid, a.attnum) as comment
+  const { rows } = await sql<{ line: string }>`select concat(c.relname, ': ', col_description(c.oid, a.attnum)) as line
     from pg_class c join pg_attribute a on a.attrelid = c.oid
     where (c.relname, a.attname) in (
       ('daily_usage', 'notebook_minutes'), ('monthly_usage', 'devices_total'), ('monthly_usage', 'notebook_minutes'),
       ('organization_history', 'plan_id'))
       and c.relnamespace = 'losant_usage'::regnamespace order by c.relname, a.attname`.execute(handle.db);
-  expect(rows).toEqual([
-    { view: 'daily_usage', comment: 'Notebook execution time (minutes, flow); null if not stored.' },
-    {
-      view: 'monthly_usage',
-      comment:
-        'Devices near the end of the day (devices, level) on the last day on which it is stored; null if it is on none.',
-    },
-    {
-      view: 'monthly_usage',
-      comment: 'Notebook execution time (minutes, flow) over the stored days; null if none is stored.',
-    },
-    {
-      view: 'organization_history',
-      comment: 'Billing plan ID of the organization in this version; null if it has none.',
-    },
+  const level =
+    'Devices near the end of the day (devices, level) on the last day on which it is stored; null if it is on';
+  expect(rows.map(({ line }) => line)).toEqual([
+    'daily_usage: Notebook execution time (minutes, flow); null if not stored.',
+    `monthly_usage: ${level} none.`,
+    'monthly_usage: Notebook execution time (minutes, flow) over the stored days; null if none is stored.',
+    'organization_history: Billing plan ID of the organization in this version; null if it has none.',
   ]);
 });
 

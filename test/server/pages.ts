@@ -60,7 +60,7 @@ export const HEALTH: Health = {
   runs: [],
 };
 
-export const STATUS: WorkerStatus = {
+const STATUS: WorkerStatus = {
   version: '1.2.3',
   host: 'test-host',
   startedAt: '2026-11-24T00:00:00.000Z',

@@ -6,6 +6,7 @@ import { SettingsError } from '../../src/errors.ts';
 import { readConfig } from '../../src/settings/config.ts';
 import { type Need, settingNames } from '../../src/settings/settings.ts';
 import { useTestFolder } from '../support/folders.ts';
+import { matching } from '../support/texts.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -64,64 +65,35 @@ describe('an instance in the environment', () => {
     expect(others).toMatchObject({ databaseUrl: null, schedule: '15 * * * *', autoMigrate: false, warnings: [] });
   });
 
-  test('can have every setting', () => {
-    const { instances, readDatabaseUrl, ...shared } = read({
-      LOSANT_INSTANCE_ID: '575EC8687AE143CD83DC4A97',
-      LOSANT_API_TOKEN: 'eyJ.token',
-      LOSANT_API_URL: 'https://LOSANT.example.com:8443/api//',
-      LOSANT_DOMAIN: 'usage.example.com',
-      LOSANT_ORG_IDS: '575ED18F7AE143CD83DC4AA6, 675ed18f7ae143cd83dc4aa6',
-      DATABASE_URL: 'postgres://usage:secret@db:5432/billing?sslmode=verify-full',
-      STREAMS: 'payload_totals, device_counts',
-      SCHEDULE: '  0  3 * * * ',
-      CONTROL_TOTALS: 'show',
-      STATEMENT_KEY_FILE: '/etc/losant-usage/statement.key',
-      READ_AT_HOURS: '48,0,24',
-      FINAL_AFTER_HOURS: '48',
-      HORIZON_DAYS: '3',
-      REQUEST_CONCURRENCY: '2',
-      REQUESTS_PER_SECOND: '0.5',
-      REQUEST_TIMEOUT_MS: '5000',
-      REQUEST_ATTEMPTS: '3',
-      HTTP_HOST: '::',
-      HTTP_PORT: '0',
-      HTTP_TOKEN: '0123456789abcdef',
-      HEARTBEAT_URL: 'https://hc.example.com/ping/1',
-      NOTIFY_URL: 'https://hooks.slack.com/services/T/B/X',
-      NOTIFY_AT: '07:30  Europe/Berlin',
-      CONSOLE_URL: 'https://usage.example.com/',
-      AUTO_MIGRATE: 'true',
-      LOG_LEVEL: 'debug',
-    });
-    expect(instances).toMatchObject([
-      {
-        instanceId: '575ec8687ae143cd83dc4a97',
-        apiUrl: 'https://losant.example.com:8443/api',
-        domain: 'usage.example.com',
-        orgs: ['575ed18f7ae143cd83dc4aa6', '675ed18f7ae143cd83dc4aa6'],
-        streams: ['device_counts', 'payload_totals'],
-        requestsPerSecond: 0.5,
-        requestConcurrency: 2,
-      },
-    ]);
-    expect(readDatabaseUrl()).toBe(shared.databaseUrl);
-    expect(shared).toEqual({
-      databaseUrl: 'postgres://usage:secret@db:5432/billing?sslmode=verify-full',
-      policy: { readAtHours: [0, 24, 48], finalAfterHours: 48, horizonDays: 3 },
-      schedule: '0 3 * * *',
-      controlTotals: 'show',
-      statementKeyFile: '/etc/losant-usage/statement.key',
-      request: { timeoutMs: 5000, attempts: 3 },
-      http: { host: '::', port: 0, token: '0123456789abcdef' },
-      heartbeatUrl: 'https://hc.example.com/ping/1',
-      notify: { url: 'https://hooks.slack.com/services/T/B/X', format: 'slack' },
-      notifyAt: { time: '07:30', timeZone: 'Europe/Berlin' },
-      consoleUrl: 'https://usage.example.com',
-      autoMigrate: true,
-      logLevel: 'debug',
-      adminToken: null,
-      warnings: [],
-    });
+  const ofInstance = (partOfInstance: object) => ({ instances: [partOfInstance] });
+
+  test.each<[name: string, text: string, config: object]>([
+    ['LOSANT_INSTANCE_ID', '575EC8687AE143CD83DC4A97', ofInstance({ instanceId: '575ec8687ae143cd83dc4a97' })],
+    ['LOSANT_API_URL', 'https://LOSANT.io:8443/api//', ofInstance({ apiUrl: 'https://losant.io:8443/api' })],
+    ['LOSANT_DOMAIN', 'usage.example.com', ofInstance({ domain: 'usage.example.com' })],
+    ['LOSANT_ORG_IDS', `${'A'.repeat(24)}, ${'b'.repeat(24)}`, ofInstance({ orgs: ['a'.repeat(24), 'b'.repeat(24)] })],
+    ['STREAMS', 'payload_totals, device_counts', ofInstance({ streams: ['device_counts', 'payload_totals'] })],
+    ['REQUESTS_PER_SECOND', '0.5', ofInstance({ requestsPerSecond: 0.5 })],
+    ['REQUEST_CONCURRENCY', '2', ofInstance({ requestConcurrency: 2 })],
+    ['DATABASE_URL', 'postgres://usage:secret@[::1]/billing', { databaseUrl: 'postgres://usage:secret@[::1]/billing' }],
+    ['SCHEDULE', '  0  3 * * * ', { schedule: '0 3 * * *' }],
+    ['CONTROL_TOTALS', 'show', { controlTotals: 'show' }],
+    ['STATEMENT_KEY_FILE', '/etc/statement.key', { statementKeyFile: '/etc/statement.key' }],
+    ['READ_AT_HOURS', '100,0,24', { policy: { readAtHours: [0, 24, 100], finalAfterHours: 72, horizonDays: 90 } }],
+    ['FINAL_AFTER_HOURS', '48', { policy: { finalAfterHours: 48 } }],
+    ['HORIZON_DAYS', '40', { policy: { horizonDays: 40 } }],
+    ['REQUEST_TIMEOUT_MS', '5000', { request: { timeoutMs: 5000, attempts: 5 } }],
+    ['REQUEST_ATTEMPTS', '3', { request: { timeoutMs: 30_000, attempts: 3 } }],
+    ['HTTP_HOST', '::1', { http: { host: '::1', port: 9464, token: null } }],
+    ['HTTP_PORT', '0', { http: { port: 0 } }],
+    ['HTTP_TOKEN', '0123456789abcdef', { http: { token: '0123456789abcdef' } }],
+    ['HEARTBEAT_URL', 'https://hc.example.com/1', { heartbeatUrl: 'https://hc.example.com/1' }],
+    ['NOTIFY_AT', '07:30  Europe/Berlin', { notifyAt: { time: '07:30', timeZone: 'Europe/Berlin' } }],
+    ['CONSOLE_URL', 'https://usage.example.com/', { consoleUrl: 'https://usage.example.com' }],
+    ['AUTO_MIGRATE', 'true', { autoMigrate: true }],
+    ['LOG_LEVEL', 'debug', { logLevel: 'debug' }],
+  ])('can have %s="%s"', (name, text, config) => {
+    expect(read({ ...MINIMUM, [name]: text })).toMatchObject({ ...config, warnings: [] });
   });
 
   test.each([
@@ -258,29 +230,20 @@ test('no property of an error contains a secret, however invalid it is', () => {
 
 describe('a setting that a command needs', () => {
   // Guarantee (Operation): All invalid settings are reported at once, and nothing is started.
-  test('is reported as missing in the same message as invalid settings', () => {
-    const { problems } = catchProblems(() => readFor({ LOG_LEVEL: 'loud' }, 'losant', 'database'));
+  test('is reported as missing in the same message as invalid settings and those that contradict each other', () => {
+    const policy = { READ_AT_HOURS: '0,24', FINAL_AFTER_HOURS: '48', HORIZON_DAYS: '1' };
+    const env = { ...policy, REQUEST_TIMEOUT_MS: '1', HTTP_PORT: 'http', CONSOLE_URL: 'console', LOG_LEVEL: 'loud' };
+    const { problems } = catchProblems(() => readFor(env, 'losant', 'database'));
     expect(problems).toEqual([
       'LOSANT_INSTANCE_ID is not set; copy it from the URL of the instance in Losant',
       'LOSANT_API_TOKEN is not set; create an instance API token in Losant; or put the path of a file that contains it in LOSANT_API_TOKEN_FILE',
-      expect.stringMatching(
-        /^DATABASE_URL is not set; set it to .*; or put the path of a file that contains it in DATABASE_URL_FILE$/,
-      ),
+      matching(/^DATABASE_URL is not set; set it to .*; or put the path of a file .* in DATABASE_URL_FILE$/),
+      matching(/^REQUEST_TIMEOUT_MS="1" is not a whole number /),
+      matching(/^HTTP_PORT="http" is not a whole number /),
+      matching(/^CONSOLE_URL="console" is not an http or https URL/),
       'LOG_LEVEL="loud" is not a known value; use fatal, error, warn, info, debug, trace or silent',
-    ]);
-  });
-
-  test('is reported as missing in the same message as settings that contradict each other', () => {
-    const policy = { READ_AT_HOURS: '0,24', FINAL_AFTER_HOURS: '48', HORIZON_DAYS: '1' };
-    const env = { ...policy, REQUEST_TIMEOUT_MS: '1', HTTP_PORT: 'http', CONSOLE_URL: 'console' };
-    const { problems } = catchProblems(() => readFor(env, 'database'));
-    expect(problems).toEqual([
-      expect.stringMatching(/^DATABASE_URL is not set; /),
-      expect.stringMatching(/^REQUEST_TIMEOUT_MS="1" is not a whole number /),
-      expect.stringMatching(/^HTTP_PORT="http" is not a whole number /),
-      expect.stringMatching(/^CONSOLE_URL="console" is not an http or https URL/),
-      expect.stringMatching(/^FINAL_AFTER_HOURS="48" is later than the last checkpoint /),
-      expect.stringMatching(/^HORIZON_DAYS="1" is too short for the last checkpoint /),
+      matching(/^FINAL_AFTER_HOURS="48" is later than the last checkpoint /),
+      matching(/^HORIZON_DAYS="1" is too short for the last checkpoint /),
     ]);
   });
 

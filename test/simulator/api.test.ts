@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { days, startPlatform, usePlatform } from './platform.ts';
 
 const WINDOW = days('2026-11-10');
@@ -57,35 +57,10 @@ it.each([
   });
 });
 
-describe('an organization', () => {
-  it('is removed by a deletion, together with its share of the instance totals', async () => {
-    await using platform = await startPlatform({ orgs: 2 });
-    const path = await platform.orgWith('large');
-    const total = async (of: string) => (await platform.counts(`${of}/deviceCounts?${WINDOW}`))[0]?.['total'] ?? 0;
-    const others = (await total('')) - (await total(path));
-    expect(await platform.send('DELETE', path, {})).toMatchObject({ status: 200, body: { success: true } });
-    expect((await platform.get(path)).status).toBe(404);
-    expect((await platform.get('/orgs')).body).toMatchObject({ totalCount: 1 });
-    expect(await total('')).toBe(others);
-    await platform.control('config', { bias: [{ counter: 'device_counts', day: '2026-11-10', by: 5 }] });
-    expect(await total('')).toBe(others + 5);
-  });
-
-  it('has sums over the instance that fit into a double on every day', async () => {
-    await using platform = await startPlatform();
-    const query = `${days('2026-10-20', '2026-11-23')}&asBytes=true&includeNonBillable=true`;
-    const values = (await platform.counts(`/payloadCountsBreakdown?${query}`)).map((day) => day['value'] ?? 0);
-    expect(values.filter((value) => value > 2 ** 52).length).toBeGreaterThanOrEqual(7);
-    expect(values.filter((value) => !Number.isSafeInteger(value))).toEqual([]);
-  });
-
-  it.each([[{ limits: { dataTTL: 3600 } }], [{ disabledAt: 'soon' }], [[]]])(
-    'is not changed by a patch that does not match the schema: %j',
-    async (patch) => {
-      const before = (await platform.get(large)).text;
-      const response = await platform.send('PATCH', large, patch);
-      expect(response).toMatchObject({ status: 400, body: { type: 'Validation' } });
-      expect((await platform.get(large)).text).toBe(before);
-    },
-  );
+it('sums over the instance fit into a double on every day', async () => {
+  await using platform = await startPlatform();
+  const query = `${days('2026-10-20', '2026-11-23')}&asBytes=true&includeNonBillable=true`;
+  const values = (await platform.counts(`/payloadCountsBreakdown?${query}`)).map((day) => day['value'] ?? 0);
+  expect(values.filter((value) => value > 2 ** 52).length).toBeGreaterThanOrEqual(7);
+  expect(values.filter((value) => !Number.isSafeInteger(value))).toEqual([]);
 });

@@ -140,24 +140,21 @@ export function startProcess(file: string, args: readonly string[], env: Env): S
   const said = { stdout: '', stderr: '' };
   child.stdout?.setEncoding('utf8').on('data', (text: string) => (said.stdout += text));
   child.stderr?.setEncoding('utf8').on('data', (text: string) => (said.stderr += text));
-  const ended = once(child, 'close').then(([code, signal]) => ({
-    code: code as number | null,
-    signal: signal as NodeJS.Signals | null,
-    ...said,
-  }));
-  return {
-    process: child,
-    ended,
-    stdout: () => said.stdout,
-    stderr: () => said.stderr,
-    kill: (signal) => void child.kill(signal),
-  };
+  const ended = once(child, 'close').then(([code, signal]): Ended => ({ code, signal, ...said }));
+  const output = { stdout: () => said.stdout, stderr: () => said.stderr };
+  return { process: child, ended, ...output, kill: (signal) => void child.kill(signal) };
 }
 
 /** Returns the one document that `--json` promises; throws if stdout is anything else. */
 export function jsonOf<T = Report>({ stdout, stderr }: Ended): T {
   if (!stdout.endsWith('\n')) throw new Error(`stdout is not one line: ${stdout}\n${stderr}`);
   return JSON.parse(stdout) as T;
+}
+
+/** Returns the exit code and the document of a command with `--json`. */
+export async function resultOf(ending: Promise<Ended>): Promise<[exitCode: number | null, document: unknown]> {
+  const ended = await ending;
+  return [ended.code, jsonOf<unknown>(ended)];
 }
 
 /** The document that `run --json` and `backfill --json` print. */

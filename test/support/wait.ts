@@ -6,11 +6,7 @@ const TIMEOUT_MS = 100_000;
 const STEP_MS = 60;
 
 /** Waits until `probe` is true; fails with the name of what it waits for. */
-export async function until(
-  what: string,
-  probe: () => Promise<boolean> | boolean,
-  timeoutMs = TIMEOUT_MS,
-): Promise<void> {
+export async function until(what: string, probe: () => Promise<boolean> | boolean, timeoutMs = TIMEOUT_MS) {
   const endMs = performance.now() + timeoutMs;
   while (!(await probe())) {
     if (performance.now() > endMs) throw new Error(`not within ${timeoutMs} ms: ${what}`);

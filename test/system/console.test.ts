@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { auditPage, LOOKS, MORE_LOOKS } from './console/audit.ts';
+import { ALL_LOOKS, auditPage, LOOKS } from './console/audit.ts';
 import { type Browser, startBrowser, type Tab } from './console/browser.ts';
 import { PATHS, reachPages } from './console/reach.ts';
 import { SITUATIONS, type Situation } from './console/situations.ts';
@@ -77,7 +77,7 @@ test.for(NAMES)('every page is accessible and fits, wide and narrow, light and d
     const problems: string[] = [];
     for (const [path, address] of queue) {
       await tab.page.goto(worker.url + address);
-      const looks = name === FULL ? MORE_LOOKS : LOOKS;
+      const looks = name === FULL ? ALL_LOOKS : LOOKS;
       problems.push(...(await auditPage(tab.page, formatPictureName(name, path), looks)));
     }
     return [...problems, ...tab.problems];

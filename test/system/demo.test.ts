@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { makeFastFolder } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Env, runProgram, startProgram } from '../support/program.ts';
+import { containing } from '../support/texts.ts';
 import { until } from '../support/wait.ts';
 
 /** Settings that the user may have, all of them invalid or unreachable. */
@@ -73,14 +74,11 @@ it('demo ends at once with exit code 130 on Ctrl-C, and leaves no files', async 
   const demo = startProgram(['demo'], { TMPDIR: temp });
   await until('the first step is printed', () => demo.stdout().includes('1/4'));
   demo.kill('SIGINT');
-  const { code, stderr } = await demo.ended;
-  expect(stderr).toContain('losant-usage: Interrupted by SIGINT');
-  expect(code).toBe(130);
+  expect(await demo.ended).toMatchObject({ code: 130, stderr: containing('losant-usage: Interrupted by SIGINT') });
   expect(readdirSync(temp)).toHaveLength(before);
 });
 
 it('demo does not take an empty folder for the current one', async () => {
-  const { code, stderr } = await runProgram(['demo', '--dir', ''], {});
-  expect(stderr).toContain('--dir="" is empty; give a folder');
-  expect(code).toBe(2);
+  const ended = await runProgram(['demo', '--dir', ''], {});
+  expect(ended).toMatchObject({ code: 2, stderr: containing('--dir="" is empty; give a folder') });
 });

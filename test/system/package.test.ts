@@ -16,6 +16,7 @@ import { until } from '../support/wait.ts';
 import { settingsOf } from '../worker/process.ts';
 
 const INSTALL_TIMEOUT_MS = 240_000;
+const NODE = 'node_modules/.bin/node';
 
 const { devDependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as {
   readonly devDependencies: { readonly node: string };
@@ -106,13 +107,9 @@ test.each([
   const command = entry();
   const startAs = (role: Role, ...args: readonly string[]): Promise<Ended> => {
     const env = { ...settingsOf(platform, { url: loginAs(role, database.url) }), HOME: folder };
-    return startProcess(join(folder, 'node_modules/.bin/node'), [...command, ...args], env).ended;
+    return startProcess(join(folder, NODE), [...command, ...args], env).ended;
   };
-  expect(await startAs('writer', '--version')).toMatchObject({
-    code: 0,
-    stdout: `${VERSION}\n`,
-    stderr: '',
-  });
+  expect(await startAs('writer', '--version')).toMatchObject({ code: 0, stdout: `${VERSION}\n`, stderr: '' });
   expect(await startAs('migrator', 'migrate')).toMatchObject({ code: 0 });
   expect(await startAs('writer', 'run')).toMatchObject({ code: 0 });
 });
@@ -120,10 +117,7 @@ test.each([
 test('the installed command has the simulator and the embedded database, as the simulator prints them', async () => {
   const command = join(folder, 'node_modules/.bin/losant-usage');
   const start = (args: readonly string[], env: Env) =>
-    startProcess(join(folder, 'node_modules/.bin/node'), ['--liftoff-only', command, ...args], {
-      HOME: folder,
-      ...env,
-    });
+    startProcess(join(folder, NODE), ['--liftoff-only', command, ...args], { ...env, HOME: folder });
   const simulator = start(['simulator', '--orgs', '2'], {});
   await until('the simulator prints its settings', () => simulator.stdout().includes('losant-usage run'), 60_000);
   const printed = simulator.stdout().matchAll(/(LOSANT_\w+)=(\S+)/g);

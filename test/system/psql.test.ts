@@ -51,9 +51,7 @@ test('passwords come from files and may have any characters', async () => {
 /** Every object of both schemas with its definition, except the list of migrations, which only the program writes. */
 const OBJECTS = `
   with schemas as (select 'losant_usage'::regnamespace as oid union all select 'losant_usage_internal'::regnamespace),
-  relations as (
-    select c.* from pg_class c join schemas s on s.oid = c.relnamespace where c.relname not like 'migrations%'
-  )
+  relations as (select c.* from pg_class c join schemas s on s.oid = relnamespace where relname not like 'migrations%')
   select oid::regclass::text as name, pg_get_viewdef(oid) as definition from relations where relkind = 'v'
   union all
   select r.oid::regclass || '.' || a.attname, format_type(a.atttypid, a.atttypmod) || a.attnotnull

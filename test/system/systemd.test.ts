@@ -21,12 +21,10 @@ function analyze(...args: readonly string[]) {
 
 /** Writes the unit with this machine's paths of Node and the program, because systemd looks for them. */
 function writeLocalUnit(): string {
+  const launcher = '/opt/losant-usage/lib/node_modules/losant-usage/bin/losant-usage.js';
   const text = readFileSync(UNIT, 'utf8')
     .replace('/usr/bin/node', `"${process.execPath}"`)
-    .replace(
-      '/opt/losant-usage/lib/node_modules/losant-usage/bin/losant-usage.js',
-      `"${resolve('bin/losant-usage.js')}"`,
-    );
+    .replace(launcher, `"${resolve('bin/losant-usage.js')}"`);
   const path = join(folder, 'losant-usage.service');
   writeFileSync(path, text);
   return path;

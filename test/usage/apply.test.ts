@@ -59,33 +59,13 @@ describe.each(STREAMS)('all numbers of %s are reported', (stream) => {
     unavailable past_horizon           | some  | 2184 h | loaded: final, r1, never, numbers
     waived some                        | other | 2184 h | unchanged: waived waived, r1, never`,
   );
+});
 
-  test('a good read sets the whole row', () => {
-    const { some = {} } = NUMBERS[stream] ?? {};
-    const before = cell('missing', { failedReads: 3, lastAttemptAtMs: age(20), reason: 'server_error' });
-    const update = applyTo({ stream, cell: before, verdict: report(some), hours: 72 });
-    expect(update.problem).toBeNull();
-    expect(update.cell).toEqual({
-      orgId: before.orgId,
-      stream,
-      day: DAY,
-      standing: 'final',
-      isStored: true,
-      isReported: true,
-      omissions: 0,
-      lastOmittedAtMs: null,
-      revision: 1,
-      lastReadAtMs: age(72),
-      lastAttemptAtMs: age(72),
-      failedReads: 0,
-      nextReadAtMs: age(168),
-      wasFinal: true,
-      reason: null,
-      detail: null,
-      sha256: 'a'.repeat(64),
-      numbers: some,
-    });
-  });
+test('a good read of a missing number leaves nothing of the failures, and a final one counts as final from then on', () => {
+  const before = cell('missing', { failedReads: 3, lastAttemptAtMs: age(20), reason: 'server_error' });
+  const update = applyTo({ stream: 'device_counts', cell: before, verdict: report(devices(4, 1, 17)), hours: 72 });
+  const read = { lastReadAtMs: age(72), lastAttemptAtMs: age(72), failedReads: 0, reason: null, detail: null };
+  expect(update).toMatchObject({ problem: null, cell: { ...read, wasFinal: true, sha256: 'a'.repeat(64) } });
 });
 
 describe.each(FLOWS)('a day of %s is omitted', (stream) => {

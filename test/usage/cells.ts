@@ -71,11 +71,7 @@ export function report(numbers: Numbers, ...omissions: readonly (string | Number
 export const omitted: Verdict = { kind: 'omitted' };
 export const failed: Verdict = { kind: 'failed', code: 'server_error', detail: 'responded with HTTP 500' };
 export const refused: Verdict = { kind: 'failed', code: 'refused', detail: 'responded with HTTP 400' };
-export const quarantined: Verdict = {
-  kind: 'quarantined',
-  code: 'invalid_value',
-  detail: 'created: is negative (-1)',
-};
+export const quarantined: Verdict = { kind: 'quarantined', code: 'invalid_value', detail: 'created: is negative (-1)' };
 
 /** Returns a cell that was read an hour after the end of the day if it is stored, and never otherwise. */
 export function cell(standing: Standing, changes: Partial<StoredCell> = {}): StoredCell {

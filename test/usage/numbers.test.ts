@@ -1,6 +1,6 @@
 /** The comparison of numbers. */
 import { describe, expect, test } from 'vitest';
-import { describeNumber, findDifferences, getNumber, hasNonzero, type Numbers } from '../../src/usage/numbers.ts';
+import { findDifferences, hasNonzero, type Numbers } from '../../src/usage/numbers.ts';
 import { hours, totals } from './cells.ts';
 
 /** Returns sources under keys that have a meaning in JavaScript. */
@@ -60,13 +60,4 @@ describe('the differences', () => {
     expect(findDifferences(old, next)).toEqual({ old: expectedOld, new: expectedNew });
     expect(findDifferences(next, old)).toEqual({ old: expectedNew, new: expectedOld });
   });
-});
-
-test('a number is named by column and hour, and is 0 if absent', () => {
-  expect(describeNumber({ column: 'hours_all_count', hour: 5 })).toBe('hours_all_count 05:00');
-  expect(describeNumber({ column: 'payload_all_count', hour: null })).toBe('payload_all_count');
-  expect(getNumber(hours(1, 2, 3), { column: 'hours_all_count', hour: 5 })).toBe(2);
-  expect(getNumber(hours(1, 2, 3), { column: 'hours_all_count', hour: 6 })).toBe(0);
-  expect(getNumber(totals(1, 2, 3), { column: 'payload_all_bytes', hour: null })).toBe(3);
-  expect(getNumber(totals(1, 2, 3), { column: 'other', hour: null })).toBe(0);
 });

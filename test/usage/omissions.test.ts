@@ -62,11 +62,7 @@ describe('the third omission of a stored number is zero next to a counterpart th
 
   test('hours that were moved are stored once the totals equal the sum of those that were reported', () => {
     const atSeven = (value: number) => Array.from({ length: 24 }, (_, hour) => (hour === 7 ? value : 0));
-    const moved = {
-      hours_billable_count: atSeven(17),
-      hours_all_count: atSeven(21),
-      hours_all_bytes: atSeven(900),
-    };
+    const moved = { hours_billable_count: atSeven(17), hours_all_count: atSeven(21), hours_all_bytes: atSeven(900) };
     const others = [0, 1, 2, 3, 4, 5, 6, 8];
     const parts = Object.keys(moved).flatMap((column) => others.map((hour) => ({ column, hour })));
     const apply = (counterpart: string, verdict = report(moved, ...parts)) => {

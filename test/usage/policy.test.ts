@@ -1,6 +1,6 @@
-/** When days have ended, are late, and past the horizon, and when reads are retried. Tests run in Auckland. */
+/** When days have ended, or are past the horizon, and when reads are retried. Tests run in Auckland. */
 import { expect, test } from 'vitest';
-import { floorToWakeUp, horizonStart, isLate, lastEndedDay, retryAtMs } from '../../src/usage/policy.ts';
+import { floorToWakeUp, horizonStart, lastEndedDay, retryAtMs } from '../../src/usage/policy.ts';
 import { HOUR_MS, POLICY } from './cells.ts';
 
 const at = (instant: string) => Date.parse(instant);
@@ -21,11 +21,6 @@ test.each([
   ['2026-11-24T12:00:00.000Z', 9_999, '2015-01-01'],
 ])('at %s a horizon of %d days begins on %s', (now, horizonDays, day) => {
   expect(horizonStart(at(now), { ...POLICY, horizonDays })).toBe(day);
-});
-
-test('a cell that is not stored is late six hours after its day', () => {
-  expect(isLate('2026-11-23', at('2026-11-24T05:59:59.999Z'))).toBe(false);
-  expect(isLate('2026-11-23', at('2026-11-24T06:00:00.000Z'))).toBe(true);
 });
 
 test.each([

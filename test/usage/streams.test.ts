@@ -47,14 +47,10 @@ const KINDS = ['billable-count', 'all-count', 'all-bytes'];
 const TOTALS = KINDS.map((name) => readFixture(`payload-totals-${name}`));
 
 test.each([
-  [
-    deviceCounts,
-    [readFixture('device-counts')],
-    { '2025-11-25': [4, 1, 17], '2025-11-26': [0, 2, 15] },
-    2, // region, restored
-  ],
+  // Unknown are region and restored, and the resolution of totals.
+  [deviceCounts, [readFixture('device-counts')], { '2025-11-25': [4, 1, 17], '2025-11-26': [0, 2, 15] }, 2],
   [notebookMinutes, [readFixture('notebook-minutes')], { '2025-11-25': [17, 4, 0, 1, 0] }, 0],
-  [payloadTotals, TOTALS, { '2025-11-25': [17, 21, 4_294_967_297] }, 3], // resolution
+  [payloadTotals, TOTALS, { '2025-11-25': [17, 21, 4_294_967_297] }, 3],
 ])('the recorded bodies of $name', (stream, bodies, days, unknownKeys) => {
   expect(parseDays(stream, bodies, TWO_DAYS)).toEqual(days);
   expect(stream.parseBodies(bodies, TWO_DAYS)).toMatchObject({ unknownKeys, outsideBuckets: 0 });
@@ -238,27 +234,25 @@ test('hours of other days are dropped and counted, and so are unknown keys', () 
   expect(payloadHours.parseBodies(unknown, TWO_DAYS).unknownKeys).toBe(6);
 });
 
-describe('a response with days instead of hours', () => {
-  const midnight = (day: string, value = 7) => bucket(hourOf(0, day), value);
+const midnight = (day: string, value = 7) => bucket(hourOf(0, day), value);
 
-  const two = [midnight('2025-11-25'), midnight('2025-11-26')];
-  const quiet = midnight('2025-11-25', 0);
-  const onlyMidnight = dayOf((hour) => (hour === 0 ? 7 : 0));
+const two = [midnight('2025-11-25'), midnight('2025-11-26')];
+const quiet = midnight('2025-11-25', 0);
+const onlyMidnight = dayOf((hour) => (hour === 0 ? 7 : 0));
 
-  test.each<[string, unknown[], typeof ONE_DAY, (string | null)[]]>([
-    ['two midnights', two, TWO_DAYS, ['not_hourly', 'not_hourly']],
-    ['one of two days', two.slice(1), TWO_DAYS, ['not_hourly']],
-    ['another hour anywhere', [...two, bucket(hourOf(7, '2025-11-26'), 1)], TWO_DAYS, [null, null]],
-    ['no days', [], TWO_DAYS, []],
-    ['one midnight for one requested day', two.slice(0, 1), ONE_DAY, ['not_hourly']],
-    ['a midnight without payloads for one requested day', [quiet], ONE_DAY, [null]],
-    ['two midnights, one without payloads', [quiet, ...two.slice(1)], TWO_DAYS, [null, 'not_hourly']],
-    ['all hours of one requested day, with payloads at midnight only', onlyMidnight, ONE_DAY, [null]],
-  ])('%s: has the expected doubt', (_, counts, window, codes) => {
-    const { days } = payloadHours.parseBodies(sameBodies(counts), window);
-    const doubts = [...days.values()].map((day) => day.kind === 'reported' && (day.doubt?.code ?? null));
-    expect(doubts).toEqual(codes);
-  });
+test.each<[string, unknown[], typeof ONE_DAY, (string | null)[]]>([
+  ['two midnights', two, TWO_DAYS, ['not_hourly', 'not_hourly']],
+  ['one of two days', two.slice(1), TWO_DAYS, ['not_hourly']],
+  ['another hour anywhere', [...two, bucket(hourOf(7, '2025-11-26'), 1)], TWO_DAYS, [null, null]],
+  ['no days', [], TWO_DAYS, []],
+  ['one midnight for one requested day', two.slice(0, 1), ONE_DAY, ['not_hourly']],
+  ['a midnight without payloads for one requested day', [quiet], ONE_DAY, [null]],
+  ['two midnights, one without payloads', [quiet, ...two.slice(1)], TWO_DAYS, [null, 'not_hourly']],
+  ['all hours of one requested day, with payloads at midnight only', onlyMidnight, ONE_DAY, [null]],
+])('a response with days instead of hours has the expected doubt: %s', (_, counts, window, codes) => {
+  const { days } = payloadHours.parseBodies(sameBodies(counts), window);
+  const doubts = [...days.values()].map((day) => day.kind === 'reported' && (day.doubt?.code ?? null));
+  expect(doubts).toEqual(codes);
 });
 
 const dayIn = (json: string) => {

@@ -26,10 +26,8 @@ describe('along a random history', () => {
   beforeAll(async () => {
     await ledger.clear();
     const [from, to] = ['2026-11-18', '2026-11-19'];
-    const orgs = [
-      await ledger.expectDays({ from, to }, streamNames),
-      await ledger.expectDays({ from, to }, streamNames),
-    ];
+    const createOrg = () => ledger.expectDays({ from, to }, streamNames);
+    const orgs = [await createOrg(), await createOrg()];
     const dice = rollFrom(11);
     const count = () => dice.below(4);
     const numbersOf = (stream: string): Verdict => {

@@ -129,23 +129,15 @@ test('orgs_blocked counts organizations that somebody has to look at', async () 
   expect(await orgsBlocked()).toEqual(['1']);
 });
 
-describe('a month of an organization is final', () => {
-  const isFinal = () =>
-    ledger.list(sql`select is_final, standing, is_billable from losant_usage.monthly_usage where month = '2026-10-01'`);
-
-  test('if it has ended, all days were tracked and every number is final', async () => {
-    expect(await isFinal()).toEqual(['true final true']);
-  });
-
-  test('not if a day was not tracked', async () => {
-    await beginEarlier();
-    expect(await isFinal()).toEqual(['false final false']);
-  });
-
-  test('not if a number is waived', async () => {
-    await setLastDay("standing = 'waived', reason = 'waived'");
-    expect(await isFinal()).toEqual(['false waived true']);
-  });
+const waiveLastDay = () => setLastDay("standing = 'waived', reason = 'waived'");
+test.for<Case>([
+  ['true final true', 'if it has ended, all days were tracked and every number is final'],
+  ['false final false', 'not if a day was not tracked', beginEarlier],
+  ['false waived true', 'not if a number is waived', waiveLastDay],
+])('%s: a month of an organization is final %s', async ([expected, , ...acts]) => {
+  for (const act of acts) await act();
+  const months = sql`select is_final, standing, is_billable from losant_usage.monthly_usage where month = '2026-10-01'`;
+  expect(await ledger.list(months)).toEqual([expected]);
 });
 
 describe('a remedy', () => {
@@ -219,21 +211,18 @@ describe('a remedy', () => {
   });
 });
 
-describe('a closed month', () => {
+test('a closed month needs an adjustment once a number that differs is settled', async () => {
   const state = async () =>
     await books.list(sql`select state, orgs_to_adjust, lines_to_adjust, lines_unsettled from losant_usage.months
       where month = '2026-03-01'`);
-
-  test('needs an adjustment once a number that differs is settled', async () => {
-    const org = await books.addFinalOrg({ from: '2026-03-10', to: '2026-03-11' });
-    await books.close('2026-03');
-    expect(await state()).toEqual(['closed 0 0 0']);
-    await books.restate(org, '2026-03-11', { old: { devices_created: 4 }, numbers: { devices_created: 9 } });
-    await books.setStanding(org, '2026-03-11', 'in_doubt');
-    expect(await state()).toEqual(['closed 0 0 2']);
-    await books.setStanding(org, '2026-03-11', 'final');
-    expect(await state()).toEqual(['needs_adjustment 1 1 0']);
-  });
+  const org = await books.addFinalOrg({ from: '2026-03-10', to: '2026-03-11' });
+  await books.close('2026-03');
+  expect(await state()).toEqual(['closed 0 0 0']);
+  await books.restate(org, '2026-03-11', { old: { devices_created: 4 }, numbers: { devices_created: 9 } });
+  await books.setStanding(org, '2026-03-11', 'in_doubt');
+  expect(await state()).toEqual(['closed 0 0 2']);
+  await books.setStanding(org, '2026-03-11', 'final');
+  expect(await state()).toEqual(['needs_adjustment 1 1 0']);
 });
 
 describe('the months of an instance', () => {

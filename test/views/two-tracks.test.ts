@@ -26,10 +26,9 @@ beforeAll(async () => {
   await asWriter(split.url, asProgram(SPLIT));
 });
 
-const inBoth = async <T>(read: (world: World) => Promise<T>) => ({
-  before: await read(whole),
-  after: await read(split),
-});
+const inBoth = async <T>(read: (world: World) => Promise<T>) => {
+  return { before: await read(whole), after: await read(split) };
+};
 const query = (sql: string) => inBoth((world) => queryOnce(loginAs('reader', world.url), sql));
 
 test('every view has the same rows', async () => {

@@ -7,11 +7,10 @@ import { addDays } from '../../src/usage/day.ts';
 import { isLate } from '../../src/usage/policy.ts';
 import { findWorstStanding, standings } from '../../src/usage/standing.ts';
 import { getStream, streamNames } from '../../src/usage/streams/catalog.ts';
-import { at, COMPUTE_SUMS, INSTANCE, useLedger } from '../ledger/ledger.ts';
-import { asProgram } from '../support/by-hand.ts';
-import { asOwner, queryOnce } from '../support/databases.ts';
+import { at, useLedger } from '../ledger/ledger.ts';
+import { queryOnce } from '../support/databases.ts';
 import { CONTRADICTIONS, contradictionsOfLocalDays } from './contradictions.ts';
-import { makeWorld, NOW, ORGS, OTHER_INSTANCE } from './world.ts';
+import { makeWorld, NOW, ORGS } from './world.ts';
 
 const ledger = useLedger(NOW);
 /** Returns the rows of a query as lines. */
@@ -191,21 +190,6 @@ test('world.ts has a number of every metric, so that these tests compare it in e
   expect(await rows(absent)).toEqual([]);
 });
 
-test('our sums are the sums over organizations of every metric', async () => {
-  await ledger.asProgram(
-    sql`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
-      select ${INSTANCE}, '2026-11-02', metric from losant_usage.metrics`,
-    COMPUTE_SUMS,
-  );
-  const differing = `select * from losant_usage.instance_totals t where our_sum is distinct from coalesce((
-    select sum(quantity) from losant_usage.daily_usage_long l where l.usage_date = t.usage_date
-      and l.metric = t.metric and l.instance_id = t.instance_id), 0)`;
-  expect(await rows(differing)).toEqual([]);
-  const bytes = `select our_sum from losant_usage.instance_totals where metric = 'payload_all_bytes'`;
-  expect(await rows(bytes)).toEqual(['9007199254740996']);
-  await asOwner(ledger.url, asProgram('delete from losant_usage.instance_totals'));
-});
-
 test('organization_tags has a row for each tag, and counts the repetitions of a key', async () => {
   const tags = `select key, value, nth from losant_usage.organization_tags
     where org_id = '${ORGS.whole}' order by 1, 3`;
@@ -268,27 +252,6 @@ describe('a month', () => {
     ]);
   });
 
-  test('lists its blockers', async () => {
-    const blockers = `select right(coalesce(org_id, instance_id), 2), to_char(month, 'MM'), cause,
-        array_to_string(streams, ' '), days, first_day, last_day
-      from losant_usage.month_blockers order by 1, 2, 3`;
-    expect(await rows(blockers)).toEqual([
-      '01 11 not_over - - 2026-11-01 2026-11-30',
-      'a1 09 missing device_counts 1 2026-09-25 2026-09-25',
-      'a1 09 not_fully_tracked device_counts notebook_minutes payload_sources payload_totals - 2026-09-01 2026-09-19',
-      'a1 10 in_doubt payload_totals 1 2026-10-05 2026-10-05',
-      'a1 10 unavailable payload_sources 1 2026-10-06 2026-10-06',
-      'a1 11 missing payload_totals 1 2026-11-20 2026-11-20',
-      'a1 11 not_final notebook_minutes payload_totals 2 2026-11-21 2026-11-23',
-      'a2 11 in_doubt device_counts 1 2026-11-23 2026-11-23',
-      'a3 09 not_fully_tracked device_counts - 2026-09-01 2026-09-19',
-      'a4 11 missing device_counts 3 2026-11-20 2026-11-22',
-      'a4 11 not_final device_counts 1 2026-11-23 2026-11-23',
-      'a5 09 not_fully_tracked device_counts - 2026-09-01 2026-09-19',
-      'ff 11 not_over - - 2026-11-01 2026-11-30',
-    ]);
-  });
-
   test('is compared with limits of any size', async () => {
     const limits = `select limit_name, metric, limit_quantity, quantity, share from losant_usage.usage_vs_limits
       where org_id = '${ORGS.whole}' order by 1`;
@@ -322,36 +285,6 @@ test('a billing period is not final if a stream is not tracked on some of its da
   expect(await rows(finalOrgs)).toEqual(['a3', 'a4']);
   await setCreation('2026-10-15');
   expect(await rows(finalOrgs)).toEqual(['a2', 'a3', 'a4']);
-});
-
-test('an incomplete list blocks every month of its instance', async () => {
-  const setProblem = (problem: string | null) =>
-    ledger.asProgram(sql`update losant_usage.instances set list_problem = ${problem}
-      where instance_id = ${OTHER_INSTANCE}`);
-  await setProblem('page 2 failed');
-  const blockers = `select to_char(month, 'MM'), detail, state from losant_usage.month_blockers
-    where cause = 'list_incomplete' and instance_id = '${OTHER_INSTANCE}' order by 1`;
-  expect(await rows(blockers)).toEqual(['09', '10', '11'].map((month) => `${month} page 2 failed blocked`));
-  const billable = `select month from losant_usage.monthly_usage
-    where is_billable and instance_id = '${OTHER_INSTANCE}'`;
-  expect(await rows(billable)).toEqual([]);
-  await setProblem(null);
-});
-
-test('a stream whose track has ended no longer blocks the month once a backfill has added its days', async () => {
-  const orgId = ORGS.whole;
-  await ledger.asProgram(sql`update losant_usage.tracks set last_day = '2026-11-12', next_day = '2026-11-13'
-    where org_id = ${orgId} and stream = 'notebook_minutes'`);
-  const ended = `delete from losant_usage.coverage where org_id = '${orgId}' and stream = 'notebook_minutes'
-    and usage_date > '2026-11-12'`;
-  await asOwner(ledger.url, asProgram(ended));
-  const blocker = `select streams[1], first_day, last_day from losant_usage.month_blockers
-    where org_id = '${orgId}' and cause = 'not_fully_tracked' and month = '2026-11-01'`;
-  expect(await rows(blocker)).toEqual(['notebook_minutes 2026-11-13 2026-11-23']);
-  await ledger.backfill('2026-11-01..2026-11-23', { orgIds: [orgId] });
-  expect(await rows(blocker)).toEqual([]);
-  const tracks = (await ledger.tracks(orgId)).filter((track) => track.startsWith('notebook_minutes'));
-  expect(tracks).toEqual(['notebook_minutes 09-20 11-24 11-23']);
 });
 
 test('a stream that begins or returns makes days of other streams wait until it is read', async () => {

@@ -5,7 +5,7 @@ import { POLICY } from '../usage/cells.ts';
 
 /** Yesterday is the 23rd, which is not late yet. */
 export const NOW = '2026-11-24T03:00:00.000Z';
-export const OTHER_INSTANCE = '5c00000000000000000000ff';
+const OTHER_INSTANCE = '5c00000000000000000000ff';
 
 const idOf = (lastDigits: string) => `5d00000000000000000000${lastDigits}`;
 

@@ -145,22 +145,6 @@ describe('a monitor', () => {
     await expectPings('success', '/fail');
   });
 
-  test('gets a success while a long run progresses', async () => {
-    const slow = { ...instanceOf(other), requestConcurrency: 1 };
-    const replica = await open({ instances: [instanceOf(platform), slow], config: PATIENT });
-    await other.control('config', { latencyMs: 500 });
-    replica.wake();
-    const readCellCount = () => replica.loop.statuses[1]?.progress?.readCells ?? 0;
-    for (const expected of [['success'], ['success', 'success']]) {
-      const before = readCellCount();
-      await until('the other one has ended', async () => (await countRuns(replica, 'complete')) === expected.length);
-      await until('it has read more', () => readCellCount() > before);
-      replica.wake();
-      await expectPings(...expected);
-    }
-    expect(replica.loop.statuses[1]).toMatchObject({ state: 'working', progress: { plannedCells: 24 } });
-  });
-
   test('gets pings for a backfill of another process, and none from a standby process', async () => {
     const replica = await open({ instances: [instanceOf(platform)] });
     await replica.runAll();

@@ -18,10 +18,6 @@ export function rollFrom(seed: number): Dice {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
   const below = (bound: number) => Math.floor(next() * bound);
-  return {
-    next,
-    below,
-    pick: (from) => from[below(from.length)] as (typeof from)[number],
-    chance: (share) => next() < share,
-  };
+  const pick: Dice['pick'] = (from) => from[below(from.length)] as (typeof from)[number];
+  return { next, below, pick, chance: (share) => next() < share };
 }

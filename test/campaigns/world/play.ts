@@ -122,9 +122,7 @@ async function heal(world: World, log: string[]): Promise<string[]> {
   const runFinally = async (): Promise<string> => {
     const code = await runLater();
     if (code !== 0)
-      world.violations.push(
-        `the problems have ended, but the run exits with ${code}: ${world.outcomes.at(-1)?.stdout}`,
-      );
+      world.violations.push(`the problems have ended, but a run exits with ${code}: ${world.outcomes.at(-1)?.stdout}`);
     return `${code}`;
   };
   const parts: Readonly<Record<string, () => Promise<string>>> = {

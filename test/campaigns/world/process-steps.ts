@@ -55,11 +55,8 @@ async function disturb(world: World, dice: Dice, disturbance: (way: WireControl)
   wire.onSent = (nth) => {
     if (nth !== statementNumber) return 'pass';
     isReached = true;
-    return disturbance({
-      cut: () => wire.cut(),
-      mend: () => wire.mend(),
-      interrupt: () => started.running.kill('SIGTERM'),
-    });
+    const interrupt = () => started.running.kill('SIGTERM');
+    return disturbance({ cut: () => wire.cut(), mend: () => wire.mend(), interrupt });
   };
   const started = startCommand(world, args, { databaseUrl: through(wire, world.database.url) });
   const { code } = await finishCommand(world, started);

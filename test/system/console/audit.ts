@@ -46,11 +46,7 @@ export interface Look {
 export const LOOKS: readonly Look[] = [{ width: 375, scheme: 'dark' }];
 
 /** Both layouts, light and dark. */
-export const MORE_LOOKS: readonly Look[] = [
-  ...LOOKS,
-  { width: 1440, scheme: 'light' },
-  { width: 1440, scheme: 'dark' },
-];
+export const ALL_LOOKS: readonly Look[] = [...LOOKS, { width: 1440, scheme: 'light' }, { width: 1440, scheme: 'dark' }];
 
 /** Returns the problems of the open page, and saves a screenshot of each look under `name`. */
 export async function auditPage(page: Page, name: string, looks: readonly Look[]): Promise<string[]> {

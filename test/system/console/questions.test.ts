@@ -1,11 +1,10 @@
-/** What an account manager asks, in a real browser: at most two steps from Home, with the numbers of the base tables. */
+/** What an account manager asks, in a real browser: at most two steps from Home. */
 import { Hono } from 'hono';
 import type { Page } from 'playwright-core';
 import { expect, test } from 'vitest';
 import { ICON } from '../../../src/console/page.ts';
 import { addPages } from '../../../src/console/pages.ts';
 import { listen } from '../../../src/server/listen.ts';
-import { showNumber } from '../../../src/terminal/words.ts';
 import { ORGS, useWorld } from '../../console/world.ts';
 import { useDisposable, useOpened } from '../../opened.ts';
 import { startBrowser } from './browser.ts';
@@ -42,157 +41,35 @@ const fill =
 
 const find = (text: string) => fill(/^Find an organization/, text);
 
-/** The change of this month against 28 days before, over the days that are stored on both sides, as Home has it. */
-const changeOf = (orgId: string) => `
-  select to_char(round((sum(d.payload_billable_count) / sum(p.payload_billable_count) - 1) * 100), 'FMSG990') || '%'
-  from losant_usage.usage_days d join losant_usage.usage_days p on p.org_id = d.org_id
-    and p.usage_date = d.usage_date - 28 and d.payload_billable_count + p.payload_billable_count is not null
-  where d.org_id = '${orgId}' and d.usage_date between '2026-11-01' and '2026-11-27'`;
+const growth = click('Days, growth and plans');
 
-/** Each question with its steps, and queries for what the page must have. */
-const QUESTIONS: readonly (readonly [question: string, steps: readonly Step[], queries: readonly string[]])[] = [
-  [
-    'What is our total by day?',
-    [click('Days, growth and plans')],
-    [
-      `select sum(payload_billable_count) from losant_usage.usage_days
-        where usage_date = '2026-11-16' and org_id <> '0a0000000000000000000009'`,
-      `select sum(payload_billable_count) from losant_usage.usage_days
-        where usage_date between '2026-11-01' and '2026-11-27' and org_id <> '0a0000000000000000000009'`,
-    ],
-  ],
-  [
-    'Who grew most this quarter?',
-    [click('Days, growth and plans'), click('This quarter')],
-    [
-      // The days that are compared with its first two were before the first of all.
-      `select sum(payload_billable_count) from losant_usage.usage_days
-        where org_id = '${ORGS.doubled}' and usage_date between '2026-10-03' and '2026-11-27'`,
-      `select sum(payload_billable_count) from losant_usage.usage_days
-        where org_id = '${ORGS.doubled}' and usage_date between '2026-08-01' and '2026-09-25'`,
-    ],
-  ],
-  [
-    'How do two organizations compare?',
-    [find('Office'), fill(/^Compare with another/, 'Silent')],
-    [ORGS.office, ORGS.silent].map(
-      (orgId) => `select sum(payload_billable_count) from losant_usage.usage_days
-        where org_id = '${orgId}' and usage_date between '2026-11-01' and '2026-11-27'`,
-    ),
-  ],
-  [
-    'What was billed this year?',
-    [click('Billing'), click('Billed this year by customer')],
-    [
-      `select sum(quantity) from losant_usage.statement_lines
-        where metric = 'payload_billable_count' and org_id <> '0a0000000000000000000009'`,
-      `select sum(quantity) from losant_usage.statement_lines
-        where metric = 'payload_billable_count' and org_id = '${ORGS.office}'`,
-    ],
-  ],
-  [
-    'Which plan is used too much?',
-    [click('Days, growth and plans'), click('Plans and limits')],
-    [
-      `select sum(payload_billable_count) from losant_usage.usage_days d join losant_usage.organizations o using (org_id)
-        where usage_date between '2026-11-01' and '2026-11-27' and o.plan_id = 'gold' and o.limits ? 'payload'`,
-      `select sum((limits ->> 'payload')::bigint) from losant_usage.organizations where plan_id = 'gold'`,
-    ],
-  ],
-  [
-    'What are the plan and the limits of an organization?',
-    [find('C-1')],
-    [
-      `select (limits ->> 'payload')::bigint from losant_usage.organizations where org_id = '${ORGS.office}'`,
-      `select sum(payload_billable_count) from losant_usage.usage_days
-        where org_id = '${ORGS.office}' and usage_date between '2026-11-01' and '2026-11-27'`,
-    ],
-  ],
-  [
-    'What is October by type and source?',
-    [find('Doubled'), click('October 2026')],
-    [
-      `select sum((payload_sources -> 'mqtt' ->> 'device')::bigint) from losant_usage.usage_days
-        where org_id = '${ORGS.doubled}' and usage_date between '2026-10-01' and '2026-10-31'`,
-    ],
-  ],
-  ['Who doubled, and who halved?', [], [changeOf(ORGS.doubled), changeOf(ORGS.gappy)]],
-  [
-    'Who is silent, new or deleted?',
-    [],
-    [
-      `select 'since ' || max(usage_date) + 1 from losant_usage.usage_days
-        where org_id = '${ORGS.silent}' and payload_billable_count > 0`,
-      `select 'Newcomer ' || created_on from losant_usage.organizations where org_id = '${ORGS.newcomer}'`,
-      `select 'Deleted ' || deleted_on from losant_usage.organizations where org_id = '${ORGS.deleted}'`,
-    ],
-  ],
-  [
-    'Who will exceed a limit?',
-    [click('Office')],
-    [
-      `select sum(payload_billable_count) from losant_usage.usage_days where org_id = '${ORGS.office}'
-      and month = '2026-11-01'`,
-    ],
-  ],
-  [
-    'What will next month be?',
-    [find('Office')],
-    [
-      `select sum(w.average) from generate_series(timestamp '2026-12-01', '2026-12-31', interval '1 day') as day join (
-          select extract(isodow from usage_date) as weekday, avg(payload_billable_count) as average
-          from losant_usage.usage_days
-          where org_id = '${ORGS.office}' and usage_date between '2026-10-31' and '2026-11-27' group by 1
-        ) as w on w.weekday = extract(isodow from day)`,
-    ],
-  ],
-  [
-    'Why is a day missing?',
-    [click('Gappy'), click('2026-11-27')],
-    [
-      `select concat(reason, ': ', detail) from losant_usage.coverage where org_id = '${ORGS.gappy}'
-      and usage_date = '2026-11-27' and standing = 'missing'`,
-    ],
-  ],
-  [
-    'What changed since September was closed?',
-    [click('Adjust: Month needs an adjustment')],
-    [
-      `select sum(payload_billable_count) from losant_usage.usage_days where org_id = '${ORGS.office}'
-        and month = '2026-09-01'`,
-      `select sum(quantity) from losant_usage.statement_lines where org_id = '${ORGS.office}'
-        and month = '2026-09-01' and metric = 'payload_billable_count'`,
-    ],
-  ],
-  [
-    'What did the last run do?',
-    [click('Runs')],
-    [`select (counts -> 'cells' ->> 'loaded')::integer from losant_usage.runs`],
-  ],
-  [
-    'What is usual at 8 o’clock?',
-    [find('Hourly'), click('Hours')],
-    [
-      `select '08:00 ' || avg(hours_billable_count[9])::integer from losant_usage.usage_days
-      where org_id = '${ORGS.hourly}' and month = '2026-11-01'`,
-    ],
-  ],
+/** Each question with its steps, and what the page must have, by the numbers of the world. */
+const QUESTIONS: readonly (readonly [question: string, steps: readonly Step[], ...texts: readonly string[]])[] = [
+  ['What is our total by day?', [growth], '3,680 payloads', '87,370 over 27 stored days'],
+  ['Who grew most this quarter?', [growth, click('This quarter')], 'Doubled 28,000 39,000'],
+  ['How do two organizations compare?', [find('Office'), fill(/^Compare with another/, 'Silent')], '20,700', '7,200'],
+  ['What was billed this year?', [click('Billing'), click('Billed this year by customer')], '93,700', '22,300'],
+  ['Which plan is used too much?', [growth, click('Plans and limits')], '80,890 6,021,500'],
+  ['What are the plan and the limits of an organization?', [find('C-1')], '21,500 20,700'],
+  ['What is October by type and source?', [find('Doubled'), click('October 2026')], 'mqtt device 11,625'],
+  ['Who doubled, and who halved?', [], 'Doubled +81%', 'Gappy -50%'],
+  ['Who is silent, new or deleted?', [], 'since 2026-11-25', 'Newcomer 2026-11-23', 'Deleted 2026-11-25'],
+  ['Who will exceed a limit?', [click('Office')], '20,700'],
+  ['What will next month be?', [find('Office')], '23,800'],
+  ['Why is a day missing?', [click('Gappy'), click('2026-11-27')], 'server_error: HTTP 500'],
+  ['What changed since September was closed?', [click('Adjust: Month needs an adjustment')], '22,800 22,300'],
+  ['What did the last run do?', [click('Runs')], ' 38 '],
+  ['What is usual at 8 o’clock?', [find('Hourly'), click('Hours')], '08:00 24'],
 ];
 
-test.for(QUESTIONS)('%s', async ([, steps, queries]) => {
+test.for(QUESTIONS)('%s', async ([, steps, ...texts]) => {
   const { page, problems } = tab;
   await page.goto(`http://127.0.0.1:${server.port}/`);
   for (const step of steps) await step(page);
   expect(steps.length).toBeLessThanOrEqual(2);
-  for (const query of queries) {
-    const [row] = await world.ask(query);
-    const value = String(Object.values(row ?? {})[0]);
-    const text = /^[\d.]+$/.test(value) ? showNumber(Number(value)) : value;
-    // The values of a chart are folded.
-    const read = async () =>
-      `${await page.innerText('main')} ${await page.textContent('main')}`.replaceAll(/\s+/g, ' ');
-    await expect.poll(read).toContain(text);
-  }
+  // The values of a chart are folded.
+  const read = async () => `${await page.innerText('main')} ${await page.textContent('main')}`.replaceAll(/\s+/g, ' ');
+  for (const text of texts) await expect.poll(read).toContain(text);
   expect(problems).toEqual([]);
 });
 
