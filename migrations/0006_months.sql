@@ -160,23 +160,25 @@ where u.stream in (select stream from losant_usage.metrics)
 group by u.org_id, u.month;
 
 -- All blockers in one shape. At next_read_at, the last of the cells is due, and for not_final so late that the read
--- makes it final; null if all are due. No run reads a retired instance again, so nothing of it settles.
+-- makes it final; null if all are due. It is computed inside the union: a longer expression outside would keep the
+-- planner from inlining remedy. No run reads a retired instance again, so nothing of it settles.
 create view losant_usage_internal.blockers as
 select b.instance_id, b.org_id, b.month, b.cause,
   (case when b.state = 'settling' and i.retired_at is not null then 'blocked' else b.state end
     )::losant_usage.month_state as state,
-  b.first_day, b.last_day, b.usage_dates, b.streams, b.detail,
-  case when b.next_read_at > now() then greatest(b.next_read_at, case when b.cause = 'not_final' then
-    ((b.last_day + 1)::timestamp + (i.policy ->> 'finalAfterHours')::integer * interval '1 hour') at time zone 'UTC'
-  end) end as next_read_at
+  b.first_day, b.last_day, b.usage_dates, b.streams, b.detail, b.next_read_at
 from (
   select instance_id, null::text collate "C" as org_id, month, cause, state, first_day, last_day, usage_dates, streams,
     detail, null::timestamptz as next_read_at
   from losant_usage_internal.instance_blockers
   union all
   select o.instance_id, b.org_id, b.month, b.cause, b.state, b.first_day, b.last_day, b.usage_dates, b.streams,
-    b.detail, b.next_read_at
-  from losant_usage_internal.org_blockers b join losant_usage.organizations o on o.org_id = b.org_id
+    b.detail, case when b.next_read_at > now() then greatest(b.next_read_at, case when b.cause = 'not_final' then
+      ((b.last_day + 1)::timestamp + (i.policy ->> 'finalAfterHours')::integer * interval '1 hour') at time zone 'UTC'
+    end) end
+  from losant_usage_internal.org_blockers b
+  join losant_usage.organizations o on o.org_id = b.org_id
+  join losant_usage.instances i on i.instance_id = o.instance_id
 ) as b
 join losant_usage.instances i on i.instance_id = b.instance_id;
 

@@ -163,6 +163,12 @@ describe('a remedy', () => {
     expect(await remedy()).toEqual([dueAt('2026-11-04 00:00'), 'losant-usage run']);
   });
 
+  test('is no function call for each blocker, which takes as long as the rest', async () => {
+    const plan = await ledger.explainIndexes(sql`(verbose) select remedy from losant_usage.month_blockers`);
+    expect(plan).toContain('the last of these cells is due at');
+    expect(plan).not.toContain('losant_usage_internal.remedy(');
+  });
+
   test('accepts cells that were not read in time, or whose reads fail', async () => {
     await readLastDayAt('2026-11-09T11:59:59Z')();
     expect(await remedy()).toEqual(['losant-usage run', ...WAIVE]);
