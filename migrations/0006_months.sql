@@ -452,8 +452,7 @@ from (
 ) as d;
 
 -- The days ahead are arrays, of which the planner expects few elements. The day on which a limit is exceeded is looked
--- for only where the month exceeds it. A day on which all that is expected is stored lacks no number: the stream of one
--- that it does not have is not loaded.
+-- for only where the month exceeds it. A day that is stored lacks no number: if one is null, its stream is not loaded.
 create view losant_usage.usage_vs_limits as
 select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, s.month,
   losant_usage_internal.month_end(s.month) - s.month + 1 as days_in_month, s.days_expected,

@@ -163,7 +163,7 @@ describe('a remedy', () => {
     expect(await remedy()).toEqual([dueAt('2026-11-04 00:00'), 'losant-usage run']);
   });
 
-  test('is no function call for each blocker, which takes as long as the rest', async () => {
+  test('is inlined, because a function call for each blocker would take as long as the rest', async () => {
     const plan = await ledger.explainIndexes(sql`(verbose) select remedy from losant_usage.month_blockers`);
     expect(plan).toContain('the last of these cells is due at');
     expect(plan).not.toContain('losant_usage_internal.remedy(');
