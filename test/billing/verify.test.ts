@@ -12,6 +12,7 @@ import { writePacks } from '../../src/billing/pack.ts';
 import { readPacks } from '../../src/billing/read-packs.ts';
 import { matchesRow, readStatements } from '../../src/billing/statements.ts';
 import { type Ended, jsonOf, runProgram } from '../support/program.ts';
+import { matching } from '../support/texts.ts';
 import { INSTANCE, SIGNAL, useBooks } from './books.ts';
 import { ADJUSTMENT, Copy, closeMarch, MONTH } from './copies.ts';
 import { TAMPERINGS } from './tamperings.ts';
@@ -63,7 +64,7 @@ async function expectProblem(ending: Promise<Ended>, file: string, problem: RegE
   expect([ended.code, ended.stderr]).toEqual([3, '']);
   const { problems, ok } = jsonOf<Verified>(ended);
   expect(ok).toBe(false);
-  expect(problems).toContainEqual({ file, problem: expect.stringMatching(problem) as string });
+  expect(problems).toContainEqual({ file, problem: matching(problem) });
 }
 
 describe('packs that nobody changed', () => {
@@ -166,7 +167,7 @@ test.for(TAMPERINGS)('a tampered pack has a problem in the file that contradicts
   const verification = await readPacks(copy.out, []);
   expect(verification.problems).toEqual([]);
   await checkPacks(verification, SIGNAL);
-  const expected = { file, problem: expect.stringMatching(problem) as string };
+  const expected = { file, problem: matching(problem) };
   expect(verification.problems).toContainEqual(expected);
 });
 

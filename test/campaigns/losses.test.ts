@@ -7,6 +7,7 @@ import { daysAgo } from '../support/days.ts';
 import { OwnPostgres } from '../support/own-postgres.ts';
 import { jsonOf, type Refusal, type Running } from '../support/program.ts';
 import { readRolesSql, removeLogin } from '../support/roles.ts';
+import { containing } from '../support/texts.ts';
 import { until } from '../support/wait.ts';
 
 const [FROM, TO] = [daysAgo(9), daysAgo(1)];
@@ -53,7 +54,7 @@ describe('a database failure', () => {
     expect(ended).toMatchObject({ code: 1 });
     expect(jsonOf<Refusal>(ended).error).toMatchObject({
       code: 'database_failed',
-      message: expect.stringContaining('No space left on device') as string,
+      message: containing('No space left on device'),
       hint: 'free disk space on the database server; the next run continues',
     });
     expect(await store.query('select status from losant_usage.runs')).toEqual([{ status: 'failed' }]);

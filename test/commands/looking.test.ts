@@ -6,7 +6,7 @@ import { asProgram, loseNumbers } from '../support/by-hand.ts';
 import { asOwner, asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, resultOf, runProgram } from '../support/program.ts';
-import { containing } from '../support/texts.ts';
+import { containing, matching } from '../support/texts.ts';
 
 const day = daysAgo(1);
 const earlier = daysAgo(2);
@@ -101,7 +101,7 @@ it('explain shows the response and the run that a number comes from', async () =
     numbers: quantities.map(([name, value]) => ({ metric: `devices_${name}`, quantity: Number(value) })),
     changes: [],
     quarantine: [],
-    advice: { text: expect.stringMatching(/^next read .*\d\d:\d\d UTC \(in .+\)$/) as string, commands: [] },
+    advice: { text: matching(/^next read .*\d\d:\d\d UTC \(in .+\)$/), commands: [] },
   };
   const explained = { org: { orgId, deletedOn: null }, day, cells: [cell] };
   expect(await resultOf(explain('--json'))).toMatchObject([0, explained]);

@@ -12,6 +12,7 @@ import {
   type TestDatabase,
 } from '../support/databases.ts';
 import { createTestFolder } from '../support/folders.ts';
+import { containing, matching } from '../support/texts.ts';
 
 const FIRST = `-- A comment; with a semicolon, and a 'quote.
 do $$ begin
@@ -139,7 +140,7 @@ describe('always.sql', () => {
     const started = requireSchema(handle, { createIfEmpty: true, autoMigrate: false }, folder);
     await expect(started).rejects.toMatchObject({
       kind: 'database_too_old',
-      message: expect.stringMatching(/is older than this program; not applied yet: always$/) as unknown,
+      message: matching(/is older than this program; not applied yet: always$/),
       hint: 'run `losant-usage migrate` as losant_usage_migrator',
     });
     expect(await migrateToHead(handle, folder)).toEqual(['always']);
@@ -215,7 +216,7 @@ describe('a database that is not at head', () => {
       ahead: ['database_too_new', `it has ${unknown}`],
       other: ['database_mismatch', `was created by different migrations than this program's: ${unknown}`],
     }[state];
-    const refused = { kind, message: expect.stringContaining(says ?? '') as unknown };
+    const refused = { kind, message: containing(says ?? '') };
     const options = { createIfEmpty: true, autoMigrate: true };
     await expect(migrateToHead(handle, folder)).rejects.toMatchObject(refused);
     await expect(requireSchema(handle, options, folder)).rejects.toMatchObject(refused);
@@ -226,7 +227,7 @@ test('only the migrator migrates in the schemas that were created for it, even i
   await asAdministrator(`alter database ${database.name} owner to postgres`);
   await asAdministrator(`grant connect on database ${database.name} to losant_usage_migrator`);
   await using writer = await openAs('writer', database.url);
-  const message = expect.stringContaining('permission denied for') as unknown;
+  const message = containing('permission denied for');
   const refused = { kind: 'database_refused', message };
   const options = { createIfEmpty: true, autoMigrate: true };
   await expect(requireSchema(writer, options, folder)).rejects.toMatchObject(refused);

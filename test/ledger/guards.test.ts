@@ -8,6 +8,7 @@ import { rejectForeignObjects } from '../../src/ledger/coverage.ts';
 import { FIRST_DAY, LAST_DAY } from '../../src/usage/day.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { asOwner } from '../support/databases.ts';
+import { containing, matching } from '../support/texts.ts';
 import { devices, report } from '../usage/cells.ts';
 import { cellResponse, RUN_2, useLedger } from './ledger.ts';
 
@@ -46,8 +47,8 @@ test.each([
   for (const [operation, statement] of Object.entries(statements)) {
     await expect(writeManually(statement)).rejects.toMatchObject({
       code: 'P0001',
-      message: expect.stringMatching(new RegExp(`^losant_usage\\.\\w+: ${operation} is not allowed$`)) as unknown,
-      hint: expect.stringContaining(operation === 'truncate' ? '' : hint) as unknown,
+      message: matching(new RegExp(`^losant_usage\\.\\w+: ${operation} is not allowed$`)),
+      hint: containing(operation === 'truncate' ? '' : hint),
     });
   }
 });

@@ -13,6 +13,7 @@ import {
 import { acquireLease, beginWriting, type Lease, releaseLease, renewLease } from '../../src/ledger/lease.ts';
 import { finishRun, interruptDeadRuns, type RunCounts, startRun } from '../../src/ledger/runs.ts';
 import { asOwner } from '../support/databases.ts';
+import { containing, matching } from '../support/texts.ts';
 import { endsLockWaits, until } from '../support/wait.ts';
 import { INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
 
@@ -47,10 +48,10 @@ describe('a lease', () => {
     await expect(acquire(RUN_2, 'two')).rejects.toMatchObject({
       name: 'BusyError',
       kind: 'lease_busy',
-      message: expect.stringMatching(message) as unknown,
-      hint: expect.stringMatching(
+      message: matching(message),
+      hint: matching(
         /^try again when it has ended \(run --wait SECONDS waits for that\); .* its lease expires at \d{4}-\d\d-\d\dT[\d:.]+Z/,
-      ) as unknown,
+      ),
     });
   });
 
@@ -91,7 +92,7 @@ describe('a lease', () => {
       await letPass('45 seconds');
       await renewLease(ledger.db, lease);
       expect(await leases()).toEqual(['1 one 60']);
-      const message = expect.stringContaining('is being loaded by a process on one') as unknown;
+      const message = containing('is being loaded by a process on one');
       await expect(acquireWithin('0')).rejects.toMatchObject({ kind: 'lease_busy', message });
       await renewLease(ledger.db, lease);
     });

@@ -5,6 +5,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { parseRetryAfter } from '../../src/losant/attempt.ts';
 import { type AttemptReport, computeBackoffMs, computePauseMs } from '../../src/losant/client.ts';
 import { Gate, Rate } from '../../src/losant/rate.ts';
+import { containing } from '../support/texts.ts';
 import { clientFor, errorOf, REQUEST, sendJson, startServer } from './server.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 0, 1);
@@ -120,7 +121,7 @@ describe('the time of a response', () => {
     );
     const client = clientFor(server, { now, attempts: 2 });
     const error = await errorOf(client.get(dated));
-    expect(error).toMatchObject({ kind: 'wrong_date', hint: expect.stringContaining('no-cache') as string });
+    expect(error).toMatchObject({ kind: 'wrong_date', hint: containing('no-cache') });
     expect(error.message).toContain(`${message} (after 2 attempts)`);
     expect((await client.get(dated)).body).toEqual({ number: 4 });
   });

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { collect } from 'streaming-iterables';
 import { describe, expect, it } from 'vitest';
 import { listOrgPages, type OrgListResult, type OrgPage } from '../../src/losant/org-list.ts';
+import { containing } from '../support/texts.ts';
 import { clientFor, sendJson, startServer } from './server.ts';
 
 const INSTANCE = '5c0000000000000000000001';
@@ -86,7 +87,7 @@ it.each([
   await using server = await startServer((__, response) => sendJson(response, body));
   const list = collect(listOrgPages(clientFor(server), { instanceId: INSTANCE, signal }));
   const rejection = { kind: 'bad_body', action: 'instanceOrgs.get', body: JSON.stringify(body) };
-  const message = expect.stringContaining(detail) as unknown;
+  const message = containing(detail);
   await expect(list).rejects.toMatchObject({ ...rejection, message });
   expect(server.received).toHaveLength(1);
 });

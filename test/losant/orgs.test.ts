@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { createUsageRequest, getInstance, getOrg } from '../../src/losant/endpoints.ts';
 import { parseJson } from '../../src/usage/body.ts';
 import { parseOrganization } from '../../src/usage/organization.ts';
+import { containing } from '../support/texts.ts';
 import { clientFor, sendJson, startServer, type TestServer } from './server.ts';
 
 const INSTANCE = '5c0000000000000000000001';
@@ -25,7 +26,7 @@ describe('getOrg', () => {
     ['without a name', { id: orgId(1) }, 'name: '],
   ])('rejects a body %s', async (_, body, detail) => {
     await using server = await answer(body);
-    const message = expect.stringContaining(detail) as unknown;
+    const message = containing(detail);
     await expect(read(server)).rejects.toMatchObject({ kind: 'bad_body', message });
   });
 });
@@ -71,7 +72,7 @@ describe('createUsageRequest', () => {
       kind: 'forbidden',
       action,
       message: `${action} (org ${orgId(1)}, days 2025-11-25..2025-11-26): responded with HTTP 403`,
-      hint: expect.stringContaining(`add ${action}, or all.Instance.read`) as unknown,
+      hint: containing(`add ${action}, or all.Instance.read`),
     });
   });
 

@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { createTestFolder } from '../support/folders.ts';
+import { containing } from '../support/texts.ts';
 
 let folder: string;
 
@@ -48,7 +49,7 @@ test('an older Node is rejected in one line with exit code 2 before main is read
 const ARGS = `const args: string[] = process.argv.slice(2);
   process.stdout.write(JSON.stringify(args));
   process.exitCode = 3;`;
-const THROWN = expect.stringContaining('no main today') as string;
+const THROWN = containing('no main today');
 const UNFINISHED = 'losant-usage stopped before it had finished. This is a bug; please report it.\n';
 
 test.each([

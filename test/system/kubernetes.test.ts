@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
+import { matching } from '../support/texts.ts';
 
 interface PodSpec {
   readonly containers: readonly {
@@ -63,7 +64,7 @@ test('a copy of the overlay builds with its namespace, image, replicas and setti
   const overlay = build(copy);
   expect(overlay.map(({ kind }) => kind)).not.toContain('PodMonitor');
   expect(new Set(overlay.map(({ metadata }) => metadata.namespace))).toEqual(new Set(['billing']));
-  const image = expect.stringMatching(/^images\.example\.com\/losant-usage:\d/) as unknown;
+  const image = matching(/^images\.example\.com\/losant-usage:\d/);
   const template = { spec: { containers: [{ image }] } };
   expect(getOne(overlay, 'Deployment').spec).toMatchObject({ replicas: 2, template });
   const data = { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97' };

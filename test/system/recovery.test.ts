@@ -11,6 +11,7 @@ import { daysAgo } from '../support/days.ts';
 import { DebianPostgres, documentedOptions, tool } from '../support/debian-postgres.ts';
 import { freePort } from '../support/ports.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
+import { containing } from '../support/texts.ts';
 import { settingsOf } from '../worker/process.ts';
 
 const platform = usePlatform({ orgs: 30, now: Date.now, hostile: false });
@@ -74,14 +75,14 @@ test('a dump restored as documented has every row and privilege; a standby runs 
     expect(await readContents(second)).toEqual(await readContents(first));
     expect(await runAs(second, 'migrator', 'migrate')).toMatchObject({
       code: 0,
-      stdout: expect.stringContaining('up to date') as string,
+      stdout: containing('up to date'),
     });
 
     await second.becomeStandby();
     for (const command of ['run', 'worker']) {
       expect(await runAs(second, 'writer', command)).toMatchObject({
         code: 1,
-        stderr: expect.stringContaining('is a standby and accepts no writes') as string,
+        stderr: containing('is a standby and accepts no writes'),
       });
     }
     expect(await runAs(second, 'reader', 'status')).toMatchObject({ code: 0 });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { makeFastFolder, queryOnce } from '../support/databases.ts';
 import { DebianPostgres } from '../support/debian-postgres.ts';
+import { matching } from '../support/texts.ts';
 
 test('views and functions have the same rows in a German session, and if queries are compiled', async () => {
   const locales = makeFastFolder('losant-usage-locales-');
@@ -18,7 +19,7 @@ test('views and functions have the same rows in a German session, and if queries
     const vitest = ['node_modules/vitest/vitest.mjs', 'run', 'test/views/sessions.test.ts'];
     const env = { ...process.env, TEST_DATABASE_URL: server.url, TEST_LOCALE: 'de_DE.UTF-8', NO_COLOR: '1' };
     const { status, stdout } = spawnSync(process.execPath, vitest, { env, encoding: 'utf8', timeout: 540_000 });
-    expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringMatching(/Tests +\d+ passed/) as string });
+    expect({ status, stdout }).toEqual({ status: 0, stdout: matching(/Tests +\d+ passed/) });
   } finally {
     delete process.env['LOCPATH'];
     await server.stop();
