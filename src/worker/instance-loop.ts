@@ -166,7 +166,7 @@ async function loadOnSchedule(
   let startedAtMs = hostNow();
   let end: WorkerRunResult;
   let hasResponse = false;
-  let isTokenRejected = false;
+  let isTokenRejected: boolean;
   const readNow = async () => {
     now = await tools.readNow();
     startedAtMs = now();
