@@ -118,9 +118,11 @@ async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthO
       // Final restatements: all of them, and those of the last 30 days (counts).
       sql<number>`coalesce(f.restatements, 0)`.as('finalRestatements'),
       sql<number>`coalesce(f.recent, 0)`.as('finalRestatements30Days'),
-      // Settled sums that differ from control totals or counterparts (count).
+      // Settled sums that differ from control totals or counterparts, and block a month that is not closed (count).
       sql<number>`(select count(*) from losant_usage.reconciliation c
-        where c.instance_id = i.instance_id and c.outcome = 'differs')`.as('differences'),
+        where c.instance_id = i.instance_id and c.outcome = 'differs' and i.control_totals = 'block' and not exists (
+          select from losant_usage.statements s where s.instance_id = c.instance_id and s.month = c.month
+        ))`.as('differences'),
     ])
     .select('l.acquired_at as leaseAcquiredAt')
     .where(isAny('i.instance_id', instanceIds))
