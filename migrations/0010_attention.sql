@@ -73,13 +73,17 @@ from losant_usage_internal.lacking_cells c
 join losant_usage.organizations o on o.org_id = c.org_id
 group by o.instance_id, c.standing, c.org_id, o.name;
 
+-- Those that block a month which is not closed. src/queries/health.ts counts the same.
 create view losant_usage_internal.differing_sums as
 select r.instance_id, 'sums_differ'::losant_usage.attention_kind as kind, r.metric::text as subject,
   format('%s (from %s since %s)', r.metric,
     string_agg(distinct case r.compared_with when 'losant' then 'Losant''s total' else r.compared_with end, ', '),
     losant_usage_internal.day_text(min(r.usage_date))) as text,
   count(*) as quantity
-from losant_usage.reconciliation r where r.outcome = 'differs' group by r.instance_id, r.metric;
+from losant_usage.reconciliation r join losant_usage.instances i on i.instance_id = r.instance_id
+where r.outcome = 'differs' and i.control_totals = 'block' and not exists (
+  select from losant_usage.statements s where s.instance_id = r.instance_id and s.month = r.month)
+group by r.instance_id, r.metric;
 
 create view losant_usage_internal.limits_to_watch as
 select l.instance_id,

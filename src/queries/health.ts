@@ -96,11 +96,11 @@ interface FinalRestatements {
 
 async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthOptions) {
   const recentFrom = new Date(nowMs - RECENT_RESTATEMENT_DAYS * DAY_MS).toISOString();
-  // Not by instance: each would read those of all instances.
+  // Not by instance: each would read those of all instances. By run, because an organization can be transferred.
   const finalRestatements = sql<FinalRestatements>`(
-    select o.instance_id, count(*) as restatements, count(*) filter (where r.changed_at >= ${recentFrom}) as recent
-    from losant_usage.revisions r join losant_usage.organizations o on o.org_id = r.org_id
-    where r.was_final group by o.instance_id)`;
+    select n.instance_id, count(*) as restatements, count(*) filter (where r.changed_at >= ${recentFrom}) as recent
+    from losant_usage.revisions r join losant_usage.runs n on n.run_id = r.run_id
+    where r.was_final group by n.instance_id)`;
   return await db
     .selectFrom('instances as i')
     .leftJoin(finalRestatements.as('f'), 'f.instance_id', 'i.instance_id')
@@ -118,9 +118,11 @@ async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthO
       // Final restatements: all of them, and those of the last 30 days (counts).
       sql<number>`coalesce(f.restatements, 0)`.as('finalRestatements'),
       sql<number>`coalesce(f.recent, 0)`.as('finalRestatements30Days'),
-      // Settled sums that differ from control totals or counterparts (count).
+      // Settled sums that differ from control totals or counterparts, and block a month that is not closed (count).
       sql<number>`(select count(*) from losant_usage.reconciliation c
-        where c.instance_id = i.instance_id and c.outcome = 'differs')`.as('differences'),
+        where c.instance_id = i.instance_id and c.outcome = 'differs' and i.control_totals = 'block' and not exists (
+          select from losant_usage.statements s where s.instance_id = c.instance_id and s.month = c.month
+        ))`.as('differences'),
     ])
     .select('l.acquired_at as leaseAcquiredAt')
     .where(isAny('i.instance_id', instanceIds))

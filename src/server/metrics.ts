@@ -127,7 +127,7 @@ const OF_INSTANCE: Declared<InstanceHealth> = {
     ({ listProblem }) => (listProblem === null ? 0 : 1),
   ],
   reconciliation_differences: [
-    "Settled sums that differ from Losant's own totals or from their counterparts.",
+    "Settled sums that differ from Losant's own totals or counterparts, and block a month that is not closed.",
     (each) => each.differences,
   ],
   final_restatements_total: [

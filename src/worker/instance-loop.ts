@@ -165,6 +165,8 @@ async function loadOnSchedule(
   let now = hostNow;
   let startedAtMs = hostNow();
   let end: WorkerRunResult;
+  let hasResponse = false;
+  let isTokenRejected: boolean;
   const readNow = async () => {
     now = await tools.readNow();
     startedAtMs = now();
@@ -172,7 +174,6 @@ async function loadOnSchedule(
   };
   try {
     const log = logProgress(tools, { instance_id: instanceId, run_id: runId });
-    let hasResponse = false;
     const onAttempt: RunSetup['onAttempt'] = (request) => {
       metrics.countRequest(request);
       hasResponse ||= request.status === 200;
@@ -195,15 +196,17 @@ async function loadOnSchedule(
     });
     logRun(logger, outcome);
     end = endOf(outcome);
-    if (end.result === 'refused') metrics.showTokenRejected(instanceId, true);
-    // An outage does not show whether Losant accepts the token.
-    else if (hasResponse) metrics.showTokenRejected(instanceId, false);
+    // A scope that is rejected leaves others, or other organizations, to load.
+    isTokenRejected = outcome.refusal?.kind === 'unauthorized';
   } catch (error) {
     const context = { where: handle.label, role: 'losant_usage_writer', nextStep: NEXT_RUN_CONTINUES } as const;
     end = classifyFailure(describeDatabaseError(error, context) ?? error, signal.aborted);
-    if (end.result === 'refused') metrics.showTokenRejected(instanceId, true);
+    isTokenRejected = end.result === 'refused';
     if (end.result === 'standby') end = { ...end, backfill: await findBackfill(tools, instanceId) };
   }
+  if (isTokenRejected) metrics.showTokenRejected(instanceId, true);
+  // An outage does not show whether Losant accepts the token.
+  else if (hasResponse && end.result !== 'failed') metrics.showTokenRejected(instanceId, false);
   metrics.showLastRunFailed(instanceId, end.result === 'failed');
   metrics.countRun(instanceId, { result: end.result, durationMs: now() - startedAtMs });
   return end;

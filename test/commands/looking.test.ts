@@ -216,13 +216,21 @@ it('gaps lists unavailable and waived cells with --all, and does not exit 3 for 
   expect((await look('status')).stdout).toContain(`Yesterday, ${day}, is complete: 1 unavailable.`);
 });
 
-it('status counts the final restatements of the last 30 days', async () => {
-  await write(`insert into losant_usage.revisions
+it('status counts the final restatements of the last 30 days, and none of before a transfer', async () => {
+  const before = '5c0000000000000000000002';
+  await write(`insert into losant_usage.instances (instance_id, retired_at) values ('${before}', now());
+    insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, started_at, host, version)
+    select gen_random_uuid(), id, 'scheduled', true, 'complete', now(), 'host', '1'
+    from unnest(array['${instanceId}', '${before}']) as id;
+    insert into losant_usage.revisions
       (org_id, stream, usage_date, revision, old, new, was_final, run_id, changed_at)
     select '${orgId}', 'device_counts', '${daysAgo(60)}', 2, '{"devices_total": 1}', '{"devices_total": 2}',
-      true, gen_random_uuid(), now() - days * interval '1 day' from unnest(array[1, 29, 31]) as days`);
-  const [instance] = jsonOf<{ instances: readonly object[] }>(await look('status', '--json')).instances;
-  expect(instance).toMatchObject({ finalRestatements: 3, finalRestatements30Days: 2 });
+      true, run_id, now() - days * interval '1 day'
+    from unnest(array[1, 29, 31]) as days,
+      (select distinct on (instance_id) run_id from losant_usage.runs order by instance_id) as r`);
+  const { instances } = jsonOf<{ instances: readonly object[] }>(await look('status', '--json'));
+  const counts = { instanceId, finalRestatements: 3, finalRestatements30Days: 2 };
+  expect(instances).toContainEqual(expect.objectContaining(counts));
   expect((await look('status')).stdout).toContain('\n  2 final cells restated in the last 30 days ');
 });
 

@@ -4,8 +4,10 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { refreshAttention } from '../../src/ledger/attention.ts';
 import { acquireLease, releaseLease } from '../../src/ledger/lease.ts';
 import { ATTENTION_KINDS, readAttention } from '../../src/queries/attention.ts';
+import { readHealth } from '../../src/queries/health.ts';
 import { eachDay } from '../../src/usage/day.ts';
-import { openAs } from '../support/databases.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { asOwner, openAs } from '../support/databases.ts';
 import { until } from '../support/wait.ts';
 import { INSTANCE, RUN_1, useFreshLedger } from './ledger.ts';
 import { addPayloadOrg, type PayloadOrg } from './payload-orgs.ts';
@@ -83,19 +85,34 @@ test('a cell, and its month, need attention once it has been in doubt for a day,
   expect(await items()).toEqual(['in_doubt Doubtful (payload_totals since 2026-10-30) 1', month]);
 });
 
-test('a settled sum that differs is named with what it differs from', async () => {
-  await addOrg({ name: 'Calm' });
+test('a settled sum that differs is named and counted until differences block nothing or its month is closed', async () => {
+  await addOrg({ name: 'Calm', createdOn: '2026-09-01' });
   await ledger.asProgram(
     sql`update losant_usage.instances
       set new_orgs_from = '2026-11-01', policy = '{"finalAfterHours": 72, "horizonDays": 90}'
       where instance_id = ${INSTANCE}`,
     sql`update losant_usage.instance_totals set quantity = 11, last_read_at = now(), our_sum = 10, orgs_expected = 1,
         orgs_summed = 1, orgs_unsettled = 0
-      where instance_id = ${INSTANCE} and metric = 'payload_all_count' and usage_date = '2026-11-10'`,
+      where instance_id = ${INSTANCE} and metric = 'payload_all_count' and usage_date in ('2026-09-10', '2026-11-10')`,
   );
-  await refresh();
-  const text = "sums_differ payload_all_count (from Losant's total since 2026-11-10) 1";
-  expect(await itemsOf('sums_differ')).toEqual([text]);
+  const expectDifferences = async (differences: number, ...items: readonly string[]) => {
+    await refresh();
+    const health = await readHealth(ledger.reader.db, { nowMs: ledger.nowMs, instanceIds: [INSTANCE] });
+    expect(health.instances.map((each) => each.differences)).toEqual([differences]);
+    expect(await itemsOf('sums_differ')).toEqual(items);
+  };
+  await expectDifferences(2, "sums_differ payload_all_count (from Losant's total since 2026-09-10) 2");
+  // It stays: statements cannot be deleted.
+  await asOwner(
+    ledger.url,
+    asProgram(`insert into losant_usage.statements (statement_id, instance_id, month, number, kind, orgs, rules,
+      reconciliation, closed_at, closed_by, manifest, manifest_sha256)
+    values (gen_random_uuid(), '${INSTANCE}', '2026-09-01', 1, 'closing', 1, '{}', '{}', now(), 'clerk', '{}',
+      sha256(''))`),
+  );
+  await expectDifferences(1, "sums_differ payload_all_count (from Losant's total since 2026-11-10) 1");
+  await ledger.asProgram(sql`update losant_usage.instances set control_totals = 'show'`);
+  await expectDifferences(0);
 });
 
 test('every limit of an organization counts, and one of 0 is exceeded by 1', async () => {

@@ -7,7 +7,7 @@ import { asProgram, holdLease as holdLeaseOf } from '../support/by-hand.ts';
 import { asOwner, asWriter, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { containing } from '../support/texts.ts';
 import { fakeTimers, until } from '../support/wait.ts';
-import { instanceOf, openReplica, type Replica, type ReplicaOptions, recordLog, runsOf } from './loop.ts';
+import { instanceOf, NEVER_MS, openReplica, type Replica, type ReplicaOptions, recordLog, runsOf } from './loop.ts';
 
 const platform = usePlatform({ orgs: 1, now: Date.now });
 const other = usePlatform({ orgs: 1, now: Date.now, seed: 'other' });
@@ -129,6 +129,27 @@ test('each run reads the token, which is rejected until Losant accepts one; an o
   const statuses = recorded.map(({ status }) => status).filter((status) => status !== 'failed');
   expect(statuses).toEqual(['complete', 'partial', 'complete']);
   expect(recorded[1]?.['error']).toContain('HTTP 401');
+});
+
+test('a token is no longer rejected once a standby process has a response, nor if only a scope is', async () => {
+  let token = 'revoked';
+  const replica = await open({ instances: [instanceOf(platform, () => token)], retryIntervalMs: NEVER_MS });
+  await asWriter(
+    database.url,
+    asProgram(`insert into losant_usage.instances (instance_id) values ('${platform.instanceId}')`),
+  );
+  await replica.runAll();
+  expect(await replica.metric(refused(platform))).toBe(1);
+  token = platform.token;
+  await holdLease(`now() + interval '1 minute'`);
+  replica.wake();
+  await until('it stands by', async () => (await replica.metric(runs(platform, 'standby'))) === 1);
+  expect(await replica.metric(refused(platform))).toBe(0);
+  await holdLease('now()');
+  await platform.control('config', { faults: { kinds: ['forbidden'], actions: ['deviceCounts'], forever: true } });
+  await replica.runAll();
+  expect(replica.loop.statuses[0]?.problem?.code).toBe('forbidden');
+  expect(await replica.metric(refused(platform))).toBe(0);
 });
 
 test('a worker stands by while another process runs the instance, and runs it soon after that lease has expired', async () => {
