@@ -194,7 +194,7 @@ where (standing in (select standing from standings) and is_reported in ('true', 
 ) is not true limit 20;
 
 -- Final, stored and doubtful cells have numbers, and waiting and missing ones have none. A final cell is the result of
--- a response that was sent late enough, and nothing was wrong with it.
+-- a response that was sent late enough. Its reason, if it has one, is that of a later read that failed.
 select 'cells.csv', 'line ' || line || coalesce(', ' || cell, '') || ': ' || problem
 from (
   select c.rowid as line, c.org_id || ' ' || c.usage_date || ' ' || c.stream as cell, case
@@ -216,7 +216,6 @@ from (
     when c.standing = 'final' and c.last_read_at < d.final_at
       then 'is final, but was not read ' || s.final_after_hours || ' hours after its day or later'
     when c.standing = 'final' and c.response_sha256 = '' then 'is final, but has no hash of a response'
-    when c.standing = 'final' and c.reason <> '' then 'is final, but has the reason ' || c.reason
     when c.is_stored = 'true' and (c.last_read_at = '' or c.response_sha256 = '')
       then 'is stored, but has no time or hash of a response'
     end as problem

@@ -132,7 +132,6 @@ export const TAMPERINGS: readonly Tampering[] = [
   [cell({ response_sha256: '' }, doubtfulCell), /is stored, but has no time or hash of a response/],
   [cell({ last_read_at: '' }, doubtfulCell), /is stored, but has no time or hash of a response/],
   [cell({ response_sha256: 'g'.repeat(64) }), /is not a valid cell/],
-  [cell({ reason: 'failed' }), /is final, but has the reason failed/],
   [line({ customer_id: 'C-Else' }), /different names, referral IDs, plans or customers/],
   [line({ org_name: 'Acne' }), /different names, referral IDs, plans or customers/],
   [line({ plan_id: 'free' }), /different names, referral IDs, plans or customers/],
