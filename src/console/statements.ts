@@ -47,6 +47,7 @@ export const customersPage = createTablePage<CustomerRow>({ path: `${PATH}/:mont
         from losant_usage.customer_statements c join losant_usage.instances i on i.instance_id = c.instance_id
         where c.month = ${`${month}-01`}::date and c.instance_id = any (${instanceIds}::text[])`,
     order: sql`r.org_name, r.customer_id, r.org_id, r.number, r.metric`,
+    exact: ['billed_before', 'quantity', 'total'],
     filters: {
       q: searchIn('Name, customer, referral ID or ID', 'org_name', 'referral_id', 'customer_id', 'org_id'),
       number: { label: 'Statement number', options: 'text' },

@@ -132,6 +132,8 @@ interface Table<R> {
   readonly order: RawBuilder<unknown>;
   /** Renders what comes above the form. */
   readonly intro?: (db: Kysely<Schema>) => Promise<Html>;
+  /** Columns of integers that may exceed 2^53. */
+  readonly exact?: readonly string[];
   /** Columns whose sums over all matching rows are shown below them. */
   readonly summed?: readonly string[];
   /** Sums over all rows that are known already; they are shown unless the rows are filtered. */
@@ -165,11 +167,11 @@ export function createTablePage<R extends TableRow>(
 const ROWS_PER_PAGE = 50;
 const COLUMNS_BY_DEFAULT = 6;
 
-type View<R> = ReturnType<typeof readView<R>>;
+type View<R extends TableRow> = ReturnType<typeof readView<R>>;
 
 /** Reads from the address which rows of a table are shown, and how. Ignores what is invalid. */
-function readView<R>({ path, query }: PageRequest, table: Table<R>) {
-  const { filters, columns, rows, order } = table;
+function readView<R extends TableRow>({ path, query }: PageRequest, table: Table<R>) {
+  const { filters, columns, rows, order, exact = [] } = table;
   const values = readValues(filters, query);
   const sortParam = query['sort'] ?? '';
   const sortedBy = columns.find((column) => nameOf(column) === sortParam.replace(/^-/, ''));
@@ -181,6 +183,12 @@ function readView<R>({ path, query }: PageRequest, table: Table<R>) {
     sort,
     sortedBy,
     page: readPage(query),
+    // Of two columns with the same name, the last one counts.
+    selection: sql.join([sql`r.*`, ...exact.map((name) => sql`r.${sql.ref(name)}::text as ${sql.ref(name)}`)]),
+    toRow: <S extends R>(selected: S): S => {
+      const texts = Object.entries(selected).filter(([name, value]) => exact.includes(name) && value !== null);
+      return { ...selected, ...Object.fromEntries(texts.map(([name, value]) => [name, BigInt(value as string)])) };
+    },
     matching: sql`(${rows}) as r where ${toConditions(filters, values)}`,
     order: sort === '' ? order : sql`${orderBy(sort)}, ${order}`,
     addressWith: (change: Values) => addressOf(path, { ...params, ...change }),
@@ -190,14 +198,14 @@ function readView<R>({ path, query }: PageRequest, table: Table<R>) {
 async function showTable<R extends TableRow>(request: PageRequest, table: Table<R>, view: View<R>) {
   const { read, path } = request;
   const { title, sentence, filters, intro, summed = [], unknown = '', note = '' } = table;
-  const { params, page, matching, order } = view;
+  const { params, page, selection, toRow, matching, order } = view;
   const sums = summed.flatMap((name) => [sql`${name}::text`, sql`sum(r.${sql.ref(name)}) over ()`]);
   const select = sql<CountedRow<R>>`
-    select r.*, count(*) over () as total_rows, json_build_object(${sql.join(sums)}) as sums from ${matching}
+    select ${selection}, count(*) over () as total_rows, json_build_object(${sql.join(sums)}) as sums from ${matching}
     order by ${order} limit ${ROWS_PER_PAGE} offset ${(page - 1) * ROWS_PER_PAGE}`;
   const { head, rows } = await read(async (db) => ({
     head: (await intro?.(db)) ?? '',
-    rows: unknown === '' ? (await select.execute(db)).rows : [],
+    rows: unknown === '' ? (await select.execute(db)).rows.map(toRow) : [],
   }));
   const list =
     unknown === ''
@@ -209,7 +217,7 @@ ${head}${renderForm(path, filters, params)}${note}${list}`;
 }
 
 /** Says that there are no rows, but not of an instance of which they are not known. */
-async function describeNoRows<R>(
+async function describeNoRows<R extends TableRow>(
   { database, instanceIds, query }: PageRequest,
   { isKnown }: Table<R>,
   { page }: View<R>,
@@ -288,9 +296,9 @@ export function renderPages(page: number, hasNext: boolean, addressOfPage: (page
  */
 async function streamFile<R extends TableRow>(
   { read, readRows, path, logger, signal }: PageRequest,
-  { matching, order }: View<R>,
+  { selection, toRow, matching, order }: View<R>,
 ): Promise<Response> {
-  const select = sql<R>`select r.* from ${matching} order by ${order}`;
+  const select = sql<R>`select ${selection} from ${matching} order by ${order}`;
   // A row without values has the names of the columns, also if nothing matches.
   const emptyRow = sql<R>`select n.* from (select) as one left join (select r.* from ${matching} limit 0) as n on true`;
   const { rows: emptyRows } = await read((db) => emptyRow.execute(db));
@@ -307,7 +315,10 @@ async function streamFile<R extends TableRow>(
   // A write waits for whoever downloads, and is rejected once they have broken off, which ends the query.
   const take = async (rows: readonly R[]) => {
     begin();
-    const text = `${header}${renderCsvRows(columns, rows.map(toCsvRow))}`;
+    const text = `${header}${renderCsvRows(
+      columns,
+      rows.map((row) => toCsvRow(toRow(row))),
+    )}`;
     header = '';
     await file.write(text);
   };

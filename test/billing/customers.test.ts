@@ -286,6 +286,18 @@ describe('the console', () => {
     expect(new Set((await rowsOf('q=Müller')).map((row) => row['org_id']))).toEqual(new Set([orgs['alone']]));
   });
 
+  test('lists and downloads quantities above 2^53 to the last digit', async () => {
+    const days = { from: '2026-02-10', to: '2026-02-12' };
+    const orgId = await books.addOrg({ ...days, name: 'Exabyte' });
+    const numbers = { payload_billable_count: 1, payload_all_count: 1, payload_all_bytes: 2 ** 53 - 1 };
+    await books.addCells({ orgId, ...days, stream: 'payload_totals', numbers });
+    await books.close('2026-02');
+    const path = '/billing/2026-02/customers?q=Exabyte&metric=payload_all_bytes';
+    expect(await open(path)).toContain('<td class="n">27,021,597,764,222,973</td>');
+    const [row] = parse((await open(`${path}&format=csv`)).slice(4), { columns: true });
+    expect(row).toMatchObject({ quantity: '27021597764222973', total: '27021597764222973', billed_before: '' });
+  });
+
   test('explains the next adjustment by its days, and says who closed', async () => {
     const days = await open(`/billing/${MONTH}/days?format=csv&only=unbilled`);
     const rows: Record<string, string>[] = parse(days.slice(4), { columns: true });
