@@ -20,7 +20,7 @@ export async function readStatements(
     .selectFrom('statements')
     .select(['statement_id as statementId', 'instance_id as instanceId', 'number'])
     .select((eb) => eb.ref('kind').$castTo<'closing' | 'adjustment'>().as('kind'))
-    .select(['orgs', 'closed_at as closedAt', 'closed_by as closedBy'])
+    .select(['reason', 'orgs', 'closed_at as closedAt', 'closed_by as closedBy'])
     // Not null: only the closing transaction sees a statement without a manifest.
     .select(sql<string>`encode(manifest_sha256, 'hex')`.as('manifestSha256'))
     .where('month', '=', `${month}-01`)

@@ -166,7 +166,7 @@ details ul { margin: .25rem 0; padding-left: 1.1rem }
   a { color: inherit } tr, figure, .card, .inbox > li { break-inside: avoid } thead { display: table-header-group }
   header, thead th { position: static !important } .scroll, .map { overflow: visible; max-height: none }
   td, td.t, th, td details { white-space: normal; overflow-wrap: anywhere; min-width: 0; max-width: none }
-  article td:not(.t) { overflow-wrap: normal }
+  article td:not(.t), .n { overflow-wrap: normal }
   * { print-color-adjust: exact }
 }
 `;

@@ -130,6 +130,7 @@ async function renderStatement(orgName: string): Promise<string> {
     month: '2026-10' as const,
     number: 1,
     kind: 'closing' as const,
+    reason: null,
     orgs: 2,
     closedAt: '2026-11-04T00:00:00.000Z',
     closedBy: 'cfo',
