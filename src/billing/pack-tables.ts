@@ -90,7 +90,10 @@ function queryDays(
   { names, from, order }: PackTable & { readonly names: readonly string[] },
 ) {
   const days = daysOfMonth(statement.month);
-  const fields = sql.join(names.map((name) => sql`coalesce(${selectText(name)}, '')`));
+  // A final cell has the reason of a later read that failed, which says nothing about its number.
+  const selectField = (name: string) =>
+    name === 'reason' ? sql`case when t.standing <> 'final' then t.reason end` : selectText(name);
+  const fields = sql.join(names.map((name) => sql`coalesce(${selectField(name)}, '')`));
   return sql<{ rows: string }>`
     select d.rows from generate_series(${days.from}::timestamp, ${days.to}::timestamp, interval '1 day') as day
     cross join lateral (

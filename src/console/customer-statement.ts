@@ -85,7 +85,7 @@ function toInteger(quantity: string | null): bigint | null {
 
 /** Renders what a statement bills. A column that would say the same in every row is omitted. */
 function renderStatement(
-  { number, kind, closedAt, closedBy, manifestSha256, reason }: Statement,
+  { number, kind, closedAt, closedBy, manifestSha256 }: Statement,
   lines: readonly CustomerLine[],
   { metrics }: StatementMonth,
 ): Html {
@@ -94,7 +94,8 @@ function renderStatement(
   const hasNamesakes = new Set(orgs.values()).size < orgs.size;
   const isFirst = lines.every(({ billedBefore }) => billedBefore === '');
   const rows = sortLines(lines, metrics).map((line) => ({
-    org: hasOrgs ? `${orgs.get(line.orgId)}${hasNamesakes ? ` ${line.orgId}` : ''}` : null,
+    org: hasOrgs ? (orgs.get(line.orgId) ?? null) : null,
+    orgId: line.orgId,
     usage: metrics.get(line.metric) ?? line.metric,
     unit: line.unit,
     before: toInteger(line.billedBefore),
@@ -106,10 +107,9 @@ ${renderFacts({
   Created: renderInstant(closedAt),
   'Created by': closedBy,
   Organization: !hasOrgs && [...orgs.values()].join(),
-  'Reason for accepting blockers': reason,
 })}
 ${renderHtmlTable(rows, [
-  ['org', 'Organization'],
+  ['org', 'Organization', ({ org, orgId }) => html`${org}${hasNamesakes && html` <span class="id">${orgId}</span>`}`],
   'usage',
   'unit',
   ['before', 'Billed before'],

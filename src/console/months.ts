@@ -261,6 +261,7 @@ function renderStatements(
     'kind',
     ['closedAt', 'Created'],
     ['closedBy', 'Created by'],
+    ['reason', 'Reason for accepting blockers'],
   ];
   return html`<h2>Statements</h2>${renderHtmlTable(rows, columns)}
 <p><a href="${PATH}/${month}/customers">What each customer was billed</a> · <a

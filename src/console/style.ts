@@ -27,7 +27,7 @@ h2 { font-size: .95rem; font-weight: 600; margin: 2.25rem 0 .6rem }
 h3 { font-size: .875rem; font-weight: 600; margin: 1rem 0 .25rem }
 h1 .pill { vertical-align: .15em; margin-left: .35rem } small { font-size: .8rem; font-weight: 400 }
 p { margin: .35rem 0 } time, .whole { white-space: nowrap; overflow-wrap: normal }
-:is(a, h1 span) { unicode-bidi: isolate }
+:is(a, h1 span, .id) { unicode-bidi: isolate }
 a { color: var(--link); text-decoration: none } a:hover { text-decoration: underline }
 :is(p, dd, .legend, footer) a { text-decoration: underline var(--line); text-underline-offset: 3px }
 :is(a, input, button, summary, [tabindex]):focus-visible { outline: 2px solid var(--link); outline-offset: 2px;
@@ -166,6 +166,7 @@ details ul { margin: .25rem 0; padding-left: 1.1rem }
   a { color: inherit } tr, figure, .card, .inbox > li { break-inside: avoid } thead { display: table-header-group }
   header, thead th { position: static !important } .scroll, .map { overflow: visible; max-height: none }
   td, td.t, th, td details { white-space: normal; overflow-wrap: anywhere; min-width: 0; max-width: none }
+  article td:not(.t), .n { overflow-wrap: normal }
   * { print-color-adjust: exact }
 }
 `;

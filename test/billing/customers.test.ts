@@ -244,18 +244,24 @@ describe('a pack that somebody has changed in the database', () => {
   });
 });
 
-test('a page has quantities above 2^53 to the last digit', async () => {
+test('a page has quantities above 2^53 to the last digit, and no reason, which may name others', async () => {
   const names = { orgId: 'a'.repeat(24), orgName: 'Acme', referralId: '', planId: '' };
   const metric = { metric: 'payload_all_bytes', unit: 'bytes', kind: 'flow' };
   const quantities = { billedBefore: '9007199254740992', quantity: '1', total: '9007199254740993' };
   const lines = [{ number: 1, ...names, ...metric, ...quantities }];
-  const [statement] = await readStatements(books.closer.db, { month: MONTH, instanceIds: [INSTANCE] });
+  const statements = await readStatements(books.closer.db, { month: MONTH, instanceIds: [INSTANCE] });
   const instance = { instanceId: INSTANCE, name: null };
   const page = renderCustomerStatement(
     { key: { customerId: 'cus_acme', orgId: null }, lines, dayMetric: null, days: [] },
-    { instance, month: MONTH, statements: statement ? [statement] : [], metrics: new Map() },
+    {
+      instance,
+      month: MONTH,
+      statements: statements.slice(0, 1).map((each) => ({ ...each, reason: 'agreed with Zenith' })),
+      metrics: new Map(),
+    },
   );
   expect(`${await page}`).toContain('<td class="n">9,007,199,254,740,993</td>');
+  expect(`${await page}`).not.toContain('Zenith');
 });
 
 describe('the console', () => {

@@ -98,6 +98,14 @@ describe('packs that nobody changed', () => {
     expect(notes).toContain(`days.csv has more billable payloads than payloads on ${bothDays}`);
   });
 
+  test('are valid if a final number could not be read again', async () => {
+    const orgId = await books.addFinalOrg({ from: '2025-12-10', to: '2025-12-10' });
+    await books.asProgram(sql`update losant_usage.coverage set reason = 'forbidden', failed_reads = 1
+      where org_id = ${orgId}`);
+    await books.close('2025-12');
+    await expectValid(verifyIn((await books.verifyMonth('2025-12')).out));
+  });
+
   // Guarantee (Billing): A proof pack has the same bytes whenever it is written.
   test('have the same bytes whenever they are written', async () => {
     const { out } = await books.verifyMonth(MONTH);

@@ -27,7 +27,7 @@ it('is named with its ID if another has the same name', async () => {
   expect(await pages.text('/billing')).toContain(`September 2026 Main ${INSTANCE} needs adjustment`);
   expect(await pages.text(`/organizations/${FOREIGN}`)).toContain(`Instance Main ${OTHER}`);
   expect(await pages.text('/reconciliation')).toContain(`Instance all Main ${INSTANCE} Main ${OTHER} ${UNTRIED} `);
-  expect(await pages.text('/billing/2026-10')).toContain(`Created by Main ${OTHER} 1 closing`);
+  expect(await pages.text('/billing/2026-10')).toContain(`Reason for accepting blockers Main ${OTHER} 1 closing`);
 });
 
 it('is on Home if no run has tried to read it, and has its months there', async () => {

@@ -44,6 +44,11 @@ test('instances of which one has closed the month have a command each', async ()
   expect(await world.text('/billing/2026-09')).toContain(`${command} --adjust --dry-run`);
 });
 
+test('a month has the reason for which its blockers were accepted', async () => {
+  const page = await world.text('/billing/2026-09');
+  expect(page).toMatch(/Created by Reason for accepting blockers 1 closing .* clerk agreed /);
+});
+
 test('the total of the differences omits organizations that were never billed, as their rows do', async () => {
   const { text } = world.serve({ instanceIds: [INSTANCE, OTHER] });
   await expect.poll(() => text('/billing/2026-09')).toMatch(/ Foreign 7,200 – – .* Total 101,400 93,700 500 /);

@@ -152,9 +152,10 @@ select losant_usage_internal.compute_our_sums('${OTHER}', '2026-11-10');
 -- September is closed, and 500 payloads of the office were loaded later. October of the other instance is closed too,
 -- and 3 minutes were loaded later.
 with closing as (
-  insert into losant_usage.statements (statement_id, instance_id, month, number, kind, orgs, rules, reconciliation,
-    closed_at, closed_by, manifest, manifest_sha256)
-  select id, instance_id, month, 1, 'closing', 8, '{}', '{}', closed_at, 'clerk', '{}', sha256('') from ${CLOSED}
+  insert into losant_usage.statements (statement_id, instance_id, month, number, kind, reason, orgs, rules,
+    reconciliation, closed_at, closed_by, manifest, manifest_sha256)
+  select id, instance_id, month, 1, 'closing', 'agreed', 8, '{}', '{}', closed_at, 'clerk', '{}', sha256('')
+  from ${CLOSED}
 )
 insert into losant_usage.statement_lines
 select s.id, d.org_id, d.metric, d.month, d.org_name, d.referral_id, d.plan_id,
