@@ -34,7 +34,7 @@ begin
   if not (select rolsuper from pg_roles where rolname = current_user) then
     execute format('grant losant_usage_migrator to %I', current_user);
   end if;
-  -- Otherwise `migrate` would fail, and the administrator would call a function of somebody else below.
+  -- Otherwise `migrate` would fail.
   select r.rolname into other_owner
   from pg_namespace n
   left join pg_class c on c.relnamespace = n.oid and c.relname = 'migrations'
@@ -71,6 +71,9 @@ alter role losant_usage_reader set timezone = 'UTC';
 
 create schema if not exists losant_usage authorization losant_usage_migrator;
 create schema if not exists losant_usage_internal authorization losant_usage_migrator;
+
+-- The rest is the owner's to grant, and calls a function of the owner.
+set local role losant_usage_migrator;
 grant usage on schema losant_usage to losant_usage_writer, losant_usage_closer, losant_usage_reader;
 
 -- Postgres lets every role execute a new function. Functions of the migrator are an exception.
@@ -85,3 +88,4 @@ begin
   end if;
 end
 $$;
+reset role;

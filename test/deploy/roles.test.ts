@@ -135,6 +135,28 @@ test('an administrator calls no functions that others have created in the schema
   expect(await program('losant_usage_reader', 'status')).toMatchObject({ code: 0 });
 });
 
+/** Creates a database that is dropped after the test. */
+async function createOtherDatabase(): Promise<string> {
+  await queryOnce(server.url, 'create database other');
+  const url = withDatabase(server.url, 'other');
+  onTestFinished(async () => {
+    await disconnect(url);
+    await queryOnce(server.url, 'drop database other');
+  });
+  return url;
+}
+
+test('a function of the migrator does not execute with the privileges of the administrator', async () => {
+  const url = await createOtherDatabase();
+  await queryOnce(url, ROLES_SQL);
+  const trap = `language plpgsql as $$ begin raise exception 'called as %', current_user; end $$`;
+  await queryOnce(
+    url,
+    `set local role losant_usage_migrator; create function losant_usage.grant_rights() returns void ${trap}`,
+  );
+  await expect(queryOnce(url, ROLES_SQL)).rejects.toThrow('called as losant_usage_migrator');
+});
+
 test.each([
   ['the schema', `create schema losant_usage authorization ${STRANGER}`],
   [
@@ -143,12 +165,7 @@ test.each([
      alter table losant_usage.migrations owner to ${STRANGER}`,
   ],
 ])('roles.sql takes over nothing if another role owns %s, as after a restore without owners', async (_, statements) => {
-  await queryOnce(server.url, 'create database other');
-  const url = withDatabase(server.url, 'other');
-  onTestFinished(async () => {
-    await disconnect(url);
-    await queryOnce(server.url, 'drop database other');
-  });
+  const url = await createOtherDatabase();
   await queryOnce(url, statements);
   const message = `schema losant_usage or its tables belong to ${STRANGER}, not to losant_usage_migrator`;
   await expect(queryOnce(url, ROLES_SQL)).rejects.toMatchObject({ message, hint: containing('without --no-owner') });
