@@ -201,6 +201,8 @@ describe('an open database', () => {
   test.each([
     ['58030', /disk space left$/],
     ['XX000', /disk space left$/],
+    // A temporary file exceeds temp_file_limit.
+    ['53400', /raise that limit$/],
     // A standby cancels a query that is in the way of what it replays.
     ['40001', /try again$/],
   ])('describes SQLSTATE %s as a failure of the server', async (sqlstate, hint) => {
