@@ -50,6 +50,8 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
     (await pool.connect()).release();
   } catch (error) {
     await pool.end();
+    // Each error of a server ends a session that begins, but its severity is a word of the server's language.
+    if (error instanceof Error && 'severity' in error) error.severity = 'FATAL';
     throw describeDatabaseError(error, { where, role: options.role }) ?? error;
   }
   const root = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });

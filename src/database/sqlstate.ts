@@ -51,6 +51,7 @@ const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: 
   ['failed', /^53100$/, 'free disk space on the database server'],
   ['failed', /^(58|XX)...$/, 'see the log of the database server, and whether it has disk space left'],
   ['failed', /^53200$/, 'give the database server more memory'],
+  ['failed', /^53400$/, 'give the role more work_mem, or raise that limit'],
   [
     'failed',
     /^40(001|P01)$/,

@@ -120,6 +120,15 @@ describe('a database that cannot be opened', () => {
     expect(describeDatabaseError(error, context)).toMatchObject({ kind: 'database_unreachable' });
   });
 
+  test('fails with the reason of the server in any language', async () => {
+    const fields = Buffer.from('S致命错误\0C55000\0M数据库当前不接受连接\0\0');
+    const head = Buffer.from([0x45, 0, 0, 0, fields.length + 4]);
+    const error = await catchErrorBehind(database.url, (client) => {
+      client.once('data', () => client.end(Buffer.concat([head, fields])));
+    });
+    expect(error).toMatchObject({ kind: 'database_failed', message: matching(/ failed: 数据库当前不接受连接$/) });
+  });
+
   test.each([
     ['options with an unknown name', '?options=-c%20nonsense%3D1', /unrecognized configuration parameter "nonsense"$/],
     ['options with an invalid value', '?options=-c%20work_mem%3Dx', /invalid value for parameter "work_mem": "x"$/],
@@ -192,6 +201,8 @@ describe('an open database', () => {
   test.each([
     ['58030', /disk space left$/],
     ['XX000', /disk space left$/],
+    // A temporary file exceeds temp_file_limit.
+    ['53400', /raise that limit$/],
     // A standby cancels a query that is in the way of what it replays.
     ['40001', /try again$/],
   ])('describes SQLSTATE %s as a failure of the server', async (sqlstate, hint) => {

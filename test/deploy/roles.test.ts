@@ -4,12 +4,13 @@
  * do nothing else.
  */
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { usePlatform } from '../simulator/platform.ts';
 import { disconnect, makeFastFolder, queryOnce, withDatabase } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { OwnPostgres } from '../support/own-postgres.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
+import { containing } from '../support/texts.ts';
 import { settingsOf } from '../worker/process.ts';
 
 const ROLES_SQL = readFileSync('deploy/postgres/roles.sql', 'utf8');
@@ -132,4 +133,51 @@ test('an administrator calls no functions that others have created in the schema
   await queryOnce(urlOf(STRANGER), `create function public.format(text, name) returns text ${trap}`);
   await queryOnce(urlOf(ADMINISTRATOR), ROLES_SQL);
   expect(await program('losant_usage_reader', 'status')).toMatchObject({ code: 0 });
+});
+
+/** Creates a database that is dropped after the test. */
+async function createOtherDatabase(): Promise<string> {
+  await queryOnce(server.url, 'create database other');
+  const url = withDatabase(server.url, 'other');
+  onTestFinished(async () => {
+    await disconnect(url);
+    await queryOnce(server.url, 'drop database other');
+  });
+  return url;
+}
+
+test('a function of the migrator does not execute with the privileges of the administrator', async () => {
+  const url = await createOtherDatabase();
+  await queryOnce(url, ROLES_SQL);
+  const trap = `language plpgsql as $$ begin raise exception 'called as %', current_user; end $$`;
+  await queryOnce(
+    url,
+    `set local role losant_usage_migrator; create function losant_usage.grant_rights() returns void ${trap}`,
+  );
+  await expect(queryOnce(url, ROLES_SQL)).rejects.toThrow('called as losant_usage_migrator');
+});
+
+test.each([
+  ['the schema', `create schema losant_usage authorization ${STRANGER}`],
+  [
+    'the tables',
+    `create schema losant_usage authorization losant_usage_migrator; create table losant_usage.migrations ();
+     alter table losant_usage.migrations owner to ${STRANGER}`,
+  ],
+])('roles.sql takes over nothing if another role owns %s, as after a restore without owners', async (_, statements) => {
+  const url = await createOtherDatabase();
+  await queryOnce(url, statements);
+  const message = `schema losant_usage or its tables belong to ${STRANGER}, not to losant_usage_migrator`;
+  await expect(queryOnce(url, ROLES_SQL)).rejects.toMatchObject({ message, hint: containing('without --no-owner') });
+});
+
+// It removes what the tests above need.
+test('the documented statements uninstall, for an administrator who is not a superuser', async () => {
+  const install = readFileSync('docs/install.md', 'utf8');
+  const statements = /## Uninstall\n[^`]*```sql\n([^`]*)```/.exec(install)?.[1] ?? '';
+  for (const role of ROLES) await disconnect(urlOf(role));
+  await queryOnce(urlOf(ADMINISTRATOR), statements);
+  const rest = `select nspname as name from pg_namespace where nspname like 'losant%'
+    union all select rolname from pg_roles where rolname like 'losant%'`;
+  expect(await queryOnce(urlOf(ADMINISTRATOR), rest)).toEqual([]);
 });

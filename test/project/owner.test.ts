@@ -11,7 +11,6 @@ const REASONS: Readonly<Record<string, string>> = {
   'test/commands/export.test.ts': 'adds a policy that makes reads slow',
   'test/commands/looking.test.ts': 'deletes totals',
   'test/console/world.ts': 'inserts statements and waivers of people',
-  'test/dashboards/queries.test.ts': 'uninstalls',
   'test/database/database.test.ts': 'creates tables',
   'test/database/migrate-killed.test.ts': 'holds a lock for which migrate waits',
   'test/database/migrate.test.ts': 'migrates',

@@ -67,11 +67,14 @@ test('a dump restored as documented has every row and privilege; a standby runs 
     expect(await runAs(first, 'migrator', 'migrate')).toMatchObject({ code: 0 });
     expect(await runAs(first, 'writer', 'run')).toMatchObject({ code: 0 });
 
+    // A schema of others, such as dbt's, is not the program's to dump.
+    await queryOnce(first.urlOf('postgres'), 'create schema losant_usage_marts create table days ()');
     const file = join(first.folder, 'losant-usage.dump');
     expect(readFileSync('docs/install.md', 'utf8')).toContain('--username=losant_usage_migrator');
     tool('pg_dump', ...documentedOptions('pg_dump'), `--file=${file}`, first.urlOf('losant_usage_migrator'));
     tool('pg_restore', ...documentedOptions('pg_restore'), `--dbname=${second.urlOf('postgres')}`, file);
     second.makeRoles();
+    await queryOnce(first.urlOf('postgres'), 'drop schema losant_usage_marts cascade');
     expect(await readContents(second)).toEqual(await readContents(first));
     expect(await runAs(second, 'migrator', 'migrate')).toMatchObject({
       code: 0,
