@@ -20,7 +20,6 @@ set local search_path = pg_catalog, pg_temp;
 do $$
 declare
   name text;
-  other_owner text;
 begin
   foreach name in array
     array['losant_usage_migrator', 'losant_usage_writer', 'losant_usage_closer', 'losant_usage_reader']
@@ -33,17 +32,6 @@ begin
   -- An administrator who is not a superuser must be a member of the role to create objects in its name.
   if not (select rolsuper from pg_roles where rolname = current_user) then
     execute format('grant losant_usage_migrator to %I', current_user);
-  end if;
-  -- Otherwise `migrate` would fail.
-  select r.rolname into other_owner
-  from pg_namespace n
-  left join pg_class c on c.relnamespace = n.oid and c.relname = 'migrations'
-  join pg_roles r on r.oid in (n.nspowner, c.relowner)
-  where n.nspname in ('losant_usage', 'losant_usage_internal') and r.rolname <> 'losant_usage_migrator'
-  limit 1;
-  if other_owner is not null then
-    raise 'schema losant_usage or its tables belong to %, not to losant_usage_migrator', other_owner
-      using hint = 'Restore the dump again without --no-owner, or use another database.';
   end if;
 end
 $$;
@@ -72,8 +60,28 @@ alter role losant_usage_reader set timezone = 'UTC';
 create schema if not exists losant_usage authorization losant_usage_migrator;
 create schema if not exists losant_usage_internal authorization losant_usage_migrator;
 
--- The rest is the owner's to grant, and calls a function of the owner.
-set local role losant_usage_migrator;
+-- The rest is the owner's to grant, and calls a function of the owner. Another owner than the migrator, which could not
+-- `migrate`, is refused; the administrator is only warned, because what exists goes on working as before.
+do $$
+declare
+  other_owner text;
+begin
+  select r.rolname into other_owner
+  from pg_namespace n
+  left join pg_class c on c.relnamespace = n.oid and c.relname = 'migrations'
+  join pg_roles r on r.oid in (n.nspowner, c.relowner)
+  where n.nspname in ('losant_usage', 'losant_usage_internal') and r.rolname <> 'losant_usage_migrator'
+  order by r.rolname = current_user limit 1;
+  if other_owner = current_user then
+    raise warning 'schema losant_usage or its tables belong to %, not to losant_usage_migrator', other_owner
+      using hint = 'Restore the dump again without --no-owner, or migrate as this role.';
+  elsif other_owner is not null then
+    raise 'schema losant_usage or its tables belong to %, not to losant_usage_migrator', other_owner
+      using hint = 'Restore the dump again without --no-owner, or use another database.';
+  end if;
+  execute format('set local role %I', coalesce(other_owner, 'losant_usage_migrator'));
+end
+$$;
 grant usage on schema losant_usage to losant_usage_writer, losant_usage_closer, losant_usage_reader;
 
 -- Postgres lets every role execute a new function. Functions of the migrator are an exception.

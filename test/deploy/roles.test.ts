@@ -171,6 +171,14 @@ test.each([
   await expect(queryOnce(url, ROLES_SQL)).rejects.toMatchObject({ message, hint: containing('without --no-owner') });
 });
 
+test('roles.sql only warns an administrator who has migrated the database, and gives the roles their privileges', async () => {
+  const url = await createOtherDatabase();
+  expect(await runProgram(['migrate'], { DATABASE_URL: url })).toMatchObject({ code: 0 });
+  await queryOnce(url, ROLES_SQL);
+  const reads = `select has_table_privilege('losant_usage_reader', 'losant_usage.daily_usage', 'select') as reads`;
+  expect(await queryOnce(url, reads)).toEqual([{ reads: true }]);
+});
+
 // It removes what the tests above need.
 test('the documented statements uninstall, for an administrator who is not a superuser', async () => {
   const install = readFileSync('docs/install.md', 'utf8');
