@@ -182,7 +182,7 @@ const MAX_NAME_LENGTH = 60 - 1 - HASH_LENGTH;
 function nameFile(instanceId: string, customer: CustomerStatement): string {
   const id = customer.key.customerId ?? customer.key.orgId ?? '';
   const hash = hashOf(`${instanceId} ${id}`).slice(0, HASH_LENGTH);
-  const name = toFileName(customer.lines[0]?.orgName ?? '') || toFileName(id) || 'customer';
+  const name = toFileName(customer.lines[0]?.org_name ?? '') || toFileName(id) || 'customer';
   return `${name}-${hash}`;
 }
 
