@@ -1,7 +1,7 @@
 /** What needs attention: the inbox of the home page, and the list of everything in it. */
 import { html } from 'hono/html';
-import { sql } from 'kysely';
-import type { AttentionKind } from '../database/schema.ts';
+import { type Selectable, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
 import {
   ATTENTION_KINDS,
   type AttentionGroup,
@@ -86,12 +86,7 @@ function renderLine({ tone, label }: Pick<KindInfo, 'tone' | 'label'>, subjects:
 <a class="go" href="${path}" aria-label="${act}: ${label}">${act}</a></li>\n`;
 }
 
-type ItemRow = {
-  readonly instance_id: string;
-  readonly kind: AttentionKind;
-  readonly subject: string;
-  readonly text: string;
-};
+type ItemRow = Pick<Selectable<Schema['attention_items']>, 'instance_id' | 'kind' | 'subject' | 'text'>;
 
 /** Everything that needs attention: exactly what Home counts. */
 export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navPath: '/' }, async (request) => ({
