@@ -11,7 +11,7 @@ import {
   splitText,
 } from '../queries/attention.ts';
 import type { Health } from '../queries/health.ts';
-import { count, showDistance, showNumber } from '../terminal/words.ts';
+import { count, joinParts, showDistance, showNumber } from '../terminal/words.ts';
 import { type Html, renderPill } from './elements.ts';
 import { filterByInstance, selectInstanceName } from './filters.ts';
 import type { PageRequest } from './page.ts';
@@ -51,10 +51,6 @@ export function renderAttention(request: PageRequest, health: Health | null): Ht
   });
   return html`<h2>Needs attention <small class="quiet">${ages.join(' · ')}</small></h2>
 <ul class="inbox">${lines.length === 0 ? calmLine : lines}</ul>`;
-}
-
-function joinParts(separator: string, ...parts: readonly string[]): string {
-  return parts.filter((part) => part !== '').join(separator);
 }
 
 function renderProblem(tone: KindInfo['tone'], label: string, subject: string, remark: string): Html {
