@@ -33,6 +33,11 @@ export function renderCommands(commands: readonly string[]): Html {
   return html`<ul class="commands">${items}</ul>`;
 }
 
+/** Renders a list that its summary folds. */
+export function renderFoldedList(summary: string, items: readonly unknown[]): Html {
+  return html`<details><summary>${summary}</summary><ul>${items.map((item) => html`<li>${item}</li>`)}</ul></details>`;
+}
+
 /** Renders a state as a pill: a short text in a color. */
 export function renderPill(tone: string, text: string): Html {
   return html`<span class="pill ${tone}">${text}</span>`;

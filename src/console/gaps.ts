@@ -2,7 +2,7 @@
 import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import type { Html } from './elements.ts';
+import { type Html, renderFoldedList } from './elements.ts';
 import { DAYS, filterByInstance, optionsOf, readValues, SEARCH, STREAM, selectInstanceName } from './filters.ts';
 import type { PageRequest } from './page.ts';
 import { wasRead } from './sources.ts';
@@ -111,13 +111,9 @@ async function renderCauses(db: Kysely<Schema>, cells: RawBuilder<unknown>): Pro
 }
 
 function renderDetails({ org_id: orgId, causes, days }: GapRow): Html {
-  const items = causes.map(
-    (cause, index) =>
-      html`<li>${cause}: ${days[index]
-        ?.split(',')
-        .map((day) => html`<a href="/coverage/${orgId}/${day}">${day}</a> `)}</li>`,
-  );
-  return html`<details><summary>${causes.join(', ')}</summary><ul>${items}</ul></details>`;
+  const linkDays = (list = '') => list.split(',').map((day) => html`<a href="/coverage/${orgId}/${day}">${day}</a> `);
+  const items = causes.map((cause, index) => html`${cause}: ${linkDays(days[index])}`);
+  return renderFoldedList(causes.join(', '), items);
 }
 
 export const quarantinePage = createTablePage({ path: '/quarantine', navPath: '/coverage' }, ({ instanceIds }) => ({
