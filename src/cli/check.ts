@@ -186,7 +186,7 @@ async function checkSchema({ config }: CommandContext, handle: DatabaseHandle) {
     const message = `${pending.join(', ')} not applied yet; the next run applies them (AUTO_MIGRATE is true)`;
     return { message, value: state };
   }
-  await requireSchema(handle, { createIfEmpty: false, autoMigrate: false });
+  await requireSchema(handle);
   return { message: `up to date (${applied.at(-1)})`, value: state };
 }
 

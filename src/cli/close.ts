@@ -59,8 +59,8 @@ export const close = defineCommand({
       });
     }
     // The proof pack sorts a month of the ledger, which takes long on a busy server.
-    const bounds = { writes: month !== null && !dryRun, statementTimeoutMs: VIEW_STATEMENT_MS };
-    await using handle = await openSchema(context, bounds);
+    const bounds = { statementTimeoutMs: VIEW_STATEMENT_MS };
+    await using handle = await openSchema(context, month === null || dryRun ? 'reads' : 'writes', bounds);
     const isNamed = options.instance !== null;
     const instances = await selectInstances(context, handle, options.instance);
     if (month === null) return await listMonths(handle, instances, { isNamed });

@@ -55,7 +55,7 @@ async function loadInTurn(context: CommandContext, request: LoadRequest) {
   const { dryRun } = request.selection;
   const candidates = selectCandidates(context.config.instances, request.selection);
   const giveUpAtMs = context.hostNow() + request.waitMs;
-  await using handle = await openSchema(context, dryRun ? { plans: true } : { creates: true });
+  await using handle = await openSchema(context, dryRun ? 'plans' : 'creates');
   const readNow = () => readClock(context, handle);
   const loading: LoadContext = { ...context, ...request, handle, readNow, rates: new Map(), giveUpAtMs };
   const scopes = await assignOrgs(loading, candidates);

@@ -47,7 +47,7 @@ export const orgDelete = defineCommand({
         hint: 'nothing was deleted; if this is the right organization, give its exact name',
       });
     }
-    await using handle = await openSchema(context, { writes: !dryRun });
+    await using handle = await openSchema(context, dryRun ? 'reads' : 'writes');
     const now = await readClock(context, handle);
     const runId = context.newId();
     return await loadAndDelete({ ...context, handle, lookup, now, runId }, dryRun);

@@ -112,7 +112,7 @@ async function verifyFolder(context: CommandContext, dir: string, keyFiles: read
   }
   await checkPacks(verification, signal);
   if (verification.problems.length > 0 || config.databaseUrl === null) return verification;
-  await using handle = await openSchema(context, { statementTimeoutMs: VIEW_STATEMENT_MS });
+  await using handle = await openSchema(context, 'reads', { statementTimeoutMs: VIEW_STATEMENT_MS });
   await compareWithDatabase(handle.db, verification, signal);
   verification.database = handle.label;
   return verification;

@@ -36,7 +36,7 @@ import { runUnderLease, type Session, toNewRun } from './session.ts';
 export async function runInstance(setup: RunSetup, instance: InstanceConfig, options: RunOptions): Promise<RunOutcome> {
   const { handle } = setup;
   const { instanceId } = instance;
-  await requireSchema(handle, { createIfEmpty: false, autoMigrate: false });
+  await requireSchema(handle);
   await rejectForeignObjects(handle.db);
   await recordAttempt(handle.db, instanceId);
   try {
@@ -76,7 +76,7 @@ async function executeRun(context: InstanceContext, options: RunOptions): Promis
   const { lease, isMarkedDue } = await waitForLease(context, options);
   return await runUnderLease(context, options, lease, async (session) => {
     // A newer version may have migrated the database while this one waited.
-    await requireSchema(context.handle, { createIfEmpty: false, autoMigrate: false });
+    await requireSchema(context.handle);
     const { refusal, status } = await loadUnderLease(session, isMarkedDue);
     await refreshAfterLoad(session);
     const { tally, isRecorded } = session;
