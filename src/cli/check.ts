@@ -67,7 +67,6 @@ interface CheckReport {
   readonly instanceId: string | null;
   readonly ok: boolean;
   readonly message: string;
-  /** The operator's next step. */
   readonly hint: string | null;
 }
 

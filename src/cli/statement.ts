@@ -146,7 +146,6 @@ function renderVerification(dir: string, verification: Verification): string[] {
   ];
 }
 
-/** Writes a page and a CSV file for each instance and customer. Returns what was written. */
 async function writeCustomerFiles(
   { db }: DatabaseHandle,
   allStatements: readonly Statement[],

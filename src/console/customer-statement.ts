@@ -68,7 +68,6 @@ ${renderDays(customer, month)}
 manifest of its proof pack.</p></article>`;
 }
 
-/** Renders what the statements bill together, by metric. */
 function renderTotals(lines: readonly CustomerLine[], { metrics }: StatementMonth): Html {
   const rows = [...Map.groupBy(sortLines(lines, metrics), ({ metric }) => metric)].map(([metric, metricLines]) => ({
     usage: metrics.get(metric) ?? metric,

@@ -18,7 +18,6 @@ export function linkTo(path: string, query: Query, text: string | number): Html 
   return html`<a href="${addressOf(path, query)}">${text}</a>`;
 }
 
-/** Renders one of several links, marked if it leads to the current page. */
 export function renderLink(address: string, text: string, isCurrent: boolean, current = 'true'): Html {
   return html`<a href="${address}"${isCurrent && html` aria-current="${current}"`}>${text}</a> `;
 }
@@ -33,7 +32,6 @@ export function renderCommands(commands: readonly string[]): Html {
   return html`<ul class="commands">${items}</ul>`;
 }
 
-/** Renders a list that its summary folds. */
 export function renderFoldedList(summary: string, items: readonly unknown[]): Html {
   return html`<details><summary>${summary}</summary><ul>${items.map((item) => html`<li>${item}</li>`)}</ul></details>`;
 }

@@ -61,7 +61,6 @@ function renderState({ state }: MonthRow): Html {
   return renderPill(STATES[state][0], showCode(state));
 }
 
-/** Says in one sentence how many organizations are ready, and what keeps back the others. */
 function describeMonth({ readiness, issues }: MonthRow): string {
   return joinParts('; ', readiness, issues);
 }
@@ -81,7 +80,6 @@ function renderMonths(months: readonly MonthRow[]): Html {
   ]);
 }
 
-/** Renders the state of a month of an instance, and why it is in it. */
 export function renderMonthState(month: MonthRow, head: Html | string = ''): Html {
   const { instance_name: instance, payloads_on_hold: onHold, difference } = month;
   const text = joinParts(
@@ -121,7 +119,6 @@ export const MINUTES_BILLED: TableColumn<BilledQuantities> = [
   (row) => renderBilledQuantity(row.minutes, row.minutes_billed),
 ];
 
-/** Renders the billed quantity, marked if the current one differs. */
 function renderBilledQuantity(current: number | null, billed: number | null): Html | string {
   if (billed === null) return '–';
   if (current === billed) return showNumber(billed);
@@ -237,7 +234,6 @@ ${renderCommands(commands)}
 ${renderStatements(statements, request, { month, states })}`;
 }
 
-/** Renders the statements of a month with who closed it; '' for a month that is not closed. */
 function renderStatements(
   statements: readonly Statement[],
   { instanceIds }: PageRequest,

@@ -273,7 +273,6 @@ function orderBy(sort: string): RawBuilder<unknown> {
   return sort.startsWith('-') ? sql`${column} desc nulls last` : sql`${column} nulls last`;
 }
 
-/** Renders links to the previous and next page. */
 export function renderPages(page: number, hasNext: boolean, addressOfPage: (page: number) => string): Html {
   return html`<nav aria-label="Pages of the list">${
     page > 1 && html`<a href="${addressOfPage(page - 1)}">Previous</a>`
