@@ -121,15 +121,18 @@ export function renderBar(share: number, percents = Math.floor(share * 100)): Ht
       height="10"/></svg>`;
 }
 
-interface Table<R> {
-  readonly title: string;
-  readonly sentence: string;
+export interface TableRows<R> {
   readonly rows: RawBuilder<unknown>;
-  /** The first six that have a value are shown; the others, on request. */
-  readonly columns: Columns<R>;
-  readonly filters: Filters;
   /** The default order of rows `r`, which also completes any other. */
   readonly order: RawBuilder<unknown>;
+  /** The first six that have a value are shown; the others, on request. */
+  readonly columns: Columns<R>;
+}
+
+interface Table<R> extends TableRows<R> {
+  readonly title: string;
+  readonly sentence: string;
+  readonly filters: Filters;
   /** Renders what comes above the form. */
   readonly intro?: (db: Kysely<Schema>) => Promise<Html>;
   /** Columns whose sums over all matching rows are shown below them. */
