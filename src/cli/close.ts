@@ -18,6 +18,7 @@ import { formatTable, MAX_TABLE_ROWS } from '../terminal/text.ts';
 import {
   capitalize,
   count,
+  joinParts,
   showCode,
   showDays,
   showInstant,
@@ -255,10 +256,9 @@ function renderDays({ days, dayCount }: CloseOutcome, month: Month): string[] {
 }
 
 function describeCause({ cause, revision, runId, changedAt, waiverReason }: AdjustmentDay): string {
-  const words = showCode(cause);
-  const when = changedAt === null ? '' : ` ${showInstant(changedAt)}`;
-  if (waiverReason !== null) return `${words}${when}: ${waiverReason}`;
-  return `${words}${when}${revision === null ? '' : `, revision ${revision}`}${runId === null ? '' : `, run ${runId}`}`;
+  const change = joinParts(' ', showCode(cause), changedAt && showInstant(changedAt));
+  if (waiverReason !== null) return `${change}: ${waiverReason}`;
+  return joinParts(', ', change, revision !== null && `revision ${revision}`, runId && `run ${runId}`);
 }
 
 /** Returns the outcome in the words of docs/billing.md. */
