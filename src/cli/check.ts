@@ -125,9 +125,9 @@ function checkSettings({ instances, policy }: CommandContext['config']): CheckRe
   return { message, hint: `${hint}; add an earlier checkpoint, such as 0` };
 }
 
-function describeInstance({ instanceId, apiUrl, orgs, streams }: InstanceConfig): string {
-  const selection = orgs === null ? 'all organizations' : count(orgs.length, 'organization');
-  return `instance ${instanceId} at ${apiUrl}, ${selection}, ${streams.join(', ')}`;
+function describeInstance({ instanceId, apiUrl, selection, streams }: InstanceConfig): string {
+  const orgs = selection === null ? 'all organizations' : count(selection.length, 'organization');
+  return `instance ${instanceId} at ${apiUrl}, ${orgs}, ${streams.join(', ')}`;
 }
 
 /** Checks connection, schema, rights, clock, and that stored usage is from the same API. Reads only. */
@@ -215,7 +215,7 @@ const ATTEMPTS = 2;
 
 /** Checks every request of a run. Returns an organization for further checks, or null. */
 async function checkInstance(checking: CheckContext, instance: InstanceConfig): Promise<Target | null> {
-  const { instanceId, orgs, streams } = instance;
+  const { instanceId, selection, streams } = instance;
   let aheadMs: number | null = null;
   const client = createReadClient(checking, instance, {
     attempts: Math.min(ATTEMPTS, checking.config.request.attempts),
@@ -241,7 +241,7 @@ async function checkInstance(checking: CheckContext, instance: InstanceConfig): 
     const hint = 'a run would load nothing; check that this is the right instance';
     return { message: 'the instance has no organizations', hint };
   });
-  const orgId = orgs === null ? listCheck.value : orgs[0];
+  const orgId = selection === null ? listCheck.value : selection[0];
   if (orgId === undefined) return null;
   const { signal, hostNow: now } = checking;
   const target = { client, instanceId, orgId, day: lastEndedDay(now()), now, signal };

@@ -137,7 +137,7 @@ function renderCells(cells: NonFinalCells): string[] {
 async function deleteOrg(context: DeleteContext): Promise<string> {
   const { output, config, logger, signal, handle, lookup, now, runId } = context;
   const { orgId, instance } = lookup;
-  const { instanceId, streams, orgs: selection } = instance;
+  const { instanceId, streams, selection } = instance;
   signal.throwIfAborted();
   await changeOrg(context, lookup, null);
   const today = dayAt(now());

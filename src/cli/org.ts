@@ -87,7 +87,7 @@ async function readOrg({ client, instance, orgId }: Omit<OrgLookup, keyof OrgRes
 
 export function createReadClient(
   { config, version, random, hostNow }: CommandContext,
-  { apiUrl, domain, readToken, requestConcurrency: concurrency, requestsPerSecond }: InstanceConfig,
+  { apiUrl, domain, readToken, concurrency, requestsPerSecond }: InstanceConfig,
   more: Partial<LosantClientOptions> = {},
 ): LosantClient {
   const gate = new Gate({ concurrency, rate: new Rate(requestsPerSecond) });

@@ -61,7 +61,7 @@ export interface RunSetup extends Omit<RunEnvironment, 'now'> {
 /** Reads the token, which may have been rotated since the last run. Throws SettingsError if there is none. */
 export function createInstanceContext(environment: RunEnvironment, instance: InstanceConfig) {
   const { config, handle, rates, onAttempt } = environment;
-  const { requestConcurrency: concurrency, requestsPerSecond } = instance;
+  const { concurrency, requestsPerSecond } = instance;
   const token = instance.readToken();
   const rate = rates.get(token) ?? new Rate(requestsPerSecond);
   rate.limitTo(requestsPerSecond);
@@ -88,9 +88,6 @@ export function createInstanceContext(environment: RunEnvironment, instance: Ins
     ...instance,
     db: handle.db,
     client,
-    /** The organizations that the settings choose; null for all. */
-    selection: instance.orgs,
-    concurrency,
     /** Returns the API's clock minus `now` in ms, as of the newest response; null before the first. */
     apiAheadMs: () => aheadMs,
     requestCount: () => requests,
