@@ -300,10 +300,8 @@ async function streamFile<R extends TableRow>(
   const { readable, writable } = new TextEncoderStream();
   const file = writable.getWriter();
   const stop = new AbortController();
-  const end = () => stop.abort(new Error('the download has ended'));
-  file.closed.catch(end);
-  signal.addEventListener('abort', end, { once: true });
-  if (signal.aborted) end();
+  file.closed.catch(() => stop.abort(new Error('the download has ended')));
+  const anyEnd = AbortSignal.any([signal, stop.signal]);
   const { promise: hasBegun, resolve: begin } = Promise.withResolvers<void>();
   let header = renderCsvHeader(columns);
   // A write waits for whoever downloads, and is rejected once they have broken off, which ends the query.
@@ -313,13 +311,13 @@ async function streamFile<R extends TableRow>(
     header = '';
     await file.write(text);
   };
-  const work = readRows(select, take, stop.signal).then(async () => {
+  const work = readRows(select, take, anyEnd).then(async () => {
     if (header !== '') await take([]);
     await file.close();
   });
   await Promise.race([hasBegun, work]);
   work.catch(async (error: unknown) => {
-    if (!stop.signal.aborted) logger.warn({ err: error, path }, 'download interrupted');
+    if (!anyEnd.aborted) logger.warn({ err: error, path }, 'download interrupted');
     await file.abort(new Error('the download was interrupted', { cause: error }));
   });
   const name = path.split('/').filter(Boolean).join('-');
