@@ -216,18 +216,14 @@ const ATTEMPTS = 2;
 /** Checks every request of a run. Returns an organization for further checks, or null. */
 async function checkInstance(checking: CheckContext, instance: InstanceConfig): Promise<Target | null> {
   const { instanceId, selection, streams } = instance;
-  let aheadMs: number | null = null;
-  const client = createReadClient(checking, instance, {
-    attempts: Math.min(ATTEMPTS, checking.config.request.attempts),
-    onClock: (ms) => {
-      aheadMs = ms;
-    },
-  });
+  const attempts = Math.min(ATTEMPTS, checking.config.request.attempts);
+  const client = createReadClient(checking, instance, { attempts });
   const { error } = await runCheck(checking, 'instance.get', async (signal) => {
     const { name } = await getInstance(client, { instanceId, signal });
     return { message: `instance ${instanceId}${name === null ? '' : `, ${name}`}` };
   });
   await runCheck(checking, 'clock.losant', () => {
+    const aheadMs = client.getAheadMs();
     requireApiClock(aheadMs);
     return { message: aheadMs === null ? 'unknown, because Losant did not respond' : describeClock(aheadMs) };
   });

@@ -66,7 +66,6 @@ export function createInstanceContext(environment: RunEnvironment, instance: Ins
   const rate = rates.get(token) ?? new Rate(requestsPerSecond);
   rate.limitTo(requestsPerSecond);
   rates.set(token, rate);
-  let aheadMs: number | null = null;
   let requests = 0;
   const client = createLosantClient({
     ...environment,
@@ -74,9 +73,6 @@ export function createInstanceContext(environment: RunEnvironment, instance: Ins
     ...instance,
     token,
     gate: new Gate({ concurrency, rate }),
-    onClock: (ms) => {
-      aheadMs = ms;
-    },
     onAttempt: (report) => {
       requests += 1;
       onAttempt?.(report);
@@ -88,8 +84,6 @@ export function createInstanceContext(environment: RunEnvironment, instance: Ins
     ...instance,
     db: handle.db,
     client,
-    /** Returns the API's clock minus `now` in ms, as of the newest response; null before the first. */
-    apiAheadMs: () => aheadMs,
     requestCount: () => requests,
   };
 }
@@ -101,14 +95,14 @@ export function requireApiClock(aheadMs: number | null): void {
 
 /** Reads Losant's clock again. Throws AppError `clock_skew` unless only one response was wrong, as a cached one is. */
 export async function recheckApiClock(
-  { client, instanceId, apiAheadMs }: Pick<InstanceContext, 'client' | 'instanceId' | 'apiAheadMs'>,
+  { client, instanceId }: Pick<InstanceContext, 'client' | 'instanceId'>,
   signal: AbortSignal,
 ): Promise<void> {
   try {
     await getInstance(client, { instanceId, signal });
   } catch (error) {
     if (!(error instanceof LosantError)) throw error;
-    if (error.kind === 'wrong_date') requireApiClock(apiAheadMs());
+    if (error.kind === 'wrong_date') requireApiClock(client.getAheadMs());
   }
 }
 

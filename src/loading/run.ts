@@ -102,7 +102,7 @@ async function refreshAfterLoad({ tally, ledger, context, signal }: Session): Pr
  * of the counters; then the first list confirms the instance. Throws LosantError if Losant does not know the instance,
  * and AppError `clock_skew`: even a rejection has a Date.
  */
-async function confirmInstance({ client, instanceId, apiAheadMs, logger }: InstanceContext, signal: AbortSignal) {
+async function confirmInstance({ client, instanceId, logger }: InstanceContext, signal: AbortSignal) {
   try {
     const { name } = await getInstance(client, { instanceId, signal });
     return { isConfirmed: true, name };
@@ -112,7 +112,7 @@ async function confirmInstance({ client, instanceId, apiAheadMs, logger }: Insta
     logger.warn({ instance_id: instanceId, err: error }, 'could not read the instance; continuing');
     return { isConfirmed: false, name: null };
   } finally {
-    requireApiClock(apiAheadMs());
+    requireApiClock(client.getAheadMs());
   }
 }
 
