@@ -217,7 +217,7 @@ const ATTEMPTS = 2;
 async function checkInstance(checking: CheckContext, instance: InstanceConfig): Promise<Target | null> {
   const { instanceId, selection, streams } = instance;
   const attempts = Math.min(ATTEMPTS, checking.config.request.attempts);
-  const client = createReadClient(checking, instance, { attempts });
+  const client = createReadClient(checking, instance, attempts);
   const { error } = await runCheck(checking, 'instance.get', async (signal) => {
     const { name } = await getInstance(client, { instanceId, signal });
     return { message: `instance ${instanceId}${name === null ? '' : `, ${name}`}` };
