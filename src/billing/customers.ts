@@ -17,20 +17,12 @@ import { matchesRow, type Statement } from './statements.ts';
 /** A customer, or an organization without one, which is listed by itself: one of the two is null. */
 export type CustomerKey = Readonly<Record<'customerId' | 'orgId', string | null>>;
 
-/** A line of a statement; quantities are text. */
-export type CustomerLine = {
-  readonly number: number;
-  readonly orgId: string;
-  readonly orgName: string;
-  readonly referralId: string;
-  readonly planId: string;
-  readonly metric: string;
-  readonly unit: string;
-  readonly kind: string;
-  readonly billedBefore: string;
-  readonly quantity: string;
-  readonly total: string;
-};
+/** The columns of `lines.csv` that are read; the first two identify the customer. */
+const ORG_COLUMNS = ['customer_id', 'org_id', 'org_name', 'referral_id', 'plan_id'] as const;
+const LINE_COLUMNS = [...ORG_COLUMNS, 'metric', 'unit', 'kind', 'billed_before', 'quantity', 'total'] as const;
+
+/** A line of the statement with a number, as it is in its pack: all values are text, and an absent one is empty. */
+export type CustomerLine = Readonly<Record<(typeof LINE_COLUMNS)[number], string>> & { readonly number: number };
 
 /** A day of the metric that is shown by day, over the organizations of the customer. */
 type CustomerDay = Pick<ComparedDay, 'day' | 'quantity' | 'valuesNotStored'> & { readonly standing: Standing };
@@ -50,11 +42,8 @@ const DAY_METRICS = ['payload_billable_count', 'notebook_minutes', 'devices_tota
 /** The rank of the standing of a day: the worst is the highest. */
 const RANK = `case d.standing ${standings.map((standing, rank) => `when '${standing}' then ${rank}`).join(' ')} end`;
 
-/** The columns that are read, by file; the first two of `lines.csv` identify the customer. */
-const COLUMNS = {
-  lines: 'org_id customer_id org_name referral_id plan_id metric unit kind billed_before quantity total'.split(' '),
-  days: ['org_id', 'usage_date', 'standing', ...DAY_METRICS],
-};
+/** The columns that are read, by file. */
+const COLUMNS = { lines: LINE_COLUMNS, days: ['org_id', 'usage_date', 'standing', ...DAY_METRICS] };
 
 /** The statements of a month of one instance, in a temporary file: memory does not grow with their size. */
 export class SealedMonth implements Disposable {
@@ -80,7 +69,7 @@ export class SealedMonth implements Disposable {
     for (const statement of statements) {
       const source = { db, statement, manifest: await readManifest(db, statement), signal };
       const orgIds = new Set<string>();
-      await month.#import(source, 'lines', ([orgId = '', customerId = '']) => {
+      await month.#import(source, 'lines', ([customerId = '', orgId = '']) => {
         const isCustomer =
           customerId === (customer?.customerId ?? '') && (customerId !== '' || orgId === customer?.orgId);
         if (customer === null || isCustomer) orgIds.add(orgId);
@@ -135,9 +124,7 @@ export class SealedMonth implements Disposable {
     const isOfKey = key.customerId === null ? `l.customer_id = '' and l.org_id = $id` : 'l.customer_id = $id';
     const id = { $id: key.customerId ?? key.orgId };
     const lines = this.#file
-      .prepare(`select l.number, l.org_id as orgId, l.org_name as orgName, l.referral_id as referralId,
-          l.plan_id as planId, l.metric, l.unit, l.kind, l.billed_before as billedBefore, l.quantity, l.total
-        from lines l where ${isOfKey} order by l.number, lower(l.org_name), l.org_id, l.rowid`)
+      .prepare(`select * from lines l where ${isOfKey} order by l.number, lower(l.org_name), l.org_id, l.rowid`)
       .all(id) as CustomerLine[];
     const dayMetric = DAY_METRICS.find((metric) => lines.some((line) => line.metric === metric)) ?? null;
     if (dayMetric === null) return { key, lines, dayMetric, days: [] };

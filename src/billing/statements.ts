@@ -11,7 +11,6 @@ export function formatMonthName({ instanceId, name }: NamedInstance, month: Mont
 /** A closing or an adjustment of a month; `manifestSha256` is in hex. */
 export type Statement = Awaited<ReturnType<typeof readStatements>>[number];
 
-/** Returns the statements of a month, ordered by instance and number. */
 export async function readStatements(
   db: Kysely<Schema>,
   { month, instanceIds }: { month: Month; instanceIds: readonly string[] },

@@ -67,7 +67,6 @@ interface CheckReport {
   readonly instanceId: string | null;
   readonly ok: boolean;
   readonly message: string;
-  /** The operator's next step. */
   readonly hint: string | null;
 }
 
@@ -126,9 +125,9 @@ function checkSettings({ instances, policy }: CommandContext['config']): CheckRe
   return { message, hint: `${hint}; add an earlier checkpoint, such as 0` };
 }
 
-function describeInstance({ instanceId, apiUrl, orgs, streams }: InstanceConfig): string {
-  const selection = orgs === null ? 'all organizations' : count(orgs.length, 'organization');
-  return `instance ${instanceId} at ${apiUrl}, ${selection}, ${streams.join(', ')}`;
+function describeInstance({ instanceId, apiUrl, selection, streams }: InstanceConfig): string {
+  const orgs = selection === null ? 'all organizations' : count(selection.length, 'organization');
+  return `instance ${instanceId} at ${apiUrl}, ${orgs}, ${streams.join(', ')}`;
 }
 
 /** Checks connection, schema, rights, clock, and that stored usage is from the same API. Reads only. */
@@ -186,7 +185,7 @@ async function checkSchema({ config }: CommandContext, handle: DatabaseHandle) {
     const message = `${pending.join(', ')} not applied yet; the next run applies them (AUTO_MIGRATE is true)`;
     return { message, value: state };
   }
-  await requireSchema(handle, { createIfEmpty: false, autoMigrate: false });
+  await requireSchema(handle);
   return { message: `up to date (${applied.at(-1)})`, value: state };
 }
 
@@ -216,19 +215,15 @@ const ATTEMPTS = 2;
 
 /** Checks every request of a run. Returns an organization for further checks, or null. */
 async function checkInstance(checking: CheckContext, instance: InstanceConfig): Promise<Target | null> {
-  const { instanceId, orgs, streams } = instance;
-  let aheadMs: number | null = null;
-  const client = createReadClient(checking, instance, {
-    attempts: Math.min(ATTEMPTS, checking.config.request.attempts),
-    onClock: (ms) => {
-      aheadMs = ms;
-    },
-  });
+  const { instanceId, selection, streams } = instance;
+  const attempts = Math.min(ATTEMPTS, checking.config.request.attempts);
+  const client = createReadClient(checking, instance, attempts);
   const { error } = await runCheck(checking, 'instance.get', async (signal) => {
     const { name } = await getInstance(client, { instanceId, signal });
     return { message: `instance ${instanceId}${name === null ? '' : `, ${name}`}` };
   });
   await runCheck(checking, 'clock.losant', () => {
+    const aheadMs = client.getAheadMs();
     requireApiClock(aheadMs);
     return { message: aheadMs === null ? 'unknown, because Losant did not respond' : describeClock(aheadMs) };
   });
@@ -242,7 +237,7 @@ async function checkInstance(checking: CheckContext, instance: InstanceConfig): 
     const hint = 'a run would load nothing; check that this is the right instance';
     return { message: 'the instance has no organizations', hint };
   });
-  const orgId = orgs === null ? listCheck.value : orgs[0];
+  const orgId = selection === null ? listCheck.value : selection[0];
   if (orgId === undefined) return null;
   const { signal, hostNow: now } = checking;
   const target = { client, instanceId, orgId, day: lastEndedDay(now()), now, signal };

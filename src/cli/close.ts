@@ -18,6 +18,7 @@ import { formatTable, MAX_TABLE_ROWS } from '../terminal/text.ts';
 import {
   capitalize,
   count,
+  joinParts,
   showCode,
   showDays,
   showInstant,
@@ -59,8 +60,8 @@ export const close = defineCommand({
       });
     }
     // The proof pack sorts a month of the ledger, which takes long on a busy server.
-    const bounds = { writes: month !== null && !dryRun, statementTimeoutMs: VIEW_STATEMENT_MS };
-    await using handle = await openSchema(context, bounds);
+    const bounds = { statementTimeoutMs: VIEW_STATEMENT_MS };
+    await using handle = await openSchema(context, month === null || dryRun ? 'reads' : 'writes', bounds);
     const isNamed = options.instance !== null;
     const instances = await selectInstances(context, handle, options.instance);
     if (month === null) return await listMonths(handle, instances, { isNamed });
@@ -255,10 +256,9 @@ function renderDays({ days, dayCount }: CloseOutcome, month: Month): string[] {
 }
 
 function describeCause({ cause, revision, runId, changedAt, waiverReason }: AdjustmentDay): string {
-  const words = showCode(cause);
-  const when = changedAt === null ? '' : ` ${showInstant(changedAt)}`;
-  if (waiverReason !== null) return `${words}${when}: ${waiverReason}`;
-  return `${words}${when}${revision === null ? '' : `, revision ${revision}`}${runId === null ? '' : `, run ${runId}`}`;
+  const change = joinParts(' ', showCode(cause), changedAt && showInstant(changedAt));
+  if (waiverReason !== null) return `${change}: ${waiverReason}`;
+  return joinParts(', ', change, revision !== null && `revision ${revision}`, runId && `run ${runId}`);
 }
 
 /** Returns the outcome in the words of docs/billing.md. */

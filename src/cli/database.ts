@@ -26,30 +26,35 @@ export async function openDatabase(
   return await createDatabase({ url: readUrl(), ...defaults, ...options });
 }
 
+/** What a command does with the database, and what follows if there is no embedded one. */
+const IF_MISSING = { reads: 'refuse', writes: 'refuse', creates: 'create', plans: 'stand_in' } as const;
+
 /**
  * Opens the database with this program's schema; the end of the block closes it. A command that `creates` also writes:
- * it creates the schema in an empty database, or migrates it if AUTO_MIGRATE is set. One that `plans` does neither, but
+ * it creates the schema in an empty database, or migrates it if AUTO_MIGRATE is set. One that `plans` only reads, but
  * the database may be empty or missing. The writer's need all of that role's privileges, so that they fail before they
  * do anything.
  */
 export async function openSchema(
   context: CommandContext,
-  options: { writes?: boolean; creates?: boolean; plans?: boolean; statementTimeoutMs?: number } = {},
+  access: keyof typeof IF_MISSING = 'reads',
+  bounds: Pick<DatabaseOptions, 'statementTimeoutMs'> = {},
 ): Promise<DatabaseHandle> {
-  const { writes = false, creates = false, plans = false, ...bounds } = options;
+  const { config, logger, role } = context;
+  const isCreating = access === 'creates';
+  const isWriting = isCreating || access === 'writes';
   await using closing = new AsyncDisposableStack();
-  const ifMissing = plans ? 'stand_in' : 'refuse';
-  const handle = closing.use(await openDatabase(context, { ifMissing: creates ? 'create' : ifMissing, ...bounds }));
-  if (writes || creates) requireWritable(handle, context.role);
-  const autoMigrate = creates && context.config.autoMigrate;
+  const handle = closing.use(await openDatabase(context, { ifMissing: IF_MISSING[access], ...bounds }));
+  if (isWriting) requireWritable(handle, role);
   const schemaState = await readSchemaState(handle);
   const isEmpty = schemaState.state === 'empty';
-  if (creates && isEmpty) await requireCreatable(handle);
-  if (!plans || !isEmpty) {
-    const applied = await requireSchema(handle, { createIfEmpty: creates, autoMigrate, schemaState });
-    for (const migration of applied) context.logger.info({ migration }, 'migration applied');
+  if (isCreating && isEmpty) await requireCreatable(handle);
+  if (access !== 'plans' || !isEmpty) {
+    const states = config.autoMigrate ? (['empty', 'behind'] as const) : (['empty'] as const);
+    const applied = await requireSchema(handle, { migratesFrom: isCreating ? states : [], schemaState });
+    for (const migration of applied) logger.info({ migration }, 'migration applied');
   }
-  if ((writes || creates) && context.role === WRITER) await requirePrivileges(handle, WRITER);
+  if (isWriting && role === WRITER) await requirePrivileges(handle, WRITER);
   closing.move();
   return handle;
 }

@@ -2,7 +2,7 @@ import { readNowMs } from '../database/session.ts';
 import { SettingsError } from '../errors.ts';
 import { type CellExplanation, type DayExplanation, explainDay } from '../queries/explain.ts';
 import { formatTable } from '../terminal/text.ts';
-import { count, showCode, showDays, showInstant, showNumber, showWhen } from '../terminal/words.ts';
+import { count, joinParts, showCode, showDays, showInstant, showNumber, showWhen } from '../terminal/words.ts';
 import { STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
@@ -36,7 +36,7 @@ function renderStanding({ stream: name, standing, ledger }: CellExplanation): st
   if (standing === null) return `${name}: not expected`;
   const { sentence } = STANDINGS[standing];
   const reason = ledger?.reason === 'waived' ? null : ledger?.reason;
-  const cause = [reason, ledger?.detail].filter((part) => part != null).join(', ');
+  const cause = joinParts(', ', reason, ledger?.detail);
   return `${name}: ${showCode(standing)}: ${cause === '' ? sentence : cause}`;
 }
 

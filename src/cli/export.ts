@@ -43,7 +43,7 @@ export const exportFile = defineCommand({
         : 'Parquet is binary and cannot be shown on a terminal';
       throw new SettingsError(message, { hint: 'use --out FILE' });
     }
-    await using handle = await openSchema(context, { statementTimeoutMs: VIEW_STATEMENT_MS });
+    await using handle = await openSchema(context, 'reads', { statementTimeoutMs: VIEW_STATEMENT_MS });
     const columns = await readViewColumns(handle.db, name);
     const request = { name, view, columns, range };
     const { rows, facts, isCut } = await writeView(context, handle, { request, format, out });

@@ -158,7 +158,7 @@ export const waive = defineCommand({
     reason: requiredOption('TEXT', 'the reason, shown to whoever bills', reason),
   },
   async run(context, { org: orgIds, day: range, stream: streams, reason: waiverReason }) {
-    await using handle = await openSchema(context, { writes: true });
+    await using handle = await openSchema(context, 'writes');
     requireEndedDays(range, ['--day', '--day'], await readNowMs(handle));
     const waiver = { orgIds, streams, range, reason: waiverReason, policy: context.config.policy };
     const cells = await waiveCells(handle.db, waiver);

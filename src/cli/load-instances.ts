@@ -55,18 +55,15 @@ async function loadInTurn(context: CommandContext, request: LoadRequest) {
   const { dryRun } = request.selection;
   const candidates = selectCandidates(context.config.instances, request.selection);
   const giveUpAtMs = context.hostNow() + request.waitMs;
-  await using handle = await openSchema(context, dryRun ? { plans: true } : { creates: true });
+  await using handle = await openSchema(context, dryRun ? 'plans' : 'creates');
   const readNow = () => readClock(context, handle);
   const loading: LoadContext = { ...context, ...request, handle, readNow, rates: new Map(), giveUpAtMs };
   const scopes = await assignOrgs(loading, candidates);
-  const results: Required<CommandResult>[] = [];
-  const reportedCodes: number[] = [];
+  const results: (Required<CommandResult> & { readonly isRunElsewhere?: boolean })[] = [];
   for (const scope of scopes) {
     const { instanceId } = scope.instance;
     const work = dryRun ? planInstance(loading, scope) : loadInstance(loading, scope);
-    let isRunElsewhere = false;
     const result = await work.catch((thrown: unknown) => {
-      isRunElsewhere = isBusy(thrown);
       const facts = { where: handle.label, role, nextStep: NEXT_RUN_CONTINUES };
       const error = describeDatabaseError(thrown, facts) ?? thrown;
       // With a single instance its error is the command's, and so is a signal.
@@ -74,14 +71,15 @@ async function loadInTurn(context: CommandContext, request: LoadRequest) {
       logger.error({ err: error, instance_id: instanceId }, 'instance not loaded');
       const description = describeError(error);
       const lines = [`Instance ${instanceId}: not loaded. ${description.message}`, `  ${description.hint}`];
-      return { document: { instanceId, error: description }, lines, exitCode: exitCodeOf(error) };
+      const document = { instanceId, error: description };
+      return { document, lines, exitCode: exitCodeOf(error), isRunElsewhere: isBusy(thrown) };
     });
     output.print(...result.lines);
     results.push(result);
-    if (!isRunElsewhere) reportedCodes.push(result.exitCode);
   }
   const documents = results.map(({ document }) => document);
   const exitCode = worstExitCode(results.map((result) => result.exitCode));
+  const reportedCodes = results.flatMap((result) => (result.isRunElsewhere === true ? [] : [result.exitCode]));
   return { document: documents.length === 1 ? documents[0] : documents, exitCode, reportedCodes };
 }
 

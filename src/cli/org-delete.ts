@@ -47,7 +47,7 @@ export const orgDelete = defineCommand({
         hint: 'nothing was deleted; if this is the right organization, give its exact name',
       });
     }
-    await using handle = await openSchema(context, { writes: !dryRun });
+    await using handle = await openSchema(context, dryRun ? 'reads' : 'writes');
     const now = await readClock(context, handle);
     const runId = context.newId();
     return await loadAndDelete({ ...context, handle, lookup, now, runId }, dryRun);
@@ -137,7 +137,7 @@ function renderCells(cells: NonFinalCells): string[] {
 async function deleteOrg(context: DeleteContext): Promise<string> {
   const { output, config, logger, signal, handle, lookup, now, runId } = context;
   const { orgId, instance } = lookup;
-  const { instanceId, streams, orgs: selection } = instance;
+  const { instanceId, streams, selection } = instance;
   signal.throwIfAborted();
   await changeOrg(context, lookup, null);
   const today = dayAt(now());

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
 import { mayHaveChanged, type OrgPatch, orgPatch, sendChange } from '../losant/admin.ts';
-import { createLosantClient, type LosantClient, type LosantClientOptions } from '../losant/client.ts';
+import { createLosantClient, type LosantClient } from '../losant/client.ts';
 import { getOrg, type OrgResource } from '../losant/endpoints.ts';
 import { Gate, Rate } from '../losant/rate.ts';
 import type { InstanceConfig } from '../settings/config.ts';
@@ -87,12 +87,12 @@ async function readOrg({ client, instance, orgId }: Omit<OrgLookup, keyof OrgRes
 
 export function createReadClient(
   { config, version, random, hostNow }: CommandContext,
-  { apiUrl, domain, readToken, requestConcurrency: concurrency, requestsPerSecond }: InstanceConfig,
-  more: Partial<LosantClientOptions> = {},
+  { apiUrl, domain, readToken, concurrency, requestsPerSecond }: InstanceConfig,
+  attempts = config.request.attempts,
 ): LosantClient {
   const gate = new Gate({ concurrency, rate: new Rate(requestsPerSecond) });
   const connection = { apiUrl, domain, token: readToken(), version };
-  return createLosantClient({ ...config.request, ...connection, random, gate, now: hostNow, ...more });
+  return createLosantClient({ ...config.request, ...connection, attempts, random, gate, now: hostNow });
 }
 
 /** The limit on reading a change back, which a signal does not interrupt. */

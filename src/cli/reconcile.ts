@@ -48,7 +48,6 @@ export const reconcile = defineCommand({
   },
 });
 
-/** Renders the counts of a range, and the first comparisons that are not equal. */
 export function renderReconciliation(
   range: DayRange,
   counts: Awaited<ReturnType<typeof countComparisons>>,

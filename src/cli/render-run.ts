@@ -3,7 +3,7 @@ import type { FailureGroup } from '../ledger/runs.ts';
 import type { PlanSummary } from '../loading/preview.ts';
 import { findNextCommand, type RunOutcome, type RunReport } from '../loading/report.ts';
 import { formatTable } from '../terminal/text.ts';
-import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
+import { count, joinParts, showDays, showDuration, showNumber } from '../terminal/words.ts';
 import type { DayRange } from '../usage/day.ts';
 
 /** Describes a run for people, with the days of the command in its head; without any, those that were read. */
@@ -49,12 +49,8 @@ const MAX_CAUSES = 10;
 
 function renderFailures(groups: readonly FailureGroup[]): string[] {
   const rows = groups.map(({ code, message, stream: name, cells, orgs, example }) => {
-    const where = [
-      cells > 0 ? count(cells, 'cell') : '',
-      orgs > 0 ? count(orgs, 'organization') : '',
-      example === null ? '' : `e.g. ${example}`,
-    ].filter((part) => part !== '');
-    return [code, name ?? '', where.join(', '), message];
+    const [cellCount, orgCount] = [cells > 0 && count(cells, 'cell'), orgs > 0 && count(orgs, 'organization')];
+    return [code, name ?? '', joinParts(', ', cellCount, orgCount, example && `e.g. ${example}`), message];
   });
   return formatTable({ rows, most: MAX_CAUSES });
 }
@@ -75,7 +71,7 @@ export function renderPlan(plan: PlanSummary, rate: number): string[] {
   const [example] = untracked;
   if (example !== undefined) {
     const pairs = count(untracked.length, 'organization and stream', 'pairs of organization and stream');
-    const name = [example.orgId, example.stream].filter((part) => part !== null).join(' ');
+    const name = joinParts(' ', example.orgId, example.stream);
     lines.push(`  skipping ${pairs} that were never tracked, e.g. ${name}`);
   }
   return lines;

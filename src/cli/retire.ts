@@ -21,7 +21,7 @@ export const retire = defineCommand({
         hint: 'remove it from the settings first, and restart the worker',
       });
     }
-    await using handle = await openSchema(context, { writes: true });
+    await using handle = await openSchema(context, 'writes');
     const now = await readClock(context, handle);
     const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null };
     await recordRetirement(handle.db, instanceId);

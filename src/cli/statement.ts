@@ -112,7 +112,7 @@ async function verifyFolder(context: CommandContext, dir: string, keyFiles: read
   }
   await checkPacks(verification, signal);
   if (verification.problems.length > 0 || config.databaseUrl === null) return verification;
-  await using handle = await openSchema(context, { statementTimeoutMs: VIEW_STATEMENT_MS });
+  await using handle = await openSchema(context, 'reads', { statementTimeoutMs: VIEW_STATEMENT_MS });
   await compareWithDatabase(handle.db, verification, signal);
   verification.database = handle.label;
   return verification;
@@ -146,7 +146,6 @@ function renderVerification(dir: string, verification: Verification): string[] {
   ];
 }
 
-/** Writes a page and a CSV file for each instance and customer. Returns what was written. */
 async function writeCustomerFiles(
   { db }: DatabaseHandle,
   allStatements: readonly Statement[],
@@ -182,7 +181,7 @@ const MAX_NAME_LENGTH = 60 - 1 - HASH_LENGTH;
 function nameFile(instanceId: string, customer: CustomerStatement): string {
   const id = customer.key.customerId ?? customer.key.orgId ?? '';
   const hash = hashOf(`${instanceId} ${id}`).slice(0, HASH_LENGTH);
-  const name = toFileName(customer.lines[0]?.orgName ?? '') || toFileName(id) || 'customer';
+  const name = toFileName(customer.lines[0]?.org_name ?? '') || toFileName(id) || 'customer';
   return `${name}-${hash}`;
 }
 

@@ -35,7 +35,7 @@ async function serveWorker(context: CommandContext): Promise<CommandResult> {
   signal.addEventListener('abort', logShutdown, { once: true });
   const startedAtMs = context.hostNow();
   await using opening = new AsyncDisposableStack();
-  const handle = opening.use(await openSchema(context, { creates: true }));
+  const handle = opening.use(await openSchema(context, 'creates'));
   const reader = opening.use(await openDatabase(context, READER));
   const prober = opening.use(await openDatabase(context, PROBER));
   const instanceIds = config.instances.map(({ instanceId }) => instanceId);

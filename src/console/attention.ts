@@ -1,7 +1,7 @@
 /** What needs attention: the inbox of the home page, and the list of everything in it. */
 import { html } from 'hono/html';
-import { sql } from 'kysely';
-import type { AttentionKind } from '../database/schema.ts';
+import { type Selectable, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
 import {
   ATTENTION_KINDS,
   type AttentionGroup,
@@ -11,7 +11,7 @@ import {
   splitText,
 } from '../queries/attention.ts';
 import type { Health } from '../queries/health.ts';
-import { count, showDistance, showNumber } from '../terminal/words.ts';
+import { count, joinParts, showDistance, showNumber } from '../terminal/words.ts';
 import { type Html, renderPill } from './elements.ts';
 import { filterByInstance, selectInstanceName } from './filters.ts';
 import type { PageRequest } from './page.ts';
@@ -53,10 +53,6 @@ export function renderAttention(request: PageRequest, health: Health | null): Ht
 <ul class="inbox">${lines.length === 0 ? calmLine : lines}</ul>`;
 }
 
-function joinParts(separator: string, ...parts: readonly string[]): string {
-  return parts.filter((part) => part !== '').join(separator);
-}
-
 function renderProblem(tone: KindInfo['tone'], label: string, subject: string, remark: string): Html {
   return renderLine({ tone, label }, [html`${subject} <span class="quiet">${remark}</span>`], '/runs', 'Open');
 }
@@ -86,12 +82,7 @@ function renderLine({ tone, label }: Pick<KindInfo, 'tone' | 'label'>, subjects:
 <a class="go" href="${path}" aria-label="${act}: ${label}">${act}</a></li>\n`;
 }
 
-type ItemRow = {
-  readonly instance_id: string;
-  readonly kind: AttentionKind;
-  readonly subject: string;
-  readonly text: string;
-};
+type ItemRow = Pick<Selectable<Schema['attention_items']>, 'instance_id' | 'kind' | 'subject' | 'text'>;
 
 /** Everything that needs attention: exactly what Home counts. */
 export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navPath: '/' }, async (request) => ({

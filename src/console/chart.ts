@@ -34,7 +34,6 @@ const MAX_DAYS_WITH_WEEKENDS = 100;
 /** Formats a value at the axis: `1.2M`. */
 const COMPACT = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFractionDigits: 1 });
 
-/** Renders the chart with its legend, and its values as a table. */
 export function renderChart(chart: Chart): Html {
   const { heading, days, comparison, maximum = 0 } = chart;
   const values = days.flatMap(({ quantity, comparedQuantity }) => [quantity ?? 0, comparedQuantity ?? 0]);
@@ -101,7 +100,6 @@ function renderDay(chart: Chart, index: number, y: (value: number) => number, ch
   )}</text></g>\n`;
 }
 
-/** Describes the value of a day, and the change from the day that it is compared with. */
 function describeDay({ unit, comparison }: Chart, chartDay: ComparedDay): readonly string[] {
   const { standing, quantity, comparedDay, comparedQuantity, valuesNotStored } = chartDay;
   if (standing === null) return ['not tracked'];

@@ -32,7 +32,7 @@ export async function readMetrics(db: Kysely<Schema>): Promise<StatementMonth['m
 
 /** Returns the name of the customer: that of its organization, or of the first of several. */
 export function nameCustomer({ lines }: CustomerStatement): string {
-  const names = [...new Set(lines.map(({ orgId, orgName }) => showName(orgName, orgId)))].toSorted();
+  const names = [...new Set(lines.map(({ org_id: id, org_name: name }) => showName(name, id)))].toSorted();
   return names.length > 1 ? `${names[0]} and ${names.length - 1} more` : (names[0] ?? '');
 }
 
@@ -44,8 +44,8 @@ export function titleStatement(customer: CustomerStatement, { month }: Statement
 export function renderCustomerStatement(customer: CustomerStatement, month: StatementMonth): Html {
   const { key, lines } = customer;
   const { instance, statements } = month;
-  const orgs = new Map(lines.map(({ orgId, orgName }) => [orgId, orgName]));
-  const distinct = (name: 'referralId' | 'planId') =>
+  const orgs = new Map(lines.map(({ org_id: id, org_name: name }) => [id, name]));
+  const distinct = (name: 'referral_id' | 'plan_id') =>
     [...new Set(lines.map((line) => line[name]))].filter((id) => id !== '').join(', ');
   const byNumber = Map.groupBy(lines, ({ number }) => number);
   return html`<article><h1>${titleStatement(customer, month)}</h1>
@@ -54,8 +54,8 @@ ${renderFacts({
   [orgs.size === 1 ? 'Organization' : 'Organizations']: html`${[...orgs].map(
     ([id, name]) => html`<div>${name} <span class="quiet id">${id}</span></div>`,
   )}`,
-  'Referral ID': distinct('referralId'),
-  Plan: distinct('planId'),
+  'Referral ID': distinct('referral_id'),
+  Plan: distinct('plan_id'),
   Instance: html`${instance.name} <span class="quiet id">${instance.instanceId}</span>`,
 })}
 ${(byNumber.size > 1 || orgs.size > 1) && renderTotals(lines, month)}
@@ -68,7 +68,6 @@ ${renderDays(customer, month)}
 manifest of its proof pack.</p></article>`;
 }
 
-/** Renders what the statements bill together, by metric. */
 function renderTotals(lines: readonly CustomerLine[], { metrics }: StatementMonth): Html {
   const rows = [...Map.groupBy(sortLines(lines, metrics), ({ metric }) => metric)].map(([metric, metricLines]) => ({
     usage: metrics.get(metric) ?? metric,
@@ -89,16 +88,16 @@ function renderStatement(
   lines: readonly CustomerLine[],
   { metrics }: StatementMonth,
 ): Html {
-  const orgs = new Map(lines.map(({ orgId, orgName }) => [orgId, showName(orgName, orgId)]));
+  const orgs = new Map(lines.map(({ org_id: id, org_name: name }) => [id, showName(name, id)]));
   const hasOrgs = orgs.size > 1;
   const hasNamesakes = new Set(orgs.values()).size < orgs.size;
-  const isFirst = lines.every(({ billedBefore }) => billedBefore === '');
+  const isFirst = lines.every(({ billed_before: before }) => before === '');
   const rows = sortLines(lines, metrics).map((line) => ({
-    org: hasOrgs ? (orgs.get(line.orgId) ?? null) : null,
-    orgId: line.orgId,
+    org: hasOrgs ? (orgs.get(line.org_id) ?? null) : null,
+    orgId: line.org_id,
     usage: metrics.get(line.metric) ?? line.metric,
     unit: line.unit,
-    before: toInteger(line.billedBefore),
+    before: toInteger(line.billed_before),
     quantity: toInteger(line.quantity),
     total: isFirst ? null : toInteger(line.total),
   }));
@@ -141,8 +140,8 @@ function sortLines(lines: readonly CustomerLine[], metrics: StatementMonth['metr
   return lines.toSorted(
     (a, b) =>
       a.number - b.number ||
-      compareText(a.orgName, b.orgName) ||
-      compareText(a.orgId, b.orgId) ||
+      compareText(a.org_name, b.org_name) ||
+      compareText(a.org_id, b.org_id) ||
       names.indexOf(a.metric) - names.indexOf(b.metric),
   );
 }
@@ -161,32 +160,19 @@ const TEXT_COLUMNS = ['closed_by', 'customer_id', 'org_name', 'referral_id', 'pl
 
 /** Renders a row for each statement, organization and metric. */
 export function renderStatementCsv(
-  { key, lines }: CustomerStatement,
+  { lines }: CustomerStatement,
   { instance, month, statements, metrics }: StatementMonth,
 ): string {
   const byNumber = new Map(statements.map((statement) => [statement.number, statement]));
-  const rows = sortLines(lines, metrics).map((line) => {
-    const { kind, closedAt, closedBy, manifestSha256 } = byNumber.get(line.number) as Statement;
-    return {
-      instance_id: instance.instanceId,
-      month,
-      number: line.number,
-      statement_kind: kind,
-      closed_at: closedAt,
-      closed_by: closedBy,
-      manifest_sha256: manifestSha256,
-      customer_id: key.customerId,
-      org_id: line.orgId,
-      org_name: line.orgName,
-      referral_id: line.referralId || null,
-      plan_id: line.planId || null,
-      metric: line.metric,
-      unit: line.unit,
-      kind: line.kind,
-      billed_before: line.billedBefore || null,
-      quantity: line.quantity || null,
-      total: line.total || null,
-    };
+  const rows = sortLines(lines, metrics).map(({ number, ...line }) => {
+    const { kind, closedAt, closedBy, manifestSha256 } = byNumber.get(number) as Statement;
+    const statement = { number, statement_kind: kind, closed_at: closedAt, closed_by: closedBy };
+    // Only a name may be an empty text.
+    const fields = Object.entries(line).map(
+      ([name, text]) => [name, name === 'org_name' ? text : text || null] as const,
+    );
+    const head = { instance_id: instance.instanceId, month, ...statement, manifest_sha256: manifestSha256 };
+    return { ...head, ...Object.fromEntries(fields) };
   });
   const columns = Object.keys(rows[0] ?? {}).map((name) => ({ name, isText: TEXT_COLUMNS.includes(name) }));
   return `${renderCsvHeader(columns)}${renderCsvRows(columns, rows.map(Object.values))}`;

@@ -18,7 +18,6 @@ export function linkTo(path: string, query: Query, text: string | number): Html 
   return html`<a href="${addressOf(path, query)}">${text}</a>`;
 }
 
-/** Renders one of several links, marked if it leads to the current page. */
 export function renderLink(address: string, text: string, isCurrent: boolean, current = 'true'): Html {
   return html`<a href="${address}"${isCurrent && html` aria-current="${current}"`}>${text}</a> `;
 }
@@ -31,6 +30,10 @@ export function linkToOrganization(orgId: string, name: string): Html {
 export function renderCommands(commands: readonly string[]): Html {
   const items = commands.map((command) => html`<li><code>${command}</code></li>`);
   return html`<ul class="commands">${items}</ul>`;
+}
+
+export function renderFoldedList(summary: string, items: readonly unknown[]): Html {
+  return html`<details><summary>${summary}</summary><ul>${items.map((item) => html`<li>${item}</li>`)}</ul></details>`;
 }
 
 /** Renders a state as a pill: a short text in a color. */

@@ -92,7 +92,7 @@ export function escapeLike(text: string): string {
   return text.replaceAll(/[\\%_]/g, String.raw`\$&`);
 }
 
-/** Returns options whose labels are their values. */
+/** Returns options whose labels are their values in words. */
 export function optionsOf(values: readonly string[]): Readonly<Record<string, string>> {
   return Object.fromEntries(values.map((value) => [value, showCode(value)]));
 }
@@ -133,7 +133,6 @@ export function renderForm(path: string, filters: Filters, values: Values, moreL
   })}<button type="submit">Apply</button></form>`;
 }
 
-/** Renders links in a line, the current one marked. */
 export function renderChoices(
   label: string,
   links: readonly (readonly [text: string, address: string, isCurrent: boolean])[],

@@ -2,11 +2,11 @@
 import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import type { Html } from './elements.ts';
+import { type Html, renderFoldedList } from './elements.ts';
 import { DAYS, filterByInstance, optionsOf, readValues, SEARCH, STREAM, selectInstanceName } from './filters.ts';
 import type { PageRequest } from './page.ts';
 import { wasRead } from './sources.ts';
-import { createTablePage, renderHtmlTable, type TableRow } from './table.ts';
+import { createTablePage, renderHtmlTable, type TableColumn, type TableRow, type TableRows } from './table.ts';
 
 type GapRow = {
   readonly org_id: string;
@@ -27,56 +27,56 @@ const CELL_FILTERS = {
   usage_date: { label: 'Day', options: 'day', where: null },
 } as const;
 
-/** The gaps, or stored cells whose reads keep failing, by organization, with their causes. */
+/** The gaps, or stored cells whose reads keep failing, by organization, with their causes. A file has each cell. */
 export const gapsPage = createTablePage<GapRow>({ path: '/gaps', navPath: '/coverage' }, (request) => {
   const values = readValues(CELL_FILTERS, request.query);
   const cells = selectCells(request, values);
   const isFailing = values.standing === 'failing';
-  const isFile = request.query['format'] === 'csv';
   return {
     title: isFailing ? 'Reads that keep failing' : 'Gaps',
     sentence: isFailing
       ? 'Stored cells whose last two or more reads failed.'
       : 'Cells that are missing or in doubt, the worst first.',
     intro: (db) => renderCauses(db, cells),
-    // A file has a row for each cell.
-    rows: isFile
-      ? sql`select c.org_id, o.name as org_name, c.usage_date, c.stream, c.standing, c.cause, c.next_read_at
-            from (${cells}) as c join losant_usage.organizations o on o.org_id = c.org_id`
-      : sql`
-        select g.org_id, o.name as org_name, g.standing, sum(g.cells)::bigint as cells,
-          array_agg(format('%s (%s)', g.cause, g.streams) order by g.cells desc, g.cause) as causes,
-          array_agg(g.days order by g.cells desc, g.cause) as days,
-          min(g.first_day) as first_day, max(g.last_day) as last_day, min(g.next_read_at) as next_read_at
-        from (
-          select c.org_id, c.standing, c.cause, count(*) as cells, min(c.usage_date) as first_day,
-            max(c.usage_date) as last_day, min(c.next_read_at) as next_read_at,
-            string_agg(distinct c.stream, ', ') as streams,
-            string_agg(distinct to_char(c.usage_date::timestamp, 'YYYY-MM-DD'), ','
-              order by to_char(c.usage_date::timestamp, 'YYYY-MM-DD') desc) as days
-          from (${cells}) as c group by c.org_id, c.standing, c.cause
-        ) as g
-        join losant_usage.organizations o on o.org_id = g.org_id
-        group by g.org_id, o.name, g.standing`,
-    order: isFile
-      ? sql`r.standing desc, r.usage_date desc, r.org_id, r.stream`
-      : sql`r.standing desc, r.cells desc, r.org_name, r.org_id`,
+    ...(request.query['format'] === 'csv' ? listCells(cells) : listOrganizations(cells)),
     filters: { q: SEARCH, ...CELL_FILTERS },
-    columns: isFile
-      ? ['org_id', 'org_name', 'usage_date', 'stream', 'standing', 'cause', 'next_read_at']
-      : [
-          'org_name',
-          'standing',
-          'cells',
-          ['causes', 'Causes and days', renderDetails],
-          'last_day',
-          'next_read_at',
-          'first_day',
-        ],
     summed: ['cells'],
     isKnown: wasRead,
   };
 });
+
+function listCells(cells: RawBuilder<unknown>): TableRows<GapRow> {
+  return {
+    rows: sql`
+      select c.org_id, o.name as org_name, c.usage_date, c.stream, c.standing, c.cause, c.next_read_at
+      from (${cells}) as c join losant_usage.organizations o on o.org_id = c.org_id`,
+    order: sql`r.standing desc, r.usage_date desc, r.org_id, r.stream`,
+    columns: ['org_id', 'org_name', 'usage_date', 'stream', 'standing', 'cause', 'next_read_at'],
+  };
+}
+
+function listOrganizations(cells: RawBuilder<unknown>): TableRows<GapRow> {
+  const details: TableColumn<GapRow> = ['causes', 'Causes and days', renderDetails];
+  return {
+    rows: sql`
+      select g.org_id, o.name as org_name, g.standing, sum(g.cells)::bigint as cells,
+        array_agg(format('%s (%s)', g.cause, g.streams) order by g.cells desc, g.cause) as causes,
+        array_agg(g.days order by g.cells desc, g.cause) as days,
+        min(g.first_day) as first_day, max(g.last_day) as last_day, min(g.next_read_at) as next_read_at
+      from (
+        select c.org_id, c.standing, c.cause, count(*) as cells, min(c.usage_date) as first_day,
+          max(c.usage_date) as last_day, min(c.next_read_at) as next_read_at,
+          string_agg(distinct c.stream, ', ') as streams,
+          string_agg(distinct to_char(c.usage_date::timestamp, 'YYYY-MM-DD'), ','
+            order by to_char(c.usage_date::timestamp, 'YYYY-MM-DD') desc) as days
+        from (${cells}) as c group by c.org_id, c.standing, c.cause
+      ) as g
+      join losant_usage.organizations o on o.org_id = g.org_id
+      group by g.org_id, o.name, g.standing`,
+    order: sql`r.standing desc, r.cells desc, r.org_name, r.org_id`,
+    columns: ['org_name', 'standing', 'cells', details, 'last_day', 'next_read_at', 'first_day'],
+  };
+}
 
 function selectCells(
   { instanceIds }: PageRequest,
@@ -111,13 +111,9 @@ async function renderCauses(db: Kysely<Schema>, cells: RawBuilder<unknown>): Pro
 }
 
 function renderDetails({ org_id: orgId, causes, days }: GapRow): Html {
-  const items = causes.map(
-    (cause, index) =>
-      html`<li>${cause}: ${days[index]
-        ?.split(',')
-        .map((day) => html`<a href="/coverage/${orgId}/${day}">${day}</a> `)}</li>`,
-  );
-  return html`<details><summary>${causes.join(', ')}</summary><ul>${items}</ul></details>`;
+  const linkDays = (list = '') => list.split(',').map((day) => html`<a href="/coverage/${orgId}/${day}">${day}</a> `);
+  const items = causes.map((cause, index) => html`${cause}: ${linkDays(days[index])}`);
+  return renderFoldedList(causes.join(', '), items);
 }
 
 export const quarantinePage = createTablePage({ path: '/quarantine', navPath: '/coverage' }, ({ instanceIds }) => ({

@@ -1,11 +1,10 @@
 /** The lists of what was done: changes of stored numbers, and runs. */
-import { html } from 'hono/html';
 import { sql } from 'kysely';
 import type { RunStatus } from '../ledger/runs.ts';
 import { showDuration, showNumber } from '../terminal/words.ts';
 import { streams } from '../usage/streams/catalog.ts';
 import { payloadHours } from '../usage/streams/payload-hours.ts';
-import { type Html, linkTo, renderPill } from './elements.ts';
+import { linkTo, renderFoldedList, renderPill } from './elements.ts';
 import { DAYS, optionsOf, SEARCH, selectInstanceName } from './filters.ts';
 import { wasRead } from './sources.ts';
 import { createTablePage } from './table.ts';
@@ -117,7 +116,7 @@ export const runsPage = createTablePage<RunRow>({ path: '/runs' }, ({ instanceId
     ['status', 'Status', ({ status }) => renderPill(TONES[status], status)],
     ['loaded', 'Cells loaded'],
     ['restated', 'Cells restated', ({ run_id: run, restated }) => linkTo('/changes', { run }, showNumber(restated))],
-    ['problems', 'Problems', renderProblems],
+    ['problems', 'Problems', ({ causes, problems }) => renderFoldedList(causes, problems ?? [])],
     ['duration_ms', 'Duration', ({ duration_ms: ms }) => showDuration(ms ?? 0)],
     'kind',
     ['planned', 'Cells due'],
@@ -125,8 +124,3 @@ export const runsPage = createTablePage<RunRow>({ path: '/runs' }, ({ instanceId
     'requests',
   ],
 }));
-
-function renderProblems({ causes, problems }: RunRow): Html {
-  const items = (problems ?? []).map((problem) => html`<li>${problem}</li>`);
-  return html`<details><summary>${causes}</summary><ul>${items}</ul></details>`;
-}

@@ -68,7 +68,6 @@ function showDay(day: UsageDay, nowMs: number): string {
   return day === addDays(dayAt(nowMs), -1) ? `Yesterday, ${text}` : text;
 }
 
-/** Renders the progress of a run, with its instance unless that has no label. */
 function renderProgress({ progress }: InstanceStatus, label: string): Html | string {
   if (progress === null) return '';
   const { plannedCells, readCells, startedAt } = progress;
@@ -131,7 +130,6 @@ function describeScope({ status, nowMs }: PageRequest, view: DatabaseView): read
   ].filter((part) => part !== '');
 }
 
-/** Renders the sum of a metric, or why it is not known, below its name. */
 function renderTotal(
   read: CachedRead<UsageTotals>,
   metric: ChartMetric,
@@ -170,7 +168,6 @@ function renderDays({ days }: UsageTotals): Html {
 
 const LAST_MONTHS = 2;
 
-/** Renders the newest months that have ended, with the state of each instance. */
 function renderLastMonths(months: readonly MonthRow[]): Html {
   if (months.length === 0) return html`<p class="quiet">Nothing has been loaded yet.</p>`;
   const endedMonths = months.filter(({ state }) => state !== 'in_progress');

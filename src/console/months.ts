@@ -2,7 +2,7 @@ import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { readStatements, type Statement } from '../billing/statements.ts';
 import type { MonthState, Schema } from '../database/schema.ts';
-import { showCode, showDifference, showNumber } from '../terminal/words.ts';
+import { joinParts, showCode, showDifference, showNumber } from '../terminal/words.ts';
 import { type DayRange, daysOfMonth, type Month, type UsageDay } from '../usage/day.ts';
 import { type Html, linkTo, renderCommands, renderPill, showMonth } from './elements.ts';
 import { SEARCH, selectInstanceName } from './filters.ts';
@@ -61,9 +61,8 @@ function renderState({ state }: MonthRow): Html {
   return renderPill(STATES[state][0], showCode(state));
 }
 
-/** Says in one sentence how many organizations are ready, and what keeps back the others. */
 function describeMonth({ readiness, issues }: MonthRow): string {
-  return [readiness, issues].filter((part) => part !== null).join('; ');
+  return joinParts('; ', readiness, issues);
 }
 
 function renderMonths(months: readonly MonthRow[]): Html {
@@ -81,15 +80,14 @@ function renderMonths(months: readonly MonthRow[]): Html {
   ]);
 }
 
-/** Renders the state of a month of an instance, and why it is in it. */
 export function renderMonthState(month: MonthRow, head: Html | string = ''): Html {
   const { instance_name: instance, payloads_on_hold: onHold, difference } = month;
-  const parts = [
+  const text = joinParts(
+    ' · ',
     describeMonth(month),
-    onHold === null ? '' : `${showNumber(onHold)} billable payloads on hold`,
-    difference === null ? '' : `${showDifference(difference)} billable payloads since it was closed`,
-  ];
-  const text = parts.filter((part) => part !== '').join(' · ');
+    onHold !== null && `${showNumber(onHold)} billable payloads on hold`,
+    difference !== null && `${showDifference(difference)} billable payloads since it was closed`,
+  );
   return html`<p>${head} ${instance} ${renderState(month)}</p>${text !== '' && html`<p class="quiet">${text}</p>`}\n`;
 }
 
@@ -121,7 +119,6 @@ export const MINUTES_BILLED: TableColumn<BilledQuantities> = [
   (row) => renderBilledQuantity(row.minutes, row.minutes_billed),
 ];
 
-/** Renders the billed quantity, marked if the current one differs. */
 function renderBilledQuantity(current: number | null, billed: number | null): Html | string {
   if (billed === null) return '–';
   if (current === billed) return showNumber(billed);
@@ -237,7 +234,6 @@ ${renderCommands(commands)}
 ${renderStatements(statements, request, { month, states })}`;
 }
 
-/** Renders the statements of a month with who closed it; '' for a month that is not closed. */
 function renderStatements(
   statements: readonly Statement[],
   { instanceIds }: PageRequest,

@@ -65,7 +65,6 @@ ${content}`;
   },
 };
 
-/** Renders the usage of the organization, and of another one next to it if the address has one. */
 async function renderUsage(request: PageRequest, query: OrganizationQuery, organization: Organization): Promise<Html> {
   const { read, instanceIds, nowMs } = request;
   const facts = await read((db) => readFacts(db, query, nowMs));
@@ -269,7 +268,6 @@ async function readHours(db: Kysely<Schema>, { orgId, range, zone: name }: Organ
 
 const SHADES = 5;
 
-/** Renders the hours of a week, shaded by their share of the maximum. */
 function renderHours({ range, zone: name }: OrganizationQuery, { zone, rows }: Awaited<ReturnType<typeof readHours>>) {
   const averages = rows.flatMap((row) => WEEKDAYS.map((weekday) => row[weekday]).filter((average) => average !== null));
   const maximum = Math.max(1, ...averages);

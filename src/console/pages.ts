@@ -42,6 +42,7 @@ export function addPages(app: Hono, sources: PageSources): void {
     const [, firstPart] = page.path.split('/');
     const { show, navPath = `/${firstPart}`, subject = `The ${firstPart}` } = page;
     app.get(page.path, async (c: Context) => {
+      const { path, raw, method } = c.req;
       const counts: CachedRead<unknown>[] = [];
       const recallCount: Recall = async (...query) => {
         const count = await recall(...query);
@@ -49,28 +50,23 @@ export function addPages(app: Hono, sources: PageSources): void {
         return count;
       };
       try {
-        const content = await show({ ...sources, ...readRequest(c), recall: recallCount, nowMs: sources.now() });
+        const request = { path, params: c.req.param(), query: c.req.query(), signal: raw.signal };
+        const content = await show({ ...sources, ...request, recall: recallCount, nowMs: sources.now() });
         if (content === null) return await c.html(renderNotFound(navPath), 404);
-        if (content instanceof Response) return await sendFile(c, content);
+        if (content instanceof Response) {
+          // Nobody would read the body, and so end its query.
+          if (method === 'HEAD') await content.body?.cancel();
+          return content;
+        }
         const reload = counts.some(isCounting) ? { reloadSeconds: RELOAD_SECONDS } : {};
         return await c.html(renderPage({ ...content, ...reload, navPath }));
       } catch (error) {
         // Nobody reads the page, and nobody has to act.
-        if (!c.req.raw.signal.aborted) sources.logger.warn({ err: error, path: c.req.path }, 'page query failed');
+        if (!raw.signal.aborted) sources.logger.warn({ err: error, path }, 'page query failed');
         return await respondFailure(c, navPath, `${subject} could not be read: ${describeReadFailure(error)}.`);
       }
     });
   }
-}
-
-function readRequest({ req }: Context) {
-  return { path: req.path, params: req.param(), query: req.query(), signal: req.raw.signal };
-}
-
-async function sendFile(c: Context, file: Response): Promise<Response> {
-  // Nobody would read the body, and so end its query.
-  if (c.req.method === 'HEAD') await file.body?.cancel();
-  return file;
 }
 
 /** A program that downloads a file gets no page. */

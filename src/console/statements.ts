@@ -8,7 +8,7 @@ import { readNamedInstances } from '../ledger/instances.ts';
 import { showCode, showName } from '../terminal/words.ts';
 import type { Month } from '../usage/day.ts';
 import { readMetrics, renderCustomerStatement, titleStatement } from './customer-statement.ts';
-import { type Html, linkTo, type Query, showMonth } from './elements.ts';
+import { type Html, linkTo, type Query, renderFoldedList, showMonth } from './elements.ts';
 import { filterByInstance, SEARCH, searchIn, selectInstanceName } from './filters.ts';
 import { SUMS_BILLED } from './months.ts';
 import { type ConsolePage, readMonth } from './page.ts';
@@ -207,7 +207,7 @@ export const billedPage = createTablePage<BilledRow>(
 function renderMonths({ id, by_month: months }: BilledRow): Html {
   const items = months.map((text) => {
     const month = text.slice(0, 'YYYY-MM'.length);
-    return html`<li>${linkToPart(month, 'customers', { q: id }, month)}${text.slice(month.length)}</li>`;
+    return html`${linkToPart(month, 'customers', { q: id }, month)}${text.slice(month.length)}`;
   });
-  return html`<details><summary>Each month</summary><ul>${items}</ul></details>`;
+  return renderFoldedList('Each month', items);
 }

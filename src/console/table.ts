@@ -121,15 +121,18 @@ export function renderBar(share: number, percents = Math.floor(share * 100)): Ht
       height="10"/></svg>`;
 }
 
-interface Table<R> {
-  readonly title: string;
-  readonly sentence: string;
+export interface TableRows<R> {
   readonly rows: RawBuilder<unknown>;
-  /** The first six that have a value are shown; the others, on request. */
-  readonly columns: Columns<R>;
-  readonly filters: Filters;
   /** The default order of rows `r`, which also completes any other. */
   readonly order: RawBuilder<unknown>;
+  /** The first six that have a value are shown; the others, on request. */
+  readonly columns: Columns<R>;
+}
+
+interface Table<R> extends TableRows<R> {
+  readonly title: string;
+  readonly sentence: string;
+  readonly filters: Filters;
   /** Renders what comes above the form. */
   readonly intro?: (db: Kysely<Schema>) => Promise<Html>;
   /** Columns whose sums over all matching rows are shown below them. */
@@ -273,7 +276,6 @@ function orderBy(sort: string): RawBuilder<unknown> {
   return sort.startsWith('-') ? sql`${column} desc nulls last` : sql`${column} nulls last`;
 }
 
-/** Renders links to the previous and next page. */
 export function renderPages(page: number, hasNext: boolean, addressOfPage: (page: number) => string): Html {
   return html`<nav aria-label="Pages of the list">${
     page > 1 && html`<a href="${addressOfPage(page - 1)}">Previous</a>`
@@ -298,10 +300,8 @@ async function streamFile<R extends TableRow>(
   const { readable, writable } = new TextEncoderStream();
   const file = writable.getWriter();
   const stop = new AbortController();
-  const end = () => stop.abort(new Error('the download has ended'));
-  file.closed.catch(end);
-  signal.addEventListener('abort', end, { once: true });
-  if (signal.aborted) end();
+  file.closed.catch(() => stop.abort(new Error('the download has ended')));
+  const anyEnd = AbortSignal.any([signal, stop.signal]);
   const { promise: hasBegun, resolve: begin } = Promise.withResolvers<void>();
   let header = renderCsvHeader(columns);
   // A write waits for whoever downloads, and is rejected once they have broken off, which ends the query.
@@ -311,13 +311,13 @@ async function streamFile<R extends TableRow>(
     header = '';
     await file.write(text);
   };
-  const work = readRows(select, take, stop.signal).then(async () => {
+  const work = readRows(select, take, anyEnd).then(async () => {
     if (header !== '') await take([]);
     await file.close();
   });
   await Promise.race([hasBegun, work]);
   work.catch(async (error: unknown) => {
-    if (!stop.signal.aborted) logger.warn({ err: error, path }, 'download interrupted');
+    if (!anyEnd.aborted) logger.warn({ err: error, path }, 'download interrupted');
     await file.abort(new Error('the download was interrupted', { cause: error }));
   });
   const name = path.split('/').filter(Boolean).join('-');

@@ -12,16 +12,7 @@ import {
   type TotalsQuery,
 } from '../queries/usage-totals.ts';
 import { count, showNumber } from '../terminal/words.ts';
-import {
-  addDays,
-  countDays,
-  type DayRange,
-  dayAt,
-  dayStartMs,
-  daysOfMonth,
-  eachDay,
-  type UsageDay,
-} from '../usage/day.ts';
+import { addDays, countDays, type DayRange, dayAt, daysOfMonth, type UsageDay } from '../usage/day.ts';
 import { type Chart, renderChart, showPairChange } from './chart.ts';
 import { addressOf, type Html, showMonth } from './elements.ts';
 import { DAYS, type Filters, readValues, renderChoices, renderForm, type Values } from './filters.ts';
@@ -180,22 +171,15 @@ export async function readForecast(
     left join losant_usage_internal.weekday_rates r
       on r.org_id = o.org_id and r.metric = ${metric} and o.deleted_on is null
     left join lateral (
-      select sum(u.rate * u.days) as quantity, sum(u.rate * u.next_days) as next_quantity
-      from unnest(r.rates, ${countWeekdays({ from: today, to: lastDay })}::integer[],
-        ${countWeekdays(next)}::integer[]) as u (rate, days, next_days)
+      select sum(r.rates[w.weekday] * w.days) as quantity, sum(r.rates[w.weekday] * w.next_days) as next_quantity
+      from (
+        select extract(isodow from day)::integer as weekday, count(*) filter (where day <= ${lastDay}::date) as days,
+          count(*) filter (where day > ${lastDay}::date) as next_days
+        from generate_series(${today}::timestamp, ${next.to}::timestamp, interval '1 day') as day group by weekday
+      ) as w
     ) as g on r.org_id is not null
     where ${condition}`.execute(db);
   return rows[0] === undefined ? null : { month, nextMonth: next.from, ...rows[0] };
-}
-
-/** Counts the Mondays of the range, the Tuesdays, and so on. */
-function countWeekdays(range: DayRange): number[] {
-  const counts = [0, 0, 0, 0, 0, 0, 0];
-  for (const day of eachDay(range)) {
-    const index = (new Date(dayStartMs(day)).getUTCDay() + 6) % 7;
-    counts[index] = (counts[index] ?? 0) + 1;
-  }
-  return counts;
 }
 
 export function describeForecast(forecast: Awaited<ReturnType<typeof readForecast>>): string {

@@ -114,20 +114,18 @@ export async function readSchemaState(handle: DatabaseHandle, folder?: string): 
 }
 
 /**
- * Requires this program's schema, migrating to it if the options allow; `schemaState` saves reading the state again.
+ * Requires this program's schema, to which it migrates from the given states; `schemaState` saves reading the state.
  * Returns the names of the migrations that it applied. Throws DatabaseError `database_too_old`, `database_too_new` or
  * `database_mismatch`.
  */
 export async function requireSchema(
   handle: DatabaseHandle,
-  options: { readonly createIfEmpty: boolean; readonly autoMigrate: boolean; readonly schemaState?: SchemaState },
+  options: { readonly migratesFrom?: readonly ('empty' | 'behind')[]; readonly schemaState?: SchemaState } = {},
   folder?: string,
 ): Promise<string[]> {
-  const { schemaState = await readSchemaState(handle, folder) } = options;
+  const { migratesFrom = [], schemaState = await readSchemaState(handle, folder) } = options;
   if (schemaState.state === 'at_head') return [];
-  const canMigrate =
-    (schemaState.state === 'empty' && options.createIfEmpty) || (schemaState.state === 'behind' && options.autoMigrate);
-  if (canMigrate) return await migrateToHead(handle, folder);
+  if (migratesFrom.some((state) => state === schemaState.state)) return await migrateToHead(handle, folder);
   throw toSchemaError(handle, schemaState);
 }
 

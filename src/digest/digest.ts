@@ -78,7 +78,6 @@ export function composeDigest(
   };
 }
 
-/** Returns the items that the digest names as new. */
 export function listNewItems({ instances }: Digest): readonly NewItems[] {
   return instances
     .filter((instance) => describeUnread(instance) === null)

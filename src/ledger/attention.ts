@@ -111,7 +111,6 @@ export async function hasUnfinishedDigest({ db, day, instanceIds }: DigestClaim)
   return rows.length > 0;
 }
 
-/** The result of an attempt to send digests. */
 export interface DigestResult {
   /** Null if there will be another attempt. */
   readonly outcome: 'sent' | 'nothing_new' | 'rejected' | 'failed' | null;

@@ -6,8 +6,6 @@ import { toStorableText } from '../usage/body.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { inTransaction, type LedgerWriter } from './lease.ts';
 
-export type StoredInstance = NonNullable<Awaited<ReturnType<typeof readInstance>>>;
-
 /** Returns null if no run has tried to read the instance into this database. */
 export async function readInstance(db: Kysely<Schema>, instanceId: string) {
   const row = await db

@@ -61,12 +61,11 @@ export interface RunSetup extends Omit<RunEnvironment, 'now'> {
 /** Reads the token, which may have been rotated since the last run. Throws SettingsError if there is none. */
 export function createInstanceContext(environment: RunEnvironment, instance: InstanceConfig) {
   const { config, handle, rates, onAttempt } = environment;
-  const { requestConcurrency: concurrency, requestsPerSecond } = instance;
+  const { concurrency, requestsPerSecond } = instance;
   const token = instance.readToken();
   const rate = rates.get(token) ?? new Rate(requestsPerSecond);
   rate.limitTo(requestsPerSecond);
   rates.set(token, rate);
-  let aheadMs: number | null = null;
   let requests = 0;
   const client = createLosantClient({
     ...environment,
@@ -74,9 +73,6 @@ export function createInstanceContext(environment: RunEnvironment, instance: Ins
     ...instance,
     token,
     gate: new Gate({ concurrency, rate }),
-    onClock: (ms) => {
-      aheadMs = ms;
-    },
     onAttempt: (report) => {
       requests += 1;
       onAttempt?.(report);
@@ -88,11 +84,6 @@ export function createInstanceContext(environment: RunEnvironment, instance: Ins
     ...instance,
     db: handle.db,
     client,
-    /** The organizations that the settings choose; null for all. */
-    selection: instance.orgs,
-    concurrency,
-    /** Returns the API's clock minus `now` in ms, as of the newest response; null before the first. */
-    apiAheadMs: () => aheadMs,
     requestCount: () => requests,
   };
 }
@@ -104,14 +95,14 @@ export function requireApiClock(aheadMs: number | null): void {
 
 /** Reads Losant's clock again. Throws AppError `clock_skew` unless only one response was wrong, as a cached one is. */
 export async function recheckApiClock(
-  { client, instanceId, apiAheadMs }: Pick<InstanceContext, 'client' | 'instanceId' | 'apiAheadMs'>,
+  { client, instanceId }: Pick<InstanceContext, 'client' | 'instanceId'>,
   signal: AbortSignal,
 ): Promise<void> {
   try {
     await getInstance(client, { instanceId, signal });
   } catch (error) {
     if (!(error instanceof LosantError)) throw error;
-    if (error.kind === 'wrong_date') requireApiClock(apiAheadMs());
+    if (error.kind === 'wrong_date') requireApiClock(client.getAheadMs());
   }
 }
 

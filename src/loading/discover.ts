@@ -1,6 +1,6 @@
 import { collect, transform } from 'streaming-iterables';
 import { LosantError } from '../errors.ts';
-import { readInstance, type StoredInstance, updateInstance } from '../ledger/instances.ts';
+import { readInstance, updateInstance } from '../ledger/instances.ts';
 import {
   countUnlistedDay,
   markDeleted,
@@ -42,7 +42,7 @@ async function isListStale(context: DiscoveryContext): Promise<boolean> {
   return (selection === null) !== (newOrgsFrom !== null) || (await readUnknownOrgIds(context)).length > 0;
 }
 
-async function getStoredInstance({ db, instanceId }: DiscoveryContext): Promise<StoredInstance> {
+async function getStoredInstance({ db, instanceId }: DiscoveryContext) {
   const instance = await readInstance(db, instanceId);
   if (!instance) throw new Error(`instance ${instanceId} is not registered`);
   return instance;

@@ -86,7 +86,6 @@ export class Tally {
     return this.#gaps.size > 0;
   }
 
-  /** Adds failures that are not about cells of this run. */
   addFailures(failures: readonly (Pick<RunFailure, 'orgId' | 'code' | 'message'> & Partial<RunFailure>)[]): void {
     const { instanceId } = this.#context;
     for (const failure of failures) {

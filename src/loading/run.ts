@@ -36,7 +36,7 @@ import { runUnderLease, type Session, toNewRun } from './session.ts';
 export async function runInstance(setup: RunSetup, instance: InstanceConfig, options: RunOptions): Promise<RunOutcome> {
   const { handle } = setup;
   const { instanceId } = instance;
-  await requireSchema(handle, { createIfEmpty: false, autoMigrate: false });
+  await requireSchema(handle);
   await rejectForeignObjects(handle.db);
   await recordAttempt(handle.db, instanceId);
   try {
@@ -76,7 +76,7 @@ async function executeRun(context: InstanceContext, options: RunOptions): Promis
   const { lease, isMarkedDue } = await waitForLease(context, options);
   return await runUnderLease(context, options, lease, async (session) => {
     // A newer version may have migrated the database while this one waited.
-    await requireSchema(context.handle, { createIfEmpty: false, autoMigrate: false });
+    await requireSchema(context.handle);
     const { refusal, status } = await loadUnderLease(session, isMarkedDue);
     await refreshAfterLoad(session);
     const { tally, isRecorded } = session;
@@ -102,7 +102,7 @@ async function refreshAfterLoad({ tally, ledger, context, signal }: Session): Pr
  * of the counters; then the first list confirms the instance. Throws LosantError if Losant does not know the instance,
  * and AppError `clock_skew`: even a rejection has a Date.
  */
-async function confirmInstance({ client, instanceId, apiAheadMs, logger }: InstanceContext, signal: AbortSignal) {
+async function confirmInstance({ client, instanceId, logger }: InstanceContext, signal: AbortSignal) {
   try {
     const { name } = await getInstance(client, { instanceId, signal });
     return { isConfirmed: true, name };
@@ -112,7 +112,7 @@ async function confirmInstance({ client, instanceId, apiAheadMs, logger }: Insta
     logger.warn({ instance_id: instanceId, err: error }, 'could not read the instance; continuing');
     return { isConfirmed: false, name: null };
   } finally {
-    requireApiClock(apiAheadMs());
+    requireApiClock(client.getAheadMs());
   }
 }
 

@@ -108,7 +108,6 @@ export class Session {
   }
 }
 
-/** Returns the row of a run, as it begins. */
 export function toNewRun(
   { host, version }: Pick<RunEnvironment, 'host' | 'version'>,
   instanceId: string,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { LosantError, type LosantErrorKind } from '../errors.ts';
-import { showDuration } from '../terminal/words.ts';
+import { joinParts, showDuration } from '../terminal/words.ts';
 
 /** What errors tell about a request, and the signal that cancels it. */
 export interface ApiRequest {
@@ -123,9 +123,8 @@ const apiError = z.object({
 function describeApiError(body: string): string {
   try {
     const { type, message, validationErrors } = apiError.parse(JSON.parse(body));
-    const text = [type, message].filter(Boolean).join(': ');
-    const parts = [text, ...validationErrors.filter((each) => !text.includes(each))];
-    const explanation = parts.filter(Boolean).join('; ');
+    const text = joinParts(': ', type, message);
+    const explanation = joinParts('; ', text, ...validationErrors.filter((each) => !text.includes(each)));
     return explanation && `: ${explanation}`;
   } catch {
     return '';

@@ -5,7 +5,7 @@ import { type ApiRequest, type ApiResponse, AttemptError, findClockProblem } fro
 import { type Gate, LONGEST_WAIT_MS } from './rate.ts';
 import { createTransport, type TransportOptions } from './transport.ts';
 
-export interface LosantClientOptions extends Omit<TransportOptions, 'connections'> {
+export interface LosantClientOptions extends Omit<TransportOptions, 'connections' | 'onClock'> {
   readonly gate: Gate;
   /** Attempts per request, not counting those that ended in a wait that the API asked for. */
   readonly attempts: number;
@@ -68,7 +68,11 @@ interface AttemptTally {
 
 export function createLosantClient(options: LosantClientOptions) {
   const { gate, random, backoffMs, now, onAttempt } = options;
-  const send = createTransport({ ...options, connections: gate.concurrency });
+  let aheadMs: number | null = null;
+  const onClock = (ms: number) => {
+    aheadMs = ms;
+  };
+  const send = createTransport({ ...options, connections: gate.concurrency, onClock });
   const api = ky.create({ prefix: options.apiUrl, timeout: false, retry: RETRY });
   const sendOnce = async (
     request: GetRequest,
@@ -96,6 +100,8 @@ export function createLosantClient(options: LosantClientOptions) {
     }
   };
   return {
+    /** Returns the API's clock minus `now` in ms, as of the newest response; null before the first. */
+    getAheadMs: () => aheadMs,
     /** Retries where it may help. Throws a `LosantError` without the token, or the signal's reason. */
     async get(request: GetRequest): Promise<ApiResponse> {
       const { path, signal } = request;

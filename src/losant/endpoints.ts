@@ -82,7 +82,6 @@ export function createUsageRequest(request: CounterRequest): GetRequest {
   };
 }
 
-/** Returns a path below the API URL. */
 export function instancePath(instanceId: string): string {
   return `instances/${encodeURIComponent(instanceId)}`;
 }

@@ -78,7 +78,6 @@ type Facts = Awaited<ReturnType<typeof readFacts>>;
 /** More are rare: a response equal to the last one is not stored again. */
 const MAX_QUARANTINED = 8;
 
-/** Reads what is known of a day of an organization, of all streams. */
 async function readFacts(db: Kysely<Schema>, { orgId, day }: Cell) {
   return {
     ledger: await db

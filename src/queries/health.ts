@@ -90,14 +90,10 @@ function toStreamHealth(row: Selectable<Schema['health']>, stream: string) {
   };
 }
 
-interface FinalRestatements {
-  readonly instance_id: string;
-}
-
 async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthOptions) {
   const recentFrom = new Date(nowMs - RECENT_RESTATEMENT_DAYS * DAY_MS).toISOString();
   // Not by instance: each would read those of all instances. By run, because an organization can be transferred.
-  const finalRestatements = sql<FinalRestatements>`(
+  const finalRestatements = sql<{ readonly instance_id: string }>`(
     select n.instance_id, count(*) as restatements, count(*) filter (where r.changed_at >= ${recentFrom}) as recent
     from losant_usage.revisions r join losant_usage.runs n on n.run_id = r.run_id
     where r.was_final group by n.instance_id)`;

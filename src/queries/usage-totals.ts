@@ -111,7 +111,6 @@ export const ABSENT: Omit<ComparedDay, 'day'> = {
   pair: null,
 };
 
-/** The sums of a month up to yesterday. */
 export type MonthToDate = Awaited<ReturnType<typeof readMonthToDate>>;
 
 /** Reads the month of yesterday by the clock of the database, compared with the same weekdays before. */

@@ -95,10 +95,11 @@ function toInstance(values: z.output<typeof instanceSettings>, source: Source) {
     instanceId: values.LOSANT_INSTANCE_ID,
     apiUrl: values.LOSANT_API_URL,
     domain: values.LOSANT_DOMAIN,
-    orgs: values.LOSANT_ORG_IDS,
+    /** The organizations to track; null for all. */
+    selection: values.LOSANT_ORG_IDS,
     streams: values.STREAMS as readonly string[],
     requestsPerSecond: values.REQUESTS_PER_SECOND,
-    requestConcurrency: values.REQUEST_CONCURRENCY,
+    concurrency: values.REQUEST_CONCURRENCY,
     /** Reads the current token, so that a new one needs no restart. Throws SettingsError. */
     readToken: () => rereadSecret('LOSANT_API_TOKEN', source),
   };

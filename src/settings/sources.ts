@@ -4,7 +4,7 @@ import { dirname, isAbsolute, resolve } from 'node:path';
 import { parse, YAMLParseError } from 'yaml';
 import { z } from 'zod';
 import { codeOf } from '../errors.ts';
-import { findNearestName } from '../terminal/words.ts';
+import { findNearestName, joinParts } from '../terminal/words.ts';
 import { describeValueProblem } from './kinds.ts';
 import { getSettingInfo, instanceSettings, type Need, type SettingName } from './settings.ts';
 
@@ -142,7 +142,7 @@ export function readSettingsFile(
   }
   const { data, error } = structure.safeParse(content);
   for (const issue of error?.issues ?? []) {
-    const keyPath = [path, z.core.toDotPath(issue.path)].filter((part) => part !== '').join(': ');
+    const keyPath = joinParts(': ', path, z.core.toDotPath(issue.path));
     problems.push(describeValueProblem(keyPath, null, issue.message, 'compare with deploy/losant-usage.example.yaml'));
   }
   return (data?.instances ?? []).map((texts, index) => {

@@ -100,6 +100,11 @@ export function quote(text: string): string {
   return `${JSON.stringify(part)} (${text.length} characters)`;
 }
 
+/** Joins the parts that are not empty. */
+export function joinParts(separator: string, ...parts: readonly (string | false | null | undefined)[]): string {
+  return parts.filter(Boolean).join(separator);
+}
+
 /** Returns `a, b or c`. */
 export function joinWithOr(choices: readonly string[]): string {
   return choices.length < 2 ? choices.join('') : `${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}`;

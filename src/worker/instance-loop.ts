@@ -162,16 +162,11 @@ async function loadOnSchedule(
   const { handle, metrics, logger, hostNow, signal, nextWakeAt } = tools;
   const { instanceId } = instance;
   const runId = tools.newId();
-  let now = hostNow;
-  let startedAtMs = hostNow();
+  const startedAtMs = hostNow();
+  const startedAt = new Date(startedAtMs).toISOString();
   let end: WorkerRunResult;
   let hasResponse = false;
   let isTokenRejected: boolean;
-  const readNow = async () => {
-    now = await tools.readNow();
-    startedAtMs = now();
-    return now;
-  };
   try {
     const log = logProgress(tools, { instance_id: instanceId, run_id: runId });
     const onAttempt: RunSetup['onAttempt'] = (request) => {
@@ -179,7 +174,7 @@ async function loadOnSchedule(
       hasResponse ||= request.status === 200;
     };
     // It reads the token, so that a replaced one is used without a restart.
-    const outcome = await runInstance({ ...tools, readNow, onAttempt }, instance, {
+    const outcome = await runInstance({ ...tools, onAttempt }, instance, {
       kind: 'scheduled',
       runId,
       orgIds: null,
@@ -191,7 +186,7 @@ async function loadOnSchedule(
       onProgress: (progress) => {
         log(progress);
         metrics.showLastRunFailed(instanceId, false);
-        onProgress({ runId, startedAt: new Date(startedAtMs).toISOString(), ...progress });
+        onProgress({ runId, startedAt, ...progress });
       },
     });
     logRun(logger, outcome);
@@ -208,7 +203,7 @@ async function loadOnSchedule(
   // An outage does not show whether Losant accepts the token.
   else if (hasResponse && end.result !== 'failed') metrics.showTokenRejected(instanceId, false);
   metrics.showLastRunFailed(instanceId, end.result === 'failed');
-  metrics.countRun(instanceId, { result: end.result, durationMs: now() - startedAtMs });
+  metrics.countRun(instanceId, { result: end.result, durationMs: Math.max(0, hostNow() - startedAtMs) });
   return end;
 }
 

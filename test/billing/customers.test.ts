@@ -245,10 +245,10 @@ describe('a pack that somebody has changed in the database', () => {
 });
 
 test('a page has quantities above 2^53 to the last digit, and no reason, which may name others', async () => {
-  const names = { orgId: 'a'.repeat(24), orgName: 'Acme', referralId: '', planId: '' };
+  const org = { customer_id: 'cus_acme', org_id: 'a'.repeat(24), org_name: 'Acme', referral_id: '', plan_id: '' };
   const metric = { metric: 'payload_all_bytes', unit: 'bytes', kind: 'flow' };
-  const quantities = { billedBefore: '9007199254740992', quantity: '1', total: '9007199254740993' };
-  const lines = [{ number: 1, ...names, ...metric, ...quantities }];
+  const quantities = { billed_before: '9007199254740992', quantity: '1', total: '9007199254740993' };
+  const lines = [{ number: 1, ...org, ...metric, ...quantities }];
   const statements = await readStatements(books.closer.db, { month: MONTH, instanceIds: [INSTANCE] });
   const instance = { instanceId: INSTANCE, name: null };
   const page = renderCustomerStatement(

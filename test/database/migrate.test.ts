@@ -137,7 +137,7 @@ describe('always.sql', () => {
     change(`comment on column losant_usage.first.value is 'In the new words.';\n`);
     const state = { state: 'behind', pending: ['always'], unknown: [] };
     expect(await readSchemaState(handle, folder)).toMatchObject(state);
-    const started = requireSchema(handle, { createIfEmpty: true, autoMigrate: false }, folder);
+    const started = requireSchema(handle, { migratesFrom: ['empty'] }, folder);
     await expect(started).rejects.toMatchObject({
       kind: 'database_too_old',
       message: matching(/is older than this program; not applied yet: always$/),
@@ -192,13 +192,12 @@ describe('a database that is not at head', () => {
   const CHANGED = { ...ONE, '0002_second': `${SECOND}create table losant_usage.later ();\n` };
 
   test('is created if it is empty, and if that is allowed', async () => {
-    const require = async (createIfEmpty: boolean) =>
-      await requireSchema(handle, { createIfEmpty, autoMigrate: false }, folder);
+    const requireFrom = async (...migratesFrom: 'empty'[]) => await requireSchema(handle, { migratesFrom }, folder);
     const refused = { kind: 'database_too_old', hint: 'run `losant-usage migrate` as losant_usage_migrator' };
-    await expect(require(false)).rejects.toMatchObject(refused);
+    await expect(requireFrom()).rejects.toMatchObject(refused);
     expect(await leftovers()).toBe(0);
-    expect(await require(true)).toEqual(['0001_first', 'always']);
-    expect(await require(false)).toEqual([]);
+    expect(await requireFrom('empty')).toEqual(['0001_first', 'always']);
+    expect(await requireFrom()).toEqual([]);
   });
 
   // Guarantee (Database): A database with another version or layout is rejected and left unchanged.
@@ -217,7 +216,7 @@ describe('a database that is not at head', () => {
       other: ['database_mismatch', `was created by different migrations than this program's: ${unknown}`],
     }[state];
     const refused = { kind, message: containing(says ?? '') };
-    const options = { createIfEmpty: true, autoMigrate: true };
+    const options = { migratesFrom: ['empty', 'behind'] } as const;
     await expect(migrateToHead(handle, folder)).rejects.toMatchObject(refused);
     await expect(requireSchema(handle, options, folder)).rejects.toMatchObject(refused);
   });
@@ -229,7 +228,7 @@ test('only the migrator migrates in the schemas that were created for it, even i
   await using writer = await openAs('writer', database.url);
   const message = containing('permission denied for');
   const refused = { kind: 'database_refused', message };
-  const options = { createIfEmpty: true, autoMigrate: true };
+  const options = { migratesFrom: ['empty', 'behind'] } as const;
   await expect(requireSchema(writer, options, folder)).rejects.toMatchObject(refused);
   expect(await migrateToHead(handle, folder)).toEqual(['0001_first', 'always']);
   expect(await readSchemaState(writer, folder)).toMatchObject({ state: 'at_head' });

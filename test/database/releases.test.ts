@@ -102,7 +102,7 @@ describe.each(versions)('a database of %s', (version) => {
     const tags = `update losant_usage.organizations set tags = '[{"key": "cost_center", "value": "4711"}]'`;
     await asWriter(database.url, asProgram(tags));
     const before = await readContents();
-    const options = { createIfEmpty: false, autoMigrate: true };
+    const options = { migratesFrom: ['behind'] } as const;
     expect(await requireSchema(migrator, options, folder)).toEqual(['0099_cost_center', 'always']);
     expect(await readContents()).toEqual(before);
     const { rows } = await sql`select distinct cost_center from losant_usage.organizations`.execute(reader.db);

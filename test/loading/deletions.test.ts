@@ -83,6 +83,7 @@ it('an organization counts as deleted if list, lookup and instance agree, and no
   const { client } = stage.context();
   const notFound = { kind: 'not_found', problem: 'responded with HTTP 404', status: 404 } as const;
   const withoutInstance: typeof client = {
+    ...client,
     get: async (request) => {
       if (request.action === 'instance.get') throw new AttemptError(request, notFound);
       return await client.get(request);

@@ -58,7 +58,7 @@ export async function createStage(options: SimulatorOptions = {}): Promise<Stage
         readNow: () => Promise.resolve(now),
         rates: new Map(),
       },
-      { ...instanceOf(platform), orgs: selection, streams: [...streams], requestsPerSecond: 1_000 },
+      { ...instanceOf(platform), selection, streams: [...streams], requestsPerSecond: 1_000 },
     ];
   };
   const defaults = { kind: 'scheduled', orgIds: null, streams: null, range: null, force: false } as const;

@@ -19,7 +19,7 @@ describe('a request', () => {
     const headers = { 'x-http-method-override': 'DELETE' };
     const extended = { ...REQUEST, method: 'DELETE', body: 'x', json: {}, headers };
     await client.get(extended);
-    expect(Object.keys(client)).toEqual(['get']);
+    expect(Object.keys(client)).toEqual(['getAheadMs', 'get']);
     expect(server.received).toHaveLength(1);
     expect(server.received[0]).toMatchObject({
       method: 'GET',

@@ -60,7 +60,7 @@ function catchProblems(run: () => unknown): { problems: readonly string[]; error
 describe('an instance in the environment', () => {
   test('needs an ID and a token; everything else has a default', () => {
     const { instances, ...others } = read(MINIMUM);
-    const instance = { instanceId: '575ec8687ae143cd83dc4a97', domain: null, orgs: null, requestsPerSecond: 20 };
+    const instance = { instanceId: '575ec8687ae143cd83dc4a97', domain: null, selection: null, requestsPerSecond: 20 };
     expect(instances).toMatchObject([instance]);
     expect(others).toMatchObject({ databaseUrl: null, schedule: '15 * * * *', autoMigrate: false, warnings: [] });
   });
@@ -71,10 +71,14 @@ describe('an instance in the environment', () => {
     ['LOSANT_INSTANCE_ID', '575EC8687AE143CD83DC4A97', ofInstance({ instanceId: '575ec8687ae143cd83dc4a97' })],
     ['LOSANT_API_URL', 'https://LOSANT.io:8443/api//', ofInstance({ apiUrl: 'https://losant.io:8443/api' })],
     ['LOSANT_DOMAIN', 'usage.example.com', ofInstance({ domain: 'usage.example.com' })],
-    ['LOSANT_ORG_IDS', `${'A'.repeat(24)}, ${'b'.repeat(24)}`, ofInstance({ orgs: ['a'.repeat(24), 'b'.repeat(24)] })],
+    [
+      'LOSANT_ORG_IDS',
+      `${'A'.repeat(24)}, ${'b'.repeat(24)}`,
+      ofInstance({ selection: ['a'.repeat(24), 'b'.repeat(24)] }),
+    ],
     ['STREAMS', 'payload_totals, device_counts', ofInstance({ streams: ['device_counts', 'payload_totals'] })],
     ['REQUESTS_PER_SECOND', '0.5', ofInstance({ requestsPerSecond: 0.5 })],
-    ['REQUEST_CONCURRENCY', '2', ofInstance({ requestConcurrency: 2 })],
+    ['REQUEST_CONCURRENCY', '2', ofInstance({ concurrency: 2 })],
     ['DATABASE_URL', 'postgres://usage:secret@[::1]/billing', { databaseUrl: 'postgres://usage:secret@[::1]/billing' }],
     ['SCHEDULE', '  0  3 * * * ', { schedule: '0 3 * * *' }],
     ['CONTROL_TOTALS', 'show', { controlTotals: 'show' }],
@@ -152,16 +156,16 @@ describe('a settings file', () => {
     const example = readFileSync('deploy/losant-usage.example.yaml', 'utf8');
     const { instances } = read({}, example.replaceAll(/\/run\/secrets\/[\w-]+/g, 'token'));
     expect(instances.map((instance) => ({ ...instance, readToken: instance.readToken() }))).toMatchObject([
-      { instanceId: '575ec8687ae143cd83dc4a97', orgs: null, readToken: 'file-token' },
+      { instanceId: '575ec8687ae143cd83dc4a97', selection: null, readToken: 'file-token' },
       {
         instanceId: '5f3a0b6c2d7e4f0006a1b2c3',
         apiUrl: 'https://api.losant.example.com',
         domain: 'usage.example.com',
         readToken: 'file-token',
-        orgs: ['575ed18f7ae143cd83dc4aa6', '575ed18f7ae143cd83dc4aa7'],
+        selection: ['575ed18f7ae143cd83dc4aa6', '575ed18f7ae143cd83dc4aa7'],
         streams: ['device_counts', 'payload_totals'],
         requestsPerSecond: 5,
-        requestConcurrency: 4,
+        concurrency: 4,
       },
     ]);
   });
@@ -170,7 +174,7 @@ describe('a settings file', () => {
     const yaml = `${ONE}    LOSANT_ORG_IDS: [575000000000000000e00096]`.replace(/575\w+97/, '575000000000000000000096');
     const [instance] = read({}, yaml).instances;
     expect(instance?.instanceId).toBe('575000000000000000000096');
-    expect(instance?.orgs).toEqual(['575000000000000000e00096']);
+    expect(instance?.selection).toEqual(['575000000000000000e00096']);
   });
 
   test('can be named by a variable; the command line takes precedence', () => {

@@ -114,13 +114,14 @@ test('the heads of a table stay visible while its rows scroll by', async () => {
 async function renderStatement(orgName: string): Promise<string> {
   const line = {
     number: 1,
-    orgName,
-    referralId: '',
-    planId: '',
+    customer_id: 'cus',
+    org_name: orgName,
+    referral_id: '',
+    plan_id: '',
     metric: 'payload_all_bytes',
     unit: 'executions',
     kind: 'flow',
-    billedBefore: '1000000000',
+    billed_before: '1000000000',
     quantity: '1234567890',
     total: '2234567890',
   };
@@ -136,7 +137,7 @@ async function renderStatement(orgName: string): Promise<string> {
     closedBy: 'cfo',
     manifestSha256: 'a'.repeat(64),
   };
-  const lines = ['a', 'b'].map((digit) => ({ ...line, orgId: `6779${digit.repeat(20)}` }));
+  const lines = ['a', 'b'].map((digit) => ({ ...line, org_id: `6779${digit.repeat(20)}` }));
   const instance = { instanceId: '', name: 'Instance' };
   const metrics = new Map([['payload_all_bytes', 'Size of all payloads']]);
   return await renderStatementFile(

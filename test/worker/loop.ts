@@ -101,9 +101,9 @@ export function instanceOf(
     domain: null,
     readToken,
     streams: defaultStreamNames,
-    orgs: null,
+    selection: null,
     requestsPerSecond: 5_000,
-    requestConcurrency: 8,
+    concurrency: 8,
   };
 }
 

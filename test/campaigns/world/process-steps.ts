@@ -128,7 +128,7 @@ async function wakeWorker(world: World, dice: Dice): Promise<string> {
   const replica = await openReplica({
     databaseUrl: database.url,
     instances: [
-      { ...instanceOf(platform), streams, orgs: orgIds },
+      { ...instanceOf(platform), streams, selection: orgIds },
       { ...instanceOf(other), streams },
     ],
     now: () => world.nowMs,
