@@ -48,7 +48,7 @@ test('the notes of a release are the changes of its version', () => {
 
 test('npm publishes the file that was built, not a repository of the same name', () => {
   const folder = createTestFolder();
-  const env = { ...process.env, npm_config_cache: join(folder, 'cache') };
+  const env = { ...process.env, npm_config_cache: join(folder, 'cache'), npm_config_loglevel: 'notice' };
   const npm = execFileSync('sh', ['-c', 'command -v npm'], { encoding: 'utf8' }).trim();
   mkdirSync(join(folder, 'package'));
   writeFileSync(join(folder, 'package.json'), '{ "name": "losant-usage", "version": "1.0.0" }');
