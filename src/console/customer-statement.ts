@@ -7,7 +7,7 @@ import type { Schema } from '../database/schema.ts';
 import { renderCsvHeader, renderCsvRows } from '../files/csv.ts';
 import type { NamedInstance } from '../ledger/instances.ts';
 import { ABSENT } from '../queries/usage-totals.ts';
-import { count, showName } from '../terminal/words.ts';
+import { count, joinParts, showName } from '../terminal/words.ts';
 import { compareText } from '../usage/cell.ts';
 import { daysOfMonth, eachDay, type Month } from '../usage/day.ts';
 import { renderChart } from './chart.ts';
@@ -45,8 +45,7 @@ export function renderCustomerStatement(customer: CustomerStatement, month: Stat
   const { key, lines } = customer;
   const { instance, statements } = month;
   const orgs = new Map(lines.map(({ org_id: id, org_name: name }) => [id, name]));
-  const distinct = (name: 'referral_id' | 'plan_id') =>
-    [...new Set(lines.map((line) => line[name]))].filter((id) => id !== '').join(', ');
+  const distinct = (name: 'referral_id' | 'plan_id') => joinParts(', ', ...new Set(lines.map((line) => line[name])));
   const byNumber = Map.groupBy(lines, ({ number }) => number);
   return html`<article><h1>${titleStatement(customer, month)}</h1>
 ${renderFacts({
