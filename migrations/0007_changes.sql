@@ -126,5 +126,5 @@ comment on view losant_usage.restatements is 'Changes of stored numbers, one row
 comment on column losant_usage.restatements.new_quantity is 'Value after the change; null if there is none.';
 comment on column losant_usage.restatements.old_quantity is 'Value before the change; null if there was none.';
 comment on column losant_usage.restatements.revision_id is 'Row of revisions.';
-comment on function losant_usage.usage_as_of is 'daily_usage with the numbers that were known at an instant. The standing is the current one; null if a number was first loaded or became final since, or if it is waiting, unavailable or missing. Source: usage_days, coverage, revisions.';
+comment on function losant_usage.usage_as_of is 'daily_usage with the numbers that were known at an instant. The standing is the current one; null if a number was first loaded or first became final since, or if it is waiting, unavailable or missing. Source: usage_days, coverage, revisions.';
 comment on function losant_usage.changes_since is 'Numbers first loaded or changed after an instant, one row per change, which is first_loaded or restated; the differences of a flow add up to its total change. Hourly numbers are in restatements only. Source: coverage, revisions.';

@@ -754,7 +754,7 @@ select concat_ws(':', s.instance_id, l.org_id, l.metric, to_char(l.month, 'YYYY-
   nullif(l.customer_id, '') as customer_id, l.referral_id, l.plan_id, l.metric, l.unit, l.kind,
   l.quantity as difference,
   case when s.kind = 'closing'
-      and s.closed_at < (losant_usage_internal.month_end(s.month) + 28)::timestamp at time zone 'UTC'
+      and s.closed_at < (losant_usage_internal.month_end(s.month) + 29)::timestamp at time zone 'UTC'
     then (losant_usage_internal.month_end(s.month) + 1)::timestamp at time zone 'UTC' - interval '1 second'
     else date_trunc('second', s.closed_at) end as occurred_at
 from losant_usage.statements s

@@ -24,7 +24,7 @@ const LINE_COLUMNS = [...ORG_COLUMNS, 'metric', 'unit', 'kind', 'billed_before',
 /** A line of the statement with a number, as it is in its pack: all values are text, and an absent one is empty. */
 export type CustomerLine = Readonly<Record<(typeof LINE_COLUMNS)[number], string>> & { readonly number: number };
 
-/** A day of the metric that is shown by day, over the organizations of the customer. */
+/** A day of the metric that is shown by day, over the organizations of the customer: of values that are billed. */
 type CustomerDay = Pick<ComparedDay, 'day' | 'quantity' | 'valuesNotStored'> & { readonly standing: Standing };
 
 export interface CustomerStatement {
@@ -36,14 +36,26 @@ export interface CustomerStatement {
   readonly days: readonly CustomerDay[];
 }
 
-/** The metrics that can be shown by day, the most telling first. */
-const DAY_METRICS = ['payload_billable_count', 'notebook_minutes', 'devices_total'];
+/** The metrics that can be shown by day, the most telling first, with their streams. */
+const STREAMS: Readonly<Record<string, string>> = {
+  payload_billable_count: 'payload_totals',
+  notebook_minutes: 'notebook_minutes',
+  devices_total: 'device_counts',
+};
+const DAY_METRICS = Object.keys(STREAMS);
 
-/** The rank of the standing of a day: the worst is the highest. */
-const RANK = `case d.standing ${standings.map((standing, rank) => `when '${standing}' then ${rank}`).join(' ')} end`;
+/** The rank of a standing: the worst is the highest. */
+const RANK = `case standing ${standings.map((standing, rank) => `when '${standing}' then ${rank}`).join(' ')} end`;
+
+/** Only settled numbers are billed. */
+const IS_SETTLED = `standing in ('final', 'waived')`;
 
 /** The columns that are read, by file. */
-const COLUMNS = { lines: LINE_COLUMNS, days: ['org_id', 'usage_date', 'standing', ...DAY_METRICS] };
+const COLUMNS = {
+  lines: LINE_COLUMNS,
+  days: ['org_id', 'usage_date', 'standing', ...DAY_METRICS],
+  cells: ['org_id', 'usage_date', 'standing', 'stream'],
+};
 
 /** The statements of a month of one instance, in a temporary file: memory does not grow with their size. */
 export class SealedMonth implements Disposable {
@@ -55,7 +67,9 @@ export class SealedMonth implements Disposable {
       create table lines (number integer, ${COLUMNS.lines.join()});
       create index lines_customer on lines (customer_id, org_id);
       create table days (number integer, ${COLUMNS.days.join()});
-      create index days_org on days (org_id, number)`);
+      create index days_org on days (org_id, number);
+      create table cells (number integer, ${COLUMNS.cells.join()});
+      create index cells_day on cells (org_id, usage_date, stream, number)`);
   }
 
   /** Reads the packs of statements, of one customer or of all. Throws SealError if one is not as it was sealed. */
@@ -76,6 +90,11 @@ export class SealedMonth implements Disposable {
         return customer === null || isCustomer;
       });
       await month.#import(source, 'days', ([orgId = '']) => orgIds.has(orgId));
+      // The standing of a day is that of the worst of its streams, so only these days need their cells.
+      const days = month.#file.prepare(`select org_id || ' ' || usage_date as key from days
+        where number = ? and not ${IS_SETTLED}`);
+      const keys = new Set(days.all(statement.number).map(({ key }) => key));
+      if (keys.size > 0) await month.#import(source, 'cells', ([orgId = '', day = '']) => keys.has(`${orgId} ${day}`));
     }
     stack.move();
     return month;
@@ -128,15 +147,22 @@ export class SealedMonth implements Disposable {
       .all(id) as CustomerLine[];
     const dayMetric = DAY_METRICS.find((metric) => lines.some((line) => line.metric === metric)) ?? null;
     if (dayMetric === null) return { key, lines, dayMetric, days: [] };
-    // The days of an organization are those of its newest statement.
+    // The days of an organization are those of the newest statement that bills the metric.
     const days = this.#file
-      .prepare(`select d.usage_date as day, max(${RANK}) as standing,
-          sum(cast(nullif(d.${dayMetric}, '') as real)) as quantity, sum(d.${dayMetric} = '') as valuesNotStored
-        from days d join (
-          select l.org_id, max(l.number) as number from lines l where ${isOfKey} group by l.org_id
-        ) as n on n.org_id = d.org_id and n.number = d.number
-        group by d.usage_date order by d.usage_date`)
-      .all(id)
+      .prepare(`select day, max(${RANK}) as standing, sum(value) as quantity, sum(value is null) as valuesNotStored
+        from (
+          select day, standing, iif(${IS_SETTLED}, cast(nullif(number, '') as real), null) as value
+          from (
+            select d.usage_date as day, coalesce(c.standing, d.standing) as standing, d.${dayMetric} as number
+            from days d join (
+              select l.org_id, max(l.number) as number from lines l
+              where ${isOfKey} and l.metric = $metric group by l.org_id
+            ) as n on n.org_id = d.org_id and n.number = d.number
+            left join cells c on c.org_id = d.org_id and c.usage_date = d.usage_date and c.stream = $stream
+              and c.number = d.number
+          )
+        ) group by day order by day`)
+      .all({ ...id, $metric: dayMetric, $stream: STREAMS[dayMetric] ?? null })
       .map((row) => ({ ...row, standing: standings[Number(row['standing'])] }) as CustomerDay);
     return { key, lines, dayMetric, days };
   }

@@ -13,6 +13,8 @@ export interface Chart {
   readonly heading?: { readonly title: string; readonly summary: string };
   /** The unit of the values: `payloads`. */
   readonly unit: string;
+  /** What a missing value is. */
+  readonly lack?: 'not stored' | 'not billed';
   readonly days: readonly ComparedDay[];
   /** The label of the line; null if there is none. */
   readonly comparison: string | null;
@@ -100,11 +102,11 @@ function renderDay(chart: Chart, index: number, y: (value: number) => number, ch
   )}</text></g>\n`;
 }
 
-function describeDay({ unit, comparison }: Chart, chartDay: ComparedDay): readonly string[] {
+function describeDay({ unit, comparison, lack = 'not stored' }: Chart, chartDay: ComparedDay): readonly string[] {
   const { standing, quantity, comparedDay, comparedQuantity, valuesNotStored } = chartDay;
   if (standing === null) return ['not tracked'];
-  const value = quantity === null ? 'not stored' : `${showNumber(quantity)} ${unit}`;
-  const remark = valuesNotStored > 0 ? `${showNumber(valuesNotStored)} not stored` : standing && showCode(standing);
+  const value = quantity === null ? lack : `${showNumber(quantity)} ${unit}`;
+  const remark = valuesNotStored > 0 ? `${showNumber(valuesNotStored)} ${lack}` : standing && showCode(standing);
   const values = quantity === null || remark === undefined ? value : `${value}, ${remark}`;
   if (comparison === null || comparedDay === null) return [values];
   if (comparedQuantity === null) return [values, `${showLongDay(comparedDay)}: not stored`];
@@ -153,7 +155,7 @@ function labelDay(day: UsageDay, index: number, days: number): readonly [text: s
   return [month === 1 ? showMonthOfYear(day) : showShortMonth(day), !isQuarter];
 }
 
-function renderLegend({ days, comparison, addressOf }: Chart): Html {
+function renderLegend({ days, comparison, addressOf, lack = 'not stored' }: Chart): Html {
   const newestDays = days.filter(({ standing, quantity }) => standing !== null && quantity === null).slice(-3);
   const links = newestDays.map(({ day }) => html` ${linkDay(addressOf, day, day)}`);
   const isAbsent = days.some(({ standing }) => standing === null);
@@ -164,15 +166,15 @@ function renderLegend({ days, comparison, addressOf }: Chart): Html {
   return html`<ul class="legend">${[
     comparison !== null && renderItem(html`<path class="compared" d="M0 6H18"/>`, comparison),
     isIncomplete &&
-      renderItem(html`<rect class="value part" width="12" height="12"/>`, 'incomplete: a value is not stored'),
+      renderItem(html`<rect class="value part" width="12" height="12"/>`, `incomplete: a value is ${lack}`),
     newestDays.length > 0 &&
-      renderItem(html`<rect class="not-stored" width="12" height="12"/>`, html`not stored:${links}`),
+      renderItem(html`<rect class="not-stored" width="12" height="12"/>`, html`${lack}:${links}`),
     isZero && renderItem(html`<circle class="zero" cx="6" cy="6" r="2"/>`, 'zero'),
     isAbsent && renderItem(html`<rect class="absent" y="4" width="12" height="5"/>`, 'not tracked'),
   ]}</ul>`;
 }
 
-function renderValues({ days, unit, addressOf }: Chart): Html {
+function renderValues({ days, unit, addressOf, lack = 'not stored' }: Chart): Html {
   const rows = days.map((day) => ({
     ...day,
     standing: day.standing ?? null,
@@ -183,7 +185,7 @@ function renderValues({ days, unit, addressOf }: Chart): Html {
     ['day', 'Day', ({ day }) => linkDay(addressOf, day, showLongDay(day))],
     ['quantity', `Value (${unit})`],
     'standing',
-    ['valuesNotStored', 'Values not stored'],
+    ['valuesNotStored', `Values ${lack}`],
     ['comparedDay', 'Compared with', ({ comparedDay }) => showLongDay(comparedDay ?? '')],
     ['comparedQuantity', 'Compared value'],
     'change',

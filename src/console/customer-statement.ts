@@ -121,13 +121,14 @@ function renderDays({ dayMetric, days, lines }: CustomerStatement, { month, metr
   if (dayMetric === null) return '';
   const byDay = new Map(days.map((day) => [day.day, day]));
   const label = metrics.get(dayMetric) ?? dayMetric;
-  const notStored = days.reduce((sum, { valuesNotStored }) => sum + valuesNotStored, 0);
+  const notBilled = days.reduce((sum, { valuesNotStored }) => sum + valuesNotStored, 0);
   return renderChart({
     heading: {
       title: `${label} by day`,
-      summary: notStored === 0 ? '' : `${count(notStored, 'value is', 'values are')} not stored and not included.`,
+      summary: notBilled === 0 ? '' : `${count(notBilled, 'value is', 'values are')} not billed and not included.`,
     },
     unit: lines.find(({ metric }) => metric === dayMetric)?.unit ?? '',
+    lack: 'not billed',
     days: eachDay(daysOfMonth(month)).map((day) => ({ ...ABSENT, ...(byDay.get(day) ?? { day }) })),
     comparison: null,
     addressOf: null,

@@ -182,8 +182,8 @@ export const monthPage = createTablePage<OrgRow>({ path: `${PATH}/:month`, subje
 async function readTotals(db: Kysely<Schema>, { instanceIds }: PageRequest, { from }: DayRange) {
   const { rows } = await sql<TableRow>`
     select sum(u.payloads)::bigint as payloads, sum(b.payloads)::bigint as payloads_billed,
-      nullif(sum(u.payloads - b.payloads), 0)::bigint as difference, sum(u.minutes)::bigint as minutes,
-      sum(b.minutes)::bigint as minutes_billed
+      nullif(sum(u.payloads - coalesce(b.payloads, ${selectClosed(from)})), 0)::bigint as difference,
+      sum(u.minutes)::bigint as minutes, sum(b.minutes)::bigint as minutes_billed
     from (
       select d.org_id, sum(d.payload_billable_count) as payloads, sum(d.notebook_minutes) as minutes
       from losant_usage.usage_days d where d.month = ${from}::date group by d.org_id
@@ -203,6 +203,12 @@ export function selectBilled(condition: RawBuilder<unknown>) {
   return sql`
     select l.org_id, l.month, ${SUMS_BILLED}
     from losant_usage.statement_lines l where ${condition} group by l.org_id, l.month`;
+}
+
+/** Selects 0, as billed, if the instance of the organization `o` has closed the month; otherwise nothing is due yet. */
+function selectClosed(from: UsageDay): RawBuilder<unknown> {
+  return sql`(select 0 from losant_usage.statements s
+    where s.instance_id = o.instance_id and s.month = ${from}::date and s.kind = 'closing')`;
 }
 
 /** Renders what keeps back entire instances, the commands that preview closing the month, and its statements. */
@@ -288,7 +294,8 @@ function selectOrganizations({ instanceIds }: PageRequest, { from, to }: DayRang
       o.org_id in (select i.org_id from ${issues} and i.org_id is not null and i.state <> 'needs_adjustment')
         as is_not_ready,
       ${issue('causes')} as causes, ${issue('remedy')} as remedy, ${payloads} as payloads,
-      ${payloadsBilled} as payloads_billed, nullif(${payloads} - ${payloadsBilled}, 0) as difference,
+      ${payloadsBilled} as payloads_billed,
+      nullif(${payloads} - coalesce(${payloadsBilled}, ${selectClosed(from)}), 0) as difference,
       ${sum('notebook_minutes')} as minutes, ${sumBilled('notebook_minutes')} as minutes_billed
     from losant_usage.organizations o
     where o.instance_id = any (${instanceIds}::text[]) and exists (

@@ -149,6 +149,8 @@ describe('meter_events', () => {
   });
 
   test('dates an event within its month if the month was closed in time, and at the close otherwise', async () => {
+    // A minute before 28 days after the end of October.
+    await books.setTime('2026-11-28T23:59:00Z');
     await books.close('2026-10');
     const times = sql`select distinct to_char(occurred_at at time zone 'UTC', 'MM-DD HH24:MI') as at
       from losant_usage.meter_events where (month, number) in (('2026-10-01', 3), ('2026-08-01', 1)) order by 1`;

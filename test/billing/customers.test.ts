@@ -189,6 +189,31 @@ describe('statement --customers', () => {
     expect(days).toEqual(['2026-09-10 30', '2026-09-11 100', '2026-09-12 30']);
   });
 
+  // Guarantee (Billing): The days on a customer's statement are those that it bills.
+  test('shows no day that was not settled, and none of an adjustment of other metrics', async () => {
+    const may = { from: '2026-05-10', to: '2026-05-12' };
+    const orgId = await books.addOrg({ ...may, customerId: 'cus_may' });
+    for (const stream of ['device_counts', 'payload_totals'])
+      await books.addCells({ orgId, ...may, stream, numbers: numbersOf(stream, 1) });
+    await books.setStanding(orgId, '2026-05-11', 'in_doubt', 'payload_totals');
+    await books.setStanding(orgId, '2026-05-12', 'in_doubt', 'device_counts');
+    await books.accept('2026-05');
+    await books.setStanding(orgId, '2026-05-12', 'final', 'device_counts');
+    const [old, numbers] = [numbersOf('payload_totals', 1), numbersOf('payload_totals', 90)];
+    await books.restate(orgId, '2026-05-10', { stream: 'payload_totals', old, numbers });
+    await books.accept('2026-05', { isAdjustment: true });
+    const statements = await readStatements(books.reader.db, { month: '2026-05', instanceIds: [INSTANCE] });
+    using month = await SealedMonth.read(books.reader.db, statements, { signal: SIGNAL });
+    const [customer] = month.customers();
+    const billed = customer?.lines.filter(({ metric }) => metric === customer.dayMetric);
+    expect([statements.length, billed?.map(({ quantity }) => quantity)]).toEqual([2, ['20']]);
+    expect(customer?.days).toEqual([
+      { day: '2026-05-10', standing: 'final', quantity: 10, valuesNotStored: 0 },
+      { day: '2026-05-11', standing: 'in_doubt', quantity: null, valuesNotStored: 1 },
+      { day: '2026-05-12', standing: 'final', quantity: 10, valuesNotStored: 0 },
+    ]);
+  });
+
   test.for([
     [['--month', '2026-08', '--out', '/nowhere'], '2026-08 is not closed, so it has no statement'],
     [['--month', '2026-08', '--instance', INSTANCE, '--out', '/nowhere'], `--month 2026-08 --instance ${INSTANCE}`],

@@ -49,7 +49,7 @@ test('a month has the reason for which its blockers were accepted', async () => 
   expect(page).toMatch(/Created by Reason for accepting blockers 1 closing .* clerk agreed /);
 });
 
-test('the total of the differences omits organizations that were never billed, as their rows do', async () => {
+test('the total of the differences omits organizations whose month is not closed, as their rows do', async () => {
   const { text } = world.serve({ instanceIds: [INSTANCE, OTHER] });
   await expect.poll(() => text('/billing/2026-09')).toMatch(/ Foreign 7,200 – – .* Total 101,400 93,700 500 /);
 });
@@ -92,6 +92,8 @@ const CHANGES = `${OFFICE_DOUBT};
 test('what an adjustment bills now is to be adjusted: also what was never billed, and any metric', async () => {
   await world.ask(asProgram(CHANGES));
   const [, rows] = (await world.text('/billing/2026-09?only=to_adjust')).split(' 2 rows ');
-  expect(rows).toMatch(/ Doubled .* Late /);
+  expect(rows).toMatch(/ Doubled .* Late 7 – \+7 /);
   expect(rows).not.toContain('Office');
+  const { text } = world.serve({ instanceIds: [INSTANCE] });
+  await expect.poll(() => text('/billing/2026-09')).toMatch(/ Total 94,207 93,700 507 /);
 });
