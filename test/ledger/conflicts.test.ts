@@ -157,7 +157,7 @@ describe('a conflict', () => {
         ledger.withTrigger(table, FAILS_FIRST, work, 'before update or delete'),
       );
     await fails('runs', () => finishRun(ledger.db, RUN_1, finished));
-    await fails('runs', () => interruptDeadRuns(ledger.db, INSTANCE));
+    await fails('runs', () => interruptDeadRuns(ledger.db, lease));
     await fails('leases', () => renewLease(ledger.db, lease));
     await fails('leases', () => releaseLease(ledger.db, lease));
     await claimDigests({ ...claim, db: ledger.db });

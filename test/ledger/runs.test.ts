@@ -159,10 +159,18 @@ describe('a run', () => {
   });
 
   test('that has not ended when the next one has its lease is interrupted, until it ends after all', async () => {
+    await sql`delete from losant_usage.leases`.execute(ledger.db);
+    const acquire = () => acquireLease(ledger.db, { instanceId: INSTANCE, runId: RUN_1, host: 'one' });
+    const lostLease = await acquire();
+    await sql`update losant_usage.leases set expires_at = expires_at - interval '60 seconds'`.execute(ledger.db);
+    const lease = await acquire();
     await start(RUN_1);
     await start(RUN_2);
     await finishRun(ledger.db, RUN_2, { ...END, status: 'failed', error: 'no space left' });
-    await interruptDeadRuns(ledger.db, INSTANCE);
+    // A process that was suspended once it had the lease.
+    await expect(interruptDeadRuns(ledger.db, lostLease)).rejects.toMatchObject({ kind: 'lease_lost' });
+    expect((await runs())[0]).toBe('1 running - false');
+    await interruptDeadRuns(ledger.db, lease);
     const second = '2 failed no space left true';
     expect(await runs()).toEqual(['1 interrupted the process died without reporting true', second]);
     await finishRun(ledger.db, RUN_1, { ...END, status: 'complete' });
