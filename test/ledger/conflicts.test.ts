@@ -129,7 +129,7 @@ describe('a conflict', () => {
 
   test.each<[string, string, (db: Kysely<Schema>) => Promise<unknown>, failure?: string]>([
     ['an attempt', 'instances', (db) => recordAttempt(db, INSTANCE)],
-    ['a retirement', 'instances', (db) => recordRetirement(db, INSTANCE)],
+    ['a retirement', 'instances', () => recordRetirement(ledger.writer())],
     ['a changed policy', 'instances', () => applyPolicy(ledger.writer())],
     ['a list', 'organizations', () => upsertOrganizations(ledger.writer(), [foreignOrg])],
     ['a deletion', 'organizations', () => markDeleted(ledger.writer(), { orgIds: [orgId], today: DAY })],
