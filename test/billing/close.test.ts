@@ -134,6 +134,15 @@ describe('a month', () => {
     await asOwner(books.url, 'drop function public.foreign_object() cascade');
   });
 
+  test('is closed while somebody vacuums the lines or rebuilds their indexes', async () => {
+    await orgOn('2025-04-05', '2025-04-06');
+    await using owner = await openAs('migrator', books.url);
+    await owner.db.transaction().execute(async (trx) => {
+      await sql`lock table losant_usage.statement_lines in share update exclusive mode`.execute(trx);
+      expect(await books.close('2025-04')).toMatchObject({ kind: 'closed' });
+    });
+  });
+
   // Guarantee (Billing): A statement is as of one instant; nothing loaded later is in it, not even by a load that waited
   // for it.
   test('is closed as of an instant of its transaction, which has one snapshot', async () => {
