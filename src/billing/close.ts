@@ -3,7 +3,7 @@ import { type InferResult, type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK, toInstantText } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
-import { readClosingRefusal, retryTransaction } from '../database/sqlstate.ts';
+import { isConflict, readClosingRefusal, retryTransaction } from '../database/sqlstate.ts';
 import { SettingsError } from '../errors.ts';
 import type { NamedInstance } from '../ledger/instances.ts';
 import { readInPages } from '../queries/view-rows.ts';
@@ -59,9 +59,16 @@ export async function closeMonth(
       await sql`set transaction isolation level repeatable read`.execute(trx);
       return await work(trx);
     });
+  // What fails after lines were taken is not tried again: they would be taken twice.
+  let hasTakenLines = false;
+  const takeLines: CloseRequest['takeLines'] = async (lines) => {
+    hasTakenLines = true;
+    await request.takeLines?.(lines);
+  };
   try {
-    const close = () => isolate((trx) => createStatement(trx, instance, request));
-    const { document, outcome } = await retryTransaction(close);
+    const close = () => isolate((trx) => createStatement(trx, instance, { ...request, takeLines }));
+    const canRetry = (error: unknown) => !hasTakenLines && isConflict(error);
+    const { document, outcome } = await retryTransaction(close, { canRetry });
     if (document === null) return outcome;
     // After the commit, because taking the lines may last as long as somebody reads them.
     return { ...outcome, ...(await isolate((trx) => readStored(trx, document, request))) };

@@ -143,6 +143,18 @@ describe('a month', () => {
     });
   });
 
+  test('of which lines were passed on is not read again after a conflict, because they would be there twice', async () => {
+    await orgOn('2025-03-05', '2025-03-06');
+    const conflict = Object.assign(new Error('conflict with recovery'), { code: '40001', severity: 'ERROR' });
+    const pages: number[] = [];
+    const takeLines = (lines: readonly unknown[]) => {
+      pages.push(lines.length);
+      return Promise.reject(conflict);
+    };
+    await expect(books.close('2025-03', { isDryRun: true, takeLines })).rejects.toBe(conflict);
+    expect(pages).toEqual([3]);
+  });
+
   // Guarantee (Billing): A statement is as of one instant; nothing loaded later is in it, not even by a load that waited
   // for it.
   test('is closed as of an instant of its transaction, which has one snapshot', async () => {
