@@ -137,6 +137,14 @@ async function readDraft(trx: Kysely<Schema>, instance: NamedInstance, request: 
   });
 }
 
+/** What a statement is read from; a view is locked with its tables. */
+const SOURCES = (
+  'cells daily_usage instance_totals instances metrics organization_history organizations revisions statement_lines ' +
+  'statements streams tracks waivers'
+)
+  .split(' ')
+  .map((name) => sql.table(`losant_usage.${name}`));
+
 /**
  * A statement must contain everything that was loaded before `closed_at` and nothing after it, because later changes
  * are found by comparing their times with it. A snapshot alone does not ensure that: a load may take its time before
@@ -148,6 +156,8 @@ async function readDraft(trx: Kysely<Schema>, instance: NamedInstance, request: 
 async function fixSnapshot(trx: Kysely<Schema>): Promise<string> {
   // One statement at a time, see closing_lock.
   await sql`lock table losant_usage_internal.closing_lock in share row exclusive mode`.execute(trx);
+  // Before the snapshot: a table that was rewritten since is empty in it.
+  await sql`lock table ${sql.join(SOURCES)} in access share mode`.execute(trx);
   await sql`savepoint loads`.execute(trx);
   await sql`lock table losant_usage_internal.ledger_lock in row exclusive mode`.execute(trx);
   const { at } = await trx.selectNoFrom(toInstantText(CLOCK).as('at')).executeTakeFirstOrThrow();
